@@ -1,0 +1,1 @@
+"""A number protection service for 700 numbers, on Asterisk."""

@@ -1,0 +1,106 @@
+"""
+The books: every call is settled once, from the journal as it ends, or by reconciling.
+"""
+
+import asyncio
+import contextlib
+import logging
+from datetime import UTC, datetime
+
+from agi_router.adapters.admission import AdmissionStore
+from agi_router.adapters.journal import EndJournal
+from agi_router.ari import AriClient
+from agi_router.calls import End
+from agi_router.errors import ProtocolError, StoreError
+
+__all__ = ["Books"]
+
+log = logging.getLogger(__name__)
+
+# Seconds between two visits to the journal: an unanswered call gives its use back after at most
+# two of them. One visit to an empty journal costs two system calls.
+_VISIT = 0.2
+_RETRY = 1.0
+
+
+class Books:
+    """
+    Settles calls: from the journal as they end, and those whose end nobody saw.
+
+    Args:
+        store: Where calls are settled.
+        journal: Where their ends are found.
+    """
+
+    def __init__(self, store: AdmissionStore, journal: EndJournal) -> None:
+        self._store = store
+        self._journal = journal
+        self._visiting = asyncio.Lock()
+
+    async def keep(self) -> None:
+        """
+        Settle what the journal holds, for ever.
+        """
+        while True:
+            try:
+                await self.visit()
+            except StoreError as error:
+                # The lines wait on disk.
+                log.warning("settle.deferred", extra={"error": str(error)})
+                await asyncio.sleep(_RETRY)
+            else:
+                await asyncio.sleep(_VISIT)
+
+    async def visit(self) -> bool:
+        """
+        Settle the files claimed before, then claim what has come since.
+
+        Returns:
+            Whether the journal was found empty.
+
+        Raises:
+            StoreError: Something is not settled yet.
+        """
+        async with self._visiting:
+            files = self._journal.claimed()
+            for file in files:
+                await self._store.settle(self._journal.read(file))
+                self._journal.discard(file)
+            return not self._journal.claim() and not files
+
+    async def close(self) -> None:
+        """
+        Settle what there is now; what cannot be settled waits for the next start.
+        """
+        with contextlib.suppress(StoreError):
+            await self._empty()
+
+    async def reconcile(self, ari: AriClient) -> None:
+        """
+        Settle the calls that are neither settled, nor alive in Asterisk, nor in the journal.
+
+        The hangup handler writes its line while the channel still exists. So a call that was
+        reserved before the list of channels was taken, and is not on it, has its line written.
+
+        Raises:
+            StoreError: The store did not answer.
+            AriError: Asterisk did not answer.
+        """
+        node = (await ari.asterisk_info()).system_name
+        reserved = await self._store.reserved(node)
+        alive = {channel.id for channel in await ari.channels()}
+        await self._empty()
+        now = datetime.now(UTC)
+        unseen = []
+        for call_id, x_number in reserved.items():
+            if call_id not in alive:
+                with contextlib.suppress(ProtocolError):
+                    unseen.append(End.unseen(call_id, x_number, now=now))
+        # Settling is idempotent: those whose line was in the journal are not touched again.
+        await self._store.settle(unseen)
+        log.info("books.reconciled", extra={"reserved": len(reserved), "alive": len(alive)})
+
+    async def _empty(self) -> None:
+        # A claimed file is read on the next visit, when nobody writes to it any more.
+        while not await self.visit():  # noqa: ASYNC110 - there is no event to wait for
+            await asyncio.sleep(_VISIT)

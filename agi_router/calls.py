@@ -1,0 +1,168 @@
+"""
+The end of a call: the line that the dialplan's hangup handler writes, and what it means.
+
+The line is written by ``[agi-router-end]`` of the shipped dialplan and read only here:
+``1|call id|dialled|ended|reason|DIALSTATUS|ring ms|talk ms|who hung up|channel|cause|end``.
+It holds no real number. The call id is Asterisk's UNIQUEID, ``<systemname>-<epoch>.<counter>``.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
+from typing import Self
+
+from agi_router.errors import NumberError, ProtocolError
+from agi_router.model import Reason
+from agi_router.numbers import XNumber
+
+__all__ = ["End", "Outcome", "ReleasedBy", "call_day", "parse_end"]
+
+_CALL_ID = re.compile(r"(?:[\w.-]{1,64}-)?(\d{9,11})\.\d{1,10}", re.ASCII)
+_FIELDS = 12
+_MS = timedelta(milliseconds=1)
+
+
+class Outcome(StrEnum):
+    """
+    What became of a dialled leg (layer 2 of the domain notes, section 4.2).
+    """
+
+    ANSWERED = "answered"
+    BUSY = "busy"
+    NO_ANSWER = "no_answer"
+    REJECTED = "rejected"
+    ABSENT = "absent"
+    NO_SUCH_NUMBER = "no_such_number"
+    CALLER_GAVE_UP = "caller_gave_up"
+    NETWORK_FAULT = "network_fault"
+    UNKNOWN = "unknown"
+
+
+class ReleasedBy(StrEnum):
+    """
+    Who ended the call.
+    """
+
+    CALLER = "caller"
+    CALLEE = "callee"
+    US = "us"
+
+
+_BY_STATUS = {
+    "ANSWER": Outcome.ANSWERED,
+    "BUSY": Outcome.BUSY,
+    "NOANSWER": Outcome.NO_ANSWER,
+    "CANCEL": Outcome.CALLER_GAVE_UP,
+}
+# Q.850 causes of a leg that was neither answered nor busy; all others say nothing for certain.
+_BY_CAUSE = {
+    **dict.fromkeys((1, 22, 28), Outcome.NO_SUCH_NUMBER),
+    **dict.fromkeys((18, 19, 102), Outcome.NO_ANSWER),
+    **dict.fromkeys((2, 3, 27, 34, 38, 41, 42, 44), Outcome.NETWORK_FAULT),
+    17: Outcome.BUSY,
+    20: Outcome.ABSENT,
+    21: Outcome.REJECTED,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class End:
+    """
+    The end of one call.
+    """
+
+    call_id: str
+    day: date
+    """The day of the call's row, read from the call id."""
+    x_number: XNumber
+    ended_at: datetime
+    reason: Reason | None
+    """Why the call was refused; :obj:`None` if a leg was dialled, or the caller did not wait."""
+    outcome: Outcome | None
+    """What became of the dialled leg; :obj:`None` if none was dialled."""
+    ring_time: timedelta | None
+    talk_time: timedelta | None
+    released_by: ReleasedBy | None
+    cause: int
+    """Q.850 cause, 0 if none was given."""
+
+    @classmethod
+    def unseen(cls, call_id: str, x_number: XNumber, *, now: datetime) -> Self:
+        """
+        The end of a call that nobody saw end: Asterisk was killed, or its line was lost.
+
+        Args:
+            call_id: The call.
+            x_number: The number it dialled.
+            now: When its absence was noticed.
+
+        Raises:
+            ProtocolError: The text is no call id.
+        """
+        return cls(
+            call_id=call_id,
+            day=call_day(call_id),
+            x_number=x_number,
+            ended_at=now,
+            reason=None,
+            outcome=None,
+            ring_time=None,
+            talk_time=None,
+            released_by=None,
+            cause=0,
+        )
+
+
+def call_day(call_id: str) -> date:
+    """
+    The day, in UTC, on which a call's row is kept: that of the second in its id.
+
+    Raises:
+        ProtocolError: The text is no call id.
+    """
+    match = _CALL_ID.fullmatch(call_id)
+    if match is None:
+        raise ProtocolError(f"not a call id: {len(call_id)} characters")
+    return datetime.fromtimestamp(int(match[1]), UTC).date()
+
+
+def parse_end(line: str) -> End:
+    """
+    Read one line of the end journal.
+
+    Raises:
+        ProtocolError: The line is cut, or a field is not of its form.
+    """
+    fields = line.split("|")
+    if len(fields) != _FIELDS or fields[0] != "1" or fields[-1] != "end":
+        raise ProtocolError(f"not a line of the end journal: {len(fields)} fields")
+    _, call_id, dialled, ended, reason, status, ring, talk, source, channel, cause, _ = fields
+    try:
+        return End(
+            call_id=call_id,
+            day=call_day(call_id),
+            x_number=XNumber.parse(dialled),
+            ended_at=datetime.fromtimestamp(int(ended), UTC),
+            reason=Reason(reason) if reason and not status else None,
+            outcome=_outcome(status, int(cause or 0)) if status else None,
+            ring_time=int(ring) * _MS if ring else None,
+            talk_time=int(talk) * _MS if talk else None,
+            released_by=_released_by(source, channel),
+            cause=int(cause or 0),
+        )
+    except NumberError as error:
+        raise ProtocolError(f"the dialled number of an end line is wrong: {error}") from None
+    except (ValueError, OverflowError, OSError):
+        raise ProtocolError("a field of an end line is not of its form") from None
+
+
+def _outcome(status: str, cause: int) -> Outcome:
+    return _BY_STATUS.get(status) or _BY_CAUSE.get(cause, Outcome.UNKNOWN)
+
+
+def _released_by(source: str, channel: str) -> ReleasedBy:
+    # The hang-up source is the name of a channel, or the part of Asterisk that hung up.
+    if source == channel:
+        return ReleasedBy.CALLER
+    return ReleasedBy.CALLEE if source.startswith("PJSIP/") else ReleasedBy.US

@@ -1,0 +1,92 @@
+"""
+The command line, ``agi-router``.
+
+Exit codes: those of :mod:`agi_router.errors`; 1 where ``doctor`` found a fault, 2 for wrong usage.
+Errors are one line on stderr that says what to do; results are on stdout.
+"""
+
+import sys
+from collections.abc import Sequence
+
+import click
+
+from agi_router.cli import binding, block, call, database, doctor, key, service
+from agi_router.errors import AgiRouterError
+
+__all__ = ["cli", "main"]
+
+_CODES = """
+\b
+Exit codes:
+  0  done                        70  a fault of ours, or damaged data
+  1  doctor found a fault        73  in conflict with what is there
+  2  wrong usage                 76  program and database do not fit
+  65 unacceptable number or time 78  settings or keys are wrong
+  66 no such binding or block
+  69 PostgreSQL or Asterisk does not answer
+"""
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=_CODES,
+)
+@click.version_option(package_name="agi_router", prog_name="agi-router")
+def cli() -> None:
+    r"""
+    Number protection service on Asterisk: calls masked on both sides by 700 numbers.
+
+    Settings come from the environment: AGI_ROUTER_* (see "agi-router settings") and, for the
+    database, libpq's own PG* variables.
+
+    \b
+    First steps:
+      agi-router key new --file /etc/agi-router/key
+      export AGI_ROUTER_KEY_FILE=/etc/agi-router/key
+      agi-router db migrate
+      agi-router block add 70012345678
+      agi-router bind axb --a 13800000001 --b 13800000002 --ttl 2h
+      agi-router doctor
+      agi-router serve
+    """
+
+
+cli.add_command(key.group)
+cli.add_command(database.group)
+cli.add_command(block.group)
+cli.add_command(binding.bind)
+cli.add_command(binding.unbind)
+cli.add_command(binding.extend)
+cli.add_command(binding.show)
+cli.add_command(binding.list_)
+cli.add_command(call.explain)
+cli.add_command(call.calls)
+cli.add_command(service.serve)
+cli.add_command(service.settings)
+cli.add_command(doctor.doctor)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """
+    Run the command line and exit.
+    """
+    try:
+        result = cli.main(args=arguments, prog_name="agi-router", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        sys.exit(2)
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx else "agi-router"
+        _fail(f"{error.format_message()} (see '{path} --help')", 2)
+    except click.ClickException as error:
+        _fail(error.format_message(), error.exit_code)
+    except click.Abort:
+        _fail("interrupted", 130)
+    except AgiRouterError as error:
+        _fail(str(error), error.exit_code)
+    sys.exit(result if isinstance(result, int) else 0)
+
+
+def _fail(message: str, code: int) -> None:
+    click.echo(f"agi-router: {message}".replace("\n", " "), err=True)
+    sys.exit(code)

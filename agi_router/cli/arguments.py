@@ -1,0 +1,80 @@
+"""
+The kinds of values that options take.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import click
+
+from agi_router.durations import parse_duration
+
+__all__ = ["DURATION", "SINCE", "TIME"]
+
+
+class _Duration(click.ParamType[Any]):
+    """
+    A duration such as ``2h``, ``30m``, ``1h30m`` or ``45`` (seconds).
+    """
+
+    name = "duration"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> timedelta:
+        """
+        Read *value*, or fail as wrong usage.
+        """
+        if isinstance(value, timedelta):
+            return value
+        try:
+            return parse_duration(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class _Time(click.ParamType[Any]):
+    """
+    A time in ISO 8601; without an offset it is this machine's.
+    """
+
+    name = "iso8601"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        """
+        Read *value*, or fail as wrong usage.
+        """
+        if isinstance(value, datetime):
+            return value
+        try:
+            return datetime.fromisoformat(value).astimezone(UTC)
+        except (ValueError, OverflowError):
+            self.fail("a time looks like 2026-01-31T15:04:05+08:00", param, ctx)
+
+
+class _Since(click.ParamType[Any]):
+    """
+    A time, or a duration before now.
+    """
+
+    name = "duration|iso8601"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        """
+        Read *value*, or fail as wrong usage.
+        """
+        if isinstance(value, datetime):
+            return value
+        try:
+            return datetime.now(UTC) - parse_duration(value)
+        except (ValueError, OverflowError):
+            return TIME.convert(value, param, ctx)
+
+
+DURATION = _Duration()
+TIME = _Time()
+SINCE = _Since()

@@ -1,0 +1,76 @@
+"""
+``agi-router block``: the managed blocks that numbers are taken from.
+"""
+
+from typing import Any
+
+import click
+
+from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
+from agi_router.cli.workplace import open_store, read_settings
+from agi_router.numbers import Block
+
+__all__ = ["group"]
+
+
+@click.group("block")
+def group() -> None:
+    """
+    Managed blocks: 10,000 numbers each.
+    """
+
+
+@group.command("add")
+@click.argument("prefix", metavar="PREFIX11")
+@click.option("--operator", help="Name of the carrier.")
+@click.option("--certificate", help="Number of the certificate that assigns the block.")
+@json_option
+def add(prefix: str, operator: str | None, certificate: str | None, *, as_json: bool) -> None:
+    r"""
+    Add a block by its 11 digits.
+
+    \b
+    Example:
+      agi-router block add 70012345678 --operator "China Mobile" --certificate 2025-0001
+    """
+    block = Block.parse(prefix)
+    with open_store(read_settings()) as store:
+        row = store.add_block(block, operator=operator, certificate=certificate)
+    if as_json:
+        echo_json(_described(row))
+    else:
+        echo_pairs(_described(row))
+
+
+@group.command("list")
+@json_option
+def list_(*, as_json: bool) -> None:
+    """
+    List the blocks, with how many bindings live in each.
+    """
+    with open_store(read_settings()) as store:
+        rows = [{**_described(row), "bindings": row["bindings"]} for row in store.blocks()]
+    if as_json:
+        echo_json(rows)
+    else:
+        echo_table(
+            ("block", "operator", "certificate", "state", "bindings"),
+            [
+                (r["block"], r["operator"], r["certificate"], r["state"], r["bindings"])
+                for r in rows
+            ],
+            empty="no blocks yet: add one with 'agi-router block add'",
+        )
+
+
+def _described(row: dict[str, Any]) -> dict[str, Any]:
+    block = Block(value=row["block"])
+    return {
+        "block": str(block),
+        "first": str(block.number(0)),
+        "last": str(block.number(9999)),
+        "operator": row["operator"],
+        "certificate": row["certificate"],
+        "state": row["state"],
+        "created_at": row["created_at"],
+    }

@@ -1,0 +1,153 @@
+"""
+``agi-router explain`` and ``calls``: what would happen to a call, and what happened.
+"""
+
+from datetime import datetime
+from typing import Any
+
+import click
+
+from agi_router.cli.arguments import SINCE, TIME
+from agi_router.cli.output import echo_json, echo_table, json_option, local_time
+from agi_router.cli.workplace import open_store, read_settings
+from agi_router.decision import Step, decide, screen
+from agi_router.decision import explain as explain_steps
+from agi_router.model import Refusal, Route
+from agi_router.numbers import Block
+
+__all__ = ["calls", "explain"]
+
+
+@click.command()
+@click.option("--from", "caller", required=True, metavar="NUM", help="Caller id as it arrives.")
+@click.option("--to", "dialled", required=True, metavar="700…", help="What is dialled.")
+@click.option("--at", type=TIME, help="Decide as of this time instead of now.")
+@json_option
+def explain(caller: str, dialled: str, at: datetime | None, *, as_json: bool) -> None:
+    r"""
+    Show the decision on a call, rule by rule; nothing is dialled and nothing is counted.
+
+    With --at, times are judged as of then; uses are counted as they stand now.
+
+    \b
+    Example:
+      agi-router explain --from 13800000001 --to 700123456780001
+    """
+    settings = read_settings()
+    screened = screen(
+        caller=caller, presentation="allowed", dialled=dialled, fixed_lines=settings.fixed_lines
+    )
+    steps = [Step("numbers are of an accepted form", not isinstance(screened, Refusal))]
+    if isinstance(screened, Refusal):
+        decision: Route | Refusal = screened
+    else:
+        with open_store(settings) as store:
+            admission = store.facts(screened, at=at)
+        steps += explain_steps(screened, admission.facts, now=admission.now)
+        decision = decide(screened, admission.facts, now=admission.now)
+        at = admission.now
+    described = _described(decision)
+    if as_json:
+        rules = [{"rule": step.rule, "holds": step.holds} for step in steps]
+        echo_json({**described, "at": at, "rules": rules})
+        return
+    for step in steps:
+        click.echo(f"{'yes' if step.holds else 'NO ':4} {step.rule}")
+    if isinstance(decision, Route):
+        click.echo(
+            f"route: {described['ring']} rings and is shown {described['shown']}"
+            f" (binding {described['binding']})"
+        )
+    else:
+        click.echo(
+            f"refuse: {described['reason']} (prompt {described['prompt']},"
+            f" cause {described['cause']})"
+        )
+
+
+@click.command()
+@click.option(
+    "--since",
+    type=SINCE,
+    default="24h",
+    show_default=True,
+    help="A time, or how long ago.",
+)
+@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True)
+@json_option
+def calls(since: datetime, limit: int, *, as_json: bool) -> None:
+    r"""
+    List calls, newest first: admitted and refused ones.
+
+    \b
+    Example:
+      agi-router calls --since 1h
+    """
+    with open_store(read_settings()) as store:
+        rows = [_recorded(row) for row in store.calls(since=since, limit=limit)]
+    if as_json:
+        echo_json(rows)
+        return
+    echo_table(
+        ("received", "x", "binding", "side", "verdict", "why", "talk", "call"),
+        [
+            (
+                local_time(r["received_at"]),
+                r["x"],
+                r["binding"],
+                r["side"],
+                r["verdict"],
+                r["reason"] or r["outcome"],
+                None if r["talk_ms"] is None else f"{r['talk_ms'] / 1000:.1f}s",
+                r["id"],
+            )
+            for r in rows
+        ],
+        empty="no calls",
+    )
+
+
+def _described(decision: Route | Refusal) -> dict[str, Any]:
+    match decision:
+        case Route():
+            return {
+                "verdict": "route",
+                "reason": None,
+                "shown": str(decision.shown),
+                "ring": decision.callee.masked,
+                "binding": decision.binding,
+                "prompt": None,
+                "cause": None,
+            }
+        case Refusal():
+            return {
+                "verdict": "refuse",
+                "reason": decision.reason.value,
+                "shown": None,
+                "ring": None,
+                "binding": decision.binding,
+                "prompt": decision.reason.prompt,
+                "cause": decision.reason.cause,
+            }
+
+
+def _recorded(row: dict[str, Any]) -> dict[str, Any]:
+    binding = row["binding_id"]
+    # Neither: the caller hung up before there was a decision.
+    verdict = "refuse" if row["reason"] else "gave_up"
+    return {
+        "id": row["id"],
+        "x": str(row["x_number"]),
+        "binding": None if binding is None else f"{Block(value=row['block'])}-{binding}",
+        "side": row["side"],
+        "verdict": verdict if binding is None else "route",
+        "reason": row["reason"],
+        "outcome": row["outcome"],
+        "state": row["state"],
+        "received_at": row["received_at"],
+        "ended_at": row["ended_at"],
+        "ring_ms": row["ring_ms"],
+        "talk_ms": row["talk_ms"],
+        "released_by": row["released_by"],
+        "cause": row["cause"],
+    }

@@ -1,0 +1,69 @@
+"""
+``agi-router db``: the database's schema.
+"""
+
+import click
+
+from agi_router.adapters.migrate import migrate, status
+from agi_router.cli.output import echo_json, echo_table, json_option
+from agi_router.cli.workplace import open_database, read_settings
+
+__all__ = ["group"]
+
+
+@click.group("db")
+def group() -> None:
+    """
+    The database's schema.
+    """
+
+
+@group.command("migrate")
+@json_option
+def migrate_(*, as_json: bool) -> None:
+    r"""
+    Bring the schema up to date; safe to run again, and by several at once.
+
+    \b
+    Example:
+      PGHOST=db.internal PGDATABASE=agi agi-router db migrate
+    """
+    with open_database(read_settings()) as connection:
+        applied = migrate(connection)
+    if as_json:
+        echo_json({"applied": [f"{each.number:04}_{each.name}" for each in applied]})
+    else:
+        for each in applied:
+            click.echo(f"applied {each.number:04}_{each.name}")
+        click.echo("the schema is up to date")
+
+
+@group.command("status")
+@json_option
+def status_(*, as_json: bool) -> None:
+    """
+    Show which migrations were applied.
+    """
+    with open_database(read_settings()) as connection:
+        known = status(connection)
+    missing = [each for each in known if each.applied_at is None]
+    if as_json:
+        echo_json(
+            {
+                "up_to_date": not missing,
+                "migrations": [
+                    {
+                        "number": each.number,
+                        "name": each.name,
+                        "applied_at": each.applied_at,
+                    }
+                    for each in known
+                ],
+            }
+        )
+    else:
+        echo_table(
+            ("migration", "applied"),
+            [(f"{each.number:04}_{each.name}", each.applied_at or "missing") for each in known],
+            empty="no migrations",
+        )

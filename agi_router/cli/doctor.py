@@ -1,0 +1,170 @@
+"""
+``agi-router doctor``: whether everything that calls need is there.
+"""
+
+import asyncio
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import click
+
+from agi_router.adapters.bindings import check_keys
+from agi_router.adapters.database import connect
+from agi_router.adapters.migrate import check_schema
+from agi_router.ari import AriClient, AriError, AriRefused, AriUnauthorized, path
+from agi_router.cli.output import echo_json, json_option
+from agi_router.cli.workplace import read_settings
+from agi_router.errors import AgiRouterError
+from agi_router.extension import DIALPLAN_VERSION
+from agi_router.settings import Settings
+
+__all__ = ["doctor"]
+
+_OLDEST_ASTERISK = (22, 10, 1)
+# Another name than the router's: a second connection of one name takes the application over.
+_APP = "agi_router_doctor"
+
+
+@dataclass(frozen=True, slots=True)
+class _Check:
+    """
+    One thing that was looked at.
+    """
+
+    what: str
+    status: str
+    """``ok``, ``warn`` or ``fail``."""
+    text: str
+
+
+@click.command()
+@json_option
+@click.pass_context
+def doctor(context: click.Context, *, as_json: bool) -> None:
+    """
+    Check database, schema, keys, Asterisk, its version, the dialplan and the journal.
+
+    Exits with 1 if a check fails. It may be run while calls are served.
+    """
+    settings = read_settings()
+    checks = [*_database(settings), _journal(settings), *asyncio.run(_asterisk(settings))]
+    healthy = all(check.status != "fail" for check in checks)
+    if as_json:
+        echo_json(
+            {
+                "ok": healthy,
+                "checks": [
+                    {"check": each.what, "status": each.status, "text": each.text}
+                    for each in checks
+                ],
+            }
+        )
+    else:
+        for each in checks:
+            click.echo(f"{each.status:4}  {each.what:9}  {each.text}")
+    if not healthy:
+        context.exit(1)
+
+
+def _tried(what: str, good: str, check: Callable[[], object]) -> _Check:
+    try:
+        check()
+    except AgiRouterError as error:
+        return _Check(what, "fail", str(error))
+    return _Check(what, "ok", good)
+
+
+def _database(settings: Settings) -> Iterator[_Check]:
+    try:
+        connection = connect(settings.dsn)
+    except AgiRouterError as error:
+        yield _Check("database", "fail", str(error))
+        yield _tried("key", "readable; not compared with the database", settings.load_keys)
+        return
+    with connection:
+        version = connection.info.server_version
+        yield _Check("database", "ok", f"PostgreSQL {version // 10000}.{version % 10000}")
+        schema = _tried("schema", "up to date", lambda: check_schema(connection))
+        yield schema
+        if schema.status == "ok":
+            yield _tried(
+                "key",
+                "the one this database was sealed with",
+                lambda: check_keys(connection, settings.load_keys()),
+            )
+        else:
+            yield _tried("key", "readable; not compared with the database", settings.load_keys)
+
+
+def _journal(settings: Settings) -> _Check:
+    directory = settings.journal
+    if not directory.is_dir():
+        return _Check(
+            "journal",
+            "fail",
+            f"{directory} is not there: make it, writable for Asterisk and the router"
+            " (AGI_ROUTER_JOURNAL)",
+        )
+    if not os.access(directory, os.W_OK | os.X_OK):
+        return _Check("journal", "fail", f"{directory} is not writable for this user")
+    if (directory / "ends.unreadable").exists():
+        return _Check("journal", "warn", f"{directory}/ends.unreadable holds lines to look at")
+    return _Check("journal", "ok", str(directory))
+
+
+async def _asterisk(settings: Settings) -> list[_Check]:
+    try:
+        async with AriClient(
+            url=settings.ari_url,
+            user=settings.ari_user,
+            password=settings.load_ari_password(),
+            app=_APP,
+            connect_timeout=3,
+        ) as ari:
+            return [
+                _Check("ari", "ok", settings.ari_url),
+                _version((await ari.asterisk_info()).version),
+                _dialplan(await ari.get_variable("AGI_ROUTER_DIALPLAN")),
+                await _router(ari, settings.ari_app),
+            ]
+    except AriUnauthorized:
+        return [_Check("ari", "fail", "Asterisk refuses AGI_ROUTER_ARI_USER or its password")]
+    except (AriError, AgiRouterError) as error:
+        return [_Check("ari", "fail", f"{settings.ari_url}: {error}")]
+
+
+def _version(text: str) -> _Check:
+    found = re.search(r"(\d+)\.(\d+)\.(\d+)", text)
+    if found is None:
+        return _Check("asterisk", "warn", f"cannot tell its version from {text!r}")
+    if tuple(map(int, found.groups())) < _OLDEST_ASTERISK:
+        oldest = ".".join(map(str, _OLDEST_ASTERISK))
+        return _Check("asterisk", "fail", f"{found[0]} is older than {oldest}: upgrade it")
+    return _Check("asterisk", "ok", found[0])
+
+
+def _dialplan(version: str) -> _Check:
+    if not version:
+        return _Check(
+            "dialplan",
+            "fail",
+            "not loaded: #include agi_router.conf in extensions.conf and reload the dialplan",
+        )
+    if version != DIALPLAN_VERSION:
+        return _Check(
+            "dialplan",
+            "fail",
+            f"version {version}, but this program needs {DIALPLAN_VERSION}: copy the dialplan"
+            " that came with it",
+        )
+    return _Check("dialplan", "ok", f"version {version}")
+
+
+async def _router(ari: AriClient, app: str) -> _Check:
+    try:
+        await ari.request("GET", path("applications", app))
+    except AriRefused:
+        return _Check("router", "warn", "none is connected: calls are refused until one serves")
+    return _Check("router", "ok", f"connected as {app}")

@@ -1,0 +1,42 @@
+"""
+``agi-router serve`` and ``settings``: the service itself.
+"""
+
+import asyncio
+
+import click
+
+from agi_router import daemon, logs
+from agi_router.adapters.bindings import check_keys
+from agi_router.adapters.migrate import check_schema
+from agi_router.cli.output import echo_json, echo_pairs, json_option
+from agi_router.cli.workplace import open_database, read_settings
+
+__all__ = ["serve", "settings"]
+
+
+@click.command()
+def serve() -> None:
+    """
+    Serve calls until SIGTERM, then drain: calls that are up go on without the router.
+    """
+    effective = read_settings()
+    keys = effective.load_keys()
+    with open_database(effective) as connection:
+        check_schema(connection)
+        check_keys(connection, keys)
+    logs.set_up(effective.log_level)
+    asyncio.run(daemon.serve(effective, keys))
+
+
+@click.command()
+@json_option
+def settings(*, as_json: bool) -> None:
+    """
+    Show every setting and its effective value; secrets stay hidden.
+    """
+    described = read_settings().describe()
+    if as_json:
+        echo_json(described)
+    else:
+        echo_pairs({f"{name}=": value for name, value in described.items()})

@@ -1,0 +1,197 @@
+"""
+The masking rule: one call and the facts about it in, one decision out.
+
+Rules for the editor:
+
+1. Everything that decides where a call goes lives in this file.
+2. This file knows neither Asterisk nor PostgreSQL; it is given even the time.
+3. ``agi_router.admit`` (``sql/``) guards by the same rules; a property test on a real PostgreSQL
+   holds the two together: admitted if and only if :func:`decide` says :class:`Route`.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from agi_router.errors import NumberError
+from agi_router.model import BindingState, Call, Facts, Leg, Reason, Refusal, Route
+from agi_router.numbers import E164, NumberFault, XNumber
+
+__all__ = ["Step", "decide", "explain", "screen"]
+
+
+def screen(
+    *, caller: str, presentation: str, dialled: str, fixed_lines: bool = False
+) -> Call | Refusal:
+    """
+    Read a call's numbers, or refuse it for what they are.
+
+    Args:
+        caller: Caller id as the trunk delivered it.
+        presentation: Asterisk's ``CALLERID(num-pres)``, e.g. ``prohib_not_screened``.
+        dialled: What was dialled.
+        fixed_lines: Whether fixed lines may call.
+
+    Returns:
+        The call, or the refusal. Never raises.
+
+    Source:
+        Domain notes 2.2: a hidden, foreign or malformed caller id is refused by name.
+    """
+    try:
+        x_number = XNumber.parse(dialled)
+    except NumberError:
+        return Refusal(reason=Reason.X_MALFORMED)
+    if presentation.startswith("prohib"):
+        return Refusal(reason=Reason.CALLER_HIDDEN)
+    try:
+        party = E164.parse(caller, fixed_lines=fixed_lines)
+    except NumberError as error:
+        return Refusal(reason=_CALLER_REASONS.get(error.kind, Reason.CALLER_FOREIGN))
+    return Call(caller=party, x_number=x_number)
+
+
+_CALLER_REASONS = {
+    NumberFault.EMPTY: Reason.CALLER_HIDDEN,
+    NumberFault.WITHHELD: Reason.CALLER_HIDDEN,
+    NumberFault.FIXED_LINE: Reason.CALLER_TYPE,
+    NumberFault.IS_700: Reason.CALLER_TYPE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """
+    What must hold of an X, else the reason to refuse.
+    """
+
+    text: str
+    reason: Reason
+    holds: Callable[[Facts], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class _LegRule:
+    """
+    What must hold of the row that was hit, else the reason to refuse.
+    """
+
+    text: str
+    reason: Reason
+    holds: Callable[[Call, Leg, datetime], bool]
+
+
+def _alive(leg: Leg, now: datetime, state: BindingState) -> bool:
+    return leg.state is not state or leg.ended_at is None or leg.ended_at > now
+
+
+# The order is that of the domain notes, 2.3: the first rule that fails gives the reason.
+_X_RULES = (
+    _Rule("the 700 number lies in a block of ours", Reason.X_UNKNOWN, lambda f: f.block_known),
+    _Rule(
+        "its block is in service and certified",
+        Reason.CERTIFICATE_INVALID,
+        lambda f: f.certificate_valid,
+    ),
+    _Rule(
+        "somebody is bound on the number",
+        Reason.NO_BINDING,
+        lambda f: f.x_bound or f.leg is not None,
+    ),
+)
+_IS_PARTY = "the caller is a party on the number"
+_LEG_RULES = (
+    _LegRule("the binding has begun", Reason.NO_BINDING, lambda _, g, now: g.begins_at <= now),
+    _LegRule("the tenant is active", Reason.TENANT_SUSPENDED, lambda _, g, __: g.tenant_active),
+    _LegRule(
+        "the binding was not unbound",
+        Reason.UNBOUND,
+        lambda _, g, now: _alive(g, now, BindingState.UNBOUND),
+    ),
+    _LegRule(
+        "the order has not ended",
+        Reason.ORDER_ENDED,
+        lambda _, g, now: _alive(g, now, BindingState.ORDER_ENDED),
+    ),
+    _LegRule(
+        "the binding has not expired",
+        Reason.EXPIRED,
+        lambda _, g, now: _alive(g, now, BindingState.EXPIRED) and g.expires_at > now,
+    ),
+    _LegRule(
+        "calls are left",
+        Reason.USED_UP,
+        lambda _, g, __: g.max_calls is None or g.calls_used < g.max_calls,
+    ),
+    _LegRule(
+        "this side may call",
+        Reason.WRONG_DIRECTION,
+        lambda _, g, __: g.direction.allows(g.side),
+    ),
+    _LegRule(
+        "the call does not ring its own caller",
+        Reason.SELF_CALL,
+        lambda call, g, _: g.callee != call.caller,
+    ),
+)
+
+
+def decide(call: Call, facts: Facts, *, now: datetime) -> Route | Refusal:
+    """
+    Decide where *call* goes.
+
+    Args:
+        call: The call; its numbers are already parsed.
+        facts: What the store knows of this caller on this X.
+        now: The store's time, timezone-aware.
+
+    Returns:
+        A route to the callee, or a refusal. Never raises.
+    """
+    leg = facts.leg
+    for rule in _X_RULES:
+        if not rule.holds(facts):
+            return Refusal(reason=rule.reason)
+    if leg is None:
+        return Refusal(reason=Reason.STRANGER)
+    for leg_rule in _LEG_RULES:
+        if not leg_rule.holds(call, leg, now):
+            return Refusal(reason=leg_rule.reason, binding=leg.binding, language=leg.language)
+    return Route(
+        binding=leg.binding,
+        callee=leg.callee,
+        shown=leg.shown,
+        ring_timeout=leg.ring_timeout,
+        max_duration=leg.max_duration,
+        language=leg.language,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """
+    One rule as it was applied to one call.
+    """
+
+    rule: str
+    holds: bool
+
+
+def explain(call: Call, facts: Facts, *, now: datetime) -> Iterator[Step]:
+    """
+    The rules that :func:`decide` applies to *call*, in order, up to the first that fails.
+    """
+    for step in _steps(call, facts, now):
+        yield step
+        if not step.holds:
+            return
+
+
+def _steps(call: Call, facts: Facts, now: datetime) -> Iterator[Step]:
+    for rule in _X_RULES:
+        yield Step(rule.text, rule.holds(facts))
+    leg = facts.leg
+    yield Step(_IS_PARTY, leg is not None)
+    if leg is not None:
+        for leg_rule in _LEG_RULES:
+            yield Step(leg_rule.text, leg_rule.holds(call, leg, now))

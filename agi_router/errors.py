@@ -1,0 +1,277 @@
+"""
+What can go wrong, as one tree.
+
+::
+
+    AgiRouterError             70  a fault of our own
+     ├─ SettingsError          78  a variable is missing, unknown or malformed
+     ├─ NumberError            65  text is not a number we accept   (also a ValueError)
+     ├─ ExpiryInvalid          65  in the past, or out of bounds    (also a ValueError)
+     ├─ SameParty              65  A and B are one number           (also a ValueError)
+     ├─ KeyRingError           78  the keys are missing or malformed
+     │   └─ KeyMismatch        78  the keys are not those of this database
+     ├─ SealError              70  a sealed number does not open
+     ├─ StoreError             70  the store failed
+     │   ├─ StoreUnavailable   69  no answer, or none in time
+     │   ├─ SchemaMismatch     76  database older or newer than the code
+     │   ├─ BindingNotFound    66  no binding has this id
+     │   ├─ BlockNotFound      66  the block is not ours
+     │   ├─ BindingConflict    73  (X, caller) already has a route  carries the constraint
+     │   ├─ BindingEnded       73  it is over and cannot change
+     │   ├─ BlockExists        73  the block is already there
+     │   └─ NoNumberAvailable  73  no 700 number is free
+     └─ AsteriskError          69  Asterisk is away, or said no
+         └─ ProtocolError      70  an event this state cannot see
+
+The number is the exit code of the command line. Codes are those of ``sysexits.h``:
+
+==== ================ =========================================================
+code name             meaning
+==== ================ =========================================================
+0                     done
+2                     wrong usage of the command line (click's own)
+65   EX_DATAERR       an argument is not acceptable; correct it
+66   EX_NOINPUT       what is named does not exist
+69   EX_UNAVAILABLE   PostgreSQL or Asterisk does not answer; try again later
+70   EX_SOFTWARE      a fault of ours, or damaged data; please report it
+73   EX_CANTCREAT     in conflict with what is there; nothing was changed
+76   EX_PROTOCOL      program and database are of different versions; migrate
+78   EX_CONFIG        settings or keys are wrong; correct them
+==== ================ =========================================================
+
+1. A refused call is a value (``Refusal``), not an exception: what is here means a broken part
+   or a request that cannot be done.
+2. No message carries a real number, a key or a password.
+3. ``cause`` is the Q.850 cause that a caller gets where the error ends a call. It is never 34
+   (503 would make equipment upstream take the route out) unless another node may do better.
+"""
+
+# ruff: noqa: N818  (they are named after what happened)
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import ClassVar
+
+__all__ = [
+    "AgiRouterError",
+    "AsteriskError",
+    "BindingConflict",
+    "BindingEnded",
+    "BindingNotFound",
+    "BlockExists",
+    "BlockNotFound",
+    "ExpiryInvalid",
+    "KeyMismatch",
+    "KeyRingError",
+    "NoNumberAvailable",
+    "NumberError",
+    "NumberFault",
+    "ProtocolError",
+    "SameParty",
+    "SchemaMismatch",
+    "SealError",
+    "SettingsError",
+    "StoreError",
+    "StoreUnavailable",
+]
+
+
+class AgiRouterError(Exception):
+    """
+    Something in agi_router went wrong.
+
+    The first line of a class's docstring is its default message.
+
+    Args:
+        message: One line without a real number, key or password; says what to do if it can.
+    """
+
+    exit_code: ClassVar[int] = 70
+    """
+    Exit code of the command line, see the table above.
+    """
+
+    cause: ClassVar[int] = 31
+    """
+    Q.850 cause; 31 leaves Asterisk as 480.
+    """
+
+    def __init__(self, message: str | None = None) -> None:
+        if message is None:
+            text = type(self).__doc__ or type(self).__name__
+            message = text.strip().partition("\n")[0].rstrip(".")
+        super().__init__(message)
+
+
+class SettingsError(AgiRouterError):
+    """
+    A setting is missing, unknown or malformed.
+    """
+
+    exit_code = 78
+
+
+class NumberFault(Enum):
+    """
+    What is wrong with a text that should have been a number.
+    """
+
+    EMPTY = "empty"
+    WITHHELD = "withheld"
+    NOT_DIGITS = "not_digits"
+    TOO_SHORT = "too_short"
+    TOO_LONG = "too_long"
+    FOREIGN = "foreign"
+    FIXED_LINE = "fixed_line"
+    NOT_700 = "not_700"
+    IS_700 = "is_700"
+    NOT_MOBILE = "not_mobile"
+
+
+class NumberError(AgiRouterError, ValueError):
+    """
+    The text is not a number accepted here.
+
+    Args:
+        kind: What is wrong with it.
+        message: One line on the shape that was expected and the shape that came, without a
+            digit of the text.
+    """
+
+    exit_code = 65
+    cause = 28
+
+    def __init__(self, kind: NumberFault, message: str | None = None) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class ExpiryInvalid(AgiRouterError, ValueError):
+    """
+    The expiry is in the past or out of bounds.
+    """
+
+    exit_code = 65
+
+
+class SameParty(AgiRouterError, ValueError):
+    """
+    A and B are the same number; a binding needs two.
+    """
+
+    exit_code = 65
+
+
+class KeyRingError(AgiRouterError):
+    """
+    The key ring is missing or malformed.
+    """
+
+    exit_code = 78
+
+
+class KeyMismatch(KeyRingError):
+    """
+    This key is not the one the database was sealed with.
+    """
+
+
+class SealError(AgiRouterError):
+    """
+    A sealed number does not open: wrong key, wrong row or altered data.
+    """
+
+
+class StoreError(AgiRouterError):
+    """
+    The store failed.
+    """
+
+
+class StoreUnavailable(StoreError):
+    """
+    The database does not answer.
+    """
+
+    exit_code = 69
+
+
+class SchemaMismatch(StoreError):
+    """
+    The database schema is older or newer than this program.
+    """
+
+    exit_code = 76
+
+
+class BindingNotFound(StoreError):
+    """
+    There is no binding with this id.
+    """
+
+    exit_code = 66
+
+
+class BlockNotFound(StoreError):
+    """
+    The 700 number lies outside our blocks; add its block first.
+    """
+
+    exit_code = 66
+
+
+class BindingConflict(StoreError):
+    """
+    A party already has a route on this 700 number; choose another number or unbind first.
+
+    Args:
+        message: See :class:`AgiRouterError`.
+        constraint: Name of the rule in the schema that was violated, where one was.
+    """
+
+    exit_code = 73
+
+    def __init__(self, message: str | None = None, *, constraint: str | None = None) -> None:
+        super().__init__(message)
+        self.constraint = constraint
+
+
+class BindingEnded(StoreError):
+    """
+    The binding has ended and cannot be changed; make a new one.
+    """
+
+    exit_code = 73
+
+
+class BlockExists(StoreError):
+    """
+    The block is already there.
+    """
+
+    exit_code = 73
+
+
+class NoNumberAvailable(StoreError):
+    """
+    No 700 number is free for these parties; add a block or unbind first.
+    """
+
+    exit_code = 73
+
+
+class AsteriskError(AgiRouterError):
+    """
+    Asterisk is away or refused a request.
+    """
+
+    exit_code = 69
+
+
+class ProtocolError(AsteriskError):
+    """
+    Something was reported that cannot follow on what was reported before.
+    """
+
+    exit_code = 70

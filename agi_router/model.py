@@ -1,0 +1,299 @@
+"""
+The values that the router's parts hand to each other: all frozen.
+
+Rules for the editor:
+
+1. Closed sets are enums; their values are the words of database, command line and logs.
+2. :class:`Reason` is the only list of why a call may be refused; each reason knows its Q.850 cause
+   and its prompt, so that no other place maps them.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from agi_router.numbers import E164, Block, XNumber
+
+__all__ = [
+    "BindingState",
+    "Call",
+    "Counting",
+    "Direction",
+    "Facts",
+    "Language",
+    "Leg",
+    "Mode",
+    "Reason",
+    "Refusal",
+    "Route",
+    "RouteRow",
+    "Side",
+]
+
+
+class Mode(StrEnum):
+    """
+    The kind of a binding. The hot path never looks at it.
+    """
+
+    AXB = "axb"
+
+
+class Side(StrEnum):
+    """
+    On which side of a binding a caller stands.
+    """
+
+    A = "a"
+    B = "b"
+
+
+class Direction(StrEnum):
+    """
+    Which side may call: both, only A, or only B.
+    """
+
+    BOTH = "both"
+    A = "a"
+    B = "b"
+
+    def allows(self, side: Side) -> bool:
+        """
+        Whether a caller standing on *side* may call.
+        """
+        return self is Direction.BOTH or self.value == side.value
+
+
+class Counting(StrEnum):
+    """
+    What takes one of a binding's uses for good: answered calls, or every leg dialled.
+    """
+
+    ANSWERED = "answered"
+    ATTEMPTS = "attempts"
+
+
+class Language(StrEnum):
+    """
+    Language of the prompts: Mandarin or English.
+    """
+
+    ZH = "zh"
+    EN = "en"
+
+
+class BindingState(StrEnum):
+    """
+    Whether a binding is alive, or what ended it.
+    """
+
+    ACTIVE = "active"
+    EXPIRED = "expired"
+    UNBOUND = "unbound"
+    ORDER_ENDED = "order_ended"
+
+
+class Reason(StrEnum):
+    """
+    Why a call is refused: one word, its Q.850 cause, and the prompt the caller hears.
+
+    Source: the project's domain notes, sections 2.2 and 4.1. ``no_binding`` and ``stranger`` share
+    cause and prompt, so that a stranger learns nothing. ``party_locked`` is told to the locked
+    caller; a locked callee is another reason, because the caller must not learn of it.
+    """
+
+    X_MALFORMED = "x_malformed"
+    X_UNKNOWN = "x_unknown"
+    X_LOCKED = "x_locked"
+    NO_BINDING = "no_binding"
+    STRANGER = "stranger"
+    EXPIRED = "expired"
+    IDLE_EXPIRED = "idle_expired"
+    ORDER_ENDED = "order_ended"
+    UNBOUND = "unbound"
+    CONSENT_WITHDRAWN = "consent_withdrawn"
+    USED_UP = "used_up"
+    WRONG_DIRECTION = "wrong_direction"
+    NO_DEFAULT_PARTY = "no_default_party"
+    NO_CALLBACK = "no_callback"
+    SELF_CALL = "self_call"
+    EXTENSION_MISSING = "extension_missing"
+    EXTENSION_WRONG = "extension_wrong"
+    PARTY_LOCKED = "party_locked"
+    CALLEE_LOCKED = "callee_locked"
+    PARTY_UNVERIFIED = "party_unverified"
+    PARTY_RECYCLED = "party_recycled"
+    RECYCLE_UNKNOWN = "recycle_unknown"
+    BLOCKED = "blocked"
+    CALLER_HIDDEN = "caller_hidden"
+    CALLER_FOREIGN = "caller_foreign"
+    CALLER_TYPE = "caller_type"
+    RATE_CALLER = "rate_caller"
+    RATE_CALLEE = "rate_callee"
+    RATE_X = "rate_x"
+    RATE_TENANT = "rate_tenant"
+    OUTSIDE_HOURS = "outside_hours"
+    CHECK_REFUSED = "check_refused"
+    CHECK_UNAVAILABLE = "check_unavailable"
+    TENANT_SUSPENDED = "tenant_suspended"
+    CERTIFICATE_INVALID = "certificate_invalid"
+    REGION_NOT_SERVED = "region_not_served"
+    NO_CAPACITY = "no_capacity"
+    PLATFORM_FAULT = "platform_fault"
+
+    @property
+    def cause(self) -> int:
+        """
+        The Q.850 cause that ends the call.
+        """
+        return _TREATMENTS[self][0]
+
+    @property
+    def prompt(self) -> str:
+        """
+        The name of the prompt, as in ``dialplan/prompts.tsv``.
+        """
+        return _TREATMENTS[self][1]
+
+
+# chan_pjsip has a SIP status for these causes: 1 → 404, 21 → 403, 31 → 480, 34 → 503. Any other
+# would leave as 603; 34 makes the network try another of our nodes, so it is not for policy.
+_TREATMENTS = {
+    Reason.X_MALFORMED: (1, "number_bad"),
+    Reason.X_UNKNOWN: (1, "number_bad"),
+    Reason.X_LOCKED: (31, "paused"),
+    Reason.NO_BINDING: (21, "no_relation"),
+    Reason.STRANGER: (21, "no_relation"),
+    Reason.EXPIRED: (21, "order_ended"),
+    Reason.IDLE_EXPIRED: (21, "order_ended"),
+    Reason.ORDER_ENDED: (21, "order_ended"),
+    Reason.UNBOUND: (21, "order_ended"),
+    Reason.CONSENT_WITHDRAWN: (21, "order_ended"),
+    Reason.USED_UP: (21, "used_up"),
+    Reason.WRONG_DIRECTION: (21, "one_way"),
+    Reason.NO_DEFAULT_PARTY: (21, "one_way"),
+    Reason.NO_CALLBACK: (21, "one_way"),
+    Reason.SELF_CALL: (21, "self"),
+    Reason.EXTENSION_MISSING: (21, "wrong_extension"),
+    Reason.EXTENSION_WRONG: (21, "wrong_extension"),
+    Reason.PARTY_LOCKED: (21, "you_locked"),
+    Reason.CALLEE_LOCKED: (31, "unreachable"),
+    Reason.PARTY_UNVERIFIED: (21, "you_locked"),
+    Reason.PARTY_RECYCLED: (31, "party_changed"),
+    Reason.RECYCLE_UNKNOWN: (31, "party_changed"),
+    Reason.BLOCKED: (21, "no_relation"),
+    Reason.CALLER_HIDDEN: (21, "show_number"),
+    Reason.CALLER_FOREIGN: (21, "no_foreign"),
+    Reason.CALLER_TYPE: (21, "use_mobile"),
+    Reason.RATE_CALLER: (21, "too_often"),
+    Reason.RATE_CALLEE: (21, "too_often"),
+    Reason.RATE_X: (21, "too_often"),
+    Reason.RATE_TENANT: (21, "too_often"),
+    Reason.OUTSIDE_HOURS: (21, "hours"),
+    Reason.CHECK_REFUSED: (21, "not_verified"),
+    Reason.CHECK_UNAVAILABLE: (31, "try_later"),
+    Reason.TENANT_SUSPENDED: (21, "paused"),
+    Reason.CERTIFICATE_INVALID: (21, "paused"),
+    Reason.REGION_NOT_SERVED: (21, "paused"),
+    Reason.NO_CAPACITY: (34, "lines_busy"),
+    Reason.PLATFORM_FAULT: (31, "try_later"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteRow:
+    """
+    One compiled row: whoever dials *x_number* as *caller* rings *callee*, who is shown *shown*.
+    """
+
+    x_number: XNumber
+    caller: E164 | None
+    """The caller the row is for, or :obj:`None` for anyone."""
+    callee: E164
+    shown: XNumber
+    side: Side
+    """The side the caller stands on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """
+    One call to a 700 number, its numbers parsed.
+    """
+
+    caller: E164
+    x_number: XNumber
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leg:
+    """
+    The row that a call hit, and the binding behind it.
+    """
+
+    block: Block
+    binding_id: int
+    mode: Mode
+    side: Side
+    callee: E164
+    shown: XNumber
+    state: BindingState
+    direction: Direction
+    begins_at: datetime
+    expires_at: datetime
+    ended_at: datetime | None
+    max_calls: int | None
+    """Uses in all, or :obj:`None` for no limit."""
+    calls_used: int
+    ring_timeout: timedelta | None
+    max_duration: timedelta | None
+    language: Language | None
+    tenant_active: bool
+
+    @property
+    def binding(self) -> str:
+        """
+        The binding's name, ``<block>-<id>``.
+        """
+        return f"{self.block}-{self.binding_id}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """
+    What the store knows about one caller on one X at one moment.
+    """
+
+    block_known: bool
+    """Whether the X lies in a block of ours."""
+    certificate_valid: bool
+    """Whether the block is in service and the moment lies within its certificate's dates."""
+    x_bound: bool
+    """Whether anybody is bound on the X."""
+    leg: Leg | None
+    """The row for this caller, alive or ended; :obj:`None` for a stranger."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """
+    The decision to connect: whom to ring, what to show, how long.
+    """
+
+    binding: str
+    callee: E164
+    shown: XNumber
+    ring_timeout: timedelta | None
+    max_duration: timedelta | None
+    language: Language | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """
+    The decision not to connect, and why.
+    """
+
+    reason: Reason
+    binding: str | None = None
+    language: Language | None = None

@@ -1,0 +1,43 @@
+"""
+What the router needs of the world, as protocols: the doors fit them, and so do test doubles.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from agi_router.model import Call, Facts
+
+__all__ = ["Admission", "Admissions"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """
+    What the store answered about one call.
+    """
+
+    admitted: bool
+    """Whether a use was taken and the call written as reserved."""
+    facts: Facts
+    """As they stood before the use was taken."""
+    now: datetime
+    """The store's clock at that moment."""
+
+
+class Admissions(Protocol):
+    """
+    Where calls are admitted.
+    """
+
+    async def admit(self, call: Call, call_id: str, *, timeout: float) -> Admission:  # noqa: ASYNC109
+        """
+        Take one use for *call* if every guard holds, and tell the facts either way.
+
+        Asking again with the same *call_id* takes nothing more.
+
+        Raises:
+            StoreError: No answer within *timeout* seconds, or the store failed.
+            SealError: The callee does not open.
+        """
+        ...

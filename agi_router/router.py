@@ -1,0 +1,117 @@
+"""
+The router: one arrival in, one destination out, within a deadline; whatever fails, a refusal.
+"""
+
+import logging
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from agi_router.decision import decide, screen
+from agi_router.errors import AgiRouterError
+from agi_router.extension import Destination, to_dial, to_refuse
+from agi_router.model import Call, Language, Reason, Refusal, Route
+from agi_router.ports import Admissions
+
+__all__ = ["Arrival", "Router"]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """
+    A call as a door received it: nothing in it is trusted.
+    """
+
+    call_id: str
+    caller: str = field(repr=False)
+    presentation: str
+    dialled: str
+
+
+class Router:
+    """
+    Decides calls. One router serves any number of calls at once and keeps nothing between them.
+
+    Args:
+        store: Where calls are admitted.
+        timeout: Seconds for one admission, after which the call is refused.
+        ring_timeout: For bindings that have none.
+        max_duration: For bindings that have none.
+        language: For bindings that have none, and for strangers.
+        fixed_lines: Whether fixed lines may call.
+    """
+
+    def __init__(
+        self,
+        store: Admissions,
+        *,
+        timeout: float,
+        ring_timeout: timedelta,
+        max_duration: timedelta,
+        language: Language,
+        fixed_lines: bool,
+    ) -> None:
+        self._store = store
+        self._timeout = timeout
+        self._ring_timeout = ring_timeout
+        self._max_duration = max_duration
+        self._language = language
+        self._fixed_lines = fixed_lines
+
+    async def answer(self, arrival: Arrival) -> Destination:
+        """
+        Decide *arrival* and say where its channel goes on.
+
+        Never raises: what cannot be decided is refused as ``platform_fault``.
+        """
+        try:
+            decision = await self._decide(arrival)
+        except AgiRouterError as error:
+            log.warning(
+                "call.undecided",
+                extra={"call": arrival.call_id, "error": type(error).__name__},
+            )
+            decision = Refusal(reason=Reason.PLATFORM_FAULT)
+        return self.destination(decision, arrival.call_id)
+
+    def destination(self, decision: Route | Refusal, call_id: str) -> Destination:
+        """
+        Log a decision, and say where it leads.
+        """
+        match decision:
+            case Route():
+                log.info("call.routed", extra={"call": call_id, "binding": decision.binding})
+                return to_dial(
+                    decision,
+                    ring_timeout=self._ring_timeout,
+                    max_duration=self._max_duration,
+                    language=self._language,
+                )
+            case Refusal():
+                log.info(
+                    "call.refused",
+                    extra={
+                        "call": call_id,
+                        "reason": decision.reason.value,
+                        "binding": decision.binding,
+                    },
+                )
+                return to_refuse(decision, language=self._language)
+
+    async def _decide(self, arrival: Arrival) -> Route | Refusal:
+        screened = screen(
+            caller=arrival.caller,
+            presentation=arrival.presentation,
+            dialled=arrival.dialled,
+            fixed_lines=self._fixed_lines,
+        )
+        if not isinstance(screened, Call):
+            return screened
+        admission = await self._store.admit(screened, arrival.call_id, timeout=self._timeout)
+        decision = decide(screened, admission.facts, now=admission.now)
+        if isinstance(decision, Route) is not admission.admitted:
+            # The guard and the rule must be one. A use that was taken comes back at the end.
+            log.error("decision.disagrees", extra={"call": arrival.call_id})
+            return Refusal(reason=Reason.PLATFORM_FAULT)
+        return decision

@@ -1,0 +1,275 @@
+"""
+Settings: the environment in, one frozen value out.
+
+1. Every setting is a variable ``AGI_ROUTER_…``; the database may also be named by libpq's own
+   ``PG…`` variables.
+2. A variable of that prefix that is not known is an error: a misspelt setting must not pass in
+   silence. One that is set but empty counts as not set.
+3. Nothing is read at import. Files are read by the ``load_…`` methods only.
+4. No message and no ``repr`` carries a secret.
+"""
+
+# ruff: noqa: RUF009  (_setting is dataclasses.field with our metadata)
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from agi_router.durations import format_duration, parse_duration
+from agi_router.errors import KeyRingError, SettingsError
+from agi_router.keyfile import load_key_ring
+from agi_router.model import Language
+from agi_router.seal import KeyRing
+
+__all__ = ["PREFIX", "Settings"]
+
+PREFIX = "AGI_ROUTER_"
+"""
+What the name of every variable begins with.
+"""
+
+_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+_ON = ("1", "on", "true", "yes")
+_OFF = ("0", "off", "false", "no")
+
+
+def _text(value: str) -> str:
+    return value
+
+
+def _path(value: str) -> Path:
+    if "\0" in value:
+        raise ValueError("a path")
+    return Path(value)
+
+
+def _name(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", value):
+        raise ValueError("a name of letters, digits, '_', '.' and '-'")
+    return value
+
+
+def _url(value: str) -> str:
+    expected = "a URL like http://127.0.0.1:8088, without user and password"
+    try:
+        parts = urlsplit(value)
+        bad = parts.port == 0  # raises where it is not a number
+    except ValueError:
+        raise ValueError(expected) from None
+    bad |= parts.scheme not in {"http", "https"} or not parts.hostname
+    if bad or "@" in parts.netloc or parts.query or parts.fragment:
+        raise ValueError(expected)
+    return value.rstrip("/")
+
+
+def _language(value: str) -> Language:
+    try:
+        return Language(value.lower())
+    except ValueError:
+        raise ValueError("zh or en") from None
+
+
+def _switch(value: str) -> bool:
+    if value.lower() not in _ON + _OFF:
+        raise ValueError("on or off")
+    return value.lower() in _ON
+
+
+def _level(value: str) -> str:
+    if value.upper() not in _LEVELS:
+        raise ValueError(f"one of {', '.join(_LEVELS)}")
+    return value.upper()
+
+
+def _whole(low: int, high: int, what: str) -> Callable[[str], int]:
+    def parse(value: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,9}", value) or not low <= int(value) <= high:
+            raise ValueError(f"a whole number{what}, {low} to {high}")
+        return int(value)
+
+    return parse
+
+
+def _seconds(low: float, high: float) -> Callable[[str], float]:
+    def parse(value: str) -> float:
+        if not re.fullmatch(r"[0-9]{1,9}(?:\.[0-9]{1,9})?", value):
+            raise ValueError(f"a number of seconds, {low:g} to {high:g}")
+        if not low <= float(value) <= high:
+            raise ValueError(f"a number of seconds, {low:g} to {high:g}")
+        return float(value)
+
+    return parse
+
+
+def _duration(low: str, high: str) -> Callable[[str], timedelta]:
+    def parse(value: str) -> timedelta:
+        expected = f"a duration like 1h30m, {low} to {high}"
+        try:
+            duration = parse_duration(value)
+        except ValueError:
+            raise ValueError(expected) from None
+        if not parse_duration(low) <= duration <= parse_duration(high):
+            raise ValueError(expected)
+        return duration
+
+    return parse
+
+
+def _setting(parse: Callable[[str], Any], *, default: Any = None, secret: bool = False) -> Any:
+    return field(default=default, repr=not secret, metadata={"parse": parse, "secret": secret})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """
+    What an operator may set. The variable is the attribute's name in capitals.
+
+    Attributes:
+        dsn: libpq connection string; :obj:`None` leaves it to the ``PG…`` variables. Secret, as
+            it may hold a password.
+        key: The key ring itself, ``;`` between its lines. Secret.
+        key_file: File that holds the key ring. At most one of the two.
+        ari_url: Where Asterisk's HTTP server is.
+        ari_user: User of ``ari.conf``.
+        ari_password: Their password. Secret.
+        ari_password_file: File that holds the password. At most one of the two.
+        ari_app: Name of the Stasis application, as in the dialplan.
+        journal: Directory of the end journal.
+        language: Language of the prompts.
+        fixed_lines: Whether fixed lines may be parties.
+        decision_timeout: Seconds from the call's arrival to an answer, or it is refused.
+        db_connections: Connections to the database.
+        ring_timeout: Seconds a callee rings.
+        max_duration: Longest call, where a binding says nothing shorter.
+        ttl: Life of a binding, where none is given.
+        log_level: Least level that is logged.
+    """
+
+    dsn: str | None = _setting(_text, secret=True)
+    key: str | None = _setting(_text, secret=True)
+    key_file: Path | None = _setting(_path)
+    ari_url: str = _setting(_url, default="http://127.0.0.1:8088")
+    ari_user: str = _setting(_name, default="router")
+    ari_password: str | None = _setting(_text, secret=True)
+    ari_password_file: Path | None = _setting(_path)
+    ari_app: str = _setting(_name, default="agi_router")
+    journal: Path = _setting(_path, default=Path("/var/spool/asterisk/agi-router"))
+    language: Language = _setting(_language, default=Language.ZH)
+    fixed_lines: bool = _setting(_switch, default=False)
+    decision_timeout: float = _setting(_seconds(0.05, 10), default=0.4)
+    db_connections: int = _setting(_whole(1, 100, ""), default=4)
+    ring_timeout: int = _setting(_whole(5, 120, " of seconds"), default=45)
+    max_duration: timedelta = _setting(_duration("1m", "240m"), default=timedelta(minutes=60))
+    ttl: timedelta = _setting(_duration("60s", "90d"), default=timedelta(hours=24))
+    log_level: str = _setting(_level, default="INFO")
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> Self:
+        """
+        Read the settings from *environ*; variables without the prefix are left alone.
+
+        Raises:
+            SettingsError: A variable is unknown or malformed, or two exclude each other; names
+                the variable and the form expected, never the value.
+        """
+        known = {PREFIX + each.name.upper(): each for each in fields(cls)}
+        values: dict[str, Any] = {}
+        for name, text in environ.items():
+            if not name.startswith(PREFIX):
+                continue
+            if name not in known:
+                raise SettingsError(_unknown(name, list(known)))
+            if not text.strip():
+                continue
+            each = known[name]
+            try:
+                values[each.name] = each.metadata["parse"](text.strip())
+            except ValueError as exc:
+                raise SettingsError(f"{name} is malformed; expected {exc}") from None
+        for name in ("key", "ari_password"):
+            if name in values and f"{name}_file" in values:
+                variable = PREFIX + name.upper()
+                raise SettingsError(f"set {variable} or {variable}_FILE, not both")
+        return cls(**values)
+
+    def load_keys(self) -> KeyRing:
+        """
+        Return the key ring, from the environment or its file.
+
+        Raises:
+            SettingsError: Neither is set.
+            KeyRingError: What is set is missing or malformed.
+        """
+        if self.key is not None:
+            try:
+                return KeyRing.parse(self.key)
+            except KeyRingError as exc:
+                raise KeyRingError(f"{PREFIX}KEY: {exc}") from None
+        if self.key_file is not None:
+            return load_key_ring(self.key_file)
+        raise SettingsError(
+            f"no key is set: run 'agi-router key new' and set {PREFIX}KEY_FILE to its file"
+        )
+
+    def load_ari_password(self) -> str:
+        """
+        Return the password for ARI, from the environment or its file (its first line).
+
+        Raises:
+            SettingsError: Neither is set, or the file cannot be read or is empty.
+        """
+        if self.ari_password is not None:
+            return self.ari_password
+        variable = f"{PREFIX}ARI_PASSWORD"
+        if self.ari_password_file is None:
+            raise SettingsError(f"no password for ARI is set: set {variable} or {variable}_FILE")
+        try:
+            text = self.ari_password_file.read_text(encoding="utf-8")
+        except OSError as exc:
+            raise SettingsError(f"{variable}_FILE cannot be read: {exc.strerror}") from exc
+        except UnicodeDecodeError:
+            raise SettingsError(f"{variable}_FILE is not text") from None
+        password = text.partition("\n")[0].strip()
+        if not password:
+            raise SettingsError(f"{variable}_FILE is empty")
+        return password
+
+    def describe(self) -> dict[str, str]:
+        """
+        Return the effective value of every variable as text, secrets hidden.
+        """
+        return {
+            PREFIX + each.name.upper(): _shown(
+                getattr(self, each.name), secret=each.metadata["secret"]
+            )
+            for each in fields(self)
+        }
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    # Compared without the prefix, which would make everything look near.
+    near = difflib.get_close_matches(
+        name.removeprefix(PREFIX), [each.removeprefix(PREFIX) for each in known], n=1, cutoff=0
+    )
+    return f"{name} is not a setting; the nearest is {PREFIX}{near[0]}"
+
+
+def _shown(value: object, *, secret: bool) -> str:
+    match value:
+        case None:
+            return "(not set)"
+        case _ if secret:
+            return "(set, hidden)"
+        case bool():
+            return "on" if value else "off"
+        case timedelta():
+            return format_duration(value)
+        case _:
+            return str(value)

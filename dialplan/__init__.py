@@ -1,0 +1,3 @@
+"""
+The dialplan (``agi_router.conf``) and its prompts, shipped as files.
+"""

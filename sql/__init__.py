@@ -1,0 +1,3 @@
+"""
+The migrations (``NNNN_what.sql``) and the named queries (``queries.sql``), shipped as files.
+"""

@@ -1,0 +1,263 @@
+-- Named queries: a header with the name, a sentence, the query.
+-- No SQL stands in Python; the name appears in logs and errors.
+
+-- admit --
+-- Take one use and write the call as reserved if every guard holds; the facts either way.
+SELECT * FROM agi_router.admit(
+    %(block)s, %(x_number)s, %(tags)s, %(call_id)s, %(day)s);
+
+-- find_facts --
+-- The facts at a time, nothing taken: now, unless another time is given.
+SELECT * FROM agi_router.find_facts(
+    %(block)s, %(x_number)s, %(tags)s, coalesce(%(at)s, clock_timestamp()));
+
+-- find_reservation --
+-- The stored decision of a call that was admitted before and is not over; no row once it is.
+SELECT true AS admitted, c.received_at AS now, true AS block_known, true AS certificate_valid,
+       true AS x_bound, b.id AS binding_id, b.mode, r.side, r.caller_tag, r.callee, r.shown,
+       b.state, b.direction, b.begins_at, b.expires_at, b.ended_at, b.max_calls,
+       b.calls_used - 1 AS calls_used, b.ring_timeout, b.max_duration, b.language,
+       true AS tenant_active
+  FROM agi_router.call c
+  JOIN agi_router.binding b ON b.block = c.block AND b.id = c.binding_id
+  JOIN agi_router.route r
+    ON r.block = b.block AND r.binding_id = b.id AND r.x_number = c.x_number
+   AND r.caller_tag = ANY (%(tags)s)
+ WHERE c.block = %(block)s AND c.id = %(call_id)s AND c.day = %(day)s AND c.state = 'reserved'
+ ORDER BY array_position(%(tags)s, r.caller_tag)
+ LIMIT 1;
+
+-- settle --
+-- Settle a batch of ended calls of one day; returns the ids it neither settled nor inserted.
+WITH ended AS (
+    SELECT *
+      FROM unnest(%(block)s::bigint[], %(id)s::text[], %(x_number)s::bigint[],
+                  %(ended_at)s::timestamptz[], %(reason)s::text[], %(outcome)s::text[],
+                  %(ring_ms)s::integer[], %(talk_ms)s::integer[], %(released_by)s::text[],
+                  %(cause)s::integer[])
+        AS e (block, id, x_number, ended_at, reason, outcome, ring_ms, talk_ms, released_by, cause)
+), settled AS (
+    UPDATE agi_router.call c
+       SET state = 'settled', ended_at = e.ended_at, reason = e.reason, outcome = e.outcome,
+           ring_ms = e.ring_ms, talk_ms = e.talk_ms, released_by = e.released_by, cause = e.cause
+      FROM ended e
+     WHERE c.day = %(day)s AND c.block = e.block AND c.id = e.id AND c.state = 'reserved'
+    RETURNING c.block, c.id, c.binding_id, c.outcome
+), inserted AS (
+    INSERT INTO agi_router.call (block, id, day, x_number, received_at, ended_at, state, reason,
+                                 outcome, ring_ms, talk_ms, released_by, cause)
+    SELECT e.block, e.id, %(day)s, e.x_number, e.ended_at, e.ended_at, 'settled', e.reason,
+           e.outcome, e.ring_ms, e.talk_ms, e.released_by, e.cause
+      FROM ended e
+     WHERE NOT EXISTS (SELECT FROM agi_router.call c
+                        WHERE c.day = %(day)s AND c.block = e.block AND c.id = e.id)
+        ON CONFLICT DO NOTHING
+    RETURNING id
+), unused AS (
+    -- Where no leg was dialled nothing was used, whatever the binding counts.
+    SELECT s.block, s.binding_id, b.counting,
+           count(*) FILTER (WHERE s.outcome IS NULL
+                               OR b.counting = 'answered' AND s.outcome <> 'answered') AS uses
+      FROM settled s
+      JOIN agi_router.binding b ON b.block = s.block AND b.id = s.binding_id
+     GROUP BY 1, 2, 3
+), given_back AS (
+    UPDATE agi_router.binding b
+       SET calls_used = b.calls_used - u.uses
+      FROM unused u
+     WHERE b.block = u.block AND b.id = u.binding_id AND u.uses > 0
+)
+SELECT id FROM ended EXCEPT SELECT id FROM settled EXCEPT SELECT id FROM inserted;
+
+-- list_reserved --
+-- Calls of one node that are not settled: running, or their end was not seen.
+SELECT id, x_number
+  FROM agi_router.call
+ WHERE day >= (now() AT TIME ZONE 'UTC')::date - 2 AND state = 'reserved'
+   AND starts_with(id, %(node)s)
+ ORDER BY received_at
+ LIMIT 10000;
+
+-- ensure_call_days --
+-- Make the partitions of yesterday to a week ahead.
+SELECT agi_router.ensure_call_days(
+    (now() AT TIME ZONE 'UTC')::date - 1, (now() AT TIME ZONE 'UTC')::date + 7);
+
+-- remember_key --
+-- Remember a key's fingerprint; returns the one that is known.
+WITH fresh AS (
+    INSERT INTO agi_router.key (kind, id, fingerprint)
+    VALUES (%(kind)s, %(id)s, %(fingerprint)s)
+        ON CONFLICT DO NOTHING
+    RETURNING fingerprint
+)
+SELECT fingerprint FROM fresh
+UNION ALL
+SELECT fingerprint FROM agi_router.key WHERE kind = %(kind)s AND id = %(id)s;
+
+-- list_keys --
+-- The keys this database was written with.
+SELECT kind, id, fingerprint FROM agi_router.key ORDER BY kind, id;
+
+-- add_block --
+-- Add a managed block; no row if it is there already.
+INSERT INTO agi_router.block (block, operator, certificate)
+VALUES (%(block)s, %(operator)s, %(certificate)s)
+    ON CONFLICT DO NOTHING
+RETURNING block, operator, certificate, state, created_at;
+
+-- list_blocks --
+-- All blocks, with the number of routes alive on each.
+SELECT k.block, k.operator, k.certificate, k.state, k.created_at,
+       (SELECT count(*)
+          FROM agi_router.binding b
+         WHERE b.block = k.block AND b.ended_at IS NULL AND b.expires_at > now()) AS bindings
+  FROM agi_router.block k
+ ORDER BY k.block;
+
+-- find_tenant --
+-- A tenant's id by name, if it is active.
+SELECT id FROM agi_router.tenant WHERE name = %(name)s AND active;
+
+-- find_block --
+-- One block and whether new bindings may be made in it.
+SELECT block,
+       state = 'active' AND valid_from <= now() AND valid_until > now()
+       AND (tenant_id IS NULL OR tenant_id = %(tenant_id)s) AS open
+  FROM agi_router.block
+ WHERE block = %(block)s;
+
+-- list_open_blocks --
+-- The blocks in which a tenant may make new bindings.
+SELECT block
+  FROM agi_router.block
+ WHERE state = 'active' AND valid_from <= now() AND valid_until > now()
+   AND (tenant_id IS NULL OR tenant_id = %(tenant_id)s)
+ ORDER BY block;
+
+-- choose_x --
+-- Of candidate numbers, given as (number, caller) pairs, one on which none of the callers is bound:
+-- rather one that none of them was on before, then the one with the fewest routes.
+SELECT c.x_number
+  FROM (SELECT n.x_number, min(n.place) AS place, bool_or(r.caller_tag IS NOT NULL) AS met
+          FROM unnest(%(x_number)s::bigint[], %(caller_tag)s::bigint[])
+               WITH ORDINALITY n (x_number, caller_tag, place)
+          LEFT JOIN agi_router.route r
+            ON r.block = n.x_number / 10000 AND r.x_number = n.x_number
+           AND r.caller_tag = n.caller_tag
+          LEFT JOIN agi_router.binding b ON b.block = r.block AND b.id = r.binding_id
+         GROUP BY n.x_number
+        HAVING NOT bool_or(b.id IS NOT NULL AND b.ended_at IS NULL AND b.expires_at > now())) c
+ ORDER BY c.met,
+          (SELECT count(*)
+             FROM agi_router.route o
+            WHERE o.block = c.x_number / 10000 AND o.x_number = c.x_number),
+          c.place
+ LIMIT 1;
+
+-- bind --
+-- Make a binding with its routes; route_pkey is violated where a live binding is in the way.
+SELECT * FROM agi_router.bind(
+    %(block)s, %(tenant_id)s, %(mode)s, %(expires_at)s, %(max_calls)s, %(counting)s,
+    %(direction)s, %(ring_timeout)s, %(max_duration)s, %(language)s, %(order_id)s,
+    %(x_number)s, %(caller_tag)s, %(shown)s, %(side)s, %(callee)s);
+
+-- find_conflict --
+-- The bindings that hold any of these (number, caller) pairs.
+SELECT r.x_number, r.caller_tag, r.binding_id
+  FROM unnest(%(x_number)s::bigint[], %(caller_tag)s::bigint[]) n (x_number, caller_tag)
+  JOIN agi_router.route r
+    ON r.block = %(block)s AND r.x_number = n.x_number AND r.caller_tag = n.caller_tag
+  JOIN agi_router.binding b ON b.block = r.block AND b.id = r.binding_id
+ WHERE b.ended_at IS NULL AND b.expires_at > now();
+
+-- unbind --
+-- End a binding that is alive; no row if it is over or was never made.
+UPDATE agi_router.binding
+   SET state = 'unbound', ended_at = clock_timestamp()
+ WHERE block = %(block)s AND id = %(id)s AND ended_at IS NULL AND expires_at > clock_timestamp()
+RETURNING id;
+
+-- extend --
+-- Move the end of a binding that is alive to a later time.
+UPDATE agi_router.binding
+   SET expires_at = %(expires_at)s
+ WHERE block = %(block)s AND id = %(id)s AND ended_at IS NULL AND expires_at > clock_timestamp()
+   AND expires_at <= %(expires_at)s
+RETURNING id;
+
+-- find_binding --
+-- One binding.
+SELECT b.*, t.name AS tenant, now() AS now
+  FROM agi_router.binding b
+  JOIN agi_router.tenant t ON t.id = b.tenant_id
+ WHERE b.block = %(block)s AND b.id = %(id)s;
+
+-- list_bindings --
+-- Bindings, newest first; alive ones only if so asked.
+SELECT b.*, t.name AS tenant, now() AS now
+  FROM agi_router.binding b
+  JOIN agi_router.tenant t ON t.id = b.tenant_id
+ WHERE (%(all)s OR b.ended_at IS NULL AND b.expires_at > now())
+   AND (%(order_id)s::text IS NULL OR b.order_id = %(order_id)s)
+ ORDER BY b.id DESC
+ LIMIT %(limit)s;
+
+-- list_routes --
+-- The routes of some bindings, those whose place was taken included.
+SELECT r.block, r.binding_id, r.x_number, r.caller_tag, r.shown, r.side, r.callee
+  FROM (SELECT * FROM agi_router.route UNION ALL SELECT * FROM agi_router.past_route) r
+  JOIN unnest(%(block)s::bigint[], %(id)s::bigint[]) n (block, id)
+    ON n.block = r.block AND n.id = r.binding_id
+ ORDER BY r.block, r.binding_id, r.side, r.x_number;
+
+-- list_calls --
+-- Calls since a time, newest first.
+SELECT c.block, c.id, c.x_number, c.binding_id, c.side, c.received_at, c.ended_at, c.ring_ms,
+       c.talk_ms, c.state, c.reason, c.outcome, c.released_by, c.cause
+  FROM agi_router.call c
+ WHERE c.day >= (%(since)s::timestamptz AT TIME ZONE 'UTC')::date - 1
+   AND c.received_at >= %(since)s
+ ORDER BY c.received_at DESC, c.id DESC
+ LIMIT %(limit)s;
+
+-- now --
+-- The database's clock, which alone judges expiry.
+SELECT clock_timestamp();
+
+-- make_ledger --
+-- The schema, and the table that keeps which migrations were applied.
+CREATE SCHEMA IF NOT EXISTS agi_router;
+CREATE TABLE IF NOT EXISTS agi_router.migration (
+    number     integer     NOT NULL PRIMARY KEY,
+    name       text        NOT NULL,
+    checksum   text        NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON SCHEMA agi_router IS 'Number protection service: bindings of 700 numbers, and calls';
+COMMENT ON TABLE agi_router.migration IS 'Migrations applied to this database';
+COMMENT ON COLUMN agi_router.migration.number IS 'Number of the file';
+COMMENT ON COLUMN agi_router.migration.name IS 'Name of the file';
+COMMENT ON COLUMN agi_router.migration.checksum IS 'SHA-256 of the file';
+COMMENT ON COLUMN agi_router.migration.applied_at IS 'When it was applied';
+
+-- find_ledger --
+-- A row if this database was ever migrated.
+SELECT 1 FROM pg_catalog.pg_tables WHERE schemaname = 'agi_router' AND tablename = 'migration';
+
+-- list_migrations --
+-- The migrations applied.
+SELECT number, name, checksum, applied_at FROM agi_router.migration ORDER BY number;
+
+-- record_migration --
+-- Note a migration as applied.
+INSERT INTO agi_router.migration (number, name, checksum)
+VALUES (%(number)s, %(name)s, %(checksum)s);
+
+-- lock_migrations --
+-- One migrates at a time; the others wait.
+SELECT pg_advisory_lock(7002025);
+
+-- unlock_migrations --
+-- Let the next one migrate.
+SELECT pg_advisory_unlock(7002025);
