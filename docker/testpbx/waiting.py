@@ -1,0 +1,48 @@
+"""Waiting for servers: by asking them, never by sleeping a fixed time."""
+
+import base64
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+
+from testpbx.state import ARI_PORT, HOST
+
+
+def until(condition: Callable[[], bool], *, timeout: float) -> bool:
+    """Poll *condition* until it holds; :obj:`False` if it does not within *timeout* seconds."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def until_ready(ready: Callable[[], bool], alive: Callable[[], bool]) -> bool:
+    """Poll a starting server; :obj:`False` if it has ended, or says nothing for a minute."""
+    answered = False
+
+    def settled() -> bool:
+        nonlocal answered
+        answered = ready()
+        return answered or not alive()
+
+    until(settled, timeout=60)
+    return answered
+
+
+def ari_answers(path: str, password: str) -> bool:
+    """Whether ARI answers 200 to a GET of *path*."""
+    credentials = base64.b64encode(f"router:{password}".encode()).decode()
+    request = urllib.request.Request(
+        f"http://{HOST}:{ARI_PORT}/ari/{path}",
+        headers={"Authorization": f"Basic {credentials}"},
+    )
+    # No proxy of the environment may come between us and loopback.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=2) as response:
+            return bool(response.status == 200)  # noqa: PLR2004
+    except (urllib.error.URLError, OSError):
+        return False

@@ -1,0 +1,82 @@
+"""
+Fixtures for real calls: the test PBX, its router under the tests' hand, phones, and the CLI.
+"""
+
+import itertools
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from calls.parts import BLOCK, STATE, Cli, Router
+from testpbx.phones import Phones
+from testpbx.waiting import until
+
+
+@pytest.fixture(scope="session")
+def cli(pbx: dict[str, Any]) -> Cli:
+    """The command line; the block of all tests is there."""
+    command = Cli(pbx["env"])
+    command("block", "add", BLOCK)
+    return command
+
+
+@pytest.fixture(scope="session")
+def running_router(pbx: dict[str, Any]) -> Iterator[Router]:
+    """A router of our own in place of the one that the PBX brought up."""
+    pid = int((STATE / "router.pid").read_text().split()[0])
+    os.kill(pid, signal.SIGTERM)
+    router = Router({**pbx["env"], "AGI_ROUTER_LOG_LEVEL": "DEBUG"}, STATE / "logs/router.log")
+    assert until(lambda: not router.registered(), timeout=15)
+    router.start()
+    yield router
+    router.stop()
+
+
+@pytest.fixture
+def router(running_router: Router) -> Iterator[Router]:
+    """The running router; whatever a test does to it, the next one finds it running."""
+    running_router.ensure()
+    yield running_router
+    running_router.ensure()
+
+
+@pytest.fixture
+def phones(pbx: dict[str, Any], router: Router, tmp_path: Path) -> Phones:
+    """SIPp phones, with a router that serves."""
+    assert router
+    return Phones.of_pbx(pbx, tmp_path)
+
+
+@pytest.fixture
+def database(pbx: dict[str, Any]) -> Iterator[psycopg.Connection[dict[str, Any]]]:
+    """A connection to the database of the PBX."""
+    with psycopg.connect(
+        pbx["dsn"], autocommit=True, row_factory=psycopg.rows.dict_row
+    ) as connection:
+        yield connection
+
+
+_numbers = itertools.count(13800001000)
+
+
+@pytest.fixture
+def a() -> str:
+    """A number that no other test uses."""
+    return str(next(_numbers))
+
+
+@pytest.fixture
+def b() -> str:
+    """Another such number."""
+    return str(next(_numbers))
+
+
+@pytest.fixture
+def stranger() -> str:
+    """A number that is bound nowhere."""
+    return str(next(_numbers))

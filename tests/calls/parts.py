@@ -1,0 +1,128 @@
+"""
+The parts of the test PBX that tests hold in their hand: command line, router, and whole servers.
+"""
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from testpbx.waiting import ari_answers, until
+
+BLOCK = "70012345678"
+STATE = Path(os.environ.get("PBX_STATE") or "/run/agi-router-pbx")
+
+
+class Cli:
+    """The command line, with the environment of the test PBX."""
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self.env = dict(env)
+
+    def __call__(self, *arguments: str) -> Any:
+        """Run a command with ``--json`` and return what it printed."""
+        done = subprocess.run(
+            ["agi-router", *arguments, "--json"],
+            env=self.env,
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def bind(self, a: str, b: str, *options: str) -> Any:
+        """Bind two parties by AXB."""
+        return self("bind", "axb", "--a", a, "--b", b, *options)
+
+    def record(self, x: str) -> Any:
+        """The newest call on a number, once it is settled."""
+        return self.records(x, 1)[0]
+
+    def records(self, x: str, count: int) -> list[Any]:
+        """All calls on a number, newest first, once *count* of them are settled."""
+        found: list[Any] = []
+
+        def settled() -> bool:
+            found[:] = [c for c in self("calls", "--limit", "1000") if c["x"] == x]
+            return len([c for c in found if c["state"] == "settled"]) >= count
+
+        assert until(settled, timeout=15), found
+        return found
+
+
+class Router:
+    """The router process of the test PBX, which tests may kill and start again."""
+
+    def __init__(self, env: Mapping[str, str], log: Path) -> None:
+        self._env = dict(env)
+        self._log = log
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, and wait until Asterisk knows its application."""
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(
+                ["agi-router", "serve"], env=self._env, stdout=log, stderr=log
+            )
+        assert until(self.registered, timeout=15), self._log.read_text()
+
+    def send(self, signum: signal.Signals) -> None:
+        """Send it a signal."""
+        assert self.process is not None
+        self.process.send_signal(signum)
+
+    def wait(self) -> int:
+        """Wait for its end, and return its exit code."""
+        assert self.process is not None
+        code = self.process.wait(20)
+        # Asterisk has noticed too.
+        assert until(lambda: not self.registered(), timeout=5)
+        return code
+
+    def ensure(self) -> None:
+        """Start it if it does not run."""
+        if self.process is None or self.process.poll() is not None:
+            self.start()
+
+    def stop(self) -> None:
+        """End it in an orderly way."""
+        if self.process is not None and self.process.poll() is None:
+            self.send(signal.SIGCONT)
+            self.send(signal.SIGTERM)
+            assert self.wait() == 0
+
+    def registered(self) -> bool:
+        return ari_answers("applications/agi_router", self._env["AGI_ROUTER_ARI_PASSWORD"])
+
+
+def tree(pid: int) -> list[int]:
+    """A process and all its descendants."""
+    children: dict[int, list[int]] = {}
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = status.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        children.setdefault(int(fields[1]), []).append(int(status.parent.name))
+    found = [pid]
+    for each in found:
+        found += children.get(each, [])
+    return found
+
+
+@contextmanager
+def frozen(service: str) -> Iterator[None]:
+    """A server of the PBX that does not move, with all its children, for the time of a block."""
+    pids = tree(int((STATE / f"{service}.pid").read_text().split()[0]))
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in reversed(pids):
+            os.kill(pid, signal.SIGCONT)

@@ -1,0 +1,64 @@
+"""
+Limits on a real Asterisk: how many calls, how long.
+"""
+
+from typing import Any
+
+import psycopg
+
+from calls.parts import Cli
+from testpbx.phones import Does, Phones
+from testpbx.waiting import until
+
+CALLS, LEFT = 50, 10
+
+
+def test_fifty_at_once_with_ten_left(cli: Cli, phones: Phones, a: str, b: str) -> None:
+    """Exactly ten reach B, forty are refused as used up, and the count is ten."""
+    binding = cli.bind(a, b, "--max-calls", str(LEFT))
+
+    burst = phones.burst(a, binding["x"], calls=CALLS)
+
+    assert burst.by_status == {200: LEFT, 403: CALLS - LEFT}
+    assert burst.reached == LEFT
+    records = cli.records(binding["x"], CALLS)
+    assert [r["reason"] for r in records if r["verdict"] == "refuse"] == ["used_up"] * (
+        CALLS - LEFT
+    )
+    assert cli("show", binding["id"])["calls_used"] == LEFT
+
+
+def test_longest_call(cli: Cli, phones: Phones, a: str, b: str) -> None:
+    """A call that lasts longer than agreed is ended by us, for both."""
+    binding = cli.bind(a, b, "--max-duration", "3s")
+
+    with phones.listen() as callee:
+        (heard,) = phones.dial(a, binding["x"]).heard(timeout=30)
+
+    assert heard.status == 200
+    for messages in (heard.messages, callee.messages):
+        assert [m.method for m in messages if not m.sent and m.status is None][-1] == "BYE"
+    record = cli.record(binding["x"])
+    assert (record["outcome"], record["released_by"]) == ("answered", "us")
+    assert 2500 <= record["talk_ms"] <= 8000
+
+
+def test_ring_time_out(
+    cli: Cli,
+    phones: Phones,
+    database: psycopg.Connection[dict[str, Any]],
+    a: str,
+    b: str,
+) -> None:
+    """A callee that does not answer rings for the time agreed, and the use is given back."""
+    binding = cli.bind(a, b, "--max-calls", "1")
+    database.execute(
+        "UPDATE agi_router.binding SET ring_timeout = 5 WHERE block || '-' || id = %s",
+        [binding["id"]],
+    )
+
+    call = phones.call(a, binding["x"], does=Does.SILENT)
+
+    assert (call.status, len(call.invites)) == (480, 1)
+    assert cli.record(binding["x"])["outcome"] == "no_answer"
+    assert until(lambda: cli("show", binding["id"])["calls_used"] == 0, timeout=5)

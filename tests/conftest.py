@@ -1,0 +1,50 @@
+"""Fixtures of all tiers. No test is touched by the environment it is started from."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CHECKOUT = Path(__file__).parent.parent
+
+# The test PBX and the demo are no part of the package, and are tested all the same.
+sys.path.insert(0, str(CHECKOUT / "docker"))
+
+for name in [name for name in os.environ if name.startswith(("AGI_ROUTER_", "PG"))]:
+    del os.environ[name]
+
+
+@pytest.fixture(scope="session")
+def rootfs() -> Path:
+    """A Debian root with Asterisk in it; made if there is none."""
+    if "PBX_ROOTFS" in os.environ:
+        return Path(os.environ["PBX_ROOTFS"])
+    setup = subprocess.run([CHECKOUT / "docker/setup"], check=True, capture_output=True, text=True)
+    names = dict(line.split("=", 1) for line in setup.stdout.splitlines())
+    return Path(names["PBX_ROOTFS"])
+
+
+@pytest.fixture(scope="session")
+def pbx() -> Iterator[dict[str, Any]]:
+    """The test PBX without Docker, router and all; what `pbx up --json` says of it."""
+    command = str(CHECKOUT / "docker/pbx")
+    status = subprocess.run([command, "status"], check=False, capture_output=True, text=True)
+    if status.stdout.strip() != "down":
+        pytest.fail(f"a PBX is up that no test has started; run {command} down")
+    try:
+        up = subprocess.run(
+            [command, "up", "--engine", "rootfs", "--json"],
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        if up.returncode:
+            pytest.fail(f"pbx up: {up.stderr}")
+        yield json.loads(up.stdout)
+    finally:
+        subprocess.run([command, "down"], check=True)

@@ -1,0 +1,84 @@
+"""
+The wheel, installed in a venv of its own: what a user gets.
+"""
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this checkout, built by way of its sdist."""
+    folder = tmp_path_factory.mktemp("dist")
+    subprocess.run([sys.executable, "-m", "build", "--outdir", folder, CHECKOUT], check=True)
+    (found,) = folder.glob("*.whl")
+    return found
+
+
+@pytest.fixture(scope="module")
+def programs(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bin directory of a venv in which nothing but the wheel is installed."""
+    venv = tmp_path_factory.mktemp("venv")
+    subprocess.run([sys.executable, "-m", "venv", venv], check=True)
+    subprocess.run([venv / "bin/pip", "install", "--quiet", wheel], check=True)
+    return venv / "bin"
+
+
+def output(*command: str | Path) -> str:
+    """What a command prints, run far from the checkout."""
+    return subprocess.run(command, check=True, capture_output=True, text=True, cwd="/").stdout
+
+
+def test_wheel_holds_sql_and_dialplan_as_they_are(wheel: Path) -> None:
+    """The shipped copy is the tested copy."""
+    with zipfile.ZipFile(wheel) as archive:
+        for folder, pattern in (("sql", "*.sql"), ("dialplan", "[!_]*")):
+            for file in (CHECKOUT / folder).glob(pattern):
+                if file.is_file():
+                    shipped = archive.read(f"agi_router/{folder}/{file.name}")
+
+                    assert shipped == file.read_bytes(), file.name
+
+
+def test_wheel_holds_no_tests(wheel: Path) -> None:
+    """Nothing but the package is installed."""
+    with zipfile.ZipFile(wheel) as archive:
+        tops = {name.partition("/")[0] for name in archive.namelist()}
+
+        assert {top for top in tops if not top.endswith(".dist-info")} == {"agi_router"}
+
+
+def test_command_runs(programs: Path) -> None:
+    """The command is there and knows its version."""
+    assert output(programs / "agi-router", "--version").startswith("agi-router, version ")
+
+
+def test_migrations_and_queries_are_read_from_the_wheel(programs: Path) -> None:
+    """Resources are found wherever the package is installed."""
+    script = (
+        "from agi_router.adapters.migrate import migrations;"
+        "from agi_router.adapters.queries import query;"
+        "print(len(migrations()), len(query('admit')) > 0)"
+    )
+
+    count, found = output(programs / "python", "-c", script).split()
+
+    assert int(count) >= 1
+    assert found == "True"
+
+
+def test_metadata(programs: Path) -> None:
+    """Licence, types and the oldest Python are declared."""
+    script = (
+        "import importlib.metadata as m; d = m.metadata('agi_router');"
+        "print(d['License-Expression'], d['Requires-Python']);"
+        "import importlib.resources as r; print(r.files('agi_router').joinpath('py.typed').is_file())"
+    )
+
+    assert output(programs / "python", "-c", script).splitlines() == ["MIT >=3.11", "True"]

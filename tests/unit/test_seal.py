@@ -1,0 +1,297 @@
+"""Sealing: key rings, tags, sealed numbers, key files."""
+
+from __future__ import annotations
+
+import base64
+import os
+import traceback
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from agi_router.errors import KeyRingError, SealError
+from agi_router.keyfile import load_key_ring, write_key_ring
+from agi_router.numbers import E164, XNumber
+from agi_router.seal import KeyRing
+
+X = XNumber.parse("700012345670001")
+OTHER_X = XNumber.parse("700012345670002")
+A = E164.parse("13800130001")
+B = E164.parse("13900130002")
+
+K1 = bytes(range(32))
+K2 = bytes(range(32, 64))
+T1 = base64.b64encode(K1).decode()
+T2 = base64.b64encode(K2).decode()
+
+RING = KeyRing.parse(f"tag 1 {T1}\nseal 1 {T2}")
+
+
+def test_text_forms() -> None:
+    """Comments, empty lines, several kinds of ends: one ring."""
+    text = f"# keys; of ours\r\n\r\n  tag\t1  {T1}  # current\r\nseal 001 {T2}\r\n"
+    assert KeyRing.parse(text) == RING
+    assert KeyRing.parse(f"seal 1 {T2};tag 1 {T1};") == RING
+    assert KeyRing.parse(RING.to_text()) == RING
+    assert RING.to_text() == f"tag 1 {T1}\nseal 1 {T2}\n"
+
+
+def test_generate() -> None:
+    """New rings differ, and survive being written."""
+    ring = KeyRing.generate()
+    assert ring != KeyRing.generate()
+    assert KeyRing.parse(ring.to_text()) == ring
+    assert (ring.tag_key_id, ring.seal_key_id) == (1, 1)
+    assert ring.tag_keys[0][1] != ring.seal_keys[0][1]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "no tag key"),
+        (f"tag 1 {T1}", "no seal key"),
+        (f"seal 1 {T1}", "no tag key"),
+        (f"\nTAG 1 {T1}", "line 2: expected"),
+        (f"tag {T1}", "line 1: expected"),
+        (f"tag 1 {T1} {T2}", "line 1: expected"),
+        (f"tag -1 {T1}", "line 1: expected"),
+        (f"tag \u0661 {T1}", "line 1: expected"),
+        (f"tag 1 {T1[:-2]}!=", "line 1: the key is not base64"),
+        (f"tag 1 {T1[:-1]}", "line 1: the key is not base64"),
+        (f"tag 1 {T1[:-1]}\u00e9", "line 1: the key is not base64"),
+        (f"tag 1 AAAA;seal 1 {T2}", "tag key 1 is not 32 bytes"),
+        (f"tag 1 {T1}{T2};seal 1 {T2}", "line 1: the key is not base64"),
+        (f"tag 0 {T1};seal 1 {T2}", "1 to 255"),
+        (f"tag 1 {T1};seal 256 {T2}", "1 to 255"),
+        (f"tag 1 {T1};seal 2 {T2};seal 2 {T1}", "seal key 2 is listed twice"),
+    ],
+)
+def test_malformed_text(text: str, words: str) -> None:
+    """The message says where and what, and shows no key, nor does the traceback."""
+    with pytest.raises(KeyRingError, match=words) as caught:
+        KeyRing.parse(text)
+    shown = "".join(traceback.format_exception_only(caught.value))
+    assert T1[:8] not in shown
+    assert T2[:8] not in shown
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+def test_repr_shows_no_key() -> None:
+    """Only ids are shown."""
+    assert repr(RING) == str(RING) == "<KeyRing tag=[1] seal=[1]>"
+
+
+def test_tag_is_stable() -> None:
+    """The value is a promise: stored rows are found by it."""
+    # hmac-sha256(bytes(0..31), "700012345670001:13800130001"), first 8 bytes, computed by openssl.
+    assert RING.tag(X, A) == 4361658074626481949
+    assert -(2**63) <= RING.tag(X, B) < 2**63
+
+
+def test_one_person_on_two_numbers_does_not_link() -> None:
+    """The tag depends on the 700 number, the caller and the key."""
+    other = KeyRing.parse(f"tag 1 {T2};seal 1 {T2}")
+    tags = {RING.tag(X, A), RING.tag(OTHER_X, A), RING.tag(X, B), other.tag(X, A)}
+    assert len(tags) == 4
+
+
+def test_tag_is_never_the_wildcard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hash of zeros becomes 1; a hash with its first bit set is negative."""
+    monkeypatch.setattr("hmac.digest", lambda *_: bytes(32))
+    assert RING.tag(X, A) == 1
+    monkeypatch.setattr("hmac.digest", lambda *_: b"\xff" * 32)
+    assert RING.tag(X, A) == -1
+
+
+def test_rotation() -> None:
+    """The last key writes, all read; a key taken out reads no more."""
+    both = KeyRing.parse(f"tag 1 {T1};seal 1 {T2};tag 7 {T2};seal 9 {T1}")
+    new = KeyRing.parse(f"tag 7 {T2};seal 9 {T1}")
+    assert (both.tag_key_id, both.seal_key_id) == (7, 9)
+    assert both.tags(X, A) == [new.tag(X, A), RING.tag(X, A)]
+    assert both.tag(X, A) == new.tag(X, A)
+
+    tag = RING.tag(X, A)
+    old = RING.seal(B, x=X, tag=tag)
+    fresh = both.seal(B, x=X, tag=tag)
+    assert (old[1], fresh[1]) == (1, 9)
+    assert both.open(old, x=X, tag=tag) == new.open(fresh, x=X, tag=tag) == B
+    with pytest.raises(SealError, match="key 1, which is not at hand"):
+        new.open(old, x=X, tag=tag)
+
+
+def test_envelope() -> None:
+    """Version, key id, nonce, ciphertext and tag; never twice the same."""
+    sealed = RING.seal(B, x=X, tag=5)
+    assert sealed[:2] == b"\x01\x01"
+    assert len(sealed) == 2 + 12 + 11 + 16
+    assert sealed != RING.seal(B, x=X, tag=5)
+    assert B.digits.encode() not in sealed
+    plain = AESGCM(K2).decrypt(sealed[2:14], sealed[14:], b"route.callee|700012345670001|5")
+    assert plain == b"13900130002"
+
+
+def test_open_returns_a_fixed_line_too() -> None:
+    """What was sealed while fixed lines were on opens while they are off."""
+    fixed = E164.parse("010 8888 6666", fixed_lines=True)
+    assert RING.open(RING.seal(fixed, x=X, tag=5), x=X, tag=5) == fixed
+
+
+def _sealed(plain: bytes) -> bytes:
+    nonce = bytes(12)
+    row = b"route.callee|700012345670001|5"
+    return b"\x01\x01" + nonce + AESGCM(K2).encrypt(nonce, plain, row)
+
+
+SEALED = RING.seal(B, x=X, tag=5)
+
+
+@pytest.mark.parametrize(
+    ("sealed", "x", "tag"),
+    [
+        (SEALED, OTHER_X, 5),  # moved to another number
+        (SEALED, X, 6),  # moved to another caller
+        (SEALED, X, -5),
+        (SEALED[:-1], X, 5),
+        (SEALED + b"\0", X, 5),
+        (SEALED[:-1] + bytes([SEALED[-1] ^ 1]), X, 5),
+        (SEALED[:2] + bytes([SEALED[2] ^ 1]) + SEALED[3:], X, 5),
+        (b"\x02" + SEALED[1:], X, 5),
+        (b"", X, 5),
+        (SEALED[:14], X, 5),
+        (SEALED[:20], X, 5),
+        # Sealed by somebody with the key, but nothing that could be dialled.
+        (_sealed(b"139&PJSIP/1"), X, 5),
+        (_sealed(b"\xff"), X, 5),
+    ],
+)
+def test_what_does_not_open(sealed: bytes, x: XNumber, tag: int) -> None:
+    """Wrong row, altered, cut: one error, which tells nothing."""
+    with pytest.raises(SealError, match=r"^A sealed number does not open") as caught:
+        RING.open(sealed, x=x, tag=tag)
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+def test_wrong_key_does_not_open() -> None:
+    """The same id with another key is no key."""
+    with pytest.raises(SealError, match=r"^A sealed number does not open"):
+        replace(RING, seal_keys=((1, K1),)).open(SEALED, x=X, tag=5)
+
+
+def test_fingerprints() -> None:
+    """Eight bytes tell two keys apart and do not depend on the id."""
+    ring = KeyRing.parse(f"tag 1 {T1};tag 2 {T2};seal 3 {T2}")
+    prints = ring.fingerprints()
+    assert set(prints) == {("tag", 1), ("tag", 2), ("seal", 3)}
+    assert all(len(each) == 8 for each in prints.values())
+    assert prints["tag", 1] != prints["tag", 2]
+    assert ring.fingerprint("seal", 3) == prints["seal", 3]
+    assert RING.fingerprint("tag", 1) == prints["tag", 1]
+    with pytest.raises(KeyRingError, match="no seal key 1"):
+        ring.fingerprint("seal", 1)
+
+
+def test_key_file(tmp_path: Path) -> None:
+    """Written for its owner only, whatever the umask, and read again."""
+    path = tmp_path / "key"
+    before = os.umask(0)
+    try:
+        write_key_ring(path, RING)
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o7777 == 0o600
+    assert load_key_ring(path) == RING
+
+
+def test_key_file_is_not_overwritten(tmp_path: Path) -> None:
+    """What exists stays, links too."""
+    path = tmp_path / "key"
+    path.write_text("precious")
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "nowhere")
+    for each in (path, link):
+        with pytest.raises(KeyRingError, match="exists and is left as it is"):
+            write_key_ring(each, RING)
+    assert path.read_text() == "precious"
+    assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o610, 0o666, 0o601])
+def test_key_file_of_others(tmp_path: Path, mode: int) -> None:
+    """A file that group or others may touch is refused, with the command to run."""
+    path = tmp_path / "my key"
+    write_key_ring(path, RING)
+    path.chmod(mode)
+    with pytest.raises(KeyRingError) as caught:
+        load_key_ring(path)
+    assert f"mode {mode:04o}" in str(caught.value)
+    assert f"run 'chmod 600 '{path}''" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "no tag key"),
+        (b"\xff\xfe", "is not text"),
+        (b"tag 1 SECRET", "line 1"),
+        (b"#" * 70000, "too large"),
+    ],
+)
+def test_malformed_key_file(tmp_path: Path, content: bytes, words: str) -> None:
+    """The message names the file and shows nothing of it."""
+    path = tmp_path / "key"
+    path.touch(0o600)
+    path.write_bytes(content)
+    with pytest.raises(KeyRingError, match=words) as caught:
+        load_key_ring(path)
+    assert str(path) in str(caught.value)
+    assert "SECRET" not in str(caught.value)
+
+
+def test_no_key_file(tmp_path: Path) -> None:
+    """Missing, a directory, a pipe, a path that cannot be: each in words."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe, 0o600)
+    for path, words in [
+        (tmp_path / "none", "agi-router key new"),
+        (tmp_path, "not a regular file"),
+        (pipe, "not a regular file"),
+        (tmp_path / "a\0b", "cannot be read"),
+        (tmp_path / ("x" * 300), "File name too long"),
+    ]:
+        with pytest.raises(KeyRingError, match=words):
+            load_key_ring(path)
+
+
+def test_key_file_cannot_be_written(tmp_path: Path) -> None:
+    """No directory, or a path that cannot be."""
+    for path in (tmp_path / "no" / "key", tmp_path / "a\0b"):
+        with pytest.raises(KeyRingError, match="cannot be written"):
+            write_key_ring(path, RING)
+
+
+def test_disk_full_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a key file is worse than none."""
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(KeyRingError, match="No space left"):
+        write_key_ring(tmp_path / "key", RING)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_unreadable_key_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that fails while reading is an error in words."""
+
+    def broken(_: int, __: int) -> bytes:
+        raise OSError(5, "Input/output error")
+
+    path = tmp_path / "key"
+    write_key_ring(path, RING)
+    monkeypatch.setattr("os.read", broken)
+    with pytest.raises(KeyRingError, match="Input/output error"):
+        load_key_ring(path)

@@ -1,0 +1,210 @@
+"""Settings: defaults, forms, errors, and that no secret shows."""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import fields
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from agi_router.errors import KeyRingError, SettingsError
+from agi_router.keyfile import write_key_ring
+from agi_router.model import Language
+from agi_router.seal import KeyRing
+from agi_router.settings import PREFIX, Settings
+
+SECRET = "s3cret-Pa55"
+
+
+def settings(**values: str) -> Settings:
+    """Return the settings of an environment with these variables."""
+    environ = {PREFIX + name: value for name, value in values.items()}
+    return Settings.from_env(environ | {"PATH": "/bin", "PGHOST": "db", "AGI_ROUTERS": "x"})
+
+
+def test_defaults() -> None:
+    """An empty environment is enough."""
+    assert settings() == Settings(
+        dsn=None,
+        key=None,
+        key_file=None,
+        ari_url="http://127.0.0.1:8088",
+        ari_user="router",
+        ari_password=None,
+        ari_password_file=None,
+        ari_app="agi_router",
+        journal=Path("/var/spool/asterisk/agi-router"),
+        language=Language.ZH,
+        fixed_lines=False,
+        decision_timeout=0.4,
+        db_connections=4,
+        ring_timeout=45,
+        max_duration=timedelta(minutes=60),
+        ttl=timedelta(hours=24),
+        log_level="INFO",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("DSN", "host=db dbname=x", "host=db dbname=x"),
+        ("KEY", " tag 1 x;seal 1 y ", "tag 1 x;seal 1 y"),
+        ("KEY_FILE", "/etc/agi-router/key", Path("/etc/agi-router/key")),
+        ("ARI_URL", "https://pbx.example:8089/asterisk/", "https://pbx.example:8089/asterisk"),
+        ("ARI_URL", "http://[::1]:8088", "http://[::1]:8088"),
+        ("ARI_USER", "me", "me"),
+        ("ARI_PASSWORD", SECRET, SECRET),
+        ("ARI_PASSWORD_FILE", "/run/secrets/ari", Path("/run/secrets/ari")),
+        ("ARI_APP", "app-2", "app-2"),
+        ("JOURNAL", "/tmp/j", Path("/tmp/j")),  # noqa: S108
+        ("LANGUAGE", "EN", Language.EN),
+        ("FIXED_LINES", "on", True),
+        ("FIXED_LINES", "True", True),
+        ("FIXED_LINES", "1", True),
+        ("FIXED_LINES", "no", False),
+        ("DECISION_TIMEOUT", "0.05", 0.05),
+        ("DECISION_TIMEOUT", "10", 10.0),
+        ("DB_CONNECTIONS", "1", 1),
+        ("DB_CONNECTIONS", "100", 100),
+        ("RING_TIMEOUT", "5", 5),
+        ("RING_TIMEOUT", "120", 120),
+        ("MAX_DURATION", "60", timedelta(minutes=1)),
+        ("MAX_DURATION", "4h", timedelta(hours=4)),
+        ("TTL", "60s", timedelta(seconds=60)),
+        ("TTL", "90d", timedelta(days=90)),
+        ("LOG_LEVEL", "debug", "DEBUG"),
+        # Compose files hand over what is not set as an empty text.
+        ("RING_TIMEOUT", "", 45),
+        ("DSN", " ", None),
+    ],
+)
+def test_forms(name: str, text: str, value: object) -> None:
+    """Each variable is read in its form."""
+    assert getattr(settings(**{name: text}), name.lower()) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("KEY_FILE", "a\0b", "a path"),
+        ("ARI_URL", "127.0.0.1:8088", "a URL like"),
+        ("ARI_URL", "ftp://x", "a URL like"),
+        ("ARI_URL", "http://", "a URL like"),
+        ("ARI_URL", "http://x:port", "a URL like"),
+        ("ARI_URL", "http://x:0", "a URL like"),
+        ("ARI_URL", f"http://me:{SECRET}@x", "without user and password"),
+        ("ARI_URL", f"http://x/?api_key={SECRET}", "a URL like"),
+        ("ARI_URL", "http://[::1", "a URL like"),
+        ("ARI_USER", "a:b", "a name of letters"),
+        ("ARI_APP", "a,b", "a name of letters"),
+        ("LANGUAGE", "fr", "zh or en"),
+        ("FIXED_LINES", "maybe", "on or off"),
+        ("DECISION_TIMEOUT", "nan", "a number of seconds, 0.05 to 10"),
+        ("DECISION_TIMEOUT", "0.04", "a number of seconds, 0.05 to 10"),
+        ("DECISION_TIMEOUT", "10.1", "a number of seconds, 0.05 to 10"),
+        ("DB_CONNECTIONS", "0", "a whole number, 1 to 100"),
+        ("DB_CONNECTIONS", "\u0664", "a whole number, 1 to 100"),
+        ("RING_TIMEOUT", "4", "a whole number of seconds, 5 to 120"),
+        ("RING_TIMEOUT", "121", "a whole number of seconds, 5 to 120"),
+        ("RING_TIMEOUT", "45.5", "a whole number of seconds, 5 to 120"),
+        ("MAX_DURATION", "241m", "a duration like 1h30m, 1m to 240m"),
+        ("MAX_DURATION", "59s", "a duration like 1h30m, 1m to 240m"),
+        ("MAX_DURATION", "long", "a duration like 1h30m, 1m to 240m"),
+        ("TTL", "59", "a duration like 1h30m, 60s to 90d"),
+        ("TTL", "91d", "a duration like 1h30m, 60s to 90d"),
+        ("LOG_LEVEL", "LOUD", "one of DEBUG, INFO"),
+    ],
+)
+def test_malformed(name: str, text: str, words: str) -> None:
+    """The message names the variable and the form, never the value."""
+    with pytest.raises(SettingsError, match=words) as caught:
+        settings(**{name: text})
+    assert str(caught.value).startswith(f"AGI_ROUTER_{name} is malformed; expected ")
+    assert SECRET not in "".join(traceback.format_exception(caught.value, chain=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("RINGTIMEOUT", "RING_TIMEOUT"),
+        ("PASSWORD", "ARI_PASSWORD"),
+        ("KEYFILE", "KEY_FILE"),
+        ("LANG", "LANGUAGE"),
+        ("dsn", ""),
+        ("", ""),
+    ],
+)
+def test_unknown(name: str, near: str) -> None:
+    """A misspelt variable is an error, even if empty, that names the nearest one."""
+    with pytest.raises(SettingsError) as caught:
+        settings(**{name: ""})
+    assert str(caught.value).startswith(f"AGI_ROUTER_{name} is not a setting; ")
+    assert f"the nearest is AGI_ROUTER_{near}" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["KEY", "ARI_PASSWORD"])
+def test_two_that_exclude_each_other(name: str) -> None:
+    """A secret comes from one place."""
+    with pytest.raises(SettingsError, match=f"AGI_ROUTER_{name} or AGI_ROUTER_{name}_FILE, not"):
+        settings(**{name: SECRET, f"{name}_FILE": "/x"})
+    assert settings(**{name: "", f"{name}_FILE": "/x"})
+
+
+def test_no_secret_shows() -> None:
+    """Neither repr nor the description carries one."""
+    given = settings(DSN=f"password={SECRET}", KEY=SECRET, ARI_PASSWORD=SECRET)
+    assert SECRET not in repr(given)
+    shown = given.describe()
+    assert SECRET not in repr(shown)
+    for name in ("DSN", "KEY", "ARI_PASSWORD"):
+        assert shown[PREFIX + name] == "(set, hidden)"
+        assert settings().describe()[PREFIX + name] == "(not set)"
+
+
+def test_describe() -> None:
+    """Every variable is there, as it would be written; what it says reads the same."""
+    given = settings(FIXED_LINES="yes", TTL="90m", KEY_FILE="/k", LANGUAGE="en")
+    shown = given.describe()
+    assert list(shown) == [PREFIX + each.name.upper() for each in fields(Settings)]
+    assert shown["AGI_ROUTER_FIXED_LINES"] == "on"
+    assert shown["AGI_ROUTER_TTL"] == "1h30m"
+    assert shown["AGI_ROUTER_LANGUAGE"] == "en"
+    assert settings().describe()["AGI_ROUTER_FIXED_LINES"] == "off"
+    assert Settings.from_env({k: v for k, v in shown.items() if "(" not in v}) == given
+
+
+def test_keys(tmp_path: Path) -> None:
+    """The ring comes from the environment or a file; without either, the message says how."""
+    ring = KeyRing.generate()
+    write_key_ring(tmp_path / "key", ring)
+    assert settings(KEY=ring.to_text()).load_keys() == ring
+    assert settings(KEY=ring.to_text().replace("\n", ";")).load_keys() == ring
+    assert settings(KEY_FILE=str(tmp_path / "key")).load_keys() == ring
+    with pytest.raises(SettingsError, match="run 'agi-router key new' and set AGI_ROUTER_KEY_FI"):
+        settings().load_keys()
+    with pytest.raises(KeyRingError, match=r"^AGI_ROUTER_KEY: key ring, line 1") as caught:
+        settings(KEY=SECRET).load_keys()
+    assert SECRET not in str(caught.value)
+
+
+def test_ari_password(tmp_path: Path) -> None:
+    """The password comes from the environment or the first line of a file."""
+    path = tmp_path / "password"
+    from_file = settings(ARI_PASSWORD_FILE=str(path))
+    assert settings(ARI_PASSWORD=SECRET).load_ari_password() == SECRET
+    for content, words in [
+        (None, "AGI_ROUTER_ARI_PASSWORD_FILE cannot be read: No such file"),
+        (b"\n", "AGI_ROUTER_ARI_PASSWORD_FILE is empty"),
+        (b"\xff", "AGI_ROUTER_ARI_PASSWORD_FILE is not text"),
+    ]:
+        if content is not None:
+            path.write_bytes(content)
+        with pytest.raises(SettingsError, match=words):
+            from_file.load_ari_password()
+    path.write_text(f"{SECRET}\nrest\n")
+    assert from_file.load_ari_password() == SECRET
+    with pytest.raises(SettingsError, match="set AGI_ROUTER_ARI_PASSWORD or"):
+        settings().load_ari_password()
