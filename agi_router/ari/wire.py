@@ -57,6 +57,8 @@ Asterisk 22.10.1 takes 65,535 bytes with the header and mask of the frame, which
 EXTENSION_MAX: Final = 79
 """Longest extension or context, in bytes; Asterisk silently cuts a longer one (control.c)."""
 
+_write = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
 # Shorter than this, two digits would tell too much.
 _MASKABLE: Final = 7
 
@@ -406,7 +408,7 @@ def _parameter(name: str, value: str) -> dict[str, str]:
 def _dump(value: object) -> str:
     """Write JSON that Asterisk's jansson reads: no NaN, no NUL, no lone surrogates."""
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        text = _write(value)
         text.encode()
     except (ValueError, TypeError, RecursionError):
         raise ValueError("request: not JSON that Asterisk reads") from None

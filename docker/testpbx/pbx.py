@@ -141,13 +141,17 @@ def cli_env(pbx: State, places: Places) -> dict[str, str]:
     }
 
 
+def check_ours(pbx: State, places: Places) -> None:
+    """Leave the PBX of another checkout alone, unless that checkout is gone."""
+    other = Path(pbx.checkout)
+    if other != places.checkout and other.exists():
+        raise PbxError(f"the PBX of {other} is up: run {other}/docker/pbx down first")
+
+
 def check_existing(pbx: State, places: Places, engine: str) -> None:
     """Refuse to take over a PBX that is another one, or that is broken."""
     again = "run ./docker/pbx down first"
-    if pbx.checkout != str(places.checkout):
-        raise PbxError(
-            f"the PBX of {pbx.checkout} is up: run {pbx.checkout}/docker/pbx down first"
-        )
+    check_ours(pbx, places)
     if pbx.engine != engine:
         raise PbxError(f"a PBX of the form {pbx.engine} is up: {again}")
     form = form_of(pbx.engine, places)
@@ -172,7 +176,7 @@ def up(places: Places, *, engine: str, router: bool) -> dict[str, Any]:
     """
     form = form_of(engine, places)
     pbx = state.load(places)
-    if pbx and not pbx.complete and pbx.checkout == str(places.checkout):
+    if pbx and not pbx.complete:
         say("cleaning up after an interrupted up")
         down(places)
         pbx = None
@@ -209,6 +213,7 @@ def down(places: Places) -> None:
     """Stop everything and remove its state. Safe at any time, also when nothing is up."""
     pbx = state.load(places)
     if pbx:
+        check_ours(pbx, places)
         form_of(pbx.engine, places).stop()
     state.remove(places)
     if pbx and pbx.rootfs:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import enum
 import os
 import re
+import secrets
 import socket
 import subprocess
 import time
@@ -586,12 +587,16 @@ class Phones:
         # A container sees the work directory, not the checkout.
         text = (SCENARIOS / f"{scenario}.xml").read_text("utf-8").replace(*replace)
         (files / "scenario.xml").write_text(text, "utf-8")
-        all_keys = {**keys, "headers": "".join(f"\r\n{line}" for line in headers)}
+        # SIPp's own Call-IDs, tags and branches come from its process id: 1 in every container.
+        phone = secrets.token_hex(6)
+        more = "".join(f"\r\n{line}" for line in headers)
+        all_keys = {**keys, "phone": phone, "headers": more}
         command = [
             *self._command,
             *("-sf", str(files / "scenario.xml"), "-i", self._carrier_out[0], "-p", str(port)),
             *("-mp", str(media), "-ci", "127.0.0.1", "-cp", str(control), "-nostdin"),
-            *("-timer_resol", "1", "-trace_msg", "-message_file", str(files / "messages.log")),
+            *("-cid_str", f"%u-{phone}@%s", "-timer_resol", "1"),
+            *("-trace_msg", "-message_file", str(files / "messages.log")),
             *("-trace_err", "-error_file", str(files / "errors.log")),
             *(part for key, value in all_keys.items() for part in ("-key", key, value)),
             *options,

@@ -582,7 +582,7 @@ async def test_slow_consumer_does_not_block_the_read_loop(pbx: StandIn) -> None:
         for number in range(5_000):
             await pbx.say(start_of(number))
         # Nobody has taken an event yet; the answer comes through all the same.
-        assert (await ari.request("GET", "x")).status_code == 204
+        assert (await ari.request("GET", "x", within=PATIENCE)).status_code == 204
         assert ari.backlog == 5_001
 
         await take(ari, Connected)

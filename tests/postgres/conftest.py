@@ -1,0 +1,93 @@
+"""A database of its own for every test, on every server that is supported."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+# Test folders are no packages; what this one shares is a module in it.
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from agi_router.adapters.admission import AdmissionStore
+from agi_router.adapters.bindings import BindingStore
+from agi_router.adapters.database import Connection, connect
+from agi_router.seal import KeyRing
+from tests.postgres.support import BLOCK, Clock, Proxy, Server
+
+VERSIONS = ("15", "18")
+
+
+@pytest.fixture(scope="session", params=VERSIONS, ids=lambda version: f"pg{version}")
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """A running PostgreSQL, with a migrated database to clone."""
+    with Server(request.param) as running:
+        yield running
+
+
+@pytest.fixture(scope="module", params=VERSIONS, ids=lambda version: f"pg{version}")
+def durable_server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """A PostgreSQL that may be killed and keeps what it has committed."""
+    with Server(request.param, durable=True) as running:
+        yield running
+
+
+@pytest.fixture
+def dsn(server: Server) -> Iterator[str]:
+    """A migrated database without blocks."""
+    cloned = server.clone()
+    yield cloned
+    server.drop(cloned)
+
+
+@pytest.fixture
+def empty_dsn(server: Server) -> Iterator[str]:
+    """A database that was never migrated."""
+    cloned = server.clone(migrated=False)
+    yield cloned
+    server.drop(cloned)
+
+
+@pytest.fixture
+def clock(server: Server, dsn: str) -> Iterator[Clock]:
+    """The clock of this test's database; ask for it before any connection."""
+    shadow = Clock(server, dsn)
+    yield shadow
+    shadow.close()
+
+
+@pytest.fixture
+def connection(dsn: str) -> Iterator[Connection]:
+    """A connection to this test's database."""
+    with connect(dsn) as opened:
+        yield opened
+
+
+@pytest.fixture
+def keys() -> KeyRing:
+    """New keys."""
+    return KeyRing.generate()
+
+
+@pytest.fixture
+def store(connection: Connection, keys: KeyRing) -> BindingStore:
+    """Where bindings are made, with one block to make them in."""
+    opened = BindingStore(connection, keys)
+    opened.add_block(BLOCK, operator=None, certificate=None)
+    return opened
+
+
+@pytest.fixture
+async def admissions(dsn: str, keys: KeyRing) -> AsyncIterator[AdmissionStore]:
+    """Where calls are admitted and settled."""
+    async with AdmissionStore(dsn, keys, connections=4) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def proxy(dsn: str) -> AsyncIterator[Proxy]:
+    """A line to this test's database that can be cut."""
+    async with Proxy(dsn).running() as running:
+        yield running

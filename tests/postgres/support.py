@@ -1,0 +1,438 @@
+"""What the tests of this tier share: servers of their own, the clock, values, waiting."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+from typing import Any, Self
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.rows import dict_row
+
+from agi_router.adapters.bindings import BindingStore, StoredBinding, Terms
+from agi_router.adapters.database import Connection
+from agi_router.adapters.migrate import migrate
+from agi_router.calls import End, Outcome, call_day
+from agi_router.model import Call, Reason
+from agi_router.modes import Axb
+from agi_router.numbers import E164, Block, XNumber
+from agi_router.seal import KeyRing
+
+BLOCK = Block.parse("70012345678")
+X = BLOCK.number(1)
+A, B, C, D = (E164.parse(f"1380000000{serial}") for serial in range(1, 5))
+HOUR = timedelta(hours=1)
+SOON = 15.0
+"""Seconds in which anything that is waited for must have come."""
+
+ROLE = "agi_router"
+_TEMPLATE = "masked"
+_serial = count(1)
+
+
+def until(condition: Callable[[], object], *, timeout: float = SOON) -> None:
+    """Poll *condition* until it holds."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come true in time"
+        time.sleep(0.005)
+
+
+async def until_async(condition: Callable[[], object], *, timeout: float = SOON) -> None:  # noqa: ASYNC109
+    """Poll *condition* until it holds, and let others work."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come true in time"
+        await asyncio.sleep(0.005)
+
+
+class Server:
+    """
+    A PostgreSQL of one version, on loopback and with a directory of its own.
+
+    Args:
+        version: Its major version.
+        durable: Whether commits reach the disk; only where the server is killed.
+    """
+
+    def __init__(self, version: str, *, durable: bool = False) -> None:
+        self.version = version
+        self._programs = _programs(version)
+        self._durable = durable
+        # PostgreSQL refuses to run as root.
+        self._user = _account() if os.geteuid() == 0 else None
+        self._home = Path(tempfile.mkdtemp(prefix=f"agi-router-pg{version}-"))
+        if self._user is not None:
+            os.chown(self._home, self._user, -1)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self._port = probe.getsockname()[1]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            self._initialise()
+            self.start()
+            with self.admin() as admin:
+                # No superuser, as in production.
+                admin.execute(f"CREATE ROLE {ROLE} LOGIN CREATEDB")
+                admin.execute(f"CREATE DATABASE {_TEMPLATE} OWNER {ROLE}")
+            with self.connect(self.dsn(_TEMPLATE)) as connection:
+                migrate(connection)
+        except BaseException:
+            self.remove()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.remove()
+
+    @property
+    def data(self) -> Path:
+        """Its data directory."""
+        return self._home / "data"
+
+    @property
+    def log(self) -> Path:
+        """Its log."""
+        return self._home / "log"
+
+    def dsn(self, database: str, *, user: str = ROLE) -> str:
+        return make_conninfo(
+            "", host="127.0.0.1", port=self._port, dbname=database, user=user, gssencmode="disable"
+        )
+
+    @staticmethod
+    def connect(dsn: str) -> Connection:
+        return psycopg.connect(dsn, autocommit=True, row_factory=dict_row)
+
+    def admin(self, database: str = "postgres") -> Connection:
+        """Connect as superuser."""
+        return self.connect(self.dsn(database, user="postgres"))
+
+    def clone(self, *, migrated: bool = True) -> str:
+        """Make a database, migrated or empty, and return its DSN."""
+        name = f"test_{next(_serial)}"
+        template = _TEMPLATE if migrated else "template1"
+        with self.admin() as admin:
+            admin.execute(f"CREATE DATABASE {name} TEMPLATE {template} OWNER {ROLE}")
+        return self.dsn(name)
+
+    def drop(self, dsn: str) -> None:
+        with self.admin() as admin:
+            admin.execute(f"DROP DATABASE {database_of(dsn)} WITH (FORCE)")
+
+    def start(self) -> None:
+        """Start it and wait until it serves."""
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    self._programs / "postgres",
+                    *("-D", self.data, "-p", str(self._port), "-k", self._home),
+                    *("-c", "listen_addresses=127.0.0.1", "-c", "autovacuum=off"),
+                    *(() if self._durable else ("-c", "fsync=off", "-c", "full_page_writes=off")),
+                ],
+                user=self._user,
+                extra_groups=None if self._user is None else [],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        until(self._serves)
+
+    def kill(self) -> None:
+        """Kill all of it at once, as a power cut would."""
+        assert self._process is not None
+        # A stopped postmaster makes no more children.
+        self._process.send_signal(signal.SIGSTOP)
+        for pid in self._children():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self._process.kill()
+        self._process.wait()
+        self._process = None
+
+    def freeze(self) -> None:
+        """Stop all its processes; connections stay open and nothing is answered."""
+        self._signal_all(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal_all(signal.SIGCONT)
+
+    def remove(self) -> None:
+        """End it and delete its files."""
+        if self._process is not None:
+            self.kill()
+        shutil.rmtree(self._home)
+
+    def _initialise(self) -> None:
+        done = subprocess.run(
+            [
+                self._programs / "initdb",
+                *("-D", self.data, "-U", "postgres", "-A", "trust", "-E", "UTF8"),
+                *("--no-locale", "--no-sync", "--no-instructions"),
+            ],
+            user=self._user,
+            extra_groups=None if self._user is None else [],
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+
+    def _serves(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, self.log.read_text(errors="replace")[-2000:]
+        try:
+            self.admin().close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def _children(self) -> list[int]:
+        assert self._process is not None
+        pid = self._process.pid
+        return list(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+
+    def _signal_all(self, signum: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(signum)
+        for pid in self._children():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signum)
+
+
+def _programs(version: str) -> Path:
+    if version == "18":
+        # The wheel holds several; its module would start a server of its own.
+        found = list(Path(sys.prefix).glob("lib/python3*/site-packages/*/pginstall18/bin"))
+    else:
+        found = list(Path(f"/usr/lib/postgresql/{version}").glob("bin"))
+    assert found, f"PostgreSQL {version} is not installed"
+    return found[0]
+
+
+def _account() -> int:
+    for name in ("postgres", "nobody"):
+        with contextlib.suppress(KeyError):
+            return pwd.getpwnam(name).pw_uid
+    raise AssertionError("no account to run PostgreSQL as")
+
+
+class Clock:
+    """
+    The clock of the sessions that begin from now on in one database.
+
+    ``clock_timestamp()`` and ``now()`` are shadowed by functions that look at a session setting.
+    """
+
+    def __init__(self, server: Server, dsn: str) -> None:
+        self._admin = server.admin(database_of(dsn))
+        self._database = database_of(dsn)
+        self._admin.execute("CREATE SCHEMA clock")
+        for name in ("clock_timestamp", "now"):
+            self._admin.execute(
+                f"CREATE FUNCTION clock.{name}() RETURNS timestamptz LANGUAGE sql VOLATILE AS $$"
+                " SELECT coalesce(nullif(current_setting('test.now', true), '')::timestamptz,"
+                f" pg_catalog.{name}()) $$"
+            )
+        self._admin.execute(f"GRANT USAGE ON SCHEMA clock TO {ROLE}")
+        self._admin.execute(f"ALTER DATABASE {self._database} SET search_path = clock, pg_catalog")
+
+    def set(self, when: datetime) -> None:
+        """Set the clock of sessions to come."""
+        self._admin.execute(f"ALTER DATABASE {self._database} SET test.now = '{when.isoformat()}'")
+
+    def close(self) -> None:
+        self._admin.close()
+
+
+def set_clock(connection: Connection, when: datetime) -> None:
+    """Set the clock of one session, begun under a :class:`Clock`."""
+    connection.execute("SELECT set_config('test.now', %s, false)", (when.isoformat(),))
+
+
+class Proxy:
+    """A line to the database that can be cut where it hurts."""
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        self._place = conninfo_to_dict(dsn)
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._port = 0
+        self.cuts = 0
+        self.armed = 0
+        """How many of the next replies to a prepared statement are lost, and the line with it."""
+
+    @property
+    def dsn(self) -> str:
+        return make_conninfo(self._dsn, port=self._port)
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[Self]:
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._port = server.sockets[0].getsockname()[1]
+        try:
+            yield self
+        finally:
+            server.close()
+            for writer in self._writers:
+                writer.transport.abort()
+            await server.wait_closed()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        theirs, ours = await asyncio.open_connection(self._place["host"], self._place["port"])
+        self._writers |= {writer, ours}
+        asked = asyncio.Event()
+
+        async def forward() -> None:
+            while chunk := await reader.read(65536):
+                # Bind: a prepared statement is executed with values.
+                if chunk[:1] == b"B" and self.armed:
+                    asked.set()
+                ours.write(chunk)
+
+        async def back() -> None:
+            while chunk := await theirs.read(65536):
+                # The server speaks after its commit, and is not heard.
+                if asked.is_set() and self.armed:
+                    self.armed -= 1
+                    self.cuts += 1
+                    return
+                writer.write(chunk)
+
+        ways = [asyncio.ensure_future(forward()), asyncio.ensure_future(back())]
+        with contextlib.suppress(OSError):
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        for way in ways:
+            way.cancel()
+        await asyncio.gather(*ways, return_exceptions=True)
+        for each in (writer, ours):
+            each.transport.abort()
+            self._writers.discard(each)
+
+
+def database_of(dsn: str) -> str:
+    return str(conninfo_to_dict(dsn)["dbname"])
+
+
+def one(connection: Connection, query: str, *values: Any) -> Any:
+    """Return the only value of a query."""
+    row = connection.execute(query, values).fetchone()
+    assert row is not None
+    (value,) = row.values()
+    return value
+
+
+def calls_used(connection: Connection) -> int:
+    """Return the uses taken of all bindings together."""
+    return int(one(connection, "SELECT coalesce(sum(calls_used), 0) FROM agi_router.binding"))
+
+
+def call_states(connection: Connection) -> dict[str, str]:
+    """Return the state of each call."""
+    rows = connection.execute("SELECT id, state FROM agi_router.call").fetchall()
+    return {row["id"]: row["state"] for row in rows}
+
+
+def bind(
+    store: BindingStore,
+    a: E164 = A,
+    b: E164 = B,
+    *,
+    x: XNumber | None = X,
+    life: timedelta = HOUR,
+    **terms: Any,
+) -> StoredBinding:
+    """Bind two parties for an hour."""
+    return store.bind(Axb(a=a, b=b), Terms(expires_at=store.now() + life, **terms), x=x)
+
+
+def expire(connection: Connection, name: Any) -> None:
+    """Make a binding one that has just expired, unnoticed by anybody."""
+    connection.execute(
+        "UPDATE agi_router.binding SET begins_at = now() - interval '1 hour',"
+        " expires_at = now() - interval '1 second' WHERE id = %s",
+        (name.id,),
+    )
+
+
+def insert_route(
+    connection: Connection,
+    keys: KeyRing,
+    *,
+    binding: StoredBinding,
+    caller: E164 | None,
+    callee: E164,
+    x: XNumber = X,
+    side: str = "a",
+) -> None:
+    """Insert a route that no mode compiles yet; no caller: for anyone."""
+    tag = 0 if caller is None else keys.tag(x, caller)
+    connection.execute(
+        "INSERT INTO agi_router.route (block, x_number, caller_tag, binding_id, shown, side,"
+        " callee) VALUES (%s, %s, %s, %s, %s, %s, %s)",
+        (
+            x.block,
+            x.value,
+            tag,
+            binding.id.id,
+            x.value,
+            side,
+            keys.seal(callee, x=x, tag=tag),
+        ),
+    )
+
+
+def new_call_id(when: datetime | None = None, *, node: str = "pbx1") -> str:
+    """Return a call id that was not used before."""
+    epoch = int((when or datetime.now(UTC)).timestamp())
+    return f"{node}-{epoch}.{next(_serial)}"
+
+
+def new_party() -> E164:
+    """Return a number that no other test knows."""
+    return E164(digits=f"1{secrets.choice('3456789')}{secrets.randbelow(10**9):09}")
+
+
+def a_call(caller: E164 = A, x: XNumber = X) -> Call:
+    return Call(caller=caller, x_number=x)
+
+
+def an_end(
+    call_id: str,
+    outcome: Outcome | None = Outcome.NO_ANSWER,
+    *,
+    x: XNumber = X,
+    reason: Reason | None = None,
+    cause: int = 16,
+) -> End:
+    """Return the end of a call that was not answered, unless said otherwise."""
+    answered = outcome is Outcome.ANSWERED
+    return End(
+        call_id=call_id,
+        day=call_day(call_id),
+        x_number=x,
+        ended_at=datetime.now(UTC),
+        reason=reason,
+        outcome=outcome,
+        ring_time=None if outcome is None else timedelta(seconds=2),
+        talk_time=timedelta(seconds=30) if answered else None,
+        released_by=None,
+        cause=cause,
+    )

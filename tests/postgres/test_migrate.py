@@ -1,0 +1,193 @@
+"""Migrations: from nothing, again, by several at once, and databases that do not fit."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import psycopg
+import pytest
+
+from agi_router.adapters.database import Connection, connect
+from agi_router.adapters.migrate import Migration, check_schema, migrate, migrations, status
+from agi_router.errors import SchemaMismatch
+from tests.postgres.support import one
+
+NUMBERS = [each.number for each in migrations()]
+
+UNCOMMENTED = """
+WITH schema AS (SELECT oid FROM pg_namespace WHERE nspname = 'agi_router')
+SELECT 'schema' AS what, 'agi_router' AS name
+  FROM schema WHERE obj_description(schema.oid, 'pg_namespace') IS NULL
+UNION ALL
+SELECT 'relation', c.relname
+  FROM pg_class c JOIN schema ON c.relnamespace = schema.oid
+ WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S') AND NOT c.relispartition
+   -- The sequence of an identity column belongs to the column.
+   AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'i')
+   AND obj_description(c.oid, 'pg_class') IS NULL
+UNION ALL
+SELECT 'column', c.relname || '.' || a.attname
+  FROM pg_class c JOIN schema ON c.relnamespace = schema.oid
+  JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+ WHERE c.relkind IN ('r', 'p', 'v', 'm') AND NOT c.relispartition
+   AND col_description(c.oid, a.attnum) IS NULL
+UNION ALL
+SELECT 'function', p.proname
+  FROM pg_proc p JOIN schema ON p.pronamespace = schema.oid
+ WHERE obj_description(p.oid, 'pg_proc') IS NULL
+UNION ALL
+SELECT 'type', t.typname
+  FROM pg_type t JOIN schema ON t.typnamespace = schema.oid
+  JOIN pg_class c ON c.oid = t.typrelid AND c.relkind = 'c'
+ WHERE obj_description(t.oid, 'pg_type') IS NULL
+"""
+
+PARTITIONS = """
+SELECT array_agg(c.relname ORDER BY c.relname)
+  FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+ WHERE i.inhparent = 'agi_router.call'::regclass
+"""
+
+DAYS = """
+SELECT array_agg('call_' || to_char((now() AT TIME ZONE 'UTC')::date + n, 'YYYYMMDD') ORDER BY n)
+  FROM generate_series(-1, 7) n
+"""
+
+
+def numbers(done: list[Migration]) -> list[int]:
+    return [each.number for each in done]
+
+
+def test_fresh_database(empty_dsn: str) -> None:
+    """Everything is applied once, in order, and is then known as applied."""
+    with connect(empty_dsn) as connection:
+        assert all(each.applied_at is None for each in status(connection))
+        assert numbers(migrate(connection)) == NUMBERS
+        assert all(each.applied_at is not None for each in status(connection))
+        check_schema(connection)
+
+
+def test_again_applies_nothing(connection: Connection) -> None:
+    """A database that is up to date is left alone."""
+    before = status(connection)
+    assert migrate(connection) == []
+    assert status(connection) == before
+
+
+def test_two_at_once(empty_dsn: str) -> None:
+    """Of several that migrate at once, one applies and the others find nothing to do."""
+    barrier = Barrier(4)
+
+    def work(_: int) -> list[int]:
+        with connect(empty_dsn) as connection:
+            barrier.wait()
+            return numbers(migrate(connection))
+
+    with ThreadPoolExecutor(4) as pool:
+        done = list(pool.map(work, range(4)))
+    assert sorted(done) == [[], [], [], NUMBERS]
+
+
+def test_lock_is_given_back(connection: Connection, dsn: str) -> None:
+    """After a refusal too, the next one may migrate."""
+    connection.execute("INSERT INTO agi_router.migration VALUES (9999, 'later', 'x')")
+    with pytest.raises(SchemaMismatch):
+        migrate(connection)
+    connection.execute("DELETE FROM agi_router.migration WHERE number = 9999")
+    with connect(dsn) as other:
+        other.execute("SET lock_timeout = '2s'")
+        assert migrate(other) == []
+
+
+def test_never_migrated(empty_dsn: str) -> None:
+    """An empty database is older than any program."""
+    with (
+        connect(empty_dsn) as connection,
+        pytest.raises(SchemaMismatch, match=r"older .*agi-router db migrate"),
+    ):
+        check_schema(connection)
+
+
+def test_older_schema(connection: Connection) -> None:
+    """A migration that is missing is told, with what to do."""
+    connection.execute("DELETE FROM agi_router.migration WHERE number = %s", (NUMBERS[-1],))
+    with pytest.raises(SchemaMismatch, match=r"older .*1 migration.*agi-router db migrate"):
+        check_schema(connection)
+    assert status(connection)[-1].applied_at is None
+
+
+def test_newer_schema(connection: Connection) -> None:
+    """A database that a later program has migrated is left alone."""
+    connection.execute("INSERT INTO agi_router.migration VALUES (9999, 'later', 'x')")
+    for step in (check_schema, status, migrate):
+        with pytest.raises(SchemaMismatch, match=r"newer .*9999.*upgrade"):
+            step(connection)
+
+
+def test_changed_file(connection: Connection) -> None:
+    """A file that is not the one that was applied is noticed, and nothing is applied."""
+    connection.execute("UPDATE agi_router.migration SET checksum = 'x' WHERE number = 1")
+    for step in (check_schema, status, migrate):
+        with pytest.raises(SchemaMismatch, match="0001 was changed"):
+            step(connection)
+
+
+def test_failed_migration_leaves_nothing(empty_dsn: str) -> None:
+    """A migration that fails is undone whole, and noted nowhere."""
+    with connect(empty_dsn) as connection:
+        connection.execute("CREATE SCHEMA agi_router")
+        # In the way of the last table of the first migration.
+        connection.execute("CREATE TABLE agi_router.call (id integer)")
+        with pytest.raises(Exception, match="42P07") as caught:
+            migrate(connection)
+        assert "Key" not in str(caught.value)
+        assert all(each.applied_at is None for each in status(connection))
+        assert one(connection, "SELECT to_regclass('agi_router.binding')") is None
+        connection.execute("DROP TABLE agi_router.call")
+        assert numbers(migrate(connection)) == NUMBERS
+
+
+def test_everything_is_commented(connection: Connection) -> None:
+    """Whoever opens psql finds a comment on every table, column, function and type."""
+    assert connection.execute(UNCOMMENTED).fetchall() == []
+
+
+def test_partitions_of_the_coming_days(connection: Connection) -> None:
+    """Yesterday to a week ahead have partitions, and a default takes the rest."""
+    assert one(connection, PARTITIONS) == [*one(connection, DAYS), "call_other"]
+
+
+def test_default_partition_bars_its_day(connection: Connection) -> None:
+    """A day whose rows came too early stays in the default partition; others are made."""
+    add = "INSERT INTO agi_router.call (block, id, day, x_number, state) VALUES (%s, %s, %s, %s, %s)"
+    connection.execute(add, (70012345678, "a-1000000000.1", "2001-09-09", 700123456780001, "settled"))
+    ensure = "SELECT agi_router.ensure_call_days(%s, %s)"
+    connection.execute(ensure, ("2001-09-08", "2001-09-10"))
+    made = one(connection, PARTITIONS)
+    assert {"call_20010908", "call_20010910"} <= set(made)
+    assert "call_20010909" not in made
+    assert one(connection, "SELECT count(*) FROM agi_router.call_other") == 1
+    # It can still be read, written once, and settled where it is.
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        connection.execute(
+            add, (70012345678, "a-1000000000.1", "2001-09-09", 700123456780001, "settled")
+        )
+
+
+def test_partitions_made_by_several_at_once(dsn: str, connection: Connection) -> None:
+    """Routers that wake up together make the same days without an error."""
+    barrier = Barrier(6)
+
+    def work(round_: int) -> None:
+        with psycopg.connect(dsn, autocommit=True) as other:
+            barrier.wait()
+            other.execute(
+                "SELECT agi_router.ensure_call_days(d, d + 3) FROM (SELECT date '2030-01-01' + %s) _(d)",
+                (round_ * 10,),
+            )
+
+    with ThreadPoolExecutor(6) as pool:
+        for round_ in range(5):
+            list(pool.map(work, [round_] * 6))
+    assert len(one(connection, PARTITIONS)) == 10 + 5 * 4

@@ -1,0 +1,172 @@
+"""The masking rule: what holds whatever the facts."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agi_router.decision import decide, explain, screen
+from agi_router.model import (
+    BindingState,
+    Call,
+    Direction,
+    Facts,
+    Language,
+    Leg,
+    Mode,
+    Reason,
+    Refusal,
+    Route,
+    Side,
+)
+from agi_router.numbers import E164, Block, XNumber
+
+NOW = datetime(2025, 3, 14, 21, 30, 25, tzinfo=UTC)
+
+# The reason that goes with each rule.
+REASONS = {
+    "the 700 number lies in a block of ours": Reason.X_UNKNOWN,
+    "its block is in service and certified": Reason.CERTIFICATE_INVALID,
+    "somebody is bound on the number": Reason.NO_BINDING,
+    "the caller is a party on the number": Reason.STRANGER,
+    "the binding has begun": Reason.NO_BINDING,
+    "the tenant is active": Reason.TENANT_SUSPENDED,
+    "the binding was not unbound": Reason.UNBOUND,
+    "the order has not ended": Reason.ORDER_ENDED,
+    "the binding has not expired": Reason.EXPIRED,
+    "calls are left": Reason.USED_UP,
+    "this side may call": Reason.WRONG_DIRECTION,
+    "the call does not ring its own caller": Reason.SELF_CALL,
+}
+
+x_numbers = st.integers(700 * 10**12, 701 * 10**12 - 1).map(XNumber.from_int)
+# Few numbers, so that callers and callees meet.
+parties = st.sampled_from(["13800130001", "13900130002", "13700130003"]).map(
+    lambda digits: E164(digits=digits)
+)
+# A microsecond before, now, a microsecond after; and any time.
+times = st.sampled_from([-1, 0, 1]).map(lambda us: NOW + timedelta(microseconds=us)) | (
+    st.datetimes(timezones=st.just(UTC))
+)
+spans = st.none() | st.timedeltas(min_value=timedelta(seconds=1), max_value=timedelta(days=1))
+calls = st.builds(Call, caller=parties, x_number=x_numbers)
+
+
+def legs(*, consistent: bool) -> st.SearchStrategy[Leg]:
+    """Any leg; or any that the schema's constraints allow."""
+    ended = st.tuples(st.sampled_from(BindingState), st.none() | times)
+    if consistent:
+        ended = ended.filter(lambda pair: (pair[0] is BindingState.ACTIVE) is (pair[1] is None))
+    return ended.flatmap(
+        lambda pair: st.builds(
+            Leg,
+            block=x_numbers.map(lambda x: Block(value=x.block)),
+            binding_id=st.integers(1, 2**63 - 1),
+            mode=st.sampled_from(Mode),
+            side=st.sampled_from(Side),
+            callee=parties,
+            shown=x_numbers,
+            state=st.just(pair[0]),
+            direction=st.sampled_from(Direction),
+            begins_at=times,
+            expires_at=times,
+            ended_at=st.just(pair[1]),
+            max_calls=st.none() | st.integers(-1, 3),
+            calls_used=st.integers(-1, 4),
+            ring_timeout=spans,
+            max_duration=spans,
+            language=st.none() | st.sampled_from(Language),
+            tenant_active=st.booleans(),
+        )
+    )
+
+
+def facts(*, consistent: bool) -> st.SearchStrategy[Facts]:
+    """Any facts; what is asked first is mostly right, so that the last rules are reached."""
+    mostly = st.sampled_from([True, True, True, False])
+    leg = legs(consistent=consistent)
+    return st.builds(
+        Facts,
+        block_known=mostly,
+        certificate_valid=mostly,
+        x_bound=st.booleans(),
+        leg=leg | leg | st.none(),
+    )
+
+
+def alive(leg: Leg, now: datetime) -> bool:
+    """Whether a binding has begun and is not over, in words other than the rule's."""
+    over = leg.state is not BindingState.ACTIVE and leg.ended_at is not None
+    return leg.begins_at <= now < leg.expires_at and not (over and (leg.ended_at or now) <= now)
+
+
+@given(calls, facts(consistent=False), times)
+def test_decide_is_total(call: Call, known: Facts, now: datetime) -> None:
+    """Whatever the facts, the answer is a route or a refusal; nothing is raised."""
+    assert isinstance(decide(call, known, now=now), Route | Refusal)
+
+
+@given(calls, facts(consistent=False), times)
+def test_never_shows_or_rings_anything_else(call: Call, known: Facts, now: datetime) -> None:
+    """The callee is the leg's and sees the leg's 700 number; it is never the caller."""
+    match decide(call, known, now=now):
+        case Route() as route:
+            leg = known.leg
+            assert leg is not None
+            assert (route.callee, route.shown) == (leg.callee, leg.shown)
+            assert route.callee != call.caller
+            assert route.shown.digits.startswith("700")
+            assert route.binding == f"{leg.block}-{leg.binding_id}"
+        case Refusal() as refusal:
+            own = known.leg is not None and refusal.binding == known.leg.binding
+            assert own or refusal.binding is None
+
+
+@given(calls, facts(consistent=True), times)
+def test_connects_if_and_only_if_everything_allows_it(
+    call: Call, known: Facts, now: datetime
+) -> None:
+    """In service, a party, alive, uses left, direction open, not one's own phone."""
+    leg = known.leg
+    allowed = (
+        known.block_known
+        and known.certificate_valid
+        and leg is not None
+        and leg.tenant_active
+        and alive(leg, now)
+        and (leg.max_calls is None or leg.max_calls - leg.calls_used > 0)
+        and leg.direction.value in ("both", leg.side.value)
+        and leg.callee != call.caller
+    )
+    assert isinstance(decide(call, known, now=now), Route) is allowed
+
+
+@given(calls, facts(consistent=False), times)
+def test_explain_agrees_with_decide(call: Call, known: Facts, now: datetime) -> None:
+    """The last step holds if and only if the call is routed, and tells the reason if not."""
+    *before, last = explain(call, known, now=now)
+    decision = decide(call, known, now=now)
+    assert all(step.holds for step in before)
+    assert last.holds is isinstance(decision, Route)
+    if isinstance(decision, Refusal):
+        assert decision.reason is REASONS[last.rule]
+
+
+@given(st.text(), st.text(), st.text(), st.booleans())
+def test_screen_is_total(caller: str, presentation: str, dialled: str, fixed: bool) -> None:  # noqa: FBT001
+    """Whatever arrives, the answer is a call or a refusal; nothing is raised."""
+    screened = screen(
+        caller=caller, presentation=presentation, dialled=dialled, fixed_lines=fixed
+    )
+    assert isinstance(screened, Call | Refusal)
+
+
+@given(parties, st.sampled_from(["", "_not_screened", "_passed_screen"]) | st.text(), x_numbers)
+def test_a_hidden_caller_is_never_looked_up(caller: E164, rest: str, x: XNumber) -> None:
+    """A number that came along all the same is not used."""
+    screened = screen(
+        caller=caller.digits, presentation=f"prohib{rest}", dialled=x.digits, fixed_lines=True
+    )
+    assert screened == Refusal(reason=Reason.CALLER_HIDDEN)

@@ -1,0 +1,323 @@
+"""The masking rule: tables with a row at every boundary, and the order of the rules."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from agi_router.decision import decide, explain, screen
+from agi_router.model import (
+    BindingState,
+    Call,
+    Direction,
+    Facts,
+    Language,
+    Leg,
+    Mode,
+    Reason,
+    Refusal,
+    Route,
+    Side,
+)
+from agi_router.numbers import E164, Block, XNumber
+
+X = XNumber(value=700012345670001)
+SHOWN = XNumber(value=700012345670002)
+A = E164(digits="13800130001")
+B = E164(digits="13900130002")
+LINE = "01062345678"
+
+NOW = datetime(2025, 3, 14, 21, 30, 25, tzinfo=UTC)
+TICK = timedelta(microseconds=1)
+HOUR = timedelta(hours=1)
+
+CALL = Call(caller=A, x_number=X)
+LEG = Leg(
+    block=Block(value=X.block),
+    binding_id=42,
+    mode=Mode.AXB,
+    side=Side.A,
+    callee=B,
+    shown=SHOWN,
+    state=BindingState.ACTIVE,
+    direction=Direction.BOTH,
+    begins_at=NOW - HOUR,
+    expires_at=NOW + HOUR,
+    ended_at=None,
+    max_calls=3,
+    calls_used=1,
+    ring_timeout=timedelta(seconds=30),
+    max_duration=timedelta(minutes=10),
+    language=Language.EN,
+    tenant_active=True,
+)
+FACTS = Facts(block_known=True, certificate_valid=True, x_bound=True, leg=LEG)
+
+
+def facts(**changes: Any) -> Facts:
+    """Return the facts of a good call, its leg changed."""
+    return replace(FACTS, leg=replace(LEG, **changes))
+
+
+@pytest.mark.parametrize("caller", [A.digits, f"0{A.digits}", f"+86{A.digits}", f"0086{A.digits}"])
+@pytest.mark.parametrize("dialled", [X.digits, f"86{X}", f"+86{X}", f"0086{X}"])
+@pytest.mark.parametrize("presentation", ["allowed", "allowed_not_screened", ""])
+def test_screen_reads_every_form(caller: str, dialled: str, presentation: str) -> None:
+    """Trunks and phones put 86 in front of either number; it is the same call."""
+    assert screen(caller=caller, presentation=presentation, dialled=dialled) == CALL
+
+
+@pytest.mark.parametrize(
+    ("caller", "presentation", "dialled", "reason"),
+    [
+        # What was dialled is no 700 number of 15 digits.
+        (A.digits, "allowed", "", Reason.X_MALFORMED),
+        (A.digits, "allowed", "T", Reason.X_MALFORMED),
+        (A.digits, "allowed", X.digits[:-1], Reason.X_MALFORMED),
+        (A.digits, "allowed", f"{X}0", Reason.X_MALFORMED),
+        (A.digits, "allowed", "701012345670001", Reason.X_MALFORMED),
+        (A.digits, "allowed", B.digits, Reason.X_MALFORMED),
+        (A.digits, "allowed", f"{X}@evil", Reason.X_MALFORMED),
+        # It is looked at first: a door that got nothing it knows passes empty texts.
+        ("", "", "", Reason.X_MALFORMED),
+        (A.digits, "prohib", "T", Reason.X_MALFORMED),
+        # The caller hides: the number may be there, but must not be used.
+        (A.digits, "prohib", X.digits, Reason.CALLER_HIDDEN),
+        (A.digits, "prohib_not_screened", X.digits, Reason.CALLER_HIDDEN),
+        (A.digits, "prohib_passed_screen", X.digits, Reason.CALLER_HIDDEN),
+        (A.digits, "prohib_failed_screen", X.digits, Reason.CALLER_HIDDEN),
+        ("+442071234567", "prohib", X.digits, Reason.CALLER_HIDDEN),
+        # Nothing is there to be used.
+        ("", "unavailable", X.digits, Reason.CALLER_HIDDEN),
+        (" ", "allowed", X.digits, Reason.CALLER_HIDDEN),
+        ("anonymous", "allowed", X.digits, Reason.CALLER_HIDDEN),
+        ("Anonymous", "allowed", X.digits, Reason.CALLER_HIDDEN),
+        # From abroad.
+        ("+442071234567", "allowed", X.digits, Reason.CALLER_FOREIGN),
+        ("00442071234567", "allowed", X.digits, Reason.CALLER_FOREIGN),
+        (f"+{A.digits}", "allowed", X.digits, Reason.CALLER_FOREIGN),
+        # Malformed: in doubt it came from abroad.
+        (A.digits[:-1], "allowed", X.digits, Reason.CALLER_FOREIGN),
+        (f"{A.digits}0", "allowed", X.digits, Reason.CALLER_FOREIGN),
+        ("12800130001", "allowed", X.digits, Reason.CALLER_FOREIGN),
+        ("10086", "allowed", X.digits, Reason.CALLER_FOREIGN),
+        ("alice", "allowed", X.digits, Reason.CALLER_FOREIGN),
+        # Not a mobile; the masking number of another service.
+        (LINE, "allowed", X.digits, Reason.CALLER_TYPE),
+        (f"+86{LINE[1:]}", "allowed", X.digits, Reason.CALLER_TYPE),
+        (X.digits, "allowed", X.digits, Reason.CALLER_TYPE),
+        (SHOWN.digits, "allowed", X.digits, Reason.CALLER_TYPE),
+        (f"+86{SHOWN}", "allowed", X.digits, Reason.CALLER_TYPE),
+    ],
+)
+def test_screen_refuses(caller: str, presentation: str, dialled: str, reason: Reason) -> None:
+    """A call is refused by name for what its numbers are, and no binding is named."""
+    refused = screen(caller=caller, presentation=presentation, dialled=dialled)
+    assert refused == Refusal(reason=reason)
+
+
+def test_screen_lets_fixed_lines_through_where_they_are_allowed() -> None:
+    """A setting lets fixed lines call; a 700 number still may not."""
+    screened = screen(caller=LINE, presentation="allowed", dialled=X.digits, fixed_lines=True)
+    assert screened == Call(caller=E164(digits=LINE), x_number=X)
+    screened = screen(caller=X.digits, presentation="allowed", dialled=X.digits, fixed_lines=True)
+    assert screened == Refusal(reason=Reason.CALLER_TYPE)
+
+
+def test_a_route_is_what_the_leg_says() -> None:
+    """The callee rings and is shown what the row says; limits and language are the binding's."""
+    assert decide(CALL, FACTS, now=NOW) == Route(
+        binding=f"{X.block}-42",
+        callee=B,
+        shown=SHOWN,
+        ring_timeout=timedelta(seconds=30),
+        max_duration=timedelta(minutes=10),
+        language=Language.EN,
+    )
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        # Begun at this very moment, and a microsecond ago.
+        {"begins_at": NOW},
+        {"begins_at": NOW - TICK},
+        # Its last microsecond.
+        {"expires_at": NOW + TICK},
+        # The last use, and the only one; no limit.
+        {"max_calls": 3, "calls_used": 2},
+        {"max_calls": 1, "calls_used": 0},
+        {"max_calls": None, "calls_used": 10**6},
+        # Asked for a time at which it had not ended yet.
+        {"state": BindingState.UNBOUND, "ended_at": NOW + TICK},
+        {"state": BindingState.ORDER_ENDED, "ended_at": NOW + TICK},
+        {"state": BindingState.EXPIRED, "ended_at": NOW + TICK},
+        # The open side of a one-way binding.
+        {"direction": Direction.A},
+        {"direction": Direction.B, "side": Side.B},
+        # Nothing of its own: the router's settings fill the gaps.
+        {"ring_timeout": None, "max_duration": None, "language": None},
+    ],
+)
+def test_decide_routes(changes: dict[str, Any]) -> None:
+    """A call goes through up to the very boundary."""
+    decision = decide(CALL, facts(**changes), now=NOW)
+    assert isinstance(decision, Route)
+    assert (decision.callee, decision.shown) == (B, SHOWN)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        # It begins a microsecond from now.
+        ({"begins_at": NOW + TICK}, Reason.NO_BINDING),
+        ({"tenant_active": False}, Reason.TENANT_SUSPENDED),
+        # Over at this very moment, a microsecond ago, long ago.
+        ({"expires_at": NOW}, Reason.EXPIRED),
+        ({"expires_at": NOW - TICK}, Reason.EXPIRED),
+        ({"expires_at": NOW - 24 * HOUR}, Reason.EXPIRED),
+        ({"state": BindingState.EXPIRED, "ended_at": NOW}, Reason.EXPIRED),
+        ({"state": BindingState.EXPIRED, "ended_at": NOW - TICK}, Reason.EXPIRED),
+        ({"state": BindingState.UNBOUND, "ended_at": NOW}, Reason.UNBOUND),
+        ({"state": BindingState.UNBOUND, "ended_at": NOW - TICK}, Reason.UNBOUND),
+        ({"state": BindingState.ORDER_ENDED, "ended_at": NOW}, Reason.ORDER_ENDED),
+        ({"state": BindingState.ORDER_ENDED, "ended_at": NOW - TICK}, Reason.ORDER_ENDED),
+        # How it ended, not that it would have expired since.
+        (
+            {"state": BindingState.UNBOUND, "ended_at": NOW - HOUR, "expires_at": NOW - TICK},
+            Reason.UNBOUND,
+        ),
+        # The last use is taken; more than that.
+        ({"max_calls": 3, "calls_used": 3}, Reason.USED_UP),
+        ({"max_calls": 3, "calls_used": 4}, Reason.USED_UP),
+        ({"max_calls": 1, "calls_used": 1}, Reason.USED_UP),
+        # The closed side of a one-way binding.
+        ({"direction": Direction.B}, Reason.WRONG_DIRECTION),
+        ({"direction": Direction.A, "side": Side.B}, Reason.WRONG_DIRECTION),
+        # The row leads to the caller's own phone.
+        ({"callee": A}, Reason.SELF_CALL),
+    ],
+)
+def test_decide_refuses_a_party(changes: dict[str, Any], reason: Reason) -> None:
+    """A party is refused at the very boundary, in the binding's language, and it is booked."""
+    expected = Refusal(reason=reason, binding=f"{X.block}-42", language=Language.EN)
+    assert decide(CALL, facts(**changes), now=NOW) == expected
+
+
+@pytest.mark.parametrize(
+    ("known", "reason"),
+    [
+        # Not our block; whatever else is told about it.
+        (replace(FACTS, block_known=False), Reason.X_UNKNOWN),
+        (Facts(block_known=False, certificate_valid=False, x_bound=False, leg=None),
+         Reason.X_UNKNOWN),
+        (replace(FACTS, certificate_valid=False), Reason.CERTIFICATE_INVALID),
+        (Facts(block_known=True, certificate_valid=False, x_bound=False, leg=None),
+         Reason.CERTIFICATE_INVALID),
+        (replace(FACTS, x_bound=False, leg=None), Reason.NO_BINDING),
+        (replace(FACTS, leg=None), Reason.STRANGER),
+    ],
+)  # fmt: skip
+def test_decide_refuses_who_is_no_party(known: Facts, reason: Reason) -> None:
+    """Whoever is no party, or calls a number that is not in service, learns of no binding."""
+    assert decide(CALL, known, now=NOW) == Refusal(reason=reason)
+
+
+def test_a_leg_that_ended_speaks_for_the_number() -> None:
+    """A former party hears how the binding ended, also when nobody is bound any more."""
+    ended = replace(
+        facts(state=BindingState.UNBOUND, ended_at=NOW - HOUR, expires_at=NOW - TICK),
+        x_bound=False,
+    )
+    decision = decide(CALL, ended, now=NOW)
+    assert isinstance(decision, Refusal)
+    assert decision.reason is Reason.UNBOUND
+
+
+def test_the_first_rule_that_fails_gives_the_reason() -> None:
+    """Everything is wrong; repaired one by one, the reasons come in the order of the rules."""
+    wrong = Facts(
+        block_known=False,
+        certificate_valid=False,
+        x_bound=True,
+        leg=replace(
+            LEG,
+            begins_at=NOW + TICK,
+            tenant_active=False,
+            state=BindingState.UNBOUND,
+            ended_at=NOW,
+            expires_at=NOW,
+            calls_used=3,
+            direction=Direction.B,
+            callee=A,
+        ),
+    )
+    repairs: list[dict[str, Any]] = [
+        {"begins_at": NOW},
+        {"tenant_active": True},
+        {"state": BindingState.ORDER_ENDED},
+        {"state": BindingState.ACTIVE, "ended_at": None},
+        {"expires_at": NOW + TICK},
+        {"calls_used": 2},
+        {"direction": Direction.A},
+        {"callee": B},
+    ]
+    stages = [wrong, replace(wrong, block_known=True)]
+    stages.append(replace(stages[-1], certificate_valid=True))
+    for repair in repairs:
+        assert stages[-1].leg is not None
+        stages.append(replace(stages[-1], leg=replace(stages[-1].leg, **repair)))
+    decisions = [decide(CALL, stage, now=NOW) for stage in stages]
+    assert [d.reason if isinstance(d, Refusal) else None for d in decisions] == [
+        Reason.X_UNKNOWN,
+        Reason.CERTIFICATE_INVALID,
+        Reason.NO_BINDING,
+        Reason.TENANT_SUSPENDED,
+        Reason.UNBOUND,
+        Reason.ORDER_ENDED,
+        Reason.EXPIRED,
+        Reason.USED_UP,
+        Reason.WRONG_DIRECTION,
+        Reason.SELF_CALL,
+        None,
+    ]
+
+
+def test_explain_tells_every_rule_of_a_good_call() -> None:
+    """Each rule once, all of them hold."""
+    steps = list(explain(CALL, FACTS, now=NOW))
+    assert [step.rule for step in steps] == [
+        "the 700 number lies in a block of ours",
+        "its block is in service and certified",
+        "somebody is bound on the number",
+        "the caller is a party on the number",
+        "the binding has begun",
+        "the tenant is active",
+        "the binding was not unbound",
+        "the order has not ended",
+        "the binding has not expired",
+        "calls are left",
+        "this side may call",
+        "the call does not ring its own caller",
+    ]
+    assert all(step.holds for step in steps)
+
+
+@pytest.mark.parametrize(
+    ("known", "count", "last"),
+    [
+        (replace(FACTS, block_known=False), 1, "the 700 number lies in a block of ours"),
+        (replace(FACTS, leg=None), 4, "the caller is a party on the number"),
+        (facts(expires_at=NOW), 9, "the binding has not expired"),
+        (facts(callee=A), 12, "the call does not ring its own caller"),
+    ],
+)
+def test_explain_ends_at_the_rule_that_fails(known: Facts, count: int, last: str) -> None:
+    """What comes after the first failure is not told."""
+    *before, failed = explain(CALL, known, now=NOW)
+    assert len(before) == count - 1
+    assert all(step.holds for step in before)
+    assert (failed.rule, failed.holds) == (last, False)
