@@ -56,6 +56,7 @@ COMMENT ON COLUMN agi_router.block.valid_until IS 'End of the certificate';
 COMMENT ON COLUMN agi_router.block.created_at IS 'When it was added';
 
 CREATE SEQUENCE agi_router.binding_id;
+COMMENT ON SEQUENCE agi_router.binding_id IS 'Numbers of bindings; gaps mean nothing';
 
 CREATE TABLE agi_router.binding (
     block        bigint      NOT NULL REFERENCES agi_router.block,
@@ -166,6 +167,8 @@ LANGUAGE plpgsql AS $$
 DECLARE
     d date;
 BEGIN
+    -- One makes them at a time: several would wait for each other's locks in a circle. Calls go on.
+    LOCK TABLE ONLY agi_router.call IN SHARE UPDATE EXCLUSIVE MODE;
     FOR d IN SELECT generate_series(first, last, '1 day')::date LOOP
         -- Rows that came early lie in the default partition and bar the day from its own: leave it.
         IF to_regclass(format('agi_router.call_%s', to_char(d, 'YYYYMMDD'))) IS NULL
@@ -264,6 +267,13 @@ BEGIN
               b.max_calls, b.calls_used - 1, b.ring_timeout, b.max_duration, b.language, true
          INTO facts;
     IF NOT FOUND THEN
+        -- A retry may fail a guard for the use that it took itself, or for what has come since.
+        IF EXISTS (SELECT
+                     FROM agi_router.call c
+                    WHERE c.block = _block AND c.id = _call_id AND c.day = _day) THEN
+            RAISE unique_violation USING
+                MESSAGE = 'the call was admitted or settled before', CONSTRAINT = 'call_pkey';
+        END IF;
         RETURN agi_router.find_facts(_block, _x_number, _tags, _now);
     END IF;
     -- A call admitted or settled before collides here, and everything above is rolled back.

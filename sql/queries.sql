@@ -75,6 +75,8 @@ SELECT id, x_number
   FROM agi_router.call
  WHERE day >= (now() AT TIME ZONE 'UTC')::date - 2 AND state = 'reserved'
    AND starts_with(id, %(node)s)
+   -- A node's name may begin like another's: what follows must be Asterisk's own part of the id.
+   AND substr(id, length(%(node)s) + 1) ~ '^[0-9]+[.][0-9]+$'
  ORDER BY received_at
  LIMIT 10000;
 

@@ -55,7 +55,7 @@ def translated(*, but: type[psycopg.Error] | tuple[()] = ()) -> Iterator[None]:
         yield
     except but:
         raise
-    except psycopg.errors.UndefinedTable:
+    except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
         raise SchemaMismatch("the database is not set up: run 'agi-router db migrate'") from None
     except (psycopg.errors.UndefinedFunction, psycopg.errors.UndefinedColumn):
         raise SchemaMismatch from None

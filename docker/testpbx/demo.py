@@ -25,7 +25,8 @@ from typing import Any, TypeVar
 
 from testpbx.ladder import draw_ladder
 from testpbx.leaks import find_leaks, mask
-from testpbx.phones import Call, PhoneError, Phones, received_by
+from testpbx.messages import received_by
+from testpbx.phones import Call, PhoneError, Phones
 
 __all__ = ["main"]
 

@@ -16,7 +16,7 @@ from datetime import timedelta
 from xml.sax.saxutils import escape
 
 from testpbx.leaks import mask
-from testpbx.phones import Message
+from testpbx.messages import Message
 
 __all__ = ["draw_ladder"]
 

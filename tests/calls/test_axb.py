@@ -6,7 +6,8 @@ import pytest
 
 from calls.parts import Cli
 from testpbx.leaks import find_leaks
-from testpbx.phones import Call, Does, Phones, received_by
+from testpbx.messages import received_by
+from testpbx.phones import Call, Does, Phones
 
 PARTY_A, PARTY_B = "Li Lei", "Han Meimei"
 

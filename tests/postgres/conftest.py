@@ -91,3 +91,11 @@ async def proxy(dsn: str) -> AsyncIterator[Proxy]:
     """A line to this test's database that can be cut."""
     async with Proxy(dsn).running() as running:
         yield running
+
+
+@pytest.fixture
+def shadowed(clock: Clock, dsn: str) -> Iterator[Connection]:
+    """A connection whose clock can be set."""
+    assert clock
+    with connect(dsn) as opened:
+        yield opened

@@ -98,8 +98,7 @@ def facts(*, consistent: bool) -> st.SearchStrategy[Facts]:
 
 def alive(leg: Leg, now: datetime) -> bool:
     """Whether a binding has begun and is not over, in words other than the rule's."""
-    over = leg.state is not BindingState.ACTIVE and leg.ended_at is not None
-    return leg.begins_at <= now < leg.expires_at and not (over and (leg.ended_at or now) <= now)
+    return leg.begins_at <= now < min(leg.expires_at, leg.ended_at or leg.expires_at)
 
 
 @given(calls, facts(consistent=False), times)

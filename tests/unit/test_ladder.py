@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from testpbx.ladder import draw_ladder
-from testpbx.phones import Message
+from testpbx.messages import Message
 
 A, B, STRANGER = "13800000001", "13800000002", "13800000003"
 X = "700123456780001"

@@ -1,0 +1,178 @@
+"""The guard in SQL and the rule in Python are one: admitted if and only if the rule says route."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from agi_router.adapters.bindings import BindingStore
+from agi_router.adapters.database import Connection
+from agi_router.adapters.facts import read_admission
+from agi_router.adapters.queries import query
+from agi_router.calls import call_day
+from agi_router.decision import decide
+from agi_router.model import Route
+from agi_router.numbers import E164
+from agi_router.seal import KeyRing
+from tests.postgres.support import (
+    BLOCK,
+    A,
+    B,
+    C,
+    X,
+    a_call,
+    call_states,
+    insert_route,
+    new_call_id,
+    one,
+    set_clock,
+)
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+# Around the moment of the call: the moment itself and its neighbours are where rules differ.
+moments = st.sampled_from([-3600 * 10**6, -1, 0, 1, 3600 * 10**6]).map(
+    lambda microseconds: NOW + timedelta(microseconds=microseconds)
+)
+# All that holds comes often, or nearly every call would be refused for the first guard that fails.
+past = st.just(NOW - timedelta(hours=1)) | moments
+future = st.just(NOW + timedelta(hours=1)) | moments
+blocks = st.fixed_dictionaries(
+    {
+        "state": st.sampled_from(["active", "active", "draining", "returned"]),
+        "valid_from": st.just("-infinity") | past,
+        "valid_until": st.just("infinity") | future,
+    }
+)
+
+
+@st.composite
+def bindings(draw: st.DrawFn) -> dict[str, Any]:
+    """Draw a binding as it may stand in the database."""
+    max_calls = draw(st.none() | st.integers(1, 3))
+    state = draw(st.sampled_from(["active", "active", "active", "expired", "unbound", "order_ended"]))
+    return {
+        "max_calls": max_calls,
+        "calls_used": draw(st.integers(0, 3 if max_calls is None else max_calls)),
+        "direction": draw(st.sampled_from(["both", "both", "a", "b"])),
+        "begins_at": draw(past),
+        "expires_at": draw(future),
+        "state": state,
+        # A binding ends when it is ended; the clock does not go back afterwards.
+        "ended_at": None if state == "active" else draw(st.sampled_from([NOW, NOW - timedelta(1)])),
+    }
+
+
+worlds = st.fixed_dictionaries(
+    {
+        "block": st.none() | blocks | blocks,
+        "tenant": st.sampled_from([True, True, True, False]),
+        "exact": bindings(),
+        "anyone": st.none() | bindings(),
+        "caller": st.sampled_from([A, A, B, C]),
+    }
+)
+OPEN = {"state": "active", "valid_from": "-infinity", "valid_until": "infinity"}
+ALIVE = {
+    "max_calls": 1,
+    "calls_used": 0,
+    "direction": "both",
+    "begins_at": NOW,
+    "expires_at": NOW + timedelta(microseconds=1),
+    "state": "active",
+    "ended_at": None,
+}
+
+
+def build(connection: Connection, keys: KeyRing, world: dict[str, Any]) -> None:
+    """Write a world: A and B in one binding on X, perhaps anyone in another."""
+    # Without its row nothing refers to the block, so constraints are dropped for the moment.
+    connection.execute(b"ALTER TABLE agi_router.binding DROP CONSTRAINT binding_block_fkey")
+    if world["block"] is not None:
+        connection.execute(
+            "INSERT INTO agi_router.block (block, state, valid_from, valid_until)"
+            " VALUES (%s, %s, %s, %s)",
+            (BLOCK.value, *(world["block"][name] for name in OPEN)),
+        )
+    connection.execute("UPDATE agi_router.tenant SET active = %s", (world["tenant"],))
+    for kind, callers in (("exact", ((A, B, "a"), (B, A, "b"))), ("anyone", ((None, B, "b"),))):
+        if (terms := world[kind]) is None:
+            continue
+        number = one(
+            connection,
+            "INSERT INTO agi_router.binding (block, tenant_id, mode, max_calls, calls_used,"
+            " direction, begins_at, expires_at, state, ended_at)"
+            " SELECT %s, t.id, 'axb', %s, %s, %s, %s, %s, %s, %s FROM agi_router.tenant t"
+            " RETURNING id",
+            BLOCK.value,
+            *(terms[name] for name in ALIVE),
+        )
+        for caller, callee, side in callers:
+            insert_route(
+                connection, keys, binding=number, caller=caller, callee=callee, side=side
+            )
+
+
+@settings(
+    max_examples=300,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(world=worlds)
+@example(world={"block": OPEN, "tenant": True, "exact": ALIVE, "anyone": None, "caller": A})
+@example(
+    world={
+        "block": OPEN,
+        "tenant": True,
+        "exact": {**ALIVE, "expires_at": NOW},
+        "anyone": ALIVE,
+        "caller": A,
+    }
+)
+@example(
+    world={
+        "block": {**OPEN, "valid_until": NOW},
+        "tenant": True,
+        "exact": ALIVE,
+        "anyone": None,
+        "caller": B,
+    }
+)
+def test_admitted_if_and_only_if_routed(
+    world: dict[str, Any], shadowed: Connection, keys: KeyRing
+) -> None:
+    """Whatever is bound, blocked or over, and whenever: both say the same of the facts."""
+    caller: E164 = world["caller"]
+    call_id = new_call_id(NOW)
+    set_clock(shadowed, NOW)
+    with shadowed.transaction(force_rollback=True):
+        build(shadowed, keys, world)
+        used = sum(world[kind]["calls_used"] for kind in ("exact", "anyone") if world[kind])
+        row = shadowed.execute(
+            query("admit"),
+            {
+                "block": BLOCK.value,
+                "x_number": X.value,
+                "tags": [*keys.tags(X, caller), 0],
+                "call_id": call_id,
+                "day": call_day(call_id),
+            },
+        ).fetchone()
+        assert row is not None
+        admission = read_admission(row, X, keys)
+        decision = decide(a_call(caller), admission.facts, now=admission.now)
+        assert admission.now == NOW
+        assert admission.admitted is isinstance(decision, Route)
+        # A use and a row, or neither.
+        taken = one(shadowed, "SELECT sum(calls_used) FROM agi_router.binding") - used
+        assert taken == admission.admitted
+        assert call_states(shadowed) == ({call_id: "reserved"} if admission.admitted else {})
+        # The look-up that takes nothing says the same, as long as nothing was taken.
+        if not admission.admitted:
+            looked = BindingStore(shadowed, keys).facts(a_call(caller), at=NOW)
+            assert looked == admission

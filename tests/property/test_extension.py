@@ -1,0 +1,85 @@
+"""The extensions that carry a decision: what holds for any decision."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agi_router.extension import to_dial, to_refuse
+from agi_router.model import Language, Reason, Refusal, Route
+from agi_router.numbers import E164, XNumber
+
+SECOND = timedelta(seconds=1)
+
+x_numbers = st.integers(700 * 10**12, 701 * 10**12 - 1).map(XNumber.from_int)
+numbers = st.from_regex(
+    r"1[3-9][0-9]{9}|0(10|2[0-9]|[3-9][0-9]{2})[1-9][0-9]{6,7}", fullmatch=True
+).map(lambda digits: E164(digits=digits))
+languages = st.sampled_from(Language)
+spans = st.timedeltas(min_value=SECOND, max_value=timedelta.max)
+routes = st.builds(
+    Route,
+    binding=st.from_regex(r"700[0-9]{8}-[1-9][0-9]{0,18}", fullmatch=True),
+    callee=numbers,
+    shown=x_numbers,
+    ring_timeout=st.none() | spans,
+    max_duration=st.none() | spans,
+    language=st.none() | languages,
+)
+refusals = st.builds(
+    Refusal,
+    reason=st.sampled_from(Reason),
+    binding=st.none() | st.from_regex(r"700[0-9]{8}-[1-9][0-9]{0,18}", fullmatch=True),
+    language=st.none() | languages,
+)
+
+
+@given(routes, spans, spans, languages)
+def test_a_route_is_carried_whole(
+    route: Route, ring: timedelta, longest: timedelta, language: Language
+) -> None:
+    """Split at the stars it is the route again; under 80 characters; the dialplan takes it."""
+    destination = to_dial(route, ring_timeout=ring, max_duration=longest, language=language)
+    extension = destination.extension
+    assert destination.context == "agi-router-dial"
+    assert len(extension) < 80
+    # _X. is what the context takes.
+    assert re.fullmatch(r"[0-9][0-9A-Za-z_*]+", extension)
+    assert extension.split("*") == [
+        route.callee.digits,
+        route.shown.digits,
+        str((route.ring_timeout or ring) // SECOND),
+        str((route.max_duration or longest) // SECOND),
+        (route.language or language).value,
+        "end",
+    ]
+
+
+@given(refusals, languages)
+def test_a_refusal_is_carried_whole(refusal: Refusal, language: Language) -> None:
+    """Split at the stars it is the refusal again; under 80 characters; the dialplan takes it."""
+    destination = to_refuse(refusal, language=language)
+    extension = destination.extension
+    assert destination.context == "agi-router-refuse"
+    assert len(extension) < 80
+    # _[a-z]. is what the context takes.
+    assert re.fullmatch(r"[a-z][0-9A-Za-z_*]+", extension)
+    reason, prompt, cause, spoken, end = extension.split("*")
+    assert Reason(reason) is refusal.reason
+    assert (prompt, int(cause)) == (refusal.reason.prompt, refusal.reason.cause)
+    assert (Language(spoken), end) == (refusal.language or language, "end")
+
+
+@given(routes, spans, spans, languages, st.data())
+def test_a_cut_is_noticed(
+    route: Route, ring: timedelta, longest: timedelta, language: Language, data: st.DataObject
+) -> None:
+    """Wherever it is cut, the sixth field is not the mark that the dialplan looks for."""
+    extension = to_dial(
+        route, ring_timeout=ring, max_duration=longest, language=language
+    ).extension
+    cut = extension[: data.draw(st.integers(0, len(extension) - 1))]
+    assert cut.split("*")[5:] != ["end"]

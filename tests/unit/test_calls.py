@@ -1,0 +1,318 @@
+"""The end of a call: lines of the end journal, outcomes, who hung up, the day of a call."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from agi_router.calls import End, Outcome, ReleasedBy, call_day, parse_end
+from agi_router.errors import ProtocolError
+from agi_router.model import Reason
+from agi_router.numbers import XNumber
+
+X = XNumber(value=700012345670001)
+CALL_ID = "pbx1-1741988825.42"
+NEAR = "PJSIP/carrier-in-0000002a"
+FAR = "PJSIP/carrier-out-0000002b"
+
+
+def line(
+    *,
+    version: str = "1",
+    call_id: str = CALL_ID,
+    dialled: str = X.digits,
+    ended: str = "1741988890",
+    reason: str = "",
+    status: str = "",
+    ring: str = "",
+    talk: str = "",
+    source: str = NEAR,
+    channel: str = NEAR,
+    cause: str = "16",
+    mark: str = "end",
+) -> str:
+    """Return a line as the hangup handler writes it."""
+    fields = (version, call_id, dialled, ended, reason, status)
+    return "|".join((*fields, ring, talk, source, channel, cause, mark))
+
+
+def end(
+    *,
+    reason: Reason | None = None,
+    outcome: Outcome | None = None,
+    ring: int | None = None,
+    talk: int | None = None,
+    released_by: ReleasedBy = ReleasedBy.CALLER,
+    cause: int = 16,
+) -> End:
+    """Return the end that a line tells; times in milliseconds."""
+    return End(
+        call_id=CALL_ID,
+        day=date(2025, 3, 14),
+        x_number=X,
+        ended_at=datetime(2025, 3, 14, 21, 48, 10, tzinfo=UTC),
+        reason=reason,
+        outcome=outcome,
+        ring_time=None if ring is None else timedelta(milliseconds=ring),
+        talk_time=None if talk is None else timedelta(milliseconds=talk),
+        released_by=released_by,
+        cause=cause,
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        # Answered; the caller hung up, then the callee, then the limit of the call.
+        (
+            line(status="ANSWER", ring="4210", talk="61007"),
+            end(outcome=Outcome.ANSWERED, ring=4210, talk=61007),
+        ),
+        (
+            line(status="ANSWER", ring="0", talk="0", source=FAR),
+            end(outcome=Outcome.ANSWERED, ring=0, talk=0, released_by=ReleasedBy.CALLEE),
+        ),
+        (
+            line(status="ANSWER", ring="900", talk="3600000", source="dialplan/builtin"),
+            end(outcome=Outcome.ANSWERED, ring=900, talk=3600000, released_by=ReleasedBy.US),
+        ),
+        # Not answered: the refusing context names what the caller heard; it is no refusal of ours.
+        (
+            line(status="BUSY", reason="busy", source="dialplan/app", cause="17"),
+            end(outcome=Outcome.BUSY, released_by=ReleasedBy.US, cause=17),
+        ),
+        (
+            line(status="NOANSWER", reason="no_answer", ring="45000", source="", cause="19"),
+            end(outcome=Outcome.NO_ANSWER, ring=45000, released_by=ReleasedBy.US, cause=19),
+        ),
+        (
+            line(status="CHANUNAVAIL", reason="platform_fault", source="", cause="31"),
+            end(outcome=Outcome.UNKNOWN, released_by=ReleasedBy.US, cause=31),
+        ),
+        # The caller gave up while it rang; while the router decided; before a cause was there.
+        (
+            line(status="CANCEL", ring="3000", cause="127"),
+            end(outcome=Outcome.CALLER_GAVE_UP, ring=3000, cause=127),
+        ),
+        (line(cause="0"), end(cause=0)),
+        (line(cause=""), end(cause=0)),
+        # Refused.
+        (
+            line(reason="stranger", source="dialplan/builtin", cause="21"),
+            end(reason=Reason.STRANGER, released_by=ReleasedBy.US, cause=21),
+        ),
+        (
+            line(reason="platform_fault", cause="31"),
+            end(reason=Reason.PLATFORM_FAULT, cause=31),
+        ),
+        # The trunk's own way to write the number.
+        (line(dialled=f"+86{X}"), end()),
+    ],
+)  # fmt: skip
+def test_parse_end(text: str, expected: End) -> None:
+    """A line tells how a call ended."""
+    assert parse_end(text) == expected
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_every_reason_comes_back(reason: Reason) -> None:
+    """What the router refused for is what is booked."""
+    assert parse_end(line(reason=reason.value)).reason is reason
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        # Cut anywhere, or two lines run into each other.
+        "",
+        "1",
+        line()[:-1],
+        line()[: line().index("|end")],
+        line(mark=""),
+        line(mark="en"),
+        line() + line(),
+        line() + "|end",
+        line(mark="end\n"),
+        f" {line()}",
+        # Another version, another file.
+        line(version="2"),
+        line(version=""),
+        "Mar 14 21:30:25 pbx1 asterisk[42]: end",
+        "\x00" * 64,
+        # A field is not of its form.
+        line(call_id=""),
+        line(call_id="pbx1"),
+        line(call_id="pbx1-1741988825"),
+        line(call_id="pbx1-1741988825.42\n"),
+        line(call_id="pbx 1-1741988825.42"),
+        line(dialled=""),
+        line(dialled="13800130001"),
+        line(dialled=X.digits[:-1]),
+        line(ended=""),
+        line(ended="now"),
+        line(ended="1741988890.5"),
+        line(ended="9" * 20),
+        line(ended="9" * 5000),
+        line(ended="253402300800"),
+        line(reason="because"),
+        line(reason="STRANGER"),
+        line(status="ANSWER", ring="soon"),
+        line(status="ANSWER", talk="1.5"),
+        line(status="ANSWER", talk="9" * 30),
+        line(cause="normal"),
+    ],
+)
+def test_garbage(text: str) -> None:
+    """What is not a whole line is a ProtocolError, and is not repeated in its message."""
+    with pytest.raises(ProtocolError) as caught:
+        parse_end(text)
+    assert "13800130001" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.xfail(
+    reason="parse_end takes what no column holds: one such line keeps a journal from settling",
+    strict=True,
+    raises=pytest.fail.Exception,
+)
+@pytest.mark.parametrize(
+    "text",
+    [
+        line(cause="32768"),
+        line(cause="-1"),
+        line(status="ANSWER", ring=str(2**31)),
+        line(status="ANSWER", talk="-1"),
+    ],
+)
+def test_numbers_that_the_store_cannot_keep(text: str) -> None:
+    """A cause is a small number, a time is not negative and fits the store's integer."""
+    with pytest.raises(ProtocolError):
+        parse_end(text)
+
+
+@pytest.mark.parametrize(
+    ("status", "cause", "outcome"),
+    [
+        # The words of Dial(), whatever the cause.
+        ("ANSWER", 16, Outcome.ANSWERED),
+        ("ANSWER", 0, Outcome.ANSWERED),
+        ("ANSWER", 17, Outcome.ANSWERED),
+        ("BUSY", 17, Outcome.BUSY),
+        ("BUSY", 21, Outcome.BUSY),
+        ("NOANSWER", 0, Outcome.NO_ANSWER),
+        ("NOANSWER", 19, Outcome.NO_ANSWER),
+        ("CANCEL", 0, Outcome.CALLER_GAVE_UP),
+        ("CANCEL", 127, Outcome.CALLER_GAVE_UP),
+        # Where they say nothing, the Q.850 cause.
+        ("CHANUNAVAIL", 1, Outcome.NO_SUCH_NUMBER),
+        ("CHANUNAVAIL", 22, Outcome.NO_SUCH_NUMBER),
+        ("CHANUNAVAIL", 28, Outcome.NO_SUCH_NUMBER),
+        ("CONGESTION", 17, Outcome.BUSY),
+        ("CONGESTION", 18, Outcome.NO_ANSWER),
+        ("CONGESTION", 19, Outcome.NO_ANSWER),
+        ("CONGESTION", 102, Outcome.NO_ANSWER),
+        ("CONGESTION", 20, Outcome.ABSENT),
+        ("CONGESTION", 21, Outcome.REJECTED),
+        *(("CONGESTION", cause, Outcome.NETWORK_FAULT) for cause in (2, 3, 27, 34, 38)),
+        *(("CHANUNAVAIL", cause, Outcome.NETWORK_FAULT) for cause in (41, 42, 44)),
+        # Nothing is known for certain.
+        *(("CONGESTION", cause, Outcome.UNKNOWN) for cause in (0, 16, 31, 58, 127)),
+        ("CHANUNAVAIL", 0, Outcome.UNKNOWN),
+        ("INVALIDARGS", 0, Outcome.UNKNOWN),
+        ("answer", 16, Outcome.UNKNOWN),
+        # No leg was dialled.
+        ("", 16, None),
+        ("", 17, None),
+    ],
+)
+def test_outcome(status: str, cause: int, outcome: Outcome | None) -> None:
+    """Layer 2 of the domain notes: what became of the dialled leg."""
+    assert parse_end(line(status=status, cause=str(cause))).outcome is outcome
+
+
+@pytest.mark.parametrize(
+    ("source", "released_by"),
+    [
+        (NEAR, ReleasedBy.CALLER),
+        (FAR, ReleasedBy.CALLEE),
+        # Another call's near leg is not ours; the name is compared in full.
+        (f"{NEAR}0", ReleasedBy.CALLEE),
+        ("dialplan/builtin", ReleasedBy.US),
+        ("dialplan/app_stasis", ReleasedBy.US),
+        ("ARI", ReleasedBy.US),
+        ("", ReleasedBy.US),
+    ],
+)
+def test_released_by(source: str, released_by: ReleasedBy) -> None:
+    """The hang-up source is the caller's channel, another channel, or a part of Asterisk."""
+    assert parse_end(line(source=source)).released_by is released_by
+
+
+@pytest.mark.parametrize(
+    ("call_id", "day"),
+    [
+        (CALL_ID, date(2025, 3, 14)),
+        # The last second of a day, in UTC, and the first of the next.
+        ("pbx1-1741996799.1", date(2025, 3, 14)),
+        ("pbx1-1741996800.1", date(2025, 3, 15)),
+        # No systemname; one with dashes, dots and digits in it; a long one.
+        ("1741988825.42", date(2025, 3, 14)),
+        ("pbx-1741996800-b.example_7-1741988825.42", date(2025, 3, 14)),
+        (f"{'p' * 64}-1741988825.42", date(2025, 3, 14)),
+        # The first second of ten digits, and the last of nine.
+        ("1000000000.0", date(2001, 9, 9)),
+        ("999999999.4294967295", date(2001, 9, 9)),
+        # The last one that is taken.
+        ("99999999999.9999999999", date(5138, 11, 16)),
+    ],
+)
+def test_call_day(call_id: str, day: date) -> None:
+    """The day of a call is read from the second in its id."""
+    assert call_day(call_id) == day
+
+
+@pytest.mark.parametrize(
+    "call_id",
+    [
+        "",
+        "pbx1",
+        "pbx1-",
+        "1741988825",
+        "1741988825.",
+        ".42",
+        "-1741988825.42",
+        "99999999.1",
+        "100000000000.1",
+        "1741988825.42949672950",
+        f"{'p' * 65}-1741988825.42",
+        "pbx/1-1741988825.42",
+        "pbx1-1741988825.42\n",
+        "pbx1-\u0661741988825.42",
+        "pbx\u00e9-1741988825.42",
+        "13800130001",
+    ],
+)
+def test_not_a_call_id(call_id: str) -> None:
+    """Anything else is no call id; the message does not repeat it."""
+    with pytest.raises(ProtocolError, match=f"not a call id: {len(call_id)} characters"):
+        call_day(call_id)
+
+
+def test_an_end_that_nobody_saw() -> None:
+    """It is dated, and nothing is known about it."""
+    now = datetime(2025, 3, 15, 1, 2, 3, tzinfo=UTC)
+    assert End.unseen(CALL_ID, X, now=now) == End(
+        call_id=CALL_ID,
+        day=date(2025, 3, 14),
+        x_number=X,
+        ended_at=now,
+        reason=None,
+        outcome=None,
+        ring_time=None,
+        talk_time=None,
+        released_by=None,
+        cause=0,
+    )
+    with pytest.raises(ProtocolError):
+        End.unseen("pbx1", X, now=now)

@@ -1,0 +1,138 @@
+"""The extensions that carry a decision: their form, and that the dialplan reads the same one."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from importlib.resources import files
+
+import pytest
+
+from agi_router.ari import EXTENSION_MAX
+from agi_router.extension import DIALPLAN_VERSION, Destination, to_dial, to_refuse
+from agi_router.model import Language, Reason, Refusal, Route
+from agi_router.numbers import E164, XNumber
+
+X = XNumber(value=700012345670001)
+B = E164(digits="13900130002")
+LONGEST_LINE = E164(digits="031162345678")
+ROUTE = Route(
+    binding="70001234567-42",
+    callee=B,
+    shown=X,
+    ring_timeout=timedelta(seconds=30),
+    max_duration=timedelta(minutes=10),
+    language=Language.EN,
+)
+BARE = Route(
+    binding="70001234567-42",
+    callee=B,
+    shown=X,
+    ring_timeout=None,
+    max_duration=None,
+    language=None,
+)
+DIALPLAN = files("agi_router.dialplan").joinpath("agi_router.conf").read_text("utf-8")
+
+
+def dial(route: Route) -> Destination:
+    """Return where *route* leads on a router with the default settings."""
+    return to_dial(
+        route,
+        ring_timeout=timedelta(seconds=45),
+        max_duration=timedelta(hours=1),
+        language=Language.ZH,
+    )
+
+
+@pytest.mark.parametrize(
+    ("route", "extension"),
+    [
+        # The binding's own limits; the router's; a fixed line.
+        (ROUTE, f"13900130002*{X}*30*600*en*end"),
+        (BARE, f"13900130002*{X}*45*3600*zh*end"),
+        (
+            Route(
+                binding="70001234567-42",
+                callee=LONGEST_LINE,
+                shown=X,
+                ring_timeout=timedelta(seconds=120),
+                max_duration=timedelta(hours=4),
+                language=None,
+            ),
+            f"031162345678*{X}*120*14400*zh*end",
+        ),
+    ],
+)
+def test_to_dial(route: Route, extension: str) -> None:
+    """Callee, shown, ring, longest, language, end; times in seconds."""
+    assert dial(route) == Destination("agi-router-dial", extension)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "extension"),
+    [
+        (Refusal(reason=Reason.STRANGER), "stranger*no_relation*21*zh*end"),
+        (Refusal(reason=Reason.NO_CAPACITY), "no_capacity*lines_busy*34*zh*end"),
+        (
+            Refusal(reason=Reason.USED_UP, binding="70001234567-42", language=Language.EN),
+            "used_up*used_up*21*en*end",
+        ),
+    ],
+)
+def test_to_refuse(refusal: Refusal, extension: str) -> None:
+    """Reason, prompt, cause, language, end; the binding is not told to Asterisk."""
+    expected = Destination("agi-router-refuse", extension)
+    assert to_refuse(refusal, language=Language.ZH) == expected
+
+
+@pytest.mark.parametrize("language", Language)
+@pytest.mark.parametrize("reason", Reason)
+def test_every_refusal_fits(reason: Reason, language: Language) -> None:
+    """Asterisk cuts at 79 characters in silence; and only plain characters pass unquoted."""
+    extension = to_refuse(Refusal(reason=reason), language=language).extension
+    assert len(extension) <= EXTENSION_MAX
+    assert re.fullmatch(r"[a-z][a-z0-9_]*(\*[a-z0-9_]+){3}\*end", extension)
+    fields = [reason.value, reason.prompt, str(reason.cause), language.value, "end"]
+    assert extension.split("*") == fields
+
+
+@pytest.mark.parametrize("language", Language)
+def test_the_longest_route_fits(language: Language) -> None:
+    """The longest number and the longest times there can be stay under 80 characters."""
+    longest = Route(
+        binding="70099999999-9223372036854775807",
+        callee=LONGEST_LINE,
+        shown=XNumber(value=700999999999999),
+        ring_timeout=timedelta.max,
+        max_duration=timedelta.max,
+        language=language,
+    )
+    assert len(dial(longest).extension) <= EXTENSION_MAX < 80
+
+
+def test_a_destination_does_not_show_its_extension() -> None:
+    """The extension may hold a real number, so it is in no repr."""
+    assert B.digits in dial(ROUTE).extension
+    assert repr(dial(ROUTE)) == "Destination(context='agi-router-dial')"
+
+
+@pytest.mark.parametrize(
+    ("destination", "reader"),
+    [
+        (dial(ROUTE), "agi-router-out"),
+        (to_refuse(Refusal(reason=Reason.STRANGER), language=Language.ZH), "agi-router-refuse"),
+    ],
+)
+def test_the_dialplan_reads_what_is_written(destination: Destination, reader: str) -> None:
+    """Its contexts are there, and the reading one takes as many fields as are written."""
+    contexts = dict(re.findall(r"(?ms)^\[([\w-]+)\]$(.*?)(?=^\[|\Z)", DIALPLAN))
+    assert destination.context in contexts
+    [names] = re.findall(r"Set\(ARRAY\(([A-Z,]+)\)=\$\{REPLACE\(\w+,\*,", contexts[reader])
+    assert len(names.split(",")) == len(destination.extension.split("*"))
+    assert names.endswith(",LANGUAGE,MARK")
+
+
+def test_the_versions_agree() -> None:
+    """The dialplan of this tree is the one that goes with the extensions of this tree."""
+    assert re.findall(r"(?m)^AGI_ROUTER_DIALPLAN=(.*)$", DIALPLAN) == [DIALPLAN_VERSION]
