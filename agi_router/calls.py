@@ -20,6 +20,9 @@ __all__ = ["End", "Outcome", "ReleasedBy", "call_day", "parse_end"]
 
 _CALL_ID = re.compile(r"(?:[\w.-]{1,64}-)?(\d{9,11})\.\d{1,10}", re.ASCII)
 _FIELDS = 12
+_LARGEST_CAUSE = 127
+# A day: no call of ours may last longer.
+_LONGEST_MS = 86_400_000
 _MS = timedelta(milliseconds=1)
 
 
@@ -145,16 +148,24 @@ def parse_end(line: str) -> End:
             x_number=XNumber.parse(dialled),
             ended_at=datetime.fromtimestamp(int(ended), UTC),
             reason=Reason(reason) if reason and not status else None,
-            outcome=_outcome(status, int(cause or 0)) if status else None,
-            ring_time=int(ring) * _MS if ring else None,
-            talk_time=int(talk) * _MS if talk else None,
+            outcome=_outcome(status, _bounded(cause or "0", _LARGEST_CAUSE)) if status else None,
+            ring_time=_bounded(ring, _LONGEST_MS) * _MS if ring else None,
+            talk_time=_bounded(talk, _LONGEST_MS) * _MS if talk else None,
             released_by=_released_by(source, channel),
-            cause=int(cause or 0),
+            cause=_bounded(cause or "0", _LARGEST_CAUSE),
         )
     except NumberError as error:
         raise ProtocolError(f"the dialled number of an end line is wrong: {error}") from None
     except (ValueError, OverflowError, OSError):
         raise ProtocolError("a field of an end line is not of its form") from None
+
+
+def _bounded(text: str, largest: int) -> int:
+    # What the store cannot keep would stop all lines beside it.
+    value = int(text)
+    if not 0 <= value <= largest:
+        raise ValueError
+    return value
 
 
 def _outcome(status: str, cause: int) -> Outcome:

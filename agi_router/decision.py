@@ -82,7 +82,8 @@ class _LegRule:
 
 
 def _alive(leg: Leg, now: datetime, state: BindingState) -> bool:
-    return leg.state is not state or leg.ended_at is None or leg.ended_at > now
+    # A state without its time, or a time without its state, is no life either.
+    return leg.state is not state or (leg.ended_at is not None and leg.ended_at > now)
 
 
 # The order is that of the domain notes, 2.3: the first rule that fails gives the reason.
@@ -116,7 +117,11 @@ _LEG_RULES = (
     _LegRule(
         "the binding has not expired",
         Reason.EXPIRED,
-        lambda _, g, now: _alive(g, now, BindingState.EXPIRED) and g.expires_at > now,
+        lambda _, g, now: (
+            _alive(g, now, BindingState.EXPIRED)
+            and (g.ended_at is None or g.ended_at > now)
+            and g.expires_at > now
+        ),
     ),
     _LegRule(
         "calls are left",

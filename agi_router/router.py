@@ -73,6 +73,9 @@ class Router:
                 extra={"call": arrival.call_id, "error": type(error).__name__},
             )
             decision = Refusal(reason=Reason.PLATFORM_FAULT)
+        except Exception:  # a defect of ours must not leave the caller without an answer
+            log.exception("call.undecided", extra={"call": arrival.call_id})
+            decision = Refusal(reason=Reason.PLATFORM_FAULT)
         return self.destination(decision, arrival.call_id)
 
     def destination(self, decision: Route | Refusal, call_id: str) -> Destination:

@@ -29,6 +29,8 @@ SELECT true AS admitted, c.received_at AS now, true AS block_known, true AS cert
 
 -- settle --
 -- Settle a batch of ended calls of one day; returns the ids it neither settled nor inserted.
+-- Bindings are locked in one order for all, and before the places of new calls, as an admission does:
+-- else they would wait for each other in a circle.
 WITH ended AS (
     SELECT *
       FROM unnest(%(block)s::bigint[], %(id)s::text[], %(x_number)s::bigint[],
@@ -43,29 +45,36 @@ WITH ended AS (
       FROM ended e
      WHERE c.day = %(day)s AND c.block = e.block AND c.id = e.id AND c.state = 'reserved'
     RETURNING c.block, c.id, c.binding_id, c.outcome
+), unused AS (
+    -- Where no leg was dialled nothing was used, whatever the binding counts.
+    SELECT s.block, s.binding_id, count(*) FILTER (WHERE s.outcome IS NULL) AS undialled,
+           count(*) AS uses
+      FROM settled s
+     WHERE s.binding_id IS NOT NULL AND s.outcome IS DISTINCT FROM 'answered'
+     GROUP BY 1, 2
+), held AS (
+    SELECT b.block, b.id, CASE b.counting WHEN 'answered' THEN u.uses ELSE u.undialled END AS uses
+      FROM unused u
+      JOIN agi_router.binding b ON b.block = u.block AND b.id = u.binding_id
+     ORDER BY b.block, b.id
+       FOR NO KEY UPDATE OF b
+), given_back AS (
+    UPDATE agi_router.binding b
+       SET calls_used = b.calls_used - h.uses
+      FROM held h
+     WHERE b.block = h.block AND b.id = h.id AND h.uses > 0
 ), inserted AS (
     INSERT INTO agi_router.call (block, id, day, x_number, received_at, ended_at, state, reason,
                                  outcome, ring_ms, talk_ms, released_by, cause)
     SELECT e.block, e.id, %(day)s, e.x_number, e.ended_at, e.ended_at, 'settled', e.reason,
            e.outcome, e.ring_ms, e.talk_ms, e.released_by, e.cause
       FROM ended e
-     WHERE NOT EXISTS (SELECT FROM agi_router.call c
+     WHERE (SELECT count(*) FROM held) >= 0
+       AND NOT EXISTS (SELECT FROM agi_router.call c
                         WHERE c.day = %(day)s AND c.block = e.block AND c.id = e.id)
+     ORDER BY e.block, e.id
         ON CONFLICT DO NOTHING
     RETURNING id
-), unused AS (
-    -- Where no leg was dialled nothing was used, whatever the binding counts.
-    SELECT s.block, s.binding_id, b.counting,
-           count(*) FILTER (WHERE s.outcome IS NULL
-                               OR b.counting = 'answered' AND s.outcome <> 'answered') AS uses
-      FROM settled s
-      JOIN agi_router.binding b ON b.block = s.block AND b.id = s.binding_id
-     GROUP BY 1, 2, 3
-), given_back AS (
-    UPDATE agi_router.binding b
-       SET calls_used = b.calls_used - u.uses
-      FROM unused u
-     WHERE b.block = u.block AND b.id = u.binding_id AND u.uses > 0
 )
 SELECT id FROM ended EXCEPT SELECT id FROM settled EXCEPT SELECT id FROM inserted;
 
@@ -74,7 +83,7 @@ SELECT id FROM ended EXCEPT SELECT id FROM settled EXCEPT SELECT id FROM inserte
 SELECT id, x_number
   FROM agi_router.call
  WHERE day >= (now() AT TIME ZONE 'UTC')::date - 2 AND state = 'reserved'
-   AND starts_with(id, %(node)s)
+   AND coalesce(substring(id FROM '^(.*)-[0-9]+[.][0-9]+$'), '') = %(node)s
    -- A node's name may begin like another's: what follows must be Asterisk's own part of the id.
    AND substr(id, length(%(node)s) + 1) ~ '^[0-9]+[.][0-9]+$'
  ORDER BY received_at

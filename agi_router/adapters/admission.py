@@ -27,8 +27,9 @@ from agi_router.adapters.database import CONNECT_TIMEOUT, translated
 from agi_router.adapters.facts import read_admission
 from agi_router.adapters.queries import query
 from agi_router.calls import End, call_day
+from agi_router.decision import decide
 from agi_router.errors import ProtocolError, StoreUnavailable
-from agi_router.model import Call
+from agi_router.model import Call, Refusal
 from agi_router.numbers import XNumber
 from agi_router.ports import Admission
 from agi_router.seal import KeyRing
@@ -43,6 +44,7 @@ _Work = Callable[[_Connection], Awaitable[Any]]
 _QUEUE_LIMIT = 2000
 _SETTLE_BATCH = 500
 _TRIES = 2
+_GUARD_TRIES = 4
 # A silent network is noticed in seconds; a statement that hangs on a lock ends by itself.
 _CONNECTION: dict[str, Any] = {
     "connect_timeout": CONNECT_TIMEOUT,
@@ -118,17 +120,28 @@ class AdmissionStore:
             "day": call_day(call_id),
         }
 
-        async def work(connection: _Connection) -> dict[str, Any] | None:
+        async def ask(connection: _Connection) -> Admission:
             try:
                 cursor = await connection.execute(query("admit"), values, binary=True)
             except psycopg.errors.UniqueViolation:
                 cursor = await connection.execute(query("find_reservation"), values, binary=True)
-            return await cursor.fetchone()
+            row = await cursor.fetchone()
+            if row is None:
+                raise ProtocolError("the call to admit is over already")
+            return read_admission(row, x_number, self._keys)
 
-        row = await self._ask(work, timeout)
-        if row is None:
-            raise ProtocolError("the call to admit is over already")
-        return read_admission(row, x_number, self._keys)
+        async def work(connection: _Connection) -> Admission:
+            # Between the guard and the look at the facts a use may have come back, or a binding
+            # been made: a call that may be routed then is no refusal, so it is tried again.
+            for _ in range(_GUARD_TRIES):
+                answer = await ask(connection)
+                if answer.admitted or isinstance(
+                    decide(call, answer.facts, now=answer.now), Refusal
+                ):
+                    break
+            return answer
+
+        return await self._ask(work, timeout)  # type: ignore[no-any-return]
 
     async def settle(self, ends: Sequence[End], *, timeout: float = 10.0) -> None:  # noqa: ASYNC109
         """
@@ -158,10 +171,9 @@ class AdmissionStore:
         Raises:
             StoreError: No answer.
         """
-        prefix = f"{node}-" if node else ""
 
         async def work(connection: _Connection) -> list[dict[str, Any]]:
-            cursor = await connection.execute(query("list_reserved"), {"node": prefix})
+            cursor = await connection.execute(query("list_reserved"), {"node": node})
             return await cursor.fetchall()
 
         rows = await self._ask(work, timeout)
@@ -232,6 +244,11 @@ class AdmissionStore:
             if connection is not None and (connection.closed or connection.broken):
                 log.warning("database.lost", extra={"sqlstate": error.sqlstate})
                 connection = None
+        except asyncio.CancelledError:
+            # The store is being closed, and its worker does not know a new connection yet.
+            if connection is not None:
+                await connection.close()
+            raise
         except Exception as error:  # noqa: BLE001 - it belongs to whoever waits
             if not job.result.done():
                 job.result.set_exception(error)

@@ -98,6 +98,8 @@ class AriDoor:
         except AriRefused as error:
             # 404, 409: the caller did not wait. The hangup handler reports the end.
             log.info("call.gone", extra={"call": channel.id, "status": error.status})
-        except AriError as error:
+        except (AriError, ValueError) as error:
             # The dialplan's patience ends the wait, and the hangup handler reports the end.
-            log.warning("call.unanswered", extra={"call": channel.id, "error": str(error)})
+            log.warning(
+                "call.unanswered", extra={"call": channel.id, "error": str(error)}
+            )

@@ -32,7 +32,15 @@ from agi_router.numbers import E164, Block, XNumber
 from agi_router.ports import Admission
 from agi_router.seal import KeyRing
 
-__all__ = ["BindingId", "BindingStore", "Party", "StoredBinding", "Terms", "check_keys"]
+__all__ = [
+    "LONGEST_LIFE",
+    "BindingId",
+    "BindingStore",
+    "Party",
+    "StoredBinding",
+    "Terms",
+    "check_keys",
+]
 
 LONGEST_LIFE = timedelta(days=90)
 """A binding may not live longer; "never" would contradict that an order ends."""

@@ -8,9 +8,9 @@ Several routers may share a directory: renaming has one winner, and settling is 
 """
 
 import logging
+import math
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from agi_router.calls import End, parse_end
@@ -32,6 +32,7 @@ class EndJournal:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._current = directory / "ends"
+        self._unreadable: dict[Path, list[str]] = {}
 
     def claimed(self) -> list[Path]:
         """
@@ -54,23 +55,43 @@ class EndJournal:
             return False
         return True
 
+    def age(self, file: Path) -> float:
+        """
+        Seconds since *file* was claimed, by whomever; never negative.
+        """
+        try:
+            return max(0.0, time.time() - file.stat().st_ctime)
+        except FileNotFoundError:
+            return math.inf
+
     def read(self, file: Path) -> list[End]:
         """
-        The ends in a claimed file. Lines that cannot be read are kept in ``ends.unreadable``.
+        The ends in a claimed file; none if another router has discarded it meanwhile.
         """
-        return list(self._parse(file.read_text("utf-8", errors="replace")))
+        ends, unreadable = [], []
+        for line in self._lines(file):
+            try:
+                ends.append(parse_end(line))
+            except ProtocolError:
+                unreadable.append(line)
+        self._unreadable[file] = unreadable
+        return ends
 
     def discard(self, file: Path) -> None:
         """
-        Delete a claimed file, all of whose lines are settled.
+        Delete a claimed file whose ends are settled.
+
+        Lines that could not be read are kept in ``ends.unreadable``.
         """
+        unreadable = self._unreadable.pop(file, [])
+        if unreadable:
+            log.error("journal.unreadable", extra={"lines": len(unreadable)})
+            with (self._directory / "ends.unreadable").open("a", encoding="utf-8") as kept:
+                kept.writelines(f"{line}\n" for line in unreadable)
         file.unlink(missing_ok=True)
 
-    def _parse(self, text: str) -> Iterator[End]:
-        for line in text.splitlines():
-            try:
-                yield parse_end(line)
-            except ProtocolError as error:
-                log.warning("journal.unreadable", extra={"error": str(error)})
-                with (self._directory / "ends.unreadable").open("a", encoding="utf-8") as kept:
-                    kept.write(f"{line}\n")
+    def _lines(self, file: Path) -> list[str]:
+        try:
+            return file.read_text("utf-8", errors="replace").splitlines()
+        except FileNotFoundError:
+            return []

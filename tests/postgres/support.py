@@ -42,6 +42,7 @@ SOON = 15.0
 
 ROLE = "agi_router"
 _TEMPLATE = "masked"
+_SHARED_MEMORY = "/dev/shm"  # noqa: S108 - made with mkdtemp
 _serial = count(1)
 
 
@@ -76,7 +77,9 @@ class Server:
         self._durable = durable
         # PostgreSQL refuses to run as root.
         self._user = _account() if os.geteuid() == 0 else None
-        self._home = Path(tempfile.mkdtemp(prefix=f"agi-router-pg{version}-"))
+        self._home = Path(
+            tempfile.mkdtemp(prefix=f"agi-router-pg{version}-", dir=None if durable else _memory())
+        )
         if self._user is not None:
             os.chown(self._home, self._user, -1)
         with socket.socket() as probe:
@@ -130,7 +133,9 @@ class Server:
         name = f"test_{next(_serial)}"
         template = _TEMPLATE if migrated else "template1"
         with self.admin() as admin:
-            admin.execute(f"CREATE DATABASE {name} TEMPLATE {template} OWNER {ROLE}")
+            admin.execute(
+                f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy OWNER {ROLE}"
+            )
         return self.dsn(name)
 
     def drop(self, dsn: str) -> None:
@@ -225,6 +230,14 @@ def _programs(version: str) -> Path:
         found = list(Path(f"/usr/lib/postgresql/{version}").glob("bin"))
     assert found, f"PostgreSQL {version} is not installed"
     return found[0]
+
+
+def _memory() -> str | None:
+    """A directory in memory, if there is one with room: cloning is ten times as fast."""
+    with contextlib.suppress(OSError):
+        if shutil.disk_usage(_SHARED_MEMORY).free > 2**30:
+            return _SHARED_MEMORY
+    return None
 
 
 def _account() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -17,7 +18,9 @@ MS = timedelta(milliseconds=1)
 
 x_numbers = st.integers(700 * 10**12, 701 * 10**12 - 1).map(XNumber.from_int)
 call_ids = st.from_regex(r"([A-Za-z0-9_.-]{1,64}-)?[0-9]{9,11}\.[0-9]{1,10}", fullmatch=True)
-statuses = st.sampled_from(["", "ANSWER", "BUSY", "NOANSWER", "CANCEL", "CONGESTION", "CHANUNAVAIL"])
+statuses = st.sampled_from(
+    ["", "ANSWER", "BUSY", "NOANSWER", "CANCEL", "CONGESTION", "CHANUNAVAIL"]
+)
 reasons = st.just("") | st.sampled_from(Reason).map(lambda reason: reason.value)
 numbers = st.just("") | st.integers(0, 2**31 - 1).map(str)
 sources = st.sampled_from(["", "dialplan/builtin", "PJSIP/in-00000001", "PJSIP/out-00000002"])
@@ -89,10 +92,8 @@ def test_a_cut_line_is_never_read(text: str, data: st.DataObject) -> None:
 @given(st.text())
 def test_any_text_is_a_call_id_or_a_protocol_error(text: str) -> None:
     """Reading the day raises nothing else."""
-    try:
-        call_day(text)
-    except ProtocolError as error:
-        assert text not in str(error) or len(text) < 3  # noqa: PT017
+    with contextlib.suppress(ProtocolError):
+        assert call_day(text).year >= 1973
 
 
 @given(call_ids, x_numbers, st.datetimes(timezones=st.just(UTC)))

@@ -156,9 +156,7 @@ def test_explain_agrees_with_decide(call: Call, known: Facts, now: datetime) -> 
 @given(st.text(), st.text(), st.text(), st.booleans())
 def test_screen_is_total(caller: str, presentation: str, dialled: str, fixed: bool) -> None:  # noqa: FBT001
     """Whatever arrives, the answer is a call or a refusal; nothing is raised."""
-    screened = screen(
-        caller=caller, presentation=presentation, dialled=dialled, fixed_lines=fixed
-    )
+    screened = screen(caller=caller, presentation=presentation, dialled=dialled, fixed_lines=fixed)
     assert isinstance(screened, Call | Refusal)
 
 

@@ -14,9 +14,9 @@ numbers = st.from_regex(
     r"1[3-9][0-9]{9}|0(10|2[0-9]|[3-9][0-9]{2})[1-9][0-9]{6,7}", fullmatch=True
 ).map(lambda digits: E164(digits=digits))
 # A new mode joins here; the properties below do not change.
-bindings: st.SearchStrategy[Parties] = st.lists(
-    numbers, min_size=2, max_size=2, unique=True
-).map(lambda pair: Axb(a=pair[0], b=pair[1]))
+bindings: st.SearchStrategy[Parties] = st.lists(numbers, min_size=2, max_size=2, unique=True).map(
+    lambda pair: Axb(a=pair[0], b=pair[1])
+)
 
 
 def follow(rows: tuple[RouteRow, ...], dialled: XNumber, caller: E164) -> RouteRow:
@@ -26,7 +26,9 @@ def follow(rows: tuple[RouteRow, ...], dialled: XNumber, caller: E164) -> RouteR
 
 
 @given(bindings, x_numbers)
-def test_the_called_party_is_shown_what_it_dials_to_call_back(parties: Parties, x: XNumber) -> None:
+def test_the_called_party_is_shown_what_it_dials_to_call_back(
+    parties: Parties, x: XNumber
+) -> None:
     """Follow a leg twice and be back where it began."""
     rows = compile_routes(parties, x)
     for row in rows:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from agi_router import decision as rule
 from agi_router.decision import decide, explain, screen
 from agi_router.model import (
     BindingState,
@@ -321,3 +322,9 @@ def test_explain_ends_at_the_rule_that_fails(known: Facts, count: int, last: str
     assert len(before) == count - 1
     assert all(step.holds for step in before)
     assert (failed.rule, failed.holds) == (last, False)
+
+
+def test_nothing_is_asked_of_a_leg_that_is_not_there() -> None:
+    """Also whoever reads on after the first failure gets no rule without a leg."""
+    steps = list(rule._steps(CALL, replace(FACTS, leg=None), NOW))
+    assert [step.holds for step in steps] == [True, True, True, False]

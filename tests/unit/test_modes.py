@@ -26,9 +26,7 @@ LINE = E164(digits="01062345678")
         (Axb(a=A, b=LINE), [(X, A, LINE, X, Side.A), (X, LINE, A, X, Side.B)]),
     ],
 )
-def test_compile(
-    parties: Parties, rows: list[tuple[XNumber, E164, E164, XNumber, Side]]
-) -> None:
+def test_compile(parties: Parties, rows: list[tuple[XNumber, E164, E164, XNumber, Side]]) -> None:
     """Who dials what as whom rings whom, who is shown what."""
     expected = tuple(
         RouteRow(x_number=dialled, caller=caller, callee=callee, shown=shown, side=side)

@@ -1,0 +1,360 @@
+"""Settling: each call once, whatever comes twice, late or in any order; no use is lost or leaks."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from agi_router.adapters.admission import AdmissionStore
+from agi_router.adapters.bindings import BindingStore
+from agi_router.adapters.database import Connection
+from agi_router.calls import End, Outcome, parse_end
+from agi_router.decision import decide
+from agi_router.errors import ProtocolError
+from agi_router.model import Counting, Reason, Route
+from agi_router.numbers import XNumber
+from agi_router.seal import KeyRing
+from tests.postgres.support import (
+    BLOCK,
+    HOUR,
+    A,
+    Server,
+    X,
+    a_call,
+    an_end,
+    bind,
+    call_states,
+    calls_used,
+    database_of,
+    new_call_id,
+    new_party,
+    one,
+    until_async,
+)
+
+TIMEOUT = 10.0
+
+Admit = Callable[[int], Awaitable[list[str]]]
+
+
+@pytest.fixture
+def admit(admissions: AdmissionStore) -> Admit:
+    """Admit some calls of A on X."""
+
+    async def work(number: int) -> list[str]:
+        ids = [new_call_id() for _ in range(number)]
+        answers = await asyncio.gather(
+            *(admissions.admit(a_call(), each, timeout=TIMEOUT) for each in ids)
+        )
+        assert all(answer.admitted for answer in answers)
+        return ids
+
+    return work
+
+
+UNANSWERED = [outcome for outcome in Outcome if outcome is not Outcome.ANSWERED]
+
+
+@pytest.mark.parametrize(
+    ("counting", "outcomes", "kept"),
+    [
+        (Counting.ANSWERED, [Outcome.ANSWERED], True),
+        (Counting.ANSWERED, UNANSWERED, False),
+        (Counting.ATTEMPTS, [Outcome.ANSWERED], True),
+        (Counting.ATTEMPTS, UNANSWERED, True),
+        # No leg was dialled: the caller gave up before, or the call was not seen to end.
+        (Counting.ANSWERED, [None], False),
+        (Counting.ATTEMPTS, [None], False),
+    ],
+)
+async def test_what_keeps_a_use(
+    counting: Counting,
+    outcomes: Sequence[Outcome | None],
+    kept: bool,  # noqa: FBT001
+    connection: Connection,
+    store: BindingStore,
+    admissions: AdmissionStore,
+    admit: Admit,
+) -> None:
+    """An answered call keeps its use, an unanswered one where attempts count, no other."""
+    bind(store, counting=counting)
+    ids = await admit(len(outcomes))
+    assert calls_used(connection) == len(outcomes)
+    await admissions.settle(
+        [an_end(each, outcome) for each, outcome in zip(ids, outcomes, strict=True)]
+    )
+    assert calls_used(connection) == (len(outcomes) if kept else 0)
+    assert call_states(connection) == dict.fromkeys(ids, "settled")
+    assert await admissions.reserved("pbx1") == {}
+
+
+async def test_record_of_a_call(
+    store: BindingStore, admissions: AdmissionStore, admit: Admit
+) -> None:
+    """A settled call tells what its end told, and which binding it used."""
+    made = bind(store)
+    (call_id,) = await admit(1)
+    ended = int(datetime.now(UTC).timestamp())
+    line = f"1|{call_id}|{X}|{ended}||ANSWER|1500|61000|PJSIP/b-2|PJSIP/a-1|16|end"
+    await admissions.settle([parse_end(line)])
+    (row,) = store.calls(since=datetime.now(UTC) - HOUR, limit=10)
+    assert row.pop("received_at") <= datetime.now(UTC)
+    assert row == {
+        "block": BLOCK.value,
+        "id": call_id,
+        "x_number": X.value,
+        "binding_id": made.id.id,
+        "side": "a",
+        "ended_at": datetime.fromtimestamp(ended, UTC),
+        "ring_ms": 1500,
+        "talk_ms": 61000,
+        "state": "settled",
+        "reason": None,
+        "outcome": "answered",
+        "released_by": "callee",
+        "cause": 16,
+    }
+
+
+async def test_call_without_admission_is_inserted(
+    connection: Connection, admissions: AdmissionStore
+) -> None:
+    """Refused calls, and those whose caller did not wait, are recorded; twice told, once."""
+    foreign = XNumber.parse("700000000000009")
+    ends = [an_end(new_call_id(), None, reason=reason, x=foreign) for reason in (*Reason, None)]
+    for _ in range(2):
+        await admissions.settle(ends)
+    rows = connection.execute("SELECT * FROM agi_router.call").fetchall()
+    assert {row["id"]: row["reason"] for row in rows} == {
+        end.call_id: end.reason for end in ends
+    }
+    assert len(rows) == len(ends)
+    assert {(row["binding_id"], row["state"]) for row in rows} == {(None, "settled")}
+
+
+async def test_told_again(
+    connection: Connection, store: BindingStore, admissions: AdmissionStore, admit: Admit
+) -> None:
+    """What is told twice, late, in another order or twice in one batch is settled once."""
+    bind(store)
+    ids = await admit(6)
+    ends = [
+        an_end(each, Outcome.ANSWERED if n % 2 else Outcome.BUSY) for n, each in enumerate(ids)
+    ]
+    await admissions.settle([*ends[:4], *ends[:4]])
+    assert calls_used(connection) == 4
+    await admissions.settle(list(reversed(ends)))
+    await asyncio.gather(*(admissions.settle(ends) for _ in range(5)))
+    assert calls_used(connection) == 3
+    # The first word stands: a call that was settled is not opened again.
+    await admissions.settle([an_end(each, Outcome.BUSY) for each in ids])
+    await admissions.settle([an_end(each, Outcome.ANSWERED) for each in ids])
+    assert calls_used(connection) == 3
+    assert one(
+        connection, "SELECT count(*) FROM agi_router.call WHERE outcome = 'answered'"
+    ) == 3
+
+
+async def test_unseen_then_told(
+    connection: Connection, store: BindingStore, admissions: AdmissionStore, admit: Admit
+) -> None:
+    """A call that nobody saw end gives its use back once, also if its line turns up later."""
+    bind(store)
+    (call_id,) = await admit(1)
+    await admissions.settle([End.unseen(call_id, X, now=datetime.now(UTC))])
+    assert calls_used(connection) == 0
+    await admissions.settle([an_end(call_id, Outcome.BUSY)])
+    assert calls_used(connection) == 0
+
+
+async def test_nothing_to_settle(connection: Connection, admissions: AdmissionStore) -> None:
+    """An empty batch is fine."""
+    await admissions.settle([])
+    assert call_states(connection) == {}
+
+
+async def test_batch_of_several_days(
+    connection: Connection, store: BindingStore, admissions: AdmissionStore
+) -> None:
+    """Each call goes to the partition of its day; one of an odd day to the default one."""
+    bind(store)
+    now = datetime.now(UTC)
+    days = [now, now - timedelta(days=1), now + timedelta(days=3), now - timedelta(days=400)]
+    ids = [new_call_id(day) for day in days for _ in range(2)]
+    for each in ids[::2]:
+        await admissions.admit(a_call(), each, timeout=TIMEOUT)
+    shuffled = [an_end(each, Outcome.BUSY) for each in ids]
+    random.shuffle(shuffled)
+    for _ in range(2):
+        await admissions.settle(shuffled)
+        assert call_states(connection) == dict.fromkeys(ids, "settled")
+        assert calls_used(connection) == 0
+    rows = connection.execute(
+        "SELECT c.relname AS place, id FROM agi_router.call"
+        " JOIN pg_class c ON c.oid = call.tableoid"
+    ).fetchall()
+    places = {row["id"]: row["place"] for row in rows}
+    for day, first, second in zip(days, ids[::2], ids[1::2], strict=True):
+        expected = "call_other" if day == days[-1] else f"call_{day:%Y%m%d}"
+        assert places[first] == places[second] == expected
+
+
+async def test_more_than_one_statement_takes(
+    connection: Connection, store: BindingStore, admissions: AdmissionStore, admit: Admit
+) -> None:
+    """A batch larger than one statement takes is settled whole."""
+    bind(store)
+    ids = [*await admit(20), *(new_call_id() for _ in range(1200))]
+    await admissions.settle([an_end(each) for each in ids])
+    assert call_states(connection) == dict.fromkeys(ids, "settled")
+    assert calls_used(connection) == 0
+
+
+async def test_settled_while_being_admitted(
+    connection: Connection, store: BindingStore, dsn: str, keys: KeyRing
+) -> None:
+    """However admissions and ends of the same calls meet, no use leaks and none is given twice."""
+    limit = 5
+    bind(store, max_calls=limit)
+    ids = [new_call_id() for _ in range(400)]
+    kept = 0
+    async with (
+        AdmissionStore(dsn, keys, connections=6) as admissions,
+        AdmissionStore(dsn, keys, connections=3) as books,
+    ):
+
+        async def admit(call_id: str) -> None:
+            nonlocal kept
+            try:
+                await admissions.admit(a_call(), call_id, timeout=TIMEOUT)
+            except ProtocolError:
+                kept += 1  # settled before
+
+        async def settle(batch: Sequence[str]) -> None:
+            await books.settle([an_end(each, Outcome.BUSY) for each in batch])
+
+        for start in range(0, len(ids), 20):
+            batch = ids[start : start + 20]
+            works: list[Awaitable[None]] = [admit(each) for each in batch]
+            works += [settle(random.sample(batch, 10)) for _ in range(2)]
+            random.shuffle(works)
+            await asyncio.gather(*works)
+            assert 0 <= calls_used(connection) <= limit
+        # Both sides came first now and then, or the test shows nothing.
+        assert kept
+        await settle(ids)
+    assert calls_used(connection) == 0
+    assert call_states(connection) == dict.fromkeys(ids, "settled")
+
+
+async def test_guard_and_facts_while_uses_come_back(
+    store: BindingStore, dsn: str, keys: KeyRing
+) -> None:
+    """Where a use comes back between guard and facts, both still say the same."""
+    bind(store, max_calls=1)
+    disagreed = 0
+    async with AdmissionStore(dsn, keys, connections=8) as admissions:
+
+        async def work() -> None:
+            nonlocal disagreed
+            for _ in range(100):
+                call_id = new_call_id()
+                admission = await admissions.admit(a_call(), call_id, timeout=TIMEOUT)
+                decision = decide(a_call(), admission.facts, now=admission.now)
+                disagreed += isinstance(decision, Route) is not admission.admitted
+                await admissions.settle([an_end(call_id)])
+
+        await asyncio.gather(*(work() for _ in range(8)))
+    assert disagreed == 0
+
+
+def deadlocks(server: Server, dsn: str) -> int:
+    with server.admin() as admin:
+        return int(
+            one(
+                admin,
+                "SELECT deadlocks FROM pg_stat_database WHERE datname = %s",
+                database_of(dsn),
+            )
+        )
+
+
+async def test_settling_waits_for_nobody_in_a_circle(
+    server: Server,
+    dsn: str,
+    connection: Connection,
+    store: BindingStore,
+    admissions: AdmissionStore,
+    admit: Admit,
+) -> None:
+    """A batch that gives a use back meets the late admission of another of its calls."""
+    bind(store)
+    (unanswered,) = await admit(1)
+    gone = new_call_id()
+
+    def waiting() -> int:
+        return int(
+            one(connection, "SELECT count(*) FROM pg_locks WHERE NOT granted AND pid <> 0")
+        )
+
+    with server.connect(dsn) as other:
+        other.execute("BEGIN")
+        other.execute("SELECT FROM agi_router.binding FOR UPDATE")
+        admission = asyncio.ensure_future(admissions.admit(a_call(), gone, timeout=TIMEOUT))
+        await until_async(lambda: waiting() == 1)
+        settling = asyncio.ensure_future(
+            admissions.settle([an_end(unanswered), an_end(gone, None)])
+        )
+        await until_async(lambda: waiting() == 2)
+        other.execute("COMMIT")
+    await asyncio.gather(admission, settling, return_exceptions=True)
+    await settling
+    assert calls_used(connection) == 0
+    assert call_states(connection) == {unanswered: "settled", gone: "settled"}
+    assert deadlocks(server, dsn) == 0
+
+
+async def test_two_nodes_settle_calls_of_the_same_bindings(
+    server: Server, dsn: str, connection: Connection, store: BindingStore, keys: KeyRing
+) -> None:
+    """Batches that touch the same bindings do not wait for each other in a circle."""
+    places = [BLOCK.number(serial) for serial in range(100, 130)]
+    callers = {}
+    for place in places:
+        callers[place] = new_party()
+        bind(store, callers[place], x=place)
+    async with AdmissionStore(dsn, keys, connections=8) as admissions:
+        for _ in range(5):
+            calls = {new_call_id(): place for place in places for _ in range(8)}
+            await asyncio.gather(
+                *(
+                    admissions.admit(a_call(callers[place], place), each, timeout=TIMEOUT)
+                    for each, place in calls.items()
+                )
+            )
+            ends = [an_end(each, x=place) for each, place in calls.items()]
+            random.shuffle(ends)
+            for _ in range(2):
+                await asyncio.gather(
+                    *(admissions.settle(ends[start : start + 30]) for start in range(0, 240, 30))
+                )
+                assert calls_used(connection) == 0
+    assert deadlocks(server, dsn) == 0
+
+
+async def test_reserved_by_a_stopped_caller(
+    connection: Connection, store: BindingStore, admissions: AdmissionStore
+) -> None:
+    """Who no longer waits for an admission leaves nothing behind once the call is settled."""
+    bind(store, max_calls=1)
+    call_id = new_call_id()
+    waiting = asyncio.ensure_future(admissions.admit(a_call(A), call_id, timeout=TIMEOUT))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    await admissions.settle([an_end(call_id, None)])
+    assert calls_used(connection) == 0

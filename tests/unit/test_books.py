@@ -1,0 +1,350 @@
+"""The books: every call is settled once, however its end is learnt."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from agi_router import books as books_module
+from agi_router.adapters.admission import AdmissionStore
+from agi_router.adapters.journal import EndJournal
+from agi_router.ari import AriClient, AriUnavailable
+from agi_router.books import Books
+from agi_router.calls import End
+from agi_router.errors import StoreError, StoreUnavailable
+from agi_router.model import Reason
+from agi_router.numbers import XNumber
+
+X = XNumber(value=700012345670001)
+
+
+def call(number: int) -> str:
+    """Return a call id."""
+    return f"pbx1-1741988825.{number}"
+
+
+def append(directory: Path, *numbers: int) -> None:
+    """Write the lines of refused calls, as Asterisk does."""
+    with (directory / "ends").open("a", encoding="utf-8") as ends:
+        for number in numbers:
+            fields = f"1|{call(number)}|{X}|1741988890|stranger|||"
+            ends.write(f"{fields}|dialplan/builtin|PJSIP/in-{number:08x}|21|end\n")
+
+
+def left(directory: Path) -> list[str]:
+    """Return the names of the files in *directory*."""
+    return [file.name for file in directory.iterdir()]
+
+
+class Store:
+    """Settles in memory, each call once, as the real one; it may be away."""
+
+    def __init__(self, *reserved: str) -> None:
+        self.away = False
+        self.told: list[list[str]] = []
+        self.lines: list[str] = []
+        self.settled: dict[str, End] = {}
+        self.steps: list[str] = []
+        self.nodes: list[str] = []
+        self.before_settling: Callable[[], object] = lambda: None
+        self._reserved = reserved
+
+    async def settle(self, ends: Sequence[End]) -> None:
+        """Keep the first end that is told of each call."""
+        await asyncio.sleep(0)
+        if self.away:
+            raise StoreUnavailable
+        self.before_settling()
+        self.steps.append("settle")
+        self.told.append([end.call_id for end in ends])
+        self.lines += [end.call_id for end in ends if end.reason is not None]
+        for end in ends:
+            self.settled.setdefault(end.call_id, end)
+
+    async def reserved(self, node: str) -> dict[str, XNumber]:
+        """Tell the calls that are not settled."""
+        if self.away:
+            raise StoreUnavailable
+        self.steps.append("reserved")
+        self.nodes.append(node)
+        return {name: X for name in self._reserved if name not in self.settled}
+
+
+class Ari:
+    """An Asterisk with some channels."""
+
+    def __init__(self, store: Store, *alive: str) -> None:
+        self._store = store
+        self._alive = alive
+
+    async def asterisk_info(self) -> SimpleNamespace:
+        """Tell its name."""
+        return SimpleNamespace(system_name="pbx1")
+
+    async def channels(self) -> tuple[SimpleNamespace, ...]:
+        """Tell who is on the line."""
+        self._store.steps.append("channels")
+        return tuple(SimpleNamespace(id=name) for name in self._alive)
+
+
+class AwayAri(Ari):
+    """An Asterisk whose connection is lost."""
+
+    async def channels(self) -> tuple[SimpleNamespace, ...]:
+        """Fail."""
+        raise AriUnavailable("lost")
+
+
+def make_books(store: Store, directory: Path) -> Books:
+    """Return books over *store* and the journal in *directory*."""
+    return Books(cast(AdmissionStore, store), EndJournal(directory))
+
+
+async def reconcile(books: Books, ari: Ari) -> None:
+    """Reconcile with *ari*."""
+    await books.reconcile(cast(AriClient, ari))
+
+
+@pytest.fixture(autouse=True)
+def _without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test waits for the clock."""
+    monkeypatch.setattr(books_module, "_VISIT", 0)
+    monkeypatch.setattr(books_module, "_RETRY", 0)
+
+
+@contextlib.asynccontextmanager
+async def keeping(books: Books) -> AsyncIterator[None]:
+    """Keep the books in the background."""
+    task = asyncio.create_task(books.keep())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Let the others run until *condition* holds."""
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110 - the condition is a test's
+            await asyncio.sleep(0)
+
+
+async def test_a_line_is_settled_one_visit_after_it_is_claimed(tmp_path: Path) -> None:
+    """What is claimed now is read next time, when nobody writes to it any more."""
+    store = Store()
+    books = make_books(store, tmp_path)
+    append(tmp_path, 1)
+    await books.visit()
+    assert store.told == []
+    await books.visit()
+    assert store.told == [[call(1)]]
+    await books.visit()
+    assert store.told == [[call(1)]]
+    assert left(tmp_path) == []
+    assert store.settled[call(1)].reason is Reason.STRANGER
+
+
+async def test_claimed_files_are_settled_before_the_next_is_claimed(tmp_path: Path) -> None:
+    """Oldest first, one after the other; what comes in meanwhile waits its turn."""
+    journal, store = EndJournal(tmp_path), Store()
+    for number in (1, 2, 3):
+        append(tmp_path, number)
+        journal.claim()
+    append(tmp_path, 4)
+    books = make_books(store, tmp_path)
+    store.before_settling = lambda: seen.append((tmp_path / "ends").exists())
+    seen: list[bool] = []
+    await books.visit()
+    assert store.told == [[call(1)], [call(2)], [call(3)]]
+    assert seen == [True, True, True]
+    await books.visit()
+    assert store.told[3:] == [[call(4)]]
+
+
+async def test_a_store_that_is_away_loses_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Settling is put off, the line waits on disk, and then it is settled once."""
+    store = Store()
+    store.away = True
+    append(tmp_path, 1)
+    async with keeping(make_books(store, tmp_path)):
+        await until(lambda: len(caplog.records) > 2)
+        assert store.settled == {}
+        append(tmp_path, 2)
+        store.away = False
+        await until(lambda: len(store.settled) == 2)
+        await until(lambda: not left(tmp_path))
+    assert store.told == [[call(1)], [call(2)]]
+    assert {record.msg for record in caplog.records} == {"settle.deferred"}
+
+
+async def test_files_that_were_settled_are_not_told_again(tmp_path: Path) -> None:
+    """Where the store goes away between two files, only the second is told later."""
+    journal, store = EndJournal(tmp_path), Store()
+    for number in (1, 2):
+        append(tmp_path, number)
+        journal.claim()
+    books = make_books(store, tmp_path)
+    store.before_settling = lambda: setattr(store, "away", True)
+    with pytest.raises(StoreError):
+        await books.visit()
+    store.away, store.before_settling = False, lambda: None
+    await books.visit()
+    assert store.told == [[call(1)], [call(2)]]
+
+
+async def test_close_settles_what_there_is(tmp_path: Path) -> None:
+    """At the end the journal is empty."""
+    store = Store()
+    append(tmp_path, 1, 2)
+    EndJournal(tmp_path).claim()
+    append(tmp_path, 3)
+    await make_books(store, tmp_path).close()
+    assert sorted(store.settled) == [call(1), call(2), call(3)]
+    assert left(tmp_path) == []
+
+
+async def test_close_does_not_wait_for_a_store_that_is_away(tmp_path: Path) -> None:
+    """What cannot be settled waits for the next start."""
+    store = Store()
+    store.away = True
+    append(tmp_path, 1)
+    await make_books(store, tmp_path).close()
+    store.away = False
+    await make_books(store, tmp_path).close()
+    assert store.told == [[call(1)]]
+
+
+async def test_reconcile_settles_only_whose_end_nobody_saw(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not those that are alive, and not those whose line is in the journal, claimed or not."""
+    caplog.set_level(logging.INFO)
+    store = Store(call(1), call(2), call(3), call(4), "not a call id")
+    append(tmp_path, 2)
+    EndJournal(tmp_path).claim()
+    append(tmp_path, 3)
+    before = datetime.now(UTC)
+    await reconcile(make_books(store, tmp_path), Ari(store, call(1), call(99)))
+    assert sorted(store.settled) == [call(2), call(3), call(4)]
+    assert store.settled[call(2)].reason is Reason.STRANGER
+    assert store.settled[call(3)].reason is Reason.STRANGER
+    end = store.settled[call(4)]
+    assert end == End.unseen(call(4), X, now=end.ended_at)
+    assert before <= end.ended_at <= datetime.now(UTC)
+    assert store.nodes == ["pbx1"]
+    [record] = [record for record in caplog.records if record.msg == "books.reconciled"]
+    assert (vars(record)["reserved"], vars(record)["alive"]) == (5, 2)
+
+
+async def test_reconcile_asks_in_the_order_that_is_safe(tmp_path: Path) -> None:
+    """The store, then Asterisk, then the journal: a call that ends meanwhile has its line."""
+    store = Store(call(1))
+    append(tmp_path, 2)
+    await reconcile(make_books(store, tmp_path), Ari(store))
+    assert store.steps == ["reserved", "channels", "settle", "settle"]
+    assert store.told == [[call(2)], [call(1)]]
+
+
+async def test_a_call_that_ends_while_reconciling_keeps_its_line(tmp_path: Path) -> None:
+    """Its line is written before its channel is gone, so it is read first, and it counts."""
+
+    class Ending(Ari):
+        """An Asterisk in which a call ends just before the channels are listed."""
+
+        async def channels(self) -> tuple[SimpleNamespace, ...]:
+            append(tmp_path, 1)
+            return await super().channels()
+
+    store = Store(call(1))
+    await reconcile(make_books(store, tmp_path), Ending(store))
+    assert store.settled[call(1)].reason is Reason.STRANGER
+
+
+async def test_reconcile_fails_without_settling(tmp_path: Path) -> None:
+    """Without an answer of Asterisk nobody is taken for dead."""
+    store = Store(call(1))
+    with pytest.raises(AriUnavailable):
+        await reconcile(make_books(store, tmp_path), AwayAri(store))
+    store.away = True
+    with pytest.raises(StoreUnavailable):
+        await reconcile(make_books(store, tmp_path), Ari(store))
+    assert store.settled == {}
+
+
+async def test_visits_do_not_overlap(tmp_path: Path) -> None:
+    """Keeping and reconciling at once tell no line twice."""
+    store = Store(call(1), call(2))
+    append(tmp_path, 1)
+    books = make_books(store, tmp_path)
+    async with keeping(books):
+        await asyncio.gather(*(reconcile(books, Ari(store, call(2))) for _ in range(3)))
+        await until(lambda: not left(tmp_path))
+    assert store.lines == [call(1)]
+    assert list(store.settled) == [call(1)]
+
+
+async def test_a_busy_journal_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    """Closing settles what there is now, also when a call ends at every visit."""
+    store = Store()
+    append(tmp_path, 0)
+    store.before_settling = lambda: append(tmp_path, len(store.told) + 1)
+    async with asyncio.timeout(0.2):
+        await make_books(store, tmp_path).close()
+
+
+async def test_a_line_is_not_lost_between_two_visitors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keeping and reconciling at once leave a writer the same time as keeping alone."""
+    monkeypatch.setattr(books_module, "_VISIT", 0.05)
+    store = Store()
+    books = make_books(store, tmp_path)
+    append(tmp_path, 1)
+    text = (tmp_path / "ends").read_text("utf-8")
+    with (tmp_path / "ends").open("a", encoding="utf-8") as ends:
+        visits = asyncio.gather(books.visit(), books.visit())
+        await until(lambda: not (tmp_path / "ends").exists())
+        ends.write(text.replace(call(1), call(2)))
+        ends.flush()
+        await visits
+    await books.close()
+    assert sorted(store.settled) == [call(1), call(2)]
+
+
+async def test_two_routers_share_a_journal(tmp_path: Path) -> None:
+    """The other has settled and discarded the second file while this one settles the first."""
+    journal, store = EndJournal(tmp_path), Store()
+    for number in (1, 2):
+        append(tmp_path, number)
+        journal.claim()
+    other = EndJournal(tmp_path)
+    store.before_settling = lambda: list(map(other.discard, other.claimed()[1:]))
+    await make_books(store, tmp_path).visit()
+    assert store.told[0] == [call(1)]
+
+
+async def test_an_unreadable_line_is_kept_once(tmp_path: Path) -> None:
+    """However often the store is away."""
+    (tmp_path / "ends").write_text("garbage\n", encoding="utf-8")
+    store = Store()
+    store.away = True
+    books = make_books(store, tmp_path)
+    await books.visit()
+    for _ in range(3):
+        with pytest.raises(StoreError):
+            await books.visit()
+    store.away = False
+    await books.visit()
+    assert (tmp_path / "ends.unreadable").read_text("utf-8").splitlines() == ["garbage"]

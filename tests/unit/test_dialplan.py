@@ -1,0 +1,300 @@
+"""The shipped dialplan, read as text: what it must never do, whatever the router says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.resources import files
+
+import pytest
+
+from agi_router.calls import parse_end
+from agi_router.extension import to_refuse
+from agi_router.model import Language, Reason, Refusal
+
+DIALPLAN = files("agi_router.dialplan").joinpath("agi_router.conf").read_text("utf-8")
+PROMPTS = files("agi_router.dialplan").joinpath("prompts.tsv").read_text("utf-8")
+
+DIGITS = "XXXXXXXXXXXX"
+PREFIXES = ("86", "+86", "0086")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One priority of one extension."""
+
+    context: str
+    extension: str
+    application: str
+    data: str
+
+
+def lines() -> Iterator[tuple[str, str]]:
+    """Yield each line that is no comment, with its context."""
+    context = ""
+    for line in DIALPLAN.splitlines():
+        text = re.split(r"(?<!\\);", line)[0].strip()
+        if header := re.fullmatch(r"\[([\w-]+)\]", text):
+            context = header[1]
+        elif text:
+            yield context, text
+
+
+def steps() -> list[Step]:
+    """Return every step of the dialplan, in order."""
+    found: list[Step] = []
+    for context, text in lines():
+        if context == "globals":
+            continue
+        exten = re.fullmatch(r"exten => ([^,]+),1,(\w+)\((.*)\)", text)
+        same = re.fullmatch(r"same => n,(\w+)\((.*)\)", text)
+        if exten:
+            found.append(Step(context, *exten.groups()))
+        else:
+            # Nothing else is there: no include, no switch, no label, no hint.
+            assert same, text
+            assert found[-1].context == context
+            found.append(Step(context, found[-1].extension, *same.groups()))
+    return found
+
+
+STEPS = steps()
+GLOBALS = dict(text.split("=", 1) for context, text in lines() if context == "globals")
+CONTEXTS = re.findall(r"(?m)^\[([\w-]+)\]$", DIALPLAN)
+
+
+def top_level(text: str, separator: str = ",") -> list[str]:
+    """Split *text* where no parenthesis, brace or bracket is open."""
+    parts, depth = [""], 0
+    for char in text:
+        depth += (char in "({[") - (char in ")}]")
+        if char == separator and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += char
+    return parts
+
+
+def assigned(step: Step) -> list[str]:
+    """Return the names of the variables and functions that *step* sets."""
+    assignments = {"Set": [step.data], "MSet": top_level(step.data)}.get(step.application, [])
+    names: list[str] = []
+    for assignment in assignments:
+        # The first = outside of parentheses ends the name.
+        name = top_level(assignment, "=")[0]
+        array = re.fullmatch(r"ARRAY\((.*)\)", name)
+        names += array[1].split(",") if array else [name]
+    return names
+
+
+def of(application: str) -> list[Step]:
+    """Return the steps that run *application*."""
+    return [step for step in STEPS if step.application == application]
+
+
+def test_the_contexts() -> None:
+    """These, each once."""
+    assert CONTEXTS == [
+        "globals",
+        "agi-router-in",
+        "agi-router-dial",
+        "agi-router-out",
+        "agi-router-unanswered",
+        "agi-router-refuse",
+        "agi-router-end",
+        "agi-router-nowhere",
+    ]
+
+
+def test_what_a_caller_can_dial() -> None:
+    """Exactly fifteen digits beginning 700, with or without 86; and the end of patience."""
+    entries = dict.fromkeys(step.extension for step in STEPS if step.context == "agi-router-in")
+    forms = [f"_{prefix}700{DIGITS}" for prefix in ("", *PREFIXES)]
+    assert list(entries) == [*forms, "T"]
+    assert {len(form.removeprefix("_")) for form in forms} == {15, 17, 18, 19}
+    # Nothing that a caller sends in an INVITE may run by accident.
+    assert not entries.keys() & {"h", "s", "i", "t", "a", "o", "e"}
+    assert not re.search(r"[.!\[\]]", "".join(forms))
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_other_forms_are_the_same_number(prefix: str) -> None:
+    """The country code is cut off, no more and no less."""
+    [step] = [step for step in STEPS if step.extension == f"_{prefix}700{DIGITS}"]
+    assert (step.application, step.data) == ("Goto", f"${{EXTEN:{len(prefix)}}},1")
+
+
+def test_nothing_can_be_dialled_from_the_trunk() -> None:
+    """The outgoing trunk's context is empty."""
+    assert [step for step in STEPS if step.context == "agi-router-nowhere"] == []
+
+
+def test_no_context_takes_in_another() -> None:
+    """What can be reached is what is written in a context."""
+    assert not re.search(r"(?m)^\s*(include|switch|eswitch|lswitch|ignorepat|#)", DIALPLAN)
+
+
+def test_the_handler_is_pushed_before_the_router_is_asked() -> None:
+    """The router decides; before it the end of the call and of patience are provided for."""
+    entry = [step for step in STEPS if step.extension == f"_700{DIGITS}"]
+    assert [step.application for step in entry] == ["Set", "Set", "Stasis", "Goto"]
+    assert entry[0].data == "CHANNEL(hangup_handler_push)=agi-router-end,s,1"
+    assert entry[1].data == "TIMEOUT(absolute)=${AGI_ROUTER_PATIENCE}"
+    assert entry[2].data == "${AGI_ROUTER_APP},${EXTEN},${CALLERID(num-pres)}"
+    assert of("Stasis") == [entry[2]]
+
+
+def test_whatever_follows_the_router_refuses() -> None:
+    """A router that is away, frozen or dying connects nobody."""
+    entries = [step for step in STEPS if step.context == "agi-router-in"]
+    after = entries[[step.application for step in entries].index("Stasis") + 1]
+    patience = entries[-1]
+    fault = to_refuse(Refusal(reason=Reason.PLATFORM_FAULT), language=Language.ZH)
+    extension = fault.extension.replace("*zh*", "*${AGI_ROUTER_LANGUAGE}*")
+    for step in (after, patience):
+        assert step.application == "Goto"
+        assert step.data == f"{fault.context},{extension},1"
+
+
+def test_there_is_one_way_to_dial() -> None:
+    """One Dial(), to the trunk, in the context that only a decision leads to."""
+    [step] = of("Dial")
+    assert step.context == "agi-router-out"
+    resource, ring, _options = top_level(step.data)
+    assert resource == "PJSIP/${CALLEE}@${AGI_ROUTER_TRUNK}"
+    assert ring == "${RING}"
+    users = [
+        s for s in STEPS if re.search(r"Goto\w*", s.application) and "agi-router-out" in s.data
+    ]
+    assert [user.context for user in users] == ["agi-router-dial"]
+
+
+def test_dial_masks_and_leaves_nobody_a_lever() -> None:
+    """No redirection, no identity updates, the X for both; no transfer, hang-up or park keys."""
+    for step in of("Dial"):
+        options = top_level(step.data)[2]
+        letters = re.sub(r"\((?:[^()]|\([^()]*\))*\)", "", options)
+        assert {"i", "I", "f", "o", "L"} <= set(letters)
+        assert not set(letters) & set("tTkKhHwWxX")
+        # Nor anything else that was not thought about.
+        assert sorted(letters) == sorted("iIfoL")
+        for option, value in {"f": "${SHOWN}", "o": "${SHOWN}"}.items():
+            assert f"{option}({value})" in options
+        assert "L(${LONGEST}000:60000)" in options
+
+
+def test_the_caller_is_masked_before_the_callee_rings() -> None:
+    """Number and name become the X, and a limit of all is set, just before Dial()."""
+    [index] = [n for n, step in enumerate(STEPS) if step.application == "Dial"]
+    assert STEPS[index - 1].application == "MSet"
+    settings = top_level(STEPS[index - 1].data)
+    assert "CALLERID(all)=<${SHOWN}>" in settings
+    assert "TIMEOUT(absolute)=$[${RING} + ${LONGEST} + 15]" in settings
+
+
+def test_a_spoilt_destination_is_refused() -> None:
+    """Callee, shown and the mark are compared before anything is dialled."""
+    out = [step for step in STEPS if step.context == "agi-router-out"]
+    assert out[1].application == "GotoIf"
+    condition, _, target = out[1].data.partition("?")
+    for part in (
+        '"${FILTER(0-9,${CALLEE})}" != "${CALLEE}"',
+        "${LEN(${CALLEE})} < 5",
+        '"${CALLEE:0:3}" = "700"',
+        '"${FILTER(0-9,${SHOWN})}" != "${SHOWN}"',
+        "${LEN(${SHOWN})} != 15",
+        '"${MARK}" != "end"',
+    ):
+        assert part in condition.split("$[", 1)[1].rstrip("]").split(" | ")
+    assert target.startswith("agi-router-refuse,platform_fault*")
+
+
+@pytest.mark.parametrize("step", of("Hangup"), ids=lambda step: f"{step.context}-{step.extension}")
+def test_a_hangup_has_a_cause(step: Step) -> None:
+    """Without one the caller would get 603."""
+    assert step.data == '${IF($["${MARK}" = "end"]?${CAUSE}:31)}'
+
+
+def test_there_are_hangups() -> None:
+    """The test above is about something."""
+    assert len(of("Hangup")) == 2
+
+
+def test_no_variable_is_inherited() -> None:
+    """A leading underscore would carry a real number to the other leg."""
+    names = [name for step in STEPS for name in assigned(step)]
+    assert {"ROUTE", "CALLEE", "SHOWN", "MARK", "REFUSAL", "CALLERID(all)"} <= set(names)
+    assert [name for name in (*names, *GLOBALS) if name.strip().startswith("_")] == []
+    assert not re.search(r"(?<![A-Za-z0-9])_+[A-Z]\w*\s*=", DIALPLAN)
+
+
+def test_every_goto_leads_somewhere() -> None:
+    """Its context is there, and an extension that takes what is written."""
+    for step in STEPS:
+        if step.application not in ("Goto", "GotoIf"):
+            continue
+        target = step.data.partition("?")[2] if step.application == "GotoIf" else step.data
+        *context, extension, priority = top_level(target)
+        name = context[0] if context else step.context
+        assert priority == "1"
+        found = [entry.extension for entry in STEPS if entry.context == name]
+        if extension.startswith("${"):
+            assert found
+        elif name == "agi-router-refuse":
+            assert re.match(r"[a-z].", extension)
+            assert "_[a-z]." in found
+            assert len(top_level(extension, "*")) == 5
+            assert extension.endswith("*end")
+        else:
+            assert extension in found
+
+
+def test_every_prompt_and_cause_is_one_of_ours() -> None:
+    """What the dialplan refuses with is spoken and has a SIP status."""
+    known = {row.split("\t")[0] for row in PROMPTS.splitlines()[1:]}
+    named = re.findall(r"agi-router-refuse,(\w+)\*(\w+)\*([^*]+)\*", DIALPLAN)
+    assert len(named) == 7
+    for _, prompt, cause in named:
+        assert prompt in known
+        assert set(re.findall(r"\b\d+\b", cause)) <= {"17", "19", "20", "21", "31"}
+    assert {"one_minute", "time_over"} <= known
+    assert re.findall(r"LIMIT_\w+_FILE=agi-router/(\w+)", DIALPLAN) == ["one_minute", "time_over"]
+
+
+def test_the_end_line_is_the_one_that_is_read() -> None:
+    """Twelve fields, none of which can be a real number; filled in, they can be read."""
+    [step] = [step for step in STEPS if step.data.startswith("FILE(")]
+    assert (step.context, step.extension) == ("agi-router-end", "s")
+    head, _, fields = step.data.partition("=")
+    assert head == "FILE(${AGI_ROUTER_JOURNAL}/ends,,,al,u)"
+    values = {
+        "1": "1",
+        "${UNIQUEID}": "pbx1-1741988825.42",
+        "${CALLERID(dnid)}": "700012345670001",
+        "${EPOCH}": "1741988890",
+        "${REFUSAL}": "",
+        "${DIALSTATUS}": "ANSWER",
+        "${RINGTIME_MS}": "4210",
+        "${ANSWEREDTIME_MS}": "61007",
+        "${CHANNEL(hangupsource)}": "PJSIP/carrier-in-0000002a",
+        "${CHANNEL}": "PJSIP/carrier-in-0000002a",
+        "${HANGUPCAUSE}": "16",
+        "end": "end",
+    }
+    assert fields.split("|") == list(values)
+    end = parse_end("|".join(values.values()))
+    assert (end.outcome, end.released_by, end.cause) == ("answered", "caller", 16)
+
+
+def test_the_globals() -> None:
+    """What a site may override, and the version that the doctor compares."""
+    assert GLOBALS == {
+        "AGI_ROUTER_DIALPLAN": "1",
+        "AGI_ROUTER_APP": "agi_router",
+        "AGI_ROUTER_TRUNK": "carrier-out",
+        "AGI_ROUTER_LANGUAGE": "zh",
+        "AGI_ROUTER_JOURNAL": "/var/spool/asterisk/agi-router",
+        "AGI_ROUTER_PATIENCE": "1.0",
+        "AGI_ROUTER_PROMPT_LIMIT": "12",
+    }

@@ -1,0 +1,245 @@
+"""The router: one arrival in, one destination out; whatever fails, a refusal."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from agi_router.calls import call_day
+from agi_router.errors import (
+    AgiRouterError,
+    ProtocolError,
+    SchemaMismatch,
+    SealError,
+    StoreError,
+    StoreUnavailable,
+)
+from agi_router.extension import Destination, to_refuse
+from agi_router.logs import Formatter
+from agi_router.model import (
+    BindingState,
+    Call,
+    Direction,
+    Facts,
+    Language,
+    Leg,
+    Mode,
+    Reason,
+    Refusal,
+    Side,
+)
+from agi_router.numbers import E164, Block, XNumber
+from agi_router.ports import Admission
+from agi_router.router import Arrival, Router
+
+X = XNumber(value=700012345670001)
+A = E164(digits="13800130001")
+B = E164(digits="13900130002")
+NOW = datetime(2025, 3, 14, 21, 30, 25, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+LEG = Leg(
+    block=Block(value=X.block),
+    binding_id=42,
+    mode=Mode.AXB,
+    side=Side.A,
+    callee=B,
+    shown=X,
+    state=BindingState.ACTIVE,
+    direction=Direction.BOTH,
+    begins_at=NOW - HOUR,
+    expires_at=NOW + HOUR,
+    ended_at=None,
+    max_calls=None,
+    calls_used=0,
+    ring_timeout=None,
+    max_duration=None,
+    language=None,
+    tenant_active=True,
+)
+FACTS = Facts(block_known=True, certificate_valid=True, x_bound=True, leg=LEG)
+ADMITTED = Admission(admitted=True, facts=FACTS, now=NOW)
+
+ARRIVAL = Arrival(
+    call_id="pbx1-1741988825.42", caller=f"+86{A.digits}", presentation="allowed", dialled=X.digits
+)
+ROUTED = Destination("agi-router-dial", f"{B.digits}*{X}*45*3600*zh*end")
+FAULT = to_refuse(Refusal(reason=Reason.PLATFORM_FAULT), language=Language.ZH)
+
+
+@dataclass
+class Store:
+    """Admissions in memory: one answer for every call, and a list of what was asked."""
+
+    answer: Admission | AgiRouterError
+    asked: list[tuple[Call, str, float]] = field(default_factory=list)
+
+    async def admit(self, call: Call, call_id: str, *, timeout: float) -> Admission:  # noqa: ASYNC109
+        """Answer, or fail as told."""
+        call_day(call_id)  # as the real one does, to find the partition
+        self.asked.append((call, call_id, timeout))
+        if isinstance(self.answer, AgiRouterError):
+            raise self.answer
+        return self.answer
+
+
+def router(store: Store, *, fixed_lines: bool = False) -> Router:
+    """Return a router with the default settings."""
+    return Router(
+        store,
+        timeout=0.4,
+        ring_timeout=timedelta(seconds=45),
+        max_duration=HOUR,
+        language=Language.ZH,
+        fixed_lines=fixed_lines,
+    )
+
+
+def refused(facts: Facts) -> Admission:
+    """Return the store's answer where a guard failed."""
+    return Admission(admitted=False, facts=facts, now=NOW)
+
+
+async def test_a_call_is_routed() -> None:
+    """One question to the store, in time; the leg's callee rings and is shown X."""
+    store = Store(ADMITTED)
+    assert await router(store).answer(ARRIVAL) == ROUTED
+    assert store.asked == [(Call(caller=A, x_number=X), ARRIVAL.call_id, 0.4)]
+
+
+async def test_a_binding_may_have_limits_and_a_language_of_its_own() -> None:
+    """What the binding says wins over the settings."""
+    leg = replace(
+        LEG, ring_timeout=timedelta(seconds=20), max_duration=HOUR * 2, language=Language.EN
+    )
+    store = Store(replace(ADMITTED, facts=replace(FACTS, leg=leg)))
+    destination = await router(store).answer(ARRIVAL)
+    assert destination.extension == f"{B.digits}*{X}*20*7200*en*end"
+
+
+@pytest.mark.parametrize(
+    ("facts", "reason", "language"),
+    [
+        (replace(FACTS, block_known=False, leg=None), Reason.X_UNKNOWN, Language.ZH),
+        (replace(FACTS, certificate_valid=False), Reason.CERTIFICATE_INVALID, Language.ZH),
+        (replace(FACTS, x_bound=False, leg=None), Reason.NO_BINDING, Language.ZH),
+        (replace(FACTS, leg=None), Reason.STRANGER, Language.ZH),
+        (replace(FACTS, leg=replace(LEG, expires_at=NOW)), Reason.EXPIRED, Language.ZH),
+        (
+            replace(FACTS, leg=replace(LEG, max_calls=1, calls_used=1, language=Language.EN)),
+            Reason.USED_UP,
+            Language.EN,
+        ),
+        (
+            replace(FACTS, leg=replace(LEG, direction=Direction.B)),
+            Reason.WRONG_DIRECTION,
+            Language.ZH,
+        ),
+    ],
+)
+async def test_a_call_is_refused(facts: Facts, reason: Reason, language: Language) -> None:
+    """The facts give the reason; a party hears it in its binding's language."""
+    store = Store(refused(facts))
+    destination = await router(store).answer(ARRIVAL)
+    assert destination == to_refuse(Refusal(reason=reason), language=language)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"dialled": ""}, Reason.X_MALFORMED),
+        ({"dialled": X.digits[:-1]}, Reason.X_MALFORMED),
+        ({"presentation": "prohib_not_screened"}, Reason.CALLER_HIDDEN),
+        ({"caller": ""}, Reason.CALLER_HIDDEN),
+        ({"caller": "+442071234567"}, Reason.CALLER_FOREIGN),
+        ({"caller": "01062345678"}, Reason.CALLER_TYPE),
+    ],
+)
+async def test_some_calls_never_reach_the_store(changes: dict[str, Any], reason: Reason) -> None:
+    """What the numbers alone tell costs no question."""
+    store = Store(ADMITTED)
+    destination = await router(store).answer(replace(ARRIVAL, **changes))
+    assert destination == to_refuse(Refusal(reason=reason), language=Language.ZH)
+    assert store.asked == []
+
+
+async def test_fixed_lines_may_be_let_through() -> None:
+    """The setting reaches the rule."""
+    store = Store(ADMITTED)
+    arrival = replace(ARRIVAL, caller="01062345678")
+    assert await router(store, fixed_lines=True).answer(arrival) == ROUTED
+    assert store.asked[0][0].caller == E164(digits="01062345678")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [StoreUnavailable(), StoreError(), SchemaMismatch(), SealError(), ProtocolError()],
+    ids=lambda error: type(error).__name__,
+)
+async def test_a_failing_store_is_a_refusal(
+    error: AgiRouterError, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Fail closed: nobody is connected, the caller hears to try later, the log names the error."""
+    assert await router(Store(error)).answer(ARRIVAL) == FAULT
+    [record] = [record for record in caplog.records if record.msg == "call.undecided"]
+    assert (record.levelname, vars(record)["error"]) == ("WARNING", type(error).__name__)
+    assert vars(record)["call"] == ARRIVAL.call_id
+
+
+@pytest.mark.parametrize("call_id", ["", "42", "not-a-call-id", "pbx1-1741988825"])
+async def test_a_call_without_a_readable_id_is_refused(call_id: str) -> None:
+    """Nobody could find its row again: it is not connected."""
+    assert await router(Store(ADMITTED)).answer(replace(ARRIVAL, call_id=call_id)) == FAULT
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        # The guard took a use where the rule refuses; the guard refused where the rule routes.
+        Admission(admitted=True, facts=replace(FACTS, leg=replace(LEG, expires_at=NOW)), now=NOW),
+        Admission(admitted=True, facts=replace(FACTS, leg=replace(LEG, callee=A)), now=NOW),
+        Admission(admitted=True, facts=replace(FACTS, leg=None), now=NOW),
+        Admission(admitted=False, facts=FACTS, now=NOW),
+    ],
+)
+async def test_guard_and_rule_must_agree(
+    answer: Admission, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where they do not, nobody is connected, and it is an error."""
+    assert await router(Store(answer)).answer(ARRIVAL) == FAULT
+    [record] = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert (record.msg, vars(record)["call"]) == ("decision.disagrees", ARRIVAL.call_id)
+
+
+@pytest.mark.parametrize(
+    ("answer", "event"),
+    [
+        (ADMITTED, "call.routed"),
+        (refused(replace(FACTS, leg=replace(LEG, expires_at=NOW))), "call.refused"),
+        (refused(replace(FACTS, leg=None)), "call.refused"),
+        (StoreUnavailable(), "call.undecided"),
+        (SealError(), "call.undecided"),
+        (Admission(admitted=False, facts=FACTS, now=NOW), "decision.disagrees"),
+    ],
+)
+async def test_no_log_holds_a_real_number(
+    answer: Admission | AgiRouterError, event: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No record has a real number in it, before the formatter masks what looks like one."""
+    caplog.set_level(logging.DEBUG)
+    await router(Store(answer)).answer(ARRIVAL)
+    assert event in [record.msg for record in caplog.records]
+    for record in caplog.records:
+        text = f"{vars(record)} {record.getMessage()} {Formatter().format(record)}"
+        assert A.digits not in text
+        assert B.digits not in text
+        assert vars(record)["call"] == ARRIVAL.call_id
+
+
+def test_an_arrival_does_not_show_its_caller() -> None:
+    """An arrival that reaches a log as a whole hides who calls."""
+    assert A.digits not in repr(ARRIVAL)
