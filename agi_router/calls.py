@@ -21,8 +21,8 @@ __all__ = ["End", "Outcome", "ReleasedBy", "call_day", "parse_end"]
 _CALL_ID = re.compile(r"(?:[\w.-]{1,64}-)?(\d{9,11})\.\d{1,10}", re.ASCII)
 _FIELDS = 12
 _LARGEST_CAUSE = 127
-# A day: no call of ours may last longer.
-_LONGEST_MS = 86_400_000
+# What the store can keep: 24 days.
+_LONGEST_MS = 2**31 - 1
 _MS = timedelta(milliseconds=1)
 
 

@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from testpbx.errors import PbxError
+from testpbx.errors import PbxError, last_line
 from testpbx.state import Places, State, load
 from testpbx.waiting import ari_answers, until_ready
 
@@ -50,6 +50,7 @@ class Compose:
         """What `compose.yml` takes from its environment."""
         return os.environ | {
             "PBX_STATE": str(self._places.state),
+            "PBX_LOGS": str(self._places.logs),
             "PBX_CONTEXT": str(self._context),
             "PBX_DSN": pbx.dsn if pbx else "",
             "PBX_DATABASE_PORT": str(pbx.database_port if pbx else 0),
@@ -69,14 +70,13 @@ class Compose:
                 stderr=subprocess.STDOUT,
             )
         if done.returncode:
-            raise PbxError(f"docker-compose {arguments[0]} failed: see {log}")
+            raise PbxError(f"docker-compose {' '.join(arguments)}: {last_line(log)}")
 
     def prepare(self, pbx: State, *, router: bool) -> None:
         """Build the images and what the containers share with this machine."""
         places = self._places
-        places.logs.mkdir(exist_ok=True)
         # Asterisk's own user differs from image to image; its container takes these over at start.
-        (places.logs / "asterisk").mkdir(exist_ok=True)
+        (places.logs / "asterisk").mkdir()
         Path(pbx.journal).mkdir(exist_ok=True)
         # Readable for Asterisk in its container; here the directory above is closed.
         password = places.state / "ari_password.conf"
@@ -101,7 +101,7 @@ class Compose:
                 stderr=subprocess.STDOUT,
             )
         if bases.returncode:
-            raise PbxError(f"neither pulled nor made the base images: see {log}")
+            raise PbxError(f"neither pulled nor made the base images: {last_line(log)}")
         self._build(
             pbx,
             "asterisk",
@@ -189,6 +189,7 @@ class Compose:
     def stop(self) -> None:
         """Remove containers and volumes; images stay, so that the next `up` is quick."""
         pbx = load(self._places)
+        # The state may have been written, and the directory not yet made.
         self._places.logs.mkdir(parents=True, exist_ok=True)
         self._run(pbx, "stop", "router")
         self._run(pbx, "down", "--volumes", "--remove-orphans", "--timeout", "10")

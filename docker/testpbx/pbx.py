@@ -104,7 +104,7 @@ def description(pbx: State, places: Places, form: Form) -> dict[str, Any]:
         "dsn": pbx.dsn,
         "env": environment(pbx, places),
         "services": {name: form.alive(name) for name in services(pbx)},
-        "logs": str(places.logs),
+        "logs": str(places.state / "logs"),
         "rootfs": pbx.rootfs or None,
         # What to put before a SIPp command line so that it runs as a phone of this PBX.
         "phone": Compose(places).phone() if pbx.engine == "docker" else [],
@@ -186,6 +186,7 @@ def up(places: Places, *, engine: str, router: bool) -> dict[str, Any]:
         ports.check_free()
         pbx = new_state(engine, places)
         state.save(places, pbx)
+        state.new_logs(places)
         say("preparing")
         form.prepare(pbx, router=router)
         if pbx.database_port:

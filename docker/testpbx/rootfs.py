@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from testpbx import processes
-from testpbx.errors import PbxError
+from testpbx.errors import PbxError, last_line
 from testpbx.state import HOST, Places, State
 from testpbx.waiting import ari_answers, until_ready
 
@@ -49,7 +49,8 @@ class RootFs:
 
     def __init__(self, places: Places) -> None:
         self._places = places
-        self._database = places.cache / "postgres"
+        # One for each state directory: the data of another one is not ours to remove.
+        self._database = places.cache / f"postgres-{places.state.name}"
 
     def _pid_file(self, service: str) -> Path:
         return self._places.state / f"{service}.pid"
@@ -60,7 +61,6 @@ class RootFs:
         del router
         places = self._places
         processes.raise_limits()
-        places.logs.mkdir(exist_ok=True)
         root = Path(pbx.rootfs)
         for device in ("null", "urandom"):
             path = root / "dev" / device
@@ -81,9 +81,7 @@ class RootFs:
         (etc / "ari_password.conf").write_text(f"[router](+)\npassword={pbx.ari_password}\n")
         shutil.copytree(places.prompts, staged / "prompts")
         self._inside(pbx, "sh", "-c", PREPARE)
-        logs = places.logs / "asterisk"
-        logs.unlink(missing_ok=True)
-        logs.symlink_to(root / "var/log/asterisk")
+        (places.logs / "asterisk").symlink_to(root / "var/log/asterisk")
 
     def _inside(self, pbx: State, *command: str) -> None:
         done = subprocess.run(
@@ -195,12 +193,3 @@ class RootFs:
         # SIGINT is PostgreSQL's fast shutdown; SIGTERM would wait for clients.
         processes.stop(self._pid_file("postgres"), politely=signal.SIGINT)
         shutil.rmtree(self._database, ignore_errors=True)
-
-
-def last_line(log: Path) -> str:
-    """The last line of a log, and where to find the rest."""
-    try:
-        lines = log.read_text(errors="replace").strip().splitlines()
-    except OSError:
-        lines = []
-    return f"{lines[-1] if lines else 'it said nothing'} (see {log})"

@@ -58,8 +58,8 @@ class Places:
 
     @property
     def logs(self) -> Path:
-        """Logs of all servers, in both forms."""
-        return self.state / "logs"
+        """Logs of all servers, in both forms; they stay until the next `up`."""
+        return self.cache / f"logs-{self.state.name}"
 
     @property
     def key_file(self) -> Path:
@@ -117,6 +117,13 @@ def load(places: Places) -> State | None:
         raise PbxError(
             f"{places.state} is of another version: stop what runs, then remove it"
         ) from None
+
+
+def new_logs(places: Places) -> None:
+    """Make an empty directory for logs, open to root only; the state has a link to it."""
+    shutil.rmtree(places.logs, ignore_errors=True)
+    places.logs.mkdir(mode=0o700, parents=True)
+    (places.state / "logs").symlink_to(places.logs)
 
 
 def save(places: Places, state: State) -> None:
