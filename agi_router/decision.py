@@ -134,9 +134,14 @@ _LEG_RULES = (
         lambda _, g, __: g.direction.allows(g.side),
     ),
     _LegRule(
+        "the other side has somebody to ring",
+        Reason.NO_DEFAULT_PARTY,
+        lambda _, g, __: bool(g.callees),
+    ),
+    _LegRule(
         "the call does not ring its own caller",
         Reason.SELF_CALL,
-        lambda call, g, _: g.callee != call.caller,
+        lambda call, g, _: call.caller not in g.callees,
     ),
 )
 
@@ -164,7 +169,7 @@ def decide(call: Call, facts: Facts, *, now: datetime) -> Route | Refusal:
             return Refusal(reason=leg_rule.reason, binding=leg.binding, language=leg.language)
     return Route(
         binding=leg.binding,
-        callee=leg.callee,
+        callees=leg.callees,
         shown=leg.shown,
         ring_timeout=leg.ring_timeout,
         max_duration=leg.max_duration,

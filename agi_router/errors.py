@@ -8,6 +8,7 @@ What can go wrong, as one tree.
      ├─ NumberError            65  text is not a number we accept   (also a ValueError)
      ├─ ExpiryInvalid          65  in the past, or out of bounds    (also a ValueError)
      ├─ SameParty              65  A and B are one number           (also a ValueError)
+     ├─ ModeError              65  the mode does not allow this     (also a ValueError)
      ├─ KeyRingError           78  the keys are missing or malformed
      │   └─ KeyMismatch        78  the keys are not those of this database
      ├─ SealError              70  a sealed number does not open
@@ -64,6 +65,7 @@ __all__ = [
     "ExpiryInvalid",
     "KeyMismatch",
     "KeyRingError",
+    "ModeError",
     "NoNumberAvailable",
     "NumberError",
     "NumberFault",
@@ -159,6 +161,12 @@ class SameParty(AgiRouterError, ValueError):
     """
     A and B are the same number; a binding needs two.
     """
+
+    exit_code = 65
+
+
+class ModeError(AgiRouterError, ValueError):
+    """The binding's mode does not allow this."""
 
     exit_code = 65
 

@@ -17,6 +17,7 @@ from agi_router.numbers import E164, Block, XNumber
 __all__ = [
     "BindingState",
     "Call",
+    "Callback",
     "Counting",
     "Direction",
     "Facts",
@@ -37,6 +38,9 @@ class Mode(StrEnum):
     """
 
     AXB = "axb"
+    AXYB = "axyb"
+    GXB = "gxb"
+    GXYB = "gxyb"
 
 
 class Side(StrEnum):
@@ -62,6 +66,16 @@ class Direction(StrEnum):
         Whether a caller standing on *side* may call.
         """
         return self is Direction.BOTH or self.value == side.value
+
+
+class Callback(StrEnum):
+    """
+    Who rings when B calls a group: its default member, the one who called last, or all at once.
+    """
+
+    DEFAULT = "default"
+    LAST = "last"
+    ALL = "all"
 
 
 class Counting(StrEnum):
@@ -203,16 +217,19 @@ _TREATMENTS = {
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteRow:
     """
-    One compiled row: whoever dials *x_number* as *caller* rings *callee*, who is shown *shown*.
+    One compiled row: whoever dials *x_number* as *caller* rings *callees*, who are shown *shown*.
     """
 
     x_number: XNumber
     caller: E164 | None
     """The caller the row is for, or :obj:`None` for anyone."""
-    callee: E164
+    callees: tuple[E164, ...]
+    """Whom to ring, all at once; nobody if the other side has no default member."""
     shown: XNumber
     side: Side
     """The side the caller stands on."""
+    remembered: bool = False
+    """Whether a call by this caller makes it the one whom the other side calls back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,7 +252,8 @@ class Leg:
     binding_id: int
     mode: Mode
     side: Side
-    callee: E164
+    callees: tuple[E164, ...]
+    """Whom to ring, all at once; nobody if the other side has no default member."""
     shown: XNumber
     state: BindingState
     direction: Direction
@@ -281,7 +299,8 @@ class Route:
     """
 
     binding: str
-    callee: E164
+    callees: tuple[E164, ...]
+    """One number or more, to be rung at once."""
     shown: XNumber
     ring_timeout: timedelta | None
     max_duration: timedelta | None

@@ -38,7 +38,9 @@ def _read_leg(row: dict[str, Any], x_number: XNumber, keys: KeyRing) -> Leg:
         binding_id=row["binding_id"],
         mode=Mode(row["mode"]),
         side=Side(row["side"]),
-        callee=keys.open(row["callee"], x=x_number, tag=row["caller_tag"]),
+        callees=()
+        if row["callee"] is None
+        else keys.open(row["callee"], x=x_number, tag=row["caller_tag"]),
         shown=XNumber.from_int(row["shown"]),
         state=BindingState(row["state"]),
         direction=Direction(row["direction"]),

@@ -114,7 +114,7 @@ def _described(decision: Route | Refusal) -> dict[str, Any]:
                 "verdict": "route",
                 "reason": None,
                 "shown": str(decision.shown),
-                "ring": decision.callee.masked,
+                "ring": ", ".join(callee.masked for callee in decision.callees),
                 "binding": decision.binding,
                 "prompt": None,
                 "cause": None,
