@@ -20,8 +20,6 @@ DIALPLAN_VERSION = "2"
 """The value of the dialplan's global ``AGI_ROUTER_DIALPLAN`` that goes with this module."""
 
 _SECOND = timedelta(seconds=1)
-# Three fixed lines of 12 digits and the longest of all other fields make 74 characters.
-_CALLEES_MAX = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +31,6 @@ class Destination:
     context: str
     extension: str = field(repr=False)
     """At most 79 characters; may hold a real number, so it is never logged."""
-    variables: dict[str, str] = field(default_factory=dict, repr=False)
-    """Channel variables to set before; they cost a request each, so they are rare."""
 
 
 def to_dial(
@@ -43,8 +39,9 @@ def to_dial(
     """
     Where a routed call goes on: ``callees*shown*ring*longest*language*end``, times in seconds.
 
-    Callees are joined by ``+``. More than a few do not fit: then the first field is ``list``, and
-    they travel in a variable.
+    Callees are joined by ``+``. Three fixed lines of 12 digits and the longest of all other fields
+    make 74 characters. (More could travel in a channel variable, but one that is set through ARI
+    marks the channel's thread: from then on Asterisk forbids ``FILE()``, which writes its end.)
 
     Args:
         route: The decision.
@@ -52,15 +49,12 @@ def to_dial(
         max_duration: Used where the binding has none.
         language: Used where the binding has none.
     """
-    callees = "+".join(callee.digits for callee in route.callees)
-    few = len(route.callees) <= _CALLEES_MAX
     return Destination(
         "agi-router-dial",
-        f"{callees if few else 'list'}*{route.shown.digits}"
+        f"{'+'.join(callee.digits for callee in route.callees)}*{route.shown.digits}"
         f"*{(route.ring_timeout or ring_timeout) // _SECOND}"
         f"*{(route.max_duration or max_duration) // _SECOND}"
         f"*{(route.language or language).value}*end",
-        {} if few else {"AGI_ROUTER_CALLEES": callees},
     )
 
 

@@ -228,8 +228,6 @@ class RouteRow:
     shown: XNumber
     side: Side
     """The side the caller stands on."""
-    remembered: bool = False
-    """Whether a call by this caller makes it the one whom the other side calls back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,8 +1,8 @@
 """
 Binding modes: compilers from a binding's parties to route rows.
 
-A binding has two sides, A and B. Side A dials the *a_number*, side B the *b_number*; in AXB and GXB
-both are one number, X. Side A is one party, or a group.
+A binding has two sides, A and B. Side A dials the *a_number*, side B the *b_number*; in AXB and
+GXB both are one number, X. Side A is one party, or a group.
 
 Rules for the editor:
 
@@ -22,8 +22,8 @@ from agi_router.numbers import E164, XNumber
 
 __all__ = ["RING_ALL_MAX", "Axb", "Axyb", "Gxb", "Gxyb", "Parties", "compile_routes"]
 
-RING_ALL_MAX = 20
-"""Members of a group that rings all at once: each is a call of its own on the trunk."""
+RING_ALL_MAX = 3
+"""Members of a group that rings all at once: so many fit into what ``continue`` carries."""
 
 GROUP_MAX = 200
 """Members of a group."""
@@ -46,6 +46,20 @@ class Axb:
     def __post_init__(self) -> None:
         if self.a == self.b:
             raise SameParty
+
+    @property
+    def side_a(self) -> tuple[E164, ...]:
+        """
+        Those who dial the a_number.
+        """
+        return (self.a,)
+
+    @property
+    def called_back(self) -> tuple[E164, ...]:
+        """
+        Whom B reaches.
+        """
+        return (self.a,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +100,22 @@ class Gxb:
         if self.default is not None and self.default not in self.members:
             raise ModeError("the default is to be a member of the group")
 
+    @property
+    def side_a(self) -> tuple[E164, ...]:
+        """
+        Those who dial the a_number.
+        """
+        return self.members
+
+    @property
+    def called_back(self) -> tuple[E164, ...]:
+        """
+        Whom B reaches, until a call changes that by ``last``.
+        """
+        if self.callback is Callback.ALL:
+            return self.members
+        return () if self.default is None else (self.default,)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gxyb(Gxb):
@@ -101,9 +131,7 @@ Parties = Axb | Gxb
 """The parties of a binding; the class names the mode."""
 
 
-def compile_routes(
-    parties: Parties, a_number: XNumber, b_number: XNumber
-) -> tuple[RouteRow, ...]:
+def compile_routes(parties: Parties, a_number: XNumber, b_number: XNumber) -> tuple[RouteRow, ...]:
     """
     The route rows that let *parties* reach each other.
 
@@ -123,15 +151,6 @@ def compile_routes(
         raise ModeError(f"a binding by {parties.mode} has {parties.numbers} number(s)")
     if a_number.block != b_number.block:
         raise ModeError("the numbers of a binding lie in one block")
-    match parties:
-        case Axb():
-            callers: tuple[E164, ...] = (parties.a,)
-            called_back: tuple[E164, ...] = (parties.a,)
-            remembered = False
-        case Gxb():
-            callers = parties.members
-            called_back = _called_back(parties)
-            remembered = parties.callback is Callback.LAST
     return (
         *(
             RouteRow(
@@ -140,21 +159,14 @@ def compile_routes(
                 callees=(parties.b,),
                 shown=b_number,
                 side=Side.A,
-                remembered=remembered,
             )
-            for caller in callers
+            for caller in parties.side_a
         ),
         RouteRow(
             x_number=b_number,
             caller=parties.b,
-            callees=called_back,
+            callees=parties.called_back,
             shown=a_number,
             side=Side.B,
         ),
     )
-
-
-def _called_back(group: Gxb) -> tuple[E164, ...]:
-    if group.callback is Callback.ALL:
-        return group.members
-    return () if group.default is None else (group.default,)

@@ -18,8 +18,8 @@ runs to the end of the line::
     tag  1 <base64 of 32 bytes>
     seal 1 <base64 of 32 bytes>
 
-Format of a sealed number: version (1 byte, 1), key id (1 byte), nonce (12 bytes), ciphertext
-and its 16 bytes of authentication (AES-256-GCM).
+Format of sealed numbers (several are joined by ``+``): version (1 byte, 1), key id (1 byte), nonce
+(12 bytes), ciphertext and its 16 bytes of authentication (AES-256-GCM).
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ import binascii
 import hmac
 import re
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Self
 
@@ -50,6 +51,7 @@ _HEADER = 2
 _KEY = 32
 _LARGEST_ID = 255
 _NONCE = 12
+_SEPARATOR = "+"
 _LINE = re.compile(r"(tag|seal)\s+([0-9]{1,3})\s+(\S+)")
 
 
@@ -153,19 +155,19 @@ class KeyRing:
         """
         return [_tag(key, x, caller) for _, key in reversed(self.tag_keys)]
 
-    def seal(self, number: E164, *, x: XNumber, tag: int) -> bytes:
+    def seal(self, numbers: Sequence[E164], *, x: XNumber, tag: int) -> bytes:
         """
-        Seal *number* for the row of *x* and *tag*, under the current key.
+        Seal *numbers*, one or more, for the row of *x* and *tag*, under the current key.
         """
         keyid = self.seal_keys[-1][0]
         nonce = secrets.token_bytes(_NONCE)
-        plain = number.digits.encode("ascii")
+        plain = _SEPARATOR.join(number.digits for number in numbers).encode("ascii")
         sealed = self._ciphers[keyid].encrypt(nonce, plain, _row(x, tag))
         return bytes((_VERSION, keyid)) + nonce + sealed
 
-    def open(self, sealed: bytes, *, x: XNumber, tag: int) -> E164:
+    def open(self, sealed: bytes, *, x: XNumber, tag: int) -> tuple[E164, ...]:
         """
-        Open a number that was sealed for the row of *x* and *tag*.
+        Open numbers that were sealed for the row of *x* and *tag*.
 
         Raises:
             SealError: Wrong key, wrong row or altered data.
@@ -177,7 +179,8 @@ class KeyRing:
             raise SealError(f"a number is sealed with key {sealed[1]}, which is not at hand")
         nonce, body = sealed[_HEADER : _HEADER + _NONCE], sealed[_HEADER + _NONCE :]
         try:
-            return E164(digits=cipher.decrypt(nonce, body, _row(x, tag)).decode("ascii"))
+            plain = cipher.decrypt(nonce, body, _row(x, tag)).decode("ascii")
+            return tuple(E164(digits=digits) for digits in plain.split(_SEPARATOR))
         except (InvalidTag, NumberError, UnicodeDecodeError):
             # The chain could carry what was decrypted.
             raise SealError from None

@@ -11,7 +11,11 @@ ALTER TABLE agi_router.binding
 COMMENT ON COLUMN agi_router.binding.callback IS 'Who rings when B calls the group; null: no group';
 
 ALTER TABLE agi_router.route ALTER COLUMN callee DROP NOT NULL, ADD COLUMN caller bytea;
-ALTER TABLE agi_router.past_route ALTER COLUMN callee DROP NOT NULL, ADD COLUMN caller bytea;
+ALTER TABLE agi_router.past_route
+    ALTER COLUMN callee DROP NOT NULL,
+    ADD COLUMN caller bytea,
+    ADD COLUMN removed_at timestamptz NOT NULL DEFAULT clock_timestamp();
+COMMENT ON COLUMN agi_router.past_route.removed_at IS 'When it was taken out of route: by a newer binding, or with a group''s member';
 COMMENT ON COLUMN agi_router.route.callee IS 'Real numbers to ring, sealed; null: nobody is to ring';
 COMMENT ON COLUMN agi_router.route.caller IS 'A group''s member itself, sealed for the row of B; null in modes without a group';
 COMMENT ON COLUMN agi_router.past_route.callee IS 'Real numbers to ring, sealed; null: nobody is to ring';

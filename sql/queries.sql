@@ -169,9 +169,9 @@ SELECT c.x_number
 -- bind --
 -- Make a binding with its routes; route_pkey is violated where a live binding is in the way.
 SELECT * FROM agi_router.bind(
-    %(block)s, %(tenant_id)s, %(mode)s, %(expires_at)s, %(max_calls)s, %(counting)s,
+    %(block)s, %(tenant_id)s, %(mode)s, %(callback)s, %(expires_at)s, %(max_calls)s, %(counting)s,
     %(direction)s, %(ring_timeout)s, %(max_duration)s, %(language)s, %(order_id)s,
-    %(x_number)s, %(caller_tag)s, %(shown)s, %(side)s, %(callee)s);
+    %(x_number)s, %(caller_tag)s, %(shown)s, %(side)s, %(callee)s, %(caller)s);
 
 -- find_conflict --
 -- The bindings that hold any of these (number, caller) pairs.
@@ -215,12 +215,16 @@ SELECT b.*, t.name AS tenant, now() AS now
  LIMIT %(limit)s;
 
 -- list_routes --
--- The routes of some bindings, those whose place was taken included.
-SELECT r.block, r.binding_id, r.x_number, r.caller_tag, r.shown, r.side, r.callee
-  FROM (SELECT * FROM agi_router.route UNION ALL SELECT * FROM agi_router.past_route) r
-  JOIN unnest(%(block)s::bigint[], %(id)s::bigint[]) n (block, id)
-    ON n.block = r.block AND n.id = r.binding_id
- ORDER BY r.block, r.binding_id, r.side, r.x_number;
+-- The routes of some bindings, those included whose place was taken after the binding had ended.
+SELECT r.*
+  FROM unnest(%(block)s::bigint[], %(id)s::bigint[]) n (block, id)
+  JOIN agi_router.route r ON r.block = n.block AND r.binding_id = n.id
+UNION ALL
+SELECT p.block, p.x_number, p.caller_tag, p.binding_id, p.shown, p.side, p.callee, p.caller
+  FROM unnest(%(block)s::bigint[], %(id)s::bigint[]) n (block, id)
+  JOIN agi_router.past_route p ON p.block = n.block AND p.binding_id = n.id
+  JOIN agi_router.binding b ON b.block = n.block AND b.id = n.id
+ WHERE p.removed_at >= b.ended_at;
 
 -- list_calls --
 -- Calls since a time, newest first.

@@ -92,8 +92,6 @@ class AriDoor:
                 )
             )
         try:
-            for name, value in destination.variables.items():
-                await self._ari.set_variable(channel.id, name, value)
             await self._ari.continue_in_dialplan(
                 channel.id, context=destination.context, extension=destination.extension
             )

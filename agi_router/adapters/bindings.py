@@ -5,7 +5,7 @@ Every change is one statement: it is done whole or not at all.
 """
 
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,11 +23,21 @@ from agi_router.errors import (
     BlockNotFound,
     ExpiryInvalid,
     KeyMismatch,
+    ModeError,
     NoNumberAvailable,
     StoreError,
 )
-from agi_router.model import BindingState, Call, Counting, Direction, Language, RouteRow, Side
-from agi_router.modes import Parties, compile_routes, mode_of
+from agi_router.model import (
+    BindingState,
+    Call,
+    Callback,
+    Counting,
+    Direction,
+    Language,
+    RouteRow,
+    Side,
+)
+from agi_router.modes import Gxb, Parties, compile_routes
 from agi_router.numbers import E164, Block, XNumber
 from agi_router.ports import Admission
 from agi_router.seal import KeyRing
@@ -128,6 +138,7 @@ class StoredBinding:
     ring_timeout: timedelta | None
     max_duration: timedelta | None
     language: Language | None
+    callback: Callback | None
     parties: tuple[Party, ...]
 
 
@@ -179,12 +190,25 @@ class BindingStore:
         assert row is not None  # noqa: S101 - a SELECT without FROM has one row
         return row["clock_timestamp"]  # type: ignore[no-any-return]
 
-    def bind(self, parties: Parties, terms: Terms, *, x: XNumber | None = None) -> StoredBinding:
+    def bind(
+        self,
+        parties: Parties,
+        terms: Terms,
+        *,
+        x: XNumber | None = None,
+        y: XNumber | None = None,
+    ) -> StoredBinding:
         """
-        Bind *parties* on *x*, or on a number that is chosen for them.
+        Bind *parties* on the numbers given; those that are not are chosen for them.
+
+        Args:
+            parties: Who is bound; their class names the mode.
+            terms: What is agreed.
+            x: The number that side A dials, and side B too where the mode has one number.
+            y: The number that side B dials, where the mode has two.
 
         Raises:
-            SameParty: A party would be bound with itself.
+            ModeError: The mode does not allow these numbers.
             ExpiryInvalid: The binding would end before it begins, or live too long.
             BlockNotFound: *x* lies in no block of ours.
             BindingConflict: A party is on *x* already.
@@ -192,16 +216,19 @@ class BindingStore:
         """
         self._check_expiry(terms.expires_at)
         tenant_id = self._find_tenant(terms.tenant)
-        if x is not None:
-            self._check_block(Block(value=x.block), tenant_id)
-            return self._bind(compile_routes(parties, x), parties, terms, tenant_id)
-        for candidates in self._candidates(tenant_id):
-            # Somebody else may take the place between choosing and binding: choose again.
-            while (chosen := self._choose(parties, candidates)) is not None:
+        if y is not None and parties.numbers == 1:
+            raise ModeError(f"a binding by {parties.mode} has one number")
+        given = x or y
+        if given is not None:
+            self._check_block(Block(value=given.block), tenant_id)
+        for candidates in self._candidates(tenant_id, given):
+            while (numbers := self._choose(parties, candidates, x, y)) is not None:
                 try:
-                    return self._bind(compile_routes(parties, chosen), parties, terms, tenant_id)
+                    return self._bind(parties, numbers, terms, tenant_id)
                 except BindingConflict:
-                    continue
+                    if given is not None:
+                        raise
+                    # Somebody else took the place between choosing and binding: choose again.
         raise NoNumberAvailable(
             "no 700 number is free for these parties: on every number of the open blocks one of"
             " them is bound already; unbind, wait for an expiry, or add a block"
@@ -304,14 +331,19 @@ class BindingStore:
         return self._all("list_blocks", {})
 
     def _bind(
-        self, rows: Sequence[RouteRow], parties: Parties, terms: Terms, tenant_id: int
+        self,
+        parties: Parties,
+        numbers: tuple[XNumber, XNumber],
+        terms: Terms,
+        tenant_id: int,
     ) -> StoredBinding:
-        tags = [self._tag(row.x_number, row.caller) for row in rows]
+        rows = compile_routes(parties, *numbers)
         block = Block(value=rows[0].x_number.block)
         values = {
             "block": block.value,
             "tenant_id": tenant_id,
-            "mode": mode_of(parties),
+            "mode": parties.mode,
+            "callback": parties.callback if isinstance(parties, Gxb) else None,
             "expires_at": terms.expires_at,
             "max_calls": terms.max_calls,
             "counting": terms.counting,
@@ -320,25 +352,45 @@ class BindingStore:
             "max_duration": _seconds(terms.max_duration),
             "language": terms.language,
             "order_id": terms.order_id,
+            **self._columns(rows, grouped=isinstance(parties, Gxb)),
+        }
+        try:
+            row = self._one("bind", values)
+        except psycopg.errors.UniqueViolation as error:
+            raise self._conflict(block, rows, error.diag.constraint_name) from None
+        assert row is not None  # noqa: S101 - the function returns one row, or raises
+        return self.find(BindingId(block, row["id"]))
+
+    def _columns(self, rows: Sequence[RouteRow], *, grouped: bool) -> dict[str, list[Any]]:
+        """
+        Route rows as the arrays that the store takes, numbers tagged and sealed.
+        """
+        tags = [self._tag(row.x_number, row.caller) for row in rows]
+        (back,) = (
+            (row.x_number, tag) for row, tag in zip(rows, tags, strict=True) if row.side is Side.B
+        )
+        return {
             "x_number": [row.x_number.value for row in rows],
             "caller_tag": tags,
             "shown": [row.shown.value for row in rows],
             "side": [row.side for row in rows],
             "callee": [
-                self._keys.seal(row.callee, x=row.x_number, tag=tag)
+                self._keys.seal(row.callees, x=row.x_number, tag=tag) if row.callees else None
                 for row, tag in zip(rows, tags, strict=True)
             ],
+            # Sealed for the row of B, where it becomes the callee when B calls back.
+            "caller": [
+                self._keys.seal([row.caller], x=back[0], tag=back[1])
+                if grouped and row.side is Side.A and row.caller
+                else None
+                for row in rows
+            ],
         }
-        try:
-            row = self._one("bind", values)
-        except psycopg.errors.UniqueViolation as error:
-            raise self._conflict(block, rows, tags, error.diag.constraint_name) from None
-        assert row is not None  # noqa: S101 - the function returns one row, or raises
-        return self.find(BindingId(block, row["id"]))
 
     def _conflict(
-        self, block: Block, rows: Sequence[RouteRow], tags: Sequence[int], constraint: str | None
+        self, block: Block, rows: Sequence[RouteRow], constraint: str | None
     ) -> BindingConflict:
+        tags = [self._tag(row.x_number, row.caller) for row in rows]
         held = self._all(
             "find_conflict",
             {
@@ -358,12 +410,25 @@ class BindingStore:
             constraint=constraint,
         )
 
-    def _choose(self, parties: Parties, candidates: Sequence[XNumber]) -> XNumber | None:
-        pairs = [
-            (row.x_number.value, self._tag(row.x_number, row.caller))
-            for x in candidates
-            for row in compile_routes(parties, x)
-        ]
+    def _choose(
+        self,
+        parties: Parties,
+        candidates: Sequence[XNumber],
+        x: XNumber | None,
+        y: XNumber | None,
+    ) -> tuple[XNumber, XNumber] | None:
+        """
+        The numbers of A and of B, out of *candidates* where they are not given; all of one block.
+        """
+        if parties.numbers == 1:
+            one = x or self._choose_x((*parties.side_a, parties.b), candidates)
+            return None if one is None else (one, one)
+        a_number = x or self._choose_x(parties.side_a, [c for c in candidates if c != y])
+        b_number = y or self._choose_x((parties.b,), [c for c in candidates if c != a_number])
+        return None if a_number is None or b_number is None else (a_number, b_number)
+
+    def _choose_x(self, callers: Sequence[E164], candidates: Sequence[XNumber]) -> XNumber | None:
+        pairs = [(x.value, self._keys.tag(x, caller)) for x in candidates for caller in callers]
         row = self._one(
             "choose_x",
             {
@@ -373,22 +438,26 @@ class BindingStore:
         )
         return None if row is None else XNumber.from_int(row["x_number"])
 
-    def _candidates(self, tenant_id: int) -> Iterator[list[XNumber]]:
+    def _candidates(self, tenant_id: int, given: XNumber | None) -> Iterator[list[XNumber]]:
         """
-        Numbers to choose from: a few at random, again, then whole blocks one after the other.
+        Numbers to choose from, always of one block: a few at random, again, then whole blocks.
         """
-        blocks = [
-            Block(value=row["block"])
-            for row in self._all("list_open_blocks", {"tenant_id": tenant_id})
-        ]
+        blocks = (
+            [Block(value=given.block)]
+            if given is not None
+            else [
+                Block(value=row["block"])
+                for row in self._all("list_open_blocks", {"tenant_id": tenant_id})
+            ]
+        )
         if not blocks:
             raise NoNumberAvailable(
                 "no block is open for new bindings: add one with 'agi-router block add'"
             )
         pick = random.SystemRandom()
         for _ in range(_ROUNDS):
-            serials = [pick.randrange(_BLOCK_SIZE) for _ in range(_CANDIDATES)]
-            yield [pick.choice(blocks).number(serial) for serial in serials]
+            block = pick.choice(blocks)
+            yield [block.number(serial) for serial in pick.sample(range(_BLOCK_SIZE), _CANDIDATES)]
         for block in blocks:
             yield [block.number(serial) for serial in range(_BLOCK_SIZE)]
 
@@ -424,25 +493,36 @@ class BindingStore:
         return BindingEnded(f"binding {found.id} is over ({found.state}); make a new one")
 
     def _read(self, rows: Sequence[dict[str, Any]]) -> list[StoredBinding]:
-        routes = self._all(
+        routes: dict[tuple[int, int], list[dict[str, Any]]] = {}
+        for route in self._all(
             "list_routes",
             {"block": [row["block"] for row in rows], "id": [row["id"] for row in rows]},
-        )
-        parties: dict[tuple[int, int], list[Party]] = {}
-        for route in routes:
-            parties.setdefault((route["block"], route["binding_id"]), []).append(
-                self._party(route)
-            )
-        return [_read_binding(row, parties.get((row["block"], row["id"]), ())) for row in rows]
+        ):
+            routes.setdefault((route["block"], route["binding_id"]), []).append(route)
+        return [
+            _read_binding(row, self._parties(routes.get((row["block"], row["id"]), [])))
+            for row in rows
+        ]
 
-    def _party(self, route: dict[str, Any]) -> Party:
-        # A callee stands on the other side, and dials the number it is shown.
+    def _parties(self, routes: Sequence[dict[str, Any]]) -> tuple[Party, ...]:
+        """
+        The parties, read from a binding's routes: a caller is known by who calls it back.
+        """
+        found: set[Party] = set()
+        back = next((route for route in routes if route["side"] == Side.B), None)
+        for route in routes:
+            if route["side"] == Side.A:
+                (b,) = self._open(route["callee"], route)
+                found.add(Party(side=Side.B, number=b, dials=XNumber.from_int(route["shown"])))
+                if back is not None:
+                    (a,) = self._open(route["caller"] or back["callee"], back)
+                    a_number = XNumber.from_int(route["x_number"])
+                    found.add(Party(side=Side.A, number=a, dials=a_number))
+        return tuple(sorted(found, key=lambda party: (party.side, party.number.digits)))
+
+    def _open(self, sealed: bytes, route: dict[str, Any]) -> tuple[E164, ...]:
         x_number = XNumber.from_int(route["x_number"])
-        return Party(
-            side=Side.B if route["side"] == Side.A else Side.A,
-            number=self._keys.open(route["callee"], x=x_number, tag=route["caller_tag"]),
-            dials=XNumber.from_int(route["shown"]),
-        )
+        return self._keys.open(sealed, x=x_number, tag=route["caller_tag"])
 
     def _one(self, name: str, values: dict[str, Any]) -> dict[str, Any] | None:
         with translated(but=psycopg.errors.UniqueViolation):
@@ -457,7 +537,7 @@ def _key(name: BindingId) -> dict[str, int]:
     return {"block": name.block.value, "id": name.id}
 
 
-def _read_binding(row: dict[str, Any], parties: Iterable[Party]) -> StoredBinding:
+def _read_binding(row: dict[str, Any], parties: tuple[Party, ...]) -> StoredBinding:
     state = BindingState(row["state"])
     ended_at = row["ended_at"]
     if state is BindingState.ACTIVE and row["expires_at"] <= row["now"]:
@@ -479,7 +559,8 @@ def _read_binding(row: dict[str, Any], parties: Iterable[Party]) -> StoredBindin
         ring_timeout=_span(row["ring_timeout"]),
         max_duration=_span(row["max_duration"]),
         language=None if row["language"] is None else Language(row["language"]),
-        parties=tuple(sorted(set(parties), key=lambda party: (party.side, party.number.digits))),
+        parties=parties,
+        callback=None if row["callback"] is None else Callback(row["callback"]),
     )
 
 

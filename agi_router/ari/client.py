@@ -300,26 +300,6 @@ class AriClient:
             query={"context": context, "extension": extension, "priority": str(priority)},
         )
 
-    async def set_variable(self, channel_id: str, name: str, value: str) -> None:
-        """
-        Set a variable of a channel. Waits for the channel's thread, so not for every call.
-
-        Args:
-            channel_id: The channel, which must be in ``Stasis()``.
-            name: Name of the variable.
-            value: Its value.
-
-        Raises:
-            AriRefused: 404 if the channel is gone, 409 if it is not in ``Stasis()``.
-            AriUnavailable: Not connected, or the connection was lost before the answer.
-            AriTimeout: No answer in time.
-        """
-        await self.request(
-            "POST",
-            wire.path("channels", channel_id, "variable"),
-            query={"variable": name, "value": value},
-        )
-
     async def hangup(self, channel_id: str, *, reason_code: int) -> None:
         """
         Hang a channel up.

@@ -2,18 +2,19 @@
 ``agi-router bind``, ``unbind``, ``extend``, ``show``, ``list``: bindings.
 """
 
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
 from agi_router.adapters.bindings import BindingId, BindingStore, StoredBinding, Terms
-from agi_router.cli.arguments import DURATION, TIME
+from agi_router.cli.arguments import DURATION, TIME, Duration
 from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
 from agi_router.cli.workplace import open_store, read_settings
 from agi_router.errors import ExpiryInvalid
-from agi_router.model import Counting
-from agi_router.modes import Axb
+from agi_router.model import Callback, Counting, Direction, Language, Mode, Side
+from agi_router.modes import Axb, Axyb, Gxb, Gxyb, Parties
 from agi_router.numbers import E164, XNumber
 
 __all__ = ["bind", "extend", "list_", "show", "unbind"]
@@ -27,41 +28,91 @@ _EXPIRES = click.option(
 @click.group("bind")
 def bind() -> None:
     """
-    Bind parties to a 700 number.
+    Bind parties to 700 numbers, by one of the modes below.
     """
 
 
-@bind.command("axb")
-@click.option("--a", required=True, metavar="NUM", help="Mobile number of the first party.")
-@click.option("--b", required=True, metavar="NUM", help="Mobile number of the second party.")
-@click.option("--x", metavar="700…", help="The 700 number; chosen from the blocks if absent.")
-@_TTL
-@_EXPIRES
-@click.option("--max-calls", type=click.IntRange(min=1), help="Calls in all; no limit if absent.")
-@click.option(
-    "--count",
-    "counting",
-    type=click.Choice([each.value for each in Counting]),
-    default=Counting.ANSWERED.value,
-    show_default=True,
-    help="What uses up a call: being answered, or every leg dialled.",
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def _terms_options(command: _Command) -> _Command:
+    """
+    The options that bindings of all modes share; they arrive as one dictionary.
+    """
+    options = (
+        _TTL,
+        _EXPIRES,
+        click.option(
+            "--max-calls", type=click.IntRange(min=1), help="Calls in all; no limit if absent."
+        ),
+        click.option(
+            "--count",
+            type=click.Choice([each.value for each in Counting]),
+            default=Counting.ANSWERED.value,
+            show_default=True,
+            help="What uses up a call: being answered, or every leg dialled.",
+        ),
+        click.option(
+            "--direction",
+            type=click.Choice([each.value for each in Direction]),
+            default=Direction.BOTH.value,
+            show_default=True,
+            help="Which side may call.",
+        ),
+        click.option(
+            "--ring",
+            type=Duration(timedelta(seconds=5), timedelta(seconds=120)),
+            help="How long a callee rings, 5s to 2m.",
+        ),
+        click.option(
+            "--max-duration",
+            type=Duration(timedelta(seconds=1), timedelta(minutes=240)),
+            help="Longest call, e.g. 30m; 240m at most.",
+        ),
+        click.option(
+            "--language",
+            type=click.Choice([each.value for each in Language]),
+            help="Language of the prompts.",
+        ),
+        click.option("--order", metavar="ID", help="The order behind it."),
+        json_option,
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+_X = click.option("--x", metavar="700…", help="The 700 number; chosen from the blocks if absent.")
+_X_OF_TWO = click.option(
+    "--x", metavar="700…", help="The number that A's side dials; chosen if absent."
 )
-@click.option("--max-duration", type=DURATION, help="Longest call, e.g. 30m; 240m at most.")
-@click.option("--order", metavar="ID", help="The order behind it.")
-@json_option
-def axb(  # noqa: PLR0917
-    a: str,
-    b: str,
-    x: str | None,
-    ttl: timedelta | None,
-    expires: datetime | None,
-    max_calls: int | None,
-    counting: str,
-    max_duration: timedelta | None,
-    order: str | None,
-    *,
-    as_json: bool,
-) -> None:
+_Y_OF_TWO = click.option("--y", metavar="700…", help="The number that B dials; chosen if absent.")
+_A = click.option("--a", required=True, metavar="NUM", help="Mobile number of party A.")
+_B = click.option("--b", required=True, metavar="NUM", help="Mobile number of party B.")
+_G = click.option(
+    "--g",
+    "members",
+    required=True,
+    multiple=True,
+    metavar="NUM",
+    help="Mobile number of a member of the group; once for each.",
+)
+_CALLBACK = click.option(
+    "--callback",
+    type=click.Choice([each.value for each in Callback]),
+    default=Callback.DEFAULT.value,
+    show_default=True,
+    help="Who rings when B calls: the default member, who called last, or all at once.",
+)
+_DEFAULT = click.option("--default", metavar="NUM", help="The default member.")
+
+
+@bind.command("axb")
+@_A
+@_B
+@_X
+@_terms_options
+def axb(a: str, b: str, x: str | None, **terms: Any) -> None:
     r"""
     A and B reach each other through one number, X, and see only X.
 
@@ -71,21 +122,124 @@ def axb(  # noqa: PLR0917
       agi-router bind axb --a 13800000001 --b 13800000002 --x 700123456780001 \
           --max-calls 10 --max-duration 30m --order A-1001 --json
     """
-    settings = read_settings()
-    parties = Axb(
-        a=E164.parse(a, fixed_lines=settings.fixed_lines),
-        b=E164.parse(b, fixed_lines=settings.fixed_lines),
+    number = _reader()
+    _make(Axb(a=number(a), b=number(b)), x, None, terms)
+
+
+@bind.command("axyb")
+@_A
+@_B
+@_X_OF_TWO
+@_Y_OF_TWO
+@_terms_options
+def axyb(a: str, b: str, x: str | None, y: str | None, **terms: Any) -> None:
+    r"""
+    A dials and sees one number, B another; both lie in one block.
+
+    \b
+    Example:
+      agi-router bind axyb --a 13800000001 --b 13800000002 --ttl 2h
+    """
+    number = _reader()
+    _make(Axyb(a=number(a), b=number(b)), x, y, terms)
+
+
+@bind.command("gxb")
+@_G
+@_B
+@_CALLBACK
+@_DEFAULT
+@_X
+@_terms_options
+def gxb(
+    members: Sequence[str],
+    b: str,
+    callback: str,
+    default: str | None,
+    x: str | None,
+    **terms: Any,
+) -> None:
+    r"""
+    Every member of a group reaches B through X; B reaches the group by the callback.
+
+    \b
+    Example:
+      agi-router bind gxb --g 13800000001 --g 13800000003 --b 13800000002 \
+          --callback last --default 13800000001 --ttl 2h
+    """
+    _make(_group(Gxb, members, b, callback, default), x, None, terms)
+
+
+@bind.command("gxyb")
+@_G
+@_B
+@_CALLBACK
+@_DEFAULT
+@_X_OF_TWO
+@_Y_OF_TWO
+@_terms_options
+def gxyb(  # noqa: PLR0917 - options, not arguments
+    members: Sequence[str],
+    b: str,
+    callback: str,
+    default: str | None,
+    x: str | None,
+    y: str | None,
+    **terms: Any,
+) -> None:
+    r"""
+    As gxb, but the group dials and sees one number, and B another.
+
+    \b
+    Example:
+      agi-router bind gxyb --g 13800000001 --g 13800000003 --b 13800000002 \
+          --callback all --ttl 2h
+    """
+    _make(_group(Gxyb, members, b, callback, default), x, y, terms)
+
+
+def _reader() -> Callable[[str], E164]:
+    fixed_lines = read_settings().fixed_lines
+    return lambda text: E164.parse(text, fixed_lines=fixed_lines)
+
+
+def _group(
+    mode: type[Gxb], members: Sequence[str], b: str, callback: str, default: str | None
+) -> Gxb:
+    number = _reader()
+    return mode(
+        members=tuple(map(number, members)),
+        b=number(b),
+        callback=Callback(callback),
+        default=None if default is None else number(default),
     )
+
+
+def _make(parties: Parties, x: str | None, y: str | None, given: dict[str, Any]) -> None:
+    """
+    Make a binding and print it.
+
+    Args:
+        parties: Who is bound.
+        x: Number that A's side dials, as it was typed.
+        y: Number that B dials, as it was typed.
+        given: What :func:`_terms_options` has collected.
+    """
     x_number = None if x is None else XNumber.parse(x)
+    y_number = None if y is None else XNumber.parse(y)
+    settings = read_settings()
     with open_store(settings) as store:
         terms = Terms(
-            expires_at=_expiry(store, ttl, expires, default=settings.ttl),
-            max_calls=max_calls,
-            counting=Counting(counting),
-            max_duration=max_duration,
-            order_id=order,
+            expires_at=_expiry(store, given["ttl"], given["expires"], default=settings.ttl),
+            max_calls=given["max_calls"],
+            counting=Counting(given["count"]),
+            direction=Direction(given["direction"]),
+            ring_timeout=given["ring"],
+            max_duration=given["max_duration"],
+            language=given["language"] and Language(given["language"]),
+            order_id=given["order"],
         )
-        _echo(store.bind(parties, terms, x=x_number), as_json=as_json)
+        _echo(store.bind(parties, terms, x=x_number, y=y_number), as_json=given["as_json"])
 
 
 @click.command()
@@ -146,14 +300,14 @@ def list_(order: str | None, limit: int, *, everything: bool, as_json: bool) -> 
         echo_json(rows)
         return
     echo_table(
-        ("id", "mode", "x", "a", "b", "state", "calls", "expires"),
+        ("id", "mode", "x", "a or group", "b", "state", "calls", "expires"),
         [
             (
                 r["id"],
                 r["mode"],
                 r["x"],
-                r.get("a"),
-                r.get("b"),
+                ", ".join(r["g"]) if "g" in r else r["a"],
+                r["b"],
                 r["state"],
                 f"{r['calls_used']}/{r['max_calls'] or '∞'}",
                 r["expires_at"],
@@ -189,13 +343,18 @@ def _described(binding: StoredBinding) -> dict[str, Any]:
     """
     A binding as it is printed: numbers of parties masked.
     """
-    numbers = sorted({party.dials for party in binding.parties})
+    dialled = {party.side: str(party.dials) for party in binding.parties}
+    a = [party.number.masked for party in binding.parties if party.side is Side.A]
+    b = [party.number.masked for party in binding.parties if party.side is Side.B]
+    grouped = binding.callback is not None
     return {
         # A string: ids are names, not for reckoning.
         "id": str(binding.id),
         "mode": binding.mode,
-        "x": str(numbers[0]) if numbers else None,
-        **{party.side.value: party.number.masked for party in binding.parties},
+        "x": dialled.get(Side.A),
+        **({"y": dialled.get(Side.B)} if binding.mode in {Mode.AXYB, Mode.GXYB} else {}),
+        **({"g": a, "callback": binding.callback} if grouped else {"a": next(iter(a), None)}),
+        "b": next(iter(b), None),
         "state": binding.state.value,
         "begins_at": binding.begins_at,
         "expires_at": binding.expires_at,
@@ -203,7 +362,10 @@ def _described(binding: StoredBinding) -> dict[str, Any]:
         "max_calls": binding.max_calls,
         "calls_used": binding.calls_used,
         "count": binding.counting.value,
+        "direction": binding.direction.value,
+        "ring": _whole_seconds(binding.ring_timeout),
         "max_duration": _whole_seconds(binding.max_duration),
+        "language": binding.language,
         "order": binding.order_id,
         "tenant": binding.tenant,
     }

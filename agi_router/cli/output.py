@@ -67,6 +67,8 @@ def _shown(value: Any) -> str:
             return "-"
         case datetime():
             return local_time(value)
+        case list():
+            return ", ".join(map(str, value))
         case _:
             return str(value)
 
