@@ -166,7 +166,9 @@ class SameParty(AgiRouterError, ValueError):
 
 
 class ModeError(AgiRouterError, ValueError):
-    """The binding's mode does not allow this."""
+    """
+    The binding's mode does not allow this.
+    """
 
     exit_code = 65
 

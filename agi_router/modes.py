@@ -20,7 +20,16 @@ from agi_router.errors import ModeError, SameParty
 from agi_router.model import Callback, Mode, RouteRow, Side
 from agi_router.numbers import E164, XNumber
 
-__all__ = ["RING_ALL_MAX", "Axb", "Axyb", "Gxb", "Gxyb", "Parties", "compile_routes"]
+__all__ = [
+    "GROUP_MAX",
+    "RING_ALL_MAX",
+    "Axb",
+    "Axyb",
+    "Gxb",
+    "Gxyb",
+    "Parties",
+    "compile_routes",
+]
 
 RING_ALL_MAX = 3
 """Members of a group that rings all at once: so many fit into what ``continue`` carries."""
@@ -79,7 +88,7 @@ class Gxb:
 
     Raises:
         SameParty: B is a member, or a member is named twice.
-        ModeError: The group is empty or too large, or the default is no member.
+        ModeError: The group is empty or too large, or the default is no member or of no use.
     """
 
     mode: ClassVar[Mode] = Mode.GXB
@@ -97,6 +106,8 @@ class Gxb:
             raise ModeError(f"a group has 1 to {GROUP_MAX} members")
         if self.callback is Callback.ALL and len(self.members) > RING_ALL_MAX:
             raise ModeError(f"a group that rings all at once has {RING_ALL_MAX} members at most")
+        if self.callback is Callback.ALL and self.default is not None:
+            raise ModeError("a group that rings all at once has no default member")
         if self.default is not None and self.default not in self.members:
             raise ModeError("the default is to be a member of the group")
 
@@ -148,7 +159,10 @@ def compile_routes(parties: Parties, a_number: XNumber, b_number: XNumber) -> tu
             in two blocks.
     """
     if (a_number != b_number) != (parties.numbers == 2):  # noqa: PLR2004
-        raise ModeError(f"a binding by {parties.mode} has {parties.numbers} number(s)")
+        raise ModeError(
+            f"a binding by {parties.mode} has "
+            + ("one number" if parties.numbers == 1 else "two different numbers")
+        )
     if a_number.block != b_number.block:
         raise ModeError("the numbers of a binding lie in one block")
     return (

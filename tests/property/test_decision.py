@@ -38,6 +38,7 @@ REASONS = {
     "the binding has not expired": Reason.EXPIRED,
     "calls are left": Reason.USED_UP,
     "this side may call": Reason.WRONG_DIRECTION,
+    "the other side has somebody to ring": Reason.NO_DEFAULT_PARTY,
     "the call does not ring its own caller": Reason.SELF_CALL,
 }
 
@@ -66,7 +67,7 @@ def legs(*, consistent: bool) -> st.SearchStrategy[Leg]:
             binding_id=st.integers(1, 2**63 - 1),
             mode=st.sampled_from(Mode),
             side=st.sampled_from(Side),
-            callee=parties,
+            callees=st.lists(parties, max_size=3, unique=True).map(tuple),
             shown=x_numbers,
             state=st.just(pair[0]),
             direction=st.sampled_from(Direction),
@@ -109,13 +110,14 @@ def test_decide_is_total(call: Call, known: Facts, now: datetime) -> None:
 
 @given(calls, facts(consistent=False), times)
 def test_never_shows_or_rings_anything_else(call: Call, known: Facts, now: datetime) -> None:
-    """The callee is the leg's and sees the leg's 700 number; it is never the caller."""
+    """The callees are the leg's and see the leg's 700 number; none of them is the caller."""
     match decide(call, known, now=now):
         case Route() as route:
             leg = known.leg
             assert leg is not None
-            assert (route.callee, route.shown) == (leg.callee, leg.shown)
-            assert route.callee != call.caller
+            assert (route.callees, route.shown) == (leg.callees, leg.shown)
+            assert route.callees
+            assert call.caller not in route.callees
             assert route.shown.digits.startswith("700")
             assert route.binding == f"{leg.block}-{leg.binding_id}"
         case Refusal() as refusal:
@@ -127,7 +129,7 @@ def test_never_shows_or_rings_anything_else(call: Call, known: Facts, now: datet
 def test_connects_if_and_only_if_everything_allows_it(
     call: Call, known: Facts, now: datetime
 ) -> None:
-    """In service, a party, alive, uses left, direction open, not one's own phone."""
+    """In service, a party, alive, uses left, direction open, somebody to ring, not one's own phone."""
     leg = known.leg
     allowed = (
         known.block_known
@@ -137,7 +139,8 @@ def test_connects_if_and_only_if_everything_allows_it(
         and alive(leg, now)
         and (leg.max_calls is None or leg.max_calls - leg.calls_used > 0)
         and leg.direction.value in ("both", leg.side.value)
-        and leg.callee != call.caller
+        and len(leg.callees) > 0
+        and call.caller not in leg.callees
     )
     assert isinstance(decide(call, known, now=now), Route) is allowed
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from agi_router.extension import to_dial, to_refuse
 from agi_router.model import Language, Reason, Refusal, Route
+from agi_router.modes import RING_ALL_MAX
 from agi_router.numbers import E164, XNumber
 
 SECOND = timedelta(seconds=1)
@@ -19,13 +20,15 @@ numbers = st.from_regex(
     r"1[3-9][0-9]{9}|0(10|2[0-9]|[3-9][0-9]{2})[1-9][0-9]{6,7}", fullmatch=True
 ).map(lambda digits: E164(digits=digits))
 languages = st.sampled_from(Language)
-spans = st.timedeltas(min_value=SECOND, max_value=timedelta.max)
+# As long as settings and bindings may say.
+rings = st.timedeltas(min_value=SECOND, max_value=timedelta(seconds=120))
+spans = st.timedeltas(min_value=SECOND, max_value=timedelta(hours=4))
 routes = st.builds(
     Route,
     binding=st.from_regex(r"700[0-9]{8}-[1-9][0-9]{0,18}", fullmatch=True),
-    callee=numbers,
+    callees=st.lists(numbers, min_size=1, max_size=RING_ALL_MAX, unique=True).map(tuple),
     shown=x_numbers,
-    ring_timeout=st.none() | spans,
+    ring_timeout=st.none() | rings,
     max_duration=st.none() | spans,
     language=st.none() | languages,
 )
@@ -37,7 +40,7 @@ refusals = st.builds(
 )
 
 
-@given(routes, spans, spans, languages)
+@given(routes, rings, spans, languages)
 def test_a_route_is_carried_whole(
     route: Route, ring: timedelta, longest: timedelta, language: Language
 ) -> None:
@@ -47,9 +50,9 @@ def test_a_route_is_carried_whole(
     assert destination.context == "agi-router-dial"
     assert len(extension) < 80
     # _X. is what the context takes.
-    assert re.fullmatch(r"[0-9][0-9A-Za-z_*]+", extension)
+    assert re.fullmatch(r"[0-9][0-9A-Za-z_*+]+", extension)
     assert extension.split("*") == [
-        route.callee.digits,
+        "+".join(callee.digits for callee in route.callees),
         route.shown.digits,
         str((route.ring_timeout or ring) // SECOND),
         str((route.max_duration or longest) // SECOND),
@@ -73,7 +76,7 @@ def test_a_refusal_is_carried_whole(refusal: Refusal, language: Language) -> Non
     assert (Language(spoken), end) == (refusal.language or language, "end")
 
 
-@given(routes, spans, spans, languages, st.data())
+@given(routes, rings, spans, languages, st.data())
 def test_a_cut_is_noticed(
     route: Route, ring: timedelta, longest: timedelta, language: Language, data: st.DataObject
 ) -> None:

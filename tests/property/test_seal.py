@@ -14,6 +14,7 @@ x_numbers = st.integers(700 * 10**12, 701 * 10**12 - 1).map(XNumber.from_int)
 parties = st.from_regex(r"1[3-9][0-9]{9}|010[2-8][0-9]{7}", fullmatch=True).map(
     lambda digits: E164(digits=digits)
 )
+groups = st.lists(parties, min_size=1, max_size=3)
 tags = st.integers(-(2**63), 2**63 - 1)
 # Rows that are near each other, too.
 rows = st.tuples(x_numbers | st.just(XNumber.from_int(700 * 10**12)), tags | st.integers(-2, 2))
@@ -26,13 +27,15 @@ keys = st.lists(
 rings = st.builds(KeyRing, tag_keys=keys, seal_keys=keys)
 
 
-@given(rings, parties, x_numbers, tags)
-def test_sealed_opens_in_its_row(ring: KeyRing, number: E164, x: XNumber, tag: int) -> None:
-    """What was sealed opens again, and carries neither the number nor a repeat."""
-    sealed = ring.seal(number, x=x, tag=tag)
-    assert ring.open(sealed, x=x, tag=tag) == number
-    assert number.digits.encode() not in sealed
-    assert sealed != ring.seal(number, x=x, tag=tag)
+@given(rings, groups, x_numbers, tags)
+def test_sealed_opens_in_its_row(
+    ring: KeyRing, numbers: list[E164], x: XNumber, tag: int
+) -> None:
+    """What was sealed opens again, and carries neither a number nor a repeat."""
+    sealed = ring.seal(numbers, x=x, tag=tag)
+    assert ring.open(sealed, x=x, tag=tag) == tuple(numbers)
+    assert not any(number.digits.encode() in sealed for number in numbers)
+    assert sealed != ring.seal(numbers, x=x, tag=tag)
 
 
 @given(rings, parties, rows, rows)
@@ -41,7 +44,7 @@ def test_sealed_opens_in_no_other_row(
 ) -> None:
     """A ciphertext that is moved does not open."""
     assume(row != other)
-    sealed = ring.seal(number, x=row[0], tag=row[1])
+    sealed = ring.seal([number], x=row[0], tag=row[1])
     with pytest.raises(SealError):
         ring.open(sealed, x=other[0], tag=other[1])
 
@@ -51,7 +54,7 @@ def test_altered_does_not_open(
     ring: KeyRing, number: E164, x: XNumber, tag: int, data: st.DataObject
 ) -> None:
     """Whichever bit is turned, the seal is broken."""
-    sealed = bytearray(ring.seal(number, x=x, tag=tag))
+    sealed = bytearray(ring.seal([number], x=x, tag=tag))
     place = data.draw(st.integers(0, len(sealed) - 1))
     sealed[place] ^= 1 << data.draw(st.integers(0, 7))
     with pytest.raises(SealError):

@@ -41,7 +41,7 @@ LEG = Leg(
     binding_id=42,
     mode=Mode.AXB,
     side=Side.A,
-    callee=B,
+    callees=(B,),
     shown=SHOWN,
     state=BindingState.ACTIVE,
     direction=Direction.BOTH,
@@ -132,7 +132,7 @@ def test_a_route_is_what_the_leg_says() -> None:
     """The callee rings and is shown what the row says; limits and language are the binding's."""
     assert decide(CALL, FACTS, now=NOW) == Route(
         binding=f"{X.block}-42",
-        callee=B,
+        callees=(B,),
         shown=SHOWN,
         ring_timeout=timedelta(seconds=30),
         max_duration=timedelta(minutes=10),
@@ -167,7 +167,7 @@ def test_decide_routes(changes: dict[str, Any]) -> None:
     """A call goes through up to the very boundary."""
     decision = decide(CALL, facts(**changes), now=NOW)
     assert isinstance(decision, Route)
-    assert (decision.callee, decision.shown) == (B, SHOWN)
+    assert (decision.callees, decision.shown) == ((B,), SHOWN)
 
 
 @pytest.mark.parametrize(
@@ -198,8 +198,12 @@ def test_decide_routes(changes: dict[str, Any]) -> None:
         # The closed side of a one-way binding.
         ({"direction": Direction.B}, Reason.WRONG_DIRECTION),
         ({"direction": Direction.A, "side": Side.B}, Reason.WRONG_DIRECTION),
-        # The row leads to the caller's own phone.
-        ({"callee": A}, Reason.SELF_CALL),
+        # A group that nobody answers for; in a closed direction that is not told.
+        ({"callees": ()}, Reason.NO_DEFAULT_PARTY),
+        ({"callees": (), "direction": Direction.B}, Reason.WRONG_DIRECTION),
+        # The row leads to the caller's own phone, alone or among others.
+        ({"callees": (A,)}, Reason.SELF_CALL),
+        ({"callees": (B, A)}, Reason.SELF_CALL),
     ],
 )
 def test_decide_refuses_a_party(changes: dict[str, Any], reason: Reason) -> None:
@@ -253,7 +257,7 @@ def test_the_first_rule_that_fails_gives_the_reason() -> None:
             expires_at=NOW,
             calls_used=3,
             direction=Direction.B,
-            callee=A,
+            callees=(),
         ),
     )
     repairs: list[dict[str, Any]] = [
@@ -264,7 +268,8 @@ def test_the_first_rule_that_fails_gives_the_reason() -> None:
         {"expires_at": NOW + TICK},
         {"calls_used": 2},
         {"direction": Direction.A},
-        {"callee": B},
+        {"callees": (A, B)},
+        {"callees": (B,)},
     ]
     stages = [wrong, replace(wrong, block_known=True)]
     stages.append(replace(stages[-1], certificate_valid=True))
@@ -282,6 +287,7 @@ def test_the_first_rule_that_fails_gives_the_reason() -> None:
         Reason.EXPIRED,
         Reason.USED_UP,
         Reason.WRONG_DIRECTION,
+        Reason.NO_DEFAULT_PARTY,
         Reason.SELF_CALL,
         None,
     ]
@@ -302,6 +308,7 @@ def test_explain_tells_every_rule_of_a_good_call() -> None:
         "the binding has not expired",
         "calls are left",
         "this side may call",
+        "the other side has somebody to ring",
         "the call does not ring its own caller",
     ]
     assert all(step.holds for step in steps)
@@ -313,7 +320,8 @@ def test_explain_tells_every_rule_of_a_good_call() -> None:
         (replace(FACTS, block_known=False), 1, "the 700 number lies in a block of ours"),
         (replace(FACTS, leg=None), 4, "the caller is a party on the number"),
         (facts(expires_at=NOW), 9, "the binding has not expired"),
-        (facts(callee=A), 12, "the call does not ring its own caller"),
+        (facts(callees=()), 12, "the other side has somebody to ring"),
+        (facts(callees=(A,)), 13, "the call does not ring its own caller"),
     ],
 )
 def test_explain_ends_at_the_rule_that_fails(known: Facts, count: int, last: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import timedelta
 from importlib.resources import files
 
@@ -11,14 +12,16 @@ import pytest
 from agi_router.ari import EXTENSION_MAX
 from agi_router.extension import DIALPLAN_VERSION, Destination, to_dial, to_refuse
 from agi_router.model import Language, Reason, Refusal, Route
+from agi_router.modes import RING_ALL_MAX
 from agi_router.numbers import E164, XNumber
 
 X = XNumber(value=700012345670001)
 B = E164(digits="13900130002")
+A = E164(digits="13800130001")
 LONGEST_LINE = E164(digits="031162345678")
 ROUTE = Route(
     binding="70001234567-42",
-    callee=B,
+    callees=(B,),
     shown=X,
     ring_timeout=timedelta(seconds=30),
     max_duration=timedelta(minutes=10),
@@ -26,7 +29,7 @@ ROUTE = Route(
 )
 BARE = Route(
     binding="70001234567-42",
-    callee=B,
+    callees=(B,),
     shown=X,
     ring_timeout=None,
     max_duration=None,
@@ -54,7 +57,7 @@ def dial(route: Route) -> Destination:
         (
             Route(
                 binding="70001234567-42",
-                callee=LONGEST_LINE,
+                callees=(LONGEST_LINE,),
                 shown=X,
                 ring_timeout=timedelta(seconds=120),
                 max_duration=timedelta(hours=4),
@@ -62,10 +65,12 @@ def dial(route: Route) -> Destination:
             ),
             f"031162345678*{X}*120*14400*zh*end",
         ),
+        # Several who ring at once.
+        (replace(BARE, callees=(A, B)), f"13800130001+13900130002*{X}*45*3600*zh*end"),
     ],
 )
 def test_to_dial(route: Route, extension: str) -> None:
-    """Callee, shown, ring, longest, language, end; times in seconds."""
+    """Callees, shown, ring, longest, language, end; times in seconds."""
     assert dial(route) == Destination("agi-router-dial", extension)
 
 
@@ -102,13 +107,29 @@ def test_the_longest_route_fits(language: Language) -> None:
     """The longest number and the longest times there can be stay under 80 characters."""
     longest = Route(
         binding="70099999999-9223372036854775807",
-        callee=LONGEST_LINE,
+        callees=(LONGEST_LINE,),
         shown=XNumber(value=700999999999999),
         ring_timeout=timedelta.max,
         max_duration=timedelta.max,
         language=language,
     )
     assert len(dial(longest).extension) <= EXTENSION_MAX < 80
+
+
+@pytest.mark.parametrize("language", Language)
+def test_as_many_as_may_ring_at_once_fit_and_no_more(language: Language) -> None:
+    """The longest numbers and times that bindings and settings allow; one mobile more is cut."""
+    longest = Route(
+        binding="70099999999-9223372036854775807",
+        callees=(LONGEST_LINE,) * RING_ALL_MAX,
+        shown=XNumber(value=700999999999999),
+        ring_timeout=timedelta(seconds=120),
+        max_duration=timedelta(hours=4),
+        language=language,
+    )
+    assert len(dial(longest).extension) == 71 <= EXTENSION_MAX
+    more = replace(longest, callees=(A,) * (RING_ALL_MAX + 1))
+    assert len(dial(more).extension) > EXTENSION_MAX
 
 
 def test_a_destination_does_not_show_its_extension() -> None:

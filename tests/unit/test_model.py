@@ -146,7 +146,7 @@ def test_a_binding_is_named_after_its_block() -> None:
         binding_id=42,
         mode=Mode.AXB,
         side=Side.A,
-        callee=E164(digits="13900130002"),
+        callees=(E164(digits="13900130002"),),
         shown=XNumber(value=700012345670001),
         state=BindingState.ACTIVE,
         direction=Direction.BOTH,

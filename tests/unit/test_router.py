@@ -47,7 +47,7 @@ LEG = Leg(
     binding_id=42,
     mode=Mode.AXB,
     side=Side.A,
-    callee=B,
+    callees=(B,),
     shown=X,
     state=BindingState.ACTIVE,
     direction=Direction.BOTH,
@@ -201,7 +201,7 @@ async def test_a_call_without_a_readable_id_is_refused(call_id: str) -> None:
     [
         # The guard took a use where the rule refuses; the guard refused where the rule routes.
         Admission(admitted=True, facts=replace(FACTS, leg=replace(LEG, expires_at=NOW)), now=NOW),
-        Admission(admitted=True, facts=replace(FACTS, leg=replace(LEG, callee=A)), now=NOW),
+        Admission(admitted=True, facts=replace(FACTS, leg=replace(LEG, callees=(A,))), now=NOW),
         Admission(admitted=True, facts=replace(FACTS, leg=None), now=NOW),
         Admission(admitted=False, facts=FACTS, now=NOW),
     ],

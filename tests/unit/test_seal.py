@@ -114,20 +114,20 @@ def test_rotation() -> None:
     assert both.tag(X, A) == new.tag(X, A)
 
     tag = RING.tag(X, A)
-    old = RING.seal(B, x=X, tag=tag)
-    fresh = both.seal(B, x=X, tag=tag)
+    old = RING.seal([B], x=X, tag=tag)
+    fresh = both.seal([B], x=X, tag=tag)
     assert (old[1], fresh[1]) == (1, 9)
-    assert both.open(old, x=X, tag=tag) == new.open(fresh, x=X, tag=tag) == B
+    assert both.open(old, x=X, tag=tag) == new.open(fresh, x=X, tag=tag) == (B,)
     with pytest.raises(SealError, match="key 1, which is not at hand"):
         new.open(old, x=X, tag=tag)
 
 
 def test_envelope() -> None:
     """Version, key id, nonce, ciphertext and tag; never twice the same."""
-    sealed = RING.seal(B, x=X, tag=5)
+    sealed = RING.seal([B], x=X, tag=5)
     assert sealed[:2] == b"\x01\x01"
     assert len(sealed) == 2 + 12 + 11 + 16
-    assert sealed != RING.seal(B, x=X, tag=5)
+    assert sealed != RING.seal([B], x=X, tag=5)
     assert B.digits.encode() not in sealed
     plain = AESGCM(K2).decrypt(sealed[2:14], sealed[14:], b"route.callee|700012345670001|5")
     assert plain == b"13900130002"
@@ -136,7 +136,16 @@ def test_envelope() -> None:
 def test_open_returns_a_fixed_line_too() -> None:
     """What was sealed while fixed lines were on opens while they are off."""
     fixed = E164.parse("010 8888 6666", fixed_lines=True)
-    assert RING.open(RING.seal(fixed, x=X, tag=5), x=X, tag=5) == fixed
+    assert RING.open(RING.seal([fixed], x=X, tag=5), x=X, tag=5) == (fixed,)
+
+
+def test_several_numbers_open_in_their_order() -> None:
+    """Those who ring at once stand in one sealed value."""
+    several = (B, A, E164.parse("010 8888 6666", fixed_lines=True))
+    sealed = RING.seal(several, x=X, tag=5)
+    assert RING.open(sealed, x=X, tag=5) == several
+    plain = AESGCM(K2).decrypt(sealed[2:14], sealed[14:], b"route.callee|700012345670001|5")
+    assert plain == f"{B.digits}+{A.digits}+01088886666".encode()
 
 
 def _sealed(plain: bytes) -> bytes:
@@ -145,7 +154,7 @@ def _sealed(plain: bytes) -> bytes:
     return b"\x01\x01" + nonce + AESGCM(K2).encrypt(nonce, plain, row)
 
 
-SEALED = RING.seal(B, x=X, tag=5)
+SEALED = RING.seal([B], x=X, tag=5)
 
 
 @pytest.mark.parametrize(
@@ -165,6 +174,8 @@ SEALED = RING.seal(B, x=X, tag=5)
         # Sealed by somebody with the key, but nothing that could be dialled.
         (_sealed(b"139&PJSIP/1"), X, 5),
         (_sealed(b"\xff"), X, 5),
+        (_sealed(b"13900130002+"), X, 5),
+        (_sealed(b"13900130002+700012345670001"), X, 5),
     ],
 )
 def test_what_does_not_open(sealed: bytes, x: XNumber, tag: int) -> None:
