@@ -71,7 +71,8 @@ class AdmissionStore:
     """
     Where calls are admitted and settled.
 
-    ``async with`` starts the workers; they connect when there is work, and again after a loss.
+    ``async with`` starts the workers; they connect at once, and again when there is work after a
+    loss.
 
     Args:
         dsn: libpq connection string; :obj:`None` leaves it to the ``PG…`` variables.
@@ -215,6 +216,9 @@ class AdmissionStore:
 
     async def _serve(self) -> None:
         connection: _Connection | None = None
+        # The first call should not wait for a connection; without one now, it is tried again then.
+        with contextlib.suppress(psycopg.Error):
+            connection = await self._connect()
         try:
             while True:
                 job = await self._queue.get()
@@ -227,7 +231,7 @@ class AdmissionStore:
                 with contextlib.suppress(psycopg.Error):
                     await connection.close()
 
-    async def _try(
+    async def _try(  # noqa: C901 - a clause for each way a job may end
         self, job: _Job, connection: _Connection | None, *, last: bool
     ) -> _Connection | None:
         """
