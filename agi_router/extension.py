@@ -40,8 +40,9 @@ def to_dial(
     Where a routed call goes on: ``callees*shown*ring*longest*language*end``, times in seconds.
 
     Callees are joined by ``+``. Three fixed lines of 12 digits and the longest of all other fields
-    make 71 characters; a fourth callee would be cut. (More could travel in a channel variable, but one that is set through ARI
-    marks the channel's thread: from then on Asterisk forbids ``FILE()``, which writes its end.)
+    make 71 characters; a fourth callee would be cut. (More could travel in a channel variable, but
+    one that is set through ARI marks the channel's thread: from then on Asterisk forbids
+    ``FILE()``, which writes its end.)
 
     Args:
         route: The decision.

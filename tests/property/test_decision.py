@@ -129,7 +129,7 @@ def test_never_shows_or_rings_anything_else(call: Call, known: Facts, now: datet
 def test_connects_if_and_only_if_everything_allows_it(
     call: Call, known: Facts, now: datetime
 ) -> None:
-    """In service, a party, alive, uses left, direction open, somebody to ring, not one's own phone."""
+    """In service, a party, alive, uses left, direction open, and somebody else to ring."""
     leg = known.leg
     allowed = (
         known.block_known

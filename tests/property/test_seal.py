@@ -28,9 +28,7 @@ rings = st.builds(KeyRing, tag_keys=keys, seal_keys=keys)
 
 
 @given(rings, groups, x_numbers, tags)
-def test_sealed_opens_in_its_row(
-    ring: KeyRing, numbers: list[E164], x: XNumber, tag: int
-) -> None:
+def test_sealed_opens_in_its_row(ring: KeyRing, numbers: list[E164], x: XNumber, tag: int) -> None:
     """What was sealed opens again, and carries neither a number nor a repeat."""
     sealed = ring.seal(numbers, x=x, tag=tag)
     assert ring.open(sealed, x=x, tag=tag) == tuple(numbers)

@@ -10,7 +10,7 @@ from importlib.resources import files
 import pytest
 
 from agi_router.calls import parse_end
-from agi_router.extension import to_refuse
+from agi_router.extension import DIALPLAN_VERSION, to_refuse
 from agi_router.model import Language, Reason, Refusal
 
 DIALPLAN = files("agi_router.dialplan").joinpath("agi_router.conf").read_text("utf-8")
@@ -158,11 +158,13 @@ def test_whatever_follows_the_router_refuses() -> None:
 
 
 def test_there_is_one_way_to_dial() -> None:
-    """One Dial(), to the trunk, in the context that only a decision leads to."""
+    """One Dial(), all callees on the trunk, in the context that only a decision leads to."""
     [step] = of("Dial")
     assert step.context == "agi-router-out"
     resource, ring, _options = top_level(step.data)
-    assert resource == "PJSIP/${CALLEE}@${AGI_ROUTER_TRUNK}"
+    assert resource == (
+        "PJSIP/${STRREPLACE(CALLEE,+,@${AGI_ROUTER_TRUNK}&PJSIP/)}@${AGI_ROUTER_TRUNK}"
+    )
     assert ring == "${RING}"
     users = [
         s for s in STEPS if re.search(r"Goto\w*", s.application) and "agi-router-out" in s.data
@@ -199,7 +201,7 @@ def test_a_spoilt_destination_is_refused() -> None:
     assert out[1].application == "GotoIf"
     condition, _, target = out[1].data.partition("?")
     for part in (
-        '"${FILTER(0-9,${CALLEE})}" != "${CALLEE}"',
+        '"${FILTER(0-9+,${CALLEE})}" != "${CALLEE}"',
         "${LEN(${CALLEE})} < 5",
         '"${CALLEE:0:3}" = "700"',
         '"${FILTER(0-9,${SHOWN})}" != "${SHOWN}"',
@@ -244,8 +246,10 @@ def test_every_goto_leads_somewhere() -> None:
         elif name == "agi-router-refuse":
             assert re.match(r"[a-z].", extension)
             assert "_[a-z]." in found
-            assert len(top_level(extension, "*")) == 5
-            assert extension.endswith("*end")
+            fields = top_level(extension, "*")
+            assert fields[4] == "end"
+            # Where a leg was dialled, its cause follows.
+            assert fields[5:] in ([], ["${HANGUPCAUSE}"])
         else:
             assert extension in found
 
@@ -279,7 +283,7 @@ def test_the_end_line_is_the_one_that_is_read() -> None:
         "${ANSWEREDTIME_MS}": "61007",
         "${CHANNEL(hangupsource)}": "PJSIP/carrier-in-0000002a",
         "${CHANNEL}": "PJSIP/carrier-in-0000002a",
-        "${HANGUPCAUSE}": "16",
+        '${IF($["${LEG_CAUSE}" = ""]?${HANGUPCAUSE}:${LEG_CAUSE})}': "16",
         "end": "end",
     }
     assert fields.split("|") == list(values)
@@ -290,7 +294,7 @@ def test_the_end_line_is_the_one_that_is_read() -> None:
 def test_the_globals() -> None:
     """What a site may override, and the version that the doctor compares."""
     assert GLOBALS == {
-        "AGI_ROUTER_DIALPLAN": "1",
+        "AGI_ROUTER_DIALPLAN": DIALPLAN_VERSION,
         "AGI_ROUTER_APP": "agi_router",
         "AGI_ROUTER_TRUNK": "carrier-out",
         "AGI_ROUTER_LANGUAGE": "zh",

@@ -33,9 +33,7 @@ GROUP = (G1, G2, G3)
 Row = tuple[XNumber, E164, tuple[E164, ...], XNumber, Side]
 
 
-def group(
-    mode: type[Gxb], callback: Callback, default: E164 | None = None, *members: E164
-) -> Gxb:
+def group(mode: type[Gxb], callback: Callback, default: E164 | None = None, *members: E164) -> Gxb:
     """Return the group, or another one, and B."""
     return mode(members=members or GROUP, b=B, callback=callback, default=default)
 
