@@ -16,10 +16,12 @@ What can go wrong, as one tree.
      │   ├─ StoreUnavailable   69  no answer, or none in time
      │   ├─ SchemaMismatch     76  database older or newer than the code
      │   ├─ BindingNotFound    66  no binding has this id
+     │   ├─ MemberNotFound     66  the group has no such member
      │   ├─ BlockNotFound      66  the block is not ours
      │   ├─ BindingConflict    73  (X, caller) already has a route  carries the constraint
      │   ├─ BindingEnded       73  it is over and cannot change
      │   ├─ BlockExists        73  the block is already there
+     │   ├─ BlockInUse         73  bindings live in the block
      │   └─ NoNumberAvailable  73  no 700 number is free
      └─ AsteriskError          69  Asterisk is away, or said no
          └─ ProtocolError      70  an event this state cannot see
@@ -61,10 +63,12 @@ __all__ = [
     "BindingEnded",
     "BindingNotFound",
     "BlockExists",
+    "BlockInUse",
     "BlockNotFound",
     "ExpiryInvalid",
     "KeyMismatch",
     "KeyRingError",
+    "MemberNotFound",
     "ModeError",
     "NoNumberAvailable",
     "NumberError",
@@ -223,6 +227,14 @@ class BindingNotFound(StoreError):
     exit_code = 66
 
 
+class MemberNotFound(StoreError):
+    """
+    The group has no such member.
+    """
+
+    exit_code = 66
+
+
 class BlockNotFound(StoreError):
     """
     The 700 number lies outside our blocks; add its block first.
@@ -258,6 +270,14 @@ class BindingEnded(StoreError):
 class BlockExists(StoreError):
     """
     The block is already there.
+    """
+
+    exit_code = 73
+
+
+class BlockInUse(StoreError):
+    """
+    Bindings live in the block; unbind them or wait until they end.
     """
 
     exit_code = 73

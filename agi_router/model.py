@@ -16,6 +16,7 @@ from agi_router.numbers import E164, Block, XNumber
 
 __all__ = [
     "BindingState",
+    "BlockState",
     "Call",
     "Callback",
     "Counting",
@@ -105,6 +106,16 @@ class BindingState(StrEnum):
     EXPIRED = "expired"
     UNBOUND = "unbound"
     ORDER_ENDED = "order_ended"
+
+
+class BlockState(StrEnum):
+    """
+    Whether a block takes new bindings and calls, only calls, or neither.
+    """
+
+    ACTIVE = "active"
+    DRAINING = "draining"
+    RETURNED = "returned"
 
 
 class Reason(StrEnum):

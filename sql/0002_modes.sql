@@ -14,7 +14,11 @@ ALTER TABLE agi_router.route ALTER COLUMN callee DROP NOT NULL, ADD COLUMN calle
 ALTER TABLE agi_router.past_route
     ALTER COLUMN callee DROP NOT NULL,
     ADD COLUMN caller bytea,
-    ADD COLUMN removed_at timestamptz NOT NULL DEFAULT clock_timestamp();
+    ADD COLUMN removed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    -- A member may leave a group more than once.
+    DROP CONSTRAINT past_route_pkey,
+    ADD PRIMARY KEY (block, x_number, caller_tag, binding_id, removed_at);
+COMMENT ON TABLE agi_router.past_route IS 'Routes taken out of use: of ended bindings whose place was taken, and of members who left';
 COMMENT ON COLUMN agi_router.past_route.removed_at IS 'When it was taken out of route: by a newer binding, or with a group''s member';
 COMMENT ON COLUMN agi_router.route.callee IS 'Real numbers to ring, sealed; null: nobody is to ring';
 COMMENT ON COLUMN agi_router.route.caller IS 'A group''s member itself, sealed for the row of B; null in modes without a group';
@@ -25,21 +29,36 @@ CREATE FUNCTION agi_router.make_room(_block bigint, _x_number bigint[], _caller_
 LANGUAGE plpgsql AS $$
 -- A route whose binding is over makes room and goes to past_route; one whose binding lives stays.
 -- A binding that has expired is first marked so: that takes its row lock, so it cannot be extended
--- at the same moment.
+-- at the same moment. Rows are locked in one order for all, or two that make room at once, or one
+-- and a settlement, could wait for each other in a circle.
 BEGIN
     UPDATE agi_router.binding b
        SET state = 'expired', ended_at = b.expires_at
-      FROM agi_router.route r, unnest(_x_number, _caller_tag) n (x_number, caller_tag)
-     WHERE r.block = _block AND r.x_number = n.x_number AND r.caller_tag = n.caller_tag
-       AND b.block = r.block AND b.id = r.binding_id
-       AND b.ended_at IS NULL AND b.expires_at <= clock_timestamp();
+      FROM (SELECT o.id
+              FROM agi_router.binding o
+             WHERE o.block = _block AND o.ended_at IS NULL AND o.expires_at <= clock_timestamp()
+               AND o.id = ANY (ARRAY(
+                   SELECT r.binding_id
+                     FROM unnest(_x_number, _caller_tag) n (x_number, caller_tag)
+                     JOIN agi_router.route r
+                       ON r.block = _block AND r.x_number = n.x_number AND r.caller_tag = n.caller_tag))
+             ORDER BY o.id
+               FOR NO KEY UPDATE) over
+     WHERE b.block = _block AND b.id = over.id;
     WITH gone AS (
         DELETE FROM agi_router.route r
-         USING agi_router.binding b, unnest(_x_number, _caller_tag) n (x_number, caller_tag)
-         WHERE r.block = _block AND r.x_number = n.x_number AND r.caller_tag = n.caller_tag
-           AND b.block = r.block AND b.id = r.binding_id AND b.ended_at IS NOT NULL
+         USING (SELECT o.x_number, o.caller_tag
+                  FROM unnest(_x_number, _caller_tag) n (x_number, caller_tag)
+                  JOIN agi_router.route o
+                    ON o.block = _block AND o.x_number = n.x_number AND o.caller_tag = n.caller_tag
+                  JOIN agi_router.binding b ON b.block = o.block AND b.id = o.binding_id
+                 WHERE b.ended_at IS NOT NULL
+                 ORDER BY o.x_number, o.caller_tag
+                   FOR UPDATE OF o) old
+         WHERE r.block = _block AND r.x_number = old.x_number AND r.caller_tag = old.caller_tag
         RETURNING r.*)
-    INSERT INTO agi_router.past_route SELECT * FROM gone;
+    INSERT INTO agi_router.past_route (block, x_number, caller_tag, binding_id, shown, side, callee, caller)
+    SELECT block, x_number, caller_tag, binding_id, shown, side, callee, caller FROM gone;
 END
 $$;
 COMMENT ON FUNCTION agi_router.make_room IS 'Moves the routes of ended bindings out of the way of new ones';
@@ -73,14 +92,20 @@ BEGIN
     INSERT INTO agi_router.binding
            (block, tenant_id, mode, callback, expires_at, max_calls, counting, direction,
             ring_timeout, max_duration, language, order_id)
-    VALUES (_block, _tenant_id, _mode, _callback, _expires_at, _max_calls, _counting, _direction,
-            _ring_timeout, _max_duration, _language, _order_id)
+    SELECT k.block, _tenant_id, _mode, _callback, _expires_at, _max_calls, _counting, _direction,
+           _ring_timeout, _max_duration, _language, _order_id
+      FROM agi_router.block k
+     WHERE k.block = _block AND k.state = 'active'
+       FOR KEY SHARE OF k -- waits where the block is just being returned, and looks again
     RETURNING * INTO made;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
     PERFORM agi_router.add_routes(_block, made.id, _x_number, _caller_tag, _shown, _side, _callee, _caller);
     RETURN made;
 END
 $$;
-COMMENT ON FUNCTION agi_router.bind IS 'Makes a binding with its routes, or fails with route_pkey where a live binding holds one of them';
+COMMENT ON FUNCTION agi_router.bind IS 'Makes a binding with its routes; fails with route_pkey where a live binding holds one of them; null where the block is not active';
 
 CREATE OR REPLACE FUNCTION agi_router.admit(_block bigint, _x_number bigint, _tags bigint[], _call_id text, _day date)
 RETURNS agi_router.facts

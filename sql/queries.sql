@@ -117,6 +117,23 @@ VALUES (%(block)s, %(operator)s, %(certificate)s)
     ON CONFLICT DO NOTHING
 RETURNING block, operator, certificate, state, created_at;
 
+-- lock_block --
+-- Wait until the bindings that are just being made in a block are there, and keep others off.
+SELECT block FROM agi_router.block WHERE block = %(block)s FOR UPDATE;
+
+-- count_alive --
+-- How many bindings live in a block, and when the last of them ends by time.
+SELECT count(*) AS bindings, max(expires_at) AS until
+  FROM agi_router.binding
+ WHERE block = %(block)s AND ended_at IS NULL AND expires_at > clock_timestamp();
+
+-- set_block_state --
+-- Say whether a block takes new bindings, and calls; no row if it is not ours.
+UPDATE agi_router.block
+   SET state = %(state)s
+ WHERE block = %(block)s
+RETURNING block, operator, certificate, state, created_at;
+
 -- list_blocks --
 -- All blocks, with the number of routes alive on each.
 SELECT k.block, k.operator, k.certificate, k.state, k.created_at,
@@ -173,6 +190,52 @@ SELECT * FROM agi_router.bind(
     %(direction)s, %(ring_timeout)s, %(max_duration)s, %(language)s, %(order_id)s,
     %(x_number)s, %(caller_tag)s, %(shown)s, %(side)s, %(callee)s, %(caller)s);
 
+-- add_routes --
+-- Add routes to a binding; route_pkey is violated where a live binding is in the way.
+SELECT agi_router.add_routes(
+    %(block)s, %(id)s, %(x_number)s, %(caller_tag)s, %(shown)s, %(side)s, %(callee)s, %(caller)s);
+
+-- remove_route --
+-- Take a route out of a binding that lives on.
+WITH gone AS (
+    DELETE FROM agi_router.route
+     WHERE block = %(block)s AND x_number = %(x_number)s AND caller_tag = %(caller_tag)s
+       AND binding_id = %(id)s
+    RETURNING *
+)
+INSERT INTO agi_router.past_route (block, x_number, caller_tag, binding_id, shown, side, callee, caller)
+SELECT block, x_number, caller_tag, binding_id, shown, side, callee, caller FROM gone
+RETURNING binding_id;
+
+-- set_callee --
+-- Say anew whom a route rings; null: nobody.
+UPDATE agi_router.route
+   SET callee = %(callee)s
+ WHERE block = %(block)s AND x_number = %(x_number)s AND caller_tag = %(caller_tag)s
+   AND binding_id = %(id)s
+RETURNING binding_id;
+
+-- lock_binding --
+-- Keep calls and other changes off a binding until the transaction ends; no row if it is over.
+-- Bindings in the way of these (number, caller) pairs are locked too, in the order of all who do.
+WITH locked AS (
+    SELECT b.id, b.mode, b.callback, b.ended_at, b.expires_at
+      FROM agi_router.binding b
+     WHERE b.block = %(block)s
+       AND b.id = ANY (ARRAY(
+           SELECT %(id)s::bigint
+           UNION
+           SELECT r.binding_id
+             FROM unnest(%(x_number)s::bigint[], %(caller_tag)s::bigint[]) n (x_number, caller_tag)
+             JOIN agi_router.route r
+               ON r.block = %(block)s AND r.x_number = n.x_number AND r.caller_tag = n.caller_tag))
+     ORDER BY b.id
+       FOR NO KEY UPDATE
+)
+SELECT mode, callback
+  FROM locked
+ WHERE id = %(id)s AND ended_at IS NULL AND expires_at > clock_timestamp();
+
 -- find_conflict --
 -- The bindings that hold any of these (number, caller) pairs.
 SELECT r.x_number, r.caller_tag, r.binding_id
@@ -188,6 +251,21 @@ UPDATE agi_router.binding
    SET state = 'unbound', ended_at = clock_timestamp()
  WHERE block = %(block)s AND id = %(id)s AND ended_at IS NULL AND expires_at > clock_timestamp()
 RETURNING id;
+
+-- end_order --
+-- End all bindings of an order that are alive; locked in one order, as by a settlement.
+WITH alive AS (
+    SELECT block, id
+      FROM agi_router.binding
+     WHERE order_id = %(order_id)s AND ended_at IS NULL AND expires_at > clock_timestamp()
+     ORDER BY block, id
+       FOR NO KEY UPDATE
+)
+UPDATE agi_router.binding b
+   SET state = 'order_ended', ended_at = clock_timestamp()
+  FROM alive a
+ WHERE b.block = a.block AND b.id = a.id
+RETURNING b.block, b.id;
 
 -- extend --
 -- Move the end of a binding that is alive to a later time.

@@ -1,12 +1,13 @@
 """
 The management store: blocks, bindings and call records, for the command line.
 
-Every change is one statement: it is done whole or not at all.
+Every change is one statement or one transaction: it is done whole or not at all.
 """
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,24 +21,28 @@ from agi_router.errors import (
     BindingEnded,
     BindingNotFound,
     BlockExists,
+    BlockInUse,
     BlockNotFound,
     ExpiryInvalid,
     KeyMismatch,
+    MemberNotFound,
     ModeError,
     NoNumberAvailable,
     StoreError,
 )
 from agi_router.model import (
     BindingState,
+    BlockState,
     Call,
     Callback,
     Counting,
     Direction,
     Language,
+    Mode,
     RouteRow,
     Side,
 )
-from agi_router.modes import Gxb, Parties, compile_routes
+from agi_router.modes import Gxb, Gxyb, Parties, compile_routes
 from agi_router.numbers import E164, Block, XNumber
 from agi_router.ports import Admission
 from agi_router.seal import KeyRing
@@ -55,6 +60,7 @@ __all__ = [
 LONGEST_LIFE = timedelta(days=90)
 """A binding may not live longer; "never" would contradict that an order ends."""
 
+_GROUPS: dict[Mode, type[Gxb]] = {Mode.GXB: Gxb, Mode.GXYB: Gxyb}
 _CANDIDATES = 64
 _ROUNDS = 8
 _BLOCK_SIZE = 10_000
@@ -140,6 +146,26 @@ class StoredBinding:
     language: Language | None
     callback: Callback | None
     parties: tuple[Party, ...]
+    called_back: tuple[E164, ...]
+    """Whom B reaches, as it stands."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Group:
+    """
+    A group as it stands, under lock.
+    """
+
+    members: dict[E164, int]
+    """Its members, and the tags they are found by."""
+    b: E164
+    a_number: XNumber
+    b_number: XNumber
+    tag: int
+    """The tag that B is found by."""
+    callback: Callback
+    called_back: tuple[E164, ...]
+    mode: type[Gxb]
 
 
 def check_keys(connection: Connection, keys: KeyRing) -> None:
@@ -246,6 +272,92 @@ class BindingStore:
             raise self._over(self.find(name))
         return self.find(name)
 
+    def end_order(self, order_id: str) -> list[StoredBinding]:
+        """
+        End all bindings of an order that are alive; calls that are up go on.
+
+        Raises:
+            BindingNotFound: The order has none.
+            BindingEnded: All of them are over already.
+        """
+        ended = self._all("end_order", {"order_id": order_id})
+        if not ended:
+            if self.bindings(everything=True, order_id=order_id, limit=1):
+                raise BindingEnded("every binding of this order is over already")
+            raise BindingNotFound("no binding was made for this order")
+        names = sorted(BindingId(Block(value=row["block"]), row["id"]) for row in ended)
+        return [self.find(name) for name in names]
+
+    def add_members(self, name: BindingId, members: Sequence[E164]) -> StoredBinding:
+        """
+        Let more members into a group.
+
+        Raises:
+            BindingNotFound: There is no such binding.
+            BindingEnded: It is over.
+            ModeError: It has no group, or the group would be too large.
+            SameParty: One of them is a member already, is B, or is named twice.
+            BindingConflict: One of them is on the group's number by another binding.
+        """
+        a_number = self._find_group(name)
+        pairs = [(a_number, self._tag(a_number, member)) for member in members]
+        rows: list[RouteRow] = []
+        try:
+            with self._changing(name, pairs) as group:
+                whole = replace(_parties(group), members=(*group.members, *members))
+                rows += (
+                    row
+                    for row in compile_routes(whole, group.a_number, group.b_number)
+                    if row.caller in members
+                )
+                columns = self._columns(rows, back=(group.b_number, group.tag))
+                self._one("add_routes", {**_key(name), **columns})
+                if group.callback is Callback.ALL:
+                    self._call_back(name, group, (*group.called_back, *members))
+        except psycopg.errors.UniqueViolation as error:
+            raise self._conflict(name.block, rows, error.diag.constraint_name) from None
+        return self.find(name)
+
+    def remove_member(self, name: BindingId, member: E164) -> StoredBinding:
+        """
+        Take a member out of a group; from then on B does not reach it either.
+
+        Raises:
+            BindingNotFound: There is no such binding.
+            BindingEnded: It is over.
+            ModeError: It has no group, or no other member.
+            MemberNotFound: It has no such member.
+        """
+        self._find_group(name)
+        with self._changing(name) as group:
+            tag = _member(name, group, member)
+            if len(group.members) == 1:
+                raise ModeError("a group keeps at least one member; unbind it instead")
+            place = {"x_number": group.a_number.value, "caller_tag": tag}
+            self._one("remove_route", {**_key(name), **place})
+            if member in group.called_back:
+                left = tuple(each for each in group.called_back if each != member)
+                self._call_back(name, group, left)
+        return self.find(name)
+
+    def set_default(self, name: BindingId, member: E164) -> StoredBinding:
+        """
+        Say which member B reaches; by the callback ``last``, until a member has called.
+
+        Raises:
+            BindingNotFound: There is no such binding.
+            BindingEnded: It is over.
+            ModeError: It has no group, or one that rings all at once.
+            MemberNotFound: It has no such member.
+        """
+        self._find_group(name)
+        with self._changing(name) as group:
+            _member(name, group, member)
+            # Says so where all ring at once.
+            replace(_parties(group), default=member)
+            self._call_back(name, group, (member,))
+        return self.find(name)
+
     def extend(self, name: BindingId, expires_at: datetime) -> StoredBinding:
         """
         Move a binding's end to a later time.
@@ -330,6 +442,29 @@ class BindingStore:
         """
         return self._all("list_blocks", {})
 
+    def set_block_state(self, block: Block, state: BlockState) -> dict[str, Any]:
+        """
+        Drain a block, return it, or put it into service again.
+
+        Raises:
+            BlockNotFound: It is not ours.
+            BlockInUse: It is to be returned, and bindings live in it.
+        """
+        values = {"block": block.value, "state": state}
+        with translated(), self._connection.transaction():
+            if state is BlockState.RETURNED and self._one("lock_block", values) is not None:
+                row = self._one("count_alive", values)
+                if row is not None and row["bindings"]:
+                    raise BlockInUse(
+                        f"{row['bindings']} binding(s) live in block {block}, the last until"
+                        f" {row['until'].isoformat(timespec='seconds')}: drain it and wait, or"
+                        " unbind them"
+                    )
+            changed = self._one("set_block_state", values)
+        if changed is None:
+            raise BlockNotFound(f"block {block} is not ours")
+        return changed
+
     def _bind(
         self,
         parties: Parties,
@@ -352,23 +487,35 @@ class BindingStore:
             "max_duration": _seconds(terms.max_duration),
             "language": terms.language,
             "order_id": terms.order_id,
-            **self._columns(rows, grouped=isinstance(parties, Gxb)),
+            **self._columns(rows, back=self._back(rows) if isinstance(parties, Gxb) else None),
         }
         try:
             row = self._one("bind", values)
         except psycopg.errors.UniqueViolation as error:
             raise self._conflict(block, rows, error.diag.constraint_name) from None
         assert row is not None  # noqa: S101 - the function returns one row, or raises
+        if row["id"] is None:
+            raise _closed(block)
         return self.find(BindingId(block, row["id"]))
 
-    def _columns(self, rows: Sequence[RouteRow], *, grouped: bool) -> dict[str, list[Any]]:
+    def _back(self, rows: Sequence[RouteRow]) -> tuple[XNumber, int]:
+        """
+        The place of B's row among *rows*.
+        """
+        (row,) = (row for row in rows if row.side is Side.B)
+        return row.x_number, self._tag(row.x_number, row.caller)
+
+    def _columns(
+        self, rows: Sequence[RouteRow], *, back: tuple[XNumber, int] | None
+    ) -> dict[str, list[Any]]:
         """
         Route rows as the arrays that the store takes, numbers tagged and sealed.
+
+        Args:
+            rows: What a mode has compiled.
+            back: The place of B's row where side A is a group.
         """
         tags = [self._tag(row.x_number, row.caller) for row in rows]
-        (back,) = (
-            (row.x_number, tag) for row, tag in zip(rows, tags, strict=True) if row.side is Side.B
-        )
         return {
             "x_number": [row.x_number.value for row in rows],
             "caller_tag": tags,
@@ -381,7 +528,7 @@ class BindingStore:
             # Sealed for the row of B, where it becomes the callee when B calls back.
             "caller": [
                 self._keys.seal([row.caller], x=back[0], tag=back[1])
-                if grouped and row.side is Side.A and row.caller
+                if back is not None and row.side is Side.A and row.caller
                 else None
                 for row in rows
             ],
@@ -478,10 +625,70 @@ class BindingStore:
                 f"block {block} is not ours: add it first with 'agi-router block add {block}'"
             )
         if not row["open"]:
-            raise NoNumberAvailable(
-                f"block {block} takes no new bindings: it is draining or returned, its"
-                " certificate is not valid, or it is kept for another tenant"
-            )
+            raise _closed(block)
+
+    def _find_group(self, name: BindingId) -> XNumber:
+        """
+        The number that the members of a live group dial.
+        """
+        found = self.find(name)
+        if found.state is not BindingState.ACTIVE:
+            raise self._over(found)
+        if found.callback is None:
+            raise ModeError(f"binding {name} has no group: its mode is {found.mode}")
+        return next(party.dials for party in found.parties if party.side is Side.A)
+
+    @contextmanager
+    def _changing(
+        self, name: BindingId, pairs: Sequence[tuple[XNumber, int]] = ()
+    ) -> Iterator[_Group]:
+        """
+        A transaction in which a live group is read and changed; calls on it wait.
+
+        Args:
+            name: The binding.
+            pairs: Numbers and tags for which routes will be added.
+        """
+        places = {
+            "x_number": [x_number.value for x_number, _ in pairs],
+            "caller_tag": [tag for _, tag in pairs],
+        }
+        with translated(but=psycopg.errors.UniqueViolation), self._connection.transaction():
+            row = self._one("lock_binding", {**_key(name), **places})
+            if row is None:
+                raise self._over(self.find(name))
+            routes = self._all("list_routes", {"block": [name.block.value], "id": [name.id]})
+            yield self._group(row, routes)
+
+    def _group(self, row: dict[str, Any], routes: Sequence[dict[str, Any]]) -> _Group:
+        (back,) = (route for route in routes if route["side"] == Side.B)
+        members = {
+            number: route["caller_tag"]
+            for route in routes
+            if route["side"] == Side.A
+            for number in self._open(route["caller"], back)
+        }
+        one = next(route for route in routes if route["side"] == Side.A)
+        (b,) = self._open(one["callee"], one)
+        return _Group(
+            members=members,
+            b=b,
+            a_number=XNumber.from_int(one["x_number"]),
+            b_number=XNumber.from_int(back["x_number"]),
+            tag=back["caller_tag"],
+            callback=Callback(row["callback"]),
+            called_back=self._open(back["callee"], back) if back["callee"] else (),
+            mode=_GROUPS[Mode(row["mode"])],
+        )
+
+    def _call_back(self, name: BindingId, group: _Group, callees: Sequence[E164]) -> None:
+        """
+        Let B reach *callees* from now on.
+        """
+        x_number, tag = group.b_number, group.tag
+        callee = self._keys.seal(callees, x=x_number, tag=tag) if callees else None
+        place = {"x_number": x_number.value, "caller_tag": tag}
+        self._one("set_callee", {**_key(name), **place, "callee": callee})
 
     def _find_tenant(self, name: str) -> int:
         row = self._one("find_tenant", {"name": name})
@@ -500,8 +707,9 @@ class BindingStore:
         ):
             routes.setdefault((route["block"], route["binding_id"]), []).append(route)
         return [
-            _read_binding(row, self._parties(routes.get((row["block"], row["id"]), [])))
+            _read_binding(row, self._parties(own), self._called_back(own))
             for row in rows
+            for own in [routes.get((row["block"], row["id"]), [])]
         ]
 
     def _parties(self, routes: Sequence[dict[str, Any]]) -> tuple[Party, ...]:
@@ -520,6 +728,12 @@ class BindingStore:
                     found.add(Party(side=Side.A, number=a, dials=a_number))
         return tuple(sorted(found, key=lambda party: (party.side, party.number.digits)))
 
+    def _called_back(self, routes: Sequence[dict[str, Any]]) -> tuple[E164, ...]:
+        for route in routes:
+            if route["side"] == Side.B and route["callee"] is not None:
+                return self._open(route["callee"], route)
+        return ()
+
     def _open(self, sealed: bytes, route: dict[str, Any]) -> tuple[E164, ...]:
         x_number = XNumber.from_int(route["x_number"])
         return self._keys.open(sealed, x=x_number, tag=route["caller_tag"])
@@ -537,7 +751,29 @@ def _key(name: BindingId) -> dict[str, int]:
     return {"block": name.block.value, "id": name.id}
 
 
-def _read_binding(row: dict[str, Any], parties: tuple[Party, ...]) -> StoredBinding:
+def _parties(group: _Group) -> Gxb:
+    return group.mode(members=tuple(group.members), b=group.b, callback=group.callback)
+
+
+def _member(name: BindingId, group: _Group, member: E164) -> int:
+    """
+    The tag by which *member* is found in *group*.
+    """
+    if member not in group.members:
+        raise MemberNotFound(f"{member} is no member of binding {name}")
+    return group.members[member]
+
+
+def _closed(block: Block) -> NoNumberAvailable:
+    return NoNumberAvailable(
+        f"block {block} takes no new bindings: it is draining or returned, its certificate is not"
+        " valid, or it is kept for another tenant"
+    )
+
+
+def _read_binding(
+    row: dict[str, Any], parties: tuple[Party, ...], called_back: tuple[E164, ...]
+) -> StoredBinding:
     state = BindingState(row["state"])
     ended_at = row["ended_at"]
     if state is BindingState.ACTIVE and row["expires_at"] <= row["now"]:
@@ -560,6 +796,7 @@ def _read_binding(row: dict[str, Any], parties: tuple[Party, ...]) -> StoredBind
         max_duration=_span(row["max_duration"]),
         language=None if row["language"] is None else Language(row["language"]),
         parties=parties,
+        called_back=called_back,
         callback=None if row["callback"] is None else Callback(row["callback"]),
     )
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import click
 
-from agi_router.cli import binding, block, call, database, doctor, key, service
+from agi_router.cli import binding, block, call, database, doctor, key, members, service
 from agi_router.errors import AgiRouterError
 
 __all__ = ["cli", "main"]
@@ -55,6 +55,7 @@ cli.add_command(key.group)
 cli.add_command(database.group)
 cli.add_command(block.group)
 cli.add_command(binding.bind)
+cli.add_command(members.group)
 cli.add_command(binding.unbind)
 cli.add_command(binding.extend)
 cli.add_command(binding.show)

@@ -17,7 +17,7 @@ from agi_router.model import Callback, Counting, Direction, Language, Mode, Side
 from agi_router.modes import Axb, Axyb, Gxb, Gxyb, Parties
 from agi_router.numbers import E164, XNumber
 
-__all__ = ["bind", "extend", "list_", "show", "unbind"]
+__all__ = ["bind", "echo_binding", "extend", "list_", "number_reader", "show", "unbind"]
 
 _TTL = click.option("--ttl", type=DURATION, help="How long it lives from now, e.g. 2h.")
 _EXPIRES = click.option(
@@ -122,7 +122,7 @@ def axb(a: str, b: str, x: str | None, **terms: Any) -> None:
       agi-router bind axb --a 13800000001 --b 13800000002 --x 700123456780001 \
           --max-calls 10 --max-duration 30m --order A-1001 --json
     """
-    number = _reader()
+    number = number_reader()
     _make(Axb(a=number(a), b=number(b)), x, None, terms)
 
 
@@ -140,7 +140,7 @@ def axyb(a: str, b: str, x: str | None, y: str | None, **terms: Any) -> None:
     Example:
       agi-router bind axyb --a 13800000001 --b 13800000002 --ttl 2h
     """
-    number = _reader()
+    number = number_reader()
     _make(Axyb(a=number(a), b=number(b)), x, y, terms)
 
 
@@ -198,7 +198,10 @@ def gxyb(  # noqa: PLR0917 - options, not arguments
     _make(_group(Gxyb, members, b, callback, default), x, y, terms)
 
 
-def _reader() -> Callable[[str], E164]:
+def number_reader() -> Callable[[str], E164]:
+    """
+    What reads a party's number as it is typed.
+    """
     fixed_lines = read_settings().fixed_lines
     return lambda text: E164.parse(text, fixed_lines=fixed_lines)
 
@@ -206,7 +209,7 @@ def _reader() -> Callable[[str], E164]:
 def _group(
     mode: type[Gxb], members: Sequence[str], b: str, callback: str, default: str | None
 ) -> Gxb:
-    number = _reader()
+    number = number_reader()
     return mode(
         members=tuple(map(number, members)),
         b=number(b),
@@ -239,18 +242,29 @@ def _make(parties: Parties, x: str | None, y: str | None, given: dict[str, Any])
             language=given["language"] and Language(given["language"]),
             order_id=given["order"],
         )
-        _echo(store.bind(parties, terms, x=x_number, y=y_number), as_json=given["as_json"])
+        echo_binding(store.bind(parties, terms, x=x_number, y=y_number), as_json=given["as_json"])
 
 
 @click.command()
-@click.argument("name", metavar="ID")
+@click.argument("name", metavar="[ID]", required=False)
+@click.option("--order", metavar="ORDER", help="End all bindings of this order instead of one.")
 @json_option
-def unbind(name: str, *, as_json: bool) -> None:
+def unbind(name: str | None, order: str | None, *, as_json: bool) -> None:
+    r"""
+    End a binding now, or all of an order. A call that is up goes on; the next one is refused.
+
+    \b
+    Examples:
+      agi-router unbind 70012345678-42
+      agi-router unbind --order A-1001
     """
-    End a binding now. A call that is up goes on; the next one is refused.
-    """
+    if (name is None) is (order is None):
+        raise click.UsageError("give the id of a binding or --order, and not both")
     with open_store(read_settings()) as store:
-        _echo(store.unbind(BindingId.parse(name)), as_json=as_json)
+        if order is not None:
+            _echo_all(store.end_order(order), as_json=as_json)
+        elif name is not None:
+            echo_binding(store.unbind(BindingId.parse(name)), as_json=as_json)
 
 
 @click.command()
@@ -270,7 +284,7 @@ def extend(name: str, ttl: timedelta | None, expires: datetime | None, *, as_jso
         raise click.UsageError("give --ttl or --expires")
     with open_store(read_settings()) as store:
         end = _expiry(store, ttl, expires, default=timedelta())
-        _echo(store.extend(BindingId.parse(name), end), as_json=as_json)
+        echo_binding(store.extend(BindingId.parse(name), end), as_json=as_json)
 
 
 @click.command()
@@ -281,7 +295,7 @@ def show(name: str, *, as_json: bool) -> None:
     Show one binding; real numbers are masked.
     """
     with open_store(read_settings()) as store:
-        _echo(store.find(BindingId.parse(name)), as_json=as_json)
+        echo_binding(store.find(BindingId.parse(name)), as_json=as_json)
 
 
 @click.command("list")
@@ -295,6 +309,10 @@ def list_(order: str | None, limit: int, *, everything: bool, as_json: bool) -> 
     """
     with open_store(read_settings()) as store:
         found = store.bindings(everything=everything, order_id=order, limit=limit)
+    _echo_all(found, as_json=as_json)
+
+
+def _echo_all(found: Sequence[StoredBinding], *, as_json: bool) -> None:
     rows = [_described(each) for each in found]
     if as_json:
         echo_json(rows)
@@ -335,7 +353,10 @@ def _expiry(
         raise ExpiryInvalid("the expiry is too far away") from None
 
 
-def _echo(binding: StoredBinding, *, as_json: bool) -> None:
+def echo_binding(binding: StoredBinding, *, as_json: bool) -> None:
+    """
+    Print a binding.
+    """
     (echo_json if as_json else echo_pairs)(_described(binding))
 
 
@@ -353,7 +374,15 @@ def _described(binding: StoredBinding) -> dict[str, Any]:
         "mode": binding.mode,
         "x": dialled.get(Side.A),
         **({"y": dialled.get(Side.B)} if binding.mode in {Mode.AXYB, Mode.GXYB} else {}),
-        **({"g": a, "callback": binding.callback} if grouped else {"a": next(iter(a), None)}),
+        **(
+            {
+                "g": a,
+                "callback": binding.callback,
+                "called_back": [number.masked for number in binding.called_back],
+            }
+            if grouped
+            else {"a": next(iter(a), None)}
+        ),
         "b": next(iter(b), None),
         "state": binding.state.value,
         "begins_at": binding.begins_at,

@@ -8,9 +8,12 @@ import click
 
 from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
 from agi_router.cli.workplace import open_store, read_settings
+from agi_router.model import BlockState
 from agi_router.numbers import Block
 
 __all__ = ["group"]
+
+_PREFIX = click.argument("prefix", metavar="PREFIX11")
 
 
 @click.group("block")
@@ -21,7 +24,7 @@ def group() -> None:
 
 
 @group.command("add")
-@click.argument("prefix", metavar="PREFIX11")
+@_PREFIX
 @click.option("--operator", help="Name of the carrier.")
 @click.option("--certificate", help="Number of the certificate that assigns the block.")
 @json_option
@@ -36,10 +39,49 @@ def add(prefix: str, operator: str | None, certificate: str | None, *, as_json: 
     block = Block.parse(prefix)
     with open_store(read_settings()) as store:
         row = store.add_block(block, operator=operator, certificate=certificate)
-    if as_json:
-        echo_json(_described(row))
-    else:
-        echo_pairs(_described(row))
+    _echo(row, as_json=as_json)
+
+
+@group.command("drain")
+@_PREFIX
+@json_option
+def drain(prefix: str, *, as_json: bool) -> None:
+    r"""
+    Make no new bindings in a block; those that live go on, and so do their calls.
+
+    \b
+    Example:
+      agi-router block drain 70012345678
+    """
+    _set_state(prefix, BlockState.DRAINING, as_json=as_json)
+
+
+@group.command("return")
+@_PREFIX
+@json_option
+def return_(prefix: str, *, as_json: bool) -> None:
+    r"""
+    Take a block out of service: no bindings, no calls. Refused while bindings live in it.
+
+    \b
+    Example:
+      agi-router block return 70012345678
+    """
+    _set_state(prefix, BlockState.RETURNED, as_json=as_json)
+
+
+@group.command("activate")
+@_PREFIX
+@json_option
+def activate(prefix: str, *, as_json: bool) -> None:
+    r"""
+    Let a block that is draining or was returned take bindings and calls again.
+
+    \b
+    Example:
+      agi-router block activate 70012345678
+    """
+    _set_state(prefix, BlockState.ACTIVE, as_json=as_json)
 
 
 @group.command("list")
@@ -61,6 +103,17 @@ def list_(*, as_json: bool) -> None:
             ],
             empty="no blocks yet: add one with 'agi-router block add'",
         )
+
+
+def _set_state(prefix: str, state: BlockState, *, as_json: bool) -> None:
+    block = Block.parse(prefix)
+    with open_store(read_settings()) as store:
+        row = store.set_block_state(block, state)
+    _echo(row, as_json=as_json)
+
+
+def _echo(row: dict[str, Any], *, as_json: bool) -> None:
+    (echo_json if as_json else echo_pairs)(_described(row))
 
 
 def _described(row: dict[str, Any]) -> dict[str, Any]:

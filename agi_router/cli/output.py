@@ -68,7 +68,7 @@ def _shown(value: Any) -> str:
         case datetime():
             return local_time(value)
         case list():
-            return ", ".join(map(str, value))
+            return ", ".join(map(str, value)) or "-"
         case _:
             return str(value)
 
