@@ -7,17 +7,25 @@ from typing import Any
 
 import click
 
-from agi_router.durations import parse_duration
+from agi_router.durations import format_duration, parse_duration
 
-__all__ = ["DURATION", "SINCE", "TIME"]
+__all__ = ["COUNT", "DURATION", "ORDER_ID", "SINCE", "TIME", "Duration"]
 
 
-class _Duration(click.ParamType[Any]):
+class Duration(click.ParamType[Any]):
     """
     A duration such as ``2h``, ``30m``, ``1h30m`` or ``45`` (seconds).
+
+    Args:
+        low: The shortest allowed.
+        high: The longest allowed.
     """
 
     name = "duration"
+
+    def __init__(self, low: timedelta = timedelta(), high: timedelta = timedelta.max) -> None:
+        self._low = low
+        self._high = high
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
@@ -28,9 +36,13 @@ class _Duration(click.ParamType[Any]):
         if isinstance(value, timedelta):
             return value
         try:
-            return parse_duration(value)
+            duration = parse_duration(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
+        if not self._low <= duration <= self._high:
+            low, high = format_duration(self._low), format_duration(self._high)
+            self.fail(f"{low} to {high} is allowed", param, ctx)
+        return duration
 
 
 class _Time(click.ParamType[Any]):
@@ -75,6 +87,26 @@ class _Since(click.ParamType[Any]):
             return TIME.convert(value, param, ctx)
 
 
-DURATION = _Duration()
+class _OrderId(click.ParamType[Any]):
+    """
+    The id of an order: any text of 1 to 128 characters.
+    """
+
+    name = "id"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """
+        Take *value*, or fail as wrong usage.
+        """
+        if not 1 <= len(value) <= _ORDER_ID_MAX:
+            self.fail(f"an order's id has 1 to {_ORDER_ID_MAX} characters", param, ctx)
+        return str(value)
+
+
+_ORDER_ID_MAX = 128
+
+COUNT = click.IntRange(1, 2**31 - 1)
+DURATION = Duration()
+ORDER_ID = _OrderId()
 TIME = _Time()
 SINCE = _Since()

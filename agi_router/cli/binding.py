@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from agi_router.adapters.bindings import BindingId, BindingStore, StoredBinding, Terms
-from agi_router.cli.arguments import DURATION, TIME
+from agi_router.cli.arguments import COUNT, DURATION, ORDER_ID, TIME, Duration
 from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
 from agi_router.cli.workplace import open_store, read_settings
 from agi_router.errors import ExpiryInvalid
@@ -37,7 +37,7 @@ def bind() -> None:
 @click.option("--x", metavar="700…", help="The 700 number; chosen from the blocks if absent.")
 @_TTL
 @_EXPIRES
-@click.option("--max-calls", type=click.IntRange(min=1), help="Calls in all; no limit if absent.")
+@click.option("--max-calls", type=COUNT, help="Calls in all; no limit if absent.")
 @click.option(
     "--count",
     "counting",
@@ -46,8 +46,12 @@ def bind() -> None:
     show_default=True,
     help="What uses up a call: being answered, or every leg dialled.",
 )
-@click.option("--max-duration", type=DURATION, help="Longest call, e.g. 30m; 240m at most.")
-@click.option("--order", metavar="ID", help="The order behind it.")
+@click.option(
+    "--max-duration",
+    type=Duration(timedelta(seconds=1), timedelta(minutes=240)),
+    help="Longest call, e.g. 30m; 240m at most.",
+)
+@click.option("--order", type=ORDER_ID, help="The order behind it.")
 @json_option
 def axb(  # noqa: PLR0917
     a: str,
