@@ -100,6 +100,4 @@ class AriDoor:
             log.info("call.gone", extra={"call": channel.id, "status": error.status})
         except (AriError, ValueError) as error:
             # The dialplan's patience ends the wait, and the hangup handler reports the end.
-            log.warning(
-                "call.unanswered", extra={"call": channel.id, "error": str(error)}
-            )
+            log.warning("call.unanswered", extra={"call": channel.id, "error": str(error)})

@@ -5,7 +5,7 @@ Every change is one statement or one transaction: it is done whole or not at all
 """
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -45,7 +45,7 @@ from agi_router.model import (
 from agi_router.modes import Gxb, Gxyb, Parties, compile_routes
 from agi_router.numbers import E164, Block, XNumber
 from agi_router.ports import Admission
-from agi_router.seal import KeyRing
+from agi_router.seal import KeyKind, KeyRing
 
 __all__ = [
     "LONGEST_LIFE",
@@ -175,24 +175,36 @@ def check_keys(connection: Connection, keys: KeyRing) -> None:
     Raises:
         KeyMismatch: Another key of the same id was used here, or a key used here is missing.
     """
-    with translated():
-        known = {
-            (row["kind"], row["id"]): row["fingerprint"]
-            for row in connection.execute(query("list_keys")).fetchall()
-        }
-        ours = keys.fingerprints()
-        for name, fingerprint in known.items():
-            if ours.get(name) != fingerprint:
-                raise KeyMismatch
-        for kind, number in ours.keys() - known.keys():
-            fingerprint = ours[kind, number]
-            row = connection.execute(
+    ours = keys.fingerprints()
+    # All new keys at once, and in one order: of two programs with different keys one comes first.
+    with translated(), connection.transaction():
+        known = _known_keys(connection, ours)
+        for kind, number in sorted(ours.keys() - known):
+            connection.execute(
                 query("remember_key"),
-                {"kind": kind, "id": number, "fingerprint": fingerprint},
-            ).fetchone()
-            # Another program may have been first, with another key.
-            if row is not None and row["fingerprint"] != fingerprint:
-                raise KeyMismatch
+                {"kind": kind, "id": number, "fingerprint": ours[kind, number]},
+            )
+        if ours.keys() - known:
+            _known_keys(connection, ours)
+
+
+def _known_keys(
+    connection: Connection, ours: Mapping[tuple[KeyKind, int], bytes]
+) -> set[tuple[KeyKind, int]]:
+    """
+    The keys used here before, all of which are *ours*.
+
+    Raises:
+        KeyMismatch: One of them is not.
+    """
+    known = {
+        (row["kind"], row["id"]): row["fingerprint"]
+        for row in connection.execute(query("list_keys")).fetchall()
+    }
+    for name, fingerprint in known.items():
+        if ours.get(name) != fingerprint:
+            raise KeyMismatch
+    return set(known)
 
 
 class BindingStore:

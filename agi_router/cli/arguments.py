@@ -9,7 +9,7 @@ import click
 
 from agi_router.durations import format_duration, parse_duration
 
-__all__ = ["DURATION", "SINCE", "TIME", "Duration"]
+__all__ = ["COUNT", "DURATION", "ORDER_ID", "SINCE", "TIME", "Duration"]
 
 
 class Duration(click.ParamType[Any]):
@@ -87,6 +87,26 @@ class _Since(click.ParamType[Any]):
             return TIME.convert(value, param, ctx)
 
 
+class _OrderId(click.ParamType[Any]):
+    """
+    The id of an order: any text of 1 to 128 characters.
+    """
+
+    name = "id"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """
+        Take *value*, or fail as wrong usage.
+        """
+        if not 1 <= len(value) <= _ORDER_ID_MAX:
+            self.fail(f"an order's id has 1 to {_ORDER_ID_MAX} characters", param, ctx)
+        return str(value)
+
+
+_ORDER_ID_MAX = 128
+
+COUNT = click.IntRange(1, 2**31 - 1)
 DURATION = Duration()
+ORDER_ID = _OrderId()
 TIME = _Time()
 SINCE = _Since()

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from agi_router.adapters.bindings import BindingId, BindingStore, StoredBinding, Terms
-from agi_router.cli.arguments import DURATION, TIME, Duration
+from agi_router.cli.arguments import COUNT, DURATION, ORDER_ID, TIME, Duration
 from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
 from agi_router.cli.workplace import open_store, read_settings
 from agi_router.errors import ExpiryInvalid
@@ -42,9 +42,7 @@ def _terms_options(command: _Command) -> _Command:
     options = (
         _TTL,
         _EXPIRES,
-        click.option(
-            "--max-calls", type=click.IntRange(min=1), help="Calls in all; no limit if absent."
-        ),
+        click.option("--max-calls", type=COUNT, help="Calls in all; no limit if absent."),
         click.option(
             "--count",
             type=click.Choice([each.value for each in Counting]),
@@ -74,7 +72,7 @@ def _terms_options(command: _Command) -> _Command:
             type=click.Choice([each.value for each in Language]),
             help="Language of the prompts.",
         ),
-        click.option("--order", metavar="ID", help="The order behind it."),
+        click.option("--order", type=ORDER_ID, help="The order behind it."),
         json_option,
     )
     for option in reversed(options):
@@ -247,7 +245,7 @@ def _make(parties: Parties, x: str | None, y: str | None, given: dict[str, Any])
 
 @click.command()
 @click.argument("name", metavar="[ID]", required=False)
-@click.option("--order", metavar="ORDER", help="End all bindings of this order instead of one.")
+@click.option("--order", type=ORDER_ID, help="End all bindings of this order instead of one.")
 @json_option
 def unbind(name: str | None, order: str | None, *, as_json: bool) -> None:
     r"""

@@ -9,7 +9,7 @@ import click
 from agi_router import daemon, logs
 from agi_router.adapters.bindings import check_keys
 from agi_router.adapters.migrate import check_schema
-from agi_router.cli.output import echo_json, echo_pairs, json_option
+from agi_router.cli.output import echo_json, json_option
 from agi_router.cli.workplace import open_database, read_settings
 
 __all__ = ["serve", "settings"]
@@ -39,4 +39,5 @@ def settings(*, as_json: bool) -> None:
     if as_json:
         echo_json(described)
     else:
-        echo_pairs({f"{name}=": value for name, value in described.items()})
+        for name, value in described.items():
+            click.echo(f"{name}={value}")

@@ -78,7 +78,8 @@ def test_metadata(programs: Path) -> None:
     script = (
         "import importlib.metadata as m; d = m.metadata('agi_router');"
         "print(d['License-Expression'], d['Requires-Python']);"
-        "import importlib.resources as r; print(r.files('agi_router').joinpath('py.typed').is_file())"
+        "import importlib.resources as r;"
+        "print(r.files('agi_router').joinpath('py.typed').is_file())"
     )
 
     assert output(programs / "python", "-c", script).splitlines() == ["MIT >=3.11", "True"]

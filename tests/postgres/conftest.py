@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import pytest
-
-# Test folders are no packages; what this one shares is a module in it.
-sys.path.insert(0, str(Path(__file__).parents[2]))
+from postgres.support import BLOCK, Clock, Proxy, Server
 
 from agi_router.adapters.admission import AdmissionStore
 from agi_router.adapters.bindings import BindingStore
 from agi_router.adapters.database import Connection, connect
 from agi_router.seal import KeyRing
-from tests.postgres.support import BLOCK, Clock, Proxy, Server
 
 VERSIONS = ("15", "18")
 

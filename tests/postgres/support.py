@@ -35,7 +35,7 @@ from agi_router.seal import KeyRing
 
 BLOCK = Block.parse("70012345678")
 X = BLOCK.number(1)
-A, B, C, D = (E164.parse(f"1380000000{serial}") for serial in range(1, 5))
+A, B, C, D = (E164.parse(f"1391234000{serial}") for serial in range(1, 5))
 HOUR = timedelta(hours=1)
 SOON = 15.0
 """Seconds in which anything that is waited for must have come."""
@@ -285,7 +285,8 @@ class Proxy:
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
-        self._place = conninfo_to_dict(dsn)
+        place = conninfo_to_dict(dsn)
+        self._server = (str(place["host"]), int(place["port"] or 0))
         self._writers: set[asyncio.StreamWriter] = set()
         self._port = 0
         self.cuts = 0
@@ -309,7 +310,7 @@ class Proxy:
             await server.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        theirs, ours = await asyncio.open_connection(self._place["host"], self._place["port"])
+        theirs, ours = await asyncio.open_connection(*self._server)
         self._writers |= {writer, ours}
         asked = asyncio.Event()
 

@@ -7,18 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import pytest
-
-from agi_router.adapters.admission import AdmissionStore
-from agi_router.adapters.bindings import BindingStore
-from agi_router.adapters.database import Connection
-from agi_router.calls import Outcome
-from agi_router.decision import decide
-from agi_router.errors import ProtocolError, SchemaMismatch
-from agi_router.model import Direction, Language, Reason, Refusal, Route
-from agi_router.numbers import E164, XNumber
-from agi_router.ports import Admission
-from agi_router.seal import KeyRing
-from tests.postgres.support import (
+from postgres.support import (
     BLOCK,
     HOUR,
     A,
@@ -37,6 +26,17 @@ from tests.postgres.support import (
     new_call_id,
     one,
 )
+
+from agi_router.adapters.admission import AdmissionStore
+from agi_router.adapters.bindings import BindingStore
+from agi_router.adapters.database import Connection
+from agi_router.calls import Outcome
+from agi_router.decision import decide
+from agi_router.errors import ProtocolError, SchemaMismatch
+from agi_router.model import Direction, Language, Reason, Refusal, Route
+from agi_router.numbers import E164, XNumber
+from agi_router.ports import Admission
+from agi_router.seal import KeyRing
 
 TIMEOUT = 10.0
 OTHER_X = BLOCK.number(2)
@@ -112,9 +112,7 @@ GUARDS = [
     Guard("used up", f"{BINDING} max_calls = 3, calls_used = 3", Reason.USED_UP),
     Guard("no limit", f"{BINDING} calls_used = 1000", None),
     Guard("only a may, a calls", f"{BINDING} direction = 'a'", None),
-    Guard(
-        "only a may, b calls", f"{BINDING} direction = 'a'", Reason.WRONG_DIRECTION, caller=B
-    ),
+    Guard("only a may, b calls", f"{BINDING} direction = 'a'", Reason.WRONG_DIRECTION, caller=B),
     Guard("only b may, a calls", f"{BINDING} direction = 'b'", Reason.WRONG_DIRECTION),
     Guard("only b may, b calls", f"{BINDING} direction = 'b'", None, caller=B),
     # The first rule that fails gives the reason.

@@ -7,17 +7,7 @@ from typing import Any
 
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-
-from agi_router.adapters.bindings import BindingStore
-from agi_router.adapters.database import Connection
-from agi_router.adapters.facts import read_admission
-from agi_router.adapters.queries import query
-from agi_router.calls import call_day
-from agi_router.decision import decide
-from agi_router.model import Route
-from agi_router.numbers import E164
-from agi_router.seal import KeyRing
-from tests.postgres.support import (
+from postgres.support import (
     BLOCK,
     A,
     B,
@@ -30,6 +20,16 @@ from tests.postgres.support import (
     one,
     set_clock,
 )
+
+from agi_router.adapters.bindings import BindingStore
+from agi_router.adapters.database import Connection
+from agi_router.adapters.facts import read_admission
+from agi_router.adapters.queries import query
+from agi_router.calls import call_day
+from agi_router.decision import decide
+from agi_router.model import Route
+from agi_router.numbers import E164
+from agi_router.seal import KeyRing
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -53,7 +53,9 @@ blocks = st.fixed_dictionaries(
 def bindings(draw: st.DrawFn) -> dict[str, Any]:
     """Draw a binding as it may stand in the database."""
     max_calls = draw(st.none() | st.integers(1, 3))
-    state = draw(st.sampled_from(["active", "active", "active", "expired", "unbound", "order_ended"]))
+    state = draw(
+        st.sampled_from(["active", "active", "active", "expired", "unbound", "order_ended"])
+    )
     return {
         "max_calls": max_calls,
         "calls_used": draw(st.integers(0, 3 if max_calls is None else max_calls)),
@@ -62,7 +64,9 @@ def bindings(draw: st.DrawFn) -> dict[str, Any]:
         "expires_at": draw(future),
         "state": state,
         # A binding ends when it is ended; the clock does not go back afterwards.
-        "ended_at": None if state == "active" else draw(st.sampled_from([NOW, NOW - timedelta(1)])),
+        "ended_at": None
+        if state == "active"
+        else draw(st.sampled_from([NOW, NOW - timedelta(1)])),
     }
 
 
@@ -111,9 +115,7 @@ def build(connection: Connection, keys: KeyRing, world: dict[str, Any]) -> None:
             *(terms[name] for name in ALIVE),
         )
         for caller, callee, side in callers:
-            insert_route(
-                connection, keys, binding=number, caller=caller, callee=callee, side=side
-            )
+            insert_route(connection, keys, binding=number, caller=caller, callee=callee, side=side)
 
 
 @settings(

@@ -7,11 +7,11 @@ from threading import Barrier
 
 import psycopg
 import pytest
+from postgres.support import one
 
 from agi_router.adapters.database import Connection, connect
 from agi_router.adapters.migrate import Migration, check_schema, migrate, migrations, status
 from agi_router.errors import SchemaMismatch
-from tests.postgres.support import one
 
 NUMBERS = [each.number for each in migrations()]
 
@@ -160,8 +160,12 @@ def test_partitions_of_the_coming_days(connection: Connection) -> None:
 
 def test_default_partition_bars_its_day(connection: Connection) -> None:
     """A day whose rows came too early stays in the default partition; others are made."""
-    add = "INSERT INTO agi_router.call (block, id, day, x_number, state) VALUES (%s, %s, %s, %s, %s)"
-    connection.execute(add, (70012345678, "a-1000000000.1", "2001-09-09", 700123456780001, "settled"))
+    add = (
+        "INSERT INTO agi_router.call (block, id, day, x_number, state) VALUES (%s, %s, %s, %s, %s)"
+    )
+    connection.execute(
+        add, (70012345678, "a-1000000000.1", "2001-09-09", 700123456780001, "settled")
+    )
     ensure = "SELECT agi_router.ensure_call_days(%s, %s)"
     connection.execute(ensure, ("2001-09-08", "2001-09-10"))
     made = one(connection, PARTITIONS)
@@ -183,7 +187,8 @@ def test_partitions_made_by_several_at_once(dsn: str, connection: Connection) ->
         with psycopg.connect(dsn, autocommit=True) as other:
             barrier.wait()
             other.execute(
-                "SELECT agi_router.ensure_call_days(d, d + 3) FROM (SELECT date '2030-01-01' + %s) _(d)",
+                "SELECT agi_router.ensure_call_days(d, d + 3)"
+                " FROM (SELECT date '2030-01-01' + %s) _ (d)",
                 (round_ * 10,),
             )
 

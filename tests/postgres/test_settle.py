@@ -1,4 +1,4 @@
-"""Settling: each call once, whatever comes twice, late or in any order; no use is lost or leaks."""
+"""Settling: each call once, whatever comes twice or late; no use is lost, none leaks."""
 
 from __future__ import annotations
 
@@ -8,17 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
-
-from agi_router.adapters.admission import AdmissionStore
-from agi_router.adapters.bindings import BindingStore
-from agi_router.adapters.database import Connection
-from agi_router.calls import End, Outcome, parse_end
-from agi_router.decision import decide
-from agi_router.errors import ProtocolError
-from agi_router.model import Counting, Reason, Route
-from agi_router.numbers import XNumber
-from agi_router.seal import KeyRing
-from tests.postgres.support import (
+from postgres.support import (
     BLOCK,
     HOUR,
     A,
@@ -35,6 +25,16 @@ from tests.postgres.support import (
     one,
     until_async,
 )
+
+from agi_router.adapters.admission import AdmissionStore
+from agi_router.adapters.bindings import BindingStore
+from agi_router.adapters.database import Connection
+from agi_router.calls import End, Outcome, parse_end
+from agi_router.decision import decide
+from agi_router.errors import ProtocolError
+from agi_router.model import Counting, Reason, Route
+from agi_router.numbers import XNumber
+from agi_router.seal import KeyRing
 
 TIMEOUT = 10.0
 
@@ -129,9 +129,7 @@ async def test_call_without_admission_is_inserted(
     for _ in range(2):
         await admissions.settle(ends)
     rows = connection.execute("SELECT * FROM agi_router.call").fetchall()
-    assert {row["id"]: row["reason"] for row in rows} == {
-        end.call_id: end.reason for end in ends
-    }
+    assert {row["id"]: row["reason"] for row in rows} == {end.call_id: end.reason for end in ends}
     assert len(rows) == len(ends)
     assert {(row["binding_id"], row["state"]) for row in rows} == {(None, "settled")}
 
@@ -154,9 +152,7 @@ async def test_told_again(
     await admissions.settle([an_end(each, Outcome.BUSY) for each in ids])
     await admissions.settle([an_end(each, Outcome.ANSWERED) for each in ids])
     assert calls_used(connection) == 3
-    assert one(
-        connection, "SELECT count(*) FROM agi_router.call WHERE outcome = 'answered'"
-    ) == 3
+    assert one(connection, "SELECT count(*) FROM agi_router.call WHERE outcome = 'answered'") == 3
 
 
 async def test_unseen_then_told(
@@ -297,9 +293,7 @@ async def test_settling_waits_for_nobody_in_a_circle(
     gone = new_call_id()
 
     def waiting() -> int:
-        return int(
-            one(connection, "SELECT count(*) FROM pg_locks WHERE NOT granted AND pid <> 0")
-        )
+        return int(one(connection, "SELECT count(*) FROM pg_locks WHERE NOT granted AND pid <> 0"))
 
     with server.connect(dsn) as other:
         other.execute("BEGIN")

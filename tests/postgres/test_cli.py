@@ -1,0 +1,589 @@
+"""The command line as people and programs run it: what it prints, how it ends, what it leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from postgres.support import (
+    BLOCK,
+    A,
+    B,
+    C,
+    D,
+    X,
+    a_call,
+    an_end,
+    bind,
+    calls_used,
+    expire,
+    new_call_id,
+    one,
+)
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from agi_router.adapters.admission import AdmissionStore
+from agi_router.adapters.bindings import BindingStore
+from agi_router.adapters.database import Connection
+from agi_router.calls import Outcome
+from agi_router.keyfile import write_key_ring
+from agi_router.model import Reason
+from agi_router.seal import KeyRing
+
+PROGRAM = Path(sys.executable).parent / "agi-router"
+NAMES = {A: "A", B: "B", C: "C", D: "D"}
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command left."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        assert self.code == 0, self.err
+        return json.loads(self.out)
+
+    @property
+    def error(self) -> str:
+        """The one line on stderr of a command that failed and printed nothing."""
+        assert self.code != 0
+        assert self.out == ""
+        assert self.err.startswith("agi-router: ")
+        assert self.err.count("\n") == 1
+        assert "Traceback" not in self.err
+        return self.err.strip()
+
+
+@dataclass
+class Cli:
+    """The command line with an environment of its own."""
+
+    env: dict[str, str] = field(default_factory=dict)
+
+    def __call__(self, *arguments: object, **env: str | None) -> Done:
+        given = {**self.env, **env}
+        done = subprocess.run(
+            [PROGRAM, *map(str, arguments)],
+            env={
+                "PATH": os.environ["PATH"],
+                "LC_ALL": "C.UTF-8",
+                **{name: value for name, value in given.items() if value is not None},
+            },
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        for number, name in NAMES.items():
+            assert number.digits not in done.stdout + done.stderr, f"{name} is told in full"
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    def many(
+        self,
+        commands: Sequence[tuple[object, ...]],
+        envs: Sequence[Mapping[str, str | None]] | None = None,
+    ) -> list[Done]:
+        """Run several commands at once; each is a process that takes long to start."""
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            return list(
+                pool.map(
+                    lambda command, env: self(*command, **env),
+                    commands,
+                    envs or [{}] * len(commands),
+                )
+            )
+
+
+@pytest.fixture
+def key_file(tmp_path: Path, keys: KeyRing) -> Path:
+    """A file with the keys of this test."""
+    file = tmp_path / "key"
+    write_key_ring(file, keys)
+    return file
+
+
+@pytest.fixture
+def bare_cli() -> Cli:
+    """The command line where nothing is set."""
+    return Cli()
+
+
+@pytest.fixture
+def cli(dsn: str, key_file: Path) -> Cli:
+    """The command line on this test's database."""
+    return Cli({"AGI_ROUTER_DSN": dsn, "AGI_ROUTER_KEY_FILE": str(key_file)})
+
+
+def axb(*options: object, a: str = A.digits, b: str = B.digits) -> tuple[object, ...]:
+    return ("bind", "axb", "--a", a, "--b", b, *options)
+
+
+def explain(caller: str, dialled: object = X, *options: object) -> tuple[object, ...]:
+    return ("explain", "--from", caller, "--to", dialled, *options)
+
+
+def snapshot(connection: Connection) -> dict[str, list[Any]]:
+    """All that a command could change."""
+    return {
+        table: connection.execute(
+            f"SELECT t::text FROM agi_router.{table} t ORDER BY 1"
+        ).fetchall()
+        for table in ("block", "binding", "route", "past_route", "call", "tenant")
+    }
+
+
+def test_from_nothing_to_a_binding(empty_dsn: str, tmp_path: Path) -> None:
+    """The first steps of the help, one after the other, as they are written there."""
+    place = conninfo_to_dict(empty_dsn)
+    file = tmp_path / "key"
+    # The database is named by libpq's own variables here.
+    cli = Cli(
+        {
+            "PGHOST": str(place["host"]),
+            "PGPORT": str(place["port"]),
+            "PGUSER": str(place["user"]),
+            "PGDATABASE": str(place["dbname"]),
+            "AGI_ROUTER_KEY_FILE": str(file),
+        }
+    )
+    assert cli("key", "new", "--file", file).out.startswith(f"wrote {file}")
+    assert file.stat().st_mode & 0o777 == 0o600
+    status = cli("db", "status", "--json").json
+    assert status["up_to_date"] is False
+    assert cli("db", "migrate").out.splitlines()[-1] == "the schema is up to date"
+    assert cli("db", "migrate", "--json").json == {"applied": []}
+    status = cli("db", "status", "--json").json
+    assert status["up_to_date"] is True
+    assert [each["number"] for each in status["migrations"]] == [1]
+    assert "0001_service" in cli("db", "status").out
+    added = cli("block", "add", BLOCK, "--json").json
+    assert (added["block"], added["first"], added["last"], added["state"]) == (
+        str(BLOCK),
+        "700123456780000",
+        "700123456789999",
+        "active",
+    )
+    made = cli(*axb("--ttl", "2h", "--json")).json
+    assert made["id"].startswith(f"{BLOCK}-")
+    # Asked again, no key file is overwritten.
+    before = file.read_text()
+    assert cli("key", "new", "--file", file).error.endswith("choose another file")
+    assert file.read_text() == before
+
+
+def test_keys_are_printed(bare_cli: Cli) -> None:
+    """A new ring can be read back, as text and as JSON."""
+    text, wrapped = bare_cli.many([("key", "new"), ("key", "new", "--json")])
+    assert KeyRing.parse(text.out) != KeyRing.parse(wrapped.json["key"])
+
+
+def test_blocks(cli: Cli, store: BindingStore) -> None:
+    """Blocks are added with what is known of them, and listed with their bindings."""
+    bind(store)
+    added = cli("block", "add", "700 1234 5679", "--operator", "中国移动", "--certificate", "7-1")
+    assert added.code == 0
+    assert "中国移动" in added.out
+    told, listed = cli.many([("block", "list"), ("block", "list", "--json")])
+    assert [(b["block"], b["operator"], b["certificate"], b["bindings"]) for b in listed.json] == [
+        (str(BLOCK), None, None, 1),
+        ("70012345679", "中国移动", "7-1", 0),
+    ]
+    assert told.out.splitlines()[0].split() == [
+        "BLOCK",
+        "OPERATOR",
+        "CERTIFICATE",
+        "STATE",
+        "BINDINGS",
+    ]
+    assert cli("block", "add", BLOCK).error.endswith(f"block {BLOCK} is already there")
+
+
+def test_bind_on_a_number(cli: Cli, connection: Connection, store: BindingStore) -> None:
+    """All terms are taken; the object printed has what the issue promises."""
+    made = cli(
+        *axb("--x", X, "--max-calls", 10, "--count", "attempts", "--ttl", "2h"),
+        *("--max-duration", "30m", "--order", "A-1001", "--json"),
+    ).json
+    assert {"id", "mode", "x", "expires_at", "max_calls"} <= made.keys()
+    number = one(connection, "SELECT id FROM agi_router.binding")
+    assert (made["id"], made["mode"], made["x"]) == (f"{BLOCK}-{number}", "axb", str(X))
+    assert (made["max_calls"], made["calls_used"], made["count"]) == (10, 0, "attempts")
+    assert (made["max_duration"], made["order"]) == (1800, "A-1001")
+    assert (made["a"], made["b"]) == (A.masked, B.masked)
+    ends = datetime.fromisoformat(made["expires_at"])
+    assert ends.utcoffset() is not None
+    assert abs(ends - store.now() - timedelta(hours=2)) < timedelta(minutes=1)
+
+
+def test_bind_on_a_chosen_number(cli: Cli, store: BindingStore) -> None:
+    """Numbers are read as people write them; X is chosen; the setting gives the end."""
+    assert store
+    expires = (datetime.now(UTC) + timedelta(hours=1)).replace(microsecond=0)
+    a = f"+86 {A.digits[:3]}-{A.digits[3:7]}-{A.digits[7:]}"
+    first, second, plain = cli.many(
+        [
+            axb("--json", a=a, b=f"0086{B.digits}"),
+            axb("--expires", expires.isoformat(), "--json"),
+            axb(),
+        ]
+    )
+    assert first.json["x"].startswith(str(BLOCK))
+    assert (first.json["a"], first.json["max_calls"]) == (A.masked, None)
+    life = datetime.fromisoformat(first.json["expires_at"]) - datetime.now(UTC)
+    assert timedelta(hours=23, minutes=58) < life <= timedelta(hours=24)
+    assert datetime.fromisoformat(second.json["expires_at"]) == expires
+    assert plain.code == 0
+    assert "700" in plain.out
+
+
+def test_life_of_a_binding(cli: Cli, store: BindingStore) -> None:
+    """Shown, extended, listed, unbound; over, it cannot change and shows what it was."""
+    made, other = bind(store, order_id="A-1"), bind(store, C, D)
+    name = str(made.id)
+    shown, told, all_, of_order = cli.many(
+        [
+            ("show", name, "--json"),
+            ("show", name),
+            ("list", "--json"),
+            ("list", "--order", "A-1", "--json"),
+        ]
+    )
+    assert (shown.json["id"], shown.json["state"], shown.json["x"]) == (name, "active", str(X))
+    assert name in told.out
+    assert A.masked in told.out
+    assert [each["id"] for each in all_.json] == [str(other.id), name]
+    assert [each["id"] for each in of_order.json] == [name]
+    longer = cli("extend", name, "--ttl", "5h", "--json").json
+    assert datetime.fromisoformat(longer["expires_at"]) > made.expires_at
+    until = (made.expires_at + timedelta(days=2)).isoformat()
+    assert cli("extend", name, "--expires", until, "--json").json["expires_at"] == until
+    ended = cli("unbind", name, "--json").json
+    assert (ended["id"], ended["state"]) == (name, "unbound")
+    assert ended["ended_at"] is not None
+    table, everything, again, more = cli.many(
+        [
+            ("list",),
+            ("list", "--all", "--limit", 10),
+            ("unbind", name),
+            ("extend", name, "--ttl", "1h"),
+        ]
+    )
+    assert name not in table.out
+    assert str(other.id) in table.out
+    assert name in everything.out
+    for late in (again, more):
+        assert late.code == 73
+        assert late.error.endswith("is over (unbound); make a new one")
+
+
+def test_lists_of_nothing(cli: Cli, store: BindingStore) -> None:
+    """Empty lists are said in words, and are empty lists in JSON."""
+    assert store
+    done = cli.many([("list",), ("list", "--json"), ("calls",), ("calls", "--json")])
+    assert [each.out.strip() for each in done] == ["no bindings", "[]", "no calls", "[]"]
+
+
+async def test_calls(cli: Cli, store: BindingStore, admissions: AdmissionStore) -> None:
+    """Calls are listed, newest first, as what became of them."""
+    made = bind(store, max_calls=3)
+    ids = [new_call_id() for _ in range(4)]
+    for each in ids[:3]:
+        await admissions.admit(a_call(), each, timeout=10)
+    await admissions.settle(
+        [
+            an_end(ids[0], Outcome.ANSWERED),
+            an_end(ids[1], Outcome.BUSY),
+            an_end(ids[3], None, reason=Reason.USED_UP),
+        ]
+    )
+    listed, told, later, one_ = cli.many(
+        [
+            ("calls", "--since", "1h", "--json"),
+            ("calls",),
+            ("calls", "--since", (datetime.now(UTC) + timedelta(minutes=5)).isoformat(), "--json"),
+            ("calls", "--limit", 1, "--json"),
+        ]
+    )
+    rows = {row["id"]: row for row in listed.json}
+    assert set(rows) == set(ids)
+    assert {
+        each: (row["verdict"], row["reason"], row["outcome"], row["state"], row["binding"])
+        for each, row in rows.items()
+    } == {
+        ids[0]: ("route", None, "answered", "settled", str(made.id)),
+        ids[1]: ("route", None, "busy", "settled", str(made.id)),
+        ids[2]: ("route", None, None, "reserved", str(made.id)),
+        ids[3]: ("refuse", "used_up", None, "settled", None),
+    }
+    assert rows[ids[0]]["talk_ms"] == 30000
+    assert all(each in told.out for each in ids)
+    assert later.json == []
+    assert len(one_.json) == 1
+
+
+def test_explain(cli: Cli, connection: Connection, store: BindingStore) -> None:
+    """The decision and its rules; nothing is changed by asking, now, then or in the future."""
+    made = bind(store, max_calls=1)
+    over = bind(store, C, D)
+    expire(connection, over.id)
+    before = snapshot(connection)
+    past = (made.begins_at - timedelta(hours=1)).isoformat()
+    future = (made.expires_at + timedelta(seconds=1)).isoformat()
+    cases: dict[tuple[object, ...], tuple[str, str | None]] = {
+        explain(A.digits): ("route", None),
+        explain(f"+86{B.digits}"): ("route", None),
+        explain(A.digits, X, "--at", past): ("refuse", "no_binding"),
+        explain(A.digits, X, "--at", future): ("refuse", "expired"),
+        explain(C.digits): ("refuse", "expired"),
+        explain("13999999999"): ("refuse", "stranger"),
+        explain(A.digits, BLOCK.number(5)): ("refuse", "no_binding"),
+        explain(A.digits, "700999999990001"): ("refuse", "x_unknown"),
+        # What arrives may be anything: refused, not an error.
+        explain("anonymous"): ("refuse", "caller_hidden"),
+        explain(""): ("refuse", "caller_hidden"),
+        explain("+442071838750"): ("refuse", "caller_foreign"),
+        explain("01012345678"): ("refuse", "caller_type"),
+        explain(A.digits, "12345"): ("refuse", "x_malformed"),
+    }
+    done = cli.many([(*command, "--json") for command in cases])
+    for (command, (verdict, why)), each in zip(cases.items(), done, strict=True):
+        told = each.json
+        assert (told["verdict"], told["reason"]) == (verdict, why), command
+        assert {"shown", "ring", "rules", "at"} <= told.keys()
+        if why is None:
+            assert told["shown"] == str(X)
+            assert told["ring"] in {A.masked, B.masked}
+            assert told["binding"] == str(made.id)
+            assert all(rule["holds"] for rule in told["rules"])
+        else:
+            assert told["shown"] is told["ring"] is None
+            assert (told["prompt"], told["cause"]) == (Reason(why).prompt, Reason(why).cause)
+            assert not told["rules"][-1]["holds"]
+    routed, refused = cli.many([explain(A.digits), explain(C.digits)])
+    assert routed.out.splitlines()[-1] == (
+        f"route: {B.masked} rings and is shown {X} (binding {made.id})"
+    )
+    assert "NO   the binding has not expired" in refused.out
+    assert refused.out.splitlines()[-1].startswith(
+        "refuse: expired (prompt order_ended, cause 21)"
+    )
+    assert snapshot(connection) == before
+    assert calls_used(connection) == 0
+
+
+def test_refused_commands(cli: Cli, connection: Connection, store: BindingStore) -> None:
+    """Each bad input is one clear line, its own exit code, and nothing half written."""
+    made = bind(store)
+    over = bind(store, C, D)
+    expire(connection, over.id)
+    x2 = BLOCK.number(2)
+    cases: list[tuple[tuple[object, ...], int, str]] = [
+        # Numbers.
+        (axb(a="138"), 65, "11 digits beginning 13 to 19; got 3 digits"),
+        (axb(b="abc"), 65, "a number is written with digits"),
+        (axb(a=""), 65, "the number is empty"),
+        (axb(a="+442071838750"), 65, "another country code"),
+        (axb(a="01012345678"), 65, "got a fixed line"),
+        (axb(a=str(X)), 65, "got a 700 number"),
+        (axb("--x", "70012345678"), 65, "a 700 number has 15 digits; got 11"),
+        (axb("--x", "13800000009"), 65, "a 700 number begins with 700"),
+        (("block", "add", "700123"), 65, "a block has 11 digits; got 6"),
+        (("block", "add", "80012345678"), 65, "a block begins with 700"),
+        # Times.
+        (axb("--expires", "2020-01-01T00:00:00Z"), 65, "the expiry is in the past"),
+        (axb("--ttl", "0"), 65, "the expiry is in the past"),
+        (axb("--ttl", "91d"), 65, "90 days at most"),
+        (axb("--ttl", "999999d"), 65, "90 days at most"),
+        (axb("--expires", "9999-12-31T23:59:59Z"), 65, "90 days at most"),
+        (("extend", made.id, "--expires", "2020-01-01T00:00:00Z"), 65, "in the past"),
+        (("extend", made.id, "--ttl", "1m"), 65, "it can only be extended"),
+        # Parties and places.
+        (axb(b=f"+86{A.digits}"), 65, "A and B are the same number"),
+        (axb("--x", X), 73, f"{A.masked} is on {X} already, by binding {made.id}"),
+        (axb("--x", "700999999990001"), 66, "block 70099999999 is not ours: add it first"),
+        (("block", "add", BLOCK), 73, "is already there"),
+        # Bindings.
+        (("show", f"{BLOCK}-999999"), 66, f"there is no binding {BLOCK}-999999"),
+        (("unbind", "70099999999-1"), 66, "there is no binding"),
+        (("extend", "nonsense", "--ttl", "1h"), 66, "looks like 70012345678-1"),
+        (("unbind", over.id), 73, "is over (expired)"),
+        # Usage.
+        (("bind", "axb", "--a", A.digits), 2, "Missing option '--b'"),
+        (axb("--ttl", "soon"), 2, "a duration looks like"),
+        (axb("--expires", "tomorrow"), 2, "a time looks like"),
+        (axb("--ttl", "1h", "--expires", "2099-01-01T00:00:00Z"), 2, "not both"),
+        (axb("--max-calls", "0"), 2, "--max-calls"),
+        (axb("--count", "all"), 2, "--count"),
+        (("extend", made.id), 2, "give --ttl or --expires"),
+        (explain(A.digits, x2, "--at", "then"), 2, "a time looks like"),
+        (("nothing",), 2, "No such command"),
+    ]
+    before = snapshot(connection)
+    for (command, code, text), done in zip(
+        cases, cli.many([command for command, *_ in cases]), strict=True
+    ):
+        assert (done.code, text in done.error) == (code, True), (command, done)
+    assert snapshot(connection) == before
+
+
+def test_terms_out_of_bounds(cli: Cli, store: BindingStore) -> None:
+    """Terms that no binding can have are a mistake of the user's."""
+    assert store
+    done = cli.many(
+        [
+            axb("--max-duration", "300m"),
+            axb("--max-duration", "0"),
+            axb("--max-calls", "2147483648"),
+            axb("--order", ""),
+            axb("--order", "x" * 129),
+        ]
+    )
+    assert {each.code for each in done} <= {2, 65}
+
+
+def test_closed_blocks(cli: Cli, connection: Connection, store: BindingStore) -> None:
+    """Without a number to give, the command says why and what to do."""
+    assert store
+    connection.execute(b"UPDATE agi_router.block SET state = 'draining'")
+    chosen, given = cli.many([axb(), axb("--x", X)])
+    assert chosen.code == given.code == 73
+    assert "agi-router block add" in chosen.error
+    assert "draining" in given.error
+
+
+def test_settings_and_keys_are_wrong(
+    cli: Cli, connection: Connection, store: BindingStore, keys: KeyRing, tmp_path: Path
+) -> None:
+    """A setting or a key that is wrong ends with 78, before anything is done."""
+    made = bind(store)
+    assert cli("show", made.id).code == 0  # the keys are remembered
+    other, opened, torn = tmp_path / "other", tmp_path / "opened", tmp_path / "torn"
+    write_key_ring(other, KeyRing.generate())
+    write_key_ring(opened, keys)
+    opened.chmod(0o644)
+    torn.touch(mode=0o600)
+    torn.write_text(keys.to_text()[:50])
+    missing = tmp_path / "missing"
+    before = snapshot(connection)
+    cases: list[tuple[dict[str, str | None], str]] = [
+        ({"AGI_ROUTER_KEY_FILE": str(other)}, "not the one the database was sealed with"),
+        ({"AGI_ROUTER_KEY_FILE": str(opened)}, f"chmod 600 {opened}"),
+        ({"AGI_ROUTER_KEY_FILE": str(torn)}, f"key file {torn}"),
+        ({"AGI_ROUTER_KEY_FILE": str(missing)}, "run 'agi-router key new'"),
+        ({"AGI_ROUTER_KEY_FILE": None}, "no key is set: run 'agi-router key new'"),
+        ({"AGI_ROUTER_KEY": keys.to_text()}, "not both"),
+        ({"AGI_ROUTER_TLL": "1h"}, "AGI_ROUTER_TLL is not a setting; the nearest is"),
+        ({"AGI_ROUTER_TTL": "soon"}, "AGI_ROUTER_TTL is malformed"),
+    ]
+    secrets = [line.split()[2] for line in keys.to_text().splitlines()]
+    command = axb("--x", BLOCK.number(2))
+    results = cli.many([command] * len(cases), [env for env, _ in cases])
+    for (env, text), done in zip(cases, results, strict=True):
+        assert (done.code, text in done.error) == (78, True), (env, done)
+        assert not any(secret[:12] in done.err for secret in secrets)
+    assert snapshot(connection) == before
+    # The key itself may stand in the environment.
+    text = keys.to_text().replace("\n", ";")
+    assert cli("show", made.id, AGI_ROUTER_KEY=text, AGI_ROUTER_KEY_FILE=None).code == 0
+
+
+def test_database_is_away(cli: Cli, dsn: str) -> None:
+    """A database that is down, or a DSN that is none, ends with 69 and names no password."""
+    down = make_conninfo(dsn, port=1, password="hunter2")
+    *away, malformed, absent = cli.many(
+        [("list",), axb(), ("db", "status"), ("serve",), ("list",), ("list",)],
+        [
+            *({"AGI_ROUTER_DSN": down},) * 4,
+            {"AGI_ROUTER_DSN": "hunter2"},
+            {"AGI_ROUTER_DSN": make_conninfo(dsn, dbname="absent")},
+        ],
+    )
+    for done in away:
+        assert (done.code, "cannot be reached: check that it runs" in done.error) == (69, True)
+    for done in (malformed, absent):
+        assert (done.code, done.error != "") == (69, True)
+    assert not any("hunter2" in done.err for done in (*away, malformed))
+
+
+def test_schema_does_not_fit(cli: Cli, dsn: str, empty_dsn: str) -> None:
+    """A database that is older or newer ends with 76 and says which; it is not touched."""
+    empty = cli("list", AGI_ROUTER_DSN=empty_dsn)
+    assert (empty.code, "older than this program" in empty.error) == (76, True)
+    with psycopg.connect(empty_dsn) as looking:
+        found = looking.execute("SELECT count(*) FROM pg_namespace WHERE nspname = 'agi_router'")
+        assert found.fetchone() == (0,)
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("INSERT INTO agi_router.migration VALUES (9999, 'later', 'x')")
+        commands = [("list",), axb(), ("db", "migrate"), ("db", "status"), ("serve",)]
+        for newer in cli.many(commands):
+            assert (newer.code, "newer than this program" in newer.error) == (76, True)
+        connection.execute("DELETE FROM agi_router.migration")
+        older = cli("list")
+        assert (older.code, "run 'agi-router db migrate'" in older.error) == (76, True)
+
+
+def test_settings_are_shown(bare_cli: Cli) -> None:
+    """Every setting and its value; secrets stay hidden."""
+    listed = bare_cli("settings", "--json", AGI_ROUTER_DSN="password=hunter2").json
+    assert listed["AGI_ROUTER_DSN"] == "(set, hidden)"
+    assert listed["AGI_ROUTER_TTL"] == "1d"
+    assert "hunter2" not in str(listed)
+
+
+def test_settings_are_shown_by_name(bare_cli: Cli) -> None:
+    """People too are told the names of variables as they are written."""
+    assert "AGI_ROUTER_TTL=" in bare_cli("settings").out
+
+
+def test_doctor(cli: Cli, dsn: str, store: BindingStore, tmp_path: Path) -> None:
+    """Each check by name; one that fails ends with 1, and the others are still told."""
+    bind(store)
+    ari = {"AGI_ROUTER_ARI_URL": "http://127.0.0.1:1", "AGI_ROUTER_ARI_PASSWORD": "hunter2"}
+    done, down = cli.many(
+        [("doctor", "--json"), ("doctor",)],
+        [
+            {**ari, "AGI_ROUTER_JOURNAL": str(tmp_path)},
+            {
+                **ari,
+                "AGI_ROUTER_JOURNAL": str(tmp_path / "absent"),
+                "AGI_ROUTER_DSN": make_conninfo(dsn, port=1),
+            },
+        ],
+    )
+    assert done.code == down.code == 1
+    told = json.loads(done.out)
+    assert told["ok"] is False
+    assert {each["check"]: each["status"] for each in told["checks"]} == {
+        "database": "ok",
+        "schema": "ok",
+        "key": "ok",
+        "journal": "ok",
+        "ari": "fail",
+    }
+    lines = {line.split()[1]: line.split()[0] for line in down.out.splitlines()}
+    assert lines == {"database": "fail", "key": "ok", "journal": "fail", "ari": "fail"}
+    assert "hunter2" not in done.out + down.out
+
+
+def test_help_has_examples(bare_cli: Cli) -> None:
+    """Help is at every command; those that make or explain something show how."""
+    commands = ["key new", "db migrate", "block add", "bind axb", "extend", "explain", "calls"]
+    done = bare_cli.many([(*command.split(), "--help") for command in commands])
+    for command, each in zip(commands, done, strict=True):
+        assert each.code == 0
+        assert f"agi-router {command}" in each.out.partition("Example")[2], command
+    assert "Exit codes" in bare_cli("--help").out

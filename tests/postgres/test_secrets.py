@@ -1,0 +1,210 @@
+"""No real number is found in the database, its files, its log, our logs or our errors."""
+
+from __future__ import annotations
+
+import base64
+import logging
+import struct
+import traceback
+from pathlib import Path
+
+import pytest
+from postgres.support import (
+    BLOCK,
+    Server,
+    X,
+    a_call,
+    an_end,
+    bind,
+    database_of,
+    expire,
+    new_call_id,
+    new_party,
+    one,
+)
+
+from agi_router.adapters.admission import AdmissionStore
+from agi_router.adapters.bindings import BindingStore, check_keys
+from agi_router.adapters.database import Connection, connect
+from agi_router.calls import Outcome
+from agi_router.errors import AgiRouterError, BindingConflict, StoreError
+from agi_router.model import Reason
+from agi_router.numbers import E164
+from agi_router.seal import KeyRing
+
+TIMEOUT = 10.0
+
+
+def spellings(number: E164) -> dict[str, bytes]:
+    """How a number could stand somewhere."""
+    digits = number.digits.encode()
+    return {
+        "plain": digits,
+        "its last ten digits": digits[1:],
+        "hex": digits.hex().encode(),
+        "base64": base64.b64encode(digits).rstrip(b"=")[:-1],
+        "base64, shifted by one": base64.b64encode(b"\0" + digits)[2:-2],
+        "base64, shifted by two": base64.b64encode(b"\0\0" + digits)[3:-2],
+        "UTF-16": number.digits.encode("utf-16-le"),
+        "bigint": struct.pack("<q", int(digits)),
+        "bigint on the wire": struct.pack(">q", int(digits)),
+        "bigint in hex": struct.pack(">q", int(digits)).hex().encode(),
+        "bigint as number": f"{int(digits):x}".encode(),
+        "grouped": b" ".join((digits[:3], digits[3:7], digits[7:])),
+        "hyphenated": b"-".join((digits[:3], digits[3:7], digits[7:])),
+    }
+
+
+def found(where: bytes, numbers: list[E164]) -> list[str]:
+    """Name what is found of *numbers* in *where*."""
+    return [
+        f"{number}: {name}"
+        for number in numbers
+        for name, text in spellings(number).items()
+        if text.lower() in where.lower()
+    ]
+
+
+def test_it_would_be_found() -> None:
+    """The search of these tests finds what it looks for."""
+    number = new_party()
+    for name, text in spellings(number).items():
+        assert f"{number}: {name}" in found(b"xx" + text + b"yy", [number])
+
+
+def dump(connection: Connection) -> bytes:
+    """Every row of every table of the schema, all columns as text."""
+    tables = connection.execute(
+        "SELECT quote_ident(nspname) || '.' || quote_ident(relname) AS name"
+        " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE nspname NOT IN ('pg_catalog', 'information_schema') AND relkind = 'r'"
+        " AND nspname !~ '^pg_toast'"
+    ).fetchall()
+    assert len(tables) > 8
+    texts = []
+    for table in tables:
+        with connection.cursor().copy(f"COPY {table['name']} TO STDOUT".encode()) as copy:
+            texts += [bytes(chunk) for chunk in copy]
+    return b"".join(texts)
+
+
+def shown(error: BaseException) -> bytes:
+    """All that a program could show of an error."""
+    parts = ["".join(traceback.format_exception(error)), str(error), repr(error), repr(error.args)]
+    return "\n".join(parts).encode()
+
+
+async def test_no_real_number_anywhere(  # noqa: PLR0915
+    server: Server,
+    dsn: str,
+    keys: KeyRing,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Binds, conflicts, calls, refusals, ends, faults: none leaves a number of a party behind."""
+    caplog.set_level(logging.DEBUG)
+    with server.admin() as admin:
+        # The most that an operator could turn on, values of parameters included.
+        for setting in (
+            "log_statement = 'all'",
+            "log_min_messages = debug1",
+            "log_error_verbosity = verbose",
+            "log_min_error_statement = debug1",
+            "log_parameter_max_length_on_error = -1",
+        ):
+            admin.execute(f"ALTER DATABASE {database_of(dsn)} SET {setting}")
+    logged_before = server.log.stat().st_size
+    parties = [new_party() for _ in range(6)]
+    a, b, c, d, stranger, gone = parties
+    errors: list[BaseException] = []
+    with connect(dsn) as connection:
+        check_keys(connection, keys)
+        store = BindingStore(connection, keys)
+        store.add_block(BLOCK, operator="Mobile", certificate="1")
+        old = bind(store, a, gone)
+        expire(connection, old.id)
+        made = bind(store, a, b, max_calls=2, order_id="A-1")
+        bind(store, c, d)
+        bind(store, c, d, x=None)
+        for pair in ((a, c), (d, b)):
+            with pytest.raises(BindingConflict) as conflict:
+                bind(store, *pair)
+            errors.append(conflict.value)
+        with pytest.raises(StoreError) as failed:
+            bind(store, stranger, gone, x=BLOCK.number(9), order_id="x" * 200)
+        errors.append(failed.value)
+        store.extend(made.id, made.expires_at)
+        async with AdmissionStore(dsn, keys, connections=2) as admissions:
+            ends = []
+            for caller in (a, b, c, stranger, gone, a, b):
+                call_id = new_call_id()
+                answer = await admissions.admit(a_call(caller), call_id, timeout=TIMEOUT)
+                again = await admissions.admit(a_call(caller), call_id, timeout=TIMEOUT)
+                caplog.handler.stream.write(f"{answer!r} {again!s} {a_call(caller)}\n")
+                ends.append(
+                    an_end(call_id, Outcome.ANSWERED)
+                    if answer.admitted
+                    else an_end(call_id, None, reason=Reason.STRANGER)
+                )
+            await admissions.settle(ends)
+            await admissions.settle(ends)
+            # Faults in the middle of a statement.
+            connection.execute(
+                b"ALTER TABLE agi_router.call ADD CHECK (state <> 'reserved') NOT VALID"
+            )
+            connection.execute(b"UPDATE agi_router.binding SET max_calls = NULL")
+            with pytest.raises(AgiRouterError) as broken:
+                await admissions.admit(a_call(b), new_call_id(), timeout=TIMEOUT)
+            errors.append(broken.value)
+            connection.execute(b"UPDATE agi_router.route SET callee = 'x'")
+            for caller in (c, d):
+                with pytest.raises(AgiRouterError) as sealed:
+                    await admissions.admit(a_call(caller), new_call_id(), timeout=TIMEOUT)
+                errors.append(sealed.value)
+            connection.execute(b"ALTER TABLE agi_router.call RENAME TO gone")
+            with pytest.raises(StoreError) as missing:
+                await admissions.settle(ends)
+            errors.append(missing.value)
+        caplog.handler.stream.write(f"{made!r} {made.parties!s} {store!r}\n")
+        assert found(dump(connection), parties) == []
+    for error in errors:
+        assert found(shown(error), parties) == []
+    logged = server.log.read_bytes()[logged_before:]
+    assert b"agi_router.bind(" in logged, "the server logs less than this test needs"
+    assert b"route_pkey" in logged
+    assert found(logged, parties) == []
+    ours = caplog.text.encode() + b"\n".join(repr(vars(r)).encode() for r in caplog.records)
+    assert found(ours, parties) == []
+
+
+async def test_no_real_number_on_disk(
+    server: Server, dsn: str, store: BindingStore, admissions: AdmissionStore
+) -> None:
+    """Neither tables nor indexes nor the write-ahead log hold a number, nor what was deleted."""
+    parties = [new_party() for _ in range(8)]
+    marker = new_call_id(node="marker")
+    for first, second in zip(parties[::2], parties[1::2], strict=True):
+        made = bind(store, first, second)
+        await admissions.admit(a_call(first), new_call_id(), timeout=TIMEOUT)
+        store.unbind(made.id)
+        bind(store, second, first)
+    await admissions.admit(a_call(parties[0], X), marker, timeout=TIMEOUT)
+    await admissions.settle([an_end(marker)])
+    with server.admin(database_of(dsn)) as admin:
+        admin.execute("CHECKPOINT")
+        oid = one(admin, "SELECT oid FROM pg_database WHERE datname = current_database()")
+    # Sixteen bytes of hash hold a short spelling by chance too often in so much.
+    long = {"plain", "hex", "UTF-16", "bigint", "bigint on the wire"}
+    needles = {
+        (str(party), name): text
+        for party in parties
+        for name, text in spellings(party).items()
+        if name in long
+    }
+    seen_marker = set()
+    for place in (server.data / "base" / str(oid), server.data / "pg_wal"):
+        for file in filter(Path.is_file, place.iterdir()):
+            content = file.read_bytes()
+            if marker.encode() in content:
+                seen_marker.add(place.parent.name)
+            assert [name for name, text in needles.items() if text in content] == []
+    assert seen_marker == {"base", "data"}, "the search does not see what was written"
