@@ -14,12 +14,14 @@ ALTER TABLE agi_router.route ALTER COLUMN callee DROP NOT NULL, ADD COLUMN calle
 ALTER TABLE agi_router.past_route
     ALTER COLUMN callee DROP NOT NULL,
     ADD COLUMN caller bytea,
+    ADD COLUMN left_group boolean NOT NULL DEFAULT false,
     ADD COLUMN removed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     -- A member may leave a group more than once.
     DROP CONSTRAINT past_route_pkey,
     ADD PRIMARY KEY (block, x_number, caller_tag, binding_id, removed_at);
 COMMENT ON TABLE agi_router.past_route IS 'Routes taken out of use: of ended bindings whose place was taken, and of members who left';
-COMMENT ON COLUMN agi_router.past_route.removed_at IS 'When it was taken out of route: by a newer binding, or with a group''s member';
+COMMENT ON COLUMN agi_router.past_route.left_group IS 'Whether it is of a member who left while the binding lived';
+COMMENT ON COLUMN agi_router.past_route.removed_at IS 'When it was taken out of route';
 COMMENT ON COLUMN agi_router.route.callee IS 'Real numbers to ring, sealed; null: nobody is to ring';
 COMMENT ON COLUMN agi_router.route.caller IS 'A group''s member itself, sealed for the row of B; null in modes without a group';
 COMMENT ON COLUMN agi_router.past_route.callee IS 'Real numbers to ring, sealed; null: nobody is to ring';
@@ -138,6 +140,13 @@ BEGIN
               b.max_calls, b.calls_used - 1, b.ring_timeout, b.max_duration, b.language, true
          INTO facts;
     IF NOT FOUND THEN
+        -- A retry may fail a guard for the use that it took itself, or for what has come since.
+        IF EXISTS (SELECT
+                     FROM agi_router.call c
+                    WHERE c.block = _block AND c.id = _call_id AND c.day = _day) THEN
+            RAISE unique_violation USING
+                MESSAGE = 'the call was admitted or settled before', CONSTRAINT = 'call_pkey';
+        END IF;
         RETURN agi_router.find_facts(_block, _x_number, _tags, _now);
     END IF;
     -- A call admitted or settled before collides here, and everything above is rolled back.
@@ -150,7 +159,8 @@ BEGIN
           FROM agi_router.route member, agi_router.binding b
          WHERE b.block = _block AND b.id = facts.binding_id AND b.callback = 'last'
            AND member.block = _block AND member.x_number = _x_number AND member.caller_tag = facts.caller_tag
-           AND back.block = _block AND back.binding_id = facts.binding_id AND back.side = 'b';
+           AND back.block = _block AND back.binding_id = facts.binding_id AND back.side = 'b'
+           AND back.callee IS DISTINCT FROM member.caller;
     END IF;
     RETURN facts;
 END

@@ -181,8 +181,8 @@ SELECT c.x_number
 -- The casts: a number that is too large must not look like a function that is not there.
 SELECT * FROM agi_router.bind(
     %(block)s, %(tenant_id)s, %(mode)s, %(callback)s, %(expires_at)s, %(max_calls)s::integer,
-    %(counting)s,
-    %(direction)s, %(ring_timeout)s::integer, %(max_duration)s::integer, %(language)s, %(order_id)s,
+    %(counting)s, %(direction)s, %(ring_timeout)s::integer, %(max_duration)s::integer, %(language)s,
+    %(order_id)s,
     %(x_number)s, %(caller_tag)s, %(shown)s, %(side)s, %(callee)s, %(caller)s);
 
 -- add_routes --
@@ -191,15 +191,16 @@ SELECT agi_router.add_routes(
     %(block)s, %(id)s, %(x_number)s, %(caller_tag)s, %(shown)s, %(side)s, %(callee)s, %(caller)s);
 
 -- remove_route --
--- Take a route out of a binding that lives on.
+-- Take the route of a member who leaves out of a binding that lives on.
 WITH gone AS (
     DELETE FROM agi_router.route
      WHERE block = %(block)s AND x_number = %(x_number)s AND caller_tag = %(caller_tag)s
        AND binding_id = %(id)s
     RETURNING *
 )
-INSERT INTO agi_router.past_route (block, x_number, caller_tag, binding_id, shown, side, callee, caller)
-SELECT block, x_number, caller_tag, binding_id, shown, side, callee, caller FROM gone
+INSERT INTO agi_router.past_route (block, x_number, caller_tag, binding_id, shown, side, callee, caller,
+                                   left_group)
+SELECT block, x_number, caller_tag, binding_id, shown, side, callee, caller, true FROM gone
 RETURNING binding_id;
 
 -- set_callee --
@@ -288,7 +289,7 @@ SELECT b.*, t.name AS tenant, now() AS now
  LIMIT %(limit)s;
 
 -- list_routes --
--- The routes of some bindings, those included whose place was taken after the binding had ended.
+-- The routes of some bindings, those included whose place was taken since; not of those who left.
 SELECT r.*
   FROM unnest(%(block)s::bigint[], %(id)s::bigint[]) n (block, id)
   JOIN agi_router.route r ON r.block = n.block AND r.binding_id = n.id
@@ -296,8 +297,7 @@ UNION ALL
 SELECT p.block, p.x_number, p.caller_tag, p.binding_id, p.shown, p.side, p.callee, p.caller
   FROM unnest(%(block)s::bigint[], %(id)s::bigint[]) n (block, id)
   JOIN agi_router.past_route p ON p.block = n.block AND p.binding_id = n.id
-  JOIN agi_router.binding b ON b.block = n.block AND b.id = n.id
- WHERE p.removed_at >= b.ended_at;
+ WHERE NOT p.left_group;
 
 -- list_calls --
 -- Calls since a time, newest first.

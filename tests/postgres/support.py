@@ -392,11 +392,11 @@ def insert_route(
     *,
     binding: int,
     caller: E164 | None,
-    callee: E164,
+    callee: E164 | None,
     x: XNumber = X,
     side: str = "a",
 ) -> None:
-    """Insert a route that no mode compiles yet; no caller: for anyone."""
+    """Insert a route as it is wanted; no caller: for anyone; no callee: nobody to ring."""
     tag = 0 if caller is None else keys.tag(x, caller)
     connection.execute(
         "INSERT INTO agi_router.route (block, x_number, caller_tag, binding_id, shown, side,"
@@ -408,7 +408,7 @@ def insert_route(
             binding,
             x.value,
             side,
-            keys.seal(callee, x=x, tag=tag),
+            keys.seal([callee], x=x, tag=tag) if callee else None,
         ),
     )
 

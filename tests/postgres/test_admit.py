@@ -190,7 +190,7 @@ async def test_facts_are_those_before_the_use(
     admission = await admissions.admit(a_call(), call_id, timeout=TIMEOUT)
     leg = admission.facts.leg
     assert leg is not None
-    assert (leg.callee, leg.shown, leg.binding) == (B, X, str(made.id))
+    assert (leg.callees, leg.shown, leg.binding) == ((B,), X, str(made.id))
     assert (leg.max_calls, leg.calls_used, leg.direction) == (5, 2, Direction.A)
     assert (leg.ring_timeout, leg.max_duration) == (
         timedelta(seconds=20),
@@ -253,7 +253,7 @@ async def test_same_call_again(
     for answer in answers:
         assert reason_of(answer) is None
         assert answer.facts.leg is not None
-        assert (answer.facts.leg.callee, answer.facts.leg.shown) == (B, X)
+        assert (answer.facts.leg.callees, answer.facts.leg.shown) == ((B,), X)
         assert answer.now == answers[0].now
     assert calls_used(connection) == 1
 
@@ -301,8 +301,8 @@ async def test_exact_row_wins_over_anyone(
         admission = await admissions.admit(a_call(caller), new_call_id(), timeout=TIMEOUT)
         assert reason_of(admission, caller) is None
         assert admission.facts.leg is not None
-        callees[caller] = admission.facts.leg.callee
-    assert callees == {A: B, B: A, C: D}
+        callees[caller] = admission.facts.leg.callees
+    assert callees == {A: (B,), B: (A,), C: (D,)}
 
 
 async def test_row_for_anyone_asked_again(
@@ -315,7 +315,7 @@ async def test_row_for_anyone_asked_again(
     for _ in range(2):
         admission = await admissions.admit(a_call(C), call_id, timeout=TIMEOUT)
         assert admission.facts.leg is not None
-        assert admission.facts.leg.callee == D
+        assert admission.facts.leg.callees == (D,)
     assert calls_used(connection) == 1
 
 

@@ -77,6 +77,9 @@ worlds = st.fixed_dictionaries(
         "exact": bindings(),
         "anyone": st.none() | bindings(),
         "caller": st.sampled_from([A, A, B, C]),
+        "mode": st.sampled_from(["axb", "axyb", "gxb", "gxyb"]),
+        # Whom B reaches; a group may have nobody for it.
+        "called_back": st.sampled_from([A, A, None]),
     }
 )
 OPEN = {"state": "active", "valid_from": "-infinity", "valid_until": "infinity"}
@@ -89,6 +92,7 @@ ALIVE = {
     "state": "active",
     "ended_at": None,
 }
+AXB = {"mode": "axb", "called_back": A}
 
 
 def build(connection: Connection, keys: KeyRing, world: dict[str, Any]) -> None:
@@ -102,16 +106,23 @@ def build(connection: Connection, keys: KeyRing, world: dict[str, Any]) -> None:
             (BLOCK.value, *(world["block"][name] for name in OPEN)),
         )
     connection.execute("UPDATE agi_router.tenant SET active = %s", (world["tenant"],))
-    for kind, callers in (("exact", ((A, B, "a"), (B, A, "b"))), ("anyone", ((None, B, "b"),))):
+    kinds = (
+        ("exact", ((A, B, "a"), (B, world["called_back"], "b"))),
+        ("anyone", ((None, B, "b"),)),
+    )
+    mode = world["mode"]
+    for kind, callers in kinds:
         if (terms := world[kind]) is None:
             continue
         number = one(
             connection,
-            "INSERT INTO agi_router.binding (block, tenant_id, mode, max_calls, calls_used,"
+            "INSERT INTO agi_router.binding (block, tenant_id, mode, callback, max_calls, calls_used,"
             " direction, begins_at, expires_at, state, ended_at)"
-            " SELECT %s, t.id, 'axb', %s, %s, %s, %s, %s, %s, %s FROM agi_router.tenant t"
+            " SELECT %s, t.id, %s, %s, %s, %s, %s, %s, %s, %s, %s FROM agi_router.tenant t"
             " RETURNING id",
             BLOCK.value,
+            mode,
+            "last" if mode in {"gxb", "gxyb"} else None,
             *(terms[name] for name in ALIVE),
         )
         for caller, callee, side in callers:
@@ -126,7 +137,7 @@ def build(connection: Connection, keys: KeyRing, world: dict[str, Any]) -> None:
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(world=worlds)
-@example(world={"block": OPEN, "tenant": True, "exact": ALIVE, "anyone": None, "caller": A})
+@example(world={"block": OPEN, "tenant": True, "exact": ALIVE, "anyone": None, "caller": A, **AXB})
 @example(
     world={
         "block": OPEN,
@@ -134,6 +145,7 @@ def build(connection: Connection, keys: KeyRing, world: dict[str, Any]) -> None:
         "exact": {**ALIVE, "expires_at": NOW},
         "anyone": ALIVE,
         "caller": A,
+        **AXB,
     }
 )
 @example(
@@ -143,6 +155,18 @@ def build(connection: Connection, keys: KeyRing, world: dict[str, Any]) -> None:
         "exact": ALIVE,
         "anyone": None,
         "caller": B,
+        **AXB,
+    }
+)
+@example(
+    world={
+        "block": OPEN,
+        "tenant": True,
+        "exact": ALIVE,
+        "anyone": ALIVE,
+        "caller": B,
+        "mode": "gxb",
+        "called_back": None,
     }
 )
 def test_admitted_if_and_only_if_routed(

@@ -124,7 +124,7 @@ async def test_bound_under_an_older_key(
                 answer = await admissions.admit(a_call(caller), call_id, timeout=TIMEOUT)
                 assert answer.admitted
                 assert answer.facts.leg is not None
-                assert answer.facts.leg.callee == callee
+                assert answer.facts.leg.callees == (callee,)
     assert calls_used(connection) == 4
 
 
