@@ -584,6 +584,10 @@ class BindingStore:
             return None if one is None else (one, one)
         a_number = x or self._choose_x(parties.side_a, [c for c in candidates if c != y])
         b_number = y or self._choose_x((parties.b,), [c for c in candidates if c != a_number])
+        if b_number is None and x is None:
+            # A may have been given the only number that is free for B.
+            b_number = self._choose_x((parties.b,), candidates)
+            a_number = self._choose_x(parties.side_a, [c for c in candidates if c != b_number])
         return None if a_number is None or b_number is None else (a_number, b_number)
 
     def _choose_x(self, callers: Sequence[E164], candidates: Sequence[XNumber]) -> XNumber | None:

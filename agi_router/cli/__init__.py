@@ -67,6 +67,18 @@ cli.add_command(service.settings)
 cli.add_command(doctor.doctor)
 
 
+def _lay_out(command: click.Command) -> None:
+    """
+    Let click keep the lines of examples: docstrings are raw, so what it looks for is spelt out.
+    """
+    command.help = (command.help or "").replace("\\b\n", "\b\n")
+    for each in command.commands.values() if isinstance(command, click.Group) else ():
+        _lay_out(each)
+
+
+_lay_out(cli)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """
     Run the command line and exit.

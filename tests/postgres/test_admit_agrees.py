@@ -116,8 +116,8 @@ def build(connection: Connection, keys: KeyRing, world: dict[str, Any]) -> None:
             continue
         number = one(
             connection,
-            "INSERT INTO agi_router.binding (block, tenant_id, mode, callback, max_calls, calls_used,"
-            " direction, begins_at, expires_at, state, ended_at)"
+            "INSERT INTO agi_router.binding (block, tenant_id, mode, callback, max_calls,"
+            " calls_used, direction, begins_at, expires_at, state, ended_at)"
             " SELECT %s, t.id, %s, %s, %s, %s, %s, %s, %s, %s, %s FROM agi_router.tenant t"
             " RETURNING id",
             BLOCK.value,

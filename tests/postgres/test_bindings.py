@@ -37,13 +37,23 @@ from agi_router.errors import (
     BindingEnded,
     BindingNotFound,
     BlockExists,
+    BlockInUse,
     BlockNotFound,
     ExpiryInvalid,
     NoNumberAvailable,
     SameParty,
     StoreError,
 )
-from agi_router.model import BindingState, Counting, Direction, Language, Reason, Refusal, Side
+from agi_router.model import (
+    BindingState,
+    BlockState,
+    Counting,
+    Direction,
+    Language,
+    Reason,
+    Refusal,
+    Side,
+)
 from agi_router.modes import Axb
 from agi_router.numbers import E164, Block, XNumber
 from agi_router.seal import KeyRing
@@ -594,3 +604,117 @@ def test_times_are_utc(store: BindingStore) -> None:
     for moment in (made.begins_at, made.expires_at, store.now()):
         assert moment.utcoffset() == timedelta(0)
     assert abs(store.now() - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+def test_an_order_ends(connection: Connection, store: BindingStore) -> None:
+    """All its live bindings end at once and say why; others, and those that were over, stay."""
+    unbound = store.unbind(bind(store, order_id="A-1", x=OTHER_X).id)
+    expired = bind(store, C, D, order_id="A-1", x=OTHER_X)
+    expire(connection, expired.id)
+    mine = [bind(store, order_id="A-1"), bind(store, C, D, order_id="A-1")]
+    other = bind(store, order_id="A-2", x=BLOCK.number(3))
+    nobodys = bind(store, x=BLOCK.number(4))
+    ended = store.end_order("A-1")
+    assert [each.id for each in ended] == [each.id for each in mine]
+    for each in ended:
+        assert each.state is BindingState.ORDER_ENDED
+        assert each.ended_at is not None
+        assert each.ended_at <= store.now()
+        assert store.find(each.id) == each
+    assert [reason(store, party) for party in (A, B, C, D)] == [Reason.ORDER_ENDED] * 4
+    assert store.find(unbound.id).state is BindingState.UNBOUND
+    assert store.find(expired.id).state is BindingState.EXPIRED
+    for each in (other, nobodys):
+        assert store.find(each.id).state is BindingState.ACTIVE
+    with pytest.raises(BindingEnded, match="over already"):
+        store.end_order("A-1")
+    with pytest.raises(BindingNotFound, match="no binding was made for this order"):
+        store.end_order("A-3")
+    # The places are free again.
+    assert bind(store).state is BindingState.ACTIVE
+
+
+def test_an_order_ends_for_two_at_once(store: BindingStore, stores: Stores) -> None:
+    """Who comes second finds nothing left to end, and neither waits for the other in a circle."""
+    opened = [stores() for _ in range(3)]
+    for round_ in range(5):
+        made = [bind(store, new_party(), new_party(), order_id=f"A-{round_}") for _ in range(6)]
+        barrier = Barrier(len(opened))
+
+        def end(
+            each: BindingStore,
+            barrier: Barrier = barrier,
+            order: str = f"A-{round_}",
+        ) -> list[StoredBinding]:
+            barrier.wait()
+            try:
+                return each.end_order(order)
+            except BindingEnded:
+                return []
+
+        with ThreadPoolExecutor(len(opened)) as pool:
+            results = list(pool.map(end, opened))
+        assert sorted(map(len, results)) == [0, 0, len(made)]
+
+
+def test_a_block_drains_and_is_returned(store: BindingStore) -> None:
+    """Draining: no new bindings, calls go on. Returned: no calls; only when nobody is bound."""
+    made = bind(store)
+    assert store.set_block_state(BLOCK, BlockState.DRAINING)["state"] == "draining"
+    assert reason(store, A) is None
+    for x in (OTHER_X, None):
+        with pytest.raises(NoNumberAvailable):
+            bind(store, C, D, x=x)
+    with pytest.raises(BlockInUse, match=rf"1 binding\(s\) live in block {BLOCK}, the last until"):
+        store.set_block_state(BLOCK, BlockState.RETURNED)
+    assert reason(store, A) is None
+    # What lives may be extended meanwhile, and ends as any other.
+    store.extend(made.id, made.expires_at + HOUR)
+    store.unbind(made.id)
+    assert store.set_block_state(BLOCK, BlockState.RETURNED)["state"] == "returned"
+    assert reason(store, A) is Reason.CERTIFICATE_INVALID
+    with pytest.raises(NoNumberAvailable):
+        bind(store)
+    assert store.set_block_state(BLOCK, BlockState.ACTIVE)["state"] == "active"
+    assert reason(store, A) is Reason.UNBOUND
+    bind(store)
+
+
+def test_an_expired_binding_does_not_keep_a_block(
+    connection: Connection, store: BindingStore
+) -> None:
+    """Nobody need have noticed that it is over."""
+    expire(connection, bind(store).id)
+    assert store.set_block_state(BLOCK, BlockState.RETURNED)["state"] == "returned"
+
+
+@pytest.mark.parametrize("state", BlockState)
+def test_state_of_no_block(state: BlockState, store: BindingStore) -> None:
+    """A block that is not ours has no state; one that has the state already keeps it."""
+    with pytest.raises(BlockNotFound, match=str(OTHER_BLOCK)):
+        store.set_block_state(OTHER_BLOCK, state)
+    for _ in range(2):
+        assert store.set_block_state(BLOCK, state)["state"] == state
+
+
+@pytest.mark.parametrize("first", ["bind", "return"])
+def test_bound_at_the_moment_its_block_is_returned(
+    first: str, dsn: str, store: BindingStore, stores: Stores
+) -> None:
+    """The second waits for the first and then sees it: no binding lives in a returned block."""
+    binding, returning = stores(), stores()
+    works: dict[str, Callable[[], object]] = {
+        "bind": lambda: bind(binding),
+        "return": lambda: returning.set_block_state(BLOCK, BlockState.RETURNED),
+    }
+    holder, waiter = (binding, returning) if first == "bind" else (returning, binding)
+    second = "return" if first == "bind" else "bind"
+    with connect(dsn) as looking, ThreadPoolExecutor(1) as pool:
+        connection_of(holder).execute("BEGIN")
+        works[first]()
+        late = pool.submit(works[second])
+        until(lambda: waits_for_lock(looking, connection_of(waiter)))
+        connection_of(holder).execute("COMMIT")
+        with pytest.raises(BlockInUse if second == "return" else NoNumberAvailable):
+            late.result(timeout=10)
+    assert (reason(store, A) is None) is (first == "bind")

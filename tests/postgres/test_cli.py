@@ -581,9 +581,154 @@ def test_doctor(cli: Cli, dsn: str, store: BindingStore, tmp_path: Path) -> None
 
 def test_help_has_examples(bare_cli: Cli) -> None:
     """Help is at every command; those that make or explain something show how."""
-    commands = ["key new", "db migrate", "block add", "bind axb", "extend", "explain", "calls"]
+    commands = [
+        *("key new", "db migrate", "extend", "unbind", "explain", "calls"),
+        *("block add", "block drain", "block return", "block activate"),
+        *("bind axb", "bind axyb", "bind gxb", "bind gxyb"),
+        *("group add", "group remove", "group default"),
+    ]
     done = bare_cli.many([(*command.split(), "--help") for command in commands])
     for command, each in zip(commands, done, strict=True):
         assert each.code == 0
-        assert f"agi-router {command}" in each.out.partition("Example")[2], command
+        # On a line of its own, to be copied.
+        examples = [line.strip() for line in each.out.partition("Example")[2].splitlines()]
+        assert any(f"agi-router {command}" in line for line in examples), command
+        assert "\\b" not in each.out
     assert "Exit codes" in bare_cli("--help").out
+
+
+def gxb(*options: object, mode: str = "gxb") -> tuple[object, ...]:
+    return ("bind", mode, "--g", A.digits, "--g", C.digits, "--b", B.digits, *options)
+
+
+def test_every_mode(cli: Cli, store: BindingStore) -> None:
+    """What is printed of a binding of each mode, for programs and for people."""
+    y = BLOCK.number(2)
+    axyb, default, all_, last = cli.many(
+        [
+            ("bind", "axyb", *axb("--x", X, "--y", y, "--json")[2:]),
+            gxb("--x", BLOCK.number(3), "--default", C.digits, "--json"),
+            gxb("--x", BLOCK.number(4), "--callback", "all", "--json"),
+            gxb("--callback", "last", "--direction", "b", "--ring", "20s", "--json", mode="gxyb"),
+        ]
+    )
+    assert (axyb.json["mode"], axyb.json["x"], axyb.json["y"]) == ("axyb", str(X), str(y))
+    assert (axyb.json["a"], axyb.json["b"]) == (A.masked, B.masked)
+    for each, called_back in ((default, [C.masked]), (all_, [A.masked, C.masked]), (last, [])):
+        made = each.json
+        assert (made["g"], made["b"]) == ([A.masked, C.masked], B.masked)
+        assert made["called_back"] == called_back
+        assert ("y" in made) is (made["mode"] == "gxyb")
+        assert "a" not in made
+    assert [each.json["callback"] for each in (default, all_, last)] == ["default", "all", "last"]
+    assert (last.json["direction"], last.json["ring"]) == ("b", 20)
+    assert len({last.json["x"], last.json["y"]}) == 2
+    shown, listed, refused = cli.many(
+        [
+            ("show", last.json["id"]),
+            ("list",),
+            explain(B.digits, last.json["y"], "--json"),
+        ]
+    )
+    assert [line for line in shown.out.splitlines() if line.startswith("called back")] == [
+        "called back   -"
+    ]
+    assert listed.out.count(f"{A.masked}, {C.masked}") == 3
+    assert (refused.json["reason"], refused.json["ring"]) == ("no_default_party", None)
+    both = cli(*explain(B.digits, BLOCK.number(4))).out.splitlines()[-1]
+    assert both.startswith(f"route: {A.masked}, {C.masked} rings")
+    assert store.bindings(everything=False, order_id=None, limit=10)
+
+
+def test_members(cli: Cli, store: BindingStore) -> None:
+    """They come, go and become the default; the binding is printed as it is then."""
+    assert store
+    name = cli(*gxb("--json")).json["id"]
+    added = cli("group", "add", name, "--g", D.digits, "--g", "139 1234 0009", "--json").json
+    assert len(added["g"]) == 4
+    assert cli("group", "default", name, "--g", D.digits, "--json").json["called_back"] == [
+        D.masked
+    ]
+    removed = cli("group", "remove", name, "--g", D.digits, "--json").json
+    assert (len(removed["g"]), removed["called_back"]) == (3, [])
+    assert D.masked not in removed["g"]
+    assert name in cli("group", "add", name, "--g", D.digits).out
+
+
+def test_an_order_ends(cli: Cli, store: BindingStore, connection: Connection) -> None:
+    """All of its live bindings, printed as a list; calls are refused for that reason."""
+    first, second = bind(store, order_id="A-1"), bind(store, C, D, order_id="A-1")
+    bind(store, C, D, x=BLOCK.number(2), order_id="A-2")
+    ended = cli("unbind", "--order", "A-1", "--json").json
+    assert [(each["id"], each["state"]) for each in ended] == [
+        (str(first.id), "order_ended"),
+        (str(second.id), "order_ended"),
+    ]
+    told = cli(*explain(A.digits, X, "--json")).json
+    assert (told["reason"], told["prompt"]) == ("order_ended", "order_ended")
+    table = cli("unbind", "--order", "A-2").out.splitlines()
+    assert (len(table), "order_ended" in table[1]) == (2, True)
+    assert one(connection, "SELECT count(*) FROM agi_router.binding WHERE ended_at IS NULL") == 0
+
+
+def test_blocks_come_and_go(cli: Cli, store: BindingStore) -> None:
+    """Drained, returned once nobody is bound, and back in service; each printed as it is then."""
+    made = bind(store)
+    assert cli("block", "drain", BLOCK, "--json").json["state"] == "draining"
+    assert cli("block", "return", BLOCK).error.startswith(
+        f"agi-router: 1 binding(s) live in block {BLOCK}, the last until "
+    )
+    store.unbind(made.id)
+    assert cli("block", "return", BLOCK, "--json").json["state"] == "returned"
+    assert "active" in cli("block", "activate", BLOCK).out
+
+
+def test_changes_that_are_refused(cli: Cli, connection: Connection, store: BindingStore) -> None:
+    """Each is one line, an exit code of its own, and nothing half done."""
+    pair = bind(store, order_id="A-1")
+    over = bind(store, C, D, order_id="A-2")
+    expire(connection, over.id)
+    group = cli(*gxb("--x", BLOCK.number(2), "--json")).json["id"]
+    alone = cli(*gxb("--x", BLOCK.number(3), "--callback", "all", "--json")).json["id"]
+    bind(store, D, B, x=BLOCK.number(2 + 2))
+    holder = bind(store, D, A, x=BLOCK.number(5))
+    fresh = ["--g", "13912340021", "--g", "13912340022"]
+    cases: list[tuple[tuple[object, ...], int, str]] = [
+        (("group", "add", pair.id, "--g", D.digits), 65, "has no group: its mode is axb"),
+        (("group", "add", over.id, "--g", D.digits), 73, "is over (expired)"),
+        (("group", "add", f"{BLOCK}-999", "--g", D.digits), 66, "there is no binding"),
+        (("group", "add", group, "--g", A.digits), 65, "must all be different numbers"),
+        (("group", "add", group, "--g", B.digits), 65, "must all be different numbers"),
+        (("group", "add", group, "--g", "138"), 65, "got 3 digits"),
+        (("group", "add", group), 2, "Missing option '--g'"),
+        (("group", "add", alone, *fresh), 65, "3 members at most"),
+        (("group", "remove", group, "--g", D.digits), 66, f"{D.masked} is no member of binding"),
+        (("group", "remove", group), 2, "Missing option '--g'"),
+        (("group", "default", group, "--g", D.digits), 66, "is no member"),
+        (("group", "default", alone, "--g", A.digits), 65, "has no default member"),
+        ((*gxb("--x", X),), 73, f"{A.masked} is on {X} already, by binding {pair.id}"),
+        ((*gxb("--default", D.digits),), 65, "a member of the group"),
+        ((*gxb("--callback", "all", "--default", A.digits),), 65, "has no default member"),
+        ((*gxb("--callback", "all", *fresh),), 65, "3 members at most"),
+        ((*gxb("--callback", "some"),), 2, "--callback"),
+        ((*gxb("--g", B.digits),), 65, "must all be different numbers"),
+        (("bind", "gxb", "--b", B.digits), 2, "Missing option '--g'"),
+        (("bind", "axyb", *axb("--x", X, "--y", X)[2:]), 65, "two different numbers"),
+        (axb("--y", X), 2, "--y"),
+        (axb("--ring", "4s"), 2, "5s to 2m is allowed"),
+        (axb("--direction", "c"), 2, "--direction"),
+        (("unbind",), 2, "give the id of a binding or --order"),
+        (("unbind", pair.id, "--order", "A-1"), 2, "not both"),
+        (("unbind", "--order", "A-2"), 73, "over already"),
+        (("unbind", "--order", "A-3"), 66, "no binding was made for this order"),
+        (("block", "drain", "70012345679"), 66, "block 70012345679 is not ours"),
+        (("block", "return", BLOCK), 73, f"live in block {BLOCK}"),
+        (("block", "return", "7001"), 65, "a block has 11 digits; got 4"),
+    ]
+    before = snapshot(connection)
+    for (command, code, text), done in zip(
+        cases, cli.many([command for command, *_ in cases]), strict=True
+    ):
+        assert (done.code, text in done.error) == (code, True), (command, done)
+    assert snapshot(connection) == before
+    assert store.find(holder.id).state.value == "active"
