@@ -128,9 +128,11 @@ def test_the_dialplan_reads_what_is_written(destination: Destination, reader: st
     """Its contexts are there, and the reading one takes as many fields as are written."""
     contexts = dict(re.findall(r"(?ms)^\[([\w-]+)\]$(.*?)(?=^\[|\Z)", DIALPLAN))
     assert destination.context in contexts
-    [names] = re.findall(r"Set\(ARRAY\(([A-Z,]+)\)=\$\{REPLACE\(\w+,\*,", contexts[reader])
-    assert len(names.split(",")) == len(destination.extension.split("*"))
-    assert names.endswith(",LANGUAGE,MARK")
+    [names] = re.findall(r"Set\(ARRAY\(([A-Z_,]+)\)=\$\{REPLACE\(\w+,\*,", contexts[reader])
+    # The dialplan's own refusals may carry one more, the cause of the leg that was dialled.
+    read = names.removesuffix(",LEG_CAUSE").split(",")
+    assert len(read) == len(destination.extension.split("*"))
+    assert read[-2:] == ["LANGUAGE", "MARK"]
 
 
 def test_the_versions_agree() -> None:
