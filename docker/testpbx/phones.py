@@ -132,6 +132,7 @@ class Does(enum.Enum):
     BUSY = "uas-busy"
     SILENT = "uas-silent"
     REJECT = "uas-reject"
+    ONE_ANSWERS = "uas-one-answers"
 
 
 class RunningPhone:

@@ -156,6 +156,27 @@ def test_all_members_ring(cli: Cli, phones: Phones, members: list[str], b: str, 
     assert cli.record(y)["outcome"] == "caller_gave_up"
 
 
+@pytest.mark.parametrize("mode", ["gxb", "gxyb"])
+def test_the_first_of_all_to_answer_has_the_call(
+    cli: Cli, phones: Phones, b: str, mode: str
+) -> None:
+    """The others stop ringing; nobody sees more than X, and B nobody's number."""
+    # The phone whose number ends in 9 answers.
+    members = [f"1370{next(_numbers) % 1000000:06}{last}" for last in (1, 9, 2)]
+    binding = cli(*in_group(mode, members, b, "--callback", "all"))
+    x, y = binding["x"], binding.get("y", binding["x"])
+
+    call = phones.call(b, y, does=Does.ONE_ANSWERS, ring=0.5)
+
+    assert call.status == 200
+    check_rang(call, caller=b, rang=members, shown=x)
+    ended = [m for m in call.callee if not m.sent and m.start_line.startswith(("CANCEL ", "BYE "))]
+    how = {str(m.request_user): m.method for m in ended}
+    assert how == {members[0]: "CANCEL", members[1]: "BYE", members[2]: "CANCEL"}
+    record = cli.record(y)
+    assert (record["outcome"], record["released_by"]) == ("answered", "caller")
+
+
 @pytest.mark.parametrize("direction", ["a", "b"])
 @pytest.mark.parametrize("mode", ["gxb", "gxyb"])
 def test_one_way_group(
