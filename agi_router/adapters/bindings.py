@@ -1,11 +1,10 @@
 """
-The management store: blocks, bindings and call records, for the command line.
+The management store: bindings, their groups, and call records, for the command line.
 
 Every change is one statement or one transaction: it is done whole or not at all.
 """
 
-import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -13,18 +12,22 @@ from typing import Any
 
 import psycopg
 
-from agi_router.adapters.database import Connection, translated
+from agi_router.adapters.database import Connection, Statements
 from agi_router.adapters.facts import read_admission
-from agi_router.adapters.queries import query
+from agi_router.adapters.inventory import Inventory, closed
+from agi_router.adapters.records import (
+    BindingId,
+    Party,
+    StoredBinding,
+    Terms,
+    read_binding,
+    seconds,
+)
 from agi_router.errors import (
     BindingConflict,
     BindingEnded,
     BindingNotFound,
-    BlockExists,
-    BlockInUse,
-    BlockNotFound,
     ExpiryInvalid,
-    KeyMismatch,
     MemberNotFound,
     ModeError,
     NoNumberAvailable,
@@ -32,12 +35,8 @@ from agi_router.errors import (
 )
 from agi_router.model import (
     BindingState,
-    BlockState,
     Call,
     Callback,
-    Counting,
-    Direction,
-    Language,
     Mode,
     RouteRow,
     Side,
@@ -45,109 +44,14 @@ from agi_router.model import (
 from agi_router.modes import Gxb, Gxyb, Parties, compile_routes
 from agi_router.numbers import E164, Block, XNumber
 from agi_router.ports import Admission
-from agi_router.seal import KeyKind, KeyRing
+from agi_router.seal import KeyRing
 
-__all__ = [
-    "LONGEST_LIFE",
-    "BindingId",
-    "BindingStore",
-    "Party",
-    "StoredBinding",
-    "Terms",
-    "check_keys",
-]
+__all__ = ["LONGEST_LIFE", "BindingStore"]
 
 LONGEST_LIFE = timedelta(days=90)
 """A binding may not live longer; "never" would contradict that an order ends."""
 
 _GROUPS: dict[Mode, type[Gxb]] = {Mode.GXB: Gxb, Mode.GXYB: Gxyb}
-_CANDIDATES = 64
-_ROUNDS = 8
-_BLOCK_SIZE = 10_000
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class BindingId:
-    """
-    The name of a binding, ``<block>-<id>``: the block tells where it is kept.
-    """
-
-    block: Block
-    id: int
-
-    @classmethod
-    def parse(cls, text: str) -> "BindingId":
-        """
-        Read a binding's name.
-
-        Raises:
-            BindingNotFound: The text names no binding that could exist.
-        """
-        block, _, serial = text.strip().partition("-")
-        try:
-            if not (serial.isascii() and serial.isdigit()):
-                raise BindingNotFound("a binding's id looks like 70012345678-1")
-            return cls(Block.parse(block), min(int(serial[:19]), 2**63 - 1))
-        except ValueError:
-            raise BindingNotFound("a binding's id looks like 70012345678-1") from None
-
-    def __str__(self) -> str:
-        return f"{self.block}-{self.id}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
-    """
-    What is agreed for a binding beside its parties.
-    """
-
-    expires_at: datetime
-    max_calls: int | None = None
-    counting: Counting = Counting.ANSWERED
-    direction: Direction = Direction.BOTH
-    ring_timeout: timedelta | None = None
-    max_duration: timedelta | None = None
-    language: Language | None = None
-    order_id: str | None = None
-    tenant: str = "default"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Party:
-    """
-    One party of a stored binding, and the number it dials.
-    """
-
-    side: Side
-    number: E164
-    dials: XNumber
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredBinding:
-    """
-    A binding as it is kept.
-    """
-
-    id: BindingId
-    mode: str
-    state: BindingState
-    tenant: str
-    order_id: str | None
-    begins_at: datetime
-    expires_at: datetime
-    ended_at: datetime | None
-    max_calls: int | None
-    calls_used: int
-    counting: Counting
-    direction: Direction
-    ring_timeout: timedelta | None
-    max_duration: timedelta | None
-    language: Language | None
-    callback: Callback | None
-    parties: tuple[Party, ...]
-    called_back: tuple[E164, ...]
-    """Whom B reaches, as it stands."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,45 +72,6 @@ class _Group:
     mode: type[Gxb]
 
 
-def check_keys(connection: Connection, keys: KeyRing) -> None:
-    """
-    Make sure that *keys* are those of this database; new ones are remembered.
-
-    Raises:
-        KeyMismatch: Another key of the same id was used here, or a key used here is missing.
-    """
-    ours = keys.fingerprints()
-    # All new keys at once, and in one order: of two programs with different keys one comes first.
-    with translated(), connection.transaction():
-        known = _known_keys(connection, ours)
-        for kind, number in sorted(ours.keys() - known):
-            connection.execute(
-                query("remember_key"),
-                {"kind": kind, "id": number, "fingerprint": ours[kind, number]},
-            )
-        if ours.keys() - known:
-            _known_keys(connection, ours)
-
-
-def _known_keys(
-    connection: Connection, ours: Mapping[tuple[KeyKind, int], bytes]
-) -> set[tuple[KeyKind, int]]:
-    """
-    The keys used here before, all of which are *ours*.
-
-    Raises:
-        KeyMismatch: One of them is not.
-    """
-    known = {
-        (row["kind"], row["id"]): row["fingerprint"]
-        for row in connection.execute(query("list_keys")).fetchall()
-    }
-    for name, fingerprint in known.items():
-        if ours.get(name) != fingerprint:
-            raise KeyMismatch
-    return set(known)
-
-
 class BindingStore:
     """
     Where bindings are made, changed and looked at.
@@ -217,14 +82,16 @@ class BindingStore:
     """
 
     def __init__(self, connection: Connection, keys: KeyRing) -> None:
-        self._connection = connection
+        self._statements = Statements(connection)
+        self.inventory = Inventory(self._statements, keys)
+        """The blocks, and the choice of numbers."""
         self._keys = keys
 
     def now(self) -> datetime:
         """
         The database's clock, which alone judges expiry.
         """
-        row = self._one("now", {})
+        row = self._statements.one("now", {})
         assert row is not None  # noqa: S101 - a SELECT without FROM has one row
         return row["clock_timestamp"]  # type: ignore[no-any-return]
 
@@ -258,9 +125,9 @@ class BindingStore:
             raise ModeError(f"a binding by {parties.mode} has one number")
         given = x or y
         if given is not None:
-            self._check_block(Block(value=given.block), tenant_id)
-        for candidates in self._candidates(tenant_id, given):
-            while (numbers := self._choose(parties, candidates, x, y)) is not None:
+            self.inventory.check_open(Block(value=given.block), tenant_id)
+        for candidates in self.inventory.candidates(tenant_id, given):
+            while (numbers := self.inventory.choose(parties, candidates, x, y)) is not None:
                 try:
                     return self._bind(parties, numbers, terms, tenant_id)
                 except BindingConflict:
@@ -280,7 +147,7 @@ class BindingStore:
             BindingNotFound: There is none.
             BindingEnded: It is over already.
         """
-        if self._one("unbind", _key(name)) is None:
+        if self._statements.one("unbind", _key(name)) is None:
             raise self._over(self.find(name))
         return self.find(name)
 
@@ -292,7 +159,7 @@ class BindingStore:
             BindingNotFound: The order has none.
             BindingEnded: All of them are over already.
         """
-        ended = self._all("end_order", {"order_id": order_id})
+        ended = self._statements.all("end_order", {"order_id": order_id})
         if not ended:
             if self.bindings(everything=True, order_id=order_id, limit=1):
                 raise BindingEnded("every binding of this order is over already")
@@ -323,7 +190,7 @@ class BindingStore:
                     if row.caller in members
                 )
                 columns = self._columns(rows, back=(group.b_number, group.tag))
-                self._one("add_routes", {**_key(name), **columns})
+                self._statements.one("add_routes", {**_key(name), **columns})
                 if group.callback is Callback.ALL:
                     self._call_back(name, group, (*group.called_back, *members))
         except psycopg.errors.UniqueViolation as error:
@@ -346,7 +213,7 @@ class BindingStore:
             if len(group.members) == 1:
                 raise ModeError("a group keeps at least one member; unbind it instead")
             place = {"x_number": group.a_number.value, "caller_tag": tag}
-            self._one("remove_route", {**_key(name), **place})
+            self._statements.one("remove_route", {**_key(name), **place})
             if member in group.called_back:
                 left = tuple(each for each in group.called_back if each != member)
                 self._call_back(name, group, left)
@@ -380,7 +247,7 @@ class BindingStore:
             ExpiryInvalid: The new end is in the past, or earlier than the one it has.
         """
         self._check_expiry(expires_at)
-        if self._one("extend", {**_key(name), "expires_at": expires_at}) is None:
+        if self._statements.one("extend", {**_key(name), "expires_at": expires_at}) is None:
             found = self.find(name)
             if found.state is not BindingState.ACTIVE:
                 raise self._over(found)
@@ -396,7 +263,7 @@ class BindingStore:
         Raises:
             BindingNotFound: There is none.
         """
-        row = self._one("find_binding", _key(name))
+        row = self._statements.one("find_binding", _key(name))
         if row is None:
             raise BindingNotFound(f"there is no binding {name}")
         return self._read([row])[0]
@@ -408,14 +275,14 @@ class BindingStore:
         Bindings, newest first; those that are over only if *everything* is asked for.
         """
         values = {"all": everything, "order_id": order_id, "limit": limit}
-        return self._read(self._all("list_bindings", values))
+        return self._read(self._statements.all("list_bindings", values))
 
     def facts(self, call: Call, *, at: datetime | None) -> Admission:
         """
         The facts about *call* at a time, nothing taken; uses are counted as they stand now.
         """
         x_number = call.x_number
-        row = self._one(
+        row = self._statements.one(
             "find_facts",
             {
                 "block": x_number.block,
@@ -431,51 +298,7 @@ class BindingStore:
         """
         Call records since a time, newest first.
         """
-        return self._all("list_calls", {"since": since, "limit": limit})
-
-    def add_block(
-        self, block: Block, *, operator: str | None, certificate: str | None
-    ) -> dict[str, Any]:
-        """
-        Add a managed block.
-
-        Raises:
-            BlockExists: It is there already.
-        """
-        values = {"block": block.value, "operator": operator, "certificate": certificate}
-        row = self._one("add_block", values)
-        if row is None:
-            raise BlockExists(f"block {block} is already there")
-        return row
-
-    def blocks(self) -> list[dict[str, Any]]:
-        """
-        All blocks, with how many bindings live in each.
-        """
-        return self._all("list_blocks", {})
-
-    def set_block_state(self, block: Block, state: BlockState) -> dict[str, Any]:
-        """
-        Drain a block, return it, or put it into service again.
-
-        Raises:
-            BlockNotFound: It is not ours.
-            BlockInUse: It is to be returned, and bindings live in it.
-        """
-        values = {"block": block.value, "state": state}
-        with translated(), self._connection.transaction():
-            if state is BlockState.RETURNED and self._one("lock_block", values) is not None:
-                row = self._one("count_alive", values)
-                if row is not None and row["bindings"]:
-                    raise BlockInUse(
-                        f"{row['bindings']} binding(s) live in block {block}, the last until"
-                        f" {row['until'].isoformat(timespec='seconds')}: drain it and wait, or"
-                        " unbind them"
-                    )
-            changed = self._one("set_block_state", values)
-        if changed is None:
-            raise BlockNotFound(f"block {block} is not ours")
-        return changed
+        return self._statements.all("list_calls", {"since": since, "limit": limit})
 
     def _bind(
         self,
@@ -495,19 +318,19 @@ class BindingStore:
             "max_calls": terms.max_calls,
             "counting": terms.counting,
             "direction": terms.direction,
-            "ring_timeout": _seconds(terms.ring_timeout),
-            "max_duration": _seconds(terms.max_duration),
+            "ring_timeout": seconds(terms.ring_timeout),
+            "max_duration": seconds(terms.max_duration),
             "language": terms.language,
             "order_id": terms.order_id,
             **self._columns(rows, back=self._back(rows) if isinstance(parties, Gxb) else None),
         }
         try:
-            row = self._one("bind", values)
+            row = self._statements.one("bind", values)
         except psycopg.errors.UniqueViolation as error:
             raise self._conflict(block, rows, error.diag.constraint_name) from None
         assert row is not None  # noqa: S101 - the function returns one row, or raises
         if row["id"] is None:
-            raise _closed(block)
+            raise closed(block)
         return self.find(BindingId(block, row["id"]))
 
     def _back(self, rows: Sequence[RouteRow]) -> tuple[XNumber, int]:
@@ -550,7 +373,7 @@ class BindingStore:
         self, block: Block, rows: Sequence[RouteRow], constraint: str | None
     ) -> BindingConflict:
         tags = [self._tag(row.x_number, row.caller) for row in rows]
-        held = self._all(
+        held = self._statements.all(
             "find_conflict",
             {
                 "block": block.value,
@@ -569,61 +392,6 @@ class BindingStore:
             constraint=constraint,
         )
 
-    def _choose(
-        self,
-        parties: Parties,
-        candidates: Sequence[XNumber],
-        x: XNumber | None,
-        y: XNumber | None,
-    ) -> tuple[XNumber, XNumber] | None:
-        """
-        The numbers of A and of B, out of *candidates* where they are not given; all of one block.
-        """
-        if parties.numbers == 1:
-            one = x or self._choose_x((*parties.side_a, parties.b), candidates)
-            return None if one is None else (one, one)
-        a_number = x or self._choose_x(parties.side_a, [c for c in candidates if c != y])
-        b_number = y or self._choose_x((parties.b,), [c for c in candidates if c != a_number])
-        if b_number is None and x is None:
-            # A may have been given the only number that is free for B.
-            b_number = self._choose_x((parties.b,), candidates)
-            a_number = self._choose_x(parties.side_a, [c for c in candidates if c != b_number])
-        return None if a_number is None or b_number is None else (a_number, b_number)
-
-    def _choose_x(self, callers: Sequence[E164], candidates: Sequence[XNumber]) -> XNumber | None:
-        pairs = [(x.value, self._keys.tag(x, caller)) for x in candidates for caller in callers]
-        row = self._one(
-            "choose_x",
-            {
-                "x_number": [x_number for x_number, _ in pairs],
-                "caller_tag": [tag for _, tag in pairs],
-            },
-        )
-        return None if row is None else XNumber.from_int(row["x_number"])
-
-    def _candidates(self, tenant_id: int, given: XNumber | None) -> Iterator[list[XNumber]]:
-        """
-        Numbers to choose from, always of one block: a few at random, again, then whole blocks.
-        """
-        blocks = (
-            [Block(value=given.block)]
-            if given is not None
-            else [
-                Block(value=row["block"])
-                for row in self._all("list_open_blocks", {"tenant_id": tenant_id})
-            ]
-        )
-        if not blocks:
-            raise NoNumberAvailable(
-                "no block is open for new bindings: add one with 'agi-router block add'"
-            )
-        pick = random.SystemRandom()
-        for _ in range(_ROUNDS):
-            block = pick.choice(blocks)
-            yield [block.number(serial) for serial in pick.sample(range(_BLOCK_SIZE), _CANDIDATES)]
-        for block in blocks:
-            yield [block.number(serial) for serial in range(_BLOCK_SIZE)]
-
     def _tag(self, x_number: XNumber, caller: E164 | None) -> int:
         return 0 if caller is None else self._keys.tag(x_number, caller)
 
@@ -633,15 +401,6 @@ class BindingStore:
             raise ExpiryInvalid("the expiry is in the past")
         if expires_at > now + LONGEST_LIFE:
             raise ExpiryInvalid(f"a binding may live {LONGEST_LIFE.days} days at most")
-
-    def _check_block(self, block: Block, tenant_id: int) -> None:
-        row = self._one("find_block", {"block": block.value, "tenant_id": tenant_id})
-        if row is None:
-            raise BlockNotFound(
-                f"block {block} is not ours: add it first with 'agi-router block add {block}'"
-            )
-        if not row["open"]:
-            raise _closed(block)
 
     def _find_group(self, name: BindingId) -> XNumber:
         """
@@ -669,11 +428,13 @@ class BindingStore:
             "x_number": [x_number.value for x_number, _ in pairs],
             "caller_tag": [tag for _, tag in pairs],
         }
-        with translated(but=psycopg.errors.UniqueViolation), self._connection.transaction():
-            row = self._one("lock_binding", {**_key(name), **places})
+        with self._statements.transaction():
+            row = self._statements.one("lock_binding", {**_key(name), **places})
             if row is None:
                 raise self._over(self.find(name))
-            routes = self._all("list_routes", {"block": [name.block.value], "id": [name.id]})
+            routes = self._statements.all(
+                "list_routes", {"block": [name.block.value], "id": [name.id]}
+            )
             yield self._group(row, routes)
 
     def _group(self, row: dict[str, Any], routes: Sequence[dict[str, Any]]) -> _Group:
@@ -704,10 +465,10 @@ class BindingStore:
         x_number, tag = group.b_number, group.tag
         callee = self._keys.seal(callees, x=x_number, tag=tag) if callees else None
         place = {"x_number": x_number.value, "caller_tag": tag}
-        self._one("set_callee", {**_key(name), **place, "callee": callee})
+        self._statements.one("set_callee", {**_key(name), **place, "callee": callee})
 
     def _find_tenant(self, name: str) -> int:
-        row = self._one("find_tenant", {"name": name})
+        row = self._statements.one("find_tenant", {"name": name})
         if row is None:
             raise StoreError(f"there is no active tenant {name!r}")
         return row["id"]  # type: ignore[no-any-return]
@@ -717,13 +478,13 @@ class BindingStore:
 
     def _read(self, rows: Sequence[dict[str, Any]]) -> list[StoredBinding]:
         routes: dict[tuple[int, int], list[dict[str, Any]]] = {}
-        for route in self._all(
+        for route in self._statements.all(
             "list_routes",
             {"block": [row["block"] for row in rows], "id": [row["id"] for row in rows]},
         ):
             routes.setdefault((route["block"], route["binding_id"]), []).append(route)
         return [
-            _read_binding(row, self._parties(own), self._called_back(own))
+            read_binding(row, self._parties(own), self._called_back(own))
             for row in rows
             for own in [routes.get((row["block"], row["id"]), [])]
         ]
@@ -754,14 +515,6 @@ class BindingStore:
         x_number = XNumber.from_int(route["x_number"])
         return self._keys.open(sealed, x=x_number, tag=route["caller_tag"])
 
-    def _one(self, name: str, values: dict[str, Any]) -> dict[str, Any] | None:
-        with translated(but=psycopg.errors.UniqueViolation):
-            return self._connection.execute(query(name), values).fetchone()
-
-    def _all(self, name: str, values: dict[str, Any]) -> list[dict[str, Any]]:
-        with translated():
-            return self._connection.execute(query(name), values).fetchall()
-
 
 def _key(name: BindingId) -> dict[str, int]:
     return {"block": name.block.value, "id": name.id}
@@ -778,48 +531,3 @@ def _member(name: BindingId, group: _Group, member: E164) -> int:
     if member not in group.members:
         raise MemberNotFound(f"{member} is no member of binding {name}")
     return group.members[member]
-
-
-def _closed(block: Block) -> NoNumberAvailable:
-    return NoNumberAvailable(
-        f"block {block} takes no new bindings: it is draining or returned, its certificate is not"
-        " valid, or it is kept for another tenant"
-    )
-
-
-def _read_binding(
-    row: dict[str, Any], parties: tuple[Party, ...], called_back: tuple[E164, ...]
-) -> StoredBinding:
-    state = BindingState(row["state"])
-    ended_at = row["ended_at"]
-    if state is BindingState.ACTIVE and row["expires_at"] <= row["now"]:
-        # Nobody has noticed yet; the clock ended it.
-        state, ended_at = BindingState.EXPIRED, row["expires_at"]
-    return StoredBinding(
-        id=BindingId(Block(value=row["block"]), row["id"]),
-        mode=row["mode"],
-        state=state,
-        tenant=row["tenant"],
-        order_id=row["order_id"],
-        begins_at=row["begins_at"],
-        expires_at=row["expires_at"],
-        ended_at=ended_at,
-        max_calls=row["max_calls"],
-        calls_used=row["calls_used"],
-        counting=Counting(row["counting"]),
-        direction=Direction(row["direction"]),
-        ring_timeout=_span(row["ring_timeout"]),
-        max_duration=_span(row["max_duration"]),
-        language=None if row["language"] is None else Language(row["language"]),
-        parties=parties,
-        called_back=called_back,
-        callback=None if row["callback"] is None else Callback(row["callback"]),
-    )
-
-
-def _seconds(value: timedelta | None) -> int | None:
-    return None if value is None else int(value.total_seconds())
-
-
-def _span(value: int | None) -> timedelta | None:
-    return None if value is None else timedelta(seconds=value)

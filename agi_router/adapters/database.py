@@ -12,9 +12,10 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
+from agi_router.adapters.queries import query
 from agi_router.errors import SchemaMismatch, StoreError, StoreUnavailable
 
-__all__ = ["CONNECT_TIMEOUT", "Connection", "connect", "translated"]
+__all__ = ["CONNECT_TIMEOUT", "Connection", "Statements", "connect", "translated"]
 
 CONNECT_TIMEOUT = 3
 """Seconds until an attempt to connect is given up."""
@@ -78,3 +79,42 @@ def _away(error: psycopg.OperationalError) -> str:
         "the database cannot be reached: check that it runs, and AGI_ROUTER_DSN or the PG…"
         " variables"
     )
+
+
+class Statements:
+    """
+    The named statements, run one by one on one connection.
+
+    Every method raises :exc:`StoreError` and its kin.
+
+    Args:
+        connection: See :func:`connect`.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def one(self, name: str, values: dict[str, Any]) -> dict[str, Any] | None:
+        """
+        Run a statement and return its first row, if it has one.
+
+        Raises:
+            psycopg.errors.UniqueViolation: A key is taken; the caller knows what that means.
+        """
+        with translated(but=psycopg.errors.UniqueViolation):
+            return self._connection.execute(query(name), values).fetchone()
+
+    def all(self, name: str, values: dict[str, Any]) -> list[dict[str, Any]]:
+        """
+        Run a statement and return its rows.
+        """
+        with translated():
+            return self._connection.execute(query(name), values).fetchall()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """
+        All statements of the block, or none.
+        """
+        with translated(but=psycopg.errors.UniqueViolation), self._connection.transaction():
+            yield

@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
-from agi_router.adapters.bindings import BindingId, BindingStore, StoredBinding, Terms
+from agi_router.adapters.bindings import BindingStore
+from agi_router.adapters.records import BindingId, StoredBinding, Terms
 from agi_router.cli.arguments import COUNT, DURATION, ORDER_ID, TIME, Duration
 from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
 from agi_router.cli.workplace import open_store, read_settings

@@ -38,7 +38,7 @@ def add(prefix: str, operator: str | None, certificate: str | None, *, as_json: 
     """
     block = Block.parse(prefix)
     with open_store(read_settings()) as store:
-        row = store.add_block(block, operator=operator, certificate=certificate)
+        row = store.inventory.add_block(block, operator=operator, certificate=certificate)
     _echo(row, as_json=as_json)
 
 
@@ -91,7 +91,9 @@ def list_(*, as_json: bool) -> None:
     List the blocks, with how many bindings live in each.
     """
     with open_store(read_settings()) as store:
-        rows = [{**_described(row), "bindings": row["bindings"]} for row in store.blocks()]
+        rows = [
+            {**_described(row), "bindings": row["bindings"]} for row in store.inventory.blocks()
+        ]
     if as_json:
         echo_json(rows)
     else:
@@ -108,7 +110,7 @@ def list_(*, as_json: bool) -> None:
 def _set_state(prefix: str, state: BlockState, *, as_json: bool) -> None:
     block = Block.parse(prefix)
     with open_store(read_settings()) as store:
-        row = store.set_block_state(block, state)
+        row = store.inventory.set_block_state(block, state)
     _echo(row, as_json=as_json)
 
 

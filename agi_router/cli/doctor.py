@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import click
 
-from agi_router.adapters.bindings import check_keys
 from agi_router.adapters.database import connect
+from agi_router.adapters.keys import check_keys
 from agi_router.adapters.migrate import check_schema
 from agi_router.ari import AriClient, AriError, AriRefused, AriUnauthorized, path
 from agi_router.cli.output import echo_json, json_option

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import click
 
-from agi_router.adapters.bindings import BindingId
+from agi_router.adapters.records import BindingId
 from agi_router.cli.binding import echo_binding, number_reader
 from agi_router.cli.output import json_option
 from agi_router.cli.workplace import open_store, read_settings

@@ -7,7 +7,7 @@ import asyncio
 import click
 
 from agi_router import daemon, logs
-from agi_router.adapters.bindings import check_keys
+from agi_router.adapters.keys import check_keys
 from agi_router.adapters.migrate import check_schema
 from agi_router.cli.output import echo_json, json_option
 from agi_router.cli.workplace import open_database, read_settings

@@ -6,8 +6,9 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from agi_router.adapters.bindings import BindingStore, check_keys
+from agi_router.adapters.bindings import BindingStore
 from agi_router.adapters.database import Connection, connect
+from agi_router.adapters.keys import check_keys
 from agi_router.adapters.migrate import check_schema
 from agi_router.settings import Settings
 

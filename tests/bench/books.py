@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Self
 
-from agi_router.adapters.bindings import BindingStore, Terms
+from agi_router.adapters.bindings import BindingStore
 from agi_router.adapters.database import Connection, connect
+from agi_router.adapters.records import Terms
 from agi_router.modes import Axb
 from agi_router.numbers import E164, Block
 from agi_router.settings import Settings
@@ -80,7 +81,7 @@ class Books:
             Who dials which number: one pair for each binding.
         """
         store = BindingStore(self._connection, self._settings.load_keys())
-        store.add_block(_BLOCK, operator=None, certificate=None)
+        store.inventory.add_block(_BLOCK, operator=None, certificate=None)
         terms = Terms(expires_at=store.now() + timedelta(days=1))
         pairs = []
         with self._connection.transaction():

@@ -70,7 +70,7 @@ def keys() -> KeyRing:
 def store(connection: Connection, keys: KeyRing) -> BindingStore:
     """Where bindings are made, with one block to make them in."""
     opened = BindingStore(connection, keys)
-    opened.add_block(BLOCK, operator=None, certificate=None)
+    opened.inventory.add_block(BLOCK, operator=None, certificate=None)
     return opened
 
 

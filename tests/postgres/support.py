@@ -24,9 +24,10 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import dict_row
 
-from agi_router.adapters.bindings import BindingStore, StoredBinding, Terms
+from agi_router.adapters.bindings import BindingStore
 from agi_router.adapters.database import Connection
 from agi_router.adapters.migrate import migrate
+from agi_router.adapters.records import StoredBinding, Terms
 from agi_router.calls import End, Outcome, call_day
 from agi_router.model import Call, Reason
 from agi_router.modes import Axb

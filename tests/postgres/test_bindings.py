@@ -28,8 +28,9 @@ from postgres.support import (
     until,
 )
 
-from agi_router.adapters.bindings import BindingId, BindingStore, StoredBinding, Terms
+from agi_router.adapters.bindings import BindingStore
 from agi_router.adapters.database import Connection, connect
+from agi_router.adapters.records import BindingId, StoredBinding, Terms
 from agi_router.decision import decide
 from agi_router.errors import (
     AgiRouterError,
@@ -72,7 +73,7 @@ def stores(dsn: str, keys: KeyRing) -> Iterator[Stores]:
 
 
 def connection_of(store: BindingStore) -> Connection:
-    return store._connection
+    return store._statements._connection
 
 
 def rows(connection: Connection) -> tuple[int, int, int]:
@@ -128,7 +129,7 @@ def test_bind_on_a_number(store: BindingStore) -> None:
 
 def test_number_is_chosen(store: BindingStore) -> None:
     """Without a number one is chosen from the open blocks; a pair gets another each time."""
-    store.add_block(OTHER_BLOCK, operator=None, certificate=None)
+    store.inventory.add_block(OTHER_BLOCK, operator=None, certificate=None)
     made = [bind(store, x=None) for _ in range(20)]
     numbers = {sides(each)[Side.A][1] for each in made}
     assert len(numbers) == 20
@@ -246,14 +247,15 @@ def test_block_kept_for_a_tenant(connection: Connection, store: BindingStore) ->
 
 def test_block_added_twice(store: BindingStore) -> None:
     """A block that is there stays as it is."""
-    store.add_block(OTHER_BLOCK, operator="Mobile", certificate="1")
+    store.inventory.add_block(OTHER_BLOCK, operator="Mobile", certificate="1")
     with pytest.raises(BlockExists, match=str(OTHER_BLOCK)):
-        store.add_block(OTHER_BLOCK, operator="Telecom", certificate="2")
+        store.inventory.add_block(OTHER_BLOCK, operator="Telecom", certificate="2")
     bind(store)
     ended = bind(store, C, D)
     store.unbind(ended.id)
     assert [
-        (b["block"], b["operator"], b["certificate"], b["bindings"]) for b in store.blocks()
+        (b["block"], b["operator"], b["certificate"], b["bindings"])
+        for b in store.inventory.blocks()
     ] == [
         (BLOCK.value, None, None, 1),
         (OTHER_BLOCK.value, "Mobile", "1", 0),
@@ -512,7 +514,7 @@ def test_race_for_one_place(connection: Connection, stores: Stores, store: Bindi
 def test_race_of_the_same_pair(stores: Stores) -> None:
     """The same two parties, bound at once in both orders: one wins, nobody waits in a circle."""
     opened = [stores() for _ in range(4)]
-    opened[0].add_block(BLOCK, operator=None, certificate=None)
+    opened[0].inventory.add_block(BLOCK, operator=None, certificate=None)
     for round_ in range(10):
         x = BLOCK.number(100 + round_)
         results = race(
@@ -660,22 +662,22 @@ def test_an_order_ends_for_two_at_once(store: BindingStore, stores: Stores) -> N
 def test_a_block_drains_and_is_returned(store: BindingStore) -> None:
     """Draining: no new bindings, calls go on. Returned: no calls; only when nobody is bound."""
     made = bind(store)
-    assert store.set_block_state(BLOCK, BlockState.DRAINING)["state"] == "draining"
+    assert store.inventory.set_block_state(BLOCK, BlockState.DRAINING)["state"] == "draining"
     assert reason(store, A) is None
     for x in (OTHER_X, None):
         with pytest.raises(NoNumberAvailable):
             bind(store, C, D, x=x)
     with pytest.raises(BlockInUse, match=rf"1 binding\(s\) live in block {BLOCK}, the last until"):
-        store.set_block_state(BLOCK, BlockState.RETURNED)
+        store.inventory.set_block_state(BLOCK, BlockState.RETURNED)
     assert reason(store, A) is None
     # What lives may be extended meanwhile, and ends as any other.
     store.extend(made.id, made.expires_at + HOUR)
     store.unbind(made.id)
-    assert store.set_block_state(BLOCK, BlockState.RETURNED)["state"] == "returned"
+    assert store.inventory.set_block_state(BLOCK, BlockState.RETURNED)["state"] == "returned"
     assert reason(store, A) is Reason.CERTIFICATE_INVALID
     with pytest.raises(NoNumberAvailable):
         bind(store)
-    assert store.set_block_state(BLOCK, BlockState.ACTIVE)["state"] == "active"
+    assert store.inventory.set_block_state(BLOCK, BlockState.ACTIVE)["state"] == "active"
     assert reason(store, A) is Reason.UNBOUND
     bind(store)
 
@@ -685,16 +687,16 @@ def test_an_expired_binding_does_not_keep_a_block(
 ) -> None:
     """Nobody need have noticed that it is over."""
     expire(connection, bind(store).id)
-    assert store.set_block_state(BLOCK, BlockState.RETURNED)["state"] == "returned"
+    assert store.inventory.set_block_state(BLOCK, BlockState.RETURNED)["state"] == "returned"
 
 
 @pytest.mark.parametrize("state", BlockState)
 def test_state_of_no_block(state: BlockState, store: BindingStore) -> None:
     """A block that is not ours has no state; one that has the state already keeps it."""
     with pytest.raises(BlockNotFound, match=str(OTHER_BLOCK)):
-        store.set_block_state(OTHER_BLOCK, state)
+        store.inventory.set_block_state(OTHER_BLOCK, state)
     for _ in range(2):
-        assert store.set_block_state(BLOCK, state)["state"] == state
+        assert store.inventory.set_block_state(BLOCK, state)["state"] == state
 
 
 @pytest.mark.parametrize("first", ["bind", "return"])
@@ -705,7 +707,7 @@ def test_bound_at_the_moment_its_block_is_returned(
     binding, returning = stores(), stores()
     works: dict[str, Callable[[], object]] = {
         "bind": lambda: bind(binding),
-        "return": lambda: returning.set_block_state(BLOCK, BlockState.RETURNED),
+        "return": lambda: returning.inventory.set_block_state(BLOCK, BlockState.RETURNED),
     }
     holder, waiter = (binding, returning) if first == "bind" else (returning, binding)
     second = "return" if first == "bind" else "bind"

@@ -136,7 +136,7 @@ async def test_server_killed(durable_server: Server, durable_dsn: str, keys: Key
     limit = 200
     with connect(durable_dsn) as connection:
         store = BindingStore(connection, keys)
-        store.add_block(BLOCK, operator=None, certificate=None)
+        store.inventory.add_block(BLOCK, operator=None, certificate=None)
         bind(store, max_calls=limit)
     async with AdmissionStore(durable_dsn, keys, connections=8) as admissions:
         callers = Callers(admissions)
@@ -161,7 +161,7 @@ async def test_killed_while_settling(
     """A batch that was cut short by a kill is told again; every use comes back once."""
     with connect(durable_dsn) as connection:
         store = BindingStore(connection, keys)
-        store.add_block(BLOCK, operator=None, certificate=None)
+        store.inventory.add_block(BLOCK, operator=None, certificate=None)
         bind(store)
     async with AdmissionStore(durable_dsn, keys, connections=8) as admissions:
         ids = [new_call_id() for _ in range(200)]

@@ -25,8 +25,9 @@ from postgres.support import (
 )
 
 from agi_router.adapters.admission import AdmissionStore
-from agi_router.adapters.bindings import BindingStore, check_keys
+from agi_router.adapters.bindings import BindingStore
 from agi_router.adapters.database import Connection, connect
+from agi_router.adapters.keys import check_keys
 from agi_router.errors import KeyMismatch, SealError
 from agi_router.extension import to_refuse
 from agi_router.model import Language, Reason, Refusal

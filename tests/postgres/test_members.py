@@ -26,8 +26,9 @@ from postgres.support import (
 )
 
 from agi_router.adapters.admission import AdmissionStore
-from agi_router.adapters.bindings import BindingId, BindingStore, StoredBinding, Terms
+from agi_router.adapters.bindings import BindingStore
 from agi_router.adapters.database import Connection, connect
+from agi_router.adapters.records import BindingId, StoredBinding, Terms
 from agi_router.decision import decide
 from agi_router.errors import (
     AgiRouterError,
@@ -435,7 +436,7 @@ def test_one_place_for_two_groups(store: BindingStore, stores: Stores) -> None:
             for _ in opened
         ]
         if round_ % 2:
-            expire(opened[0]._connection, bind(store, D, E, x=x).id)
+            expire(opened[0]._statements._connection, bind(store, D, E, x=x).id)
         results = race(
             [
                 lambda s=each, m=m: s.add_members(m.id, [D])  # type: ignore[misc]
@@ -455,13 +456,13 @@ def test_unbound_while_a_member_comes(
     made = make(store)
     ending, changing = stores(), stores()
     with ThreadPoolExecutor(1) as pool:
-        ending._connection.execute("BEGIN")
+        ending._statements._connection.execute("BEGIN")
         ending.unbind(made.id)
         late = pool.submit(changing.add_members, made.id, [D])
-        pid = changing._connection.info.backend_pid
+        pid = changing._statements._connection.info.backend_pid
         waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND pid = %s"
         until(lambda: one(connection, waits, pid))
-        ending._connection.execute("COMMIT")
+        ending._statements._connection.execute("COMMIT")
         with pytest.raises(BindingEnded, match="unbound"):
             late.result(timeout=10)
     assert members_of(store.find(made.id)) == {A, C}
@@ -473,7 +474,7 @@ async def test_a_call_waits_for_the_change(
     """A member who is just leaving never becomes the one whom B calls back."""
     made = make(store, (A, C), Callback.LAST, A)
     changing = stores()
-    changing._connection.execute("BEGIN")
+    changing._statements._connection.execute("BEGIN")
     changing.remove_member(made.id, C)
     with ThreadPoolExecutor(1) as pool:
         calling = connect(connection.info.dsn)
@@ -481,7 +482,7 @@ async def test_a_call_waits_for_the_change(
         def commit_once_it_waits() -> None:
             waits = "SELECT count(*) FROM pg_locks WHERE NOT granted"
             until(lambda: one(calling, waits))
-            changing._connection.execute("COMMIT")
+            changing._statements._connection.execute("COMMIT")
 
         done = pool.submit(commit_once_it_waits)
         await admissions.admit(a_call(C), new_call_id(), timeout=TIMEOUT)

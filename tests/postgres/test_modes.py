@@ -28,10 +28,11 @@ from postgres.support import (
 )
 
 from agi_router.adapters.admission import AdmissionStore
-from agi_router.adapters.bindings import BindingId, BindingStore, StoredBinding, Terms
+from agi_router.adapters.bindings import BindingStore
 from agi_router.adapters.database import Connection, connect
 from agi_router.adapters.migrate import _apply, migrate, migrations
 from agi_router.adapters.queries import query
+from agi_router.adapters.records import BindingId, StoredBinding, Terms
 from agi_router.calls import Outcome
 from agi_router.decision import decide
 from agi_router.errors import BindingConflict, ModeError, NoNumberAvailable
@@ -356,7 +357,7 @@ async def test_found_again(
 @pytest.mark.parametrize("parties", ALL_MODES)
 def test_numbers_are_chosen(parties: Callable[[], Parties], store: BindingStore) -> None:
     """One or two of one open block, others each time; each may be given."""
-    store.add_block(ELSEWHERE, operator=None, certificate=None)
+    store.inventory.add_block(ELSEWHERE, operator=None, certificate=None)
     bound = parties()
     seen: set[XNumber] = set()
     for _ in range(6):
@@ -401,7 +402,7 @@ def test_numbers_that_do_not_fit_the_mode(
     parties: Parties, x: XNumber | None, y: XNumber, store: BindingStore, connection: Connection
 ) -> None:
     """One number or two different ones of one block, by the mode; nothing is half written."""
-    store.add_block(ELSEWHERE, operator=None, certificate=None)
+    store.inventory.add_block(ELSEWHERE, operator=None, certificate=None)
     with pytest.raises(ModeError):
         store.bind(parties, Terms(expires_at=store.now() + HOUR), x=x, y=y)
     assert one(connection, "SELECT count(*) FROM agi_router.binding") == 0

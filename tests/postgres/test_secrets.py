@@ -24,8 +24,9 @@ from postgres.support import (
 )
 
 from agi_router.adapters.admission import AdmissionStore
-from agi_router.adapters.bindings import BindingStore, check_keys
+from agi_router.adapters.bindings import BindingStore
 from agi_router.adapters.database import Connection, connect
+from agi_router.adapters.keys import check_keys
 from agi_router.calls import Outcome
 from agi_router.errors import AgiRouterError, BindingConflict, StoreError
 from agi_router.model import Reason
@@ -119,7 +120,7 @@ async def test_no_real_number_anywhere(  # noqa: PLR0915
     with connect(dsn) as connection:
         check_keys(connection, keys)
         store = BindingStore(connection, keys)
-        store.add_block(BLOCK, operator="Mobile", certificate="1")
+        store.inventory.add_block(BLOCK, operator="Mobile", certificate="1")
         old = bind(store, a, gone)
         expire(connection, old.id)
         made = bind(store, a, b, max_calls=2, order_id="A-1")

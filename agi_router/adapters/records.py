@@ -1,0 +1,141 @@
+"""
+Bindings as they are kept and shown.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from agi_router.errors import BindingNotFound
+from agi_router.model import BindingState, Callback, Counting, Direction, Language, Side
+from agi_router.numbers import E164, Block, XNumber
+
+__all__ = ["BindingId", "Party", "StoredBinding", "Terms", "read_binding", "seconds"]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class BindingId:
+    """
+    The name of a binding, ``<block>-<id>``: the block tells where it is kept.
+    """
+
+    block: Block
+    id: int
+
+    @classmethod
+    def parse(cls, text: str) -> "BindingId":
+        """
+        Read a binding's name.
+
+        Raises:
+            BindingNotFound: The text names no binding that could exist.
+        """
+        block, _, serial = text.strip().partition("-")
+        try:
+            if not (serial.isascii() and serial.isdigit()):
+                raise BindingNotFound("a binding's id looks like 70012345678-1")
+            return cls(Block.parse(block), min(int(serial[:19]), 2**63 - 1))
+        except ValueError:
+            raise BindingNotFound("a binding's id looks like 70012345678-1") from None
+
+    def __str__(self) -> str:
+        return f"{self.block}-{self.id}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """
+    What is agreed for a binding beside its parties.
+    """
+
+    expires_at: datetime
+    max_calls: int | None = None
+    counting: Counting = Counting.ANSWERED
+    direction: Direction = Direction.BOTH
+    ring_timeout: timedelta | None = None
+    max_duration: timedelta | None = None
+    language: Language | None = None
+    order_id: str | None = None
+    tenant: str = "default"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Party:
+    """
+    One party of a stored binding, and the number it dials.
+    """
+
+    side: Side
+    number: E164
+    dials: XNumber
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredBinding:
+    """
+    A binding as it is kept.
+    """
+
+    id: BindingId
+    mode: str
+    state: BindingState
+    tenant: str
+    order_id: str | None
+    begins_at: datetime
+    expires_at: datetime
+    ended_at: datetime | None
+    max_calls: int | None
+    calls_used: int
+    counting: Counting
+    direction: Direction
+    ring_timeout: timedelta | None
+    max_duration: timedelta | None
+    language: Language | None
+    callback: Callback | None
+    parties: tuple[Party, ...]
+    called_back: tuple[E164, ...]
+    """Whom B reaches, as it stands."""
+
+
+def read_binding(
+    row: dict[str, Any], parties: tuple[Party, ...], called_back: tuple[E164, ...]
+) -> StoredBinding:
+    """
+    Read one row of bindings, whose parties were read from its routes.
+    """
+    state = BindingState(row["state"])
+    ended_at = row["ended_at"]
+    if state is BindingState.ACTIVE and row["expires_at"] <= row["now"]:
+        # Nobody has noticed yet; the clock ended it.
+        state, ended_at = BindingState.EXPIRED, row["expires_at"]
+    return StoredBinding(
+        id=BindingId(Block(value=row["block"]), row["id"]),
+        mode=row["mode"],
+        state=state,
+        tenant=row["tenant"],
+        order_id=row["order_id"],
+        begins_at=row["begins_at"],
+        expires_at=row["expires_at"],
+        ended_at=ended_at,
+        max_calls=row["max_calls"],
+        calls_used=row["calls_used"],
+        counting=Counting(row["counting"]),
+        direction=Direction(row["direction"]),
+        ring_timeout=_span(row["ring_timeout"]),
+        max_duration=_span(row["max_duration"]),
+        language=None if row["language"] is None else Language(row["language"]),
+        parties=parties,
+        called_back=called_back,
+        callback=None if row["callback"] is None else Callback(row["callback"]),
+    )
+
+
+def seconds(value: timedelta | None) -> int | None:
+    """
+    A span in the store's unit.
+    """
+    return None if value is None else int(value.total_seconds())
+
+
+def _span(value: int | None) -> timedelta | None:
+    return None if value is None else timedelta(seconds=value)
