@@ -10,6 +10,7 @@ Phones for the test PBX: SIPp calls and is called, and every message it saw come
 from __future__ import annotations
 
 import enum
+import itertools
 import os
 import re
 import secrets
@@ -38,6 +39,9 @@ __all__ = [
 
 SCENARIOS = Path(__file__).resolve().parent.parent / "phones"
 Q850 = re.compile(r"Q\.850\s*;.*?cause\s*=\s*(\d+)", re.IGNORECASE)
+
+# SIPp takes the port two above its media port too. Each process begins elsewhere.
+_PORTS = itertools.cycle(range(61000 + os.getpid() % 1000 * 4, 65000, 4))
 
 # No phone of a test talks longer; the side that is not to hang up waits this long.
 LONG = 60.0
@@ -476,15 +480,22 @@ def _milliseconds(seconds: float) -> str:
 
 
 def _free_ports(count: int) -> list[int]:
-    # The kernel's ephemeral ports lie above those of Asterisk's RTP.
-    sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
+    """
+    Ports that are free now and stay so until a phone has bound them.
+
+    They lie above the kernel's ephemeral ports, which anybody may be given in between, and are
+    never handed out twice in a row.
+    """
+    found: list[int] = []
+    while len(found) < count:
+        port = next(_PORTS)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+            try:
+                one.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        found.append(port)
+    return found
 
 
 def _bound_ports() -> set[int]:

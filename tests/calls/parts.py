@@ -44,12 +44,12 @@ class Cli:
         return self.records(x, 1)[0]
 
     def records(self, x: str, count: int) -> list[Any]:
-        """All calls on a number, newest first, once *count* of them are settled."""
+        """All calls on a number, newest first, once there are *count* and all are settled."""
         found: list[Any] = []
 
         def settled() -> bool:
             found[:] = [c for c in self("calls", "--limit", "1000") if c["x"] == x]
-            return len([c for c in found if c["state"] == "settled"]) >= count
+            return len(found) >= count and all(c["state"] == "settled" for c in found)
 
         assert until(settled, timeout=15), found
         return found

@@ -12,7 +12,7 @@ from testpbx.messages import received_by
 from testpbx.phones import Call, Does, Phones
 from testpbx.waiting import until
 
-_numbers = itertools.count(13700001000)
+_numbers = itertools.count(13700901000)
 
 
 @pytest.fixture
