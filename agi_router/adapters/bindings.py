@@ -454,7 +454,7 @@ class BindingStore:
             b_number=XNumber.from_int(back["x_number"]),
             tag=back["caller_tag"],
             callback=Callback(row["callback"]),
-            called_back=self._open(back["callee"], back) if back["callee"] else (),
+            called_back=self._called_back(routes),
             mode=_GROUPS[Mode(row["mode"])],
         )
 
