@@ -178,12 +178,8 @@ SELECT c.x_number
 
 -- bind --
 -- Make a binding with its routes; route_pkey is violated where a live binding is in the way.
--- The casts: a number that is too large must not look like a function that is not there.
 SELECT * FROM agi_router.bind(
-    %(block)s, %(tenant_id)s, %(mode)s, %(callback)s, %(expires_at)s, %(max_calls)s::integer,
-    %(counting)s, %(direction)s, %(ring_timeout)s::integer, %(max_duration)s::integer, %(language)s,
-    %(order_id)s,
-    %(x_number)s, %(caller_tag)s, %(shown)s, %(side)s, %(callee)s, %(caller)s);
+    %(block)s, %(terms)s, %(x_number)s, %(caller_tag)s, %(shown)s, %(side)s, %(callee)s, %(caller)s);
 
 -- add_routes --
 -- Add routes to a binding; route_pkey is violated where a live binding is in the way.
