@@ -9,13 +9,17 @@ import asyncio
 import contextlib
 import logging
 import signal
+import threading
 from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
 from agi_router.adapters.admission import AdmissionStore
 from agi_router.adapters.ari_door import EVENTS, AriDoor
+from agi_router.adapters.database import connect
 from agi_router.adapters.journal import EndJournal
+from agi_router.adapters.sweep import Sweep, Swept
 from agi_router.ari import AriClient, AriError, AriUnavailable
 from agi_router.books import Books
 from agi_router.errors import AsteriskError, SettingsError, StoreError
@@ -30,6 +34,9 @@ log = logging.getLogger(__name__)
 _RETRY = 1.0
 _RECONCILE = 300.0
 _PARTITIONS = 6 * 3600.0
+_SWEEP = 300.0
+_SWEEP_PAUSE = 0.05
+_SWEEP_TIMEOUT = 5
 
 
 async def serve(settings: Settings, keys: KeyRing) -> None:
@@ -73,6 +80,7 @@ async def serve(settings: Settings, keys: KeyRing) -> None:
                     books.keep(),
                     _every(_PARTITIONS, store.ensure_call_days),
                     _reconcile(door, ari, books),
+                    _sweep(settings),
                 )
                 log.info("serve.draining")
                 await door.drain()
@@ -121,6 +129,35 @@ async def _every(seconds: float, work: Callable[[], Awaitable[None]]) -> None:
             await asyncio.sleep(_RETRY * 10)
         else:
             await asyncio.sleep(seconds)
+
+
+async def _sweep(settings: Settings) -> None:
+    """
+    Sweep now and then, in a thread and on a connection of its own.
+    """
+    stop = threading.Event()
+    try:
+        while True:
+            await asyncio.sleep(_SWEEP)
+            try:
+                done = await asyncio.to_thread(_sweep_once, settings, stop)
+            except StoreError as error:
+                log.warning("sweep.deferred", extra={"error": str(error)})
+            else:
+                log.info("sweep.done", extra=asdict(done))
+    finally:
+        # A thread cannot be cancelled: it ends with the step it is at.
+        stop.set()
+
+
+def _sweep_once(settings: Settings, stop: threading.Event) -> Swept:
+    done = Swept()
+    with connect(settings.dsn, timeout=_SWEEP_TIMEOUT) as connection:
+        for step in Sweep(connection, settings.rests, settings.retention).steps():
+            done += step
+            if stop.wait(_SWEEP_PAUSE):
+                break
+    return done
 
 
 async def _reconcile(door: AriDoor, ari: AriClient, books: Books) -> None:

@@ -117,16 +117,23 @@ _LEG_RULES = (
     _LegRule(
         "the binding has not expired",
         Reason.EXPIRED,
+        # What its count has ended no longer ends by time.
         lambda _, g, now: (
-            _alive(g, now, BindingState.EXPIRED)
-            and (g.ended_at is None or g.ended_at > now)
-            and g.expires_at > now
+            g.state is BindingState.USED_UP
+            or (
+                _alive(g, now, BindingState.EXPIRED)
+                and (g.ended_at is None or g.ended_at > now)
+                and g.expires_at > now
+            )
         ),
     ),
     _LegRule(
         "calls are left",
         Reason.USED_UP,
-        lambda _, g, __: g.max_calls is None or g.calls_used < g.max_calls,
+        lambda _, g, __: (
+            g.state is not BindingState.USED_UP
+            and (g.max_calls is None or g.calls_used < g.max_calls)
+        ),
     ),
     _LegRule(
         "this side may call",

@@ -18,10 +18,13 @@ What can go wrong, as one tree.
      │   ├─ BindingNotFound    66  no binding has this id
      │   ├─ MemberNotFound     66  the group has no such member
      │   ├─ BlockNotFound      66  the block is not ours
+     │   ├─ TenantNotFound     66  no active tenant has this name
      │   ├─ BindingConflict    73  (X, caller) already has a route  carries the constraint
+     │   ├─ NumberResting      73  a binding on the number ended not long ago
      │   ├─ BindingEnded       73  it is over and cannot change
      │   ├─ BlockExists        73  the block is already there
      │   ├─ BlockInUse         73  bindings live in the block
+     │   ├─ TenantExists       73  the tenant is already there
      │   └─ NoNumberAvailable  73  no 700 number is free
      └─ AsteriskError          69  Asterisk is away, or said no
          └─ ProtocolError      70  an event this state cannot see
@@ -73,6 +76,7 @@ __all__ = [
     "NoNumberAvailable",
     "NumberError",
     "NumberFault",
+    "NumberResting",
     "ProtocolError",
     "SameParty",
     "SchemaMismatch",
@@ -80,6 +84,8 @@ __all__ = [
     "SettingsError",
     "StoreError",
     "StoreUnavailable",
+    "TenantExists",
+    "TenantNotFound",
 ]
 
 
@@ -259,6 +265,14 @@ class BindingConflict(StoreError):
         self.constraint = constraint
 
 
+class NumberResting(StoreError):
+    """
+    A binding on this 700 number ended not long ago; wait, or choose another number.
+    """
+
+    exit_code = 73
+
+
 class BindingEnded(StoreError):
     """
     The binding has ended and cannot be changed; make a new one.
@@ -286,6 +300,22 @@ class BlockInUse(StoreError):
 class NoNumberAvailable(StoreError):
     """
     No 700 number is free for these parties; add a block or unbind first.
+    """
+
+    exit_code = 73
+
+
+class TenantNotFound(StoreError):
+    """
+    There is no tenant of this name.
+    """
+
+    exit_code = 66
+
+
+class TenantExists(StoreError):
+    """
+    The tenant is already there.
     """
 
     exit_code = 73

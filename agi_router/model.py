@@ -106,6 +106,7 @@ class BindingState(StrEnum):
     EXPIRED = "expired"
     UNBOUND = "unbound"
     ORDER_ENDED = "order_ended"
+    USED_UP = "used_up"
 
 
 class BlockState(StrEnum):

@@ -24,7 +24,12 @@ from typing import Self
 
 from agi_router.errors import NumberError, NumberFault
 
-__all__ = ["E164", "Block", "NumberFault", "XNumber"]
+__all__ = ["BLOCK_SIZE", "E164", "Block", "NumberFault", "XNumber"]
+
+BLOCK_SIZE = 10_000
+"""
+Numbers in a block.
+"""
 
 _RANGE = 700
 _MOBILE_LENGTH = 11
@@ -147,14 +152,14 @@ class XNumber:
         """
         The managed block, its first 11 digits: the shard key.
         """
-        return self.value // 10**4
+        return self.value // BLOCK_SIZE
 
     @property
     def serial(self) -> int:
         """
         The place in the block, 0 to 9999: its last four digits.
         """
-        return self.value % 10**4
+        return self.value % BLOCK_SIZE
 
     @property
     def operator(self) -> str:
@@ -216,9 +221,9 @@ class Block:
         Raises:
             ValueError: *serial* is not 0 to 9999.
         """
-        if not 0 <= serial < 10**4:
+        if not 0 <= serial < BLOCK_SIZE:
             raise ValueError("a serial is 0 to 9999")
-        return XNumber(value=self.value * 10**4 + serial)
+        return XNumber(value=self.value * BLOCK_SIZE + serial)
 
     def __str__(self) -> str:
         return self.digits

@@ -29,7 +29,7 @@ import binascii
 import hmac
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Self
 
@@ -154,6 +154,17 @@ class KeyRing:
         Return the tags of *caller* on *x* under every tag key, the current one first.
         """
         return [_tag(key, x, caller) for _, key in reversed(self.tag_keys)]
+
+    def pair_tag(self, parties: Collection[E164]) -> int:
+        """
+        Return the tag of these *parties* together, in any order, under the current tag key.
+
+        Returns:
+            A signed 64-bit integer.
+        """
+        together = ":".join(sorted(party.digits for party in parties))
+        mac = hmac.digest(self.tag_keys[-1][1], f"pair:{together}".encode("ascii"), "sha256")
+        return int.from_bytes(mac[:8], "big", signed=True)
 
     def seal(self, numbers: Sequence[E164], *, x: XNumber, tag: int) -> bytes:
         """

@@ -26,6 +26,7 @@ from agi_router.durations import format_duration, parse_duration
 from agi_router.errors import KeyRingError, SettingsError
 from agi_router.keyfile import load_key_ring
 from agi_router.model import Language
+from agi_router.pool import Rests
 from agi_router.seal import KeyRing
 
 __all__ = ["PREFIX", "Settings"]
@@ -149,6 +150,10 @@ class Settings:
         ring_timeout: Seconds a callee rings.
         max_duration: Longest call, where a binding says nothing shorter.
         ttl: Life of a binding, where none is given.
+        rest: How long a number is kept from new bindings after one on it ended.
+        party_rest: How long it is kept from a party that was on it.
+        retention: How long bindings and call records are kept after their end; never less than
+            the six months that are asked for.
         log_level: Least level that is logged.
     """
 
@@ -168,6 +173,9 @@ class Settings:
     ring_timeout: int = _setting(_whole(5, 120, " of seconds"), default=45)
     max_duration: timedelta = _setting(_duration("1m", "240m"), default=timedelta(minutes=60))
     ttl: timedelta = _setting(_duration("60s", "90d"), default=timedelta(hours=24))
+    rest: timedelta = _setting(_duration("0s", "30d"), default=Rests().number)
+    party_rest: timedelta = _setting(_duration("0s", "180d"), default=Rests().party)
+    retention: timedelta = _setting(_duration("184d", "3650d"), default=timedelta(days=190))
     log_level: str = _setting(_level, default="INFO")
 
     @classmethod
@@ -217,6 +225,13 @@ class Settings:
         raise SettingsError(
             f"no key is set: run 'agi-router key new' and set {PREFIX}KEY_FILE to its file"
         )
+
+    @property
+    def rests(self) -> Rests:
+        """
+        How long numbers are kept from new bindings.
+        """
+        return Rests(number=self.rest, party=self.party_rest)
 
     def load_ari_password(self) -> str:
         """

@@ -45,24 +45,32 @@ WITH ended AS (
       FROM ended e
      WHERE c.day = %(day)s AND c.block = e.block AND c.id = e.id AND c.state = 'reserved'
     RETURNING c.block, c.id, c.binding_id, c.outcome
-), unused AS (
+), used AS (
     -- Where no leg was dialled nothing was used, whatever the binding counts.
-    SELECT s.block, s.binding_id, count(*) FILTER (WHERE s.outcome IS NULL) AS undialled,
-           count(*) AS uses
+    SELECT s.block, s.binding_id, count(*) AS taken, count(s.outcome) AS dialled,
+           count(*) FILTER (WHERE s.outcome = 'answered') AS answered
       FROM settled s
-     WHERE s.binding_id IS NOT NULL AND s.outcome IS DISTINCT FROM 'answered'
+     WHERE s.binding_id IS NOT NULL
      GROUP BY 1, 2
 ), held AS (
-    SELECT b.block, b.id, CASE b.counting WHEN 'answered' THEN u.uses ELSE u.undialled END AS uses
-      FROM unused u
+    -- Where all was answered and there is no limit, nothing changes.
+    SELECT b.block, b.id, u.taken, CASE b.counting WHEN 'answered' THEN u.answered ELSE u.dialled END AS kept
+      FROM used u
       JOIN agi_router.binding b ON b.block = u.block AND b.id = u.binding_id
+     WHERE u.answered < u.taken OR b.max_calls IS NOT NULL
      ORDER BY b.block, b.id
        FOR NO KEY UPDATE OF b
 ), given_back AS (
+    -- Once the last use will not come back the binding is over, unless something else ended it before.
     UPDATE agi_router.binding b
-       SET calls_used = b.calls_used - h.uses
+       SET calls_used = b.calls_used - (h.taken - h.kept),
+           calls_settled = b.calls_settled + CASE WHEN b.max_calls IS NULL THEN 0 ELSE h.kept END,
+           state = CASE WHEN b.ended_at IS NULL AND b.expires_at > now()
+                         AND b.calls_settled + h.kept >= b.max_calls THEN 'used_up' ELSE b.state END,
+           ended_at = CASE WHEN b.ended_at IS NULL AND b.expires_at > now()
+                            AND b.calls_settled + h.kept >= b.max_calls THEN now() ELSE b.ended_at END
       FROM held h
-     WHERE b.block = h.block AND b.id = h.id AND h.uses > 0
+     WHERE b.block = h.block AND b.id = h.id AND (h.kept < h.taken OR b.max_calls IS NOT NULL)
 ), inserted AS (
     INSERT INTO agi_router.call (block, id, day, x_number, received_at, ended_at, state, reason,
                                  outcome, ring_ms, talk_ms, released_by, cause)
@@ -105,10 +113,11 @@ SELECT kind, id, fingerprint FROM agi_router.key ORDER BY kind, id;
 
 -- add_block --
 -- Add a managed block; no row if it is there already.
-INSERT INTO agi_router.block (block, operator, certificate)
-VALUES (%(block)s, %(operator)s, %(certificate)s)
+INSERT INTO agi_router.block (block, operator, certificate, tenant_id, valid_from, valid_until)
+VALUES (%(block)s, %(operator)s, %(certificate)s, %(tenant_id)s,
+        coalesce(%(valid_from)s, '-infinity'::timestamptz), coalesce(%(valid_until)s, 'infinity'::timestamptz))
     ON CONFLICT DO NOTHING
-RETURNING block, operator, certificate, state, created_at;
+RETURNING block;
 
 -- lock_block --
 -- Wait until the bindings that are just being made in a block are there, and keep others off.
@@ -125,61 +134,166 @@ SELECT count(*) AS bindings, max(expires_at) AS until
 UPDATE agi_router.block
    SET state = %(state)s
  WHERE block = %(block)s
-RETURNING block, operator, certificate, state, created_at;
+RETURNING block;
 
 -- list_blocks --
--- All blocks, with the number of routes alive on each.
-SELECT k.block, k.operator, k.certificate, k.state, k.created_at,
+-- The blocks, or one of them, with the number of bindings that live in each. Infinite dates read as null.
+SELECT k.block, k.operator, k.certificate, t.name AS tenant, k.state, k.created_at,
+       nullif(k.valid_from, '-infinity') AS valid_from, nullif(k.valid_until, 'infinity') AS valid_until,
        (SELECT count(*)
           FROM agi_router.binding b
-         WHERE b.block = k.block AND b.ended_at IS NULL AND b.expires_at > now()) AS bindings
+         WHERE b.block = k.block AND b.ended_at IS NULL AND b.expires_at > clock_timestamp()) AS bindings
   FROM agi_router.block k
+  LEFT JOIN agi_router.tenant t ON t.id = k.tenant_id
+ WHERE %(block)s::bigint IS NULL OR k.block = %(block)s
  ORDER BY k.block;
 
+-- survey_pool --
+-- Of each block that is not returned: how many numbers are bound, rest, and were held a day ago.
+SELECT k.block, k.state, t.name AS tenant, n.now, s.bound, s.resting,
+       agi_router.count_held(k.block, %(rest)s, n.now - interval '1 day') AS held_before
+  FROM agi_router.block k
+ CROSS JOIN (SELECT now() AS now) n
+  LEFT JOIN agi_router.tenant t ON t.id = k.tenant_id
+ CROSS JOIN LATERAL (
+       SELECT count(*) FILTER (WHERE x.bound) AS bound,
+              count(*) FILTER (WHERE NOT x.bound AND x.rests_until IS NOT NULL) AS resting
+         FROM agi_router.survey_block(k.block, %(rest)s, n.now) x) s
+ WHERE k.state <> 'returned'
+ ORDER BY k.block;
+
+-- list_unrested --
+-- The numbers of a block that do not rest, and whether anybody is bound on them.
+SELECT x_number, bound
+  FROM agi_router.survey_block(%(block)s, %(rest)s, clock_timestamp())
+ WHERE rests_until IS NULL;
+
+-- add_tenant --
+-- Add a tenant; no row if it is there already.
+INSERT INTO agi_router.tenant (name) VALUES (%(name)s)
+    ON CONFLICT DO NOTHING
+RETURNING name, active, created_at;
+
+-- list_tenants --
+-- All tenants, with the number of blocks kept for each.
+SELECT t.name, t.active, t.created_at,
+       (SELECT count(*) FROM agi_router.block k WHERE k.tenant_id = t.id) AS blocks
+  FROM agi_router.tenant t
+ ORDER BY t.name;
+
+-- set_tenant_active --
+-- Suspend a tenant, or let it go on; no row if there is none of this name.
+UPDATE agi_router.tenant
+   SET active = %(active)s
+ WHERE name = %(name)s
+RETURNING name, active, created_at;
+
 -- find_tenant --
--- A tenant's id by name, if it is active.
-SELECT id FROM agi_router.tenant WHERE name = %(name)s AND active;
+-- A tenant's id by name.
+SELECT id FROM agi_router.tenant WHERE name = %(name)s;
 
 -- find_block --
--- One block and whether new bindings may be made in it.
-SELECT block,
-       state = 'active' AND valid_from <= now() AND valid_until > now()
-       AND (tenant_id IS NULL OR tenant_id = %(tenant_id)s) AS open
-  FROM agi_router.block
- WHERE block = %(block)s;
+-- One block and what keeps a tenant's new bindings out of it; null: nothing does.
+SELECT agi_router.why_closed(k, %(tenant_id)s, %(digit)s, clock_timestamp()) AS closed
+  FROM agi_router.block k
+ WHERE k.block = %(block)s;
 
--- list_open_blocks --
--- The blocks in which a tenant may make new bindings.
-SELECT block
-  FROM agi_router.block
- WHERE state = 'active' AND valid_from <= now() AND valid_until > now()
-   AND (tenant_id IS NULL OR tenant_id = %(tenant_id)s)
- ORDER BY block;
+-- find_opening --
+-- An active tenant, the time, and the blocks in which it may make new bindings: its own, and shared ones.
+SELECT t.id, clock_timestamp() AS now,
+       array_agg(k.block) FILTER (WHERE k.tenant_id IS NOT NULL) AS own,
+       array_agg(k.block) FILTER (WHERE k.block IS NOT NULL AND k.tenant_id IS NULL) AS shared
+  FROM agi_router.tenant t
+  LEFT JOIN agi_router.block k
+    ON agi_router.why_closed(k, t.id, %(digit)s, clock_timestamp()) IS NULL
+ WHERE t.name = %(tenant)s AND t.active
+ GROUP BY t.id;
+
+-- count_closed --
+-- How many blocks are closed to a tenant's new bindings, by what closes them.
+SELECT c.closed, count(*) AS blocks
+  FROM (SELECT agi_router.why_closed(k, %(tenant_id)s, %(digit)s, clock_timestamp()) AS closed
+          FROM agi_router.block k) c
+ WHERE c.closed IS NOT NULL
+ GROUP BY c.closed;
 
 -- choose_x --
--- Of candidate numbers, given as (number, caller) pairs, one on which none of the callers is bound:
--- rather one that none of them was on before, then the one with the fewest routes.
+-- Of candidate numbers of one block, one that does not rest and on which no caller is or was of late:
+-- of the first few such the one with the fewest live routes. A candidate's callers stand one after
+-- the other in caller_tag. Subqueries, not joins: a candidate that is not needed is not looked at.
 SELECT c.x_number
-  FROM (SELECT n.x_number, min(n.place) AS place, bool_or(r.caller_tag IS NOT NULL) AS met
-          FROM unnest(%(x_number)s::bigint[], %(caller_tag)s::bigint[])
-               WITH ORDINALITY n (x_number, caller_tag, place)
-          LEFT JOIN agi_router.route r
-            ON r.block = n.x_number / 10000 AND r.x_number = n.x_number
-           AND r.caller_tag = n.caller_tag
-          LEFT JOIN agi_router.binding b ON b.block = r.block AND b.id = r.binding_id
-         GROUP BY n.x_number
-        HAVING NOT bool_or(b.id IS NOT NULL AND b.ended_at IS NULL AND b.expires_at > now())) c
- ORDER BY c.met,
-          (SELECT count(*)
-             FROM agi_router.route o
-            WHERE o.block = c.x_number / 10000 AND o.x_number = c.x_number),
-          c.place
+  FROM (SELECT n.x_number, n.place, t.now
+          FROM (SELECT clock_timestamp() AS now OFFSET 0) t
+         CROSS JOIN unnest(%(x_number)s::bigint[]) WITH ORDINALITY n (x_number, place)
+         CROSS JOIN LATERAL (
+               SELECT (%(caller_tag)s::bigint[])[(n.place::integer - 1) * %(callers)s::integer + 1
+                                                 : n.place::integer * %(callers)s::integer] AS tags) g
+         WHERE (SELECT true FROM agi_router.route r
+                 WHERE r.block = %(block)s AND r.x_number = n.x_number
+                   AND r.ends_at > t.now - %(rest)s::interval AND r.ends_at <= t.now LIMIT 1) IS NULL
+           AND (SELECT true FROM agi_router.past_route r
+                 WHERE r.block = %(block)s AND r.x_number = n.x_number
+                   AND r.ends_at > t.now - %(rest)s::interval AND r.ends_at <= t.now LIMIT 1) IS NULL
+           AND (SELECT true FROM agi_router.route r
+                 WHERE r.block = %(block)s AND r.x_number = n.x_number AND r.caller_tag = ANY (g.tags)
+                   AND r.ends_at > t.now - %(party_rest)s::interval LIMIT 1) IS NULL
+           AND (SELECT true FROM agi_router.past_route r
+                 WHERE r.block = %(block)s AND r.x_number = n.x_number AND r.caller_tag = ANY (g.tags)
+                   AND r.ends_at > t.now - %(party_rest)s::interval LIMIT 1) IS NULL
+         LIMIT 4) c
+ ORDER BY (SELECT count(*) FROM agi_router.route o
+            WHERE o.block = %(block)s AND o.x_number = c.x_number AND o.ends_at > c.now), c.place
  LIMIT 1;
 
+-- count_met --
+-- On how many of some numbers of one block a caller is, or was of late; for callers see choose_x.
+SELECT count(*) AS numbers
+  FROM (SELECT clock_timestamp() AS now OFFSET 0) t
+ CROSS JOIN unnest(%(x_number)s::bigint[]) WITH ORDINALITY n (x_number, place)
+ CROSS JOIN LATERAL (
+       SELECT (%(caller_tag)s::bigint[])[(n.place::integer - 1) * %(callers)s::integer + 1
+                                         : n.place::integer * %(callers)s::integer] AS tags) g
+ WHERE (SELECT true FROM agi_router.route r
+         WHERE r.block = %(block)s AND r.x_number = n.x_number AND r.caller_tag = ANY (g.tags)
+           AND r.ends_at > t.now - %(party_rest)s::interval LIMIT 1)
+    OR (SELECT true FROM agi_router.past_route r
+         WHERE r.block = %(block)s AND r.x_number = n.x_number AND r.caller_tag = ANY (g.tags)
+           AND r.ends_at > t.now - %(party_rest)s::interval LIMIT 1);
+
+-- find_pair --
+-- The numbers that the same parties had last, by a binding that is over: what side A dialled, and B.
+SELECT r.x_number, r.caller_tag, r.shown
+  FROM (SELECT b.block, b.id
+          FROM agi_router.binding b
+         WHERE b.pair_tag = %(pair_tag)s AND b.tenant_id = %(tenant_id)s AND b.mode = %(mode)s
+           AND coalesce(b.ended_at, b.expires_at) <= clock_timestamp()
+         ORDER BY b.begins_at DESC
+         LIMIT 1) p
+ CROSS JOIN LATERAL (
+       SELECT o.x_number, o.caller_tag, o.shown
+         FROM agi_router.route o
+        WHERE o.block = p.block AND o.binding_id = p.id AND o.side = 'a'
+       UNION ALL
+       SELECT o.x_number, o.caller_tag, o.shown
+         FROM agi_router.past_route o
+        WHERE o.block = p.block AND o.binding_id = p.id AND o.side = 'a') r
+ LIMIT 1;
+
+-- find_rests --
+-- Which of these (number, caller) pairs may not be bound yet, and until when.
+SELECT x_number, caller_tag, until
+  FROM agi_router.find_rests(
+       %(block)s, %(id)s, %(x_number)s, %(caller_tag)s, %(rest)s, %(party_rest)s, clock_timestamp())
+ ORDER BY until DESC;
+
 -- bind --
--- Make a binding with its routes; route_pkey is violated where a live binding is in the way.
-SELECT * FROM agi_router.bind(
-    %(block)s, %(terms)s, %(x_number)s, %(caller_tag)s, %(shown)s, %(side)s, %(callee)s, %(caller)s);
+-- Make a binding with its routes; all null where its block is closed to it or a number rests.
+-- route_pkey is violated where a live binding is in the way.
+SELECT b.*, t.name AS tenant, now() AS now
+  FROM agi_router.bind(
+       %(block)s, %(terms)s, %(rest)s, %(party_rest)s, %(x_number)s, %(caller_tag)s, %(shown)s, %(side)s,
+       %(callee)s, %(caller)s) b
+  LEFT JOIN agi_router.tenant t ON t.id = b.tenant_id;
 
 -- add_routes --
 -- Add routes to a binding; route_pkey is violated where a live binding is in the way.
@@ -195,8 +309,10 @@ WITH gone AS (
     RETURNING *
 )
 INSERT INTO agi_router.past_route (block, x_number, caller_tag, binding_id, shown, side, callee, caller,
-                                   left_group)
-SELECT block, x_number, caller_tag, binding_id, shown, side, callee, caller, true FROM gone
+                                   begins_at, ends_at, left_group)
+SELECT block, x_number, caller_tag, binding_id, shown, side, callee, caller, begins_at, clock_timestamp(),
+       true
+  FROM gone
 RETURNING binding_id;
 
 -- set_callee --
@@ -274,19 +390,41 @@ SELECT b.*, t.name AS tenant, now() AS now
   JOIN agi_router.tenant t ON t.id = b.tenant_id
  WHERE b.block = %(block)s AND b.id = %(id)s;
 
--- list_bindings --
--- Bindings, newest first; alive ones only if so asked.
+-- list_alive --
+-- Bindings that are alive, newest first.
 SELECT b.*, t.name AS tenant, now() AS now
   FROM agi_router.binding b
   JOIN agi_router.tenant t ON t.id = b.tenant_id
- WHERE (%(all)s OR b.ended_at IS NULL AND b.expires_at > now())
-   AND (%(order_id)s::text IS NULL OR b.order_id = %(order_id)s)
+ WHERE b.ended_at IS NULL AND b.expires_at > now()
+ ORDER BY b.id DESC
+ LIMIT %(limit)s;
+
+-- list_bindings --
+-- Bindings, those that are over too, newest first: the newest of each block, then of those.
+SELECT b.*, t.name AS tenant, now() AS now
+  FROM agi_router.block k
+ CROSS JOIN LATERAL (
+       SELECT *
+         FROM agi_router.binding o
+        WHERE o.block = k.block
+        ORDER BY o.block DESC, o.id DESC
+        LIMIT %(limit)s) b
+  JOIN agi_router.tenant t ON t.id = b.tenant_id
+ ORDER BY b.id DESC
+ LIMIT %(limit)s;
+
+-- list_order --
+-- Bindings of one order, newest first; alive ones only unless all are asked for.
+SELECT b.*, t.name AS tenant, now() AS now
+  FROM agi_router.binding b
+  JOIN agi_router.tenant t ON t.id = b.tenant_id
+ WHERE b.order_id = %(order_id)s AND (%(all)s OR b.ended_at IS NULL AND b.expires_at > now())
  ORDER BY b.id DESC
  LIMIT %(limit)s;
 
 -- list_routes --
 -- The routes of some bindings, those included whose place was taken since; not of those who left.
-SELECT r.*
+SELECT r.block, r.x_number, r.caller_tag, r.binding_id, r.shown, r.side, r.callee, r.caller
   FROM unnest(%(block)s::bigint[], %(id)s::bigint[]) n (block, id)
   JOIN agi_router.route r ON r.block = n.block AND r.binding_id = n.id
 UNION ALL
@@ -294,6 +432,95 @@ SELECT p.block, p.x_number, p.caller_tag, p.binding_id, p.shown, p.side, p.calle
   FROM unnest(%(block)s::bigint[], %(id)s::bigint[]) n (block, id)
   JOIN agi_router.past_route p ON p.block = n.block AND p.binding_id = n.id
  WHERE NOT p.left_group;
+
+-- list_swept_blocks --
+-- The blocks, for the sweep.
+SELECT block FROM agi_router.block ORDER BY block;
+
+-- mark_expired --
+-- Mark bindings that the clock has ended; one that somebody holds has its turn later.
+WITH over AS (
+    SELECT block, id
+      FROM agi_router.binding
+     WHERE ended_at IS NULL AND expires_at <= clock_timestamp()
+     ORDER BY expires_at
+     LIMIT %(limit)s
+       FOR NO KEY UPDATE SKIP LOCKED
+), marked AS (
+    UPDATE agi_router.binding b
+       SET state = 'expired', ended_at = b.expires_at
+      FROM over o
+     WHERE b.block = o.block AND b.id = o.id
+    RETURNING b.id
+)
+SELECT count(*) AS rows FROM marked;
+
+-- forget_routes --
+-- Move routes of some numbers whose binding ended so long ago that nothing rests for it any more.
+WITH old AS (
+    SELECT r.block, r.x_number, r.caller_tag
+      FROM agi_router.route r
+      JOIN agi_router.binding b ON b.block = r.block AND b.id = r.binding_id
+     WHERE r.block = %(block)s AND r.x_number BETWEEN %(first)s AND %(last)s
+       AND r.ends_at <= now() - %(memory)s::interval AND b.ended_at IS NOT NULL
+     LIMIT %(limit)s
+       FOR UPDATE OF r SKIP LOCKED
+), gone AS (
+    DELETE FROM agi_router.route r
+     USING old o
+     WHERE r.block = o.block AND r.x_number = o.x_number AND r.caller_tag = o.caller_tag
+    RETURNING r.*
+), moved AS (
+    INSERT INTO agi_router.past_route (block, x_number, caller_tag, binding_id, shown, side, callee,
+                                       caller, begins_at, ends_at)
+    SELECT block, x_number, caller_tag, binding_id, shown, side, callee, caller, begins_at, ends_at
+      FROM gone
+    RETURNING binding_id
+)
+SELECT count(*) AS rows FROM moved;
+
+-- delete_bindings --
+-- Walk on along a block's bindings, oldest first, and delete those past retention and their routes.
+-- until: where the walk stands; null: nothing further was made so long ago.
+WITH walked AS (
+    SELECT id, begins_at, ended_at
+      FROM agi_router.binding
+     WHERE block = %(block)s AND id > %(after)s
+     ORDER BY block, id
+     LIMIT %(limit)s
+), old AS (
+    SELECT b.id
+      FROM agi_router.binding b
+      JOIN walked w ON w.id = b.id
+     WHERE b.block = %(block)s AND b.ended_at <= now() - %(retention)s::interval
+       -- While a route is where calls find it, its binding stays.
+       AND NOT EXISTS (SELECT FROM agi_router.route r WHERE r.block = b.block AND r.binding_id = b.id)
+       FOR UPDATE OF b SKIP LOCKED
+), past AS (
+    DELETE FROM agi_router.past_route p USING old o WHERE p.block = %(block)s AND p.binding_id = o.id
+), gone AS (
+    DELETE FROM agi_router.binding b USING old o WHERE b.block = %(block)s AND b.id = o.id
+    RETURNING b.id
+)
+SELECT (SELECT count(*) FROM gone) AS rows,
+       (SELECT max(id) FROM walked WHERE begins_at <= now() - %(retention)s::interval) AS until;
+
+-- delete_calls --
+-- Delete calls past retention that lie in no partition of their own day.
+WITH gone AS (
+    DELETE FROM agi_router.call_other
+     WHERE ctid = ANY (ARRAY(
+           SELECT ctid
+             FROM agi_router.call_other
+            WHERE day < ((now() - %(retention)s::interval) AT TIME ZONE 'UTC')::date
+            LIMIT %(limit)s))
+    RETURNING id
+)
+SELECT count(*) AS rows FROM gone;
+
+-- drop_call_day --
+-- Drop the oldest day of calls if all of it is past retention.
+SELECT agi_router.drop_call_day(((now() - %(retention)s::interval) AT TIME ZONE 'UTC')::date) AS day;
 
 -- list_calls --
 -- Calls since a time, newest first.

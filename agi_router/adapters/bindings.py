@@ -5,7 +5,7 @@ Every change is one statement or one transaction: it is done whole or not at all
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,7 +15,7 @@ from psycopg.types.json import Jsonb
 
 from agi_router.adapters.database import Connection, Statements
 from agi_router.adapters.facts import read_admission
-from agi_router.adapters.inventory import Inventory, closed
+from agi_router.adapters.inventory import Choice, Inventory, Opening
 from agi_router.adapters.records import (
     BindingId,
     Party,
@@ -32,6 +32,7 @@ from agi_router.errors import (
     MemberNotFound,
     ModeError,
     NoNumberAvailable,
+    NumberResting,
     StoreError,
 )
 from agi_router.model import (
@@ -44,6 +45,7 @@ from agi_router.model import (
 )
 from agi_router.modes import Gxb, Gxyb, Parties, compile_routes
 from agi_router.numbers import E164, Block, XNumber
+from agi_router.pool import Rests
 from agi_router.ports import Admission
 from agi_router.seal import KeyRing
 
@@ -51,6 +53,9 @@ __all__ = ["LONGEST_LIFE", "BindingStore"]
 
 LONGEST_LIFE = timedelta(days=90)
 """A binding may not live longer; "never" would contradict that an order ends."""
+
+_RESTS = Rests()
+_CHOICE = Choice()
 
 _GROUPS: dict[Mode, type[Gxb]] = {Mode.GXB: Gxb, Mode.GXYB: Gxyb}
 
@@ -80,11 +85,13 @@ class BindingStore:
     Args:
         connection: See :func:`agi_router.adapters.database.connect`.
         keys: To tag and seal the parties' numbers.
+        rests: How long numbers are kept from new bindings after a binding's end.
     """
 
-    def __init__(self, connection: Connection, keys: KeyRing) -> None:
+    def __init__(self, connection: Connection, keys: KeyRing, rests: Rests = _RESTS) -> None:
         self._statements = Statements(connection)
-        self.inventory = Inventory(self._statements, keys)
+        self._rests = rests
+        self.inventory = Inventory(self._statements, keys, rests)
         """The blocks, and the choice of numbers."""
         self._keys = keys
 
@@ -103,6 +110,7 @@ class BindingStore:
         *,
         x: XNumber | None = None,
         y: XNumber | None = None,
+        choice: Choice = _CHOICE,
     ) -> StoredBinding:
         """
         Bind *parties* on the numbers given; those that are not are chosen for them.
@@ -112,33 +120,31 @@ class BindingStore:
             terms: What is agreed.
             x: The number that side A dials, and side B too where the mode has one number.
             y: The number that side B dials, where the mode has two.
+            choice: How those not given are chosen.
 
         Raises:
             ModeError: The mode does not allow these numbers.
             ExpiryInvalid: The binding would end before it begins, or live too long.
+            TenantNotFound: There is no such tenant, or it is suspended.
             BlockNotFound: *x* lies in no block of ours.
             BindingConflict: A party is on *x* already.
+            NumberResting: A binding on *x* ended not long ago.
             NoNumberAvailable: No number can be chosen; says why.
         """
-        self._check_expiry(terms.expires_at)
-        tenant_id = self._find_tenant(terms.tenant)
+        opening = self.inventory.opening(terms.tenant, choice)
+        _check_expiry(terms.expires_at, opening.now)
         if y is not None and parties.numbers == 1:
             raise ModeError(f"a binding by {parties.mode} has one number")
+        columns = {
+            **_columns(parties, terms),
+            "tenant_id": opening.tenant_id,
+            "pair_tag": self.inventory.pair_tag(parties, choice),
+        }
         given = x or y
         if given is not None:
-            self.inventory.check_open(Block(value=given.block), tenant_id)
-        for candidates in self.inventory.candidates(tenant_id, given):
-            while (numbers := self.inventory.choose(parties, candidates, x, y)) is not None:
-                try:
-                    return self._bind(parties, numbers, terms, tenant_id)
-                except BindingConflict:
-                    if given is not None:
-                        raise
-                    # Somebody else took the place between choosing and binding: choose again.
-        raise NoNumberAvailable(
-            "no 700 number is free for these parties: on every number of the open blocks one of"
-            " them is bound already; unbind, wait for an expiry, or add a block"
-        )
+            self.inventory.check_open(Block(value=given.block), opening.tenant_id, choice)
+            return self._bind_given(parties, columns, (x, y), opening, choice)
+        return self._bind_chosen(parties, columns, opening, choice)
 
     def unbind(self, name: BindingId) -> StoredBinding:
         """
@@ -178,6 +184,7 @@ class BindingStore:
             ModeError: It has no group, or the group would be too large.
             SameParty: One of them is a member already, is B, or is named twice.
             BindingConflict: One of them is on the group's number by another binding.
+            NumberResting: One of them was, not long ago.
         """
         a_number = self._find_group(name)
         pairs = [(a_number, self._tag(a_number, member)) for member in members]
@@ -190,6 +197,7 @@ class BindingStore:
                     for row in compile_routes(whole, group.a_number, group.b_number)
                     if row.caller in members
                 )
+                self._check_rests(name, whole, group, members)
                 columns = self._columns(rows, back=(group.b_number, group.tag))
                 self._statements.one("add_routes", {**_key(name), **columns})
                 if group.callback is Callback.ALL:
@@ -247,7 +255,7 @@ class BindingStore:
             BindingEnded: It is over already.
             ExpiryInvalid: The new end is in the past, or earlier than the one it has.
         """
-        self._check_expiry(expires_at)
+        _check_expiry(expires_at, self.now())
         if self._statements.one("extend", {**_key(name), "expires_at": expires_at}) is None:
             found = self.find(name)
             if found.state is not BindingState.ACTIVE:
@@ -275,8 +283,12 @@ class BindingStore:
         """
         Bindings, newest first; those that are over only if *everything* is asked for.
         """
+        if order_id is not None:
+            name = "list_order"
+        else:
+            name = "list_bindings" if everything else "list_alive"
         values = {"all": everything, "order_id": order_id, "limit": limit}
-        return self._read(self._statements.all("list_bindings", values))
+        return self._read(self._statements.all(name, values))
 
     def facts(self, call: Call, *, at: datetime | None) -> Admission:
         """
@@ -301,41 +313,154 @@ class BindingStore:
         """
         return self._statements.all("list_calls", {"since": since, "limit": limit})
 
-    def _bind(
+    def _bind_chosen(
+        self, parties: Parties, columns: dict[str, Any], opening: Opening, choice: Choice
+    ) -> StoredBinding:
+        """
+        Bind *parties* on numbers that are chosen for them.
+        """
+        before = self.inventory.last_numbers(parties, opening, choice)
+        if before is not None:
+            with suppress(BindingConflict):
+                if (made := self._bind(parties, before, columns)) is not None:
+                    return made
+        for candidates in self.inventory.candidates(opening, None):
+            while (
+                numbers := self.inventory.choose(parties, candidates, None, None, choice)
+            ) is not None:
+                try:
+                    made = self._bind(parties, numbers, columns)
+                except BindingConflict:
+                    # Somebody else took the place between choosing and binding: choose again.
+                    continue
+                if made is not None:
+                    return made
+                # The block has just been closed, or the number has just begun to rest.
+                break
+        raise self.inventory.why_none(parties, opening, None, choice)
+
+    def _bind_given(
         self,
         parties: Parties,
-        numbers: tuple[XNumber, XNumber],
-        terms: Terms,
-        tenant_id: int,
+        columns: dict[str, Any],
+        numbers: tuple[XNumber | None, XNumber | None],
+        opening: Opening,
+        choice: Choice,
     ) -> StoredBinding:
+        """
+        Bind *parties* on a number that is given; a second one may be chosen, in the same block.
+        """
+        given = next(filter(None, numbers))
+        for candidates in self.inventory.candidates(opening, given):
+            both = self.inventory.choose(parties, candidates, *numbers, choice)
+            if both is not None:
+                made = self._bind(parties, both, columns)
+                if made is not None:
+                    return made
+                raise self._refusal(parties, both, opening, choice)
+        raise self.inventory.why_none(parties, opening, given, choice)
+
+    def _bind(
+        self, parties: Parties, numbers: tuple[XNumber, XNumber], columns: dict[str, Any]
+    ) -> StoredBinding | None:
+        """
+        Bind *parties* on *numbers*; :obj:`None` where the block is closed or a number rests.
+        """
         rows = compile_routes(parties, *numbers)
         block = Block(value=rows[0].x_number.block)
-        columns = {
-            "tenant_id": tenant_id,
-            "mode": parties.mode,
-            "callback": parties.callback if isinstance(parties, Gxb) else None,
-            "expires_at": terms.expires_at.isoformat(),
-            "max_calls": terms.max_calls,
-            "counting": terms.counting,
-            "direction": terms.direction,
-            "ring_timeout": seconds(terms.ring_timeout),
-            "max_duration": seconds(terms.max_duration),
-            "language": terms.language,
-            "order_id": terms.order_id,
-        }
-        values = {
-            "block": block.value,
-            "terms": Jsonb(columns),
-            **self._columns(rows, back=self._back(rows) if isinstance(parties, Gxb) else None),
-        }
+        routes = self._columns(rows, back=self._back(rows) if isinstance(parties, Gxb) else None)
         try:
-            row = self._statements.one("bind", values)
+            row = self._statements.one(
+                "bind",
+                {
+                    "block": block.value,
+                    "terms": Jsonb(columns),
+                    "rest": self._rests.number,
+                    "party_rest": self._rests.party,
+                    **routes,
+                },
+            )
         except psycopg.errors.UniqueViolation as error:
             raise self._conflict(block, rows, error.diag.constraint_name) from None
         assert row is not None  # noqa: S101 - the function returns one row, or raises
         if row["id"] is None:
-            raise closed(block)
-        return self.find(BindingId(block, row["id"]))
+            return None
+        # As it was just written, so it would be read.
+        own = [dict(zip(routes, each, strict=True)) for each in zip(*routes.values(), strict=True)]
+        return read_binding(row, self._parties(own), self._called_back(own))
+
+    def _refusal(
+        self,
+        parties: Parties,
+        numbers: tuple[XNumber, XNumber],
+        opening: Opening,
+        choice: Choice,
+    ) -> StoreError:
+        """
+        Why *parties* were not bound on *numbers*.
+
+        Raises:
+            NoNumberAvailable: Their block is closed.
+        """
+        rows = compile_routes(parties, *numbers)
+        block = Block(value=rows[0].x_number.block)
+        self.inventory.check_open(block, opening.tenant_id, choice)
+        return self._resting(block, rows) or NoNumberAvailable(
+            "the number was resting, or its block closed, until this moment: try again"
+        )
+
+    def _resting(self, block: Block, rows: Sequence[RouteRow]) -> NumberResting | None:
+        """
+        Which places of a new binding's *rows* rest, in words; :obj:`None` if none does.
+        """
+        found = self._find_rests(block, None, rows, self._rests.number)
+        words = [
+            f"{each['x_number']} rests until {_moment(each)}, because a binding on it ended"
+            if caller is None
+            else f"{caller} was on {each['x_number']} by another binding and may not be again"
+            f" before {_moment(each)}"
+            for each, caller in found
+        ]
+        return NumberResting("; ".join(words) + "; or choose another number") if words else None
+
+    def _check_rests(
+        self, name: BindingId, whole: Gxb, group: _Group, joining: Sequence[E164]
+    ) -> None:
+        """
+        Make sure that nobody who joins a group was on its number by another binding of late.
+
+        Raises:
+            NumberResting: Somebody was.
+        """
+        rows = compile_routes(whole, group.a_number, group.b_number)
+        # The group is on the number, so the number need not rest for it.
+        for each, caller in self._find_rests(name.block, name.id, rows, timedelta()):
+            if caller in joining:
+                raise NumberResting(
+                    f"{caller} was on {each['x_number']} by another binding and may not be again"
+                    f" before {_moment(each)}"
+                )
+
+    def _find_rests(
+        self, block: Block, binding_id: int | None, rows: Sequence[RouteRow], rest: timedelta
+    ) -> list[tuple[dict[str, Any], E164 | None]]:
+        """
+        The places of *rows* that rest, each with the party it rests for; none: for everybody.
+        """
+        tags = [self._tag(row.x_number, row.caller) for row in rows]
+        found = self._statements.all(
+            "find_rests",
+            {
+                "block": block.value,
+                "id": binding_id,
+                "x_number": [row.x_number.value for row in rows],
+                "caller_tag": tags,
+                "rest": rest,
+                "party_rest": self._rests.party,
+            },
+        )
+        who = {(row.x_number.value, tag): row.caller for row, tag in zip(rows, tags, strict=True)}
+        return [(each, who.get((each["x_number"], each["caller_tag"]))) for each in found]
 
     def _back(self, rows: Sequence[RouteRow]) -> tuple[XNumber, int]:
         """
@@ -398,13 +523,6 @@ class BindingStore:
 
     def _tag(self, x_number: XNumber, caller: E164 | None) -> int:
         return 0 if caller is None else self._keys.tag(x_number, caller)
-
-    def _check_expiry(self, expires_at: datetime) -> None:
-        now = self.now()
-        if expires_at <= now:
-            raise ExpiryInvalid("the expiry is in the past")
-        if expires_at > now + LONGEST_LIFE:
-            raise ExpiryInvalid(f"a binding may live {LONGEST_LIFE.days} days at most")
 
     def _find_group(self, name: BindingId) -> XNumber:
         """
@@ -471,12 +589,6 @@ class BindingStore:
         place = {"x_number": x_number.value, "caller_tag": tag}
         self._statements.one("set_callee", {**_key(name), **place, "callee": callee})
 
-    def _find_tenant(self, name: str) -> int:
-        row = self._statements.one("find_tenant", {"name": name})
-        if row is None:
-            raise StoreError(f"there is no active tenant {name!r}")
-        return row["id"]  # type: ignore[no-any-return]
-
     def _over(self, found: StoredBinding) -> BindingEnded:
         return BindingEnded(f"binding {found.id} is over ({found.state}); make a new one")
 
@@ -518,6 +630,35 @@ class BindingStore:
     def _open(self, sealed: bytes, route: dict[str, Any]) -> tuple[E164, ...]:
         x_number = XNumber.from_int(route["x_number"])
         return self._keys.open(sealed, x=x_number, tag=route["caller_tag"])
+
+
+def _columns(parties: Parties, terms: Terms) -> dict[str, Any]:
+    """
+    What is agreed, as columns of a binding.
+    """
+    return {
+        "mode": parties.mode,
+        "callback": parties.callback if isinstance(parties, Gxb) else None,
+        "expires_at": terms.expires_at.isoformat(),
+        "max_calls": terms.max_calls,
+        "counting": terms.counting,
+        "direction": terms.direction,
+        "ring_timeout": seconds(terms.ring_timeout),
+        "max_duration": seconds(terms.max_duration),
+        "language": terms.language,
+        "order_id": terms.order_id,
+    }
+
+
+def _moment(rest: dict[str, Any]) -> str:
+    return rest["until"].isoformat(timespec="seconds")  # type: ignore[no-any-return]
+
+
+def _check_expiry(expires_at: datetime, now: datetime) -> None:
+    if expires_at <= now:
+        raise ExpiryInvalid("the expiry is in the past")
+    if expires_at > now + LONGEST_LIFE:
+        raise ExpiryInvalid(f"a binding may live {LONGEST_LIFE.days} days at most")
 
 
 def _key(name: BindingId) -> dict[str, int]:

@@ -23,12 +23,13 @@ CONNECT_TIMEOUT = 3
 Connection = psycopg.Connection[dict[str, Any]]
 
 
-def connect(dsn: str | None) -> Connection:
+def connect(dsn: str | None, *, timeout: int = 0) -> Connection:
     """
     Connect for work by hand: rows come as dictionaries, times in UTC.
 
     Args:
         dsn: libpq connection string; :obj:`None` leaves it to the ``PG…`` variables.
+        timeout: Seconds until a statement is given up; 0: never.
 
     Raises:
         StoreUnavailable: The server cannot be reached, or refuses the login.
@@ -39,7 +40,7 @@ def connect(dsn: str | None) -> Connection:
             autocommit=True,
             row_factory=dict_row,
             connect_timeout=CONNECT_TIMEOUT,
-            options="-c timezone=UTC",
+            options=f"-c timezone=UTC -c statement_timeout={timeout}s",
             application_name="agi_router",
         )
 

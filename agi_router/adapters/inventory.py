@@ -1,25 +1,77 @@
 """
-The inventory: managed blocks, and the choice of numbers from them.
+The inventory: managed blocks, their tenants, and the choice of numbers from them.
 
-Numbers exist only by their block: there is no row for a free number.
+Numbers exist only by their block: there is no row for a free number. A tenant's numbers come from
+its own blocks first, then from those shared by all.
 """
 
 import random
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any
 
 from agi_router.adapters.database import Statements
-from agi_router.errors import BlockExists, BlockInUse, BlockNotFound, NoNumberAvailable
+from agi_router.errors import (
+    BlockExists,
+    BlockInUse,
+    BlockNotFound,
+    NoNumberAvailable,
+    TenantExists,
+    TenantNotFound,
+)
 from agi_router.model import BlockState
 from agi_router.modes import Parties
-from agi_router.numbers import E164, Block, XNumber
+from agi_router.numbers import BLOCK_SIZE, E164, Block, XNumber
+from agi_router.pool import Rests, forecast_exhaustion
 from agi_router.seal import KeyRing
 
-__all__ = ["Inventory", "closed"]
+__all__ = ["Choice", "Inventory", "Opening", "SameX"]
 
-_CANDIDATES = 64
-_ROUNDS = 8
-_BLOCK_SIZE = 10_000
+# A few numbers are enough where many are free; where few are, it takes more of them.
+_ROUNDS = (16, 64, 64, 64)
+_CHUNK = 1000
+_FOREVER = timedelta(days=365 * 100)
+
+
+class SameX(StrEnum):
+    """
+    Whether the same parties are to have the number again that they had before, or never.
+    """
+
+    PREFER = "prefer"
+    AVOID = "avoid"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """
+    How numbers are chosen where none is given.
+    """
+
+    operator_digit: int | None = None
+    """The digit after 700; :obj:`None` for any."""
+    same_x: SameX | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """
+    Where a tenant may make new bindings, and what time it is there.
+    """
+
+    tenant_id: int
+    now: datetime
+    own: tuple[Block, ...]
+    shared: tuple[Block, ...]
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """
+        All of them, its own first.
+        """
+        return self.own + self.shared
 
 
 class Inventory:
@@ -29,32 +81,68 @@ class Inventory:
     Args:
         statements: Where they are kept.
         keys: To see on which numbers a party is.
+        rests: How long numbers are kept from new bindings.
     """
 
-    def __init__(self, statements: Statements, keys: KeyRing) -> None:
+    def __init__(self, statements: Statements, keys: KeyRing, rests: Rests) -> None:
         self._statements = statements
         self._keys = keys
+        self._rests = rests
 
     def add_block(
-        self, block: Block, *, operator: str | None, certificate: str | None
+        self,
+        block: Block,
+        *,
+        operator: str | None,
+        certificate: str | None,
+        tenant: str | None = None,
+        valid_from: datetime | None = None,
+        valid_until: datetime | None = None,
     ) -> dict[str, Any]:
         """
         Add a managed block.
 
+        Args:
+            block: The block.
+            operator: Name of the carrier.
+            certificate: Number of the certificate that assigns it.
+            tenant: Whom it is kept for; :obj:`None`: shared by all.
+            valid_from: Start of the certificate; :obj:`None`: always.
+            valid_until: End of the certificate; :obj:`None`: never.
+
         Raises:
             BlockExists: It is there already.
+            TenantNotFound: There is no such tenant.
         """
-        values = {"block": block.value, "operator": operator, "certificate": certificate}
-        row = self._statements.one("add_block", values)
-        if row is None:
+        values = {
+            "block": block.value,
+            "operator": operator,
+            "certificate": certificate,
+            "tenant_id": None if tenant is None else self._find_tenant(tenant),
+            "valid_from": valid_from,
+            "valid_until": valid_until,
+        }
+        if self._statements.one("add_block", values) is None:
             raise BlockExists(f"block {block} is already there")
-        return row
+        return self.block(block)
 
     def blocks(self) -> list[dict[str, Any]]:
         """
         All blocks, with how many bindings live in each.
         """
-        return self._statements.all("list_blocks", {})
+        return self._statements.all("list_blocks", {"block": None})
+
+    def block(self, block: Block) -> dict[str, Any]:
+        """
+        One block, with how many bindings live in it.
+
+        Raises:
+            BlockNotFound: It is not ours.
+        """
+        row = self._statements.one("list_blocks", {"block": block.value})
+        if row is None:
+            raise BlockNotFound(f"block {block} is not ours")
+        return row
 
     def set_block_state(self, block: Block, state: BlockState) -> dict[str, Any]:
         """
@@ -77,10 +165,119 @@ class Inventory:
                         f" {row['until'].isoformat(timespec='seconds')}: drain it and wait, or"
                         " unbind them"
                     )
-            changed = self._statements.one("set_block_state", values)
-        if changed is None:
-            raise BlockNotFound(f"block {block} is not ours")
-        return changed
+            self._statements.one("set_block_state", values)
+        return self.block(block)
+
+    def add_tenant(self, name: str) -> dict[str, Any]:
+        """
+        Add a tenant.
+
+        Raises:
+            TenantExists: It is there already.
+        """
+        row = self._statements.one("add_tenant", {"name": name})
+        if row is None:
+            raise TenantExists(f"tenant {name!r} is already there")
+        return row
+
+    def tenants(self) -> list[dict[str, Any]]:
+        """
+        All tenants, with how many blocks are kept for each.
+        """
+        return self._statements.all("list_tenants", {})
+
+    def set_tenant_active(self, name: str, *, active: bool) -> dict[str, Any]:
+        """
+        Stop every call and every new binding of a tenant at once, or let them go on.
+
+        Raises:
+            TenantNotFound: There is no such tenant.
+        """
+        row = self._statements.one("set_tenant_active", {"name": name, "active": active})
+        if row is None:
+            raise TenantNotFound(f"there is no tenant {name!r}")
+        return row
+
+    def survey(self) -> list[dict[str, Any]]:
+        """
+        How many numbers of each block are bound, rest and are free, and when none will be.
+
+        Returns:
+            One dictionary a block, returned ones left out: ``block``, ``state``, ``tenant``,
+            ``bound``, ``resting``, ``free``, ``growth`` (numbers held more than a day ago), and
+            ``exhausted_at``, :obj:`None` for never.
+        """
+        return [self._surveyed(row) for row in self._statements.all("survey_pool", self._spans())]
+
+    def unrested(self, block: Block) -> list[tuple[XNumber, bool]]:
+        """
+        The numbers of a block that do not rest, and whether anybody is bound on them.
+        """
+        rows = self._statements.all("list_unrested", {"block": block.value, **self._spans()})
+        return [(XNumber.from_int(row["x_number"]), row["bound"]) for row in rows]
+
+    def opening(self, tenant: str, choice: Choice) -> Opening:
+        """
+        The blocks in which *tenant* may make new bindings now.
+
+        Raises:
+            TenantNotFound: There is no such tenant, or it is suspended.
+        """
+        row = self._statements.one(
+            "find_opening", {"tenant": tenant, "digit": choice.operator_digit}
+        )
+        if row is None:
+            raise TenantNotFound(f"there is no active tenant {tenant!r}")
+        return Opening(
+            tenant_id=row["id"],
+            now=row["now"],
+            own=tuple(Block(value=block) for block in row["own"] or ()),
+            shared=tuple(Block(value=block) for block in row["shared"] or ()),
+        )
+
+    def check_open(self, block: Block, tenant_id: int, choice: Choice) -> None:
+        """
+        Make sure that a tenant may make new bindings in *block*.
+
+        Raises:
+            BlockNotFound: It is not ours.
+            NoNumberAvailable: It takes no new bindings of this tenant.
+        """
+        row = self._statements.one(
+            "find_block",
+            {"block": block.value, "tenant_id": tenant_id, "digit": choice.operator_digit},
+        )
+        if row is None:
+            raise BlockNotFound(
+                f"block {block} is not ours: add it first with 'agi-router block add {block}'"
+            )
+        if row["closed"] is not None:
+            raise NoNumberAvailable(
+                f"block {block} takes no new bindings: it {_CLOSED[row['closed']][0]}"
+            )
+
+    def candidates(self, opening: Opening, given: XNumber | None) -> Iterator[list[XNumber]]:
+        """
+        Numbers to choose from, always of one block: a few at random, again, then whole blocks.
+
+        Args:
+            opening: The blocks.
+            given: A number that is chosen already; then only its block.
+        """
+        kinds = (
+            (opening.own, opening.shared) if given is None else ((Block(value=given.block),), ())
+        )
+        pick = random.SystemRandom()
+        for blocks in filter(None, kinds):
+            for size in _ROUNDS:
+                block = pick.choice(blocks)
+                yield [block.number(serial) for serial in pick.sample(range(BLOCK_SIZE), size)]
+        for blocks in kinds:
+            for block in blocks:
+                numbers = [x for x, _ in self.unrested(block)]
+                pick.shuffle(numbers)
+                for start in range(0, len(numbers), _CHUNK):
+                    yield numbers[start : start + _CHUNK]
 
     def choose(
         self,
@@ -88,84 +285,167 @@ class Inventory:
         candidates: Sequence[XNumber],
         x: XNumber | None,
         y: XNumber | None,
+        choice: Choice,
     ) -> tuple[XNumber, XNumber] | None:
         """
         The numbers of A and of B, out of *candidates* where they are not given; all of one block.
         """
+
+        def pick(callers: Sequence[E164], but: XNumber | None) -> XNumber | None:
+            return self._choose_x(callers, [each for each in candidates if each != but], choice)
+
         if parties.numbers == 1:
-            one = x or self._choose_x((*parties.side_a, parties.b), candidates)
+            one = x or pick((*parties.side_a, parties.b), None)
             return None if one is None else (one, one)
-        a_number = x or self._choose_x(parties.side_a, [c for c in candidates if c != y])
-        b_number = y or self._choose_x((parties.b,), [c for c in candidates if c != a_number])
+        a_number = x or pick(parties.side_a, y)
+        b_number = y or pick((parties.b,), a_number)
         if b_number is None and x is None:
             # A may have been given the only number that is free for B.
-            b_number = self._choose_x((parties.b,), candidates)
-            a_number = self._choose_x(parties.side_a, [c for c in candidates if c != b_number])
+            b_number = pick((parties.b,), None)
+            a_number = pick(parties.side_a, b_number)
         return None if a_number is None or b_number is None else (a_number, b_number)
 
-    def _choose_x(self, callers: Sequence[E164], candidates: Sequence[XNumber]) -> XNumber | None:
-        pairs = [(x.value, self._keys.tag(x, caller)) for x in candidates for caller in callers]
+    def last_numbers(
+        self, parties: Parties, opening: Opening, choice: Choice
+    ) -> tuple[XNumber, XNumber] | None:
+        """
+        The numbers that the same parties had last, if they asked to be remembered then.
+        """
+        if choice.same_x is not SameX.PREFER:
+            return None
         row = self._statements.one(
-            "choose_x",
+            "find_pair",
             {
-                "x_number": [x_number for x_number, _ in pairs],
-                "caller_tag": [tag for _, tag in pairs],
+                "pair_tag": self.pair_tag(parties, choice),
+                "tenant_id": opening.tenant_id,
+                "mode": parties.mode,
             },
         )
+        if row is None:
+            return None
+        a_number, b_number = XNumber.from_int(row["x_number"]), XNumber.from_int(row["shown"])
+        if Block(value=a_number.block) not in opening.blocks:
+            return None
+        # The sides may have changed places since.
+        if all(self._keys.tag(a_number, each) != row["caller_tag"] for each in parties.side_a):
+            return b_number, a_number
+        return a_number, b_number
+
+    def pair_tag(self, parties: Parties, choice: Choice) -> int | None:
+        """
+        What parties who ask for the same number again are known by; :obj:`None` for others.
+        """
+        if choice.same_x is not SameX.PREFER:
+            return None
+        return self._keys.pair_tag((*parties.side_a, parties.b))
+
+    def why_none(
+        self, parties: Parties, opening: Opening, given: XNumber | None, choice: Choice
+    ) -> NoNumberAvailable:
+        """
+        The error for a choice that found nothing: which rule took how many numbers away.
+        """
+        blocks = opening.blocks if given is None else (Block(value=given.block),)
+        groups = (
+            [(*parties.side_a, parties.b)]
+            if parties.numbers == 1
+            else [parties.side_a, (parties.b,)]
+        )
+        resting, met = 0, [0 for _ in groups]
+        for block in blocks:
+            unrested = [x for x, _ in self.unrested(block)]
+            resting += BLOCK_SIZE - len(unrested)
+            for place, callers in enumerate(groups):
+                row = self._statements.one(
+                    "count_met", self._looked_at(callers, unrested, choice, block)
+                )
+                met[place] += 0 if row is None else row["numbers"]
+        words = [
+            f"of {len(blocks) * BLOCK_SIZE:,} numbers in {len(blocks)} open block(s)"
+            f" {resting:,} rest, and on {max(met):,} more one of the parties is already or was"
+            " not long ago"
+            if blocks
+            else "no block is open"
+        ]
+        closed = self._statements.all(
+            "count_closed", {"tenant_id": opening.tenant_id, "digit": choice.operator_digit}
+        )
+        if given is None:
+            words += [f"{row['blocks']} {_CLOSED[row['closed']][1]}" for row in closed]
+            if not blocks and not closed:
+                words = ["no block is ours"]
+        return NoNumberAvailable(
+            f"no 700 number can be had: {'; '.join(words)}; wait, unbind, or add a block with"
+            " 'agi-router block add'"
+        )
+
+    def _choose_x(
+        self, callers: Sequence[E164], candidates: Sequence[XNumber], choice: Choice
+    ) -> XNumber | None:
+        if not candidates:
+            return None
+        block = Block(value=candidates[0].block)
+        row = self._statements.one("choose_x", self._looked_at(callers, candidates, choice, block))
         return None if row is None else XNumber.from_int(row["x_number"])
 
-    def candidates(self, tenant_id: int, given: XNumber | None) -> Iterator[list[XNumber]]:
-        """
-        Numbers to choose from, always of one block: a few at random, again, then whole blocks.
+    def _looked_at(
+        self,
+        callers: Sequence[E164],
+        candidates: Sequence[XNumber],
+        choice: Choice,
+        block: Block,
+    ) -> dict[str, Any]:
+        spans = self._spans()
+        if choice.same_x is SameX.AVOID:
+            spans["party_rest"] = _FOREVER
+        return {
+            "block": block.value,
+            "x_number": [x.value for x in candidates],
+            "caller_tag": [self._keys.tag(x, each) for x in candidates for each in callers],
+            "callers": len(callers),
+            **spans,
+        }
 
-        Args:
-            tenant_id: Whose blocks, beside those shared by all.
-            given: A number that is chosen already; then only its block.
+    def _spans(self) -> dict[str, timedelta]:
+        return {"rest": self._rests.number, "party_rest": self._rests.party}
 
-        Raises:
-            NoNumberAvailable: No block is open.
-        """
-        blocks = (
-            [Block(value=given.block)]
-            if given is not None
-            else [
-                Block(value=row["block"])
-                for row in self._statements.all("list_open_blocks", {"tenant_id": tenant_id})
-            ]
-        )
-        if not blocks:
-            raise NoNumberAvailable(
-                "no block is open for new bindings: add one with 'agi-router block add'"
-            )
-        pick = random.SystemRandom()
-        for _ in range(_ROUNDS):
-            block = pick.choice(blocks)
-            yield [block.number(serial) for serial in pick.sample(range(_BLOCK_SIZE), _CANDIDATES)]
-        for block in blocks:
-            yield [block.number(serial) for serial in range(_BLOCK_SIZE)]
-
-    def check_open(self, block: Block, tenant_id: int) -> None:
-        """
-        Make sure that a tenant may make new bindings in *block*.
-
-        Raises:
-            BlockNotFound: It is not ours.
-            NoNumberAvailable: It takes no new bindings.
-        """
-        row = self._statements.one("find_block", {"block": block.value, "tenant_id": tenant_id})
+    def _find_tenant(self, name: str) -> int:
+        row = self._statements.one("find_tenant", {"name": name})
         if row is None:
-            raise BlockNotFound(
-                f"block {block} is not ours: add it first with 'agi-router block add {block}'"
-            )
-        if not row["open"]:
-            raise closed(block)
+            raise TenantNotFound(f"there is no tenant {name!r}")
+        return row["id"]  # type: ignore[no-any-return]
+
+    @staticmethod
+    def _surveyed(row: dict[str, Any]) -> dict[str, Any]:
+        held = row["bound"] + row["resting"]
+        return {
+            "block": str(Block(value=row["block"])),
+            "state": row["state"],
+            "tenant": row["tenant"],
+            "bound": row["bound"],
+            "resting": row["resting"],
+            "free": BLOCK_SIZE - held,
+            "growth": held - row["held_before"],
+            "exhausted_at": forecast_exhaustion(
+                free=BLOCK_SIZE - held,
+                held=held,
+                held_before=row["held_before"],
+                now=row["now"],
+            ),
+        }
 
 
-def closed(block: Block) -> NoNumberAvailable:
-    """
-    The error for a block that takes no new bindings.
-    """
-    return NoNumberAvailable(
-        f"block {block} takes no new bindings: it is draining or returned, its certificate is not"
-        " valid, or it is kept for another tenant"
-    )
+# What closes a block: said of one, and of a number of them.
+_CLOSED = {
+    "draining": ("is draining", "block(s) draining"),
+    "returned": ("was returned", "block(s) returned"),
+    "uncertified": (
+        "lies outside the dates of its certificate",
+        "block(s) outside the dates of their certificates",
+    ),
+    "kept": ("is kept for another tenant", "block(s) kept for other tenants"),
+    "digit": (
+        "has another operator digit than the one asked for",
+        "block(s) with another operator digit",
+    ),
+}

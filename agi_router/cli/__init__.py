@@ -10,7 +10,19 @@ from collections.abc import Sequence
 
 import click
 
-from agi_router.cli import binding, block, call, database, doctor, key, members, service
+from agi_router.cli import (
+    binding,
+    block,
+    call,
+    database,
+    doctor,
+    key,
+    members,
+    pool,
+    service,
+    sweep,
+    tenant,
+)
 from agi_router.errors import AgiRouterError
 
 __all__ = ["cli", "main"]
@@ -54,6 +66,8 @@ def cli() -> None:
 cli.add_command(key.group)
 cli.add_command(database.group)
 cli.add_command(block.group)
+cli.add_command(tenant.group)
+cli.add_command(pool.group)
 cli.add_command(binding.bind)
 cli.add_command(members.group)
 cli.add_command(binding.unbind)
@@ -63,6 +77,7 @@ cli.add_command(binding.list_)
 cli.add_command(call.explain)
 cli.add_command(call.calls)
 cli.add_command(service.serve)
+cli.add_command(sweep.sweep)
 cli.add_command(service.settings)
 cli.add_command(doctor.doctor)
 

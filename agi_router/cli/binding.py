@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from agi_router.adapters.bindings import BindingStore
+from agi_router.adapters.inventory import Choice, SameX
 from agi_router.adapters.records import BindingId, StoredBinding, Terms
 from agi_router.cli.arguments import COUNT, DURATION, ORDER_ID, TIME, Duration
 from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
@@ -74,6 +75,24 @@ def _terms_options(command: _Command) -> _Command:
             help="Language of the prompts.",
         ),
         click.option("--order", type=ORDER_ID, help="The order behind it."),
+        click.option(
+            "--tenant",
+            metavar="NAME",
+            default="default",
+            show_default=True,
+            help="Whose order it is; numbers come from its own blocks first.",
+        ),
+        click.option(
+            "--operator-digit",
+            type=click.IntRange(0, 9),
+            help="Only numbers of blocks with this digit after 700.",
+        ),
+        click.option(
+            "--same-x",
+            type=click.Choice([each.value for each in SameX]),
+            help="Where numbers are chosen: prefer the ones that the same parties had before, as"
+            " far as both times they asked so; or avoid every number that one of them was on.",
+        ),
         json_option,
     )
     for option in reversed(options):
@@ -240,8 +259,14 @@ def _make(parties: Parties, x: str | None, y: str | None, given: dict[str, Any])
             max_duration=given["max_duration"],
             language=given["language"] and Language(given["language"]),
             order_id=given["order"],
+            tenant=given["tenant"],
         )
-        echo_binding(store.bind(parties, terms, x=x_number, y=y_number), as_json=given["as_json"])
+        choice = Choice(
+            operator_digit=given["operator_digit"],
+            same_x=given["same_x"] and SameX(given["same_x"]),
+        )
+        made = store.bind(parties, terms, x=x_number, y=y_number, choice=choice)
+        echo_binding(made, as_json=given["as_json"])
 
 
 @click.command()

@@ -2,10 +2,12 @@
 ``agi-router block``: the managed blocks that numbers are taken from.
 """
 
+from datetime import datetime
 from typing import Any
 
 import click
 
+from agi_router.cli.arguments import TIME
 from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
 from agi_router.cli.workplace import open_store, read_settings
 from agi_router.model import BlockState
@@ -27,18 +29,52 @@ def group() -> None:
 @_PREFIX
 @click.option("--operator", help="Name of the carrier.")
 @click.option("--certificate", help="Number of the certificate that assigns the block.")
+@click.option("--tenant", metavar="NAME", help="Keep it for this tenant; shared if absent.")
+@click.option("--valid-from", type=TIME, help="Start of the certificate; before it, no calls.")
+@click.option("--valid-until", type=TIME, help="End of the certificate; from then on, no calls.")
 @json_option
-def add(prefix: str, operator: str | None, certificate: str | None, *, as_json: bool) -> None:
+def add(  # noqa: PLR0917 - options, not arguments
+    prefix: str,
+    operator: str | None,
+    certificate: str | None,
+    tenant: str | None,
+    valid_from: datetime | None,
+    valid_until: datetime | None,
+    *,
+    as_json: bool,
+) -> None:
     r"""
     Add a block by its 11 digits.
 
     \b
-    Example:
+    Examples:
       agi-router block add 70012345678 --operator "China Mobile" --certificate 2025-0001
+      agi-router block add 70012345679 --tenant couriers --valid-until 2028-01-01
     """
     block = Block.parse(prefix)
+    if valid_from is not None and valid_until is not None and valid_until <= valid_from:
+        raise click.UsageError("--valid-until is to be later than --valid-from")
     with open_store(read_settings()) as store:
-        row = store.inventory.add_block(block, operator=operator, certificate=certificate)
+        row = store.inventory.add_block(
+            block,
+            operator=operator,
+            certificate=certificate,
+            tenant=tenant,
+            valid_from=valid_from,
+            valid_until=valid_until,
+        )
+    _echo(row, as_json=as_json)
+
+
+@group.command("show")
+@_PREFIX
+@json_option
+def show(prefix: str, *, as_json: bool) -> None:
+    """
+    Show one block.
+    """
+    with open_store(read_settings()) as store:
+        row = store.inventory.block(Block.parse(prefix))
     _echo(row, as_json=as_json)
 
 
@@ -91,16 +127,21 @@ def list_(*, as_json: bool) -> None:
     List the blocks, with how many bindings live in each.
     """
     with open_store(read_settings()) as store:
-        rows = [
-            {**_described(row), "bindings": row["bindings"]} for row in store.inventory.blocks()
-        ]
+        rows = list(map(_described, store.inventory.blocks()))
     if as_json:
         echo_json(rows)
     else:
         echo_table(
-            ("block", "operator", "certificate", "state", "bindings"),
+            ("block", "operator", "certificate", "tenant", "state", "bindings"),
             [
-                (r["block"], r["operator"], r["certificate"], r["state"], r["bindings"])
+                (
+                    r["block"],
+                    r["operator"],
+                    r["certificate"],
+                    r["tenant"] or "shared",
+                    r["state"],
+                    r["bindings"],
+                )
                 for r in rows
             ],
             empty="no blocks yet: add one with 'agi-router block add'",
@@ -124,8 +165,13 @@ def _described(row: dict[str, Any]) -> dict[str, Any]:
         "block": str(block),
         "first": str(block.number(0)),
         "last": str(block.number(9999)),
+        "operator_digit": block.operator,
         "operator": row["operator"],
         "certificate": row["certificate"],
+        "tenant": row["tenant"],
         "state": row["state"],
+        "valid_from": row["valid_from"],
+        "valid_until": row["valid_until"],
+        "bindings": row["bindings"],
         "created_at": row["created_at"],
     }

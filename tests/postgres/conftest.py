@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from postgres.support import BLOCK, Clock, Proxy, Server
+from postgres.support import BLOCK, NO_REST, Clock, Proxy, Server
 
 from agi_router.adapters.admission import AdmissionStore
 from agi_router.adapters.bindings import BindingStore
@@ -69,7 +69,7 @@ def keys() -> KeyRing:
 @pytest.fixture
 def store(connection: Connection, keys: KeyRing) -> BindingStore:
     """Where bindings are made, with one block to make them in."""
-    opened = BindingStore(connection, keys)
+    opened = BindingStore(connection, keys, NO_REST)
     opened.inventory.add_block(BLOCK, operator=None, certificate=None)
     return opened
 

@@ -32,12 +32,15 @@ from agi_router.calls import End, Outcome, call_day
 from agi_router.model import Call, Reason
 from agi_router.modes import Axb
 from agi_router.numbers import E164, Block, XNumber
+from agi_router.pool import Rests
 from agi_router.seal import KeyRing
 
 BLOCK = Block.parse("70012345678")
 X = BLOCK.number(1)
 A, B, C, D = (E164.parse(f"1391234000{serial}") for serial in range(1, 5))
 HOUR = timedelta(hours=1)
+NO_REST = Rests(number=timedelta(), party=timedelta())
+"""For tests that bind again at once on the same number."""
 SOON = 15.0
 """Seconds in which anything that is waited for must have come."""
 
@@ -401,15 +404,17 @@ def insert_route(
     tag = 0 if caller is None else keys.tag(x, caller)
     connection.execute(
         "INSERT INTO agi_router.route (block, x_number, caller_tag, binding_id, shown, side,"
-        " callee) VALUES (%s, %s, %s, %s, %s, %s, %s)",
+        " callee, ends_at) SELECT b.block, %s, %s, b.id, %s, %s, %s,"
+        " coalesce(b.ended_at, b.expires_at) FROM agi_router.binding b"
+        " WHERE b.block = %s AND b.id = %s",
         (
-            x.block,
             x.value,
             tag,
-            binding,
             x.value,
             side,
             keys.seal([callee], x=x, tag=tag) if callee else None,
+            x.block,
+            binding,
         ),
     )
 

@@ -13,6 +13,7 @@ import pytest
 from postgres.support import (
     BLOCK,
     HOUR,
+    NO_REST,
     A,
     B,
     C,
@@ -69,7 +70,7 @@ Stores = Callable[[], BindingStore]
 def stores(dsn: str, keys: KeyRing) -> Iterator[Stores]:
     """Open stores with connections of their own."""
     with ExitStack() as stack:
-        yield lambda: BindingStore(stack.enter_context(connect(dsn)), keys)
+        yield lambda: BindingStore(stack.enter_context(connect(dsn)), keys, NO_REST)
 
 
 def connection_of(store: BindingStore) -> Connection:
@@ -267,14 +268,16 @@ def occupy(
 ) -> None:
     """Put *party* on every number of the block but those at *free*."""
     with connection.cursor().copy(
-        "COPY agi_router.route (block, x_number, caller_tag, binding_id, shown, side, callee)"
-        " FROM STDIN"
+        "COPY agi_router.route (block, x_number, caller_tag, binding_id, shown, side, callee,"
+        " ends_at) FROM STDIN"
     ) as copy:
         for serial in range(10_000):
             x = BLOCK.number(serial)
             if x != X and serial not in free:
                 tag = keys.tag(x, party)
-                copy.write_row((BLOCK.value, x.value, tag, holder.id.id, x.value, "a", b"-"))
+                end = holder.expires_at
+                row = (BLOCK.value, x.value, tag, holder.id.id, x.value, "a", b"-", end)
+                copy.write_row(row)
 
 
 def test_party_on_every_number(connection: Connection, store: BindingStore, keys: KeyRing) -> None:
@@ -284,7 +287,7 @@ def test_party_on_every_number(connection: Connection, store: BindingStore, keys
     last = bind(store, A, C, x=None)
     assert sides(last)[Side.A][1] == BLOCK.number(7777)
     before = rows(connection)
-    with pytest.raises(NoNumberAvailable, match="no 700 number is free for these parties"):
+    with pytest.raises(NoNumberAvailable, match="no 700 number can be had"):
         bind(store, D, A, x=None)
     assert rows(connection) == before
     # Others are not kept out by it.

@@ -126,7 +126,15 @@ def bare_cli() -> Cli:
 @pytest.fixture
 def cli(dsn: str, key_file: Path) -> Cli:
     """The command line on this test's database."""
-    return Cli({"AGI_ROUTER_DSN": dsn, "AGI_ROUTER_KEY_FILE": str(key_file)})
+    return Cli(
+        {
+            "AGI_ROUTER_DSN": dsn,
+            "AGI_ROUTER_KEY_FILE": str(key_file),
+            # Tests bind again at once on the same number.
+            "AGI_ROUTER_REST": "0s",
+            "AGI_ROUTER_PARTY_REST": "0s",
+        }
+    )
 
 
 def axb(*options: object, a: str = A.digits, b: str = B.digits) -> tuple[object, ...]:
@@ -208,6 +216,7 @@ def test_blocks(cli: Cli, store: BindingStore) -> None:
         "BLOCK",
         "OPERATOR",
         "CERTIFICATE",
+        "TENANT",
         "STATE",
         "BINDINGS",
     ]

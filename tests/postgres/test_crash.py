@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from postgres.support import (
     BLOCK,
+    NO_REST,
     Proxy,
     Server,
     a_call,
@@ -135,7 +136,7 @@ async def test_server_killed(durable_server: Server, durable_dsn: str, keys: Key
     """The server is killed again and again; what was told and what is stored agree."""
     limit = 200
     with connect(durable_dsn) as connection:
-        store = BindingStore(connection, keys)
+        store = BindingStore(connection, keys, NO_REST)
         store.inventory.add_block(BLOCK, operator=None, certificate=None)
         bind(store, max_calls=limit)
     async with AdmissionStore(durable_dsn, keys, connections=8) as admissions:
@@ -160,7 +161,7 @@ async def test_killed_while_settling(
 ) -> None:
     """A batch that was cut short by a kill is told again; every use comes back once."""
     with connect(durable_dsn) as connection:
-        store = BindingStore(connection, keys)
+        store = BindingStore(connection, keys, NO_REST)
         store.inventory.add_block(BLOCK, operator=None, certificate=None)
         bind(store)
     async with AdmissionStore(durable_dsn, keys, connections=8) as admissions:

@@ -11,6 +11,7 @@ from threading import Barrier
 import pytest
 from postgres.support import (
     BLOCK,
+    NO_REST,
     A,
     B,
     C,
@@ -117,7 +118,7 @@ async def test_bound_under_an_older_key(
     both = KeyRing(
         tag_keys=(*keys.tag_keys, (2, a_key())), seal_keys=(*keys.seal_keys, (2, a_key()))
     )
-    bind(BindingStore(connection, both), C, D)
+    bind(BindingStore(connection, both, NO_REST), C, D)
     async with AdmissionStore(dsn, both, connections=1) as admissions:
         for caller, callee in ((A, B), (B, A), (C, D), (D, C)):
             call_id = new_call_id()

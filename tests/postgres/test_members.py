@@ -11,6 +11,7 @@ import pytest
 from postgres.support import (
     BLOCK,
     HOUR,
+    NO_REST,
     A,
     B,
     C,
@@ -55,7 +56,7 @@ Stores = Callable[[], BindingStore]
 def stores(dsn: str, keys: KeyRing) -> Iterator[Stores]:
     """Open stores with connections of their own."""
     with ExitStack() as stack:
-        yield lambda: BindingStore(stack.enter_context(connect(dsn)), keys)
+        yield lambda: BindingStore(stack.enter_context(connect(dsn)), keys, NO_REST)
 
 
 def make(
@@ -355,7 +356,7 @@ def test_members_under_an_older_key(
         tag_keys=(*keys.tag_keys, (2, fresh.tag_keys[0][1])),
         seal_keys=(*keys.seal_keys, (2, fresh.seal_keys[0][1])),
     )
-    later = BindingStore(connection, both)
+    later = BindingStore(connection, both, NO_REST)
     later.remove_member(made.id, C)
     later.add_members(made.id, [E])
     assert members_of(later.find(made.id)) == {A, D, E}

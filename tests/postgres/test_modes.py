@@ -11,6 +11,7 @@ import pytest
 from postgres.support import (
     BLOCK,
     HOUR,
+    NO_REST,
     A,
     B,
     C,
@@ -451,14 +452,14 @@ def test_a_full_block(connection: Connection, store: BindingStore, keys: KeyRing
     """Where B is on every number but one, two numbers are found for A and it, or none."""
     holder = bind(store, B, STRANGER)
     with connection.cursor().copy(
-        "COPY agi_router.route (block, x_number, caller_tag, binding_id, shown, side, callee)"
-        " FROM STDIN"
+        "COPY agi_router.route (block, x_number, caller_tag, binding_id, shown, side, callee,"
+        " ends_at) FROM STDIN"
     ) as copy:
         for serial in range(10_000):
             x = BLOCK.number(serial)
             if x not in {X, BLOCK.number(5555)}:
                 row = (BLOCK.value, x.value, keys.tag(x, B), holder.id.id, x.value, "a", b"-")
-                copy.write_row(row)
+                copy.write_row((*row, holder.expires_at))
     made = make(store, Axyb(a=A, b=B), None, None)
     (b_number,) = (party.dials for party in made.parties if party.side is Side.B)
     assert b_number == BLOCK.number(5555)
@@ -508,7 +509,7 @@ async def test_bindings_of_the_release_before(empty_dsn: str, keys: KeyRing) -> 
         assert [each.number for each in migrate(connection)] == [
             each.number for each in migrations()[1:]
         ]
-        store = BindingStore(connection, keys)
+        store = BindingStore(connection, keys, NO_REST)
         for name, a, b in ((replaced, A, C), (live, A, B), (ended, D, STRANGER)):
             found = store.find(name)
             assert shown_parties(found) == {(Side.A, a, X), (Side.B, b, X)}

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from postgres.support import (
     BLOCK,
+    NO_REST,
     Server,
     X,
     a_call,
@@ -119,7 +120,7 @@ async def test_no_real_number_anywhere(  # noqa: PLR0915
     errors: list[BaseException] = []
     with connect(dsn) as connection:
         check_keys(connection, keys)
-        store = BindingStore(connection, keys)
+        store = BindingStore(connection, keys, NO_REST)
         store.inventory.add_block(BLOCK, operator="Mobile", certificate="1")
         old = bind(store, a, gone)
         expire(connection, old.id)
@@ -152,7 +153,10 @@ async def test_no_real_number_anywhere(  # noqa: PLR0915
             connection.execute(
                 b"ALTER TABLE agi_router.call ADD CHECK (state <> 'reserved') NOT VALID"
             )
-            connection.execute(b"UPDATE agi_router.binding SET max_calls = NULL")
+            connection.execute(
+                b"UPDATE agi_router.binding"
+                b" SET max_calls = NULL, state = 'active', ended_at = NULL WHERE state = 'used_up'"
+            )
             with pytest.raises(AgiRouterError) as broken:
                 await admissions.admit(a_call(b), new_call_id(), timeout=TIMEOUT)
             errors.append(broken.value)

@@ -31,6 +31,7 @@ CORE = frozenset(
         "errors",
         "extension",
         "durations",
+        "pool",
         "ports",
     }
 )
@@ -56,6 +57,7 @@ MAY_IMPORT = {
     "adapters.admission": CORE | {"adapters.database", "adapters.facts", "adapters.queries"},
     "adapters.bindings": CORE
     | {"adapters.database", "adapters.facts", "adapters.inventory", "adapters.records"},
+    "adapters.sweep": CORE | {"adapters.database"},
     "adapters.migrate": CORE | {"adapters.database", "adapters.queries"},
     "adapters.ari_door": CORE | {"router", "ari"},
     "books": CORE | {"adapters.admission", "adapters.journal", "ari"},

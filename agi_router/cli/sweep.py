@@ -1,0 +1,50 @@
+"""
+``agi-router sweep``: marking, moving and deleting what is over.
+"""
+
+import time
+from dataclasses import asdict
+
+import click
+
+from agi_router.adapters.database import connect
+from agi_router.adapters.migrate import check_schema
+from agi_router.adapters.sweep import Sweep, Swept
+from agi_router.cli.output import echo_json, echo_pairs, json_option
+from agi_router.cli.workplace import read_settings
+
+__all__ = ["sweep"]
+
+_PAUSE = 0.02
+_TIMEOUT = 60
+
+
+@click.command()
+@click.option(
+    "--batch",
+    type=click.IntRange(1, 100_000),
+    default=500,
+    show_default=True,
+    help="Rows that a step takes at most.",
+)
+@json_option
+def sweep(batch: int, *, as_json: bool) -> None:
+    r"""
+    Sweep up what is over, once; "serve" does so by itself every few minutes.
+
+    Marks bindings that have expired, moves routes out of the way once nothing rests for them any
+    more, and deletes bindings and calls past AGI_ROUTER_RETENTION. Calls are not held up.
+
+    \b
+    Example:
+      agi-router sweep --batch 2000
+    """
+    settings = read_settings()
+    done = Swept()
+    with connect(settings.dsn, timeout=_TIMEOUT) as connection:
+        check_schema(connection)
+        for step in Sweep(connection, settings.rests, settings.retention, batch=batch).steps():
+            done += step
+            if step != Swept():
+                time.sleep(_PAUSE)
+    (echo_json if as_json else echo_pairs)(asdict(done))
