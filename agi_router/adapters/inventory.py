@@ -10,7 +10,7 @@ from typing import Any
 
 from agi_router.adapters.database import Statements
 from agi_router.errors import BlockExists, BlockInUse, BlockNotFound, NoNumberAvailable
-from agi_router.model import BlockState
+from agi_router.model import BlockState, Mode
 from agi_router.modes import Parties
 from agi_router.numbers import E164, Block, XNumber
 from agi_router.seal import KeyRing
@@ -92,14 +92,16 @@ class Inventory:
         """
         The numbers of A and of B, out of *candidates* where they are not given; all of one block.
         """
+        if parties.mode.open and x is None:
+            candidates = self._free_of_others(parties.mode, candidates)
         if parties.numbers == 1:
-            one = x or self._choose_x((*parties.side_a, parties.b), candidates)
+            one = x or self._choose_x((*parties.side_a, *parties.side_b), candidates)
             return None if one is None else (one, one)
         a_number = x or self._choose_x(parties.side_a, [c for c in candidates if c != y])
-        b_number = y or self._choose_x((parties.b,), [c for c in candidates if c != a_number])
+        b_number = y or self._choose_x(parties.side_b, [c for c in candidates if c != a_number])
         if b_number is None and x is None:
             # A may have been given the only number that is free for B.
-            b_number = self._choose_x((parties.b,), candidates)
+            b_number = self._choose_x(parties.side_b, candidates)
             a_number = self._choose_x(parties.side_a, [c for c in candidates if c != b_number])
         return None if a_number is None or b_number is None else (a_number, b_number)
 
@@ -113,6 +115,33 @@ class Inventory:
             },
         )
         return None if row is None else XNumber.from_int(row["x_number"])
+
+    def _free_of_others(self, mode: Mode, candidates: Sequence[XNumber]) -> list[XNumber]:
+        values = {"x_number": [x.value for x in candidates], "mode": mode}
+        rows = self._statements.all("list_free", values)
+        return [XNumber.from_int(row["x_number"]) for row in rows]
+
+    def choose_extension(self, x_number: XNumber) -> str:
+        """
+        An extension on *x_number* that nobody has or had.
+
+        Raises:
+            NoNumberAvailable: Of those tried none is free.
+        """
+        drawn = random.SystemRandom().sample(range(10_000), _CANDIDATES)
+        places = {
+            self._keys.extension_tag(x_number, extension): extension
+            for extension in (f"{each:04}" for each in drawn)
+        }
+        taken = self._statements.all(
+            "list_taken",
+            {"block": x_number.block, "x_number": x_number.value, "caller_tag": list(places)},
+        )
+        for row in taken:
+            del places[row["caller_tag"]]
+        if not places:
+            raise NoNumberAvailable(f"no extension is free on {x_number}; choose another number")
+        return next(iter(places.values()))
 
     def candidates(self, tenant_id: int, given: XNumber | None) -> Iterator[list[XNumber]]:
         """

@@ -53,9 +53,16 @@ MAY_IMPORT = {
     "adapters.inventory": CORE | {"adapters.database"},
     "adapters.facts": CORE,
     "adapters.journal": CORE,
+    "adapters.parties": CORE | {"adapters.records"},
     "adapters.admission": CORE | {"adapters.database", "adapters.facts", "adapters.queries"},
     "adapters.bindings": CORE
-    | {"adapters.database", "adapters.facts", "adapters.inventory", "adapters.records"},
+    | {
+        "adapters.database",
+        "adapters.facts",
+        "adapters.inventory",
+        "adapters.parties",
+        "adapters.records",
+    },
     "adapters.migrate": CORE | {"adapters.database", "adapters.queries"},
     "adapters.ari_door": CORE | {"router", "ari"},
     "books": CORE | {"adapters.admission", "adapters.journal", "ari"},
