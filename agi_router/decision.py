@@ -14,14 +14,34 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from agi_router.errors import NumberError
-from agi_router.model import BindingState, Call, Facts, Leg, Reason, Refusal, Route
-from agi_router.numbers import E164, NumberFault, XNumber
+from agi_router.model import (
+    Ask,
+    BindingState,
+    Call,
+    Callback,
+    Decision,
+    Facts,
+    Leg,
+    NumberNeeded,
+    Reason,
+    Refusal,
+    Route,
+    Side,
+    Typed,
+)
+from agi_router.numbers import E164, NumberFault, XNumber, is_extension
 
 __all__ = ["Step", "decide", "explain", "screen"]
 
 
 def screen(
-    *, caller: str, presentation: str, dialled: str, fixed_lines: bool = False
+    *,
+    caller: str,
+    presentation: str,
+    dialled: str,
+    fixed_lines: bool = False,
+    tries_left: int = 0,
+    typed: str | None = None,
 ) -> Call | Refusal:
     """
     Read a call's numbers, or refuse it for what they are.
@@ -31,6 +51,8 @@ def screen(
         presentation: Asterisk's ``CALLERID(num-pres)``, e.g. ``prohib_not_screened``.
         dialled: What was dialled.
         fixed_lines: Whether fixed lines may call.
+        tries_left: How often the caller may be asked for an extension.
+        typed: What it typed when asked; :obj:`None` if it was not asked.
 
     Returns:
         The call, or the refusal. Never raises.
@@ -48,7 +70,12 @@ def screen(
         party = E164.parse(caller, fixed_lines=fixed_lines)
     except NumberError as error:
         return Refusal(reason=_CALLER_REASONS.get(error.kind, Reason.CALLER_FOREIGN))
-    return Call(caller=party, x_number=x_number)
+    return Call(
+        caller=party,
+        x_number=x_number,
+        tries_left=tries_left,
+        typed=None if typed is None else Typed(extension=typed if is_extension(typed) else ""),
+    )
 
 
 _CALLER_REASONS = {
@@ -84,6 +111,21 @@ class _LegRule:
 def _alive(leg: Leg, now: datetime, state: BindingState) -> bool:
     # A state without its time, or a time without its state, is no life either.
     return leg.state is not state or (leg.ended_at is not None and leg.ended_at > now)
+
+
+def _callees(leg: Leg, now: datetime) -> tuple[E164, ...]:
+    """
+    Whom the leg rings: the last caller, as long as its window is open, or whom it stands for.
+    """
+    if leg.last_caller is not None and leg.last_at is not None:
+        window = leg.callback_window
+        if window is None or now - leg.last_at < window:
+            return (leg.last_caller,)
+    return leg.callees
+
+
+def _number_lives(leg: Leg, now: datetime) -> bool:
+    return leg.shown is not None and (leg.child_until is None or leg.child_until > now)
 
 
 # The order is that of the domain notes, 2.3: the first rule that fails gives the reason.
@@ -128,6 +170,12 @@ _LEG_RULES = (
         ),
     ),
     _LegRule(
+        "the number dialled has not expired",
+        Reason.EXPIRED,
+        # That of A lives as long as the binding; the one that A's call has made may not.
+        lambda _, g, now: g.side is Side.A or _number_lives(g, now),
+    ),
+    _LegRule(
         "calls are left",
         Reason.USED_UP,
         lambda _, g, __: (
@@ -141,19 +189,24 @@ _LEG_RULES = (
         lambda _, g, __: g.direction.allows(g.side),
     ),
     _LegRule(
+        "somebody has called, or a fixed number is set",
+        Reason.NO_CALLBACK,
+        lambda _, g, now: not g.mode.open or bool(_callees(g, now)),
+    ),
+    _LegRule(
         "the other side has somebody to ring",
         Reason.NO_DEFAULT_PARTY,
-        lambda _, g, __: bool(g.callees),
+        lambda _, g, now: bool(_callees(g, now)),
     ),
     _LegRule(
         "the call does not ring its own caller",
         Reason.SELF_CALL,
-        lambda call, g, _: call.caller not in g.callees,
+        lambda call, g, now: call.caller not in _callees(g, now),
     ),
 )
 
 
-def decide(call: Call, facts: Facts, *, now: datetime) -> Route | Refusal:
+def decide(call: Call, facts: Facts, *, now: datetime) -> Decision:
     """
     Decide where *call* goes.
 
@@ -163,25 +216,57 @@ def decide(call: Call, facts: Facts, *, now: datetime) -> Route | Refusal:
         now: The store's time, timezone-aware.
 
     Returns:
-        A route to the callee, or a refusal. Never raises.
+        A route to the callee, or a refusal; a question for the caller; or that a number must be
+        made first. Never raises.
     """
     leg = facts.leg
     for rule in _X_RULES:
         if not rule.holds(facts):
             return Refusal(reason=rule.reason)
     if leg is None:
-        return Refusal(reason=Reason.STRANGER)
+        return _stranger(call, facts)
     for leg_rule in _LEG_RULES:
         if not leg_rule.holds(call, leg, now):
-            return Refusal(reason=leg_rule.reason, binding=leg.binding, language=leg.language)
+            return Refusal(
+                reason=leg_rule.reason,
+                binding=leg.binding,
+                language=leg.language,
+                prompts=leg.prompts,
+            )
+    callees = _callees(leg, now)
+    if leg.shown is None or not _number_lives(leg, now):
+        return NumberNeeded(
+            binding=leg.binding,
+            binding_id=leg.binding_id,
+            x_number=call.x_number,
+            caller=call.caller,
+            callee=callees[0],
+        )
     return Route(
         binding=leg.binding,
-        callees=leg.callees,
+        callees=callees,
         shown=leg.shown,
         ring_timeout=leg.ring_timeout,
         max_duration=leg.max_duration,
         language=leg.language,
+        sequence=leg.callback is Callback.SEQUENCE and len(callees) > 1,
+        display=leg.display,
+        prompts=leg.prompts,
     )
+
+
+def _stranger(call: Call, facts: Facts) -> Refusal | Ask:
+    if not facts.x_extended:
+        return Refusal(reason=Reason.STRANGER)
+    if call.tries_left > 0:
+        return Ask(tries_left=call.tries_left - 1, again=call.typed is not None)
+    match call.typed:
+        case None:
+            return Refusal(reason=Reason.STRANGER)
+        case Typed(extension=""):
+            return Refusal(reason=Reason.EXTENSION_MISSING)
+        case _:
+            return Refusal(reason=Reason.EXTENSION_WRONG)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,21 +15,26 @@ from enum import StrEnum
 from agi_router.numbers import E164, Block, XNumber
 
 __all__ = [
+    "Ask",
     "BindingState",
     "BlockState",
     "Call",
     "Callback",
     "Counting",
+    "Decision",
     "Direction",
+    "Display",
     "Facts",
     "Language",
     "Leg",
     "Mode",
+    "NumberNeeded",
     "Reason",
     "Refusal",
     "Route",
     "RouteRow",
     "Side",
+    "Typed",
 ]
 
 
@@ -42,6 +47,15 @@ class Mode(StrEnum):
     AXYB = "axyb"
     GXB = "gxb"
     GXYB = "gxyb"
+    AX = "ax"
+    AXE = "axe"
+
+    @property
+    def open(self) -> bool:
+        """
+        Whether strangers reach A: their side is B.
+        """
+        return self in {Mode.AX, Mode.AXE}
 
 
 class Side(StrEnum):
@@ -71,12 +85,24 @@ class Direction(StrEnum):
 
 class Callback(StrEnum):
     """
-    Who rings when B calls a group: its default member, the one who called last, or all at once.
+    Who rings when a group is called back: the default, who called last, all at once or in turn.
+
+    Where strangers call A, whom A calls back: a fixed number, or who called last.
     """
 
     DEFAULT = "default"
     LAST = "last"
     ALL = "all"
+    SEQUENCE = "sequence"
+
+
+class Display(StrEnum):
+    """
+    What a side sees when it is called: the 700 number that it dials to call back, or no number.
+    """
+
+    NUMBER = "number"
+    ANONYMOUS = "anonymous"
 
 
 class Counting(StrEnum):
@@ -236,10 +262,13 @@ class RouteRow:
     caller: E164 | None
     """The caller the row is for, or :obj:`None` for anyone."""
     callees: tuple[E164, ...]
-    """Whom to ring, all at once; nobody if the other side has no default member."""
-    shown: XNumber
+    """Whom to ring; nobody if the other side has no default."""
+    shown: XNumber | None
+    """The number the callee sees; :obj:`None` if it is made on the first call."""
     side: Side
     """The side the caller stands on."""
+    extension: str | None = None
+    """The digits by which anyone reaches the row, where the number has extensions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -250,6 +279,20 @@ class Call:
 
     caller: E164
     x_number: XNumber
+    tries_left: int = 0
+    """How often this caller may still be asked for an extension."""
+    typed: "Typed | None" = None
+    """What was typed when asked; :obj:`None` before."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Typed:
+    """
+    What a caller typed when asked for an extension.
+    """
+
+    extension: str
+    """1 to 4 digits; empty if nothing, or nothing of the kind, was typed in time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -263,8 +306,9 @@ class Leg:
     mode: Mode
     side: Side
     callees: tuple[E164, ...]
-    """Whom to ring, all at once; nobody if the other side has no default member."""
-    shown: XNumber
+    """Whom to ring, unless the last caller rings; nobody if the other side has no default."""
+    shown: XNumber | None
+    """The number the callee sees; :obj:`None` if it was never made."""
     state: BindingState
     direction: Direction
     begins_at: datetime
@@ -277,6 +321,16 @@ class Leg:
     max_duration: timedelta | None
     language: Language | None
     tenant_active: bool
+    callback: Callback | None = None
+    last_caller: E164 | None = None
+    """Who called last, if that is who is called back."""
+    last_at: datetime | None = None
+    callback_window: timedelta | None = None
+    """For how long the last caller is called back; :obj:`None`: as long as the binding lives."""
+    child_until: datetime | None = None
+    """Until when the number shown or dialled lives; :obj:`None`: as long as the binding."""
+    display: Display = Display.NUMBER
+    prompts: str | None = None
 
     @property
     def binding(self) -> str:
@@ -298,6 +352,8 @@ class Facts:
     """Whether the block is in service and the moment lies within its certificate's dates."""
     x_bound: bool
     """Whether anybody is bound on the X."""
+    x_extended: bool = False
+    """Whether a stranger on the X may reach somebody by an extension."""
     leg: Leg | None
     """The row for this caller, alive or ended; :obj:`None` for a stranger."""
 
@@ -310,11 +366,16 @@ class Route:
 
     binding: str
     callees: tuple[E164, ...]
-    """One number or more, to be rung at once."""
+    """One number or more, to be rung at once unless *sequence*."""
     shown: XNumber
     ring_timeout: timedelta | None
+    """For each callee."""
     max_duration: timedelta | None
     language: Language | None
+    sequence: bool = False
+    """Whether the callees ring one after the other."""
+    display: Display = Display.NUMBER
+    prompts: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -326,3 +387,34 @@ class Refusal:
     reason: Reason
     binding: str | None = None
     language: Language | None = None
+    prompts: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """
+    The decision to ask the caller for an extension, and to decide again with what it types.
+    """
+
+    tries_left: int
+    """How often it may be asked once more after this."""
+    again: bool
+    """Whether what it typed before was wrong."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NumberNeeded:
+    """
+    The decision to connect once there is a number that the callee can be shown.
+    """
+
+    binding: str
+    binding_id: int
+    x_number: XNumber
+    """What the caller dials; the new number lies in its block."""
+    caller: E164
+    callee: E164
+
+
+Decision = Route | Refusal | Ask | NumberNeeded
+"""What becomes of a call."""

@@ -24,7 +24,7 @@ from typing import Self
 
 from agi_router.errors import NumberError, NumberFault
 
-__all__ = ["BLOCK_SIZE", "E164", "Block", "NumberFault", "XNumber"]
+__all__ = ["BLOCK_SIZE", "E164", "Block", "NumberFault", "XNumber", "is_extension"]
 
 BLOCK_SIZE = 10_000
 """
@@ -320,3 +320,13 @@ class E164:
 
     def __format__(self, spec: str) -> str:
         return format(self.masked, spec)
+
+
+_EXTENSION = re.compile(r"[0-9]{1,4}")
+
+
+def is_extension(text: str) -> bool:
+    """
+    Whether *text* is an extension behind a 700 number: 1 to 4 digits. Never raises.
+    """
+    return _EXTENSION.fullmatch(text) is not None

@@ -8,8 +8,17 @@ from datetime import timedelta
 
 from agi_router.decision import decide, screen
 from agi_router.errors import AgiRouterError
-from agi_router.extension import Destination, to_dial, to_refuse
-from agi_router.model import Call, Language, Reason, Refusal, Route
+from agi_router.extension import Destination, to_ask, to_dial, to_refuse
+from agi_router.model import (
+    Ask,
+    Call,
+    Decision,
+    Language,
+    NumberNeeded,
+    Reason,
+    Refusal,
+    Route,
+)
 from agi_router.ports import Admissions
 
 __all__ = ["Arrival", "Router"]
@@ -27,6 +36,10 @@ class Arrival:
     caller: str = field(repr=False)
     presentation: str
     dialled: str
+    typed: str | None = field(default=None, repr=False)
+    """What was typed when an extension was asked for; :obj:`None` if none was."""
+    tries_left: int | None = None
+    """How often it may be asked for once more; :obj:`None` if it was not yet."""
 
 
 class Router:
@@ -40,6 +53,7 @@ class Router:
         max_duration: For bindings that have none.
         language: For bindings that have none, and for strangers.
         fixed_lines: Whether fixed lines may call.
+        extension_tries: How often a stranger is asked for an extension; 0: never.
     """
 
     def __init__(
@@ -51,6 +65,7 @@ class Router:
         max_duration: timedelta,
         language: Language,
         fixed_lines: bool,
+        extension_tries: int = 0,
     ) -> None:
         self._store = store
         self._timeout = timeout
@@ -58,6 +73,7 @@ class Router:
         self._max_duration = max_duration
         self._language = language
         self._fixed_lines = fixed_lines
+        self._extension_tries = extension_tries
 
     async def answer(self, arrival: Arrival) -> Destination:
         """
@@ -65,6 +81,7 @@ class Router:
 
         Never raises: what cannot be decided is refused as ``platform_fault``.
         """
+        decision: Decision
         try:
             decision = await self._decide(arrival)
         except AgiRouterError as error:
@@ -78,7 +95,7 @@ class Router:
             decision = Refusal(reason=Reason.PLATFORM_FAULT)
         return self.destination(decision, arrival.call_id)
 
-    def destination(self, decision: Route | Refusal, call_id: str) -> Destination:
+    def destination(self, decision: Decision, call_id: str) -> Destination:
         """
         Log a decision, and say where it leads.
         """
@@ -91,6 +108,14 @@ class Router:
                     max_duration=self._max_duration,
                     language=self._language,
                 )
+            case Ask():
+                log.info("call.asked", extra={"call": call_id, "again": decision.again})
+                return to_ask(decision, language=self._language)
+            case NumberNeeded():
+                # The store has tried to make it.
+                log.warning("call.no_number", extra={"call": call_id, "binding": decision.binding})
+                refusal = Refusal(reason=Reason.PLATFORM_FAULT, binding=decision.binding)
+                return self.destination(refusal, call_id)
             case Refusal():
                 log.info(
                     "call.refused",
@@ -102,12 +127,20 @@ class Router:
                 )
                 return to_refuse(decision, language=self._language)
 
-    async def _decide(self, arrival: Arrival) -> Route | Refusal:
+    async def _decide(self, arrival: Arrival) -> Decision:
+        tries_left = (
+            self._extension_tries
+            if arrival.tries_left is None
+            else min(arrival.tries_left, self._extension_tries)
+        )
         screened = screen(
             caller=arrival.caller,
             presentation=arrival.presentation,
             dialled=arrival.dialled,
             fixed_lines=self._fixed_lines,
+            tries_left=tries_left,
+            # Where nobody is asked, nothing was typed.
+            typed=arrival.typed if self._extension_tries else None,
         )
         if not isinstance(screened, Call):
             return screened

@@ -166,6 +166,21 @@ class KeyRing:
         mac = hmac.digest(self.tag_keys[-1][1], f"pair:{together}".encode("ascii"), "sha256")
         return int.from_bytes(mac[:8], "big", signed=True)
 
+    def extension_tag(self, x: XNumber, extension: str) -> int:
+        """
+        Return the tag of whoever types *extension* on *x*, under the current key.
+
+        Returns:
+            A signed 64-bit integer, never 0.
+        """
+        return _hash(self.tag_keys[-1][1], x, f"#{extension}")
+
+    def extension_tags(self, x: XNumber, extension: str) -> list[int]:
+        """
+        Return the tags of *extension* on *x* under every tag key, the current one first.
+        """
+        return [_hash(key, x, f"#{extension}") for _, key in reversed(self.tag_keys)]
+
     def seal(self, numbers: Sequence[E164], *, x: XNumber, tag: int) -> bytes:
         """
         Seal *numbers*, one or more, for the row of *x* and *tag*, under the current key.
@@ -242,7 +257,11 @@ class KeyRing:
 
 
 def _tag(key: bytes, x: XNumber, caller: E164) -> int:
-    mac = hmac.digest(key, f"{x.digits}:{caller.digits}".encode("ascii"), "sha256")
+    return _hash(key, x, caller.digits)
+
+
+def _hash(key: bytes, x: XNumber, who: str) -> int:
+    mac = hmac.digest(key, f"{x.digits}:{who}".encode("ascii"), "sha256")
     # 0 is the row for anyone.
     return int.from_bytes(mac[:8], "big", signed=True) or 1
 

@@ -145,6 +145,9 @@ class Settings:
         journal: Directory of the end journal.
         language: Language of the prompts.
         fixed_lines: Whether fixed lines may be parties.
+        open_modes: Whether numbers may be bound that strangers can call (AX, AXE). Nothing says
+            that 700 numbers may.
+        extension_tries: How often a stranger is asked for an extension.
         decision_timeout: Seconds from the call's arrival to an answer, or it is refused.
         db_connections: Connections to the database.
         ring_timeout: Seconds a callee rings.
@@ -168,6 +171,8 @@ class Settings:
     journal: Path = _setting(_path, default=Path("/var/spool/asterisk/agi-router"))
     language: Language = _setting(_language, default=Language.ZH)
     fixed_lines: bool = _setting(_switch, default=False)
+    open_modes: bool = _setting(_switch, default=False)
+    extension_tries: int = _setting(_whole(1, 9, ""), default=3)
     decision_timeout: float = _setting(_seconds(0.05, 10), default=0.4)
     db_connections: int = _setting(_whole(1, 100, ""), default=4)
     ring_timeout: int = _setting(_whole(5, 120, " of seconds"), default=45)

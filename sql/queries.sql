@@ -14,18 +14,33 @@ SELECT * FROM agi_router.find_facts(
 -- find_reservation --
 -- The stored decision of a call that was admitted before and is not over; no row once it is.
 SELECT true AS admitted, c.received_at AS now, true AS block_known, true AS certificate_valid,
-       true AS x_bound, b.id AS binding_id, b.mode, r.side, r.caller_tag, r.callee, r.shown,
+       true AS x_bound, false AS x_extended, b.id AS binding_id, b.mode, r.side, r.caller_tag,
+       r.callee, r.last_callee, r.last_at, r.shown, least(h.ended_at, h.expires_at) AS child_until,
        b.state, b.direction, b.begins_at, b.expires_at, b.ended_at, b.max_calls,
-       b.calls_used - 1 AS calls_used, b.ring_timeout, b.max_duration, b.language,
-       true AS tenant_active
+       b.calls_used - 1 AS calls_used, b.callback, b.callback_window,
+       CASE r.side WHEN 'a' THEN b.display_b ELSE b.display_a END AS display,
+       b.ring_timeout, b.max_duration, b.language, b.prompts, true AS tenant_active
   FROM agi_router.call c
   JOIN agi_router.binding b ON b.block = c.block AND b.id = c.binding_id
   JOIN agi_router.route r
     ON r.block = b.block AND r.binding_id = b.id AND r.x_number = c.x_number
    AND r.caller_tag = ANY (%(tags)s)
+  LEFT JOIN agi_router.binding h ON h.block = r.block AND h.id = r.child_id
  WHERE c.block = %(block)s AND c.id = %(call_id)s AND c.day = %(day)s AND c.state = 'reserved'
  ORDER BY array_position(%(tags)s, r.caller_tag)
  LIMIT 1;
+
+-- remember_caller --
+-- Write a stranger down as the one whom A calls back, unless somebody has called since.
+UPDATE agi_router.route
+   SET last_callee = %(caller)s, last_at = %(at)s
+ WHERE block = %(block)s AND binding_id = %(id)s AND side = 'a'
+   AND (last_at IS NULL OR last_at < %(at)s);
+
+-- add_child --
+-- Make the number that B is shown, with a life of its own; route_pkey is violated where it is taken.
+SELECT agi_router.add_child(
+    %(block)s, %(id)s, %(x_number)s, %(y_number)s, %(y_tag)s, %(y_callee)s);
 
 -- settle --
 -- Settle a batch of ended calls of one day; returns the ids it neither settled nor inserted.
@@ -316,9 +331,11 @@ SELECT block, x_number, caller_tag, binding_id, shown, side, callee, caller, beg
 RETURNING binding_id;
 
 -- set_callee --
--- Say anew whom a route rings; null: nobody.
+-- Say anew whom a route rings, null: nobody; and perhaps forget the last caller.
 UPDATE agi_router.route
-   SET callee = %(callee)s
+   SET callee = %(callee)s,
+       last_callee = CASE WHEN NOT %(forget)s THEN last_callee END,
+       last_at = CASE WHEN NOT %(forget)s THEN last_at END
  WHERE block = %(block)s AND x_number = %(x_number)s AND caller_tag = %(caller_tag)s
    AND binding_id = %(id)s
 RETURNING binding_id;
@@ -352,6 +369,35 @@ SELECT r.x_number, r.caller_tag, r.binding_id
     ON r.block = %(block)s AND r.x_number = n.x_number AND r.caller_tag = n.caller_tag
   JOIN agi_router.binding b ON b.block = r.block AND b.id = r.binding_id
  WHERE b.ended_at IS NULL AND b.expires_at > now();
+
+-- find_others --
+-- The live bindings that share a number with routes where one side is to be alone on it.
+SELECT DISTINCT o.x_number, o.binding_id
+  FROM agi_router.route o
+  JOIN agi_router.binding p ON p.block = o.block AND p.id = o.binding_id
+ WHERE o.block = %(block)s AND o.x_number = ANY (%(x_number)s)
+   AND p.ended_at IS NULL AND p.expires_at > now()
+   AND NOT (p.mode = 'axe' AND %(mode)s = 'axe')
+ ORDER BY 1, 2
+ LIMIT 3;
+
+-- list_free --
+-- Of some numbers of a block, those on which a binding that strangers may call can be made.
+SELECT n.x_number
+  FROM unnest(%(x_number)s::bigint[]) WITH ORDINALITY n (x_number, place)
+ WHERE NOT EXISTS (SELECT
+                     FROM agi_router.route o
+                     JOIN agi_router.binding p ON p.block = o.block AND p.id = o.binding_id
+                    WHERE o.block = n.x_number / 10000 AND o.x_number = n.x_number
+                      AND p.ended_at IS NULL AND p.expires_at > now()
+                      AND NOT (p.mode = 'axe' AND %(mode)s = 'axe'))
+ ORDER BY n.place;
+
+-- list_taken --
+-- Those of some callers' places on a number that are taken, or were and are not free for others yet.
+SELECT caller_tag
+  FROM agi_router.route
+ WHERE block = %(block)s AND x_number = %(x_number)s AND caller_tag = ANY (%(caller_tag)s);
 
 -- unbind --
 -- End a binding that is alive; no row if it is over or was never made.
@@ -423,12 +469,16 @@ SELECT b.*, t.name AS tenant, now() AS now
  LIMIT %(limit)s;
 
 -- list_routes --
--- The routes of some bindings, those included whose place was taken since; not of those who left.
-SELECT r.block, r.x_number, r.caller_tag, r.binding_id, r.shown, r.side, r.callee, r.caller
+-- The routes of some bindings, those included whose place was taken since; not of those who left. Of
+-- a child the row of B, and that of A, which its parent holds.
+SELECT b.block, b.id AS binding_id, r.x_number, r.caller_tag, r.shown, r.side, r.callee, r.caller,
+       r.last_callee, r.last_at
   FROM unnest(%(block)s::bigint[], %(id)s::bigint[]) n (block, id)
-  JOIN agi_router.route r ON r.block = n.block AND r.binding_id = n.id
+  JOIN agi_router.binding b ON b.block = n.block AND b.id = n.id
+  JOIN agi_router.route r ON r.block = b.block AND r.binding_id = coalesce(b.parent_id, b.id)
+ WHERE b.parent_id IS NULL OR r.side = 'a' OR r.child_id = b.id
 UNION ALL
-SELECT p.block, p.x_number, p.caller_tag, p.binding_id, p.shown, p.side, p.callee, p.caller
+SELECT p.block, p.binding_id, p.x_number, p.caller_tag, p.shown, p.side, p.callee, p.caller, NULL, NULL
   FROM unnest(%(block)s::bigint[], %(id)s::bigint[]) n (block, id)
   JOIN agi_router.past_route p ON p.block = n.block AND p.binding_id = n.id
  WHERE NOT p.left_group;
@@ -493,13 +543,17 @@ WITH walked AS (
       FROM agi_router.binding b
       JOIN walked w ON w.id = b.id
      WHERE b.block = %(block)s AND b.ended_at <= now() - %(retention)s::interval
+       -- A child goes with its parent, which ends no earlier.
+       AND b.parent_id IS NULL
        -- While a route is where calls find it, its binding stays.
        AND NOT EXISTS (SELECT FROM agi_router.route r WHERE r.block = b.block AND r.binding_id = b.id)
        FOR UPDATE OF b SKIP LOCKED
 ), past AS (
     DELETE FROM agi_router.past_route p USING old o WHERE p.block = %(block)s AND p.binding_id = o.id
 ), gone AS (
-    DELETE FROM agi_router.binding b USING old o WHERE b.block = %(block)s AND b.id = o.id
+    DELETE FROM agi_router.binding b
+     USING old o
+     WHERE b.block = %(block)s AND o.id IN (b.id, b.parent_id)
     RETURNING b.id
 )
 SELECT (SELECT count(*) FROM gone) AS rows,

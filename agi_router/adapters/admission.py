@@ -14,6 +14,7 @@ Rules for the editor:
 import asyncio
 import contextlib
 import logging
+import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -24,13 +25,15 @@ import psycopg
 from psycopg.rows import dict_row
 
 from agi_router.adapters.database import CONNECT_TIMEOUT, translated
-from agi_router.adapters.facts import read_admission
+from agi_router.adapters.facts import caller_tags, read_admission
 from agi_router.adapters.queries import query
 from agi_router.calls import End, call_day
 from agi_router.decision import decide
 from agi_router.errors import ProtocolError, StoreUnavailable
-from agi_router.model import Call, Refusal
-from agi_router.numbers import XNumber
+from agi_router.model import Call, Callback, NumberNeeded, Route, Side
+from agi_router.modes import compile_child
+from agi_router.numbers import BLOCK_SIZE, Block, XNumber
+from agi_router.pool import Rests
 from agi_router.ports import Admission
 from agi_router.seal import KeyRing
 
@@ -45,6 +48,8 @@ _QUEUE_LIMIT = 2000
 _SETTLE_BATCH = 500
 _TRIES = 2
 _GUARD_TRIES = 4
+_CANDIDATES = 64
+_RESTS = Rests()
 # A silent network is noticed in seconds; a statement that hangs on a lock ends by itself.
 _CONNECTION: dict[str, Any] = {
     "connect_timeout": CONNECT_TIMEOUT,
@@ -78,11 +83,23 @@ class AdmissionStore:
         dsn: libpq connection string; :obj:`None` leaves it to the ``PG…`` variables.
         keys: To find callers and to open callees.
         connections: How many connections, and workers.
+        rests: How long numbers are kept from new bindings; where one is made on a call.
+        open_modes: Whether strangers get through where a binding says so.
     """
 
-    def __init__(self, dsn: str | None, keys: KeyRing, *, connections: int) -> None:
+    def __init__(
+        self,
+        dsn: str | None,
+        keys: KeyRing,
+        *,
+        connections: int,
+        rests: Rests = _RESTS,
+        open_modes: bool = False,
+    ) -> None:
         self._dsn = dsn or ""
         self._keys = keys
+        self._rests = rests
+        self._open_modes = open_modes
         self._queue: asyncio.Queue[_Job] = asyncio.Queue()
         self._size = connections
         self._workers: list[asyncio.Task[None]] = []
@@ -115,8 +132,7 @@ class AdmissionStore:
         values = {
             "block": x_number.block,
             "x_number": x_number.value,
-            # In order of preference; 0 is the row for anyone.
-            "tags": [*self._keys.tags(x_number, call.caller), 0],
+            "tags": caller_tags(call, self._keys, open_modes=self._open_modes),
             "call_id": call_id,
             "day": call_day(call_id),
         }
@@ -136,13 +152,76 @@ class AdmissionStore:
             # been made: a call that may be routed then is no refusal, so it is tried again.
             for _ in range(_GUARD_TRIES):
                 answer = await ask(connection)
-                if answer.admitted or isinstance(
-                    decide(call, answer.facts, now=answer.now), Refusal
-                ):
+                if answer.admitted:
+                    await self._remember(connection, call, answer)
                     break
+                match decide(call, answer.facts, now=answer.now):
+                    case Route():
+                        pass
+                    case NumberNeeded() as needed:
+                        await self._make_number(connection, needed)
+                    case _:
+                        break
             return answer
 
         return await self._ask(work, timeout)  # type: ignore[no-any-return]
+
+    async def _remember(self, connection: _Connection, call: Call, answer: Admission) -> None:
+        """
+        Write a stranger down for A's call back. Until that is done the call has no answer.
+        """
+        leg = answer.facts.leg
+        if (
+            leg is not None
+            and leg.mode.open
+            and leg.side is Side.B
+            and leg.callback is Callback.LAST
+        ):
+            values = {
+                "block": leg.block.value,
+                "id": leg.binding_id,
+                "caller": self._keys.seal([call.caller], x=call.x_number, tag=0),
+                "at": answer.now,
+            }
+            await connection.execute(query("remember_caller"), values)
+
+    async def _make_number(self, connection: _Connection, needed: NumberNeeded) -> None:
+        """
+        Make the number that a callee is to be shown, unless there is none or it is there by now.
+        """
+        block = Block(value=needed.x_number.block)
+        serials = random.SystemRandom().sample(range(BLOCK_SIZE), _CANDIDATES)
+        places = {
+            y_number: self._keys.tag(y_number, needed.callee)
+            for y_number in map(block.number, serials)
+            if y_number != needed.x_number
+        }
+        values = {
+            "block": block.value,
+            "x_number": [y_number.value for y_number in places],
+            "caller_tag": list(places.values()),
+            "callers": 1,
+            "rest": self._rests.number,
+            "party_rest": self._rests.party,
+        }
+        cursor = await connection.execute(query("choose_x"), values)
+        chosen = await cursor.fetchone()
+        if chosen is None:
+            return
+        y_number = XNumber.from_int(chosen["x_number"])
+        row = compile_child(needed.caller, needed.x_number, needed.callee, y_number)
+        tag = places[y_number]
+        child = {
+            "block": block.value,
+            "id": needed.binding_id,
+            "x_number": row.shown and row.shown.value,
+            "y_number": y_number.value,
+            "y_tag": tag,
+            "y_callee": self._keys.seal(row.callees, x=y_number, tag=tag),
+        }
+        # Somebody else may just have taken it.
+        with contextlib.suppress(psycopg.errors.UniqueViolation):
+            await connection.execute(query("add_child"), child)
 
     async def settle(self, ends: Sequence[End], *, timeout: float = 10.0) -> None:  # noqa: ASYNC109
         """

@@ -4,6 +4,7 @@ The ARI door: calls that enter the Stasis application are answered by the router
 
 import asyncio
 import logging
+from dataclasses import replace
 
 from agi_router.ari import (
     ApplicationReplaced,
@@ -14,6 +15,7 @@ from agi_router.ari import (
     StasisStart,
 )
 from agi_router.errors import AsteriskError
+from agi_router.extension import Destination
 from agi_router.model import Reason, Refusal
 from agi_router.router import Arrival, Router
 
@@ -27,6 +29,11 @@ EVENTS = ("StasisStart",)
 # Calls that may wait for a decision at once. At 300 calls/s each waits some milliseconds; a crowd
 # like this means that the database hangs, and more waiting helps nobody.
 _CROWD = 1000
+# Calls whose parts are kept at once. Who has not come for them in the dialplan's patience never
+# will.
+_PARTED = 1000
+_PART_LIFE = 10.0
+_MORE = ("more",)
 
 
 class AriDoor:
@@ -42,6 +49,7 @@ class AriDoor:
         self._ari = ari
         self._router = router
         self._calls: set[asyncio.Task[None]] = set()
+        self._parted: dict[str, Destination] = {}
         self.connected = asyncio.Event()
         """Set at each (re)connection; whoever waits for it clears it."""
 
@@ -77,20 +85,9 @@ class AriDoor:
 
     async def _take(self, event: StasisStart) -> None:
         channel = event.channel
-        # Anything but what our dialplan sends has not come through it.
-        dialled, presentation = event.args if len(event.args) == 2 else ("", "")  # noqa: PLR2004
-        if len(self._calls) > _CROWD:
-            refusal = Refusal(reason=Reason.NO_CAPACITY)
-            destination = self._router.destination(refusal, channel.id)
-        else:
-            destination = await self._router.answer(
-                Arrival(
-                    call_id=channel.id,
-                    caller=channel.caller_number,
-                    presentation=presentation,
-                    dialled=dialled,
-                )
-            )
+        destination = self._next(channel.id) if event.args == _MORE else await self._decide(event)
+        if destination.later:
+            destination = self._part(channel.id, destination)
         try:
             await self._ari.continue_in_dialplan(
                 channel.id, context=destination.context, extension=destination.extension
@@ -101,3 +98,50 @@ class AriDoor:
         except (AriError, ValueError) as error:
             # The dialplan's patience ends the wait, and the hangup handler reports the end.
             log.warning("call.unanswered", extra={"call": channel.id, "error": str(error)})
+
+    async def _decide(self, event: StasisStart) -> Destination:
+        if len(self._calls) > _CROWD:
+            refusal = Refusal(reason=Reason.NO_CAPACITY)
+            return self._router.destination(refusal, event.channel.id)
+        arrival = Arrival(
+            call_id=event.channel.id,
+            caller=event.channel.caller_number,
+            presentation="",
+            dialled="",
+        )
+        match event.args:
+            case (dialled, presentation):
+                arrival = replace(arrival, dialled=dialled, presentation=presentation)
+            case (dialled, presentation, typed, tries) if tries.isascii() and tries.isdigit():
+                arrival = replace(
+                    arrival,
+                    dialled=dialled,
+                    presentation=presentation,
+                    typed=typed,
+                    tries_left=int(tries[:3]),
+                )
+            case _:
+                # Anything but what our dialplan sends has not come through it.
+                pass
+        return await self._router.answer(arrival)
+
+    def _part(self, call_id: str, destination: Destination) -> Destination:
+        """
+        Keep what does not go along with the first part of *destination*.
+        """
+        if call_id not in self._parted:
+            if len(self._parted) >= _PARTED:
+                return self._router.destination(Refusal(reason=Reason.NO_CAPACITY), call_id)
+            asyncio.get_running_loop().call_later(_PART_LIFE, self._parted.pop, call_id, None)
+        after, *later = destination.later
+        self._parted[call_id] = replace(after, later=tuple(later))
+        return destination
+
+    def _next(self, call_id: str) -> Destination:
+        """
+        The part that follows on the one sent before.
+        """
+        after = self._parted.pop(call_id, None)
+        if after is None:
+            return self._router.destination(Refusal(reason=Reason.PLATFORM_FAULT), call_id)
+        return after

@@ -14,11 +14,17 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from agi_router.adapters.database import Connection, Statements
-from agi_router.adapters.facts import read_admission
+from agi_router.adapters.facts import caller_tags, read_admission
 from agi_router.adapters.inventory import Choice, Inventory, Opening
+from agi_router.adapters.parties import (
+    mode_columns,
+    open_callees,
+    open_last_caller,
+    read_parties,
+    who_rings,
+)
 from agi_router.adapters.records import (
     BindingId,
-    Party,
     StoredBinding,
     Terms,
     read_binding,
@@ -43,7 +49,7 @@ from agi_router.model import (
     RouteRow,
     Side,
 )
-from agi_router.modes import Gxb, Gxyb, Parties, compile_routes
+from agi_router.modes import Axe, AxybOnCall, Gxb, Gxyb, Parties, compile_routes
 from agi_router.numbers import E164, Block, XNumber
 from agi_router.pool import Rests
 from agi_router.ports import Admission
@@ -74,8 +80,18 @@ class _Group:
     tag: int
     """The tag that B is found by."""
     callback: Callback
-    called_back: tuple[E164, ...]
+    callees: tuple[E164, ...]
+    """Whom B reaches, the last caller apart."""
+    last: tuple[E164, ...]
+    """Who called last, if that is who is called back."""
     mode: type[Gxb]
+
+    @property
+    def rings_all(self) -> bool:
+        """
+        Whether all members ring.
+        """
+        return self.callback in {Callback.ALL, Callback.SEQUENCE}
 
 
 class BindingStore:
@@ -86,14 +102,23 @@ class BindingStore:
         connection: See :func:`agi_router.adapters.database.connect`.
         keys: To tag and seal the parties' numbers.
         rests: How long numbers are kept from new bindings after a binding's end.
+        open_modes: Whether numbers may be bound that strangers can call.
     """
 
-    def __init__(self, connection: Connection, keys: KeyRing, rests: Rests = _RESTS) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        keys: KeyRing,
+        rests: Rests = _RESTS,
+        *,
+        open_modes: bool = False,
+    ) -> None:
         self._statements = Statements(connection)
         self._rests = rests
         self.inventory = Inventory(self._statements, keys, rests)
         """The blocks, and the choice of numbers."""
         self._keys = keys
+        self._open_modes = open_modes
 
     def now(self) -> datetime:
         """
@@ -131,12 +156,17 @@ class BindingStore:
             NumberResting: A binding on *x* ended not long ago.
             NoNumberAvailable: No number can be chosen; says why.
         """
+        if parties.mode.open and not self._open_modes:
+            raise ModeError(
+                f"{parties.mode} lets strangers call, and nothing says that 700 numbers may:"
+                " it is off until AGI_ROUTER_OPEN_MODES is on"
+            )
         opening = self.inventory.opening(terms.tenant, choice)
         _check_expiry(terms.expires_at, opening.now)
         if y is not None and parties.numbers == 1:
             raise ModeError(f"a binding by {parties.mode} has one number")
         columns = {
-            **_columns(parties, terms),
+            **_columns(terms),
             "tenant_id": opening.tenant_id,
             "pair_tag": self.inventory.pair_tag(parties, choice),
         }
@@ -200,8 +230,8 @@ class BindingStore:
                 self._check_rests(name, whole, group, members)
                 columns = self._columns(rows, back=(group.b_number, group.tag))
                 self._statements.one("add_routes", {**_key(name), **columns})
-                if group.callback is Callback.ALL:
-                    self._call_back(name, group, (*group.called_back, *members))
+                if group.rings_all:
+                    self._call_back(name, group, (*group.callees, *members))
         except psycopg.errors.UniqueViolation as error:
             raise self._conflict(name.block, rows, error.diag.constraint_name) from None
         return self.find(name)
@@ -223,14 +253,14 @@ class BindingStore:
                 raise ModeError("a group keeps at least one member; unbind it instead")
             place = {"x_number": group.a_number.value, "caller_tag": tag}
             self._statements.one("remove_route", {**_key(name), **place})
-            if member in group.called_back:
-                left = tuple(each for each in group.called_back if each != member)
-                self._call_back(name, group, left)
+            if member in (*group.callees, *group.last):
+                left = tuple(each for each in group.callees if each != member)
+                self._call_back(name, group, left, forget=member in group.last)
         return self.find(name)
 
     def set_default(self, name: BindingId, member: E164) -> StoredBinding:
         """
-        Say which member B reaches; by the callback ``last``, until a member has called.
+        Say which member B reaches; by the callback ``last``, until a member calls again.
 
         Raises:
             BindingNotFound: There is no such binding.
@@ -243,7 +273,7 @@ class BindingStore:
             _member(name, group, member)
             # Says so where all ring at once.
             replace(_parties(group), default=member)
-            self._call_back(name, group, (member,))
+            self._call_back(name, group, (member,), forget=True)
         return self.find(name)
 
     def extend(self, name: BindingId, expires_at: datetime) -> StoredBinding:
@@ -300,7 +330,7 @@ class BindingStore:
             {
                 "block": x_number.block,
                 "x_number": x_number.value,
-                "tags": [*self._keys.tags(x_number, call.caller), 0],
+                "tags": caller_tags(call, self._keys, open_modes=self._open_modes),
                 "at": at,
             },
         )
@@ -324,14 +354,17 @@ class BindingStore:
             with suppress(BindingConflict):
                 if (made := self._bind(parties, before, columns)) is not None:
                     return made
-        for candidates in self.inventory.candidates(opening, None):
+        for drawn in self.inventory.candidates(opening, None):
+            candidates = drawn
             while (
                 numbers := self.inventory.choose(parties, candidates, None, None, choice)
             ) is not None:
                 try:
                     made = self._bind(parties, numbers, columns)
                 except BindingConflict:
-                    # Somebody else took the place between choosing and binding: choose again.
+                    # Somebody else took the place between choosing and binding: choose again,
+                    # but not a number that another has for itself.
+                    candidates = [each for each in candidates if each not in numbers]
                     continue
                 if made is not None:
                     return made
@@ -366,28 +399,36 @@ class BindingStore:
         """
         Bind *parties* on *numbers*; :obj:`None` where the block is closed or a number rests.
         """
+        if isinstance(parties, Axe) and parties.extension is None:
+            extension = self.inventory.choose_extension(numbers[0])
+            parties = replace(parties, extension=extension)
         rows = compile_routes(parties, *numbers)
         block = Block(value=rows[0].x_number.block)
-        routes = self._columns(rows, back=self._back(rows) if isinstance(parties, Gxb) else None)
+        routes = self._columns(rows, back=self._back(parties, rows))
+        values = {
+            "block": block.value,
+            "terms": Jsonb({**columns, **mode_columns(parties, numbers[0])}),
+            "rest": self._rests.number,
+            "party_rest": self._rests.party,
+            **routes,
+        }
         try:
-            row = self._statements.one(
-                "bind",
-                {
-                    "block": block.value,
-                    "terms": Jsonb(columns),
-                    "rest": self._rests.number,
-                    "party_rest": self._rests.party,
-                    **routes,
-                },
-            )
+            row = self._insert(parties.mode, values)
         except psycopg.errors.UniqueViolation as error:
+            if error.diag.constraint_name == "route_alone":
+                raise self._not_alone(parties.mode, block, rows) from None
             raise self._conflict(block, rows, error.diag.constraint_name) from None
         assert row is not None  # noqa: S101 - the function returns one row, or raises
         if row["id"] is None:
             return None
         # As it was just written, so it would be read.
-        own = [dict(zip(routes, each, strict=True)) for each in zip(*routes.values(), strict=True)]
-        return read_binding(row, self._parties(own), self._called_back(own))
+        own = [
+            {**dict(zip(routes, each, strict=True)), "last_callee": None}
+            for each in zip(*routes.values(), strict=True)
+        ]
+        return read_binding(
+            row, read_parties(row, own, self._keys), who_rings(row, own, self._keys)
+        )
 
     def _refusal(
         self,
@@ -462,12 +503,25 @@ class BindingStore:
         who = {(row.x_number.value, tag): row.caller for row, tag in zip(rows, tags, strict=True)}
         return [(each, who.get((each["x_number"], each["caller_tag"]))) for each in found]
 
-    def _back(self, rows: Sequence[RouteRow]) -> tuple[XNumber, int]:
+    def _insert(self, mode: Mode, values: dict[str, Any]) -> dict[str, Any] | None:
+        if not mode.open:
+            return self._statements.one("bind", values)
+        with self._statements.transaction():
+            # Nobody may come to the number meanwhile; see agi_router.check_alone.
+            self._statements.one("lock_block", {"block": values["block"]})
+            return self._statements.one("bind", values)
+
+    def _back(self, parties: Parties, rows: Sequence[RouteRow]) -> tuple[XNumber, int] | None:
         """
-        The place of B's row among *rows*.
+        The place for which the callers of side A are sealed too.
+
+        It is B's row of a group, and A's own where there is none of B yet.
         """
-        (row,) = (row for row in rows if row.side is Side.B)
-        return row.x_number, self._tag(row.x_number, row.caller)
+        if not isinstance(parties, Gxb | AxybOnCall):
+            return None
+        side = Side.B if isinstance(parties, Gxb) else Side.A
+        (row,) = (row for row in rows if row.side is side)
+        return row.x_number, self._row_tag(row)
 
     def _columns(
         self, rows: Sequence[RouteRow], *, back: tuple[XNumber, int] | None
@@ -477,13 +531,13 @@ class BindingStore:
 
         Args:
             rows: What a mode has compiled.
-            back: The place of B's row where side A is a group.
+            back: The place for which callers of side A are sealed too.
         """
-        tags = [self._tag(row.x_number, row.caller) for row in rows]
+        tags = [self._row_tag(row) for row in rows]
         return {
             "x_number": [row.x_number.value for row in rows],
             "caller_tag": tags,
-            "shown": [row.shown.value for row in rows],
+            "shown": [row.shown and row.shown.value for row in rows],
             "side": [row.side for row in rows],
             "callee": [
                 self._keys.seal(row.callees, x=row.x_number, tag=tag) if row.callees else None
@@ -501,7 +555,7 @@ class BindingStore:
     def _conflict(
         self, block: Block, rows: Sequence[RouteRow], constraint: str | None
     ) -> BindingConflict:
-        tags = [self._tag(row.x_number, row.caller) for row in rows]
+        tags = [self._row_tag(row) for row in rows]
         held = self._statements.all(
             "find_conflict",
             {
@@ -510,7 +564,12 @@ class BindingStore:
                 "caller_tag": list(tags),
             },
         )
-        who = {(row.x_number.value, tag): row.caller for row, tag in zip(rows, tags, strict=True)}
+        who = {
+            (row.x_number.value, tag): f"extension {row.extension}"
+            if row.extension
+            else row.caller
+            for row, tag in zip(rows, tags, strict=True)
+        }
         words = [
             f"{who[each['x_number'], each['caller_tag']] or 'anyone'} is on {each['x_number']}"
             f" already, by binding {BindingId(block, each['binding_id'])}"
@@ -521,8 +580,32 @@ class BindingStore:
             constraint=constraint,
         )
 
-    def _tag(self, x_number: XNumber, caller: E164 | None) -> int:
-        return 0 if caller is None else self._keys.tag(x_number, caller)
+    def _not_alone(self, mode: Mode, block: Block, rows: Sequence[RouteRow]) -> BindingConflict:
+        numbers = [row.x_number.value for row in rows]
+        values = {"block": block.value, "x_number": numbers, "mode": mode}
+        words = [
+            f"{each['x_number']} is in use by binding {BindingId(block, each['binding_id'])}"
+            for each in self._statements.all("find_others", values)
+        ]
+        return BindingConflict(
+            "; ".join(words)
+            + "; a number that strangers may call is shared with nobody, by extensions with its"
+            " like; choose another number"
+            if words
+            else None,
+            constraint="route_alone",
+        )
+
+    def _tag(self, x_number: XNumber, caller: E164) -> int:
+        return self._keys.tag(x_number, caller)
+
+    def _row_tag(self, row: RouteRow) -> int:
+        """
+        The tag by which *row* is found.
+        """
+        if row.extension is not None:
+            return self._keys.extension_tag(row.x_number, row.extension)
+        return 0 if row.caller is None else self._tag(row.x_number, row.caller)
 
     def _find_group(self, name: BindingId) -> XNumber:
         """
@@ -531,9 +614,9 @@ class BindingStore:
         found = self.find(name)
         if found.state is not BindingState.ACTIVE:
             raise self._over(found)
-        if found.callback is None:
+        if found.mode not in _GROUPS:
             raise ModeError(f"binding {name} has no group: its mode is {found.mode}")
-        return next(party.dials for party in found.parties if party.side is Side.A)
+        return next(party.dials for party in found.parties if party.side is Side.A and party.dials)
 
     @contextmanager
     def _changing(
@@ -576,18 +659,22 @@ class BindingStore:
             b_number=XNumber.from_int(back["x_number"]),
             tag=back["caller_tag"],
             callback=Callback(row["callback"]),
-            called_back=self._called_back(routes),
+            callees=open_callees(back, self._keys),
+            last=open_last_caller(back, self._keys, mode=Mode(row["mode"])),
             mode=_GROUPS[Mode(row["mode"])],
         )
 
-    def _call_back(self, name: BindingId, group: _Group, callees: Sequence[E164]) -> None:
+    def _call_back(
+        self, name: BindingId, group: _Group, callees: Sequence[E164], *, forget: bool = False
+    ) -> None:
         """
-        Let B reach *callees* from now on.
+        Let B reach *callees* from now on; perhaps *forget* who called last.
         """
         x_number, tag = group.b_number, group.tag
         callee = self._keys.seal(callees, x=x_number, tag=tag) if callees else None
         place = {"x_number": x_number.value, "caller_tag": tag}
-        self._statements.one("set_callee", {**_key(name), **place, "callee": callee})
+        values = {**place, "callee": callee, "forget": forget}
+        self._statements.one("set_callee", {**_key(name), **values})
 
     def _over(self, found: StoredBinding) -> BindingEnded:
         return BindingEnded(f"binding {found.id} is over ({found.state}); make a new one")
@@ -600,45 +687,21 @@ class BindingStore:
         ):
             routes.setdefault((route["block"], route["binding_id"]), []).append(route)
         return [
-            read_binding(row, self._parties(own), self._called_back(own))
+            read_binding(row, read_parties(row, own, self._keys), who_rings(row, own, self._keys))
             for row in rows
             for own in [routes.get((row["block"], row["id"]), [])]
         ]
-
-    def _parties(self, routes: Sequence[dict[str, Any]]) -> tuple[Party, ...]:
-        """
-        The parties, read from a binding's routes: a caller is known by who calls it back.
-        """
-        found: set[Party] = set()
-        back = next((route for route in routes if route["side"] == Side.B), None)
-        for route in routes:
-            if route["side"] == Side.A:
-                (b,) = self._open(route["callee"], route)
-                found.add(Party(side=Side.B, number=b, dials=XNumber.from_int(route["shown"])))
-                if back is not None:
-                    (a,) = self._open(route["caller"] or back["callee"], back)
-                    a_number = XNumber.from_int(route["x_number"])
-                    found.add(Party(side=Side.A, number=a, dials=a_number))
-        return tuple(sorted(found, key=lambda party: (party.side, party.number.digits)))
-
-    def _called_back(self, routes: Sequence[dict[str, Any]]) -> tuple[E164, ...]:
-        for route in routes:
-            if route["side"] == Side.B and route["callee"] is not None:
-                return self._open(route["callee"], route)
-        return ()
 
     def _open(self, sealed: bytes, route: dict[str, Any]) -> tuple[E164, ...]:
         x_number = XNumber.from_int(route["x_number"])
         return self._keys.open(sealed, x=x_number, tag=route["caller_tag"])
 
 
-def _columns(parties: Parties, terms: Terms) -> dict[str, Any]:
+def _columns(terms: Terms) -> dict[str, Any]:
     """
     What is agreed, as columns of a binding.
     """
     return {
-        "mode": parties.mode,
-        "callback": parties.callback if isinstance(parties, Gxb) else None,
         "expires_at": terms.expires_at.isoformat(),
         "max_calls": terms.max_calls,
         "counting": terms.counting,
@@ -646,6 +709,9 @@ def _columns(parties: Parties, terms: Terms) -> dict[str, Any]:
         "ring_timeout": seconds(terms.ring_timeout),
         "max_duration": seconds(terms.max_duration),
         "language": terms.language,
+        "display_a": terms.display_a,
+        "display_b": terms.display_b,
+        "prompts": terms.prompts,
         "order_id": terms.order_id,
     }
 

@@ -21,7 +21,7 @@ from agi_router.errors import (
     TenantExists,
     TenantNotFound,
 )
-from agi_router.model import BlockState
+from agi_router.model import BlockState, Mode
 from agi_router.modes import Parties
 from agi_router.numbers import BLOCK_SIZE, E164, Block, XNumber
 from agi_router.pool import Rests, forecast_exhaustion
@@ -32,6 +32,7 @@ __all__ = ["Choice", "Inventory", "Opening", "SameX"]
 # A few numbers are enough where many are free; where few are, it takes more of them.
 _ROUNDS = (16, 64, 64, 64)
 _CHUNK = 1000
+_EXTENSIONS = 64
 _FOREVER = timedelta(days=365 * 100)
 
 
@@ -290,20 +291,44 @@ class Inventory:
         """
         The numbers of A and of B, out of *candidates* where they are not given; all of one block.
         """
+        if parties.mode.open and x is None:
+            candidates = self._free_of_others(parties.mode, candidates)
 
         def pick(callers: Sequence[E164], but: XNumber | None) -> XNumber | None:
             return self._choose_x(callers, [each for each in candidates if each != but], choice)
 
         if parties.numbers == 1:
-            one = x or pick((*parties.side_a, parties.b), None)
+            one = x or pick((*parties.side_a, *parties.side_b), None)
             return None if one is None else (one, one)
         a_number = x or pick(parties.side_a, y)
-        b_number = y or pick((parties.b,), a_number)
+        b_number = y or pick(parties.side_b, a_number)
         if b_number is None and x is None:
             # A may have been given the only number that is free for B.
-            b_number = pick((parties.b,), None)
+            b_number = pick(parties.side_b, None)
             a_number = pick(parties.side_a, b_number)
         return None if a_number is None or b_number is None else (a_number, b_number)
+
+    def choose_extension(self, x_number: XNumber) -> str:
+        """
+        An extension on *x_number* that nobody has or had.
+
+        Raises:
+            NoNumberAvailable: Of those tried none is free.
+        """
+        drawn = random.SystemRandom().sample(range(10_000), _EXTENSIONS)
+        places = {
+            self._keys.extension_tag(x_number, extension): extension
+            for extension in (f"{each:04}" for each in drawn)
+        }
+        taken = self._statements.all(
+            "list_taken",
+            {"block": x_number.block, "x_number": x_number.value, "caller_tag": list(places)},
+        )
+        for row in taken:
+            del places[row["caller_tag"]]
+        if not places:
+            raise NoNumberAvailable(f"no extension is free on {x_number}; choose another number")
+        return next(iter(places.values()))
 
     def last_numbers(
         self, parties: Parties, opening: Opening, choice: Choice
@@ -337,7 +362,7 @@ class Inventory:
         """
         if choice.same_x is not SameX.PREFER:
             return None
-        return self._keys.pair_tag((*parties.side_a, parties.b))
+        return self._keys.pair_tag((*parties.side_a, *parties.side_b))
 
     def why_none(
         self, parties: Parties, opening: Opening, given: XNumber | None, choice: Choice
@@ -347,9 +372,9 @@ class Inventory:
         """
         blocks = opening.blocks if given is None else (Block(value=given.block),)
         groups = (
-            [(*parties.side_a, parties.b)]
+            [(*parties.side_a, *parties.side_b)]
             if parties.numbers == 1
-            else [parties.side_a, (parties.b,)]
+            else [parties.side_a, parties.side_b]
         )
         resting, met = 0, [0 for _ in groups]
         for block in blocks:
@@ -405,6 +430,11 @@ class Inventory:
             "callers": len(callers),
             **spans,
         }
+
+    def _free_of_others(self, mode: Mode, candidates: Sequence[XNumber]) -> list[XNumber]:
+        values = {"x_number": [x.value for x in candidates], "mode": mode}
+        rows = self._statements.all("list_free", values)
+        return [XNumber.from_int(row["x_number"]) for row in rows]
 
     def _spans(self) -> dict[str, timedelta]:
         return {"rest": self._rests.number, "party_rest": self._rests.party}

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from agi_router.errors import BindingNotFound
-from agi_router.model import BindingState, Callback, Counting, Direction, Language, Side
+from agi_router.model import BindingState, Callback, Counting, Direction, Display, Language, Side
 from agi_router.numbers import E164, Block, XNumber
 
 __all__ = ["BindingId", "Party", "StoredBinding", "Terms", "read_binding", "seconds"]
@@ -55,6 +55,11 @@ class Terms:
     ring_timeout: timedelta | None = None
     max_duration: timedelta | None = None
     language: Language | None = None
+    display_a: Display = Display.NUMBER
+    """What A's side sees when it is called."""
+    display_b: Display = Display.NUMBER
+    prompts: str | None = None
+    """The set of prompts that its callers hear; :obj:`None`: those shipped."""
     order_id: str | None = None
     tenant: str = "default"
 
@@ -67,7 +72,8 @@ class Party:
 
     side: Side
     number: E164
-    dials: XNumber
+    dials: XNumber | None
+    """:obj:`None` while its number is not made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,10 +97,19 @@ class StoredBinding:
     ring_timeout: timedelta | None
     max_duration: timedelta | None
     language: Language | None
+    display_a: Display
+    display_b: Display
+    prompts: str | None
     callback: Callback | None
+    callback_window: timedelta | None
+    extension: str | None
+    y_ttl: timedelta | None
+    """How long a Y lives that is made on a call; :obj:`None`: Y is as old as the binding."""
+    parent: BindingId | None
+    """The binding whose call has made this one."""
     parties: tuple[Party, ...]
     called_back: tuple[E164, ...]
-    """Whom B reaches, as it stands."""
+    """Whom B reaches, or A where strangers may call, as it stands."""
 
 
 def read_binding(
@@ -124,9 +139,18 @@ def read_binding(
         ring_timeout=_span(row["ring_timeout"]),
         max_duration=_span(row["max_duration"]),
         language=None if row["language"] is None else Language(row["language"]),
+        display_a=Display(row["display_a"] or Display.NUMBER),
+        display_b=Display(row["display_b"] or Display.NUMBER),
+        prompts=row["prompts"],
+        callback=None if row["callback"] is None else Callback(row["callback"]),
+        callback_window=_span(row["callback_window"]),
+        extension=row["extension"],
+        y_ttl=_span(row["y_ttl"]),
+        parent=None
+        if row["parent_id"] is None
+        else BindingId(Block(value=row["block"]), row["parent_id"]),
         parties=parties,
         called_back=called_back,
-        callback=None if row["callback"] is None else Callback(row["callback"]),
     )
 
 

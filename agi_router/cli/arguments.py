@@ -2,6 +2,7 @@
 The kinds of values that options take.
 """
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,7 +10,7 @@ import click
 
 from agi_router.durations import format_duration, parse_duration
 
-__all__ = ["COUNT", "DURATION", "ORDER_ID", "SINCE", "TIME", "Duration"]
+__all__ = ["COUNT", "DURATION", "ORDER_ID", "PROMPTS", "SINCE", "TIME", "Duration"]
 
 
 class Duration(click.ParamType[Any]):
@@ -103,10 +104,27 @@ class _OrderId(click.ParamType[Any]):
         return str(value)
 
 
+class _Prompts(click.ParamType[Any]):
+    """
+    The name of a set of prompts: a folder beside those shipped.
+    """
+
+    name = "name"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """
+        Take *value*, or fail as wrong usage.
+        """
+        if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,15}", value):
+            self.fail("a name has 1 to 16 of a-z, 0-9, '_' and '-'", param, ctx)
+        return str(value)
+
+
 _ORDER_ID_MAX = 128
 
 COUNT = click.IntRange(1, 2**31 - 1)
 DURATION = Duration()
 ORDER_ID = _OrderId()
+PROMPTS = _Prompts()
 TIME = _Time()
 SINCE = _Since()

@@ -10,13 +10,14 @@ import click
 
 from agi_router.adapters.bindings import BindingStore
 from agi_router.adapters.inventory import Choice, SameX
-from agi_router.adapters.records import BindingId, StoredBinding, Terms
-from agi_router.cli.arguments import COUNT, DURATION, ORDER_ID, TIME, Duration
+from agi_router.adapters.records import BindingId, Party, StoredBinding, Terms
+from agi_router.cli.arguments import COUNT, DURATION, ORDER_ID, PROMPTS, TIME, Duration
 from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
 from agi_router.cli.workplace import open_store, read_settings
+from agi_router.durations import format_duration
 from agi_router.errors import ExpiryInvalid
-from agi_router.model import Callback, Counting, Direction, Language, Mode, Side
-from agi_router.modes import Axb, Axyb, Gxb, Gxyb, Parties
+from agi_router.model import Callback, Counting, Direction, Display, Language, Mode, Side
+from agi_router.modes import Y_TTL, Ax, Axb, Axe, Axyb, AxybOnCall, Gxb, Gxyb, Parties
 from agi_router.numbers import E164, XNumber
 
 __all__ = ["bind", "echo_binding", "extend", "list_", "number_reader", "show", "unbind"]
@@ -35,6 +36,16 @@ def bind() -> None:
 
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def _display_option(name: str, side: str) -> Callable[[_Command], _Command]:
+    return click.option(
+        name,
+        type=click.Choice([each.value for each in Display]),
+        default=Display.NUMBER.value,
+        show_default=True,
+        help=f"What {side} sees when it is called: its 700 number, or that it is withheld.",
+    )
 
 
 def _terms_options(command: _Command) -> _Command:
@@ -74,6 +85,9 @@ def _terms_options(command: _Command) -> _Command:
             type=click.Choice([each.value for each in Language]),
             help="Language of the prompts.",
         ),
+        click.option("--prompts", type=PROMPTS, help="Set of prompts; those shipped if absent."),
+        _display_option("--display-a", "A's side"),
+        _display_option("--display-b", "B's side"),
         click.option("--order", type=ORDER_ID, help="The order behind it."),
         click.option(
             "--tenant",
@@ -120,9 +134,26 @@ _CALLBACK = click.option(
     type=click.Choice([each.value for each in Callback]),
     default=Callback.DEFAULT.value,
     show_default=True,
-    help="Who rings when B calls: the default member, who called last, or all at once.",
+    help="Who rings when B calls: the default member, who called last, all at once, or all in"
+    " sequence, one after the other.",
 )
 _DEFAULT = click.option("--default", metavar="NUM", help="The default member.")
+_WINDOW = click.option(
+    "--window",
+    type=Duration(timedelta(seconds=1)),
+    help="How long who called last is called back, e.g. 30m; as long as the binding lives if"
+    " absent.",
+)
+_OPEN_CALLBACK = click.option(
+    "--callback",
+    type=click.Choice([Callback.DEFAULT.value, Callback.LAST.value]),
+    default=Callback.LAST.value,
+    show_default=True,
+    help="Whom A's call reaches: a fixed number, or who called last.",
+)
+_FIXED = click.option(
+    "--default", metavar="NUM", help='The fixed number; with "last" while nobody has called.'
+)
 
 
 @bind.command("axb")
@@ -149,17 +180,43 @@ def axb(a: str, b: str, x: str | None, **terms: Any) -> None:
 @_B
 @_X_OF_TWO
 @_Y_OF_TWO
+@click.option("--y-on-call", is_flag=True, help="Make B's number when A calls, not now.")
+@click.option(
+    "--y-ttl",
+    type=Duration(timedelta(seconds=1)),
+    help=f"How long such a number lives, e.g. 10m; {format_duration(Y_TTL)} if absent.",
+)
 @_terms_options
-def axyb(a: str, b: str, x: str | None, y: str | None, **terms: Any) -> None:
+def axyb(
+    a: str,
+    b: str,
+    x: str | None,
+    y: str | None,
+    y_ttl: timedelta | None,
+    *,
+    y_on_call: bool,
+    **terms: Any,
+) -> None:
     r"""
     A dials and sees one number, B another; both lie in one block.
 
+    With --y-on-call only A's number is held from the beginning. A call of A while there is none
+    makes a number for B, which B can call back as long as it lives.
+
     \b
-    Example:
+    Examples:
       agi-router bind axyb --a 13800000001 --b 13800000002 --ttl 2h
+      agi-router bind axyb --a 13800000001 --b 13800000002 --y-on-call --y-ttl 10m
     """
     number = number_reader()
-    _make(Axyb(a=number(a), b=number(b)), x, y, terms)
+    if not y_on_call:
+        if y_ttl is not None:
+            raise click.UsageError("--y-ttl goes with --y-on-call")
+        _make(Axyb(a=number(a), b=number(b)), x, y, terms)
+        return
+    if y is not None:
+        raise click.UsageError("give --y or --y-on-call, not both")
+    _make(AxybOnCall(a=number(a), b=number(b), y_ttl=y_ttl or Y_TTL), x, None, terms)
 
 
 @bind.command("gxb")
@@ -167,13 +224,15 @@ def axyb(a: str, b: str, x: str | None, y: str | None, **terms: Any) -> None:
 @_B
 @_CALLBACK
 @_DEFAULT
+@_WINDOW
 @_X
 @_terms_options
-def gxb(
+def gxb(  # noqa: PLR0917 - options, not arguments
     members: Sequence[str],
     b: str,
     callback: str,
     default: str | None,
+    window: timedelta | None,
     x: str | None,
     **terms: Any,
 ) -> None:
@@ -181,11 +240,13 @@ def gxb(
     Every member of a group reaches B through X; B reaches the group by the callback.
 
     \b
-    Example:
+    Examples:
       agi-router bind gxb --g 13800000001 --g 13800000003 --b 13800000002 \
-          --callback last --default 13800000001 --ttl 2h
+          --callback last --window 30m --default 13800000001 --ttl 2h
+      agi-router bind gxb --g 13800000001 --g 13800000003 --b 13800000002 \
+          --callback sequence --ring 15s
     """
-    _make(_group(Gxb, members, b, callback, default), x, None, terms)
+    _make(_group(Gxb, members, b, callback, default, window), x, None, terms)
 
 
 @bind.command("gxyb")
@@ -193,6 +254,7 @@ def gxb(
 @_B
 @_CALLBACK
 @_DEFAULT
+@_WINDOW
 @_X_OF_TWO
 @_Y_OF_TWO
 @_terms_options
@@ -201,6 +263,7 @@ def gxyb(  # noqa: PLR0917 - options, not arguments
     b: str,
     callback: str,
     default: str | None,
+    window: timedelta | None,
     x: str | None,
     y: str | None,
     **terms: Any,
@@ -213,7 +276,91 @@ def gxyb(  # noqa: PLR0917 - options, not arguments
       agi-router bind gxyb --g 13800000001 --g 13800000003 --b 13800000002 \
           --callback all --ttl 2h
     """
-    _make(_group(Gxyb, members, b, callback, default), x, y, terms)
+    _make(_group(Gxyb, members, b, callback, default, window), x, y, terms)
+
+
+@bind.command("ax")
+@_A
+@_OPEN_CALLBACK
+@_FIXED
+@_WINDOW
+@_X
+@_terms_options
+def ax(
+    a: str,
+    callback: str,
+    default: str | None,
+    window: timedelta | None,
+    x: str | None,
+    **terms: Any,
+) -> None:
+    r"""
+    Anyone reaches A through X, which is A's alone; A, dialling X, calls back.
+
+    It lets strangers call, and nothing says that 700 numbers may: it needs AGI_ROUTER_OPEN_MODES.
+
+    \b
+    Examples:
+      agi-router bind ax --a 13800000001 --window 30m --ttl 2h
+      agi-router bind ax --a 13800000001 --callback default --default 13800000002
+    """
+    number = number_reader()
+    _make(
+        Ax(
+            a=number(a),
+            callback=Callback(callback),
+            default=None if default is None else number(default),
+            window=window,
+        ),
+        x,
+        None,
+        terms,
+    )
+
+
+@bind.command("axe")
+@_A
+@_OPEN_CALLBACK
+@_FIXED
+@_WINDOW
+@_X
+@click.option(
+    "--extension", metavar="DIGITS", help="1 to 4 digits, which nobody has on X; chosen if absent."
+)
+@_terms_options
+def axe(  # noqa: PLR0917 - options, not arguments
+    a: str,
+    callback: str,
+    default: str | None,
+    window: timedelta | None,
+    x: str | None,
+    extension: str | None,
+    **terms: Any,
+) -> None:
+    r"""
+    Anyone who dials X and then types the extension reaches A; A, dialling X, calls back.
+
+    Many share one X. It lets strangers call, and nothing says that 700 numbers may: it needs
+    AGI_ROUTER_OPEN_MODES.
+
+    \b
+    Examples:
+      agi-router bind axe --a 13800000001 --ttl 2h
+      agi-router bind axe --a 13800000001 --x 700123456780001 --extension 1234 --window 30m
+    """
+    number = number_reader()
+    _make(
+        Axe(
+            a=number(a),
+            callback=Callback(callback),
+            default=None if default is None else number(default),
+            window=window,
+            extension=extension,
+        ),
+        x,
+        None,
+        terms,
+    )
 
 
 def number_reader() -> Callable[[str], E164]:
@@ -224,8 +371,13 @@ def number_reader() -> Callable[[str], E164]:
     return lambda text: E164.parse(text, fixed_lines=fixed_lines)
 
 
-def _group(
-    mode: type[Gxb], members: Sequence[str], b: str, callback: str, default: str | None
+def _group(  # noqa: PLR0917 - options, not arguments
+    mode: type[Gxb],
+    members: Sequence[str],
+    b: str,
+    callback: str,
+    default: str | None,
+    window: timedelta | None,
 ) -> Gxb:
     number = number_reader()
     return mode(
@@ -233,6 +385,7 @@ def _group(
         b=number(b),
         callback=Callback(callback),
         default=None if default is None else number(default),
+        window=window,
     )
 
 
@@ -258,6 +411,9 @@ def _make(parties: Parties, x: str | None, y: str | None, given: dict[str, Any])
             ring_timeout=given["ring"],
             max_duration=given["max_duration"],
             language=given["language"] and Language(given["language"]),
+            display_a=Display(given["display_a"]),
+            display_b=Display(given["display_b"]),
+            prompts=given["prompts"],
             order_id=given["order"],
             tenant=given["tenant"],
         )
@@ -388,26 +544,15 @@ def _described(binding: StoredBinding) -> dict[str, Any]:
     """
     A binding as it is printed: numbers of parties masked.
     """
-    dialled = {party.side: str(party.dials) for party in binding.parties}
-    a = [party.number.masked for party in binding.parties if party.side is Side.A]
-    b = [party.number.masked for party in binding.parties if party.side is Side.B]
-    grouped = binding.callback is not None
+    a = [party for party in binding.parties if party.side is Side.A]
+    b = [party for party in binding.parties if party.side is Side.B]
     return {
         # A string: ids are names, not for reckoning.
         "id": str(binding.id),
         "mode": binding.mode,
-        "x": dialled.get(Side.A),
-        **({"y": dialled.get(Side.B)} if binding.mode in {Mode.AXYB, Mode.GXYB} else {}),
-        **(
-            {
-                "g": a,
-                "callback": binding.callback,
-                "called_back": [number.masked for number in binding.called_back],
-            }
-            if grouped
-            else {"a": next(iter(a), None)}
-        ),
-        "b": next(iter(b), None),
+        **_described_numbers(binding, a, b),
+        **_described_callback(binding, a),
+        "b": next((party.number.masked for party in b), None),
         "state": binding.state.value,
         "begins_at": binding.begins_at,
         "expires_at": binding.expires_at,
@@ -419,9 +564,45 @@ def _described(binding: StoredBinding) -> dict[str, Any]:
         "ring": _whole_seconds(binding.ring_timeout),
         "max_duration": _whole_seconds(binding.max_duration),
         "language": binding.language,
+        "prompts": binding.prompts,
+        "display_a": binding.display_a.value,
+        "display_b": binding.display_b.value,
         "order": binding.order_id,
         "tenant": binding.tenant,
     }
+
+
+def _described_numbers(
+    binding: StoredBinding, a: Sequence[Party], b: Sequence[Party]
+) -> dict[str, Any]:
+    """
+    What each side dials.
+    """
+    described: dict[str, Any] = {"x": next((str(party.dials) for party in a), None)}
+    if binding.mode in {Mode.AXYB, Mode.GXYB}:
+        described["y"] = next((str(party.dials) for party in b if party.dials), None)
+    if binding.y_ttl is not None:
+        described["y_ttl"] = _whole_seconds(binding.y_ttl)
+    if binding.parent is not None:
+        described["parent"] = str(binding.parent)
+    if binding.extension is not None:
+        described["extension"] = binding.extension
+    return described
+
+
+def _described_callback(binding: StoredBinding, a: Sequence[Party]) -> dict[str, Any]:
+    """
+    Side A, and who is called back where that is not plain.
+    """
+    masked = [party.number.masked for party in a]
+    described: dict[str, Any] = (
+        {"g": masked} if binding.mode in {Mode.GXB, Mode.GXYB} else {"a": next(iter(masked), None)}
+    )
+    if binding.callback is not None:
+        described["callback"] = binding.callback
+        described["window"] = _whole_seconds(binding.callback_window)
+        described["called_back"] = [number.masked for number in binding.called_back]
+    return described
 
 
 def _whole_seconds(value: timedelta | None) -> int | None:

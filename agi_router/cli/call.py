@@ -12,7 +12,7 @@ from agi_router.cli.output import echo_json, echo_table, json_option, local_time
 from agi_router.cli.workplace import open_store, read_settings
 from agi_router.decision import Step, decide, screen
 from agi_router.decision import explain as explain_steps
-from agi_router.model import Refusal, Route
+from agi_router.model import Ask, Decision, Display, NumberNeeded, Refusal, Route
 from agi_router.numbers import Block
 
 __all__ = ["calls", "explain"]
@@ -21,9 +21,12 @@ __all__ = ["calls", "explain"]
 @click.command()
 @click.option("--from", "caller", required=True, metavar="NUM", help="Caller id as it arrives.")
 @click.option("--to", "dialled", required=True, metavar="700…", help="What is dialled.")
+@click.option("--extension", metavar="DIGITS", help="What the caller types when asked for it.")
 @click.option("--at", type=TIME, help="Decide as of this time instead of now.")
 @json_option
-def explain(caller: str, dialled: str, at: datetime | None, *, as_json: bool) -> None:
+def explain(
+    caller: str, dialled: str, extension: str | None, at: datetime | None, *, as_json: bool
+) -> None:
     r"""
     Show the decision on a call, rule by rule; nothing is dialled and nothing is counted.
 
@@ -35,11 +38,16 @@ def explain(caller: str, dialled: str, at: datetime | None, *, as_json: bool) ->
     """
     settings = read_settings()
     screened = screen(
-        caller=caller, presentation="allowed", dialled=dialled, fixed_lines=settings.fixed_lines
+        caller=caller,
+        presentation="allowed",
+        dialled=dialled,
+        fixed_lines=settings.fixed_lines,
+        tries_left=1 if settings.open_modes and extension is None else 0,
+        typed=extension,
     )
     steps = [Step("numbers are of an accepted form", not isinstance(screened, Refusal))]
     if isinstance(screened, Refusal):
-        decision: Route | Refusal = screened
+        decision: Decision = screened
     else:
         with open_store(settings) as store:
             admission = store.facts(screened, at=at)
@@ -53,16 +61,7 @@ def explain(caller: str, dialled: str, at: datetime | None, *, as_json: bool) ->
         return
     for step in steps:
         click.echo(f"{'yes' if step.holds else 'NO ':4} {step.rule}")
-    if isinstance(decision, Route):
-        click.echo(
-            f"route: {described['ring']} rings and is shown {described['shown']}"
-            f" (binding {described['binding']})"
-        )
-    else:
-        click.echo(
-            f"refuse: {described['reason']} (prompt {described['prompt']},"
-            f" cause {described['cause']})"
-        )
+    click.echo(_told(decision))
 
 
 @click.command()
@@ -107,28 +106,65 @@ def calls(since: datetime, limit: int, *, as_json: bool) -> None:
     )
 
 
-def _described(decision: Route | Refusal) -> dict[str, Any]:
+def _told(decision: Decision) -> str:
+    """
+    A decision in a line for people.
+    """
     match decision:
         case Route():
-            return {
-                "verdict": "route",
-                "reason": None,
-                "shown": str(decision.shown),
-                "ring": ", ".join(callee.masked for callee in decision.callees),
-                "binding": decision.binding,
-                "prompt": None,
-                "cause": None,
-            }
+            shown = f"is shown {decision.shown}" if decision.display == "number" else "sees nobody"
+            turn = " in turn" if decision.sequence else ""
+            return (
+                f"route: {_rings(decision)} rings{turn} and {shown} (binding {decision.binding})"
+            )
+        case NumberNeeded():
+            return (
+                f"route: {_rings(decision)} rings and is shown a number that the call makes"
+                f" (binding {decision.binding})"
+            )
+        case Ask():
+            return "ask: the caller is answered and asked for an extension"
         case Refusal():
-            return {
+            reason = decision.reason
+            return f"refuse: {reason.value} (prompt {reason.prompt}, cause {reason.cause})"
+
+
+def _rings(decision: Route | NumberNeeded) -> str:
+    callees = decision.callees if isinstance(decision, Route) else (decision.callee,)
+    return ", ".join(callee.masked for callee in callees)
+
+
+def _described(decision: Decision) -> dict[str, Any]:
+    described: dict[str, Any] = dict.fromkeys(
+        ("verdict", "reason", "shown", "ring", "binding", "prompt", "cause")
+    )
+    match decision:
+        case Route():
+            described |= {
+                "verdict": "route",
+                "shown": str(decision.shown),
+                "ring": _rings(decision),
+                "binding": decision.binding,
+                "display": decision.display.value,
+                "sequence": decision.sequence,
+            }
+        case NumberNeeded():
+            described |= {
+                "verdict": "route",
+                "ring": _rings(decision),
+                "binding": decision.binding,
+            }
+        case Ask():
+            described |= {"verdict": "ask", "prompt": "ask_extension"}
+        case Refusal():
+            described |= {
                 "verdict": "refuse",
                 "reason": decision.reason.value,
-                "shown": None,
-                "ring": None,
                 "binding": decision.binding,
                 "prompt": decision.reason.prompt,
                 "cause": decision.reason.cause,
             }
+    return described
 
 
 def _recorded(row: dict[str, Any]) -> dict[str, Any]:

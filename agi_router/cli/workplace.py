@@ -51,4 +51,4 @@ def open_store(settings: Settings) -> Iterator[BindingStore]:
     with open_database(settings) as connection:
         check_schema(connection)
         check_keys(connection, keys)
-        yield BindingStore(connection, keys, settings.rests)
+        yield BindingStore(connection, keys, settings.rests, open_modes=settings.open_modes)

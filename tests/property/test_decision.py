@@ -9,17 +9,23 @@ from hypothesis import strategies as st
 
 from agi_router.decision import decide, explain, screen
 from agi_router.model import (
+    Ask,
     BindingState,
     Call,
+    Callback,
+    Decision,
     Direction,
+    Display,
     Facts,
     Language,
     Leg,
     Mode,
+    NumberNeeded,
     Reason,
     Refusal,
     Route,
     Side,
+    Typed,
 )
 from agi_router.numbers import E164, Block, XNumber
 
@@ -36,8 +42,10 @@ REASONS = {
     "the binding was not unbound": Reason.UNBOUND,
     "the order has not ended": Reason.ORDER_ENDED,
     "the binding has not expired": Reason.EXPIRED,
+    "the number dialled has not expired": Reason.EXPIRED,
     "calls are left": Reason.USED_UP,
     "this side may call": Reason.WRONG_DIRECTION,
+    "somebody has called, or a fixed number is set": Reason.NO_CALLBACK,
     "the other side has somebody to ring": Reason.NO_DEFAULT_PARTY,
     "the call does not ring its own caller": Reason.SELF_CALL,
 }
@@ -52,7 +60,13 @@ times = st.sampled_from([-1, 0, 1]).map(lambda us: NOW + timedelta(microseconds=
     st.datetimes(timezones=st.just(UTC))
 )
 spans = st.none() | st.timedeltas(min_value=timedelta(seconds=1), max_value=timedelta(days=1))
-calls = st.builds(Call, caller=parties, x_number=x_numbers)
+calls = st.builds(
+    Call,
+    caller=parties,
+    x_number=x_numbers,
+    tries_left=st.integers(0, 2),
+    typed=st.none() | st.builds(Typed, extension=st.sampled_from(["", "1", "1234"])),
+)
 
 
 def legs(*, consistent: bool) -> st.SearchStrategy[Leg]:
@@ -68,7 +82,7 @@ def legs(*, consistent: bool) -> st.SearchStrategy[Leg]:
             mode=st.sampled_from(Mode),
             side=st.sampled_from(Side),
             callees=st.lists(parties, max_size=3, unique=True).map(tuple),
-            shown=x_numbers,
+            shown=x_numbers | x_numbers | st.none(),
             state=st.just(pair[0]),
             direction=st.sampled_from(Direction),
             begins_at=times,
@@ -80,6 +94,13 @@ def legs(*, consistent: bool) -> st.SearchStrategy[Leg]:
             max_duration=spans,
             language=st.none() | st.sampled_from(Language),
             tenant_active=st.booleans(),
+            callback=st.none() | st.sampled_from(Callback),
+            last_caller=st.none() | parties,
+            last_at=st.none() | times,
+            callback_window=spans,
+            child_until=st.none() | times,
+            display=st.sampled_from(Display),
+            prompts=st.none() | st.just("own"),
         )
     )
 
@@ -93,6 +114,7 @@ def facts(*, consistent: bool) -> st.SearchStrategy[Facts]:
         block_known=mostly,
         certificate_valid=mostly,
         x_bound=st.booleans(),
+        x_extended=st.booleans(),
         leg=leg | leg | st.none(),
     )
 
@@ -102,24 +124,50 @@ def alive(leg: Leg, now: datetime) -> bool:
     return leg.begins_at <= now < min(leg.expires_at, leg.ended_at or leg.expires_at)
 
 
+def ringing(leg: Leg, now: datetime) -> tuple[E164, ...]:
+    """Whom a leg rings, in words other than the rule's."""
+    if leg.last_caller is None or leg.last_at is None:
+        return leg.callees
+    age = now - leg.last_at
+    forgotten = leg.callback_window is not None and age >= leg.callback_window
+    return leg.callees if forgotten else (leg.last_caller,)
+
+
+def number_lives(leg: Leg, now: datetime) -> bool:
+    """Whether the number shown, or dialled by B, is there."""
+    return leg.shown is not None and not (leg.child_until is not None and leg.child_until <= now)
+
+
 @given(calls, facts(consistent=False), times)
 def test_decide_is_total(call: Call, known: Facts, now: datetime) -> None:
-    """Whatever the facts, the answer is a route or a refusal; nothing is raised."""
-    assert isinstance(decide(call, known, now=now), Route | Refusal)
+    """Whatever the facts, the answer is a decision; nothing is raised."""
+    assert isinstance(decide(call, known, now=now), Decision)
 
 
 @given(calls, facts(consistent=False), times)
 def test_never_shows_or_rings_anything_else(call: Call, known: Facts, now: datetime) -> None:
-    """The callees are the leg's and see the leg's 700 number; none of them is the caller."""
+    """The callees are the leg's and see the leg's 700 number, if any; the caller is no callee."""
     match decide(call, known, now=now):
         case Route() as route:
             leg = known.leg
             assert leg is not None
-            assert (route.callees, route.shown) == (leg.callees, leg.shown)
+            assert route.callees == ringing(leg, now)
+            assert (route.shown, route.display) == (leg.shown, leg.display)
+            assert route.sequence is (leg.callback is Callback.SEQUENCE and len(route.callees) > 1)
             assert route.callees
             assert call.caller not in route.callees
             assert route.shown.digits.startswith("700")
             assert route.binding == f"{leg.block}-{leg.binding_id}"
+        case NumberNeeded() as needed:
+            assert known.leg is not None
+            assert known.leg.side is Side.A
+            assert needed.callee in ringing(known.leg, now)
+            assert needed.callee != needed.caller == call.caller
+        case Ask() as ask:
+            assert known.leg is None
+            assert known.x_extended
+            # It comes to an end.
+            assert 0 <= ask.tries_left < call.tries_left
         case Refusal() as refusal:
             own = known.leg is not None and refusal.binding == known.leg.binding
             assert own or refusal.binding is None
@@ -139,20 +187,30 @@ def test_connects_if_and_only_if_everything_allows_it(
         and alive(leg, now)
         and (leg.max_calls is None or leg.max_calls - leg.calls_used > 0)
         and leg.direction.value in ("both", leg.side.value)
-        and len(leg.callees) > 0
-        and call.caller not in leg.callees
+        and len(ringing(leg, now)) > 0
+        and call.caller not in ringing(leg, now)
     )
-    assert isinstance(decide(call, known, now=now), Route) is allowed
+    decision = decide(call, known, now=now)
+    lives = leg is not None and number_lives(leg, now)
+    assert isinstance(decision, Route) is (allowed and lives)
+    # Only A's call makes a number.
+    assert isinstance(decision, NumberNeeded) is (
+        allowed and not lives and leg is not None and leg.side is Side.A
+    )
 
 
 @given(calls, facts(consistent=False), times)
 def test_explain_agrees_with_decide(call: Call, known: Facts, now: datetime) -> None:
-    """The last step holds if and only if the call is routed, and tells the reason if not."""
+    """The last step holds if and only if the call is connected, and tells the reason if not."""
     *before, last = explain(call, known, now=now)
     decision = decide(call, known, now=now)
     assert all(step.holds for step in before)
-    assert last.holds is isinstance(decision, Route)
-    if isinstance(decision, Refusal):
+    assert last.holds is isinstance(decision, Route | NumberNeeded)
+    if isinstance(decision, Refusal) and known.x_extended and known.leg is None:
+        # What a stranger has typed may be wrong.
+        extension = {Reason.EXTENSION_MISSING, Reason.EXTENSION_WRONG}
+        assert decision.reason in extension | {REASONS[last.rule]}
+    elif isinstance(decision, Refusal):
         assert decision.reason is REASONS[last.rule]
 
 

@@ -38,7 +38,7 @@ NOW = datetime(2025, 3, 14, 21, 30, 25, tzinfo=UTC)
 X = "700012345670001"
 A = "13800130001"
 ALLOWED = (X, "allowed")
-STRANGER = "stranger*no_relation*21*zh*end"
+STRANGER = "stranger*no_relation*21*zh**end"
 GONE = "/channels/pbx1-1741988825.1/continue"
 
 Answer = tuple[str, str, str]
@@ -143,7 +143,7 @@ async def test_other_arguments_are_not_from_our_dialplan(args: tuple[str, ...]) 
     door = make_door(ari, store)
     await door.serve()
     await door.drain()
-    assert [extension for _, _, extension in ari.continued] == ["x_malformed*number_bad*1*zh*end"]
+    assert [extension for _, _, extension in ari.continued] == ["x_malformed*number_bad*1*zh**end"]
     assert store.asked == []
 
 
@@ -225,7 +225,7 @@ async def test_a_crowd_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     await asyncio.sleep(0)
     assert len(store.asked) == 3
     crowd = Reason.NO_CAPACITY
-    refused = f"no_capacity*{crowd.prompt}*34*zh*end"
+    refused = f"no_capacity*{crowd.prompt}*34*zh**end"
     assert ari.continued == [
         ("pbx1-1741988825.4", "agi-router-refuse", refused),
         ("pbx1-1741988825.5", "agi-router-refuse", refused),

@@ -11,17 +11,22 @@ import pytest
 from agi_router import decision as rule
 from agi_router.decision import decide, explain, screen
 from agi_router.model import (
+    Ask,
     BindingState,
     Call,
+    Callback,
     Direction,
+    Display,
     Facts,
     Language,
     Leg,
     Mode,
+    NumberNeeded,
     Reason,
     Refusal,
     Route,
     Side,
+    Typed,
 )
 from agi_router.numbers import E164, Block, XNumber
 
@@ -306,8 +311,10 @@ def test_explain_tells_every_rule_of_a_good_call() -> None:
         "the binding was not unbound",
         "the order has not ended",
         "the binding has not expired",
+        "the number dialled has not expired",
         "calls are left",
         "this side may call",
+        "somebody has called, or a fixed number is set",
         "the other side has somebody to ring",
         "the call does not ring its own caller",
     ]
@@ -320,8 +327,14 @@ def test_explain_tells_every_rule_of_a_good_call() -> None:
         (replace(FACTS, block_known=False), 1, "the 700 number lies in a block of ours"),
         (replace(FACTS, leg=None), 4, "the caller is a party on the number"),
         (facts(expires_at=NOW), 9, "the binding has not expired"),
-        (facts(callees=()), 12, "the other side has somebody to ring"),
-        (facts(callees=(A,)), 13, "the call does not ring its own caller"),
+        (facts(side=Side.B, child_until=NOW), 10, "the number dialled has not expired"),
+        (
+            facts(mode=Mode.AX, callees=()),
+            13,
+            "somebody has called, or a fixed number is set",
+        ),
+        (facts(callees=()), 14, "the other side has somebody to ring"),
+        (facts(callees=(A,)), 15, "the call does not ring its own caller"),
     ],
 )
 def test_explain_ends_at_the_rule_that_fails(known: Facts, count: int, last: str) -> None:
@@ -336,3 +349,159 @@ def test_nothing_is_asked_of_a_leg_that_is_not_there() -> None:
     """Also whoever reads on after the first failure gets no rule without a leg."""
     steps = list(rule._steps(CALL, replace(FACTS, leg=None), NOW))
     assert [step.holds for step in steps] == [True, True, True, False]
+
+
+C = E164(digits="13700130003")
+LAST = {"callback": Callback.LAST, "last_caller": C}
+
+
+@pytest.mark.parametrize(
+    ("leg", "callees"),
+    [
+        # As long as the binding lives; in the window, up to its very end; nobody else has called.
+        ({**LAST, "last_at": NOW - HOUR}, (C,)),
+        ({**LAST, "last_at": NOW - HOUR, "callback_window": HOUR + TICK}, (C,)),
+        ({**LAST, "last_at": NOW - HOUR, "callback_window": HOUR}, (B,)),
+        ({**LAST, "last_at": NOW - HOUR, "callback_window": HOUR - TICK}, (B,)),
+        # A store's clock that was set back.
+        ({**LAST, "last_at": NOW + HOUR, "callback_window": HOUR}, (C,)),
+        ({"callback": Callback.LAST, "callback_window": HOUR}, (B,)),
+        # Both columns, or none.
+        (LAST, (B,)),
+    ],
+)
+def test_the_last_caller_rings_for_a_while(leg: dict[str, Any], callees: tuple[E164, ...]) -> None:
+    """Then whoever stands there by default rings again."""
+    route = decide(CALL, facts(**leg), now=NOW)
+    assert isinstance(route, Route)
+    assert route.callees == callees
+
+
+def test_the_last_caller_is_not_rung_by_itself() -> None:
+    """Whoever called last, and is now the caller, reaches nobody; it is not the default's turn."""
+    leg = {**LAST, "last_caller": A, "last_at": NOW}
+    decision = decide(CALL, facts(**leg), now=NOW)
+    assert isinstance(decision, Refusal)
+    assert decision.reason is Reason.SELF_CALL
+
+
+@pytest.mark.parametrize(
+    ("mode", "reason"),
+    [
+        (Mode.AX, Reason.NO_CALLBACK),
+        (Mode.AXE, Reason.NO_CALLBACK),
+        (Mode.GXB, Reason.NO_DEFAULT_PARTY),
+    ],
+)
+def test_nobody_to_call_back(mode: Mode, reason: Reason) -> None:
+    """Where strangers call, nobody has yet, or not of late; in a group nobody is the default."""
+    over = {"last_caller": C, "last_at": NOW - HOUR, "callback_window": HOUR}
+    for leg in ({}, over):
+        decision = decide(CALL, facts(mode=mode, callees=(), **leg), now=NOW)
+        assert isinstance(decision, Refusal)
+        assert decision.reason is reason
+
+
+@pytest.mark.parametrize(
+    ("callback", "callees", "sequence"),
+    [
+        (Callback.SEQUENCE, (B, C), True),
+        # One alone is no sequence.
+        (Callback.SEQUENCE, (B,), False),
+        (Callback.ALL, (B, C), False),
+        (None, (B,), False),
+    ],
+)
+def test_sequence(callback: Callback | None, callees: tuple[E164, ...], sequence: bool) -> None:
+    """Several ring one after the other, in their order, only if so agreed."""
+    route = decide(CALL, facts(callback=callback, callees=callees), now=NOW)
+    assert isinstance(route, Route)
+    assert (route.callees, route.sequence) == (callees, sequence)
+
+
+def test_display_and_prompts_are_the_bindings() -> None:
+    """A route takes them along, a refusal the prompts."""
+    terms = {"display": Display.ANONYMOUS, "prompts": "own"}
+    route = decide(CALL, facts(**terms), now=NOW)
+    assert isinstance(route, Route)
+    assert (route.display, route.prompts) == (Display.ANONYMOUS, "own")
+    refusal = decide(CALL, facts(**terms, expires_at=NOW), now=NOW)
+    assert isinstance(refusal, Refusal)
+    assert refusal.prompts == "own"
+
+
+@pytest.mark.parametrize(
+    "leg",
+    [
+        {"shown": None},
+        {"child_until": NOW},
+        {"child_until": NOW - TICK},
+    ],
+)
+def test_a_number_is_needed(leg: dict[str, Any]) -> None:
+    """A's call makes the number that B sees where there is none, or not any more."""
+    assert decide(CALL, facts(**leg), now=NOW) == NumberNeeded(
+        binding=LEG.binding, binding_id=LEG.binding_id, x_number=X, caller=A, callee=B
+    )
+
+
+def test_no_number_is_made_for_a_call_that_is_refused() -> None:
+    """All other rules come first."""
+    decision = decide(CALL, facts(shown=None, direction=Direction.B), now=NOW)
+    assert isinstance(decision, Refusal)
+
+
+@pytest.mark.parametrize(("until", "alive"), [(NOW + TICK, True), (NOW, False), (None, True)])
+def test_b_calls_back_as_long_as_its_number_lives(until: datetime | None, alive: bool) -> None:
+    """Then it hears that the order has ended; no number is made for it."""
+    decision = decide(CALL, facts(side=Side.B, child_until=until), now=NOW)
+    assert isinstance(decision, Route) is alive
+    if isinstance(decision, Refusal):
+        assert decision.reason is Reason.EXPIRED
+
+
+EXTENDED = replace(FACTS, x_extended=True, leg=None)
+
+
+@pytest.mark.parametrize(
+    ("tries_left", "typed", "decision"),
+    [
+        # Asked, asked again, and for the last time.
+        (3, None, Ask(tries_left=2, again=False)),
+        (2, "1234", Ask(tries_left=1, again=True)),
+        (1, "", Ask(tries_left=0, again=True)),
+        (0, "1234", Refusal(reason=Reason.EXTENSION_WRONG)),
+        (0, "", Refusal(reason=Reason.EXTENSION_MISSING)),
+        # Where nobody is asked a stranger is one.
+        (0, None, Refusal(reason=Reason.STRANGER)),
+    ],
+)
+def test_a_stranger_is_asked_for_an_extension(
+    tries_left: int, typed: str | None, decision: object
+) -> None:
+    """As often as it may be; on other numbers never."""
+    call = replace(
+        CALL,
+        tries_left=tries_left,
+        typed=None if typed is None else Typed(extension=typed),
+    )
+    assert decide(call, EXTENDED, now=NOW) == decision
+    elsewhere = replace(EXTENDED, x_extended=False)
+    assert decide(call, elsewhere, now=NOW) == Refusal(reason=Reason.STRANGER)
+
+
+@pytest.mark.parametrize(
+    ("typed", "read"),
+    [
+        ("1234", Typed(extension="1234")),
+        ("", Typed(extension="")),
+        ("12*4", Typed(extension="")),
+        (None, None),
+    ],
+)
+def test_screen_reads_what_was_typed(typed: str | None, read: Typed | None) -> None:
+    """Digits are an extension, anything else is as nothing."""
+    screened = screen(
+        caller=A.digits, presentation="allowed", dialled=X.digits, tries_left=2, typed=typed
+    )
+    assert screened == Call(caller=A, x_number=X, tries_left=2, typed=read)

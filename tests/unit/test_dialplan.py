@@ -99,8 +99,13 @@ def test_the_contexts() -> None:
         "globals",
         "agi-router-in",
         "agi-router-dial",
+        "agi-router-sequence",
+        "agi-router-part",
+        "agi-router-more",
+        "agi-router-next",
         "agi-router-out",
         "agi-router-unanswered",
+        "agi-router-ask",
         "agi-router-refuse",
         "agi-router-end",
         "agi-router-nowhere",
@@ -142,12 +147,17 @@ def test_the_handler_is_pushed_before_the_router_is_asked() -> None:
     assert entry[0].data == "CHANNEL(hangup_handler_push)=agi-router-end,s,1"
     assert entry[1].data == "TIMEOUT(absolute)=${AGI_ROUTER_PATIENCE}"
     assert entry[2].data == "${AGI_ROUTER_APP},${EXTEN},${CALLERID(num-pres)}"
-    assert of("Stasis") == [entry[2]]
+    # The others come back: for the next part, and with what was typed.
+    assert [step.data for step in of("Stasis")[1:]] == [
+        "${AGI_ROUTER_APP},more",
+        "${AGI_ROUTER_APP},${CALLERID(dnid)},${CALLERID(num-pres)},${TYPED},${TRIES_LEFT}",
+    ]
 
 
-def test_whatever_follows_the_router_refuses() -> None:
+@pytest.mark.parametrize("context", ["agi-router-in", "agi-router-more", "agi-router-ask"])
+def test_whatever_follows_the_router_refuses(context: str) -> None:
     """A router that is away, frozen or dying connects nobody."""
-    entries = [step for step in STEPS if step.context == "agi-router-in"]
+    entries = [step for step in STEPS if step.context == context]
     after = entries[[step.application for step in entries].index("Stasis") + 1]
     patience = entries[-1]
     fault = to_refuse(Refusal(reason=Reason.PLATFORM_FAULT), language=Language.ZH)
@@ -169,7 +179,7 @@ def test_there_is_one_way_to_dial() -> None:
     users = [
         s for s in STEPS if re.search(r"Goto\w*", s.application) and "agi-router-out" in s.data
     ]
-    assert [user.context for user in users] == ["agi-router-dial"]
+    assert [user.context for user in users] == ["agi-router-dial", "agi-router-next"]
 
 
 def test_dial_masks_and_leaves_nobody_a_lever() -> None:
@@ -177,13 +187,15 @@ def test_dial_masks_and_leaves_nobody_a_lever() -> None:
     for step in of("Dial"):
         options = top_level(step.data)[2]
         letters = re.sub(r"\((?:[^()]|\([^()]*\))*\)", "", options)
-        assert {"i", "I", "f", "o", "L"} <= set(letters)
+        assert {"i", "I", "f", "u", "o", "L"} <= set(letters)
         assert not set(letters) & set("tTkKhHwWxX")
         # Nor anything else that was not thought about.
-        assert sorted(letters) == sorted("iIfoL")
+        assert sorted(letters) == sorted("iIfuoL")
         for option, value in {"f": "${SHOWN}", "o": "${SHOWN}"}.items():
             assert f"{option}({value})" in options
         assert "L(${LONGEST}000:60000)" in options
+        # Whatever is not said to be shown is withheld.
+        assert 'u(${IF($["${DISPLAY}" = "n"]?allowed:prohib)})' in options
 
 
 def test_the_caller_is_masked_before_the_callee_rings() -> None:
@@ -201,12 +213,13 @@ def test_a_spoilt_destination_is_refused() -> None:
     assert out[1].application == "GotoIf"
     condition, _, target = out[1].data.partition("?")
     for part in (
-        '"${FILTER(0-9+,${CALLEE})}" != "${CALLEE}"',
+        "${LEN(${FILTER(0-9+,${CALLEE})})} != ${LEN(${CALLEE})}",
         "${LEN(${CALLEE})} < 5",
         '"${CALLEE:0:3}" = "700"',
         '"${FILTER(0-9,${SHOWN})}" != "${SHOWN}"',
         "${LEN(${SHOWN})} != 15",
         '"${MARK}" != "end"',
+        "${LEN(${STRREPLACE(CALLEE,+,@${AGI_ROUTER_TRUNK}&PJSIP/)})} > 4000",
     ):
         assert part in condition.split("$[", 1)[1].rstrip("]").split(" | ")
     assert target.startswith("agi-router-refuse,platform_fault*")
@@ -237,6 +250,12 @@ def test_every_goto_leads_somewhere() -> None:
         if step.application not in ("Goto", "GotoIf"):
             continue
         target = step.data.partition("?")[2] if step.application == "GotoIf" else step.data
+        if target.startswith("${IF("):
+            choice, _, rest = target.removeprefix("${IF(").rpartition(")}")
+            for name in choice.partition("?")[2].split(":"):
+                assert {"_[A-Z]."} & {s.extension for s in STEPS if s.context == name}
+            assert rest == ",${DIALSTATUS},1"
+            continue
         *context, extension, priority = top_level(target)
         name = context[0] if context else step.context
         assert priority == "1"
@@ -247,9 +266,10 @@ def test_every_goto_leads_somewhere() -> None:
             assert re.match(r"[a-z].", extension)
             assert "_[a-z]." in found
             fields = top_level(extension, "*")
-            assert fields[4] == "end"
+            assert fields[4] in {"", "${PROMPTS}"}
+            assert fields[5] == "end"
             # Where a leg was dialled, its cause follows.
-            assert fields[5:] in ([], ["${HANGUPCAUSE}"])
+            assert fields[6:] in ([], ["${HANGUPCAUSE}"])
         else:
             assert extension in found
 
@@ -258,12 +278,22 @@ def test_every_prompt_and_cause_is_one_of_ours() -> None:
     """What the dialplan refuses with is spoken and has a SIP status."""
     known = {row.split("\t")[0] for row in PROMPTS.splitlines()[1:]}
     named = re.findall(r"agi-router-refuse,(\w+)\*(\w+)\*([^*]+)\*", DIALPLAN)
-    assert len(named) == 7
+    assert len(named) == 11
     for _, prompt, cause in named:
         assert prompt in known
         assert set(re.findall(r"\b\d+\b", cause)) <= {"17", "19", "20", "21", "31"}
-    assert {"one_minute", "time_over"} <= known
-    assert re.findall(r"LIMIT_\w+_FILE=agi-router/(\w+)", DIALPLAN) == ["one_minute", "time_over"]
+    assert {"one_minute", "time_over", "ask_extension", "wrong_extension"} <= known
+    assert re.findall(r"LIMIT_\w+_FILE=.*?\}/\)\}(\w+)", DIALPLAN) == ["one_minute", "time_over"]
+
+
+def test_a_prompt_that_a_set_lacks_is_the_shipped_one() -> None:
+    """Every prompt is looked for in the binding's set, in the language that is spoken."""
+    places = re.findall(
+        r"agi-router/\$\{IF\(\$\{STAT\(e,\$\{ASTDATADIR\}/sounds/\$\{LANGUAGE\}/agi-router"
+        r"/\$\{PROMPTS\}/([\w${}]+)\.wav\)\}\?\$\{PROMPTS\}/\)\}([\w${}]+)",
+        DIALPLAN,
+    )
+    assert places == [(name, name) for name in ("one_minute", "time_over", "${PROMPT}")]
 
 
 def test_the_end_line_is_the_one_that_is_read() -> None:
@@ -301,4 +331,5 @@ def test_the_globals() -> None:
         "AGI_ROUTER_JOURNAL": "/var/spool/asterisk/agi-router",
         "AGI_ROUTER_PATIENCE": "1.0",
         "AGI_ROUTER_PROMPT_LIMIT": "12",
+        "AGI_ROUTER_DIGIT_TIMEOUT": "5",
     }

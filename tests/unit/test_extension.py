@@ -9,10 +9,10 @@ from importlib.resources import files
 
 import pytest
 
+from agi_router import extension as wire
 from agi_router.ari import EXTENSION_MAX
-from agi_router.extension import DIALPLAN_VERSION, Destination, to_dial, to_refuse
-from agi_router.model import Language, Reason, Refusal, Route
-from agi_router.modes import RING_ALL_MAX
+from agi_router.extension import DIALPLAN_VERSION, Destination, to_ask, to_dial, to_refuse
+from agi_router.model import Ask, Display, Language, Reason, Refusal, Route
 from agi_router.numbers import E164, XNumber
 
 X = XNumber(value=700012345670001)
@@ -52,8 +52,8 @@ def dial(route: Route) -> Destination:
     ("route", "extension"),
     [
         # The binding's own limits; the router's; a fixed line.
-        (ROUTE, f"13900130002*{X}*30*600*en*end"),
-        (BARE, f"13900130002*{X}*45*3600*zh*end"),
+        (ROUTE, f"13900130002*{X}*30*600*en*n**end"),
+        (BARE, f"13900130002*{X}*45*3600*zh*n**end"),
         (
             Route(
                 binding="70001234567-42",
@@ -63,30 +63,56 @@ def dial(route: Route) -> Destination:
                 max_duration=timedelta(hours=4),
                 language=None,
             ),
-            f"031162345678*{X}*120*14400*zh*end",
+            f"031162345678*{X}*120*14400*zh*n**end",
+        ),
+        # Who sees no number; a set of prompts.
+        (
+            replace(BARE, display=Display.ANONYMOUS, prompts="takeaway-2"),
+            f"13900130002*{X}*45*3600*zh*a*takeaway-2*end",
         ),
         # Several who ring at once.
-        (replace(BARE, callees=(A, B)), f"13800130001+13900130002*{X}*45*3600*zh*end"),
+        (replace(BARE, callees=(A, B)), f"13800130001+13900130002*{X}*45*3600*zh*n**end"),
     ],
 )
 def test_to_dial(route: Route, extension: str) -> None:
-    """Callees, shown, ring, longest, language, end; times in seconds."""
+    """Callees, shown, ring, longest, language, display, prompts, end; times in seconds."""
     assert dial(route) == Destination("agi-router-dial", extension)
+
+
+def test_to_dial_in_sequence() -> None:
+    """The same fields, another context."""
+    destination = dial(replace(BARE, callees=(A, B), sequence=True))
+    assert destination == Destination(
+        "agi-router-sequence", f"13800130001+13900130002*{X}*45*3600*zh*n**end"
+    )
+
+
+@pytest.mark.parametrize(
+    ("ask", "extension"),
+    [
+        (Ask(tries_left=2, again=False), "ask_extension*2*zh*end"),
+        (Ask(tries_left=0, again=True), "wrong_extension*0*zh*end"),
+    ],
+)
+def test_to_ask(ask: Ask, extension: str) -> None:
+    """Prompt, tries left, language, end."""
+    assert to_ask(ask, language=Language.ZH) == Destination("agi-router-ask", extension)
 
 
 @pytest.mark.parametrize(
     ("refusal", "extension"),
     [
-        (Refusal(reason=Reason.STRANGER), "stranger*no_relation*21*zh*end"),
-        (Refusal(reason=Reason.NO_CAPACITY), "no_capacity*lines_busy*34*zh*end"),
+        (Refusal(reason=Reason.STRANGER), "stranger*no_relation*21*zh**end"),
+        (Refusal(reason=Reason.NO_CAPACITY), "no_capacity*lines_busy*34*zh**end"),
         (
             Refusal(reason=Reason.USED_UP, binding="70001234567-42", language=Language.EN),
-            "used_up*used_up*21*en*end",
+            "used_up*used_up*21*en**end",
         ),
+        (Refusal(reason=Reason.EXPIRED, prompts="x"), "expired*order_ended*21*zh*x*end"),
     ],
 )
 def test_to_refuse(refusal: Refusal, extension: str) -> None:
-    """Reason, prompt, cause, language, end; the binding is not told to Asterisk."""
+    """Reason, prompt, cause, language, set of prompts, end; the binding is not told to Asterisk."""
     expected = Destination("agi-router-refuse", extension)
     assert to_refuse(refusal, language=Language.ZH) == expected
 
@@ -97,8 +123,8 @@ def test_every_refusal_fits(reason: Reason, language: Language) -> None:
     """Asterisk cuts at 79 characters in silence; and only plain characters pass unquoted."""
     extension = to_refuse(Refusal(reason=reason), language=language).extension
     assert len(extension) <= EXTENSION_MAX
-    assert re.fullmatch(r"[a-z][a-z0-9_]*(\*[a-z0-9_]+){3}\*end", extension)
-    fields = [reason.value, reason.prompt, str(reason.cause), language.value, "end"]
+    assert re.fullmatch(r"[a-z][a-z0-9_]*(\*[a-z0-9_]+){3}\*\*end", extension)
+    fields = [reason.value, reason.prompt, str(reason.cause), language.value, "", "end"]
     assert extension.split("*") == fields
 
 
@@ -116,26 +142,49 @@ def test_the_longest_route_fits(language: Language) -> None:
     assert len(dial(longest).extension) <= EXTENSION_MAX < 80
 
 
+def carried(route: Route) -> list[Destination]:
+    """Return all places that *route* leads to, in order."""
+    first = dial(route)
+    return [first, *first.later]
+
+
 @pytest.mark.parametrize("language", Language)
-def test_as_many_as_may_ring_at_once_fit_and_no_more(language: Language) -> None:
-    """The longest numbers and times that bindings and settings allow; one mobile more is cut."""
-    longest = Route(
+def test_three_ring_in_one_extension(language: Language) -> None:
+    """The longest times that bindings and settings allow; with a long set of prompts it is cut."""
+    three = Route(
         binding="70099999999-9223372036854775807",
-        callees=(LONGEST_LINE,) * RING_ALL_MAX,
+        callees=(A, B, LONGEST_LINE),
         shown=XNumber(value=700999999999999),
         ring_timeout=timedelta(seconds=120),
         max_duration=timedelta(hours=4),
         language=language,
+        display=Display.ANONYMOUS,
     )
-    assert len(dial(longest).extension) == 71 <= EXTENSION_MAX
-    more = replace(longest, callees=(A,) * (RING_ALL_MAX + 1))
-    assert len(dial(more).extension) > EXTENSION_MAX
+    assert [len(each.extension) for each in carried(three)] == [72]
+    assert len(carried(replace(three, prompts="a-long-set"))) == 2
+    assert EXTENSION_MAX == wire.EXTENSION_MAX
+
+
+@pytest.mark.parametrize("sequence", [False, True])
+def test_many_travel_in_parts(sequence: bool) -> None:
+    """Joined again the parts are the whole; only the last leads on, and none is cut."""
+    callees = tuple(E164(digits=f"138{n:08}") for n in range(200))
+    parts = carried(replace(BARE, callees=callees, sequence=sequence))
+    assert {part.context for part in parts[:-1]} == {"agi-router-part"}
+    assert parts[-1].context == ("agi-router-sequence" if sequence else "agi-router-dial")
+    # Each begins with a digit, which is what the contexts take.
+    assert all(re.match("[0-9].", part.extension) for part in parts)
+    assert max(len(part.extension) for part in parts) <= EXTENSION_MAX
+    whole = "".join(part.extension for part in parts)
+    assert whole == f"{'+'.join(c.digits for c in callees)}*{X}*45*3600*zh*n**end"
 
 
 def test_a_destination_does_not_show_its_extension() -> None:
     """The extension may hold a real number, so it is in no repr."""
     assert B.digits in dial(ROUTE).extension
     assert repr(dial(ROUTE)) == "Destination(context='agi-router-dial')"
+    many = dial(replace(ROUTE, callees=(A, B) * 10))
+    assert repr(many) == "Destination(context='agi-router-part')"
 
 
 @pytest.mark.parametrize(
@@ -143,6 +192,7 @@ def test_a_destination_does_not_show_its_extension() -> None:
     [
         (dial(ROUTE), "agi-router-out"),
         (to_refuse(Refusal(reason=Reason.STRANGER), language=Language.ZH), "agi-router-refuse"),
+        (to_ask(Ask(tries_left=1, again=False), language=Language.ZH), "agi-router-ask"),
     ],
 )
 def test_the_dialplan_reads_what_is_written(destination: Destination, reader: str) -> None:
@@ -153,7 +203,8 @@ def test_the_dialplan_reads_what_is_written(destination: Destination, reader: st
     # The dialplan's own refusals may carry one more, the cause of the leg that was dialled.
     read = names.removesuffix(",LEG_CAUSE").split(",")
     assert len(read) == len(destination.extension.split("*"))
-    assert read[-2:] == ["LANGUAGE", "MARK"]
+    assert read[-1] == "MARK"
+    assert "LANGUAGE" in read
 
 
 def test_the_versions_agree() -> None:

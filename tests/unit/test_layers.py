@@ -54,9 +54,16 @@ MAY_IMPORT = {
     "adapters.inventory": CORE | {"adapters.database"},
     "adapters.facts": CORE,
     "adapters.journal": CORE,
+    "adapters.parties": CORE | {"adapters.records"},
     "adapters.admission": CORE | {"adapters.database", "adapters.facts", "adapters.queries"},
     "adapters.bindings": CORE
-    | {"adapters.database", "adapters.facts", "adapters.inventory", "adapters.records"},
+    | {
+        "adapters.database",
+        "adapters.facts",
+        "adapters.inventory",
+        "adapters.parties",
+        "adapters.records",
+    },
     "adapters.sweep": CORE | {"adapters.database"},
     "adapters.migrate": CORE | {"adapters.database", "adapters.queries"},
     "adapters.ari_door": CORE | {"router", "ari"},

@@ -8,7 +8,7 @@ import pytest
 
 from agi_router import numbers
 from agi_router.errors import NumberError, NumberFault
-from agi_router.numbers import E164, Block, XNumber
+from agi_router.numbers import E164, Block, XNumber, is_extension
 
 X = "700012345670009"
 MOBILE = "13800130001"
@@ -274,4 +274,25 @@ def test_party_shows_itself_masked() -> None:
 
 def test_exports() -> None:
     """What is public is listed, and the kinds of faults with it."""
-    assert set(numbers.__all__) == {"Block", "E164", "NumberFault", "XNumber"}
+    assert set(numbers.__all__) == {"Block", "E164", "NumberFault", "XNumber", "is_extension"}
+
+
+@pytest.mark.parametrize(
+    ("text", "good"),
+    [
+        ("0", True),
+        ("0000", True),
+        ("1234", True),
+        ("", False),
+        ("12345", False),
+        ("12*", False),
+        ("1 2", False),
+        ("1\n", False),
+        # Digits of other scripts are none.
+        ("\u0661", False),
+        ("\uff11", False),
+    ],
+)
+def test_extensions(text: str, good: bool) -> None:
+    """One to four digits, and nothing else."""
+    assert is_extension(text) is good

@@ -67,7 +67,7 @@ ADMITTED = Admission(admitted=True, facts=FACTS, now=NOW)
 ARRIVAL = Arrival(
     call_id="pbx1-1741988825.42", caller=f"+86{A.digits}", presentation="allowed", dialled=X.digits
 )
-ROUTED = Destination("agi-router-dial", f"{B.digits}*{X}*45*3600*zh*end")
+ROUTED = Destination("agi-router-dial", f"{B.digits}*{X}*45*3600*zh*n**end")
 FAULT = to_refuse(Refusal(reason=Reason.PLATFORM_FAULT), language=Language.ZH)
 
 
@@ -118,7 +118,7 @@ async def test_a_binding_may_have_limits_and_a_language_of_its_own() -> None:
     )
     store = Store(replace(ADMITTED, facts=replace(FACTS, leg=leg)))
     destination = await router(store).answer(ARRIVAL)
-    assert destination.extension == f"{B.digits}*{X}*20*7200*en*end"
+    assert destination.extension == f"{B.digits}*{X}*20*7200*en*n**end"
 
 
 @pytest.mark.parametrize(
