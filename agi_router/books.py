@@ -63,7 +63,8 @@ class Books:
             for file in self._journal.claimed():
                 # Visitors may follow each other at once; a writer still needs its moment.
                 await asyncio.sleep(_VISIT - self._journal.age(file))
-                await self._store.settle(self._journal.read(file))
+                for ends in self._journal.read(file):
+                    await self._store.settle(ends)
                 self._journal.discard(file)
             self._journal.claim()
 

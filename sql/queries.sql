@@ -79,14 +79,28 @@ WITH ended AS (
 SELECT id FROM ended EXCEPT SELECT id FROM settled EXCEPT SELECT id FROM inserted;
 
 -- list_reserved --
--- Calls of one node that are not settled: running, or their end was not seen.
+-- Calls of one node that are not settled, in the order of their ids: running, or their end was not
+-- seen. From the index call_reserved, which holds no others.
 SELECT id, x_number
   FROM agi_router.call
- WHERE day >= (now() AT TIME ZONE 'UTC')::date - 2 AND state = 'reserved'
+ WHERE state = 'reserved'
+   AND id COLLATE "C" > %(after)s AND id COLLATE "C" < %(before)s
    -- All before Asterisk's own part of the id: a node's name may begin like another's.
    AND coalesce(substring(id FROM '^(.*)-[0-9]+[.][0-9]+$'), '') = %(node)s
- ORDER BY received_at
- LIMIT 10000;
+ ORDER BY id COLLATE "C"
+ LIMIT %(limit)s;
+
+-- count_reserved --
+-- How many calls are not settled.
+SELECT count(*) AS calls FROM agi_router.call WHERE state = 'reserved';
+
+-- count_bindings --
+-- How many bindings are alive in each block.
+SELECT k.block, count(b.id) AS bindings
+  FROM agi_router.block k
+  LEFT JOIN agi_router.binding b
+    ON b.block = k.block AND b.ended_at IS NULL AND b.expires_at > clock_timestamp()
+ GROUP BY k.block;
 
 -- ensure_call_days --
 -- Make the partitions of yesterday to a week ahead.
