@@ -5,12 +5,13 @@ The router: one arrival in, one destination out, within a deadline; whatever fai
 import logging
 from dataclasses import dataclass, field
 from datetime import timedelta
+from time import perf_counter
 
 from agi_router.decision import decide, screen
 from agi_router.errors import AgiRouterError
 from agi_router.extension import Destination, to_dial, to_refuse
 from agi_router.model import Call, Language, Reason, Refusal, Route
-from agi_router.ports import Admissions
+from agi_router.ports import Admission, Admissions, Meter
 
 __all__ = ["Arrival", "Router"]
 
@@ -40,6 +41,7 @@ class Router:
         max_duration: For bindings that have none.
         language: For bindings that have none, and for strangers.
         fixed_lines: Whether fixed lines may call.
+        meter: Who counts and times decisions, if anybody does.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class Router:
         max_duration: timedelta,
         language: Language,
         fixed_lines: bool,
+        meter: Meter | None = None,
     ) -> None:
         self._store = store
         self._timeout = timeout
@@ -58,6 +61,7 @@ class Router:
         self._max_duration = max_duration
         self._language = language
         self._fixed_lines = fixed_lines
+        self._meter = meter
 
     async def answer(self, arrival: Arrival) -> Destination:
         """
@@ -65,6 +69,7 @@ class Router:
 
         Never raises: what cannot be decided is refused as ``platform_fault``.
         """
+        begun = perf_counter()
         try:
             decision = await self._decide(arrival)
         except AgiRouterError as error:
@@ -76,12 +81,16 @@ class Router:
         except Exception:  # a defect of ours must not leave the caller without an answer
             log.exception("call.undecided", extra={"call": arrival.call_id})
             decision = Refusal(reason=Reason.PLATFORM_FAULT)
+        if self._meter is not None:
+            self._meter.took(perf_counter() - begun)
         return self.destination(decision, arrival.call_id)
 
     def destination(self, decision: Route | Refusal, call_id: str) -> Destination:
         """
-        Log a decision, and say where it leads.
+        Log and count a decision, and say where it leads.
         """
+        if self._meter is not None:
+            self._meter.decided(decision)
         match decision:
             case Route():
                 log.info("call.routed", extra={"call": call_id, "binding": decision.binding})
@@ -111,10 +120,18 @@ class Router:
         )
         if not isinstance(screened, Call):
             return screened
-        admission = await self._store.admit(screened, arrival.call_id, timeout=self._timeout)
+        admission = await self._admit(screened, arrival.call_id)
         decision = decide(screened, admission.facts, now=admission.now)
         if isinstance(decision, Route) is not admission.admitted:
             # The guard and the rule must be one. A use that was taken comes back at the end.
             log.error("decision.disagrees", extra={"call": arrival.call_id})
             return Refusal(reason=Reason.PLATFORM_FAULT)
         return decision
+
+    async def _admit(self, call: Call, call_id: str) -> Admission:
+        begun = perf_counter()
+        try:
+            return await self._store.admit(call, call_id, timeout=self._timeout)
+        finally:
+            if self._meter is not None:
+                self._meter.admission_took(perf_counter() - begun)

@@ -90,17 +90,16 @@ SELECT id, x_number
  ORDER BY id COLLATE "C"
  LIMIT %(limit)s;
 
--- count_reserved --
--- How many calls are not settled.
-SELECT count(*) AS calls FROM agi_router.call WHERE state = 'reserved';
+-- count_service --
+-- How many calls are not settled, and how many bindings are alive. Counting the latter reads them all.
+SELECT (SELECT count(*) FROM agi_router.call WHERE state = 'reserved') AS open_calls,
+       (SELECT count(*)
+          FROM agi_router.binding
+         WHERE ended_at IS NULL AND expires_at > clock_timestamp()) AS bindings;
 
--- count_bindings --
--- How many bindings are alive in each block.
-SELECT k.block, count(b.id) AS bindings
-  FROM agi_router.block k
-  LEFT JOIN agi_router.binding b
-    ON b.block = k.block AND b.ended_at IS NULL AND b.expires_at > clock_timestamp()
- GROUP BY k.block;
+-- count_blocks --
+-- How many managed blocks there are in each state.
+SELECT state, count(*) AS blocks FROM agi_router.block GROUP BY state;
 
 -- ensure_call_days --
 -- Make the partitions of yesterday to a week ahead.

@@ -18,7 +18,7 @@ from agi_router.adapters.pool import AsyncConnection, Pool
 from agi_router.adapters.queries import query
 from agi_router.calls import End, call_day
 from agi_router.decision import decide
-from agi_router.errors import ProtocolError
+from agi_router.errors import ProtocolError, StoreError
 from agi_router.model import Call, Refusal
 from agi_router.numbers import XNumber
 from agi_router.ports import Admission
@@ -39,8 +39,10 @@ class Survey:
 
     open_calls: int
     """Calls that are reserved and not settled, of all nodes."""
-    bindings: Mapping[str, int]
-    """Bindings alive, by managed block."""
+    bindings: int
+    """Bindings alive."""
+    blocks: Mapping[str, int]
+    """Managed blocks, by state."""
 
 
 class AdmissionStore:
@@ -167,19 +169,18 @@ class AdmissionStore:
 
     async def survey(self, *, timeout: float = 10.0) -> Survey:  # noqa: ASYNC109
         """
-        How many calls are open, and how many bindings live in each block.
+        How many calls are open, bindings alive, and blocks in each state.
 
         Raises:
             StoreError: No answer.
         """
 
         async def work(connection: AsyncConnection) -> Survey:
-            calls = await (await connection.execute(query("count_reserved"))).fetchone()
-            blocks = await (await connection.execute(query("count_bindings"))).fetchall()
-            return Survey(
-                open_calls=0 if calls is None else calls["calls"],
-                bindings={str(row["block"]): row["bindings"] for row in blocks},
-            )
+            counts = await (await connection.execute(query("count_service"))).fetchone()
+            blocks = await (await connection.execute(query("count_blocks"))).fetchall()
+            if counts is None:
+                raise StoreError("the database counts nothing")
+            return Survey(**counts, blocks={row["state"]: row["blocks"] for row in blocks})
 
         return await self.pool.ask(work, timeout=timeout)  # type: ignore[no-any-return]
 

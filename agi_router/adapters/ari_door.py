@@ -13,7 +13,6 @@ from agi_router.ari import (
     Connected,
     StasisStart,
 )
-from agi_router.errors import AsteriskError
 from agi_router.model import Reason, Refusal
 from agi_router.router import Arrival, Router
 
@@ -24,10 +23,6 @@ log = logging.getLogger(__name__)
 EVENTS = ("StasisStart",)
 """The events that Asterisk is asked to send."""
 
-# Calls that may wait for a decision at once. At 300 calls/s each waits some milliseconds; a crowd
-# like this means that the database hangs, and more waiting helps nobody.
-_CROWD = 1000
-
 
 class AriDoor:
     """
@@ -36,21 +31,31 @@ class AriDoor:
     Args:
         ari: The connected client.
         router: Who decides.
+        waiting_limit: How many calls may wait for a decision at once. At 300 calls/s each waits
+            some milliseconds; a crowd means that the database hangs or that more calls come than
+            can be served, and more waiting helps nobody: they are refused at once.
     """
 
-    def __init__(self, ari: AriClient, router: Router) -> None:
+    def __init__(self, ari: AriClient, router: Router, *, waiting_limit: int) -> None:
         self._ari = ari
         self._router = router
+        self._waiting_limit = waiting_limit
         self._calls: set[asyncio.Task[None]] = set()
         self.connected = asyncio.Event()
         """Set at each (re)connection; whoever waits for it clears it."""
+        self.replaced = asyncio.Event()
+        """Set when another router has taken the application over: no more calls come here."""
+
+    @property
+    def waiting(self) -> int:
+        """
+        How many calls wait for a decision.
+        """
+        return len(self._calls)
 
     async def serve(self) -> None:
         """
         Take calls until the client is closed.
-
-        Raises:
-            AsteriskError: Another router took the application over.
         """
         async for event in self._ari:
             match event:
@@ -61,10 +66,8 @@ class AriDoor:
                 case Connected():
                     self.connected.set()
                 case ApplicationReplaced():
-                    raise AsteriskError(
-                        f"another router took over the ARI application {event.application!r};"
-                        " run one per application name"
-                    )
+                    # Its calls came before this event, and requests for them are still heard.
+                    self.replaced.set()
                 case _:
                     pass
 
@@ -79,7 +82,7 @@ class AriDoor:
         channel = event.channel
         # Anything but what our dialplan sends has not come through it.
         dialled, presentation = event.args if len(event.args) == 2 else ("", "")  # noqa: PLR2004
-        if len(self._calls) > _CROWD:
+        if len(self._calls) > self._waiting_limit:
             refusal = Refusal(reason=Reason.NO_CAPACITY)
             destination = self._router.destination(refusal, channel.id)
         else:

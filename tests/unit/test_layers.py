@@ -51,6 +51,7 @@ MAY_IMPORT = {
     "keyfile": CORE,
     "settings": CORE | {"keyfile"},
     "router": CORE,
+    "metrics": CORE,
     "adapters": frozenset[str](),
     "adapters.queries": frozenset[str](),
     "adapters.database": CORE | {"adapters.queries"},
@@ -59,6 +60,8 @@ MAY_IMPORT = {
     "adapters.inventory": CORE | {"adapters.database"},
     "adapters.facts": CORE,
     "adapters.journal": CORE,
+    "adapters.systemd": frozenset[str](),
+    "adapters.health_server": frozenset[str](),
     "adapters.pool": CORE | {"adapters.database", "adapters.queries"},
     "adapters.admission": CORE | {"adapters.facts", "adapters.pool", "adapters.queries"},
     "adapters.bindings": CORE
@@ -66,6 +69,16 @@ MAY_IMPORT = {
     "adapters.migrate": CORE | {"adapters.database", "adapters.queries"},
     "adapters.ari_door": CORE | {"router", "ari"},
     "books": CORE | {"adapters.admission", "adapters.journal", "ari"},
+    "health": CORE | {"adapters.admission", "adapters.systemd", "ari"},
+    "survey": CORE
+    | {
+        "adapters.admission",
+        "adapters.ari_door",
+        "adapters.journal",
+        "adapters.pool",
+        "ari",
+        "metrics",
+    },
 }
 # These put the parts together, and may know all of them but the command line.
 WHOLE = frozenset({"daemon"})
@@ -185,13 +198,14 @@ def test_where_the_libraries_are() -> None:
     assert users("psycopg") <= DATABASE
     assert users("websockets") == {"ari.client"}
     assert users("cryptography") == {"seal"}
+    assert users("prometheus_client") == {"metrics"}
     assert {name.partition(".")[0] for name in users("click")} == {"cli"}
 
 
 def test_no_library_but_those_that_are_installed_with_us() -> None:
-    """Besides the standard library: click, cryptography, psycopg and websockets."""
+    """Besides the standard library there are these."""
     foreign = set().union(*map(theirs, MODULES)) - sys.stdlib_module_names
-    assert foreign == {"click", "cryptography", "psycopg", "websockets"}
+    assert foreign == {"click", "cryptography", "prometheus_client", "psycopg", "websockets"}
 
 
 @pytest.mark.parametrize("name", sorted(MODULES))
