@@ -19,7 +19,7 @@ __all__ = ["HealthServer"]
 log = logging.getLogger(__name__)
 
 _RETRY: Final = 1.0
-_TEXT: Final = [("Content-Type", "text/plain; charset=utf-8")]
+_TEXT: Final = ("Content-Type", "text/plain; charset=utf-8")
 
 
 class HealthServer:
@@ -95,7 +95,8 @@ class HealthServer:
 
 
 def _say(start: StartResponse, status: str, *lines: str) -> Iterable[bytes]:
-    start(status, _TEXT)
+    # A new list: the server writes the length into it.
+    start(status, [_TEXT])
     return [f"{line}\n".encode() for line in lines]
 
 
