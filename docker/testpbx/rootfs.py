@@ -113,6 +113,8 @@ class RootFs:
         )
         if programs is None:
             raise PbxError(f"no PostgreSQL 18 in {places.venv}: remove it, then try again")
+        # Of a server that was killed; it takes a zombie that nobody collects for alive.
+        (self._database / "data/postmaster.pid").unlink(missing_ok=True)
         log = places.logs / "postgres.log"
         pid_file = self._pid_file("postgres")
         processes.start(

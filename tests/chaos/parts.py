@@ -11,7 +11,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -262,14 +262,15 @@ class Servers:
         """
         Kill a server with all its children.
         """
-        pids = tree(int((STATE / f"{service}.pid").read_text().split()[0]))
-        # The first makes no more children.
-        os.kill(pids[0], signal.SIGSTOP)
-        for pid in tree(pids[0])[::-1]:
-            try:
+        first = int((STATE / f"{service}.pid").read_text().split()[0])
+        # So that it makes no more children.
+        os.kill(first, signal.SIGSTOP)
+        for pid in tree(first)[::-1]:
+            with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+        # Our own child, once it was started again from here; PostgreSQL takes a zombie for alive.
+        with suppress(ChildProcessError):
+            os.waitpid(first, 0)
         assert until(lambda: not self._form.alive(service), timeout=10)
 
     def start_postgres(self) -> None:
