@@ -46,9 +46,15 @@ SELECT (SELECT coalesce(sum(calls_used), 0)
   FROM agi_router.call
  WHERE block = %(block)s
 """
+_LIMIT = """
+UPDATE agi_router.binding b
+   SET max_duration = %(seconds)s
+  FROM agi_router.route r
+ WHERE r.x_number = %(x)s AND b.block = r.block AND b.id = r.binding_id
+"""
 _FORGET = """
 DELETE FROM agi_router.call WHERE block = %(block)s;
-UPDATE agi_router.binding SET calls_used = 0 WHERE block = %(block)s;
+UPDATE agi_router.binding SET calls_used = 0, max_duration = NULL WHERE block = %(block)s;
 """
 
 
@@ -97,6 +103,13 @@ class Books:
             for statement in _FORGET.split(";")[:-1]:
                 connection.execute(statement.encode(), {"block": _BLOCK.value})
         return [(a, x) for a, _, x in map(self._pair, range(bindings))]
+
+    def limit(self, x: str, *, seconds: int) -> None:
+        """
+        Let calls on one number last no longer.
+        """
+        with connect(self._settings.dsn) as connection:
+            connection.execute(_LIMIT.encode(), {"x": int(x), "seconds": seconds})
 
     def count(self) -> Count:
         """

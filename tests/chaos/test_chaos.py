@@ -6,12 +6,17 @@ The short version shows each fault once; with ``--long`` it is the full table.
 
 import random
 import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 from chaos.conftest import Callers
 from chaos.load import Load, Seen
 from chaos.parts import Books, Router, Servers
 from chaos.table import Table
 
+from testpbx.messages import Message
+from testpbx.phones import Phones
 from testpbx.waiting import until
 
 # What a caller was promised, and what a shared machine may add.
@@ -29,7 +34,7 @@ def test_router_killed_under_200_calls(
 ) -> None:
     """All calls go on and end as their callers like; the next router settles each once."""
     router.leave()
-    with callers.call(rate=40, talk=12.0, calls=200) as caller:
+    with callers.call(rate=40, talk=10.0, calls=200) as caller:
         assert until(lambda: servers.channels() == 400, timeout=30), str(caller.so_far())
         router.kill()
         time.sleep(2)
@@ -58,7 +63,7 @@ def test_randomised_kills(
     long: bool,
 ) -> None:
     """Router, backends and PostgreSQL are killed in any order while calls come."""
-    kills = 300 if long else 20
+    kills = 300 if long else 12
     done = dict.fromkeys(("router", "backend", "postgres"), 0)
     with callers.call(rate=30, talk=2.0) as caller:
         time.sleep(2)
@@ -160,6 +165,71 @@ def test_asterisk_restarted(
     assert count.unseen >= up / 2
     assert count.used == count.answered
     assert load.clean
+
+
+def test_limits_with_everything_dead(
+    router: Router,
+    servers: Servers,
+    books: Books,
+    pairs: list[tuple[str, str]],
+    pbx: dict[str, Any],
+    tmp_path: Path,
+    table: Table,
+    *,
+    long: bool,
+) -> None:
+    """Router and PostgreSQL are gone: Asterisk ends what lasts too long, and what has no media."""
+    phones = Phones.of_pbx(pbx, tmp_path)
+    (short, x), (endless, other) = pairs[:2]
+    books.limit(x, seconds=6)
+    with phones.listen() as callee:
+        limited = phones.dial(short, x)
+        # Phones send no media. Nobody ends this call but Asterisk, after rtp_timeout.
+        mute = phones.dial(endless, other, hold=120 if long else 8)
+        assert until(
+            lambda: sum(m.method == "ACK" and not m.sent for m in callee.messages) == 2, timeout=10
+        )
+        router.leave()
+        router.kill()
+        servers.kill("postgres")
+        try:
+            (first,) = limited.heard(timeout=30)
+            (second,) = mute.heard(timeout=150)
+            assert until(lambda: servers.channels() == 0, timeout=10)
+        finally:
+            servers.start_postgres()
+    router.start()
+    count = books.settled(2)
+    talks = [talk_of(first.messages), talk_of(second.messages)]
+    table.row(
+        "router and PostgreSQL dead, a call over its limit of 6 s"
+        + (", a call without media (rtp_timeout 30 s)" if long else ""),
+        "ended by Asterisk on both legs, settled later",
+        f"ended after {talks[0]:.1f} s"
+        + (f" and {talks[1]:.1f} s" if long else "")
+        + f"; no channel left; {count.answered} settled as answered",
+    )
+    # The caller is told first that time is over.
+    assert 5 < talks[0] < 12
+    assert ended_by_us(first.messages)
+    if long:
+        assert 28 < talks[1] < 60
+        assert ended_by_us(second.messages)
+    # The callee's legs went with those of their callers.
+    assert sum(m.method == "BYE" and not m.sent and m.status is None for m in callee.messages) == 2
+    assert (count.answered, count.used, count.reserved) == (2, 2, 0)
+
+
+def talk_of(messages: Sequence[Message]) -> float:
+    """Seconds from the answer to the BYE, as one phone saw it."""
+    answer = next(m.at for m in messages if m.status == 200 and not m.sent)
+    bye = next(m.at for m in messages if m.method == "BYE" and m.status is None)
+    return (bye - answer).total_seconds()
+
+
+def ended_by_us(messages: Sequence[Message]) -> bool:
+    """Whether the PBX sent the BYE."""
+    return any(m.method == "BYE" and m.status is None and not m.sent for m in messages)
 
 
 def test_upgrade(
