@@ -5,6 +5,7 @@ The books: every call is settled once, from the journal as it ends, or by reconc
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from agi_router.adapters.admission import AdmissionStore
@@ -31,11 +32,19 @@ class Books:
     Args:
         store: Where calls are settled.
         journal: Where their ends are found.
+        settled: Who is told which lines of the journal were settled, if anybody is.
     """
 
-    def __init__(self, store: AdmissionStore, journal: EndJournal) -> None:
+    def __init__(
+        self,
+        store: AdmissionStore,
+        journal: EndJournal,
+        *,
+        settled: Callable[[Sequence[End]], None] | None = None,
+    ) -> None:
         self._store = store
         self._journal = journal
+        self._settled = settled
         self._visiting = asyncio.Lock()
 
     async def keep(self) -> None:
@@ -63,7 +72,10 @@ class Books:
             for file in self._journal.claimed():
                 # Visitors may follow each other at once; a writer still needs its moment.
                 await asyncio.sleep(_VISIT - self._journal.age(file))
-                await self._store.settle(self._journal.read(file))
+                for ends in self._journal.read(file):
+                    await self._store.settle(ends)
+                    if self._settled is not None:
+                        self._settled(ends)
                 self._journal.discard(file)
             self._journal.claim()
 

@@ -1,13 +1,15 @@
 """
-The daemon behind ``agi-router serve``: the doors, and the books.
+The daemon behind ``agi-router serve``: the doors, the books, and the router's health.
 
-Draining: on the first SIGTERM or SIGINT the calls that were taken get their answer, the journal is
-settled once more, and the connection to Asterisk is closed. Calls that are up do not need us.
+Draining: on the first SIGTERM or SIGINT, or when another router of the same name has taken over,
+the calls that were taken get their answer, the journal is settled once more, and the connection
+to Asterisk is closed. Calls that are up do not need us.
 """
 
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
@@ -18,14 +20,19 @@ from typing import Any
 from agi_router.adapters.admission import AdmissionStore
 from agi_router.adapters.ari_door import EVENTS, AriDoor
 from agi_router.adapters.database import connect
+from agi_router.adapters.health_server import HealthServer
 from agi_router.adapters.journal import EndJournal
 from agi_router.adapters.sweep import Sweep, Swept
+from agi_router.adapters.systemd import Notifier
 from agi_router.ari import AriClient, AriError, AriUnavailable
 from agi_router.books import Books
 from agi_router.errors import AsteriskError, SettingsError, StoreError
+from agi_router.health import Health
+from agi_router.metrics import Metrics
 from agi_router.router import Router
 from agi_router.seal import KeyRing
 from agi_router.settings import Settings
+from agi_router.survey import Surveyor, show
 
 __all__ = ["serve"]
 
@@ -41,16 +48,18 @@ _SWEEP_TIMEOUT = 5
 
 async def serve(settings: Settings, keys: KeyRing) -> None:
     """
-    Serve calls until SIGTERM or SIGINT, then drain.
+    Serve calls until SIGTERM or SIGINT, or until another router takes over, then drain.
 
     Raises:
-        AsteriskError: Asterisk is away at the start, or another router took over.
+        AsteriskError: Asterisk is away at the start.
         SettingsError: The journal's directory cannot be used.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop.set)
+    notifier = Notifier(os.environ)
+    metrics = Metrics()
     journal = _open_journal(settings)
     store = AdmissionStore(
         settings.dsn,
@@ -74,29 +83,73 @@ async def serve(settings: Settings, keys: KeyRing) -> None:
         language=settings.language,
         fixed_lines=settings.fixed_lines,
         extension_tries=settings.extension_tries if settings.open_modes else 0,
+        meter=metrics,
     )
     async with store:
-        books = Books(store, journal)
+        books = Books(store, journal, settled=metrics.settled)
         try:
             async with ari:
-                door = AriDoor(ari, router)
+                door = AriDoor(ari, router, waiting_limit=settings.waiting_limit)
+                health = Health(ari, store, notifier, timeout=settings.decision_timeout)
+                survey = Surveyor(store)
+                show(metrics, ari=ari, door=door, pool=store.pool, journal=journal, survey=survey)
                 log.info("serve.ready", extra={"app": settings.ari_app})
                 if settings.open_modes:
                     log.warning("serve.open_modes", extra={"strangers": "get through"})
+                notifier.ready()
                 await _run_until(
-                    stop,
+                    _leaving(stop, door, settings.handover),
                     door.serve(),
                     books.keep(),
+                    health.keep(),
+                    survey.keep(),
+                    *_health_servers(settings, health, metrics),
                     _every(_PARTITIONS, store.ensure_call_days),
                     _reconcile(door, ari, books),
                     _sweep(settings),
                 )
+                health.draining = True
+                notifier.stopping("draining")
                 log.info("serve.draining")
                 await door.drain()
         except AriUnavailable as error:
             raise AsteriskError(f"Asterisk cannot be reached: {error}") from None
         await books.close()
     log.info("serve.stopped")
+
+
+async def _leaving(stop: asyncio.Event, door: AriDoor, handover: float) -> None:
+    """
+    Wait until this router is to take no more calls.
+    """
+    replaced = asyncio.ensure_future(door.replaced.wait())
+    stopped = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({replaced, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if not replaced.done() and handover:
+            log.info("serve.handing_over", extra={"seconds": handover})
+            await asyncio.wait({replaced}, timeout=handover)
+        if replaced.done():
+            log.warning("serve.replaced")
+    finally:
+        replaced.cancel()
+        stopped.cancel()
+
+
+def _health_servers(
+    settings: Settings, health: Health, metrics: Metrics
+) -> list[Coroutine[Any, Any, None]]:
+    if settings.metrics_listen == "off":
+        return []
+    host, _, port = settings.metrics_listen.rpartition(":")
+    server = HealthServer(
+        host,
+        int(port),
+        alive=lambda: health.alive,
+        missing=lambda: health.missing,
+        metrics=metrics.application(),
+    )
+    return [server.serve()]
 
 
 def _open_journal(settings: Settings) -> EndJournal:
@@ -113,20 +166,19 @@ def _open_journal(settings: Settings) -> EndJournal:
     return EndJournal(settings.journal)
 
 
-async def _run_until(stop: asyncio.Event, *works: Coroutine[Any, Any, None]) -> None:
+async def _run_until(stop: Coroutine[Any, Any, None], *works: Coroutine[Any, Any, None]) -> None:
     """
-    Run *works* until *stop* is set; an error in one of them ends all.
+    Run *works* until *stop* is over; an error in one of them ends all.
     """
-    tasks = [asyncio.ensure_future(work) for work in works]
-    stopped = asyncio.ensure_future(stop.wait())
+    tasks = [asyncio.ensure_future(work) for work in (stop, *works)]
     try:
-        done, _ = await asyncio.wait({stopped, *tasks}, return_when=asyncio.FIRST_COMPLETED)
-        for task in done - {stopped}:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
             task.result()
     finally:
-        for task in (stopped, *tasks):
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(stopped, *tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _every(seconds: float, work: Callable[[], Awaitable[None]]) -> None:

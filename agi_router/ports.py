@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from agi_router.model import Call, Facts
+from agi_router.model import Call, Facts, Refusal, Route
 
-__all__ = ["Admission", "Admissions"]
+__all__ = ["Admission", "Admissions", "Meter"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,5 +39,29 @@ class Admissions(Protocol):
         Raises:
             StoreError: No answer within *timeout* seconds, or the store failed.
             SealError: The callee does not open.
+        """
+        ...
+
+
+class Meter(Protocol):
+    """
+    Who counts and times what the router does. It must be quick, and never raise.
+    """
+
+    def decided(self, decision: Route | Refusal) -> None:
+        """
+        A call was decided.
+        """
+        ...
+
+    def took(self, seconds: float) -> None:
+        """
+        How long a decision took.
+        """
+        ...
+
+    def admission_took(self, seconds: float) -> None:
+        """
+        How long the store took for one call, also where it failed.
         """
         ...

@@ -5,6 +5,7 @@ The router: one arrival in, one destination out, within a deadline; whatever fai
 import logging
 from dataclasses import dataclass, field
 from datetime import timedelta
+from time import perf_counter
 
 from agi_router.decision import decide, screen
 from agi_router.errors import AgiRouterError
@@ -19,7 +20,7 @@ from agi_router.model import (
     Refusal,
     Route,
 )
-from agi_router.ports import Admissions
+from agi_router.ports import Admission, Admissions, Meter
 
 __all__ = ["Arrival", "Router"]
 
@@ -54,6 +55,7 @@ class Router:
         language: For bindings that have none, and for strangers.
         fixed_lines: Whether fixed lines may call.
         extension_tries: How often a stranger is asked for an extension; 0: never.
+        meter: Who counts and times decisions, if anybody does.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class Router:
         language: Language,
         fixed_lines: bool,
         extension_tries: int = 0,
+        meter: Meter | None = None,
     ) -> None:
         self._store = store
         self._timeout = timeout
@@ -74,6 +77,7 @@ class Router:
         self._language = language
         self._fixed_lines = fixed_lines
         self._extension_tries = extension_tries
+        self._meter = meter
 
     async def answer(self, arrival: Arrival) -> Destination:
         """
@@ -81,6 +85,7 @@ class Router:
 
         Never raises: what cannot be decided is refused as ``platform_fault``.
         """
+        begun = perf_counter()
         decision: Decision
         try:
             decision = await self._decide(arrival)
@@ -93,12 +98,16 @@ class Router:
         except Exception:  # a defect of ours must not leave the caller without an answer
             log.exception("call.undecided", extra={"call": arrival.call_id})
             decision = Refusal(reason=Reason.PLATFORM_FAULT)
+        if self._meter is not None:
+            self._meter.took(perf_counter() - begun)
         return self.destination(decision, arrival.call_id)
 
     def destination(self, decision: Decision, call_id: str) -> Destination:
         """
-        Log a decision, and say where it leads.
+        Log and count a decision, and say where it leads.
         """
+        if self._meter is not None and isinstance(decision, Route | Refusal):
+            self._meter.decided(decision)
         match decision:
             case Route():
                 log.info("call.routed", extra={"call": call_id, "binding": decision.binding})
@@ -144,10 +153,18 @@ class Router:
         )
         if not isinstance(screened, Call):
             return screened
-        admission = await self._store.admit(screened, arrival.call_id, timeout=self._timeout)
+        admission = await self._admit(screened, arrival.call_id)
         decision = decide(screened, admission.facts, now=admission.now)
         if isinstance(decision, Route) is not admission.admitted:
             # The guard and the rule must be one. A use that was taken comes back at the end.
             log.error("decision.disagrees", extra={"call": arrival.call_id})
             return Refusal(reason=Reason.PLATFORM_FAULT)
         return decision
+
+    async def _admit(self, call: Call, call_id: str) -> Admission:
+        begun = perf_counter()
+        try:
+            return await self._store.admit(call, call_id, timeout=self._timeout)
+        finally:
+            if self._meter is not None:
+                self._meter.admission_took(perf_counter() - begun)

@@ -83,6 +83,18 @@ def _switch(value: str) -> bool:
     return value.lower() in _ON
 
 
+def _listen(value: str) -> str:
+    expected = "host:port like 127.0.0.1:9700, or off"
+    if value.lower() in _OFF:
+        return "off"
+    host, _, port = value.rpartition(":")
+    if not re.fullmatch(r"[A-Za-z0-9.-]{1,253}", host) or not re.fullmatch(r"[0-9]{1,5}", port):
+        raise ValueError(expected)
+    if not 0 < int(port) < 65536:  # noqa: PLR2004
+        raise ValueError(expected)
+    return value
+
+
 def _level(value: str) -> str:
     if value.upper() not in _LEVELS:
         raise ValueError(f"one of {', '.join(_LEVELS)}")
@@ -149,6 +161,10 @@ class Settings:
             that 700 numbers may.
         extension_tries: How often a stranger is asked for an extension.
         decision_timeout: Seconds from the call's arrival to an answer, or it is refused.
+        waiting_limit: Calls that may wait for a decision at once; beyond it they are refused.
+        handover: Seconds that a router which was told to end goes on taking calls, until another
+            one of its name takes over.
+        metrics_listen: Where ``/livez``, ``/readyz`` and ``/metrics`` are served, or ``off``.
         db_connections: Connections to the database.
         ring_timeout: Seconds a callee rings.
         max_duration: Longest call, where a binding says nothing shorter.
@@ -174,6 +190,9 @@ class Settings:
     open_modes: bool = _setting(_switch, default=False)
     extension_tries: int = _setting(_whole(1, 9, ""), default=3)
     decision_timeout: float = _setting(_seconds(0.05, 10), default=0.4)
+    waiting_limit: int = _setting(_whole(1, 10_000, " of calls"), default=200)
+    handover: float = _setting(_seconds(0, 600), default=0.0)
+    metrics_listen: str = _setting(_listen, default="127.0.0.1:9700")
     db_connections: int = _setting(_whole(1, 100, ""), default=4)
     ring_timeout: int = _setting(_whole(5, 120, " of seconds"), default=45)
     max_duration: timedelta = _setting(_duration("1m", "240m"), default=timedelta(minutes=60))

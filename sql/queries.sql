@@ -102,14 +102,27 @@ WITH ended AS (
 SELECT id FROM ended EXCEPT SELECT id FROM settled EXCEPT SELECT id FROM inserted;
 
 -- list_reserved --
--- Calls of one node that are not settled: running, or their end was not seen.
+-- Calls of one node that are not settled, in the order of their ids: running, or their end was not
+-- seen. From the index call_reserved, which holds no others.
 SELECT id, x_number
   FROM agi_router.call
- WHERE day >= (now() AT TIME ZONE 'UTC')::date - 2 AND state = 'reserved'
+ WHERE state = 'reserved'
+   AND id COLLATE "C" > %(after)s AND id COLLATE "C" < %(before)s
    -- All before Asterisk's own part of the id: a node's name may begin like another's.
    AND coalesce(substring(id FROM '^(.*)-[0-9]+[.][0-9]+$'), '') = %(node)s
- ORDER BY received_at
- LIMIT 10000;
+ ORDER BY id COLLATE "C"
+ LIMIT %(limit)s;
+
+-- count_service --
+-- How many calls are not settled, and how many bindings are alive. Counting the latter reads them all.
+SELECT (SELECT count(*) FROM agi_router.call WHERE state = 'reserved') AS open_calls,
+       (SELECT count(*)
+          FROM agi_router.binding
+         WHERE ended_at IS NULL AND expires_at > clock_timestamp()) AS bindings;
+
+-- count_blocks --
+-- How many managed blocks there are in each state.
+SELECT state, count(*) AS blocks FROM agi_router.block GROUP BY state;
 
 -- ensure_call_days --
 -- Make the partitions of yesterday to a week ahead.

@@ -1,35 +1,26 @@
 """
-Admission and settling: the router's few statements, over a few long-lived connections.
+Admission and settling: the router's few statements.
 
-Rules for the editor:
-
-1. Each connection has one worker; all workers take from one queue. A caller that stops waiting
-   abandons its place and never cancels a statement: a cancelled statement would cost its
-   connection, and the commit may have happened anyway.
-2. A statement whose reply was lost is asked again. Both statements are idempotent by call id.
-3. With a frozen database the workers wait and the queue fills; every caller is
-   refused by its own time-out, and places nobody waits for are dropped unasked.
+A statement whose reply was lost is asked again, by the pool or by whoever gave up: admitting and
+settling are idempotent by call id.
 """
 
-import asyncio
 import contextlib
-import logging
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from types import TracebackType
 from typing import Any, Self
 
 import psycopg
-from psycopg.rows import dict_row
 
-from agi_router.adapters.database import CONNECT_TIMEOUT, translated
+from agi_router.adapters.connection_pool import AsyncConnection, ConnectionPool
 from agi_router.adapters.facts import caller_tags, read_admission
 from agi_router.adapters.queries import query
 from agi_router.calls import End, call_day
 from agi_router.decision import decide
-from agi_router.errors import ProtocolError, StoreUnavailable
+from agi_router.errors import ProtocolError, StoreError
 from agi_router.model import Call, Callback, NumberNeeded, Route, Side
 from agi_router.modes import compile_child
 from agi_router.numbers import BLOCK_SIZE, Block, XNumber
@@ -37,47 +28,34 @@ from agi_router.pool import Rests
 from agi_router.ports import Admission
 from agi_router.seal import KeyRing
 
-__all__ = ["AdmissionStore"]
+__all__ = ["AdmissionStore", "Survey"]
 
-log = logging.getLogger(__name__)
-
-_Connection = psycopg.AsyncConnection[dict[str, Any]]
-_Work = Callable[[_Connection], Awaitable[Any]]
-
-_QUEUE_LIMIT = 2000
 _SETTLE_BATCH = 500
-_TRIES = 2
 _GUARD_TRIES = 4
 _CANDIDATES = 64
+_RESERVED_PAGE = 10_000
 _RESTS = Rests()
-# A silent network is noticed in seconds; a statement that hangs on a lock ends by itself.
-_CONNECTION: dict[str, Any] = {
-    "connect_timeout": CONNECT_TIMEOUT,
-    "tcp_user_timeout": 3000,
-    "keepalives_idle": 2,
-    "keepalives_interval": 1,
-    "keepalives_count": 3,
-    "application_name": "agi_router serve",
-    "options": "-c timezone=UTC -c statement_timeout=2s",
-}
 
 
-@dataclass(frozen=True, slots=True)
-class _Job:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
     """
-    One piece of work and who waits for it.
+    The state of the service, as the database has it.
     """
 
-    work: _Work
-    result: asyncio.Future[Any]
+    open_calls: int
+    """Calls that are reserved and not settled, of all nodes."""
+    bindings: int
+    """Bindings alive."""
+    blocks: Mapping[str, int]
+    """Managed blocks, by state."""
 
 
 class AdmissionStore:
     """
     Where calls are admitted and settled.
 
-    ``async with`` starts the workers; they connect at once, and again when there is work after a
-    loss.
+    ``async with`` connects, and keeps connected.
 
     Args:
         dsn: libpq connection string; :obj:`None` leaves it to the ``PG…`` variables.
@@ -96,19 +74,16 @@ class AdmissionStore:
         rests: Rests = _RESTS,
         open_modes: bool = False,
     ) -> None:
-        self._dsn = dsn or ""
         self._keys = keys
         self._rests = rests
         self._open_modes = open_modes
-        self._queue: asyncio.Queue[_Job] = asyncio.Queue()
-        self._size = connections
-        self._workers: list[asyncio.Task[None]] = []
+        self.pool = ConnectionPool(dsn or "", size=connections)
 
     async def __aenter__(self) -> Self:
         """
-        Start the workers.
+        Start to connect.
         """
-        self._workers = [asyncio.create_task(self._serve()) for _ in range(self._size)]
+        await self.pool.__aenter__()
         return self
 
     async def __aexit__(
@@ -118,11 +93,9 @@ class AdmissionStore:
         trace: TracebackType | None,
     ) -> None:
         """
-        Stop the workers and close their connections.
+        Close the connections.
         """
-        for worker in self._workers:
-            worker.cancel()
-        await asyncio.gather(*self._workers, return_exceptions=True)
+        await self.pool.__aexit__(kind, error, trace)
 
     async def admit(self, call: Call, call_id: str, *, timeout: float) -> Admission:  # noqa: ASYNC109
         """
@@ -137,7 +110,7 @@ class AdmissionStore:
             "day": call_day(call_id),
         }
 
-        async def ask(connection: _Connection) -> Admission:
+        async def ask(connection: AsyncConnection) -> Admission:
             try:
                 cursor = await connection.execute(query("admit"), values, binary=True)
             except psycopg.errors.UniqueViolation:
@@ -147,7 +120,7 @@ class AdmissionStore:
                 raise ProtocolError("the call to admit is over already")
             return read_admission(row, x_number, self._keys)
 
-        async def work(connection: _Connection) -> Admission:
+        async def work(connection: AsyncConnection) -> Admission:
             # Between the guard and the look at the facts a use may have come back, or a binding
             # been made: a call that may be routed then is no refusal, so it is tried again.
             for _ in range(_GUARD_TRIES):
@@ -164,9 +137,9 @@ class AdmissionStore:
                         break
             return answer
 
-        return await self._ask(work, timeout)  # type: ignore[no-any-return]
+        return await self.pool.ask(work, timeout=timeout)  # type: ignore[no-any-return]
 
-    async def _remember(self, connection: _Connection, call: Call, answer: Admission) -> None:
+    async def _remember(self, connection: AsyncConnection, call: Call, answer: Admission) -> None:
         """
         Write a stranger down for A's call back. Until that is done the call has no answer.
         """
@@ -185,7 +158,7 @@ class AdmissionStore:
             }
             await connection.execute(query("remember_caller"), values)
 
-    async def _make_number(self, connection: _Connection, needed: NumberNeeded) -> None:
+    async def _make_number(self, connection: AsyncConnection, needed: NumberNeeded) -> None:
         """
         Make the number that a callee is to be shown, unless there is none or it is there by now.
         """
@@ -242,22 +215,54 @@ class AdmissionStore:
 
     async def reserved(self, node: str, *, timeout: float = 10.0) -> dict[str, XNumber]:  # noqa: ASYNC109
         """
-        The calls of one node that are not settled, with the number each dialled.
+        All calls of one node that are not settled, however old, with the number each dialled.
 
         Args:
             node: Asterisk's ``systemname``; may be empty.
-            timeout: Seconds to wait.
+            timeout: Seconds to wait for each page of them.
+
+        Raises:
+            StoreError: No answer.
+        """
+        found: dict[str, XNumber] = {}
+        # Before Asterisk's own part, digits, the id has the name and a dash, or nothing.
+        after, before = (f"{node}-", f"{node}.") if node else ("0", ":")
+        while True:
+            rows = await self._page_of_reserved(node, after, before, timeout)
+            found |= {row["id"]: XNumber.from_int(row["x_number"]) for row in rows}
+            if len(rows) < _RESERVED_PAGE:
+                return found
+            after = rows[-1]["id"]
+
+    async def check(self, *, timeout: float) -> None:  # noqa: ASYNC109
+        """
+        Ask the database for a sign of life, at the place in the queue that a call would have.
+
+        Raises:
+            StoreError: It gives none.
+        """
+
+        async def work(connection: AsyncConnection) -> None:
+            await connection.execute(query("now"))
+
+        await self.pool.ask(work, timeout=timeout)
+
+    async def survey(self, *, timeout: float = 10.0) -> Survey:  # noqa: ASYNC109
+        """
+        How many calls are open, bindings alive, and blocks in each state.
 
         Raises:
             StoreError: No answer.
         """
 
-        async def work(connection: _Connection) -> list[dict[str, Any]]:
-            cursor = await connection.execute(query("list_reserved"), {"node": node})
-            return await cursor.fetchall()
+        async def work(connection: AsyncConnection) -> Survey:
+            counts = await (await connection.execute(query("count_service"))).fetchone()
+            blocks = await (await connection.execute(query("count_blocks"))).fetchall()
+            if counts is None:
+                raise StoreError("the database counts nothing")
+            return Survey(**counts, blocks={row["state"]: row["blocks"] for row in blocks})
 
-        rows = await self._ask(work, timeout)
-        return {row["id"]: XNumber.from_int(row["x_number"]) for row in rows}
+        return await self.pool.ask(work, timeout=timeout)  # type: ignore[no-any-return]
 
     async def ensure_call_days(self, *, timeout: float = 10.0) -> None:  # noqa: ASYNC109
         """
@@ -267,88 +272,34 @@ class AdmissionStore:
             StoreError: No answer.
         """
 
-        async def work(connection: _Connection) -> None:
+        async def work(connection: AsyncConnection) -> None:
             await connection.execute(query("ensure_call_days"))
 
-        await self._ask(work, timeout)
+        await self.pool.ask(work, timeout=timeout)
+
+    async def _page_of_reserved(
+        self,
+        node: str,
+        after: str,
+        before: str,
+        timeout: float,  # noqa: ASYNC109
+    ) -> list[dict[str, Any]]:
+        values = {"node": node, "after": after, "before": before, "limit": _RESERVED_PAGE}
+
+        async def work(connection: AsyncConnection) -> list[dict[str, Any]]:
+            cursor = await connection.execute(query("list_reserved"), values)
+            return await cursor.fetchall()
+
+        return await self.pool.ask(work, timeout=timeout)  # type: ignore[no-any-return]
 
     async def _settle(self, day: Any, ends: Sequence[End], timeout: float) -> set[str]:  # noqa: ASYNC109
         values = {"day": day, **_columns(ends)}
 
-        async def work(connection: _Connection) -> set[str]:
+        async def work(connection: AsyncConnection) -> set[str]:
             cursor = await connection.execute(query("settle"), values)
             return {row["id"] for row in await cursor.fetchall()}
 
-        return await self._ask(work, timeout)  # type: ignore[no-any-return]
-
-    async def _ask(self, work: _Work, timeout: float) -> Any:  # noqa: ASYNC109
-        if self._queue.qsize() >= _QUEUE_LIMIT:
-            raise StoreUnavailable("too many calls wait for the database")
-        result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._queue.put_nowait(_Job(work, result))
-        try:
-            async with asyncio.timeout(timeout):
-                with translated():
-                    return await result
-        except TimeoutError:
-            raise StoreUnavailable("the database did not answer in time") from None
-
-    async def _serve(self) -> None:
-        connection: _Connection | None = None
-        # The first call should not wait for a connection; without one now, it is tried again then.
-        with contextlib.suppress(psycopg.Error):
-            connection = await self._connect()
-        try:
-            while True:
-                job = await self._queue.get()
-                for attempt in range(_TRIES):
-                    if job.result.done():
-                        break
-                    connection = await self._try(job, connection, last=attempt == _TRIES - 1)
-        finally:
-            if connection is not None:
-                with contextlib.suppress(psycopg.Error):
-                    await connection.close()
-
-    async def _try(  # noqa: C901 - a clause for each way a job may end
-        self, job: _Job, connection: _Connection | None, *, last: bool
-    ) -> _Connection | None:
-        """
-        Do *job* once; returns the connection to go on with. On a lost line, *job* stays undone.
-        """
-        try:
-            if connection is None or connection.closed:
-                connection = await self._connect()
-            result = await job.work(connection)
-        except psycopg.OperationalError as error:
-            # Lost, or refused: nothing more can be asked on this connection.
-            if last and not job.result.done():
-                job.result.set_exception(error)
-            if connection is not None and (connection.closed or connection.broken):
-                log.warning("database.lost", extra={"sqlstate": error.sqlstate})
-                connection = None
-        except asyncio.CancelledError:
-            # The store is being closed, and its worker does not know a new connection yet.
-            if connection is not None:
-                await connection.close()
-            raise
-        except Exception as error:  # noqa: BLE001 - it belongs to whoever waits
-            if not job.result.done():
-                job.result.set_exception(error)
-        else:
-            if not job.result.done():
-                job.result.set_result(result)
-        return connection
-
-    async def _connect(self) -> _Connection:
-        # Every statement is prepared at first use: there are six of them.
-        return await psycopg.AsyncConnection.connect(
-            self._dsn,
-            autocommit=True,
-            prepare_threshold=0,
-            row_factory=dict_row,
-            **_CONNECTION,
-        )
+        return await self.pool.ask(work, timeout=timeout)  # type: ignore[no-any-return]
 
 
 def _day(end: End) -> Any:

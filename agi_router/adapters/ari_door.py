@@ -14,7 +14,6 @@ from agi_router.ari import (
     Connected,
     StasisStart,
 )
-from agi_router.errors import AsteriskError
 from agi_router.extension import Destination
 from agi_router.model import Reason, Refusal
 from agi_router.router import Arrival, Router
@@ -26,9 +25,6 @@ log = logging.getLogger(__name__)
 EVENTS = ("StasisStart",)
 """The events that Asterisk is asked to send."""
 
-# Calls that may wait for a decision at once. At 300 calls/s each waits some milliseconds; a crowd
-# like this means that the database hangs, and more waiting helps nobody.
-_CROWD = 1000
 # Calls whose parts are kept at once. Who has not come for them in the dialplan's patience never
 # will.
 _PARTED = 1000
@@ -43,22 +39,32 @@ class AriDoor:
     Args:
         ari: The connected client.
         router: Who decides.
+        waiting_limit: How many calls may wait for a decision at once. At 300 calls/s each waits
+            some milliseconds; a crowd means that the database hangs or that more calls come than
+            can be served, and more waiting helps nobody: they are refused at once.
     """
 
-    def __init__(self, ari: AriClient, router: Router) -> None:
+    def __init__(self, ari: AriClient, router: Router, *, waiting_limit: int) -> None:
         self._ari = ari
         self._router = router
+        self._waiting_limit = waiting_limit
         self._calls: set[asyncio.Task[None]] = set()
         self._parted: dict[str, Destination] = {}
         self.connected = asyncio.Event()
         """Set at each (re)connection; whoever waits for it clears it."""
+        self.replaced = asyncio.Event()
+        """Set when another router has taken the application over: no more calls come here."""
+
+    @property
+    def waiting(self) -> int:
+        """
+        How many calls wait for a decision.
+        """
+        return len(self._calls)
 
     async def serve(self) -> None:
         """
         Take calls until the client is closed.
-
-        Raises:
-            AsteriskError: Another router took the application over.
         """
         async for event in self._ari:
             match event:
@@ -69,10 +75,8 @@ class AriDoor:
                 case Connected():
                     self.connected.set()
                 case ApplicationReplaced():
-                    raise AsteriskError(
-                        f"another router took over the ARI application {event.application!r};"
-                        " run one per application name"
-                    )
+                    # Its calls came before this event, and requests for them are still heard.
+                    self.replaced.set()
                 case _:
                     pass
 
@@ -100,7 +104,7 @@ class AriDoor:
             log.warning("call.unanswered", extra={"call": channel.id, "error": str(error)})
 
     async def _decide(self, event: StasisStart) -> Destination:
-        if len(self._calls) > _CROWD:
+        if len(self._calls) > self._waiting_limit:
             refusal = Refusal(reason=Reason.NO_CAPACITY)
             return self._router.destination(refusal, event.channel.id)
         arrival = Arrival(

@@ -488,7 +488,7 @@ class BindingStore:
         """
         The places of *rows* that rest, each with the party it rests for; none: for everybody.
         """
-        tags = [self._tag(row.x_number, row.caller) for row in rows]
+        tags = [self._row_tag(row) for row in rows]
         found = self._statements.all(
             "find_rests",
             {

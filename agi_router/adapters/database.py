@@ -63,6 +63,8 @@ def translated(*, but: type[psycopg.Error] | tuple[()] = ()) -> Iterator[None]:
         raise SchemaMismatch from None
     except (psycopg.errors.InvalidPassword, psycopg.errors.InvalidAuthorizationSpecification):
         raise StoreUnavailable("the database refuses the login") from None
+    except psycopg.errors.ReadOnlySqlTransaction as error:
+        raise StoreUnavailable(f"the database takes no writes ({error.sqlstate})") from None
     except psycopg.OperationalError as error:
         raise StoreUnavailable(_away(error)) from None
     except psycopg.ProgrammingError as error:

@@ -7,18 +7,37 @@ deleted when all its lines are settled, so whoever dies in between only makes li
 Several routers may share a directory: renaming has one winner, and settling is idempotent.
 """
 
+import contextlib
+import itertools
 import logging
 import math
 import os
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from agi_router.calls import End, parse_end
 from agi_router.errors import ProtocolError
 
-__all__ = ["EndJournal"]
+__all__ = ["Backlog", "EndJournal"]
 
 log = logging.getLogger(__name__)
+
+# Lines read at a time: some milliseconds of work.
+_BATCH = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backlog:
+    """
+    The lines that are not settled.
+    """
+
+    size: int
+    """Bytes; a line has about 130."""
+    age: float
+    """Seconds since the oldest file was last touched."""
 
 
 class EndJournal:
@@ -64,18 +83,38 @@ class EndJournal:
         except FileNotFoundError:
             return math.inf
 
-    def read(self, file: Path) -> list[End]:
+    def read(self, file: Path) -> Iterator[list[End]]:
         """
-        The ends in a claimed file; none if another router has discarded it meanwhile.
+        The ends in a claimed file, some at a time; none if another router has discarded it.
+
+        After an outage a file may hold those of hours: they are never all in memory.
         """
-        ends, unreadable = [], []
-        for line in self._lines(file):
-            try:
-                ends.append(parse_end(line))
-            except ProtocolError:
-                unreadable.append(line)
-        self._unreadable[file] = unreadable
-        return ends
+        self._unreadable[file] = unreadable = []
+        with (
+            contextlib.suppress(FileNotFoundError),
+            file.open(encoding="utf-8", errors="replace") as lines,
+        ):
+            while texts := list(itertools.islice(lines, _BATCH)):
+                ends = []
+                for text in texts:
+                    line = text.rstrip("\n")
+                    try:
+                        ends.append(parse_end(line))
+                    except ProtocolError:
+                        unreadable.append(line)
+                yield ends
+
+    def backlog(self) -> Backlog:
+        """
+        What waits to be settled.
+        """
+        size, oldest = 0, math.inf
+        for file in (*self.claimed(), self._current):
+            with contextlib.suppress(FileNotFoundError):
+                status = file.stat()
+                size += status.st_size
+                oldest = min(oldest, status.st_ctime)
+        return Backlog(size=size, age=max(0.0, time.time() - oldest) if size else 0.0)
 
     def discard(self, file: Path) -> None:
         """
@@ -89,9 +128,3 @@ class EndJournal:
             with (self._directory / "ends.unreadable").open("a", encoding="utf-8") as kept:
                 kept.writelines(f"{line}\n" for line in unreadable)
         file.unlink(missing_ok=True)
-
-    def _lines(self, file: Path) -> list[str]:
-        try:
-            return file.read_text("utf-8", errors="replace").splitlines()
-        except FileNotFoundError:
-            return []

@@ -158,6 +158,8 @@ class AriClient:
         # None marks the end: the client was closed, or its keeper failed.
         self._queue: asyncio.Queue[ClientEvent | None] = asyncio.Queue()
         self._link: ClientConnection | None = None
+        self.connections = 0
+        """How many connections have become ready so far."""
         self._keeper: asyncio.Task[None] | None = None
         self._trouble = ""
 
@@ -457,6 +459,7 @@ class AriClient:
             await self._send_filter(link, self._types)
             if not reader.done():
                 self._link = link
+                self.connections += 1
                 self._queue.put_nowait(Connected(first=not opened.done()))
                 for event in early:
                     self._queue.put_nowait(event)

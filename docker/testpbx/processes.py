@@ -18,6 +18,9 @@ from testpbx.waiting import until
 # Seconds a server may take for an orderly end.
 PATIENCE = 15
 
+# Popen would complain about a server that nobody waits for, as soon as it is forgotten here.
+_servers: list[subprocess.Popen[bytes]] = []
+
 
 def raise_limits() -> None:
     """Let the servers open as many files as this machine allows; Asterisk takes six a call."""
@@ -71,6 +74,7 @@ def start(
             extra_groups=None if user is None else [],
             start_new_session=True,
         )
+    _servers.append(process)
     pid_file.write_text(f"{process.pid} {started(process.pid)}")
 
 

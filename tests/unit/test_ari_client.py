@@ -193,6 +193,7 @@ async def test_connects_as_asterisk_wants_it(pbx: StandIn) -> None:
     async with client(pbx.url + "/prefix/") as ari:
         assert ari.ready
         assert await take(ari, Connected) == Connected(first=True)
+        assert ari.connections == 1
 
     upgrade = pbx.upgrades[0]
     login = base64.b64decode(upgrade.headers["Authorization"].removeprefix("Basic ")).decode()
@@ -331,6 +332,7 @@ async def test_wrong_password_at_reconnect_is_logged_and_retried(
         await take(ari, Connected)
         await take(ari, Disconnected)
         assert await take(ari, Connected) == Connected(first=False)
+        assert ari.connections == 2
 
     failures = [r for r in caplog.records if r.getMessage() == "ari_connect_failed"]
     # Once, not once for each attempt.

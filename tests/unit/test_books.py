@@ -348,3 +348,25 @@ async def test_an_unreadable_line_is_kept_once(tmp_path: Path) -> None:
     store.away = False
     await books.visit()
     assert (tmp_path / "ends.unreadable").read_text("utf-8").splitlines() == ["garbage"]
+
+
+async def test_settled_lines_are_told(tmp_path: Path) -> None:
+    """Whoever counts is told of each line that was settled, and of none that was not."""
+    told: list[str] = []
+    store = Store(call(3))
+    books = Books(
+        cast(AdmissionStore, store),
+        EndJournal(tmp_path),
+        settled=lambda ends: told.extend(end.call_id for end in ends),
+    )
+    append(tmp_path, 1, 2)
+    store.away = True
+    await books.visit()
+    with pytest.raises(StoreError):
+        await books.visit()
+    assert told == []
+    store.away = False
+    # A call whose end nobody saw has no line.
+    await reconcile(books, Ari(store))
+    assert told == [call(1), call(2)]
+    assert call(3) in store.settled

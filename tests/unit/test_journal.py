@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from agi_router.adapters.journal import EndJournal
-from agi_router.calls import parse_end
+from agi_router.adapters.journal import Backlog, EndJournal
+from agi_router.calls import End, parse_end
 
 
 def line(number: int) -> str:
@@ -22,6 +22,11 @@ def append(directory: Path, *lines: str) -> None:
     """Write as Asterisk does: open, append, close."""
     with (directory / "ends").open("a", encoding="utf-8") as ends:
         ends.writelines(f"{text}\n" for text in lines)
+
+
+def read(journal: EndJournal, file: Path) -> list[End]:
+    """Return all ends in a claimed file."""
+    return [end for ends in journal.read(file) for end in ends]
 
 
 def unreadable(directory: Path) -> list[str]:
@@ -44,10 +49,10 @@ def test_claim_read_discard(tmp_path: Path) -> None:
     assert journal.claim()
     assert not (tmp_path / "ends").exists()
     [file] = journal.claimed()
-    assert journal.read(file) == [parse_end(line(1)), parse_end(line(2))]
+    assert read(journal, file) == [parse_end(line(1)), parse_end(line(2))]
     # Reading is no deleting: whoever dies now only makes the lines be told twice.
     assert journal.claimed() == [file]
-    assert journal.read(file) == [parse_end(line(1)), parse_end(line(2))]
+    assert read(journal, file) == [parse_end(line(1)), parse_end(line(2))]
     journal.discard(file)
     assert list(tmp_path.iterdir()) == []
 
@@ -59,7 +64,7 @@ def test_asterisk_goes_on_writing(tmp_path: Path) -> None:
         append(tmp_path, line(number))
         assert journal.claim()
     append(tmp_path, line(4))
-    ids = [end.call_id for file in journal.claimed() for end in journal.read(file)]
+    ids = [end.call_id for file in journal.claimed() for end in read(journal, file)]
     assert ids == [f"pbx1-1741988825.{number}" for number in (1, 2, 3)]
     assert (tmp_path / "ends").read_text("utf-8") == f"{line(4)}\n"
 
@@ -71,7 +76,7 @@ def test_a_writer_that_is_still_at_it(tmp_path: Path) -> None:
         assert journal.claim()
         ends.write(f"{line(1)}\n")
     [file] = journal.claimed()
-    assert journal.read(file) == [parse_end(line(1))]
+    assert read(journal, file) == [parse_end(line(1))]
 
 
 def test_another_process_finds_what_was_claimed(tmp_path: Path) -> None:
@@ -80,7 +85,7 @@ def test_another_process_finds_what_was_claimed(tmp_path: Path) -> None:
     EndJournal(tmp_path).claim()
     journal = EndJournal(tmp_path)
     [file] = journal.claimed()
-    assert journal.read(file) == [parse_end(line(1))]
+    assert read(journal, file) == [parse_end(line(1))]
 
 
 def test_two_claimers_have_one_winner(tmp_path: Path) -> None:
@@ -93,7 +98,7 @@ def test_two_claimers_have_one_winner(tmp_path: Path) -> None:
             claims = pool.map(lambda _: EndJournal(tmp_path).claim(), range(8))
             assert sum(claims) == 1
     files = EndJournal(tmp_path).claimed()
-    assert [len(EndJournal(tmp_path).read(file)) for file in files] == [1] * 21
+    assert [len(read(EndJournal(tmp_path), file)) for file in files] == [1] * 21
 
 
 def test_two_may_discard_one_file(tmp_path: Path) -> None:
@@ -126,7 +131,7 @@ def test_lines_that_cannot_be_read_are_kept(
     journal = EndJournal(tmp_path)
     journal.claim()
     [file] = journal.claimed()
-    assert [end.call_id for end in journal.read(file)] == [
+    assert [end.call_id for end in read(journal, file)] == [
         "pbx1-1741988825.1",
         "pbx1-1741988825.4",
     ]
@@ -146,7 +151,7 @@ def test_unreadable_lines_add_up(tmp_path: Path) -> None:
         append(tmp_path, text)
         journal.claim()
         [file] = journal.claimed()
-        assert journal.read(file) == []
+        assert read(journal, file) == []
         journal.discard(file)
     assert unreadable(tmp_path) == ["one", "two"]
 
@@ -157,7 +162,34 @@ def test_bytes_that_are_no_text(tmp_path: Path) -> None:
     journal = EndJournal(tmp_path)
     journal.claim()
     [file] = journal.claimed()
-    assert journal.read(file) == [parse_end(line(1))]
+    assert read(journal, file) == [parse_end(line(1))]
+
+
+def test_a_long_file_is_read_in_pieces(tmp_path: Path) -> None:
+    """The ends of a long outage are never all in memory, and none is lost between two pieces."""
+    append(tmp_path, *map(line, range(1, 1202)))
+    journal = EndJournal(tmp_path)
+    journal.claim()
+    [file] = journal.claimed()
+    pieces = list(journal.read(file))
+    assert [len(ends) for ends in pieces] == [500, 500, 201]
+    assert len({end.call_id for ends in pieces for end in ends}) == 1201
+
+
+def test_the_backlog(tmp_path: Path) -> None:
+    """Claimed and unclaimed lines count; a settled journal has none, and no age."""
+    journal = EndJournal(tmp_path)
+    assert journal.backlog() == Backlog(size=0, age=0.0)
+    append(tmp_path, line(1))
+    journal.claim()
+    append(tmp_path, line(2), line(3))
+    backlog = journal.backlog()
+    assert backlog.size == sum(len(line(n)) + 1 for n in (1, 2, 3))
+    assert backlog.age > 0
+    [file] = journal.claimed()
+    journal.discard(file)
+    (tmp_path / "ends").unlink()
+    assert journal.backlog() == Backlog(size=0, age=0.0)
 
 
 def test_a_last_line_without_its_end(tmp_path: Path) -> None:
@@ -166,4 +198,4 @@ def test_a_last_line_without_its_end(tmp_path: Path) -> None:
     journal = EndJournal(tmp_path)
     journal.claim()
     [file] = journal.claimed()
-    assert len(journal.read(file)) == 2
+    assert len(read(journal, file)) == 2

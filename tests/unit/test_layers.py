@@ -36,7 +36,13 @@ CORE = frozenset(
     }
 )
 DATABASE = frozenset(
-    {"adapters.admission", "adapters.bindings", "adapters.database", "adapters.migrate"}
+    {
+        "adapters.admission",
+        "adapters.bindings",
+        "adapters.database",
+        "adapters.migrate",
+        "adapters.connection_pool",
+    }
 )
 
 # What a module of ours may import of ours. An allow-list: what is new has to be put in its place.
@@ -46,6 +52,7 @@ MAY_IMPORT = {
     "keyfile": CORE,
     "settings": CORE | {"keyfile"},
     "router": CORE,
+    "metrics": CORE,
     "adapters": frozenset[str](),
     "adapters.queries": frozenset[str](),
     "adapters.database": CORE | {"adapters.queries"},
@@ -55,7 +62,11 @@ MAY_IMPORT = {
     "adapters.facts": CORE,
     "adapters.journal": CORE,
     "adapters.parties": CORE | {"adapters.records"},
-    "adapters.admission": CORE | {"adapters.database", "adapters.facts", "adapters.queries"},
+    "adapters.systemd": frozenset[str](),
+    "adapters.health_server": frozenset[str](),
+    "adapters.connection_pool": CORE | {"adapters.database", "adapters.queries"},
+    "adapters.admission": CORE
+    | {"adapters.connection_pool", "adapters.facts", "adapters.queries"},
     "adapters.bindings": CORE
     | {
         "adapters.database",
@@ -68,6 +79,16 @@ MAY_IMPORT = {
     "adapters.migrate": CORE | {"adapters.database", "adapters.queries"},
     "adapters.ari_door": CORE | {"router", "ari"},
     "books": CORE | {"adapters.admission", "adapters.journal", "ari"},
+    "health": CORE | {"adapters.admission", "adapters.systemd", "ari"},
+    "survey": CORE
+    | {
+        "adapters.admission",
+        "adapters.ari_door",
+        "adapters.journal",
+        "adapters.connection_pool",
+        "ari",
+        "metrics",
+    },
 }
 # These put the parts together, and may know all of them but the command line.
 WHOLE = frozenset({"daemon"})
@@ -187,13 +208,14 @@ def test_where_the_libraries_are() -> None:
     assert users("psycopg") <= DATABASE
     assert users("websockets") == {"ari.client"}
     assert users("cryptography") == {"seal"}
+    assert users("prometheus_client") == {"metrics"}
     assert {name.partition(".")[0] for name in users("click")} == {"cli"}
 
 
 def test_no_library_but_those_that_are_installed_with_us() -> None:
-    """Besides the standard library: click, cryptography, psycopg and websockets."""
+    """Besides the standard library there are these."""
     foreign = set().union(*map(theirs, MODULES)) - sys.stdlib_module_names
-    assert foreign == {"click", "cryptography", "psycopg", "websockets"}
+    assert foreign == {"click", "cryptography", "prometheus_client", "psycopg", "websockets"}
 
 
 @pytest.mark.parametrize("name", sorted(MODULES))

@@ -30,6 +30,7 @@ from agi_router.model import (
     Mode,
     Reason,
     Refusal,
+    Route,
     Side,
 )
 from agi_router.numbers import E164, Block, XNumber
@@ -87,7 +88,28 @@ class Store:
         return self.answer
 
 
-def router(store: Store, *, fixed_lines: bool = False) -> Router:
+@dataclass
+class Meter:
+    """Notes what it is told."""
+
+    decisions: list[Route | Refusal] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
+    admissions: list[float] = field(default_factory=list)
+
+    def decided(self, decision: Route | Refusal) -> None:
+        """Note a decision."""
+        self.decisions.append(decision)
+
+    def took(self, seconds: float) -> None:
+        """Note how long it took."""
+        self.times.append(seconds)
+
+    def admission_took(self, seconds: float) -> None:
+        """Note how long the store took."""
+        self.admissions.append(seconds)
+
+
+def router(store: Store, *, fixed_lines: bool = False, meter: Meter | None = None) -> Router:
     """Return a router with the default settings."""
     return Router(
         store,
@@ -96,6 +118,7 @@ def router(store: Store, *, fixed_lines: bool = False) -> Router:
         max_duration=HOUR,
         language=Language.ZH,
         fixed_lines=fixed_lines,
+        meter=meter,
     )
 
 
@@ -243,3 +266,26 @@ async def test_no_log_holds_a_real_number(
 def test_an_arrival_does_not_show_its_caller() -> None:
     """An arrival that reaches a log as a whole hides who calls."""
     assert A.digits not in repr(ARRIVAL)
+
+
+@pytest.mark.parametrize(
+    ("answer", "arrival", "reason", "asked"),
+    [
+        (ADMITTED, ARRIVAL, None, 1),
+        (refused(replace(FACTS, leg=None)), ARRIVAL, Reason.STRANGER, 1),
+        (StoreUnavailable(), ARRIVAL, Reason.PLATFORM_FAULT, 1),
+        # The store is not asked about what is no call of ours.
+        (ADMITTED, replace(ARRIVAL, dialled="10086"), Reason.X_MALFORMED, 0),
+    ],
+)
+async def test_every_call_is_counted_and_timed_once(
+    answer: Admission | AgiRouterError, arrival: Arrival, reason: Reason | None, asked: int
+) -> None:
+    """Routed, refused or failed."""
+    meter = Meter()
+    await router(Store(answer), meter=meter).answer(arrival)
+    [decision] = meter.decisions
+    assert (decision.reason if isinstance(decision, Refusal) else None) is reason
+    assert len(meter.times) == 1
+    assert len(meter.admissions) == asked
+    assert all(0 <= seconds < 5 for seconds in meter.times + meter.admissions)

@@ -1,0 +1,293 @@
+"""
+A few long-lived connections to PostgreSQL, each with a worker; all workers take from one queue.
+
+Rules for the editor:
+
+1. Who stops waiting abandons its place and never cancels a statement: a cancelled statement would
+   cost its connection, and the commit may have happened anyway. Places nobody waits for are
+   dropped unasked.
+2. Work whose reply was lost is done again. Whatever is asked here must be idempotent.
+3. A worker takes work only with a connection in hand. While no worker has one, everybody is
+   refused at once; each worker tries again at most every :data:`_PAUSE_CAP` seconds.
+4. A server that is frozen, or that a cut line hides, says nothing: a line that owes an answer for
+   longer than any statement may run is cut, and the next host of the DSN is tried.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Final, Self, TypeAlias
+
+import psycopg
+from psycopg.rows import dict_row
+
+from agi_router.adapters.database import translated
+from agi_router.adapters.queries import query
+from agi_router.errors import StoreError, StoreUnavailable
+
+__all__ = ["AsyncConnection", "ConnectionPool", "Work"]
+
+log = logging.getLogger(__name__)
+
+AsyncConnection: TypeAlias = psycopg.AsyncConnection[dict[str, Any]]
+
+Work: TypeAlias = Callable[[AsyncConnection], Awaitable[Any]]
+"""What is done on a connection; may be done twice, the second time on another one."""
+
+_QUEUE_LIMIT: Final = 2000
+_TRIES = 2
+# Seconds between two attempts of one worker to connect: the first, and the longest.
+_PAUSE: Final = 0.05
+_PAUSE_CAP: Final = 0.25
+# Seconds without an answer after which a line is cut: the server ends a statement before.
+_SILENCE = 3.0
+# A silent network is noticed in seconds; a statement that hangs on a lock ends by itself. Two
+# seconds are the least that psycopg takes for connect_timeout, which counts for each host.
+# A standby, or a primary that was demoted, is as good as away.
+_CONNECTION: Final[dict[str, Any]] = {
+    "connect_timeout": 2,
+    "target_session_attrs": "read-write",
+    "tcp_user_timeout": 3000,
+    "keepalives_idle": 2,
+    "keepalives_interval": 1,
+    "keepalives_count": 3,
+    "application_name": "agi_router serve",
+    "options": "-c timezone=UTC -c statement_timeout=2s",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """
+    One piece of work and who waits for it.
+    """
+
+    work: Work
+    result: asyncio.Future[Any]
+
+
+class ConnectionPool:
+    """
+    Connections to one database, or to whichever of several hosts takes writes.
+
+    ``async with`` starts the workers. They connect at once and keep trying.
+
+    Args:
+        dsn: libpq connection string; empty leaves it to the ``PG…`` variables. It may name several
+            hosts.
+        size: How many connections, and workers.
+    """
+
+    def __init__(self, dsn: str, *, size: int) -> None:
+        self.size = size
+        self.connected = 0
+        """How many workers have a connection."""
+        self.losses = 0
+        """How many connections were lost so far."""
+        self._dsn = dsn
+        self._queue: asyncio.Queue[_Job] = asyncio.Queue()
+        self._workers: list[asyncio.Task[None]] = []
+        self._busy: dict[asyncio.Task[Any] | None, AsyncConnection] = {}
+        self._away = ""
+        self._closing = False
+
+    async def __aenter__(self) -> Self:
+        """
+        Start the workers.
+        """
+        self._workers = [asyncio.create_task(self._serve()) for _ in range(self.size)]
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """
+        Stop the workers and close their connections.
+        """
+        self._closing = True
+        for worker in self._workers:
+            # psycopg asks the server before it gives a statement up, and that one may be frozen.
+            if worker in self._busy:
+                _cut(self._busy[worker])
+            else:
+                worker.cancel()
+        await asyncio.gather(*self._workers, return_exceptions=True)
+
+    @property
+    def waiting(self) -> int:
+        """
+        How many pieces of work wait for a worker, those included whose asker has left.
+        """
+        return self._queue.qsize()
+
+    async def ask(self, work: Work, *, timeout: float) -> Any:  # noqa: ASYNC109
+        """
+        Do *work* on a connection and return its result.
+
+        Raises:
+            StoreError: The database failed, is away, or did not answer within *timeout* seconds.
+        """
+        if self._away:
+            raise StoreUnavailable(self._away)
+        with translated():
+            if self._queue.qsize() >= _QUEUE_LIMIT:
+                raise StoreUnavailable("too many calls wait for the database")
+            result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+            self._queue.put_nowait(_Job(work, result))
+            try:
+                async with asyncio.timeout(timeout):
+                    return await result
+            except TimeoutError:
+                raise StoreUnavailable("the database did not answer in time") from None
+
+    async def _serve(self) -> None:
+        connection: AsyncConnection | None = None
+        try:
+            while not self._closing:
+                if connection is None:
+                    connection = await self._connect_again()
+                job = await self._queue.get()
+                if not job.result.done():
+                    connection = await self._do(job, connection)
+        finally:
+            if connection is not None:
+                self.connected -= 1
+                with contextlib.suppress(psycopg.Error):
+                    await connection.close()
+
+    async def _do(self, job: _Job, connection: AsyncConnection) -> AsyncConnection | None:
+        """
+        Do *job*, on a second connection if the first is lost; returns the one to go on with.
+        """
+        current: AsyncConnection | None = connection
+        for attempt in range(1, _TRIES + 1):
+            try:
+                if current is None:
+                    current = await self._connect()
+                result = await self._watched(job.work, current)
+            except (psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction) as error:
+                current = await self._kept(current, error)
+                if attempt == _TRIES or self._closing:
+                    _fail(job, error)
+                if job.result.done():
+                    break
+            except Exception as error:  # noqa: BLE001 - it belongs to whoever waits
+                _fail(job, error)
+                break
+            else:
+                if not job.result.done():
+                    job.result.set_result(result)
+                break
+        return current
+
+    async def _watched(self, work: Work, connection: AsyncConnection) -> Any:
+        worker = asyncio.current_task()
+        watch = asyncio.get_running_loop().call_later(_SILENCE, _cut, connection)
+        self._busy[worker] = connection
+        try:
+            return await work(connection)
+        finally:
+            del self._busy[worker]
+            watch.cancel()
+
+    async def _kept(
+        self, connection: AsyncConnection | None, error: psycopg.Error
+    ) -> AsyncConnection | None:
+        """
+        *connection* if more can be asked on it after *error*.
+        """
+        if connection is None:
+            return None
+        writable = not isinstance(error, psycopg.errors.ReadOnlySqlTransaction)
+        if writable and not (connection.closed or connection.broken):
+            return connection
+        self.connected -= 1
+        self.losses += 1
+        log.warning("database.lost", extra={"sqlstate": error.sqlstate})
+        with contextlib.suppress(psycopg.Error):
+            await connection.close()
+        return None
+
+    async def _connect_again(self) -> AsyncConnection:
+        pause = _PAUSE
+        while True:
+            with contextlib.suppress(psycopg.Error):
+                return await self._connect()
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _PAUSE_CAP)
+
+    async def _connect(self) -> AsyncConnection:
+        # Every statement is prepared at first use: there are a handful of them.
+        try:
+            connection = await psycopg.AsyncConnection.connect(
+                self._dsn,
+                autocommit=True,
+                prepare_threshold=0,
+                row_factory=dict_row,
+                **_CONNECTION,
+            )
+        except psycopg.Error as error:
+            if self.connected:
+                self._suspect_others()
+            else:
+                self._refuse_all(error)
+            raise
+        if self._away:
+            log.warning("database.back")
+        self._away = ""
+        self.connected += 1
+        return connection
+
+    def _suspect_others(self) -> None:
+        """
+        Let idle workers look whether their lines are dead too: who has no work does not notice.
+        """
+        if self._queue.empty():
+            for _ in range(self.connected):
+                result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+                # Nobody waits for it.
+                result.add_done_callback(asyncio.Future.exception)
+                self._queue.put_nowait(_Job(_look, result))
+
+    def _refuse_all(self, error: psycopg.Error) -> None:
+        if not self._away:
+            log.warning("database.away", extra={"sqlstate": error.sqlstate})
+        self._away = _in_our_words(error)
+        while not self._queue.empty():
+            _fail(self._queue.get_nowait(), StoreUnavailable(self._away))
+
+
+async def _look(connection: AsyncConnection) -> None:
+    await connection.execute(query("now"))
+
+
+def _in_our_words(error: psycopg.Error) -> str:
+    try:
+        with translated():
+            raise error
+    except StoreError as translation:
+        return str(translation)
+
+
+def _fail(job: _Job, error: Exception) -> None:
+    if not job.result.done():
+        job.result.set_exception(error)
+
+
+def _cut(connection: AsyncConnection) -> None:
+    """
+    Shut a connection's socket: who waits on it is told at once, whatever the other end does.
+    """
+    with (
+        contextlib.suppress(OSError, psycopg.Error),
+        socket.socket(fileno=os.dup(connection.fileno())) as line,
+    ):
+        line.shutdown(socket.SHUT_RDWR)

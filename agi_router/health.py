@@ -1,0 +1,83 @@
+"""
+Health: whether this router lives, and whether calls should come to it.
+
+It lives while its event loop moves. It is ready while it has Asterisk and a database that answers,
+and is not about to end. Both are asked from other threads, which only look.
+"""
+
+import asyncio
+import time
+from typing import Final
+
+from agi_router.adapters.admission import AdmissionStore
+from agi_router.adapters.systemd import Notifier
+from agi_router.ari import AriClient
+from agi_router.errors import StoreError
+
+__all__ = ["Health"]
+
+# Seconds without a beat after which the event loop counts as hanging.
+_STILL: Final = 5.0
+
+
+class Health:
+    """
+    What is known of this router's health.
+
+    Args:
+        ari: The connection to Asterisk.
+        store: Where calls are admitted.
+        notifier: Who is told that the event loop moves.
+        timeout: Seconds the database may take for a sign of life: as long as a caller waits.
+    """
+
+    def __init__(
+        self,
+        ari: AriClient,
+        store: AdmissionStore,
+        notifier: Notifier,
+        *,
+        timeout: float,
+    ) -> None:
+        self.draining = False
+        """Whether no more calls should come."""
+        self._ari = ari
+        self._store = store
+        self._notifier = notifier
+        self._timeout = timeout
+        self._beat = time.monotonic()
+        self._database = "not asked yet"
+
+    async def keep(self) -> None:
+        """
+        Show that the event loop moves, and ask the database, for ever.
+        """
+        while True:
+            self._beat = time.monotonic()
+            self._notifier.alive()
+            try:
+                await self._store.check(timeout=self._timeout)
+            except StoreError as error:
+                self._database = str(error)
+            else:
+                self._database = ""
+            await asyncio.sleep(self._notifier.interval)
+
+    @property
+    def alive(self) -> bool:
+        """
+        Whether the event loop has moved lately.
+        """
+        return time.monotonic() - self._beat < _STILL
+
+    @property
+    def missing(self) -> list[str]:
+        """
+        What stands between this router and calls, a line each; empty if it is ready.
+        """
+        return [
+            *([] if self.alive else ["event loop: it does not move"]),
+            *(["router: it is draining"] if self.draining else []),
+            *([] if self._ari.ready else ["asterisk: not connected"]),
+            *([f"database: {self._database}"] if self._database else []),
+        ]

@@ -1,0 +1,130 @@
+"""
+Fixtures for chaos: the test PBX without its router, callers, and the table of what was seen.
+"""
+
+import os
+import random
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from chaos.load import Caller, callee
+from chaos.parts import Books, Router, Servers
+from chaos.table import Table
+
+from calls.parts import STATE
+from testpbx.waiting import until
+
+SEED = 20250314
+BINDINGS = 200
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The full length, which takes an hour."""
+    parser.addoption("--long", action="store_true", help="chaos: run it at full length")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What has only a long version is not part of the short one."""
+    if not config.getoption("--long", default=False):
+        config.hook.pytest_deselected(items=[i for i in items if i.get_closest_marker("long")])
+        items[:] = [i for i in items if not i.get_closest_marker("long")]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The table, before pytest's last line."""
+    for line in Table.lines():
+        terminalreporter.write_line(line)
+
+
+@pytest.fixture(scope="session")
+def long(request: pytest.FixtureRequest) -> bool:
+    """Whether this is the long version."""
+    return bool(request.config.getoption("--long", default=False))
+
+
+@pytest.fixture
+def dice(request: pytest.FixtureRequest) -> random.Random:
+    """Chance that is the same in every run, and another in each test."""
+    return random.Random(f"{SEED} {request.node.name}")  # noqa: S311 - not a secret
+
+
+@pytest.fixture
+def table(request: pytest.FixtureRequest) -> Table:
+    """The table of faults; a test adds its row before it judges."""
+    return Table(request.node.name)
+
+
+@pytest.fixture(scope="session")
+def env(pbx: dict[str, Any]) -> dict[str, str]:
+    """The settings of the PBX; its own router is ended."""
+    pid_file = STATE / "router.pid"
+    if pid_file.exists():
+        pid = int(pid_file.read_text().split()[0])
+        try:
+            os.kill(pid, signal.SIGTERM)
+        except ProcessLookupError:
+            pass
+        else:
+            assert until(lambda: not Path(f"/proc/{pid}").exists(), timeout=15)
+    return dict(pbx["env"])
+
+
+@pytest.fixture(scope="session")
+def servers(pbx: dict[str, Any]) -> Servers:
+    """Asterisk and PostgreSQL."""
+    return Servers(pbx)
+
+
+@pytest.fixture
+def router(env: dict[str, str], pbx: dict[str, Any]) -> Iterator[Router]:
+    """A router that is started again when it dies."""
+    running = Router(env, Path(pbx["logs"]) / "chaos.log")
+    running.start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def books(env: dict[str, str]) -> Books:
+    """The books."""
+    return Books(env)
+
+
+@pytest.fixture
+def pairs(books: Books) -> list[tuple[str, str]]:
+    """Who may call which number; the books are empty."""
+    return books.open(BINDINGS)
+
+
+class Callers:
+    """Loads of calls, all answered by one callee."""
+
+    def __init__(self, work: Path, sip: str, pairs: list[tuple[str, str]]) -> None:
+        self._work = work
+        self._sip = sip
+        self._pairs = pairs
+        self._loads = 0
+
+    def call(self, *, rate: int, talk: float, calls: int | None = None) -> Caller:
+        """Begin to place calls."""
+        self._loads += 1
+        return Caller(
+            self._work / f"load{self._loads}",
+            self._sip,
+            self._pairs,
+            rate=rate,
+            talk=talk,
+            calls=calls,
+        )
+
+
+@pytest.fixture
+def callers(
+    pbx: dict[str, Any], pairs: list[tuple[str, str]], tmp_path: Path
+) -> Iterator[Callers]:
+    """Callers, and a callee who answers them all."""
+    with callee(tmp_path / "callee", int(pbx["carrier_out"].rpartition(":")[2])):
+        yield Callers(tmp_path, pbx["sip"], pairs)

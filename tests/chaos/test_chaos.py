@@ -1,0 +1,320 @@
+"""
+Chaos under load: whatever dies, calls that are up stay up, and the books stay exact.
+
+The short version shows each fault once; with ``--long`` it is the full table.
+"""
+
+import random
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from chaos.conftest import Callers
+from chaos.load import Load, Seen
+from chaos.parts import Books, Router, Servers
+from chaos.table import Table
+
+from testpbx.messages import Message
+from testpbx.phones import Phones
+from testpbx.waiting import until
+
+# What a caller was promised, and what a shared machine may add.
+PROMPT = 0.6
+SLACK = 0.6
+
+
+def worst(calls: list[Seen]) -> float:
+    """The longest that anybody waited to hear something."""
+    return max((call.wait for call in calls), default=0.0)
+
+
+def test_router_killed_under_200_calls(
+    callers: Callers, router: Router, servers: Servers, books: Books, table: Table
+) -> None:
+    """All calls go on and end as their callers like; the next router settles each once."""
+    router.leave()
+    with callers.call(rate=40, talk=10.0, calls=200) as caller:
+        assert until(lambda: servers.channels() == 400, timeout=30), str(caller.so_far())
+        router.kill()
+        time.sleep(2)
+        up = servers.channels() // 2
+        load = caller.over(timeout=60)
+    router.start()
+    count = books.settled(200)
+    table.row(
+        "200 calls up, kill -9 of the router",
+        "200 still up, all end normally, all settled once",
+        f"{up} still up; {load}; {count.answered} settled as answered, {count.used} uses",
+    )
+    assert up == 200
+    assert load.clean
+    assert (count.calls, count.answered, count.used, count.reserved) == (200, 200, 200, 0)
+
+
+def test_randomised_kills(
+    callers: Callers,
+    router: Router,
+    servers: Servers,
+    books: Books,
+    table: Table,
+    dice: random.Random,
+    *,
+    long: bool,
+) -> None:
+    """Router, backends and PostgreSQL are killed in any order while calls come."""
+    kills = 300 if long else 12
+    done = dict.fromkeys(("router", "backend", "postgres"), 0)
+    with callers.call(rate=30, talk=2.0) as caller:
+        time.sleep(2)
+        for _ in range(kills):
+            what = dice.choice(list(done))
+            done[what] += 1
+            if what == "router":
+                router.kill()
+            elif what == "backend":
+                servers.kill_backend(dice)
+            else:
+                servers.kill("postgres")
+                time.sleep(dice.uniform(0, 1))
+                servers.start_postgres()
+            time.sleep(dice.uniform(0.1, 2.0))
+        load = caller.done(timeout=60)
+    time.sleep(5)
+    orphans = servers.channels()
+    count = books.settled(len(load.calls), timeout=60)
+    table.row(
+        f"{kills} randomised kills under 30 calls/s ("
+        + ", ".join(f"{number} × {what}" for what, number in done.items())
+        + ")",
+        "0 orphan channels 5 s after; count = answered calls; refusals clean",
+        f"{orphans} orphans; count {count.used}, answered {len(load.answered)}; {load};"
+        f" longest wait {worst(load.calls):.2f} s",
+    )
+    assert orphans == 0
+    assert not load.lost
+    assert not load.dropped
+    assert count.used == count.answered == len(load.answered)
+    assert (count.calls, count.reserved) == (len(load.calls), 0)
+
+
+def test_postgres_frozen(
+    callers: Callers, router: Router, servers: Servers, books: Books, table: Table
+) -> None:
+    """Who calls meanwhile is refused in time; the event loop lives; then all is well again."""
+    with callers.call(rate=10, talk=1.0) as caller:
+        time.sleep(2)
+        with servers.frozen_postgres():
+            frozen_at = time.time()
+            time.sleep(7)
+            live, ready = router.answers("/livez"), router.answers("/readyz")
+            time.sleep(3)
+        thawed_at = time.time()
+        time.sleep(5)
+        load = caller.done(timeout=30)
+    # What was sent in the last moment before the freeze may have been answered by it.
+    meanwhile = [c for c in load.calls if frozen_at + 0.2 < c.sent < thawed_at - 1]
+    back = min((c.sent for c in load.answered if c.sent > thawed_at - 1), default=float("inf"))
+    count = books.settled(len(load.calls))
+    table.row(
+        "PostgreSQL SIGSTOP for 10 s at 10 calls/s",
+        "refusals ≤ 600 ms; event loop alive; recovery ≤ 3 s",
+        f"{len(meanwhile)} refused within {worst(meanwhile):.2f} s;"
+        f" /livez {live}, /readyz {ready}; back after {max(0.0, back - thawed_at):.2f} s; {load};"
+        f" count {count.used}, answered {len(load.answered)}",
+    )
+    assert meanwhile
+    assert all(call.refused for call in meanwhile)
+    assert worst(meanwhile) < PROMPT + SLACK
+    assert (live, ready) == (200, 503)
+    assert back - thawed_at < 3 + SLACK
+    assert not load.lost
+    assert not load.dropped
+    assert count.used == count.answered == len(load.answered)
+    assert count.reserved == 0
+
+
+def test_asterisk_restarted(
+    callers: Callers, router: Router, servers: Servers, books: Books, table: Table
+) -> None:
+    """The router finds it again by itself; calls that were up give their uses back."""
+    with callers.call(rate=20, talk=4.0) as caller:
+        time.sleep(5)
+        up = servers.channels() // 2
+        servers.kill("asterisk")
+        assert books.count().reserved >= up
+        servers.start_asterisk()
+        booted = time.monotonic()
+        assert until(router.registered, timeout=10)
+        reconnected = time.monotonic() - booted
+        caller.done(timeout=0)
+    with callers.call(rate=20, talk=1.0) as caller:
+        time.sleep(3)
+        load = caller.done(timeout=20)
+    count = books.settled(0)
+    table.row(
+        f"Asterisk killed with {up} calls up at 20 calls/s, and started again",
+        "reconnect ≤ 2 s; reservations given back",
+        f"reconnected {reconnected:.2f} s after it was fully booted; {count.reserved} reserved,"
+        f" {count.unseen} ended unseen, {count.used} uses for {count.answered} answered calls;"
+        f" then {load}",
+    )
+    assert up > 20
+    assert reconnected < 2 + SLACK
+    assert count.reserved == 0
+    assert count.unseen >= up / 2
+    assert count.used == count.answered
+    assert load.clean
+
+
+def test_limits_with_everything_dead(
+    router: Router,
+    servers: Servers,
+    books: Books,
+    pairs: list[tuple[str, str]],
+    pbx: dict[str, Any],
+    tmp_path: Path,
+    table: Table,
+    *,
+    long: bool,
+) -> None:
+    """Router and PostgreSQL are gone: Asterisk ends what lasts too long, and what has no media."""
+    phones = Phones.of_pbx(pbx, tmp_path)
+    (short, x), (endless, other) = pairs[:2]
+    books.limit(x, seconds=6)
+    with phones.listen() as callee:
+        limited = phones.dial(short, x)
+        # Phones send no media. Nobody ends this call but Asterisk, after rtp_timeout.
+        mute = phones.dial(endless, other, hold=120 if long else 8)
+        assert until(
+            lambda: sum(m.method == "ACK" and not m.sent for m in callee.messages) == 2, timeout=10
+        )
+        router.leave()
+        router.kill()
+        servers.kill("postgres")
+        try:
+            (first,) = limited.heard(timeout=30)
+            (second,) = mute.heard(timeout=150)
+            assert until(lambda: servers.channels() == 0, timeout=10)
+        finally:
+            servers.start_postgres()
+    router.start()
+    count = books.settled(2)
+    talks = [talk_of(first.messages), talk_of(second.messages)]
+    table.row(
+        "router and PostgreSQL dead, a call over its limit of 6 s"
+        + (", a call without media (rtp_timeout 30 s)" if long else ""),
+        "ended by Asterisk on both legs, settled later",
+        f"ended after {talks[0]:.1f} s"
+        + (f" and {talks[1]:.1f} s" if long else "")
+        + f"; no channel left; {count.answered} settled as answered",
+    )
+    # The caller is told first that time is over.
+    assert 5 < talks[0] < 12
+    assert ended_by_us(first.messages)
+    if long:
+        assert 28 < talks[1] < 60
+        assert ended_by_us(second.messages)
+    # The callee's legs went with those of their callers.
+    assert sum(m.method == "BYE" and not m.sent and m.status is None for m in callee.messages) == 2
+    assert (count.answered, count.used, count.reserved) == (2, 2, 0)
+
+
+def talk_of(messages: Sequence[Message]) -> float:
+    """Seconds from the answer to the BYE, as one phone saw it."""
+    answer = next(m.at for m in messages if m.status == 200 and not m.sent)
+    bye = next(m.at for m in messages if m.method == "BYE" and m.status is None)
+    return (bye - answer).total_seconds()
+
+
+def ended_by_us(messages: Sequence[Message]) -> bool:
+    """Whether the PBX sent the BYE."""
+    return any(m.method == "BYE" and m.status is None and not m.sent for m in messages)
+
+
+def test_upgrade(
+    callers: Callers,
+    router: Router,
+    env: dict[str, str],
+    books: Books,
+    table: Table,
+    *,
+    long: bool,
+) -> None:
+    """The old router is told to end while the new one starts: no caller notices."""
+    upgrades = 10 if long else 3
+    router.stop()
+    old = Router({**env, "AGI_ROUTER_HANDOVER": "20"}, router.log)
+    old.start(keep=False)
+    codes = []
+    with callers.call(rate=30, talk=2.0) as caller:
+        time.sleep(1)
+        for _ in range(upgrades):
+            new = Router({**env, "AGI_ROUTER_HANDOVER": "20"}, router.log)
+            new.launch()
+            codes.append(old.terminate())
+            old = new
+            time.sleep(1)
+        load = caller.done(timeout=30)
+    old.kill()
+    router.start()
+    count = books.settled(len(load.calls))
+    table.row(
+        f"{upgrades} upgrades at 30 calls/s: SIGTERM while the next router starts",
+        "0 failed calls",
+        f"{load}; exit codes {codes}; count {count.used}",
+    )
+    assert codes == [0] * upgrades
+    assert load.clean
+    assert count.used == count.answered == len(load.calls)
+
+
+def test_overload(
+    callers: Callers,
+    router: Router,
+    servers: Servers,
+    books: Books,
+    table: Table,
+    *,
+    long: bool,
+) -> None:
+    """Twice what goes clean: nobody is lost, nothing piles up, and it is over when it is over."""
+    assert router.registered()
+    clean = highest_clean_rate(callers)
+    assert clean, "not even the lowest rate was clean"
+    with callers.call(rate=2 * clean, talk=0.5) as caller:
+        time.sleep(60 if long else 10)
+        flood = caller.done(timeout=60)
+    over_at = time.time()
+    with callers.call(rate=clean // 2, talk=0.5) as caller:
+        time.sleep(12)
+        after = caller.done(timeout=30)
+    unclean = [c.sent for c in after.calls if not c.answered or c.invites > 1]
+    recovered = max(unclean, default=over_at) - over_at
+    alerts = servers.console("core show taskprocessor alerted subsystems")
+    count = books.settled(0, timeout=60)
+    table.row(
+        f"twice the highest clean rate (2 × {clean} calls/s)",
+        "refusals clean; recovery ≤ 10 s; PJSIP's overload guard untouched",
+        f"{flood}; longest wait {worst(flood.calls):.2f} s; recovered after {recovered:.1f} s;"
+        f" {count.used} uses for {count.answered} answered",
+    )
+    assert not flood.lost
+    assert not flood.dropped
+    assert recovered <= 10
+    assert "pjsip" not in alerts
+    assert count.used == count.answered
+    assert count.reserved == 0
+
+
+def highest_clean_rate(callers: Callers) -> int:
+    """The highest of some rates at which all is clean, on this machine and now."""
+    best = 0
+    for rate in (30, 60, 90, 120, 150, 200, 250, 300):
+        with callers.call(rate=rate, talk=0.5) as caller:
+            time.sleep(3)
+            load: Load = caller.done(timeout=20)
+        if not load.clean or len(load.calls) < 2.7 * rate:
+            break
+        best = rate
+    return best

@@ -1,0 +1,103 @@
+"""systemd: its messages on a real socket, and the unit file as systemd itself reads it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from agi_router.adapters.systemd import Notifier
+
+UNIT = Path(str(files("agi_router"))) / "systemd/agi-router@.service"
+# Of 10; what is left is the network, and that group members may read what it writes.
+EXPOSURE = 1.5
+
+
+@pytest.fixture(params=["path", "abstract"])
+def systemd(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[socket.socket, str]]:
+    """A socket as systemd has it, and what NOTIFY_SOCKET holds."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+        name = f"@{tmp_path}" if request.param == "abstract" else str(tmp_path / "notify")
+        receiver.bind(name.replace("@", "\0", 1))
+        receiver.settimeout(0)
+        yield receiver, name
+
+
+def test_messages(systemd: tuple[socket.socket, str]) -> None:
+    """Each is one datagram, in the words of sd_notify(3)."""
+    receiver, name = systemd
+    notifier = Notifier({"NOTIFY_SOCKET": name, "WATCHDOG_USEC": "5000000"})
+    notifier.ready()
+    notifier.alive()
+    notifier.stopping("draining")
+    assert [receiver.recv(100) for _ in range(3)] == [
+        b"READY=1",
+        b"WATCHDOG=1",
+        b"STOPPING=1\nSTATUS=draining",
+    ]
+
+
+def test_no_watchdog(systemd: tuple[socket.socket, str]) -> None:
+    """Who is not watched sends no sign of life."""
+    receiver, name = systemd
+    Notifier({"NOTIFY_SOCKET": name}).alive()
+    with pytest.raises(BlockingIOError):
+        receiver.recv(100)
+
+
+@pytest.mark.parametrize(("limit", "interval"), [("300000", 0.1), ("60000000", 1.0), ("", 1.0)])
+def test_signs_of_life_come_three_times_in_a_limit(limit: str, interval: float) -> None:
+    """And at least every second."""
+    assert Notifier({"WATCHDOG_USEC": limit}).interval == pytest.approx(interval)
+
+
+@pytest.mark.parametrize("environ", [{}, {"NOTIFY_SOCKET": "/nowhere/at/all"}])
+def test_without_systemd(environ: dict[str, str]) -> None:
+    """Nobody listens: nothing happens."""
+    notifier = Notifier(environ)
+    notifier.ready()
+    notifier.stopping("draining")
+
+
+def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run systemd's own check; it needs no running systemd."""
+    program = shutil.which("systemd-analyze")
+    assert program, "systemd-analyze is missing: install the package systemd"
+    return subprocess.run(
+        [program, *arguments], check=False, capture_output=True, text=True, timeout=60
+    )
+
+
+def test_unit_is_valid(tmp_path: Path) -> None:
+    """Systemd reads every line of it."""
+    # Only the program is not where the unit expects it.
+    program, count = re.subn(
+        r"^(ExecStart=)\S+", r"\1/bin/true", UNIT.read_text(), flags=re.MULTILINE
+    )
+    assert count == 1
+    copy = tmp_path / UNIT.name
+    copy.write_text(program)
+    done = analyze("verify", "--man=no", "--recursive-errors=no", str(copy))
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+def test_unit_is_hardened() -> None:
+    """Systemd's own judgement of what the service could do if it were taken over."""
+    done = analyze(
+        "security", "--offline=true", "--no-pager", f"--threshold={EXPOSURE * 10:.0f}", str(UNIT)
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_unit_says_how_it_is_watched() -> None:
+    """The settings that the code counts on."""
+    lines = UNIT.read_text().splitlines()
+    assert {"Type=notify", "WatchdogSec=5", "Restart=on-failure"} <= set(lines)
+    # A service that is taken over by the next one ends with 0 and must not come back.
+    assert not any(line.startswith("RestartForceExitStatus") for line in lines)
