@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 CHECKOUT = Path(__file__).parents[2]
+UNITS = "agi_router/systemd"
 
 
 @pytest.fixture(scope="module")
@@ -38,10 +39,11 @@ def output(*command: str | Path) -> str:
 def test_wheel_holds_sql_and_dialplan_as_they_are(wheel: Path) -> None:
     """The shipped copy is the tested copy."""
     with zipfile.ZipFile(wheel) as archive:
-        for folder, pattern in (("sql", "*.sql"), ("dialplan", "[!_]*")):
+        for folder, pattern in (("sql", "*.sql"), ("dialplan", "[!_]*"), (UNITS, "*.service")):
             for file in (CHECKOUT / folder).glob(pattern):
                 if file.is_file():
-                    shipped = archive.read(f"agi_router/{folder}/{file.name}")
+                    name = folder.removeprefix("agi_router/")
+                    shipped = archive.read(f"agi_router/{name}/{file.name}")
 
                     assert shipped == file.read_bytes(), file.name
 

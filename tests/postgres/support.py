@@ -318,6 +318,8 @@ class Proxy:
         self._writers: set[asyncio.StreamWriter] = set()
         self._port = 0
         self.cuts = 0
+        self.delay = 0.0
+        """Seconds by which each reply comes late."""
         self.silent = False
         """Whether nothing goes through any more, on lines that are open and on new ones."""
         self.armed = 0
@@ -359,6 +361,7 @@ class Proxy:
                     self.armed -= 1
                     self.cuts += 1
                     return
+                await asyncio.sleep(self.delay)
                 writer.write(chunk)
 
         ways = [asyncio.ensure_future(forward()), asyncio.ensure_future(back())]

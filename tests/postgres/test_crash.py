@@ -304,6 +304,37 @@ async def test_nobody_asks_for_those_who_left(
     assert len(call_states(connection)) <= 4 + 1
 
 
+async def test_server_is_slow(
+    connection: Connection, store: BindingStore, proxy: Proxy, keys: KeyRing
+) -> None:
+    """Those who can be served in time are, others are refused in time, and nothing piles up."""
+    bind(store)
+    async with AdmissionStore(proxy.dsn, keys, connections=4) as admissions:
+        await admissions.admit(a_call(), new_call_id(), timeout=TIMEOUT)
+        await until_async(lambda: admissions.pool.connected == 4)
+        connection.execute(b"UPDATE agi_router.binding SET calls_used = 0")
+        connection.execute(b"DELETE FROM agi_router.call")
+        proxy.delay = 0.15
+        ids = [new_call_id() for _ in range(100)]
+        begun = time.monotonic()
+        results = await asyncio.gather(
+            *(admissions.admit(a_call(), each, timeout=0.4) for each in ids),
+            return_exceptions=True,
+        )
+        assert time.monotonic() - begun < 1.5
+        refused = [result for result in results if isinstance(result, StoreUnavailable)]
+        assert 0 < len(refused) < len(ids)
+        assert all(isinstance(r, StoreUnavailable) or r.admitted for r in results)  # type: ignore[union-attr]
+        proxy.delay = 0
+        await until_async(lambda: admissions.pool.waiting == 0, timeout=2)
+        last = new_call_id()
+        assert (await admissions.admit(a_call(), last, timeout=TIMEOUT)).admitted
+        # At most those that were being asked when their callers left are admitted besides.
+        assert calls_used(connection) <= len(ids) - len(refused) + 4 + 1
+        await admissions.settle([an_end(each, None) for each in (*ids, last)])
+        assert calls_used(connection) == 0
+
+
 async def test_queue_is_bounded(server: Server, dsn: str, keys: KeyRing) -> None:
     """With a frozen server, those who come when too many wait are refused at once."""
     async with AdmissionStore(dsn, keys, connections=1) as admissions:
