@@ -255,6 +255,7 @@ class Phones:
         headers: Sequence[str] = (),
         hold: float = LONG,
         patience: float | None = None,
+        types: Sequence[str] = (),
         calls: int = 1,
     ) -> RunningCall:
         """
@@ -268,6 +269,7 @@ class Phones:
             headers: More header lines of the INVITE.
             hold: Seconds of talk after which the caller hangs up.
             patience: Seconds of ringing after which the caller gives up; for ever if None.
+            types: What it types after the answer, one entry after the other, as digits and ``#``.
             calls: How many such calls at once.
 
         Returns:
@@ -282,12 +284,15 @@ class Phones:
         if name:
             caller = '"{}" {}'.format(re.sub(r'(["\\])', r"\\\1", name), caller)
         scenario = "uac-answered-or-refused" if patience is None else "uac-gives-up"
+        if types:
+            scenario = "uac-types"
         keys = {"dialled": dialled, "number": number, "caller": caller}
         process, files, control = self._start(
             scenario,
             port=_free_ports(1)[0],
             keys=keys,
             headers=more,
+            replace=("<!-- TYPES -->", _typing(types)),
             options=[
                 *("-m", str(calls), "-l", str(calls), "-r", "1000"),
                 *("-recv_timeout", _milliseconds(hold if patience is None else patience)),
@@ -353,6 +358,7 @@ class Phones:
         talk: float = 0.5,
         hung_up_by: str = "caller",
         patience: float | None = None,
+        types: Sequence[str] = (),
         status: str = "603 Decline",
         callee_headers: Sequence[str] = (),
     ) -> Call:
@@ -370,6 +376,7 @@ class Phones:
             talk: Seconds of talk.
             hung_up_by: ``caller`` or ``callee``.
             patience: Seconds after which the caller gives up.
+            types: What the caller types, as in :meth:`dial`.
             status: With what the callee's phone rejects.
             callee_headers: More header lines in each response of the callee.
 
@@ -391,6 +398,7 @@ class Phones:
                 headers=headers,
                 hold=caller_holds,
                 patience=patience,
+                types=types,
             ).heard()
         return Call(caller=heard, callee=callee.messages)
 
@@ -424,6 +432,8 @@ class Phones:
         # A container sees the work directory, not the checkout.
         text = (SCENARIOS / f"{scenario}.xml").read_text("utf-8").replace(*replace)
         (files / "scenario.xml").write_text(text, "utf-8")
+        # A second of nothing, for scenarios that send media.
+        (files / "silence.alaw").write_bytes(b"\xd5" * 8000)
         # SIPp's own Call-IDs, tags and branches come from its process id: 1 in every container.
         phone = secrets.token_hex(6)
         more = "".join(f"\r\n{line}" for line in headers)
@@ -473,6 +483,43 @@ class Phones:
 def _address(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
     return host, int(port)
+
+
+def _typing(entries: Sequence[str]) -> str:
+    """
+    The steps of a scenario that type *entries*, each with time before it for a prompt to begin.
+    """
+    steps = []
+    cseq = itertools.count(2)
+    for entry in entries:
+        steps.append('<pause milliseconds="700"/>')
+        steps += [_PRESS.format(digit=digit, cseq=next(cseq)) for digit in entry]
+    return "\n".join(steps)
+
+
+_PRESS = """
+  <pause milliseconds="150"/>
+  <send retrans="500">
+    <![CDATA[
+
+      INFO [next_url] SIP/2.0
+      Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=z9hG4bK-[phone]-[call_number]-{cseq}
+      [routes]
+      From: [caller];tag=[phone]uac[call_number]
+      To: <sip:[dialled]@[remote_ip]:[remote_port]>[peer_tag_param]
+      Call-ID: [call_id]
+      CSeq: {cseq} INFO
+      Max-Forwards: 70
+      Content-Type: application/dtmf-relay
+      Content-Length: [len]
+
+      Signal={digit}
+      Duration=100
+
+    ]]>
+  </send>
+  <recv response="200" timeout="5000"/>
+"""
 
 
 def _milliseconds(seconds: float) -> str:

@@ -17,10 +17,14 @@ from testpbx.phones import Phones
 from testpbx.waiting import until
 
 
+# Strangers are refused where no binding lets them through, with the modes that do so on.
+OPEN = {"AGI_ROUTER_OPEN_MODES": "on"}
+
+
 @pytest.fixture(scope="session")
 def cli(pbx: dict[str, Any]) -> Cli:
     """The command line; the block of all tests is there."""
-    command = Cli(pbx["env"])
+    command = Cli({**pbx["env"], **OPEN})
     command("block", "add", BLOCK)
     return command
 
@@ -30,7 +34,8 @@ def running_router(pbx: dict[str, Any]) -> Iterator[Router]:
     """A router of our own in place of the one that the PBX brought up."""
     pid = int((STATE / "router.pid").read_text().split()[0])
     os.kill(pid, signal.SIGTERM)
-    router = Router({**pbx["env"], "AGI_ROUTER_LOG_LEVEL": "DEBUG"}, STATE / "logs/router.log")
+    env = {**pbx["env"], **OPEN, "AGI_ROUTER_LOG_LEVEL": "DEBUG"}
+    router = Router(env, STATE / "logs/router.log")
     assert until(lambda: not router.registered(), timeout=15)
     router.start()
     yield router

@@ -88,6 +88,20 @@ async def admissions(dsn: str, keys: KeyRing) -> AsyncIterator[AdmissionStore]:
 
 
 @pytest.fixture
+def open_store(connection: Connection, store: BindingStore, keys: KeyRing) -> BindingStore:
+    """Where numbers may be bound that strangers can call."""
+    assert store
+    return BindingStore(connection, keys, open_modes=True)
+
+
+@pytest.fixture
+async def open_admissions(dsn: str, keys: KeyRing) -> AsyncIterator[AdmissionStore]:
+    """Where strangers get through, if a binding says so."""
+    async with AdmissionStore(dsn, keys, connections=4, open_modes=True) as opened:
+        yield opened
+
+
+@pytest.fixture
 async def proxy(dsn: str) -> AsyncIterator[Proxy]:
     """A line to this test's database that can be cut."""
     async with Proxy(dsn).running() as running:

@@ -293,14 +293,14 @@ async def test_caller_gone_before_admission(
 
 
 async def test_exact_row_wins_over_anyone(
-    connection: Connection, store: BindingStore, admissions: AdmissionStore, keys: KeyRing
+    connection: Connection, store: BindingStore, open_admissions: AdmissionStore, keys: KeyRing
 ) -> None:
     """A row for anyone takes strangers; who has a row of his own is routed by it."""
     made = bind(store)
     insert_route(connection, keys, binding=made.id.id, caller=None, callee=D)
     callees = {}
     for caller in (A, B, C):
-        admission = await admissions.admit(a_call(caller), new_call_id(), timeout=TIMEOUT)
+        admission = await open_admissions.admit(a_call(caller), new_call_id(), timeout=TIMEOUT)
         assert reason_of(admission, caller) is None
         assert admission.facts.leg is not None
         callees[caller] = admission.facts.leg.callees
@@ -308,14 +308,14 @@ async def test_exact_row_wins_over_anyone(
 
 
 async def test_row_for_anyone_asked_again(
-    connection: Connection, store: BindingStore, admissions: AdmissionStore, keys: KeyRing
+    connection: Connection, store: BindingStore, open_admissions: AdmissionStore, keys: KeyRing
 ) -> None:
     """A retry finds the row for anyone too."""
     made = bind(store)
     insert_route(connection, keys, binding=made.id.id, caller=None, callee=D)
     call_id = new_call_id()
     for _ in range(2):
-        admission = await admissions.admit(a_call(C), call_id, timeout=TIMEOUT)
+        admission = await open_admissions.admit(a_call(C), call_id, timeout=TIMEOUT)
         assert admission.facts.leg is not None
         assert admission.facts.leg.callees == (D,)
     assert calls_used(connection) == 1

@@ -77,9 +77,14 @@ worlds = st.fixed_dictionaries(
         "exact": bindings(),
         "anyone": st.none() | bindings(),
         "caller": st.sampled_from([A, A, B, C]),
-        "mode": st.sampled_from(["axb", "axyb", "gxb", "gxyb"]),
+        "mode": st.sampled_from(["axb", "axyb", "gxb", "gxyb", "ax", "axe"]),
         # Whom B reaches; a group may have nobody for it.
         "called_back": st.sampled_from([A, A, None]),
+        # Who called last, when, and for how many seconds it counts.
+        "last": st.none()
+        | st.tuples(st.sampled_from([A, C]), past, st.sampled_from([None, 3600])),
+        # The number that A shows and B dials: as old as the binding, not made, or a child's.
+        "child": st.sampled_from(["", "", "none"]) | bindings(),
     }
 )
 OPEN = {"state": "active", "valid_from": "-infinity", "valid_until": "infinity"}
@@ -92,7 +97,7 @@ ALIVE = {
     "state": "active",
     "ended_at": None,
 }
-AXB = {"mode": "axb", "called_back": A}
+AXB = {"mode": "axb", "called_back": A, "last": None, "child": ""}
 
 
 def build(connection: Connection, keys: KeyRing, world: dict[str, Any]) -> None:
@@ -111,22 +116,61 @@ def build(connection: Connection, keys: KeyRing, world: dict[str, Any]) -> None:
         ("anyone", ((None, B, "b"),)),
     )
     mode = world["mode"]
+    window = world["last"] and world["last"][2]
     for kind, callers in kinds:
         if (terms := world[kind]) is None:
             continue
         number = one(
             connection,
-            "INSERT INTO agi_router.binding (block, tenant_id, mode, callback, max_calls,"
-            " calls_used, direction, begins_at, expires_at, state, ended_at)"
-            " SELECT %s, t.id, %s, %s, %s, %s, %s, %s, %s, %s, %s FROM agi_router.tenant t"
-            " RETURNING id",
+            "INSERT INTO agi_router.binding (block, tenant_id, mode, callback, callback_window,"
+            " extension, open_number, max_calls, calls_used, direction, begins_at, expires_at,"
+            " state, ended_at)"
+            " SELECT %s, t.id, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s"
+            " FROM agi_router.tenant t RETURNING id",
             BLOCK.value,
             mode,
-            "last" if mode in {"gxb", "gxyb"} else None,
+            "last" if mode not in {"axb", "axyb"} else None,
+            window if mode not in {"axb", "axyb"} else None,
+            "1234" if mode == "axe" else None,
+            # Of the next block's number, or nobody else could be here.
+            BLOCK.number(9).value if mode in {"ax", "axe"} else None,
             *(terms[name] for name in ALIVE),
         )
         for caller, callee, side in callers:
             insert_route(connection, keys, binding=number, caller=caller, callee=callee, side=side)
+    remember(connection, keys, world)
+    give_birth(connection, world["child"])
+
+
+def remember(connection: Connection, keys: KeyRing, world: dict[str, Any]) -> None:
+    """Let somebody have called last, in the row of whoever calls back."""
+    if world["last"] is None or world["mode"] in {"axb", "axyb"}:
+        return
+    who, when, _ = world["last"]
+    caller = A if world["mode"] in {"ax", "axe"} else B
+    tag = keys.tag(X, caller)
+    sealed = keys.seal([who], x=X, tag=0 if caller == A else tag)
+    connection.execute(
+        "UPDATE agi_router.route SET last_callee = %s, last_at = %s WHERE caller_tag = %s",
+        (sealed, when, tag),
+    )
+
+
+def give_birth(connection: Connection, child: str | dict[str, Any]) -> None:
+    """Let the number shown be none, or one of a child that is alive or over."""
+    if child == "none":
+        connection.execute("UPDATE agi_router.route SET shown = NULL")
+    elif isinstance(child, dict):
+        number = one(
+            connection,
+            "INSERT INTO agi_router.binding (block, tenant_id, mode, max_calls, calls_used,"
+            " direction, begins_at, expires_at, state, ended_at)"
+            " SELECT %s, t.id, 'axyb', %s, %s, %s, %s, %s, %s, %s FROM agi_router.tenant t"
+            " RETURNING id",
+            BLOCK.value,
+            *({**child, "calls_used": 0}[name] for name in ALIVE),
+        )
+        connection.execute("UPDATE agi_router.route SET child_id = %s", (number,))
 
 
 @settings(
@@ -167,6 +211,32 @@ def build(connection: Connection, keys: KeyRing, world: dict[str, Any]) -> None:
         "caller": B,
         "mode": "gxb",
         "called_back": None,
+        "last": None,
+        "child": "",
+    }
+)
+@example(
+    world={
+        "block": OPEN,
+        "tenant": True,
+        "exact": ALIVE,
+        "anyone": None,
+        "caller": B,
+        "mode": "gxb",
+        "called_back": None,
+        "last": (A, NOW - timedelta(hours=1), 3600),
+        "child": "",
+    }
+)
+@example(
+    world={
+        "block": OPEN,
+        "tenant": True,
+        "exact": ALIVE,
+        "anyone": None,
+        "caller": B,
+        **AXB,
+        "child": {**ALIVE, "expires_at": NOW},
     }
 )
 def test_admitted_if_and_only_if_routed(
@@ -200,5 +270,5 @@ def test_admitted_if_and_only_if_routed(
         assert call_states(shadowed) == ({call_id: "reserved"} if admission.admitted else {})
         # The look-up that takes nothing says the same, as long as nothing was taken.
         if not admission.admitted:
-            looked = BindingStore(shadowed, keys).facts(a_call(caller), at=NOW)
+            looked = BindingStore(shadowed, keys, open_modes=True).facts(a_call(caller), at=NOW)
             assert looked == admission

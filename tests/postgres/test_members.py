@@ -26,6 +26,7 @@ from postgres.support import (
     until,
 )
 
+from agi_router import modes
 from agi_router.adapters.admission import AdmissionStore
 from agi_router.adapters.bindings import BindingStore
 from agi_router.adapters.database import Connection, connect
@@ -40,7 +41,7 @@ from agi_router.errors import (
     ModeError,
     SameParty,
 )
-from agi_router.model import Callback, Reason, Refusal, Side
+from agi_router.model import Callback, Reason, Refusal, Route, Side
 from agi_router.modes import GROUP_MAX, Axb, Axyb, Gxb, Gxyb
 from agi_router.numbers import E164, XNumber
 from agi_router.seal import KeyRing
@@ -89,6 +90,7 @@ def outcome(
     decision = decide(a_call(caller, dialled), looked.facts, now=looked.now)
     if isinstance(decision, Refusal):
         return decision.reason
+    assert isinstance(decision, Route)
     return decision.callees, decision.shown
 
 
@@ -169,18 +171,30 @@ def test_the_one_called_back_leaves(
 
 
 async def test_the_last_who_called_leaves(store: BindingStore, admissions: AdmissionStore) -> None:
-    """Not the one before is called back, but nobody, until another member has called."""
+    """Not the one before is called back, but the default, until another member has called."""
     made = make(store, (A, C, D), Callback.LAST, D)
     await place(admissions, A)
     await place(admissions, C)
     assert outcome(store, B) == ((C,), X)
     store.remove_member(made.id, C)
-    assert outcome(store, B) is Reason.NO_DEFAULT_PARTY
+    assert outcome(store, B) == ((D,), X)
     await place(admissions, A)
     assert outcome(store, B) == ((A,), X)
-    # Somebody else leaving changes nothing.
+    # The default leaving changes nothing as long as somebody has called.
     store.remove_member(made.id, D)
     assert outcome(store, B) == ((A,), X)
+
+
+def test_ringing_in_turn(store: BindingStore) -> None:
+    """In the order in which they came; who leaves is passed over."""
+    made = make(store, (C, A), callback=Callback.SEQUENCE)
+    assert outcome(store, B) == ((C, A), X)
+    store.add_members(made.id, [E, D])
+    assert outcome(store, B) == ((C, A, E, D), X)
+    store.remove_member(made.id, A)
+    assert outcome(store, B) == ((C, E, D), X)
+    with pytest.raises(ModeError, match="has no default"):
+        store.set_default(made.id, E)
 
 
 async def test_a_new_member_may_be_the_last_who_called(
@@ -193,8 +207,9 @@ async def test_a_new_member_may_be_the_last_who_called(
     assert outcome(store, B, Y) == ((D,), X)
 
 
-def test_all_ring(store: BindingStore) -> None:
-    """Who comes rings too, who goes does not; as many as fit and no more."""
+def test_all_ring(store: BindingStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who comes rings too, who goes does not; as many as may and no more."""
+    monkeypatch.setattr(modes, "RING_ALL_MAX", 3)
     made = make(store, callback=Callback.ALL)
     assert outcome(store, B) == ((A, C), X)
     store.add_members(made.id, [D])
@@ -380,8 +395,11 @@ def race(works: list[Callable[[], object]]) -> list[object]:
         return list(pool.map(run, works))
 
 
-def test_several_come_at_once(store: BindingStore, stores: Stores) -> None:
+def test_several_come_at_once(
+    store: BindingStore, stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Of those who come at once so many get in as may ring, and each of them rings."""
+    monkeypatch.setattr(modes, "RING_ALL_MAX", 3)
     opened = [stores() for _ in range(4)]
     for round_ in range(5):
         made = store.bind(
