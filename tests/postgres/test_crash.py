@@ -24,7 +24,7 @@ from postgres.support import (
 )
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from agi_router.adapters import pool
+from agi_router.adapters import connection_pool
 from agi_router.adapters.admission import AdmissionStore
 from agi_router.adapters.bindings import BindingStore
 from agi_router.adapters.database import Connection, connect
@@ -365,7 +365,7 @@ async def test_statement_that_hangs_ends_by_itself(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A call behind a lock that is never given up is refused, and the connection serves on."""
-    monkeypatch.setattr(pool, "_TRIES", 1)
+    monkeypatch.setattr(connection_pool, "_TRIES", 1)
     bind(store)
     with server.connect(dsn) as other:
         other.execute("BEGIN")
@@ -446,7 +446,7 @@ async def test_silent_line_is_given_up(
     proxy: Proxy,
 ) -> None:
     """A line that is open and says nothing is cut; a new one serves, and nothing counts twice."""
-    monkeypatch.setattr(pool, "_SILENCE", 0.3)
+    monkeypatch.setattr(connection_pool, "_SILENCE", 0.3)
     bind(store)
     await through_proxy.admit(a_call(), new_call_id(), timeout=TIMEOUT)
     proxy.silent = True
