@@ -274,4 +274,4 @@ def test_party_shows_itself_masked() -> None:
 
 def test_exports() -> None:
     """What is public is listed, and the kinds of faults with it."""
-    assert set(numbers.__all__) == {"Block", "E164", "NumberFault", "XNumber"}
+    assert set(numbers.__all__) == {"BLOCK_SIZE", "Block", "E164", "NumberFault", "XNumber"}
