@@ -54,7 +54,9 @@ def bindings(draw: st.DrawFn) -> dict[str, Any]:
     """Draw a binding as it may stand in the database."""
     max_calls = draw(st.none() | st.integers(1, 3))
     state = draw(
-        st.sampled_from(["active", "active", "active", "expired", "unbound", "order_ended"])
+        st.sampled_from(
+            ["active", "active", "active", "expired", "unbound", "order_ended", "used_up"]
+        )
     )
     return {
         "max_calls": max_calls,

@@ -37,7 +37,8 @@ from agi_router.adapters.bindings import BindingStore
 from agi_router.adapters.database import Connection
 from agi_router.calls import Outcome
 from agi_router.keyfile import write_key_ring
-from agi_router.model import Reason
+from agi_router.model import BlockState, Reason
+from agi_router.numbers import Block
 from agi_router.seal import KeyRing
 
 PROGRAM = Path(sys.executable).parent / "agi-router"
@@ -753,3 +754,100 @@ def test_changes_that_are_refused(cli: Cli, connection: Connection, store: Bindi
         assert (done.code, text in done.error) == (code, True), (command, done)
     assert snapshot(connection) == before
     assert store.find(holder.id).state.value == "active"
+
+
+def test_tenants_and_their_blocks(cli: Cli, store: BindingStore) -> None:
+    """A tenant is added, has a block of its own, is suspended and goes on."""
+    assert store
+    assert cli("tenant", "add", "couriers", "--json").json["state"] == "active"
+    assert cli("tenant", "add", "couriers").code == 73
+    own = ("70022345678", "--tenant", "couriers", "--valid-until", "2099-01-01T00:00:00+08:00")
+    added = cli("block", "add", *own, "--json").json
+    assert (added["tenant"], added["operator_digit"], added["bindings"]) == ("couriers", "2", 0)
+    assert datetime.fromisoformat(added["valid_until"]) == datetime(2098, 12, 31, 16, tzinfo=UTC)
+    assert cli("block", "show", "70022345678", "--json").json == added
+    assert "couriers" in cli("block", "list").out
+    made = cli(*axb("--tenant", "couriers", "--json")).json
+    assert made["x"].startswith("70022345678")
+    assert made["tenant"] == "couriers"
+    assert cli("tenant", "suspend", "couriers", "--json").json["state"] == "suspended"
+    refused = cli(*axb("--tenant", "couriers"))
+    assert (refused.code, "no active tenant 'couriers'" in refused.error) == (66, True)
+    assert cli("tenant", "activate", "couriers").code == 0
+    listed = cli("tenant", "list", "--json").json
+    assert [(t["name"], t["state"], t["blocks"]) for t in listed] == [
+        ("couriers", "active", 1),
+        ("default", "active", 0),
+    ]
+    assert cli("tenant", "list").out.splitlines()[0].split() == ["NAME", "STATE", "BLOCKS"]
+    assert cli("tenant", "suspend", "nobody").code == 66
+    assert cli("tenant", "add", " ").code == 2
+    dates = ("--valid-from", "2099-01-01", "--valid-until", "2098-01-01")
+    assert cli("block", "add", "70032345678", *dates).code == 2
+    assert cli("block", "show", "70032345678").code == 66
+
+
+def test_wishes_for_a_number(cli: Cli, store: BindingStore) -> None:
+    """The operator digit, and the same number again for the same pair or never."""
+    store.inventory.add_block(Block.parse("70022345678"), operator=None, certificate=None)
+    again = ("--same-x", "prefer", "--operator-digit", 2, "--json")
+    first = cli(*axb(*again)).json
+    assert first["x"].startswith("7002")
+    assert cli("unbind", first["id"]).code == 0
+    second = cli(*axb(*again)).json
+    assert second["x"] == first["x"]
+    assert cli("unbind", second["id"]).code == 0
+    assert cli(*axb("--same-x", "avoid", "--json")).json["x"] != first["x"]
+    none = cli(*axb("--operator-digit", 9))
+    assert (none.code, "2 block(s) with another operator digit" in none.error) == (73, True)
+
+
+def test_rests_are_settings(cli: Cli, store: BindingStore) -> None:
+    """A number that was given up rests as long as the setting says."""
+    store.unbind(bind(store).id)
+    refused = cli(*axb("--x", X, a=C.digits, b=D.digits), AGI_ROUTER_REST="10m")
+    assert (refused.code, f"{X} rests until" in refused.error) == (73, True)
+    party = cli(*axb("--x", X, b=C.digits), AGI_ROUTER_PARTY_REST="30d")
+    assert (party.code, f"{A.masked} was on {X} by another binding" in party.error) == (73, True)
+    assert cli(*axb("--x", X, a=C.digits, b=D.digits)).code == 0
+    assert cli("settings", AGI_ROUTER_RETENTION="30d").code == 78
+
+
+def test_pool(cli: Cli, store: BindingStore) -> None:
+    """What is bound, rests and is free, and until when it lasts."""
+    bind(store)
+    store.unbind(bind(store, C, D, x=BLOCK.number(2)).id)
+    told, listed = cli("pool", AGI_ROUTER_REST="10m"), cli("pool", "--json")
+    assert told.out.splitlines()[0].split() == [
+        *("BLOCK", "TENANT", "STATE", "BOUND", "RESTING", "FREE", "GROWTH", "EXHAUSTED")
+    ]
+    assert told.out.splitlines()[1].split()[3:7] == ["1", "1", "9998", "2"]
+    (row,) = listed.json
+    assert (row["bound"], row["resting"], row["free"], row["growth"]) == (1, 0, 9999, 1)
+    assert datetime.fromisoformat(row["exhausted_at"]) > datetime.now(UTC) + timedelta(days=9000)
+    store.inventory.set_block_state(BLOCK, BlockState.DRAINING)
+    assert "draining" in cli("pool").out
+
+
+def test_pool_size(bare_cli: Cli) -> None:
+    """The reckoning is shown; it needs no database."""
+    size = ("pool", "size", "--pairs", 50000, "--ttl", "2h")
+    assert bare_cli(*size, "--quarantine", "10m").out.splitlines() == [
+        "        50,000  numbers bound at once: 50,000 pairs ÷ 1 a number",
+        "         4,167  numbers resting meanwhile: 50,000 × 10m ÷ 2h",
+        "        54,167  numbers",
+        "             6  blocks of 10,000",
+    ]
+    shared = bare_cli(*size, "--share", 7, "--json").json
+    assert (shared["quarantine"], shared["numbers"], shared["blocks"]) == (600, 7739, 1)
+    assert bare_cli("pool", "--json", *size[1:]).code == 2
+    assert bare_cli("pool", "size", "--pairs", 0, "--ttl", "2h").code == 2
+
+
+def test_sweep(cli: Cli, connection: Connection, store: BindingStore) -> None:
+    """What is over is swept up, and counted."""
+    expire(connection, bind(store).id)
+    done = {"expired": 1, "moved": 2, "bindings": 0, "calls": 0, "days": 0}
+    assert cli("sweep", "--batch", 1, "--json").json == done
+    assert cli("sweep").out.split()[:2] == ["expired", "0"]
+    assert cli("sweep", "--batch", 0).code == 2

@@ -12,6 +12,7 @@ from postgres.support import (
     BLOCK,
     HOUR,
     A,
+    C,
     Server,
     X,
     a_call,
@@ -20,6 +21,7 @@ from postgres.support import (
     call_states,
     calls_used,
     database_of,
+    expire,
     new_call_id,
     new_party,
     one,
@@ -31,8 +33,8 @@ from agi_router.adapters.bindings import BindingStore
 from agi_router.adapters.database import Connection
 from agi_router.calls import End, Outcome, parse_end
 from agi_router.decision import decide
-from agi_router.errors import ProtocolError
-from agi_router.model import Counting, Reason, Route
+from agi_router.errors import BindingEnded, ProtocolError
+from agi_router.model import BindingState, Counting, Reason, Refusal, Route
 from agi_router.numbers import XNumber
 from agi_router.seal import KeyRing
 
@@ -54,6 +56,91 @@ def admit(admissions: AdmissionStore) -> Admit:
         return ids
 
     return work
+
+
+async def test_the_last_use_ends_a_binding(
+    connection: Connection, store: BindingStore, admissions: AdmissionStore, admit: Admit
+) -> None:
+    """Not while a call may give its use back; then it is over, and its number is free."""
+    made = bind(store, max_calls=2)
+    first, second = await admit(2)
+    await admissions.settle([an_end(first, Outcome.ANSWERED)])
+    assert store.find(made.id).state is BindingState.ACTIVE
+    await admissions.settle([an_end(second, Outcome.BUSY)])
+    assert store.find(made.id).state is BindingState.ACTIVE
+    (third,) = await admit(1)
+    await asyncio.gather(*(admissions.settle([an_end(third, Outcome.ANSWERED)]) for _ in range(3)))
+    found = store.find(made.id)
+    assert (found.state, found.calls_used) == (BindingState.USED_UP, 2)
+    assert found.ended_at is not None
+    assert found.ended_at <= store.now()
+    ends = connection.execute("SELECT DISTINCT ends_at FROM agi_router.route").fetchall()
+    assert [row["ends_at"] for row in ends] == [found.ended_at]
+    answer = await admissions.admit(a_call(), new_call_id(), timeout=TIMEOUT)
+    decision = decide(a_call(), answer.facts, now=answer.now)
+    assert isinstance(decision, Refusal)
+    assert decision.reason is Reason.USED_UP
+    with pytest.raises(BindingEnded, match=r"is over \(used_up\)"):
+        store.unbind(made.id)
+    with pytest.raises(BindingEnded, match=r"is over \(used_up\)"):
+        store.extend(made.id, store.now() + 2 * HOUR)
+    assert bind(store, A, C).state is BindingState.ACTIVE
+
+
+@pytest.mark.parametrize("end", ["unbound", "expired"])
+async def test_what_ended_a_binding_first_stands(
+    end: str,
+    connection: Connection,
+    store: BindingStore,
+    admissions: AdmissionStore,
+    admit: Admit,
+) -> None:
+    """A last use that is settled after the end changes nothing of it."""
+    made = bind(store, max_calls=1)
+    (call_id,) = await admit(1)
+    if end == "unbound":
+        store.unbind(made.id)
+    else:
+        expire(connection, made.id)
+    before = store.find(made.id)
+    await admissions.settle([an_end(call_id, Outcome.ANSWERED)])
+    assert store.find(made.id) == before
+    assert before.state is BindingState(end)
+
+
+async def test_used_up_by_many_at_once(
+    connection: Connection, store: BindingStore, admissions: AdmissionStore
+) -> None:
+    """However calls of many bindings are settled, each ends with its last use and not before."""
+    limit = 5
+    parties = {BLOCK.number(serial): new_party() for serial in range(100, 110)}
+    made = {x: bind(store, party, x=x, max_calls=limit) for x, party in parties.items()}
+    answered = dict.fromkeys(parties, 0)
+    while any(count < limit for count in answered.values()):
+        calls = {new_call_id(): x for x in parties for _ in range(3)}
+        answers = await asyncio.gather(
+            *(
+                admissions.admit(a_call(parties[x], x), call_id, timeout=TIMEOUT)
+                for call_id, x in calls.items()
+            )
+        )
+        ends = []
+        for (call_id, x), answer in zip(calls.items(), answers, strict=True):
+            if answer.admitted:
+                outcome = random.choice([Outcome.ANSWERED, Outcome.BUSY, None])  # noqa: S311
+                answered[x] += outcome is Outcome.ANSWERED
+                ends.append(an_end(call_id, outcome, x=x))
+        random.shuffle(ends)
+        await asyncio.gather(
+            *(admissions.settle(ends[start : start + 4]) for start in range(0, len(ends), 3))
+        )
+        for x, binding in made.items():
+            found = store.find(binding.id)
+            assert found.calls_used == answered[x]
+            full = answered[x] == limit
+            assert found.state is (BindingState.USED_UP if full else BindingState.ACTIVE)
+    kept = one(connection, "SELECT array_agg(DISTINCT calls_settled) FROM agi_router.binding")
+    assert kept == [limit]
 
 
 UNANSWERED = [outcome for outcome in Outcome if outcome is not Outcome.ANSWERED]

@@ -197,6 +197,12 @@ def test_decide_routes(changes: dict[str, Any]) -> None:
             Reason.UNBOUND,
         ),
         # The last use is taken; more than that.
+        ({"state": BindingState.USED_UP, "ended_at": NOW}, Reason.USED_UP),
+        # What ended it first is told, also when its time has passed as well.
+        (
+            {"state": BindingState.USED_UP, "ended_at": NOW - HOUR, "expires_at": NOW - TICK},
+            Reason.USED_UP,
+        ),
         ({"max_calls": 3, "calls_used": 3}, Reason.USED_UP),
         ({"max_calls": 3, "calls_used": 4}, Reason.USED_UP),
         ({"max_calls": 1, "calls_used": 1}, Reason.USED_UP),

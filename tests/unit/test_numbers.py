@@ -274,7 +274,14 @@ def test_party_shows_itself_masked() -> None:
 
 def test_exports() -> None:
     """What is public is listed, and the kinds of faults with it."""
-    assert set(numbers.__all__) == {"Block", "E164", "NumberFault", "XNumber", "is_extension"}
+    assert set(numbers.__all__) == {
+        "BLOCK_SIZE",
+        "Block",
+        "E164",
+        "NumberFault",
+        "XNumber",
+        "is_extension",
+    }
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,248 @@
+"""The sweep: what is over is marked, moved and deleted, and nobody waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from threading import Event
+
+import pytest
+from postgres.support import (
+    BLOCK,
+    HOUR,
+    NO_REST,
+    A,
+    B,
+    C,
+    Clock,
+    D,
+    Server,
+    X,
+    a_call,
+    an_end,
+    bind,
+    call_states,
+    database_of,
+    new_call_id,
+    new_party,
+    one,
+    set_clock,
+)
+
+from agi_router.adapters.admission import AdmissionStore
+from agi_router.adapters.bindings import BindingStore
+from agi_router.adapters.database import Connection, connect
+from agi_router.adapters.sweep import Sweep, Swept
+from agi_router.calls import Outcome
+from agi_router.decision import decide
+from agi_router.errors import BindingEnded, BindingNotFound
+from agi_router.model import BindingState, Reason, Refusal
+from agi_router.pool import Rests
+from agi_router.seal import KeyRing
+
+RESTS = Rests(number=timedelta(minutes=10), party=timedelta(days=7))
+RETENTION = timedelta(days=190)
+TICK = timedelta(microseconds=1)
+TIMEOUT = 10.0
+
+
+@pytest.fixture
+def resting(shadowed: Connection, keys: KeyRing) -> BindingStore:
+    """A store where numbers rest, with one block, whose clock can be set."""
+    opened = BindingStore(shadowed, keys, RESTS)
+    opened.inventory.add_block(BLOCK, operator=None, certificate=None)
+    return opened
+
+
+def swept(connection: Connection, rests: Rests = RESTS, *, batch: int = 500) -> Swept:
+    """Sweep once, to the end."""
+    done = Swept()
+    for step in Sweep(connection, rests, RETENTION, batch=batch).steps():
+        done += step
+    return done
+
+
+def reason(store: BindingStore, caller: object, x: object = X) -> Reason | None:
+    call = a_call(caller, x)  # type: ignore[arg-type]
+    looked = store.facts(call, at=None)
+    decision = decide(call, looked.facts, now=looked.now)
+    return decision.reason if isinstance(decision, Refusal) else None
+
+
+def test_a_life_and_after(shadowed: Connection, resting: BindingStore) -> None:
+    """Marked once expired, moved once nothing rests, deleted past retention: never earlier."""
+    made = bind(resting)
+    alive = bind(resting, C, D, x=BLOCK.number(2), life=timedelta(days=90))
+    assert swept(shadowed) == Swept()
+    set_clock(shadowed, made.expires_at - TICK)
+    assert swept(shadowed) == Swept()
+    set_clock(shadowed, made.expires_at)
+    assert swept(shadowed) == Swept(expired=1)
+    assert one(shadowed, "SELECT ended_at FROM agi_router.binding ORDER BY id") == made.expires_at
+    set_clock(shadowed, made.expires_at + RESTS.party - TICK)
+    assert swept(shadowed) == Swept()
+    assert [reason(resting, each) for each in (A, B)] == [Reason.EXPIRED] * 2
+    set_clock(shadowed, made.expires_at + RESTS.party)
+    assert swept(shadowed) == Swept(moved=2)
+    assert [reason(resting, each) for each in (A, B)] == [Reason.NO_BINDING] * 2
+    before = resting.find(made.id)
+    assert before.state is BindingState.EXPIRED
+    assert {party.number for party in before.parties} == {A, B}
+    assert reason(resting, C, BLOCK.number(2)) is None
+    set_clock(shadowed, made.expires_at + RETENTION - TICK)
+    assert replace(swept(shadowed), days=0) == Swept(expired=1, moved=2)
+    set_clock(shadowed, made.expires_at + RETENTION)
+    assert replace(swept(shadowed), days=0) == Swept(bindings=1)
+    with pytest.raises(BindingNotFound):
+        resting.find(made.id)
+    assert resting.find(alive.id).state is BindingState.EXPIRED
+    assert one(shadowed, "SELECT count(*) FROM agi_router.past_route") == 2
+
+
+def test_in_small_steps(shadowed: Connection, resting: BindingStore) -> None:
+    """No step takes more than a batch, and together they take all."""
+    for serial in range(7):
+        bind(resting, new_party(), new_party(), x=BLOCK.number(serial * 1400))
+    set_clock(shadowed, resting.now() + timedelta(days=300))
+    steps = list(Sweep(shadowed, RESTS, RETENTION, batch=2).steps())
+    assert replace(sum(steps, Swept()), days=0) == Swept(expired=7, moved=14, bindings=7)
+    assert max(step.expired for step in steps) == 2
+    assert max(step.moved for step in steps) == 2
+    assert max(step.bindings for step in steps) == 2
+    for table in ("binding", "route", "past_route"):
+        assert one(shadowed, f"SELECT count(*) FROM agi_router.{table}") == 0
+
+
+async def test_calls_past_retention(
+    connection: Connection, store: BindingStore, admissions: AdmissionStore
+) -> None:
+    """Whole days are dropped, those of no partition deleted; none that is kept still."""
+    assert store
+    now = datetime.now(UTC)
+    kept = now - RETENTION + timedelta(days=1)
+    gone = now - RETENTION - timedelta(days=1)
+    for day in (gone, kept):
+        connection.execute("SELECT agi_router.ensure_call_days(%s, %s)", (day.date(), day.date()))
+    older = gone - timedelta(days=3)
+    ids = [new_call_id(day) for day in (older, gone, kept, now)]
+    await admissions.settle([an_end(each) for each in ids])
+    assert len(call_states(connection)) == 4
+    assert swept(connection) == Swept(calls=1, days=1)
+    assert set(call_states(connection)) == set(ids[2:])
+    assert swept(connection) == Swept()
+
+
+def test_what_is_held_is_left(
+    dsn: str, clock: Clock, shadowed: Connection, resting: BindingStore
+) -> None:
+    """A sweep waits for nobody: what somebody else holds has its turn later."""
+    assert clock
+    mine = [bind(resting, new_party(), new_party(), x=BLOCK.number(n)) for n in range(3)]
+    set_clock(shadowed, mine[-1].expires_at)
+    with connect(dsn) as other:
+        other.execute("BEGIN")
+        other.execute("SELECT FROM agi_router.binding WHERE id = %s FOR UPDATE", (mine[1].id.id,))
+        assert swept(shadowed) == Swept(expired=2)
+        other.execute("COMMIT")
+        assert swept(shadowed) == Swept(expired=1)
+        set_clock(shadowed, mine[-1].expires_at + RESTS.party)
+        other.execute("BEGIN")
+        other.execute(
+            "SELECT FROM agi_router.route WHERE binding_id = %s FOR UPDATE", (mine[1].id.id,)
+        )
+        assert swept(shadowed) == Swept(moved=4)
+        other.execute("COMMIT")
+    assert swept(shadowed) == Swept(moved=2)
+
+
+def test_a_day_in_use_is_left(dsn: str, connection: Connection, store: BindingStore) -> None:
+    """Calls are not held up for a lock that is not to be had."""
+    assert store
+    day = (datetime.now(UTC) - RETENTION - timedelta(days=5)).date()
+    connection.execute("SELECT agi_router.ensure_call_days(%s, %s)", (day, day))
+    with connect(dsn) as other:
+        other.execute("BEGIN")
+        other.execute("SELECT FROM agi_router.call LIMIT 1")
+        assert swept(connection) == Swept()
+        other.execute("COMMIT")
+    assert swept(connection) == Swept(days=1)
+
+
+@pytest.fixture
+def others(dsn: str) -> Iterator[tuple[Connection, Connection]]:
+    """Two connections more."""
+    with connect(dsn) as one_connection, connect(dsn) as other:
+        yield one_connection, other
+
+
+async def test_among_binds_calls_and_extensions(
+    server: Server,
+    dsn: str,
+    keys: KeyRing,
+    connection: Connection,
+    store: BindingStore,
+    others: tuple[Connection, Connection],
+) -> None:
+    """While all goes on, nothing alive is swept, nothing fails, nobody waits in a circle."""
+    stop = Event()
+    parties = [new_party() for _ in range(6)]
+
+    def sweep(own: Connection) -> Swept:
+        done = Swept()
+        while not stop.is_set():
+            # Nothing rests: routes are moved the moment their binding is over.
+            done += swept(own, NO_REST, batch=3)
+        return done
+
+    async def work(admissions: AdmissionStore, turn: int) -> None:
+        pair = parties[turn % 3], parties[3 + turn % 3]
+        life = timedelta(milliseconds=10 + turn % 5 * 3)
+        made = bind(store, *pair, life=life, max_calls=2)
+        if turn % 2:
+            await asyncio.sleep(life.total_seconds())
+        try:
+            store.extend(made.id, store.now() + HOUR)
+        except BindingEnded:
+            assert store.find(made.id).state is BindingState.EXPIRED
+            return
+        call_id = new_call_id()
+        answer = await admissions.admit(a_call(pair[0]), call_id, timeout=TIMEOUT)
+        # It was extended, so its route must be where calls look.
+        assert answer.admitted
+        await admissions.settle([an_end(call_id, Outcome.ANSWERED)])
+        assert store.find(made.id).calls_used == 1
+        store.unbind(made.id)
+
+    with ThreadPoolExecutor(2) as pool:
+        sweeps = [pool.submit(sweep, each) for each in others]
+        try:
+            async with AdmissionStore(dsn, keys, connections=3) as admissions:
+                for turn in range(120):
+                    await work(admissions, turn)
+        finally:
+            stop.set()
+        done = [each.result(timeout=60) for each in sweeps]
+    assert sum(each.moved for each in done) > 0
+    assert sum(each.expired for each in done) > 0
+    with server.admin() as admin:
+        assert (
+            one(
+                admin,
+                "SELECT deadlocks FROM pg_stat_database WHERE datname = %s",
+                database_of(dsn),
+            )
+            == 0
+        )
+    # Every route is somewhere, once.
+    assert (
+        one(
+            connection,
+            "SELECT (SELECT count(*) FROM agi_router.route)"
+            " + (SELECT count(*) FROM agi_router.past_route)"
+            " - 2 * (SELECT count(*) FROM agi_router.binding)",
+        )
+        == 0
+    )
