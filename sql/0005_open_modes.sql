@@ -154,7 +154,7 @@ BEGIN
     made.pair_tag := NULL;
     made.max_calls := NULL;
     made.begins_at := clock_timestamp();
-    made.expires_at := least(parent.expires_at, clock_timestamp() + make_interval(secs => parent.y_ttl));
+    made.expires_at := least(parent.expires_at, made.begins_at + make_interval(secs => parent.y_ttl));
     made.y_ttl := NULL;
     INSERT INTO agi_router.binding VALUES (made.*);
     PERFORM agi_router.add_routes(

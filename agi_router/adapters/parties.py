@@ -46,10 +46,8 @@ def read_parties(binding: _Row, routes: Sequence[_Row], keys: KeyRing) -> tuple[
     found: set[Party] = set()
     for route in own:
         x_number = XNumber.from_int(route["x_number"])
-        place = route if binding["y_ttl"] is not None else back
-        if place is not None and (sealed := route["caller"] or place["callee"]) is not None:
-            for number in _open(keys, sealed, place):
-                found.add(Party(side=Side.A, number=number, dials=x_number))
+        for number in _side_a(binding, route, back, keys):
+            found.add(Party(side=Side.A, number=number, dials=x_number))
         if not Mode(binding["mode"]).open:
             dials = back["x_number"] if back and binding["y_ttl"] is None else route["shown"]
             for number in open_callees(route, keys):
@@ -57,6 +55,20 @@ def read_parties(binding: _Row, routes: Sequence[_Row], keys: KeyRing) -> tuple[
                     Party(side=Side.B, number=number, dials=dials and XNumber.from_int(dials))
                 )
     return tuple(sorted(found, key=lambda party: (party.side, party.number.digits)))
+
+
+def _side_a(binding: _Row, route: _Row, back: _Row | None, keys: KeyRing) -> tuple[E164, ...]:
+    """
+    Who calls by a row of side A.
+    """
+    if binding["y_ttl"] is not None:
+        # There may be no row of B yet.
+        return _open(keys, route["caller"], route)
+    if back is None:
+        return ()
+    member = route["caller"] if binding["parent_id"] is None else None
+    sealed = member or back["callee"]
+    return () if sealed is None else _open(keys, sealed, back)
 
 
 def who_rings(binding: _Row, routes: Sequence[_Row], keys: KeyRing) -> tuple[E164, ...]:

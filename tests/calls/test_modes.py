@@ -6,6 +6,7 @@ import itertools
 
 import pytest
 
+from agi_router.modes import GROUP_MAX, RING_ALL_MAX
 from calls.parts import Cli
 from testpbx.leaks import find_leaks
 from testpbx.messages import received_by
@@ -131,3 +132,60 @@ def test_an_order_that_has_ended(cli: Cli, phones: Phones, a: str, b: str, mode:
 
     check_refused(cli, phones.call(a, binding["x"]), binding["x"], "order_ended")
     check_refused(cli, phones.call(b, binding["y"]), binding["y"], "order_ended")
+
+
+def test_a_hundred_ring_at_once(cli: Cli, phones: Phones, b: str) -> None:
+    """The largest group that may: all of them ring, all of them stop, and no number is spoilt."""
+    members = [f"1379{n:03}5501" for n in range(RING_ALL_MAX)]
+    binding = cli(*in_group("gxb", members, b, "--callback", "all"))
+
+    call = phones.call(b, binding["x"], does=Does.SILENT, patience=3.0)
+
+    assert call.status == 487
+    check_rang(call, caller=b, rang=members, shown=binding["x"])
+    stopped = [m for m in call.callee if not m.sent and m.start_line.startswith("CANCEL ")]
+    assert len({m.request_user for m in stopped}) == len(members)
+    assert cli.record(binding["x"])["outcome"] == "caller_gave_up"
+
+
+def test_two_hundred_ring_in_turn(cli: Cli, phones: Phones, b: str) -> None:
+    """The largest group: one after the other, in their order; it is one call and one use."""
+    members = [f"1378{n:03}5501" for n in range(GROUP_MAX)]
+    options = ("--callback", "sequence", "--max-calls", "1", "--count", "attempts")
+    binding = cli(*in_group("gxyb", members, b, *options))
+
+    call = phones.call(b, binding["y"], does=Does.BUSY)
+
+    assert call.status == 486
+    assert [invite.request_user for invite in call.invites] == members
+    record = cli.record(binding["y"])
+    assert (record["outcome"], record["cause"]) == ("busy", 17)
+    assert cli("show", binding["id"])["calls_used"] == 1
+
+
+def test_the_next_one_rings_when_nobody_answers(cli: Cli, phones: Phones, b: str) -> None:
+    """For the ring time each; the one who answers has the call, the others are not rung."""
+    # The phone whose number ends in 9 answers.
+    members = [f"1370{next(_numbers) % 1000000:06}{last}" for last in (1, 9, 2)]
+    binding = cli(*in_group("gxb", members, b, "--callback", "sequence", "--ring", "5s"))
+
+    call = phones.call(b, binding["x"], does=Does.ONE_ANSWERS, ring=0.3)
+
+    check_rang(call, caller=b, rang=members[:2], shown=binding["x"])
+    first, second = (m for m in call.callee if m.start_line.startswith("INVITE "))
+    (cancelled,) = (m for m in call.callee if m.start_line.startswith("CANCEL "))
+    assert first.at < cancelled.at <= second.at
+    record = cli.record(binding["x"])
+    assert (call.status, record["outcome"]) == (200, "answered")
+
+
+def test_a_caller_who_gives_up_in_turn(cli: Cli, phones: Phones, members: list[str], b: str) -> None:
+    """Whoever rings stops, and nobody else rings after."""
+    binding = cli(*in_group("gxb", members, b, "--callback", "sequence"))
+
+    call = phones.call(b, binding["x"], does=Does.SILENT, patience=1.0)
+
+    assert call.status == 487
+    assert [invite.request_user for invite in call.invites] == members[:1]
+    assert cli.record(binding["x"])["outcome"] == "caller_gave_up"
+    assert cli("show", binding["id"])["calls_used"] == 0

@@ -106,6 +106,8 @@ def build(connection: Connection, keys: KeyRing, world: dict[str, Any]) -> None:
     """Write a world: A and B in one binding on X, perhaps anyone in another."""
     # Without its row nothing refers to the block, so constraints are dropped for the moment.
     connection.execute(b"ALTER TABLE agi_router.binding DROP CONSTRAINT binding_block_fkey")
+    # Two bindings of any modes meet on one number here.
+    connection.execute(b"ALTER TABLE agi_router.route DISABLE TRIGGER route_alone")
     if world["block"] is not None:
         connection.execute(
             "INSERT INTO agi_router.block (block, state, valid_from, valid_until)"
@@ -134,8 +136,7 @@ def build(connection: Connection, keys: KeyRing, world: dict[str, Any]) -> None:
             "last" if mode not in {"axb", "axyb"} else None,
             window if mode not in {"axb", "axyb"} else None,
             "1234" if mode == "axe" else None,
-            # Of the next block's number, or nobody else could be here.
-            BLOCK.number(9).value if mode in {"ax", "axe"} else None,
+            X.value if mode in {"ax", "axe"} else None,
             *(terms[name] for name in ALIVE),
         )
         for caller, callee, side in callers:
