@@ -98,7 +98,7 @@ async def serve(settings: Settings, keys: KeyRing) -> None:
                     log.warning("serve.open_modes", extra={"strangers": "get through"})
                 notifier.ready()
                 await _run_until(
-                    _leaving(stop, door, settings.handover),
+                    _leaving(stop, door, health, settings.handover),
                     door.serve(),
                     books.keep(),
                     health.keep(),
@@ -108,7 +108,6 @@ async def serve(settings: Settings, keys: KeyRing) -> None:
                     _reconcile(door, ari, books),
                     _sweep(settings),
                 )
-                health.draining = True
                 notifier.stopping("draining")
                 log.info("serve.draining")
                 await door.drain()
@@ -118,14 +117,17 @@ async def serve(settings: Settings, keys: KeyRing) -> None:
     log.info("serve.stopped")
 
 
-async def _leaving(stop: asyncio.Event, door: AriDoor, handover: float) -> None:
+async def _leaving(stop: asyncio.Event, door: AriDoor, health: Health, handover: float) -> None:
     """
-    Wait until this router is to take no more calls.
+    Wait until this router is to take no more calls: replaced by another, or told to end.
+
+    Who is told to end may be replaced first, within *handover* seconds.
     """
     replaced = asyncio.ensure_future(door.replaced.wait())
     stopped = asyncio.ensure_future(stop.wait())
     try:
         await asyncio.wait({replaced, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        health.draining = True
         if not replaced.done() and handover:
             log.info("serve.handing_over", extra={"seconds": handover})
             await asyncio.wait({replaced}, timeout=handover)

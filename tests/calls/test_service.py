@@ -18,6 +18,9 @@ from testpbx.phones import Phones
 from testpbx.waiting import until
 
 
+CALLS, WAITING = 10, 3
+
+
 @pytest.fixture
 def systemd(tmp_path: Path) -> Iterator[socket.socket]:
     """A socket as systemd has it."""
@@ -32,7 +35,11 @@ def watched(
     router: Router, pbx: dict[str, Any], tmp_path: Path, systemd: socket.socket
 ) -> Iterator[Router]:
     """A router as systemd starts it, in place of the one that runs."""
-    env = {"NOTIFY_SOCKET": systemd.getsockname(), "WATCHDOG_USEC": "600000"}
+    env = {
+        "NOTIFY_SOCKET": systemd.getsockname(),
+        "WATCHDOG_USEC": "600000",
+        "AGI_ROUTER_WAITING_LIMIT": str(WAITING),
+    }
     started = Router({**pbx["env"], **env}, tmp_path / "watched.log")
     started.start()
     try:
@@ -117,3 +124,15 @@ def test_probes_and_metrics(
         assert "database" in ask("/readyz")[1]
         assert ask("/livez") == (200, "ok\n")
     assert until(lambda: ask("/readyz")[0] == 200, timeout=10)
+
+
+def test_more_than_may_wait(watched: Router, cli: Cli, phones: Phones, a: str, b: str) -> None:
+    """With a database that says nothing, who comes after the limit is refused at once."""
+    assert watched.registered()
+    x = cli.bind(a, b)["x"]
+    with frozen("postgres"):
+        burst = phones.burst(a, x, calls=CALLS)
+    assert burst.by_status == {480: WAITING, 503: CALLS - WAITING}
+    assert burst.reached == 0
+    reasons = [record["reason"] for record in cli.records(x, CALLS)]
+    assert sorted(reasons) == ["no_capacity"] * (CALLS - WAITING) + ["platform_fault"] * WAITING
