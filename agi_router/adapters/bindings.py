@@ -24,6 +24,7 @@ from agi_router.adapters.records import (
     read_binding,
     seconds,
 )
+from agi_router.adapters.sealed_routes import find_back, order_tags, seal_routes, tag_caller
 from agi_router.errors import (
     BindingConflict,
     BindingEnded,
@@ -51,6 +52,8 @@ __all__ = ["LONGEST_LIFE", "BindingStore"]
 
 LONGEST_LIFE = timedelta(days=90)
 """A binding may not live longer; "never" would contradict that an order ends."""
+
+_STREAMED = 1000
 
 _GROUPS: dict[Mode, type[Gxb]] = {Mode.GXB: Gxb, Mode.GXYB: Gxyb}
 
@@ -180,7 +183,7 @@ class BindingStore:
             BindingConflict: One of them is on the group's number by another binding.
         """
         a_number = self._find_group(name)
-        pairs = [(a_number, self._tag(a_number, member)) for member in members]
+        pairs = [(a_number, self._keys.tag(a_number, member)) for member in members]
         rows: list[RouteRow] = []
         try:
             with self._changing(name, pairs) as group:
@@ -190,7 +193,7 @@ class BindingStore:
                     for row in compile_routes(whole, group.a_number, group.b_number)
                     if row.caller in members
                 )
-                columns = self._columns(rows, back=(group.b_number, group.tag))
+                columns = seal_routes(rows, self._keys, back=(group.b_number, group.tag))
                 self._statements.one("add_routes", {**_key(name), **columns})
                 if group.callback is Callback.ALL:
                     self._call_back(name, group, (*group.called_back, *members))
@@ -278,6 +281,15 @@ class BindingStore:
         values = {"all": everything, "order_id": order_id, "limit": limit}
         return self._read(self._statements.all("list_bindings", values))
 
+    def stream(self, *, everything: bool, order_id: str | None) -> Iterator[StoredBinding]:
+        """
+        Bindings by block and age, as they stand at one moment, however many there are.
+        """
+        values = {"all": everything, "order_id": order_id}
+        with self._statements.snapshot():
+            for rows in self._statements.stream("stream_bindings", values, size=_STREAMED):
+                yield from self._read(rows)
+
     def facts(self, call: Call, *, at: datetime | None) -> Admission:
         """
         The facts about *call* at a time, nothing taken; uses are counted as they stand now.
@@ -322,11 +334,16 @@ class BindingStore:
             "max_duration": seconds(terms.max_duration),
             "language": terms.language,
             "order_id": terms.order_id,
+            "order_tag": self._order_tag(parties, terms),
         }
         values = {
             "block": block.value,
             "terms": Jsonb(columns),
-            **self._columns(rows, back=self._back(rows) if isinstance(parties, Gxb) else None),
+            **seal_routes(
+                rows,
+                self._keys,
+                back=find_back(rows, self._keys) if isinstance(parties, Gxb) else None,
+            ),
         }
         try:
             row = self._statements.one("bind", values)
@@ -337,46 +354,17 @@ class BindingStore:
             raise closed(block)
         return self.find(BindingId(block, row["id"]))
 
-    def _back(self, rows: Sequence[RouteRow]) -> tuple[XNumber, int]:
-        """
-        The place of B's row among *rows*.
-        """
-        (row,) = (row for row in rows if row.side is Side.B)
-        return row.x_number, self._tag(row.x_number, row.caller)
-
-    def _columns(
-        self, rows: Sequence[RouteRow], *, back: tuple[XNumber, int] | None
-    ) -> dict[str, list[Any]]:
-        """
-        Route rows as the arrays that the store takes, numbers tagged and sealed.
-
-        Args:
-            rows: What a mode has compiled.
-            back: The place of B's row where side A is a group.
-        """
-        tags = [self._tag(row.x_number, row.caller) for row in rows]
-        return {
-            "x_number": [row.x_number.value for row in rows],
-            "caller_tag": tags,
-            "shown": [row.shown.value for row in rows],
-            "side": [row.side for row in rows],
-            "callee": [
-                self._keys.seal(row.callees, x=row.x_number, tag=tag) if row.callees else None
-                for row, tag in zip(rows, tags, strict=True)
-            ],
-            # Sealed for the row of B, where it becomes the callee when B calls back.
-            "caller": [
-                self._keys.seal([row.caller], x=back[0], tag=back[1])
-                if back is not None and row.side is Side.A and row.caller
-                else None
-                for row in rows
-            ],
-        }
+    def _order_tag(self, parties: Parties, terms: Terms) -> int | None:
+        if terms.order_id is None:
+            return None
+        return order_tags(parties, tenant=terms.tenant, order_id=terms.order_id, keys=self._keys)[
+            0
+        ]
 
     def _conflict(
         self, block: Block, rows: Sequence[RouteRow], constraint: str | None
     ) -> BindingConflict:
-        tags = [self._tag(row.x_number, row.caller) for row in rows]
+        tags = [tag_caller(row, self._keys) for row in rows]
         held = self._statements.all(
             "find_conflict",
             {
@@ -395,9 +383,6 @@ class BindingStore:
             "; ".join(words) + "; unbind it, or choose another number" if words else None,
             constraint=constraint,
         )
-
-    def _tag(self, x_number: XNumber, caller: E164 | None) -> int:
-        return 0 if caller is None else self._keys.tag(x_number, caller)
 
     def _check_expiry(self, expires_at: datetime) -> None:
         now = self.now()

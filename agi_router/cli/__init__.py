@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import click
 
-from agi_router.cli import binding, block, call, database, doctor, key, members, service
+from agi_router.cli import binding, block, bulk, call, database, doctor, key, members, service
 from agi_router.errors import AgiRouterError
 
 __all__ = ["cli", "main"]
@@ -60,6 +60,8 @@ cli.add_command(binding.unbind)
 cli.add_command(binding.extend)
 cli.add_command(binding.show)
 cli.add_command(binding.list_)
+cli.add_command(bulk.import_)
+cli.add_command(bulk.export)
 cli.add_command(call.explain)
 cli.add_command(call.calls)
 cli.add_command(service.serve)

@@ -1,0 +1,67 @@
+"""
+Route rows as the store keeps them: callers tagged, callees sealed.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from agi_router.model import RouteRow, Side
+from agi_router.modes import Parties
+from agi_router.numbers import XNumber
+from agi_router.seal import KeyRing
+
+__all__ = ["find_back", "order_tags", "seal_routes", "tag_caller"]
+
+
+def tag_caller(row: RouteRow, keys: KeyRing) -> int:
+    """
+    The tag that the caller of *row* is found by; 0 for anyone.
+    """
+    return 0 if row.caller is None else keys.tag(row.x_number, row.caller)
+
+
+def find_back(rows: Sequence[RouteRow], keys: KeyRing) -> tuple[XNumber, int]:
+    """
+    The place of B's row among *rows*: its number and its tag.
+    """
+    (row,) = (row for row in rows if row.side is Side.B)
+    return row.x_number, tag_caller(row, keys)
+
+
+def seal_routes(
+    rows: Sequence[RouteRow], keys: KeyRing, *, back: tuple[XNumber, int] | None
+) -> dict[str, list[Any]]:
+    """
+    Route rows as columns, numbers tagged and sealed.
+
+    Args:
+        rows: What a mode has compiled.
+        keys: To tag and seal with.
+        back: The place of B's row where side A is a group.
+    """
+    tags = [tag_caller(row, keys) for row in rows]
+    return {
+        "x_number": [row.x_number.value for row in rows],
+        "caller_tag": tags,
+        "shown": [row.shown.value for row in rows],
+        "side": [row.side for row in rows],
+        "callee": [
+            keys.seal(row.callees, x=row.x_number, tag=tag) if row.callees else None
+            for row, tag in zip(rows, tags, strict=True)
+        ],
+        # Sealed for the row of B, where it becomes the callee when B calls back.
+        "caller": [
+            keys.seal([row.caller], x=back[0], tag=back[1])
+            if back is not None and row.side is Side.A and row.caller
+            else None
+            for row in rows
+        ],
+    }
+
+
+def order_tags(parties: Parties, *, tenant: str, order_id: str, keys: KeyRing) -> list[int]:
+    """
+    The tags by which an order's binding of these parties is recognised, the current key's first.
+    """
+    members = sorted(parties.side_a, key=lambda number: number.digits)
+    return keys.order_tags(tenant, order_id, parties.mode, numbers=[*members, parties.b])

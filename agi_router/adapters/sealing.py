@@ -1,0 +1,396 @@
+"""
+Sealing in bulk: rows of a file are read, given numbers, tagged, sealed and packed, on all cores.
+
+1. Workers are processes that are started afresh, not forked: they inherit no connection. Keys
+   reach them through a pipe, never by a command line or a file.
+2. A worker ends when its parent does, however that ended.
+3. A worker has seen no database: what it says of blocks is as they were when the import began. The
+   loader asks again, and the keys of the database decide.
+"""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field, fields
+from datetime import datetime, timedelta
+from itertools import chain, islice
+from operator import itemgetter
+from typing import NamedTuple, Self
+
+from agi_router.adapters.copy_rows import BINDING, ROUTE, pack_row
+from agi_router.adapters.csv_file import Record
+from agi_router.adapters.sealed_routes import find_back, order_tags, seal_routes
+from agi_router.csv_rows import CsvRow, Fault, Header
+from agi_router.errors import ModeError, StoreError
+from agi_router.modes import Gxb, compile_routes
+from agi_router.numbers import Block, XNumber
+from agi_router.seal import KeyRing
+
+__all__ = ["Chunk", "Entry", "Place", "Prepared", "Sealer", "Workshop", "cores"]
+
+_BLOCK_SIZE = 10_000
+# Coprime with the size of a block, and far from a small part of it: neighbours in the file lie far
+# apart in the block, and all numbers come once before one comes twice.
+_STRIDE = 6_181
+_APART = _BLOCK_SIZE // 2
+# Chunks that wait or are worked on, for each worker.
+_AHEAD = 2
+
+
+class Place(NamedTuple):
+    """
+    One caller on one number: where no two bindings may be.
+    """
+
+    x_number: int
+    caller_tag: int
+
+
+class Entry(NamedTuple):
+    """
+    One binding, ready to be loaded.
+
+    Attributes:
+        line: The line of the file it is from.
+        id: Its number.
+        block: Its block.
+        tenant_id: Its tenant.
+        given: Its numbers that the file gives; others would do as well.
+        order_id: The order behind it.
+        order_tags: By which it is recognised, the current key's first.
+        places: The places its routes take.
+        binding: Its row, packed.
+        routes: The rows of its routes, packed.
+    """
+
+    line: int
+    id: int
+    block: int
+    tenant_id: int
+    given: tuple[int, ...]
+    order_id: str
+    order_tags: tuple[int, ...]
+    places: tuple[Place, ...]
+    binding: bytes
+    routes: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chunk:
+    """
+    Some rows of a file, to be worked on together.
+
+    Attributes:
+        records: The rows.
+        ids: Numbers for the bindings, one for each row.
+        first: How many rows of the file come before.
+        now: The database's clock.
+    """
+
+    records: Sequence[Record]
+    ids: Sequence[int]
+    first: int
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """
+    What has become of a chunk.
+
+    Attributes:
+        entries: The bindings to load.
+        faults: Line and fault of the rows that cannot be bound.
+        over: How many rows say that they are over.
+    """
+
+    entries: list[Entry]
+    faults: list[tuple[int, Fault]]
+    over: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sealer:
+    """
+    Makes entries of rows.
+
+    Attributes:
+        keys: To tag and seal with.
+        names: The header.
+        fixed_lines: Whether fixed lines may be parties.
+        tenants: Ids of the active tenants, by name.
+        blocks: The blocks of ours that take new bindings, and the tenants they are kept for.
+        ttl: Life of a binding, where a row says nothing.
+        longest: The longest life.
+    """
+
+    keys: KeyRing
+    names: tuple[str, ...]
+    fixed_lines: bool
+    tenants: Mapping[str, int]
+    blocks: Mapping[int, int | None]
+    ttl: timedelta
+    longest: timedelta
+    # By tenant, as they are asked for.
+    _open_blocks: dict[int, list[int]] = field(default_factory=dict, init=False, compare=False)
+
+    def prepare(self, chunk: Chunk) -> Prepared:
+        """
+        Work on a chunk.
+        """
+        header = Header(self.names, fixed_lines=self.fixed_lines)
+        entries: list[Entry] = []
+        faults: list[tuple[int, Fault]] = []
+        over = 0
+        for number, (record, binding_id) in enumerate(
+            zip(chunk.records, chunk.ids, strict=True), start=chunk.first
+        ):
+            row = header.read(record.cells)
+            if row is None:
+                over += 1
+            elif isinstance(row, list):
+                faults += ((record.line, fault) for fault in row)
+            else:
+                entry = self.entry(
+                    row, line=record.line, binding_id=binding_id, place=number, now=chunk.now
+                )
+                if isinstance(entry, Fault):
+                    faults.append((record.line, entry))
+                else:
+                    entries.append(entry)
+        return Prepared(entries=entries, faults=faults, over=over)
+
+    def entry(
+        self, row: CsvRow, *, line: int, binding_id: int, place: int, now: datetime
+    ) -> Entry | Fault:
+        """
+        Make an entry of a row, or say why it cannot be bound.
+
+        Args:
+            row: The row.
+            line: Its line.
+            binding_id: The number that its binding gets.
+            place: Its place in the walk through the numbers, if some are to be chosen.
+            now: The database's clock.
+        """
+        tenant_id = self.tenants.get(row.tenant)
+        if tenant_id is None:
+            return Fault("tenant", "there is no active tenant of this name")
+        numbers = self._numbers(row, tenant_id, place)
+        if isinstance(numbers, Fault):
+            return numbers
+        return self.on(
+            row, numbers, line=line, binding_id=binding_id, tenant_id=tenant_id, now=now
+        )
+
+    def on(
+        self,
+        row: CsvRow,
+        numbers: tuple[XNumber, XNumber],
+        *,
+        line: int,
+        binding_id: int,
+        tenant_id: int,
+        now: datetime,
+    ) -> Entry | Fault:
+        """
+        Make an entry of a row and its numbers: A's and B's.
+        """
+        parties = row.parties
+        expires_at = self._expiry(row, now)
+        if isinstance(expires_at, Fault):
+            return expires_at
+        try:
+            rows = compile_routes(parties, *numbers)
+        except ModeError as error:
+            return Fault(None, str(error))
+        callback = parties.callback if isinstance(parties, Gxb) else None
+        columns = seal_routes(
+            rows, self.keys, back=None if callback is None else find_back(rows, self.keys)
+        )
+        block = numbers[0].block
+        tags = order_tags(parties, tenant=row.tenant, order_id=row.order_id, keys=self.keys)
+        binding = {
+            "block": block,
+            "id": binding_id,
+            "tenant_id": tenant_id,
+            "expires_at": expires_at,
+            "mode": parties.mode,
+            "callback": callback,
+            **row.terms,
+            "order_id": row.order_id,
+            "order_tag": tags[0],
+        }
+        common = {"block": block, "binding_id": binding_id}
+        return Entry(
+            line=line,
+            id=binding_id,
+            block=block,
+            tenant_id=tenant_id,
+            given=tuple(number.value for number in (row.x, row.y) if number is not None),
+            order_id=row.order_id,
+            order_tags=tuple(tags),
+            places=tuple(map(Place, columns["x_number"], columns["caller_tag"])),
+            binding=pack_row(BINDING, binding),
+            # In one order for all: else two who bind the same parties could deadlock.
+            routes=b"".join(
+                pack_row(ROUTE, {**common, **dict(zip(columns, values, strict=True))})
+                for values in sorted(zip(*columns.values(), strict=True), key=itemgetter(0, 1))
+            ),
+        )
+
+    def _expiry(self, row: CsvRow, now: datetime) -> datetime | Fault:
+        column = "expires" if row.expires_at is not None else "ttl"
+        try:
+            expires_at = row.expires_at or now + (self.ttl if row.ttl is None else row.ttl)
+        except OverflowError:
+            return Fault(column, "the expiry is too far away")
+        if expires_at <= now:
+            return Fault(column, "the expiry is in the past")
+        if expires_at > now + self.longest:
+            return Fault(column, f"a binding may live {self.longest.days} days at most")
+        return expires_at
+
+    def _numbers(self, row: CsvRow, tenant_id: int, place: int) -> tuple[XNumber, XNumber] | Fault:
+        """
+        The numbers of A and of B, dealt out where they are not given.
+        """
+        given = row.x or row.y
+        if given is not None:
+            if not self._open(given.block, tenant_id):
+                return Fault(
+                    "y" if row.x is None else "x",
+                    f"block {given.block} is not ours, or takes no new bindings of this tenant",
+                )
+            block = Block(value=given.block)
+        else:
+            blocks = self._blocks_of(tenant_id)
+            if not blocks:
+                return Fault(None, "no block is open for new bindings of this tenant")
+            block, place = Block(value=blocks[place % len(blocks)]), place // len(blocks)
+        serial = place * _STRIDE % _BLOCK_SIZE
+        if row.parties.numbers == 1:
+            one = row.x or block.number(serial)
+            return one, one
+        x_number = row.x or block.number(serial)
+        y_number = row.y or block.number((serial + _APART) % _BLOCK_SIZE)
+        if x_number == y_number and (row.x is None or row.y is None):
+            other = block.number((x_number.serial + 1) % _BLOCK_SIZE)
+            return (x_number, other) if row.y is None else (other, y_number)
+        return x_number, y_number
+
+    def _blocks_of(self, tenant_id: int) -> list[int]:
+        if tenant_id not in self._open_blocks:
+            self._open_blocks[tenant_id] = [
+                block for block in self.blocks if self._open(block, tenant_id)
+            ]
+        return self._open_blocks[tenant_id]
+
+    def _open(self, block: int, tenant_id: int) -> bool:
+        return self.blocks.get(block, -1) in {None, tenant_id}
+
+
+def cores() -> int:
+    """
+    How many cores this process may use.
+    """
+    return len(os.sched_getaffinity(0))
+
+
+class Workshop:
+    """
+    Works on chunks, several at once, and gives them back in their order.
+
+    Args:
+        sealer: What is done with a chunk.
+        processes: How many workers; with one, or with a single chunk, the work is done here.
+    """
+
+    def __init__(self, sealer: Sealer, *, processes: int) -> None:
+        self._sealer = sealer
+        self._processes = processes
+        self._pool: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+    def work(self, chunks: Iterator[Chunk]) -> Iterator[tuple[Chunk, Prepared]]:
+        """
+        Work on *chunks*; no more of them are read than are soon needed.
+
+        Raises:
+            StoreError: A worker has died.
+        """
+        head = list(islice(chunks, 2))
+        whole = chain(head, chunks)
+        if self._processes == 1 or len(head) < 2:  # noqa: PLR2004
+            for chunk in whole:
+                yield chunk, self._sealer.prepare(chunk)
+            return
+        self._pool = _pool(self._sealer, self._processes)
+        try:
+            yield from _in_order(self._pool, whole, self._processes * _AHEAD)
+        except BrokenProcessPool:
+            raise StoreError("a worker process has died; nothing of its rows was bound") from None
+
+
+def _in_order(
+    pool: ProcessPoolExecutor, chunks: Iterator[Chunk], ahead: int
+) -> Iterator[tuple[Chunk, Prepared]]:
+    waiting: deque[tuple[Chunk, Future[Prepared]]] = deque()
+    for chunk in chunks:
+        waiting.append((chunk, pool.submit(_prepare, chunk)))
+        if len(waiting) >= ahead:
+            done, future = waiting.popleft()
+            yield done, future.result()
+    for done, future in waiting:
+        yield done, future.result()
+
+
+def _pool(sealer: Sealer, processes: int) -> ProcessPoolExecutor:
+    # A ring does not travel as it is: its ciphers hold what is not Python's.
+    plain = {
+        each.name: getattr(sealer, each.name)
+        for each in fields(sealer)
+        if each.init and each.name != "keys"
+    }
+    return ProcessPoolExecutor(
+        processes,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_begin,
+        initargs=(sealer.keys.to_text(), plain),
+    )
+
+
+_prepare_here: Callable[[Chunk], Prepared]
+
+
+def _begin(keys: str, plain: dict[str, object]) -> None:
+    """
+    Begin as a worker.
+    """
+    global _prepare_here  # noqa: PLW0603 - a worker has nothing else to keep it in
+    # Ctrl-C reaches the whole group; the parent ends us.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # noqa: S101 - we were started by the pool
+
+    def follow() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
+    _prepare_here = Sealer(keys=KeyRing.parse(keys), **plain).prepare  # type: ignore[arg-type]
+
+
+def _prepare(chunk: Chunk) -> Prepared:
+    return _prepare_here(chunk)
