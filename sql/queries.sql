@@ -334,9 +334,9 @@ SELECT clock_timestamp() AS now,
 
 -- find_bound --
 -- Which of these orders with their parties are bound already, or once were.
-SELECT n.entry
-  FROM unnest(%(entry)s::integer[], %(order_id)s::text[], %(order_tag)s::bigint[])
-           n (entry, order_id, order_tag)
+SELECT n.place
+  FROM unnest(%(order_id)s::text[], %(order_tag)s::bigint[])
+       WITH ORDINALITY n (order_id, order_tag, place)
  CROSS JOIN LATERAL (
        SELECT
          FROM agi_router.binding b
@@ -346,8 +346,8 @@ SELECT n.entry
 -- find_held --
 -- Which of these places a binding holds, and whether it keeps them from others.
 SELECT n.place, h.binding_id, h.kept
-  FROM unnest(%(place)s::integer[], %(x_number)s::bigint[], %(caller_tag)s::bigint[])
-           n (place, x_number, caller_tag)
+  FROM unnest(%(x_number)s::bigint[], %(caller_tag)s::bigint[])
+       WITH ORDINALITY n (x_number, caller_tag, place)
  CROSS JOIN LATERAL (
        SELECT r.binding_id, b.ended_at IS NULL AND b.expires_at > clock_timestamp() AS kept
          FROM agi_router.route r
@@ -357,7 +357,7 @@ SELECT n.place, h.binding_id, h.kept
 
 -- make_room --
 -- Move the routes of ended bindings out of these places.
-SELECT agi_router.make_room(%(block)s, %(x_number)s, %(caller_tag)s);
+SELECT agi_router.make_room(%(block)s, %(x_number)s::bigint[], %(caller_tag)s::bigint[]);
 
 -- lock_open_blocks --
 -- Of some blocks those that take new bindings; they will until the transaction ends.
@@ -369,13 +369,14 @@ SELECT block
 
 -- copy_bindings --
 -- Load bindings that are new.
-COPY agi_router.binding (block, id, tenant_id, max_calls, expires_at, mode, callback, counting, direction,
-                         ring_timeout, max_duration, language, order_id, order_tag)
+COPY agi_router.binding (block, id, order_tag, expires_at, order_id,
+                         tenant_id, mode, callback, max_calls, counting, direction, ring_timeout,
+                         max_duration, language)
 FROM STDIN (FORMAT binary);
 
 -- copy_routes --
 -- Load their routes.
-COPY agi_router.route (block, x_number, caller_tag, binding_id, shown, side, callee, caller)
+COPY agi_router.route (block, binding_id, x_number, caller_tag, shown, callee, caller, side)
 FROM STDIN (FORMAT binary);
 
 -- begin_rehearsal --
@@ -396,7 +397,7 @@ SELECT n.tag, n.x_number, n.line
 -- find_rehearsed --
 -- Which of these orders and places an earlier line has taken.
 SELECT n.place, h.line
-  FROM unnest(%(place)s::integer[], %(x_number)s::bigint[], %(tag)s::bigint[]) n (place, x_number, tag)
+  FROM unnest(%(x_number)s::bigint[], %(tag)s::bigint[]) WITH ORDINALITY n (x_number, tag, place)
  CROSS JOIN LATERAL (
        SELECT r.line FROM rehearsed r WHERE r.tag = n.tag AND r.x_number = n.x_number LIMIT 1) h;
 

@@ -19,10 +19,9 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from itertools import chain, islice
-from operator import itemgetter
 from typing import NamedTuple, Self
 
-from agi_router.adapters.copy_rows import BINDING, ROUTE, pack_row
+from agi_router.adapters.copy_rows import BINDING, ROUTE
 from agi_router.adapters.csv_file import Record
 from agi_router.adapters.sealed_routes import find_back, order_tags, seal_routes
 from agi_router.csv_rows import CsvRow, Fault, Header
@@ -40,6 +39,7 @@ _STRIDE = 6_181
 _APART = _BLOCK_SIZE // 2
 # Chunks that wait or are worked on, for each worker.
 _AHEAD = 2
+_ROUTE = ("x_number", "caller_tag", "shown", "callee", "caller", "side")
 
 
 class Place(NamedTuple):
@@ -215,18 +215,14 @@ class Sealer:
         )
         block = numbers[0].block
         tags = order_tags(parties, tenant=row.tenant, order_id=row.order_id, keys=self.keys)
-        binding = {
-            "block": block,
-            "id": binding_id,
+        shared = {
             "tenant_id": tenant_id,
-            "expires_at": expires_at,
             "mode": parties.mode,
             "callback": callback,
             **row.terms,
-            "order_id": row.order_id,
-            "order_tag": tags[0],
         }
-        common = {"block": block, "binding_id": binding_id}
+        # In one order for all: else two who bind the same parties could deadlock.
+        routes = sorted(zip(*(columns[name] for name in _ROUTE), strict=True))
         return Entry(
             line=line,
             id=binding_id,
@@ -236,11 +232,18 @@ class Sealer:
             order_id=row.order_id,
             order_tags=tuple(tags),
             places=tuple(map(Place, columns["x_number"], columns["caller_tag"])),
-            binding=pack_row(BINDING, binding),
-            # In one order for all: else two who bind the same parties could deadlock.
+            binding=BINDING.pack(
+                (block, binding_id, tags[0]),
+                (expires_at, row.order_id),
+                tuple([shared[name] for name in BINDING.shared]),
+            ),
             routes=b"".join(
-                pack_row(ROUTE, {**common, **dict(zip(columns, values, strict=True))})
-                for values in sorted(zip(*columns.values(), strict=True), key=itemgetter(0, 1))
+                [
+                    ROUTE.pack(
+                        (block, binding_id, x_number, tag, shown), (callee, caller), (side,)
+                    )
+                    for x_number, tag, shown, callee, caller, side in routes
+                ]
             ),
         )
 

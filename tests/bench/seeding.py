@@ -36,8 +36,8 @@ from agi_router.seal import KeyRing
 from .cpu import Processes
 
 ABOUT = """\
-Bindings per second of `agi-router import`, and of a raw COPY of the same rows of binding and route,
-interleaved in one run. See tests/bench/README.md.
+Bindings per second of `agi-router import`, and of a raw COPY of the same rows of binding and
+route, interleaved in one run. See tests/bench/README.md.
 """
 
 _PROGRAM = Path(sys.executable).parent / "agi-router"
@@ -203,22 +203,20 @@ def _result(
 
 
 def _to_markdown(result: dict[str, Any]) -> str:
-    lines = [
-        "| what | bindings/s | client CPU, µs/binding | server CPU, µs/binding |",
-        "| --- | --: | --: | --: |",
-        *(
-            f"| {name.replace('_', ' ')} | {side['bindings_per_second']:,}"
-            f" | {side['client_cpu_us']} | {side['server_cpu_us']} |"
-            for name in ("import", "raw_copy")
-            for side in [result[name]]
-        ),
-        "",
-        f"rate of the import ÷ raw COPY: {result['rate_vs_raw_copy']:.2f}"
-        f" ({result['rate_vs_raw_copy_min']:.2f}–{result['rate_vs_raw_copy_max']:.2f})"  # noqa: RUF001
-        f" · PostgreSQL {result['postgresql']} · Python {result['python']}"
-        f" · cores {result['cores']} · bindings {result['bindings']} · rounds {result['rounds']}",
+    rows = [
+        f"| {name.replace('_', ' ')} | {side['bindings_per_second']:,}"
+        f" | {side['client_cpu_us']} | {side['server_cpu_us']} |"
+        for name in ("import", "raw_copy")
+        for side in [result[name]]
     ]
-    return "\n".join(lines)
+    ratio = (
+        f"rate of the import ÷ raw COPY: {result['rate_vs_raw_copy']:.2f}"
+        f" ({result['rate_vs_raw_copy_min']:.2f}–{result['rate_vs_raw_copy_max']:.2f})"
+        f" · PostgreSQL {result['postgresql']} · Python {result['python']}"
+        f" · cores {result['cores']} · bindings {result['bindings']} · rounds {result['rounds']}"
+    )
+    head = ("| what | bindings/s | client CPU, µs/binding | server CPU, µs/binding |",)
+    return "\n".join((*head, "| --- | --: | --: | --: |", *rows, "", ratio))
 
 
 def main() -> int:
