@@ -32,7 +32,7 @@ from agi_router.adapters.queries import query
 from agi_router.adapters.records import BindingId
 from agi_router.adapters.sealing import Chunk, Entry, Place, Prepared, Sealer, Workshop
 from agi_router.csv_rows import CsvRow, Fault, Header
-from agi_router.errors import NoNumberAvailable, StoreError
+from agi_router.errors import CsvError, NoNumberAvailable, StoreError
 from agi_router.numbers import Block, XNumber
 from agi_router.seal import KeyRing
 
@@ -41,8 +41,8 @@ __all__ = ["Importer", "Tally", "Watcher"]
 _CHUNK = 2000
 # How often numbers are dealt out anew before they are searched for.
 _DEALS = 6
-# How often a set is loaded anew where somebody was faster.
-_TRIES = 10
+# How often a set is loaded anew where somebody was faster, before it is halved.
+_TRIES = 4
 
 
 @dataclass(slots=True, kw_only=True)
@@ -120,6 +120,7 @@ class Importer:
         self._processes = processes
         self._watcher = watcher
         self._dry = False
+        self._broken: CsvError | None = None
         self._rejected: list[tuple[Record, Sequence[Fault]]] = []
         self.tally = Tally()
         # Numbers of the bindings made here, in their order, and the lines they are from.
@@ -166,6 +167,8 @@ class Importer:
                         self._watcher.read(reader.bytes_read)
                         if limit is not None and self.tally.rejected >= limit:
                             break
+                    if self._broken is not None:
+                        raise self._broken
                 else:
                     self._run_whole(reader, workshop, limit)
         return self.tally
@@ -179,9 +182,11 @@ class Importer:
                 self._watcher.read(reader.bytes_read)
                 if limit is not None and self.tally.rejected >= limit:
                     break
-            if self.tally.rejected and not self._dry:
+            if not self._dry and (self.tally.rejected or self._broken is not None):
                 self.tally.bound = 0
                 raise psycopg.Rollback
+        if self._broken is not None:
+            raise self._broken
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -208,7 +213,7 @@ class Importer:
     def _chunks(self, reader: CsvReader) -> Iterator[Chunk]:
         # Where the walk through the numbers begins is nobody's to guess.
         first = random.SystemRandom().randrange(2**32)
-        records = iter(reader)
+        records = self._until_broken(reader)
         while batch := list(islice(records, _CHUNK)):
             ids, now = self._reserve(len(batch))
             if not self._dry:
@@ -216,6 +221,15 @@ class Importer:
                 self._lines.extend(record.line for record in batch)
             yield Chunk(records=batch, ids=ids, first=first, now=now)
             first += len(batch)
+
+    def _until_broken(self, reader: CsvReader) -> Iterator[Record]:
+        """
+        The records, as far as the file is one of records; they are dealt with before it is said.
+        """
+        try:
+            yield from reader
+        except CsvError as error:
+            self._broken = error
 
     def _reserve(self, count: int) -> tuple[Sequence[int], datetime]:
         (row,) = self._execute("reserve_ids", {"count": 0 if self._dry else count})
@@ -338,7 +352,16 @@ class Importer:
             except (psycopg.errors.UniqueViolation, psycopg.errors.DeadlockDetected):
                 # Somebody else took a place between looking and loading: look again.
                 continue
-        raise StoreError("others bind the same parties all the time; try again later")
+        if len(entries) == 1:
+            raise StoreError("others bind the same parties all the time; try again later")
+        # The fewer are loaded at once, the shorter is the time between.
+        half = len(entries) // 2
+        one, other = self._load(entries[:half]), self._load(entries[half:])
+        return _Loaded(
+            bound=one.bound + other.bound,
+            there=one.there + other.there,
+            refused=one.refused + other.refused,
+        )
 
     def _load_once(self, entries: Sequence[Entry]) -> _Loaded:
         fresh = self._without_bound(entries)

@@ -4,22 +4,22 @@ Sealing in bulk: rows of a file are read, given numbers, tagged, sealed and pack
 1. Workers are processes that are started afresh, not forked: they inherit no connection. Keys
    reach them through a pipe, never by a command line or a file.
 2. A worker ends when its parent does, however that ended.
-3. A worker has seen no database: what it says of blocks is as they were when the import began. The
+3. Not the pool of the standard library: Python 3.11's may wait for ever for a worker that died.
+4. A worker has seen no database: what it says of blocks is as they were when the import began. The
    loader asks again, and the keys of the database decide.
 """
 
+import contextlib
 import multiprocessing
 import os
 import signal
-import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from itertools import chain, islice
-from typing import NamedTuple, Self
+from multiprocessing.connection import Connection
+from typing import Any, NamedTuple, Self
 
 from agi_router.adapters.copy_rows import BINDING, ROUTE
 from agi_router.adapters.csv_file import Record
@@ -37,8 +37,6 @@ _BLOCK_SIZE = 10_000
 # apart in the block, and all numbers come once before one comes twice.
 _STRIDE = 6_181
 _APART = _BLOCK_SIZE // 2
-# Chunks that wait or are worked on, for each worker.
-_AHEAD = 2
 _ROUTE = ("x_number", "caller_tag", "shown", "callee", "caller", "side")
 
 
@@ -317,18 +315,18 @@ class Workshop:
     def __init__(self, sealer: Sealer, *, processes: int) -> None:
         self._sealer = sealer
         self._processes = processes
-        self._pool: ProcessPoolExecutor | None = None
+        self._workers: list[_Worker] = []
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
+        for worker in self._workers:
+            worker.stop()
 
     def work(self, chunks: Iterator[Chunk]) -> Iterator[tuple[Chunk, Prepared]]:
         """
-        Work on *chunks*; no more of them are read than are soon needed.
+        Work on *chunks*; no more of them are read than there are workers, and one.
 
         Raises:
             StoreError: A worker has died.
@@ -339,61 +337,63 @@ class Workshop:
             for chunk in whole:
                 yield chunk, self._sealer.prepare(chunk)
             return
-        self._pool = _pool(self._sealer, self._processes)
+        self._workers = [_Worker(self._sealer) for _ in range(self._processes)]
+        # A worker has one chunk at a time: its answer is taken before it is given the next. So
+        # neither waits for the other to read, and the answers come in the order of the chunks.
+        waiting: deque[tuple[Chunk, _Worker]] = deque()
         try:
-            yield from _in_order(self._pool, whole, self._processes * _AHEAD)
-        except BrokenProcessPool:
-            raise StoreError("a worker process has died; nothing of its rows was bound") from None
+            for worker, chunk in zip(self._workers, whole, strict=False):
+                worker.pipe.send(chunk)
+                waiting.append((chunk, worker))
+            while waiting:
+                done, worker = waiting.popleft()
+                prepared = worker.pipe.recv()
+                chunk_next = next(whole, None)
+                if chunk_next is not None:
+                    worker.pipe.send(chunk_next)
+                    waiting.append((chunk_next, worker))
+                yield done, prepared
+        except (EOFError, OSError):
+            raise StoreError("a worker process has died") from None
 
 
-def _in_order(
-    pool: ProcessPoolExecutor, chunks: Iterator[Chunk], ahead: int
-) -> Iterator[tuple[Chunk, Prepared]]:
-    waiting: deque[tuple[Chunk, Future[Prepared]]] = deque()
-    for chunk in chunks:
-        waiting.append((chunk, pool.submit(_prepare, chunk)))
-        if len(waiting) >= ahead:
-            done, future = waiting.popleft()
-            yield done, future.result()
-    for done, future in waiting:
-        yield done, future.result()
-
-
-def _pool(sealer: Sealer, processes: int) -> ProcessPoolExecutor:
-    # A ring does not travel as it is: its ciphers hold what is not Python's.
-    plain = {
-        each.name: getattr(sealer, each.name)
-        for each in fields(sealer)
-        if each.init and each.name != "keys"
-    }
-    return ProcessPoolExecutor(
-        processes,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_begin,
-        initargs=(sealer.keys.to_text(), plain),
-    )
-
-
-_prepare_here: Callable[[Chunk], Prepared]
-
-
-def _begin(keys: str, plain: dict[str, object]) -> None:
+class _Worker:
     """
-    Begin as a worker.
+    A process that makes entries.
     """
-    global _prepare_here  # noqa: PLW0603 - a worker has nothing else to keep it in
+
+    def __init__(self, sealer: Sealer) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        # A ring does not travel as it is: its ciphers hold what is not Python's.
+        plain = {
+            each.name: getattr(sealer, each.name)
+            for each in fields(sealer)
+            if each.init and each.name != "keys"
+        }
+        self._process = context.Process(
+            target=_serve, args=(theirs, sealer.keys.to_text(), plain), daemon=True
+        )
+        self._process.start()
+        # Else it would not be noticed that the worker is gone.
+        theirs.close()
+
+    def stop(self) -> None:
+        """
+        End the process, whatever it does.
+        """
+        self.pipe.close()
+        self._process.terminate()
+        self._process.join()
+
+
+def _serve(pipe: "Connection[Prepared, Chunk]", keys: str, plain: dict[str, Any]) -> None:
+    """
+    Work as a worker, until the parent is gone.
+    """
     # Ctrl-C reaches the whole group; the parent ends us.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    assert parent is not None  # noqa: S101 - we were started by the pool
-
-    def follow() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
-    _prepare_here = Sealer(keys=KeyRing.parse(keys), **plain).prepare  # type: ignore[arg-type]
-
-
-def _prepare(chunk: Chunk) -> Prepared:
-    return _prepare_here(chunk)
+    sealer = Sealer(keys=KeyRing.parse(keys), **plain)
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            pipe.send(sealer.prepare(pipe.recv()))
