@@ -337,8 +337,9 @@ class Header:
 
         special = {"a": number, "b": number, "default": number, "g": members}
         self._readers = [
-            (name, special.get(name, COLUMNS[name].read), COLUMNS[name].verbatim)
-            for name in self.names
+            (place, name, special.get(name, COLUMNS[name].read), COLUMNS[name].verbatim)
+            for place, name in enumerate(self.names)
+            if name not in _UNREAD
         ]
 
     def read(self, cells: Sequence[str]) -> CsvRow | list[Fault] | None:
@@ -379,12 +380,11 @@ class Header:
         """
         values: dict[str, Any] = {}
         faults: list[Fault] = []
-        for (name, read, verbatim), cell in zip(self._readers, cells, strict=True):
-            text = unescape(cell)
-            if not verbatim:
-                text = text.strip()
-            if not text or name in _UNREAD:
+        for place, name, read, verbatim in self._readers:
+            text = cells[place] if verbatim else cells[place].strip()
+            if not text:
                 continue
+            text = unescape(text)
             try:
                 values[name] = read(text)
             except ValueError as error:

@@ -11,9 +11,8 @@ import os
 import shlex
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, TextIO
+from typing import BinaryIO, NamedTuple, TextIO
 
 from agi_router.errors import CsvError
 
@@ -27,8 +26,7 @@ Bytes of a line: many times what a group of 200 takes.
 _BOM = "\ufeff"
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """
     One row as it stands in a file.
     """

@@ -120,6 +120,7 @@ class Importer:
         self._processes = processes
         self._watcher = watcher
         self._dry = False
+        self._waited = False
         self._broken: CsvError | None = None
         self._rejected: list[tuple[Record, Sequence[Fault]]] = []
         self.tally = Tally()
@@ -192,7 +193,9 @@ class Importer:
     def _transaction(self) -> Iterator[None]:
         with self._connection.transaction():
             if not self._dry and not self._execute("try_lock_imports", {})[0]["locked"]:
-                self._watcher.waiting()
+                if not self._waited:
+                    self._watcher.waiting()
+                    self._waited = True
                 self._execute("lock_imports", {})
             self._execute("steer_import", {})
             yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import multiprocessing
@@ -720,6 +721,30 @@ def test_the_command(cli: Cli, connection: Connection, tmp_path: Path) -> None:
         assert message in cli("import", file).error
     assert cli("import", tmp_path / "none.csv").code == 2
     assert cli("import", file, "--rejects", tmp_path / "r").code == 2
+
+
+def test_somebody_looks_on(cli: Cli, tmp_path: Path) -> None:
+    """On a terminal a bar shows how much of the file is done; elsewhere there is none."""
+    file = tmp_path / "in.csv"
+    file.write_text(axb_rows(5000))
+    assert cli("import", file, "--dry-run").err == ""
+    terminal, theirs = os.openpty()
+    with subprocess.Popen(
+        [PROGRAM, "import", file],
+        env={"PATH": os.environ["PATH"], "TERM": "xterm", **cli.env},
+        stdout=subprocess.DEVNULL,
+        stderr=theirs,
+    ) as process:
+        os.close(theirs)
+        shown = b""
+        # Reading what nobody holds open any more fails on Linux.
+        with contextlib.suppress(OSError):
+            while piece := os.read(terminal, 4096):
+                shown += piece
+        assert process.wait() == 0
+    os.close(terminal)
+    assert b"importing" in shown
+    assert b"100%" in shown
 
 
 HOSTILE = (
