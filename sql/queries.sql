@@ -304,7 +304,7 @@ SELECT p.block, p.x_number, p.caller_tag, p.binding_id, p.shown, p.side, p.calle
   JOIN agi_router.past_route p ON p.block = n.block AND p.binding_id = n.id
  WHERE NOT p.left_group;
 
--- list_tenants --
+-- list_active_tenants --
 -- The active tenants.
 SELECT id, name FROM agi_router.tenant WHERE active;
 

@@ -86,7 +86,7 @@ class _Loaded:
     bound: list[Entry]
     there: int
     refused: list[tuple[Entry, Place | None, str]]
-    """With the place that is taken, and by whom; or without one, and why."""
+    """With the place that cannot be had, or none, and why."""
 
 
 class Importer:
@@ -205,7 +205,7 @@ class Importer:
             keys=self._keys,
             names=self._header.names,
             fixed_lines=self._fixed_lines,
-            tenants={row["name"]: row["id"] for row in self._execute("list_tenants", {})},
+            tenants={row["name"]: row["id"] for row in self._execute("list_active_tenants", {})},
             blocks={
                 row["block"]: row["tenant_id"] for row in self._execute("list_all_open_blocks", {})
             },
@@ -429,7 +429,7 @@ class Importer:
             )
         }
         kept = {
-            place: self._holder(place, row["binding_id"])
+            place: f"is on {place.x_number} already, by {self._holder(place, row['binding_id'])}"
             for place, row in held.items()
             if row["kept"]
         }
@@ -448,7 +448,10 @@ class Importer:
         bound, refused, _ = self._without_held(fresh, {entry.block for entry in fresh})
         places = [place for entry in bound for place in entry.places]
         lines = self._find_rehearsed([(place.caller_tag, place.x_number) for place in places])
-        kept = {places[i]: f"line {line}" for i, line in lines.items()}
+        kept = {
+            places[i]: f"is on {places[i].x_number} already, by line {line}"
+            for i, line in lines.items()
+        }
         bound, taken = _first_come(bound, kept, {entry.block for entry in bound})
         rows = [
             (tag, x_number, entry.line)
@@ -503,7 +506,7 @@ class Importer:
         )
         return Fault(
             "x" if x_number == row.x else "y",
-            f"{who or 'anyone'} is on {x_number} already, by {why}",
+            f"{who or 'anyone'} {why}",
         )
 
     def _row(self, record: Record) -> CsvRow:
@@ -538,7 +541,7 @@ def _first_come(
 
     Args:
         entries: The entries, in the order of the file; but who gives a number comes first.
-        kept: Places that are taken, and by whom.
+        kept: Places that cannot be had, and why: what the party there does.
         taking: The blocks that take new bindings.
     """
     places = [place for entry in entries for place in entry.places]
@@ -558,6 +561,7 @@ def _first_come(
         elif taken is not None:
             cannot.append((entry, taken, kept[taken]))
         else:
-            kept.update(dict.fromkeys(entry.places, f"line {entry.line}"))
+            for place in entry.places:
+                kept[place] = f"is on {place.x_number} already, by line {entry.line}"
             can.append(entry)
     return can, cannot
