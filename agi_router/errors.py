@@ -9,6 +9,7 @@ What can go wrong, as one tree.
      ├─ ExpiryInvalid          65  in the past, or out of bounds    (also a ValueError)
      ├─ SameParty              65  A and B are one number           (also a ValueError)
      ├─ ModeError              65  the mode does not allow this     (also a ValueError)
+     ├─ CsvError               65  a file's rows are not acceptable (also a ValueError)
      ├─ KeyRingError           78  the keys are missing or malformed
      │   └─ KeyMismatch        78  the keys are not those of this database
      ├─ SealError              70  a sealed number does not open
@@ -68,6 +69,7 @@ __all__ = [
     "BlockExists",
     "BlockInUse",
     "BlockNotFound",
+    "CsvError",
     "ExpiryInvalid",
     "KeyMismatch",
     "KeyRingError",
@@ -178,6 +180,14 @@ class SameParty(AgiRouterError, ValueError):
 class ModeError(AgiRouterError, ValueError):
     """
     The binding's mode does not allow this.
+    """
+
+    exit_code = 65
+
+
+class CsvError(AgiRouterError, ValueError):
+    """
+    The CSV file is not acceptable.
     """
 
     exit_code = 65

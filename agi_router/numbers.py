@@ -266,6 +266,9 @@ class E164:
             NumberError: ``EMPTY``, ``WITHHELD``, ``NOT_DIGITS``, ``IS_700``, ``FOREIGN``,
                 ``FIXED_LINE``, ``TOO_SHORT``, ``TOO_LONG`` or ``NOT_MOBILE``.
         """
+        # As nearly all are written.
+        if _MOBILE.fullmatch(text):
+            return cls(digits=text)
         if text.strip().lower() in _WITHHELD:
             raise NumberError(NumberFault.WITHHELD, "the number is withheld")
         compact = _compact(text)

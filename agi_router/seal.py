@@ -4,6 +4,7 @@ Sealing: a real number becomes a tag to look up by, or a ciphertext that only it
 1. No real number leaves here for the store but as a tag or sealed.
 2. The **tag** of a caller is a keyed hash over the 700 number *and* the caller, so one person on
    two 700 numbers does not link. Tag 0 means "anyone" in the route table and is never returned.
+   An order is recognised by a tag over its id and all its parties, in the same way.
 3. A **sealed** number is bound to its row: 700 number and tag are authenticated with it, so a
    ciphertext that is moved to another row does not open.
 4. Keys carry an id of 1 to 255. The last one listed of each kind is current and is used to
@@ -181,6 +182,19 @@ class KeyRing:
         """
         return [_hash(key, x, f"#{extension}") for _, key in reversed(self.tag_keys)]
 
+    def order_tags(self, *names: str, numbers: Sequence[E164]) -> list[int]:
+        """
+        Return the tags of an order with its parties under every tag key, the current one first.
+
+        Args:
+            names: What belongs to it beside the parties, none with a NUL.
+            numbers: The parties, in an order that the caller keeps to.
+
+        Returns:
+            Signed 64-bit integers, never 0.
+        """
+        return [_order_tag(key, names, numbers) for _, key in reversed(self.tag_keys)]
+
     def seal(self, numbers: Sequence[E164], *, x: XNumber, tag: int) -> bytes:
         """
         Seal *numbers*, one or more, for the row of *x* and *tag*, under the current key.
@@ -263,6 +277,14 @@ def _tag(key: bytes, x: XNumber, caller: E164) -> int:
 def _hash(key: bytes, x: XNumber, who: str) -> int:
     mac = hmac.digest(key, f"{x.digits}:{who}".encode("ascii"), "sha256")
     # 0 is the row for anyone.
+    return int.from_bytes(mac[:8], "big", signed=True) or 1
+
+
+def _order_tag(key: bytes, names: Sequence[str], numbers: Sequence[E164]) -> int:
+    # No tag of a caller begins so: there, a digit comes first.
+    message = "\0".join(("order", *names, *(number.digits for number in numbers)))
+    # A command line may hold what is no character; the store refuses it in its own words.
+    mac = hmac.digest(key, message.encode("utf-8", "surrogatepass"), "sha256")
     return int.from_bytes(mac[:8], "big", signed=True) or 1
 
 

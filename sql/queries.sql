@@ -481,6 +481,15 @@ SELECT b.*, t.name AS tenant, now() AS now
  ORDER BY b.id DESC
  LIMIT %(limit)s;
 
+-- stream_bindings --
+-- Bindings in the order of their key; alive ones only if so asked.
+SELECT b.*, t.name AS tenant, now() AS now
+  FROM agi_router.binding b
+  JOIN agi_router.tenant t ON t.id = b.tenant_id
+ WHERE (%(all)s OR b.ended_at IS NULL AND b.expires_at > now())
+   AND (%(order_id)s::text IS NULL OR b.order_id = %(order_id)s)
+ ORDER BY b.block, b.id;
+
 -- list_routes --
 -- The routes of some bindings, those included whose place was taken since; not of those who left. Of
 -- a child the row of B, and that of A, which its parent holds.
@@ -588,6 +597,130 @@ SELECT count(*) AS rows FROM gone;
 -- drop_call_day --
 -- Drop the oldest day of calls if all of it is past retention.
 SELECT agi_router.drop_call_day(((now() - %(retention)s::interval) AT TIME ZONE 'UTC')::date) AS day;
+-- list_active_tenants --
+-- The active tenants.
+SELECT id, name FROM agi_router.tenant WHERE active;
+
+-- list_all_open_blocks --
+-- The blocks that take new bindings, each with the tenant it is kept for.
+SELECT block, tenant_id
+  FROM agi_router.block
+ WHERE state = 'active' AND valid_from <= now() AND valid_until > now()
+ ORDER BY block;
+
+-- try_lock_imports --
+-- Keep other imports off until the transaction ends, unless one is running.
+SELECT pg_try_advisory_xact_lock(7002026) AS locked;
+
+-- lock_imports --
+-- Keep other imports off until the transaction ends; waits for the one that is running.
+SELECT pg_advisory_xact_lock(7002026);
+
+-- steer_import --
+-- Until the transaction ends, look up by index: nobody has analysed what is just being loaded.
+SELECT set_config('enable_seqscan', 'off', true);
+
+-- reserve_ids --
+-- Numbers for bindings to come, and the database's clock.
+SELECT clock_timestamp() AS now,
+       ARRAY(SELECT nextval('agi_router.binding_id') FROM generate_series(1, %(count)s)) AS ids;
+
+-- find_bound --
+-- Which of these orders with their parties are bound already, or once were.
+SELECT n.place
+  FROM unnest(%(order_id)s::text[], %(order_tag)s::bigint[])
+       WITH ORDINALITY n (order_id, order_tag, place)
+ CROSS JOIN LATERAL (
+       SELECT
+         FROM agi_router.binding b
+        WHERE b.order_id = n.order_id AND b.order_tag = n.order_tag
+        LIMIT 1) b;
+
+-- find_held --
+-- Which of these places a binding holds or held: whether it lives, and until when the place rests after it.
+SELECT n.place, h.binding_id, h.lives, h.until
+  FROM (SELECT clock_timestamp() AS now OFFSET 0) t
+ CROSS JOIN unnest(%(x_number)s::bigint[], %(caller_tag)s::bigint[])
+       WITH ORDINALITY n (x_number, caller_tag, place)
+ CROSS JOIN LATERAL (
+       SELECT r.binding_id, b.ended_at IS NULL AND b.expires_at > t.now AS lives,
+              nullif(greatest(r.ends_at + %(party_rest)s::interval, t.now), t.now) AS until
+         FROM agi_router.route r
+         JOIN agi_router.binding b ON b.block = r.block AND b.id = r.binding_id
+        WHERE r.block = n.x_number / 10000 AND r.x_number = n.x_number AND r.caller_tag = n.caller_tag
+        LIMIT 1) h;
+
+-- find_closed_numbers --
+-- Which of these numbers rest, and until when; or, null, have strangers as callers and nobody else.
+SELECT n.x_number, max(e.ends_at) + %(rest)s::interval AS until
+  FROM (SELECT clock_timestamp() AS now OFFSET 0) t
+ CROSS JOIN unnest(%(x_number)s::bigint[]) n (x_number)
+ CROSS JOIN LATERAL (
+       (SELECT r.ends_at
+          FROM agi_router.route r
+         WHERE r.block = n.x_number / 10000 AND r.x_number = n.x_number
+           AND r.ends_at > t.now - %(rest)s::interval AND r.ends_at <= t.now
+         ORDER BY r.ends_at DESC
+         LIMIT 1)
+       UNION ALL
+       (SELECT r.ends_at
+          FROM agi_router.past_route r
+         WHERE r.block = n.x_number / 10000 AND r.x_number = n.x_number
+           AND r.ends_at > t.now - %(rest)s::interval AND r.ends_at <= t.now
+         ORDER BY r.ends_at DESC
+         LIMIT 1)) e
+ GROUP BY 1
+UNION ALL
+SELECT DISTINCT b.open_number, NULL::timestamptz
+  FROM unnest(%(x_number)s::bigint[]) n (x_number)
+  JOIN agi_router.binding b ON b.block = n.x_number / 10000 AND b.open_number = n.x_number
+ WHERE b.open_number IS NOT NULL AND b.ended_at IS NULL AND b.expires_at > clock_timestamp();
+
+-- make_room --
+-- Move the routes of ended bindings out of these places.
+SELECT agi_router.make_room(%(block)s, %(x_number)s::bigint[], %(caller_tag)s::bigint[]);
+
+-- lock_open_blocks --
+-- Of some blocks those that take new bindings; they will until the transaction ends.
+SELECT block
+  FROM agi_router.block
+ WHERE block = ANY (%(block)s) AND state = 'active' AND valid_from <= now() AND valid_until > now()
+ ORDER BY block
+   FOR KEY SHARE;
+
+-- copy_bindings --
+-- Load bindings that are new.
+COPY agi_router.binding (block, id, order_tag, expires_at, order_id,
+                         tenant_id, mode, callback, callback_window, max_calls, counting, direction,
+                         ring_timeout, max_duration, language, display_a, display_b, prompts)
+FROM STDIN (FORMAT binary);
+
+-- copy_routes --
+-- Load their routes.
+COPY agi_router.route (block, binding_id, x_number, caller_tag, shown, ends_at, callee, caller, side)
+FROM STDIN (FORMAT binary);
+
+-- begin_rehearsal --
+-- A table of this session for what an import would have made: orders (x_number 0) and places.
+CREATE TEMP TABLE rehearsed (
+    tag      bigint NOT NULL,
+    x_number bigint NOT NULL,
+    line     bigint NOT NULL,
+    PRIMARY KEY (tag, x_number)
+) ON COMMIT DROP;
+
+-- rehearse --
+-- Remember orders and places as taken.
+INSERT INTO rehearsed (tag, x_number, line)
+SELECT n.tag, n.x_number, n.line
+  FROM unnest(%(tag)s::bigint[], %(x_number)s::bigint[], %(line)s::bigint[]) n (tag, x_number, line);
+
+-- find_rehearsed --
+-- Which of these orders and places an earlier line has taken.
+SELECT n.place, h.line
+  FROM unnest(%(x_number)s::bigint[], %(tag)s::bigint[]) WITH ORDINALITY n (x_number, tag, place)
+ CROSS JOIN LATERAL (
+       SELECT r.line FROM rehearsed r WHERE r.tag = n.tag AND r.x_number = n.x_number LIMIT 1) h;
 
 -- list_calls --
 -- Calls since a time, newest first.

@@ -30,6 +30,7 @@ from agi_router.adapters.records import (
     read_binding,
     seconds,
 )
+from agi_router.adapters.sealed_routes import find_back, order_tags, seal_routes, tag_caller
 from agi_router.errors import (
     BindingConflict,
     BindingEnded,
@@ -49,7 +50,7 @@ from agi_router.model import (
     RouteRow,
     Side,
 )
-from agi_router.modes import Axe, AxybOnCall, Gxb, Gxyb, Parties, compile_routes
+from agi_router.modes import Axe, Gxb, Gxyb, Parties, compile_routes
 from agi_router.numbers import E164, Block, XNumber
 from agi_router.pool import Rests
 from agi_router.ports import Admission
@@ -62,6 +63,7 @@ LONGEST_LIFE = timedelta(days=90)
 
 _RESTS = Rests()
 _CHOICE = Choice()
+_STREAMED = 1000
 
 _GROUPS: dict[Mode, type[Gxb]] = {Mode.GXB: Gxb, Mode.GXYB: Gxyb}
 
@@ -169,6 +171,7 @@ class BindingStore:
             **_columns(terms),
             "tenant_id": opening.tenant_id,
             "pair_tag": self.inventory.pair_tag(parties, choice),
+            "order_tag": self._order_tag(parties, terms),
         }
         given = x or y
         if given is not None:
@@ -217,7 +220,7 @@ class BindingStore:
             NumberResting: One of them was, not long ago.
         """
         a_number = self._find_group(name)
-        pairs = [(a_number, self._tag(a_number, member)) for member in members]
+        pairs = [(a_number, self._keys.tag(a_number, member)) for member in members]
         rows: list[RouteRow] = []
         try:
             with self._changing(name, pairs) as group:
@@ -228,7 +231,7 @@ class BindingStore:
                     if row.caller in members
                 )
                 self._check_rests(name, whole, group, members)
-                columns = self._columns(rows, back=(group.b_number, group.tag))
+                columns = seal_routes(rows, self._keys, back=(group.b_number, group.tag))
                 self._statements.one("add_routes", {**_key(name), **columns})
                 if group.rings_all:
                     self._call_back(name, group, (*group.callees, *members))
@@ -320,6 +323,15 @@ class BindingStore:
         values = {"all": everything, "order_id": order_id, "limit": limit}
         return self._read(self._statements.all(name, values))
 
+    def stream(self, *, everything: bool, order_id: str | None) -> Iterator[StoredBinding]:
+        """
+        Bindings by block and age, as they stand at one moment, however many there are.
+        """
+        values = {"all": everything, "order_id": order_id}
+        with self._statements.snapshot():
+            for rows in self._statements.stream("stream_bindings", values, size=_STREAMED):
+                yield from self._read(rows)
+
     def facts(self, call: Call, *, at: datetime | None) -> Admission:
         """
         The facts about *call* at a time, nothing taken; uses are counted as they stand now.
@@ -404,7 +416,7 @@ class BindingStore:
             parties = replace(parties, extension=extension)
         rows = compile_routes(parties, *numbers)
         block = Block(value=rows[0].x_number.block)
-        routes = self._columns(rows, back=self._back(parties, rows))
+        routes = seal_routes(rows, self._keys, back=find_back(parties, rows, self._keys))
         values = {
             "block": block.value,
             "terms": Jsonb({**columns, **mode_columns(parties, numbers[0])}),
@@ -488,7 +500,7 @@ class BindingStore:
         """
         The places of *rows* that rest, each with the party it rests for; none: for everybody.
         """
-        tags = [self._row_tag(row) for row in rows]
+        tags = [tag_caller(row, self._keys) for row in rows]
         found = self._statements.all(
             "find_rests",
             {
@@ -511,51 +523,10 @@ class BindingStore:
             self._statements.one("lock_block", {"block": values["block"]})
             return self._statements.one("bind", values)
 
-    def _back(self, parties: Parties, rows: Sequence[RouteRow]) -> tuple[XNumber, int] | None:
-        """
-        The place for which the callers of side A are sealed too.
-
-        It is B's row of a group, and A's own where there is none of B yet.
-        """
-        if not isinstance(parties, Gxb | AxybOnCall):
-            return None
-        side = Side.B if isinstance(parties, Gxb) else Side.A
-        (row,) = (row for row in rows if row.side is side)
-        return row.x_number, self._row_tag(row)
-
-    def _columns(
-        self, rows: Sequence[RouteRow], *, back: tuple[XNumber, int] | None
-    ) -> dict[str, list[Any]]:
-        """
-        Route rows as the arrays that the store takes, numbers tagged and sealed.
-
-        Args:
-            rows: What a mode has compiled.
-            back: The place for which callers of side A are sealed too.
-        """
-        tags = [self._row_tag(row) for row in rows]
-        return {
-            "x_number": [row.x_number.value for row in rows],
-            "caller_tag": tags,
-            "shown": [row.shown and row.shown.value for row in rows],
-            "side": [row.side for row in rows],
-            "callee": [
-                self._keys.seal(row.callees, x=row.x_number, tag=tag) if row.callees else None
-                for row, tag in zip(rows, tags, strict=True)
-            ],
-            # Sealed for the row of B, where it becomes the callee when B calls back.
-            "caller": [
-                self._keys.seal([row.caller], x=back[0], tag=back[1])
-                if back is not None and row.side is Side.A and row.caller
-                else None
-                for row in rows
-            ],
-        }
-
     def _conflict(
         self, block: Block, rows: Sequence[RouteRow], constraint: str | None
     ) -> BindingConflict:
-        tags = [self._row_tag(row) for row in rows]
+        tags = [tag_caller(row, self._keys) for row in rows]
         held = self._statements.all(
             "find_conflict",
             {
@@ -599,13 +570,12 @@ class BindingStore:
     def _tag(self, x_number: XNumber, caller: E164) -> int:
         return self._keys.tag(x_number, caller)
 
-    def _row_tag(self, row: RouteRow) -> int:
-        """
-        The tag by which *row* is found.
-        """
-        if row.extension is not None:
-            return self._keys.extension_tag(row.x_number, row.extension)
-        return 0 if row.caller is None else self._tag(row.x_number, row.caller)
+    def _order_tag(self, parties: Parties, terms: Terms) -> int | None:
+        if terms.order_id is None:
+            return None
+        return order_tags(parties, tenant=terms.tenant, order_id=terms.order_id, keys=self._keys)[
+            0
+        ]
 
     def _find_group(self, name: BindingId) -> XNumber:
         """

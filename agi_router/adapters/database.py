@@ -114,6 +114,34 @@ class Statements:
         with translated():
             return self._connection.execute(query(name), values).fetchall()
 
+    def stream(
+        self, name: str, values: dict[str, Any], *, size: int
+    ) -> Iterator[list[dict[str, Any]]]:
+        """
+        Run a statement and yield its rows, *size* at a time, however many there are.
+
+        Only in a transaction, which may run other statements meanwhile.
+        """
+        with translated(), self._connection.cursor(name) as cursor:
+            cursor.execute(query(name), values)
+            while rows := cursor.fetchmany(size):
+                yield rows
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """
+        All statements of the block see the database as it is when the first of them runs.
+        """
+        with translated():
+            self._connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            self._connection.read_only = True
+            try:
+                with self._connection.transaction():
+                    yield
+            finally:
+                self._connection.isolation_level = None
+                self._connection.read_only = None
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """

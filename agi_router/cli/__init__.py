@@ -13,6 +13,7 @@ import click
 from agi_router.cli import (
     binding,
     block,
+    bulk,
     call,
     database,
     doctor,
@@ -74,6 +75,8 @@ cli.add_command(binding.unbind)
 cli.add_command(binding.extend)
 cli.add_command(binding.show)
 cli.add_command(binding.list_)
+cli.add_command(bulk.import_)
+cli.add_command(bulk.export)
 cli.add_command(call.explain)
 cli.add_command(call.calls)
 cli.add_command(service.serve)

@@ -179,7 +179,9 @@ def test_the_next_one_rings_when_nobody_answers(cli: Cli, phones: Phones, b: str
     assert (call.status, record["outcome"]) == (200, "answered")
 
 
-def test_a_caller_who_gives_up_in_turn(cli: Cli, phones: Phones, members: list[str], b: str) -> None:
+def test_a_caller_who_gives_up_in_turn(
+    cli: Cli, phones: Phones, members: list[str], b: str
+) -> None:
     """Whoever rings stops, and nobody else rings after."""
     binding = cli(*in_group("gxb", members, b, "--callback", "sequence"))
 

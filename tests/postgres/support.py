@@ -115,6 +115,12 @@ class Server:
         return self._home / "data"
 
     @property
+    def pid(self) -> int:
+        """Its first process."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def log(self) -> Path:
         """Its log."""
         return self._home / "log"

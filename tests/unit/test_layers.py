@@ -33,6 +33,7 @@ CORE = frozenset(
         "durations",
         "pool",
         "ports",
+        "csv_rows",
     }
 )
 DATABASE = frozenset(
@@ -40,6 +41,7 @@ DATABASE = frozenset(
         "adapters.admission",
         "adapters.bindings",
         "adapters.database",
+        "adapters.importer",
         "adapters.migrate",
         "adapters.connection_pool",
     }
@@ -74,8 +76,27 @@ MAY_IMPORT = {
         "adapters.inventory",
         "adapters.parties",
         "adapters.records",
+        "adapters.sealed_routes",
     },
     "adapters.sweep": CORE | {"adapters.database"},
+    "adapters.sealed_routes": CORE,
+    "adapters.copy_rows": frozenset[str](),
+    "adapters.csv_file": CORE,
+    "adapters.sealing": CORE
+    | {"adapters.copy_rows", "adapters.csv_file", "adapters.parties", "adapters.sealed_routes"},
+    "adapters.importer": CORE
+    | {
+        "adapters.bindings",
+        "adapters.copy_rows",
+        "adapters.csv_file",
+        "adapters.database",
+        "adapters.inventory",
+        "adapters.queries",
+        "adapters.records",
+        "adapters.sealed_routes",
+        "adapters.sealing",
+    },
+    "adapters.exporter": CORE | {"adapters.bindings", "adapters.records"},
     "adapters.migrate": CORE | {"adapters.database", "adapters.queries"},
     "adapters.ari_door": CORE | {"router", "ari"},
     "books": CORE | {"adapters.admission", "adapters.journal", "ari"},

@@ -1,0 +1,79 @@
+"""
+Exporting: bindings as the rows that an import reads.
+
+What is exported is what is left: of a limit the calls that are left, of its life the end. A
+binding without an order goes under its own name, because an import asks for an order.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from agi_router.adapters.bindings import BindingStore
+from agi_router.adapters.records import StoredBinding
+from agi_router.csv_rows import COLUMNS, write_cells
+from agi_router.model import BindingState, Callback, Mode, Side
+from agi_router.numbers import E164
+
+__all__ = ["export_rows"]
+
+_GROUPS = frozenset({Mode.GXB, Mode.GXYB})
+
+
+def export_rows(
+    store: BindingStore, *, everything: bool, order_id: str | None, reveal: bool
+) -> Iterator[list[str]]:
+    """
+    Rows by block and age, as they stand at one moment, however many there are.
+
+    Args:
+        store: Where they are kept.
+        everything: Whether those that are over are exported too.
+        order_id: The order they are to be of, if of one.
+        reveal: Whether numbers of parties are written in full.
+    """
+    for binding in store.stream(everything=everything, order_id=order_id):
+        # A number that was made on a call is made again on the next.
+        if binding.parent is None:
+            yield write_cells(_values(binding, reveal=reveal))
+
+
+def _values(binding: StoredBinding, *, reveal: bool) -> Mapping[str, Any]:
+    def shown(number: E164) -> str:
+        return number.digits if reveal else number.masked
+
+    sides = {side: [p for p in binding.parties if p.side is side] for side in Side}
+    dials = {side: parties[0].dials if parties else None for side, parties in sides.items()}
+    grouped = binding.mode in _GROUPS
+    # In their order, where they ring in it.
+    members = (
+        binding.called_back
+        if binding.callback is Callback.SEQUENCE and grouped
+        else [party.number for party in sides[Side.A]]
+    )
+    a = " ".join(map(shown, members))
+    first = next(map(shown, binding.called_back), None)
+    left = None if binding.max_calls is None else binding.max_calls - binding.calls_used
+    used_up = left == 0 and binding.state is BindingState.ACTIVE
+    return {
+        **{
+            name: getattr(binding, column.term)
+            for name, column in COLUMNS.items()
+            if column.term is not None
+        },
+        "mode": binding.mode,
+        "g" if grouped else "a": a or None,
+        "callback": binding.callback,
+        "default": first if binding.callback in {Callback.DEFAULT, Callback.LAST} else None,
+        "b": next((shown(party.number) for party in sides[Side.B]), None),
+        "x": dials[Side.A],
+        "y": dials[Side.B] if dials[Side.B] != dials[Side.A] and binding.y_ttl is None else None,
+        "window": binding.callback_window,
+        "extension": binding.extension,
+        "y_ttl": binding.y_ttl,
+        "expires": binding.expires_at,
+        "max_calls": left,
+        "order": binding.order_id or str(binding.id),
+        "tenant": binding.tenant,
+        "id": binding.id,
+        "state": BindingState.USED_UP if used_up else binding.state,
+    }

@@ -1,0 +1,629 @@
+"""
+Importing: the rows of a file become bindings, all or none, or batch by batch.
+
+1. An order with its parties is bound once: a row that is recognised by its ``order_tag`` is there
+   already, also where the binding is over by now. So a file may be read again, after a crash too,
+   and changes nothing that is done.
+2. Imports follow each other; binding and calling go on meanwhile.
+3. What the file asks for is looked up set by set, and loaded by COPY. The unique key of the routes
+   has the last word: where somebody was faster, the rows are looked at again.
+4. A dry run writes nothing but a table of its own session, in which it remembers what the file has
+   asked for so far.
+5. What strangers may call, and what gets a number on a call, is bound row by row, as by ``bind``.
+"""
+
+import random
+from array import array
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import groupby, islice
+from typing import Any, BinaryIO
+
+import psycopg
+
+from agi_router.adapters.bindings import LONGEST_LIFE, BindingStore
+from agi_router.adapters.copy_rows import pack_file
+from agi_router.adapters.csv_file import CsvReader, Record
+from agi_router.adapters.database import Connection, translated
+from agi_router.adapters.inventory import Choice
+from agi_router.adapters.queries import query
+from agi_router.adapters.records import BindingId, Terms
+from agi_router.adapters.sealed_routes import order_tags
+from agi_router.adapters.sealing import Chunk, Entry, Place, Prepared, Sealer, Workshop
+from agi_router.csv_rows import CsvRow, Fault, Header
+from agi_router.errors import AgiRouterError, CsvError, StoreError
+from agi_router.numbers import BLOCK_SIZE, Block, XNumber
+from agi_router.pool import Rests
+from agi_router.seal import KeyRing
+
+__all__ = ["Importer", "Tally", "Watcher"]
+
+_CHUNK = 2000
+# How often numbers are dealt out anew before they are searched for.
+_DEALS = 6
+# How often a set is loaded anew where somebody was faster, before it is halved.
+_TRIES = 4
+_CHOICE = Choice()
+
+
+@dataclass(slots=True, kw_only=True)
+class Tally:
+    """
+    What has become of the rows.
+    """
+
+    bound: int = 0
+    there: int = 0
+    """Bound before, by this order and for these parties."""
+    over: int = 0
+    """Over where they come from; left out."""
+    rejected: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watcher:
+    """
+    Who is told while an import runs.
+
+    Attributes:
+        rejected: A row cannot be bound, and why.
+        waiting: Another import is running.
+        read: So many bytes of the file have been read and dealt with.
+        header: The header was read, and is one of ours.
+    """
+
+    header: Callable[[Sequence[str]], None]
+    rejected: Callable[[Record, Sequence[Fault]], None]
+    waiting: Callable[[], None]
+    read: Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Loaded:
+    """
+    What has become of a set of entries.
+    """
+
+    bound: list[Entry]
+    there: int
+    refused: list[tuple[Entry, Place | None, str]]
+    """With the place that cannot be had, or none, and why."""
+
+
+class Importer:
+    """
+    One import.
+
+    Args:
+        connection: See :func:`agi_router.adapters.database.connect`.
+        keys: To tag and seal with.
+        fixed_lines: Whether fixed lines may be parties.
+        ttl: Life of a binding, where a row says nothing.
+        rests: How long numbers are kept from new bindings.
+        open_modes: Whether numbers may be bound that strangers can call.
+        processes: How many worker processes.
+        watcher: Who is told.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        keys: KeyRing,
+        *,
+        fixed_lines: bool,
+        ttl: timedelta,
+        rests: Rests,
+        open_modes: bool,
+        processes: int,
+        watcher: Watcher,
+    ) -> None:
+        self._connection = connection
+        self._keys = keys
+        self._store_of_one = BindingStore(connection, keys, rests, open_modes=open_modes)
+        self._rests = rests
+        self._fixed_lines = fixed_lines
+        self._ttl = ttl
+        self._processes = processes
+        self._watcher = watcher
+        self._dry = False
+        self._waited = False
+        self._broken: CsvError | None = None
+        self._rejected: list[tuple[Record, Sequence[Fault]]] = []
+        self.tally = Tally()
+        # Numbers of the bindings made here, in their order, and the lines they are from.
+        self._ids = array("q")
+        self._lines = array("q")
+
+    def run(
+        self,
+        stream: BinaryIO,
+        *,
+        keep_going: bool = False,
+        dry_run: bool = False,
+        limit: int | None = None,
+    ) -> Tally:
+        """
+        Import a file.
+
+        Args:
+            stream: The file.
+            keep_going: Whether the rows that can be bound are, in batches, though others cannot.
+            dry_run: Whether all is looked at and nothing is written.
+            limit: So many rejected rows end the import.
+
+        Returns:
+            What has become of the rows. Where some are rejected and *keep_going* is not asked for,
+            none is bound.
+
+        Raises:
+            CsvError: The file is not a CSV file, or its header is not ours; by *keep_going*, what
+                stands before the fault is imported.
+            StoreError: The database failed; likewise.
+        """
+        self._dry = dry_run
+        reader = CsvReader(stream)
+        self._header = Header(reader.header, fixed_lines=self._fixed_lines)
+        self._watcher.header(self._header.names)
+        with translated():
+            self._sealer = self._make_sealer()
+            with Workshop(self._sealer, processes=self._processes) as workshop:
+                if keep_going and not dry_run:
+                    for chunk, prepared in workshop.work(self._chunks(reader)):
+                        with self._transaction():
+                            self._store(chunk, prepared)
+                        self._watcher.read(reader.bytes_read)
+                        if limit is not None and self.tally.rejected >= limit:
+                            break
+                    if self._broken is not None:
+                        raise self._broken
+                else:
+                    self._run_whole(reader, workshop, limit)
+        return self.tally
+
+    def _run_whole(self, reader: CsvReader, workshop: Workshop, limit: int | None) -> None:
+        with self._transaction():
+            if self._dry:
+                self._execute("begin_rehearsal", {})
+            for chunk, prepared in workshop.work(self._chunks(reader)):
+                self._store(chunk, prepared)
+                self._watcher.read(reader.bytes_read)
+                if limit is not None and self.tally.rejected >= limit:
+                    break
+            if not self._dry and (self.tally.rejected or self._broken is not None):
+                self.tally.bound = 0
+                raise psycopg.Rollback
+        if self._broken is not None:
+            raise self._broken
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._connection.transaction():
+            if not self._dry and not self._execute("try_lock_imports", {})[0]["locked"]:
+                if not self._waited:
+                    self._watcher.waiting()
+                    self._waited = True
+                self._execute("lock_imports", {})
+            self._execute("steer_import", {})
+            yield
+
+    def _make_sealer(self) -> Sealer:
+        return Sealer(
+            keys=self._keys,
+            names=self._header.names,
+            fixed_lines=self._fixed_lines,
+            tenants={row["name"]: row["id"] for row in self._execute("list_active_tenants", {})},
+            blocks={
+                row["block"]: row["tenant_id"] for row in self._execute("list_all_open_blocks", {})
+            },
+            ttl=self._ttl,
+            longest=LONGEST_LIFE,
+        )
+
+    def _chunks(self, reader: CsvReader) -> Iterator[Chunk]:
+        # Where the walk through the numbers begins is nobody's to guess.
+        first = random.SystemRandom().randrange(2**32)
+        records = self._until_broken(reader)
+        while batch := list(islice(records, _CHUNK)):
+            ids, now = self._reserve(len(batch))
+            if not self._dry:
+                self._ids.extend(ids)
+                self._lines.extend(record.line for record in batch)
+            yield Chunk(records=batch, ids=ids, first=first, now=now)
+            first += len(batch)
+
+    def _until_broken(self, reader: CsvReader) -> Iterator[Record]:
+        """
+        The records, as far as the file is one of records; they are dealt with before it is said.
+        """
+        try:
+            yield from reader
+        except CsvError as error:
+            self._broken = error
+
+    def _reserve(self, count: int) -> tuple[Sequence[int], datetime]:
+        (row,) = self._execute("reserve_ids", {"count": 0 if self._dry else count})
+        return (range(count) if self._dry else row["ids"]), row["now"]
+
+    def _store(self, chunk: Chunk, prepared: Prepared) -> None:
+        """
+        Bind what has become of a chunk, and tell of the rows that cannot be bound, in their order.
+        """
+        self._rejected.clear()
+        self._bind_chunk(chunk, prepared)
+        self.tally.rejected += len(self._rejected)
+        for record, faults in sorted(self._rejected, key=lambda each: each[0].line):
+            self._watcher.rejected(record, faults)
+
+    def _bind_chunk(self, chunk: Chunk, prepared: Prepared) -> None:
+        records = {record.line: record for record in chunk.records}
+        self.tally.over += prepared.over
+        for line, faults in groupby(prepared.faults, key=lambda each: each[0]):
+            self._reject(records[line], [fault for _, fault in faults])
+        for line in prepared.single:
+            self._bind_single(records[line], chunk.now)
+        left = prepared.entries
+        for _ in range(_DEALS):
+            left = self._load_or_reject(left, records)
+            if not left:
+                return
+            left = [
+                again
+                for entry in left
+                if (again := self._deal(entry, records[entry.line], chunk.now)) is not None
+            ]
+        for entry in left:
+            self._search(entry, records[entry.line], chunk.now)
+
+    def _load_or_reject(self, entries: list[Entry], records: dict[int, Record]) -> list[Entry]:
+        """
+        Load *entries*; return those for which other numbers would do.
+        """
+        loaded = self._load(entries)
+        self.tally.bound += len(loaded.bound)
+        self.tally.there += loaded.there
+        left = []
+        for entry, place, why in loaded.refused:
+            if place.x_number in entry.given if place else entry.given:
+                record = records[entry.line]
+                self._reject(record, [self._conflict(record, place, why)])
+            else:
+                left.append(entry)
+        return left
+
+    def _deal(self, entry: Entry, record: Record, now: datetime) -> Entry | None:
+        """
+        The same row with other numbers.
+        """
+        again = self._sealer.entry(
+            self._row(record),
+            line=entry.line,
+            binding_id=entry.id,
+            place=random.SystemRandom().randrange(2**32),
+            now=now,
+        )
+        if isinstance(again, Fault):
+            self._reject(record, [again])
+            return None
+        return again
+
+    def _search(self, entry: Entry, record: Record, now: datetime) -> None:
+        """
+        Bind one row on numbers that are searched for: most are taken.
+        """
+        row = self._row(record)
+        given = row.x or row.y
+        inventory = self._store_of_one.inventory
+        opening = inventory.opening(row.tenant, _CHOICE)
+        for candidates in inventory.candidates(opening, given):
+            for _ in range(_TRIES):
+                numbers = inventory.choose(row.parties, candidates, row.x, row.y, _CHOICE)
+                if numbers is None:
+                    break
+                if self._bind_on(numbers, row, entry, now):
+                    return
+        why = inventory.why_none(row.parties, opening, given, _CHOICE)
+        self._reject(record, [Fault(None, str(why))])
+
+    def _bind_single(self, record: Record, now: datetime) -> None:
+        """
+        Bind one row as it would be bound by itself.
+        """
+        row = self._row(record)
+        expires_at = self._sealer.expiry(row, now)
+        if isinstance(expires_at, Fault):
+            self._reject(record, [expires_at])
+            return
+        tags = order_tags(row.parties, tenant=row.tenant, order_id=row.order_id, keys=self._keys)
+        values = {"order_id": [row.order_id] * len(tags), "order_tag": _array(tags)}
+        if self._execute("find_bound", values):
+            self.tally.there += 1
+            return
+        terms = Terms(expires_at=expires_at, order_id=row.order_id, tenant=row.tenant, **row.terms)
+        try:
+            with self._connection.transaction():
+                self._store_of_one.bind(row.parties, terms, x=row.x, y=row.y)
+                self.tally.bound += 1
+                if self._dry:
+                    raise psycopg.Rollback
+        except AgiRouterError as error:
+            self._reject(record, [Fault(None, str(error))])
+
+    def _bind_on(
+        self, numbers: tuple[XNumber, XNumber], row: CsvRow, entry: Entry, now: datetime
+    ) -> bool:
+        again = self._sealer.on(
+            row,
+            numbers,
+            line=entry.line,
+            binding_id=entry.id,
+            tenant_id=entry.tenant_id,
+            now=now,
+        )
+        if isinstance(again, Fault):
+            return False
+        loaded = self._load([again])
+        self.tally.bound += len(loaded.bound)
+        self.tally.there += loaded.there
+        return not loaded.refused
+
+    def _load(self, entries: Sequence[Entry]) -> _Loaded:
+        """
+        Load a set of entries, as far as they can be.
+        """
+        for _ in range(_TRIES):
+            try:
+                with self._connection.transaction():
+                    return self._rehearse(entries) if self._dry else self._load_once(entries)
+            except (psycopg.errors.UniqueViolation, psycopg.errors.DeadlockDetected):
+                # Somebody else took a place between looking and loading: look again.
+                continue
+        if len(entries) == 1:
+            raise StoreError("others bind the same parties all the time; try again later")
+        # The fewer are loaded at once, the shorter is the time between.
+        half = len(entries) // 2
+        one, other = self._load(entries[:half]), self._load(entries[half:])
+        return _Loaded(
+            bound=one.bound + other.bound,
+            there=one.there + other.there,
+            refused=one.refused + other.refused,
+        )
+
+    def _load_once(self, entries: Sequence[Entry]) -> _Loaded:
+        fresh = self._without_bound(entries)
+        there = len(entries) - len(fresh)
+        blocks = sorted({entry.block for entry in fresh})
+        taking = {row["block"] for row in self._execute("lock_open_blocks", {"block": blocks})}
+        bound, refused, ended = self._without_held(fresh, taking)
+        for block, places in groupby(sorted(ended), key=_block):
+            own = list(places)
+            self._execute(
+                "make_room",
+                {
+                    "block": block,
+                    "x_number": _array(place.x_number for place in own),
+                    "caller_tag": _array(place.caller_tag for place in own),
+                },
+            )
+        if bound:
+            self._copy("copy_bindings", [entry.binding for entry in bound])
+            self._copy("copy_routes", [entry.routes for entry in bound])
+        return _Loaded(bound=bound, there=there, refused=refused)
+
+    def _without_bound(self, entries: Sequence[Entry]) -> list[Entry]:
+        """
+        Those of *entries* that were not bound before; the first of those that say the same.
+        """
+        pairs = [(i, entry, tag) for i, entry in enumerate(entries) for tag in entry.order_tags]
+        found = self._execute(
+            "find_bound",
+            {
+                "order_id": [entry.order_id for _, entry, _ in pairs],
+                "order_tag": _array(tag for _, _, tag in pairs),
+            },
+        )
+        bound = {pairs[row["place"] - 1][0] for row in found}
+        fresh = {
+            entry.order_tags[0]: entry
+            for i, entry in reversed(list(enumerate(entries)))
+            if i not in bound
+        }
+        return sorted(fresh.values(), key=lambda entry: entry.line)
+
+    def _without_held(
+        self, entries: Sequence[Entry], taking: set[int]
+    ) -> tuple[list[Entry], list[tuple[Entry, Place | None, str]], list[Place]]:
+        """
+        Which of *entries* can be loaded, which cannot and why, and which places are to be cleared.
+
+        Args:
+            entries: The entries.
+            taking: The blocks that take new bindings.
+        """
+        places = [place for entry in entries for place in entry.places]
+        held = {
+            places[row["place"] - 1]: row
+            for row in self._execute(
+                "find_held",
+                {
+                    "x_number": _array(place.x_number for place in places),
+                    "caller_tag": _array(place.caller_tag for place in places),
+                    "party_rest": self._rests.party,
+                },
+            )
+        }
+        closed = {
+            row["x_number"]: row["until"]
+            for row in self._execute(
+                "find_closed_numbers",
+                {
+                    "x_number": _array({place.x_number for place in places}),
+                    "rest": self._rests.number,
+                },
+            )
+        }
+        kept = {
+            **{
+                place: _why_closed(place, closed[place.x_number])
+                for place in places
+                if place.x_number in closed
+            },
+            **{
+                place: f"is on {place.x_number} already, by"
+                f" {self._holder(place, row['binding_id'])}"
+                if row["lives"]
+                else f"was on {place.x_number} by another binding and may not be again before"
+                f" {row['until'].isoformat(timespec='seconds')}"
+                for place, row in held.items()
+                if row["lives"] or row["until"] is not None
+            },
+        }
+        bound, refused = _first_come(entries, kept, taking)
+        wanted = {place for entry in bound for place in entry.places}
+        return bound, refused, [place for place in held if place in wanted]
+
+    def _rehearse(self, entries: Sequence[Entry]) -> _Loaded:
+        """
+        What :meth:`_load_once` would do, remembered instead of done.
+        """
+        fresh = self._without_bound(entries)
+        again = self._find_rehearsed([(entry.order_tags[0], 0) for entry in fresh])
+        fresh = [entry for i, entry in enumerate(fresh) if i not in again]
+        there = len(entries) - len(fresh)
+        bound, refused, _ = self._without_held(fresh, {entry.block for entry in fresh})
+        places = [place for entry in bound for place in entry.places]
+        lines = self._find_rehearsed([(place.caller_tag, place.x_number) for place in places])
+        kept = {
+            places[i]: f"is on {places[i].x_number} already, by line {line}"
+            for i, line in lines.items()
+        }
+        bound, taken = _first_come(bound, kept, {entry.block for entry in bound})
+        rows = [
+            (tag, x_number, entry.line)
+            for entry in bound
+            for tag, x_number in [
+                (entry.order_tags[0], 0),
+                *((place.caller_tag, place.x_number) for place in entry.places),
+            ]
+        ]
+        self._execute(
+            "rehearse",
+            {
+                name: _array(row[i] for row in rows)
+                for i, name in enumerate(("tag", "x_number", "line"))
+            },
+        )
+        return _Loaded(bound=bound, there=there, refused=[*refused, *taken])
+
+    def _find_rehearsed(self, wanted: Sequence[tuple[int, int]]) -> dict[int, int]:
+        """
+        The lines that have taken some of these tags and numbers before, by their place.
+        """
+        rows = self._execute(
+            "find_rehearsed",
+            {
+                "tag": _array(tag for tag, _ in wanted),
+                "x_number": _array(x_number for _, x_number in wanted),
+            },
+        )
+        return {row["place"] - 1: row["line"] for row in rows}
+
+    def _holder(self, place: Place, binding_id: int) -> str:
+        """
+        Who holds a place, for people.
+        """
+        i = bisect_left(self._ids, binding_id)
+        if i < len(self._ids) and self._ids[i] == binding_id:
+            return f"line {self._lines[i]}"
+        return f"binding {BindingId(Block(value=_block(place)), binding_id)}"
+
+    def _conflict(self, record: Record, place: Place | None, why: str) -> Fault:
+        """
+        Why a row cannot have the number it gives.
+        """
+        row = self._row(record)
+        if place is None:
+            return Fault("y" if row.x is None else "x", why)
+        x_number = XNumber.from_int(place.x_number)
+        parties = (*row.parties.side_a, *row.parties.side_b)
+        who = next(
+            (each for each in parties if self._keys.tag(x_number, each) == place.caller_tag), None
+        )
+        return Fault(
+            "x" if x_number == row.x else "y",
+            f"{who or 'anyone'} {why}",
+        )
+
+    def _row(self, record: Record) -> CsvRow:
+        row = self._header.read(record.cells)
+        assert isinstance(row, CsvRow)  # noqa: S101 - an entry was made of it
+        return row
+
+    def _reject(self, record: Record, faults: Sequence[Fault]) -> None:
+        self._rejected.append((record, faults))
+
+    def _copy(self, name: str, rows: Sequence[bytes]) -> None:
+        with self._connection.cursor().copy(query(name)) as copy:
+            copy.write(pack_file(rows))
+
+    def _execute(self, name: str, values: dict[str, Any]) -> list[dict[str, Any]]:
+        cursor = self._connection.execute(query(name), values, prepare=False)
+        return cursor.fetchall() if cursor.description is not None else []
+
+
+def _block(place: Place) -> int:
+    return place.x_number // BLOCK_SIZE
+
+
+def _why_closed(place: Place, until: datetime | None) -> str:
+    if until is None:
+        return (
+            f"cannot be on {place.x_number}: a binding that strangers may call has it for itself"
+        )
+    return (
+        f"cannot be on {place.x_number} before {until.isoformat(timespec='seconds')}: a binding on"
+        " it has just ended"
+    )
+
+
+def _array(values: Iterable[int]) -> str:
+    """
+    Integers as PostgreSQL writes an array: psycopg takes ten times as long for a long list.
+    """
+    return "{" + ",".join(map(str, values)) + "}"
+
+
+def _first_come(
+    entries: Sequence[Entry], kept: dict[Place, str], taking: set[int]
+) -> tuple[list[Entry], list[tuple[Entry, Place | None, str]]]:
+    """
+    Which of *entries* can have their places, and which cannot and why.
+
+    Args:
+        entries: The entries, in the order of the file; but who gives a number comes first.
+        kept: Places that cannot be had, and why: what the party there does.
+        taking: The blocks that take new bindings.
+    """
+    places = [place for entry in entries for place in entry.places]
+    if (
+        not kept
+        and len(set(places)) == len(places)
+        and taking.issuperset({entry.block for entry in entries})
+    ):
+        return list(entries), []
+    kept = dict(kept)
+    can: list[Entry] = []
+    cannot: list[tuple[Entry, Place | None, str]] = []
+    for entry in sorted(entries, key=lambda entry: not entry.given):
+        taken = next((place for place in entry.places if place in kept), None)
+        if entry.block not in taking:
+            cannot.append((entry, None, f"block {entry.block} takes no new bindings"))
+        elif taken is not None:
+            cannot.append((entry, taken, kept[taken]))
+        else:
+            for place in entry.places:
+                kept[place] = f"is on {place.x_number} already, by line {entry.line}"
+            can.append(entry)
+    return can, cannot

@@ -1,0 +1,76 @@
+"""
+Route rows as the store keeps them: callers tagged, callees sealed.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from agi_router.model import RouteRow, Side
+from agi_router.modes import AxybOnCall, Gxb, Parties
+from agi_router.numbers import XNumber
+from agi_router.seal import KeyRing
+
+__all__ = ["find_back", "order_tags", "seal_routes", "tag_caller"]
+
+
+def tag_caller(row: RouteRow, keys: KeyRing) -> int:
+    """
+    The tag that the caller of *row* is found by, or the extension it types; 0 for anyone.
+    """
+    if row.extension is not None:
+        return keys.extension_tag(row.x_number, row.extension)
+    return 0 if row.caller is None else keys.tag(row.x_number, row.caller)
+
+
+def find_back(
+    parties: Parties, rows: Sequence[RouteRow], keys: KeyRing
+) -> tuple[XNumber, int] | None:
+    """
+    The place for which the callers of side A are sealed too: its number and its tag.
+
+    It is B's row of a group, and A's own where there is none of B yet; elsewhere there is none.
+    """
+    if not isinstance(parties, Gxb | AxybOnCall):
+        return None
+    side = Side.B if isinstance(parties, Gxb) else Side.A
+    (row,) = (row for row in rows if row.side is side)
+    return row.x_number, tag_caller(row, keys)
+
+
+def seal_routes(
+    rows: Sequence[RouteRow], keys: KeyRing, *, back: tuple[XNumber, int] | None
+) -> dict[str, list[Any]]:
+    """
+    Route rows as columns, numbers tagged and sealed.
+
+    Args:
+        rows: What a mode has compiled.
+        keys: To tag and seal with.
+        back: See :func:`find_back`.
+    """
+    tags = [tag_caller(row, keys) for row in rows]
+    return {
+        "x_number": [row.x_number.value for row in rows],
+        "caller_tag": tags,
+        "shown": [row.shown and row.shown.value for row in rows],
+        "side": [row.side for row in rows],
+        "callee": [
+            keys.seal(row.callees, x=row.x_number, tag=tag) if row.callees else None
+            for row, tag in zip(rows, tags, strict=True)
+        ],
+        # Sealed for the row of B, where it becomes the callee when B calls back.
+        "caller": [
+            keys.seal([row.caller], x=back[0], tag=back[1])
+            if back is not None and row.side is Side.A and row.caller
+            else None
+            for row in rows
+        ],
+    }
+
+
+def order_tags(parties: Parties, *, tenant: str, order_id: str, keys: KeyRing) -> list[int]:
+    """
+    The tags by which an order's binding of these parties is recognised, the current key's first.
+    """
+    members = sorted(parties.side_a, key=lambda number: number.digits)
+    return keys.order_tags(tenant, order_id, parties.mode, numbers=[*members, *parties.side_b])

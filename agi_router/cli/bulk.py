@@ -1,0 +1,293 @@
+"""
+``agi-router import`` and ``export``: bindings by the file.
+"""
+
+import contextlib
+import getpass
+import logging
+import os
+import stat
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, BinaryIO, TextIO
+
+import click
+
+from agi_router import logs
+from agi_router.adapters.bindings import BindingStore
+from agi_router.adapters.csv_file import Record, new_file, write_record
+from agi_router.adapters.exporter import export_rows
+from agi_router.adapters.importer import Importer, Tally, Watcher
+from agi_router.adapters.keys import check_keys
+from agi_router.adapters.migrate import check_schema
+from agi_router.adapters.sealing import cores
+from agi_router.cli.arguments import ORDER_ID
+from agi_router.cli.output import echo_json, echo_pairs, json_option
+from agi_router.cli.workplace import open_database, open_store, read_settings
+from agi_router.csv_rows import EXPORTED, Fault, escape, unescape
+from agi_router.errors import CsvError
+
+__all__ = ["export", "import_"]
+
+log = logging.getLogger(__name__)
+
+_FAULT = "fault"
+
+
+@click.command("import")
+@click.argument("file", type=click.File("rb"))
+@click.option("--dry-run", is_flag=True, help="Look at all of it, and write nothing.")
+@click.option(
+    "--keep-going", is_flag=True, help="Bind the rows that can be, though others cannot."
+)
+@click.option(
+    "--rejects",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write rejected rows, with the reason, to this new file (mode 0600, numbers in full).",
+)
+@click.option("--force", is_flag=True, help="Overwrite the file of --rejects.")
+@click.option(
+    "--faults",
+    type=click.IntRange(min=1),
+    default=100,
+    show_default=True,
+    help="Faulty rows to report; without --keep-going the import ends there.",
+)
+@click.option(
+    "--processes",
+    type=click.IntRange(1, 256),
+    help="Processes that seal; as many as there are cores if absent.",
+)
+@json_option
+def import_(
+    file: BinaryIO,
+    rejects: Path | None,
+    faults: int,
+    processes: int | None,
+    *,
+    dry_run: bool,
+    keep_going: bool,
+    force: bool,
+    as_json: bool,
+) -> None:
+    r"""
+    Bind what stands in a CSV file ("-": standard input): all of its rows, or none.
+
+    A row whose order is bound for the same parties already is left as it is: importing a file
+    again, after a crash too, changes nothing that is done. Columns: agi_router/BULK.md.
+
+    \b
+    Examples:
+      agi-router import orders.csv --dry-run
+      agi-router import orders.csv
+      agi-router import orders.csv --keep-going --rejects rejects.csv
+      printf 'mode,order,a,b,ttl\naxb,A-1001,13800000001,13800000002,2h\n' | agi-router import -
+    """
+    if rejects is not None and not keep_going and not dry_run:
+        raise click.UsageError("--rejects goes with --keep-going or --dry-run")
+    settings = read_settings()
+    keys = settings.load_keys()
+    with contextlib.ExitStack() as stack:
+        connection = stack.enter_context(open_database(settings))
+        check_schema(connection)
+        check_keys(connection, keys)
+        out = None if rejects is None else stack.enter_context(new_file(rejects, overwrite=force))
+        progress = stack.enter_context(_progress(file))
+        report = _Report(out, shown=faults)
+        importer = Importer(
+            connection,
+            keys,
+            fixed_lines=settings.fixed_lines,
+            ttl=settings.ttl,
+            rests=settings.rests,
+            open_modes=settings.open_modes,
+            processes=processes or cores(),
+            watcher=Watcher(
+                header=report.begin,
+                rejected=report.reject,
+                waiting=_say_waiting,
+                read=progress,
+            ),
+        )
+        try:
+            importer.run(
+                file,
+                keep_going=keep_going,
+                dry_run=dry_run,
+                limit=None if keep_going else faults,
+            )
+        except CsvError as error:
+            report.stop(error)
+    _conclude(importer.tally, report, keep_going=keep_going, dry_run=dry_run, as_json=as_json)
+
+
+@click.command()
+@click.option("--all", "everything", is_flag=True, help="Also those that are over.")
+@click.option("--order", type=ORDER_ID, help="Only those of one order.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
+    default=Path("-"),
+    metavar="FILE",
+    help="Write to this new file, mode 0600, instead of standard output.",
+)
+@click.option("--force", is_flag=True, help="Overwrite the file.")
+@click.option(
+    "--reveal",
+    is_flag=True,
+    help="Write real numbers in full, as an import needs them. This is logged.",
+)
+def export(
+    order: str | None, output: Path, *, everything: bool, force: bool, reveal: bool
+) -> None:
+    r"""
+    Write bindings as a CSV file that "import" reads; real numbers are masked.
+
+    Cells that a spreadsheet would take for a formula have an apostrophe in front, which an import
+    takes away again.
+
+    \b
+    Examples:
+      agi-router export --order A-1001
+      agi-router export --reveal -o bindings.csv
+    """
+    with contextlib.ExitStack() as stack:
+        store = stack.enter_context(open_store(read_settings()))
+        stream = stack.enter_context(_output(output, overwrite=force))
+        if reveal:
+            _log_unmasking(output, order=order, everything=everything)
+        count = _write(store, stream, everything=everything, order=order, reveal=reveal)
+    click.echo(f"exported {count} binding(s)", err=True)
+
+
+class _Report:
+    """
+    What is told of the rows that cannot be bound.
+
+    Args:
+        out: Where they are written, if they are.
+        shown: How many are told on standard error.
+    """
+
+    def __init__(self, out: TextIO | None, *, shown: int) -> None:
+        self._out = out
+        self._shown = shown
+        self._rows = 0
+        self._fault_at: int | None = None
+        self.faults: list[dict[str, Any]] = []
+        self.broken: CsvError | None = None
+
+    def begin(self, header: Sequence[str]) -> None:
+        """
+        The header has been read.
+        """
+        self._fault_at = header.index(_FAULT) if _FAULT in header else None
+        self._write("fault", header)
+
+    def reject(self, record: Record, faults: Sequence[Fault]) -> None:
+        """
+        A row cannot be bound.
+        """
+        self._rows += 1
+        self._write("; ".join(map(str, faults)), [escape(unescape(c)) for c in record.cells])
+        if self._rows > self._shown:
+            return
+        for fault in faults:
+            click.echo(f"line {record.line}: {fault}", err=True)
+            self.faults.append({"line": record.line, **asdict(fault)})
+
+    def stop(self, error: CsvError) -> None:
+        """
+        The file cannot be read any further.
+        """
+        self.broken = error
+
+    def _write(self, fault: str, cells: Sequence[str]) -> None:
+        if self._out is not None:
+            kept = [cell for i, cell in enumerate(cells) if i != self._fault_at]
+            write_record(self._out, [fault, *kept])
+
+
+def _conclude(
+    tally: Tally, report: _Report, *, keep_going: bool, dry_run: bool, as_json: bool
+) -> None:
+    """
+    Say what has become of the rows; fails where some cannot be bound.
+    """
+    words = {
+        "would_bind" if dry_run else "bound": tally.bound,
+        "already_there": tally.there,
+        "over": tally.over,
+        "rejected": tally.rejected,
+    }
+    nothing = not keep_going and (report.broken or tally.rejected)
+    if not nothing or dry_run or as_json:
+        if as_json:
+            echo_json({**words, "faults": report.faults})
+        else:
+            echo_pairs(words)
+    done = "" if dry_run else "nothing was imported: " if nothing else "the rest was imported: "
+    if report.broken is not None:
+        raise CsvError(f"{done}{report.broken}")
+    if tally.rejected:
+        raise CsvError(
+            f"{done}{tally.rejected} row(s) cannot be bound"
+            + ("" if keep_going or dry_run else "; correct them, or use --keep-going")
+        )
+
+
+@contextlib.contextmanager
+def _progress(file: BinaryIO) -> Iterator[Any]:
+    """
+    Who is told how much of *file* is read: a bar, where somebody looks on and the end is known.
+    """
+    status = os.fstat(file.fileno())
+    if not (sys.stderr.isatty() and stat.S_ISREG(status.st_mode)):
+        yield lambda _: None
+        return
+    with click.progressbar(length=status.st_size, file=sys.stderr, label="importing") as bar:
+        yield lambda read: bar.update(read - bar.pos)
+
+
+def _say_waiting() -> None:
+    click.echo("another import is running; waiting for it to end", err=True)
+
+
+@contextlib.contextmanager
+def _output(path: Path, *, overwrite: bool) -> Iterator[TextIO]:
+    if path == Path("-"):
+        # Line ends are the file's, not the machine's.
+        with open(sys.stdout.fileno(), "w", encoding="utf-8", newline="", closefd=False) as stream:
+            yield stream
+    else:
+        with new_file(path, overwrite=overwrite) as stream:
+            yield stream
+
+
+def _write(
+    store: BindingStore, stream: TextIO, *, everything: bool, order: str | None, reveal: bool
+) -> int:
+    write_record(stream, EXPORTED)
+    count = 0
+    for cells in export_rows(store, everything=everything, order_id=order, reveal=reveal):
+        write_record(stream, cells)
+        count += 1
+    return count
+
+
+def _log_unmasking(output: Path, *, order: str | None, everything: bool) -> None:
+    # Whatever the settings say of the log: this is told.
+    logs.set_up("INFO")
+    log.warning(
+        "export.unmasked",
+        extra={
+            "user": os.environ.get("SUDO_USER") or getpass.getuser(),
+            "file": str(output),
+            "order": order,
+            "everything": everything,
+        },
+    )

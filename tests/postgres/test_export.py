@@ -1,0 +1,188 @@
+"""Exporting: what goes out comes in again elsewhere; masked unless it is asked for in full."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import re
+import subprocess
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from postgres.support import BLOCK, HOUR, A, B, C, D, Server, bind, expire, one
+from postgres.test_cli import PROGRAM, Cli
+from postgres.test_import import HOSTILE, Importing, axb_rows, everything, party
+
+from agi_router.adapters.bindings import BindingStore
+from agi_router.adapters.database import Connection, connect
+from agi_router.adapters.exporter import export_rows
+from agi_router.adapters.importer import Tally
+from agi_router.adapters.records import StoredBinding, Terms
+from agi_router.csv_rows import EXPORTED
+from agi_router.keyfile import write_key_ring
+from agi_router.model import Callback, Counting, Direction, Language
+from agi_router.modes import Axyb, Gxb, Gxyb
+from agi_router.numbers import E164
+from agi_router.seal import KeyRing
+
+
+@pytest.fixture
+def cli(store: BindingStore, dsn: str, keys: KeyRing, tmp_path: Path) -> Cli:
+    """The command line on this test's database, which has one block."""
+    assert store
+    file = tmp_path / "key"
+    write_key_ring(file, keys)
+    return Cli({"AGI_ROUTER_DSN": dsn, "AGI_ROUTER_KEY_FILE": str(file)})
+
+
+def exported(store: BindingStore, **options: bool) -> str:
+    """Return what an export writes of all that is alive, in full."""
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, lineterminator="\r\n")
+    writer.writerow(EXPORTED)
+    asked = {"everything": False, "reveal": True, **options}
+    writer.writerows(export_rows(store, order_id=None, **asked))
+    return out.getvalue()
+
+
+def without_name(binding: StoredBinding) -> dict[str, object]:
+    """Return all of a binding but when it was made, and its number."""
+    names = set(StoredBinding.__slots__) - {"id", "begins_at"}
+    return {name: getattr(binding, name) for name in names}
+
+
+def test_a_round_trip(server: Server, store: BindingStore) -> None:
+    """Every mode and every term, whatever the order is called, into another database."""
+    until = store.now() + HOUR
+    for i, order in enumerate(HOSTILE):
+        bind(store, party(i), B, x=None, order_id=order)
+    full = Terms(
+        expires_at=until,
+        max_calls=3,
+        counting=Counting.ATTEMPTS,
+        direction=Direction.B,
+        ring_timeout=timedelta(seconds=119),
+        max_duration=timedelta(hours=4),
+        language=Language.ZH,
+        order_id="O-1",
+    )
+    plain = Terms(expires_at=until, order_id="O-2")
+    members = (A, C, D)
+    store.bind(Axyb(a=A, b=B), full)
+    store.bind(Gxb(members=members, b=B, callback=Callback.ALL), plain)
+    store.bind(Gxb(members=members, b=B, callback=Callback.LAST, default=D), full)
+    store.bind(Gxyb(members=tuple(map(party, range(200))), b=B), plain)
+    text = exported(store)
+    dsn = server.clone()
+    try:
+        # With other keys, and so with other tags.
+        elsewhere = Importing(dsn, KeyRing.generate())
+        with connect(dsn) as connection:
+            other = BindingStore(connection, elsewhere.keys)
+            other.inventory.add_block(BLOCK, operator=None, certificate=None)
+            assert elsewhere(text) == Tally(bound=len(HOSTILE) + 4)
+            assert elsewhere.faults == []
+            assert list(map(without_name, everything(other))) == list(
+                map(without_name, everything(store))
+            )
+            # Names apart, it is exported as it was.
+            named = re.compile(rf"{BLOCK}-[0-9]+,active")
+            assert named.sub("", exported(other)) == named.sub("", text)
+            assert elsewhere(text) == Tally(there=len(HOSTILE) + 4)
+    finally:
+        server.drop(dsn)
+
+
+def test_what_is_exported_is_what_is_left(
+    store: BindingStore, connection: Connection, importing_here: Importing
+) -> None:
+    """Uses that are left; those that are over only if asked for, and they are not imported."""
+    bind(store, A, B, max_calls=5, order_id="O-1")
+    bind(store, C, D, max_calls=5)
+    connection.execute("UPDATE agi_router.binding SET calls_used = 2 WHERE order_id = 'O-1'")
+    connection.execute("UPDATE agi_router.binding SET calls_used = 5 WHERE order_id IS NULL")
+    gone = bind(store, A, C, x=None, order_id="O-3")
+    store.unbind(gone.id)
+    late = bind(store, A, D, x=None, order_id="O-4")
+    expire(connection, late.id)
+    rows = list(csv.DictReader(io.StringIO(exported(store, everything=True), newline="")))
+    assert [(row["max_calls"], row["state"]) for row in rows] == [
+        ("3", "active"),
+        ("0", "used_up"),
+        ("", "unbound"),
+        ("", "expired"),
+    ]
+    # Without an order, a binding goes under its own name.
+    assert rows[1]["order"] == rows[1]["id"]
+    assert len(exported(store).splitlines()) == 3
+    assert importing_here(exported(store, everything=True)) == Tally(there=1, over=3)
+
+
+@pytest.fixture
+def importing_here(store: BindingStore, dsn: str, keys: KeyRing) -> Importing:
+    """An import into the database that is exported from."""
+    assert store
+    return Importing(dsn, keys)
+
+
+def test_masked_unless_revealed(cli: Cli, store: BindingStore, tmp_path: Path) -> None:
+    """Numbers in full are asked for in so many words, and that is logged."""
+    bind(store, A, B, order_id="=1+1")
+    bind(store, C, D, x=None, order_id="O-2")
+    masked = cli("export", "--order", "=1+1")
+    assert masked.code == 0
+    header, row = masked.out.splitlines()
+    assert header == ",".join(EXPORTED)
+    assert row.startswith(f"axb,{A},,,,{B},")
+    assert ",'=1+1,default," in row
+    assert "unmasked" not in masked.err
+    file = tmp_path / "out.csv"
+    revealed = cli("export", "--reveal", "-o", file)
+    assert re.search(
+        rf"WARNING agi_router.cli.bulk export.unmasked user=\S+ file={file} order=- everything=f",
+        revealed.err,
+    )
+    assert revealed.err.splitlines()[-1] == "exported 2 binding(s)"
+    assert A.digits in file.read_text()
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert "exists and is left as it is" in cli("export", "-o", file).error
+    assert A.digits in file.read_text()
+    assert cli("export", "-o", file, "--force").code == 0
+    assert A.digits not in file.read_text()
+    # What is masked is refused, and told so.
+    assert "line 2: a: a number is written with digits" in cli("import", file).err
+
+
+def test_a_reader_that_goes_away(cli: Cli, store: BindingStore) -> None:
+    """A pipe that is closed is no fault of ours to be shown a trace of."""
+    assert store
+    with connect(cli.env["AGI_ROUTER_DSN"]) as connection:
+        keys = KeyRing.parse(Path(cli.env["AGI_ROUTER_KEY_FILE"]).read_text())
+        Importing(cli.env["AGI_ROUTER_DSN"], keys)(axb_rows(5000))
+        assert one(connection, "SELECT count(*) FROM agi_router.binding") == 5000
+    with subprocess.Popen(
+        [PROGRAM, "export"],
+        env={"PATH": os.environ["PATH"], **cli.env},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert b"Traceback" not in process.stderr.read()
+
+
+def test_one_moment(store: BindingStore) -> None:
+    """What is bound while an export runs is not in it; nothing is twice."""
+    for i in range(3):
+        bind(store, party(i), B, x=None)
+    rows = export_rows(store, everything=True, order_id=None, reveal=True)
+    first = next(rows)
+    with connect(store._statements._connection.info.dsn) as other:
+        bind(BindingStore(other, store._keys), A, C, x=None)
+    assert len([first, *rows]) == 3
+    assert len(list(export_rows(store, everything=True, order_id=None, reveal=True))) == 4
+    assert isinstance(bind(store, party(8), E164(digits="13700000009"), x=None), StoredBinding)

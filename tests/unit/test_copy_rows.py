@@ -1,0 +1,54 @@
+"""Packing for COPY: the statements and the packers have the same columns, in one order."""
+
+from __future__ import annotations
+
+import re
+import struct
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from agi_router.adapters.copy_rows import BINDING, ROUTE, RowPacker, pack_file
+from agi_router.adapters.queries import query
+from agi_router.csv_rows import COLUMNS
+
+
+@pytest.mark.parametrize(("name", "packer"), [("copy_bindings", BINDING), ("copy_routes", ROUTE)])
+def test_columns_are_those_of_the_statement(name: str, packer: RowPacker) -> None:
+    found = re.search(rb"\(([^)]*)\)\s*FROM STDIN", query(name))
+    assert found is not None
+    assert tuple(found[1].decode().replace(",", " ").split()) == packer.columns
+
+
+def test_every_term_is_loaded() -> None:
+    """No column of a file is read and then lost."""
+    terms = {column.term for column in COLUMNS.values() if column.term is not None}
+    assert terms <= set(BINDING.columns)
+
+
+def test_a_packed_route() -> None:
+    """Each value with its length in front, a null as a length of -1."""
+    packed = ROUTE.pack(
+        (70012345678, 7, 700123456780001, -1, 700123456780002), (b"xy", None), ("a",)
+    )
+    expected = struct.pack(
+        "!h iq iq iq iq iq i2s i i1s".replace(" ", ""),
+        8, 8, 70012345678, 8, 7, 8, 700123456780001, 8, -1, 8, 700123456780002,
+        2, b"xy", -1, 1, b"a",
+    )  # fmt: skip
+    assert packed == expected
+    assert pack_file([packed]) == b"PGCOPY\n\xff\r\n\0" + bytes(8) + expected + b"\xff\xff"
+
+
+def test_shared_values_are_told_apart() -> None:
+    """What is kept packed for one row is not taken for another, however many there are."""
+    when = datetime(2026, 1, 31, 7, 4, 5, tzinfo=UTC)
+
+    def tail(ring: timedelta | None, calls: int | None) -> bytes:
+        shared = (1, "axb", None, calls, "answered", "both", ring, None, None)
+        return BINDING.pack((70012345678, 1, 2), (when, "O-1"), shared)
+
+    seen = {tail(timedelta(seconds=s), c) for s in (5, 6, 120) for c in range(1, 500)}
+    assert len(seen) == 3 * 499
+    assert tail(None, None) not in seen
+    assert tail(timedelta(seconds=5), 1) in seen

@@ -1,0 +1,270 @@
+"""Rows of CSV files: cells in, a row or all its faults out; never a number in a message."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import agi_router
+from agi_router.csv_rows import (
+    COLUMNS,
+    EXPORTED,
+    CsvRow,
+    Fault,
+    Header,
+    escape,
+    unescape,
+    write_cells,
+)
+from agi_router.errors import CsvError
+from agi_router.model import Callback, Counting, Direction, Language, Mode
+from agi_router.modes import Axb, Axyb, Gxb, Gxyb
+from agi_router.numbers import E164, XNumber
+
+A, B, C = (E164(digits=f"1380000000{serial}") for serial in (1, 2, 3))
+X, Y = XNumber(value=700123456780001), XNumber(value=700123456780002)
+BULK = Path(agi_router.__file__).with_name("BULK.md").read_text("utf-8")
+
+NO_TIME = "a time with its offset looks like 2026-01-31T15:04:05+08:00"
+NOT_AXB = "a binding by axb has none"
+SHORT = "a mobile number has 11 digits beginning 13 to 19; got 8 digits"
+
+AXB = {"mode": "axb", "order": "O-1", "a": A.digits, "b": B.digits}
+GXB = {"mode": "gxb", "order": "O-1", "g": f"{A.digits};{C.digits}", "b": B.digits}
+
+
+def read(cells: dict[str, str], **settings: Any) -> CsvRow | list[Fault] | None:
+    """Read one row whose header has just these columns."""
+    return Header(list(cells), **settings).read(list(cells.values()))
+
+
+def row(cells: dict[str, str], **settings: Any) -> CsvRow:
+    """Read one row that is without fault."""
+    found = read(cells, **settings)
+    assert isinstance(found, CsvRow), found
+    return found
+
+
+def faults(cells: dict[str, str], **settings: Any) -> list[str]:
+    """Read one row that is not."""
+    found = read(cells, **settings)
+    assert isinstance(found, list)
+    return list(map(str, found))
+
+
+def test_the_least_there_is() -> None:
+    """What is not said is left to the import, or is as in a single bind."""
+    assert row(AXB) == CsvRow(
+        parties=Axb(a=A, b=B),
+        x=None,
+        y=None,
+        ttl=None,
+        expires_at=None,
+        tenant="default",
+        order_id="O-1",
+        terms={
+            "max_calls": None,
+            "counting": Counting.ANSWERED,
+            "direction": Direction.BOTH,
+            "ring_timeout": None,
+            "max_duration": None,
+            "language": None,
+        },
+    )
+
+
+def test_all_there_is() -> None:
+    """Every column is read."""
+    found = row(
+        {
+            **AXB,
+            "mode": " AXYB ",
+            "x": X.digits,
+            "y": " 86 7001 2345 6780 002",
+            "expires": "2026-01-31T15:04:05+08:00",
+            "max_calls": "7",
+            "count": "attempts",
+            "direction": "a",
+            "ring": "30s",
+            "max_duration": "1h",
+            "language": "en",
+            "tenant": " rides ",
+            "order": " O-1 ",
+            "id": "70012345678-1",
+            "state": "active",
+            "fault": "=what was wrong",
+        }
+    )
+    assert found.parties == Axyb(a=A, b=B)
+    assert (found.x, found.y) == (X, Y)
+    assert found.expires_at == datetime(2026, 1, 31, 7, 4, 5, tzinfo=UTC)
+    # Spaces belong to names.
+    assert (found.tenant, found.order_id) == (" rides ", " O-1 ")
+    assert found.terms == {
+        "max_calls": 7,
+        "counting": Counting.ATTEMPTS,
+        "direction": Direction.A,
+        "ring_timeout": timedelta(seconds=30),
+        "max_duration": timedelta(hours=1),
+        "language": Language.EN,
+    }
+
+
+@pytest.mark.parametrize(
+    "members",
+    ["13800000001;13800000003", " 13800000001  13800000003 ; ", "13800000001\n13800000003"],
+)
+def test_a_group(members: str) -> None:
+    """Members are joined by a semicolon or by space."""
+    assert row({**GXB, "g": members}).parties == Gxb(members=(A, C), b=B)
+    called = {"mode": "gxyb", "callback": "last", "default": C.digits}
+    assert row({**GXB, "g": members, **called}).parties == Gxyb(
+        members=(A, C), b=B, callback=Callback.LAST, default=C
+    )
+
+
+def test_fixed_lines() -> None:
+    """They are parties where they are allowed."""
+    cells = {**AXB, "b": "010 12345678"}
+    # The area code, and seven or eight digits that do not begin 0 or 1.
+    cells["b"] = "010 82345678"
+    assert faults(cells) == ["b: a mobile number is needed; got a fixed line"]
+    assert row(cells, fixed_lines=True).parties == Axb(a=A, b=E164(digits="01082345678"))
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        ({"a": "13800000", "b": ""}, [f"a: {SHORT}", "b: a binding by axb needs it"]),
+        ({"b": A.digits}, ["A and B are the same number; a binding needs two"]),
+        ({"mode": "ax"}, ["mode: one of axb, axyb, gxb, gxyb"]),
+        ({"mode": "", "order": ""}, ["mode: it is required", "order: it is required"]),
+        ({"order": "o" * 129}, ["order: an order's id has 1 to 128 characters"]),
+        ({"callback": "all", "y": Y.digits}, [f"callback: {NOT_AXB}", f"y: {NOT_AXB}"]),
+        ({"ttl": "2h", "expires": "2026-01-31T15:04:05Z"}, ["ttl: give ttl or expires, not both"]),
+        ({"ttl": "soon"}, ["ttl: a duration looks like 2h, 30m, 1h30m, 90s, 1d or 45 (seconds)"]),
+        ({"expires": "2026-01-31T15:04:05"}, [f"expires: {NO_TIME}"]),
+        ({"expires": "0001-01-01T00:00:00+08:00"}, [f"expires: {NO_TIME}"]),
+        ({"expires": "13800000009"}, [f"expires: {NO_TIME}"]),
+        ({"max_calls": "0"}, ["max_calls: a whole number, 1 to 2147483647"]),
+        ({"max_calls": "²"}, ["max_calls: a whole number, 1 to 2147483647"]),
+        ({"max_calls": "2147483648"}, ["max_calls: a whole number, 1 to 2147483647"]),
+        ({"ring": "4s"}, ["ring: 5s to 2m is allowed"]),
+        ({"max_duration": "5h"}, ["max_duration: 1s to 4h is allowed"]),
+        ({"x": "71012345678"}, ["x: a 700 number begins with 700; got something else"]),
+    ],
+)  # fmt: skip
+def test_faults(cells: dict[str, str], expected: list[str]) -> None:
+    """Each is told with its column, all of a row at once, and nothing of the cell."""
+    assert faults({**AXB, **cells}) == expected
+
+
+def test_faults_of_groups() -> None:
+    """What is wrong with the parties together is told without a column."""
+    assert faults({**GXB, "g": B.digits}) == [
+        "the members of a group and B must all be different numbers"
+    ]
+    assert faults({**GXB, "a": A.digits}) == ["a: a binding by gxb has none"]
+    assert faults({**GXB, "g": ""}) == ["g: a binding by gxb needs it"]
+
+
+def test_a_row_that_is_over() -> None:
+    """It is neither a binding nor a fault, though it can no longer be bound."""
+    assert read({**AXB, "state": "expired", "a": "138****0001"}) is None
+    assert read({**AXB, "state": "used_up"}) is None
+    assert isinstance(read({**AXB, "state": " ACTIVE"}), CsvRow)
+
+
+def test_a_row_of_another_length() -> None:
+    """Cells that are missing are not guessed."""
+    header = Header(list(AXB))
+    assert header.read(["axb"]) == [Fault(None, "the header has 4 columns, this row 1")]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["mode", "order", "13800000001"], "the header's column 3 is not known"),
+        (["mode", "order", "mode"], "the header has the column mode twice"),
+        (["mode", "a"], "the header lacks the column order"),
+        ([""], "the header's column 1 is not known"),
+    ],
+)
+def test_headers_that_are_not_ours(names: list[str], message: str) -> None:
+    """The column is named, unless it may be a number."""
+    with pytest.raises(CsvError) as caught:
+        Header(names)
+    assert str(caught.value).startswith(message)
+    assert "13800000001" not in str(caught.value)
+
+
+def test_header_as_people_write_it() -> None:
+    """Case and spaces do not matter."""
+    assert Header([" Mode", "ORDER "]).names == ("mode", "order")
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("", ""),
+        ("A-1", "A-1"),
+        ("=1+1", "'=1+1"),
+        ("+8613800000001", "'+8613800000001"),
+        ("-1", "'-1"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("\tx", "'\tx"),
+        ("\rx", "'\rx"),
+        ("\uff1d1", "'\uff1d1"),
+        ("a;=1", "a;'=1"),
+        ('a",=1', "a\",'=1"),
+        ("a\n=1", "a\n'=1"),
+        ("'=1", "''=1"),
+        ("'tis", "'tis"),
+        ("it's -1", "it's -1"),
+        ("a=1", "a=1"),
+    ],
+)
+def test_formulas_are_escaped(text: str, written: str) -> None:
+    """No cell begins as a formula, nor does any part of it behind a separator."""
+    assert escape(text) == written
+    assert unescape(written) == text
+
+
+def test_writing() -> None:
+    """A row has a cell for every column, in their order."""
+    cells = write_cells(
+        {
+            "mode": Mode.AXB,
+            "order": "=O",
+            "x": X,
+            "ring": timedelta(seconds=90),
+            "expires": datetime(2026, 1, 31, 7, 4, 5, tzinfo=UTC),
+            "max_calls": None,
+        }
+    )
+    written = dict(zip(EXPORTED, cells, strict=True))
+    assert {name: cell for name, cell in written.items() if cell} == {
+        "mode": "axb",
+        "order": "'=O",
+        "x": X.digits,
+        "ring": "1m30s",
+        "expires": "2026-01-31T07:04:05+00:00",
+    }
+
+
+def test_the_documented_columns() -> None:
+    """The table in BULK.md is that of the code."""
+    rows = re.findall(r"^\| `(\w+)` \| (.+) \|$", BULK, re.MULTILINE)
+    assert rows == [(name, column.about) for name, column in COLUMNS.items()]
+
+
+def test_the_example_in_the_documentation() -> None:
+    """It can be read as it stands there."""
+    (block,) = re.findall(r"^    (mode,order,.*\n(?:    .*\n)+)", BULK, re.MULTILINE)
+    lines = [line.strip().split(",") for line in block.splitlines()]
+    header = Header(lines[0])
+    assert all(isinstance(header.read(cells), CsvRow) for cells in lines[1:])
