@@ -21,7 +21,7 @@ from agi_router.csv_rows import (
     unescape,
     write_cells,
 )
-from agi_router.model import Callback, Counting, Direction, Language, Mode
+from agi_router.model import Callback, Counting, Direction, Display, Language, Mode
 from agi_router.modes import Axb, Gxb
 from agi_router.numbers import E164, XNumber
 
@@ -96,6 +96,9 @@ def bindings(draw: st.DrawFn) -> dict[str, Any]:
         "ring": draw(st.none() | SECONDS),
         "max_duration": draw(st.none() | SECONDS),
         "language": draw(st.none() | st.sampled_from(Language)),
+        "display_a": draw(st.sampled_from(Display)),
+        "display_b": draw(st.sampled_from(Display)),
+        "prompts": draw(st.sampled_from((None, "rides"))),
         "order": draw(TEXTS.filter(bool)),
         "tenant": draw(TEXTS.filter(bool)),
         "id": "70012345678-1",
@@ -120,13 +123,13 @@ def test_a_row_written_is_read(values: dict[str, Any]) -> None:
         column.term: values[name] for name, column in COLUMNS.items() if column.term is not None
     }
     assert row.parties.mode is values["mode"]
-    assert row.parties.b.digits == values["b"]
     if isinstance(row.parties, Gxb):
+        assert row.parties.b.digits == values["b"]
         assert " ".join(number.digits for number in row.parties.members) == values["g"]
         assert row.parties.callback is values["callback"]
     else:
         assert isinstance(row.parties, Axb)
-        assert row.parties.a.digits == values["a"]
+        assert (row.parties.a.digits, row.parties.b.digits) == (values["a"], values["b"])
 
 
 @given(

@@ -29,11 +29,13 @@ def test_every_term_is_loaded() -> None:
 def test_a_packed_route() -> None:
     """Each value with its length in front, a null as a length of -1."""
     packed = ROUTE.pack(
-        (70012345678, 7, 700123456780001, -1, 700123456780002), (b"xy", None), ("a",)
+        (70012345678, 7, 700123456780001, -1, 700123456780002),
+        (datetime(2000, 1, 1, 0, 0, 1, tzinfo=UTC), b"xy", None),
+        ("a",),
     )
     expected = struct.pack(
-        "!h iq iq iq iq iq i2s i i1s".replace(" ", ""),
-        8, 8, 70012345678, 8, 7, 8, 700123456780001, 8, -1, 8, 700123456780002,
+        "!h iq iq iq iq iq iq i2s i i1s".replace(" ", ""),
+        9, 8, 70012345678, 8, 7, 8, 700123456780001, 8, -1, 8, 700123456780002, 8, 10**6,
         2, b"xy", -1, 1, b"a",
     )  # fmt: skip
     assert packed == expected
@@ -45,7 +47,7 @@ def test_shared_values_are_told_apart() -> None:
     when = datetime(2026, 1, 31, 7, 4, 5, tzinfo=UTC)
 
     def tail(ring: timedelta | None, calls: int | None) -> bytes:
-        shared = (1, "axb", None, calls, "answered", "both", ring, None, None)
+        shared = (1, "axb", None, None, calls, "answered", "both", ring, *(None,) * 5)
         return BINDING.pack((70012345678, 1, 2), (when, "O-1"), shared)
 
     seen = {tail(timedelta(seconds=s), c) for s in (5, 6, 120) for c in range(1, 500)}

@@ -21,8 +21,8 @@ from agi_router.csv_rows import (
     write_cells,
 )
 from agi_router.errors import CsvError
-from agi_router.model import Callback, Counting, Direction, Language, Mode
-from agi_router.modes import Axb, Axyb, Gxb, Gxyb
+from agi_router.model import Callback, Counting, Direction, Display, Language, Mode
+from agi_router.modes import Ax, Axb, Axe, Axyb, AxybOnCall, Gxb, Gxyb, Parties
 from agi_router.numbers import E164, XNumber
 
 A, B, C = (E164(digits=f"1380000000{serial}") for serial in (1, 2, 3))
@@ -73,6 +73,9 @@ def test_the_least_there_is() -> None:
             "ring_timeout": None,
             "max_duration": None,
             "language": None,
+            "display_a": Display.NUMBER,
+            "display_b": Display.NUMBER,
+            "prompts": None,
         },
     )
 
@@ -92,6 +95,8 @@ def test_all_there_is() -> None:
             "ring": "30s",
             "max_duration": "1h",
             "language": "en",
+            "display_a": "anonymous",
+            "prompts": "rides",
             "tenant": " rides ",
             "order": " O-1 ",
             "id": "70012345678-1",
@@ -111,6 +116,9 @@ def test_all_there_is() -> None:
         "ring_timeout": timedelta(seconds=30),
         "max_duration": timedelta(hours=1),
         "language": Language.EN,
+        "display_a": Display.ANONYMOUS,
+        "display_b": Display.NUMBER,
+        "prompts": "rides",
     }
 
 
@@ -127,6 +135,27 @@ def test_a_group(members: str) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        ({"mode": "axyb", "b": B.digits, "y_ttl": "3m"}, AxybOnCall(a=A, b=B)),
+        ({"mode": "ax"}, Ax(a=A)),
+        (
+            {"mode": "ax", "callback": "last", "default": C.digits, "window": "30m"},
+            Ax(a=A, default=C, window=timedelta(minutes=30)),
+        ),
+        ({"mode": "axe", "extension": "0042"}, Axe(a=A, extension="0042")),
+        (
+            {"mode": "axe", "callback": "default", "default": C.digits},
+            Axe(a=A, callback=Callback.DEFAULT, default=C),
+        ),
+    ],
+)
+def test_modes_with_numbers_for_others(cells: dict[str, str], expected: Parties) -> None:
+    """A Y that is made on a call, and numbers that strangers may call."""
+    assert row({"order": "O-1", "a": A.digits, **cells}).parties == expected
+
+
 def test_fixed_lines() -> None:
     """They are parties where they are allowed."""
     cells = {**AXB, "b": "010 12345678"}
@@ -141,7 +170,11 @@ def test_fixed_lines() -> None:
     [
         ({"a": "13800000", "b": ""}, [f"a: {SHORT}", "b: a binding by axb needs it"]),
         ({"b": A.digits}, ["A and B are the same number; a binding needs two"]),
-        ({"mode": "ax"}, ["mode: one of axb, axyb, gxb, gxyb"]),
+        ({"mode": "abx"}, ["mode: one of axb, axyb, gxb, gxyb, ax, axe"]),
+        ({"mode": "ax"}, ["b: a binding by ax has none"]),
+        ({"extension": "12345"}, ["extension: an extension has 1 to 4 digits"]),
+        ({"prompts": "Rides!"}, ["prompts: a name has 1 to 16 of a-z, 0-9, '_' and '-'"]),
+        ({"mode": "axyb", "y": Y.digits, "y_ttl": "3m"}, ["give y or y_ttl, not both"]),
         ({"mode": "", "order": ""}, ["mode: it is required", "order: it is required"]),
         ({"order": "o" * 129}, ["order: an order's id has 1 to 128 characters"]),
         ({"callback": "all", "y": Y.digits}, [f"callback: {NOT_AXB}", f"y: {NOT_AXB}"]),
