@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from postgres.support import BLOCK, HOUR, A, B, C, D, X, a_call, bind, expire, one, until
+from postgres.support import BLOCK, HOUR, NO_REST, A, B, C, D, X, a_call, bind, expire, one, until
 from postgres.test_cli import PROGRAM, Cli, snapshot
 
 from agi_router.adapters import importer
@@ -36,6 +36,7 @@ from agi_router.keyfile import write_key_ring
 from agi_router.model import BlockState, Callback, Counting, Direction, Language, Route, Side
 from agi_router.modes import Axb, Axyb, Gxb
 from agi_router.numbers import E164, Block, XNumber
+from agi_router.pool import Rests
 from agi_router.seal import KeyRing
 
 SIDES = (Side.A, Side.B)
@@ -61,6 +62,7 @@ class Importing:
     dsn: str
     keys: KeyRing
     processes: int = 1
+    rests: Rests = NO_REST
     faults: list[tuple[int, str]] = field(default_factory=list)
     read: Any = None
     waited: int = 0
@@ -73,6 +75,8 @@ class Importing:
                 self.keys,
                 fixed_lines=False,
                 ttl=HOUR,
+                rests=self.rests,
+                open_modes=True,
                 processes=self.processes,
                 watcher=Watcher(
                     header=lambda _: None,
@@ -200,8 +204,14 @@ def test_columns_are_all_there(connection: Connection) -> None:
         " WHERE table_schema = 'agi_router' AND table_name IN ('binding', 'route')"
     ).fetchall():
         columns.setdefault(row["table_name"], set()).add(row["column_name"])
-    fresh = {"calls_used", "begins_at", "ended_at", "state"}
-    assert columns == {"binding": {*BINDING.columns, *fresh}, "route": set(ROUTE.columns)}
+    fresh = {"calls_used", "calls_settled", "begins_at", "ended_at", "state"}
+    # What only `bind --same-x` fills, and what is not loaded but bound row by row.
+    apart = {"pair_tag", "extension", "open_number", "y_ttl", "parent_id"}
+    called = {"begins_at", "last_callee", "last_at", "child_id"}
+    assert columns == {
+        "binding": {*BINDING.columns, *fresh, *apart},
+        "route": {*ROUTE.columns, *called},
+    }
 
 
 def test_one_fault_and_nothing_is_imported(
@@ -216,7 +226,7 @@ def test_one_fault_and_nothing_is_imported(
     assert importing("\n".join(lines)) == Tally(rejected=2)
     assert importing.faults == [
         (16, "b: a binding by axb needs it"),
-        (41, "mode: one of axb, axyb, gxb, gxyb"),
+        (41, "mode: one of axb, axyb, gxb, gxyb, ax, axe"),
         (41, "order: it is required"),
     ]
     assert snapshot(connection) == before
@@ -418,7 +428,7 @@ def test_the_last_numbers_are_found(importing: Importing, connection: Connection
     rows = [f"axb,P-{i},{A.digits},{party(i, 136).digits}" for i in range(5)]
     text = "\n".join(("mode,order,a,b", *rows))
     assert importing(text, keep_going=True) == Tally(bound=3, rejected=2)
-    assert all("no 700 number is free" in fault for _, fault in importing.faults)
+    assert all("no 700 number can be had" in fault for _, fault in importing.faults)
     assert one(
         connection,
         "SELECT array_agg(x_number ORDER BY x_number) = %s FROM agi_router.route r JOIN"
@@ -802,3 +812,50 @@ def test_no_number_is_told(
     assert cli("import", file).error.endswith("(23514)")
     kept = one(connection, "SELECT string_agg(b::text, '') FROM agi_router.binding b")
     assert not re.search(f"{a}|{b}|{c}|{d}", kept)
+
+
+def test_numbers_rest(importing: Importing, store: BindingStore) -> None:
+    """What a binding has just left is not given again, to its parties for longer."""
+    store.unbind(bind(store, A, B).id)
+    importing.rests = Rests(number=HOUR, party=2 * HOUR)
+    text = f"mode,order,a,b,x\naxb,O-1,{C.digits},{D.digits},{X}\n"
+    assert importing(text, keep_going=True) == Tally(rejected=1)
+    assert re.fullmatch(
+        rf"x: {re.escape(str(C))} cannot be on {X} before \S+: a binding on it has just ended",
+        importing.faults[0][1],
+    )
+    importing.rests = Rests(number=timedelta(), party=2 * HOUR)
+    again = f"mode,order,a,b,x\naxb,O-2,{A.digits},{D.digits},{X}\n"
+    assert importing(again, keep_going=True) == Tally(rejected=1)
+    assert f"{A} was on {X} by another binding" in importing.faults[0][1]
+    # Others may come at once, and who is not sent there gets another number.
+    assert importing(text + f"axb,O-3,{A.digits},{D.digits},\n") == Tally(bound=2)
+    (found,) = store.bindings(everything=False, order_id="O-3", limit=1)
+    assert found.parties[0].dials != X
+
+
+def test_numbers_for_strangers(importing: Importing, store: BindingStore) -> None:
+    """They are bound as by hand, once, and nobody shares a number that is kept for one."""
+    y = BLOCK.number(2)
+    text = (
+        "mode,order,a,b,x,y_ttl,extension,callback,window\n"
+        f"ax,O-1,{A.digits},,{X},,,last,30m\n"
+        f"axe,O-2,{A.digits},,{y},,0042,,\n"
+        f"axe,O-3,{B.digits},,{y},,,,\n"
+        f"axyb,O-4,{A.digits},{B.digits},,3m,,,\n"
+    )
+    assert importing(text, dry_run=True) == Tally(bound=4)
+    assert store.bindings(everything=True, order_id=None, limit=10) == []
+    assert importing(text) == Tally(bound=4)
+    assert importing(text) == Tally(there=4)
+    made = {
+        each.order_id: each for each in store.bindings(everything=False, order_id=None, limit=9)
+    }
+    assert made["O-1"].callback_window == timedelta(minutes=30)
+    assert made["O-2"].extension == "0042"
+    assert made["O-3"].extension not in {None, "0042"}
+    assert made["O-4"].y_ttl == timedelta(minutes=3)
+    for row in (f"axb,P-1,{C.digits},{D.digits},{X}", f"ax,P-2,{C.digits},,{y}"):
+        assert importing(f"mode,order,a,b,x\n{row}\n", keep_going=True) == Tally(rejected=1)
+        (_, fault), *_ = importing.faults
+        assert "strangers may call" in fault
