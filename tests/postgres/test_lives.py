@@ -299,6 +299,16 @@ class Machine(RuleBasedStateMachine):
                 assert not admission.admitted
                 assert decision.reason is self.reason(life, x)
 
+    @precondition(lambda self: any(each.alive(self.now) for each in self.lives))
+    @rule(pick=picks, side=st.integers(0, 1))
+    def call_within_life(self, pick: int, side: int) -> None:
+        """Call by a binding that lives, or most calls would be refused."""
+        alive = [each for each in self.lives if each.alive(self.now)]
+        life = alive[pick % len(alive)]
+        caller = sorted(life.pair, key=lambda party: party.digits)[side]
+        if life.x in PLACES:
+            self.call(caller, life.x)
+
     def reason(self, life: Life | None, x: XNumber) -> Reason | None:
         """Return why a call that hits *life* is refused."""
         if life is None:
