@@ -12,8 +12,8 @@ ALTER TABLE agi_router.binding
     ADD COLUMN pair_tag bigint;
 COMMENT ON COLUMN agi_router.binding.calls_settled IS 'Uses that will not come back; kept only where max_calls is set';
 COMMENT ON COLUMN agi_router.binding.pair_tag IS 'Keyed hash of all its parties; null unless they asked for the same number again';
--- Newest first, and what the clock has ended: both without looking at what is over.
-CREATE INDEX binding_alive ON agi_router.binding (id) WHERE ended_at IS NULL;
+-- The newest and the number of those that live, and what the clock has ended: without looking at the rest.
+CREATE INDEX binding_alive ON agi_router.binding (block, id) INCLUDE (expires_at) WHERE ended_at IS NULL;
 CREATE INDEX binding_expiry ON agi_router.binding (expires_at) WHERE ended_at IS NULL;
 CREATE INDEX binding_pair ON agi_router.binding (pair_tag, begins_at) WHERE pair_tag IS NOT NULL;
 
@@ -225,12 +225,13 @@ COMMENT ON FUNCTION agi_router.bind IS 'Makes a binding with its routes; _terms 
 
 CREATE FUNCTION agi_router.survey_block(_block bigint, _rest interval, _now timestamptz)
 RETURNS TABLE (x_number bigint, bound boolean, rests_until timestamptz)
-LANGUAGE plpgsql STABLE AS $$
+LANGUAGE plpgsql STABLE SET jit = off AS $$
 BEGIN
     RETURN QUERY
     SELECT n.x,
-           EXISTS (SELECT FROM agi_router.route r
-                    WHERE r.block = _block AND r.x_number = n.x AND r.ends_at > _now),
+           -- Scalar, not EXISTS: that could be answered by reading the whole block.
+           (SELECT true FROM agi_router.route r
+             WHERE r.block = _block AND r.x_number = n.x AND r.ends_at > _now LIMIT 1) IS NOT NULL,
            greatest(
                (SELECT r.ends_at FROM agi_router.route r
                  WHERE r.block = _block AND r.x_number = n.x
@@ -246,17 +247,17 @@ $$;
 COMMENT ON FUNCTION agi_router.survey_block IS 'Every number of a block: whether anybody is bound on it, and until when it rests; null: it does not';
 
 CREATE FUNCTION agi_router.count_held(_block bigint, _rest interval, _at timestamptz) RETURNS bigint
-LANGUAGE plpgsql STABLE AS $$
+LANGUAGE plpgsql STABLE SET jit = off AS $$
 BEGIN
     RETURN (
         SELECT count(*)
           FROM generate_series(_block * 10000, _block * 10000 + 9999) n (x)
-         WHERE EXISTS (SELECT FROM agi_router.route r
-                        WHERE r.block = _block AND r.x_number = n.x
-                          AND r.ends_at > _at - _rest AND r.begins_at <= _at)
-            OR EXISTS (SELECT FROM agi_router.past_route r
-                        WHERE r.block = _block AND r.x_number = n.x
-                          AND r.ends_at > _at - _rest AND r.begins_at <= _at));
+         WHERE (SELECT true FROM agi_router.route r
+                 WHERE r.block = _block AND r.x_number = n.x
+                   AND r.ends_at > _at - _rest AND r.begins_at <= _at LIMIT 1)
+            OR (SELECT true FROM agi_router.past_route r
+                 WHERE r.block = _block AND r.x_number = n.x
+                   AND r.ends_at > _at - _rest AND r.begins_at <= _at LIMIT 1));
 END
 $$;
 COMMENT ON FUNCTION agi_router.count_held IS 'How many numbers of a block were bound or resting at a time';

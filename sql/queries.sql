@@ -249,6 +249,7 @@ SELECT c.closed, count(*) AS blocks
 -- Of candidate numbers of one block, one that does not rest and on which no caller is or was of late:
 -- of the first few such the one with the fewest live routes. A candidate's callers stand one after
 -- the other in caller_tag. Subqueries, not joins: a candidate that is not needed is not looked at.
+-- OFFSET 0 keeps the time out of the look by key: among many routes of a number, the caller's are few.
 SELECT c.x_number
   FROM (SELECT n.x_number, n.place, t.now
           FROM (SELECT clock_timestamp() AS now OFFSET 0) t
@@ -262,12 +263,16 @@ SELECT c.x_number
            AND (SELECT true FROM agi_router.past_route r
                  WHERE r.block = %(block)s AND r.x_number = n.x_number
                    AND r.ends_at > t.now - %(rest)s::interval AND r.ends_at <= t.now LIMIT 1) IS NULL
-           AND (SELECT true FROM agi_router.route r
-                 WHERE r.block = %(block)s AND r.x_number = n.x_number AND r.caller_tag = ANY (g.tags)
-                   AND r.ends_at > t.now - %(party_rest)s::interval LIMIT 1) IS NULL
-           AND (SELECT true FROM agi_router.past_route r
-                 WHERE r.block = %(block)s AND r.x_number = n.x_number AND r.caller_tag = ANY (g.tags)
-                   AND r.ends_at > t.now - %(party_rest)s::interval LIMIT 1) IS NULL
+           AND (SELECT true
+                  FROM (SELECT r.ends_at FROM agi_router.route r
+                         WHERE r.block = %(block)s AND r.x_number = n.x_number
+                           AND r.caller_tag = ANY (g.tags) OFFSET 0) m
+                 WHERE m.ends_at > t.now - %(party_rest)s::interval LIMIT 1) IS NULL
+           AND (SELECT true
+                  FROM (SELECT r.ends_at FROM agi_router.past_route r
+                         WHERE r.block = %(block)s AND r.x_number = n.x_number
+                           AND r.caller_tag = ANY (g.tags) OFFSET 0) m
+                 WHERE m.ends_at > t.now - %(party_rest)s::interval LIMIT 1) IS NULL
          LIMIT 4) c
  ORDER BY (SELECT count(*) FROM agi_router.route o
             WHERE o.block = %(block)s AND o.x_number = c.x_number AND o.ends_at > c.now), c.place
@@ -450,11 +455,17 @@ SELECT b.*, t.name AS tenant, now() AS now
  WHERE b.block = %(block)s AND b.id = %(id)s;
 
 -- list_alive --
--- Bindings that are alive, newest first.
+-- Bindings that are alive, newest first: the newest of each block, then of those.
 SELECT b.*, t.name AS tenant, now() AS now
-  FROM agi_router.binding b
+  FROM agi_router.block k
+ CROSS JOIN LATERAL (
+       SELECT *
+         FROM agi_router.binding o
+        -- Not now(), which would have all that live fetched by their expiry, and sorted.
+        WHERE o.block = k.block AND o.ended_at IS NULL AND o.expires_at > clock_timestamp()
+        ORDER BY o.block DESC, o.id DESC
+        LIMIT %(limit)s) b
   JOIN agi_router.tenant t ON t.id = b.tenant_id
- WHERE b.ended_at IS NULL AND b.expires_at > now()
  ORDER BY b.id DESC
  LIMIT %(limit)s;
 
@@ -514,7 +525,7 @@ SELECT block FROM agi_router.block ORDER BY block;
 WITH over AS (
     SELECT block, id
       FROM agi_router.binding
-     WHERE ended_at IS NULL AND expires_at <= clock_timestamp()
+     WHERE ended_at IS NULL AND expires_at <= now()
      ORDER BY expires_at
      LIMIT %(limit)s
        FOR NO KEY UPDATE SKIP LOCKED
