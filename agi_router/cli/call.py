@@ -12,7 +12,7 @@ from agi_router.cli.output import echo_json, echo_table, json_option, local_time
 from agi_router.cli.workplace import open_store, read_settings
 from agi_router.decision import Step, decide, screen
 from agi_router.decision import explain as explain_steps
-from agi_router.model import Ask, Decision, Display, NumberNeeded, Refusal, Route
+from agi_router.model import Ask, Decision, NumberNeeded, Refusal, Route
 from agi_router.numbers import Block
 
 __all__ = ["calls", "explain"]

@@ -85,7 +85,7 @@ def rows(connection: Connection) -> tuple[int, int, int]:
     return bindings, routes, past
 
 
-def sides(binding: StoredBinding) -> dict[Side, tuple[E164, XNumber]]:
+def sides(binding: StoredBinding) -> dict[Side, tuple[E164, XNumber | None]]:
     return {party.side: (party.number, party.dials) for party in binding.parties}
 
 

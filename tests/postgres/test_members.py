@@ -208,12 +208,12 @@ async def test_a_new_member_may_be_the_last_who_called(
 
 def test_all_ring(store: BindingStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who comes rings too, who goes does not; as many as may and no more."""
-    monkeypatch.setattr(modes, "RING_ALL_MAX", 3)
+    monkeypatch.setattr(modes, "GROUP_MAX", 3)
     made = make(store, callback=Callback.ALL)
     assert outcome(store, B) == ((A, C), X)
     store.add_members(made.id, [D])
     assert outcome(store, B) == ((A, C, D), X)
-    with pytest.raises(ModeError, match="3 members at most"):
+    with pytest.raises(ModeError, match="1 to 3 members"):
         store.add_members(made.id, [E])
     assert outcome(store, E) is Reason.STRANGER
     store.remove_member(made.id, A)
@@ -398,7 +398,7 @@ def test_several_come_at_once(
     store: BindingStore, stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of those who come at once so many get in as may ring, and each of them rings."""
-    monkeypatch.setattr(modes, "RING_ALL_MAX", 3)
+    monkeypatch.setattr(modes, "GROUP_MAX", 3)
     opened = [stores() for _ in range(4)]
     for round_ in range(5):
         made = store.bind(
