@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from datetime import timedelta
 from threading import Barrier
 
 import pytest
@@ -182,6 +183,25 @@ async def test_the_last_who_called_leaves(store: BindingStore, admissions: Admis
     # The default leaving changes nothing as long as somebody has called.
     store.remove_member(made.id, D)
     assert outcome(store, B) == ((A,), X)
+
+
+async def test_the_last_who_called_of_late(
+    store: BindingStore, admissions: AdmissionStore, connection: Connection
+) -> None:
+    """After the window the default rings again; a call within it begins it anew."""
+    agreed = Terms(expires_at=store.now() + HOUR)
+    window = timedelta(minutes=5)
+    parties = Gxb(members=(A, C), b=B, callback=Callback.LAST, default=C, window=window)
+    made = store.bind(parties, agreed, x=X)
+    await place(admissions, A)
+    assert outcome(store, B) == ((A,), X)
+    older = "UPDATE agi_router.route SET last_at = last_at - interval '3 minutes'"
+    connection.execute(older)
+    await place(admissions, A)
+    connection.execute(older)
+    assert (outcome(store, B), store.find(made.id).called_back) == (((A,), X), (A,))
+    connection.execute(older)
+    assert (outcome(store, B), store.find(made.id).called_back) == (((C,), X), (C,))
 
 
 def test_ringing_in_turn(store: BindingStore) -> None:
