@@ -24,6 +24,9 @@ DIALPLAN_VERSION = "3"
 EXTENSION_MAX = 79
 """What ``continue`` carries."""
 
+# So many at once Asterisk can build into what it dials by one function: 4 kB.
+_MANY = 100
+
 _SECOND = timedelta(seconds=1)
 _DISPLAYS = {Display.NUMBER: "n", Display.ANONYMOUS: "a"}
 
@@ -66,7 +69,9 @@ def to_dial(
         f"*{_DISPLAYS[route.display]}*{route.prompts or ''}*end"
     )
     *parts, last = _pieces([callee.digits for callee in route.callees], rest)
-    context = "agi-router-sequence" if route.sequence else "agi-router-dial"
+    context = "agi-router-dial" if len(route.callees) <= _MANY else "agi-router-many"
+    if route.sequence:
+        context = "agi-router-sequence"
     destinations = [
         *(Destination("agi-router-part", part) for part in parts),
         Destination(context, last),

@@ -23,7 +23,6 @@ from agi_router.numbers import E164, XNumber, is_extension
 
 __all__ = [
     "GROUP_MAX",
-    "RING_ALL_MAX",
     "Y_TTL",
     "Ax",
     "Axb",
@@ -36,9 +35,6 @@ __all__ = [
     "compile_child",
     "compile_routes",
 ]
-
-RING_ALL_MAX = 100
-"""Members of a group that rings all at once: Asterisk builds what it dials in 4 kB."""
 
 GROUP_MAX = 200
 """Members of a group."""
@@ -145,8 +141,6 @@ class Gxb:
             raise SameParty("the members of a group and B must all be different numbers")
         if not 1 <= len(self.members) <= GROUP_MAX:
             raise ModeError(f"a group has 1 to {GROUP_MAX} members")
-        if self.callback is Callback.ALL and len(self.members) > RING_ALL_MAX:
-            raise ModeError(f"a group that rings all at once has {RING_ALL_MAX} members at most")
         if self.rings_all and self.default is not None:
             raise ModeError("a group all of whose members ring has no default member")
         _check_window(self.callback, self.window)
@@ -215,9 +209,7 @@ class Ax:
 
     def __post_init__(self) -> None:
         if self.callback not in {Callback.DEFAULT, Callback.LAST}:
-            raise ModeError(
-                f"a binding by {self.mode} calls back a fixed number or who called last"
-            )
+            raise ModeError(f"{self.mode} calls back a fixed number, or who called last")
         if self.a == self.default:
             raise SameParty
         _check_window(self.callback, self.window)

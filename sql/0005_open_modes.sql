@@ -320,6 +320,7 @@ BEGIN
            SET last_callee = member.caller, last_at = _now
           FROM agi_router.route member
          WHERE member.block = _block AND member.x_number = _x_number AND member.caller_tag = facts.caller_tag
+           AND member.caller IS NOT NULL
            AND back.block = _block AND back.binding_id = facts.binding_id AND back.side = 'b'
            AND (facts.callback_window IS NOT NULL OR back.last_callee IS DISTINCT FROM member.caller);
     END IF;

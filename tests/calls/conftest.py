@@ -16,7 +16,6 @@ from calls.parts import BLOCK, STATE, Cli, Router
 from testpbx.phones import Phones
 from testpbx.waiting import until
 
-
 # Strangers are refused where no binding lets them through, with the modes that do so on.
 OPEN = {"AGI_ROUTER_OPEN_MODES": "on"}
 

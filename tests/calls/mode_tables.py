@@ -22,8 +22,8 @@ _WHO = re.compile(
 )
 _WHAT = re.compile(r"(?P<number>X|Y)(?:, then (?P<types>nothing|[0-9]+(?: and [0-9]+)*))?")
 _RINGS = re.compile(
-    r"nobody: `(?P<reason>\w+)`|(?P<rings>A|B|the \w+ member|all members at once|all members in turn"
-    r"|the stranger|the fixed number)"
+    r"nobody: `(?P<reason>\w+)`|(?P<rings>A|B|the \w+ member|all members at once"
+    r"|all members in turn|the stranger|the fixed number)"
 )
 _SHOWN = re.compile(r"(?P<shown>X|Y|a new Y|nobody)?")
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 import itertools
 import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import pytest
@@ -43,7 +45,7 @@ class Binding:
                 mine.setdefault(word, str(next(_numbers)))
                 arguments[place] = mine[word]
         made = cli(*arguments)
-        parties = dict(zip(arguments, arguments[1:], strict=False))
+        parties = dict(itertools.pairwise(arguments))
         members = [arguments[n + 1] for n, word in enumerate(arguments) if word == "--g"]
         self.people = {
             "A": parties.get("--a", ""),
@@ -98,7 +100,7 @@ def prepare(cli: Cli, phones: Phones, table: Table, row: Row) -> Binding:
 
 
 def check_talked(cli: Cli, phones: Phones, binding: Binding) -> None:
-    """The one who rings was shown what the page says, they talk, neither saw the other's number."""
+    """Who rings was shown what the page says, they talk, neither saw the other's number."""
     row = binding.row
     in_turn = row.rings == "all members in turn"
     call = phones.call(
@@ -178,14 +180,24 @@ def check_refused(cli: Cli, binding: Binding, heard: Heard) -> None:
     assert until(lambda: cli("show", binding.id)["calls_used"] == binding.uses, timeout=5)
 
 
+@contextmanager
+def told(row: Row) -> Iterator[None]:
+    """A failure tells the row."""
+    try:
+        yield
+    except AssertionError as error:
+        error.add_note(f"in the row: {row.text}")
+        raise
+
+
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.heading)
 def test_rows_that_ring(cli: Cli, phones: Phones, table: Table) -> None:
     """Each by itself, with a binding of its own."""
     rows = [row for row in table.rows if row.rings is not None]
     assert rows
     for row in rows:
-        print(row.text)
-        check_talked(cli, phones, prepare(cli, phones, table, row))
+        with told(row):
+            check_talked(cli, phones, prepare(cli, phones, table, row))
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.heading)
@@ -199,8 +211,8 @@ def test_rows_that_ring_nobody(cli: Cli, phones: Phones, table: Table) -> None:
         heard = [call.heard()[0] for call in calls]
     assert invites_in(nobody.messages) == ()
     for binding, each in zip(bindings, heard, strict=True):
-        print(binding.row.text)
-        check_refused(cli, binding, each)
+        with told(binding.row):
+            check_refused(cli, binding, each)
 
 
 def test_every_mode_has_a_table() -> None:

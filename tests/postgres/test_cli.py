@@ -652,6 +652,69 @@ def test_every_mode(cli: Cli, store: BindingStore) -> None:
     assert store.bindings(everything=False, order_id=None, limit=10)
 
 
+def test_terms_of_the_modes(cli: Cli, store: BindingStore) -> None:
+    """Windows, turns, displays, prompts, numbers made on a call: given, and shown as given."""
+    assert store
+    last, turn, on_call = cli.many(
+        [
+            gxb(*("--callback", "last", "--window", "30m", "--prompts", "takeaway-2", "--json")),
+            gxb("--callback", "sequence", "--display-a", "anonymous", "--json", mode="gxyb"),
+            ("bind", "axyb", *axb("--y-on-call", "--y-ttl", "10m", "--json")[2:]),
+        ]
+    )
+    assert (last.json["window"], last.json["prompts"]) == (1800, "takeaway-2")
+    assert (last.json["display_a"], last.json["display_b"]) == ("number", "number")
+    assert (turn.json["callback"], turn.json["display_a"]) == ("sequence", "anonymous")
+    assert turn.json["called_back"] == [A.masked, C.masked]
+    made = on_call.json
+    assert (made["a"], made["b"]) == (A.masked, B.masked)
+    assert (made["y"], made["y_ttl"], made["mode"]) == (None, 600, "axyb")
+    told, turns, shown = cli.many(
+        [
+            explain(A.digits, made["x"]),
+            explain(B.digits, turn.json["y"]),
+            ("show", made["id"]),
+        ]
+    )
+    assert told.out.splitlines()[-1].startswith(
+        f"route: {B.masked} rings and is shown a number that the call makes"
+    )
+    assert turns.out.splitlines()[-1].startswith(
+        f"route: {A.masked}, {C.masked} rings in turn and sees nobody"
+    )
+    assert [line.split() for line in shown.out.splitlines() if line.startswith("y ")] == [
+        ["y", "-"],
+        ["y", "ttl", "600"],
+    ]
+
+
+def test_numbers_that_strangers_may_call(cli: Cli, store: BindingStore) -> None:
+    """Bound only where the setting is on; explained as the router would decide."""
+    assert store
+    on = {"AGI_ROUTER_OPEN_MODES": "on"}
+    bind_ax = ("bind", "ax", "--a", A.digits, "--default", B.digits, "--x", X, "--json")
+    y = BLOCK.number(2)
+    bind_axe = ("bind", "axe", "--a", A.digits, "--extension", "1234", "--x", y, "--json")
+    ax, axe, off = cli.many([bind_ax, bind_axe, bind_ax], [on, on, {}])
+    assert "AGI_ROUTER_OPEN_MODES" in off.error
+    assert (ax.json["a"], ax.json["b"], ax.json["callback"]) == (A.masked, None, "last")
+    assert ax.json["called_back"] == [B.masked]
+    assert (axe.json["extension"], axe.json["x"]) == ("1234", str(y))
+    commands = [
+        explain(C.digits, X, "--json"),
+        explain(C.digits, X, "--json"),
+        explain(C.digits, y),
+        explain(C.digits, y, "--extension", "1234", "--json"),
+        explain(C.digits, y, "--extension", "12", "--json"),
+        explain(C.digits, y, "--json"),
+    ]
+    closed, through, asked, typed, wrong, nobody = cli.many(commands, [{}, on, on, on, on, {}])
+    assert (closed.json["reason"], nobody.json["reason"]) == ("stranger", "stranger")
+    assert (through.json["ring"], typed.json["ring"]) == (A.masked, A.masked)
+    assert asked.out.splitlines()[-1].startswith("ask: ")
+    assert wrong.json["reason"] == "extension_wrong"
+
+
 def test_members(cli: Cli, store: BindingStore) -> None:
     """They come, go and become the default; the binding is printed as it is then."""
     assert store

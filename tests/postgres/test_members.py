@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from datetime import timedelta
 from threading import Barrier
 
 import pytest
@@ -185,6 +186,25 @@ async def test_the_last_who_called_leaves(store: BindingStore, admissions: Admis
     assert outcome(store, B) == ((A,), X)
 
 
+async def test_the_last_who_called_of_late(
+    store: BindingStore, admissions: AdmissionStore, connection: Connection
+) -> None:
+    """After the window the default rings again; a call within it begins it anew."""
+    agreed = Terms(expires_at=store.now() + HOUR)
+    window = timedelta(minutes=5)
+    parties = Gxb(members=(A, C), b=B, callback=Callback.LAST, default=C, window=window)
+    made = store.bind(parties, agreed, x=X)
+    await place(admissions, A)
+    assert outcome(store, B) == ((A,), X)
+    older = "UPDATE agi_router.route SET last_at = last_at - interval '3 minutes'"
+    connection.execute(older)
+    await place(admissions, A)
+    connection.execute(older)
+    assert (outcome(store, B), store.find(made.id).called_back) == (((A,), X), (A,))
+    connection.execute(older)
+    assert (outcome(store, B), store.find(made.id).called_back) == (((C,), X), (C,))
+
+
 def test_ringing_in_turn(store: BindingStore) -> None:
     """In the order in which they came; who leaves is passed over."""
     made = make(store, (C, A), callback=Callback.SEQUENCE)
@@ -209,12 +229,12 @@ async def test_a_new_member_may_be_the_last_who_called(
 
 def test_all_ring(store: BindingStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who comes rings too, who goes does not; as many as may and no more."""
-    monkeypatch.setattr(modes, "RING_ALL_MAX", 3)
+    monkeypatch.setattr(modes, "GROUP_MAX", 3)
     made = make(store, callback=Callback.ALL)
     assert outcome(store, B) == ((A, C), X)
     store.add_members(made.id, [D])
     assert outcome(store, B) == ((A, C, D), X)
-    with pytest.raises(ModeError, match="3 members at most"):
+    with pytest.raises(ModeError, match="1 to 3 members"):
         store.add_members(made.id, [E])
     assert outcome(store, E) is Reason.STRANGER
     store.remove_member(made.id, A)
@@ -399,7 +419,7 @@ def test_several_come_at_once(
     store: BindingStore, stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of those who come at once so many get in as may ring, and each of them rings."""
-    monkeypatch.setattr(modes, "RING_ALL_MAX", 3)
+    monkeypatch.setattr(modes, "GROUP_MAX", 3)
     opened = [stores() for _ in range(4)]
     for round_ in range(5):
         made = store.bind(

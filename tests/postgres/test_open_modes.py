@@ -177,7 +177,7 @@ async def test_who_reaches_whom_by_axe(
 
 
 async def test_an_extension_under_an_older_key(
-    open_store: BindingStore, connection: Connection, dsn: str, keys: KeyRing
+    open_store: BindingStore, dsn: str, keys: KeyRing
 ) -> None:
     """A new key in front finds the extensions of before."""
     make(open_store, Axe(a=A, extension="1234"))
@@ -256,6 +256,7 @@ def test_both_come_at_once(
     alone: Ax, open_store: BindingStore, dsn: str, keys: KeyRing, connection: Connection
 ) -> None:
     """Never are both on one number, whoever is quicker."""
+    assert open_store
     with connect(dsn) as one_line, connect(dsn) as other_line:
         stores = [BindingStore(line, keys, open_modes=True) for line in (one_line, other_line)]
         for round_ in range(15):

@@ -28,7 +28,19 @@ from agi_router.ari import (
     UnknownEvent,
     WireError,
 )
-from agi_router.model import Call, Facts, Language, Reason
+from agi_router.model import (
+    BindingState,
+    Call,
+    Callback,
+    Direction,
+    Facts,
+    Language,
+    Leg,
+    Mode,
+    Reason,
+    Side,
+)
+from agi_router.numbers import E164, Block, XNumber
 from agi_router.ports import Admission
 from agi_router.router import Router
 
@@ -49,14 +61,18 @@ class Store:
         self.open = asyncio.Event()
         self.open.set()
         self.asked: list[str] = []
+        self.typed: list[str | None] = []
+        self.extended = False
+        self.facts = Facts(block_known=True, certificate_valid=True, x_bound=True, leg=None)
 
     async def admit(self, call: Call, call_id: str, *, timeout: float) -> Admission:  # noqa: ASYNC109
         """Answer when the store is open."""
         self.asked.append(call_id)
         await self.open.wait()
         assert (call.x_number.digits, call.caller.digits, timeout) == (X, A, 0.4)
-        facts = Facts(block_known=True, certificate_valid=True, x_bound=True, leg=None)
-        return Admission(admitted=False, facts=facts, now=NOW)
+        self.typed.append(None if call.typed is None else call.typed.extension)
+        facts = replace(self.facts, x_extended=self.extended)
+        return Admission(admitted=facts.leg is not None, facts=facts, now=NOW)
 
 
 class Ari:
@@ -107,6 +123,7 @@ def make_door(ari: Ari, store: Store, *, waiting_limit: int = 200) -> AriDoor:
         max_duration=timedelta(hours=1),
         language=Language.ZH,
         fixed_lines=False,
+        extension_tries=2,
     )
     return AriDoor(cast(AriClient, ari), router, waiting_limit=waiting_limit)
 
@@ -134,7 +151,17 @@ async def test_calls_do_not_wait_for_each_other() -> None:
     assert {channel for channel, _, _ in ari.continued} == set(store.asked)
 
 
-@pytest.mark.parametrize("args", [(), (X,), (X, "allowed", "more"), ("", "")])
+@pytest.mark.parametrize(
+    "args",
+    [
+        (),
+        (X,),
+        (X, "allowed", "more"),
+        (X, "allowed", "1234", "many"),
+        (X, "allowed", "1234", "1", ""),
+        ("", ""),
+    ],
+)
 async def test_other_arguments_are_not_from_our_dialplan(args: tuple[str, ...]) -> None:
     """Another number of arguments is refused, and nobody is looked up."""
     ari, store = Ari(start(args=args)), Store()
@@ -261,3 +288,103 @@ async def test_no_log_holds_a_real_number(caplog: pytest.LogCaptureFixture) -> N
         await door.drain()
     assert caplog.records
     assert A not in " ".join(str(vars(record)) for record in caplog.records)
+
+
+async def test_an_extension_is_asked_for_and_typed() -> None:
+    """The tries left travel with the call; what was typed is looked up."""
+    asked, typed = Store(), Store()
+    asked.extended = typed.extended = True
+    ari = Ari(start())
+    await make_door(ari, asked).serve()
+    await asyncio.sleep(0)
+    again = Ari(start(args=(X, "allowed", "1234", "1")), start(args=(X, "allowed", "", "0")))
+    door = make_door(again, typed)
+    await door.serve()
+    await door.drain()
+    assert [extension for *_, extension in ari.continued] == ["ask_extension*1*zh*end"]
+    assert [(context, extension) for _, context, extension in again.continued] == [
+        ("agi-router-ask", "wrong_extension*0*zh*end"),
+        ("agi-router-refuse", "extension_missing*wrong_extension*21*zh**end"),
+    ]
+    assert (asked.typed, typed.typed) == ([None], ["1234", ""])
+
+
+def grouped(count: int) -> Store:
+    """Return a store that lets *count* members ring."""
+    store = Store()
+    leg = Leg(
+        block=Block(value=int(X) // 10000),
+        binding_id=42,
+        mode=Mode.GXB,
+        side=Side.B,
+        callees=tuple(E164(digits=f"138{n:08}") for n in range(count)),
+        shown=XNumber.parse(X),
+        state=BindingState.ACTIVE,
+        direction=Direction.BOTH,
+        begins_at=NOW - timedelta(hours=1),
+        expires_at=NOW + timedelta(hours=1),
+        ended_at=None,
+        max_calls=None,
+        calls_used=0,
+        ring_timeout=None,
+        max_duration=None,
+        language=None,
+        tenant_active=True,
+        callback=Callback.ALL,
+    )
+    store.facts = replace(store.facts, leg=leg)
+    return store
+
+
+MORE = ("more",)
+
+
+async def test_many_callees_go_in_parts() -> None:
+    """One each time the call comes back; the last leads on, and nothing is kept after it."""
+    ari = Ari(start(), start(args=MORE), start(args=MORE))
+    door = make_door(ari, grouped(14))
+    await door.serve()
+    await door.drain()
+    contexts = [context for _, context, _ in ari.continued]
+    assert contexts == ["agi-router-part", "agi-router-part", "agi-router-dial"]
+    whole = "".join(extension for *_, extension in ari.continued)
+    assert whole == f"{'+'.join(f'138{n:08}' for n in range(14))}*{X}*45*3600*zh*n**end"
+    assert door._parted == {}
+
+
+async def test_nobody_asks_for_more_than_there_is() -> None:
+    """A call that comes back for nothing is refused: its router was another, or it comes late."""
+    ari = Ari(start(args=MORE), start(2), start(2, args=MORE), start(2, args=MORE))
+    door = make_door(ari, grouped(7))
+    await door.serve()
+    await door.drain()
+    refused = "platform_fault*try_later*31*zh**end"
+    assert sorted(extension for *_, extension in ari.continued if "*31*" in extension) == [
+        refused,
+        refused,
+    ]
+    assert len(ari.continued) == 4
+
+
+async def test_parts_are_not_kept_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who does not come back is forgotten."""
+    monkeypatch.setattr(ari_door, "_PART_LIFE", 0.0)
+    door = make_door(Ari(start()), grouped(7))
+    await door.serve()
+    await door.drain()
+    await asyncio.sleep(0.01)
+    assert door._parted == {}
+
+
+async def test_only_so_many_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More are refused, and those who came before get all of theirs."""
+    monkeypatch.setattr(ari_door, "_PARTED", 1)
+    ari = Ari(start(1), start(2), start(1, args=MORE))
+    door = make_door(ari, grouped(7))
+    await door.serve()
+    await door.drain()
+    assert [(channel[-2:], context) for channel, context, _ in ari.continued] == [
+        (".1", "agi-router-part"),
+        (".2", "agi-router-refuse"),
+        (".1", "agi-router-dial"),
+    ]

@@ -418,7 +418,7 @@ def test_nobody_to_call_back(mode: Mode, reason: Reason) -> None:
         (None, (B,), False),
     ],
 )
-def test_sequence(callback: Callback | None, callees: tuple[E164, ...], sequence: bool) -> None:
+def test_sequence(callback: Callback | None, callees: tuple[E164, ...], *, sequence: bool) -> None:
     """Several ring one after the other, in their order, only if so agreed."""
     route = decide(CALL, facts(callback=callback, callees=callees), now=NOW)
     assert isinstance(route, Route)
@@ -458,7 +458,7 @@ def test_no_number_is_made_for_a_call_that_is_refused() -> None:
 
 
 @pytest.mark.parametrize(("until", "alive"), [(NOW + TICK, True), (NOW, False), (None, True)])
-def test_b_calls_back_as_long_as_its_number_lives(until: datetime | None, alive: bool) -> None:
+def test_b_calls_back_as_long_as_its_number_lives(until: datetime | None, *, alive: bool) -> None:
     """Then it hears that the order has ended; no number is made for it."""
     decision = decide(CALL, facts(side=Side.B, child_until=until), now=NOW)
     assert isinstance(decision, Route) is alive

@@ -99,6 +99,7 @@ def test_the_contexts() -> None:
         "globals",
         "agi-router-in",
         "agi-router-dial",
+        "agi-router-many",
         "agi-router-sequence",
         "agi-router-part",
         "agi-router-more",
@@ -173,13 +174,17 @@ def test_there_is_one_way_to_dial() -> None:
     assert step.context == "agi-router-out"
     resource, ring, _options = top_level(step.data)
     assert resource == (
-        "PJSIP/${STRREPLACE(CALLEE,+,@${AGI_ROUTER_TRUNK}&PJSIP/)}@${AGI_ROUTER_TRUNK}"
+        "PJSIP/${STRREPLACE(CALLEE,+,@${AGI_ROUTER_TRUNK}&PJSIP/)}@${AGI_ROUTER_TRUNK}${MORE}"
     )
     assert ring == "${RING}"
     users = [
         s for s in STEPS if re.search(r"Goto\w*", s.application) and "agi-router-out" in s.data
     ]
-    assert [user.context for user in users] == ["agi-router-dial", "agi-router-next"]
+    assert [user.context for user in users] == [
+        "agi-router-dial",
+        "agi-router-many",
+        "agi-router-next",
+    ]
 
 
 def test_dial_masks_and_leaves_nobody_a_lever() -> None:
@@ -220,6 +225,7 @@ def test_a_spoilt_destination_is_refused() -> None:
         "${LEN(${SHOWN})} != 15",
         '"${MARK}" != "end"',
         "${LEN(${STRREPLACE(CALLEE,+,@${AGI_ROUTER_TRUNK}&PJSIP/)})} > 4000",
+        "${LEN(${MORE})} > 4000",
     ):
         assert part in condition.split("$[", 1)[1].rstrip("]").split(" | ")
     assert target.startswith("agi-router-refuse,platform_fault*")

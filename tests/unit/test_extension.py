@@ -112,7 +112,7 @@ def test_to_ask(ask: Ask, extension: str) -> None:
     ],
 )
 def test_to_refuse(refusal: Refusal, extension: str) -> None:
-    """Reason, prompt, cause, language, set of prompts, end; the binding is not told to Asterisk."""
+    """Reason, prompt, cause, language, prompts, end; the binding is not told to Asterisk."""
     expected = Destination("agi-router-refuse", extension)
     assert to_refuse(refusal, language=Language.ZH) == expected
 
@@ -165,13 +165,21 @@ def test_three_ring_in_one_extension(language: Language) -> None:
     assert EXTENSION_MAX == wire.EXTENSION_MAX
 
 
-@pytest.mark.parametrize("sequence", [False, True])
-def test_many_travel_in_parts(sequence: bool) -> None:
+@pytest.mark.parametrize(
+    ("count", "sequence", "context"),
+    [
+        (100, False, "agi-router-dial"),
+        (101, False, "agi-router-many"),
+        (200, False, "agi-router-many"),
+        (200, True, "agi-router-sequence"),
+    ],
+)
+def test_many_travel_in_parts(count: int, context: str, *, sequence: bool) -> None:
     """Joined again the parts are the whole; only the last leads on, and none is cut."""
-    callees = tuple(E164(digits=f"138{n:08}") for n in range(200))
+    callees = tuple(E164(digits=f"138{n:08}") for n in range(count))
     parts = carried(replace(BARE, callees=callees, sequence=sequence))
     assert {part.context for part in parts[:-1]} == {"agi-router-part"}
-    assert parts[-1].context == ("agi-router-sequence" if sequence else "agi-router-dial")
+    assert parts[-1].context == context
     # Each begins with a digit, which is what the contexts take.
     assert all(re.match("[0-9].", part.extension) for part in parts)
     assert max(len(part.extension) for part in parts) <= EXTENSION_MAX

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from itertools import product
 
 import pytest
@@ -11,12 +12,15 @@ from agi_router.errors import ModeError, SameParty
 from agi_router.model import Callback, Mode, RouteRow, Side
 from agi_router.modes import (
     GROUP_MAX,
-    RING_ALL_MAX,
+    Ax,
     Axb,
+    Axe,
     Axyb,
+    AxybOnCall,
     Gxb,
     Gxyb,
     Parties,
+    compile_child,
     compile_routes,
 )
 from agi_router.numbers import E164, XNumber
@@ -157,28 +161,101 @@ def many(count: int) -> tuple[E164, ...]:
     return tuple(E164(digits=f"137{serial:08}") for serial in range(count))
 
 
-@pytest.mark.parametrize(
-    ("callback", "largest"),
-    [
-        (Callback.DEFAULT, GROUP_MAX),
-        (Callback.LAST, GROUP_MAX),
-        (Callback.ALL, RING_ALL_MAX),
-    ],
-)
+@pytest.mark.parametrize("callback", list(Callback))
 @pytest.mark.parametrize("mode", [Gxb, Gxyb])
-def test_the_largest_group(mode: type[Gxb], callback: Callback, largest: int) -> None:
+def test_the_largest_group(mode: type[Gxb], callback: Callback) -> None:
     """So many and not one more."""
-    parties = group(mode, callback, None, *many(largest))
+    parties = group(mode, callback, None, *many(GROUP_MAX))
     numbers = (X, X) if mode is Gxb else (X, Y)
-    assert len(compile_routes(parties, *numbers)) == largest + 1
-    with pytest.raises(ModeError, match=str(largest)):
-        group(mode, callback, None, *many(largest + 1))
+    assert len(compile_routes(parties, *numbers)) == GROUP_MAX + 1
+    with pytest.raises(ModeError, match=str(GROUP_MAX)):
+        group(mode, callback, None, *many(GROUP_MAX + 1))
 
 
-def test_who_rings_all_has_no_default() -> None:
+@pytest.mark.parametrize("callback", [Callback.ALL, Callback.SEQUENCE])
+def test_who_rings_all_has_no_default(callback: Callback) -> None:
     """It would never ring alone, so to name it is a mistake."""
     with pytest.raises(ModeError, match="no default"):
-        group(Gxb, Callback.ALL, G1)
+        group(Gxb, callback, G1)
+
+
+SECOND = timedelta(seconds=1)
+
+
+@pytest.mark.parametrize(
+    ("callback", "window", "words"),
+    [
+        (Callback.LAST, SECOND, None),
+        (Callback.LAST, None, None),
+        (Callback.LAST, timedelta(0), "a second at least"),
+        (Callback.LAST, SECOND / 2, "a second at least"),
+        (Callback.DEFAULT, SECOND, "--callback last"),
+    ],
+)
+def test_windows(callback: Callback, window: timedelta | None, words: str | None) -> None:
+    """Only who called last is called back for a time, in groups and where strangers call."""
+    makers: list[Callable[[], Parties]] = [
+        lambda: Gxb(members=(G1,), b=B, callback=callback, window=window),
+        lambda: Ax(a=A, callback=callback, window=window),
+        lambda: Axe(a=A, callback=callback, window=window, extension="1"),
+    ]
+    for make in makers:
+        if words is None:
+            make()
+        else:
+            with pytest.raises(ModeError, match=words):
+                make()
+
+
+@pytest.mark.parametrize("default", [None, B])
+@pytest.mark.parametrize("extension", [None, "1234"])
+def test_anyone_reaches_a(default: E164 | None, extension: str | None) -> None:
+    """A row for A, who calls back, and one for anyone, perhaps with an extension."""
+    parties = (
+        Ax(a=A, default=default)
+        if extension is None
+        else Axe(a=A, default=default, extension=extension)
+    )
+    back = () if default is None else (default,)
+    assert compile_routes(parties, X, X) == (
+        RouteRow(x_number=X, caller=A, callees=back, shown=X, side=Side.A),
+        RouteRow(x_number=X, caller=None, callees=(A,), shown=X, side=Side.B, extension=extension),
+    )
+    assert (parties.side_a, parties.side_b, parties.mode.open) == ((A,), (), True)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "words"),
+    [
+        (lambda: Ax(a=A, default=A), SameParty, "same number"),
+        (lambda: Ax(a=A, callback=Callback.ALL), ModeError, "a fixed number, or who called last"),
+        (lambda: Axe(a=A, callback=Callback.SEQUENCE), ModeError, "axe calls back"),
+        (lambda: Axe(a=A, extension=""), ModeError, "1 to 4 digits"),
+        (lambda: Axe(a=A, extension="12345"), ModeError, "1 to 4 digits"),
+        (lambda: compile_routes(Axe(a=A), X, X), ModeError, "not chosen yet"),
+        (lambda: AxybOnCall(a=A, b=A), SameParty, "same number"),
+        (lambda: AxybOnCall(a=A, b=B, y_ttl=timedelta(0)), ModeError, "a second at least"),
+    ],
+)
+def test_what_these_modes_do_not_allow(
+    make: Callable[[], object], error: type[Exception], words: str
+) -> None:
+    """Each is said in words."""
+    with pytest.raises(error, match=words):
+        make()
+
+
+def test_a_number_made_on_a_call() -> None:
+    """First only A's row, which shows nothing yet; the call adds that of B."""
+    parties = AxybOnCall(a=A, b=B)
+    assert compile_routes(parties, X, X) == (
+        RouteRow(x_number=X, caller=A, callees=(B,), shown=None, side=Side.A),
+    )
+    assert compile_child(A, X, B, Y) == RouteRow(
+        x_number=Y, caller=B, callees=(A,), shown=X, side=Side.B
+    )
+    assert (parties.side_a, parties.side_b) == ((A,), ())
+    assert (Axyb(a=A, b=B).side_b, group(Gxb, Callback.ALL).side_b) == ((B,), (B,))
 
 
 PARTIES: list[Callable[[], Parties]] = [
@@ -186,6 +263,9 @@ PARTIES: list[Callable[[], Parties]] = [
     lambda: Axyb(a=A, b=B),
     lambda: group(Gxb, Callback.LAST),
     lambda: group(Gxyb, Callback.LAST),
+    lambda: AxybOnCall(a=A, b=B),
+    lambda: Ax(a=A),
+    lambda: Axe(a=A, extension="1"),
 ]
 
 

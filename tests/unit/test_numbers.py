@@ -300,6 +300,6 @@ def test_exports() -> None:
         ("\uff11", False),
     ],
 )
-def test_extensions(text: str, good: bool) -> None:
+def test_extensions(text: str, *, good: bool) -> None:
     """One to four digits, and nothing else."""
     assert is_extension(text) is good

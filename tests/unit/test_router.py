@@ -109,7 +109,13 @@ class Meter:
         self.admissions.append(seconds)
 
 
-def router(store: Store, *, fixed_lines: bool = False, meter: Meter | None = None) -> Router:
+def router(
+    store: Store,
+    *,
+    fixed_lines: bool = False,
+    extension_tries: int = 0,
+    meter: Meter | None = None,
+) -> Router:
     """Return a router with the default settings."""
     return Router(
         store,
@@ -118,6 +124,7 @@ def router(store: Store, *, fixed_lines: bool = False, meter: Meter | None = Non
         max_duration=HOUR,
         language=Language.ZH,
         fixed_lines=fixed_lines,
+        extension_tries=extension_tries,
         meter=meter,
     )
 
@@ -289,3 +296,47 @@ async def test_every_call_is_counted_and_timed_once(
     assert len(meter.times) == 1
     assert len(meter.admissions) == asked
     assert all(0 <= seconds < 5 for seconds in meter.times + meter.admissions)
+
+
+EXTENDED = refused(replace(FACTS, leg=None, x_extended=True))
+
+
+@pytest.mark.parametrize(
+    ("tries", "typed", "tries_left", "context", "begin"),
+    [
+        (3, None, None, "agi-router-ask", "ask_extension*2*"),
+        (3, "99", 2, "agi-router-ask", "wrong_extension*1*"),
+        (3, "99", 0, "agi-router-refuse", "extension_wrong*"),
+        # More than the setting allows is not to be had.
+        (1, "99", 99, "agi-router-ask", "wrong_extension*0*"),
+        # Off: nobody is asked, and what comes back from an earlier time is a stranger.
+        (0, None, None, "agi-router-refuse", "stranger*"),
+        (0, "1234", 2, "agi-router-refuse", "stranger*"),
+    ],
+)
+async def test_strangers_are_asked(
+    tries: int, typed: str | None, tries_left: int | None, context: str, begin: str
+) -> None:
+    """As often as the setting says, and never where it is off."""
+    store = Store(EXTENDED)
+    arrival = replace(ARRIVAL, typed=typed, tries_left=tries_left)
+    destination = await router(store, extension_tries=tries).answer(arrival)
+    assert destination.context == context
+    assert destination.extension.startswith(begin)
+    # Where nobody is asked, nothing was typed.
+    assert (store.asked[0][0].typed is not None) is (tries > 0 and typed is not None)
+
+
+async def test_no_number_could_be_made(caplog: pytest.LogCaptureFixture) -> None:
+    """The call is refused as a fault of ours, which counts nothing, and the log says why."""
+    store = Store(refused(replace(FACTS, leg=replace(LEG, shown=None))))
+    assert await router(store).answer(ARRIVAL) == FAULT
+    [record] = [record for record in caplog.records if record.msg == "call.no_number"]
+    assert vars(record)["binding"] == LEG.binding
+
+
+async def test_an_arrival_does_not_show_what_was_typed() -> None:
+    """Nor who called."""
+    shown = repr(replace(ARRIVAL, typed="1234"))
+    assert "1234" not in shown.replace(ARRIVAL.call_id, "").replace(X.digits, "")
+    assert A.digits not in shown

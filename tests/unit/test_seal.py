@@ -306,3 +306,20 @@ def test_unreadable_key_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("os.read", broken)
     with pytest.raises(KeyRingError, match="Input/output error"):
         load_key_ring(path)
+
+
+def test_extensions_have_tags_of_their_own() -> None:
+    """By number and extension, under every key, the current one first; none is a caller's."""
+    old, new = KeyRing.generate(), KeyRing.generate()
+    both = KeyRing(tag_keys=(*old.tag_keys, (2, new.tag_keys[0][1])), seal_keys=old.seal_keys)
+    tag = old.extension_tag(X, "1234")
+    assert both.extension_tags(X, "1234") == [both.extension_tag(X, "1234"), tag]
+    others = {
+        old.extension_tag(X, "123"),
+        old.extension_tag(OTHER_X, "1234"),
+        both.extension_tag(X, "1234"),
+        old.tag(X, A),
+        0,
+    }
+    assert len(others) == 5
+    assert tag not in others

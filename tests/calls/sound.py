@@ -1,0 +1,62 @@
+"""
+What a caller hears: the RTP that was sent to its phone, as it passed on loopback.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import struct
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from testpbx.messages import Message
+
+_UDP_HEADER = 8
+_RTP_HEADER = 12
+
+
+class Sound:
+    """All datagrams of this machine, while :func:`listening`."""
+
+    def __init__(self) -> None:
+        """Heard nothing yet."""
+        self._heard: list[tuple[datetime, int, bytes]] = []
+
+    def add(self, packet: bytes) -> None:
+        """Take one IP packet that carries UDP."""
+        datagram = packet[(packet[0] & 0x0F) * 4 :]
+        (port,) = struct.unpack_from("!H", datagram, 2)
+        self._heard.append((datetime.now(UTC), port, datagram[_UDP_HEADER + _RTP_HEADER :]))
+
+    def of(self, caller: Sequence[Message]) -> list[tuple[datetime, bytes]]:
+        """When which sound was sent to the phone that sent these messages."""
+        [invite] = (m for m in caller if m.sent and m.start_line.startswith("INVITE "))
+        [port] = re.findall(r"m=audio (\d+)", invite.body)
+        return [(at, payload) for at, to, payload in self._heard if to == int(port)]
+
+
+@contextmanager
+def listening() -> Iterator[Sound]:
+    """Hear everything, for the time of a block."""
+    sound = Sound()
+    with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP) as ear:
+        ear.settimeout(0.1)
+        over = threading.Event()
+
+        def hear() -> None:
+            while not over.is_set():
+                try:
+                    sound.add(ear.recv(65535))
+                except TimeoutError:
+                    continue
+
+        thread = threading.Thread(target=hear)
+        thread.start()
+        try:
+            yield sound
+        finally:
+            over.set()
+            thread.join()

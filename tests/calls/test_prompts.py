@@ -1,0 +1,71 @@
+"""
+Sets of prompts: a binding's own is heard, and where it lacks one, that which is shipped.
+"""
+
+import struct
+import wave
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from calls.parts import Cli
+from calls.sound import listening
+from testpbx.phones import Phones
+
+_NAME = "calls-test"
+
+
+@pytest.fixture
+def prompts(pbx: dict[str, Any]) -> Iterator[str]:
+    """A set with one prompt, a tone of half a second, in Mandarin."""
+    folder = Path(pbx["rootfs"]) / "usr/share/asterisk/sounds/zh/agi-router" / _NAME
+    folder.mkdir()
+    file = folder / "one_way.wav"
+    with wave.open(str(file), "wb") as tone:
+        tone.setnchannels(1)
+        tone.setsampwidth(2)
+        tone.setframerate(8000)
+        # Square, 1000 Hz: two values, which no speech keeps to.
+        tone.writeframes(struct.pack("<8h", *[8000] * 4, *[-8000] * 4) * 500)
+    yield _NAME
+    file.unlink()
+    folder.rmdir()
+
+
+def tones(heard: list[tuple[Any, bytes]]) -> list[bool]:
+    """Whether each packet is of the tone; what is nearly silent has two values too."""
+    return [len(set(payload)) == 2 and not set(payload) & {0xD5, 0x55} for _, payload in heard]
+
+
+@pytest.mark.parametrize(("language", "own"), [("zh", True), ("en", False)])
+def test_a_prompt_of_the_set(
+    cli: Cli, phones: Phones, prompts: str, a: str, b: str, language: str, *, own: bool
+) -> None:
+    """It is heard in place of the shipped one, in the language that it is there for."""
+    x = cli.bind(a, b, "--prompts", prompts, "--direction", "a", "--language", language)["x"]
+
+    with listening() as sound:
+        call = phones.call(b, x)
+
+    assert (call.status, cli.record(x)["reason"]) == (403, "wrong_direction")
+    heard = tones(sound.of(call.caller.messages))
+    assert any(heard) is own
+    assert len(heard) > 10
+
+
+def test_a_prompt_that_the_set_lacks(
+    cli: Cli, phones: Phones, prompts: str, a: str, b: str
+) -> None:
+    """The shipped one is heard."""
+    binding = cli.bind(a, b, "--prompts", prompts)
+    cli("unbind", binding["id"])
+
+    with listening() as sound:
+        call = phones.call(b, binding["x"])
+
+    assert (call.status, cli.record(binding["x"])["reason"]) == (403, "unbound")
+    heard = sound.of(call.caller.messages)
+    assert len(heard) > 50
+    assert not any(tones(heard))
