@@ -41,6 +41,9 @@ class AriDoor:
         self._router = router
         self._waiting_limit = waiting_limit
         self._calls: set[asyncio.Task[None]] = set()
+        # Not all of them: who is refused for the crowd is no part of it. A burst that arrives at
+        # once is served up to the limit.
+        self._deciding = 0
         self.connected = asyncio.Event()
         """Set at each (re)connection; whoever waits for it clears it."""
         self.replaced = asyncio.Event()
@@ -51,7 +54,7 @@ class AriDoor:
         """
         How many calls wait for a decision.
         """
-        return len(self._calls)
+        return self._deciding
 
     async def serve(self) -> None:
         """
@@ -82,18 +85,22 @@ class AriDoor:
         channel = event.channel
         # Anything but what our dialplan sends has not come through it.
         dialled, presentation = event.args if len(event.args) == 2 else ("", "")  # noqa: PLR2004
-        if len(self._calls) > self._waiting_limit:
+        if self._deciding >= self._waiting_limit:
             refusal = Refusal(reason=Reason.NO_CAPACITY)
             destination = self._router.destination(refusal, channel.id)
         else:
-            destination = await self._router.answer(
-                Arrival(
-                    call_id=channel.id,
-                    caller=channel.caller_number,
-                    presentation=presentation,
-                    dialled=dialled,
+            self._deciding += 1
+            try:
+                destination = await self._router.answer(
+                    Arrival(
+                        call_id=channel.id,
+                        caller=channel.caller_number,
+                        presentation=presentation,
+                        dialled=dialled,
+                    )
                 )
-            )
+            finally:
+                self._deciding -= 1
         try:
             await self._ari.continue_in_dialplan(
                 channel.id, context=destination.context, extension=destination.extension
