@@ -50,6 +50,9 @@ class AriDoor:
         self._waiting_limit = waiting_limit
         self._calls: set[asyncio.Task[None]] = set()
         self._parted: dict[str, Destination] = {}
+        # Not all of them: who is refused for the crowd is no part of it. A burst that arrives at
+        # once is served up to the limit.
+        self._deciding = 0
         self.connected = asyncio.Event()
         """Set at each (re)connection; whoever waits for it clears it."""
         self.replaced = asyncio.Event()
@@ -60,7 +63,7 @@ class AriDoor:
         """
         How many calls wait for a decision.
         """
-        return len(self._calls)
+        return self._deciding
 
     async def serve(self) -> None:
         """
@@ -104,7 +107,7 @@ class AriDoor:
             log.warning("call.unanswered", extra={"call": channel.id, "error": str(error)})
 
     async def _decide(self, event: StasisStart) -> Destination:
-        if len(self._calls) > self._waiting_limit:
+        if self._deciding >= self._waiting_limit:
             refusal = Refusal(reason=Reason.NO_CAPACITY)
             return self._router.destination(refusal, event.channel.id)
         arrival = Arrival(
@@ -127,7 +130,11 @@ class AriDoor:
             case _:
                 # Anything but what our dialplan sends has not come through it.
                 pass
-        return await self._router.answer(arrival)
+        self._deciding += 1
+        try:
+            return await self._router.answer(arrival)
+        finally:
+            self._deciding -= 1
 
     def _part(self, call_id: str, destination: Destination) -> Destination:
         """

@@ -18,7 +18,9 @@ __all__ = ["serve", "settings"]
 @click.command()
 def serve() -> None:
     """
-    Serve calls until SIGTERM, then drain: calls that are up go on without the router.
+    Serve calls until SIGTERM, or until another router takes over, then drain.
+
+    Calls that are up go on without the router.
     """
     effective = read_settings()
     keys = effective.load_keys()

@@ -17,7 +17,6 @@ from calls.parts import Cli, Router, frozen
 from testpbx.phones import Phones
 from testpbx.waiting import until
 
-
 CALLS, WAITING = 10, 3
 
 

@@ -94,8 +94,15 @@ def books(env: dict[str, str]) -> Books:
 
 
 @pytest.fixture
-def pairs(books: Books) -> list[tuple[str, str]]:
-    """Who may call which number; the books are empty."""
+def pairs(
+    books: Books, router: Router, servers: Servers, env: dict[str, str]
+) -> list[tuple[str, str]]:
+    """Who may call which number; no call of an earlier test is left, and the books are empty."""
+    assert router
+    journal = Path(env["AGI_ROUTER_JOURNAL"])
+    # What has no media ends after half a minute.
+    assert until(lambda: servers.channels() == 0, timeout=60)
+    assert until(lambda: not list(journal.glob("ends*")), timeout=20)
     return books.open(BINDINGS)
 
 

@@ -20,6 +20,7 @@ from typing import Any
 from agi_router.adapters.bindings import BindingStore
 from agi_router.adapters.database import Connection, connect
 from agi_router.adapters.records import Terms
+from agi_router.errors import StoreError
 from agi_router.modes import Axb
 from agi_router.numbers import E164, Block
 from agi_router.settings import Settings
@@ -45,6 +46,9 @@ SELECT (SELECT coalesce(sum(calls_used), 0)
        count(*) FILTER (WHERE state = 'settled' AND outcome IS NULL AND reason IS NULL) AS unseen
   FROM agi_router.call
  WHERE block = %(block)s
+"""
+_BACKENDS = b"""
+SELECT pid FROM pg_stat_activity WHERE application_name = 'agi_router serve'
 """
 _LIMIT = """
 UPDATE agi_router.binding b
@@ -264,12 +268,17 @@ class Servers:
         """
         Kill one of the processes that serve the router; PostgreSQL then restarts them all.
         """
-        with connect(self._dsn) as connection:
-            rows = connection.execute(
-                b"SELECT pid FROM pg_stat_activity WHERE application_name = 'agi_router serve'"
-            ).fetchall()
-        if rows:
-            os.kill(dice.choice(rows)["pid"], signal.SIGKILL)
+        pids: list[int] = []
+
+        def found() -> bool:
+            # It may still be at the restart that the last one caused.
+            with suppress(StoreError), connect(self._dsn) as connection:
+                pids[:] = [row["pid"] for row in connection.execute(_BACKENDS).fetchall()]
+            return bool(pids)
+
+        assert until(found, timeout=30)
+        with suppress(ProcessLookupError):
+            os.kill(dice.choice(pids), signal.SIGKILL)
 
     def kill(self, service: str) -> None:
         """

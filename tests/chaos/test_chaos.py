@@ -147,7 +147,7 @@ def test_asterisk_restarted(
         booted = time.monotonic()
         assert until(router.registered, timeout=10)
         reconnected = time.monotonic() - booted
-        caller.done(timeout=0)
+        caller.done(timeout=20)
     with callers.call(rate=20, talk=1.0) as caller:
         time.sleep(3)
         load = caller.done(timeout=20)

@@ -78,15 +78,19 @@ class Store:
 class Ari:
     """A client whose events and answers are given."""
 
-    def __init__(self, *events: ClientEvent, error: Exception | None = None) -> None:
+    def __init__(
+        self, *events: ClientEvent, error: Exception | None = None, at_once: bool = False
+    ) -> None:
         self._events = events
+        self._at_once = at_once
         self._error = error
         self.continued: list[Answer] = []
 
     async def __aiter__(self) -> AsyncIterator[ClientEvent]:
         for event in self._events:
             yield event
-            await asyncio.sleep(0)
+            if not self._at_once:
+                await asyncio.sleep(0)
 
     async def continue_in_dialplan(self, channel_id: str, *, context: str, extension: str) -> None:
         """Note where the channel is sent, or fail."""
@@ -243,9 +247,10 @@ async def test_other_events_are_nothing_to_us() -> None:
     assert EVENTS == ("StasisStart",)
 
 
-async def test_a_crowd_is_refused() -> None:
-    """When the database hangs, who comes after the limit does not wait for it."""
-    ari, store = Ari(*map(start, range(1, 6))), Store()
+@pytest.mark.parametrize("at_once", [False, True])
+async def test_a_crowd_is_refused(*, at_once: bool) -> None:
+    """When the database hangs, who comes after the limit does not wait for it; the others do."""
+    ari, store = Ari(*map(start, range(1, 6)), at_once=at_once), Store()
     store.open.clear()
     door = make_door(ari, store, waiting_limit=3)
     await door.serve()
