@@ -26,7 +26,7 @@ from agi_router.adapters.sealing import cores
 from agi_router.cli.arguments import ORDER_ID
 from agi_router.cli.output import echo_json, echo_pairs, json_option
 from agi_router.cli.workplace import open_database, open_store, read_settings
-from agi_router.csv_rows import EXPORTED, Fault, escape, unescape
+from agi_router.csv_rows import COLUMNS, EXPORTED, Fault, escape, unescape
 from agi_router.errors import CsvError
 
 __all__ = ["export", "import_"]
@@ -36,7 +36,12 @@ log = logging.getLogger(__name__)
 _FAULT = "fault"
 
 
-@click.command("import")
+_HEADER = "\n".join(
+    f"  {name:13} {column.about.replace('`', '')}" for name, column in COLUMNS.items()
+)
+
+
+@click.command("import", epilog=f"\b\nColumns, in any order:\n{_HEADER}")
 @click.argument("file", type=click.File("rb"))
 @click.option("--dry-run", is_flag=True, help="Look at all of it, and write nothing.")
 @click.option(
@@ -77,7 +82,7 @@ def import_(
     Bind what stands in a CSV file ("-": standard input): all of its rows, or none.
 
     A row whose order is bound for the same parties already is left as it is: importing a file
-    again, after a crash too, changes nothing that is done. Columns: agi_router/BULK.md.
+    again, after a crash too, changes nothing that is done.
 
     \b
     Examples:

@@ -66,7 +66,7 @@ class Sample:
 def arguments() -> argparse.Namespace:
     """Parse the command line; exits with 2 if it is none of ours."""
     parser = argparse.ArgumentParser(prog="tests/bench/run seeding", description=ABOUT)
-    parser.add_argument("--bindings", type=int, metavar="N", default=200_000)
+    parser.add_argument("--bindings", type=int, metavar="N", default=500_000)
     parser.add_argument("--rounds", type=int, metavar="N", default=3)
     parser.add_argument("--version", choices=("15", "18"), default="18", help="of PostgreSQL")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result there too")

@@ -105,6 +105,29 @@ def test_tag_is_never_the_wildcard(monkeypatch: pytest.MonkeyPatch) -> None:
     assert RING.tag(X, A) == -1
 
 
+def test_tags_of_orders() -> None:
+    """Each part of what is tagged counts, and where one part ends; a newer key comes first."""
+    numbers = [A, B]
+    (tag,) = RING.order_tags("default", "O-1", "axb", numbers=numbers)
+    assert RING.order_tags("default", "O-1", "axb", numbers=numbers) == [tag]
+    others = {
+        RING.order_tags(*names, numbers=parties)[0]
+        for names, parties in (
+            (("default", "O-1", "axb"), [B, A]),
+            (("default", "O-1", "axb"), [A]),
+            (("default", "O-1", "axyb"), numbers),
+            (("default", "O-2", "axb"), numbers),
+            (("rides", "O-1", "axb"), numbers),
+            (("defaul", "tO-1", "axb"), numbers),
+            (("default", "\udc80", "axb"), numbers),
+        )
+    }
+    assert len(others) == 7
+    assert tag not in others
+    newer = KeyRing.parse(f"tag 1 {T1}; tag 2 {T2}; seal 1 {T2}")
+    assert newer.order_tags("default", "O-1", "axb", numbers=numbers)[1] == tag
+
+
 def test_rotation() -> None:
     """The last key writes, all read; a key taken out reads no more."""
     both = KeyRing.parse(f"tag 1 {T1};seal 1 {T2};tag 7 {T2};seal 9 {T1}")
