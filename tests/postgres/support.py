@@ -27,7 +27,7 @@ from psycopg.rows import dict_row
 from agi_router.adapters.bindings import BindingStore
 from agi_router.adapters.database import Connection
 from agi_router.adapters.migrate import migrate
-from agi_router.adapters.records import StoredBinding, Terms
+from agi_router.adapters.records import Party, StoredBinding, Terms
 from agi_router.calls import End, Outcome, call_day
 from agi_router.model import Call, Reason
 from agi_router.modes import Axb
@@ -48,6 +48,12 @@ ROLE = "agi_router"
 _TEMPLATE = "masked"
 _SHARED_MEMORY = "/dev/shm"  # noqa: S108 - made with mkdtemp
 _serial = count(1)
+
+
+def dials(party: Party) -> XNumber:
+    """What a party dials, in a mode where that is known from the beginning."""
+    assert party.dials is not None
+    return party.dials
 
 
 def until(condition: Callable[[], object], *, timeout: float = SOON) -> None:

@@ -11,6 +11,7 @@ from typing import cast
 
 import pytest
 
+from agi_router.adapters import ari_door
 from agi_router.adapters.ari_door import EVENTS, AriDoor
 from agi_router.ari import (
     ApplicationReplaced,
