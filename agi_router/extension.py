@@ -16,7 +16,7 @@ from agi_router.model import Language, Refusal, Route
 
 __all__ = ["DIALPLAN_VERSION", "Destination", "to_dial", "to_refuse"]
 
-DIALPLAN_VERSION = "2"
+DIALPLAN_VERSION = "3"
 """The value of the dialplan's global ``AGI_ROUTER_DIALPLAN`` that goes with this module."""
 
 _SECOND = timedelta(seconds=1)

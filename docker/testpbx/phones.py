@@ -256,6 +256,7 @@ class Phones:
         hold: float = LONG,
         patience: float | None = None,
         calls: int = 1,
+        rate: int = 1000,
     ) -> RunningCall:
         """
         Start a call, and do not wait for it.
@@ -268,7 +269,8 @@ class Phones:
             headers: More header lines of the INVITE.
             hold: Seconds of talk after which the caller hangs up.
             patience: Seconds of ringing after which the caller gives up; for ever if None.
-            calls: How many such calls at once.
+            calls: How many such calls.
+            rate: How many of them are placed in a second.
 
         Returns:
             The running call; its ``heard()`` waits.
@@ -289,7 +291,7 @@ class Phones:
             keys=keys,
             headers=more,
             options=[
-                *("-m", str(calls), "-l", str(calls), "-r", "1000"),
+                *("-m", str(calls), "-l", str(calls), "-r", str(rate)),
                 *("-recv_timeout", _milliseconds(hold if patience is None else patience)),
                 f"{host}:{self._sip[1]}",
             ],

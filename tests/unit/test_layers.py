@@ -58,6 +58,7 @@ MAY_IMPORT = {
     | {"adapters.database", "adapters.facts", "adapters.inventory", "adapters.records"},
     "adapters.migrate": CORE | {"adapters.database", "adapters.queries"},
     "adapters.ari_door": CORE | {"router", "ari"},
+    "adapters.fastagi_door": CORE | {"router"},
     "books": CORE | {"adapters.admission", "adapters.journal", "ari"},
 }
 # These put the parts together, and may know all of them but the command line.
@@ -177,14 +178,15 @@ def test_where_the_libraries_are() -> None:
     """Each foreign library has its door."""
     assert users("psycopg") <= DATABASE
     assert users("websockets") == {"ari.client"}
+    assert users("pystrix") == {"adapters.fastagi_door"}
     assert users("cryptography") == {"seal"}
     assert {name.partition(".")[0] for name in users("click")} == {"cli"}
 
 
 def test_no_library_but_those_that_are_installed_with_us() -> None:
-    """Besides the standard library: click, cryptography, psycopg and websockets."""
+    """Besides the standard library: click, cryptography, psycopg, pystrix and websockets."""
     foreign = set().union(*map(theirs, MODULES)) - sys.stdlib_module_names
-    assert foreign == {"click", "cryptography", "psycopg", "websockets"}
+    assert foreign == {"click", "cryptography", "psycopg", "pystrix", "websockets"}
 
 
 @pytest.mark.parametrize("name", sorted(MODULES))
