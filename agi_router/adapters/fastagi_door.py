@@ -37,14 +37,13 @@ from agi_router.errors import AgiRouterError, AsteriskError, ProtocolError
 from agi_router.extension import Destination
 from agi_router.router import Arrival, Router
 
-__all__ = ["HEALTH", "FastAgiDoor"]
+__all__ = ["FastAgiDoor", "answers"]
 
 log = logging.getLogger(__name__)
 
-HEALTH = "health"
-"""The script that only asks whether somebody is there; it is answered with ``NOOP``."""
-
-_SCRIPT = re.compile(r"route$")
+# The scripts: a call, and whether somebody is there, which is answered by NOOP.
+_ROUTE = re.compile(r"route$")
+_HEALTH = re.compile(r"health$")
 _VARIABLE = "DESTINATION"
 _SENDABLE = re.compile(r"[A-Za-z0-9-]+,[A-Za-z0-9_*+-]+", re.ASCII)
 
@@ -100,8 +99,8 @@ class FastAgiDoor:
             raise AsteriskError(
                 f"AGI_ROUTER_AGI_LISTEN: cannot listen on {host}:{port} ({error.strerror})"
             ) from None
-        self._server.register_script_handler(_SCRIPT, self._route)
-        self._server.register_script_handler(re.compile(rf"{HEALTH}$"), _tell_health)
+        self._server.register_script_handler(_ROUTE, self._route)
+        self._server.register_script_handler(_HEALTH, _tell_health)
 
     @property
     def port(self) -> int:
@@ -178,6 +177,26 @@ class FastAgiDoor:
         except LateError:
             decision.cancel()
             raise ProtocolError("the router did not answer in time") from None
+
+
+def answers(host: str, port: int, *, timeout: float = 1.0) -> bool:
+    """
+    Ask whether a door is open and not frozen, as Asterisk would.
+
+    Args:
+        host: Where it listens.
+        port: TCP port.
+        timeout: Seconds to wait for a word.
+    """
+    try:
+        with socket.create_connection((host, port), timeout=timeout) as connection:
+            connection.sendall(b"agi_network_script: health\n\n")
+            with connection.makefile("rb") as lines:
+                alive = lines.readline(80) == b"NOOP\n"
+            connection.sendall(b"200 result=0\n")
+    except OSError:
+        return False
+    return alive
 
 
 def _tell_health(agi: FastAGI, *_: object) -> None:

@@ -2,7 +2,9 @@
 Who takes a call: the ARI router, FastAGI, another router; and a caller nobody takes is told soon.
 """
 
+import json
 import signal
+import subprocess
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -318,6 +320,29 @@ def test_another_router_does_not_settle_a_call_that_is_alive(
     assert heard.status == 200
     assert cli.record(binding["x"])["outcome"] == "answered"
     assert cli("show", binding["id"])["calls_used"] == 1
+
+
+def test_doctor_looks_at_both_doors(cli: Cli, router: Router, fastagi: Router) -> None:
+    """Who answers, who is frozen; and whether dialplan and router wait for the same time."""
+
+    def told(**settings: str) -> dict[str, str]:
+        done = subprocess.run(
+            ["agi-router", "doctor", "--json"],
+            env={**cli.env, **settings},
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        return {each["check"]: each["status"] for each in json.loads(done.stdout)["checks"]}
+
+    assert router.registered()
+    found = told()
+    assert set(found.values()) == {"ok"}
+    assert {"router", "fastagi", "dialplan"} <= found.keys()
+    with fastagi.frozen():
+        assert told()["fastagi"] == "warn"
+    assert told(AGI_ROUTER_AGI_LISTEN="0.0.0.0:4573")["fastagi"] == "warn"
+    assert told(AGI_ROUTER_PATIENCE="0.5")["patience"] == "fail"
 
 
 def acknowledged(messages: tuple[Message, ...]) -> bool:

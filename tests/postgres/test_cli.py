@@ -556,10 +556,11 @@ def test_doctor(cli: Cli, dsn: str, store: BindingStore, tmp_path: Path) -> None
     done, down = cli.many(
         [("doctor", "--json"), ("doctor",)],
         [
-            {**ari, "AGI_ROUTER_JOURNAL": str(tmp_path)},
+            {**ari, "AGI_ROUTER_JOURNAL": str(tmp_path), "AGI_ROUTER_AGI_LISTEN": "off"},
             {
                 **ari,
                 "AGI_ROUTER_JOURNAL": str(tmp_path / "absent"),
+                "AGI_ROUTER_AGI_LISTEN": "127.0.0.1:1",
                 "AGI_ROUTER_DSN": make_conninfo(dsn, port=1),
             },
         ],
@@ -573,9 +574,16 @@ def test_doctor(cli: Cli, dsn: str, store: BindingStore, tmp_path: Path) -> None
         "key": "ok",
         "journal": "ok",
         "ari": "fail",
+        "fastagi": "ok",
     }
     lines = {line.split()[1]: line.split()[0] for line in down.out.splitlines()}
-    assert lines == {"database": "fail", "key": "ok", "journal": "fail", "ari": "fail"}
+    assert lines == {
+        "database": "fail",
+        "key": "ok",
+        "journal": "fail",
+        "ari": "fail",
+        "fastagi": "warn",
+    }
     assert "hunter2" not in done.out + down.out
 
 
