@@ -88,6 +88,7 @@ async def serve(settings: Settings, keys: KeyRing, doors: Doors = Doors.BOTH) ->
             await _run_until(stop, *works)
         else:
             await _serve_ari(settings, router, books, stop, works)
+        log.info("serve.draining")
         if fastagi is not None:
             await fastagi.drain()
         await books.close()
@@ -109,7 +110,6 @@ async def _serve_ari(
             door = AriDoor(ari, router, patience=timedelta(seconds=settings.patience))
             log.info("serve.ready", extra={"app": settings.ari_app})
             await _run_until(stop, *works, door.serve, partial(_reconcile, door, ari, books))
-            log.info("serve.draining")
             await door.drain()
     except AriUnavailable as error:
         raise AsteriskError(f"Asterisk cannot be reached: {error}") from None

@@ -25,7 +25,6 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import TimeoutError as LateError
 from typing import Any
 
 from pystrix.agi import FastAGI, FastAGIServer
@@ -174,7 +173,7 @@ class FastAgiDoor:
         decision = asyncio.run_coroutine_threadsafe(self._router.answer(arrival), self._loop)
         try:
             return decision.result(self._patience)
-        except LateError:
+        except TimeoutError:
             decision.cancel()
             raise ProtocolError("the router did not answer in time") from None
 

@@ -10,9 +10,10 @@ from datetime import timedelta
 
 import pytest
 
-from agi_router.adapters.fastagi_door import FastAgiDoor
-from agi_router.errors import AsteriskError
-from agi_router.model import Language
+from agi_router.adapters.fastagi_door import FastAgiDoor, _sendable, answers
+from agi_router.errors import AsteriskError, ProtocolError
+from agi_router.extension import Destination, to_refuse
+from agi_router.model import Language, Reason, Refusal
 from agi_router.router import Router
 from testpbx.waiting import until
 
@@ -183,6 +184,15 @@ def test_health(connect: Connect, store: Store) -> None:
     peer.send("200 result=0\n")
     assert peer.line() == ""
     assert store.asked == []
+
+
+def test_answers(door: RunningDoor) -> None:
+    """The doctor's question: somebody is there; nobody; somebody who is frozen."""
+    assert answers("127.0.0.1", door.door.port)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        assert not answers("127.0.0.1", silent.getsockname()[1], timeout=0.2)
+        port = silent.getsockname()[1]
+    assert not answers("127.0.0.1", port)
 
 
 def test_a_caller_who_has_hung_up_before(connect: Connect, store: Store) -> None:
@@ -379,6 +389,21 @@ def test_drain(connect: Connect, door: RunningDoor, store: Store) -> None:
     peer.send(DONE)
     door.stop()
     assert is_free(door)
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_every_refusal_can_be_sent(reason: Reason) -> None:
+    """What the router may say is made of what the door sends."""
+    destination = to_refuse(Refusal(reason=reason), language=Language.EN)
+    assert _sendable(destination) == f"agi-router-refuse,{destination.extension}"
+
+
+@pytest.mark.parametrize("text", ['a"', "a\nHANGUP", "a b", "a,b", "${A}", "a\r", "a|b", ""])
+def test_what_is_never_sent(text: str) -> None:
+    """Pystrix would send it as it is: a second command, or another context."""
+    for destination in (Destination("agi-router-dial", text), Destination(text, "1")):
+        with pytest.raises(ProtocolError):
+            _sendable(destination)
 
 
 def test_the_address_is_taken(door: RunningDoor, store: Store) -> None:
