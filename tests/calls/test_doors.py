@@ -98,14 +98,13 @@ def test_refusals_by_fastagi(cli: Cli, phones: Phones, a: str, b: str, stranger:
         (stranger, 403, "stranger"),
         (a, 200, None),
         (a, 403, "used_up"),
-        ("13800000001234", 403, "caller_foreign"),
     ):
         call = phones.call(caller, x)
         assert call.status == status
         assert len(call.invites) == (status == 200)
         assert cli.record(x)["reason"] == reason
     assert phones.call(a, x, withheld=True).status == 403
-    assert cli.records(x, 5)[0]["reason"] == "caller_hidden"
+    assert cli.records(x, 4)[0]["reason"] == "caller_hidden"
 
 
 @pytest.mark.usefixtures("fastagi_alone")
@@ -183,6 +182,21 @@ def test_all_are_frozen(
     assert {record["reason"] for record in cli.records(x, 2)} == {"platform_fault"}
     assert phones.call(a, x).status == 200
     settled_once(cli, x, binding=binding["id"], used=1, calls=3)
+
+
+@pytest.mark.parametrize("patience", [0.15, 0.4], ids=["at-the-router", "at-fastagi"])
+def test_a_caller_gives_up_while_nobody_answers(
+    cli: Cli, phones: Phones, router: Router, fastagi: Router, a: str, b: str, patience: float
+) -> None:
+    """The frozen server does not hold the channel: the call ends, and is settled, at once."""
+    binding = cli.bind(a, b, "--max-calls", "1")
+    x = binding["x"]
+    with router.frozen(), fastagi.frozen():
+        call = phones.call(a, x, patience=patience)
+
+    assert (call.status, call.invites) == (487, ())
+    settled_once(cli, x, binding=binding["id"], used=0, calls=1)
+    assert phones.call(a, x).status == 200
 
 
 def test_a_thawed_router_admits_a_call_that_fastagi_has(
