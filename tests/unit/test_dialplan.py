@@ -143,10 +143,15 @@ def test_no_context_takes_in_another() -> None:
 
 def test_the_handler_is_pushed_before_the_router_is_asked() -> None:
     """The router decides; before it the end of the call and of patience are provided for."""
-    *entry, push, ask = [step for step in STEPS if step.extension == f"_700{DIGITS}"]
+    *entry, push, limit, ask = [step for step in STEPS if step.extension == f"_700{DIGITS}"]
     assert [step.application for step in entry] == ["Set", "MSet", "Stasis", "Goto"]
     assert entry[0].data == push.data == "CHANNEL(hangup_handler_push)=agi-router-end,s,1"
-    assert (ask.context, ask.data) == ("agi-router-in-fastagi", "agi-router-fallback,s,1")
+    assert top_level(limit.data) == [
+        "TIMEOUT(absolute)=$[${AGI_ROUTER_PATIENCE} + ${AGI_ROUTER_PATIENCE_FALLBACK}]",
+        "AGIEXITONHANGUP=yes",
+        "AGISIGHUP=no",
+    ]
+    assert (ask.context, ask.data) == ("agi-router-in-fastagi", "agi-router-fallback,fastagi,1")
     assert assigned(entry[1]) == ["ASKED", "TIMEOUT(absolute)"]
     assert entry[1].data == "ASKED=${AGI_ROUTER_APP},TIMEOUT(absolute)=${AGI_ROUTER_PATIENCE}"
     assert entry[2].data == "${ASKED},${EXTEN},${CALLERID(num-pres)}"
@@ -347,7 +352,7 @@ def test_the_globals() -> None:
         "AGI_ROUTER_TRUNK": "carrier-out",
         "AGI_ROUTER_LANGUAGE": "zh",
         "AGI_ROUTER_JOURNAL": "/var/spool/asterisk/agi-router",
-        "AGI_ROUTER_PATIENCE": "0.3",
-        "AGI_ROUTER_PATIENCE_FALLBACK": "0.25",
+        "AGI_ROUTER_PATIENCE": "0.35",
+        "AGI_ROUTER_PATIENCE_FALLBACK": "0.2",
         "AGI_ROUTER_PROMPT_LIMIT": "12",
     }

@@ -39,8 +39,8 @@ def test_defaults() -> None:
         journal=Path("/var/spool/asterisk/agi-router"),
         language=Language.ZH,
         fixed_lines=False,
-        decision_timeout=0.25,
-        patience=0.3,
+        decision_timeout=0.3,
+        patience=0.35,
         db_connections=4,
         ring_timeout=45,
         max_duration=timedelta(minutes=60),
@@ -140,7 +140,7 @@ def test_malformed(name: str, text: str, words: str) -> None:
 def test_a_decision_that_nobody_waits_for() -> None:
     """The dialplan must not turn away before the router has had its time."""
     assert settings(DECISION_TIMEOUT="0.9", PATIENCE="1").decision_timeout == 0.9
-    for timeout in ("0.3", "1"):
+    for timeout in ("0.35", "1"):
         with pytest.raises(SettingsError, match=r"DECISION_TIMEOUT must be shorter than"):
             settings(DECISION_TIMEOUT=timeout)
 
