@@ -200,7 +200,8 @@ def test_a_caller_who_has_hung_up_before(connect: Connect, store: Store) -> None
     peer = connect()
     head = "".join(f"{name}: {value}\n" for name, value in told())
     peer.send(head)
-    peer.socket.sendall(b"\n")
+    # The last line and the end go out together.
+    peer.socket.sendall(b"\n", socket.MSG_MORE)
     peer.socket.shutdown(socket.SHUT_WR)
     assert peer.line() == ""
     assert store.asked == []
@@ -379,7 +380,7 @@ def test_drain(connect: Connect, door: RunningDoor, store: Store) -> None:
     def refused() -> bool:
         try:
             connect().close()
-        except ConnectionRefusedError:
+        except ConnectionError:
             return True
         return False
 
