@@ -16,7 +16,15 @@ __all__ = ["serve", "settings"]
 
 
 @click.command()
-def serve() -> None:
+@click.option(
+    "--door",
+    "doors",
+    type=click.Choice([each.value for each in daemon.Doors]),
+    default=daemon.Doors.BOTH.value,
+    show_default=True,
+    help="Which doors this process serves. A process each, and one may freeze or fail alone.",
+)
+def serve(doors: str) -> None:
     """
     Serve calls until SIGTERM, or until another router takes over, then drain.
 
@@ -28,7 +36,7 @@ def serve() -> None:
         check_schema(connection)
         check_keys(connection, keys)
     logs.set_up(effective.log_level)
-    asyncio.run(daemon.serve(effective, keys))
+    asyncio.run(daemon.serve(effective, keys, daemon.Doors(doors)))
 
 
 @click.command()

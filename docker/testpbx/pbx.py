@@ -32,7 +32,7 @@ class Form(Protocol):
         """Start Asterisk; return when SIP and ARI answer."""
 
     def start_router(self, pbx: State, env: dict[str, str]) -> None:
-        """Start the router; return when Asterisk knows its application."""
+        """Start the router's doors, a process each; return when both answer."""
 
     def alive(self, service: str) -> bool:
         """Whether a server runs."""
@@ -56,7 +56,7 @@ def services(pbx: State) -> list[str]:
     return [
         *(["postgres"] if pbx.database_port else []),
         "asterisk",
-        *(["router"] if pbx.router else []),
+        *(["router", "fastagi"] if pbx.router else []),
     ]
 
 

@@ -118,7 +118,9 @@ class Bench:
         self._asterisk = Asterisk(Path(pbx["rootfs"]))
         self._phones = Phones(work, sip=pbx["sip"], carrier_out=pbx["carrier_out"])
         state = Path(pbx["logs"]).parent
-        self._pids = {name: processes.running(state / f"{name}.pid") for name in SERVERS}
+        self._pids = {
+            name: processes.running(state / f"{name}.pid") for name in (*SERVERS, "fastagi")
+        }
         self._rate = rate
         self._runs = 0
 
@@ -237,7 +239,8 @@ class Bench:
         ours = {books.server_process}
         try:
             cpu = {name: now.cpu(pid, but=ours) for name, pid in self._pids.items()}
-            cpu["router"] += now.cpu(reader) if reader else 0
+            # The FastAGI door is a process of the router; it settles, too.
+            cpu["router"] += cpu.pop("fastagi") + (now.cpu(reader) if reader else 0)
         except KeyError as error:
             raise BenchError(f"a server has ended: process {error}") from None
         return cpu

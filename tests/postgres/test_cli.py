@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -568,10 +569,11 @@ def test_doctor(cli: Cli, dsn: str, store: BindingStore, tmp_path: Path) -> None
     done, down = cli.many(
         [("doctor", "--json"), ("doctor",)],
         [
-            {**ari, "AGI_ROUTER_JOURNAL": str(tmp_path)},
+            {**ari, "AGI_ROUTER_JOURNAL": str(tmp_path), "AGI_ROUTER_AGI_LISTEN": "off"},
             {
                 **ari,
                 "AGI_ROUTER_JOURNAL": str(tmp_path / "absent"),
+                "AGI_ROUTER_AGI_LISTEN": "127.0.0.1:1",
                 "AGI_ROUTER_DSN": make_conninfo(dsn, port=1),
             },
         ],
@@ -585,10 +587,34 @@ def test_doctor(cli: Cli, dsn: str, store: BindingStore, tmp_path: Path) -> None
         "key": "ok",
         "journal": "ok",
         "ari": "fail",
+        "fastagi": "ok",
     }
     lines = {line.split()[1]: line.split()[0] for line in down.out.splitlines()}
-    assert lines == {"database": "fail", "key": "ok", "journal": "fail", "ari": "fail"}
+    assert lines == {
+        "database": "fail",
+        "key": "ok",
+        "journal": "fail",
+        "ari": "fail",
+        "fastagi": "warn",
+    }
     assert "hunter2" not in done.out + down.out
+
+
+def test_fastagi_needs_an_address(cli: Cli, store: BindingStore, tmp_path: Path) -> None:
+    """A door that is off, or whose address is taken, is said before anybody is served."""
+    bind(store)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        off, busy = cli.many(
+            [("serve", "--door", "agi")] * 2,
+            [
+                {"AGI_ROUTER_JOURNAL": str(tmp_path), "AGI_ROUTER_AGI_LISTEN": listen}
+                for listen in ("off", address)
+            ],
+        )
+    assert (off.code, busy.code) == (78, 69)
+    assert "AGI_ROUTER_AGI_LISTEN is off" in off.error
+    assert f"cannot listen on {address}" in busy.error
 
 
 def test_help_has_examples(bare_cli: Cli) -> None:

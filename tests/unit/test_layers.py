@@ -99,6 +99,7 @@ MAY_IMPORT = {
     "adapters.exporter": CORE | {"adapters.bindings", "adapters.records"},
     "adapters.migrate": CORE | {"adapters.database", "adapters.queries"},
     "adapters.ari_door": CORE | {"router", "ari"},
+    "adapters.fastagi_door": CORE | {"router"},
     "books": CORE | {"adapters.admission", "adapters.journal", "ari"},
     "health": CORE | {"adapters.admission", "adapters.systemd", "ari"},
     "survey": CORE
@@ -228,6 +229,7 @@ def test_where_the_libraries_are() -> None:
     """Each foreign library has its door."""
     assert users("psycopg") <= DATABASE
     assert users("websockets") == {"ari.client"}
+    assert users("pystrix") == {"adapters.fastagi_door"}
     assert users("cryptography") == {"seal"}
     assert users("prometheus_client") == {"metrics"}
     assert {name.partition(".")[0] for name in users("click")} == {"cli"}
@@ -236,7 +238,14 @@ def test_where_the_libraries_are() -> None:
 def test_no_library_but_those_that_are_installed_with_us() -> None:
     """Besides the standard library there are these."""
     foreign = set().union(*map(theirs, MODULES)) - sys.stdlib_module_names
-    assert foreign == {"click", "cryptography", "prometheus_client", "psycopg", "websockets"}
+    assert foreign == {
+        "click",
+        "cryptography",
+        "prometheus_client",
+        "psycopg",
+        "pystrix",
+        "websockets",
+    }
 
 
 @pytest.mark.parametrize("name", sorted(MODULES))
