@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import socket
 import time
 from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
-from agi_router.adapters.fastagi_door import FastAgiDoor, _sendable, answers
+from agi_router.adapters.fastagi_door import FastAgiDoor, _send, _sendable, answers
 from agi_router.errors import AsteriskError, ProtocolError
-from agi_router.extension import Destination, to_refuse
-from agi_router.model import Language, Reason, Refusal
+from agi_router.extension import Destination, to_dial, to_refuse
+from agi_router.model import Language, Reason, Refusal, Route
+from agi_router.numbers import E164
 from agi_router.router import Router
 from testpbx.waiting import until
 
 from .conftest import CALL, CROWD, PATIENCE, A, B, Connect, Lines, RunningDoor, Store, X, told
 
 SET = 'SET VARIABLE "DESTINATION" "{}"\n'
-ROUTED = SET.format(f"agi-router-dial,{B}*{X}*45*3600*zh*end")
-STRANGER = SET.format("agi-router-refuse,stranger*no_relation*21*zh*end")
-MALFORMED = SET.format("agi-router-refuse,x_malformed*number_bad*1*zh*end")
+ROUTED = SET.format(f"agi-router-dial,{B}*{X}*45*3600*zh*n**end")
+STRANGER = SET.format("agi-router-refuse,stranger*no_relation*21*zh**end")
+MALFORMED = SET.format("agi-router-refuse,x_malformed*number_bad*1*zh**end")
 DONE = "200 result=1\n"
 
 
@@ -58,7 +62,7 @@ def test_a_hidden_caller(connect: Connect, store: Store, presentation: str) -> N
     """The presentation is told as an argument."""
     peer = connect()
     peer.tell(told(agi_arg_2=presentation))
-    assert peer.line() == SET.format("agi-router-refuse,caller_hidden*show_number*21*zh*end")
+    assert peer.line() == SET.format("agi-router-refuse,caller_hidden*show_number*21*zh**end")
     assert store.asked == []
 
 
@@ -98,7 +102,7 @@ def test_what_a_caller_sends_is_never_sent_back(connect: Connect, caller: str) -
     """A caller's number is read, never repeated: what goes out are words of ours."""
     peer = connect()
     peer.tell(told(agi_callerid=caller))
-    assert peer.line() == SET.format("agi-router-refuse,caller_foreign*no_foreign*21*zh*end")
+    assert peer.line() == SET.format("agi-router-refuse,caller_foreign*no_foreign*21*zh**end")
 
 
 def test_a_name_in_another_encoding(connect: Connect) -> None:
@@ -422,3 +426,36 @@ def test_the_address_is_taken(door: RunningDoor, store: Store) -> None:
         AsteriskError, match=r"AGI_ROUTER_AGI_LISTEN: cannot listen on 127\.0\.0\.1"
     ):
         second.open()
+
+
+@pytest.mark.parametrize("members", [3, 100, 200])
+def test_what_does_not_fit_into_one_extension(members: int) -> None:
+    """Goes ahead in variables, each short enough for a command; together they are the whole."""
+    callees = tuple(E164(digits=f"138{n:08}") for n in range(members))
+    route = Route(
+        binding="70012345678-1",
+        callees=callees,
+        shown=X,
+        sequence=True,
+        ring_timeout=None,
+        max_duration=None,
+        language=None,
+    )
+    destination = to_dial(
+        route,
+        ring_timeout=timedelta(seconds=45),
+        max_duration=timedelta(hours=1),
+        language=Language.ZH,
+    )
+    told: list[str] = []
+    _send(
+        cast(Any, SimpleNamespace(execute=lambda action: told.append(action.command))), destination
+    )
+    assert all(len(command) < 2048 for command in told)
+    set_to = dict(re.fullmatch(r'SET VARIABLE "(\w+)" "(.*)"', each).groups() for each in told)  # type: ignore[union-attr]
+    assert list(set_to)[-1] == "DESTINATION"
+    context, _, last = set_to["DESTINATION"].partition(",")
+    assert context == "agi-router-sequence"
+    whole = set_to.get("PART_0", "") + set_to.get("PART_1", "") + last
+    assert whole.startswith("+".join(each.digits for each in callees) + "*")
+    assert whole.endswith("*end")

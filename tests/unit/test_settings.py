@@ -71,7 +71,6 @@ def test_defaults() -> None:
         ("AGI_LISTEN", "OFF", "off"),
         ("AGI_LISTEN", "no", "off"),
         ("DECISION_TIMEOUT", "0.05", 0.05),
-        ("DECISION_TIMEOUT", "10", 10.0),
         ("WAITING_LIMIT", "1", 1),
         ("HANDOVER", "0", 0.0),
         ("HANDOVER", "2.5", 2.5),
