@@ -17,7 +17,7 @@ from agi_router.adapters.fastagi_door import FastAgiDoor, _send, _sendable, answ
 from agi_router.errors import AsteriskError, ProtocolError
 from agi_router.extension import Destination, to_dial, to_refuse
 from agi_router.model import Language, Reason, Refusal, Route
-from agi_router.numbers import E164
+from agi_router.numbers import E164, XNumber
 from agi_router.router import Router
 from testpbx.waiting import until
 
@@ -435,7 +435,7 @@ def test_what_does_not_fit_into_one_extension(members: int) -> None:
     route = Route(
         binding="70012345678-1",
         callees=callees,
-        shown=X,
+        shown=XNumber.parse(X),
         sequence=True,
         ring_timeout=None,
         max_duration=None,
@@ -448,11 +448,14 @@ def test_what_does_not_fit_into_one_extension(members: int) -> None:
         language=Language.ZH,
     )
     told: list[str] = []
-    _send(
-        cast(Any, SimpleNamespace(execute=lambda action: told.append(action.command))), destination
-    )
+    agi = SimpleNamespace(execute=lambda action: told.append(action.command))
+    _send(cast(Any, agi), destination)
     assert all(len(command) < 2048 for command in told)
-    set_to = dict(re.fullmatch(r'SET VARIABLE "(\w+)" "(.*)"', each).groups() for each in told)  # type: ignore[union-attr]
+    set_to: dict[str, str] = {}
+    for command in told:
+        found = re.fullmatch(r'SET VARIABLE "(\w+)" "(.*)"', command)
+        assert found is not None
+        set_to[found[1]] = found[2]
     assert list(set_to)[-1] == "DESTINATION"
     context, _, last = set_to["DESTINATION"].partition(",")
     assert context == "agi-router-sequence"
