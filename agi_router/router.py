@@ -8,7 +8,7 @@ from datetime import timedelta
 from time import perf_counter
 
 from agi_router.decision import decide, screen
-from agi_router.errors import AgiRouterError
+from agi_router.errors import AgiRouterError, StoreBusy
 from agi_router.extension import Destination, to_dial, to_refuse
 from agi_router.model import Call, Language, Reason, Refusal, Route
 from agi_router.ports import Admission, Admissions, Meter
@@ -67,11 +67,14 @@ class Router:
         """
         Decide *arrival* and say where its channel goes on.
 
-        Never raises: what cannot be decided is refused as ``platform_fault``.
+        Never raises: what cannot be decided is refused, as ``no_capacity`` where too many wait,
+        else as ``platform_fault``.
         """
         begun = perf_counter()
         try:
             decision = await self._decide(arrival)
+        except StoreBusy:
+            decision = Refusal(reason=Reason.NO_CAPACITY)
         except AgiRouterError as error:
             log.warning(
                 "call.undecided",

@@ -114,7 +114,7 @@ class AdmissionStore:
                     break
             return answer
 
-        return await self.pool.ask(work, timeout=timeout)  # type: ignore[no-any-return]
+        return await self.pool.ask(work, timeout=timeout, hurry=True)  # type: ignore[no-any-return]
 
     async def settle(self, ends: Sequence[End], *, timeout: float = 10.0) -> None:  # noqa: ASYNC109
         """
