@@ -15,6 +15,7 @@ What can go wrong, as one tree.
      ├─ SealError              70  a sealed number does not open
      ├─ StoreError             70  the store failed
      │   ├─ StoreUnavailable   69  no answer, or none in time
+     │   │   └─ StoreBusy      69  there would be none in time
      │   ├─ SchemaMismatch     76  database older or newer than the code
      │   ├─ BindingNotFound    66  no binding has this id
      │   ├─ MemberNotFound     66  the group has no such member
@@ -84,6 +85,7 @@ __all__ = [
     "SchemaMismatch",
     "SealError",
     "SettingsError",
+    "StoreBusy",
     "StoreError",
     "StoreUnavailable",
     "TenantExists",
@@ -225,6 +227,12 @@ class StoreUnavailable(StoreError):
     """
 
     exit_code = 69
+
+
+class StoreBusy(StoreUnavailable):
+    """
+    More waits for the database than it can answer in time.
+    """
 
 
 class SchemaMismatch(StoreError):

@@ -137,7 +137,7 @@ class AdmissionStore:
                         break
             return answer
 
-        return await self.pool.ask(work, timeout=timeout)  # type: ignore[no-any-return]
+        return await self.pool.ask(work, timeout=timeout, hurry=True)  # type: ignore[no-any-return]
 
     async def _remember(self, connection: AsyncConnection, call: Call, answer: Admission) -> None:
         """

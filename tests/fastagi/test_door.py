@@ -453,7 +453,7 @@ def test_what_does_not_fit_into_one_extension(members: int) -> None:
     assert all(len(command) < 2048 for command in told)
     set_to: dict[str, str] = {}
     for command in told:
-        found = re.fullmatch(r'SET VARIABLE "(\w+)" "(.*)"', command)
+        found = re.fullmatch(r'SET VARIABLE "(\w+)" "(.*)"', command.strip())
         assert found is not None
         set_to[found[1]] = found[2]
     assert list(set_to)[-1] == "DESTINATION"
