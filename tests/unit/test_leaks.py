@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import pytest
 
-from testpbx.leaks import Leak, Spelling, find_leaks, mask
+from agi_router.leaktest.leaks import Leak, Spelling, find_leaks, mask
 
 # Its last eight digits do not occur in the 700 number of CLEAN.
 NUMBER = "13824681357"

@@ -1,0 +1,462 @@
+"""
+The suite: every vector in every kind of call, many calls at once, and what each side received.
+
+1. A lane is a pair of numbers with its bindings; it carries one call at a time.
+2. A scenario that did not go as it should proves nothing: it is a fault, not a clean result.
+3. Results are read off when all calls are over, so that what came late counts too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import secrets
+import shutil
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from agi_router.errors import LeakTestError
+from agi_router.leaktest.lanes import MODES, Lane
+from agi_router.leaktest.leaks import Leak, find_leaks, mask
+from agi_router.leaktest.messages import Message, received_by
+from agi_router.leaktest.scripts import Scene, callee_script, caller_script, outside_script
+from agi_router.leaktest.tap import Address, Leg, Tap, show
+from agi_router.leaktest.vectors import End, Party, Vector, fill, plantings
+from agi_router.model import Mode
+
+__all__ = ["Finding", "Result", "Scenario", "run_suite", "scenarios"]
+
+# Above the ephemeral ports, which anybody may be given; four for each process.
+_PORTS = itertools.cycle(range(61000, 65500, 8))
+
+_OK, _REFUSED, _CANCELLED = 200, 300, 487
+# Seconds for one phone, from its start to its end.
+_PATIENCE = 60
+# Seconds for the callee's phone, when the caller's is done.
+_PARTING = 10
+# Seconds after the last call.
+_LATE = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """
+    One call.
+
+    Attributes:
+        vector: What is planted.
+        mode: Mode of the binding.
+        from_a: Whether A calls, otherwise B.
+        early_media: Whether there is sound before the answer.
+    """
+
+    vector: Vector
+    mode: Mode
+    from_a: bool
+    early_media: bool
+
+    def __str__(self) -> str:
+        direction = "a-calls" if self.from_a else "b-calls"
+        media = "early-media" if self.early_media else "ringing"
+        return f"{self.vector.name}/{self.mode.value}/{direction}/{media}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """
+    A secret that got through.
+
+    Attributes:
+        at: Who received it; :obj:`None` where a call arrived at a place nobody may arrive at.
+        leak: What and where.
+        message: Start line of the message, masked.
+    """
+
+    at: End | None
+    leak: Leak | None
+    message: str
+
+    def __str__(self) -> str:
+        if self.leak is None:
+            return f"a message to a place of the other side's choice: {self.message}"
+        return f"{self.leak} at the {self.at.value if self.at else 'decoy'}, in {self.message}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """
+    What came of one scenario.
+
+    Attributes:
+        scenario: The call.
+        findings: Every secret that got through.
+        invites: Calls that the PBX placed to the callee.
+        faults: In what it did not go as it should, so that it proves nothing.
+    """
+
+    scenario: Scenario
+    findings: tuple[Finding, ...]
+    invites: int
+    faults: tuple[str, ...]
+
+
+def scenarios(
+    vectors: Sequence[Vector],
+    *,
+    modes: Sequence[Mode] = MODES,
+    directions: Sequence[bool] = (True, False),
+    early_media: Sequence[bool] = (False, True),
+) -> list[Scenario]:
+    """Every vector in every kind of call."""
+    kinds = itertools.product(modes, directions, early_media)
+    return [
+        Scenario(vector=vector, mode=mode, from_a=from_a, early_media=early)
+        for (mode, from_a, early), vector in itertools.product(kinds, vectors)
+    ]
+
+
+async def run_suite(
+    plan: Sequence[Scenario],
+    lanes: Sequence[Lane],
+    *,
+    pbx: Address,
+    near: Address,
+    far: Address,
+    work: Path,
+    sipp: str = "sipp",
+) -> list[Result]:
+    """
+    Place every call of *plan*, and say what each side received.
+
+    Args:
+        plan: The scenarios.
+        lanes: As many calls are up at once.
+        pbx: Where the PBX takes SIP over UDP.
+        near: The address that the PBX knows as the carrier's; phones call from it.
+        far: The address to which the PBX sends its calls; phones are called there.
+        work: Directory for scripts; what belongs to a faulty scenario stays.
+        sipp: The program.
+
+    Returns:
+        One result for each scenario, in the order of *plan*.
+
+    Raises:
+        LeakTestError: An address cannot be had, or SIPp is not there.
+    """
+    program = shutil.which(sipp)
+    if program is None:
+        raise LeakTestError(
+            f"{sipp} is not on PATH: install SIPp (Debian: apt install sip-tester)"
+        )
+    async with Tap.open(pbx=pbx, near=near, far=far) as tap:
+        waiting = enumerate(plan)
+        # No dialog of this run may be taken for one of another.
+        word = secrets.token_hex(4)
+        calls: dict[Scenario, _Call] = {}
+
+        async def serve(lane: Lane) -> None:
+            last = None
+            for number, scenario in waiting:
+                call = calls[scenario] = _Call(
+                    scenario,
+                    _scene(scenario, lane, f"{word}-{number}", (near, far, pbx), tap.decoy),
+                    tap,
+                    work / f"{number:04d}",
+                    program,
+                )
+                if last is not None:
+                    last.ended = call.began
+                last = call
+                await call.place()
+
+        async with asyncio.TaskGroup() as group:
+            for lane in lanes:
+                group.create_task(serve(lane))
+        # What comes late comes now.
+        await asyncio.sleep(_LATE)
+        return [calls[scenario].result() for scenario in plan]
+
+
+def _scene(
+    scenario: Scenario, lane: Lane, tag: str, places: tuple[Address, Address, Address], decoy: str
+) -> Scene:
+    vector = scenario.vector
+    caller, callee = (lane.a, lane.b) if scenario.from_a else (lane.b, lane.a)
+    near, far, pbx = map(show, places)
+    call_id = f"{tag}@leaktest"
+    if vector.call_id:
+        planted = plantings(caller, other=lane.other.number, decoy=decoy, trunk=far)
+        call_id = f"{fill(vector.call_id, planted)}-{call_id}"
+    return Scene(
+        vector=vector,
+        caller=caller,
+        callee=callee,
+        other=lane.other,
+        dialled=lane.dialled[scenario.mode][0 if scenario.from_a else 1],
+        near=near,
+        far=far,
+        pbx=pbx,
+        decoy=decoy,
+        early_media=scenario.early_media,
+        call_id=call_id,
+        tag=tag,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Phone:
+    """
+    One phone of a call.
+
+    Attributes:
+        name: For its files.
+        side: On which side it stands.
+        leg: What passed.
+        secrets: Whose numbers and names it must not receive.
+        control: Port for SIPp's own use; the one after next is for its media.
+    """
+
+    name: str
+    side: End
+    leg: Leg
+    secrets: tuple[Party, ...]
+    control: int
+
+
+class _Call:
+    """
+    One scenario while it runs.
+    """
+
+    def __init__(self, scenario: Scenario, scene: Scene, tap: Tap, work: Path, sipp: str) -> None:
+        self._scenario = scenario
+        self._scene = scene
+        self._tap = tap
+        self._work = work
+        self._sipp = sipp
+        self._phones: list[_Phone] = []
+        self._caller = self._phone("caller", End.CALLER, (scene.callee, scene.other))
+        self._callee = self._phone("callee", End.CALLEE, (scene.caller, scene.other))
+        self._faults: list[str] = []
+        self.began = len(tap.strays)
+        self.ended: int | None = None
+
+    async def place(self) -> None:
+        """Place the call, with a phone at either end, and wait until all phones are done."""
+        scene, caller, callee = self._scene, self._caller, self._callee
+        self._work.mkdir(parents=True)
+        self._tap.far.join(callee.leg, number=scene.callee.number)
+        self._tap.near.join(caller.leg, call_id=scene.call_id)
+        try:
+            rings = not scene.vector.refused
+            if rings:
+                called = await self._start(callee, callee_script(scene), "%u@callee")
+                await self._until_bound(callee)
+            calling = await self._start(caller, caller_script(scene), scene.call_id)
+            if scene.vector.outside is not None:
+                await self._send_outside()
+            await self._end(caller, calling)
+            if rings:
+                await self._end(callee, called, patience=_PARTING)
+        finally:
+            self._tap.far.leave(callee.leg, number=scene.callee.number)
+            self._tap.near.leave(caller.leg)
+
+    async def _send_outside(self) -> None:
+        """Let another phone on each side send what it has to, once the call is up."""
+        scene, outside = self._scene, self._scene.vector.outside
+        caller, callee = self._caller, self._callee
+        assert outside is not None  # noqa: S101 - asked for only where there is one
+        try:
+            await asyncio.wait_for(caller.leg.accepted.wait(), _PATIENCE)
+        except TimeoutError:
+            self._faults.append("it was not answered")
+            return
+        for phone in (caller, callee):
+            if phone.side not in scene.vector.by:
+                continue
+            secrets = (scene.caller, scene.callee) if outside.stranger else phone.secrets
+            other = self._phone(f"{phone.name}-outside", phone.side, secrets)
+            port = self._tap.near if phone.side is End.CALLER else self._tap.far
+            call_id = f"{scene.tag}-{phone.side.value}@outside"
+            port.join(other.leg, call_id=call_id)
+            replaces = _replaces(phone.leg) if outside.replaces else ""
+            try:
+                script = outside_script(scene, phone.side, replaces=replaces)
+                await self._end(other, await self._start(other, script, call_id))
+            finally:
+                port.leave(other.leg)
+
+    def _phone(self, name: str, side: End, secrets: tuple[Party, ...]) -> _Phone:
+        port = _free_port()
+        leg = Leg(phone=("127.0.0.1", port))
+        phone = _Phone(name=name, side=side, leg=leg, secrets=secrets, control=port + 2)
+        self._phones.append(phone)
+        return phone
+
+    async def _start(
+        self, phone: _Phone, script: bytes, call_id: str
+    ) -> asyncio.subprocess.Process:
+        file = self._work / f"{phone.name}.xml"
+        file.write_bytes(script)
+        remote = self._scene.address(phone.side)
+        host, port = phone.leg.phone
+        with (self._work / f"{phone.name}.screen").open("wb") as screen:
+            return await asyncio.create_subprocess_exec(
+                self._sipp,
+                *("-sf", str(file), "-i", host, "-p", str(port)),
+                *("-ci", host, "-cp", str(phone.control), "-mp", str(phone.control + 2)),
+                *("-cid_str", call_id.replace("%", "%%").replace("%%u", "%u")),
+                # It takes what comes: see scripts.py.
+                *("-m", "1", "-l", "1", "-nd", "-aa", "-nostdin"),
+                *("-timeout", str(_PATIENCE - 5), "-timeout_error"),
+                *("-trace_err", "-error_file", str(self._work / f"{phone.name}.errors")),
+                remote,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=screen,
+                stderr=screen,
+                cwd=self._work,
+            )
+
+    async def _end(
+        self, phone: _Phone, process: asyncio.subprocess.Process, *, patience: float = _PATIENCE
+    ) -> None:
+        try:
+            code = await asyncio.wait_for(process.wait(), patience)
+        except TimeoutError:
+            code = -1
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        if code:
+            self._faults.append(f"the {phone.name}'s phone ended with {code}")
+
+    async def _until_bound(self, phone: _Phone) -> None:
+        """Wait until SIPp listens; should it not, the call has no callee and is a fault."""
+        deadline = asyncio.get_running_loop().time() + _PATIENCE
+        while asyncio.get_running_loop().time() < deadline:
+            if _is_bound(phone.leg.phone[1]):
+                return
+            await asyncio.sleep(0.01)
+
+    def result(self) -> Result:
+        """Read off what came of the call, and remove its files if nothing did."""
+        scene = self._scene
+        findings = [finding for phone in self._phones for finding in _findings(phone)]
+        numbers = [p.number.encode() for p in (scene.caller, scene.callee, scene.other)]
+        for stray in self._tap.strays[self.began : self.ended]:
+            if stray.status is None and any(number in stray.raw for number in numbers):
+                findings += [Finding(at=None, leak=None, message=mask(stray.start_line))]
+        invites = len(_calls(self._callee.leg))
+        faults = [*self._faults, *self._unplanted(), *self._went_wrong(invites)]
+        if findings or faults:
+            self._write_captures()
+        else:
+            shutil.rmtree(self._work, ignore_errors=True)
+        return Result(
+            scenario=self._scenario,
+            findings=tuple(findings),
+            invites=invites,
+            faults=tuple(faults),
+        )
+
+    def _write_captures(self) -> None:
+        """Leave what every phone sent and received beside its script."""
+        for phone in self._phones:
+            with (self._work / f"{phone.name}.messages").open("wb") as file:
+                for message in phone.leg.messages:
+                    way = "sent" if message.sent else "received"
+                    file.write(f"---- {message.at:%H:%M:%S.%f} {way}\n".encode() + message.raw)
+
+    def _unplanted(self) -> Iterator[str]:
+        """Yield the sides that did not plant what they should have."""
+        scene = self._scene
+        stranger = scene.vector.outside is not None and scene.vector.outside.stranger
+        for side in sorted(scene.vector.by, key=lambda side: side.value):
+            party = scene.other if stranger else scene.party(side)
+            sent = [
+                message
+                for phone in self._phones
+                if phone.side is side
+                for message in phone.leg.messages
+                if message.sent
+            ]
+            everything = b"\n".join(message.raw for message in sent)
+            if not find_leaks(everything, numbers=[party.number]):
+                yield f"the {side.value} has not planted its number"
+            if not find_leaks(everything, numbers=[], names=[party.name, party.hanzi]):
+                yield f"the {side.value} has not planted its name"
+            for request in scene.vector.requests:
+                if all(message.status or message.method != request.method for message in sent):
+                    yield f"the {side.value} has sent no {request.method}"
+
+    def _went_wrong(self, invites: int) -> Iterator[str]:
+        """Yield what the call came to, where it is not what it should have come to."""
+        vector = self._scene.vector
+        expected = 0 if vector.refused else 1
+        if invites != expected:
+            yield f"{invites} calls to the callee instead of {expected}"
+        final = next((s for s in map(_final, self._caller.leg.messages) if s), 0)
+        if vector.cancel is not None:
+            good = final == _CANCELLED
+        elif vector.final or vector.refused:
+            good = final >= _REFUSED
+        else:
+            good = final == _OK
+        if not good:
+            yield f"the caller got {final or 'no final response'}"
+
+
+def _findings(phone: _Phone) -> Iterator[Finding]:
+    """Yield what *phone* received of others."""
+    numbers = [party.number for party in phone.secrets]
+    names = [name for party in phone.secrets for name in (party.name, party.hanzi, party.address)]
+    if not find_leaks(received_by(phone.leg.messages), numbers=numbers, names=names):
+        return
+    for message in phone.leg.messages:
+        if not message.sent:
+            for leak in find_leaks(message.raw, numbers=numbers, names=names):
+                yield Finding(at=phone.side, leak=leak, message=mask(message.start_line))
+
+
+def _final(message: Message) -> int:
+    """Status of a final response to an INVITE that a phone received, else 0."""
+    if message.sent or message.method != "INVITE":
+        return 0
+    return message.status if (message.status or 0) >= _OK and message.status else 0
+
+
+def _calls(leg: Leg) -> set[tuple[str, str | None]]:
+    """Call-ID and CSeq of every INVITE that began a call on *leg*."""
+    return {
+        (message.call_id, message.header("cseq"))
+        for message in leg.messages
+        if not message.sent and message.start_line.startswith("INVITE ") and not message.tag("to")
+    }
+
+
+def _replaces(leg: Leg) -> str:
+    """Name the dialog of *leg* as the PBX knows it (RFC 3891): its own tag is the to-tag."""
+    for message in leg.messages:
+        if message.status == _OK and message.method == "INVITE":
+            own, peer = ("from", "to") if message.sent else ("to", "from")
+            return f"{message.call_id};to-tag={message.tag(own)};from-tag={message.tag(peer)}"
+    return ""
+
+
+def _free_port() -> int:
+    """A port, after which five more are this process's too, that is free now."""
+    while True:
+        port = next(_PORTS)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+def _is_bound(port: int) -> bool:
+    lines = Path("/proc/net/udp").read_text("ascii").splitlines()[1:]
+    return any(int(line.split()[1].rpartition(":")[2], 16) == port for line in lines)
