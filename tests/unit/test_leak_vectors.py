@@ -1,0 +1,117 @@
+"""The vectors: each plants number and name, and the phones' scripts say so and are whole."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from agi_router.leaktest.lanes import people
+from agi_router.leaktest.leaks import find_leaks
+from agi_router.leaktest.scripts import Scene, callee_script, caller_script, outside_script
+from agi_router.leaktest.vectors import VECTORS, End, Vector, fill, plantings
+
+CALLER, CALLEE, OTHER = people(["13800000001", "13900000002", "13700000003"])
+
+
+def scene(vector: Vector, *, early_media: bool = False) -> Scene:
+    """A call with *vector*."""
+    return Scene(
+        vector=vector,
+        caller=CALLER,
+        callee=CALLEE,
+        other=OTHER,
+        dialled="700123456780001",
+        near="127.0.0.1:5070",
+        far="127.0.0.1:5090",
+        pbx="127.0.0.1:5060",
+        decoy="127.0.0.1:5099",
+        early_media=early_media,
+        call_id=fill(vector.call_id, plantings(CALLER, other="", decoy="", trunk="")) or "call",
+        tag="tag",
+    )
+
+
+def scripts(vector: Vector, end: End, *, early_media: bool = False) -> list[bytes]:
+    """What the phones on one side are given to say."""
+    call = scene(vector, early_media=early_media)
+    side = caller_script if end is End.CALLER else callee_script
+    outside = vector.outside is not None and end in vector.by
+    more = [outside_script(call, end, replaces="a;to-tag=b;from-tag=c")] if outside else []
+    return [side(call), *more]
+
+
+def test_names_are_nouns_of_their_own() -> None:
+    names = [vector.name for vector in VECTORS]
+
+    assert len(names) == len(set(names))
+    assert all(re.fullmatch(r"[a-z0-9-]+", name) for name in names)
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector.name)
+def test_whoever_plants_tells_number_and_name(vector: Vector) -> None:
+    """Of the call's own text, the name is nowhere but where a vector puts it."""
+    for end in End:
+        party = CALLER if end is End.CALLER else CALLEE
+        if vector.outside is not None and vector.outside.stranger:
+            party = OTHER
+        text = b"\n".join(scripts(vector, end))
+        if end is End.CALLER:
+            # SIPp is told on its command line.
+            text += scene(vector).call_id.encode()
+        names = find_leaks(text, numbers=[], names=[party.name, party.hanzi])
+
+        assert bool(names) is (end in vector.by)
+        if end in vector.by:
+            assert find_leaks(text, numbers=[party.number])
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector.name)
+@pytest.mark.parametrize("early_media", [False, True])
+def test_scripts_are_whole(vector: Vector, early_media: bool) -> None:  # noqa: FBT001
+    """Each is XML, each place that is jumped to is there, and nothing is left to fill in."""
+    for end in End:
+        for script in scripts(vector, end, early_media=early_media):
+            root = ET.fromstring(script.decode("utf-8", "replace"))  # noqa: S314 - our own
+            labels = [each.get("id") for each in root.iter("label")]
+            wanted = {each.get(key) for each in root.iter() for key in ("next", "ontimeout")} - {
+                None
+            }
+
+            assert len(labels) == len(set(labels))
+            assert wanted <= set(labels)
+            assert not re.search(rb"\{[a-z0-9]+\}", script)
+
+
+def test_early_media_is_a_session_description_before_the_answer() -> None:
+    vector = VECTORS[0]
+
+    without = callee_script(scene(vector))
+    with_it = callee_script(scene(vector, early_media=True))
+
+    assert (b"180 Ringing" in without, without.count(b"m=audio")) == (True, 2)
+    assert (b"183 Session Progress" in with_it, with_it.count(b"m=audio")) == (True, 3)
+
+
+def test_what_is_planted_is_what_was_asked_for() -> None:
+    plants = plantings(CALLER, other=OTHER.number, decoy="h:1", trunk="h:2")
+
+    assert fill("{name} {number} {other} {decoy} {trunk}", plants) == (
+        "Lin Daiyu 13800000001 13700000003 h:1 h:2"
+    )
+    assert fill("{gbk}", plants).encode("utf-8", "surrogateescape") == "林黛玉".encode("gbk")
+    with pytest.raises(KeyError):
+        fill("{nobody}", plants)
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        ["13800000001", "13900000002"],
+        ["13800000001", "13900000001", "13700000003"],
+    ],
+)
+def test_people_must_not_be_taken_for_each_other(numbers: list[str]) -> None:
+    with pytest.raises(ValueError, match="three numbers"):
+        people(numbers)
