@@ -35,6 +35,8 @@ _MOST_LANES = 24
 # Should the program be killed, its bindings die by themselves.
 _LIFE = timedelta(hours=1)
 _ORDER = "leaktest"
+# Of the findings of one vector, for people.
+_MOST_LINES = 5
 
 
 class _SipAddress(click.ParamType[Any]):
@@ -69,7 +71,9 @@ class _Numbers(click.ParamType[Any]):
         """
         Read *value*, or fail as wrong usage.
         """
-        first, _, last = str(value).partition("-")
+        first, dash, last = str(value).partition("-")
+        if not dash:
+            self.fail("expected FIRST-LAST, like 13800001000-13800001047", param, ctx)
         try:
             low, high = int(E164.parse(first).digits), int(E164.parse(last).digits)
             numbers = range(low, min(high, low + NUMBERS_PER_LANE * _MOST_LANES - 1) + 1)
@@ -170,8 +174,11 @@ def leaktest(  # noqa: PLR0917 - options, not arguments
             empty="no vectors",
         )
         for each in report_as_json(report)["vectors"]:
-            for line in (*each["findings"], *each["faults"]):
+            lines = (*each["findings"], *each["faults"])
+            for line in lines[:_MOST_LINES]:
                 click.echo(line)
+            if len(lines) > _MOST_LINES:
+                click.echo(f"{each['vector']}: {len(lines) - _MOST_LINES} more (see --json)")
         click.echo(summary(report))
     if not succeeded(report):
         context.exit(1)

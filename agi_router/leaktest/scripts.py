@@ -23,7 +23,7 @@ __all__ = ["Scene", "callee_script", "caller_script", "outside_script"]
 _PAUSE = 60
 _ACT = 150
 _ANSWER = 250
-_OUTSIDE = 1500
+_LONG = 1500
 _REPLY = 10_000
 _RING = 40_000
 
@@ -55,6 +55,8 @@ class Scene:
         early_media: Whether the callee sends 183 with a session description, or just 180.
         call_id: Call-ID of the caller's leg.
         tag: A word of the scenario's own, for tags and branches.
+        near_media: Port of the caller's sound.
+        far_media: Port of the callee's sound.
     """
 
     vector: Vector
@@ -69,6 +71,8 @@ class Scene:
     early_media: bool
     call_id: str
     tag: str
+    near_media: int = 9
+    far_media: int = 9
 
     def party(self, side: End) -> Party:
         """Who is on a side."""
@@ -90,6 +94,7 @@ class _Desk:
         self.party = party or scene.party(side)
         self.address = scene.address(side)
         self.host = self.address.rpartition(":")[0]
+        self._media = scene.near_media if side is End.CALLER else scene.far_media
         self._plants = plantings(
             self.party, other=scene.other.number, decoy=scene.decoy, trunk=scene.far
         )
@@ -133,7 +138,7 @@ class _Desk:
                 *(line for line in session if line not in attributes),
                 "t=0 0",
                 *attributes,
-                "m=audio [media_port] RTP/AVP 8 0",
+                f"m=audio {self._media} RTP/AVP 8 0",
                 *(line for line in media if line.startswith("i=")),
                 "a=rtpmap:8 PCMA/8000",
                 "a=rtpmap:0 PCMU/8000",
@@ -541,7 +546,9 @@ def caller_script(scene: Scene) -> bytes:
         talk,
         End.CALLER,
         done,
-        last=3 * _ACT + (busy and busy + _ANSWER) + (_OUTSIDE if vector.outside else 0),
+        last=3 * _ACT
+        + (busy and busy + _ANSWER)
+        + (_LONG if vector.outside or vector.rtp or vector.rtcp else 0),
     )
     return script.encode()
 

@@ -129,6 +129,8 @@ class Vector:
         cancel: With what the caller gives up while it rings; it waits for an answer if None.
         requests: Requests of each side within the dialog.
         outside: A request outside of it, from each side.
+        rtp: Whether the phones tell who they are in the headers of RTP.
+        rtcp: Whether they do in RTCP.
         hung_up_by: Who ends the call.
         goodbye: With what; a plain BYE if None.
     """
@@ -154,6 +156,8 @@ class Vector:
     cancel: Request | None = None
     requests: tuple[Request, ...] = ()
     outside: Outside | None = None
+    rtp: bool = False
+    rtcp: bool = False
     hung_up_by: End = End.CALLER
     goodbye: Request | None = None
 
@@ -859,6 +863,21 @@ _WITHIN = (
     ),
 )
 
+_SOUND = (
+    Vector(
+        name="rtp-header",
+        planted="a header extension of RTP",
+        stopped_by="bridge_native_rtp not loaded (it hands packets on with their headers)",
+        rtp=True,
+    ),
+    Vector(
+        name="rtcp",
+        planted="RTCP: all texts of SDES (CNAME, NAME, EMAIL, PHONE, LOC, TOOL, NOTE), APP",
+        stopped_by="nothing needed: RTCP is made anew on each leg",
+        rtcp=True,
+    ),
+)
+
 _OUTSIDE = (
     _outside(
         "replaces",
@@ -968,6 +987,7 @@ VECTORS: tuple[Vector, ...] = (
     *_PROVISIONAL,
     *_FINAL,
     *_WITHIN,
+    *_SOUND,
     *_OUTSIDE,
     *_END,
 )

@@ -20,6 +20,7 @@ from leaks.naive_pbx import FAR, MODE, NEAR, SIP, naive_pbx
 BLOCK = "70012345678"
 FIRST = 13801570000
 LANES = 24
+NUMBERS = f"{FIRST}-{FIRST + 3 * LANES - 1}"
 
 
 def agi_router(pbx: dict[str, Any], *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -50,7 +51,7 @@ def shipped(
     done = agi_router(
         serving,
         "leaktest",
-        *("--numbers", f"{FIRST}-{FIRST + 3 * LANES - 1}"),
+        *("--numbers", NUMBERS),
         *("--captures", str(tmp_path_factory.mktemp("leaktest"))),
         "--json",
     )

@@ -4,13 +4,14 @@ The leak suite: nothing gets through the shipped PBX; the naive one shows that i
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agi_router.leaktest.vectors import VECTORS
-from leaks.conftest import BLOCK, FIRST, agi_router
+from leaks.conftest import BLOCK, NUMBERS, agi_router
 from leaks.table import README, with_table
 
 Report = dict[str, dict[str, Any]]
@@ -95,25 +96,40 @@ def test_its_bindings_are_ended(serving: dict[str, Any], shipped: Report) -> Non
     assert [binding for binding in alive if binding["order_id"] == "leaktest"] == []
 
 
-def test_a_call_that_fails_is_not_clean(serving: dict[str, Any], tmp_path: Path) -> None:
-    """Where no PBX answers, nothing leaks, and the command still ends with 1."""
+def test_calls_that_fail_are_not_clean(serving: dict[str, Any], tmp_path: Path) -> None:
+    """Where the PBX calls elsewhere nothing leaks, and the command still ends with 1."""
     done = agi_router(
         serving,
-        *("leaktest", "--pbx", "127.0.0.1:5998", "--vector", "hidden-number-id"),
-        *("--numbers", f"{FIRST}-{FIRST + 2}", "--captures", str(tmp_path)),
+        *("leaktest", "--numbers", NUMBERS, "--vector", "subject", "--far", "127.0.0.1:5093"),
+        *("--captures", str(tmp_path)),
     )
 
     assert done.returncode == 1
-    assert "the caller got no final response" in done.stdout
+    assert "subject/axb/a-calls/ringing: 0 calls to the callee instead of 1" in done.stdout
     assert done.stdout.endswith("scenarios 8, matches 0, faults 8\n")
-    assert str(FIRST) not in done.stdout
+    assert not re.search(r"1380157\d{4}", done.stdout)
     assert list(tmp_path.rglob("caller.messages"))
+
+
+def test_a_call_elsewhere_is_a_leak(serving: dict[str, Any]) -> None:
+    """What arrives at a phone's address, but is for nobody there, makes the command end with 1."""
+    done = agi_router(
+        serving,
+        *("leaktest", "--numbers", NUMBERS, "--vector", "subject", "--json"),
+        # The PBX is our own far side: what callers say comes back to us.
+        *("--pbx", "127.0.0.1:5090"),
+    )
+
+    report = json.loads(done.stdout)
+    assert (done.returncode, report["ok"]) == (1, False)
+    assert report["vectors"][0]["outcome"] == "leaks: elsewhere"
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "error"),
     [
-        (["--numbers", "13800001000"], 65, ""),
+        (["--numbers", "13800001000"], 2, "FIRST-LAST"),
+        (["--numbers", "13800001000-138"], 2, "expected"),
         (["--numbers", "13800001000-13800001001"], 2, "at least 3 numbers"),
         (["--numbers", "13800001000-13800001002", "--pbx", "here"], 2, "127.0.0.1:5060"),
         (["--numbers", "13800001000-13800001002", "--vector", "x"], 2, "there are: from-name"),

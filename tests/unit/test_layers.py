@@ -63,12 +63,14 @@ MAY_IMPORT = {
     "leaktest.messages": frozenset[str](),
     "leaktest.vectors": frozenset[str](),
     "leaktest.lanes": CORE | {"leaktest.vectors"},
+    "leaktest.media": {"leaktest.messages", "leaktest.vectors"},
     "leaktest.scripts": {"leaktest.vectors"},
     "leaktest.tap": CORE | {"leaktest.messages"},
     "leaktest.suite": CORE
     | {
         "leaktest.lanes",
         "leaktest.leaks",
+        "leaktest.media",
         "leaktest.messages",
         "leaktest.scripts",
         "leaktest.tap",

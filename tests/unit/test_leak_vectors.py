@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
+from datetime import UTC, datetime
 
 import pytest
 
 from agi_router.leaktest.lanes import people
 from agi_router.leaktest.leaks import find_leaks
+from agi_router.leaktest.media import peer_of, rtcp_of, rtp_of, told_by
+from agi_router.leaktest.messages import Message
 from agi_router.leaktest.scripts import Scene, callee_script, caller_script, outside_script
 from agi_router.leaktest.vectors import VECTORS, End, Vector, fill, plantings
 
@@ -60,6 +63,8 @@ def test_whoever_plants_tells_number_and_name(vector: Vector) -> None:
         if end is End.CALLER:
             # SIPp is told on its command line.
             text += scene(vector).call_id.encode()
+        text += rtp_of(party) if vector.rtp else b""
+        text += rtcp_of(party) if vector.rtcp else b""
         names = find_leaks(text, numbers=[], names=[party.name, party.hanzi])
 
         assert bool(names) is (end in vector.by)
@@ -115,3 +120,29 @@ def test_what_is_planted_is_what_was_asked_for() -> None:
 def test_people_must_not_be_taken_for_each_other(numbers: list[str]) -> None:
     with pytest.raises(ValueError, match="three numbers"):
         people(numbers)
+
+
+def test_sound_itself_is_not_searched() -> None:
+    """Of RTP the header counts, with its extension; of RTCP everything."""
+    rtp, rtcp = rtp_of(CALLER), rtcp_of(CALLER)
+
+    assert len(rtp) - len(told_by(rtp)) == 160
+    assert told_by(rtcp) == rtcp
+    assert find_leaks(told_by(rtp), numbers=[CALLER.number], names=[CALLER.name])
+    assert len(find_leaks(rtcp, numbers=[CALLER.number])) == 8
+    assert told_by(b"short") == b"short"
+    assert told_by(rtp_of(None)) == rtp_of(None)[:12]
+    # A header without an extension, and two contributing sources.
+    assert len(told_by(bytes([0x82, 8]) + bytes(170))) == 20
+
+
+def test_where_the_sound_goes() -> None:
+    """The last description counts; one's own does not, nor a message without."""
+
+    def message(port: int, *, sent: bool = False) -> Message:
+        raw = f"SIP/2.0 200 OK\r\n\r\nc=IN IP4 192.0.2.1\r\nm=audio {port} RTP/AVP 8\r\n"
+        return Message.parse(raw.encode(), at=datetime.now(UTC), sent=sent)
+
+    bare = Message.parse(b"SIP/2.0 200 OK\r\n\r\n", at=datetime.now(UTC), sent=False)
+    assert peer_of([message(1), message(2), message(3, sent=True), bare]) == ("192.0.2.1", 2)
+    assert peer_of([bare]) is None
