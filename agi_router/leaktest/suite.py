@@ -257,6 +257,7 @@ class _Call:
         self._callee = self._phone("callee", End.CALLEE, (scene.caller, scene.other))
         self._faults: list[str] = []
         self._sound: dict[End, Media] = {}
+        self._result: tuple[tuple[int, int, int], Result] | None = None
         self.began = len(tap.strays)
         self.ended: int | None = None
 
@@ -398,14 +399,26 @@ class _Call:
 
     def result(self) -> Result:
         """Read off what came of the call; if it is of interest, leave its messages."""
-        result = self._read()
+        result = self.read()
         if result.findings or result.faults:
             self._write_captures()
         else:
             shutil.rmtree(self._work, ignore_errors=True)
         return result
 
-    def _read(self) -> Result:
+    def read(self) -> Result:
+        """Read off what came of the call so far."""
+        state = (
+            sum(len(phone.leg.messages) for phone in self._phones),
+            sum(len(media.packets) for media in self._sound.values()),
+            len(self._tap.strays[self.began : self.ended]),
+        )
+        # The search takes long; mostly nothing has come since the last one.
+        if self._result is None or self._result[0] != state:
+            self._result = (state, self._searched())
+        return self._result[1]
+
+    def _searched(self) -> Result:
         scene = self._scene
         findings = [finding for phone in self._phones for finding in _findings(phone)]
         findings += self._heard()
@@ -424,7 +437,7 @@ class _Call:
 
     def was_in_vain(self) -> bool:
         """Whether it found nothing but went wrong, so that it has to be tried again."""
-        result = self._read()
+        result = self.read()
         return bool(result.faults) and not result.findings and result.invites <= 1
 
     def _heard(self) -> Iterator[Finding]:
