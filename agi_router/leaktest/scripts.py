@@ -13,18 +13,19 @@ Source:
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
-from agi_router.leaktest.vectors import End, Party, Request, Vector, fill, plantings
+from agi_router.leaktest.desk import Desk, Scene, message
+from agi_router.leaktest.sipp import REPLY, SippFile
+from agi_router.leaktest.vectors import End, Request, Vector
 
-__all__ = ["Scene", "callee_script", "caller_script", "outside_script"]
+__all__ = ["callee_script", "caller_script", "outside_script"]
 
-# Milliseconds.
+# Milliseconds: between responses, before a request, for its answer, for what others have to say
+# during the call, and for a call that rings or talks.
 _PAUSE = 60
 _ACT = 150
 _ANSWER = 250
 _LONG = 1500
-_REPLY = 10_000
 _RING = 40_000
 
 _PROVISIONAL = (100, 180, 181, 182, 183, 199)
@@ -35,226 +36,6 @@ _FINAL = (
     *(488, 489, 491, 493, 494, 500, 501, 502, 503, 504, 505, 513, 580, 600, 603, 604, 606, 607),
 )
 _OK = 200
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scene:
-    """
-    Who is in a call, and where.
-
-    Attributes:
-        vector: What is planted.
-        caller: Who calls.
-        callee: Who is called.
-        other: A third party, whom nobody may reach.
-        dialled: The 700 number that the caller dials.
-        near: Host and port of the caller's side, as the PBX sees it.
-        far: Host and port of the callee's side, as the PBX sees it.
-        pbx: Host and port of the PBX.
-        decoy: Host and port at which nobody may arrive.
-        early_media: Whether the callee sends 183 with a session description, or just 180.
-        call_id: Call-ID of the caller's leg.
-        tag: A word of the scenario's own, for tags and branches.
-        near_media: Port of the caller's sound.
-        far_media: Port of the callee's sound.
-    """
-
-    vector: Vector
-    caller: Party
-    callee: Party
-    other: Party
-    dialled: str
-    near: str
-    far: str
-    pbx: str
-    decoy: str
-    early_media: bool
-    call_id: str
-    tag: str
-    near_media: int = 9
-    far_media: int = 9
-
-    def party(self, side: End) -> Party:
-        """Who is on a side."""
-        return self.caller if side is End.CALLER else self.callee
-
-    def address(self, side: End) -> str:
-        """Host and port of a side."""
-        return self.near if side is End.CALLER else self.far
-
-
-class _Desk:
-    """
-    One phone: how it writes its messages, planting or not.
-    """
-
-    def __init__(self, scene: Scene, side: End, *, party: Party | None = None) -> None:
-        self.vector = scene.vector
-        self.plants_here = side in scene.vector.by
-        self.party = party or scene.party(side)
-        self.address = scene.address(side)
-        self.host = self.address.rpartition(":")[0]
-        self._media = scene.near_media if side is End.CALLER else scene.far_media
-        self._plants = plantings(
-            self.party, other=scene.other.number, decoy=scene.decoy, trunk=scene.far
-        )
-
-    def planted(self, text: str) -> str:
-        """*text* filled in, or nothing on a side that does not plant."""
-        return fill(text, self._plants) if self.plants_here else ""
-
-    def filled(self, text: str) -> str:
-        """*text* filled in, on either side."""
-        return fill(text, self._plants)
-
-    @property
-    def identity(self) -> str:
-        """From, without its tag."""
-        return self.planted(self.vector.sender) or f"<sip:{self.party.number}@{self.host}>"
-
-    def contact(self, text: str = "") -> str:
-        """Contact, by *text* or that of the call."""
-        planted = self.planted(text or self.vector.contact)
-        # Where the PBX sends what belongs to the dialog must stay this phone.
-        planted = planted.replace("carrier.example", self.address)
-        return planted or f"<sip:{self.party.number}@{self.address}>"
-
-    def headers(self, lines: Iterable[str] = ()) -> list[str]:
-        """The vector's header lines and *lines*."""
-        return [self.planted(line) for line in (*self.vector.headers, *lines) if self.plants_here]
-
-    def sdp(self, direction: str = "sendrecv") -> str:
-        """A session description, its lines in the order of RFC 8866."""
-        session = ["o=- 1 1 IN IP4 " + self.host, "s=-", f"c=IN IP4 {self.host}"]
-        planted = [self.planted(line) for line in self.vector.session if self.plants_here]
-        kinds = {line[0] for line in planted}
-        session = [line for line in session if line[0] not in kinds] + planted
-        session.sort(key=lambda line: "osiuepca".index(line[0]))
-        attributes = [line for line in session if line.startswith("a=")]
-        media = [self.planted(line) for line in self.vector.media if self.plants_here]
-        return "\n".join(
-            (
-                "v=0",
-                *(line for line in session if line not in attributes),
-                "t=0 0",
-                *attributes,
-                f"m=audio {self._media} RTP/AVP 8 0",
-                *(line for line in media if line.startswith("i=")),
-                "a=rtpmap:8 PCMA/8000",
-                "a=rtpmap:0 PCMU/8000",
-                f"a={direction}",
-                *(line for line in media if line.startswith("a=")),
-            )
-        )
-
-    def offer(self, direction: str = "sendrecv") -> tuple[list[str], str]:
-        """Header lines and body for a session description, with the vector's second part."""
-        if self.vector.parts is None or not self.plants_here:
-            return ["Content-Type: application/sdp"], self.sdp(direction)
-        kind, text = self.vector.parts
-        body = "\n".join(
-            (
-                "--part",
-                "Content-Type: application/sdp",
-                "",
-                self.sdp(direction),
-                "--part",
-                f"Content-Type: {kind}",
-                f"Content-Description: {self.planted('{name}')}",
-                "",
-                self.planted(text),
-                "--part--",
-            )
-        )
-        return ["Content-Type: multipart/mixed;boundary=part"], body
-
-
-def _message(start: str, headers: Iterable[str], body: str = "") -> str:
-    """Join a message; SIPp puts in the length, and CR before each LF."""
-    return "\n".join((start, *headers, "Content-Length: [len]", "", body))
-
-
-class _Script:
-    """
-    A SIPp scenario in the making.
-    """
-
-    def __init__(self, name: str) -> None:
-        self._lines = [
-            '<?xml version="1.0" encoding="UTF-8"?>',
-            '<!DOCTYPE scenario SYSTEM "sipp.dtd">',
-            f'<scenario name="{name}">',
-        ]
-        self._labels = 0
-        self._optional: list[tuple[str, str]] = []
-
-    def add(self, line: str) -> None:
-        self._lines.append(line)
-
-    def new_label(self) -> str:
-        """A name for a place; :meth:`label` sets it."""
-        self._labels += 1
-        return f"l{self._labels}"
-
-    def label(self, name: str) -> None:
-        self.add(f'<label id="{name}"/>')
-
-    def pause(self, milliseconds: int) -> None:
-        self.add(f'<pause milliseconds="{milliseconds}"/>')
-
-    def send(self, message: str, *, retransmit: bool = False, then: str = "") -> None:
-        """Send *message*; until it is answered if *retransmit*; go on at *then*."""
-        again = ' retrans="500"' if retransmit else ""
-        self.add(f"<send{again}{_next(then)}><![CDATA[\n\n{message}\n\n]]></send>")
-
-    def hear(self, *codes: int, then: str = "") -> None:
-        """Until what is expected next: take responses if they come, and go on at *then*."""
-        self._optional += ((f'response="{code}"', then) for code in codes)
-
-    def may_be_asked(self, method: str, then: str) -> None:
-        """Until what is expected next: take a request if it comes, and go on at *then*."""
-        self._optional.append((f'request="{method}"', then))
-
-    def expect(
-        self,
-        *,
-        response: int = 0,
-        request: str = "",
-        wait: int = _REPLY,
-        late: str = "",
-        then: str = "",
-        route: bool = False,
-        action: str = "",
-    ) -> None:
-        """
-        Wait for a response or a request.
-
-        Args:
-            response: Its status.
-            request: Its method.
-            wait: Milliseconds.
-            late: Where to go on if it does not come; without, the scenario has failed.
-            then: Where to go on if it comes.
-            route: Whether it tells where later requests of the dialog go.
-            action: What SIPp is to read off it.
-        """
-        what = f'response="{response}"' if response else f'request="{request}"'
-        # SIPp heeds the time-out of the one it stands at, which is the first that may come.
-        time_out = f' timeout="{wait}"' + (f' ontimeout="{late}"' if late else "")
-        for optional, place in self._optional:
-            self.add(f'<recv {optional} optional="true"{time_out}{_next(place)}/>')
-        self._optional.clear()
-        routing = ' rrs="true"' if route else ""
-        end = f">{action}</recv>" if action else "/>"
-        self.add(f"<recv {what}{time_out}{routing}{_next(then)}{end}")
-
-    def encode(self) -> bytes:
-        """The file."""
-        return "\n".join((*self._lines, "</scenario>\n")).encode("utf-8", "surrogateescape")
-
-
-def _next(label: str) -> str:
-    return f' next="{label}"' if label else ""
 
 
 class _Talk:
@@ -272,8 +53,8 @@ class _Talk:
 
     def __init__(
         self,
-        script: _Script,
-        desk: _Desk,
+        script: SippFile,
+        desk: Desk,
         *,
         sender: str,
         peer: str,
@@ -296,7 +77,7 @@ class _Talk:
         headers: Iterable[str] = (),
         body: str = "",
     ) -> str:
-        return _message(
+        return message(
             f"{method} [next_url] SIP/2.0",
             (
                 f"Via: SIP/2.0/[transport] {self._desk.address};rport;branch=z9hG4bK{branch}",
@@ -396,7 +177,7 @@ class _Talk:
         script.send(message, retransmit=True)
         script.may_be_asked("BYE", crossed)
         script.hear(*_FINAL, then=done)
-        script.expect(response=_OK, wait=_REPLY, late=done, then=done)
+        script.expect(response=_OK, wait=REPLY, late=done, then=done)
         script.label(crossed)
         script.send(_response(_OK, "OK", self._desk))
         script.label(done)
@@ -411,10 +192,10 @@ class _Talk:
 
 
 def _response(
-    code: int, phrase: str, desk: _Desk, headers: Iterable[str] = (), body: str = ""
+    code: int, phrase: str, desk: Desk, headers: Iterable[str] = (), body: str = ""
 ) -> str:
     """A response within the dialog to the request that came last."""
-    return _message(
+    return message(
         f"SIP/2.0 {code} {phrase}",
         (
             "[last_Via:]",
@@ -435,7 +216,7 @@ def _slots(vector: Vector, side: End) -> int:
 
 
 def _goodbye(
-    script: _Script, talk: _Talk, side: End, done: str, *, first: int = 0, last: int
+    script: SippFile, talk: _Talk, side: End, done: str, *, first: int = 0, last: int
 ) -> None:
     """
     A talk and its end: one side hangs up, the other is hung up.
@@ -461,7 +242,7 @@ def _goodbye(
     _over(script, done)
 
 
-def _over(script: _Script, done: str) -> None:
+def _over(script: SippFile, done: str) -> None:
     """The end, long enough to answer a retransmission."""
     script.label(done)
     script.add('<timewait milliseconds="50"/>')
@@ -469,14 +250,14 @@ def _over(script: _Script, done: str) -> None:
 
 def caller_script(scene: Scene) -> bytes:
     """What the caller's phone says and hears."""
-    vector, desk = scene.vector, _Desk(scene, End.CALLER)
-    script = _Script(vector.name)
+    vector, desk = scene.vector, Desk(scene, End.CALLER)
+    script = SippFile(vector.name)
     uri = f"sip:{scene.dialled}@{scene.pbx}"
     via = f"Via: SIP/2.0/[transport] {scene.near};rport;branch=z9hG4bK{scene.tag}"
     sender = f"From: {desk.identity};tag={scene.tag}"
     kind, body = desk.offer()
     script.send(
-        _message(
+        message(
             f"INVITE {uri} SIP/2.0",
             (
                 via,
@@ -509,14 +290,14 @@ def caller_script(scene: Scene) -> bytes:
             "Max-Forwards: 70",
             *desk.headers(vector.cancel.headers),
         )
-        script.send(_message(f"CANCEL {uri} SIP/2.0", lines), retransmit=True)
+        script.send(message(f"CANCEL {uri} SIP/2.0", lines), retransmit=True)
         script.expect(response=_OK)
     script.hear(*_PROVISIONAL)
     script.hear(*_FINAL, then=refused)
     script.expect(response=_OK, wait=_RING, then=answered, route=True)
     script.label(refused)
     script.send(
-        _message(
+        message(
             f"ACK {uri} SIP/2.0",
             (via, sender, "[last_To:]", "Call-ID: [call_id]", "CSeq: 1 ACK", "Max-Forwards: 70"),
         ),
@@ -525,7 +306,7 @@ def caller_script(scene: Scene) -> bytes:
     script.label(answered)
     peer = f"<{uri}>[peer_tag_param]"
     script.send(
-        _message(
+        message(
             "ACK [next_url] SIP/2.0",
             (
                 f"Via: SIP/2.0/[transport] {scene.near};rport;branch=z9hG4bK{scene.tag}-ack",
@@ -568,8 +349,8 @@ _READ_INVITE = "<action>{}</action>".format(
 
 def callee_script(scene: Scene) -> bytes:
     """What the callee's phone hears and says."""
-    vector, desk = scene.vector, _Desk(scene, End.CALLEE)
-    script = _Script(vector.name)
+    vector, desk = scene.vector, Desk(scene, End.CALLEE)
+    script = SippFile(vector.name)
     tag = f"{scene.tag}b"
     script.expect(request="INVITE", wait=_RING, route=True, action=_READ_INVITE)
     script.add('<Reference variables="via,from,to,cseq"/>')
@@ -581,7 +362,7 @@ def callee_script(scene: Scene) -> bytes:
         lines = [*desk.headers(), *headers]
         if not any(line.startswith("Contact:") for line in lines):
             lines.append(f"Contact: {desk.contact()}")
-        return _message(
+        return message(
             f"SIP/2.0 {code} {phrase}",
             (
                 "Via: [$via]",
@@ -642,8 +423,8 @@ def outside_script(scene: Scene, side: End, *, replaces: str) -> bytes:
     """
     outside = scene.vector.outside
     assert outside is not None  # noqa: S101 - asked for only where there is one
-    desk = _Desk(scene, side, party=scene.other if outside.stranger else None)
-    script, request = _Script(scene.vector.name), outside.request
+    desk = Desk(scene, side, party=scene.other if outside.stranger else None)
+    script, request = SippFile(scene.vector.name), outside.request
     uri = f"sip:{scene.dialled}@{scene.pbx}"
     tag = f"{scene.tag}-{side.value}"
     via = f"Via: SIP/2.0/[transport] {desk.address};rport;branch=z9hG4bK{tag}"
@@ -662,7 +443,7 @@ def outside_script(scene: Scene, side: End, *, replaces: str) -> bytes:
     def of(method: str, start: str, to: str, lines: Iterable[str] = (), body: str = "") -> str:
         branch = via if method == request.method else f"{via}-{method}"
         sequence = f"CSeq: {2 if method == 'BYE' else 1} {method}"
-        return _message(start, (branch, sender, to, "Call-ID: [call_id]", sequence, *lines), body)
+        return message(start, (branch, sender, to, "Call-ID: [call_id]", sequence, *lines), body)
 
     done, refused, accepted = script.new_label(), script.new_label(), script.new_label()
     script.send(of(request.method, f"{request.method} {uri} SIP/2.0", f"To: <{uri}>", lines, body))

@@ -19,11 +19,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agi_router.errors import LeakTestError
+from agi_router.leaktest.desk import Scene
 from agi_router.leaktest.lanes import MODES, Lane
 from agi_router.leaktest.leaks import Leak, find_leaks, mask
 from agi_router.leaktest.media import Media, peer_of, rtcp_of, rtp_of
 from agi_router.leaktest.messages import Message, received_by
-from agi_router.leaktest.scripts import Scene, callee_script, caller_script, outside_script
+from agi_router.leaktest.scripts import callee_script, caller_script, outside_script
 from agi_router.leaktest.tap import Address, Leg, Tap, show
 from agi_router.leaktest.vectors import End, Party, Vector, fill, plantings
 from agi_router.model import Mode

@@ -214,8 +214,8 @@ _TELLING = (
     "{name} {hanzi} {number} +86{number} 0086{number} {grouped} {reversed} {escaped} {hex}"
     " {base64}"
 )
-_ANEW = "nothing: the two-dialog bridge writes its own"
-_NOT_RELAYED = "nothing needed: no header of one leg is relayed to the other"
+_ANEW = "the PBX writes its own on each leg"
+_NOT_RELAYED = "no header of one leg is relayed to the other (no res_pjsip_header_funcs)"
 _SHOWN = "Dial f(X), CALLERID(all)=<X>"
 _CONNECTED = (
     "Dial I and o(X); trust_connected_line=no, send_connected_line=no, send_pai=no, send_rpid=no;"
@@ -227,7 +227,7 @@ _UPDATED = (
 _DIVERTED = "res_pjsip_diversion not loaded; send_diversion=no, send_history_info=no; Dial I"
 _REDIRECTED = "Dial i; redirect_method=user; the way out has an empty context"
 _REFUSED = "the dialplan answers by a cause of its own; text and headers end at the leg"
-_SDP = "nothing: the session description is made anew; sdp_session=-"
+_SDP = "the session description is made anew; sdp_session=-, direct_media=no"
 _MESSAGE = "res_pjsip_messaging not loaded"
 _REFER = "res_pjsip_refer not loaded, allow_transfer=no; the way out has an empty context"
 
@@ -873,7 +873,7 @@ _SOUND = (
     Vector(
         name="rtcp",
         planted="RTCP: all texts of SDES (CNAME, NAME, EMAIL, PHONE, LOC, TOOL, NOTE), APP",
-        stopped_by="nothing needed: RTCP is made anew on each leg",
+        stopped_by="RTCP is made anew on each leg",
         rtcp=True,
     ),
 )

@@ -64,10 +64,13 @@ MAY_IMPORT = {
     "leaktest.vectors": frozenset[str](),
     "leaktest.lanes": CORE | {"leaktest.vectors"},
     "leaktest.media": {"leaktest.messages", "leaktest.vectors"},
-    "leaktest.scripts": {"leaktest.vectors"},
+    "leaktest.sipp": frozenset[str](),
+    "leaktest.desk": {"leaktest.vectors"},
+    "leaktest.scripts": {"leaktest.desk", "leaktest.sipp", "leaktest.vectors"},
     "leaktest.tap": CORE | {"leaktest.messages"},
     "leaktest.suite": CORE
     | {
+        "leaktest.desk",
         "leaktest.lanes",
         "leaktest.leaks",
         "leaktest.media",

@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 
 import pytest
 
+from agi_router.leaktest.desk import Scene
 from agi_router.leaktest.lanes import people
 from agi_router.leaktest.leaks import find_leaks
 from agi_router.leaktest.media import peer_of, rtcp_of, rtp_of, told_by
 from agi_router.leaktest.messages import Message
-from agi_router.leaktest.scripts import Scene, callee_script, caller_script, outside_script
+from agi_router.leaktest.scripts import callee_script, caller_script, outside_script
 from agi_router.leaktest.vectors import VECTORS, End, Vector, fill, plantings
 
 CALLER, CALLEE, OTHER = people(["13800000001", "13900000002", "13700000003"])
