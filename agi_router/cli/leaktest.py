@@ -4,6 +4,7 @@
 
 import asyncio
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -145,6 +146,8 @@ def leaktest(  # noqa: PLR0917 - options, not arguments
     known = {vector.name: vector for vector in VECTORS}
     if unknown := [name for name in names if name not in known]:
         raise click.UsageError(f"no vector {unknown[0]!r}; there are: {', '.join(known)}")
+    # Whoever ends the command, its bindings are ended.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     plan = scenarios([known[name] for name in names] or VECTORS)
     with (
         _work(captures) as work,

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agi_router.leaktest.suite import Result
+from agi_router.leaktest.results import Result
 from agi_router.leaktest.vectors import End, Vector
 
 __all__ = ["Row", "as_json", "rows", "succeeded", "summary"]

@@ -8,7 +8,8 @@ import pytest
 
 from agi_router.leaktest.leaks import Leak, Spelling
 from agi_router.leaktest.report import as_json, rows, succeeded, summary
-from agi_router.leaktest.suite import Finding, Result, scenarios
+from agi_router.leaktest.results import Finding, Result
+from agi_router.leaktest.suite import scenarios
 from agi_router.leaktest.vectors import VECTORS, End
 from agi_router.model import Mode
 
