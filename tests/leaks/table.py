@@ -9,7 +9,7 @@ from typing import Any
 __all__ = ["README", "with_table"]
 
 README = Path(__file__).parent / "README.md"
-BEGIN = "<!-- the table is made by test_leaks.py -->\n"
+BEGIN = "<!-- the table is made by test_leaks.py -->\n\n"
 
 
 def with_table(
