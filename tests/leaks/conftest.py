@@ -4,7 +4,6 @@ Fixtures of the leak suite: it runs once on the shipped PBX and once on the naiv
 
 import asyncio
 import json
-import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -75,15 +74,3 @@ def naive(rootfs: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, d
     with naive_pbx(rootfs, lanes):
         results = asyncio.run(run_suite(plan, lanes, pbx=SIP, near=NEAR, far=FAR, work=work))
     return {row["vector"]: row for row in as_json(rows(results))["vectors"]}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def summary(shipped: dict[str, dict[str, Any]], naive: dict[str, dict[str, Any]]) -> None:
-    """Leave the result in a line where tests/run asks for it."""
-    scenarios = sum(row["scenarios"] for row in shipped.values())
-    matches = sum(row["matches"] for row in shipped.values())
-    planted = sum(row["outcome"] != "clean" for row in naive.values())
-    if file := os.environ.get("LEAKS_SUMMARY"):
-        Path(file).write_text(
-            f"scenarios {scenarios}, matches {matches}, planted leaks found {planted}\n"
-        )

@@ -72,6 +72,20 @@ def test_what_the_naive_pbx_leaks(naive: Report, name: str) -> None:
     assert naive[name]["outcome"].startswith("leaks")
 
 
+def test_the_result_in_a_line(shipped: Report, naive: Report) -> None:
+    """It is left where tests/run asks for it."""
+    scenarios = sum(row["scenarios"] for row in shipped.values())
+    matches = sum(row["matches"] for row in shipped.values())
+    planted = sum(row["outcome"] != "clean" for row in naive.values())
+    if file := os.environ.get("LEAKS_SUMMARY"):
+        Path(file).write_text(
+            f"scenarios {scenarios}, matches {matches}, planted leaks found {planted}\n", "utf-8"
+        )
+
+    assert scenarios == 8 * len(VECTORS)
+    assert sum(row["scenarios"] for row in naive.values()) == 2 * len(VECTORS)
+
+
 def test_a_leak_is_of_its_vector(naive: Report) -> None:
     """Where a PBX relays nothing of what is planted nothing is found, however much else leaks."""
     assert naive["user-agent"]["outcome"] == naive["sdp-phone"]["outcome"] == "clean"
@@ -107,9 +121,8 @@ def test_a_call_elsewhere_is_a_leak(serving: dict[str, Any], tmp_path: Path) -> 
 
     assert done.returncode == 1
     assert "leaks: elsewhere" in done.stdout
-    assert "the caller got 603" in done.stdout
     assert re.search(r"^scenarios 8, matches [0-9]+, faults 8$", done.stdout, re.MULTILINE)
-    assert "subject: 19 more (see --json)" in done.stdout
+    assert re.search(r"^subject: [0-9]+ more \(see --json\)$", done.stdout, re.MULTILINE)
     assert not re.search(r"1380157\d{4}", done.stdout)
     assert len(list(tmp_path.rglob("caller.messages"))) == 8
 
