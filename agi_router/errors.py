@@ -28,6 +28,7 @@ What can go wrong, as one tree.
      │   ├─ BlockInUse         73  bindings live in the block
      │   ├─ TenantExists       73  the tenant is already there
      │   └─ NoNumberAvailable  73  no 700 number is free
+     ├─ LeakTestError          69  the leak test lacks a program or an address
      └─ AsteriskError          69  Asterisk is away, or said no
          └─ ProtocolError      70  an event this state cannot see
 
@@ -40,7 +41,7 @@ code name             meaning
 2                     wrong usage of the command line (click's own)
 65   EX_DATAERR       an argument is not acceptable; correct it
 66   EX_NOINPUT       what is named does not exist
-69   EX_UNAVAILABLE   PostgreSQL or Asterisk does not answer; try again later
+69   EX_UNAVAILABLE   PostgreSQL or Asterisk does not answer, or a program is missing
 70   EX_SOFTWARE      a fault of ours, or damaged data; please report it
 73   EX_CANTCREAT     in conflict with what is there; nothing was changed
 76   EX_PROTOCOL      program and database are of different versions; migrate
@@ -74,6 +75,7 @@ __all__ = [
     "ExpiryInvalid",
     "KeyMismatch",
     "KeyRingError",
+    "LeakTestError",
     "MemberNotFound",
     "ModeError",
     "NoNumberAvailable",
@@ -337,6 +339,14 @@ class TenantExists(StoreError):
     """
 
     exit_code = 73
+
+
+class LeakTestError(AgiRouterError):
+    """
+    The leak test lacks a program or an address.
+    """
+
+    exit_code = 69
 
 
 class AsteriskError(AgiRouterError):

@@ -18,6 +18,7 @@ from agi_router.cli import (
     database,
     doctor,
     key,
+    leaktest,
     members,
     pool,
     service,
@@ -32,7 +33,7 @@ _CODES = """
 \b
 Exit codes:
   0  done                        70  a fault of ours, or damaged data
-  1  doctor found a fault        73  in conflict with what is there
+  1  doctor or leaktest found    73  in conflict with what is there
   2  wrong usage                 76  program and database do not fit
   65 unacceptable number or time 78  settings or keys are wrong
   66 no such binding or block
@@ -83,6 +84,7 @@ cli.add_command(service.serve)
 cli.add_command(sweep.sweep)
 cli.add_command(service.settings)
 cli.add_command(doctor.doctor)
+cli.add_command(leaktest.leaktest)
 
 
 def _lay_out(command: click.Command) -> None:

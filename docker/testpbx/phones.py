@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from testpbx.messages import Invite, Message, invites_in, parse_trace
+from agi_router.leaktest.messages import Invite, Message, invites_in, parse_trace
 
 __all__ = [
     "Burst",

@@ -13,9 +13,9 @@ from typing import Any
 import psycopg
 import pytest
 
+from agi_router.leaktest.leaks import find_leaks
+from agi_router.leaktest.messages import Message, received_by
 from calls.parts import STATE, Cli, Dialplan, Router
-from testpbx.leaks import find_leaks
-from testpbx.messages import Message, received_by
 from testpbx.phones import Call, Phones
 from testpbx.waiting import until
 

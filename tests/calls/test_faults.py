@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from agi_router.leaktest.leaks import find_leaks
 from calls.parts import STATE, Cli, Router, frozen
-from testpbx.leaks import find_leaks
 from testpbx.phones import Phones
 from testpbx.waiting import until
 
