@@ -16,6 +16,7 @@ from typing import Any
 from agi_router.adapters.admission import AdmissionStore
 from agi_router.adapters.ari_door import EVENTS, AriDoor
 from agi_router.adapters.journal import EndJournal
+from agi_router.adapters.live_profile import refuse_leaks
 from agi_router.ari import AriClient, AriError, AriUnavailable
 from agi_router.books import Books
 from agi_router.errors import AsteriskError, SettingsError, StoreError
@@ -38,7 +39,8 @@ async def serve(settings: Settings, keys: KeyRing) -> None:
 
     Raises:
         AsteriskError: Asterisk is away at the start, or another router took over.
-        SettingsError: The journal's directory cannot be used.
+        SettingsError: The journal's directory cannot be used; or the PBX's profile can leak, now
+            or later, and the operator has not accepted that.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -66,13 +68,15 @@ async def serve(settings: Settings, keys: KeyRing) -> None:
         try:
             async with ari:
                 door = AriDoor(ari, router)
+                # Calls that come meanwhile wait in the client; nobody is dialled before this.
+                await _check_profile(ari, settings)
                 log.info("serve.ready", extra={"app": settings.ari_app})
                 await _run_until(
                     stop,
                     door.serve(),
                     books.keep(),
                     _every(_PARTITIONS, store.ensure_call_days),
-                    _reconcile(door, ari, books),
+                    _reconcile(door, ari, books, settings),
                 )
                 log.info("serve.draining")
                 await door.drain()
@@ -123,9 +127,17 @@ async def _every(seconds: float, work: Callable[[], Awaitable[None]]) -> None:
             await asyncio.sleep(seconds)
 
 
-async def _reconcile(door: AriDoor, ari: AriClient, books: Books) -> None:
+async def _check_profile(ari: AriClient, settings: Settings) -> None:
+    for fault in await refuse_leaks(ari, accepted=settings.unsafe_profile):
+        log.warning(
+            "profile.unsafe",
+            extra={"option": fault.name, "value": fault.value, "wanted": fault.wanted},
+        )
+
+
+async def _reconcile(door: AriDoor, ari: AriClient, books: Books, settings: Settings) -> None:
     """
-    Reconcile after each connection, and now and then.
+    Reconcile, and look at the profile, after each connection and now and then.
     """
     while True:
         with contextlib.suppress(TimeoutError):
@@ -134,7 +146,9 @@ async def _reconcile(door: AriDoor, ari: AriClient, books: Books) -> None:
         door.connected.clear()
         try:
             await books.reconcile(ari)
-        except (StoreError, AriError) as error:
+            # Asterisk may have come back, or been reloaded, with another one.
+            await _check_profile(ari, settings)
+        except (StoreError, AriError, AsteriskError) as error:
             log.warning("reconcile.deferred", extra={"error": str(error)})
             await asyncio.sleep(_RETRY)
             door.connected.set()

@@ -122,6 +122,10 @@ def _duration(low: str, high: str) -> Callable[[str], timedelta]:
     return parse
 
 
+def _names(value: str) -> frozenset[str]:
+    return frozenset(name.strip() for name in value.split(",")) - {""}
+
+
 def _setting(parse: Callable[[str], Any], *, default: Any = None, secret: bool = False) -> Any:
     return field(default=default, repr=not secret, metadata={"parse": parse, "secret": secret})
 
@@ -142,6 +146,8 @@ class Settings:
         ari_password_file: File that holds the password. At most one of the two.
         ari_app: Name of the Stasis application, as in the dialplan.
         journal: Directory of the end journal.
+        unsafe_profile: What ``doctor`` finds wrong with the PBX's profile and the operator
+            accepts: the names, as ``doctor`` prints them, or ``allow`` for whatever it finds.
         language: Language of the prompts.
         fixed_lines: Whether fixed lines may be parties.
         decision_timeout: Seconds from the call's arrival to an answer, or it is refused.
@@ -161,6 +167,7 @@ class Settings:
     ari_password_file: Path | None = _setting(_path)
     ari_app: str = _setting(_name, default="agi_router")
     journal: Path = _setting(_path, default=Path("/var/spool/asterisk/agi-router"))
+    unsafe_profile: frozenset[str] = _setting(_names, default=frozenset())
     language: Language = _setting(_language, default=Language.ZH)
     fixed_lines: bool = _setting(_switch, default=False)
     decision_timeout: float = _setting(_seconds(0.05, 10), default=0.4)
@@ -271,5 +278,7 @@ def _shown(value: object, *, secret: bool) -> str:
             return "on" if value else "off"
         case timedelta():
             return format_duration(value)
+        case frozenset():
+            return ",".join(sorted(value)) or "(none)"
         case _:
             return str(value)

@@ -12,12 +12,14 @@ import click
 
 from agi_router.adapters.database import connect
 from agi_router.adapters.keys import check_keys
+from agi_router.adapters.live_profile import read_profile
 from agi_router.adapters.migrate import check_schema
 from agi_router.ari import AriClient, AriError, AriRefused, AriUnauthorized, path
 from agi_router.cli.output import echo_json, json_option
 from agi_router.cli.workplace import read_settings
 from agi_router.errors import AgiRouterError
 from agi_router.extension import DIALPLAN_VERSION
+from agi_router.profile import Profile, find_faults
 from agi_router.settings import Settings
 
 __all__ = ["doctor"]
@@ -44,7 +46,11 @@ class _Check:
 @click.pass_context
 def doctor(context: click.Context, *, as_json: bool) -> None:
     """
-    Check database, schema, keys, Asterisk, its version, the dialplan and the journal.
+    Check database, schema, keys, journal, Asterisk, its version, the dialplan and the profile.
+
+    The profile is what of Asterisk's live configuration could carry a number to the wrong side:
+    each option that could is named, with its value and the wanted one. "serve" refuses to run on
+    it; what AGI_ROUTER_UNSAFE_PROFILE accepts, by these names or by "allow" for all, is a warning.
 
     Exits with 1 if a check fails. It may be run while calls are served.
     """
@@ -128,6 +134,7 @@ async def _asterisk(settings: Settings) -> list[_Check]:
                 _version((await ari.asterisk_info()).version),
                 _dialplan(await ari.get_variable("AGI_ROUTER_DIALPLAN")),
                 await _router(ari, settings.ari_app),
+                *_profile(await read_profile(ari), settings.unsafe_profile),
             ]
     except AriUnauthorized:
         return [_Check("ari", "fail", "Asterisk refuses AGI_ROUTER_ARI_USER or its password")]
@@ -160,6 +167,15 @@ def _dialplan(version: str) -> _Check:
             " that came with it",
         )
     return _Check("dialplan", "ok", f"version {version}")
+
+
+def _profile(profile: Profile, accepted: frozenset[str]) -> Iterator[_Check]:
+    faults = find_faults(profile)
+    if not faults:
+        yield _Check("profile", "ok", f"hardened; calls go out on {profile.trunk}")
+    for fault in faults:
+        status = "warn" if accepted & {fault.name, "allow"} else "fail"
+        yield _Check("profile", status, f"{fault}: {fault.why}")
 
 
 async def _router(ari: AriClient, app: str) -> _Check:

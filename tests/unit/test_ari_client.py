@@ -431,6 +431,16 @@ async def test_operations_say_what_asterisk_expects(pbx: StandIn) -> None:
     pbx.answers = {
         "GET channels": (200, [start_of(1)["channel"]]),
         "GET asterisk/variable": (200, {"value": "x"}),
+        "GET endpoints/PJSIP": (200, [{"technology": "PJSIP", "resource": "in"}]),
+        "GET asterisk/modules": (200, [{"name": "a.so", "status": "Running"}]),
+        "GET asterisk/logging": (
+            200,
+            [{"channel": "/log", "status": "Enabled", "configuration": "ERROR "}],
+        ),
+        "GET asterisk/config/dynamic/res_pjsip/endpoint/my%20trunk": (
+            200,
+            [{"attribute": "a", "value": "b"}],
+        ),
         "GET asterisk/info": (
             200,
             {
@@ -447,6 +457,10 @@ async def test_operations_say_what_asterisk_expects(pbx: StandIn) -> None:
         assert [channel.id for channel in await ari.channels()] == ["pbx1-1.1"]
         assert (await ari.asterisk_info()).version == "22.10.1"
         await ari.set_event_filter(["StasisEnd"])
+        assert await ari.endpoints("PJSIP") == ("in",)
+        assert await ari.modules() == {"a.so"}
+        assert await ari.log_channels() == {"/log": {"ERROR"}}
+        assert await ari.config_object("res_pjsip", "endpoint", "my trunk") == {"a": "b"}
         pbx.answers["GET channels"] = (200, {})
         with pytest.raises(WireError):
             await ari.channels()

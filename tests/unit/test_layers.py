@@ -18,12 +18,23 @@ README = (PACKAGE / "README.md").read_text("utf-8")
 
 # The standard library without files, sockets, clocks and threads.
 PURE = frozenset(
-    {"__future__", "collections", "dataclasses", "datetime", "enum", "re", "types", "typing"}
+    {
+        "__future__",
+        "collections",
+        "dataclasses",
+        "datetime",
+        "enum",
+        "fnmatch",
+        "re",
+        "types",
+        "typing",
+    }
 )
 CORE = frozenset(
     {
         "numbers",
         "model",
+        "profile",
         "modes",
         "decision",
         "calls",
@@ -58,6 +69,7 @@ MAY_IMPORT = {
     | {"adapters.database", "adapters.facts", "adapters.inventory", "adapters.records"},
     "adapters.migrate": CORE | {"adapters.database", "adapters.queries"},
     "adapters.ari_door": CORE | {"router", "ari"},
+    "adapters.live_profile": CORE | {"ari"},
     "books": CORE | {"adapters.admission", "adapters.journal", "ari"},
 }
 # These put the parts together, and may know all of them but the command line.
