@@ -5,15 +5,19 @@ Exit codes: those of :mod:`agi_router.errors`; 1 where ``doctor`` found a fault,
 Errors are one line on stderr that says what to do; results are on stdout.
 """
 
+import logging
 import sys
 from collections.abc import Sequence
 
 import click
 
+from agi_router import logs
 from agi_router.cli import binding, block, call, database, doctor, key, members, service
 from agi_router.errors import AgiRouterError
 
 __all__ = ["cli", "main"]
+
+log = logging.getLogger(__name__)
 
 _CODES = """
 \b
@@ -97,9 +101,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _fail("interrupted", 130)
     except AgiRouterError as error:
         _fail(str(error), error.exit_code)
+    except Exception:  # a defect of ours; Python's own traceback could quote a number
+        logs.set_up("WARNING")
+        log.critical("uncaught", exc_info=True)
+        sys.exit(AgiRouterError.exit_code)
     sys.exit(result if isinstance(result, int) else 0)
 
 
 def _fail(message: str, code: int) -> None:
-    click.echo(f"agi-router: {message}".replace("\n", " "), err=True)
+    # click quotes what it does not understand, and that may be a number in the wrong place.
+    click.echo(f"agi-router: {logs.redact(message)}".replace("\n", " "), err=True)
     sys.exit(code)

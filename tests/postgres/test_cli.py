@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -577,6 +578,24 @@ def test_doctor(cli: Cli, dsn: str, store: BindingStore, tmp_path: Path) -> None
     lines = {line.split()[1]: line.split()[0] for line in down.out.splitlines()}
     assert lines == {"database": "fail", "key": "ok", "journal": "fail", "ari": "fail"}
     assert "hunter2" not in done.out + down.out
+
+
+def test_numbers_from_standard_input(cli: Cli, store: BindingStore) -> None:
+    """What must not stand in a process listing comes line by line, and is the same number."""
+    done = subprocess.run(
+        [PROGRAM, "bind", "gxb", "--b", "-", "--g", "-", "--g", "-", "--default", "-"],
+        env={"PATH": os.environ["PATH"], **cli.env},
+        input=f"{B.digits}\n {A.digits} \n+86{C.digits}\n{C.digits}\n",
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    shown = dict(re.split(" {2,}", line) for line in done.stdout.splitlines())
+    assert (shown["g"], shown["b"]) == (f"{A.masked}, {C.masked}", B.masked)
+    assert shown["called back"] == C.masked
+    assert len(store.bindings(everything=False, order_id=None, limit=10)) == 1
 
 
 def test_help_has_examples(bare_cli: Cli) -> None:
