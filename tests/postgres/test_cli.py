@@ -598,6 +598,88 @@ def test_numbers_from_standard_input(cli: Cli, store: BindingStore) -> None:
     assert len(store.bindings(everything=False, order_id=None, limit=10)) == 1
 
 
+HOSTILE = [
+    "'; DROP TABLE agi_router.binding; --",
+    "x' OR '1'='1",
+    '"; DELETE FROM agi_router.route; --',
+    "$1 %(a)s %s {0} ${x} $$;$$",
+    "\\x00 \\' \\\\",
+    "/* */ -- \n; COMMIT; \t\r",
+    "\x1b[2J\x07\u202e\u2028",
+    "订单%_\U0001f4de" * 5,
+    "\udcff\udcfe",
+    "-",
+]
+
+
+def test_hostile_text(cli: Cli, store: BindingStore) -> None:
+    """Text of an operator is text: kept as it is, found by itself alone, or refused in a line."""
+    before = len(store.bindings(everything=True, order_id=None, limit=100))
+    made = cli.many(
+        [axb("--order", text, "--json", b=f"1377777{n:04}") for n, text in enumerate(HOSTILE)]
+    )
+    listed = cli.many([("list", "--order", text, "--json") for text in HOSTILE])
+    kept = 0
+    for text, bound, found in zip(HOSTILE, made, listed, strict=True):
+        if bound.code == 0:
+            kept += 1
+            assert [each["order"] for each in found.json] == [text]
+        else:
+            assert (text, bound.code, found.code) == (text, 2, 2)
+            assert bound.err.count("\n") == 1
+    assert kept == len(HOSTILE) - 1
+    ended = cli("unbind", "--order", HOSTILE[1], "--json")
+    assert ended.code == 0
+    after = store.bindings(everything=True, order_id=None, limit=100)
+    assert len(after) == before + kept
+    assert [each.order_id for each in after if each.state != "active"] == [HOSTILE[1]]
+
+
+def test_hostile_names_of_blocks(cli: Cli, store: BindingStore) -> None:
+    """The same of whoever assigned a block."""
+    made = cli.many(
+        [
+            (
+                "block",
+                "add",
+                f"700123456{n:02}",
+                "--operator",
+                text,
+                "--certificate",
+                text,
+                "--json",
+            )
+            for n, text in enumerate(HOSTILE)
+        ]
+    )
+    for text, each in zip(HOSTILE, made, strict=True):
+        if each.code == 0:
+            assert (each.json["operator"], each.json["certificate"]) == (text, text)
+        else:
+            assert (text, each.code) == (HOSTILE[8], 2)
+    assert store.bindings(everything=True, order_id=None, limit=1) == []
+
+
+def test_hostile_ids_and_numbers(cli: Cli) -> None:
+    """Where a number, an id or a time is due, hostile text is a line of error, and no fault."""
+    done = cli.many(
+        [
+            command
+            for text in HOSTILE
+            for command in (
+                axb(a=text),
+                ("show", "--", text),
+                ("explain", "--from", text, "--to", X),
+                ("explain", "--from", A.digits, "--to", text),
+                ("calls", f"--since={text}"),
+            )
+        ]
+    )
+    for each in done:
+        assert each.code in {0, 2, 65, 66}, each.err
+        assert each.err.count("\n") == (each.code != 0)
+
+
 def test_help_has_examples(bare_cli: Cli) -> None:
     """Help is at every command; those that make or explain something show how."""
     commands = [
