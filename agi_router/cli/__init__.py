@@ -87,8 +87,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     Run the command line and exit.
     """
+    given = sys.argv[1:] if arguments is None else arguments
     try:
-        result = cli.main(args=arguments, prog_name="agi-router", standalone_mode=False)
+        "".join(given).encode()
+    except UnicodeEncodeError:
+        _fail("arguments are text in UTF-8; got other bytes", 2)
+    try:
+        result = cli.main(args=given, prog_name="agi-router", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
         sys.exit(2)

@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -37,6 +37,7 @@ from agi_router.adapters.admission import AdmissionStore
 from agi_router.adapters.bindings import BindingStore
 from agi_router.adapters.database import Connection
 from agi_router.calls import Outcome
+from agi_router.cli import main
 from agi_router.keyfile import write_key_ring
 from agi_router.model import Reason
 from agi_router.seal import KeyRing
@@ -607,77 +608,70 @@ HOSTILE = [
     "/* */ -- \n; COMMIT; \t\r",
     "\x1b[2J\x07\u202e\u2028",
     "订单%_\U0001f4de" * 5,
-    "\udcff\udcfe",
     "-",
 ]
 
 
-def test_hostile_text(cli: Cli, store: BindingStore) -> None:
-    """Text of an operator is text: kept as it is, found by itself alone, or refused in a line."""
-    before = len(store.bindings(everything=True, order_id=None, limit=100))
-    made = cli.many(
-        [axb("--order", text, "--json", b=f"1377777{n:04}") for n, text in enumerate(HOSTILE)]
-    )
-    listed = cli.many([("list", "--order", text, "--json") for text in HOSTILE])
-    kept = 0
-    for text, bound, found in zip(HOSTILE, made, listed, strict=True):
-        if bound.code == 0:
-            kept += 1
-            assert [each["order"] for each in found.json] == [text]
-        else:
-            assert (text, bound.code, found.code) == (text, 2, 2)
-            assert bound.err.count("\n") == 1
-    assert kept == len(HOSTILE) - 1
-    ended = cli("unbind", "--order", HOSTILE[1], "--json")
-    assert ended.code == 0
-    after = store.bindings(everything=True, order_id=None, limit=100)
-    assert len(after) == before + kept
-    assert [each.order_id for each in after if each.state != "active"] == [HOSTILE[1]]
+@pytest.fixture
+def inside(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Done]:
+    """The command line without a process of its own, which many small commands would wait for."""
+    for name, value in cli.env.items():
+        monkeypatch.setenv(name, value)
+
+    def run(*arguments: object) -> Done:
+        with pytest.raises(SystemExit) as ended:
+            main(list(map(str, arguments)))
+        said = capsys.readouterr()
+        assert isinstance(ended.value.code, int)
+        return Done(ended.value.code, said.out, said.err)
+
+    return run
 
 
-def test_hostile_names_of_blocks(cli: Cli, store: BindingStore) -> None:
+def test_hostile_text(inside: Callable[..., Done], store: BindingStore) -> None:
+    """Text of an operator is text: kept as it is, found by itself alone, printed on its line."""
+    for serial, text in enumerate(HOSTILE):
+        made = inside(*axb("--order", text, b=f"1377777{serial:04}"))
+        assert made.code == 0
+        assert all(char.isprintable() for line in made.out.splitlines() for char in line)
+        [found] = inside("list", "--order", text, "--json").json
+        assert found["order"] == text
+        shown = inside("list", "--order", text).out
+        assert shown.count("\n") == 2
+    assert inside("unbind", "--order", HOSTILE[1], "--json").code == 0
+    left = store.bindings(everything=True, order_id=None, limit=100)
+    assert {each.order_id for each in left} == {*HOSTILE}
+    live = store.bindings(everything=False, order_id=None, limit=100)
+    assert len(live) == len(HOSTILE) - 1
+
+
+def test_hostile_names_of_blocks(inside: Callable[..., Done]) -> None:
     """The same of whoever assigned a block."""
-    made = cli.many(
-        [
-            (
-                "block",
-                "add",
-                f"700123456{n:02}",
-                "--operator",
-                text,
-                "--certificate",
-                text,
-                "--json",
-            )
-            for n, text in enumerate(HOSTILE)
-        ]
-    )
-    for text, each in zip(HOSTILE, made, strict=True):
-        if each.code == 0:
-            assert (each.json["operator"], each.json["certificate"]) == (text, text)
-        else:
-            assert (text, each.code) == (HOSTILE[8], 2)
-    assert store.bindings(everything=True, order_id=None, limit=1) == []
+    for serial, text in enumerate(HOSTILE):
+        block = f"700123456{serial:02}"
+        made = inside("block", "add", block, "--operator", text, "--certificate", text, "--json")
+        assert (made.json["operator"], made.json["certificate"]) == (text, text)
 
 
-def test_hostile_ids_and_numbers(cli: Cli) -> None:
+def test_hostile_ids_and_numbers(inside: Callable[..., Done]) -> None:
     """Where a number, an id or a time is due, hostile text is a line of error, and no fault."""
-    done = cli.many(
-        [
-            command
-            for text in HOSTILE
-            for command in (
-                axb(a=text),
-                ("show", "--", text),
-                ("explain", "--from", text, "--to", X),
-                ("explain", "--from", A.digits, "--to", text),
-                ("calls", f"--since={text}"),
-            )
-        ]
-    )
-    for each in done:
-        assert each.code in {0, 2, 65, 66}, each.err
-        assert each.err.count("\n") == (each.code != 0)
+    for text in [*HOSTILE[:-1], "9" * 5000, ""]:
+        for command in (axb(a=text), ("show", "--", text), ("calls", f"--since={text}")):
+            done = inside(*command)
+            assert done.code in {2, 65, 66}, (command, done.err)
+            assert done.err.count("\n") == 1
+        # Nobody is called by that name: a decision too.
+        for caller, dialled in ((text, X), (A.digits, text)):
+            refused = inside("explain", "--from", caller, "--to", dialled, "--json")
+            assert refused.json["verdict"] == "refuse"
+
+
+def test_bytes_that_are_no_text(cli: Cli) -> None:
+    """Arguments in another encoding are wrong usage."""
+    done = cli("list", "--order", "\udcff")
+    assert (done.code, done.err.count("\n")) == (2, 1)
 
 
 def test_help_has_examples(bare_cli: Cli) -> None:
