@@ -286,6 +286,12 @@ class Fault:
     wanted: str
     why: str
 
+    def accepted_by(self, names: frozenset[str]) -> bool:
+        """
+        Whether an operator who said *names* accepts this fault; ``allow`` accepts any.
+        """
+        return self.name in names or "allow" in names
+
     def __str__(self) -> str:
         return f"{self.name} is {self.value}, wanted {self.wanted}"
 

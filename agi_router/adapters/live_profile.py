@@ -53,8 +53,7 @@ async def refuse_leaks(ari: AriClient, *, accepted: frozenset[str]) -> list[Faul
         faults = find_faults(await read_profile(ari))
     except AriError as error:
         raise AsteriskError(f"the configuration of Asterisk cannot be read: {error}") from None
-    refused = [] if "allow" in accepted else [each for each in faults if each.name not in accepted]
-    if refused:
+    if refused := [fault for fault in faults if not fault.accepted_by(accepted)]:
         raise SettingsError(
             f"this PBX can leak numbers: {'; '.join(map(str, refused))}."
             " agi-router doctor tells why; AGI_ROUTER_UNSAFE_PROFILE accepts it"

@@ -19,6 +19,9 @@ __all__ = ["serve", "settings"]
 def serve() -> None:
     """
     Serve calls until SIGTERM, then drain: calls that are up go on without the router.
+
+    Refuses to run on a PBX by whose configuration a number could get out; "doctor" names what is
+    wrong. AGI_ROUTER_UNSAFE_PROFILE accepts it, by these names or by "allow" for all.
     """
     effective = read_settings()
     keys = effective.load_keys()

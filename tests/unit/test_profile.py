@@ -116,6 +116,15 @@ def test_modules_and_logs() -> None:
     ]
 
 
+def test_what_is_accepted() -> None:
+    """A fault by its name, or all of them."""
+    [fault] = find_faults(replace(GOOD, logs={"full": frozenset({"DEBUG"})}))
+    assert fault.accepted_by(frozenset({"x", "logger/full"}))
+    assert fault.accepted_by(frozenset({"allow"}))
+    assert not fault.accepted_by(frozenset({"logger", "logger/other"}))
+    assert not fault.accepted_by(frozenset())
+
+
 def test_the_rules_fit_the_dialplan() -> None:
     """The contexts that rules name are there."""
     contexts = re.findall(r"(?m)^\[([\w-]+)\]$", DIALPLAN)
