@@ -10,7 +10,7 @@ import textwrap
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -279,17 +279,26 @@ async def test_nobody_there() -> None:
 @asynccontextmanager
 async def listener(greeting: bytes, *, hold: bool) -> AsyncIterator[str]:
     """Listen as something that is no WebSocket server."""
+    talks: set[asyncio.Task[Any]] = set()
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        talks.add(asyncio.create_task(say(reader, writer)))
+
+    async def say(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(greeting)
         if hold:
             await reader.read()
         writer.close()
+        # The client may be gone already.
+        with suppress(OSError):
+            await writer.wait_closed()
 
     server = await asyncio.start_server(talk, "127.0.0.1", 0)
     yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     server.close()
     await server.wait_closed()
+    if talks:
+        await asyncio.wait(talks)
 
 
 @pytest.mark.parametrize(
