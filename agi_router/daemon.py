@@ -28,6 +28,7 @@ from agi_router.adapters.database import connect
 from agi_router.adapters.fastagi_door import FastAgiDoor
 from agi_router.adapters.health_server import HealthServer
 from agi_router.adapters.journal import EndJournal
+from agi_router.adapters.live_profile import refuse_leaks
 from agi_router.adapters.sweep import Sweep, Swept
 from agi_router.adapters.systemd import Notifier
 from agi_router.ari import AriClient, AriError, AriUnavailable
@@ -70,8 +71,9 @@ async def serve(settings: Settings, keys: KeyRing, doors: Doors = Doors.BOTH) ->
 
     Raises:
         AsteriskError: Asterisk is away at the start, or the address of FastAGI is taken.
-        SettingsError: The journal's directory cannot be used, or FastAGI is off and nothing else
-            was to be served.
+        SettingsError: The journal's directory cannot be used; or FastAGI is off and nothing else
+            was to be served; or the PBX's profile can leak, now or later, and the operator has
+            not accepted that.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -153,6 +155,8 @@ async def _serve_ari(  # noqa: PLR0917 - the parts that serve() has made
                 patience=timedelta(seconds=settings.patience),
             )
             health.ari = ari
+            # Calls that come meanwhile wait in the client; nobody is dialled before this.
+            await _check_profile(ari, settings)
             show_ari(metrics, ari=ari, door=door)
             log.info("serve.ready", extra={"app": settings.ari_app})
             notifier.ready()
@@ -160,7 +164,7 @@ async def _serve_ari(  # noqa: PLR0917 - the parts that serve() has made
                 _leaving(stop, door, settings.handover),
                 *works,
                 door.serve,
-                partial(_reconcile, door, ari, books),
+                partial(_reconcile, door, ari, books, settings),
             )
             _stop_taking(health, notifier)
             await door.drain()
@@ -295,9 +299,17 @@ def _sweep_once(settings: Settings, stop: threading.Event) -> Swept:
     return done
 
 
-async def _reconcile(door: AriDoor, ari: AriClient, books: Books) -> None:
+async def _check_profile(ari: AriClient, settings: Settings) -> None:
+    for fault in await refuse_leaks(ari, accepted=settings.unsafe_profile):
+        log.warning(
+            "profile.unsafe",
+            extra={"option": fault.name, "value": fault.value, "wanted": fault.wanted},
+        )
+
+
+async def _reconcile(door: AriDoor, ari: AriClient, books: Books, settings: Settings) -> None:
     """
-    Reconcile after each connection, and now and then.
+    Reconcile, and look at the profile, after each connection and now and then.
     """
     while True:
         with contextlib.suppress(TimeoutError):
@@ -306,7 +318,9 @@ async def _reconcile(door: AriDoor, ari: AriClient, books: Books) -> None:
         door.connected.clear()
         try:
             await books.reconcile(ari)
-        except (StoreError, AriError) as error:
+            # Asterisk may have come back, or been reloaded, with another one.
+            await _check_profile(ari, settings)
+        except (StoreError, AriError, AsteriskError) as error:
             log.warning("reconcile.deferred", extra={"error": str(error)})
             await asyncio.sleep(_RETRY)
             door.connected.set()
@@ -314,14 +328,26 @@ async def _reconcile(door: AriDoor, ari: AriClient, books: Books) -> None:
 
 async def _reconcile_now_and_then(settings: Settings, books: Books) -> None:
     """
-    Reconcile where no ARI door keeps a connection: by one that is made for it, under another name.
+    Look at the profile and reconcile, by a connection that is made for it under another name.
+
+    So it is where no ARI door keeps one; FastAGI serves also where there is no ARI.
     """
     app = f"{settings.ari_app}_books_{os.getpid()}"
     while True:
         try:
-            async with _ari_client(settings, app, ()) as ari:
-                await books.reconcile(ari)
-        except (SettingsError, StoreError, AriError) as error:
-            # Calls are settled all the same; only those that Asterisk forgot to end are not.
+            ari = _ari_client(settings, app, ())
+        except SettingsError as error:
             log.warning("reconcile.deferred", extra={"error": str(error)})
+        else:
+            await _visit(ari, settings, books)
         await asyncio.sleep(_RECONCILE)
+
+
+async def _visit(ari: AriClient, settings: Settings, books: Books) -> None:
+    try:
+        async with ari:
+            await _check_profile(ari, settings)
+            await books.reconcile(ari)
+    except (StoreError, AriError, AsteriskError) as error:
+        # Calls are settled all the same; only those that Asterisk forgot to end are not.
+        log.warning("reconcile.deferred", extra={"error": str(error)})

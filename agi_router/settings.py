@@ -148,6 +148,10 @@ def _duration(low: str, high: str) -> Callable[[str], timedelta]:
     return parse
 
 
+def _names(value: str) -> frozenset[str]:
+    return frozenset(name.strip() for name in value.split(",")) - {""}
+
+
 def _setting(parse: Callable[[str], Any], *, default: Any = None, secret: bool = False) -> Any:
     return field(default=default, repr=not secret, metadata={"parse": parse, "secret": secret})
 
@@ -169,6 +173,8 @@ class Settings:
         ari_app: Name of the Stasis application, as in the dialplan.
         agi_listen: Address and port where FastAGI is served; ``off`` for not at all.
         journal: Directory of the end journal.
+        unsafe_profile: What ``doctor`` finds wrong with the PBX's profile and the operator
+            accepts: the names, as ``doctor`` prints them, or ``allow`` for whatever it finds.
         language: Language of the prompts.
         fixed_lines: Whether fixed lines may be parties.
         open_modes: Whether numbers may be bound that strangers can call (AX, AXE). Nothing says
@@ -202,6 +208,7 @@ class Settings:
     ari_app: str = _setting(_name, default="agi_router")
     agi_listen: str = _setting(_address, default="127.0.0.1:4573")
     journal: Path = _setting(_path, default=Path("/var/spool/asterisk/agi-router"))
+    unsafe_profile: frozenset[str] = _setting(_names, default=frozenset())
     language: Language = _setting(_language, default=Language.ZH)
     fixed_lines: bool = _setting(_switch, default=False)
     open_modes: bool = _setting(_switch, default=False)
@@ -343,5 +350,7 @@ def _shown(value: object, *, secret: bool) -> str:
             return "on" if value else "off"
         case timedelta():
             return format_duration(value)
+        case frozenset():
+            return ",".join(sorted(value)) or "(none)"
         case _:
             return str(value)

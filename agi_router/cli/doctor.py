@@ -14,12 +14,14 @@ import click
 from agi_router.adapters.database import connect
 from agi_router.adapters.fastagi_door import answers
 from agi_router.adapters.keys import check_keys
+from agi_router.adapters.live_profile import read_profile
 from agi_router.adapters.migrate import check_schema
 from agi_router.ari import AriClient, AriError, AriRefused, AriUnauthorized, path
 from agi_router.cli.output import echo_json, json_option
 from agi_router.cli.workplace import read_settings
 from agi_router.errors import AgiRouterError
 from agi_router.extension import DIALPLAN_VERSION
+from agi_router.profile import Profile, find_faults
 from agi_router.settings import Settings
 
 __all__ = ["doctor"]
@@ -46,7 +48,11 @@ class _Check:
 @click.pass_context
 def doctor(context: click.Context, *, as_json: bool) -> None:
     """
-    Check database, schema, keys, journal, Asterisk, its version, the dialplan and both doors.
+    Check database, schema, keys, journal, Asterisk with its profile and dialplan, and both doors.
+
+    The profile is what of Asterisk's live configuration could carry a number to the wrong side:
+    each option that could is named, with its value and the wanted one. "serve" refuses to run on
+    it; what AGI_ROUTER_UNSAFE_PROFILE accepts, by these names or by "allow" for all, is a warning.
 
     Exits with 1 if a check fails. It may be run while calls are served.
     """
@@ -136,6 +142,7 @@ async def _asterisk(settings: Settings) -> list[_Check]:
                 _dialplan(await ari.get_variable("AGI_ROUTER_DIALPLAN")),
                 *await _agreed(ari, settings),
                 await _router(ari, settings.ari_app),
+                *_profile(await read_profile(ari), settings.unsafe_profile),
             ]
     except AriUnauthorized:
         return [_Check("ari", "fail", "Asterisk refuses AGI_ROUTER_ARI_USER or its password")]
@@ -217,6 +224,15 @@ def _fastagi(settings: Settings) -> _Check:
             " are refused",
         )
     return _Check("fastagi", "ok", f"answers at {settings.agi_listen}")
+
+
+def _profile(profile: Profile, accepted: frozenset[str]) -> Iterator[_Check]:
+    faults = find_faults(profile)
+    if not faults:
+        yield _Check("profile", "ok", f"hardened; calls go out on {profile.trunk}")
+    for fault in faults:
+        status = "warn" if fault.accepted_by(accepted) else "fail"
+        yield _Check("profile", status, f"{fault}: {fault.why}")
 
 
 async def _router(ari: AriClient, app: str) -> _Check:

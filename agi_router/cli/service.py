@@ -29,6 +29,9 @@ def serve(doors: str) -> None:
     Serve calls until SIGTERM, or until another router takes over, then drain.
 
     Calls that are up go on without the router.
+
+    Refuses to run on a PBX by whose configuration a number could get out; "doctor" names what is
+    wrong. AGI_ROUTER_UNSAFE_PROFILE accepts it, by these names or by "allow" for all.
     """
     effective = read_settings()
     keys = effective.load_keys()

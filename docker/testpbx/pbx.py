@@ -131,9 +131,10 @@ def cli_env(pbx: State, places: Places) -> dict[str, str]:
     """
     The environment of our own router and CLI: nothing is inherited by accident.
 
-    The caller's `PG*` go along with the caller's database.
+    The caller's `PG*` go along with the caller's database, and so does the consent of whoever
+    changes the PBX's profile.
     """
-    inherited = {"HOME", "LANG"} | (
+    inherited = {"HOME", "LANG", "AGI_ROUTER_UNSAFE_PROFILE"} | (
         set() if pbx.database_port else {name for name in os.environ if name.startswith("PG")}
     )
     return environment(pbx, places) | {

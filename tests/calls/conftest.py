@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from calls.parts import BLOCK, STATE, Cli, Dialplan, Router
+from calls.parts import BLOCK, STATE, Asterisk, Cli, Dialplan, Router
 from testpbx.phones import Phones
 from testpbx.waiting import until
 
@@ -40,6 +40,12 @@ def running_router(pbx: dict[str, Any]) -> Iterator[Router]:
     router.start()
     yield router
     router.stop()
+
+
+@pytest.fixture(scope="session")
+def asterisk(pbx: dict[str, Any]) -> Asterisk:
+    """The Asterisk of the PBX."""
+    return Asterisk(pbx)
 
 
 @pytest.fixture

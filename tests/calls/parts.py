@@ -178,6 +178,53 @@ class Dialplan:
         return done.stdout
 
 
+class Asterisk:
+    """The Asterisk of the test PBX: its console, and its configuration files."""
+
+    def __init__(self, pbx: Mapping[str, Any]) -> None:
+        self._root = Path(pbx["rootfs"])
+        self._etc = self._root / "etc/asterisk"
+        self._password = pbx["env"]["AGI_ROUTER_ARI_PASSWORD"]
+
+    def command(self, text: str) -> str:
+        """Run a command of the console, and return what it printed."""
+        done = subprocess.run(
+            ["chroot", str(self._root), "asterisk", "-rx", text],
+            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"},
+            stdin=subprocess.DEVNULL,
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        return done.stdout
+
+    @contextmanager
+    def appended(self, file: str, text: str, reload: str) -> Iterator[None]:
+        """Add *text* to a configuration file and run *reload*; undo both after the block."""
+        path = self._etc / file
+        before = path.read_text() if path.exists() else None
+        path.write_text(f"{before or ''}\n{text}\n")
+        try:
+            self.command(reload)
+            yield
+        finally:
+            if before is None:
+                path.unlink()
+            else:
+                path.write_text(before)
+            self.command(reload)
+
+    def restart(self) -> None:
+        """Start it anew, in place; calls that are up are gone. Wait until ARI answers again."""
+        self.command("core restart now")
+        assert until(lambda: not self._answers(), timeout=10)
+        assert until(self._answers, timeout=20)
+        self.command("core waitfullybooted")
+
+    def _answers(self) -> bool:
+        return ari_answers("asterisk/info?only=status", self._password)
+
+
 def tree(pid: int) -> list[int]:
     """A process and all its descendants."""
     children: dict[int, list[int]] = {}

@@ -18,12 +18,23 @@ README = (PACKAGE / "README.md").read_text("utf-8")
 
 # The standard library without files, sockets, clocks and threads.
 PURE = frozenset(
-    {"__future__", "collections", "dataclasses", "datetime", "enum", "re", "types", "typing"}
+    {
+        "__future__",
+        "collections",
+        "dataclasses",
+        "datetime",
+        "enum",
+        "fnmatch",
+        "re",
+        "types",
+        "typing",
+    }
 )
 CORE = frozenset(
     {
         "numbers",
         "model",
+        "profile",
         "modes",
         "decision",
         "calls",
@@ -124,6 +135,7 @@ MAY_IMPORT = {
     "leaktest.messages": frozenset[str](),
     "leaktest.vectors": frozenset[str](),
     "leaktest.sipp": frozenset[str](),
+    "adapters.live_profile": CORE | {"ari"},
     "books": CORE | {"adapters.admission", "adapters.journal", "ari"},
     "health": CORE | {"adapters.admission", "adapters.systemd", "ari"},
     "survey": CORE
