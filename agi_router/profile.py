@@ -227,6 +227,10 @@ MODULE_RULES = (
         why="Diversion and 181 cross, with the number that was forwarded",
     ),
     ModuleRule(
+        pattern="bridge_native_rtp.so",
+        why="RTP crosses with its header, and whatever a phone has put there",
+    ),
+    ModuleRule(
         pattern="res_pjsip_endpoint_identifier_anonymous.so",
         why="whoever can send a packet may be taken for the carrier",
     ),
