@@ -151,6 +151,8 @@ def remember(connection: Connection, keys: KeyRing, world: dict[str, Any]) -> No
         return
     who, when, _ = world["last"]
     caller = A if world["mode"] in {"ax", "axe"} else B
+    # Nobody is a stranger on his own number: his own row is found first.
+    who = C if who == caller else who
     tag = keys.tag(X, caller)
     sealed = keys.seal([who], x=X, tag=0 if caller == A else tag)
     connection.execute(
