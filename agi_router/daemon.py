@@ -235,7 +235,8 @@ def _open_journal(settings: Settings) -> EndJournal:
         settings.journal.mkdir(parents=True, exist_ok=True)
         probe = settings.journal / ".probe"
         probe.touch()
-        probe.unlink()
+        # Another router may start at this moment.
+        probe.unlink(missing_ok=True)
     except OSError as error:
         raise SettingsError(
             f"AGI_ROUTER_JOURNAL: the directory cannot be written to ({error.strerror});"

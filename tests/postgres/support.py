@@ -131,6 +131,10 @@ class Server:
         """Its log."""
         return self._home / "log"
 
+    def program(self, name: str) -> Path:
+        """One of the programs that belong to it."""
+        return self._programs / name
+
     def dsn(self, database: str, *, user: str = ROLE) -> str:
         return make_conninfo(
             "", host="127.0.0.1", port=self._port, dbname=database, user=user, gssencmode="disable"

@@ -1,0 +1,234 @@
+"""
+The command `tests/bench/run scale`: does anything grow with the number of bindings?
+
+Two databases on one server, one with ten thousand bindings and one with ten million, both seeded
+by `agi-router import`. Explaining a call, showing a binding, binding and admitting a call are
+timed in both, in turn.
+"""
+
+# ruff: noqa: T201  (a command prints)
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
+from datetime import timedelta
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from postgres.support import Server, new_call_id
+
+from agi_router.adapters.admission import AdmissionStore
+from agi_router.adapters.bindings import BindingStore
+from agi_router.adapters.database import Connection, connect
+from agi_router.adapters.records import BindingId, Terms
+from agi_router.keyfile import write_key_ring
+from agi_router.model import Call
+from agi_router.modes import Axb
+from agi_router.numbers import BLOCK_SIZE, E164, Block
+from agi_router.seal import KeyRing
+
+from .errors import BenchError
+
+ABOUT = """\
+Times of explain, show, bind and a call's admission with many bindings ÷ with ten thousand,
+interleaved. See tests/bench/README.md.
+"""
+
+_PROGRAM = Path(sys.executable).parent / "agi-router"
+_SMALL = 10_000
+_FIRST = 70012340000
+_DAY = timedelta(days=1)
+# Enough for what the first look at a table costs: parsing, catalogue, plans.
+_WARM_UP = 50
+_THINGS = ("explain", "show", "bind", "call")
+
+
+def say(text: str) -> None:
+    """Report progress; standard output is for the result."""
+    print(f"bench: {text}", file=sys.stderr, flush=True)
+
+
+def arguments() -> argparse.Namespace:
+    """Parse the command line; exits with 2 if it is none of ours."""
+    parser = argparse.ArgumentParser(prog="tests/bench/run scale", description=ABOUT)
+    parser.add_argument("--bindings", type=int, metavar="N", default=10_000_000)
+    parser.add_argument("--samples", type=int, metavar="N", default=1000)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the result there too")
+    return parser.parse_args()
+
+
+class Place:
+    """
+    One of the two databases, and how to do one of each thing in it.
+
+    Args:
+        connection: To it.
+        keys: Of both.
+        admissions: Where its calls are admitted.
+    """
+
+    def __init__(self, connection: Connection, keys: KeyRing, admissions: AdmissionStore) -> None:
+        self._store = BindingStore(connection, keys)
+        self._connection = connection
+        self._admissions = admissions
+        row = connection.execute(
+            b"SELECT min(id) AS low, max(id) AS high FROM agi_router.binding"
+        ).fetchone()
+        assert row is not None
+        self._ids = row["low"], row["high"]
+        self._new = 0
+
+    async def explain(self) -> float:
+        """Look at what is known of a call, as `agi-router explain` does; returns seconds."""
+        call = self._any_call()
+        return timed(lambda: self._store.facts(call, at=None))
+
+    async def show(self) -> float:
+        """Look one binding up, as `agi-router show` does; returns seconds."""
+        name = self._any_binding()
+        return timed(lambda: self._store.find(name))
+
+    async def bind(self) -> float:
+        """Bind two parties on a number that is chosen for them; returns seconds."""
+        self._new += 1
+        a, b = (E164(digits=f"{head}{self._new:08}") for head in ("158", "159"))
+        terms = Terms(expires_at=self._store.now() + _DAY)
+        return timed(lambda: self._store.bind(Axb(a=a, b=b), terms))
+
+    async def call(self) -> float:
+        """Admit a call; returns seconds."""
+        call, call_id = self._any_call(), new_call_id()
+        began = time.perf_counter()
+        answer = await self._admissions.admit(call, call_id, timeout=10)
+        seconds = time.perf_counter() - began
+        if not answer.admitted:
+            raise BenchError("a call was not admitted")
+        return seconds
+
+    def _any_binding(self) -> BindingId:
+        row = self._connection.execute(
+            b"SELECT block, id FROM agi_router.binding"
+            b" WHERE id >= %s AND ended_at IS NULL ORDER BY id LIMIT 1",
+            (random.randint(*self._ids),),  # noqa: S311 - no secret
+        ).fetchone()
+        assert row is not None
+        return BindingId(Block(value=row["block"]), row["id"])
+
+    def _any_call(self) -> Call:
+        party = self._store.find(self._any_binding()).parties[0]
+        assert party.dials is not None
+        return Call(caller=party.number, x_number=party.dials)
+
+
+def timed(work: Callable[[], object]) -> float:
+    """How many seconds *work* takes."""
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+@contextmanager
+def seeded(server: Server, work: Path, keys: KeyRing, bindings: int) -> Iterator[str]:
+    """A database with so many bindings, one on each number as far as it goes."""
+    dsn = server.clone()
+    env = {
+        "PATH": os.environ["PATH"],
+        "AGI_ROUTER_DSN": dsn,
+        "AGI_ROUTER_KEY_FILE": str(work / "key"),
+    }
+    with connect(dsn) as connection:
+        store = BindingStore(connection, keys)
+        for place in range(-(-bindings // BLOCK_SIZE)):
+            store.inventory.add_block(Block(value=_FIRST + place), operator=None, certificate=None)
+    say(f"importing {bindings:,} bindings")
+    with subprocess.Popen(
+        [_PROGRAM, "import", "-", "--json"], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as importing:
+        assert importing.stdin is not None
+        importing.stdin.write(b"mode,order,a,b,ttl\n")
+        for i in range(bindings):
+            a, b = (f"{head}{i * 9973 % 10**8:08}" for head in ("138", "139"))
+            importing.stdin.write(f"axb,A-{i},{a},{b},7d\n".encode())
+        out, _ = importing.communicate()
+    if importing.returncode or json.loads(out)["bound"] != bindings:
+        raise BenchError("the import failed")
+    with connect(dsn) as connection:
+        for table in ("binding", "route", "past_route", "block", "call"):
+            connection.execute(f"VACUUM ANALYZE agi_router.{table}".encode())
+    try:
+        yield dsn
+    finally:
+        server.drop(dsn)
+
+
+async def measure(
+    dsns: Sequence[str], keys: KeyRing, samples: int
+) -> dict[str, list[list[float]]]:
+    """Milliseconds of each thing in each database, in turn."""
+    found: dict[str, list[list[float]]] = {}
+    async with AsyncExitStack() as stack:
+        places = []
+        for dsn in dsns:
+            connection = stack.enter_context(connect(dsn))
+            admissions = await stack.enter_async_context(AdmissionStore(dsn, keys, connections=1))
+            await admissions.ensure_call_days()
+            places.append(Place(connection, keys, admissions))
+        for name in _THINGS:
+            found[name] = [[] for _ in places]
+            for serial in range(_WARM_UP + samples):
+                for place, times in zip(places, found[name], strict=True):
+                    seconds = await getattr(place, name)()
+                    if serial >= _WARM_UP:
+                        times.append(1000 * seconds)
+    return found
+
+
+def main() -> int:
+    """Run the command line; returns the exit code."""
+    args = arguments()
+    work = Path(tempfile.mkdtemp(prefix="agi-router-bench-"))
+    keys = KeyRing.generate()
+    write_key_ring(work / "key", keys)
+    try:
+        with (
+            Server("18", durable=True) as server,
+            seeded(server, work, keys, _SMALL) as small,
+            seeded(server, work, keys, args.bindings) as large,
+        ):
+            times = asyncio.run(measure((small, large), keys, args.samples))
+    except BenchError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    finally:
+        shutil.rmtree(work)
+    result: dict[str, Any] = {
+        name: {
+            "small_ms": round(median(few), 3),
+            "large_ms": round(median(many), 3),
+            "ratio": round(median(many) / median(few), 3),
+        }
+        for name, (few, many) in times.items()
+    }
+    print(f"| what | {_SMALL:,} bindings, ms | {args.bindings:,}, ms | ratio |")
+    print("| --- | --: | --: | --: |")
+    for name, row in result.items():
+        print(f"| {name} | {row['small_ms']} | {row['large_ms']} | {row['ratio']:.2f} |")
+    about = {"bindings": args.bindings, "samples": args.samples, "cores": os.cpu_count()}
+    print("\n" + " · ".join(f"{name} {value}" for name, value in about.items()))
+    if args.json:
+        args.json.write_text(json.dumps({**result, **about}, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
