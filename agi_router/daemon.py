@@ -11,14 +11,17 @@ import logging
 import signal
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from agi_router.adapters.admission import AdmissionStore
 from agi_router.adapters.ari_door import EVENTS, AriDoor
+from agi_router.adapters.database import connect
 from agi_router.adapters.journal import EndJournal
+from agi_router.adapters.keys import check_keys
 from agi_router.ari import AriClient, AriError, AriUnavailable
 from agi_router.books import Books
-from agi_router.errors import AsteriskError, SettingsError, StoreError
+from agi_router.errors import AgiRouterError, AsteriskError, SettingsError, StoreError
 from agi_router.router import Router
 from agi_router.seal import KeyRing
 from agi_router.settings import Settings
@@ -30,6 +33,8 @@ log = logging.getLogger(__name__)
 _RETRY = 1.0
 _RECONCILE = 300.0
 _PARTITIONS = 6 * 3600.0
+# A look at the key file is one system call.
+_KEYS = 1.0
 
 
 async def serve(settings: Settings, keys: KeyRing) -> None:
@@ -60,6 +65,9 @@ async def serve(settings: Settings, keys: KeyRing) -> None:
         max_duration=settings.max_duration,
         language=settings.language,
         fixed_lines=settings.fixed_lines,
+        strict=settings.strict,
+        caller_limit=settings.refusal_limit_caller,
+        trunk_limit=settings.refusal_limit_trunk,
     )
     async with store:
         books = Books(store, journal)
@@ -73,6 +81,7 @@ async def serve(settings: Settings, keys: KeyRing) -> None:
                     books.keep(),
                     _every(_PARTITIONS, store.ensure_call_days),
                     _reconcile(door, ari, books),
+                    _follow_keys(settings, store, keys),
                 )
                 log.info("serve.draining")
                 await door.drain()
@@ -121,6 +130,46 @@ async def _every(seconds: float, work: Callable[[], Awaitable[None]]) -> None:
             await asyncio.sleep(_RETRY * 10)
         else:
             await asyncio.sleep(seconds)
+
+
+async def _follow_keys(settings: Settings, store: AdmissionStore, keys: KeyRing) -> None:
+    """
+    Read the key file again whenever it has changed; one that is not in order is left alone.
+    """
+    seen = None
+    while settings.key_file is not None:
+        found = _stamp(settings.key_file)
+        if found != seen:
+            try:
+                new = await asyncio.to_thread(_read_keys, settings)
+            except AgiRouterError as error:
+                log.warning("keys.unusable", extra={"error": str(error)})
+            else:
+                seen = found
+                if new.digest != keys.digest:
+                    keys = new
+                    await store.use(keys)
+                    log.info("keys.changed", extra={"keys": repr(keys)})
+        await asyncio.sleep(_KEYS)
+    # Keys from the environment stay as they are.
+    await asyncio.Event().wait()
+
+
+def _stamp(file: Path) -> tuple[int, int] | None:
+    """
+    What is another after each change of a file; nothing if it is away.
+    """
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns
+
+
+def _read_keys(settings: Settings) -> KeyRing:
+    keys = settings.load_keys()
+    with connect(settings.dsn) as connection:
+        return check_keys(connection, keys)
 
 
 async def _reconcile(door: AriDoor, ari: AriClient, books: Books) -> None:

@@ -2,19 +2,28 @@
 The router: one arrival in, one destination out, within a deadline; whatever fails, a refusal.
 """
 
+import hashlib
 import logging
+import secrets
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 from agi_router.decision import decide, screen
 from agi_router.errors import AgiRouterError
 from agi_router.extension import Destination, to_dial, to_refuse
+from agi_router.limits import OFF, Rate, RefusalLimit
 from agi_router.model import Call, Language, Reason, Refusal, Route
 from agi_router.ports import Admissions
 
 __all__ = ["Arrival", "Router"]
 
 log = logging.getLogger(__name__)
+
+_TRIES = 4
+_SECOND = 10**9
+"""In the unit of the clock."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,11 +36,15 @@ class Arrival:
     caller: str = field(repr=False)
     presentation: str
     dialled: str
+    trunk: str = ""
+    """Where it came in, for the limit on refused calls; empty if that is not known."""
 
 
 class Router:
     """
-    Decides calls. One router serves any number of calls at once and keeps nothing between them.
+    Decides calls. One router serves any number of calls at once.
+
+    Between calls it keeps nothing but how often callers and trunks were refused lately.
 
     Args:
         store: Where calls are admitted.
@@ -40,6 +53,10 @@ class Router:
         max_duration: For bindings that have none.
         language: For bindings that have none, and for strangers.
         fixed_lines: Whether fixed lines may call.
+        strict: Whether refused callers are to learn nothing about bindings.
+        caller_limit: How many refused calls of one caller are let through to the store.
+        trunk_limit: The same for all callers of one trunk together.
+        clock: Nanoseconds; does not go back.
     """
 
     def __init__(
@@ -51,6 +68,10 @@ class Router:
         max_duration: timedelta,
         language: Language,
         fixed_lines: bool,
+        strict: bool = False,
+        caller_limit: Rate = OFF,
+        trunk_limit: Rate = OFF,
+        clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._store = store
         self._timeout = timeout
@@ -58,6 +79,11 @@ class Router:
         self._max_duration = max_duration
         self._language = language
         self._fixed_lines = fixed_lines
+        self._strict = strict
+        self._limits = {"caller": RefusalLimit(caller_limit), "trunk": RefusalLimit(trunk_limit)}
+        self._clock = clock
+        # Callers are remembered by a hash whose key is in no other place.
+        self._salt = secrets.token_bytes(16)
 
     async def answer(self, arrival: Arrival) -> Destination:
         """
@@ -100,7 +126,7 @@ class Router:
                         "binding": decision.binding,
                     },
                 )
-                return to_refuse(decision, language=self._language)
+                return to_refuse(decision, language=self._language, strict=self._strict)
 
     async def _decide(self, arrival: Arrival) -> Route | Refusal:
         screened = screen(
@@ -109,12 +135,52 @@ class Router:
             dialled=arrival.dialled,
             fixed_lines=self._fixed_lines,
         )
+        sources = self._sources(arrival, screened)
         if not isinstance(screened, Call):
-            return screened
-        admission = await self._store.admit(screened, arrival.call_id, timeout=self._timeout)
-        decision = decide(screened, admission.facts, now=admission.now)
-        if isinstance(decision, Route) is not admission.admitted:
-            # The guard and the rule must be one. A use that was taken comes back at the end.
-            log.error("decision.disagrees", extra={"call": arrival.call_id})
-            return Refusal(reason=Reason.PLATFORM_FAULT)
+            decision: Route | Refusal = screened
+        elif any(self._limits[of].reached(key, now=self._clock()) for of, key in sources.items()):
+            # Not noted, or redialling would never be of use again.
+            return Refusal(reason=Reason.RATE_CALLER)
+        else:
+            decision = await self._admit(screened, arrival.call_id)
+        if isinstance(decision, Refusal) and not decision.reason.ours:
+            for of, key in sources.items():
+                if self._limits[of].note(key, now=self._clock()):
+                    log.warning(
+                        "refusals.limited",
+                        extra={"call": arrival.call_id, "of": of, "trunk": arrival.trunk},
+                    )
         return decision
+
+    def _sources(self, arrival: Arrival, screened: Call | Refusal) -> dict[str, bytes | str]:
+        """
+        Who is held to a limit for this call: its caller, if it shows one, and its trunk.
+        """
+        sources: dict[str, bytes | str] = {}
+        if isinstance(screened, Call):
+            digits = screened.caller.digits.encode("ascii")
+            sources["caller"] = hashlib.blake2b(digits, digest_size=8, key=self._salt).digest()
+        if arrival.trunk:
+            sources["trunk"] = arrival.trunk
+        return sources
+
+    async def _admit(self, call: Call, call_id: str) -> Route | Refusal:
+        """
+        Take a use for *call* if it is to be routed.
+
+        Between the store's guard and its look at the facts a use may have come back, or a binding
+        been made: a call that may be routed by the facts is no refusal, so it is tried again.
+        """
+        deadline = self._clock() + int(self._timeout * _SECOND)
+        timeout = self._timeout
+        for _ in range(_TRIES):
+            admission = await self._store.admit(call, call_id, timeout=timeout)
+            decision = decide(call, admission.facts, now=admission.now)
+            if isinstance(decision, Route) is admission.admitted:
+                return decision
+            if admission.admitted:
+                break
+            timeout = max(0.0, (deadline - self._clock()) / _SECOND)
+        # The guard and the rule must be one. A use that was taken comes back at the end.
+        log.error("decision.disagrees", extra={"call": call_id})
+        return Refusal(reason=Reason.PLATFORM_FAULT)

@@ -25,8 +25,9 @@ from urllib.parse import urlsplit
 from agi_router.durations import format_duration, parse_duration
 from agi_router.errors import KeyRingError, SettingsError
 from agi_router.keyfile import load_key_ring
+from agi_router.limits import OFF, Rate
 from agi_router.model import Language
-from agi_router.seal import KeyRing
+from agi_router.seal import Cipher, KeyRing
 
 __all__ = ["PREFIX", "Settings"]
 
@@ -76,6 +77,13 @@ def _language(value: str) -> Language:
         raise ValueError("zh or en") from None
 
 
+def _cipher(value: str) -> Cipher:
+    try:
+        return Cipher(value.lower())
+    except ValueError:
+        raise ValueError(" or ".join(Cipher)) from None
+
+
 def _switch(value: str) -> bool:
     if value.lower() not in _ON + _OFF:
         raise ValueError("on or off")
@@ -122,6 +130,20 @@ def _duration(low: str, high: str) -> Callable[[str], timedelta]:
     return parse
 
 
+def _rate(value: str) -> Rate:
+    expected = "so many in a time, like 20/10m, or off"
+    if value.lower() in _OFF:
+        return OFF
+    count, slash, window = value.partition("/")
+    try:
+        rate = Rate(_whole(1, 1_000_000, "")(count.strip()), _duration("1s", "1d")(window))
+    except ValueError:
+        raise ValueError(expected) from None
+    if not slash:
+        raise ValueError(expected)
+    return rate
+
+
 def _setting(parse: Callable[[str], Any], *, default: Any = None, secret: bool = False) -> Any:
     return field(default=default, repr=not secret, metadata={"parse": parse, "secret": secret})
 
@@ -136,6 +158,7 @@ class Settings:
             it may hold a password.
         key: The key ring itself, ``;`` between its lines. Secret.
         key_file: File that holds the key ring. At most one of the two.
+        cipher: By what numbers are sealed; those that are sealed open by either.
         ari_url: Where Asterisk's HTTP server is.
         ari_user: User of ``ari.conf``.
         ari_password: Their password. Secret.
@@ -144,6 +167,9 @@ class Settings:
         journal: Directory of the end journal.
         language: Language of the prompts.
         fixed_lines: Whether fixed lines may be parties.
+        strict: Whether refused callers learn nothing about a binding: all hear the same.
+        refusal_limit_caller: How many refused calls of one caller may cost a look-up.
+        refusal_limit_trunk: The same for all callers of one trunk together.
         decision_timeout: Seconds from the call's arrival to an answer, or it is refused.
         db_connections: Connections to the database.
         ring_timeout: Seconds a callee rings.
@@ -155,6 +181,7 @@ class Settings:
     dsn: str | None = _setting(_text, secret=True)
     key: str | None = _setting(_text, secret=True)
     key_file: Path | None = _setting(_path)
+    cipher: Cipher = _setting(_cipher, default=Cipher.AES_256_GCM)
     ari_url: str = _setting(_url, default="http://127.0.0.1:8088")
     ari_user: str = _setting(_name, default="router")
     ari_password: str | None = _setting(_text, secret=True)
@@ -163,6 +190,9 @@ class Settings:
     journal: Path = _setting(_path, default=Path("/var/spool/asterisk/agi-router"))
     language: Language = _setting(_language, default=Language.ZH)
     fixed_lines: bool = _setting(_switch, default=False)
+    strict: bool = _setting(_switch, default=False)
+    refusal_limit_caller: Rate = _setting(_rate, default=Rate(20, timedelta(minutes=10)))
+    refusal_limit_trunk: Rate = _setting(_rate, default=OFF)
     decision_timeout: float = _setting(_seconds(0.05, 10), default=0.4)
     db_connections: int = _setting(_whole(1, 100, ""), default=4)
     ring_timeout: int = _setting(_whole(5, 120, " of seconds"), default=45)
@@ -209,11 +239,11 @@ class Settings:
         """
         if self.key is not None:
             try:
-                return KeyRing.parse(self.key)
+                return KeyRing.parse(self.key, cipher=self.cipher)
             except KeyRingError as exc:
                 raise KeyRingError(f"{PREFIX}KEY: {exc}") from None
         if self.key_file is not None:
-            return load_key_ring(self.key_file)
+            return load_key_ring(self.key_file, cipher=self.cipher)
         raise SettingsError(
             f"no key is set: run 'agi-router key new' and set {PREFIX}KEY_FILE to its file"
         )
@@ -271,5 +301,7 @@ def _shown(value: object, *, secret: bool) -> str:
             return "on" if value else "off"
         case timedelta():
             return format_duration(value)
+        case Rate():
+            return "off" if value == OFF else f"{value.count}/{format_duration(value.window)}"
         case _:
             return str(value)

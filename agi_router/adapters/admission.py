@@ -27,9 +27,8 @@ from agi_router.adapters.database import CONNECT_TIMEOUT, translated
 from agi_router.adapters.facts import read_admission
 from agi_router.adapters.queries import query
 from agi_router.calls import End, call_day
-from agi_router.decision import decide
 from agi_router.errors import ProtocolError, StoreUnavailable
-from agi_router.model import Call, Refusal
+from agi_router.model import Call
 from agi_router.numbers import XNumber
 from agi_router.ports import Admission
 from agi_router.seal import KeyRing
@@ -44,7 +43,6 @@ _Work = Callable[[_Connection], Awaitable[Any]]
 _QUEUE_LIMIT = 2000
 _SETTLE_BATCH = 500
 _TRIES = 2
-_GUARD_TRIES = 4
 # A silent network is noticed in seconds; a statement that hangs on a lock ends by itself.
 _CONNECTION: dict[str, Any] = {
     "connect_timeout": CONNECT_TIMEOUT,
@@ -52,7 +50,6 @@ _CONNECTION: dict[str, Any] = {
     "keepalives_idle": 2,
     "keepalives_interval": 1,
     "keepalives_count": 3,
-    "application_name": "agi_router serve",
     "options": "-c timezone=UTC -c statement_timeout=2s",
 }
 
@@ -83,6 +80,7 @@ class AdmissionStore:
     def __init__(self, dsn: str | None, keys: KeyRing, *, connections: int) -> None:
         self._dsn = dsn or ""
         self._keys = keys
+        self._connections: set[_Connection] = set()
         self._queue: asyncio.Queue[_Job] = asyncio.Queue()
         self._size = connections
         self._workers: list[asyncio.Task[None]] = []
@@ -107,21 +105,35 @@ class AdmissionStore:
             worker.cancel()
         await asyncio.gather(*self._workers, return_exceptions=True)
 
+    async def use(self, keys: KeyRing) -> None:
+        """
+        Find and open with these keys from now on, and say so to whoever rotates them.
+
+        When a connection bears the new name, no statement with the tags of before is under way on
+        it: it does one thing at a time.
+        """
+        self._keys = keys
+        for connection in tuple(self._connections):
+            # One that is lost is made anew, and named then.
+            with contextlib.suppress(psycopg.Error):
+                await connection.execute(query("set_application_name"), {"name": self._name()})
+
     async def admit(self, call: Call, call_id: str, *, timeout: float) -> Admission:  # noqa: ASYNC109
         """
         Take one use for *call* if every guard holds; see :class:`agi_router.ports.Admissions`.
         """
         x_number = call.x_number
-        values = {
+        values: dict[str, Any] = {
             "block": x_number.block,
             "x_number": x_number.value,
-            # In order of preference; 0 is the row for anyone.
-            "tags": [*self._keys.tags(x_number, call.caller), 0],
             "call_id": call_id,
             "day": call_day(call_id),
         }
 
-        async def ask(connection: _Connection) -> Admission:
+        async def work(connection: _Connection) -> Admission:
+            # With the keys of this moment, however long it waited. In order of preference; 0 is
+            # the row for anyone.
+            values["tags"] = [*self._keys.tags(x_number, call.caller), 0]
             try:
                 cursor = await connection.execute(query("admit"), values, binary=True)
             except psycopg.errors.UniqueViolation:
@@ -130,17 +142,6 @@ class AdmissionStore:
             if row is None:
                 raise ProtocolError("the call to admit is over already")
             return read_admission(row, x_number, self._keys)
-
-        async def work(connection: _Connection) -> Admission:
-            # Between the guard and the look at the facts a use may have come back, or a binding
-            # been made: a call that may be routed then is no refusal, so it is tried again.
-            for _ in range(_GUARD_TRIES):
-                answer = await ask(connection)
-                if answer.admitted or isinstance(
-                    decide(call, answer.facts, now=answer.now), Refusal
-                ):
-                    break
-            return answer
 
         return await self._ask(work, timeout)  # type: ignore[no-any-return]
 
@@ -262,14 +263,23 @@ class AdmissionStore:
         return connection
 
     async def _connect(self) -> _Connection:
+        name = self._name()
         # Every statement is prepared at first use: there are six of them.
-        return await psycopg.AsyncConnection.connect(
+        connection = await psycopg.AsyncConnection.connect(
             self._dsn,
             autocommit=True,
             prepare_threshold=0,
             row_factory=dict_row,
+            application_name=name,
             **_CONNECTION,
         )
+        self._connections = {each for each in self._connections if not each.closed} | {connection}
+        if name != self._name():  # new keys came meanwhile
+            await connection.execute(query("set_application_name"), {"name": self._name()})
+        return connection
+
+    def _name(self) -> str:
+        return f"agi_router serve {self._keys.digest}"
 
 
 def _day(end: End) -> Any:

@@ -89,6 +89,8 @@ class AriDoor:
                     caller=channel.caller_number,
                     presentation=presentation,
                     dialled=dialled,
+                    # "PJSIP/carrier-in-0000002a": the endpoint, and a number of the channel.
+                    trunk=channel.name.rpartition("-")[0],
                 )
             )
         try:

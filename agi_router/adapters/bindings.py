@@ -4,7 +4,7 @@ The management store: bindings, their groups, and call records, for the command 
 Every change is one statement or one transaction: it is done whole or not at all.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -15,6 +15,7 @@ import psycopg
 from agi_router.adapters.database import Connection, Statements
 from agi_router.adapters.facts import read_admission
 from agi_router.adapters.inventory import Inventory, closed
+from agi_router.adapters.keys import check_keys
 from agi_router.adapters.records import (
     BindingId,
     Party,
@@ -23,11 +24,13 @@ from agi_router.adapters.records import (
     read_binding,
     seconds,
 )
+from agi_router.adapters.renewal import Renewal
 from agi_router.errors import (
     BindingConflict,
     BindingEnded,
     BindingNotFound,
     ExpiryInvalid,
+    KeysOutdated,
     MemberNotFound,
     ModeError,
     NoNumberAvailable,
@@ -82,6 +85,7 @@ class BindingStore:
     """
 
     def __init__(self, connection: Connection, keys: KeyRing) -> None:
+        self._connection = connection
         self._statements = Statements(connection)
         self.inventory = Inventory(self._statements, keys)
         """The blocks, and the choice of numbers."""
@@ -129,7 +133,7 @@ class BindingStore:
         for candidates in self.inventory.candidates(tenant_id, given):
             while (numbers := self.inventory.choose(parties, candidates, x, y)) is not None:
                 try:
-                    return self._bind(parties, numbers, terms, tenant_id)
+                    return self._bind_under_current_keys(parties, numbers, terms, tenant_id)
                 except BindingConflict:
                     if given is not None:
                         raise
@@ -179,10 +183,9 @@ class BindingStore:
             BindingConflict: One of them is on the group's number by another binding.
         """
         a_number = self._find_group(name)
-        pairs = [(a_number, self._tag(a_number, member)) for member in members]
         rows: list[RouteRow] = []
         try:
-            with self._changing(name, pairs) as group:
+            with self._changing(name, [(a_number, member) for member in members]) as group:
                 whole = replace(_parties(group), members=(*group.members, *members))
                 rows += (
                     row
@@ -190,7 +193,9 @@ class BindingStore:
                     if row.caller in members
                 )
                 columns = self._columns(rows, back=(group.b_number, group.tag))
-                self._statements.one("add_routes", {**_key(name), **columns})
+                self._statements.one(
+                    "add_routes", {**_key(name), **columns, **self._under_keys(rows)}
+                )
                 if group.callback is Callback.ALL:
                     self._call_back(name, group, (*group.called_back, *members))
         except psycopg.errors.UniqueViolation as error:
@@ -300,6 +305,21 @@ class BindingStore:
         """
         return self._statements.all("list_calls", {"since": since, "limit": limit})
 
+    def _bind_under_current_keys(
+        self,
+        parties: Parties,
+        numbers: tuple[XNumber, XNumber],
+        terms: Terms,
+        tenant_id: int,
+    ) -> StoredBinding:
+        try:
+            return self._bind(parties, numbers, terms, tenant_id)
+        except KeysOutdated:
+            # They were rotated since they were read; the new ones were in the file before.
+            self._keys = check_keys(self._connection, self._keys)
+            self.inventory = Inventory(self._statements, self._keys)
+            return self._bind(parties, numbers, terms, tenant_id)
+
     def _bind(
         self,
         parties: Parties,
@@ -323,6 +343,7 @@ class BindingStore:
             "language": terms.language,
             "order_id": terms.order_id,
             **self._columns(rows, back=self._back(rows) if isinstance(parties, Gxb) else None),
+            **self._under_keys(rows),
         }
         try:
             row = self._statements.one("bind", values)
@@ -369,19 +390,45 @@ class BindingStore:
             ],
         }
 
+    def _under_keys(self, rows: Iterable[RouteRow] = ()) -> dict[str, Any]:
+        """
+        Under which keys these rows are written, and by which other tags they must not be there.
+        """
+        places = list(self._places((row.x_number, row.caller) for row in rows))
+        if len(self._keys.tag_keys) == 1:
+            # The key of the table sees to it.
+            places = []
+        return {
+            "tag_key": self._keys.tag_key_id,
+            "seal_key": self._keys.seal_key_id,
+            "held_x": [x_number for x_number, _ in places],
+            "held_tag": [tag for _, tag in places],
+        }
+
+    def _places(
+        self, pairs: Iterable[tuple[XNumber, E164 | None]]
+    ) -> dict[tuple[int, int], E164 | None]:
+        """
+        Where callers may be found on numbers: by their tags under every key.
+        """
+        return {
+            (x_number.value, tag): caller
+            for x_number, caller in pairs
+            for tag in ([0] if caller is None else self._keys.tags(x_number, caller))
+        }
+
     def _conflict(
         self, block: Block, rows: Sequence[RouteRow], constraint: str | None
     ) -> BindingConflict:
-        tags = [self._tag(row.x_number, row.caller) for row in rows]
+        who = self._places((row.x_number, row.caller) for row in rows)
         held = self._statements.all(
             "find_conflict",
             {
                 "block": block.value,
-                "x_number": [row.x_number.value for row in rows],
-                "caller_tag": list(tags),
+                "x_number": [x_number for x_number, _ in who],
+                "caller_tag": [tag for _, tag in who],
             },
         )
-        who = {(row.x_number.value, tag): row.caller for row, tag in zip(rows, tags, strict=True)}
         words = [
             f"{who[each['x_number'], each['caller_tag']] or 'anyone'} is on {each['x_number']}"
             f" already, by binding {BindingId(block, each['binding_id'])}"
@@ -415,27 +462,41 @@ class BindingStore:
 
     @contextmanager
     def _changing(
-        self, name: BindingId, pairs: Sequence[tuple[XNumber, int]] = ()
+        self, name: BindingId, pairs: Sequence[tuple[XNumber, E164]] = ()
     ) -> Iterator[_Group]:
         """
         A transaction in which a live group is read and changed; calls on it wait.
 
         Args:
             name: The binding.
-            pairs: Numbers and tags for which routes will be added.
+            pairs: Numbers and callers for which routes will be added.
         """
-        places = {
-            "x_number": [x_number.value for x_number, _ in pairs],
-            "caller_tag": [tag for _, tag in pairs],
+        places = self._places(pairs)
+        locked = {
+            "x_number": [x_number for x_number, _ in places],
+            "caller_tag": [tag for _, tag in places],
         }
         with self._statements.transaction():
-            row = self._statements.one("lock_binding", {**_key(name), **places})
+            self._statements.one("under_keys", {**_key(name), **self._under_keys()})
+            row = self._statements.one("lock_binding", {**_key(name), **locked})
             if row is None:
                 raise self._over(self.find(name))
-            routes = self._statements.all(
-                "list_routes", {"block": [name.block.value], "id": [name.id]}
-            )
-            yield self._group(row, routes)
+            yield self._group(row, self._current_routes(name))
+
+    def _current_routes(self, name: BindingId) -> list[dict[str, Any]]:
+        """
+        The routes of a locked binding, brought under the current keys: its rows are of one key.
+        """
+        values = {"block": [name.block.value], "id": [name.id]}
+        routes = self._statements.all("list_routes", values)
+        sealed = [route[column] for route in routes for column in ("callee", "caller")]
+        if all(each is None or each[:3] in self._keys.headers for each in sealed):
+            return routes
+        renewal = Renewal(self._statements, self._keys)
+        renewal.renew([name])
+        for _, why in renewal.left:
+            raise StoreError(f"binding {name} cannot be brought under the current keys: {why}")
+        return self._statements.all("list_routes", values)
 
     def _group(self, row: dict[str, Any], routes: Sequence[dict[str, Any]]) -> _Group:
         (back,) = (route for route in routes if route["side"] == Side.B)

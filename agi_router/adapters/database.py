@@ -13,12 +13,15 @@ import psycopg
 from psycopg.rows import dict_row
 
 from agi_router.adapters.queries import query
-from agi_router.errors import SchemaMismatch, StoreError, StoreUnavailable
+from agi_router.errors import KeysOutdated, SchemaMismatch, StoreError, StoreUnavailable
 
 __all__ = ["CONNECT_TIMEOUT", "Connection", "Statements", "connect", "translated"]
 
 CONNECT_TIMEOUT = 3
 """Seconds until an attempt to connect is given up."""
+
+# Raised by agi_router.under_keys.
+_KEYS_OUTDATED = "AR001"
 
 Connection = psycopg.Connection[dict[str, Any]]
 
@@ -69,6 +72,8 @@ def translated(*, but: type[psycopg.Error] | tuple[()] = ()) -> Iterator[None]:
             raise StoreUnavailable("the database's connection string is malformed") from None
         raise StoreError(f"the database refused a statement ({error.sqlstate})") from None
     except psycopg.Error as error:
+        if error.sqlstate == _KEYS_OUTDATED:
+            raise KeysOutdated from None
         raise StoreError(f"the database failed ({error.sqlstate or 'no SQLSTATE'})") from None
 
 
@@ -110,6 +115,13 @@ class Statements:
         """
         with translated():
             return self._connection.execute(query(name), values).fetchall()
+
+    def run(self, name: str, values: dict[str, Any]) -> None:
+        """
+        Run a statement that has no rows.
+        """
+        with translated():
+            self._connection.execute(query(name), values)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

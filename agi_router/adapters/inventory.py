@@ -104,7 +104,13 @@ class Inventory:
         return None if a_number is None or b_number is None else (a_number, b_number)
 
     def _choose_x(self, callers: Sequence[E164], candidates: Sequence[XNumber]) -> XNumber | None:
-        pairs = [(x.value, self._keys.tag(x, caller)) for x in candidates for caller in callers]
+        # Under every key: while keys are rotated a party may be there by an old tag.
+        pairs = [
+            (x.value, tag)
+            for x in candidates
+            for caller in callers
+            for tag in self._keys.tags(x, caller)
+        ]
         row = self._statements.one(
             "choose_x",
             {

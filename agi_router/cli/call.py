@@ -46,7 +46,7 @@ def explain(caller: str, dialled: str, at: datetime | None, *, as_json: bool) ->
         steps += explain_steps(screened, admission.facts, now=admission.now)
         decision = decide(screened, admission.facts, now=admission.now)
         at = admission.now
-    described = _described(decision)
+    described = _described(decision, strict=settings.strict)
     if as_json:
         rules = [{"rule": step.rule, "holds": step.holds} for step in steps]
         echo_json({**described, "at": at, "rules": rules})
@@ -107,7 +107,7 @@ def calls(since: datetime, limit: int, *, as_json: bool) -> None:
     )
 
 
-def _described(decision: Route | Refusal) -> dict[str, Any]:
+def _described(decision: Route | Refusal, *, strict: bool) -> dict[str, Any]:
     match decision:
         case Route():
             return {
@@ -120,14 +120,15 @@ def _described(decision: Route | Refusal) -> dict[str, Any]:
                 "cause": None,
             }
         case Refusal():
+            told = decision.strictly if strict else decision
             return {
                 "verdict": "refuse",
                 "reason": decision.reason.value,
                 "shown": None,
                 "ring": None,
                 "binding": decision.binding,
-                "prompt": decision.reason.prompt,
-                "cause": decision.reason.cause,
+                "prompt": told.reason.prompt,
+                "cause": told.cause,
             }
 
 

@@ -50,5 +50,4 @@ def open_store(settings: Settings) -> Iterator[BindingStore]:
     keys = settings.load_keys()
     with open_database(settings) as connection:
         check_schema(connection)
-        check_keys(connection, keys)
-        yield BindingStore(connection, keys)
+        yield BindingStore(connection, check_keys(connection, keys))

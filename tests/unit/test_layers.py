@@ -31,11 +31,18 @@ CORE = frozenset(
         "errors",
         "extension",
         "durations",
+        "limits",
         "ports",
     }
 )
 DATABASE = frozenset(
-    {"adapters.admission", "adapters.bindings", "adapters.database", "adapters.migrate"}
+    {
+        "adapters.admission",
+        "adapters.bindings",
+        "adapters.database",
+        "adapters.migrate",
+        "adapters.renewal",
+    }
 )
 
 # What a module of ours may import of ours. An allow-list: what is new has to be put in its place.
@@ -48,14 +55,24 @@ MAY_IMPORT = {
     "adapters": frozenset[str](),
     "adapters.queries": frozenset[str](),
     "adapters.database": CORE | {"adapters.queries"},
-    "adapters.keys": CORE | {"adapters.database", "adapters.queries"},
+    "adapters.keys": CORE | {"adapters.database"},
+    "adapters.renewal": CORE | {"adapters.database", "adapters.records"},
+    "adapters.rotation": CORE
+    | {"adapters.database", "adapters.keys", "adapters.renewal", "keyfile"},
     "adapters.records": CORE,
     "adapters.inventory": CORE | {"adapters.database"},
     "adapters.facts": CORE,
     "adapters.journal": CORE,
     "adapters.admission": CORE | {"adapters.database", "adapters.facts", "adapters.queries"},
     "adapters.bindings": CORE
-    | {"adapters.database", "adapters.facts", "adapters.inventory", "adapters.records"},
+    | {
+        "adapters.database",
+        "adapters.facts",
+        "adapters.inventory",
+        "adapters.keys",
+        "adapters.records",
+        "adapters.renewal",
+    },
     "adapters.migrate": CORE | {"adapters.database", "adapters.queries"},
     "adapters.ari_door": CORE | {"router", "ari"},
     "books": CORE | {"adapters.admission", "adapters.journal", "ari"},
