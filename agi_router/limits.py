@@ -69,17 +69,20 @@ class RefusalLimit:
         """
         A call of *key* was refused.
 
+        A full bucket gets no fuller, though many may be on their way when it becomes so.
+
         Returns:
-            Whether the limit is reached by that.
+            Whether the limit is reached by this one.
         """
         if self._off:
             return False
+        before = self.reached(key, now=now)
         # Taken out and put in again, so that the first one was refused longest ago.
-        empty_at = max(self._empty_at.pop(key, now), now) + self._step
-        self._empty_at[key] = empty_at
+        filled = max(self._empty_at.pop(key, now), now) + self._step
+        self._empty_at[key] = min(filled, now + self._full)
         if len(self._empty_at) > self._capacity:
             del self._empty_at[next(iter(self._empty_at))]
-        return self.reached(key, now=now)
+        return self.reached(key, now=now) and not before
 
     def __len__(self) -> int:
         return len(self._empty_at)

@@ -181,11 +181,11 @@ class Reason(StrEnum):
         return _TREATMENTS[self][1]
 
     @property
-    def tells(self) -> bool:
+    def hidden(self) -> bool:
         """
-        Whether a caller who is told it learns something about a binding.
+        Whether it depends on what is bound: whoever is to learn nothing may not tell it.
         """
-        return self not in _SAYS_NOTHING
+        return self not in _HIDES_NOTHING
 
     @property
     def ours(self) -> bool:
@@ -239,14 +239,11 @@ _TREATMENTS = {
 }
 
 _OURS = frozenset({Reason.CHECK_UNAVAILABLE, Reason.NO_CAPACITY, Reason.PLATFORM_FAULT})
-# Known from the numbers, the block or the caller alone. A new reason that is not listed is taken
-# to tell something.
-_SAYS_NOTHING = _OURS | {
+# Known from the numbers, the block or the caller alone. A new reason that is not listed is hidden.
+_HIDES_NOTHING = _OURS | {
     Reason.X_MALFORMED,
     Reason.X_UNKNOWN,
     Reason.CERTIFICATE_INVALID,
-    Reason.NO_BINDING,
-    Reason.STRANGER,
     Reason.CALLER_HIDDEN,
     Reason.CALLER_FOREIGN,
     Reason.CALLER_TYPE,
@@ -371,4 +368,4 @@ class Refusal:
 
         Its language, too, would tell that there is one.
         """
-        return Refusal(reason=Reason.NO_BINDING) if self.reason.tells else self
+        return Refusal(reason=Reason.NO_BINDING) if self.reason.hidden else self

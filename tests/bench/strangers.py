@@ -1,12 +1,13 @@
 """
 Whether the time a refusal takes tells what there is on a 700 number.
 
-    PYTHONPATH=tests python -m bench.strangers [--calls N] [--connections N]
+    PYTHONPATH=tests python -m bench.strangers [--calls N] [--crowd N]
 
-Asks a router with ``AGI_ROUTER_STRICT`` about calls that are refused for different reasons, in
-random order, on a PostgreSQL of its own, and prints how the times of each compare with those of a
-stranger: ``later`` is the share of pairs in which it took longer. 0.5 tells nothing; what a caller
-sees comes through Asterisk and a network on top. Asserts nothing.
+Asks two routers, one of them with ``AGI_ROUTER_STRICT`` (marked by a star), about calls that are
+refused for different reasons, in random order, on a PostgreSQL of its own, and prints how the
+times of each compare with those of a stranger: ``later`` is the share of pairs in which it took
+longer, so 0.5 tells nothing. What a caller sees comes through Asterisk and a network on top.
+Asserts nothing.
 """
 
 # ruff: noqa: T201  (a command prints)
@@ -16,7 +17,7 @@ import asyncio
 import random
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 
 from postgres.support import BLOCK, HOUR, A, B, C, Server, bind, expire, new_call_id
@@ -37,8 +38,8 @@ def main() -> None:
     Measure, and print a table.
     """
     parser = argparse.ArgumentParser(description="Times of refusals, by reason.")
-    parser.add_argument("--calls", type=int, default=3000, help="of each reason")
-    parser.add_argument("--connections", type=int, default=4)
+    parser.add_argument("--calls", type=int, default=2000, help="of each reason")
+    parser.add_argument("--crowd", type=int, default=4, help="at a time")
     options = parser.parse_args()
     with Server("15") as server:
         dsn, keys = server.clone(), KeyRing.generate()
@@ -50,7 +51,7 @@ def main() -> None:
                 for place, reason in enumerate(_CALLERS)
             }
             connection.execute("ANALYZE")
-        times = asyncio.run(_measure(dsn, keys, asked, options.calls, options.connections))
+        times = asyncio.run(_measure(dsn, keys, asked, options.calls, options.crowd))
     _report(times)
 
 
@@ -87,25 +88,17 @@ def _numbers(
 
 
 async def _measure(
-    dsn: str, keys: KeyRing, asked: dict[str, list[XNumber]], calls: int, connections: int
+    dsn: str, keys: KeyRing, asked: dict[str, list[XNumber]], calls: int, crowd: int
 ) -> dict[str, list[int]]:
     """
-    Nanoseconds of every refusal, by its reason.
+    Nanoseconds of every refusal, by its reason, with a star where the router is a strict one.
     """
-    times: dict[str, list[int]] = {reason: [] for reason in asked}
-    order = [reason for reason in asked for _ in range(calls)]
-    random.shuffle(order)
-    async with AdmissionStore(dsn, keys, connections=connections) as store:
-        router = Router(
-            store,
-            timeout=10,
-            ring_timeout=timedelta(seconds=30),
-            max_duration=HOUR,
-            language=Language.ZH,
-            fixed_lines=False,
-            strict=True,
-        )
-        for reason in [*asked] * 50 + order:
+    times: dict[str, list[int]] = {reason + star: [] for star in ("", "*") for reason in asked}
+    async with AdmissionStore(dsn, keys, connections=4) as store:
+        routers = {star: _router(store, strict=star == "*") for star in ("", "*")}
+
+        async def ask(name: str) -> None:
+            reason = name.rstrip("*")
             arrival = Arrival(
                 call_id=new_call_id(),
                 caller=_CALLERS[reason].digits,
@@ -113,21 +106,53 @@ async def _measure(
                 dialled=random.choice(asked[reason]).digits,  # noqa: S311
             )
             began = time.perf_counter_ns()
-            answer = await router.answer(arrival)
-            took = time.perf_counter_ns() - began
-            if answer.extension != f"{reason}*no_relation*21*zh*end":
+            answer = await routers[name[len(reason) :]].answer(arrival)
+            times[name].append(time.perf_counter_ns() - began)
+            if not answer.extension.startswith(f"{reason}*"):
                 raise SystemExit(f"a call was not refused as {reason}: {answer.extension}")
-            times[reason].append(took)
-    # The first ones prepared the statements.
-    return {reason: each[50:] for reason, each in times.items()}
+
+        # The first ones prepare the statements.
+        await _all(ask, [*times] * 20, crowd)
+        for each in times.values():
+            each.clear()
+        order = [name for name in times for _ in range(calls)]
+        random.shuffle(order)
+        await _all(ask, order, crowd)
+    return times
+
+
+async def _all(ask: Callable[[str], Awaitable[None]], names: Sequence[str], crowd: int) -> None:
+    """
+    Ask for all *names*, so many at a time.
+    """
+    left = iter(names)
+
+    async def work() -> None:
+        for name in left:
+            await ask(name)
+
+    await asyncio.gather(*(work() for _ in range(crowd)))
+
+
+def _router(store: AdmissionStore, *, strict: bool) -> Router:
+    return Router(
+        store,
+        timeout=10,
+        ring_timeout=timedelta(seconds=30),
+        max_duration=HOUR,
+        language=Language.ZH,
+        fixed_lines=False,
+        strict=strict,
+    )
 
 
 def _report(times: dict[str, list[int]]) -> None:
-    print(f"{'reason':16} {'p10':>7} {'median':>7} {'p90':>7} {'p99':>7}  {'later':>6}   (µs)")
-    for reason, each in times.items():
+    print(f"{'reason':17} {'p10':>8} {'median':>8} {'p90':>8} {'p99':>8}  {'later':>6}   (µs)")
+    for name, each in times.items():
+        stranger = times["stranger*" if name.endswith("*") else "stranger"]
         cuts = statistics.quantiles(each, n=100)
-        shown = " ".join(f"{cuts[at - 1] / 1000:7.0f}" for at in (10, 50, 90, 99))
-        print(f"{reason:16} {shown}  {_later(each, times['stranger']):6.3f}")
+        shown = " ".join(f"{cuts[at - 1] / 1000:8.0f}" for at in (10, 50, 90, 99))
+        print(f"{name:17} {shown}  {_later(each, stranger):6.3f}")
 
 
 def _later(ours: Sequence[int], theirs: Sequence[int]) -> float:

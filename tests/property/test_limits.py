@@ -76,3 +76,14 @@ def test_memory_is_bounded(rate: Rate, arrivals: list[tuple[str, int]], capacity
         now += later
         limit.note(key, now=now)
         assert len(limit) <= capacity
+
+
+@given(rates, calls)
+def test_a_window_later_all_is_forgotten(rate: Rate, arrivals: list[tuple[str, int]]) -> None:
+    """However many were refused, also beyond the limit: the whole rate is there again."""
+    limit, now = RefusalLimit(rate), 0
+    for key, later in arrivals:
+        now += later
+        limit.note(key, now=now)
+    now += rate.window // timedelta(microseconds=1) * 1000
+    assert [limit.note("a", now=now) for _ in range(rate.count)].index(True) == rate.count - 1

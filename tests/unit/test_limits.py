@@ -34,11 +34,12 @@ def test_ten_in_ten_minutes(wait: int, more: int) -> None:
 
 
 def test_note_says_when_it_is_reached() -> None:
-    """At the last refused call that comes through, and at no other."""
+    """At the one that fills the bucket; more that were on their way change nothing."""
     limit = RefusalLimit(Rate(3, timedelta(seconds=3)))
-    assert [limit.note("a", now=0) for _ in range(3)] == [False, False, True]
+    assert [limit.note("a", now=0) for _ in range(5)] == [False, False, True, False, False]
     assert limit.reached("a", now=0)
     assert not limit.reached("b", now=0)
+    assert passed(limit, "a", now=SECOND, calls=5) == 1
 
 
 def test_one_in_a_time() -> None:

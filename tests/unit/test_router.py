@@ -279,6 +279,43 @@ async def test_strict(facts: Facts, reason: Reason) -> None:
     assert destination == Destination("agi-router-refuse", f"{reason}*no_relation*21*zh*end")
 
 
+@pytest.mark.parametrize(
+    ("answer", "took", "waits"),
+    [
+        (refused(replace(FACTS, leg=None)), 0, [0.1]),
+        (refused(replace(FACTS, leg=replace(LEG, expires_at=NOW))), 3 * 10**6, [0.097]),
+        (refused(replace(FACTS, x_bound=False, leg=None)), 99 * 10**6, [0.001]),
+        (refused(replace(FACTS, x_bound=False, leg=None)), 10**9, [0.0]),
+        (refused(replace(FACTS, block_known=False, leg=None)), 0, []),
+        (ADMITTED, 0, []),
+        (StoreUnavailable(), 0, []),
+    ],
+)
+async def test_strict_answers_at_one_moment(
+    answer: Admission | AgiRouterError,
+    took: int,
+    waits: list[float],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However long the store looked for what there is on a number, and only for that."""
+    waited: list[float] = []
+    now = [0]
+
+    class Slow(Store):
+        async def admit(self, call: Call, call_id: str, *, timeout: float) -> Admission:  # noqa: ASYNC109
+            now[0] += took
+            return await super().admit(call, call_id, timeout=timeout)
+
+    async def sleep(seconds: float) -> None:
+        waited.append(seconds)
+
+    monkeypatch.setattr("agi_router.router.asyncio.sleep", sleep)
+    await router(Slow(answer), strict=True, clock=lambda: now[0]).answer(ARRIVAL)
+    assert waited == waits
+    await router(Slow(answer), clock=lambda: now[0]).answer(ARRIVAL)
+    assert waited == waits
+
+
 async def test_strict_hides_no_fault_of_the_call_itself() -> None:
     """What a caller may know, it hears as ever."""
     store = Store(refused(FACTS))
@@ -328,7 +365,8 @@ async def test_a_party_who_was_refused_too_often_is_not_routed_either() -> None:
 async def test_a_trunk_with_too_many_refused_calls() -> None:
     """Whoever calls by it, also with numbers that are no numbers; another trunk is another one."""
     store = Store(refused(replace(FACTS, leg=None)))
-    door = router(store, trunk_limit=THREE, clock=lambda: 0)
+    now = [0]
+    door = router(store, trunk_limit=THREE, clock=lambda: now[0])
 
     async def call(serial: int, **changes: str) -> Destination:
         caller = f"1380013{serial:04}"
@@ -338,7 +376,11 @@ async def test_a_trunk_with_too_many_refused_calls() -> None:
         assert await call(serial) == STRANGER
     assert (await call(2, caller="")).extension.startswith("caller_hidden")
     assert await call(3) == TOO_OFTEN
+    for serial in range(4, 9):
+        assert (await call(serial, caller="")).extension.startswith("caller_hidden")
     assert len(store.asked) == 2
+    now[0] += MINUTE
+    assert await call(9) == STRANGER
     assert await call(4, trunk="t2") == STRANGER
     for serial in range(5, 9):
         assert await call(serial, trunk="") == STRANGER
