@@ -572,14 +572,14 @@ class Callers:
 async def follow(
     file: Path, admissions: AdmissionStore, keys: KeyRing, stop: asyncio.Event
 ) -> None:
-    """Use the keys in the file, as the daemon does."""
+    """Use the keys in the file, as late as the daemon does."""
     known = keys.digest
     while not stop.is_set():
         ring = load_key_ring(file)
         if ring.digest != known:
             known = ring.digest
             await admissions.use(ring)
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.4)
 
 
 def turn(dsn: str, file: Path, bindings: int) -> KeyRing:
