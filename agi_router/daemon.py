@@ -146,7 +146,7 @@ async def _follow_keys(settings: Settings, store: AdmissionStore, keys: KeyRing)
                 log.warning("keys.unusable", extra={"error": str(error)})
             else:
                 seen = found
-                if new.digest != keys.digest:
+                if new != keys:
                     keys = new
                     await store.use(keys)
                     log.info("keys.changed", extra={"keys": repr(keys)})

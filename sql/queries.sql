@@ -325,14 +325,11 @@ SELECT c.x_number
 
 -- bind --
 -- Make a binding with its routes; route_pkey is violated where a live binding is in the way.
--- The casts: a number that is too large must not look like a function that is not there.
+SELECT * FROM agi_router.bind(
 SELECT * FROM agi_router.bind(
     agi_router.under_keys(%(block)s, %(tag_key)s::integer, %(seal_key)s::integer,
                           %(held_x)s::bigint[], %(held_tag)s::bigint[]),
-    %(tenant_id)s, %(mode)s, %(callback)s, %(expires_at)s, %(max_calls)s::integer,
-    %(counting)s, %(direction)s, %(ring_timeout)s::integer, %(max_duration)s::integer, %(language)s,
-    %(order_id)s,
-    %(x_number)s, %(caller_tag)s, %(shown)s, %(side)s, %(callee)s, %(caller)s);
+    %(terms)s, %(x_number)s, %(caller_tag)s, %(shown)s, %(side)s, %(callee)s, %(caller)s);
 
 -- add_routes --
 -- Add routes to a binding; route_pkey is violated where a live binding is in the way.

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import psycopg
+from psycopg.types.json import Jsonb
 
 from agi_router.adapters.database import Connection, Statements
 from agi_router.adapters.facts import read_admission
@@ -329,12 +330,11 @@ class BindingStore:
     ) -> StoredBinding:
         rows = compile_routes(parties, *numbers)
         block = Block(value=rows[0].x_number.block)
-        values = {
-            "block": block.value,
+        columns = {
             "tenant_id": tenant_id,
             "mode": parties.mode,
             "callback": parties.callback if isinstance(parties, Gxb) else None,
-            "expires_at": terms.expires_at,
+            "expires_at": terms.expires_at.isoformat(),
             "max_calls": terms.max_calls,
             "counting": terms.counting,
             "direction": terms.direction,
@@ -342,6 +342,10 @@ class BindingStore:
             "max_duration": seconds(terms.max_duration),
             "language": terms.language,
             "order_id": terms.order_id,
+        }
+        values = {
+            "block": block.value,
+            "terms": Jsonb(columns),
             **self._columns(rows, back=self._back(rows) if isinstance(parties, Gxb) else None),
             **self._under_keys(rows),
         }

@@ -86,12 +86,14 @@ class Rotation:
 
     def switch(self, ids: Mapping[KeyKind, int]) -> None:
         """
-        Write with these keys from now on, all at one moment.
+        Write with these keys from now on, all at one moment; the file lists them last.
         """
         with self._statements.transaction():
             self._statements.run("lock_keys", {})
             make_current(self._statements, ids)
         self.keys = check_keys(self._connection, self.keys)
+        # For those who look at the file only: routers read it again.
+        replace_key_ring(self._path, self.keys)
 
     def renewal(self) -> Renewal:
         """

@@ -292,7 +292,9 @@ def test_states(
         assert len(load_key_ring(key_file).seal_keys) == 2
         with pytest.raises(KeyInUse, match="rotate first"):
             rotation.retire("seal", 1)
+        assert load_key_ring(key_file).seal_key_id == 1
         rotation.switch({"seal": 2})
+        assert load_key_ring(key_file).seal_key_id == 2
         assert listed(rotation)[1:] == [("seal", 1, "old", 2), ("seal", 2, "current", 0)]
         with pytest.raises(KeyInUse, match="renew"):
             rotation.retire("seal", 1)
@@ -310,6 +312,18 @@ def test_states(
         rotation.retire("seal", 3)
     with pytest.raises(KeyMismatch, match="lacks seal key 2"):
         check_keys(connection, keys)
+
+
+def test_every_sealed_column_is_renewed(connection: Connection) -> None:
+    """Whoever adds a column of sealed or tagged values has to let Renewal know."""
+    rows = connection.execute(
+        b"SELECT table_name || '.' || column_name AS name FROM information_schema.columns"
+        b" WHERE table_schema = 'agi_router' AND (data_type = 'bytea' OR column_name LIKE '%%tag')"
+    ).fetchall()
+    columns = {"callee", "caller", "caller_tag"}
+    assert {row["name"] for row in rows} == {"key.fingerprint"} | {
+        f"{table}.{column}" for table in ("route", "past_route") for column in columns
+    }
 
 
 def test_ids_are_bounded(dsn: str, connection: Connection, key_file: Path, keys: KeyRing) -> None:
