@@ -326,7 +326,6 @@ SELECT c.x_number
 -- bind --
 -- Make a binding with its routes; route_pkey is violated where a live binding is in the way.
 SELECT * FROM agi_router.bind(
-SELECT * FROM agi_router.bind(
     agi_router.under_keys(%(block)s, %(tag_key)s::integer, %(seal_key)s::integer,
                           %(held_x)s::bigint[], %(held_tag)s::bigint[]),
     %(terms)s, %(x_number)s, %(caller_tag)s, %(shown)s, %(side)s, %(callee)s, %(caller)s);
