@@ -136,15 +136,19 @@ async def _follow_keys(settings: Settings, store: AdmissionStore, keys: KeyRing)
     """
     Read the key file again whenever it has changed; one that is not in order is left alone.
     """
-    seen = None
+    seen = told = None
     while settings.key_file is not None:
         found = _stamp(settings.key_file)
         if found != seen:
             try:
                 new = await asyncio.to_thread(_read_keys, settings)
             except AgiRouterError as error:
-                log.warning("keys.unusable", extra={"error": str(error)})
+                # Tried again each time, for it may be the database; told once.
+                if told != str(error):
+                    told = str(error)
+                    log.warning("keys.unusable", extra={"error": told})
             else:
+                told = None
                 seen = found
                 if new != keys:
                     keys = new

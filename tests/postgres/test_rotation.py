@@ -37,6 +37,7 @@ from postgres.support import (
     until_async,
 )
 
+from agi_router import daemon
 from agi_router.adapters.admission import AdmissionStore
 from agi_router.adapters.bindings import BindingStore
 from agi_router.adapters.database import Connection, connect
@@ -58,6 +59,7 @@ from agi_router.model import Callback, Reason, Refusal, Side
 from agi_router.modes import Axb, Axyb, Gxb, Gxyb, Parties
 from agi_router.numbers import E164, XNumber
 from agi_router.seal import Cipher, KeyRing
+from agi_router.settings import Settings
 
 TIMEOUT = 10.0
 PROGRAM = Path(sys.executable).parent / "agi-router"
@@ -542,7 +544,7 @@ def test_parties_are_bound_once_while_keys_are_switched(
             return True
 
     with rotating(dsn, key_file) as rotation, ThreadPoolExecutor(7) as pool:
-        for serial in range(20, 32):
+        for serial in range(20, 44):
             ids = rotation.add(KINDS)
             ring, x = rotation.keys, BLOCK.number(serial)
             works = [pool.submit(work, ring, x) for _ in range(6)]
@@ -644,6 +646,47 @@ async def test_routers_that_do_not_know_the_keys(dsn: str, key_file: Path, keys:
             with psycopg.connect(dsn, application_name="agi_router serve"):
                 # A release that does not say which keys it has.
                 assert rotation.unaware() == 1
+
+
+def let(file: Path, mode: int) -> None:
+    """Change who may read a file, so that it is looked at again."""
+    file.chmod(mode)
+    os.utime(file)
+
+
+async def test_router_reads_the_file_again(
+    dsn: str,
+    key_file: Path,
+    keys: KeyRing,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Whenever it has changed; while it is not in order the keys of before are used."""
+    caplog.set_level("INFO")
+    monkeypatch.setattr(daemon, "_KEYS", 0.01)
+    settings = Settings.from_env({"AGI_ROUTER_DSN": dsn, "AGI_ROUTER_KEY_FILE": str(key_file)})
+
+    def logged(event: str) -> int:
+        return sum(record.msg == event for record in caplog.records)
+
+    async with AdmissionStore(dsn, keys, connections=2) as admissions:
+        following = asyncio.ensure_future(daemon._follow_keys(settings, admissions, keys))
+        with rotating(dsn, key_file) as rotation:
+            ids = rotation.add(KINDS)
+            await until_async(lambda: logged("keys.changed") == 1)
+            assert rotation.unaware() == 0
+            let(key_file, 0o644)
+            await until_async(lambda: logged("keys.unusable") == 1)
+            await asyncio.sleep(0.1)
+            assert logged("keys.unusable") == 1
+            assert admissions._keys == rotation.keys
+            let(key_file, 0o600)
+            rotation.switch(ids)
+            await until_async(lambda: logged("keys.changed") == 2)
+            assert admissions._keys == rotation.keys
+            assert admissions._keys.seal_key_id == 2
+        assert not following.done()
+        following.cancel()
 
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
