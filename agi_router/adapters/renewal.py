@@ -146,9 +146,9 @@ class Renewal:
         Raises:
             SealError: A value does not open, or the number of a caller cannot be known.
         """
-        # A row for anyone tells nobody's number.
+        # A row of B that is for anyone rings A too, and so tells who A is.
         tagged = [route for route in routes if route["caller_tag"] != 0]
-        back = next((route for route in tagged if route["side"] == Side.B), None)
+        back = next((route for route in (*tagged, *routes) if route["side"] == Side.B), None)
         # B is the callee of all rows of side A.
         b = next(
             (

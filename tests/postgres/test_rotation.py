@@ -224,6 +224,20 @@ def test_rows_for_anyone(
         rotation.retire("tag", 1)
 
 
+def test_whoever_calls_reaches_a(
+    dsn: str, connection: Connection, store: BindingStore, key_file: Path, keys: KeyRing
+) -> None:
+    """Where side B is anyone, its row says who A is."""
+    made = bind(store)
+    connection.execute(b"DELETE FROM agi_router.route WHERE side = 'b'")
+    insert_route(connection, keys, binding=made.id.id, caller=None, callee=A, side="b")
+    before = outcomes(store, [X])
+    renewed = BindingStore(connection, rotate(dsn, key_file))
+    assert outcomes(renewed, [X]) == before
+    assert before[A.digits, X.digits].callees == (B,)
+    assert before[F.digits, X.digits].callees == (A,)
+
+
 def as_version_1(connection: Connection, keys: KeyRing) -> None:
     """Seal every callee as the release before did."""
     rows = connection.execute("SELECT x_number, caller_tag, callee FROM agi_router.route")
