@@ -12,7 +12,7 @@ from agi_router.limits import Rate, RefusalLimit
 rates = st.builds(Rate, st.integers(1, 50), st.timedeltas(timedelta(seconds=1), timedelta(days=1)))
 # Who calls, and nanoseconds since the call before.
 calls = st.lists(
-    st.tuples(st.sampled_from("abc"), st.just(0) | st.integers(0, 3600 * 10**9)), max_size=120
+    st.tuples(st.sampled_from("abc"), st.just(0) | st.integers(0, 3600 * 10**9)), max_size=60
 )
 
 
