@@ -11,6 +11,7 @@ from typing import cast
 
 import pytest
 
+from agi_router.adapters import ari_door
 from agi_router.adapters.ari_door import EVENTS, AriDoor
 from agi_router.ari import (
     ApplicationReplaced,
@@ -37,6 +38,7 @@ from agi_router.model import (
     Language,
     Leg,
     Mode,
+    NumberNeeded,
     Reason,
     Side,
 )
@@ -73,6 +75,10 @@ class Store:
         self.typed.append(None if call.typed is None else call.typed.extension)
         facts = replace(self.facts, x_extended=self.extended)
         return Admission(admitted=facts.leg is not None, facts=facts, now=NOW)
+
+    async def make_number(self, needed: NumberNeeded, *, timeout: float) -> None:  # noqa: ASYNC109
+        """No call here needs one."""
+        raise NotImplementedError
 
 
 class Ari:

@@ -19,9 +19,9 @@ import pytest
 
 from agi_router import health as health_module
 from agi_router.adapters.admission import AdmissionStore
+from agi_router.adapters.connection_pool import ConnectionPool
 from agi_router.adapters.health_server import HealthServer
 from agi_router.adapters.journal import EndJournal
-from agi_router.adapters.connection_pool import ConnectionPool
 from agi_router.adapters.systemd import Notifier
 from agi_router.ari import AriClient
 from agi_router.calls import End, Outcome, call_day
