@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import secrets
 import signal
 import subprocess
@@ -22,12 +23,14 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from postgres.support import (
     BLOCK,
     HOUR,
+    NO_REST,
     A,
     B,
     C,
     D,
     X,
     a_call,
+    admit_as_router,
     bind,
     expire,
     insert_route,
@@ -36,12 +39,16 @@ from postgres.support import (
     until,
     until_async,
 )
+from postgres.test_import import Importing
 
 from agi_router import daemon
+from agi_router.adapters import importer
 from agi_router.adapters.admission import AdmissionStore
 from agi_router.adapters.bindings import BindingStore
 from agi_router.adapters.database import Connection, connect
-from agi_router.adapters.keys import KINDS, check_keys
+from agi_router.adapters.inventory import Choice, SameX
+from agi_router.adapters.keys import KINDS, check_keys, key_ids
+from agi_router.adapters.queries import query
 from agi_router.adapters.records import StoredBinding, Terms
 from agi_router.adapters.renewal import Renewal
 from agi_router.adapters.rotation import Rotation
@@ -52,17 +59,20 @@ from agi_router.errors import (
     KeyMismatch,
     KeyRingError,
     KeysOutdated,
+    NumberResting,
     StoreError,
 )
 from agi_router.keyfile import load_key_ring, write_key_ring
-from agi_router.model import Callback, Reason, Refusal, Side
-from agi_router.modes import Axb, Axyb, Gxb, Gxyb, Parties
+from agi_router.model import Call, Callback, Reason, Refusal, Route, Side, Typed
+from agi_router.modes import Ax, Axb, Axe, Axyb, AxybOnCall, Gxb, Gxyb, Parties
 from agi_router.numbers import E164, XNumber
+from agi_router.pool import Rests
 from agi_router.seal import Cipher, KeyRing
 from agi_router.settings import Settings
 
 TIMEOUT = 10.0
 PROGRAM = Path(sys.executable).parent / "agi-router"
+EXTENSION = "1234"
 E, F = E164.parse("13912340005"), E164.parse("13912340006")
 
 PARTIES: dict[str, Parties] = {
@@ -72,6 +82,14 @@ PARTIES: dict[str, Parties] = {
     "gxb with a default": Gxb(members=(A, C, D), b=B, default=C),
     "gxb that rings the last": Gxb(members=(A, C, D), b=B, callback=Callback.LAST),
     "gxyb that rings all": Gxyb(members=(A, C, D), b=B, callback=Callback.ALL),
+    "gxyb in turn": Gxyb(members=(A, C, D), b=B, callback=Callback.SEQUENCE),
+    "axyb on call": AxybOnCall(a=A, b=B),
+    "axyb on call, called": AxybOnCall(a=A, b=B),
+    "ax": Ax(a=A),
+    "ax with a fixed number": Ax(a=A, callback=Callback.DEFAULT, default=D),
+    "ax, last called": Ax(a=A, default=D),
+    "axe": Axe(a=A, extension=EXTENSION),
+    "axe, last called": Axe(a=A, extension=EXTENSION),
 }
 
 
@@ -87,6 +105,19 @@ def key_file(tmp_path: Path, keys: KeyRing) -> Path:
 def keys(connection: Connection) -> KeyRing:
     """Keys that the database knows."""
     return check_keys(connection, KeyRing.generate())
+
+
+@pytest.fixture
+def store(connection: Connection, keys: KeyRing) -> BindingStore:
+    """Where bindings of every mode are made, with one block to make them in."""
+    made = opened(connection, keys)
+    made.inventory.add_block(BLOCK, operator=None, certificate=None)
+    return made
+
+
+def opened(connection: Connection, keys: KeyRing, rests: Rests = NO_REST) -> BindingStore:
+    """The same with other keys."""
+    return BindingStore(connection, keys, rests, open_modes=True)
 
 
 @contextmanager
@@ -111,8 +142,8 @@ def rotate(dsn: str, file: Path, kinds: Sequence[Any] = KINDS) -> KeyRing:
 def sealed(connection: Connection) -> list[bytes]:
     """Every sealed value there is."""
     rows = connection.execute(
-        b"SELECT callee, caller FROM agi_router.route"
-        b" UNION ALL SELECT callee, caller FROM agi_router.past_route"
+        b"SELECT callee, caller, last_callee FROM agi_router.route"
+        b" UNION ALL SELECT callee, caller, NULL FROM agi_router.past_route"
     ).fetchall()
     return [value for row in rows for value in row.values() if value is not None]
 
@@ -122,20 +153,25 @@ def outcomes(store: BindingStore, numbers: Sequence[XNumber]) -> dict[tuple[str,
     found = {}
     for x in numbers:
         for caller in (A, B, C, D, E, F):
-            call = a_call(caller, x)
-            looked = store.facts(call, at=None)
-            decision = decide(call, looked.facts, now=looked.now)
-            found[caller.digits, x.digits] = (
-                decision.reason if isinstance(decision, Refusal) else decision
-            )
+            found[caller.digits, x.digits] = outcome(store, a_call(caller, x))
+        found["typed", x.digits] = outcome(
+            store, Call(caller=F, x_number=x, typed=Typed(extension=EXTENSION))
+        )
     return found
 
 
-def make(store: BindingStore, parties: Parties) -> StoredBinding:
+def outcome(store: BindingStore, call: Call) -> Any:
+    """What becomes of one call."""
+    looked = store.facts(call, at=None)
+    decision = decide(call, looked.facts, now=looked.now)
+    return decision.reason if isinstance(decision, Refusal) else decision
+
+
+def make(store: BindingStore, parties: Parties, x: XNumber = X) -> StoredBinding:
     return store.bind(
         parties,
         Terms(expires_at=store.now() + HOUR),
-        x=X,
+        x=x,
         y=BLOCK.number(2) if parties.numbers == 2 else None,
     )
 
@@ -153,10 +189,16 @@ async def test_every_mode(
 ) -> None:
     """Everybody reaches whom they reached, is shown as before, and no row needs the old keys."""
     made = make(store, PARTIES[mode])
-    if "last" in mode:
-        async with AdmissionStore(dsn, keys, connections=1) as admissions:
-            await admissions.admit(a_call(D), new_call_id(), timeout=TIMEOUT)
-    found, before = store.find(made.id), outcomes(store, [X, BLOCK.number(2)])
+    numbers = [X, BLOCK.number(2)]
+    if "last" in mode or "called" in mode:
+        call = a_call(A if mode.startswith("axyb") else D)
+        if mode.startswith("axe"):
+            call = replace(call, typed=Typed(extension=EXTENSION))
+        async with AdmissionStore(dsn, keys, connections=1, open_modes=True) as admissions:
+            _, decision = await admit_as_router(admissions, call, new_call_id())
+        assert isinstance(decision, Route)
+        numbers.append(decision.shown)
+    found, before = store.find(made.id), outcomes(store, numbers)
 
     fresh = rotate(dsn, key_file, kinds)
 
@@ -170,14 +212,14 @@ async def test_every_mode(
         alone = rotation.keys
     assert alone == load_key_ring(key_file)
     assert len(alone.tag_keys) + len(alone.seal_keys) == 2
-    renewed = BindingStore(connection, alone)
+    renewed = opened(connection, alone)
     assert renewed.find(made.id) == found
-    assert outcomes(renewed, [X, BLOCK.number(2)]) == before
-    assert {value[:3] for value in sealed(connection)} == {alone.headers[0]}
+    assert outcomes(renewed, numbers) == before
+    assert {value[:3] for value in sealed(connection)} <= set(alone.headers)
     # And it can be done once more, with nothing to do in between.
     assert Renewal(renewed._statements, alone).outstanding() == 0
     again = rotate(dsn, key_file, kinds)
-    assert outcomes(BindingStore(connection, again), [X, BLOCK.number(2)]) == before
+    assert outcomes(opened(connection, again), numbers) == before
 
 
 def test_what_is_over_is_renewed_too(
@@ -203,7 +245,7 @@ def test_what_is_over_is_renewed_too(
     with rotating(dsn, key_file) as rotation:
         rotation.retire("tag", 1)
         rotation.retire("seal", 1)
-        renewed = BindingStore(connection, rotation.keys)
+        renewed = opened(connection, rotation.keys)
 
     assert [renewed.find(name) for name in names] == found
     assert outcomes(renewed, [X]) == before
@@ -217,7 +259,7 @@ def test_rows_for_anyone(
     made = bind(store)
     insert_route(connection, keys, binding=made.id.id, caller=None, callee=A)
     before = outcomes(store, [X])
-    renewed = BindingStore(connection, rotate(dsn, key_file))
+    renewed = opened(connection, rotate(dsn, key_file))
     assert outcomes(renewed, [X]) == before
     assert sorted(value[2] for value in sealed(connection)) == [0, 2, 2]
     with rotating(dsn, key_file) as rotation:
@@ -232,7 +274,7 @@ def test_whoever_calls_reaches_a(
     connection.execute(b"DELETE FROM agi_router.route WHERE side = 'b'")
     insert_route(connection, keys, binding=made.id.id, caller=None, callee=A, side="b")
     before = outcomes(store, [X])
-    renewed = BindingStore(connection, rotate(dsn, key_file))
+    renewed = opened(connection, rotate(dsn, key_file))
     assert outcomes(renewed, [X]) == before
     assert before[A.digits, X.digits].callees == (B,)
     assert before[F.digits, X.digits].callees == (A,)
@@ -268,7 +310,7 @@ def test_rows_of_the_release_before(
         assert list(rotation.renewal().run()) == [1]
         assert rotation.uses() == {("tag", 2): 2, ("seal", 1): 2}
         rotation.retire("tag", 1)
-        assert outcomes(BindingStore(connection, rotation.keys), [X]) == before
+        assert outcomes(opened(connection, rotation.keys), [X]) == before
 
 
 def test_from_one_cipher_to_the_other(
@@ -278,9 +320,9 @@ def test_from_one_cipher_to_the_other(
     bind(store)
     before = outcomes(store, [X])
     national = replace(keys, cipher=Cipher.SM4_GCM)
-    bind(BindingStore(connection, national), C, D)
+    bind(opened(connection, national), C, D)
     assert {value[0] for value in sealed(connection)} == {2, 3}
-    assert outcomes(BindingStore(connection, national), [X]) == outcomes(store, [X]) != before
+    assert outcomes(opened(connection, national), [X]) == outcomes(store, [X]) != before
     for cipher, version in ((Cipher.SM4_GCM, 3), (Cipher.AES_256_GCM, 2)):
         with rotating(dsn, key_file, cipher=cipher) as rotation:
             assert sum(rotation.renewal().run()) == 1 + (version == 2)
@@ -337,9 +379,12 @@ def test_every_sealed_column_is_renewed(connection: Connection) -> None:
         b" WHERE table_schema = 'agi_router' AND (data_type = 'bytea' OR column_name LIKE '%%tag')"
     ).fetchall()
     columns = {"callee", "caller", "caller_tag"}
-    assert {row["name"] for row in rows} == {"key.fingerprint"} | {
-        f"{table}.{column}" for table in ("route", "past_route") for column in columns
-    }
+    assert {row["name"] for row in rows} == {
+        "key.fingerprint",
+        "binding.order_tag",
+        "binding.pair_tag",
+        "route.last_callee",
+    } | {f"{table}.{column}" for table in ("route", "past_route") for column in columns}
 
 
 def test_ids_are_bounded(dsn: str, connection: Connection, key_file: Path, keys: KeyRing) -> None:
@@ -372,7 +417,7 @@ def test_bound_under_an_old_key(
     made = bind(store)
     with rotating(dsn, key_file) as rotation, connect(dsn) as own:
         rotation.switch(rotation.add(KINDS))
-        fresh = BindingStore(own, rotation.keys)
+        fresh = opened(own, rotation.keys)
         with pytest.raises(BindingConflict, match=f"is on {X} already, by binding {made.id}"):
             bind(fresh, *newcomer)
         with pytest.raises(BindingConflict):
@@ -392,7 +437,7 @@ def test_member_bound_under_an_old_key(dsn: str, store: BindingStore, key_file: 
     group = store.bind(Gxb(members=(C, D), b=E), Terms(expires_at=store.now() + HOUR), x=X)
     with rotating(dsn, key_file) as rotation, connect(dsn) as own:
         rotation.switch(rotation.add(KINDS))
-        fresh = BindingStore(own, rotation.keys)
+        fresh = opened(own, rotation.keys)
         with pytest.raises(BindingConflict, match=f"is on {X} already"):
             fresh.add_members(group.id, [A])
         changed = fresh.add_members(group.id, [F])
@@ -418,7 +463,7 @@ def test_old_bindings_make_room(
         expire(connection, made.id)
     with rotating(dsn, key_file) as rotation, connect(dsn) as own:
         rotation.switch(rotation.add(KINDS))
-        fresh = BindingStore(own, rotation.keys)
+        fresh = opened(own, rotation.keys)
         again = bind(fresh, A, C)
         assert outcomes(fresh, [X])[A.digits, X.digits].binding == str(again.id)
         assert fresh.find(made.id).state == end
@@ -438,11 +483,11 @@ def test_place_that_was_taken(
     with rotating(dsn, key_file) as rotation:
         rotation.switch(rotation.add(KINDS))
         # As could be done before all keys were looked under.
-        alive = bind(BindingStore(connection, rotation.keys.without("tag", 1)), A, D)
+        alive = bind(opened(connection, rotation.keys.without("tag", 1)), A, D)
         renewal = rotation.renewal()
         assert sum(renewal.run()) == 1
         assert renewal.left == []
-        fresh = BindingStore(connection, rotation.keys)
+        fresh = opened(connection, rotation.keys)
     assert one(connection, "SELECT binding_id FROM agi_router.past_route") == over.id.id
     assert fresh.find(over.id).parties == over.parties
     assert outcomes(fresh, [X])[A.digits, X.digits].binding == str(alive.id)
@@ -462,7 +507,7 @@ def test_what_cannot_be_renewed_stays(
     with rotating(dsn, key_file) as rotation:
         rotation.switch(rotation.add(KINDS))
         # As could be done before all keys were looked under.
-        bind(BindingStore(connection, rotation.keys.without("tag", 1)), C, B)
+        bind(opened(connection, rotation.keys.without("tag", 1)), C, B)
         renewal = rotation.renewal()
         assert sum(renewal.run()) == 3
         assert [name for name, _ in renewal.left] == [damaged.id, twice.id]
@@ -472,7 +517,7 @@ def test_what_cannot_be_renewed_stays(
         for kind in KINDS:
             with pytest.raises(KeyInUse, match=r"4 sealed value\(s\)"):
                 rotation.retire(kind, 1)
-        fresh = BindingStore(connection, rotation.keys)
+        fresh = opened(connection, rotation.keys)
         for caller, callee in ((D, C), (F, E), (C, B)):
             looked = fresh.facts(a_call(caller), at=None)
             assert looked.facts.leg is not None
@@ -511,7 +556,7 @@ def test_damaged_group_is_not_changed(
         rotation.switch(rotation.add(KINDS))
         before = sealed(connection)
         with pytest.raises(StoreError, match="cannot be brought under the current keys"):
-            BindingStore(own, rotation.keys).set_default(group.id, C)
+            opened(own, rotation.keys).set_default(group.id, C)
         assert sealed(connection) == before
 
 
@@ -523,7 +568,7 @@ def test_writer_of_before(
     with rotating(dsn, key_file) as rotation:
         ids = rotation.add(KINDS)
         with connect(dsn) as own:
-            late = BindingStore(own, check_keys(own, load_key_ring(key_file)))
+            late = opened(own, check_keys(own, load_key_ring(key_file)))
             assert bind(late, x=BLOCK.number(2))
             rotation.switch(ids)
             with pytest.raises(KeysOutdated):
@@ -537,7 +582,7 @@ def test_writer_of_before(
         assert {row["callee"][:3] for row in rows} == {rotation.keys.headers[0]}
         # One whose file was never brought up to date cannot write at all.
         with pytest.raises(KeyMismatch):
-            bind(BindingStore(connection, keys), x=BLOCK.number(4))
+            bind(opened(connection, keys), x=BLOCK.number(4))
 
 
 def test_parties_are_bound_once_while_keys_are_switched(
@@ -549,7 +594,7 @@ def test_parties_are_bound_once_while_keys_are_switched(
 
     def work(ring: KeyRing, x: XNumber) -> bool:
         with connect(dsn) as own:
-            late = BindingStore(own, ring)
+            late = opened(own, ring)
             barrier.wait()
             try:
                 bind(late, x=x)
@@ -577,6 +622,267 @@ def test_parties_are_bound_once_while_keys_are_switched(
                 == 2
             )
     assert keys
+
+
+@pytest.mark.parametrize("then", ["found", "renewed"])
+def test_rests_under_an_old_key(then: str, dsn: str, store: BindingStore, key_file: Path) -> None:
+    """A party is kept off a number where it was by its old tag, unless all of them were there."""
+    number_rests, party_rests = (
+        Rests(number=n, party=p) for n, p in ((HOUR, 0 * HOUR), (0 * HOUR, HOUR))
+    )
+    store.unbind(bind(store).id)
+    with rotating(dsn, key_file) as rotation, connect(dsn) as own:
+        rotation.switch(rotation.add(KINDS))
+        if then == "renewed":
+            assert sum(rotation.renewal().run()) == 1
+        resting = opened(own, rotation.keys, party_rests)
+        with pytest.raises(NumberResting, match="was on 700123456780001 by another binding"):
+            bind(resting, A, C)
+        with pytest.raises(NumberResting, match="rests until"):
+            bind(opened(own, rotation.keys, number_rests), C, D)
+        group = resting.bind(Gxb(members=(C,), b=D), Terms(expires_at=store.now() + HOUR), x=X)
+        with pytest.raises(NumberResting):
+            resting.add_members(group.id, [A])
+        resting.unbind(group.id)
+        assert bind(resting, A, B)
+        with pytest.raises(BindingConflict):
+            bind(resting, A, B)
+
+
+@pytest.mark.parametrize("then", ["found", "renewed"])
+@pytest.mark.parametrize("sides", ["the same", "swapped"])
+def test_the_same_number_again(
+    sides: str,
+    then: str,
+    dsn: str,
+    connection: Connection,
+    store: BindingStore,
+    key_file: Path,
+) -> None:
+    """Who asked to be remembered is, under whatever key; each side dials what it dialled."""
+    terms, again = Terms(expires_at=store.now() + HOUR), Choice(same_x=SameX.PREFER)
+    made = store.bind(Axyb(a=A, b=B), terms, choice=again)
+    store.unbind(made.id)
+    with rotating(dsn, key_file) as rotation:
+        rotation.switch(rotation.add(KINDS))
+        if then == "renewed":
+            assert sum(rotation.renewal().run()) == 1
+            rotation.retire("tag", 1)
+        parties = Axyb(a=B, b=A) if sides == "swapped" else Axyb(a=A, b=B)
+        other = opened(connection, rotation.keys).bind(parties, terms, choice=again)
+    assert {(p.number, p.dials) for p in other.parties} == {
+        (p.number, p.dials) for p in made.parties
+    }
+
+
+def test_a_group_that_has_changed(
+    dsn: str, connection: Connection, store: BindingStore, key_file: Path
+) -> None:
+    """Its order is recognised while the members of then are known, and not tagged wrongly else."""
+    order = Terms(expires_at=store.now() + HOUR, order_id="A-1")
+    smaller = store.bind(Gxb(members=(A, C), b=B), order, x=X)
+    larger = store.bind(Gxb(members=(A, C), b=B), order, x=BLOCK.number(2))
+    store.remove_member(smaller.id, C)
+    store.add_members(larger.id, [D])
+
+    def tags() -> list[int]:
+        rows = connection.execute(
+            "SELECT order_tag FROM agi_router.binding ORDER BY id"
+        ).fetchall()
+        return [row["order_tag"] for row in rows]
+
+    before = tags()
+    ring = rotate(dsn, key_file)
+    now = tags()
+    assert before[0] == before[1] == now[1]
+    expected = ring.order_tags("default", "A-1", "gxb", numbers=[A, C, B])
+    assert (now[0], before[0]) == (expected[0], expected[1])
+
+
+def test_extension_under_an_old_key(
+    dsn: str, store: BindingStore, key_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that somebody has by its old tag is not given to another."""
+    make(store, Axe(a=A, extension="0001"))
+    with rotating(dsn, key_file) as rotation, connect(dsn) as own:
+        rotation.switch(rotation.add(KINDS))
+        fresh = opened(own, rotation.keys)
+        with pytest.raises(BindingConflict, match=f"extension 0001 is on {X} already"):
+            make(fresh, Axe(a=C, extension="0001"))
+        monkeypatch.setattr("agi_router.adapters.inventory.random.SystemRandom", Drawing)
+        chosen = make(fresh, Axe(a=C))
+        assert outcome(
+            fresh, Call(caller=F, x_number=X, typed=Typed(extension="0002"))
+        ).binding == str(chosen.id)
+
+
+class Drawing(random.SystemRandom):
+    """Draws 1 and 2 first, always."""
+
+    def sample(self, _: Any, k: int, **__: Any) -> list[int]:
+        """Draw."""
+        return list(range(1, k + 1))
+
+
+async def test_a_stranger_is_remembered_with_keys_of_before(
+    dsn: str, connection: Connection, store: BindingStore, key_file: Path
+) -> None:
+    """A router that has not seen the switch writes under the new keys, and goes on with them."""
+    make(store, Ax(a=A))
+    with rotating(dsn, key_file) as rotation:
+        ids = rotation.add(KINDS)
+        before = load_key_ring(key_file)
+        assert (before.tag_key_id, before.seal_key_id) == (1, 1)
+        async with AdmissionStore(dsn, before, connections=1, open_modes=True) as admissions:
+            rotation.switch(ids)
+            _, decision = await admit_as_router(admissions, a_call(D), new_call_id())
+            assert isinstance(decision, Route)
+            value = bytes(one(connection, "SELECT max(last_callee) FROM agi_router.route"))
+            assert value[:3] == rotation.keys.headers[1]
+            assert (await admissions.admit(a_call(A), new_call_id(), timeout=TIMEOUT)).admitted
+            for _ in rotation.renewal().run():
+                pass
+            for kind in KINDS:
+                rotation.retire(kind, 1)
+            # The ring in its hands still opens and finds all.
+            _, decision = await admit_as_router(admissions, a_call(A), new_call_id())
+            assert isinstance(decision, Route)
+            assert decision.callees == (D,)
+
+
+async def test_a_number_is_made_with_keys_of_before(
+    dsn: str,
+    connection: Connection,
+    store: BindingStore,
+    key_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Under the new keys, and never where B is already by an old tag."""
+    make(store, AxybOnCall(a=A, b=B), BLOCK.number(9))
+    for serial in range(1, 8):
+        made = bind(store, C, B, x=BLOCK.number(serial))
+        if serial > 4:
+            store.unbind(made.id)
+    monkeypatch.setattr("agi_router.adapters.admission._CANDIDATES", 8)
+    monkeypatch.setattr("agi_router.adapters.admission.random.SystemRandom", Drawing)
+    rests = Rests(number=0 * HOUR, party=HOUR)
+    with rotating(dsn, key_file) as rotation:
+        ids = rotation.add(KINDS)
+        before = load_key_ring(key_file)
+        async with AdmissionStore(dsn, before, connections=1, rests=rests) as admissions:
+            rotation.switch(ids)
+            call = a_call(A, BLOCK.number(9))
+            _, decision = await admit_as_router(admissions, call, new_call_id())
+        assert isinstance(decision, Route)
+        assert decision.shown == BLOCK.number(8)
+        value = one(
+            connection,
+            "SELECT callee FROM agi_router.route WHERE x_number = %s",
+            decision.shown.value,
+        )
+        assert bytes(value)[:3] == rotation.keys.headers[0]
+        # What is over makes room for a Y under whatever key.
+        connection.execute(
+            "UPDATE agi_router.binding SET expires_at = now() WHERE parent_id IS NOT NULL"
+        )
+        connection.execute(
+            "UPDATE agi_router.route SET ends_at = now() - interval '1 day' WHERE x_number = %s",
+            (BLOCK.number(5).value,),
+        )
+        async with AdmissionStore(dsn, before, connections=1, rests=rests) as admissions:
+            _, decision = await admit_as_router(admissions, call, new_call_id())
+        assert isinstance(decision, Route)
+        assert decision.shown == BLOCK.number(5)
+        assert sum(rotation.renewal().run()) == 8
+        rotation.retire("tag", 1)
+        alone = opened(connection, rotation.keys)
+        assert outcome(alone, a_call(B, BLOCK.number(5))).callees == (A,)
+
+
+def test_import_while_keys_are_rotated(
+    dsn: str, connection: Connection, store: BindingStore, key_file: Path
+) -> None:
+    """Orders and parties are found under every key; what is over makes room, or rests."""
+    alive, over = bind(store, order_id="A-1"), bind(store, C, D)
+    store.unbind(over.id)
+    a, b, c, d, e = (each.digits for each in (A, B, C, D, E))
+    order = f"mode,order,a,b\naxb,A-1,{a},{b}\n"
+    late = f"mode,order,a,b,x\naxb,A-2,{c},{e},{X}\n"
+    with rotating(dsn, key_file) as rotation:
+        rotation.switch(rotation.add(KINDS))
+        importing = Importing(dsn, rotation.keys)
+        assert importing(order).there == 1
+        assert importing(f"mode,order,a,b,x\naxb,A-3,{a},{e},{X}\n").rejected == 1
+        assert importing.faults == [(2, f"x: {A} is on {X} already, by binding {alive.id}")]
+        resting = Importing(dsn, rotation.keys, rests=Rests(number=0 * HOUR, party=HOUR))
+        assert resting(late).rejected == 1
+        assert "was on 700123456780001 by another binding" in resting.faults[0][1]
+        assert (importing(late, dry_run=True).bound, importing(late).bound) == (1, 1)
+        assert outcomes(opened(connection, rotation.keys), [X])[c, X.digits].callees == (E,)
+        assert sum(rotation.renewal().run()) == 2
+        rotation.retire("tag", 1)
+        importing = Importing(dsn, rotation.keys)
+        assert (importing(order).there, importing(late).there) == (1, 1)
+        assert d
+
+
+def test_import_with_keys_of_before(
+    dsn: str, connection: Connection, store: BindingStore, key_file: Path
+) -> None:
+    """It ends, and nothing is bound; read again with those of now, it goes on."""
+    assert store
+    text = f"mode,order,a,b\naxb,A-1,{A.digits},{B.digits}\n"
+    with rotating(dsn, key_file) as rotation:
+        ids = rotation.add(KINDS)
+        before = check_keys(connection, load_key_ring(key_file))
+        rotation.switch(ids)
+        for options in ({}, {"keep_going": True}):
+            with pytest.raises(KeysOutdated, match="import the file again"):
+                Importing(dsn, before)(text, **options)
+        assert sealed(connection) == []
+        assert Importing(dsn, rotation.keys)(text).bound == 1
+
+
+def test_workers_seal_by_the_cipher(
+    dsn: str,
+    connection: Connection,
+    keys: KeyRing,
+    store: BindingStore,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The one that is set, as the program itself."""
+    assert store
+    monkeypatch.setattr(importer, "_CHUNK", 1)
+    national = replace(keys, cipher=Cipher.SM4_GCM)
+    rows = "".join(f"axb,A-{i},{A.digits},{B.digits}\n" for i in range(4))
+    assert Importing(dsn, national, processes=2)(f"mode,order,a,b\n{rows}").bound == 4
+    assert {value[0] for value in sealed(connection)} == {3}
+
+
+def test_an_import_is_waited_for(
+    dsn: str, store: BindingStore, key_file: Path, keys: KeyRing
+) -> None:
+    """By whoever rotates keys; others bind meanwhile."""
+    with (
+        rotating(dsn, key_file) as rotation,
+        connect(dsn) as importing,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        ids = rotation.add(KINDS)
+        with importing.transaction():
+            importing.execute(query("lock_imports"))
+            importing.execute(query("under_keys"), {"block": None, **key_ids(keys)})
+            switch = pool.submit(rotation.switch, ids)
+            until(
+                lambda: one(
+                    importing,
+                    "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted",
+                )
+            )
+            bind(store)
+            assert not switch.done()
+        switch.result()
+        assert rotation.keys.seal_key_id == 2
 
 
 class Callers:
@@ -743,7 +1049,7 @@ def test_killed_in_the_middle(
     with rotating(dsn, key_file) as rotation:
         rotation.switch(rotation.add(KINDS))
         ring = rotation.keys
-    fresh = BindingStore(connection, ring)
+    fresh = opened(connection, ring)
     renewal = Renewal(fresh._statements, ring)
     left = [renewal.outstanding()]
     assert left == [300]
@@ -771,7 +1077,7 @@ def test_killed_in_the_middle(
     assert command("key", "retire", "tag", "1").returncode == 0
     assert command("key", "retire", "seal", "1").returncode == 0
     with connect(dsn) as own:
-        alone = BindingStore(own, check_keys(own, load_key_ring(key_file)))
+        alone = opened(own, check_keys(own, load_key_ring(key_file)))
         assert all(alone.facts(a_call(B, x), at=None).facts.leg for x in numbers[::9])
 
 

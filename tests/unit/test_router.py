@@ -345,6 +345,52 @@ async def test_strict_answers_at_one_moment(
     assert waited == waits
 
 
+NEEDS_NUMBER = Admission(
+    admitted=False,
+    facts=replace(FACTS, leg=replace(LEG, mode=Mode.AXYB, shown=None)),
+    now=NOW,
+)
+NEEDED = NumberNeeded(binding=LEG.binding, binding_id=42, x_number=X, caller=A, callee=B)
+
+
+async def test_a_number_is_made() -> None:
+    """By the store, and the call is admitted then; within the one time for both."""
+    now = [0]
+
+    class Slow(Store):
+        async def make_number(self, needed: NumberNeeded, *, timeout: float) -> None:  # noqa: ASYNC109
+            await super().make_number(needed, timeout=timeout)
+            now[0] += 10**8
+
+    store = Slow(ADMITTED, before=[NEEDS_NUMBER])
+    assert await router(store, clock=lambda: now[0]).answer(ARRIVAL) == ROUTED
+    assert store.made == [(NEEDED, 0.4)]
+    assert [round(timeout, 6) for _, _, timeout in store.asked] == [0.4, 0.3]
+
+
+async def test_no_number_can_be_made(caplog: pytest.LogCaptureFixture) -> None:
+    """It is tried a few times; then it is a fault of ours, and no limit counts it."""
+    store = Store(NEEDS_NUMBER)
+    door = router(store, caller_limit=Rate(1, timedelta(minutes=1)))
+    for _ in range(2):
+        assert await door.answer(ARRIVAL) == FAULT
+    assert len(store.asked) == len(store.made) == 8
+    assert "call.no_number" in [record.msg for record in caplog.records]
+
+
+async def test_strict_hides_who_is_asked_for_nothing() -> None:
+    """Whose extension is wrong or missing hears what a stranger hears; asking is no refusal."""
+    extended = refused(replace(FACTS, leg=None, x_extended=True))
+    stranger = await router(Store(refused(replace(FACTS, leg=None))), strict=True).answer(ARRIVAL)
+    _, _, told = stranger.extension.partition("*")
+    door = router(Store(extended), strict=True, extension_tries=1)
+    for typed in ("", "99"):
+        arrival = replace(ARRIVAL, typed=typed, tries_left=0)
+        answer = await door.answer(arrival)
+        assert answer.extension.partition("*")[2] == told
+    assert (await door.answer(ARRIVAL)).context == "agi-router-ask"
+
+
 async def test_strict_hides_no_fault_of_the_call_itself() -> None:
     """What a caller may know, it hears as ever."""
     store = Store(refused(FACTS))

@@ -433,6 +433,14 @@ def test_unreadable_key_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         load_key_ring(path)
 
 
+def test_pairs_have_a_tag_under_every_key() -> None:
+    """The current one first, in whatever order the parties are named."""
+    old, new = KeyRing.generate(), KeyRing.generate()
+    both = KeyRing(tag_keys=(*old.tag_keys, (2, new.tag_keys[0][1])), seal_keys=old.seal_keys)
+    assert both.pair_tags((A, B)) == [both.pair_tag((B, A)), old.pair_tag((A, B))]
+    assert len(set(both.pair_tags((A, B)))) == 2
+
+
 def test_extensions_have_tags_of_their_own() -> None:
     """By number and extension, under every key, the current one first; none is a caller's."""
     old, new = KeyRing.generate(), KeyRing.generate()
