@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 # calls.
 _VISIT = 0.2
 _RETRY = 1.0
+# Seconds for which a file is left to the router that has claimed it.
+_ABANDONED = 2.0
 
 
 class Books:
@@ -53,7 +55,7 @@ class Books:
         """
         while True:
             try:
-                await self.visit()
+                await self.visit(others_after=_ABANDONED)
             except StoreError as error:
                 # The lines wait on disk.
                 log.warning("settle.deferred", extra={"error": str(error)})
@@ -61,15 +63,18 @@ class Books:
             else:
                 await asyncio.sleep(_VISIT)
 
-    async def visit(self) -> None:
+    async def visit(self, *, others_after: float = 0.0) -> None:
         """
         Settle the files claimed before, then claim what has come since.
+
+        Args:
+            others_after: Seconds for which a file that another router has claimed is left to it.
 
         Raises:
             StoreError: Something is not settled yet.
         """
         async with self._visiting:
-            for file in self._journal.claimed():
+            for file in self._journal.claimed(others_after=others_after):
                 # Visitors may follow each other at once; a writer still needs its moment.
                 await asyncio.sleep(_VISIT - self._journal.age(file))
                 for ends in self._journal.read(file):

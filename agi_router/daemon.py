@@ -1,6 +1,9 @@
 """
 The daemon behind ``agi-router serve``: the doors, the books, and the router's health.
 
+The doors may be served by one process, or by one each: a process that is frozen freezes all that
+it serves.
+
 Draining: on the first SIGTERM or SIGINT, or when another router of the same name has taken over,
 the calls that were taken get their answer, the journal is settled once more, and the connection
 to Asterisk is closed. Calls that are up do not need us.
@@ -12,18 +15,22 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import asdict
 from datetime import timedelta
+from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from agi_router.adapters.admission import AdmissionStore
 from agi_router.adapters.ari_door import EVENTS, AriDoor
 from agi_router.adapters.database import connect
+from agi_router.adapters.fastagi_door import FastAgiDoor
 from agi_router.adapters.health_server import HealthServer
 from agi_router.adapters.journal import EndJournal
 from agi_router.adapters.keys import check_keys
+from agi_router.adapters.live_profile import refuse_leaks
 from agi_router.adapters.sweep import Sweep, Swept
 from agi_router.adapters.systemd import Notifier
 from agi_router.ari import AriClient, AriError, AriUnavailable
@@ -34,11 +41,13 @@ from agi_router.metrics import Metrics
 from agi_router.router import Router
 from agi_router.seal import KeyRing
 from agi_router.settings import Settings
-from agi_router.survey import Surveyor, show
+from agi_router.survey import Surveyor, show, show_ari
 
-__all__ = ["serve"]
+__all__ = ["Doors", "serve"]
 
 log = logging.getLogger(__name__)
+
+_Work = Callable[[], Coroutine[Any, Any, None]]
 
 _RETRY = 1.0
 _RECONCILE = 300.0
@@ -50,13 +59,25 @@ _SWEEP_TIMEOUT = 5
 _KEYS = 1.0
 
 
-async def serve(settings: Settings, keys: KeyRing) -> None:
+class Doors(StrEnum):
+    """
+    Which doors a process serves.
+    """
+
+    ARI = "ari"
+    AGI = "agi"
+    BOTH = "both"
+
+
+async def serve(settings: Settings, keys: KeyRing, doors: Doors = Doors.BOTH) -> None:
     """
     Serve calls until SIGTERM or SIGINT, or until another router takes over, then drain.
 
     Raises:
-        AsteriskError: Asterisk is away at the start.
-        SettingsError: The journal's directory cannot be used.
+        AsteriskError: Asterisk is away at the start, or the address of FastAGI is taken.
+        SettingsError: The journal's directory cannot be used; or FastAGI is off and nothing else
+            was to be served; or the PBX's profile can leak, now or later, and the operator has
+            not accepted that.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -72,13 +93,6 @@ async def serve(settings: Settings, keys: KeyRing) -> None:
         rests=settings.rests,
         open_modes=settings.open_modes,
     )
-    ari = AriClient(
-        url=settings.ari_url,
-        user=settings.ari_user,
-        password=settings.load_ari_password(),
-        app=settings.ari_app,
-        events=EVENTS,
-    )
     router = Router(
         store,
         timeout=settings.decision_timeout,
@@ -92,50 +106,114 @@ async def serve(settings: Settings, keys: KeyRing) -> None:
         caller_limit=settings.refusal_limit_caller,
         trunk_limit=settings.refusal_limit_trunk,
     )
+    fastagi = None if doors is Doors.ARI else _open_fastagi(settings, router)
+    if doors is Doors.AGI and fastagi is None:
+        raise SettingsError("AGI_ROUTER_AGI_LISTEN is off: there is nothing to serve")
     async with store:
         books = Books(store, journal, settled=metrics.settled)
-        try:
-            async with ari:
-                door = AriDoor(ari, router, waiting_limit=settings.waiting_limit)
-                health = Health(ari, store, notifier, timeout=settings.decision_timeout)
-                survey = Surveyor(store)
-                show(metrics, ari=ari, door=door, pool=store.pool, journal=journal, survey=survey)
-                log.info("serve.ready", extra={"app": settings.ari_app})
-                if settings.open_modes:
-                    log.warning("serve.open_modes", extra={"strangers": "get through"})
-                notifier.ready()
-                await _run_until(
-                    _leaving(stop, door, health, settings.handover),
-                    door.serve(),
-                    books.keep(),
-                    health.keep(),
-                    survey.keep(),
-                    *_health_servers(settings, health, metrics),
-                    _every(_PARTITIONS, store.ensure_call_days),
-                    _reconcile(door, ari, books),
-                    _sweep(settings),
-                    _follow_keys(settings, store, keys),
-                )
-                notifier.stopping("draining")
-                log.info("serve.draining")
-                await door.drain()
-        except AriUnavailable as error:
-            raise AsteriskError(f"Asterisk cannot be reached: {error}") from None
+        health = Health(store, notifier, timeout=settings.decision_timeout)
+        survey = Surveyor(store)
+        show(metrics, pool=store.pool, journal=journal, survey=survey)
+        works: list[_Work] = [
+            books.keep,
+            health.keep,
+            survey.keep,
+            *_health_servers(settings, health, metrics),
+            partial(_every, _PARTITIONS, store.ensure_call_days),
+            partial(_sweep, settings),
+            partial(_follow_keys, settings, store, keys),
+        ]
+        if fastagi is not None:
+            works.append(fastagi.serve)
+        if settings.open_modes:
+            log.warning("serve.open_modes", extra={"strangers": "get through"})
+        if doors is Doors.AGI:
+            works.append(partial(_reconcile_now_and_then, settings, books))
+            log.info("serve.ready", extra={"address": settings.agi_listen})
+            notifier.ready()
+            await _run_until(stop.wait(), *works)
+            _stop_taking(health, notifier)
+        else:
+            await _serve_ari(settings, router, books, health, metrics, notifier, stop, works)
+        if fastagi is not None:
+            await fastagi.drain()
         await books.close()
     log.info("serve.stopped")
 
 
-async def _leaving(stop: asyncio.Event, door: AriDoor, health: Health, handover: float) -> None:
+async def _serve_ari(  # noqa: PLR0917 - the parts that serve() has made
+    settings: Settings,
+    router: Router,
+    books: Books,
+    health: Health,
+    metrics: Metrics,
+    notifier: Notifier,
+    stop: asyncio.Event,
+    works: Sequence[_Work],
+) -> None:
     """
-    Wait until this router is to take no more calls: replaced by another, or told to end.
+    Serve the ARI door beside *works*, until its calls have their answers.
+    """
+    try:
+        async with _ari_client(settings, settings.ari_app, EVENTS) as ari:
+            door = AriDoor(
+                ari,
+                router,
+                waiting_limit=settings.waiting_limit,
+                patience=timedelta(seconds=settings.patience),
+            )
+            health.ari = ari
+            # Calls that come meanwhile wait in the client; nobody is dialled before this.
+            await _check_profile(ari, settings)
+            show_ari(metrics, ari=ari, door=door)
+            log.info("serve.ready", extra={"app": settings.ari_app})
+            notifier.ready()
+            await _run_until(
+                _leaving(stop, door, settings.handover),
+                *works,
+                door.serve,
+                partial(_reconcile, door, ari, books, settings),
+            )
+            _stop_taking(health, notifier)
+            await door.drain()
+    except AriUnavailable as error:
+        raise AsteriskError(f"Asterisk cannot be reached: {error}") from None
 
-    Who is told to end may be replaced first, within *handover* seconds.
+
+def _stop_taking(health: Health, notifier: Notifier) -> None:
+    health.draining = True
+    notifier.stopping("draining")
+    log.info("serve.draining")
+
+
+def _ari_client(settings: Settings, app: str, events: Sequence[str]) -> AriClient:
+    return AriClient(
+        url=settings.ari_url,
+        user=settings.ari_user,
+        password=settings.load_ari_password(),
+        app=app,
+        events=events,
+    )
+
+
+def _open_fastagi(settings: Settings, router: Router) -> FastAgiDoor | None:
+    address = settings.agi_address()
+    if address is None:
+        return None
+    host, port = address
+    door = FastAgiDoor(router, host=host, port=port)
+    door.open()
+    return door
+
+
+async def _leaving(stop: asyncio.Event, door: AriDoor, handover: float) -> None:
+    """
+    Wait until this router is to take no more calls.
     """
     replaced = asyncio.ensure_future(door.replaced.wait())
     stopped = asyncio.ensure_future(stop.wait())
     try:
         await asyncio.wait({replaced, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        health.draining = True
         if not replaced.done() and handover:
             log.info("serve.handing_over", extra={"seconds": handover})
             await asyncio.wait({replaced}, timeout=handover)
@@ -146,9 +224,7 @@ async def _leaving(stop: asyncio.Event, door: AriDoor, health: Health, handover:
         stopped.cancel()
 
 
-def _health_servers(
-    settings: Settings, health: Health, metrics: Metrics
-) -> list[Coroutine[Any, Any, None]]:
+def _health_servers(settings: Settings, health: Health, metrics: Metrics) -> list[_Work]:
     if settings.metrics_listen == "off":
         return []
     host, _, port = settings.metrics_listen.rpartition(":")
@@ -159,7 +235,7 @@ def _health_servers(
         missing=lambda: health.missing,
         metrics=metrics.application(),
     )
-    return [server.serve()]
+    return [server.serve]
 
 
 def _open_journal(settings: Settings) -> EndJournal:
@@ -176,11 +252,11 @@ def _open_journal(settings: Settings) -> EndJournal:
     return EndJournal(settings.journal)
 
 
-async def _run_until(stop: Coroutine[Any, Any, None], *works: Coroutine[Any, Any, None]) -> None:
+async def _run_until(stop: Coroutine[Any, Any, Any], *works: _Work) -> None:
     """
     Run *works* until *stop* is over; an error in one of them ends all.
     """
-    tasks = [asyncio.ensure_future(work) for work in (stop, *works)]
+    tasks = [asyncio.ensure_future(stop), *(asyncio.ensure_future(work()) for work in works)]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
@@ -275,9 +351,17 @@ def _read_keys(settings: Settings) -> KeyRing:
         return check_keys(connection, keys)
 
 
-async def _reconcile(door: AriDoor, ari: AriClient, books: Books) -> None:
+async def _check_profile(ari: AriClient, settings: Settings) -> None:
+    for fault in await refuse_leaks(ari, accepted=settings.unsafe_profile):
+        log.warning(
+            "profile.unsafe",
+            extra={"option": fault.name, "value": fault.value, "wanted": fault.wanted},
+        )
+
+
+async def _reconcile(door: AriDoor, ari: AriClient, books: Books, settings: Settings) -> None:
     """
-    Reconcile after each connection, and now and then.
+    Reconcile, and look at the profile, after each connection and now and then.
     """
     while True:
         with contextlib.suppress(TimeoutError):
@@ -286,7 +370,36 @@ async def _reconcile(door: AriDoor, ari: AriClient, books: Books) -> None:
         door.connected.clear()
         try:
             await books.reconcile(ari)
-        except (StoreError, AriError) as error:
+            # Asterisk may have come back, or been reloaded, with another one.
+            await _check_profile(ari, settings)
+        except (StoreError, AriError, AsteriskError) as error:
             log.warning("reconcile.deferred", extra={"error": str(error)})
             await asyncio.sleep(_RETRY)
             door.connected.set()
+
+
+async def _reconcile_now_and_then(settings: Settings, books: Books) -> None:
+    """
+    Look at the profile and reconcile, by a connection that is made for it under another name.
+
+    So it is where no ARI door keeps one; FastAGI serves also where there is no ARI.
+    """
+    app = f"{settings.ari_app}_books_{os.getpid()}"
+    while True:
+        try:
+            ari = _ari_client(settings, app, ())
+        except SettingsError as error:
+            log.warning("reconcile.deferred", extra={"error": str(error)})
+        else:
+            await _visit(ari, settings, books)
+        await asyncio.sleep(_RECONCILE)
+
+
+async def _visit(ari: AriClient, settings: Settings, books: Books) -> None:
+    try:
+        async with ari:
+            await _check_profile(ari, settings)
+            await books.reconcile(ari)
+    except (StoreError, AriError, AsteriskError) as error:
+        # Calls are settled all the same; only those that Asterisk forgot to end are not.
+        log.warning("reconcile.deferred", extra={"error": str(error)})

@@ -17,6 +17,7 @@ What can go wrong, as one tree.
      ├─ SealError              70  a sealed number does not open
      ├─ StoreError             70  the store failed
      │   ├─ StoreUnavailable   69  no answer, or none in time
+     │   │   └─ StoreBusy      69  there would be none in time
      │   ├─ SchemaMismatch     76  database older or newer than the code
      │   ├─ BindingNotFound    66  no binding has this id
      │   ├─ MemberNotFound     66  the group has no such member
@@ -29,6 +30,7 @@ What can go wrong, as one tree.
      │   ├─ BlockInUse         73  bindings live in the block
      │   ├─ TenantExists       73  the tenant is already there
      │   └─ NoNumberAvailable  73  no 700 number is free
+     ├─ LeakTestError          69  the leak test lacks a program or an address
      └─ AsteriskError          69  Asterisk is away, or said no
          └─ ProtocolError      70  an event this state cannot see
 
@@ -41,7 +43,7 @@ code name             meaning
 2                     wrong usage of the command line (click's own)
 65   EX_DATAERR       an argument is not acceptable; correct it
 66   EX_NOINPUT       what is named does not exist
-69   EX_UNAVAILABLE   PostgreSQL or Asterisk does not answer; try again later
+69   EX_UNAVAILABLE   PostgreSQL or Asterisk does not answer, or a program is missing
 70   EX_SOFTWARE      a fault of ours, or damaged data; please report it
 73   EX_CANTCREAT     in conflict with what is there; nothing was changed
 76   EX_PROTOCOL      program and database are of different versions; migrate
@@ -77,6 +79,7 @@ __all__ = [
     "KeyMismatch",
     "KeyRingError",
     "KeysOutdated",
+    "LeakTestError",
     "MemberNotFound",
     "ModeError",
     "NoNumberAvailable",
@@ -88,6 +91,7 @@ __all__ = [
     "SchemaMismatch",
     "SealError",
     "SettingsError",
+    "StoreBusy",
     "StoreError",
     "StoreUnavailable",
     "TenantExists",
@@ -245,6 +249,12 @@ class StoreUnavailable(StoreError):
     exit_code = 69
 
 
+class StoreBusy(StoreUnavailable):
+    """
+    More waits for the database than it can answer in time.
+    """
+
+
 class SchemaMismatch(StoreError):
     """
     The database schema is older or newer than this program.
@@ -347,6 +357,14 @@ class TenantExists(StoreError):
     """
 
     exit_code = 73
+
+
+class LeakTestError(AgiRouterError):
+    """
+    The leak test lacks a program or an address.
+    """
+
+    exit_code = 69
 
 
 class AsteriskError(AgiRouterError):

@@ -25,7 +25,6 @@ class Health:
     What is known of this router's health.
 
     Args:
-        ari: The connection to Asterisk.
         store: Where calls are admitted.
         notifier: Who is told that the event loop moves.
         timeout: Seconds the database may take for a sign of life: as long as a caller waits.
@@ -33,7 +32,6 @@ class Health:
 
     def __init__(
         self,
-        ari: AriClient,
         store: AdmissionStore,
         notifier: Notifier,
         *,
@@ -41,7 +39,8 @@ class Health:
     ) -> None:
         self.draining = False
         """Whether no more calls should come."""
-        self._ari = ari
+        self.ari: AriClient | None = None
+        """The connection to Asterisk, where the ARI door is served."""
         self._store = store
         self._notifier = notifier
         self._timeout = timeout
@@ -78,6 +77,6 @@ class Health:
         return [
             *([] if self.alive else ["event loop: it does not move"]),
             *(["router: it is draining"] if self.draining else []),
-            *([] if self._ari.ready else ["asterisk: not connected"]),
+            *([] if self.ari is None or self.ari.ready else ["asterisk: not connected"]),
             *([f"database: {self._database}"] if self._database else []),
         ]

@@ -17,6 +17,8 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from datetime import timedelta
 
+from agi_router.durations import format_duration
+
 __all__ = ["OFF", "Rate", "RefusalLimit"]
 
 _MICROSECOND = timedelta(microseconds=1)
@@ -31,6 +33,12 @@ class Rate:
 
     count: int
     window: timedelta
+
+    def __str__(self) -> str:
+        """
+        As a setting says it.
+        """
+        return f"{self.count}/{format_duration(self.window)}" if self.count else "off"
 
 
 OFF = Rate(0, timedelta(0))

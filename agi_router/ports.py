@@ -37,6 +37,7 @@ class Admissions(Protocol):
         Asking again with the same *call_id* takes nothing more.
 
         Raises:
+            StoreBusy: There would be no answer within *timeout* seconds.
             StoreError: No answer within *timeout* seconds, or the store failed.
             SealError: The callee does not open.
         """

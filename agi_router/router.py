@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from agi_router.decision import decide, screen
-from agi_router.errors import AgiRouterError
+from agi_router.errors import AgiRouterError, StoreBusy
 from agi_router.extension import Destination, to_ask, to_dial, to_refuse
 from agi_router.limits import OFF, Rate, RefusalLimit
 from agi_router.model import (
@@ -112,12 +112,15 @@ class Router:
         """
         Decide *arrival* and say where its channel goes on.
 
-        Never raises: what cannot be decided is refused as ``platform_fault``.
+        Never raises: what cannot be decided is refused, as ``no_capacity`` where too many wait,
+        else as ``platform_fault``.
         """
         begun = self._clock()
         decision: Decision
         try:
             decision = await self._decide(arrival)
+        except StoreBusy:
+            decision = Refusal(reason=Reason.NO_CAPACITY)
         except AgiRouterError as error:
             log.warning(
                 "call.undecided",

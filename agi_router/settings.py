@@ -14,6 +14,7 @@ Settings: the environment in, one frozen value out.
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -69,6 +70,18 @@ def _url(value: str) -> str:
     if bad or "@" in parts.netloc or parts.query or parts.fragment:
         raise ValueError(expected)
     return value.rstrip("/")
+
+
+def _address(value: str) -> str:
+    if value.lower() in _OFF:
+        return "off"
+    host, _, port = value.rpartition(":")
+    try:
+        ipaddress.IPv4Address(host)
+        _whole(1, 65535, "")(port)
+    except ValueError:
+        raise ValueError("an IPv4 address and a port, like 127.0.0.1:4573, or off") from None
+    return value
 
 
 def _language(value: str) -> Language:
@@ -157,6 +170,10 @@ def _rate(value: str) -> Rate:
     return rate
 
 
+def _names(value: str) -> frozenset[str]:
+    return frozenset(name.strip() for name in value.split(",")) - {""}
+
+
 def _setting(parse: Callable[[str], Any], *, default: Any = None, secret: bool = False) -> Any:
     return field(default=default, repr=not secret, metadata={"parse": parse, "secret": secret})
 
@@ -177,7 +194,10 @@ class Settings:
         ari_password: Their password. Secret.
         ari_password_file: File that holds the password. At most one of the two.
         ari_app: Name of the Stasis application, as in the dialplan.
+        agi_listen: Address and port where FastAGI is served; ``off`` for not at all.
         journal: Directory of the end journal.
+        unsafe_profile: What ``doctor`` finds wrong with the PBX's profile and the operator
+            accepts: the names, as ``doctor`` prints them, or ``allow`` for whatever it finds.
         language: Language of the prompts.
         fixed_lines: Whether fixed lines may be parties.
         open_modes: Whether numbers may be bound that strangers can call (AX, AXE). Nothing says
@@ -191,6 +211,8 @@ class Settings:
         handover: Seconds that a router which was told to end goes on taking calls, until another
             one of its name takes over.
         metrics_listen: Where ``/livez``, ``/readyz`` and ``/metrics`` are served, or ``off``.
+        patience: Seconds after which the dialplan asks another door, as ``AGI_ROUTER_PATIENCE``
+            there; longer than ``decision_timeout``.
         db_connections: Connections to the database.
         ring_timeout: Seconds a callee rings.
         max_duration: Longest call, where a binding says nothing shorter.
@@ -211,7 +233,9 @@ class Settings:
     ari_password: str | None = _setting(_text, secret=True)
     ari_password_file: Path | None = _setting(_path)
     ari_app: str = _setting(_name, default="agi_router")
+    agi_listen: str = _setting(_address, default="127.0.0.1:4573")
     journal: Path = _setting(_path, default=Path("/var/spool/asterisk/agi-router"))
+    unsafe_profile: frozenset[str] = _setting(_names, default=frozenset())
     language: Language = _setting(_language, default=Language.ZH)
     fixed_lines: bool = _setting(_switch, default=False)
     open_modes: bool = _setting(_switch, default=False)
@@ -219,10 +243,11 @@ class Settings:
     strict: bool = _setting(_switch, default=False)
     refusal_limit_caller: Rate = _setting(_rate, default=Rate(20, timedelta(minutes=10)))
     refusal_limit_trunk: Rate = _setting(_rate, default=OFF)
-    decision_timeout: float = _setting(_seconds(0.05, 10), default=0.4)
+    decision_timeout: float = _setting(_seconds(0.05, 10), default=0.3)
     waiting_limit: int = _setting(_whole(1, 10_000, " of calls"), default=200)
     handover: float = _setting(_seconds(0, 600), default=0.0)
     metrics_listen: str = _setting(_listen, default="127.0.0.1:9700")
+    patience: float = _setting(_seconds(0.05, 10), default=0.35)
     db_connections: int = _setting(_whole(1, 100, ""), default=4)
     ring_timeout: int = _setting(_whole(5, 120, " of seconds"), default=45)
     max_duration: timedelta = _setting(_duration("1m", "240m"), default=timedelta(minutes=60))
@@ -259,7 +284,22 @@ class Settings:
             if name in values and f"{name}_file" in values:
                 variable = PREFIX + name.upper()
                 raise SettingsError(f"set {variable} or {variable}_FILE, not both")
-        return cls(**values)
+        settings = cls(**values)
+        if settings.decision_timeout >= settings.patience:
+            raise SettingsError(
+                f"{PREFIX}DECISION_TIMEOUT must be shorter than {PREFIX}PATIENCE, after which"
+                " nobody waits for the decision"
+            )
+        return settings
+
+    def agi_address(self) -> tuple[str, int] | None:
+        """
+        Return where FastAGI is served, or :obj:`None` where it is not.
+        """
+        if self.agi_listen == "off":
+            return None
+        host, _, port = self.agi_listen.rpartition(":")
+        return host, int(port)
 
     def load_keys(self) -> KeyRing:
         """
@@ -340,7 +380,7 @@ def _shown(value: object, *, secret: bool) -> str:
             return "on" if value else "off"
         case timedelta():
             return format_duration(value)
-        case Rate():
-            return "off" if value == OFF else f"{value.count}/{format_duration(value.window)}"
+        case frozenset():
+            return ",".join(sorted(value)) or "(none)"
         case _:
             return str(value)

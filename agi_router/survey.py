@@ -18,7 +18,7 @@ from agi_router.ari import AriClient
 from agi_router.errors import StoreError
 from agi_router.metrics import Metrics
 
-__all__ = ["Surveyor", "show"]
+__all__ = ["Surveyor", "show", "show_ari"]
 
 log = logging.getLogger(__name__)
 
@@ -62,17 +62,14 @@ class Surveyor:
 def show(
     metrics: Metrics,
     *,
-    ari: AriClient,
-    door: AriDoor,
     pool: ConnectionPool,
     journal: EndJournal,
     survey: Surveyor,
 ) -> None:
     """
-    Show the state of all parts among the metrics.
+    Show the state of the service, and of what every router has, among the metrics.
     """
     gauge, total = metrics.show, metrics.show_total
-    gauge("agi_router_calls_waiting", "Calls that wait for a decision now.", lambda: door.waiting)
     gauge(
         "agi_router_calls_open",
         "Calls that take a use and are not settled, of all nodes; looked at every minute.",
@@ -88,17 +85,6 @@ def show(
         "Managed blocks, by state; looked at every minute.",
         "state",
         lambda: survey.blocks,
-    )
-    gauge("agi_router_ari_connected", "1 while Asterisk is connected.", lambda: ari.ready)
-    total(
-        "agi_router_ari_connections",
-        "Connections to Asterisk made so far; the first one counts.",
-        lambda: ari.connections,
-    )
-    gauge(
-        "agi_router_ari_backlog",
-        "Events of Asterisk that wait to be looked at.",
-        lambda: ari.backlog,
     )
     gauge(
         "agi_router_database_connections",
@@ -124,4 +110,23 @@ def show(
         "agi_router_settle_backlog_seconds",
         "Since when the oldest part of it waits.",
         lambda: journal.backlog().age,
+    )
+
+
+def show_ari(metrics: Metrics, *, ari: AriClient, door: AriDoor) -> None:
+    """
+    Show the state of the ARI door among the metrics.
+    """
+    gauge = metrics.show
+    gauge("agi_router_calls_waiting", "Calls that wait for a decision now.", lambda: door.waiting)
+    gauge("agi_router_ari_connected", "1 while Asterisk is connected.", lambda: ari.ready)
+    metrics.show_total(
+        "agi_router_ari_connections",
+        "Connections to Asterisk made so far; the first one counts.",
+        lambda: ari.connections,
+    )
+    gauge(
+        "agi_router_ari_backlog",
+        "Events of Asterisk that wait to be looked at.",
+        lambda: ari.backlog,
     )

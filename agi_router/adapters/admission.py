@@ -135,7 +135,7 @@ class AdmissionStore:
                 await self._remember(connection, call, answer)
             return answer
 
-        return await self.pool.ask(work, timeout=timeout)  # type: ignore[no-any-return]
+        return await self.pool.ask(work, timeout=timeout, hurry=True)  # type: ignore[no-any-return]
 
     async def _remember(self, connection: AsyncConnection, call: Call, answer: Admission) -> None:
         """

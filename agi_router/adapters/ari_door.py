@@ -5,6 +5,7 @@ The ARI door: calls that enter the Stasis application are answered by the router
 import asyncio
 import logging
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 from agi_router.ari import (
     ApplicationReplaced,
@@ -42,12 +43,17 @@ class AriDoor:
         waiting_limit: How many calls may wait for a decision at once. At 300 calls/s each waits
             some milliseconds; a crowd means that the database hangs or that more calls come than
             can be served, and more waiting helps nobody: they are refused at once.
+        patience: How long the dialplan waits for an answer before it asks another door. Measured
+            from the event's own time: the clock is that of Asterisk.
     """
 
-    def __init__(self, ari: AriClient, router: Router, *, waiting_limit: int) -> None:
+    def __init__(
+        self, ari: AriClient, router: Router, *, waiting_limit: int, patience: timedelta
+    ) -> None:
         self._ari = ari
         self._router = router
         self._waiting_limit = waiting_limit
+        self._patience = patience
         self._calls: set[asyncio.Task[None]] = set()
         self._parted: dict[str, Destination] = {}
         # Not all of them: who is refused for the crowd is no part of it. A burst that arrives at
@@ -91,20 +97,30 @@ class AriDoor:
             await asyncio.wait(self._calls)
 
     async def _take(self, event: StasisStart) -> None:
-        channel = event.channel
-        destination = self._next(channel.id) if event.args == _MORE else await self._decide(event)
+        # A process that was frozen finds calls that have gone elsewhere: none of them is taken.
+        destination = None if self._is_late(event) else await self._answer(event)
+        # And it may have been frozen just now. Whatever it said would fetch the call back from
+        # another router; what it has reserved is settled with the call.
+        if destination is None or self._is_late(event):
+            log.warning("call.late", extra={"call": event.channel.id})
+            return
         if destination.later:
-            destination = self._part(channel.id, destination)
+            destination = self._part(event.channel.id, destination)
         try:
             await self._ari.continue_in_dialplan(
-                channel.id, context=destination.context, extension=destination.extension
+                event.channel.id, context=destination.context, extension=destination.extension
             )
         except AriRefused as error:
             # 404, 409: the caller did not wait. The hangup handler reports the end.
-            log.info("call.gone", extra={"call": channel.id, "status": error.status})
+            log.info("call.gone", extra={"call": event.channel.id, "status": error.status})
         except (AriError, ValueError) as error:
             # The dialplan's patience ends the wait, and the hangup handler reports the end.
-            log.warning("call.unanswered", extra={"call": channel.id, "error": str(error)})
+            log.warning("call.unanswered", extra={"call": event.channel.id, "error": str(error)})
+
+    async def _answer(self, event: StasisStart) -> Destination:
+        if event.args == _MORE:
+            return self._next(event.channel.id)
+        return await self._decide(event)
 
     async def _decide(self, event: StasisStart) -> Destination:
         if self._deciding >= self._waiting_limit:
@@ -119,7 +135,7 @@ class AriDoor:
             trunk=event.channel.name.rpartition("-")[0],
         )
         match event.args:
-            case (dialled, presentation):
+            case (dialled, presentation) | (dialled, presentation, "", ""):
                 arrival = replace(arrival, dialled=dialled, presentation=presentation)
             case (dialled, presentation, typed, tries) if tries.isascii() and tries.isdigit():
                 arrival = replace(
@@ -158,3 +174,6 @@ class AriDoor:
         if after is None:
             return self._router.destination(Refusal(reason=Reason.PLATFORM_FAULT), call_id)
         return after
+
+    def _is_late(self, event: StasisStart) -> bool:
+        return datetime.now(UTC) > event.timestamp + self._patience

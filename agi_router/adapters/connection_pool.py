@@ -9,7 +9,9 @@ Rules for the editor:
 2. Work whose reply was lost is done again. Whatever is asked here must be idempotent.
 3. A worker takes work only with a connection in hand. While no worker has one, everybody is
    refused at once; each worker tries again at most every :data:`_PAUSE_CAP` seconds.
-4. A server that is frozen, or that a cut line hides, says nothing: a line that owes an answer for
+4. Who is in a hurry is refused at once where the queue would take more than half of its time: so
+   a server that cannot keep up does no work for callers who have left.
+5. A server that is frozen, or that a cut line hides, says nothing: a line that owes an answer for
    longer than any statement may run is cut, and the next host of the DSN is tried.
 """
 
@@ -28,7 +30,7 @@ from psycopg.rows import dict_row
 
 from agi_router.adapters.database import translated
 from agi_router.adapters.queries import query
-from agi_router.errors import StoreError, StoreUnavailable
+from agi_router.errors import StoreBusy, StoreError, StoreUnavailable
 
 __all__ = ["AsyncConnection", "ConnectionPool", "Work"]
 
@@ -46,6 +48,8 @@ _PAUSE: Final = 0.05
 _PAUSE_CAP: Final = 0.25
 # Seconds without an answer after which a line is cut: the server ends a statement before.
 _SILENCE = 3.0
+# Of the last piece of work in the average of all.
+_WEIGHT: Final = 0.1
 # A silent network is noticed in seconds; a statement that hangs on a lock ends by itself. Two
 # seconds are the least that psycopg takes for connect_timeout, which counts for each host.
 # A standby, or a primary that was demoted, is as good as away.
@@ -93,6 +97,8 @@ class ConnectionPool:
         self._name = name
         self._connections: set[AsyncConnection] = set()
         self._queue: asyncio.Queue[_Job] = asyncio.Queue()
+        # Seconds that a piece of work takes, on the average of the last ones.
+        self._duration = 0.0
         self._workers: list[asyncio.Task[None]] = []
         self._busy: dict[asyncio.Task[Any] | None, AsyncConnection] = {}
         self._away = ""
@@ -143,11 +149,17 @@ class ConnectionPool:
         """
         return self._queue.qsize()
 
-    async def ask(self, work: Work, *, timeout: float) -> Any:  # noqa: ASYNC109
+    async def ask(self, work: Work, *, timeout: float, hurry: bool = False) -> Any:  # noqa: ASYNC109
         """
         Do *work* on a connection and return its result.
 
+        Args:
+            work: What to do.
+            timeout: Seconds to wait.
+            hurry: Whether to fail at once where the wait would be too long.
+
         Raises:
+            StoreBusy: The wait would be too long.
             StoreError: The database failed, is away, or did not answer within *timeout* seconds.
         """
         if self._away:
@@ -155,13 +167,25 @@ class ConnectionPool:
         with translated():
             if self._queue.qsize() >= _QUEUE_LIMIT:
                 raise StoreUnavailable("too many calls wait for the database")
-            result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-            self._queue.put_nowait(_Job(work, result))
+            if hurry and self._wait_ahead() > timeout / 2:
+                raise StoreBusy
+            result = self._put(work)
             try:
                 async with asyncio.timeout(timeout):
                     return await result
             except TimeoutError:
                 raise StoreUnavailable("the database did not answer in time") from None
+
+    def _put(self, work: Work) -> asyncio.Future[Any]:
+        result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._queue.put_nowait(_Job(work, result))
+        return result
+
+    def _wait_ahead(self) -> float:
+        """
+        Seconds until a worker would come to who joins the queue now; 0 if it is empty.
+        """
+        return self._queue.qsize() * self._duration / max(self.connected, 1)
 
     async def _serve(self) -> None:
         connection: AsyncConnection | None = None
@@ -204,13 +228,16 @@ class ConnectionPool:
         return current
 
     async def _watched(self, work: Work, connection: AsyncConnection) -> Any:
+        loop = asyncio.get_running_loop()
         worker = asyncio.current_task()
+        begun = loop.time()
         self._busy[worker] = connection
         try:
             with _cut_if_silent(connection):
                 return await work(connection)
         finally:
             del self._busy[worker]
+            self._duration += _WEIGHT * (loop.time() - begun - self._duration)
 
     async def _kept(
         self, connection: AsyncConnection | None, error: psycopg.Error
@@ -277,10 +304,8 @@ class ConnectionPool:
         """
         if self._queue.empty():
             for _ in range(self.connected):
-                result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
                 # Nobody waits for it.
-                result.add_done_callback(asyncio.Future.exception)
-                self._queue.put_nowait(_Job(_look, result))
+                self._put(_look).add_done_callback(asyncio.Future.exception)
 
     def _refuse_all(self, error: psycopg.Error) -> None:
         if not self._away:

@@ -4,14 +4,15 @@ The end journal: a directory where Asterisk leaves one line per ended call.
 Asterisk appends to the file ``ends``. To read it, it is renamed first, and read on the next visit:
 by then nobody writes to it any more (a line is opened, written and closed in one go). A file is
 deleted when all its lines are settled, so whoever dies in between only makes lines be told twice.
-Several routers may share a directory: renaming has one winner, and settling is idempotent.
+Several routers may share a directory: renaming has one winner, who settles; what it leaves is
+taken by the others after a while, and settling is idempotent.
 """
 
 import contextlib
 import itertools
 import logging
 import math
-import os
+import secrets
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -52,12 +53,21 @@ class EndJournal:
         self._directory = directory
         self._current = directory / "ends"
         self._unreadable: dict[Path, list[str]] = {}
+        # No process id: in containers each router may have the same.
+        self._owner = secrets.token_hex(8)
 
-    def claimed(self) -> list[Path]:
+    def claimed(self, *, others_after: float = 0.0) -> list[Path]:
         """
         Files that were renamed before and wait to be settled, oldest first.
+
+        Args:
+            others_after: Seconds for which a file that another router has claimed is left to it.
         """
-        return sorted(self._directory.glob("ends.*.claimed"))
+        return sorted(
+            file
+            for file in self._directory.glob("ends.*.claimed")
+            if self._owner in file.name or self.age(file) >= others_after
+        )
 
     def claim(self) -> bool:
         """
@@ -68,7 +78,7 @@ class EndJournal:
         """
         try:
             self._current.rename(
-                self._directory / f"ends.{time.time_ns():020}.{os.getpid()}.claimed"
+                self._directory / f"ends.{time.time_ns():020}.{self._owner}.claimed"
             )
         except FileNotFoundError:
             return False

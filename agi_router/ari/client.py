@@ -362,6 +362,71 @@ class AriClient:
         response = await self.request("GET", "asterisk/variable", query={"variable": name})
         return wire.decode_variable(response.body)
 
+    async def endpoints(self, technology: str) -> tuple[str, ...]:
+        """
+        List the endpoints of a technology by name.
+
+        Args:
+            technology: E.g. ``PJSIP``.
+
+        Raises:
+            WireError: The answer is malformed.
+            AriUnavailable: Not connected, or the connection was lost before the answer.
+            AriTimeout: No answer in time.
+            AriRefused: 404 if there is no such technology, or ``res_ari_endpoints`` is not loaded.
+        """
+        response = await self.request("GET", wire.path("endpoints", technology))
+        return wire.decode_endpoints(response.body)
+
+    async def modules(self) -> frozenset[str]:
+        """
+        List the modules that run, e.g. ``res_pjsip.so``; those built in have names without suffix.
+
+        Raises:
+            WireError: The answer is malformed.
+            AriUnavailable: Not connected, or the connection was lost before the answer.
+            AriTimeout: No answer in time.
+        """
+        response = await self.request("GET", "asterisk/modules")
+        return wire.decode_modules(response.body)
+
+    async def log_channels(self) -> dict[str, frozenset[str]]:
+        """
+        List the log channels that are on, each with its levels in capitals.
+
+        Raises:
+            WireError: The answer is malformed.
+            AriUnavailable: Not connected, or the connection was lost before the answer.
+            AriTimeout: No answer in time.
+        """
+        response = await self.request("GET", "asterisk/logging")
+        return wire.decode_log_channels(response.body)
+
+    async def config_object(self, config_class: str, kind: str, name: str) -> dict[str, str]:
+        """
+        Read an object of Asterisk's live configuration: every attribute, defaults included.
+
+        Any wizard will do, also a file; only writing needs one that can be written to.
+
+        Args:
+            config_class: The module that holds the object, e.g. ``res_pjsip``.
+            kind: Type of the object, e.g. ``endpoint``.
+            name: Its name: the section of the file.
+
+        Returns:
+            The attributes, as Asterisk spells their values: ``yes`` of one is ``true`` of another.
+
+        Raises:
+            WireError: The answer is malformed.
+            AriUnavailable: Not connected, or the connection was lost before the answer.
+            AriTimeout: No answer in time.
+            AriRefused: 404 if there is no such object.
+        """
+        response = await self.request(
+            "GET", wire.path("asterisk", "config", "dynamic", config_class, kind, name)
+        )
+        return wire.decode_object(response.body)
+
     async def set_event_filter(self, types: Iterable[str]) -> None:
         """
         Choose which events to hear, now and after each reconnect.

@@ -38,7 +38,11 @@ __all__ = [
     "UnknownEvent",
     "decode",
     "decode_channels",
+    "decode_endpoints",
     "decode_info",
+    "decode_log_channels",
+    "decode_modules",
+    "decode_object",
     "decode_variable",
     "encode_request",
     "event_filter",
@@ -266,10 +270,7 @@ def decode_channels(body: str) -> tuple[Channel, ...]:
     Raises:
         WireError: It is not a list of channels.
     """
-    channels = _load(body)
-    if not isinstance(channels, list):
-        raise WireError("channels: not a list")
-    return tuple(_channel(_table(channel, "channel")) for channel in channels)
+    return tuple(_channel(each) for each in _tables(body, "channels"))
 
 
 def decode_info(body: str) -> AsteriskInfo:
@@ -297,6 +298,53 @@ def decode_variable(body: str) -> str:
         WireError: There is no value in it.
     """
     return _text(_table(_load(body), "variable"), "value")
+
+
+def decode_endpoints(body: str) -> tuple[str, ...]:
+    """
+    Read the answer to ``GET endpoints/{technology}``: the endpoints' names.
+
+    Raises:
+        WireError: It is not a list of endpoints.
+    """
+    return tuple(_text(each, "resource") for each in _tables(body, "endpoints"))
+
+
+def decode_modules(body: str) -> frozenset[str]:
+    """
+    Read the answer to ``GET asterisk/modules``: the names of those that run.
+
+    Raises:
+        WireError: It is not a list of modules.
+    """
+    modules = _tables(body, "modules")
+    return frozenset(_text(each, "name") for each in modules if _text(each, "status") == "Running")
+
+
+def decode_log_channels(body: str) -> dict[str, frozenset[str]]:
+    """
+    Read the answer to ``GET asterisk/logging``: the levels of each log channel that is on.
+
+    Raises:
+        WireError: It is not a list of log channels.
+    """
+    return {
+        _text(each, "channel"): frozenset(_text(each, "configuration").split())
+        for each in _tables(body, "logging")
+        if _text(each, "status") == "Enabled"
+    }
+
+
+def decode_object(body: str) -> dict[str, str]:
+    """
+    Read the answer to ``GET asterisk/config/dynamic/…``: the attributes of one object.
+
+    Of an attribute that is there several times the last value stays.
+
+    Raises:
+        WireError: It is not a list of attributes.
+    """
+    return {_text(each, "attribute"): _text(each, "value") for each in _tables(body, "object")}
 
 
 def encode_request(
@@ -431,6 +479,13 @@ def _table(value: object, name: str) -> dict[str, object]:
     if isinstance(value, dict):
         return value
     raise WireError(f"{name}: not an object")
+
+
+def _tables(body: str, name: str) -> list[dict[str, object]]:
+    values = _load(body)
+    if not isinstance(values, list):
+        raise WireError(f"{name}: not a list")
+    return [_table(value, name) for value in values]
 
 
 def _text(table: dict[str, object], key: str) -> str:

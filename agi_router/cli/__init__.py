@@ -5,11 +5,13 @@ Exit codes: those of :mod:`agi_router.errors`; 1 where ``doctor`` found a fault,
 Errors are one line on stderr that says what to do; results are on stdout.
 """
 
+import logging
 import sys
 from collections.abc import Sequence
 
 import click
 
+from agi_router import logs
 from agi_router.cli import (
     binding,
     block,
@@ -18,6 +20,7 @@ from agi_router.cli import (
     database,
     doctor,
     key,
+    leaktest,
     members,
     pool,
     service,
@@ -28,11 +31,13 @@ from agi_router.errors import AgiRouterError
 
 __all__ = ["cli", "main"]
 
+log = logging.getLogger(__name__)
+
 _CODES = """
 \b
 Exit codes:
   0  done                        70  a fault of ours, or damaged data
-  1  doctor found a fault        73  in conflict with what is there
+  1  doctor or leaktest found    73  in conflict with what is there
   2  wrong usage                 76  program and database do not fit
   65 unacceptable number or time 78  settings or keys are wrong
   66 no such binding or block
@@ -83,6 +88,7 @@ cli.add_command(service.serve)
 cli.add_command(sweep.sweep)
 cli.add_command(service.settings)
 cli.add_command(doctor.doctor)
+cli.add_command(leaktest.leaktest)
 
 
 def _lay_out(command: click.Command) -> None:
@@ -101,8 +107,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     Run the command line and exit.
     """
+    given = sys.argv[1:] if arguments is None else arguments
     try:
-        result = cli.main(args=arguments, prog_name="agi-router", standalone_mode=False)
+        "".join(given).encode()
+    except UnicodeEncodeError:
+        _fail("arguments are text in UTF-8; got other bytes", 2)
+    try:
+        result = cli.main(args=given, prog_name="agi-router", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
         sys.exit(2)
@@ -115,9 +126,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _fail("interrupted", 130)
     except AgiRouterError as error:
         _fail(str(error), error.exit_code)
+    except Exception:  # a defect of ours; Python's own traceback could quote a number
+        logs.set_up("WARNING")
+        log.critical("uncaught", exc_info=True)
+        sys.exit(AgiRouterError.exit_code)
     sys.exit(result if isinstance(result, int) else 0)
 
 
 def _fail(message: str, code: int) -> None:
-    click.echo(f"agi-router: {message}".replace("\n", " "), err=True)
+    # click quotes what it does not understand, and that may be a number in the wrong place.
+    click.echo(f"agi-router: {logs.redact(message)}".replace("\n", " "), err=True)
     sys.exit(code)

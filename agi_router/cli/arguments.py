@@ -3,6 +3,7 @@ The kinds of values that options take.
 """
 
 import re
+import sys
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,7 +11,16 @@ import click
 
 from agi_router.durations import format_duration, parse_duration
 
-__all__ = ["COUNT", "DURATION", "ORDER_ID", "PROMPTS", "SINCE", "TIME", "Duration"]
+__all__ = [
+    "COUNT",
+    "DURATION",
+    "NUMBER",
+    "ORDER_ID",
+    "PROMPTS",
+    "SINCE",
+    "TIME",
+    "Duration",
+]
 
 
 class Duration(click.ParamType[Any]):
@@ -120,10 +130,32 @@ class _Prompts(click.ParamType[Any]):
         return str(value)
 
 
+class _Number(click.ParamType[Any]):
+    """
+    A real number as people write it, or ``-``: the next line of standard input.
+
+    What stands on a command line is in process listings and shell histories.
+    """
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """
+        Take *value* as it is, or a line; fail as wrong usage where there is none.
+        """
+        if value != "-":
+            return str(value)
+        line = sys.stdin.readline().strip()
+        if not line:
+            self.fail("standard input has no line for it", param, ctx)
+        return line
+
+
 _ORDER_ID_MAX = 128
 
 COUNT = click.IntRange(1, 2**31 - 1)
 DURATION = Duration()
+NUMBER = _Number()
 ORDER_ID = _OrderId()
 PROMPTS = _Prompts()
 TIME = _Time()

@@ -11,7 +11,7 @@ import click
 from agi_router.adapters.bindings import BindingStore
 from agi_router.adapters.inventory import Choice, SameX
 from agi_router.adapters.records import BindingId, Party, StoredBinding, Terms
-from agi_router.cli.arguments import COUNT, DURATION, ORDER_ID, PROMPTS, TIME, Duration
+from agi_router.cli.arguments import COUNT, DURATION, NUMBER, ORDER_ID, PROMPTS, TIME, Duration
 from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
 from agi_router.cli.workplace import open_store, read_settings
 from agi_router.durations import format_duration
@@ -32,6 +32,9 @@ _EXPIRES = click.option(
 def bind() -> None:
     """
     Bind parties to 700 numbers, by one of the modes below.
+
+    A number given as - is the next line of standard input, here and wherever a real number is
+    asked for: what stands on a command line can be read by every user of the machine.
     """
 
 
@@ -119,13 +122,18 @@ _X_OF_TWO = click.option(
     "--x", metavar="700…", help="The number that A's side dials; chosen if absent."
 )
 _Y_OF_TWO = click.option("--y", metavar="700…", help="The number that B dials; chosen if absent.")
-_A = click.option("--a", required=True, metavar="NUM", help="Mobile number of party A.")
-_B = click.option("--b", required=True, metavar="NUM", help="Mobile number of party B.")
+_A = click.option(
+    "--a", required=True, type=NUMBER, metavar="NUM", help="Mobile number of party A."
+)
+_B = click.option(
+    "--b", required=True, type=NUMBER, metavar="NUM", help="Mobile number of party B."
+)
 _G = click.option(
     "--g",
     "members",
     required=True,
     multiple=True,
+    type=NUMBER,
     metavar="NUM",
     help="Mobile number of a member of the group; once for each.",
 )
@@ -137,7 +145,7 @@ _CALLBACK = click.option(
     help="Who rings when B calls: the default member, who called last, all at once, or all in"
     " sequence, one after the other.",
 )
-_DEFAULT = click.option("--default", metavar="NUM", help="The default member.")
+_DEFAULT = click.option("--default", type=NUMBER, metavar="NUM", help="The default member.")
 _WINDOW = click.option(
     "--window",
     type=Duration(timedelta(seconds=1)),
@@ -152,7 +160,10 @@ _OPEN_CALLBACK = click.option(
     help="Whom A's call reaches: a fixed number, or who called last.",
 )
 _FIXED = click.option(
-    "--default", metavar="NUM", help='The fixed number; with "last" while nobody has called.'
+    "--default",
+    type=NUMBER,
+    metavar="NUM",
+    help='The fixed number; with "last" while nobody has called.',
 )
 
 

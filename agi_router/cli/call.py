@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from agi_router.cli.arguments import SINCE, TIME
+from agi_router.cli.arguments import NUMBER, SINCE, TIME
 from agi_router.cli.output import echo_json, echo_table, json_option, local_time
 from agi_router.cli.workplace import open_store, read_settings
 from agi_router.decision import Step, decide, screen
@@ -19,7 +19,9 @@ __all__ = ["calls", "explain"]
 
 
 @click.command()
-@click.option("--from", "caller", required=True, metavar="NUM", help="Caller id as it arrives.")
+@click.option(
+    "--from", "caller", required=True, type=NUMBER, metavar="NUM", help="Caller id as it arrives."
+)
 @click.option("--to", "dialled", required=True, metavar="700…", help="What is dialled.")
 @click.option("--extension", metavar="DIGITS", help="What the caller types when asked for it.")
 @click.option("--at", type=TIME, help="Decide as of this time instead of now.")

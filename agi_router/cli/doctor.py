@@ -3,6 +3,7 @@
 """
 
 import asyncio
+import ipaddress
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -11,13 +12,16 @@ from dataclasses import dataclass
 import click
 
 from agi_router.adapters.database import connect
+from agi_router.adapters.fastagi_door import answers
 from agi_router.adapters.keys import check_keys
+from agi_router.adapters.live_profile import read_profile
 from agi_router.adapters.migrate import check_schema
 from agi_router.ari import AriClient, AriError, AriRefused, AriUnauthorized, path
 from agi_router.cli.output import echo_json, json_option
 from agi_router.cli.workplace import read_settings
 from agi_router.errors import AgiRouterError
 from agi_router.extension import DIALPLAN_VERSION
+from agi_router.profile import Profile, find_faults
 from agi_router.settings import Settings
 
 __all__ = ["doctor"]
@@ -44,12 +48,21 @@ class _Check:
 @click.pass_context
 def doctor(context: click.Context, *, as_json: bool) -> None:
     """
-    Check database, schema, keys, Asterisk, its version, the dialplan and the journal.
+    Check database, schema, keys, journal, Asterisk with its profile and dialplan, and both doors.
+
+    The profile is what of Asterisk's live configuration could carry a number to the wrong side:
+    each option that could is named, with its value and the wanted one. "serve" refuses to run on
+    it; what AGI_ROUTER_UNSAFE_PROFILE accepts, by these names or by "allow" for all, is a warning.
 
     Exits with 1 if a check fails. It may be run while calls are served.
     """
     settings = read_settings()
-    checks = [*_database(settings), _journal(settings), *asyncio.run(_asterisk(settings))]
+    checks = [
+        *_database(settings),
+        _journal(settings),
+        *asyncio.run(_asterisk(settings)),
+        _fastagi(settings),
+    ]
     healthy = all(check.status != "fail" for check in checks)
     if as_json:
         echo_json(
@@ -127,7 +140,9 @@ async def _asterisk(settings: Settings) -> list[_Check]:
                 _Check("ari", "ok", settings.ari_url),
                 _version((await ari.asterisk_info()).version),
                 _dialplan(await ari.get_variable("AGI_ROUTER_DIALPLAN")),
+                *await _agreed(ari, settings),
                 await _router(ari, settings.ari_app),
+                *_profile(await read_profile(ari), settings.unsafe_profile),
             ]
     except AriUnauthorized:
         return [_Check("ari", "fail", "Asterisk refuses AGI_ROUTER_ARI_USER or its password")]
@@ -160,6 +175,64 @@ def _dialplan(version: str) -> _Check:
             " that came with it",
         )
     return _Check("dialplan", "ok", f"version {version}")
+
+
+async def _agreed(ari: AriClient, settings: Settings) -> list[_Check]:
+    """What the dialplan and the router must both know; nothing where they agree."""
+    checks = []
+    patience = await ari.get_variable("AGI_ROUTER_PATIENCE")
+    if re.fullmatch(r"\d+(\.\d+)?", patience) and float(patience) != settings.patience:
+        checks.append(
+            _Check(
+                "patience",
+                "fail",
+                f"the dialplan waits {patience} s, but AGI_ROUTER_PATIENCE is"
+                f" {settings.patience:g}: give both the same",
+            )
+        )
+    if await ari.get_variable("AGI_ROUTER_AGI") and settings.agi_address():
+        try:
+            await ari.request("GET", path("asterisk", "modules", "res_agi.so"))
+        except AriRefused:
+            checks.append(
+                _Check(
+                    "res_agi",
+                    "fail",
+                    "Asterisk has not loaded res_agi.so: load it, or set AGI_ROUTER_AGI= in the"
+                    " dialplan",
+                )
+            )
+    return checks
+
+
+def _fastagi(settings: Settings) -> _Check:
+    address = settings.agi_address()
+    if address is None:
+        return _Check("fastagi", "ok", "off")
+    if not ipaddress.IPv4Address(address[0]).is_loopback:
+        return _Check(
+            "fastagi",
+            "warn",
+            f"{settings.agi_listen} can be reached from outside, and tells whom to ring:"
+            " AGI_ROUTER_AGI_LISTEN should be on loopback",
+        )
+    if not answers(*address):
+        return _Check(
+            "fastagi",
+            "warn",
+            f"nobody answers at {settings.agi_listen}: calls that the ARI router does not take"
+            " are refused",
+        )
+    return _Check("fastagi", "ok", f"answers at {settings.agi_listen}")
+
+
+def _profile(profile: Profile, accepted: frozenset[str]) -> Iterator[_Check]:
+    faults = find_faults(profile)
+    if not faults:
+        yield _Check("profile", "ok", f"hardened; calls go out on {profile.trunk}")
+    for fault in faults:
+        status = "warn" if fault.accepted_by(accepted) else "fail"
+        yield _Check("profile", status, f"{fault}: {fault.why}")
 
 
 async def _router(ari: AriClient, app: str) -> _Check:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import click
 
 from agi_router.adapters.records import BindingId
+from agi_router.cli.arguments import NUMBER
 from agi_router.cli.binding import echo_binding, number_reader
 from agi_router.cli.output import json_option
 from agi_router.cli.workplace import open_store, read_settings
@@ -14,7 +15,7 @@ from agi_router.cli.workplace import open_store, read_settings
 __all__ = ["group"]
 
 _ONE = click.option(
-    "--g", "member", required=True, metavar="NUM", help="Mobile number of the member."
+    "--g", "member", required=True, type=NUMBER, metavar="NUM", help="Mobile number of the member."
 )
 
 
@@ -32,6 +33,7 @@ def group() -> None:
     "members",
     required=True,
     multiple=True,
+    type=NUMBER,
     metavar="NUM",
     help="Mobile number of a new member; once for each.",
 )

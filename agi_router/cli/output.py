@@ -68,9 +68,19 @@ def _shown(value: Any) -> str:
         case datetime():
             return local_time(value)
         case list():
-            return ", ".join(map(str, value)) or "-"
+            return ", ".join(map(_printable, value)) or "-"
         case _:
-            return str(value)
+            return _printable(value)
+
+
+def _printable(value: object) -> str:
+    """
+    *value* as text that neither ends a line nor commands a terminal.
+    """
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode()
+        for char in str(value)
+    )
 
 
 def _plain(value: Any) -> str:

@@ -16,11 +16,22 @@ __all__ = ["serve", "settings"]
 
 
 @click.command()
-def serve() -> None:
+@click.option(
+    "--door",
+    "doors",
+    type=click.Choice([each.value for each in daemon.Doors]),
+    default=daemon.Doors.BOTH.value,
+    show_default=True,
+    help="Which doors this process serves. A process each, and one may freeze or fail alone.",
+)
+def serve(doors: str) -> None:
     """
     Serve calls until SIGTERM, or until another router takes over, then drain.
 
     Calls that are up go on without the router.
+
+    Refuses to run on a PBX by whose configuration a number could get out; "doctor" names what is
+    wrong. AGI_ROUTER_UNSAFE_PROFILE accepts it, by these names or by "allow" for all.
     """
     effective = read_settings()
     keys = effective.load_keys()
@@ -28,7 +39,7 @@ def serve() -> None:
         check_schema(connection)
         keys = check_keys(connection, keys)
     logs.set_up(effective.log_level)
-    asyncio.run(daemon.serve(effective, keys))
+    asyncio.run(daemon.serve(effective, keys, daemon.Doors(doors)))
 
 
 @click.command()

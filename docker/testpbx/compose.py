@@ -12,7 +12,7 @@ from pathlib import Path
 
 from testpbx.errors import PbxError, last_line
 from testpbx.state import Places, State, load
-from testpbx.waiting import ari_answers, until_ready
+from testpbx.waiting import ari_answers, fastagi_answers, until_ready
 
 PROJECT = "agi-router-pbx"
 # What the images are built from. The checkout itself may hold gigabytes that are no business of an
@@ -127,13 +127,15 @@ class Compose:
         )
 
     def start_router(self, pbx: State, env: dict[str, str]) -> None:
-        """Build and start the router; wait until Asterisk knows its application."""
+        """Build and start the router's doors, a container each; wait until both answer."""
         # The container has its own PATH and sees files where `compose.yml` puts them.
         del env
         if "router" not in self._built:
             self._build(pbx, "router")
         self._up(pbx, "router")
         self._wait("router", lambda: ari_answers("applications/agi_router", pbx.ari_password))
+        self._up(pbx, "fastagi")
+        self._wait("fastagi", fastagi_answers)
 
     def _build(self, pbx: State, *services: str) -> None:
         # Compose 2 builds in parallel anyway, and does not know the option.
@@ -191,7 +193,7 @@ class Compose:
         pbx = load(self._places)
         # The state may have been written, and the directory not yet made.
         self._places.logs.mkdir(parents=True, exist_ok=True)
-        self._run(pbx, "stop", "router")
+        self._run(pbx, "stop", "router", "fastagi")
         self._run(pbx, "down", "--volumes", "--remove-orphans", "--timeout", "10")
 
     def phone(self) -> list[str]:

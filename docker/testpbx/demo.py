@@ -23,9 +23,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
+from agi_router.leaktest.leaks import find_leaks, mask
+from agi_router.leaktest.messages import received_by
 from testpbx.ladder import draw_ladder
-from testpbx.leaks import find_leaks, mask
-from testpbx.messages import received_by
 from testpbx.phones import Call, PhoneError, Phones
 
 __all__ = ["main"]

@@ -2,8 +2,9 @@
 Ladder: the messages of both legs of a call in, a picture of its flow out, as SVG.
 
 1. Pure and deterministic: the same messages give the same bytes.
-2. No real number gets into the picture: every text goes through :func:`testpbx.leaks.mask`. The
-   700 number is shown in full, because everybody may know it.
+2. No real number gets into the picture: every text goes through
+   :func:`agi_router.leaktest.leaks.mask`. The 700 number is shown in full, because everybody may
+   know it.
 3. One message is one arrow, in the order of time, whichever phone saw it.
 """
 
@@ -15,8 +16,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from xml.sax.saxutils import escape
 
-from testpbx.leaks import mask
-from testpbx.messages import Message
+from agi_router.leaktest.leaks import mask
+from agi_router.leaktest.messages import Message
 
 __all__ = ["draw_ladder"]
 

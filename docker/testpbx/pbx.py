@@ -32,7 +32,7 @@ class Form(Protocol):
         """Start Asterisk; return when SIP and ARI answer."""
 
     def start_router(self, pbx: State, env: dict[str, str]) -> None:
-        """Start the router; return when Asterisk knows its application."""
+        """Start the router's doors, a process each; return when both answer."""
 
     def alive(self, service: str) -> bool:
         """Whether a server runs."""
@@ -56,7 +56,7 @@ def services(pbx: State) -> list[str]:
     return [
         *(["postgres"] if pbx.database_port else []),
         "asterisk",
-        *(["router"] if pbx.router else []),
+        *(["router", "fastagi"] if pbx.router else []),
     ]
 
 
@@ -131,9 +131,10 @@ def cli_env(pbx: State, places: Places) -> dict[str, str]:
     """
     The environment of our own router and CLI: nothing is inherited by accident.
 
-    The caller's `PG*` go along with the caller's database.
+    The caller's `PG*` go along with the caller's database, and so does the consent of whoever
+    changes the PBX's profile.
     """
-    inherited = {"HOME", "LANG"} | (
+    inherited = {"HOME", "LANG", "AGI_ROUTER_UNSAFE_PROFILE"} | (
         set() if pbx.database_port else {name for name in os.environ if name.startswith("PG")}
     )
     return environment(pbx, places) | {

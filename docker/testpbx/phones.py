@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from testpbx.messages import Invite, Message, invites_in, parse_trace
+from agi_router.leaktest.messages import Invite, Message, invites_in, parse_trace
 
 __all__ = [
     "Burst",
@@ -257,6 +257,7 @@ class Phones:
         patience: float | None = None,
         types: Sequence[str] = (),
         calls: int = 1,
+        rate: int = 1000,
     ) -> RunningCall:
         """
         Start a call, and do not wait for it.
@@ -270,7 +271,8 @@ class Phones:
             hold: Seconds of talk after which the caller hangs up.
             patience: Seconds of ringing after which the caller gives up; for ever if None.
             types: What it types after the answer, one entry after the other, as digits and ``#``.
-            calls: How many such calls at once.
+            calls: How many such calls.
+            rate: How many of them are placed in a second.
 
         Returns:
             The running call; its ``heard()`` waits.
@@ -294,7 +296,7 @@ class Phones:
             headers=more,
             replace=("<!-- TYPES -->", _typing(types)),
             options=[
-                *("-m", str(calls), "-l", str(calls), "-r", "1000"),
+                *("-m", str(calls), "-l", str(calls), "-r", str(rate)),
                 *("-recv_timeout", _milliseconds(hold if patience is None else patience)),
                 f"{host}:{self._sip[1]}",
             ],

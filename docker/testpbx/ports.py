@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from testpbx.errors import PbxError
-from testpbx.state import ARI_PORT, DATABASE_PORT, HOST, SIP_PORT
+from testpbx.state import AGI_PORT, ARI_PORT, DATABASE_PORT, HOST, SIP_PORT
 
 
 def taken(port: int, kind: socket.SocketKind) -> bool:
@@ -44,7 +44,11 @@ def holder(port: int, kind: socket.SocketKind) -> str:
 
 def check_free() -> None:
     """Refuse to start beside somebody who has our ports."""
-    for port, kind in ((SIP_PORT, socket.SOCK_DGRAM), (ARI_PORT, socket.SOCK_STREAM)):
+    for port, kind in (
+        (SIP_PORT, socket.SOCK_DGRAM),
+        (ARI_PORT, socket.SOCK_STREAM),
+        (AGI_PORT, socket.SOCK_STREAM),
+    ):
         if taken(port, kind):
             protocol = "udp" if kind is socket.SOCK_DGRAM else "tcp"
             raise PbxError(

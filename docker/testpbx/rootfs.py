@@ -12,12 +12,13 @@ import socket
 import stat
 import subprocess
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from testpbx import processes
 from testpbx.errors import PbxError, last_line
-from testpbx.state import HOST, Places, State
-from testpbx.waiting import ari_answers, until_ready
+from testpbx.state import HOST, METRICS_PORTS, Places, State
+from testpbx.waiting import ari_answers, fastagi_answers, until_ready
 
 # Makes the directories of Asterisk anew. Runs inside the root, where the user asterisk is known
 # and the links among the sound directories lead to the right places.
@@ -175,10 +176,17 @@ class RootFs:
         self._inside(pbx, "asterisk", "-rx", "core waitfullybooted")
 
     def start_router(self, pbx: State, env: dict[str, str]) -> None:
-        """Start the router and wait until Asterisk knows its application."""
-        log = self._places.logs / "router.log"
-        processes.start(self._pid_file("router"), ["agi-router", "serve"], log=log, env=env)
-        self._wait("router", log, lambda: ari_answers("applications/agi_router", pbx.ari_password))
+        """Start the router's doors, a process each, and wait until both answer."""
+        known = partial(ari_answers, "applications/agi_router", pbx.ari_password)
+        for service, door, ready in (
+            ("router", "ari", known),
+            ("fastagi", "agi", fastagi_answers),
+        ):
+            log = self._places.logs / f"{service}.log"
+            command = ["agi-router", "serve", "--door", door]
+            own = {**env, "AGI_ROUTER_METRICS_LISTEN": f"{HOST}:{METRICS_PORTS[door]}"}
+            processes.start(self._pid_file(service), command, log=log, env=own)
+            self._wait(service, log, ready)
 
     def _wait(self, service: str, log: Path, ready: Callable[[], bool]) -> None:
         """Wait until *ready*, or until the server has ended."""
@@ -194,6 +202,7 @@ class RootFs:
 
     def stop(self) -> None:
         """Stop what runs; the router first, so that it can still settle its calls."""
+        processes.stop(self._pid_file("fastagi"))
         processes.stop(self._pid_file("router"))
         processes.stop(self._pid_file("asterisk"))
         # SIGINT is PostgreSQL's fast shutdown; SIGTERM would wait for clients.

@@ -20,6 +20,8 @@ HOST = "127.0.0.1"
 SIP_PORT = 5060
 CARRIER_OUT_PORT = 5090
 ARI_PORT = 8088
+METRICS_PORTS = {"ari": 9700, "agi": 9701}
+AGI_PORT = 4573
 # Away from 5432, where a developer's own server may stand.
 DATABASE_PORT = 54329
 

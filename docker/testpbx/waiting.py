@@ -1,12 +1,13 @@
 """Waiting for servers: by asking them, never by sleeping a fixed time."""
 
 import base64
+import socket
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 
-from testpbx.state import ARI_PORT, HOST
+from testpbx.state import AGI_PORT, ARI_PORT, HOST
 
 
 def until(condition: Callable[[], bool], *, timeout: float) -> bool:
@@ -45,4 +46,14 @@ def ari_answers(path: str, password: str) -> bool:
         with opener.open(request, timeout=2) as response:
             return bool(response.status == 200)  # noqa: PLR2004
     except (urllib.error.URLError, OSError):
+        return False
+
+
+def fastagi_answers() -> bool:
+    """Whether the FastAGI door answers: with a command, as to Asterisk."""
+    try:
+        with socket.create_connection((HOST, AGI_PORT), timeout=2) as connection:
+            connection.sendall(b"agi_network_script: health\n\n")
+            return connection.recv(5) == b"NOOP\n"
+    except OSError:
         return False

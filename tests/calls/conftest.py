@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from calls.parts import BLOCK, STATE, Cli, Router
+from calls.parts import BLOCK, STATE, Asterisk, Cli, Dialplan, Router
 from testpbx.phones import Phones
 from testpbx.waiting import until
 
@@ -30,9 +30,7 @@ def cli(pbx: dict[str, Any]) -> Cli:
 
 @pytest.fixture(scope="session")
 def running_router(pbx: dict[str, Any]) -> Iterator[Router]:
-    """A router of our own in place of the one that the PBX brought up."""
-    pid = int((STATE / "router.pid").read_text().split()[0])
-    os.kill(pid, signal.SIGTERM)
+    """A router of our own in place of those that the PBX brought up; FastAGI only on demand."""
     env = {
         **pbx["env"],
         **OPEN,
@@ -41,10 +39,19 @@ def running_router(pbx: dict[str, Any]) -> Iterator[Router]:
         "AGI_ROUTER_REFUSAL_LIMIT_CALLER": "off",
     }
     router = Router(env, STATE / "logs/router.log")
-    assert until(lambda: not router.registered(), timeout=15)
+    fastagi = Router(env, STATE / "logs/fastagi.log", door="agi")
+    for service in ("router", "fastagi"):
+        os.kill(int((STATE / f"{service}.pid").read_text().split()[0]), signal.SIGTERM)
+    assert until(lambda: not router.registered() and not fastagi.registered(), timeout=15)
     router.start()
     yield router
     router.stop()
+
+
+@pytest.fixture(scope="session")
+def asterisk(pbx: dict[str, Any]) -> Asterisk:
+    """The Asterisk of the PBX."""
+    return Asterisk(pbx)
 
 
 @pytest.fixture
@@ -53,6 +60,24 @@ def router(running_router: Router) -> Iterator[Router]:
     running_router.ensure()
     yield running_router
     running_router.ensure()
+
+
+@pytest.fixture
+def fastagi(pbx: dict[str, Any], router: Router) -> Iterator[Router]:
+    """The FastAGI door, in a process of its own, beside the router."""
+    assert router
+    door = Router(pbx["env"], STATE / "logs/fastagi.log", door="agi")
+    door.start()
+    yield door
+    door.stop()
+
+
+@pytest.fixture
+def dialplan(pbx: dict[str, Any]) -> Iterator[Dialplan]:
+    """The dialplan's globals, which are as shipped again after the test."""
+    changed = Dialplan(Path(pbx["rootfs"]))
+    yield changed
+    changed.reset()
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ The parts of the test PBX that tests hold in their hand: command line, router, a
 
 import json
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -11,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from testpbx.waiting import ari_answers, until
+from testpbx.waiting import ari_answers, fastagi_answers, until
 
 BLOCK = "70012345678"
 STATE = Path(os.environ.get("PBX_STATE") or "/run/agi-router-pbx")
@@ -56,18 +57,24 @@ class Cli:
 
 
 class Router:
-    """The router process of the test PBX, which tests may kill and start again."""
+    """A router process of the test PBX, which tests may kill and start again."""
 
-    def __init__(self, env: Mapping[str, str], log: Path) -> None:
+    def __init__(self, env: Mapping[str, str], log: Path, *, door: str = "ari") -> None:
         self._env = dict(env)
+        if door == "agi":
+            self._env["AGI_ROUTER_METRICS_LISTEN"] = "127.0.0.1:9701"
         self._log = log
+        self._door = door
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it, and wait until Asterisk knows its application."""
+        """Start it, and wait until its door is open."""
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
-                ["agi-router", "serve"], env=self._env, stdout=log, stderr=log
+                ["agi-router", "serve", "--door", self._door],
+                env=self._env,
+                stdout=log,
+                stderr=log,
             )
         assert until(self.registered, timeout=15), self._log.read_text()
 
@@ -80,7 +87,7 @@ class Router:
         """Wait for its end, and return its exit code."""
         assert self.process is not None
         code = self.process.wait(20)
-        # Asterisk has noticed too.
+        # So has Asterisk, where it knows.
         assert until(lambda: not self.registered(), timeout=5)
         return code
 
@@ -97,7 +104,125 @@ class Router:
             assert self.wait() == 0
 
     def registered(self) -> bool:
-        return ari_answers("applications/agi_router", self._env["AGI_ROUTER_ARI_PASSWORD"])
+        """Whether its door is open: Asterisk knows the application, or FastAGI answers."""
+        if self._door == "agi":
+            return fastagi_answers()
+        app = self._env.get("AGI_ROUTER_ARI_APP", "agi_router")
+        return ari_answers(f"applications/{app}", self._env["AGI_ROUTER_ARI_PASSWORD"])
+
+    @property
+    def log(self) -> str:
+        """What it has logged."""
+        return self._log.read_text("utf-8")
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Let it not move for the time of a block."""
+        self.send(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.send(signal.SIGCONT)
+
+
+class Dialplan:
+    """The globals of the dialplan that runs."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._conf = root / "etc/asterisk/extensions.conf"
+        self._shipped = self._conf.read_text("utf-8")
+        self._trunk = root / "etc/asterisk/pjsip.conf"
+        self._as_it_is = self._trunk.read_text("utf-8")
+
+    def set(self, **values: str) -> None:
+        """Override globals as a site does, in a section of its own below the include."""
+        lines = [f"{name}={value}" for name, value in values.items()]
+        self._load("\n".join([self._shipped, "[globals](+)", *lines, ""]))
+
+    def reset(self) -> None:
+        """Go back to what is shipped."""
+        self._load(self._shipped)
+        self._enter(self._as_it_is)
+
+    def enter_at(self, context: str) -> None:
+        """Let the carrier's calls come in at another context."""
+        shipped = "context=agi-router-in\n"
+        assert self._as_it_is.count(shipped) == 1
+        self._enter(self._as_it_is.replace(shipped, f"context={context}\n"))
+
+    def _enter(self, text: str) -> None:
+        if self._trunk.read_text("utf-8") != text:
+            self._trunk.write_text(text, "utf-8")
+            self._command("module reload res_pjsip.so")
+
+    def get(self, name: str) -> str:
+        """The value of a global now; empty if there is none."""
+        shown = re.search(rf"(?m)^\s*{name}=(.*)$", self._command("dialplan show globals"))
+        return shown[1].strip() if shown else ""
+
+    def _load(self, text: str) -> None:
+        self._conf.write_text(text, "utf-8")
+        # Globals stay over a reload where the file does not name them any more.
+        for name in ("agi_router", "agi_router_2"):
+            self._command(f'dialplan set global AGI_ROUTER_NEXT_{name} ""')
+        self._command("dialplan reload")
+
+    def _command(self, text: str) -> str:
+        done = subprocess.run(
+            ["chroot", str(self._root), "asterisk", "-rx", text],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        return done.stdout
+
+
+class Asterisk:
+    """The Asterisk of the test PBX: its console, and its configuration files."""
+
+    def __init__(self, pbx: Mapping[str, Any]) -> None:
+        self._root = Path(pbx["rootfs"])
+        self._etc = self._root / "etc/asterisk"
+        self._password = pbx["env"]["AGI_ROUTER_ARI_PASSWORD"]
+
+    def command(self, text: str) -> str:
+        """Run a command of the console, and return what it printed."""
+        done = subprocess.run(
+            ["chroot", str(self._root), "asterisk", "-rx", text],
+            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"},
+            stdin=subprocess.DEVNULL,
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        return done.stdout
+
+    @contextmanager
+    def appended(self, file: str, text: str, reload: str) -> Iterator[None]:
+        """Add *text* to a configuration file and run *reload*; undo both after the block."""
+        path = self._etc / file
+        before = path.read_text() if path.exists() else None
+        path.write_text(f"{before or ''}\n{text}\n")
+        try:
+            self.command(reload)
+            yield
+        finally:
+            if before is None:
+                path.unlink()
+            else:
+                path.write_text(before)
+            self.command(reload)
+
+    def restart(self) -> None:
+        """Start it anew, in place; calls that are up are gone. Wait until ARI answers again."""
+        self.command("core restart now")
+        assert until(lambda: not self._answers(), timeout=10)
+        assert until(self._answers, timeout=20)
+        self.command("core waitfullybooted")
+
+    def _answers(self) -> bool:
+        return ari_answers("asterisk/info?only=status", self._password)
 
 
 def tree(pid: int) -> list[int]:

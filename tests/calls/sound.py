@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from testpbx.messages import Message
+from agi_router.leaktest.messages import Message
 
 _UDP_HEADER = 8
 _RTP_HEADER = 12

@@ -4,9 +4,9 @@ AXB on a real Asterisk: who rings, what is shown, and what each side saw on the 
 
 import pytest
 
+from agi_router.leaktest.leaks import find_leaks
+from agi_router.leaktest.messages import received_by
 from calls.parts import Cli
-from testpbx.leaks import find_leaks
-from testpbx.messages import received_by
 from testpbx.phones import Call, Does, Phones
 
 PARTY_A, PARTY_B = "Li Lei", "Han Meimei"

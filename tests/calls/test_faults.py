@@ -6,10 +6,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from calls.parts import STATE, Cli, Router, frozen
-from testpbx.leaks import find_leaks
+from calls.parts import Cli, Router, frozen
 from testpbx.phones import Phones
 from testpbx.waiting import until
 
@@ -110,21 +107,3 @@ def test_second_router_takes_over(
         assert cli.record(x)["outcome"] == "answered"
     finally:
         second.stop()
-
-
-@pytest.mark.usefixtures("router")
-def test_logs_hold_no_number(cli: Cli, phones: Phones, pbx: dict[str, Any]) -> None:
-    """After calls of every kind, no log of router, Asterisk or PostgreSQL holds a real number."""
-    a, b, stranger = "13911112222", "13933334444", "13955556666"
-    x = cli.bind(a, b, "--max-calls", "1")["x"]
-    for caller in (a, b, stranger, f"+86{stranger}"):
-        phones.call(caller, x)
-    cli.records(x, 4)
-
-    logs = [path for path in Path(pbx["logs"]).rglob("*") if path.is_file()]
-    logs += [path for path in (STATE / "logs/asterisk").resolve().rglob("*") if path.is_file()]
-    for path in logs:
-        found = find_leaks(path.read_bytes(), numbers=[a, b, stranger], names=[])
-
-        assert not found, f"{path}: {found}"
-    assert any(path.name == "router.log" and path.stat().st_size for path in logs)

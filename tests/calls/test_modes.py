@@ -6,10 +6,10 @@ import itertools
 
 import pytest
 
+from agi_router.leaktest.leaks import find_leaks
+from agi_router.leaktest.messages import received_by
 from agi_router.modes import GROUP_MAX
 from calls.parts import Cli
-from testpbx.leaks import find_leaks
-from testpbx.messages import received_by
 from testpbx.phones import Call, Does, Phones
 from testpbx.waiting import until
 

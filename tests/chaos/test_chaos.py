@@ -15,7 +15,7 @@ from chaos.load import Load, Seen
 from chaos.parts import Books, Router, Servers
 from chaos.table import Table
 
-from testpbx.messages import Message
+from agi_router.leaktest.messages import Message
 from testpbx.phones import Phones
 from testpbx.waiting import until
 

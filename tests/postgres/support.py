@@ -53,6 +53,12 @@ _SHARED_MEMORY = "/dev/shm"  # noqa: S108 - made with mkdtemp
 _serial = count(1)
 
 
+def dials(party: Party) -> XNumber:
+    """What a party dials, in a mode where that is known from the beginning."""
+    assert party.dials is not None
+    return party.dials
+
+
 def until(condition: Callable[[], object], *, timeout: float = SOON) -> None:
     """Poll *condition* until it holds."""
     deadline = time.monotonic() + timeout
@@ -471,12 +477,6 @@ def new_party() -> E164:
 
 def a_call(caller: E164 = A, x: XNumber = X) -> Call:
     return Call(caller=caller, x_number=x)
-
-
-def dialled_by(party: Party) -> XNumber:
-    """Return the number that *party* dials; it has one."""
-    assert party.dials is not None
-    return party.dials
 
 
 async def admit_as_router(

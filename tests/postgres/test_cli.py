@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -36,6 +38,7 @@ from agi_router.adapters.admission import AdmissionStore
 from agi_router.adapters.bindings import BindingStore
 from agi_router.adapters.database import Connection
 from agi_router.calls import Outcome
+from agi_router.cli import main
 from agi_router.keyfile import write_key_ring
 from agi_router.model import BlockState, Reason
 from agi_router.numbers import Block
@@ -568,10 +571,11 @@ def test_doctor(cli: Cli, dsn: str, store: BindingStore, tmp_path: Path) -> None
     done, down = cli.many(
         [("doctor", "--json"), ("doctor",)],
         [
-            {**ari, "AGI_ROUTER_JOURNAL": str(tmp_path)},
+            {**ari, "AGI_ROUTER_JOURNAL": str(tmp_path), "AGI_ROUTER_AGI_LISTEN": "off"},
             {
                 **ari,
                 "AGI_ROUTER_JOURNAL": str(tmp_path / "absent"),
+                "AGI_ROUTER_AGI_LISTEN": "127.0.0.1:1",
                 "AGI_ROUTER_DSN": make_conninfo(dsn, port=1),
             },
         ],
@@ -585,10 +589,127 @@ def test_doctor(cli: Cli, dsn: str, store: BindingStore, tmp_path: Path) -> None
         "key": "ok",
         "journal": "ok",
         "ari": "fail",
+        "fastagi": "ok",
     }
     lines = {line.split()[1]: line.split()[0] for line in down.out.splitlines()}
-    assert lines == {"database": "fail", "key": "ok", "journal": "fail", "ari": "fail"}
+    assert lines == {
+        "database": "fail",
+        "key": "ok",
+        "journal": "fail",
+        "ari": "fail",
+        "fastagi": "warn",
+    }
     assert "hunter2" not in done.out + down.out
+
+
+def test_fastagi_needs_an_address(cli: Cli, store: BindingStore, tmp_path: Path) -> None:
+    """A door that is off, or whose address is taken, is said before anybody is served."""
+    bind(store)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        off, busy = cli.many(
+            [("serve", "--door", "agi")] * 2,
+            [
+                {"AGI_ROUTER_JOURNAL": str(tmp_path), "AGI_ROUTER_AGI_LISTEN": listen}
+                for listen in ("off", address)
+            ],
+        )
+    assert (off.code, busy.code) == (78, 69)
+    assert "AGI_ROUTER_AGI_LISTEN is off" in off.error
+    assert f"cannot listen on {address}" in busy.error
+
+
+def test_numbers_from_standard_input(cli: Cli, store: BindingStore) -> None:
+    """What must not stand in a process listing comes line by line, and is the same number."""
+    done = subprocess.run(
+        [PROGRAM, "bind", "gxb", "--b", "-", "--g", "-", "--g", "-", "--default", "-"],
+        env={"PATH": os.environ["PATH"], **cli.env},
+        input=f"{B.digits}\n {A.digits} \n+86{C.digits}\n{C.digits}\n",
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    shown = dict(re.split(" {2,}", line) for line in done.stdout.splitlines())
+    assert (shown["g"], shown["b"]) == (f"{A.masked}, {C.masked}", B.masked)
+    assert shown["called back"] == C.masked
+    assert len(store.bindings(everything=False, order_id=None, limit=10)) == 1
+
+
+HOSTILE = [
+    "'; DROP TABLE agi_router.binding; --",
+    "x' OR '1'='1",
+    '"; DELETE FROM agi_router.route; --',
+    "$1 %(a)s %s {0} ${x} $$;$$",
+    "\\x00 \\' \\\\",
+    "/* */ -- \n; COMMIT; \t\r",
+    "\x1b[2J\x07\u202e\u2028",
+    "订单%_\U0001f4de" * 5,
+    "-",
+]
+
+
+@pytest.fixture
+def inside(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Done]:
+    """The command line without a process of its own, which many small commands would wait for."""
+    for name, value in cli.env.items():
+        monkeypatch.setenv(name, value)
+
+    def run(*arguments: object) -> Done:
+        with pytest.raises(SystemExit) as ended:
+            main(list(map(str, arguments)))
+        said = capsys.readouterr()
+        assert isinstance(ended.value.code, int)
+        return Done(ended.value.code, said.out, said.err)
+
+    return run
+
+
+def test_hostile_text(inside: Callable[..., Done], store: BindingStore) -> None:
+    """Text of an operator is text: kept as it is, found by itself alone, printed on its line."""
+    for serial, text in enumerate(HOSTILE):
+        made = inside(*axb("--order", text, b=f"1377777{serial:04}"))
+        assert made.code == 0
+        assert all(char.isprintable() for line in made.out.splitlines() for char in line)
+        [found] = inside("list", "--order", text, "--json").json
+        assert found["order"] == text
+        shown = inside("list", "--order", text).out
+        assert shown.count("\n") == 2
+    assert inside("unbind", "--order", HOSTILE[1], "--json").code == 0
+    left = store.bindings(everything=True, order_id=None, limit=100)
+    assert {each.order_id for each in left} == {*HOSTILE}
+    live = store.bindings(everything=False, order_id=None, limit=100)
+    assert len(live) == len(HOSTILE) - 1
+
+
+def test_hostile_names_of_blocks(inside: Callable[..., Done]) -> None:
+    """The same of whoever assigned a block."""
+    for serial, text in enumerate(HOSTILE):
+        block = f"700123456{serial:02}"
+        made = inside("block", "add", block, "--operator", text, "--certificate", text, "--json")
+        assert (made.json["operator"], made.json["certificate"]) == (text, text)
+
+
+def test_hostile_ids_and_numbers(inside: Callable[..., Done]) -> None:
+    """Where a number, an id or a time is due, hostile text is a line of error, and no fault."""
+    for text in [*HOSTILE[:-1], "9" * 5000, ""]:
+        for command in (axb(a=text), ("show", "--", text), ("calls", f"--since={text}")):
+            done = inside(*command)
+            assert done.code in {2, 65, 66}, (command, done.err)
+            assert done.err.count("\n") == 1
+        # Nobody is called by that name: a decision too.
+        for caller, dialled in ((text, X), (A.digits, text)):
+            refused = inside("explain", "--from", caller, "--to", dialled, "--json")
+            assert refused.json["verdict"] == "refuse"
+
+
+def test_bytes_that_are_no_text(cli: Cli) -> None:
+    """Arguments in another encoding are wrong usage."""
+    done = cli("list", "--order", "\udcff")
+    assert (done.code, done.err.count("\n")) == (2, 1)
 
 
 def test_help_has_examples(bare_cli: Cli) -> None:

@@ -11,6 +11,8 @@ import pytest
 from postgres.support import (
     BLOCK,
     NO_REST,
+    C,
+    D,
     Proxy,
     Server,
     a_call,
@@ -30,7 +32,7 @@ from agi_router.adapters.bindings import BindingStore
 from agi_router.adapters.database import Connection, connect
 from agi_router.calls import Outcome
 from agi_router.decision import decide
-from agi_router.errors import StoreUnavailable
+from agi_router.errors import StoreBusy, StoreUnavailable
 from agi_router.model import Reason, Refusal
 from agi_router.seal import KeyRing
 
@@ -333,6 +335,57 @@ async def test_server_is_slow(
         assert calls_used(connection) <= len(ids) - len(refused) + 4 + 1
         await admissions.settle([an_end(each, None) for each in (*ids, last)])
         assert calls_used(connection) == 0
+
+
+async def test_more_than_can_be_served(store: BindingStore, proxy: Proxy, keys: KeyRing) -> None:
+    """Four times what goes through: who would come too late is refused at once, others served."""
+    bind(store)
+    async with AdmissionStore(proxy.dsn, keys, connections=4) as admissions:
+        await admissions.admit(a_call(), new_call_id(), timeout=TIMEOUT)
+        await until_async(lambda: admissions.pool.connected == 4)
+        # 40 a second.
+        proxy.delay = 0.1
+        calls = []
+        for _ in range(240):
+            calls.append(
+                asyncio.ensure_future(admissions.admit(a_call(), new_call_id(), timeout=0.4))
+            )
+            await asyncio.sleep(1 / 160)
+        results = await asyncio.gather(*calls, return_exceptions=True)
+        busy = [result for result in results if isinstance(result, StoreBusy)]
+        late = [r for r in results if isinstance(r, StoreUnavailable) and r not in busy]
+        served = len(results) - len(busy) - len(late)
+        assert len(busy) > len(results) / 3
+        # In the first moment of all nobody knows yet.
+        assert len(late) < len(results) / 8
+        assert served > 40
+        proxy.delay = 0
+        assert (await admissions.admit(a_call(), new_call_id(), timeout=TIMEOUT)).admitted
+
+
+async def test_one_that_hangs_holds_up_nobody(
+    server: Server,
+    dsn: str,
+    store: BindingStore,
+    admissions: AdmissionStore,
+) -> None:
+    """A call behind a lock waits alone; calls of other bindings are answered meanwhile."""
+    bind(store)
+    bind(store, C, D, x=BLOCK.number(2))
+    with server.connect(dsn) as other:
+        other.execute("BEGIN")
+        other.execute(
+            "SELECT FROM agi_router.binding WHERE id = (SELECT min(id) FROM agi_router.binding)"
+            " FOR UPDATE"
+        )
+        waiting = asyncio.create_task(admissions.admit(a_call(), new_call_id(), timeout=1.5))
+        await asyncio.sleep(0.3)
+        for _ in range(50):
+            call = a_call(C, BLOCK.number(2))
+            assert (await admissions.admit(call, new_call_id(), timeout=0.4)).admitted
+        assert not waiting.done()
+        other.execute("ROLLBACK")
+        assert (await waiting).admitted
 
 
 async def test_queue_is_bounded(server: Server, dsn: str, keys: KeyRing) -> None:

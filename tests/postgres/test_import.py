@@ -30,7 +30,7 @@ from postgres.support import (
     X,
     a_call,
     bind,
-    dialled_by,
+    dials,
     expire,
     one,
     until,
@@ -178,8 +178,8 @@ def test_every_mode_is_bound_as_by_hand(importing: Importing, store: BindingStor
             *("ring_timeout", "max_duration", "language", "callback", "called_back"),
         ):
             assert getattr(one_, name) == getattr(other, name), name
-        assert [(p.side, p.number, dialled_by(p).serial + 100) for p in one_.parties] == [
-            (p.side, p.number, dialled_by(p).serial) for p in other.parties
+        assert [(p.side, p.number, dials(p).serial + 100) for p in one_.parties] == [
+            (p.side, p.number, dials(p).serial) for p in other.parties
         ]
     assert [each.order_id for each in imported] == ["O-1", "O-2", "O-3", "O-4"]
     lives = [each.expires_at - each.begins_at for each in imported]
@@ -472,7 +472,7 @@ def test_two_numbers(importing: Importing, store: BindingStore) -> None:
         (7, f"y: {B} is on 700123456780003 already, by line 4"),
     ]
     for made in everything(store):
-        x, y = (next(map(dialled_by, (p for p in made.parties if p.side is s))) for s in SIDES)
+        x, y = (next(dials(p) for p in made.parties if p.side is side) for side in SIDES)
         assert x != y
         assert x.block == y.block == BLOCK.value
 

@@ -25,7 +25,7 @@ from postgres.support import (
     a_call,
     bind,
     database_of,
-    dialled_by,
+    dials,
     new_party,
     one,
     set_clock,
@@ -65,7 +65,7 @@ def resting(shadowed: Connection, keys: KeyRing) -> BindingStore:
 
 
 def x_of(binding: StoredBinding, side: Side = Side.A) -> XNumber:
-    return next(dialled_by(party) for party in binding.parties if party.side is side)
+    return next(dials(party) for party in binding.parties if party.side is side)
 
 
 def reason(store: BindingStore, caller: E164, x: XNumber = X) -> Reason | None:

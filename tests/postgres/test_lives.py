@@ -19,7 +19,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from postgres.support import BLOCK, A, B, C, D, a_call, bind, dialled_by, new_call_id, set_clock
+from postgres.support import BLOCK, A, B, C, D, a_call, bind, dials, new_call_id, set_clock
 
 from agi_router.adapters.bindings import BindingStore
 from agi_router.adapters.database import Connection
@@ -146,7 +146,7 @@ class Machine(RuleBasedStateMachine):
             Life(
                 binding.id,
                 pair,
-                dialled_by(sides[Side.A]),
+                dials(sides[Side.A]),
                 binding.expires_at,
                 binding.max_calls,
                 counting,
@@ -197,7 +197,7 @@ class Machine(RuleBasedStateMachine):
         both = frozenset(pair)
         terms = Terms(expires_at=self.now + life, order_id="A-3")
         made = self.store.bind(Axb(a=pair[0], b=pair[1]), terms, choice=Choice(same_x=same_x))
-        x = dialled_by(made.parties[0])
+        x = dials(made.parties[0])
         assert self.refusal(both, x) is None
         if same_x is SameX.AVOID:
             assert not any(each.x == x and each.pair & both for each in self.lives)

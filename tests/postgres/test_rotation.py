@@ -719,9 +719,9 @@ def test_extension_under_an_old_key(
 class Drawing(random.SystemRandom):
     """Draws 1 and 2 first, always."""
 
-    def sample(self, _: Any, k: int, **__: Any) -> list[int]:
+    def sample(self, population: Sequence[Any], k: int, **_: Any) -> list[Any]:
         """Draw."""
-        return list(range(1, k + 1))
+        return list(population[1 : k + 1])
 
 
 async def test_a_stranger_is_remembered_with_keys_of_before(

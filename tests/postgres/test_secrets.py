@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import logging
-import struct
 import traceback
-from pathlib import Path
 
 import pytest
+from canaries import files_below, found, found_in_file
 from postgres.support import (
     BLOCK,
     NO_REST,
@@ -31,47 +29,9 @@ from agi_router.adapters.keys import check_keys
 from agi_router.calls import Outcome
 from agi_router.errors import AgiRouterError, BindingConflict, StoreError
 from agi_router.model import Reason
-from agi_router.numbers import E164
 from agi_router.seal import KeyRing
 
 TIMEOUT = 10.0
-
-
-def spellings(number: E164) -> dict[str, bytes]:
-    """How a number could stand somewhere."""
-    digits = number.digits.encode()
-    return {
-        "plain": digits,
-        "its last ten digits": digits[1:],
-        "hex": digits.hex().encode(),
-        "base64": base64.b64encode(digits).rstrip(b"=")[:-1],
-        "base64, shifted by one": base64.b64encode(b"\0" + digits)[2:-2],
-        "base64, shifted by two": base64.b64encode(b"\0\0" + digits)[3:-2],
-        "UTF-16": number.digits.encode("utf-16-le"),
-        "bigint": struct.pack("<q", int(digits)),
-        "bigint on the wire": struct.pack(">q", int(digits)),
-        "bigint in hex": struct.pack(">q", int(digits)).hex().encode(),
-        "bigint as number": f"{int(digits):x}".encode(),
-        "grouped": b" ".join((digits[:3], digits[3:7], digits[7:])),
-        "hyphenated": b"-".join((digits[:3], digits[3:7], digits[7:])),
-    }
-
-
-def found(where: bytes, numbers: list[E164]) -> list[str]:
-    """Name what is found of *numbers* in *where*."""
-    return [
-        f"{number}: {name}"
-        for number in numbers
-        for name, text in spellings(number).items()
-        if text.lower() in where.lower()
-    ]
-
-
-def test_it_would_be_found() -> None:
-    """The search of these tests finds what it looks for."""
-    number = new_party()
-    for name, text in spellings(number).items():
-        assert f"{number}: {name}" in found(b"xx" + text + b"yy", [number])
 
 
 def dump(connection: Connection) -> bytes:
@@ -115,8 +75,8 @@ async def test_no_real_number_anywhere(  # noqa: PLR0915
         ):
             admin.execute(f"ALTER DATABASE {database_of(dsn)} SET {setting}")
     logged_before = server.log.stat().st_size
-    parties = [new_party() for _ in range(6)]
-    a, b, c, d, stranger, gone = parties
+    a, b, c, d, stranger, gone = (new_party() for _ in range(6))
+    parties = [each.digits for each in (a, b, c, d, stranger, gone)]
     errors: list[BaseException] = []
     with connect(dsn) as connection:
         check_keys(connection, keys)
@@ -197,19 +157,11 @@ async def test_no_real_number_on_disk(
     with server.admin(database_of(dsn)) as admin:
         admin.execute("CHECKPOINT")
         oid = one(admin, "SELECT oid FROM pg_database WHERE datname = current_database()")
-    # Sixteen bytes of hash hold a short spelling by chance too often in so much.
-    long = {"plain", "hex", "UTF-16", "bigint", "bigint on the wire"}
-    needles = {
-        (str(party), name): text
-        for party in parties
-        for name, text in spellings(party).items()
-        if name in long
-    }
+    numbers = [party.digits for party in parties]
     seen_marker = set()
     for place in (server.data / "base" / str(oid), server.data / "pg_wal"):
-        for file in filter(Path.is_file, place.iterdir()):
-            content = file.read_bytes()
-            if marker.encode() in content:
+        for file in files_below(place):
+            if marker.encode() in file.read_bytes():
                 seen_marker.add(place.parent.name)
-            assert [name for name, text in needles.items() if text in content] == []
+            assert found_in_file(file, numbers) == []
     assert seen_marker == {"base", "data"}, "the search does not see what was written"

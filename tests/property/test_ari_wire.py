@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -54,6 +55,19 @@ BODIES: list[Any] = [
         "config": {"name": "pbx1"},
         "status": {"startup_time": "2026-11-21T19:32:28.701+0000"},
     },
+    [{"technology": "PJSIP", "resource": "carrier-in", "state": "offline", "channel_ids": []}],
+    [{"name": "app_dial.so", "use_count": 0, "status": "Running"}],
+    [{"channel": "/log", "type": "File", "status": "Enabled", "configuration": "ERROR "}],
+    [{"attribute": "send_pai", "value": "false"}],
+]
+READERS: list[Callable[[str], object]] = [
+    wire.decode_channels,
+    wire.decode_endpoints,
+    wire.decode_info,
+    wire.decode_log_channels,
+    wire.decode_modules,
+    wire.decode_object,
+    wire.decode_variable,
 ]
 # Lone surrogates and NULs included.
 texts = st.text(st.characters())
@@ -71,7 +85,7 @@ def read(frame: str | bytes) -> None:
         hash(message)
         repr(message)
     if isinstance(frame, str):
-        for reader in (wire.decode_channels, wire.decode_info, wire.decode_variable):
+        for reader in READERS:
             with suppress(WireError):
                 repr(reader(frame))
 

@@ -10,7 +10,7 @@ import textwrap
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -280,17 +280,26 @@ async def test_nobody_there() -> None:
 @asynccontextmanager
 async def listener(greeting: bytes, *, hold: bool) -> AsyncIterator[str]:
     """Listen as something that is no WebSocket server."""
+    talks: set[asyncio.Task[Any]] = set()
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        talks.add(asyncio.create_task(say(reader, writer)))
+
+    async def say(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(greeting)
         if hold:
             await reader.read()
         writer.close()
+        # The client may be gone already.
+        with suppress(OSError):
+            await writer.wait_closed()
 
     server = await asyncio.start_server(talk, "127.0.0.1", 0)
     yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     server.close()
     await server.wait_closed()
+    if talks:
+        await asyncio.wait(talks)
 
 
 @pytest.mark.parametrize(
@@ -433,6 +442,16 @@ async def test_operations_say_what_asterisk_expects(pbx: StandIn) -> None:
     pbx.answers = {
         "GET channels": (200, [start_of(1)["channel"]]),
         "GET asterisk/variable": (200, {"value": "x"}),
+        "GET endpoints/PJSIP": (200, [{"technology": "PJSIP", "resource": "in"}]),
+        "GET asterisk/modules": (200, [{"name": "a.so", "status": "Running"}]),
+        "GET asterisk/logging": (
+            200,
+            [{"channel": "/log", "status": "Enabled", "configuration": "ERROR "}],
+        ),
+        "GET asterisk/config/dynamic/res_pjsip/endpoint/my%20trunk": (
+            200,
+            [{"attribute": "a", "value": "b"}],
+        ),
         "GET asterisk/info": (
             200,
             {
@@ -449,6 +468,10 @@ async def test_operations_say_what_asterisk_expects(pbx: StandIn) -> None:
         assert [channel.id for channel in await ari.channels()] == ["pbx1-1.1"]
         assert (await ari.asterisk_info()).version == "22.10.1"
         await ari.set_event_filter(["StasisEnd"])
+        assert await ari.endpoints("PJSIP") == ("in",)
+        assert await ari.modules() == {"a.so"}
+        assert await ari.log_channels() == {"/log": {"ERROR"}}
+        assert await ari.config_object("res_pjsip", "endpoint", "my trunk") == {"a": "b"}
         pbx.answers["GET channels"] = (200, {})
         with pytest.raises(WireError):
             await ari.channels()

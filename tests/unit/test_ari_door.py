@@ -47,6 +47,7 @@ from agi_router.ports import Admission
 from agi_router.router import Router
 
 NOW = datetime(2025, 3, 14, 21, 30, 25, tzinfo=UTC)
+PATIENCE = timedelta(seconds=60)
 X = "700012345670001"
 A = "13800130001"
 ALLOWED = (X, "allowed")
@@ -105,8 +106,10 @@ class Ari:
             raise self._error
 
 
-def start(number: int = 1, *, args: tuple[str, ...] = ALLOWED) -> StasisStart:
-    """Return the event of a call that enters."""
+def start(
+    number: int = 1, *, args: tuple[str, ...] = ALLOWED, age: timedelta = timedelta()
+) -> StasisStart:
+    """Return the event of a call that entered *age* ago."""
     channel = Channel(
         id=f"pbx1-1741988825.{number}",
         name=f"PJSIP/carrier-in-{number:08x}",
@@ -120,11 +123,17 @@ def start(number: int = 1, *, args: tuple[str, ...] = ALLOWED) -> StasisStart:
         creationtime=NOW,
     )
     return StasisStart(
-        application="agi_router", asterisk_id="", timestamp=NOW, args=args, channel=channel
+        application="agi_router",
+        asterisk_id="",
+        timestamp=datetime.now(UTC) - age,
+        args=args,
+        channel=channel,
     )
 
 
-def make_door(ari: Ari, store: Store, *, waiting_limit: int = 200) -> AriDoor:
+def make_door(
+    ari: Ari, store: Store, *, waiting_limit: int = 200, patience: timedelta = PATIENCE
+) -> AriDoor:
     """Return a door with a router behind it."""
     router = Router(
         store,
@@ -135,7 +144,7 @@ def make_door(ari: Ari, store: Store, *, waiting_limit: int = 200) -> AriDoor:
         fixed_lines=False,
         extension_tries=2,
     )
-    return AriDoor(cast(AriClient, ari), router, waiting_limit=waiting_limit)
+    return AriDoor(cast(AriClient, ari), router, waiting_limit=waiting_limit, patience=patience)
 
 
 async def test_a_call_is_answered_once() -> None:
@@ -271,6 +280,34 @@ async def test_a_crowd_is_refused(*, at_once: bool) -> None:
     store.open.set()
     await door.drain()
     assert [extension for _, _, extension in ari.continued[2:]] == [STRANGER] * 3
+
+
+async def test_a_call_that_has_gone_elsewhere_is_not_taken(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A router that was frozen finds calls of long ago: it admits none, and says nothing."""
+    ari, store = Ari(start(1, age=PATIENCE * 2), start(2)), Store()
+    door = make_door(ari, store)
+    await door.serve()
+    await door.drain()
+    assert store.asked == ["pbx1-1741988825.2"]
+    assert [channel for channel, _, _ in ari.continued] == ["pbx1-1741988825.2"]
+    [late] = [record for record in caplog.records if record.msg == "call.late"]
+    assert vars(late)["call"] == "pbx1-1741988825.1"
+
+
+async def test_a_late_answer_fetches_no_call_back(caplog: pytest.LogCaptureFixture) -> None:
+    """Patience was over when the answer came: the call is another door's by now."""
+    ari, store = Ari(start()), Store()
+    store.open.clear()
+    door = make_door(ari, store, patience=timedelta(milliseconds=200))
+    await door.serve()
+    assert store.asked == ["pbx1-1741988825.1"]
+    await asyncio.sleep(0.25)
+    store.open.set()
+    await door.drain()
+    assert ari.continued == []
+    assert [record.msg for record in caplog.records] == ["call.late"]
 
 
 async def test_drain_waits_for_every_answer() -> None:

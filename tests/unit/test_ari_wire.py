@@ -251,6 +251,17 @@ def test_answers_of_the_typed_operations_are_read() -> None:
     assert wire.decode_channels(json.dumps([CHANNEL])) == (A_CHANNEL,)
     assert wire.decode_channels("[]") == ()
     assert wire.decode_variable('{"value":"x"}') == "x"
+    assert wire.decode_endpoints('[{"technology":"PJSIP","resource":"in"}]') == ("in",)
+    assert wire.decode_modules(
+        '[{"name":"a.so","status":"Running"},{"name":"b.so","status":"Not Running"}]'
+    ) == {"a.so"}
+    assert wire.decode_log_channels(
+        '[{"channel":"/a","status":"Enabled","configuration":"NOTICE ERROR "},'
+        '{"channel":"/b","status":"Disabled","configuration":"DEBUG "}]'
+    ) == {"/a": {"NOTICE", "ERROR"}}
+    assert wire.decode_object(
+        '[{"attribute":"a","value":""},{"attribute":"b","value":"1"},{"attribute":"b","value":"2"}]'
+    ) == {"a": "", "b": "2"}
     assert wire.decode_info(json.dumps(INFO)) == AsteriskInfo(
         version="22.10.1+dfsg",
         entity_id="02:fc:00:00:00:01",

@@ -204,6 +204,32 @@ async def test_files_that_were_settled_are_not_told_again(tmp_path: Path) -> Non
     assert store.told == [[call(1)], [call(2)]]
 
 
+async def test_what_another_router_has_claimed_is_settled_by_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two routers on one journal do not do the same work; what a dead one has left is done."""
+    store, other = Store(), EndJournal(tmp_path)
+    append(tmp_path, 1)
+    assert other.claim()
+    append(tmp_path, 2)
+    async with keeping(make_books(store, tmp_path)):
+        await until(lambda: store.told == [[call(2)]])
+        assert len(left(tmp_path)) == 1
+        monkeypatch.setattr(books_module, "_ABANDONED", 0)
+        await until(lambda: store.told == [[call(2)], [call(1)]])
+        await until(lambda: not left(tmp_path))
+
+
+async def test_reconciling_reads_what_others_have_claimed(tmp_path: Path) -> None:
+    """The line of a call that is gone may lie with a router that is frozen: it counts."""
+    store = Store(call(1), call(2))
+    append(tmp_path, 1)
+    assert EndJournal(tmp_path).claim()
+    await reconcile(make_books(store, tmp_path), Ari(store, call(2)))
+    assert list(store.settled) == [call(1)]
+    assert store.settled[call(1)].reason is Reason.STRANGER
+
+
 async def test_close_settles_what_there_is(tmp_path: Path) -> None:
     """At the end the journal is empty."""
     store = Store()

@@ -98,6 +98,8 @@ def test_the_contexts() -> None:
     assert CONTEXTS == [
         "globals",
         "agi-router-in",
+        "agi-router-in-fastagi",
+        "agi-router-fallback",
         "agi-router-dial",
         "agi-router-many",
         "agi-router-sequence",
@@ -119,6 +121,8 @@ def test_what_a_caller_can_dial() -> None:
     forms = [f"_{prefix}700{DIGITS}" for prefix in ("", *PREFIXES)]
     assert list(entries) == [*forms, "T"]
     assert {len(form.removeprefix("_")) for form in forms} == {15, 17, 18, 19}
+    alone = dict.fromkeys(s.extension for s in STEPS if s.context == "agi-router-in-fastagi")
+    assert list(alone) == forms
     # Nothing that a caller sends in an INVITE may run by accident.
     assert not entries.keys() & {"h", "s", "i", "t", "a", "o", "e"}
     assert not re.search(r"[.!\[\]]", "".join(forms))
@@ -127,8 +131,10 @@ def test_what_a_caller_can_dial() -> None:
 @pytest.mark.parametrize("prefix", PREFIXES)
 def test_other_forms_are_the_same_number(prefix: str) -> None:
     """The country code is cut off, no more and no less."""
-    [step] = [step for step in STEPS if step.extension == f"_{prefix}700{DIGITS}"]
-    assert (step.application, step.data) == ("Goto", f"${{EXTEN:{len(prefix)}}},1")
+    found = [step for step in STEPS if step.extension == f"_{prefix}700{DIGITS}"]
+    assert [step.context for step in found] == ["agi-router-in", "agi-router-in-fastagi"]
+    for step in found:
+        assert (step.application, step.data) == ("Goto", f"${{EXTEN:{len(prefix)}}},1")
 
 
 def test_nothing_can_be_dialled_from_the_trunk() -> None:
@@ -143,29 +149,79 @@ def test_no_context_takes_in_another() -> None:
 
 def test_the_handler_is_pushed_before_the_router_is_asked() -> None:
     """The router decides; before it the end of the call and of patience are provided for."""
-    entry = [step for step in STEPS if step.extension == f"_700{DIGITS}"]
-    assert [step.application for step in entry] == ["Set", "Set", "Stasis", "Goto"]
-    assert entry[0].data == "CHANNEL(hangup_handler_push)=agi-router-end,s,1"
-    assert entry[1].data == "TIMEOUT(absolute)=${AGI_ROUTER_PATIENCE}"
-    assert entry[2].data == "${AGI_ROUTER_APP},${EXTEN},${CALLERID(num-pres)}"
-    # The others come back: for the next part, and with what was typed.
-    assert [step.data for step in of("Stasis")[1:]] == [
-        "${AGI_ROUTER_APP},more",
-        "${AGI_ROUTER_APP},${CALLERID(dnid)},${CALLERID(num-pres)},${TYPED},${TRIES_LEFT}",
+    *entry, push, limit, ask = [step for step in STEPS if step.extension == f"_700{DIGITS}"]
+    assert [step.application for step in entry] == ["Set", "MSet", "Stasis", "Goto"]
+    assert entry[0].data == push.data == "CHANNEL(hangup_handler_push)=agi-router-end,s,1"
+    assert top_level(limit.data) == [
+        "TIMEOUT(absolute)=$[${AGI_ROUTER_PATIENCE} + ${AGI_ROUTER_PATIENCE_FALLBACK}]",
+        "AGIEXITONHANGUP=yes",
+        "AGISIGHUP=no",
+    ]
+    assert (ask.context, ask.data) == ("agi-router-in-fastagi", "agi-router-fallback,fastagi,1")
+    assert assigned(entry[1]) == ["ASKED", "TIMEOUT(absolute)"]
+    assert entry[1].data == "ASKED=${AGI_ROUTER_APP},TIMEOUT(absolute)=${AGI_ROUTER_PATIENCE}"
+    assert entry[2].data == "${ASKED},${EXTEN},${CALLERID(num-pres)}"
+
+
+def test_who_is_asked() -> None:
+    """The application, FastAGI, the next application: with the number that was dialled."""
+    asked = [step for step in STEPS if step.application in ("Stasis", "AGI")]
+    typed = "${CALLERID(dnid)},${CALLERID(num-pres)},${TYPED},${TRIES_LEFT}"
+    assert [(step.context, step.extension, *step.data.split(",", 1)) for step in asked] == [
+        ("agi-router-in", f"_700{DIGITS}", "${ASKED}", "${EXTEN},${CALLERID(num-pres)}"),
+        # Within a fallback EXTEN is no number any more.
+        ("agi-router-fallback", "fastagi", "agi://${AGI_ROUTER_AGI}/route", typed),
+        ("agi-router-fallback", "next", "${ASKED}", typed),
+        # The others come back: for the next part, and with what was typed.
+        ("agi-router-more", "s", "${ASKED}", "more"),
+        ("agi-router-ask", "_[a-z].", "${ASKED}", typed),
     ]
 
 
-@pytest.mark.parametrize("context", ["agi-router-in", "agi-router-more", "agi-router-ask"])
-def test_whatever_follows_the_router_refuses(context: str) -> None:
+def test_whoever_waits_for_parts_is_refused() -> None:
     """A router that is away, frozen or dying connects nobody."""
+    after = [step for step in STEPS if step.context == "agi-router-more"]
+    assert [step.application for step in after] == ["Stasis", "Goto", "Goto"]
+    assert all(step.data.startswith("agi-router-refuse,") for step in after[1:])
+
+
+@pytest.mark.parametrize("context", ["agi-router-in", "agi-router-ask"])
+def test_whatever_follows_the_first_router_asks_others(context: str) -> None:
+    """A router that is away, frozen or dying connects nobody; others get the time that is left."""
     entries = [step for step in STEPS if step.context == context]
     after = entries[[step.application for step in entries].index("Stasis") + 1]
-    patience = entries[-1]
+    for step in (after, entries[-1]):
+        assert (step.application, step.data) == ("Goto", "agi-router-fallback,s,1")
+    first = next(step for step in STEPS if step.context == "agi-router-fallback")
+    assert "TIMEOUT(absolute)=${AGI_ROUTER_PATIENCE_FALLBACK}" in top_level(first.data)
+    # A connection to a frozen server is left with the patience, or with the caller.
+    assert "AGIEXITONHANGUP=yes" in top_level(first.data)
+
+
+def test_whatever_follows_the_last_router_refuses() -> None:
+    """Nobody is left to ask, or patience is over: nobody is connected."""
+    entries = [step for step in STEPS if step.context == "agi-router-fallback"]
+    after = entries[[step.application for step in entries].index("Stasis") + 1]
     fault = to_refuse(Refusal(reason=Reason.PLATFORM_FAULT), language=Language.ZH)
     extension = fault.extension.replace("*zh*", "*${AGI_ROUTER_LANGUAGE}*")
-    for step in (after, patience):
+    assert entries[-1].extension == "T"
+    for step in (after, entries[-1]):
         assert step.application == "Goto"
         assert step.data == f"{fault.context},{extension},1"
+    [nobody] = [step for step in entries if step.data.startswith('$["${NEXT}" = ""]?')]
+    assert nobody.data.partition("?")[2] == f"{fault.context},{extension},1"
+
+
+def test_a_number_with_line_ends_does_not_get_to_fastagi() -> None:
+    """Asterisk hands it over as it is, and FastAGI is a protocol of lines."""
+    entry = [step for step in STEPS if step.extension == "fastagi"]
+    assert [step.application for step in entry] == ["GotoIf", "AGI", "GotoIf", "MSet", "Goto"]
+    condition, _, target = entry[0].data.partition("?")
+    assert target == "next,1"
+    # Lengths are compared: a number in an expression could be a part of the expression.
+    assert (
+        "${LEN(${FILTER(\\x20-\\x7e,${CALLERID(num)})})} != ${LEN(${CALLERID(num)})}" in condition
+    )
 
 
 def test_there_is_one_way_to_dial() -> None:
@@ -284,7 +340,7 @@ def test_every_prompt_and_cause_is_one_of_ours() -> None:
     """What the dialplan refuses with is spoken and has a SIP status."""
     known = {row.split("\t")[0] for row in PROMPTS.splitlines()[1:]}
     named = re.findall(r"agi-router-refuse,(\w+)\*(\w+)\*([^*]+)\*", DIALPLAN)
-    assert len(named) == 11
+    assert len(named) == 10
     for _, prompt, cause in named:
         assert prompt in known
         assert set(re.findall(r"\b\d+\b", cause)) <= {"17", "19", "20", "21", "31"}
@@ -332,10 +388,12 @@ def test_the_globals() -> None:
     assert GLOBALS == {
         "AGI_ROUTER_DIALPLAN": DIALPLAN_VERSION,
         "AGI_ROUTER_APP": "agi_router",
+        "AGI_ROUTER_AGI": "127.0.0.1:4573",
         "AGI_ROUTER_TRUNK": "carrier-out",
         "AGI_ROUTER_LANGUAGE": "zh",
         "AGI_ROUTER_JOURNAL": "/var/spool/asterisk/agi-router",
-        "AGI_ROUTER_PATIENCE": "1.0",
+        "AGI_ROUTER_PATIENCE": "0.35",
+        "AGI_ROUTER_PATIENCE_FALLBACK": "0.2",
         "AGI_ROUTER_PROMPT_LIMIT": "12",
         "AGI_ROUTER_DIGIT_TIMEOUT": "5",
     }

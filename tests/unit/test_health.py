@@ -30,7 +30,7 @@ from agi_router.health import Health
 from agi_router.metrics import Metrics
 from agi_router.model import Reason, Refusal, Route
 from agi_router.numbers import E164, XNumber
-from agi_router.survey import Surveyor, show
+from agi_router.survey import Surveyor, show, show_ari
 
 CALL = "pbx1-1741988825.1"
 X = XNumber(value=700012345670001)
@@ -64,9 +64,9 @@ def ari() -> SimpleNamespace:
 
 def make_health(ari: object, store: Store, environ: dict[str, str] | None = None) -> Health:
     """Return health over these parts."""
-    return Health(
-        cast(AriClient, ari), cast(AdmissionStore, store), Notifier(environ or {}), timeout=0.4
-    )
+    health = Health(cast(AdmissionStore, store), Notifier(environ or {}), timeout=0.4)
+    health.ari = cast(AriClient, ari)
+    return health
 
 
 @contextlib.asynccontextmanager
@@ -244,10 +244,13 @@ async def test_metrics(port: int, tmp_path: Path, ari: SimpleNamespace) -> None:
     (tmp_path / "ends").write_text("a line\n")
     surveyor = Surveyor(cast(AdmissionStore, None))
     surveyor.open_calls, surveyor.bindings, surveyor.blocks = 7, 12, {"active": 2}
-    show(
+    show_ari(
         metrics,
         ari=cast(AriClient, ari),
         door=SimpleNamespace(waiting=3),  # type: ignore[arg-type]
+    )
+    show(
+        metrics,
         pool=ConnectionPool("", size=4),
         journal=EndJournal(tmp_path),
         survey=surveyor,

@@ -9,6 +9,7 @@ import pytest
 
 from agi_router.adapters.journal import Backlog, EndJournal
 from agi_router.calls import End, parse_end
+from testpbx.waiting import until
 
 
 def line(number: int) -> str:
@@ -77,6 +78,20 @@ def test_a_writer_that_is_still_at_it(tmp_path: Path) -> None:
         ends.write(f"{line(1)}\n")
     [file] = journal.claimed()
     assert read(journal, file) == [parse_end(line(1))]
+
+
+def test_what_another_router_has_claimed_is_left_to_it_for_a_while(tmp_path: Path) -> None:
+    """Each settles its own at once; what a dead one has left is taken by the others."""
+    mine, theirs = EndJournal(tmp_path), EndJournal(tmp_path)
+    append(tmp_path, line(1))
+    assert mine.claim()
+    append(tmp_path, line(2))
+    assert theirs.claim()
+    [first], [second] = mine.claimed(others_after=60), theirs.claimed(others_after=60)
+    assert read(mine, first) == [parse_end(line(1))]
+    assert read(theirs, second) == [parse_end(line(2))]
+    assert mine.claimed() == theirs.claimed() == [first, second]
+    assert until(lambda: mine.claimed(others_after=0.05) == [first, second], timeout=5)
 
 
 def test_another_process_finds_what_was_claimed(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from agi_router.leaktest.messages import Message
 from testpbx.ladder import draw_ladder
-from testpbx.messages import Message
 
 A, B, STRANGER = "13800000001", "13800000002", "13800000003"
 X = "700123456780001"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import quopri
+from base64 import b64encode, urlsafe_b64encode
 from urllib.parse import quote
 
 import pytest
 
-from testpbx.leaks import Leak, Spelling, find_leaks, mask
+from agi_router.leaktest.leaks import Leak, Spelling, find_leaks, mask
 
 # Its last eight digits do not occur in the 700 number of CLEAN.
 NUMBER = "13824681357"
@@ -53,6 +55,11 @@ def plant(text: str) -> bytes:
         ("24681357", Spelling.LAST_EIGHT),
         ("****24681357", Spelling.LAST_EIGHT),
         ("2468 1357", Spelling.LAST_EIGHT),
+        ("=31=33=38=32=34=36=38=31=33=35=37", Spelling.ESCAPED),  # quoted-printable
+        ("\\x31\\x33\\x38\\x32\\x34\\x36\\x38\\x31\\x33\\x35\\x37", Spelling.ESCAPED),
+        ("\uff11\uff13\uff18\uff12\uff14\uff16\uff18\uff11\uff13\uff15\uff17", Spelling.ESCAPED),
+        ("3133383234363831333537", Spelling.HEX),
+        ("31 33 38 32 34 36 38 31 33 35 37", Spelling.HEX),
     ],
 )
 def test_a_planted_number_is_found_once(text: str, spelling: Spelling) -> None:
@@ -78,6 +85,47 @@ def test_a_planted_name_is_found_once(text: str, spelling: Spelling) -> None:
 def test_a_chinese_name_is_found() -> None:
     assert find_leaks(plant("张三"), numbers=[], names=["张三"])
     assert find_leaks(plant(quote("张三")), numbers=[], names=["张三"])
+
+
+@pytest.mark.parametrize("before", ["", "a", "ab", "tel:", "+86"])
+@pytest.mark.parametrize("after", ["", "z", "yz", ";x=y"])
+def test_base64_is_found_wherever_it_lies(before: str, after: str) -> None:
+    """The letters differ with what stands around the secret."""
+    number = b64encode(f"{before}{NUMBER}{after}".encode()).decode()
+    name = b64encode(f"{before}{NAME}{after}".encode()).decode()
+
+    assert [leak.spelling for leak in find_leaks(plant(number), numbers=[NUMBER])] == [
+        Spelling.BASE64
+    ]
+    assert [leak.spelling for leak in find_leaks(plant(name), numbers=[], names=[NAME])] == [
+        Spelling.NAME_BASE64
+    ]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "gbk"])
+def test_a_chinese_name_is_found_in_every_spelling(encoding: str) -> None:
+    raw = "王熙凤".encode(encoding)
+    spelt = {
+        raw: Spelling.NAME,
+        quote(raw).encode(): Spelling.NAME_ESCAPED,
+        quopri.encodestring(raw, quotetabs=True): Spelling.NAME_ESCAPED,
+        raw.hex().encode(): Spelling.NAME_HEX,
+        raw.hex(" ").upper().encode(): Spelling.NAME_HEX,
+        b64encode(raw): Spelling.NAME_BASE64,
+        urlsafe_b64encode(b"a" + raw): Spelling.NAME_BASE64,
+    }
+
+    for text, spelling in spelt.items():
+        (leak,) = find_leaks(b"X: " + text + b"\r\n", numbers=[], names=["王熙凤"])
+        assert leak.spelling is spelling
+
+
+@pytest.mark.parametrize(
+    "text", ["\\u738b\\u7199\\u51e4", "&#29579;&#29081;&#20964;", "&#x738B;&#x7199;&#x51e4;"]
+)
+def test_a_name_in_references_is_found(text: str) -> None:
+    (leak,) = find_leaks(plant(text), numbers=[], names=["王熙凤"])
+    assert leak.spelling is Spelling.NAME_ESCAPED
 
 
 def test_names_of_other_scripts_are_found_in_either_case() -> None:

@@ -15,6 +15,7 @@ from agi_router.errors import (
     ProtocolError,
     SchemaMismatch,
     SealError,
+    StoreBusy,
     StoreError,
     StoreUnavailable,
 )
@@ -508,6 +509,7 @@ def test_an_arrival_does_not_show_its_caller() -> None:
         (ADMITTED, ARRIVAL, None, 1),
         (refused(replace(FACTS, leg=None)), ARRIVAL, Reason.STRANGER, 1),
         (StoreUnavailable(), ARRIVAL, Reason.PLATFORM_FAULT, 1),
+        (StoreBusy(), ARRIVAL, Reason.NO_CAPACITY, 1),
         # The store is not asked about what is no call of ours.
         (ADMITTED, replace(ARRIVAL, dialled="10086"), Reason.X_MALFORMED, 0),
     ],

@@ -37,13 +37,16 @@ def test_defaults() -> None:
         ari_password=None,
         ari_password_file=None,
         ari_app="agi_router",
+        agi_listen="127.0.0.1:4573",
         journal=Path("/var/spool/asterisk/agi-router"),
+        unsafe_profile=frozenset(),
         language=Language.ZH,
         fixed_lines=False,
         strict=False,
         refusal_limit_caller=Rate(20, timedelta(minutes=10)),
         refusal_limit_trunk=OFF,
-        decision_timeout=0.4,
+        decision_timeout=0.3,
+        patience=0.35,
         db_connections=4,
         ring_timeout=45,
         max_duration=timedelta(minutes=60),
@@ -66,6 +69,8 @@ def test_defaults() -> None:
         ("ARI_URL", "https://pbx.example:8089/asterisk/", "https://pbx.example:8089/asterisk"),
         ("ARI_URL", "http://[::1]:8088", "http://[::1]:8088"),
         ("ARI_USER", "me", "me"),
+        ("UNSAFE_PROFILE", "allow", frozenset({"allow"})),
+        ("UNSAFE_PROFILE", "in/a, old trunk/b ,", frozenset({"in/a", "old trunk/b"})),
         ("ARI_PASSWORD", SECRET, SECRET),
         ("ARI_PASSWORD_FILE", "/run/secrets/ari", Path("/run/secrets/ari")),
         ("ARI_APP", "app-2", "app-2"),
@@ -75,13 +80,16 @@ def test_defaults() -> None:
         ("FIXED_LINES", "True", True),
         ("FIXED_LINES", "1", True),
         ("FIXED_LINES", "no", False),
+        ("AGI_LISTEN", "0.0.0.0:65535", "0.0.0.0:65535"),
+        ("AGI_LISTEN", "OFF", "off"),
+        ("AGI_LISTEN", "no", "off"),
         ("DECISION_TIMEOUT", "0.05", 0.05),
-        ("DECISION_TIMEOUT", "10", 10.0),
         ("WAITING_LIMIT", "1", 1),
         ("HANDOVER", "0", 0.0),
         ("HANDOVER", "2.5", 2.5),
         ("METRICS_LISTEN", "0.0.0.0:1", "0.0.0.0:1"),
         ("METRICS_LISTEN", "OFF", "off"),
+        ("PATIENCE", "10", 10.0),
         ("DB_CONNECTIONS", "1", 1),
         ("DB_CONNECTIONS", "100", 100),
         ("RING_TIMEOUT", "5", 5),
@@ -117,6 +125,12 @@ def test_forms(name: str, text: str, value: object) -> None:
         ("ARI_APP", "a,b", "a name of letters"),
         ("LANGUAGE", "fr", "zh or en"),
         ("FIXED_LINES", "maybe", "on or off"),
+        ("AGI_LISTEN", "localhost:4573", "an IPv4 address and a port"),
+        ("AGI_LISTEN", "127.0.0.1", "an IPv4 address and a port"),
+        ("AGI_LISTEN", "127.0.0.1:0", "an IPv4 address and a port"),
+        ("AGI_LISTEN", "[::1]:4573", "an IPv4 address and a port"),
+        ("AGI_LISTEN", "on", "an IPv4 address and a port"),
+        ("PATIENCE", "11", "a number of seconds, 0.05 to 10"),
         ("DECISION_TIMEOUT", "nan", "a number of seconds, 0.05 to 10"),
         ("DECISION_TIMEOUT", "0.04", "a number of seconds, 0.05 to 10"),
         ("DECISION_TIMEOUT", "10.1", "a number of seconds, 0.05 to 10"),
@@ -146,6 +160,21 @@ def test_malformed(name: str, text: str, words: str) -> None:
         settings(**{name: text})
     assert str(caught.value).startswith(f"AGI_ROUTER_{name} is malformed; expected ")
     assert SECRET not in "".join(traceback.format_exception(caught.value, chain=True))
+
+
+def test_a_decision_that_nobody_waits_for() -> None:
+    """The dialplan must not turn away before the router has had its time."""
+    assert settings(DECISION_TIMEOUT="0.9", PATIENCE="1").decision_timeout == 0.9
+    for timeout in ("0.35", "1"):
+        with pytest.raises(SettingsError, match=r"DECISION_TIMEOUT must be shorter than"):
+            settings(DECISION_TIMEOUT=timeout)
+
+
+def test_where_fastagi_listens() -> None:
+    """An address for the door, or none."""
+    assert settings().agi_address() == ("127.0.0.1", 4573)
+    assert settings(AGI_LISTEN="192.0.2.7:4574").agi_address() == ("192.0.2.7", 4574)
+    assert settings(AGI_LISTEN="off").agi_address() is None
 
 
 @pytest.mark.parametrize(

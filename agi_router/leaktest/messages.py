@@ -13,7 +13,7 @@ from typing import Self
 __all__ = ["Invite", "Message", "invites_in", "parse_trace", "received_by", "user_of"]
 
 # RFC 3261, 20: headers have a short form.
-COMPACT = {
+_COMPACT = {
     "c": "content-type",
     "f": "from",
     "i": "call-id",
@@ -24,13 +24,14 @@ COMPACT = {
     "t": "to",
     "v": "via",
 }
-TRACE_HEAD = re.compile(
+_TRACE_HEAD = re.compile(
     rb"^-{20,} (?P<at>\d{4}-\d\d-\d\d[ \t]\d\d:\d\d:\d\d\.\d{6})\r?\n"
     rb"\w+ message (?P<way>sent|received) [(\[](?P<size>\d+)[)\]]? ?bytes\)? ?:\n\n",
     re.MULTILINE,
 )
-USER = re.compile(r"sips?:([^@<>;?\s]*)@|tel:([^<>;?\s]*)", re.IGNORECASE)
-DISPLAY_NAME = re.compile(r'^\s*(?:"((?:[^"\\]|\\.)*)"|([^"<]*?))\s*<')
+_USER = re.compile(r"sips?:([^@<>;?\s]*)@|tel:([^<>;?\s]*)", re.IGNORECASE)
+_TAG = re.compile(r";\s*tag=([^;>\s]+)", re.IGNORECASE)
+_DISPLAY_NAME = re.compile(r'^\s*(?:"((?:[^"\\]|\\.)*)"|([^"<]*?))\s*<')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +62,7 @@ class Message:
         start_line, *lines = re.sub(r"\n[ \t]+", " ", head).split("\n")
         pairs = (line.partition(":") for line in lines if ":" in line)
         names = ((name.strip().lower(), value.strip()) for name, _, value in pairs)
-        headers = tuple((COMPACT.get(name, name), value) for name, value in names)
+        headers = tuple((_COMPACT.get(name, name), value) for name, value in names)
         return cls(at=at, sent=sent, start_line=start_line, headers=headers, body=body, raw=raw)
 
     @property
@@ -103,16 +104,21 @@ class Message:
         value = self.header(name)
         return None if value is None else user_of(value)
 
+    def tag(self, name: str) -> str:
+        """Tag in the header *name*, empty if it has none."""
+        found = _TAG.search(self.header(name) or "")
+        return found[1] if found else ""
+
     def display_name(self, name: str) -> str | None:
         """Display name in the header *name*."""
-        found = DISPLAY_NAME.match(self.header(name) or "")
+        found = _DISPLAY_NAME.match(self.header(name) or "")
         return (found[1] or found[2] or None) if found else None
 
 
 def user_of(address: str) -> str | None:
     """User part of the SIP or tel URI in *address*; :obj:`None` if it has no user."""
     # A display name may hold anything, even a URI.
-    found = USER.search(address, address.rfind("<") + 1)
+    found = _USER.search(address, address.rfind("<") + 1)
     return (found[1] or found[2]) if found else None
 
 
@@ -126,7 +132,7 @@ def parse_trace(trace: bytes) -> tuple[Message, ...]:
     """
     messages = []
     position = 0
-    while found := TRACE_HEAD.search(trace, position):
+    while found := _TRACE_HEAD.search(trace, position):
         position = found.end() + int(found["size"])
         at = datetime.fromisoformat(found["at"].decode().replace("\t", " ")).replace(tzinfo=UTC)
         raw = trace[found.end() : position]

@@ -8,18 +8,23 @@ Leaks: a party's number or name in what the other party's phone received, howeve
 
 from __future__ import annotations
 
+import base64
 import enum
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
 __all__ = ["Leak", "Spelling", "find_leaks", "mask"]
 
 # Between two digits of a grouped number. No line ends: the next header is another text.
-GAP = rb"(?:[ \t.,()/_-]|%20|%28|%29|%2D|%2E|\xc2\xa0|\xe2\x80[\x90-\x95]){0,3}"
-LAST_DIGITS = 8
-LONG_DIGITS = re.compile(r"(?<!\d)\d{7,}(?!\d)")
-X_NUMBER = re.compile(r"700\d{12}")
+_GAP = rb"(?:[ \t.,()/_-]|%20|%28|%29|%2D|%2E|\xc2\xa0|\xe2\x80[\x90-\x95]){0,3}"
+_LAST_DIGITS = 8
+# In base64 the letters at either end hold bits of the neighbours; what is left of a shorter name
+# may occur anywhere.
+_SHORTEST_IN_BASE64 = 6
+_LONG_DIGITS = re.compile(r"(?<!\d)\d{7,}(?!\d)")
+_X_NUMBER = re.compile(r"700\d{12}")
 
 
 class Spelling(enum.Enum):
@@ -33,8 +38,12 @@ class Spelling(enum.Enum):
     GROUPED = "grouped"
     REVERSED = "reversed"
     LAST_EIGHT = "last eight digits"
+    HEX = "in hexadecimal"
+    BASE64 = "in base64"
     NAME = "name"
-    NAME_ESCAPED = "name, %-escaped"
+    NAME_ESCAPED = "name, escaped"
+    NAME_HEX = "name, in hexadecimal"
+    NAME_BASE64 = "name, in base64"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,12 +75,12 @@ def mask(text: str) -> str:
 
     def hidden(match: re.Match[str]) -> str:
         digits = match[0]
-        if X_NUMBER.fullmatch(digits):
+        if _X_NUMBER.fullmatch(digits):
             return digits
-        head, tail = (3, 4) if len(digits) > LAST_DIGITS + 2 else (0, 2)
+        head, tail = (3, 4) if len(digits) > _LAST_DIGITS + 2 else (0, 2)
         return digits[:head] + "*" * (len(digits) - head - tail) + digits[-tail:]
 
-    return LONG_DIGITS.sub(hidden, text)
+    return _LONG_DIGITS.sub(hidden, text)
 
 
 def find_leaks(
@@ -83,7 +92,8 @@ def find_leaks(
     Args:
         received: All bytes that one party's phone received.
         numbers: The other party's numbers, in any form with at least seven digits.
-        names: The other party's names, at least two letters each; case does not count.
+        names: The other party's names, at least two letters each; case does not count. They are
+            looked for in UTF-8 and, where it has their letters, in GBK.
 
     Returns:
         The findings in the order of their place. One place counts once, by its most telling
@@ -107,17 +117,21 @@ def _of_number(received: bytes, number: str) -> Iterable[Leak]:
     if len(digits) < 7:  # noqa: PLR2004
         raise ValueError("a number to search for has at least seven digits")
     plain = digits.encode()
+    last = plain[-_LAST_DIGITS:]
     spelt = {
         Spelling.PLUS_86: rb"\+86" + plain,
         Spelling.ZERO_ZERO_86: rb"0086" + plain,
         Spelling.WITH_86: rb"86" + plain,
         Spelling.AS_TYPED: plain,
         Spelling.ESCAPED: _escapable(plain),
-        Spelling.GROUPED: _escapable(plain, between=GAP),
-        Spelling.REVERSED: _escapable(plain[::-1], between=GAP),
+        Spelling.GROUPED: _escapable(plain, between=_GAP),
+        Spelling.REVERSED: _escapable(plain[::-1], between=_GAP),
     }
-    if len(digits) > LAST_DIGITS:
-        spelt[Spelling.LAST_EIGHT] = _escapable(plain[-LAST_DIGITS:], between=GAP)
+    if len(digits) > _LAST_DIGITS:
+        spelt[Spelling.LAST_EIGHT] = _escapable(last, between=_GAP)
+    # Whatever stands in front of the last digits is encoded together with them.
+    spelt[Spelling.HEX] = _hexadecimal(last)
+    spelt[Spelling.BASE64] = _in_base64(last)
     return _search(received, mask(digits), spelt)
 
 
@@ -125,19 +139,77 @@ def _of_name(received: bytes, name: str) -> Iterable[Leak]:
     if len(name.strip()) < 2:  # noqa: PLR2004
         raise ValueError("a name to search for has at least two letters")
     # Case beyond ASCII: the bytes of both cases, since the search is over bytes.
-    forms = {form.encode() for form in (name.strip(), name.strip().lower(), name.strip().upper())}
+    cases = {name.strip(), name.strip().lower(), name.strip().upper()}
+    forms = sorted({form for case in cases for form in _encoded(case)})
     spelt = {
-        Spelling.NAME: rb"(?i:" + b"|".join(re.escape(form) for form in sorted(forms)) + rb")",
-        Spelling.NAME_ESCAPED: b"|".join(_escapable(form) for form in sorted(forms)),
+        Spelling.NAME: rb"(?i:" + b"|".join(map(re.escape, forms)) + rb")",
+        Spelling.NAME_ESCAPED: b"|".join(
+            [*map(_escapable, forms), *(_references(case) for case in sorted(cases))]
+        ),
+        Spelling.NAME_HEX: b"|".join(map(_hexadecimal, forms)),
     }
+    if any(len(form) >= _SHORTEST_IN_BASE64 for form in forms):
+        spelt[Spelling.NAME_BASE64] = b"|".join(
+            _in_base64(form) for form in forms if len(form) >= _SHORTEST_IN_BASE64
+        )
     return _search(received, f"{name.strip()[0]}…", spelt)
 
 
+def _encoded(name: str) -> Iterable[bytes]:
+    """Yield *name* in UTF-8, and in GBK where that differs and has its letters."""
+    yield name.encode()
+    if not name.isascii():
+        with suppress(UnicodeEncodeError):
+            yield name.encode("gbk")
+
+
 def _escapable(text: bytes, *, between: bytes = b"") -> bytes:
-    """Return a pattern for *text* of which any byte may be %-escaped, with gaps in *between*."""
+    r"""
+    Return a pattern for *text* with gaps in *between*.
+
+    Any byte may be written as in a URI (%31), in quoted-printable (=31), or with a backslash
+    (\x31); a digit may be full-width.
+    """
     return between.join(
-        rb"(?i:" + re.escape(text[i : i + 1]) + b"|%%%02x)" % text[i] for i in range(len(text))
+        rb"(?i:"
+        + re.escape(text[i : i + 1])
+        + rb"|(?:%%|=|\\x)%02x%s)" % (text[i], _wide(text[i]))
+        for i in range(len(text))
     )
+
+
+def _wide(byte: int) -> bytes:
+    """Return the other choice where *byte* is a digit: U+FF10 to U+FF19 in UTF-8."""
+    return rb"|\xef\xbc\x%02x" % (byte + 0x60) if byte in b"0123456789" else b""
+
+
+def _references(name: str) -> bytes:
+    r"""Return a pattern for *name*, each letter as in JSON (\u6797) or in XML (&#26519;)."""
+    return b"".join(
+        rb"(?i:\\u%04x|&\#%d;|&\#x0*%x;)" % (ord(letter), ord(letter), ord(letter))
+        for letter in name
+    )
+
+
+def _hexadecimal(text: bytes) -> bytes:
+    """Return a pattern for the bytes of *text* in hexadecimal, set apart or not."""
+    return rb"(?i:" + b"[ :]?".join(b"%02x" % byte for byte in text) + b")"
+
+
+def _in_base64(text: bytes) -> bytes:
+    """
+    Return a pattern for *text* somewhere within a text in base64, either alphabet.
+
+    Three bytes are four letters, so there are three ways for it to lie; a letter at either end
+    that holds bits of the text around it is left out.
+    """
+    ways = []
+    for shift in range(3):
+        coded = base64.b64encode(b"\0" * shift + text).rstrip(b"=")
+        cut = 0 if (shift + len(text)) % 3 == 0 else 1
+        inner = coded[(0, 2, 3)[shift] : len(coded) - cut]
+        ways.append(re.escape(inner).replace(rb"\+", b"[+-]").replace(b"/", b"[/_]"))
+    return b"|".join(ways)
 
 
 def _search(received: bytes, secret: str, spelt: dict[Spelling, bytes]) -> Iterable[Leak]:

@@ -1,0 +1,224 @@
+"""
+``agi-router leaktest``: whether a number or a name gets through the operator's own PBX.
+"""
+
+import asyncio
+import shutil
+import signal
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+
+from agi_router.adapters.bindings import BindingStore
+from agi_router.adapters.records import StoredBinding, Terms
+from agi_router.cli.output import echo_json, echo_table, json_option
+from agi_router.cli.workplace import open_store, read_settings
+from agi_router.errors import NumberError
+from agi_router.leaktest.lanes import MODES, NUMBERS_PER_LANE, Lane, people
+from agi_router.leaktest.report import as_json as report_as_json
+from agi_router.leaktest.report import rows, succeeded, summary
+from agi_router.leaktest.suite import run_suite, scenarios
+from agi_router.leaktest.tap import Address, parse_address
+from agi_router.leaktest.vectors import VECTORS
+from agi_router.model import Mode, Side
+from agi_router.modes import Axb, Axyb
+from agi_router.numbers import E164
+
+__all__ = ["leaktest"]
+
+# More calls at once than this gain nothing: SIPp takes the time.
+_MOST_LANES = 24
+# Should the program be killed, its bindings die by themselves.
+_LIFE = timedelta(hours=1)
+_ORDER = "leaktest"
+# Of the findings of one vector, for people.
+_MOST_LINES = 5
+
+
+class _SipAddress(click.ParamType[Any]):
+    """
+    ``host:port``.
+    """
+
+    name = "host:port"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Address:
+        """
+        Read *value*, or fail as wrong usage.
+        """
+        try:
+            return parse_address(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class _Numbers(click.ParamType[Any]):
+    """
+    ``FIRST-LAST``: numbers in a row.
+    """
+
+    name = "first-last"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[E164, ...]:
+        """
+        Read *value*, or fail as wrong usage.
+        """
+        first, dash, last = str(value).partition("-")
+        if not dash:
+            self.fail("expected FIRST-LAST, like 13800001000-13800001047", param, ctx)
+        try:
+            low, high = int(E164.parse(first).digits), int(E164.parse(last).digits)
+            numbers = range(low, min(high, low + NUMBERS_PER_LANE * _MOST_LANES - 1) + 1)
+            if len(numbers) < NUMBERS_PER_LANE:
+                self.fail(f"at least {NUMBERS_PER_LANE} numbers in a row are needed", param, ctx)
+            return tuple(E164.parse(str(number)) for number in numbers)
+        except NumberError as error:
+            self.fail(str(error), param, ctx)
+
+
+def _address_option(
+    name: str, default: str, text: str
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    return click.option(name, type=_SipAddress(), default=default, show_default=True, help=text)
+
+
+@click.command()
+@_address_option("--pbx", "127.0.0.1:5060", "Where the PBX takes SIP over UDP.")
+@_address_option("--near", "127.0.0.1:5070", "Address of this machine to call from.")
+@_address_option("--far", "127.0.0.1:5090", "Address of this machine to which the PBX calls out.")
+@click.option(
+    "--numbers",
+    type=_Numbers(),
+    required=True,
+    help="Mobile numbers to play with, three for each call at once; nobody's.",
+)
+@click.option(
+    "--vector",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    help="Only this vector; once for each. All if absent.",
+)
+@click.option(
+    "--captures",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Keep what was said in calls that leaked or failed in this directory.",
+)
+@json_option
+@click.pass_context
+def leaktest(  # noqa: PLR0917 - options, not arguments
+    context: click.Context,
+    pbx: Address,
+    near: Address,
+    far: Address,
+    numbers: tuple[E164, ...],
+    names: Sequence[str],
+    captures: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    r"""
+    Try whether a number or a name gets through the PBX.
+
+    Places calls that tell each side's number and name in every way that SIP has, and searches all
+    that the PBX sends to the other side. Needs SIPp (Debian: apt install sip-tester), a running
+    router, and a PBX that takes --near for its carrier and, for the time of the test, calls out to
+    --far: the carrier's far side is played here, so nobody's phone rings. The bindings are made
+    and ended by this command; its calls stay in the records.
+
+    Exits with 1 if something leaked, or if a call did not go as it should.
+
+    \b
+    Examples:
+      agi-router leaktest --numbers 13800001000-13800001047
+      agi-router leaktest --pbx 192.0.2.10:5060 --near 192.0.2.55:5060 --far 192.0.2.56:5060 \
+          --numbers 13800001000-13800001023 --vector update --vector refer --json
+    """
+    known = {vector.name: vector for vector in VECTORS}
+    if unknown := [name for name in names if name not in known]:
+        raise click.UsageError(f"no vector {unknown[0]!r}; there are: {', '.join(known)}")
+    # Whoever ends the command, its bindings are ended.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    plan = scenarios([known[name] for name in names] or VECTORS)
+    with (
+        _work(captures) as work,
+        open_store(read_settings()) as store,
+        _lanes(store, numbers) as lanes,
+    ):
+        if not as_json:
+            click.echo(f"{len(plan)} calls, {len(lanes)} at once", err=True)
+        results = asyncio.run(run_suite(plan, lanes, pbx=pbx, near=near, far=far, work=work))
+    report = rows(results)
+    if as_json:
+        echo_json(report_as_json(report))
+    else:
+        echo_table(
+            ("vector", "calls", "matches", "faults", "result", "stopped by"),
+            [
+                (
+                    row.vector.name,
+                    len(row.results),
+                    row.matches,
+                    row.faults,
+                    row.outcome,
+                    row.vector.stopped_by,
+                )
+                for row in report
+            ],
+            empty="no vectors",
+        )
+        for each in report_as_json(report)["vectors"]:
+            lines = (*each["findings"], *each["faults"])
+            for line in lines[:_MOST_LINES]:
+                click.echo(line)
+            if len(lines) > _MOST_LINES:
+                click.echo(f"{each['vector']}: {len(lines) - _MOST_LINES} more (see --json)")
+        click.echo(summary(report))
+    if not succeeded(report):
+        context.exit(1)
+
+
+@contextmanager
+def _work(captures: Path | None) -> Iterator[Path]:
+    """A directory for the phones: one that stays, or one that goes."""
+    if captures is not None:
+        captures.mkdir(parents=True, exist_ok=True)
+        yield Path(tempfile.mkdtemp(prefix="leaktest-", dir=captures))
+        return
+    work = Path(tempfile.mkdtemp(prefix="agi-router-leaktest-"))
+    try:
+        yield work
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+@contextmanager
+def _lanes(store: BindingStore, numbers: Sequence[E164]) -> Iterator[list[Lane]]:
+    """Lanes with bindings that live for the time of a block."""
+    made: list[StoredBinding] = []
+    terms = Terms(expires_at=store.now() + _LIFE, order_id=_ORDER)
+    try:
+        lanes = []
+        for first in range(0, len(numbers) - NUMBERS_PER_LANE + 1, NUMBERS_PER_LANE):
+            three = numbers[first : first + NUMBERS_PER_LANE]
+            a, b, other = people([number.digits for number in three])
+            dialled: dict[Mode, tuple[str, str]] = {}
+            for mode, parties in zip(MODES, (Axb, Axyb), strict=True):
+                binding = store.bind(parties(a=three[0], b=three[1]), terms)
+                made.append(binding)
+                dials = {p.side: p.dials.digits for p in binding.parties if p.dials is not None}
+                dialled[mode] = dials[Side.A], dials[Side.B]
+            lanes.append(Lane(a=a, b=b, other=other, dialled=dialled))
+        yield lanes
+    finally:
+        for binding in made:
+            store.unbind(binding.id)

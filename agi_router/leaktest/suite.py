@@ -1,0 +1,148 @@
+"""
+The suite: every vector in every kind of call, many calls at once, and what each side received.
+
+1. A lane is a pair of numbers with its bindings; it carries one call at a time.
+2. A scenario that did not go as it should proves nothing: it is a fault, not a clean result.
+3. Results are read off when all calls are over, so that what came late counts too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import secrets
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from agi_router.errors import LeakTestError
+from agi_router.leaktest.call import Call
+from agi_router.leaktest.desk import Scene
+from agi_router.leaktest.lanes import MODES, Lane
+from agi_router.leaktest.results import Result, Scenario
+from agi_router.leaktest.tap import Address, Tap, show
+from agi_router.leaktest.vectors import Vector, fill, plantings
+from agi_router.model import Mode
+
+__all__ = ["run_suite", "scenarios"]
+
+# How often a call is placed that goes wrong: on a busy machine the router may be late.
+_ATTEMPTS = 3
+# Seconds after the last call.
+_LATE = 1
+
+
+def scenarios(
+    vectors: Sequence[Vector],
+    *,
+    modes: Sequence[Mode] = MODES,
+    directions: Sequence[bool] = (True, False),
+    early_media: Sequence[bool] = (False, True),
+) -> list[Scenario]:
+    """Every vector in every kind of call."""
+    kinds = itertools.product(modes, directions, early_media)
+    return [
+        Scenario(vector=vector, mode=mode, from_a=from_a, early_media=early)
+        for (mode, from_a, early), vector in itertools.product(kinds, vectors)
+    ]
+
+
+async def run_suite(
+    plan: Sequence[Scenario],
+    lanes: Sequence[Lane],
+    *,
+    pbx: Address,
+    near: Address,
+    far: Address,
+    work: Path,
+    sipp: str = "sipp",
+) -> list[Result]:
+    """
+    Place every call of *plan*, and say what each side received.
+
+    Args:
+        plan: The scenarios.
+        lanes: As many calls are up at once.
+        pbx: Where the PBX takes SIP over UDP.
+        near: The address that the PBX knows as the carrier's; phones call from it.
+        far: The address to which the PBX sends its calls; phones are called there.
+        work: Directory for scripts; what belongs to a faulty scenario stays.
+        sipp: The program.
+
+    Returns:
+        One result for each scenario, in the order of *plan*.
+
+    Raises:
+        LeakTestError: An address cannot be had, or SIPp is not there.
+    """
+    program = shutil.which(sipp)
+    if program is None:
+        raise LeakTestError(
+            f"{sipp} is not on PATH: install SIPp (Debian: apt install sip-tester)"
+        )
+    async with Tap.open(pbx=pbx, near=near, far=far) as tap:
+        # No dialog of this run may be taken for one of another.
+        word = secrets.token_hex(4)
+        numbers = itertools.count()
+        calls: dict[Scenario, list[Call]] = {scenario: [] for scenario in plan}
+        lasts: dict[str, Call] = {}
+
+        async def serve(lane: Lane, waiting: Iterator[Scenario]) -> None:
+            for scenario in waiting:
+                number = next(numbers)
+                call = Call(
+                    scenario,
+                    _scene(scenario, lane, f"{word}-{number}", (near, far, pbx), tap.decoy),
+                    tap,
+                    work / f"{number:04d}",
+                    program,
+                )
+                calls[scenario].append(call)
+                if last := lasts.get(lane.a.number):
+                    last.ended = call.began
+                lasts[lane.a.number] = call
+                await call.place()
+
+        waiting = list(plan)
+        for _ in range(_ATTEMPTS):
+            places = iter(waiting)
+            async with asyncio.TaskGroup() as group:
+                for lane in lanes:
+                    group.create_task(serve(lane, places))
+            # What comes late comes now.
+            await asyncio.sleep(_LATE)
+            waiting = [scenario for scenario in waiting if calls[scenario][-1].was_in_vain()]
+        return [_joined([call.result() for call in calls[scenario]]) for scenario in plan]
+
+
+def _joined(attempts: Sequence[Result]) -> Result:
+    """The last attempt, with what any of them found."""
+    found = tuple(finding for attempt in attempts for finding in attempt.findings)
+    return replace(attempts[-1], findings=found)
+
+
+def _scene(
+    scenario: Scenario, lane: Lane, tag: str, places: tuple[Address, Address, Address], decoy: str
+) -> Scene:
+    vector = scenario.vector
+    caller, callee = (lane.a, lane.b) if scenario.from_a else (lane.b, lane.a)
+    near, far, pbx = map(show, places)
+    call_id = f"{tag}@leaktest"
+    if vector.call_id:
+        planted = plantings(caller, other=lane.other.number, decoy=decoy, trunk=far)
+        call_id = f"{fill(vector.call_id, planted)}-{call_id}"
+    return Scene(
+        vector=vector,
+        caller=caller,
+        callee=callee,
+        other=lane.other,
+        dialled=lane.dialled[scenario.mode][0 if scenario.from_a else 1],
+        near=near,
+        far=far,
+        pbx=pbx,
+        decoy=decoy,
+        early_media=scenario.early_media,
+        call_id=call_id,
+        tag=tag,
+    )

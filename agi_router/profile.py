@@ -1,0 +1,402 @@
+"""
+The PBX's profile: what of Asterisk's live configuration would carry a number to the wrong side.
+
+A number can leave by many doors besides From: headers of identity, updates after the answer,
+redirections, transfers, texts, records, logs. The dialplan shuts some; the others are shut by the
+options below, whose defaults in Asterisk are partly open. :func:`find_faults` compares.
+
+Rules for the editor:
+
+1. A rule is here because a number, or the tie between two parties, can get out if it is broken
+   alone, or because it is the second lock of a door with two. What is merely good practice stands
+   in the comments of ``docker/asterisk``.
+2. Each rule is broken for real in ``tests/calls/test_profile.py``, which wants to see it named.
+3. ``agi_router/PROFILE.md`` shows these tables, and a test compares.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+__all__ = [
+    "ENDPOINT_RULES",
+    "ENTRY_CONTEXT",
+    "GLOBAL_RULES",
+    "LISTING_MODULE",
+    "LOG_LEVELS",
+    "MODULE_RULES",
+    "EndpointRule",
+    "Fault",
+    "GlobalRule",
+    "ModuleRule",
+    "Profile",
+    "find_faults",
+]
+
+ENTRY_CONTEXT = "agi-router-in"
+"""
+The dialplan's entry: an endpoint with this context is a way in.
+"""
+
+LISTING_MODULE = "res_ari_endpoints.so"
+"""
+The module by which Asterisk lists its endpoints; without it the ways in cannot be found.
+"""
+
+LOG_LEVELS = frozenset({"WARNING", "ERROR"})
+"""
+What may be logged. NOTICE tells who called and what was dialled of every call that fits nowhere.
+Levels that modules add, such as SECURITY, are not told by Asterisk and not seen here.
+"""
+
+_BOTH = ("in", "out")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointRule:
+    """
+    What an option of a trunk's endpoint must be.
+    """
+
+    option: str
+    wanted: str
+    """As in pjsip.conf; empty for an option that must not be set."""
+    why: str
+    """What could get out otherwise."""
+    sides: tuple[str, ...] = _BOTH
+    """``in``: where the carrier's calls enter; ``out``: the trunk on which callees are dialled."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GlobalRule:
+    """
+    What an option of pjsip.conf's section ``[global]`` must be.
+    """
+
+    option: str
+    wanted: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModuleRule:
+    """
+    Modules that must not run.
+    """
+
+    pattern: str
+    """Name of the module; ``*`` stands for anything."""
+    why: str
+
+
+ENDPOINT_RULES = (
+    EndpointRule(
+        option="context",
+        wanted="agi-router-nowhere",
+        why="what the callee asks for, by a redirection or a call of its own, would be dialled",
+        sides=("out",),
+    ),
+    EndpointRule(
+        option="identify_by",
+        wanted="ip",
+        why="a user name in From is free text: anybody could call as the carrier",
+        sides=("in",),
+    ),
+    EndpointRule(
+        option="trust_id_inbound",
+        wanted="yes",
+        why="the caller would be who From says, which is free text, not who the carrier asserts",
+        sides=("in",),
+    ),
+    EndpointRule(
+        option="trust_id_inbound",
+        wanted="no",
+        why="the callee's P-Asserted-Identity would become the identity that the caller is shown",
+        sides=("out",),
+    ),
+    EndpointRule(
+        option="trust_connected_line",
+        wanted="no",
+        why="a re-INVITE of one side would change what the other is shown",
+    ),
+    EndpointRule(
+        option="send_connected_line",
+        wanted="no",
+        why="the identity of one side would be sent to the other, even after the answer",
+    ),
+    EndpointRule(
+        option="trust_id_outbound",
+        wanted="no",
+        why="hidden numbers would be sent in P-Asserted-Identity",
+    ),
+    EndpointRule(
+        option="send_pai",
+        wanted="no",
+        why="P-Asserted-Identity would carry whatever the channel learns of the other side",
+    ),
+    EndpointRule(
+        option="send_rpid",
+        wanted="no",
+        why="Remote-Party-ID would carry whatever the channel learns of the other side",
+    ),
+    EndpointRule(
+        option="rpid_immediate",
+        wanted="no",
+        why="the callee's identity would be sent while it rings",
+    ),
+    EndpointRule(
+        option="send_diversion",
+        wanted="no",
+        why="Diversion would name who was dialled first",
+    ),
+    EndpointRule(
+        option="send_history_info",
+        wanted="no",
+        why="History-Info would name who was dialled first",
+    ),
+    EndpointRule(
+        option="redirect_method",
+        wanted="user",
+        why="the callee's redirection would be followed, past the dialplan, to any address",
+    ),
+    EndpointRule(
+        option="allow_transfer",
+        wanted="no",
+        why="a REFER of one side would tie the other to a number of its choice, and show it",
+    ),
+    EndpointRule(
+        option="allow_subscribe",
+        wanted="no",
+        why="a subscription to call states tells who talks with whom",
+    ),
+    EndpointRule(
+        option="message_context",
+        wanted="",
+        why="texts would enter a dialplan that masks nobody",
+    ),
+    EndpointRule(
+        option="direct_media",
+        wanted="no",
+        why="each side would be told the other's address",
+    ),
+    EndpointRule(
+        option="geoloc_outgoing_call_profile",
+        wanted="",
+        why="the caller's location would be passed on",
+    ),
+    *(
+        EndpointRule(
+            option=option,
+            wanted="",
+            why="whoever picks the call up would be shown to the caller",
+        )
+        for option in ("call_group", "pickup_group", "named_call_group", "named_pickup_group")
+    ),
+    EndpointRule(
+        option="allow_overlap",
+        wanted="no",
+        why="484 to the beginning of a number tells scanners which numbers there are",
+        sides=("in",),
+    ),
+)
+
+GLOBAL_RULES = (
+    GlobalRule(
+        option="debug",
+        wanted="no",
+        why="every SIP message would be printed",
+    ),
+    GlobalRule(
+        option="use_callerid_contact",
+        wanted="no",
+        why="Contact would carry whatever the channel learns of the other side",
+    ),
+)
+
+MODULE_RULES = (
+    ModuleRule(
+        pattern="res_pjsip_messaging.so",
+        why="a MESSAGE within a call crosses, text and display name",
+    ),
+    ModuleRule(
+        pattern="res_pjsip_refer.so",
+        why="a REFER is carried out, an INVITE with Replaces joins a call",
+    ),
+    ModuleRule(
+        pattern="res_pjsip_diversion.so",
+        why="Diversion and 181 cross, with the number that was forwarded",
+    ),
+    ModuleRule(
+        pattern="bridge_native_rtp.so",
+        why="RTP crosses with its header, and whatever a phone has put there",
+    ),
+    ModuleRule(
+        pattern="res_pjsip_endpoint_identifier_anonymous.so",
+        why="whoever can send a packet may be taken for the carrier",
+    ),
+    ModuleRule(
+        pattern="res_hep_*.so",
+        why="a copy of every SIP message or RTCP report goes to a capture server",
+    ),
+    ModuleRule(
+        pattern="cdr_*.so",
+        why="call records hold both sides' numbers",
+    ),
+    ModuleRule(
+        pattern="cel_*.so",
+        why="event records hold both sides' numbers",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """
+    What a running Asterisk says of its configuration.
+
+    Attributes:
+        trunk: Endpoint on which the dialplan dials callees.
+        endpoints: Options by endpoint, as Asterisk spells them; at least those of the trunk.
+        listed: Whether these are all endpoints.
+        global_options: Options of pjsip.conf's section ``[global]``; :obj:`None` if there is no
+            section of this name.
+        modules: Names of the modules that run.
+        logs: Levels by log channel, of those that are on.
+    """
+
+    trunk: str
+    endpoints: Mapping[str, Mapping[str, str]]
+    listed: bool
+    global_options: Mapping[str, str] | None
+    modules: frozenset[str]
+    logs: Mapping[str, frozenset[str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """
+    One option by which a number could get out.
+
+    Attributes:
+        name: Where it stands, e.g. ``carrier-in/send_pai`` or ``modules/cdr_csv.so``. An operator
+            who accepts the fault says this name.
+        value: What it is.
+        wanted: What it must be.
+        why: What could get out.
+    """
+
+    name: str
+    value: str
+    wanted: str
+    why: str
+
+    def accepted_by(self, names: frozenset[str]) -> bool:
+        """
+        Whether an operator who said *names* accepts this fault; ``allow`` accepts any.
+        """
+        return self.name in names or "allow" in names
+
+    def __str__(self) -> str:
+        return f"{self.name} is {self.value}, wanted {self.wanted}"
+
+
+def find_faults(profile: Profile) -> list[Fault]:
+    """
+    Compare a profile with the rules.
+
+    Never raises: an option that Asterisk does not tell is one that cannot be vouched for.
+    """
+    return [
+        *_of_endpoints(profile),
+        *_of_globals(profile.global_options),
+        *_of_modules(profile),
+        *_of_logs(profile.logs),
+    ]
+
+
+def _of_endpoints(profile: Profile) -> Iterator[Fault]:
+    ways_in = [
+        name
+        for name, options in sorted(profile.endpoints.items())
+        if options.get("context") == ENTRY_CONTEXT
+    ]
+    if profile.listed and not ways_in:
+        yield Fault(
+            name="endpoints/context",
+            value=f"of none {ENTRY_CONTEXT}",
+            wanted=f"of the carrier's way in {ENTRY_CONTEXT}",
+            why="how calls come in cannot be judged",
+        )
+    for name in ways_in:
+        yield from _of_endpoint(name, profile.endpoints[name], "in")
+    trunk = profile.endpoints.get(profile.trunk)
+    if trunk is None:
+        yield Fault(
+            name=f"{profile.trunk or 'AGI_ROUTER_TRUNK'}/type",
+            value="not there",
+            wanted="endpoint",
+            why="calls go out on the endpoint that AGI_ROUTER_TRUNK names",
+        )
+    else:
+        yield from _of_endpoint(profile.trunk, trunk, "out")
+
+
+def _of_endpoint(name: str, options: Mapping[str, str], side: str) -> Iterator[Fault]:
+    for rule in ENDPOINT_RULES:
+        if side in rule.sides:
+            yield from _compare(
+                f"{name}/{rule.option}", options.get(rule.option), rule.wanted, rule.why
+            )
+
+
+def _of_globals(options: Mapping[str, str] | None) -> Iterator[Fault]:
+    if options is None:
+        yield Fault(
+            name="global/type",
+            value="not there",
+            wanted="global",
+            why="a section of another name cannot be read",
+        )
+        return
+    for rule in GLOBAL_RULES:
+        yield from _compare(
+            f"global/{rule.option}", options.get(rule.option), rule.wanted, rule.why
+        )
+
+
+def _of_modules(profile: Profile) -> Iterator[Fault]:
+    if not profile.listed:
+        yield Fault(
+            name=f"modules/{LISTING_MODULE}",
+            value="not loaded",
+            wanted="loaded",
+            why="the endpoints on which calls come in cannot be found",
+        )
+    for module in sorted(profile.modules):
+        for rule in MODULE_RULES:
+            if fnmatchcase(module, rule.pattern):
+                yield Fault(
+                    name=f"modules/{module}", value="loaded", wanted="not loaded", why=rule.why
+                )
+
+
+def _of_logs(logs: Mapping[str, frozenset[str]]) -> Iterator[Fault]:
+    for channel, levels in sorted(logs.items()):
+        if levels - LOG_LEVELS:
+            yield Fault(
+                name=f"logger/{channel.rpartition('/')[2]}",
+                value=_listed(levels),
+                wanted=_listed(LOG_LEVELS),
+                why="the other levels print who called and what was dialled",
+            )
+
+
+def _compare(name: str, value: str | None, wanted: str, why: str) -> Iterator[Fault]:
+    # Asterisk tells some switches as yes and no, others as true and false.
+    told = {"true": "yes", "false": "no", None: "unknown"}.get(value, value)
+    if told != wanted:
+        yield Fault(name=name, value=told or "not set", wanted=wanted or "not set", why=why)
+
+
+def _listed(levels: frozenset[str]) -> str:
+    return ",".join(sorted(level.lower() for level in levels))

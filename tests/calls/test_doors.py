@@ -1,0 +1,373 @@
+"""
+Who takes a call: the ARI router, FastAGI, another router; and a caller nobody takes is told soon.
+"""
+
+import json
+import signal
+import subprocess
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from agi_router.leaktest.leaks import find_leaks
+from agi_router.leaktest.messages import Message, received_by
+from calls.parts import STATE, Cli, Dialplan, Router
+from testpbx.phones import Call, Phones
+from testpbx.waiting import until
+
+# What callers were promised is 600 ms. The machine that tests may be busy.
+SOON = timedelta(seconds=1.2)
+
+
+def waited(call: Call) -> timedelta:
+    """How long a caller heard nothing: to the first ring, or to the prompt."""
+    invite, *answers = call.caller.messages
+    heard = next(m for m in answers if m.status is not None and m.status > 100)
+    return heard.at - invite.at
+
+
+def settled_once(cli: Cli, x: str, *, binding: str, used: int, calls: int) -> None:
+    """Every call on *x* is on record, settled, and the uses are those of the answered ones."""
+    records = cli.records(x, calls)
+    assert len(records) == calls
+    assert cli("show", binding)["calls_used"] == used
+
+
+@pytest.fixture
+def fastagi_alone(fastagi: Router, router: Router, dialplan: Dialplan) -> Router:
+    """FastAGI, and no router."""
+    dialplan.enter_at("agi-router-in-fastagi")
+    router.stop()
+    return fastagi
+
+
+@pytest.fixture
+def second(pbx: dict[str, Any], router: Router, dialplan: Dialplan) -> Iterator[Router]:
+    """A second router beside the first; each takes over from the other."""
+    assert router
+    dialplan.set(
+        AGI_ROUTER_NEXT_agi_router="agi_router_2", AGI_ROUTER_NEXT_agi_router_2="agi_router"
+    )
+    other = Router(
+        {**pbx["env"], "AGI_ROUTER_ARI_APP": "agi_router_2"}, STATE / "logs/router-2.log"
+    )
+    other.start()
+    yield other
+    other.stop()
+
+
+def test_fastagi_alone(
+    cli: Cli, phones: Phones, fastagi_alone: Router, pbx: dict[str, Any], a: str, b: str
+) -> None:
+    """AXB both ways: each rings the other, sees X, and nothing leaks; all is settled."""
+    binding = cli.bind(a, b)
+    x = binding["x"]
+    log = STATE / "logs/asterisk/messages"
+    before = log.stat().st_size
+
+    for caller, callee in ((a, b), (b, a)):
+        call = phones.call(
+            caller,
+            x,
+            headers=[f"P-Asserted-Identity: <sip:{caller}@carrier.example>"],
+            callee_headers=[f"P-Asserted-Identity: <sip:{callee}@carrier.example>"],
+        )
+        assert call.status == 200
+        (invite,) = call.invites
+        assert (invite.request_user, invite.from_user) == (callee, x)
+        assert not list(find_leaks(received_by(call.callee), numbers=[caller], names=[]))
+        assert not list(find_leaks(received_by(call.caller.messages), numbers=[callee], names=[]))
+    records = cli.records(x, 2)
+    assert [(r["outcome"], r["side"]) for r in records] == [("answered", "b"), ("answered", "a")]
+    assert cli("show", binding["id"])["calls_used"] == 2
+    # Nobody looks for a router that is not meant to be there.
+    assert not log.read_bytes()[before:]
+    assert fastagi_alone.registered()
+    assert pbx
+
+
+@pytest.mark.usefixtures("fastagi_alone")
+def test_refusals_by_fastagi(cli: Cli, phones: Phones, a: str, b: str, stranger: str) -> None:
+    """Refused by the same rules, with the same words and codes as by the other door."""
+    x = cli.bind(a, b, "--max-calls", "1")["x"]
+    for caller, status, reason in (
+        (stranger, 403, "stranger"),
+        (a, 200, None),
+        (a, 403, "used_up"),
+    ):
+        call = phones.call(caller, x)
+        assert call.status == status
+        assert len(call.invites) == (status == 200)
+        assert cli.record(x)["reason"] == reason
+    assert phones.call(a, x, withheld=True).status == 403
+    assert cli.records(x, 4)[0]["reason"] == "caller_hidden"
+
+
+@pytest.mark.usefixtures("fastagi_alone")
+@pytest.mark.parametrize("form", ["86{}", "+86{}", "0086{}"])
+def test_other_forms_of_the_number_at_fastagi(
+    cli: Cli, phones: Phones, a: str, b: str, form: str
+) -> None:
+    """The number as trunks write it."""
+    x = cli.bind(a, b)["x"]
+    assert phones.call(a, form.format(x)).status == 200
+    assert cli.record(x)["outcome"] == "answered"
+
+
+@pytest.mark.usefixtures("fastagi_alone")
+def test_line_ends_in_a_callers_number(
+    cli: Cli, phones: Phones, fastagi: Router, a: str, b: str
+) -> None:
+    """What would be lines of the protocol does not get to FastAGI: nobody is rung."""
+    x = cli.bind(a, b)["x"]
+    before = len(fastagi.log)
+
+    call = phones.call(f"{a}%0Aagi_uniqueid%3A1.1", x)
+
+    assert (call.status, call.invites) == (480, ())
+    assert cli.record(x)["reason"] == "platform_fault"
+    assert fastagi.log[before:] == ""
+
+
+def test_the_router_is_away(
+    cli: Cli, phones: Phones, router: Router, fastagi: Router, a: str, b: str
+) -> None:
+    """FastAGI takes the call at once."""
+    x = cli.bind(a, b)["x"]
+    router.send(signal.SIGKILL)
+    router.wait()
+
+    call = phones.call(a, x)
+
+    assert (call.status, len(call.invites)) == (200, 1)
+    assert waited(call) < SOON
+    assert "call.routed" in fastagi.log
+    assert cli.record(x)["outcome"] == "answered"
+
+
+def test_the_router_is_frozen(
+    cli: Cli, phones: Phones, router: Router, fastagi: Router, a: str, b: str
+) -> None:
+    """FastAGI takes the calls; when the router thaws, it takes the later ones, and no other."""
+    binding = cli.bind(a, b)
+    x = binding["x"]
+    with router.frozen():
+        for caller, callee in ((a, b), (b, a)):
+            call = phones.call(caller, x)
+            assert (call.status, call.invites[0].request_user) == (200, callee)
+            assert waited(call) < SOON
+
+    before = len(fastagi.log)
+    assert phones.call(a, x).status == 200
+    assert "call.routed" not in fastagi.log[before:]
+    assert "call.late" in router.log
+    settled_once(cli, x, binding=binding["id"], used=3, calls=3)
+
+
+def test_all_are_frozen(
+    cli: Cli, phones: Phones, router: Router, fastagi: Router, second: Router, a: str, b: str
+) -> None:
+    """The caller hears the refusal soon; nothing is taken, and then all is well again."""
+    binding = cli.bind(a, b, "--max-calls", "1")
+    x = binding["x"]
+    with router.frozen(), fastagi.frozen(), second.frozen():
+        calls = [phones.call(a, x) for _ in range(2)]
+
+    assert [(call.status, call.invites) for call in calls] == [(480, ())] * 2
+    assert max(map(waited, calls)) < SOON
+    assert {record["reason"] for record in cli.records(x, 2)} == {"platform_fault"}
+    assert phones.call(a, x).status == 200
+    settled_once(cli, x, binding=binding["id"], used=1, calls=3)
+
+
+@pytest.mark.parametrize("patience", [0.15, 0.4], ids=["at-the-router", "at-fastagi"])
+def test_a_caller_gives_up_while_nobody_answers(
+    cli: Cli, phones: Phones, router: Router, fastagi: Router, a: str, b: str, patience: float
+) -> None:
+    """The frozen server does not hold the channel: the call ends, and is settled, at once."""
+    binding = cli.bind(a, b, "--max-calls", "1")
+    x = binding["x"]
+    with router.frozen(), fastagi.frozen():
+        call = phones.call(a, x, patience=patience)
+
+    assert (call.status, call.invites) == (487, ())
+    settled_once(cli, x, binding=binding["id"], used=0, calls=1)
+    assert phones.call(a, x).status == 200
+
+
+def test_a_thawed_router_admits_a_call_that_fastagi_has(
+    cli: Cli, phones: Phones, router: Router, fastagi: Router, pbx: dict[str, Any], a: str, b: str
+) -> None:
+    """Both doors admit one call: one use, and the talk goes on."""
+    binding = cli.bind(a, b, "--max-calls", "3")
+    x = binding["x"]
+    router.stop()
+    patient = Router(
+        {**pbx["env"], "AGI_ROUTER_PATIENCE": "10", "AGI_ROUTER_DECISION_TIMEOUT": "9"},
+        STATE / "logs/router-patient.log",
+    )
+    patient.start()
+    try:
+        with phones.listen() as callee:
+            with patient.frozen():
+                talk = phones.dial(a, x, hold=2.0)
+                assert until(lambda: acknowledged(callee.messages), timeout=10)
+            # The thawed router does not know better, asks again and says so.
+            assert until(lambda: "call.gone" in patient.log, timeout=5)
+            assert cli("show", binding["id"])["calls_used"] == 1
+            (heard,) = talk.heard()
+    finally:
+        patient.stop()
+
+    assert heard.status == 200
+    assert heard.messages[-1].at - heard.messages[0].at > timedelta(seconds=2)
+    assert len([m for m in callee.messages if m.method == "INVITE" and not m.sent]) == 1
+    assert "call.routed" in fastagi.log
+    settled_once(cli, x, binding=binding["id"], used=1, calls=1)
+    assert cli.record(x)["outcome"] == "answered"
+
+
+def test_fastagi_admits_a_call_that_a_frozen_router_has(
+    cli: Cli,
+    phones: Phones,
+    router: Router,
+    fastagi: Router,
+    pbx: dict[str, Any],
+    database: psycopg.Connection[dict[str, Any]],
+    a: str,
+    b: str,
+) -> None:
+    """The router froze between taking a use and saying so: FastAGI reads what was decided."""
+    binding = cli.bind(a, b, "--max-calls", "1")
+    x = binding["x"]
+    router.stop()
+    patient = Router(
+        {**pbx["env"], "AGI_ROUTER_PATIENCE": "10", "AGI_ROUTER_DECISION_TIMEOUT": "9"},
+        STATE / "logs/router-patient.log",
+    )
+    patient.start()
+    try:
+        with phones.listen() as callee:
+            with psycopg.connect(pbx["dsn"]) as locking:
+                locking.execute(
+                    "SELECT FROM agi_router.binding b JOIN agi_router.route r"
+                    " ON (r.block, r.binding_id) = (b.block, b.id)"
+                    " WHERE r.x_number = %s FOR UPDATE OF b",
+                    [int(x)],
+                )
+                talk = phones.dial(a, x, hold=1.5)
+                assert until(lambda: waits_for_a_lock(database), timeout=5)
+                patient.send(signal.SIGSTOP)
+            # The use is taken now, by a statement whose answer nobody reads.
+            assert until(lambda: acknowledged(callee.messages), timeout=10)
+            assert cli("show", binding["id"])["calls_used"] == 1
+            patient.send(signal.SIGCONT)
+            (heard,) = talk.heard()
+    finally:
+        patient.send(signal.SIGCONT)
+        patient.stop()
+
+    assert heard.status == 200
+    assert "call.routed" in fastagi.log
+    settled_once(cli, x, binding=binding["id"], used=1, calls=1)
+    assert cli.record(x)["outcome"] == "answered"
+
+
+def test_one_of_two_routers_is_frozen_under_load(
+    cli: Cli, phones: Phones, router: Router, second: Router, dialplan: Dialplan, a: str, b: str
+) -> None:
+    """30 calls a second, and no FastAGI: no call fails, few wait, and later ones do not at all."""
+    x = cli.bind(a, b)["x"]
+    calls, rate = 120, 30
+    with phones.listen(ring=0.1) as callee:
+        load = phones.dial(a, x, hold=0.3, calls=calls, rate=rate)
+        assert until(lambda: len(callee.messages) > 100, timeout=10)
+        with router.frozen():
+            heard = load.heard()
+
+    assert len(heard) == calls
+    assert {call.status for call in heard} == {200}
+    assert max(waited(Call(caller=call, callee=())) for call in heard) < SOON
+    assert dialplan.get("AGI_ROUTER_APP") == "agi_router_2"
+    assert {record["outcome"] for record in cli.records(x, calls)} == {"answered"}
+    # The one that was frozen is not asked any more, until the other one fails.
+    with second.frozen():
+        assert phones.call(a, x).status == 200
+    assert dialplan.get("AGI_ROUTER_APP") == "agi_router"
+
+
+def test_one_of_two_routers_is_killed(
+    cli: Cli, phones: Phones, router: Router, second: Router, dialplan: Dialplan, a: str, b: str
+) -> None:
+    """The other one takes the very call; and back again."""
+    x = cli.bind(a, b)["x"]
+    for dying, name in ((router, "agi_router_2"), (second, "agi_router")):
+        dying.send(signal.SIGKILL)
+        dying.wait()
+        assert phones.call(a, x).status == 200
+        assert dialplan.get("AGI_ROUTER_APP") == name
+        dying.start()
+    assert [record["outcome"] for record in cli.records(x, 2)] == ["answered"] * 2
+
+
+def test_another_router_does_not_settle_a_call_that_is_alive(
+    cli: Cli, phones: Phones, fastagi: Router, pbx: dict[str, Any], a: str, b: str, tmp_path: Path
+) -> None:
+    """Routers that come reconcile with what Asterisk has; a call of another router is alive."""
+    binding = cli.bind(a, b, "--max-calls", "1")
+    other = Router({**pbx["env"], "AGI_ROUTER_ARI_APP": "agi_router_2"}, tmp_path / "router.log")
+    with phones.listen() as callee:
+        talk = phones.dial(a, binding["x"], hold=3.0)
+        assert until(lambda: acknowledged(callee.messages), timeout=10)
+        fastagi.stop()
+        fastagi.start()
+        other.start()
+        assert until(lambda: "books.reconciled" in other.log, timeout=5)
+        assert cli("show", binding["id"])["calls_used"] == 1
+        (heard,) = talk.heard()
+    other.stop()
+
+    assert heard.status == 200
+    assert cli.record(binding["x"])["outcome"] == "answered"
+    assert cli("show", binding["id"])["calls_used"] == 1
+
+
+def test_doctor_looks_at_both_doors(cli: Cli, router: Router, fastagi: Router) -> None:
+    """Who answers, who is frozen; and whether dialplan and router wait for the same time."""
+
+    def told(**settings: str) -> dict[str, str]:
+        done = subprocess.run(
+            ["agi-router", "doctor", "--json"],
+            env={**cli.env, **settings},
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        return {each["check"]: each["status"] for each in json.loads(done.stdout)["checks"]}
+
+    assert router.registered()
+    found = told()
+    assert set(found.values()) == {"ok"}
+    assert {"router", "fastagi", "dialplan"} <= found.keys()
+    with fastagi.frozen():
+        assert told()["fastagi"] == "warn"
+    assert told(AGI_ROUTER_AGI_LISTEN="0.0.0.0:4573")["fastagi"] == "warn"
+    assert told(AGI_ROUTER_PATIENCE="0.5")["patience"] == "fail"
+
+
+def acknowledged(messages: tuple[Message, ...]) -> bool:
+    """Whether two people talk."""
+    return any(message.method == "ACK" for message in messages)
+
+
+def waits_for_a_lock(database: psycopg.Connection[dict[str, Any]]) -> bool:
+    """Whether a statement of a router waits for another transaction."""
+    waiting = database.execute(
+        "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        " AND application_name = 'agi_router serve'"
+    )
+    return waiting.fetchone() is not None

@@ -1,0 +1,239 @@
+"""
+Hostile SIP: whatever is sent, nobody rings who was not called, nothing is run, and calls go on.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agi_router.leaktest.messages import received_by
+from calls.parts import STATE, Asterisk, Cli, Router
+from calls.raw import Answer, exchange, torture_messages
+from testpbx.phones import Phones, RunningPhone
+from testpbx.processes import running
+from testpbx.waiting import until
+
+TORTURE = torture_messages((Path(__file__).parent / "rfc4475.txt").read_bytes())
+
+# What a dialplan, a shell, SQL, SIP, JSON or a terminal could take for more than text. Each names
+# "pwned", so that a trace of it is found.
+TEXTS = [
+    "${SHELL(touch /tmp/pwned)}",
+    "${FILE(/tmp/pwned)=1}",
+    "${GLOBAL(AGI_ROUTER_TRUNK)=pwned}",
+    "$[1 + 1]pwned",
+    "pwned,1)&System(touch /tmp/pwned",
+    "pwned&PJSIP/13800000009@carrier-out",
+    '"},{"type":"StasisEnd","pwned":"',
+    "'); DROP TABLE agi_router.call; -- pwned",
+    "pwned*700123456780001*30*60*zh*end",
+    "pwned|end|end|end",
+    "../../../../tmp/pwned",
+    "pwned\t\x1b[2J\x07",
+    "匿名\u202epwned\U0001f4de",
+    "pwned" + "9" * 4000,
+    "%00pwned%0d%0aX-Pwned: yes",
+    "%24%7BSHELL(touch%20/tmp/pwned)%7D",
+]
+# What Asterisk itself knows by these names, and destinations that only the router may give.
+DIALLED = [
+    *("h", "s", "i", "t", "a", "o", "e", "#", "*", "_700XXXXXXXXXXXX", "fax", "parkedcalls"),
+    "13800000009*700123456780001*30*60*zh*end",
+    "13800000009*700123456780001*30*60*zh*end@agi-router-dial",
+    "stranger*busy*17*zh*end",
+    "700123456780001@agi-router-out",
+    "70012345678",
+    "7001234567800011",
+    "700123456780001,1",
+    "700123456780001&13800000009",
+    "7001234567800％01",
+    "７００１２３４５６７８０００１",
+    *TEXTS,
+]
+_serial = itertools.count(1)
+
+
+def quoted(text: str) -> bytes:
+    """A display name that SIP takes for one, whatever is in it."""
+    return b'"' + text.replace("\\", "\\\\").replace('"', '\\"').encode() + b'"'
+
+
+def uri_user(text: str) -> bytes:
+    """The user part of a URI: only what must be is escaped, so that the rest arrives as it is."""
+    plain = "!$&'()*+,-./;=?_~%"
+    return b"".join(
+        char.encode()
+        if char.isascii() and (char.isalnum() or char in plain)
+        else b"".join(b"%%%02X" % byte for byte in char.encode())
+        for char in text
+    )
+
+
+def invite(dialled: bytes, user: bytes, *, name: bytes = b"", more: Sequence[bytes] = ()) -> bytes:
+    """An INVITE as the carrier would send it."""
+    serial = b"%d" % next(_serial)
+    lines = [
+        b"INVITE sip:%s@127.0.0.1:5060 SIP/2.0" % dialled,
+        b"Via: SIP/2.0/UDP 127.0.0.1:{port};branch=z9hG4bKhostile%s" % serial,
+        b"From: %s <sip:%s@127.0.0.1>;tag=%s" % (name, user, serial),
+        b"To: <sip:%s@127.0.0.1>" % dialled,
+        b"Call-ID: hostile-%s" % serial,
+        b"CSeq: 1 INVITE",
+        b"Contact: <sip:127.0.0.1:{port}>",
+        b"Max-Forwards: 70",
+        *more,
+        b"Content-Length: 0",
+    ]
+    return b"".join(line + b"\r\n" for line in (*lines, b""))
+
+
+def finals(answers: Sequence[Answer]) -> dict[str, int]:
+    """The final status of each call."""
+    return {each.call_id: each.status for each in answers if each.status >= 200}
+
+
+@pytest.fixture(autouse=True)
+def nothing_else_changes(
+    asterisk: Asterisk, pbx: dict[str, Any], router: Router
+) -> Iterator[None]:
+    """After each test: the same servers run, nothing was run or set, and no channel is left."""
+    process = router.process
+    globals_before = asterisk.command("dialplan show globals")
+    yield
+    assert running(STATE / "asterisk.pid")
+    assert process is not None
+    assert process.poll() is None
+    assert router.process is process
+    assert until(lambda: "0 active channels" in asterisk.command("core show channels"), timeout=40)
+    assert asterisk.command("dialplan show globals") == globals_before
+    root = Path(pbx["rootfs"])
+    assert [path for name in ("tmp", "var") for path in (root / name).rglob("pwned*")] == []
+
+
+@contextmanager
+def nobody_rings(phones: Phones) -> Iterator[RunningPhone]:
+    """The callee's phone hears nothing for the time of a block."""
+    with phones.listen() as callee:
+        yield callee
+    assert received_by(callee.messages) == b""
+
+
+def good_call(cli: Cli, phones: Phones, a: str, b: str) -> None:
+    """A call of two parties goes through as ever."""
+    x = cli.bind(a, b)["x"]
+    call = phones.call(a, x, talk=0.1)
+    assert call.status == 200
+    assert [(each.request_user, each.from_user) for each in call.invites] == [(b, x)]
+    assert cli.record(x)["outcome"] == "answered"
+
+
+@pytest.mark.parametrize(
+    ("source", "greeted"), [("127.0.0.3", 404), ("127.0.0.2", 401)], ids=["carrier", "anybody"]
+)
+def test_torture(
+    asterisk: Asterisk, cli: Cli, phones: Phones, a: str, b: str, source: str, greeted: int
+) -> None:
+    """Every message of RFC 4475, from an address of the carrier's and from another."""
+    assert len(TORTURE) == 49
+    x = cli.bind(a, b)["x"]
+    # Their Via names no port, so answers go to 5060: another address, also the carrier's.
+    carrier = "[torture]\ntype=identify\nendpoint=carrier-in\nmatch=127.0.0.3"
+    statuses: dict[str, set[int]] = {}
+    with (
+        asterisk.appended("pjsip.conf", carrier, "module reload res_pjsip.so"),
+        nobody_rings(phones),
+    ):
+        for name, message in TORTURE.items():
+            answers = exchange([message], source=source, port=5060, wait=0.05)
+            statuses[name] = {each.status for each in answers}
+        # All at once; each cut in the middle; and aimed at a number of ours.
+        everything = list(TORTURE.values())
+        aimed = [
+            message.replace(b"user@example.com", f"{x}@example.com".encode()).replace(
+                b"caller@", b"13800000009@"
+            )
+            for message in everything
+        ]
+        for messages in (everything, [m[: len(m) // 2] for m in everything], aimed):
+            exchange(messages, source=source, port=5060, wait=0.2)
+    # They did arrive, and nobody was let in.
+    assert statuses["clerr" if greeted == 404 else "dblreq"] == {greeted}
+    assert statuses["wsinv"] == {481}
+    assert set().union(*statuses.values()) <= {400, 401, 404, 416, 481, 501}
+    good_call(cli, phones, b, a)
+
+
+def test_callers(cli: Cli, phones: Phones, a: str, b: str, stranger: str) -> None:
+    """Numbers and names that are none, of strangers: refused, and nothing is taken for code."""
+    x = cli.bind(a, b)["x"].encode()
+    identity = b"P-Asserted-Identity: %s <sip:%s@127.0.0.1>"
+    messages = [
+        message
+        for text in TEXTS
+        for message in (
+            invite(x, uri_user(text)),
+            invite(x, stranger.encode(), name=quoted(text)),
+            invite(x, b"anonymous", more=[identity % (quoted(text), uri_user(text))]),
+        )
+    ]
+    with nobody_rings(phones):
+        answers = finals(exchange(messages, wait=1, finals=len(messages)))
+
+    assert len(answers) == len(messages)
+    # 400 and the like is Asterisk's own word for what is not SIP.
+    assert {*answers.values()} <= {400, 403}
+    assert list(answers.values()).count(403) >= len(TEXTS)
+    good_call(cli, phones, a, stranger)
+
+
+def test_dialled(cli: Cli, phones: Phones, a: str, b: str) -> None:
+    """Whatever a party dials that is no 700 number: no such number, or no answer at all."""
+    cli.bind(a, b)
+    with nobody_rings(phones):
+        answers = finals(
+            exchange([invite(uri_user(text), a.encode()) for text in DIALLED], wait=1, finals=1)
+        )
+
+    assert {*answers.values()} <= {400, 404, 416, 480}
+    assert list(answers.values()).count(404) >= len(DIALLED) - 6
+    good_call(cli, phones, b, a)
+
+
+@pytest.mark.parametrize(
+    "name", [TEXTS[0], TEXTS[5], TEXTS[6], TEXTS[12], "a" * 900 + "pwned"], ids=range(5)
+)
+def test_names_of_parties(cli: Cli, phones: Phones, a: str, b: str, name: str) -> None:
+    """A party may call itself what it likes, in any header: the callee is shown X and no more."""
+    x = cli.bind(a, b)["x"]
+    headers = [
+        f"{header}: {text}"
+        # What SIPp would take for a keyword of its own is left to the other tests.
+        for header, text in zip(
+            ("Subject", "Organization", "User-Agent", "X-Pwned", "Call-Info", "Reply-To"),
+            [text for text in TEXTS if "[" not in text],
+            strict=False,
+        )
+    ]
+
+    call = phones.call(a, x, name=name, headers=headers, talk=0.1)
+
+    assert call.status == 200
+    assert [(each.request_user, each.from_user, each.from_name) for each in call.invites] == [
+        (b, x, None)
+    ]
+    assert b"pwned" not in received_by(call.callee).lower()
+
+
+def test_a_grouped_number_is_the_same_number(cli: Cli, phones: Phones, a: str, b: str) -> None:
+    """Asterisk's patterns take hyphens anywhere; the call is the one on the plain number."""
+    x = cli.bind(a, b)["x"]
+    call = phones.call(a, f"{x[:3]}-{x[3:7]}-{x[7:]}", talk=0.1)
+
+    assert (call.status, [each.from_user for each in call.invites]) == (200, [x])
+    assert cli.record(x)["outcome"] == "answered"

@@ -1,0 +1,312 @@
+"""
+The profile: whatever option of a running Asterisk is broken, doctor names it and serve refuses.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agi_router.adapters.live_profile import read_profile
+from agi_router.ari import AriClient
+from agi_router.profile import (
+    ENDPOINT_RULES,
+    GLOBAL_RULES,
+    LISTING_MODULE,
+    MODULE_RULES,
+    EndpointRule,
+    Fault,
+    GlobalRule,
+    ModuleRule,
+    find_faults,
+)
+from calls.parts import Asterisk, Cli, Router
+from testpbx.phones import Phones
+from testpbx.waiting import until
+
+SECTION = {"in": "carrier-in", "out": "carrier-out"}
+RELOAD = "module reload res_pjsip.so"
+# By what is wanted: something else that Asterisk takes.
+BROKEN = {
+    "yes": "no",
+    "no": "yes",
+    "ip": "username",
+    "user": "uri_pjsip",
+    "agi-router-nowhere": "elsewhere",
+    "": "1",
+}
+# For rules about modules: one that it forbids, what it needs loaded before, and the file it reads.
+FORBIDDEN: dict[str, tuple[str, tuple[str, ...], str, str]] = {
+    "res_hep_*.so": (
+        "res_hep_pjsip.so",
+        ("res_hep.so",),
+        "hep.conf",
+        "[general]\nenabled=yes\ncapture_address=127.0.0.1:9060",
+    ),
+    "cdr_*.so": ("cdr_manager.so", (), "cdr_manager.conf", "[general]\nenabled=no"),
+    "cel_*.so": ("cel_manager.so", (), "cel.conf", ""),
+}
+
+
+def broken(rule: EndpointRule | GlobalRule) -> str:
+    if rule.option == "geoloc_outgoing_call_profile":
+        return "<prefer_incoming>"
+    return BROKEN[rule.wanted]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def clean_asterisk(asterisk: Asterisk) -> Iterator[None]:
+    """What cannot be unloaded again is gone after these tests."""
+    yield
+    asterisk.restart()
+
+
+@pytest.fixture
+async def ari(pbx: dict[str, Any]) -> AsyncIterator[AriClient]:
+    env = pbx["env"]
+    async with AriClient(
+        url=env["AGI_ROUTER_ARI_URL"],
+        user=env["AGI_ROUTER_ARI_USER"],
+        password=env["AGI_ROUTER_ARI_PASSWORD"],
+        app="agi_router_test",
+    ) as client:
+        yield client
+
+
+async def faults(ari: AriClient) -> list[Fault]:
+    return find_faults(await read_profile(ari))
+
+
+def names(found: list[Fault]) -> list[str]:
+    return [each.name for each in found]
+
+
+async def test_the_shipped_profile_is_without_fault(ari: AriClient) -> None:
+    assert await faults(ari) == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "side"),
+    [
+        pytest.param(rule, side, id=f"{side}-{rule.option}")
+        for rule in ENDPOINT_RULES
+        for side in rule.sides
+    ],
+)
+async def test_an_option_of_a_trunk(
+    asterisk: Asterisk, ari: AriClient, rule: EndpointRule, side: str
+) -> None:
+    """Each option alone: named with its value and the wanted one, and nothing else is."""
+    if rule.option.startswith("geoloc"):
+        with asterisk.appended("geolocation.conf", "", "module load res_geolocation.so"):
+            pass
+    text = f"[{SECTION[side]}](+)\n{rule.option}={broken(rule)}"
+
+    with asterisk.appended("pjsip.conf", text, RELOAD):
+        [fault] = await faults(ari)
+
+    assert fault.name == f"{SECTION[side]}/{rule.option}"
+    assert (fault.value, fault.wanted) == (broken(rule), rule.wanted or "not set")
+    assert await faults(ari) == []
+
+
+@pytest.mark.parametrize("rule", GLOBAL_RULES, ids=lambda rule: rule.option)
+async def test_a_global_option(asterisk: Asterisk, ari: AriClient, rule: GlobalRule) -> None:
+    text = f"[global](+)\n{rule.option}={broken(rule)}"
+
+    with asterisk.appended("pjsip.conf", text, RELOAD):
+        [fault] = await faults(ari)
+
+    assert str(fault) == f"global/{rule.option} is {broken(rule)}, wanted {rule.wanted}"
+
+
+@pytest.mark.parametrize("level", ["notice", "verbose", "debug", "dtmf", "*"])
+async def test_a_log(asterisk: Asterisk, ari: AriClient, level: str) -> None:
+    """A log beside the shipped one, with a level that prints numbers."""
+    with asterisk.appended("logger.conf", f"full => {level},warning", "logger reload"):
+        found = names(await faults(ari))
+
+    assert found == ["logger/full"]
+    assert await faults(ari) == []
+
+
+async def test_calls_that_come_in_nowhere(asterisk: Asterisk, ari: AriClient) -> None:
+    """Without a way in there is none that could be judged."""
+    with asterisk.appended("pjsip.conf", "[carrier-in](+)\ncontext=elsewhere", RELOAD):
+        assert names(await faults(ari)) == ["endpoints/context"]
+
+
+async def test_a_second_way_in(asterisk: Asterisk, ari: AriClient) -> None:
+    """An endpoint that nobody thought of, with Asterisk's defaults, leads to the entry."""
+    with asterisk.appended("pjsip.conf", "[old]\ntype=endpoint\ncontext=agi-router-in", RELOAD):
+        found = names(await faults(ari))
+
+    assert {"old/trust_connected_line", "old/send_connected_line", "old/allow_transfer"} <= {
+        *found
+    }
+    assert all(name.startswith("old/") for name in found)
+
+
+async def test_one_endpoint_for_both_ways(asterisk: Asterisk, ari: AriClient) -> None:
+    """The way in cannot be the trunk."""
+    asterisk.command("dialplan set global AGI_ROUTER_TRUNK carrier-in")
+    try:
+        found = names(await faults(ari))
+    finally:
+        asterisk.command("dialplan set global AGI_ROUTER_TRUNK carrier-out")
+
+    assert found == ["carrier-in/context", "carrier-in/trust_id_inbound"]
+
+
+async def test_a_trunk_that_is_not_there(asterisk: Asterisk, ari: AriClient) -> None:
+    asterisk.command("dialplan set global AGI_ROUTER_TRUNK carrier")
+    try:
+        found = names(await faults(ari))
+    finally:
+        asterisk.command("dialplan set global AGI_ROUTER_TRUNK carrier-out")
+
+    assert found == ["carrier/type"]
+
+
+@contextmanager
+def everything_broken(asterisk: Asterisk) -> Iterator[list[str]]:
+    """All rules about options broken at once; yields the names of the faults."""
+    expected = []
+    texts = []
+    for side, section in SECTION.items():
+        texts.append(f"[{section}](+)")
+        for rule in ENDPOINT_RULES:
+            # A module of its own, and no way in left to be judged by: those have tests above.
+            if side in rule.sides and not rule.option.startswith("geoloc"):
+                texts.append(f"{rule.option}={broken(rule)}")
+                expected.append(f"{section}/{rule.option}")
+    texts.append("[global](+)")
+    for each in GLOBAL_RULES:
+        texts.append(f"{each.option}={broken(each)}")
+        expected.append(f"global/{each.option}")
+    with (
+        asterisk.appended("pjsip.conf", "\n".join(texts), RELOAD),
+        asterisk.appended("logger.conf", "full => notice,error", "logger reload"),
+    ):
+        yield [*expected, "logger/full"]
+
+
+def doctor(env: dict[str, str], *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["agi-router", "doctor", *options], env=env, check=False, capture_output=True, text=True
+    )
+
+
+def test_doctor_names_every_fault(asterisk: Asterisk, pbx: dict[str, Any]) -> None:
+    """One line each, with the value and the wanted one; what is accepted is a warning."""
+    env = pbx["env"]
+    with everything_broken(asterisk) as expected:
+        done = doctor(env)
+        accepting = doctor({**env, "AGI_ROUTER_UNSAFE_PROFILE": ", ".join(expected)}, "--json")
+        one = doctor({**env, "AGI_ROUTER_UNSAFE_PROFILE": "carrier-in/send_pai"}, "--json")
+        everything = doctor({**env, "AGI_ROUTER_UNSAFE_PROFILE": "allow"})
+    shipped = doctor(env)
+
+    lines = [line for line in done.stdout.splitlines() if line.split()[1] == "profile"]
+    assert done.returncode == 1
+    assert [line.split()[:3] for line in lines] == [["fail", "profile", name] for name in expected]
+    assert "carrier-out/send_rpid is yes, wanted no: " in done.stdout
+    assert "logger/full is error,notice, wanted error,warning: " in done.stdout
+    assert (accepting.returncode, everything.returncode) == (0, 0)
+    assert one.returncode == 1
+    statuses = [
+        (each["status"], each["text"].split()[0])
+        for each in json.loads(one.stdout)["checks"]
+        if each["check"] == "profile"
+    ]
+    assert statuses == [
+        ("warn" if name == "carrier-in/send_pai" else "fail", name) for name in expected
+    ]
+    assert shipped.returncode == 0
+    assert "ok    profile    " in shipped.stdout
+
+
+def test_serve_refuses_and_may_be_told_otherwise(
+    asterisk: Asterisk, pbx: dict[str, Any], router: Router, tmp_path: Path
+) -> None:
+    """One line that names each fault, and 78; with the setting it serves, and warns."""
+    router.stop()
+    leaky = "[carrier-in](+)\nsend_pai=yes\n[carrier-out](+)\nallow_transfer=yes"
+    with asterisk.appended("pjsip.conf", leaky, RELOAD):
+        refused = subprocess.run(
+            ["agi-router", "serve"],
+            env=pbx["env"],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=20,
+        )
+        told = {**pbx["env"], "AGI_ROUTER_UNSAFE_PROFILE": "allow"}
+        log = tmp_path / "unsafe.log"
+        unsafe = Router(told, log)
+        unsafe.start()
+        # The application is known as soon as the socket is.
+        assert until(lambda: "serve.ready" in log.read_text(), timeout=10)
+        unsafe.stop()
+
+    assert refused.returncode == 78
+    error = refused.stderr.splitlines()[-1]
+    assert error.startswith("agi-router: this PBX can leak numbers: ")
+    assert "carrier-in/send_pai is yes, wanted no" in error
+    assert "carrier-out/allow_transfer is yes, wanted no" in error
+    assert "AGI_ROUTER_UNSAFE_PROFILE" in error
+    assert "serve.ready" not in refused.stderr
+    warned = [line for line in log.read_text().splitlines() if "profile.unsafe" in line]
+    assert [line.split(" WARNING ")[1].split()[2] for line in warned[:2]] == [
+        "option=carrier-in/send_pai",
+        "option=carrier-out/allow_transfer",
+    ]
+
+
+def test_asterisk_comes_back_with_another_profile(
+    asterisk: Asterisk, cli: Cli, phones: Phones, router: Router, a: str, b: str
+) -> None:
+    """A router that serves looks again after each connection: it ends, and nobody is dialled."""
+    x = cli.bind(a, b)["x"]
+    with asterisk.appended("pjsip.conf", "[carrier-out](+)\nsend_rpid=yes", RELOAD):
+        asterisk.restart()
+        assert router.process is not None
+        assert router.process.wait(20) == 78
+        call = phones.call(a, x)
+    asterisk.restart()
+    router.start()
+
+    assert (call.status, call.invites) == (480, ())
+    assert phones.call(a, x).status == 200
+
+
+@pytest.mark.parametrize("rule", MODULE_RULES, ids=lambda rule: rule.pattern)
+async def test_a_module(asterisk: Asterisk, ari: AriClient, rule: ModuleRule) -> None:
+    """Last, because some modules cannot be unloaded."""
+    only = (rule.pattern, (), "pjsip.conf", "")
+    module, needed, file, text = FORBIDDEN.get(rule.pattern, only)
+    with asterisk.appended(file, text, "core show uptime"):
+        for each in (*needed, module):
+            asterisk.command(f"module load {each}")
+        found = await faults(ari)
+
+    assert f"modules/{module} is loaded, wanted not loaded" in map(str, found)
+    assert all(each.name.startswith("modules/") for each in found)
+
+
+async def test_endpoints_that_cannot_be_listed(asterisk: Asterisk, ari: AriClient) -> None:
+    """Whatever else there is: what cannot be seen cannot be vouched for."""
+    asterisk.command(f"module unload {LISTING_MODULE}")
+    try:
+        found = await faults(ari)
+    finally:
+        asterisk.command(f"module load {LISTING_MODULE}")
+
+    assert f"modules/{LISTING_MODULE} is not loaded, wanted loaded" in map(str, found)
+    assert "endpoints/context" not in names(found)

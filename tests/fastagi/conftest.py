@@ -1,0 +1,217 @@
+"""A real FastAGI server, a router behind it, and a peer that speaks as Asterisk does, or not."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from agi_router.adapters.fastagi_door import FastAgiDoor
+from agi_router.model import (
+    BindingState,
+    Call,
+    Direction,
+    Facts,
+    Language,
+    Leg,
+    Mode,
+    NumberNeeded,
+    Side,
+)
+from agi_router.numbers import E164, Block, XNumber
+from agi_router.ports import Admission
+from agi_router.router import Router
+
+NOW = datetime(2025, 3, 14, 21, 30, 25, tzinfo=UTC)
+X = "700012345670001"
+A, B = "13800130001", "13900130002"
+CALL = "pbx1-1741988825.42"
+# Seconds that a conversation may take.
+PATIENCE = 1.0
+CROWD = 4
+
+Lines = list[tuple[str, str]]
+
+
+class Store:
+    """Admissions where A reaches B by X, and nobody else anybody; they may be made to wait."""
+
+    def __init__(self) -> None:
+        self.open = threading.Event()
+        self.open.set()
+        self.asked: list[str] = []
+
+    async def admit(self, call: Call, call_id: str, *, timeout: float) -> Admission:  # noqa: ASYNC109
+        """Answer when the store is open."""
+        del timeout
+        self.asked.append(call_id)
+        await asyncio.to_thread(self.open.wait)
+        admitted = call.caller.digits == A
+        facts = Facts(
+            block_known=True,
+            certificate_valid=True,
+            x_bound=True,
+            leg=leg() if admitted else None,
+        )
+        return Admission(admitted=admitted, facts=facts, now=NOW)
+
+    async def make_number(self, needed: NumberNeeded, *, timeout: float) -> None:  # noqa: ASYNC109
+        """No call here needs one."""
+        raise NotImplementedError
+
+
+def leg() -> Leg:
+    """Return what the store knows of A on X."""
+    x_number = XNumber.parse(X)
+    return Leg(
+        block=Block(value=x_number.block),
+        binding_id=42,
+        mode=Mode.AXB,
+        side=Side.A,
+        callees=(E164(digits=B),),
+        shown=x_number,
+        state=BindingState.ACTIVE,
+        direction=Direction.BOTH,
+        begins_at=NOW - timedelta(hours=1),
+        expires_at=NOW + timedelta(hours=1),
+        ended_at=None,
+        max_calls=None,
+        calls_used=0,
+        ring_timeout=None,
+        max_duration=None,
+        language=None,
+        tenant_active=True,
+    )
+
+
+class RunningDoor:
+    """A door that serves in a loop of its own, as in the process."""
+
+    def __init__(self, store: Store) -> None:
+        router = Router(
+            store,
+            timeout=PATIENCE,
+            ring_timeout=timedelta(seconds=45),
+            max_duration=timedelta(hours=1),
+            language=Language.ZH,
+            fixed_lines=False,
+        )
+        self.door = FastAgiDoor(router, host="127.0.0.1", port=0, crowd=CROWD, patience=PATIENCE)
+        self.door.open()
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever)
+        self._thread.start()
+        self.serving: Future[None] = asyncio.run_coroutine_threadsafe(self.door.serve(), self.loop)
+
+    def stop(self) -> None:
+        """End it as the daemon does: take nobody more, then wait for those who were taken."""
+        self.serving.cancel()
+        asyncio.run_coroutine_threadsafe(self._ended(), self.loop).result(10)
+
+    async def _ended(self) -> None:
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        await asyncio.gather(*others, return_exceptions=True)
+        await self.door.drain()
+
+    def close(self) -> None:
+        """Stop it, if it is not stopped yet, and its loop."""
+        self.stop()
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(10)
+        self.loop.close()
+
+
+class Peer:
+    """One connection to the door."""
+
+    def __init__(self, port: int) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=10)
+        self._lines = self.socket.makefile("rb")
+
+    def send(self, text: str | bytes) -> None:
+        """Send as it is."""
+        self.socket.sendall(text if isinstance(text, bytes) else text.encode())
+
+    def tell(self, lines: Lines) -> None:
+        """Tell about a call, and wait for a command."""
+        self.send("".join(f"{name}: {value}\n" for name, value in lines) + "\n")
+
+    def line(self) -> str:
+        """Return the next line, or an empty text where the door has closed."""
+        try:
+            return self._lines.readline().decode()
+        except ConnectionResetError:
+            return ""
+
+    def close(self) -> None:
+        """Close without a word."""
+        self._lines.close()
+        self.socket.close()
+
+
+def told(**changes: str) -> Lines:
+    """Return what Asterisk 22.10 tells of a call, in its order, with *changes*."""
+    lines = {
+        "agi_network": "yes",
+        "agi_network_script": "route",
+        "agi_request": "agi://127.0.0.1:4573/route",
+        "agi_channel": "PJSIP/carrier-in-0000002a",
+        "agi_language": "zh",
+        "agi_type": "PJSIP",
+        "agi_uniqueid": CALL,
+        "agi_version": "22.10.1",
+        "agi_callerid": A,
+        "agi_calleridname": "unknown",
+        "agi_callingpres": "0",
+        "agi_callingani2": "0",
+        "agi_callington": "0",
+        "agi_callingtns": "0",
+        "agi_dnid": X,
+        "agi_rdnis": "unknown",
+        "agi_context": "agi-router-fallback",
+        "agi_extension": "fastagi",
+        "agi_priority": "2",
+        "agi_enhanced": "0.0",
+        "agi_accountcode": "",
+        "agi_threadid": "140522942596800",
+        "agi_arg_1": X,
+        "agi_arg_2": "allowed_not_screened",
+    }
+    return list({**lines, **changes}.items())
+
+
+@pytest.fixture
+def store() -> Store:
+    """The store behind the door."""
+    return Store()
+
+
+@pytest.fixture
+def door(store: Store) -> Iterator[RunningDoor]:
+    """A door that serves."""
+    running = RunningDoor(store)
+    yield running
+    store.open.set()
+    running.close()
+
+
+Connect = Callable[[], Peer]
+
+
+@pytest.fixture
+def connect(door: RunningDoor) -> Iterator[Connect]:
+    """Connect to the door; what is open at the end is closed."""
+    peers: list[Peer] = []
+
+    def connected() -> Peer:
+        peers.append(Peer(door.door.port))
+        return peers[-1]
+
+    yield connected
+    for peer in peers:
+        peer.close()

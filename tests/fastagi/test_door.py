@@ -1,0 +1,464 @@
+"""The FastAGI door: one call, one answer; whatever a peer does, it costs the peer."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+import socket
+import time
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from agi_router.adapters.fastagi_door import FastAgiDoor, _send, _sendable, answers
+from agi_router.errors import AsteriskError, ProtocolError
+from agi_router.extension import Destination, to_dial, to_refuse
+from agi_router.model import Language, Reason, Refusal, Route
+from agi_router.numbers import E164, XNumber
+from agi_router.router import Router
+from testpbx.waiting import until
+
+from .conftest import CALL, CROWD, PATIENCE, A, B, Connect, Lines, RunningDoor, Store, X, told
+
+SET = 'SET VARIABLE "DESTINATION" "{}"\n'
+ROUTED = SET.format(f"agi-router-dial,{B}*{X}*45*3600*zh*n**end")
+STRANGER = SET.format("agi-router-refuse,stranger*no_relation*21*zh**end")
+MALFORMED = SET.format("agi-router-refuse,x_malformed*number_bad*1*zh**end")
+DONE = "200 result=1\n"
+
+
+def events(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return the events that were logged by the door, and by asyncio."""
+    return [record.getMessage() for record in caplog.records]
+
+
+def is_free(door: RunningDoor) -> bool:
+    """Whether the door serves nobody."""
+    return door.door._opened.busy == 0
+
+
+def test_a_call_is_answered_once(connect: Connect, store: Store) -> None:
+    """One command with the router's answer, and the connection ends."""
+    peer = connect()
+    peer.tell(told())
+    assert peer.line() == ROUTED
+    peer.send(DONE)
+    assert peer.line() == ""
+    assert store.asked == [CALL]
+
+
+def test_a_refusal_is_an_answer(connect: Connect) -> None:
+    """A stranger is refused by name, like at the other door."""
+    peer = connect()
+    peer.tell(told(agi_callerid="13700000009"))
+    assert peer.line() == STRANGER
+
+
+@pytest.mark.parametrize("presentation", ["prohib", "prohib_not_screened"])
+def test_a_hidden_caller(connect: Connect, store: Store, presentation: str) -> None:
+    """The presentation is told as an argument."""
+    peer = connect()
+    peer.tell(told(agi_arg_2=presentation))
+    assert peer.line() == SET.format("agi-router-refuse,caller_hidden*show_number*21*zh**end")
+    assert store.asked == []
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [line for line in told() if not line[0].startswith("agi_arg_")],
+        [line for line in told() if line[0] != "agi_arg_2"],
+        told(agi_arg_3="more"),
+        told(agi_arg_1="T"),
+        told(agi_arg_1='700"; DROP'),
+    ],
+    ids=["none", "one", "three", "T", "no-number"],
+)
+def test_other_arguments_are_not_from_our_dialplan(
+    connect: Connect, store: Store, lines: Lines
+) -> None:
+    """Refused, and nobody is looked up."""
+    peer = connect()
+    peer.tell(lines)
+    assert peer.line() == MALFORMED
+    assert store.asked == []
+
+
+@pytest.mark.parametrize(
+    "caller",
+    [
+        '13800130001" \\nHANGUP',
+        "$(reboot)",
+        "13800130001;ext=1",
+        "%0AHANGUP",
+        "\u0661\u0663",
+        "x" * 900,
+    ],
+)
+def test_what_a_caller_sends_is_never_sent_back(connect: Connect, caller: str) -> None:
+    """A caller's number is read, never repeated: what goes out are words of ours."""
+    peer = connect()
+    peer.tell(told(agi_callerid=caller))
+    assert peer.line() == SET.format("agi-router-refuse,caller_foreign*no_foreign*21*zh**end")
+
+
+def test_a_name_in_another_encoding(connect: Connect) -> None:
+    """A display name may hold any bytes; the call goes on."""
+    peer = connect()
+    head = "".join(f"{name}: {value}\n" for name, value in told(agi_calleridname="@"))
+    peer.send(head.encode().replace(b"@", b"\xc0\xff\xfe") + b"\n")
+    assert peer.line() == ROUTED
+
+
+@pytest.mark.parametrize(
+    "injected",
+    [
+        # As a line end in a caller's number makes them: it stands before the arguments.
+        "agi_uniqueid: pbx1-1741988825.43",
+        "agi_callerid: 13700000009",
+        "agi_arg_1: 700012345670002",
+        "agi_network_script: health",
+        "200 result=1",
+        "HANGUP",
+        "x: y",
+        "AGI_uniqueid: 1",
+    ],
+)
+def test_what_asterisk_does_not_tell(
+    connect: Connect, store: Store, caplog: pytest.LogCaptureFixture, injected: str
+) -> None:
+    """Nothing is told twice, and nothing else: the call is dropped, and nobody is looked up."""
+    peer = connect()
+    peer.tell(told(agi_callerid=f"{A}\n{injected}"))
+    assert peer.line() == ""
+    assert store.asked == []
+    assert until(lambda: "fastagi.refused" in events(caplog), timeout=5)
+
+
+def test_what_follows_the_end_of_what_is_told(connect: Connect, store: Store) -> None:
+    """An empty line in a caller's number would hide the rest."""
+    peer = connect()
+    peer.tell(told(agi_callerid=f"{A}\nagi_arg_1: {X}\nagi_arg_2: allowed\n"))
+    assert peer.line() == ""
+    assert store.asked == []
+
+
+@pytest.mark.parametrize("name", ["agi_arg_x", "agi_arg_"])
+def test_an_argument_without_a_number(connect: Connect, store: Store, name: str) -> None:
+    """The connection is dropped."""
+    peer = connect()
+    peer.tell([*told(), (name, "x")])
+    assert peer.line() == ""
+    assert store.asked == []
+
+
+@pytest.mark.parametrize("call_id", ["", "1.1", f"{CALL}\r", "13800130001", "../../etc"])
+def test_what_is_no_call_id(
+    connect: Connect, store: Store, caplog: pytest.LogCaptureFixture, call_id: str
+) -> None:
+    """It could not be settled, and has no place in a log."""
+    caplog.set_level(logging.DEBUG)
+    peer = connect()
+    peer.tell(told(agi_uniqueid=call_id if call_id != f"{CALL}\r" else "x y"))
+    assert peer.line() == ""
+    assert store.asked == []
+    assert until(lambda: "fastagi.refused" in events(caplog), timeout=5)
+    assert A not in " ".join(str(vars(record)) for record in caplog.records)
+
+
+@pytest.mark.parametrize(
+    "script", ["", "/", "other", "route/../x", "routes", "xroute", "route?a=b&"]
+)
+def test_another_script(connect: Connect, store: Store, script: str) -> None:
+    """Only what our dialplan asks for is answered; a query is passed over."""
+    peer = connect()
+    peer.tell(told(agi_network_script=script))
+    assert peer.line() == (ROUTED if script.startswith("route?") else "")
+    assert store.asked == ([CALL] if script.startswith("route?") else [])
+
+
+def test_health(connect: Connect, store: Store) -> None:
+    """Somebody who asks whether the door is there speaks AGI, and is answered in it."""
+    peer = connect()
+    peer.tell([("agi_network_script", "health")])
+    assert peer.line() == "NOOP\n"
+    peer.send("200 result=0\n")
+    assert peer.line() == ""
+    assert store.asked == []
+
+
+def test_answers(door: RunningDoor) -> None:
+    """The doctor's question: somebody is there; nobody; somebody who is frozen."""
+    assert answers("127.0.0.1", door.door.port)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        assert not answers("127.0.0.1", silent.getsockname()[1], timeout=0.2)
+        port = silent.getsockname()[1]
+    assert not answers("127.0.0.1", port)
+
+
+def test_a_caller_who_has_hung_up_before(connect: Connect, store: Store) -> None:
+    """A connection that is closed already, as a frozen process finds it, takes no use."""
+    peer = connect()
+    head = "".join(f"{name}: {value}\n" for name, value in told())
+    peer.send(head)
+    # The last line and the end go out together.
+    peer.socket.sendall(b"\n", socket.MSG_MORE)
+    peer.socket.shutdown(socket.SHUT_WR)
+    assert peer.line() == ""
+    assert store.asked == []
+
+
+def test_a_hang_up_in_the_middle(
+    connect: Connect, door: RunningDoor, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The connection breaks while the router decides: the next call does not notice."""
+    store.open.clear()
+    peer = connect()
+    peer.tell(told())
+    assert until(lambda: store.asked == [CALL], timeout=5)
+    peer.close()
+    store.open.set()
+    assert until(lambda: is_free(door), timeout=5)
+    assert "call.unanswered" in events(caplog)
+    again = connect()
+    again.tell(told())
+    assert again.line() == ROUTED
+
+
+@pytest.mark.parametrize(
+    ("reply", "event"),
+    [
+        ("511 Command Not Permitted on a dead channel or intercept routine\n", "call.gone"),
+        ("510 Invalid or unknown command\n", "call.unanswered"),
+        ("520-Invalid command syntax.\n520 End of proper usage.\n", "call.unanswered"),
+        ("200 result=0\n", "call.unanswered"),
+        ("200 result=-1\n", "call.unanswered"),
+        ("200 outcome=1\n", "call.unanswered"),
+        ("200 result=1 (hangup)\n", "call.unanswered"),
+        ("what?\n", "call.unanswered"),
+        ("\n", "call.unanswered"),
+        ("999 result=1\n", "call.unanswered"),
+        ("", "call.unanswered"),
+        ("200 resu", "call.unanswered"),
+    ],
+)
+def test_a_reply_that_is_none(
+    connect: Connect,
+    door: RunningDoor,
+    caplog: pytest.LogCaptureFixture,
+    reply: str,
+    event: str,
+) -> None:
+    """It is logged, and the connection ends; the dialplan refuses."""
+    caplog.set_level(logging.INFO)
+    peer = connect()
+    peer.tell(told())
+    assert peer.line() == ROUTED
+    peer.send(reply)
+    peer.socket.shutdown(socket.SHUT_WR)
+    assert peer.line() == ""
+    assert until(lambda: is_free(door), timeout=5)
+    assert [text for text in events(caplog) if text.startswith(("call.g", "call.u"))] == [event]
+
+
+def test_a_hang_up_line_before_the_reply(
+    connect: Connect, door: RunningDoor, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Asterisk tells of a hang-up by a line of its own, and still answers the command."""
+    peer = connect()
+    peer.tell(told())
+    assert peer.line() == ROUTED
+    peer.send(f"HANGUP\n{DONE}")
+    assert peer.line() == ""
+    assert until(lambda: is_free(door), timeout=5)
+    assert events(caplog) == []
+
+
+def test_a_flood_of_hang_up_lines(connect: Connect, door: RunningDoor) -> None:
+    """It ends the conversation, and nothing else."""
+    peer = connect()
+    peer.tell(told())
+    assert peer.line() == ROUTED
+    with contextlib.suppress(OSError):
+        peer.send("HANGUP\n" * 10_000)
+    assert peer.line() == ""
+    assert until(lambda: is_free(door), timeout=5)
+
+
+@pytest.mark.parametrize(
+    "flood",
+    [
+        b"agi_x: " + b"y" * 100_000,
+        b"".join(b"agi_x%d: y\n" % number for number in range(10_000)),
+        b"\xff" * 100_000,
+    ],
+    ids=["line", "lines", "bytes"],
+)
+def test_too_much(connect: Connect, store: Store, flood: bytes) -> None:
+    """Whoever sends more than Asterisk does is dropped; nothing of it is kept."""
+    peer = connect()
+    with contextlib.suppress(OSError):
+        peer.send(flood)
+    assert peer.line() == ""
+    assert store.asked == []
+
+
+def test_silence(connect: Connect, door: RunningDoor) -> None:
+    """Who connects and says nothing has the place for a short time only."""
+    peer = connect()
+    assert until(lambda: not is_free(door), timeout=5)
+    assert peer.line() == ""
+    assert until(lambda: is_free(door), timeout=5)
+
+
+def test_a_slow_peer(connect: Connect, door: RunningDoor, store: Store) -> None:
+    """The time is that of the whole conversation: a byte now and then does not make it longer."""
+    peer = connect()
+    text = "".join(f"{name}: {value}\n" for name, value in told())
+    with contextlib.suppress(OSError):
+        for byte in text.encode()[:400]:
+            peer.send(bytes([byte]))
+            time.sleep(PATIENCE / 50)
+    assert peer.line() == ""
+    assert until(lambda: is_free(door), timeout=5)
+    assert store.asked == []
+
+
+def test_no_reply(connect: Connect, door: RunningDoor, caplog: pytest.LogCaptureFixture) -> None:
+    """Silence after the command ends the conversation, too; it is no hang-up of a caller."""
+    peer = connect()
+    peer.tell(told())
+    assert peer.line() == ROUTED
+    assert peer.line() == ""
+    assert until(lambda: is_free(door), timeout=5)
+    assert events(caplog) == ["call.unanswered"]
+
+
+def test_a_connection_that_closes_at_once(
+    connect: Connect,
+    door: RunningDoor,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """One line in the log, no traceback anywhere."""
+    caplog.set_level(logging.INFO, "agi_router")
+    connect().close()
+    assert until(lambda: events(caplog) == ["fastagi.gone"], timeout=5)
+    assert is_free(door)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_crowd(
+    connect: Connect, door: RunningDoor, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever comes when all places are taken is dropped at once; said once; then all is well."""
+    store.open.clear()
+    waiting = [connect() for _ in range(CROWD)]
+    for number, peer in enumerate(waiting):
+        peer.tell(told(agi_uniqueid=f"pbx1-1741988825.{number}"))
+    assert until(lambda: len(store.asked) == CROWD, timeout=5)
+    for _ in range(100):
+        assert connect().line() == ""
+    assert events(caplog) == ["fastagi.crowded"]
+    store.open.set()
+    assert [peer.line() for peer in waiting] == [ROUTED] * CROWD
+    for peer in waiting:
+        peer.send(DONE)
+    assert until(lambda: is_free(door), timeout=5)
+    after = connect()
+    after.tell(told())
+    assert after.line() == ROUTED
+
+
+def test_drain(connect: Connect, door: RunningDoor, store: Store) -> None:
+    """Calls that were taken get their answer; nobody else is taken."""
+    store.open.clear()
+    peer = connect()
+    peer.tell(told())
+    assert until(lambda: store.asked == [CALL], timeout=5)
+    door.serving.cancel()
+
+    def refused() -> bool:
+        try:
+            connect().close()
+        except ConnectionError:
+            return True
+        return False
+
+    assert until(refused, timeout=5)
+    store.open.set()
+    assert peer.line() == ROUTED
+    peer.send(DONE)
+    door.stop()
+    assert is_free(door)
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_every_refusal_can_be_sent(reason: Reason) -> None:
+    """What the router may say is made of what the door sends."""
+    destination = to_refuse(Refusal(reason=reason), language=Language.EN)
+    assert _sendable(destination) == f"agi-router-refuse,{destination.extension}"
+
+
+@pytest.mark.parametrize("text", ['a"', "a\nHANGUP", "a b", "a,b", "${A}", "a\r", "a|b", ""])
+def test_what_is_never_sent(text: str) -> None:
+    """Pystrix would send it as it is: a second command, or another context."""
+    for destination in (Destination("agi-router-dial", text), Destination(text, "1")):
+        with pytest.raises(ProtocolError):
+            _sendable(destination)
+
+
+def test_the_address_is_taken(door: RunningDoor, store: Store) -> None:
+    """It is said by name, before anybody is served."""
+    router = Router(
+        store,
+        timeout=1,
+        ring_timeout=timedelta(seconds=45),
+        max_duration=timedelta(hours=1),
+        language=Language.ZH,
+        fixed_lines=False,
+    )
+    second = FastAgiDoor(router, host="127.0.0.1", port=door.door.port)
+    with pytest.raises(
+        AsteriskError, match=r"AGI_ROUTER_AGI_LISTEN: cannot listen on 127\.0\.0\.1"
+    ):
+        second.open()
+
+
+@pytest.mark.parametrize("members", [3, 100, 200])
+def test_what_does_not_fit_into_one_extension(members: int) -> None:
+    """Goes ahead in variables, each short enough for a command; together they are the whole."""
+    callees = tuple(E164(digits=f"138{n:08}") for n in range(members))
+    route = Route(
+        binding="70012345678-1",
+        callees=callees,
+        shown=XNumber.parse(X),
+        sequence=True,
+        ring_timeout=None,
+        max_duration=None,
+        language=None,
+    )
+    destination = to_dial(
+        route,
+        ring_timeout=timedelta(seconds=45),
+        max_duration=timedelta(hours=1),
+        language=Language.ZH,
+    )
+    told: list[str] = []
+    agi = SimpleNamespace(execute=lambda action: told.append(action.command))
+    _send(cast(Any, agi), destination)
+    assert all(len(command) < 2048 for command in told)
+    set_to: dict[str, str] = {}
+    for command in told:
+        found = re.fullmatch(r'SET VARIABLE "(\w+)" "(.*)"', command.strip())
+        assert found is not None
+        set_to[found[1]] = found[2]
+    assert list(set_to)[-1] == "DESTINATION"
+    context, _, last = set_to["DESTINATION"].partition(",")
+    assert context == "agi-router-sequence"
+    whole = set_to.get("PART_0", "") + set_to.get("PART_1", "") + last
+    assert whole.startswith("+".join(each.digits for each in callees) + "*")
+    assert whole.endswith("*end")

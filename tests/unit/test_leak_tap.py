@@ -1,0 +1,171 @@
+"""The tap: who gets which message, and what becomes of those for nobody."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import pytest_asyncio
+
+from agi_router.errors import LeakTestError
+from agi_router.leaktest.tap import Leg, Tap, parse_address, show
+
+
+class Peer:
+    """A plain socket that plays a phone or the PBX."""
+
+    def __init__(self) -> None:
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.1", 0))
+        self.socket.setblocking(False)  # noqa: FBT003
+        self.address: tuple[str, int] = self.socket.getsockname()
+
+    async def send(self, text: bytes, to: tuple[str, int]) -> None:
+        await asyncio.get_running_loop().sock_sendto(self.socket, text, to)
+
+    async def receive(self) -> bytes:
+        return await asyncio.wait_for(
+            asyncio.get_running_loop().sock_recv(self.socket, 65536), timeout=10
+        )
+
+
+@pytest.fixture
+def pbx() -> Iterator[Peer]:
+    """Plays the PBX."""
+    peer = Peer()
+    yield peer
+    peer.socket.close()
+
+
+@pytest.fixture
+def phone() -> Iterator[Peer]:
+    """Plays a phone."""
+    peer = Peer()
+    yield peer
+    peer.socket.close()
+
+
+def free() -> tuple[str, int]:
+    """An address that was free a moment ago."""
+    peer = Peer()
+    peer.socket.close()
+    return peer.address
+
+
+NEAR, FAR = free(), free()
+
+
+@pytest_asyncio.fixture
+async def tap(pbx: Peer) -> AsyncIterator[Tap]:
+    """The tap around that PBX."""
+    async with Tap.open(pbx=pbx.address, near=NEAR, far=FAR) as tap:
+        yield tap
+
+
+def message(start: str, call_id: str = "1", cseq: str = "1 INVITE", to: str = "<sip:b>") -> bytes:
+    """A message as short as can be."""
+    lines = (
+        start,
+        "Via: SIP/2.0/UDP 127.0.0.1;branch=z9hG4bK1",
+        "From: <sip:a>;tag=a",
+        f"To: {to}",
+        f"Call-ID: {call_id}",
+        f"CSeq: {cseq}",
+    )
+    return "\r\n".join((*lines, "", "")).encode()
+
+
+async def test_a_caller_and_the_pbx_hear_each_other(tap: Tap, pbx: Peer, phone: Peer) -> None:
+    """By its Call-ID; all is kept, and an answer is noticed."""
+    leg = Leg(phone=phone.address)
+    tap.near.join(leg, call_id="1")
+    invite, answer = (
+        message("INVITE sip:x@h SIP/2.0"),
+        message("SIP/2.0 200 OK", to="<sip:b>;tag=b"),
+    )
+
+    await phone.send(invite, NEAR)
+    assert await pbx.receive() == invite
+    assert not leg.accepted.is_set()
+    await pbx.send(answer, NEAR)
+    assert await phone.receive() == answer
+
+    assert leg.accepted.is_set()
+    assert [(m.sent, m.raw) for m in leg.messages] == [(True, invite), (False, answer)]
+    assert tap.strays == []
+
+
+@pytest.mark.parametrize("dialled", ["13800000001", "+8613800000001", "8613800000001"])
+async def test_a_call_goes_to_the_phone_that_is_dialled(
+    tap: Tap, pbx: Peer, phone: Peer, dialled: str
+) -> None:
+    """In whatever form the trunk writes the number; what follows goes there by its Call-ID."""
+    leg = Leg(phone=phone.address)
+    tap.far.join(leg, number="13800000001")
+    invite, ack = message(f"INVITE sip:{dialled}@h SIP/2.0"), message("ACK sip:b@h SIP/2.0")
+
+    await pbx.send(invite, FAR)
+    assert await phone.receive() == invite
+    await pbx.send(ack, FAR)
+    assert await phone.receive() == ack
+    await phone.send(message("SIP/2.0 180 Ringing"), FAR)
+    assert (await pbx.receive()).startswith(b"SIP/2.0 180")
+
+
+async def test_a_call_to_anybody_else_is_told_of_and_refused(tap: Tap, pbx: Peer) -> None:
+    """On the trunk, and at the address that nobody should ever call."""
+    host, _, port = tap.decoy.rpartition(":")
+    for place in (FAR, (host, int(port))):
+        await pbx.send(message("INVITE sip:13900000002@h SIP/2.0"), place)
+        answer = await pbx.receive()
+
+        assert answer.startswith(b"SIP/2.0 603 ")
+        assert b"To: <sip:b>;tag=" in answer
+    assert [stray.request_user for stray in tap.strays] == ["13900000002"] * 2
+
+
+@pytest.mark.usefixtures("tap")
+async def test_a_pbx_that_asks_finds_its_carrier(pbx: Peer) -> None:
+    """OPTIONS is answered: a trunk that is thought dead is not called."""
+    await pbx.send(message("OPTIONS sip:h SIP/2.0", cseq="1 OPTIONS"), FAR)
+
+    assert (await pbx.receive()).startswith(b"SIP/2.0 200 ")
+
+
+async def test_what_comes_late_is_kept(tap: Tap, pbx: Peer, phone: Peer) -> None:
+    """The phone is gone, its call is not forgotten."""
+    leg = Leg(phone=phone.address)
+    tap.near.join(leg, call_id="1")
+    await phone.send(message("INVITE sip:x@h SIP/2.0"), NEAR)
+    await pbx.receive()
+    tap.near.leave(leg)
+
+    await pbx.send(message("BYE sip:a@h SIP/2.0", cseq="2 BYE"), NEAR)
+    # Messages are read in order: when this one is answered, the other has been read.
+    await pbx.send(message("OPTIONS sip:h SIP/2.0", call_id="2", cseq="1 OPTIONS"), NEAR)
+    await pbx.receive()
+
+    assert [m.method for m in leg.messages] == ["INVITE", "BYE"]
+
+
+@pytest.mark.usefixtures("tap")
+async def test_an_address_that_is_taken_is_an_error(pbx: Peer) -> None:
+    with pytest.raises(LeakTestError, match="cannot listen"):
+        async with Tap.open(pbx=pbx.address, near=NEAR, far=FAR):
+            pass
+
+
+@pytest.mark.parametrize("text", ["127.0.0.1:5060", "10.0.0.255:1"])
+def test_addresses(text: str) -> None:
+    assert show(parse_address(text)) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "127.0.0.1", "pbx:5060", "127.0.0.256:5060", "127.0.0.1:0", "127.0.0.1:65536", "::1:5"],
+)
+def test_what_is_no_address(text: str) -> None:
+    with pytest.raises(ValueError, match=r"127\.0\.0\.1:5060"):
+        parse_address(text)
