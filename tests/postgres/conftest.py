@@ -91,7 +91,7 @@ async def admissions(dsn: str, keys: KeyRing) -> AsyncIterator[AdmissionStore]:
 def open_store(connection: Connection, store: BindingStore, keys: KeyRing) -> BindingStore:
     """Where numbers may be bound that strangers can call."""
     assert store
-    return BindingStore(connection, keys, open_modes=True)
+    return BindingStore(connection, keys, NO_REST, open_modes=True)
 
 
 @pytest.fixture
