@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from agi_router.adapters.fastagi_door import FastAgiDoor
+from agi_router.limits import OFF, Rate
 from agi_router.model import (
     BindingState,
     Call,
@@ -92,7 +93,7 @@ def leg() -> Leg:
 class RunningDoor:
     """A door that serves in a loop of its own, as in the process."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, trunk_limit: Rate = OFF) -> None:
         router = Router(
             store,
             timeout=PATIENCE,
@@ -100,6 +101,7 @@ class RunningDoor:
             max_duration=timedelta(hours=1),
             language=Language.ZH,
             fixed_lines=False,
+            trunk_limit=trunk_limit,
         )
         self.door = FastAgiDoor(router, host="127.0.0.1", port=0, crowd=CROWD, patience=PATIENCE)
         self.door.open()
