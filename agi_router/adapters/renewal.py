@@ -120,7 +120,8 @@ class Renewal:
             _name(row["block"], row["id"]): row
             for row in self._statements.all("lock_bindings", values)
         }
-        found: dict[BindingId, list[dict[str, Any]]] = {name: [] for name in names}
+        # One that was just swept away is not there any more.
+        found: dict[BindingId, list[dict[str, Any]]] = {name: [] for name in bindings}
         for row in self._statements.all("lock_routes", values):
             found[_name(row["block"], row["binding_id"])].append(
                 {**row, "removed_at": None, "left_group": False}
