@@ -20,6 +20,7 @@ from dataclasses import asdict
 from datetime import timedelta
 from enum import StrEnum
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from agi_router.adapters.admission import AdmissionStore
@@ -28,12 +29,13 @@ from agi_router.adapters.database import connect
 from agi_router.adapters.fastagi_door import FastAgiDoor
 from agi_router.adapters.health_server import HealthServer
 from agi_router.adapters.journal import EndJournal
+from agi_router.adapters.keys import check_keys
 from agi_router.adapters.live_profile import refuse_leaks
 from agi_router.adapters.sweep import Sweep, Swept
 from agi_router.adapters.systemd import Notifier
 from agi_router.ari import AriClient, AriError, AriUnavailable
 from agi_router.books import Books
-from agi_router.errors import AsteriskError, SettingsError, StoreError
+from agi_router.errors import AgiRouterError, AsteriskError, SettingsError, StoreError
 from agi_router.health import Health
 from agi_router.metrics import Metrics
 from agi_router.router import Router
@@ -53,6 +55,8 @@ _PARTITIONS = 6 * 3600.0
 _SWEEP = 300.0
 _SWEEP_PAUSE = 0.05
 _SWEEP_TIMEOUT = 5
+# A look at the key file is one system call.
+_KEYS = 1.0
 
 
 class Doors(StrEnum):
@@ -98,6 +102,9 @@ async def serve(settings: Settings, keys: KeyRing, doors: Doors = Doors.BOTH) ->
         fixed_lines=settings.fixed_lines,
         extension_tries=settings.extension_tries if settings.open_modes else 0,
         meter=metrics,
+        strict=settings.strict,
+        caller_limit=settings.refusal_limit_caller,
+        trunk_limit=settings.refusal_limit_trunk,
     )
     fastagi = None if doors is Doors.ARI else _open_fastagi(settings, router)
     if doors is Doors.AGI and fastagi is None:
@@ -114,6 +121,7 @@ async def serve(settings: Settings, keys: KeyRing, doors: Doors = Doors.BOTH) ->
             *_health_servers(settings, health, metrics),
             partial(_every, _PARTITIONS, store.ensure_call_days),
             partial(_sweep, settings),
+            partial(_follow_keys, settings, store, keys),
         ]
         if fastagi is not None:
             works.append(fastagi.serve)
@@ -298,6 +306,50 @@ def _sweep_once(settings: Settings, stop: threading.Event) -> Swept:
             if stop.wait(_SWEEP_PAUSE):
                 break
     return done
+
+
+async def _follow_keys(settings: Settings, store: AdmissionStore, keys: KeyRing) -> None:
+    """
+    Read the key file again whenever it has changed; one that is not in order is left alone.
+    """
+    seen = told = None
+    while settings.key_file is not None:
+        found = _stamp(settings.key_file)
+        if found != seen:
+            try:
+                new = await asyncio.to_thread(_read_keys, settings)
+            except AgiRouterError as error:
+                # Tried again each time, for it may be the database; told once.
+                if told != str(error):
+                    told = str(error)
+                    log.warning("keys.unusable", extra={"error": told})
+            else:
+                told = None
+                seen = found
+                if new != keys:
+                    keys = new
+                    await store.use(keys)
+                    log.info("keys.changed", extra={"keys": repr(keys)})
+        await asyncio.sleep(_KEYS)
+    # Keys from the environment stay as they are.
+    await asyncio.Event().wait()
+
+
+def _stamp(file: Path) -> tuple[int, int] | None:
+    """
+    What is another after each change of a file; nothing if it is away.
+    """
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns
+
+
+def _read_keys(settings: Settings) -> KeyRing:
+    keys = settings.load_keys()
+    with connect(settings.dsn) as connection:
+        return check_keys(connection, keys)
 
 
 async def _check_profile(ari: AriClient, settings: Settings) -> None:

@@ -62,8 +62,8 @@ def screen(
     """
     try:
         x_number = XNumber.parse(dialled)
-    except NumberError:
-        return Refusal(reason=Reason.X_MALFORMED)
+    except NumberError as error:
+        return Refusal(reason=Reason.X_MALFORMED, too_short=error.kind is NumberFault.TOO_SHORT)
     if presentation.startswith("prohib"):
         return Refusal(reason=Reason.CALLER_HIDDEN)
     try:

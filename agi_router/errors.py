@@ -11,7 +11,9 @@ What can go wrong, as one tree.
      ├─ ModeError              65  the mode does not allow this     (also a ValueError)
      ├─ CsvError               65  a file's rows are not acceptable (also a ValueError)
      ├─ KeyRingError           78  the keys are missing or malformed
-     │   └─ KeyMismatch        78  the keys are not those of this database
+     │   ├─ KeyMismatch        78  the keys are not those of this database
+     │   ├─ KeysOutdated       78  the keys were rotated since they were read
+     │   └─ KeyInUse           73  rows need the key, or it is the current one
      ├─ SealError              70  a sealed number does not open
      ├─ StoreError             70  the store failed
      │   ├─ StoreUnavailable   69  no answer, or none in time
@@ -73,8 +75,10 @@ __all__ = [
     "BlockNotFound",
     "CsvError",
     "ExpiryInvalid",
+    "KeyInUse",
     "KeyMismatch",
     "KeyRingError",
+    "KeysOutdated",
     "LeakTestError",
     "MemberNotFound",
     "ModeError",
@@ -209,6 +213,20 @@ class KeyMismatch(KeyRingError):
     """
     This key is not the one the database was sealed with.
     """
+
+
+class KeysOutdated(KeyRingError):
+    """
+    The keys were rotated a moment ago; nothing was changed, do it again.
+    """
+
+
+class KeyInUse(KeyRingError):
+    """
+    The key is still in use.
+    """
+
+    exit_code = 73
 
 
 class SealError(AgiRouterError):

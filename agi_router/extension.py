@@ -102,13 +102,18 @@ def to_ask(ask: Ask, *, language: Language) -> Destination:
     return Destination("agi-router-ask", f"{prompt}*{ask.tries_left}*{language.value}*end")
 
 
-def to_refuse(refusal: Refusal, *, language: Language) -> Destination:
+def to_refuse(refusal: Refusal, *, language: Language, strict: bool = False) -> Destination:
     """
     Where a refused call goes on: ``reason*prompt*cause*language*prompts*end``.
+
+    Args:
+        refusal: The decision. Its reason is what goes on record, in any case.
+        language: Used where the binding has none.
+        strict: Whether the caller is to learn nothing about a binding.
     """
-    reason = refusal.reason
+    told = refusal.strictly if strict else refusal
     return Destination(
         "agi-router-refuse",
-        f"{reason.value}*{reason.prompt}*{reason.cause}"
-        f"*{(refusal.language or language).value}*{refusal.prompts or ''}*end",
+        f"{refusal.reason.value}*{told.reason.prompt}*{told.cause}"
+        f"*{(told.language or language).value}*{told.prompts or ''}*end",
     )

@@ -207,6 +207,20 @@ class Reason(StrEnum):
         """
         return _TREATMENTS[self][1]
 
+    @property
+    def hidden(self) -> bool:
+        """
+        Whether it depends on what is bound: whoever is to learn nothing may not tell it.
+        """
+        return self not in _HIDES_NOTHING
+
+    @property
+    def ours(self) -> bool:
+        """
+        Whether it is for a fault of ours, and not for what the caller did.
+        """
+        return self in _OURS
+
 
 # chan_pjsip has a SIP status for these causes: 1 → 404, 21 → 403, 31 → 480, 34 → 503. Any other
 # would leave as 603; 34 makes the network try another of our nodes, so it is not for policy.
@@ -249,6 +263,18 @@ _TREATMENTS = {
     Reason.REGION_NOT_SERVED: (21, "paused"),
     Reason.NO_CAPACITY: (34, "lines_busy"),
     Reason.PLATFORM_FAULT: (31, "try_later"),
+}
+
+_OURS = frozenset({Reason.CHECK_UNAVAILABLE, Reason.NO_CAPACITY, Reason.PLATFORM_FAULT})
+# Known from the numbers, the block or the caller alone. A new reason that is not listed is hidden.
+_HIDES_NOTHING = _OURS | {
+    Reason.X_MALFORMED,
+    Reason.X_UNKNOWN,
+    Reason.CERTIFICATE_INVALID,
+    Reason.CALLER_HIDDEN,
+    Reason.CALLER_FOREIGN,
+    Reason.CALLER_TYPE,
+    Reason.RATE_CALLER,
 }
 
 
@@ -388,6 +414,24 @@ class Refusal:
     binding: str | None = None
     language: Language | None = None
     prompts: str | None = None
+    too_short: bool = False
+    """Whether digits are missing from the number dialled."""
+
+    @property
+    def cause(self) -> int:
+        """
+        The Q.850 cause that ends the call: 28 leaves Asterisk as 484, address incomplete.
+        """
+        return 28 if self.too_short else self.reason.cause
+
+    @property
+    def strictly(self) -> "Refusal":
+        """
+        What the caller is told where nobody is to learn anything about a binding.
+
+        Its language and its voice, too, would tell that there is one.
+        """
+        return Refusal(reason=Reason.NO_BINDING) if self.reason.hidden else self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from agi_router.model import Call, Facts, Refusal, Route
+from agi_router.model import Call, Facts, NumberNeeded, Refusal, Route
 
 __all__ = ["Admission", "Admissions", "Meter"]
 
@@ -40,6 +40,15 @@ class Admissions(Protocol):
             StoreBusy: There would be no answer within *timeout* seconds.
             StoreError: No answer within *timeout* seconds, or the store failed.
             SealError: The callee does not open.
+        """
+        ...
+
+    async def make_number(self, needed: NumberNeeded, *, timeout: float) -> None:  # noqa: ASYNC109
+        """
+        Make the number that a callee is to be shown, unless there is none or it is there by now.
+
+        Raises:
+            StoreError: No answer within *timeout* seconds, or the store failed.
         """
         ...
 

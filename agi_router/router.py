@@ -2,14 +2,19 @@
 The router: one arrival in, one destination out, within a deadline; whatever fails, a refusal.
 """
 
+import asyncio
+import hashlib
 import logging
+import secrets
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from time import perf_counter
 
 from agi_router.decision import decide, screen
 from agi_router.errors import AgiRouterError, StoreBusy
 from agi_router.extension import Destination, to_ask, to_dial, to_refuse
+from agi_router.limits import OFF, Rate, RefusalLimit
 from agi_router.model import (
     Ask,
     Call,
@@ -20,11 +25,18 @@ from agi_router.model import (
     Refusal,
     Route,
 )
-from agi_router.ports import Admission, Admissions, Meter
+from agi_router.ports import Admissions, Meter
 
 __all__ = ["Arrival", "Router"]
 
 log = logging.getLogger(__name__)
+
+_TRIES = 4
+_SECOND = 10**9
+"""In the unit of the clock."""
+# What there is on a number costs the store a tenth of a millisecond more or less. Whoever is to
+# learn nothing waits for the same moment; a prompt of seconds follows.
+_STRICT_ANSWER = _SECOND // 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,11 +53,15 @@ class Arrival:
     """What was typed when an extension was asked for; :obj:`None` if none was."""
     tries_left: int | None = None
     """How often it may be asked for once more; :obj:`None` if it was not yet."""
+    trunk: str = ""
+    """Where it came in, for the limit on refused calls; empty if that is not known."""
 
 
 class Router:
     """
-    Decides calls. One router serves any number of calls at once and keeps nothing between them.
+    Decides calls. One router serves any number of calls at once.
+
+    Between calls it keeps nothing but how often callers and trunks were refused lately.
 
     Args:
         store: Where calls are admitted.
@@ -56,6 +72,10 @@ class Router:
         fixed_lines: Whether fixed lines may call.
         extension_tries: How often a stranger is asked for an extension; 0: never.
         meter: Who counts and times decisions, if anybody does.
+        strict: Whether refused callers are to learn nothing about bindings.
+        caller_limit: How many refused calls of one caller are let through to the store.
+        trunk_limit: The same for all callers of one trunk together.
+        clock: Nanoseconds; does not go back.
     """
 
     def __init__(
@@ -69,6 +89,10 @@ class Router:
         fixed_lines: bool,
         extension_tries: int = 0,
         meter: Meter | None = None,
+        strict: bool = False,
+        caller_limit: Rate = OFF,
+        trunk_limit: Rate = OFF,
+        clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._store = store
         self._timeout = timeout
@@ -78,6 +102,11 @@ class Router:
         self._fixed_lines = fixed_lines
         self._extension_tries = extension_tries
         self._meter = meter
+        self._strict = strict
+        self._limits = {"caller": RefusalLimit(caller_limit), "trunk": RefusalLimit(trunk_limit)}
+        self._clock = clock
+        # Callers are remembered by a hash whose key is in no other place.
+        self._salt = secrets.token_bytes(16)
 
     async def answer(self, arrival: Arrival) -> Destination:
         """
@@ -86,7 +115,7 @@ class Router:
         Never raises: what cannot be decided is refused, as ``no_capacity`` where too many wait,
         else as ``platform_fault``.
         """
-        begun = perf_counter()
+        begun = self._clock()
         decision: Decision
         try:
             decision = await self._decide(arrival)
@@ -102,7 +131,10 @@ class Router:
             log.exception("call.undecided", extra={"call": arrival.call_id})
             decision = Refusal(reason=Reason.PLATFORM_FAULT)
         if self._meter is not None:
-            self._meter.took(perf_counter() - begun)
+            self._meter.took((self._clock() - begun) / _SECOND)
+        if self._strict and isinstance(decision, Refusal) and decision.reason.hidden:
+            wait = begun + _STRICT_ANSWER - self._clock()
+            await asyncio.sleep(max(0, wait) / _SECOND)
         return self.destination(decision, arrival.call_id)
 
     def destination(self, decision: Decision, call_id: str) -> Destination:
@@ -137,7 +169,7 @@ class Router:
                         "binding": decision.binding,
                     },
                 )
-                return to_refuse(decision, language=self._language)
+                return to_refuse(decision, language=self._language, strict=self._strict)
 
     async def _decide(self, arrival: Arrival) -> Decision:
         tries_left = (
@@ -154,20 +186,72 @@ class Router:
             # Where nobody is asked, nothing was typed.
             typed=arrival.typed if self._extension_tries else None,
         )
+        sources = self._sources(arrival, screened)
         if not isinstance(screened, Call):
-            return screened
-        admission = await self._admit(screened, arrival.call_id)
-        decision = decide(screened, admission.facts, now=admission.now)
-        if isinstance(decision, Route) is not admission.admitted:
-            # The guard and the rule must be one. A use that was taken comes back at the end.
-            log.error("decision.disagrees", extra={"call": arrival.call_id})
-            return Refusal(reason=Reason.PLATFORM_FAULT)
+            decision: Decision = screened
+        elif any(self._limits[of].reached(key, now=self._clock()) for of, key in sources.items()):
+            # Not noted, or redialling would never be of use again.
+            return Refusal(reason=Reason.RATE_CALLER)
+        else:
+            decision = await self._admit(screened, arrival.call_id)
+        if isinstance(decision, Refusal) and not decision.reason.ours:
+            for of, key in sources.items():
+                if self._limits[of].note(key, now=self._clock()):
+                    log.warning(
+                        "refusals.limited",
+                        extra={"call": arrival.call_id, "of": of, "trunk": arrival.trunk},
+                    )
         return decision
 
-    async def _admit(self, call: Call, call_id: str) -> Admission:
-        begun = perf_counter()
+    def _sources(self, arrival: Arrival, screened: Call | Refusal) -> dict[str, bytes | str]:
+        """
+        Who is held to a limit for this call: its caller, if it shows one, and its trunk.
+        """
+        sources: dict[str, bytes | str] = {}
+        if isinstance(screened, Call):
+            digits = screened.caller.digits.encode("ascii")
+            sources["caller"] = hashlib.blake2b(digits, digest_size=8, key=self._salt).digest()
+        if arrival.trunk:
+            sources["trunk"] = arrival.trunk
+        return sources
+
+    async def _admit(self, call: Call, call_id: str) -> Decision:
+        begun = self._clock()
         try:
-            return await self._store.admit(call, call_id, timeout=self._timeout)
+            return await self._try_to_admit(call, call_id)
         finally:
             if self._meter is not None:
-                self._meter.admission_took(perf_counter() - begun)
+                self._meter.admission_took((self._clock() - begun) / _SECOND)
+
+    async def _try_to_admit(self, call: Call, call_id: str) -> Decision:
+        """
+        Take a use for *call* if it is to be routed.
+
+        Between the store's guard and its look at the facts a use may have come back, or a binding
+        been made: a call that may be routed by the facts is no refusal, so it is tried again. So
+        is one that needs a number, once the store has tried to make it.
+        """
+        deadline = self._clock() + int(self._timeout * _SECOND)
+        timeout = self._timeout
+        for _ in range(_TRIES):
+            admission = await self._store.admit(call, call_id, timeout=timeout)
+            decision = decide(call, admission.facts, now=admission.now)
+            if isinstance(decision, Route) is admission.admitted and not isinstance(
+                decision, NumberNeeded
+            ):
+                return decision
+            if admission.admitted:
+                break
+            timeout = self._left(deadline)
+            if isinstance(decision, NumberNeeded):
+                await self._store.make_number(decision, timeout=timeout)
+                timeout = self._left(deadline)
+        else:
+            if isinstance(decision, NumberNeeded):
+                return decision
+        # The guard and the rule must be one. A use that was taken comes back at the end.
+        log.error("decision.disagrees", extra={"call": call_id})
+        return Refusal(reason=Reason.PLATFORM_FAULT)
+
+    def _left(self, deadline: int) -> float:
+        return max(0.0, (deadline - self._clock()) / _SECOND)

@@ -7,11 +7,14 @@ Sealing: a real number becomes a tag to look up by, or a ciphertext that only it
    An order is recognised by a tag over its id and all its parties, in the same way.
 3. A **sealed** number is bound to its row: 700 number and tag are authenticated with it, so a
    ciphertext that is moved to another row does not open.
-4. Keys carry an id of 1 to 255. The last one listed of each kind is current and is used to
-   write; all are used to read. Rotating is: add a line, rewrite the rows, take the old line out.
+4. Keys carry an id of 1 to 255. One of each kind is current and is used to write, all are used to
+   read. In a ring the last one listed is current; in use, the database says which it is
+   (:mod:`agi_router.adapters.keys`).
 5. Nonces are random and 96 bits long: change the seal key before it has sealed 2**32 numbers
    (NIST SP 800-38D, section 8.3).
-6. This file does no I/O; see :mod:`agi_router.keyfile`.
+6. A ring writes by one cipher and reads by all. AES-256-GCM uses a seal key as it is; SM4-GCM
+   (GB/T 32907, RFC 8998), whose keys are 128 bits long, one derived from it (HKDF, RFC 5869).
+7. This file does no I/O; see :mod:`agi_router.keyfile`.
 
 Format of a key ring, where ``;`` may stand for the end of a line and ``#`` begins a comment that
 runs to the end of the line::
@@ -19,8 +22,11 @@ runs to the end of the line::
     tag  1 <base64 of 32 bytes>
     seal 1 <base64 of 32 bytes>
 
-Format of sealed numbers (several are joined by ``+``): version (1 byte, 1), key id (1 byte), nonce
-(12 bytes), ciphertext and its 16 bytes of authentication (AES-256-GCM).
+Format of sealed numbers (several are joined by ``+``): version (1 byte: 2 for AES-256-GCM, 3 for
+SM4-GCM), id of the seal key (1 byte), id of the key that the row's tag was made with (1 byte, 0
+for anyone), nonce (12 bytes), ciphertext and its 16 bytes of authentication. So a row says by
+itself which keys it needs. Version 1, AES-256-GCM without the third byte, is read and no longer
+written.
 """
 
 from __future__ import annotations
@@ -31,29 +37,79 @@ import hmac
 import re
 import secrets
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
-from typing import Literal, Self
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Literal, Protocol, Self
 
-from cryptography.exceptions import InvalidTag
+from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import ciphers
+from cryptography.hazmat.primitives.ciphers import algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from agi_router.errors import KeyRingError, NumberError, SealError
 from agi_router.numbers import E164, XNumber
 
-__all__ = ["KeyKind", "KeyRing"]
+__all__ = ["Cipher", "KeyKind", "KeyRing"]
 
 KeyKind = Literal["tag", "seal"]
 """
 What a key is for: finding a caller, or sealing a callee.
 """
 
-_VERSION = 1
-_HEADER = 2
+
+class Cipher(StrEnum):
+    """
+    By what numbers are sealed: the international standard, or the national one.
+    """
+
+    AES_256_GCM = "aes-256-gcm"
+    SM4_GCM = "sm4-gcm"
+
+
+_VERSIONS = {Cipher.AES_256_GCM: 2, Cipher.SM4_GCM: 3}
+# By the version: how long the header is.
+_HEADERS = {1: 2, 2: 3, 3: 3}
 _KEY = 32
 _LARGEST_ID = 255
 _NONCE = 12
+_TAG = 16
 _SEPARATOR = "+"
 _LINE = re.compile(r"(tag|seal)\s+([0-9]{1,3})\s+(\S+)")
+
+
+class _Aead(Protocol):
+    """
+    Authenticated encryption with one key, in the shape of :class:`AESGCM`.
+    """
+
+    def encrypt(self, nonce: bytes, data: bytes, associated_data: bytes, /) -> bytes: ...
+
+    def decrypt(self, nonce: bytes, data: bytes, associated_data: bytes, /) -> bytes: ...
+
+
+class _Sm4Gcm:
+    """
+    SM4-GCM; raises :exc:`UnsupportedAlgorithm` in use where OpenSSL does not have it.
+    """
+
+    def __init__(self, key: bytes) -> None:
+        derived = HKDF(SHA256(), length=16, salt=None, info=b"agi_router sm4-gcm").derive(key)
+        self._algorithm = algorithms.SM4(derived)
+
+    def encrypt(self, nonce: bytes, data: bytes, associated_data: bytes, /) -> bytes:
+        encryptor = ciphers.Cipher(self._algorithm, modes.GCM(nonce)).encryptor()
+        encryptor.authenticate_additional_data(associated_data)
+        return encryptor.update(data) + encryptor.finalize() + encryptor.tag
+
+    def decrypt(self, nonce: bytes, data: bytes, associated_data: bytes, /) -> bytes:
+        body, tag = data[:-_TAG], data[-_TAG:]
+        if len(tag) < _TAG:
+            raise InvalidTag
+        decryptor = ciphers.Cipher(self._algorithm, modes.GCM(nonce, tag)).decryptor()
+        decryptor.authenticate_additional_data(associated_data)
+        return decryptor.update(body) + decryptor.finalize()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -64,16 +120,18 @@ class KeyRing:
     Attributes:
         tag_keys: Ids and keys for tags, 32 bytes each, the current one last.
         seal_keys: Ids and keys for sealing, 32 bytes each, the current one last.
+        cipher: By what it seals.
 
     Raises:
-        KeyRingError: A kind has no key, an id is not 1 to 255 or comes twice, or a key is not
-            32 bytes.
+        KeyRingError: A kind has no key, an id is not 1 to 255 or comes twice, a key is not
+            32 bytes, or the cipher is not to be had.
     """
 
     tag_keys: tuple[tuple[int, bytes], ...]
     seal_keys: tuple[tuple[int, bytes], ...]
-    # Prepared once: tag and open are on the path of every call.
-    _ciphers: dict[int, AESGCM] = field(init=False, compare=False)
+    cipher: Cipher = Cipher.AES_256_GCM
+    # Prepared once: tag and open are on the path of every call. By version and key id.
+    _ciphers: dict[tuple[int, int], _Aead] = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
         for kind, keys in (("tag", self.tag_keys), ("seal", self.seal_keys)):
@@ -88,8 +146,18 @@ class KeyRing:
                 if len(key) != _KEY:
                     raise KeyRingError(f"{kind} key {keyid} is not 32 bytes in base64")
                 seen.add(keyid)
-        ciphers = {keyid: AESGCM(key) for keyid, key in self.seal_keys}
-        object.__setattr__(self, "_ciphers", ciphers)
+        prepared: dict[tuple[int, int], _Aead] = {}
+        for keyid, key in self.seal_keys:
+            prepared[1, keyid] = prepared[2, keyid] = AESGCM(key)
+            prepared[3, keyid] = _Sm4Gcm(key)
+        object.__setattr__(self, "_ciphers", prepared)
+        try:
+            prepared[_VERSIONS[self.cipher], self.seal_key_id].encrypt(bytes(_NONCE), b"", b"")
+        except UnsupportedAlgorithm:
+            raise KeyRingError(
+                f"{self.cipher} cannot be had: the OpenSSL of the cryptography library lacks it"
+                " (it came with 3.1); install the library's own wheel, or choose another cipher"
+            ) from None
 
     @classmethod
     def generate(cls) -> Self:
@@ -102,12 +170,13 @@ class KeyRing:
         )
 
     @classmethod
-    def parse(cls, text: str) -> Self:
+    def parse(cls, text: str, *, cipher: Cipher = Cipher.AES_256_GCM) -> Self:
         """
         Read a key ring.
 
         Args:
             text: See the format in the module docstring.
+            cipher: By what it is to seal.
 
         Raises:
             KeyRingError: Says which line is malformed, and shows nothing of it.
@@ -129,7 +198,7 @@ class KeyRing:
                     # The chain would show a part of the key.
                     raise KeyRingError(f"key ring, line {number}: the key is not base64") from None
                 keys[match[1]].append((int(match[2]), key))
-        return cls(tag_keys=tuple(keys["tag"]), seal_keys=tuple(keys["seal"]))
+        return cls(tag_keys=tuple(keys["tag"]), seal_keys=tuple(keys["seal"]), cipher=cipher)
 
     def to_text(self) -> str:
         """
@@ -163,9 +232,13 @@ class KeyRing:
         Returns:
             A signed 64-bit integer.
         """
-        together = ":".join(sorted(party.digits for party in parties))
-        mac = hmac.digest(self.tag_keys[-1][1], f"pair:{together}".encode("ascii"), "sha256")
-        return int.from_bytes(mac[:8], "big", signed=True)
+        return _pair_tag(self.tag_keys[-1][1], parties)
+
+    def pair_tags(self, parties: Collection[E164]) -> list[int]:
+        """
+        Return the tags of these *parties* together under every tag key, the current one first.
+        """
+        return [_pair_tag(key, parties) for _, key in reversed(self.tag_keys)]
 
     def extension_tag(self, x: XNumber, extension: str) -> int:
         """
@@ -197,33 +270,92 @@ class KeyRing:
 
     def seal(self, numbers: Sequence[E164], *, x: XNumber, tag: int) -> bytes:
         """
-        Seal *numbers*, one or more, for the row of *x* and *tag*, under the current key.
+        Seal *numbers*, one or more, for the row of *x* and *tag*, under the current keys.
+
+        Args:
+            numbers: Real numbers.
+            x: The 700 number of the row.
+            tag: The tag of the row's caller under the current tag key, or 0 for anyone.
         """
-        keyid = self.seal_keys[-1][0]
+        header = self._header(self.tag_key_id if tag else 0)
         nonce = secrets.token_bytes(_NONCE)
         plain = _SEPARATOR.join(number.digits for number in numbers).encode("ascii")
-        sealed = self._ciphers[keyid].encrypt(nonce, plain, _row(x, tag))
-        return bytes((_VERSION, keyid)) + nonce + sealed
+        cipher = self._ciphers[header[0], self.seal_key_id]
+        return header + nonce + cipher.encrypt(nonce, plain, header + _row(x, tag))
 
     def open(self, sealed: bytes, *, x: XNumber, tag: int) -> tuple[E164, ...]:
         """
         Open numbers that were sealed for the row of *x* and *tag*.
 
         Raises:
-            SealError: Wrong key, wrong row or altered data.
+            SealError: Wrong key, wrong row or altered data, or a cipher that is not to be had.
         """
-        if len(sealed) <= _HEADER + _NONCE or sealed[0] != _VERSION:
+        start = _HEADERS.get(sealed[0], 0) if sealed else 0
+        if not start or len(sealed) <= start + _NONCE:
             raise SealError
-        cipher = self._ciphers.get(sealed[1])
+        cipher = self._ciphers.get((sealed[0], sealed[1]))
         if cipher is None:
             raise SealError(f"a number is sealed with key {sealed[1]}, which is not at hand")
-        nonce, body = sealed[_HEADER : _HEADER + _NONCE], sealed[_HEADER + _NONCE :]
+        nonce, body = sealed[start : start + _NONCE], sealed[start + _NONCE :]
+        bound = _row(x, tag) if sealed[0] == 1 else sealed[:start] + _row(x, tag)
         try:
-            plain = cipher.decrypt(nonce, body, _row(x, tag)).decode("ascii")
+            plain = cipher.decrypt(nonce, body, bound).decode("ascii")
             return tuple(E164(digits=digits) for digits in plain.split(_SEPARATOR))
+        except UnsupportedAlgorithm:
+            raise SealError("a number is sealed by SM4-GCM, which this OpenSSL lacks") from None
         except (InvalidTag, NumberError, UnicodeDecodeError):
             # The chain could carry what was decrypted.
             raise SealError from None
+
+    @property
+    def headers(self) -> tuple[bytes, bytes]:
+        """
+        How sealed values of today begin: in the row of a caller, and in that of anyone.
+
+        What begins otherwise was sealed or tagged with an older key, or by the other cipher.
+        """
+        return self._header(self.tag_key_id), self._header(0)
+
+    def using(self, *, tag: int, seal: int) -> Self:
+        """
+        The same keys with these two as the current ones.
+
+        Raises:
+            KeyRingError: The ring has no such key.
+        """
+        return replace(
+            self,
+            tag_keys=_with_last("tag", self.tag_keys, tag),
+            seal_keys=_with_last("seal", self.seal_keys, seal),
+        )
+
+    def with_new(self, kind: KeyKind, keyid: int) -> Self:
+        """
+        The ring with one more key, random, which is not the current one.
+        """
+        new = (keyid, secrets.token_bytes(_KEY))
+        if kind == "tag":
+            return replace(self, tag_keys=(new, *self.tag_keys))
+        return replace(self, seal_keys=(new, *self.seal_keys))
+
+    def without(self, kind: KeyKind, keyid: int) -> Self:
+        """
+        The ring without one of its keys.
+
+        Raises:
+            KeyRingError: It was the only one of its kind.
+        """
+        if kind == "tag":
+            return replace(self, tag_keys=_without(self.tag_keys, keyid))
+        return replace(self, seal_keys=_without(self.seal_keys, keyid))
+
+    @property
+    def digest(self) -> str:
+        """
+        Eight hexadecimal digits that tell one set of keys from another, whichever are current.
+        """
+        text = "".join(sorted(f"{k}{i}{f.hex()}" for (k, i), f in self.fingerprints().items()))
+        return hmac.digest(b"agi_router key ring", text.encode("ascii"), "sha256")[:4].hex()
 
     def fingerprint(self, kind: KeyKind, keyid: int) -> bytes:
         """
@@ -265,6 +397,9 @@ class KeyRing:
         """
         return self.seal_keys[-1][0]
 
+    def _header(self, tag_key_id: int) -> bytes:
+        return bytes((_VERSIONS[self.cipher], self.seal_key_id, tag_key_id))
+
     def __repr__(self) -> str:
         tags, seals = ([keyid for keyid, _ in keys] for keys in (self.tag_keys, self.seal_keys))
         return f"<KeyRing tag={tags} seal={seals}>"
@@ -280,6 +415,12 @@ def _hash(key: bytes, x: XNumber, who: str) -> int:
     return int.from_bytes(mac[:8], "big", signed=True) or 1
 
 
+def _pair_tag(key: bytes, parties: Collection[E164]) -> int:
+    together = ":".join(sorted(party.digits for party in parties))
+    mac = hmac.digest(key, f"pair:{together}".encode("ascii"), "sha256")
+    return int.from_bytes(mac[:8], "big", signed=True)
+
+
 def _order_tag(key: bytes, names: Sequence[str], numbers: Sequence[E164]) -> int:
     # No tag of a caller begins so: there, a digit comes first.
     message = "\0".join(("order", *names, *(number.digits for number in numbers)))
@@ -290,3 +431,16 @@ def _order_tag(key: bytes, names: Sequence[str], numbers: Sequence[E164]) -> int
 
 def _row(x: XNumber, tag: int) -> bytes:
     return f"route.callee|{x.digits}|{tag}".encode("ascii")
+
+
+def _with_last(
+    kind: KeyKind, keys: tuple[tuple[int, bytes], ...], keyid: int
+) -> tuple[tuple[int, bytes], ...]:
+    last = tuple(each for each in keys if each[0] == keyid)
+    if not last:
+        raise KeyRingError(f"the key ring has no {kind} key {keyid}")
+    return _without(keys, keyid) + last
+
+
+def _without(keys: tuple[tuple[int, bytes], ...], keyid: int) -> tuple[tuple[int, bytes], ...]:
+    return tuple(each for each in keys if each[0] != keyid)

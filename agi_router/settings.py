@@ -26,9 +26,10 @@ from urllib.parse import urlsplit
 from agi_router.durations import format_duration, parse_duration
 from agi_router.errors import KeyRingError, SettingsError
 from agi_router.keyfile import load_key_ring
+from agi_router.limits import OFF, Rate
 from agi_router.model import Language
 from agi_router.pool import Rests
-from agi_router.seal import KeyRing
+from agi_router.seal import Cipher, KeyRing
 
 __all__ = ["PREFIX", "Settings"]
 
@@ -90,6 +91,13 @@ def _language(value: str) -> Language:
         raise ValueError("zh or en") from None
 
 
+def _cipher(value: str) -> Cipher:
+    try:
+        return Cipher(value.lower())
+    except ValueError:
+        raise ValueError(" or ".join(Cipher)) from None
+
+
 def _switch(value: str) -> bool:
     if value.lower() not in _ON + _OFF:
         raise ValueError("on or off")
@@ -148,6 +156,20 @@ def _duration(low: str, high: str) -> Callable[[str], timedelta]:
     return parse
 
 
+def _rate(value: str) -> Rate:
+    expected = "so many in a time, like 20/10m, or off"
+    if value.lower() in _OFF:
+        return OFF
+    count, slash, window = value.partition("/")
+    try:
+        rate = Rate(_whole(1, 1_000_000, "")(count.strip()), _duration("1s", "1d")(window))
+    except ValueError:
+        raise ValueError(expected) from None
+    if not slash:
+        raise ValueError(expected)
+    return rate
+
+
 def _names(value: str) -> frozenset[str]:
     return frozenset(name.strip() for name in value.split(",")) - {""}
 
@@ -166,6 +188,7 @@ class Settings:
             it may hold a password.
         key: The key ring itself, ``;`` between its lines. Secret.
         key_file: File that holds the key ring. At most one of the two.
+        cipher: By what numbers are sealed; those that are sealed open by either.
         ari_url: Where Asterisk's HTTP server is.
         ari_user: User of ``ari.conf``.
         ari_password: Their password. Secret.
@@ -180,6 +203,9 @@ class Settings:
         open_modes: Whether numbers may be bound that strangers can call (AX, AXE). Nothing says
             that 700 numbers may.
         extension_tries: How often a stranger is asked for an extension.
+        strict: Whether refused callers learn nothing about a binding: all hear the same.
+        refusal_limit_caller: How many refused calls of one caller may cost a look-up.
+        refusal_limit_trunk: The same for all callers of one trunk together.
         decision_timeout: Seconds from the call's arrival to an answer, or it is refused.
         waiting_limit: Calls that may wait for a decision at once; beyond it they are refused.
         handover: Seconds that a router which was told to end goes on taking calls, until another
@@ -201,6 +227,7 @@ class Settings:
     dsn: str | None = _setting(_text, secret=True)
     key: str | None = _setting(_text, secret=True)
     key_file: Path | None = _setting(_path)
+    cipher: Cipher = _setting(_cipher, default=Cipher.AES_256_GCM)
     ari_url: str = _setting(_url, default="http://127.0.0.1:8088")
     ari_user: str = _setting(_name, default="router")
     ari_password: str | None = _setting(_text, secret=True)
@@ -213,6 +240,9 @@ class Settings:
     fixed_lines: bool = _setting(_switch, default=False)
     open_modes: bool = _setting(_switch, default=False)
     extension_tries: int = _setting(_whole(1, 9, ""), default=3)
+    strict: bool = _setting(_switch, default=False)
+    refusal_limit_caller: Rate = _setting(_rate, default=Rate(20, timedelta(minutes=10)))
+    refusal_limit_trunk: Rate = _setting(_rate, default=OFF)
     decision_timeout: float = _setting(_seconds(0.05, 10), default=0.3)
     waiting_limit: int = _setting(_whole(1, 10_000, " of calls"), default=200)
     handover: float = _setting(_seconds(0, 600), default=0.0)
@@ -281,11 +311,11 @@ class Settings:
         """
         if self.key is not None:
             try:
-                return KeyRing.parse(self.key)
+                return KeyRing.parse(self.key, cipher=self.cipher)
             except KeyRingError as exc:
                 raise KeyRingError(f"{PREFIX}KEY: {exc}") from None
         if self.key_file is not None:
-            return load_key_ring(self.key_file)
+            return load_key_ring(self.key_file, cipher=self.cipher)
         raise SettingsError(
             f"no key is set: run 'agi-router key new' and set {PREFIX}KEY_FILE to its file"
         )

@@ -32,15 +32,18 @@ SELECT true AS admitted, c.received_at AS now, true AS block_known, true AS cert
 
 -- remember_caller --
 -- Write a stranger down as the one whom A calls back, unless somebody has called since.
-UPDATE agi_router.route
+UPDATE agi_router.route r
    SET last_callee = %(caller)s, last_at = %(at)s
- WHERE block = %(block)s AND binding_id = %(id)s AND side = 'a'
-   AND (last_at IS NULL OR last_at < %(at)s);
+  FROM (SELECT agi_router.under_keys(%(block)s, %(tag_key)s::integer, %(seal_key)s::integer) AS block
+        OFFSET 0) k
+ WHERE r.block = k.block AND r.binding_id = %(id)s AND r.side = 'a'
+   AND (r.last_at IS NULL OR r.last_at < %(at)s);
 
 -- add_child --
 -- Make the number that B is shown, with a life of its own; route_pkey is violated where it is taken.
 SELECT agi_router.add_child(
-    %(block)s, %(id)s, %(x_number)s, %(y_number)s, %(y_tag)s, %(y_callee)s);
+    agi_router.under_keys(%(block)s, %(tag_key)s::integer, %(seal_key)s::integer),
+    %(id)s, %(x_number)s, %(y_number)s, %(y_tags)s::bigint[], %(y_callee)s);
 
 -- settle --
 -- Settle a batch of ended calls of one day; returns the ids it neither settled nor inserted.
@@ -136,8 +139,175 @@ VALUES (%(kind)s, %(id)s, %(fingerprint)s)
     ON CONFLICT DO NOTHING;
 
 -- list_keys --
--- The keys this database was written with.
-SELECT kind, id, fingerprint FROM agi_router.key ORDER BY kind, id;
+-- The keys this database knows, and what they are for.
+SELECT kind, id, fingerprint, state, seen_at, current_at FROM agi_router.key ORDER BY kind, id;
+
+-- lock_keys --
+-- Wait until all who write are done, and keep others off until the transaction ends.
+LOCK TABLE agi_router.key IN EXCLUSIVE MODE;
+
+-- age_keys --
+-- All keys of a kind are only read with; under lock_keys.
+UPDATE agi_router.key SET state = 'old' WHERE kind = %(kind)s AND state <> 'retired';
+
+-- set_current_key --
+-- Write with this key from now on; after age_keys.
+UPDATE agi_router.key
+   SET state = 'current', current_at = clock_timestamp()
+ WHERE kind = %(kind)s AND id = %(id)s;
+
+-- retire_key --
+-- No row needs this key any more; under lock_keys.
+UPDATE agi_router.key SET state = 'retired' WHERE kind = %(kind)s AND id = %(id)s;
+
+-- try_lock_rotation --
+-- One rotates at a time; false where another does.
+SELECT pg_try_advisory_lock(7002027) AS locked;
+
+-- list_routers --
+-- The connections of routers; the last word of a name is the digest of the keys they read with.
+SELECT pid, application_name
+  FROM pg_catalog.pg_stat_activity
+ WHERE datname = current_database() AND application_name LIKE 'agi_router serve%%';
+
+-- set_application_name --
+-- Say who is connected.
+SELECT set_config('application_name', %(name)s, false);
+
+-- under_keys --
+-- Make sure that these are the current keys until the transaction ends.
+SELECT agi_router.under_keys(%(block)s, %(tag_key)s::integer, %(seal_key)s::integer);
+
+-- clear_places --
+-- Move the routes of ended bindings out of these places; route_pkey is violated where one lives.
+SELECT agi_router.clear_places(%(block)s, %(x_number)s::bigint[], %(caller_tag)s::bigint[]);
+
+-- count_keys --
+-- How many sealed values begin with each header, and so need its keys.
+SELECT substring(s.sealed FROM 1 FOR 3) AS header, count(*) AS values
+  FROM (SELECT callee FROM agi_router.route
+        UNION ALL SELECT caller FROM agi_router.route
+        UNION ALL SELECT last_callee FROM agi_router.route
+        UNION ALL SELECT callee FROM agi_router.past_route
+        UNION ALL SELECT caller FROM agi_router.past_route) s (sealed)
+ WHERE s.sealed IS NOT NULL
+ GROUP BY 1
+ ORDER BY 1;
+
+-- count_unrenewed --
+-- How many bindings have a row that was sealed or tagged with an older key, or by the other cipher.
+SELECT count(*) AS bindings
+  FROM agi_router.binding b
+ CROSS JOIN LATERAL (
+       SELECT
+         FROM (SELECT r.callee, r.caller, r.last_callee FROM agi_router.route r
+                WHERE r.block = b.block AND r.binding_id = b.id
+               UNION ALL
+               SELECT p.callee, p.caller, NULL FROM agi_router.past_route p
+                WHERE p.block = b.block AND p.binding_id = b.id) o
+        WHERE agi_router.begins_otherwise(o.callee, %(headers)s::bytea[])
+           OR agi_router.begins_otherwise(o.caller, %(headers)s::bytea[])
+           OR agi_router.begins_otherwise(o.last_callee, %(headers)s::bytea[])
+        LIMIT 1) s;
+
+-- list_unrenewed --
+-- The next few of those bindings. LATERAL with LIMIT: each is looked up by its key, none is scanned for.
+SELECT b.block, b.id
+  FROM agi_router.binding b
+ CROSS JOIN LATERAL (
+       SELECT
+         FROM (SELECT r.callee, r.caller, r.last_callee FROM agi_router.route r
+                WHERE r.block = b.block AND r.binding_id = b.id
+               UNION ALL
+               SELECT p.callee, p.caller, NULL FROM agi_router.past_route p
+                WHERE p.block = b.block AND p.binding_id = b.id) o
+        WHERE agi_router.begins_otherwise(o.callee, %(headers)s::bytea[])
+           OR agi_router.begins_otherwise(o.caller, %(headers)s::bytea[])
+           OR agi_router.begins_otherwise(o.last_callee, %(headers)s::bytea[])
+        LIMIT 1) s
+ WHERE (b.block, b.id) > (%(block)s::bigint, %(id)s::bigint)
+ ORDER BY b.block, b.id
+ LIMIT %(limit)s;
+
+-- lock_bindings --
+-- Keep calls and changes off some bindings until the transaction ends; says which are over, and of
+-- whom it is known by what their rows are tagged.
+SELECT b.block, b.id, b.ended_at IS NOT NULL OR b.expires_at <= clock_timestamp() AS over,
+       b.mode, b.extension, b.y_ttl, b.order_id, b.order_tag, b.pair_tag, t.name AS tenant
+  FROM unnest(%(block)s::bigint[], %(id)s::bigint[]) n (block, id)
+  JOIN agi_router.binding b ON b.block = n.block AND b.id = n.id
+  JOIN agi_router.tenant t ON t.id = b.tenant_id
+ ORDER BY b.block, b.id
+   FOR NO KEY UPDATE OF b;
+
+-- lock_routes --
+-- The routes of some bindings; locked in the order in which they are moved out of the way.
+SELECT r.block, r.binding_id, r.x_number, r.caller_tag, r.side, r.callee, r.caller, r.last_callee
+  FROM unnest(%(block)s::bigint[], %(id)s::bigint[]) n (block, id)
+  JOIN agi_router.route r ON r.block = n.block AND r.binding_id = n.id
+ ORDER BY r.block, r.x_number, r.caller_tag
+   FOR UPDATE OF r;
+
+-- list_past_routes --
+-- The routes of some bindings that were taken out of use, those of members who left included.
+SELECT p.block, p.binding_id, p.x_number, p.caller_tag, p.side, p.callee, p.caller, p.removed_at,
+       p.left_group
+  FROM unnest(%(block)s::bigint[], %(id)s::bigint[]) n (block, id)
+  JOIN agi_router.past_route p ON p.block = n.block AND p.binding_id = n.id;
+
+-- list_held_by_others --
+-- Which of these places other bindings hold.
+SELECT n.id, n.x_number, n.caller_tag
+  FROM unnest(%(block)s::bigint[], %(id)s::bigint[], %(x_number)s::bigint[], %(tag)s::bigint[])
+       n (block, id, x_number, caller_tag)
+  JOIN agi_router.route r
+    ON r.block = n.block AND r.x_number = n.x_number AND r.caller_tag = n.caller_tag
+ WHERE r.binding_id <> n.id;
+
+-- renew_routes --
+-- Give routes their new tags and sealed values.
+UPDATE agi_router.route r
+   SET caller_tag = n.tag, callee = n.callee, caller = n.caller, last_callee = n.last_callee
+  FROM unnest(%(block)s::bigint[], %(id)s::bigint[], %(x_number)s::bigint[], %(caller_tag)s::bigint[],
+              %(tag)s::bigint[], %(callee)s::bytea[], %(caller)s::bytea[], %(last_callee)s::bytea[])
+       n (block, id, x_number, caller_tag, tag, callee, caller, last_callee)
+ WHERE r.block = n.block AND r.x_number = n.x_number AND r.caller_tag = n.caller_tag
+   AND r.binding_id = n.id;
+
+-- renew_past_routes --
+-- The same for routes that were taken out of use.
+UPDATE agi_router.past_route p
+   SET caller_tag = n.tag, callee = n.callee, caller = n.caller
+  FROM unnest(%(block)s::bigint[], %(id)s::bigint[], %(x_number)s::bigint[], %(caller_tag)s::bigint[],
+              %(removed_at)s::timestamptz[], %(tag)s::bigint[], %(callee)s::bytea[],
+              %(caller)s::bytea[])
+       n (block, id, x_number, caller_tag, removed_at, tag, callee, caller)
+ WHERE p.block = n.block AND p.x_number = n.x_number AND p.caller_tag = n.caller_tag
+   AND p.binding_id = n.id AND p.removed_at = n.removed_at;
+
+-- renew_as_past --
+-- Take routes of bindings that are over out of the way of newer ones, with new tags and sealed values.
+WITH gone AS (
+    DELETE FROM agi_router.route r
+     USING unnest(%(block)s::bigint[], %(id)s::bigint[], %(x_number)s::bigint[], %(caller_tag)s::bigint[],
+                  %(tag)s::bigint[], %(callee)s::bytea[], %(caller)s::bytea[])
+           n (block, id, x_number, caller_tag, tag, callee, caller)
+     WHERE r.block = n.block AND r.x_number = n.x_number AND r.caller_tag = n.caller_tag
+       AND r.binding_id = n.id
+    RETURNING r.block, r.x_number, n.tag, r.binding_id, r.shown, r.side, n.callee, n.caller, r.begins_at,
+              r.ends_at
+)
+INSERT INTO agi_router.past_route (block, x_number, caller_tag, binding_id, shown, side, callee, caller,
+                                   begins_at, ends_at)
+SELECT * FROM gone;
+
+-- tag_bindings --
+-- Give bindings their new tags, of their orders and of their parties.
+UPDATE agi_router.binding b
+   SET order_tag = n.order_tag, pair_tag = n.pair_tag
+  FROM unnest(%(block)s::bigint[], %(id)s::bigint[], %(order_tag)s::bigint[], %(pair_tag)s::bigint[])
+       n (block, id, order_tag, pair_tag)
+ WHERE b.block = n.block AND b.id = n.id;
 
 -- add_block --
 -- Add a managed block; no row if it is there already.
@@ -298,7 +468,7 @@ SELECT count(*) AS numbers
 SELECT r.x_number, r.caller_tag, r.shown
   FROM (SELECT b.block, b.id
           FROM agi_router.binding b
-         WHERE b.pair_tag = %(pair_tag)s AND b.tenant_id = %(tenant_id)s AND b.mode = %(mode)s
+         WHERE b.pair_tag = ANY (%(pair_tags)s::bigint[]) AND b.tenant_id = %(tenant_id)s AND b.mode = %(mode)s
            AND coalesce(b.ended_at, b.expires_at) <= clock_timestamp()
          ORDER BY b.begins_at DESC
          LIMIT 1) p
@@ -316,22 +486,27 @@ SELECT r.x_number, r.caller_tag, r.shown
 -- Which of these (number, caller) pairs may not be bound yet, and until when.
 SELECT x_number, caller_tag, until
   FROM agi_router.find_rests(
-       %(block)s, %(id)s, %(x_number)s, %(caller_tag)s, %(rest)s, %(party_rest)s, clock_timestamp())
+       %(block)s, %(id)s, %(place_x)s::bigint[], %(place_tag)s::bigint[], %(place)s::integer[], %(rest)s,
+       %(party_rest)s, clock_timestamp())
  ORDER BY until DESC;
 
 -- bind --
 -- Make a binding with its routes; all null where its block is closed to it or a number rests.
--- route_pkey is violated where a live binding is in the way.
+-- route_pkey is violated where a live binding is in the way. place: see agi_router.bind.
 SELECT b.*, t.name AS tenant, now() AS now
   FROM agi_router.bind(
-       %(block)s, %(terms)s, %(rest)s, %(party_rest)s, %(x_number)s, %(caller_tag)s, %(shown)s, %(side)s,
-       %(callee)s, %(caller)s) b
+       agi_router.under_keys(%(block)s, %(tag_key)s::integer, %(seal_key)s::integer),
+       %(terms)s, %(rest)s, %(party_rest)s, %(x_number)s, %(caller_tag)s, %(shown)s, %(side)s,
+       %(callee)s, %(caller)s, %(place_x)s::bigint[], %(place_tag)s::bigint[], %(place)s::integer[]) b
   LEFT JOIN agi_router.tenant t ON t.id = b.tenant_id;
 
 -- add_routes --
 -- Add routes to a binding; route_pkey is violated where a live binding is in the way.
 SELECT agi_router.add_routes(
-    %(block)s, %(id)s, %(x_number)s, %(caller_tag)s, %(shown)s, %(side)s, %(callee)s, %(caller)s);
+    agi_router.clear_places(
+        agi_router.under_keys(%(block)s, %(tag_key)s::integer, %(seal_key)s::integer),
+        %(place_x)s::bigint[], %(place_tag)s::bigint[]),
+    %(id)s, %(x_number)s, %(caller_tag)s, %(shown)s, %(side)s, %(callee)s, %(caller)s);
 
 -- remove_route --
 -- Take the route of a member who leaves out of a binding that lives on.
@@ -686,10 +861,6 @@ SELECT DISTINCT b.open_number, NULL::timestamptz
   FROM unnest(%(x_number)s::bigint[]) n (x_number)
   JOIN agi_router.binding b ON b.block = n.x_number / 10000 AND b.open_number = n.x_number
  WHERE b.open_number IS NOT NULL AND b.ended_at IS NULL AND b.expires_at > clock_timestamp();
-
--- make_room --
--- Move the routes of ended bindings out of these places.
-SELECT agi_router.make_room(%(block)s, %(x_number)s::bigint[], %(caller_tag)s::bigint[]);
 
 -- lock_open_blocks --
 -- Of some blocks those that take new bindings; they will until the transaction ends.

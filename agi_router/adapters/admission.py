@@ -7,7 +7,7 @@ settling are idempotent by call id.
 
 import contextlib
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from types import TracebackType
@@ -16,12 +16,13 @@ from typing import Any, Self
 import psycopg
 
 from agi_router.adapters.connection_pool import AsyncConnection, ConnectionPool
+from agi_router.adapters.database import KEYS_OUTDATED
 from agi_router.adapters.facts import caller_tags, read_admission
+from agi_router.adapters.keys import key_ids, using_current
 from agi_router.adapters.queries import query
 from agi_router.calls import End, call_day
-from agi_router.decision import decide
 from agi_router.errors import ProtocolError, StoreError
-from agi_router.model import Call, Callback, NumberNeeded, Route, Side
+from agi_router.model import Call, Callback, NumberNeeded, Side
 from agi_router.modes import compile_child
 from agi_router.numbers import BLOCK_SIZE, Block, XNumber
 from agi_router.pool import Rests
@@ -31,7 +32,6 @@ from agi_router.seal import KeyRing
 __all__ = ["AdmissionStore", "Survey"]
 
 _SETTLE_BATCH = 500
-_GUARD_TRIES = 4
 _CANDIDATES = 64
 _RESERVED_PAGE = 10_000
 _RESTS = Rests()
@@ -77,7 +77,7 @@ class AdmissionStore:
         self._keys = keys
         self._rests = rests
         self._open_modes = open_modes
-        self.pool = ConnectionPool(dsn or "", size=connections)
+        self.pool = ConnectionPool(dsn or "", size=connections, name=_name(keys))
 
     async def __aenter__(self) -> Self:
         """
@@ -97,20 +97,32 @@ class AdmissionStore:
         """
         await self.pool.__aexit__(kind, error, trace)
 
+    async def use(self, keys: KeyRing) -> None:
+        """
+        Find and open with these keys from now on, and say so to whoever rotates them.
+
+        When a connection bears the new name, no statement with the tags of before is under way on
+        it: it does one thing at a time.
+        """
+        self._keys = keys
+        await self.pool.rename(_name(keys))
+
     async def admit(self, call: Call, call_id: str, *, timeout: float) -> Admission:  # noqa: ASYNC109
         """
         Take one use for *call* if every guard holds; see :class:`agi_router.ports.Admissions`.
         """
         x_number = call.x_number
-        values = {
+        values: dict[str, Any] = {
             "block": x_number.block,
             "x_number": x_number.value,
-            "tags": caller_tags(call, self._keys, open_modes=self._open_modes),
             "call_id": call_id,
             "day": call_day(call_id),
         }
 
-        async def ask(connection: AsyncConnection) -> Admission:
+        async def work(connection: AsyncConnection) -> Admission:
+            # With the keys of this moment, however long it waited.
+            keys = self._keys
+            values["tags"] = caller_tags(call, keys, open_modes=self._open_modes)
             try:
                 cursor = await connection.execute(query("admit"), values, binary=True)
             except psycopg.errors.UniqueViolation:
@@ -118,23 +130,9 @@ class AdmissionStore:
             row = await cursor.fetchone()
             if row is None:
                 raise ProtocolError("the call to admit is over already")
-            return read_admission(row, x_number, self._keys)
-
-        async def work(connection: AsyncConnection) -> Admission:
-            # Between the guard and the look at the facts a use may have come back, or a binding
-            # been made: a call that may be routed then is no refusal, so it is tried again.
-            for _ in range(_GUARD_TRIES):
-                answer = await ask(connection)
-                if answer.admitted:
-                    await self._remember(connection, call, answer)
-                    break
-                match decide(call, answer.facts, now=answer.now):
-                    case Route():
-                        pass
-                    case NumberNeeded() as needed:
-                        await self._make_number(connection, needed)
-                    case _:
-                        break
+            answer = read_admission(row, x_number, keys)
+            if answer.admitted:
+                await self._remember(connection, call, answer)
             return answer
 
         return await self.pool.ask(work, timeout=timeout, hurry=True)  # type: ignore[no-any-return]
@@ -145,35 +143,53 @@ class AdmissionStore:
         """
         leg = answer.facts.leg
         if (
-            leg is not None
-            and leg.mode.open
-            and leg.side is Side.B
-            and leg.callback is Callback.LAST
+            leg is None
+            or not leg.mode.open
+            or leg.side is not Side.B
+            or leg.callback is not Callback.LAST
         ):
-            values = {
-                "block": leg.block.value,
-                "id": leg.binding_id,
-                "caller": self._keys.seal([call.caller], x=call.x_number, tag=0),
-                "at": answer.now,
-            }
-            await connection.execute(query("remember_caller"), values)
+            return
+        values = {"block": leg.block.value, "id": leg.binding_id, "at": answer.now}
 
-    async def _make_number(self, connection: AsyncConnection, needed: NumberNeeded) -> None:
+        async def write(keys: KeyRing) -> None:
+            caller = keys.seal([call.caller], x=call.x_number, tag=0)
+            await connection.execute(
+                query("remember_caller"), {**values, **key_ids(keys), "caller": caller}
+            )
+
+        await self._write(connection, write)
+
+    async def make_number(self, needed: NumberNeeded, *, timeout: float) -> None:  # noqa: ASYNC109
         """
-        Make the number that a callee is to be shown, unless there is none or it is there by now.
+        Make the number that a callee is to be shown; see :class:`agi_router.ports.Admissions`.
         """
+
+        async def work(connection: AsyncConnection) -> None:
+            async def write(keys: KeyRing) -> None:
+                await self._add_child(connection, needed, keys)
+
+            # Somebody else may just have taken it.
+            with contextlib.suppress(psycopg.errors.UniqueViolation):
+                await self._write(connection, write)
+
+        await self.pool.ask(work, timeout=timeout)
+
+    async def _add_child(
+        self, connection: AsyncConnection, needed: NumberNeeded, keys: KeyRing
+    ) -> None:
         block = Block(value=needed.x_number.block)
         serials = random.SystemRandom().sample(range(BLOCK_SIZE), _CANDIDATES)
         places = {
-            y_number: self._keys.tag(y_number, needed.callee)
+            y_number: keys.tags(y_number, needed.callee)
             for y_number in map(block.number, serials)
             if y_number != needed.x_number
         }
         values = {
             "block": block.value,
             "x_number": [y_number.value for y_number in places],
-            "caller_tag": list(places.values()),
-            "callers": 1,
+            "caller_tag": [tag for tags in places.values() for tag in tags],
+            # Under every key: by any of them the callee may be there.
+            "callers": len(keys.tag_keys),
             "rest": self._rests.number,
             "party_rest": self._rests.party,
         }
@@ -183,18 +199,38 @@ class AdmissionStore:
             return
         y_number = XNumber.from_int(chosen["x_number"])
         row = compile_child(needed.caller, needed.x_number, needed.callee, y_number)
-        tag = places[y_number]
+        tags = places[y_number]
         child = {
+            **key_ids(keys),
             "block": block.value,
             "id": needed.binding_id,
             "x_number": row.shown and row.shown.value,
             "y_number": y_number.value,
-            "y_tag": tag,
-            "y_callee": self._keys.seal(row.callees, x=y_number, tag=tag),
+            "y_tags": tags,
+            "y_callee": keys.seal(row.callees, x=y_number, tag=tags[0]),
         }
-        # Somebody else may just have taken it.
-        with contextlib.suppress(psycopg.errors.UniqueViolation):
-            await connection.execute(query("add_child"), child)
+        await connection.execute(query("add_child"), child)
+
+    async def _write(
+        self, connection: AsyncConnection, write: Callable[[KeyRing], Awaitable[None]]
+    ) -> None:
+        """
+        Write under the current keys; where others have become so a moment ago, under those.
+
+        Raises:
+            KeyRingError: They are not at hand.
+        """
+        try:
+            await write(self._keys)
+        except psycopg.DatabaseError as error:
+            if error.sqlstate != KEYS_OUTDATED:
+                raise
+        else:
+            return
+        cursor = await connection.execute(query("list_keys"))
+        rows = await cursor.fetchall()
+        self._keys = using_current(self._keys, rows)
+        await write(self._keys)
 
     async def settle(self, ends: Sequence[End], *, timeout: float = 10.0) -> None:  # noqa: ASYNC109
         """
@@ -300,6 +336,10 @@ class AdmissionStore:
             return {row["id"] for row in await cursor.fetchall()}
 
         return await self.pool.ask(work, timeout=timeout)  # type: ignore[no-any-return]
+
+
+def _name(keys: KeyRing) -> str:
+    return f"agi_router serve {keys.digest}"
 
 
 def _day(end: End) -> Any:

@@ -131,6 +131,8 @@ class AriDoor:
             caller=event.channel.caller_number,
             presentation="",
             dialled="",
+            # "PJSIP/carrier-in-0000002a": the endpoint, and a number of the channel.
+            trunk=event.channel.name.rpartition("-")[0],
         )
         match event.args:
             case (dialled, presentation) | (dialled, presentation, "", ""):

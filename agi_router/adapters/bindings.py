@@ -16,6 +16,7 @@ from psycopg.types.json import Jsonb
 from agi_router.adapters.database import Connection, Statements
 from agi_router.adapters.facts import caller_tags, read_admission
 from agi_router.adapters.inventory import Choice, Inventory, Opening
+from agi_router.adapters.keys import check_keys, key_ids
 from agi_router.adapters.parties import (
     mode_columns,
     open_callees,
@@ -30,12 +31,19 @@ from agi_router.adapters.records import (
     read_binding,
     seconds,
 )
-from agi_router.adapters.sealed_routes import find_back, order_tags, seal_routes, tag_caller
+from agi_router.adapters.renewal import Renewal
+from agi_router.adapters.sealed_routes import (
+    find_back,
+    order_tags,
+    seal_routes,
+    tags_of_caller,
+)
 from agi_router.errors import (
     BindingConflict,
     BindingEnded,
     BindingNotFound,
     ExpiryInvalid,
+    KeysOutdated,
     MemberNotFound,
     ModeError,
     NoNumberAvailable,
@@ -115,6 +123,7 @@ class BindingStore:
         *,
         open_modes: bool = False,
     ) -> None:
+        self._connection = connection
         self._statements = Statements(connection)
         self._rests = rests
         self.inventory = Inventory(self._statements, keys, rests)
@@ -163,21 +172,13 @@ class BindingStore:
                 f"{parties.mode} lets strangers call, and nothing says that 700 numbers may:"
                 " it is off until AGI_ROUTER_OPEN_MODES is on"
             )
-        opening = self.inventory.opening(terms.tenant, choice)
-        _check_expiry(terms.expires_at, opening.now)
-        if y is not None and parties.numbers == 1:
-            raise ModeError(f"a binding by {parties.mode} has one number")
-        columns = {
-            **_columns(terms),
-            "tenant_id": opening.tenant_id,
-            "pair_tag": self.inventory.pair_tag(parties, choice),
-            "order_tag": self._order_tag(parties, terms),
-        }
-        given = x or y
-        if given is not None:
-            self.inventory.check_open(Block(value=given.block), opening.tenant_id, choice)
-            return self._bind_given(parties, columns, (x, y), opening, choice)
-        return self._bind_chosen(parties, columns, opening, choice)
+        try:
+            return self._bind_parties(parties, terms, x, y, choice)
+        except KeysOutdated:
+            # They were rotated since they were read; the new ones were in the file before.
+            self._keys = check_keys(self._connection, self._keys)
+            self.inventory = Inventory(self._statements, self._keys, self._rests)
+            return self._bind_parties(parties, terms, x, y, choice)
 
     def unbind(self, name: BindingId) -> StoredBinding:
         """
@@ -220,10 +221,10 @@ class BindingStore:
             NumberResting: One of them was, not long ago.
         """
         a_number = self._find_group(name)
-        pairs = [(a_number, self._keys.tag(a_number, member)) for member in members]
         rows: list[RouteRow] = []
         try:
-            with self._changing(name, pairs) as group:
+            tags = [tag for member in members for tag in self._keys.tags(a_number, member)]
+            with self._changing(name, [(a_number.value, tag) for tag in tags]) as group:
                 whole = replace(_parties(group), members=(*group.members, *members))
                 rows += (
                     row
@@ -232,7 +233,10 @@ class BindingStore:
                 )
                 self._check_rests(name, whole, group, members)
                 columns = seal_routes(rows, self._keys, back=(group.b_number, group.tag))
-                self._statements.one("add_routes", {**_key(name), **columns})
+                # With one key, the key of the table sees to it.
+                places = self._places(rows if len(self._keys.tag_keys) > 1 else ())
+                values = {**_key(name), **key_ids(self._keys), **columns, **_columns_of(places)}
+                self._statements.one("add_routes", values)
                 if group.rings_all:
                     self._call_back(name, group, (*group.callees, *members))
         except psycopg.errors.UniqueViolation as error:
@@ -355,6 +359,30 @@ class BindingStore:
         """
         return self._statements.all("list_calls", {"since": since, "limit": limit})
 
+    def _bind_parties(
+        self,
+        parties: Parties,
+        terms: Terms,
+        x: XNumber | None,
+        y: XNumber | None,
+        choice: Choice,
+    ) -> StoredBinding:
+        opening = self.inventory.opening(terms.tenant, choice)
+        _check_expiry(terms.expires_at, opening.now)
+        if y is not None and parties.numbers == 1:
+            raise ModeError(f"a binding by {parties.mode} has one number")
+        columns = {
+            **_columns(terms),
+            "tenant_id": opening.tenant_id,
+            "pair_tag": self.inventory.pair_tag(parties, choice),
+            "order_tag": self._order_tag(parties, terms),
+        }
+        given = x or y
+        if given is not None:
+            self.inventory.check_open(Block(value=given.block), opening.tenant_id, choice)
+            return self._bind_given(parties, columns, (x, y), opening, choice)
+        return self._bind_chosen(parties, columns, opening, choice)
+
     def _bind_chosen(
         self, parties: Parties, columns: dict[str, Any], opening: Opening, choice: Choice
     ) -> StoredBinding:
@@ -423,6 +451,8 @@ class BindingStore:
             "rest": self._rests.number,
             "party_rest": self._rests.party,
             **routes,
+            **key_ids(self._keys),
+            **_columns_of(self._places(rows)),
         }
         try:
             row = self._insert(parties.mode, values)
@@ -500,49 +530,61 @@ class BindingStore:
         """
         The places of *rows* that rest, each with the party it rests for; none: for everybody.
         """
-        tags = [tag_caller(row, self._keys) for row in rows]
+        places = self._places(rows)
         found = self._statements.all(
             "find_rests",
             {
                 "block": block.value,
                 "id": binding_id,
-                "x_number": [row.x_number.value for row in rows],
-                "caller_tag": tags,
+                **_columns_of(places),
                 "rest": rest,
                 "party_rest": self._rests.party,
             },
         )
-        who = {(row.x_number.value, tag): row.caller for row, tag in zip(rows, tags, strict=True)}
-        return [(each, who.get((each["x_number"], each["caller_tag"]))) for each in found]
+        return [
+            (
+                each,
+                None
+                if each["caller_tag"] is None
+                else rows[places[each["x_number"], each["caller_tag"]]].caller,
+            )
+            for each in found
+        ]
 
     def _insert(self, mode: Mode, values: dict[str, Any]) -> dict[str, Any] | None:
         if not mode.open:
             return self._statements.one("bind", values)
         with self._statements.transaction():
+            # First, as all do.
+            self._statements.one("under_keys", values)
             # Nobody may come to the number meanwhile; see agi_router.check_alone.
             self._statements.one("lock_block", {"block": values["block"]})
             return self._statements.one("bind", values)
 
+    def _places(self, rows: Sequence[RouteRow]) -> dict[tuple[int, int], int]:
+        """
+        Where the callers of *rows* may be found, as numbers and tags under every key: which row.
+        """
+        return {
+            (row.x_number.value, tag): i
+            for i, row in enumerate(rows)
+            for tag in tags_of_caller(row, self._keys)
+        }
+
     def _conflict(
         self, block: Block, rows: Sequence[RouteRow], constraint: str | None
     ) -> BindingConflict:
-        tags = [tag_caller(row, self._keys) for row in rows]
+        places = self._places(rows)
         held = self._statements.all(
             "find_conflict",
             {
                 "block": block.value,
-                "x_number": [row.x_number.value for row in rows],
-                "caller_tag": list(tags),
+                "x_number": [x_number for x_number, _ in places],
+                "caller_tag": [tag for _, tag in places],
             },
         )
-        who = {
-            (row.x_number.value, tag): f"extension {row.extension}"
-            if row.extension
-            else row.caller
-            for row, tag in zip(rows, tags, strict=True)
-        }
         words = [
-            f"{who[each['x_number'], each['caller_tag']] or 'anyone'} is on {each['x_number']}"
+            f"{_who(rows[places[each['x_number'], each['caller_tag']]])} is on {each['x_number']}"
             f" already, by binding {BindingId(block, each['binding_id'])}"
             for each in held
         ]
@@ -567,9 +609,6 @@ class BindingStore:
             constraint="route_alone",
         )
 
-    def _tag(self, x_number: XNumber, caller: E164) -> int:
-        return self._keys.tag(x_number, caller)
-
     def _order_tag(self, parties: Parties, terms: Terms) -> int | None:
         if terms.order_id is None:
             return None
@@ -590,27 +629,41 @@ class BindingStore:
 
     @contextmanager
     def _changing(
-        self, name: BindingId, pairs: Sequence[tuple[XNumber, int]] = ()
+        self, name: BindingId, places: Sequence[tuple[int, int]] = ()
     ) -> Iterator[_Group]:
         """
         A transaction in which a live group is read and changed; calls on it wait.
 
         Args:
             name: The binding.
-            pairs: Numbers and tags for which routes will be added.
+            places: Numbers and tags, under every key, for which routes will be added.
         """
-        places = {
-            "x_number": [x_number.value for x_number, _ in pairs],
-            "caller_tag": [tag for _, tag in pairs],
+        locked = {
+            "x_number": [x_number for x_number, _ in places],
+            "caller_tag": [tag for _, tag in places],
         }
         with self._statements.transaction():
-            row = self._statements.one("lock_binding", {**_key(name), **places})
+            self._statements.one("under_keys", {**_key(name), **key_ids(self._keys)})
+            row = self._statements.one("lock_binding", {**_key(name), **locked})
             if row is None:
                 raise self._over(self.find(name))
-            routes = self._statements.all(
-                "list_routes", {"block": [name.block.value], "id": [name.id]}
-            )
-            yield self._group(row, routes)
+            yield self._group(row, self._current_routes(name))
+
+    def _current_routes(self, name: BindingId) -> list[dict[str, Any]]:
+        """
+        The routes of a locked binding, brought under the current keys: its rows are of one key.
+        """
+        values = {"block": [name.block.value], "id": [name.id]}
+        routes = self._statements.all("list_routes", values)
+        columns = ("callee", "caller", "last_callee")
+        sealed = [route[column] for route in routes for column in columns]
+        if all(each is None or each[:3] in self._keys.headers for each in sealed):
+            return routes
+        renewal = Renewal(self._statements, self._keys)
+        renewal.renew([name])
+        for _, why in renewal.left:
+            raise StoreError(f"binding {name} cannot be brought under the current keys: {why}")
+        return self._statements.all("list_routes", values)
 
     def _group(self, row: dict[str, Any], routes: Sequence[dict[str, Any]]) -> _Group:
         (back,) = (route for route in routes if route["side"] == Side.B)
@@ -684,6 +737,23 @@ def _columns(terms: Terms) -> dict[str, Any]:
         "prompts": terms.prompts,
         "order_id": terms.order_id,
     }
+
+
+def _columns_of(places: dict[tuple[int, int], int]) -> dict[str, list[int]]:
+    """
+    Places as columns, those of one row under one number.
+    """
+    return {
+        "place_x": [x_number for x_number, _ in places],
+        "place_tag": [tag for _, tag in places],
+        "place": list(places.values()),
+    }
+
+
+def _who(row: RouteRow) -> str:
+    if row.extension is not None:
+        return f"extension {row.extension}"
+    return "anyone" if row.caller is None else str(row.caller)
 
 
 def _moment(rest: dict[str, Any]) -> str:

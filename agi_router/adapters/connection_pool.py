@@ -20,7 +20,7 @@ import contextlib
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self, TypeAlias
@@ -60,7 +60,6 @@ _CONNECTION: Final[dict[str, Any]] = {
     "keepalives_idle": 2,
     "keepalives_interval": 1,
     "keepalives_count": 3,
-    "application_name": "agi_router serve",
     "options": "-c timezone=UTC -c statement_timeout=2s",
 }
 
@@ -85,15 +84,18 @@ class ConnectionPool:
         dsn: libpq connection string; empty leaves it to the ``PG…`` variables. It may name several
             hosts.
         size: How many connections, and workers.
+        name: What the connections are called, for whoever looks at the database.
     """
 
-    def __init__(self, dsn: str, *, size: int) -> None:
+    def __init__(self, dsn: str, *, size: int, name: str = "agi_router serve") -> None:
         self.size = size
         self.connected = 0
         """How many workers have a connection."""
         self.losses = 0
         """How many connections were lost so far."""
         self._dsn = dsn
+        self._name = name
+        self._connections: set[AsyncConnection] = set()
         self._queue: asyncio.Queue[_Job] = asyncio.Queue()
         # Seconds that a piece of work takes, on the average of the last ones.
         self._duration = 0.0
@@ -126,6 +128,19 @@ class ConnectionPool:
             else:
                 worker.cancel()
         await asyncio.gather(*self._workers, return_exceptions=True)
+
+    async def rename(self, name: str) -> None:
+        """
+        Call the connections otherwise from now on.
+
+        When a connection bears its new name, nothing that was asked before is under way on it: it
+        does one thing at a time.
+        """
+        self._name = name
+        for connection in tuple(self._connections):
+            # One that is lost is made anew, and named then.
+            with contextlib.suppress(psycopg.Error):
+                await self._name_again(connection)
 
     @property
     def waiting(self) -> int:
@@ -216,13 +231,12 @@ class ConnectionPool:
         loop = asyncio.get_running_loop()
         worker = asyncio.current_task()
         begun = loop.time()
-        watch = loop.call_later(_SILENCE, _cut, connection)
         self._busy[worker] = connection
         try:
-            return await work(connection)
+            with _cut_if_silent(connection):
+                return await work(connection)
         finally:
             del self._busy[worker]
-            watch.cancel()
             self._duration += _WEIGHT * (loop.time() - begun - self._duration)
 
     async def _kept(
@@ -253,14 +267,19 @@ class ConnectionPool:
 
     async def _connect(self) -> AsyncConnection:
         # Every statement is prepared at first use: there are a handful of them.
+        name = self._name
         try:
             connection = await psycopg.AsyncConnection.connect(
                 self._dsn,
                 autocommit=True,
                 prepare_threshold=0,
                 row_factory=dict_row,
+                application_name=name,
                 **_CONNECTION,
             )
+            while name != self._name:  # renamed meanwhile
+                name = self._name
+                await self._name_again(connection)
         except psycopg.Error as error:
             if self.connected:
                 self._suspect_others()
@@ -271,7 +290,13 @@ class ConnectionPool:
             log.warning("database.back")
         self._away = ""
         self.connected += 1
+        self._connections = {each for each in self._connections if not each.closed}
+        self._connections.add(connection)
         return connection
+
+    async def _name_again(self, connection: AsyncConnection) -> None:
+        with _cut_if_silent(connection):
+            await connection.execute(query("set_application_name"), {"name": self._name})
 
     def _suspect_others(self) -> None:
         """
@@ -305,6 +330,15 @@ def _in_our_words(error: psycopg.Error) -> str:
 def _fail(job: _Job, error: Exception) -> None:
     if not job.result.done():
         job.result.set_exception(error)
+
+
+@contextlib.contextmanager
+def _cut_if_silent(connection: AsyncConnection) -> Iterator[None]:
+    watch = asyncio.get_running_loop().call_later(_SILENCE, _cut, connection)
+    try:
+        yield
+    finally:
+        watch.cancel()
 
 
 def _cut(connection: AsyncConnection) -> None:

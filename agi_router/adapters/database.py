@@ -13,12 +13,21 @@ import psycopg
 from psycopg.rows import dict_row
 
 from agi_router.adapters.queries import query
-from agi_router.errors import SchemaMismatch, StoreError, StoreUnavailable
+from agi_router.errors import (
+    AgiRouterError,
+    KeysOutdated,
+    SchemaMismatch,
+    StoreError,
+    StoreUnavailable,
+)
 
-__all__ = ["CONNECT_TIMEOUT", "Connection", "Statements", "connect", "translated"]
+__all__ = ["CONNECT_TIMEOUT", "KEYS_OUTDATED", "Connection", "Statements", "connect", "translated"]
 
 CONNECT_TIMEOUT = 3
 """Seconds until an attempt to connect is given up."""
+
+KEYS_OUTDATED = "AR001"
+"""The SQLSTATE by which agi_router.under_keys fails."""
 
 Connection = psycopg.Connection[dict[str, Any]]
 
@@ -72,7 +81,13 @@ def translated(*, but: type[psycopg.Error] | tuple[()] = ()) -> Iterator[None]:
             raise StoreUnavailable("the database's connection string is malformed") from None
         raise StoreError(f"the database refused a statement ({error.sqlstate})") from None
     except psycopg.Error as error:
-        raise StoreError(f"the database failed ({error.sqlstate or 'no SQLSTATE'})") from None
+        raise _failed(error) from None
+
+
+def _failed(error: psycopg.Error) -> AgiRouterError:
+    if error.sqlstate == KEYS_OUTDATED:
+        return KeysOutdated()
+    return StoreError(f"the database failed ({error.sqlstate or 'no SQLSTATE'})")
 
 
 def _away(error: psycopg.OperationalError) -> str:
@@ -141,6 +156,13 @@ class Statements:
             finally:
                 self._connection.isolation_level = None
                 self._connection.read_only = None
+
+    def run(self, name: str, values: dict[str, Any]) -> None:
+        """
+        Run a statement that has no rows.
+        """
+        with translated():
+            self._connection.execute(query(name), values)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

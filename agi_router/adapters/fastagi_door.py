@@ -150,7 +150,12 @@ class FastAgiDoor:
         # What is no call id must not get into a log.
         call_day(call_id)
         arrival = Arrival(
-            call_id=call_id, caller=told.get("agi_callerid", ""), presentation="", dialled=""
+            call_id=call_id,
+            caller=told.get("agi_callerid", ""),
+            presentation="",
+            dialled="",
+            # "PJSIP/carrier-in-0000002a": the endpoint, and a number of the channel.
+            trunk=told.get("agi_channel", "").rpartition("-")[0],
         )
         match args:
             case [dialled, presentation] | [dialled, presentation, "", ""]:

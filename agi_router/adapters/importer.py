@@ -9,7 +9,9 @@ Importing: the rows of a file become bindings, all or none, or batch by batch.
    has the last word: where somebody was faster, the rows are looked at again.
 4. A dry run writes nothing but a table of its own session, in which it remembers what the file has
    asked for so far.
-5. What strangers may call, and what gets a number on a call, is bound row by row, as by ``bind``.
+5. Each transaction makes sure that its keys are the current ones, and holds them. Where they were
+   rotated since the import began it ends; read again, the file goes on where it was.
+6. What strangers may call, and what gets a number on a call, is bound row by row, as by ``bind``.
 """
 
 import random
@@ -27,14 +29,15 @@ import psycopg
 from agi_router.adapters.bindings import LONGEST_LIFE, BindingStore
 from agi_router.adapters.copy_rows import pack_file
 from agi_router.adapters.csv_file import CsvReader, Record
-from agi_router.adapters.database import Connection, translated
+from agi_router.adapters.database import KEYS_OUTDATED, Connection, translated
 from agi_router.adapters.inventory import Choice
+from agi_router.adapters.keys import key_ids
 from agi_router.adapters.queries import query
 from agi_router.adapters.records import BindingId, Terms
 from agi_router.adapters.sealed_routes import order_tags
 from agi_router.adapters.sealing import Chunk, Entry, Place, Prepared, Sealer, Workshop
 from agi_router.csv_rows import CsvRow, Fault, Header
-from agi_router.errors import AgiRouterError, CsvError, StoreError
+from agi_router.errors import AgiRouterError, CsvError, KeysOutdated, StoreError
 from agi_router.numbers import BLOCK_SIZE, Block, XNumber
 from agi_router.pool import Rests
 from agi_router.seal import KeyRing
@@ -167,7 +170,7 @@ class Importer:
         reader = CsvReader(stream)
         self._header = Header(reader.header, fixed_lines=self._fixed_lines)
         self._watcher.header(self._header.names)
-        with translated():
+        with translated(), _rotated_meanwhile():
             self._sealer = self._make_sealer()
             with Workshop(self._sealer, processes=self._processes) as workshop:
                 if keep_going and not dry_run:
@@ -206,6 +209,9 @@ class Importer:
                     self._watcher.waiting()
                     self._waited = True
                 self._execute("lock_imports", {})
+            if not self._dry:
+                # After the imports' lock: who rotates keys takes both in this order.
+                self._execute("under_keys", {"block": None, **key_ids(self._keys)})
             self._execute("steer_import", {})
             yield
 
@@ -399,8 +405,9 @@ class Importer:
         bound, refused, ended = self._without_held(fresh, taking)
         for block, places in groupby(sorted(ended), key=_block):
             own = list(places)
+            # One that has come to life again under an older key would not be seen by COPY.
             self._execute(
-                "make_room",
+                "clear_places",
                 {
                     "block": block,
                     "x_number": _array(place.x_number for place in own),
@@ -443,17 +450,18 @@ class Importer:
             taking: The blocks that take new bindings.
         """
         places = [place for entry in entries for place in entry.places]
-        held = {
-            places[row["place"] - 1]: row
-            for row in self._execute(
-                "find_held",
-                {
-                    "x_number": _array(place.x_number for place in places),
-                    "caller_tag": _array(place.caller_tag for place in places),
-                    "party_rest": self._rests.party,
-                },
-            )
-        }
+        # Where the parties may be, under every key, and the place that each is to have.
+        found = [(place, place) for place in places]
+        found += [pair for entry in entries for pair in entry.older]
+        rows = self._execute(
+            "find_held",
+            {
+                "x_number": _array(place.x_number for place, _ in found),
+                "caller_tag": _array(place.caller_tag for place, _ in found),
+                "party_rest": self._rests.party,
+            },
+        )
+        held = [(*found[row["place"] - 1], row) for row in rows]
         closed = {
             row["x_number"]: row["until"]
             for row in self._execute(
@@ -476,13 +484,13 @@ class Importer:
                 if row["lives"]
                 else f"was on {place.x_number} by another binding and may not be again before"
                 f" {row['until'].isoformat(timespec='seconds')}"
-                for place, row in held.items()
+                for _, place, row in held
                 if row["lives"] or row["until"] is not None
             },
         }
         bound, refused = _first_come(entries, kept, taking)
         wanted = {place for entry in bound for place in entry.places}
-        return bound, refused, [place for place in held if place in wanted]
+        return bound, refused, [there for there, place, _ in held if place in wanted]
 
     def _rehearse(self, entries: Sequence[Entry]) -> _Loaded:
         """
@@ -571,6 +579,18 @@ class Importer:
     def _execute(self, name: str, values: dict[str, Any]) -> list[dict[str, Any]]:
         cursor = self._connection.execute(query(name), values, prepare=False)
         return cursor.fetchall() if cursor.description is not None else []
+
+
+@contextmanager
+def _rotated_meanwhile() -> Iterator[None]:
+    try:
+        yield
+    except psycopg.DatabaseError as error:
+        if error.sqlstate != KEYS_OUTDATED:
+            raise
+        raise KeysOutdated(
+            "the keys were rotated meanwhile; import the file again: what is bound is recognised"
+        ) from None
 
 
 def _block(place: Place) -> int:

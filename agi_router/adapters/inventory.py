@@ -317,18 +317,20 @@ class Inventory:
         """
         drawn = random.SystemRandom().sample(range(10_000), _EXTENSIONS)
         places = {
-            self._keys.extension_tag(x_number, extension): extension
+            # Under every key: while keys are rotated one may be there by an old tag.
+            tag: extension
             for extension in (f"{each:04}" for each in drawn)
+            for tag in self._keys.extension_tags(x_number, extension)
         }
         taken = self._statements.all(
             "list_taken",
             {"block": x_number.block, "x_number": x_number.value, "caller_tag": list(places)},
         )
-        for row in taken:
-            del places[row["caller_tag"]]
-        if not places:
+        held = {places[row["caller_tag"]] for row in taken}
+        free = next((each for each in places.values() if each not in held), None)
+        if free is None:
             raise NoNumberAvailable(f"no extension is free on {x_number}; choose another number")
-        return next(iter(places.values()))
+        return free
 
     def last_numbers(
         self, parties: Parties, opening: Opening, choice: Choice
@@ -341,7 +343,7 @@ class Inventory:
         row = self._statements.one(
             "find_pair",
             {
-                "pair_tag": self.pair_tag(parties, choice),
+                "pair_tags": self._keys.pair_tags((*parties.side_a, *parties.side_b)),
                 "tenant_id": opening.tenant_id,
                 "mode": parties.mode,
             },
@@ -352,7 +354,9 @@ class Inventory:
         if Block(value=a_number.block) not in opening.blocks:
             return None
         # The sides may have changed places since.
-        if all(self._keys.tag(a_number, each) != row["caller_tag"] for each in parties.side_a):
+        if all(
+            row["caller_tag"] not in self._keys.tags(a_number, each) for each in parties.side_a
+        ):
             return b_number, a_number
         return a_number, b_number
 
@@ -426,8 +430,11 @@ class Inventory:
         return {
             "block": block.value,
             "x_number": [x.value for x in candidates],
-            "caller_tag": [self._keys.tag(x, each) for x in candidates for each in callers],
-            "callers": len(callers),
+            # Under every key: while keys are rotated a party may be there by an old tag.
+            "caller_tag": [
+                tag for x in candidates for each in callers for tag in self._keys.tags(x, each)
+            ],
+            "callers": len(callers) * len(self._keys.tag_keys),
             **spans,
         }
 

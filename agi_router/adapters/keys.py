@@ -1,51 +1,138 @@
 """
-Whether a key ring is the one that a database was written with.
+Which keys a database was written with, and which of them are current.
+
+Rules for the editor:
+
+1. The ring holds the keys, the database says what they are for: ``new`` (known, not written with
+   yet), ``current``, ``old`` (only read with) or ``retired`` (no row needs it). So all programs
+   change from one key to the next at one moment, whatever their copy of the ring looks like.
+2. A retired key stays known by its fingerprint: it is never taken for a new one, and its id is
+   never given again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from agi_router.adapters.database import Connection, translated
-from agi_router.adapters.queries import query
+from agi_router.adapters.database import Connection, Statements
 from agi_router.errors import KeyMismatch
 from agi_router.seal import KeyKind, KeyRing
 
-__all__ = ["check_keys"]
+__all__ = [
+    "KINDS",
+    "check_keys",
+    "key_ids",
+    "known_keys",
+    "lock_keys",
+    "make_current",
+    "using_current",
+]
+
+KINDS: tuple[KeyKind, ...] = ("tag", "seal")
+"""Every kind of key."""
 
 
-def check_keys(connection: Connection, keys: KeyRing) -> None:
+def check_keys(connection: Connection, keys: KeyRing) -> KeyRing:
     """
     Make sure that *keys* are those of this database; new ones are remembered.
+
+    Returns:
+        The same keys, those current that are so in this database, without those retired. Where
+        none was current yet, those of the ring are from now on.
 
     Raises:
         KeyMismatch: Another key of the same id was used here, or a key used here is missing.
     """
-    ours = keys.fingerprints()
-    # All new keys at once, and in one order: of two programs with different keys one comes first.
-    with translated(), connection.transaction():
-        known = _known_keys(connection, ours)
-        for kind, number in sorted(ours.keys() - known):
-            connection.execute(
-                query("remember_key"),
-                {"kind": kind, "id": number, "fingerprint": ours[kind, number]},
-            )
-        if ours.keys() - known:
-            _known_keys(connection, ours)
+    statements = Statements(connection)
+    known = known_keys(statements, keys)
+    if keys.fingerprints().keys() - known.keys() or _current(known) is None:
+        known = _remember(statements, keys)
+    ring = using_current(keys, list(known.values()))
+    for (kind, keyid), row in known.items():
+        if row["state"] == "retired":
+            ring = ring.without(kind, keyid)
+    return ring
 
 
-def _known_keys(
-    connection: Connection, ours: Mapping[tuple[KeyKind, int], bytes]
-) -> set[tuple[KeyKind, int]]:
+def using_current(keys: KeyRing, rows: Sequence[Mapping[str, Any]]) -> KeyRing:
     """
-    The keys used here before, all of which are *ours*.
+    The same keys with those as the current ones that are so in the database.
+
+    Args:
+        keys: They include the current ones.
+        rows: The rows of the statement ``list_keys``.
+
+    Raises:
+        KeyRingError: They do not.
+    """
+    current = {row["kind"]: row["id"] for row in rows if row["state"] == "current"}
+    return keys.using(**current)
+
+
+def key_ids(keys: KeyRing) -> dict[str, int]:
+    """
+    What ``agi_router.under_keys`` is told by whoever writes with *keys*.
+    """
+    return {"tag_key": keys.tag_key_id, "seal_key": keys.seal_key_id}
+
+
+def lock_keys(statements: Statements) -> None:
+    """
+    Wait until all who write are done, and keep others off until the transaction ends.
+
+    An import may take minutes. It is waited for first, while everybody else goes on: whoever
+    waits for the keys themselves has all wait who come after.
+    """
+    statements.one("lock_imports", {})
+    statements.run("lock_keys", {})
+
+
+def known_keys(statements: Statements, keys: KeyRing) -> dict[tuple[KeyKind, int], dict[str, Any]]:
+    """
+    The keys that this database knows, all of which are *keys* unless they are retired.
 
     Raises:
         KeyMismatch: One of them is not.
     """
-    known = {
-        (row["kind"], row["id"]): row["fingerprint"]
-        for row in connection.execute(query("list_keys")).fetchall()
-    }
-    for name, fingerprint in known.items():
-        if ours.get(name) != fingerprint:
+    ours = keys.fingerprints()
+    known = {(row["kind"], row["id"]): row for row in statements.all("list_keys", {})}
+    for (kind, keyid), row in known.items():
+        if (kind, keyid) not in ours:
+            if row["state"] != "retired":
+                raise KeyMismatch(
+                    f"the key ring lacks {kind} key {keyid}, which this database was written with:"
+                    " was it rotated elsewhere? bring the key file up to date"
+                )
+        elif ours[kind, keyid] != row["fingerprint"]:
             raise KeyMismatch
-    return set(known)
+    return known
+
+
+def _remember(statements: Statements, keys: KeyRing) -> dict[tuple[KeyKind, int], dict[str, Any]]:
+    with statements.transaction():
+        # Of two programs that come first with different keys one does.
+        lock_keys(statements)
+        known = known_keys(statements, keys)
+        for (kind, keyid), fingerprint in keys.fingerprints().items():
+            if (kind, keyid) not in known:
+                values = {"kind": kind, "id": keyid, "fingerprint": fingerprint}
+                statements.run("remember_key", values)
+        if _current(known) is None:
+            make_current(statements, {"tag": keys.tag_key_id, "seal": keys.seal_key_id})
+        return known_keys(statements, keys)
+
+
+def make_current(statements: Statements, ids: Mapping[KeyKind, int]) -> None:
+    """
+    Write with these keys from now on; to be done in a transaction that has locked the keys.
+    """
+    for kind, keyid in ids.items():
+        statements.run("age_keys", {"kind": kind})
+        statements.run("set_current_key", {"kind": kind, "id": keyid})
+
+
+def _current(known: Mapping[tuple[KeyKind, int], Mapping[str, Any]]) -> dict[KeyKind, int] | None:
+    """
+    The current key of each kind, or nothing before there are any.
+    """
+    found = {kind: keyid for (kind, keyid), row in known.items() if row["state"] == "current"}
+    return found if len(found) == len(KINDS) else None

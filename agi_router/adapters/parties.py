@@ -61,8 +61,8 @@ def _side_a(binding: _Row, route: _Row, back: _Row | None, keys: KeyRing) -> tup
     """
     Who calls by a row of side A.
     """
-    if binding["y_ttl"] is not None:
-        # There may be no row of B yet.
+    if binding["y_ttl"] is not None or Mode(binding["mode"]).open:
+        # There may be no row of B yet, or it is anyone's.
         return _open(keys, route["caller"], route)
     if back is None:
         return ()

@@ -24,12 +24,17 @@ from typing import Any, NamedTuple, Self
 from agi_router.adapters.copy_rows import BINDING, ROUTE
 from agi_router.adapters.csv_file import Record
 from agi_router.adapters.parties import mode_columns
-from agi_router.adapters.sealed_routes import find_back, order_tags, seal_routes
+from agi_router.adapters.sealed_routes import (
+    find_back,
+    order_tags,
+    seal_routes,
+    tags_of_caller,
+)
 from agi_router.csv_rows import CsvRow, Fault, Header
 from agi_router.errors import ModeError, StoreError
 from agi_router.modes import AxybOnCall, compile_routes
 from agi_router.numbers import BLOCK_SIZE, Block, XNumber
-from agi_router.seal import KeyRing
+from agi_router.seal import Cipher, KeyRing
 
 __all__ = ["Chunk", "Entry", "Place", "Prepared", "Sealer", "Workshop", "cores"]
 
@@ -62,6 +67,8 @@ class Entry(NamedTuple):
         order_id: The order behind it.
         order_tags: By which it is recognised, the current key's first.
         places: The places its routes take.
+        older: Where their callers may be found by the tags of older keys: the place there, and
+            the one in *places*.
         binding: Its row, packed.
         routes: The rows of its routes, packed.
     """
@@ -74,6 +81,7 @@ class Entry(NamedTuple):
     order_id: str
     order_tags: tuple[int, ...]
     places: tuple[Place, ...]
+    older: tuple[tuple[Place, Place], ...]
     binding: bytes
     routes: bytes
 
@@ -220,6 +228,7 @@ class Sealer:
             **mode_columns(parties, numbers[0]),
             **row.terms,
         }
+        places = tuple(map(Place, columns["x_number"], columns["caller_tag"]))
         # In one order for all: else two who bind the same parties could deadlock.
         routes = sorted(zip(*(columns[name] for name in _ROUTE), strict=True))
         return Entry(
@@ -230,7 +239,14 @@ class Sealer:
             given=tuple(number.value for number in (row.x, row.y) if number is not None),
             order_id=row.order_id,
             order_tags=tuple(tags),
-            places=tuple(map(Place, columns["x_number"], columns["caller_tag"])),
+            places=places,
+            older=tuple(
+                (Place(place.x_number, tag), place)
+                for route, place in zip(rows, places, strict=True)
+                for tag in tags_of_caller(route, self.keys)[1:]
+            )
+            if len(self.keys.tag_keys) > 1
+            else (),
             binding=BINDING.pack(
                 (block, binding_id, tags[0]),
                 (expires_at, row.order_id),
@@ -378,7 +394,9 @@ class _Worker:
             if each.init and each.name != "keys"
         }
         self._process = context.Process(
-            target=_serve, args=(theirs, sealer.keys.to_text(), plain), daemon=True
+            target=_serve,
+            args=(theirs, sealer.keys.to_text(), sealer.keys.cipher, plain),
+            daemon=True,
         )
         self._process.start()
         # Else it would not be noticed that the worker is gone.
@@ -393,13 +411,15 @@ class _Worker:
         self._process.join()
 
 
-def _serve(pipe: "Connection[Prepared, Chunk]", keys: str, plain: dict[str, Any]) -> None:
+def _serve(
+    pipe: "Connection[Prepared, Chunk]", keys: str, cipher: Cipher, plain: dict[str, Any]
+) -> None:
     """
     Work as a worker, until the parent is gone.
     """
     # Ctrl-C reaches the whole group; the parent ends us.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    sealer = Sealer(keys=KeyRing.parse(keys), **plain)
+    sealer = Sealer(keys=KeyRing.parse(keys, cipher=cipher), **plain)
     with contextlib.suppress(EOFError, OSError):
         while True:
             pipe.send(sealer.prepare(pipe.recv()))

@@ -98,7 +98,7 @@ def import_(
     with contextlib.ExitStack() as stack:
         connection = stack.enter_context(open_database(settings))
         check_schema(connection)
-        check_keys(connection, keys)
+        keys = check_keys(connection, keys)
         out = None if rejects is None else stack.enter_context(new_file(rejects, overwrite=force))
         progress = stack.enter_context(_progress(file))
         report = _Report(out, shown=faults)

@@ -56,14 +56,14 @@ def explain(
         steps += explain_steps(screened, admission.facts, now=admission.now)
         decision = decide(screened, admission.facts, now=admission.now)
         at = admission.now
-    described = _described(decision)
+    described = _described(decision, strict=settings.strict)
     if as_json:
         rules = [{"rule": step.rule, "holds": step.holds} for step in steps]
         echo_json({**described, "at": at, "rules": rules})
         return
     for step in steps:
         click.echo(f"{'yes' if step.holds else 'NO ':4} {step.rule}")
-    click.echo(_told(decision))
+    click.echo(_told(decision, strict=settings.strict))
 
 
 @click.command()
@@ -108,7 +108,7 @@ def calls(since: datetime, limit: int, *, as_json: bool) -> None:
     )
 
 
-def _told(decision: Decision) -> str:
+def _told(decision: Decision, *, strict: bool) -> str:
     """
     A decision in a line for people.
     """
@@ -127,8 +127,9 @@ def _told(decision: Decision) -> str:
         case Ask():
             return "ask: the caller is answered and asked for an extension"
         case Refusal():
+            told = decision.strictly if strict else decision
             reason = decision.reason
-            return f"refuse: {reason.value} (prompt {reason.prompt}, cause {reason.cause})"
+            return f"refuse: {reason.value} (prompt {told.reason.prompt}, cause {told.cause})"
 
 
 def _rings(decision: Route | NumberNeeded) -> str:
@@ -136,7 +137,7 @@ def _rings(decision: Route | NumberNeeded) -> str:
     return ", ".join(callee.masked for callee in callees)
 
 
-def _described(decision: Decision) -> dict[str, Any]:
+def _described(decision: Decision, *, strict: bool) -> dict[str, Any]:
     described: dict[str, Any] = dict.fromkeys(
         ("verdict", "reason", "shown", "ring", "binding", "prompt", "cause")
     )
@@ -159,12 +160,13 @@ def _described(decision: Decision) -> dict[str, Any]:
         case Ask():
             described |= {"verdict": "ask", "prompt": "ask_extension"}
         case Refusal():
+            told = decision.strictly if strict else decision
             described |= {
                 "verdict": "refuse",
                 "reason": decision.reason.value,
                 "binding": decision.binding,
-                "prompt": decision.reason.prompt,
-                "cause": decision.reason.cause,
+                "prompt": told.reason.prompt,
+                "cause": told.cause,
             }
     return described
 

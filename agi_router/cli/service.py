@@ -37,7 +37,7 @@ def serve(doors: str) -> None:
     keys = effective.load_keys()
     with open_database(effective) as connection:
         check_schema(connection)
-        check_keys(connection, keys)
+        keys = check_keys(connection, keys)
     logs.set_up(effective.log_level)
     asyncio.run(daemon.serve(effective, keys, daemon.Doors(doors)))
 

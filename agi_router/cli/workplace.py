@@ -50,5 +50,5 @@ def open_store(settings: Settings) -> Iterator[BindingStore]:
     keys = settings.load_keys()
     with open_database(settings) as connection:
         check_schema(connection)
-        check_keys(connection, keys)
-        yield BindingStore(connection, keys, settings.rests, open_modes=settings.open_modes)
+        ring = check_keys(connection, keys)
+        yield BindingStore(connection, ring, settings.rests, open_modes=settings.open_modes)

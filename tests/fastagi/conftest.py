@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from agi_router.adapters.fastagi_door import FastAgiDoor
+from agi_router.limits import OFF, Rate
 from agi_router.model import (
     BindingState,
     Call,
@@ -20,6 +21,7 @@ from agi_router.model import (
     Language,
     Leg,
     Mode,
+    NumberNeeded,
     Side,
 )
 from agi_router.numbers import E164, Block, XNumber
@@ -59,6 +61,10 @@ class Store:
         )
         return Admission(admitted=admitted, facts=facts, now=NOW)
 
+    async def make_number(self, needed: NumberNeeded, *, timeout: float) -> None:  # noqa: ASYNC109
+        """No call here needs one."""
+        raise NotImplementedError
+
 
 def leg() -> Leg:
     """Return what the store knows of A on X."""
@@ -87,7 +93,7 @@ def leg() -> Leg:
 class RunningDoor:
     """A door that serves in a loop of its own, as in the process."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, trunk_limit: Rate = OFF) -> None:
         router = Router(
             store,
             timeout=PATIENCE,
@@ -95,6 +101,7 @@ class RunningDoor:
             max_duration=timedelta(hours=1),
             language=Language.ZH,
             fixed_lines=False,
+            trunk_limit=trunk_limit,
         )
         self.door = FastAgiDoor(router, host="127.0.0.1", port=0, crowd=CROWD, patience=PATIENCE)
         self.door.open()

@@ -16,16 +16,31 @@ import pytest
 from agi_router.adapters.fastagi_door import FastAgiDoor, _send, _sendable, answers
 from agi_router.errors import AsteriskError, ProtocolError
 from agi_router.extension import Destination, to_dial, to_refuse
+from agi_router.limits import Rate
 from agi_router.model import Language, Reason, Refusal, Route
 from agi_router.numbers import E164, XNumber
 from agi_router.router import Router
 from testpbx.waiting import until
 
-from .conftest import CALL, CROWD, PATIENCE, A, B, Connect, Lines, RunningDoor, Store, X, told
+from .conftest import (
+    CALL,
+    CROWD,
+    PATIENCE,
+    A,
+    B,
+    Connect,
+    Lines,
+    Peer,
+    RunningDoor,
+    Store,
+    X,
+    told,
+)
 
 SET = 'SET VARIABLE "DESTINATION" "{}"\n'
 ROUTED = SET.format(f"agi-router-dial,{B}*{X}*45*3600*zh*n**end")
 STRANGER = SET.format("agi-router-refuse,stranger*no_relation*21*zh**end")
+TOO_OFTEN = SET.format("agi-router-refuse,rate_caller*too_often*21*zh**end")
 MALFORMED = SET.format("agi-router-refuse,x_malformed*number_bad*1*zh**end")
 DONE = "200 result=1\n"
 
@@ -55,6 +70,21 @@ def test_a_refusal_is_an_answer(connect: Connect) -> None:
     peer = connect()
     peer.tell(told(agi_callerid="13700000009"))
     assert peer.line() == STRANGER
+
+
+def test_a_trunk_is_known_by_its_channel(store: Store) -> None:
+    """Who comes in by the same endpoint is held to one limit with the others."""
+    door = RunningDoor(store, trunk_limit=Rate(1, timedelta(hours=1)))
+    try:
+        answers = []
+        for caller, endpoint in (("13700000009", "in"), ("13700000008", "in"), (A, "other")):
+            peer = Peer(door.door.port)
+            peer.tell(told(agi_callerid=caller, agi_channel=f"PJSIP/{endpoint}-0000002b"))
+            answers.append(peer.line())
+            peer.close()
+    finally:
+        door.close()
+    assert answers == [STRANGER, TOO_OFTEN, ROUTED]
 
 
 @pytest.mark.parametrize("presentation", ["prohib", "prohib_not_screened"])

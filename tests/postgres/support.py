@@ -24,15 +24,18 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import dict_row
 
+from agi_router.adapters.admission import AdmissionStore
 from agi_router.adapters.bindings import BindingStore
 from agi_router.adapters.database import Connection
 from agi_router.adapters.migrate import migrate
 from agi_router.adapters.records import Party, StoredBinding, Terms
 from agi_router.calls import End, Outcome, call_day
-from agi_router.model import Call, Reason
+from agi_router.decision import decide
+from agi_router.model import Call, Decision, NumberNeeded, Reason, Route
 from agi_router.modes import Axb
 from agi_router.numbers import E164, Block, XNumber
 from agi_router.pool import Rests
+from agi_router.ports import Admission
 from agi_router.seal import KeyRing
 
 BLOCK = Block.parse("70012345678")
@@ -478,6 +481,24 @@ def new_party() -> E164:
 
 def a_call(caller: E164 = A, x: XNumber = X) -> Call:
     return Call(caller=caller, x_number=x)
+
+
+async def admit_as_router(
+    admissions: AdmissionStore,
+    call: Call,
+    call_id: str,
+    *,
+    timeout: float = 10.0,  # noqa: ASYNC109
+) -> tuple[Admission, Decision]:
+    """Admit a call as the router does: a number it needs is made, and then it is tried again."""
+    for _ in range(4):
+        answer = await admissions.admit(call, call_id, timeout=timeout)
+        decision = decide(call, answer.facts, now=answer.now)
+        if isinstance(decision, NumberNeeded):
+            await admissions.make_number(decision, timeout=timeout)
+        elif isinstance(decision, Route) is answer.admitted:
+            break
+    return answer, decision
 
 
 def an_end(

@@ -16,6 +16,7 @@ from postgres.support import (
     Clock,
     X,
     a_call,
+    admit_as_router,
     an_end,
     bind,
     call_states,
@@ -28,7 +29,6 @@ from agi_router.adapters.admission import AdmissionStore
 from agi_router.adapters.bindings import BindingStore
 from agi_router.adapters.database import Connection
 from agi_router.adapters.records import StoredBinding, Terms
-from agi_router.decision import decide
 from agi_router.model import (
     BindingState,
     Direction,
@@ -55,8 +55,7 @@ async def place(
 ) -> tuple[E164, XNumber] | Reason:
     """Place a call as the router does: whom it rings and what is shown, or why nobody."""
     call = a_call(caller, dialled)
-    admission = await admissions.admit(call, new_call_id(), timeout=TIMEOUT)
-    decision = decide(call, admission.facts, now=admission.now)
+    admission, decision = await admit_as_router(admissions, call, new_call_id())
     assert admission.admitted is isinstance(decision, Route)
     if isinstance(decision, Route):
         return decision.callees[0], decision.shown
@@ -192,9 +191,8 @@ async def test_no_number_can_be_had(
         "CREATE TRIGGER taken BEFORE INSERT ON agi_router.route FOR EACH ROW"
         " EXECUTE FUNCTION pg_temp.taken()"
     )
-    admission = await admissions.admit(a_call(), new_call_id(), timeout=TIMEOUT)
+    admission, decision = await admit_as_router(admissions, a_call(), new_call_id())
     assert not admission.admitted
-    decision = decide(a_call(), admission.facts, now=admission.now)
     assert isinstance(decision, NumberNeeded)
     assert (store.find(made.id).calls_used, children(store)) == (0, [])
     assert other.state is BindingState.ACTIVE
@@ -204,8 +202,8 @@ async def test_a_retry_takes_nothing_more(store: BindingStore, admissions: Admis
     """The same call asked twice: one use, one Y, one answer."""
     made = make(store, max_calls=1)
     call_id = new_call_id()
-    first = await admissions.admit(a_call(), call_id, timeout=TIMEOUT)
-    again = await admissions.admit(a_call(), call_id, timeout=TIMEOUT)
+    first, _ = await admit_as_router(admissions, a_call(), call_id)
+    again, _ = await admit_as_router(admissions, a_call(), call_id)
     assert first.facts.leg is not None
     assert again.facts.leg is not None
     assert first.facts.leg.shown == again.facts.leg.shown

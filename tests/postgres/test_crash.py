@@ -121,8 +121,8 @@ async def test_backends_terminated(
             ended += one(
                 connection,
                 "SELECT count(*) FILTER (WHERE pg_terminate_backend(pid)) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND application_name = 'agi_router serve'"
-                " AND random() < 0.3",
+                " WHERE datname = current_database() AND random() < 0.3"
+                " AND application_name LIKE 'agi_router serve%%'",
             )
             await asyncio.sleep(0.01)
         await work

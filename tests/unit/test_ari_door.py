@@ -29,6 +29,7 @@ from agi_router.ari import (
     UnknownEvent,
     WireError,
 )
+from agi_router.limits import OFF, Rate
 from agi_router.model import (
     BindingState,
     Call,
@@ -38,6 +39,7 @@ from agi_router.model import (
     Language,
     Leg,
     Mode,
+    NumberNeeded,
     Reason,
     Side,
 )
@@ -75,6 +77,10 @@ class Store:
         self.typed.append(None if call.typed is None else call.typed.extension)
         facts = replace(self.facts, x_extended=self.extended)
         return Admission(admitted=facts.leg is not None, facts=facts, now=NOW)
+
+    async def make_number(self, needed: NumberNeeded, *, timeout: float) -> None:  # noqa: ASYNC109
+        """No call here needs one."""
+        raise NotImplementedError
 
 
 class Ari:
@@ -127,7 +133,12 @@ def start(
 
 
 def make_door(
-    ari: Ari, store: Store, *, waiting_limit: int = 200, patience: timedelta = PATIENCE
+    ari: Ari,
+    store: Store,
+    *,
+    waiting_limit: int = 200,
+    patience: timedelta = PATIENCE,
+    trunk_limit: Rate = OFF,
 ) -> AriDoor:
     """Return a door with a router behind it."""
     router = Router(
@@ -138,6 +149,7 @@ def make_door(
         language=Language.ZH,
         fixed_lines=False,
         extension_tries=2,
+        trunk_limit=trunk_limit,
     )
     return AriDoor(cast(AriClient, ari), router, waiting_limit=waiting_limit, patience=patience)
 
@@ -150,6 +162,19 @@ async def test_a_call_is_answered_once() -> None:
     await door.drain()
     assert ari.continued == [("pbx1-1741988825.1", "agi-router-refuse", STRANGER)]
     assert store.asked == ["pbx1-1741988825.1"]
+
+
+async def test_a_trunk_is_known_by_its_channel() -> None:
+    """Who comes in by the same endpoint is held to one limit with the others."""
+    ari, store = Ari(start(1), start(2)), Store()
+    door = make_door(ari, store, trunk_limit=Rate(1, timedelta(hours=1)))
+    await door.serve()
+    await door.drain()
+    assert len(store.asked) == 1
+    assert sorted(answer[2].partition("*")[0] for answer in ari.continued) == [
+        "rate_caller",
+        "stranger",
+    ]
 
 
 async def test_calls_do_not_wait_for_each_other() -> None:

@@ -122,7 +122,7 @@ def test_screen_reads_every_form(caller: str, dialled: str, presentation: str) -
 def test_screen_refuses(caller: str, presentation: str, dialled: str, reason: Reason) -> None:
     """A call is refused by name for what its numbers are, and no binding is named."""
     refused = screen(caller=caller, presentation=presentation, dialled=dialled)
-    assert refused == Refusal(reason=reason)
+    assert refused == Refusal(reason=reason, too_short=dialled == X.digits[:-1])
 
 
 def test_screen_lets_fixed_lines_through_where_they_are_allowed() -> None:

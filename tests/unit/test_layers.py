@@ -42,6 +42,7 @@ CORE = frozenset(
         "errors",
         "extension",
         "durations",
+        "limits",
         "pool",
         "ports",
         "csv_rows",
@@ -55,6 +56,7 @@ DATABASE = frozenset(
         "adapters.importer",
         "adapters.migrate",
         "adapters.connection_pool",
+        "adapters.renewal",
     }
 )
 
@@ -87,7 +89,10 @@ MAY_IMPORT = {
     "adapters": frozenset[str](),
     "adapters.queries": frozenset[str](),
     "adapters.database": CORE | {"adapters.queries"},
-    "adapters.keys": CORE | {"adapters.database", "adapters.queries"},
+    "adapters.keys": CORE | {"adapters.database"},
+    "adapters.renewal": CORE | {"adapters.database", "adapters.records", "adapters.sealed_routes"},
+    "adapters.rotation": CORE
+    | {"adapters.database", "adapters.keys", "adapters.renewal", "keyfile"},
     "adapters.records": CORE,
     "adapters.inventory": CORE | {"adapters.database"},
     "adapters.facts": CORE,
@@ -97,14 +102,23 @@ MAY_IMPORT = {
     "adapters.health_server": frozenset[str](),
     "adapters.connection_pool": CORE | {"adapters.database", "adapters.queries"},
     "adapters.admission": CORE
-    | {"adapters.connection_pool", "adapters.facts", "adapters.queries"},
+    | {
+        "adapters.connection_pool",
+        "adapters.database",
+        "adapters.facts",
+        "adapters.keys",
+        "adapters.queries",
+        "adapters.sealed_routes",
+    },
     "adapters.bindings": CORE
     | {
         "adapters.database",
         "adapters.facts",
         "adapters.inventory",
+        "adapters.keys",
         "adapters.parties",
         "adapters.records",
+        "adapters.renewal",
         "adapters.sealed_routes",
     },
     "adapters.sweep": CORE | {"adapters.database"},
@@ -120,6 +134,7 @@ MAY_IMPORT = {
         "adapters.csv_file",
         "adapters.database",
         "adapters.inventory",
+        "adapters.keys",
         "adapters.queries",
         "adapters.records",
         "adapters.sealed_routes",

@@ -9,7 +9,17 @@ from importlib.resources import files
 
 import pytest
 
-from agi_router.model import BindingState, Call, Direction, Leg, Mode, Reason, Side
+from agi_router.model import (
+    BindingState,
+    Call,
+    Direction,
+    Language,
+    Leg,
+    Mode,
+    Reason,
+    Refusal,
+    Side,
+)
 from agi_router.numbers import E164, Block, XNumber
 
 # The words of the domain notes, 4.1.
@@ -169,3 +179,38 @@ def test_no_value_shows_a_real_number() -> None:
     """A call that reaches a log as a whole is masked."""
     call = Call(caller=E164(digits="13800130001"), x_number=XNumber(value=700012345670001))
     assert "13800130001" not in f"{call} {call!r}"
+
+
+# Known without a look at what is bound on the number.
+PLAIN = {
+    Reason.X_MALFORMED,
+    Reason.X_UNKNOWN,
+    Reason.CERTIFICATE_INVALID,
+    Reason.CALLER_HIDDEN,
+    Reason.CALLER_FOREIGN,
+    Reason.CALLER_TYPE,
+    Reason.RATE_CALLER,
+    Reason.CHECK_UNAVAILABLE,
+    Reason.NO_CAPACITY,
+    Reason.PLATFORM_FAULT,
+}
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_strictly(reason: Reason) -> None:
+    """What depends on a binding is told as that there is none, in nobody's language."""
+    refusal = Refusal(reason=reason, binding="70012345678-1", language=Language.EN)
+    assert reason.hidden is (reason not in PLAIN)
+    assert refusal.strictly == (refusal if reason in PLAIN else Refusal(reason=Reason.NO_BINDING))
+    assert refusal.cause == reason.cause
+
+
+def test_too_short() -> None:
+    """Digits are missing: the network may say so."""
+    assert Refusal(reason=Reason.X_MALFORMED, too_short=True).cause == 28
+
+
+def test_faults_of_ours() -> None:
+    """Nobody is held to account for these."""
+    ours = {Reason.CHECK_UNAVAILABLE, Reason.NO_CAPACITY, Reason.PLATFORM_FAULT}
+    assert {reason for reason in Reason if reason.ours} == ours

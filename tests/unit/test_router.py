@@ -20,6 +20,7 @@ from agi_router.errors import (
     StoreUnavailable,
 )
 from agi_router.extension import Destination, to_refuse
+from agi_router.limits import Rate
 from agi_router.logs import Formatter
 from agi_router.model import (
     BindingState,
@@ -29,6 +30,7 @@ from agi_router.model import (
     Language,
     Leg,
     Mode,
+    NumberNeeded,
     Reason,
     Refusal,
     Route,
@@ -79,14 +81,24 @@ class Store:
 
     answer: Admission | AgiRouterError
     asked: list[tuple[Call, str, float]] = field(default_factory=list)
+    before: list[Admission] = field(default_factory=list)
+    """Answers that come first."""
+    made: list[tuple[NumberNeeded, float]] = field(default_factory=list)
+    """Numbers that were to be made, and the time for it."""
 
     async def admit(self, call: Call, call_id: str, *, timeout: float) -> Admission:  # noqa: ASYNC109
         """Answer, or fail as told."""
         call_day(call_id)  # as the real one does, to find the partition
         self.asked.append((call, call_id, timeout))
+        if self.before:
+            return self.before.pop(0)
         if isinstance(self.answer, AgiRouterError):
             raise self.answer
         return self.answer
+
+    async def make_number(self, needed: NumberNeeded, *, timeout: float) -> None:  # noqa: ASYNC109
+        """Note that a number is to be made; what comes of it is the next answer."""
+        self.made.append((needed, timeout))
 
 
 @dataclass
@@ -110,13 +122,7 @@ class Meter:
         self.admissions.append(seconds)
 
 
-def router(
-    store: Store,
-    *,
-    fixed_lines: bool = False,
-    extension_tries: int = 0,
-    meter: Meter | None = None,
-) -> Router:
+def router(store: Store, *, fixed_lines: bool = False, **settings: Any) -> Router:
     """Return a router with the default settings."""
     return Router(
         store,
@@ -125,8 +131,7 @@ def router(
         max_duration=HOUR,
         language=Language.ZH,
         fixed_lines=fixed_lines,
-        extension_tries=extension_tries,
-        meter=meter,
+        **settings,
     )
 
 
@@ -182,8 +187,8 @@ async def test_a_call_is_refused(facts: Facts, reason: Reason, language: Languag
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
+        ({"dialled": X.digits + "1"}, Reason.X_MALFORMED),
         ({"dialled": ""}, Reason.X_MALFORMED),
-        ({"dialled": X.digits[:-1]}, Reason.X_MALFORMED),
         ({"presentation": "prohib_not_screened"}, Reason.CALLER_HIDDEN),
         ({"caller": ""}, Reason.CALLER_HIDDEN),
         ({"caller": "+442071234567"}, Reason.CALLER_FOREIGN),
@@ -244,6 +249,228 @@ async def test_guard_and_rule_must_agree(
     assert await router(Store(answer)).answer(ARRIVAL) == FAULT
     [record] = [record for record in caplog.records if record.levelname == "ERROR"]
     assert (record.msg, vars(record)["call"]) == ("decision.disagrees", ARRIVAL.call_id)
+
+
+DISAGREES = Admission(admitted=False, facts=FACTS, now=NOW)
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+async def test_a_use_came_back_meanwhile(times: int, caplog: pytest.LogCaptureFixture) -> None:
+    """Refused by the guard and routed by the facts: it is asked again, within the same time."""
+    ticks = iter(range(0, 10**10, 10**8))
+    store = Store(ADMITTED, before=[DISAGREES] * times)
+    assert await router(store, clock=lambda: next(ticks)).answer(ARRIVAL) == ROUTED
+    assert {(call, call_id) for call, call_id, _ in store.asked} == {
+        (Call(caller=A, x_number=X), ARRIVAL.call_id)
+    }
+    timeouts = [timeout for _, _, timeout in store.asked]
+    assert timeouts == [0.4, *(pytest.approx(0.4 - 0.1 * i) for i in range(1, 1 + times))]
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+async def test_tries_are_bounded() -> None:
+    """A guard that never agrees with the rule is a fault, after four times and not in no time."""
+    ticks = iter(range(0, 10**10, 2 * 10**8))
+    store = Store(DISAGREES)
+    assert await router(store, clock=lambda: next(ticks)).answer(ARRIVAL) == FAULT
+    assert [timeout for _, _, timeout in store.asked] == [0.4, pytest.approx(0.2), 0.0, 0.0]
+
+
+async def test_a_use_that_should_not_have_been_taken_is_not_taken_again() -> None:
+    """Admitted and refused by the facts: asking again would only find the same reservation."""
+    store = Store(replace(ADMITTED, facts=replace(FACTS, leg=None)))
+    assert await router(store).answer(ARRIVAL) == FAULT
+    assert len(store.asked) == 1
+
+
+TOLD: list[tuple[Facts, Reason]] = [
+    (replace(FACTS, x_bound=False, leg=None), Reason.NO_BINDING),
+    (replace(FACTS, leg=None), Reason.STRANGER),
+    *(
+        (replace(FACTS, leg=replace(leg, language=Language.EN)), reason)
+        for leg, reason in (
+            (replace(LEG, expires_at=NOW), Reason.EXPIRED),
+            (replace(LEG, state=BindingState.UNBOUND, ended_at=NOW), Reason.UNBOUND),
+            (replace(LEG, state=BindingState.ORDER_ENDED, ended_at=NOW), Reason.ORDER_ENDED),
+            (replace(LEG, max_calls=1, calls_used=1), Reason.USED_UP),
+            (replace(LEG, direction=Direction.B), Reason.WRONG_DIRECTION),
+            (replace(LEG, callees=()), Reason.NO_DEFAULT_PARTY),
+            (replace(LEG, callees=(A,)), Reason.SELF_CALL),
+            (replace(LEG, tenant_active=False), Reason.TENANT_SUSPENDED),
+        )
+    ),
+]
+
+
+@pytest.mark.parametrize(("facts", "reason"), TOLD, ids=lambda value: str(value)[:12])
+async def test_strict(facts: Facts, reason: Reason) -> None:
+    """Whatever there is on a number: one prompt, one cause, one language; the reason on record."""
+    destination = await router(Store(refused(facts)), strict=True).answer(ARRIVAL)
+    assert destination == Destination("agi-router-refuse", f"{reason}*no_relation*21*zh**end")
+
+
+@pytest.mark.parametrize(
+    ("answer", "took", "waits"),
+    [
+        (refused(replace(FACTS, leg=None)), 0, [0.1]),
+        (refused(replace(FACTS, leg=replace(LEG, expires_at=NOW))), 3 * 10**6, [0.097]),
+        (refused(replace(FACTS, x_bound=False, leg=None)), 99 * 10**6, [0.001]),
+        (refused(replace(FACTS, x_bound=False, leg=None)), 10**9, [0.0]),
+        (refused(replace(FACTS, block_known=False, leg=None)), 0, []),
+        (ADMITTED, 0, []),
+        (StoreUnavailable(), 0, []),
+    ],
+)
+async def test_strict_answers_at_one_moment(
+    answer: Admission | AgiRouterError,
+    took: int,
+    waits: list[float],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However long the store looked for what there is on a number, and only for that."""
+    waited: list[float] = []
+    now = [0]
+
+    class Slow(Store):
+        async def admit(self, call: Call, call_id: str, *, timeout: float) -> Admission:  # noqa: ASYNC109
+            now[0] += took
+            return await super().admit(call, call_id, timeout=timeout)
+
+    async def sleep(seconds: float) -> None:
+        waited.append(seconds)
+
+    monkeypatch.setattr("agi_router.router.asyncio.sleep", sleep)
+    await router(Slow(answer), strict=True, clock=lambda: now[0]).answer(ARRIVAL)
+    assert waited == waits
+    await router(Slow(answer), clock=lambda: now[0]).answer(ARRIVAL)
+    assert waited == waits
+
+
+NEEDS_NUMBER = Admission(
+    admitted=False,
+    facts=replace(FACTS, leg=replace(LEG, mode=Mode.AXYB, shown=None)),
+    now=NOW,
+)
+NEEDED = NumberNeeded(binding=LEG.binding, binding_id=42, x_number=X, caller=A, callee=B)
+
+
+async def test_a_number_is_made() -> None:
+    """By the store, and the call is admitted then; within the one time for both."""
+    now = [0]
+
+    class Slow(Store):
+        async def make_number(self, needed: NumberNeeded, *, timeout: float) -> None:  # noqa: ASYNC109
+            await super().make_number(needed, timeout=timeout)
+            now[0] += 10**8
+
+    store = Slow(ADMITTED, before=[NEEDS_NUMBER])
+    assert await router(store, clock=lambda: now[0]).answer(ARRIVAL) == ROUTED
+    assert store.made == [(NEEDED, 0.4)]
+    assert [round(timeout, 6) for _, _, timeout in store.asked] == [0.4, 0.3]
+
+
+async def test_no_number_can_be_made(caplog: pytest.LogCaptureFixture) -> None:
+    """It is tried a few times; then it is a fault of ours, and no limit counts it."""
+    store = Store(NEEDS_NUMBER)
+    door = router(store, caller_limit=Rate(1, timedelta(minutes=1)))
+    for _ in range(2):
+        assert await door.answer(ARRIVAL) == FAULT
+    assert len(store.asked) == len(store.made) == 8
+    assert "call.no_number" in [record.msg for record in caplog.records]
+
+
+async def test_strict_hides_who_is_asked_for_nothing() -> None:
+    """Whose extension is wrong or missing hears what a stranger hears; asking is no refusal."""
+    extended = refused(replace(FACTS, leg=None, x_extended=True))
+    stranger = await router(Store(refused(replace(FACTS, leg=None))), strict=True).answer(ARRIVAL)
+    _, _, told = stranger.extension.partition("*")
+    door = router(Store(extended), strict=True, extension_tries=1)
+    for typed in ("", "99"):
+        arrival = replace(ARRIVAL, typed=typed, tries_left=0)
+        answer = await door.answer(arrival)
+        assert answer.extension.partition("*")[2] == told
+    assert (await door.answer(ARRIVAL)).context == "agi-router-ask"
+
+
+async def test_strict_hides_no_fault_of_the_call_itself() -> None:
+    """What a caller may know, it hears as ever."""
+    store = Store(refused(FACTS))
+    for arrival in (
+        replace(ARRIVAL, dialled="7001"),
+        replace(ARRIVAL, caller=""),
+        replace(ARRIVAL, caller="+442071234567"),
+    ):
+        strictly = await router(store, strict=True).answer(arrival)
+        assert strictly == await router(store).answer(arrival)
+
+
+async def test_a_number_that_is_too_short() -> None:
+    """Digits are missing: 28, which leaves Asterisk as 484."""
+    destination = await router(Store(ADMITTED)).answer(replace(ARRIVAL, dialled=X.digits[:-1]))
+    assert destination.extension == "x_malformed*number_bad*28*zh**end"
+
+
+STRANGER = to_refuse(Refusal(reason=Reason.STRANGER), language=Language.ZH)
+TOO_OFTEN = to_refuse(Refusal(reason=Reason.RATE_CALLER), language=Language.ZH)
+THREE = Rate(3, timedelta(minutes=3))
+MINUTE = 60 * 10**9
+
+
+async def test_a_caller_who_is_refused_too_often(caplog: pytest.LogCaptureFixture) -> None:
+    """The store is not asked any more, until a while has gone by; others are not held up."""
+    store, now = Store(refused(replace(FACTS, leg=None))), [0]
+    door = router(store, caller_limit=THREE, clock=lambda: now[0])
+    answers = [await door.answer(ARRIVAL) for _ in range(6)]
+    assert answers == [STRANGER] * 3 + [TOO_OFTEN] * 3
+    assert len(store.asked) == 3
+    [record] = [each for each in caplog.records if each.msg == "refusals.limited"]
+    assert (record.levelname, vars(record)["of"]) == ("WARNING", "caller")
+    assert A.digits not in str(vars(record))
+
+    assert await door.answer(replace(ARRIVAL, caller=B.digits)) == STRANGER
+    now[0] += MINUTE
+    assert await door.answer(ARRIVAL) == STRANGER
+    assert await door.answer(ARRIVAL) == TOO_OFTEN
+
+
+async def test_a_party_who_was_refused_too_often_is_not_routed_either() -> None:
+    """Without a look-up nobody knows that it would be."""
+    store = Store(ADMITTED, before=[refused(replace(FACTS, leg=None))] * 3)
+    door = router(store, caller_limit=THREE, clock=lambda: 0)
+    for expected in (STRANGER, STRANGER, STRANGER, TOO_OFTEN):
+        assert await door.answer(ARRIVAL) == expected
+
+
+async def test_a_trunk_with_too_many_refused_calls() -> None:
+    """Whoever calls by it, also with numbers that are no numbers; another trunk is another one."""
+    store = Store(refused(replace(FACTS, leg=None)))
+    now = [0]
+    door = router(store, trunk_limit=THREE, clock=lambda: now[0])
+
+    async def call(serial: int, **changes: Any) -> Destination:
+        caller = f"1380013{serial:04}"
+        return await door.answer(replace(ARRIVAL, **{"caller": caller, "trunk": "t1", **changes}))
+
+    for serial in range(2):
+        assert await call(serial) == STRANGER
+    assert (await call(2, caller="")).extension.startswith("caller_hidden")
+    assert await call(3) == TOO_OFTEN
+    for serial in range(4, 9):
+        assert (await call(serial, caller="")).extension.startswith("caller_hidden")
+    assert len(store.asked) == 2
+    now[0] += MINUTE
+    assert await call(9) == STRANGER
+    assert await call(4, trunk="t2") == STRANGER
+    for serial in range(5, 9):
+        assert await call(serial, trunk="") == STRANGER
+
+
+async def test_faults_of_ours_are_no_refusals() -> None:
+    """Who could not be served is not counted, nor who was routed."""
+    for answer, expected in ((StoreUnavailable(), FAULT), (ADMITTED, ROUTED), (DISAGREES, FAULT)):
+        door = router(Store(answer), caller_limit=THREE, trunk_limit=THREE, clock=lambda: 0)
+        for _ in range(5):
+            assert await door.answer(replace(ARRIVAL, trunk="t1")) == expected
 
 
 @pytest.mark.parametrize(

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import traceback
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import ciphers
+from cryptography.hazmat.primitives.ciphers import algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from agi_router.errors import KeyRingError, SealError
-from agi_router.keyfile import load_key_ring, write_key_ring
+from agi_router.keyfile import load_key_ring, replace_key_ring, write_key_ring
 from agi_router.numbers import E164, XNumber
-from agi_router.seal import KeyRing
+from agi_router.seal import Cipher, KeyRing, _Sm4Gcm
 
 X = XNumber.parse("700012345670001")
 OTHER_X = XNumber.parse("700012345670002")
@@ -27,6 +31,9 @@ T1 = base64.b64encode(K1).decode()
 T2 = base64.b64encode(K2).decode()
 
 RING = KeyRing.parse(f"tag 1 {T1}\nseal 1 {T2}")
+SM4_RING = replace(RING, cipher=Cipher.SM4_GCM)
+SM4_DERIVED = "9f275bf46c89f7924342765c34fe931a"
+ROW = b"route.callee|700012345670001|5"
 
 
 def test_text_forms() -> None:
@@ -139,21 +146,113 @@ def test_rotation() -> None:
     tag = RING.tag(X, A)
     old = RING.seal([B], x=X, tag=tag)
     fresh = both.seal([B], x=X, tag=tag)
-    assert (old[1], fresh[1]) == (1, 9)
+    assert (old[:3], fresh[:3]) == (b"\x02\x01\x01", b"\x02\x09\x07")
     assert both.open(old, x=X, tag=tag) == new.open(fresh, x=X, tag=tag) == (B,)
     with pytest.raises(SealError, match="key 1, which is not at hand"):
         new.open(old, x=X, tag=tag)
 
 
 def test_envelope() -> None:
-    """Version, key id, nonce, ciphertext and tag; never twice the same."""
+    """Version, key ids, nonce, ciphertext and tag; never twice the same."""
     sealed = RING.seal([B], x=X, tag=5)
-    assert sealed[:2] == b"\x01\x01"
-    assert len(sealed) == 2 + 12 + 11 + 16
+    assert sealed[:3] == b"\x02\x01\x01"
+    assert len(sealed) == 3 + 12 + 11 + 16
     assert sealed != RING.seal([B], x=X, tag=5)
     assert B.digits.encode() not in sealed
-    plain = AESGCM(K2).decrypt(sealed[2:14], sealed[14:], b"route.callee|700012345670001|5")
-    assert plain == b"13900130002"
+    assert AESGCM(K2).decrypt(sealed[3:15], sealed[15:], sealed[:3] + ROW) == b"13900130002"
+    # In a row for anyone no key has made the tag.
+    assert RING.seal([B], x=X, tag=0)[:3] == b"\x02\x01\x00"
+    assert RING.headers == (b"\x02\x01\x01", b"\x02\x01\x00")
+
+
+def test_envelope_of_the_release_before() -> None:
+    """What was sealed without the tag key's id still opens, in its row only."""
+    sealed = _sealed(b"13900130002")
+    assert sealed[:2] == b"\x01\x01"
+    assert RING.open(sealed, x=X, tag=5) == (B,)
+    assert SM4_RING.open(sealed, x=X, tag=5) == (B,)
+    with pytest.raises(SealError):
+        RING.open(sealed, x=X, tag=6)
+    with pytest.raises(SealError):
+        RING.open(b"\x02\x01\x01" + sealed[2:], x=X, tag=5)
+
+
+# RFC 8998, appendix A.1.
+SM4_KEY = bytes.fromhex("0123456789ABCDEFFEDCBA9876543210")
+SM4_NONCE = bytes.fromhex("00001234567800000000ABCD")
+SM4_BOUND = bytes.fromhex("FEEDFACEDEADBEEFFEEDFACEDEADBEEFABADDAD2")
+
+
+def test_sm4_gcm_is_that_of_the_standard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test vector of RFC 8998, appendix A.1."""
+    monkeypatch.setattr("agi_router.seal.HKDF.derive", lambda *_: SM4_KEY)
+    cipher = _Sm4Gcm(K1)
+    plain = b"".join(bytes([each]) * 8 for each in b"\xaa\xbb\xcc\xdd\xee\xff\xee\xaa")
+    sealed = cipher.encrypt(SM4_NONCE, plain, SM4_BOUND)
+    assert sealed.hex() == (
+        "17f399f08c67d5ee19d0dc9969c4bb7d5fd46fd3756489069157b282bb200735"
+        "d82710ca5c22f0ccfa7cbf93d496ac15a56834cbcf98c397b4024a2691233b8d"
+        "83de3541e4c2b58177e065a9bf7b62ec"
+    )
+    assert cipher.decrypt(SM4_NONCE, sealed, SM4_BOUND) == plain
+
+
+def test_sm4_gcm_side_by_side() -> None:
+    """A ring writes by one cipher and opens what either has sealed; the key is a derived one."""
+    sealed = SM4_RING.seal([B, A], x=X, tag=5)
+    assert sealed[:3] == b"\x03\x01\x01" == SM4_RING.headers[0]
+    assert RING.open(sealed, x=X, tag=5) == (B, A)
+    assert SM4_RING.open(RING.seal([B], x=X, tag=5), x=X, tag=5) == (B,)
+    # hkdf-sha256(bytes(32..63), no salt, "agi_router sm4-gcm"), 16 bytes, computed by openssl.
+    derived = bytes.fromhex(SM4_DERIVED)
+    decryptor = ciphers.Cipher(
+        algorithms.SM4(derived), modes.GCM(sealed[3:15], sealed[-16:])
+    ).decryptor()
+    decryptor.authenticate_additional_data(sealed[:3] + ROW)
+    assert decryptor.update(sealed[15:-16]) + decryptor.finalize() == b"13900130002+13800130001"
+    for altered in (b"\x02" + sealed[1:], sealed[:2] + b"\x02" + sealed[3:], sealed[:20]):
+        with pytest.raises(SealError):
+            RING.open(altered, x=X, tag=5)
+
+
+def test_sm4_gcm_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An OpenSSL without it is found out when the ring is made, and when a number is opened."""
+    sealed = SM4_RING.seal([B], x=X, tag=5)
+
+    def unsupported(*_: object) -> None:
+        raise UnsupportedAlgorithm("SM4")
+
+    monkeypatch.setattr("agi_router.seal.ciphers.Cipher", unsupported)
+    with pytest.raises(KeyRingError, match="sm4-gcm cannot be had"):
+        KeyRing.parse(RING.to_text(), cipher=Cipher.SM4_GCM)
+    with pytest.raises(SealError, match="which this OpenSSL lacks"):
+        RING.open(sealed, x=X, tag=5)
+
+
+def test_rings_are_changed() -> None:
+    """A new key is not written with before it is made current; the last one cannot go."""
+    ring = RING.with_new("tag", 2).with_new("seal", 7)
+    assert (ring.tag_key_id, ring.seal_key_id) == (1, 1)
+    assert [keyid for keyid, _ in ring.tag_keys + ring.seal_keys] == [2, 1, 7, 1]
+    assert len(ring.tag_keys[0][1]) == 32
+    assert ring.tag_keys[0] != RING.with_new("tag", 2).tag_keys[0]
+    used = ring.using(tag=2, seal=7)
+    assert (used.tag_key_id, used.seal_key_id) == (2, 7)
+    assert used.using(tag=1, seal=1) == ring
+    assert used.without("tag", 2).without("seal", 7) == RING
+    assert replace(ring, cipher=Cipher.SM4_GCM).using(tag=2, seal=7).cipher is Cipher.SM4_GCM
+    with pytest.raises(KeyRingError, match="no tag key 9"):
+        ring.using(tag=9, seal=1)
+    with pytest.raises(KeyRingError, match="no seal key"):
+        RING.without("seal", 1)
+
+
+def test_digest() -> None:
+    """It tells which keys there are, and not which are current, nor the keys."""
+    ring = RING.with_new("tag", 2)
+    assert re.fullmatch("[0-9a-f]{8}", RING.digest)
+    assert ring.digest == ring.using(tag=2, seal=1).digest != RING.digest
+    assert KeyRing.parse(f"tag 1 {T2};seal 1 {T1}").digest != RING.digest
 
 
 def test_open_returns_a_fixed_line_too() -> None:
@@ -167,14 +266,13 @@ def test_several_numbers_open_in_their_order() -> None:
     several = (B, A, E164.parse("010 8888 6666", fixed_lines=True))
     sealed = RING.seal(several, x=X, tag=5)
     assert RING.open(sealed, x=X, tag=5) == several
-    plain = AESGCM(K2).decrypt(sealed[2:14], sealed[14:], b"route.callee|700012345670001|5")
+    plain = AESGCM(K2).decrypt(sealed[3:15], sealed[15:], sealed[:3] + ROW)
     assert plain == f"{B.digits}+{A.digits}+01088886666".encode()
 
 
 def _sealed(plain: bytes) -> bytes:
     nonce = bytes(12)
-    row = b"route.callee|700012345670001|5"
-    return b"\x01\x01" + nonce + AESGCM(K2).encrypt(nonce, plain, row)
+    return b"\x01\x01" + nonce + AESGCM(K2).encrypt(nonce, plain, ROW)
 
 
 SEALED = RING.seal([B], x=X, tag=5)
@@ -190,9 +288,13 @@ SEALED = RING.seal([B], x=X, tag=5)
         (SEALED + b"\0", X, 5),
         (SEALED[:-1] + bytes([SEALED[-1] ^ 1]), X, 5),
         (SEALED[:2] + bytes([SEALED[2] ^ 1]) + SEALED[3:], X, 5),
-        (b"\x02" + SEALED[1:], X, 5),
+        (b"\x01" + SEALED[1:], X, 5),
+        (b"\x03" + SEALED[1:], X, 5),
+        (b"\x04" + SEALED[1:], X, 5),
+        (SEALED[:2] + b"\x00" + SEALED[3:], X, 5),
+        (SEALED[:3] + bytes([SEALED[3] ^ 1]) + SEALED[4:], X, 5),
         (b"", X, 5),
-        (SEALED[:14], X, 5),
+        (SEALED[:15], X, 5),
         (SEALED[:20], X, 5),
         # Sealed by somebody with the key, but nothing that could be dialled.
         (_sealed(b"139&PJSIP/1"), X, 5),
@@ -331,6 +433,14 @@ def test_unreadable_key_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         load_key_ring(path)
 
 
+def test_pairs_have_a_tag_under_every_key() -> None:
+    """The current one first, in whatever order the parties are named."""
+    old, new = KeyRing.generate(), KeyRing.generate()
+    both = KeyRing(tag_keys=(*old.tag_keys, (2, new.tag_keys[0][1])), seal_keys=old.seal_keys)
+    assert both.pair_tags((A, B)) == [both.pair_tag((B, A)), old.pair_tag((A, B))]
+    assert len(set(both.pair_tags((A, B)))) == 2
+
+
 def test_extensions_have_tags_of_their_own() -> None:
     """By number and extension, under every key, the current one first; none is a caller's."""
     old, new = KeyRing.generate(), KeyRing.generate()
@@ -346,3 +456,37 @@ def test_extensions_have_tags_of_their_own() -> None:
     }
     assert len(others) == 5
     assert tag not in others
+
+
+def test_key_file_is_replaced(tmp_path: Path) -> None:
+    """Whole, for the same owner, through a link; nothing else is left behind."""
+    path, link = tmp_path / "key", tmp_path / "link"
+    write_key_ring(path, RING)
+    path.chmod(0o400)
+    link.symlink_to(path)
+    owner = (65534, 65534) if os.geteuid() == 0 else (os.geteuid(), os.getegid())
+    os.chown(path, *owner)
+    other = KeyRing.generate()
+    replace_key_ring(link, other)
+    assert load_key_ring(path) == other
+    status = path.stat()
+    assert (status.st_mode & 0o7777, status.st_uid, status.st_gid) == (0o400, *owner)
+    assert link.is_symlink()
+    assert sorted(tmp_path.iterdir()) == [path, link]
+
+
+def test_key_file_cannot_be_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk, or no file: what was there is there, and nothing else."""
+    path = tmp_path / "key"
+    with pytest.raises(KeyRingError, match="No such file"):
+        replace_key_ring(path, RING)
+    write_key_ring(path, RING)
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(KeyRingError, match="No space left"):
+        replace_key_ring(path, KeyRing.generate())
+    assert load_key_ring(path) == RING
+    assert list(tmp_path.iterdir()) == [path]

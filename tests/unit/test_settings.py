@@ -11,8 +11,9 @@ import pytest
 
 from agi_router.errors import KeyRingError, SettingsError
 from agi_router.keyfile import write_key_ring
+from agi_router.limits import OFF, Rate
 from agi_router.model import Language
-from agi_router.seal import KeyRing
+from agi_router.seal import Cipher, KeyRing
 from agi_router.settings import PREFIX, Settings
 
 SECRET = "s3cret-Pa55"
@@ -30,6 +31,7 @@ def test_defaults() -> None:
         dsn=None,
         key=None,
         key_file=None,
+        cipher=Cipher.AES_256_GCM,
         ari_url="http://127.0.0.1:8088",
         ari_user="router",
         ari_password=None,
@@ -40,6 +42,9 @@ def test_defaults() -> None:
         unsafe_profile=frozenset(),
         language=Language.ZH,
         fixed_lines=False,
+        strict=False,
+        refusal_limit_caller=Rate(20, timedelta(minutes=10)),
+        refusal_limit_trunk=OFF,
         decision_timeout=0.3,
         patience=0.35,
         db_connections=4,
@@ -56,6 +61,11 @@ def test_defaults() -> None:
         ("DSN", "host=db dbname=x", "host=db dbname=x"),
         ("KEY", " tag 1 x;seal 1 y ", "tag 1 x;seal 1 y"),
         ("KEY_FILE", "/etc/agi-router/key", Path("/etc/agi-router/key")),
+        ("CIPHER", "SM4-GCM", Cipher.SM4_GCM),
+        ("STRICT", "on", True),
+        ("REFUSAL_LIMIT_CALLER", "off", OFF),
+        ("REFUSAL_LIMIT_CALLER", "5 / 1h30m", Rate(5, timedelta(minutes=90))),
+        ("REFUSAL_LIMIT_TRUNK", "1000000/1s", Rate(1000000, timedelta(seconds=1))),
         ("ARI_URL", "https://pbx.example:8089/asterisk/", "https://pbx.example:8089/asterisk"),
         ("ARI_URL", "http://[::1]:8088", "http://[::1]:8088"),
         ("ARI_USER", "me", "me"),

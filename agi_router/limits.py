@@ -1,0 +1,96 @@
+"""
+Limits on refused calls: whoever scans the range is refused without a question to the store.
+
+Each refused call fills a bucket by one, and the bucket drains evenly, by its whole size in one
+window. While it is full, calls are refused unasked; these do not fill it, so that somebody who
+redials in despair is not locked out for ever. So of any key at most ``count`` refused calls come
+through at once, and ``count`` more in each window.
+
+Rules for the editor:
+
+1. One number a key is kept: when its bucket will be empty. Times are whole nanoseconds of any
+   clock that does not go back, so that counting is exact.
+2. Memory is bounded: of too many keys the one refused longest ago is forgotten.
+"""
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from agi_router.durations import format_duration
+
+__all__ = ["OFF", "Rate", "RefusalLimit"]
+
+_MICROSECOND = timedelta(microseconds=1)
+_NANOSECONDS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """
+    So many in a time; none at all stands for no limit.
+    """
+
+    count: int
+    window: timedelta
+
+    def __str__(self) -> str:
+        """
+        As a setting says it.
+        """
+        return f"{self.count}/{format_duration(self.window)}" if self.count else "off"
+
+
+OFF = Rate(0, timedelta(0))
+"""No limit."""
+
+
+class RefusalLimit:
+    """
+    Who has been refused too often, by keys.
+
+    Args:
+        rate: How many refused calls are let through, and in which time.
+        capacity: How many keys are kept.
+    """
+
+    def __init__(self, rate: Rate, *, capacity: int = 100_000) -> None:
+        self._off = rate.count == 0
+        # What one refused call adds; the bucket holds as many as the rate says.
+        self._step = 0 if self._off else rate.window // _MICROSECOND * _NANOSECONDS // rate.count
+        self._full = self._step * rate.count
+        self._capacity = capacity
+        self._empty_at: dict[Hashable, int] = {}
+
+    def reached(self, key: Hashable, *, now: int) -> bool:
+        """
+        Whether calls of *key* are to be refused unasked.
+
+        Args:
+            key: Who calls.
+            now: Nanoseconds.
+        """
+        empty_at = self._empty_at.get(key)
+        return empty_at is not None and empty_at - now > self._full - self._step
+
+    def note(self, key: Hashable, *, now: int) -> bool:
+        """
+        A call of *key* was refused.
+
+        A full bucket gets no fuller, though many may be on their way when it becomes so.
+
+        Returns:
+            Whether the limit is reached by this one.
+        """
+        if self._off:
+            return False
+        before = self.reached(key, now=now)
+        # Taken out and put in again, so that the first one was refused longest ago.
+        filled = max(self._empty_at.pop(key, now), now) + self._step
+        self._empty_at[key] = min(filled, now + self._full)
+        if len(self._empty_at) > self._capacity:
+            del self._empty_at[next(iter(self._empty_at))]
+        return self.reached(key, now=now) and not before
+
+    def __len__(self) -> int:
+        return len(self._empty_at)

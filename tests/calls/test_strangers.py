@@ -1,0 +1,108 @@
+"""
+Strangers on a real Asterisk: they learn nothing, and who asks too often is not looked up any more.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+import pytest
+
+from calls.parts import STATE, Cli, Router, frozen
+from testpbx.phones import Call, Phones
+from testpbx.waiting import until
+
+Serving = Callable[..., AbstractContextManager[None]]
+
+
+@pytest.fixture
+def serving(cli: Cli, router: Router) -> Serving:
+    """A router with settings of its own in place of the running one."""
+
+    @contextmanager
+    def with_settings(**settings: str) -> Iterator[None]:
+        router.stop()
+        other = Router({**cli.env, **settings}, STATE / "logs/router-of-its-own.log")
+        other.start()
+        try:
+            yield
+        finally:
+            other.stop()
+            router.ensure()
+
+    return with_settings
+
+
+def conversation(call: Call) -> list[str]:
+    """What the caller was told: every status line, and every header that may differ."""
+    told = ("reason", "retry-after", "warning", "content-type", "contact")
+    return [
+        f"{message.start_line} {[(n, v) for n, v in message.headers if n in told]}"
+        for message in call.caller.messages
+        if not message.sent
+    ]
+
+
+def test_a_caller_who_is_refused_too_often(
+    cli: Cli, phones: Phones, serving: Serving, a: str, b: str, stranger: str
+) -> None:
+    """After the third refusal the database is not asked: it may even stand still."""
+    x = cli.bind(a, b)["x"]
+    with serving(AGI_ROUTER_REFUSAL_LIMIT_CALLER="3/10m"):
+        for _ in range(3):
+            assert phones.call(stranger, x).status == 403
+        with frozen("postgres"):
+            # Whoever is asked about has to wait and is told to try later; this one is not.
+            assert phones.call(b, x).status == 480
+            call = phones.call(stranger, x)
+        assert (call.status, call.invites) == (403, ())
+        assert phones.call(a, x).status == 200
+        reasons = [record["reason"] for record in cli.records(x, 6)]
+    assert reasons[0] is None
+    assert sorted(map(str, reasons[1:])) == sorted(
+        ["rate_caller", "platform_fault", *["stranger"] * 3]
+    )
+
+
+def test_a_trunk_with_too_many_refusals(
+    cli: Cli, phones: Phones, serving: Serving, a: str, b: str, stranger: str
+) -> None:
+    """Whoever it is that calls: the trunk is the endpoint on which the calls come in."""
+    x = cli.bind(a, b)["x"]
+    with serving(AGI_ROUTER_REFUSAL_LIMIT_TRUNK="2/1h"):
+        assert phones.call(stranger, x).status == 403
+        assert phones.call("+14155550100", x).status == 403
+        assert (phones.call(a, x).status, phones.call(b, x).status) == (403, 403)
+        reasons = [record["reason"] for record in cli.records(x, 4)]
+    assert sorted(reasons) == ["caller_foreign", "rate_caller", "rate_caller", "stranger"]
+    log = (STATE / "logs/router-of-its-own.log").read_text()
+    assert "refusals.limited" in log
+    assert "trunk=PJSIP/carrier-in" in log
+
+
+def test_strict(cli: Cli, phones: Phones, serving: Serving, a: str, b: str, stranger: str) -> None:
+    """A former party, one without calls left, one who may not call, a stranger: told the same."""
+    bindings = {
+        reason: cli.bind(a, b, "--language", "en", *options)
+        for reason, options in (
+            ("stranger", ()),
+            ("unbound", ()),
+            ("expired", ("--ttl", "2s")),
+            ("used_up", ("--max-calls", "1")),
+            ("wrong_direction", ("--direction", "b")),
+        )
+    }
+    assert phones.call(b, bindings["used_up"]["x"]).status == 200
+    cli("unbind", bindings["unbound"]["id"])
+    assert until(lambda: cli("show", bindings["expired"]["id"])["state"] == "expired", timeout=10)
+
+    with serving(AGI_ROUTER_STRICT="on"):
+        calls = {
+            reason: phones.call(stranger if reason == "stranger" else a, binding["x"])
+            for reason, binding in bindings.items()
+        }
+
+    for reason, call in calls.items():
+        assert (call.status, call.invites) == (403, ())
+        assert conversation(call) == conversation(calls["stranger"])
+        # Who runs the service sees why.
+        assert until(lambda: cli.record(bindings[reason]["x"])["reason"] == reason, timeout=10)  # noqa: B023
