@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -146,6 +147,7 @@ def test_canaries_lie_nowhere(
     with left.watching():
         x = bind(left, "--max-calls", "9")
         conflict(left, x)
+        bulk(left)
         calls(phones, left, x)
         strangers(phones, x)
         broken_trunks(phones, asterisk, x)
@@ -153,10 +155,11 @@ def test_canaries_lie_nowhere(
         marker = cli.records(x, 1)[-1]["id"]
         journal = without_router(phones, router, Path(pbx["env"]["AGI_ROUTER_JOURNAL"]), x)
         left.cli_each(
-            *((command,) for command in ("list", "calls", "doctor", "settings")),
+            *((command,) for command in ("list", "calls", "doctor", "settings", "export")),
             *((command, "--json") for command in ("list", "calls", "doctor", "settings")),
         )
 
+    left.printed.append(metrics())
     for text in left.printed:
         assert found(text, CANARIES) == []
     for text, program in left.seen.items():
@@ -192,6 +195,36 @@ def search(pbx: dict[str, Any], left: Leftovers, *, since: float) -> dict[Path, 
             if here := found_in_file(path, CANARIES) + name:
                 hits[path] = here
     return hits
+
+
+def metrics() -> bytes:
+    """What the router shows to Prometheus."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open("http://127.0.0.1:9700/metrics", timeout=5) as response:
+        text: bytes = response.read()
+    assert b"agi_router_calls_decided_total" in text
+    return text
+
+
+def bulk(left: Leftovers) -> None:
+    """Files with rows that are bound, and with numbers in every wrong place."""
+    header = "mode,order,a,b,x"
+    assert "bound" in left.cli("import", "-", lines=(header, f"axb,C-1,{A},{B},"))
+    left.cli("import", "-", "--dry-run", lines=(header, f"axb,C-2,{OTHER},{B},{B}"))
+    left.cli(
+        "import",
+        "-",
+        "--keep-going",
+        lines=(
+            header,
+            f"axb,C-3,{A},{A},",
+            f"axb,C-4,{A}x,+86{B}0,",
+            f"{A},C-5,{A},{B},",
+            f"axb,C-6,{A},{B},,{OTHER}",
+            f'axb,"C-7,{A}',
+        ),
+    )
+    left.cli("import", "-", lines=(f"mode,order,{A}", f"axb,C-8,{B}"))
 
 
 def conflict(left: Leftovers, x: str) -> None:
