@@ -285,7 +285,8 @@ def test_a_number_of_its_own_is_chosen(open_store: BindingStore, connection: Con
         "WITH b AS (INSERT INTO agi_router.binding (block, tenant_id, mode, expires_at)"
         " SELECT %(block)s, id, 'axb', now() + interval '1 hour' FROM agi_router.tenant"
         " RETURNING id)"
-        " INSERT INTO agi_router.route (block, x_number, caller_tag, binding_id, shown, side, ends_at)"
+        " INSERT INTO agi_router.route"
+        " (block, x_number, caller_tag, binding_id, shown, side, ends_at)"
         " SELECT %(block)s, %(block)s * 10000 + n, 42, b.id, %(block)s * 10000 + n, 'a',"
         " now() + interval '1 hour'"
         " FROM b, generate_series(3, 9999) n",
