@@ -527,6 +527,17 @@ def test_what_cannot_be_renewed_stays(
         assert rotation.renewal().outstanding() == 1
 
 
+def test_swept_away_meanwhile(store: BindingStore, keys: KeyRing) -> None:
+    """A binding that is gone since it was listed holds nothing up."""
+    made = bind(store)
+    gone = replace(made.id, id=made.id.id + 1)
+    fresh = keys.with_new("tag", 2).using(tag=2, seal=1)
+    renewal = Renewal(store._statements, fresh)
+    with store._statements.transaction():
+        renewal.renew([made.id, gone])
+    assert (renewal.left, renewal.outstanding()) == ([], 0)
+
+
 def test_other_side_is_gone(
     dsn: str, connection: Connection, store: BindingStore, key_file: Path
 ) -> None:
