@@ -368,6 +368,6 @@ def waits_for_a_lock(database: psycopg.Connection[dict[str, Any]]) -> bool:
     """Whether a statement of a router waits for another transaction."""
     waiting = database.execute(
         "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-        " AND application_name = 'agi_router serve'"
+        " AND starts_with(application_name, 'agi_router serve')"
     )
     return waiting.fetchone() is not None

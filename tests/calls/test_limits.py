@@ -2,17 +2,37 @@
 Limits on a real Asterisk: how many calls, how long.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import psycopg
+import pytest
 
-from calls.parts import Cli
+from calls.parts import STATE, Cli, Dialplan, Router
 from testpbx.phones import Does, Phones
 from testpbx.waiting import until
 
 CALLS, LEFT = 50, 10
 
 
+@pytest.fixture
+def patient(pbx: dict[str, Any], router: Router, dialplan: Dialplan) -> Iterator[None]:
+    """A router, and a dialplan, that wait for the slowest machine: what counts is the count."""
+    router.stop()
+    dialplan.set(AGI_ROUTER_PATIENCE="9", AGI_ROUTER_PATIENCE_FALLBACK="1")
+    env = {
+        **pbx["env"],
+        "AGI_ROUTER_PATIENCE": "9",
+        "AGI_ROUTER_DECISION_TIMEOUT": "8",
+        "AGI_ROUTER_REFUSAL_LIMIT_CALLER": "off",
+    }
+    waiting = Router(env, STATE / "logs/router-patient.log")
+    waiting.start()
+    yield
+    waiting.stop()
+
+
+@pytest.mark.usefixtures("patient")
 def test_fifty_at_once_with_ten_left(cli: Cli, phones: Phones, a: str, b: str) -> None:
     """Exactly ten reach B, forty are refused as used up, and the count is ten."""
     binding = cli.bind(a, b, "--max-calls", str(LEFT))

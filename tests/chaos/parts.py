@@ -48,7 +48,7 @@ SELECT (SELECT coalesce(sum(calls_used), 0)
  WHERE block = %(block)s
 """
 _BACKENDS = b"""
-SELECT pid FROM pg_stat_activity WHERE application_name = 'agi_router serve'
+SELECT pid FROM pg_stat_activity WHERE starts_with(application_name, 'agi_router serve')
 """
 _LIMIT = """
 UPDATE agi_router.binding b
