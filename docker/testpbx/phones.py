@@ -40,8 +40,10 @@ __all__ = [
 SCENARIOS = Path(__file__).resolve().parent.parent / "phones"
 Q850 = re.compile(r"Q\.850\s*;.*?cause\s*=\s*(\d+)", re.IGNORECASE)
 
-# SIPp takes the port two above its media port too. Each process begins elsewhere.
-_PORTS = itertools.cycle(range(61000 + os.getpid() % 1000 * 4, 65000, 4))
+# SIPp takes the port two above its media port too. Each process begins elsewhere, and goes round.
+_RANGE = range(61000, 65000, 4)
+_FIRST = os.getpid() % len(_RANGE)
+_PORTS = itertools.cycle((*_RANGE[_FIRST:], *_RANGE[:_FIRST]))
 
 # No phone of a test talks longer; the side that is not to hang up waits this long.
 LONG = 60.0

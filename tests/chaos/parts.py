@@ -256,7 +256,11 @@ class Servers:
     """
 
     def __init__(self, pbx: Mapping[str, Any]) -> None:
-        self._places = Places.from_env()
+        self._places = Places(
+            checkout=Path(os.environ["PBX_CHECKOUT"]),
+            cache=Path(os.environ["PBX_CACHE"]),
+            state=STATE,
+        )
         loaded = state.load(self._places)
         assert loaded is not None
         self._state = loaded
