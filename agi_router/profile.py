@@ -21,6 +21,7 @@ from fnmatch import fnmatchcase
 __all__ = [
     "ENDPOINT_RULES",
     "ENTRY_CONTEXT",
+    "FASTAGI_CONTEXT",
     "GLOBAL_RULES",
     "LISTING_MODULE",
     "LOG_LEVELS",
@@ -36,6 +37,11 @@ __all__ = [
 ENTRY_CONTEXT = "agi-router-in"
 """
 The dialplan's entry: an endpoint with this context is a way in.
+"""
+
+FASTAGI_CONTEXT = "agi-router-in-fastagi"
+"""
+The entry where FastAGI serves alone.
 """
 
 LISTING_MODULE = "res_ari_endpoints.so"
@@ -318,7 +324,7 @@ def _of_endpoints(profile: Profile) -> Iterator[Fault]:
     ways_in = [
         name
         for name, options in sorted(profile.endpoints.items())
-        if options.get("context") == ENTRY_CONTEXT
+        if options.get("context") in {ENTRY_CONTEXT, FASTAGI_CONTEXT}
     ]
     if profile.listed and not ways_in:
         yield Fault(

@@ -237,7 +237,7 @@ class Router:
         """
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                ["agi-router", "serve"], env=self._env, stdout=log, stderr=log
+                ["agi-router", "serve", "--door", "ari"], env=self._env, stdout=log, stderr=log
             )
 
     def _keep(self) -> None:

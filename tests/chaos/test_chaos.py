@@ -269,6 +269,7 @@ def test_upgrade(
     assert count.used == count.answered == len(load.calls)
 
 
+@pytest.mark.long
 def test_overload(
     callers: Callers,
     router: Router,

@@ -13,6 +13,7 @@ import agi_router
 from agi_router.profile import (
     ENDPOINT_RULES,
     ENTRY_CONTEXT,
+    FASTAGI_CONTEXT,
     GLOBAL_RULES,
     LISTING_MODULE,
     LOG_LEVELS,
@@ -89,6 +90,15 @@ def test_every_way_in_counts() -> None:
     ]
 
 
+def test_fastagi_alone_has_a_way_in_too() -> None:
+    """Its context is an entry like the other, and is judged like it."""
+    way_in = dict(GOOD.endpoints["in"]) | {"context": FASTAGI_CONTEXT}
+    assert faults(endpoints={**GOOD.endpoints, "in": way_in}) == []
+    assert faults(endpoints={**GOOD.endpoints, "in": {**way_in, "send_pai": "yes"}}) == [
+        "in/send_pai is yes, wanted no"
+    ]
+
+
 def test_what_is_not_there() -> None:
     """An endpoint or a section that cannot be judged is a fault."""
     only_out = {"out": GOOD.endpoints["out"]}
@@ -128,7 +138,7 @@ def test_what_is_accepted() -> None:
 def test_the_rules_fit_the_dialplan() -> None:
     """The contexts that rules name are there."""
     contexts = re.findall(r"(?m)^\[([\w-]+)\]$", DIALPLAN)
-    assert ENTRY_CONTEXT in contexts
+    assert {ENTRY_CONTEXT, FASTAGI_CONTEXT} <= {*contexts}
     [nowhere] = [rule.wanted for rule in ENDPOINT_RULES if rule.option == "context"]
     assert nowhere in contexts
 
