@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 from chaos.conftest import Callers
 from chaos.load import Load, Seen
 from chaos.parts import Books, Router, Servers
