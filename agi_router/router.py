@@ -7,9 +7,10 @@ import hashlib
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Self
 
 from agi_router.decision import decide, screen
 from agi_router.errors import AgiRouterError, StoreBusy
@@ -55,6 +56,40 @@ class Arrival:
     """How often it may be asked for once more; :obj:`None` if it was not yet."""
     trunk: str = ""
     """Where it came in, for the limit on refused calls; empty if that is not known."""
+
+    @classmethod
+    def told(cls, call_id: str, caller: str, channel: str, args: Sequence[str]) -> Self:
+        """
+        What the dialplan told of a call.
+
+        Args:
+            call_id: Asterisk's unique id of the call's channel.
+            caller: Whom it came from, as signalled.
+            channel: The channel's name: "PJSIP/carrier-in-0000002a", the trunk and a number.
+            args: The number dialled and the presentation; then, if an extension was
+                asked for, what was typed and how often it may be asked for once more.
+                Anything else has not come through our dialplan, and is a call to no number.
+        """
+        dialled = presentation = ""
+        typed: str | None = None
+        tries_left: int | None = None
+        match args:
+            case (dialled, presentation) | (dialled, presentation, "", ""):
+                pass
+            case (dialled, presentation, typed, tries) if tries.isascii() and tries.isdigit():
+                tries_left = int(tries[:3])
+            case _:
+                # A pattern whose guard failed has bound its names nevertheless.
+                dialled, presentation, typed = "", "", None
+        return cls(
+            call_id=call_id,
+            caller=caller,
+            presentation=presentation,
+            dialled=dialled,
+            typed=typed,
+            tries_left=tries_left,
+            trunk=channel.rpartition("-")[0],
+        )
 
 
 class Router:

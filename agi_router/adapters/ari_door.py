@@ -126,28 +126,8 @@ class AriDoor:
         if self._deciding >= self._waiting_limit:
             refusal = Refusal(reason=Reason.NO_CAPACITY)
             return self._router.destination(refusal, event.channel.id)
-        arrival = Arrival(
-            call_id=event.channel.id,
-            caller=event.channel.caller_number,
-            presentation="",
-            dialled="",
-            # "PJSIP/carrier-in-0000002a": the endpoint, and a number of the channel.
-            trunk=event.channel.name.rpartition("-")[0],
-        )
-        match event.args:
-            case (dialled, presentation) | (dialled, presentation, "", ""):
-                arrival = replace(arrival, dialled=dialled, presentation=presentation)
-            case (dialled, presentation, typed, tries) if tries.isascii() and tries.isdigit():
-                arrival = replace(
-                    arrival,
-                    dialled=dialled,
-                    presentation=presentation,
-                    typed=typed,
-                    tries_left=int(tries[:3]),
-                )
-            case _:
-                # Anything but what our dialplan sends has not come through it.
-                pass
+        channel = event.channel
+        arrival = Arrival.told(channel.id, channel.caller_number, channel.name, event.args)
         self._deciding += 1
         try:
             return await self._router.answer(arrival)

@@ -25,7 +25,6 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from pystrix.agi import FastAGI, FastAGIServer
@@ -149,28 +148,9 @@ class FastAgiDoor:
         call_id = told.get("agi_uniqueid", "")
         # What is no call id must not get into a log.
         call_day(call_id)
-        arrival = Arrival(
-            call_id=call_id,
-            caller=told.get("agi_callerid", ""),
-            presentation="",
-            dialled="",
-            # "PJSIP/carrier-in-0000002a": the endpoint, and a number of the channel.
-            trunk=told.get("agi_channel", "").rpartition("-")[0],
+        arrival = Arrival.told(
+            call_id, told.get("agi_callerid", ""), told.get("agi_channel", ""), args
         )
-        match args:
-            case [dialled, presentation] | [dialled, presentation, "", ""]:
-                arrival = replace(arrival, dialled=dialled, presentation=presentation)
-            case [dialled, presentation, typed, tries] if tries.isascii() and tries.isdigit():
-                arrival = replace(
-                    arrival,
-                    dialled=dialled,
-                    presentation=presentation,
-                    typed=typed,
-                    tries_left=int(tries[:3]),
-                )
-            case _:
-                # Anything but what our dialplan sends has not come through it.
-                pass
         destination = self._ask(arrival)
         try:
             answer = _send(agi, destination)
