@@ -30,6 +30,8 @@ from agi_router.model import (
     Display,
     Language,
     Mode,
+    check_order_id,
+    check_prompts,
 )
 from agi_router.modes import Ax, Axb, Axe, Axyb, AxybOnCall, Gxb, Gxyb, Parties
 from agi_router.numbers import E164, XNumber, is_extension
@@ -56,8 +58,6 @@ _UNESCAPE = re.compile(rf"{_BEGINS}'(?='*{_FORMULA})")
 _MEMBERS = re.compile(r"[;\s]+")
 _WHOLE = re.compile(r"[0-9]{1,10}")
 _LARGEST = 2**31 - 1
-_ORDER_ID_MAX = 128
-_PROMPTS = re.compile(r"[a-z0-9][a-z0-9_-]{0,15}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,21 +157,9 @@ def _time(text: str) -> datetime:
     return in_utc
 
 
-def _order_id(text: str) -> str:
-    if len(text) > _ORDER_ID_MAX:
-        raise ValueError(f"an order's id has 1 to {_ORDER_ID_MAX} characters")
-    return text
-
-
 def _extension(text: str) -> str:
     if not is_extension(text):
         raise ValueError("an extension has 1 to 4 digits")
-    return text
-
-
-def _prompts(text: str) -> str:
-    if not _PROMPTS.fullmatch(text):
-        raise ValueError("a name has 1 to 16 of a-z, 0-9, '_' and '-'")
     return text
 
 
@@ -291,12 +279,12 @@ COLUMNS: Mapping[str, Column] = {
     ),
     "prompts": Column(
         about="set of prompts that its callers hear; those shipped if empty",
-        read=_prompts,
+        read=check_prompts,
         term="prompts",
     ),
     "order": Column(
         about="the order behind it, 1 to 128 characters; required",
-        read=_order_id,
+        read=check_order_id,
         verbatim=True,
     ),
     "tenant": Column(about="whose order it is; `default` if empty", verbatim=True),

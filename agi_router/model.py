@@ -8,6 +8,7 @@ Rules for the editor:
    and its prompt, so that no other place maps them.
 """
 
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -35,6 +36,8 @@ __all__ = [
     "RouteRow",
     "Side",
     "Typed",
+    "check_order_id",
+    "check_prompts",
 ]
 
 
@@ -462,3 +465,31 @@ class NumberNeeded:
 
 Decision = Route | Refusal | Ask | NumberNeeded
 """What becomes of a call."""
+
+
+_ORDER_ID_MAX = 128
+_PROMPTS = re.compile(r"[a-z0-9][a-z0-9_-]{0,15}")
+
+
+def check_order_id(text: str) -> str:
+    """
+    Return *text* if it may be the id of an order: any text of 1 to 128 characters.
+
+    Raises:
+        ValueError: If it may not.
+    """
+    if not 1 <= len(text) <= _ORDER_ID_MAX:
+        raise ValueError(f"an order's id has 1 to {_ORDER_ID_MAX} characters")
+    return text
+
+
+def check_prompts(text: str) -> str:
+    """
+    Return *text* if it may name a set of prompts: a folder beside those shipped.
+
+    Raises:
+        ValueError: If it may not.
+    """
+    if not _PROMPTS.fullmatch(text):
+        raise ValueError("a name has 1 to 16 of a-z, 0-9, '_' and '-'")
+    return text

@@ -2,7 +2,6 @@
 The kinds of values that options take.
 """
 
-import re
 import sys
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import click
 
 from agi_router.durations import format_duration, parse_duration
+from agi_router.model import check_order_id, check_prompts
 
 __all__ = [
     "COUNT",
@@ -109,9 +109,10 @@ class _OrderId(click.ParamType[Any]):
         """
         Take *value*, or fail as wrong usage.
         """
-        if not 1 <= len(value) <= _ORDER_ID_MAX:
-            self.fail(f"an order's id has 1 to {_ORDER_ID_MAX} characters", param, ctx)
-        return str(value)
+        try:
+            return check_order_id(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 class _Prompts(click.ParamType[Any]):
@@ -125,9 +126,10 @@ class _Prompts(click.ParamType[Any]):
         """
         Take *value*, or fail as wrong usage.
         """
-        if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,15}", value):
-            self.fail("a name has 1 to 16 of a-z, 0-9, '_' and '-'", param, ctx)
-        return str(value)
+        try:
+            return check_prompts(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 class _Number(click.ParamType[Any]):
@@ -150,8 +152,6 @@ class _Number(click.ParamType[Any]):
             self.fail("standard input has no line for it", param, ctx)
         return line
 
-
-_ORDER_ID_MAX = 128
 
 COUNT = click.IntRange(1, 2**31 - 1)
 DURATION = Duration()
