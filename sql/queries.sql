@@ -790,8 +790,8 @@ SELECT id, name FROM agi_router.tenant WHERE active;
 -- list_all_open_blocks --
 -- The blocks that take new bindings, each with the tenant it is kept for.
 SELECT block, tenant_id
-  FROM agi_router.block
- WHERE state = 'active' AND valid_from <= now() AND valid_until > now()
+  FROM agi_router.block k
+ WHERE agi_router.why_closed(k, NULL, NULL, now()) IS NULL
  ORDER BY block;
 
 -- try_lock_imports --
@@ -865,8 +865,8 @@ SELECT DISTINCT b.open_number, NULL::timestamptz
 -- lock_open_blocks --
 -- Of some blocks those that take new bindings; they will until the transaction ends.
 SELECT block
-  FROM agi_router.block
- WHERE block = ANY (%(block)s) AND state = 'active' AND valid_from <= now() AND valid_until > now()
+  FROM agi_router.block k
+ WHERE block = ANY (%(block)s) AND agi_router.why_closed(k, NULL, NULL, now()) IS NULL
  ORDER BY block
    FOR KEY SHARE;
 
