@@ -14,6 +14,7 @@ from chaos.load import Caller, callee
 from chaos.parts import Books, Router, Servers
 from chaos.table import Table
 
+from agi_router.adapters.journal import EndJournal
 from calls.parts import STATE
 from testpbx.waiting import until
 
@@ -99,10 +100,10 @@ def pairs(
 ) -> list[tuple[str, str]]:
     """Who may call which number; no call of an earlier test is left, and the books are empty."""
     assert router
-    journal = Path(env["AGI_ROUTER_JOURNAL"])
+    journal = EndJournal(Path(env["AGI_ROUTER_JOURNAL"]))
     # What has no media ends after half a minute.
     assert until(lambda: servers.channels() == 0, timeout=60)
-    assert until(lambda: not list(journal.glob("ends*")), timeout=20)
+    assert until(lambda: journal.backlog().size == 0, timeout=20)
     return books.open(BINDINGS)
 
 
