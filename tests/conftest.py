@@ -9,11 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 CHECKOUT = Path(__file__).parent.parent
 
 # The test PBX and the demo are no part of the package, and are tested all the same.
 sys.path.insert(0, str(CHECKOUT / "docker"))
+
+# On a busy machine an example may take its time.
+settings.register_profile(
+    "untimed", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("untimed")
 
 for name in [name for name in os.environ if name.startswith(("AGI_ROUTER_", "PG"))]:
     del os.environ[name]
