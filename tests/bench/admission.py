@@ -18,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import cycle
@@ -118,9 +119,9 @@ class Place:
         with StandIn(self._calls) as pbx, self._serving(pbx.url) as process:
             pbx.meet()
             warm = pbx.call(waiting=self._clients, seconds=_WARM_UP)
-            began = Processes()
+            began, own = Processes(), time.process_time()
             crowd = pbx.call(waiting=self._clients, seconds=seconds)
-            ended = Processes()
+            ended, own = Processes(), time.process_time() - own
             pbx.leave()
         admitted = len(crowd.waits)
         if self._reserved() - before != len(warm.waits) + admitted:
@@ -135,6 +136,7 @@ class Place:
             "wait_ms_p99": quantiles(crowd.waits, n=100)[98],
             "router_ms": cpu(process),
             "server_ms": cpu(self._server.pid),
+            "standin_ms": 1000 * own / admitted,
         }
 
     def pgbench(self, *, seconds: int) -> dict[str, float]:
@@ -157,22 +159,15 @@ class Place:
 
     def _choose(self, keys: KeyRing) -> list[Call]:
         """Calls of parties taken at random, from either side."""
-        calls: list[Call] = []
+        calls = []
         with connect(self._dsn) as connection:
             store = BindingStore(connection, keys)
-            row = connection.execute(
-                b"SELECT array_agg(DISTINCT block) AS blocks, min(id) AS low, max(id) AS high"
-                b" FROM agi_router.binding"
-            ).fetchone()
-            assert row is not None
-            while len(calls) < _CALLS:
-                found = connection.execute(
-                    b"SELECT block, id FROM agi_router.binding WHERE id >= %s ORDER BY id LIMIT 1",
-                    (random.randint(row["low"], row["high"]),),  # noqa: S311 - no secret
-                ).fetchone()
-                assert found is not None
-                name = BindingId(Block(value=found["block"]), found["id"])
-                party = random.choice(store.find(name).parties)  # noqa: S311 - no secret
+            chosen = connection.execute(
+                b"SELECT block, id FROM agi_router.binding ORDER BY random() LIMIT %s", (_CALLS,)
+            )
+            for row in chosen.fetchall():
+                found = store.find(BindingId(Block(value=row["block"]), row["id"]))
+                party = random.choice(found.parties)  # noqa: S311 - no secret
                 assert party.dials is not None
                 calls.append(Call(caller=party.number, x_number=party.dials))
         return calls
@@ -375,6 +370,7 @@ def _to_markdown(result: dict[str, Any]) -> str:
         "pgbench_flatness": "pgbench's",
         "router_ms": "router, CPU ms",
         "server_ms": "PostgreSQL",
+        "standin_ms": "stand-in",
         "pgbench_ms": "pgbench",
         "pgbench_server_ms": "PostgreSQL",
         "wait_ms_p50": "wait p50, ms",
