@@ -6,6 +6,7 @@
 -- what a call does not change is checked by triggers, under the same conditions and with the same
 -- error; what it does change is left to a CHECK.
 
+-- Reads the table once, for the one CHECK that is new; calls wait meanwhile.
 ALTER TABLE agi_router.binding
     DROP CONSTRAINT binding_max_calls_check,
     DROP CONSTRAINT binding_ring_timeout_check,
