@@ -1,0 +1,237 @@
+"""
+A stand-in for Asterisk: ARI events, and answers to what a router asks, as cheap as can be.
+
+What is measured with it is the router and its database. It keeps a number of calls waiting for
+their decision, as many at each moment: whenever one goes on in the dialplan, the next one comes.
+"""
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from http import HTTPStatus
+from types import TracebackType
+from typing import Any, Self
+
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request
+from websockets.server import ServerProtocol
+from websockets.typing import Subprotocol
+
+from agi_router.model import Call
+
+from .errors import BenchError
+
+__all__ = ["Crowd", "StandIn"]
+
+_PATIENCE = 20.0
+_SIZE = 1 << 18
+_MASKED = "agi-router-dial"
+_ANSWERS: dict[str, Any] = {
+    "asterisk/info": {
+        "system": {"version": "22", "entity_id": "00:00:00:00:00:00"},
+        "config": {"name": "bench"},
+        "status": {"startup_time": "2026-01-01T00:00:00.000+0000"},
+    },
+    "asterisk/variable": {"value": ""},
+    "asterisk/modules": [],
+    "asterisk/logging": [],
+    "endpoints/PJSIP": [],
+    "channels": [],
+}
+# The last that a router asks for when it starts is which channels there are.
+_LAST = "channels"
+
+
+@dataclass(slots=True)
+class Crowd:
+    """
+    What became of the calls of one measurement.
+
+    Attributes:
+        seconds: How long it took.
+        waits: How long each call waited for its decision, in milliseconds.
+    """
+
+    seconds: float = 0.0
+    waits: list[float] = field(default_factory=list)
+
+
+class StandIn:
+    """
+    A WebSocket server for one router at a time, without threads: it works while it is asked to.
+
+    Args:
+        calls: Who calls what; taken in turn, for ever.
+    """
+
+    def __init__(self, calls: Iterator[Call]) -> None:
+        self._calls = calls
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener.settimeout(_PATIENCE)
+        self._line: socket.socket | None = None
+        self._protocol: ServerProtocol | None = None
+        self._begun: dict[str, float] = {}
+        self._serial = 0
+        self._left = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.leave()
+        self._listener.close()
+
+    @property
+    def url(self) -> str:
+        """Where the router finds it."""
+        return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def meet(self) -> None:
+        """
+        Wait for a router, and answer it until it is ready for calls.
+
+        Raises:
+            BenchError: None came, or it asked for something unheard of.
+        """
+        try:
+            self._line, _ = self._listener.accept()
+        except TimeoutError:
+            raise BenchError("the router did not connect") from None
+        self._line.settimeout(_PATIENCE)
+        self._line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._protocol = ServerProtocol(subprotocols=[Subprotocol("ari")])
+        while not self._read(Crowd()):
+            pass
+
+    def leave(self) -> None:
+        """Hang up on the router."""
+        if self._line is not None:
+            self._line.close()
+            self._line = None
+        self._begun.clear()
+
+    def call(self, *, waiting: int, seconds: float) -> Crowd:
+        """
+        Let calls come for a time, then wait for the decisions on the last of them.
+
+        Args:
+            waiting: How many wait at once.
+            seconds: How long.
+
+        Raises:
+            BenchError: A call was refused, or the router is gone.
+        """
+        crowd = Crowd()
+        began = time.monotonic()
+        self._left = waiting
+        while self._left or self._begun:
+            for _ in range(self._left):
+                self._arrive()
+            self._left = 0
+            self._flush()
+            self._read(crowd)
+            if time.monotonic() - began >= seconds:
+                self._left = 0
+        crowd.seconds = time.monotonic() - began
+        return crowd
+
+    def _arrive(self) -> None:
+        """Let one call enter the application."""
+        assert self._protocol is not None
+        call = next(self._calls)
+        self._serial += 1
+        now = datetime.now(UTC)
+        call_id = f"bench-{int(now.timestamp())}.{self._serial}"
+        at = f"{now:%Y-%m-%dT%H:%M:%S}.{now.microsecond // 1000:03}+0000"
+        event = {
+            "type": "StasisStart",
+            "timestamp": at,
+            "args": [str(call.x_number.value), "allowed_not_screened"],
+            "channel": {
+                "id": call_id,
+                "name": f"PJSIP/carrier-in-{self._serial:08x}",
+                "state": "Ring",
+                "protocol_id": call_id,
+                "caller": {"name": "", "number": call.caller.digits},
+                "connected": {"name": "", "number": ""},
+                "accountcode": "",
+                "dialplan": {
+                    "context": "agi-router-in",
+                    "exten": str(call.x_number.value),
+                    "priority": 7,
+                    "app_name": "Stasis",
+                    "app_data": f"agi_router,{call.x_number.value},allowed_not_screened",
+                },
+                "creationtime": at,
+                "language": "en",
+            },
+            "asterisk_id": "00:00:00:00:00:00",
+            "application": "agi_router",
+        }
+        self._begun[call_id] = time.perf_counter()
+        self._protocol.send_text(json.dumps(event).encode())
+
+    def _read(self, crowd: Crowd) -> bool:
+        """Take what the router says and answer it; returns whether it is ready for calls now."""
+        assert self._line is not None
+        assert self._protocol is not None
+        try:
+            data = self._line.recv(_SIZE)
+        except TimeoutError:
+            raise BenchError("the router says nothing") from None
+        if not data:
+            raise BenchError("the router is gone")
+        self._protocol.receive_data(data)
+        ready = False
+        for event in self._protocol.events_received():
+            if isinstance(event, Request):
+                self._protocol.send_response(self._protocol.accept(event))
+            elif isinstance(event, Frame) and event.opcode is Opcode.TEXT:
+                request = json.loads(bytes(event.data))
+                self._answer(request, crowd)
+                ready |= request["uri"] == _LAST
+        self._flush()
+        return ready
+
+    def _answer(self, request: dict[str, Any], crowd: Crowd) -> None:
+        assert self._protocol is not None
+        uri = request["uri"]
+        status, body = HTTPStatus.NO_CONTENT, None
+        if uri.endswith("/continue"):
+            self._note(request, crowd)
+        elif uri in _ANSWERS:
+            status, body = HTTPStatus.OK, json.dumps(_ANSWERS[uri])
+        elif not uri.endswith("/eventFilter"):
+            status, body = HTTPStatus.NOT_FOUND, "{}"
+        answer = {
+            "type": "RESTResponse",
+            "request_id": request["request_id"],
+            "status_code": status.value,
+            "reason_phrase": status.phrase,
+            "uri": uri,
+        }
+        if body is not None:
+            answer["message_body"] = body
+        self._protocol.send_text(json.dumps(answer).encode())
+
+    def _note(self, request: dict[str, Any], crowd: Crowd) -> None:
+        """Note where a call goes on."""
+        begun = self._begun.pop(request["uri"].split("/")[1])
+        crowd.waits.append(1000 * (time.perf_counter() - begun))
+        self._left += 1
+        if {"name": "context", "value": _MASKED} not in request["query_strings"]:
+            raise BenchError("a call was not routed")
+
+    def _flush(self) -> None:
+        assert self._line is not None
+        assert self._protocol is not None
+        if data := b"".join(self._protocol.data_to_send()):
+            self._line.sendall(data)

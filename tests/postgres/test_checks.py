@@ -1,0 +1,119 @@
+"""What a binding may not be is refused by the database itself, whoever writes it."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+from postgres.support import bind
+
+from agi_router.adapters.bindings import BindingStore
+from agi_router.adapters.database import Connection
+
+WRONG = {
+    "binding_uses": [
+        "calls_used = -1",
+        "max_calls = 1, calls_used = 2",
+    ],
+    "binding_terms": [
+        "max_calls = 0",
+        "ring_timeout = 4",
+        "ring_timeout = 121",
+        "max_duration = 0",
+        "max_duration = 14401",
+        "language = 'fr'",
+        "order_id = ''",
+        "order_id = repeat('o', 129)",
+        "counting = 'rings'",
+        "direction = 'c'",
+        "display_a = 'a'",
+        "display_b = 'b'",
+        "prompts = 'Own'",
+    ],
+    "binding_mode": [
+        "mode = 'xyz', callback = NULL",
+        "callback = 'first', mode = 'gxb'",
+        "callback = 'last'",
+        "mode = 'gxb'",
+        "mode = 'gxb', callback = 'last', callback_window = 0",
+        "mode = 'gxb', callback = 'all', callback_window = 60",
+        "extension = '1'",
+        "mode = 'axe', callback = 'last', open_number = block * 10000",
+        "mode = 'axe', callback = 'last', open_number = block * 10000, extension = 'a'",
+        "open_number = block * 10000",
+        "mode = 'ax', callback = 'last'",
+        "mode = 'ax', callback = 'last', open_number = 0",
+        "mode = 'axyb', y_ttl = 0",
+        "y_ttl = 60",
+        "parent_id = id",
+    ],
+    "binding_state": [
+        "state = 'lost', ended_at = now()",
+        "state = 'expired'",
+        "ended_at = now()",
+        "calls_settled = -1",
+    ],
+}
+"""By the name of what refuses it; each of an AXB binding otherwise in order."""
+
+RIGHT = [
+    "max_calls = 1, calls_used = 1, calls_settled = 1",
+    "ring_timeout = 5, max_duration = 14400, language = 'en', order_id = repeat('o', 128)",
+    "counting = 'attempts', direction = 'a', display_a = 'anonymous', prompts = 'own-1'",
+    "mode = 'gxb', callback = 'last', callback_window = 1",
+    "mode = 'axe', callback = 'last', open_number = block * 10000, extension = '0123'",
+    "mode = 'axyb', y_ttl = 1, parent_id = id",
+    "state = 'used_up', ended_at = now()",
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "change"), [(name, change) for name, each in WRONG.items() for change in each]
+)
+def test_what_a_binding_may_not_become(
+    connection: Connection, store: BindingStore, name: str, change: str
+) -> None:
+    made = store.find(bind(store).id)
+    with pytest.raises(psycopg.errors.CheckViolation) as refused:
+        connection.execute(f"UPDATE agi_router.binding SET {change}".encode())
+
+    assert refused.value.diag.constraint_name == name
+    assert refused.value.diag.table_name == "binding"
+    assert store.find(made.id) == made
+
+
+@pytest.mark.parametrize("change", RIGHT)
+def test_what_a_binding_may_become(
+    connection: Connection, store: BindingStore, change: str
+) -> None:
+    bind(store)
+    done = connection.execute(f"UPDATE agi_router.binding SET {change}".encode())
+
+    assert done.rowcount == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "value"),
+    [
+        ("binding_uses", "calls_used", "-1"),
+        ("binding_terms", "ring_timeout", "4"),
+        ("binding_mode", "mode", "'gxb'"),
+        ("binding_state", "state", "'expired'"),
+    ],
+)
+def test_what_is_not_inserted(
+    connection: Connection, store: BindingStore, name: str, column: str, value: str
+) -> None:
+    made = bind(store)
+    columns = {
+        "block": str(made.id.block.value),
+        "tenant_id": "1",
+        "mode": "'axb'",
+        "expires_at": "now()",
+        column: value,
+    }
+    names, values = ", ".join(columns), ", ".join(columns.values())
+    statement = f"INSERT INTO agi_router.binding ({names}) VALUES ({values})"
+    with pytest.raises(psycopg.errors.CheckViolation) as refused:
+        connection.execute(statement.encode())
+
+    assert refused.value.diag.constraint_name == name
