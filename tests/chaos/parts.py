@@ -24,13 +24,14 @@ from agi_router.errors import StoreError
 from agi_router.modes import Axb
 from agi_router.numbers import E164, Block
 from agi_router.settings import Settings
-from calls.parts import STATE, frozen, tree
+from calls.parts import STATE, Dialplan, frozen, tree
+from calls.parts import Router as RouterProcess
 from testpbx import state
 from testpbx.rootfs import RootFs
 from testpbx.state import ARI_PORT, HOST, Places
-from testpbx.waiting import ari_answers, until
+from testpbx.waiting import until
 
-__all__ = ["Books", "Count", "Router", "Servers", "frozen"]
+__all__ = ["Books", "Count", "Dialplan", "Router", "Servers", "frozen"]
 
 # Not that of the other tiers: their bindings may still be there.
 _BLOCK = Block.parse("70012345670")
@@ -148,31 +149,29 @@ class Books:
         return a, b, _BLOCK.number(serial).digits
 
 
-class Router:
+class Router(RouterProcess):
     """
     A router process, started again when it dies, as systemd does.
 
     Args:
         env: Its whole environment.
         log: File its output is appended to.
+        door: The one it serves: ``ari`` or ``agi``.
     """
 
-    def __init__(self, env: Mapping[str, str], log: Path) -> None:
-        self.log = log
-        self._env = dict(env)
+    def __init__(self, env: Mapping[str, str], log: Path, *, door: str = "ari") -> None:
+        super().__init__(env, log, door=door)
         self._over = threading.Event()
         self._keeper: threading.Thread | None = None
-        self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, *, keep: bool = True) -> None:
         """
-        Start it, and wait until Asterisk knows its application.
+        Start it, and wait until its door is open.
 
         Args:
             keep: Whether it is started again when it dies.
         """
-        self.launch()
-        assert until(self.registered, timeout=20), self.log.read_text()[-2000:]
+        super().start()
         if keep:
             self._over.clear()
             self._keeper = threading.Thread(target=self._keep, daemon=True)
@@ -211,12 +210,6 @@ class Router:
             self.process.send_signal(signal.SIGCONT)
             self.terminate()
 
-    def registered(self) -> bool:
-        """
-        Whether Asterisk knows its application.
-        """
-        return ari_answers("applications/agi_router", self._env["AGI_ROUTER_ARI_PASSWORD"])
-
     def answers(self, path: str) -> int:
         """
         What its health server answers; 0 if nothing.
@@ -230,15 +223,6 @@ class Router:
             return error.code
         except OSError:
             return 0
-
-    def launch(self) -> None:
-        """
-        Start it and wait for nothing.
-        """
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                ["agi-router", "serve", "--door", "ari"], env=self._env, stdout=log, stderr=log
-            )
 
     def _keep(self) -> None:
         assert self.process is not None

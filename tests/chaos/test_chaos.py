@@ -56,6 +56,7 @@ def test_router_killed_under_200_calls(
 def test_randomised_kills(
     callers: Callers,
     router: Router,
+    fastagi: Router,
     servers: Servers,
     books: Books,
     table: Table,
@@ -63,7 +64,7 @@ def test_randomised_kills(
     *,
     long: bool,
 ) -> None:
-    """Router, backends and PostgreSQL are killed in any order while calls come."""
+    """Either door, backends and PostgreSQL are killed in any order while calls come."""
     kills = 300 if long else 12
     done = dict.fromkeys(("router", "backend", "postgres"), 0)
     with callers.call(rate=30, talk=2.0) as caller:
@@ -72,7 +73,7 @@ def test_randomised_kills(
             what = dice.choice(list(done))
             done[what] += 1
             if what == "router":
-                router.kill()
+                dice.choice((router, fastagi)).kill()
             elif what == "backend":
                 servers.kill_backend(dice)
             else:
@@ -97,6 +98,77 @@ def test_randomised_kills(
     assert not load.dropped
     assert count.used == count.answered == len(load.answered)
     assert (count.calls, count.reserved) == (len(load.calls), 0)
+
+
+def test_one_of_two_routers_frozen(
+    callers: Callers, router: Router, second: Router, books: Books, table: Table
+) -> None:
+    """The other one takes every call, also those that the frozen one has."""
+    assert second.registered()
+    load = freeze(callers, router, rate=30)
+    count = books.settled(len(load.calls))
+    table.row(
+        "SIGSTOP of one of two routers at 30 calls/s",
+        "0 failed calls, ≤ 600 ms for a caller",
+        f"{load}; longest wait {worst(load.calls):.2f} s; count {count.used}",
+    )
+    assert load.clean
+    assert worst(load.calls) < PROMPT + SLACK
+    assert count.used == count.answered == len(load.calls)
+
+
+def test_only_router_frozen(
+    callers: Callers, router: Router, fastagi: Router, books: Books, table: Table
+) -> None:
+    """FastAGI takes every call."""
+    assert fastagi.registered()
+    load = freeze(callers, router, rate=30)
+    count = books.settled(len(load.calls))
+    table.row(
+        "SIGSTOP of the only ARI router at 30 calls/s",
+        "FastAGI takes over, ≤ 600 ms for a caller",
+        f"{load}; longest wait {worst(load.calls):.2f} s; count {count.used}",
+    )
+    assert load.clean
+    assert worst(load.calls) < PROMPT + SLACK
+    assert count.used == count.answered == len(load.calls)
+
+
+def test_all_routers_frozen(
+    callers: Callers,
+    router: Router,
+    second: Router,
+    fastagi: Router,
+    books: Books,
+    table: Table,
+) -> None:
+    """Who calls meanwhile hears the prompt in time; then all is well again."""
+    with second.frozen(), fastagi.frozen():
+        load = freeze(callers, router, rate=10)
+    count = books.settled(len(load.calls))
+    table.row(
+        "SIGSTOP of two routers and FastAGI at 10 calls/s",
+        "prompt ≤ 600 ms; then all is well again",
+        f"{load}; longest wait {worst(load.calls):.2f} s;"
+        f" count {count.used}, answered {len(load.answered)}",
+    )
+    assert load.refused
+    assert not load.lost
+    assert not load.dropped
+    assert load.calls[-1].answered
+    assert worst(load.calls) < PROMPT + SLACK
+    assert count.used == count.answered == len(load.answered)
+    assert count.reserved == 0
+
+
+def freeze(callers: Callers, router: Router, *, rate: int) -> Load:
+    """Calls before a router is frozen, while it is, and when it has thawed."""
+    with callers.call(rate=rate, talk=1.0) as caller:
+        time.sleep(1.5)
+        with router.frozen():
+            time.sleep(4)
+        time.sleep(1.5)
+        return caller.done(timeout=30)
 
 
 def test_postgres_frozen(
@@ -239,19 +311,21 @@ def test_upgrade(
     env: dict[str, str],
     books: Books,
     table: Table,
+    tmp_path: Path,
     *,
     long: bool,
 ) -> None:
     """The old router is told to end while the new one starts: no caller notices."""
     upgrades = 10 if long else 3
     router.stop()
-    old = Router({**env, "AGI_ROUTER_HANDOVER": "20"}, router.log)
+    env = {**env, "AGI_ROUTER_HANDOVER": "20"}
+    old = Router(env, tmp_path / "routers.log")
     old.start(keep=False)
     codes = []
     with callers.call(rate=30, talk=2.0) as caller:
         time.sleep(1)
         for _ in range(upgrades):
-            new = Router({**env, "AGI_ROUTER_HANDOVER": "20"}, router.log)
+            new = Router(env, tmp_path / "routers.log")
             new.launch()
             codes.append(old.terminate())
             old = new
