@@ -73,7 +73,7 @@ class Seen:
     @property
     def wait_inside(self) -> float:
         """
-        The same from the moment Asterisk had the call: without the wait for a processor to read it.
+        The same from the moment Asterisk had the call.
         """
         return (self.heard or float("inf")) - (self.taken or self.sent)
 

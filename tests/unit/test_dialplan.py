@@ -186,7 +186,7 @@ def test_whoever_waits_for_parts_is_refused() -> None:
 
 
 def test_patience_may_run_out_anywhere() -> None:
-    """Also between the answer and the call's own limit: the caller hears a prompt, not a hangup."""
+    """Also between the answer and the call's own limit: the caller hears a prompt."""
     over = {step.context: step for step in reversed(STEPS) if step.extension == "T"}
     # The first of these is left in its first step, and nothing can be dialled from the last.
     without = {"globals", "agi-router-in-fastagi", "agi-router-unanswered", "agi-router-end"}
