@@ -10,7 +10,9 @@ Rules for the editor:
 3. A worker takes work only with a connection in hand. While no worker has one, everybody is
    refused at once; each worker tries again at most every :data:`_PAUSE_CAP` seconds.
 4. Who is in a hurry is refused at once where the queue would take more than half of its time: so
-   a server that cannot keep up does no work for callers who have left.
+   a server that cannot keep up does no work for callers who have left. The other half is for the
+   statement, and for the way back through an event loop that is as busy then; an answer that comes
+   after the dialplan's patience has cost all the work, and sends the call to another door besides.
 5. A server that is frozen, or that a cut line hides, says nothing: a line that owes an answer for
    longer than any statement may run is cut, and the next host of the DSN is tried.
 """
@@ -98,7 +100,7 @@ class ConnectionPool:
         self._name = name
         self._connections: set[AsyncConnection] = set()
         self._queue: asyncio.Queue[_Job] = asyncio.Queue()
-        # Seconds that work of somebody in a hurry takes, on the average of the last pieces: what else
+        # Seconds that work of somebody in a hurry takes, on the average of the last pieces. What else
         # is asked, seldom, takes longer.
         self._duration = 0.0
         self._workers: list[asyncio.Task[None]] = []
