@@ -100,7 +100,7 @@ class ConnectionPool:
         self._name = name
         self._connections: set[AsyncConnection] = set()
         self._queue: asyncio.Queue[_Job] = asyncio.Queue()
-        # Seconds that work of somebody in a hurry takes, on the average of the last pieces. What else
+        # Seconds that work of somebody in a hurry takes, on the average of the last. What else
         # is asked, seldom, takes longer.
         self._duration = 0.0
         self._workers: list[asyncio.Task[None]] = []
