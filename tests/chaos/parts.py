@@ -51,6 +51,7 @@ SELECT (SELECT coalesce(sum(calls_used), 0)
 _BACKENDS = b"""
 SELECT pid FROM pg_stat_activity WHERE starts_with(application_name, 'agi_router serve')
 """
+_THERE = "SELECT FROM agi_router.block WHERE block = %(block)s"
 _LIMIT = """
 UPDATE agi_router.binding b
    SET max_duration = %(seconds)s
@@ -87,23 +88,17 @@ class Books:
     """
 
     def __init__(self, env: Mapping[str, str]) -> None:
-        self._env = dict(env)
         self._settings = Settings.from_env(env)
 
     def open(self, bindings: int) -> list[tuple[str, str]]:
         """
         Begin anew with some bindings; returns who dials which number.
         """
-        added = subprocess.run(
-            ["agi-router", "block", "add", str(_BLOCK.value)],
-            env=self._env,
-            check=False,
-            capture_output=True,
-        )
         with connect(self._settings.dsn) as connection:
             # In the second test of a run it is there, with its bindings.
-            if added.returncode == 0:
+            if connection.execute(_THERE.encode(), {"block": _BLOCK.value}).fetchone() is None:
                 store = BindingStore(connection, self._settings.load_keys())
+                store.inventory.add_block(_BLOCK, operator=None, certificate=None)
                 self._bind(connection, store, bindings)
             for statement in _FORGET.split(";")[:-1]:
                 connection.execute(statement.encode(), {"block": _BLOCK.value})
