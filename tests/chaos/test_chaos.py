@@ -34,7 +34,7 @@ def test_router_killed_under_200_calls(
 ) -> None:
     """All calls go on and end as their callers like; the next router settles each once."""
     router.leave()
-    with callers.call(rate=50, talk=9.0, calls=200) as caller:
+    with callers.call(rate=40, talk=10.0, calls=200) as caller:
         assert until(lambda: servers.channels() == 400, timeout=30), str(caller.so_far())
         router.kill()
         time.sleep(2)
