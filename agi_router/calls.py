@@ -16,11 +16,13 @@ from agi_router.errors import NumberError, ProtocolError
 from agi_router.model import Reason
 from agi_router.numbers import XNumber
 
-__all__ = ["End", "Outcome", "ReleasedBy", "call_day", "parse_end"]
+__all__ = ["End", "Outcome", "ReleasedBy", "call_day", "dials_a_pattern", "parse_end"]
 
 _CALL_ID = re.compile(r"(?:[\w.-]{1,64}-)?(\d{9,11})\.\d{1,10}", re.ASCII)
 _FIELDS = 12
 _LARGEST_CAUSE = 127
+# The dialplan's own, in small letters. Asterisk takes its name for a number that fits it.
+_PATTERN = "_700xxxxxxxxxxxx"
 # What the store can keep: 24 days.
 _LONGEST_MS = 2**31 - 1
 _MS = timedelta(milliseconds=1)
@@ -158,6 +160,20 @@ def parse_end(line: str) -> End:
         raise ProtocolError(f"the dialled number of an end line is wrong: {error}") from None
     except (ValueError, OverflowError, OSError):
         raise ProtocolError("a field of an end line is not of its form") from None
+
+
+def dials_a_pattern(line: str) -> bool:
+    """
+    Tell whether a line that :func:`parse_end` does not read belongs to a call to no number at all.
+
+    Anybody may dial ``_700XXXXXXXXXXXX`` as it stands in the dialplan, in letters of either case
+    and with hyphens. The call is refused like any other to no number: there is nothing to settle.
+    """
+    fields = line.split("|")
+    if len(fields) != _FIELDS:
+        return False
+    dialled, status = fields[2], fields[5]
+    return dialled.replace("-", "").lower() == _PATTERN and not status
 
 
 def _bounded(text: str, largest: int) -> int:

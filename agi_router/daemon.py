@@ -118,6 +118,7 @@ async def serve(settings: Settings, keys: KeyRing, doors: Doors = Doors.BOTH) ->
             books.keep,
             health.keep,
             survey.keep,
+            survey.keep_counting,
             *_health_servers(settings, health, metrics),
             partial(_every, _PARTITIONS, store.ensure_call_days),
             partial(_sweep, settings),

@@ -17,6 +17,7 @@ from agi_router.adapters.journal import EndJournal
 from agi_router.ari import AriClient
 from agi_router.errors import StoreError
 from agi_router.metrics import Metrics
+from agi_router.numbers import BLOCK_SIZE
 
 __all__ = ["Surveyor", "show", "show_ari"]
 
@@ -24,11 +25,13 @@ log = logging.getLogger(__name__)
 
 # Seconds between two looks. Counting the bindings of a large service reads them all.
 _INTERVAL: Final = 60.0
+# Of the time that counting takes: how long the database is left alone after each block.
+_REST: Final = 50
 
 
 class Surveyor:
     """
-    Asks the database how many calls are open and how many bindings live.
+    Asks the database how many calls are open, how many bindings live, and what numbers do.
 
     Args:
         store: Who knows.
@@ -41,6 +44,8 @@ class Surveyor:
         """Bindings alive."""
         self.blocks: Mapping[str, int] = {}
         """Managed blocks, by state."""
+        self.numbers: Mapping[str, int] = {}
+        """Numbers of the active blocks, by state; empty until all are counted once."""
         self._store = store
 
     async def keep(self) -> None:
@@ -57,6 +62,33 @@ class Surveyor:
                 self.bindings = survey.bindings
                 self.blocks = survey.blocks
             await asyncio.sleep(_INTERVAL)
+
+    async def keep_counting(self) -> None:
+        """
+        Count numbers, for ever, a block at a time, which leaves the database alone in between.
+
+        A thousand blocks take about an hour.
+        """
+        while True:
+            try:
+                self.numbers = await self._count()
+            except StoreError as error:
+                log.info("survey.deferred", extra={"error": str(error)})
+            await asyncio.sleep(_INTERVAL)
+
+    async def _count(self) -> Mapping[str, int]:
+        clock = asyncio.get_running_loop().time
+        bound = resting = blocks = after = 0
+        begun = clock()
+        while (count := await self._store.count_numbers(after=after)) is not None:
+            blocks += 1
+            bound += count.bound
+            resting += count.resting
+            after = count.block
+            await asyncio.sleep(_REST * (clock() - begun))
+            begun = clock()
+        free = blocks * BLOCK_SIZE - bound - resting
+        return {"bound": bound, "resting": resting, "free": free}
 
 
 def show(
@@ -85,6 +117,13 @@ def show(
         "Managed blocks, by state; looked at every minute.",
         "state",
         lambda: survey.blocks,
+    )
+    metrics.show_each(
+        "agi_router_numbers",
+        "Numbers of the active blocks, by state (bound, resting, free); counted block by block,"
+        " about a thousand blocks an hour.",
+        "state",
+        lambda: survey.numbers,
     )
     gauge(
         "agi_router_database_connections",

@@ -127,6 +127,19 @@ SELECT (SELECT count(*) FROM agi_router.call WHERE state = 'reserved') AS open_c
 -- How many managed blocks there are in each state.
 SELECT state, count(*) AS blocks FROM agi_router.block GROUP BY state;
 
+-- count_numbers --
+-- Of the next active block behind one: how many of its numbers are bound, how many rest; no row behind the last.
+SELECT k.block,
+       count(*) FILTER (WHERE x.bound) AS bound,
+       count(*) FILTER (WHERE NOT x.bound AND x.rests_until IS NOT NULL) AS resting
+  FROM (SELECT block
+          FROM agi_router.block
+         WHERE state = 'active' AND block > %(after)s
+         ORDER BY block
+         LIMIT 1) k
+ CROSS JOIN LATERAL agi_router.survey_block(k.block, %(rest)s, clock_timestamp()) x
+ GROUP BY k.block;
+
 -- ensure_call_days --
 -- Make the partitions of yesterday to a week ahead.
 SELECT agi_router.ensure_call_days(

@@ -29,7 +29,7 @@ from agi_router.pool import Rests
 from agi_router.ports import Admission
 from agi_router.seal import KeyRing
 
-__all__ = ["AdmissionStore", "Survey"]
+__all__ = ["AdmissionStore", "BlockCount", "Survey"]
 
 _SETTLE_BATCH = 500
 _CANDIDATES = 64
@@ -49,6 +49,18 @@ class Survey:
     """Bindings alive."""
     blocks: Mapping[str, int]
     """Managed blocks, by state."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockCount:
+    """
+    What the numbers of one block do.
+    """
+
+    block: int
+    bound: int
+    resting: int
+    """Not bound, and kept from new bindings."""
 
 
 class AdmissionStore:
@@ -297,6 +309,28 @@ class AdmissionStore:
             if counts is None:
                 raise StoreError("the database counts nothing")
             return Survey(**counts, blocks={row["state"]: row["blocks"] for row in blocks})
+
+        return await self.pool.ask(work, timeout=timeout)  # type: ignore[no-any-return]
+
+    async def count_numbers(self, *, after: int, timeout: float = 10.0) -> BlockCount | None:  # noqa: ASYNC109
+        """
+        How many numbers of a block are bound and rest: some 30,000 looks at an index.
+
+        Args:
+            after: The next active block behind this one is counted.
+            timeout: Seconds to wait.
+
+        Returns:
+            The count; :obj:`None` behind the last block.
+
+        Raises:
+            StoreError: No answer.
+        """
+        values = {"after": after, "rest": self._rests.number}
+
+        async def work(connection: AsyncConnection) -> BlockCount | None:
+            row = await (await connection.execute(query("count_numbers"), values)).fetchone()
+            return None if row is None else BlockCount(**row)
 
         return await self.pool.ask(work, timeout=timeout)  # type: ignore[no-any-return]
 

@@ -10,7 +10,9 @@ Rules for the editor:
 3. A worker takes work only with a connection in hand. While no worker has one, everybody is
    refused at once; each worker tries again at most every :data:`_PAUSE_CAP` seconds.
 4. Who is in a hurry is refused at once where the queue would take more than half of its time: so
-   a server that cannot keep up does no work for callers who have left.
+   a server that cannot keep up does no work for callers who have left. The other half is for the
+   statement, and for the way back through an event loop that is as busy then; an answer that comes
+   after the dialplan's patience has cost all the work, and sends the call to another door besides.
 5. A server that is frozen, or that a cut line hides, says nothing: a line that owes an answer for
    longer than any statement may run is cut, and the next host of the DSN is tried.
 """
@@ -72,6 +74,7 @@ class _Job:
 
     work: Work
     result: asyncio.Future[Any]
+    hurry: bool = False
 
 
 class ConnectionPool:
@@ -97,7 +100,8 @@ class ConnectionPool:
         self._name = name
         self._connections: set[AsyncConnection] = set()
         self._queue: asyncio.Queue[_Job] = asyncio.Queue()
-        # Seconds that a piece of work takes, on the average of the last ones.
+        # Seconds that work of somebody in a hurry takes, on the average of the last. What else
+        # is asked, seldom, takes longer.
         self._duration = 0.0
         self._workers: list[asyncio.Task[None]] = []
         self._busy: dict[asyncio.Task[Any] | None, AsyncConnection] = {}
@@ -169,16 +173,16 @@ class ConnectionPool:
                 raise StoreUnavailable("too many calls wait for the database")
             if hurry and self._wait_ahead() > timeout / 2:
                 raise StoreBusy
-            result = self._put(work)
+            result = self._put(work, hurry=hurry)
             try:
                 async with asyncio.timeout(timeout):
                     return await result
             except TimeoutError:
                 raise StoreUnavailable("the database did not answer in time") from None
 
-    def _put(self, work: Work) -> asyncio.Future[Any]:
+    def _put(self, work: Work, *, hurry: bool = False) -> asyncio.Future[Any]:
         result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._queue.put_nowait(_Job(work, result))
+        self._queue.put_nowait(_Job(work, result, hurry))
         return result
 
     def _wait_ahead(self) -> float:
@@ -211,7 +215,7 @@ class ConnectionPool:
             try:
                 if current is None:
                     current = await self._connect()
-                result = await self._watched(job.work, current)
+                result = await self._watched(job, current)
             except (psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction) as error:
                 current = await self._kept(current, error)
                 if attempt == _TRIES or self._closing:
@@ -227,17 +231,18 @@ class ConnectionPool:
                 break
         return current
 
-    async def _watched(self, work: Work, connection: AsyncConnection) -> Any:
+    async def _watched(self, job: _Job, connection: AsyncConnection) -> Any:
         loop = asyncio.get_running_loop()
         worker = asyncio.current_task()
         begun = loop.time()
         self._busy[worker] = connection
         try:
             with _cut_if_silent(connection):
-                return await work(connection)
+                return await job.work(connection)
         finally:
             del self._busy[worker]
-            self._duration += _WEIGHT * (loop.time() - begun - self._duration)
+            if job.hurry:
+                self._duration += _WEIGHT * (loop.time() - begun - self._duration)
 
     async def _kept(
         self, connection: AsyncConnection | None, error: psycopg.Error

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from agi_router.calls import End, parse_end
+from agi_router.calls import End, dials_a_pattern, parse_end
 from agi_router.errors import ProtocolError
 
 __all__ = ["Backlog", "EndJournal"]
@@ -111,7 +111,9 @@ class EndJournal:
                     try:
                         ends.append(parse_end(line))
                     except ProtocolError:
-                        unreadable.append(line)
+                        # What any caller can bring about must not fill the disk, nor call people.
+                        if not dials_a_pattern(line):
+                            unreadable.append(line)
                 yield ends
 
     def backlog(self) -> Backlog:

@@ -69,6 +69,11 @@ class Router:
 
     def start(self) -> None:
         """Start it, and wait until its door is open."""
+        self.launch()
+        assert until(self.registered, timeout=20), self._log.read_text()
+
+    def launch(self) -> None:
+        """Start it and wait for nothing."""
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
                 ["agi-router", "serve", "--door", self._door],
@@ -76,7 +81,6 @@ class Router:
                 stdout=log,
                 stderr=log,
             )
-        assert until(self.registered, timeout=15), self._log.read_text()
 
     def send(self, signum: signal.Signals) -> None:
         """Send it a signal."""

@@ -2,20 +2,19 @@
 Fixtures for chaos: the test PBX without its router, callers, and the table of what was seen.
 """
 
-import os
 import random
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from chaos.load import Caller, callee
-from chaos.parts import Books, Router, Servers
+from chaos.parts import Books, Dialplan, Router, Servers
 from chaos.table import Table
 
 from agi_router.adapters.journal import EndJournal
 from calls.parts import STATE
+from testpbx import processes
 from testpbx.waiting import until
 
 SEED = 20250314
@@ -60,16 +59,10 @@ def table(request: pytest.FixtureRequest) -> Table:
 
 @pytest.fixture(scope="session")
 def env(pbx: dict[str, Any]) -> dict[str, str]:
-    """The settings of the PBX; its own router is ended."""
-    pid_file = STATE / "router.pid"
-    if pid_file.exists():
-        pid = int(pid_file.read_text().split()[0])
-        try:
-            os.kill(pid, signal.SIGTERM)
-        except ProcessLookupError:
-            pass
-        else:
-            assert until(lambda: not Path(f"/proc/{pid}").exists(), timeout=15)
+    """The settings of the PBX; its own routers are ended."""
+    for service in ("router", "fastagi"):
+        # Another tier may have ended them before.
+        processes.stop(STATE / f"{service}.pid")
     return dict(pbx["env"])
 
 
@@ -81,11 +74,38 @@ def servers(pbx: dict[str, Any]) -> Servers:
 
 @pytest.fixture
 def router(env: dict[str, str], pbx: dict[str, Any]) -> Iterator[Router]:
-    """A router that is started again when it dies."""
+    """A router that is started again when it dies; it serves the ARI door."""
     running = Router(env, Path(pbx["logs"]) / "chaos.log")
     running.start()
     yield running
     running.stop()
+
+
+@pytest.fixture
+def fastagi(env: dict[str, str], pbx: dict[str, Any]) -> Iterator[Router]:
+    """The same for FastAGI, the second door."""
+    running = Router(env, Path(pbx["logs"]) / "chaos-fastagi.log", door="agi")
+    running.start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def second(env: dict[str, str], pbx: dict[str, Any]) -> Iterator[Router]:
+    """A second router at the ARI door; each of the two takes over from the other."""
+    dialplan = Dialplan(Path(pbx["rootfs"]))
+    dialplan.set(
+        AGI_ROUTER_NEXT_agi_router="agi_router_2", AGI_ROUTER_NEXT_agi_router_2="agi_router"
+    )
+    own = {
+        "AGI_ROUTER_ARI_APP": "agi_router_2",
+        "AGI_ROUTER_METRICS_LISTEN": "127.0.0.1:9702",
+    }
+    running = Router({**env, **own}, Path(pbx["logs"]) / "chaos-2.log")
+    running.start()
+    yield running
+    running.stop()
+    dialplan.reset()
 
 
 @pytest.fixture

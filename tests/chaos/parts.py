@@ -24,13 +24,14 @@ from agi_router.errors import StoreError
 from agi_router.modes import Axb
 from agi_router.numbers import E164, Block
 from agi_router.settings import Settings
-from calls.parts import STATE, frozen, tree
+from calls.parts import STATE, Dialplan, frozen, tree
+from calls.parts import Router as RouterProcess
 from testpbx import state
 from testpbx.rootfs import RootFs
 from testpbx.state import ARI_PORT, HOST, Places
-from testpbx.waiting import ari_answers, until
+from testpbx.waiting import until
 
-__all__ = ["Books", "Count", "Router", "Servers", "frozen"]
+__all__ = ["Books", "Count", "Dialplan", "Router", "Servers", "frozen"]
 
 # Not that of the other tiers: their bindings may still be there.
 _BLOCK = Block.parse("70012345670")
@@ -50,6 +51,7 @@ SELECT (SELECT coalesce(sum(calls_used), 0)
 _BACKENDS = b"""
 SELECT pid FROM pg_stat_activity WHERE starts_with(application_name, 'agi_router serve')
 """
+_THERE = "SELECT FROM agi_router.block WHERE block = %(block)s"
 _LIMIT = """
 UPDATE agi_router.binding b
    SET max_duration = %(seconds)s
@@ -86,23 +88,17 @@ class Books:
     """
 
     def __init__(self, env: Mapping[str, str]) -> None:
-        self._env = dict(env)
         self._settings = Settings.from_env(env)
 
     def open(self, bindings: int) -> list[tuple[str, str]]:
         """
         Begin anew with some bindings; returns who dials which number.
         """
-        added = subprocess.run(
-            ["agi-router", "block", "add", str(_BLOCK.value)],
-            env=self._env,
-            check=False,
-            capture_output=True,
-        )
         with connect(self._settings.dsn) as connection:
             # In the second test of a run it is there, with its bindings.
-            if added.returncode == 0:
+            if connection.execute(_THERE.encode(), {"block": _BLOCK.value}).fetchone() is None:
                 store = BindingStore(connection, self._settings.load_keys())
+                store.inventory.add_block(_BLOCK, operator=None, certificate=None)
                 self._bind(connection, store, bindings)
             for statement in _FORGET.split(";")[:-1]:
                 connection.execute(statement.encode(), {"block": _BLOCK.value})
@@ -148,31 +144,29 @@ class Books:
         return a, b, _BLOCK.number(serial).digits
 
 
-class Router:
+class Router(RouterProcess):
     """
     A router process, started again when it dies, as systemd does.
 
     Args:
         env: Its whole environment.
         log: File its output is appended to.
+        door: The one it serves: ``ari`` or ``agi``.
     """
 
-    def __init__(self, env: Mapping[str, str], log: Path) -> None:
-        self.log = log
-        self._env = dict(env)
+    def __init__(self, env: Mapping[str, str], log: Path, *, door: str = "ari") -> None:
+        super().__init__(env, log, door=door)
         self._over = threading.Event()
         self._keeper: threading.Thread | None = None
-        self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, *, keep: bool = True) -> None:
         """
-        Start it, and wait until Asterisk knows its application.
+        Start it, and wait until its door is open.
 
         Args:
             keep: Whether it is started again when it dies.
         """
-        self.launch()
-        assert until(self.registered, timeout=20), self.log.read_text()[-2000:]
+        super().start()
         if keep:
             self._over.clear()
             self._keeper = threading.Thread(target=self._keep, daemon=True)
@@ -211,12 +205,6 @@ class Router:
             self.process.send_signal(signal.SIGCONT)
             self.terminate()
 
-    def registered(self) -> bool:
-        """
-        Whether Asterisk knows its application.
-        """
-        return ari_answers("applications/agi_router", self._env["AGI_ROUTER_ARI_PASSWORD"])
-
     def answers(self, path: str) -> int:
         """
         What its health server answers; 0 if nothing.
@@ -230,15 +218,6 @@ class Router:
             return error.code
         except OSError:
             return 0
-
-    def launch(self) -> None:
-        """
-        Start it and wait for nothing.
-        """
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                ["agi-router", "serve", "--door", "ari"], env=self._env, stdout=log, stderr=log
-            )
 
     def _keep(self) -> None:
         assert self.process is not None

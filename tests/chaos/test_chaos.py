@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pytest
 from chaos.conftest import Callers
 from chaos.load import Load, Seen
 from chaos.parts import Books, Router, Servers
@@ -56,6 +55,7 @@ def test_router_killed_under_200_calls(
 def test_randomised_kills(
     callers: Callers,
     router: Router,
+    fastagi: Router,
     servers: Servers,
     books: Books,
     table: Table,
@@ -63,8 +63,8 @@ def test_randomised_kills(
     *,
     long: bool,
 ) -> None:
-    """Router, backends and PostgreSQL are killed in any order while calls come."""
-    kills = 300 if long else 12
+    """Either door, backends and PostgreSQL are killed in any order while calls come."""
+    kills = 300 if long else 10
     done = dict.fromkeys(("router", "backend", "postgres"), 0)
     with callers.call(rate=30, talk=2.0) as caller:
         time.sleep(2)
@@ -72,7 +72,7 @@ def test_randomised_kills(
             what = dice.choice(list(done))
             done[what] += 1
             if what == "router":
-                router.kill()
+                dice.choice((router, fastagi)).kill()
             elif what == "backend":
                 servers.kill_backend(dice)
             else:
@@ -88,9 +88,10 @@ def test_randomised_kills(
         f"{kills} randomised kills under 30 calls/s ("
         + ", ".join(f"{number} × {what}" for what, number in done.items())
         + ")",
-        "0 orphan channels 5 s after; count = answered calls; refusals clean",
+        "0 orphan channels 5 s after; count = answered calls; refusals clean, ≤ 600 ms",
         f"{orphans} orphans; count {count.used}, answered {len(load.answered)}; {load};"
-        f" longest wait {worst(load.calls):.2f} s",
+        f" longest wait {worst(load.calls):.2f} s,"
+        f" {max(call.wait_inside for call in load.calls):.2f} s since Asterisk had the INVITE",
     )
     assert orphans == 0
     assert not load.lost
@@ -99,26 +100,103 @@ def test_randomised_kills(
     assert (count.calls, count.reserved) == (len(load.calls), 0)
 
 
+def test_one_of_two_routers_frozen(
+    callers: Callers, router: Router, second: Router, books: Books, table: Table
+) -> None:
+    """The other one takes every call, also those that the frozen one has."""
+    assert second.registered()
+    load = freeze(callers, router, rate=30)
+    count = books.settled(len(load.calls))
+    table.row(
+        "SIGSTOP of one of two routers at 30 calls/s",
+        "0 failed calls, ≤ 600 ms for a caller",
+        f"{load}; longest wait {worst(load.calls):.2f} s; count {count.used}",
+    )
+    assert load.clean
+    assert worst(load.calls) < PROMPT + SLACK
+    assert count.used == count.answered == len(load.calls)
+
+
+def test_only_router_frozen(
+    callers: Callers, router: Router, fastagi: Router, books: Books, table: Table
+) -> None:
+    """FastAGI takes every call."""
+    assert fastagi.registered()
+    load = freeze(callers, router, rate=30)
+    count = books.settled(len(load.calls))
+    table.row(
+        "SIGSTOP of the only ARI router at 30 calls/s",
+        "FastAGI takes over, ≤ 600 ms for a caller",
+        f"{load}; longest wait {worst(load.calls):.2f} s; count {count.used}",
+    )
+    assert load.clean
+    assert worst(load.calls) < PROMPT + SLACK
+    assert count.used == count.answered == len(load.calls)
+
+
+def test_all_routers_frozen(
+    callers: Callers,
+    router: Router,
+    second: Router,
+    fastagi: Router,
+    books: Books,
+    table: Table,
+) -> None:
+    """Who calls meanwhile hears the prompt in time; then all is well again."""
+    with second.frozen(), fastagi.frozen():
+        load = freeze(callers, router, rate=10)
+    count = books.settled(len(load.calls))
+    table.row(
+        "SIGSTOP of two routers and FastAGI at 10 calls/s",
+        "prompt ≤ 600 ms; then all is well again",
+        f"{load}; longest wait {worst(load.calls):.2f} s;"
+        f" count {count.used}, answered {len(load.answered)}",
+    )
+    assert load.refused
+    assert not load.lost
+    assert not load.dropped
+    assert load.calls[-1].answered
+    assert worst(load.calls) < PROMPT + SLACK
+    assert count.used == count.answered == len(load.answered)
+    assert count.reserved == 0
+
+
+def freeze(callers: Callers, router: Router, *, rate: int) -> Load:
+    """Calls before a router is frozen, while it is, and when it has thawed."""
+    with callers.call(rate=rate, talk=1.0) as caller:
+        time.sleep(1)
+        with router.frozen():
+            time.sleep(3)
+        time.sleep(1.5)
+        return caller.done(timeout=30)
+
+
 def test_postgres_frozen(
-    callers: Callers, router: Router, servers: Servers, books: Books, table: Table
+    callers: Callers,
+    router: Router,
+    servers: Servers,
+    books: Books,
+    table: Table,
+    *,
+    long: bool,
 ) -> None:
     """Who calls meanwhile is refused in time; the event loop lives; then all is well again."""
     with callers.call(rate=10, talk=1.0) as caller:
-        time.sleep(2)
+        time.sleep(1)
         with servers.frozen_postgres():
             frozen_at = time.time()
-            time.sleep(7)
+            time.sleep(6)
             live, ready = router.answers("/livez"), router.answers("/readyz")
-            time.sleep(3)
+            time.sleep(4 if long else 0)
         thawed_at = time.time()
-        time.sleep(5)
+        time.sleep(4)
         load = caller.done(timeout=30)
     # What was sent in the last moment before the freeze may have been answered by it.
     meanwhile = [c for c in load.calls if frozen_at + 0.2 < c.sent < thawed_at - 1]
     back = min((c.sent for c in load.answered if c.sent > thawed_at - 1), default=float("inf"))
     count = books.settled(len(load.calls))
     table.row(
-        "PostgreSQL SIGSTOP for 10 s at 10 calls/s",
+        f"PostgreSQL SIGSTOP for {10 if long else 6} s at 10 calls/s",
         "refusals ≤ 600 ms; event loop alive; recovery ≤ 3 s",
         f"{len(meanwhile)} refused within {worst(meanwhile):.2f} s;"
         f" /livez {live}, /readyz {ready}; back after {max(0.0, back - thawed_at):.2f} s; {load};"
@@ -236,22 +314,27 @@ def ended_by_us(messages: Sequence[Message]) -> bool:
 def test_upgrade(
     callers: Callers,
     router: Router,
+    fastagi: Router,
     env: dict[str, str],
     books: Books,
     table: Table,
+    tmp_path: Path,
     *,
     long: bool,
 ) -> None:
     """The old router is told to end while the new one starts: no caller notices."""
-    upgrades = 10 if long else 3
+    upgrades = 10 if long else 2
+    # A door that is open all the while, as in service.
+    assert fastagi.registered()
     router.stop()
-    old = Router({**env, "AGI_ROUTER_HANDOVER": "20"}, router.log)
+    env = {**env, "AGI_ROUTER_HANDOVER": "20"}
+    old = Router(env, tmp_path / "routers.log")
     old.start(keep=False)
     codes = []
     with callers.call(rate=30, talk=2.0) as caller:
         time.sleep(1)
         for _ in range(upgrades):
-            new = Router({**env, "AGI_ROUTER_HANDOVER": "20"}, router.log)
+            new = Router(env, tmp_path / "routers.log")
             new.launch()
             codes.append(old.terminate())
             old = new
@@ -270,7 +353,6 @@ def test_upgrade(
     assert count.used == count.answered == len(load.calls)
 
 
-@pytest.mark.long
 def test_overload(
     callers: Callers,
     router: Router,
@@ -280,43 +362,62 @@ def test_overload(
     *,
     long: bool,
 ) -> None:
-    """Twice what goes clean: hardly anybody is lost, counts stay exact, and then it is over."""
+    """Twice what goes clean: refusals are clean, counts stay exact, and then it is over."""
     assert router.registered()
-    clean = highest_clean_rate(callers)
+    clean, went = highest_clean_rate(callers, LADDER if long else SHORT_LADDER)
     assert clean, "not even the lowest rate was clean"
     with callers.call(rate=2 * clean, talk=0.5) as caller:
-        time.sleep(60 if long else 10)
+        alerts = alerts_within(servers, 60 if long else 10)
         flood = caller.done(timeout=60)
     over_at = time.time()
     with callers.call(rate=clean // 2, talk=0.5) as caller:
-        time.sleep(12)
+        time.sleep(12 if long else 5)
         after = caller.done(timeout=30)
     unclean = [c.sent for c in after.calls if not c.answered or c.invites > 1]
     recovered = max(unclean, default=over_at) - over_at
-    alerts = servers.console("core show taskprocessor alerted subsystems")
     count = books.settled(0, timeout=60)
     table.row(
-        f"twice the highest clean rate (2 × {clean} calls/s)",
+        f"twice the highest clean rate (2 × {clean} calls/s) for {60 if long else 10} s",
         "refusals clean; recovery ≤ 10 s; PJSIP's overload guard untouched",
         f"{flood}; {len(flood.lost)} lost; recovered after {recovered:.1f} s;"
-        f" {count.used} uses for {count.answered} answered",
+        f" {'guard: ' + ', '.join(alerts) if alerts else 'guard untouched'};"
+        f" {count.used} uses for {count.answered} answered, {count.reserved} still open",
     )
-    # Callers, Asterisk and PostgreSQL share the same few cores: some INVITEs are never read.
-    assert len(flood.lost) + len(flood.dropped) <= 0.02 * len(flood.calls)
+    # All share the same few cores: an INVITE may never be read, and a caller give up (487). What is
+    # refused is refused by us.
+    assert {call.status for call in flood.lost} <= {None, 487}
+    assert len(flood.lost) + len(flood.dropped) <= 0.01 * len(flood.calls)
     assert recovered <= 10
-    assert "pjsip" not in alerts
-    assert count.used == count.answered
+    assert not alerts
+    answered = went + len(flood.answered) + len(after.answered)
+    assert count.used == count.answered == answered
     assert count.reserved == 0
 
 
-def highest_clean_rate(callers: Callers) -> int:
-    """The highest of some rates at which all is clean, on this machine and now."""
-    best = 0
-    for rate in (30, 60, 90, 120, 150, 200, 250, 300):
+# Calls a second.
+LADDER = (30, 60, 90, 120, 150, 200, 250, 300)
+SHORT_LADDER = (30, 90, 200)
+
+
+def highest_clean_rate(callers: Callers, rates: Sequence[int]) -> tuple[int, int]:
+    """The highest of some rates at which all is clean here and now; how many were answered."""
+    best = answered = 0
+    for rate in rates:
         with callers.call(rate=rate, talk=0.5) as caller:
             time.sleep(3)
             load: Load = caller.done(timeout=20)
+        answered += len(load.answered)
         if not load.clean or len(load.calls) < 2.7 * rate:
             break
         best = rate
-    return best
+    return best, answered
+
+
+def alerts_within(servers: Servers, seconds: float) -> list[str]:
+    """The queues of PJSIP for which Asterisk's overload guard has sprung in so many seconds."""
+    seen: set[str] = set()
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        time.sleep(0.5)
+        seen |= set(servers.console("core show taskprocessor alerted subsystems").split())
+    return sorted(name for name in seen if name.startswith("pjsip"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import statistics
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -31,6 +32,8 @@ from postgres.support import (
     set_clock,
 )
 
+from agi_router import survey as survey_module
+from agi_router.adapters.admission import AdmissionStore
 from agi_router.adapters.bindings import BindingStore
 from agi_router.adapters.database import Connection, Statements, connect
 from agi_router.adapters.inventory import Choice, SameX
@@ -46,9 +49,10 @@ from agi_router.errors import (
 )
 from agi_router.model import BlockState, Callback, Reason, Refusal, Side
 from agi_router.modes import Axb, Axyb, Gxb
-from agi_router.numbers import E164, Block, XNumber
+from agi_router.numbers import BLOCK_SIZE, E164, Block, XNumber
 from agi_router.pool import Rests
 from agi_router.seal import KeyRing
+from agi_router.survey import Surveyor
 
 RESTS = Rests(number=timedelta(minutes=10), party=timedelta(days=7))
 TICK = timedelta(microseconds=1)
@@ -447,6 +451,32 @@ def test_survey(shadowed: Connection, resting: BindingStore) -> None:
     assert [x.serial for x, bound in free if bound] == [2]
     resting.inventory.set_block_state(BLOCK, BlockState.DRAINING)
     assert [each["state"] for each in resting.inventory.survey()] == ["draining"]
+
+
+async def test_survey_of_the_router(
+    connection: Connection, dsn: str, keys: KeyRing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Numbers of all active blocks, by state, counted a block at a time."""
+    monkeypatch.setattr(survey_module, "_REST", 0)
+    store = BindingStore(connection, keys, RESTS)
+    for block in (BLOCK, SECOND, THIRD):
+        store.inventory.add_block(block, operator=None, certificate=None)
+        bind(store, new_party(), new_party(), x=block.number(1))
+        # One more pair on the same number counts no more.
+        bind(store, new_party(), new_party(), x=block.number(1))
+    store.unbind(bind(store, new_party(), new_party(), x=SECOND.number(2)).id)
+    # It ends, and somebody else is on the number still.
+    store.unbind(bind(store, new_party(), new_party(), x=SECOND.number(1)).id)
+    store.inventory.set_block_state(THIRD, BlockState.DRAINING)
+    async with AdmissionStore(dsn, keys, connections=1, rests=RESTS) as admissions:
+        surveyor = Surveyor(admissions)
+        assert surveyor.numbers == {}
+        counting = asyncio.create_task(surveyor.keep_counting())
+        async with asyncio.timeout(10):
+            while not surveyor.numbers:  # noqa: ASYNC110 - it tells nobody
+                await asyncio.sleep(0.01)
+        counting.cancel()
+    assert surveyor.numbers == {"bound": 2, "resting": 1, "free": 2 * BLOCK_SIZE - 3}
 
 
 # Many at once, and blocks that are nearly full.

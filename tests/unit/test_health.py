@@ -244,6 +244,7 @@ async def test_metrics(port: int, tmp_path: Path, ari: SimpleNamespace) -> None:
     (tmp_path / "ends").write_text("a line\n")
     surveyor = Surveyor(cast(AdmissionStore, None))
     surveyor.open_calls, surveyor.bindings, surveyor.blocks = 7, 12, {"active": 2}
+    surveyor.numbers = {"bound": 12, "resting": 3, "free": 19985}
     show_ari(
         metrics,
         ari=cast(AriClient, ari),
@@ -273,6 +274,9 @@ async def test_metrics(port: int, tmp_path: Path, ari: SimpleNamespace) -> None:
         "agi_router_calls_open 7.0",
         "agi_router_bindings_alive 12.0",
         'agi_router_blocks{state="active"} 2.0',
+        'agi_router_numbers{state="bound"} 12.0',
+        'agi_router_numbers{state="resting"} 3.0',
+        'agi_router_numbers{state="free"} 19985.0',
         "agi_router_ari_connected 1.0",
         "agi_router_ari_connections_total 1.0",
         "agi_router_database_connections 0.0",

@@ -136,6 +136,8 @@ def test_two_may_discard_one_file(tmp_path: Path) -> None:
         "garbage",
         line(2).replace("stranger", "because"),
         line(2).replace("1|pbx1", "2|pbx1"),
+        # Somebody was rung: that cannot be.
+        line(2).replace("700012345670001", "_700XXXXXXXXXXXX").replace("|||", "|ANSWER||"),
     ],
 )
 def test_lines_that_cannot_be_read_are_kept(
@@ -157,6 +159,28 @@ def test_lines_that_cannot_be_read_are_kept(
     assert "700012345670001" not in str(vars(record))
     # It is no claimed file, and is never read again.
     assert journal.claimed() == []
+
+
+@pytest.mark.parametrize(
+    "dialled", ["_700XXXXXXXXXXXX", "_700xxxxxxxxxxxx", "_700-XXXX-XXXX-XXXX"]
+)
+@pytest.mark.parametrize("reason", ["x_malformed", "platform_fault", ""])
+def test_calls_to_the_name_of_the_pattern_are_no_alarm(
+    dialled: str, reason: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Any caller can make such lines, as many as he likes: there is nothing to settle or keep."""
+    text = line(2).replace("700012345670001", dialled).replace("stranger", reason)
+    append(tmp_path, line(1), text, line(3))
+    journal = EndJournal(tmp_path)
+    journal.claim()
+    [file] = journal.claimed()
+    assert [end.call_id for end in read(journal, file)] == [
+        "pbx1-1741988825.1",
+        "pbx1-1741988825.3",
+    ]
+    journal.discard(file)
+    assert list(tmp_path.iterdir()) == []
+    assert caplog.records == []
 
 
 def test_unreadable_lines_add_up(tmp_path: Path) -> None:

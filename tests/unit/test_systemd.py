@@ -99,5 +99,10 @@ def test_unit_says_how_it_is_watched() -> None:
     """The settings that the code counts on."""
     lines = UNIT.read_text().splitlines()
     assert {"Type=notify", "WatchdogSec=5", "Restart=on-failure"} <= set(lines)
+    # A process a door: one that is frozen leaves the other, and the next one finds no port taken.
+    assert "Environment=DOOR=ari" in lines
+    assert [line.partition(" ")[2] for line in lines if line.startswith("ExecStart=")] == [
+        "serve --door ${DOOR}"
+    ]
     # A service that is taken over by the next one ends with 0 and must not come back.
     assert not any(line.startswith("RestartForceExitStatus") for line in lines)

@@ -1,0 +1,51 @@
+"""The pool's queue: who is in a hurry is refused at once where it would wait too long."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from agi_router.adapters.connection_pool import ConnectionPool, Work
+from agi_router.errors import StoreBusy
+
+IN_TIME = 0.3
+
+
+def sleep(seconds: float) -> Work:
+    """Work that keeps a connection for some time."""
+
+    async def work(connection: object) -> None:
+        await connection.execute(f"SELECT pg_sleep({seconds})")  # type: ignore[attr-defined]
+
+    return work
+
+
+async def at_once(pool: ConnectionPool, work: Work, *, asked: int) -> int:
+    """Ask so often at once; how many were refused, while the others got their answers."""
+    results = await asyncio.gather(
+        *(pool.ask(work, timeout=IN_TIME, hurry=True) for _ in range(asked)),
+        return_exceptions=True,
+    )
+    refused = [each for each in results if each is not None]
+    assert all(isinstance(each, StoreBusy) for each in refused)
+    return len(refused)
+
+
+async def test_a_queue_that_is_too_long(dsn: str) -> None:
+    """Nobody is kept waiting for nothing: some are served in time, the rest is told at once."""
+    async with ConnectionPool(dsn, size=2) as pool:
+        for _ in range(40):
+            await pool.ask(sleep(0.02), timeout=5, hurry=True)
+        refused = await at_once(pool, sleep(0.02), asked=60)
+    assert 20 < refused < 58
+
+
+@pytest.mark.parametrize("hurry", [False, True])
+async def test_how_long_a_call_takes_is_learnt_from_calls(dsn: str, *, hurry: bool) -> None:
+    """What takes long and is no call, like counting, does not count."""
+    async with ConnectionPool(dsn, size=2) as pool:
+        for _ in range(10):
+            await pool.ask(sleep(0.2), timeout=5, hurry=hurry)
+        refused = await at_once(pool, sleep(0), asked=20)
+    assert (refused > 0) is hurry
