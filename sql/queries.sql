@@ -822,6 +822,14 @@ SELECT n.place
         WHERE b.order_id = n.order_id AND b.order_tag = n.order_tag
         LIMIT 1) b;
 
+-- find_bound_single --
+-- Whether an order with its parties is bound already, or once was; by this extension, if one is asked for.
+SELECT
+  FROM agi_router.binding b
+ WHERE b.order_id = %(order_id)s AND b.order_tag = ANY (%(order_tag)s)
+   AND (%(extension)s::text IS NULL OR b.extension = %(extension)s)
+ LIMIT 1;
+
 -- find_held --
 -- Which of these places a binding holds or held: whether it lives, and until when the place rests after it.
 SELECT n.place, h.binding_id, h.lives, h.until

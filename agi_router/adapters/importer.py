@@ -39,6 +39,7 @@ from agi_router.adapters.sealed_routes import order_tags
 from agi_router.adapters.sealing import Batch, Chunk, Entry, Place, Prepared, Sealer, Workshop
 from agi_router.csv_rows import CsvRow, Fault, Header
 from agi_router.errors import AgiRouterError, CsvError, KeysOutdated, StoreError
+from agi_router.modes import Axe
 from agi_router.numbers import BLOCK_SIZE, Block, XNumber
 from agi_router.pool import Rests
 from agi_router.seal import KeyRing
@@ -276,14 +277,14 @@ class Importer:
         if prepared.batch is not None and not self._dry and self._load_batch(prepared.batch):
             return
         left = prepared.entries
-        for _ in range(_DEALS):
+        for deal in range(1, _DEALS + 1):
             left = self._load_or_reject(left, records)
             if not left:
                 return
             left = [
                 again
                 for entry in left
-                if (again := self._deal(entry, records[entry.line], chunk.now)) is not None
+                if (again := self._deal(entry, records[entry.line], chunk.now, deal)) is not None
             ]
         for entry in left:
             self._search(entry, records[entry.line], chunk.now)
@@ -329,9 +330,9 @@ class Importer:
                 left.append(entry)
         return left
 
-    def _deal(self, entry: Entry, record: Record, now: datetime) -> Entry | None:
+    def _deal(self, entry: Entry, record: Record, now: datetime, deal: int) -> Entry | None:
         """
-        The same row with other numbers.
+        The same row with other numbers; from half of the deals on, shared ones.
         """
         again = self._sealer.entry(
             self._row(record),
@@ -339,6 +340,7 @@ class Importer:
             binding_id=entry.id,
             place=random.SystemRandom().randrange(2**32),
             now=now,
+            shared=deal >= _DEALS // 2,
         )
         if isinstance(again, Fault):
             self._reject(record, [again])
@@ -373,8 +375,10 @@ class Importer:
             self._reject(record, [expires_at])
             return
         tags = order_tags(row.parties, tenant=row.tenant, order_id=row.order_id, keys=self._keys)
-        values = {"order_id": [row.order_id] * len(tags), "order_tag": array_of_integers(tags)}
-        if self._execute("find_bound", values):
+        # Not part of the tag: whoever leaves the choice does not know which one it was.
+        extension = row.parties.extension if isinstance(row.parties, Axe) else None
+        values = {"order_id": row.order_id, "order_tag": tags, "extension": extension}
+        if self._execute("find_bound_single", values):
             self.tally.there += 1
             return
         terms = Terms(expires_at=expires_at, order_id=row.order_id, tenant=row.tenant, **row.terms)

@@ -191,8 +191,10 @@ class Sealer:
     blocks: Mapping[int, int | None]
     ttl: timedelta
     longest: timedelta
-    # By tenant, as they are asked for.
-    _open_blocks: dict[int, list[int]] = field(default_factory=dict, init=False, compare=False)
+    # By tenant, as they are asked for: its own, and those shared by all.
+    _open_blocks: dict[int, tuple[list[int], list[int]]] = field(
+        default_factory=dict, init=False, compare=False
+    )
 
     def prepare(self, chunk: Chunk) -> Prepared:
         """
@@ -230,7 +232,14 @@ class Sealer:
         )
 
     def entry(
-        self, row: CsvRow, *, line: int, binding_id: int, place: int, now: datetime
+        self,
+        row: CsvRow,
+        *,
+        line: int,
+        binding_id: int,
+        place: int,
+        now: datetime,
+        shared: bool = False,
     ) -> Entry | Fault:
         """
         Make an entry of a row, or say why it cannot be bound.
@@ -241,11 +250,12 @@ class Sealer:
             binding_id: The number that its binding gets.
             place: Its place in the walk through the numbers, if some are to be chosen.
             now: The database's clock.
+            shared: Whether numbers of the tenant's own blocks were tried in vain.
         """
         tenant_id = self.tenants.get(row.tenant)
         if tenant_id is None:
             return Fault("tenant", "there is no active tenant of this name")
-        numbers = self._numbers(row, tenant_id, place)
+        numbers = self._numbers(row, tenant_id, place, shared=shared)
         if isinstance(numbers, Fault):
             return numbers
         return self.on(
@@ -338,7 +348,9 @@ class Sealer:
             return Fault(column, f"a binding may live {self.longest.days} days at most")
         return expires_at
 
-    def _numbers(self, row: CsvRow, tenant_id: int, place: int) -> tuple[XNumber, XNumber] | Fault:
+    def _numbers(
+        self, row: CsvRow, tenant_id: int, place: int, *, shared: bool
+    ) -> tuple[XNumber, XNumber] | Fault:
         """
         The numbers of A and of B, dealt out where they are not given.
         """
@@ -351,7 +363,8 @@ class Sealer:
                 )
             block = Block(value=given.block)
         else:
-            blocks = self._blocks_of(tenant_id)
+            own, others = self._blocks_of(tenant_id)
+            blocks = others or own if shared else own or others
             if not blocks:
                 return Fault(None, "no block is open for new bindings of this tenant")
             block, place = Block(value=blocks[place % len(blocks)]), place // len(blocks)
@@ -366,11 +379,11 @@ class Sealer:
             return (x_number, other) if row.y is None else (other, y_number)
         return x_number, y_number
 
-    def _blocks_of(self, tenant_id: int) -> list[int]:
+    def _blocks_of(self, tenant_id: int) -> tuple[list[int], list[int]]:
         if tenant_id not in self._open_blocks:
-            self._open_blocks[tenant_id] = [
-                block for block in self.blocks if self._open(block, tenant_id)
-            ]
+            own = [block for block, owner in self.blocks.items() if owner == tenant_id]
+            others = [block for block, owner in self.blocks.items() if owner is None]
+            self._open_blocks[tenant_id] = own, others
         return self._open_blocks[tenant_id]
 
     def _open(self, block: int, tenant_id: int) -> bool:
