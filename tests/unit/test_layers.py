@@ -25,6 +25,7 @@ PURE = frozenset(
         "datetime",
         "enum",
         "fnmatch",
+        "functools",
         "re",
         "types",
         "typing",
