@@ -15,15 +15,15 @@ import argparse
 import asyncio
 import json
 import os
-import random
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from datetime import timedelta
+from itertools import cycle
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -37,7 +37,7 @@ from agi_router.adapters.records import BindingId, Terms
 from agi_router.keyfile import write_key_ring
 from agi_router.model import Call
 from agi_router.modes import Axb
-from agi_router.numbers import BLOCK_SIZE, E164, Block
+from agi_router.numbers import BLOCK_SIZE, E164, Block, XNumber
 from agi_router.seal import KeyRing
 
 from .errors import BenchError
@@ -52,6 +52,8 @@ _SMALL = 10_000
 _IMPORTED = 100_000
 _FIRST = 70012340000
 _DAY = timedelta(days=1)
+# As many of them are looked at, in turn.
+_KNOWN = 5_000
 # Ids from here on are of bindings that are filled in.
 _FILLED = 10**9
 _FILL = (
@@ -74,6 +76,18 @@ _FILL = (
            generate_series(2, 3) k
     """,
 )
+# Each index in its order, and each table by one of them: reading a table as it lies does not fill
+# the server's memory.
+_READ = (
+    "SELECT x_number FROM agi_router.route ORDER BY block, x_number, caller_tag",
+    "SELECT x_number FROM agi_router.route ORDER BY block, x_number, ends_at",
+    "SELECT callee FROM agi_router.route ORDER BY block, binding_id",
+    "SELECT mode FROM agi_router.binding ORDER BY block, id",
+    "SELECT id FROM agi_router.binding WHERE ended_at IS NULL ORDER BY block, id",
+    "SELECT id FROM agi_router.binding WHERE order_id <> '' ORDER BY order_id, order_tag",
+)
+# Bytes of tables and indexes that a binding takes in memory, with room to spare.
+_BYTES = 550
 # Enough for what the first look at a table costs: parsing, catalogue, plans.
 _WARM_UP = 50
 _THINGS = ("explain", "show", "bind", "call")
@@ -105,24 +119,36 @@ class Place:
 
     def __init__(self, connection: Connection, keys: KeyRing, admissions: AdmissionStore) -> None:
         self._store = BindingStore(connection, keys)
-        self._connection = connection
         self._admissions = admissions
-        row = connection.execute(
-            b"SELECT min(id) AS low, max(id) AS high FROM agi_router.binding WHERE id < %s",
-            (_FILLED,),
-        ).fetchone()
-        assert row is not None
-        self._ids = row["low"], row["high"]
+        # All at once, and before anything is timed: nothing is looked at just before it is timed.
+        rows = connection.execute(
+            b"SELECT b.block, b.id, b.order_id, r.x_number FROM agi_router.binding b"
+            b" JOIN agi_router.route r ON r.block = b.block AND r.binding_id = b.id"
+            b" WHERE b.id < %s AND r.side = 'a' ORDER BY random() LIMIT %s",
+            (_FILLED, _KNOWN),
+        ).fetchall()
+        self._names = cycle(
+            [BindingId(Block(value=row["block"]), row["id"]) for row in reversed(rows)]
+        )
+        self._calls = cycle(
+            [
+                Call(
+                    caller=party("138", int(row["order_id"].removeprefix("A-"))),
+                    x_number=XNumber.from_int(row["x_number"]),
+                )
+                for row in rows
+            ]
+        )
         self._new = 0
 
     async def explain(self) -> float:
         """Look at what is known of a call, as `agi-router explain` does; returns seconds."""
-        call = self._any_call()
+        call = next(self._calls)
         return timed(lambda: self._store.facts(call, at=None))
 
     async def show(self) -> float:
         """Look one binding up, as `agi-router show` does; returns seconds."""
-        name = self._any_binding()
+        name = next(self._names)
         return timed(lambda: self._store.find(name))
 
     async def bind(self) -> float:
@@ -134,7 +160,7 @@ class Place:
 
     async def call(self) -> float:
         """Admit a call; returns seconds."""
-        call, call_id = self._any_call(), new_call_id()
+        call, call_id = next(self._calls), new_call_id()
         began = time.perf_counter()
         answer = await self._admissions.admit(call, call_id, timeout=10)
         seconds = time.perf_counter() - began
@@ -142,19 +168,10 @@ class Place:
             raise BenchError("a call was not admitted")
         return seconds
 
-    def _any_binding(self) -> BindingId:
-        row = self._connection.execute(
-            b"SELECT block, id FROM agi_router.binding"
-            b" WHERE id >= %s AND ended_at IS NULL ORDER BY id LIMIT 1",
-            (random.randint(*self._ids),),  # noqa: S311 - no secret
-        ).fetchone()
-        assert row is not None
-        return BindingId(Block(value=row["block"]), row["id"])
 
-    def _any_call(self) -> Call:
-        party = self._store.find(self._any_binding()).parties[0]
-        assert party.dials is not None
-        return Call(caller=party.number, x_number=party.dials)
+def party(head: str, serial: int) -> E164:
+    """A number of its own for each serial, spread over the range as parties are."""
+    return E164(digits=f"{head}{serial * 9973 % 10**8:08}")
 
 
 def timed(work: Callable[[], object]) -> float:
@@ -175,6 +192,7 @@ def seeded(server: Server, work: Path, keys: KeyRing, bindings: int) -> Iterator
     imported = min(bindings, _IMPORTED)
     import_some(dsn, work, imported)
     fill(server, dsn, bindings - imported)
+    warm(server, dsn)
     try:
         yield dsn
     finally:
@@ -188,7 +206,7 @@ def import_some(dsn: str, work: Path, bindings: int) -> None:
     with file.open("w") as out:
         out.write("mode,order,a,b,ttl\n")
         for i in range(bindings):
-            a, b = (f"{head}{i * 9973 % 10**8:08}" for head in ("138", "139"))
+            a, b = (party(head, i).digits for head in ("138", "139"))
             out.write(f"axb,A-{i},{a},{b},7d\n")
     env = {
         "PATH": os.environ["PATH"],
@@ -220,6 +238,32 @@ def fill(server: Server, dsn: str, bindings: int) -> None:
         admin.execute("CHECKPOINT")
 
 
+def give_memory(server: Server, bindings: int) -> None:
+    """
+    Start the server anew with memory for all that bindings are looked up by.
+
+    Both databases are then measured alike: from memory. What a disk or the kernel takes for a page
+    has nothing to do with what is looked at.
+    """
+    with server.admin() as admin:
+        megabytes = 128 + bindings * _BYTES // 2**20
+        admin.execute(f"ALTER SYSTEM SET shared_buffers = '{megabytes}MB'".encode())
+        admin.execute("CHECKPOINT")
+    server.kill()
+    server.start()
+
+
+def warm(server: Server, dsn: str) -> None:
+    """Read all of a database into memory."""
+    say("reading all into memory")
+    with server.admin(database_of(dsn)) as admin:
+        admin.execute("SET max_parallel_workers_per_gather = 0")
+        for name in ("seqscan", "bitmapscan", "sort"):
+            admin.execute(f"SET enable_{name} = off".encode())
+        for statement in _READ:
+            admin.execute(f"SELECT count(*) FROM ({statement} OFFSET 0) r".encode())
+
+
 async def measure(
     dsns: Sequence[str], keys: KeyRing, samples: int
 ) -> dict[str, list[list[float]]]:
@@ -249,11 +293,11 @@ def main() -> int:
     keys = KeyRing.generate()
     write_key_ring(work / "key", keys)
     try:
-        with (
-            Server("18", durable=True) as server,
-            seeded(server, work, keys, _SMALL) as small,
-            seeded(server, work, keys, args.bindings) as large,
-        ):
+        with ExitStack() as stack:
+            server = stack.enter_context(Server("18", durable=True))
+            give_memory(server, args.bindings)
+            small = stack.enter_context(seeded(server, work, keys, _SMALL))
+            large = stack.enter_context(seeded(server, work, keys, args.bindings))
             times = asyncio.run(measure((small, large), keys, args.samples))
     except BenchError as error:
         print(f"error: {error}", file=sys.stderr)
