@@ -5,8 +5,9 @@ Importing: the rows of a file become bindings, all or none, or batch by batch.
    already, also where the binding is over by now. So a file may be read again, after a crash too,
    and changes nothing that is done.
 2. Imports follow each other; binding and calling go on meanwhile.
-3. What the file asks for is looked up set by set, and loaded by COPY. The unique key of the routes
-   has the last word: where somebody was faster, the rows are looked at again.
+3. What the file asks for is looked up set by set, and loaded by COPY: a chunk as a whole where
+   nothing is in the way of any of it, which is nearly always, else row by row. The unique key of
+   the routes has the last word: where somebody was faster, the rows are looked at again.
 4. A dry run writes nothing but a table of its own session, in which it remembers what the file has
    asked for so far.
 5. Each transaction makes sure that its keys are the current ones, and holds them. Where they were
@@ -275,6 +276,7 @@ class Importer:
         for line in prepared.single:
             self._bind_single(records[line], chunk.now)
         if prepared.batch is not None and not self._dry and self._load_batch(prepared.batch):
+            self.tally.bound += prepared.batch.size
             return
         left = prepared.entries
         for deal in range(1, _DEALS + 1):
@@ -298,7 +300,6 @@ class Importer:
                 return False
             self._copy("copy_bindings", [batch.bindings])
             self._copy("copy_routes", [batch.routes])
-            self.tally.bound += batch.size
             return True
         return False
 
