@@ -304,7 +304,11 @@ EXPORTED = tuple(name for name in COLUMNS if name not in {"ttl", "fault"})
 The columns that an export has, in their order.
 """
 
-_TERMS = {name: column for name, column in COLUMNS.items() if column.term is not None}
+_TERMS = [
+    (column.term, name, column.default)
+    for name, column in COLUMNS.items()
+    if column.term is not None
+]
 _REQUIRED = ("mode", "order")
 _UNREAD = frozenset({"id", "fault"})
 
@@ -403,6 +407,8 @@ class Header:
             return tuple(number(each) for each in _MEMBERS.split(text) if each)
 
         special = {"a": number, "b": number, "default": number, "g": members}
+        # Modes, and the columns that are filled; as many as there are kinds of rows.
+        self._well_placed: set[tuple[Any, ...]] = set()
         self._readers = [
             (place, name, special.get(name, COLUMNS[name].read), COLUMNS[name].verbatim)
             for place, name in enumerate(self.names)
@@ -432,8 +438,12 @@ class Header:
         if "ttl" in values and "expires" in values:
             faults.append(Fault("ttl", "give ttl or expires, not both"))
         form = _FORMS.get(values["mode"]) if "mode" in values else None
-        if form is not None:
+        # Most rows of a file have the same cells filled.
+        filled = (values.get("mode"), *values)
+        if form is not None and (faults or filled not in self._well_placed):
             faults += _misplaced(values, form, faulty)
+            if not faults:
+                self._well_placed.add(filled)
         if faults or form is None:
             return faults
         try:
@@ -468,11 +478,7 @@ def _row(values: Mapping[str, Any], form: _Form) -> CsvRow:
         expires_at=values.get("expires"),
         tenant=values.get("tenant", "default"),
         order_id=values["order"],
-        terms={
-            column.term: values.get(name, column.default)
-            for name, column in _TERMS.items()
-            if column.term is not None
-        },
+        terms={term: values.get(name, default) for term, name, default in _TERMS},
     )
 
 

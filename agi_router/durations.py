@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from functools import lru_cache
 
 __all__ = ["format_duration", "parse_duration"]
 
@@ -14,6 +15,8 @@ _UNITS = re.compile(r"(?:([0-9]{1,6})d)?(?:([0-9]{1,6})h)?(?:([0-9]{1,6})m)?(?:(
 _SECONDS = re.compile(r"[0-9]{1,9}")
 
 
+# A file of bindings says the same over and over.
+@lru_cache(maxsize=256)
 def parse_duration(text: str) -> timedelta:
     """
     Read a duration.

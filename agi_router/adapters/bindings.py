@@ -35,6 +35,7 @@ from agi_router.adapters.renewal import Renewal
 from agi_router.adapters.sealed_routes import (
     find_back,
     order_tags,
+    route_columns,
     seal_routes,
     tags_of_caller,
 )
@@ -232,10 +233,15 @@ class BindingStore:
                     if row.caller in members
                 )
                 self._check_rests(name, whole, group, members)
-                columns = seal_routes(rows, self._keys, back=(group.b_number, group.tag))
+                routes = seal_routes(rows, self._keys, back=(group.b_number, group.tag))
                 # With one key, the key of the table sees to it.
                 places = self._places(rows if len(self._keys.tag_keys) > 1 else ())
-                values = {**_key(name), **key_ids(self._keys), **columns, **_columns_of(places)}
+                values = {
+                    **_key(name),
+                    **key_ids(self._keys),
+                    **route_columns(routes),
+                    **_columns_of(places),
+                }
                 self._statements.one("add_routes", values)
                 if group.rings_all:
                     self._call_back(name, group, (*group.callees, *members))
@@ -450,7 +456,7 @@ class BindingStore:
             "terms": Jsonb({**columns, **mode_columns(parties, numbers[0])}),
             "rest": self._rests.number,
             "party_rest": self._rests.party,
-            **routes,
+            **route_columns(routes),
             **key_ids(self._keys),
             **_columns_of(self._places(rows)),
         }
@@ -464,10 +470,7 @@ class BindingStore:
         if row["id"] is None:
             return None
         # As it was just written, so it would be read.
-        own = [
-            {**dict(zip(routes, each, strict=True)), "last_callee": None}
-            for each in zip(*routes.values(), strict=True)
-        ]
+        own = [{**route._asdict(), "last_callee": None} for route in routes]
         return read_binding(
             row, read_parties(row, own, self._keys), who_rings(row, own, self._keys)
         )

@@ -12,13 +12,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-__all__ = ["BINDING", "ROUTE", "RowPacker", "pack_file"]
+__all__ = ["BINDING", "ROUTE", "RowPacker", "pack_file", "to_microseconds"]
 
 _HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER = struct.pack("!h", -1)
 _NULL = struct.pack("!i", -1)
 _INT4 = struct.Struct("!ii")
-_INT8 = struct.Struct("!iq")
 _LENGTH = struct.Struct("!i")
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -34,16 +33,16 @@ def _seconds(value: timedelta) -> bytes:
     return _INT4.pack(4, int(value.total_seconds()))
 
 
-def _time(value: datetime) -> bytes:
-    return _INT8.pack(8, (value - _EPOCH) // _MICROSECOND)
-
-
 def _text(value: str) -> bytes:
-    return _bytes(value.encode())
+    encoded = value.encode()
+    return _LENGTH.pack(len(encoded)) + encoded
 
 
-def _bytes(value: bytes) -> bytes:
-    return _LENGTH.pack(len(value)) + value
+def to_microseconds(value: datetime) -> int:
+    """
+    A time as the eight-byte integer that a ``timestamptz`` is.
+    """
+    return (value - _EPOCH) // _MICROSECOND
 
 
 class RowPacker:
@@ -51,21 +50,21 @@ class RowPacker:
     Packs rows of one table. Its columns come in three parts, in this order.
 
     Args:
-        integers: Columns of eight-byte integers that are never null.
-        own: Other columns of which each row has its own values.
+        integers: Columns of eight bytes that are never null: integers, and times (see
+            :func:`to_microseconds`).
+        own: Columns of bytes or text of which each row has its own values.
         shared: Columns whose values many rows share.
     """
 
     def __init__(
         self,
         integers: Sequence[str],
-        own: Mapping[str, Callable[[Any], bytes]],
+        own: Sequence[str],
         shared: Mapping[str, Callable[[Any], bytes]],
     ) -> None:
         self.integers = tuple(integers)
         self.own = tuple(own)
         self.shared = tuple(shared)
-        self._own = tuple(own.values())
         self._shared = tuple(shared.values())
         self._head = struct.Struct("!h" + "iq" * len(integers))
         # The number of columns; then length and value of each integer.
@@ -79,36 +78,35 @@ class RowPacker:
         """
         return self.integers + self.own + self.shared
 
-    def pack(self, integers: Sequence[int], own: Sequence[Any], shared: Sequence[Any]) -> bytes:
+    def pack(
+        self, integers: Sequence[Any], own: Iterable[bytes | None], shared: Sequence[Any]
+    ) -> bytes:
         """
         Pack one row.
 
         Args:
-            integers: The values of the first part.
-            own: Those of the second; :obj:`None` is null.
+            integers: The values of the first part, none of them :obj:`None`.
+            own: Those of the second, text in UTF-8; :obj:`None` is null.
             shared: Those of the third, hashable; :obj:`None` is null.
         """
         tail = self._packed.get(shared)
         if tail is None:
             if len(self._packed) >= _KEPT:
                 self._packed.clear()
-            tail = self._packed[shared] = _joined(self._shared, shared)
+            tail = self._packed[shared] = b"".join(
+                _NULL if value is None else pack(value)
+                for pack, value in zip(self._shared, shared, strict=True)
+            )
         self._slots[2::2] = integers
-        return self._head.pack(*self._slots) + _joined(self._own, own) + tail
-
-
-def _joined(packers: Sequence[Callable[[Any], bytes]], values: Sequence[Any]) -> bytes:
-    return b"".join(
-        [
-            _NULL if value is None else pack(value)
-            for pack, value in zip(packers, values, strict=True)
-        ]
-    )
+        row = self._head.pack(*self._slots)
+        for value in own:
+            row += _NULL if value is None else _LENGTH.pack(len(value)) + value
+        return row + tail
 
 
 BINDING = RowPacker(
-    integers=("block", "id", "order_tag"),
-    own={"expires_at": _time, "order_id": _text},
+    integers=("block", "id", "order_tag", "expires_at"),
+    own=("order_id",),
     shared={
         "tenant_id": _int4,
         "mode": _text,
@@ -130,8 +128,8 @@ New bindings; columns that are not here have what every new binding has.
 """
 
 ROUTE = RowPacker(
-    integers=("block", "binding_id", "x_number", "caller_tag", "shown"),
-    own={"ends_at": _time, "callee": _bytes, "caller": _bytes},
+    integers=("block", "binding_id", "x_number", "caller_tag", "shown", "ends_at"),
+    own=("callee", "caller"),
     shared={"side": _text},
 )
 """

@@ -5,8 +5,9 @@ Importing: the rows of a file become bindings, all or none, or batch by batch.
    already, also where the binding is over by now. So a file may be read again, after a crash too,
    and changes nothing that is done.
 2. Imports follow each other; binding and calling go on meanwhile.
-3. What the file asks for is looked up set by set, and loaded by COPY. The unique key of the routes
-   has the last word: where somebody was faster, the rows are looked at again.
+3. What the file asks for is looked up set by set, and loaded by COPY: a chunk as a whole where
+   nothing is in the way of any of it, which is nearly always, else row by row. The unique key of
+   the routes has the last word: where somebody was faster, the rows are looked at again.
 4. A dry run writes nothing but a table of its own session, in which it remembers what the file has
    asked for so far.
 5. Each transaction makes sure that its keys are the current ones, and holds them. Where they were
@@ -17,8 +18,8 @@ Importing: the rows of a file become bindings, all or none, or batch by batch.
 import random
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby, islice
@@ -32,12 +33,14 @@ from agi_router.adapters.csv_file import CsvReader, Record
 from agi_router.adapters.database import KEYS_OUTDATED, Connection, translated
 from agi_router.adapters.inventory import Choice
 from agi_router.adapters.keys import key_ids
+from agi_router.adapters.pg_arrays import array_of_integers, array_of_texts
 from agi_router.adapters.queries import query
 from agi_router.adapters.records import BindingId, Terms
 from agi_router.adapters.sealed_routes import order_tags
-from agi_router.adapters.sealing import Chunk, Entry, Place, Prepared, Sealer, Workshop
+from agi_router.adapters.sealing import Batch, Chunk, Entry, Place, Prepared, Sealer, Workshop
 from agi_router.csv_rows import CsvRow, Fault, Header
 from agi_router.errors import AgiRouterError, CsvError, KeysOutdated, StoreError
+from agi_router.modes import Axe
 from agi_router.numbers import BLOCK_SIZE, Block, XNumber
 from agi_router.pool import Rests
 from agi_router.seal import KeyRing
@@ -50,6 +53,8 @@ _DEALS = 6
 # How often a set is loaded anew where somebody was faster, before it is halved.
 _TRIES = 4
 _CHOICE = Choice()
+# Somebody else took a place between looking and loading.
+_OUTRUN = (psycopg.errors.UniqueViolation, psycopg.errors.DeadlockDetected)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -270,20 +275,47 @@ class Importer:
             self._reject(records[line], [fault for _, fault in faults])
         for line in prepared.single:
             self._bind_single(records[line], chunk.now)
+        if prepared.batch is not None and not self._dry and self._load_batch(prepared.batch):
+            self.tally.bound += prepared.batch.size
+            return
         left = prepared.entries
-        for _ in range(_DEALS):
+        for deal in range(1, _DEALS + 1):
             left = self._load_or_reject(left, records)
             if not left:
                 return
             left = [
                 again
                 for entry in left
-                if (again := self._deal(entry, records[entry.line], chunk.now)) is not None
+                if (again := self._deal(entry, records[entry.line], chunk.now, deal)) is not None
             ]
         for entry in left:
             self._search(entry, records[entry.line], chunk.now)
 
-    def _load_or_reject(self, entries: list[Entry], records: dict[int, Record]) -> list[Entry]:
+    def _load_batch(self, batch: Batch) -> bool:
+        """
+        Load a whole chunk, unless anything is in the way of any of it: then nothing is done.
+        """
+        with suppress(*_OUTRUN), self._connection.transaction():
+            if self._in_the_way(batch):
+                return False
+            self._copy("copy_bindings", [batch.bindings])
+            self._copy("copy_routes", [batch.routes])
+            return True
+        return False
+
+    def _in_the_way(self, batch: Batch) -> bool:
+        orders = {"order_id": batch.order_id, "order_tag": batch.order_tag}
+        places = {"x_number": batch.x_number, "caller_tag": batch.caller_tag}
+        return bool(
+            self._execute("find_bound", orders)
+            or len(self._execute("lock_open_blocks", {"block": batch.blocks})) < len(batch.blocks)
+            or self._execute("find_held", {**places, "party_rest": self._rests.party})
+            or self._execute(
+                "find_closed_numbers", {"x_number": batch.numbers, "rest": self._rests.number}
+            )
+        )
+
+    def _load_or_reject(self, entries: list[Entry], records: Mapping[int, Record]) -> list[Entry]:
         """
         Load *entries*; return those for which other numbers would do.
         """
@@ -299,9 +331,9 @@ class Importer:
                 left.append(entry)
         return left
 
-    def _deal(self, entry: Entry, record: Record, now: datetime) -> Entry | None:
+    def _deal(self, entry: Entry, record: Record, now: datetime, deal: int) -> Entry | None:
         """
-        The same row with other numbers.
+        The same row with other numbers; from half of the deals on, shared ones.
         """
         again = self._sealer.entry(
             self._row(record),
@@ -309,6 +341,7 @@ class Importer:
             binding_id=entry.id,
             place=random.SystemRandom().randrange(2**32),
             now=now,
+            shared=deal >= _DEALS // 2,
         )
         if isinstance(again, Fault):
             self._reject(record, [again])
@@ -343,8 +376,10 @@ class Importer:
             self._reject(record, [expires_at])
             return
         tags = order_tags(row.parties, tenant=row.tenant, order_id=row.order_id, keys=self._keys)
-        values = {"order_id": [row.order_id] * len(tags), "order_tag": _array(tags)}
-        if self._execute("find_bound", values):
+        # Not part of the tag: whoever leaves the choice does not know which one it was.
+        extension = row.parties.extension if isinstance(row.parties, Axe) else None
+        values = {"order_id": row.order_id, "order_tag": tags, "extension": extension}
+        if self._execute("find_bound_single", values):
             self.tally.there += 1
             return
         terms = Terms(expires_at=expires_at, order_id=row.order_id, tenant=row.tenant, **row.terms)
@@ -383,7 +418,7 @@ class Importer:
             try:
                 with self._connection.transaction():
                     return self._rehearse(entries) if self._dry else self._load_once(entries)
-            except (psycopg.errors.UniqueViolation, psycopg.errors.DeadlockDetected):
+            except _OUTRUN:
                 # Somebody else took a place between looking and loading: look again.
                 continue
         if len(entries) == 1:
@@ -410,8 +445,8 @@ class Importer:
                 "clear_places",
                 {
                     "block": block,
-                    "x_number": _array(place.x_number for place in own),
-                    "caller_tag": _array(place.caller_tag for place in own),
+                    "x_number": array_of_integers(place.x_number for place in own),
+                    "caller_tag": array_of_integers(place.caller_tag for place in own),
                 },
             )
         if bound:
@@ -427,8 +462,8 @@ class Importer:
         found = self._execute(
             "find_bound",
             {
-                "order_id": [entry.order_id for _, entry, _ in pairs],
-                "order_tag": _array(tag for _, _, tag in pairs),
+                "order_id": array_of_texts(entry.order_id for _, entry, _ in pairs),
+                "order_tag": array_of_integers(tag for _, _, tag in pairs),
             },
         )
         bound = {pairs[row["place"] - 1][0] for row in found}
@@ -456,8 +491,8 @@ class Importer:
         rows = self._execute(
             "find_held",
             {
-                "x_number": _array(place.x_number for place, _ in found),
-                "caller_tag": _array(place.caller_tag for place, _ in found),
+                "x_number": array_of_integers(place.x_number for place, _ in found),
+                "caller_tag": array_of_integers(place.caller_tag for place, _ in found),
                 "party_rest": self._rests.party,
             },
         )
@@ -467,7 +502,7 @@ class Importer:
             for row in self._execute(
                 "find_closed_numbers",
                 {
-                    "x_number": _array({place.x_number for place in places}),
+                    "x_number": array_of_integers({place.x_number for place in places}),
                     "rest": self._rests.number,
                 },
             )
@@ -519,7 +554,7 @@ class Importer:
         self._execute(
             "rehearse",
             {
-                name: _array(row[i] for row in rows)
+                name: array_of_integers(row[i] for row in rows)
                 for i, name in enumerate(("tag", "x_number", "line"))
             },
         )
@@ -532,8 +567,8 @@ class Importer:
         rows = self._execute(
             "find_rehearsed",
             {
-                "tag": _array(tag for tag, _ in wanted),
-                "x_number": _array(x_number for _, x_number in wanted),
+                "tag": array_of_integers(tag for tag, _ in wanted),
+                "x_number": array_of_integers(x_number for _, x_number in wanted),
             },
         )
         return {row["place"] - 1: row["line"] for row in rows}
@@ -606,13 +641,6 @@ def _why_closed(place: Place, until: datetime | None) -> str:
         f"cannot be on {place.x_number} before {until.isoformat(timespec='seconds')}: a binding on"
         " it has just ended"
     )
-
-
-def _array(values: Iterable[int]) -> str:
-    """
-    Integers as PostgreSQL writes an array: psycopg takes ten times as long for a long list.
-    """
-    return "{" + ",".join(map(str, values)) + "}"
 
 
 def _first_come(

@@ -60,19 +60,25 @@ class Choice:
 class Opening:
     """
     Where a tenant may make new bindings, and what time it is there.
+
+    Attributes:
+        tenant_id: The tenant.
+        now: The store's time.
+        own: Its own open blocks, as integers: there may be thousands, of which a bind uses one.
+        shared: Open blocks that are shared by all.
     """
 
     tenant_id: int
     now: datetime
-    own: tuple[Block, ...]
-    shared: tuple[Block, ...]
+    own: Sequence[int]
+    shared: Sequence[int]
 
     @property
-    def blocks(self) -> tuple[Block, ...]:
+    def blocks(self) -> tuple[int, ...]:
         """
         All of them, its own first.
         """
-        return self.own + self.shared
+        return (*self.own, *self.shared)
 
 
 class Inventory:
@@ -232,8 +238,8 @@ class Inventory:
         return Opening(
             tenant_id=row["id"],
             now=row["now"],
-            own=tuple(Block(value=block) for block in row["own"] or ()),
-            shared=tuple(Block(value=block) for block in row["shared"] or ()),
+            own=row["own"] or (),
+            shared=row["shared"] or (),
         )
 
     def check_open(self, block: Block, tenant_id: int, choice: Choice) -> None:
@@ -265,17 +271,15 @@ class Inventory:
             opening: The blocks.
             given: A number that is chosen already; then only its block.
         """
-        kinds = (
-            (opening.own, opening.shared) if given is None else ((Block(value=given.block),), ())
-        )
+        kinds = (opening.own, opening.shared) if given is None else ((given.block,), ())
         pick = random.SystemRandom()
         for blocks in filter(None, kinds):
             for size in _ROUNDS:
-                block = pick.choice(blocks)
-                yield [block.number(serial) for serial in pick.sample(range(BLOCK_SIZE), size)]
+                drawn = Block(value=pick.choice(blocks))
+                yield [drawn.number(serial) for serial in pick.sample(range(BLOCK_SIZE), size)]
         for blocks in kinds:
             for block in blocks:
-                numbers = [x for x, _ in self.unrested(block)]
+                numbers = [x for x, _ in self.unrested(Block(value=block))]
                 pick.shuffle(numbers)
                 for start in range(0, len(numbers), _CHUNK):
                     yield numbers[start : start + _CHUNK]
@@ -351,7 +355,7 @@ class Inventory:
         if row is None:
             return None
         a_number, b_number = XNumber.from_int(row["x_number"]), XNumber.from_int(row["shown"])
-        if Block(value=a_number.block) not in opening.blocks:
+        if a_number.block not in opening.blocks:
             return None
         # The sides may have changed places since.
         if all(
@@ -374,7 +378,8 @@ class Inventory:
         """
         The error for a choice that found nothing: which rule took how many numbers away.
         """
-        blocks = opening.blocks if given is None else (Block(value=given.block),)
+        numbers = opening.blocks if given is None else (given.block,)
+        blocks = [Block(value=number) for number in numbers]
         groups = (
             [(*parties.side_a, *parties.side_b)]
             if parties.numbers == 1

@@ -3,14 +3,23 @@ Route rows as the store keeps them: callers tagged, callees sealed.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from agi_router.model import Mode, RouteRow, Side
 from agi_router.modes import Ax, AxybOnCall, Gxb, Parties
 from agi_router.numbers import E164, XNumber
 from agi_router.seal import KeyRing
 
-__all__ = ["find_back", "order_tags", "seal_routes", "tag_caller", "tag_order", "tags_of_caller"]
+__all__ = [
+    "SealedRoute",
+    "find_back",
+    "order_tags",
+    "route_columns",
+    "seal_routes",
+    "tag_caller",
+    "tag_order",
+    "tags_of_caller",
+]
 
 
 def tag_caller(row: RouteRow, keys: KeyRing) -> int:
@@ -47,34 +56,54 @@ def find_back(
     return row.x_number, tag_caller(row, keys)
 
 
+class SealedRoute(NamedTuple):
+    """
+    One route row as the store keeps it.
+    """
+
+    x_number: int
+    caller_tag: int
+    shown: int | None
+    side: Side
+    callee: bytes | None
+    caller: bytes | None
+
+
 def seal_routes(
     rows: Sequence[RouteRow], keys: KeyRing, *, back: tuple[XNumber, int] | None
-) -> dict[str, list[Any]]:
+) -> list[SealedRoute]:
     """
-    Route rows as columns, numbers tagged and sealed.
+    Route rows, numbers tagged and sealed.
 
     Args:
         rows: What a mode has compiled.
         keys: To tag and seal with.
         back: See :func:`find_back`.
     """
-    tags = [tag_caller(row, keys) for row in rows]
-    return {
-        "x_number": [row.x_number.value for row in rows],
-        "caller_tag": tags,
-        "shown": [row.shown and row.shown.value for row in rows],
-        "side": [row.side for row in rows],
-        "callee": [
-            keys.seal(row.callees, x=row.x_number, tag=tag) if row.callees else None
-            for row, tag in zip(rows, tags, strict=True)
-        ],
+    return [_seal_route(row, keys, back) for row in rows]
+
+
+def _seal_route(row: RouteRow, keys: KeyRing, back: tuple[XNumber, int] | None) -> SealedRoute:
+    tag = tag_caller(row, keys)
+    return SealedRoute(
+        x_number=row.x_number.value,
+        caller_tag=tag,
+        shown=None if row.shown is None else row.shown.value,
+        side=row.side,
+        callee=keys.seal(row.callees, x=row.x_number, tag=tag) if row.callees else None,
         # In a group sealed for the row of B, where it becomes the callee when B calls back.
-        "caller": [
-            keys.seal([row.caller], x=back[0], tag=back[1])
-            if back is not None and row.side is Side.A and row.caller
-            else None
-            for row in rows
-        ],
+        caller=keys.seal([row.caller], x=back[0], tag=back[1])
+        if back is not None and row.side is Side.A and row.caller
+        else None,
+    )
+
+
+def route_columns(routes: Sequence[SealedRoute]) -> dict[str, list[Any]]:
+    """
+    The same as columns.
+    """
+    return {
+        name: [route[place] for route in routes] for place, name in enumerate(SealedRoute._fields)
     }
 
 

@@ -12,18 +12,20 @@ Sealing in bulk: rows of a file are read, given numbers, tagged, sealed and pack
 import contextlib
 import multiprocessing
 import os
+import pickle
 import signal
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from itertools import chain, islice
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple, Self
 
-from agi_router.adapters.copy_rows import BINDING, ROUTE
+from agi_router.adapters.copy_rows import BINDING, ROUTE, to_microseconds
 from agi_router.adapters.csv_file import Record
 from agi_router.adapters.parties import mode_columns
+from agi_router.adapters.pg_arrays import array_of_integers, array_of_texts
 from agi_router.adapters.sealed_routes import (
     find_back,
     order_tags,
@@ -32,17 +34,17 @@ from agi_router.adapters.sealed_routes import (
 )
 from agi_router.csv_rows import CsvRow, Fault, Header
 from agi_router.errors import ModeError, StoreError
+from agi_router.model import RouteRow
 from agi_router.modes import AxybOnCall, compile_routes
 from agi_router.numbers import BLOCK_SIZE, Block, XNumber
 from agi_router.seal import Cipher, KeyRing
 
-__all__ = ["Chunk", "Entry", "Place", "Prepared", "Sealer", "Workshop", "cores"]
+__all__ = ["Batch", "Chunk", "Entry", "Place", "Prepared", "Sealer", "Workshop", "cores"]
 
 # Coprime with the size of a block, and far from a small part of it: neighbours in the file lie far
 # apart in the block, and all numbers come once before one comes twice.
 _STRIDE = 6_181
 _APART = BLOCK_SIZE // 2
-_ROUTE = ("x_number", "caller_tag", "shown", "callee", "caller", "side")
 
 
 class Place(NamedTuple):
@@ -104,22 +106,67 @@ class Chunk:
     now: datetime
 
 
+class Batch(NamedTuple):
+    """
+    The entries of a chunk as one, for statements that take them all: arrays as text, and rows.
+
+    Attributes:
+        size: How many.
+        blocks: Their blocks, each once, in order.
+        numbers: The numbers they are on, each once.
+        order_id: Their orders.
+        order_tag: By which they are recognised.
+        x_number: The numbers of their places.
+        caller_tag: The tags of their places.
+        bindings: Their rows, packed.
+        routes: The rows of their routes, packed.
+    """
+
+    size: int
+    blocks: list[int]
+    numbers: str
+    order_id: str
+    order_tag: str
+    x_number: str
+    caller_tag: str
+    bindings: bytes
+    routes: bytes
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
     """
     What has become of a chunk.
 
     Attributes:
-        entries: The bindings to load.
+        batch: The bindings to load, all at once; :obj:`None` where some are in each other's way,
+            or could be found by the tags of older keys.
         faults: Line and fault of the rows that cannot be bound.
         over: How many rows say that they are over.
         single: The lines of rows that are bound one by one.
     """
 
-    entries: list[Entry]
+    batch: Batch | None
     faults: list[tuple[int, Fault]]
     over: int
     single: list[int]
+    # Packed by a worker, and unpacked only where they are needed.
+    kept: list[Entry] | bytes
+
+    @property
+    def entries(self) -> list[Entry]:
+        """
+        The bindings to load, one by one.
+        """
+        if isinstance(self.kept, bytes):
+            return pickle.loads(self.kept)  # type: ignore[no-any-return]  # noqa: S301 - our own
+        return self.kept
+
+    def packed(self) -> Self:
+        """
+        The same, to be sent to another process.
+        """
+        return replace(self, kept=pickle.dumps(self.entries, pickle.HIGHEST_PROTOCOL))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,8 +191,10 @@ class Sealer:
     blocks: Mapping[int, int | None]
     ttl: timedelta
     longest: timedelta
-    # By tenant, as they are asked for.
-    _open_blocks: dict[int, list[int]] = field(default_factory=dict, init=False, compare=False)
+    # By tenant, as they are asked for: its own, and those shared by all.
+    _open_blocks: dict[int, tuple[list[int], list[int]]] = field(
+        default_factory=dict, init=False, compare=False
+    )
 
     def prepare(self, chunk: Chunk) -> Prepared:
         """
@@ -174,10 +223,23 @@ class Sealer:
                     faults.append((record.line, entry))
                 else:
                     entries.append(entry)
-        return Prepared(entries=entries, faults=faults, over=over, single=single)
+        return Prepared(
+            batch=_as_batch(entries) if len(self.keys.tag_keys) == 1 else None,
+            faults=faults,
+            over=over,
+            single=single,
+            kept=entries,
+        )
 
     def entry(
-        self, row: CsvRow, *, line: int, binding_id: int, place: int, now: datetime
+        self,
+        row: CsvRow,
+        *,
+        line: int,
+        binding_id: int,
+        place: int,
+        now: datetime,
+        shared: bool = False,
     ) -> Entry | Fault:
         """
         Make an entry of a row, or say why it cannot be bound.
@@ -188,11 +250,12 @@ class Sealer:
             binding_id: The number that its binding gets.
             place: Its place in the walk through the numbers, if some are to be chosen.
             now: The database's clock.
+            shared: Whether numbers of the tenant's own blocks were tried in vain.
         """
         tenant_id = self.tenants.get(row.tenant)
         if tenant_id is None:
             return Fault("tenant", "there is no active tenant of this name")
-        numbers = self._numbers(row, tenant_id, place)
+        numbers = self._numbers(row, tenant_id, place, shared=shared)
         if isinstance(numbers, Fault):
             return numbers
         return self.on(
@@ -220,48 +283,54 @@ class Sealer:
             rows = compile_routes(parties, *numbers)
         except ModeError as error:
             return Fault(None, str(error))
-        columns = seal_routes(rows, self.keys, back=find_back(parties, rows, self.keys))
+        routes = seal_routes(rows, self.keys, back=find_back(parties, rows, self.keys))
         block = numbers[0].block
+        ends_at = to_microseconds(expires_at)
         tags = order_tags(parties, tenant=row.tenant, order_id=row.order_id, keys=self.keys)
         shared = {
             "tenant_id": tenant_id,
             **mode_columns(parties, numbers[0]),
             **row.terms,
         }
-        places = tuple(map(Place, columns["x_number"], columns["caller_tag"]))
-        # In one order for all: else two who bind the same parties could deadlock.
-        routes = sorted(zip(*(columns[name] for name in _ROUTE), strict=True))
         return Entry(
             line=line,
             id=binding_id,
             block=block,
             tenant_id=tenant_id,
-            given=tuple(number.value for number in (row.x, row.y) if number is not None),
+            given=tuple([number.value for number in (row.x, row.y) if number is not None]),
             order_id=row.order_id,
             order_tags=tuple(tags),
-            places=places,
-            older=tuple(
-                (Place(place.x_number, tag), place)
-                for route, place in zip(rows, places, strict=True)
-                for tag in tags_of_caller(route, self.keys)[1:]
-            )
-            if len(self.keys.tag_keys) > 1
-            else (),
+            places=tuple([Place(route.x_number, route.caller_tag) for route in routes]),
+            older=self._older(rows),
             binding=BINDING.pack(
-                (block, binding_id, tags[0]),
-                (expires_at, row.order_id),
+                (block, binding_id, tags[0], ends_at),
+                (row.order_id.encode(),),
                 tuple([shared[name] for name in BINDING.shared]),
             ),
             routes=b"".join(
                 [
                     ROUTE.pack(
-                        (block, binding_id, x_number, tag, shown),
-                        (expires_at, callee, caller),
+                        (block, binding_id, x_number, tag, shown, ends_at),
+                        (callee, caller),
                         (side,),
                     )
-                    for x_number, tag, shown, callee, caller, side in routes
+                    # In one order for all: else two who bind the same parties could deadlock.
+                    for x_number, tag, shown, side, callee, caller in sorted(routes)
                 ]
             ),
+        )
+
+    def _older(self, rows: Sequence[RouteRow]) -> tuple[tuple[Place, Place], ...]:
+        """
+        Where the callers of *rows* may be found by the tags of older keys; see :class:`Entry`.
+        """
+        if len(self.keys.tag_keys) == 1:
+            return ()
+        return tuple(
+            (Place(route.x_number.value, tag), Place(route.x_number.value, tags[0]))
+            for route in rows
+            for tags in (tags_of_caller(route, self.keys),)
+            for tag in tags[1:]
         )
 
     def expiry(self, row: CsvRow, now: datetime) -> datetime | Fault:
@@ -279,7 +348,9 @@ class Sealer:
             return Fault(column, f"a binding may live {self.longest.days} days at most")
         return expires_at
 
-    def _numbers(self, row: CsvRow, tenant_id: int, place: int) -> tuple[XNumber, XNumber] | Fault:
+    def _numbers(
+        self, row: CsvRow, tenant_id: int, place: int, *, shared: bool
+    ) -> tuple[XNumber, XNumber] | Fault:
         """
         The numbers of A and of B, dealt out where they are not given.
         """
@@ -292,7 +363,8 @@ class Sealer:
                 )
             block = Block(value=given.block)
         else:
-            blocks = self._blocks_of(tenant_id)
+            own, others = self._blocks_of(tenant_id)
+            blocks = others or own if shared else own or others
             if not blocks:
                 return Fault(None, "no block is open for new bindings of this tenant")
             block, place = Block(value=blocks[place % len(blocks)]), place // len(blocks)
@@ -307,15 +379,36 @@ class Sealer:
             return (x_number, other) if row.y is None else (other, y_number)
         return x_number, y_number
 
-    def _blocks_of(self, tenant_id: int) -> list[int]:
+    def _blocks_of(self, tenant_id: int) -> tuple[list[int], list[int]]:
         if tenant_id not in self._open_blocks:
-            self._open_blocks[tenant_id] = [
-                block for block in self.blocks if self._open(block, tenant_id)
-            ]
+            own = [block for block, owner in self.blocks.items() if owner == tenant_id]
+            others = [block for block, owner in self.blocks.items() if owner is None]
+            self._open_blocks[tenant_id] = own, others
         return self._open_blocks[tenant_id]
 
     def _open(self, block: int, tenant_id: int) -> bool:
         return self.blocks.get(block, -1) in {None, tenant_id}
+
+
+def _as_batch(entries: Sequence[Entry]) -> Batch | None:
+    """
+    *entries* as one, unless some of them say the same or want the same place.
+    """
+    places = [place for entry in entries for place in entry.places]
+    tags = [entry.order_tags[0] for entry in entries]
+    if not entries or len(set(tags)) < len(tags) or len(set(places)) < len(places):
+        return None
+    return Batch(
+        size=len(entries),
+        blocks=sorted({entry.block for entry in entries}),
+        numbers=array_of_integers({place.x_number for place in places}),
+        order_id=array_of_texts(entry.order_id for entry in entries),
+        order_tag=array_of_integers(tags),
+        x_number=array_of_integers(place.x_number for place in places),
+        caller_tag=array_of_integers(place.caller_tag for place in places),
+        bindings=b"".join([entry.binding for entry in entries]),
+        routes=b"".join([entry.routes for entry in entries]),
+    )
 
 
 def cores() -> int:
@@ -422,4 +515,4 @@ def _serve(
     sealer = Sealer(keys=KeyRing.parse(keys, cipher=cipher), **plain)
     with contextlib.suppress(EOFError, OSError):
         while True:
-            pipe.send(sealer.prepare(pipe.recv()))
+            pipe.send(sealer.prepare(pipe.recv()).packed())

@@ -506,6 +506,24 @@ def test_blocks_that_take_none(
     assert [each.id.block for each in everything(store)] == [own]
 
 
+def test_a_tenants_own_blocks_come_first(importing: Importing, store: BindingStore) -> None:
+    """As for single binds; shared ones only where a party is on all of its own numbers."""
+    store.inventory.add_tenant("rides")
+    own = Block.parse("70012345679")
+    store.inventory.add_block(own, operator=None, certificate=None, tenant="rides")
+    rows = [f"axb,O-{i},{party(i).digits},{party(i, 136).digits},rides" for i in range(50)]
+    text = "\n".join(("mode,order,a,b,tenant", *rows))
+    assert importing(text, dry_run=True) == importing(text) == Tally(bound=50)
+    assert {each.id.block for each in everything(store)} == {own}
+    rows = [
+        f"axb,P-{i},{A.digits},{party(i, 137).digits},rides,{own.number(i)}" for i in range(10_000)
+    ]
+    assert importing("\n".join(("mode,order,a,b,tenant,x", *rows))).bound == 10_000
+    text = f"mode,order,a,b,tenant\naxb,Q-1,{A.digits},{B.digits},rides\n"
+    assert importing(text) == Tally(bound=1)
+    assert everything(store)[-1].id.block == BLOCK
+
+
 def test_a_block_that_is_drained_meanwhile(importing: Importing, store: BindingStore) -> None:
     """What was seen when the import began is asked again."""
     other = Block.parse("70012345679")
@@ -870,6 +888,17 @@ def test_numbers_for_strangers(importing: Importing, store: BindingStore) -> Non
     assert made["O-2"].extension == "0042"
     assert made["O-3"].extension not in {None, "0042"}
     assert made["O-4"].y_ttl == timedelta(minutes=3)
+    # With the extension that was chosen it is the same; with another one it is not.
+    chosen, other = made["O-3"].extension, "0043"
+    for extension, tally in (
+        (chosen, Tally(there=1)),
+        ("", Tally(there=1)),
+        (other, Tally(bound=1)),
+        (other, Tally(there=1)),
+    ):
+        text = f"mode,order,a,x,extension\naxe,O-3,{B.digits},,{extension}\n"
+        assert importing(text, dry_run=True) == tally
+        assert importing(text) == tally
     for row in (f"axb,P-1,{C.digits},{D.digits},{X}", f"ax,P-2,{C.digits},,{y}"):
         assert importing(f"mode,order,a,b,x\n{row}\n", keep_going=True) == Tally(rejected=1)
         (_, fault), *_ = importing.faults

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from agi_router.adapters.copy_rows import BINDING, ROUTE, RowPacker, pack_file
+from agi_router.adapters.copy_rows import BINDING, ROUTE, RowPacker, pack_file, to_microseconds
 from agi_router.adapters.queries import query
 from agi_router.csv_rows import COLUMNS
 
@@ -29,8 +29,11 @@ def test_every_term_is_loaded() -> None:
 def test_a_packed_route() -> None:
     """Each value with its length in front, a null as a length of -1."""
     packed = ROUTE.pack(
-        (70012345678, 7, 700123456780001, -1, 700123456780002),
-        (datetime(2000, 1, 1, 0, 0, 1, tzinfo=UTC), b"xy", None),
+        (
+            *(70012345678, 7, 700123456780001, -1, 700123456780002),
+            to_microseconds(datetime(2000, 1, 1, 0, 0, 1, tzinfo=UTC)),
+        ),
+        (b"xy", None),
         ("a",),
     )
     expected = struct.pack(
@@ -44,11 +47,11 @@ def test_a_packed_route() -> None:
 
 def test_shared_values_are_told_apart() -> None:
     """What is kept packed for one row is not taken for another, however many there are."""
-    when = datetime(2026, 1, 31, 7, 4, 5, tzinfo=UTC)
+    when = to_microseconds(datetime(2026, 1, 31, 7, 4, 5, tzinfo=UTC))
 
     def tail(ring: timedelta | None, calls: int | None) -> bytes:
         shared = (1, "axb", None, None, calls, "answered", "both", ring, *(None,) * 5)
-        return BINDING.pack((70012345678, 1, 2), (when, "O-1"), shared)
+        return BINDING.pack((70012345678, 1, 2, when), (b"O-1",), shared)
 
     seen = {tail(timedelta(seconds=s), c) for s in (5, 6, 120) for c in range(1, 500)}
     assert len(seen) == 3 * 499

@@ -205,6 +205,19 @@ def test_faults_of_groups() -> None:
     assert faults({**GXB, "g": ""}) == ["g: a binding by gxb needs it"]
 
 
+def test_rows_do_not_learn_from_each_other() -> None:
+    """What one row has said, with or without a fault, excuses no other."""
+    header = Header(list(AXB))
+    for b, told in (
+        ("1", ["b: a mobile number has 11 digits beginning 13 to 19; got 1 digits"]),
+        ("", ["b: a binding by axb needs it"]),
+        (B.digits, None),
+        ("", ["b: a binding by axb needs it"]),
+    ):
+        found = header.read(["axb", "O-1", A.digits, b])
+        assert (list(map(str, found)) if isinstance(found, list) else None) == told
+
+
 def test_a_row_that_is_over() -> None:
     """It is neither a binding nor a fault, though it can no longer be bound."""
     assert read({**AXB, "state": "expired", "a": "138****0001"}) is None

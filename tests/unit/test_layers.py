@@ -25,6 +25,7 @@ PURE = frozenset(
         "datetime",
         "enum",
         "fnmatch",
+        "functools",
         "re",
         "types",
         "typing",
@@ -124,9 +125,16 @@ MAY_IMPORT = {
     "adapters.sweep": CORE | {"adapters.database"},
     "adapters.sealed_routes": CORE,
     "adapters.copy_rows": frozenset[str](),
+    "adapters.pg_arrays": frozenset[str](),
     "adapters.csv_file": CORE,
     "adapters.sealing": CORE
-    | {"adapters.copy_rows", "adapters.csv_file", "adapters.parties", "adapters.sealed_routes"},
+    | {
+        "adapters.copy_rows",
+        "adapters.csv_file",
+        "adapters.parties",
+        "adapters.pg_arrays",
+        "adapters.sealed_routes",
+    },
     "adapters.importer": CORE
     | {
         "adapters.bindings",
@@ -135,6 +143,7 @@ MAY_IMPORT = {
         "adapters.database",
         "adapters.inventory",
         "adapters.keys",
+        "adapters.pg_arrays",
         "adapters.queries",
         "adapters.records",
         "adapters.sealed_routes",
