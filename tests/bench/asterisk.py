@@ -24,7 +24,8 @@ separator_character = |
 quoting_method = none
 fields = userfield, start(double), answer(double), end(double), disposition, "end"
 """
-_CDR_FILE = "/var/spool/asterisk/agi-router-bench/records"
+_SPOOL = "/var/spool/asterisk"
+_CDR_FILE = f"{_SPOOL}/agi-router-bench/records"
 # Loaded at the start, for good: cdr_custom leaves its callback registered when it is unloaded, so
 # that a second load writes each record twice, or runs into memory that is gone (seen in 22.10.1);
 # and res_odbc and res_odbc_transaction need each other, which `module load` cannot resolve.
@@ -213,6 +214,21 @@ class Asterisk:
         self.command("module reload res_pjsip.so")
         if not re.search(r"rtp_timeout +: 0\s", self.command("pjsip show endpoint carrier-out")):
             raise BenchError("Asterisk does not take the benchmark's pjsip.conf; see its log")
+
+    @contextmanager
+    def ends_kept_back(self) -> Iterator[None]:
+        """Let no end of a call reach the router, for the time of a block; then all of them."""
+        # As the dialplan sees both. Beside each other, so that one can be renamed into the other.
+        journal, aside = f"{_SPOOL}/agi-router", f"{_SPOOL}/agi-router-bench"
+        (self._root / aside.lstrip("/")).mkdir(exist_ok=True)
+        self._inside("chown", "asterisk:", aside)
+        self.command(f"dialplan set global AGI_ROUTER_JOURNAL {aside}")
+        try:
+            yield
+        finally:
+            self.command(f"dialplan set global AGI_ROUTER_JOURNAL {journal}")
+            # No call is up any more that could append to it now.
+            self._inside("mv", f"{aside}/ends", f"{journal}/ends")
 
     @property
     def calls(self) -> int:

@@ -166,7 +166,7 @@ def delay_by_variant(rate: int, variants: Mapping[str, Any]) -> str:
             shapes.append(_bar(x, width * 0.92, axes.y(0), axes.y(one[kind]), colour))
             shapes.append(
                 f'<text x="{x + width / 2:.1f}" y="{axes.y(one[kind]) - 3:.1f}" font-size="9"'
-                f' text-anchor="middle">{one[kind]:.0f}</text>'
+                f' text-anchor="middle">{one[kind]:.{int(one[kind] < 10)}f}</text>'
             )
         shapes.append(_label(_LEFT + (place + 0.5) * slot, name))
     return axes.document(shapes, list(kinds.values()))

@@ -1,6 +1,7 @@
 """A PBX that is up and prepared: rounds of calls through it, each with what it cost."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -63,7 +64,7 @@ class Session:
         self._env: dict[str, str] = pbx["env"]
         self.sip: str = pbx["sip"]
         self._work = work
-        self._books = books
+        self.books = books
         self._bindings = bindings
         self._variants = variants
         root = Path(pbx["rootfs"])
@@ -108,9 +109,14 @@ class Session:
             raise BenchError("the router does not find Asterisk again; see its log")
 
     @property
+    def asterisk_files(self) -> int:
+        """How many files Asterisk may open."""
+        return resource.prlimit(self.pids["asterisk"], resource.RLIMIT_NOFILE)[0]
+
+    @property
     def versions(self) -> dict[str, str]:
         """Asterisk's and PostgreSQL's."""
-        return {"asterisk": self.asterisk.version, "postgresql": self._books.version}
+        return {"asterisk": self.asterisk.version, "postgresql": self.books.version}
 
     def calls(self, variant: Variant, count: int, *, seed: int) -> list[Call]:
         """Calls through random bindings; the same ones for every variant."""
@@ -139,7 +145,7 @@ class Session:
         calls = self.calls(variant, count, seed=number)
         sip = self._stock.sip if variant is Variant.STOCK else self.sip
         with self._set_up(variant) as added:
-            since, began = self._books.now(), time.monotonic()
+            since, began = self.books.now(), time.monotonic()
             before = self._cpu(variant, added)
             load = self.phones.call(f"{self._runs:03}-{variant}", calls, sip=sip, rate=rate)
             time.sleep(_REST)
@@ -152,7 +158,7 @@ class Session:
             after = self._cpu(variant, added)
             seconds = time.monotonic() - began
             seen = book()
-        self._books.close_open()
+        self.books.close_open()
         faults = _faults(variant, load, seen, count)
         if load.rate < _RATE_REACHED * rate:
             faults.append(f"disturbed: only {load.rate:.1f} calls/s were sent")
@@ -174,8 +180,8 @@ class Session:
     def _book(self, variant: Variant, since: Any) -> Callable[[], Count]:
         """Who counts the calls of a variant."""
         if variant is Variant.ODBC_CDR:
-            return self._books.count_peer
-        return lambda: self._books.count(since)
+            return self.books.count_peer
+        return lambda: self.books.count(since)
 
     @contextmanager
     def _set_up(self, variant: Variant) -> Iterator[int | None]:
@@ -191,7 +197,7 @@ class Session:
                 ):
                     yield reader
             case Variant.ODBC_CDR:
-                self._books.forget_peer()
+                self.books.forget_peer()
                 with self.asterisk.call_records(variant):
                     yield None
             case Variant.ROUTERS:
@@ -248,7 +254,7 @@ class Session:
 
     def _cpu(self, variant: Variant, added: int | None) -> dict[str, float]:
         now = Processes()
-        ours = {self._books.server_process}
+        ours = {self.books.server_process}
         pids = dict(self.pids)
         if variant is Variant.STOCK:
             pids["asterisk"] = self._stock.pid
