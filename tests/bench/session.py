@@ -48,24 +48,14 @@ class Session:
         work: Directory for the traces.
         books: The database.
         bindings: How many bindings to call through.
-        variants: Those that will be measured.
     """
 
-    def __init__(
-        self,
-        pbx: dict[str, Any],
-        work: Path,
-        books: Books,
-        *,
-        bindings: int,
-        variants: Sequence[Variant],
-    ) -> None:
+    def __init__(self, pbx: dict[str, Any], work: Path, books: Books, *, bindings: int) -> None:
         self._env: dict[str, str] = pbx["env"]
         self.sip: str = pbx["sip"]
         self._work = work
         self.books = books
         self._bindings = bindings
-        self._variants = variants
         root = Path(pbx["rootfs"])
         self.asterisk = Asterisk(root)
         self._stock = StockAsterisk(root, carrier_out=pbx["carrier_out"])
@@ -84,12 +74,18 @@ class Session:
         """
         Make the bindings and prepare the variants, for the time of a block.
 
+        Args:
+            pbx: What `pbx up --json` said.
+            work: Directory for the traces.
+            bindings: How many bindings to call through.
+            variants: Those that will be measured.
+
         Raises:
             BenchError: Something does not start.
         """
         with ExitStack() as stack:
             books = stack.enter_context(Books.opened(pbx["env"]))
-            session = cls(pbx, work, books, bindings=bindings, variants=variants)
+            session = cls(pbx, work, books, bindings=bindings)
             say(f"importing {bindings} bindings")
             books.bind(bindings)
             if {Variant.ODBC, Variant.ODBC_CDR} & set(variants):
