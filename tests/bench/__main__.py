@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +184,15 @@ def admissions() -> Mapping[str, Any]:
     return {goal.name: measured[goal.name] for goal in GOALS if goal.name in measured}
 
 
+def part(measured: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
+    """What a part gives; nothing if it fails, because an hour of rounds must not be lost by it."""
+    try:
+        return measured()
+    except BenchError as error:
+        say(f"not measured: {error}")
+        return {}
+
+
 def tell(sample: Sample) -> None:
     """Report what a round gave."""
     text = f"round {sample.round}: {sample.variant:12} {sample.sum_ms:6.2f} ms/call"
@@ -201,12 +210,12 @@ def measure(args: argparse.Namespace, work: Path) -> Result:
     ):
         samples: Sequence[Sample] = list(compare(session, args))
         if args.clean_rate:
-            parts |= clean_rates(session, args)
+            parts |= part(lambda: clean_rates(session, args))
         if args.parts:
-            parts |= hold_calls(session, calls=_HELD)
+            parts |= part(lambda: hold_calls(session, calls=_HELD))
         versions = session.versions
     if args.parts:
-        parts |= admissions()
+        parts |= part(admissions)
     about = {
         **versions,
         "python": platform.python_version(),
