@@ -30,7 +30,8 @@ _CDR_FILE = f"{_SPOOL}/agi-router-bench/records"
 # that a second load writes each record twice, or runs into memory that is gone (seen in 22.10.1);
 # and res_odbc and res_odbc_transaction need each other, which `module load` cannot resolve.
 _CDR_MODULES = ("res_cdrel_custom.so", "cdr_custom.so", "func_cdr.so")
-_BACKEND = {Variant.CDR: "CDR File custom", Variant.ODBC_CDR: "pgsql"}
+# As `cdr show status` has them: it cuts names.
+_BACKEND = {Variant.CDR: "CDR File custom bac", Variant.ODBC_CDR: "pgsql"}
 
 # As in the documentation; the driver's own logs, which Debian turns on, stay off.
 _ODBC_INI = """\
@@ -255,7 +256,8 @@ class Asterisk:
         if not re.search(rf"Logging: +{'Enabled' if on else 'Disabled'}", status) or (
             on and _backends(status) != [backend]
         ):
-            raise BenchError(f"Asterisk does not switch call records {'on' if on else 'off'}")
+            said = f"{'on' if on else 'off'}; it has {_backends(status)}"
+            raise BenchError(f"Asterisk does not switch call records {said}")
 
     def command(self, text: str) -> str:
         """Run a command of the console."""
