@@ -3,54 +3,42 @@
 # ruff: noqa: T201  (a command prints)
 
 import argparse
+import importlib.util
 import json
 import os
 import platform
-import random
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from agi_router.errors import AgiRouterError
-from agi_router.settings import Settings
-from testpbx import processes
-from testpbx.waiting import until
 
-from .asterisk import Asterisk
-from .books import BINDINGS, Books, Count
-from .cpu import Processes
+from .clean_rate import Search
 from .errors import BenchError
-from .phones import Load, Phones
-from .report import SERVERS, Result, Sample
-from .variants import PREFIX, Variant
+from .memory import hold_calls
+from .pbx import pbx_up
+from .plots import draw
+from .report import GOALS, Result, Sample
+from .session import Session, say
+from .variants import DEFAULT, Variant
 
 ABOUT = """\
-CPU per call of the shipped call path and of other ways to account for the end of a call, as a
-ratio to a plain Dial() on the same Asterisk, all in one run. See tests/bench/README.md.
+CPU per call and post-dial delay of the shipped call path and of other ways to do the same, as
+ratios to a plain Dial() on the same Asterisk, all in one run. See tests/bench/README.md.
 """
 CODES = "exit codes: 0 measured; 1 calls failed, or nothing could be measured; 2 usage"
 
-_CHECKOUT = Path(__file__).resolve().parents[2]
-_PBX = str(_CHECKOUT / "docker/pbx")
 _WARM_UP = 100
-# Seconds after the last call of every variant, so that all windows are alike: five visits of
-# the router to its journal.
-_REST = 1.0
-_PATIENCE = 30.0
-# SIPp sends less than it is told to when it gets no CPU.
-_RATE_REACHED = 0.95
-
-
-def say(text: str) -> None:
-    """Report progress; standard output is for the result."""
-    print(f"bench: {text}", file=sys.stderr, flush=True)
+_SWEEP_SECONDS = 10
+_PROBE_SECONDS = 15
+# From all rounds and probes, so that none makes the calls of another.
+_PROBE_SEED = 1000
+_HELD = 5000
 
 
 def arguments() -> argparse.Namespace:
@@ -61,6 +49,13 @@ def arguments() -> argparse.Namespace:
             raise ValueError
         return value
 
+    def rates(text: str) -> list[int]:
+        return [positive(one) for one in text.split(",") if one]
+
+    def variants(text: str) -> list[Variant]:
+        chosen = {Variant(name) for name in text.split(",")}
+        return [variant for variant in Variant if variant in chosen]
+
     parser = argparse.ArgumentParser(
         prog="tests/bench/run",
         description=ABOUT,
@@ -68,213 +63,170 @@ def arguments() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--quick", action="store_true", help="2 rounds of 300 calls: to see that it works"
+        "--quick",
+        action="store_true",
+        help="2 rounds of 300 calls, 20,000 routes, no other parts: to see that it works",
     )
     parser.add_argument("--rounds", type=positive, metavar="N", help="default 5")
-    parser.add_argument("--rate", type=positive, metavar="R", default=100, help="calls per second")
+    parser.add_argument(
+        "--rate", type=positive, metavar="R", default=200, help="calls per second; default 200"
+    )
+    parser.add_argument(
+        "--rates", type=rates, metavar="R,R,…", help="also at these; default 50,100,300, or none"
+    )
     parser.add_argument(
         "--calls", type=positive, metavar="N", help="calls per variant and round, default 2000"
     )
+    parser.add_argument(
+        "--bindings", type=positive, metavar="N", help="two routes each; default 500,000"
+    )
+    parser.add_argument(
+        "--variants", type=variants, metavar="V,V,…", help=f"of {', '.join(Variant)}"
+    )
+    parser.add_argument(
+        "--clean-rate",
+        action=argparse.BooleanOptionalAction,
+        help="search the highest clean rate; default without --quick",
+    )
+    parser.add_argument(
+        "--parts",
+        action=argparse.BooleanOptionalAction,
+        help="also measure memory and admissions; default without --quick",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result there too")
+    parser.add_argument("--plots", type=Path, metavar="DIR", help="draw the plots there")
     args = parser.parse_args()
-    args.rounds = args.rounds or (2 if args.quick else 5)
-    args.calls = args.calls or (300 if args.quick else 2000)
+    quick = args.quick
+    args.rounds = args.rounds or (2 if quick else 5)
+    args.calls = args.calls or (300 if quick else 2000)
+    args.bindings = args.bindings or (10_000 if quick else 500_000)
+    args.variants = args.variants or list(DEFAULT)
+    if args.rates is None:
+        args.rates = [] if quick else [50, 100, 300]
+    args.clean_rate = not quick if args.clean_rate is None else args.clean_rate
+    args.parts = not quick if args.parts is None else args.parts
+    if {Variant.CDR, Variant.ODBC_CDR} <= set(args.variants):
+        parser.error("cdr and odbc_cdr cannot be in one run: both would write all records")
+    if args.bindings < args.calls:
+        parser.error("no binding is called twice in a round: more bindings, or fewer calls")
     return args
 
 
-@contextmanager
-def pbx_up() -> Iterator[dict[str, Any]]:
-    """Let the test PBX run for the time of a block; gives what `pbx up --json` says of it."""
-    # Our own database: the one of the caller's environment could not be measured.
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("AGI_ROUTER_", "PG"))}
-    # One variant measures call records, which the shipped profile has not.
-    env["AGI_ROUTER_UNSAFE_PROFILE"] = "modules/cdr_custom.so"
+def compare(session: Session, args: argparse.Namespace) -> Iterator[Sample]:
+    """All variants in turn, round by round, at the main rate and then at the others."""
+    say("warming up")
+    for variant in args.variants:
+        tell(session.measure(variant, number=0, count=min(_WARM_UP, args.calls), rate=args.rate))
+    plan = [(args.rate, args.calls)]
+    plan += [
+        (rate, min(rate * _SWEEP_SECONDS, args.bindings))
+        for rate in args.rates
+        if rate != args.rate
+    ]
+    for rate, count in plan:
+        say(f"{rate} calls/s")
+        for number in range(1, args.rounds + 1):
+            for variant in args.variants:
+                for _ in range(2):
+                    sample = session.measure(variant, number=number, count=count, rate=rate)
+                    yield sample
+                    tell(sample)
+                    if not sample.faults:
+                        break
 
-    def pbx(*command: str) -> str:
-        done = subprocess.run([_PBX, *command], check=False, stdout=subprocess.PIPE, env=env)
-        if done.returncode and command[0] != "status":
-            raise BenchError(f"docker/pbx {command[0]} failed")
-        return done.stdout.decode()
 
-    if pbx("status").strip() != "down":
-        raise BenchError("a PBX is up; run ./docker/pbx down first")
-    try:
-        yield json.loads(pbx("up", "--engine", "rootfs", "--json"))
-    finally:
-        pbx("down")
+def clean_rates(session: Session, args: argparse.Namespace) -> dict[str, Any]:
+    """The highest clean rates of a static Dial() and of ours, searched in turn."""
+    searches = {
+        variant: Search(args.rate)
+        for variant in (Variant.STATIC, Variant.JOURNAL)
+        if variant in args.variants
+    }
+    number = _PROBE_SEED
+    while any(search.rate for search in searches.values()):
+        for variant, search in searches.items():
+            if (rate := search.rate) is None:
+                continue
+            number += 1
+            count = min(rate * _PROBE_SECONDS, args.bindings)
+            for _ in range(2):
+                sample = session.measure(variant, number=number, count=count, rate=rate)
+                word = "not clean: " + "; ".join(sample.faults) if sample.faults else "clean"
+                say(f"{variant} at {rate}/s: {word}")
+                if not sample.faults:
+                    break
+            search.tell(clean=not sample.faults)
+    found = {variant.value: search.clean for variant, search in searches.items()}
+    static = found.get(Variant.STATIC)
+    ours = found.get(Variant.JOURNAL)
+    return {
+        "clean_rate": found,
+        "clean_rate_vs_static": round(ours / static, 3) if static and ours is not None else None,
+    }
 
 
-class Bench:
-    """
-    One run on a PBX that is up.
-
-    Args:
-        pbx: What `pbx up --json` said.
-        work: Directory for the traces.
-        rate: Calls per second.
-    """
-
-    def __init__(self, pbx: dict[str, Any], work: Path, *, rate: int) -> None:
-        self._env: dict[str, str] = pbx["env"]
-        self._settings = Settings.from_env(self._env)
-        self._asterisk = Asterisk(Path(pbx["rootfs"]))
-        self._phones = Phones(work, sip=pbx["sip"], carrier_out=pbx["carrier_out"])
-        state = Path(pbx["logs"]).parent
-        self._pids = {
-            name: processes.running(state / f"{name}.pid") for name in (*SERVERS, "fastagi")
-        }
-        self._rate = rate
-        self._runs = 0
-
-    def run(self, *, rounds: int, calls: int) -> Result:
-        """Prepare, warm up, measure."""
-        with Books.opened(self._settings) as books:
-            say(f"making {BINDINGS} bindings")
-            pairs = books.bind()
-            self._asterisk.prepare()
-            say("warming up")
-            for variant in Variant:
-                self._tell(
-                    self._measure(books, variant, pairs, number=0, calls=min(_WARM_UP, calls))
-                )
-            samples: list[Sample] = []
-            for number in range(1, rounds + 1):
-                # The same pairs in the same order for all variants of a round.
-                random.Random(number).shuffle(pairs)  # noqa: S311 - no secret
-                for variant in Variant:
-                    for _ in range(2):
-                        sample = self._measure(books, variant, pairs, number=number, calls=calls)
-                        samples.append(sample)
-                        self._tell(sample)
-                        if not sample.faults:
-                            break
-            about = {
-                "asterisk": self._asterisk.version,
-                "postgresql": books.version,
-                "python": platform.python_version(),
-                "cores": os.cpu_count(),
-                "rate": self._rate,
-                "rounds": rounds,
-                "calls": calls,
-                "bindings": BINDINGS,
-            }
-        return Result(about=about, samples=samples)
-
-    def _measure(
-        self,
-        books: Books,
-        variant: Variant,
-        pairs: list[tuple[str, str]],
-        *,
-        number: int,
-        calls: int,
-    ) -> Sample:
-        self._runs += 1
-        dialled = [(caller, PREFIX[variant] + x) for caller, x in pairs]
-        with self._set_up(variant) as reader:
-            since, began = books.now(), time.monotonic()
-            before = self._cpu(reader, books)
-            load = self._phones.call(
-                f"{self._runs:03}-{variant}", dialled, calls=calls, rate=self._rate
-            )
-            time.sleep(_REST)
-            if variant.settles:
-                until(
-                    lambda: (count := books.count(since)).calls >= calls and not count.reserved,
-                    timeout=_PATIENCE,
-                )
-            after = self._cpu(reader, books)
-            seconds = time.monotonic() - began
-        count = books.count(since)
-        books.close_open()
-        faults = _faults(variant, load, count, calls)
-        if load.rate < _RATE_REACHED * self._rate:
-            faults.append(f"disturbed: only {load.rate:.1f} calls/s were sent")
-        return Sample(
-            variant=variant,
-            round=number,
-            calls=calls,
-            seconds=seconds,
-            cpu={server: after[server] - before[server] for server in SERVERS},
-            delays=load.delays,
-            rate=load.rate,
-            faults=tuple(faults),
-            # Messages sent again disturb the measurement, but no call.
-            failed=any(not fault.startswith("disturbed") for fault in faults),
-        )
-
-    @contextmanager
-    def _set_up(self, variant: Variant) -> Iterator[int | None]:
-        """What a variant needs beside its dialplan; gives the pid of its reader."""
-        match variant:
-            case Variant.STASIS:
-                with self._reader("stasis") as reader:
-                    yield reader
-            case Variant.CDR:
-                with (
-                    self._asterisk.call_records(),
-                    self._reader("cdr", str(self._asterisk.records)) as reader,
-                ):
-                    yield reader
-            case _:
-                yield None
-
-    @contextmanager
-    def _reader(self, *command: str) -> Iterator[int]:
-        with subprocess.Popen(
-            [sys.executable, "-m", "bench.reader", *command],
+def admissions() -> Mapping[str, Any]:
+    """The goals that `tests/bench/run admission` measures; nothing where it is not there."""
+    if importlib.util.find_spec("bench.admission") is None:
+        say("no bench.admission: not measured")
+        return {}
+    say("measuring admissions")
+    with tempfile.NamedTemporaryFile(suffix=".json") as file:
+        done = subprocess.run(
+            [sys.executable, "-m", "bench.admission", "--json", file.name],
+            check=False,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            env={**self._env, "PYTHONPATH": os.environ["PYTHONPATH"], "PYTHONSAFEPATH": "1"},
-        ) as reader:
-            try:
-                assert reader.stdout is not None
-                if reader.stdout.readline() != b"ready\n":
-                    raise BenchError(f"the reader of {command[0]} did not start")
-                yield reader.pid
-            finally:
-                # Nothing it still holds is needed: all is settled, or the round is void.
-                reader.kill()
-
-    def _cpu(self, reader: int | None, books: Books) -> dict[str, float]:
-        now = Processes()
-        ours = {books.server_process}
-        try:
-            cpu = {name: now.cpu(pid, but=ours) for name, pid in self._pids.items()}
-            # The FastAGI door is a process of the router; it settles, too.
-            cpu["router"] += cpu.pop("fastagi") + (now.cpu(reader) if reader else 0)
-        except KeyError as error:
-            raise BenchError(f"a server has ended: process {error}") from None
-        return cpu
-
-    def _tell(self, sample: Sample) -> None:
-        text = f"round {sample.round}: {sample.variant:12} {sample.sum_ms:6.2f} ms/call"
-        if sample.faults:
-            text += f"  void: {'; '.join(sample.faults)}"
-        say(text)
-
-
-def _faults(variant: Variant, load: Load, count: Count, calls: int) -> list[str]:
-    """Why a round does not count."""
-    faults = []
-    if load.failed:
-        faults.append(f"{load.failed} calls failed")
-    if load.disturbed:
-        faults.append(f"disturbed: {load.disturbed} messages sent again, late or unexpected")
-    if len(load.delays) != calls:
-        faults.append(f"{len(load.delays)} calls rang")
-    expected = Count(
-        calls=calls if variant.admits else 0,
-        # The router may have looked for lost calls in between, and settled some as such.
-        reserved=0 if variant.settles else count.reserved,
-        answered=calls if variant.settles else 0,
-    )
-    if count != expected:
-        faults.append(
-            f"of {calls} calls the books have {count.calls},"
-            f" {count.reserved} reserved and {count.answered} settled as answered"
+            stdout=sys.stderr,
         )
-    return faults
+        if done.returncode:
+            raise BenchError("tests/bench/run admission failed")
+        measured = json.loads(Path(file.name).read_text("utf-8"))
+    return {goal.name: measured[goal.name] for goal in GOALS if goal.name in measured}
+
+
+def part(measured: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
+    """What a part gives; nothing if it fails, because an hour of rounds must not be lost by it."""
+    try:
+        return measured()
+    except BenchError as error:
+        say(f"not measured: {error}")
+        return {}
+
+
+def tell(sample: Sample) -> None:
+    """Report what a round gave."""
+    text = f"round {sample.round}: {sample.variant:12} {sample.sum_ms:6.2f} ms/call"
+    if sample.faults:
+        text += f"  void: {'; '.join(sample.faults)}"
+    say(text)
+
+
+def measure(args: argparse.Namespace, work: Path) -> Result:
+    """The whole run."""
+    parts: dict[str, Any] = {}
+    with (
+        pbx_up() as pbx,
+        Session.opened(pbx, work, bindings=args.bindings, variants=args.variants) as session,
+    ):
+        samples: Sequence[Sample] = list(compare(session, args))
+        if args.clean_rate:
+            parts |= part(lambda: clean_rates(session, args))
+        if args.parts:
+            parts |= part(lambda: hold_calls(session, calls=_HELD))
+        versions = session.versions
+    if args.parts:
+        parts |= part(admissions)
+    about = {
+        **versions,
+        "python": platform.python_version(),
+        "cores": os.cpu_count(),
+        "rounds": args.rounds,
+        "calls": args.calls,
+        "routes": 2 * args.bindings,
+    }
+    return Result(
+        about=about, rate=args.rate, variants=args.variants, samples=samples, parts=parts
+    )
 
 
 def main() -> int:
@@ -284,8 +236,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     work = Path(tempfile.mkdtemp(prefix="agi-router-bench-"))
     try:
-        with pbx_up() as pbx:
-            result = Bench(pbx, work, rate=args.rate).run(rounds=args.rounds, calls=args.calls)
+        result = measure(args, work)
     except (BenchError, AgiRouterError, OSError) as error:
         print(f"error: {error} (traces: {work})", file=sys.stderr)
         return 1
@@ -295,13 +246,16 @@ def main() -> int:
         return 130
     print(result.to_markdown())
     if args.json:
-        args.json.write_text(json.dumps(result.to_json(), indent=1, ensure_ascii=False) + "\n")
+        text = json.dumps(result.to_json(), indent=1, ensure_ascii=False)
+        args.json.write_text(text + "\n", "utf-8")
+    if args.plots:
+        draw(result.to_json(), args.plots)
     if result.void:
         say(f"traces are in {work}")
     else:
         shutil.rmtree(work)
     if result.failed:
-        print("error: calls failed", file=sys.stderr)
+        print("error: calls failed, or a variant has no clean round", file=sys.stderr)
     return int(result.failed)
 
 

@@ -6,6 +6,7 @@ A clean run has no failed call and no retransmission, in either direction and at
 
 import csv
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -13,11 +14,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from testpbx import ports
 from testpbx.waiting import until
 
 from .errors import BenchError
+from .numbers import Call
 
 __all__ = ["Load", "Phones"]
 
@@ -26,7 +29,10 @@ _COMMON = ("-i", "127.0.0.1", "-nostdin", "-timer_resol", "1", "-trace_stat", "-
 _TRACES = ("-fd", "1", "-trace_counts", "-trace_err")
 # Columns of -trace_stat that must be 0, beside FailedCall.
 _STRAY = ("OutOfCallMsgs(C)", "DeadCallMsgs(C)")
+_TRACE = ("-trace_shortmsg", "-shortmessage_file", "messages.csv")
 _SPARE = 60.0
+_TALK = 0.5
+_INVITED = re.compile(r"INVITE sip:(\d+)@")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +44,7 @@ class Load:
         answered: Calls that went from INVITE to the end of BYE as they should.
         failed: Calls that did not, at the end that counts more of them.
         disturbed: Messages that were retransmitted, late or unexpected, at either end.
+        out: Seconds from the caller's INVITE to the one that reaches the callee, call by call.
         delays: Seconds from INVITE to 180, call by call.
         rate: Calls per second as they were really sent.
     """
@@ -45,6 +52,7 @@ class Load:
     answered: int
     failed: int
     disturbed: int
+    out: tuple[float, ...]
     delays: tuple[float, ...]
     rate: float
 
@@ -62,60 +70,84 @@ class Phones:
 
     Args:
         work: Directory for their files.
-        sip: Where the PBX takes calls.
         carrier_out: Where the callee listens.
     """
 
-    def __init__(self, work: Path, *, sip: str, carrier_out: str) -> None:
+    def __init__(self, work: Path, *, carrier_out: str) -> None:
         self._work = work
-        self._sip = sip
         self._port = int(carrier_out.rpartition(":")[2])
 
-    def call(self, name: str, pairs: Sequence[tuple[str, str]], *, calls: int, rate: int) -> Load:
+    def call(self, name: str, calls: Sequence[Call], *, sip: str, rate: int) -> Load:
         """
-        Place calls, and wait for the last of them.
+        Place calls of half a second, and wait for the last of them.
 
         Args:
             name: Directory for the traces, in the work directory.
-            pairs: Callers' numbers and what they dial, taken in turn.
-            calls: How many.
+            calls: The calls, in order. No callee may stand there twice.
+            sip: Where the PBX takes them.
             rate: How many a second.
 
         Raises:
             BenchError: SIPp did not run.
         """
+        with self.calling(name, calls, sip=sip, rate=rate, talk=_TALK) as process:
+            process.wait()
+        caller, callee = (self._work / name / end for end in ("caller", "callee"))
+        near, far = _counts(caller), _counts(callee)
+        times = _Times.read(caller / "messages.csv", callee / "messages.csv")
+        return Load(
+            answered=near.answered,
+            failed=max(len(calls) - near.answered, far.failed),
+            disturbed=near.disturbed + far.disturbed,
+            out=times.out(calls),
+            delays=times.delays,
+            rate=times.rate,
+        )
+
+    @contextmanager
+    def calling(
+        self, name: str, calls: Sequence[Call], *, sip: str, rate: int, talk: float
+    ) -> Iterator[subprocess.Popen[bytes]]:
+        """
+        Let calls be placed for the time of a block; whatever is up then is dropped.
+
+        Args:
+            name: Directory for the traces, in the work directory.
+            calls: The calls, in order.
+            sip: Where the PBX takes them.
+            rate: How many a second.
+            talk: Seconds from the answer to the caller's BYE.
+        """
         caller = self._work / name / "caller"
         caller.mkdir(parents=True)
-        rows = "".join(f"{number};{dialled}\n" for number, dialled in pairs)
+        rows = "".join(f"{call.caller};{call.dialled}\n" for call in calls)
         (caller / "pairs.csv").write_text(f"SEQUENTIAL\n{rows}", "ascii")
-        with self._listen(self._work / name / "callee") as callee:
+        seconds = len(calls) / rate + talk + _SPARE
+        with self._listen(self._work / name / "callee"):
             process = _start(
                 caller,
                 "uac.xml",
-                *("-r", str(rate), "-m", str(calls), "-l", str(20 * rate + 1000)),
-                *("-inf", "pairs.csv", "-trace_shortmsg", "-shortmessage_file", "messages.csv"),
-                *("-timeout", str(round(calls / rate + _SPARE)), "-timeout_error", self._sip),
+                *(
+                    "-r",
+                    str(rate),
+                    "-m",
+                    str(len(calls)),
+                    "-l",
+                    str(round(rate * talk) + 20 * rate),
+                ),
+                *("-d", str(round(1000 * talk)), "-inf", "pairs.csv", *_TRACE),
+                *("-timeout", str(round(seconds)), "-timeout_error", sip),
             )
             try:
-                process.wait()
+                yield process
             finally:
                 _end(process, signal.SIGKILL)
-        near, far = _counts(caller), _counts(callee)
-        sent, delays = _delays(caller / "messages.csv")
-        span = sent[-1] - sent[0] if len(sent) > 1 else 0.0
-        return Load(
-            answered=near.answered,
-            failed=max(calls - near.answered, far.failed),
-            disturbed=near.disturbed + far.disturbed,
-            delays=tuple(delays),
-            rate=(len(sent) - 1) / span if span else 0.0,
-        )
 
     @contextmanager
     def _listen(self, files: Path) -> Iterator[Path]:
         """Let the callee take calls; after the block its files are complete."""
         files.mkdir(parents=True)
-        process = _start(files, "uas.xml", "-p", str(self._port), "-l", "10000")
+        process = _start(files, "uas.xml", "-p", str(self._port), "-l", "20000", *_TRACE)
         try:
             bound = until(
                 lambda: ports.taken(self._port, socket.SOCK_DGRAM) or process.poll() is not None,
@@ -175,16 +207,60 @@ def _counts(files: Path) -> _Counts:
     )
 
 
-def _delays(messages: Path) -> tuple[list[float], list[float]]:
-    """When each INVITE was sent, and how long after it the 180 came."""
-    sent: dict[str, float] = {}
-    rang: dict[str, float] = {}
-    with messages.open(encoding="ascii", errors="replace") as lines:
+@dataclass(frozen=True, slots=True)
+class _Times:
+    """
+    When what was seen at both ends, by one clock.
+
+    Attributes:
+        sent: When each INVITE was sent, by the number it dials.
+        rang: When its 180 came, by the same.
+        reached: When an INVITE came to the callee, by the callee's number.
+    """
+
+    sent: dict[str, float]
+    rang: dict[str, float]
+    reached: dict[str, float]
+
+    @classmethod
+    def read(cls, caller: Path, callee: Path) -> Self:
+        sent: dict[str, float] = {}
+        rang: dict[str, float] = {}
+        reached: dict[str, float] = {}
+        number: dict[str, str] = {}
+        for at, way, call, first in _messages(caller):
+            if way == "S" and (invited := _INVITED.match(first)):
+                number[call] = invited[1]
+                sent.setdefault(invited[1], at)
+            elif way == "R" and first.startswith("SIP/2.0 180 ") and call in number:
+                rang.setdefault(number[call], at)
+        for at, way, _, first in _messages(callee):
+            if way == "R" and (invited := _INVITED.match(first)):
+                reached.setdefault(invited[1], at)
+        return cls(sent, rang, reached)
+
+    def out(self, calls: Sequence[Call]) -> tuple[float, ...]:
+        return tuple(
+            self.reached[call.callee] - self.sent[call.dialled]
+            for call in calls
+            if call.dialled in self.sent and call.callee in self.reached
+        )
+
+    @property
+    def delays(self) -> tuple[float, ...]:
+        return tuple(at - self.sent[number] for number, at in self.rang.items())
+
+    @property
+    def rate(self) -> float:
+        times = self.sent.values()
+        span = max(times) - min(times) if len(times) > 1 else 0.0
+        return (len(times) - 1) / span if span else 0.0
+
+
+def _messages(file: Path) -> Iterator[tuple[float, str, str, str]]:
+    """Time, S or R, Call-ID and first line of all messages that one end has seen."""
+    with file.open(encoding="ascii", errors="replace") as lines:
         for line in lines:
             # date, time, epoch, S or R, Call-ID, CSeq, first line
             _, _, epoch, way, call, _, first = line.rstrip("\n").split("\t")
-            if way == "S" and first.startswith("INVITE "):
-                sent.setdefault(call, float(epoch))
-            elif way == "R" and first.startswith("SIP/2.0 180 "):
-                rang.setdefault(call, float(epoch))
-    return list(sent.values()), [rang[call] - at for call, at in sent.items() if call in rang]
+            yield float(epoch), way, call, first
