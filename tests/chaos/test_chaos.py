@@ -383,8 +383,8 @@ def test_overload(
         f" {'guard: ' + ', '.join(alerts) if alerts else 'guard untouched'};"
         f" {count.used} uses for {count.answered} answered, {count.reserved} still open",
     )
-    # All share the same few cores: an INVITE may never be read, and a caller give up (487). What is
-    # refused is refused by us.
+    # All share the same few cores: an INVITE may never be read, and a caller give up (487).
+    # Whoever is refused is refused by us.
     assert {call.status for call in flood.lost} <= {None, 487}
     assert len(flood.lost) + len(flood.dropped) <= 0.01 * len(flood.calls)
     assert recovered <= 10
