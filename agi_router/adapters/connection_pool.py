@@ -20,7 +20,7 @@ import contextlib
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self, TypeAlias
@@ -169,11 +169,11 @@ class ConnectionPool:
             if hurry and self._wait_ahead() > timeout / 2:
                 raise StoreBusy
             result = self._put(work)
+            timer = result.get_loop().call_later(timeout, _leave, result)
             try:
-                async with asyncio.timeout(timeout):
-                    return await result
-            except TimeoutError:
-                raise StoreUnavailable("the database did not answer in time") from None
+                return await result
+            finally:
+                timer.cancel()
 
     def _put(self, work: Work) -> asyncio.Future[Any]:
         result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -231,10 +231,11 @@ class ConnectionPool:
         worker = asyncio.current_task()
         begun = loop.time()
         self._busy[worker] = connection
+        watch = loop.call_later(_SILENCE, _cut, connection)
         try:
-            with _cut_if_silent(connection):
-                return await work(connection)
+            return await work(connection)
         finally:
+            watch.cancel()
             del self._busy[worker]
             self._duration += _WEIGHT * (loop.time() - begun - self._duration)
 
@@ -292,8 +293,11 @@ class ConnectionPool:
         return connection
 
     async def _name_again(self, connection: Line) -> None:
-        with _cut_if_silent(connection):
+        watch = asyncio.get_running_loop().call_later(_SILENCE, _cut, connection)
+        try:
             await connection.execute(query("set_application_name"), {"name": self._name})
+        finally:
+            watch.cancel()
 
     def _suspect_others(self) -> None:
         """
@@ -329,13 +333,12 @@ def _fail(job: _Job, error: Exception) -> None:
         job.result.set_exception(error)
 
 
-@contextlib.contextmanager
-def _cut_if_silent(connection: Line) -> Iterator[None]:
-    watch = asyncio.get_running_loop().call_later(_SILENCE, _cut, connection)
-    try:
-        yield
-    finally:
-        watch.cancel()
+def _leave(result: asyncio.Future[Any]) -> None:
+    """
+    Tell who waits that it has waited long enough; what it waits for goes on.
+    """
+    if not result.done():
+        result.set_exception(StoreUnavailable("the database did not answer in time"))
 
 
 def _cut(connection: Line) -> None:

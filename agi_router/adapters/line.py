@@ -15,7 +15,7 @@ from datetime import date
 from typing import Any, Final, TypeAlias
 
 import psycopg
-from psycopg import pq
+from psycopg import abc, pq
 from psycopg.adapt import Transformer
 
 from agi_router.adapters.queries import query
@@ -37,6 +37,10 @@ class _Prepared:
     name: bytes
     parameters: tuple[str, ...]
     """Which value is $1, and so on."""
+    loaded: abc.Transformer
+    """What loads its answers; it has found out how at the first."""
+    columns: list[str]
+    """Their columns; empty until then."""
 
 
 class Line(psycopg.AsyncConnection[dict[str, Any]]):
@@ -65,17 +69,23 @@ class Line(psycopg.AsyncConnection[dict[str, Any]]):
                 result_format=pq.Format.BINARY,
             )
             result = await self._result(pq.ExecStatus.TUPLES_OK)
-        columns = [result.fname(number) for number in range(result.nfields)]
-        names = [(column or b"").decode() for column in columns]
-        loaded = Transformer(self)
-        loaded.set_pgresult(result)
-        return loaded.load_rows(0, result.ntuples, lambda row: dict(zip(names, row, strict=True)))
+        loaded, columns = prepared.loaded, prepared.columns
+        # The server holds a prepared statement to the columns it had at first.
+        loaded.set_pgresult(result, set_loaders=not columns)
+        if not columns:
+            names = (result.fname(number) for number in range(result.nfields))
+            columns += [(name or b"").decode() for name in names]
+        return loaded.load_rows(
+            0, result.ntuples, lambda row: dict(zip(columns, row, strict=True))
+        )
 
     async def _prepare(self, name: str) -> _Prepared:
         text = query(name)
         parameters = tuple(dict.fromkeys(_PARAMETER.findall(text)))
         numbers = {each: b"$%d" % number for number, each in enumerate(parameters, 1)}
-        prepared = _Prepared(name.encode(), tuple(each.decode() for each in parameters))
+        prepared = _Prepared(
+            name.encode(), tuple(each.decode() for each in parameters), Transformer(self), []
+        )
         self.pgconn.send_prepare(
             prepared.name, _PARAMETER.sub(lambda found: numbers[found[1]], text)
         )
