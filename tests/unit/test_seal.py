@@ -8,7 +8,6 @@ import re
 import traceback
 from dataclasses import replace
 from pathlib import Path
-
 from typing import Self
 
 import pytest
