@@ -39,7 +39,6 @@ import secrets
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from functools import lru_cache
 from typing import Literal, Protocol, Self
 
 from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
@@ -134,6 +133,8 @@ class KeyRing:
     cipher: Cipher = Cipher.AES_256_GCM
     # Prepared once: tag and open are on the path of every call. By version and key id.
     _ciphers: dict[tuple[int, int], _Aead] = field(init=False, compare=False)
+    # HMAC-SHA-256 with each tag key, not yet over anything; in the order of the keys.
+    _hashes: tuple[HMAC, ...] = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
         for kind, keys in (("tag", self.tag_keys), ("seal", self.seal_keys)):
@@ -153,6 +154,8 @@ class KeyRing:
             prepared[1, keyid] = prepared[2, keyid] = AESGCM(key)
             prepared[3, keyid] = _Sm4Gcm(key)
         object.__setattr__(self, "_ciphers", prepared)
+        hashes = tuple(HMAC(key, SHA256()) for _, key in self.tag_keys)
+        object.__setattr__(self, "_hashes", hashes)
         try:
             prepared[_VERSIONS[self.cipher], self.seal_key_id].encrypt(bytes(_NONCE), b"", b"")
         except UnsupportedAlgorithm:
@@ -219,13 +222,13 @@ class KeyRing:
         Returns:
             A signed 64-bit integer, never 0.
         """
-        return _tag(self.tag_keys[-1][1], x, caller)
+        return _hash(self._hashes[-1], x, caller.digits)
 
     def tags(self, x: XNumber, caller: E164) -> list[int]:
         """
         Return the tags of *caller* on *x* under every tag key, the current one first.
         """
-        return [_tag(key, x, caller) for _, key in reversed(self.tag_keys)]
+        return [_hash(keyed, x, caller.digits) for keyed in reversed(self._hashes)]
 
     def pair_tag(self, parties: Collection[E164]) -> int:
         """
@@ -249,13 +252,13 @@ class KeyRing:
         Returns:
             A signed 64-bit integer, never 0.
         """
-        return _hash(self.tag_keys[-1][1], x, f"#{extension}")
+        return _hash(self._hashes[-1], x, f"#{extension}")
 
     def extension_tags(self, x: XNumber, extension: str) -> list[int]:
         """
         Return the tags of *extension* on *x* under every tag key, the current one first.
         """
-        return [_hash(key, x, f"#{extension}") for _, key in reversed(self.tag_keys)]
+        return [_hash(keyed, x, f"#{extension}") for keyed in reversed(self._hashes)]
 
     def order_tags(self, *names: str, numbers: Sequence[E164]) -> list[int]:
         """
@@ -407,25 +410,12 @@ class KeyRing:
         return f"<KeyRing tag={tags} seal={seals}>"
 
 
-def _tag(key: bytes, x: XNumber, caller: E164) -> int:
-    return _hash(key, x, caller.digits)
-
-
-def _hash(key: bytes, x: XNumber, who: str) -> int:
-    begun = _begun(key).copy()
+def _hash(keyed: HMAC, x: XNumber, who: str) -> int:
+    # To begin anew costs several times the CPU of a copy.
+    begun = keyed.copy()
     begun.update(f"{x.digits}:{who}".encode("ascii"))
     # 0 is the row for anyone.
     return int.from_bytes(begun.finalize()[:8], "big", signed=True) or 1
-
-
-@lru_cache(maxsize=512)
-def _begun(key: bytes) -> HMAC:
-    """
-    HMAC-SHA-256 with *key*, not yet over anything.
-
-    To begin costs several times the CPU of a copy, and every call needs its tag.
-    """
-    return HMAC(key, SHA256())
 
 
 def _pair_tag(key: bytes, parties: Collection[E164]) -> int:

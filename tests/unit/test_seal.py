@@ -123,10 +123,10 @@ class Hash:
 
 def test_tag_is_never_the_wildcard(monkeypatch: pytest.MonkeyPatch) -> None:
     """A hash of zeros becomes 1; a hash with its first bit set is negative."""
-    monkeypatch.setattr("agi_router.seal._begun", lambda _: Hash(bytes(32)))
-    assert RING.tag(X, A) == 1
-    monkeypatch.setattr("agi_router.seal._begun", lambda _: Hash(b"\xff" * 32))
-    assert RING.tag(X, A) == -1
+    monkeypatch.setattr("agi_router.seal.HMAC", lambda *_: Hash(bytes(32)))
+    assert replace(RING).tag(X, A) == 1
+    monkeypatch.setattr("agi_router.seal.HMAC", lambda *_: Hash(b"\xff" * 32))
+    assert replace(RING).tag(X, A) == -1
 
 
 def test_tags_of_orders() -> None:
