@@ -57,6 +57,10 @@ _HARMLESS = re.compile(r"(?:86|0086)?700[0-9]{12}|1[6-9][0-9]{11}")
 
 # Ends of lines, control characters, and what turns the direction of writing.
 _CONTROLS = r"\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069"
+# What nearly every value is, and stays as it is by all rules: a word, a call id, a binding.
+_PLAIN = re.compile(
+    r"[A-Za-z_.]+|(?:[A-Za-z]+[0-9]?-)?1[6-9][0-9]{8}\.[0-9]{1,10}|700[0-9]{8}-[0-9]{1,9}"
+)
 _UNPRINTABLE = re.compile(f"[{_CONTROLS}]")
 _QUOTED = re.compile(rf'[{_CONTROLS}\s"=\\]')
 _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -138,7 +142,7 @@ def _event(record: logging.LogRecord) -> str:
     # A record whose arguments do not fit, of any library, must not break the log.
     except Exception:  # noqa: BLE001
         text = str(record.msg)
-    return _one_line(redact(text))
+    return text if _PLAIN.fullmatch(text) else _one_line(redact(text))
 
 
 def _value(value: object) -> str:
@@ -160,6 +164,8 @@ def _value(value: object) -> str:
 
 
 def _quoted(text: str) -> str:
+    if _PLAIN.fullmatch(text):
+        return text
     text = redact(text)
     if text and not _QUOTED.search(text):
         return text

@@ -15,10 +15,11 @@ from typing import Any, Self
 
 import psycopg
 
-from agi_router.adapters.connection_pool import AsyncConnection, ConnectionPool
+from agi_router.adapters.connection_pool import ConnectionPool
 from agi_router.adapters.database import KEYS_OUTDATED
 from agi_router.adapters.facts import caller_tags, read_admission
 from agi_router.adapters.keys import key_ids, using_current
+from agi_router.adapters.line import Line, Value
 from agi_router.adapters.queries import query
 from agi_router.calls import End, call_day
 from agi_router.errors import ProtocolError, StoreError
@@ -124,32 +125,31 @@ class AdmissionStore:
         Take one use for *call* if every guard holds; see :class:`agi_router.ports.Admissions`.
         """
         x_number = call.x_number
-        values: dict[str, Any] = {
+        values: dict[str, Value] = {
             "block": x_number.block,
             "x_number": x_number.value,
             "call_id": call_id,
             "day": call_day(call_id),
         }
 
-        async def work(connection: AsyncConnection) -> Admission:
+        async def work(connection: Line) -> Admission:
             # With the keys of this moment, however long it waited.
             keys = self._keys
             values["tags"] = caller_tags(call, keys, open_modes=self._open_modes)
             try:
-                cursor = await connection.execute(query("admit"), values, binary=True)
+                rows = await connection.fetch("admit", values)
             except psycopg.errors.UniqueViolation:
-                cursor = await connection.execute(query("find_reservation"), values, binary=True)
-            row = await cursor.fetchone()
-            if row is None:
+                rows = await connection.fetch("find_reservation", values)
+            if not rows:
                 raise ProtocolError("the call to admit is over already")
-            answer = read_admission(row, x_number, keys)
+            answer = read_admission(rows[0], x_number, keys)
             if answer.admitted:
                 await self._remember(connection, call, answer)
             return answer
 
         return await self.pool.ask(work, timeout=timeout, hurry=True)  # type: ignore[no-any-return]
 
-    async def _remember(self, connection: AsyncConnection, call: Call, answer: Admission) -> None:
+    async def _remember(self, connection: Line, call: Call, answer: Admission) -> None:
         """
         Write a stranger down for A's call back. Until that is done the call has no answer.
         """
@@ -176,7 +176,7 @@ class AdmissionStore:
         Make the number that a callee is to be shown; see :class:`agi_router.ports.Admissions`.
         """
 
-        async def work(connection: AsyncConnection) -> None:
+        async def work(connection: Line) -> None:
             async def write(keys: KeyRing) -> None:
                 await self._add_child(connection, needed, keys)
 
@@ -186,9 +186,7 @@ class AdmissionStore:
 
         await self.pool.ask(work, timeout=timeout)
 
-    async def _add_child(
-        self, connection: AsyncConnection, needed: NumberNeeded, keys: KeyRing
-    ) -> None:
+    async def _add_child(self, connection: Line, needed: NumberNeeded, keys: KeyRing) -> None:
         block = Block(value=needed.x_number.block)
         serials = random.SystemRandom().sample(range(BLOCK_SIZE), _CANDIDATES)
         places = {
@@ -223,9 +221,7 @@ class AdmissionStore:
         }
         await connection.execute(query("add_child"), child)
 
-    async def _write(
-        self, connection: AsyncConnection, write: Callable[[KeyRing], Awaitable[None]]
-    ) -> None:
+    async def _write(self, connection: Line, write: Callable[[KeyRing], Awaitable[None]]) -> None:
         """
         Write under the current keys; where others have become so a moment ago, under those.
 
@@ -290,7 +286,7 @@ class AdmissionStore:
             StoreError: It gives none.
         """
 
-        async def work(connection: AsyncConnection) -> None:
+        async def work(connection: Line) -> None:
             await connection.execute(query("now"))
 
         await self.pool.ask(work, timeout=timeout)
@@ -303,7 +299,7 @@ class AdmissionStore:
             StoreError: No answer.
         """
 
-        async def work(connection: AsyncConnection) -> Survey:
+        async def work(connection: Line) -> Survey:
             counts = await (await connection.execute(query("count_service"))).fetchone()
             blocks = await (await connection.execute(query("count_blocks"))).fetchall()
             if counts is None:
@@ -328,7 +324,7 @@ class AdmissionStore:
         """
         values = {"after": after, "rest": self._rests.number}
 
-        async def work(connection: AsyncConnection) -> BlockCount | None:
+        async def work(connection: Line) -> BlockCount | None:
             row = await (await connection.execute(query("count_numbers"), values)).fetchone()
             return None if row is None else BlockCount(**row)
 
@@ -342,7 +338,7 @@ class AdmissionStore:
             StoreError: No answer.
         """
 
-        async def work(connection: AsyncConnection) -> None:
+        async def work(connection: Line) -> None:
             await connection.execute(query("ensure_call_days"))
 
         await self.pool.ask(work, timeout=timeout)
@@ -356,7 +352,7 @@ class AdmissionStore:
     ) -> list[dict[str, Any]]:
         values = {"node": node, "after": after, "before": before, "limit": _RESERVED_PAGE}
 
-        async def work(connection: AsyncConnection) -> list[dict[str, Any]]:
+        async def work(connection: Line) -> list[dict[str, Any]]:
             cursor = await connection.execute(query("list_reserved"), values)
             return await cursor.fetchall()
 
@@ -365,7 +361,7 @@ class AdmissionStore:
     async def _settle(self, day: Any, ends: Sequence[End], timeout: float) -> set[str]:  # noqa: ASYNC109
         values = {"day": day, **_columns(ends)}
 
-        async def work(connection: AsyncConnection) -> set[str]:
+        async def work(connection: Line) -> set[str]:
             cursor = await connection.execute(query("settle"), values)
             return {row["id"] for row in await cursor.fetchall()}
 

@@ -22,7 +22,7 @@ import contextlib
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self, TypeAlias
@@ -31,16 +31,15 @@ import psycopg
 from psycopg.rows import dict_row
 
 from agi_router.adapters.database import translated
+from agi_router.adapters.line import Line
 from agi_router.adapters.queries import query
 from agi_router.errors import StoreBusy, StoreError, StoreUnavailable
 
-__all__ = ["AsyncConnection", "ConnectionPool", "Work"]
+__all__ = ["ConnectionPool", "Work"]
 
 log = logging.getLogger(__name__)
 
-AsyncConnection: TypeAlias = psycopg.AsyncConnection[dict[str, Any]]
-
-Work: TypeAlias = Callable[[AsyncConnection], Awaitable[Any]]
+Work: TypeAlias = Callable[[Line], Awaitable[Any]]
 """What is done on a connection; may be done twice, the second time on another one."""
 
 _QUEUE_LIMIT: Final = 2000
@@ -98,13 +97,13 @@ class ConnectionPool:
         """How many connections were lost so far."""
         self._dsn = dsn
         self._name = name
-        self._connections: set[AsyncConnection] = set()
+        self._connections: set[Line] = set()
         self._queue: asyncio.Queue[_Job] = asyncio.Queue()
         # Seconds that work of somebody in a hurry takes, on the average of the last. What else
         # is asked, seldom, takes longer.
         self._duration = 0.0
         self._workers: list[asyncio.Task[None]] = []
-        self._busy: dict[asyncio.Task[Any] | None, AsyncConnection] = {}
+        self._busy: dict[asyncio.Task[Any] | None, Line] = {}
         self._away = ""
         self._closing = False
 
@@ -174,11 +173,11 @@ class ConnectionPool:
             if hurry and self._wait_ahead() > timeout / 2:
                 raise StoreBusy
             result = self._put(work, hurry=hurry)
+            timer = result.get_loop().call_later(timeout, _leave, result)
             try:
-                async with asyncio.timeout(timeout):
-                    return await result
-            except TimeoutError:
-                raise StoreUnavailable("the database did not answer in time") from None
+                return await result
+            finally:
+                timer.cancel()
 
     def _put(self, work: Work, *, hurry: bool = False) -> asyncio.Future[Any]:
         result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -192,7 +191,7 @@ class ConnectionPool:
         return self._queue.qsize() * self._duration / max(self.connected, 1)
 
     async def _serve(self) -> None:
-        connection: AsyncConnection | None = None
+        connection: Line | None = None
         try:
             while not self._closing:
                 if connection is None:
@@ -206,11 +205,11 @@ class ConnectionPool:
                 with contextlib.suppress(psycopg.Error):
                     await connection.close()
 
-    async def _do(self, job: _Job, connection: AsyncConnection) -> AsyncConnection | None:
+    async def _do(self, job: _Job, connection: Line) -> Line | None:
         """
         Do *job*, on a second connection if the first is lost; returns the one to go on with.
         """
-        current: AsyncConnection | None = connection
+        current: Line | None = connection
         for attempt in range(1, _TRIES + 1):
             try:
                 if current is None:
@@ -231,22 +230,21 @@ class ConnectionPool:
                 break
         return current
 
-    async def _watched(self, job: _Job, connection: AsyncConnection) -> Any:
+    async def _watched(self, job: _Job, connection: Line) -> Any:
         loop = asyncio.get_running_loop()
         worker = asyncio.current_task()
         begun = loop.time()
         self._busy[worker] = connection
+        watch = loop.call_later(_SILENCE, _cut, connection)
         try:
-            with _cut_if_silent(connection):
-                return await job.work(connection)
+            return await job.work(connection)
         finally:
+            watch.cancel()
             del self._busy[worker]
             if job.hurry:
                 self._duration += _WEIGHT * (loop.time() - begun - self._duration)
 
-    async def _kept(
-        self, connection: AsyncConnection | None, error: psycopg.Error
-    ) -> AsyncConnection | None:
+    async def _kept(self, connection: Line | None, error: psycopg.Error) -> Line | None:
         """
         *connection* if more can be asked on it after *error*.
         """
@@ -262,7 +260,7 @@ class ConnectionPool:
             await connection.close()
         return None
 
-    async def _connect_again(self) -> AsyncConnection:
+    async def _connect_again(self) -> Line:
         pause = _PAUSE
         while True:
             with contextlib.suppress(psycopg.Error):
@@ -270,11 +268,11 @@ class ConnectionPool:
             await asyncio.sleep(pause)
             pause = min(2 * pause, _PAUSE_CAP)
 
-    async def _connect(self) -> AsyncConnection:
+    async def _connect(self) -> Line:
         # Every statement is prepared at first use: there are a handful of them.
         name = self._name
         try:
-            connection = await psycopg.AsyncConnection.connect(
+            connection = await Line.connect(
                 self._dsn,
                 autocommit=True,
                 prepare_threshold=0,
@@ -299,9 +297,12 @@ class ConnectionPool:
         self._connections.add(connection)
         return connection
 
-    async def _name_again(self, connection: AsyncConnection) -> None:
-        with _cut_if_silent(connection):
+    async def _name_again(self, connection: Line) -> None:
+        watch = asyncio.get_running_loop().call_later(_SILENCE, _cut, connection)
+        try:
             await connection.execute(query("set_application_name"), {"name": self._name})
+        finally:
+            watch.cancel()
 
     def _suspect_others(self) -> None:
         """
@@ -320,7 +321,7 @@ class ConnectionPool:
             _fail(self._queue.get_nowait(), StoreUnavailable(self._away))
 
 
-async def _look(connection: AsyncConnection) -> None:
+async def _look(connection: Line) -> None:
     await connection.execute(query("now"))
 
 
@@ -337,16 +338,15 @@ def _fail(job: _Job, error: Exception) -> None:
         job.result.set_exception(error)
 
 
-@contextlib.contextmanager
-def _cut_if_silent(connection: AsyncConnection) -> Iterator[None]:
-    watch = asyncio.get_running_loop().call_later(_SILENCE, _cut, connection)
-    try:
-        yield
-    finally:
-        watch.cancel()
+def _leave(result: asyncio.Future[Any]) -> None:
+    """
+    Tell who waits that it has waited long enough; what it waits for goes on.
+    """
+    if not result.done():
+        result.set_exception(StoreUnavailable("the database did not answer in time"))
 
 
-def _cut(connection: AsyncConnection) -> None:
+def _cut(connection: Line) -> None:
     """
     Shut a connection's socket: who waits on it is told at once, whatever the other end does.
     """

@@ -3,7 +3,7 @@ The ARI client: one WebSocket, kept up; requests out, events in.
 
 Rules for the next editor:
 
-1. The read loop awaits nothing but the socket. It hands an answer to whoever waits for it, an
+1. What reads the socket waits for nothing. It hands an answer to whoever waits for it, an
    event to the queue, and reads on; a slow consumer costs memory here. A socket nobody reads
    would cost calls: Asterisk's queue fills and its SIP stack begins to drop requests.
 2. No log record, reason or exception holds the contents of a frame.
@@ -19,45 +19,35 @@ import itertools
 import logging
 import random
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from types import TracebackType
 from typing import Final, Self, TypeAlias
 from urllib.parse import urlsplit
 
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
-from websockets.frames import CloseCode
-from websockets.typing import Subprotocol
+from websockets.exceptions import InvalidStatus, WebSocketException
 
 from . import wire
 from .errors import AriError, AriRefused, AriTimeout, AriUnauthorized, AriUnavailable, WireError
+from .websocket import WebSocket
 from .wire import AsteriskInfo, Channel, Event, Response
 
 __all__ = ["AriClient", "ClientEvent", "Connected", "Disconnected"]
 
 log = logging.getLogger(__name__)
 
-# websockets logs whole frames at DEBUG. This logger is known to no manager, so no logging
-# configuration can ever switch it on.
-_silent = logging.Logger("agi_router.ari.silent", level=logging.CRITICAL + 1)  # noqa: LOG001
-
 # GET channels answers in one frame, about 1 kB for each channel.
 _ANSWER_MAX: Final = 64 * 1024 * 1024
-
-# Frames that websockets holds before it stops reading; our read loop empties it at once.
-_FRAMES_HELD: Final = 1024
-
-# A closing handshake tells us nothing; after a ping time-out it would only add to the delay.
-_CLOSE_TIMEOUT: Final = 0.2
 
 _APP_NAME: Final = re.compile(r"[A-Za-z0-9_.-]+")
 _CAUSE_MAX: Final = 127
 _REFUSED: Final = 400
 
-# A lost connection is a result too: an exception nobody awaits any more would be logged.
-_Pending: TypeAlias = asyncio.Future[Response | AriUnavailable]
+# A lost connection is a result too, as is a time-out: an exception nobody awaits any more would be
+# logged.
+_Pending: TypeAlias = asyncio.Future[Response | AriError]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +147,7 @@ class AriClient:
         self._pending: dict[str, _Pending] = {}
         # None marks the end: the client was closed, or its keeper failed.
         self._queue: asyncio.Queue[ClientEvent | None] = asyncio.Queue()
-        self._link: ClientConnection | None = None
+        self._link: WebSocket | None = None
         self.connections = 0
         """How many connections have become ready so far."""
         self._keeper: asyncio.Task[None] | None = None
@@ -445,7 +435,7 @@ class AriClient:
         await self._send_filter(self._link, chosen)
         self._types = chosen
 
-    async def _send_filter(self, link: ClientConnection, types: Iterable[str]) -> None:
+    async def _send_filter(self, link: WebSocket, types: Iterable[str]) -> None:
         await self._exchange(
             link,
             "PUT",
@@ -456,7 +446,7 @@ class AriClient:
 
     async def _exchange(
         self,
-        link: ClientConnection,
+        link: WebSocket,
         method: str,
         uri: str,
         *,
@@ -469,19 +459,17 @@ class AriClient:
         frame = wire.encode_request(
             request_id=request_id, method=method, uri=uri, query=query, body=body
         )
-        pending: _Pending = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        pending: _Pending = loop.create_future()
         self._pending[request_id] = pending
+        timer = loop.call_later(within, _settle, pending, AriTimeout(method, uri))
         try:
-            async with asyncio.timeout(within):
-                await link.send(frame)
-                answer = await pending
-        except TimeoutError:
-            raise AriTimeout(method, uri) from None
-        except ConnectionClosed as exc:
-            raise AriUnavailable(_why(exc)) from None
+            link.send(frame)
+            answer = await pending
         finally:
+            timer.cancel()
             del self._pending[request_id]
-        if isinstance(answer, AriUnavailable):
+        if isinstance(answer, AriError):
             raise answer
         if answer.status_code >= _REFUSED:
             raise AriRefused(answer.status_code, answer.reason_phrase, uri)
@@ -515,14 +503,14 @@ class AriClient:
 
     async def _serve(self, opened: asyncio.Future[None]) -> str:
         """Open one connection, make it ready, stay with it; return why it was lost."""
-        link = await self._open()
         # The application exists as soon as the socket does, so calls may come before the filter.
         early: list[Event] = []
-        reader = asyncio.create_task(self._read(link, early), name="ari-reader")
+        link = await self._open(partial(self._read, early))
+        link.lost.add_done_callback(self._drop)
         try:
             # The answer itself proves that the filter lets answers through.
             await self._send_filter(link, self._types)
-            if not reader.done():
+            if not link.lost.done():
                 self._link = link
                 self.connections += 1
                 self._queue.put_nowait(Connected(first=not opened.done()))
@@ -532,29 +520,22 @@ class AriClient:
                 if not opened.done():
                     opened.set_result(None)
                 self._log(logging.INFO, "ari_connected")
-            return await reader
+            return await asyncio.shield(link.lost)
         finally:
-            reader.cancel()
+            self._fail("closed by us")
             await link.close()
-            await asyncio.wait({reader})
 
-    async def _open(self) -> ClientConnection:
+    async def _open(self, receive: Callable[[bytes], None]) -> WebSocket:
         try:
-            return await connect(
+            return await WebSocket.open(
                 self._address,
-                subprotocols=[Subprotocol("ari")],
-                compression=None,
-                additional_headers=self._headers,
-                user_agent_header=None,
-                # A proxy from the environment has no business between us and Asterisk.
-                proxy=None,
+                subprotocol="ari",
+                headers=self._headers,
+                receive=receive,
+                message_max=_ANSWER_MAX,
                 open_timeout=self._request_timeout,
                 ping_interval=self._ping_interval,
                 ping_timeout=self._ping_timeout,
-                close_timeout=_CLOSE_TIMEOUT,
-                max_size=_ANSWER_MAX,
-                max_queue=_FRAMES_HELD,
-                logger=_silent,
             )
         except InvalidStatus as exc:
             if exc.response.status_code == HTTPStatus.UNAUTHORIZED:
@@ -563,41 +544,38 @@ class AriClient:
         except (OSError, EOFError, WebSocketException) as exc:
             raise AriUnavailable(f"cannot connect ({type(exc).__name__})") from None
 
-    async def _read(self, link: ClientConnection, early: list[Event]) -> str:
-        """Take frames until the connection is lost; return why it was."""
-        reason = "closed by us"
+    def _read(self, early: list[Event], frame: bytes) -> None:
+        """Take one frame, of a connection that is ready or keeps its events in *early*."""
         try:
-            while True:
-                # Undecoded: one frame that is not UTF-8 must not cost the connection.
-                frame = await link.recv(decode=False)
-                try:
-                    message = wire.decode(frame)
-                except WireError as exc:
-                    self._log(logging.WARNING, "ari_bad_frame", reason=str(exc))
-                    continue
-                if isinstance(message, Response):
-                    pending = self._pending.get(message.request_id)
-                    if pending is not None and not pending.done():
-                        pending.set_result(message)
-                    else:
-                        # Late, or Asterisk could not even read what we sent.
-                        self._log(
-                            logging.WARNING, "ari_answer_unmatched", status=message.status_code
-                        )
-                elif self._link is link:
-                    self._queue.put_nowait(message)
-                else:
-                    early.append(message)
-        except ConnectionClosed as exc:
-            reason = _why(exc)
-            if self._link is link:
-                self._queue.put_nowait(Disconnected(reason=reason))
-            return reason
-        finally:
-            self._link = None
-            for pending in self._pending.values():
-                if not pending.done():
-                    pending.set_result(AriUnavailable(reason))
+            # One frame that is not UTF-8 must not cost the connection.
+            message = wire.decode(frame)
+        except WireError as exc:
+            self._log(logging.WARNING, "ari_bad_frame", reason=str(exc))
+            return
+        if isinstance(message, Response):
+            pending = self._pending.get(message.request_id)
+            if pending is not None and not pending.done():
+                pending.set_result(message)
+            else:
+                # Late, or Asterisk could not even read what we sent.
+                self._log(logging.WARNING, "ari_answer_unmatched", status=message.status_code)
+        elif self._link is None:
+            early.append(message)
+        else:
+            self._queue.put_nowait(message)
+
+    def _drop(self, lost: asyncio.Future[str]) -> None:
+        """Tell that the connection is lost, unless it was closed by us."""
+        reason = "a defect of this client" if lost.exception() is not None else lost.result()
+        if self._link is not None and lost.exception() is None:
+            self._queue.put_nowait(Disconnected(reason=reason))
+        self._fail(reason)
+
+    def _fail(self, reason: str) -> None:
+        """Take no more requests, and fail those that wait."""
+        self._link = None
+        for pending in self._pending.values():
+            _settle(pending, AriUnavailable(reason))
 
     async def _stop(self) -> None:
         if self._keeper is not None:
@@ -627,10 +605,6 @@ def _websocket_url(url: str) -> str:
     return f"{scheme}://{parts.netloc}{parts.path.rstrip('/')}"
 
 
-def _why(exc: ConnectionClosed) -> str:
-    """Say why a connection was lost, without the peer's own words."""
-    if exc.rcvd is not None:
-        return f"closed by Asterisk ({exc.rcvd.code:d})"
-    if exc.sent is not None and exc.sent.code == CloseCode.INTERNAL_ERROR:
-        return "no answer to a ping"
-    return "connection lost"
+def _settle(pending: _Pending, error: AriError) -> None:
+    if not pending.done():
+        pending.set_result(error)

@@ -2,9 +2,8 @@
 ``agi-router serve`` and ``settings``: the service itself.
 """
 
-import asyncio
-
 import click
+import uvloop
 
 from agi_router import daemon, logs
 from agi_router.adapters.keys import check_keys
@@ -39,7 +38,7 @@ def serve(doors: str) -> None:
         check_schema(connection)
         keys = check_keys(connection, keys)
     logs.set_up(effective.log_level)
-    asyncio.run(daemon.serve(effective, keys, daemon.Doors(doors)))
+    uvloop.run(daemon.serve(effective, keys, daemon.Doors(doors)))
 
 
 @click.command()

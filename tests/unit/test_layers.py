@@ -57,6 +57,7 @@ DATABASE = frozenset(
         "adapters.importer",
         "adapters.migrate",
         "adapters.connection_pool",
+        "adapters.line",
         "adapters.renewal",
     }
 )
@@ -101,13 +102,15 @@ MAY_IMPORT = {
     "adapters.parties": CORE | {"adapters.records"},
     "adapters.systemd": frozenset[str](),
     "adapters.health_server": frozenset[str](),
-    "adapters.connection_pool": CORE | {"adapters.database", "adapters.queries"},
+    "adapters.line": frozenset({"adapters.queries"}),
+    "adapters.connection_pool": CORE | {"adapters.database", "adapters.line", "adapters.queries"},
     "adapters.admission": CORE
     | {
         "adapters.connection_pool",
         "adapters.database",
         "adapters.facts",
         "adapters.keys",
+        "adapters.line",
         "adapters.queries",
         "adapters.sealed_routes",
     },
@@ -288,11 +291,13 @@ def test_the_client_library_stands_alone(name: str) -> None:
 def test_where_the_libraries_are() -> None:
     """Each foreign library has its door."""
     assert users("psycopg") <= DATABASE
-    assert users("websockets") == {"ari.client"}
+    assert users("websockets") == {"ari.client", "ari.websocket"}
+    assert users("msgspec") == {"ari.wire"}
     assert users("pystrix") == {"adapters.fastagi_door"}
     assert users("cryptography") == {"seal"}
     assert users("prometheus_client") == {"metrics"}
     assert {name.partition(".")[0] for name in users("click")} == {"cli"}
+    assert users("uvloop") == {"cli.service"}
 
 
 def test_no_library_but_those_that_are_installed_with_us() -> None:
@@ -301,9 +306,11 @@ def test_no_library_but_those_that_are_installed_with_us() -> None:
     assert foreign == {
         "click",
         "cryptography",
+        "msgspec",
         "prometheus_client",
         "psycopg",
         "pystrix",
+        "uvloop",
         "websockets",
     }
 

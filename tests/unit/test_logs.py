@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from enum import Enum
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agi_router import logs
@@ -125,6 +125,14 @@ def test_any_700_number_stays(x: int, between: str) -> None:
 def test_any_text(text: str) -> None:
     """Redaction never fails, and once is enough for one mobile a line."""
     assert isinstance(redact(text), str)
+
+
+@given(st.from_regex(logs._PLAIN, fullmatch=True))
+@example("pbx1-1741988825.42")
+@example("70012345678-17")
+def test_what_is_taken_for_plain_would_stay(text: str) -> None:
+    assert redact(text) == text
+    assert not logs._QUOTED.search(text)
 
 
 @pytest.fixture
