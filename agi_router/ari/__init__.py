@@ -1,9 +1,8 @@
 """
 A small typed asyncio client of Asterisk's REST Interface, REST and events over one WebSocket.
 
-It needs Asterisk 22.4 or later and the packages ``websockets`` and ``msgspec``, and knows nothing
-of the rest of ``agi_router``. It connects, keeps the connection up, and says so in the stream of
-events::
+It needs Asterisk 22.4 or later and the ``websockets`` package, and knows nothing of the rest of
+``agi_router``. It connects, keeps the connection up, and says so in the stream of events::
 
     import asyncio
     from agi_router.ari import AriClient, StasisStart

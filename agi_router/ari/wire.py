@@ -22,8 +22,6 @@ from datetime import datetime
 from typing import Final, TypeAlias
 from urllib.parse import quote
 
-import msgspec
-
 from .errors import WireError
 
 __all__ = [
@@ -63,7 +61,6 @@ Asterisk 22.10.1 takes 65,535 bytes with the header and mask of the frame, which
 EXTENSION_MAX: Final = 79
 """Longest extension or context, in bytes; Asterisk silently cuts a longer one (control.c)."""
 
-# For bodies: msgspec would write null for what is no number.
 _write = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 # Shorter than this, two digits would tell too much.
@@ -398,10 +395,10 @@ def encode_request(
     if body is not None:
         message["content_type"] = "application/json"
         message["message_body"] = _dump(body)
-    frame = _encode(message)
-    if len(frame) > FRAME_MAX:
+    frame = _dump(message)
+    if len(frame.encode()) > FRAME_MAX:
         raise ValueError(f"request: longer than {FRAME_MAX} bytes")
-    return frame.decode()
+    return frame
 
 
 def event_filter(types: Iterable[str]) -> dict[str, object]:
@@ -456,29 +453,23 @@ def _parameter(name: str, value: str) -> dict[str, str]:
     return {"name": name, "value": value}
 
 
-def _encode(message: dict[str, object]) -> bytes:
-    """Write a frame that Asterisk's jansson reads: no NUL, no lone surrogates."""
-    try:
-        frame = msgspec.json.encode(message)
-    except ValueError:
-        raise ValueError("request: not JSON that Asterisk reads") from None
-    # Also refuses a backslash followed by "u0000" as text, which no request of ours has.
-    if b"\\u0000" in frame:
-        raise ValueError("request: holds a NUL")
-    return frame
-
-
 def _dump(value: object) -> str:
-    """Write JSON that Asterisk's jansson reads: no NaN."""
+    """Write JSON that Asterisk's jansson reads: no NaN, no NUL, no lone surrogates."""
     try:
-        return _write(value)
+        text = _write(value)
+        text.encode()
     except (ValueError, TypeError, RecursionError):
         raise ValueError("request: not JSON that Asterisk reads") from None
+    # Also refuses a backslash followed by "u0000" as text, which no request of ours has.
+    if "\\u0000" in text:
+        raise ValueError("request: holds a NUL")
+    return text
 
 
 def _load(text: str | bytes) -> object:
     try:
-        return msgspec.json.decode(text)
+        # json would guess UTF-16 from zero bytes; a text frame is UTF-8.
+        return json.loads(text if isinstance(text, str) else text.decode())
     except (ValueError, RecursionError):
         # "from None": the JSON error carries the whole document.
         raise WireError("not JSON") from None

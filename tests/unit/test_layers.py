@@ -292,7 +292,6 @@ def test_where_the_libraries_are() -> None:
     """Each foreign library has its door."""
     assert users("psycopg") <= DATABASE
     assert users("websockets") == {"ari.client", "ari.websocket"}
-    assert users("msgspec") == {"ari.wire"}
     assert users("pystrix") == {"adapters.fastagi_door"}
     assert users("cryptography") == {"seal"}
     assert users("prometheus_client") == {"metrics"}
@@ -306,7 +305,6 @@ def test_no_library_but_those_that_are_installed_with_us() -> None:
     assert foreign == {
         "click",
         "cryptography",
-        "msgspec",
         "prometheus_client",
         "psycopg",
         "pystrix",
