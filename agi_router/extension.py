@@ -18,7 +18,7 @@ from agi_router.model import Ask, Display, Language, Refusal, Route
 
 __all__ = ["DIALPLAN_VERSION", "EXTENSION_MAX", "Destination", "to_ask", "to_dial", "to_refuse"]
 
-DIALPLAN_VERSION = "3"
+DIALPLAN_VERSION = "4"
 """The value of the dialplan's global ``AGI_ROUTER_DIALPLAN`` that goes with this module."""
 
 EXTENSION_MAX = 79
@@ -102,7 +102,9 @@ def to_ask(ask: Ask, *, language: Language) -> Destination:
     return Destination("agi-router-ask", f"{prompt}*{ask.tries_left}*{language.value}*end")
 
 
-def to_refuse(refusal: Refusal, *, language: Language, strict: bool = False) -> Destination:
+def to_refuse(
+    refusal: Refusal, *, language: Language, strict: bool = False, silent: bool = False
+) -> Destination:
     """
     Where a refused call goes on: ``reason*prompt*cause*language*prompts*end``.
 
@@ -110,10 +112,12 @@ def to_refuse(refusal: Refusal, *, language: Language, strict: bool = False) -> 
         refusal: The decision. Its reason is what goes on record, in any case.
         language: Used where the binding has none.
         strict: Whether the caller is to learn nothing about a binding.
+        silent: Whether no prompt is played: the cause is sent at once.
     """
     told = refusal.strictly if strict else refusal
+    prompt = "" if silent else told.reason.prompt
     return Destination(
         "agi-router-refuse",
-        f"{refusal.reason.value}*{told.reason.prompt}*{told.cause}"
+        f"{refusal.reason.value}*{prompt}*{told.cause}"
         f"*{(told.language or language).value}*{told.prompts or ''}*end",
     )

@@ -38,6 +38,9 @@ _SECOND = 10**9
 # What there is on a number costs the store a tenth of a millisecond more or less. Whoever is to
 # learn nothing waits for the same moment; a prompt of seconds follows.
 _STRICT_ANSWER = _SECOND // 10
+# Of those refused because too many call; the others are not told. A prompt lasts seconds, at 50
+# packets a second, and costs Asterisk more than a call: what it costs would be refused besides.
+_SPARED_PROMPTS = Rate(10, timedelta(seconds=1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +143,7 @@ class Router:
         self._strict = strict
         self._limits = {"caller": RefusalLimit(caller_limit), "trunk": RefusalLimit(trunk_limit)}
         self._clock = clock
+        self._spared = RefusalLimit(_SPARED_PROMPTS)
         # Callers are remembered by a hash whose key is in no other place.
         self._salt = secrets.token_bytes(16)
 
@@ -204,7 +208,22 @@ class Router:
                         "binding": decision.binding,
                     },
                 )
-                return to_refuse(decision, language=self._language, strict=self._strict)
+                return to_refuse(
+                    decision,
+                    language=self._language,
+                    strict=self._strict,
+                    silent=decision.reason is Reason.NO_CAPACITY and self._is_crowd(),
+                )
+
+    def _is_crowd(self) -> bool:
+        """
+        Whether no more prompts can be spared for now; one is taken if not.
+        """
+        now = self._clock()
+        crowd = self._spared.reached("", now=now)
+        if not crowd:
+            self._spared.note("", now=now)
+        return crowd
 
     async def _decide(self, arrival: Arrival) -> Decision:
         tries_left = (

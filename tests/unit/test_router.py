@@ -465,6 +465,20 @@ async def test_a_trunk_with_too_many_refused_calls() -> None:
         assert await call(serial, trunk="") == STRANGER
 
 
+async def test_a_crowd_hears_no_prompt() -> None:
+    """Ten a second are told that too many call; to the others, for a while, only the cause is sent."""
+    now = [0]
+    door = router(Store(StoreBusy()), clock=lambda: now[0])
+    crowd = Refusal(reason=Reason.NO_CAPACITY)
+    told = to_refuse(crowd, language=Language.ZH)
+    silent = to_refuse(crowd, language=Language.ZH, silent=True)
+    assert silent.extension == "no_capacity**34*zh**end"
+    assert [await door.answer(ARRIVAL) for _ in range(30)] == [told] * 10 + [silent] * 20
+    assert door.destination(Refusal(reason=Reason.STRANGER), "1.1") == STRANGER
+    now[0] += 10**9 // 10
+    assert [await door.answer(ARRIVAL) for _ in range(2)] == [told, silent]
+
+
 async def test_faults_of_ours_are_no_refusals() -> None:
     """Who could not be served is not counted, nor who was routed."""
     for answer, expected in ((StoreUnavailable(), FAULT), (ADMITTED, ROUTED), (DISAGREES, FAULT)):
