@@ -1,6 +1,9 @@
 """
 A few long-lived connections to PostgreSQL, each with a worker; all workers take from one queue.
 
+The worker who had work last is the next: what it needs is in the processor's caches, and so is
+what its server process needs.
+
 Rules for the editor:
 
 1. Who stops waiting abandons its place and never cancels a statement: a cancelled statement would
@@ -22,6 +25,7 @@ import contextlib
 import logging
 import os
 import socket
+from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from types import TracebackType
@@ -98,7 +102,9 @@ class ConnectionPool:
         self._dsn = dsn
         self._name = name
         self._connections: set[Line] = set()
-        self._queue: asyncio.Queue[_Job] = asyncio.Queue()
+        self._queue: deque[_Job] = deque()
+        # Workers without work; the last is called first.
+        self._idle: list[asyncio.Future[None]] = []
         # Seconds that work of somebody in a hurry takes, on the average of the last. What else
         # is asked, seldom, takes longer.
         self._duration = 0.0
@@ -150,7 +156,7 @@ class ConnectionPool:
         """
         How many pieces of work wait for a worker, those included whose asker has left.
         """
-        return self._queue.qsize()
+        return len(self._queue)
 
     async def ask(self, work: Work, *, timeout: float, hurry: bool = False) -> Any:  # noqa: ASYNC109
         """
@@ -168,7 +174,7 @@ class ConnectionPool:
         if self._away:
             raise StoreUnavailable(self._away)
         with translated():
-            if self._queue.qsize() >= _QUEUE_LIMIT:
+            if len(self._queue) >= _QUEUE_LIMIT:
                 raise StoreUnavailable("too many calls wait for the database")
             if hurry and self._wait_ahead() > timeout / 2:
                 raise StoreBusy
@@ -181,14 +187,29 @@ class ConnectionPool:
 
     def _put(self, work: Work, *, hurry: bool = False) -> asyncio.Future[Any]:
         result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._queue.put_nowait(_Job(work, result, hurry))
+        self._queue.append(_Job(work, result, hurry))
+        while self._idle:
+            called = self._idle.pop()
+            if not called.done():  # as it is when its worker was cancelled
+                called.set_result(None)
+                break
         return result
+
+    async def _take(self) -> _Job:
+        """
+        The next piece of work; waits for one.
+        """
+        while not self._queue:
+            called: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._idle.append(called)
+            await called
+        return self._queue.popleft()
 
     def _wait_ahead(self) -> float:
         """
         Seconds until a worker would come to who joins the queue now; 0 if it is empty.
         """
-        return self._queue.qsize() * self._duration / max(self.connected, 1)
+        return len(self._queue) * self._duration / max(self.connected, 1)
 
     async def _serve(self) -> None:
         connection: Line | None = None
@@ -196,7 +217,7 @@ class ConnectionPool:
             while not self._closing:
                 if connection is None:
                     connection = await self._connect_again()
-                job = await self._queue.get()
+                job = await self._take()
                 if not job.result.done():
                     connection = await self._do(job, connection)
         finally:
@@ -308,7 +329,7 @@ class ConnectionPool:
         """
         Let idle workers look whether their lines are dead too: who has no work does not notice.
         """
-        if self._queue.empty():
+        if not self._queue:
             for _ in range(self.connected):
                 # Nobody waits for it.
                 self._put(_look).add_done_callback(asyncio.Future.exception)
@@ -317,8 +338,8 @@ class ConnectionPool:
         if not self._away:
             log.warning("database.away", extra={"sqlstate": error.sqlstate})
         self._away = _in_our_words(error)
-        while not self._queue.empty():
-            _fail(self._queue.get_nowait(), StoreUnavailable(self._away))
+        while self._queue:
+            _fail(self._queue.popleft(), StoreUnavailable(self._away))
 
 
 async def _look(connection: Line) -> None:

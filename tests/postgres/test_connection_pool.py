@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from postgres.support import until_async
 
 from agi_router.adapters.connection_pool import ConnectionPool, Work
+from agi_router.adapters.line import Line
 from agi_router.errors import StoreBusy
 
 IN_TIME = 0.3
@@ -21,7 +23,7 @@ def sleep(seconds: float) -> Work:
     return work
 
 
-async def at_once(pool: ConnectionPool, work: Work, *, asked: int) -> int:
+async def refused_of(pool: ConnectionPool, work: Work, *, asked: int) -> int:
     """Ask so often at once; how many were refused, while the others got their answers."""
     results = await asyncio.gather(
         *(pool.ask(work, timeout=IN_TIME, hurry=True) for _ in range(asked)),
@@ -37,7 +39,7 @@ async def test_a_queue_that_is_too_long(dsn: str) -> None:
     async with ConnectionPool(dsn, size=2) as pool:
         for _ in range(40):
             await pool.ask(sleep(0.02), timeout=5, hurry=True)
-        refused = await at_once(pool, sleep(0.02), asked=60)
+        refused = await refused_of(pool, sleep(0.02), asked=60)
     assert 20 < refused < 58
 
 
@@ -47,5 +49,20 @@ async def test_how_long_a_call_takes_is_learnt_from_calls(dsn: str, *, hurry: bo
     async with ConnectionPool(dsn, size=2) as pool:
         for _ in range(10):
             await pool.ask(sleep(0.2), timeout=5, hurry=hurry)
-        refused = await at_once(pool, sleep(0), asked=20)
+        refused = await refused_of(pool, sleep(0), asked=20)
     assert (refused > 0) is hurry
+
+
+async def server_process(line: Line) -> int:
+    """Work that takes a moment; which server process did it."""
+    await line.execute("SELECT pg_sleep(0.01)")
+    return line.info.backend_pid
+
+
+async def test_the_last_one_is_the_next(dsn: str) -> None:
+    """What comes at once is spread; what comes one by one is done where the caches are warm."""
+    async with ConnectionPool(dsn, size=3) as pool:
+        await until_async(lambda: pool.connected == 3)
+        at_once = await asyncio.gather(*(pool.ask(server_process, timeout=5) for _ in range(3)))
+        assert len(set(at_once)) == 3
+        assert len({await pool.ask(server_process, timeout=5) for _ in range(9)}) == 1

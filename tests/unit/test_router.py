@@ -466,7 +466,7 @@ async def test_a_trunk_with_too_many_refused_calls() -> None:
 
 
 async def test_a_crowd_hears_no_prompt() -> None:
-    """Ten a second are told that too many call; to the others, for a while, only the cause is sent."""
+    """Ten a second are told that too many call; to the others only the cause is sent."""
     now = [0]
     door = router(Store(StoreBusy()), clock=lambda: now[0])
     crowd = Refusal(reason=Reason.NO_CAPACITY)
