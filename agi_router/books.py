@@ -79,6 +79,7 @@ class Books:
                 await asyncio.sleep(_VISIT - self._journal.age(file))
                 for ends in self._journal.read(file):
                     await self._store.settle(ends)
+                    log.debug("books.settled", extra={"ends": len(ends)})
                     if self._settled is not None:
                         self._settled(ends)
                 self._journal.discard(file)

@@ -368,7 +368,7 @@ def check_places(pbx: dict[str, Any], marker: str) -> None:
     assert any(marker.encode() in piece for piece in wal)
     log = (STATE / "logs/router.log").read_text()
     assert marker in log
-    assert "DEBUG" in log
+    assert "DEBUG agi_router.books books.settled" in log
     assert (STATE / "logs/postgres.log").stat().st_size
     messages = Path(pbx["rootfs"], "var/log/asterisk/messages").read_text()
     assert "WARNING" in messages

@@ -33,8 +33,8 @@ from testpbx.waiting import until
 
 __all__ = ["Books", "Count", "Dialplan", "Router", "Servers", "frozen"]
 
-# Not that of the other tiers: their bindings may still be there.
-_BLOCK = Block.parse("70012345670")
+# Not that of other tiers: their bindings may still be there, or the block be returned.
+_BLOCK = Block.parse("70012345671")
 _RESTART = 0.3
 
 _COUNT = """
