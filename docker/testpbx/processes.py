@@ -33,14 +33,19 @@ def raise_limits() -> None:
 
 
 def started(pid: int) -> str:
-    """The start time of a process in clock ticks since boot; empty if it is gone or a zombie."""
+    """
+    The start time of a process in clock ticks since boot; empty if it is gone or a zombie.
+
+    A zombie with threads is not gone: they hold its sockets until they have ended, too.
+    """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return ""
     # The name, in parentheses, may hold anything; fields are counted behind it.
     fields = stat.rpartition(")")[2].split()
-    return "" if fields[0] in "ZX" else fields[19]
+    state, threads, since = fields[0], int(fields[17]), fields[19]
+    return "" if state in "ZX" and threads <= 1 else since
 
 
 def start(
