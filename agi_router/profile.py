@@ -49,9 +49,10 @@ LISTING_MODULE = "res_ari_endpoints.so"
 The module by which Asterisk lists its endpoints; without it the ways in cannot be found.
 """
 
-LOG_LEVELS = frozenset({"WARNING", "ERROR"})
+LOG_LEVELS = frozenset({"ERROR"})
 """
-What may be logged. NOTICE tells who called and what was dialled of every call that fits nowhere.
+What may be logged. NOTICE tells who called and what was dialled of every call that fits nowhere,
+WARNING who called with a name that is not UTF-8.
 Levels that modules add, such as SECURITY, are not told by Asterisk and not seen here.
 """
 
