@@ -410,15 +410,25 @@ SELECT agi_router.why_closed(k, %(tenant_id)s, %(digit)s, clock_timestamp()) AS 
  WHERE k.block = %(block)s;
 
 -- find_opening --
--- An active tenant, the time, and the blocks in which it may make new bindings: its own, and shared ones.
+-- An active tenant, the time, and some of the blocks in which it may make new bindings, drawn at random: of its
+-- own, and of the shared ones. There may be thousands, of which a bind uses one.
 -- The time is a column, not the function: else why_closed would not be inlined, at six times the cost.
 SELECT t.id, n.now,
-       array_agg(k.block) FILTER (WHERE k.tenant_id IS NOT NULL) AS own,
-       array_agg(k.block) FILTER (WHERE k.block IS NOT NULL AND k.tenant_id IS NULL) AS shared
+       ARRAY(SELECT k.block FROM agi_router.block k
+              WHERE k.tenant_id = t.id AND agi_router.why_closed(k, t.id, %(digit)s, n.now) IS NULL
+              ORDER BY random() LIMIT %(draws)s) AS own,
+       ARRAY(SELECT k.block FROM agi_router.block k
+              WHERE k.tenant_id IS NULL AND agi_router.why_closed(k, t.id, %(digit)s, n.now) IS NULL
+              ORDER BY random() LIMIT %(draws)s) AS shared
   FROM (SELECT clock_timestamp() AS now OFFSET 0) n
-  JOIN agi_router.tenant t ON t.name = %(tenant)s AND t.active
-  LEFT JOIN agi_router.block k ON agi_router.why_closed(k, t.id, %(digit)s, n.now) IS NULL
- GROUP BY t.id, n.now;
+  JOIN agi_router.tenant t ON t.name = %(tenant)s AND t.active;
+
+-- list_open_blocks --
+-- All blocks in which a tenant may make new bindings: its own, then the shared ones.
+SELECT k.block
+  FROM agi_router.block k
+ WHERE agi_router.why_closed(k, %(tenant_id)s, %(digit)s, clock_timestamp()) IS NULL
+ ORDER BY k.tenant_id NULLS LAST, k.block;
 
 -- count_closed --
 -- How many blocks are closed to a tenant's new bindings, by what closes them.

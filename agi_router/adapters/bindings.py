@@ -385,7 +385,7 @@ class BindingStore:
         }
         given = x or y
         if given is not None:
-            self.inventory.check_open(Block(value=given.block), opening.tenant_id, choice)
+            self.inventory.check_open(Block(value=given.block), opening)
             return self._bind_given(parties, columns, (x, y), opening, choice)
         return self._bind_chosen(parties, columns, opening, choice)
 
@@ -436,7 +436,7 @@ class BindingStore:
                 made = self._bind(parties, both, columns)
                 if made is not None:
                     return made
-                raise self._refusal(parties, both, opening, choice)
+                raise self._refusal(parties, both, opening)
         raise self.inventory.why_none(parties, opening, given, choice)
 
     def _bind(
@@ -476,11 +476,7 @@ class BindingStore:
         )
 
     def _refusal(
-        self,
-        parties: Parties,
-        numbers: tuple[XNumber, XNumber],
-        opening: Opening,
-        choice: Choice,
+        self, parties: Parties, numbers: tuple[XNumber, XNumber], opening: Opening
     ) -> StoreError:
         """
         Why *parties* were not bound on *numbers*.
@@ -490,7 +486,7 @@ class BindingStore:
         """
         rows = compile_routes(parties, *numbers)
         block = Block(value=rows[0].x_number.block)
-        self.inventory.check_open(block, opening.tenant_id, choice)
+        self.inventory.check_open(block, opening)
         return self._resting(block, rows) or NoNumberAvailable(
             "the number was resting, or its block closed, until this moment: try again"
         )

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from itertools import cycle
 from typing import Any
 
 from agi_router.adapters.database import Statements
@@ -64,21 +65,16 @@ class Opening:
     Attributes:
         tenant_id: The tenant.
         now: The store's time.
-        own: Its own open blocks, as integers: there may be thousands, of which a bind uses one.
-        shared: Open blocks that are shared by all.
+        own: Some of its own open blocks, drawn at random, as integers.
+        shared: The same of those that are shared by all.
+        digit: The operator digit that they have; :obj:`None` for any.
     """
 
     tenant_id: int
     now: datetime
     own: Sequence[int]
     shared: Sequence[int]
-
-    @property
-    def blocks(self) -> tuple[int, ...]:
-        """
-        All of them, its own first.
-        """
-        return (*self.own, *self.shared)
+    digit: int | None
 
 
 class Inventory:
@@ -230,30 +226,24 @@ class Inventory:
         Raises:
             TenantNotFound: There is no such tenant, or it is suspended.
         """
-        row = self._statements.one(
-            "find_opening", {"tenant": tenant, "digit": choice.operator_digit}
-        )
+        digit = choice.operator_digit
+        values = {"tenant": tenant, "digit": digit, "draws": len(_ROUNDS)}
+        row = self._statements.one("find_opening", values)
         if row is None:
             raise TenantNotFound(f"there is no active tenant {tenant!r}")
         return Opening(
-            tenant_id=row["id"],
-            now=row["now"],
-            own=row["own"] or (),
-            shared=row["shared"] or (),
+            tenant_id=row["id"], now=row["now"], own=row["own"], shared=row["shared"], digit=digit
         )
 
-    def check_open(self, block: Block, tenant_id: int, choice: Choice) -> None:
+    def check_open(self, block: Block, opening: Opening) -> None:
         """
-        Make sure that a tenant may make new bindings in *block*.
+        Make sure that the tenant of *opening* may make new bindings in *block*.
 
         Raises:
             BlockNotFound: It is not ours.
             NoNumberAvailable: It takes no new bindings of this tenant.
         """
-        row = self._statements.one(
-            "find_block",
-            {"block": block.value, "tenant_id": tenant_id, "digit": choice.operator_digit},
-        )
+        row = self._find_block(block, opening)
         if row is None:
             raise BlockNotFound(
                 f"block {block} is not ours: add it first with 'agi-router block add {block}'"
@@ -273,16 +263,16 @@ class Inventory:
         """
         kinds = (opening.own, opening.shared) if given is None else ((given.block,), ())
         pick = random.SystemRandom()
-        for blocks in filter(None, kinds):
-            for size in _ROUNDS:
-                drawn = Block(value=pick.choice(blocks))
-                yield [drawn.number(serial) for serial in pick.sample(range(BLOCK_SIZE), size)]
-        for blocks in kinds:
-            for block in blocks:
-                numbers = [x for x, _ in self.unrested(Block(value=block))]
-                pick.shuffle(numbers)
-                for start in range(0, len(numbers), _CHUNK):
-                    yield numbers[start : start + _CHUNK]
+        for drawn in kinds:
+            # Rounds go on where there are fewer blocks than rounds; none where there is no block.
+            for size, number in zip(_ROUNDS, cycle(drawn), strict=False):
+                block = Block(value=number)
+                yield [block.number(serial) for serial in pick.sample(range(BLOCK_SIZE), size)]
+        for block in self._open_blocks(opening, given):
+            numbers = [x for x, _ in self.unrested(block)]
+            pick.shuffle(numbers)
+            for start in range(0, len(numbers), _CHUNK):
+                yield numbers[start : start + _CHUNK]
 
     def choose(
         self,
@@ -355,7 +345,8 @@ class Inventory:
         if row is None:
             return None
         a_number, b_number = XNumber.from_int(row["x_number"]), XNumber.from_int(row["shown"])
-        if a_number.block not in opening.blocks:
+        block = self._find_block(Block(value=a_number.block), opening)
+        if block is None or block["closed"] is not None:
             return None
         # The sides may have changed places since.
         if all(
@@ -378,8 +369,7 @@ class Inventory:
         """
         The error for a choice that found nothing: which rule took how many numbers away.
         """
-        numbers = opening.blocks if given is None else (given.block,)
-        blocks = [Block(value=number) for number in numbers]
+        blocks = self._open_blocks(opening, given)
         groups = (
             [(*parties.side_a, *parties.side_b)]
             if parties.numbers == 1
@@ -402,7 +392,7 @@ class Inventory:
             else "no block is open"
         ]
         closed = self._statements.all(
-            "count_closed", {"tenant_id": opening.tenant_id, "digit": choice.operator_digit}
+            "count_closed", {"tenant_id": opening.tenant_id, "digit": opening.digit}
         )
         if given is None:
             words += [f"{row['blocks']} {_CLOSED[row['closed']][1]}" for row in closed]
@@ -412,6 +402,20 @@ class Inventory:
             f"no 700 number can be had: {'; '.join(words)}; wait, unbind, or add a block with"
             " 'agi-router block add'"
         )
+
+    def _find_block(self, block: Block, opening: Opening) -> dict[str, Any] | None:
+        values = {"block": block.value, "tenant_id": opening.tenant_id, "digit": opening.digit}
+        return self._statements.one("find_block", values)
+
+    def _open_blocks(self, opening: Opening, given: XNumber | None) -> list[Block]:
+        """
+        Where a number may be had now: the block of a given one, or all that are open.
+        """
+        if given is not None:
+            return [Block(value=given.block)]
+        values = {"tenant_id": opening.tenant_id, "digit": opening.digit}
+        rows = self._statements.all("list_open_blocks", values)
+        return [Block(value=row["block"]) for row in rows]
 
     def _choose_x(
         self, callers: Sequence[E164], candidates: Sequence[XNumber], choice: Choice

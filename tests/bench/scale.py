@@ -91,6 +91,7 @@ _READ = (
 _BYTES = 550
 _WARM_UP = _KNOWN
 _THINGS = ("explain", "show", "bind", "call")
+_ROUNDS = 10
 
 
 def say(text: str) -> None:
@@ -102,7 +103,7 @@ def arguments() -> argparse.Namespace:
     """Parse the command line; exits with 2 if it is none of ours."""
     parser = argparse.ArgumentParser(prog="tests/bench/run scale", description=ABOUT)
     parser.add_argument("--bindings", type=int, metavar="N", default=10_000_000)
-    parser.add_argument("--samples", type=int, metavar="N", default=1000)
+    parser.add_argument("--samples", type=int, metavar="N", default=2000)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result there too")
     return parser.parse_args()
 
@@ -267,7 +268,7 @@ def warm(server: Server, dsn: str) -> None:
 async def measure(
     dsns: Sequence[str], keys: KeyRing, samples: int
 ) -> dict[str, list[list[float]]]:
-    """Milliseconds of each thing in each database, in turn."""
+    """Milliseconds of each thing, in each database in turn."""
     found: dict[str, list[list[float]]] = {}
     async with AsyncExitStack() as stack:
         places = []
@@ -284,6 +285,22 @@ async def measure(
                     if serial >= _WARM_UP:
                         times.append(1000 * seconds)
     return found
+
+
+def compared(few: Sequence[float], many: Sequence[float]) -> dict[str, float]:
+    """The medians of both, and their ratio: the median, smallest and largest of the rounds'."""
+    size = -(-len(few) // _ROUNDS)
+    ratios = [
+        median(many[start : start + size]) / median(few[start : start + size])
+        for start in range(0, len(few), size)
+    ]
+    return {
+        "small_ms": round(median(few), 3),
+        "large_ms": round(median(many), 3),
+        "ratio": round(median(ratios), 3),
+        "ratio_min": round(min(ratios), 3),
+        "ratio_max": round(max(ratios), 3),
+    }
 
 
 def main() -> int:
@@ -304,18 +321,14 @@ def main() -> int:
         return 1
     finally:
         shutil.rmtree(work)
-    result: dict[str, Any] = {
-        name: {
-            "small_ms": round(median(few), 3),
-            "large_ms": round(median(many), 3),
-            "ratio": round(median(many) / median(few), 3),
-        }
-        for name, (few, many) in times.items()
-    }
-    print(f"| what | {_SMALL:,} bindings, ms | {args.bindings:,}, ms | ratio |")
-    print("| --- | --: | --: | --: |")
+    result: dict[str, Any] = {name: compared(*both) for name, both in times.items()}
+    print(f"| what | {_SMALL:,} bindings, ms | {args.bindings:,}, ms | ratio | min–max |")
+    print("| --- | --: | --: | --: | --: |")
     for name, row in result.items():
-        print(f"| {name} | {row['small_ms']} | {row['large_ms']} | {row['ratio']:.2f} |")
+        print(
+            f"| {name} | {row['small_ms']} | {row['large_ms']} | {row['ratio']:.2f}"
+            f" | {row['ratio_min']:.2f}–{row['ratio_max']:.2f} |"
+        )
     about = {"bindings": args.bindings, "samples": args.samples, "cores": os.cpu_count()}
     print("\n" + " · ".join(f"{name} {value}" for name, value in about.items()))
     if args.json:
