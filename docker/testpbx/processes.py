@@ -22,14 +22,15 @@ PATIENCE = 15
 _servers: list[subprocess.Popen[bytes]] = []
 
 
-def raise_limits() -> None:
-    """Let the servers open as many files as this machine allows; Asterisk takes six a call."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+def raise_limits() -> int:
+    """Let the servers open as many files as this machine allows; returns how many."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     for wanted in (65536, hard):
         # Raising the hard limit is refused in some containers.
         with suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, max(wanted, hard)))
-            return
+            return wanted
+    return soft
 
 
 def started(pid: int) -> str:

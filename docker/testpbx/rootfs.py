@@ -61,7 +61,6 @@ class RootFs:
         # The router runs from the checkout as it is.
         del router
         places = self._places
-        processes.raise_limits()
         root = Path(pbx.rootfs)
         for device in ("null", "urandom"):
             path = root / "dev" / device
@@ -151,6 +150,8 @@ class RootFs:
 
     def start_asterisk(self, pbx: State) -> None:
         """Start Asterisk and wait until all its modules are up and ARI answers."""
+        # A call takes ten; see maxfiles in asterisk.conf.
+        calls = processes.raise_limits() // 11
         # The environment is readable through ARI: nothing of ours is in it.
         processes.start(
             self._pid_file("asterisk"),
@@ -163,6 +164,8 @@ class RootFs:
                 "asterisk",
                 "-G",
                 "asterisk",
+                "-M",
+                str(calls),
             ],
             log=self._places.logs / "asterisk-console.log",
             env=INSIDE,
