@@ -48,6 +48,26 @@ def test_fifty_at_once_with_ten_left(cli: Cli, phones: Phones, a: str, b: str) -
     assert cli("show", binding["id"])["calls_used"] == LEFT
 
 
+def test_more_than_are_let_in(
+    router: Router, dialplan: Dialplan, cli: Cli, phones: Phones, a: str, b: str
+) -> None:
+    """Who comes beyond the limit of calls a second is refused at once, and on record."""
+    assert router.registered()
+    dialplan.set(AGI_ROUTER_RATE_LIMIT="10")
+    binding = cli.bind(a, b)
+
+    burst = phones.burst(a, binding["x"], calls=CALLS)
+
+    let_in = burst.by_status[200]
+    assert burst.by_status == {200: let_in, 503: CALLS - let_in}
+    # One for each tenth of a second that they take to come.
+    assert 1 <= let_in <= CALLS // 4
+    assert burst.reached == let_in
+    refused = [r["reason"] for r in cli.records(binding["x"], CALLS) if r["reason"]]
+    assert refused == ["no_capacity"] * (CALLS - let_in)
+    assert cli("show", binding["id"])["calls_used"] == let_in
+
+
 def test_longest_call(cli: Cli, phones: Phones, a: str, b: str) -> None:
     """A call that lasts longer than agreed is ended by us, for both."""
     binding = cli.bind(a, b, "--max-duration", "3s")

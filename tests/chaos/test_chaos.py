@@ -5,8 +5,10 @@ The short version shows each fault once; with ``--long`` it is the full table.
 """
 
 import random
+import subprocess
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -361,8 +363,12 @@ def test_overload(
 ) -> None:
     """Twice what goes clean: refusals are clean, counts stay exact, and then it is over."""
     assert router.registered()
-    clean, went = highest_clean_rate(callers, LADDER if long else SHORT_LADDER)
+    clean, went = highest_clean_rate(
+        callers, LADDER if long else SHORT_LADDER, seconds=15 if long else 3
+    )
     assert clean, "not even the lowest rate was clean"
+    # As dialplan/README.md tells an operator.
+    servers.console(f"dialplan set global AGI_ROUTER_RATE_LIMIT {2 * clean // 3}")
     with callers.call(rate=2 * clean, talk=0.5) as caller:
         alerts = alerts_within(servers, 60 if long else 10)
         flood = caller.done(timeout=60)
@@ -392,19 +398,19 @@ def test_overload(
 
 
 # Calls a second.
-LADDER = (30, 60, 90, 120, 150, 200, 250, 300)
+LADDER = (90, 120, 150, 200, 250, 300)
 SHORT_LADDER = (30, 90, 200)
 
 
-def highest_clean_rate(callers: Callers, rates: Sequence[int]) -> tuple[int, int]:
-    """The highest of some rates at which all is clean here and now; how many were answered."""
+def highest_clean_rate(callers: Callers, rates: Sequence[int], *, seconds: int) -> tuple[int, int]:
+    """The highest of some rates that stays clean for so long; how many were answered."""
     best = answered = 0
     for rate in rates:
         with callers.call(rate=rate, talk=0.5) as caller:
-            time.sleep(3)
+            time.sleep(seconds)
             load: Load = caller.done(timeout=20)
         answered += len(load.answered)
-        if not load.clean or len(load.calls) < 2.7 * rate:
+        if not load.clean or len(load.calls) < 0.9 * seconds * rate:
             break
         best = rate
     return best, answered
@@ -413,8 +419,13 @@ def highest_clean_rate(callers: Callers, rates: Sequence[int]) -> tuple[int, int
 def alerts_within(servers: Servers, seconds: float) -> list[str]:
     """The queues of PJSIP for which Asterisk's overload guard has sprung in so many seconds."""
     seen: set[str] = set()
+    looks = 0
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         time.sleep(0.5)
-        seen |= set(servers.console("core show taskprocessor alerted subsystems").split())
+        # Where there is no processor for it, a console may find its line closed.
+        with suppress(subprocess.CalledProcessError):
+            seen |= set(servers.console("core show taskprocessor alerted subsystems").split())
+            looks += 1
+    assert looks > seconds / 4
     return sorted(name for name in seen if name.startswith("pjsip"))

@@ -99,6 +99,7 @@ def test_the_contexts() -> None:
         "globals",
         "agi-router-in",
         "agi-router-in-fastagi",
+        "agi-router-rate",
         "agi-router-fallback",
         "agi-router-dial",
         "agi-router-many",
@@ -149,18 +150,29 @@ def test_no_context_takes_in_another() -> None:
 
 def test_the_handler_is_pushed_before_the_router_is_asked() -> None:
     """The router decides; before it the end of the call and of patience are provided for."""
-    *entry, push, limit, ask = [step for step in STEPS if step.extension == f"_700{DIGITS}"]
-    assert [step.application for step in entry] == ["Set", "MSet", "Stasis", "Goto"]
+    *entry, push, rate, limit, ask = [step for step in STEPS if step.extension == f"_700{DIGITS}"]
+    assert [step.application for step in entry] == ["Set", "GosubIf", "MSet", "Stasis", "Goto"]
     assert entry[0].data == push.data == "CHANNEL(hangup_handler_push)=agi-router-end,s,1"
+    assert entry[1].data == rate.data == "$[${AGI_ROUTER_RATE_LIMIT} > 0]?agi-router-rate,s,1"
     assert top_level(limit.data) == [
         "TIMEOUT(absolute)=$[${AGI_ROUTER_PATIENCE} + ${AGI_ROUTER_PATIENCE_FALLBACK}]",
         "AGIEXITONHANGUP=yes",
         "AGISIGHUP=no",
     ]
     assert (ask.context, ask.data) == ("agi-router-in-fastagi", "agi-router-fallback,fastagi,1")
-    assert assigned(entry[1]) == ["ASKED", "TIMEOUT(absolute)"]
-    assert entry[1].data == "ASKED=${AGI_ROUTER_APP},TIMEOUT(absolute)=${AGI_ROUTER_PATIENCE}"
-    assert entry[2].data == "${ASKED},${EXTEN},${CALLERID(num-pres)}"
+    assert assigned(entry[2]) == ["ASKED", "TIMEOUT(absolute)"]
+    assert entry[2].data == "ASKED=${AGI_ROUTER_APP},TIMEOUT(absolute)=${AGI_ROUTER_PATIENCE}"
+    assert entry[3].data == "${ASKED},${EXTEN},${CALLERID(num-pres)}"
+
+
+def test_more_than_the_limit_a_second_are_refused() -> None:
+    """Nobody but who is let in comes back from there."""
+    rate = [step for step in STEPS if step.context == "agi-router-rate"]
+    assert [step.application for step in rate] == ["Set", "MSet", "GotoIf", "Return"]
+    assert assigned(rate[1]) == ["GLOBAL(AGI_ROUTER_CAME)", "GLOBAL(AGI_ROUTER_TENTH)"]
+    assert rate[2].data.partition("?")[2] == (
+        "agi-router-refuse,no_capacity**34*${AGI_ROUTER_LANGUAGE}**end,1"
+    )
 
 
 def test_who_is_asked() -> None:
@@ -190,7 +202,7 @@ def test_patience_may_run_out_anywhere() -> None:
     over = {step.context: step for step in reversed(STEPS) if step.extension == "T"}
     # The first of these is left in its first step, and nothing can be dialled from the last.
     without = {"globals", "agi-router-in-fastagi", "agi-router-unanswered", "agi-router-end"}
-    assert over.keys() == set(CONTEXTS) - without - {"agi-router-nowhere"}
+    assert over.keys() == set(CONTEXTS) - without - {"agi-router-nowhere", "agi-router-rate"}
     for context in ("dial", "many", "sequence", "part", "more", "next", "fallback"):
         assert over[f"agi-router-{context}"].data.startswith("agi-router-refuse,platform_fault*")
     # Whom Dial() has told of an outcome, or talks, is past patience.
@@ -408,6 +420,7 @@ def test_the_globals() -> None:
         "AGI_ROUTER_JOURNAL": "/var/spool/asterisk/agi-router",
         "AGI_ROUTER_PATIENCE": "0.35",
         "AGI_ROUTER_PATIENCE_FALLBACK": "0.2",
+        "AGI_ROUTER_RATE_LIMIT": "0",
         "AGI_ROUTER_PROMPT_LIMIT": "12",
         "AGI_ROUTER_DIGIT_TIMEOUT": "5",
     }
