@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 # calls.
 _VISIT = 0.2
 _RETRY = 1.0
+# Calls that Asterisk is asked about at once; it answers one after the other.
+_ASKED = 20
 # Seconds for which a file is left to the router that has claimed it.
 _ABANDONED = 2.0
 
@@ -97,7 +99,7 @@ class Books:
         Settle the calls that are neither settled, nor alive in Asterisk, nor in the journal.
 
         The hangup handler writes its line while the channel still exists. So a call that was
-        reserved before the list of channels was taken, and is not on it, has its line written.
+        reserved before its channel was asked for, and has none, has its line written.
 
         Raises:
             StoreError: The store did not answer.
@@ -105,7 +107,12 @@ class Books:
         """
         node = (await ari.asterisk_info()).system_name
         reserved = await self._store.reserved(node)
-        alive = {channel.id for channel in await ari.channels()}
+        calls = list(reserved)
+        alive: set[str] = set()
+        for start in range(0, len(calls), _ASKED):
+            some = calls[start : start + _ASKED]
+            found = await asyncio.gather(*map(ari.channel, some))
+            alive |= {call for call, channel in zip(some, found, strict=True) if channel}
         await self._catch_up()
         now = datetime.now(UTC)
         unseen = []

@@ -31,6 +31,7 @@ from websockets.exceptions import InvalidStatus, WebSocketException
 
 from . import wire
 from .errors import AriError, AriRefused, AriTimeout, AriUnauthorized, AriUnavailable, WireError
+from .http_get import http_get
 from .websocket import WebSocket
 from .wire import AsteriskInfo, Channel, Event, Response
 
@@ -38,8 +39,10 @@ __all__ = ["AriClient", "ClientEvent", "Connected", "Disconnected"]
 
 log = logging.getLogger(__name__)
 
-# GET channels answers in one frame, about 1 kB for each channel.
-_ANSWER_MAX: Final = 64 * 1024 * 1024
+# More than Asterisk can send in one frame; see http_get.
+_ANSWER_MAX: Final = 1024 * 1024
+# Seconds for an answer that may be long.
+_LIST_TIMEOUT: Final = 10.0
 
 _APP_NAME: Final = re.compile(r"[A-Za-z0-9_.-]+")
 _CAUSE_MAX: Final = 127
@@ -133,6 +136,7 @@ class AriClient:
             raise ValueError("time-outs and delays must be above zero")
         self._app = app
         self._address = f"{_websocket_url(url)}/ari/events?app={app}"
+        self._url = url
         login = base64.b64encode(f"{user}:{password}".encode()).decode()
         self._headers = {"Authorization": f"Basic {login}"}
         self._types = tuple(events)
@@ -238,6 +242,9 @@ class AriClient:
         """
         Send one request and wait for its answer.
 
+        Nothing whose answer grows with the PBX: a frame of some 490 kB ends Asterisk (see
+        :mod:`~agi_router.ari.http_get`).
+
         Args:
             method: ``GET``, ``POST``, ``PUT`` or ``DELETE``.
             uri: Path below ``/ari/``, percent-encoded; see :func:`~agi_router.ari.wire.path`.
@@ -312,17 +319,24 @@ class AriClient:
             "DELETE", wire.path("channels", channel_id), query={"reason_code": str(reason_code)}
         )
 
-    async def channels(self) -> tuple[Channel, ...]:
+    async def channel(self, channel_id: str) -> Channel | None:
         """
-        List all channels of this Asterisk, not only those of the application.
+        Look a channel up; :obj:`None` if there is none (any more).
+
+        There is no list of all: in one frame it would end Asterisk where there are many.
 
         Raises:
             WireError: The answer is malformed.
             AriUnavailable: Not connected, or the connection was lost before the answer.
             AriTimeout: No answer in time.
         """
-        response = await self.request("GET", "channels")
-        return wire.decode_channels(response.body)
+        try:
+            response = await self.request("GET", wire.path("channels", channel_id))
+        except AriRefused as exc:
+            if exc.status == HTTPStatus.NOT_FOUND:
+                return None
+            raise
+        return wire.decode_channel(response.body)
 
     async def asterisk_info(self) -> AsteriskInfo:
         """
@@ -354,7 +368,7 @@ class AriClient:
 
     async def endpoints(self, technology: str) -> tuple[str, ...]:
         """
-        List the endpoints of a technology by name.
+        List the endpoints of a technology by name, over a connection of its own.
 
         Args:
             technology: E.g. ``PJSIP``.
@@ -365,8 +379,13 @@ class AriClient:
             AriTimeout: No answer in time.
             AriRefused: 404 if there is no such technology, or ``res_ari_endpoints`` is not loaded.
         """
-        response = await self.request("GET", wire.path("endpoints", technology))
-        return wire.decode_endpoints(response.body)
+        body = await http_get(
+            self._url,
+            wire.path("endpoints", technology),
+            headers=self._headers,
+            timeout=_LIST_TIMEOUT,
+        )
+        return wire.decode_endpoints(body)
 
     async def modules(self) -> frozenset[str]:
         """

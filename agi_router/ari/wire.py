@@ -37,7 +37,7 @@ __all__ = [
     "StasisStart",
     "UnknownEvent",
     "decode",
-    "decode_channels",
+    "decode_channel",
     "decode_endpoints",
     "decode_info",
     "decode_log_channels",
@@ -263,14 +263,14 @@ def decode(frame: str | bytes) -> Event | Response:
     return build(message)
 
 
-def decode_channels(body: str) -> tuple[Channel, ...]:
+def decode_channel(body: str) -> Channel:
     """
-    Read the answer to ``GET channels``.
+    Read the answer to ``GET channels/{id}``.
 
     Raises:
-        WireError: It is not a list of channels.
+        WireError: It is not a channel.
     """
-    return tuple(_channel(each) for each in _tables(body, "channels"))
+    return _channel(_table(_load(body), "channel"))
 
 
 def decode_info(body: str) -> AsteriskInfo:

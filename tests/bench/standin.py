@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http import HTTPStatus
+from select import select
 from types import TracebackType
 from typing import Any, Self
 
@@ -38,11 +39,9 @@ _ANSWERS: dict[str, Any] = {
     "asterisk/variable": {"value": ""},
     "asterisk/modules": [],
     "asterisk/logging": [],
-    "endpoints/PJSIP": [],
-    "channels": [],
 }
-# The last that a router asks for when it starts is which channels there are.
-_LAST = "channels"
+# The last that a router asks for when it starts, of an Asterisk that has no calls.
+_LAST = "asterisk/info"
 
 
 @dataclass(slots=True)
@@ -108,8 +107,20 @@ class StandIn:
         self._line.settimeout(_PATIENCE)
         self._line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._protocol = ServerProtocol(subprotocols=[Subprotocol("ari")])
-        while not self._read(Crowd()):
-            pass
+        ready = False
+        while not ready:
+            asking, _, _ = select([self._listener, self._line], [], [], _PATIENCE)
+            if self._listener in asking:
+                self._list_nothing()
+            else:
+                ready = self._read(Crowd())
+
+    def _list_nothing(self) -> None:
+        """Answer the question for all endpoints, which comes over a connection of its own."""
+        asker, _ = self._listener.accept()
+        with asker:
+            asker.recv(_SIZE)
+            asker.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]")
 
     def leave(self) -> None:
         """Hang up on the router."""

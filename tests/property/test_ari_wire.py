@@ -61,7 +61,7 @@ BODIES: list[Any] = [
     [{"attribute": "send_pai", "value": "false"}],
 ]
 READERS: list[Callable[[str], object]] = [
-    wire.decode_channels,
+    wire.decode_channel,
     wire.decode_endpoints,
     wire.decode_info,
     wire.decode_log_channels,

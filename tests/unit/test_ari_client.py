@@ -110,7 +110,12 @@ class StandIn:
         self.upgrades.append(upgrade)
         if self.hangs:
             await socket.wait_closed()
-        return None if self.status is None else socket.respond(self.status, "no\n")
+        if self.status is not None:
+            return socket.respond(self.status, "no\n")
+        if "Upgrade" in upgrade.headers:
+            return None
+        status, body = self.answers.get(f"HTTP {upgrade.path}") or (404, None)
+        return socket.respond(HTTPStatus(status), json.dumps(body))
 
     async def _talk(self, socket: ServerConnection) -> None:
         self.sockets.append(socket)
@@ -440,9 +445,10 @@ async def test_bad_requests_are_not_sent(pbx: StandIn) -> None:
 
 async def test_operations_say_what_asterisk_expects(pbx: StandIn) -> None:
     pbx.answers = {
-        "GET channels": (200, [start_of(1)["channel"]]),
+        "GET channels/pbx1-1.1": (200, start_of(1)["channel"]),
+        "GET channels/pbx1-1.9": (404, {"message": "Channel not found"}),
         "GET asterisk/variable": (200, {"value": "x"}),
-        "GET endpoints/PJSIP": (200, [{"technology": "PJSIP", "resource": "in"}]),
+        "HTTP /ari/endpoints/PJSIP": (200, [{"technology": "PJSIP", "resource": "in"}]),
         "GET asterisk/modules": (200, [{"name": "a.so", "status": "Running"}]),
         "GET asterisk/logging": (
             200,
@@ -465,16 +471,22 @@ async def test_operations_say_what_asterisk_expects(pbx: StandIn) -> None:
         await ari.continue_in_dialplan("pbx1-1.2", context="c", extension="1" * 79)
         await ari.hangup("a/b", reason_code=21)
         assert await ari.get_variable("V") == "x"
-        assert [channel.id for channel in await ari.channels()] == ["pbx1-1.1"]
+        channel = await ari.channel("pbx1-1.1")
+        assert channel is not None
+        assert channel.id == "pbx1-1.1"
+        assert await ari.channel("pbx1-1.9") is None
         assert (await ari.asterisk_info()).version == "22.10.1"
         await ari.set_event_filter(["StasisEnd"])
         assert await ari.endpoints("PJSIP") == ("in",)
         assert await ari.modules() == {"a.so"}
         assert await ari.log_channels() == {"/log": {"ERROR"}}
         assert await ari.config_object("res_pjsip", "endpoint", "my trunk") == {"a": "b"}
-        pbx.answers["GET channels"] = (200, {})
+        pbx.answers["GET channels/pbx1-1.1"] = (200, [])
         with pytest.raises(WireError):
-            await ari.channels()
+            await ari.channel("pbx1-1.1")
+        pbx.answers["GET channels/pbx1-1.1"] = (500, {})
+        with pytest.raises(AriRefused):
+            await ari.channel("pbx1-1.1")
 
     sent = [
         (
@@ -494,6 +506,35 @@ async def test_operations_say_what_asterisk_expects(pbx: StandIn) -> None:
         ("GET", "asterisk/variable", {"variable": "V"}),
     ]
     assert pbx.filters[1] == ["RESTResponse", "ApplicationReplaced", "StasisEnd"]
+
+
+async def test_what_may_be_long_comes_by_http(pbx: StandIn) -> None:
+    """With user and password; what goes wrong there is told as on the socket."""
+    async with client(pbx.url) as ari:
+        names = [f"phone{number}" for number in range(10_000)]
+        pbx.answers["HTTP /ari/endpoints/SIP"] = (200, [{"resource": name} for name in names])
+        assert await ari.endpoints("SIP") == tuple(names)
+        first, last = pbx.upgrades[0], pbx.upgrades[-1]
+        assert last.headers["Authorization"] == first.headers["Authorization"]
+        assert "GET endpoints" not in str(pbx.requests)
+        with pytest.raises(AriRefused, match="404"):
+            await ari.endpoints("no such")
+        pbx.status = HTTPStatus.UNAUTHORIZED
+        with pytest.raises(AriUnauthorized):
+            await ari.endpoints("SIP")
+        await pbx.stop()
+        with pytest.raises(AriUnavailable) as caught:
+            await ari.endpoints("SIP")
+        assert PASSWORD not in str(caught.value)
+
+
+async def test_http_that_says_nothing(pbx: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks waits for a time only."""
+    monkeypatch.setattr(client_module, "_LIST_TIMEOUT", 0.1)
+    async with client(pbx.url) as ari:
+        pbx.hangs = True
+        with pytest.raises(AriTimeout, match="GET endpoints/SIP"):
+            await ari.endpoints("SIP")
 
 
 async def test_socket_cut_in_mid_request_fails_it_at_once(pbx: StandIn) -> None:

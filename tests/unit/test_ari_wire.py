@@ -248,8 +248,7 @@ def caller(number: str) -> dict[str, str]:
 
 
 def test_answers_of_the_typed_operations_are_read() -> None:
-    assert wire.decode_channels(json.dumps([CHANNEL])) == (A_CHANNEL,)
-    assert wire.decode_channels("[]") == ()
+    assert wire.decode_channel(json.dumps(CHANNEL)) == A_CHANNEL
     assert wire.decode_variable('{"value":"x"}') == "x"
     assert wire.decode_endpoints('[{"technology":"PJSIP","resource":"in"}]') == ("in",)
     assert wire.decode_modules(
@@ -273,7 +272,7 @@ def test_answers_of_the_typed_operations_are_read() -> None:
 @pytest.mark.parametrize("body", ["", "{}", "[1]", "[{}]", "[null]"])
 def test_malformed_channels_are_a_wire_error(body: str) -> None:
     with pytest.raises(WireError):
-        wire.decode_channels(body)
+        wire.decode_channel(body)
 
 
 @pytest.mark.parametrize("key", ["system", "config", "status"])
