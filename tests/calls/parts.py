@@ -41,7 +41,10 @@ class Cli:
         return self("bind", "axb", "--a", a, "--b", b, *options)
 
     def record(self, x: str) -> Any:
-        """The newest call on a number, once it is settled."""
+        """The newest call on a number, once it is settled.
+
+        Of several, the last one may not be on record yet: then ask for :meth:`records`.
+        """
         return self.records(x, 1)[0]
 
     def records(self, x: str, count: int) -> list[Any]:
