@@ -8,25 +8,11 @@ Errors are one line on stderr that says what to do; results are on stdout.
 import logging
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 import click
 
 from agi_router import logs
-from agi_router.cli import (
-    binding,
-    block,
-    bulk,
-    call,
-    database,
-    doctor,
-    key,
-    leaktest,
-    members,
-    pool,
-    service,
-    sweep,
-    tenant,
-)
 from agi_router.errors import AgiRouterError
 
 __all__ = ["cli", "main"]
@@ -45,7 +31,65 @@ Exit codes:
 """
 
 
+# The module below agi_router.cli, and the command's name in it.
+_COMMANDS = {
+    "key": ("key", "group"),
+    "db": ("database", "group"),
+    "block": ("block", "group"),
+    "tenant": ("tenant", "group"),
+    "pool": ("pool", "group"),
+    "bind": ("binding", "bind"),
+    "group": ("members", "group"),
+    "unbind": ("binding", "unbind"),
+    "extend": ("binding", "extend"),
+    "show": ("binding", "show"),
+    "list": ("binding", "list_"),
+    "import": ("bulk", "import_"),
+    "export": ("bulk", "export"),
+    "explain": ("call", "explain"),
+    "calls": ("call", "calls"),
+    "serve": ("service", "serve"),
+    "sweep": ("sweep", "sweep"),
+    "settings": ("service", "settings"),
+    "doctor": ("doctor", "doctor"),
+    "leaktest": ("leaktest", "leaktest"),
+}
+
+
+class _Commands(click.Group):
+    """
+    Imports a command when it is asked for: a router keeps the others out of its memory.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click gives it
+        """
+        The names of all commands, in alphabetical order.
+        """
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """
+        The command of a name, if there is one.
+        """
+        if cmd_name not in _COMMANDS:
+            return None
+        module, name = _COMMANDS[cmd_name]
+        command: click.Command = getattr(import_module(f"{__name__}.{module}"), name)
+        _lay_out(command)
+        return command
+
+
+def _lay_out(command: click.Command) -> None:
+    """
+    Let click keep the lines of examples: docstrings are raw, so what it looks for is spelt out.
+    """
+    command.help = (command.help or "").replace("\\b\n", "\b\n")
+    for each in command.commands.values() if isinstance(command, click.Group) else ():
+        _lay_out(each)
+
+
 @click.group(
+    cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=_CODES,
 )
@@ -67,37 +111,6 @@ def cli() -> None:
       agi-router doctor
       agi-router serve
     """
-
-
-cli.add_command(key.group)
-cli.add_command(database.group)
-cli.add_command(block.group)
-cli.add_command(tenant.group)
-cli.add_command(pool.group)
-cli.add_command(binding.bind)
-cli.add_command(members.group)
-cli.add_command(binding.unbind)
-cli.add_command(binding.extend)
-cli.add_command(binding.show)
-cli.add_command(binding.list_)
-cli.add_command(bulk.import_)
-cli.add_command(bulk.export)
-cli.add_command(call.explain)
-cli.add_command(call.calls)
-cli.add_command(service.serve)
-cli.add_command(sweep.sweep)
-cli.add_command(service.settings)
-cli.add_command(doctor.doctor)
-cli.add_command(leaktest.leaktest)
-
-
-def _lay_out(command: click.Command) -> None:
-    """
-    Let click keep the lines of examples: docstrings are raw, so what it looks for is spelt out.
-    """
-    command.help = (command.help or "").replace("\\b\n", "\b\n")
-    for each in command.commands.values() if isinstance(command, click.Group) else ():
-        _lay_out(each)
 
 
 _lay_out(cli)

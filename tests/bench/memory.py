@@ -37,7 +37,7 @@ _HOLD = 15.0
 # Placed beyond what is wanted, as a share: one that fails must not make all others worthless.
 _SPARE = 0.1
 _DESCRIPTORS = 12
-_MEGABYTE = 2**20
+_MEGABYTE = 10**6
 # Longer than the dialplan waits for anything, and five visits to the journal.
 _REST = 2.0
 _PATIENCE = 60.0

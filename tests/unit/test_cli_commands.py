@@ -1,0 +1,46 @@
+"""The commands are found by their names, and a process holds only the one that it runs."""
+
+import subprocess
+import sys
+
+import click
+import pytest
+
+from agi_router.cli import cli
+
+CONTEXT = click.Context(cli, info_name="agi-router")
+COMMANDS = cli.list_commands(CONTEXT)
+
+SERVE_ALONE = """
+import sys, click
+from agi_router.cli import cli
+assert cli.get_command(click.Context(cli), "serve")
+print(*sorted(name for name in sys.modules if name.startswith("agi_router.cli.")))
+"""
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_is_found_by_its_name(name: str) -> None:
+    command = cli.get_command(CONTEXT, name)
+
+    assert command is not None
+    assert command.name == name
+    assert command.help
+    assert "\\b" not in command.help
+
+
+def test_there_is_no_other() -> None:
+    assert "serve" in COMMANDS
+    assert cli.get_command(CONTEXT, "workplace") is None
+
+
+def test_serve_imports_no_other_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SERVE_ALONE], check=True, capture_output=True, text=True
+    )
+
+    assert done.stdout.split() == [
+        "agi_router.cli.output",
+        "agi_router.cli.service",
+        "agi_router.cli.workplace",
+    ]
