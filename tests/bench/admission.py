@@ -40,7 +40,7 @@ from agi_router.seal import KeyRing
 from .cpu import Processes
 from .errors import BenchError
 from .pgbench import pgbench
-from .scale import seeded
+from .scale import FILLED, seeded
 from .standin import StandIn
 
 ABOUT = """\
@@ -158,12 +158,14 @@ class Place:
         }
 
     def _choose(self, keys: KeyRing) -> list[Call]:
-        """Calls of parties taken at random, from either side."""
+        """Calls of parties taken at random of those that were imported, from either side."""
         calls = []
         with connect(self._dsn) as connection:
             store = BindingStore(connection, keys)
             chosen = connection.execute(
-                b"SELECT block, id FROM agi_router.binding ORDER BY random() LIMIT %s", (_CALLS,)
+                b"SELECT block, id FROM agi_router.binding WHERE id < %s"
+                b" ORDER BY random() LIMIT %s",
+                (FILLED, _CALLS),
             )
             for row in chosen.fetchall():
                 found = store.find(BindingId(Block(value=row["block"]), row["id"]))

@@ -55,8 +55,8 @@ _DAY = timedelta(days=1)
 # As many of them are looked at, in turn; and each once before it is timed, by the same session: a
 # page of shared memory costs a session more when it meets it first.
 _KNOWN = 500
-# Ids from here on are of bindings that are filled in.
-_FILLED = 10**9
+FILLED = 10**9
+"""Ids from here on are of bindings that are filled in: nobody can be called by them."""
 _FILL = (
     """
     INSERT INTO agi_router.binding (block, id, tenant_id, expires_at, mode, order_id, order_tag)
@@ -126,7 +126,7 @@ class Place:
             b"SELECT b.block, b.id, b.order_id, r.x_number FROM agi_router.binding b"
             b" JOIN agi_router.route r ON r.block = b.block AND r.binding_id = b.id"
             b" WHERE b.id < %s AND r.side = 'a' ORDER BY random() LIMIT %s",
-            (_FILLED, _KNOWN),
+            (FILLED, _KNOWN),
         ).fetchall()
         self._names = cycle(
             [BindingId(Block(value=row["block"]), row["id"]) for row in reversed(rows)]
@@ -230,9 +230,9 @@ def fill(server: Server, dsn: str, bindings: int) -> None:
         for statement in _FILL:
             admin.execute(
                 statement.encode(),
-                {"first": _FIRST, "size": BLOCK_SIZE, "filled": _FILLED, "count": bindings},
+                {"first": _FIRST, "size": BLOCK_SIZE, "filled": FILLED, "count": bindings},
             )
-        admin.execute("SELECT setval('agi_router.binding_id', %s)", (_FILLED + bindings,))
+        admin.execute("SELECT setval('agi_router.binding_id', %s)", (FILLED + bindings,))
         say("analysing")
         for table in ("binding", "route", "past_route", "block", "call"):
             admin.execute(f"VACUUM ANALYZE agi_router.{table}".encode())

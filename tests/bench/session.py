@@ -29,6 +29,8 @@ __all__ = ["Session", "say"]
 # the router to its journal.
 _REST = 1.0
 _PATIENCE = 30.0
+# So long, and a second, a request without an answer is sent again: 64·T1 (RFC 3261, 17.1.1.2).
+_UNANSWERED = 33.0
 # SIPp sends less than it is told to when it gets no CPU.
 _RATE_REACHED = 0.95
 _SECOND_METRICS = "127.0.0.1:9702"
@@ -159,6 +161,10 @@ class Session:
         faults = _faults(variant, load, seen, count)
         if load.rate < _RATE_REACHED * rate:
             faults.append(f"disturbed: only {load.rate:.1f} calls/s were sent")
+        # Messages sent again disturb the measurement, but no call.
+        failed = any(not fault.startswith("disturbed") for fault in faults)
+        if failed:
+            self._end_all_calls(variant)
         return Sample(
             variant=variant,
             round=number,
@@ -170,9 +176,14 @@ class Session:
             delays=load.delays,
             rate=load.rate,
             faults=tuple(faults),
-            # Messages sent again disturb the measurement, but no call.
-            failed=any(not fault.startswith("disturbed") for fault in faults),
+            failed=failed,
         )
+
+    def _end_all_calls(self, variant: Variant) -> None:
+        """Let nothing of a round that failed reach the phones of the next one."""
+        asterisk = self._stock if variant is Variant.STOCK else self.asterisk
+        asterisk.command("channel request hangup all")
+        time.sleep(_UNANSWERED)
 
     def _book(self, variant: Variant, since: Any) -> Callable[[], Count]:
         """Who counts the calls of a variant."""
