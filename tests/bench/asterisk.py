@@ -236,7 +236,9 @@ class Asterisk:
     def calls(self) -> int:
         """How many calls are up."""
         found = re.search(
-            r"^(\d+) active call", self.command("core show channels count"), re.MULTILINE
+            r"^(\d+) (?:of \d+ max )?active call",
+            self.command("core show channels count"),
+            re.MULTILINE,
         )
         return int(found[1]) if found else 0
 
