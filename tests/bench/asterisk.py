@@ -235,12 +235,19 @@ class Asterisk:
     @property
     def calls(self) -> int:
         """How many calls are up."""
-        found = re.search(
-            r"^(\d+) (?:of \d+ max )?active call",
-            self.command("core show channels count"),
-            re.MULTILINE,
-        )
-        return int(found[1]) if found else 0
+        return self._count_calls()[0]
+
+    @property
+    def calls_max(self) -> int:
+        """How many may be up: the test PBX starts it with such a limit."""
+        return self._count_calls()[1]
+
+    def _count_calls(self) -> tuple[int, int]:
+        said = self.command("core show channels count")
+        found = re.search(r"^(\d+) of (\d+) max active call", said, re.MULTILINE)
+        if not found:
+            raise BenchError("Asterisk does not say how many calls are up, and may be")
+        return int(found[1]), int(found[2])
 
     @contextmanager
     def call_records(self, variant: Variant) -> Iterator[None]:

@@ -1,10 +1,10 @@
 """
 The command `tests/bench/run memory`: what the router keeps while many calls are up.
 
-Real calls, signalling only. They are placed and held until all of them are up at once; Asterisk
-needs ten descriptors for each. Where it may not open so many, as many as it can are held, and then
-all are placed one after the other while the lines that report their ends are kept back: for the
-router, and in its books, all of them are up.
+Real calls, signalling only. They are placed and held until all of them are up at once. Where the
+test PBX lets in fewer, for want of descriptors, as many as it does are held, and then all are
+placed one after the other while the lines that report their ends are kept back: for the router,
+and in its books, all of them are up.
 """
 
 # ruff: noqa: T201  (a command prints)
@@ -36,8 +36,6 @@ _RATE = 100
 _HOLD = 15.0
 # Placed beyond what is wanted, as a share: one that fails must not make all others worthless.
 _SPARE = 0.1
-# The test PBX lets in as many calls as an eleventh of its descriptors, those to spare among them.
-_DESCRIPTORS = 13
 _MEGABYTE = 10**6
 # Longer than the dialplan waits for anything, and five visits to the journal.
 _REST = 2.0
@@ -55,7 +53,7 @@ def hold_calls(session: Session, *, calls: int, rate: int = _RATE) -> dict[str, 
     Raises:
         BenchError: So many calls did not come up.
     """
-    held = min(calls, session.asterisk_files // _DESCRIPTORS)
+    held = min(calls, int(session.asterisk.calls_max / (1 + _SPARE)))
     moments = {"before": _resident(session)}
     moments["held"] = _hold(session, held, rate=rate)
     moments["up"] = moments["held"] if held == calls else _withhold(session, calls, rate=rate)

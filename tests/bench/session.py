@@ -29,7 +29,8 @@ __all__ = ["Session", "say"]
 # the router to its journal.
 _REST = 1.0
 _PATIENCE = 30.0
-# So long, and a second, a request without an answer is sent again: 64·T1 (RFC 3261, 17.1.1.2).
+# So long, and a second, a request without an answer is sent again: 64·T1 (RFC 3261, 17.1.2.2)
+# for a BYE, and the 200 of an INVITE as long (13.3.1.4).
 _UNANSWERED = 33.0
 # SIPp sends less than it is told to when it gets no CPU.
 _RATE_REACHED = 0.95
@@ -106,13 +107,6 @@ class Session:
             raise BenchError("the router does not find Asterisk again; see its log")
 
     @property
-    def asterisk_files(self) -> int:
-        """How many files Asterisk may open."""
-        limits = Path(f"/proc/{self.pids['asterisk']}/limits").read_text("ascii")
-        line = next(line for line in limits.splitlines() if line.startswith("Max open files"))
-        return int(line.split()[3])
-
-    @property
     def versions(self) -> dict[str, str]:
         """Asterisk's and PostgreSQL's."""
         return {"asterisk": self.asterisk.version, "postgresql": self.books.version}
@@ -161,11 +155,7 @@ class Session:
         faults = _faults(variant, load, seen, count)
         if load.rate < _RATE_REACHED * rate:
             faults.append(f"disturbed: only {load.rate:.1f} calls/s were sent")
-        # Messages sent again disturb the measurement, but no call.
-        failed = any(not fault.startswith("disturbed") for fault in faults)
-        if failed:
-            self._end_all_calls(variant)
-        return Sample(
+        sample = Sample(
             variant=variant,
             round=number,
             asked=rate,
@@ -176,8 +166,10 @@ class Session:
             delays=load.delays,
             rate=load.rate,
             faults=tuple(faults),
-            failed=failed,
         )
+        if sample.failed:
+            self._end_all_calls(variant)
+        return sample
 
     def _end_all_calls(self, variant: Variant) -> None:
         """Let nothing of a round that failed reach the phones of the next one."""

@@ -65,13 +65,13 @@ def test_a_void_round_never_counts_and_neither_does_its_partner() -> None:
 
 def test_calls_that_failed_twice_fail_the_run_and_once_do_not() -> None:
     static = sample(Variant.STATIC, 1, (4, 0, 0))
-    broken = sample(Variant.STATIC, 2, (4, 0, 0), faults=("1 calls failed",), failed=True)
+    broken = sample(Variant.STATIC, 2, (4, 0, 0), faults=("1 calls failed",))
     assert result(static, broken, broken).failed
     assert not result(static, broken, sample(Variant.STATIC, 2, (4, 0, 0))).failed
 
 
 def test_a_rate_beyond_the_machine_does_not_fail_the_run() -> None:
-    broken = {"asked": 300, "faults": ("1 calls failed",), "failed": True}
+    broken = {"asked": 300, "faults": ("1 calls failed",)}
     run = result(
         sample(Variant.STATIC, 1, (4, 0, 0)), sample(Variant.STATIC, 1, (4, 0, 0), **broken)
     )
