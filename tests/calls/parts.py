@@ -41,7 +41,8 @@ class Cli:
         return self("bind", "axb", "--a", a, "--b", b, *options)
 
     def record(self, x: str) -> Any:
-        """The newest call on a number, once it is settled.
+        """
+        The newest call on a number, once it is settled.
 
         Of several, the last one may not be on record yet: then ask for :meth:`records`.
         """
