@@ -6,6 +6,10 @@
 SELECT * FROM agi_router.admit(
     %(block)s, %(x_number)s, %(tags)s, %(call_id)s, %(day)s);
 
+-- limit_lock_wait --
+-- In this transaction, whoever waits for a lock fails soon.
+SELECT set_config('lock_timeout', '20ms', true);
+
 -- find_facts --
 -- The facts at a time, nothing taken: now, unless another time is given.
 SELECT * FROM agi_router.find_facts(

@@ -15,7 +15,7 @@ from typing import Any, Self
 
 import psycopg
 
-from agi_router.adapters.connection_pool import ConnectionPool
+from agi_router.adapters.connection_pool import ConnectionPool, SharedWork
 from agi_router.adapters.database import KEYS_OUTDATED
 from agi_router.adapters.facts import caller_tags, read_admission
 from agi_router.adapters.keys import key_ids, using_current
@@ -125,21 +125,21 @@ class AdmissionStore:
         Take one use for *call* if every guard holds; see :class:`agi_router.ports.Admissions`.
         """
         x_number = call.x_number
-        values: dict[str, Value] = {
-            "block": x_number.block,
-            "x_number": x_number.value,
-            "call_id": call_id,
-            "day": call_day(call_id),
-        }
+        keys = self._keys
 
-        async def work(connection: Line) -> Admission:
+        def values() -> dict[str, Value]:
             # With the keys of this moment, however long it waited.
+            nonlocal keys
             keys = self._keys
-            values["tags"] = caller_tags(call, keys, open_modes=self._open_modes)
-            try:
-                rows = await connection.fetch("admit", values)
-            except psycopg.errors.UniqueViolation:
-                rows = await connection.fetch("find_reservation", values)
+            return {
+                "block": x_number.block,
+                "x_number": x_number.value,
+                "tags": caller_tags(call, keys, open_modes=self._open_modes),
+                "call_id": call_id,
+                "day": call_day(call_id),
+            }
+
+        async def read(connection: Line, rows: list[dict[str, Any]]) -> Admission:
             if not rows:
                 raise ProtocolError("the call to admit is over already")
             answer = read_admission(rows[0], x_number, keys)
@@ -147,6 +147,15 @@ class AdmissionStore:
                 await self._remember(connection, call, answer)
             return answer
 
+        async def alone(connection: Line) -> Admission:
+            asked = values()
+            try:
+                rows = await connection.fetch("admit", asked)
+            except psycopg.errors.UniqueViolation:
+                rows = await connection.fetch("find_reservation", asked)
+            return await read(connection, rows)
+
+        work = SharedWork("admit", values, read, alone)
         return await self.pool.ask(work, timeout=timeout, hurry=True)  # type: ignore[no-any-return]
 
     async def _remember(self, connection: Line, call: Call, answer: Admission) -> None:

@@ -25,6 +25,7 @@ __all__ = ["Line", "Value"]
 Value: TypeAlias = int | str | date | Sequence[int] | None
 """What a statement may be given on the short way."""
 
+_LOCK_LIMIT: Final = "limit_lock_wait"
 _PARAMETER: Final = re.compile(rb"%\((\w+)\)s")
 
 
@@ -63,20 +64,44 @@ class Line(psycopg.AsyncConnection[dict[str, Any]]):
         """
         async with self.lock:
             prepared = self._statements.get(name) or await self._prepare(name)
-            self.pgconn.send_query_prepared(
-                prepared.name,
-                [_text(values[each]) for each in prepared.parameters],
-                result_format=pq.Format.BINARY,
-            )
-            result = await self._result(pq.ExecStatus.TUPLES_OK)
-        loaded, columns = prepared.loaded, prepared.columns
-        # The server holds a prepared statement to the columns it had at first.
-        loaded.set_pgresult(result, set_loaders=not columns)
-        if not columns:
-            names = (result.fname(number) for number in range(result.nfields))
-            columns += [(name or b"").decode() for name in names]
-        return loaded.load_rows(
-            0, result.ntuples, lambda row: dict(zip(columns, row, strict=True))
+            self._send(prepared, values)
+            results = await self._results(pq.ExecStatus.TUPLES_OK)
+        return _rows(prepared, results[0])
+
+    async def fetch_each(
+        self, name: str, values: Sequence[Mapping[str, Value]]
+    ) -> list[list[dict[str, Any]]]:
+        """
+        Run the query *name* for each of *values*, in one round trip and one transaction.
+
+        None waits long for a row that somebody else has locked: all would wait with it.
+
+        Who is cancelled while they run loses the connection.
+
+        Raises:
+            psycopg.Error: One of them failed; nothing was done for any.
+        """
+        async with self.lock:
+            prepared = self._statements.get(name) or await self._prepare(name)
+            self.pgconn.enter_pipeline_mode()
+            # Not prepared: that would take a round trip of its own, just when many wait.
+            self.pgconn.send_query_params(query(_LOCK_LIMIT), None)
+            for each in values:
+                self._send(prepared, each)
+            # What is sent before it is one transaction, which ends here.
+            self.pgconn.pipeline_sync()
+            try:
+                _, *results = await self._results(pq.ExecStatus.TUPLES_OK)
+            finally:
+                if self.pgconn.status == pq.ConnStatus.OK:
+                    self.pgconn.exit_pipeline_mode()
+        return [_rows(prepared, result) for result in results]
+
+    def _send(self, prepared: _Prepared, values: Mapping[str, Value]) -> None:
+        self.pgconn.send_query_prepared(
+            prepared.name,
+            [_text(values[each]) for each in prepared.parameters],
+            result_format=pq.Format.BINARY,
         )
 
     async def _prepare(self, name: str) -> _Prepared:
@@ -89,19 +114,19 @@ class Line(psycopg.AsyncConnection[dict[str, Any]]):
         self.pgconn.send_prepare(
             prepared.name, _PARAMETER.sub(lambda found: numbers[found[1]], text)
         )
-        await self._result(pq.ExecStatus.COMMAND_OK)
+        await self._results(pq.ExecStatus.COMMAND_OK)
         self._statements[name] = prepared
         return prepared
 
-    async def _result(self, status: pq.ExecStatus) -> pq.abc.PGresult:
+    async def _results(self, status: pq.ExecStatus) -> list[pq.abc.PGresult]:
         """
-        Wait for the result of what was sent, and for the commit behind it.
+        Wait for the results of what was sent, and for the commit behind them.
 
         Raises:
-            psycopg.Error: It has not this *status*, or the connection was lost.
+            psycopg.Error: One has not this *status*, or the connection was lost.
         """
         if self.pgconn.flush():
-            # Nothing else is under way, and a statement is shorter than any buffer.
+            # Nothing else is under way, and a few statements are shorter than any buffer.
             self.pgconn.finish()
             raise psycopg.OperationalError("the line does not take a statement")
         loop = asyncio.get_running_loop()
@@ -119,11 +144,11 @@ class Line(psycopg.AsyncConnection[dict[str, Any]]):
             # What the server said before it left is of more use.
             if not any(result.status == pq.ExecStatus.FATAL_ERROR for result in results):
                 raise
-        # A commit that fails is a result of its own, behind the one it belongs to.
+        # A commit that fails is a result of its own, behind those it belongs to.
         for result in results:
             if result.status != status:
                 raise psycopg.errors.error_from_result(result, self.info.encoding)
-        return results[0]
+        return results
 
     def _read(
         self, descriptor: int, results: list[pq.abc.PGresult], ended: asyncio.Future[None]
@@ -133,18 +158,34 @@ class Line(psycopg.AsyncConnection[dict[str, Any]]):
         loop.remove_reader(descriptor)
         if ended.done():
             return
+        alone = self.pgconn.pipeline_status == pq.PipelineStatus.OFF
         try:
             self.pgconn.consume_input()
             while not self.pgconn.is_busy():
                 result = self.pgconn.get_result()
                 if result is None:
+                    if alone:
+                        ended.set_result(None)
+                        return
+                elif result.status == pq.ExecStatus.PIPELINE_SYNC:
                     ended.set_result(None)
                     return
-                results.append(result)
+                else:
+                    results.append(result)
         except psycopg.Error as error:
             ended.set_exception(error)
         else:
             loop.add_reader(descriptor, self._read, descriptor, results, ended)
+
+
+def _rows(prepared: _Prepared, result: pq.abc.PGresult) -> list[dict[str, Any]]:
+    loaded, columns = prepared.loaded, prepared.columns
+    # The server holds a prepared statement to the columns it had at first.
+    loaded.set_pgresult(result, set_loaders=not columns)
+    if not columns:
+        names = (result.fname(number) for number in range(result.nfields))
+        columns += [(name or b"").decode() for name in names]
+    return loaded.load_rows(0, result.ntuples, lambda row: dict(zip(columns, row, strict=True)))
 
 
 def _text(value: Value) -> bytes | None:

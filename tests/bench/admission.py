@@ -73,7 +73,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--routes", type=positive, nargs="+", metavar="N", help="default: 10^4, 10^6 and 10^7"
     )
-    parser.add_argument("--clients", type=positive, metavar="N", default=8)
+    parser.add_argument("--clients", type=positive, metavar="N", default=32)
     parser.add_argument("--quick", action="store_true", help="to see that it works")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result there too")
     args = parser.parse_args()
@@ -191,7 +191,6 @@ class Place:
             "AGI_ROUTER_ARI_PASSWORD": "bench",
             "AGI_ROUTER_JOURNAL": str(journal),
             "AGI_ROUTER_METRICS_LISTEN": "off",
-            "AGI_ROUTER_DB_CONNECTIONS": str(self._clients),
             # The stand-in has no profile; nobody is dialled.
             "AGI_ROUTER_UNSAFE_PROFILE": "allow",
             # A busy machine is slow, and no call is to be refused for it.

@@ -342,7 +342,7 @@ class Proxy:
         self.silent = False
         """Whether nothing goes through any more, on lines that are open and on new ones."""
         self.armed = 0
-        """How many of the next replies to a prepared statement are lost, and the line with it."""
+        """How many of the next replies to prepared statements are lost, and the line with them."""
 
     @property
     def dsn(self) -> str:
@@ -367,8 +367,9 @@ class Proxy:
 
         async def forward() -> None:
             while chunk := await reader.read(65536):
-                # Bind: a prepared statement is executed with values.
-                if chunk[:1] == b"B" and self.armed:
+                # Bind: a prepared statement is executed with values. Parse without a name: a
+                # transaction of several of them begins.
+                if (chunk[:1] == b"B" or (chunk[:1] == b"P" and not chunk[5])) and self.armed:
                     asked.set()
                 if not self.silent:
                     ours.write(chunk)

@@ -9,7 +9,7 @@ from postgres.support import until_async
 
 from agi_router.adapters.connection_pool import ConnectionPool, Work
 from agi_router.adapters.line import Line
-from agi_router.errors import StoreBusy
+from agi_router.errors import StoreBusy, StoreUnavailable
 
 IN_TIME = 0.3
 
@@ -51,6 +51,16 @@ async def test_how_long_a_call_takes_is_learnt_from_calls(dsn: str, *, hurry: bo
             await pool.ask(sleep(0.2), timeout=5, hurry=hurry)
         refused = await refused_of(pool, sleep(0), asked=20)
     assert (refused > 0) is hurry
+
+
+async def test_those_in_the_queue_are_told_of_the_end(dsn: str) -> None:
+    """Who waits for a pool that is closed does not wait until its time is up."""
+    async with ConnectionPool(dsn, size=1) as pool:
+        await until_async(lambda: pool.connected == 1)
+        asked = [asyncio.ensure_future(pool.ask(sleep(1), timeout=60)) for _ in range(3)]
+        await until_async(lambda: pool.waiting == 2)
+    results = await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 5)
+    assert all(isinstance(each, StoreUnavailable) for each in results)
 
 
 async def server_process(line: Line) -> int:
