@@ -21,12 +21,11 @@ from datetime import timedelta
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agi_router.adapters.admission import AdmissionStore
 from agi_router.adapters.ari_door import EVENTS, AriDoor
 from agi_router.adapters.database import connect
-from agi_router.adapters.fastagi_door import FastAgiDoor
 from agi_router.adapters.health_server import HealthServer
 from agi_router.adapters.journal import EndJournal
 from agi_router.adapters.keys import check_keys
@@ -42,6 +41,9 @@ from agi_router.router import Router
 from agi_router.seal import KeyRing
 from agi_router.settings import Settings
 from agi_router.survey import Surveyor, show, show_ari
+
+if TYPE_CHECKING:
+    from agi_router.adapters.fastagi_door import FastAgiDoor
 
 __all__ = ["Doors", "serve"]
 
@@ -197,10 +199,13 @@ def _ari_client(settings: Settings, app: str, events: Sequence[str]) -> AriClien
     )
 
 
-def _open_fastagi(settings: Settings, router: Router) -> FastAgiDoor | None:
+def _open_fastagi(settings: Settings, router: Router) -> "FastAgiDoor | None":
     address = settings.agi_address()
     if address is None:
         return None
+    # Here, so that the process of the ARI door does not hold pystrix as well.
+    from agi_router.adapters.fastagi_door import FastAgiDoor  # noqa: PLC0415
+
     host, port = address
     door = FastAgiDoor(router, host=host, port=port)
     door.open()
