@@ -164,6 +164,28 @@ async def test_one_endpoint_for_both_ways(asterisk: Asterisk, ari: AriClient) ->
     assert found == ["carrier-in/context", "carrier-in/trust_id_inbound"]
 
 
+async def test_a_trunk_with_a_long_name(
+    asterisk: Asterisk, ari: AriClient, cli: Cli, phones: Phones, a: str, b: str
+) -> None:
+    """Of which Asterisk does not work out the state at each call: it is dialled as any other."""
+    trunk = "carrier-out".ljust(78, "_")
+    endpoint = f"[{trunk}](leg)\ncontext=agi-router-nowhere\naors=carrier-out"
+    x = cli.bind(a, b)["x"]
+    with asterisk.appended("pjsip.conf", endpoint, RELOAD):
+        asterisk.command(f"dialplan set global AGI_ROUTER_TRUNK {trunk}")
+        try:
+            found = await faults(ari)
+            call = phones.call(a, x)
+        finally:
+            asterisk.command("dialplan set global AGI_ROUTER_TRUNK carrier-out")
+
+    assert found == []
+    assert call.status == 200
+    (invite,) = call.invites
+    assert (invite.request_user, invite.from_user) == (b, x)
+    assert cli.record(x)["outcome"] == "answered"
+
+
 async def test_a_trunk_that_is_not_there(asterisk: Asterisk, ari: AriClient) -> None:
     asterisk.command("dialplan set global AGI_ROUTER_TRUNK carrier")
     try:
