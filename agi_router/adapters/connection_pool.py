@@ -53,7 +53,7 @@ Work: TypeAlias = Callable[[Line], Awaitable[Any]]
 @dataclass(frozen=True, slots=True)
 class SharedWork:
     """
-    One statement, which others of the same name may share a transaction with.
+    Work of one statement, which others of the same name may share a transaction with.
     """
 
     statement: str
@@ -63,6 +63,12 @@ class SharedWork:
     """Makes the result of its rows; on the same connection, after the commit."""
     alone: Work
     """The same for itself."""
+
+    async def __call__(self, line: Line) -> Any:
+        """
+        Do it alone.
+        """
+        return await self.alone(line)
 
 
 _QUEUE_LIMIT: Final = 2000
@@ -99,8 +105,6 @@ class _Job:
     work: Work
     result: asyncio.Future[Any]
     hurry: bool = False
-    shared: SharedWork | None = None
-    """Whether it may go together with others."""
 
 
 class ConnectionPool:
@@ -183,13 +187,7 @@ class ConnectionPool:
         """
         return len(self._queue)
 
-    async def ask(
-        self,
-        work: Work | SharedWork,
-        *,
-        timeout: float,  # noqa: ASYNC109
-        hurry: bool = False,
-    ) -> Any:
+    async def ask(self, work: Work, *, timeout: float, hurry: bool = False) -> Any:  # noqa: ASYNC109
         """
         Do *work* on a connection and return its result.
 
@@ -216,12 +214,9 @@ class ConnectionPool:
             finally:
                 timer.cancel()
 
-    def _put(self, work: Work | SharedWork, *, hurry: bool = False) -> asyncio.Future[Any]:
+    def _put(self, work: Work, *, hurry: bool = False) -> asyncio.Future[Any]:
         result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        if isinstance(work, SharedWork):
-            self._queue.append(_Job(work.alone, result, hurry, shared=work))
-        else:
-            self._queue.append(_Job(work, result, hurry))
+        self._queue.append(_Job(work, result, hurry))
         self._call_worker()
         return result
 
@@ -273,11 +268,9 @@ class ConnectionPool:
         """
         company: list[_Job] = []
         while (
-            job.shared is not None
+            len(company) < _TOGETHER - 1
             and self._queue
-            and self._queue[0].shared is not None
-            and self._queue[0].shared.statement == job.shared.statement
-            and len(company) < _TOGETHER - 1
+            and _may_share(job.work, self._queue[0].work)
         ):
             other = self._queue.popleft()
             if not other.result.done():
@@ -291,7 +284,7 @@ class ConnectionPool:
         Returns:
             The connection, if more can be asked on it.
         """
-        shared = [job.shared for job in jobs if job.shared is not None]
+        shared = [job.work for job in jobs if isinstance(job.work, SharedWork)]
 
         async def work(line: Line) -> None:
             rows = await line.fetch_each(shared[0].statement, [each.values() for each in shared])
@@ -309,9 +302,9 @@ class ConnectionPool:
                 await self._watched(work, connection, calls=len(jobs))
             except psycopg.Error as error:
                 kept = await self._kept(connection, error)
-        for job in reversed(jobs):
+        for job, each in zip(reversed(jobs), reversed(shared), strict=True):
             if not job.result.done():
-                self._queue.appendleft(replace(job, shared=None))
+                self._queue.appendleft(replace(job, work=each.alone))
                 self._call_worker()
         return kept
 
@@ -435,6 +428,14 @@ class ConnectionPool:
         self._away = _in_our_words(error)
         while self._queue:
             _fail(self._queue.popleft(), StoreUnavailable(self._away))
+
+
+def _may_share(one: Work, other: Work) -> bool:
+    return (
+        isinstance(one, SharedWork)
+        and isinstance(other, SharedWork)
+        and one.statement == other.statement
+    )
 
 
 async def _look(connection: Line) -> None:

@@ -163,15 +163,12 @@ class Line(psycopg.AsyncConnection[dict[str, Any]]):
             self.pgconn.consume_input()
             while not self.pgconn.is_busy():
                 result = self.pgconn.get_result()
-                if result is None:
-                    if alone:
-                        ended.set_result(None)
-                        return
-                elif result.status == pq.ExecStatus.PIPELINE_SYNC:
+                if result is None and not alone:  # between two statements
+                    continue
+                if result is None or result.status == pq.ExecStatus.PIPELINE_SYNC:
                     ended.set_result(None)
                     return
-                else:
-                    results.append(result)
+                results.append(result)
         except psycopg.Error as error:
             ended.set_exception(error)
         else:
