@@ -222,6 +222,15 @@ class Asterisk:
                 path.write_text(before)
             self.command(reload)
 
+    @contextmanager
+    def trunk(self, name: str) -> Iterator[None]:
+        """Let calls go out on another endpoint, for the time of a block."""
+        self.command(f"dialplan set global AGI_ROUTER_TRUNK {name}")
+        try:
+            yield
+        finally:
+            self.command("dialplan set global AGI_ROUTER_TRUNK carrier-out")
+
     def restart(self) -> None:
         """Start it anew, in place; calls that are up are gone. Wait until ARI answers again."""
         self.command("core restart now")

@@ -291,11 +291,8 @@ def broken_trunks(phones: Phones, asterisk: Asterisk, x: str) -> None:
     )
     with asterisk.appended("pjsip.conf", trunks, "module reload res_pjsip.so"):
         for trunk in ("gone", "homeless", "lost", "abroad"):
-            asterisk.command(f"dialplan set global AGI_ROUTER_TRUNK {trunk}")
-            try:
+            with asterisk.trunk(trunk):
                 refused(phones.dial(A, x)).kill()
-            finally:
-                asterisk.command("dialplan set global AGI_ROUTER_TRUNK carrier-out")
 
 
 def broken_database(

@@ -155,11 +155,8 @@ async def test_a_second_way_in(asterisk: Asterisk, ari: AriClient) -> None:
 
 async def test_one_endpoint_for_both_ways(asterisk: Asterisk, ari: AriClient) -> None:
     """The way in cannot be the trunk."""
-    asterisk.command("dialplan set global AGI_ROUTER_TRUNK carrier-in")
-    try:
+    with asterisk.trunk("carrier-in"):
         found = names(await faults(ari))
-    finally:
-        asterisk.command("dialplan set global AGI_ROUTER_TRUNK carrier-out")
 
     assert found == ["carrier-in/context", "carrier-in/trust_id_inbound"]
 
@@ -171,13 +168,9 @@ async def test_a_trunk_with_a_long_name(
     trunk = "carrier-out".ljust(78, "_")
     endpoint = f"[{trunk}](leg)\ncontext=agi-router-nowhere\naors=carrier-out"
     x = cli.bind(a, b)["x"]
-    with asterisk.appended("pjsip.conf", endpoint, RELOAD):
-        asterisk.command(f"dialplan set global AGI_ROUTER_TRUNK {trunk}")
-        try:
-            found = await faults(ari)
-            call = phones.call(a, x)
-        finally:
-            asterisk.command("dialplan set global AGI_ROUTER_TRUNK carrier-out")
+    with asterisk.appended("pjsip.conf", endpoint, RELOAD), asterisk.trunk(trunk):
+        found = await faults(ari)
+        call = phones.call(a, x)
 
     assert found == []
     assert call.status == 200
@@ -187,11 +180,8 @@ async def test_a_trunk_with_a_long_name(
 
 
 async def test_a_trunk_that_is_not_there(asterisk: Asterisk, ari: AriClient) -> None:
-    asterisk.command("dialplan set global AGI_ROUTER_TRUNK carrier")
-    try:
+    with asterisk.trunk("carrier"):
         found = names(await faults(ari))
-    finally:
-        asterisk.command("dialplan set global AGI_ROUTER_TRUNK carrier-out")
 
     assert found == ["carrier/type"]
 

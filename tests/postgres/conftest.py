@@ -109,6 +109,13 @@ async def proxy(dsn: str) -> AsyncIterator[Proxy]:
 
 
 @pytest.fixture
+async def through_proxy(proxy: Proxy, keys: KeyRing) -> AsyncIterator[AdmissionStore]:
+    """A store behind the line that can be cut."""
+    async with AdmissionStore(proxy.dsn, keys, connections=1) as opened:
+        yield opened
+
+
+@pytest.fixture
 def shadowed(clock: Clock, dsn: str) -> Iterator[Connection]:
     """A connection whose clock can be set."""
     assert clock

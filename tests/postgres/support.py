@@ -369,7 +369,9 @@ class Proxy:
             while chunk := await reader.read(65536):
                 # Bind: a prepared statement is executed with values. Parse without a name: a
                 # transaction of several of them begins.
-                if (chunk[:1] == b"B" or (chunk[:1] == b"P" and not chunk[5])) and self.armed:
+                if (
+                    chunk[:1] == b"B" or (chunk[:1] == b"P" and chunk[5:6] == b"\0")
+                ) and self.armed:
                     asked.set()
                 if not self.silent:
                     ours.write(chunk)

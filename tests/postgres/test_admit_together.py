@@ -152,15 +152,18 @@ async def test_one_does_not_open(
 
 @pytest.mark.parametrize("cuts", [1, 2])
 async def test_reply_lost_after_commit(
-    connection: Connection, store: BindingStore, proxy: Proxy, keys: KeyRing, cuts: int
+    connection: Connection,
+    store: BindingStore,
+    through_proxy: AdmissionStore,
+    proxy: Proxy,
+    cuts: int,
 ) -> None:
     """All are asked for again, one by one, and each has taken one use."""
     bind(store, max_calls=6)
-    async with AdmissionStore(proxy.dsn, keys, connections=1) as admissions:
-        await until_async(lambda: admissions.pool.connected == 1)
-        names = [new_call_id() for _ in range(6)]
-        proxy.armed = cuts
-        answers = await admit_all(admissions, dict.fromkeys(names, a_call()))
+    await until_async(lambda: through_proxy.pool.connected == 1)
+    names = [new_call_id() for _ in range(6)]
+    proxy.armed = cuts
+    answers = await admit_all(through_proxy, dict.fromkeys(names, a_call()))
     assert proxy.cuts == cuts
     assert all(answer.admitted for answer in answers)
     assert calls_used(connection) == 6

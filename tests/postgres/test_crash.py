@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import pytest
 from postgres.support import (
@@ -187,13 +187,6 @@ async def test_killed_while_settling(
         with connect(durable_dsn) as connection:
             assert calls_used(connection) == 0
             assert call_states(connection) == dict.fromkeys(ids, "settled")
-
-
-@pytest.fixture
-async def through_proxy(proxy: Proxy, keys: KeyRing) -> AsyncIterator[AdmissionStore]:
-    """A store behind the line that can be cut."""
-    async with AdmissionStore(proxy.dsn, keys, connections=1) as opened:
-        yield opened
 
 
 async def test_reply_lost_after_commit(
