@@ -71,7 +71,7 @@ class EndpointRule:
     why: str
     """What could get out otherwise."""
     sides: tuple[str, ...] = _BOTH
-    """``in``: where the carrier's calls enter; ``out``: the trunk on which callees are dialled."""
+    """``in``: where the carrier's calls enter; ``out``: a trunk on which callees are dialled."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -262,8 +262,8 @@ class Profile:
     What a running Asterisk says of its configuration.
 
     Attributes:
-        trunk: Endpoint on which the dialplan dials callees.
-        endpoints: Options by endpoint, as Asterisk spells them; at least those of the trunk.
+        trunks: Endpoints on which the dialplan dials callees; an empty name where none is given.
+        endpoints: Options by endpoint, as Asterisk spells them; at least those of the trunks.
         listed: Whether these are all endpoints.
         global_options: Options of pjsip.conf's section ``[global]``; :obj:`None` if there is no
             section of this name.
@@ -271,7 +271,7 @@ class Profile:
         logs: Levels by log channel, of those that are on.
     """
 
-    trunk: str
+    trunks: tuple[str, ...]
     endpoints: Mapping[str, Mapping[str, str]]
     listed: bool
     global_options: Mapping[str, str] | None
@@ -336,16 +336,17 @@ def _of_endpoints(profile: Profile) -> Iterator[Fault]:
         )
     for name in ways_in:
         yield from _of_endpoint(name, profile.endpoints[name], "in")
-    trunk = profile.endpoints.get(profile.trunk)
-    if trunk is None:
-        yield Fault(
-            name=f"{profile.trunk or 'AGI_ROUTER_TRUNK'}/type",
-            value="not there",
-            wanted="endpoint",
-            why="calls go out on the endpoint that AGI_ROUTER_TRUNK names",
-        )
-    else:
-        yield from _of_endpoint(profile.trunk, trunk, "out")
+    for name in dict.fromkeys(profile.trunks):
+        trunk = profile.endpoints.get(name)
+        if trunk is None:
+            yield Fault(
+                name=f"{name or 'AGI_ROUTER_TRUNK'}/type",
+                value="not there",
+                wanted="endpoint",
+                why="calls go out on the endpoints that AGI_ROUTER_TRUNK names",
+            )
+        else:
+            yield from _of_endpoint(name, trunk, "out")
 
 
 def _of_endpoint(name: str, options: Mapping[str, str], side: str) -> Iterator[Fault]:

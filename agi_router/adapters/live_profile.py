@@ -20,12 +20,13 @@ async def read_profile(ari: AriClient) -> Profile:
     Raises:
         AriError: Asterisk does not answer, or does not let it be read.
     """
-    trunk = await ari.get_variable("AGI_ROUTER_TRUNK")
+    # As the dialplan has them: joined as Dial() joins whom it dials.
+    trunks = tuple((await ari.get_variable("AGI_ROUTER_TRUNK")).split("&"))
     names = await _endpoints(ari)
-    wanted = {*(names or ()), *([trunk] if trunk else [])}
+    wanted = {*(names or ()), *filter(None, trunks)}
     found = {name: await _section(ari, "endpoint", name) for name in sorted(wanted)}
     return Profile(
-        trunk=trunk,
+        trunks=trunks,
         endpoints={name: options for name, options in found.items() if options is not None},
         listed=names is not None,
         global_options=await _section(ari, "global", "global"),

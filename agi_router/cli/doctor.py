@@ -229,7 +229,7 @@ def _fastagi(settings: Settings) -> _Check:
 def _profile(profile: Profile, accepted: frozenset[str]) -> Iterator[_Check]:
     faults = find_faults(profile)
     if not faults:
-        yield _Check("profile", "ok", f"hardened; calls go out on {profile.trunk}")
+        yield _Check("profile", "ok", f"hardened; calls go out on {', '.join(profile.trunks)}")
     for fault in faults:
         status = "warn" if fault.accepted_by(accepted) else "fail"
         yield _Check("profile", status, f"{fault}: {fault.why}")

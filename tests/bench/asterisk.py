@@ -10,7 +10,7 @@ from pathlib import Path
 from testpbx.waiting import until
 
 from .errors import BenchError
-from .variants import STATIC_DIAL, Variant, bench_dialplan
+from .variants import STOCK_DIAL, Variant, bench_dialplan
 
 __all__ = ["Asterisk", "StockAsterisk"]
 
@@ -118,7 +118,7 @@ contact=sip:{{carrier_out}}
 """
 _STOCK_EXTENSIONS_CONF = f"""\
 [from-carrier]
-exten => _9700XXXXXXXXXXXX,1,{STATIC_DIAL}
+exten => _9700XXXXXXXXXXXX,1,{STOCK_DIAL}
 """
 # Debian's own /etc/asterisk, kept by tests/bench/run when it made the root.
 _STOCK_ETC = "srv/bench-stock"
@@ -214,7 +214,7 @@ class Asterisk:
         rtp.write_text(re.sub(r"(?m)^rtpend=.*$", "rtpend=40000", rtp.read_text("utf-8")))
         self.command("module reload res_rtp_asterisk.so")
         self.command("module reload res_pjsip.so")
-        if not re.search(r"rtp_timeout +: 0\s", self.command("pjsip show endpoint carrier-out")):
+        if not re.search(r"rtp_timeout +: 0\s", self.command("pjsip show endpoint carrier-out-0")):
             raise BenchError("Asterisk does not take the benchmark's pjsip.conf; see its log")
 
     @contextmanager

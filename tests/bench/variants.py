@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from .errors import BenchError
 
-__all__ = ["APPS", "DEFAULT", "PREFIX", "SERVERS", "STATIC_DIAL", "Variant", "bench_dialplan"]
+__all__ = ["APPS", "DEFAULT", "PREFIX", "SERVERS", "STOCK_DIAL", "Variant", "bench_dialplan"]
 
 SERVERS = ("asterisk", "router", "postgres")
 
@@ -89,10 +89,15 @@ PREFIX = {
     Variant.JOURNAL: "",
 }
 
-STATIC_DIAL = "Dial(PJSIP/139${EXTEN:-8}@carrier-out,45)"
+STOCK_DIAL = "Dial(PJSIP/139${EXTEN:-8}@carrier-out,45)"
+"""The plain ``Dial()`` of the configuration with one trunk."""
 
 APPS = ("agi_router", "agi_router_2")
 """The applications of the routers, in ROUTERS; the first is that of the test PBX."""
+
+# As the shipped dialplan takes one of its trunks.
+_TRUNK = "${CUT(AGI_ROUTER_TRUNK,&,$[1 + ${STRFTIME(,,%6q)} % ${FIELDQTY(AGI_ROUTER_TRUNK,&)}])}"
+_STATIC_DIAL = STOCK_DIAL.replace("carrier-out", _TRUNK)
 
 _NUMBER = "_700XXXXXXXXXXXX"
 _PUSH = "Set(CHANNEL(hangup_handler_push)=agi-router-end,s,1)"
@@ -106,13 +111,13 @@ _ODBC = (
     "Set(CALLEE=${BENCH_LOOKUP(${EXTEN},${CALLERID(num)})})",
     'GotoIf($["${CALLEE}" = ""]?bench-refuse,s,1)',
     "Set(CALLERID(all)=<${EXTEN}>)",
-    f"Dial(PJSIP/${{CALLEE}}@carrier-out,45,{_MASKED})",
+    f"Dial(PJSIP/${{CALLEE}}@{_TRUNK},45,{_MASKED})",
 )
 _ODBC_CDR = (
     "Set(ARRAY(CALLEE,RING,LONGEST)=${BENCH_ADMIT(${EXTEN},${CALLERID(num)})})",
     'GotoIf($["${CALLEE}" = ""]?bench-refuse,s,1)',
     "Set(CALLERID(all)=<${EXTEN}>)",
-    f"Dial(PJSIP/${{CALLEE}}@carrier-out,${{RING}},{_MASKED}L(${{LONGEST}}000:60000))",
+    f"Dial(PJSIP/${{CALLEE}}@{_TRUNK},${{RING}},{_MASKED}L(${{LONGEST}}000:60000))",
 )
 
 
@@ -170,13 +175,15 @@ def bench_dialplan(shipped: str) -> str:
     if line is None or "," in line[1]:
         raise BenchError(_CHANGED.format("hangup handler"))
     fields = line[1].replace("${CALLERID(dnid)}", "${CALLERID(dnid):1}")
+    if f"Set(TRUNK={_TRUNK})" not in _steps(shipped, "agi-router-out", "s"):
+        raise BenchError(_CHANGED.format("trunk"))
     unaccounted = [step for step in entry if step != _PUSH]
     push = _PUSH.replace("agi-router-end", "bench-end")
     halves = zip(APPS, ("[02468]", "[13579]"), strict=True)
     return "\n".join(
         [
             "[agi-router-in](+)",
-            _extension(PREFIX[Variant.STATIC], [STATIC_DIAL]),
+            _extension(PREFIX[Variant.STATIC], [_STATIC_DIAL]),
             _extension(PREFIX[Variant.ODBC], _ODBC),
             _extension(PREFIX[Variant.ODBC_CDR], _ODBC_CDR),
             _extension(PREFIX[Variant.FASTAGI], _told(fastagi)),

@@ -15,6 +15,10 @@ from typing import Any
 from testpbx.waiting import ari_answers, fastagi_answers, until
 
 BLOCK = "70012345678"
+CARRIER_IN = "carrier-in-of-a-name-so-long-that-asterisk-works-out-no-device-states-for-it"
+"""The endpoint on which calls come in."""
+CARRIER_OUTS = tuple(f"carrier-out-{number}" for number in range(10))
+"""Those on which calls go out."""
 STATE = Path(os.environ.get("PBX_STATE") or "/run/agi-router-pbx")
 
 
@@ -224,12 +228,12 @@ class Asterisk:
 
     @contextmanager
     def trunk(self, name: str) -> Iterator[None]:
-        """Let calls go out on another endpoint, for the time of a block."""
+        """Let calls go out on other endpoints, joined by ``&``, for the time of a block."""
         self.command(f"dialplan set global AGI_ROUTER_TRUNK {name}")
         try:
             yield
         finally:
-            self.command("dialplan set global AGI_ROUTER_TRUNK carrier-out")
+            self.command("dialplan reload")
 
     def restart(self) -> None:
         """Start it anew, in place; calls that are up are gone. Wait until ARI answers again."""

@@ -14,7 +14,7 @@ import pytest
 
 from agi_router.adapters.journal import EndJournal
 from agi_router.leaktest.messages import received_by
-from calls.parts import STATE, Asterisk, Cli, Router
+from calls.parts import CARRIER_IN, STATE, Asterisk, Cli, Router
 from calls.raw import Answer, exchange, torture_messages
 from testpbx.phones import Phones, RunningPhone
 from testpbx.processes import running
@@ -30,7 +30,7 @@ TEXTS = [
     "${GLOBAL(AGI_ROUTER_TRUNK)=pwned}",
     "$[1 + 1]pwned",
     "pwned,1)&System(touch /tmp/pwned",
-    "pwned&PJSIP/13800000009@carrier-out",
+    "pwned&PJSIP/13800000009@carrier-out-0",
     '"},{"type":"StasisEnd","pwned":"',
     "'); DROP TABLE agi_router.call; -- pwned",
     "pwned*700123456780001*30*60*zh*end",
@@ -150,7 +150,7 @@ def test_torture(
     assert len(TORTURE) == 49
     x = cli.bind(a, b)["x"]
     # Their Via names no port, so answers go to 5060: another address, also the carrier's.
-    carrier = "[torture]\ntype=identify\nendpoint=carrier-in\nmatch=127.0.0.3"
+    carrier = f"[torture]\ntype=identify\nendpoint={CARRIER_IN}\nmatch=127.0.0.3"
     statuses: dict[str, set[int]] = {}
     with (
         asterisk.appended("pjsip.conf", carrier, "module reload res_pjsip.so"),

@@ -26,11 +26,12 @@ from agi_router.profile import (
     ModuleRule,
     find_faults,
 )
-from calls.parts import Asterisk, Cli, Router
+from calls.parts import CARRIER_IN, CARRIER_OUTS, Asterisk, Cli, Router
 from testpbx.phones import Phones
 from testpbx.waiting import until
 
-SECTION = {"in": "carrier-in", "out": "carrier-out"}
+IN, OUT = CARRIER_IN, CARRIER_OUTS[0]
+SECTION = {"in": IN, "out": OUT}
 RELOAD = "module reload res_pjsip.so"
 # By what is wanted: something else that Asterisk takes.
 BROKEN = {
@@ -138,7 +139,7 @@ async def test_a_log(asterisk: Asterisk, ari: AriClient, level: str) -> None:
 
 async def test_calls_that_come_in_nowhere(asterisk: Asterisk, ari: AriClient) -> None:
     """Without a way in there is none that could be judged."""
-    with asterisk.appended("pjsip.conf", "[carrier-in](+)\ncontext=elsewhere", RELOAD):
+    with asterisk.appended("pjsip.conf", f"[{IN}](+)\ncontext=elsewhere", RELOAD):
         assert names(await faults(ari)) == ["endpoints/context"]
 
 
@@ -155,10 +156,10 @@ async def test_a_second_way_in(asterisk: Asterisk, ari: AriClient) -> None:
 
 async def test_one_endpoint_for_both_ways(asterisk: Asterisk, ari: AriClient) -> None:
     """The way in cannot be the trunk."""
-    with asterisk.trunk("carrier-in"):
+    with asterisk.trunk(IN):
         found = names(await faults(ari))
 
-    assert found == ["carrier-in/context", "carrier-in/trust_id_inbound"]
+    assert found == [f"{IN}/context", f"{IN}/trust_id_inbound"]
 
 
 async def test_a_trunk_with_a_long_name(
@@ -180,10 +181,37 @@ async def test_a_trunk_with_a_long_name(
 
 
 async def test_a_trunk_that_is_not_there(asterisk: Asterisk, ari: AriClient) -> None:
+    """Nor beside others: some of the calls would go out on it."""
     with asterisk.trunk("carrier"):
-        found = names(await faults(ari))
+        alone = names(await faults(ari))
+    with asterisk.trunk(f"{OUT}&carrier"):
+        beside = names(await faults(ari))
 
-    assert found == ["carrier/type"]
+    assert alone == beside == ["carrier/type"]
+
+
+async def test_several_trunks(
+    asterisk: Asterisk, ari: AriClient, cli: Cli, phones: Phones, a: str, b: str
+) -> None:
+    """Each call goes out on one of them, which the phone knows by the host in From."""
+    x = cli.bind(a, b)["x"]
+    second = "[second](way-out)\nfrom_domain=second.example"
+    with (
+        asterisk.appended("pjsip.conf", second, RELOAD),
+        asterisk.trunk(f"{OUT}&second"),
+    ):
+        found = await faults(ari)
+        burst = phones.burst(a, x, calls=20, talk=0.5)
+    sent = [
+        f"<sip:{x}@second.example>" in (message.header("from") or "")
+        for message in burst.callee
+        if message.start_line.startswith("INVITE ")
+    ]
+
+    assert found == []
+    assert burst.by_status == {200: 20}
+    assert len(sent) == 20
+    assert {*sent} == {True, False}
 
 
 @contextmanager
@@ -221,14 +249,14 @@ def test_doctor_names_every_fault(asterisk: Asterisk, pbx: dict[str, Any]) -> No
     with everything_broken(asterisk) as expected:
         done = doctor(env)
         accepting = doctor({**env, "AGI_ROUTER_UNSAFE_PROFILE": ", ".join(expected)}, "--json")
-        one = doctor({**env, "AGI_ROUTER_UNSAFE_PROFILE": "carrier-in/send_pai"}, "--json")
+        one = doctor({**env, "AGI_ROUTER_UNSAFE_PROFILE": f"{IN}/send_pai"}, "--json")
         everything = doctor({**env, "AGI_ROUTER_UNSAFE_PROFILE": "allow"})
     shipped = doctor(env)
 
     lines = [line for line in done.stdout.splitlines() if line.split()[1] == "profile"]
     assert done.returncode == 1
     assert [line.split()[:3] for line in lines] == [["fail", "profile", name] for name in expected]
-    assert "carrier-out/send_rpid is yes, wanted no: " in done.stdout
+    assert f"{OUT}/send_rpid is yes, wanted no: " in done.stdout
     assert "logger/full is error,notice, wanted error: " in done.stdout
     assert (accepting.returncode, everything.returncode) == (0, 0)
     assert one.returncode == 1
@@ -238,7 +266,7 @@ def test_doctor_names_every_fault(asterisk: Asterisk, pbx: dict[str, Any]) -> No
         if each["check"] == "profile"
     ]
     assert statuses == [
-        ("warn" if name == "carrier-in/send_pai" else "fail", name) for name in expected
+        ("warn" if name == f"{IN}/send_pai" else "fail", name) for name in expected
     ]
     assert shipped.returncode == 0
     assert "ok    profile    " in shipped.stdout
@@ -249,7 +277,7 @@ def test_serve_refuses_and_may_be_told_otherwise(
 ) -> None:
     """One line that names each fault, and 78; with the setting it serves, and warns."""
     router.stop()
-    leaky = "[carrier-in](+)\nsend_pai=yes\n[carrier-out](+)\nallow_transfer=yes"
+    leaky = f"[{IN}](+)\nsend_pai=yes\n[{OUT}](+)\nallow_transfer=yes"
     with asterisk.appended("pjsip.conf", leaky, RELOAD):
         refused = subprocess.run(
             ["agi-router", "serve"],
@@ -270,14 +298,14 @@ def test_serve_refuses_and_may_be_told_otherwise(
     assert refused.returncode == 78
     error = refused.stderr.splitlines()[-1]
     assert error.startswith("agi-router: this PBX can leak numbers: ")
-    assert "carrier-in/send_pai is yes, wanted no" in error
-    assert "carrier-out/allow_transfer is yes, wanted no" in error
+    assert f"{IN}/send_pai is yes, wanted no" in error
+    assert f"{OUT}/allow_transfer is yes, wanted no" in error
     assert "AGI_ROUTER_UNSAFE_PROFILE" in error
     assert "serve.ready" not in refused.stderr
     warned = [line for line in log.read_text().splitlines() if "profile.unsafe" in line]
     assert [line.split(" WARNING ")[1].split()[2] for line in warned[:2]] == [
-        "option=carrier-in/send_pai",
-        "option=carrier-out/allow_transfer",
+        f"option={IN}/send_pai",
+        f"option={OUT}/allow_transfer",
     ]
 
 
@@ -286,7 +314,7 @@ def test_asterisk_comes_back_with_another_profile(
 ) -> None:
     """A router that serves looks again after each connection: it ends, and nobody is dialled."""
     x = cli.bind(a, b)["x"]
-    with asterisk.appended("pjsip.conf", "[carrier-out](+)\nsend_rpid=yes", RELOAD):
+    with asterisk.appended("pjsip.conf", f"[{OUT}](+)\nsend_rpid=yes", RELOAD):
         asterisk.restart()
         assert router.process is not None
         assert router.process.wait(20) == 78

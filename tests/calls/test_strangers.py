@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 
 import pytest
 
-from calls.parts import STATE, Cli, Router, frozen
+from calls.parts import CARRIER_IN, STATE, Cli, Router, frozen
 from testpbx.phones import Call, Phones
 from testpbx.waiting import until
 
@@ -76,7 +76,7 @@ def test_a_trunk_with_too_many_refusals(
     assert sorted(reasons) == ["caller_foreign", "rate_caller", "rate_caller", "stranger"]
     log = (STATE / "logs/router-of-its-own.log").read_text()
     assert "refusals.limited" in log
-    assert "trunk=PJSIP/carrier-in" in log
+    assert f"trunk=PJSIP/{CARRIER_IN}" in log
 
 
 def test_strict(cli: Cli, phones: Phones, serving: Serving, a: str, b: str, stranger: str) -> None:

@@ -255,9 +255,7 @@ def test_there_is_one_way_to_dial() -> None:
     [step] = of("Dial")
     assert step.context == "agi-router-out"
     resource, ring, _options = top_level(step.data)
-    assert resource == (
-        "PJSIP/${STRREPLACE(CALLEE,+,@${AGI_ROUTER_TRUNK}&PJSIP/)}@${AGI_ROUTER_TRUNK}${MORE}"
-    )
+    assert resource == "PJSIP/${STRREPLACE(CALLEE,+,@${TRUNK}&PJSIP/)}@${TRUNK}${MORE}"
     assert ring == "${RING}"
     users = [
         s for s in STEPS if re.search(r"Goto\w*", s.application) and "agi-router-out" in s.data
@@ -266,6 +264,16 @@ def test_there_is_one_way_to_dial() -> None:
         "agi-router-dial",
         "agi-router-many",
         "agi-router-next",
+    ]
+
+
+def test_a_trunk_is_one_of_those_that_the_site_names() -> None:
+    """Wherever one is set: nothing else may be dialled on."""
+    one = "${CUT(AGI_ROUTER_TRUNK,&,$[1 + ${STRFTIME(,,%6q)} % ${FIELDQTY(AGI_ROUTER_TRUNK,&)}])}"
+    steps = [step for step in STEPS if "TRUNK" in assigned(step)]
+    assert [(step.context, step.data) for step in steps] == [
+        ("agi-router-many", f"TRUNK={one}"),
+        ("agi-router-out", f"TRUNK={one}"),
     ]
 
 
@@ -297,8 +305,8 @@ def test_the_caller_is_masked_before_the_callee_rings() -> None:
 def test_a_spoilt_destination_is_refused() -> None:
     """Callee, shown and the mark are compared before anything is dialled."""
     out = [step for step in STEPS if step.context == "agi-router-out"]
-    assert out[1].application == "GotoIf"
-    condition, _, target = out[1].data.partition("?")
+    assert out[2].application == "GotoIf"
+    condition, _, target = out[2].data.partition("?")
     for part in (
         "${LEN(${FILTER(0-9+,${CALLEE})})} != ${LEN(${CALLEE})}",
         "${LEN(${CALLEE})} < 5",
@@ -306,7 +314,7 @@ def test_a_spoilt_destination_is_refused() -> None:
         '"${FILTER(0-9,${SHOWN})}" != "${SHOWN}"',
         "${LEN(${SHOWN})} != 15",
         '"${MARK}" != "end"',
-        "${LEN(${STRREPLACE(CALLEE,+,@${AGI_ROUTER_TRUNK}&PJSIP/)})} > 4000",
+        "${LEN(${STRREPLACE(CALLEE,+,@${TRUNK}&PJSIP/)})} > 4000",
         "${LEN(${MORE})} > 4000",
     ):
         assert part in condition.split("$[", 1)[1].rstrip("]").split(" | ")

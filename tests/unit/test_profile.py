@@ -38,7 +38,7 @@ def obedient(side: str) -> dict[str, str]:
 
 
 GOOD = Profile(
-    trunk="out",
+    trunks=("out",),
     endpoints={"in": obedient("in"), "out": obedient("out"), "phone": {"context": "office"}},
     listed=True,
     global_options={rule.option: rule.wanted for rule in GLOBAL_RULES},
@@ -90,6 +90,17 @@ def test_every_way_in_counts() -> None:
     ]
 
 
+def test_every_trunk_counts() -> None:
+    """Each is judged, once, however often it is named."""
+    second = dict(GOOD.endpoints["out"]) | {"context": "office"}
+    trunks = ("out", "b", "b", "c", "")
+    assert faults(endpoints={**GOOD.endpoints, "b": second}, trunks=trunks) == [
+        "b/context is office, wanted agi-router-nowhere",
+        "c/type is not there, wanted endpoint",
+        "AGI_ROUTER_TRUNK/type is not there, wanted endpoint",
+    ]
+
+
 def test_fastagi_alone_has_a_way_in_too() -> None:
     """Its context is an entry like the other, and is judged like it."""
     way_in = dict(GOOD.endpoints["in"]) | {"context": FASTAGI_CONTEXT}
@@ -109,8 +120,8 @@ def test_what_is_not_there() -> None:
     assert faults(endpoints=only_out, listed=False) == [
         f"modules/{LISTING_MODULE} is not loaded, wanted loaded"
     ]
-    assert faults(trunk="x") == ["x/type is not there, wanted endpoint"]
-    assert faults(trunk="") == ["AGI_ROUTER_TRUNK/type is not there, wanted endpoint"]
+    assert faults(trunks=("x",)) == ["x/type is not there, wanted endpoint"]
+    assert faults(trunks=("",)) == ["AGI_ROUTER_TRUNK/type is not there, wanted endpoint"]
     assert faults(global_options=None) == ["global/type is not there, wanted global"]
     assert len(faults(global_options={})) == len(GLOBAL_RULES)
 
