@@ -7,8 +7,8 @@ for now and then, however often it is shown.
 
 import asyncio
 import logging
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Final, Protocol, TypeVar
 
 from agi_router.adapters.admission import AdmissionStore
 from agi_router.adapters.ari_door import AriDoor
@@ -17,15 +17,14 @@ from agi_router.adapters.journal import EndJournal
 from agi_router.ari import AriClient
 from agi_router.errors import StoreError
 from agi_router.metrics import Metrics
-from agi_router.numbers import BLOCK_SIZE
 
 __all__ = ["Surveyor", "show", "show_ari"]
 
 log = logging.getLogger(__name__)
 
-# Seconds between two looks. Counting the bindings of a large service reads them all.
+# Seconds between two looks, and between two counts.
 _INTERVAL: Final = 60.0
-# Of the time that counting takes: how long the database is left alone after each block.
+# Of the time that a piece of counting takes: how long the database is left alone after it.
 _REST: Final = 50
 
 
@@ -40,10 +39,10 @@ class Surveyor:
     def __init__(self, store: AdmissionStore) -> None:
         self.open_calls = 0
         """Calls that are reserved and not settled, of all nodes."""
-        self.bindings = 0
-        """Bindings alive."""
         self.blocks: Mapping[str, int] = {}
         """Managed blocks, by state."""
+        self.bindings = 0
+        """Bindings alive; 0 until all are counted once."""
         self.numbers: Mapping[str, int] = {}
         """Numbers of the active blocks, by state; empty until all are counted once."""
         self._store = store
@@ -52,43 +51,76 @@ class Surveyor:
         """
         Look every minute, for ever; while the database is away the last look stands.
         """
-        while True:
-            try:
-                survey = await self._store.survey()
-            except StoreError as error:
-                log.info("survey.deferred", extra={"error": str(error)})
-            else:
-                self.open_calls = survey.open_calls
-                self.bindings = survey.bindings
-                self.blocks = survey.blocks
-            await asyncio.sleep(_INTERVAL)
+        await _now_and_then(self._look)
 
-    async def keep_counting(self) -> None:
+    async def keep_bindings(self) -> None:
         """
-        Count numbers, for ever, a block at a time, which leaves the database alone in between.
+        Count bindings, for ever, in pieces: calls need the database in between.
+
+        A million take some ten seconds.
+        """
+        await _now_and_then(self._count_bindings)
+
+    async def keep_numbers(self) -> None:
+        """
+        Count numbers, for ever, in pieces as well.
 
         A thousand blocks take about an hour.
         """
-        while True:
-            try:
-                self.numbers = await self._count()
-            except StoreError as error:
-                log.info("survey.deferred", extra={"error": str(error)})
-            await asyncio.sleep(_INTERVAL)
+        await _now_and_then(self._count_numbers)
 
-    async def _count(self) -> Mapping[str, int]:
-        clock = asyncio.get_running_loop().time
-        bound = resting = blocks = after = 0
-        begun = clock()
-        while (count := await self._store.count_numbers(after=after)) is not None:
-            blocks += 1
+    async def _look(self) -> None:
+        survey = await self._store.survey()
+        self.open_calls, self.blocks = survey.open_calls, survey.blocks
+
+    async def _count_bindings(self) -> None:
+        alive = 0
+        async for count in _pieces(self._store.count_bindings):
+            alive += count.alive
+        self.bindings = alive
+
+    async def _count_numbers(self) -> None:
+        numbers = bound = resting = 0
+        async for count in _pieces(self._store.count_numbers):
+            numbers += count.numbers
             bound += count.bound
             resting += count.resting
-            after = count.block
-            await asyncio.sleep(_REST * (clock() - begun))
-            begun = clock()
-        free = blocks * BLOCK_SIZE - bound - resting
-        return {"bound": bound, "resting": resting, "free": free}
+        self.numbers = {"bound": bound, "resting": resting, "free": numbers - bound - resting}
+
+
+_Count = TypeVar("_Count")
+
+
+class _NextPiece(Protocol[_Count]):
+    """
+    Counts the piece behind one; gives nothing behind the last.
+    """
+
+    async def __call__(self, *, after: _Count | None) -> _Count | None: ...
+
+
+async def _pieces(count: _NextPiece[_Count]) -> AsyncIterator[_Count]:
+    """
+    Count piece by piece, with a rest after each.
+    """
+    clock = asyncio.get_running_loop().time
+    piece: _Count | None = None
+    while True:
+        begun = clock()
+        piece = await count(after=piece)
+        if piece is None:
+            return
+        yield piece
+        await asyncio.sleep(_REST * (clock() - begun))
+
+
+async def _now_and_then(look: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        try:
+            await look()
+        except StoreError as error:
+            log.info("survey.deferred", extra={"error": str(error)})
+        await asyncio.sleep(_INTERVAL)
 
 
 def show(
@@ -109,7 +141,7 @@ def show(
     )
     gauge(
         "agi_router_bindings_alive",
-        "Bindings alive; looked at every minute.",
+        "Bindings alive; counted in pieces, a million in some ten seconds.",
         lambda: survey.bindings,
     )
     metrics.show_each(
@@ -120,8 +152,8 @@ def show(
     )
     metrics.show_each(
         "agi_router_numbers",
-        "Numbers of the active blocks, by state (bound, resting, free); counted block by block,"
-        " about a thousand blocks an hour.",
+        "Numbers of the active blocks, by state (bound, resting, free); counted in pieces, about a"
+        " thousand blocks an hour.",
         "state",
         lambda: survey.numbers,
     )

@@ -120,29 +120,42 @@ SELECT id, x_number
  ORDER BY id COLLATE "C"
  LIMIT %(limit)s;
 
--- count_service --
--- How many calls are not settled, and how many bindings are alive. Counting the latter reads them all.
-SELECT (SELECT count(*) FROM agi_router.call WHERE state = 'reserved') AS open_calls,
-       (SELECT count(*)
-          FROM agi_router.binding
-         WHERE ended_at IS NULL AND expires_at > clock_timestamp()) AS bindings;
+-- count_open_calls --
+-- How many calls are not settled.
+SELECT count(*) AS open_calls FROM agi_router.call WHERE state = 'reserved';
 
 -- count_blocks --
 -- How many managed blocks there are in each state.
 SELECT state, count(*) AS blocks FROM agi_router.block GROUP BY state;
 
+-- count_bindings --
+-- Of the next bindings behind one, at most so many: how many are alive, and which is the last; no row behind the last.
+WITH piece AS (
+    SELECT block, id, expires_at
+      FROM agi_router.binding
+     WHERE ended_at IS NULL AND (block, id) > (%(block)s, %(id)s)
+     ORDER BY block, id
+     LIMIT %(limit)s
+)
+SELECT l.block, l.id,
+       (SELECT count(*) FROM piece WHERE expires_at > clock_timestamp()) AS alive
+  FROM (SELECT block, id FROM piece ORDER BY block DESC, id DESC LIMIT 1) l;
+
 -- count_numbers --
--- Of the next active block behind one: how many of its numbers are bound, how many rest; no row behind the last.
-SELECT k.block,
+-- Of the next numbers of active blocks behind one, at most so many: how many are bound, how many rest, and which is the
+-- last; no row behind the last.
+SELECT max(x.x_number) AS last,
+       count(*) AS numbers,
        count(*) FILTER (WHERE x.bound) AS bound,
        count(*) FILTER (WHERE NOT x.bound AND x.rests_until IS NOT NULL) AS resting
-  FROM (SELECT block
+  FROM (SELECT greatest(block * 10000, %(after)s + 1) AS first, block * 10000 + 9999 AS last
           FROM agi_router.block
-         WHERE state = 'active' AND block > %(after)s
+         WHERE state = 'active' AND block >= (%(after)s + 1) / 10000
          ORDER BY block
          LIMIT 1) k
- CROSS JOIN LATERAL agi_router.survey_block(k.block, %(rest)s, clock_timestamp()) x
- GROUP BY k.block;
+ CROSS JOIN LATERAL agi_router.survey_numbers(
+       k.first, least(k.last, k.first + %(limit)s - 1), %(rest)s, clock_timestamp()) x
+HAVING count(*) > 0;
 
 -- ensure_call_days --
 -- Make the partitions of yesterday to a week ahead.

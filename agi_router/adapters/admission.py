@@ -30,9 +30,12 @@ from agi_router.pool import Rests
 from agi_router.ports import Admission
 from agi_router.seal import KeyRing
 
-__all__ = ["AdmissionStore", "BlockCount", "Survey"]
+__all__ = ["AdmissionStore", "BindingCount", "NumberCount", "Survey"]
 
 _SETTLE_BATCH = 500
+# What is counted at once takes the database some milliseconds.
+_COUNTED_BINDINGS = 20_000
+_COUNTED_NUMBERS = 1_000
 _CANDIDATES = 64
 _RESERVED_PAGE = 10_000
 _RESTS = Rests()
@@ -46,19 +49,32 @@ class Survey:
 
     open_calls: int
     """Calls that are reserved and not settled, of all nodes."""
-    bindings: int
-    """Bindings alive."""
     blocks: Mapping[str, int]
     """Managed blocks, by state."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BlockCount:
+class BindingCount:
     """
-    What the numbers of one block do.
+    How many of some bindings are alive.
     """
 
     block: int
+    id: int
+    """The last of them, with its block."""
+    alive: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NumberCount:
+    """
+    What some numbers of an active block do.
+    """
+
+    last: int
+    """The last of them."""
+    numbers: int
+    """How many these are."""
     bound: int
     resting: int
     """Not bound, and kept from new bindings."""
@@ -302,14 +318,14 @@ class AdmissionStore:
 
     async def survey(self, *, timeout: float = 10.0) -> Survey:  # noqa: ASYNC109
         """
-        How many calls are open, bindings alive, and blocks in each state.
+        How many calls are open, and blocks in each state.
 
         Raises:
             StoreError: No answer.
         """
 
         async def work(connection: Line) -> Survey:
-            counts = await (await connection.execute(query("count_service"))).fetchone()
+            counts = await (await connection.execute(query("count_open_calls"))).fetchone()
             blocks = await (await connection.execute(query("count_blocks"))).fetchall()
             if counts is None:
                 raise StoreError("the database counts nothing")
@@ -317,25 +333,62 @@ class AdmissionStore:
 
         return await self.pool.ask(work, timeout=timeout)  # type: ignore[no-any-return]
 
-    async def count_numbers(self, *, after: int, timeout: float = 10.0) -> BlockCount | None:  # noqa: ASYNC109
+    async def count_bindings(
+        self,
+        *,
+        after: BindingCount | None,
+        timeout: float = 10.0,  # noqa: ASYNC109
+    ) -> BindingCount | None:
         """
-        How many numbers of a block are bound and rest: some 30,000 looks at an index.
+        How many bindings of the next piece are alive.
 
         Args:
-            after: The next active block behind this one is counted.
+            after: The piece before; :obj:`None` for the first.
             timeout: Seconds to wait.
 
         Returns:
-            The count; :obj:`None` behind the last block.
+            The count; :obj:`None` behind the last piece.
 
         Raises:
             StoreError: No answer.
         """
-        values = {"after": after, "rest": self._rests.number}
+        block, id_ = (0, 0) if after is None else (after.block, after.id)
+        values = {"block": block, "id": id_, "limit": _COUNTED_BINDINGS}
 
-        async def work(connection: Line) -> BlockCount | None:
+        async def work(connection: Line) -> BindingCount | None:
+            row = await (await connection.execute(query("count_bindings"), values)).fetchone()
+            return None if row is None else BindingCount(**row)
+
+        return await self.pool.ask(work, timeout=timeout)  # type: ignore[no-any-return]
+
+    async def count_numbers(
+        self,
+        *,
+        after: NumberCount | None,
+        timeout: float = 10.0,  # noqa: ASYNC109
+    ) -> NumberCount | None:
+        """
+        How many numbers of the next piece of an active block are bound and rest.
+
+        Args:
+            after: The piece before; :obj:`None` for the first.
+            timeout: Seconds to wait.
+
+        Returns:
+            The count; :obj:`None` behind the last piece.
+
+        Raises:
+            StoreError: No answer.
+        """
+        values = {
+            "after": -1 if after is None else after.last,
+            "limit": _COUNTED_NUMBERS,
+            "rest": self._rests.number,
+        }
+
+        async def work(connection: Line) -> NumberCount | None:
             row = await (await connection.execute(query("count_numbers"), values)).fetchone()
-            return None if row is None else BlockCount(**row)
+            return None if row is None else NumberCount(**row)
 
         return await self.pool.ask(work, timeout=timeout)  # type: ignore[no-any-return]
 

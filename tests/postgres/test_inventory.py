@@ -33,6 +33,7 @@ from postgres.support import (
 )
 
 from agi_router import survey as survey_module
+from agi_router.adapters import admission as admission_module
 from agi_router.adapters.admission import AdmissionStore
 from agi_router.adapters.bindings import BindingStore
 from agi_router.adapters.database import Connection, Statements, connect
@@ -458,27 +459,45 @@ def test_survey(shadowed: Connection, resting: BindingStore) -> None:
 async def test_survey_of_the_router(
     connection: Connection, dsn: str, keys: KeyRing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Numbers of all active blocks, by state, counted a block at a time."""
+    """Numbers of all active blocks, by state, and bindings alive: counted in pieces."""
     monkeypatch.setattr(survey_module, "_REST", 0)
+    monkeypatch.setattr(admission_module, "_COUNTED_BINDINGS", 2)
+    # The last piece of a block is a short one.
+    monkeypatch.setattr(admission_module, "_COUNTED_NUMBERS", 3_000)
     store = BindingStore(connection, keys, RESTS)
     for block in (BLOCK, SECOND, THIRD):
         store.inventory.add_block(block, operator=None, certificate=None)
         bind(store, new_party(), new_party(), x=block.number(1))
         # One more pair on the same number counts no more.
         bind(store, new_party(), new_party(), x=block.number(1))
+    # The first number behind a piece, and the last of the block.
+    bind(store, new_party(), new_party(), x=SECOND.number(3_000))
+    bind(store, new_party(), new_party(), x=SECOND.number(BLOCK_SIZE - 1))
     store.unbind(bind(store, new_party(), new_party(), x=SECOND.number(2)).id)
     # It ends, and somebody else is on the number still.
     store.unbind(bind(store, new_party(), new_party(), x=SECOND.number(1)).id)
     store.inventory.set_block_state(THIRD, BlockState.DRAINING)
     async with AdmissionStore(dsn, keys, connections=1, rests=RESTS) as admissions:
         surveyor = Surveyor(admissions)
-        assert surveyor.numbers == {}
-        counting = asyncio.create_task(surveyor.keep_counting())
-        async with asyncio.timeout(10):
-            while not surveyor.numbers:  # noqa: ASYNC110 - it tells nobody
-                await asyncio.sleep(0.01)
-        counting.cancel()
-    assert surveyor.numbers == {"bound": 2, "resting": 1, "free": 2 * BLOCK_SIZE - 3}
+        assert (surveyor.numbers, surveyor.bindings, surveyor.blocks) == ({}, 0, {})
+        async with asyncio.TaskGroup() as group:
+            kept = (surveyor.keep, surveyor.keep_bindings, surveyor.keep_numbers)
+            keeping = [group.create_task(keep()) for keep in kept]
+            async with asyncio.timeout(10):
+                while not (surveyor.numbers and surveyor.bindings and surveyor.blocks):  # noqa: ASYNC110 - it tells nobody
+                    await asyncio.sleep(0.01)
+            for each in keeping:
+                each.cancel()
+    assert surveyor.numbers == {"bound": 4, "resting": 1, "free": 2 * BLOCK_SIZE - 5}
+    assert surveyor.bindings == 8
+    assert surveyor.blocks == {"active": 2, "draining": 1}
+
+
+async def test_survey_of_an_empty_service(dsn: str, keys: KeyRing) -> None:
+    """Nothing there: nothing counted, and no fault."""
+    async with AdmissionStore(dsn, keys, connections=1, rests=RESTS) as admissions:
+        assert await admissions.count_bindings(after=None) is None
+        assert await admissions.count_numbers(after=None) is None
 
 
 # Many at once, and blocks that are nearly full.

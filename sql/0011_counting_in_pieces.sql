@@ -1,0 +1,35 @@
+-- Numbers are counted a few at a time: whoever counts a whole block keeps a processor from calls for as long.
+
+CREATE FUNCTION agi_router.survey_numbers(_first bigint, _last bigint, _rest interval, _now timestamptz)
+RETURNS TABLE (x_number bigint, bound boolean, rests_until timestamptz)
+LANGUAGE plpgsql STABLE SET jit = off AS $$
+DECLARE
+    _block bigint := _first / 10000;
+BEGIN
+    RETURN QUERY
+    SELECT n.x,
+           -- Scalar, not EXISTS: that could be answered by reading the whole block.
+           (SELECT true FROM agi_router.route r
+             WHERE r.block = _block AND r.x_number = n.x AND r.ends_at > _now LIMIT 1) IS NOT NULL,
+           greatest(
+               (SELECT r.ends_at FROM agi_router.route r
+                 WHERE r.block = _block AND r.x_number = n.x
+                   AND r.ends_at > _now - _rest AND r.ends_at <= _now
+                 ORDER BY r.ends_at DESC LIMIT 1),
+               (SELECT r.ends_at FROM agi_router.past_route r
+                 WHERE r.block = _block AND r.x_number = n.x
+                   AND r.ends_at > _now - _rest AND r.ends_at <= _now
+                 ORDER BY r.ends_at DESC LIMIT 1)) + _rest
+      FROM generate_series(_first, _last) n (x);
+END
+$$;
+COMMENT ON FUNCTION agi_router.survey_numbers IS 'Numbers of one block, from the first to the last: whether anybody is bound on each, and until when it rests; null: it does not';
+
+CREATE OR REPLACE FUNCTION agi_router.survey_block(_block bigint, _rest interval, _now timestamptz)
+RETURNS TABLE (x_number bigint, bound boolean, rests_until timestamptz)
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN QUERY
+    SELECT * FROM agi_router.survey_numbers(_block * 10000, _block * 10000 + 9999, _rest, _now);
+END
+$$;
