@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import Self
 
 from agi_router.decision import decide, screen
@@ -184,7 +185,7 @@ class Router:
             self._meter.decided(decision)
         match decision:
             case Route():
-                log.info("call.routed", extra={"call": call_id, "binding": decision.binding})
+                _tell("call.routed", call=call_id, binding=decision.binding)
                 return to_dial(
                     decision,
                     ring_timeout=self._ring_timeout,
@@ -192,7 +193,7 @@ class Router:
                     language=self._language,
                 )
             case Ask():
-                log.info("call.asked", extra={"call": call_id, "again": decision.again})
+                _tell("call.asked", call=call_id, again=decision.again)
                 return to_ask(decision, language=self._language)
             case NumberNeeded():
                 # The store has tried to make it.
@@ -200,13 +201,11 @@ class Router:
                 refusal = Refusal(reason=Reason.PLATFORM_FAULT, binding=decision.binding)
                 return self.destination(refusal, call_id)
             case Refusal():
-                log.info(
+                _tell(
                     "call.refused",
-                    extra={
-                        "call": call_id,
-                        "reason": decision.reason.value,
-                        "binding": decision.binding,
-                    },
+                    call=call_id,
+                    reason=decision.reason.value,
+                    binding=decision.binding,
                 )
                 return to_refuse(
                     decision,
@@ -309,3 +308,10 @@ class Router:
 
     def _left(self, deadline: int) -> float:
         return max(0.0, (deadline - self._clock()) / _SECOND)
+
+
+def _tell(event: str, **fields: object) -> None:
+    """
+    Log an answer once it is on its way: the caller waits for it, and a line takes 0.1 ms.
+    """
+    asyncio.get_running_loop().call_soon(partial(log.info, event, extra=fields))

@@ -22,8 +22,9 @@ __all__ = ["Surveyor", "show", "show_ari"]
 
 log = logging.getLogger(__name__)
 
-# Seconds between two looks, and between two counts.
+# Seconds between two looks, and from the end of a count to the next.
 _INTERVAL: Final = 60.0
+_COUNT_INTERVAL: Final = 600.0
 # Of the time that a piece of counting takes: how long the database is left alone after it.
 _REST: Final = 50
 
@@ -51,23 +52,23 @@ class Surveyor:
         """
         Look every minute, for ever; while the database is away the last look stands.
         """
-        await _now_and_then(self._look)
+        await _now_and_then(self._look, _INTERVAL)
 
     async def keep_bindings(self) -> None:
         """
-        Count bindings, for ever, in pieces: calls need the database in between.
+        Count bindings every ten minutes, in pieces: calls need the database in between.
 
         A million take some ten seconds.
         """
-        await _now_and_then(self._count_bindings)
+        await _now_and_then(self._count_bindings, _COUNT_INTERVAL)
 
     async def keep_numbers(self) -> None:
         """
-        Count numbers, for ever, in pieces as well.
+        Count numbers, in pieces as well, ten minutes after the last count.
 
         A thousand blocks take about an hour.
         """
-        await _now_and_then(self._count_numbers)
+        await _now_and_then(self._count_numbers, _COUNT_INTERVAL)
 
     async def _look(self) -> None:
         survey = await self._store.survey()
@@ -114,13 +115,15 @@ async def _pieces(count: _NextPiece[_Count]) -> AsyncIterator[_Count]:
         await asyncio.sleep(_REST * (clock() - begun))
 
 
-async def _now_and_then(look: Callable[[], Awaitable[None]]) -> None:
+async def _now_and_then(look: Callable[[], Awaitable[None]], interval: float) -> None:
     while True:
+        pause = interval
         try:
             await look()
         except StoreError as error:
             log.info("survey.deferred", extra={"error": str(error)})
-        await asyncio.sleep(_INTERVAL)
+            pause = _INTERVAL
+        await asyncio.sleep(pause)
 
 
 def show(
@@ -141,7 +144,7 @@ def show(
     )
     gauge(
         "agi_router_bindings_alive",
-        "Bindings alive; counted in pieces, a million in some ten seconds.",
+        "Bindings alive; counted every ten minutes.",
         lambda: survey.bindings,
     )
     metrics.show_each(
@@ -152,8 +155,8 @@ def show(
     )
     metrics.show_each(
         "agi_router_numbers",
-        "Numbers of the active blocks, by state (bound, resting, free); counted in pieces, about a"
-        " thousand blocks an hour.",
+        "Numbers of the active blocks, by state (bound, resting, free); counted every ten minutes,"
+        " a thousand blocks in about an hour.",
         "state",
         lambda: survey.numbers,
     )
