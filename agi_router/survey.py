@@ -8,7 +8,7 @@ for now and then, however often it is shown.
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 from agi_router.adapters.admission import AdmissionStore
 from agi_router.adapters.ari_door import AriDoor
@@ -27,6 +27,8 @@ _INTERVAL: Final = 60.0
 _COUNT_INTERVAL: Final = 600.0
 # Of the time that a piece of counting takes: how long the database is left alone after it.
 _REST: Final = 50
+
+_Count = TypeVar("_Count")
 
 
 class Surveyor:
@@ -89,26 +91,20 @@ class Surveyor:
         self.numbers = {"bound": bound, "resting": resting, "free": numbers - bound - resting}
 
 
-_Count = TypeVar("_Count")
-
-
-class _NextPiece(Protocol[_Count]):
-    """
-    Counts the piece behind one; gives nothing behind the last.
-    """
-
-    async def __call__(self, *, after: _Count | None) -> _Count | None: ...
-
-
-async def _pieces(count: _NextPiece[_Count]) -> AsyncIterator[_Count]:
+async def _pieces(
+    count: Callable[[_Count | None], Awaitable[_Count | None]],
+) -> AsyncIterator[_Count]:
     """
     Count piece by piece, with a rest after each.
+
+    Args:
+        count: Counts the piece behind one, or the first; gives nothing behind the last.
     """
     clock = asyncio.get_running_loop().time
     piece: _Count | None = None
     while True:
         begun = clock()
-        piece = await count(after=piece)
+        piece = await count(piece)
         if piece is None:
             return
         yield piece

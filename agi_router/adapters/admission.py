@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import psycopg
 
@@ -39,6 +39,8 @@ _COUNTED_NUMBERS = 1_000
 _CANDIDATES = 64
 _RESERVED_PAGE = 10_000
 _RESTS = Rests()
+
+_Count = TypeVar("_Count")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -335,8 +337,8 @@ class AdmissionStore:
 
     async def count_bindings(
         self,
-        *,
         after: BindingCount | None,
+        *,
         timeout: float = 10.0,  # noqa: ASYNC109
     ) -> BindingCount | None:
         """
@@ -355,16 +357,12 @@ class AdmissionStore:
         block, id_ = (0, 0) if after is None else (after.block, after.id)
         values = {"block": block, "id": id_, "limit": _COUNTED_BINDINGS}
 
-        async def work(connection: Line) -> BindingCount | None:
-            row = await (await connection.execute(query("count_bindings"), values)).fetchone()
-            return None if row is None else BindingCount(**row)
-
-        return await self.pool.ask(work, timeout=timeout)  # type: ignore[no-any-return]
+        return await self._count("count_bindings", values, BindingCount, timeout)
 
     async def count_numbers(
         self,
-        *,
         after: NumberCount | None,
+        *,
         timeout: float = 10.0,  # noqa: ASYNC109
     ) -> NumberCount | None:
         """
@@ -386,11 +384,7 @@ class AdmissionStore:
             "rest": self._rests.number,
         }
 
-        async def work(connection: Line) -> NumberCount | None:
-            row = await (await connection.execute(query("count_numbers"), values)).fetchone()
-            return None if row is None else NumberCount(**row)
-
-        return await self.pool.ask(work, timeout=timeout)  # type: ignore[no-any-return]
+        return await self._count("count_numbers", values, NumberCount, timeout)
 
     async def ensure_call_days(self, *, timeout: float = 10.0) -> None:  # noqa: ASYNC109
         """
@@ -417,6 +411,19 @@ class AdmissionStore:
         async def work(connection: Line) -> list[dict[str, Any]]:
             cursor = await connection.execute(query("list_reserved"), values)
             return await cursor.fetchall()
+
+        return await self.pool.ask(work, timeout=timeout)  # type: ignore[no-any-return]
+
+    async def _count(
+        self,
+        name: str,
+        values: Mapping[str, Any],
+        read: Callable[..., _Count],
+        timeout: float,  # noqa: ASYNC109
+    ) -> _Count | None:
+        async def work(connection: Line) -> _Count | None:
+            row = await (await connection.execute(query(name), values)).fetchone()
+            return None if row is None else read(**row)
 
         return await self.pool.ask(work, timeout=timeout)  # type: ignore[no-any-return]
 
