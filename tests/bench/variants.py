@@ -95,13 +95,14 @@ STOCK_DIAL = "Dial(PJSIP/139${EXTEN:-8}@carrier-out,45)"
 APPS = ("agi_router", "agi_router_2")
 """The applications of the routers, in ROUTERS; the first is that of the test PBX."""
 
-# As the shipped dialplan takes one of its trunks.
-_TRUNK = "${CUT(AGI_ROUTER_TRUNK,&,$[1 + ${STRFTIME(,,%6q)} % ${FIELDQTY(AGI_ROUTER_TRUNK,&)}])}"
+# Stands for one of the shipped dialplan's trunks, chosen as it does.
+_TRUNK = "${TRUNK}"
 _STATIC_DIAL = STOCK_DIAL.replace("carrier-out", _TRUNK)
 
 _NUMBER = "_700XXXXXXXXXXXX"
 _PUSH = "Set(CHANNEL(hangup_handler_push)=agi-router-end,s,1)"
 _APP = "${AGI_ROUTER_APP}"
+_CHOICE = re.compile(r"Set\(TRUNK=(.*)\)")
 _APPEND = re.compile(r"Set\(FILE\(.*?\)=(1\|.*\|end)\)")
 _CHANGED = "the shipped dialplan has changed its {}: see tests/bench/variants.py"
 
@@ -175,12 +176,14 @@ def bench_dialplan(shipped: str) -> str:
     if line is None or "," in line[1]:
         raise BenchError(_CHANGED.format("hangup handler"))
     fields = line[1].replace("${CALLERID(dnid)}", "${CALLERID(dnid):1}")
-    if f"Set(TRUNK={_TRUNK})" not in _steps(shipped, "agi-router-out", "s"):
+    choices = filter(None, map(_CHOICE.fullmatch, _steps(shipped, "agi-router-out", "s")))
+    choice = next(choices, None)
+    if choice is None:
         raise BenchError(_CHANGED.format("trunk"))
     unaccounted = [step for step in entry if step != _PUSH]
     push = _PUSH.replace("agi-router-end", "bench-end")
     halves = zip(APPS, ("[02468]", "[13579]"), strict=True)
-    return "\n".join(
+    text = "\n".join(
         [
             "[agi-router-in](+)",
             _extension(PREFIX[Variant.STATIC], [_STATIC_DIAL]),
@@ -213,3 +216,4 @@ def bench_dialplan(shipped: str) -> str:
             "",
         ]
     )
+    return text.replace(_TRUNK, choice[1])

@@ -26,11 +26,11 @@ from agi_router.profile import (
     ModuleRule,
     find_faults,
 )
-from calls.parts import CARRIER_IN, CARRIER_OUTS, Asterisk, Cli, Router
+from calls.parts import CARRIER_IN, CARRIER_OUT, Asterisk, Cli, Router
 from testpbx.phones import Phones
 from testpbx.waiting import until
 
-IN, OUT = CARRIER_IN, CARRIER_OUTS[0]
+IN, OUT = CARRIER_IN, CARRIER_OUT
 SECTION = {"in": IN, "out": OUT}
 RELOAD = "module reload res_pjsip.so"
 # By what is wanted: something else that Asterisk takes.
