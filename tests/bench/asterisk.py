@@ -64,7 +64,7 @@ WHERE x_number='${SQL_ESC(${ARG1})}' AND caller='${SQL_ESC(${ARG2})}'
 prefix=BENCH
 dsn=bench
 readsql=SELECT callee, ring_timeout, max_duration \
-FROM peer.admit('${SQL_ESC(${ARG1})}', '${SQL_ESC(${ARG2})}')
+FROM peer.admit('${SQL_ESC(${ARG1})}', '${SQL_ESC(${ARG2})}', '${SQL_ESC(${ARG3})}')
 """
 # Only the columns that the table has are written.
 _CDR_PGSQL_CONF = """\

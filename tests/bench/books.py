@@ -30,11 +30,12 @@ SELECT count(*) AS calls,
   FROM agi_router.call
  WHERE day >= (%(since)s AT TIME ZONE 'UTC')::date AND received_at >= %(since)s
 """
-# A record is written when the call is over, so there is none that is still reserved.
+# Settled by a record of cdr_pgsql.
 _COUNT_PEER = """
-SELECT count(*) AS calls, 0 AS reserved,
-       count(*) FILTER (WHERE disposition = 'ANSWERED') AS answered
-  FROM peer.cdr
+SELECT count(*) AS calls,
+       count(*) FILTER (WHERE state = 'reserved') AS reserved,
+       count(*) FILTER (WHERE state = 'settled' AND outcome = 'ANSWERED') AS answered
+  FROM peer.call
 """
 _CLOSE = """
 UPDATE agi_router.call SET state = 'settled', ended_at = now() WHERE state = 'reserved'
@@ -161,12 +162,12 @@ class Books:
         return Count(**self._row(_COUNT, {"since": since}))
 
     def count_peer(self) -> Count:
-        """Count the call records that cdr_pgsql wrote since :meth:`forget_peer`."""
+        """Count the calls in the tables of what one would build without us."""
         return Count(**self._row(_COUNT_PEER, {}))
 
     def forget_peer(self) -> None:
-        """Remove the call records of cdr_pgsql."""
-        self._connection.execute(b"TRUNCATE peer.cdr")
+        """Remove those calls and their records."""
+        self._connection.execute(b"TRUNCATE peer.call, peer.cdr")
 
     def close_open(self) -> None:
         """Settle what nobody settled."""

@@ -29,7 +29,7 @@ class Variant(StrEnum):
     ODBC = "odbc"
     """func_odbc finds the callee; a masked Dial(); nothing is counted and nobody keeps books."""
     ODBC_CDR = "odbc_cdr"
-    """What one would build without us: one call by func_odbc that admits, and cdr_pgsql."""
+    """What one would build without us, same accounting: func_odbc admits, cdr_pgsql settles."""
     FASTAGI = "fastagi"
     """Our FastAGI door alone."""
     JOURNAL = "journal"
@@ -115,7 +115,7 @@ _ODBC = (
     f"Dial(PJSIP/${{CALLEE}}@{_TRUNK},45,{_MASKED})",
 )
 _ODBC_CDR = (
-    "Set(ARRAY(CALLEE,RING,LONGEST)=${BENCH_ADMIT(${EXTEN},${CALLERID(num)})})",
+    "Set(ARRAY(CALLEE,RING,LONGEST)=${BENCH_ADMIT(${EXTEN},${CALLERID(num)},${UNIQUEID})})",
     'GotoIf($["${CALLEE}" = ""]?bench-refuse,s,1)',
     "Set(CALLERID(all)=<${EXTEN}>)",
     f"Dial(PJSIP/${{CALLEE}}@{_TRUNK},${{RING}},{_MASKED}L(${{LONGEST}}000:60000))",
