@@ -39,7 +39,7 @@ def admit(peer: Connection, call_id: str, *, caller: int = A) -> str | None:
     """As func_odbc asks: everything is text."""
     row = peer.execute(
         "SELECT callee, ring_timeout, max_duration FROM peer.admit(%s, %s, %s)",
-        [X, caller, call_id],
+        [str(X), str(caller), call_id],
     ).fetchone()
     return None if row is None else row["callee"]
 
