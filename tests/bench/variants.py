@@ -50,8 +50,8 @@ class Variant(StrEnum):
 
     @property
     def settles(self) -> bool:
-        """Whether the end of a call gets into our books."""
-        return self.admits and self is not Variant.UNACCOUNTED
+        """Whether the end of a call gets into the books, ours or those of its own."""
+        return (self.admits and self is not Variant.UNACCOUNTED) or self is Variant.ODBC_CDR
 
     @property
     def servers(self) -> tuple[str, ...]:
