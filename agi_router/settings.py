@@ -13,7 +13,6 @@ Settings: the environment in, one frozen value out.
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
 import re
 from collections.abc import Callable, Mapping
@@ -363,6 +362,9 @@ class Settings:
 
 
 def _unknown(name: str, known: list[str]) -> str:
+    # For a mistake only: a router would hold 0.7 MB for it, for ever.
+    import difflib  # noqa: PLC0415
+
     # Compared without the prefix, which would make everything look near.
     near = difflib.get_close_matches(
         name.removeprefix(PREFIX), [each.removeprefix(PREFIX) for each in known], n=1, cutoff=0
