@@ -11,16 +11,14 @@ import argparse
 import json
 import os
 import platform
-import random
 import re
 import resource
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from itertools import cycle
 from pathlib import Path
 from statistics import median, quantiles
@@ -28,19 +26,17 @@ from typing import Any
 
 from postgres.support import Server, one
 
-from agi_router.adapters.bindings import BindingStore
 from agi_router.adapters.database import connect
 from agi_router.adapters.queries import query
-from agi_router.adapters.records import BindingId
 from agi_router.keyfile import write_key_ring
 from agi_router.model import Call
-from agi_router.numbers import Block
 from agi_router.seal import KeyRing
 
 from .cpu import Processes
 from .errors import BenchError
 from .pgbench import pgbench
-from .scale import FILLED, seeded
+from .routers import calls_of, serving
+from .scale import seeded
 from .standin import StandIn
 
 ABOUT = """\
@@ -48,10 +44,8 @@ Admissions per second of one router process ÷ pgbench on the same statement, an
 routes does to both; interleaved. See tests/bench/README.md.
 """
 
-_PROGRAM = Path(sys.executable).parent / "agi-router"
 _ROUTES = (10_000, 1_000_000, 10_000_000)
 _QUICK_ROUTES = (10_000, 100_000)
-_CALLS = 4_000
 _WARM_UP = 2
 _COLUMN = re.compile(r"%\((\w+)\)s")
 
@@ -100,8 +94,9 @@ class Place:
         self._server = server
         self._dsn = dsn
         self._work = work
+        self._keys = work.parent / "key"
         self._clients = clients
-        calls = self._choose(keys)
+        calls = calls_of(dsn, keys)
         self._calls = cycle(calls)
         self._script = work / "admit.sql"
         self._script.write_text(_script(calls, keys))
@@ -116,7 +111,10 @@ class Place:
             BenchError: One was refused, or is not in the books.
         """
         self._forget()
-        with StandIn(self._calls) as pbx, self._serving(pbx.url) as process:
+        with (
+            StandIn(self._calls) as pbx,
+            serving(pbx.url, dsn=self._dsn, work=self._work, keys=self._keys) as process,
+        ):
             pbx.meet()
             warm = pbx.call(waiting=self._clients, seconds=_WARM_UP)
             began, own = Processes(), time.process_time()
@@ -158,23 +156,6 @@ class Place:
             "pgbench_server_ms": 1000 * server / admitted,
         }
 
-    def _choose(self, keys: KeyRing) -> list[Call]:
-        """Calls of parties taken at random of those that were imported, from either side."""
-        calls = []
-        with connect(self._dsn) as connection:
-            store = BindingStore(connection, keys)
-            chosen = connection.execute(
-                b"SELECT block, id FROM agi_router.binding WHERE id < %s"
-                b" ORDER BY random() LIMIT %s",
-                (FILLED, _CALLS),
-            )
-            for row in chosen.fetchall():
-                found = store.find(BindingId(Block(value=row["block"]), row["id"]))
-                party = random.choice(found.parties)  # noqa: S311 - no secret
-                assert party.dials is not None
-                calls.append(Call(caller=party.number, x_number=party.dials))
-        return calls
-
     def _forget(self) -> None:
         """Empty the books: a router asks about each call that it finds open when it starts."""
         with connect(self._dsn) as connection:
@@ -183,44 +164,6 @@ class Place:
     def _reserved(self) -> int:
         with connect(self._dsn) as connection:
             return int(one(connection, "SELECT count(*) FROM agi_router.call"))
-
-    @contextmanager
-    def _serving(self, url: str) -> Iterator[int]:
-        """A router; gives its process."""
-        journal = self._work / "journal"
-        journal.mkdir(exist_ok=True)
-        env = {
-            "PATH": os.environ["PATH"],
-            "AGI_ROUTER_DSN": self._dsn,
-            "AGI_ROUTER_KEY_FILE": str(self._work.parent / "key"),
-            "AGI_ROUTER_ARI_URL": url,
-            "AGI_ROUTER_ARI_PASSWORD": "bench",
-            "AGI_ROUTER_JOURNAL": str(journal),
-            "AGI_ROUTER_METRICS_LISTEN": "off",
-            # The stand-in has no profile; nobody is dialled.
-            "AGI_ROUTER_UNSAFE_PROFILE": "allow",
-            # A busy machine is slow, and no call is to be refused for it.
-            "AGI_ROUTER_DECISION_TIMEOUT": "9",
-            "AGI_ROUTER_PATIENCE": "10",
-        }
-        log = self._work / "router.log"
-        with (
-            log.open("wb") as lines,
-            subprocess.Popen(
-                [_PROGRAM, "serve", "--door", "ari"],
-                env=env,
-                stdin=subprocess.DEVNULL,
-                stdout=lines,
-                stderr=lines,
-            ) as process,
-        ):
-            try:
-                yield process.pid
-            except BenchError as error:
-                raise BenchError(f"{error}; its log ends: {log.read_text()[-500:]}") from None
-            finally:
-                # What it has reserved is not settled: that is not measured here.
-                process.kill()
 
 
 def _children() -> float:

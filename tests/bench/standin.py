@@ -8,7 +8,7 @@ their decision, as many at each moment: whenever one goes on in the dialplan, th
 import json
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -64,10 +64,12 @@ class StandIn:
 
     Args:
         calls: Who calls what; taken in turn, for ever.
+        node: Its name, with which the ids of its calls begin.
     """
 
-    def __init__(self, calls: Iterator[Call]) -> None:
+    def __init__(self, calls: Iterator[Call], *, node: str = "bench") -> None:
         self._calls = calls
+        self._node = node
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._listener.settimeout(_PATIENCE)
         self._line: socket.socket | None = None
@@ -93,27 +95,35 @@ class StandIn:
         """Where the router finds it."""
         return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
 
-    def meet(self) -> None:
+    def meet(self, others: Sequence[Self] = ()) -> None:
         """
         Wait for a router, and answer it until it is ready for calls.
+
+        Args:
+            others: Whose routers are answered meanwhile: one that is not leaves.
 
         Raises:
             BenchError: None came, or it asked for something unheard of.
         """
-        try:
-            self._line, _ = self._listener.accept()
-        except TimeoutError:
-            raise BenchError("the router did not connect") from None
+        ready = False
+        while not ready:
+            lines = {each._line: each for each in (*others, self) if each._line is not None}
+            asking, _, _ = select([self._listener, *lines], [], [], _PATIENCE)
+            if not asking:
+                raise BenchError("the router did not connect")
+            for line in asking:
+                if line is not self._listener:
+                    ready |= lines[line]._read(Crowd()) and lines[line] is self
+                elif self._line is None:
+                    self._accept()
+                else:
+                    self._list_nothing()
+
+    def _accept(self) -> None:
+        self._line, _ = self._listener.accept()
         self._line.settimeout(_PATIENCE)
         self._line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._protocol = ServerProtocol(subprotocols=[Subprotocol("ari")])
-        ready = False
-        while not ready:
-            asking, _, _ = select([self._listener, self._line], [], [], _PATIENCE)
-            if self._listener in asking:
-                self._list_nothing()
-            else:
-                ready = self._read(Crowd())
 
     def _list_nothing(self) -> None:
         """Answer the question for all endpoints, which comes over a connection of its own."""
@@ -154,13 +164,25 @@ class StandIn:
         crowd.seconds = time.monotonic() - began
         return crowd
 
+    def call_once(self, crowd: Crowd) -> None:
+        """
+        Let one call come, and wait for the decision on it.
+
+        Raises:
+            BenchError: It was refused, or the router is gone.
+        """
+        self._arrive()
+        self._flush()
+        while self._begun:
+            self._read(crowd)
+
     def _arrive(self) -> None:
         """Let one call enter the application."""
         assert self._protocol is not None
         call = next(self._calls)
         self._serial += 1
         now = datetime.now(UTC)
-        call_id = f"bench-{int(now.timestamp())}.{self._serial}"
+        call_id = f"{self._node}-{int(now.timestamp())}.{self._serial}"
         at = f"{now:%Y-%m-%dT%H:%M:%S}.{now.microsecond // 1000:03}+0000"
         event = {
             "type": "StasisStart",

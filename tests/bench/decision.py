@@ -1,0 +1,143 @@
+"""
+The command `tests/bench/run decision`: what one decision takes, of routers of several checkouts.
+
+All run side by side on one core and one database, and are asked in turn, one call at a time;
+between two calls the caches are filled with something else, as Asterisk would. So hundredths of a
+millisecond can be told, which rounds of calls through a PBX cannot.
+"""
+
+# ruff: noqa: T201  (a command prints)
+
+import argparse
+import json
+import os
+import random
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from itertools import cycle
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any
+
+from postgres.support import Server
+
+from agi_router.adapters.database import connect
+from agi_router.adapters.queries import query
+from agi_router.keyfile import write_key_ring
+from agi_router.seal import KeyRing
+
+from .cpu import Processes
+from .errors import BenchError
+from .routers import CHECKOUT, calls_of, serving
+from .scale import seeded
+from .standin import Crowd, StandIn
+
+ABOUT = """\
+CPU and time of one decision, of a router of each checkout, in turn; the first is what the others
+are compared with. Name one twice to see the noise. See tests/bench/README.md.
+"""
+_BINDINGS = 5_000
+_WARM_UP = 100
+# Copied between two calls: more than the caches of a core hold.
+_BALLAST = bytes(3 << 20)
+# Seconds between two calls, for all to go to sleep.
+_PAUSE = 0.0015
+
+
+def arguments() -> argparse.Namespace:
+    """Parse the command line; exits with 2 if it is none of ours."""
+    parser = argparse.ArgumentParser(prog="tests/bench/run decision", description=ABOUT)
+    parser.add_argument(
+        "checkouts", type=Path, nargs="*", metavar="DIR", help="default: this one, twice"
+    )
+    parser.add_argument("--calls", type=int, default=2_000, metavar="N", help="of each router")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the result there too")
+    args = parser.parse_args()
+    args.checkouts = [each.resolve() for each in args.checkouts] or [CHECKOUT, CHECKOUT]
+    if args.calls < 2 or len(args.checkouts) > 9:
+        parser.error("two calls at least, nine checkouts at most")
+    for each in args.checkouts:
+        if not (each / "agi_router").is_dir():
+            parser.error(f"{each} is no checkout")
+    return args
+
+
+def measure(checkouts: Sequence[Path], work: Path, *, calls: int) -> list[dict[str, Any]]:
+    """A row for each checkout."""
+    keys = KeyRing.generate()
+    write_key_ring(work / "key", keys)
+    with ExitStack() as stack:
+        server = stack.enter_context(Server("18", durable=True))
+        dsn = stack.enter_context(seeded(server, work, keys, _BINDINGS))
+        with connect(dsn) as connection:
+            connection.execute(query("ensure_call_days"))
+        source = cycle(calls_of(dsn, keys))
+        asked: list[StandIn] = []
+        processes = []
+        for number, checkout in enumerate(checkouts):
+            home = work / str(number)
+            home.mkdir()
+            pbx = stack.enter_context(StandIn(source, node=f"bench{number}"))
+            router = serving(pbx.url, dsn=dsn, work=home, keys=work / "key", checkout=checkout)
+            processes.append(stack.enter_context(router))
+            pbx.meet(asked)
+            asked.append(pbx)
+        ask_in_turn(asked, _WARM_UP)
+        before = Processes()
+        crowds = ask_in_turn(asked, calls)
+        after = Processes()
+    first = crowds[0].waits
+    return [
+        {
+            "checkout": str(checkout),
+            "router_ms": 1000 * (after.cpu(process) - before.cpu(process)) / calls,
+            "p50_ms": median(crowd.waits),
+            "p99_ms": quantiles(crowd.waits, n=100)[98],
+            "more_ms": median(own - other for own, other in zip(crowd.waits, first, strict=True)),
+        }
+        for checkout, process, crowd in zip(checkouts, processes, crowds, strict=True)
+    ]
+
+
+def ask_in_turn(asked: Sequence[StandIn], calls: int) -> list[Crowd]:
+    """Let each have so many calls, one at a time; in another order each time."""
+    crowds = [Crowd() for _ in asked]
+    turns = list(zip(asked, crowds, strict=True))
+    for _ in range(calls):
+        random.shuffle(turns)
+        for pbx, crowd in turns:
+            bytearray(_BALLAST)
+            time.sleep(_PAUSE)
+            pbx.call_once(crowd)
+    return crowds
+
+
+def main() -> int:
+    """Run the command line; returns the exit code."""
+    args = arguments()
+    # Whoever is woken on another core finds other caches.
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    work = Path(tempfile.mkdtemp(prefix="agi-router-bench-"))
+    try:
+        rows = measure(args.checkouts, work, calls=args.calls)
+    except BenchError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    finally:
+        shutil.rmtree(work)
+    print("| checkout | router, CPU ms | decision p50, ms | p99 | more than the first, ms |")
+    print("| --- | --: | --: | --: | --: |")
+    for row in rows:
+        figures = (row["router_ms"], row["p50_ms"], row["p99_ms"], row["more_ms"])
+        print(f"| {row['checkout']} | {' | '.join(f'{each:.3f}' for each in figures)} |")
+    if args.json:
+        args.json.write_text(json.dumps({"calls": args.calls, "routers": rows}, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
