@@ -913,8 +913,10 @@ class Callers:
         """Call until told to stop; every call rings the other one."""
         while not stop.is_set():
             for x, caller, callee in self._ways:
-                call = a_call(caller, x)
-                answer = await self._admissions.admit(call, new_call_id(), timeout=TIMEOUT)
+                # The route may get its new tag between two looks: then the router asks again.
+                answer, _ = await admit_as_router(
+                    self._admissions, a_call(caller, x), new_call_id(), timeout=TIMEOUT
+                )
                 assert answer.admitted
                 assert answer.facts.leg is not None
                 assert answer.facts.leg.callees == (callee,)
