@@ -362,7 +362,7 @@ class Settings:
 
 
 def _unknown(name: str, known: list[str]) -> str:
-    # For a mistake only: a router would hold 0.7 MB for it, for ever.
+    # For a mistake only: no router is to hold it in memory for ever.
     import difflib  # noqa: PLC0415
 
     # Compared without the prefix, which would make everything look near.
