@@ -2,7 +2,8 @@
 The key file: reads and writes a key ring on disk, for its owner only.
 
 Whoever reads this file can open every number in the database: a file that others may read is
-refused. A new ring never takes the place of another by accident: that is a function of its own.
+refused, but for a credential of systemd, in whose directory nobody else comes. A new ring never
+takes the place of another by accident: that is a function of its own.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def load_key_ring(path: Path, *, cipher: Cipher = Cipher.AES_256_GCM) -> KeyRing
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
             raise KeyRingError(f"key file {name} is not a regular file")
-        if status.st_mode & 0o077:
+        if status.st_mode & _others_may(path):
             raise KeyRingError(
                 f"key file {name} is open to others (mode {stat.S_IMODE(status.st_mode):04o}):"
                 f" run 'chmod 600 {name}'"
@@ -114,6 +115,19 @@ def replace_key_ring(path: Path, ring: KeyRing) -> None:
         _sync_directory(real)
     except OSError as exc:
         raise KeyRingError(f"key file {name} cannot be replaced: {_why(exc)}") from exc
+
+
+def _others_may(path: Path) -> int:
+    """
+    The bits that the mode of *path* may not have.
+
+    From systemd 254 on a credential's mode reads 0440: its owner is root, and the group's bits
+    stand for the service's user, whom an ACL lets read (systemd.exec(5), CREDENTIALS_DIRECTORY).
+    """
+    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+    if credentials and Path(path).absolute().parent == Path(credentials):
+        return 0o037
+    return 0o077
 
 
 def _write(fd: int, ring: KeyRing) -> None:

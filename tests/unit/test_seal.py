@@ -369,6 +369,34 @@ def test_key_file_of_others(tmp_path: Path, mode: int) -> None:
     assert f"run 'chmod 600 '{path}''" in str(caught.value)
 
 
+@pytest.mark.parametrize("mode", [0o400, 0o440])
+def test_key_file_is_a_credential(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int
+) -> None:
+    """Systemd 252 makes it 0400, later ones 0440: both are the service's alone."""
+    path = tmp_path / "key"
+    write_key_ring(path, RING)
+    path.chmod(mode)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    assert load_key_ring(path) == RING
+
+
+@pytest.mark.parametrize(
+    ("mode", "below"), [(0o444, ""), (0o460, ""), (0o441, ""), (0o440, "other")]
+)
+def test_key_file_of_others_beside_credentials(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int, below: str
+) -> None:
+    """Others may not touch a credential either, and a file elsewhere is none."""
+    path = tmp_path / "credentials" / below / "key"
+    path.parent.mkdir(parents=True)
+    write_key_ring(path, RING)
+    path.chmod(mode)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path / "credentials"))
+    with pytest.raises(KeyRingError, match=f"mode {mode:04o}"):
+        load_key_ring(path)
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [

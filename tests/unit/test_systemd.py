@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from agi_router.adapters.systemd import Notifier
+from agi_router.errors import SettingsError
 
 UNIT = Path(str(files("agi_router"))) / "systemd/agi-router@.service"
 # Of 10; what is left is the network, and that group members may read what it writes.
@@ -104,5 +105,9 @@ def test_unit_says_how_it_is_watched() -> None:
     assert [line.partition(" ")[2] for line in lines if line.startswith("ExecStart=")] == [
         "serve --door ${DOOR}"
     ]
+    # Tried again each second, what only a person can mend would fill the log.
+    assert f"RestartPreventExitStatus={SettingsError.exit_code}" in lines
+    # A credential is a copy made at the start: a router would not see that keys are rotated.
+    assert "Environment=AGI_ROUTER_KEY_FILE=/etc/agi-router/key" in lines
     # A service that is taken over by the next one ends with 0 and must not come back.
     assert not any(line.startswith("RestartForceExitStatus") for line in lines)
