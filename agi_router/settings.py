@@ -24,6 +24,7 @@ from urllib.parse import urlsplit
 
 from agi_router.durations import format_duration, parse_duration
 from agi_router.errors import KeyRingError, SettingsError
+from agi_router.files import UnfitFile, read_private
 from agi_router.keyfile import load_key_ring
 from agi_router.limits import OFF, Rate
 from agi_router.model import Language
@@ -38,6 +39,7 @@ What the name of every variable begins with.
 """
 
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+_LARGEST_PASSWORD = 65536
 _ON = ("1", "on", "true", "yes")
 _OFF = ("0", "off", "false", "no")
 
@@ -331,7 +333,8 @@ class Settings:
         Return the password for ARI, from the environment or its file (its first line).
 
         Raises:
-            SettingsError: Neither is set, or the file cannot be read or is empty.
+            SettingsError: Neither is set, or the file cannot be read, is open to others, or is
+                empty.
         """
         if self.ari_password is not None:
             return self.ari_password
@@ -339,9 +342,11 @@ class Settings:
         if self.ari_password_file is None:
             raise SettingsError(f"no password for ARI is set: set {variable} or {variable}_FILE")
         try:
-            text = self.ari_password_file.read_text(encoding="utf-8")
+            text = read_private(self.ari_password_file, largest=_LARGEST_PASSWORD).decode("utf-8")
         except OSError as exc:
             raise SettingsError(f"{variable}_FILE cannot be read: {exc.strerror}") from exc
+        except UnfitFile as exc:
+            raise SettingsError(f"{variable}_FILE {exc}") from None
         except UnicodeDecodeError:
             raise SettingsError(f"{variable}_FILE is not text") from None
         password = text.partition("\n")[0].strip()

@@ -9,12 +9,12 @@ import contextlib
 import csv
 import os
 import shlex
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, TextIO
 
 from agi_router.errors import CsvError
+from agi_router.files import written_whole
 
 __all__ = ["LONGEST_LINE", "CsvReader", "Record", "new_file", "write_record"]
 
@@ -126,25 +126,14 @@ def new_file(path: Path, *, overwrite: bool = False) -> Iterator[TextIO]:
     if not overwrite and os.path.lexists(path):
         raise CsvError(f"{name} exists and is left as it is; choose another file, or --force")
     try:
-        # Made with mode 0600.
-        fd, name_now = tempfile.mkstemp(prefix=f".{path.name[:64]}.", dir=path.parent)
-    except (OSError, ValueError) as error:
-        raise CsvError(f"{name} cannot be written: {_reason(error)}") from None
-    partial = Path(name_now)
-    try:
-        with os.fdopen(fd, "w", encoding="utf-8", newline="") as stream:
+        with contextlib.ExitStack() as stack:
+            try:
+                stream = stack.enter_context(written_whole(path, replace=overwrite))
+            except ValueError:
+                raise CsvError(f"{name} cannot be written: no such name") from None
             yield stream
-            stream.flush()
-            os.fsync(fd)
-        if overwrite:
-            partial.replace(path)
-        else:
-            # Unlike a renaming, this fails where somebody has made one meanwhile.
-            path.hardlink_to(partial)
     except OSError as error:
-        raise CsvError(f"{name} cannot be written: {_reason(error)}") from None
-    finally:
-        partial.unlink(missing_ok=True)
+        raise CsvError(f"{name} cannot be written: {error.strerror}") from None
 
 
 def _why(error: csv.Error) -> str:
@@ -155,7 +144,3 @@ def _why(error: csv.Error) -> str:
     if "expected after" in text:
         return "behind a closing quotation mark stands neither a delimiter nor the line's end"
     return "it is not a row of a CSV file"
-
-
-def _reason(error: OSError | ValueError) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or "no such name"

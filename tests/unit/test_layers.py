@@ -84,8 +84,9 @@ LEAK_TEST = frozenset(
 MAY_IMPORT = {
     **dict.fromkeys(CORE, CORE),
     "logs": frozenset[str](),
-    "keyfile": CORE,
-    "settings": CORE | {"keyfile"},
+    "files": frozenset[str](),
+    "keyfile": CORE | {"files"},
+    "settings": CORE | {"files", "keyfile"},
     "late_log": frozenset[str](),
     "router": CORE | {"late_log"},
     "metrics": CORE,
@@ -99,7 +100,7 @@ MAY_IMPORT = {
     "adapters.records": CORE,
     "adapters.inventory": CORE | {"adapters.database"},
     "adapters.facts": CORE,
-    "adapters.journal": CORE,
+    "adapters.journal": CORE | {"files"},
     "adapters.parties": CORE | {"adapters.records"},
     "adapters.systemd": frozenset[str](),
     "adapters.health_server": frozenset[str](),
@@ -130,7 +131,7 @@ MAY_IMPORT = {
     "adapters.sealed_routes": CORE,
     "adapters.copy_rows": frozenset[str](),
     "adapters.pg_arrays": frozenset[str](),
-    "adapters.csv_file": CORE,
+    "adapters.csv_file": CORE | {"files"},
     "adapters.sealing": CORE
     | {
         "adapters.copy_rows",

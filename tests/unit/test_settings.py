@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import traceback
 from dataclasses import fields
 from datetime import timedelta
@@ -248,14 +249,20 @@ def test_ari_password(tmp_path: Path) -> None:
     assert settings(ARI_PASSWORD=SECRET).load_ari_password() == SECRET
     for content, words in [
         (None, "AGI_ROUTER_ARI_PASSWORD_FILE cannot be read: No such file"),
+        (b"secret", "AGI_ROUTER_ARI_PASSWORD_FILE is open to others .mode 0640.: run 'chmod 600"),
         (b"\n", "AGI_ROUTER_ARI_PASSWORD_FILE is empty"),
         (b"\xff", "AGI_ROUTER_ARI_PASSWORD_FILE is not text"),
     ]:
         if content is not None:
             path.write_bytes(content)
+            path.chmod(0o640 if content == b"secret" else 0o600)
         with pytest.raises(SettingsError, match=words):
             from_file.load_ari_password()
     path.write_text(f"{SECRET}\nrest\n")
     assert from_file.load_ari_password() == SECRET
+    path.unlink()
+    os.mkfifo(path, 0o600)
+    with pytest.raises(SettingsError, match="is not a regular file"):
+        from_file.load_ari_password()
     with pytest.raises(SettingsError, match="set AGI_ROUTER_ARI_PASSWORD or"):
         settings().load_ari_password()
