@@ -21,6 +21,7 @@ from fnmatch import fnmatchcase
 __all__ = [
     "ENDPOINT_RULES",
     "ENTRY_CONTEXT",
+    "ENTRY_LABEL",
     "FASTAGI_CONTEXT",
     "GLOBAL_RULES",
     "LISTING_MODULE",
@@ -42,6 +43,11 @@ The dialplan's entry: an endpoint with this context is a way in.
 FASTAGI_CONTEXT = "agi-router-in-fastagi"
 """
 The entry where FastAGI serves alone.
+"""
+
+ENTRY_LABEL = "agi-router"
+"""
+The label of the first step of either entry; a context in which a 700 number leads to it includes one.
 """
 
 LISTING_MODULE = "res_ari_endpoints.so"

@@ -150,11 +150,11 @@ class Dialplan:
     def set(self, **values: str) -> None:
         """Override globals as a site does, in a section of its own below the include."""
         lines = [f"{name}={value}" for name, value in values.items()]
-        self._load("\n".join([self._shipped, "[globals](+)", *lines, ""]))
+        self.load("\n".join([self._shipped, "[globals](+)", *lines, ""]))
 
     def reset(self) -> None:
         """Go back to what is shipped."""
-        self._load(self._shipped)
+        self.load(self._shipped)
         self._enter(self._as_it_is)
 
     def enter_at(self, context: str) -> None:
@@ -173,7 +173,8 @@ class Dialplan:
         shown = re.search(rf"(?m)^\s*{name}=(.*)$", self._command("dialplan show globals"))
         return shown[1].strip() if shown else ""
 
-    def _load(self, text: str) -> None:
+    def load(self, text: str) -> None:
+        """Let Asterisk read *text* as extensions.conf."""
         self._conf.write_text(text, "utf-8")
         # Globals stay over a reload where the file does not name them any more.
         for name in ("agi_router", "agi_router_2"):

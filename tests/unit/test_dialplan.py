@@ -12,6 +12,7 @@ import pytest
 from agi_router.calls import parse_end
 from agi_router.extension import DIALPLAN_VERSION, to_refuse
 from agi_router.model import Language, Reason, Refusal
+from agi_router.profile import ENTRY_LABEL
 
 DIALPLAN = files("agi_router.dialplan").joinpath("agi_router.conf").read_text("utf-8")
 PROMPTS = files("agi_router.dialplan").joinpath("prompts.tsv").read_text("utf-8")
@@ -35,7 +36,7 @@ def lines() -> Iterator[tuple[str, str]]:
     context = ""
     for line in DIALPLAN.splitlines():
         text = re.split(r"(?<!\\);", line)[0].strip()
-        if header := re.fullmatch(r"\[([\w-]+)\]", text):
+        if header := re.fullmatch(r"\[([\w-]+)\](\(\+\))?", text):
             context = header[1]
         elif text:
             yield context, text
@@ -47,12 +48,12 @@ def steps() -> list[Step]:
     for context, text in lines():
         if context == "globals":
             continue
-        exten = re.fullmatch(r"exten => ([^,]+),1,(\w+)\((.*)\)", text)
+        exten = re.fullmatch(r"exten => ([^,]+),1(?:\(agi-router\))?,(\w+)\((.*)\)", text)
         same = re.fullmatch(r"same => n,(\w+)\((.*)\)", text)
         if exten:
             found.append(Step(context, *exten.groups()))
         else:
-            # Nothing else is there: no include, no switch, no label, no hint.
+            # Nothing else is there: no include, no switch, no other label, no hint.
             assert same, text
             assert found[-1].context == context
             found.append(Step(context, found[-1].extension, *same.groups()))
@@ -88,9 +89,9 @@ def assigned(step: Step) -> list[str]:
     return names
 
 
-def of(application: str) -> list[Step]:
-    """Return the steps that run *application*."""
-    return [step for step in STEPS if step.application == application]
+def of(*applications: str) -> list[Step]:
+    """Return the steps that run one of *applications*."""
+    return [step for step in STEPS if step.application in applications]
 
 
 def test_the_contexts() -> None:
@@ -112,8 +113,16 @@ def test_the_contexts() -> None:
         "agi-router-ask",
         "agi-router-refuse",
         "agi-router-end",
+        "agi-router-check",
         "agi-router-nowhere",
     ]
+
+
+def test_the_label_stands_at_the_ways_in() -> None:
+    """By it the router knows which contexts include them."""
+    labelled = re.findall(r"(?m)^exten => ([^,]+),1\(agi-router\),", DIALPLAN)
+    assert labelled == [f"_700{DIGITS}"] * 2
+    assert ENTRY_LABEL == "agi-router"
 
 
 def test_what_a_caller_can_dial() -> None:
@@ -177,7 +186,7 @@ def test_more_than_the_limit_a_second_are_refused() -> None:
 
 def test_who_is_asked() -> None:
     """The application, FastAGI, the next application: with the number that was dialled."""
-    asked = [step for step in STEPS if step.application in ("Stasis", "AGI")]
+    asked = [step for step in of("Stasis", "AGI") if step.context != "agi-router-check"]
     typed = "${CALLERID(dnid)},${CALLERID(num-pres)},${TYPED},${TRIES_LEFT}"
     assert [(step.context, step.extension, *step.data.split(",", 1)) for step in asked] == [
         ("agi-router-in", f"_700{DIGITS}", "${ASKED}", "${EXTEN},${CALLERID(num-pres)}"),
@@ -200,9 +209,10 @@ def test_whoever_waits_for_parts_is_refused() -> None:
 def test_patience_may_run_out_anywhere() -> None:
     """Also between the answer and the call's own limit: the caller hears a prompt."""
     over = {step.context: step for step in reversed(STEPS) if step.extension == "T"}
-    # The first of these is left in its first step, and nothing can be dialled from the last.
+    # These are left in their first step, or nobody who calls comes there.
     without = {"globals", "agi-router-in-fastagi", "agi-router-unanswered", "agi-router-end"}
-    assert over.keys() == set(CONTEXTS) - without - {"agi-router-nowhere", "agi-router-rate"}
+    without |= {"agi-router-check", "agi-router-nowhere", "agi-router-rate"}
+    assert over.keys() == set(CONTEXTS) - without
     for context in ("dial", "many", "sequence", "part", "more", "next", "fallback"):
         assert over[f"agi-router-{context}"].data.startswith("agi-router-refuse,platform_fault*")
     # Whom Dial() has told of an outcome, or talks, is past patience.
@@ -380,6 +390,17 @@ def test_every_prompt_and_cause_is_one_of_ours() -> None:
         assert set(re.findall(r"\b\d+\b", cause)) <= {"17", "19", "20", "21", "31"}
     assert {"one_minute", "time_over", "ask_extension", "wrong_extension"} <= known
     assert re.findall(r"LIMIT_\w+_FILE=.*?\}/\)\}(\w+)", DIALPLAN) == ["one_minute", "time_over"]
+
+
+def test_the_doctor_is_told_where_the_prompts_are_looked_for() -> None:
+    """In the directory in which a call looks for those of a set."""
+    [step] = [step for step in STEPS if step.context == "agi-router-check"]
+    app, told, found = step.data.split(",", 2)
+    assert (step.application, app, told) == ("Stasis", "agi_router_doctor", "${EXTEN}")
+    place = "${ASTDATADIR}/sounds/LANGUAGE/agi-router/SET/PROMPT.wav"
+    for number, part in enumerate(("LANGUAGE", "PROMPT", "SET"), start=1):
+        place = place.replace(part, f"${{CUT(EXTEN,*,{number})}}")
+    assert found == f"${{STAT(f,{place})}}"
 
 
 def test_a_prompt_that_a_set_lacks_is_the_shipped_one() -> None:
