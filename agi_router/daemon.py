@@ -53,6 +53,10 @@ _Work = Callable[[], Coroutine[Any, Any, None]]
 
 _RETRY = 1.0
 _RECONCILE = 300.0
+# Between two looks at the PBX's profile because of calls that came in elsewhere.
+_LOOK_AGAIN = 5.0
+# How long FastAGI waits for the first one.
+_FIRST_LOOK = 2.0
 _PARTITIONS = 6 * 3600.0
 _SWEEP = 300.0
 _SWEEP_PAUSE = 0.05
@@ -127,12 +131,15 @@ async def serve(settings: Settings, keys: KeyRing, doors: Doors = Doors.BOTH) ->
             partial(_sweep, settings),
             partial(_follow_keys, settings, store, keys),
         ]
-        if fastagi is not None:
+        if fastagi is not None and doors is not Doors.AGI:
             works.append(fastagi.serve)
         if settings.open_modes:
             log.warning("serve.open_modes", extra={"strangers": "get through"})
         if doors is Doors.AGI:
-            works.append(partial(_reconcile_now_and_then, settings, books))
+            looked = asyncio.Event()
+            works.append(partial(_reconcile_now_and_then, settings, books, router, looked))
+            if fastagi is not None:
+                works.append(partial(_serve_once_looked, fastagi, looked))
             log.info("serve.ready", extra={"address": settings.agi_listen})
             notifier.ready()
             await _run_until(stop.wait(), *works)
@@ -168,7 +175,7 @@ async def _serve_ari(  # noqa: PLR0917 - the parts that serve() has made
             )
             health.ari = ari
             # Calls that come meanwhile wait in the client; nobody is dialled before this.
-            await _check_profile(ari, settings)
+            await _check_profile(ari, settings, router)
             show_ari(metrics, ari=ari, door=door)
             log.info("serve.ready", extra={"app": settings.ari_app})
             notifier.ready()
@@ -176,7 +183,8 @@ async def _serve_ari(  # noqa: PLR0917 - the parts that serve() has made
                 _leaving(stop, door, settings.handover),
                 *works,
                 door.serve,
-                partial(_reconcile, door, ari, books, settings),
+                partial(_reconcile, door, ari, books, settings, router),
+                partial(_look_again, ari, settings, router),
             )
             _stop_taking(health, notifier)
             await door.drain()
@@ -359,15 +367,35 @@ def _read_keys(settings: Settings) -> KeyRing:
         return check_keys(connection, keys)
 
 
-async def _check_profile(ari: AriClient, settings: Settings) -> None:
-    for fault in await refuse_leaks(ari, accepted=settings.unsafe_profile):
+async def _check_profile_again(ari: AriClient, settings: Settings, router: Router) -> None:
+    """
+    Look at the profile of a PBX that was in order before.
+
+    In the midst of a reload it may look broken for a moment: it is looked at twice before the
+    router ends, and no call is let through between the two.
+    """
+    try:
+        await _check_profile(ari, settings, router)
+    except SettingsError as error:
+        router.ways_in = frozenset()
+        log.warning("profile.refused", extra={"error": str(error)})
+        await asyncio.sleep(_RETRY)
+        await _check_profile(ari, settings, router)
+
+
+async def _check_profile(ari: AriClient, settings: Settings, router: Router) -> None:
+    read = await refuse_leaks(ari, accepted=settings.unsafe_profile)
+    router.ways_in = frozenset(f"PJSIP/{name}" for name in read.ways_in)
+    for fault in read.accepted:
         log.warning(
             "profile.unsafe",
             extra={"option": fault.name, "value": fault.value, "wanted": fault.wanted},
         )
 
 
-async def _reconcile(door: AriDoor, ari: AriClient, books: Books, settings: Settings) -> None:
+async def _reconcile(
+    door: AriDoor, ari: AriClient, books: Books, settings: Settings, router: Router
+) -> None:
     """
     Reconcile, and look at the profile, after each connection and now and then.
     """
@@ -379,19 +407,50 @@ async def _reconcile(door: AriDoor, ari: AriClient, books: Books, settings: Sett
         try:
             await books.reconcile(ari)
             # Asterisk may have come back, or been reloaded, with another one.
-            await _check_profile(ari, settings)
+            await _check_profile_again(ari, settings, router)
         except (StoreError, AriError, AsteriskError) as error:
             log.warning("reconcile.deferred", extra={"error": str(error)})
             await asyncio.sleep(_RETRY)
             door.connected.set()
 
 
-async def _reconcile_now_and_then(settings: Settings, books: Books) -> None:
+async def _look_again(ari: AriClient, settings: Settings, router: Router) -> None:
+    """
+    Look at the profile when a call came in where none was known to: it may be a new way in.
+    """
+    while True:
+        await router.unjudged.wait()
+        try:
+            await _check_profile_again(ari, settings, router)
+        except (AriError, AsteriskError) as error:
+            log.warning("profile.deferred", extra={"error": str(error)})
+        await asyncio.sleep(_LOOK_AGAIN)
+        router.unjudged.clear()
+
+
+async def _serve_once_looked(fastagi: "FastAgiDoor", looked: asyncio.Event) -> None:
+    """
+    Serve FastAGI; calls that come before it is known where they may come in wait a moment.
+    """
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_FIRST_LOOK):
+            await looked.wait()
+    await fastagi.serve()
+
+
+async def _reconcile_now_and_then(
+    settings: Settings, books: Books, router: Router, looked: asyncio.Event
+) -> None:
     """
     Look at the profile and reconcile, by a connection that is made for it under another name.
 
-    So it is where no ARI door keeps one; FastAGI serves also where there is no ARI.
+    So it is where no ARI door keeps one. FastAGI serves also where no password for ARI is set, and
+    then takes calls wherever they come in; else none before it is known where they may.
     """
+    if settings.ari_password is None and settings.ari_password_file is None:
+        looked.set()
+    else:
+        router.ways_in = frozenset()
     app = f"{settings.ari_app}_books_{os.getpid()}"
     while True:
         try:
@@ -399,14 +458,24 @@ async def _reconcile_now_and_then(settings: Settings, books: Books) -> None:
         except SettingsError as error:
             log.warning("reconcile.deferred", extra={"error": str(error)})
         else:
-            await _visit(ari, settings, books)
-        await asyncio.sleep(_RECONCILE)
+            await _visit(ari, settings, books, router, looked)
+            if not looked.is_set():
+                await asyncio.sleep(_RETRY)
+                continue
+        await asyncio.sleep(_LOOK_AGAIN)
+        router.unjudged.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_RECONCILE - _LOOK_AGAIN):
+                await router.unjudged.wait()
 
 
-async def _visit(ari: AriClient, settings: Settings, books: Books) -> None:
+async def _visit(
+    ari: AriClient, settings: Settings, books: Books, router: Router, looked: asyncio.Event
+) -> None:
     try:
         async with ari:
-            await _check_profile(ari, settings)
+            await _check_profile_again(ari, settings, router)
+            looked.set()
             await books.reconcile(ari)
     except (StoreError, AriError, AsteriskError) as error:
         # Calls are settled all the same; only those that Asterisk forgot to end are not.

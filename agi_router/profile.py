@@ -26,13 +26,17 @@ __all__ = [
     "GLOBAL_RULES",
     "LISTING_MODULE",
     "LOG_LEVELS",
+    "LOOK",
     "MODULE_RULES",
+    "NEEDED_MODULES",
     "EndpointRule",
     "Fault",
     "GlobalRule",
     "ModuleRule",
     "Profile",
     "find_faults",
+    "find_gaps",
+    "ways_in",
 ]
 
 ENTRY_CONTEXT = "agi-router-in"
@@ -47,12 +51,17 @@ The entry where FastAGI serves alone.
 
 ENTRY_LABEL = "agi-router"
 """
-The label of the first step of either entry; a context in which a 700 number leads to it includes one.
+The label of the first step of either entry: a context where a 700 number leads to it includes one.
 """
 
 LISTING_MODULE = "res_ari_endpoints.so"
 """
 The module by which Asterisk lists its endpoints; without it the ways in cannot be found.
+"""
+
+LOOK = "look"
+"""
+With this argument a channel enters the application of whoever looks at the profile: it is no call.
 """
 
 LOG_LEVELS = frozenset({"ERROR"})
@@ -262,6 +271,41 @@ MODULE_RULES = (
 )
 
 
+NEEDED_MODULES = {
+    "app_dial.so": "calls the callee",
+    "app_playback.so": "plays the prompts",
+    "app_read.so": "asks for an extension",
+    "app_stack.so": "runs the hangup handler, by which every call's end is known",
+    "app_stasis.so": "hands calls to the router",
+    "bridge_builtin_interval_features.so": "ends calls at their limit",
+    "bridge_simple.so": "joins caller and callee",
+    "chan_pjsip.so": "carries the calls",
+    "codec_alaw.so": "carriers speak it, and the prompts must too",
+    "format_wav.so": "reads the prompts",
+    "func_callerid.so": "says who calls, and masks it",
+    "func_channel.so": "pushes the hangup handler, sets the language",
+    "func_cut.so": "takes apart what the router says",
+    "func_dialplan.so": "tells which contexts include the entry",
+    "func_env.so": "writes the end journal",
+    "func_global.so": "remembers which router serves, and counts calls a second",
+    "func_logic.so": "chooses, by IF()",
+    "func_strings.so": "takes apart and checks what the router says",
+    "func_timeout.so": "ends the wait for a frozen router",
+    "pbx_config.so": "reads extensions.conf",
+    "res_ari_applications.so": "tells whether a router is connected",
+    "res_ari_asterisk.so": "tells this configuration",
+    "res_ari_channels.so": "takes the router's answer",
+    "res_ari_events.so": "tells the router of calls",
+    "res_pjsip_caller_id.so": "reads whom the carrier asserts",
+    "res_pjsip_endpoint_identifier_ip.so": "knows the carrier by its address",
+    "res_pjsip_sdp_rtp.so": "carries the sound",
+    "res_rtp_asterisk.so": "carries the sound",
+}
+"""
+What a masked call, or a look at the PBX, needs of Asterisk's modules, and what for.
+"""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
     """
@@ -269,7 +313,10 @@ class Profile:
 
     Attributes:
         trunks: Endpoints on which the dialplan dials callees; an empty name where none is given.
+        contacts: Options of the AORs at which these are reached, by name, of those that are there.
         endpoints: Options by endpoint, as Asterisk spells them; at least those of the trunks.
+        states: ``online``, ``offline`` or ``unknown``, by endpoint; at least of the trunks.
+        entries: Contexts of endpoints from which a 700 number leads to the dialplan's entry.
         listed: Whether these are all endpoints.
         global_options: Options of pjsip.conf's section ``[global]``; :obj:`None` if there is no
             section of this name.
@@ -278,7 +325,10 @@ class Profile:
     """
 
     trunks: tuple[str, ...]
+    contacts: Mapping[str, Mapping[str, str]]
     endpoints: Mapping[str, Mapping[str, str]]
+    states: Mapping[str, str]
+    entries: frozenset[str]
     listed: bool
     global_options: Mapping[str, str] | None
     modules: frozenset[str]
@@ -319,6 +369,18 @@ def find_faults(profile: Profile) -> list[Fault]:
 
     Never raises: an option that Asterisk does not tell is one that cannot be vouched for.
     """
+    if profile.listed and not profile.endpoints:
+        # All that is said of endpoints would follow from it.
+        return [
+            Fault(
+                name="pjsip.conf/endpoint",
+                value="not there",
+                wanted="at least two",
+                why="Asterisk has none; is the file there, and may Asterisk's user read it?",
+            ),
+            *_of_modules(profile),
+            *_of_logs(profile.logs),
+        ]
     return [
         *_of_endpoints(profile),
         *_of_globals(profile.global_options),
@@ -327,20 +389,80 @@ def find_faults(profile: Profile) -> list[Fault]:
     ]
 
 
-def _of_endpoints(profile: Profile) -> Iterator[Fault]:
-    ways_in = [
+def ways_in(profile: Profile) -> tuple[str, ...]:
+    """
+    The endpoints on which calls can come in, by name; no other endpoint has been judged as one.
+    """
+    entries = profile.entries | {ENTRY_CONTEXT, FASTAGI_CONTEXT}
+    return tuple(
         name
         for name, options in sorted(profile.endpoints.items())
-        if options.get("context") in {ENTRY_CONTEXT, FASTAGI_CONTEXT}
+        if options.get("context") in entries
+    )
+
+
+def find_gaps(profile: Profile) -> list[Fault]:
+    """
+    What is missing for calls to get through, though nothing would leak.
+    """
+    return [
+        *(
+            Fault(name=f"modules/{name}", value="not loaded", wanted="loaded", why=f"it {purpose}")
+            for name, purpose in NEEDED_MODULES.items()
+            if name not in profile.modules
+        ),
+        *(
+            gap
+            for name in dict.fromkeys(profile.trunks)
+            if name in profile.endpoints
+            for gap in _of_trunk(profile, name)
+        ),
     ]
-    if profile.listed and not ways_in:
+
+
+def _of_trunk(profile: Profile, name: str) -> Iterator[Fault]:
+    """
+    Whether anybody is reached by a trunk, as far as Asterisk knows.
+    """
+    aors = [each.strip() for each in profile.endpoints[name].get("aors", "").split(",")]
+    there = [each for each in aors if each in profile.contacts]
+    if not there:
+        yield Fault(
+            name=f"{name}/aors",
+            value=f"{profile.endpoints[name].get('aors') or 'not set'}, which is no aor",
+            wanted="an aor",
+            why="callees cannot be dialled on it",
+        )
+    elif profile.states.get(name) == "offline":
+        yield Fault(
+            name=f"{name}/state",
+            value="offline",
+            wanted="online",
+            why="the trunk does not answer, or its aor has no contact: callees cannot be dialled",
+        )
+    elif not any(_seconds(profile.contacts[each].get("qualify_frequency")) for each in there):
+        yield Fault(
+            name=f"{there[0]}/qualify_frequency",
+            value="0",
+            wanted="30 or so",
+            why="nobody knows whether the trunk is alive; if not, callers hear nothing for 32 s",
+        )
+
+
+def _seconds(value: str | None) -> float:
+    return float(value) if value and value.replace(".", "", 1).isdecimal() else 0.0
+
+
+def _of_endpoints(profile: Profile) -> Iterator[Fault]:
+    entrances = ways_in(profile)
+    if profile.listed and not entrances:
         yield Fault(
             name="endpoints/context",
             value=f"of none {ENTRY_CONTEXT}",
             wanted=f"of the carrier's way in {ENTRY_CONTEXT}",
             why="how calls come in cannot be judged",
         )
-    for name in ways_in:
+    for name in entrances:
         yield from _of_endpoint(name, profile.endpoints[name], "in")
     for name in dict.fromkeys(profile.trunks):
         trunk = profile.endpoints.get(name)

@@ -148,6 +148,10 @@ class Router:
         # Callers are remembered by a hash whose key is in no other place.
         self._salt = secrets.token_bytes(16)
         self._late_log = LateLog(log)
+        self.ways_in: frozenset[str] | None = None
+        """Where calls may come in, as :attr:`Arrival.trunk` has it; :obj:`None`: anywhere."""
+        self.unjudged = asyncio.Event()
+        """Set when a call was refused because it came in elsewhere; whoever looks clears it."""
 
     async def answer(self, arrival: Arrival) -> Destination:
         """
@@ -226,6 +230,13 @@ class Router:
         return crowd
 
     async def _decide(self, arrival: Arrival) -> Decision:
+        if self.ways_in is not None and arrival.trunk not in self.ways_in:
+            # Nothing is known of what its caller id is worth, nor of what it is shown.
+            log.warning(
+                "call.unjudged", extra={"call": arrival.call_id, "endpoint": arrival.trunk}
+            )
+            self.unjudged.set()
+            return Refusal(reason=Reason.PLATFORM_FAULT)
         tries_left = (
             self._extension_tries
             if arrival.tries_left is None

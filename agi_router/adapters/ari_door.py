@@ -7,6 +7,7 @@ import logging
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from agi_router import profile
 from agi_router.ari import (
     ApplicationReplaced,
     AriClient,
@@ -77,6 +78,8 @@ class AriDoor:
         """
         async for event in self._ari:
             match event:
+                case StasisStart(args=(profile.LOOK,)):
+                    pass
                 case StasisStart():
                     task = asyncio.create_task(self._take(event))
                     self._calls.add(task)

@@ -162,6 +162,11 @@ class AriClient:
         return f"AriClient(address={self._address!r}, ready={self.ready})"
 
     @property
+    def app(self) -> str:
+        """The application's name."""
+        return self._app
+
+    @property
     def ready(self) -> bool:
         """Whether requests can be sent now."""
         return self._link is not None
@@ -366,18 +371,42 @@ class AriClient:
         response = await self.request("GET", "asterisk/variable", query={"variable": name})
         return wire.decode_variable(response.body)
 
-    async def endpoints(self, technology: str) -> tuple[str, ...]:
+    async def channel_variable(self, channel_id: str, name: str) -> str:
         """
-        List the endpoints of a technology by name, over a connection of its own.
+        Read a variable of a channel, or what a function of the dialplan says there.
 
         Args:
-            technology: E.g. ``PJSIP``.
+            channel_id: The channel.
+            name: Name of the variable, or the function with its arguments, without ``${}``.
 
         Raises:
             WireError: The answer is malformed.
             AriUnavailable: Not connected, or the connection was lost before the answer.
             AriTimeout: No answer in time.
-            AriRefused: 404 if there is no such technology, or ``res_ari_endpoints`` is not loaded.
+            AriRefused: 404 if the channel is gone or the variable is not set, 500 if there is no
+                such function or ARI may not call it.
+        """
+        response = await self.request(
+            "GET", wire.path("channels", channel_id, "variable"), query={"variable": name}
+        )
+        return wire.decode_variable(response.body)
+
+    async def endpoints(self, technology: str) -> dict[str, str]:
+        """
+        List the endpoints of a technology, over a connection of its own.
+
+        Args:
+            technology: E.g. ``PJSIP``.
+
+        Returns:
+            By name whether each can be reached: ``online``, ``offline`` or ``unknown``.
+
+        Raises:
+            WireError: The answer is malformed.
+            AriUnavailable: Not connected, or the connection was lost before the answer.
+            AriTimeout: No answer in time.
+            AriRefused: 404 if there is no such technology, it has no endpoint, or
+                ``res_ari_endpoints`` is not loaded.
         """
         body = await http_get(
             self._url,

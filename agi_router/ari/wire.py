@@ -300,14 +300,17 @@ def decode_variable(body: str) -> str:
     return _text(_table(_load(body), "variable"), "value")
 
 
-def decode_endpoints(body: str) -> tuple[str, ...]:
+def decode_endpoints(body: str) -> dict[str, str]:
     """
-    Read the answer to ``GET endpoints/{technology}``: the endpoints' names.
+    Read the answer to ``GET endpoints/{technology}``: each endpoint's name and state.
 
     Raises:
         WireError: It is not a list of endpoints.
     """
-    return tuple(_text(each, "resource") for each in _tables(body, "endpoints"))
+    return {
+        _text(each, "resource"): _text({"state": "unknown"} | each, "state")
+        for each in _tables(body, "endpoints")
+    }
 
 
 def decode_modules(body: str) -> frozenset[str]:

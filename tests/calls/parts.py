@@ -215,8 +215,16 @@ class Asterisk:
     def appended(self, file: str, text: str, reload: str) -> Iterator[None]:
         """Add *text* to a configuration file and run *reload*; undo both after the block."""
         path = self._etc / file
+        before = path.read_text() if path.exists() else ""
+        with self.replaced(file, f"{before}\n{text}\n", reload):
+            yield
+
+    @contextmanager
+    def replaced(self, file: str, text: str, reload: str) -> Iterator[None]:
+        """Put *text* in place of a configuration file, like :meth:`appended`."""
+        path = self._etc / file
         before = path.read_text() if path.exists() else None
-        path.write_text(f"{before or ''}\n{text}\n")
+        path.write_text(text)
         try:
             self.command(reload)
             yield

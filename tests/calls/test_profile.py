@@ -4,9 +4,10 @@ The profile: whatever option of a running Asterisk is broken, doctor names it an
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from agi_router.profile import (
     GlobalRule,
     ModuleRule,
     find_faults,
+    find_gaps,
 )
 from calls.parts import CARRIER_IN, CARRIER_OUT, Asterisk, Cli, Router
 from testpbx.phones import Phones
@@ -82,6 +84,17 @@ async def ari(pbx: dict[str, Any]) -> AsyncIterator[AriClient]:
 
 async def faults(ari: AriClient) -> list[Fault]:
     return find_faults(await read_profile(ari))
+
+
+async def until_async(
+    look: Callable[[AriClient], Awaitable[list[str]]], ari: AriClient, wanted: list[str]
+) -> bool:
+    """Whether *look* says *wanted*, within some seconds."""
+    for _ in range(100):
+        if await look(ari) == wanted:
+            return True
+        await asyncio.sleep(0.1)
+    return False
 
 
 def names(found: list[Fault]) -> list[str]:
@@ -143,6 +156,16 @@ async def test_calls_that_come_in_nowhere(asterisk: Asterisk, ari: AriClient) ->
         assert names(await faults(ari)) == ["endpoints/context"]
 
 
+async def test_no_endpoint_at_all(asterisk: Asterisk, ari: AriClient) -> None:
+    """As where Asterisk cannot read the file: said so, and not that a module is missing."""
+    with asterisk.replaced("pjsip.conf", "", RELOAD):
+        found = await faults(ari)
+
+    assert [str(each) for each in found] == [
+        "pjsip.conf/endpoint is not there, wanted at least two"
+    ]
+
+
 async def test_a_second_way_in(asterisk: Asterisk, ari: AriClient) -> None:
     """An endpoint that nobody thought of, with Asterisk's defaults, leads to the entry."""
     with asterisk.appended("pjsip.conf", "[old]\ntype=endpoint\ncontext=agi-router-in", RELOAD):
@@ -152,6 +175,91 @@ async def test_a_second_way_in(asterisk: Asterisk, ari: AriClient) -> None:
         *found
     }
     assert all(name.startswith("old/") for name in found)
+
+
+# The carrier's calls come in at a context of the site, and from there to ours.
+INCLUDED = "[site]\ninclude => agi-router-in\n"
+JUMPING = "[site]\nexten => _700XXXXXXXXXXXX,1,Goto(agi-router-in,${EXTEN},1)\n"
+OTHERS = "[site]\nexten => _X.,1,Hangup(1)\ninclude => agi-router-in\n"
+
+
+@pytest.mark.parametrize("text", [INCLUDED, OTHERS])
+async def test_a_context_that_includes_the_entry(
+    asterisk: Asterisk, ari: AriClient, text: str
+) -> None:
+    """Its endpoints are ways in, and judged like those of the entry itself."""
+    second = "[old]\ntype=endpoint\ncontext=site"
+    with (
+        asterisk.appended("extensions.conf", text, "dialplan reload"),
+        asterisk.appended("pjsip.conf", second, RELOAD),
+    ):
+        found = names(await faults(ari))
+
+    assert {"old/trust_connected_line", "old/send_connected_line", "old/allow_transfer"} <= {
+        *found
+    }
+    assert all(name.startswith("old/") for name in found)
+
+
+async def test_a_context_that_is_no_entry(asterisk: Asterisk, ari: AriClient) -> None:
+    """What it does with a 700 number is its own; the router refuses what comes of it."""
+    second = "[old]\ntype=endpoint\ncontext=site"
+    with (
+        asterisk.appended("extensions.conf", JUMPING, "dialplan reload"),
+        asterisk.appended("pjsip.conf", second, RELOAD),
+    ):
+        assert await faults(ari) == []
+
+
+@pytest.mark.parametrize("door", ["ari", "fastagi"])
+def test_a_call_by_an_endpoint_that_nobody_has_judged(
+    asterisk: Asterisk,
+    cli: Cli,
+    phones: Phones,
+    fastagi: Router,
+    router: Router,
+    a: str,
+    b: str,
+    door: str,
+) -> None:
+    """Refused, whoever it says that it is; where its context includes the entry, it is let in."""
+    router.stop()
+    fastagi.stop()
+    serving = fastagi if door == "fastagi" else router
+    x = cli.bind(a, b)["x"]
+    way_in = f"[{IN}](+)\ncontext=site"
+    good = f"[second](leg)\ncontext=agi-router-in\ntrust_id_inbound=yes\n{way_in}"
+    with asterisk.appended("pjsip.conf", good, RELOAD):
+        with asterisk.appended("extensions.conf", JUMPING, "dialplan reload"):
+            serving.start()
+            refused = phones.call(a, x)
+            serving.stop()
+        with asterisk.appended("extensions.conf", INCLUDED, "dialplan reload"):
+            serving.start()
+            included = phones.call(a, x)
+            serving.stop()
+
+    # The router that comes next must not see what is being put back.
+    assert until(
+        lambda: "agi-router-in" in asterisk.command(f"pjsip show endpoint {IN}"), timeout=10
+    )
+    assert included.status == 200
+    assert (refused.status, refused.invites) == (480, ())
+    assert cli.records(x, 2)[-1]["reason"] == "platform_fault"
+
+
+def test_a_way_in_that_is_new(
+    asterisk: Asterisk, cli: Cli, phones: Phones, router: Router, a: str, b: str
+) -> None:
+    """Its first call is refused, and makes the router look; soon it is let in, without a start."""
+    x = cli.bind(a, b)["x"]
+    new = "[new](leg)\ncontext=agi-router-in\ntrust_id_inbound=yes\n[carrier-in](+)\nendpoint=new"
+    with asterisk.appended("pjsip.conf", new, RELOAD):
+        assert until(lambda: phones.call(a, x).status == 200, timeout=60)
+        refused = "call.unjudged" in router.log
+        serving = router.process is not None and router.process.poll() is None
+
+    assert (refused, serving) == (True, True)
 
 
 async def test_one_endpoint_for_both_ways(asterisk: Asterisk, ari: AriClient) -> None:
@@ -324,6 +432,46 @@ def test_asterisk_comes_back_with_another_profile(
 
     assert (call.status, call.invites) == (480, ())
     assert phones.call(a, x).status == 200
+
+
+async def gaps(ari: AriClient) -> list[str]:
+    return [str(each) for each in find_gaps(await read_profile(ari))]
+
+
+async def test_a_trunk_that_reaches_nobody(asterisk: Asterisk, ari: AriClient) -> None:
+    """Without aor, without contact, not asked about, dead, and alive."""
+    unknown = "carrier-out/qualify_frequency is 0, wanted 30 or so"
+    asked = "qualify_frequency=1\nqualify_timeout=0.5"
+    with asterisk.trunk(OUT):
+        assert await gaps(ari) == [unknown]
+        with asterisk.appended("pjsip.conf", f"[{OUT}](+)\naors=none", RELOAD):
+            assert await gaps(ari) == [f"{OUT}/aors is none, which is no aor, wanted an aor"]
+        empty = f"[{OUT}](+)\naors=empty\n[empty]\ntype=aor"
+        with asterisk.appended("pjsip.conf", empty, RELOAD):
+            assert await gaps(ari) == [f"{OUT}/state is offline, wanted online"]
+        dead = f"[{OUT}](+)\naors=dead\n[dead]\ntype=aor\ncontact=sip:127.0.0.1:5999\n{asked}"
+        with asterisk.appended("pjsip.conf", dead, RELOAD):
+            assert await until_async(gaps, ari, [f"{OUT}/state is offline, wanted online"]), (
+                await gaps(ari)
+            )
+        alive = dead.replace(":5999", ":5060")
+        with asterisk.appended("pjsip.conf", alive, RELOAD):
+            assert await until_async(gaps, ari, []), await gaps(ari)
+    with asterisk.trunk(OUT):
+        assert await gaps(ari) == [unknown]
+
+
+@pytest.mark.parametrize("module", ["app_read.so", "format_wav.so", "func_timeout.so"])
+async def test_a_module_that_calls_need(asterisk: Asterisk, ari: AriClient, module: str) -> None:
+    """Nothing leaks without it, but calls fail."""
+    before = await gaps(ari)
+    asterisk.command(f"module unload {module}")
+    try:
+        assert await gaps(ari) == [f"modules/{module} is not loaded, wanted loaded", *before]
+        assert await faults(ari) == []
+    finally:
+        asterisk.command(f"module load {module}")
+    assert await gaps(ari) == before
 
 
 @pytest.mark.parametrize("rule", MODULE_RULES, ids=lambda rule: rule.pattern)

@@ -448,7 +448,8 @@ async def test_operations_say_what_asterisk_expects(pbx: StandIn) -> None:
         "GET channels/pbx1-1.1": (200, start_of(1)["channel"]),
         "GET channels/pbx1-1.9": (404, {"message": "Channel not found"}),
         "GET asterisk/variable": (200, {"value": "x"}),
-        "HTTP /ari/endpoints/PJSIP": (200, [{"technology": "PJSIP", "resource": "in"}]),
+        "GET channels/pbx1-1.1/variable": (200, {"value": "1"}),
+        "HTTP /ari/endpoints/PJSIP": (200, [{"resource": "in", "state": "offline"}]),
         "GET asterisk/modules": (200, [{"name": "a.so", "status": "Running"}]),
         "GET asterisk/logging": (
             200,
@@ -477,7 +478,8 @@ async def test_operations_say_what_asterisk_expects(pbx: StandIn) -> None:
         assert await ari.channel("pbx1-1.9") is None
         assert (await ari.asterisk_info()).version == "22.10.1"
         await ari.set_event_filter(["StasisEnd"])
-        assert await ari.endpoints("PJSIP") == ("in",)
+        assert await ari.endpoints("PJSIP") == {"in": "offline"}
+        assert await ari.channel_variable("pbx1-1.1", "F(x)") == "1"
         assert await ari.modules() == {"a.so"}
         assert await ari.log_channels() == {"/log": {"ERROR"}}
         assert await ari.config_object("res_pjsip", "endpoint", "my trunk") == {"a": "b"}
@@ -513,7 +515,7 @@ async def test_what_may_be_long_comes_by_http(pbx: StandIn) -> None:
     async with client(pbx.url) as ari:
         names = [f"phone{number}" for number in range(10_000)]
         pbx.answers["HTTP /ari/endpoints/SIP"] = (200, [{"resource": name} for name in names])
-        assert await ari.endpoints("SIP") == tuple(names)
+        assert await ari.endpoints("SIP") == dict.fromkeys(names, "unknown")
         first, last = pbx.upgrades[0], pbx.upgrades[-1]
         assert last.headers["Authorization"] == first.headers["Authorization"]
         assert "GET endpoints" not in str(pbx.requests)

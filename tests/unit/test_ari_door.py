@@ -164,6 +164,15 @@ async def test_a_call_is_answered_once() -> None:
     assert store.asked == ["pbx1-1741988825.1"]
 
 
+async def test_a_look_at_the_profile_is_no_call() -> None:
+    """Its channel comes into the application, and is left alone."""
+    ari, store = Ari(start(args=("look",))), Store()
+    door = make_door(ari, store)
+    await door.serve()
+    await door.drain()
+    assert (store.asked, ari.continued) == ([], [])
+
+
 async def test_a_trunk_is_known_by_its_channel() -> None:
     """Who comes in by the same endpoint is held to one limit with the others."""
     ari, store = Ari(start(1), start(2)), Store()

@@ -250,7 +250,9 @@ def caller(number: str) -> dict[str, str]:
 def test_answers_of_the_typed_operations_are_read() -> None:
     assert wire.decode_channel(json.dumps(CHANNEL)) == A_CHANNEL
     assert wire.decode_variable('{"value":"x"}') == "x"
-    assert wire.decode_endpoints('[{"technology":"PJSIP","resource":"in"}]') == ("in",)
+    assert wire.decode_endpoints(
+        '[{"technology":"PJSIP","resource":"in","state":"online"},{"resource":"out"}]'
+    ) == {"in": "online", "out": "unknown"}
     assert wire.decode_modules(
         '[{"name":"a.so","status":"Running"},{"name":"b.so","status":"Not Running"}]'
     ) == {"a.so"}

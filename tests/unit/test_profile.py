@@ -18,8 +18,11 @@ from agi_router.profile import (
     LISTING_MODULE,
     LOG_LEVELS,
     MODULE_RULES,
+    NEEDED_MODULES,
     Profile,
     find_faults,
+    find_gaps,
+    ways_in,
 )
 
 DIALPLAN = files("agi_router.dialplan").joinpath("agi_router.conf").read_text("utf-8")
@@ -39,10 +42,17 @@ def obedient(side: str) -> dict[str, str]:
 
 GOOD = Profile(
     trunks=("out",),
-    endpoints={"in": obedient("in"), "out": obedient("out"), "phone": {"context": "office"}},
+    contacts={"out": {"contact": "sip:192.0.2.1", "qualify_frequency": "30"}},
+    endpoints={
+        "in": obedient("in"),
+        "out": obedient("out") | {"aors": "out"},
+        "phone": {"context": "office"},
+    },
+    states={"in": "offline", "out": "online"},
+    entries=frozenset(),
     listed=True,
     global_options={rule.option: rule.wanted for rule in GLOBAL_RULES},
-    modules=frozenset({"app_dial.so", "cdr", "res_pjsip.so"}),
+    modules=frozenset({*NEEDED_MODULES, "cdr", "res_pjsip.so"}),
     logs={"/var/log/asterisk/messages": LOG_LEVELS, "Console": frozenset({"ERROR"})},
 )
 
@@ -110,9 +120,58 @@ def test_fastagi_alone_has_a_way_in_too() -> None:
     ]
 
 
+def test_a_context_that_includes_ours_is_a_way_in() -> None:
+    """Whoever calls there reaches our entry; other contexts are nobody's business."""
+    assert ways_in(GOOD) == ("in",)
+    assert ways_in(replace(GOOD, entries=frozenset({"office"}))) == ("in", "phone")
+    included = faults(entries=frozenset({"office"}))
+    assert "phone/trust_connected_line is unknown, wanted no" in included
+    assert all(each.startswith("phone/") for each in included)
+    assert faults(entries=frozenset({"elsewhere"})) == []
+
+
+def gaps(**changes: object) -> list[str]:
+    return [str(each) for each in find_gaps(replace(GOOD, **changes))]  # type: ignore[arg-type]
+
+
+def test_no_gap() -> None:
+    """Nor where a trunk is registered, or is asked about and not yet known."""
+    assert gaps() == []
+    assert gaps(states={}) == []
+    asked_elsewhere = {"first": {"qualify_frequency": "0"}, "b": {"qualify_frequency": "60.0"}}
+    out = {**GOOD.endpoints, "out": {"aors": "first, b"}}
+    assert gaps(endpoints=out, contacts=asked_elsewhere) == []
+    assert gaps(trunks=("out", "out", "nowhere")) == []
+
+
+@pytest.mark.parametrize("module", sorted(NEEDED_MODULES))
+def test_every_module_counts(module: str) -> None:
+    """What calls need."""
+    assert gaps(modules=frozenset(NEEDED_MODULES) - {module}) == [
+        f"modules/{module} is not loaded, wanted loaded"
+    ]
+
+
+def test_a_trunk_that_reaches_nobody() -> None:
+    """Without contact, dead, or such that nobody would know."""
+    unset = {**GOOD.endpoints, "out": {"aors": ""}}
+    assert gaps(endpoints=unset) == ["out/aors is not set, which is no aor, wanted an aor"]
+    assert gaps(contacts={}) == ["out/aors is out, which is no aor, wanted an aor"]
+    assert gaps(states={"out": "offline"}) == ["out/state is offline, wanted online"]
+    for frequency in ({"qualify_frequency": "0"}, {"qualify_frequency": "x"}, {}):
+        assert gaps(contacts={"out": frequency}) == ["out/qualify_frequency is 0, wanted 30 or so"]
+
+
 def test_what_is_not_there() -> None:
     """An endpoint or a section that cannot be judged is a fault."""
     only_out = {"out": GOOD.endpoints["out"]}
+    assert faults(endpoints={}, global_options=None) == [
+        "pjsip.conf/endpoint is not there, wanted at least two"
+    ]
+    assert faults(endpoints={}, listed=False, trunks=("x",)) == [
+        "x/type is not there, wanted endpoint",
+        f"modules/{LISTING_MODULE} is not loaded, wanted loaded",
+    ]
     none = f"endpoints/context is of none {ENTRY_CONTEXT}"
     assert faults(endpoints=only_out) == [
         f"{none}, wanted of the carrier's way in {ENTRY_CONTEXT}"
@@ -167,7 +226,44 @@ def test_the_shipped_files_set_what_differs_from_the_default() -> None:
     ruled = {rule.option for rule in ENDPOINT_RULES} | {rule.option for rule in GLOBAL_RULES}
     assert ruled - written == left_to_asterisk
     modules = (SHIPPED / "modules.conf").read_text("utf-8")
-    assert f"\nload={LISTING_MODULE}\n" in modules
+    loaded = set(re.findall(r"(?m)^load=(\S+)$", modules))
+    assert {LISTING_MODULE, *NEEDED_MODULES} <= loaded
+
+
+# Of each application and function of the dialplan that is not built in.
+MODULE_OF = {
+    **dict.fromkeys(("GosubIf", "Return", "CHANNEL(hangup_handler_push)"), "app_stack.so"),
+    "AGI": "res_agi.so",
+    "Dial": "app_dial.so",
+    "Playback": "app_playback.so",
+    "Read": "app_read.so",
+    "Stasis": "app_stasis.so",
+    "CALLERID": "func_callerid.so",
+    "CHANNEL": "func_channel.so",
+    "CUT": "func_cut.so",
+    **dict.fromkeys(("FILE", "STAT"), "func_env.so"),
+    "GLOBAL": "func_global.so",
+    "IF": "func_logic.so",
+    **dict.fromkeys(
+        ("ARRAY", "FIELDQTY", "FILTER", "LEN", "REPLACE", "STRFTIME", "STRREPLACE"),
+        "func_strings.so",
+    ),
+    "TIMEOUT": "func_timeout.so",
+}
+BUILT_IN = {"Answer", "Goto", "GotoIf", "Hangup", "MSet", "NoOp", "Progress", "Set"}
+
+
+def test_what_the_dialplan_uses_is_needed() -> None:
+    """Each application and function that it calls; FastAGI is looked at where it is used."""
+    code = "\n".join(re.sub(r"(?<!\\);.*", "", line) for line in DIALPLAN.splitlines())
+    used = set(re.findall(r"(?:,1(?:\([\w-]+\))?|n),(\w+)\(", code)) - BUILT_IN
+    used |= set(re.findall(r"\b([A-Z]{2,})\(", code))
+    assert used <= MODULE_OF.keys()
+    needed = {MODULE_OF[name] for name in used} - {"res_agi.so"}
+    assert needed <= NEEDED_MODULES.keys()
+    assert {name for name in NEEDED_MODULES if name.startswith(("app_", "func_"))} - needed == {
+        "func_dialplan.so"
+    }
 
 
 def test_the_readme_shows_the_rules() -> None:
@@ -184,4 +280,5 @@ def test_the_readme_shows_the_rules() -> None:
         ),
         *((rule.option, rule.wanted, rule.why) for rule in GLOBAL_RULES),
         *((rule.pattern, rule.why) for rule in MODULE_RULES),
+        *NEEDED_MODULES.items(),
     ]

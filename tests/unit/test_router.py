@@ -204,6 +204,24 @@ async def test_some_calls_never_reach_the_store(changes: dict[str, Any], reason:
     assert store.asked == []
 
 
+async def test_a_call_that_came_in_where_nobody_looked(caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing is known of that endpoint: it is refused unasked, and somebody is to look."""
+    store = Store(ADMITTED)
+    serving = router(store)
+    serving.ways_in = frozenset({"PJSIP/carrier-in"})
+    assert await serving.answer(replace(ARRIVAL, trunk="PJSIP/carrier-in")) == ROUTED
+    assert not serving.unjudged.is_set()
+    for other in ("PJSIP/carrier-in-2", "PJSIP/office", "Local/700012345670001@in", ""):
+        assert await serving.answer(replace(ARRIVAL, trunk=other)) == FAULT
+    assert serving.unjudged.is_set()
+    assert len(store.asked) == 1
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == [
+        "call.unjudged"
+    ] * 4
+    serving.ways_in = frozenset()
+    assert await serving.answer(replace(ARRIVAL, trunk="PJSIP/carrier-in")) == FAULT
+
+
 async def test_fixed_lines_may_be_let_through() -> None:
     """The setting reaches the rule."""
     store = Store(ADMITTED)
