@@ -22,6 +22,7 @@ CONTEXT = (
     "pyproject.toml",
     "README.md",
     "LICENSE",
+    "NOTICE",
     "agi_router",
     "dialplan",
     "sql",
