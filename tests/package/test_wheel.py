@@ -17,7 +17,9 @@ UNITS = "agi_router/systemd"
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel of this checkout, built by way of its sdist."""
     folder = tmp_path_factory.mktemp("dist")
-    subprocess.run([sys.executable, "-m", "build", "--outdir", folder, CHECKOUT], check=True)
+    # What builds it is pinned as well: nothing else is downloaded.
+    build = [sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, CHECKOUT]
+    subprocess.run(build, check=True)
     (found,) = folder.glob("*.whl")
     return found
 
@@ -27,7 +29,10 @@ def programs(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The bin directory of a venv in which nothing but the wheel is installed."""
     venv = tmp_path_factory.mktemp("venv")
     subprocess.run([sys.executable, "-m", "venv", venv], check=True)
-    subprocess.run([venv / "bin/pip", "install", "--quiet", wheel], check=True)
+    pins = CHECKOUT / "docker/pins/router.txt"
+    install = [venv / "bin/pip", "install", "--quiet"]
+    subprocess.run([*install, "--require-hashes", "--requirement", pins], check=True)
+    subprocess.run([*install, "--no-deps", wheel], check=True)
     return venv / "bin"
 
 
