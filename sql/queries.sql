@@ -963,8 +963,12 @@ SELECT c.block, c.id, c.x_number, c.binding_id, c.side, c.received_at, c.ended_a
  LIMIT %(limit)s;
 
 -- now --
--- The database's clock, which alone judges expiry.
-SELECT clock_timestamp();
+-- The database's clock, which alone judges expiry; and the process that serves us.
+SELECT clock_timestamp(), pg_backend_pid() AS backend;
+
+-- look_at_session --
+-- What nobody reports unasked: the process that serves us, and whether it heeds triggers.
+SELECT pg_backend_pid() AS backend, current_setting('session_replication_role') AS replication_role;
 
 -- make_ledger --
 -- The schema, and the table that keeps which migrations were applied.

@@ -21,6 +21,7 @@ from agi_router.adapters.facts import caller_tags, read_admission
 from agi_router.adapters.keys import key_ids, using_current
 from agi_router.adapters.line import Line, Value
 from agi_router.adapters.queries import query
+from agi_router.adapters.session import check_backend
 from agi_router.calls import End, call_day
 from agi_router.errors import ProtocolError, StoreError
 from agi_router.model import Call, Callback, NumberNeeded, Side
@@ -310,11 +311,12 @@ class AdmissionStore:
         Ask the database for a sign of life, at the place in the queue that a call would have.
 
         Raises:
-            StoreError: It gives none.
+            StoreError: It gives none, or there is a pooler between.
         """
 
         async def work(connection: Line) -> None:
-            await connection.execute(query("now"))
+            row = await (await connection.execute(query("now"))).fetchone()
+            check_backend(connection, row or {})
 
         await self.pool.ask(work, timeout=timeout)
 

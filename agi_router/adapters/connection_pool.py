@@ -40,6 +40,7 @@ from psycopg.rows import dict_row
 from agi_router.adapters.database import translated
 from agi_router.adapters.line import Line, Value
 from agi_router.adapters.queries import query
+from agi_router.adapters.session import check_session, session
 from agi_router.errors import StoreBusy, StoreError, StoreUnavailable
 
 __all__ = ["ConnectionPool", "SharedWork", "Work"]
@@ -92,8 +93,8 @@ _CONNECTION: Final[dict[str, Any]] = {
     "keepalives_idle": 2,
     "keepalives_interval": 1,
     "keepalives_count": 3,
-    "options": "-c timezone=UTC -c statement_timeout=2s",
 }
+_STATEMENT_TIMEOUT: Final = "2s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -364,7 +365,7 @@ class ConnectionPool:
             return connection
         self.connected -= 1
         self.losses += 1
-        log.warning("database.lost", extra={"sqlstate": error.sqlstate})
+        log.warning("database.lost", extra={"error": _in_our_words(error)})
         with contextlib.suppress(psycopg.Error):
             await connection.close()
         return None
@@ -372,7 +373,7 @@ class ConnectionPool:
     async def _connect_again(self) -> Line:
         pause = _PAUSE
         while True:
-            with contextlib.suppress(psycopg.Error):
+            with contextlib.suppress(psycopg.Error, StoreError):
                 return await self._connect()
             await asyncio.sleep(pause)
             pause = min(2 * pause, _PAUSE_CAP)
@@ -388,11 +389,17 @@ class ConnectionPool:
                 row_factory=dict_row,
                 application_name=name,
                 **_CONNECTION,
+                **session(statement_timeout=_STATEMENT_TIMEOUT),
             )
+            try:
+                check_session(connection)
+            except StoreError:
+                await connection.close()
+                raise
             while name != self._name:  # renamed meanwhile
                 name = self._name
                 await self._name_again(connection)
-        except psycopg.Error as error:
+        except (psycopg.Error, StoreError) as error:
             if self.connected:
                 self._suspect_others()
             else:
@@ -422,10 +429,11 @@ class ConnectionPool:
                 # Nobody waits for it.
                 self._put(_look).add_done_callback(asyncio.Future.exception)
 
-    def _refuse_all(self, error: psycopg.Error) -> None:
+    def _refuse_all(self, error: Exception) -> None:
+        words = _in_our_words(error)
         if not self._away:
-            log.warning("database.away", extra={"sqlstate": error.sqlstate})
-        self._away = _in_our_words(error)
+            log.warning("database.away", extra={"error": words})
+        self._away = words
         while self._queue:
             _fail(self._queue.popleft(), StoreUnavailable(self._away))
 
@@ -442,7 +450,7 @@ async def _look(connection: Line) -> None:
     await connection.execute(query("now"))
 
 
-def _in_our_words(error: psycopg.Error) -> str:
+def _in_our_words(error: Exception) -> str:
     try:
         with translated():
             raise error

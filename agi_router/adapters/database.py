@@ -1,8 +1,9 @@
 """
 Connecting to PostgreSQL, and its errors in our words.
 
-Rule for the editor: the text of a psycopg error may quote values (``DETAIL: Key (…)``). It never
-goes into a message of ours; only the SQLSTATE and the name of a constraint do.
+Rule for the editor: the text of a psycopg error may quote values (``DETAIL: Key (…)``) or secrets.
+It never goes into a message of ours; only the SQLSTATE and the name of a constraint do, and what
+:mod:`agi_router.diagnosis` makes of them.
 """
 
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ import psycopg
 from psycopg.rows import dict_row
 
 from agi_router.adapters.queries import query
+from agi_router.adapters.session import check_backend, check_session, check_triggers, session
+from agi_router.diagnosis import why_failed, why_not_connected
 from agi_router.errors import (
     AgiRouterError,
     KeysOutdated,
@@ -32,26 +35,39 @@ KEYS_OUTDATED = "AR001"
 Connection = psycopg.Connection[dict[str, Any]]
 
 
-def connect(dsn: str | None, *, timeout: int = 0) -> Connection:
+def connect(dsn: str | None, *, timeout: int = 0, writable: bool = False) -> Connection:
     """
     Connect for work by hand: rows come as dictionaries, times in UTC.
 
     Args:
         dsn: libpq connection string; :obj:`None` leaves it to the ``PG…`` variables.
         timeout: Seconds until a statement is given up; 0: never.
+        writable: Whether to look among several hosts for one that takes writes.
 
     Raises:
-        StoreUnavailable: The server cannot be reached, or refuses the login.
+        StoreUnavailable: The server cannot be reached, refuses the login, or is behind a pooler.
+        SchemaMismatch: The database has another encoding than UTF8.
+        StoreError: Triggers are off.
     """
     with translated():
-        return psycopg.connect(
+        connection = psycopg.connect(
             dsn or "",
             autocommit=True,
             row_factory=dict_row,
             connect_timeout=CONNECT_TIMEOUT,
-            options=f"-c timezone=UTC -c statement_timeout={timeout}s",
             application_name="agi_router",
+            target_session_attrs="read-write" if writable else None,
+            **session(statement_timeout=f"{timeout}s"),
         )
+        try:
+            check_session(connection)
+            row = connection.execute(query("look_at_session")).fetchone() or {}
+            check_backend(connection, row)
+            check_triggers(row)
+        except BaseException:
+            connection.close()
+            raise
+    return connection
 
 
 @contextmanager
@@ -66,37 +82,25 @@ def translated(*, but: type[psycopg.Error] | tuple[()] = ()) -> Iterator[None]:
         yield
     except but:
         raise
-    except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
-        raise SchemaMismatch("the database is not set up: run 'agi-router db migrate'") from None
-    except (psycopg.errors.UndefinedFunction, psycopg.errors.UndefinedColumn):
-        raise SchemaMismatch from None
-    except (psycopg.errors.InvalidPassword, psycopg.errors.InvalidAuthorizationSpecification):
-        raise StoreUnavailable("the database refuses the login") from None
-    except psycopg.errors.ReadOnlySqlTransaction as error:
-        raise StoreUnavailable(f"the database takes no writes ({error.sqlstate})") from None
-    except psycopg.OperationalError as error:
-        raise StoreUnavailable(_away(error)) from None
-    except psycopg.ProgrammingError as error:
-        if error.sqlstate is None:  # a malformed connection string
-            raise StoreUnavailable("the database's connection string is malformed") from None
-        raise StoreError(f"the database refused a statement ({error.sqlstate})") from None
     except psycopg.Error as error:
-        raise _failed(error) from None
+        raise _in_our_words(error) from None
 
 
-def _failed(error: psycopg.Error) -> AgiRouterError:
-    if error.sqlstate == KEYS_OUTDATED:
-        return KeysOutdated()
-    return StoreError(f"the database failed ({error.sqlstate or 'no SQLSTATE'})")
-
-
-def _away(error: psycopg.OperationalError) -> str:
-    if error.sqlstate is not None:
-        return f"the database does not serve ({error.sqlstate}); try again later"
-    return (
-        "the database cannot be reached: check that it runs, and AGI_ROUTER_DSN or the PG…"
-        " variables"
-    )
+def _in_our_words(error: psycopg.Error) -> AgiRouterError:
+    match error:
+        case psycopg.errors.UndefinedTable() | psycopg.errors.InvalidSchemaName():
+            return SchemaMismatch("the database is not set up: run 'agi-router db migrate'")
+        case psycopg.errors.UndefinedFunction() | psycopg.errors.UndefinedColumn():
+            return SchemaMismatch()
+        case psycopg.Error(sqlstate=sqlstate) if sqlstate == KEYS_OUTDATED:
+            return KeysOutdated()
+        case psycopg.errors.ReadOnlySqlTransaction() | psycopg.OperationalError():
+            why = why_failed(error.sqlstate) if error.sqlstate else why_not_connected(str(error))
+            return StoreUnavailable(why)
+        case psycopg.ProgrammingError(sqlstate=None):
+            return StoreUnavailable(why_not_connected(str(error)))
+        case _:
+            return StoreError(why_failed(error.sqlstate))
 
 
 class Statements:

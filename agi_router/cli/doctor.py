@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 import click
 
-from agi_router.adapters.database import connect
+from agi_router.adapters.database import Connection, connect
 from agi_router.adapters.fastagi_door import answers
 from agi_router.adapters.keys import check_keys
 from agi_router.adapters.live_profile import read_profile
 from agi_router.adapters.migrate import check_schema
+from agi_router.adapters.session import why_read_only
 from agi_router.ari import AriClient, AriError, AriRefused, AriUnauthorized, path
 from agi_router.cli.output import echo_json, json_option
 from agi_router.cli.workplace import read_settings
@@ -97,8 +98,7 @@ def _database(settings: Settings) -> Iterator[_Check]:
         yield _tried("key", "readable; not compared with the database", settings.load_keys)
         return
     with connection:
-        version = connection.info.server_version
-        yield _Check("database", "ok", f"PostgreSQL {version // 10000}.{version % 10000}")
+        yield _writable(connection, settings)
         schema = _tried("schema", "up to date", lambda: check_schema(connection))
         yield schema
         if schema.status == "ok":
@@ -109,6 +109,20 @@ def _database(settings: Settings) -> Iterator[_Check]:
             )
         else:
             yield _tried("key", "readable; not compared with the database", settings.load_keys)
+
+
+def _writable(connection: Connection, settings: Settings) -> _Check:
+    """
+    Whether there is a database that takes writes; of several hosts any may, as for the router.
+    """
+    why = why_read_only(connection)
+    if why is not None:
+        try:
+            connect(settings.dsn, writable=True).close()
+        except AgiRouterError:
+            return _Check("database", "fail", why)
+    version = connection.info.server_version
+    return _Check("database", "ok", f"PostgreSQL {version // 10000}.{version % 10000}")
 
 
 def _journal(settings: Settings) -> _Check:

@@ -19,6 +19,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any, Self
+from unittest import mock
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -29,6 +30,7 @@ from agi_router.adapters.bindings import BindingStore
 from agi_router.adapters.database import Connection
 from agi_router.adapters.migrate import migrate
 from agi_router.adapters.records import Party, StoredBinding, Terms
+from agi_router.adapters.session import SETTINGS
 from agi_router.calls import End, Outcome, call_day
 from agi_router.decision import decide
 from agi_router.model import Call, Decision, NumberNeeded, Reason, Route
@@ -312,13 +314,16 @@ class Clock:
                 f" pg_catalog.{name}()) $$"
             )
         self._admin.execute(f"GRANT USAGE ON SCHEMA clock TO {ROLE}")
-        self._admin.execute(f"ALTER DATABASE {self._database} SET search_path = clock, pg_catalog")
+        # A session's own search path stands above that of its database.
+        self._path = mock.patch.dict(SETTINGS, search_path="clock, pg_catalog")
+        self._path.start()
 
     def set(self, when: datetime) -> None:
         """Set the clock of sessions to come."""
         self._admin.execute(f"ALTER DATABASE {self._database} SET test.now = '{when.isoformat()}'")
 
     def close(self) -> None:
+        self._path.stop()
         self._admin.close()
 
 

@@ -128,7 +128,7 @@ async def test_the_next_call_makes_another(
 
 
 async def test_a_y_does_not_outlive_its_parent(
-    store: BindingStore, admissions: AdmissionStore, clock: Clock
+    clock: Clock, store: BindingStore, admissions: AdmissionStore
 ) -> None:
     """Its own end is never later."""
     made = make(store)

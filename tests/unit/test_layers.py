@@ -47,6 +47,7 @@ CORE = frozenset(
         "pool",
         "ports",
         "csv_rows",
+        "diagnosis",
     }
 )
 DATABASE = frozenset(
@@ -54,6 +55,7 @@ DATABASE = frozenset(
         "adapters.admission",
         "adapters.bindings",
         "adapters.database",
+        "adapters.session",
         "adapters.importer",
         "adapters.migrate",
         "adapters.connection_pool",
@@ -92,7 +94,8 @@ MAY_IMPORT = {
     "metrics": CORE,
     "adapters": frozenset[str](),
     "adapters.queries": frozenset[str](),
-    "adapters.database": CORE | {"adapters.queries"},
+    "adapters.session": CORE,
+    "adapters.database": CORE | {"adapters.queries", "adapters.session"},
     "adapters.keys": CORE | {"adapters.database"},
     "adapters.renewal": CORE | {"adapters.database", "adapters.records", "adapters.sealed_routes"},
     "adapters.rotation": CORE
@@ -105,7 +108,8 @@ MAY_IMPORT = {
     "adapters.systemd": frozenset[str](),
     "adapters.health_server": frozenset[str](),
     "adapters.line": frozenset({"adapters.queries"}),
-    "adapters.connection_pool": CORE | {"adapters.database", "adapters.line", "adapters.queries"},
+    "adapters.connection_pool": CORE
+    | {"adapters.database", "adapters.line", "adapters.queries", "adapters.session"},
     "adapters.admission": CORE
     | {
         "adapters.connection_pool",
@@ -115,6 +119,7 @@ MAY_IMPORT = {
         "adapters.line",
         "adapters.queries",
         "adapters.sealed_routes",
+        "adapters.session",
     },
     "adapters.bindings": CORE
     | {

@@ -1,0 +1,258 @@
+"""What role, database, server and environment may set, and who stands between: nothing changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from postgres.support import (
+    BLOCK,
+    NO_REST,
+    ROLE,
+    A,
+    B,
+    C,
+    D,
+    Server,
+    X,
+    a_call,
+    admit_as_router,
+    an_end,
+    database_of,
+    new_call_id,
+    one,
+)
+from postgres.test_import import Importing
+from psycopg.conninfo import make_conninfo
+
+from agi_router.adapters.admission import AdmissionStore
+from agi_router.adapters.bindings import BindingStore
+from agi_router.adapters.database import connect
+from agi_router.adapters.exporter import export_rows
+from agi_router.adapters.migrate import check_schema, migrate
+from agi_router.adapters.records import StoredBinding, Terms
+from agi_router.calls import Outcome
+from agi_router.csv_rows import EXPORTED
+from agi_router.errors import BindingConflict
+from agi_router.model import Callback, Reason, Route
+from agi_router.modes import Axb, Gxb
+from agi_router.seal import KeyRing
+
+# Of names that are not English, with what a string could break at.
+ORDER = "订单-\\1'2é"
+LIFE = timedelta(hours=2)
+TIMEOUT = 10.0
+# Of a call, what is not of its moment.
+CALL = ("state", "reason", "outcome", "ring_ms", "talk_ms", "cause", "side")
+
+# Whatever may be set for a session and could change what is written, read or decided.
+HOSTILE = [
+    ("client_encoding", "LATIN1"),
+    ("client_encoding", "SQL_ASCII"),
+    ("client_encoding", "GB18030"),
+    ("DateStyle", "SQL, DMY"),
+    ("DateStyle", "German"),
+    ("DateStyle", "Postgres, YMD"),
+    ("IntervalStyle", "sql_standard"),
+    ("IntervalStyle", "iso_8601"),
+    ("IntervalStyle", "postgres_verbose"),
+    ("TimeZone", "Asia/Shanghai"),
+    ("TimeZone", "<ODD>-04:30"),
+    ("standard_conforming_strings", "off"),
+    ("backslash_quote", "off"),
+    ("escape_string_warning", "off"),
+    ("bytea_output", "escape"),
+    ("extra_float_digits", "-15"),
+    ("array_nulls", "off"),
+    ("search_path", "hostile, pg_catalog"),
+    ("search_path", "nowhere"),
+    ("default_transaction_isolation", "serializable"),
+    ("default_transaction_isolation", "repeatable read"),
+    ("default_transaction_deferrable", "on"),
+    ("exit_on_error", "on"),
+    ("plan_cache_mode", "force_generic_plan"),
+    ("lc_messages", "C.UTF-8"),
+    ("lc_numeric", "C.UTF-8"),
+    ("lc_time", "C.UTF-8"),
+    ("transform_null_equals", "on"),
+    ("quote_all_identifiers", "on"),
+    ("row_security", "off"),
+    ("xmloption", "document"),
+    ("check_function_bodies", "off"),
+    ("client_min_messages", "debug1"),
+    ("plpgsql.extra_errors", "all"),
+    ("plpgsql.variable_conflict", "use_column"),
+    ("enable_seqscan", "off"),
+]
+
+
+@pytest.fixture
+def begin_with(server: Server, dsn: str) -> Iterator[Callable[[str, str], None]]:
+    """Say what our sessions in this test's database begin with, above role and database."""
+    database = database_of(dsn)
+    with server.admin(database) as admin:
+        admin.execute("CREATE SCHEMA hostile")
+        admin.execute(f"GRANT USAGE ON SCHEMA hostile TO {ROLE}")
+        for name in ("now", "clock_timestamp"):
+            admin.execute(
+                f"CREATE FUNCTION hostile.{name}() RETURNS timestamptz LANGUAGE sql"
+                " AS $$ SELECT 'epoch'::timestamptz $$"
+            )
+
+        def begin(name: str, value: str) -> None:
+            words = value if name == "search_path" else f"'{value}'"
+            admin.execute(f"ALTER ROLE {ROLE} IN DATABASE {database} SET {name} = {words}")
+
+        yield begin
+
+
+def of(binding: StoredBinding, ends: datetime) -> dict[str, Any]:
+    """All of a binding but its name and when it was made; its end by what it is off."""
+    told = {name: getattr(binding, name) for name in StoredBinding.__slots__}
+    return told | {"id": None, "begins_at": None, "expires_at": binding.expires_at - ends}
+
+
+async def story(dsn: str, keys: KeyRing) -> dict[str, Any]:
+    """Bind, import, change, show, list, export, admit, settle; return what came of it."""
+    ends = datetime.now(UTC).replace(microsecond=120) + LIFE
+    with connect(dsn) as connection:
+        check_schema(connection)
+        store = BindingStore(connection, keys, NO_REST)
+        store.inventory.add_block(
+            BLOCK, operator="运营商", certificate="\\x", valid_until=ends + LIFE
+        )
+        terms = Terms(expires_at=ends, max_calls=10, order_id=ORDER)
+        made = store.bind(Axb(a=A, b=B), terms, x=X)
+        # Errors that are expected; no session ends with one.
+        with pytest.raises(BindingConflict):
+            store.bind(Axb(a=A, b=B), terms, x=X)
+        group = Gxb(members=(A, C), b=D, callback=Callback.ALL)
+        rings = store.bind(group, Terms(expires_at=ends), x=BLOCK.number(7))
+        store.remove_member(rings.id, C)
+        row = f"{ORDER},13912340009,13912340008,{ends.isoformat()},{BLOCK.number(9)}"
+        tally = Importing(dsn, keys)(f"mode,order,a,b,expires,x\naxb,{row}\n")
+        bindings = [
+            made,
+            store.find(made.id),
+            *store.bindings(everything=True, order_id=None, limit=9),
+            *store.bindings(everything=False, order_id=ORDER, limit=9),
+        ]
+        exported = [
+            dict(zip(EXPORTED, cells, strict=True)) | {"id": "", "expires": ""}
+            for cells in export_rows(store, everything=True, order_id=ORDER, reveal=True)
+        ]
+        (block,) = store.inventory.blocks()
+        since = store.now()
+    async with AdmissionStore(dsn, keys, connections=1) as admissions:
+        answered, refused = new_call_id(), new_call_id()
+        _, decision = await admit_as_router(admissions, a_call(), answered)
+        assert isinstance(decision, Route)
+        # The same: it was admitted already.
+        await admissions.admit(a_call(), answered, timeout=TIMEOUT)
+        losses = admissions.pool.losses
+        await admissions.admit(a_call(C), refused, timeout=TIMEOUT)
+        ended = an_end(refused, None, reason=Reason.STRANGER)
+        await admissions.settle([an_end(answered, Outcome.ANSWERED), ended])
+        await admissions.check(timeout=TIMEOUT)
+        await admissions.ensure_call_days()
+        survey = await admissions.survey()
+    with connect(dsn) as connection:
+        calls = BindingStore(connection, keys, NO_REST).calls(since=since - LIFE, limit=9)
+    return {
+        "bindings": [of(each, ends) for each in bindings],
+        "imported": (tally.bound, tally.rejected),
+        "exported": exported,
+        "block": block | {"created_at": None, "valid_until": block["valid_until"] - ends},
+        "rings": decision.callees,
+        "survey": survey,
+        "losses": losses,
+        "late": [since - call["received_at"] > LIFE / 2 for call in calls],
+        "calls": {str([call[name] for name in CALL]) for call in calls},
+    }
+
+
+@pytest.fixture(scope="module")
+def ordinary() -> dict[str, Any]:
+    """What came of it on each server without any setting."""
+    return {}
+
+
+async def as_ordinary(ordinary: dict[str, Any], server: Server, keys: KeyRing) -> dict[str, Any]:
+    """Return what comes of the story where nothing is set."""
+    if server.version not in ordinary:
+        plain = server.clone()
+        ordinary[server.version] = await story(plain, keys)
+        server.drop(plain)
+    return ordinary[server.version]  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(("name", "value"), HOSTILE)
+async def test_a_setting_changes_nothing(
+    server: Server,
+    begin_with: Callable[[str, str], None],
+    dsn: str,
+    keys: KeyRing,
+    ordinary: dict[str, Any],
+    name: str,
+    value: str,
+) -> None:
+    """Whatever role or database set, the same is written, read and decided."""
+    expected = await as_ordinary(ordinary, server, keys)
+    begin_with(name, value)
+    with Server.connect(dsn) as bare:
+        assert one(bare, "SELECT current_setting(%s)", name) != "", "it is not set"
+    assert await story(dsn, keys) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PGOPTIONS", "-c DateStyle=German -c standard_conforming_strings=off -c array_nulls=off"),
+        ("PGOPTIONS", "--nonsense=1"),
+        ("PGCLIENTENCODING", "LATIN1"),
+        ("PGCLIENTENCODING", "nonsense"),
+        ("PGDATESTYLE", "German"),
+        ("PGDATESTYLE", "nonsense"),
+        ("PGTZ", "Asia/Shanghai"),
+        ("PGTZ", "nonsense"),
+        ("PGGEQO", "nonsense"),
+    ],
+)
+async def test_the_environment_changes_nothing(
+    server: Server,
+    dsn: str,
+    keys: KeyRing,
+    ordinary: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    value: str,
+) -> None:
+    """Variables of libpq say how to reach the database, and not what a session is like."""
+    expected = await as_ordinary(ordinary, server, keys)
+    monkeypatch.setenv(name, value)
+    assert await story(dsn, keys) == expected
+
+
+async def test_the_connection_string_changes_nothing(
+    server: Server, dsn: str, keys: KeyRing, ordinary: dict[str, Any]
+) -> None:
+    """Nor does what AGI_ROUTER_DSN asks for."""
+    expected = await as_ordinary(ordinary, server, keys)
+    asking = make_conninfo(dsn, options="-c DateStyle=German", client_encoding="LATIN1")
+    assert await story(asking, keys) == expected
+
+
+async def test_a_schema_is_made_whatever_is_set(
+    server: Server, empty_dsn: str, keys: KeyRing, ordinary: dict[str, Any]
+) -> None:
+    """Migrations are of one text, and make one schema."""
+    expected = await as_ordinary(ordinary, server, keys)
+    database = database_of(empty_dsn)
+    with server.admin(database) as admin:
+        for name, value in dict(HOSTILE).items():
+            admin.execute(f"ALTER ROLE {ROLE} IN DATABASE {database} SET {name} = '{value}'")
+    with connect(empty_dsn) as connection:
+        migrate(connection)
+    assert await story(empty_dsn, keys) == expected
