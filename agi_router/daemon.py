@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 from agi_router.adapters.admission import AdmissionStore
 from agi_router.adapters.ari_door import EVENTS, AriDoor
 from agi_router.adapters.database import connect
+from agi_router.adapters.descriptors import NEEDED, raise_limit
 from agi_router.adapters.health_server import HealthServer
 from agi_router.adapters.journal import EndJournal
 from agi_router.adapters.keys import check_keys
@@ -40,7 +41,7 @@ from agi_router.metrics import Metrics
 from agi_router.router import Router
 from agi_router.seal import KeyRing
 from agi_router.settings import Settings
-from agi_router.survey import Surveyor, show, show_ari
+from agi_router.survey import Surveyor, show, show_ari, show_fastagi
 
 if TYPE_CHECKING:
     from agi_router.adapters.fastagi_door import FastAgiDoor
@@ -90,6 +91,8 @@ async def serve(settings: Settings, keys: KeyRing, doors: Doors = Doors.BOTH) ->
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop.set)
     notifier = Notifier(os.environ)
+    if (most := raise_limit()) < NEEDED:
+        log.warning("serve.few_descriptors", extra={"most": most, "needed": NEEDED})
     metrics = Metrics()
     journal = _open_journal(settings)
     store = AdmissionStore(
@@ -133,6 +136,8 @@ async def serve(settings: Settings, keys: KeyRing, doors: Doors = Doors.BOTH) ->
         ]
         if fastagi is not None and doors is not Doors.AGI:
             works.append(fastagi.serve)
+            show_fastagi(metrics, door=fastagi)
+            health.others.append(lambda: fastagi.crowding)
         if settings.open_modes:
             log.warning("serve.open_modes", extra={"strangers": "get through"})
         if doors is Doors.AGI:
@@ -216,7 +221,7 @@ def _open_fastagi(settings: Settings, router: Router) -> "FastAgiDoor | None":
     from agi_router.adapters.fastagi_door import FastAgiDoor  # noqa: PLC0415
 
     host, port = address
-    door = FastAgiDoor(router, host=host, port=port)
+    door = FastAgiDoor(router, host=host, port=port, secret=settings.load_agi_secret())
     door.open()
     return door
 
@@ -240,12 +245,11 @@ async def _leaving(stop: asyncio.Event, door: AriDoor, handover: float) -> None:
 
 
 def _health_servers(settings: Settings, health: Health, metrics: Metrics) -> list[_Work]:
-    if settings.metrics_listen == "off":
+    address = settings.metrics_address()
+    if address is None:
         return []
-    host, _, port = settings.metrics_listen.rpartition(":")
     server = HealthServer(
-        host,
-        int(port),
+        *address,
         alive=lambda: health.alive,
         missing=lambda: health.missing,
         metrics=metrics.application(),

@@ -18,7 +18,7 @@ from agi_router.model import Ask, Display, Language, Refusal, Route
 
 __all__ = ["DIALPLAN_VERSION", "EXTENSION_MAX", "Destination", "to_ask", "to_dial", "to_refuse"]
 
-DIALPLAN_VERSION = "4"
+DIALPLAN_VERSION = "5"
 """The value of the dialplan's global ``AGI_ROUTER_DIALPLAN`` that goes with this module."""
 
 EXTENSION_MAX = 79

@@ -7,6 +7,7 @@ and is not about to end. Both are asked from other threads, which only look.
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Final
 
 from agi_router.adapters.admission import AdmissionStore
@@ -41,6 +42,8 @@ class Health:
         """Whether no more calls should come."""
         self.ari: AriClient | None = None
         """The connection to Asterisk, where the ARI door is served."""
+        self.others: list[Callable[[], list[str]]] = []
+        """Who else knows what may be missing; each is asked from other threads and only looks."""
         self._store = store
         self._notifier = notifier
         self._timeout = timeout
@@ -79,4 +82,5 @@ class Health:
             *(["router: it is draining"] if self.draining else []),
             *([] if self.ari is None or self.ari.ready else ["asterisk: not connected"]),
             *([f"database: {self._database}"] if self._database else []),
+            *(line for other in self.others for line in other()),
         ]

@@ -73,18 +73,6 @@ def _url(value: str) -> str:
     return value.rstrip("/")
 
 
-def _address(value: str) -> str:
-    if value.lower() in _OFF:
-        return "off"
-    host, _, port = value.rpartition(":")
-    try:
-        ipaddress.IPv4Address(host)
-        _whole(1, 65535, "")(port)
-    except ValueError:
-        raise ValueError("an IPv4 address and a port, like 127.0.0.1:4573, or off") from None
-    return value
-
-
 def _language(value: str) -> Language:
     try:
         return Language(value.lower())
@@ -106,14 +94,26 @@ def _switch(value: str) -> bool:
 
 
 def _listen(value: str) -> str:
-    expected = "host:port like 127.0.0.1:9700, or off"
+    expected = "an address and a port, like 127.0.0.1:4573, [::1]:4573 or localhost:4573, or off"
     if value.lower() in _OFF:
         return "off"
     host, _, port = value.rpartition(":")
-    if not re.fullmatch(r"[A-Za-z0-9.-]{1,253}", host) or not re.fullmatch(r"[0-9]{1,5}", port):
+    try:
+        _whole(1, 65535, "")(port)
+        if not re.fullmatch(r"[A-Za-z0-9.-]{1,253}", host):
+            ipaddress.IPv6Address(host.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        raise ValueError(expected) from None
+    if ":" in host and host != f"[{host.strip('[]')}]":
+        # Nobody can tell where such an address ends.
         raise ValueError(expected)
-    if not 0 < int(port) < 65536:  # noqa: PLR2004
-        raise ValueError(expected)
+    return value
+
+
+def _secret(value: str) -> str:
+    # It has to pass through a dialplan as it is.
+    if not re.fullmatch(r"[A-Za-z0-9_-]{16,128}", value):
+        raise ValueError("16 to 128 letters, digits, '_' and '-'")
     return value
 
 
@@ -196,6 +196,9 @@ class Settings:
         ari_password_file: File that holds the password. At most one of the two.
         ari_app: Name of the Stasis application, as in the dialplan.
         agi_listen: Address and port where FastAGI is served; ``off`` for not at all.
+        agi_secret: What Asterisk shows that it is Asterisk, ``AGI_ROUTER_AGI_SECRET`` of the
+            dialplan. Secret.
+        agi_secret_file: File that holds it. At most one of the two.
         journal: Directory of the end journal.
         unsafe_profile: What ``doctor`` finds wrong with the PBX's profile and the operator
             accepts: the names, as ``doctor`` prints them, or ``allow`` for whatever it finds.
@@ -234,7 +237,9 @@ class Settings:
     ari_password: str | None = _setting(_text, secret=True)
     ari_password_file: Path | None = _setting(_path)
     ari_app: str = _setting(_name, default="agi_router")
-    agi_listen: str = _setting(_address, default="127.0.0.1:4573")
+    agi_listen: str = _setting(_listen, default="127.0.0.1:4573")
+    agi_secret: str | None = _setting(_secret, secret=True)
+    agi_secret_file: Path | None = _setting(_path)
     journal: Path = _setting(_path, default=Path("/var/spool/asterisk/agi-router"))
     unsafe_profile: frozenset[str] = _setting(_names, default=frozenset())
     language: Language = _setting(_language, default=Language.ZH)
@@ -281,7 +286,7 @@ class Settings:
                 values[each.name] = each.metadata["parse"](text.strip())
             except ValueError as exc:
                 raise SettingsError(f"{name} is malformed; expected {exc}") from None
-        for name in ("key", "ari_password"):
+        for name in ("key", "ari_password", "agi_secret"):
             if name in values and f"{name}_file" in values:
                 variable = PREFIX + name.upper()
                 raise SettingsError(f"set {variable} or {variable}_FILE, not both")
@@ -297,10 +302,13 @@ class Settings:
         """
         Return where FastAGI is served, or :obj:`None` where it is not.
         """
-        if self.agi_listen == "off":
-            return None
-        host, _, port = self.agi_listen.rpartition(":")
-        return host, int(port)
+        return _split(self.agi_listen)
+
+    def metrics_address(self) -> tuple[str, int] | None:
+        """
+        Return where health and metrics are served, or :obj:`None` where they are not.
+        """
+        return _split(self.metrics_listen)
 
     def load_keys(self) -> KeyRing:
         """
@@ -338,21 +346,23 @@ class Settings:
         """
         if self.ari_password is not None:
             return self.ari_password
-        variable = f"{PREFIX}ARI_PASSWORD"
-        if self.ari_password_file is None:
-            raise SettingsError(f"no password for ARI is set: set {variable} or {variable}_FILE")
+        return _first_line(self.ari_password_file, "ARI_PASSWORD", "password for ARI")
+
+    def load_agi_secret(self) -> str:
+        """
+        Return the secret of FastAGI, from the environment or its file (its first line).
+
+        Raises:
+            SettingsError: Neither is set, or the file cannot be read, is open to others, or is
+                malformed.
+        """
+        if self.agi_secret is not None:
+            return self.agi_secret
+        line = _first_line(self.agi_secret_file, "AGI_SECRET", "secret for FastAGI")
         try:
-            text = read_private(self.ari_password_file, largest=_LARGEST_PASSWORD).decode("utf-8")
-        except OSError as exc:
-            raise SettingsError(f"{variable}_FILE cannot be read: {exc.strerror}") from exc
-        except UnfitFile as exc:
-            raise SettingsError(f"{variable}_FILE {exc}") from None
-        except UnicodeDecodeError:
-            raise SettingsError(f"{variable}_FILE is not text") from None
-        password = text.partition("\n")[0].strip()
-        if not password:
-            raise SettingsError(f"{variable}_FILE is empty")
-        return password
+            return _secret(line)
+        except ValueError as exc:
+            raise SettingsError(f"{PREFIX}AGI_SECRET_FILE is malformed; expected {exc}") from None
 
     def describe(self) -> dict[str, str]:
         """
@@ -364,6 +374,31 @@ class Settings:
             )
             for each in fields(self)
         }
+
+
+def _split(listen: str) -> tuple[str, int] | None:
+    if listen == "off":
+        return None
+    host, _, port = listen.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def _first_line(file: Path | None, name: str, what: str) -> str:
+    variable = PREFIX + name
+    if file is None:
+        raise SettingsError(f"no {what} is set: set {variable} or {variable}_FILE")
+    try:
+        text = read_private(file, largest=_LARGEST_PASSWORD).decode("utf-8")
+    except OSError as exc:
+        raise SettingsError(f"{variable}_FILE cannot be read: {exc.strerror}") from exc
+    except UnfitFile as exc:
+        raise SettingsError(f"{variable}_FILE {exc}") from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"{variable}_FILE is not text") from None
+    line = text.partition("\n")[0].strip()
+    if not line:
+        raise SettingsError(f"{variable}_FILE is empty")
+    return line
 
 
 def _unknown(name: str, known: list[str]) -> str:

@@ -8,7 +8,7 @@ for now and then, however often it is shown.
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from agi_router.adapters.admission import AdmissionStore
 from agi_router.adapters.ari_door import AriDoor
@@ -18,7 +18,11 @@ from agi_router.ari import AriClient
 from agi_router.errors import StoreError
 from agi_router.metrics import Metrics
 
-__all__ = ["Surveyor", "show", "show_ari"]
+if TYPE_CHECKING:
+    # The process of the ARI door is not to hold pystrix as well.
+    from agi_router.adapters.fastagi_door import FastAgiDoor
+
+__all__ = ["Surveyor", "show", "show_ari", "show_fastagi"]
 
 log = logging.getLogger(__name__)
 
@@ -199,4 +203,29 @@ def show_ari(metrics: Metrics, *, ari: AriClient, door: AriDoor) -> None:
         "agi_router_ari_backlog",
         "Events of Asterisk that wait to be looked at.",
         lambda: ari.backlog,
+    )
+
+
+def show_fastagi(metrics: Metrics, *, door: "FastAgiDoor") -> None:
+    """
+    Show the state of the FastAGI door among the metrics.
+    """
+    metrics.show(
+        "agi_router_fastagi_calls", "Calls that FastAGI is answering now.", lambda: door.busy
+    )
+    metrics.show(
+        "agi_router_fastagi_strangers",
+        "Connections that have shown no token yet.",
+        lambda: door.strangers,
+    )
+    metrics.show_total(
+        "agi_router_fastagi_refused",
+        "Connections so far that showed no valid token, or told what Asterisk does not.",
+        lambda: door.refused,
+    )
+    metrics.show_total(
+        "agi_router_fastagi_sent_away",
+        "Connections so far that had to leave: strangers who were slow or too many, and calls"
+        " beyond the limit.",
+        lambda: door.sent_away,
     )

@@ -3,6 +3,7 @@
 """
 
 import asyncio
+import hmac
 import ipaddress
 import os
 import re
@@ -205,30 +206,59 @@ async def _agreed(ari: AriClient, settings: Settings) -> list[_Check]:
             )
         )
     if await ari.get_variable("AGI_ROUTER_AGI") and settings.agi_address():
-        try:
-            await ari.request("GET", path("asterisk", "modules", "res_agi.so"))
-        except AriRefused:
-            checks.append(
-                _Check(
-                    "res_agi",
-                    "fail",
-                    "Asterisk has not loaded res_agi.so: load it, or set AGI_ROUTER_AGI= in the"
-                    " dialplan",
+        for module in ("res_agi", "func_sha1"):
+            try:
+                await ari.request("GET", path("asterisk", "modules", f"{module}.so"))
+            except AriRefused:
+                checks.append(
+                    _Check(
+                        module,
+                        "fail",
+                        f"Asterisk has not loaded {module}.so: load it, or set AGI_ROUTER_AGI= in"
+                        " the dialplan",
+                    )
                 )
-            )
+        checks += _secret(await ari.get_variable("AGI_ROUTER_AGI_SECRET"), settings)
     return checks
+
+
+def _secret(theirs: str, settings: Settings) -> list[_Check]:
+    """Whether FastAGI's secret is the same on both sides; neither is shown."""
+    try:
+        ours = settings.load_agi_secret()
+    except AgiRouterError as error:
+        return [_Check("secret", "fail", f"{error}; FastAGI is not served without")]
+    if not theirs:
+        return [
+            _Check(
+                "secret",
+                "fail",
+                "the dialplan has no AGI_ROUTER_AGI_SECRET, so FastAGI takes no call: #include a"
+                " file with it that only Asterisk can read, and reload the dialplan",
+            )
+        ]
+    if not hmac.compare_digest(theirs.encode(), ours.encode()):
+        return [
+            _Check(
+                "secret",
+                "fail",
+                "the dialplan's AGI_ROUTER_AGI_SECRET is not the router's, so FastAGI takes no"
+                " call: give both the same, then reload the dialplan and restart the router",
+            )
+        ]
+    return [_Check("secret", "ok", "the same in the dialplan and here")]
 
 
 def _fastagi(settings: Settings) -> _Check:
     address = settings.agi_address()
     if address is None:
         return _Check("fastagi", "ok", "off")
-    if not ipaddress.IPv4Address(address[0]).is_loopback:
+    if not _is_loopback(address[0]):
         return _Check(
             "fastagi",
             "warn",
-            f"{settings.agi_listen} can be reached from outside, and tells whom to ring:"
-            " AGI_ROUTER_AGI_LISTEN should be on loopback",
+            f"{settings.agi_listen} can be reached from outside, where the numbers of callers can"
+            " be read on the way: AGI_ROUTER_AGI_LISTEN should be on loopback",
         )
     if not answers(*address):
         return _Check(
@@ -237,7 +267,28 @@ def _fastagi(settings: Settings) -> _Check:
             f"nobody answers at {settings.agi_listen}: calls that the ARI router does not take"
             " are refused",
         )
+    try:
+        secret = settings.load_agi_secret()
+    except AgiRouterError:
+        return _Check("fastagi", "ok", f"answers at {settings.agi_listen}")
+    if not answers(*address, secret=secret):
+        return _Check(
+            "fastagi",
+            "fail",
+            f"the door at {settings.agi_listen} has another AGI_ROUTER_AGI_SECRET than is set"
+            " here: restart it",
+        )
     return _Check("fastagi", "ok", f"answers at {settings.agi_listen}")
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        # A name that stands for anything.
+        return False
 
 
 def _profile(profile: Profile, accepted: frozenset[str]) -> Iterator[_Check]:

@@ -57,6 +57,7 @@ class Compose:
             "PBX_DATABASE_PORT": str(pbx.database_port if pbx else 0),
             "PBX_DATABASE_PASSWORD": pbx.database_password if pbx else "",
             "PBX_ARI_PASSWORD": pbx.ari_password if pbx else "",
+            "PBX_AGI_SECRET": pbx.agi_secret if pbx else "",
         }
 
     def _run(self, pbx: State | None, *arguments: str) -> None:
@@ -83,6 +84,9 @@ class Compose:
         password = places.state / "ari_password.conf"
         password.write_text(f"[router](+)\npassword={pbx.ari_password}\n")
         password.chmod(0o644)
+        secret = places.state / "agi_router_secret.conf"
+        secret.write_text(pbx.secret_conf)
+        secret.chmod(0o644)
         shutil.rmtree(self._context, ignore_errors=True)
         self._context.mkdir()
         for name in CONTEXT:

@@ -76,6 +76,7 @@ def new_state(engine: str, places: Places) -> State:
         database_port=port,
         database_password=password,
         ari_password=State.password(),
+        agi_secret=State.password(),
     )
 
 
@@ -89,6 +90,7 @@ def environment(pbx: State, places: Places) -> dict[str, str]:
         "AGI_ROUTER_ARI_URL": f"http://{HOST}:{ARI_PORT}",
         "AGI_ROUTER_ARI_USER": "router",
         "AGI_ROUTER_ARI_PASSWORD": pbx.ari_password,
+        "AGI_ROUTER_AGI_SECRET": pbx.agi_secret,
         "AGI_ROUTER_JOURNAL": pbx.journal,
         "PATH": ":".join([programs, *(entry for entry in path if entry != programs)]),
     }
@@ -219,7 +221,8 @@ def down(places: Places) -> None:
         form_of(pbx.engine, places).stop()
     state.remove(places)
     if pbx and pbx.rootfs:
-        Path(pbx.rootfs, "etc/asterisk/ari_password.conf").unlink(missing_ok=True)
+        for name in ("ari_password.conf", "agi_router_secret.conf"):
+            Path(pbx.rootfs, "etc/asterisk", name).unlink(missing_ok=True)
 
 
 def status(places: Places) -> tuple[str, dict[str, Any]]:

@@ -30,7 +30,7 @@ for directory in /etc /var/log /var/spool /run; do
 done
 rm -f /var/lib/asterisk/astdb.sqlite3*
 cp /srv/pbx/etc/* /etc/asterisk
-chmod 640 /etc/asterisk/ari_password.conf
+chmod 640 /etc/asterisk/ari_password.conf /etc/asterisk/agi_router_secret.conf
 for language in zh en; do
     rm -rf "/usr/share/asterisk/sounds/$language/agi-router"
     mkdir -p "/usr/share/asterisk/sounds/$language"
@@ -79,6 +79,7 @@ class RootFs:
             shutil.copy(source, etc)
         shutil.copy(places.checkout / "dialplan/agi_router.conf", etc)
         (etc / "ari_password.conf").write_text(f"[router](+)\npassword={pbx.ari_password}\n")
+        (etc / "agi_router_secret.conf").write_text(pbx.secret_conf)
         shutil.copytree(places.prompts, staged / "prompts")
         self._inside(pbx, "sh", "-c", PREPARE)
         (places.logs / "asterisk").symlink_to(root / "var/log/asterisk")

@@ -92,6 +92,7 @@ class State:
     database_port: int
     database_password: str
     ari_password: str
+    agi_secret: str
     router: bool = False
     complete: bool = False
 
@@ -99,6 +100,11 @@ class State:
     def password() -> str:
         """A password that needs no quoting in a URL, in SQL, or in a configuration file."""
         return secrets.token_hex(16)
+
+    @property
+    def secret_conf(self) -> str:
+        """The file by which Asterisk's dialplan has the secret of FastAGI."""
+        return f"[globals](+)\nAGI_ROUTER_AGI_SECRET={self.agi_secret}\n"
 
     def replace(self, **changes: Any) -> Self:
         """The same PBX, with *changes*."""

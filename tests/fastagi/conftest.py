@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from agi_router.adapters.fastagi_door import FastAgiDoor
+from agi_router.adapters.fastagi_door import FastAgiDoor, token_of
 from agi_router.limits import OFF, Rate
 from agi_router.model import (
     BindingState,
@@ -35,6 +35,8 @@ CALL = "pbx1-1741988825.42"
 # Seconds that a conversation may take.
 PATIENCE = 1.0
 CROWD = 4
+STRANGERS = 8
+SECRET = "not-a-secret-0123456789"
 
 Lines = list[tuple[str, str]]
 
@@ -93,7 +95,7 @@ def leg() -> Leg:
 class RunningDoor:
     """A door that serves in a loop of its own, as in the process."""
 
-    def __init__(self, store: Store, *, trunk_limit: Rate = OFF) -> None:
+    def __init__(self, store: Store, *, trunk_limit: Rate = OFF, host: str = "127.0.0.1") -> None:
         router = Router(
             store,
             timeout=PATIENCE,
@@ -103,7 +105,16 @@ class RunningDoor:
             fixed_lines=False,
             trunk_limit=trunk_limit,
         )
-        self.door = FastAgiDoor(router, host="127.0.0.1", port=0, crowd=CROWD, patience=PATIENCE)
+        self.door = FastAgiDoor(
+            router,
+            host=host,
+            port=0,
+            secret=SECRET,
+            crowd=CROWD,
+            patience=PATIENCE,
+            strangers=STRANGERS,
+            today=NOW.date,
+        )
         self.door.open()
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self.loop.run_forever)
@@ -181,8 +192,9 @@ def told(**changes: str) -> Lines:
         "agi_enhanced": "0.0",
         "agi_accountcode": "",
         "agi_threadid": "140522942596800",
-        "agi_arg_1": X,
-        "agi_arg_2": "allowed_not_screened",
+        "agi_arg_1": token_of(SECRET, changes.get("agi_uniqueid", CALL)),
+        "agi_arg_2": X,
+        "agi_arg_3": "allowed_not_screened",
     }
     return list({**lines, **changes}.items())
 

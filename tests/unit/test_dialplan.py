@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from importlib.resources import files
 
 import pytest
 
+from agi_router.adapters.fastagi_door import token_of
 from agi_router.calls import parse_end
 from agi_router.extension import DIALPLAN_VERSION, to_refuse
 from agi_router.model import Language, Reason, Refusal
@@ -184,6 +186,20 @@ def test_more_than_the_limit_a_second_are_refused() -> None:
     )
 
 
+TOKEN = "${SHA1(${AGI_ROUTER_AGI_SECRET}${UNIQUEID}${AGI_ROUTER_AGI_SECRET})}"
+
+
+def test_the_token_is_the_routers() -> None:
+    """The dialplan reckons what the door expects, and does nothing else with the secret."""
+    parts = TOKEN.removeprefix("${SHA1(").removesuffix(")}")
+    text = parts.replace("${AGI_ROUTER_AGI_SECRET}", "s3cret").replace("${UNIQUEID}", "pbx1-1.2")
+    assert hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest() == token_of(
+        "s3cret", "pbx1-1.2"
+    )
+    uses = [step for step in STEPS if "AGI_ROUTER_AGI_SECRET" in step.data.replace(TOKEN, "")]
+    assert uses == []
+
+
 def test_who_is_asked() -> None:
     """The application, FastAGI, the next application: with the number that was dialled."""
     asked = [step for step in of("Stasis", "AGI") if step.context != "agi-router-check"]
@@ -191,7 +207,7 @@ def test_who_is_asked() -> None:
     assert [(step.context, step.extension, *step.data.split(",", 1)) for step in asked] == [
         ("agi-router-in", f"_700{DIGITS}", "${ASKED}", "${EXTEN},${CALLERID(num-pres)}"),
         # Within a fallback EXTEN is no number any more.
-        ("agi-router-fallback", "fastagi", "agi://${AGI_ROUTER_AGI}/route", typed),
+        ("agi-router-fallback", "fastagi", "agi://${AGI_ROUTER_AGI}/route", f"{TOKEN},{typed}"),
         ("agi-router-fallback", "next", "${ASKED}", typed),
         # The others come back: for the next part, and with what was typed.
         ("agi-router-more", "s", "${ASKED}", "more"),
@@ -444,6 +460,8 @@ def test_the_globals() -> None:
         "AGI_ROUTER_DIALPLAN": DIALPLAN_VERSION,
         "AGI_ROUTER_APP": "agi_router",
         "AGI_ROUTER_AGI": "127.0.0.1:4573",
+        # Nothing is shipped: each site has its own, in a file of Asterisk's.
+        "AGI_ROUTER_AGI_SECRET": "",
         "AGI_ROUTER_TRUNK": "carrier-out",
         "AGI_ROUTER_LANGUAGE": "zh",
         "AGI_ROUTER_JOURNAL": "/var/spool/asterisk/agi-router",

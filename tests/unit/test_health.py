@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import http.client
 import re
+import resource
 import socket
+import struct
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -18,8 +22,10 @@ from typing import cast
 import pytest
 
 from agi_router import health as health_module
+from agi_router.adapters import health_server as health_server_module
 from agi_router.adapters.admission import AdmissionStore
 from agi_router.adapters.connection_pool import ConnectionPool
+from agi_router.adapters.descriptors import raise_limit
 from agi_router.adapters.health_server import HealthServer
 from agi_router.adapters.journal import EndJournal
 from agi_router.adapters.systemd import Notifier
@@ -30,7 +36,7 @@ from agi_router.health import Health
 from agi_router.metrics import Metrics
 from agi_router.model import Reason, Refusal, Route
 from agi_router.numbers import E164, XNumber
-from agi_router.survey import Surveyor, show, show_ari
+from agi_router.survey import Surveyor, show, show_ari, show_fastagi
 
 CALL = "pbx1-1741988825.1"
 X = XNumber(value=700012345670001)
@@ -204,6 +210,153 @@ async def test_probes(port: int, ari: SimpleNamespace, store: Store) -> None:
         assert (await ask(port, "/metrics"))[0] == 200
 
 
+@contextlib.asynccontextmanager
+async def healthy(port: int) -> AsyncIterator[None]:
+    """Serve health, of a router that lacks nothing."""
+    server = HealthServer(
+        "127.0.0.1", port, alive=lambda: True, missing=list, metrics=Metrics().application()
+    )
+    async with serving(server):
+        assert await ask(port, "/livez") == (200, "ok\n")
+        yield
+
+
+def open_files() -> int:
+    """How many descriptors this process has."""
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def test_idle_connections_cost_nothing(port: int, capfd: pytest.CaptureFixture[str]) -> None:
+    """Hundreds that say nothing, or not all: few descriptors, no thread; probes get through."""
+    with contextlib.ExitStack() as stack:
+        async with healthy(port):
+            files, threads = open_files(), threading.active_count()
+            for number in range(300):
+                idle = socket.create_connection(("127.0.0.1", port))
+                stack.enter_context(idle)
+                if number % 2:
+                    idle.sendall(b"GET /livez HTTP/1.1\r\nHost:")
+                if number % 50 == 0:
+                    assert await ask(port, "/livez") == (200, "ok\n")
+                    # Ours of both ends, and 16 of the server.
+                    assert open_files() <= files + number + 1 + 16
+                    assert threading.active_count() <= threads + 16
+            assert await ask(port, "/readyz") == (200, "ok\n")
+    assert capfd.readouterr() == ("", "")
+
+
+async def test_a_question_of_a_byte_now_and_then(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time is that of the whole question."""
+    monkeypatch.setattr(health_server_module, "_QUESTION", 0.2)
+    async with healthy(port):
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as slow:
+            with contextlib.suppress(OSError):
+                for byte in b"GET /livez HTTP/1.1\r\n" * 20:
+                    await asyncio.to_thread(slow.sendall, bytes([byte]))
+                    await asyncio.sleep(0.02)
+            with contextlib.suppress(ConnectionResetError):
+                assert await asyncio.to_thread(slow.recv, 100) == b""
+        assert await ask(port, "/livez") == (200, "ok\n")
+
+
+async def test_who_does_not_read_the_answer(port: int, capfd: pytest.CaptureFixture[str]) -> None:
+    """Many who ask for all metrics and never read them, or are gone: others are answered."""
+    with contextlib.ExitStack() as stack:
+        async with healthy(port):
+            for number in range(60):
+                deaf = socket.socket()
+                deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+                stack.enter_context(deaf)
+                await asyncio.to_thread(deaf.connect, ("127.0.0.1", port))
+                deaf.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
+                if number % 2:
+                    deaf.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    deaf.close()
+            assert await ask_again(port, "/livez") == (200, "ok\n")
+    assert capfd.readouterr() == ("", "")
+
+
+async def ask_again(port: int, path: str) -> tuple[int, str]:
+    """Ask until there is an answer: who does not read may have all places for a moment."""
+    for _ in range(500):
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            return await asyncio.to_thread(get, port, path)
+        await asyncio.sleep(0.02)
+    raise AssertionError("the health server does not answer any more")
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        b"\n\n",
+        b"GET\n\n",
+        b"GET /livez\r\n\r\n",
+        b"GET http://x/livez HTTP/1.1\r\n\r\n",
+        b"\xff\xfe \x00 HTTP/1.1\r\n\r\n",
+        b"GET /" + b"x" * 7000 + b" HTTP/1.1\r\n\r\n",
+    ],
+)
+async def test_what_is_no_question(
+    port: int, question: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It is said so, and nothing else."""
+    async with healthy(port):
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as asking:
+            asking.sendall(question)
+            answer = await asyncio.to_thread(asking.recv, 1000)
+    assert answer.startswith(b"HTTP/1.0 400 Bad Request\r\n")
+    assert capfd.readouterr() == ("", "")
+
+
+async def test_metrics_that_fail(port: int, caplog: pytest.LogCaptureFixture) -> None:
+    """One line of the log, an answer, and no traceback; the next question is answered."""
+
+    def fail(*_: object) -> list[bytes]:
+        raise RuntimeError
+
+    server = HealthServer("127.0.0.1", port, alive=lambda: True, missing=list, metrics=fail)
+    async with serving(server):
+        assert (await ask(port, "/metrics"))[0] == 500
+        assert await ask(port, "/livez") == (200, "ok\n")
+    assert [record.getMessage() for record in caplog.records] == ["health.failed"]
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+async def test_others_know_of_something_missing(ari: SimpleNamespace, store: Store) -> None:
+    """A door that is crowded is not ready."""
+    health = make_health(ari, store)
+    crowding: list[str] = []
+    health.others.append(lambda: crowding)
+    async with keeping(health):
+        assert health.missing == []
+        crowding.append("fastagi: more calls than can be answered")
+        assert health.missing == crowding
+
+
+def test_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as the machine allows, up to four times what is needed; a refusal is no error."""
+    asked: list[tuple[int, int]] = []
+    monkeypatch.setattr(resource, "setrlimit", lambda _, limits: asked.append(limits))
+    for limits, may in (
+        ((256, 524288), 4096),
+        ((256, 1000), 1000),
+        ((1024, resource.RLIM_INFINITY), 4096),
+        ((65536, 65536), 4096),
+    ):
+        monkeypatch.setattr(resource, "getrlimit", lambda _, limits=limits: limits)
+        assert raise_limit() == may
+    assert asked == [(4096, 524288), (1000, 1000), (4096, resource.RLIM_INFINITY)]
+
+    def refuse(*_: object) -> None:
+        raise ValueError
+
+    monkeypatch.setattr(resource, "setrlimit", refuse)
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, 1024))
+    assert raise_limit() == 256
+
+
 def route() -> Route:
     """Return the decision about a call that may go through."""
     return Route(
@@ -250,6 +403,10 @@ async def test_metrics(port: int, tmp_path: Path, ari: SimpleNamespace) -> None:
         ari=cast(AriClient, ari),
         door=SimpleNamespace(waiting=3),  # type: ignore[arg-type]
     )
+    show_fastagi(
+        metrics,
+        door=SimpleNamespace(busy=1, strangers=2, refused=300, sent_away=4),  # type: ignore[arg-type]
+    )
     show(
         metrics,
         pool=ConnectionPool("", size=4),
@@ -278,6 +435,10 @@ async def test_metrics(port: int, tmp_path: Path, ari: SimpleNamespace) -> None:
         'agi_router_numbers{state="resting"} 3.0',
         'agi_router_numbers{state="free"} 19985.0',
         "agi_router_ari_connected 1.0",
+        "agi_router_fastagi_calls 1.0",
+        "agi_router_fastagi_strangers 2.0",
+        "agi_router_fastagi_refused_total 300.0",
+        "agi_router_fastagi_sent_away_total 4.0",
         "agi_router_ari_connections_total 1.0",
         "agi_router_database_connections 0.0",
         "agi_router_database_losses_total 0.0",

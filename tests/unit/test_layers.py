@@ -106,7 +106,9 @@ MAY_IMPORT = {
     "adapters.journal": CORE | {"files"},
     "adapters.parties": CORE | {"adapters.records"},
     "adapters.systemd": frozenset[str](),
-    "adapters.health_server": frozenset[str](),
+    "adapters.descriptors": frozenset[str](),
+    "adapters.lobby": frozenset[str](),
+    "adapters.health_server": frozenset({"adapters.lobby"}),
     "adapters.line": frozenset({"adapters.queries"}),
     "adapters.connection_pool": CORE
     | {"adapters.database", "adapters.line", "adapters.queries", "adapters.session"},
@@ -162,7 +164,7 @@ MAY_IMPORT = {
     "adapters.exporter": CORE | {"adapters.bindings", "adapters.records"},
     "adapters.migrate": CORE | {"adapters.database", "adapters.queries"},
     "adapters.ari_door": CORE | {"router", "ari"},
-    "adapters.fastagi_door": CORE | {"router"},
+    "adapters.fastagi_door": CORE | {"router", "adapters.lobby"},
     **dict.fromkeys(LEAK_TEST, CORE | LEAK_TEST),
     "leaktest": frozenset[str](),
     "leaktest.leaks": frozenset[str](),
@@ -176,6 +178,7 @@ MAY_IMPORT = {
     | {
         "adapters.admission",
         "adapters.ari_door",
+        "adapters.fastagi_door",
         "adapters.journal",
         "adapters.connection_pool",
         "ari",

@@ -39,6 +39,8 @@ def test_defaults() -> None:
         ari_password_file=None,
         ari_app="agi_router",
         agi_listen="127.0.0.1:4573",
+        agi_secret=None,
+        agi_secret_file=None,
         journal=Path("/var/spool/asterisk/agi-router"),
         unsafe_profile=frozenset(),
         language=Language.ZH,
@@ -126,22 +128,24 @@ def test_forms(name: str, text: str, value: object) -> None:
         ("ARI_APP", "a,b", "a name of letters"),
         ("LANGUAGE", "fr", "zh or en"),
         ("FIXED_LINES", "maybe", "on or off"),
-        ("AGI_LISTEN", "localhost:4573", "an IPv4 address and a port"),
-        ("AGI_LISTEN", "127.0.0.1", "an IPv4 address and a port"),
-        ("AGI_LISTEN", "127.0.0.1:0", "an IPv4 address and a port"),
-        ("AGI_LISTEN", "[::1]:4573", "an IPv4 address and a port"),
-        ("AGI_LISTEN", "on", "an IPv4 address and a port"),
+        ("AGI_LISTEN", "127.0.0.1", "an address and a port"),
+        ("AGI_LISTEN", "127.0.0.1:0", "an address and a port"),
+        ("AGI_LISTEN", "::1:4573", "an address and a port"),
+        ("AGI_LISTEN", "[localhost]:4573", "an address and a port"),
+        ("AGI_LISTEN", "on", "an address and a port"),
+        ("AGI_SECRET", "too-short", "16 to 128 letters"),
+        ("AGI_SECRET", f"{SECRET};${{X}} and more", "16 to 128 letters"),
         ("PATIENCE", "11", "a number of seconds, 0.05 to 10"),
         ("DECISION_TIMEOUT", "nan", "a number of seconds, 0.05 to 10"),
         ("DECISION_TIMEOUT", "0.04", "a number of seconds, 0.05 to 10"),
         ("DECISION_TIMEOUT", "10.1", "a number of seconds, 0.05 to 10"),
         ("WAITING_LIMIT", "0", "a whole number of calls, 1 to 10000"),
         ("HANDOVER", "-1", "a number of seconds, 0 to 600"),
-        ("METRICS_LISTEN", "9700", "host:port like"),
-        ("METRICS_LISTEN", ":9700", "host:port like"),
-        ("METRICS_LISTEN", "127.0.0.1:0", "host:port like"),
-        ("METRICS_LISTEN", "127.0.0.1:65536", "host:port like"),
-        ("METRICS_LISTEN", "[::1]:9700", "host:port like"),
+        ("METRICS_LISTEN", "9700", "an address and a port"),
+        ("METRICS_LISTEN", ":9700", "an address and a port"),
+        ("METRICS_LISTEN", "127.0.0.1:0", "an address and a port"),
+        ("METRICS_LISTEN", "127.0.0.1:65536", "an address and a port"),
+        ("METRICS_LISTEN", "[::1]9700", "an address and a port"),
         ("DB_CONNECTIONS", "0", "a whole number, 1 to 100"),
         ("DB_CONNECTIONS", "\u0664", "a whole number, 1 to 100"),
         ("RING_TIMEOUT", "4", "a whole number of seconds, 5 to 120"),
@@ -171,11 +175,21 @@ def test_a_decision_that_nobody_waits_for() -> None:
             settings(DECISION_TIMEOUT=timeout)
 
 
-def test_where_fastagi_listens() -> None:
-    """An address for the door, or none."""
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("192.0.2.7:4574", ("192.0.2.7", 4574)),
+        ("[::1]:4574", ("::1", 4574)),
+        ("localhost:4574", ("localhost", 4574)),
+        ("off", None),
+    ],
+)
+def test_where_it_listens(text: str, address: tuple[str, int] | None) -> None:
+    """An address for each of the two, or none."""
     assert settings().agi_address() == ("127.0.0.1", 4573)
-    assert settings(AGI_LISTEN="192.0.2.7:4574").agi_address() == ("192.0.2.7", 4574)
-    assert settings(AGI_LISTEN="off").agi_address() is None
+    assert settings().metrics_address() == ("127.0.0.1", 9700)
+    assert settings(AGI_LISTEN=text).agi_address() == address
+    assert settings(METRICS_LISTEN=text).metrics_address() == address
 
 
 @pytest.mark.parametrize(
@@ -240,6 +254,30 @@ def test_keys(tmp_path: Path) -> None:
     with pytest.raises(KeyRingError, match=r"^AGI_ROUTER_KEY: key ring, line 1") as caught:
         settings(KEY=SECRET).load_keys()
     assert SECRET not in str(caught.value)
+
+
+def test_agi_secret(tmp_path: Path) -> None:
+    """The same for the secret of FastAGI, which has to pass through a dialplan."""
+    path = tmp_path / "secret"
+    secret = "not-a-secret-0123456789"
+    from_file = settings(AGI_SECRET_FILE=str(path))
+    assert settings(AGI_SECRET=secret).load_agi_secret() == secret
+    path.touch(0o600)
+    path.write_text(f"[globals](+)\nAGI_ROUTER_AGI_SECRET={secret}\n")
+    with pytest.raises(SettingsError, match="AGI_ROUTER_AGI_SECRET_FILE is malformed; expected"):
+        from_file.load_agi_secret()
+    path.write_text(f"{secret}\n")
+    path.chmod(0o640)
+    with pytest.raises(SettingsError, match=r"AGI_ROUTER_AGI_SECRET_FILE is open to others"):
+        from_file.load_agi_secret()
+    path.chmod(0o600)
+    assert from_file.load_agi_secret() == secret
+    with pytest.raises(SettingsError, match="no secret for FastAGI is set: set AGI_ROUTER_AGI_S"):
+        settings().load_agi_secret()
+    with pytest.raises(SettingsError, match="set AGI_ROUTER_AGI_SECRET or"):
+        settings(AGI_SECRET=secret, AGI_SECRET_FILE=str(path))
+    assert secret not in repr(settings(AGI_SECRET=secret))
+    assert secret not in str(settings(AGI_SECRET=secret).describe())
 
 
 def test_ari_password(tmp_path: Path) -> None:
