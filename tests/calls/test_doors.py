@@ -2,9 +2,15 @@
 Who takes a call: the ARI router, FastAGI, another router; and a caller nobody takes is told soon.
 """
 
+import hashlib
 import json
 import signal
+import socket
 import subprocess
+import threading
+import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -15,8 +21,9 @@ import pytest
 
 from agi_router.leaktest.leaks import find_leaks
 from agi_router.leaktest.messages import Message, received_by
-from calls.parts import STATE, Cli, Dialplan, Router
+from calls.parts import STATE, Asterisk, Cli, Dialplan, Router
 from testpbx.phones import Call, Phones
+from testpbx.state import AGI_PORT, HOST, METRICS_PORTS
 from testpbx.waiting import until
 
 # What callers were promised is 600 ms. The machine that tests may be busy.
@@ -355,6 +362,161 @@ def test_doctor_looks_at_both_doors(cli: Cli, router: Router, fastagi: Router) -
         assert told()["fastagi"] == "warn"
     assert told(AGI_ROUTER_AGI_LISTEN="0.0.0.0:4573")["fastagi"] == "warn"
     assert told(AGI_ROUTER_PATIENCE="0.5")["patience"] == "fail"
+
+
+def test_doctor_compares_the_secret(cli: Cli, fastagi: Router, dialplan: Dialplan) -> None:
+    """Dialplan, door and settings have the same; what differs is named, and none is shown."""
+    assert fastagi.registered()
+    secret, other = cli.env["AGI_ROUTER_AGI_SECRET"], "another-secret-0123456789"
+
+    def told(**settings: str) -> dict[str, tuple[str, str]]:
+        done = subprocess.run(
+            ["agi-router", "doctor", "--json"],
+            env={**cli.env, **settings},
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        assert secret not in done.stdout + done.stderr
+        assert other not in done.stdout + done.stderr
+        found = json.loads(done.stdout)["checks"]
+        return {each["check"]: (each["status"], each["text"]) for each in found}
+
+    assert told()["secret"] == ("ok", "the same in the dialplan and here")
+    found = told(AGI_ROUTER_AGI_SECRET=other)
+    assert found["secret"][0] == "fail"
+    assert found["secret"][1] == (
+        "the dialplan's AGI_ROUTER_AGI_SECRET is not the router's, so FastAGI takes no call: give"
+        " both the same, then reload the dialplan and restart the router"
+    )
+    assert found["fastagi"][0] == "fail"
+    found = told(AGI_ROUTER_AGI_SECRET="")
+    assert found["secret"][0] == "fail"
+    assert found["secret"][1] == (
+        "no secret for FastAGI is set: set AGI_ROUTER_AGI_SECRET or AGI_ROUTER_AGI_SECRET_FILE;"
+        " FastAGI is not served without"
+    )
+    dialplan.set(AGI_ROUTER_AGI_SECRET="")
+    assert told()["secret"][1].startswith("the dialplan has no AGI_ROUTER_AGI_SECRET, so")
+
+
+def test_fastagi_is_not_served_without_a_secret(cli: Cli) -> None:
+    """It would tell any account of the machine whom to ring."""
+    done = subprocess.run(
+        ["agi-router", "serve", "--door", "agi"],
+        env={**cli.env, "AGI_ROUTER_AGI_SECRET": ""},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 78
+    assert done.stderr.strip().splitlines()[-1] == (
+        "error: no secret for FastAGI is set: set AGI_ROUTER_AGI_SECRET or"
+        " AGI_ROUTER_AGI_SECRET_FILE"
+    )
+
+
+def ask_fastagi(caller: str, *args: str) -> bytes:
+    """What FastAGI tells an account of this machine that asks as Asterisk does."""
+    told = {
+        "agi_network_script": "route",
+        "agi_channel": "PJSIP/carrier-in-0000002a",
+        "agi_uniqueid": f"pbx1-{int(time.time())}.4711",
+        "agi_callerid": caller,
+        **{f"agi_arg_{place}": arg for place, arg in enumerate(args, 1)},
+    }
+    with socket.create_connection((HOST, AGI_PORT), timeout=5) as connection:
+        connection.sendall("".join(f"{n}: {v}\n" for n, v in told.items()).encode() + b"\n")
+        return connection.recv(1000)
+
+
+def test_loopback_is_no_login_of_fastagi(cli: Cli, fastagi: Router, a: str, b: str) -> None:
+    """Who has no secret is told no number and takes no use, whatever they show."""
+    binding = cli.bind(a, b)
+    x = binding["x"]
+    for args in (
+        (x, "allowed"),
+        ("", x, "allowed"),
+        ("0" * 40, x, "allowed"),
+        (hashlib.sha1(b"", usedforsecurity=False).hexdigest(), x, "allowed"),
+    ):
+        assert ask_fastagi(a, *args) == b""
+    assert "fastagi.refused" in fastagi.log
+    assert cli("show", binding["id"])["calls_used"] == 0
+    assert not [
+        number for number in (a, b, cli.env["AGI_ROUTER_AGI_SECRET"]) if number in fastagi.log
+    ]
+
+
+@pytest.mark.usefixtures("fastagi_alone")
+def test_idle_connections_keep_no_call_from_fastagi(
+    cli: Cli, phones: Phones, a: str, b: str
+) -> None:
+    """Hundreds that say nothing, taken anew all the time: calls go on, and readiness tells."""
+    x = cli.bind(a, b)["x"]
+    calls = 20
+    idle: list[socket.socket] = []
+    over = threading.Event()
+
+    def crowd() -> None:
+        while not over.wait(0.01):
+            idle.append(socket.create_connection((HOST, AGI_PORT), timeout=5))
+            if len(idle) > 400:
+                idle.pop(0).close()
+
+    attacker = threading.Thread(target=crowd)
+    try:
+        idle += [socket.create_connection((HOST, AGI_PORT), timeout=5) for _ in range(300)]
+        attacker.start()
+        with phones.listen():
+            heard = phones.dial(a, x, hold=0.3, calls=calls, rate=10).heard()
+        assert ready_of_fastagi().startswith("fastagi: more than 256 connections")
+    finally:
+        over.set()
+        if attacker.ident:
+            attacker.join()
+        for each in idle:
+            each.close()
+    assert [call.status for call in heard] == [200] * calls
+    assert {record["outcome"] for record in cli.records(x, calls)} == {"answered"}
+
+
+def ready_of_fastagi() -> str:
+    """What the FastAGI process lacks."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(f"http://{HOST}:{METRICS_PORTS['agi']}/readyz", timeout=5) as response:
+            return str(response.read().decode())
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.read().decode()
+
+
+def test_the_secret_is_nowhere_but_in_the_dialplans_globals(
+    cli: Cli, phones: Phones, asterisk: Asterisk, fastagi_alone: Router, a: str, b: str
+) -> None:
+    """Neither the steps that a console prints, nor a channel's state, nor a log holds it."""
+    x = cli.bind(a, b)["x"]
+    secret = cli.env["AGI_ROUTER_AGI_SECRET"]
+    shown = []
+    asterisk.command("core set verbose 5")
+    try:
+        with phones.listen():
+            with fastagi_alone.frozen():
+                talk = phones.dial(a, x, hold=0.3)
+                assert until(
+                    lambda: "AGI" in asterisk.command("core show channels concise"), timeout=5
+                )
+                shown.append(asterisk.command("core show channels concise"))
+            talk.heard()
+    finally:
+        asterisk.command("core set verbose 0")
+    assert "agi://" in shown[0]
+    logs = [*(STATE / "logs").glob("*.log"), STATE / "logs/asterisk/messages"]
+    shown += [log.read_text("utf-8", "replace") for log in logs]
+    assert not [text for text in shown if secret in text]
+    assert secret in asterisk.command("dialplan show globals")
+    assert secret not in asterisk.command("dialplan show agi-router-fallback")
 
 
 def acknowledged(messages: tuple[Message, ...]) -> bool:
