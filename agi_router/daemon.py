@@ -134,10 +134,11 @@ async def serve(settings: Settings, keys: KeyRing, doors: Doors = Doors.BOTH) ->
             partial(_sweep, settings),
             partial(_follow_keys, settings, store, keys),
         ]
-        if fastagi is not None and doors is not Doors.AGI:
-            works.append(fastagi.serve)
+        if fastagi is not None:
             show_fastagi(metrics, door=fastagi)
             health.others.append(lambda: fastagi.crowding)
+        if fastagi is not None and doors is not Doors.AGI:
+            works.append(fastagi.serve)
         if settings.open_modes:
             log.warning("serve.open_modes", extra={"strangers": "get through"})
         if doors is Doors.AGI:

@@ -411,7 +411,7 @@ def test_fastagi_is_not_served_without_a_secret(cli: Cli) -> None:
     )
     assert done.returncode == 78
     assert done.stderr.strip().splitlines()[-1] == (
-        "error: no secret for FastAGI is set: set AGI_ROUTER_AGI_SECRET or"
+        "agi-router: no secret for FastAGI is set: set AGI_ROUTER_AGI_SECRET or"
         " AGI_ROUTER_AGI_SECRET_FILE"
     )
 
