@@ -109,6 +109,7 @@ async def serve(settings: Settings, keys: KeyRing, doors: Doors = Doors.BOTH) ->
         max_duration=settings.max_duration,
         language=settings.language,
         fixed_lines=settings.fixed_lines,
+        believe_from=settings.unasserted == "from",
         extension_tries=settings.extension_tries if settings.open_modes else 0,
         meter=metrics,
         strict=settings.strict,

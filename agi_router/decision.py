@@ -36,8 +36,7 @@ __all__ = ["Step", "decide", "explain", "screen"]
 
 def screen(
     *,
-    caller: str,
-    presentation: str,
+    caller: str | Reason,
     dialled: str,
     fixed_lines: bool = False,
     tries_left: int = 0,
@@ -47,8 +46,7 @@ def screen(
     Read a call's numbers, or refuse it for what they are.
 
     Args:
-        caller: Caller id as the trunk delivered it.
-        presentation: Asterisk's ``CALLERID(num-pres)``, e.g. ``prohib_not_screened``.
+        caller: The caller's number, or why it is not known.
         dialled: What was dialled.
         fixed_lines: Whether fixed lines may call.
         tries_left: How often the caller may be asked for an extension.
@@ -64,8 +62,8 @@ def screen(
         x_number = XNumber.parse(dialled)
     except NumberError as error:
         return Refusal(reason=Reason.X_MALFORMED, too_short=error.kind is NumberFault.TOO_SHORT)
-    if presentation.startswith("prohib"):
-        return Refusal(reason=Reason.CALLER_HIDDEN)
+    if isinstance(caller, Reason):
+        return Refusal(reason=caller)
     try:
         party = E164.parse(caller, fixed_lines=fixed_lines)
     except NumberError as error:

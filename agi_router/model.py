@@ -183,6 +183,7 @@ class Reason(StrEnum):
     CALLER_HIDDEN = "caller_hidden"
     CALLER_FOREIGN = "caller_foreign"
     CALLER_TYPE = "caller_type"
+    CALLER_UNREADABLE = "caller_unreadable"
     RATE_CALLER = "rate_caller"
     RATE_CALLEE = "rate_callee"
     RATE_X = "rate_x"
@@ -254,6 +255,7 @@ _TREATMENTS = {
     Reason.CALLER_HIDDEN: (21, "show_number"),
     Reason.CALLER_FOREIGN: (21, "no_foreign"),
     Reason.CALLER_TYPE: (21, "use_mobile"),
+    Reason.CALLER_UNREADABLE: (21, "not_verified"),
     Reason.RATE_CALLER: (21, "too_often"),
     Reason.RATE_CALLEE: (21, "too_often"),
     Reason.RATE_X: (21, "too_often"),
@@ -277,6 +279,7 @@ _HIDES_NOTHING = _OURS | {
     Reason.CALLER_HIDDEN,
     Reason.CALLER_FOREIGN,
     Reason.CALLER_TYPE,
+    Reason.CALLER_UNREADABLE,
     Reason.RATE_CALLER,
 }
 

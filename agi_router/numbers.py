@@ -24,7 +24,15 @@ from typing import Self
 
 from agi_router.errors import NumberError, NumberFault
 
-__all__ = ["BLOCK_SIZE", "E164", "Block", "NumberFault", "XNumber", "is_extension"]
+__all__ = [
+    "BLOCK_SIZE",
+    "E164",
+    "Block",
+    "NumberFault",
+    "XNumber",
+    "is_extension",
+    "is_withheld",
+]
 
 BLOCK_SIZE = 10_000
 """
@@ -269,7 +277,7 @@ class E164:
         # As nearly all are written.
         if _MOBILE.fullmatch(text):
             return cls(digits=text)
-        if text.strip().lower() in _WITHHELD:
+        if is_withheld(text):
             raise NumberError(NumberFault.WITHHELD, "the number is withheld")
         compact = _compact(text)
         if _ANY_700.fullmatch(compact):
@@ -333,3 +341,10 @@ def is_extension(text: str) -> bool:
     Whether *text* is an extension behind a 700 number: 1 to 4 digits. Never raises.
     """
     return _EXTENSION.fullmatch(text) is not None
+
+
+def is_withheld(text: str) -> bool:
+    """
+    Whether *text* is a word that networks put in place of a number that is hidden. Never raises.
+    """
+    return text.strip().lower() in _WITHHELD

@@ -126,15 +126,8 @@ ENDPOINT_RULES = (
     ),
     EndpointRule(
         option="trust_id_inbound",
-        wanted="yes",
-        why="the caller would be who From says, which is free text, not who the carrier asserts",
-        sides=("in",),
-    ),
-    EndpointRule(
-        option="trust_id_inbound",
         wanted="no",
-        why="the callee's P-Asserted-Identity would become the identity that the caller is shown",
-        sides=("out",),
+        why="what a phone writes of itself would become the identity that the other side is shown",
     ),
     EndpointRule(
         option="trust_connected_line",
@@ -270,7 +263,6 @@ MODULE_RULES = (
     ),
 )
 
-
 NEEDED_MODULES = {
     "app_dial.so": "calls the callee",
     "app_playback.so": "plays the prompts",
@@ -282,7 +274,8 @@ NEEDED_MODULES = {
     "chan_pjsip.so": "carries the calls",
     "codec_alaw.so": "carriers speak it, and the prompts must too",
     "format_wav.so": "reads the prompts",
-    "func_callerid.so": "says who calls, and masks it",
+    "func_base64.so": "tells the router who calls",
+    "func_callerid.so": "says what was dialled, and masks who calls",
     "func_channel.so": "pushes the hangup handler, sets the language",
     "func_cut.so": "takes apart what the router says",
     "func_dialplan.so": "tells which contexts include the entry",
@@ -296,8 +289,9 @@ NEEDED_MODULES = {
     "res_ari_asterisk.so": "tells this configuration",
     "res_ari_channels.so": "takes the router's answer",
     "res_ari_events.so": "tells the router of calls",
-    "res_pjsip_caller_id.so": "reads whom the carrier asserts",
+    "res_pjsip_caller_id.so": "says who is in From",
     "res_pjsip_endpoint_identifier_ip.so": "knows the carrier by its address",
+    "res_pjsip_header_funcs.so": "reads who calls",
     "res_pjsip_sdp_rtp.so": "carries the sound",
     "res_rtp_asterisk.so": "carries the sound",
 }

@@ -15,6 +15,7 @@ from typing import Self
 from agi_router.decision import decide, screen
 from agi_router.errors import AgiRouterError, StoreBusy
 from agi_router.extension import Destination, to_ask, to_dial, to_refuse
+from agi_router.identity import Signalled, read_caller
 from agi_router.late_log import LateLog
 from agi_router.limits import OFF, Rate, RefusalLimit
 from agi_router.model import (
@@ -51,8 +52,7 @@ class Arrival:
     """
 
     call_id: str
-    caller: str = field(repr=False)
-    presentation: str
+    caller: Signalled = field(repr=False)
     dialled: str
     typed: str | None = field(default=None, repr=False)
     """What was typed when an extension was asked for; :obj:`None` if none was."""
@@ -62,33 +62,31 @@ class Arrival:
     """Where it came in, for the limit on refused calls; empty if that is not known."""
 
     @classmethod
-    def told(cls, call_id: str, caller: str, channel: str, args: Sequence[str]) -> Self:
+    def told(cls, call_id: str, channel: str, args: Sequence[str]) -> Self:
         """
         What the dialplan told of a call.
 
         Args:
             call_id: Asterisk's unique id of the call's channel.
-            caller: Whom it came from, as signalled.
             channel: The channel's name: "PJSIP/carrier-in-0000002a", the trunk and a number.
-            args: The number dialled and the presentation; then, if an extension was
-                asked for, what was typed and how often it may be asked for once more.
+            args: The number dialled and what the INVITE says of the caller; then, if an extension
+                was asked for, what was typed and how often it may be asked for once more.
                 Anything else has not come through our dialplan, and is a call to no number.
         """
-        dialled = presentation = ""
+        dialled = caller = ""
         typed: str | None = None
         tries_left: int | None = None
         match args:
-            case (dialled, presentation) | (dialled, presentation, "", ""):
+            case (dialled, caller) | (dialled, caller, "", ""):
                 pass
-            case (dialled, presentation, typed, tries) if tries.isascii() and tries.isdigit():
+            case (dialled, caller, typed, tries) if tries.isascii() and tries.isdigit():
                 tries_left = int(tries[:3])
             case _:
                 # A pattern whose guard failed has bound its names nevertheless.
-                dialled, presentation, typed = "", "", None
+                dialled, caller, typed = "", "", None
         return cls(
             call_id=call_id,
-            caller=caller,
-            presentation=presentation,
+            caller=Signalled.told(caller),
             dialled=dialled,
             typed=typed,
             tries_left=tries_left,
@@ -109,6 +107,7 @@ class Router:
         max_duration: For bindings that have none.
         language: For bindings that have none, and for strangers.
         fixed_lines: Whether fixed lines may call.
+        believe_from: Whether a caller whom nobody asserts is who From says.
         extension_tries: How often a stranger is asked for an extension; 0: never.
         meter: Who counts and times decisions, if anybody does.
         strict: Whether refused callers are to learn nothing about bindings.
@@ -126,6 +125,7 @@ class Router:
         max_duration: timedelta,
         language: Language,
         fixed_lines: bool,
+        believe_from: bool = True,
         extension_tries: int = 0,
         meter: Meter | None = None,
         strict: bool = False,
@@ -139,6 +139,7 @@ class Router:
         self._max_duration = max_duration
         self._language = language
         self._fixed_lines = fixed_lines
+        self._believe_from = believe_from
         self._extension_tries = extension_tries
         self._meter = meter
         self._strict = strict
@@ -243,8 +244,7 @@ class Router:
             else min(arrival.tries_left, self._extension_tries)
         )
         screened = screen(
-            caller=arrival.caller,
-            presentation=arrival.presentation,
+            caller=read_caller(arrival.caller, believe_from=self._believe_from),
             dialled=arrival.dialled,
             fixed_lines=self._fixed_lines,
             tries_left=tries_left,

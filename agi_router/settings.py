@@ -87,6 +87,12 @@ def _cipher(value: str) -> Cipher:
         raise ValueError(" or ".join(Cipher)) from None
 
 
+def _unasserted(value: str) -> str:
+    if value.lower() not in {"from", "refuse"}:
+        raise ValueError("from or refuse")
+    return value.lower()
+
+
 def _switch(value: str) -> bool:
     if value.lower() not in _ON + _OFF:
         raise ValueError("on or off")
@@ -204,6 +210,8 @@ class Settings:
             accepts: the names, as ``doctor`` prints them, or ``allow`` for whatever it finds.
         language: Language of the prompts.
         fixed_lines: Whether fixed lines may be parties.
+        unasserted: What a caller is whom the carrier does not assert (P-Asserted-Identity):
+            ``from``, who From says, or ``refuse``.
         open_modes: Whether numbers may be bound that strangers can call (AX, AXE). Nothing says
             that 700 numbers may.
         extension_tries: How often a stranger is asked for an extension.
@@ -244,6 +252,7 @@ class Settings:
     unsafe_profile: frozenset[str] = _setting(_names, default=frozenset())
     language: Language = _setting(_language, default=Language.ZH)
     fixed_lines: bool = _setting(_switch, default=False)
+    unasserted: str = _setting(_unasserted, default="from")
     open_modes: bool = _setting(_switch, default=False)
     extension_tries: int = _setting(_whole(1, 9, ""), default=3)
     strict: bool = _setting(_switch, default=False)

@@ -130,7 +130,7 @@ class AriDoor:
             refusal = Refusal(reason=Reason.NO_CAPACITY)
             return self._router.destination(refusal, event.channel.id)
         channel = event.channel
-        arrival = Arrival.told(channel.id, channel.caller_number, channel.name, event.args)
+        arrival = Arrival.told(channel.id, channel.name, event.args)
         self._deciding += 1
         try:
             return await self._router.answer(arrival)

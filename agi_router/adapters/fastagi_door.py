@@ -286,9 +286,7 @@ class FastAgiDoor:
         """Answer one call; runs in its thread."""
         told: Mapping[str, str] = agi.get_environment()
         call_id = told["agi_uniqueid"]
-        arrival = Arrival.told(
-            call_id, told.get("agi_callerid", ""), told.get("agi_channel", ""), args[1:]
-        )
+        arrival = Arrival.told(call_id, told.get("agi_channel", ""), args[1:])
         destination = self._ask(arrival)
         try:
             answer = _send(agi, destination)

@@ -41,7 +41,6 @@ def explain(
     settings = read_settings()
     screened = screen(
         caller=caller,
-        presentation="allowed",
         dialled=dialled,
         fixed_lines=settings.fixed_lines,
         tries_left=1 if settings.open_modes and extension is None else 0,

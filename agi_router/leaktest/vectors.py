@@ -215,7 +215,7 @@ _TELLING = (
     " {base64}"
 )
 _ANEW = "the PBX writes its own on each leg"
-_NOT_RELAYED = "no header of one leg is relayed to the other (no res_pjsip_header_funcs)"
+_NOT_RELAYED = "no header of one leg is relayed to the other (the dialplan adds none)"
 _SHOWN = "Dial f(X), CALLERID(all)=<X>"
 _CONNECTED = (
     "Dial I and o(X); trust_connected_line=no, send_connected_line=no, send_pai=no, send_rpid=no;"

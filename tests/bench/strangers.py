@@ -25,6 +25,7 @@ from postgres.support import BLOCK, HOUR, A, B, C, Server, bind, expire, new_cal
 from agi_router.adapters.admission import AdmissionStore
 from agi_router.adapters.bindings import BindingStore
 from agi_router.adapters.database import Connection
+from agi_router.identity import Signalled
 from agi_router.model import Direction, Language
 from agi_router.numbers import XNumber
 from agi_router.router import Arrival, Router
@@ -101,8 +102,7 @@ async def _measure(
             reason = name.rstrip("*")
             arrival = Arrival(
                 call_id=new_call_id(),
-                caller=_CALLERS[reason].digits,
-                presentation="allowed",
+                caller=Signalled(sender=f"<sip:{_CALLERS[reason].digits}@carrier>;tag=1"),
                 dialled=random.choice(asked[reason]).digits,  # noqa: S311
             )
             began = time.perf_counter_ns()

@@ -228,7 +228,7 @@ def test_a_call_by_an_endpoint_that_nobody_has_judged(
     serving = fastagi if door == "fastagi" else router
     x = cli.bind(a, b)["x"]
     way_in = f"[{IN}](+)\ncontext=site"
-    good = f"[second](leg)\ncontext=agi-router-in\ntrust_id_inbound=yes\n{way_in}"
+    good = f"[second](leg)\ncontext=agi-router-in\n{way_in}"
     with asterisk.appended("pjsip.conf", good, RELOAD):
         with asterisk.appended("extensions.conf", JUMPING, "dialplan reload"):
             serving.start()
@@ -253,7 +253,7 @@ def test_a_way_in_that_is_new(
 ) -> None:
     """Its first call is refused, and makes the router look; soon it is let in, without a start."""
     x = cli.bind(a, b)["x"]
-    new = "[new](leg)\ncontext=agi-router-in\ntrust_id_inbound=yes\n[carrier-in](+)\nendpoint=new"
+    new = "[new](leg)\ncontext=agi-router-in\n[carrier-in](+)\nendpoint=new"
     with asterisk.appended("pjsip.conf", new, RELOAD):
         assert until(lambda: phones.call(a, x).status == 200, timeout=60)
         refused = "call.unjudged" in router.log
@@ -267,7 +267,7 @@ async def test_one_endpoint_for_both_ways(asterisk: Asterisk, ari: AriClient) ->
     with asterisk.trunk(IN):
         found = names(await faults(ari))
 
-    assert found == [f"{IN}/context", f"{IN}/trust_id_inbound"]
+    assert found == [f"{IN}/context"]
 
 
 async def test_a_trunk_with_a_long_name(
@@ -486,6 +486,25 @@ async def test_a_module(asterisk: Asterisk, ari: AriClient, rule: ModuleRule) ->
 
     assert f"modules/{module} is loaded, wanted not loaded" in map(str, found)
     assert all(each.name.startswith("modules/") for each in found)
+
+
+async def test_nobody_is_known_without_a_module(
+    asterisk: Asterisk, ari: AriClient, cli: Cli, phones: Phones, a: str, b: str
+) -> None:
+    """Who calls cannot be told: nobody is let through. (That which reads it cannot be unloaded.)"""
+    module = "func_base64.so"
+    x = cli.bind(a, b)["x"]
+    asterisk.command(f"module unload {module}")
+    try:
+        found = await gaps(ari)
+        call = phones.call(a, x)
+    finally:
+        asterisk.command(f"module load {module}")
+
+    assert f"modules/{module} is not loaded, wanted loaded" in found
+    assert (call.status, call.invites) == (403, ())
+    assert cli.record(x)["reason"] == "caller_unreadable"
+    assert phones.call(a, x).status == 200
 
 
 async def test_endpoints_that_cannot_be_listed(asterisk: Asterisk, ari: AriClient) -> None:

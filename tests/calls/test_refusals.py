@@ -86,7 +86,7 @@ def test_binding_that_is_over(
         ("anonymous", True, "caller_hidden"),
         ("anonymous", False, "caller_hidden"),
         ("+14155550100", False, "caller_foreign"),
-        ("alice", False, "caller_foreign"),
+        ("alice", False, "caller_unreadable"),
         ("1380000", False, "caller_foreign"),
         ("02012345678", False, "caller_type"),
         ("700123456780001", False, "caller_type"),

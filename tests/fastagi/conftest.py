@@ -10,6 +10,7 @@ from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from identities import told as identity
 
 from agi_router.adapters.fastagi_door import FastAgiDoor, token_of
 from agi_router.limits import OFF, Rate
@@ -167,8 +168,8 @@ class Peer:
         self.socket.close()
 
 
-def told(**changes: str) -> Lines:
-    """Return what Asterisk 22.10 tells of a call, in its order, with *changes*."""
+def told(caller: str = A, **changes: str) -> Lines:
+    """Return what Asterisk 22.10 tells of a call from *caller*, in its order, with *changes*."""
     lines = {
         "agi_network": "yes",
         "agi_network_script": "route",
@@ -178,7 +179,7 @@ def told(**changes: str) -> Lines:
         "agi_type": "PJSIP",
         "agi_uniqueid": CALL,
         "agi_version": "22.10.1",
-        "agi_callerid": A,
+        "agi_callerid": caller,
         "agi_calleridname": "unknown",
         "agi_callingpres": "0",
         "agi_callingani2": "0",
@@ -194,7 +195,7 @@ def told(**changes: str) -> Lines:
         "agi_threadid": "140522942596800",
         "agi_arg_1": token_of(SECRET, changes.get("agi_uniqueid", CALL)),
         "agi_arg_2": X,
-        "agi_arg_3": "allowed_not_screened",
+        "agi_arg_3": identity(sender=f"<sip:{caller}@carrier>;tag=1"),
     }
     return list({**lines, **changes}.items())
 

@@ -9,6 +9,7 @@ from datetime import timedelta
 from threading import Barrier
 
 import pytest
+from identities import from_header
 from postgres.support import (
     BLOCK,
     NO_REST,
@@ -174,7 +175,7 @@ async def test_moved_or_altered_number_is_refused(
     )
     second = new_call_id()
     answer = await router.answer(
-        Arrival(call_id=second, caller=A.digits, presentation="allowed", dialled=X.digits)
+        Arrival(call_id=second, caller=from_header(A.digits), dialled=X.digits)
     )
     assert answer == to_refuse(Refusal(reason=Reason.PLATFORM_FAULT), language=Language.ZH)
     await admissions.settle([an_end(each, None) for each in (call_id, second)])

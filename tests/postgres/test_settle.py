@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from identities import from_header
 from postgres.support import (
     BLOCK,
     HOUR,
@@ -386,9 +387,7 @@ async def test_guard_and_facts_while_uses_come_back(
             for _ in range(100):
                 call_id = new_call_id()
                 answer = await router.answer(
-                    Arrival(
-                        call_id=call_id, caller=A.digits, presentation="allowed", dialled=X.digits
-                    )
+                    Arrival(call_id=call_id, caller=from_header(A.digits), dialled=X.digits)
                 )
                 assert answer == used_up or answer.context == "agi-router-dial"
                 await admissions.settle([an_end(call_id)])

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import cast
 
 import pytest
+from identities import told
 
 from agi_router.adapters import ari_door
 from agi_router.adapters.ari_door import EVENTS, AriDoor
@@ -51,7 +52,7 @@ NOW = datetime(2025, 3, 14, 21, 30, 25, tzinfo=UTC)
 PATIENCE = timedelta(seconds=60)
 X = "700012345670001"
 A = "13800130001"
-ALLOWED = (X, "allowed")
+ALLOWED = (X, told(sender=f"<sip:{A}@carrier>;tag=1"))
 STRANGER = "stranger*no_relation*21*zh**end"
 GONE = "/channels/pbx1-1741988825.1/continue"
 
@@ -120,7 +121,7 @@ def start(
         context="agi-router-in",
         exten=X,
         app_name="Stasis",
-        app_data=f"agi_router,{X},allowed",
+        app_data=f"agi_router,{X},…",
         creationtime=NOW,
     )
     return StasisStart(
@@ -374,7 +375,7 @@ async def test_an_extension_is_asked_for_and_typed() -> None:
     ari = Ari(start())
     await make_door(ari, asked).serve()
     await asyncio.sleep(0)
-    again = Ari(start(args=(X, "allowed", "1234", "1")), start(args=(X, "allowed", "", "0")))
+    again = Ari(start(args=(*ALLOWED, "1234", "1")), start(args=(*ALLOWED, "", "0")))
     door = make_door(again, typed)
     await door.serve()
     await door.drain()

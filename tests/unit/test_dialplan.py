@@ -103,6 +103,7 @@ def test_the_contexts() -> None:
         "agi-router-in",
         "agi-router-in-fastagi",
         "agi-router-rate",
+        "agi-router-caller",
         "agi-router-fallback",
         "agi-router-dial",
         "agi-router-many",
@@ -161,19 +162,46 @@ def test_no_context_takes_in_another() -> None:
 
 def test_the_handler_is_pushed_before_the_router_is_asked() -> None:
     """The router decides; before it the end of the call and of patience are provided for."""
-    *entry, push, rate, limit, ask = [step for step in STEPS if step.extension == f"_700{DIGITS}"]
-    assert [step.application for step in entry] == ["Set", "GosubIf", "MSet", "Stasis", "Goto"]
+    *entry, push, rate, who, limit, ask = [
+        step for step in STEPS if step.extension == f"_700{DIGITS}"
+    ]
+    assert [step.application for step in entry] == [
+        *("Set", "GosubIf", "Gosub", "MSet", "Stasis", "Goto")
+    ]
     assert entry[0].data == push.data == "CHANNEL(hangup_handler_push)=agi-router-end,s,1"
     assert entry[1].data == rate.data == "$[${AGI_ROUTER_RATE_LIMIT} > 0]?agi-router-rate,s,1"
+    assert entry[2].data == who.data == "agi-router-caller,s,1"
     assert top_level(limit.data) == [
         "TIMEOUT(absolute)=$[${AGI_ROUTER_PATIENCE} + ${AGI_ROUTER_PATIENCE_FALLBACK}]",
         "AGIEXITONHANGUP=yes",
         "AGISIGHUP=no",
     ]
     assert (ask.context, ask.data) == ("agi-router-in-fastagi", "agi-router-fallback,fastagi,1")
-    assert assigned(entry[2]) == ["ASKED", "TIMEOUT(absolute)"]
-    assert entry[2].data == "ASKED=${AGI_ROUTER_APP},TIMEOUT(absolute)=${AGI_ROUTER_PATIENCE}"
-    assert entry[3].data == "${ASKED},${EXTEN},${CALLERID(num-pres)}"
+    assert assigned(entry[3]) == ["ASKED", "TIMEOUT(absolute)"]
+    assert entry[3].data == "ASKED=${AGI_ROUTER_APP},TIMEOUT(absolute)=${AGI_ROUTER_PATIENCE}"
+    assert entry[4].data == "${ASKED},${EXTEN},${CALLER}"
+
+
+def test_no_header_is_added() -> None:
+    """What the module of header functions could write stays unwritten: it is read, and counted."""
+    functions = set(re.findall(r"PJSIP_\w*\((?:[a-z]+,)?", DIALPLAN))
+    assert functions == {"PJSIP_HEADERS(", "PJSIP_HEADER(read,", "PJSIP_HEADER(remove,"}
+    assert [step for step in STEPS if "PJSIP_" in step.data.partition("=")[0]] == [
+        step for step in STEPS if step.data.startswith("$[${LEN(${PJSIP_HEADERS(P)})} > 0]?")
+    ]
+
+
+def test_what_a_caller_writes_is_no_code() -> None:
+    """Each line is put into one variable, and leaves it without parentheses, cut and in BASE64."""
+    reads = [step for step in STEPS if "PJSIP_HEADER(read," in step.data]
+    assert [(step.context, step.application) for step in reads] == [
+        ("agi-router-caller", "Set")
+    ] * 4
+    assert [assigned(step)[0] for step in reads] == ["FIRST", "SECOND", "PRIVACY", "FIRST"]
+    uses = re.findall(r".{22}\b(?:FIRST|SECOND|PRIVACY)\b.{2}", DIALPLAN.partition("exten")[2])
+    names = [use for use in uses if "Set(" not in use]
+    assert names
+    assert all(re.search(r"\$\{REPLACE\((FIRST|SECOND|PRIVACY),\($", use) for use in names)
 
 
 def test_more_than_the_limit_a_second_are_refused() -> None:
@@ -203,9 +231,9 @@ def test_the_token_is_the_routers() -> None:
 def test_who_is_asked() -> None:
     """The application, FastAGI, the next application: with the number that was dialled."""
     asked = [step for step in of("Stasis", "AGI") if step.context != "agi-router-check"]
-    typed = "${CALLERID(dnid)},${CALLERID(num-pres)},${TYPED},${TRIES_LEFT}"
+    typed = "${CALLERID(dnid)},${CALLER},${TYPED},${TRIES_LEFT}"
     assert [(step.context, step.extension, *step.data.split(",", 1)) for step in asked] == [
-        ("agi-router-in", f"_700{DIGITS}", "${ASKED}", "${EXTEN},${CALLERID(num-pres)}"),
+        ("agi-router-in", f"_700{DIGITS}", "${ASKED}", "${EXTEN},${CALLER}"),
         # Within a fallback EXTEN is no number any more.
         ("agi-router-fallback", "fastagi", "agi://${AGI_ROUTER_AGI}/route", f"{TOKEN},{typed}"),
         ("agi-router-fallback", "next", "${ASKED}", typed),
@@ -227,7 +255,7 @@ def test_patience_may_run_out_anywhere() -> None:
     over = {step.context: step for step in reversed(STEPS) if step.extension == "T"}
     # These are left in their first step, or nobody who calls comes there.
     without = {"globals", "agi-router-in-fastagi", "agi-router-unanswered", "agi-router-end"}
-    without |= {"agi-router-check", "agi-router-nowhere", "agi-router-rate"}
+    without |= {"agi-router-check", "agi-router-nowhere", "agi-router-rate", "agi-router-caller"}
     assert over.keys() == set(CONTEXTS) - without
     for context in ("dial", "many", "sequence", "part", "more", "next", "fallback"):
         assert over[f"agi-router-{context}"].data.startswith("agi-router-refuse,platform_fault*")

@@ -48,6 +48,7 @@ CORE = frozenset(
         "ports",
         "csv_rows",
         "diagnosis",
+        "identity",
     }
 )
 DATABASE = frozenset(
@@ -68,6 +69,7 @@ LEAK_TEST = frozenset(
     {
         "leaktest.call",
         "leaktest.desk",
+        "leaktest.identities",
         "leaktest.lanes",
         "leaktest.leaks",
         "leaktest.media",
@@ -248,8 +250,9 @@ def users(library: str) -> set[str]:
 @pytest.mark.parametrize("name", sorted(CORE))
 def test_the_core_does_no_io(name: str) -> None:
     """The rules can be read, and tested, without any server, file or clock."""
-    crypto = {"base64", "binascii", "cryptography", "hmac", "secrets"} if name == "seal" else set()
-    assert theirs(name) <= PURE | crypto
+    codes = {"base64", "binascii"} if name in {"identity", "seal"} else set()
+    crypto = {"cryptography", "hmac", "secrets"} if name == "seal" else set()
+    assert theirs(name) <= PURE | codes | crypto
     assert ours(name) <= CORE
 
 

@@ -74,8 +74,12 @@ def prompts() -> dict[str, dict[str, str]]:
 
 
 def test_the_set_of_reasons_is_closed() -> None:
-    """All words of the domain notes and one of ours: a locked callee is not told to the caller."""
-    assert {reason.value for reason in Reason} == WORDS | {"callee_locked"}
+    """
+    All words of the domain notes and two of ours.
+
+    A locked callee is not told to the caller; a caller id may be there and not be readable.
+    """
+    assert {reason.value for reason in Reason} == WORDS | {"callee_locked", "caller_unreadable"}
 
 
 @pytest.mark.parametrize("reason", Reason)
@@ -189,6 +193,7 @@ PLAIN = {
     Reason.CALLER_HIDDEN,
     Reason.CALLER_FOREIGN,
     Reason.CALLER_TYPE,
+    Reason.CALLER_UNREADABLE,
     Reason.RATE_CALLER,
     Reason.CHECK_UNAVAILABLE,
     Reason.NO_CAPACITY,

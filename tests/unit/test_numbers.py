@@ -281,6 +281,7 @@ def test_exports() -> None:
         "NumberFault",
         "XNumber",
         "is_extension",
+        "is_withheld",
     }
 
 

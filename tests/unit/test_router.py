@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from identities import from_header
 
 from agi_router.calls import call_day
 from agi_router.errors import (
@@ -21,6 +22,7 @@ from agi_router.errors import (
     StoreUnavailable,
 )
 from agi_router.extension import Destination, to_refuse
+from agi_router.identity import Signalled
 from agi_router.limits import Rate
 from agi_router.logs import Formatter
 from agi_router.model import (
@@ -70,7 +72,7 @@ FACTS = Facts(block_known=True, certificate_valid=True, x_bound=True, leg=LEG)
 ADMITTED = Admission(admitted=True, facts=FACTS, now=NOW)
 
 ARRIVAL = Arrival(
-    call_id="pbx1-1741988825.42", caller=f"+86{A.digits}", presentation="allowed", dialled=X.digits
+    call_id="pbx1-1741988825.42", caller=from_header(f"+86{A.digits}"), dialled=X.digits
 )
 ROUTED = Destination("agi-router-dial", f"{B.digits}*{X}*45*3600*zh*n**end")
 FAULT = to_refuse(Refusal(reason=Reason.PLATFORM_FAULT), language=Language.ZH)
@@ -190,10 +192,11 @@ async def test_a_call_is_refused(facts: Facts, reason: Reason, language: Languag
     [
         ({"dialled": X.digits + "1"}, Reason.X_MALFORMED),
         ({"dialled": ""}, Reason.X_MALFORMED),
-        ({"presentation": "prohib_not_screened"}, Reason.CALLER_HIDDEN),
-        ({"caller": ""}, Reason.CALLER_HIDDEN),
-        ({"caller": "+442071234567"}, Reason.CALLER_FOREIGN),
-        ({"caller": "01062345678"}, Reason.CALLER_TYPE),
+        ({"caller": replace(ARRIVAL.caller, privacy=("id",))}, Reason.CALLER_HIDDEN),
+        ({"caller": from_header("")}, Reason.CALLER_HIDDEN),
+        ({"caller": from_header("alice")}, Reason.CALLER_UNREADABLE),
+        ({"caller": from_header("+442071234567")}, Reason.CALLER_FOREIGN),
+        ({"caller": from_header("01062345678")}, Reason.CALLER_TYPE),
     ],
 )
 async def test_some_calls_never_reach_the_store(changes: dict[str, Any], reason: Reason) -> None:
@@ -222,10 +225,21 @@ async def test_a_call_that_came_in_where_nobody_looked(caplog: pytest.LogCapture
     assert await serving.answer(replace(ARRIVAL, trunk="PJSIP/carrier-in")) == FAULT
 
 
+async def test_from_may_count_for_nothing() -> None:
+    """Where the carrier asserts every caller, whom nobody asserts is nobody."""
+    store = Store(ADMITTED)
+    door = router(store, believe_from=False)
+    unread = to_refuse(Refusal(reason=Reason.CALLER_UNREADABLE), language=Language.ZH)
+    assert await door.answer(ARRIVAL) == unread
+    assert store.asked == []
+    asserted = Signalled(asserted=(f"<tel:+86{A.digits}>",), sender=ARRIVAL.caller.sender)
+    assert await door.answer(replace(ARRIVAL, caller=asserted)) == ROUTED
+
+
 async def test_fixed_lines_may_be_let_through() -> None:
     """The setting reaches the rule."""
     store = Store(ADMITTED)
-    arrival = replace(ARRIVAL, caller="01062345678")
+    arrival = replace(ARRIVAL, caller=from_header("01062345678"))
     assert await router(store, fixed_lines=True).answer(arrival) == ROUTED
     assert store.asked[0][0].caller == E164(digits="01062345678")
 
@@ -416,8 +430,8 @@ async def test_strict_hides_no_fault_of_the_call_itself() -> None:
     store = Store(refused(FACTS))
     for arrival in (
         replace(ARRIVAL, dialled="7001"),
-        replace(ARRIVAL, caller=""),
-        replace(ARRIVAL, caller="+442071234567"),
+        replace(ARRIVAL, caller=from_header("")),
+        replace(ARRIVAL, caller=from_header("+442071234567")),
     ):
         strictly = await router(store, strict=True).answer(arrival)
         assert strictly == await router(store).answer(arrival)
@@ -446,7 +460,7 @@ async def test_a_caller_who_is_refused_too_often(caplog: pytest.LogCaptureFixtur
     assert (record.levelname, vars(record)["of"]) == ("WARNING", "caller")
     assert A.digits not in str(vars(record))
 
-    assert await door.answer(replace(ARRIVAL, caller=B.digits)) == STRANGER
+    assert await door.answer(replace(ARRIVAL, caller=from_header(B.digits))) == STRANGER
     now[0] += MINUTE
     assert await door.answer(ARRIVAL) == STRANGER
     assert await door.answer(ARRIVAL) == TOO_OFTEN
@@ -467,15 +481,15 @@ async def test_a_trunk_with_too_many_refused_calls() -> None:
     door = router(store, trunk_limit=THREE, clock=lambda: now[0])
 
     async def call(serial: int, **changes: Any) -> Destination:
-        caller = f"1380013{serial:04}"
+        caller = from_header(f"1380013{serial:04}")
         return await door.answer(replace(ARRIVAL, **{"caller": caller, "trunk": "t1", **changes}))
 
     for serial in range(2):
         assert await call(serial) == STRANGER
-    assert (await call(2, caller="")).extension.startswith("caller_hidden")
+    assert (await call(2, caller=from_header(""))).extension.startswith("caller_hidden")
     assert await call(3) == TOO_OFTEN
     for serial in range(4, 9):
-        assert (await call(serial, caller="")).extension.startswith("caller_hidden")
+        assert (await call(serial, caller=from_header(""))).extension.startswith("caller_hidden")
     assert len(store.asked) == 2
     now[0] += MINUTE
     assert await call(9) == STRANGER
