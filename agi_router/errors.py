@@ -13,9 +13,11 @@ What can go wrong, as one tree.
      ├─ KeyRingError           78  the keys are missing or malformed
      │   ├─ KeyMismatch        78  the keys are not those of this database
      │   ├─ KeysOutdated       78  the keys were rotated since they were read
+     │   ├─ KeyUsedUp          78  the key has sealed as many numbers as it may
      │   └─ KeyInUse           73  rows need the key, or it is the current one
      ├─ SealError              70  a sealed number does not open
      ├─ StoreError             70  the store failed
+     │   ├─ RowInvalid         70  a row holds what is never written
      │   ├─ StoreUnavailable   69  no answer, or none in time
      │   │   └─ StoreBusy      69  there would be none in time
      │   ├─ SchemaMismatch     76  database older or newer than the code
@@ -78,6 +80,7 @@ __all__ = [
     "KeyInUse",
     "KeyMismatch",
     "KeyRingError",
+    "KeyUsedUp",
     "KeysOutdated",
     "LeakTestError",
     "MemberNotFound",
@@ -87,6 +90,7 @@ __all__ = [
     "NumberFault",
     "NumberResting",
     "ProtocolError",
+    "RowInvalid",
     "SameParty",
     "SchemaMismatch",
     "SealError",
@@ -221,6 +225,12 @@ class KeysOutdated(KeyRingError):
     """
 
 
+class KeyUsedUp(KeyRingError):
+    """
+    The seal key has sealed 2**32 numbers, as many as it may: run 'agi-router key rotate --seal'.
+    """
+
+
 class KeyInUse(KeyRingError):
     """
     The key is still in use.
@@ -238,6 +248,12 @@ class SealError(AgiRouterError):
 class StoreError(AgiRouterError):
     """
     The store failed.
+    """
+
+
+class RowInvalid(StoreError):
+    """
+    A row of the database holds what this program never writes; look who else writes there.
     """
 
 

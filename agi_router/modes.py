@@ -342,9 +342,11 @@ def _from_a(caller: E164, a_number: XNumber, b: E164, *, shown: XNumber | None) 
     return RouteRow(x_number=a_number, caller=caller, callees=(b,), shown=shown, side=Side.A)
 
 
-def compile_child(a: E164, a_number: XNumber, b: E164, b_number: XNumber) -> RouteRow:
+def compile_child(
+    a: E164, a_number: XNumber, b: E164, b_number: XNumber
+) -> tuple[RouteRow, RouteRow]:
     """
-    The row of B that a call of A makes; A's own row is to show *b_number* from then on.
+    What a call of A makes of the rows: A's own, which shows *b_number* from then on, and B's.
 
     Args:
         a: Who calls.
@@ -352,4 +354,7 @@ def compile_child(a: E164, a_number: XNumber, b: E164, b_number: XNumber) -> Rou
         b: Who is called.
         b_number: What B is shown: made for this call, in the block of *a_number*.
     """
-    return RouteRow(x_number=b_number, caller=b, callees=(a,), shown=a_number, side=Side.B)
+    return (
+        _from_a(a, a_number, b, shown=b_number),
+        RouteRow(x_number=b_number, caller=b, callees=(a,), shown=a_number, side=Side.B),
+    )

@@ -5,11 +5,13 @@ Sealing: a real number becomes a tag to look up by, or a ciphertext that only it
 2. The **tag** of a caller is a keyed hash over the 700 number *and* the caller, so one person on
    two 700 numbers does not link. Tag 0 means "anyone" in the route table and is never returned.
    An order is recognised by a tag over its id and all its parties, in the same way.
-3. A **sealed** number is bound to its row: 700 number and tag are authenticated with it, so a
-   ciphertext that is moved to another row does not open.
+3. A **sealed** number is bound to what it stands for: its purpose, and the binding, the 700
+   number, the tag, the side and the number shown of its row are authenticated with it. So a
+   ciphertext that is moved to another row or column, or whose row is changed, does not open.
 4. Keys carry an id of 1 to 255. One of each kind is current and is used to write, all are used to
    read. In a ring the last one listed is current; in use, the database says which it is
-   (:mod:`agi_router.adapters.keys`).
+   (:mod:`agi_router.adapters.keys`). A ring may have a **floor** for a kind: no key with a lower
+   id is ever current again, whatever the database says.
 5. Nonces are random and 96 bits long: change the seal key before it has sealed 2**32 numbers
    (NIST SP 800-38D, section 8.3).
 6. A ring writes by one cipher and reads by all. AES-256-GCM uses a seal key as it is; SM4-GCM
@@ -17,16 +19,18 @@ Sealing: a real number becomes a tag to look up by, or a ciphertext that only it
 7. This file does no I/O; see :mod:`agi_router.keyfile`.
 
 Format of a key ring, where ``;`` may stand for the end of a line and ``#`` begins a comment that
-runs to the end of the line::
+runs to the end of the line; the floors may be absent::
 
     tag  1 <base64 of 32 bytes>
     seal 1 <base64 of 32 bytes>
+    floor tag 1
+    floor seal 1
 
-Format of sealed numbers (several are joined by ``+``): version (1 byte: 2 for AES-256-GCM, 3 for
-SM4-GCM), id of the seal key (1 byte), id of the key that the row's tag was made with (1 byte, 0
-for anyone), nonce (12 bytes), ciphertext and its 16 bytes of authentication. So a row says by
-itself which keys it needs. Version 1, AES-256-GCM without the third byte, is read and no longer
-written.
+Format of sealed numbers: version (1 byte: 4 for AES-256-GCM, 5 for SM4-GCM), id of the seal key
+(1 byte), id of the key that the row's tag was made with (1 byte, 0 for anyone), nonce (12 bytes),
+ciphertext and its 16 bytes of authentication. So a row says by itself which keys it needs.
+Sealed are the numbers joined by ``+``, with spaces behind to 16, 32, 64 … bytes: the length tells
+neither a fixed line from a mobile nor, closer than that, how many there are.
 """
 
 from __future__ import annotations
@@ -39,7 +43,7 @@ import secrets
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Literal, Protocol, Self
+from typing import Literal, NamedTuple, Protocol, Self
 
 from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import ciphers
@@ -48,10 +52,11 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from agi_router.errors import KeyRingError, NumberError, SealError
+from agi_router.errors import KeyMismatch, KeyRingError, NumberError, SealError
+from agi_router.model import Side
 from agi_router.numbers import E164, XNumber
 
-__all__ = ["Cipher", "KeyKind", "KeyRing"]
+__all__ = ["Cipher", "KeyKind", "KeyRing", "Purpose", "Row"]
 
 KeyKind = Literal["tag", "seal"]
 """
@@ -68,15 +73,51 @@ class Cipher(StrEnum):
     SM4_GCM = "sm4-gcm"
 
 
-_VERSIONS = {Cipher.AES_256_GCM: 2, Cipher.SM4_GCM: 3}
-# By the version: how long the header is.
-_HEADERS = {1: 2, 2: 3, 3: 3}
+class Purpose(StrEnum):
+    """
+    What a sealed number stands for in its row.
+    """
+
+    CALLEE = "callee"
+    """Whom the row rings."""
+    CALLER = "caller"
+    """Who dials the row, where no other row tells."""
+    LAST_CALLER = "last_caller"
+    """Who called last; and each member of a group, in the row of B, who may become that."""
+
+
+class Row(NamedTuple):
+    """
+    The route row that a number is sealed for, by the names of its columns.
+    """
+
+    binding_id: int
+    x_number: int
+    caller_tag: int
+    """0 for anyone."""
+    side: Side
+    shown: int | None
+
+    @property
+    def for_strangers(self) -> Row:
+        """
+        The same row as it is sealed for by a stranger's call, which does not know A's tag.
+        """
+        return self._replace(caller_tag=0)
+
+
+_VERSIONS = {Cipher.AES_256_GCM: 4, Cipher.SM4_GCM: 5}
+_KNOWN = frozenset(_VERSIONS.values())
+_HEADER = 3
 _KEY = 32
 _LARGEST_ID = 255
 _NONCE = 12
 _TAG = 16
 _SEPARATOR = "+"
+_FILLER = " "
+_SMALLEST = 16
 _LINE = re.compile(r"(tag|seal)\s+([0-9]{1,3})\s+(\S+)")
+_FLOOR = re.compile(r"floor\s+(tag|seal)\s+([0-9]{1,3})")
 
 
 class _Aead(Protocol):
@@ -121,22 +162,29 @@ class KeyRing:
         tag_keys: Ids and keys for tags, 32 bytes each, the current one last.
         seal_keys: Ids and keys for sealing, 32 bytes each, the current one last.
         cipher: By what it seals.
+        tag_floor: No tag key with a lower id is current; 0 where that was never said.
+        seal_floor: The same for seal keys.
 
     Raises:
         KeyRingError: A kind has no key, an id is not 1 to 255 or comes twice, a key is not
-            32 bytes, or the cipher is not to be had.
+            32 bytes, the current one is below its floor, or the cipher is not to be had.
     """
 
     tag_keys: tuple[tuple[int, bytes], ...]
     seal_keys: tuple[tuple[int, bytes], ...]
     cipher: Cipher = Cipher.AES_256_GCM
+    tag_floor: int = 0
+    seal_floor: int = 0
     # Prepared once: tag and open are on the path of every call. By version and key id.
     _ciphers: dict[tuple[int, int], _Aead] = field(init=False, compare=False)
     # Those of the tag keys, the current one first; copied for each message.
     _macs: tuple[hmac.HMAC, ...] = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
-        for kind, keys in (("tag", self.tag_keys), ("seal", self.seal_keys)):
+        for kind, keys, floor in (
+            ("tag", self.tag_keys, self.tag_floor),
+            ("seal", self.seal_keys, self.seal_floor),
+        ):
             if not keys:
                 raise KeyRingError(f"the key ring has no {kind} key")
             seen: set[int] = set()
@@ -148,10 +196,15 @@ class KeyRing:
                 if len(key) != _KEY:
                     raise KeyRingError(f"{kind} key {keyid} is not 32 bytes in base64")
                 seen.add(keyid)
+            if keys[-1][0] < floor:
+                raise KeyRingError(
+                    f"the key ring lists {kind} key {keys[-1][0]} last, which is below the floor"
+                    f" of {floor}: list the newest key last, and do not change the floor"
+                )
         prepared: dict[tuple[int, int], _Aead] = {}
         for keyid, key in self.seal_keys:
-            prepared[1, keyid] = prepared[2, keyid] = AESGCM(key)
-            prepared[3, keyid] = _Sm4Gcm(key)
+            prepared[_VERSIONS[Cipher.AES_256_GCM], keyid] = AESGCM(key)
+            prepared[_VERSIONS[Cipher.SM4_GCM], keyid] = _Sm4Gcm(key)
         object.__setattr__(self, "_ciphers", prepared)
         macs = tuple(hmac.new(key, digestmod="sha256") for _, key in reversed(self.tag_keys))
         object.__setattr__(self, "_macs", macs)
@@ -186,15 +239,19 @@ class KeyRing:
             KeyRingError: Says which line is malformed, and shows nothing of it.
         """
         keys: dict[str, list[tuple[int, bytes]]] = {"tag": [], "seal": []}
+        floors = {"tag": 0, "seal": 0}
         for number, line in enumerate(text.split("\n"), start=1):
             for entry in line.partition("#")[0].split(";"):
                 if not entry.strip():
+                    continue
+                if floor := _FLOOR.fullmatch(entry.strip()):
+                    floors[floor[1]] = max(floors[floor[1]], int(floor[2]))
                     continue
                 match = _LINE.fullmatch(entry.strip())
                 if match is None:
                     raise KeyRingError(
                         f"key ring, line {number}: expected 'tag' or 'seal', a key id of 1 to"
-                        " 255, and 32 bytes in base64"
+                        " 255, and 32 bytes in base64; or 'floor', 'tag' or 'seal', and a key id"
                     )
                 try:
                     key = base64.b64decode(match[3], validate=True)
@@ -202,7 +259,13 @@ class KeyRing:
                     # The chain would show a part of the key.
                     raise KeyRingError(f"key ring, line {number}: the key is not base64") from None
                 keys[match[1]].append((int(match[2]), key))
-        return cls(tag_keys=tuple(keys["tag"]), seal_keys=tuple(keys["seal"]), cipher=cipher)
+        return cls(
+            tag_keys=tuple(keys["tag"]),
+            seal_keys=tuple(keys["seal"]),
+            cipher=cipher,
+            tag_floor=floors["tag"],
+            seal_floor=floors["seal"],
+        )
 
     def to_text(self) -> str:
         """
@@ -212,6 +275,10 @@ class KeyRing:
             f"{kind} {keyid} {base64.b64encode(key).decode('ascii')}\n"
             for kind, keys in (("tag", self.tag_keys), ("seal", self.seal_keys))
             for keyid, key in keys
+        ) + "".join(
+            f"floor {kind} {floor}\n"
+            for kind, floor in (("tag", self.tag_floor), ("seal", self.seal_floor))
+            if floor
         )
 
     def tag(self, x: XNumber, caller: E164) -> int:
@@ -272,39 +339,38 @@ class KeyRing:
         """
         return [_order_tag(mac, names, numbers) for mac in self._macs]
 
-    def seal(self, numbers: Sequence[E164], *, x: XNumber, tag: int) -> bytes:
+    def seal(self, numbers: Sequence[E164], row: Row, purpose: Purpose) -> bytes:
         """
-        Seal *numbers*, one or more, for the row of *x* and *tag*, under the current keys.
+        Seal *numbers*, one or more, for their place in *row*, under the current keys.
 
         Args:
             numbers: Real numbers.
-            x: The 700 number of the row.
-            tag: The tag of the row's caller under the current tag key, or 0 for anyone.
+            row: Its tag is one under the current tag key, or 0 for anyone.
+            purpose: What the numbers stand for in it.
         """
-        header = self._header(self.tag_key_id if tag else 0)
+        header = self._header(self.tag_key_id if row.caller_tag else 0)
         nonce = secrets.token_bytes(_NONCE)
-        plain = _SEPARATOR.join(number.digits for number in numbers).encode("ascii")
+        plain = _fill(_SEPARATOR.join(number.digits for number in numbers)).encode("ascii")
         cipher = self._ciphers[header[0], self.seal_key_id]
-        return header + nonce + cipher.encrypt(nonce, plain, header + _row(x, tag))
+        return header + nonce + cipher.encrypt(nonce, plain, header + _bound(row, purpose))
 
-    def open(self, sealed: bytes, *, x: XNumber, tag: int) -> tuple[E164, ...]:
+    def open(self, sealed: bytes, row: Row, purpose: Purpose) -> tuple[E164, ...]:
         """
-        Open numbers that were sealed for the row of *x* and *tag*.
+        Open numbers that were sealed for this place in *row*.
 
         Raises:
-            SealError: Wrong key, wrong row or altered data, or a cipher that is not to be had.
+            SealError: Wrong key, wrong place or altered data, or a cipher that is not to be had.
         """
-        start = _HEADERS.get(sealed[0], 0) if sealed else 0
-        if not start or len(sealed) <= start + _NONCE:
+        header = sealed[:_HEADER]
+        if len(sealed) <= _HEADER + _NONCE or header[0] not in _KNOWN:
             raise SealError
-        cipher = self._ciphers.get((sealed[0], sealed[1]))
+        cipher = self._ciphers.get((header[0], header[1]))
         if cipher is None:
-            raise SealError(f"a number is sealed with key {sealed[1]}, which is not at hand")
-        nonce, body = sealed[start : start + _NONCE], sealed[start + _NONCE :]
-        bound = _row(x, tag) if sealed[0] == 1 else sealed[:start] + _row(x, tag)
+            raise SealError(f"a number is sealed with key {header[1]}, which is not at hand")
+        nonce, body = sealed[_HEADER : _HEADER + _NONCE], sealed[_HEADER + _NONCE :]
         try:
-            plain = cipher.decrypt(nonce, body, bound).decode("ascii")
-            return tuple(E164(digits=digits) for digits in plain.split(_SEPARATOR))
+            plain = cipher.decrypt(nonce, body, header + _bound(row, purpose)).decode("ascii")
+            return tuple(E164(digits=digits) for digits in plain.rstrip(_FILLER).split(_SEPARATOR))
         except UnsupportedAlgorithm:
             raise SealError("a number is sealed by SM4-GCM, which this OpenSSL lacks") from None
         except (InvalidTag, NumberError, UnicodeDecodeError):
@@ -326,12 +392,27 @@ class KeyRing:
 
         Raises:
             KeyRingError: The ring has no such key.
+            KeyMismatch: One is below its floor.
         """
+        for kind, keyid, floor in (("tag", tag, self.tag_floor), ("seal", seal, self.seal_floor)):
+            if keyid < floor:
+                raise KeyMismatch(
+                    f"the database says that {kind} key {keyid} is current, and by the key file"
+                    f" none below {floor} may be: where the database was restored from a backup,"
+                    " use the key file of then; else somebody has turned the keys back"
+                )
         return replace(
             self,
             tag_keys=_with_last("tag", self.tag_keys, tag),
             seal_keys=_with_last("seal", self.seal_keys, seal),
         )
+
+    @property
+    def with_floor(self) -> Self:
+        """
+        The same keys; none older than the two that are current may be current again.
+        """
+        return replace(self, tag_floor=self.tag_key_id, seal_floor=self.seal_key_id)
 
     def with_new(self, kind: KeyKind, keyid: int) -> Self:
         """
@@ -437,8 +518,17 @@ def _first_eight(mac: hmac.HMAC, message: bytes) -> int:
     return int.from_bytes(own.digest()[:8], "big", signed=True)
 
 
-def _row(x: XNumber, tag: int) -> bytes:
-    return f"route.callee|{x.value}|{tag}".encode("ascii")
+def _bound(row: Row, purpose: Purpose) -> bytes:
+    binding_id, x_number, tag, side, shown = row
+    # Only the side is text, and no text can pass for another: before and behind it are integers.
+    return f"{purpose}|{binding_id}|{x_number}|{shown}|{side}|{tag}".encode()
+
+
+def _fill(plain: str) -> str:
+    size = _SMALLEST
+    while size < len(plain):
+        size *= 2
+    return plain.ljust(size, _FILLER)
 
 
 def _with_last(

@@ -38,7 +38,8 @@ SELECT true AS admitted, c.received_at AS now, true AS block_known, true AS cert
 -- Write a stranger down as the one whom A calls back, unless somebody has called since.
 UPDATE agi_router.route r
    SET last_callee = %(caller)s, last_at = %(at)s
-  FROM (SELECT agi_router.under_keys(%(block)s, %(tag_key)s::integer, %(seal_key)s::integer) AS block
+  FROM (SELECT agi_router.under_keys(%(block)s, %(tag_key)s::integer, %(seal_key)s::integer) AS block,
+               agi_router.count_seals(1)
         OFFSET 0) k
  WHERE r.block = k.block AND r.binding_id = %(id)s AND r.side = 'a'
    AND (r.last_at IS NULL OR r.last_at < %(at)s);
@@ -47,7 +48,8 @@ UPDATE agi_router.route r
 -- Make the number that B is shown, with a life of its own; route_pkey is violated where it is taken.
 SELECT agi_router.add_child(
     agi_router.under_keys(%(block)s, %(tag_key)s::integer, %(seal_key)s::integer),
-    %(id)s, %(x_number)s, %(y_number)s, %(y_tags)s::bigint[], %(y_callee)s);
+    %(id)s, %(x_number)s, %(x_tag)s, %(x_callee)s, %(x_caller)s,
+    %(y_number)s, %(y_tags)s::bigint[], %(y_callee)s);
 
 -- settle --
 -- Settle a batch of ended calls of one day; returns the ids it neither settled nor inserted.
@@ -169,8 +171,15 @@ VALUES (%(kind)s, %(id)s, %(fingerprint)s)
     ON CONFLICT DO NOTHING;
 
 -- list_keys --
--- The keys this database knows, and what they are for.
-SELECT kind, id, fingerprint, state, seen_at, current_at FROM agi_router.key ORDER BY kind, id;
+-- The keys this database knows, what they are for, and how many values each has sealed.
+SELECT k.kind, k.id, k.fingerprint, k.state, k.seen_at, k.current_at,
+       CASE WHEN k.kind = 'seal' AND k.current_at IS NOT NULL
+            THEN coalesce((SELECT min(n.sealed_before)
+                             FROM agi_router.key n
+                            WHERE n.kind = k.kind AND n.current_at > k.current_at),
+                          agi_router.seals_so_far()) - k.sealed_before END AS sealed
+  FROM agi_router.key k
+ ORDER BY k.kind, k.id;
 
 -- lock_keys --
 -- Wait until all who write are done, and keep others off until the transaction ends.
@@ -183,7 +192,7 @@ UPDATE agi_router.key SET state = 'old' WHERE kind = %(kind)s AND state <> 'reti
 -- set_current_key --
 -- Write with this key from now on; after age_keys.
 UPDATE agi_router.key
-   SET state = 'current', current_at = clock_timestamp()
+   SET state = 'current', current_at = clock_timestamp(), sealed_before = agi_router.seals_so_far()
  WHERE kind = %(kind)s AND id = %(id)s;
 
 -- retire_key --
@@ -207,6 +216,10 @@ SELECT set_config('application_name', %(name)s, false);
 -- under_keys --
 -- Make sure that these are the current keys until the transaction ends.
 SELECT agi_router.under_keys(%(block)s, %(tag_key)s::integer, %(seal_key)s::integer);
+
+-- count_seals --
+-- Count values that were sealed.
+SELECT agi_router.count_seals(%(count)s::bigint);
 
 -- clear_places --
 -- Move the routes of ended bindings out of these places; route_pkey is violated where one lives.
@@ -272,7 +285,8 @@ SELECT b.block, b.id, b.ended_at IS NOT NULL OR b.expires_at <= clock_timestamp(
 
 -- lock_routes --
 -- The routes of some bindings; locked in the order in which they are moved out of the way.
-SELECT r.block, r.binding_id, r.x_number, r.caller_tag, r.side, r.callee, r.caller, r.last_callee
+SELECT r.block, r.binding_id, r.x_number, r.caller_tag, r.shown, r.side, r.callee, r.caller,
+       r.last_callee
   FROM unnest(%(block)s::bigint[], %(id)s::bigint[]) n (block, id)
   JOIN agi_router.route r ON r.block = n.block AND r.binding_id = n.id
  ORDER BY r.block, r.x_number, r.caller_tag
@@ -280,8 +294,8 @@ SELECT r.block, r.binding_id, r.x_number, r.caller_tag, r.side, r.callee, r.call
 
 -- list_past_routes --
 -- The routes of some bindings that were taken out of use, those of members who left included.
-SELECT p.block, p.binding_id, p.x_number, p.caller_tag, p.side, p.callee, p.caller, p.removed_at,
-       p.left_group
+SELECT p.block, p.binding_id, p.x_number, p.caller_tag, p.shown, p.side, p.callee, p.caller,
+       p.removed_at, p.left_group
   FROM unnest(%(block)s::bigint[], %(id)s::bigint[]) n (block, id)
   JOIN agi_router.past_route p ON p.block = n.block AND p.binding_id = n.id;
 
@@ -428,9 +442,10 @@ SELECT agi_router.why_closed(k, %(tenant_id)s, %(digit)s, clock_timestamp()) AS 
 
 -- find_opening --
 -- An active tenant, the time, and some of the blocks in which it may make new bindings, drawn at random: of its
--- own, and of the shared ones. There may be thousands, of which a bind uses one.
+-- own, and of the shared ones. There may be thousands, of which a bind uses one. And the number of the binding, which
+-- has to be known before it is made.
 -- The time is a column, not the function: else why_closed would not be inlined, at six times the cost.
-SELECT t.id, n.now,
+SELECT t.id, n.now, nextval('agi_router.binding_id') AS binding_id,
        ARRAY(SELECT k.block FROM agi_router.block k
               WHERE k.tenant_id = t.id AND agi_router.why_closed(k, t.id, %(digit)s, n.now) IS NULL
               ORDER BY random() LIMIT %(draws)s) AS own,
@@ -565,10 +580,11 @@ RETURNING binding_id;
 
 -- set_callee --
 -- Say anew whom a route rings, null: nobody; and perhaps forget the last caller.
-UPDATE agi_router.route
+UPDATE agi_router.route r
    SET callee = %(callee)s,
        last_callee = CASE WHEN NOT %(forget)s THEN last_callee END,
        last_at = CASE WHEN NOT %(forget)s THEN last_at END
+  FROM (SELECT agi_router.count_seals(1) OFFSET 0) k
  WHERE block = %(block)s AND x_number = %(x_number)s AND caller_tag = %(caller_tag)s
    AND binding_id = %(id)s
 RETURNING binding_id;
@@ -718,15 +734,16 @@ SELECT b.*, t.name AS tenant, now() AS now
 
 -- list_routes --
 -- The routes of some bindings, those included whose place was taken since; not of those who left. Of
--- a child the row of B, and that of A, which its parent holds.
-SELECT b.block, b.id AS binding_id, r.x_number, r.caller_tag, r.shown, r.side, r.callee, r.caller,
+-- a child the row of B, and that of A, which its parent holds. binding_id: what they are sealed for.
+SELECT b.block, b.id, r.binding_id, r.x_number, r.caller_tag, r.shown, r.side, r.callee, r.caller,
        r.last_callee, r.last_at
   FROM unnest(%(block)s::bigint[], %(id)s::bigint[]) n (block, id)
   JOIN agi_router.binding b ON b.block = n.block AND b.id = n.id
   JOIN agi_router.route r ON r.block = b.block AND r.binding_id = coalesce(b.parent_id, b.id)
  WHERE b.parent_id IS NULL OR r.side = 'a' OR r.child_id = b.id
 UNION ALL
-SELECT p.block, p.binding_id, p.x_number, p.caller_tag, p.shown, p.side, p.callee, p.caller, NULL, NULL
+SELECT p.block, p.binding_id, p.binding_id, p.x_number, p.caller_tag, p.shown, p.side, p.callee, p.caller,
+       NULL, NULL
   FROM unnest(%(block)s::bigint[], %(id)s::bigint[]) n (block, id)
   JOIN agi_router.past_route p ON p.block = n.block AND p.binding_id = n.id
  WHERE NOT p.left_group;

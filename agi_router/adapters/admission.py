@@ -21,15 +21,16 @@ from agi_router.adapters.facts import caller_tags, read_admission
 from agi_router.adapters.keys import key_ids, using_current
 from agi_router.adapters.line import Line, Value
 from agi_router.adapters.queries import query
+from agi_router.adapters.sealed_routes import find_back, seal_routes
 from agi_router.adapters.session import check_backend
 from agi_router.calls import End, call_day
 from agi_router.errors import ProtocolError, StoreError
 from agi_router.model import Call, Callback, NumberNeeded, Side
-from agi_router.modes import compile_child
+from agi_router.modes import AxybOnCall, compile_child
 from agi_router.numbers import BLOCK_SIZE, Block, XNumber
 from agi_router.pool import Rests
 from agi_router.ports import Admission
-from agi_router.seal import KeyRing
+from agi_router.seal import KeyRing, Purpose, Row
 
 __all__ = ["AdmissionStore", "BindingCount", "NumberCount", "Survey"]
 
@@ -191,8 +192,12 @@ class AdmissionStore:
             return
         values = {"block": leg.block.value, "id": leg.binding_id, "at": answer.now}
 
+        # That of A, who calls back; it shows the number that is dialled.
+        x_number = call.x_number.value
+        row = Row(leg.binding_id, x_number, 0, Side.A, shown=x_number)
+
         async def write(keys: KeyRing) -> None:
-            caller = keys.seal([call.caller], x=call.x_number, tag=0)
+            caller = keys.seal([call.caller], row, Purpose.LAST_CALLER)
             await connection.execute(
                 query("remember_caller"), {**values, **key_ids(keys), "caller": caller}
             )
@@ -236,16 +241,21 @@ class AdmissionStore:
         if chosen is None:
             return
         y_number = XNumber.from_int(chosen["x_number"])
-        row = compile_child(needed.caller, needed.x_number, needed.callee, y_number)
-        tags = places[y_number]
+        a, b = needed.caller, needed.callee
+        rows = compile_child(a, needed.x_number, b, y_number)
+        back = find_back(AxybOnCall(a=a, b=b), rows, keys, binding_id=needed.binding_id)
+        own, other = seal_routes(rows, keys, binding_id=needed.binding_id, back=back)
         child = {
             **key_ids(keys),
             "block": block.value,
             "id": needed.binding_id,
-            "x_number": row.shown and row.shown.value,
-            "y_number": y_number.value,
-            "y_tags": tags,
-            "y_callee": keys.seal(row.callees, x=y_number, tag=tags[0]),
+            "x_number": own.x_number,
+            "x_tag": own.caller_tag,
+            "x_callee": own.callee,
+            "x_caller": own.caller,
+            "y_number": other.x_number,
+            "y_tags": places[y_number],
+            "y_callee": other.callee,
         }
         await connection.execute(query("add_child"), child)
 

@@ -20,6 +20,7 @@ from agi_router.adapters.keys import check_keys, key_ids
 from agi_router.adapters.parties import (
     mode_columns,
     open_callees,
+    open_caller,
     open_last_caller,
     read_parties,
     who_rings,
@@ -33,9 +34,11 @@ from agi_router.adapters.records import (
 )
 from agi_router.adapters.renewal import Renewal
 from agi_router.adapters.sealed_routes import (
+    check_caller,
     find_back,
     order_tags,
     route_columns,
+    row_of,
     seal_routes,
     tags_of_caller,
 )
@@ -49,6 +52,8 @@ from agi_router.errors import (
     ModeError,
     NoNumberAvailable,
     NumberResting,
+    RowInvalid,
+    SealError,
     StoreError,
 )
 from agi_router.model import (
@@ -63,7 +68,7 @@ from agi_router.modes import Axe, Gxb, Gxyb, Parties, compile_routes
 from agi_router.numbers import E164, Block, XNumber
 from agi_router.pool import Rests
 from agi_router.ports import Admission
-from agi_router.seal import KeyRing
+from agi_router.seal import KeyRing, Purpose, Row
 
 __all__ = ["LONGEST_LIFE", "BindingStore"]
 
@@ -88,8 +93,8 @@ class _Group:
     b: E164
     a_number: XNumber
     b_number: XNumber
-    tag: int
-    """The tag that B is found by."""
+    back: Row
+    """The row of B."""
     callback: Callback
     callees: tuple[E164, ...]
     """Whom B reaches, the last caller apart."""
@@ -233,7 +238,7 @@ class BindingStore:
                     if row.caller in members
                 )
                 self._check_rests(name, whole, group, members)
-                routes = seal_routes(rows, self._keys, back=(group.b_number, group.tag))
+                routes = seal_routes(rows, self._keys, binding_id=name.id, back=group.back)
                 # With one key, the key of the table sees to it.
                 places = self._places(rows if len(self._keys.tag_keys) > 1 else ())
                 values = {
@@ -380,6 +385,8 @@ class BindingStore:
         columns = {
             **_columns(terms),
             "tenant_id": opening.tenant_id,
+            # So that its values can be sealed for it.
+            "id": opening.binding_id,
             "pair_tag": self.inventory.pair_tag(parties, choice),
             "order_tag": self._order_tag(parties, terms),
         }
@@ -449,8 +456,9 @@ class BindingStore:
             extension = self.inventory.choose_extension(numbers[0])
             parties = replace(parties, extension=extension)
         rows = compile_routes(parties, *numbers)
-        block = Block(value=rows[0].x_number.block)
-        routes = seal_routes(rows, self._keys, back=find_back(parties, rows, self._keys))
+        block, binding_id = Block(value=rows[0].x_number.block), columns["id"]
+        back = find_back(parties, rows, self._keys, binding_id=binding_id)
+        routes = seal_routes(rows, self._keys, binding_id=binding_id, back=back)
         values = {
             "block": block.value,
             "terms": Jsonb({**columns, **mode_columns(parties, numbers[0])}),
@@ -470,7 +478,9 @@ class BindingStore:
         if row["id"] is None:
             return None
         # As it was just written, so it would be read.
-        own = [{**route._asdict(), "last_callee": None} for route in routes]
+        own = [
+            {**route._asdict(), "binding_id": binding_id, "last_callee": None} for route in routes
+        ]
         return read_binding(
             row, read_parties(row, own, self._keys), who_rings(row, own, self._keys)
         )
@@ -666,20 +676,21 @@ class BindingStore:
 
     def _group(self, row: dict[str, Any], routes: Sequence[dict[str, Any]]) -> _Group:
         (back,) = (route for route in routes if route["side"] == Side.B)
-        members = {
-            number: route["caller_tag"]
-            for route in routes
-            if route["side"] == Side.A
-            for number in self._open(route["caller"], back)
-        }
+        members: dict[E164, int] = {}
+        for route in routes:
+            if route["side"] == Side.A:
+                (member,) = open_caller(route, back, self._keys)
+                check_caller(row_of(route), member, self._keys)
+                members[member] = route["caller_tag"]
         one = next(route for route in routes if route["side"] == Side.A)
-        (b,) = self._open(one["callee"], one)
+        (b,) = open_callees(one, self._keys)
+        check_caller(row_of(back), b, self._keys)
         return _Group(
             members=members,
             b=b,
             a_number=XNumber.from_int(one["x_number"]),
             b_number=XNumber.from_int(back["x_number"]),
-            tag=back["caller_tag"],
+            back=row_of(back),
             callback=Callback(row["callback"]),
             callees=open_callees(back, self._keys),
             last=open_last_caller(back, self._keys, mode=Mode(row["mode"])),
@@ -692,9 +703,8 @@ class BindingStore:
         """
         Let B reach *callees* from now on; perhaps *forget* who called last.
         """
-        x_number, tag = group.b_number, group.tag
-        callee = self._keys.seal(callees, x=x_number, tag=tag) if callees else None
-        place = {"x_number": x_number.value, "caller_tag": tag}
+        callee = self._keys.seal(callees, group.back, Purpose.CALLEE) if callees else None
+        place = {"x_number": group.back.x_number, "caller_tag": group.back.caller_tag}
         values = {**place, "callee": callee, "forget": forget}
         self._statements.one("set_callee", {**_key(name), **values})
 
@@ -707,16 +717,20 @@ class BindingStore:
             "list_routes",
             {"block": [row["block"] for row in rows], "id": [row["id"] for row in rows]},
         ):
-            routes.setdefault((route["block"], route["binding_id"]), []).append(route)
-        return [
-            read_binding(row, read_parties(row, own, self._keys), who_rings(row, own, self._keys))
-            for row in rows
-            for own in [routes.get((row["block"], row["id"]), [])]
-        ]
+            routes.setdefault((route["block"], route["id"]), []).append(route)
+        return [self._read_one(row, routes.get((row["block"], row["id"]), [])) for row in rows]
 
-    def _open(self, sealed: bytes, route: dict[str, Any]) -> tuple[E164, ...]:
-        x_number = XNumber.from_int(route["x_number"])
-        return self._keys.open(sealed, x=x_number, tag=route["caller_tag"])
+    def _read_one(self, row: dict[str, Any], routes: Sequence[dict[str, Any]]) -> StoredBinding:
+        name = f"{row['block']}-{row['id']}"
+        try:
+            return read_binding(
+                row, read_parties(row, routes, self._keys), who_rings(row, routes, self._keys)
+            )
+        except SealError as error:
+            raise SealError(f"binding {name} cannot be read: {error}") from None
+        except ValueError:
+            # The chain would show what stands there.
+            raise RowInvalid(f"binding {name} cannot be read: {RowInvalid()}") from None
 
 
 def _columns(terms: Terms) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from agi_router.diagnosis import why_failed, why_not_connected
 from agi_router.errors import (
     AgiRouterError,
     KeysOutdated,
+    KeyUsedUp,
     SchemaMismatch,
     StoreError,
     StoreUnavailable,
@@ -30,7 +31,10 @@ CONNECT_TIMEOUT = 3
 """Seconds until an attempt to connect is given up."""
 
 KEYS_OUTDATED = "AR001"
-"""The SQLSTATE by which agi_router.under_keys fails."""
+"""The SQLSTATE by which agi_router.under_keys fails where the keys were rotated."""
+
+# By which it fails where the seal key has sealed as much as it may.
+_KEY_USED_UP = "AR002"
 
 Connection = psycopg.Connection[dict[str, Any]]
 
@@ -94,6 +98,8 @@ def _in_our_words(error: psycopg.Error) -> AgiRouterError:
             return SchemaMismatch()
         case psycopg.Error(sqlstate=sqlstate) if sqlstate == KEYS_OUTDATED:
             return KeysOutdated()
+        case psycopg.Error(sqlstate=sqlstate) if sqlstate == _KEY_USED_UP:
+            return KeyUsedUp()
         case psycopg.errors.ReadOnlySqlTransaction() | psycopg.OperationalError():
             why = why_failed(error.sqlstate) if error.sqlstate else why_not_connected(str(error))
             return StoreUnavailable(why)

@@ -68,6 +68,7 @@ class Opening:
         own: Some of its own open blocks, drawn at random, as integers.
         shared: The same of those that are shared by all.
         digit: The operator digit that they have; :obj:`None` for any.
+        binding_id: What the new binding is numbered by: its values are sealed before it is made.
     """
 
     tenant_id: int
@@ -75,6 +76,7 @@ class Opening:
     own: Sequence[int]
     shared: Sequence[int]
     digit: int | None
+    binding_id: int
 
 
 class Inventory:
@@ -232,7 +234,12 @@ class Inventory:
         if row is None:
             raise TenantNotFound(f"there is no active tenant {tenant!r}")
         return Opening(
-            tenant_id=row["id"], now=row["now"], own=row["own"], shared=row["shared"], digit=digit
+            tenant_id=row["id"],
+            now=row["now"],
+            own=row["own"],
+            shared=row["shared"],
+            digit=digit,
+            binding_id=row["binding_id"],
         )
 
     def check_open(self, block: Block, opening: Opening) -> None:

@@ -8,6 +8,7 @@ Rules for the editor:
    change from one key to the next at one moment, whatever their copy of the ring looks like.
 2. A retired key stays known by its fingerprint: it is never taken for a new one, and its id is
    never given again.
+3. Ids only rise, and the key file has a floor: a row that makes an older key current is refused.
 """
 
 from collections.abc import Mapping, Sequence
@@ -40,7 +41,8 @@ def check_keys(connection: Connection, keys: KeyRing) -> KeyRing:
         none was current yet, those of the ring are from now on.
 
     Raises:
-        KeyMismatch: Another key of the same id was used here, or a key used here is missing.
+        KeyMismatch: Another key of the same id was used here, a key used here is missing, or one
+            older than the ring's floor is current.
     """
     statements = Statements(connection)
     known = known_keys(statements, keys)
@@ -63,8 +65,11 @@ def using_current(keys: KeyRing, rows: Sequence[Mapping[str, Any]]) -> KeyRing:
 
     Raises:
         KeyRingError: They do not.
+        KeyMismatch: The database does not say, or says that older ones are current again.
     """
     current = {row["kind"]: row["id"] for row in rows if row["state"] == "current"}
+    if current.keys() != set(KINDS):
+        raise KeyMismatch("the database does not say which keys are current")
     return keys.using(**current)
 
 

@@ -9,12 +9,21 @@ from datetime import timedelta
 from typing import Any
 
 from agi_router.adapters.records import Party, seconds
+from agi_router.adapters.sealed_routes import check_caller, purpose_of_caller, row_of
+from agi_router.errors import SealError
 from agi_router.model import Mode, Side
 from agi_router.modes import Ax, Axe, AxybOnCall, Gxb, Parties
 from agi_router.numbers import E164, XNumber
-from agi_router.seal import KeyRing
+from agi_router.seal import KeyRing, Purpose
 
-__all__ = ["mode_columns", "open_callees", "open_last_caller", "read_parties", "who_rings"]
+__all__ = [
+    "mode_columns",
+    "open_callees",
+    "open_caller",
+    "open_last_caller",
+    "read_parties",
+    "who_rings",
+]
 
 _Row = dict[str, Any]
 
@@ -39,7 +48,7 @@ def read_parties(binding: _Row, routes: Sequence[_Row], keys: KeyRing) -> tuple[
     The parties of *binding* and what each dials, from its routes.
 
     Raises:
-        SealError: A number does not open with these keys.
+        SealError: A number does not open with these keys, or a row is not that of its party.
     """
     own = [route for route in routes if route["side"] == Side.A]
     back = next((route for route in routes if route["side"] == Side.B), None)
@@ -47,10 +56,13 @@ def read_parties(binding: _Row, routes: Sequence[_Row], keys: KeyRing) -> tuple[
     for route in own:
         x_number = XNumber.from_int(route["x_number"])
         for number in _side_a(binding, route, back, keys):
+            check_caller(row_of(route), number, keys)
             found.add(Party(side=Side.A, number=number, dials=x_number))
         if not Mode(binding["mode"]).open:
             dials = back["x_number"] if back and binding["y_ttl"] is None else route["shown"]
             for number in open_callees(route, keys):
+                if back is not None:
+                    check_caller(row_of(back), number, keys)
                 found.add(
                     Party(side=Side.B, number=number, dials=dials and XNumber.from_int(dials))
                 )
@@ -63,12 +75,25 @@ def _side_a(binding: _Row, route: _Row, back: _Row | None, keys: KeyRing) -> tup
     """
     if binding["y_ttl"] is not None or Mode(binding["mode"]).open:
         # There may be no row of B yet, or it is anyone's.
-        return _open(keys, route["caller"], route)
+        return open_caller(route, route, keys)
     if back is None:
         return ()
-    member = route["caller"] if binding["parent_id"] is None else None
-    sealed = member or back["callee"]
-    return () if sealed is None else _open(keys, sealed, back)
+    if route["caller"] is not None and binding["parent_id"] is None:
+        return open_caller(route, back, keys)
+    return open_callees(back, keys)
+
+
+def open_caller(route: _Row, place: _Row, keys: KeyRing) -> tuple[E164, ...]:
+    """
+    Who calls by a row of side A, as it is sealed for the row *place*: that of B, or its own.
+
+    Raises:
+        SealError: It does not open, or is not there.
+    """
+    if route["caller"] is None:
+        raise SealError("a row does not tell whose it is")
+    row = row_of(place)
+    return keys.open(route["caller"], row, purpose_of_caller(row))
 
 
 def who_rings(binding: _Row, routes: Sequence[_Row], keys: KeyRing) -> tuple[E164, ...]:
@@ -92,7 +117,9 @@ def open_callees(route: _Row, keys: KeyRing) -> tuple[E164, ...]:
     """
     Whom a row rings, the last caller apart.
     """
-    return () if route["callee"] is None else _open(keys, route["callee"], route)
+    if route["callee"] is None:
+        return ()
+    return keys.open(route["callee"], row_of(route), Purpose.CALLEE)
 
 
 def open_last_caller(route: _Row, keys: KeyRing, *, mode: Mode) -> tuple[E164, ...]:
@@ -101,11 +128,7 @@ def open_last_caller(route: _Row, keys: KeyRing, *, mode: Mode) -> tuple[E164, .
     """
     if route["last_callee"] is None:
         return ()
-    # A stranger's call does not know A's tag.
-    tag = 0 if mode.open else route["caller_tag"]
-    return keys.open(route["last_callee"], x=XNumber.from_int(route["x_number"]), tag=tag)
-
-
-def _open(keys: KeyRing, sealed: bytes, route: _Row) -> tuple[E164, ...]:
-    x_number = XNumber.from_int(route["x_number"])
-    return keys.open(sealed, x=x_number, tag=route["caller_tag"])
+    row = row_of(route)
+    return keys.open(
+        route["last_callee"], row.for_strangers if mode.open else row, Purpose.LAST_CALLER
+    )

@@ -7,7 +7,17 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from agi_router.errors import BindingNotFound
-from agi_router.model import BindingState, Callback, Counting, Direction, Display, Language, Side
+from agi_router.model import (
+    BindingState,
+    Callback,
+    Counting,
+    Direction,
+    Display,
+    Language,
+    Mode,
+    Side,
+    check_prompts,
+)
 from agi_router.numbers import E164, Block, XNumber
 
 __all__ = ["BindingId", "Party", "StoredBinding", "Terms", "read_binding", "seconds"]
@@ -83,7 +93,7 @@ class StoredBinding:
     """
 
     id: BindingId
-    mode: str
+    mode: Mode
     state: BindingState
     tenant: str
     order_id: str | None
@@ -117,6 +127,9 @@ def read_binding(
 ) -> StoredBinding:
     """
     Read one row of bindings, whose parties were read from its routes.
+
+    Raises:
+        ValueError: The row holds what is never written.
     """
     state = BindingState(row["state"])
     ended_at = row["ended_at"]
@@ -125,7 +138,7 @@ def read_binding(
         state, ended_at = BindingState.EXPIRED, row["expires_at"]
     return StoredBinding(
         id=BindingId(Block(value=row["block"]), row["id"]),
-        mode=row["mode"],
+        mode=Mode(row["mode"]),
         state=state,
         tenant=row["tenant"],
         order_id=row["order_id"],
@@ -141,7 +154,7 @@ def read_binding(
         language=None if row["language"] is None else Language(row["language"]),
         display_a=Display(row["display_a"] or Display.NUMBER),
         display_b=Display(row["display_b"] or Display.NUMBER),
-        prompts=row["prompts"],
+        prompts=row["prompts"] and check_prompts(row["prompts"]),
         callback=None if row["callback"] is None else Callback(row["callback"]),
         callback_window=_span(row["callback_window"]),
         extension=row["extension"],

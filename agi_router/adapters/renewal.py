@@ -9,9 +9,12 @@ Rules for the editor:
 2. A tag cannot be read back, so the caller's number is needed. It is known from the other side of
    the binding: B from the callee of a row of side A; A, or a member, from the callee of B's row or
    as sealed for it. Where there is no row of B, or it is for strangers, A is sealed for its own
-   row; an extension is no secret. Routes taken out of use are read with the others.
+   row; an extension is no secret. Routes taken out of use are read with the others. Whoever it is,
+   the row's tag of before must be its own: else the row is forged, and a new tag would make it
+   valid.
 3. What cannot be renewed stays as it is, and keeps its keys from being retired: a value that does
-   not open, and a live binding whose place another live one holds.
+   not open, a row that is not its party's, a live binding whose place another live one holds, and
+   what the database refuses. It is named, and the others are renewed.
 4. An order and a pair are recognised by tags of their parties, which are made anew with the rows.
    Where the members of a group are not those any more who were bound, the old tag stays: after its
    key is retired, an import does not recognise that order.
@@ -23,20 +26,25 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import psycopg
-
 from agi_router.adapters.database import Statements
 from agi_router.adapters.records import BindingId
-from agi_router.adapters.sealed_routes import tag_order
-from agi_router.errors import SealError, StoreError
+from agi_router.adapters.sealed_routes import purpose_of_caller, row_of, tag_order
+from agi_router.errors import (
+    RowInvalid,
+    SchemaMismatch,
+    SealError,
+    StoreError,
+    StoreUnavailable,
+)
 from agi_router.model import Mode, Side
 from agi_router.numbers import E164, Block, XNumber
-from agi_router.seal import KeyRing
+from agi_router.seal import KeyRing, Purpose, Row
 
 __all__ = ["Renewal"]
 
 # Calls on the bindings of one batch wait until it is done: some milliseconds.
 _BATCH = 20
+_SEALED = ("callee", "caller", "last_callee")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,13 +111,27 @@ class Renewal:
             if not rows:
                 return
             names = [_name(row["block"], row["id"]) for row in rows]
-            try:
-                with self._statements.transaction():
-                    self.renew(names)
-            except psycopg.errors.UniqueViolation:
-                raise StoreError("a number was bound at the same moment; do it again") from None
+            if not self._renew_whole(names):
+                for name in names:
+                    if not self._renew_whole([name]):
+                        self.left.append((name, "the database refuses its new rows"))
             last = names[-1]
             yield len(names)
+
+    def _renew_whole(self, names: Sequence[BindingId]) -> bool:
+        """
+        Renew all of these bindings; if the database refuses one of their rows, none.
+        """
+        before = len(self.left)
+        try:
+            with self._statements.transaction():
+                self.renew(names)
+        except (StoreUnavailable, SchemaMismatch):
+            raise
+        except StoreError:
+            del self.left[before:]
+            return False
+        return True
 
     def renew(self, names: Sequence[BindingId]) -> None:
         """
@@ -136,6 +158,9 @@ class Renewal:
                 rows += renewed
             except SealError as error:
                 self.left.append((name, str(error)))
+            except ValueError:
+                # A word or a number that is never written.
+                self.left.append((name, str(RowInvalid())))
         barred = self._write(rows, {name: row["over"] for name, row in bindings.items()})
         changed = {
             name: new
@@ -175,7 +200,11 @@ class Renewal:
         ):
             chosen = [row for row in some if row.name not in barred]
             if chosen:
-                self._statements.run(statement, _columns(chosen))
+                columns = _columns(chosen)
+                self._statements.run(statement, columns)
+                sealed = [value for name in _SEALED for value in columns[name]]
+                count = len(sealed) - sealed.count(None)
+                self._statements.run("count_seals", {"count": count})
         return barred
 
     def _anew(
@@ -198,14 +227,14 @@ class Renewal:
                 number
                 for route in tagged
                 if route["side"] == Side.A and route["callee"] is not None
-                for number in self._open(route["callee"], route)
+                for number in self._open(route["callee"], row_of(route), Purpose.CALLEE)
                 if not Mode(binding["mode"]).open
             ),
             None,
         )
         extension = binding["extension"]
         back_tag = 0 if back is None else self._tag(back, b, extension)
-        rows = []
+        rows: list[_Row] = []
         callers: list[tuple[E164, bool]] = []
         for route in routes:
             if route["side"] == Side.B:
@@ -215,23 +244,30 @@ class Renewal:
                 tag = self._tag(route, caller, None)
                 if caller is not None:
                     callers.append((caller, route["left_group"]))
+            row = row_of(route)
+            # As it was: sealed for the row of B, or its own.
             place, place_tag = (route, tag) if alone else (back, back_tag)
-            # A stranger's call does not know A's tag.
-            last = {**route, "caller_tag": 0} if Mode(binding["mode"]).open else route
             rows.append(
                 _Row(
                     name=name,
                     x_number=_x(route),
-                    old_tag=route["caller_tag"],
+                    old_tag=row.caller_tag,
                     removed_at=route["removed_at"],
                     tag=tag,
-                    callee=self._seal(route["callee"], route, tag),
-                    # As it was: sealed for the row of B, or its own.
+                    callee=self._seal(route["callee"], row, tag, Purpose.CALLEE),
                     caller=None
                     if place is None
-                    else self._seal(route["caller"], place, place_tag),
+                    else self._seal(
+                        route["caller"],
+                        row_of(place),
+                        place_tag,
+                        purpose_of_caller(row_of(place)),
+                    ),
                     last_callee=self._seal(
-                        route["last_callee"], last, tag if last["caller_tag"] else 0
+                        route["last_callee"],
+                        row.for_strangers if Mode(binding["mode"]).open else row,
+                        tag,
+                        Purpose.LAST_CALLER,
                     ),
                 )
             )
@@ -244,19 +280,29 @@ class Renewal:
         """
         if place is None:
             return None
-        sealed = route["caller"]
+        row, sealed, purpose = row_of(place), route["caller"], purpose_of_caller(row_of(place))
         if sealed is None and place is not route:
-            sealed = place["callee"]
-        return None if sealed is None else self._open(sealed, place)[0]
+            sealed, purpose = place["callee"], Purpose.CALLEE
+        return None if sealed is None else self._open(sealed, row, purpose)[0]
 
     def _tag(self, route: dict[str, Any], caller: E164 | None, extension: str | None) -> int:
+        """
+        The tag of a row's caller, or of its extension, under the current key.
+
+        Raises:
+            SealError: The row is not that caller's.
+        """
         if route["caller_tag"] == 0:  # the row is for anyone
             return 0
         if extension is not None:
-            return self._keys.extension_tag(_x(route), extension)
-        if caller is None:
+            tags = self._keys.extension_tags(_x(route), extension)
+        elif caller is not None:
+            tags = self._keys.tags(_x(route), caller)
+        else:
             raise SealError("the number of a caller cannot be known: the other side's row is gone")
-        return self._keys.tag(_x(route), caller)
+        if route["caller_tag"] not in tags:
+            raise SealError("a row is not that of the party whom the binding's other rows name")
+        return tags[0]
 
     def _tags(
         self,
@@ -292,13 +338,17 @@ class Renewal:
                     pair = tags[0]
         return _Tags(order=order, pair=pair)
 
-    def _open(self, sealed: bytes, route: dict[str, Any]) -> tuple[E164, ...]:
-        return self._keys.open(sealed, x=_x(route), tag=route["caller_tag"])
+    def _open(self, sealed: bytes, row: Row, purpose: Purpose) -> tuple[E164, ...]:
+        return self._keys.open(sealed, row, purpose)
 
-    def _seal(self, sealed: bytes | None, route: dict[str, Any], tag: int) -> bytes | None:
+    def _seal(self, sealed: bytes | None, row: Row, tag: int, purpose: Purpose) -> bytes | None:
+        """
+        What was sealed for *row*, sealed anew for the same row with another *tag*.
+        """
         if sealed is None:
             return None
-        return self._keys.seal(self._open(sealed, route), x=_x(route), tag=tag)
+        anew = row._replace(caller_tag=tag if row.caller_tag else 0)
+        return self._keys.seal(self._open(sealed, row, purpose), anew, purpose)
 
     def _headers(self) -> dict[str, Any]:
         return {"headers": list(self._keys.headers)}

@@ -25,8 +25,7 @@ from agi_router.seal import KeyKind, KeyRing
 __all__ = ["Rotation"]
 
 _LARGEST_ID = 255
-_WITHOUT_TAG_KEY = 1
-"""Values of this version do not say under which key their row was tagged."""
+_HEADER = 3
 
 
 class Rotation:
@@ -87,12 +86,24 @@ class Rotation:
     def switch(self, ids: Mapping[KeyKind, int]) -> None:
         """
         Write with these keys from now on, all at one moment; the file lists them last.
+
+        From then on the file keeps older ones from being current again.
         """
         with self._statements.transaction():
             lock_keys(self._statements)
             make_current(self._statements, ids)
         self.keys = check_keys(self._connection, self.keys)
-        # For those who look at the file only: routers read it again.
+        self.raise_floor()
+
+    def raise_floor(self) -> None:
+        """
+        Let the file keep keys that are older than the current ones from being current again.
+
+        Raises:
+            KeyRingError: The file cannot be replaced.
+        """
+        # For those who look at the file only, too: routers read it again.
+        self.keys = self.keys.with_floor
         replace_key_ring(self._path, self.keys)
 
     def renewal(self) -> Renewal:
@@ -132,15 +143,14 @@ class Rotation:
         """
         How many sealed values need each key: to be opened, or to find their row.
 
-        A value of version 1 does not say under which key its row was tagged, and counts for each.
+        What is too short to be one needs none.
         """
         found: Counter[tuple[KeyKind, int]] = Counter()
         for row in self._statements.all("count_keys", {}):
-            version, seal, tag = row["header"]
-            found["seal", seal] += row["values"]
-            for keyid, _ in self.keys.tag_keys:
-                if version == _WITHOUT_TAG_KEY or keyid == tag:
-                    found["tag", keyid] += row["values"]
+            if len(row["header"]) == _HEADER:
+                _, seal, tag = row["header"]
+                found["seal", seal] += row["values"]
+                found["tag", tag] += row["values"]
         return found
 
     def listed(self) -> list[dict[str, object]]:

@@ -283,7 +283,8 @@ class Sealer:
             rows = compile_routes(parties, *numbers)
         except ModeError as error:
             return Fault(None, str(error))
-        routes = seal_routes(rows, self.keys, back=find_back(parties, rows, self.keys))
+        back = find_back(parties, rows, self.keys, binding_id=binding_id)
+        routes = seal_routes(rows, self.keys, binding_id=binding_id, back=back)
         block = numbers[0].block
         ends_at = to_microseconds(expires_at)
         tags = order_tags(parties, tenant=row.tenant, order_id=row.order_id, keys=self.keys)

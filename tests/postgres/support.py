@@ -33,12 +33,12 @@ from agi_router.adapters.records import Party, StoredBinding, Terms
 from agi_router.adapters.session import SETTINGS
 from agi_router.calls import End, Outcome, call_day
 from agi_router.decision import decide
-from agi_router.model import Call, Decision, NumberNeeded, Reason, Route
+from agi_router.model import Call, Decision, NumberNeeded, Reason, Route, Side
 from agi_router.modes import Axb
 from agi_router.numbers import E164, Block, XNumber
 from agi_router.pool import Rests
 from agi_router.ports import Admission
-from agi_router.seal import KeyRing
+from agi_router.seal import KeyRing, Purpose, Row
 
 BLOCK = Block.parse("70012345678")
 X = BLOCK.number(1)
@@ -456,9 +456,11 @@ def insert_route(
     callee: E164 | None,
     x: XNumber = X,
     side: str = "a",
+    shown: XNumber | None = X,
 ) -> None:
     """Insert a route as it is wanted; no caller: for anyone; no callee: nobody to ring."""
     tag = 0 if caller is None else keys.tag(x, caller)
+    row = Row(binding, x.value, tag, Side(side), None if shown is None else shown.value)
     connection.execute(
         "INSERT INTO agi_router.route (block, x_number, caller_tag, binding_id, shown, side,"
         " callee, ends_at) SELECT b.block, %s, %s, b.id, %s, %s, %s,"
@@ -467,9 +469,9 @@ def insert_route(
         (
             x.value,
             tag,
-            x.value,
+            row.shown,
             side,
-            keys.seal([callee], x=x, tag=tag) if callee else None,
+            keys.seal([callee], row, Purpose.CALLEE) if callee else None,
             x.block,
             binding,
         ),

@@ -25,11 +25,12 @@ from agi_router.adapters.bindings import BindingStore
 from agi_router.adapters.database import Connection
 from agi_router.adapters.facts import read_admission
 from agi_router.adapters.queries import query
+from agi_router.adapters.sealed_routes import row_of
 from agi_router.calls import call_day
 from agi_router.decision import decide
 from agi_router.model import Route
 from agi_router.numbers import E164
-from agi_router.seal import KeyRing
+from agi_router.seal import KeyRing, Purpose
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -140,7 +141,15 @@ def build(connection: Connection, keys: KeyRing, world: dict[str, Any]) -> None:
             *(terms[name] for name in ALIVE),
         )
         for caller, callee, side in callers:
-            insert_route(connection, keys, binding=number, caller=caller, callee=callee, side=side)
+            insert_route(
+                connection,
+                keys,
+                binding=number,
+                caller=caller,
+                callee=callee,
+                side=side,
+                shown=None if world["child"] == "none" else X,
+            )
     remember(connection, keys, world)
     give_birth(connection, world["child"])
 
@@ -154,18 +163,22 @@ def remember(connection: Connection, keys: KeyRing, world: dict[str, Any]) -> No
     # Nobody is a stranger on his own number: his own row is found first.
     who = C if who == caller else who
     tag = keys.tag(X, caller)
-    sealed = keys.seal([who], x=X, tag=0 if caller == A else tag)
-    connection.execute(
-        "UPDATE agi_router.route SET last_callee = %s, last_at = %s WHERE caller_tag = %s",
-        (sealed, when, tag),
-    )
+    for route in connection.execute(
+        "SELECT binding_id, x_number, caller_tag, side, shown FROM agi_router.route"
+        " WHERE caller_tag = %s",
+        (tag,),
+    ).fetchall():
+        row = row_of(route)
+        sealed = keys.seal([who], row.for_strangers if caller == A else row, Purpose.LAST_CALLER)
+        connection.execute(
+            "UPDATE agi_router.route SET last_callee = %s, last_at = %s WHERE caller_tag = %s",
+            (sealed, when, tag),
+        )
 
 
 def give_birth(connection: Connection, child: str | dict[str, Any]) -> None:
-    """Let the number shown be none, or one of a child that is alive or over."""
-    if child == "none":
-        connection.execute("UPDATE agi_router.route SET shown = NULL")
-    elif isinstance(child, dict):
+    """Let the number shown be one of a child that is alive or over."""
+    if isinstance(child, dict):
         number = one(
             connection,
             "INSERT INTO agi_router.binding (block, tenant_id, mode, max_calls, calls_used,"

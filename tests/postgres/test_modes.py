@@ -34,6 +34,7 @@ from agi_router.adapters.database import Connection, connect
 from agi_router.adapters.migrate import _apply, migrate, migrations
 from agi_router.adapters.queries import query
 from agi_router.adapters.records import BindingId, StoredBinding, Terms
+from agi_router.adapters.sealed_routes import seal_routes
 from agi_router.calls import Outcome
 from agi_router.decision import decide
 from agi_router.errors import BindingConflict, ModeError, NoNumberAvailable
@@ -488,7 +489,8 @@ def bind_as_before(
 ) -> BindingId:
     """Bind as the release before modes did."""
     rows = compile_routes(Axb(a=a, b=b), X, X)
-    tags = [keys.tag(X, row.caller) for row in rows if row.caller]
+    following = one(connection, "SELECT nextval('agi_router.binding_id')") + 1
+    routes = seal_routes(rows, keys, binding_id=following, back=None)
     number = one(
         connection,
         "SELECT id FROM agi_router.bind(%s, 1, 'axb', clock_timestamp() + %s, NULL::integer,"
@@ -497,11 +499,12 @@ def bind_as_before(
         BLOCK.value,
         life,
         [X.value] * 2,
-        tags,
+        [route.caller_tag for route in routes],
         [X.value] * 2,
-        [str(row.side) for row in rows],
-        [keys.seal(row.callees, x=X, tag=tag) for row, tag in zip(rows, tags, strict=True)],
+        [str(route.side) for route in routes],
+        [route.callee for route in routes],
     )
+    assert number == following
     return BindingId(BLOCK, number)
 
 

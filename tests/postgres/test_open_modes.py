@@ -32,10 +32,10 @@ from agi_router.adapters.database import Connection, connect
 from agi_router.adapters.records import StoredBinding, Terms
 from agi_router.decision import decide
 from agi_router.errors import BindingConflict, ModeError, NoNumberAvailable
-from agi_router.model import Ask, Call, Callback, Direction, Reason, Refusal, Route, Typed
+from agi_router.model import Ask, Call, Callback, Direction, Reason, Refusal, Route, Side, Typed
 from agi_router.modes import Ax, Axe, Gxb, Parties
 from agi_router.numbers import E164, XNumber
-from agi_router.seal import KeyRing
+from agi_router.seal import KeyRing, Purpose, Row
 
 TIMEOUT = 10.0
 Answer = tuple[E164, ...] | Reason | Ask
@@ -146,6 +146,11 @@ async def test_who_was_refused_is_not_called_back(
     assert row.called_back == (B,)
 
 
+def row_of_a(made: StoredBinding) -> Row:
+    """What the last caller is sealed for."""
+    return Row(made.id.id, X.value, 0, Side.A, shown=X.value)
+
+
 async def test_the_last_caller_is_sealed(
     open_store: BindingStore,
     open_admissions: AdmissionStore,
@@ -153,11 +158,11 @@ async def test_the_last_caller_is_sealed(
     keys: KeyRing,
 ) -> None:
     """It lies in the row of A and opens only for that number."""
-    make(open_store, Ax(a=A))
+    made = make(open_store, Ax(a=A))
     await place(open_admissions, B)
     sealed = one(connection, "SELECT last_callee FROM agi_router.route WHERE side = 'a'")
     assert B.digits.encode() not in sealed
-    assert keys.open(sealed, x=X, tag=0) == (B,)
+    assert keys.open(sealed, row_of_a(made), Purpose.LAST_CALLER) == (B,)
 
 
 async def test_who_reaches_whom_by_axe(
@@ -319,7 +324,7 @@ async def test_the_window_at_its_very_end(
     made = make(open_store, Ax(a=A, default=D, window=timedelta(minutes=5)))
     connection.execute(
         "UPDATE agi_router.route SET last_at = %s, last_callee = %s WHERE side = 'a'",
-        (made.begins_at, open_store._keys.seal([B], x=X, tag=0)),
+        (made.begins_at, open_store._keys.seal([B], row_of_a(made), Purpose.LAST_CALLER)),
     )
     end = made.begins_at + timedelta(minutes=5)
     clock.set(end - timedelta(microseconds=1))
@@ -334,7 +339,7 @@ async def test_the_window_is_over(
     made = make(open_store, Ax(a=A, window=timedelta(minutes=5)))
     connection.execute(
         "UPDATE agi_router.route SET last_at = %s, last_callee = %s WHERE side = 'a'",
-        (made.begins_at, open_store._keys.seal([B], x=X, tag=0)),
+        (made.begins_at, open_store._keys.seal([B], row_of_a(made), Purpose.LAST_CALLER)),
     )
     clock.set(made.begins_at + timedelta(minutes=5))
     assert await place(open_admissions, A) is Reason.NO_CALLBACK

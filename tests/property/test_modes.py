@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 from hypothesis import given
@@ -86,8 +85,7 @@ def bindings(draw: st.DrawFn) -> tuple[Parties, tuple[RouteRow, ...]]:
     rows = compile_routes(bound, a_number, b_number)
     if isinstance(bound, AxybOnCall):
         y_number = block.number(chosen[1])
-        child = compile_child(bound.a, a_number, bound.b, y_number)
-        rows = (*(replace(row, shown=y_number) for row in rows), child)
+        rows = compile_child(bound.a, a_number, bound.b, y_number)
     return bound, rows
 
 

@@ -7,8 +7,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from agi_router.errors import KeyRingError, SealError
+from agi_router.model import Side
 from agi_router.numbers import E164, XNumber
-from agi_router.seal import Cipher, KeyRing
+from agi_router.seal import Cipher, KeyRing, Purpose, Row
 
 x_numbers = st.integers(700 * 10**12, 701 * 10**12 - 1).map(XNumber.from_int)
 parties = st.from_regex(r"1[3-9][0-9]{9}|010[2-8][0-9]{7}", fullmatch=True).map(
@@ -16,8 +17,17 @@ parties = st.from_regex(r"1[3-9][0-9]{9}|010[2-8][0-9]{7}", fullmatch=True).map(
 )
 groups = st.lists(parties, min_size=1, max_size=3)
 tags = st.integers(-(2**63), 2**63 - 1)
+x_values = st.integers(700 * 10**12, 701 * 10**12 - 1)
 # Rows that are near each other, too.
-rows = st.tuples(x_numbers | st.just(XNumber.from_int(700 * 10**12)), tags | st.integers(-2, 2))
+rows = st.builds(
+    Row,
+    binding_id=st.integers(1, 2**63 - 1) | st.integers(1, 3),
+    x_number=x_values | st.just(700 * 10**12),
+    caller_tag=tags | st.integers(-2, 2),
+    side=st.sampled_from(Side),
+    shown=st.none() | x_values | st.just(700 * 10**12),
+)
+places = st.tuples(rows, st.sampled_from(Purpose))
 keys = st.lists(
     st.tuples(st.integers(1, 255), st.binary(min_size=32, max_size=32)),
     min_size=1,
@@ -27,45 +37,61 @@ keys = st.lists(
 rings = st.builds(KeyRing, tag_keys=keys, seal_keys=keys, cipher=st.sampled_from(Cipher))
 
 
-@given(rings, groups, x_numbers, tags)
-def test_sealed_opens_in_its_row(ring: KeyRing, numbers: list[E164], x: XNumber, tag: int) -> None:
-    """What was sealed opens again, and carries neither a number nor a repeat."""
-    sealed = ring.seal(numbers, x=x, tag=tag)
-    assert ring.open(sealed, x=x, tag=tag) == tuple(numbers)
-    assert not any(number.digits.encode() in sealed for number in numbers)
-    assert sealed != ring.seal(numbers, x=x, tag=tag)
-
-
-@given(rings, parties, rows, rows)
-def test_sealed_opens_in_no_other_row(
-    ring: KeyRing, number: E164, row: tuple[XNumber, int], other: tuple[XNumber, int]
+@given(rings, groups, places)
+def test_sealed_opens_in_its_place(
+    ring: KeyRing, numbers: list[E164], place: tuple[Row, Purpose]
 ) -> None:
-    """A ciphertext that is moved does not open."""
-    assume(row != other)
-    sealed = ring.seal([number], x=row[0], tag=row[1])
+    """What was sealed opens again, and carries neither a number nor a repeat."""
+    sealed = ring.seal(numbers, *place)
+    assert ring.open(sealed, *place) == tuple(numbers)
+    assert not any(number.digits.encode() in sealed for number in numbers)
+    assert sealed != ring.seal(numbers, *place)
+
+
+@given(rings, parties, places, places)
+def test_sealed_opens_in_no_other_place(
+    ring: KeyRing, number: E164, place: tuple[Row, Purpose], other: tuple[Row, Purpose]
+) -> None:
+    """A ciphertext that is moved, or whose row is changed, does not open."""
+    assume(place != other)
+    sealed = ring.seal([number], *place)
     with pytest.raises(SealError):
-        ring.open(sealed, x=other[0], tag=other[1])
+        ring.open(sealed, *other)
 
 
-@given(rings, parties, x_numbers, tags, st.data())
+@given(rings, parties, places, st.data())
+def test_a_column_is_changed(
+    ring: KeyRing, number: E164, place: tuple[Row, Purpose], data: st.DataObject
+) -> None:
+    """Whichever one it is, and whatever to, the seal is broken."""
+    row, purpose = place
+    sealed = ring.seal([number], row, purpose)
+    column = data.draw(st.sampled_from(Row._fields))
+    other = row._replace(**{column: getattr(data.draw(rows), column)})
+    assume(row != other)
+    with pytest.raises(SealError):
+        ring.open(sealed, other, purpose)
+
+
+@given(rings, parties, places, st.data())
 def test_altered_does_not_open(
-    ring: KeyRing, number: E164, x: XNumber, tag: int, data: st.DataObject
+    ring: KeyRing, number: E164, place: tuple[Row, Purpose], data: st.DataObject
 ) -> None:
     """Whichever bit is turned, the seal is broken."""
-    sealed = bytearray(ring.seal([number], x=x, tag=tag))
-    place = data.draw(st.integers(0, len(sealed) - 1))
-    sealed[place] ^= 1 << data.draw(st.integers(0, 7))
+    sealed = bytearray(ring.seal([number], *place))
+    where = data.draw(st.integers(0, len(sealed) - 1))
+    sealed[where] ^= 1 << data.draw(st.integers(0, 7))
     with pytest.raises(SealError):
-        ring.open(bytes(sealed), x=x, tag=tag)
+        ring.open(bytes(sealed), *place)
 
 
-@given(rings, st.binary(max_size=80), x_numbers, tags)
+@given(rings, st.binary(max_size=80), places)
 def test_any_bytes_raise_only_a_seal_error(
-    ring: KeyRing, junk: bytes, x: XNumber, tag: int
+    ring: KeyRing, junk: bytes, place: tuple[Row, Purpose]
 ) -> None:
     """Opening is total over bytes."""
     with pytest.raises(SealError):
-        ring.open(junk, x=x, tag=tag)
+        ring.open(junk, *place)
 
 
 @given(rings, parties, x_numbers)
@@ -80,13 +106,14 @@ def test_tags(ring: KeyRing, caller: E164, x: XNumber) -> None:
 
 @given(rings)
 def test_ring_survives_being_written(ring: KeyRing) -> None:
-    """Text and ring say the same, also on one line."""
+    """Text and ring say the same, also on one line, with a floor and without."""
+    assert KeyRing.parse(ring.with_floor.to_text(), cipher=ring.cipher) == ring.with_floor
     assert KeyRing.parse(ring.to_text(), cipher=ring.cipher) == ring
     assert KeyRing.parse(ring.to_text().replace("\n", ";"), cipher=ring.cipher) == ring
     assert KeyRing.parse(ring.to_text()).fingerprints() == ring.fingerprints()
 
 
-@given(st.text() | st.text(st.sampled_from("tagsel 12;#\nAAB=+/")))
+@given(st.text() | st.text(st.sampled_from("tagselfor 12;#\nAAB=+/")))
 def test_any_text_raises_only_a_key_ring_error(text: str) -> None:
     """Parsing is total over text."""
     with pytest.raises(KeyRingError):

@@ -106,7 +106,7 @@ MAY_IMPORT = {
     "adapters.inventory": CORE | {"adapters.database"},
     "adapters.facts": CORE,
     "adapters.journal": CORE | {"files"},
-    "adapters.parties": CORE | {"adapters.records"},
+    "adapters.parties": CORE | {"adapters.records", "adapters.sealed_routes"},
     "adapters.systemd": frozenset[str](),
     "adapters.descriptors": frozenset[str](),
     "adapters.lobby": frozenset[str](),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from itertools import product
 
@@ -246,13 +247,13 @@ def test_what_these_modes_do_not_allow(
 
 
 def test_a_number_made_on_a_call() -> None:
-    """First only A's row, which shows nothing yet; the call adds that of B."""
+    """First only A's row, which shows nothing yet; the call adds the number, and the row of B."""
     parties = AxybOnCall(a=A, b=B)
-    assert compile_routes(parties, X, X) == (
-        RouteRow(x_number=X, caller=A, callees=(B,), shown=None, side=Side.A),
-    )
-    assert compile_child(A, X, B, Y) == RouteRow(
-        x_number=Y, caller=B, callees=(A,), shown=X, side=Side.B
+    own = RouteRow(x_number=X, caller=A, callees=(B,), shown=None, side=Side.A)
+    assert compile_routes(parties, X, X) == (own,)
+    assert compile_child(A, X, B, Y) == (
+        replace(own, shown=Y),
+        RouteRow(x_number=Y, caller=B, callees=(A,), shown=X, side=Side.B),
     )
     assert (parties.side_a, parties.side_b) == ((A,), ())
     assert (Axyb(a=A, b=B).side_b, group(Gxb, Callback.ALL).side_b) == ((B,), (B,))

@@ -16,10 +16,11 @@ from cryptography.hazmat.primitives import ciphers
 from cryptography.hazmat.primitives.ciphers import algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from agi_router.errors import KeyRingError, SealError
+from agi_router.errors import KeyMismatch, KeyRingError, SealError
 from agi_router.keyfile import load_key_ring, replace_key_ring, write_key_ring
+from agi_router.model import Side
 from agi_router.numbers import E164, XNumber
-from agi_router.seal import Cipher, KeyRing, _Sm4Gcm
+from agi_router.seal import Cipher, KeyRing, Purpose, Row, _Sm4Gcm
 
 X = XNumber.parse("700012345670001")
 OTHER_X = XNumber.parse("700012345670002")
@@ -34,7 +35,9 @@ T2 = base64.b64encode(K2).decode()
 RING = KeyRing.parse(f"tag 1 {T1}\nseal 1 {T2}")
 SM4_RING = replace(RING, cipher=Cipher.SM4_GCM)
 SM4_DERIVED = "9f275bf46c89f7924342765c34fe931a"
-ROW = b"route.callee|700012345670001|5"
+ROW = Row(7, X.value, 5, Side.A, OTHER_X.value)
+BOUND = b"callee|7|700012345670001|700012345670002|a|5"
+CALLEE = Purpose.CALLEE
 
 
 def test_text_forms() -> None:
@@ -145,37 +148,42 @@ def test_rotation() -> None:
     assert both.tag(X, A) == new.tag(X, A)
 
     tag = RING.tag(X, A)
-    old = RING.seal([B], x=X, tag=tag)
-    fresh = both.seal([B], x=X, tag=tag)
-    assert (old[:3], fresh[:3]) == (b"\x02\x01\x01", b"\x02\x09\x07")
-    assert both.open(old, x=X, tag=tag) == new.open(fresh, x=X, tag=tag) == (B,)
+    old = RING.seal([B], ROW._replace(caller_tag=tag), CALLEE)
+    fresh = both.seal([B], ROW._replace(caller_tag=tag), CALLEE)
+    assert (old[:3], fresh[:3]) == (b"\x04\x01\x01", b"\x04\x09\x07")
+    assert (
+        both.open(old, ROW._replace(caller_tag=tag), CALLEE)
+        == new.open(fresh, ROW._replace(caller_tag=tag), CALLEE)
+        == (B,)
+    )
     with pytest.raises(SealError, match="key 1, which is not at hand"):
-        new.open(old, x=X, tag=tag)
+        new.open(old, ROW._replace(caller_tag=tag), CALLEE)
 
 
 def test_envelope() -> None:
     """Version, key ids, nonce, ciphertext and tag; never twice the same."""
-    sealed = RING.seal([B], x=X, tag=5)
-    assert sealed[:3] == b"\x02\x01\x01"
-    assert len(sealed) == 3 + 12 + 11 + 16
-    assert sealed != RING.seal([B], x=X, tag=5)
+    sealed = RING.seal([B], ROW, CALLEE)
+    assert sealed[:3] == b"\x04\x01\x01"
+    assert len(sealed) == 3 + 12 + 16 + 16
+    assert sealed != RING.seal([B], ROW, CALLEE)
     assert B.digits.encode() not in sealed
-    assert AESGCM(K2).decrypt(sealed[3:15], sealed[15:], sealed[:3] + ROW) == b"13900130002"
+    assert AESGCM(K2).decrypt(sealed[3:15], sealed[15:], sealed[:3] + BOUND) == b"13900130002     "
     # In a row for anyone no key has made the tag.
-    assert RING.seal([B], x=X, tag=0)[:3] == b"\x02\x01\x00"
-    assert RING.headers == (b"\x02\x01\x01", b"\x02\x01\x00")
+    assert RING.seal([B], ROW.for_strangers, CALLEE)[:3] == b"\x04\x01\x00"
+    assert RING.headers == (b"\x04\x01\x01", b"\x04\x01\x00")
 
 
-def test_envelope_of_the_release_before() -> None:
-    """What was sealed without the tag key's id still opens, in its row only."""
-    sealed = _sealed(b"13900130002")
-    assert sealed[:2] == b"\x01\x01"
-    assert RING.open(sealed, x=X, tag=5) == (B,)
-    assert SM4_RING.open(sealed, x=X, tag=5) == (B,)
-    with pytest.raises(SealError):
-        RING.open(sealed, x=X, tag=6)
-    with pytest.raises(SealError):
-        RING.open(b"\x02\x01\x01" + sealed[2:], x=X, tag=5)
+@pytest.mark.parametrize(
+    ("numbers", "size"), [(1, 16), (2, 32), (3, 64), (5, 64), (6, 128), (200, 4096)]
+)
+def test_sizes(numbers: int, size: int) -> None:
+    """A few sizes for all: fixed lines, mobiles, and groups of about as many."""
+    mobiles = [E164(digits=f"138000{serial:05}") for serial in range(numbers)]
+    fixed = [E164.parse(f"010 8{serial:07}", fixed_lines=True) for serial in range(numbers)]
+    for several in (mobiles, fixed):
+        sealed = RING.seal(several, ROW, CALLEE)
+        assert len(sealed) == 3 + 12 + size + 16
+        assert RING.open(sealed, ROW, CALLEE) == tuple(several)
 
 
 # RFC 8998, appendix A.1.
@@ -200,25 +208,27 @@ def test_sm4_gcm_is_that_of_the_standard(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_sm4_gcm_side_by_side() -> None:
     """A ring writes by one cipher and opens what either has sealed; the key is a derived one."""
-    sealed = SM4_RING.seal([B, A], x=X, tag=5)
-    assert sealed[:3] == b"\x03\x01\x01" == SM4_RING.headers[0]
-    assert RING.open(sealed, x=X, tag=5) == (B, A)
-    assert SM4_RING.open(RING.seal([B], x=X, tag=5), x=X, tag=5) == (B,)
+    sealed = SM4_RING.seal([B, A], ROW, CALLEE)
+    assert sealed[:3] == b"\x05\x01\x01" == SM4_RING.headers[0]
+    assert RING.open(sealed, ROW, CALLEE) == (B, A)
+    assert SM4_RING.open(RING.seal([B], ROW, CALLEE), ROW, CALLEE) == (B,)
     # hkdf-sha256(bytes(32..63), no salt, "agi_router sm4-gcm"), 16 bytes, computed by openssl.
     derived = bytes.fromhex(SM4_DERIVED)
     decryptor = ciphers.Cipher(
         algorithms.SM4(derived), modes.GCM(sealed[3:15], sealed[-16:])
     ).decryptor()
-    decryptor.authenticate_additional_data(sealed[:3] + ROW)
-    assert decryptor.update(sealed[15:-16]) + decryptor.finalize() == b"13900130002+13800130001"
-    for altered in (b"\x02" + sealed[1:], sealed[:2] + b"\x02" + sealed[3:], sealed[:20]):
+    decryptor.authenticate_additional_data(sealed[:3] + BOUND)
+    assert decryptor.update(sealed[15:-16]) + decryptor.finalize() == (
+        b"13900130002+13800130001         "
+    )
+    for altered in (b"\x04" + sealed[1:], sealed[:2] + b"\x02" + sealed[3:], sealed[:20]):
         with pytest.raises(SealError):
-            RING.open(altered, x=X, tag=5)
+            RING.open(altered, ROW, CALLEE)
 
 
 def test_sm4_gcm_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     """An OpenSSL without it is found out when the ring is made, and when a number is opened."""
-    sealed = SM4_RING.seal([B], x=X, tag=5)
+    sealed = SM4_RING.seal([B], ROW, CALLEE)
 
     def unsupported(*_: object) -> None:
         raise UnsupportedAlgorithm("SM4")
@@ -227,7 +237,7 @@ def test_sm4_gcm_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(KeyRingError, match="sm4-gcm cannot be had"):
         KeyRing.parse(RING.to_text(), cipher=Cipher.SM4_GCM)
     with pytest.raises(SealError, match="which this OpenSSL lacks"):
-        RING.open(sealed, x=X, tag=5)
+        RING.open(sealed, ROW, CALLEE)
 
 
 def test_rings_are_changed() -> None:
@@ -259,64 +269,94 @@ def test_digest() -> None:
 def test_open_returns_a_fixed_line_too() -> None:
     """What was sealed while fixed lines were on opens while they are off."""
     fixed = E164.parse("010 8888 6666", fixed_lines=True)
-    assert RING.open(RING.seal([fixed], x=X, tag=5), x=X, tag=5) == (fixed,)
+    assert RING.open(RING.seal([fixed], ROW, CALLEE), ROW, CALLEE) == (fixed,)
 
 
 def test_several_numbers_open_in_their_order() -> None:
     """Those who ring at once stand in one sealed value."""
     several = (B, A, E164.parse("010 8888 6666", fixed_lines=True))
-    sealed = RING.seal(several, x=X, tag=5)
-    assert RING.open(sealed, x=X, tag=5) == several
-    plain = AESGCM(K2).decrypt(sealed[3:15], sealed[15:], sealed[:3] + ROW)
-    assert plain == f"{B.digits}+{A.digits}+01088886666".encode()
+    sealed = RING.seal(several, ROW, CALLEE)
+    assert RING.open(sealed, ROW, CALLEE) == several
+    plain = AESGCM(K2).decrypt(sealed[3:15], sealed[15:], sealed[:3] + BOUND)
+    assert plain.rstrip() == f"{B.digits}+{A.digits}+01088886666".encode()
 
 
 def _sealed(plain: bytes) -> bytes:
-    nonce = bytes(12)
-    return b"\x01\x01" + nonce + AESGCM(K2).encrypt(nonce, plain, ROW)
+    header, nonce = b"\x04\x01\x01", bytes(12)
+    return header + nonce + AESGCM(K2).encrypt(nonce, plain, header + BOUND)
 
 
-SEALED = RING.seal([B], x=X, tag=5)
+SEALED = RING.seal([B], ROW, CALLEE)
+
+
+def _other(**columns: object) -> tuple[Row, Purpose]:
+    return ROW._replace(**columns), CALLEE  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
-    ("sealed", "x", "tag"),
+    ("sealed", "place"),
     [
-        (SEALED, OTHER_X, 5),  # moved to another number
-        (SEALED, X, 6),  # moved to another caller
-        (SEALED, X, -5),
-        (SEALED[:-1], X, 5),
-        (SEALED + b"\0", X, 5),
-        (SEALED[:-1] + bytes([SEALED[-1] ^ 1]), X, 5),
-        (SEALED[:2] + bytes([SEALED[2] ^ 1]) + SEALED[3:], X, 5),
-        (b"\x01" + SEALED[1:], X, 5),
-        (b"\x03" + SEALED[1:], X, 5),
-        (b"\x04" + SEALED[1:], X, 5),
-        (SEALED[:2] + b"\x00" + SEALED[3:], X, 5),
-        (SEALED[:3] + bytes([SEALED[3] ^ 1]) + SEALED[4:], X, 5),
-        (b"", X, 5),
-        (SEALED[:15], X, 5),
-        (SEALED[:20], X, 5),
+        (SEALED, _other(binding_id=8)),
+        (SEALED, _other(x_number=OTHER_X.value)),
+        (SEALED, _other(caller_tag=6)),
+        (SEALED, _other(caller_tag=-5)),
+        (SEALED, _other(caller_tag=0)),
+        (SEALED, _other(side=Side.B)),
+        (SEALED, _other(side="a|5")),
+        (SEALED, _other(shown=X.value)),
+        (SEALED, _other(shown=None)),
+        (SEALED, (ROW, Purpose.CALLER)),
+        (SEALED, (ROW, Purpose.LAST_CALLER)),
+        (SEALED[:-1], (ROW, CALLEE)),
+        (SEALED + b"\0", (ROW, CALLEE)),
+        (SEALED[:-1] + bytes([SEALED[-1] ^ 1]), (ROW, CALLEE)),
+        (SEALED[:2] + bytes([SEALED[2] ^ 1]) + SEALED[3:], (ROW, CALLEE)),
+        # Versions of before, that of the other cipher, one that is not there yet.
+        *((bytes([version]) + SEALED[1:], (ROW, CALLEE)) for version in (0, 1, 2, 3, 5, 6)),
+        (SEALED[:2] + b"\x00" + SEALED[3:], (ROW, CALLEE)),
+        (SEALED[:3] + bytes([SEALED[3] ^ 1]) + SEALED[4:], (ROW, CALLEE)),
+        (b"", (ROW, CALLEE)),
+        (SEALED[:15], (ROW, CALLEE)),
+        (SEALED[:20], (ROW, CALLEE)),
         # Sealed by somebody with the key, but nothing that could be dialled.
-        (_sealed(b"139&PJSIP/1"), X, 5),
-        (_sealed(b"\xff"), X, 5),
-        (_sealed(b"13900130002+"), X, 5),
-        (_sealed(b"13900130002+700012345670001"), X, 5),
+        (_sealed(b"139&PJSIP/1"), (ROW, CALLEE)),
+        (_sealed(b"\xff"), (ROW, CALLEE)),
+        (_sealed(b"13900130002+"), (ROW, CALLEE)),
+        (_sealed(b"13900130002+700012345670001"), (ROW, CALLEE)),
+        (_sealed(b"                "), (ROW, CALLEE)),
     ],
     # What was sealed differs in every process, and a test has one name in all.
     ids=map(str, itertools.count()),
 )
-def test_what_does_not_open(sealed: bytes, x: XNumber, tag: int) -> None:
-    """Wrong row, altered, cut: one error, which tells nothing."""
+def test_what_does_not_open(sealed: bytes, place: tuple[Row, Purpose]) -> None:
+    """Wrong place, altered, cut: one error, which tells nothing."""
     with pytest.raises(SealError, match=r"^A sealed number does not open") as caught:
-        RING.open(sealed, x=x, tag=tag)
+        RING.open(sealed, *place)
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+def test_floor() -> None:
+    """Once it is raised no older key becomes current again, whatever is asked for."""
+    ring = RING.with_new("tag", 2).with_new("seal", 7)
+    assert "floor" not in ring.to_text()
+    raised = ring.using(tag=2, seal=7).with_floor
+    assert raised.to_text().endswith("floor tag 2\nfloor seal 7\n")
+    assert KeyRing.parse(raised.to_text()) == raised
+    assert raised.without("tag", 1).using(tag=2, seal=7).tag_floor == 2
+    for ids in ({"tag": 1, "seal": 7}, {"tag": 2, "seal": 1}):
+        with pytest.raises(KeyMismatch, match=r"none below [27] may be"):
+            raised.using(**ids)
+    with pytest.raises(KeyRingError, match="lists tag key 1 last, which is below the floor of 2"):
+        KeyRing.parse(ring.to_text() + "floor tag 2")
+    # The highest of several counts.
+    text = f"tag 2 {T1};seal 1 {T2}; floor tag 2; floor tag 1"
+    assert KeyRing.parse(text).tag_floor == 2
 
 
 def test_wrong_key_does_not_open() -> None:
     """The same id with another key is no key."""
     with pytest.raises(SealError, match=r"^A sealed number does not open"):
-        replace(RING, seal_keys=((1, K1),)).open(SEALED, x=X, tag=5)
+        replace(RING, seal_keys=((1, K1),)).open(SEALED, ROW, CALLEE)
 
 
 def test_fingerprints() -> None:
