@@ -656,11 +656,13 @@ UPDATE agi_router.binding
 RETURNING id;
 
 -- end_order --
--- End all bindings of an order that are alive; locked in one order, as by a settlement.
+-- End all bindings of an order that are alive, perhaps of one tenant only; locked in one order, as by a settlement.
 WITH alive AS (
     SELECT block, id
       FROM agi_router.binding
      WHERE order_id = %(order_id)s AND ended_at IS NULL AND expires_at > clock_timestamp()
+       AND (%(tenant)s::text IS NULL
+            OR tenant_id = (SELECT t.id FROM agi_router.tenant t WHERE t.name = %(tenant)s))
      ORDER BY block, id
        FOR NO KEY UPDATE
 )
@@ -724,12 +726,13 @@ SELECT b.*, t.name AS tenant, now() AS now
  LIMIT %(limit)s;
 
 -- stream_bindings --
--- Bindings in the order of their key; alive ones only if so asked.
+-- Bindings in the order of their key; alive ones, those of an order, or of a tenant only if so asked.
 SELECT b.*, t.name AS tenant, now() AS now
   FROM agi_router.binding b
   JOIN agi_router.tenant t ON t.id = b.tenant_id
  WHERE (%(all)s OR b.ended_at IS NULL AND b.expires_at > now())
    AND (%(order_id)s::text IS NULL OR b.order_id = %(order_id)s)
+   AND (%(tenant)s::text IS NULL OR t.name = %(tenant)s)
  ORDER BY b.block, b.id;
 
 -- list_routes --
@@ -968,6 +971,20 @@ SELECT n.place, h.line
   FROM unnest(%(x_number)s::bigint[], %(tag)s::bigint[]) WITH ORDINALITY n (x_number, tag, place)
  CROSS JOIN LATERAL (
        SELECT r.line FROM rehearsed r WHERE r.tag = n.tag AND r.x_number = n.x_number LIMIT 1) h;
+
+-- record_revelation --
+-- Write down that somebody has real numbers shown to him.
+INSERT INTO agi_router.audit (uid, name, effective_uid, login_uid, claimed, host, act, subject, reason)
+VALUES (%(uid)s, %(name)s, %(effective_uid)s, %(login_uid)s, %(claimed)s, %(host)s, %(act)s, %(subject)s,
+        %(reason)s);
+
+-- list_audit --
+-- Who had real numbers shown to him since a time, newest first.
+SELECT at, uid, name, effective_uid, login_uid, claimed, host, act, subject, reason
+  FROM agi_router.audit
+ WHERE at >= %(since)s
+ ORDER BY id DESC
+ LIMIT %(limit)s;
 
 -- list_calls --
 -- Calls since a time, newest first.

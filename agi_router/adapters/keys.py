@@ -20,7 +20,10 @@ from agi_router.seal import KeyKind, KeyRing
 
 __all__ = [
     "KINDS",
+    "SEALS_ALLOWED",
+    "SEALS_WARNED",
     "check_keys",
+    "count_sealed",
     "key_ids",
     "known_keys",
     "lock_keys",
@@ -30,6 +33,12 @@ __all__ = [
 
 KINDS: tuple[KeyKind, ...] = ("tag", "seal")
 """Every kind of key."""
+
+SEALS_ALLOWED = 2**32
+"""So many values one key may seal, as :mod:`agi_router.seal` says; the database holds to it."""
+
+SEALS_WARNED = 2**31
+"""From so many on an operator is told."""
 
 
 def check_keys(connection: Connection, keys: KeyRing) -> KeyRing:
@@ -78,6 +87,14 @@ def key_ids(keys: KeyRing) -> dict[str, int]:
     What ``agi_router.under_keys`` is told by whoever writes with *keys*.
     """
     return {"tag_key": keys.tag_key_id, "seal_key": keys.seal_key_id}
+
+
+def count_sealed(connection: Connection) -> int:
+    """
+    How many values the current seal key has sealed.
+    """
+    rows = Statements(connection).all("list_keys", {})
+    return sum(row["sealed"] for row in rows if row["state"] == "current" and row["sealed"])
 
 
 def lock_keys(statements: Statements) -> None:

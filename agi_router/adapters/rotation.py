@@ -106,6 +106,14 @@ class Rotation:
         self.keys = self.keys.with_floor
         replace_key_ring(self._path, self.keys)
 
+    def finish(self) -> None:
+        """
+        Where a switch got no further than the database, see to the file.
+        """
+        several = len(self.keys.tag_keys) + len(self.keys.seal_keys) > len(KINDS)
+        if several and self.keys != self.keys.with_floor:
+            self.raise_floor()
+
     def renewal(self) -> Renewal:
         """
         What brings the rows under the current keys.
@@ -156,6 +164,8 @@ class Rotation:
     def listed(self) -> list[dict[str, object]]:
         """
         All keys that this database knows, with what they are for and how many values need them.
+
+        Of seal keys also how many values each has sealed.
         """
         uses = self.uses()
         known = known_keys(self._statements, self.keys)
@@ -167,6 +177,7 @@ class Rotation:
                 "seen_at": row["seen_at"],
                 "current_at": row["current_at"],
                 "uses": uses[kind, keyid],
+                "sealed": row["sealed"],
             }
             for kind in KINDS
             for (other, keyid), row in known.items()

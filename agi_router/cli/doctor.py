@@ -14,7 +14,7 @@ import click
 
 from agi_router.adapters.database import Connection, connect
 from agi_router.adapters.fastagi_door import answers
-from agi_router.adapters.keys import check_keys
+from agi_router.adapters.keys import SEALS_ALLOWED, SEALS_WARNED, check_keys, count_sealed
 from agi_router.adapters.live_profile import read_profile
 from agi_router.adapters.migrate import check_schema
 from agi_router.adapters.session import why_read_only
@@ -103,11 +103,7 @@ def _database(settings: Settings) -> Iterator[_Check]:
         schema = _tried("schema", "up to date", lambda: check_schema(connection))
         yield schema
         if schema.status == "ok":
-            yield _tried(
-                "key",
-                "the one this database was sealed with",
-                lambda: check_keys(connection, settings.load_keys()),
-            )
+            yield _keys(connection, settings)
         else:
             yield _tried("key", "readable; not compared with the database", settings.load_keys)
 
@@ -124,6 +120,22 @@ def _writable(connection: Connection, settings: Settings) -> _Check:
             return _Check("database", "fail", why)
     version = connection.info.server_version
     return _Check("database", "ok", f"PostgreSQL {version // 10000}.{version % 10000}")
+
+
+def _keys(connection: Connection, settings: Settings) -> _Check:
+    try:
+        keys = check_keys(connection, settings.load_keys())
+    except AgiRouterError as error:
+        return _Check("key", "fail", str(error))
+    sealed = count_sealed(connection)
+    if sealed >= SEALS_WARNED:
+        return _Check(
+            "key",
+            "warn" if sealed < SEALS_ALLOWED else "fail",
+            f"seal key {keys.seal_key_id} has sealed {sealed:,} of the {SEALS_ALLOWED:,} values"
+            " that it may: run 'agi-router key rotate --seal'",
+        )
+    return _Check("key", "ok", "the one this database was sealed with")
 
 
 def _journal(settings: Settings) -> _Check:

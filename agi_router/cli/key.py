@@ -68,7 +68,7 @@ def new(file: Path | None, *, as_json: bool) -> None:
 @json_option
 def list_(*, as_json: bool) -> None:
     r"""
-    List the keys, what they are for, and how many sealed values need each.
+    List the keys, what they are for, how many values each has sealed, and how many need it.
 
     \b
     new      in the file, not written with yet
@@ -85,9 +85,9 @@ def list_(*, as_json: bool) -> None:
     if as_json:
         echo_json(rows)
         return
-    columns = ("kind", "id", "state", "current_at", "uses")
+    columns = ("kind", "id", "state", "current_at", "sealed", "uses")
     echo_table(
-        ("kind", "id", "state", "current since", "uses"),
+        ("kind", "id", "state", "current since", "sealed", "uses"),
         [[row[column] for column in columns] for row in rows],
         empty="no keys",
     )
@@ -140,6 +140,7 @@ def renew(*, as_json: bool) -> None:
       AGI_ROUTER_CIPHER=sm4-gcm agi-router key renew
     """
     with _open_rotation() as rotation:
+        rotation.finish()
         _renew(rotation, as_json=as_json)
 
 

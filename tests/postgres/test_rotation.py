@@ -45,7 +45,14 @@ from agi_router.adapters.admission import AdmissionStore
 from agi_router.adapters.bindings import BindingStore
 from agi_router.adapters.database import Connection, connect
 from agi_router.adapters.inventory import Choice, SameX
-from agi_router.adapters.keys import KINDS, check_keys, key_ids
+from agi_router.adapters.keys import (
+    KINDS,
+    SEALS_ALLOWED,
+    SEALS_WARNED,
+    check_keys,
+    count_sealed,
+    key_ids,
+)
 from agi_router.adapters.queries import query
 from agi_router.adapters.records import StoredBinding, Terms
 from agi_router.adapters.renewal import Renewal
@@ -57,6 +64,7 @@ from agi_router.errors import (
     KeyMismatch,
     KeyRingError,
     KeysOutdated,
+    KeyUsedUp,
     NumberResting,
     StoreError,
 )
@@ -72,6 +80,8 @@ TIMEOUT = 10.0
 PROGRAM = Path(sys.executable).parent / "agi-router"
 EXTENSION = "1234"
 E, F = E164.parse("13912340005"), E164.parse("13912340006")
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
 
 PARTIES: dict[str, Parties] = {
     "axb": Axb(a=A, b=B),
@@ -350,6 +360,82 @@ def test_every_sealed_column_is_renewed(connection: Connection) -> None:
         "binding.pair_tag",
         "route.last_callee",
     } | {f"{table}.{column}" for table in ("route", "past_route") for column in columns}
+
+
+async def test_seals_are_counted(
+    dsn: str, connection: Connection, store: BindingStore, key_file: Path, keys: KeyRing
+) -> None:
+    """Whoever seals: a bind, an import, a change of a group, a call, a renewal; by each key."""
+    counts = []
+
+    def counted() -> int:
+        counts.append(count_sealed(connection))
+        return counts[-1] - (counts[-2] if len(counts) > 1 else 0)
+
+    bind(store)
+    assert counted() == 2
+    group = store.bind(Gxb(members=(C, D), b=E), Terms(expires_at=store.now() + HOUR), x=X)
+    assert counted() == 4
+    store.add_members(group.id, [F])
+    store.set_default(group.id, F)
+    assert counted() == 2 + 1
+    rows = "".join(f"axb,A-{i},{A.digits},{B.digits}\n" for i in range(100))
+    assert Importing(dsn, keys)(f"mode,order,a,b\n{rows}").bound == 100
+    assert counted() == 200
+    make(store, Ax(a=A), BLOCK.number(2))
+    make(store, AxybOnCall(a=A, b=B), BLOCK.number(3))
+    counted()
+    async with AdmissionStore(dsn, keys, connections=1, open_modes=True) as admissions:
+        await admit_as_router(admissions, a_call(D, BLOCK.number(2)), new_call_id())
+        assert counted() == 1
+        await admit_as_router(admissions, a_call(A, BLOCK.number(3)), new_call_id())
+        assert counted() == 3
+        # A call that needs none pays for none.
+        await admit_as_router(admissions, a_call(C), new_call_id())
+        assert counted() == 0
+    values = len(sealed(connection))
+    rotate(dsn, key_file, ["seal"])
+    assert count_sealed(connection) == values
+    with rotating(dsn, key_file) as rotation:
+        assert [row["sealed"] for row in rotation.listed()] == [None, counts[-1], values]
+
+
+def test_a_key_that_has_sealed_enough(
+    dsn: str, connection: Connection, store: BindingStore, key_file: Path, command: Command
+) -> None:
+    """It is told of in time; then nothing is sealed, calls are routed, and another key helps."""
+    made = bind(store)
+    connection.execute("SELECT setval('agi_router.seals', %s)", (SEALS_WARNED,))
+    doctor = command("doctor").stdout
+    assert "warn  key        seal key 1 has sealed 2,147,483,648 of the 4,294,967,296" in doctor
+    bind(store, C, D)
+    connection.execute("SELECT setval('agi_router.seals', %s)", (SEALS_ALLOWED,))
+    assert "fail  key        seal key 1 has sealed" in command("doctor").stdout
+    with pytest.raises(KeyUsedUp, match="key rotate --seal"):
+        bind(store, E, F)
+    with pytest.raises(KeyUsedUp):
+        Importing(dsn, store._keys)(f"mode,order,a,b\naxb,A-1,{E.digits},{F.digits}\n")
+    assert outcomes(store, [X])[A.digits, X.digits].binding == str(made.id)
+    fresh = opened(connection, rotate(dsn, key_file, ["seal"]))
+    assert bind(fresh, E, F)
+    assert "ok    key" in command("doctor").stdout
+
+
+def test_a_switch_that_got_no_further_than_the_database(
+    dsn: str, store: BindingStore, key_file: Path, command: Command
+) -> None:
+    """The floor is seen to by the next command."""
+    bind(store)
+    before = command("key", "renew")
+    assert (before.returncode, "floor" in key_file.read_text()) == (0, False)
+    with rotating(dsn, key_file) as rotation:
+        ids = rotation.add(KINDS)
+        text = key_file.read_text()
+        rotation.switch(ids)
+    assert key_file.read_text().endswith("floor tag 2\nfloor seal 2\n")
+    key_file.write_text(text)
+    assert command("key", "renew").returncode == 0
+    assert key_file.read_text().endswith("floor tag 2\nfloor seal 2\n")
 
 
 def test_ids_are_bounded(dsn: str, connection: Connection, key_file: Path, keys: KeyRing) -> None:
@@ -994,9 +1080,6 @@ async def test_router_reads_the_file_again(
         following.cancel()
 
 
-Command = Callable[..., subprocess.CompletedProcess[str]]
-
-
 def environment(dsn: str, key_file: Path, **more: str) -> dict[str, str]:
     return {
         "PATH": os.environ["PATH"],
@@ -1087,7 +1170,10 @@ def test_command(
         ["seal", "1", "old"],
         ["seal", "2", "current"],
     ]
-    assert [row.split()[-1] for row in rows[1:]] == ["0", "2", "0", "2"]
+    assert [row.split()[-2:] for row in rows[1:]] == [
+        *(["-", "0"], ["-", "2"]),
+        *(["2", "0"], ["2", "2"]),
+    ]
     assert "retired" in command("key", "retire", "tag", "1").stdout
     assert command("key", "retire", "tag", "2").returncode == 73
     assert command("key", "renew", AGI_ROUTER_CIPHER="sm4-gcm").stdout.startswith("1 ")
