@@ -310,6 +310,7 @@ _TERMS = [
     if column.term is not None
 ]
 _REQUIRED = ("mode", "order")
+_TENANT = "default"
 _UNREAD = frozenset({"id", "fault"})
 
 
@@ -379,26 +380,18 @@ class Header:
     Args:
         names: Its cells.
         fixed_lines: Whether fixed lines may be parties.
+        tenant: Whose rows alone it may have; :obj:`None` for anybody's.
 
     Raises:
         CsvError: A column is not known, comes twice, or is missing; its name is not told where it
             could be a number.
     """
 
-    def __init__(self, names: Sequence[str], *, fixed_lines: bool = False) -> None:
+    def __init__(
+        self, names: Sequence[str], *, fixed_lines: bool = False, tenant: str | None = None
+    ) -> None:
         self.names = tuple(unescape(name).strip().lower() for name in names)
-        for place, name in enumerate(self.names, start=1):
-            if name not in COLUMNS:
-                raise CsvError(
-                    f"the header's column {place} is not known; a header is made of"
-                    f" {', '.join(COLUMNS)}"
-                )
-        for name in self.names:
-            if self.names.count(name) > 1:
-                raise CsvError(f"the header has the column {name} twice")
-        for name in _REQUIRED:
-            if name not in self.names:
-                raise CsvError(f"the header lacks the column {name}")
+        _check_names(self.names)
 
         def number(text: str) -> E164:
             return E164.parse(text, fixed_lines=fixed_lines)
@@ -406,7 +399,17 @@ class Header:
         def members(text: str) -> tuple[E164, ...]:
             return tuple(number(each) for each in _MEMBERS.split(text) if each)
 
-        special = {"a": number, "b": number, "default": number, "g": members}
+        def only(name: str) -> str:
+            if tenant not in {None, name}:
+                raise ValueError(f"this is an import of tenant {tenant!r} alone")
+            return name
+
+        special: dict[str, Callable[[str], Any]] = {
+            **dict.fromkeys(("a", "b", "default"), number),
+            "g": members,
+            "tenant": only,
+        }
+        self._tenant = _TENANT if tenant is None else tenant
         # Modes, and the columns that are filled; as many as there are kinds of rows.
         self._well_placed: set[tuple[Any, ...]] = set()
         self._readers = [
@@ -447,7 +450,7 @@ class Header:
         if faults or form is None:
             return faults
         try:
-            return _row(values, form)
+            return _row({"tenant": self._tenant, **values}, form)
         except ValueError as error:
             return [Fault(None, str(error))]
 
@@ -469,6 +472,21 @@ class Header:
         return values, faults
 
 
+def _check_names(names: Sequence[str]) -> None:
+    for place, name in enumerate(names, start=1):
+        if name not in COLUMNS:
+            raise CsvError(
+                f"the header's column {place} is not known; a header is made of"
+                f" {', '.join(COLUMNS)}"
+            )
+    for name in names:
+        if names.count(name) > 1:
+            raise CsvError(f"the header has the column {name} twice")
+    for name in _REQUIRED:
+        if name not in names:
+            raise CsvError(f"the header lacks the column {name}")
+
+
 def _row(values: Mapping[str, Any], form: _Form) -> CsvRow:
     return CsvRow(
         parties=form.make(values),
@@ -476,7 +494,7 @@ def _row(values: Mapping[str, Any], form: _Form) -> CsvRow:
         y=values.get("y"),
         ttl=values.get("ttl"),
         expires_at=values.get("expires"),
-        tenant=values.get("tenant", "default"),
+        tenant=values["tenant"],
         order_id=values["order"],
         terms={term: values.get(name, default) for term, name, default in _TERMS},
     )

@@ -39,7 +39,13 @@ from agi_router.adapters.records import BindingId, Terms
 from agi_router.adapters.sealed_routes import order_tags
 from agi_router.adapters.sealing import Batch, Chunk, Entry, Place, Prepared, Sealer, Workshop
 from agi_router.csv_rows import CsvRow, Fault, Header
-from agi_router.errors import AgiRouterError, CsvError, KeysOutdated, StoreError
+from agi_router.errors import (
+    AgiRouterError,
+    CsvError,
+    KeysOutdated,
+    StoreError,
+    TenantNotFound,
+)
 from agi_router.modes import Axe
 from agi_router.numbers import BLOCK_SIZE, Block, XNumber
 from agi_router.pool import Rests
@@ -114,6 +120,7 @@ class Importer:
         open_modes: Whether numbers may be bound that strangers can call.
         processes: How many worker processes.
         watcher: Who is told.
+        tenant: Whose rows alone are taken; :obj:`None` for anybody's.
     """
 
     def __init__(
@@ -127,6 +134,7 @@ class Importer:
         open_modes: bool,
         processes: int,
         watcher: Watcher,
+        tenant: str | None = None,
     ) -> None:
         self._connection = connection
         self._keys = keys
@@ -136,6 +144,7 @@ class Importer:
         self._ttl = ttl
         self._processes = processes
         self._watcher = watcher
+        self._tenant = tenant
         self._dry = False
         self._waited = False
         self._broken: CsvError | None = None
@@ -170,10 +179,11 @@ class Importer:
             CsvError: The file is not a CSV file, or its header is not ours; by *keep_going*, what
                 stands before the fault is imported.
             StoreError: The database failed; likewise.
+            TenantNotFound: There is no such active tenant as the one whose rows are taken.
         """
         self._dry = dry_run
         reader = CsvReader(stream)
-        self._header = Header(reader.header, fixed_lines=self._fixed_lines)
+        self._header = Header(reader.header, fixed_lines=self._fixed_lines, tenant=self._tenant)
         self._watcher.header(self._header.names)
         with translated(), _rotated_meanwhile():
             self._sealer = self._make_sealer()
@@ -221,11 +231,15 @@ class Importer:
             yield
 
     def _make_sealer(self) -> Sealer:
+        tenants = {row["name"]: row["id"] for row in self._execute("list_active_tenants", {})}
+        if self._tenant is not None and self._tenant not in tenants:
+            raise TenantNotFound(f"there is no active tenant {self._tenant!r}")
         return Sealer(
             keys=self._keys,
             names=self._header.names,
             fixed_lines=self._fixed_lines,
-            tenants={row["name"]: row["id"] for row in self._execute("list_active_tenants", {})},
+            tenant=self._tenant,
+            tenants=tenants,
             blocks={
                 row["block"]: row["tenant_id"] for row in self._execute("list_all_open_blocks", {})
             },

@@ -178,6 +178,7 @@ class Sealer:
         keys: To tag and seal with.
         names: The header.
         fixed_lines: Whether fixed lines may be parties.
+        tenant: Whose rows alone are taken; :obj:`None` for anybody's.
         tenants: Ids of the active tenants, by name.
         blocks: The blocks of ours that take new bindings, and the tenants they are kept for.
         ttl: Life of a binding, where a row says nothing.
@@ -187,6 +188,7 @@ class Sealer:
     keys: KeyRing
     names: tuple[str, ...]
     fixed_lines: bool
+    tenant: str | None
     tenants: Mapping[str, int]
     blocks: Mapping[int, int | None]
     ttl: timedelta
@@ -200,7 +202,7 @@ class Sealer:
         """
         Work on a chunk.
         """
-        header = Header(self.names, fixed_lines=self.fixed_lines)
+        header = Header(self.names, fixed_lines=self.fixed_lines, tenant=self.tenant)
         entries: list[Entry] = []
         faults: list[tuple[int, Fault]] = []
         over = 0

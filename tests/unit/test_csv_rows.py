@@ -56,6 +56,16 @@ def faults(cells: dict[str, str], **settings: Any) -> list[str]:
     return list(map(str, found))
 
 
+def test_a_file_of_one_tenant() -> None:
+    """What says nothing is of that tenant, and nothing else may be said."""
+    assert row(AXB, tenant="rides").tenant == "rides"
+    assert row({**AXB, "tenant": "rides"}, tenant="rides").tenant == "rides"
+    for other in ("default", "Rides", " rides"):
+        assert faults({**AXB, "tenant": other}, tenant="rides") == [
+            "tenant: this is an import of tenant 'rides' alone"
+        ]
+
+
 def test_the_least_there_is() -> None:
     """What is not said is left to the import, or is as in a single bind."""
     assert row(AXB) == CsvRow(
