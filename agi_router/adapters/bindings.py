@@ -4,7 +4,7 @@ The management store: bindings, their groups, and call records, for the command 
 Every change is one statement or one transaction: it is done whole or not at all.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -13,6 +13,7 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 
+from agi_router.adapters.audit import Audit
 from agi_router.adapters.database import Connection, Statements
 from agi_router.adapters.facts import caller_tags, read_admission
 from agi_router.adapters.inventory import Choice, Inventory, Opening
@@ -134,6 +135,8 @@ class BindingStore:
         self._rests = rests
         self.inventory = Inventory(self._statements, keys, rests)
         """The blocks, and the choice of numbers."""
+        self.audit = Audit(self._statements)
+        """Who had real numbers shown to him."""
         self._keys = keys
         self._open_modes = open_modes
 
@@ -198,17 +201,22 @@ class BindingStore:
             raise self._over(self.find(name))
         return self.find(name)
 
-    def end_order(self, order_id: str) -> list[StoredBinding]:
+    def end_order(self, order_id: str, *, tenant: str | None = None) -> list[StoredBinding]:
         """
         End all bindings of an order that are alive; calls that are up go on.
+
+        Args:
+            order_id: The order.
+            tenant: Whose order; :obj:`None` for all that have one of this id.
 
         Raises:
             BindingNotFound: The order has none.
             BindingEnded: All of them are over already.
         """
-        ended = self._statements.all("end_order", {"order_id": order_id})
+        ended = self._statements.all("end_order", {"order_id": order_id, "tenant": tenant})
         if not ended:
-            if self.bindings(everything=True, order_id=order_id, limit=1):
+            found = self.bindings(everything=True, order_id=order_id, limit=1_000)
+            if any(tenant in {None, each.tenant} for each in found):
                 raise BindingEnded("every binding of this order is over already")
             raise BindingNotFound("no binding was made for this order")
         names = sorted(BindingId(Block(value=row["block"]), row["id"]) for row in ended)
@@ -338,11 +346,13 @@ class BindingStore:
         values = {"all": everything, "order_id": order_id, "limit": limit}
         return self._read(self._statements.all(name, values))
 
-    def stream(self, *, everything: bool, order_id: str | None) -> Iterator[StoredBinding]:
+    def stream(
+        self, *, everything: bool, order_id: str | None, tenant: str | None = None
+    ) -> Generator[StoredBinding, None, None]:
         """
-        Bindings by block and age, as they stand at one moment, however many there are.
+        Bindings by block and age, as they stand at one moment; to be closed.
         """
-        values = {"all": everything, "order_id": order_id}
+        values = {"all": everything, "order_id": order_id, "tenant": tenant}
         with self._statements.snapshot():
             for rows in self._statements.stream("stream_bindings", values, size=_STREAMED):
                 yield from self._read(rows)

@@ -33,8 +33,8 @@ CONNECT_TIMEOUT = 3
 KEYS_OUTDATED = "AR001"
 """The SQLSTATE by which agi_router.under_keys fails where the keys were rotated."""
 
-# By which it fails where the seal key has sealed as much as it may.
-_KEY_USED_UP = "AR002"
+# By which our own functions fail; the second where the seal key has sealed as much as it may.
+_OUR_OWN = {KEYS_OUTDATED: KeysOutdated, "AR002": KeyUsedUp}
 
 Connection = psycopg.Connection[dict[str, Any]]
 
@@ -96,10 +96,8 @@ def _in_our_words(error: psycopg.Error) -> AgiRouterError:
             return SchemaMismatch("the database is not set up: run 'agi-router db migrate'")
         case psycopg.errors.UndefinedFunction() | psycopg.errors.UndefinedColumn():
             return SchemaMismatch()
-        case psycopg.Error(sqlstate=sqlstate) if sqlstate == KEYS_OUTDATED:
-            return KeysOutdated()
-        case psycopg.Error(sqlstate=sqlstate) if sqlstate == _KEY_USED_UP:
-            return KeyUsedUp()
+        case psycopg.Error(sqlstate=sqlstate) if sqlstate in _OUR_OWN:
+            return _OUR_OWN[sqlstate]()
         case psycopg.errors.ReadOnlySqlTransaction() | psycopg.OperationalError():
             why = why_failed(error.sqlstate) if error.sqlstate else why_not_connected(str(error))
             return StoreUnavailable(why)

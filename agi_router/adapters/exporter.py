@@ -5,9 +5,11 @@ What is exported is what is left: of a limit the calls that are left, of its lif
 binding without an order goes under its own name, because an import asks for an order.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
+from contextlib import closing
 from typing import Any
 
+from agi_router.adapters.audit import Revelation
 from agi_router.adapters.bindings import BindingStore
 from agi_router.adapters.records import StoredBinding
 from agi_router.csv_rows import COLUMNS, write_cells
@@ -20,21 +22,42 @@ _GROUPS = frozenset({Mode.GXB, Mode.GXYB})
 
 
 def export_rows(
-    store: BindingStore, *, everything: bool, order_id: str | None, reveal: bool
-) -> Iterator[list[str]]:
+    store: BindingStore,
+    *,
+    everything: bool,
+    order_id: str | None,
+    tenant: str | None = None,
+    reveal: Revelation | None = None,
+) -> Generator[list[str], None, None]:
     """
-    Rows by block and age, as they stand at one moment, however many there are.
+    Rows by block and age, as they stand at one moment, however many there are; to be closed.
 
     Args:
         store: Where they are kept.
         everything: Whether those that are over are exported too.
         order_id: The order they are to be of, if of one.
-        reveal: Whether numbers of parties are written in full.
+        tenant: The tenant they are to be of, if of one.
+        reveal: What is written down before numbers of parties are shown in full; :obj:`None`:
+            they are masked.
+
+    Raises:
+        StoreError: It could not be written down; nothing was shown.
     """
-    for binding in store.stream(everything=everything, order_id=order_id):
-        # A number that was made on a call is made again on the next.
-        if binding.parent is None:
-            yield write_cells(_values(binding, reveal=reveal))
+    # At once, and not when the first row is asked for.
+    if reveal is not None:
+        store.audit.record(reveal)
+    found = store.stream(everything=everything, order_id=order_id, tenant=tenant)
+    return _rows(found, reveal=reveal is not None)
+
+
+def _rows(
+    found: Generator[StoredBinding, None, None], *, reveal: bool
+) -> Generator[list[str], None, None]:
+    with closing(found):
+        for binding in found:
+            # A number that was made on a call is made again on the next.
+            if binding.parent is None:
+                yield write_cells(_values(binding, reveal=reveal))
 
 
 def _values(binding: StoredBinding, *, reveal: bool) -> Mapping[str, Any]:

@@ -48,6 +48,7 @@ _COMMANDS = {
     "export": ("bulk", "export"),
     "explain": ("call", "explain"),
     "calls": ("call", "calls"),
+    "audit": ("audit", "audit"),
     "serve": ("service", "serve"),
     "sweep": ("sweep", "sweep"),
     "settings": ("service", "settings"),

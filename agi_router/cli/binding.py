@@ -439,8 +439,9 @@ def _make(parties: Parties, x: str | None, y: str | None, given: dict[str, Any])
 @click.command()
 @click.argument("name", metavar="[ID]", required=False)
 @click.option("--order", type=ORDER_ID, help="End all bindings of this order instead of one.")
+@click.option("--tenant", metavar="NAME", help="Of an order, those of this tenant only.")
 @json_option
-def unbind(name: str | None, order: str | None, *, as_json: bool) -> None:
+def unbind(name: str | None, order: str | None, tenant: str | None, *, as_json: bool) -> None:
     r"""
     End a binding now, or all of an order. A call that is up goes on; the next one is refused.
 
@@ -448,12 +449,15 @@ def unbind(name: str | None, order: str | None, *, as_json: bool) -> None:
     Examples:
       agi-router unbind 70012345678-42
       agi-router unbind --order A-1001
+      agi-router unbind --order A-1001 --tenant couriers
     """
     if (name is None) is (order is None):
         raise click.UsageError("give the id of a binding or --order, and not both")
+    if tenant is not None and order is None:
+        raise click.UsageError("--tenant goes with --order")
     with open_store(read_settings()) as store:
         if order is not None:
-            _echo_all(store.end_order(order), as_json=as_json)
+            _echo_all(store.end_order(order, tenant=tenant), as_json=as_json)
         elif name is not None:
             echo_binding(store.unbind(BindingId.parse(name)), as_json=as_json)
 

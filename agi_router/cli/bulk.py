@@ -3,8 +3,6 @@
 """
 
 import contextlib
-import getpass
-import logging
 import os
 import stat
 import sys
@@ -16,7 +14,7 @@ from typing import Any, BinaryIO, TextIO
 import click
 
 from agi_router import logs
-from agi_router.adapters.bindings import BindingStore
+from agi_router.adapters.audit import Revelation
 from agi_router.adapters.csv_file import Record, new_file, write_record
 from agi_router.adapters.exporter import export_rows
 from agi_router.adapters.importer import Importer, Tally, Watcher
@@ -30,8 +28,6 @@ from agi_router.csv_rows import COLUMNS, EXPORTED, Fault, escape, unescape
 from agi_router.errors import CsvError
 
 __all__ = ["export", "import_"]
-
-log = logging.getLogger(__name__)
 
 _FAULT = "fault"
 
@@ -66,12 +62,19 @@ _HEADER = "\n".join(
     type=click.IntRange(1, 256),
     help="Processes that seal; as many as there are cores if absent.",
 )
+@click.option(
+    "--tenant",
+    metavar="NAME",
+    help="Take rows of this tenant alone, for a file that comes from him; a row that says nothing"
+    " is his.",
+)
 @json_option
 def import_(
     file: BinaryIO,
     rejects: Path | None,
     faults: int,
     processes: int | None,
+    tenant: str | None,
     *,
     dry_run: bool,
     keep_going: bool,
@@ -89,6 +92,7 @@ def import_(
       agi-router import orders.csv --dry-run
       agi-router import orders.csv
       agi-router import orders.csv --keep-going --rejects rejects.csv
+      agi-router import couriers.csv --tenant couriers
       printf 'mode,order,a,b,ttl\naxb,A-1001,13800000001,13800000002,2h\n' | agi-router import -
     """
     if rejects is not None and not keep_going and not dry_run:
@@ -116,6 +120,7 @@ def import_(
                 waiting=_say_waiting,
                 read=progress,
             ),
+            tenant=tenant,
         )
         try:
             importer.run(
@@ -132,6 +137,7 @@ def import_(
 @click.command()
 @click.option("--all", "everything", is_flag=True, help="Also those that are over.")
 @click.option("--order", type=ORDER_ID, help="Only those of one order.")
+@click.option("--tenant", metavar="NAME", help="Only those of one tenant.")
 @click.option(
     "-o",
     "--output",
@@ -144,10 +150,18 @@ def import_(
 @click.option(
     "--reveal",
     is_flag=True,
-    help="Write real numbers in full, as an import needs them. This is logged.",
+    help="Write real numbers in full, as an import needs them. Who does so is written down first.",
 )
+@click.option("--reason", metavar="TEXT", help="Why they are shown; for those who ask later.")
 def export(
-    order: str | None, output: Path, *, everything: bool, force: bool, reveal: bool
+    order: str | None,
+    tenant: str | None,
+    output: Path,
+    reason: str | None,
+    *,
+    everything: bool,
+    force: bool,
+    reveal: bool,
 ) -> None:
     r"""
     Write bindings as a CSV file that "import" reads; real numbers are masked.
@@ -155,17 +169,35 @@ def export(
     Cells that a spreadsheet would take for a formula have an apostrophe in front, which an import
     takes away again.
 
+    Before a number is shown in full, who has it shown is written to the database, see "agi-router
+    audit"; where that cannot be done nothing is shown.
+
     \b
     Examples:
       agi-router export --order A-1001
-      agi-router export --reveal -o bindings.csv
+      agi-router export --reveal --reason "move to another host" -o bindings.csv
     """
+    if reason is not None and not reveal:
+        raise click.UsageError("--reason goes with --reveal")
+    asked = {"--all": everything or None, "--order": order, "--tenant": tenant, "-o": output}
+    revelation = Revelation(
+        act="export",
+        # An id of an order, a file and a reason are anything, even a number.
+        subject=logs.redact(" ".join(f"{k} {v}" for k, v in asked.items() if v is not None)),
+        reason=None if reason is None else logs.redact(reason),
+    )
     with contextlib.ExitStack() as stack:
         store = stack.enter_context(open_store(read_settings()))
+        rows = export_rows(
+            store,
+            everything=everything,
+            order_id=order,
+            tenant=tenant,
+            reveal=revelation if reveal else None,
+        )
+        stack.enter_context(contextlib.closing(rows))
         stream = stack.enter_context(_output(output, overwrite=force))
-        if reveal:
-            _log_unmasking(output, order=order, everything=everything)
-        count = _write(store, stream, everything=everything, order=order, reveal=reveal)
+        count = _write(stream, rows)
     click.echo(f"exported {count} binding(s)", err=True)
 
 
@@ -273,26 +305,10 @@ def _output(path: Path, *, overwrite: bool) -> Iterator[TextIO]:
             yield stream
 
 
-def _write(
-    store: BindingStore, stream: TextIO, *, everything: bool, order: str | None, reveal: bool
-) -> int:
+def _write(stream: TextIO, rows: Iterator[list[str]]) -> int:
     write_record(stream, EXPORTED)
     count = 0
-    for cells in export_rows(store, everything=everything, order_id=order, reveal=reveal):
+    for cells in rows:
         write_record(stream, cells)
         count += 1
     return count
-
-
-def _log_unmasking(output: Path, *, order: str | None, everything: bool) -> None:
-    # Whatever the settings say of the log: this is told.
-    logs.set_up("INFO")
-    log.warning(
-        "export.unmasked",
-        extra={
-            "user": os.environ.get("SUDO_USER") or getpass.getuser(),
-            "file": str(output),
-            "order": order,
-            "everything": everything,
-        },
-    )

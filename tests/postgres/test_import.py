@@ -42,13 +42,30 @@ from agi_router.adapters.bindings import BindingStore
 from agi_router.adapters.copy_rows import BINDING, ROUTE
 from agi_router.adapters.csv_file import Record
 from agi_router.adapters.database import Connection, connect
+from agi_router.adapters.exporter import export_rows
 from agi_router.adapters.importer import Importer, Tally, Watcher
 from agi_router.adapters.records import StoredBinding, Terms
 from agi_router.csv_rows import Fault
 from agi_router.decision import decide
-from agi_router.errors import BindingConflict, CsvError, StoreError
+from agi_router.errors import (
+    BindingConflict,
+    BindingEnded,
+    BindingNotFound,
+    CsvError,
+    StoreError,
+    TenantNotFound,
+)
 from agi_router.keyfile import write_key_ring
-from agi_router.model import BlockState, Callback, Counting, Direction, Language, Route, Side
+from agi_router.model import (
+    BindingState,
+    BlockState,
+    Callback,
+    Counting,
+    Direction,
+    Language,
+    Route,
+    Side,
+)
 from agi_router.modes import Axb, Axyb, Gxb
 from agi_router.numbers import E164, Block, XNumber
 from agi_router.pool import Rests
@@ -78,6 +95,7 @@ class Importing:
     keys: KeyRing
     processes: int = 1
     rests: Rests = NO_REST
+    tenant: str | None = None
     faults: list[tuple[int, str]] = field(default_factory=list)
     read: Any = None
     waited: int = 0
@@ -99,6 +117,7 @@ class Importing:
                     waiting=self._waiting,
                     read=self.read or (lambda _: None),
                 ),
+                tenant=self.tenant,
             ).run(io.BytesIO(text.encode() if isinstance(text, str) else text), **options)
 
     def _rejected(self, record: Record, faults: Sequence[Fault]) -> None:
@@ -504,6 +523,64 @@ def test_blocks_that_take_none(
         (4, f"x: block {own} {refused}"),
     ]
     assert [each.id.block for each in everything(store)] == [own]
+
+
+def test_a_file_of_one_tenant(importing: Importing, store: BindingStore) -> None:
+    """It names nobody else and no block of anybody else; what says nothing is its own."""
+    ours, theirs = Block.parse("70012345679"), Block.parse("70012345670")
+    for name, block in (("rides", ours), ("meals", theirs)):
+        store.inventory.add_tenant(name)
+        store.inventory.add_block(block, operator=None, certificate=None, tenant=name)
+    importing.tenant = "rides"
+    rows = (
+        f"axb,O-1,{party(0).digits},{party(1).digits},,,meals",
+        f"ax,O-2,{party(2).digits},,,,meals",
+        f"axb,O-3,{party(3).digits},{party(4).digits},{theirs.number(1)},,",
+        f"axyb,O-4,{party(5).digits},{party(6).digits},,{theirs.number(2)},rides",
+        f"ax,O-5,{party(7).digits},,{theirs.number(3)},,",
+        f"axb,O-6,{party(8).digits},{party(9).digits},,,default",
+        f"axb,O-7,{party(10).digits},{party(11).digits},{BLOCK.number(1)},,",
+        f"ax,O-8,{party(12).digits},,,,",
+        f"axb,O-9,{party(13).digits},{party(14).digits},{ours.number(9)},,rides",
+    )
+    text = "\n".join(("mode,order,a,b,x,y,tenant", *rows))
+    for options in ({"dry_run": True}, {"keep_going": True}):
+        assert importing(text, **options) == Tally(bound=3, rejected=6)
+        alone = "tenant: this is an import of tenant 'rides' alone"
+        closed = f"block {theirs} is not ours, or takes no new bindings of this tenant"
+        assert importing.faults == [
+            (2, alone),
+            (3, alone),
+            (4, f"x: {closed}"),
+            (5, f"y: {closed}"),
+            (6, f"block {theirs} takes no new bindings: it is kept for another tenant"),
+            (7, alone),
+        ]
+    made = store.bindings(everything=True, order_id=None, limit=9)
+    assert {each.tenant for each in made} == {"rides"}
+    importing.tenant = "nobody"
+    with pytest.raises(TenantNotFound):
+        importing(text)
+
+
+def test_orders_of_two_tenants(store: BindingStore) -> None:
+    """Ids of orders are theirs: what is done for one of them leaves the other's alone."""
+    store.inventory.add_tenant("rides")
+    mine = bind(store, order_id="O-1", tenant="rides")
+    other = bind(store, C, D, order_id="O-1")
+
+    def exported(tenant: str | None) -> int:
+        rows = export_rows(store, everything=False, order_id="O-1", tenant=tenant)
+        return len(list(rows))
+
+    assert [exported(tenant) for tenant in (None, "rides", "default", "nobody")] == [2, 1, 1, 0]
+    assert [each.id for each in store.end_order("O-1", tenant="rides")] == [mine.id]
+    assert store.find(other.id).state is BindingState.ACTIVE
+    with pytest.raises(BindingEnded):
+        store.end_order("O-1", tenant="rides")
+    with pytest.raises(BindingNotFound):
+        store.end_order("O-1", tenant="nobody")
+    assert [each.id for each in store.end_order("O-1")] == [other.id]
 
 
 def test_a_tenants_own_blocks_come_first(importing: Importing, store: BindingStore) -> None:

@@ -28,6 +28,7 @@ from postgres.test_import import Importing
 from psycopg.conninfo import make_conninfo
 
 from agi_router.adapters.admission import AdmissionStore
+from agi_router.adapters.audit import Revelation
 from agi_router.adapters.bindings import BindingStore
 from agi_router.adapters.database import connect
 from agi_router.adapters.exporter import export_rows
@@ -41,6 +42,7 @@ from agi_router.modes import Axb, Gxb
 from agi_router.seal import KeyRing
 
 # Of names that are not English, with what a string could break at.
+REVEAL = Revelation(act="test", subject="all", reason=None)
 ORDER = "订单-\\1'2é"
 LIFE = timedelta(hours=2)
 TIMEOUT = 10.0
@@ -141,7 +143,7 @@ async def story(dsn: str, keys: KeyRing) -> dict[str, Any]:
         ]
         exported = [
             dict(zip(EXPORTED, cells, strict=True)) | {"id": "", "expires": ""}
-            for cells in export_rows(store, everything=True, order_id=ORDER, reveal=True)
+            for cells in export_rows(store, everything=True, order_id=ORDER, reveal=REVEAL)
         ]
         (block,) = store.inventory.blocks()
         since = store.now()

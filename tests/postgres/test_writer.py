@@ -25,6 +25,7 @@ from postgres.support import (
 )
 
 from agi_router.adapters.admission import AdmissionStore
+from agi_router.adapters.audit import Revelation
 from agi_router.adapters.bindings import BindingStore
 from agi_router.adapters.database import Connection
 from agi_router.adapters.exporter import export_rows
@@ -41,6 +42,7 @@ from agi_router.numbers import E164, XNumber
 from agi_router.seal import KeyRing
 
 SECURITY = Path(__file__).parents[2] / "docs" / "security.md"
+REVEAL = Revelation(act="test", subject="all", reason=None)
 E, F = E164.parse("13912340005"), E164.parse("13912340006")
 Y = BLOCK.number(2)
 
@@ -305,7 +307,7 @@ async def _(bench: Bench) -> None:
     with pytest.raises(SealError, match=f"binding {group.id} cannot be read"):
         bench.store.find(group.id)
     with pytest.raises(SealError):
-        list(export_rows(bench.store, everything=False, order_id=None, reveal=True))
+        list(export_rows(bench.store, everything=False, order_id=None, reveal=REVEAL))
     with pytest.raises(SealError):
         bench.store.remove_member(group.id, A)
     assert [name for name, _ in bench.rotate().left] == [group.id]

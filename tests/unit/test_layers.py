@@ -125,8 +125,10 @@ MAY_IMPORT = {
         "adapters.sealed_routes",
         "adapters.session",
     },
+    "adapters.audit": CORE | {"adapters.database"},
     "adapters.bindings": CORE
     | {
+        "adapters.audit",
         "adapters.database",
         "adapters.facts",
         "adapters.inventory",
@@ -163,7 +165,7 @@ MAY_IMPORT = {
         "adapters.sealed_routes",
         "adapters.sealing",
     },
-    "adapters.exporter": CORE | {"adapters.bindings", "adapters.records"},
+    "adapters.exporter": CORE | {"adapters.audit", "adapters.bindings", "adapters.records"},
     "adapters.migrate": CORE | {"adapters.database", "adapters.queries"},
     "adapters.ari_door": CORE | {"router", "ari"},
     "adapters.fastagi_door": CORE | {"router", "adapters.lobby"},

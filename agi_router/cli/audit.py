@@ -1,0 +1,58 @@
+"""
+``agi-router audit``: who had real numbers shown to him.
+"""
+
+from datetime import datetime
+
+import click
+
+from agi_router.cli.arguments import SINCE
+from agi_router.cli.output import echo_json, echo_table, json_option, local_time
+from agi_router.cli.workplace import open_store, read_settings
+
+__all__ = ["audit"]
+
+
+@click.command()
+@click.option(
+    "--since",
+    type=SINCE,
+    default="7d",
+    show_default=True,
+    help="A time, or how long ago.",
+)
+@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True)
+@json_option
+def audit(since: datetime, limit: int, *, as_json: bool) -> None:
+    r"""
+    List who had real numbers shown to him, newest first.
+
+    The user is the real one of the process, the login that which the kernel keeps; what sudo said
+    is a hint, for anybody can say it.
+
+    \b
+    Example:
+      agi-router audit --since 30d
+    """
+    with open_store(read_settings()) as store:
+        rows = store.audit.rows(since=since, limit=limit)
+    if as_json:
+        echo_json(rows)
+        return
+    echo_table(
+        ("at", "user", "login", "sudo says", "host", "act", "what", "reason"),
+        [
+            (
+                local_time(row["at"]),
+                f"{row['name']} ({row['uid']})",
+                row["login_uid"],
+                row["claimed"],
+                row["host"],
+                row["act"],
+                row["subject"],
+                row["reason"],
+            )
+            for row in rows
+        ],
+        empty="nobody had a real number shown to him",
+    )

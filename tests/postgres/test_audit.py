@@ -1,0 +1,113 @@
+"""The audit: whoever has real numbers shown to him is written down first, or sees none."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+from pathlib import Path
+
+import pytest
+from postgres.support import A, B, C, bind, one
+from postgres.test_cli import Cli
+
+from agi_router.adapters import audit
+from agi_router.adapters.audit import Actor, Revelation
+from agi_router.adapters.bindings import BindingStore
+from agi_router.adapters.database import Connection, connect
+from agi_router.adapters.exporter import export_rows
+from agi_router.errors import AgiRouterError
+from agi_router.keyfile import write_key_ring
+from agi_router.seal import KeyRing
+
+ME = pwd.getpwuid(os.getuid()).pw_name
+
+
+@pytest.fixture
+def cli(store: BindingStore, dsn: str, keys: KeyRing, tmp_path: Path) -> Cli:
+    """The command line on this test's database, with one binding."""
+    bind(store, A, B, order_id="A-1001")
+    file = tmp_path / "key"
+    write_key_ring(file, keys)
+    return Cli({"AGI_ROUTER_DSN": dsn, "AGI_ROUTER_KEY_FILE": str(file)})
+
+
+def test_who_it_was(cli: Cli, tmp_path: Path, connection: Connection) -> None:
+    """The user is the kernel's, what sudo says a hint; no real number is in it."""
+    file = tmp_path / "out.csv"
+    done = cli(
+        *("export", "--reveal", "--order", "A-1001", "-o", file),
+        *("--reason", f"asked for by {C.digits}"),
+        SUDO_USER="somebody-else",
+    )
+    assert done.code == 0
+    assert A.digits in file.read_text()
+    (row,) = connection.execute(b"SELECT * FROM agi_router.audit").fetchall()
+    assert (row["uid"], row["name"], row["effective_uid"]) == (os.getuid(), ME, os.geteuid())
+    assert (row["claimed"], row["act"]) == ("somebody-else", "export")
+    assert row["subject"] == f"--order A-1001 -o {file}"
+    assert row["reason"] == f"asked for by {C}"
+    assert not any(party.digits in str(row) for party in (A, B, C))
+    listed, told = cli("audit"), cli("audit", "--json")
+    assert f"{ME} ({os.getuid()})" in listed.out
+    assert [each["claimed"] for each in json.loads(told.out)] == ["somebody-else"]
+    assert cli("audit", "--since", "2100-01-01").out == "nobody had a real number shown to him\n"
+
+
+def test_what_is_masked_is_not_in_it(cli: Cli, connection: Connection, tmp_path: Path) -> None:
+    """Nobody is written down who sees nothing; a reason goes with a revelation."""
+    assert cli("export", "-o", tmp_path / "out.csv").code == 0
+    assert cli("export", "--reason", "none").code == 2
+    assert one(connection, "SELECT count(*) FROM agi_router.audit") == 0
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "DROP TABLE agi_router.audit",
+        "ALTER TABLE agi_router.audit ADD CHECK (act <> 'export')",
+        "ALTER DATABASE {} SET default_transaction_read_only = on",
+    ],
+)
+def test_where_it_cannot_be_written(
+    fault: str, cli: Cli, connection: Connection, tmp_path: Path
+) -> None:
+    """Nothing is shown, and no file is made or overwritten."""
+    name = one(connection, "SELECT current_database()")
+    connection.execute(fault.format(name).encode())
+    file, old = tmp_path / "out.csv", tmp_path / "old.csv"
+    old.write_text("precious")
+    for done in (
+        cli("export", "--reveal"),
+        cli("export", "--reveal", "-o", file),
+        cli("export", "--reveal", "--force", "-o", old),
+    ):
+        assert (done.code != 0, done.out) == (True, "")
+    assert (file.exists(), old.read_text()) == (False, "precious")
+
+
+def test_it_is_committed_before_the_first_row(store: BindingStore, dsn: str) -> None:
+    """Others see it while nothing was shown yet; and where it fails there is no row at all."""
+    bind(store)
+    what = Revelation(act="export", subject="all", reason=None)
+    with connect(dsn) as other:
+        rows = export_rows(store, everything=True, order_id=None, reveal=what)
+        assert one(other, "SELECT count(*) FROM agi_router.audit") == 1
+        assert A.digits in next(rows)
+        rows.close()
+        other.execute(b"DROP TABLE agi_router.audit")
+    with pytest.raises(AgiRouterError):
+        export_rows(store, everything=True, order_id=None, reveal=what)
+
+
+def test_what_the_kernel_tells(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The login, where there is one; a user without a name goes by its number."""
+    login = tmp_path / "loginuid"
+    monkeypatch.setattr(audit, "_LOGIN", login)
+    assert Actor.here({}).login_uid is None
+    for text, uid in (("4294967295", None), ("1000", 1000), ("x", None)):
+        login.write_text(text)
+        assert Actor.here({"SUDO_USER": "x"}).login_uid == uid
+    monkeypatch.setattr(os, "getuid", lambda: 4_000_000)
+    actor = Actor.here({})
+    assert (actor.uid, actor.name, actor.claimed) == (4_000_000, "4000000", None)

@@ -1,0 +1,31 @@
+"""Real numbers in full leave the program by few doors; whoever opens another audits it."""
+
+import ast
+from pathlib import Path
+
+import agi_router
+
+ROOT = Path(agi_router.__file__).parent
+
+# Where a number's digits are read, and why nobody is shown them.
+READS = {
+    "numbers": "numbers themselves",
+    "seal": "to tag and to seal",
+    "extension": "to have them dialled",
+    "router": "to tell callers apart, by a hash",
+    "adapters/exporter": "to show them: after a row of the audit",
+    "adapters/parties": "to order by them",
+    "adapters/sealed_routes": "to order by them",
+    "cli/leaktest": "invented ones that the operator gave",
+}
+
+
+def test_who_reads_digits() -> None:
+    """No command and no adapter does that is not listed here."""
+    found = {
+        str(file.relative_to(ROOT).with_suffix(""))
+        for file in ROOT.rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(node, ast.Attribute) and node.attr == "digits"
+    }
+    assert found == set(READS)
