@@ -12,6 +12,7 @@ READS = {
     "numbers": "numbers themselves",
     "seal": "to tag and to seal",
     "extension": "to have them dialled",
+    "identity": "to compare one form of a caller's number with another",
     "router": "to tell callers apart, by a hash",
     "adapters/exporter": "to show them: after a row of the audit",
     "adapters/parties": "to order by them",
