@@ -12,17 +12,27 @@ from dataclasses import dataclass
 
 import click
 
+from agi_router.adapters.clocks import OtherClock, steady
 from agi_router.adapters.database import Connection, connect
 from agi_router.adapters.fastagi_door import answers
 from agi_router.adapters.keys import SEALS_ALLOWED, SEALS_WARNED, check_keys, count_sealed
 from agi_router.adapters.live_profile import read_profile
 from agi_router.adapters.migrate import check_schema
+from agi_router.adapters.queries import query
 from agi_router.adapters.session import why_read_only
-from agi_router.ari import AriClient, AriError, AriRefused, AriUnauthorized, path
+from agi_router.ari import (
+    AriClient,
+    AriError,
+    AriRefused,
+    AriUnauthorized,
+    UserEvent,
+    path,
+)
 from agi_router.cli.output import echo_json, json_option
 from agi_router.cli.workplace import read_settings
 from agi_router.errors import AgiRouterError
 from agi_router.extension import DIALPLAN_VERSION
+from agi_router.health import CLOCKS_APART
 from agi_router.profile import Profile, find_faults
 from agi_router.settings import Settings
 
@@ -31,6 +41,8 @@ __all__ = ["doctor"]
 _OLDEST_ASTERISK = (22, 10, 1)
 # Another name than the router's: a second connection of one name takes the application over.
 _APP = "agi_router_doctor"
+# Seconds in which Asterisk tells the time.
+_TIME_TOLD = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +112,43 @@ def _database(settings: Settings) -> Iterator[_Check]:
         return
     with connection:
         yield _writable(connection, settings)
+        yield _database_clock(connection)
         schema = _tried("schema", "up to date", lambda: check_schema(connection))
         yield schema
         if schema.status == "ok":
             yield _keys(connection, settings)
         else:
             yield _tried("key", "readable; not compared with the database", settings.load_keys)
+
+
+def _database_clock(connection: Connection) -> _Check:
+    clock = OtherClock("the database's", limit=CLOCKS_APART)
+    asked = steady()
+    row = connection.execute(query("now")).fetchone()
+    if row is not None:
+        clock.told(row["clock_timestamp"], asked=asked)
+    return _compared(clock, "the database's")
+
+
+async def _clock(ari: AriClient, settings: Settings) -> _Check:
+    clock = OtherClock("Asterisk's", limit=settings.patience / 2)
+    asked = steady()
+    await ari.raise_event("agi_router_doctor")
+    try:
+        async with asyncio.timeout(_TIME_TOLD):
+            async for event in ari:
+                if isinstance(event, UserEvent):
+                    clock.told(event.timestamp, asked=asked)
+                    break
+    except TimeoutError:
+        return _Check("clock", "warn", "Asterisk does not tell the time")
+    return _compared(clock, "Asterisk's")
+
+
+def _compared(clock: OtherClock, whose: str) -> _Check:
+    if trouble := clock.trouble:
+        return _Check("clock", "fail", trouble[0].removeprefix("clock: "))
+    return _Check("clock", "ok", f"{abs(clock.ahead):.2f} s from {whose}")
 
 
 def _writable(connection: Connection, settings: Settings) -> _Check:
@@ -161,6 +204,7 @@ async def _asterisk(settings: Settings) -> list[_Check]:
             user=settings.ari_user,
             password=settings.load_ari_password(),
             app=_APP,
+            events=("ChannelUserevent",),
             connect_timeout=3,
         ) as ari:
             return [
@@ -168,6 +212,7 @@ async def _asterisk(settings: Settings) -> list[_Check]:
                 _version((await ari.asterisk_info()).version),
                 _dialplan(await ari.get_variable("AGI_ROUTER_DIALPLAN")),
                 *await _agreed(ari, settings),
+                await _clock(ari, settings),
                 await _router(ari, settings.ari_app),
                 *_profile(await read_profile(ari), settings.unsafe_profile),
             ]
