@@ -33,7 +33,6 @@ from .wire import (
     StasisEnd,
     StasisStart,
     UnknownEvent,
-    UserEvent,
     path,
 )
 
@@ -57,7 +56,6 @@ __all__ = [
     "StasisEnd",
     "StasisStart",
     "UnknownEvent",
-    "UserEvent",
     "WireError",
     "path",
 ]

@@ -23,14 +23,9 @@ __all__ = ["serve", "settings"]
     show_default=True,
     help="Which doors this process serves. A process each, and one may freeze or fail alone.",
 )
-@click.option(
-    "--take-over",
-    is_flag=True,
-    help="Take the calls from a router that serves under the same name; it stands by then.",
-)
-def serve(doors: str, *, take_over: bool) -> None:
+def serve(doors: str) -> None:
     """
-    Serve calls until SIGTERM, then drain. Stand by while another router has taken over.
+    Serve calls until SIGTERM, or until another router takes over, then drain.
 
     Calls that are up go on without the router.
 
@@ -43,7 +38,7 @@ def serve(doors: str, *, take_over: bool) -> None:
         check_schema(connection)
         keys = check_keys(connection, keys)
     logs.set_up(effective.log_level)
-    uvloop.run(daemon.serve(effective, keys, daemon.Doors(doors), take_over=take_over))
+    uvloop.run(daemon.serve(effective, keys, daemon.Doors(doors)))
 
 
 @click.command()
