@@ -6,7 +6,8 @@ it serves.
 
 Draining: on the first SIGTERM or SIGINT, or when another router of the same name has taken over,
 the calls that were taken get their answer, the journal is settled once more, and the connection
-to Asterisk is closed. Calls that are up do not need us.
+to Asterisk is closed. Calls that are up do not need us. A router that another one has replaced
+then stands by (see :mod:`agi_router.succession`).
 """
 
 import asyncio
@@ -41,7 +42,8 @@ from agi_router.metrics import Metrics
 from agi_router.router import Router
 from agi_router.seal import KeyRing
 from agi_router.settings import Settings
-from agi_router.survey import Surveyor, show, show_ari, show_fastagi
+from agi_router.succession import require_free_name, stand_by
+from agi_router.survey import Surveyor, show, show_ari, show_clocks, show_fastagi
 
 if TYPE_CHECKING:
     from agi_router.adapters.fastagi_door import FastAgiDoor
@@ -76,12 +78,27 @@ class Doors(StrEnum):
     BOTH = "both"
 
 
-async def serve(settings: Settings, keys: KeyRing, doors: Doors = Doors.BOTH) -> None:
+async def serve(
+    settings: Settings,
+    keys: KeyRing,
+    doors: Doors = Doors.BOTH,
+    *,
+    take_over: bool = True,
+) -> None:
     """
-    Serve calls until SIGTERM or SIGINT, or until another router takes over, then drain.
+    Serve calls until SIGTERM or SIGINT, then drain.
+
+    While another router has taken the name of the ARI application over, stand by.
+
+    Args:
+        settings: The operator's.
+        keys: The key ring.
+        doors: What to serve.
+        take_over: Whether to begin by taking the name from a router that has it.
 
     Raises:
-        AsteriskError: Asterisk is away at the start, or the address of FastAGI is taken.
+        AsteriskError: Asterisk is away at the start, or the address of FastAGI is taken, or
+            another router serves.
         SettingsError: The journal's directory cannot be used; or FastAGI is off and nothing else
             was to be served; or the PBX's profile can leak, now or later, and the operator has
             not accepted that.
@@ -93,6 +110,24 @@ async def serve(settings: Settings, keys: KeyRing, doors: Doors = Doors.BOTH) ->
     notifier = Notifier(os.environ)
     if (most := raise_limit()) < NEEDED:
         log.warning("serve.few_descriptors", extra={"most": most, "needed": NEEDED})
+    look = partial(_ari_client, settings, f"{settings.ari_app}_look_{os.getpid()}", ())
+    if doors is not Doors.AGI and not take_over:
+        await require_free_name(look, settings.ari_app)
+    while await _serve(settings, keys, doors, stop, notifier):
+        if not await stand_by(look, settings.ari_app, stop, notifier):
+            break
+    log.info("serve.stopped")
+
+
+async def _serve(
+    settings: Settings, keys: KeyRing, doors: Doors, stop: asyncio.Event, notifier: Notifier
+) -> bool:
+    """
+    Serve calls until *stop*, or until another router takes over, then drain.
+
+    Returns:
+        Whether another router has taken over, and this one was not told to end.
+    """
     metrics = Metrics()
     journal = _open_journal(settings)
     store = AdmissionStore(
@@ -124,6 +159,7 @@ async def serve(settings: Settings, keys: KeyRing, doors: Doors = Doors.BOTH) ->
         health = Health(store, notifier, timeout=settings.decision_timeout)
         survey = Surveyor(store)
         show(metrics, pool=store.pool, journal=journal, survey=survey)
+        show_clocks(metrics, clocks=health.clocks)
         works: list[_Work] = [
             books.keep,
             health.keep,
@@ -156,7 +192,7 @@ async def serve(settings: Settings, keys: KeyRing, doors: Doors = Doors.BOTH) ->
         if fastagi is not None:
             await fastagi.drain()
         await books.close()
-    log.info("serve.stopped")
+    return not stop.is_set()
 
 
 async def _serve_ari(  # noqa: PLR0917 - the parts that serve() has made
@@ -181,6 +217,7 @@ async def _serve_ari(  # noqa: PLR0917 - the parts that serve() has made
                 patience=timedelta(seconds=settings.patience),
             )
             health.ari = ari
+            health.clocks["asterisk"] = door.clock
             # Calls that come meanwhile wait in the client; nobody is dialled before this.
             await _check_profile(ari, settings, router)
             show_ari(metrics, ari=ari, door=door)
@@ -190,18 +227,20 @@ async def _serve_ari(  # noqa: PLR0917 - the parts that serve() has made
                 _leaving(stop, door, settings.handover),
                 *works,
                 door.serve,
+                door.keep_time,
                 partial(_reconcile, door, ari, books, settings, router),
                 partial(_look_again, ari, settings, router),
             )
-            _stop_taking(health, notifier)
+            _stop_taking(health, notifier, ending=stop.is_set())
             await door.drain()
     except AriUnavailable as error:
         raise AsteriskError(f"Asterisk cannot be reached: {error}") from None
 
 
-def _stop_taking(health: Health, notifier: Notifier) -> None:
+def _stop_taking(health: Health, notifier: Notifier, *, ending: bool = True) -> None:
     health.draining = True
-    notifier.stopping("draining")
+    if ending:
+        notifier.stopping("draining")
     log.info("serve.draining")
 
 

@@ -11,14 +11,19 @@ from collections.abc import Callable
 from typing import Final
 
 from agi_router.adapters.admission import AdmissionStore
+from agi_router.adapters.clocks import OtherClock, steady
 from agi_router.adapters.systemd import Notifier
 from agi_router.ari import AriClient
 from agi_router.errors import StoreError
 
-__all__ = ["Health"]
+__all__ = ["CLOCKS_APART", "Health"]
 
 # Seconds without a beat after which the event loop counts as hanging.
 _STILL: Final = 5.0
+CLOCKS_APART: Final = 5.0
+"""
+Seconds by which the database's clock, which judges when bindings end, may differ from ours.
+"""
 
 
 class Health:
@@ -44,6 +49,8 @@ class Health:
         """The connection to Asterisk, where the ARI door is served."""
         self.others: list[Callable[[], list[str]]] = []
         """Who else knows what may be missing; each is asked from other threads and only looks."""
+        self.clocks = {"database": OtherClock("the database's", limit=CLOCKS_APART)}
+        """The clocks of others, which may not be far from ours."""
         self._store = store
         self._notifier = notifier
         self._timeout = timeout
@@ -57,12 +64,14 @@ class Health:
         while True:
             self._beat = time.monotonic()
             self._notifier.alive()
+            asked = steady()
             try:
-                await self._store.check(timeout=self._timeout)
+                now = await self._store.check(timeout=self._timeout)
             except StoreError as error:
                 self._database = str(error)
             else:
                 self._database = ""
+                self.clocks["database"].told(now, asked=asked)
             await asyncio.sleep(self._notifier.interval)
 
     @property
@@ -82,5 +91,6 @@ class Health:
             *(["router: it is draining"] if self.draining else []),
             *([] if self.ari is None or self.ari.ready else ["asterisk: not connected"]),
             *([f"database: {self._database}"] if self._database else []),
+            *(line for clock in list(self.clocks.values()) for line in clock.trouble),
             *(line for other in self.others for line in other()),
         ]

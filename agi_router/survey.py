@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from agi_router.adapters.admission import AdmissionStore
 from agi_router.adapters.ari_door import AriDoor
+from agi_router.adapters.clocks import OtherClock
 from agi_router.adapters.connection_pool import ConnectionPool
 from agi_router.adapters.journal import EndJournal
 from agi_router.ari import AriClient
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     # The process of the ARI door is not to hold pystrix as well.
     from agi_router.adapters.fastagi_door import FastAgiDoor
 
-__all__ = ["Surveyor", "show", "show_ari", "show_fastagi"]
+__all__ = ["Surveyor", "show", "show_ari", "show_clocks", "show_fastagi"]
 
 log = logging.getLogger(__name__)
 
@@ -203,6 +204,18 @@ def show_ari(metrics: Metrics, *, ari: AriClient, door: AriDoor) -> None:
         "agi_router_ari_backlog",
         "Events of Asterisk that wait to be looked at.",
         lambda: ari.backlog,
+    )
+
+
+def show_clocks(metrics: Metrics, *, clocks: Mapping[str, OtherClock]) -> None:
+    """
+    Show among the metrics how far the clocks of others are from ours.
+    """
+    metrics.show_each(
+        "agi_router_clock_ahead_seconds",
+        "Seconds by which this machine's clock is ahead of others (asterisk, database).",
+        "of",
+        lambda: {name: clock.ahead for name, clock in list(clocks.items())},
     )
 
 

@@ -6,15 +6,6 @@
 SELECT * FROM agi_router.admit(
     %(block)s, %(x_number)s, %(tags)s, %(call_id)s, %(day)s);
 
--- list_prompt_sets --
--- Sets of prompts that bindings name, of the ten thousand that live longest.
-SELECT DISTINCT live.prompts
-  FROM (SELECT prompts FROM agi_router.binding
-         WHERE ended_at IS NULL AND expires_at > now()
-         ORDER BY expires_at DESC LIMIT 10000) AS live
- WHERE live.prompts IS NOT NULL
- ORDER BY live.prompts;
-
 -- limit_lock_wait --
 -- In this transaction, whoever waits for a lock fails soon.
 SELECT set_config('lock_timeout', '20ms', true);

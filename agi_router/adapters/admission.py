@@ -9,6 +9,7 @@ import contextlib
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import groupby
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -316,19 +317,23 @@ class AdmissionStore:
                 return found
             after = rows[-1]["id"]
 
-    async def check(self, *, timeout: float) -> None:  # noqa: ASYNC109
+    async def check(self, *, timeout: float) -> datetime:  # noqa: ASYNC109
         """
-        Ask the database for a sign of life, at the place in the queue that a call would have.
+        Ask the database for the time, at the place in the queue that a call would have.
 
         Raises:
             StoreError: It gives none, or there is a pooler between.
         """
 
-        async def work(connection: Line) -> None:
+        async def work(connection: Line) -> datetime:
             row = await (await connection.execute(query("now"))).fetchone()
             check_backend(connection, row or {})
+            if row is None:
+                raise StoreError("the database does not know the time")
+            now: datetime = row["clock_timestamp"]
+            return now
 
-        await self.pool.ask(work, timeout=timeout)
+        return await self.pool.ask(work, timeout=timeout)  # type: ignore[no-any-return]
 
     async def survey(self, *, timeout: float = 10.0) -> Survey:  # noqa: ASYNC109
         """

@@ -3,11 +3,13 @@ The ARI door: calls that enter the Stasis application are answered by the router
 """
 
 import asyncio
+import contextlib
 import logging
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from agi_router import profile
+from agi_router.adapters.clocks import OtherClock, steady
 from agi_router.ari import (
     ApplicationReplaced,
     AriClient,
@@ -15,6 +17,7 @@ from agi_router.ari import (
     AriRefused,
     Connected,
     StasisStart,
+    UserEvent,
 )
 from agi_router.extension import Destination
 from agi_router.model import Reason, Refusal
@@ -24,7 +27,7 @@ __all__ = ["EVENTS", "AriDoor"]
 
 log = logging.getLogger(__name__)
 
-EVENTS = ("StasisStart",)
+EVENTS = ("StasisStart", "ChannelUserevent")
 """The events that Asterisk is asked to send."""
 
 # Calls whose parts are kept at once. Who has not come for them in the dialplan's patience never
@@ -32,6 +35,11 @@ EVENTS = ("StasisStart",)
 _PARTED = 1000
 _PART_LIFE = 10.0
 _MORE = ("more",)
+# The event by which Asterisk is asked for the time; seconds between two questions, and at least
+# so many where a call is found to be late.
+_TIME = "agi_router_time"
+_ASK_TIME = 10.0
+_ASK_TIME_AGAIN = 1.0
 
 
 class AriDoor:
@@ -45,7 +53,7 @@ class AriDoor:
             some milliseconds; a crowd means that the database hangs or that more calls come than
             can be served, and more waiting helps nobody: they are refused at once.
         patience: How long the dialplan waits for an answer before it asks another door. Measured
-            from the event's own time: the clock is that of Asterisk.
+            from the event's own time: the clock is that of Asterisk, and is compared with ours.
     """
 
     def __init__(
@@ -60,6 +68,10 @@ class AriDoor:
         # Not all of them: who is refused for the crowd is no part of it. A burst that arrives at
         # once is served up to the limit.
         self._deciding = 0
+        self.clock = OtherClock("Asterisk's", limit=patience / timedelta(seconds=2))
+        """Asterisk's clock."""
+        self._asked_at: float | None = None
+        self._ask_time = asyncio.Event()
         self.connected = asyncio.Event()
         """Set at each (re)connection; whoever waits for it clears it."""
         self.replaced = asyncio.Event()
@@ -84,13 +96,33 @@ class AriDoor:
                     task = asyncio.create_task(self._take(event))
                     self._calls.add(task)
                     task.add_done_callback(self._calls.discard)
+                case UserEvent(name=name) if name == _TIME and self._asked_at is not None:
+                    self.clock.told(event.timestamp, asked=self._asked_at)
+                    self._asked_at = None
                 case Connected():
                     self.connected.set()
+                    self._ask_time.set()
                 case ApplicationReplaced():
                     # Its calls came before this event, and requests for them are still heard.
                     self.replaced.set()
                 case _:
                     pass
+
+    async def keep_time(self) -> None:
+        """
+        Compare Asterisk's clock with ours, for ever.
+        """
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_ASK_TIME):
+                    await self._ask_time.wait()
+            self._ask_time.clear()
+            self._asked_at = steady()
+            try:
+                await self._ari.raise_event(_TIME)
+            except AriError as error:
+                log.info("clock.deferred", extra={"error": str(error)})
+            await asyncio.sleep(_ASK_TIME_AGAIN)
 
     async def drain(self) -> None:
         """
@@ -106,6 +138,8 @@ class AriDoor:
         # another router; what it has reserved is settled with the call.
         if destination is None or self._is_late(event):
             log.warning("call.late", extra={"call": event.channel.id})
+            # Or somebody has set Asterisk's clock back.
+            self._ask_time.set()
             return
         if destination.later:
             destination = self._part(event.channel.id, destination)
@@ -159,4 +193,4 @@ class AriDoor:
         return after
 
     def _is_late(self, event: StasisStart) -> bool:
-        return datetime.now(UTC) > event.timestamp + self._patience
+        return self.clock.age(event.timestamp) > self._patience

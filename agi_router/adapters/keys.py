@@ -41,9 +41,9 @@ SEALS_WARNED = 2**31
 """From so many on an operator is told."""
 
 
-def check_keys(connection: Connection, keys: KeyRing, *, remember: bool = True) -> KeyRing:
+def check_keys(connection: Connection, keys: KeyRing) -> KeyRing:
     """
-    Make sure that *keys* are those of this database; new ones are remembered, unless told not to.
+    Make sure that *keys* are those of this database; new ones are remembered.
 
     Returns:
         The same keys, those current that are so in this database, without those retired. Where
@@ -55,10 +55,9 @@ def check_keys(connection: Connection, keys: KeyRing, *, remember: bool = True) 
     """
     statements = Statements(connection)
     known = known_keys(statements, keys)
-    if remember and (keys.fingerprints().keys() - known.keys() or _current(known) is None):
+    if keys.fingerprints().keys() - known.keys() or _current(known) is None:
         known = _remember(statements, keys)
-    # Nothing is current yet where nobody has come to write.
-    ring = using_current(keys, list(known.values())) if remember or known else keys
+    ring = using_current(keys, list(known.values()))
     for (kind, keyid), row in known.items():
         if row["state"] == "retired":
             ring = ring.without(kind, keyid)

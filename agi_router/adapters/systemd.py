@@ -46,6 +46,15 @@ class Notifier:
         """
         self._send(f"STOPPING=1\nSTATUS={why}")
 
+    def status(self, what: str) -> None:
+        """
+        What this process does, while it does no more than that.
+
+        Args:
+            what: One line for people.
+        """
+        self._send(f"STATUS={what}")
+
     def alive(self) -> None:
         """
         The sign of life. To be sent from the event loop: where that hangs, it must not come.

@@ -33,6 +33,7 @@ from .wire import (
     StasisEnd,
     StasisStart,
     UnknownEvent,
+    UserEvent,
     path,
 )
 
@@ -56,6 +57,7 @@ __all__ = [
     "StasisEnd",
     "StasisStart",
     "UnknownEvent",
+    "UserEvent",
     "WireError",
     "path",
 ]

@@ -355,6 +355,43 @@ class AriClient:
         response = await self.request("GET", "asterisk/info")
         return wire.decode_info(response.body)
 
+    async def has_application(self, app: str) -> bool:
+        """
+        Ask whether somebody is connected under a name.
+
+        Args:
+            app: The application.
+
+        Raises:
+            AriUnavailable: Not connected, or the connection was lost before the answer.
+            AriTimeout: No answer in time.
+        """
+        try:
+            await self.request("GET", wire.path("applications", app))
+        except AriRefused as exc:
+            if exc.status == HTTPStatus.NOT_FOUND:
+                return False
+            raise
+        return True
+
+    async def raise_event(self, name: str) -> None:
+        """
+        Have Asterisk send an event to this application, :class:`~agi_router.ari.wire.UserEvent`.
+
+        It comes where the event filter lets ``ChannelUserevent`` through.
+
+        Args:
+            name: What it is to be called.
+
+        Raises:
+            AriUnavailable: Not connected, or the connection was lost before the answer.
+            AriTimeout: No answer in time.
+            AriRefused: Asterisk did not take it.
+        """
+        await self.request(
+            "POST", wire.path("events", "user", name), query={"application": self._app}
+        )
+
     async def get_variable(self, name: str) -> str:
         """
         Read a global variable; empty if it is not set.

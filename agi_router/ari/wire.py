@@ -36,6 +36,7 @@ __all__ = [
     "StasisEnd",
     "StasisStart",
     "UnknownEvent",
+    "UserEvent",
     "decode",
     "decode_channel",
     "decode_endpoints",
@@ -171,6 +172,24 @@ class ApplicationReplaced:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UserEvent:
+    """
+    Somebody raised an event of their own (``ChannelUserevent``).
+
+    Attributes:
+        application: Name of the ARI application.
+        asterisk_id: Entity id of the Asterisk; empty if it sends none.
+        timestamp: When it happened, by Asterisk's clock; timezone-aware.
+        name: What it was called.
+    """
+
+    application: str
+    asterisk_id: str
+    timestamp: datetime
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelDestroyed:
     """
     A channel to which the application is subscribed is gone.
@@ -204,7 +223,9 @@ class UnknownEvent:
     type: str
 
 
-Event: TypeAlias = StasisStart | StasisEnd | ApplicationReplaced | ChannelDestroyed | UnknownEvent
+Event: TypeAlias = (
+    StasisStart | StasisEnd | ApplicationReplaced | ChannelDestroyed | UserEvent | UnknownEvent
+)
 """Any event that Asterisk sends."""
 
 
@@ -571,6 +592,15 @@ def _application_replaced(message: dict[str, object]) -> ApplicationReplaced:
     )
 
 
+def _user_event(message: dict[str, object]) -> UserEvent:
+    return UserEvent(
+        application=_text(message, "application"),
+        asterisk_id=_asterisk_id(message),
+        timestamp=_time(message, "timestamp"),
+        name=_text(message, "eventname"),
+    )
+
+
 def _channel_destroyed(message: dict[str, object]) -> ChannelDestroyed:
     return ChannelDestroyed(
         application=_text(message, "application"),
@@ -597,6 +627,7 @@ _BUILDERS: Final[dict[str, Callable[[dict[str, object]], Event | Response]]] = {
     "StasisEnd": _stasis_end,
     "ApplicationReplaced": _application_replaced,
     "ChannelDestroyed": _channel_destroyed,
+    "ChannelUserevent": _user_event,
     "RESTResponse": _response,
 }
 

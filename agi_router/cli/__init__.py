@@ -53,7 +53,6 @@ _COMMANDS = {
     "sweep": ("sweep", "sweep"),
     "settings": ("service", "settings"),
     "doctor": ("doctor", "doctor"),
-    "setup": ("setup", "setup"),
     "leaktest": ("leaktest", "leaktest"),
 }
 
@@ -112,8 +111,6 @@ def cli() -> None:
       agi-router bind axb --a 13800000001 --b 13800000002 --ttl 2h
       agi-router doctor
       agi-router serve
-
-    In front of an Asterisk of your own: agi-router setup
     """
 
 

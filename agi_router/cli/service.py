@@ -23,9 +23,14 @@ __all__ = ["serve", "settings"]
     show_default=True,
     help="Which doors this process serves. A process each, and one may freeze or fail alone.",
 )
-def serve(doors: str) -> None:
+@click.option(
+    "--take-over",
+    is_flag=True,
+    help="Take the calls from a router that serves under the same name; it stands by then.",
+)
+def serve(doors: str, *, take_over: bool) -> None:
     """
-    Serve calls until SIGTERM, or until another router takes over, then drain.
+    Serve calls until SIGTERM, then drain. Stand by while another router has taken over.
 
     Calls that are up go on without the router.
 
@@ -38,7 +43,7 @@ def serve(doors: str) -> None:
         check_schema(connection)
         keys = check_keys(connection, keys)
     logs.set_up(effective.log_level)
-    uvloop.run(daemon.serve(effective, keys, daemon.Doors(doors)))
+    uvloop.run(daemon.serve(effective, keys, daemon.Doors(doors), take_over=take_over))
 
 
 @click.command()

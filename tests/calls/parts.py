@@ -84,7 +84,7 @@ class Router:
         """Start it and wait for nothing."""
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
-                ["agi-router", "serve", "--door", self._door],
+                ["agi-router", "serve", "--door", self._door, "--take-over"],
                 env=self._env,
                 stdout=log,
                 stderr=log,

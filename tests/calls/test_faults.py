@@ -3,8 +3,6 @@ Faults on a real Asterisk: new calls are refused politely, calls that are up do 
 """
 
 import signal
-from pathlib import Path
-from typing import Any
 
 from calls.parts import Cli, Router, frozen
 from testpbx.phones import Phones
@@ -89,21 +87,3 @@ def test_frozen_database(cli: Cli, phones: Phones, a: str, b: str) -> None:
     assert phones.call(a, binding["x"]).status == 200
     assert cli.records(binding["x"], 2)[0]["outcome"] == "answered"
     assert cli("show", binding["id"])["calls_used"] == 1
-
-
-def test_second_router_takes_over(
-    cli: Cli, phones: Phones, router: Router, pbx: dict[str, Any], tmp_path: Path, a: str, b: str
-) -> None:
-    """A second router of one name: the first one notices, drains and ends."""
-    x = cli.bind(a, b)["x"]
-    log = tmp_path / "second.log"
-    second = Router(pbx["env"], log)
-
-    second.start()
-    try:
-        assert router.process is not None
-        assert router.process.wait(10) == 0
-        assert phones.call(a, x).status == 200
-        assert cli.record(x)["outcome"] == "answered"
-    finally:
-        second.stop()

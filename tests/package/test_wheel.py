@@ -18,16 +18,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel of this checkout, built by way of its sdist."""
     folder = tmp_path_factory.mktemp("dist")
     # What builds it is pinned as well: nothing else is downloaded.
-    build: list[str | Path] = [
-        sys.executable,
-        "-m",
-        "build",
-        "--no-isolation",
-        "--outdir",
-        folder,
-        CHECKOUT,
-    ]
-    subprocess.run(build, check=True)
+    build = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder)]
+    subprocess.run([*build, CHECKOUT], check=True)
     (found,) = folder.glob("*.whl")
     return found
 
@@ -38,7 +30,7 @@ def programs(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     venv = tmp_path_factory.mktemp("venv")
     subprocess.run([sys.executable, "-m", "venv", venv], check=True)
     pins = CHECKOUT / "docker/pins/router.txt"
-    install: list[str | Path] = [venv / "bin/pip", "install", "--quiet"]
+    install = [str(venv / "bin/pip"), "install", "--quiet"]
     subprocess.run([*install, "--require-hashes", "--requirement", pins], check=True)
     subprocess.run([*install, "--no-deps", wheel], check=True)
     return venv / "bin"

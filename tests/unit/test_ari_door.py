@@ -28,6 +28,7 @@ from agi_router.ari import (
     StasisEnd,
     StasisStart,
     UnknownEvent,
+    UserEvent,
     WireError,
 )
 from agi_router.limits import OFF, Rate
@@ -289,7 +290,55 @@ async def test_other_events_are_nothing_to_us() -> None:
     await door.serve()
     await door.drain()
     assert len(ari.continued) == 1
-    assert EVENTS == ("StasisStart",)
+    # The second is how Asterisk tells the time.
+    assert EVENTS == ("StasisStart", "ChannelUserevent")
+
+
+class Telling(Ari):
+    """Asterisk on a machine whose clock is behind ours, or ahead."""
+
+    def __init__(self, ahead: timedelta) -> None:
+        super().__init__()
+        self._ahead = ahead
+        self._heard: asyncio.Queue[ClientEvent | None] = asyncio.Queue()
+
+    async def __aiter__(self) -> AsyncIterator[ClientEvent]:
+        while (event := await self._heard.get()) is not None:
+            yield event
+
+    def say(self, event: ClientEvent | None) -> None:
+        """Send an event, or end."""
+        self._heard.put_nowait(event)
+
+    async def raise_event(self, name: str) -> None:
+        """Send an event with the time."""
+        now = datetime.now(UTC) - self._ahead
+        self.say(UserEvent(application="agi_router", asterisk_id="", timestamp=now, name=name))
+
+
+@pytest.mark.parametrize("seconds", [1, 2, 3600, -2, -3600])
+async def test_clocks_that_differ(seconds: int) -> None:
+    """No call is late, and none is early, because of a clock: an event's age is its age."""
+    ahead = timedelta(seconds=seconds)
+    ari = Telling(ahead)
+    door = make_door(cast(Ari, ari), Store())
+    tasks = [asyncio.create_task(door.serve()), asyncio.create_task(door.keep_time())]
+    try:
+        ari.say(Connected(first=True))
+        async with asyncio.timeout(10):
+            while not door.clock.ahead:  # noqa: ASYNC110 - polled
+                await asyncio.sleep(0.01)
+        ari.say(start(1, age=ahead))
+        # It has waited for a router that was frozen.
+        ari.say(start(2, age=ahead + PATIENCE + timedelta(seconds=1)))
+        ari.say(None)
+        await tasks[0]
+        await door.drain()
+    finally:
+        tasks[1].cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    assert [answer[0] for answer in ari.continued] == ["pbx1-1741988825.1"]
+    assert abs(door.clock.ahead - seconds) < 1
 
 
 @pytest.mark.parametrize("at_once", [False, True])

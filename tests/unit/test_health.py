@@ -24,6 +24,7 @@ import pytest
 from agi_router import health as health_module
 from agi_router.adapters import health_server as health_server_module
 from agi_router.adapters.admission import AdmissionStore
+from agi_router.adapters.clocks import OtherClock
 from agi_router.adapters.connection_pool import ConnectionPool
 from agi_router.adapters.descriptors import raise_limit
 from agi_router.adapters.health_server import HealthServer
@@ -36,7 +37,7 @@ from agi_router.health import Health
 from agi_router.metrics import Metrics
 from agi_router.model import Reason, Refusal, Route
 from agi_router.numbers import E164, XNumber
-from agi_router.survey import Surveyor, show, show_ari, show_fastagi
+from agi_router.survey import Surveyor, show, show_ari, show_clocks, show_fastagi
 
 CALL = "pbx1-1741988825.1"
 X = XNumber(value=700012345670001)
@@ -48,12 +49,14 @@ class Store:
 
     def __init__(self) -> None:
         self.away = False
+        self.ahead = timedelta()
 
-    async def check(self, *, timeout: float) -> None:  # noqa: ASYNC109
+    async def check(self, *, timeout: float) -> datetime:  # noqa: ASYNC109
         """Answer, or not."""
         assert timeout == 0.4
         if self.away:
             raise StoreUnavailable
+        return datetime.now(UTC) + self.ahead
 
 
 @pytest.fixture
@@ -99,6 +102,30 @@ async def test_ready(ari: SimpleNamespace, store: Store) -> None:
     store.away = True
     async with keeping(health):
         assert health.missing[-1].startswith("database: ")
+
+
+@pytest.mark.parametrize(
+    ("hours", "line"),
+    [
+        (1, "clock: this machine's is 3600.00 s behind the database's, and may be 5 s: set both"),
+        (
+            -1,
+            "clock: this machine's is 3600.00 s ahead of the database's, and may be 5 s: set both",
+        ),
+    ],
+)
+async def test_the_databases_clock(
+    ari: SimpleNamespace, store: Store, hours: int, line: str
+) -> None:
+    """It judges when bindings end: one that was set is told."""
+    health = make_health(ari, store)
+    async with keeping(health):
+        assert health.missing == []
+    store.ahead = timedelta(hours=hours)
+    async with keeping(health):
+        (said,) = health.missing
+    assert re.sub(r"\d+\.\d+ s", "3600.00 s", said).startswith(line)
+    assert abs(health.clocks["database"].ahead + 3600 * hours) < 60
 
 
 def alive(health: Health) -> bool:
@@ -403,6 +430,10 @@ async def test_metrics(port: int, tmp_path: Path, ari: SimpleNamespace) -> None:
         ari=cast(AriClient, ari),
         door=SimpleNamespace(waiting=3),  # type: ignore[arg-type]
     )
+    show_clocks(
+        metrics,
+        clocks={"asterisk": OtherClock("Asterisk's", limit=1)},
+    )
     show_fastagi(
         metrics,
         door=SimpleNamespace(busy=1, strangers=2, refused=300, sent_away=4),  # type: ignore[arg-type]
@@ -435,6 +466,7 @@ async def test_metrics(port: int, tmp_path: Path, ari: SimpleNamespace) -> None:
         'agi_router_numbers{state="resting"} 3.0',
         'agi_router_numbers{state="free"} 19985.0',
         "agi_router_ari_connected 1.0",
+        'agi_router_clock_ahead_seconds{of="asterisk"} 0.0',
         "agi_router_fastagi_calls 1.0",
         "agi_router_fastagi_strangers 2.0",
         "agi_router_fastagi_refused_total 300.0",
@@ -449,5 +481,5 @@ async def test_metrics(port: int, tmp_path: Path, ari: SimpleNamespace) -> None:
     assert "process_resident_memory_bytes" in text
     assert "process_open_fds" in text
     labels = {pair for line in text.splitlines() for pair in re.findall(r'(\w+)="([^"]*)"', line)}
-    assert {name for name, _ in labels} == {"decision", "reason", "outcome", "state", "le"}
+    assert {name for name, _ in labels} == {"decision", "reason", "outcome", "state", "le", "of"}
     assert not [value for name, value in labels if name != "le" and re.search(r"\d", value)]

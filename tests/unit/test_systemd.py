@@ -36,10 +36,12 @@ def test_messages(systemd: tuple[socket.socket, str]) -> None:
     notifier = Notifier({"NOTIFY_SOCKET": name, "WATCHDOG_USEC": "5000000"})
     notifier.ready()
     notifier.alive()
+    notifier.status("standing by")
     notifier.stopping("draining")
-    assert [receiver.recv(100) for _ in range(3)] == [
+    assert [receiver.recv(100) for _ in range(4)] == [
         b"READY=1",
         b"WATCHDOG=1",
+        b"STATUS=standing by",
         b"STOPPING=1\nSTATUS=draining",
     ]
 
@@ -103,11 +105,11 @@ def test_unit_says_how_it_is_watched() -> None:
     # A process a door: one that is frozen leaves the other, and the next one finds no port taken.
     assert "Environment=DOOR=ari" in lines
     assert [line.partition(" ")[2] for line in lines if line.startswith("ExecStart=")] == [
-        "serve --door ${DOOR}"
+        "serve --door ${DOOR} --take-over"
     ]
     # Tried again each second, what only a person can mend would fill the log.
     assert f"RestartPreventExitStatus={SettingsError.exit_code}" in lines
     # A credential is a copy made at the start: a router would not see that keys are rotated.
     assert "Environment=AGI_ROUTER_KEY_FILE=/etc/agi-router/key" in lines
-    # A service that is taken over by the next one ends with 0 and must not come back.
+    # A service that is told to end ends with 0 and must not come back.
     assert not any(line.startswith("RestartForceExitStatus") for line in lines)
