@@ -150,7 +150,9 @@ def parse_end(line: str) -> End:
             x_number=XNumber.parse(dialled),
             ended_at=datetime.fromtimestamp(int(ended), UTC),
             reason=Reason(reason) if reason and not status else None,
-            outcome=_outcome(status, _bounded(cause or "0", _LARGEST_CAUSE)) if status else None,
+            outcome=_outcome(status, _bounded(cause or "0", _LARGEST_CAUSE), talk)
+            if status
+            else None,
             ring_time=_bounded(ring, _LONGEST_MS) * _MS if ring else None,
             talk_time=_bounded(talk, _LONGEST_MS) * _MS if talk else None,
             released_by=_released_by(source, channel),
@@ -184,7 +186,11 @@ def _bounded(text: str, largest: int) -> int:
     return value
 
 
-def _outcome(status: str, cause: int) -> Outcome:
+def _outcome(status: str, cause: int, talk: str) -> Outcome:
+    # The callee's answer is not the caller's: where it crosses the caller's CANCEL, the caller
+    # hears 487, and its channel was never up, or not for a millisecond.
+    if status == "ANSWER" and not int(talk or "0"):
+        return Outcome.CALLER_GAVE_UP
     return _BY_STATUS.get(status) or _BY_CAUSE.get(cause, Outcome.UNKNOWN)
 
 

@@ -70,8 +70,17 @@ def end(
             end(outcome=Outcome.ANSWERED, ring=4210, talk=61007),
         ),
         (
-            line(status="ANSWER", ring="0", talk="0", source=FAR),
-            end(outcome=Outcome.ANSWERED, ring=0, talk=0, released_by=ReleasedBy.CALLEE),
+            line(status="ANSWER", ring="0", talk="1", source=FAR),
+            end(outcome=Outcome.ANSWERED, ring=0, talk=1, released_by=ReleasedBy.CALLEE),
+        ),
+        # The callee's answer crossed the caller's CANCEL: its channel was never up.
+        (
+            line(status="ANSWER", ring="0", talk="0"),
+            end(outcome=Outcome.CALLER_GAVE_UP, ring=0, talk=0),
+        ),
+        (
+            line(status="ANSWER", ring="0"),
+            end(outcome=Outcome.CALLER_GAVE_UP, ring=0),
         ),
         (
             line(status="ANSWER", ring="900", talk="3600000", source="dialplan/builtin"),
@@ -222,7 +231,8 @@ def test_numbers_that_the_store_cannot_keep(text: str) -> None:
 )
 def test_outcome(status: str, cause: int, outcome: Outcome | None) -> None:
     """Layer 2 of the domain notes: what became of the dialled leg."""
-    assert parse_end(line(status=status, cause=str(cause))).outcome is outcome
+    told = line(status=status, cause=str(cause), talk="1" if status == "ANSWER" else "")
+    assert parse_end(told).outcome is outcome
 
 
 @pytest.mark.parametrize(
