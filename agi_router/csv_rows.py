@@ -4,7 +4,8 @@ Rows of the files that ``agi-router import`` reads and ``export`` writes: cells 
 1. :data:`COLUMNS` is the only list of columns, and :data:`_FORMS` of what each mode takes. A new
    column, or a mode, is a line there.
 2. :meth:`Header.read` is total: it returns a row, or all faults of the row, and raises nothing.
-3. No message quotes a cell: any of them may hold a real number, in the wrong column too.
+3. No message quotes a cell, but for a number of three digits: any of them may hold a real number,
+   in the wrong column too.
 4. A spreadsheet takes a cell for a formula that begins with ``=``, ``+``, ``-``, ``@`` or a
    control character, and it may split a cell at separators that are not ours. :func:`escape` puts
    an apostrophe in front, :func:`unescape` takes away exactly what was put there.
@@ -16,11 +17,11 @@ Source:
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from agi_router.durations import format_duration, parse_duration
+from agi_router.durations import format_duration, parse_duration, parse_within
 from agi_router.errors import CsvError, ModeError
 from agi_router.model import (
     BindingState,
@@ -32,9 +33,12 @@ from agi_router.model import (
     Mode,
     check_order_id,
     check_prompts,
+    check_tenant,
 )
 from agi_router.modes import Ax, Axb, Axe, Axyb, AxybOnCall, Gxb, Gxyb, Parties
-from agi_router.numbers import E164, XNumber, is_extension
+from agi_router.numbers import E164, XNumber, is_extension, parse_members
+from agi_router.texts import narrow, strip
+from agi_router.times import parse_time
 
 __all__ = [
     "COLUMNS",
@@ -55,7 +59,6 @@ _BEGINS = rf"(?:(?<={_SEPARATOR})|^)"
 _ESCAPE = re.compile(rf"{_BEGINS}(?='*{_FORMULA})")
 _UNESCAPE = re.compile(rf"{_BEGINS}'(?='*{_FORMULA})")
 
-_MEMBERS = re.compile(r"[;\s]+")
 _WHOLE = re.compile(r"[0-9]{1,10}")
 _LARGEST = 2**31 - 1
 
@@ -122,7 +125,7 @@ def _word(kind: type[StrEnum]) -> Callable[[str], StrEnum]:
 
     def read(text: str) -> StrEnum:
         try:
-            return known[text.lower()]
+            return known[narrow(text).lower()]
         except KeyError:
             raise ValueError(f"one of {', '.join(known)}") from None
 
@@ -130,34 +133,20 @@ def _word(kind: type[StrEnum]) -> Callable[[str], StrEnum]:
 
 
 def _whole(text: str) -> int:
+    text = narrow(text)
     if not _WHOLE.fullmatch(text) or not 1 <= int(text) <= _LARGEST:
         raise ValueError(f"a whole number, 1 to {_LARGEST}")
     return int(text)
 
 
-def _span(low: str, high: str) -> Callable[[str], timedelta]:
-    def read(text: str) -> timedelta:
-        span = parse_duration(text)
-        if not parse_duration(low) <= span <= parse_duration(high):
-            raise ValueError(f"{low} to {high} is allowed")
-        return span
-
-    return read
-
-
-def _time(text: str) -> datetime:
-    expected = "a time with its offset looks like 2026-01-31T15:04:05+08:00"
-    try:
-        time = datetime.fromisoformat(text)
-        in_utc = time.astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise ValueError(expected) from None
-    if time.tzinfo is None:
-        raise ValueError(expected)
-    return in_utc
+def _span(low: str, high: str | None = None) -> Callable[[str], timedelta]:
+    shortest = parse_duration(low)
+    longest = None if high is None else parse_duration(high)
+    return lambda text: parse_within(text, shortest, longest)
 
 
 def _extension(text: str) -> str:
+    text = narrow(text)
     if not is_extension(text):
         raise ValueError("an extension has 1 to 4 digits")
     return text
@@ -178,7 +167,6 @@ class Column:
         write: Makes a cell of a value that is there.
         term: Column of the store's bindings that holds the value, for terms of all modes.
         default: What a term is where the cell is empty.
-        verbatim: Whether spaces around it belong to it.
     """
 
     about: str
@@ -186,7 +174,6 @@ class Column:
     write: Callable[[Any], str] = str
     term: str | None = None
     default: Any = None
-    verbatim: bool = False
 
 
 COLUMNS: Mapping[str, Column] = {
@@ -196,7 +183,8 @@ COLUMNS: Mapping[str, Column] = {
     ),
     "a": Column(about="number of party A; required but for groups"),
     "g": Column(
-        about="numbers of the group's members, with `;` or a space between; `gxb`, `gxyb`"
+        about="numbers of the group's members, with `;`, `、`, `/`, a comma or a space between;"
+        " `gxb`, `gxyb`"
     ),
     "callback": Column(
         about="`default`, `last`, `all`, `sequence`: whom B of a group, or A of `ax`, calls back",
@@ -207,7 +195,7 @@ COLUMNS: Mapping[str, Column] = {
     ),
     "window": Column(
         about="how long who called last is called back, like `30m`; always if empty",
-        read=parse_duration,
+        read=_span("1m"),
         write=format_duration,
     ),
     "extension": Column(
@@ -222,13 +210,17 @@ COLUMNS: Mapping[str, Column] = {
     ),
     "y_ttl": Column(
         about="in `axyb`, instead of `y`: B's number is made when A calls, and lives so long",
-        read=parse_duration,
+        read=_span("1m"),
         write=format_duration,
     ),
-    "ttl": Column(about="how long it lives from the import on, like `2h`", read=parse_duration),
+    "ttl": Column(
+        about="how long it lives from the import on, like `2h`; a minute at least",
+        read=_span("1m"),
+    ),
     "expires": Column(
-        about="or when it ends, like `2026-01-31T15:04:05+08:00`",
-        read=_time,
+        about="or when it ends, like `2026-01-31T15:04:05+08:00`; by this machine's zone if it has"
+        " none",
+        read=parse_time,
         write=_write_time,
     ),
     "max_calls": Column(
@@ -255,8 +247,8 @@ COLUMNS: Mapping[str, Column] = {
         term="ring_timeout",
     ),
     "max_duration": Column(
-        about="longest call, `1s` to `4h`",
-        read=_span("1s", "4h"),
+        about="longest call, `1m` to `4h`",
+        read=_span("1m", "4h"),
         write=format_duration,
         term="max_duration",
     ),
@@ -285,15 +277,14 @@ COLUMNS: Mapping[str, Column] = {
     "order": Column(
         about="the order behind it, 1 to 128 characters; required",
         read=check_order_id,
-        verbatim=True,
     ),
-    "tenant": Column(about="whose order it is; `default` if empty", verbatim=True),
+    "tenant": Column(about="whose order it is; `default` if empty", read=check_tenant),
     "id": Column(about="name that the binding had where it was exported; not read"),
     "state": Column(
         about="`active`; a row where another word stands is over: it is left out, and counted",
         read=str.lower,
     ),
-    "fault": Column(about="why a row was rejected; not read", verbatim=True),
+    "fault": Column(about="why a row was rejected; not read"),
 }
 """
 All columns, by name. Numbers of parties are read by :class:`Header`, which knows what is allowed.
@@ -378,7 +369,7 @@ class Header:
     The first line of a file, and how the others are read by it.
 
     Args:
-        names: Its cells.
+        names: Its cells. A column without a name is to be empty.
         fixed_lines: Whether fixed lines may be parties.
         tenant: Whose rows alone it may have; :obj:`None` for anybody's.
 
@@ -390,16 +381,17 @@ class Header:
     def __init__(
         self, names: Sequence[str], *, fixed_lines: bool = False, tenant: str | None = None
     ) -> None:
-        self.names = tuple(unescape(name).strip().lower() for name in names)
+        self.names = tuple(narrow(strip(unescape(strip(name)))).lower() for name in names)
         _check_names(self.names)
 
         def number(text: str) -> E164:
             return E164.parse(text, fixed_lines=fixed_lines)
 
         def members(text: str) -> tuple[E164, ...]:
-            return tuple(number(each) for each in _MEMBERS.split(text) if each)
+            return parse_members(text, fixed_lines=fixed_lines)
 
-        def only(name: str) -> str:
+        def only(text: str) -> str:
+            name = check_tenant(text)
             if tenant not in {None, name}:
                 raise ValueError(f"this is an import of tenant {tenant!r} alone")
             return name
@@ -413,10 +405,15 @@ class Header:
         # Modes, and the columns that are filled; as many as there are kinds of rows.
         self._well_placed: set[tuple[Any, ...]] = set()
         self._readers = [
-            (place, name, special.get(name, COLUMNS[name].read), COLUMNS[name].verbatim)
+            (place, name, special.get(name, COLUMNS[name].read))
             for place, name in enumerate(self.names)
-            if name not in _UNREAD
+            if name and name not in _UNREAD
         ]
+        self._unnamed = [place for place, name in enumerate(self.names) if not name]
+        # Spreadsheets leave out empty cells at a row's end, or add some.
+        self._least = len(self.names)
+        while not self.names[self._least - 1]:
+            self._least -= 1
 
     def read(self, cells: Sequence[str]) -> CsvRow | list[Fault] | None:
         """
@@ -425,11 +422,18 @@ class Header:
         Returns:
             The row; or all its faults; or :obj:`None` where it says itself that it is over.
         """
-        if len(cells) != len(self.names):
+        if len(cells) != len(self.names) and (
+            len(cells) < self._least or any(map(strip, cells[len(self.names) :]))
+        ):
             return [
                 Fault(None, f"the header has {len(self.names)} columns, this row {len(cells)}")
             ]
         values, faults = self._values(cells)
+        faults += (
+            Fault(None, f"column {place + 1} has no name in the header, and something in this row")
+            for place in self._unnamed
+            if place < len(cells) and strip(cells[place])
+        )
         if values.get("state", BindingState.ACTIVE) != BindingState.ACTIVE:
             return None
         faulty = {fault.column for fault in faults}
@@ -460,8 +464,8 @@ class Header:
         """
         values: dict[str, Any] = {}
         faults: list[Fault] = []
-        for place, name, read, verbatim in self._readers:
-            text = cells[place] if verbatim else cells[place].strip()
+        for place, name, read in self._readers:
+            text = strip(cells[place])
             if not text:
                 continue
             text = unescape(text)
@@ -474,13 +478,13 @@ class Header:
 
 def _check_names(names: Sequence[str]) -> None:
     for place, name in enumerate(names, start=1):
-        if name not in COLUMNS:
+        if name and name not in COLUMNS:
             raise CsvError(
                 f"the header's column {place} is not known; a header is made of"
                 f" {', '.join(COLUMNS)}"
             )
     for name in names:
-        if names.count(name) > 1:
+        if name and names.count(name) > 1:
             raise CsvError(f"the header has the column {name} twice")
     for name in _REQUIRED:
         if name not in names:

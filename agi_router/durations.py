@@ -8,11 +8,21 @@ import re
 from datetime import timedelta
 from functools import lru_cache
 
-__all__ = ["format_duration", "parse_duration"]
+from agi_router.texts import narrow, strip
+
+__all__ = ["format_duration", "parse_duration", "parse_within"]
 
 # Six digits a unit are more than enough, and keep the sum in the range of a timedelta.
-_UNITS = re.compile(r"(?:([0-9]{1,6})d)?(?:([0-9]{1,6})h)?(?:([0-9]{1,6})m)?(?:([0-9]{1,6})s)?")
+_NAMES = (
+    "d|days?|天|日",
+    "h|hrs?|hours?|小时|时",
+    "m|mins?|minutes?|分钟|分",
+    "s|secs?|seconds?|秒",
+)
+_UNITS = re.compile("".join(rf"(?:([0-9]{{1,6}}) *(?:{names}) *)?" for names in _NAMES))
 _SECONDS = re.compile(r"[0-9]{1,9}")
+# So few digits are no number of anybody's: a message may quote them.
+_FEW = re.compile(r"[0-9]{1,3}")
 
 
 # A file of bindings says the same over and over.
@@ -22,13 +32,13 @@ def parse_duration(text: str) -> timedelta:
     Read a duration.
 
     Args:
-        text: Days, hours, minutes and seconds in this order, each with its letter and none
-            twice; or a plain number of seconds.
+        text: Days, hours, minutes and seconds in this order, each with its letter or its name
+            (``10min``, ``2 hours``, ``2小时``) and none twice; or a plain number of seconds.
 
     Raises:
         ValueError: Anything else; nothing else is raised.
     """
-    text = text.strip().lower()
+    text = narrow(strip(text)).lower()
     if _SECONDS.fullmatch(text):
         return timedelta(seconds=int(text))
     match = _UNITS.fullmatch(text)
@@ -36,6 +46,40 @@ def parse_duration(text: str) -> timedelta:
         raise ValueError("a duration looks like 2h, 30m, 1h30m, 90s, 1d or 45 (seconds)")
     days, hours, minutes, seconds = (int(group or 0) for group in match.groups())
     return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+
+
+def parse_within(text: str, low: timedelta, high: timedelta | None = None) -> timedelta:
+    """
+    Read a duration that has bounds.
+
+    Args:
+        text: See :func:`parse_duration`.
+        low: The shortest allowed.
+        high: The longest allowed; :obj:`None`: however long.
+
+    Raises:
+        ValueError: It is none, or out of bounds; says which number with a unit may be meant.
+    """
+    duration = parse_duration(text)
+    if low <= duration and (high is None or duration <= high):
+        return duration
+    shortest = format_duration(low)
+    told = (
+        f"{shortest} is the least"
+        if high is None
+        else f"{shortest} to {format_duration(high)} is allowed"
+    )
+    count = narrow(strip(text))
+    meant = [
+        f"{count}{unit}"
+        for unit in ("h", "m")
+        if _FEW.fullmatch(count)
+        and low <= (span := parse_duration(f"{count}{unit}"))
+        and (high is None or span <= high)
+    ]
+    if meant:
+        told += f"; a number alone is seconds: {', '.join(meant)}?"
+    raise ValueError(told)
 
 
 def format_duration(duration: timedelta) -> str:

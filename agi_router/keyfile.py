@@ -44,7 +44,8 @@ def load_key_ring(path: Path, *, cipher: Cipher = Cipher.AES_256_GCM) -> KeyRing
     except (OSError, ValueError) as exc:
         raise KeyRingError(f"key file {name} cannot be read: {_why(exc)}") from exc
     try:
-        return KeyRing.parse(content.decode("utf-8"), cipher=cipher)
+        # With or without a byte order mark.
+        return KeyRing.parse(content.decode("utf-8-sig"), cipher=cipher)
     except UnicodeDecodeError:
         raise KeyRingError(f"key file {name} is not text") from None
     except KeyRingError as exc:

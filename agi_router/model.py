@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from agi_router.numbers import E164, Block, XNumber
+from agi_router.texts import check_name
 
 __all__ = [
     "Ask",
@@ -38,6 +39,7 @@ __all__ = [
     "Typed",
     "check_order_id",
     "check_prompts",
+    "check_tenant",
 ]
 
 
@@ -470,20 +472,28 @@ Decision = Route | Refusal | Ask | NumberNeeded
 """What becomes of a call."""
 
 
-_ORDER_ID_MAX = 128
+_NAME_MAX = 128
 _PROMPTS = re.compile(r"[a-z0-9][a-z0-9_-]{0,15}")
 
 
 def check_order_id(text: str) -> str:
     """
-    Return *text* if it may be the id of an order: any text of 1 to 128 characters.
+    Return *text*, stripped, if it may be the id of an order: 1 to 128 characters that are seen.
+
+    Raises:
+        ValueError: If it may not; says how to repair what a spreadsheet has shortened.
+    """
+    return check_name(text, what="an order's id", longest=_NAME_MAX)
+
+
+def check_tenant(text: str) -> str:
+    """
+    Return *text*, stripped, if it may be a tenant's name: 1 to 128 characters that are seen.
 
     Raises:
         ValueError: If it may not.
     """
-    if not 1 <= len(text) <= _ORDER_ID_MAX:
-        raise ValueError(f"an order's id has 1 to {_ORDER_ID_MAX} characters")
-    return text
+    return check_name(text, what="a tenant's name", longest=_NAME_MAX)
 
 
 def check_prompts(text: str) -> str:

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from agi_router.errors import NumberError, NumberFault
+from agi_router.texts import INVISIBLE, SHORTENED, is_shortened, strip
 
 __all__ = [
     "BLOCK_SIZE",
@@ -32,6 +33,7 @@ __all__ = [
     "XNumber",
     "is_extension",
     "is_withheld",
+    "parse_members",
 ]
 
 BLOCK_SIZE = 10_000
@@ -47,7 +49,9 @@ _DASHES = "\u002d\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\ufe63\uff0d"
 _PARENTHESES = "\u0028\u0029\uff08\uff09"
 _FULL_WIDTH = "".join(map(chr, range(0xFF10, 0xFF1A))) + "\uff0b"
 
-_CANONICAL = str.maketrans(_FULL_WIDTH, "0123456789+", _SPACES + _DASHES + _PARENTHESES)
+_CANONICAL = str.maketrans(
+    _FULL_WIDTH, "0123456789+", _SPACES + _DASHES + _PARENTHESES + INVISIBLE
+)
 
 _DIGITS = re.compile(r"\+?[0-9]+")
 _MOBILE = re.compile(r"1[3-9][0-9]{9}")
@@ -72,8 +76,10 @@ def _compact(text: str) -> str:
     Raises:
         NumberError: ``EMPTY`` or ``NOT_DIGITS``.
     """
-    if not text.strip():
+    if not strip(text):
         raise NumberError(NumberFault.EMPTY, "the number is empty")
+    if is_shortened(text):
+        raise NumberError(NumberFault.NOT_DIGITS, SHORTENED)
     compact = text.translate(_CANONICAL)
     if _DIGITS.fullmatch(compact) is None:
         raise NumberError(
@@ -331,6 +337,40 @@ class E164:
 
     def __format__(self, spec: str) -> str:
         return format(self.masked, spec)
+
+
+# Between members of a group, as people part what they list.
+_BETWEEN = re.compile(r"[、；;，,/\r\n]+")
+
+
+def parse_members(text: str, *, fixed_lines: bool = False) -> tuple[E164, ...]:
+    """
+    Read a list of parties' numbers; ``、；;，,/``, line ends or spaces stand between them.
+
+    Raises:
+        NumberError: See :meth:`E164.parse`; also where there is no number in it.
+    """
+    pieces = [piece for piece in _BETWEEN.split(text) if strip(piece)]
+    if not pieces:
+        raise NumberError(NumberFault.EMPTY, "the number is empty")
+    return tuple(
+        number for piece in pieces for number in _parse_piece(piece, fixed_lines=fixed_lines)
+    )
+
+
+def _parse_piece(piece: str, *, fixed_lines: bool) -> list[E164]:
+    """
+    Read one number, whose spaces group its digits, or several that have spaces between them.
+    """
+    try:
+        return [E164.parse(piece, fixed_lines=fixed_lines)]
+    except NumberError:
+        try:
+            return [E164.parse(word, fixed_lines=fixed_lines) for word in piece.split()]
+        except NumberError:
+            # Its parts are none either: what is wrong is wrong with the whole.
+            pass
+        raise
 
 
 _EXTENSION = re.compile(r"[0-9]{1,4}")

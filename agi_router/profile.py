@@ -18,6 +18,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from agi_router.texts import strip
+
 __all__ = [
     "ENDPOINT_RULES",
     "ENTRY_CONTEXT",
@@ -461,8 +463,10 @@ def _of_endpoints(profile: Profile) -> Iterator[Fault]:
     for name in dict.fromkeys(profile.trunks):
         trunk = profile.endpoints.get(name)
         if trunk is None:
+            # A space around a name is seen in quotes only.
+            shown = name if name == strip(name) else repr(name)
             yield Fault(
-                name=f"{name or 'AGI_ROUTER_TRUNK'}/type",
+                name=f"{shown or 'AGI_ROUTER_TRUNK'}/type",
                 value="not there",
                 wanted="endpoint",
                 why="calls go out on the endpoints that AGI_ROUTER_TRUNK names",

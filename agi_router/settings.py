@@ -38,6 +38,23 @@ PREFIX = "AGI_ROUTER_"
 What the name of every variable begins with.
 """
 
+# The globals of the dialplan that are no settings too: what people put into the wrong place.
+_GLOBALS = frozenset(
+    {
+        "AGI",
+        "APP",
+        "CALLEE_PREFIX",
+        "DIALPLAN",
+        "DIGIT_TIMEOUT",
+        "PATIENCE_FALLBACK",
+        "PROMPT_LIMIT",
+        "RATE_LIMIT",
+        "TRUNK",
+    }
+)
+# Those that are named after a router or a trunk.
+_GLOBALS_OF = (f"{PREFIX}NEXT_", f"{PREFIX}CALLEE_PREFIX_")
+
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _LARGEST_PASSWORD = 65536
 _ON = ("1", "on", "true", "yes")
@@ -397,7 +414,8 @@ def _first_line(file: Path | None, name: str, what: str) -> str:
     if file is None:
         raise SettingsError(f"no {what} is set: set {variable} or {variable}_FILE")
     try:
-        text = read_private(file, largest=_LARGEST_PASSWORD).decode("utf-8")
+        # With or without a byte order mark.
+        text = read_private(file, largest=_LARGEST_PASSWORD).decode("utf-8-sig")
     except OSError as exc:
         raise SettingsError(f"{variable}_FILE cannot be read: {exc.strerror}") from exc
     except UnfitFile as exc:
@@ -411,14 +429,23 @@ def _first_line(file: Path | None, name: str, what: str) -> str:
 
 
 def _unknown(name: str, known: list[str]) -> str:
+    if name.removeprefix(PREFIX) in _GLOBALS or name.startswith(_GLOBALS_OF):
+        return (
+            f"{name} is a global of the dialplan, no setting of the router: set it in"
+            " extensions.conf, in a section [globals](+) below the #include of agi_router.conf,"
+            " and take it out of the environment"
+        )
     # For a mistake only: no router is to hold it in memory for ever.
     import difflib  # noqa: PLC0415
 
     # Compared without the prefix, which would make everything look near.
-    near = difflib.get_close_matches(
-        name.removeprefix(PREFIX), [each.removeprefix(PREFIX) for each in known], n=1, cutoff=0
-    )
-    return f"{name} is not a setting; the nearest is {PREFIX}{near[0]}"
+    given = name.removeprefix(PREFIX).upper()
+    alike = difflib.get_close_matches(given, [each.removeprefix(PREFIX) for each in known])
+    # Many names share some letters: one that begins otherwise is near if it holds what was given.
+    near = next((each for each in alike if each[0] == given[0] or given in each), None)
+    if near:
+        return f"{name} is not a setting; the nearest is {PREFIX}{near}"
+    return f"{name} is not a setting; 'agi-router settings' shows all there are: unset it"
 
 
 def _shown(value: object, *, secret: bool) -> str:

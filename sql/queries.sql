@@ -725,6 +725,23 @@ SELECT b.*, t.name AS tenant, now() AS now
  ORDER BY b.id DESC
  LIMIT %(limit)s;
 
+-- list_on_number --
+-- Bindings of which a side dials one number, newest first; alive ones only unless all are asked for.
+SELECT b.*, t.name AS tenant, now() AS now
+  FROM (SELECT r.binding_id
+          FROM agi_router.route r
+         WHERE r.block = %(block)s AND r.x_number = %(x_number)s
+         UNION
+        SELECT p.binding_id
+          FROM agi_router.past_route p
+         WHERE %(all)s AND p.block = %(block)s AND p.x_number = %(x_number)s) n
+  JOIN agi_router.binding b ON b.block = %(block)s AND b.id = n.binding_id
+  JOIN agi_router.tenant t ON t.id = b.tenant_id
+ WHERE (%(all)s OR b.ended_at IS NULL AND b.expires_at > clock_timestamp())
+   AND (%(order_id)s::text IS NULL OR b.order_id = %(order_id)s)
+ ORDER BY b.id DESC
+ LIMIT %(limit)s;
+
 -- stream_bindings --
 -- Bindings in the order of their key; alive ones, those of an order, or of a tenant only if so asked.
 SELECT b.*, t.name AS tenant, now() AS now
@@ -987,12 +1004,17 @@ SELECT at, uid, name, effective_uid, login_uid, claimed, host, act, subject, rea
  LIMIT %(limit)s;
 
 -- list_calls --
--- Calls since a time, newest first.
+-- Calls since a time, newest first; of all, or of some bindings, one number, one reason. Blocks are
+-- given with the first two: they lead the key.
 SELECT c.block, c.id, c.x_number, c.binding_id, c.side, c.received_at, c.ended_at, c.ring_ms,
        c.talk_ms, c.state, c.reason, c.outcome, c.released_by, c.cause
   FROM agi_router.call c
  WHERE c.day >= (%(since)s::timestamptz AT TIME ZONE 'UTC')::date - 1
    AND c.received_at >= %(since)s
+   AND (%(blocks)s::bigint[] IS NULL OR c.block = ANY (%(blocks)s))
+   AND (%(bindings)s::bigint[] IS NULL OR c.binding_id = ANY (%(bindings)s))
+   AND (%(x_number)s::bigint IS NULL OR c.x_number = %(x_number)s)
+   AND (%(reason)s::text IS NULL OR c.reason = %(reason)s)
  ORDER BY c.received_at DESC, c.id DESC
  LIMIT %(limit)s;
 

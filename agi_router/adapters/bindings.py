@@ -62,6 +62,7 @@ from agi_router.model import (
     Call,
     Callback,
     Mode,
+    Reason,
     RouteRow,
     Side,
 )
@@ -79,6 +80,7 @@ LONGEST_LIFE = timedelta(days=90)
 _RESTS = Rests()
 _CHOICE = Choice()
 _STREAMED = 1000
+_NONE_OF_ORDER = "no binding was made for this order"
 
 _GROUPS: dict[Mode, type[Gxb]] = {Mode.GXB: Gxb, Mode.GXYB: Gxyb}
 
@@ -218,9 +220,8 @@ class BindingStore:
             found = self.bindings(everything=True, order_id=order_id, limit=1_000)
             if any(tenant in {None, each.tenant} for each in found):
                 raise BindingEnded("every binding of this order is over already")
-            raise BindingNotFound("no binding was made for this order")
-        names = sorted(BindingId(Block(value=row["block"]), row["id"]) for row in ended)
-        return [self.find(name) for name in names]
+            raise BindingNotFound(_NONE_OF_ORDER)
+        return [self.find(name) for name in sorted(_names(ended))]
 
     def add_members(self, name: BindingId, members: Sequence[E164]) -> StoredBinding:
         """
@@ -334,17 +335,57 @@ class BindingStore:
         return self._read([row])[0]
 
     def bindings(
-        self, *, everything: bool, order_id: str | None, limit: int
+        self,
+        *,
+        everything: bool,
+        order_id: str | None,
+        x_number: XNumber | None = None,
+        limit: int,
     ) -> list[StoredBinding]:
         """
         Bindings, newest first; those that are over only if *everything* is asked for.
+
+        Args:
+            everything: Whether those that are over are wanted too.
+            order_id: Only those of this order.
+            x_number: Only those that somebody dials this number for.
+            limit: At most so many.
         """
-        if order_id is not None:
+        values = {"all": everything, "order_id": order_id, "limit": limit}
+        if x_number is not None:
+            name = "list_on_number"
+            values |= {"block": x_number.block, "x_number": x_number.value}
+        elif order_id is not None:
             name = "list_order"
         else:
             name = "list_bindings" if everything else "list_alive"
-        values = {"all": everything, "order_id": order_id, "limit": limit}
         return self._read(self._statements.all(name, values))
+
+    def names_on(self, x_number: XNumber, *, everything: bool, limit: int) -> list[BindingId]:
+        """
+        The names of the bindings on a number, newest first; for arguments see :meth:`bindings`.
+        """
+        values = {
+            "all": everything,
+            "order_id": None,
+            "block": x_number.block,
+            "x_number": x_number.value,
+            "limit": limit,
+        }
+        return _names(self._statements.all("list_on_number", values))
+
+    def names_of(self, order_id: str) -> list[BindingId]:
+        """
+        The names of all bindings of an order, those that are over too.
+
+        Raises:
+            BindingNotFound: It has none.
+        """
+        values = {"all": True, "order_id": order_id, "limit": None}
+        found = _names(self._statements.all("list_order", values))
+        if not found:
+            raise BindingNotFound(_NONE_OF_ORDER)
+        return found
 
     def stream(
         self, *, everything: bool, order_id: str | None, tenant: str | None = None
@@ -374,11 +415,39 @@ class BindingStore:
         assert row is not None  # noqa: S101 - the function returns one row always
         return read_admission(row, x_number, self._keys)
 
-    def calls(self, *, since: datetime, limit: int) -> list[dict[str, Any]]:
+    def calls(
+        self,
+        *,
+        since: datetime,
+        bindings: Sequence[BindingId] | None = None,
+        x_number: XNumber | None = None,
+        reason: Reason | None = None,
+        limit: int,
+    ) -> list[dict[str, Any]]:
         """
         Call records since a time, newest first.
+
+        Args:
+            since: The time.
+            bindings: Only those that used one of these.
+            x_number: Only those to this number.
+            reason: Only those refused for this reason.
+            limit: At most so many.
         """
-        return self._statements.all("list_calls", {"since": since, "limit": limit})
+        blocks = None
+        if bindings is not None:
+            blocks = sorted({name.block.value for name in bindings})
+        elif x_number is not None:
+            blocks = [x_number.block]
+        values = {
+            "since": since,
+            "blocks": blocks,
+            "bindings": None if bindings is None else [name.id for name in bindings],
+            "x_number": None if x_number is None else x_number.value,
+            "reason": reason,
+            "limit": limit,
+        }
+        return self._statements.all("list_calls", values)
 
     def _bind_parties(
         self,
@@ -788,6 +857,10 @@ def _check_expiry(expires_at: datetime, now: datetime) -> None:
         raise ExpiryInvalid("the expiry is in the past")
     if expires_at > now + LONGEST_LIFE:
         raise ExpiryInvalid(f"a binding may live {LONGEST_LIFE.days} days at most")
+
+
+def _names(rows: Sequence[dict[str, Any]]) -> list[BindingId]:
+    return [BindingId(Block(value=row["block"]), row["id"]) for row in rows]
 
 
 def _key(name: BindingId) -> dict[str, int]:

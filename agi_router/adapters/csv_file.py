@@ -1,20 +1,27 @@
 """
 CSV files: bytes in, records with their line numbers out; and new files that nobody else may read.
 
-Format: RFC 4180 in UTF-8, with or without a byte order mark; ``,`` or ``;`` between cells, as the
-header has it; a line ends by CR LF or LF. A file that is not so is not read beyond the fault.
+Format: RFC 4180 in UTF-8, with or without a byte order mark; in GB18030, of which GBK is a part;
+or in UTF-16 with its mark. Between cells stands ``,``, ``;``, a tab, ``，`` or ``；``, as the
+header has it, or a first line like ``sep=;``. A line ends by CR LF or LF. A file that is not so is
+not read beyond the fault.
 """
 
+import codecs
 import contextlib
 import csv
+import io
 import os
+import re
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, TextIO
 
 from agi_router.errors import CsvError
 from agi_router.files import written_whole
+from agi_router.texts import strip
 
 __all__ = ["LONGEST_LINE", "CsvReader", "Record", "new_file", "write_record"]
 
@@ -23,7 +30,29 @@ LONGEST_LINE = 65536
 Bytes of a line: many times what a group of 200 takes.
 """
 
+# The first of them that the header has.
+_DELIMITERS = (",", ";", "\t", "，", "；")
+# Excel's own line before the header.
+_SEPARATOR_LINE = re.compile(r"sep=([,;\t，；|])\s*", re.IGNORECASE)
 _BOM = "\ufeff"
+_CHINESE = "gb18030"
+# From here on a character has three bytes in UTF-8.
+_THREE_BYTES = "\u0800"
+# How much is looked at to tell encodings apart, in bytes.
+_AHEAD = 65536
+_LONGEST_MARK = 8
+_WIDE = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
+# What people hand over in its place, by its first bytes.
+_NO_TEXT = {
+    b"PK\x03\x04": "an Excel workbook (.xlsx) or another archive",
+    b"\xd0\xcf\x11\xe0": "an Excel workbook (.xls)",
+    b"\x1f\x8b": "compressed by gzip",
+    b"%PDF": "a PDF",
+    codecs.BOM_UTF32_LE: "in UTF-32",
+    codecs.BOM_UTF32_BE: "in UTF-32",
+    b"<": "a web page or XML",
+}
+_SAVE = "save it as 'CSV UTF-8 (comma delimited)' and import that"
 
 
 class Record(NamedTuple):
@@ -38,24 +67,32 @@ class Record(NamedTuple):
 
 class CsvReader:
     """
-    The records of a stream, the header first.
+    The records of a stream, the header first; rows of empty cells are left out.
 
     Args:
         stream: The file. It is read as the records are asked for.
+        told: Who is told by what encoding the file is read, where it is not UTF-8.
 
     Raises:
         CsvError: It is empty, or not a CSV file; so does whoever asks for records.
     """
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: BinaryIO, told: Callable[[str], None] = lambda _: None) -> None:
         self._stream = stream
+        self._ahead = io.BytesIO()
+        self._told = told
         self._line = 0
         self._fed = 0
         lines = self._lines()
-        first = next((line for line in lines if line.strip()), None)
-        if first is None:
+        filled = (line for line in lines if strip(line))
+        first = next(filled, "")
+        if match := _SEPARATOR_LINE.fullmatch(first):
+            first = next(filled, "")
+            self.delimiter = match[1]
+        else:
+            self.delimiter = next((each for each in _DELIMITERS if each in first), ",")
+        if not first:
             raise CsvError("the file is empty; its first line is to name the columns")
-        self.delimiter = ";" if ";" in first and "," not in first else ","
         try:
             self.header: list[str] = next(self._reader([first]))
         except csv.Error as error:
@@ -82,25 +119,99 @@ class CsvReader:
                 raise CsvError(f"line {begin}: {_why(error)}") from None
             if cells is None:
                 return
-            if cells:
+            if any(map(strip, cells)):
                 yield Record(begin, cells)
 
     def _reader(self, lines: Iterable[str]) -> Iterator[list[str]]:
         return csv.reader(lines, delimiter=self.delimiter, strict=True)
 
     def _lines(self) -> Iterator[str]:
-        while raw := self._stream.readline(LONGEST_LINE + 1):
+        """
+        The lines, by the encoding that the first bytes tell, or the first that are not ASCII.
+        """
+        begin = self._look(_LONGEST_MARK)
+        for mark, what in _NO_TEXT.items():
+            if begin.startswith(mark):
+                raise CsvError(f"the file is {what}; {_SAVE}")
+        for mark, encoding in _WIDE.items():
+            if begin.startswith(mark):
+                self._told("UTF-16")
+                return self._wide_lines(encoding, len(mark))
+        return self._narrow_lines("utf-8" if begin.startswith(codecs.BOM_UTF8) else "ascii")
+
+    def _narrow_lines(self, encoding: str) -> Iterator[str]:
+        while raw := self._next_line():
             self._line += 1
             self._fed += len(raw)
             if len(raw) > LONGEST_LINE:
-                raise CsvError(f"line {self._line}: it is longer than {LONGEST_LINE} bytes")
+                raise CsvError(self._too_long(self._line))
             if b"\0" in raw:
-                raise CsvError(f"line {self._line}: it holds a NUL; a file is to be in UTF-8")
+                raise CsvError(f"line {self._line}: it holds a NUL; {_SAVE}")
+            if encoding == "ascii" and not raw.isascii():
+                encoding = self._guess(raw)
             try:
-                text = raw.decode("utf-8")
+                text = raw.decode(encoding)
             except UnicodeDecodeError:
-                raise CsvError(f"line {self._line}: it is not UTF-8") from None
+                wanted = "neither UTF-8 nor GB18030" if encoding == _CHINESE else "not UTF-8"
+                raise CsvError(f"line {self._line}: it is {wanted}; {_SAVE}") from None
+            if encoding == _CHINESE and _is_utf8(raw):
+                raise CsvError(f"line {self._line}: it is UTF-8, but others are not; {_SAVE}")
             yield text.removeprefix(_BOM) if self._line == 1 else text
+
+    def _wide_lines(self, encoding: str, mark: int) -> Iterator[str]:
+        rest = ""
+        self._fed = mark
+        try:
+            for text in self._decoded(encoding, self._ahead.read()[mark:]):
+                *lines, rest = (rest + text).split("\n")
+                for line in lines:
+                    self._line += 1
+                    yield f"{line}\n"
+                if len(rest) > LONGEST_LINE:
+                    raise CsvError(self._too_long(self._line + 1))
+        except UnicodeDecodeError:
+            raise CsvError(f"below line {self._line}: it is not UTF-16; {_SAVE}") from None
+        if rest:
+            self._line += 1
+            yield rest
+
+    def _decoded(self, encoding: str, begin: bytes) -> Iterator[str]:
+        decoder = codecs.getincrementaldecoder(encoding)()
+        for raw in chain([begin], iter(lambda: self._stream.read(_AHEAD), b"")):
+            self._fed += len(raw)
+            yield decoder.decode(raw)
+        yield decoder.decode(b"", final=True)
+
+    def _too_long(self, line: int) -> str:
+        return f"line {line}: it is longer than {LONGEST_LINE} bytes"
+
+    def _look(self, size: int) -> bytes:
+        """
+        The next bytes, as many as there are up to *size*; they are still to be read.
+        """
+        ahead = self._ahead.read()
+        while len(ahead) < size and (more := self._stream.read(size - len(ahead))):
+            ahead += more
+        self._ahead = io.BytesIO(ahead)
+        return ahead[:size]
+
+    def _next_line(self) -> bytes:
+        line = self._ahead.readline(LONGEST_LINE + 1)
+        if line.endswith(b"\n") or len(line) > LONGEST_LINE:
+            return line
+        return line + self._stream.readline(LONGEST_LINE + 1 - len(line))
+
+    def _guess(self, raw: bytes) -> str:
+        """
+        UTF-8, or what Excel saves in China: by what comes next, for one line may be both.
+        """
+        seen = raw + self._look(_AHEAD)
+        try:
+            codecs.getincrementaldecoder("utf-8")().decode(seen)
+        except UnicodeDecodeError:
+            self._told("GB18030")
+            return _CHINESE
+        return "utf-8"
 
 
 def write_record(stream: TextIO, cells: Sequence[str]) -> None:
@@ -134,6 +245,16 @@ def new_file(path: Path, *, overwrite: bool = False) -> Iterator[TextIO]:
             yield stream
     except OSError as error:
         raise CsvError(f"{name} cannot be written: {error.strerror}") from None
+
+
+def _is_utf8(raw: bytes) -> bool:
+    """
+    Whether a line that should be GB18030 was written in UTF-8: two of its bytes may be both.
+    """
+    try:
+        return max(raw.decode()) >= _THREE_BYTES
+    except UnicodeDecodeError:
+        return False
 
 
 def _why(error: csv.Error) -> str:

@@ -87,12 +87,14 @@ class Watcher:
         waiting: Another import is running.
         read: So many bytes of the file have been read and dealt with.
         header: The header was read, and is one of ours.
+        encoding: The file is not in UTF-8, and is read by this one.
     """
 
     header: Callable[[Sequence[str]], None]
     rejected: Callable[[Record, Sequence[Fault]], None]
     waiting: Callable[[], None]
     read: Callable[[int], None]
+    encoding: Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,7 +184,7 @@ class Importer:
             TenantNotFound: There is no such active tenant as the one whose rows are taken.
         """
         self._dry = dry_run
-        reader = CsvReader(stream)
+        reader = CsvReader(stream, self._watcher.encoding)
         self._header = Header(reader.header, fixed_lines=self._fixed_lines, tenant=self._tenant)
         self._watcher.header(self._header.names)
         with translated(), _rotated_meanwhile():

@@ -19,6 +19,7 @@ from agi_router.model import (
     check_prompts,
 )
 from agi_router.numbers import E164, Block, XNumber
+from agi_router.texts import strip
 
 __all__ = ["BindingId", "Party", "StoredBinding", "Terms", "read_binding", "seconds"]
 
@@ -40,13 +41,14 @@ class BindingId:
         Raises:
             BindingNotFound: The text names no binding that could exist.
         """
-        block, _, serial = text.strip().partition("-")
+        expected = "a binding's id looks like 70012345678-1, or is the 700 number that it is on"
+        block, _, serial = strip(text).partition("-")
         try:
             if not (serial.isascii() and serial.isdigit()):
-                raise BindingNotFound("a binding's id looks like 70012345678-1")
+                raise BindingNotFound(expected)
             return cls(Block.parse(block), min(int(serial[:19]), 2**63 - 1))
         except ValueError:
-            raise BindingNotFound("a binding's id looks like 70012345678-1") from None
+            raise BindingNotFound(expected) from None
 
     def __str__(self) -> str:
         return f"{self.block}-{self.id}"

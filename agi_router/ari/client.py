@@ -41,6 +41,10 @@ log = logging.getLogger(__name__)
 
 # More than Asterisk can send in one frame; see http_get.
 _ANSWER_MAX: Final = 1024 * 1024
+_NO_ARI: Final = (
+    "handshake answered 404: there is no ARI at this path; where http.conf has a prefix the URL is"
+    " to end in it, and ari.conf needs enabled=yes"
+)
 # Seconds for an answer that may be long.
 _LIST_TIMEOUT: Final = 10.0
 
@@ -625,6 +629,8 @@ class AriClient:
         except InvalidStatus as exc:
             if exc.response.status_code == HTTPStatus.UNAUTHORIZED:
                 raise AriUnauthorized("user or password refused") from None
+            if exc.response.status_code == HTTPStatus.NOT_FOUND:
+                raise AriUnavailable(_NO_ARI) from None
             raise AriUnavailable(f"handshake answered {exc.response.status_code}") from None
         except (OSError, EOFError, WebSocketException) as exc:
             raise AriUnavailable(f"cannot connect ({type(exc).__name__})") from None

@@ -6,9 +6,11 @@ Errors are one line on stderr that says what to do; results are on stdout.
 """
 
 import logging
+import select
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from itertools import takewhile
 
 import click
 
@@ -18,6 +20,8 @@ from agi_router.errors import AgiRouterError
 __all__ = ["cli", "main"]
 
 log = logging.getLogger(__name__)
+
+_JSON = "--json"
 
 _CODES = """
 \b
@@ -100,7 +104,8 @@ def cli() -> None:
     Number protection service on Asterisk: calls masked on both sides by 700 numbers.
 
     Settings come from the environment: AGI_ROUTER_* (see "agi-router settings") and, for the
-    database, libpq's own PG* variables.
+    database, libpq's own PG* variables. Commands that read or create take --json, before or behind
+    the command.
 
     \b
     First steps:
@@ -108,7 +113,7 @@ def cli() -> None:
       export AGI_ROUTER_KEY_FILE=/etc/agi-router/key
       agi-router db migrate
       agi-router block add 70012345678
-      agi-router bind axb --a 13800000001 --b 13800000002 --ttl 2h
+      agi-router bind axb --a - --b - --ttl 2h      # asks for the numbers, a line each
       agi-router doctor
       agi-router serve
     """
@@ -127,7 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except UnicodeEncodeError:
         _fail("arguments are text in UTF-8; got other bytes", 2)
     try:
-        result = cli.main(args=given, prog_name="agi-router", standalone_mode=False)
+        result = cli.main(args=_json_behind(given), prog_name="agi-router", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
         sys.exit(2)
@@ -140,11 +145,35 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _fail("interrupted", 130)
     except AgiRouterError as error:
         _fail(str(error), error.exit_code)
+    except SystemExit as error:  # click's, on a pipe that is broken
+        sys.exit(0 if _nobody_reads() else error.code)
     except Exception:  # a defect of ours; Python's own traceback could quote a number
         logs.set_up("WARNING")
         log.critical("uncaught", exc_info=True)
         sys.exit(AgiRouterError.exit_code)
     sys.exit(result if isinstance(result, int) else 0)
+
+
+def _json_behind(given: Sequence[str]) -> list[str]:
+    """
+    The arguments, with a ``--json`` that stands before the command put behind it.
+    """
+    head = list(takewhile(lambda word: word == _JSON or not word.startswith("-"), given))
+    words = [word for word in head if word != _JSON]
+    json = [_JSON] if words and len(words) < len(head) else []
+    return [*words, *json, *given[len(head) :]]
+
+
+def _nobody_reads() -> bool:
+    """
+    Whether standard output is a pipe whose reader has left.
+    """
+    try:
+        pipe = select.poll()
+        pipe.register(sys.stdout.fileno(), 0)
+        return any(event & select.POLLERR for _, event in pipe.poll(0))
+    except (OSError, ValueError):
+        return False
 
 
 def _fail(message: str, code: int) -> None:

@@ -3,21 +3,25 @@ The kinds of values that options take.
 """
 
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
 
-from agi_router.durations import format_duration, parse_duration
-from agi_router.model import check_order_id, check_prompts
+from agi_router.durations import parse_duration, parse_within
+from agi_router.model import check_order_id, check_prompts, check_tenant
+from agi_router.texts import strip
+from agi_router.times import parse_time
 
 __all__ = [
     "COUNT",
-    "DURATION",
+    "LIFE",
     "NUMBER",
     "ORDER_ID",
     "PROMPTS",
     "SINCE",
+    "TENANT",
     "TIME",
     "Duration",
 ]
@@ -29,12 +33,12 @@ class Duration(click.ParamType[Any]):
 
     Args:
         low: The shortest allowed.
-        high: The longest allowed.
+        high: The longest allowed, if there is a limit.
     """
 
     name = "duration"
 
-    def __init__(self, low: timedelta = timedelta(), high: timedelta = timedelta.max) -> None:
+    def __init__(self, low: timedelta, high: timedelta | None = None) -> None:
         self._low = low
         self._high = high
 
@@ -47,18 +51,14 @@ class Duration(click.ParamType[Any]):
         if isinstance(value, timedelta):
             return value
         try:
-            duration = parse_duration(value)
+            return parse_within(value, self._low, self._high)
         except ValueError as error:
             self.fail(str(error), param, ctx)
-        if not self._low <= duration <= self._high:
-            low, high = format_duration(self._low), format_duration(self._high)
-            self.fail(f"{low} to {high} is allowed", param, ctx)
-        return duration
 
 
 class _Time(click.ParamType[Any]):
     """
-    A time in ISO 8601; without an offset it is this machine's.
+    A time; without an offset it is this machine's.
     """
 
     name = "iso8601"
@@ -72,9 +72,9 @@ class _Time(click.ParamType[Any]):
         if isinstance(value, datetime):
             return value
         try:
-            return datetime.fromisoformat(value).astimezone(UTC)
-        except (ValueError, OverflowError):
-            self.fail("a time looks like 2026-01-31T15:04:05+08:00", param, ctx)
+            return parse_time(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 class _Since(click.ParamType[Any]):
@@ -98,36 +98,25 @@ class _Since(click.ParamType[Any]):
             return TIME.convert(value, param, ctx)
 
 
-class _OrderId(click.ParamType[Any]):
+class _Checked(click.ParamType[Any]):
     """
-    The id of an order: any text of 1 to 128 characters.
+    A text that a rule of the core takes as it is, or stripped.
+
+    Args:
+        name: What it is, for help texts.
+        check: Returns it, or raises :exc:`ValueError`.
     """
 
-    name = "id"
+    def __init__(self, name: str, check: Callable[[str], str]) -> None:
+        self.name = name
+        self._check = check
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """
         Take *value*, or fail as wrong usage.
         """
         try:
-            return check_order_id(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
-class _Prompts(click.ParamType[Any]):
-    """
-    The name of a set of prompts: a folder beside those shipped.
-    """
-
-    name = "name"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """
-        Take *value*, or fail as wrong usage.
-        """
-        try:
-            return check_prompts(value)
+            return self._check(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
 
@@ -147,16 +136,17 @@ class _Number(click.ParamType[Any]):
         """
         if value != "-":
             return str(value)
-        line = sys.stdin.readline().strip()
+        line = strip(sys.stdin.readline())
         if not line:
             self.fail("standard input has no line for it", param, ctx)
         return line
 
 
 COUNT = click.IntRange(1, 2**31 - 1)
-DURATION = Duration()
+LIFE = Duration(timedelta(minutes=1))
 NUMBER = _Number()
-ORDER_ID = _OrderId()
-PROMPTS = _Prompts()
+ORDER_ID = _Checked("id", check_order_id)
+PROMPTS = _Checked("name", check_prompts)
+TENANT = _Checked("name", check_tenant)
 TIME = _Time()
 SINCE = _Since()

@@ -11,18 +11,48 @@ import click
 from agi_router.adapters.bindings import BindingStore
 from agi_router.adapters.inventory import Choice, SameX
 from agi_router.adapters.records import BindingId, Party, StoredBinding, Terms
-from agi_router.cli.arguments import COUNT, DURATION, NUMBER, ORDER_ID, PROMPTS, TIME, Duration
+from agi_router.cli.arguments import (
+    COUNT,
+    LIFE,
+    NUMBER,
+    ORDER_ID,
+    PROMPTS,
+    TENANT,
+    TIME,
+    Duration,
+)
 from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
 from agi_router.cli.workplace import open_store, read_settings
 from agi_router.durations import format_duration
-from agi_router.errors import ExpiryInvalid
+from agi_router.errors import BindingNotFound, ExpiryInvalid, NumberError
 from agi_router.model import Callback, Counting, Direction, Display, Language, Mode, Side
 from agi_router.modes import Y_TTL, Ax, Axb, Axe, Axyb, AxybOnCall, Gxb, Gxyb, Parties
-from agi_router.numbers import E164, XNumber
+from agi_router.numbers import E164, XNumber, parse_members
 
-__all__ = ["bind", "echo_binding", "extend", "list_", "number_reader", "show", "unbind"]
+__all__ = [
+    "NAME",
+    "bind",
+    "echo_binding",
+    "extend",
+    "find_name",
+    "list_",
+    "number_reader",
+    "read_members",
+    "show",
+    "unbind",
+]
 
-_TTL = click.option("--ttl", type=DURATION, help="How long it lives from now, e.g. 2h.")
+NAME = click.argument("name", metavar="ID|700…")
+"""
+A binding, by its id or by its number; see :func:`find_name`.
+"""
+
+# How many are named where a number has several.
+_NAMED = 5
+
+_TTL = click.option(
+    "--ttl", type=LIFE, help="How long it lives from now, e.g. 2h; a minute at least."
+)
 _EXPIRES = click.option(
     "--expires", type=TIME, help="When it ends, e.g. 2026-01-31T15:04:05+08:00."
 )
@@ -80,8 +110,8 @@ def _terms_options(command: _Command) -> _Command:
         ),
         click.option(
             "--max-duration",
-            type=Duration(timedelta(seconds=1), timedelta(minutes=240)),
-            help="Longest call, e.g. 30m; 240m at most.",
+            type=Duration(timedelta(minutes=1), timedelta(minutes=240)),
+            help="Longest call, e.g. 30m; 1m to 240m.",
         ),
         click.option(
             "--language",
@@ -94,6 +124,7 @@ def _terms_options(command: _Command) -> _Command:
         click.option("--order", type=ORDER_ID, help="The order behind it."),
         click.option(
             "--tenant",
+            type=TENANT,
             metavar="NAME",
             default="default",
             show_default=True,
@@ -135,7 +166,7 @@ _G = click.option(
     multiple=True,
     type=NUMBER,
     metavar="NUM",
-    help="Mobile number of a member of the group; once for each.",
+    help="Mobile number of a member, or several with commas; as often as needed.",
 )
 _CALLBACK = click.option(
     "--callback",
@@ -148,7 +179,7 @@ _CALLBACK = click.option(
 _DEFAULT = click.option("--default", type=NUMBER, metavar="NUM", help="The default member.")
 _WINDOW = click.option(
     "--window",
-    type=Duration(timedelta(seconds=1)),
+    type=LIFE,
     help="How long who called last is called back, e.g. 30m; as long as the binding lives if"
     " absent.",
 )
@@ -194,7 +225,7 @@ def axb(a: str, b: str, x: str | None, **terms: Any) -> None:
 @click.option("--y-on-call", is_flag=True, help="Make B's number when A calls, not now.")
 @click.option(
     "--y-ttl",
-    type=Duration(timedelta(seconds=1)),
+    type=LIFE,
     help=f"How long such a number lives, e.g. 10m; {format_duration(Y_TTL)} if absent.",
 )
 @_terms_options
@@ -392,11 +423,21 @@ def _group(  # noqa: PLR0917 - options, not arguments
 ) -> Gxb:
     number = number_reader()
     return mode(
-        members=tuple(map(number, members)),
+        members=read_members(members),
         b=number(b),
         callback=Callback(callback),
         default=None if default is None else number(default),
         window=window,
+    )
+
+
+def read_members(texts: Sequence[str]) -> tuple[E164, ...]:
+    """
+    The numbers of a group's members; each text is one, or a list of them.
+    """
+    fixed_lines = read_settings().fixed_lines
+    return tuple(
+        number for text in texts for number in parse_members(text, fixed_lines=fixed_lines)
     )
 
 
@@ -437,33 +478,38 @@ def _make(parties: Parties, x: str | None, y: str | None, given: dict[str, Any])
 
 
 @click.command()
-@click.argument("name", metavar="[ID]", required=False)
+@click.argument("name", metavar="[ID|700…]", required=False)
 @click.option("--order", type=ORDER_ID, help="End all bindings of this order instead of one.")
-@click.option("--tenant", metavar="NAME", help="Of an order, those of this tenant only.")
+@click.option(
+    "--tenant", type=TENANT, metavar="NAME", help="Of an order, those of this tenant only."
+)
 @json_option
 def unbind(name: str | None, order: str | None, tenant: str | None, *, as_json: bool) -> None:
     r"""
     End a binding now, or all of an order. A call that is up goes on; the next one is refused.
 
+    Instead of its id a binding may be named by its 700 number, if it is the only one there.
+
     \b
     Examples:
       agi-router unbind 70012345678-42
+      agi-router unbind 700123456780001
       agi-router unbind --order A-1001
       agi-router unbind --order A-1001 --tenant couriers
     """
     if (name is None) is (order is None):
-        raise click.UsageError("give the id of a binding or --order, and not both")
+        raise click.UsageError("give a binding or --order, and not both")
     if tenant is not None and order is None:
         raise click.UsageError("--tenant goes with --order")
     with open_store(read_settings()) as store:
         if order is not None:
             _echo_all(store.end_order(order, tenant=tenant), as_json=as_json)
         elif name is not None:
-            echo_binding(store.unbind(BindingId.parse(name)), as_json=as_json)
+            echo_binding(store.unbind(find_name(store, name)), as_json=as_json)
 
 
 @click.command()
-@click.argument("name", metavar="ID")
+@NAME
 @_TTL
 @_EXPIRES
 @json_option
@@ -479,31 +525,89 @@ def extend(name: str, ttl: timedelta | None, expires: datetime | None, *, as_jso
         raise click.UsageError("give --ttl or --expires")
     with open_store(read_settings()) as store:
         end = _expiry(store, ttl, expires, default=timedelta())
-        echo_binding(store.extend(BindingId.parse(name), end), as_json=as_json)
+        echo_binding(store.extend(find_name(store, name), end), as_json=as_json)
 
 
 @click.command()
-@click.argument("name", metavar="ID")
+@NAME
 @json_option
 def show(name: str, *, as_json: bool) -> None:
-    """
-    Show one binding; real numbers are masked.
+    r"""
+    Show one binding, by its id or its 700 number; real numbers are masked.
+
+    Of a number on which none lives any more it is the last one.
+
+    \b
+    Examples:
+      agi-router show 70012345678-42
+      agi-router show 700123456780001
     """
     with open_store(read_settings()) as store:
-        echo_binding(store.find(BindingId.parse(name)), as_json=as_json)
+        echo_binding(store.find(find_name(store, name, over=True)), as_json=as_json)
+
+
+def find_name(store: BindingStore, text: str, *, over: bool = False) -> BindingId:
+    """
+    The name of a binding, given by its id or by the 700 number that it is alone on.
+
+    Args:
+        store: Where bindings are looked up.
+        text: What was typed.
+        over: Whether it may be the last one that was there, where none lives.
+
+    Raises:
+        BindingNotFound: The text names none, or several; says which.
+    """
+    try:
+        return BindingId.parse(text)
+    except BindingNotFound:
+        try:
+            x_number = XNumber.parse(text)
+        except NumberError:
+            # What is wrong with it as a name.
+            pass
+        else:
+            return _only_one(store, x_number, over=over)
+        raise
+
+
+def _only_one(store: BindingStore, x_number: XNumber, *, over: bool) -> BindingId:
+    alive = store.names_on(x_number, everything=False, limit=_NAMED + 1)
+    if len(alive) > 1:
+        more = f" and more (see 'agi-router list --x {x_number}')" if len(alive) > _NAMED else ""
+        told = ", ".join(map(str, alive[:_NAMED]))
+        raise BindingNotFound(f"several bindings live on {x_number}: {told}{more}; name one")
+    found = alive or (store.names_on(x_number, everything=True, limit=1) if over else [])
+    if not found:
+        raise BindingNotFound(
+            f"no binding {'is or was' if over else 'lives'} on {x_number}"
+            + ("" if over else f"; see 'agi-router list --all --x {x_number}'")
+        )
+    return found[0]
 
 
 @click.command("list")
 @click.option("--all", "everything", is_flag=True, help="Also those that are over.")
-@click.option("--order", metavar="ID", help="Only those of one order.")
+@click.option("--order", type=ORDER_ID, help="Only those of one order.")
+@click.option("--x", metavar="700…", help="Only those on one 700 number.")
 @click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True)
 @json_option
-def list_(order: str | None, limit: int, *, everything: bool, as_json: bool) -> None:
-    """
+def list_(
+    order: str | None, x: str | None, limit: int, *, everything: bool, as_json: bool
+) -> None:
+    r"""
     List bindings, newest first.
+
+    \b
+    Examples:
+      agi-router list --order A-1001
+      agi-router list --all --x 700123456780001
     """
+    x_number = None if x is None else XNumber.parse(x)
     with open_store(read_settings()) as store:
-        found = store.bindings(everything=everything, order_id=order, limit=limit)
+        found = store.bindings(
+            everything=everything, order_id=order, x_number=x_number, limit=limit
+        )
     _echo_all(found, as_json=as_json)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from agi_router.cli.arguments import TIME
+from agi_router.cli.arguments import TENANT, TIME
 from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
 from agi_router.cli.workplace import open_store, read_settings
 from agi_router.model import BlockState
@@ -29,7 +29,9 @@ def group() -> None:
 @_PREFIX
 @click.option("--operator", help="Name of the carrier.")
 @click.option("--certificate", help="Number of the certificate that assigns the block.")
-@click.option("--tenant", metavar="NAME", help="Keep it for this tenant; shared if absent.")
+@click.option(
+    "--tenant", type=TENANT, metavar="NAME", help="Keep it for this tenant; shared if absent."
+)
 @click.option("--valid-from", type=TIME, help="Start of the certificate; before it, no calls.")
 @click.option("--valid-until", type=TIME, help="End of the certificate; from then on, no calls.")
 @json_option

@@ -21,7 +21,7 @@ from agi_router.adapters.importer import Importer, Tally, Watcher
 from agi_router.adapters.keys import check_keys
 from agi_router.adapters.migrate import check_schema
 from agi_router.adapters.sealing import cores
-from agi_router.cli.arguments import ORDER_ID
+from agi_router.cli.arguments import ORDER_ID, TENANT
 from agi_router.cli.output import echo_json, echo_pairs, json_option
 from agi_router.cli.workplace import open_database, open_store, read_settings
 from agi_router.csv_rows import COLUMNS, EXPORTED, Fault, escape, unescape
@@ -64,6 +64,7 @@ _HEADER = "\n".join(
 )
 @click.option(
     "--tenant",
+    type=TENANT,
     metavar="NAME",
     help="Take rows of this tenant alone, for a file that comes from him; a row that says nothing"
     " is his.",
@@ -119,6 +120,7 @@ def import_(
                 rejected=report.reject,
                 waiting=_say_waiting,
                 read=progress,
+                encoding=_say_encoding,
             ),
             tenant=tenant,
         )
@@ -137,7 +139,7 @@ def import_(
 @click.command()
 @click.option("--all", "everything", is_flag=True, help="Also those that are over.")
 @click.option("--order", type=ORDER_ID, help="Only those of one order.")
-@click.option("--tenant", metavar="NAME", help="Only those of one tenant.")
+@click.option("--tenant", type=TENANT, metavar="NAME", help="Only those of one tenant.")
 @click.option(
     "-o",
     "--output",
@@ -288,6 +290,10 @@ def _progress(file: BinaryIO) -> Iterator[Any]:
         return
     with click.progressbar(length=status.st_size, file=sys.stderr, label="importing") as bar:
         yield lambda read: bar.update(read - bar.pos)
+
+
+def _say_encoding(encoding: str) -> None:
+    click.echo(f"the file is not in UTF-8; it is read as {encoding}", err=True)
 
 
 def _say_waiting() -> None:

@@ -7,13 +7,14 @@ from typing import Any
 
 import click
 
-from agi_router.cli.arguments import NUMBER, SINCE, TIME
+from agi_router.cli.arguments import NUMBER, ORDER_ID, SINCE, TIME
+from agi_router.cli.binding import find_name
 from agi_router.cli.output import echo_json, echo_table, json_option, local_time
 from agi_router.cli.workplace import open_store, read_settings
 from agi_router.decision import Step, decide, screen
 from agi_router.decision import explain as explain_steps
-from agi_router.model import Ask, Decision, NumberNeeded, Refusal, Route
-from agi_router.numbers import Block
+from agi_router.model import Ask, Decision, NumberNeeded, Reason, Refusal, Route
+from agi_router.numbers import Block, XNumber
 
 __all__ = ["calls", "explain"]
 
@@ -73,18 +74,55 @@ def explain(
     show_default=True,
     help="A time, or how long ago.",
 )
+@click.option("--binding", metavar="ID|700…", help="Only those that used one binding.")
+@click.option("--order", type=ORDER_ID, help="Only those that used a binding of one order.")
+@click.option("--x", metavar="700…", help="Only those to one 700 number, refused ones too.")
+@click.option(
+    "--reason",
+    type=click.Choice([each.value for each in Reason]),
+    metavar="WORD",
+    help="Only those refused for one reason, like stranger or expired.",
+)
 @click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True)
 @json_option
-def calls(since: datetime, limit: int, *, as_json: bool) -> None:
+def calls(  # noqa: PLR0917 - options, not arguments
+    since: datetime,
+    binding: str | None,
+    order: str | None,
+    x: str | None,
+    reason: str | None,
+    limit: int,
+    *,
+    as_json: bool,
+) -> None:
     r"""
     List calls, newest first: admitted and refused ones.
 
+    A refused call used no binding: look for it by the number that was dialled.
+
     \b
-    Example:
+    Examples:
       agi-router calls --since 1h
+      agi-router calls --since 7d --order A-1001
+      agi-router calls --x 700123456780001 --reason stranger
     """
+    if binding is not None and order is not None:
+        raise click.UsageError("give --binding or --order, not both")
+    x_number = None if x is None else XNumber.parse(x)
     with open_store(read_settings()) as store:
-        rows = [_recorded(row) for row in store.calls(since=since, limit=limit)]
+        used = None
+        if binding is not None:
+            used = [find_name(store, binding, over=True)]
+        elif order is not None:
+            used = store.names_of(order)
+        found = store.calls(
+            since=since,
+            bindings=used,
+            x_number=x_number,
+            reason=None if reason is None else Reason(reason),
+            limit=limit,
+        )
+        rows = list(map(_recorded, found))
     if as_json:
         echo_json(rows)
         return

@@ -219,7 +219,7 @@ async def _asterisk(settings: Settings) -> list[_Check]:
     except AriUnauthorized:
         return [_Check("ari", "fail", "Asterisk refuses AGI_ROUTER_ARI_USER or its password")]
     except (AriError, AgiRouterError) as error:
-        return [_Check("ari", "fail", f"{settings.ari_url}: {error}")]
+        return [_Check("ari", "fail", f"AGI_ROUTER_ARI_URL {settings.ari_url}: {error}")]
 
 
 def _version(text: str) -> _Check:

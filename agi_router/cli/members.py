@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 import click
 
-from agi_router.adapters.records import BindingId
 from agi_router.cli.arguments import NUMBER
-from agi_router.cli.binding import echo_binding, number_reader
+from agi_router.cli.binding import NAME, echo_binding, find_name, number_reader, read_members
 from agi_router.cli.output import json_option
 from agi_router.cli.workplace import open_store, read_settings
 
@@ -27,7 +26,7 @@ def group() -> None:
 
 
 @group.command("add")
-@click.argument("name", metavar="ID")
+@NAME
 @click.option(
     "--g",
     "members",
@@ -35,7 +34,7 @@ def group() -> None:
     multiple=True,
     type=NUMBER,
     metavar="NUM",
-    help="Mobile number of a new member; once for each.",
+    help="Mobile number of a new member, or several with commas; as often as needed.",
 )
 @json_option
 def add(name: str, members: Sequence[str], *, as_json: bool) -> None:
@@ -46,13 +45,13 @@ def add(name: str, members: Sequence[str], *, as_json: bool) -> None:
     Example:
       agi-router group add 70012345678-42 --g 13800000004 --g 13800000005
     """
-    numbers = list(map(number_reader(), members))
+    numbers = read_members(members)
     with open_store(read_settings()) as store:
-        echo_binding(store.add_members(BindingId.parse(name), numbers), as_json=as_json)
+        echo_binding(store.add_members(find_name(store, name), numbers), as_json=as_json)
 
 
 @group.command("remove")
-@click.argument("name", metavar="ID")
+@NAME
 @_ONE
 @json_option
 def remove(name: str, member: str, *, as_json: bool) -> None:
@@ -68,11 +67,11 @@ def remove(name: str, member: str, *, as_json: bool) -> None:
     """
     number = number_reader()(member)
     with open_store(read_settings()) as store:
-        echo_binding(store.remove_member(BindingId.parse(name), number), as_json=as_json)
+        echo_binding(store.remove_member(find_name(store, name), number), as_json=as_json)
 
 
 @group.command("default")
-@click.argument("name", metavar="ID")
+@NAME
 @_ONE
 @json_option
 def default(name: str, member: str, *, as_json: bool) -> None:
@@ -85,4 +84,4 @@ def default(name: str, member: str, *, as_json: bool) -> None:
     """
     number = number_reader()(member)
     with open_store(read_settings()) as store:
-        echo_binding(store.set_default(BindingId.parse(name), number), as_json=as_json)
+        echo_binding(store.set_default(find_name(store, name), number), as_json=as_json)

@@ -55,7 +55,7 @@ def group(ctx: click.Context, *, as_json: bool) -> None:
 @click.option("--pairs", type=COUNT, required=True, help="Pairs bound at once.")
 @click.option(
     "--ttl",
-    type=Duration(timedelta(seconds=1), _MAX_TTL),
+    type=Duration(timedelta(minutes=1), _MAX_TTL),
     required=True,
     help="How long a binding lives, on average.",
 )

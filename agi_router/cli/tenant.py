@@ -6,12 +6,13 @@ from typing import Any
 
 import click
 
+from agi_router.cli.arguments import TENANT
 from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
 from agi_router.cli.workplace import open_store, read_settings
 
 __all__ = ["group"]
 
-_NAME = click.argument("name", metavar="NAME")
+_NAME = click.argument("name", type=TENANT, metavar="NAME")
 
 
 @click.group("tenant")
@@ -32,8 +33,6 @@ def add(name: str, *, as_json: bool) -> None:
     Example:
       agi-router tenant add couriers
     """
-    if not name.strip():
-        raise click.UsageError("a tenant's name is not empty")
     with open_store(read_settings()) as store:
         _echo(store.inventory.add_tenant(name), as_json=as_json)
 

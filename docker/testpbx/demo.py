@@ -19,7 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -180,7 +180,8 @@ class Demo:
         """Make the bindings, place the calls, check them."""
         self._add_block()
         # The one that is to expire first, so that its time runs while the others talk.
-        brief = self._bind(ZHAO, QIAN, "--ttl", "5s")
+        end = datetime.now(UTC) + timedelta(seconds=5)
+        brief = self._bind(ZHAO, QIAN, "--expires", end.isoformat())
         pair = self._bind(LI, HAN, "--ttl", "2h")
         once = self._bind(LUO, WANG, "--ttl", "2h", "--max-calls", "1")
         parties = {"dialled": pair["x"], "parties": (LI, HAN)}

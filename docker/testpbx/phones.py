@@ -139,6 +139,7 @@ class Does(enum.Enum):
     SILENT = "uas-silent"
     REJECT = "uas-reject"
     ONE_ANSWERS = "uas-one-answers"
+    ASKS_WHO = "uas-asks-who"
 
 
 class RunningPhone:

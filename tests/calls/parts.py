@@ -9,6 +9,7 @@ import signal
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -253,6 +254,11 @@ class Asterisk:
 
     def _answers(self) -> bool:
         return ari_answers("asterisk/info?only=status", self._password)
+
+
+def soon() -> str:
+    """Return when a binding ends that is to be over in two seconds."""
+    return (datetime.now(UTC) + timedelta(seconds=2)).isoformat()
 
 
 def tree(pid: int) -> list[int]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from calls.parts import Cli
+from calls.parts import Cli, soon
 from testpbx.phones import Call, Phones
 from testpbx.waiting import until
 
@@ -72,7 +72,7 @@ def test_binding_that_is_over(
     cli: Cli, phones: Phones, a: str, b: str, end: Callable[[Cli, str], None], reason: str
 ) -> None:
     """A former party hears that the order has ended; the number reaches nobody."""
-    binding = cli.bind(a, b, "--ttl", "2s")
+    binding = cli.bind(a, b, "--expires", soon())
     end(cli, binding["id"])
 
     check_refused(phones.call(a, binding["x"]), 403)

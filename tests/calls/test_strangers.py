@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 
 import pytest
 
-from calls.parts import CARRIER_IN, STATE, Cli, Router, frozen
+from calls.parts import CARRIER_IN, STATE, Cli, Router, frozen, soon
 from testpbx.phones import Call, Phones
 from testpbx.waiting import until
 
@@ -86,7 +86,7 @@ def test_strict(cli: Cli, phones: Phones, serving: Serving, a: str, b: str, stra
         for reason, options in (
             ("stranger", ()),
             ("unbound", ()),
-            ("expired", ("--ttl", "2s")),
+            ("expired", ("--expires", soon())),
             ("used_up", ("--max-calls", "1")),
             ("wrong_direction", ("--direction", "b")),
         )

@@ -420,7 +420,7 @@ def test_refused_commands(cli: Cli, connection: Connection, store: BindingStore)
         (("block", "add", "80012345678"), 65, "a block begins with 700"),
         # Times.
         (axb("--expires", "2020-01-01T00:00:00Z"), 65, "the expiry is in the past"),
-        (axb("--ttl", "0"), 65, "the expiry is in the past"),
+        (axb("--ttl", "0"), 2, "1m is the least"),
         (axb("--ttl", "91d"), 65, "90 days at most"),
         (axb("--ttl", "999999d"), 65, "90 days at most"),
         (axb("--expires", "9999-12-31T23:59:59Z"), 65, "90 days at most"),
@@ -643,11 +643,11 @@ HOSTILE = [
     '"; DELETE FROM agi_router.route; --',
     "$1 %(a)s %s {0} ${x} $$;$$",
     "\\x00 \\' \\\\",
-    "/* */ -- \n; COMMIT; \t\r",
-    "\x1b[2J\x07\u202e\u2028",
+    "/* */ -- ; COMMIT;",
     "订单%_\U0001f4de" * 5,
     "-",
 ]
+UNSEEN = ["/* */ -- \n; COMMIT; \t\r", "\x1b[2J\x07\u202e\u2028", "B\u200b7"]
 
 
 @pytest.fixture
@@ -670,6 +670,9 @@ def inside(
 
 def test_hostile_text(inside: Callable[..., Done], store: BindingStore) -> None:
     """Text of an operator is text: kept as it is, found by itself alone, printed on its line."""
+    for text in UNSEEN:
+        for command in (axb("--order", text), ("list", "--order", text), ("tenant", "add", text)):
+            assert inside(*command).code == 2
     for serial, text in enumerate(HOSTILE):
         made = inside(*axb("--order", text, b=f"1377777{serial:04}"))
         assert made.code == 0
@@ -687,7 +690,7 @@ def test_hostile_text(inside: Callable[..., Done], store: BindingStore) -> None:
 
 def test_hostile_names_of_blocks(inside: Callable[..., Done]) -> None:
     """The same of whoever assigned a block."""
-    for serial, text in enumerate(HOSTILE):
+    for serial, text in enumerate([*HOSTILE, *UNSEEN]):
         block = f"700123456{serial:02}"
         made = inside("block", "add", block, "--operator", text, "--certificate", text, "--json")
         assert (made.json["operator"], made.json["certificate"]) == (text, text)
@@ -695,7 +698,7 @@ def test_hostile_names_of_blocks(inside: Callable[..., Done]) -> None:
 
 def test_hostile_ids_and_numbers(inside: Callable[..., Done]) -> None:
     """Where a number, an id or a time is due, hostile text is a line of error, and no fault."""
-    for text in [*HOSTILE[:-1], "9" * 5000, ""]:
+    for text in [*HOSTILE[:-1], *UNSEEN[:2], "9" * 5000, ""]:
         for command in (axb(a=text), ("show", "--", text), ("calls", f"--since={text}")):
             done = inside(*command)
             assert done.code in {2, 65, 66}, (command, done.err)
@@ -906,7 +909,7 @@ def test_changes_that_are_refused(cli: Cli, connection: Connection, store: Bindi
         ((*gxb("--callback", "all", "--default", A.digits),), 65, "has no default member"),
         ((*gxb("--callback", "sequence", "--default", A.digits),), 65, "has no default member"),
         ((*gxb("--window", "5m"),), 65, "--callback last"),
-        ((*gxb("--callback", "last", "--window", "0s"),), 2, "is allowed"),
+        ((*gxb("--callback", "last", "--window", "0s"),), 2, "1m is the least"),
         (("bind", "axyb", *axb("--y-ttl", "5m")[2:]), 2, "--y-on-call"),
         (("bind", "axyb", *axb("--y-on-call", "--y", X)[2:]), 2, "not both"),
         (axb("--prompts", "../x"), 2, "a name has 1 to 16"),
@@ -923,7 +926,7 @@ def test_changes_that_are_refused(cli: Cli, connection: Connection, store: Bindi
         (axb("--y", X), 2, "--y"),
         (axb("--ring", "4s"), 2, "5s to 2m is allowed"),
         (axb("--direction", "c"), 2, "--direction"),
-        (("unbind",), 2, "give the id of a binding or --order"),
+        (("unbind",), 2, "give a binding or --order"),
         (("unbind", pair.id, "--order", "A-1"), 2, "not both"),
         (("unbind", "--order", "A-2"), 73, "over already"),
         (("unbind", "--order", "A-3"), 66, "no binding was made for this order"),
@@ -1024,7 +1027,7 @@ def test_pool_size(bare_cli: Cli) -> None:
     ]
     shared = bare_cli(*size, "--share", 7, "--json").json
     assert (shared["quarantine"], shared["numbers"], shared["blocks"]) == (600, 7739, 1)
-    assert bare_cli("pool", "--json", *size[1:]).code == 2
+    assert bare_cli("pool", "--json", *size[1:]).json["blocks"] == 6
     assert bare_cli("pool", "size", "--pairs", 0, "--ttl", "2h").code == 2
 
 

@@ -21,9 +21,18 @@ from agi_router.csv_rows import (
     unescape,
     write_cells,
 )
-from agi_router.model import Callback, Counting, Direction, Display, Language, Mode
+from agi_router.model import (
+    Callback,
+    Counting,
+    Direction,
+    Display,
+    Language,
+    Mode,
+    check_order_id,
+)
 from agi_router.modes import Axb, Gxb
 from agi_router.numbers import E164, XNumber
+from agi_router.texts import strip
 
 # Rich in what matters here.
 TEXTS = st.text(
@@ -33,8 +42,22 @@ TEXTS = st.text(
     ),
     max_size=40,
 )
+
+
+def is_name(text: str) -> bool:
+    """Whether an order can have this id."""
+    try:
+        return check_order_id(text) == text
+    except ValueError:
+        return False
+
+
+NAMES = TEXTS.map(
+    lambda text: strip("".join(char for char in text if char.isprintable() or char == " "))
+).filter(is_name)
 MOBILES = st.integers(13000000000, 19999999999).map(lambda value: E164(digits=str(value)))
 NUMBERS = st.integers(700 * 10**12, 701 * 10**12 - 1).map(lambda value: XNumber(value=value))
+MINUTES = st.integers(60, 14400).map(lambda value: timedelta(seconds=value))
 SECONDS = st.integers(5, 120).map(lambda value: timedelta(seconds=value))
 
 
@@ -56,7 +79,8 @@ def test_nothing_written_is_a_formula(text: str) -> None:
     assert not escape(text).startswith(("\t", "\r"))
 
 
-@given(st.lists(TEXTS, min_size=1, max_size=5).filter(lambda cells: cells != [""]))
+# A row of empty cells is none.
+@given(st.lists(TEXTS, min_size=1, max_size=5).filter(lambda cells: any(map(strip, cells))))
 def test_cells_survive_a_file(cells: list[str]) -> None:
     out = io.StringIO(newline="")
     write_record(out, ["h"] * len(cells) if len(cells) > 1 else ["h"])
@@ -94,13 +118,13 @@ def bindings(draw: st.DrawFn) -> dict[str, Any]:
         "count": draw(st.sampled_from(Counting)),
         "direction": draw(st.sampled_from(Direction)),
         "ring": draw(st.none() | SECONDS),
-        "max_duration": draw(st.none() | SECONDS),
+        "max_duration": draw(st.none() | MINUTES),
         "language": draw(st.none() | st.sampled_from(Language)),
         "display_a": draw(st.sampled_from(Display)),
         "display_b": draw(st.sampled_from(Display)),
         "prompts": draw(st.sampled_from((None, "rides"))),
-        "order": draw(TEXTS.filter(bool)),
-        "tenant": draw(TEXTS.filter(bool)),
+        "order": draw(NAMES),
+        "tenant": draw(NAMES),
         "id": "70012345678-1",
         "state": "active",
     }

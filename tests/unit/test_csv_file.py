@@ -13,6 +13,7 @@ from agi_router.adapters.csv_file import LONGEST_LINE, CsvReader, new_file, writ
 from agi_router.errors import CsvError
 
 NOT_CLOSED = "behind a closing quotation mark stands neither a delimiter nor the line's end"
+SAVE = "save it as 'CSV UTF-8 (comma delimited)' and import that"
 TOO_LONG = f"it is longer than {LONGEST_LINE} bytes"
 
 
@@ -31,11 +32,42 @@ def read(content: bytes) -> tuple[list[str], list[tuple[int, list[str]]]]:
         b"\xef\xbb\xbfmode,order\r\naxb,A-1\r\ngxb,A-2\r\n",
         b"mode;order\naxb;A-1\ngxb;A-2\n",
         b'"mode","order"\n"axb","A-1"\n"gxb",A-2\n',
+        b"mode\torder\naxb\tA-1\ngxb\tA-2\n",
+        "mode，order\naxb，A-1\ngxb，A-2\n".encode(),
+        "mode；order\naxb；A-1\ngxb；A-2\n".encode("gb18030"),
+        "mode\torder\r\naxb\tA-1\r\ngxb\tA-2\r\n".encode("utf-16"),
+        "\ufeffmode,order\naxb,A-1\ngxb,A-2".encode("utf-16-be"),
     ],
 )
 def test_ways_to_write_the_same(content: bytes) -> None:
     """Line ends, byte order mark, delimiter and quotation marks make no difference."""
     assert read(content) == (["mode", "order"], [(2, ["axb", "A-1"]), (3, ["gxb", "A-2"])])
+
+
+def test_a_line_for_excel() -> None:
+    """It tells the delimiter, and is no header."""
+    assert read(b"sep=|\nmode|order\naxb|A;1\n") == (["mode", "order"], [(3, ["axb", "A;1"])])
+
+
+def test_rows_of_empty_cells() -> None:
+    """They are left out, and their lines count."""
+    content = b"mode,order\n,\n \xc2\xa0,\t\naxb,A-1\n,,,,\n"
+    assert read(content)[1] == [(4, ["axb", "A-1"])]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "told"),
+    [("utf-8", []), ("utf-8-sig", []), ("gb18030", ["GB18030"]), ("utf-16", ["UTF-16"])],
+)
+@pytest.mark.parametrize("lines", [1, 3_000, 40_000])
+def test_encodings(encoding: str, told: list[str], lines: int) -> None:
+    """Each is recognised, however far its first character lies that is not ASCII."""
+    said: list[str] = []
+    cells = [*(f"B-{serial}" for serial in range(lines)), "粤B9", "一"]
+    content = "\n".join(["order", *cells]).encode(encoding)
+    reader = CsvReader(io.BytesIO(content), said.append)
+    assert [record.cells for record in reader] == [[cell] for cell in cells]
+    assert (said, reader.bytes_read) == (told, len(content))
 
 
 def test_lines_are_counted_as_an_editor_does() -> None:
@@ -56,9 +88,15 @@ def test_only_the_header_tells_the_delimiter() -> None:
         (b"", "the file is empty; its first line is to name the columns"),
         (b"\n \r\n", "the file is empty; its first line is to name the columns"),
         (b"\xef\xbb\xbf", "the file is empty; its first line is to name the columns"),
-        (b"a,b\n1,\xff\n", "line 2: it is not UTF-8"),
-        ("a,b\n".encode("utf-16"), "line 1: it holds a NUL; a file is to be in UTF-8"),
-        (b"a,b\n1,\0\n", "line 2: it holds a NUL; a file is to be in UTF-8"),
+        (b"a,b\n1,\xff\n", f"line 2: it is neither UTF-8 nor GB18030; {SAVE}"),
+        (b"\xef\xbb\xbfa\n\xff\n", f"line 2: it is not UTF-8; {SAVE}"),
+        ("é\n".encode() * 40_000 + b"\xff\n", f"line 40001: it is not UTF-8; {SAVE}"),
+        ("a,b\n".encode("utf-16-le"), f"line 1: it holds a NUL; {SAVE}"),
+        ("a\n1".encode("utf-16") + b"2", f"below line 1: it is not UTF-16; {SAVE}"),
+        ("\ufeff".encode("utf-16-le"), "the file is empty; its first line is to name the columns"),
+        (("a\n" + "1" * LONGEST_LINE + "5").encode("utf-16"), f"line 2: {TOO_LONG}"),
+        (b"sep=;\n", "the file is empty; its first line is to name the columns"),
+        (b"a,b\n1,\0\n", f"line 2: it holds a NUL; {SAVE}"),
         (b'a,b\n1,2\n3,"4\n', "line 3: a quotation mark is opened and not closed"),
         (b'"a', "line 1: a quotation mark is opened and not closed"),
         (b'a,b\n1,"' + b"5\n" * 70_000, "line 2: a quotation mark is opened and not closed"),
@@ -92,7 +130,7 @@ def test_a_longest_line() -> None:
 
 
 @pytest.mark.parametrize(
-    "cells", [["a", "b"], ["", ""], ['"', "a,b", "a;b"], ["a\r\nb", "\r", "\n"], ["'=1", " x "]]
+    "cells", [["a", "b"], ["", "x"], ['"', "a,b", "a;b"], ["a\r\nb", "\r", "\n"], ["'=1", " x "]]
 )
 def test_what_is_written_is_read(cells: list[str]) -> None:
     """Whatever stands in a cell."""

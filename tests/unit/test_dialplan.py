@@ -21,6 +21,8 @@ PROMPTS = files("agi_router.dialplan").joinpath("prompts.tsv").read_text("utf-8"
 
 DIGITS = "XXXXXXXXXXXX"
 PREFIXES = ("86", "+86", "0086")
+# Before a callee's number: that of all trunks, and that of one.
+PREFIX = "${AGI_ROUTER_CALLEE_PREFIX}${AGI_ROUTER_CALLEE_PREFIX_${TRUNK}}"
 
 
 @dataclass(frozen=True)
@@ -309,7 +311,9 @@ def test_there_is_one_way_to_dial() -> None:
     [step] = of("Dial")
     assert step.context == "agi-router-out"
     resource, ring, _options = top_level(step.data)
-    assert resource == "PJSIP/${STRREPLACE(CALLEE,+,@${TRUNK}&PJSIP/)}@${TRUNK}${MORE}"
+    assert resource == (
+        f"PJSIP/{PREFIX}${{STRREPLACE(CALLEE,+,@${{TRUNK}}&PJSIP/{PREFIX})}}@${{TRUNK}}${{MORE}}"
+    )
     assert ring == "${RING}"
     users = [
         s for s in STEPS if re.search(r"Goto\w*", s.application) and "agi-router-out" in s.data
@@ -368,7 +372,7 @@ def test_a_spoilt_destination_is_refused() -> None:
         '"${FILTER(0-9,${SHOWN})}" != "${SHOWN}"',
         "${LEN(${SHOWN})} != 15",
         '"${MARK}" != "end"',
-        "${LEN(${STRREPLACE(CALLEE,+,@${TRUNK}&PJSIP/)})} > 4000",
+        f"${{LEN(${{STRREPLACE(CALLEE,+,@${{TRUNK}}&PJSIP/{PREFIX})}})}} > 4000",
         "${LEN(${MORE})} > 4000",
     ):
         assert part in condition.split("$[", 1)[1].rstrip("]").split(" | ")
@@ -491,6 +495,7 @@ def test_the_globals() -> None:
         # Nothing is shipped: each site has its own, in a file of Asterisk's.
         "AGI_ROUTER_AGI_SECRET": "",
         "AGI_ROUTER_TRUNK": "carrier-out",
+        "AGI_ROUTER_CALLEE_PREFIX": "",
         "AGI_ROUTER_LANGUAGE": "zh",
         "AGI_ROUTER_JOURNAL": "/var/spool/asterisk/agi-router",
         "AGI_ROUTER_PATIENCE": "0.35",

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from agi_router.durations import format_duration, parse_duration
+from agi_router.durations import format_duration, parse_duration, parse_within
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,12 @@ from agi_router.durations import format_duration, parse_duration
         ("24h", 86400, "1d"),
         ("1d2h3m4s", 93784, "1d2h3m4s"),
         (" 2H ", 7200, "2h"),
+        ("10min", 600, "10m"),
+        ("2 h", 7200, "2h"),
+        ("1 day 2 hours 3 minutes 4 seconds", 93784, "1d2h3m4s"),
+        ("2小时30分钟", 9000, "2h30m"),
+        ("２ｈ", 7200, "2h"),
+        ("\u200b2h\u00a0", 7200, "2h"),
         ("0", 0, "0s"),
         ("0m", 0, "0s"),
         ("999999d", 999999 * 86400, "999999d"),
@@ -37,7 +43,7 @@ def test_forms(text: str, seconds: int, written: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *("", " ", "h", "-1h", "+1h", "1.5h", "30m1h", "1h1h", "2 h", "1w", "2h\0"),
+        *("", " ", "h", "-1h", "+1h", "1.5h", "30m1h", "1h1h", "2 hs", "1w", "2h\0"),
         *("\u0661h", "\u00b2s", "1e3", "inf", "1000000d", "1" * 5000),
     ],
 )
@@ -45,6 +51,38 @@ def test_anything_else_is_refused(text: str) -> None:
     """The message gives examples."""
     with pytest.raises(ValueError, match="looks like 2h"):
         parse_duration(text)
+
+
+MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "low", "high", "message"),
+    [
+        ("2", MINUTE, None, "1m is the least; a number alone is seconds: 2h, 2m?"),
+        ("０2 ", MINUTE, None, "1m is the least; a number alone is seconds: 02h, 02m?"),
+        ("2", MINUTE, DAY, "1m to 1d is allowed; a number alone is seconds: 2h, 2m?"),
+        ("30", MINUTE, DAY, "1m to 1d is allowed; a number alone is seconds: 30m?"),
+        ("0", MINUTE, None, "1m is the least"),
+        ("2s", MINUTE, None, "1m is the least"),
+        ("2d", MINUTE, DAY, "1m to 1d is allowed"),
+        ("2", timedelta(seconds=5), MINUTE, "5s to 1m is allowed"),
+        ("138000000", MINUTE, DAY, "1m to 1d is allowed"),
+        ("soon", MINUTE, DAY, "a duration looks like 2h, 30m, 1h30m, 90s, 1d or 45 (seconds)"),
+    ],
+)
+def test_out_of_bounds(text: str, low: timedelta, high: timedelta | None, message: str) -> None:
+    """What may be meant is told where a number stands alone; a longer one is not quoted."""
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - compared whole below
+        parse_within(text, low, high)
+    assert str(caught.value) == message
+
+
+def test_within_bounds() -> None:
+    """The bounds themselves are allowed."""
+    assert parse_within("60", MINUTE, DAY) == parse_within("1m", MINUTE) == MINUTE
+    assert parse_within("1d", MINUTE, DAY) == DAY
+    assert parse_within("9999d", MINUTE) == 9999 * DAY
 
 
 def test_part_of_a_second_is_cut() -> None:

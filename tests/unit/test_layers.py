@@ -49,6 +49,8 @@ CORE = frozenset(
         "csv_rows",
         "diagnosis",
         "identity",
+        "texts",
+        "times",
     }
 )
 DATABASE = frozenset(

@@ -282,6 +282,7 @@ def test_exports() -> None:
         "XNumber",
         "is_extension",
         "is_withheld",
+        "parse_members",
     }
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import traceback
 from dataclasses import fields
 from datetime import timedelta
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -199,8 +201,8 @@ def test_where_it_listens(text: str, address: tuple[str, int] | None) -> None:
         ("PASSWORD", "ARI_PASSWORD"),
         ("KEYFILE", "KEY_FILE"),
         ("LANG", "LANGUAGE"),
-        ("dsn", ""),
-        ("", ""),
+        ("TLL", "TTL"),
+        ("dsn", "DSN"),
     ],
 )
 def test_unknown(name: str, near: str) -> None:
@@ -208,7 +210,51 @@ def test_unknown(name: str, near: str) -> None:
     with pytest.raises(SettingsError) as caught:
         settings(**{name: ""})
     assert str(caught.value).startswith(f"AGI_ROUTER_{name} is not a setting; ")
-    assert f"the nearest is AGI_ROUTER_{near}" in str(caught.value)
+    assert str(caught.value).endswith(f"; the nearest is AGI_ROUTER_{near}")
+
+
+@pytest.mark.parametrize("name", ["", "TENANT", "OPERATOR", "700"])
+def test_unknown_and_like_none(name: str) -> None:
+    """No name is offered that has nothing to do with it."""
+    with pytest.raises(SettingsError) as caught:
+        settings(**{name: "1"})
+    assert str(caught.value) == (
+        f"AGI_ROUTER_{name} is not a setting; 'agi-router settings' shows all there are: unset it"
+    )
+
+
+def dialplan_globals() -> list[str]:
+    """Return the globals of the shipped dialplan that are no settings too, without the prefix."""
+    text = files("agi_router.dialplan").joinpath("agi_router.conf").read_text("utf-8")
+    names = re.findall(rf"(?m)^{PREFIX}(\w+)=", text)
+    return sorted(set(names) - {each.name.upper() for each in fields(Settings)})
+
+
+@pytest.mark.parametrize(
+    "name",
+    [*dialplan_globals(), "NEXT_agi_router", "NEXT_agi_router_2", "CALLEE_PREFIX_carrier-b"],
+)
+def test_globals_of_the_dialplan(name: str) -> None:
+    """What belongs there is no mistake in writing: the error says where to put it."""
+    with pytest.raises(SettingsError) as caught:
+        settings(**{name: "1"})
+    assert str(caught.value) == (
+        f"AGI_ROUTER_{name} is a global of the dialplan, no setting of the router: set it in"
+        " extensions.conf, in a section [globals](+) below the #include of agi_router.conf, and"
+        " take it out of the environment"
+    )
+
+
+def test_files_with_a_byte_order_mark(tmp_path: Path) -> None:
+    """Editors of Windows put one in front; it is no part of a key or a password."""
+    ring = KeyRing.generate()
+    key, password = tmp_path / "key", tmp_path / "password"
+    write_key_ring(key, ring)
+    key.write_bytes(b"\xef\xbb\xbf" + key.read_bytes().replace(b"\n", b"\r\n"))
+    password.write_text(f"\ufeff{SECRET}\r\n", "utf-8")
+    given = settings(KEY_FILE=str(key), ARI_PASSWORD_FILE=str(password))
+    assert given.load_keys() == ring
+    assert given.load_ari_password() == SECRET
 
 
 @pytest.mark.parametrize("name", ["KEY", "ARI_PASSWORD"])

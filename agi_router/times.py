@@ -1,0 +1,48 @@
+"""
+Points in time as people and spreadsheets write them.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+from agi_router.texts import narrow, strip
+
+__all__ = ["parse_time"]
+
+# 2026/1/31 15:04 and 2026年1月31日, beside what ISO 8601 has.
+_FORM = re.compile(
+    r"([0-9]{4})(?:-|/|\.|年)([0-9]{1,2})(?:-|/|\.|月)([0-9]{1,2})日?"
+    r"(?:[T ]+([0-9]{1,2}):([0-9]{2})(?::([0-9]{2})(\.[0-9]{1,6})?)?)?"
+    r" *(Z|[+-][0-9]{2}(?::?[0-9]{2})?)?",
+    re.IGNORECASE,
+)
+
+
+def parse_time(text: str) -> datetime:
+    """
+    Read a point in time; without an offset it is this machine's, without a time the day's begin.
+
+    Args:
+        text: ISO 8601, also with ``/``, ``.`` or ``年月日`` in its date and without leading zeros.
+
+    Returns:
+        It in UTC.
+
+    Raises:
+        ValueError: Anything else; nothing else is raised.
+    """
+    text = narrow(strip(text))
+    if match := _FORM.fullmatch(text):
+        year, month, day, hour, minute, second, part, offset = match.groups()
+        text = (
+            f"{year}-{month:0>2}-{day:0>2}T{hour or '':0>2}:{minute or '00'}:{second or '00'}"
+            f"{part or ''}{(offset or '').upper()}"
+        )
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError(
+            "a time looks like 2026-01-31T15:04:05+08:00, or 2026-01-31 15:04"
+        ) from None
