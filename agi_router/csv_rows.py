@@ -139,10 +139,10 @@ def _whole(text: str) -> int:
     return int(text)
 
 
-def _span(low: str, high: str | None = None) -> Callable[[str], timedelta]:
+def _span(low: str, high: str | None = None, *, bare: str = "0s") -> Callable[[str], timedelta]:
     shortest = parse_duration(low)
     longest = None if high is None else parse_duration(high)
-    return lambda text: parse_within(text, shortest, longest)
+    return lambda text: parse_within(text, shortest, longest, bare=parse_duration(bare))
 
 
 def _extension(text: str) -> str:
@@ -195,7 +195,7 @@ COLUMNS: Mapping[str, Column] = {
     ),
     "window": Column(
         about="how long who called last is called back, like `30m`; always if empty",
-        read=_span("1m"),
+        read=_span("1s", bare="1m"),
         write=format_duration,
     ),
     "extension": Column(
@@ -210,7 +210,7 @@ COLUMNS: Mapping[str, Column] = {
     ),
     "y_ttl": Column(
         about="in `axyb`, instead of `y`: B's number is made when A calls, and lives so long",
-        read=_span("1m"),
+        read=_span("1s", bare="1m"),
         write=format_duration,
     ),
     "ttl": Column(
@@ -247,8 +247,8 @@ COLUMNS: Mapping[str, Column] = {
         term="ring_timeout",
     ),
     "max_duration": Column(
-        about="longest call, `1m` to `4h`",
-        read=_span("1m", "4h"),
+        about="longest call, `1s` to `4h`",
+        read=_span("1s", "4h", bare="1m"),
         write=format_duration,
         term="max_duration",
     ),

@@ -48,7 +48,13 @@ def parse_duration(text: str) -> timedelta:
     return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
 
 
-def parse_within(text: str, low: timedelta, high: timedelta | None = None) -> timedelta:
+def parse_within(
+    text: str,
+    low: timedelta,
+    high: timedelta | None = None,
+    *,
+    bare: timedelta = timedelta(),
+) -> timedelta:
     """
     Read a duration that has bounds.
 
@@ -56,12 +62,19 @@ def parse_within(text: str, low: timedelta, high: timedelta | None = None) -> ti
         text: See :func:`parse_duration`.
         low: The shortest allowed.
         high: The longest allowed; :obj:`None`: however long.
+        bare: The shortest that a number without a unit may say: two hours are soon typed as ``2``.
 
     Raises:
         ValueError: It is none, or out of bounds; says which number with a unit may be meant.
     """
+
+    def allowed(span: timedelta) -> bool:
+        return low <= span and (high is None or span <= high)
+
     duration = parse_duration(text)
-    if low <= duration and (high is None or duration <= high):
+    count = narrow(strip(text))
+    alone = _FEW.fullmatch(count) is not None
+    if allowed(duration) and not (alone and duration < bare):
         return duration
     shortest = format_duration(low)
     told = (
@@ -69,16 +82,10 @@ def parse_within(text: str, low: timedelta, high: timedelta | None = None) -> ti
         if high is None
         else f"{shortest} to {format_duration(high)} is allowed"
     )
-    count = narrow(strip(text))
-    meant = [
-        f"{count}{unit}"
-        for unit in ("h", "m")
-        if _FEW.fullmatch(count)
-        and low <= (span := parse_duration(f"{count}{unit}"))
-        and (high is None or span <= high)
-    ]
+    with_units = [f"{count}{unit}" for unit in ("h", "m", "s")] if alone else []
+    meant = [each for each in with_units if allowed(parse_duration(each))]
     if meant:
-        told += f"; a number alone is seconds: {', '.join(meant)}?"
+        told = f"{told}; a number alone is seconds: {', '.join(meant)}?"
     raise ValueError(told)
 
 

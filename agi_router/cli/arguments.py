@@ -21,6 +21,7 @@ __all__ = [
     "ORDER_ID",
     "PROMPTS",
     "SINCE",
+    "SPAN",
     "TENANT",
     "TIME",
     "Duration",
@@ -34,13 +35,17 @@ class Duration(click.ParamType[Any]):
     Args:
         low: The shortest allowed.
         high: The longest allowed, if there is a limit.
+        bare: The shortest that a number without a unit may say.
     """
 
     name = "duration"
 
-    def __init__(self, low: timedelta, high: timedelta | None = None) -> None:
+    def __init__(
+        self, low: timedelta, high: timedelta | None = None, *, bare: timedelta = timedelta()
+    ) -> None:
         self._low = low
         self._high = high
+        self._bare = bare
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
@@ -51,7 +56,7 @@ class Duration(click.ParamType[Any]):
         if isinstance(value, timedelta):
             return value
         try:
-            return parse_within(value, self._low, self._high)
+            return parse_within(value, self._low, self._high, bare=self._bare)
         except ValueError as error:
             self.fail(str(error), param, ctx)
 
@@ -136,6 +141,8 @@ class _Number(click.ParamType[Any]):
         """
         if value != "-":
             return str(value)
+        if sys.stdin.isatty() and param is not None:
+            click.echo(f"{param.opts[0]}: ", nl=False, err=True)
         line = strip(sys.stdin.readline())
         if not line:
             self.fail("standard input has no line for it", param, ctx)
@@ -143,7 +150,9 @@ class _Number(click.ParamType[Any]):
 
 
 COUNT = click.IntRange(1, 2**31 - 1)
-LIFE = Duration(timedelta(minutes=1))
+_SECOND, _MINUTE = timedelta(seconds=1), timedelta(minutes=1)
+LIFE = Duration(_MINUTE)
+SPAN = Duration(_SECOND, bare=_MINUTE)
 NUMBER = _Number()
 ORDER_ID = _Checked("id", check_order_id)
 PROMPTS = _Checked("name", check_prompts)

@@ -17,6 +17,7 @@ from agi_router.cli.arguments import (
     NUMBER,
     ORDER_ID,
     PROMPTS,
+    SPAN,
     TENANT,
     TIME,
     Duration,
@@ -64,7 +65,8 @@ def bind() -> None:
     Bind parties to 700 numbers, by one of the modes below.
 
     A number given as - is the next line of standard input, here and wherever a real number is
-    asked for: what stands on a command line can be read by every user of the machine.
+    asked for: what stands on a command line can be read by every user of the machine. A line for
+    --g may name several members.
     """
 
 
@@ -110,8 +112,8 @@ def _terms_options(command: _Command) -> _Command:
         ),
         click.option(
             "--max-duration",
-            type=Duration(timedelta(minutes=1), timedelta(minutes=240)),
-            help="Longest call, e.g. 30m; 1m to 240m.",
+            type=Duration(timedelta(seconds=1), timedelta(minutes=240), bare=timedelta(minutes=1)),
+            help="Longest call, e.g. 30m; 240m at most.",
         ),
         click.option(
             "--language",
@@ -179,7 +181,7 @@ _CALLBACK = click.option(
 _DEFAULT = click.option("--default", type=NUMBER, metavar="NUM", help="The default member.")
 _WINDOW = click.option(
     "--window",
-    type=LIFE,
+    type=SPAN,
     help="How long who called last is called back, e.g. 30m; as long as the binding lives if"
     " absent.",
 )
@@ -209,8 +211,8 @@ def axb(a: str, b: str, x: str | None, **terms: Any) -> None:
 
     \b
     Examples:
-      agi-router bind axb --a 13800000001 --b 13800000002 --ttl 2h
-      agi-router bind axb --a 13800000001 --b 13800000002 --x 700123456780001 \
+      agi-router bind axb --a - --b - --ttl 2h
+      agi-router bind axb --a - --b - --x 700123456780001 \
           --max-calls 10 --max-duration 30m --order A-1001 --json
     """
     number = number_reader()
@@ -225,7 +227,7 @@ def axb(a: str, b: str, x: str | None, **terms: Any) -> None:
 @click.option("--y-on-call", is_flag=True, help="Make B's number when A calls, not now.")
 @click.option(
     "--y-ttl",
-    type=LIFE,
+    type=SPAN,
     help=f"How long such a number lives, e.g. 10m; {format_duration(Y_TTL)} if absent.",
 )
 @_terms_options
@@ -247,8 +249,8 @@ def axyb(
 
     \b
     Examples:
-      agi-router bind axyb --a 13800000001 --b 13800000002 --ttl 2h
-      agi-router bind axyb --a 13800000001 --b 13800000002 --y-on-call --y-ttl 10m
+      agi-router bind axyb --a - --b - --ttl 2h
+      agi-router bind axyb --a - --b - --y-on-call --y-ttl 10m
     """
     number = number_reader()
     if not y_on_call:
@@ -283,9 +285,9 @@ def gxb(  # noqa: PLR0917 - options, not arguments
 
     \b
     Examples:
-      agi-router bind gxb --g 13800000001 --g 13800000003 --b 13800000002 \
-          --callback last --window 30m --default 13800000001 --ttl 2h
-      agi-router bind gxb --g 13800000001 --g 13800000003 --b 13800000002 \
+      agi-router bind gxb --g - --b - \
+          --callback last --window 30m --default - --ttl 2h
+      agi-router bind gxb --g - --b - \
           --callback sequence --ring 15s
     """
     _make(_group(Gxb, members, b, callback, default, window), x, None, terms)
@@ -315,7 +317,7 @@ def gxyb(  # noqa: PLR0917 - options, not arguments
 
     \b
     Example:
-      agi-router bind gxyb --g 13800000001 --g 13800000003 --b 13800000002 \
+      agi-router bind gxyb --g - --b - \
           --callback all --ttl 2h
     """
     _make(_group(Gxyb, members, b, callback, default, window), x, y, terms)
@@ -343,8 +345,8 @@ def ax(
 
     \b
     Examples:
-      agi-router bind ax --a 13800000001 --window 30m --ttl 2h
-      agi-router bind ax --a 13800000001 --callback default --default 13800000002
+      agi-router bind ax --a - --window 30m --ttl 2h
+      agi-router bind ax --a - --callback default --default -
     """
     number = number_reader()
     _make(
@@ -387,8 +389,8 @@ def axe(  # noqa: PLR0917 - options, not arguments
 
     \b
     Examples:
-      agi-router bind axe --a 13800000001 --ttl 2h
-      agi-router bind axe --a 13800000001 --x 700123456780001 --extension 1234 --window 30m
+      agi-router bind axe --a - --ttl 2h
+      agi-router bind axe --a - --x 700123456780001 --extension 1234 --window 30m
     """
     number = number_reader()
     _make(

@@ -37,7 +37,7 @@ def explain(
 
     \b
     Example:
-      agi-router explain --from 13800000001 --to 700123456780001
+      agi-router explain --from - --to 700123456780001
     """
     settings = read_settings()
     screened = screen(

@@ -43,7 +43,7 @@ def add(name: str, members: Sequence[str], *, as_json: bool) -> None:
 
     \b
     Example:
-      agi-router group add 70012345678-42 --g 13800000004 --g 13800000005
+      agi-router group add 70012345678-42 --g -
     """
     numbers = read_members(members)
     with open_store(read_settings()) as store:
@@ -63,7 +63,7 @@ def remove(name: str, member: str, *, as_json: bool) -> None:
 
     \b
     Example:
-      agi-router group remove 70012345678-42 --g 13800000004
+      agi-router group remove 70012345678-42 --g -
     """
     number = number_reader()(member)
     with open_store(read_settings()) as store:
@@ -80,7 +80,7 @@ def default(name: str, member: str, *, as_json: bool) -> None:
 
     \b
     Example:
-      agi-router group default 70012345678-42 --g 13800000004
+      agi-router group default 70012345678-42 --g -
     """
     number = number_reader()(member)
     with open_store(read_settings()) as store:

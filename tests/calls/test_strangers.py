@@ -4,10 +4,12 @@ Strangers on a real Asterisk: they learn nothing, and who asks too often is not 
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
+import psycopg
 import pytest
 
-from calls.parts import CARRIER_IN, STATE, Cli, Router, frozen, soon
+from calls.parts import CARRIER_IN, STATE, Cli, Router, expire, frozen
 from testpbx.phones import Call, Phones
 from testpbx.waiting import until
 
@@ -79,21 +81,29 @@ def test_a_trunk_with_too_many_refusals(
     assert f"trunk=PJSIP/{CARRIER_IN}" in log
 
 
-def test_strict(cli: Cli, phones: Phones, serving: Serving, a: str, b: str, stranger: str) -> None:
+def test_strict(
+    cli: Cli,
+    phones: Phones,
+    serving: Serving,
+    database: psycopg.Connection[dict[str, Any]],
+    a: str,
+    b: str,
+    stranger: str,
+) -> None:
     """A former party, one without calls left, one who may not call, a stranger: told the same."""
     bindings = {
         reason: cli.bind(a, b, "--language", "en", *options)
         for reason, options in (
             ("stranger", ()),
             ("unbound", ()),
-            ("expired", ("--expires", soon())),
+            ("expired", ()),
             ("used_up", ("--max-calls", "1")),
             ("wrong_direction", ("--direction", "b")),
         )
     }
     assert phones.call(b, bindings["used_up"]["x"]).status == 200
     cli("unbind", bindings["unbound"]["id"])
-    assert until(lambda: cli("show", bindings["expired"]["id"])["state"] == "expired", timeout=10)
+    expire(database, bindings["expired"])
 
     with serving(AGI_ROUTER_STRICT="on"):
         calls = {

@@ -909,7 +909,7 @@ def test_changes_that_are_refused(cli: Cli, connection: Connection, store: Bindi
         ((*gxb("--callback", "all", "--default", A.digits),), 65, "has no default member"),
         ((*gxb("--callback", "sequence", "--default", A.digits),), 65, "has no default member"),
         ((*gxb("--window", "5m"),), 65, "--callback last"),
-        ((*gxb("--callback", "last", "--window", "0s"),), 2, "1m is the least"),
+        ((*gxb("--callback", "last", "--window", "0s"),), 2, "1s is the least"),
         (("bind", "axyb", *axb("--y-ttl", "5m")[2:]), 2, "--y-on-call"),
         (("bind", "axyb", *axb("--y-on-call", "--y", X)[2:]), 2, "not both"),
         (axb("--prompts", "../x"), 2, "a name has 1 to 16"),

@@ -199,7 +199,7 @@ def test_fixed_lines() -> None:
         ({"max_calls": "²"}, ["max_calls: a whole number, 1 to 2147483647"]),
         ({"max_calls": "2147483648"}, ["max_calls: a whole number, 1 to 2147483647"]),
         ({"ring": "4s"}, ["ring: 5s to 2m is allowed"]),
-        ({"max_duration": "5h"}, ["max_duration: 1m to 4h is allowed"]),
+        ({"max_duration": "5h"}, ["max_duration: 1s to 4h is allowed"]),
         ({"x": "71012345678"}, ["x: a 700 number begins with 700; got something else"]),
     ],
 )  # fmt: skip

@@ -78,6 +78,22 @@ def test_out_of_bounds(text: str, low: timedelta, high: timedelta | None, messag
     assert str(caught.value) == message
 
 
+@pytest.mark.parametrize(
+    ("text", "high", "message"),
+    [
+        ("30", None, "1s is the least; a number alone is seconds: 30h, 30m, 30s?"),
+        ("5", MINUTE, "1s to 1m is allowed; a number alone is seconds: 5s?"),
+        ("0", None, "1s is the least"),
+    ],
+)
+def test_a_number_that_needs_a_unit(text: str, high: timedelta | None, message: str) -> None:
+    """Few seconds are meant as such where they are written as such."""
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - compared whole below
+        parse_within(text, timedelta(seconds=1), high, bare=MINUTE)
+    assert str(caught.value) == message
+    assert parse_within("5s", timedelta(seconds=1), high, bare=MINUTE) == timedelta(seconds=5)
+
+
 def test_within_bounds() -> None:
     """The bounds themselves are allowed."""
     assert parse_within("60", MINUTE, DAY) == parse_within("1m", MINUTE) == MINUTE
