@@ -610,7 +610,11 @@ def test_fastagi_needs_an_address(cli: Cli, store: BindingStore, tmp_path: Path)
         off, busy = cli.many(
             [("serve", "--door", "agi")] * 2,
             [
-                {"AGI_ROUTER_JOURNAL": str(tmp_path), "AGI_ROUTER_AGI_LISTEN": listen}
+                {
+                    "AGI_ROUTER_JOURNAL": str(tmp_path),
+                    "AGI_ROUTER_AGI_LISTEN": listen,
+                    "AGI_ROUTER_AGI_SECRET": "0123456789abcdef" * 2,
+                }
                 for listen in ("off", address)
             ],
         )

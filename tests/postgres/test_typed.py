@@ -291,6 +291,10 @@ INSERT INTO agi_router.route (block, x_number, caller_tag, binding_id, shown, en
 SELECT block, block * 10000 + id % 10000, id, id, block * 10000 + id % 10000, expires_at, 'a',
        '', ''
   FROM agi_router.binding;
+INSERT INTO agi_router.past_route (block, x_number, caller_tag, binding_id, shown, ends_at, side,
+                                   callee, caller, begins_at)
+SELECT block, x_number, caller_tag, binding_id, shown, ends_at, side, callee, caller, now()
+  FROM agi_router.route;
 INSERT INTO agi_router.call (block, id, day, x_number, binding_id, state)
 SELECT block, 'pbx-' || id, now()::date, block * 10000 + id % 10000, id, 'settled'
   FROM agi_router.binding;

@@ -252,6 +252,7 @@ def test_files_with_a_byte_order_mark(tmp_path: Path) -> None:
     write_key_ring(key, ring)
     key.write_bytes(b"\xef\xbb\xbf" + key.read_bytes().replace(b"\n", b"\r\n"))
     password.write_text(f"\ufeff{SECRET}\r\n", "utf-8")
+    password.chmod(0o600)
     given = settings(KEY_FILE=str(key), ARI_PASSWORD_FILE=str(password))
     assert given.load_keys() == ring
     assert given.load_ari_password() == SECRET
