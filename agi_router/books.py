@@ -104,9 +104,12 @@ class Books:
         Raises:
             StoreError: The store did not answer.
             AriError: Asterisk did not answer.
+            NodeTaken: Another Asterisk has the name of this one.
         """
-        node = (await ari.asterisk_info()).system_name
-        reserved = await self._store.reserved(node)
+        info = await ari.asterisk_info()
+        # Whoever has our name may have calls of which we know nothing.
+        await self._store.see_node(info.system_name, info.entity_id, info.startup_time)
+        reserved = await self._store.reserved(info.system_name)
         calls = list(reserved)
         alive: set[str] = set()
         for start in range(0, len(calls), _ASKED):

@@ -39,6 +39,7 @@ from agi_router.books import Books
 from agi_router.errors import AgiRouterError, AsteriskError, SettingsError, StoreError
 from agi_router.health import Health
 from agi_router.metrics import Metrics
+from agi_router.nodes import Node
 from agi_router.router import Router
 from agi_router.seal import KeyRing
 from agi_router.settings import Settings
@@ -150,6 +151,7 @@ async def _serve(
         strict=settings.strict,
         caller_limit=settings.refusal_limit_caller,
         trunk_limit=settings.refusal_limit_trunk,
+        extension_limit=settings.refusal_limit_extensions,
     )
     fastagi = None if doors is Doors.ARI else _open_fastagi(settings, router)
     if doors is Doors.AGI and fastagi is None:
@@ -188,7 +190,9 @@ async def _serve(
             await _run_until(stop.wait(), *works)
             _stop_taking(health, notifier)
         else:
-            await _serve_ari(settings, router, books, health, metrics, notifier, stop, works)
+            await _serve_ari(
+                settings, store, router, books, health, metrics, notifier, stop, works
+            )
         if fastagi is not None:
             await fastagi.drain()
         await books.close()
@@ -197,6 +201,7 @@ async def _serve(
 
 async def _serve_ari(  # noqa: PLR0917 - the parts that serve() has made
     settings: Settings,
+    store: AdmissionStore,
     router: Router,
     books: Books,
     health: Health,
@@ -218,6 +223,9 @@ async def _serve_ari(  # noqa: PLR0917 - the parts that serve() has made
             )
             health.ari = ari
             health.clocks["asterisk"] = door.clock
+            node = Node(ari, store)
+            health.others.append(lambda: node.trouble)
+            await node.claim()
             # Calls that come meanwhile wait in the client; nobody is dialled before this.
             await _check_profile(ari, settings, router)
             show_ari(metrics, ari=ari, door=door)
@@ -228,6 +236,7 @@ async def _serve_ari(  # noqa: PLR0917 - the parts that serve() has made
                 *works,
                 door.serve,
                 door.keep_time,
+                node.keep,
                 partial(_reconcile, door, ari, books, settings, router),
                 partial(_look_again, ari, settings, router),
             )

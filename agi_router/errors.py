@@ -34,6 +34,7 @@ What can go wrong, as one tree.
      │   └─ NoNumberAvailable  73  no 700 number is free
      ├─ LeakTestError          69  the leak test lacks a program or an address
      └─ AsteriskError          69  Asterisk is away, or said no
+         ├─ NodeTaken          69  another Asterisk has this one's name
          └─ ProtocolError      70  an event this state cannot see
 
 The number is the exit code of the command line. Codes are those of ``sysexits.h``:
@@ -86,6 +87,7 @@ __all__ = [
     "MemberNotFound",
     "ModeError",
     "NoNumberAvailable",
+    "NodeTaken",
     "NumberError",
     "NumberFault",
     "NumberResting",
@@ -389,6 +391,20 @@ class AsteriskError(AgiRouterError):
     """
 
     exit_code = 69
+
+
+class NodeTaken(AsteriskError):
+    """
+    Another Asterisk has the name of this one, so that nobody can tell their calls apart.
+
+    Args:
+        message: Which one, and what to do.
+        certain: Whether it is sure to be another one, and not this one after its clock was set.
+    """
+
+    def __init__(self, message: str | None = None, *, certain: bool = True) -> None:
+        super().__init__(message)
+        self.certain = certain
 
 
 class ProtocolError(AsteriskError):

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Self
+from typing import Self, TypeGuard
 
 from agi_router.decision import decide, screen
 from agi_router.errors import AgiRouterError, StoreBusy
@@ -35,6 +35,7 @@ __all__ = ["Arrival", "Router"]
 log = logging.getLogger(__name__)
 
 _TRIES = 4
+_EXTENSIONS = "extensions"
 _SECOND = 10**9
 """In the unit of the clock."""
 # What there is on a number costs the store a tenth of a millisecond more or less. Whoever is to
@@ -113,6 +114,8 @@ class Router:
         strict: Whether refused callers are to learn nothing about bindings.
         caller_limit: How many refused calls of one caller are let through to the store.
         trunk_limit: The same for all callers of one trunk together.
+        extension_limit: How many wrong extensions may be typed on one number by all callers
+            together: a caller's number can be another one in each call.
         clock: Nanoseconds; does not go back.
     """
 
@@ -131,6 +134,7 @@ class Router:
         strict: bool = False,
         caller_limit: Rate = OFF,
         trunk_limit: Rate = OFF,
+        extension_limit: Rate = OFF,
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._store = store
@@ -143,7 +147,11 @@ class Router:
         self._extension_tries = extension_tries
         self._meter = meter
         self._strict = strict
-        self._limits = {"caller": RefusalLimit(caller_limit), "trunk": RefusalLimit(trunk_limit)}
+        self._limits = {
+            "caller": RefusalLimit(caller_limit),
+            "trunk": RefusalLimit(trunk_limit),
+            _EXTENSIONS: RefusalLimit(extension_limit),
+        }
         self._clock = clock
         self._spared = RefusalLimit(_SPARED_PROMPTS)
         # Callers are remembered by a hash whose key is in no other place.
@@ -176,11 +184,11 @@ class Router:
         except Exception:  # a defect of ours must not leave the caller without an answer
             log.exception("call.undecided", extra={"call": arrival.call_id})
             decision = Refusal(reason=Reason.PLATFORM_FAULT)
-        if self._meter is not None:
-            self._meter.took((self._clock() - begun) / _SECOND)
-        if self._strict and isinstance(decision, Refusal) and decision.reason.hidden:
+        if self._is_hidden(decision):
             wait = begun + _STRICT_ANSWER - self._clock()
             await asyncio.sleep(max(0, wait) / _SECOND)
+        elif self._meter is not None:
+            self._meter.took((self._clock() - begun) / _SECOND)
         return self.destination(decision, arrival.call_id)
 
     def destination(self, decision: Decision, call_id: str) -> Destination:
@@ -188,7 +196,8 @@ class Router:
         Log and count a decision, and say where it leads.
         """
         if self._meter is not None and isinstance(decision, Route | Refusal):
-            self._meter.decided(decision)
+            # Whoever reads metrics may also call: a strict router tells neither the true reason.
+            self._meter.decided(decision.strictly if self._is_hidden(decision) else decision)
         match decision:
             case Route():
                 self._late_log.info("call.routed", call=call_id, binding=decision.binding)
@@ -219,6 +228,12 @@ class Router:
                     strict=self._strict,
                     silent=decision.reason is Reason.NO_CAPACITY and self._is_crowd(),
                 )
+
+    def _is_hidden(self, decision: Decision | None) -> TypeGuard[Refusal]:
+        """
+        Whether nobody but the record is to know why this was decided, nor by how long it took.
+        """
+        return self._strict and isinstance(decision, Refusal) and decision.reason.hidden
 
     def _is_crowd(self) -> bool:
         """
@@ -259,33 +274,41 @@ class Router:
             return Refusal(reason=Reason.RATE_CALLER)
         else:
             decision = await self._admit(screened, arrival.call_id)
-        if isinstance(decision, Refusal) and not decision.reason.ours:
-            for of, key in sources.items():
-                if self._limits[of].note(key, now=self._clock()):
-                    log.warning(
-                        "refusals.limited",
-                        extra={"call": arrival.call_id, "of": of, "trunk": arrival.trunk},
-                    )
+        refused = isinstance(decision, Refusal) and not decision.reason.ours
+        for of, key in sources.items():
+            # To be asked again is to have typed a wrong one.
+            counts = refused or (of == _EXTENSIONS and isinstance(decision, Ask))
+            if counts and self._limits[of].note(key, now=self._clock()):
+                log.warning(
+                    "refusals.limited",
+                    extra={"call": arrival.call_id, "of": of, "trunk": arrival.trunk},
+                )
         return decision
 
     def _sources(self, arrival: Arrival, screened: Call | Refusal) -> dict[str, bytes | str]:
         """
-        Who is held to a limit for this call: its caller, if it shows one, and its trunk.
+        Who is held to a limit for this call.
+
+        Its caller, if it shows one; its trunk; and the number on which an extension was typed.
         """
         sources: dict[str, bytes | str] = {}
         if isinstance(screened, Call):
             digits = screened.caller.digits.encode("ascii")
             sources["caller"] = hashlib.blake2b(digits, digest_size=8, key=self._salt).digest()
+            if screened.typed is not None:
+                sources[_EXTENSIONS] = screened.x_number.digits
         if arrival.trunk:
             sources["trunk"] = arrival.trunk
         return sources
 
     async def _admit(self, call: Call, call_id: str) -> Decision:
         begun = self._clock()
+        decision: Decision | None = None
         try:
-            return await self._try_to_admit(call, call_id)
+            decision = await self._try_to_admit(call, call_id)
+            return decision
         finally:
-            if self._meter is not None:
+            if self._meter is not None and not self._is_hidden(decision):
                 self._meter.admission_took((self._clock() - begun) / _SECOND)
 
     async def _try_to_admit(self, call: Call, call_id: str) -> Decision:

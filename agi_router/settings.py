@@ -235,6 +235,8 @@ class Settings:
         strict: Whether refused callers learn nothing about a binding: all hear the same.
         refusal_limit_caller: How many refused calls of one caller may cost a look-up.
         refusal_limit_trunk: The same for all callers of one trunk together.
+        refusal_limit_extensions: How many wrong extensions all callers together may type on one
+            number.
         decision_timeout: Seconds from the call's arrival to an answer, or it is refused.
         waiting_limit: Calls that may wait for a decision at once; beyond it they are refused.
         handover: Seconds that a router which was told to end goes on taking calls, until another
@@ -275,6 +277,7 @@ class Settings:
     strict: bool = _setting(_switch, default=False)
     refusal_limit_caller: Rate = _setting(_rate, default=Rate(20, timedelta(minutes=10)))
     refusal_limit_trunk: Rate = _setting(_rate, default=OFF)
+    refusal_limit_extensions: Rate = _setting(_rate, default=Rate(20, timedelta(minutes=10)))
     decision_timeout: float = _setting(_seconds(0.05, 10), default=0.3)
     waiting_limit: int = _setting(_whole(1, 10_000, " of calls"), default=200)
     handover: float = _setting(_seconds(0, 600), default=0.0)

@@ -1018,6 +1018,20 @@ SELECT c.block, c.id, c.x_number, c.binding_id, c.side, c.received_at, c.ended_a
  ORDER BY c.received_at DESC, c.id DESC
  LIMIT %(limit)s;
 
+-- see_node --
+-- Note that an Asterisk is alive. No row: one of its name is alive that is another one.
+INSERT INTO agi_router.node AS n (name, entity_id, started_at, seen_at)
+VALUES (%(name)s, %(entity_id)s, %(started_at)s, clock_timestamp())
+ON CONFLICT (name) DO UPDATE
+   SET entity_id = excluded.entity_id, started_at = excluded.started_at, seen_at = excluded.seen_at
+ WHERE n.seen_at < excluded.seen_at - interval '2 minutes'
+    OR (n.entity_id = excluded.entity_id AND n.started_at <= excluded.started_at)
+RETURNING n.name;
+
+-- node --
+-- What is known of the Asterisk of a name.
+SELECT entity_id, started_at FROM agi_router.node WHERE name = %(name)s;
+
 -- now --
 -- The database's clock, which alone judges expiry; and the process that serves us.
 SELECT clock_timestamp(), pg_backend_pid() AS backend;

@@ -25,7 +25,7 @@ from agi_router.adapters.queries import query
 from agi_router.adapters.sealed_routes import find_back, seal_routes
 from agi_router.adapters.session import check_backend
 from agi_router.calls import End, call_day
-from agi_router.errors import ProtocolError, StoreError
+from agi_router.errors import NodeTaken, ProtocolError, StoreError
 from agi_router.model import Call, Callback, NumberNeeded, Side
 from agi_router.modes import AxybOnCall, compile_child
 from agi_router.numbers import BLOCK_SIZE, Block, XNumber
@@ -295,6 +295,45 @@ class AdmissionStore:
                 again = [end for end in batch if end.call_id in missed]
                 if again:
                     await self._settle(day, again, timeout)
+
+    async def see_node(
+        self,
+        name: str,
+        entity_id: str,
+        started_at: datetime,
+        *,
+        timeout: float = 10.0,  # noqa: ASYNC109
+    ) -> None:
+        """
+        Note that an Asterisk is alive, whose calls are kept here.
+
+        Args:
+            name: Its ``systemname``; may be empty.
+            entity_id: Its entity id.
+            started_at: When it was started.
+            timeout: Seconds to wait.
+
+        Raises:
+            NodeTaken: Another one of this name has been seen within the last two minutes.
+            StoreError: No answer.
+        """
+        values = {"name": name, "entity_id": entity_id, "started_at": started_at}
+
+        async def work(connection: Line) -> dict[str, Any] | None:
+            if await (await connection.execute(query("see_node"), values)).fetchone():
+                return None
+            return await (await connection.execute(query("node"), values)).fetchone()
+
+        other = await self.pool.ask(work, timeout=timeout)
+        if other is not None:
+            named = f"the systemname {name}, as this one" if name else "no systemname, as this one"
+            raise NodeTaken(
+                f"another Asterisk, of entity id {other['entity_id']} and started"
+                f" {other['started_at']:%Y-%m-%d %H:%M:%S}, is alive and has {named}: their calls"
+                " cannot be told apart. Give each a systemname of its own in asterisk.conf, and"
+                " restart it",
+                certain=other["entity_id"] != entity_id,
+            )
 
     async def reserved(self, node: str, *, timeout: float = 10.0) -> dict[str, XNumber]:  # noqa: ASYNC109
         """

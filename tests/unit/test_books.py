@@ -19,11 +19,12 @@ from agi_router.adapters.journal import EndJournal
 from agi_router.ari import AriClient, AriUnavailable
 from agi_router.books import Books
 from agi_router.calls import End
-from agi_router.errors import StoreError, StoreUnavailable
+from agi_router.errors import NodeTaken, StoreError, StoreUnavailable
 from agi_router.model import Reason
 from agi_router.numbers import XNumber
 
 X = XNumber(value=700012345670001)
+STARTED = datetime(2025, 3, 14, tzinfo=UTC)
 
 
 def call(number: int) -> str:
@@ -49,6 +50,7 @@ class Store:
 
     def __init__(self, *reserved: str) -> None:
         self.away = False
+        self.taken = False
         self.told: list[list[str]] = []
         self.lines: list[str] = []
         self.settled: dict[str, End] = {}
@@ -69,6 +71,13 @@ class Store:
         for end in ends:
             self.settled.setdefault(end.call_id, end)
 
+    async def see_node(self, name: str, entity_id: str, started_at: datetime) -> None:
+        """Know this Asterisk, or another one of its name."""
+        assert (entity_id, started_at) == ("00:16:3e:00:00:01", STARTED)
+        if self.taken:
+            raise NodeTaken
+        self.steps.append(f"node {name}")
+
     async def reserved(self, node: str) -> dict[str, XNumber]:
         """Tell the calls that are not settled."""
         if self.away:
@@ -87,7 +96,9 @@ class Ari:
 
     async def asterisk_info(self) -> SimpleNamespace:
         """Tell its name."""
-        return SimpleNamespace(system_name="pbx1")
+        return SimpleNamespace(
+            system_name="pbx1", entity_id="00:16:3e:00:00:01", startup_time=STARTED
+        )
 
     async def channel(self, name: str) -> SimpleNamespace | None:
         """Tell whether somebody is on the line."""
@@ -279,8 +290,17 @@ async def test_reconcile_asks_in_the_order_that_is_safe(tmp_path: Path) -> None:
     store = Store(call(1))
     append(tmp_path, 2)
     await reconcile(make_books(store, tmp_path), Ari(store))
-    assert store.steps == ["reserved", "channel", "settle", "settle"]
+    assert store.steps == ["node pbx1", "reserved", "channel", "settle", "settle"]
     assert store.told == [[call(2)], [call(1)]]
+
+
+async def test_calls_that_may_be_of_another_asterisk(tmp_path: Path) -> None:
+    """Where another one has the name nothing is given back: the calls may be alive there."""
+    store = Store(call(1))
+    store.taken = True
+    with pytest.raises(NodeTaken):
+        await reconcile(make_books(store, tmp_path), Ari(store))
+    assert store.settled == {}
 
 
 async def test_reconcile_asks_about_every_call(tmp_path: Path) -> None:

@@ -181,6 +181,7 @@ MAY_IMPORT = {
     "adapters.live_profile": CORE | {"ari"},
     "books": CORE | {"adapters.admission", "adapters.journal", "ari"},
     "health": CORE | {"adapters.admission", "adapters.clocks", "adapters.systemd", "ari"},
+    "nodes": CORE | {"adapters.admission", "ari"},
     "succession": CORE | {"adapters.systemd", "ari"},
     "survey": CORE
     | {

@@ -412,6 +412,26 @@ async def test_no_number_can_be_made(caplog: pytest.LogCaptureFixture) -> None:
     assert "call.no_number" in [record.msg for record in caplog.records]
 
 
+@pytest.mark.parametrize("strict", [False, True])
+async def test_metrics_of_a_strict_router(*, strict: bool) -> None:
+    """Who can call and read metrics learns no more than who calls: neither reason nor time."""
+    meters = []
+    for facts in (
+        replace(FACTS, leg=None),
+        replace(FACTS, leg=replace(LEG, state=BindingState.EXPIRED)),
+        replace(FACTS, x_bound=False, leg=None),
+    ):
+        meter = Meter()
+        await router(Store(refused(facts)), strict=strict, meter=meter).answer(ARRIVAL)
+        meters.append(meter)
+    told = [
+        [each.reason for each in meter.decisions if isinstance(each, Refusal)] for meter in meters
+    ]
+    assert (told == [[Reason.NO_BINDING]] * 3) is strict
+    assert [len(meter.times) for meter in meters] == [0 if strict else 1] * 3
+    assert [len(meter.admissions) for meter in meters] == [0 if strict else 1] * 3
+
+
 async def test_strict_hides_who_is_asked_for_nothing() -> None:
     """Whose extension is wrong or missing hears what a stranger hears; asking is no refusal."""
     extended = refused(replace(FACTS, leg=None, x_extended=True))
@@ -472,6 +492,45 @@ async def test_a_party_who_was_refused_too_often_is_not_routed_either() -> None:
     door = router(store, caller_limit=THREE, clock=lambda: 0)
     for expected in (STRANGER, STRANGER, STRANGER, TOO_OFTEN):
         assert await door.answer(ARRIVAL) == expected
+
+
+async def test_extensions_are_not_guessed_by_many(caplog: pytest.LogCaptureFixture) -> None:
+    """Each guess comes from another number: the number that is guessed at is held to a limit."""
+    extended = refused(replace(FACTS, leg=None, x_extended=True))
+    store, now = Store(extended), [0]
+    door = router(store, extension_limit=THREE, extension_tries=3, clock=lambda: now[0])
+
+    async def guess(serial: int, *, tries_left: int | None, typed: str | None) -> str:
+        caller = f"1380013{serial:04}"
+        arrival = replace(
+            ARRIVAL, caller=from_header(f"+86{caller}"), tries_left=tries_left, typed=typed
+        )
+        return (await door.answer(arrival)).extension.partition("*")[0]
+
+    # Who is asked has not guessed; who is asked again has, and so has who is refused.
+    for serial in range(5):
+        assert await guess(serial, tries_left=None, typed=None) == "ask_extension"
+    assert await guess(5, tries_left=2, typed="0001") == "wrong_extension"
+    assert await guess(6, tries_left=1, typed="0002") == "wrong_extension"
+    assert await guess(7, tries_left=0, typed="0003") == "extension_wrong"
+    asked = len(store.asked)
+    for serial in range(8, 12):
+        assert await guess(serial, tries_left=2, typed=f"{serial:04}") == "rate_caller"
+    assert len(store.asked) == asked
+    # Nobody who does not guess is held up: it is a party's number, too.
+    assert await guess(12, tries_left=None, typed=None) == "ask_extension"
+    [record] = [each for each in caplog.records if each.msg == "refusals.limited"]
+    assert vars(record)["of"] == "extensions"
+    now[0] += MINUTE
+    assert await guess(13, tries_left=2, typed="0013") == "wrong_extension"
+
+
+async def test_an_extension_that_is_right_counts_for_nothing() -> None:
+    """However many reach their party by it."""
+    door = router(Store(ADMITTED), extension_limit=THREE, extension_tries=3, clock=lambda: 0)
+    for _ in range(10):
+        answer = await door.answer(replace(ARRIVAL, tries_left=2, typed="1234"))
+        assert answer.context == "agi-router-dial"
 
 
 async def test_a_trunk_with_too_many_refused_calls() -> None:

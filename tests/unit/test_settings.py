@@ -50,6 +50,7 @@ def test_defaults() -> None:
         strict=False,
         refusal_limit_caller=Rate(20, timedelta(minutes=10)),
         refusal_limit_trunk=OFF,
+        refusal_limit_extensions=Rate(20, timedelta(minutes=10)),
         decision_timeout=0.3,
         patience=0.35,
         db_connections=4,
