@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from agi_router.ari import AriClient
@@ -122,3 +123,38 @@ def test_a_router_that_stands_by_is_ended(router: Router, successor: Router) -> 
     assert router.process.wait(20) == 0
     assert successor.registered()
     successor.stop()
+
+
+def test_an_asterisk_of_the_same_name(
+    router: Router, pbx: dict[str, Any], database: psycopg.Connection[dict[str, Any]]
+) -> None:
+    """Another one is alive that is called as this one: this one is not served, and it says why."""
+    router.stop()
+    database.execute(
+        "UPDATE agi_router.node SET entity_id = '00:16:3e:00:00:02', seen_at = now()"
+        " WHERE name = 'pbx1'"
+    )
+    try:
+        done = subprocess.run(
+            ["agi-router", "serve", "--door", "ari"],
+            env=pbx["env"],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    finally:
+        database.execute("DELETE FROM agi_router.node")
+    assert done.returncode == 69
+    error = done.stderr.strip().splitlines()[-1]
+    assert error.startswith(
+        "agi-router: another Asterisk, of entity id 00:16:3e:00:00:02 and started "
+    )
+    assert error.endswith(
+        ", is alive and has the systemname pbx1, as this one: their calls cannot be told apart."
+        " Give each a systemname of its own in asterisk.conf, and restart it"
+    )
+    router.start()
+    # The name is its own again, and noted as such before calls are taken.
+    mine = "SELECT FROM agi_router.node WHERE name = 'pbx1' AND entity_id <> '00:16:3e:00:00:02'"
+    assert until(lambda: database.execute(mine).fetchone() is not None, timeout=10)
