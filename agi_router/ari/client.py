@@ -27,7 +27,7 @@ from types import TracebackType
 from typing import Final, Self, TypeAlias
 from urllib.parse import urlsplit
 
-from websockets.exceptions import InvalidStatus, WebSocketException
+from websockets.exceptions import InvalidMessage, InvalidStatus, WebSocketException
 
 from . import wire
 from .errors import AriError, AriRefused, AriTimeout, AriUnauthorized, AriUnavailable, WireError
@@ -632,7 +632,13 @@ class AriClient:
             if exc.response.status_code == HTTPStatus.NOT_FOUND:
                 raise AriUnavailable(_NO_ARI) from None
             raise AriUnavailable(f"handshake answered {exc.response.status_code}") from None
-        except (OSError, EOFError, WebSocketException) as exc:
+        except (InvalidMessage, EOFError, ConnectionResetError):
+            # So does one that is about to end.
+            raise AriUnavailable(
+                "Asterisk closed the connection unheard: if it goes on to, as many are open as"
+                " sessionlimit of its http.conf allows"
+            ) from None
+        except (OSError, WebSocketException) as exc:
             raise AriUnavailable(f"cannot connect ({type(exc).__name__})") from None
 
     def _read(self, early: list[Event], frame: bytes) -> None:

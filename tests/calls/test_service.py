@@ -18,6 +18,7 @@ import pytest
 
 from calls.parts import Cli, Router, frozen
 from testpbx.phones import Phones
+from testpbx.state import ARI_PORT, HOST
 from testpbx.waiting import until
 
 CALLS, WAITING = 10, 3
@@ -192,6 +193,25 @@ def test_clocks_that_agree(router: Router, cli: Cli) -> None:
     clocks = [each for each in json.loads(done.stdout)["checks"] if each["check"] == "clock"]
     assert [each["status"] for each in clocks] == ["ok", "ok"]
     assert "clock" not in ask("/readyz")[1]
+
+
+def test_idle_connections_at_aris_port(
+    router: Router, cli: Cli, phones: Phones, pbx: dict[str, Any], tmp_path: Path, a: str, b: str
+) -> None:
+    """As many as Asterisk takes: a router that starts says so, and is in when they are ended."""
+    router.stop()
+    with contextlib.ExitStack() as stack:
+        for _ in range(150):
+            stack.enter_context(socket.create_connection((HOST, ARI_PORT), timeout=5))
+        other = Router(pbx["env"], tmp_path / "other.log")
+        other.launch()
+        try:
+            assert until(lambda: "sessionlimit of its http.conf" in other.log, timeout=10)
+            assert until(lambda: "serve.ready" in other.log, timeout=20)
+        finally:
+            other.stop()
+    router.start()
+    assert phones.call(a, cli.bind(a, b)["x"]).status == 200
 
 
 def test_more_than_may_wait(watched: Router, cli: Cli, phones: Phones, a: str, b: str) -> None:
