@@ -1,14 +1,16 @@
 """
 The command `tests/bench/run decision`: what one decision takes, of routers of several checkouts.
 
-All run side by side on one core and one database, and are asked in turn, one call at a time;
-between two calls the caches are filled with something else, as Asterisk would. So hundredths of a
-millisecond can be told, which rounds of calls through a PBX cannot.
+All run side by side on one core, each on a database that its own checkout has made on one server,
+and are asked in turn, one call at a time; between two calls the caches are filled with something
+else, as Asterisk would. So hundredths of a millisecond can be told, which rounds of calls through
+a PBX cannot.
 """
 
 # ruff: noqa: T201  (a command prints)
 
 import argparse
+import csv
 import json
 import os
 import random
@@ -28,12 +30,14 @@ from postgres.support import Server
 from agi_router.adapters.database import connect
 from agi_router.adapters.queries import query
 from agi_router.keyfile import write_key_ring
+from agi_router.model import Call
+from agi_router.numbers import E164, XNumber
 from agi_router.seal import KeyRing
 
 from .cpu import Processes
 from .errors import BenchError
-from .routers import CHECKOUT, calls_of, serving
-from .scale import seeded
+from .routers import CHECKOUT, run, serving
+from .scale import party
 from .standin import Crowd, StandIn
 
 ABOUT = """\
@@ -41,6 +45,7 @@ CPU and time of one decision, of a router of each checkout, in turn; the first i
 are compared with. Name one twice to see the noise. See tests/bench/README.md.
 """
 _BINDINGS = 5_000
+_BLOCK = 70012340000
 _WARM_UP = 100
 # Copied between two calls: more than the caches of a core hold.
 _BALLAST = bytes(3 << 20)
@@ -68,20 +73,19 @@ def arguments() -> argparse.Namespace:
 
 def measure(checkouts: Sequence[Path], work: Path, *, calls: int) -> list[dict[str, Any]]:
     """A row for each checkout."""
-    keys = KeyRing.generate()
-    write_key_ring(work / "key", keys)
+    write_key_ring(work / "key", KeyRing.generate())
     with ExitStack() as stack:
         server = stack.enter_context(Server("18", durable=True))
-        dsn = stack.enter_context(seeded(server, work, keys, _BINDINGS))
-        with connect(dsn) as connection:
-            connection.execute(query("ensure_call_days"))
-        source = cycle(calls_of(dsn, keys))
+        databases = []
+        # All before the first router comes: one that is not answered leaves.
+        for number, checkout in enumerate(checkouts):
+            home, dsn = work / str(number), server.clone(migrated=False)
+            home.mkdir()
+            databases.append((home, dsn, populate(dsn, checkout, home, work / "key")))
         asked: list[StandIn] = []
         processes = []
-        for number, checkout in enumerate(checkouts):
-            home = work / str(number)
-            home.mkdir()
-            pbx = stack.enter_context(StandIn(source, node=f"bench{number}"))
+        for checkout, (home, dsn, calls_there) in zip(checkouts, databases, strict=True):
+            pbx = stack.enter_context(StandIn(cycle(calls_there), node=f"bench{home.name}"))
             router = serving(pbx.url, dsn=dsn, work=home, keys=work / "key", checkout=checkout)
             processes.append(stack.enter_context(router))
             pbx.meet(asked)
@@ -101,6 +105,38 @@ def measure(checkouts: Sequence[Path], work: Path, *, calls: int) -> list[dict[s
         }
         for checkout, process, crowd in zip(checkouts, processes, crowds, strict=True)
     ]
+
+
+def populate(dsn: str, checkout: Path, work: Path, keys: Path) -> list[Call]:
+    """
+    Make a database by the commands of a checkout; returns calls that it admits.
+
+    What one checkout has sealed another need not be able to open.
+    """
+    given, made = work / "bindings.csv", work / "made.csv"
+    with given.open("w") as out:
+        out.write("mode,order,a,b,ttl\n")
+        for i in range(_BINDINGS):
+            a, b = (party(head, i).digits for head in ("138", "139"))
+            out.write(f"axb,A-{i},{a},{b},7d\n")
+    for arguments in (
+        ("db", "migrate"),
+        ("block", "add", _BLOCK),
+        ("import", given),
+        ("export", "--reveal", "-o", made),
+    ):
+        run(checkout, *arguments, dsn=dsn, keys=keys)
+    with connect(dsn) as connection:
+        connection.execute(query("ensure_call_days"))
+        for table in ("binding", "route"):
+            connection.execute(f"VACUUM ANALYZE agi_router.{table}".encode())
+    with made.open(newline="") as file:
+        calls = [
+            Call(caller=E164.parse(row[random.choice("ab")]), x_number=XNumber.parse(row["x"]))  # noqa: S311
+            for row in csv.DictReader(file)
+        ]
+    random.shuffle(calls)
+    return calls
 
 
 def ask_in_turn(asked: Sequence[StandIn], calls: int) -> list[Crowd]:

@@ -18,11 +18,15 @@ from agi_router.seal import KeyRing
 from .errors import BenchError
 from .scale import FILLED
 
-__all__ = ["CHECKOUT", "calls_of", "serving"]
+__all__ = ["CHECKOUT", "calls_of", "run", "serving"]
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 _CALLS = 4_000
-_PROGRAM = "from agi_router.cli import main; main()"
+# The statements lie beside the package in a checkout, and belong to it.
+_PROGRAM = (
+    "import os, agi_router; agi_router.__path__.append(os.environ['PYTHONPATH']);"
+    " from agi_router.cli import main; main()"
+)
 
 
 def calls_of(dsn: str, keys: KeyRing) -> list[Call]:
@@ -42,6 +46,34 @@ def calls_of(dsn: str, keys: KeyRing) -> list[Call]:
     return calls
 
 
+def run(checkout: Path, *arguments: object, dsn: str, keys: Path) -> None:
+    """
+    Run a command of a checkout on a database.
+
+    Raises:
+        BenchError: It failed.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", _PROGRAM, *map(str, arguments)],
+        env={**_environment(checkout), "AGI_ROUTER_DSN": dsn, "AGI_ROUTER_KEY_FILE": str(keys)},
+        check=False,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    if done.returncode:
+        raise BenchError(f"{arguments[0]} of {checkout} failed: {done.stderr[-500:]}")
+
+
+def _environment(checkout: Path) -> dict[str, str]:
+    return {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(checkout),
+        "PYTHONSAFEPATH": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+
+
 @contextmanager
 def serving(
     url: str, *, dsn: str, work: Path, keys: Path, checkout: Path = CHECKOUT
@@ -59,10 +91,7 @@ def serving(
     journal = work / "journal"
     journal.mkdir(exist_ok=True)
     env = {
-        "PATH": os.environ["PATH"],
-        "PYTHONPATH": str(checkout),
-        "PYTHONSAFEPATH": "1",
-        "PYTHONDONTWRITEBYTECODE": "1",
+        **_environment(checkout),
         "AGI_ROUTER_DSN": dsn,
         "AGI_ROUTER_KEY_FILE": str(keys),
         "AGI_ROUTER_ARI_URL": url,
