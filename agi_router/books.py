@@ -7,12 +7,13 @@ import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 from agi_router.adapters.admission import AdmissionStore
 from agi_router.adapters.journal import EndJournal
 from agi_router.ari import AriClient
 from agi_router.calls import End
-from agi_router.errors import ProtocolError, StoreError
+from agi_router.errors import ProtocolError, StoreError, StoreHeld
 
 __all__ = ["Books"]
 
@@ -27,6 +28,9 @@ _RETRY = 1.0
 _ASKED = 20
 # Seconds for which a file is left to the router that has claimed it.
 _ABANDONED = 2.0
+# Ends of one file that are remembered because somebody holds their bindings; where there are more,
+# the file is read again.
+_LEFT_LIMIT = 1000
 
 
 class Books:
@@ -50,6 +54,7 @@ class Books:
         self._journal = journal
         self._settled = settled
         self._visiting = asyncio.Lock()
+        self._left: dict[Path, list[End]] = {}
 
     async def keep(self) -> None:
         """
@@ -76,16 +81,50 @@ class Books:
             StoreError: Something is not settled yet.
         """
         async with self._visiting:
+            held = 0
             for file in self._journal.claimed(others_after=others_after):
                 # Visitors may follow each other at once; a writer still needs its moment.
                 await asyncio.sleep(_VISIT - self._journal.age(file))
-                for ends in self._journal.read(file):
-                    await self._store.settle(ends)
-                    log.debug("books.settled", extra={"ends": len(ends)})
-                    if self._settled is not None:
-                        self._settled(ends)
-                self._journal.discard(file)
+                held += await self._settle_file(file)
             self._journal.claim()
+            if held:
+                raise StoreHeld(f"somebody holds the bindings of {held} call(s) that have ended")
+
+    async def _settle_file(self, file: Path) -> int:
+        """
+        Settle a file, or what was left of it; returns how many calls are left.
+        """
+        left: list[End] = []
+        # Not all again: somebody may hold a binding for long.
+        pieces = [self._left[file]] if file in self._left else self._journal.read(file)
+        for ends in pieces:
+            left += await self._settle(ends)
+            if len(left) > _LEFT_LIMIT:
+                return len(left)
+        if left:
+            self._left[file] = left
+        else:
+            self._left.pop(file, None)
+            self._journal.discard(file)
+        return len(left)
+
+    async def _settle(self, ends: Sequence[End]) -> list[End]:
+        """
+        Settle some calls; returns those whose bindings somebody holds.
+        """
+        unsettled = await self._store.settle(ends)
+        for end in unsettled.refused:
+            # Told for people: it can be settled at no time.
+            log.error(
+                "settle.refused",
+                extra={"call": end.call_id, "day": f"{end.day}", "dialled": f"{end.x_number}"},
+            )
+        not_settled = {end.call_id for end in (*unsettled.held, *unsettled.refused)}
+        settled = [end for end in ends if end.call_id not in not_settled]
+        log.debug("books.settled", extra={"ends": len(settled)})
+        if self._settled is not None:
+            self._settled(settled)
+        return unsettled.held
 
     async def close(self) -> None:
         """

@@ -62,6 +62,7 @@ _LOOK_AGAIN = 5.0
 # How long FastAGI waits for the first one.
 _FIRST_LOOK = 2.0
 _PARTITIONS = 6 * 3600.0
+_PARTITIONS_RETRY = 300.0
 _SWEEP = 300.0
 _SWEEP_PAUSE = 0.05
 _SWEEP_TIMEOUT = 5
@@ -343,7 +344,8 @@ async def _every(seconds: float, work: Callable[[], Awaitable[None]]) -> None:
             await work()
         except StoreError as error:
             log.warning("partitions.deferred", extra={"error": str(error)})
-            await asyncio.sleep(_RETRY * 10)
+            # Made two weeks ahead: there is no hurry.
+            await asyncio.sleep(_PARTITIONS_RETRY)
         else:
             await asyncio.sleep(seconds)
 

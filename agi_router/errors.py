@@ -19,7 +19,9 @@ What can go wrong, as one tree.
      ├─ StoreError             70  the store failed
      │   ├─ RowInvalid         70  a row holds what is never written
      │   ├─ StoreUnavailable   69  no answer, or none in time
-     │   │   └─ StoreBusy      69  there would be none in time
+     │   │   ├─ StoreBusy      69  there would be none in time
+     │   │   └─ StoreHeld      69  somebody else holds what is needed
+     │   ├─ DayRefused         70  no call may have that day
      │   ├─ SchemaMismatch     76  database older or newer than the code
      │   ├─ BindingNotFound    66  no binding has this id
      │   ├─ MemberNotFound     66  the group has no such member
@@ -77,6 +79,7 @@ __all__ = [
     "BlockInUse",
     "BlockNotFound",
     "CsvError",
+    "DayRefused",
     "ExpiryInvalid",
     "KeyInUse",
     "KeyMismatch",
@@ -99,6 +102,7 @@ __all__ = [
     "SettingsError",
     "StoreBusy",
     "StoreError",
+    "StoreHeld",
     "StoreUnavailable",
     "TenantExists",
     "TenantNotFound",
@@ -270,6 +274,18 @@ class StoreUnavailable(StoreError):
 class StoreBusy(StoreUnavailable):
     """
     More waits for the database than it can answer in time.
+    """
+
+
+class StoreHeld(StoreUnavailable):
+    """
+    Somebody else holds what is needed in the database; try again.
+    """
+
+
+class DayRefused(StoreError):
+    """
+    A call's id is of another day than the database's clock: set both machines' clocks right.
     """
 
 

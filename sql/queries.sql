@@ -4,11 +4,15 @@
 -- admit --
 -- Take one use and write the call as reserved if every guard holds; the facts either way.
 SELECT * FROM agi_router.admit(
-    %(block)s, %(x_number)s, %(tags)s, %(call_id)s, %(day)s);
+    %(block)s, %(x_number)s, %(tags)s, %(call_id)s, agi_router.admitted_day(%(day)s));
 
 -- limit_lock_wait --
--- In this transaction, whoever waits for a lock fails soon.
-SELECT set_config('lock_timeout', '20ms', true);
+-- Until the transaction ends, whoever waits for a lock fails after so many milliseconds.
+SELECT set_config('lock_timeout', %(milliseconds)s::text, true);
+
+-- set_lock_wait --
+-- From now on, whoever waits for a lock on this connection fails after so many milliseconds.
+SELECT set_config('lock_timeout', %(milliseconds)s::text, false);
 
 -- find_facts --
 -- The facts at a time, nothing taken: now, unless another time is given.
@@ -52,7 +56,8 @@ SELECT agi_router.add_child(
     %(y_number)s, %(y_tags)s::bigint[], %(y_callee)s);
 
 -- settle --
--- Settle a batch of ended calls of one day; returns the ids it neither settled nor inserted.
+-- Settle a batch of ended calls of one day; returns the ids it neither settled nor inserted, and whether
+-- there is such a call: if not, it came at this moment, or no call may have that day.
 -- Bindings are locked in one order for all, and before the places of new calls, as an admission does:
 -- else they would wait for each other in a circle.
 WITH ended AS (
@@ -102,13 +107,18 @@ WITH ended AS (
            e.outcome, e.ring_ms, e.talk_ms, e.released_by, e.cause
       FROM ended e
      WHERE (SELECT count(*) FROM held) >= 0
+       AND agi_router.settled_day(%(day)s)
        AND NOT EXISTS (SELECT FROM agi_router.call c
                         WHERE c.day = %(day)s AND c.block = e.block AND c.id = e.id)
      ORDER BY e.block, e.id
         ON CONFLICT DO NOTHING
-    RETURNING id
+    RETURNING block, id
 )
-SELECT id FROM ended EXCEPT SELECT id FROM settled EXCEPT SELECT id FROM inserted;
+SELECT m.id, EXISTS (SELECT FROM agi_router.call c
+                      WHERE c.day = %(day)s AND c.block = m.block AND c.id = m.id) AS known
+  FROM (SELECT block, id FROM ended
+        EXCEPT SELECT block, id FROM settled
+        EXCEPT SELECT block, id FROM inserted) m;
 
 -- list_reserved --
 -- Calls of one node that are not settled, in the order of their ids: running, or their end was not
@@ -160,9 +170,11 @@ SELECT max(x.x_number) AS last,
 HAVING count(*) > 0;
 
 -- ensure_call_days --
--- Make the partitions of yesterday to a week ahead.
-SELECT agi_router.ensure_call_days(
-    (now() AT TIME ZONE 'UTC')::date - 1, (now() AT TIME ZONE 'UTC')::date + 7);
+-- Make the partitions of yesterday to two weeks ahead; returns the days that have none yet, and why.
+SELECT e.day, e.why
+  FROM agi_router.ensure_call_days(
+       (now() AT TIME ZONE 'UTC')::date - 1, (now() AT TIME ZONE 'UTC')::date + 14) e
+ ORDER BY e.day;
 
 -- remember_key --
 -- Remember a key's fingerprint, unless one of this kind and id is known.
@@ -858,7 +870,7 @@ WITH gone AS (
 SELECT count(*) AS rows FROM gone;
 
 -- drop_call_day --
--- Drop the oldest day of calls if all of it is past retention.
+-- Drop the oldest day of calls if all of it is past retention; null where it cannot be had at once.
 SELECT agi_router.drop_call_day(((now() - %(retention)s::interval) AT TIME ZONE 'UTC')::date) AS day;
 -- list_active_tenants --
 -- The active tenants.
@@ -1068,6 +1080,53 @@ SELECT number, name, checksum, applied_at FROM agi_router.migration ORDER BY num
 -- Note a migration as applied.
 INSERT INTO agi_router.migration (number, name, checksum)
 VALUES (%(number)s, %(name)s, %(checksum)s);
+
+-- list_rights --
+-- What a role needs that serves and binds, and whether it has it: no more than is here, and nothing to own.
+SELECT n.kind, n.name, p.privilege,
+       CASE n.kind
+            WHEN 'schema' THEN has_schema_privilege(%(role)s::name, n.name, p.privilege)
+            WHEN 'table' THEN has_table_privilege(%(role)s::name, n.name, p.privilege)
+            WHEN 'sequence' THEN has_sequence_privilege(%(role)s::name, n.name, p.privilege)
+            ELSE has_function_privilege(%(role)s::name, n.name, p.privilege) END AS held
+  FROM (VALUES
+       ('schema', 'agi_router', 'USAGE'),
+       ('table', 'agi_router.migration', 'SELECT'),
+       ('table', 'agi_router.key', 'SELECT, INSERT, UPDATE'),
+       ('table', 'agi_router.tenant', 'SELECT, INSERT, UPDATE'),
+       ('table', 'agi_router.block', 'SELECT, INSERT, UPDATE'),
+       ('table', 'agi_router.binding', 'SELECT, INSERT, UPDATE, DELETE'),
+       ('table', 'agi_router.route', 'SELECT, INSERT, UPDATE, DELETE'),
+       ('table', 'agi_router.past_route', 'SELECT, INSERT, UPDATE, DELETE'),
+       ('table', 'agi_router.call', 'SELECT, INSERT, UPDATE'),
+       ('table', 'agi_router.call_other', 'SELECT, DELETE'),
+       ('table', 'agi_router.audit', 'SELECT, INSERT'),
+       ('table', 'agi_router.node', 'SELECT, INSERT, UPDATE'),
+       ('sequence', 'agi_router.binding_id', 'USAGE'),
+       ('sequence', 'agi_router.seals', 'SELECT, USAGE'),
+       ('function', 'agi_router.ensure_call_days(date, date)', 'EXECUTE'),
+       ('function', 'agi_router.drop_call_day(date)', 'EXECUTE')) n (kind, name, privileges)
+ CROSS JOIN LATERAL regexp_split_to_table(n.privileges, ', ') p (privilege);
+
+-- grant_right --
+-- Give a role one of them.
+SELECT agi_router.grant_right(%(role)s, %(kind)s, %(name)s, %(privilege)s);
+
+-- find_role --
+-- Whether there is a role, and whether it may do all that the schema's owner may; no row: there is none.
+SELECT pg_has_role(r.oid, n.nspowner, 'USAGE') AS owns
+  FROM pg_catalog.pg_roles r
+ CROSS JOIN pg_catalog.pg_namespace n
+ WHERE r.rolname = coalesce(%(role)s::name, current_user) AND n.nspname = 'agi_router';
+
+-- list_granted_roles --
+-- The roles that were given these rights: they may drop days of calls, as nobody else but the owner may.
+SELECT r.rolname AS role
+  FROM pg_catalog.pg_proc f
+ CROSS JOIN LATERAL aclexplode(f.proacl) a
+  JOIN pg_catalog.pg_roles r ON r.oid = a.grantee
+ WHERE f.oid = 'agi_router.drop_call_day(date)'::regprocedure AND a.grantee <> f.proowner
+ ORDER BY r.rolname;
 
 -- lock_migrations --
 -- One migrates at a time; the others wait.

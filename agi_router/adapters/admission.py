@@ -8,7 +8,7 @@ settling are idempotent by call id.
 import contextlib
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import groupby
 from types import TracebackType
@@ -16,16 +16,17 @@ from typing import Any, Self, TypeVar
 
 import psycopg
 
+from agi_router.adapters.call_days import check_days
 from agi_router.adapters.connection_pool import ConnectionPool, SharedWork
 from agi_router.adapters.database import KEYS_OUTDATED
 from agi_router.adapters.facts import caller_tags, read_admission
 from agi_router.adapters.keys import key_ids, using_current
-from agi_router.adapters.line import Line, Value
+from agi_router.adapters.line import LOCK_WAIT, Line, Value
 from agi_router.adapters.queries import query
 from agi_router.adapters.sealed_routes import find_back, seal_routes
 from agi_router.adapters.session import check_backend
 from agi_router.calls import End, call_day
-from agi_router.errors import NodeTaken, ProtocolError, StoreError
+from agi_router.errors import NodeTaken, ProtocolError, StoreError, StoreHeld
 from agi_router.model import Call, Callback, NumberNeeded, Side
 from agi_router.modes import AxybOnCall, compile_child
 from agi_router.numbers import BLOCK_SIZE, Block, XNumber
@@ -33,9 +34,13 @@ from agi_router.pool import Rests
 from agi_router.ports import Admission
 from agi_router.seal import KeyRing, Purpose, Row
 
-__all__ = ["AdmissionStore", "BindingCount", "NumberCount", "Survey"]
+__all__ = ["AdmissionStore", "BindingCount", "NumberCount", "Survey", "Unsettled"]
 
 _SETTLE_BATCH = 500
+# Milliseconds for which the binding of a single call is waited for: nobody waits for what that
+# holds; and all bindings of the calls that are settled at once together.
+_WAIT_FOR_ONE = 200
+_SETTLE_WAIT = 1000
 # What is counted at once takes the database some milliseconds.
 _COUNTED_BINDINGS = 20_000
 _COUNTED_NUMBERS = 1_000
@@ -83,6 +88,20 @@ class NumberCount:
     bound: int
     resting: int
     """Not bound, and kept from new bindings."""
+
+
+@dataclass(slots=True)
+class Unsettled:
+    """
+    Ends of calls that could not be settled.
+    """
+
+    held: list[End] = field(default_factory=list)
+    """Somebody holds their bindings: tell them again, later."""
+    refused: list[End] = field(default_factory=list)
+    """No call may have their day: telling them again is of no use."""
+    waited: int = 0
+    """Milliseconds for which bindings were waited for in vain."""
 
 
 class AdmissionStore:
@@ -177,7 +196,8 @@ class AdmissionStore:
             return await read(connection, rows)
 
         work = SharedWork("admit", values, read, alone)
-        return await self.pool.ask(work, timeout=timeout, hurry=True)  # type: ignore[no-any-return]
+        answer: Admission = await self.pool.ask(work, timeout=timeout, hurry=True, about=call)
+        return answer
 
     async def _remember(self, connection: Line, call: Call, answer: Admission) -> None:
         """
@@ -218,7 +238,8 @@ class AdmissionStore:
             with contextlib.suppress(psycopg.errors.UniqueViolation):
                 await self._write(connection, write)
 
-        await self.pool.ask(work, timeout=timeout)
+        about = (needed.x_number.block, needed.binding_id)
+        await self.pool.ask(work, timeout=timeout, about=about)
 
     async def _add_child(self, connection: Line, needed: NumberNeeded, keys: KeyRing) -> None:
         block = Block(value=needed.x_number.block)
@@ -279,22 +300,56 @@ class AdmissionStore:
         self._keys = using_current(self._keys, rows)
         await write(self._keys)
 
-    async def settle(self, ends: Sequence[End], *, timeout: float = 10.0) -> None:  # noqa: ASYNC109
+    async def settle(self, ends: Sequence[End], *, timeout: float = 10.0) -> Unsettled:  # noqa: ASYNC109
         """
         Settle ended calls, each exactly once however often it is told.
+
+        Returns:
+            Those that are not settled.
 
         Raises:
             StoreError: Some may be settled and some not; tell all again.
         """
+        left = Unsettled()
         for day, ended in groupby(sorted(ends, key=lambda e: (e.day, e.call_id)), _day):
             unique = list({end.call_id: end for end in ended}.values())
             for start in range(0, len(unique), _SETTLE_BATCH):
                 batch = unique[start : start + _SETTLE_BATCH]
-                missed = await self._settle(day, batch, timeout)
+                await self._settle_free(day, batch, timeout, left)
+        return left
+
+    async def _settle_free(
+        self,
+        day: Any,
+        batch: Sequence[End],
+        timeout: float,  # noqa: ASYNC109
+        left: Unsettled,
+    ) -> None:
+        """
+        Settle *batch*; where somebody holds a binding of it, its halves.
+
+        While it waits for one binding, calls on the others wait for it: that is not for long, and
+        not often.
+        """
+        wait = LOCK_WAIT if len(batch) > 1 else _WAIT_FOR_ONE
+        if left.waited < _SETTLE_WAIT:
+            try:
+                missed = await self._settle(day, batch, timeout, wait)
                 # Admitted while the batch was being settled; or settled before.
-                again = [end for end in batch if end.call_id in missed]
-                if again:
-                    await self._settle(day, again, timeout)
+                if again := [end for end in batch if end.call_id in missed]:
+                    missed = await self._settle(day, again, timeout, wait)
+                    left.refused += [end for end in again if missed.get(end.call_id) is False]
+            except StoreHeld:
+                left.waited += wait
+            else:
+                return
+        if len(batch) == 1 or left.waited >= _SETTLE_WAIT:
+            left.held.extend(batch)
+            return
+        # In another order each time: none is for ever behind those that are held.
+        mixed = random.SystemRandom().sample(batch, len(batch))
+        for half in (mixed[: len(mixed) // 2], mixed[len(mixed) // 2 :]):
+            await self._settle_free(day, half, timeout, left)
 
     async def see_node(
         self,
@@ -447,13 +502,13 @@ class AdmissionStore:
         Make the coming days' partitions.
 
         Raises:
-            StoreError: No answer.
+            StoreError: No answer, or some could not be made now.
         """
 
-        async def work(connection: Line) -> None:
-            await connection.execute(query("ensure_call_days"))
+        async def work(connection: Line) -> list[dict[str, Any]]:
+            return await (await connection.execute(query("ensure_call_days"))).fetchall()
 
-        await self.pool.ask(work, timeout=timeout)
+        check_days(await self.pool.ask(work, timeout=timeout))
 
     async def _page_of_reserved(
         self,
@@ -483,12 +538,27 @@ class AdmissionStore:
 
         return await self.pool.ask(work, timeout=timeout)  # type: ignore[no-any-return]
 
-    async def _settle(self, day: Any, ends: Sequence[End], timeout: float) -> set[str]:  # noqa: ASYNC109
+    async def _settle(
+        self,
+        day: Any,
+        ends: Sequence[End],
+        timeout: float,  # noqa: ASYNC109
+        wait: int,
+    ) -> dict[str, bool]:
+        """
+        Those that were not settled, and whether there is such a call.
+        """
         values = {"day": day, **_columns(ends)}
 
-        async def work(connection: Line) -> set[str]:
+        async def settle(connection: Line) -> dict[str, bool]:
             cursor = await connection.execute(query("settle"), values)
-            return {row["id"] for row in await cursor.fetchall()}
+            return {row["id"]: row["known"] for row in await cursor.fetchall()}
+
+        async def work(connection: Line) -> dict[str, bool]:
+            if wait == LOCK_WAIT:
+                return await settle(connection)
+            async with connection.waiting(wait):
+                return await settle(connection)
 
         return await self.pool.ask(work, timeout=timeout)  # type: ignore[no-any-return]
 

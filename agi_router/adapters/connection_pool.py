@@ -21,6 +21,10 @@ Rules for the editor:
    each is done again for itself; nobody gets another answer for having had company.
 6. A server that is frozen, or that a cut line hides, says nothing: a line that owes an answer for
    longer than any statement may run is cut, and the next host of the DSN is tried.
+7. Whoever waits for a lock keeps a worker from others, so no statement waits long for one. What
+   fails by it is put off, with all that is about the same thing: one of them is tried at a time,
+   after other work and by few workers, and as soon as it succeeds the others follow. So who holds
+   some rows keeps only those waiting who need them.
 """
 
 import asyncio
@@ -29,8 +33,8 @@ import logging
 import os
 import socket
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self, TypeAlias
 
@@ -38,10 +42,10 @@ import psycopg
 from psycopg.rows import dict_row
 
 from agi_router.adapters.database import translated
-from agi_router.adapters.line import Line, Value
+from agi_router.adapters.line import LOCK_WAIT, Line, Value
 from agi_router.adapters.queries import query
 from agi_router.adapters.session import check_session, session
-from agi_router.errors import StoreBusy, StoreError, StoreUnavailable
+from agi_router.errors import StoreBusy, StoreError, StoreHeld, StoreUnavailable
 
 __all__ = ["ConnectionPool", "SharedWork", "Work"]
 
@@ -83,6 +87,15 @@ _SILENCE = 3.0
 _TOGETHER = 8
 # Of the last piece of work in the average of all.
 _WEIGHT: Final = 0.1
+# Of so many connections one may be kept waiting by locks that somebody holds.
+_LINES_TO_A_PROBE: Final = 4
+# Milliseconds for which a probe waits, and how many things may be held for that: on a busy machine
+# even a row that changes hands all the time is hardly to be had in less.
+_PROBE_WAIT: Final = 100
+_FEW: Final = 3
+# Work that waits for one thing that somebody holds; and things that are remembered to be held.
+_WAITING_LIMIT: Final = 200
+_HELD_LIMIT: Final = 1000
 # A silent network is noticed in seconds; a statement that hangs on a lock ends by itself. Two
 # seconds are the least that psycopg takes for connect_timeout, which counts for each host.
 # A standby, or a primary that was demoted, is as good as away.
@@ -97,7 +110,7 @@ _CONNECTION: Final[dict[str, Any]] = {
 _STATEMENT_TIMEOUT: Final = "2s"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Job:
     """
     One piece of work and who waits for it.
@@ -106,6 +119,107 @@ class _Job:
     work: Work
     result: asyncio.Future[Any]
     hurry: bool = False
+    about: Hashable = None
+    """What it needs that others may hold; :obj:`None`: nothing that is known before."""
+    put_off: bool = False
+    """Whether somebody was seen to hold that."""
+    probe: bool = False
+    """Whether it is tried for all that is put off with it."""
+
+
+class _PutOff:
+    """
+    Work that is put off, because somebody was seen to hold what it is about.
+
+    What is held is remembered until some work about it succeeds, so that nobody is kept waiting by
+    it anew.
+
+    Args:
+        probes: How many pieces of it are tried at once.
+    """
+
+    def __init__(self, *, probes: int) -> None:
+        self._probes = probes
+        self._jobs: dict[Hashable, deque[_Job]] = {}
+        # What has work and is not being tried, in turn; and what is being tried.
+        self._turns: deque[Hashable] = deque()
+        self._tried: set[Hashable] = set()
+
+    def __len__(self) -> int:
+        return sum(map(len, self._jobs.values()))
+
+    def concerns(self, job: _Job) -> bool:
+        """
+        Whether *job* is about something that is held.
+        """
+        return bool(self._jobs) and job.about in self._jobs
+
+    def add(self, job: _Job) -> None:
+        """
+        Put *job* off, which was tried in vain or has not been tried.
+        """
+        tried_first = job.probe
+        if tried_first:
+            self._tried.discard(job.about)
+            job.probe = False
+        if job.about not in self._jobs and len(self._jobs) >= _HELD_LIMIT:
+            self._forget_one()
+        jobs = self._jobs.setdefault(job.about, deque())
+        if len(jobs) >= _WAITING_LIMIT:
+            _fail(job, StoreBusy())
+        elif not job.result.done():
+            job.put_off = True
+            (jobs.appendleft if tried_first else jobs.append)(job)
+        if jobs and (tried_first or len(jobs) == 1):
+            self._turns.append(job.about)
+
+    @property
+    def are_few(self) -> bool:
+        """
+        Whether so little is held that each can be waited for longer.
+        """
+        return len(self._turns) < _FEW
+
+    def next(self) -> _Job | None:
+        """
+        What is to be tried, unless enough is being tried.
+        """
+        while self._turns and len(self._tried) < self._probes:
+            about = self._turns.popleft()
+            jobs = self._jobs.get(about)
+            while jobs and about not in self._tried:
+                job = jobs.popleft()
+                if not job.result.done():
+                    self._tried.add(about)
+                    job.probe = True
+                    return job
+        return None
+
+    def release(self, job: _Job) -> Iterable[_Job]:
+        """
+        Nobody holds what *job* was about: all work about it, which is put off no longer.
+        """
+        if job.probe:
+            self._tried.discard(job.about)
+            job.probe = False
+        return self._jobs.pop(job.about, ())
+
+    def clear(self) -> Iterable[_Job]:
+        """
+        All work, which is put off no longer.
+        """
+        left = [job for jobs in self._jobs.values() for job in jobs]
+        self._jobs.clear()
+        return left
+
+    def _forget_one(self) -> None:
+        """
+        The one that was held first of those that nobody waits for.
+        """
+        for about, jobs in self._jobs.items():
+            if not jobs and about not in self._tried:
+                del self._jobs[about]
+                break
 
 
 class ConnectionPool:
@@ -131,6 +245,9 @@ class ConnectionPool:
         self._name = name
         self._connections: set[Line] = set()
         self._queue: deque[_Job] = deque()
+        self._put_off = _PutOff(probes=max(1, size // _LINES_TO_A_PROBE))
+        # Whether other work was taken since the last that was put off.
+        self._probes_next = False
         # Workers without work; the last is called first.
         self._idle: list[asyncio.Future[None]] = []
         # Seconds that work of somebody in a hurry takes, on the average of the last. What else
@@ -165,8 +282,7 @@ class ConnectionPool:
             else:
                 worker.cancel()
         await asyncio.gather(*self._workers, return_exceptions=True)
-        while self._queue:
-            _fail(self._queue.popleft(), StoreUnavailable("the service ends"))
+        self._fail_all("the service ends")
 
     async def rename(self, name: str) -> None:
         """
@@ -186,9 +302,16 @@ class ConnectionPool:
         """
         How many pieces of work wait for a worker, those included whose asker has left.
         """
-        return len(self._queue)
+        return len(self._queue) + len(self._put_off)
 
-    async def ask(self, work: Work, *, timeout: float, hurry: bool = False) -> Any:  # noqa: ASYNC109
+    async def ask(
+        self,
+        work: Work,
+        *,
+        timeout: float,  # noqa: ASYNC109
+        hurry: bool = False,
+        about: Hashable = None,
+    ) -> Any:
         """
         Do *work* on a connection and return its result.
 
@@ -196,9 +319,12 @@ class ConnectionPool:
             work: What to do.
             timeout: Seconds to wait.
             hurry: Whether to fail at once where the wait would be too long.
+            about: What it needs that somebody may hold; work about the same thing waits together
+                while somebody does. :obj:`None`: it fails where it would have to wait.
 
         Raises:
             StoreBusy: The wait would be too long.
+            StoreHeld: Somebody else holds what it needs.
             StoreError: The database failed, is away, or did not answer within *timeout* seconds.
         """
         if self._away:
@@ -208,18 +334,18 @@ class ConnectionPool:
                 raise StoreUnavailable("too many calls wait for the database")
             if hurry and self._wait_ahead() > timeout / 2:
                 raise StoreBusy
-            result = self._put(work, hurry=hurry)
-            timer = result.get_loop().call_later(timeout, _leave, result)
+            job = self._put(work, hurry=hurry, about=about)
+            timer = job.result.get_loop().call_later(timeout, _leave, job)
             try:
-                return await result
+                return await job.result
             finally:
                 timer.cancel()
 
-    def _put(self, work: Work, *, hurry: bool = False) -> asyncio.Future[Any]:
-        result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._queue.append(_Job(work, result, hurry))
+    def _put(self, work: Work, *, hurry: bool = False, about: Hashable = None) -> _Job:
+        job = _Job(work, asyncio.get_running_loop().create_future(), hurry, about)
+        self._queue.append(job)
         self._call_worker()
-        return result
+        return job
 
     def _call_worker(self) -> None:
         while self._idle:
@@ -232,11 +358,24 @@ class ConnectionPool:
         """
         The next piece of work; waits for one.
         """
-        while not self._queue:
+        while (job := self._next()) is None:
             called: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._idle.append(called)
             await called
-        return self._queue.popleft()
+        return job
+
+    def _next(self) -> _Job | None:
+        if self._probes_next and (job := self._put_off.next()) is not None:
+            self._probes_next = False
+            return job
+        while self._queue:
+            job = self._queue.popleft()
+            if self._put_off.concerns(job):
+                self._put_off.add(job)
+            elif not job.result.done():
+                self._probes_next = True
+                return job
+        return self._put_off.next()
 
     def _wait_ahead(self) -> float:
         """
@@ -251,8 +390,6 @@ class ConnectionPool:
                 if connection is None:
                     connection = await self._connect_again()
                 job = await self._take()
-                if job.result.done():
-                    continue
                 if company := self._company(job):
                     connection = await self._do_together([job, *company], connection)
                 else:
@@ -270,11 +407,14 @@ class ConnectionPool:
         company: list[_Job] = []
         while (
             len(company) < _TOGETHER - 1
+            and not job.probe
             and self._queue
             and _may_share(job.work, self._queue[0].work)
         ):
             other = self._queue.popleft()
-            if not other.result.done():
+            if self._put_off.concerns(other):
+                self._put_off.add(other)
+            elif not other.result.done():
                 company.append(other)
         return company
 
@@ -303,23 +443,48 @@ class ConnectionPool:
                 await self._watched(work, connection, calls=len(jobs))
             except psycopg.Error as error:
                 kept = await self._kept(connection, error)
-        for job, each in zip(reversed(jobs), reversed(shared), strict=True):
-            if not job.result.done():
-                self._queue.appendleft(replace(job, work=each.alone))
-                self._call_worker()
+        for job, each in zip(jobs, shared, strict=True):
+            job.work = each.alone
+        self._put_first(jobs)
         return kept
+
+    def _put_first(self, jobs: Iterable[_Job]) -> None:
+        for job in reversed(tuple(jobs)):
+            if not job.result.done():
+                self._queue.appendleft(job)
+                self._call_worker()
 
     async def _do(self, job: _Job, connection: Line) -> Line | None:
         """
-        Do *job*, on a second connection if the first is lost; returns the one to go on with.
+        Do *job*, or put it off while somebody holds what it needs.
+
+        Returns:
+            The connection to go on with.
+        """
+        work = _patient(job.work) if job.probe and self._put_off.are_few else job.work
+        held, current = await self._try(job, work, connection)
+        if held:
+            self._put_off.add(job)
+        elif job.probe or self._put_off.concerns(job):
+            self._put_first(self._put_off.release(job))
+        return current
+
+    async def _try(self, job: _Job, work: Work, connection: Line) -> tuple[bool, Line | None]:
+        """
+        Do *work* for *job*, on a second connection if the first is lost.
+
+        Returns:
+            Whether it waits for what somebody holds, and the connection to go on with.
         """
         current: Line | None = connection
         for attempt in range(1, _TRIES + 1):
             try:
                 if current is None:
                     current = await self._connect()
-                result = await self._watched(job.work, current, calls=int(job.hurry))
+                result = await self._watched(work, current, calls=int(job.hurry))
             except (psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction) as error:
+                if job.about is not None and isinstance(error, psycopg.errors.LockNotAvailable):
+                    return True, current
                 current = await self._kept(current, error)
                 if attempt == _TRIES or self._closing:
                     _fail(job, error)
@@ -332,7 +497,7 @@ class ConnectionPool:
                 if not job.result.done():
                     job.result.set_result(result)
                 break
-        return current
+        return False, current
 
     async def _watched(self, work: Work, connection: Line, *, calls: int) -> Any:
         """
@@ -345,6 +510,10 @@ class ConnectionPool:
         watch = loop.call_later(_SILENCE, _cut, connection)
         try:
             return await work(connection)
+        except psycopg.errors.LockNotAvailable:
+            # How long it was held says nothing of the next.
+            calls = 0
+            raise
         finally:
             watch.cancel()
             del self._busy[worker]
@@ -389,7 +558,7 @@ class ConnectionPool:
                 row_factory=dict_row,
                 application_name=name,
                 **_CONNECTION,
-                **session(statement_timeout=_STATEMENT_TIMEOUT),
+                **session(statement_timeout=_STATEMENT_TIMEOUT, lock_timeout=f"{LOCK_WAIT}ms"),
             )
             try:
                 check_session(connection)
@@ -427,15 +596,19 @@ class ConnectionPool:
         if not self._queue:
             for _ in range(self.connected):
                 # Nobody waits for it.
-                self._put(_look).add_done_callback(asyncio.Future.exception)
+                self._put(_look).result.add_done_callback(asyncio.Future.exception)
 
     def _refuse_all(self, error: Exception) -> None:
         words = _in_our_words(error)
         if not self._away:
             log.warning("database.away", extra={"error": words})
         self._away = words
+        self._fail_all(words)
+
+    def _fail_all(self, why: str) -> None:
+        self._queue.extend(self._put_off.clear())
         while self._queue:
-            _fail(self._queue.popleft(), StoreUnavailable(self._away))
+            _fail(self._queue.popleft(), StoreUnavailable(why))
 
 
 def _may_share(one: Work, other: Work) -> bool:
@@ -444,6 +617,14 @@ def _may_share(one: Work, other: Work) -> bool:
         and isinstance(other, SharedWork)
         and one.statement == other.statement
     )
+
+
+def _patient(work: Work) -> Work:
+    async def patient(line: Line) -> Any:
+        async with line.waiting(_PROBE_WAIT):
+            return await work(line)
+
+    return patient
 
 
 async def _look(connection: Line) -> None:
@@ -463,12 +644,12 @@ def _fail(job: _Job, error: Exception) -> None:
         job.result.set_exception(error)
 
 
-def _leave(result: asyncio.Future[Any]) -> None:
+def _leave(job: _Job) -> None:
     """
     Tell who waits that it has waited long enough; what it waits for goes on.
     """
-    if not result.done():
-        result.set_exception(StoreUnavailable("the database did not answer in time"))
+    held = StoreHeld() if job.put_off else StoreUnavailable("the database did not answer in time")
+    _fail(job, held)
 
 
 def _cut(connection: Line) -> None:

@@ -8,7 +8,7 @@ It never goes into a message of ours; only the SQLSTATE and the name of a constr
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 import psycopg
 from psycopg.rows import dict_row
@@ -18,34 +18,66 @@ from agi_router.adapters.session import check_backend, check_session, check_trig
 from agi_router.diagnosis import why_failed, why_not_connected
 from agi_router.errors import (
     AgiRouterError,
+    DayRefused,
     KeysOutdated,
     KeyUsedUp,
     SchemaMismatch,
     StoreError,
+    StoreHeld,
     StoreUnavailable,
 )
 
-__all__ = ["CONNECT_TIMEOUT", "KEYS_OUTDATED", "Connection", "Statements", "connect", "translated"]
+__all__ = [
+    "CONNECT_TIMEOUT",
+    "IDLE",
+    "KEYS_OUTDATED",
+    "Connection",
+    "Statements",
+    "connect",
+    "translated",
+]
 
 CONNECT_TIMEOUT = 3
 """Seconds until an attempt to connect is given up."""
 
+# How soon it is noticed that the other end of a silent connection is gone, in seconds.
+_KEEPALIVES: Final[dict[str, Any]] = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+}
+
 KEYS_OUTDATED = "AR001"
 """The SQLSTATE by which agi_router.under_keys fails where the keys were rotated."""
 
-# By which our own functions fail; the second where the seal key has sealed as much as it may.
-_OUR_OWN = {KEYS_OUTDATED: KeysOutdated, "AR002": KeyUsedUp}
+# By which our own functions fail; the second where the seal key has sealed as much as it may, the
+# third where a call's day is not that of the clock.
+_OUR_OWN: Final[dict[str | None, type[AgiRouterError]]] = {
+    KEYS_OUTDATED: KeysOutdated,
+    "AR002": KeyUsedUp,
+    "AR003": DayRefused,
+}
+
+IDLE: Final = 5
+"""
+Seconds until a session that stands still in a transaction is ended: its program was stopped, or
+its machine is gone, and calls wait for what it holds.
+"""
+
 
 Connection = psycopg.Connection[dict[str, Any]]
 
 
-def connect(dsn: str | None, *, timeout: int = 0, writable: bool = False) -> Connection:
+def connect(
+    dsn: str | None, *, timeout: int = 0, idle: int = IDLE, writable: bool = False
+) -> Connection:
     """
     Connect for work by hand: rows come as dictionaries, times in UTC.
 
     Args:
         dsn: libpq connection string; :obj:`None` leaves it to the ``PG…`` variables.
         timeout: Seconds until a statement is given up; 0: never.
+        idle: Seconds that it may stand still in a transaction, after which that is undone.
         writable: Whether to look among several hosts for one that takes writes.
 
     Raises:
@@ -61,7 +93,10 @@ def connect(dsn: str | None, *, timeout: int = 0, writable: bool = False) -> Con
             connect_timeout=CONNECT_TIMEOUT,
             application_name="agi_router",
             target_session_attrs="read-write" if writable else None,
-            **session(statement_timeout=f"{timeout}s"),
+            **_KEEPALIVES,
+            **session(
+                statement_timeout=f"{timeout}s", idle_in_transaction_session_timeout=f"{idle}s"
+            ),
         )
         try:
             check_session(connection)
@@ -100,7 +135,8 @@ def _in_our_words(error: psycopg.Error) -> AgiRouterError:
             return _OUR_OWN[sqlstate]()
         case psycopg.errors.ReadOnlySqlTransaction() | psycopg.OperationalError():
             why = why_failed(error.sqlstate) if error.sqlstate else why_not_connected(str(error))
-            return StoreUnavailable(why)
+            held = isinstance(error, psycopg.errors.LockNotAvailable)
+            return StoreHeld(why) if held else StoreUnavailable(why)
         case psycopg.ProgrammingError(sqlstate=None):
             return StoreUnavailable(why_not_connected(str(error)))
         case _:

@@ -11,11 +11,13 @@ Rules for the editor:
 3. Ids only rise, and the key file has a floor: a row that makes an older key current is refused.
 """
 
+import contextlib
+import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from agi_router.adapters.database import Connection, Statements
-from agi_router.errors import KeyMismatch
+from agi_router.errors import KeyMismatch, StoreHeld
 from agi_router.seal import KeyKind, KeyRing
 
 __all__ = [
@@ -39,6 +41,12 @@ SEALS_ALLOWED = 2**32
 
 SEALS_WARNED = 2**31
 """From so many on an operator is told."""
+
+# Milliseconds for which the keys are waited for, and calls that write wait too.
+_LOCK_WAIT: Final = 100
+# Somebody who stands still is ended by the server in between.
+_LOCK_PAUSE: Final = 0.5
+_LOCK_TRIES: Final = 40
 
 
 def check_keys(connection: Connection, keys: KeyRing) -> KeyRing:
@@ -102,9 +110,23 @@ def lock_keys(statements: Statements) -> None:
     Wait until all who write are done, and keep others off until the transaction ends.
 
     An import may take minutes. It is waited for first, while everybody else goes on: whoever
-    waits for the keys themselves has all wait who come after.
+    waits for the keys themselves has all wait who come after. So that is not for long, and done
+    again after a pause.
+
+    Raises:
+        StoreHeld: Somebody writes all the time, or stands still in the middle of it.
     """
     statements.one("lock_imports", {})
+    for _ in range(_LOCK_TRIES - 1):
+        with contextlib.suppress(StoreHeld), statements.transaction():
+            _lock_soon(statements)
+            return
+        time.sleep(_LOCK_PAUSE)
+    _lock_soon(statements)
+
+
+def _lock_soon(statements: Statements) -> None:
+    statements.one("limit_lock_wait", {"milliseconds": _LOCK_WAIT})
     statements.run("lock_keys", {})
 
 

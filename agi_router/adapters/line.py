@@ -9,7 +9,8 @@ once, sent, and its answer read, by the functions of libpq that psycopg publishe
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final, TypeAlias
@@ -20,12 +21,14 @@ from psycopg.adapt import Transformer
 
 from agi_router.adapters.queries import query
 
-__all__ = ["Line", "Value"]
+__all__ = ["LOCK_WAIT", "Line", "Value"]
+
+LOCK_WAIT: Final = 20
+"""Milliseconds for which a line waits for a lock: a commit of somebody else's takes some."""
 
 Value: TypeAlias = int | str | date | Sequence[int] | None
 """What a statement may be given on the short way."""
 
-_LOCK_LIMIT: Final = "limit_lock_wait"
 _PARAMETER: Final = re.compile(rb"%\((\w+)\)s")
 
 
@@ -53,6 +56,18 @@ class Line(psycopg.AsyncConnection[dict[str, Any]]):
         super().__init__(*args, **kwargs)
         self._statements: dict[str, _Prepared] = {}
 
+    @asynccontextmanager
+    async def waiting(self, milliseconds: int) -> AsyncIterator[None]:
+        """
+        Meanwhile, wait so long for a lock.
+        """
+        await self.execute(query("set_lock_wait"), {"milliseconds": milliseconds})
+        try:
+            yield
+        finally:
+            if not self.closed:
+                await self.execute(query("set_lock_wait"), {"milliseconds": LOCK_WAIT})
+
     async def fetch(self, name: str, values: Mapping[str, Value]) -> list[dict[str, Any]]:
         """
         Run the query *name* on the short way and return its rows.
@@ -74,8 +89,6 @@ class Line(psycopg.AsyncConnection[dict[str, Any]]):
         """
         Run the query *name* for each of *values*, in one round trip and one transaction.
 
-        None waits long for a row that somebody else has locked: all would wait with it.
-
         Who is cancelled while they run loses the connection.
 
         Raises:
@@ -84,14 +97,12 @@ class Line(psycopg.AsyncConnection[dict[str, Any]]):
         async with self.lock:
             prepared = self._statements.get(name) or await self._prepare(name)
             self.pgconn.enter_pipeline_mode()
-            # Not prepared: that would take a round trip of its own, just when many wait.
-            self.pgconn.send_query_params(query(_LOCK_LIMIT), None)
             for each in values:
                 self._send(prepared, each)
             # What is sent before it is one transaction, which ends here.
             self.pgconn.pipeline_sync()
             try:
-                _, *results = await self._results(pq.ExecStatus.TUPLES_OK)
+                results = await self._results(pq.ExecStatus.TUPLES_OK)
             finally:
                 if self.pgconn.status == pq.ConnStatus.OK:
                     self.pgconn.exit_pipeline_mode()

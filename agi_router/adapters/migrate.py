@@ -3,17 +3,27 @@ Migrations: numbered files, forward only, each in a transaction of its own.
 """
 
 import hashlib
+import logging
 import re
+import time
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.resources import files
+from typing import Final
+
+import psycopg
 
 from agi_router.adapters.database import Connection, translated
 from agi_router.adapters.queries import query
-from agi_router.errors import SchemaMismatch
+from agi_router.errors import SchemaMismatch, StoreHeld
 
 __all__ = ["Migration", "check_schema", "migrate", "migrations", "status"]
 
+log = logging.getLogger(__name__)
+
+# Milliseconds for which a lock is waited for, and seconds until it is tried again.
+_LOCK_WAIT: Final = 100
+_PAUSE: Final = 0.5
 _FILE = re.compile(r"(\d{4})_(\w+)\.sql")
 
 
@@ -87,17 +97,23 @@ def check_schema(connection: Connection) -> None:
         )
 
 
-def migrate(connection: Connection) -> list[Migration]:
+def migrate(connection: Connection, *, patience: float = 60.0) -> list[Migration]:
     """
     Apply what is missing, one transaction a file, and make the coming days' partitions.
 
-    Safe to run by several at once: the second waits and finds nothing to do.
+    Safe to run by several at once: the second waits and finds nothing to do. And beside calls:
+    what a file has to lock is not waited for long, as calls would wait behind it, but tried again.
+
+    Args:
+        connection: See :func:`agi_router.adapters.database.connect`.
+        patience: Seconds for which a file is tried.
 
     Returns:
         The migrations applied now.
 
     Raises:
         SchemaMismatch: The database is newer, or an applied file was changed.
+        StoreHeld: Somebody holds tables that a file has to change; those before it are applied.
     """
     with translated():
         connection.execute(query("lock_migrations"))
@@ -105,17 +121,37 @@ def migrate(connection: Connection) -> list[Migration]:
             connection.execute(query("make_ledger"))
             fresh = [each for each in status(connection) if each.applied_at is None]
             for each in fresh:
-                _apply(connection, each)
-            connection.execute(query("ensure_call_days"))
+                _apply_soon(connection, each, patience)
+            missing = connection.execute(query("ensure_call_days")).fetchall()
         finally:
             if not connection.closed:
                 connection.execute(query("unlock_migrations"))
+    if missing:
+        # The router makes them when it can.
+        log.warning("partitions.deferred", extra={"days": len(missing), "why": missing[0]["why"]})
     return fresh
+
+
+def _apply_soon(connection: Connection, migration: Migration, patience: float) -> None:
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            _apply(connection, migration)
+        except psycopg.errors.LockNotAvailable:
+            if time.monotonic() >= deadline:
+                raise StoreHeld(
+                    f"migration {migration.number:04} needs tables that somebody holds, a dump or"
+                    " a long transaction; nothing of it was done: run it again after that"
+                ) from None
+            time.sleep(_PAUSE)
+        else:
+            return
 
 
 def _apply(connection: Connection, migration: Migration) -> None:
     file = files("agi_router.sql").joinpath(f"{migration.number:04}_{migration.name}.sql")
     with connection.transaction():
+        connection.execute(query("limit_lock_wait"), {"milliseconds": _LOCK_WAIT})
         connection.execute(file.read_bytes())
         connection.execute(
             query("record_migration"),

@@ -30,6 +30,9 @@ from agi_router.errors import CsvError
 __all__ = ["export", "import_"]
 
 _FAULT = "fault"
+# Seconds for which a transaction may stand still: who makes the file, or reads it page by page,
+# may take long, and no call waits for it.
+_IDLE = 600
 
 
 _HEADER = "\n".join(
@@ -101,7 +104,7 @@ def import_(
     settings = read_settings()
     keys = settings.load_keys()
     with contextlib.ExitStack() as stack:
-        connection = stack.enter_context(open_database(settings))
+        connection = stack.enter_context(open_database(settings, idle=_IDLE))
         check_schema(connection)
         keys = check_keys(connection, keys)
         out = None if rejects is None else stack.enter_context(new_file(rejects, overwrite=force))
@@ -189,7 +192,7 @@ def export(
         reason=None if reason is None else logs.redact(reason),
     )
     with contextlib.ExitStack() as stack:
-        store = stack.enter_context(open_store(read_settings()))
+        store = stack.enter_context(open_store(read_settings(), idle=_IDLE))
         rows = export_rows(
             store,
             everything=everything,

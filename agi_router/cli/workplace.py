@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from agi_router.adapters.bindings import BindingStore
-from agi_router.adapters.database import Connection, connect
+from agi_router.adapters.database import IDLE, Connection, connect
 from agi_router.adapters.keys import check_keys
 from agi_router.adapters.migrate import check_schema
+from agi_router.adapters.rights import check_rights
 from agi_router.settings import Settings
 
 __all__ = ["open_database", "open_store", "read_settings"]
@@ -26,29 +27,39 @@ def read_settings() -> Settings:
 
 
 @contextmanager
-def open_database(settings: Settings) -> Iterator[Connection]:
+def open_database(settings: Settings, *, idle: int = IDLE) -> Iterator[Connection]:
     """
     A connection to the database, whatever its schema.
+
+    Args:
+        settings: They say where it is.
+        idle: See :func:`agi_router.adapters.database.connect`.
 
     Raises:
         StoreUnavailable: It cannot be reached.
     """
-    with connect(settings.dsn) as connection:
+    with connect(settings.dsn, idle=idle) as connection:
         yield connection
 
 
 @contextmanager
-def open_store(settings: Settings) -> Iterator[BindingStore]:
+def open_store(settings: Settings, *, idle: int = IDLE) -> Iterator[BindingStore]:
     """
     The store, with schema and keys checked.
+
+    Args:
+        settings: They say where it is.
+        idle: See :func:`agi_router.adapters.database.connect`.
 
     Raises:
         StoreUnavailable: The database cannot be reached.
         SchemaMismatch: Its schema is older or newer than the program.
+        StoreError: The role lacks a right.
         KeyMismatch: It was sealed with other keys.
     """
     keys = settings.load_keys()
-    with open_database(settings) as connection:
+    with open_database(settings, idle=idle) as connection:
         check_schema(connection)
+        check_rights(connection)
         ring = check_keys(connection, keys)
         yield BindingStore(connection, ring, settings.rests, open_modes=settings.open_modes)

@@ -443,6 +443,7 @@ async def test_reserved_of_days_ago(store: BindingStore, admissions: AdmissionSt
 
 
 async def test_old_reservations_are_found_too(
+    connection: Connection,
     admissions: AdmissionStore,
     store: BindingStore,
     monkeypatch: pytest.MonkeyPatch,
@@ -450,10 +451,20 @@ async def test_old_reservations_are_found_too(
     """However old, and however many: they are read in pages, each from the index."""
     monkeypatch.setattr(admission, "_RESERVED_PAGE", 3)
     bind(store)
-    ids = [new_call_id(), *(new_call_id(datetime.now(UTC) - n * 720 * HOUR) for n in range(1, 9))]
+    ids = [new_call_id() for _ in range(9)]
     others = [new_call_id(node="pbx2") for _ in range(3)]
     for call_id in (*ids, *others):
         await admissions.admit(a_call(), call_id, timeout=TIMEOUT)
+    # They have become old meanwhile.
+    older = {}
+    for months, call_id in enumerate(ids[1:], 1):
+        day = datetime.now(UTC) - months * 720 * HOUR
+        older[call_id] = new_call_id(day)
+        connection.execute(
+            "UPDATE agi_router.call SET id = %s, day = %s WHERE id = %s",
+            (older[call_id], day.date(), call_id),
+        )
+    ids = [older.get(call_id, call_id) for call_id in ids]
     assert await admissions.reserved("pbx1") == dict.fromkeys(ids, X)
     # A page that is just full is not the end.
     assert await admissions.reserved("pbx2") == dict.fromkeys(others, X)

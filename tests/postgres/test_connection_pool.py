@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import psycopg
 import pytest
 from postgres.support import until_async
 
@@ -76,3 +77,40 @@ async def test_the_last_one_is_the_next(dsn: str) -> None:
         at_once = await asyncio.gather(*(pool.ask(server_process, timeout=5) for _ in range(3)))
         assert len(set(at_once)) == 3
         assert len({await pool.ask(server_process, timeout=5) for _ in range(9)}) == 1
+
+
+async def test_probes_go_on_though_others_succeeded_first(dsn: str) -> None:
+    """What was under way when its like was put off may end before what is tried for all."""
+    begun: set[str] = set()
+    ends = {name: asyncio.Event() for name in ("early", "probe")}
+
+    def until_told(name: str, *, held: int = 0) -> Work:
+        tries = iter(range(held))
+
+        async def work(_: Line) -> None:
+            if next(tries, None) is not None:
+                raise psycopg.errors.LockNotAvailable
+            begun.add(name)
+            await ends[name].wait()
+
+        return work
+
+    async def once_in_vain(_: Line) -> str:
+        if "later" not in begun:
+            begun.add("later")
+            raise psycopg.errors.LockNotAvailable
+        return "done"
+
+    async with ConnectionPool(dsn, size=2) as pool:
+        await until_async(lambda: pool.connected == 2)
+        early = asyncio.ensure_future(pool.ask(until_told("early"), timeout=30, about="one"))
+        await until_async(lambda: "early" in begun)
+        probe = asyncio.ensure_future(
+            pool.ask(until_told("probe", held=1), timeout=30, about="one")
+        )
+        await until_async(lambda: "probe" in begun)
+        ends["early"].set()
+        await early
+        ends["probe"].set()
+        await probe
+        assert await pool.ask(once_in_vain, timeout=10, about="other") == "done"

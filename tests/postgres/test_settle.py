@@ -34,7 +34,7 @@ from agi_router.adapters.bindings import BindingStore
 from agi_router.adapters.database import Connection
 from agi_router.calls import End, Outcome, parse_end
 from agi_router.decision import decide
-from agi_router.errors import BindingEnded, ProtocolError
+from agi_router.errors import BindingEnded, DayRefused, ProtocolError
 from agi_router.extension import to_refuse
 from agi_router.model import (
     BindingState,
@@ -276,10 +276,11 @@ async def test_nothing_to_settle(connection: Connection, admissions: AdmissionSt
 async def test_batch_of_several_days(
     connection: Connection, store: BindingStore, admissions: AdmissionStore
 ) -> None:
-    """Each call goes to the partition of its day; one of an odd day to the default one."""
+    """Each call goes to the partition of its day; one of a day without one to the default one."""
     bind(store)
     now = datetime.now(UTC)
-    days = [now, now - timedelta(days=1), now + timedelta(days=3), now - timedelta(days=400)]
+    days = [now, now - timedelta(days=1), now + timedelta(days=1)]
+    connection.execute(f"DROP TABLE agi_router.call_{days[-1]:%Y%m%d}")
     ids = [new_call_id(day) for day in days for _ in range(2)]
     for each in ids[::2]:
         await admissions.admit(a_call(), each, timeout=TIMEOUT)
@@ -297,6 +298,47 @@ async def test_batch_of_several_days(
     for day, first, second in zip(days, ids[::2], ids[1::2], strict=True):
         expected = "call_other" if day == days[-1] else f"call_{day:%Y%m%d}"
         assert places[first] == places[second] == expected
+
+
+async def test_what_day_a_call_may_have(
+    connection: Connection, store: BindingStore, admissions: AdmissionStore
+) -> None:
+    """One that the database's clock allows, give or take a day, or an older one that is there."""
+    bind(store)
+    now = datetime.now(UTC)
+    earlier = now - timedelta(days=20)
+    connection.execute(
+        "SELECT agi_router.ensure_call_days(%s, %s)", (earlier.date(), earlier.date())
+    )
+    odd = [now + timedelta(days=n) for n in (2, 9, 400, -2, -400)]
+    for day in (*odd, earlier):
+        with pytest.raises(DayRefused, match="clock"):
+            await admissions.admit(a_call(), new_call_id(day), timeout=TIMEOUT)
+    assert calls_used(connection) == 0
+    good = [an_end(new_call_id(day), None, reason=Reason.STRANGER) for day in (now, earlier)]
+    bad = [an_end(new_call_id(day), None, reason=Reason.STRANGER) for day in odd]
+    mixed = [*good, *bad]
+    random.shuffle(mixed)
+    for _ in range(2):
+        left = await admissions.settle(mixed)
+        assert {end.call_id for end in left.refused} == {end.call_id for end in bad}
+        assert left.held == []
+        assert set(call_states(connection)) == {end.call_id for end in good}
+
+
+async def test_a_reserved_call_is_settled_whatever_its_day(
+    connection: Connection, store: BindingStore, admissions: AdmissionStore
+) -> None:
+    """A use is given back, wherever its call stands."""
+    bind(store)
+    call_id = new_call_id()
+    await admissions.admit(a_call(), call_id, timeout=TIMEOUT)
+    day = datetime.now(UTC) + timedelta(days=60)
+    odd = new_call_id(day)
+    connection.execute("UPDATE agi_router.call SET id = %s, day = %s", (odd, day.date()))
+    left = await admissions.settle([an_end(odd, Outcome.BUSY)])
+    assert (left.held, left.refused) == ([], [])
+    assert calls_used(connection) == 0
 
 
 async def test_more_than_one_statement_takes(

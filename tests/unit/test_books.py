@@ -14,12 +14,12 @@ from typing import cast
 import pytest
 
 from agi_router import books as books_module
-from agi_router.adapters.admission import AdmissionStore
+from agi_router.adapters.admission import AdmissionStore, Unsettled
 from agi_router.adapters.journal import EndJournal
 from agi_router.ari import AriClient, AriUnavailable
 from agi_router.books import Books
 from agi_router.calls import End
-from agi_router.errors import NodeTaken, StoreError, StoreUnavailable
+from agi_router.errors import NodeTaken, StoreError, StoreHeld, StoreUnavailable
 from agi_router.model import Reason
 from agi_router.numbers import XNumber
 
@@ -56,11 +56,13 @@ class Store:
         self.settled: dict[str, End] = {}
         self.steps: list[str] = []
         self.nodes: list[str] = []
+        self.held: set[str] = set()
+        self.refused: set[str] = set()
         self.before_settling: Callable[[], object] = lambda: None
         self._reserved = reserved
 
-    async def settle(self, ends: Sequence[End]) -> None:
-        """Keep the first end that is told of each call."""
+    async def settle(self, ends: Sequence[End]) -> Unsettled:
+        """Keep the first end that is told of each call, but of those that are held or refused."""
         await asyncio.sleep(0)
         if self.away:
             raise StoreUnavailable
@@ -68,8 +70,15 @@ class Store:
         self.steps.append("settle")
         self.told.append([end.call_id for end in ends])
         self.lines += [end.call_id for end in ends if end.reason is not None]
+        left = Unsettled()
         for end in ends:
-            self.settled.setdefault(end.call_id, end)
+            if end.call_id in self.held:
+                left.held.append(end)
+            elif end.call_id in self.refused:
+                left.refused.append(end)
+            else:
+                self.settled.setdefault(end.call_id, end)
+        return left
 
     async def see_node(self, name: str, entity_id: str, started_at: datetime) -> None:
         """Know this Asterisk, or another one of its name."""
@@ -239,6 +248,72 @@ async def test_reconciling_reads_what_others_have_claimed(tmp_path: Path) -> Non
     await reconcile(make_books(store, tmp_path), Ari(store, call(2)))
     assert list(store.settled) == [call(1)]
     assert store.settled[call(1)].reason is Reason.STRANGER
+
+
+async def test_what_somebody_holds_waits_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A call whose binding is held is told again by itself; all others are settled, and go on."""
+    store = Store()
+    store.held = {call(2)}
+    told: list[str] = []
+    journal = EndJournal(tmp_path)
+    books = Books(
+        cast("AdmissionStore", store),
+        journal,
+        settled=lambda ends: told.extend(end.call_id for end in ends),
+    )
+    append(tmp_path, 1, 2, 3)
+    await books.visit()
+    with pytest.raises(StoreHeld, match=r"1 call\(s\)"):
+        await books.visit()
+    append(tmp_path, 4)
+    for _ in range(2):
+        with pytest.raises(StoreHeld):
+            await books.visit()
+    assert set(store.settled) == {call(1), call(3), call(4)}
+    store.held = set()
+    await books.visit()
+    assert store.told.count([call(2)]) == 3
+    assert sorted(told) == [call(number) for number in range(1, 5)]
+    assert left(tmp_path) == []
+    assert caplog.records == []
+
+
+async def test_too_many_are_held_to_be_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their file is read again."""
+    monkeypatch.setattr(books_module, "_LEFT_LIMIT", 1)
+    store = Store()
+    store.held = {call(1), call(2)}
+    books = make_books(store, tmp_path)
+    append(tmp_path, 1, 2)
+    await books.visit()
+    for _ in range(2):
+        with pytest.raises(StoreHeld):
+            await books.visit()
+    assert store.told == [[call(1), call(2)]] * 2
+    store.held = set()
+    await books.visit()
+    assert set(store.settled) == {call(1), call(2)}
+    assert left(tmp_path) == []
+
+
+async def test_what_can_never_be_settled_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A call of a day that none may have keeps no other from being settled."""
+    store = Store()
+    store.refused = {call(1)}
+    books = make_books(store, tmp_path)
+    append(tmp_path, 1, 2)
+    await books.visit()
+    await books.visit()
+    assert set(store.settled) == {call(2)}
+    assert left(tmp_path) == []
+    (record,) = caplog.records
+    assert (record.msg, record.__dict__["call"]) == ("settle.refused", call(1))
 
 
 async def test_close_settles_what_there_is(tmp_path: Path) -> None:

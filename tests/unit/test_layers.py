@@ -119,6 +119,7 @@ MAY_IMPORT = {
     | {"adapters.database", "adapters.line", "adapters.queries", "adapters.session"},
     "adapters.admission": CORE
     | {
+        "adapters.call_days",
         "adapters.connection_pool",
         "adapters.database",
         "adapters.facts",
@@ -142,6 +143,8 @@ MAY_IMPORT = {
         "adapters.sealed_routes",
     },
     "adapters.sweep": CORE | {"adapters.database"},
+    "adapters.call_days": CORE,
+    "adapters.rights": CORE | {"adapters.database"},
     "adapters.sealed_routes": CORE,
     "adapters.copy_rows": frozenset[str](),
     "adapters.pg_arrays": frozenset[str](),
