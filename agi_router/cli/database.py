@@ -4,7 +4,8 @@
 
 import click
 
-from agi_router.adapters.migrate import migrate, status
+from agi_router.adapters.migrate import check_schema, migrate, status
+from agi_router.adapters.rights import grant, renew_grants
 from agi_router.cli.output import echo_json, echo_table, json_option
 from agi_router.cli.workplace import open_database, read_settings
 
@@ -22,7 +23,10 @@ def group() -> None:
 @json_option
 def migrate_(*, as_json: bool) -> None:
     r"""
-    Bring the schema up to date; safe to run again, and by several at once.
+    Bring the schema up to date; safe to run again, by several at once, and beside calls.
+
+    It is for the role that owns the schema. Roles that serve and were given their rights by "db
+    grant" get those that are new.
 
     \b
     Example:
@@ -30,12 +34,38 @@ def migrate_(*, as_json: bool) -> None:
     """
     with open_database(read_settings()) as connection:
         applied = migrate(connection)
+        renew_grants(connection)
     if as_json:
         echo_json({"applied": [f"{each.number:04}_{each.name}" for each in applied]})
     else:
         for each in applied:
             click.echo(f"applied {each.number:04}_{each.name}")
         click.echo("the schema is up to date")
+
+
+@group.command("grant")
+@click.argument("role")
+@json_option
+def grant_(role: str, *, as_json: bool) -> None:
+    r"""
+    Give ROLE what serving and binding need, and nothing else: it owns nothing and creates nothing.
+
+    It is for the role that owns the schema, and safe to run again. The router and all commands but
+    "db migrate" and "db grant" may then connect as ROLE.
+
+    \b
+    Example:
+      AGI_ROUTER_DSN="user=agi_owner dbname=agi" agi-router db grant agi_router
+    """
+    with open_database(read_settings()) as connection:
+        check_schema(connection)
+        given = grant(connection, role)
+    if as_json:
+        echo_json({"role": role, "granted": given})
+    else:
+        for each in given:
+            click.echo(f"granted {each}")
+        click.echo(f"{role} has what it needs to serve")
 
 
 @group.command("status")

@@ -19,6 +19,7 @@ from agi_router.adapters.keys import SEALS_ALLOWED, SEALS_WARNED, check_keys, co
 from agi_router.adapters.live_profile import read_profile
 from agi_router.adapters.migrate import check_schema
 from agi_router.adapters.queries import query
+from agi_router.adapters.rights import check_rights, owns_schema
 from agi_router.adapters.session import why_read_only
 from agi_router.ari import (
     AriClient,
@@ -116,6 +117,7 @@ def _database(settings: Settings) -> Iterator[_Check]:
         schema = _tried("schema", "up to date", lambda: check_schema(connection))
         yield schema
         if schema.status == "ok":
+            yield _rights(connection)
             yield _keys(connection, settings)
         else:
             yield _tried("key", "readable; not compared with the database", settings.load_keys)
@@ -179,6 +181,18 @@ def _keys(connection: Connection, settings: Settings) -> _Check:
             " that it may: run 'agi-router key rotate --seal'",
         )
     return _Check("key", "ok", "the one this database was sealed with")
+
+
+def _rights(connection: Connection) -> _Check:
+    check = _tried("rights", "what serving needs", lambda: check_rights(connection))
+    if check.status == "ok" and owns_schema(connection):
+        return _Check(
+            "rights",
+            "warn",
+            f"the role {connection.info.user!r} owns the schema, and could change or drop all of"
+            " it: make another one that serves, and give it its rights by 'agi-router db grant'",
+        )
+    return check
 
 
 def _journal(settings: Settings) -> _Check:

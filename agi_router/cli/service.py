@@ -8,6 +8,7 @@ import uvloop
 from agi_router import daemon, logs
 from agi_router.adapters.keys import check_keys
 from agi_router.adapters.migrate import check_schema
+from agi_router.adapters.rights import check_rights
 from agi_router.cli.output import echo_json, json_option
 from agi_router.cli.workplace import open_database, read_settings
 
@@ -41,6 +42,7 @@ def serve(doors: str, *, take_over: bool) -> None:
     keys = effective.load_keys()
     with open_database(effective) as connection:
         check_schema(connection)
+        check_rights(connection)
         keys = check_keys(connection, keys)
     logs.set_up(effective.log_level)
     uvloop.run(daemon.serve(effective, keys, daemon.Doors(doors), take_over=take_over))

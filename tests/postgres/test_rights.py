@@ -1,0 +1,254 @@
+"""Two roles: the owner migrates, another serves; it owns nothing, and has what it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+
+import psycopg
+import pytest
+from postgres.support import (
+    BLOCK,
+    HOUR,
+    NO_REST,
+    A,
+    B,
+    Server,
+    a_call,
+    admit_as_router,
+    an_end,
+    bind,
+    database_of,
+    new_call_id,
+    new_party,
+    one,
+)
+from postgres.test_cli import Cli
+from postgres.test_import import Importing, axb_rows
+
+from agi_router.adapters.admission import AdmissionStore
+from agi_router.adapters.bindings import BindingStore
+from agi_router.adapters.database import Connection, connect
+from agi_router.adapters.keys import check_keys
+from agi_router.adapters.migrate import check_schema, migrate
+from agi_router.adapters.records import Terms
+from agi_router.adapters.rights import check_rights, grant, owns_schema, renew_grants
+from agi_router.adapters.rotation import Rotation
+from agi_router.adapters.sweep import Sweep
+from agi_router.calls import Outcome
+from agi_router.errors import StoreError
+from agi_router.keyfile import write_key_ring
+from agi_router.model import BlockState, Callback, Route
+from agi_router.modes import Ax, Axe, AxybOnCall, Gxb
+from agi_router.pool import Rests
+from agi_router.seal import KeyRing
+
+TIMEOUT = 15.0
+RETENTION = timedelta(days=190)
+TABLES = """
+SELECT array_agg('agi_router.' || c.relname ORDER BY 1)
+  FROM pg_class c
+ WHERE c.relnamespace = 'agi_router'::regnamespace AND c.relkind IN ('r', 'p')
+   AND (NOT c.relispartition OR c.relname = 'call_other')
+"""
+_serial = count(1)
+
+
+@pytest.fixture
+def role(server: Server) -> Iterator[str]:
+    """A role that may log in, and nothing else."""
+    name = f"serves {next(_serial)}"
+    with server.admin() as admin:
+        admin.execute(f'CREATE ROLE "{name}" LOGIN')
+    yield name
+    with server.admin() as admin:
+        admin.execute(f'DROP ROLE "{name}"')
+
+
+@pytest.fixture
+def served(server: Server, dsn: str, role: str, connection: Connection) -> Iterator[str]:
+    """This test's database, as the role that serves."""
+    grant(connection, role)
+    yield server.dsn(database_of(dsn), user=role)
+    with server.admin(database_of(dsn)) as admin:
+        admin.execute(f'DROP OWNED BY "{role}"')
+
+
+async def test_calls(served: str, keys: KeyRing, connection: Connection) -> None:
+    """All that a router does: admit, make a number, remember who called, settle, make days."""
+    with connect(served) as own:
+        check_schema(own)
+        check_rights(own)
+        store = BindingStore(own, check_keys(own, keys), NO_REST, open_modes=True)
+        store.inventory.add_block(BLOCK, operator=None, certificate=None)
+        bind(store)
+        terms = Terms(expires_at=store.now() + HOUR)
+        child = store.bind(AxybOnCall(a=A, b=B), terms)
+        stranger = store.bind(Ax(a=A, callback=Callback.LAST), terms)
+        calls = [
+            a_call(caller, party.dials)
+            for made, caller in ((child, A), (stranger, new_party()))
+            for party in made.parties
+            if party.dials is not None
+        ]
+    day = datetime.now(UTC).date() + timedelta(days=3)
+    connection.execute(f"DROP TABLE agi_router.call_{day:%Y%m%d}")
+    async with AdmissionStore(served, keys, connections=2, open_modes=True) as admissions:
+        call_id = new_call_id()
+        assert (await admissions.admit(a_call(), call_id, timeout=TIMEOUT)).admitted
+        for call in calls:
+            _, decision = await admit_as_router(admissions, call, new_call_id())
+            assert isinstance(decision, Route)
+        await admissions.settle([an_end(call_id, Outcome.BUSY)])
+        assert (await admissions.reserved("pbx1")).keys()
+        await admissions.survey()
+        await admissions.ensure_call_days()
+    assert one(connection, f"SELECT to_regclass('agi_router.call_{day:%Y%m%d}') IS NOT NULL")
+
+
+def test_work_by_hand(served: str, keys: KeyRing, connection: Connection, tmp_path: Path) -> None:
+    """All that commands do but migrating and granting."""
+    gone = datetime.now(UTC).date() - RETENTION - timedelta(days=3)
+    connection.execute("SELECT agi_router.ensure_call_days(%s, %s)", (gone, gone))
+    with connect(served) as own:
+        ring = check_keys(own, keys)
+        store = BindingStore(own, ring, NO_REST, open_modes=True)
+        store.inventory.add_block(BLOCK, operator=None, certificate=None)
+        store.inventory.add_tenant("other")
+        store.inventory.set_tenant_active("other", active=False)
+        terms = Terms(expires_at=store.now() + HOUR, order_id="O-1")
+        group = store.bind(Gxb(members=(A, new_party()), b=B), terms)
+        store.add_members(group.id, [new_party()])
+        store.remove_member(group.id, A)
+        store.extend(group.id, store.now() + 2 * HOUR)
+        store.end_order("O-1")
+        store.bind(Axe(a=A, extension="7"), terms)
+        assert len(list(store.stream(everything=True, order_id=None))) == 2
+        assert store.calls(since=store.now() - HOUR, limit=5) == []
+        assert store.inventory.survey()
+        assert Importing(served, keys)(axb_rows(20, first=100)).bound == 20
+        assert Importing(served, keys)(axb_rows(20, first=200), dry_run=True).bound == 20
+        swept = [*Sweep(own, Rests(number=timedelta(0), party=timedelta(0)), RETENTION).steps()]
+        assert sum(step.days for step in swept) == 1
+        file = tmp_path / "key"
+        write_key_ring(file, keys)
+        rotation = Rotation(own, ring, file)
+        assert rotation.unaware() == 0
+        rotation.switch(rotation.add(["seal"]))
+        list(rotation.renewal().run())
+        rotation.retire("seal", keys.seal_keys[-1][0])
+        store = BindingStore(own, rotation.keys, NO_REST, open_modes=True)
+        for each in store.bindings(everything=False, order_id=None, limit=100):
+            store.unbind(each.id)
+        store.inventory.set_block_state(BLOCK, BlockState.RETURNED)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TABLE agi_router.more ()",
+        "CREATE SCHEMA more",
+        "CREATE TABLE public.more ()",
+        "DROP TABLE agi_router.route",
+        "TRUNCATE agi_router.call",
+        "ALTER TABLE agi_router.binding ADD COLUMN more text",
+        "DELETE FROM agi_router.call",
+        "UPDATE agi_router.migration SET checksum = ''",
+        "DELETE FROM agi_router.key",
+        "DROP FUNCTION agi_router.refuse_row CASCADE",
+        "ALTER TABLE agi_router.binding DISABLE TRIGGER ALL",
+        "SELECT agi_router.grant_right('postgres', 'table', 'agi_router.key', 'SELECT')",
+    ],
+)
+def test_what_it_may_not(served: str, statement: str) -> None:
+    """Nothing that changes what the schema is, nor what has to be kept."""
+    with connect(served) as own, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        own.execute(statement.encode())
+
+
+def test_it_owns_nothing(served: str, role: str, connection: Connection) -> None:
+    """And what is made for it belongs to the owner."""
+    day = datetime.now(UTC).date() + timedelta(days=20)
+    with connect(served) as own:
+        assert not owns_schema(own)
+        own.execute("SELECT agi_router.ensure_call_days(%s, %s)", (day, day))
+    assert owns_schema(connection)
+    owned = "SELECT count(*) FROM pg_class WHERE relowner = %s::regrole"
+    assert one(connection, owned, f'"{role}"') == 0
+
+
+def test_what_runs_as_the_owner_looks_nowhere_else(connection: Connection) -> None:
+    """No function with the owner's rights can be led to somebody else's objects."""
+    rows = connection.execute(
+        "SELECT proname, proconfig, has_function_privilege('public', oid, 'EXECUTE') AS open"
+        " FROM pg_proc WHERE pronamespace = 'agi_router'::regnamespace AND prosecdef"
+    ).fetchall()
+    assert {row["proname"] for row in rows} >= {"ensure_call_days", "drop_call_day"}
+    for row in rows:
+        assert "search_path=pg_catalog, pg_temp" in row["proconfig"]
+        assert not row["open"]
+
+
+def test_every_table_is_thought_of(served: str, connection: Connection) -> None:
+    """A new table belongs into list_rights: at least reading it is what a program needs it for."""
+    with connect(served) as own:
+        for table in one(connection, TABLES):
+            assert one(own, "SELECT has_table_privilege(%s, 'SELECT')", table), table
+
+
+def test_missing_rights_are_named(served: str, role: str, connection: Connection) -> None:
+    """Each of them, and what to do."""
+    connection.execute(f'REVOKE DELETE ON agi_router.route FROM "{role}"')
+    connection.execute(f'REVOKE USAGE ON SEQUENCE agi_router.binding_id FROM "{role}"')
+    with connect(served) as own:
+        with pytest.raises(StoreError) as caught:
+            check_rights(own)
+        assert str(caught.value) == (
+            f"the role {role!r} lacks DELETE on table agi_router.route, USAGE on sequence"
+            " agi_router.binding_id: let the owner of the schema run"
+            f" 'agi-router db grant {role}'"
+        )
+    assert grant(connection, role) == [
+        "DELETE on table agi_router.route",
+        "USAGE on sequence agi_router.binding_id",
+    ]
+    assert grant(connection, role) == []
+
+
+def test_an_upgrade_gives_what_is_new(
+    served: str, role: str, connection: Connection, server: Server
+) -> None:
+    """To roles that serve; a role that only reads the schema gets nothing."""
+    connection.execute(f'REVOKE INSERT ON agi_router.tenant FROM "{role}"')
+    with server.admin() as admin:
+        admin.execute('CREATE ROLE "only reads"')
+    try:
+        connection.execute('GRANT USAGE ON SCHEMA agi_router TO "only reads"')
+        migrate(connection)
+        assert renew_grants(connection) == [role]
+        with connect(served) as own:
+            check_rights(own)
+        connection.execute('REVOKE USAGE ON SCHEMA agi_router FROM "only reads"')
+    finally:
+        with server.admin() as admin:
+            admin.execute('DROP ROLE "only reads"')
+
+
+def test_who_may_not_grant(served: str, role: str, connection: Connection) -> None:
+    """Only the owner, and only to a role that is there."""
+    with connect(served) as own, pytest.raises(StoreError, match="only the owner"):
+        grant(own, role)
+    with pytest.raises(StoreError, match="no role 'nobody at all'"):
+        grant(connection, "nobody at all")
+
+
+def test_the_command_line(served: str, dsn: str, role: str) -> None:
+    """The owner grants; the role that serves is told that it may not migrate."""
+    owner, serves = Cli({"AGI_ROUTER_DSN": dsn}), Cli({"AGI_ROUTER_DSN": served})
+    assert owner("db", "grant", role).out == f"{role} has what it needs to serve\n"
+    assert owner("db", "migrate").out.endswith("the schema is up to date\n")
+    refused = serves("db", "migrate")
+    assert refused.code == 70
+    assert "42501" in refused.err
