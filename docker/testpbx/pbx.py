@@ -18,6 +18,9 @@ from testpbx.errors import PbxError
 from testpbx.rootfs import RootFs
 from testpbx.state import ARI_PORT, CARRIER_OUT_PORT, HOST, SIP_PORT, Places, State
 
+# Serves, and owns nothing; see docker/postgres/serve.
+ROLE = "agi_router"
+
 
 class Form(Protocol):
     """How servers are started and stopped: as processes, or as containers."""
@@ -72,12 +75,19 @@ def new_state(engine: str, places: Places) -> State:
         rootfs=rootfs,
         # Where the dialplan writes it, seen from here.
         journal=f"{rootfs}/var/spool/asterisk/agi-router" if rootfs else f"{places.state}/journal",
-        dsn=dsn or f"postgresql://agi_router:{quote(password)}@{HOST}:{port}/agi_router",
+        dsn=dsn or f"postgresql://{ROLE}:{quote(password)}@{HOST}:{port}/agi_router",
         database_port=port,
         database_password=password,
         ari_password=State.password(),
         agi_secret=State.password(),
     )
+
+
+def owner_dsn(pbx: State) -> str:
+    """How to reach PostgreSQL as who owns the schema; a database of the caller's has one role."""
+    if not pbx.database_port:
+        return pbx.dsn
+    return pbx.dsn.replace(f"//{ROLE}:", f"//{ROLE}_owner:", 1)
 
 
 def environment(pbx: State, places: Places) -> dict[str, str]:
@@ -103,7 +113,8 @@ def description(pbx: State, places: Places, form: Form) -> dict[str, Any]:
         "sip": f"{HOST}:{SIP_PORT}",
         "carrier_out": f"{HOST}:{CARRIER_OUT_PORT}",
         "ari": f"http://{HOST}:{ARI_PORT}",
-        "dsn": pbx.dsn,
+        # As the owner of all; the router has a role of its own.
+        "dsn": owner_dsn(pbx),
         "env": environment(pbx, places),
         "services": {name: form.alive(name) for name in services(pbx)},
         "logs": str(places.state / "logs"),
@@ -204,7 +215,10 @@ def up(places: Places, *, engine: str, router: bool) -> dict[str, Any]:
         say("making a key and migrating the database")
         if not places.key_file.exists():
             run_cli(env, "key", "new", "--file", str(places.key_file))
-        run_cli(env, "db", "migrate")
+        owner = env | {"AGI_ROUTER_DSN": owner_dsn(pbx)}
+        run_cli(owner, "db", "migrate")
+        if pbx.database_port:
+            run_cli(owner, "db", "grant", ROLE)
         say("starting the router")
         form.start_router(pbx, env)
     if not pbx.complete:

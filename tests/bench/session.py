@@ -87,7 +87,7 @@ class Session:
             BenchError: Something does not start.
         """
         with ExitStack() as stack:
-            books = stack.enter_context(Books.opened(pbx["env"]))
+            books = stack.enter_context(Books.opened({**pbx["env"], "AGI_ROUTER_DSN": pbx["dsn"]}))
             session = cls(pbx, work, books, bindings=bindings)
             say(f"importing {bindings} bindings")
             books.bind(bindings)

@@ -109,9 +109,9 @@ def second(env: dict[str, str], pbx: dict[str, Any]) -> Iterator[Router]:
 
 
 @pytest.fixture
-def books(env: dict[str, str]) -> Books:
-    """The books."""
-    return Books(env)
+def books(env: dict[str, str], pbx: dict[str, Any]) -> Books:
+    """The books, as their owner: they are begun anew, which the router may not."""
+    return Books({**env, "AGI_ROUTER_DSN": pbx["dsn"]})
 
 
 @pytest.fixture
