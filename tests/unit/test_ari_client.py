@@ -335,6 +335,19 @@ async def test_wrong_password_at_first_connect_is_an_error_at_once(pbx: StandIn)
     assert len(pbx.upgrades) == 1
 
 
+async def test_no_ari_at_the_path_says_where_to_look(pbx: StandIn) -> None:
+    """The HTTP server has a prefix that the URL lacks, or one less: 404 alone tells nobody."""
+    pbx.status = HTTPStatus.NOT_FOUND
+
+    with pytest.raises(AriUnavailable) as caught:
+        async with client(f"{pbx.url}/prefix", connect_timeout=1):
+            pass
+    assert str(caught.value) == (
+        "no connection within 1 s: handshake answered 404: there is no ARI at this path; where"
+        " http.conf has a prefix the URL is to end in it, and ari.conf needs enabled=yes"
+    )
+
+
 async def test_wrong_password_at_reconnect_is_logged_and_retried(
     pbx: StandIn, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -305,3 +305,27 @@ def test_exports() -> None:
 def test_extensions(text: str, *, good: bool) -> None:
     """One to four digits, and nothing else."""
     assert is_extension(text) is good
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "the number is empty"),
+        (" ; 、\u200b", "the number is empty"),
+        ("13800130001;138", "a mobile number has 11 digits beginning 13 to 19; got 3 digits"),
+        # Neither one number nor several: what is wrong is told of the whole.
+        ("13800130001 138", "a mobile number has 11 digits beginning 13 to 19; got 14 digits"),
+        ("01082345678", "a mobile number is needed; got a fixed line"),
+    ],
+)
+def test_lists_that_are_none(text: str, message: str) -> None:
+    """The first piece that is no number is told."""
+    with pytest.raises(NumberError) as caught:
+        numbers.parse_members(text)
+    assert str(caught.value) == message
+
+
+def test_a_list_of_fixed_lines() -> None:
+    """They are members where they are allowed."""
+    found = numbers.parse_members("01082345678 / 138 0013 0001", fixed_lines=True)
+    assert [number.digits for number in found] == ["01082345678", "13800130001"]

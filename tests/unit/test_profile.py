@@ -180,6 +180,11 @@ def test_what_is_not_there() -> None:
         f"modules/{LISTING_MODULE} is not loaded, wanted loaded"
     ]
     assert faults(trunks=("x",)) == ["x/type is not there, wanted endpoint"]
+    # A space around a name is seen in quotes only.
+    assert faults(trunks=("x ", "\u200bx")) == [
+        "'x '/type is not there, wanted endpoint",
+        "'\\u200bx'/type is not there, wanted endpoint",
+    ]
     assert faults(trunks=("",)) == ["AGI_ROUTER_TRUNK/type is not there, wanted endpoint"]
     assert faults(global_options=None) == ["global/type is not there, wanted global"]
     assert len(faults(global_options={})) == len(GLOBAL_RULES)
