@@ -6,6 +6,15 @@
 SELECT * FROM agi_router.admit(
     %(block)s, %(x_number)s, %(tags)s, %(call_id)s, agi_router.admitted_day(%(day)s));
 
+-- list_prompt_sets --
+-- Sets of prompts that bindings name, of the ten thousand that live longest.
+SELECT DISTINCT live.prompts
+  FROM (SELECT prompts FROM agi_router.binding
+         WHERE ended_at IS NULL AND expires_at > now()
+         ORDER BY expires_at DESC LIMIT 10000) AS live
+ WHERE live.prompts IS NOT NULL
+ ORDER BY live.prompts;
+
 -- limit_lock_wait --
 -- Until the transaction ends, whoever waits for a lock fails after so many milliseconds.
 SELECT set_config('lock_timeout', %(milliseconds)s::text, true);

@@ -49,9 +49,9 @@ _LOCK_PAUSE: Final = 0.5
 _LOCK_TRIES: Final = 40
 
 
-def check_keys(connection: Connection, keys: KeyRing) -> KeyRing:
+def check_keys(connection: Connection, keys: KeyRing, *, remember: bool = True) -> KeyRing:
     """
-    Make sure that *keys* are those of this database; new ones are remembered.
+    Make sure that *keys* are those of this database; new ones are remembered, unless told not to.
 
     Returns:
         The same keys, those current that are so in this database, without those retired. Where
@@ -63,9 +63,10 @@ def check_keys(connection: Connection, keys: KeyRing) -> KeyRing:
     """
     statements = Statements(connection)
     known = known_keys(statements, keys)
-    if keys.fingerprints().keys() - known.keys() or _current(known) is None:
+    if remember and (keys.fingerprints().keys() - known.keys() or _current(known) is None):
         known = _remember(statements, keys)
-    ring = using_current(keys, list(known.values()))
+    # Nothing is current yet where nobody has come to write.
+    ring = using_current(keys, list(known.values())) if remember or known else keys
     for (kind, keyid), row in known.items():
         if row["state"] == "retired":
             ring = ring.without(kind, keyid)

@@ -57,6 +57,7 @@ _COMMANDS = {
     "sweep": ("sweep", "sweep"),
     "settings": ("service", "settings"),
     "doctor": ("doctor", "doctor"),
+    "setup": ("setup", "setup"),
     "leaktest": ("leaktest", "leaktest"),
 }
 
@@ -116,6 +117,8 @@ def cli() -> None:
       agi-router bind axb --a - --b - --ttl 2h      # asks for the numbers, a line each
       agi-router doctor
       agi-router serve
+
+    In front of an Asterisk of your own: agi-router setup
     """
 
 

@@ -7,20 +7,23 @@ import hmac
 import ipaddress
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 
 import click
 
 from agi_router.adapters.clocks import OtherClock, steady
-from agi_router.adapters.database import Connection, connect
+from agi_router.adapters.database import Connection, Statements, connect
 from agi_router.adapters.fastagi_door import answers
 from agi_router.adapters.keys import SEALS_ALLOWED, SEALS_WARNED, check_keys, count_sealed
 from agi_router.adapters.live_profile import read_profile
+from agi_router.adapters.live_prompts import APP, PromptFile, find_missing
 from agi_router.adapters.migrate import check_schema
 from agi_router.adapters.queries import query
 from agi_router.adapters.rights import check_rights, owns_schema
 from agi_router.adapters.session import why_read_only
+from agi_router.agreement import GLOBALS, NEXT, Known, find_differences
 from agi_router.ari import (
     AriClient,
     AriError,
@@ -34,16 +37,17 @@ from agi_router.cli.workplace import read_settings
 from agi_router.errors import AgiRouterError
 from agi_router.extension import DIALPLAN_VERSION
 from agi_router.health import CLOCKS_APART
-from agi_router.profile import Profile, find_faults
+from agi_router.model import Language
+from agi_router.profile import Profile, find_faults, find_gaps
 from agi_router.settings import Settings
 
 __all__ = ["doctor"]
 
 _OLDEST_ASTERISK = (22, 10, 1)
-# Another name than the router's: a second connection of one name takes the application over.
-_APP = "agi_router_doctor"
 # Seconds in which Asterisk tells the time.
 _TIME_TOLD = 2.0
+_OFF = "off"
+_LANGUAGES = tuple(each.value for each in Language)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +76,12 @@ def doctor(context: click.Context, *, as_json: bool) -> None:
     Exits with 1 if a check fails. It may be run while calls are served.
     """
     settings = read_settings()
+    fastagi = _fastagi(settings)
     checks = [
         *_database(settings),
         _journal(settings),
-        *asyncio.run(_asterisk(settings)),
-        _fastagi(settings),
+        *asyncio.run(_asterisk(settings, _prompt_sets(settings), fastagi)),
+        fastagi,
     ]
     healthy = all(check.status != "fail" for check in checks)
     if as_json:
@@ -169,7 +174,7 @@ def _writable(connection: Connection, settings: Settings) -> _Check:
 
 def _keys(connection: Connection, settings: Settings) -> _Check:
     try:
-        keys = check_keys(connection, settings.load_keys())
+        keys = check_keys(connection, settings.load_keys(), remember=False)
     except AgiRouterError as error:
         return _Check("key", "fail", str(error))
     sealed = count_sealed(connection)
@@ -211,14 +216,26 @@ def _journal(settings: Settings) -> _Check:
     return _Check("journal", "ok", str(directory))
 
 
-async def _asterisk(settings: Settings) -> list[_Check]:
+def _prompt_sets(settings: Settings) -> list[str]:
+    """
+    Sets of prompts that bindings name; none where the database does not tell.
+    """
+    try:
+        with connect(settings.dsn) as connection:
+            return [row["prompts"] for row in Statements(connection).all("list_prompt_sets", {})]
+    except AgiRouterError:
+        return []
+
+
+async def _asterisk(settings: Settings, sets: Sequence[str], fastagi: _Check) -> list[_Check]:
     try:
         async with AriClient(
             url=settings.ari_url,
             user=settings.ari_user,
             password=settings.load_ari_password(),
-            app=_APP,
-            events=("ChannelUserevent",),
+            # Another name than the router's: a second connection of one name takes it over.
+            app=APP,
+            events=("ChannelUserevent", "StasisStart"),
             connect_timeout=3,
         ) as ari:
             return [
@@ -227,7 +244,8 @@ async def _asterisk(settings: Settings) -> list[_Check]:
                 _dialplan(await ari.get_variable("AGI_ROUTER_DIALPLAN")),
                 *await _agreed(ari, settings),
                 await _clock(ari, settings),
-                await _router(ari, settings.ari_app),
+                await _router(ari, settings.ari_app, fastagi),
+                *await _prompts(ari, sets),
                 *_profile(await read_profile(ari), settings.unsafe_profile),
             ]
     except AriUnauthorized:
@@ -263,19 +281,71 @@ def _dialplan(version: str) -> _Check:
     return _Check("dialplan", "ok", f"version {version}")
 
 
+async def _globals(ari: AriClient) -> dict[str, str]:
+    found = {name: await ari.get_variable(name) for name in GLOBALS}
+    app = found["AGI_ROUTER_APP"]
+    while app and f"{NEXT}{app}" not in found:
+        found[f"{NEXT}{app}"] = after = await ari.get_variable(f"{NEXT}{app}")
+        app = after
+    return found
+
+
+def _known(settings: Settings) -> Known:
+    return Known(
+        app=settings.ari_app,
+        agi_listen=settings.agi_listen,
+        language=settings.language.value,
+        patience=settings.patience,
+    )
+
+
+async def _prompts(ari: AriClient, sets: Sequence[str]) -> list[_Check]:
+    """
+    Whether Asterisk finds the prompts of all languages, and of each set that is in use any.
+    """
+    names = _prompt_names()
+    shipped = [PromptFile(language=each, name=name) for each in _LANGUAGES for name in names]
+    place = f"{await ari.get_variable('ASTDATADIR')}/sounds/LANGUAGE/agi-router"
+    try:
+        missing = await find_missing(ari, shipped)
+        silent = [each for each in sets if await _is_silent(ari, each, names)]
+    except AriError as error:
+        return [_Check("prompts", "fail", f"Asterisk does not tell of them: {error}")]
+    remedy = f"Asterisk looks in {place}: run 'agi-router setup', or copy them there"
+    checks = []
+    for language in _LANGUAGES:
+        lost = [each.name for each in missing if each.language == language]
+        if lost:
+            told = f"none of {language}" if len(lost) == len(names) else ", ".join(lost)
+            checks.append(_Check("prompts", "fail", f"{language} lacks {told}; {remedy}"))
+    checks += [
+        _Check("prompts", "fail", f"of the set '{each}', which bindings name, none is in {place}")
+        for each in silent
+    ]
+    return checks or [_Check("prompts", "ok", f"{len(names)} in {' and '.join(_LANGUAGES)}")]
+
+
+async def _is_silent(ari: AriClient, prompts: str, names: Sequence[str]) -> bool:
+    files = [
+        PromptFile(language=each, name=name, prompts=prompts)
+        for each in _LANGUAGES
+        for name in names
+    ]
+    return len(await find_missing(ari, files)) == len(files)
+
+
+def _prompt_names() -> list[str]:
+    table = files("agi_router.dialplan").joinpath("prompts.tsv").read_text("utf-8")
+    return [line.split("\t")[0] for line in table.splitlines()[1:]]
+
+
 async def _agreed(ari: AriClient, settings: Settings) -> list[_Check]:
     """What the dialplan and the router must both know; nothing where they agree."""
     checks = []
-    patience = await ari.get_variable("AGI_ROUTER_PATIENCE")
-    if re.fullmatch(r"\d+(\.\d+)?", patience) and float(patience) != settings.patience:
-        checks.append(
-            _Check(
-                "patience",
-                "fail",
-                f"the dialplan waits {patience} s, but AGI_ROUTER_PATIENCE is"
-                f" {settings.patience:g}: give both the same",
-            )
-        )
+    checks += [
+        _Check(what, "fail", told)
+        for what, told in find_differences(await _globals(ari), _known(settings))
+    ]
     if await ari.get_variable("AGI_ROUTER_AGI") and settings.agi_address():
         for module in ("res_agi", "func_sha1"):
             try:
@@ -323,7 +393,7 @@ def _secret(theirs: str, settings: Settings) -> list[_Check]:
 def _fastagi(settings: Settings) -> _Check:
     address = settings.agi_address()
     if address is None:
-        return _Check("fastagi", "ok", "off")
+        return _Check("fastagi", "ok", _OFF)
     if not _is_loopback(address[0]):
         return _Check(
             "fastagi",
@@ -366,14 +436,22 @@ def _profile(profile: Profile, accepted: frozenset[str]) -> Iterator[_Check]:
     faults = find_faults(profile)
     if not faults:
         yield _Check("profile", "ok", f"hardened; calls go out on {', '.join(profile.trunks)}")
-    for fault in faults:
-        status = "warn" if fault.accepted_by(accepted) else "fail"
-        yield _Check("profile", status, f"{fault}: {fault.why}")
+    for what, found in (("profile", faults), ("calls", find_gaps(profile))):
+        for fault in found:
+            status = "warn" if fault.accepted_by(accepted) else "fail"
+            yield _Check(what, status, f"{fault}: {fault.why}")
 
 
-async def _router(ari: AriClient, app: str) -> _Check:
+async def _router(ari: AriClient, app: str, fastagi: _Check) -> _Check:
     try:
         await ari.request("GET", path("applications", app))
     except AriRefused:
-        return _Check("router", "warn", "none is connected: calls are refused until one serves")
+        if fastagi.status == "ok" and fastagi.text != _OFF:
+            return _Check("router", "warn", "none is connected: FastAGI alone takes the calls")
+        return _Check(
+            "router",
+            "fail",
+            "none is connected, and FastAGI does not serve: every call is refused; start one,"
+            " by 'systemctl start agi-router@blue' or 'agi-router serve'",
+        )
     return _Check("router", "ok", f"connected as {app}")

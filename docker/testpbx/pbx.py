@@ -102,6 +102,8 @@ def environment(pbx: State, places: Places) -> dict[str, str]:
         "AGI_ROUTER_ARI_PASSWORD": pbx.ari_password,
         "AGI_ROUTER_AGI_SECRET": pbx.agi_secret,
         "AGI_ROUTER_JOURNAL": pbx.journal,
+        # The phones are not always there, and are not asked whether they are.
+        "AGI_ROUTER_UNSAFE_PROFILE": "carrier-out/qualify_frequency",
         "PATH": ":".join([programs, *(entry for entry in path if entry != programs)]),
     }
 

@@ -564,6 +564,13 @@ def test_settings_are_shown_by_name(bare_cli: Cli) -> None:
     assert "AGI_ROUTER_TTL=" in bare_cli("settings").out
 
 
+def test_doctor_writes_nothing(cli: Cli, connection: Connection) -> None:
+    """It may look with a key that is not to be the first one of the database."""
+    checks = json.loads(cli("doctor", "--json").out)["checks"]
+    assert {each["check"]: each["status"] for each in checks}["key"] == "ok"
+    assert connection.execute("SELECT FROM agi_router.key").fetchall() == []
+
+
 def test_doctor(cli: Cli, dsn: str, store: BindingStore, tmp_path: Path) -> None:
     """Each check by name; one that fails ends with 1, and the others are still told."""
     bind(store)

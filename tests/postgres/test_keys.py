@@ -48,6 +48,18 @@ def known(connection: Connection) -> set[tuple[str, int]]:
     return {(row["kind"], row["id"]) for row in rows}
 
 
+def test_a_look_remembers_nothing(connection: Connection, keys: KeyRing) -> None:
+    """And tells of a wrong key all the same."""
+    assert check_keys(connection, keys, remember=False) == keys
+    assert known(connection) == set()
+    check_keys(connection, keys)
+    more = KeyRing(tag_keys=(*keys.tag_keys, (2, a_key())), seal_keys=keys.seal_keys)
+    check_keys(connection, more, remember=False)
+    assert known(connection) == {("tag", 1), ("seal", 1)}
+    with pytest.raises(KeyMismatch):
+        check_keys(connection, KeyRing.generate(), remember=False)
+
+
 def test_first_keys_are_remembered(connection: Connection, keys: KeyRing) -> None:
     """The first keys become those of the database; only their fingerprints are kept."""
     for _ in range(2):
