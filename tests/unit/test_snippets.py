@@ -178,7 +178,8 @@ def test_the_unit_may_be_elsewhere() -> None:
     assert unit_file(UNIT, "/opt/agi-router/bin/agi-router") == UNIT
     changed = unit_file(UNIT, "/srv/venv/bin/agi-router").splitlines()
     differing = [line for line in changed if line not in UNIT.splitlines()]
-    assert differing == ["ExecStart=/srv/venv/bin/agi-router serve --door ${DOOR}"]
+    assert len(differing) == 1
+    assert differing[0].startswith("ExecStart=/srv/venv/bin/agi-router serve --door ")
 
 
 def test_every_step_has_a_check() -> None:
