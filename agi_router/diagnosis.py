@@ -147,7 +147,8 @@ _CAUSES: Final = (
         "pg_hba.conf of the database does not let this host, role and database in without"
         " TLS: set sslmode=require or above (AGI_ROUTER_DSN or PGSSLMODE), or add a line"
         " to it",
-        r"pg_hba\.conf[^\n]*(?:no encryption|未加密)",
+        # Not where it was refused with TLS, too.
+        r"\A(?!(?s:.)*SSL encryption)(?s:.)*(?:pg_hba\.conf.*no encryption|no encryption.*pg_hba)",
     ),
     _Cause(
         "pg_hba.conf of the database does not let this host, role and database in: add a"

@@ -191,8 +191,8 @@ class Server:
         with self.admin() as admin:
             assert one(admin, "SELECT pg_promote()")
 
-    def start(self) -> None:
-        """Start it and wait until it serves."""
+    def start(self, *, serving: bool = True) -> None:
+        """Start it, and wait until it serves."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [
@@ -207,7 +207,24 @@ class Server:
                 stdout=log,
                 stderr=log,
             )
-        until(self._serves)
+        if serving:
+            until(self._serves)
+
+    def configure(self, *lines: str) -> None:
+        """Add lines to its configuration, for its next start."""
+        with (self.data / "postgresql.conf").open("a") as file:
+            file.writelines(f"{line}\n" for line in lines)
+
+    def stop_smartly(self) -> None:
+        """Let nobody in any more; it ends when the last one leaves."""
+        assert self._process is not None
+        self._process.terminate()
+
+    def wait(self) -> None:
+        """Wait until it has ended."""
+        assert self._process is not None
+        self._process.wait(SOON)
+        self._process = None
 
     def kill(self) -> None:
         """Kill all of it at once, as a power cut would."""
