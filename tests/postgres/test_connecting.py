@@ -439,3 +439,24 @@ def _said(dsn: str) -> str:
     except StoreUnavailable as error:
         return str(error)
     return ""
+
+
+def test_a_server_that_speaks_chinese(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Debian's is translated, and says even before the login what its own language is."""
+    monkeypatch.setenv("LANGUAGE", "zh_CN")
+    with Server("15") as running:
+        running.configure("lc_messages = 'C.UTF-8'")
+        with running.admin() as admin:
+            admin.execute("CREATE ROLE crowded LOGIN CONNECTION LIMIT 0")
+            admin.execute("CREATE ROLE word LOGIN PASSWORD 'another'")
+        (running.data / "pg_hba.conf").write_text(HBA)
+        running.stop_smartly()
+        running.wait()
+        running.start()
+        dsn = running.dsn("postgres")
+        with pytest.raises(psycopg.OperationalError, match="致命错误"):
+            running.connect(make_conninfo(dsn, dbname="absent"))
+        for reason in ("no such database", "no such role", "wrong password", "role is full"):
+            more, words = REASONS[reason]
+            assert _said(make_conninfo(dsn, **more)) == words
+        assert _said(make_conninfo(dsn, user="unlisted")) == NO_HBA_WITHOUT

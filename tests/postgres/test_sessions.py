@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from postgres.bouncer import bouncer
 from postgres.support import (
     BLOCK,
     NO_REST,
@@ -20,23 +23,29 @@ from postgres.support import (
     a_call,
     admit_as_router,
     an_end,
+    bind,
     database_of,
     new_call_id,
     one,
+    until,
 )
+from postgres.test_cli import Cli, Done, axb
+from postgres.test_crash import port_of
 from postgres.test_import import Importing
 from psycopg.conninfo import make_conninfo
 
 from agi_router.adapters.admission import AdmissionStore
 from agi_router.adapters.audit import Revelation
 from agi_router.adapters.bindings import BindingStore
-from agi_router.adapters.database import connect
+from agi_router.adapters.database import Connection, connect
 from agi_router.adapters.exporter import export_rows
+from agi_router.adapters.keys import check_keys
 from agi_router.adapters.migrate import check_schema, migrate
 from agi_router.adapters.records import StoredBinding, Terms
 from agi_router.calls import Outcome
 from agi_router.csv_rows import EXPORTED
-from agi_router.errors import BindingConflict
+from agi_router.errors import BindingConflict, StoreError, StoreUnavailable
+from agi_router.keyfile import write_key_ring
 from agi_router.model import Callback, Reason, Route
 from agi_router.modes import Axb, Gxb
 from agi_router.seal import KeyRing
@@ -258,3 +267,185 @@ async def test_a_schema_is_made_whatever_is_set(
     with connect(empty_dsn) as connection:
         migrate(connection)
     assert await story(empty_dsn, keys) == expected
+
+
+WHERE = "AGI_ROUTER_DSN, or PGHOST and PGPORT"
+POOLER = (
+    "a connection pooler stands between the program and PostgreSQL, which keeps neither the"
+    " settings of a session nor its statements: connect to PostgreSQL itself (AGI_ROUTER_DSN, or"
+    " PGHOST and PGPORT)"
+)
+
+
+@pytest.fixture
+def cli(dsn: str, keys: KeyRing, tmp_path: Path) -> Cli:
+    """The command line on this test's database."""
+    file = tmp_path / "key"
+    write_key_ring(file, keys)
+    return Cli(
+        {
+            "AGI_ROUTER_DSN": dsn,
+            "AGI_ROUTER_KEY_FILE": str(file),
+            "AGI_ROUTER_ARI_URL": "http://127.0.0.1:1",
+            "AGI_ROUTER_ARI_PASSWORD": "x",
+            "AGI_ROUTER_JOURNAL": str(tmp_path),
+            "AGI_ROUTER_AGI_LISTEN": "off",
+        }
+    )
+
+
+def database_check(done: Done) -> tuple[str, str]:
+    """What doctor says of the database."""
+    (check,) = [each for each in json.loads(done.out)["checks"] if each["check"] == "database"]
+    return check["status"], check["text"]
+
+
+@pytest.mark.parametrize("mode", ["session", "transaction", "statement"])
+@pytest.mark.parametrize(
+    "ignored", ["", "options,extra_float_digits"], ids=["refuses-options", "drops-options"]
+)
+async def test_a_pooler_is_refused(
+    dsn: str, keys: KeyRing, store: BindingStore, cli: Cli, mode: str, ignored: str
+) -> None:
+    """In words and at the start, by every program, whatever it makes of our settings."""
+    bind(store)
+    with bouncer(dsn, mode=mode, ignored=ignored) as through:
+        with pytest.raises(StoreUnavailable) as told:
+            connect(through)
+        assert str(told.value) == POOLER
+        async with AdmissionStore(through, keys, connections=1) as admissions:
+            with pytest.raises(StoreUnavailable) as told:
+                await admissions.check(timeout=TIMEOUT)
+            assert str(told.value) == POOLER
+        if mode == "transaction":
+            commands = [("serve",), ("db", "migrate"), ("doctor", "--json")]
+            *refused, doctor = cli.many(commands, [{"AGI_ROUTER_DSN": through}] * 3)
+            for done in refused:
+                assert (done.code, done.error) == (69, f"agi-router: {POOLER}")
+            assert database_check(doctor) == ("fail", POOLER)
+
+
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "EUC_CN", "LATIN1"])
+async def test_another_encoding_is_refused(
+    server: Server, keys: KeyRing, cli: Cli, encoding: str
+) -> None:
+    """By name, before anything is made in it, and with what to do."""
+    name = f"{encoding.lower()}_{server.version}"
+    with server.admin() as admin:
+        admin.execute(
+            f"CREATE DATABASE {name} OWNER {ROLE} ENCODING '{encoding}' TEMPLATE template0"
+        )
+    dsn = server.dsn(name)
+    words = (
+        f"the database '{name}' has the encoding {encoding}, and agi_router needs UTF8: make"
+        " another one by CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0, and migrate that"
+    )
+    try:
+        async with AdmissionStore(dsn, keys, connections=1) as admissions:
+            with pytest.raises(StoreError) as told:
+                await admissions.check(timeout=TIMEOUT)
+            assert str(told.value) == words
+        if encoding != "SQL_ASCII":
+            return
+        commands = [("db", "migrate"), ("serve",), ("doctor", "--json")]
+        *refused, doctor = cli.many(commands, [{"AGI_ROUTER_DSN": dsn}] * 3)
+        for done in refused:
+            assert (done.code, done.error) == (76, f"agi-router: {words}")
+        assert database_check(doctor) == ("fail", words)
+    finally:
+        server.drop(dsn)
+
+
+async def test_a_database_kept_from_writes_is_told(
+    server: Server, dsn: str, keys: KeyRing, store: BindingStore, cli: Cli
+) -> None:
+    """An operator's word is heeded and told; what only reads goes on."""
+    made = bind(store)
+    with connect(dsn) as connection:
+        check_keys(connection, keys)
+    with server.admin() as admin:
+        admin.execute(f"ALTER DATABASE {database_of(dsn)} SET default_transaction_read_only = on")
+    words = (
+        "the database takes no writes: it is a hot standby, or"
+        " default_transaction_read_only is on;"
+        f" name the host that takes writes ({WHERE}), or let this one take them"
+    )
+    binding, shown, doctor = cli.many([axb(), ("show", made.id, "--json"), ("doctor", "--json")])
+    assert (binding.code, binding.error) == (69, f"agi-router: {words} (25006)")
+    assert shown.json["id"] == str(made.id)
+    assert database_check(doctor) == (
+        "fail",
+        (
+            "default_transaction_read_only is on, so nothing can be written: take it"
+            " from the server,"
+            f" the database or the role, or name a host that takes writes ({WHERE})"
+        ),
+    )
+    async with AdmissionStore(dsn, keys, connections=1) as admissions:
+        with pytest.raises(StoreUnavailable) as told:
+            await admissions.check(timeout=TIMEOUT)
+        assert str(told.value) == words
+
+
+async def test_a_standby_is_told(version: str, keys: KeyRing, tmp_path: Path) -> None:
+    """Of two hosts doctor and router take the one that takes writes, whichever stands first."""
+    with Server(version) as primary:
+        dsn = primary.clone()
+        with connect(dsn) as connection:
+            check_keys(connection, keys)
+        standby = primary.standby()
+        try:
+            alone = make_conninfo(dsn, port=port_of(standby.dsn("")))
+            both = make_conninfo(
+                dsn, host="127.0.0.1,127.0.0.1", port=f"{port_of(alone)},{port_of(dsn)}"
+            )
+            with primary.admin() as admin:
+                until(lambda: not lags(admin))
+            file = tmp_path / "key"
+            write_key_ring(file, keys)
+            cli = Cli({"AGI_ROUTER_KEY_FILE": str(file), "AGI_ROUTER_AGI_LISTEN": "off"})
+            migrating, first, second = cli.many(
+                [("db", "migrate"), ("doctor", "--json"), ("doctor", "--json")],
+                [{"AGI_ROUTER_DSN": each} for each in (alone, alone, both)],
+            )
+            assert (migrating.code, migrating.error) == (
+                69,
+                (
+                    "agi-router: the database takes no writes: it is a hot standby, or"
+                    " default_transaction_read_only is on; name the host that takes writes"
+                    f" ({WHERE}), or let this one take them (25006)"
+                ),
+            )
+            assert database_check(first) == (
+                "fail",
+                (
+                    "this is a hot standby, which takes no writes: name the primary"
+                    " (AGI_ROUTER_DSN, or"
+                    " PGHOST and PGPORT), or promote it"
+                ),
+            )
+            assert database_check(second)[0] == "ok"
+        finally:
+            standby.remove()
+
+
+def lags(admin: Connection) -> bool:
+    """Whether a standby has not yet all that is written."""
+    return not one(
+        admin,
+        "SELECT coalesce(bool_and(replay_lsn >= pg_current_wal_lsn()), false)"
+        " FROM pg_stat_replication",
+    )
+
+
+def test_triggers_that_are_off_are_refused(
+    dsn: str, begin_with: Callable[[str, str], None]
+) -> None:
+    """A session that heeds neither triggers nor foreign keys writes nothing."""
+    begin_with("session_replication_role", "replica")
+    with pytest.raises(StoreError) as told:
+        connect(dsn)
+    assert str(told.value) == (
+        "session_replication_role is replica, so triggers and foreign keys are off: take it from"
+        " the role or the database (ALTER … RESET session_replication_role)"
+    )
