@@ -42,6 +42,7 @@ from agi_router.times import parse_time
 
 __all__ = [
     "COLUMNS",
+    "DAMAGED",
     "EXPORTED",
     "Column",
     "CsvRow",
@@ -58,6 +59,10 @@ _BEGINS = rf"(?:(?<={_SEPARATOR})|^)"
 # Behind apostrophes too: else one that stood there before could not be told from ours.
 _ESCAPE = re.compile(rf"{_BEGINS}(?='*{_FORMULA})")
 _UNESCAPE = re.compile(rf"{_BEGINS}'(?='*{_FORMULA})")
+
+
+DAMAGED = "damaged"
+"""The state of a binding whose numbers could not be read where it was exported."""
 
 _WHOLE = re.compile(r"[0-9]{1,10}")
 _LARGEST = 2**31 - 1
@@ -281,7 +286,8 @@ COLUMNS: Mapping[str, Column] = {
     "tenant": Column(about="whose order it is; `default` if empty", read=check_tenant),
     "id": Column(about="name that the binding had where it was exported; not read"),
     "state": Column(
-        about="`active`; a row where another word stands is over: it is left out, and counted",
+        about="`active`; a row where another word stands is over: it is left out, and counted;"
+        " but `damaged`, which is a fault",
         read=str.lower,
     ),
     "fault": Column(about="why a row was rejected; not read"),
@@ -434,6 +440,8 @@ class Header:
             for place in self._unnamed
             if place < len(cells) and strip(cells[place])
         )
+        if values.get("state") == DAMAGED:
+            return [Fault("state", "the binding was damaged where it comes from: bind it anew")]
         if values.get("state", BindingState.ACTIVE) != BindingState.ACTIVE:
             return None
         faulty = {fault.column for fault in faults}

@@ -31,6 +31,7 @@ from agi_router.adapters.records import (
     StoredBinding,
     Terms,
     read_binding,
+    read_damaged,
     seconds,
 )
 from agi_router.adapters.renewal import Renewal
@@ -711,6 +712,8 @@ class BindingStore:
         found = self.find(name)
         if found.state is not BindingState.ACTIVE:
             raise self._over(found)
+        if found.damage is not None:
+            raise SealError(f"binding {name} cannot be read: {found.damage}")
         if found.mode not in _GROUPS:
             raise ModeError(f"binding {name} has no group: its mode is {found.mode}")
         return next(party.dials for party in found.parties if party.side is Side.A and party.dials)
@@ -800,16 +803,16 @@ class BindingStore:
         return [self._read_one(row, routes.get((row["block"], row["id"]), [])) for row in rows]
 
     def _read_one(self, row: dict[str, Any], routes: Sequence[dict[str, Any]]) -> StoredBinding:
-        name = f"{row['block']}-{row['id']}"
+        """
+        A binding with its parties; one that is damaged hides no other.
+        """
         try:
-            return read_binding(
-                row, read_parties(row, routes, self._keys), who_rings(row, routes, self._keys)
-            )
+            parties = read_parties(row, routes, self._keys)
+            return read_binding(row, parties, who_rings(row, routes, self._keys))
         except SealError as error:
-            raise SealError(f"binding {name} cannot be read: {error}") from None
+            return read_damaged(row, str(error))
         except ValueError:
-            # The chain would show what stands there.
-            raise RowInvalid(f"binding {name} cannot be read: {RowInvalid()}") from None
+            return read_damaged(row, str(RowInvalid()))
 
 
 def _columns(terms: Terms) -> dict[str, Any]:

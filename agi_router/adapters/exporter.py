@@ -12,7 +12,7 @@ from typing import Any
 from agi_router.adapters.audit import Revelation
 from agi_router.adapters.bindings import BindingStore
 from agi_router.adapters.records import StoredBinding
-from agi_router.csv_rows import COLUMNS, write_cells
+from agi_router.csv_rows import COLUMNS, DAMAGED, write_cells
 from agi_router.model import BindingState, Callback, Mode, Side
 from agi_router.numbers import E164
 
@@ -76,7 +76,6 @@ def _values(binding: StoredBinding, *, reveal: bool) -> Mapping[str, Any]:
     a = " ".join(map(shown, members))
     first = next(map(shown, binding.called_back), None)
     left = None if binding.max_calls is None else binding.max_calls - binding.calls_used
-    used_up = left == 0 and binding.state is BindingState.ACTIVE
     return {
         **{
             name: getattr(binding, column.term)
@@ -98,5 +97,13 @@ def _values(binding: StoredBinding, *, reveal: bool) -> Mapping[str, Any]:
         "order": binding.order_id or str(binding.id),
         "tenant": binding.tenant,
         "id": binding.id,
-        "state": BindingState.USED_UP if used_up else binding.state,
+        "state": _state(binding, left),
     }
+
+
+def _state(binding: StoredBinding, left: int | None) -> str:
+    if binding.damage is not None:
+        return DAMAGED
+    if left == 0 and binding.state is BindingState.ACTIVE:
+        return BindingState.USED_UP
+    return binding.state

@@ -4,6 +4,7 @@ Bindings as they are kept and shown.
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any
 
 from agi_router.errors import BindingNotFound
@@ -21,7 +22,27 @@ from agi_router.model import (
 from agi_router.numbers import E164, Block, XNumber
 from agi_router.texts import strip
 
-__all__ = ["BindingId", "Party", "StoredBinding", "Terms", "read_binding", "seconds"]
+__all__ = [
+    "BindingId",
+    "Party",
+    "StoredBinding",
+    "Terms",
+    "read_binding",
+    "read_damaged",
+    "seconds",
+]
+
+# What stands for a word of a row that is none of ours.
+_WORDS: dict[str, StrEnum] = {
+    "mode": Mode.AXB,
+    "state": BindingState.ACTIVE,
+    "counting": Counting.ANSWERED,
+    "direction": Direction.BOTH,
+    "language": Language.ZH,
+    "display_a": Display.NUMBER,
+    "display_b": Display.NUMBER,
+    "callback": Callback.DEFAULT,
+}
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -122,10 +143,16 @@ class StoredBinding:
     parties: tuple[Party, ...]
     called_back: tuple[E164, ...]
     """Whom B reaches, or A where strangers may call, as it stands."""
+    damage: str | None = None
+    """Why its parties cannot be read; they are left out then."""
 
 
 def read_binding(
-    row: dict[str, Any], parties: tuple[Party, ...], called_back: tuple[E164, ...]
+    row: dict[str, Any],
+    parties: tuple[Party, ...],
+    called_back: tuple[E164, ...],
+    *,
+    damage: str | None = None,
 ) -> StoredBinding:
     """
     Read one row of bindings, whose parties were read from its routes.
@@ -166,7 +193,27 @@ def read_binding(
         else BindingId(Block(value=row["block"]), row["parent_id"]),
         parties=parties,
         called_back=called_back,
+        damage=damage,
     )
+
+
+def read_damaged(row: dict[str, Any], damage: str) -> StoredBinding:
+    """
+    Read what can be read of a row of bindings, without its parties.
+
+    Args:
+        row: The row.
+        damage: Why not all of it can be. Words that are none of ours are replaced.
+    """
+    sound = {
+        name: row[name] if row[name] in {None, *map(str, type(word))} else word
+        for name, word in _WORDS.items()
+    }
+    try:
+        check_prompts(row["prompts"] or "")
+    except ValueError:
+        sound["prompts"] = None
+    return read_binding({**row, **sound}, (), (), damage=damage)
 
 
 def seconds(value: timedelta | None) -> int | None:

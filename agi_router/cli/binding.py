@@ -25,7 +25,7 @@ from agi_router.cli.arguments import (
 from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
 from agi_router.cli.workplace import open_store, read_settings
 from agi_router.durations import format_duration
-from agi_router.errors import BindingNotFound, ExpiryInvalid, NumberError
+from agi_router.errors import BindingNotFound, ExpiryInvalid, NumberError, SealError
 from agi_router.model import Callback, Counting, Direction, Display, Language, Mode, Side
 from agi_router.modes import Y_TTL, Ax, Axb, Axe, Axyb, AxybOnCall, Gxb, Gxyb, Parties
 from agi_router.numbers import E164, XNumber, parse_members
@@ -35,6 +35,7 @@ __all__ = [
     "bind",
     "echo_binding",
     "extend",
+    "fail_if_damaged",
     "find_name",
     "list_",
     "number_reader",
@@ -537,7 +538,8 @@ def show(name: str, *, as_json: bool) -> None:
     r"""
     Show one binding, by its id or its 700 number; real numbers are masked.
 
-    Of a number on which none lives any more it is the last one.
+    Of a number on which none lives any more it is the last one. What is damaged is shown so far as
+    it can be read.
 
     \b
     Examples:
@@ -598,7 +600,7 @@ def list_(
     order: str | None, x: str | None, limit: int, *, everything: bool, as_json: bool
 ) -> None:
     r"""
-    List bindings, newest first.
+    List bindings, newest first. Those that are damaged are listed too, and end it with 70.
 
     \b
     Examples:
@@ -617,7 +619,12 @@ def _echo_all(found: Sequence[StoredBinding], *, as_json: bool) -> None:
     rows = [_described(each) for each in found]
     if as_json:
         echo_json(rows)
-        return
+    else:
+        _echo_table(rows)
+    fail_if_damaged([str(each.id) for each in found if each.damage is not None])
+
+
+def _echo_table(rows: Sequence[dict[str, Any]]) -> None:
     echo_table(
         ("id", "mode", "x", "a or group", "b", "state", "calls", "expires"),
         [
@@ -625,7 +632,7 @@ def _echo_all(found: Sequence[StoredBinding], *, as_json: bool) -> None:
                 r["id"],
                 r["mode"],
                 r["x"],
-                ", ".join(r["g"]) if "g" in r else r["a"],
+                "damaged" if r["damage"] else ", ".join(r["g"]) if "g" in r else r["a"],
                 r["b"],
                 r["state"],
                 f"{r['calls_used']}/{r['max_calls'] or '∞'}",
@@ -657,8 +664,27 @@ def _expiry(
 def echo_binding(binding: StoredBinding, *, as_json: bool) -> None:
     """
     Print a binding.
+
+    Raises:
+        SealError: It is damaged; so far as it can be read it is printed all the same.
     """
     (echo_json if as_json else echo_pairs)(_described(binding))
+    fail_if_damaged([] if binding.damage is None else [str(binding.id)])
+
+
+def fail_if_damaged(names: Sequence[str]) -> None:
+    """
+    Say that bindings are damaged, after all that can be read has been printed.
+
+    Raises:
+        SealError: There are such.
+    """
+    if names:
+        some = ", ".join(names[:_NAMED]) + (", …" if len(names) > _NAMED else "")
+        raise SealError(
+            f"{len(names)} binding(s) are damaged, and calls on them are refused: see 'agi-router"
+            f" show' why; bind these anew, or restore them from a backup: {some}"
+        )
 
 
 def _described(binding: StoredBinding) -> dict[str, Any]:
@@ -690,6 +716,7 @@ def _described(binding: StoredBinding) -> dict[str, Any]:
         "display_b": binding.display_b.value,
         "order": binding.order_id,
         "tenant": binding.tenant,
+        "damage": binding.damage,
     }
 
 

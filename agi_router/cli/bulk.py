@@ -22,14 +22,17 @@ from agi_router.adapters.keys import check_keys
 from agi_router.adapters.migrate import check_schema
 from agi_router.adapters.sealing import cores
 from agi_router.cli.arguments import ORDER_ID, TENANT
+from agi_router.cli.binding import fail_if_damaged
 from agi_router.cli.output import echo_json, echo_pairs, json_option
 from agi_router.cli.workplace import open_database, open_store, read_settings
-from agi_router.csv_rows import COLUMNS, EXPORTED, Fault, escape, unescape
+from agi_router.csv_rows import COLUMNS, DAMAGED, EXPORTED, Fault, escape, unescape
 from agi_router.errors import CsvError
 
 __all__ = ["export", "import_"]
 
 _FAULT = "fault"
+_STATE = EXPORTED.index("state")
+_NAME = EXPORTED.index("id")
 # Seconds for which a transaction may stand still: who makes the file, or reads it page by page,
 # may take long, and no call waits for it.
 _IDLE = 600
@@ -172,7 +175,7 @@ def export(
     Write bindings as a CSV file that "import" reads; real numbers are masked.
 
     Cells that a spreadsheet would take for a formula have an apostrophe in front, which an import
-    takes away again.
+    takes away again. A damaged binding is a row without parties, in the state "damaged".
 
     Before a number is shown in full, who has it shown is written to the database, see "agi-router
     audit"; where that cannot be done nothing is shown.
@@ -202,8 +205,9 @@ def export(
         )
         stack.enter_context(contextlib.closing(rows))
         stream = stack.enter_context(_output(output, overwrite=force))
-        count = _write(stream, rows)
+        count, damaged = _write(stream, rows)
     click.echo(f"exported {count} binding(s)", err=True)
+    fail_if_damaged(damaged)
 
 
 class _Report:
@@ -314,10 +318,16 @@ def _output(path: Path, *, overwrite: bool) -> Iterator[TextIO]:
             yield stream
 
 
-def _write(stream: TextIO, rows: Iterator[list[str]]) -> int:
+def _write(stream: TextIO, rows: Iterator[list[str]]) -> tuple[int, list[str]]:
+    """
+    Write all rows; return how many they are, and the names of those that are damaged.
+    """
     write_record(stream, EXPORTED)
     count = 0
+    damaged: list[str] = []
     for cells in rows:
         write_record(stream, cells)
         count += 1
-    return count
+        if cells[_STATE] == DAMAGED:
+            damaged.append(cells[_NAME])
+    return count, damaged

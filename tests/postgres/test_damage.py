@@ -1,0 +1,170 @@
+"""A damaged row hides no other: it is printed as damaged, and the end says so."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from postgres.support import BLOCK, A, B, C, D, bind, one
+from postgres.test_cli import Cli
+from postgres.test_import import Importing
+
+from agi_router.adapters.bindings import BindingStore
+from agi_router.adapters.database import Connection
+from agi_router.adapters.records import StoredBinding, Terms
+from agi_router.csv_rows import EXPORTED
+from agi_router.errors import SealError
+from agi_router.keyfile import write_key_ring
+from agi_router.modes import Gxb
+from agi_router.seal import KeyRing
+
+Damage = Callable[[Connection, StoredBinding], None]
+
+
+def alter(connection: Connection, made: StoredBinding) -> None:
+    """Turn one bit of each sealed number."""
+    connection.execute(
+        "UPDATE agi_router.route SET callee = set_bit(callee, 200, 1 - get_bit(callee, 200))"
+        " WHERE binding_id = %s",
+        (made.id.id,),
+    )
+
+
+def cut(connection: Connection, made: StoredBinding) -> None:
+    """Leave nothing but the beginning, as a limited backup would."""
+    connection.execute(
+        "UPDATE agi_router.route SET callee = substring(callee FOR 5) WHERE binding_id = %s",
+        (made.id.id,),
+    )
+
+
+def seal_elsewhere(connection: Connection, made: StoredBinding) -> None:
+    """Seal by a key that is nowhere."""
+    connection.execute(
+        "UPDATE agi_router.route SET callee = set_byte(callee, 1, 77) WHERE binding_id = %s",
+        (made.id.id,),
+    )
+
+
+def write_as_text(connection: Connection, made: StoredBinding) -> None:
+    """Write its text for its bytes: with standard_conforming_strings off that was done."""
+    connection.execute(
+        "UPDATE agi_router.route SET callee = convert_to(callee::text, 'UTF8')"
+        " WHERE binding_id = %s",
+        (made.id.id,),
+    )
+
+
+def put_other_words(connection: Connection, made: StoredBinding) -> None:
+    """Write what no release ever wrote, past the triggers."""
+    connection.execute("ALTER TABLE agi_router.binding DISABLE TRIGGER USER")
+    connection.execute(
+        "UPDATE agi_router.binding SET direction = 'up', counting = 'none' WHERE id = %s",
+        (made.id.id,),
+    )
+    connection.execute("ALTER TABLE agi_router.binding ENABLE TRIGGER USER")
+
+
+@pytest.fixture
+def cli(store: BindingStore, dsn: str, keys: KeyRing, tmp_path: Path) -> Cli:
+    """The command line on this test's database, which has one block."""
+    assert store
+    file = tmp_path / "key"
+    write_key_ring(file, keys)
+    return Cli({"AGI_ROUTER_DSN": dsn, "AGI_ROUTER_KEY_FILE": str(file)})
+
+
+@pytest.mark.parametrize("damage", [alter, cut, seal_elsewhere, write_as_text, put_other_words])
+def test_the_others_are_told(
+    damage: Damage, cli: Cli, store: BindingStore, connection: Connection
+) -> None:
+    """Of three one is damaged: all are listed and exported, and each command ends with 70."""
+    first, broken, last = (
+        bind(store, a, b, x=BLOCK.number(serial), order_id="O-1")
+        for serial, (a, b) in enumerate(((A, B), (C, D), (A, C)), start=1)
+    )
+    damage(connection, broken)
+    words = (
+        "agi-router: 1 binding(s) are damaged, and calls on them are refused: see 'agi-router"
+        f" show' why; bind these anew, or restore them from a backup: {broken.id}\n"
+    )
+    listed, table, shown, fine, exported = cli.many(
+        [
+            ("list", "--json"),
+            ("list",),
+            ("show", broken.id),
+            ("show", first.id),
+            ("export",),
+        ]
+    )
+    for done in (listed, table, shown):
+        assert (done.code, done.err) == (70, words)
+    assert fine.code == 0
+    rows = json_of(listed.out)
+    assert [(row["id"], row["damage"] is None) for row in rows] == [
+        (str(last.id), True),
+        (str(broken.id), False),
+        (str(first.id), True),
+    ]
+    assert [line.split()[3] for line in table.out.splitlines()[1:]] == [
+        A.masked,
+        "damaged",
+        A.masked,
+    ]
+    assert f"id            {broken.id}" in shown.out
+    assert (exported.code, exported.err) == (70, f"exported 3 binding(s)\n{words}")
+    cells = list(csv.DictReader(io.StringIO(exported.out)))
+    assert [(row["id"], row["state"], row["a"] == "") for row in cells] == [
+        (str(first.id), "active", False),
+        (str(broken.id), "damaged", True),
+        (str(last.id), "active", False),
+    ]
+
+
+def json_of(text: str) -> list[dict[str, object]]:
+    """Read what a command that failed at its end has printed."""
+    return json.loads(text)  # type: ignore[no-any-return]
+
+
+def test_it_can_be_ended(cli: Cli, store: BindingStore, connection: Connection) -> None:
+    """Ending a damaged binding, or its order, ends it, and tells of it and of the others."""
+    broken, other = (
+        bind(store, a, b, x=BLOCK.number(serial), order_id="O-1")
+        for serial, (a, b) in enumerate(((A, B), (C, D)), start=1)
+    )
+    alter(connection, broken)
+    ended = cli("unbind", "--order", "O-1", "--json")
+    assert ended.code == 70
+    assert [row["id"] for row in json_of(ended.out)] == [str(broken.id), str(other.id)]
+    assert one(connection, "SELECT count(*) FROM agi_router.binding WHERE ended_at IS NULL") == 0
+
+
+def test_a_damaged_group_is_left_alone(store: BindingStore, connection: Connection) -> None:
+    """Who its members are is not known, so nobody joins or leaves."""
+    terms = Terms(expires_at=bind(store).expires_at)
+    group = store.bind(Gxb(members=(A, C), b=B, default=A), terms, x=BLOCK.number(7))
+    alter(connection, group)
+    with pytest.raises(SealError) as told:
+        store.add_members(group.id, [D])
+    assert str(told.value).startswith(f"binding {group.id} cannot be read: ")
+
+
+def test_an_import_takes_no_damaged_row_for_one_that_is_over(importing: Importing) -> None:
+    """It is a fault of the file, and not counted as over."""
+    cells = dict.fromkeys(EXPORTED, "") | {"mode": "axb", "order": "O-1", "state": "damaged"}
+    tally = importing(f"{','.join(cells)}\n{','.join(cells.values())}\n")
+    assert (tally.over, tally.rejected) == (0, 1)
+    assert importing.faults == [
+        (2, "state: the binding was damaged where it comes from: bind it anew")
+    ]
+
+
+@pytest.fixture
+def importing(store: BindingStore, dsn: str, keys: KeyRing) -> Importing:
+    """An import into this test's database, which has one block."""
+    assert store
+    return Importing(dsn, keys)
