@@ -14,11 +14,12 @@ import csv
 import json
 import os
 import random
+import re
 import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from itertools import cycle
 from pathlib import Path
@@ -28,7 +29,6 @@ from typing import Any
 from postgres.support import Server
 
 from agi_router.adapters.database import connect
-from agi_router.adapters.queries import query
 from agi_router.keyfile import write_key_ring
 from agi_router.model import Call
 from agi_router.numbers import E164, XNumber
@@ -38,7 +38,7 @@ from .cpu import Processes
 from .errors import BenchError
 from .routers import CHECKOUT, run, serving
 from .scale import party
-from .standin import Crowd, StandIn
+from .standin import Crowd, StandIn, caller_by_header
 
 ABOUT = """\
 CPU and time of one decision, of a router of each checkout, in turn; the first is what the others
@@ -85,7 +85,9 @@ def measure(checkouts: Sequence[Path], work: Path, *, calls: int) -> list[dict[s
         asked: list[StandIn] = []
         processes = []
         for checkout, (home, dsn, calls_there) in zip(checkouts, databases, strict=True):
-            pbx = stack.enter_context(StandIn(cycle(calls_there), node=f"bench{home.name}"))
+            pbx = stack.enter_context(
+                StandIn(cycle(calls_there), node=f"bench{home.name}", caller=told_by(checkout))
+            )
             router = serving(pbx.url, dsn=dsn, work=home, keys=work / "key", checkout=checkout)
             processes.append(stack.enter_context(router))
             pbx.meet(asked)
@@ -127,7 +129,6 @@ def populate(dsn: str, checkout: Path, work: Path, keys: Path) -> list[Call]:
     ):
         run(checkout, *arguments, dsn=dsn, keys=keys)
     with connect(dsn) as connection:
-        connection.execute(query("ensure_call_days"))
         for table in ("binding", "route"):
             connection.execute(f"VACUUM ANALYZE agi_router.{table}".encode())
     with made.open(newline="") as file:
@@ -137,6 +138,15 @@ def populate(dsn: str, checkout: Path, work: Path, keys: Path) -> list[Call]:
         ]
     random.shuffle(calls)
     return calls
+
+
+def told_by(checkout: Path) -> Callable[[Call], str]:
+    """What the dialplan of a checkout tells of who calls."""
+    dialplan = (checkout / "dialplan/agi_router.conf").read_text("utf-8")
+    # Before version 5 it told no more than whether the number that the channel has may be shown.
+    if re.search(r"(?m)^AGI_ROUTER_DIALPLAN=[1-4]$", dialplan):
+        return lambda _: "allowed_not_screened"
+    return caller_by_header
 
 
 def ask_in_turn(asked: Sequence[StandIn], calls: int) -> list[Crowd]:

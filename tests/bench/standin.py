@@ -8,7 +8,7 @@ their decision, as many at each moment: whenever one goes on in the dialplan, th
 import json
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -16,6 +16,7 @@ from select import select
 from types import TracebackType
 from typing import Any, Self
 
+from identities import told
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
@@ -37,11 +38,21 @@ _ANSWERS: dict[str, Any] = {
         "status": {"startup_time": "2026-01-01T00:00:00.000+0000"},
     },
     "asterisk/variable": {"value": ""},
+    "asterisk/config/dynamic/res_pjsip/endpoint/carrier-in": [
+        {"attribute": "context", "value": "agi-router-in"}
+    ],
     "asterisk/modules": [],
     "asterisk/logging": [],
 }
-# The last that a router asks for when it starts, of an Asterisk that has no calls.
+# What ends a router's look at the profile, and what it asks for last when it starts.
+_PROFILE_ENDS = "asterisk/logging"
 _LAST = "asterisk/info"
+_ENDPOINTS = b'[{"technology":"PJSIP","resource":"carrier-in","state":"online","channel_ids":[]}]'
+
+
+def caller_by_header(call: Call) -> str:
+    """What the shipped dialplan tells of a caller whom the carrier asserts."""
+    return told(asserted=[f"<sip:+86{call.caller.digits}@ims.invalid>"])
 
 
 @dataclass(slots=True)
@@ -65,16 +76,25 @@ class StandIn:
     Args:
         calls: Who calls what; taken in turn, for ever.
         node: Its name, with which the ids of its calls begin.
+        caller: What its dialplan tells of who calls.
     """
 
-    def __init__(self, calls: Iterator[Call], *, node: str = "bench") -> None:
+    def __init__(
+        self,
+        calls: Iterator[Call],
+        *,
+        node: str = "bench",
+        caller: Callable[[Call], str] = caller_by_header,
+    ) -> None:
         self._calls = calls
         self._node = node
+        self._caller = caller
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._listener.settimeout(_PATIENCE)
         self._line: socket.socket | None = None
         self._protocol: ServerProtocol | None = None
         self._begun: dict[str, float] = {}
+        self._profiled = False
         self._serial = 0
         self._left = 0
 
@@ -112,12 +132,15 @@ class StandIn:
             if not asking:
                 raise BenchError("the router did not connect")
             for line in asking:
-                if line is not self._listener:
+                if line is self._line and not line.recv(1, socket.MSG_PEEK):
+                    # It has looked whether another router serves.
+                    self.leave()
+                elif line is not self._listener:
                     ready |= lines[line]._read(Crowd()) and lines[line] is self
                 elif self._line is None:
                     self._accept()
                 else:
-                    self._list_nothing()
+                    self._list_endpoints()
 
     def _accept(self) -> None:
         self._line, _ = self._listener.accept()
@@ -125,12 +148,14 @@ class StandIn:
         self._line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._protocol = ServerProtocol(subprotocols=[Subprotocol("ari")])
 
-    def _list_nothing(self) -> None:
+    def _list_endpoints(self) -> None:
         """Answer the question for all endpoints, which comes over a connection of its own."""
         asker, _ = self._listener.accept()
         with asker:
             asker.recv(_SIZE)
-            asker.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]")
+            asker.sendall(
+                b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(_ENDPOINTS), _ENDPOINTS)
+            )
 
     def leave(self) -> None:
         """Hang up on the router."""
@@ -183,11 +208,12 @@ class StandIn:
         self._serial += 1
         now = datetime.now(UTC)
         call_id = f"{self._node}-{int(now.timestamp())}.{self._serial}"
+        args = [str(call.x_number.value), self._caller(call)]
         at = f"{now:%Y-%m-%dT%H:%M:%S}.{now.microsecond // 1000:03}+0000"
         event = {
             "type": "StasisStart",
             "timestamp": at,
-            "args": [str(call.x_number.value), "allowed_not_screened"],
+            "args": args,
             "channel": {
                 "id": call_id,
                 "name": f"PJSIP/carrier-in-{self._serial:08x}",
@@ -201,7 +227,7 @@ class StandIn:
                     "exten": str(call.x_number.value),
                     "priority": 7,
                     "app_name": "Stasis",
-                    "app_data": f"agi_router,{call.x_number.value},allowed_not_screened",
+                    "app_data": ",".join(["agi_router", *args]),
                 },
                 "creationtime": at,
                 "language": "en",
@@ -230,7 +256,8 @@ class StandIn:
             elif isinstance(event, Frame) and event.opcode is Opcode.TEXT:
                 request = json.loads(bytes(event.data))
                 self._answer(request, crowd)
-                ready |= request["uri"] == _LAST
+                self._profiled |= request["uri"] == _PROFILE_ENDS
+                ready |= self._profiled and request["uri"] == _LAST
         self._flush()
         return ready
 
