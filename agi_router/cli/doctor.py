@@ -38,12 +38,14 @@ from agi_router.errors import AgiRouterError
 from agi_router.extension import DIALPLAN_VERSION
 from agi_router.health import CLOCKS_APART
 from agi_router.model import Language
-from agi_router.profile import Profile, find_faults, find_gaps
+from agi_router.profile import Profile, find_faults, find_gaps, ways_in
 from agi_router.settings import Settings
 
 __all__ = ["doctor"]
 
 _OLDEST_ASTERISK = (22, 10, 1)
+# Seconds; a phone that sends no silence may listen for so long.
+_SHORT_SILENCE = 30
 # Seconds in which Asterisk tells the time.
 _TIME_TOLD = 2.0
 _OFF = "off"
@@ -246,7 +248,7 @@ async def _asterisk(settings: Settings, sets: Sequence[str], fastagi: _Check) ->
                 await _clock(ari, settings),
                 await _router(ari, settings.ari_app, fastagi),
                 *await _prompts(ari, sets),
-                *_profile(await read_profile(ari), settings.unsafe_profile),
+                *_of_profile(await read_profile(ari), settings),
             ]
     except AriUnauthorized:
         return [_Check("ari", "fail", "Asterisk refuses AGI_ROUTER_ARI_USER or its password")]
@@ -430,6 +432,47 @@ def _is_loopback(host: str) -> bool:
     except ValueError:
         # A name that stands for anything.
         return False
+
+
+def _of_profile(profile: Profile, settings: Settings) -> list[_Check]:
+    return [
+        *_profile(profile, settings.unsafe_profile),
+        _callers(profile, settings),
+        *_media(profile),
+    ]
+
+
+def _callers(profile: Profile, settings: Settings) -> _Check:
+    """What the ways in are trusted for."""
+    otherwise = "who From says" if settings.unasserted == "from" else "nobody"
+    return _Check(
+        "callers",
+        "ok",
+        f"on {', '.join(ways_in(profile)) or 'no endpoint'} the caller is whom P-Asserted-Identity"
+        f" names; where it is absent, {otherwise} (AGI_ROUTER_UNASSERTED={settings.unasserted});"
+        " Remote-Party-ID and Diversion are not believed",
+    )
+
+
+def _media(profile: Profile) -> Iterator[_Check]:
+    """When calls are ended whose sound has stopped."""
+    for name in dict.fromkeys((*ways_in(profile), *profile.trunks)):
+        told = profile.endpoints.get(name, {}).get("rtp_timeout", "")
+        seconds = int(told) if told.isascii() and told.isdigit() else 0
+        if not seconds:
+            yield _Check(
+                "media",
+                "warn",
+                f"{name}/rtp_timeout is {told or 'not set'}: a call whose sound has stopped stays"
+                " up for as long as it may last",
+            )
+        elif seconds < _SHORT_SILENCE:
+            yield _Check(
+                "media",
+                "warn",
+                f"{name}/rtp_timeout is {seconds}: a call is ended when one side sends no RTP for"
+                f" {seconds} s, as phones do that are muted or send no silence (VAD)",
+            )
 
 
 def _profile(profile: Profile, accepted: frozenset[str]) -> Iterator[_Check]:

@@ -19,12 +19,21 @@ from agi_router.adapters.records import StoredBinding, Terms
 from agi_router.cli.output import echo_json, echo_table, json_option
 from agi_router.cli.workplace import open_store, read_settings
 from agi_router.errors import NumberError
+from agi_router.leaktest.callers import Sighting, run_callers
+from agi_router.leaktest.identities import IDENTITIES, Identity
 from agi_router.leaktest.lanes import MODES, NUMBERS_PER_LANE, Lane, people
+from agi_router.leaktest.report import (
+    Row,
+    rows,
+    sightings_as_json,
+    sightings_summary,
+    succeeded,
+    summary,
+)
 from agi_router.leaktest.report import as_json as report_as_json
-from agi_router.leaktest.report import rows, succeeded, summary
 from agi_router.leaktest.suite import run_suite, scenarios
 from agi_router.leaktest.tap import Address, parse_address
-from agi_router.leaktest.vectors import VECTORS
+from agi_router.leaktest.vectors import VECTORS, Vector
 from agi_router.model import Mode, Side
 from agi_router.modes import Axb, Axyb
 from agi_router.numbers import E164
@@ -106,7 +115,7 @@ def _address_option(
     "names",
     multiple=True,
     metavar="NAME",
-    help="Only this vector; once for each. All if absent.",
+    help="Only this vector or identity; once for each. All if absent.",
 )
 @click.option(
     "--captures",
@@ -127,7 +136,7 @@ def leaktest(  # noqa: PLR0917 - options, not arguments
     as_json: bool,
 ) -> None:
     r"""
-    Try whether a number or a name gets through the PBX.
+    Try whether a number or a name gets through the PBX, and whom it takes for the caller.
 
     Places calls that tell each side's number and name in every way that SIP has, and searches all
     that the PBX sends to the other side. Needs SIPp (Debian: apt install sip-tester), a running
@@ -135,7 +144,12 @@ def leaktest(  # noqa: PLR0917 - options, not arguments
     --far: the carrier's far side is played here, so nobody's phone rings. The bindings are made
     and ended by this command; its calls stay in the records.
 
-    Exits with 1 if something leaked, or if a call did not go as it should.
+    Then it calls with every form in which SIP says who calls (P-Asserted-Identity, From, Privacy,
+    Remote-Party-ID, Diversion), and sees by who rings whom the caller is taken for. Where
+    AGI_ROUTER_UNASSERTED=refuse is set for the router it must be set here, too.
+
+    Exits with 1 if something leaked, if somebody was taken for another, or if a call did not go as
+    it should.
 
     \b
     Examples:
@@ -143,48 +157,82 @@ def leaktest(  # noqa: PLR0917 - options, not arguments
       agi-router leaktest --pbx 192.0.2.10:5060 --near 192.0.2.55:5060 --far 192.0.2.56:5060 \
           --numbers 13800001000-13800001023 --vector update --vector refer --json
     """
-    known = {vector.name: vector for vector in VECTORS}
-    if unknown := [name for name in names if name not in known]:
-        raise click.UsageError(f"no vector {unknown[0]!r}; there are: {', '.join(known)}")
+    vectors, identities = _chosen(names)
     # Whoever ends the command, its bindings are ended.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    plan = scenarios([known[name] for name in names] or VECTORS)
+    plan = scenarios(vectors)
+    settings = read_settings()
     with (
         _work(captures) as work,
-        open_store(read_settings()) as store,
+        open_store(settings) as store,
         _lanes(store, numbers) as lanes,
     ):
         if not as_json:
-            click.echo(f"{len(plan)} calls, {len(lanes)} at once", err=True)
+            click.echo(f"{len(plan) + len(identities)} calls, {len(lanes)} at once", err=True)
         results = asyncio.run(run_suite(plan, lanes, pbx=pbx, near=near, far=far, work=work))
+        sightings = asyncio.run(
+            run_callers(
+                identities,
+                lanes,
+                pbx=pbx,
+                near=near,
+                far=far,
+                believe_from=settings.unasserted == "from",
+            )
+        )
     report = rows(results)
     if as_json:
-        echo_json(report_as_json(report))
+        told = {"ok": succeeded(report, sightings), "identities": sightings_as_json(sightings)}
+        echo_json(report_as_json(report) | told)
     else:
-        echo_table(
-            ("vector", "calls", "matches", "faults", "result", "stopped by"),
-            [
-                (
-                    row.vector.name,
-                    len(row.results),
-                    row.matches,
-                    row.faults,
-                    row.outcome,
-                    row.vector.stopped_by,
-                )
-                for row in report
-            ],
-            empty="no vectors",
-        )
-        for each in report_as_json(report)["vectors"]:
-            lines = (*each["findings"], *each["faults"])
-            for line in lines[:_MOST_LINES]:
-                click.echo(line)
-            if len(lines) > _MOST_LINES:
-                click.echo(f"{each['vector']}: {len(lines) - _MOST_LINES} more (see --json)")
-        click.echo(summary(report))
-    if not succeeded(report):
+        _tell(report, sightings)
+    if not succeeded(report, sightings):
         context.exit(1)
+
+
+def _chosen(names: Sequence[str]) -> tuple[list[Vector], list[Identity]]:
+    """The vectors and identities of these names, or all."""
+    vectors = {vector.name: vector for vector in VECTORS}
+    identities = {identity.name: identity for identity in IDENTITIES}
+    there = [*vectors, *identities]
+    if unknown := [name for name in names if name not in there]:
+        raise click.UsageError(f"no vector {unknown[0]!r}; there are: {', '.join(there)}")
+    return (
+        [vectors[name] for name in names or there if name in vectors],
+        [identities[name] for name in names or there if name in identities],
+    )
+
+
+def _tell(report: Sequence[Row], sightings: Sequence[Sighting]) -> None:
+    """Tell people what was found."""
+    echo_table(
+        ("vector", "calls", "matches", "faults", "result", "stopped by"),
+        [
+            (
+                row.vector.name,
+                len(row.results),
+                row.matches,
+                row.faults,
+                row.outcome,
+                row.vector.stopped_by,
+            )
+            for row in report
+        ],
+        empty="no vectors",
+    )
+    for each in report_as_json(report)["vectors"]:
+        lines = (*each["findings"], *each["faults"])
+        for line in lines[:_MOST_LINES]:
+            click.echo(line)
+        if len(lines) > _MOST_LINES:
+            click.echo(f"{each['vector']}: {len(lines) - _MOST_LINES} more (see --json)")
+    for seen in sightings:
+        if seen.somebody_else or seen.fault:
+            what = seen.fault or f"it was taken for {seen.outcome}"
+            click.echo(f"{seen.identity.name}: it is {seen.must_be.value}, but {what}")
+    click.echo(summary(report))
+    if sightings:
+        click.echo(sightings_summary(sightings))
 
 
 @contextmanager

@@ -89,7 +89,7 @@ IDENTITIES = (
     # From alone.
     _sent_by("plain", "From: <sip:{a}@carrier.example>"),
     _sent_by("country", "From: <sip:+86{a}@carrier.example;user=phone>"),
-    _sent_by("name", 'From: "Lin, \\"D\\" <y>" <sip:{a}@carrier.example>'),
+    _sent_by("quoted-name", 'From: "Lin, \\"D\\" <y>" <sip:{a}@carrier.example>'),
     _sent_by("bare", "From: sip:{a}@carrier.example"),
     _sent_by("short", "f: <sip:{a}@carrier.example>"),
     _sent_by("capitals", "FROM: <SIP:{a}@CARRIER.EXAMPLE>"),
@@ -155,7 +155,7 @@ IDENTITIES = (
     _asserted("variable", '"${{CALLERID(num)}}" ' + _TEL_C, taken_for=Taken.C),
     # Privacy.
     _private("id", "Privacy: id", _SIP),
-    _private("id-critical", "Privacy: id;critical", _SIP),
+    _private("id-critical", "Privacy: id;critical", "<sip:{b}@ims.example.cn>"),
     _private("user-id", "Privacy: user; id", _SIP),
     _private("header", "Privacy: header", _SIP),
     _private("capitals", "PRIVACY: ID", _SIP),
@@ -167,7 +167,7 @@ IDENTITIES = (
     *(
         Identity(
             name=f"{header.lower()}-{against}",
-            headers=(*lines, f"{header}: <sip:+86{{a}}@carrier.example>;party=calling;screen=yes"),
+            headers=(*lines, f"{header}: <sip:{{a}}@carrier.example>;party=calling;screen=yes"),
             sender="From: <sip:{c}@carrier.example>",
             taken_for=taken_for,
         )

@@ -8,10 +8,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from agi_router.leaktest.callers import Sighting
 from agi_router.leaktest.results import Result
 from agi_router.leaktest.vectors import End, Vector
 
-__all__ = ["Row", "as_json", "rows", "succeeded", "summary"]
+__all__ = [
+    "Row",
+    "as_json",
+    "rows",
+    "sightings_as_json",
+    "sightings_summary",
+    "succeeded",
+    "summary",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,9 +70,11 @@ def rows(results: Iterable[Result]) -> list[Row]:
     ]
 
 
-def succeeded(report: Sequence[Row]) -> bool:
-    """Whether nothing got through, and everything went as it should."""
-    return not any(row.matches or row.faults for row in report)
+def succeeded(report: Sequence[Row], sightings: Sequence[Sighting] = ()) -> bool:
+    """Whether nothing got through, nobody was taken for another, and all went as it should."""
+    return not any(row.matches or row.faults for row in report) and not any(
+        each.somebody_else or each.fault for each in sightings
+    )
 
 
 def summary(report: Sequence[Row]) -> str:
@@ -71,6 +82,27 @@ def summary(report: Sequence[Row]) -> str:
     scenarios = sum(len(row.results) for row in report)
     matches = sum(row.matches for row in report)
     return f"scenarios {scenarios}, matches {matches}, faults {sum(row.faults for row in report)}"
+
+
+def sightings_summary(sightings: Sequence[Sighting]) -> str:
+    """Who was taken for whom, in a line."""
+    others = sum(each.somebody_else for each in sightings)
+    faults = sum(bool(each.fault) for each in sightings)
+    return f"identities {len(sightings)}, taken for somebody else {others}, faults {faults}"
+
+
+def sightings_as_json(sightings: Sequence[Sighting]) -> list[dict[str, Any]]:
+    """Who was taken for whom, identity by identity."""
+    return [
+        {
+            "identity": each.identity.name,
+            "must_be": each.must_be.value,
+            "taken_for": each.outcome,
+            "somebody_else": each.somebody_else,
+            "fault": each.fault,
+        }
+        for each in sightings
+    ]
 
 
 def as_json(report: Sequence[Row]) -> dict[str, Any]:

@@ -383,6 +383,31 @@ def test_doctor_names_every_fault(asterisk: Asterisk, pbx: dict[str, Any]) -> No
     assert "ok    profile    " in shipped.stdout
 
 
+def test_doctor_says_what_a_trunk_is_trusted_for(asterisk: Asterisk, pbx: dict[str, Any]) -> None:
+    """Who is believed, and where; and how long a side may be silent, endpoint by endpoint."""
+    shipped = doctor(pbx["env"]).stdout.splitlines()
+    silence = f"[{IN}](+)\nrtp_timeout=20\n[{OUT}](+)\nrtp_timeout=0"
+    with asterisk.appended("pjsip.conf", silence, RELOAD):
+        other = doctor({**pbx["env"], "AGI_ROUTER_UNASSERTED": "refuse"}).stdout.splitlines()
+
+    whom = "the caller is whom P-Asserted-Identity names; where it is absent,"
+    rest = "Remote-Party-ID and Diversion are not believed"
+    from_ = f"who From says (AGI_ROUTER_UNASSERTED=from); {rest}"
+    assert f"ok    callers    on {IN} {whom} {from_}" in shipped
+    assert (
+        f"ok    callers    on {IN} {whom} nobody (AGI_ROUTER_UNASSERTED=refuse); {rest}" in other
+    )
+    assert [line for line in shipped if " media " in line] == []
+    cut = (
+        "a call is ended when one side sends no RTP for 20 s, as phones do that are muted or send"
+    )
+    kept = "a call whose sound has stopped stays up for as long as it may last"
+    assert [line for line in other if " media " in line] == [
+        f"warn  media      {IN}/rtp_timeout is 20: {cut} no silence (VAD)",
+        f"warn  media      {OUT}/rtp_timeout is 0: {kept}",
+    ]
+
+
 def test_serve_refuses_and_may_be_told_otherwise(
     asterisk: Asterisk, pbx: dict[str, Any], router: Router, tmp_path: Path
 ) -> None:

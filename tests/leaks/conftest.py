@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from agi_router.leaktest.callers import Sighting, run_callers
+from agi_router.leaktest.identities import IDENTITIES
 from agi_router.leaktest.lanes import Lane, people
 from agi_router.leaktest.report import as_json, rows
 from agi_router.leaktest.suite import run_suite, scenarios
@@ -44,10 +46,8 @@ def serving(pbx: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def shipped(
-    serving: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, dict[str, Any]]:
-    """What ``agi-router leaktest`` says of the shipped PBX, vector by vector."""
+def report(serving: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What ``agi-router leaktest`` says of the shipped PBX."""
     done = agi_router(
         serving,
         "leaktest",
@@ -58,11 +58,44 @@ def shipped(
     assert done.returncode in {0, 1}, done.stderr
     report = json.loads(done.stdout)
     assert done.returncode == (0 if report["ok"] else 1)
+    found: dict[str, Any] = report
+    return found
+
+
+@pytest.fixture(scope="module")
+def shipped(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The same, vector by vector."""
     return {row["vector"]: row for row in report["vectors"]}
 
 
 @pytest.fixture(scope="module")
-def naive(rootfs: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+def doors(serving: dict[str, Any], report: dict[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:
+    """Whom the shipped PBX takes for the caller, by door and by identity."""
+
+    def told(door: dict[str, Any]) -> dict[str, dict[str, Any]]:
+        return {row["identity"]: row for row in door["identities"]}
+
+    def console(*words: str) -> None:
+        command = ["chroot", serving["rootfs"], "asterisk", "-rx", " ".join(words)]
+        subprocess.run(command, check=True, capture_output=True)
+
+    # Nobody is connected by this name, so every call goes on to FastAGI, which gets its time.
+    console("dialplan set global AGI_ROUTER_APP nobody")
+    console("dialplan set global AGI_ROUTER_PATIENCE_FALLBACK 1.5")
+    names = [word for each in IDENTITIES for word in ("--vector", each.name)]
+    try:
+        done = agi_router(serving, "leaktest", "--numbers", NUMBERS, *names, "--json")
+    finally:
+        console("dialplan reload")
+    assert done.returncode in {0, 1}, done.stderr
+    return {"ari": told(report), "fastagi": told(json.loads(done.stdout))}
+
+
+Naive = tuple[dict[str, dict[str, Any]], list[Sighting]]
+
+
+@pytest.fixture(scope="module")
+def naive_pbx_report(rootfs: Path, tmp_path_factory: pytest.TempPathFactory) -> Naive:
     """The same of a PBX that masks From and nothing else; it knows neither modes nor sides."""
     lanes = []
     for number in range(LANES):
@@ -73,4 +106,17 @@ def naive(rootfs: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, d
     work = tmp_path_factory.mktemp("naive")
     with naive_pbx(rootfs, lanes):
         results = asyncio.run(run_suite(plan, lanes, pbx=SIP, near=NEAR, far=FAR, work=work))
-    return {row["vector"]: row for row in as_json(rows(results))["vectors"]}
+        sightings = asyncio.run(run_callers(IDENTITIES, lanes, pbx=SIP, near=NEAR, far=FAR))
+    return {row["vector"]: row for row in as_json(rows(results))["vectors"]}, sightings
+
+
+@pytest.fixture(scope="module")
+def naive(naive_pbx_report: Naive) -> dict[str, dict[str, Any]]:
+    """The vectors of that PBX."""
+    return naive_pbx_report[0]
+
+
+@pytest.fixture(scope="module")
+def naive_identities(naive_pbx_report: Naive) -> dict[str, Sighting]:
+    """Whom that PBX takes for the caller."""
+    return {seen.identity.name: seen for seen in naive_pbx_report[1]}

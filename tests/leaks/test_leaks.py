@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from agi_router.leaktest.callers import Sighting
+from agi_router.leaktest.identities import IDENTITIES, Identity, Taken
 from agi_router.leaktest.vectors import VECTORS
 from leaks.conftest import BLOCK, NUMBERS, agi_router
 from leaks.table import README, with_table
@@ -34,6 +36,43 @@ def test_nothing_gets_through(shipped: Report, name: str) -> None:
 def test_one_call_goes_out_for_each_admitted(shipped: Report, name: str) -> None:
     """Whatever the callee answers; to nobody else, which would be a finding."""
     assert shipped[name]["invites"] == (0 if name in REFUSED else 8)
+
+
+@pytest.mark.parametrize("door", ["ari", "fastagi"])
+@pytest.mark.parametrize("identity", IDENTITIES, ids=lambda identity: identity.name)
+def test_who_is_the_caller(
+    doors: dict[str, Report],
+    door: str,
+    identity: Identity,
+) -> None:
+    """At either door: whoever the carrier says, or nobody; never whom a caller names."""
+    seen = doors[door][identity.name]
+    party = identity.taken_for in {Taken.A, Taken.B}
+    expected = identity.taken_for.value if party else "nobody (403)"
+
+    assert seen == {
+        "identity": identity.name,
+        "must_be": identity.taken_for.value,
+        "taken_for": expected,
+        "somebody_else": False,
+        "fault": "",
+    }
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "pai-two-strangers-in-one-line",
+        "pai-disagreement",
+        "privacy-id-critical",
+        "remote-party-id-from",
+    ],
+)
+def test_whom_the_naive_pbx_takes_for_the_caller(
+    naive_identities: dict[str, Sighting], name: str
+) -> None:
+    """A PBX that leaves it to Asterisk takes strangers for parties: this test would see it."""
+    assert naive_identities[name].somebody_else
 
 
 def test_the_suite_is_not_blind(naive: Report) -> None:
@@ -72,17 +111,22 @@ def test_what_the_naive_pbx_leaks(naive: Report, name: str) -> None:
     assert naive[name]["outcome"].startswith("leaks")
 
 
-def test_the_result_in_a_line(shipped: Report, naive: Report) -> None:
+def test_the_result_in_a_line(shipped: Report, naive: Report, doors: dict[str, Report]) -> None:
     """It is left where tests/run asks for it."""
+    seen = [row for door in doors.values() for row in door.values()]
+    others = sum(row["somebody_else"] for row in seen)
     scenarios = sum(row["scenarios"] for row in shipped.values())
     matches = sum(row["matches"] for row in shipped.values())
     planted = sum(row["outcome"] != "clean" for row in naive.values())
     if file := os.environ.get("LEAKS_SUMMARY"):
         Path(file).write_text(
-            f"scenarios {scenarios}, matches {matches}, planted leaks found {planted}\n", "utf-8"
+            f"scenarios {scenarios}, matches {matches}, planted leaks found {planted}\n"
+            f"identities {len(seen)}, taken for somebody else {others}\n",
+            "utf-8",
         )
 
     assert scenarios == 8 * len(VECTORS)
+    assert len(seen) == 2 * len(IDENTITIES) >= 40
     assert sum(row["scenarios"] for row in naive.values()) == 2 * len(VECTORS)
 
 
@@ -92,10 +136,14 @@ def test_a_leak_is_of_its_vector(naive: Report) -> None:
 
 
 def test_the_table_in_the_docs_is_the_result(
-    shipped: Report, naive: Report, tmp_path_factory: pytest.TempPathFactory
+    shipped: Report,
+    naive: Report,
+    doors: dict[str, Report],
+    naive_identities: dict[str, Sighting],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     """README.md says what was seen."""
-    expected = with_table(shipped, naive)
+    expected = with_table(shipped, naive, doors, naive_identities)
 
     if README.read_text("utf-8") != expected:
         made = tmp_path_factory.mktemp("table") / "README.md"

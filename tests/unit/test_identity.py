@@ -11,6 +11,7 @@ from identities import told
 from agi_router.errors import NumberError
 from agi_router.identity import Signalled, read_caller
 from agi_router.leaktest.identities import IDENTITIES, Identity, Taken
+from agi_router.leaktest.vectors import VECTORS
 from agi_router.model import Reason
 from agi_router.numbers import E164
 
@@ -65,8 +66,10 @@ def test_the_table(identity: Identity) -> None:
 
 
 def test_the_table_is_long_enough() -> None:
-    """Every name once."""
-    assert len({identity.name for identity in IDENTITIES}) == len(IDENTITIES) >= 40
+    """Every name once, and none of a vector's: they are chosen by name."""
+    names = {identity.name for identity in IDENTITIES}
+    assert len(names) == len(IDENTITIES) >= 40
+    assert not names & {vector.name for vector in VECTORS}
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,7 @@ DATABASE = frozenset(
 LEAK_TEST = frozenset(
     {
         "leaktest.call",
+        "leaktest.callers",
         "leaktest.desk",
         "leaktest.identities",
         "leaktest.lanes",
