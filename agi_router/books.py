@@ -5,32 +5,38 @@ The books: every call is settled once, from the journal as it ends, or by reconc
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Sequence
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 from agi_router.adapters.admission import AdmissionStore
 from agi_router.adapters.journal import EndJournal
 from agi_router.ari import AriClient
-from agi_router.calls import End
-from agi_router.errors import ProtocolError, StoreError, StoreHeld
+from agi_router.calls import End, UnknownEnd, call_begin, keeps_use
+from agi_router.errors import AgiRouterError, JournalError, ProtocolError, StoreHeld
+from agi_router.numbers import XNumber
+from agi_router.side_thread import SideThread
 
 __all__ = ["Books"]
 
 log = logging.getLogger(__name__)
 
-# Seconds between two visits to the journal, and from claiming a file to reading it: an unanswered
-# call gives its use back after at most two of them. A visit to an empty journal costs two system
-# calls.
+# Seconds from claiming a file to reading it.
 _VISIT = 0.2
-_RETRY = 1.0
 # Calls that Asterisk is asked about at once; it answers one after the other.
 _ASKED = 20
-# Seconds for which a file is left to the router that has claimed it.
-_ABANDONED = 2.0
 # Ends of one file that are remembered because somebody holds their bindings; where there are more,
 # the file is read again.
 _LEFT_LIMIT = 1000
+# Seconds for which the loss of a line is told: longer than from one reconciling to the next.
+_TROUBLE = 900.0
+# Seconds for which the end of this router waits for the books.
+_CLOSING = 10.0
+
+
+def _nobody() -> None:
+    pass
 
 
 class Books:
@@ -41,6 +47,8 @@ class Books:
         store: Where calls are settled.
         journal: Where their ends are found.
         settled: Who is told which lines of the journal were settled, if anybody is.
+        unknown_end: What the use of a call costs whose end nobody saw.
+        without_end: Who is told how many such calls were found, if anybody is.
     """
 
     def __init__(
@@ -49,63 +57,73 @@ class Books:
         journal: EndJournal,
         *,
         settled: Callable[[Sequence[End]], None] | None = None,
+        unknown_end: UnknownEnd = UnknownEnd.LIKELY,
+        without_end: Callable[[int], None] | None = None,
     ) -> None:
         self._store = store
         self._journal = journal
         self._settled = settled
+        self._unknown_end = unknown_end
+        self._without_end = without_end
+        self._lost = 0
+        self._lost_at = -math.inf
         self._visiting = asyncio.Lock()
-        self._left: dict[Path, list[End]] = {}
+        self._left: dict[str, list[End]] = {}
+        # A disk may hang.
+        self._disk = SideThread("journal")
 
-    async def keep(self) -> None:
-        """
-        Settle what the journal holds, for ever.
-        """
-        while True:
-            try:
-                await self.visit(others_after=_ABANDONED)
-            except StoreError as error:
-                # The lines wait on disk.
-                log.warning("settle.deferred", extra={"error": str(error)})
-                await asyncio.sleep(_RETRY)
-            else:
-                await asyncio.sleep(_VISIT)
-
-    async def visit(self, *, others_after: float = 0.0) -> None:
+    async def visit(
+        self, *, others_after: float = 0.0, alive: Callable[[], None] = _nobody
+    ) -> None:
         """
         Settle the files claimed before, then claim what has come since.
 
         Args:
             others_after: Seconds for which a file that another router has claimed is left to it.
+            alive: Told whenever some lines are settled: it may take long.
 
         Raises:
             StoreError: Something is not settled yet.
+            JournalError: A file cannot be read, all others are settled; or none can be.
         """
         async with self._visiting:
             held = 0
-            for file in self._journal.claimed(others_after=others_after):
+            fault: JournalError | None = None
+            for file in await self._disk.do(self._claimed, others_after):
                 # Visitors may follow each other at once; a writer still needs its moment.
-                await asyncio.sleep(_VISIT - self._journal.age(file))
-                held += await self._settle_file(file)
-            self._journal.claim()
+                await asyncio.sleep(_VISIT - await self._disk.do(self._journal.age, file))
+                try:
+                    held += await self._settle_file(file, alive)
+                except JournalError as error:
+                    fault = fault or error
+            await self._disk.do(self._journal.claim)
+            if fault is not None:
+                raise fault
             if held:
                 raise StoreHeld(f"somebody holds the bindings of {held} call(s) that have ended")
 
-    async def _settle_file(self, file: Path) -> int:
+    def _claimed(self, others_after: float) -> list[str]:
+        return self._journal.claimed(others_after=others_after)
+
+    async def _settle_file(self, file: str, alive: Callable[[], None]) -> int:
         """
         Settle a file, or what was left of it; returns how many calls are left.
         """
         left: list[End] = []
         # Not all again: somebody may hold a binding for long.
-        pieces = [self._left[file]] if file in self._left else self._journal.read(file)
-        for ends in pieces:
-            left += await self._settle(ends)
+        before = self._left.get(file)
+        pieces = self._journal.read(file) if before is None else iter([before])
+        while (ends := await self._disk.do(next, pieces, None)) is not None:
+            if ends:
+                left += await self._settle(ends)
             if len(left) > _LEFT_LIMIT:
                 return len(left)
+            alive()
         if left:
             self._left[file] = left
         else:
             self._left.pop(file, None)
-            self._journal.discard(file)
+            await self._disk.do(self._journal.discard, file)
         return len(left)
 
     async def _settle(self, ends: Sequence[End]) -> list[End]:
@@ -130,8 +148,11 @@ class Books:
         """
         Settle what there is now; what cannot be settled waits for the next start.
         """
-        with contextlib.suppress(StoreError):
-            await self._catch_up()
+        try:
+            async with asyncio.timeout(_CLOSING):
+                await self._catch_up()
+        except (AgiRouterError, TimeoutError) as error:
+            log.warning("books.left", extra={"error": str(error)})
 
     async def reconcile(self, ari: AriClient) -> None:
         """
@@ -142,13 +163,14 @@ class Books:
 
         Raises:
             StoreError: The store did not answer.
+            JournalError: The journal cannot be read: nobody is taken for gone.
             AriError: Asterisk did not answer.
             NodeTaken: Another Asterisk has the name of this one.
         """
-        info = await ari.asterisk_info()
+        asterisk = await ari.asterisk_info()
         # Whoever has our name may have calls of which we know nothing.
-        await self._store.see_node(info.system_name, info.entity_id, info.startup_time)
-        reserved = await self._store.reserved(info.system_name)
+        await self._store.see_node(asterisk.system_name, asterisk.entity_id, asterisk.startup_time)
+        reserved = await self._store.reserved(asterisk.system_name)
         calls = list(reserved)
         alive: set[str] = set()
         for start in range(0, len(calls), _ASKED):
@@ -156,15 +178,45 @@ class Books:
             found = await asyncio.gather(*map(ari.channel, some))
             alive |= {call for call, channel in zip(some, found, strict=True) if channel}
         await self._catch_up()
-        now = datetime.now(UTC)
-        unseen = []
-        for call_id, x_number in reserved.items():
-            if call_id not in alive:
-                with contextlib.suppress(ProtocolError):
-                    unseen.append(End.unseen(call_id, x_number, now=now))
-        # Settling is idempotent: those whose line was in the journal are not touched again.
-        await self._store.settle(unseen)
+        # Asked once more: those whose line was in the journal are settled now.
+        still = await self._store.reserved(asterisk.system_name) if len(alive) < len(calls) else {}
+        gone = {call: x for call, x in still.items() if call in reserved and call not in alive}
+        await self._store.settle(list(self._unseen(gone, asterisk.startup_time)))
         log.info("books.reconciled", extra={"reserved": len(reserved), "alive": len(alive)})
+
+    def _unseen(self, calls: Mapping[str, XNumber], asterisk_since: datetime) -> Iterator[End]:
+        """
+        The ends of calls that nobody saw end; what Asterisk's own does not explain is lost.
+        """
+        now = datetime.now(UTC)
+        lost = kept = found = 0
+        for call_id, x_number in calls.items():
+            with contextlib.suppress(ProtocolError):
+                keeps = keeps_use(call_id, self._unknown_end, asterisk_since=asterisk_since)
+                lost += call_begin(call_id) >= asterisk_since
+                kept += keeps
+                found += 1
+                yield End.unseen(call_id, x_number, now=now, kept=keeps)
+        if not found:
+            return
+        log.warning("books.without_end", extra={"calls": found, "lost": lost, "kept": kept})
+        if self._without_end is not None:
+            self._without_end(found)
+        if lost:
+            self._lost, self._lost_at = lost, time.monotonic()
+
+    @property
+    def trouble(self) -> list[str]:
+        """
+        What is wrong with the books, for some time after it was seen: a line, if anything is.
+        """
+        if time.monotonic() - self._lost_at > _TROUBLE:
+            return []
+        text = (
+            f"books: {self._lost} call(s) ended without a line in the journal while Asterisk was"
+            " up: 'agi-router doctor' tells whether it may write there"
+        )
+        return [text]
 
     async def _catch_up(self) -> None:
         """

@@ -16,7 +16,17 @@ from agi_router.errors import NumberError, ProtocolError
 from agi_router.model import Reason
 from agi_router.numbers import XNumber
 
-__all__ = ["End", "Outcome", "ReleasedBy", "call_day", "dials_a_pattern", "parse_end"]
+__all__ = [
+    "End",
+    "Outcome",
+    "ReleasedBy",
+    "UnknownEnd",
+    "call_begin",
+    "call_day",
+    "dials_a_pattern",
+    "keeps_use",
+    "parse_end",
+]
 
 _CALL_ID = re.compile(r"(?:[\w.-]{1,64}-)?(\d{9,11})\.\d{1,10}", re.ASCII)
 _FIELDS = 12
@@ -26,6 +36,8 @@ _PATTERN = "_700xxxxxxxxxxxx"
 # What the store can keep: 24 days.
 _LONGEST_MS = 2**31 - 1
 _MS = timedelta(milliseconds=1)
+# Who is rung takes some seconds to answer.
+_ANSWERED_AFTER = timedelta(seconds=10)
 
 
 class Outcome(StrEnum):
@@ -91,9 +103,11 @@ class End:
     released_by: ReleasedBy | None
     cause: int
     """Q.850 cause, 0 if none was given."""
+    kept: bool = False
+    """Whether the use stays taken though nobody knows of an answer."""
 
     @classmethod
-    def unseen(cls, call_id: str, x_number: XNumber, *, now: datetime) -> Self:
+    def unseen(cls, call_id: str, x_number: XNumber, *, now: datetime, kept: bool = False) -> Self:
         """
         The end of a call that nobody saw end: Asterisk was killed, or its line was lost.
 
@@ -101,6 +115,7 @@ class End:
             call_id: The call.
             x_number: The number it dialled.
             now: When its absence was noticed.
+            kept: Whether its use stays taken, see :func:`keeps_use`.
 
         Raises:
             ProtocolError: The text is no call id.
@@ -116,7 +131,41 @@ class End:
             talk_time=None,
             released_by=None,
             cause=0,
+            kept=kept,
         )
+
+
+class UnknownEnd(StrEnum):
+    """
+    What the use of a call costs whose end nobody saw.
+    """
+
+    LIKELY = "likely"
+    """It stays taken where the call may have been answered, as far as is known."""
+    TAKEN = "taken"
+    GIVEN_BACK = "given_back"
+
+
+def keeps_use(call_id: str, rule: UnknownEnd, *, asterisk_since: datetime) -> bool:
+    """
+    Whether a call whose end nobody saw keeps its use.
+
+    A call that began with this Asterisk ended in an orderly way, and its line is lost: it may have
+    been answered. One that began before was cut off when the one before ended, at the latest when
+    this one started.
+
+    Args:
+        call_id: The call.
+        rule: What the operator wants.
+        asterisk_since: When this Asterisk started.
+
+    Raises:
+        ProtocolError: The text is no call id.
+    """
+    if rule is not UnknownEnd.LIKELY:
+        return rule is UnknownEnd.TAKEN
+    begin = call_begin(call_id)
+    return begin >= asterisk_since or asterisk_since - begin >= _ANSWERED_AFTER
 
 
 def call_day(call_id: str) -> date:
@@ -126,10 +175,20 @@ def call_day(call_id: str) -> date:
     Raises:
         ProtocolError: The text is no call id.
     """
+    return call_begin(call_id).date()
+
+
+def call_begin(call_id: str) -> datetime:
+    """
+    The second in which a call began, by Asterisk's clock.
+
+    Raises:
+        ProtocolError: The text is no call id.
+    """
     match = _CALL_ID.fullmatch(call_id)
     if match is None:
         raise ProtocolError(f"not a call id: {len(call_id)} characters")
-    return datetime.fromtimestamp(int(match[1]), UTC).date()
+    return datetime.fromtimestamp(int(match[1]), UTC)
 
 
 def parse_end(line: str) -> End:

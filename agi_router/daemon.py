@@ -4,6 +4,9 @@ The daemon behind ``agi-router serve``: the doors, the books, and the router's h
 The doors may be served by one process, or by one each: a process that is frozen freezes all that
 it serves.
 
+A door that fails ends the process, which is started again. Nothing else does: all that is no door
+is a job (see :mod:`agi_router.jobs`), and a job that fails is told and tried again.
+
 Draining: on the first SIGTERM or SIGINT, or when another router of the same name has taken over,
 the calls that were taken get their answer, the journal is settled once more, and the connection
 to Asterisk is closed. Calls that are up do not need us. A router that another one has replaced
@@ -15,29 +18,24 @@ import contextlib
 import logging
 import os
 import signal
-import threading
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agi_router.adapters.admission import AdmissionStore
 from agi_router.adapters.ari_door import EVENTS, AriDoor
-from agi_router.adapters.database import connect
 from agi_router.adapters.descriptors import NEEDED, raise_limit
 from agi_router.adapters.health_server import HealthServer
 from agi_router.adapters.journal import EndJournal
-from agi_router.adapters.keys import check_keys
-from agi_router.adapters.live_profile import refuse_leaks
-from agi_router.adapters.sweep import Sweep, Swept
 from agi_router.adapters.systemd import Notifier
-from agi_router.ari import AriClient, AriError, AriUnavailable
+from agi_router.ari import AriUnavailable
 from agi_router.books import Books
-from agi_router.errors import AgiRouterError, AsteriskError, SettingsError, StoreError
+from agi_router.errors import AsteriskError, JournalError, SettingsError
 from agi_router.health import Health
+from agi_router.jobs import Alive, Job, Jobs
 from agi_router.metrics import Metrics
 from agi_router.nodes import Node
 from agi_router.router import Router
@@ -45,6 +43,17 @@ from agi_router.seal import KeyRing
 from agi_router.settings import Settings
 from agi_router.succession import require_free_name, stand_by
 from agi_router.survey import Surveyor, show, show_ari, show_clocks, show_fastagi
+from agi_router.upkeep import (
+    AriAtHand,
+    ProfileWatch,
+    ari_client,
+    asterisk_jobs,
+    database_jobs,
+    health_jobs,
+    lent,
+    own,
+    settle_job,
+)
 
 if TYPE_CHECKING:
     from agi_router.adapters.fastagi_door import FastAgiDoor
@@ -55,19 +64,14 @@ log = logging.getLogger(__name__)
 
 _Work = Callable[[], Coroutine[Any, Any, None]]
 
-_RETRY = 1.0
-_RECONCILE = 300.0
 # Between two looks at the PBX's profile because of calls that came in elsewhere.
 _LOOK_AGAIN = 5.0
 # How long FastAGI waits for the first one.
 _FIRST_LOOK = 2.0
-_PARTITIONS = 6 * 3600.0
-_PARTITIONS_RETRY = 300.0
-_SWEEP = 300.0
-_SWEEP_PAUSE = 0.05
-_SWEEP_TIMEOUT = 5
-# A look at the key file is one system call.
-_KEYS = 1.0
+# Between two jobs that are woken by one event.
+_STAGGER = 0.5
+# Seconds for what goes on to end when this router does.
+_ENDING = 5.0
 
 
 class Doors(StrEnum):
@@ -101,9 +105,8 @@ async def serve(
     Raises:
         AsteriskError: Asterisk is away at the start, or the address of FastAGI is taken, or
             another router serves.
-        SettingsError: The journal's directory cannot be used; or FastAGI is off and nothing else
-            was to be served; or the PBX's profile can leak, now or later, and the operator has
-            not accepted that.
+        SettingsError: FastAGI is off and nothing else was to be served; or the PBX's profile can
+            leak, now or later, and the operator has not accepted that.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -112,7 +115,7 @@ async def serve(
     notifier = Notifier(os.environ)
     if (most := raise_limit()) < NEEDED:
         log.warning("serve.few_descriptors", extra={"most": most, "needed": NEEDED})
-    look = partial(_ari_client, settings, f"{settings.ari_app}_look_{os.getpid()}", ())
+    look = partial(ari_client, settings, f"{settings.ari_app}_look_{os.getpid()}", ())
     if doors is not Doors.AGI and not take_over:
         await require_free_name(look, settings.ari_app)
     while await _serve(settings, keys, doors, stop, notifier):
@@ -131,6 +134,7 @@ async def _serve(
         Whether another router has taken over, and this one was not told to end.
     """
     metrics = Metrics()
+    jobs = Jobs(metrics.job_failed)
     journal = _open_journal(settings)
     store = AdmissionStore(
         settings.dsn,
@@ -158,110 +162,214 @@ async def _serve(
     if doors is Doors.AGI and fastagi is None:
         raise SettingsError("AGI_ROUTER_AGI_LISTEN is off: there is nothing to serve")
     async with store:
-        books = Books(store, journal, settled=metrics.settled)
+        books = Books(
+            store,
+            journal,
+            settled=metrics.settled,
+            unknown_end=settings.unknown_end,
+            without_end=metrics.ended_unseen,
+        )
         health = Health(store, notifier, timeout=settings.decision_timeout)
+        health.others += [lambda: books.trouble, lambda: jobs.troubles]
         survey = Surveyor(store)
         show(metrics, pool=store.pool, journal=journal, survey=survey)
         show_clocks(metrics, clocks=health.clocks)
-        works: list[_Work] = [
-            books.keep,
-            health.keep,
-            survey.keep,
-            survey.keep_bindings,
-            survey.keep_numbers,
+        parts = _Parts(
+            settings, store, router, books, journal, health, metrics, notifier, jobs, stop
+        )
+        works = parts.running(
+            settle_job(books),
+            *health_jobs(health, interval=notifier.interval),
             *_health_servers(settings, health, metrics),
-            partial(_every, _PARTITIONS, store.ensure_call_days),
-            partial(_sweep, settings),
-            partial(_follow_keys, settings, store, keys),
-        ]
+            *database_jobs(settings, store, survey, keys),
+        )
+        _warn_of_surroundings(settings)
         if fastagi is not None:
             show_fastagi(metrics, door=fastagi)
             health.others.append(lambda: fastagi.crowding)
-        if fastagi is not None and doors is not Doors.AGI:
-            works.append(fastagi.serve)
-        if settings.open_modes:
-            log.warning("serve.open_modes", extra={"strangers": "get through"})
-        if doors is Doors.AGI:
-            looked = asyncio.Event()
-            works.append(partial(_reconcile_now_and_then, settings, books, router, looked))
-            if fastagi is not None:
-                works.append(partial(_serve_once_looked, fastagi, looked))
-            log.info("serve.ready", extra={"address": settings.agi_listen})
-            notifier.ready()
-            await _run_until(stop.wait(), *works)
-            _stop_taking(health, notifier)
+        if fastagi is not None and doors is Doors.AGI:
+            await _serve_fastagi(parts, fastagi, works)
         else:
-            await _serve_ari(
-                settings, store, router, books, health, metrics, notifier, stop, works
-            )
+            await _serve_ari(parts, works if fastagi is None else [*works, fastagi.serve])
         if fastagi is not None:
             await fastagi.drain()
         await books.close()
     return not stop.is_set()
 
 
-async def _serve_ari(  # noqa: PLR0917 - the parts that serve() has made
-    settings: Settings,
-    store: AdmissionStore,
-    router: Router,
-    books: Books,
-    health: Health,
-    metrics: Metrics,
-    notifier: Notifier,
-    stop: asyncio.Event,
-    works: Sequence[_Work],
-) -> None:
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """
+    What a router is made of, whichever doors it serves.
+    """
+
+    settings: Settings
+    store: AdmissionStore
+    router: Router
+    books: Books
+    journal: EndJournal
+    health: Health
+    metrics: Metrics
+    notifier: Notifier
+    jobs: Jobs
+    stop: asyncio.Event
+
+    def running(self, *jobs: Job) -> list[_Work]:
+        """
+        What runs these jobs.
+        """
+        return [partial(self.jobs.run, job) for job in jobs]
+
+    def asking(self, watch: ProfileWatch, at_hand: AriAtHand, *, first: float) -> list[Job]:
+        """
+        The jobs that ask Asterisk; the last one looks at its profile.
+        """
+        return asterisk_jobs(self.books, self.journal, watch, at_hand, first=first)
+
+    def watching(self, asking: Sequence[Job]) -> list[_Work]:
+        """
+        What wakes the last of them, if any, where a call came in that nobody has judged.
+        """
+        return [partial(_wake_rarely, job, self.router.unjudged) for job in asking[-1:]]
+
+    def ready(self, **where: str) -> None:
+        """
+        Say that calls are taken from now on.
+        """
+        log.info("serve.ready", extra=where)
+        self.notifier.ready()
+
+    def stop_taking(self) -> None:
+        """
+        Say that no more calls are taken.
+        """
+        self.health.draining = True
+        if self.stop.is_set():
+            self.notifier.stopping("draining")
+        log.info("serve.draining")
+
+
+async def _serve_fastagi(parts: _Parts, fastagi: "FastAgiDoor", works: Sequence[_Work]) -> None:
+    """
+    Serve FastAGI alone beside *works*, until this router is told to end.
+    """
+    looked = asyncio.Event()
+    asking: list[Job] = []
+    if parts.settings.knows_ari_password:
+        # Before it is known where calls may come in, none is taken.
+        parts.router.ways_in = frozenset()
+        watch = ProfileWatch(parts.settings, parts.router, looked)
+        asking = parts.asking(watch, own(parts.settings), first=0.0)
+    else:
+        looked.set()
+    parts.ready(address=parts.settings.agi_listen)
+    await _run_until(
+        parts.stop.wait(),
+        *works,
+        *parts.running(*asking),
+        *parts.watching(asking),
+        partial(_serve_once_looked, fastagi, looked),
+    )
+    parts.stop_taking()
+
+
+async def _serve_ari(parts: _Parts, works: Sequence[_Work]) -> None:
     """
     Serve the ARI door beside *works*, until its calls have their answers.
     """
+    settings = parts.settings
     try:
-        async with _ari_client(settings, settings.ari_app, EVENTS) as ari:
+        async with ari_client(settings, settings.ari_app, EVENTS) as ari:
             door = AriDoor(
                 ari,
-                router,
+                parts.router,
                 waiting_limit=settings.waiting_limit,
                 patience=timedelta(seconds=settings.patience),
             )
-            health.ari = ari
-            health.clocks["asterisk"] = door.clock
-            node = Node(ari, store)
-            health.others.append(lambda: node.trouble)
+            parts.health.ari = ari
+            parts.health.clocks["asterisk"] = door.clock
+            node = Node(ari, parts.store)
+            parts.health.others.append(lambda: node.trouble)
             await node.claim()
             # Calls that come meanwhile wait in the client; nobody is dialled before this.
-            await _check_profile(ari, settings, router)
-            show_ari(metrics, ari=ari, door=door)
-            log.info("serve.ready", extra={"app": settings.ari_app})
-            notifier.ready()
+            watch = ProfileWatch(settings, parts.router)
+            await watch.look(ari)
+            show_ari(parts.metrics, ari=ari, door=door)
+            parts.ready(app=settings.ari_app)
+            # They are woken at once: that it is connected is the first event.
+            asking = parts.asking(watch, lent(ari), first=300.0)
             await _run_until(
-                _leaving(stop, door, settings.handover),
+                _leaving(parts.stop, door, settings.handover),
                 *works,
                 door.serve,
-                door.keep_time,
-                node.keep,
-                partial(_reconcile, door, ari, books, settings, router),
-                partial(_look_again, ari, settings, router),
+                *parts.running(_endless("clock", door.keep_time), _endless("node", node.keep)),
+                partial(_wake, asking, door.connected),
+                *parts.running(*asking),
+                *parts.watching(asking),
             )
-            _stop_taking(health, notifier, ending=stop.is_set())
+            parts.stop_taking()
             await door.drain()
     except AriUnavailable as error:
         raise AsteriskError(f"Asterisk cannot be reached: {error}") from None
 
 
-def _stop_taking(health: Health, notifier: Notifier, *, ending: bool = True) -> None:
-    health.draining = True
-    if ending:
-        notifier.stopping("draining")
-    log.info("serve.draining")
+def _warn_of_surroundings(settings: Settings) -> None:
+    """
+    Log what a router had better not run with.
+    """
+    if os.geteuid() == 0:
+        # Nothing of ours needs it; whoever finds a way in should find no more than the calls.
+        log.warning("serve.root", extra={"instead": "an account of its own, see systemd/"})
+    if settings.open_modes:
+        log.warning("serve.open_modes", extra={"strangers": "get through"})
 
 
-def _ari_client(settings: Settings, app: str, events: Sequence[str]) -> AriClient:
-    return AriClient(
-        url=settings.ari_url,
-        user=settings.ari_user,
-        password=settings.load_ari_password(),
-        app=app,
-        events=events,
-    )
+def _endless(name: str, keep: _Work) -> Job:
+    """
+    A job that runs all the time, and is begun again where it ends.
+    """
+
+    async def work(_: Alive) -> None:
+        await keep()
+
+    return Job(name=name, work=work, every=1.0, limit=None, retry=1.0)
+
+
+async def _wake(jobs: Sequence[Job], event: asyncio.Event) -> None:
+    """
+    Wake *jobs* whenever *event* is set, the last one first and at once.
+
+    Not all together: calls come by the same connection, and what they need to know of the clocks.
+    """
+    while True:
+        await event.wait()
+        event.clear()
+        for job in reversed(jobs):
+            if job.wake is not None:
+                job.wake.set()
+            await asyncio.sleep(_STAGGER)
+
+
+async def _wake_rarely(job: Job, event: asyncio.Event) -> None:
+    """
+    Wake *job* when *event* is set, but not again for some seconds.
+    """
+    while True:
+        await event.wait()
+        if job.wake is not None:
+            job.wake.set()
+        await asyncio.sleep(_LOOK_AGAIN)
+        event.clear()
+
+
+async def _serve_once_looked(fastagi: "FastAgiDoor", looked: asyncio.Event) -> None:
+    """
+    Serve FastAGI; calls that come before it is known where they may come in wait a moment.
+    """
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_FIRST_LOOK):
+            await looked.wait()
+    await fastagi.serve()
 
 
 def _open_fastagi(settings: Settings, router: Router) -> "FastAgiDoor | None":
@@ -295,7 +403,7 @@ async def _leaving(stop: asyncio.Event, door: AriDoor, handover: float) -> None:
         stopped.cancel()
 
 
-def _health_servers(settings: Settings, health: Health, metrics: Metrics) -> list[_Work]:
+def _health_servers(settings: Settings, health: Health, metrics: Metrics) -> list[Job]:
     address = settings.metrics_address()
     if address is None:
         return []
@@ -305,22 +413,20 @@ def _health_servers(settings: Settings, health: Health, metrics: Metrics) -> lis
         missing=lambda: health.missing,
         metrics=metrics.application(),
     )
-    return [server.serve]
+
+    return [_endless("health", server.serve)]
 
 
 def _open_journal(settings: Settings) -> EndJournal:
+    """
+    The journal, also one that cannot be used: whoever may write there cannot keep calls from us.
+    """
+    journal = EndJournal(settings.journal)
     try:
-        settings.journal.mkdir(parents=True, exist_ok=True)
-        probe = settings.journal / ".probe"
-        probe.touch()
-        # Another router may start at this moment.
-        probe.unlink(missing_ok=True)
-    except OSError as error:
-        raise SettingsError(
-            f"AGI_ROUTER_JOURNAL: the directory cannot be written to ({error.strerror});"
-            " the router renames and deletes files there"
-        ) from None
-    return EndJournal(settings.journal)
+        journal.prepare()
+    except JournalError as error:
+        log.error("journal.unusable", extra={"error": str(error)})  # noqa: TRY400 - words suffice
+    return journal
 
 
 async def _run_until(stop: Coroutine[Any, Any, Any], *works: _Work) -> None:
@@ -335,204 +441,5 @@ async def _run_until(stop: Coroutine[Any, Any, Any], *works: _Work) -> None:
     finally:
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _every(seconds: float, work: Callable[[], Awaitable[None]]) -> None:
-    while True:
-        try:
-            await work()
-        except StoreError as error:
-            log.warning("partitions.deferred", extra={"error": str(error)})
-            # Made two weeks ahead: there is no hurry.
-            await asyncio.sleep(_PARTITIONS_RETRY)
-        else:
-            await asyncio.sleep(seconds)
-
-
-async def _sweep(settings: Settings) -> None:
-    """
-    Sweep now and then, in a thread and on a connection of its own.
-    """
-    stop = threading.Event()
-    try:
-        while True:
-            await asyncio.sleep(_SWEEP)
-            try:
-                done = await asyncio.to_thread(_sweep_once, settings, stop)
-            except StoreError as error:
-                log.warning("sweep.deferred", extra={"error": str(error)})
-            else:
-                log.info("sweep.done", extra=asdict(done))
-    finally:
-        # A thread cannot be cancelled: it ends with the step it is at.
-        stop.set()
-
-
-def _sweep_once(settings: Settings, stop: threading.Event) -> Swept:
-    done = Swept()
-    with connect(settings.dsn, timeout=_SWEEP_TIMEOUT) as connection:
-        for step in Sweep(connection, settings.rests, settings.retention).steps():
-            done += step
-            if stop.wait(_SWEEP_PAUSE):
-                break
-    return done
-
-
-async def _follow_keys(settings: Settings, store: AdmissionStore, keys: KeyRing) -> None:
-    """
-    Read the key file again whenever it has changed; one that is not in order is left alone.
-    """
-    seen = told = None
-    while settings.key_file is not None:
-        found = _stamp(settings.key_file)
-        if found != seen:
-            try:
-                new = await asyncio.to_thread(_read_keys, settings)
-            except AgiRouterError as error:
-                # Tried again each time, for it may be the database; told once.
-                if told != str(error):
-                    told = str(error)
-                    log.warning("keys.unusable", extra={"error": told})
-            else:
-                told = None
-                seen = found
-                if new != keys:
-                    keys = new
-                    await store.use(keys)
-                    log.info("keys.changed", extra={"keys": repr(keys)})
-        await asyncio.sleep(_KEYS)
-    # Keys from the environment stay as they are.
-    await asyncio.Event().wait()
-
-
-def _stamp(file: Path) -> tuple[int, int] | None:
-    """
-    What is another after each change of a file; nothing if it is away.
-    """
-    try:
-        status = file.stat()
-    except OSError:
-        return None
-    return status.st_ino, status.st_mtime_ns
-
-
-def _read_keys(settings: Settings) -> KeyRing:
-    keys = settings.load_keys()
-    with connect(settings.dsn) as connection:
-        return check_keys(connection, keys)
-
-
-async def _check_profile_again(ari: AriClient, settings: Settings, router: Router) -> None:
-    """
-    Look at the profile of a PBX that was in order before.
-
-    In the midst of a reload it may look broken for a moment: it is looked at twice before the
-    router ends, and no call is let through between the two.
-    """
-    try:
-        await _check_profile(ari, settings, router)
-    except SettingsError as error:
-        router.ways_in = frozenset()
-        log.warning("profile.refused", extra={"error": str(error)})
-        await asyncio.sleep(_RETRY)
-        await _check_profile(ari, settings, router)
-
-
-async def _check_profile(ari: AriClient, settings: Settings, router: Router) -> None:
-    read = await refuse_leaks(ari, accepted=settings.unsafe_profile)
-    router.ways_in = frozenset(f"PJSIP/{name}" for name in read.ways_in)
-    for fault in read.accepted:
-        log.warning(
-            "profile.unsafe",
-            extra={"option": fault.name, "value": fault.value, "wanted": fault.wanted},
-        )
-
-
-async def _reconcile(
-    door: AriDoor, ari: AriClient, books: Books, settings: Settings, router: Router
-) -> None:
-    """
-    Reconcile, and look at the profile, after each connection and now and then.
-    """
-    while True:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_RECONCILE):
-                await door.connected.wait()
-        door.connected.clear()
-        try:
-            await books.reconcile(ari)
-            # Asterisk may have come back, or been reloaded, with another one.
-            await _check_profile_again(ari, settings, router)
-        except (StoreError, AriError, AsteriskError) as error:
-            log.warning("reconcile.deferred", extra={"error": str(error)})
-            await asyncio.sleep(_RETRY)
-            door.connected.set()
-
-
-async def _look_again(ari: AriClient, settings: Settings, router: Router) -> None:
-    """
-    Look at the profile when a call came in where none was known to: it may be a new way in.
-    """
-    while True:
-        await router.unjudged.wait()
-        try:
-            await _check_profile_again(ari, settings, router)
-        except (AriError, AsteriskError) as error:
-            log.warning("profile.deferred", extra={"error": str(error)})
-        await asyncio.sleep(_LOOK_AGAIN)
-        router.unjudged.clear()
-
-
-async def _serve_once_looked(fastagi: "FastAgiDoor", looked: asyncio.Event) -> None:
-    """
-    Serve FastAGI; calls that come before it is known where they may come in wait a moment.
-    """
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_FIRST_LOOK):
-            await looked.wait()
-    await fastagi.serve()
-
-
-async def _reconcile_now_and_then(
-    settings: Settings, books: Books, router: Router, looked: asyncio.Event
-) -> None:
-    """
-    Look at the profile and reconcile, by a connection that is made for it under another name.
-
-    So it is where no ARI door keeps one. FastAGI serves also where no password for ARI is set, and
-    then takes calls wherever they come in; else none before it is known where they may.
-    """
-    if settings.ari_password is None and settings.ari_password_file is None:
-        looked.set()
-    else:
-        router.ways_in = frozenset()
-    app = f"{settings.ari_app}_books_{os.getpid()}"
-    while True:
-        try:
-            ari = _ari_client(settings, app, ())
-        except SettingsError as error:
-            log.warning("reconcile.deferred", extra={"error": str(error)})
-        else:
-            await _visit(ari, settings, books, router, looked)
-            if not looked.is_set():
-                await asyncio.sleep(_RETRY)
-                continue
-        await asyncio.sleep(_LOOK_AGAIN)
-        router.unjudged.clear()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_RECONCILE - _LOOK_AGAIN):
-                await router.unjudged.wait()
-
-
-async def _visit(
-    ari: AriClient, settings: Settings, books: Books, router: Router, looked: asyncio.Event
-) -> None:
-    try:
-        async with ari:
-            await _check_profile_again(ari, settings, router)
-            looked.set()
-            await books.reconcile(ari)
-    except (StoreError, AriError, AsteriskError) as error:
-        # Calls are settled all the same; only those that Asterisk forgot to end are not.
-        log.warning("reconcile.deferred", extra={"error": str(error)})
+        # What does not end must not keep the doors from draining.
+        await asyncio.wait(tasks, timeout=_ENDING)

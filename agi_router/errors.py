@@ -34,6 +34,7 @@ What can go wrong, as one tree.
      │   ├─ BlockInUse         73  bindings live in the block
      │   ├─ TenantExists       73  the tenant is already there
      │   └─ NoNumberAvailable  73  no 700 number is free
+     ├─ JournalError           70  the end journal cannot be used
      ├─ LeakTestError          69  the leak test lacks a program or an address
      └─ AsteriskError          69  Asterisk is away, or said no
          ├─ NodeTaken          69  another Asterisk has this one's name
@@ -81,6 +82,7 @@ __all__ = [
     "CsvError",
     "DayRefused",
     "ExpiryInvalid",
+    "JournalError",
     "KeyInUse",
     "KeyMismatch",
     "KeyRingError",
@@ -391,6 +393,12 @@ class TenantExists(StoreError):
     """
 
     exit_code = 73
+
+
+class JournalError(AgiRouterError):
+    """
+    The end journal cannot be used.
+    """
 
 
 class LeakTestError(AgiRouterError):

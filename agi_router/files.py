@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import pwd
 import secrets
 import shlex
 import stat
@@ -25,6 +26,8 @@ from typing import Final, TextIO
 
 __all__ = [
     "UnfitFile",
+    "account_name",
+    "may_write",
     "open_directory",
     "open_foreign",
     "open_private_directory",
@@ -41,7 +44,7 @@ class UnfitFile(Exception):  # noqa: N818  (named after what was found)
     What has this name is not what it should be.
 
     Args:
-        message: What it is, to stand behind its name; says what to do if it can.
+        message: What it is, to stand behind the name; says what to do if it can.
     """
 
 
@@ -171,9 +174,11 @@ def open_private_directory(name: str, directory: int, *, make: bool = False) -> 
         status = os.fstat(fd)
         # Root may look at what belongs to the account that serves.
         if os.geteuid() not in {0, status.st_uid}:
-            raise UnfitFile("belongs to another account: remove it")
+            raise UnfitFile(
+                f"{name} belongs to the account {status.st_uid}: give it to this one, or remove it"
+            )
         if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            raise UnfitFile("is writable for other accounts: remove it")
+            raise UnfitFile(f"{name} is writable for other accounts: remove it")
         yield fd
     finally:
         os.close(fd)
@@ -210,6 +215,45 @@ def open_foreign(name: str, directory: int, *, writer: int | None) -> int:
         os.close(fd)
         raise
     return fd
+
+
+def may_write(status: os.stat_result, uid: int) -> bool:
+    """
+    Whether an account may make files in a directory, by its mode; ACLs are not looked at.
+
+    Args:
+        status: The directory's.
+        uid: The account's user id. Its groups are those in the list of this machine.
+    """
+    if uid == 0:
+        return True
+    if uid == status.st_uid:
+        bits = status.st_mode >> 6
+    elif status.st_gid in _groups(uid):
+        bits = status.st_mode >> 3
+    else:
+        bits = status.st_mode
+    return not ~bits & (os.W_OK | os.X_OK)
+
+
+def account_name(uid: int) -> str:
+    """
+    What an account is called on this machine, or its number.
+    """
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"the account {uid}"
+
+
+def _groups(uid: int) -> set[int]:
+    if uid == os.geteuid():
+        return {os.getegid(), *os.getgroups()}
+    try:
+        account = pwd.getpwuid(uid)
+    except KeyError:
+        return set()
+    return set(os.getgrouplist(account.pw_name, account.pw_gid))
 
 
 def _others_may(path: Path) -> int:

@@ -2,10 +2,10 @@
 Health: whether this router lives, and whether calls should come to it.
 
 It lives while its event loop moves. It is ready while it has Asterisk and a database that answers,
-and is not about to end. Both are asked from other threads, which only look.
+no job of its own fails, and it is not about to end. Both are asked from other threads, which only
+look.
 """
 
-import asyncio
 import time
 from collections.abc import Callable
 from typing import Final
@@ -57,22 +57,25 @@ class Health:
         self._beat = time.monotonic()
         self._database = "not asked yet"
 
-    async def keep(self) -> None:
+    def beat(self) -> None:
         """
-        Show that the event loop moves, and ask the database, for ever.
+        Show that the event loop moves.
         """
-        while True:
-            self._beat = time.monotonic()
-            self._notifier.alive()
-            asked = steady()
-            try:
-                now = await self._store.check(timeout=self._timeout)
-            except StoreError as error:
-                self._database = str(error)
-            else:
-                self._database = ""
-                self.clocks["database"].told(now, asked=asked)
-            await asyncio.sleep(self._notifier.interval)
+        self._beat = time.monotonic()
+        self._notifier.alive()
+
+    async def ask_database(self) -> None:
+        """
+        Ask the database for a sign of life.
+        """
+        asked = steady()
+        try:
+            now = await self._store.check(timeout=self._timeout)
+        except StoreError as error:
+            self._database = str(error)
+        else:
+            self._database = ""
+            self.clocks["database"].told(now, asked=asked)
 
     @property
     def alive(self) -> bool:

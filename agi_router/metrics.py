@@ -5,7 +5,9 @@ A registry belongs to one :class:`Metrics`, not to the process. No label holds a
 kind: only reasons, outcomes and states, which are few.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Final
 from wsgiref.types import WSGIApplication
 
@@ -23,6 +25,8 @@ from agi_router.calls import End, Outcome
 from agi_router.model import Reason, Refusal, Route
 
 __all__ = ["Metrics"]
+
+log = logging.getLogger(__name__)
 
 # Seconds. A decision takes some milliseconds; 0.4 is the time-out.
 _BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 1.0)
@@ -70,7 +74,19 @@ class Metrics:
             buckets=_BUCKETS,
             registry=self.registry,
         )
-        self._live = _Live()
+        self._job_failures = Counter(
+            "agi_router_job_failures",
+            "Runs of a job beside the doors that failed or hung, by job.",
+            ["job"],
+            registry=self.registry,
+        )
+        self._without_end = Counter(
+            "agi_router_calls_without_end",
+            "Calls that ended without a line in the journal, found by reconciling: Asterisk was"
+            " killed, or may not write there.",
+            registry=self.registry,
+        )
+        self._live = _Live(partial(self.job_failed, "metrics"))
         self.registry.register(self._live)
 
     def application(self) -> WSGIApplication:
@@ -108,17 +124,29 @@ class Metrics:
         for end in ends:
             (self._undialled if end.outcome is None else self._ended[end.outcome]).inc()
 
+    def job_failed(self, job: str) -> None:
+        """
+        Count a job that failed.
+        """
+        self._job_failures.labels(job).inc()
+
+    def ended_unseen(self, calls: int) -> None:
+        """
+        Count calls whose end nobody saw.
+        """
+        self._without_end.inc(calls)
+
     def show(self, name: str, text: str, value: Callable[[], float]) -> None:
         """
         Tell *value* at each scrape. It is asked from another thread and must only look.
         """
-        self._live.add(lambda: GaugeMetricFamily(name, text, value=value()))
+        self._live.add(lambda: GaugeMetricFamily(name, text, value=float(value())))
 
     def show_total(self, name: str, text: str, value: Callable[[], float]) -> None:
         """
         The same for a value that only grows.
         """
-        self._live.add(lambda: CounterMetricFamily(name, text, value=value()))
+        self._live.add(lambda: CounterMetricFamily(name, text, value=float(value())))
 
     def show_each(
         self, name: str, text: str, label: str, values: Callable[[], Mapping[str, float]]
@@ -130,7 +158,7 @@ class Metrics:
         def family() -> Metric:
             gauge = GaugeMetricFamily(name, text, labels=[label])
             for key, value in values().items():
-                gauge.add_metric([key], value)
+                gauge.add_metric([key], float(value))
             return gauge
 
         self._live.add(family)
@@ -139,9 +167,13 @@ class Metrics:
 class _Live(Collector):
     """
     Values that are kept elsewhere and looked at when somebody asks.
+
+    Args:
+        failed: Told where one cannot be had. The others are shown all the same.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, failed: Callable[[], None]) -> None:
+        self._failed = failed
         self._families: list[Callable[[], Metric]] = []
 
     def add(self, family: Callable[[], Metric]) -> None:
@@ -161,4 +193,8 @@ class _Live(Collector):
         What all of them say now.
         """
         for family in self._families:
-            yield family()
+            try:
+                yield family()
+            except Exception as error:  # noqa: BLE001 - a disk, or a value that is none
+                log.warning("metrics.failed", extra={"error": type(error).__name__})
+                self._failed()

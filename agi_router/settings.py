@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+from agi_router.calls import UnknownEnd
 from agi_router.durations import format_duration, parse_duration
 from agi_router.errors import KeyRingError, SettingsError
 from agi_router.files import UnfitFile, read_private
@@ -108,6 +109,13 @@ def _unasserted(value: str) -> str:
     if value.lower() not in {"from", "refuse"}:
         raise ValueError("from or refuse")
     return value.lower()
+
+
+def _unknown_end(value: str) -> UnknownEnd:
+    try:
+        return UnknownEnd(value.lower())
+    except ValueError:
+        raise ValueError("likely, taken or given_back") from None
 
 
 def _switch(value: str) -> bool:
@@ -252,6 +260,8 @@ class Settings:
         party_rest: How long it is kept from a party that was on it.
         retention: How long bindings and call records are kept after their end; never less than
             the six months that are asked for.
+        unknown_end: What the use of a call costs whose end nobody saw: ``likely``, ``taken`` or
+            ``given_back``.
         log_level: Least level that is logged.
     """
 
@@ -290,6 +300,7 @@ class Settings:
     rest: timedelta = _setting(_duration("0s", "30d"), default=Rests().number)
     party_rest: timedelta = _setting(_duration("0s", "180d"), default=Rests().party)
     retention: timedelta = _setting(_duration("184d", "3650d"), default=timedelta(days=190))
+    unknown_end: UnknownEnd = _setting(_unknown_end, default=UnknownEnd.LIKELY)
     log_level: str = _setting(_level, default="INFO")
 
     @classmethod
@@ -364,6 +375,13 @@ class Settings:
         How long numbers are kept from new bindings.
         """
         return Rests(number=self.rest, party=self.party_rest)
+
+    @property
+    def knows_ari_password(self) -> bool:
+        """
+        Whether there is a password for ARI, or a file that should hold it.
+        """
+        return self.ari_password is not None or self.ari_password_file is not None
 
     def load_ari_password(self) -> str:
         """

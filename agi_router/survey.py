@@ -6,7 +6,6 @@ for now and then, however often it is shown.
 """
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -16,7 +15,6 @@ from agi_router.adapters.clocks import OtherClock
 from agi_router.adapters.connection_pool import ConnectionPool
 from agi_router.adapters.journal import EndJournal
 from agi_router.ari import AriClient
-from agi_router.errors import StoreError
 from agi_router.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -25,13 +23,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Surveyor", "show", "show_ari", "show_clocks", "show_fastagi"]
 
-log = logging.getLogger(__name__)
-
-# Seconds between two looks, and from the end of a count to the next.
-_INTERVAL: Final = 60.0
-_COUNT_INTERVAL: Final = 600.0
 # Of the time that a piece of counting takes: how long the database is left alone after it.
 _REST: Final = 50
+# Seconds; a database that takes longer for a piece has other troubles.
+_LONGEST_REST: Final = 60.0
 
 _Count = TypeVar("_Count")
 
@@ -55,41 +50,45 @@ class Surveyor:
         """Numbers of the active blocks, by state; empty until all are counted once."""
         self._store = store
 
-    async def keep(self) -> None:
+    async def look(self) -> None:
         """
-        Look every minute, for ever; while the database is away the last look stands.
-        """
-        await _now_and_then(self._look, _INTERVAL)
+        Look once.
 
-    async def keep_bindings(self) -> None:
+        Raises:
+            StoreError: No answer; the last look stands.
         """
-        Count bindings every ten minutes, in pieces: calls need the database in between.
-
-        A million take some ten seconds.
-        """
-        await _now_and_then(self._count_bindings, _COUNT_INTERVAL)
-
-    async def keep_numbers(self) -> None:
-        """
-        Count numbers, in pieces as well, ten minutes after the last count.
-
-        A thousand blocks take about an hour.
-        """
-        await _now_and_then(self._count_numbers, _COUNT_INTERVAL)
-
-    async def _look(self) -> None:
         survey = await self._store.survey()
         self.open_calls, self.blocks = survey.open_calls, survey.blocks
 
-    async def _count_bindings(self) -> None:
-        alive = 0
-        async for count in _pieces(self._store.count_bindings):
-            alive += count.alive
-        self.bindings = alive
+    async def count_bindings(self, alive: Callable[[], None]) -> None:
+        """
+        Count bindings, in pieces: calls need the database in between.
 
-    async def _count_numbers(self) -> None:
+        A million take some ten seconds.
+
+        Args:
+            alive: Told after each piece.
+
+        Raises:
+            StoreError: No answer; the last count stands.
+        """
+        living = 0
+        async for count in _pieces(self._store.count_bindings, alive):
+            living += count.alive
+        self.bindings = living
+
+    async def count_numbers(self, alive: Callable[[], None]) -> None:
+        """
+        Count numbers, in pieces as well. A thousand blocks take about an hour.
+
+        Args:
+            alive: Told after each piece.
+
+        Raises:
+            StoreError: No answer; the last count stands.
+        """
         numbers = bound = resting = 0
-        async for count in _pieces(self._store.count_numbers):
+        async for count in _pieces(self._store.count_numbers, alive):
             numbers += count.numbers
             bound += count.bound
             resting += count.resting
@@ -97,13 +96,14 @@ class Surveyor:
 
 
 async def _pieces(
-    count: Callable[[_Count | None], Awaitable[_Count | None]],
+    count: Callable[[_Count | None], Awaitable[_Count | None]], alive: Callable[[], None]
 ) -> AsyncIterator[_Count]:
     """
     Count piece by piece, with a rest after each.
 
     Args:
         count: Counts the piece behind one, or the first; gives nothing behind the last.
+        alive: Told after each.
     """
     clock = asyncio.get_running_loop().time
     piece: _Count | None = None
@@ -112,19 +112,9 @@ async def _pieces(
         piece = await count(piece)
         if piece is None:
             return
+        alive()
         yield piece
-        await asyncio.sleep(_REST * (clock() - begun))
-
-
-async def _now_and_then(look: Callable[[], Awaitable[None]], interval: float) -> None:
-    while True:
-        pause = interval
-        try:
-            await look()
-        except StoreError as error:
-            log.info("survey.deferred", extra={"error": str(error)})
-            pause = _INTERVAL
-        await asyncio.sleep(pause)
+        await asyncio.sleep(min(_LONGEST_REST, _REST * (clock() - begun)))
 
 
 def show(

@@ -74,19 +74,21 @@ WITH ended AS (
       FROM unnest(%(block)s::bigint[], %(id)s::text[], %(x_number)s::bigint[],
                   %(ended_at)s::timestamptz[], %(reason)s::text[], %(outcome)s::text[],
                   %(ring_ms)s::integer[], %(talk_ms)s::integer[], %(released_by)s::text[],
-                  %(cause)s::integer[])
-        AS e (block, id, x_number, ended_at, reason, outcome, ring_ms, talk_ms, released_by, cause)
+                  %(cause)s::integer[], %(kept)s::boolean[])
+        AS e (block, id, x_number, ended_at, reason, outcome, ring_ms, talk_ms, released_by, cause, kept)
 ), settled AS (
     UPDATE agi_router.call c
        SET state = 'settled', ended_at = e.ended_at, reason = e.reason, outcome = e.outcome,
            ring_ms = e.ring_ms, talk_ms = e.talk_ms, released_by = e.released_by, cause = e.cause
       FROM ended e
      WHERE c.day = %(day)s AND c.block = e.block AND c.id = e.id AND c.state = 'reserved'
-    RETURNING c.block, c.id, c.binding_id, c.outcome
+    RETURNING c.block, c.id, c.binding_id, c.outcome, e.kept
 ), used AS (
-    -- Where no leg was dialled nothing was used, whatever the binding counts.
-    SELECT s.block, s.binding_id, count(*) AS taken, count(s.outcome) AS dialled,
-           count(*) FILTER (WHERE s.outcome = 'answered') AS answered
+    -- Where no leg was dialled nothing was used, whatever the binding counts; where nobody saw the end it
+    -- was told whether it counts.
+    SELECT s.block, s.binding_id, count(*) AS taken,
+           count(*) FILTER (WHERE s.outcome IS NOT NULL OR s.kept) AS dialled,
+           count(*) FILTER (WHERE s.outcome = 'answered' OR s.kept) AS answered
       FROM settled s
      WHERE s.binding_id IS NOT NULL
      GROUP BY 1, 2

@@ -583,6 +583,7 @@ def _columns(ends: Sequence[End]) -> dict[str, list[Any]]:
         "talk_ms": [_ms(end.talk_time) for end in ends],
         "released_by": [end.released_by for end in ends],
         "cause": [end.cause for end in ends],
+        "kept": [end.kept for end in ends],
     }
 
 

@@ -135,9 +135,6 @@ async def _entries(ari: AriClient, contexts: AbstractSet[str]) -> frozenset[str]
                 "channelId": channel,
             },
         )
-    except AriRefused:
-        return frozenset()
-    try:
         for context in sorted(filter(_PLAIN.fullmatch, contexts)):
             function = f"DIALPLAN_EXISTS({context},{_ANY_X},{ENTRY_LABEL})"
             if await ari.channel_variable(channel, function) == "1":
@@ -145,6 +142,7 @@ async def _entries(ari: AriClient, contexts: AbstractSet[str]) -> frozenset[str]
     except AriRefused:
         return frozenset()
     finally:
+        # Also where nobody waits for it any more while it is made: it would keep the application.
         with suppress(AriRefused):
             await ari.hangup(channel, reason_code=16)
     return frozenset(found)

@@ -7,15 +7,19 @@ import hmac
 import ipaddress
 import os
 import re
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from pathlib import Path
 
 import click
 
 from agi_router.adapters.clocks import OtherClock, steady
 from agi_router.adapters.database import Connection, Statements, connect
 from agi_router.adapters.fastagi_door import answers
+from agi_router.adapters.journal import EndJournal
+from agi_router.adapters.journal_probe import JournalProbe
 from agi_router.adapters.keys import SEALS_ALLOWED, SEALS_WARNED, check_keys, count_sealed
 from agi_router.adapters.live_profile import read_profile
 from agi_router.adapters.live_prompts import APP, PromptFile, find_missing
@@ -34,8 +38,9 @@ from agi_router.ari import (
 )
 from agi_router.cli.output import echo_json, json_option
 from agi_router.cli.workplace import read_settings
-from agi_router.errors import AgiRouterError
+from agi_router.errors import AgiRouterError, JournalError
 from agi_router.extension import DIALPLAN_VERSION
+from agi_router.files import account_name, may_write, open_directory
 from agi_router.health import CLOCKS_APART
 from agi_router.model import Language
 from agi_router.profile import Profile, find_faults, find_gaps, ways_in
@@ -203,19 +208,69 @@ def _rights(connection: Connection) -> _Check:
 
 
 def _journal(settings: Settings) -> _Check:
+    """
+    The journal as the router's account finds it, whoever runs this; Asterisk is asked by itself.
+    """
     directory = settings.journal
-    if not directory.is_dir():
+    make = "make it for the router's account, with the group of Asterisk's and mode 3770"
+    try:
+        with open_directory(directory) as journal:
+            status = os.fstat(journal)
+            owner = _owner_of(journal, "claimed")
+    except OSError as error:
+        return _Check(
+            "journal", "fail", f"{directory} (AGI_ROUTER_JOURNAL): {error.strerror}; {make}"
+        )
+    # Root may do anything, which says nothing of the router: its account is who owns "claimed".
+    router = os.geteuid() if os.geteuid() or owner is None else owner
+    if owner not in {None, router}:
         return _Check(
             "journal",
             "fail",
-            f"{directory} is not there: make it, writable for Asterisk and the router"
-            " (AGI_ROUTER_JOURNAL)",
+            f"{directory}/claimed is not {account_name(router)}'s: run this as root or as the"
+            " router's account",
         )
-    if not os.access(directory, os.W_OK | os.X_OK):
-        return _Check("journal", "fail", f"{directory} is not writable for this user")
-    if (directory / "ends.unreadable").exists():
-        return _Check("journal", "warn", f"{directory}/ends.unreadable holds lines to look at")
-    return _Check("journal", "ok", str(directory))
+    if not may_write(status, router):
+        return _Check(
+            "journal", "fail", f"{directory} is not writable for {account_name(router)}; {make}"
+        )
+    return _left_over(directory, status) or _Check(
+        "journal", "ok", f"{directory}, served by {account_name(router)}"
+    )
+
+
+def _left_over(directory: Path, status: os.stat_result) -> _Check | None:
+    """
+    What is no fault yet, and for people to look at.
+    """
+    if status.st_mode & stat.S_IWOTH:
+        return _Check("journal", "warn", f"{directory} is writable for all: run 'chmod 3770'")
+    for name, what in (
+        ("unreadable", "holds lines that are none: look, then remove it"),
+        ("refused", "lay where Asterisk writes, and is not its file: look, then remove it"),
+    ):
+        if os.path.lexists(directory / "claimed" / name):
+            return _Check("journal", "warn", f"{directory}/claimed/{name} {what}")
+    return None
+
+
+def _owner_of(journal: int, name: str) -> int | None:
+    try:
+        return os.stat(name, dir_fd=journal, follow_symlinks=False).st_uid
+    except FileNotFoundError:
+        return None
+
+
+async def _lines_come(ari: AriClient, settings: Settings) -> _Check:
+    """
+    Whether Asterisk can write to this journal, which only itself can tell.
+    """
+    try:
+        await JournalProbe(EndJournal(settings.journal)).ask(ari)
+    except JournalError as error:
+        return _Check("ends", "fail", str(error))
+    theirs = await ari.get_variable("AGI_ROUTER_JOURNAL")
+    return _Check("ends", "ok", f"Asterisk writes them to {theirs}, and they come")
 
 
 def _prompt_sets(settings: Settings) -> list[str]:
@@ -246,6 +301,7 @@ async def _asterisk(settings: Settings, sets: Sequence[str], fastagi: _Check) ->
                 _dialplan(await ari.get_variable("AGI_ROUTER_DIALPLAN")),
                 *await _agreed(ari, settings),
                 await _clock(ari, settings),
+                await _lines_come(ari, settings),
                 await _router(ari, settings.ari_app, fastagi),
                 *await _prompts(ari, sets),
                 *_of_profile(await read_profile(ari), settings),

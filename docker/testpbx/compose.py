@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from testpbx.errors import PbxError, last_line
-from testpbx.state import Places, State, load
+from testpbx.state import ASTERISK_ACCOUNT, ROUTER_ACCOUNT, Places, State, load, share_journal
 from testpbx.waiting import ari_answers, fastagi_answers, until_ready
 
 PROJECT = "agi-router-pbx"
@@ -50,6 +50,7 @@ class Compose:
     def _env(self, pbx: State | None) -> dict[str, str]:
         """What `compose.yml` takes from its environment."""
         return os.environ | {
+            "PBX_ROUTER": f"{ROUTER_ACCOUNT}:{ASTERISK_ACCOUNT}",
             "PBX_STATE": str(self._places.state),
             "PBX_LOGS": str(self._places.logs),
             "PBX_CONTEXT": str(self._context),
@@ -77,16 +78,24 @@ class Compose:
     def prepare(self, pbx: State, *, router: bool) -> None:
         """Build the images and what the containers share with this machine."""
         places = self._places
-        # Asterisk's own user differs from image to image; its container takes these over at start.
-        (places.logs / "asterisk").mkdir()
-        Path(pbx.journal).mkdir(exist_ok=True)
-        # Readable for Asterisk in its container; here the directory above is closed.
+        log_of_asterisk = places.logs / "asterisk"
+        log_of_asterisk.mkdir()
+        os.chown(log_of_asterisk, ASTERISK_ACCOUNT, ASTERISK_ACCOUNT)
+        share_journal(Path(pbx.journal))
+        # The routers' account may go to their logs, and see nothing else.
+        places.logs.chmod(0o711)
+        for service in ("router", "fastagi"):
+            own = places.logs / f"{service}.log"
+            own.touch(mode=0o600)
+            os.chown(own, ROUTER_ACCOUNT, ROUTER_ACCOUNT)
         password = places.state / "ari_password.conf"
+        password.touch(mode=0o600)
         password.write_text(f"[router](+)\npassword={pbx.ari_password}\n")
-        password.chmod(0o644)
+        os.chown(password, ASTERISK_ACCOUNT, ASTERISK_ACCOUNT)
         secret = places.state / "agi_router_secret.conf"
+        secret.touch(mode=0o600)
         secret.write_text(pbx.secret_conf)
-        secret.chmod(0o644)
+        os.chown(secret, ASTERISK_ACCOUNT, ASTERISK_ACCOUNT)
         shutil.rmtree(self._context, ignore_errors=True)
         self._context.mkdir()
         for name in CONTEXT:
@@ -135,6 +144,7 @@ class Compose:
         """Build and start the router's doors, a container each; wait until both answer."""
         # The container has its own PATH and sees files where `compose.yml` puts them.
         del env
+        os.chown(self._places.key_file, ROUTER_ACCOUNT, ASTERISK_ACCOUNT)
         if "router" not in self._built:
             self._build(pbx, "router")
         self._up(pbx, "router")

@@ -56,6 +56,8 @@ def start(
     log: Path,
     env: Mapping[str, str],
     user: int | None = None,
+    group: int | None = None,
+    umask: int = -1,
 ) -> None:
     """
     Start a server that survives this command.
@@ -65,7 +67,9 @@ def start(
         command: Program and arguments.
         log: File its output is appended to.
         env: Its whole environment.
-        user: User and group id to run as; by default our own.
+        user: User id to run as; by default our own.
+        group: Group id; by default that of the user's number.
+        umask: What others may not do with its files; by default as ours.
     """
     with log.open("ab") as output:
         process = subprocess.Popen(
@@ -76,7 +80,8 @@ def start(
             env=env,
             cwd="/",
             user=user,
-            group=user,
+            group=user if group is None else group,
+            umask=umask,
             extra_groups=None if user is None else [],
             start_new_session=True,
         )

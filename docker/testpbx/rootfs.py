@@ -11,13 +11,21 @@ import signal
 import socket
 import stat
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
 from testpbx import processes
 from testpbx.errors import PbxError, last_line
-from testpbx.state import HOST, METRICS_PORTS, Places, State
+from testpbx.state import (
+    ASTERISK_ACCOUNT,
+    HOST,
+    METRICS_PORTS,
+    ROUTER_ACCOUNT,
+    Places,
+    State,
+    share_journal,
+)
 from testpbx.waiting import ari_answers, fastagi_answers, until_ready
 
 # Makes the directories of Asterisk anew. Runs inside the root, where the user asterisk is known
@@ -36,13 +44,37 @@ for language in zh en; do
     mkdir -p "/usr/share/asterisk/sounds/$language"
     cp -r "/srv/pbx/prompts/$language/agi-router" "/usr/share/asterisk/sounds/$language/"
 done
-mkdir /var/spool/asterisk/agi-router
 for directory in /etc /var/log /var/spool /run /var/lib; do
     chown -R asterisk:asterisk "$directory/asterisk"
 done
 rm -rf /srv/pbx
 """
 INSIDE = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
+
+
+def program_of(cache: Path, state: Path) -> Path:
+    """Where the router's account finds the program: a checkout may be in a home closed to it."""
+    return cache / f"router-{state.name}"
+
+
+def router_env(env: Mapping[str, str], cache: Path, state: Path) -> dict[str, str]:
+    """The environment of a router with an account of its own, which has no home."""
+    own = {name: value for name, value in env.items() if name != "HOME"}
+    return {**own, "PYTHONPATH": str(program_of(cache, state)), "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def place_router(places: Places) -> None:
+    """Copy the program to where the router's account may read it, and give it its key."""
+    program = program_of(places.cache, places.state)
+    shutil.rmtree(program, ignore_errors=True)
+    ignore = shutil.ignore_patterns("__pycache__", ".*")
+    shutil.copytree(places.checkout / "agi_router", program / "agi_router", ignore=ignore)
+    for part in ("sql", "dialplan"):
+        shutil.copytree(places.checkout / part, program / "agi_router" / part, ignore=ignore)
+    for path in (program, *program.rglob("*")):
+        # Whatever the umask was under which the checkout was made.
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    os.chown(places.key_file, ROUTER_ACCOUNT, ASTERISK_ACCOUNT)
 
 
 class RootFs:
@@ -82,6 +114,7 @@ class RootFs:
         (etc / "agi_router_secret.conf").write_text(pbx.secret_conf)
         shutil.copytree(places.prompts, staged / "prompts")
         self._inside(pbx, "sh", "-c", PREPARE)
+        share_journal(Path(pbx.journal))
         (places.logs / "asterisk").symlink_to(root / "var/log/asterisk")
 
     def _inside(self, pbx: State, *command: str) -> None:
@@ -170,6 +203,7 @@ class RootFs:
             ],
             log=self._places.logs / "asterisk-console.log",
             env=INSIDE,
+            umask=0o007,
         )
         messages = self._places.logs / "asterisk/messages"
         self._wait(
@@ -181,6 +215,7 @@ class RootFs:
 
     def start_router(self, pbx: State, env: dict[str, str]) -> None:
         """Start the router's doors, a process each, and wait until both answer."""
+        place_router(self._places)
         known = partial(ari_answers, "applications/agi_router", pbx.ari_password)
         for service, door, ready in (
             ("router", "ari", known),
@@ -189,7 +224,14 @@ class RootFs:
             log = self._places.logs / f"{service}.log"
             command = ["agi-router", "serve", "--door", door]
             own = {**env, "AGI_ROUTER_METRICS_LISTEN": f"{HOST}:{METRICS_PORTS[door]}"}
-            processes.start(self._pid_file(service), command, log=log, env=own)
+            processes.start(
+                self._pid_file(service),
+                command,
+                log=log,
+                env=router_env(own, self._places.cache, self._places.state),
+                user=ROUTER_ACCOUNT,
+                group=ASTERISK_ACCOUNT,
+            )
             self._wait(service, log, ready)
 
     def _wait(self, service: str, log: Path, ready: Callable[[], bool]) -> None:
@@ -212,3 +254,4 @@ class RootFs:
         # SIGINT is PostgreSQL's fast shutdown; SIGTERM would wait for clients.
         processes.stop(self._pid_file("postgres"), politely=signal.SIGINT)
         shutil.rmtree(self._database, ignore_errors=True)
+        shutil.rmtree(program_of(self._places.cache, self._places.state), ignore_errors=True)

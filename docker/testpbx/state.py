@@ -2,7 +2,7 @@
 What `up` remembers for `down` and `status`: one directory, one JSON file in it.
 
 1. The file is written before anything is started, so `down` can clean up after any interruption.
-2. It holds passwords: the directory is open to root only.
+2. It holds passwords: root alone reads it and sees what is in the directory.
 """
 
 import dataclasses
@@ -22,6 +22,10 @@ CARRIER_OUT_PORT = 5090
 ARI_PORT = 8088
 METRICS_PORTS = {"ari": 9700, "agi": 9701}
 AGI_PORT = 4573
+# Accounts that nobody else has, by number: neither form needs them in a list of accounts. They
+# share the end journal by the group of Asterisk's.
+ASTERISK_ACCOUNT = 70070
+ROUTER_ACCOUNT = 70071
 # Away from 5432, where a developer's own server may stand.
 DATABASE_PORT = 54329
 
@@ -127,6 +131,13 @@ def load(places: Places) -> State | None:
         ) from None
 
 
+def share_journal(directory: Path) -> None:
+    """Let Asterisk's account add files to a directory of the router's, and touch no others."""
+    directory.mkdir(exist_ok=True)
+    os.chown(directory, ROUTER_ACCOUNT, ASTERISK_ACCOUNT)
+    directory.chmod(0o3770)
+
+
 def new_logs(places: Places) -> None:
     """Make an empty directory for logs, open to root only; the state has a link to it."""
     shutil.rmtree(places.logs, ignore_errors=True)
@@ -136,7 +147,9 @@ def new_logs(places: Places) -> None:
 
 def save(places: Places, state: State) -> None:
     """Write the state, whole or not at all."""
-    places.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # The router's account may go to its key through it, and see nothing else.
+    places.state.mkdir(mode=0o711, parents=True, exist_ok=True)
+    places.state.chmod(0o711)
     new = places.state / "state.json.new"
     new.touch(mode=0o600)
     new.write_text(json.dumps(dataclasses.asdict(state), indent=1))

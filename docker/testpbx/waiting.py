@@ -49,6 +49,19 @@ def ari_answers(path: str, password: str) -> bool:
         return False
 
 
+def health_answers(path: str, port: int) -> tuple[int, str]:
+    """Status and text of a router's answer to a GET of *path*; 0 and nothing if it gives none."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(f"http://{HOST}:{port}{path}", timeout=5) as response:
+            return int(response.status), response.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+    except OSError:
+        return 0, ""
+
+
 def fastagi_answers() -> bool:
     """Whether the FastAGI door answers: with a command, as to Asterisk."""
     try:

@@ -14,6 +14,8 @@ from typing import Any
 
 import psycopg
 
+from testpbx.rootfs import router_env
+from testpbx.state import ASTERISK_ACCOUNT, ROUTER_ACCOUNT
 from testpbx.waiting import ari_answers, fastagi_answers, until
 
 BLOCK = "70012345678"
@@ -87,9 +89,12 @@ class Router:
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
                 ["agi-router", "serve", "--door", self._door, "--take-over"],
-                env=self._env,
+                env=router_env(self._env, Path(os.environ["PBX_CACHE"]), STATE),
                 stdout=log,
                 stderr=log,
+                user=ROUTER_ACCOUNT,
+                group=ASTERISK_ACCOUNT,
+                extra_groups=[],
             )
 
     def send(self, signum: signal.Signals) -> None:

@@ -333,6 +333,7 @@ class Machine(RuleBasedStateMachine):
             "x_number": [call.x.value],
             "ended_at": [self.now],
             "outcome": [outcome],
+            "kept": [False],
             **{name: [None] for name in ("reason", "ring_ms", "talk_ms", "released_by", "cause")},
         }
         for _ in range(2):

@@ -39,7 +39,6 @@ from postgres.support import (
 )
 from postgres.test_import import Importing
 
-from agi_router import daemon
 from agi_router.adapters import importer
 from agi_router.adapters.admission import AdmissionStore
 from agi_router.adapters.bindings import BindingStore
@@ -68,6 +67,7 @@ from agi_router.errors import (
     NumberResting,
     StoreError,
 )
+from agi_router.jobs import Job, Jobs
 from agi_router.keyfile import load_key_ring, write_key_ring
 from agi_router.model import Call, Callback, Reason, Refusal, Route, Side, Typed
 from agi_router.modes import Ax, Axb, Axe, Axyb, AxybOnCall, Gxb, Gxyb, Parties
@@ -75,6 +75,7 @@ from agi_router.numbers import E164, XNumber
 from agi_router.pool import Rests
 from agi_router.seal import Cipher, KeyRing
 from agi_router.settings import Settings
+from agi_router.upkeep import KeyFollower
 
 TIMEOUT = 10.0
 PROGRAM = Path(sys.executable).parent / "agi-router"
@@ -1048,28 +1049,28 @@ async def test_router_reads_the_file_again(
     dsn: str,
     key_file: Path,
     keys: KeyRing,
-    monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Whenever it has changed; while it is not in order the keys of before are used."""
     caplog.set_level("INFO")
-    monkeypatch.setattr(daemon, "_KEYS", 0.01)
     settings = Settings.from_env({"AGI_ROUTER_DSN": dsn, "AGI_ROUTER_KEY_FILE": str(key_file)})
 
     def logged(event: str) -> int:
         return sum(record.msg == event for record in caplog.records)
 
     async with AdmissionStore(dsn, keys, connections=2) as admissions:
-        following = asyncio.ensure_future(daemon._follow_keys(settings, admissions, keys))
+        follower = KeyFollower(settings, admissions, keys)
+        job = Job(name="keys", work=follower.look, every=0.01, limit=10, retry=0.01)
+        following = asyncio.ensure_future(Jobs().run(job))
         with rotating(dsn, key_file) as rotation:
             ids = rotation.add(KINDS)
             await until_async(lambda: logged("keys.changed") == 1)
             # A connection that was being made meanwhile takes its new name a moment later.
             await until_async(lambda: rotation.unaware() == 0)
             let(key_file, 0o644)
-            await until_async(lambda: logged("keys.unusable") == 1)
+            await until_async(lambda: logged("job.failed") == 1)
             await asyncio.sleep(0.1)
-            assert logged("keys.unusable") == 1
+            assert logged("job.failed") == 1
             assert admissions._keys == rotation.keys
             let(key_file, 0o600)
             rotation.switch(ids)

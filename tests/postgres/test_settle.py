@@ -100,6 +100,28 @@ async def test_the_last_use_ends_a_binding(
     assert bind(store, A, C).state is BindingState.ACTIVE
 
 
+@pytest.mark.parametrize("counting", Counting)
+async def test_an_unknown_end_may_keep_its_use(
+    counting: Counting,
+    connection: Connection,
+    store: BindingStore,
+    admissions: AdmissionStore,
+    admit: Admit,
+) -> None:
+    """Whatever the binding counts; told twice it counts once; the last one ends the binding."""
+    made = bind(store, max_calls=2, counting=counting)
+    first, second = await admit(2)
+    now = datetime.now(UTC)
+    given, taken = (End.unseen(each, X, now=now, kept=each == second) for each in (first, second))
+    for _ in range(2):
+        await admissions.settle([given, taken])
+    assert calls_used(connection) == 1
+    (third,) = await admit(1)
+    await admissions.settle([End.unseen(third, X, now=now, kept=True)])
+    found = store.find(made.id)
+    assert (found.state, found.calls_used) == (BindingState.USED_UP, 2)
+
+
 @pytest.mark.parametrize("end", ["unbound", "expired"])
 async def test_what_ended_a_binding_first_stands(
     end: str,

@@ -31,10 +31,9 @@ from postgres.support import (
     new_party,
     one,
     set_clock,
-    until_async,
 )
 
-from agi_router import daemon
+from agi_router import upkeep
 from agi_router.adapters.admission import AdmissionStore
 from agi_router.adapters.bindings import BindingStore
 from agi_router.adapters.database import Connection, connect
@@ -46,6 +45,7 @@ from agi_router.model import BindingState, Reason, Refusal
 from agi_router.pool import Rests
 from agi_router.seal import KeyRing
 from agi_router.settings import Settings
+from agi_router.upkeep import Sweeper
 
 RESTS = Rests(number=timedelta(minutes=10), party=timedelta(days=7))
 RETENTION = timedelta(days=190)
@@ -184,23 +184,18 @@ def test_a_day_in_use_is_left(dsn: str, connection: Connection, store: BindingSt
 def test_the_service_sweeps(
     dsn: str, connection: Connection, store: BindingStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Now and then, in a thread of its own; a stop ends it with the step it is at."""
+    """In a thread of its own, with a sign of life after each step, with which a stop ends it."""
     expire(connection, bind(store).id)
-    monkeypatch.setattr(daemon, "_SWEEP", 0.01)
-    monkeypatch.setattr(daemon, "_SWEEP_PAUSE", 0.0)
-    settings = Settings(dsn=dsn, rest=timedelta(), party_rest=timedelta())
-
-    async def serve() -> None:
-        sweeping = asyncio.ensure_future(daemon._sweep(settings))
-        await until_async(lambda: one(connection, "SELECT count(*) FROM agi_router.route") == 0)
-        sweeping.cancel()
-        await asyncio.gather(sweeping, return_exceptions=True)
-
-    asyncio.run(serve())
+    monkeypatch.setattr(upkeep, "_SWEEP_PAUSE", 0.0)
+    sweeper = Sweeper(Settings(dsn=dsn, rest=timedelta(), party_rest=timedelta()))
+    told: list[None] = []
+    asyncio.run(sweeper.sweep(lambda: told.append(None)))
+    assert one(connection, "SELECT count(*) FROM agi_router.route") == 0
+    assert len(told) > 1
     stopped = Event()
     stopped.set()
     expire(connection, bind(store).id)
-    assert daemon._sweep_once(settings, stopped) == Swept(expired=1)
+    assert sweeper._all_steps(stopped, lambda: None) == Swept(expired=1)
 
 
 @pytest.fixture

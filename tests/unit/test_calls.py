@@ -6,7 +6,16 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from agi_router.calls import End, Outcome, ReleasedBy, call_day, parse_end
+from agi_router.calls import (
+    End,
+    Outcome,
+    ReleasedBy,
+    UnknownEnd,
+    call_begin,
+    call_day,
+    keeps_use,
+    parse_end,
+)
 from agi_router.errors import ProtocolError
 from agi_router.model import Reason
 from agi_router.numbers import XNumber
@@ -320,3 +329,37 @@ def test_an_end_that_nobody_saw() -> None:
     )
     with pytest.raises(ProtocolError):
         End.unseen("pbx1", X, now=now)
+
+
+BEGIN = datetime(2025, 3, 14, 21, 47, 5, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("rule", "asterisk_since", "kept"),
+    [
+        # It was up all the while: the call ended in an orderly way, and its line is lost.
+        (UnknownEnd.LIKELY, BEGIN - timedelta(hours=1), True),
+        (UnknownEnd.LIKELY, BEGIN, True),
+        # It was cut off: it may have been answered by then, or not.
+        (UnknownEnd.LIKELY, BEGIN + timedelta(seconds=9), False),
+        (UnknownEnd.LIKELY, BEGIN + timedelta(seconds=10), True),
+        (UnknownEnd.LIKELY, BEGIN + timedelta(hours=1), True),
+        (UnknownEnd.TAKEN, BEGIN + timedelta(seconds=1), True),
+        (UnknownEnd.GIVEN_BACK, BEGIN - timedelta(hours=1), False),
+        (UnknownEnd.GIVEN_BACK, BEGIN + timedelta(hours=1), False),
+    ],
+)
+def test_what_an_unknown_end_costs(
+    rule: UnknownEnd, asterisk_since: datetime, *, kept: bool
+) -> None:
+    """By the operator's rule; else by whether it may have been answered."""
+    assert call_begin(CALL_ID) == BEGIN
+    assert keeps_use(CALL_ID, rule, asterisk_since=asterisk_since) is kept
+    end = End.unseen(CALL_ID, X, now=BEGIN, kept=kept)
+    assert end.kept is kept
+
+
+def test_no_call_id_no_rule() -> None:
+    """Where it is to be looked at."""
+    with pytest.raises(ProtocolError):
+        keeps_use("pbx1", UnknownEnd.LIKELY, asterisk_since=BEGIN)

@@ -119,6 +119,7 @@ def test_the_contexts() -> None:
         "agi-router-refuse",
         "agi-router-end",
         "agi-router-check",
+        "agi-router-probe",
         "agi-router-nowhere",
     ]
 
@@ -258,6 +259,7 @@ def test_patience_may_run_out_anywhere() -> None:
     # These are left in their first step, or nobody who calls comes there.
     without = {"globals", "agi-router-in-fastagi", "agi-router-unanswered", "agi-router-end"}
     without |= {"agi-router-check", "agi-router-nowhere", "agi-router-rate", "agi-router-caller"}
+    without |= {"agi-router-probe"}
     assert over.keys() == set(CONTEXTS) - without
     for context in ("dial", "many", "sequence", "part", "more", "next", "fallback"):
         assert over[f"agi-router-{context}"].data.startswith("agi-router-refuse,platform_fault*")
@@ -387,7 +389,7 @@ def test_a_hangup_has_a_cause(step: Step) -> None:
 
 def test_there_are_hangups() -> None:
     """The test above is about something."""
-    assert len(of("Hangup")) == 3
+    assert len(of("Hangup")) == 4
 
 
 def test_no_variable_is_inherited() -> None:
@@ -463,7 +465,7 @@ def test_a_prompt_that_a_set_lacks_is_the_shipped_one() -> None:
 
 def test_the_end_line_is_the_one_that_is_read() -> None:
     """Twelve fields, none of which can be a real number; filled in, they can be read."""
-    [step] = [step for step in STEPS if step.data.startswith("FILE(")]
+    step, probe = (step for step in STEPS if step.data.startswith("FILE("))
     assert (step.context, step.extension) == ("agi-router-end", "s")
     head, _, fields = step.data.partition("=")
     assert head == "FILE(${AGI_ROUTER_JOURNAL}/ends,,,al,u)"
@@ -484,6 +486,9 @@ def test_the_end_line_is_the_one_that_is_read() -> None:
     assert fields.split("|") == list(values)
     end = parse_end("|".join(values.values()))
     assert (end.outcome, end.released_by, end.cause) == ("answered", "caller", 16)
+    # Where it is looked whether lines come: sixteen digits, so that no other file can be named.
+    assert (probe.context, probe.extension) == ("agi-router-probe", f"_{16 * 'X'}")
+    assert probe.data == "FILE(${AGI_ROUTER_JOURNAL}/probe.${EXTEN},,,al,u)=${EXTEN}"
 
 
 def test_the_globals() -> None:

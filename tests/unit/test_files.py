@@ -195,7 +195,7 @@ def test_a_private_directory_that_others_have_made(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "open")
     with open_directory(tmp_path) as directory:
         with (
-            pytest.raises(UnfitFile, match="is writable for other accounts: remove it"),
+            pytest.raises(UnfitFile, match="open is writable for other accounts: remove it"),
             open_private_directory("open", directory, make=True),
         ):
             pass
@@ -221,4 +221,6 @@ def test_whose_a_private_directory_is() -> None:
                     return str(error)
 
         assert as_account(STRANGER, look) == look() == "open"
-        assert as_account(STRANGER - 1, look) == "belongs to another account: remove it"
+        assert as_account(STRANGER - 1, look) == (
+            f"theirs belongs to the account {STRANGER}: give it to this one, or remove it"
+        )

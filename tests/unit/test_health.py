@@ -34,10 +34,12 @@ from agi_router.ari import AriClient
 from agi_router.calls import End, Outcome, call_day
 from agi_router.errors import StoreUnavailable
 from agi_router.health import Health
+from agi_router.jobs import Jobs
 from agi_router.metrics import Metrics
 from agi_router.model import Reason, Refusal, Route
 from agi_router.numbers import E164, XNumber
 from agi_router.survey import Surveyor, show, show_ari, show_clocks, show_fastagi
+from agi_router.upkeep import health_jobs
 
 CALL = "pbx1-1741988825.1"
 X = XNumber(value=700012345670001)
@@ -81,13 +83,18 @@ def make_health(ari: object, store: Store, environ: dict[str, str] | None = None
 @contextlib.asynccontextmanager
 async def keeping(health: Health) -> AsyncIterator[None]:
     """Keep *health* for the time of a block."""
-    task = asyncio.create_task(health.keep())
+    jobs = Jobs()
+    tasks = [
+        asyncio.create_task(jobs.run(job))
+        for job in health_jobs(health, interval=health._notifier.interval)
+    ]
     await asyncio.sleep(0.01)
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def test_ready(ari: SimpleNamespace, store: Store) -> None:

@@ -112,6 +112,7 @@ MAY_IMPORT = {
     "adapters.inventory": CORE | {"adapters.database"},
     "adapters.facts": CORE,
     "adapters.journal": CORE | {"files"},
+    "adapters.journal_probe": CORE | {"adapters.journal", "ari", "side_thread"},
     "adapters.parties": CORE | {"adapters.records", "adapters.sealed_routes"},
     "adapters.systemd": frozenset[str](),
     "adapters.clocks": frozenset[str](),
@@ -188,7 +189,9 @@ MAY_IMPORT = {
     "adapters.live_profile": CORE | {"ari"},
     "adapters.live_prompts": frozenset({"ari"}),
     "adapters.host": CORE | {"files", "keyfile"},
-    "books": CORE | {"adapters.admission", "adapters.journal", "ari"},
+    "side_thread": frozenset[str](),
+    "jobs": CORE,
+    "books": CORE | {"adapters.admission", "adapters.journal", "ari", "side_thread"},
     "health": CORE | {"adapters.admission", "adapters.clocks", "adapters.systemd", "ari"},
     "nodes": CORE | {"adapters.admission", "ari"},
     "succession": CORE | {"adapters.systemd", "ari"},
@@ -205,7 +208,7 @@ MAY_IMPORT = {
     },
 }
 # These put the parts together, and may know all of them but the command line.
-WHOLE = frozenset({"daemon"})
+WHOLE = frozenset({"daemon", "upkeep"})
 
 
 def name_of(path: Path) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from agi_router.calls import UnknownEnd
 from agi_router.errors import KeyRingError, SettingsError
 from agi_router.keyfile import write_key_ring
 from agi_router.limits import OFF, Rate
@@ -57,6 +58,7 @@ def test_defaults() -> None:
         ring_timeout=45,
         max_duration=timedelta(minutes=60),
         ttl=timedelta(hours=24),
+        unknown_end=UnknownEnd.LIKELY,
         log_level="INFO",
     )
 
@@ -105,6 +107,8 @@ def test_defaults() -> None:
         ("TTL", "60s", timedelta(seconds=60)),
         ("TTL", "90d", timedelta(days=90)),
         ("LOG_LEVEL", "debug", "DEBUG"),
+        ("UNKNOWN_END", "Given_Back", UnknownEnd.GIVEN_BACK),
+        ("UNKNOWN_END", "taken", UnknownEnd.TAKEN),
         # Compose files hand over what is not set as an empty text.
         ("RING_TIMEOUT", "", 45),
         ("DSN", " ", None),
@@ -130,6 +134,7 @@ def test_forms(name: str, text: str, value: object) -> None:
         ("ARI_USER", "a:b", "a name of letters"),
         ("ARI_APP", "a,b", "a name of letters"),
         ("LANGUAGE", "fr", "zh or en"),
+        ("UNKNOWN_END", "maybe", "likely, taken or given_back"),
         ("FIXED_LINES", "maybe", "on or off"),
         ("AGI_LISTEN", "127.0.0.1", "an address and a port"),
         ("AGI_LISTEN", "127.0.0.1:0", "an address and a port"),
