@@ -136,13 +136,20 @@ class Callers:
         self._pairs = pairs
         self._loads = 0
 
-    def call(self, *, rate: int, talk: float, calls: int | None = None) -> Caller:
-        """Begin to place calls."""
+    def call(
+        self,
+        *,
+        rate: int,
+        talk: float,
+        calls: int | None = None,
+        pairs: list[tuple[str, str]] | None = None,
+    ) -> Caller:
+        """Begin to place calls, by all pairs or by some."""
         self._loads += 1
         return Caller(
             self._work / f"load{self._loads}",
             self._sip,
-            self._pairs,
+            pairs or self._pairs,
             rate=rate,
             talk=talk,
             calls=calls,

@@ -236,7 +236,8 @@ class Caller:
         """
         What became of the calls up to now; those that go on have no end yet.
         """
-        return Load.read(self._messages)
+        # SIPp makes the file when there is something to write.
+        return Load.read(self._messages) if self._messages.exists() else Load([])
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -323,20 +324,25 @@ def test_upgrade(
     *,
     long: bool,
 ) -> None:
-    """The old router is told to end while the new one starts: no caller notices."""
+    """
+    A new router takes over, and the old one is ended after it or meanwhile: no caller notices.
+    """
     upgrades = 10 if long else 2
     # A door that is open all the while, as in service.
     assert fastagi.registered()
     router.stop()
     env = {**env, "AGI_ROUTER_HANDOVER": "20"}
-    old = Router(env, tmp_path / "routers.log")
+    old = Router(env, tmp_path / "router.log")
     old.start(keep=False)
     codes = []
     with callers.call(rate=30, talk=2.0) as caller:
         time.sleep(1)
-        for _ in range(upgrades):
-            new = Router(env, tmp_path / "routers.log")
+        for upgrade in range(upgrades):
+            new = Router(env, tmp_path / f"router-{upgrade}.log")
             new.launch()
+            if upgrade % 2:
+                # As the unit's file tells: it stands by when it is ended.
+                assert until(partial(stands_by, old), timeout=20)
             codes.append(old.terminate())
             old = new
             time.sleep(1)
@@ -345,13 +351,18 @@ def test_upgrade(
     router.start()
     count = books.settled(len(load.calls))
     table.row(
-        f"{upgrades} upgrades at 30 calls/s: SIGTERM while the next router starts",
+        f"{upgrades} upgrades at 30 calls/s: SIGTERM while the next router starts, or after it",
         "0 failed calls",
         f"{load}; exit codes {codes}; count {count.used}",
     )
     assert codes == [0] * upgrades
     assert load.clean
     assert count.used == count.answered == len(load.calls)
+
+
+def stands_by(router: Router) -> bool:
+    """Whether another router has taken over."""
+    return "serve.standing_by" in router.log
 
 
 def test_overload(

@@ -1,0 +1,134 @@
+"""
+Fixtures of the attack tier: the test PBX with both doors served, calls of others, and accounts.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from attack.accounts import Account
+from attack.others import Others
+from chaos.conftest import BINDINGS, Callers
+from chaos.load import callee
+from chaos.parts import Books, Router, Servers
+from chaos.table import Table
+from psycopg.rows import dict_row
+
+from agi_router.adapters.journal import EndJournal
+from calls.parts import STATE, Cli
+from testpbx import processes
+from testpbx.waiting import until
+
+# No account of Debian or of a person.
+_NOBODY_ELSE = 64242
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The table, before pytest's last line; not where the chaos tier prints it already."""
+    if not any("chaos" in str(each) for each in terminalreporter.config.args):
+        for line in Table.lines():
+            terminalreporter.write_line(line)
+
+
+@pytest.fixture
+def table(request: pytest.FixtureRequest) -> Table:
+    """The table of attacks; a test adds its row before it judges."""
+    return Table(request.node.name)
+
+
+@pytest.fixture(scope="session")
+def env(pbx: dict[str, Any]) -> dict[str, str]:
+    """The settings of the PBX; its own routers are ended."""
+    for service in ("router", "fastagi"):
+        processes.stop(STATE / f"{service}.pid")
+    return dict(pbx["env"])
+
+
+@pytest.fixture(scope="session")
+def servers(pbx: dict[str, Any]) -> Servers:
+    """Asterisk and PostgreSQL."""
+    return Servers(pbx)
+
+
+@pytest.fixture(scope="session")
+def cli(env: dict[str, str]) -> Cli:
+    """The command line."""
+    return Cli(env)
+
+
+@pytest.fixture
+def router(env: dict[str, str], pbx: dict[str, Any]) -> Iterator[Router]:
+    """A router at the ARI door, not started again when it ends."""
+    running = Router(env, Path(pbx["logs"]) / "attack.log")
+    running.start(keep=False)
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def fastagi(env: dict[str, str], pbx: dict[str, Any]) -> Iterator[Router]:
+    """The same for FastAGI, the second door."""
+    running = Router(env, Path(pbx["logs"]) / "attack-fastagi.log", door="agi")
+    running.start(keep=False)
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def database(pbx: dict[str, Any]) -> Iterator[psycopg.Connection[dict[str, Any]]]:
+    """A connection of somebody who may write to the database."""
+    with psycopg.connect(pbx["dsn"], autocommit=True, row_factory=dict_row) as connection:
+        yield connection
+
+
+@pytest.fixture(scope="session")
+def local() -> Account:
+    """L: any local account, without files or passwords."""
+    return Account(_NOBODY_ELSE, _NOBODY_ELSE)
+
+
+@pytest.fixture(scope="session")
+def asterisk_account(pbx: dict[str, Any]) -> Account:
+    """A: the account that Asterisk runs as."""
+    owner = (Path(pbx["rootfs"]) / "var/spool/asterisk").stat()
+    return Account(owner.st_uid, owner.st_gid)
+
+
+@pytest.fixture
+def books(env: dict[str, str]) -> Books:
+    """The books."""
+    return Books(env)
+
+
+@pytest.fixture
+def pairs(
+    books: Books, router: Router, fastagi: Router, servers: Servers, env: dict[str, str]
+) -> list[tuple[str, str]]:
+    """Who may call which number; no call of an earlier test is left, and the books are empty."""
+    assert router
+    assert fastagi
+    journal = EndJournal(Path(env["AGI_ROUTER_JOURNAL"]))
+    assert until(lambda: servers.channels() == 0, timeout=60)
+    assert until(lambda: journal.backlog().size == 0, timeout=20)
+    return books.open(BINDINGS)
+
+
+@pytest.fixture
+def others(
+    pbx: dict[str, Any], pairs: list[tuple[str, str]], tmp_path: Path, table: Table
+) -> Iterator[Others]:
+    """Other people's calls: all but the last binding's, and a callee who answers them all."""
+    with callee(tmp_path / "callee", int(pbx["carrier_out"].rpartition(":")[2])):
+        yield Others(Callers(tmp_path, pbx["sip"], pairs[:-50]), table)
+
+
+@pytest.fixture
+def secrets(env: dict[str, str]) -> list[str]:
+    """What nobody may read: the keys, the passwords, and the connection string."""
+    text = Path(env["AGI_ROUTER_KEY_FILE"]).read_text("ascii")
+    keys = [line.split()[2] for line in text.splitlines() if line.startswith(("tag ", "seal "))]
+    named = [env[name] for name in ("AGI_ROUTER_ARI_PASSWORD", "AGI_ROUTER_DSN") if env.get(name)]
+    assert keys
+    return [*keys, *named]

@@ -1,0 +1,65 @@
+"""
+Other people's calls beside an attack, and what became of them.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from chaos.conftest import Callers
+from chaos.load import Caller, Load
+from chaos.table import Table
+
+from testpbx.waiting import until
+
+__all__ = ["Others"]
+
+_RATE = 30
+_TALK = 1.0
+# A machine that stalls may cost one call in fifty its answer; an attack that works costs more.
+_STALLED = 50
+
+
+class Others:
+    """
+    The calls of other people beside an attack.
+
+    Args:
+        callers: Who calls.
+        table: Where what became of them is told.
+    """
+
+    def __init__(self, callers: Callers, table: Table) -> None:
+        self._callers = callers
+        self._table = table
+        self.load = Load([])
+
+    @contextmanager
+    def calling(self) -> Iterator[None]:
+        """
+        Let them call for the time of a block, and tell afterwards what became of them.
+        """
+        with self._callers.call(rate=_RATE, talk=_TALK) as caller:
+            assert until(lambda: bool(caller.so_far().answered), timeout=20)
+            yield
+            self.load = caller.done(timeout=60)
+
+    def also(self, pairs: list[tuple[str, str]], *, rate: int) -> Caller:
+        """
+        Place calls that are the attacker's own: what becomes of them is told apart.
+        """
+        return self._callers.call(rate=rate, talk=_TALK, pairs=pairs)
+
+    def judge(self, attack: str, learnt: str = "nothing") -> None:
+        """
+        Write the row of an attack, and make sure that no one else suffered by it.
+        """
+        self._table.row(
+            attack,
+            "all other calls answered, nobody's number told",
+            f"{self.load}; learnt: {learnt}",
+        )
+        calls = len(self.load.calls)
+        assert calls >= _RATE, str(self.load)
+        assert not self.load.lost, str(self.load)
+        assert not self.load.dropped, str(self.load)
+        assert len(self.load.refused) <= calls // _STALLED, str(self.load)
