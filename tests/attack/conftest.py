@@ -21,6 +21,8 @@ from calls.parts import STATE, Cli
 from testpbx import processes
 from testpbx.waiting import until
 
+# What a login shell allows, and a service without a setting of its own.
+_DESCRIPTORS = 1024
 # No account of Debian or of a person.
 _NOBODY_ELSE = 64242
 
@@ -53,15 +55,21 @@ def servers(pbx: dict[str, Any]) -> Servers:
 
 
 @pytest.fixture(scope="session")
-def cli(env: dict[str, str]) -> Cli:
-    """The command line."""
-    return Cli(env)
+def as_owner(pbx: dict[str, Any], env: dict[str, str]) -> dict[str, str]:
+    """The settings of whoever owns the database."""
+    return {**env, "AGI_ROUTER_DSN": pbx["dsn"]}
+
+
+@pytest.fixture(scope="session")
+def cli(as_owner: dict[str, str]) -> Cli:
+    """The command line of an operator."""
+    return Cli(as_owner)
 
 
 @pytest.fixture
 def router(env: dict[str, str], pbx: dict[str, Any]) -> Iterator[Router]:
     """A router at the ARI door, not started again when it ends."""
-    running = Router(env, Path(pbx["logs"]) / "attack.log")
+    running = Router(env, Path(pbx["logs"]) / "attack.log", descriptors=_DESCRIPTORS)
     running.start(keep=False)
     yield running
     running.stop()
@@ -70,7 +78,8 @@ def router(env: dict[str, str], pbx: dict[str, Any]) -> Iterator[Router]:
 @pytest.fixture
 def fastagi(env: dict[str, str], pbx: dict[str, Any]) -> Iterator[Router]:
     """The same for FastAGI, the second door."""
-    running = Router(env, Path(pbx["logs"]) / "attack-fastagi.log", door="agi")
+    log = Path(pbx["logs"]) / "attack-fastagi.log"
+    running = Router(env, log, door="agi", descriptors=_DESCRIPTORS)
     running.start(keep=False)
     yield running
     running.stop()
@@ -97,9 +106,9 @@ def asterisk_account(pbx: dict[str, Any]) -> Account:
 
 
 @pytest.fixture
-def books(env: dict[str, str]) -> Books:
+def books(as_owner: dict[str, str]) -> Books:
     """The books."""
-    return Books(env)
+    return Books(as_owner)
 
 
 @pytest.fixture

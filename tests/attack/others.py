@@ -15,8 +15,9 @@ __all__ = ["Others"]
 
 _RATE = 30
 _TALK = 1.0
-# A machine that stalls may cost one call in fifty its answer; an attack that works costs more.
-_STALLED = 50
+# A machine that stalls for a second costs thirty calls their answer, attack or not; they must be
+# refused in an orderly way. An attack that works costs more than one in eight.
+_STALLED = 8
 
 
 class Others:

@@ -8,7 +8,6 @@ ARI password, and O is an operator's slip.
 
 import json
 import os
-import resource
 import shutil
 import subprocess
 import time
@@ -26,9 +25,6 @@ from chaos.parts import Books, Router
 from calls.parts import Cli
 from testpbx.state import AGI_PORT, ARI_PORT, HOST, METRICS_PORTS
 from testpbx.waiting import until
-
-# What a login shell allows, and a service without a setting of its own.
-_DESCRIPTORS = 1024
 
 Pairs = list[tuple[str, str]]
 Database = psycopg.Connection[dict[str, Any]]
@@ -72,12 +68,6 @@ def used(database: Database, pairs: Pairs) -> int:
 def callees(pairs: Pairs) -> list[str]:
     """Whom the numbers ring, which whoever attacks does not know."""
     return ["137" + caller[3:] for caller, _ in pairs]
-
-
-def limited(router: Router) -> None:
-    """Give a router as few descriptors as it may have to live with."""
-    assert router.process is not None
-    resource.prlimit(router.process.pid, resource.RLIMIT_NOFILE, (_DESCRIPTORS, _DESCRIPTORS))
 
 
 def serves(router: Router) -> bool:
@@ -299,8 +289,6 @@ class TestPorts:
         self, others: Others, local: Account, router: Router, fastagi: Router
     ) -> None:
         """1,500 slow connections to each, with 1,024 descriptors: both doors serve on."""
-        for door in (router, fastagi):
-            limited(door)
         with others.calling(), ExitStack() as stack:
             attacks = [
                 stack.enter_context(local.runs("trickle", HOST, str(port), "1500", "10"))

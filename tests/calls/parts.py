@@ -71,8 +71,16 @@ class Cli:
 class Router:
     """A router process of the test PBX, which tests may kill and start again."""
 
-    def __init__(self, env: Mapping[str, str], log: Path, *, door: str = "ari") -> None:
+    def __init__(
+        self,
+        env: Mapping[str, str],
+        log: Path,
+        *,
+        door: str = "ari",
+        descriptors: int | None = None,
+    ) -> None:
         self._env = dict(env)
+        self._limit = [] if descriptors is None else ["prlimit", f"--nofile={descriptors}"]
         if door == "agi":
             self._env["AGI_ROUTER_METRICS_LISTEN"] = "127.0.0.1:9701"
         self._log = log
@@ -88,7 +96,7 @@ class Router:
         """Start it and wait for nothing."""
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
-                ["agi-router", "serve", "--door", self._door, "--take-over"],
+                [*self._limit, "agi-router", "serve", "--door", self._door, "--take-over"],
                 env=router_env(self._env, Path(os.environ["PBX_CACHE"]), STATE),
                 stdout=log,
                 stderr=log,

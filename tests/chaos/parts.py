@@ -152,10 +152,18 @@ class Router(RouterProcess):
         env: Its whole environment.
         log: File its output is appended to.
         door: The one it serves: ``ari`` or ``agi``.
+        descriptors: How many it may have open; by default as many as we may.
     """
 
-    def __init__(self, env: Mapping[str, str], log: Path, *, door: str = "ari") -> None:
-        super().__init__(env, log, door=door)
+    def __init__(
+        self,
+        env: Mapping[str, str],
+        log: Path,
+        *,
+        door: str = "ari",
+        descriptors: int | None = None,
+    ) -> None:
+        super().__init__(env, log, door=door, descriptors=descriptors)
         self._over = threading.Event()
         self._keeper: threading.Thread | None = None
 
