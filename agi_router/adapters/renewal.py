@@ -21,6 +21,8 @@ Rules for the editor:
 5. What is done is seen in the rows themselves. So it may be interrupted anywhere, and begun again.
 """
 
+import contextlib
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -34,6 +36,7 @@ from agi_router.errors import (
     SchemaMismatch,
     SealError,
     StoreError,
+    StoreHeld,
     StoreUnavailable,
 )
 from agi_router.model import Mode, Side
@@ -44,6 +47,9 @@ __all__ = ["Renewal"]
 
 # Calls on the bindings of one batch wait until it is done: some milliseconds.
 _BATCH = 20
+# Milliseconds for which one of them is waited for, and seconds until it is tried again.
+_LOCK_WAIT = 20
+_PAUSE = 0.2
 _SEALED = ("callee", "caller", "last_callee")
 
 
@@ -80,11 +86,13 @@ class Renewal:
     Args:
         statements: Where the rows are kept.
         keys: The current keys, and those that the rows may be of.
+        patience: Seconds for which bindings that somebody holds are tried again, at the end.
     """
 
-    def __init__(self, statements: Statements, keys: KeyRing) -> None:
+    def __init__(self, statements: Statements, keys: KeyRing, *, patience: float = 10.0) -> None:
         self._statements = statements
         self._keys = keys
+        self._patience = patience
         self.left: list[tuple[BindingId, str]] = []
         """Bindings that could not be renewed, each with the reason."""
 
@@ -103,30 +111,55 @@ class Renewal:
             StoreError: The database failed; what was renewed stays so.
         """
         last = BindingId(Block(value=70000000000), 0)
+        held: list[BindingId] = []
         while True:
             rows = self._statements.all(
                 "list_unrenewed",
                 {**self._headers(), "block": last.block.value, "id": last.id, "limit": _BATCH},
             )
             if not rows:
-                return
+                break
             names = [_name(row["block"], row["id"]) for row in rows]
-            if not self._renew_whole(names):
-                for name in names:
-                    if not self._renew_whole([name]):
-                        self.left.append((name, "the database refuses its new rows"))
+            held += self._renew_each(names)
             last = names[-1]
             yield len(names)
+        deadline = time.monotonic() + self._patience
+        while held and time.monotonic() < deadline:
+            time.sleep(_PAUSE)
+            held = self._renew_each(held)
+        self.left += [(name, "somebody holds it: do it again later") for name in held]
+
+    def _renew_each(self, names: Sequence[BindingId]) -> list[BindingId]:
+        """
+        Renew all of these bindings, one by one if not together; returns those that somebody holds.
+        """
+        with contextlib.suppress(StoreHeld):
+            if self._renew_whole(names):
+                return []
+        held = []
+        for name in names:
+            try:
+                if not self._renew_whole([name]):
+                    self.left.append((name, "the database refuses its new rows"))
+            except StoreHeld:
+                held.append(name)
+        return held
 
     def _renew_whole(self, names: Sequence[BindingId]) -> bool:
         """
         Renew all of these bindings; if the database refuses one of their rows, none.
+
+        Raises:
+            StoreHeld: Somebody holds one of them; nothing was done.
         """
         before = len(self.left)
         try:
             with self._statements.transaction():
+                # Whoever waits for one of them has calls on the others wait.
+                self._statements.one("limit_lock_wait", {"milliseconds": _LOCK_WAIT})
                 self.renew(names)
         except (StoreUnavailable, SchemaMismatch):
+            del self.left[before:]
             raise
         except StoreError:
             del self.left[before:]

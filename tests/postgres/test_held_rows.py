@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from postgres.support import (
@@ -25,10 +26,14 @@ from agi_router.adapters import connection_pool
 from agi_router.adapters.admission import AdmissionStore
 from agi_router.adapters.bindings import BindingStore
 from agi_router.adapters.connection_pool import ConnectionPool
-from agi_router.adapters.database import Connection, connect
+from agi_router.adapters.database import Connection, Statements, connect
+from agi_router.adapters.keys import check_keys
 from agi_router.adapters.line import Line
+from agi_router.adapters.renewal import Renewal
+from agi_router.adapters.rotation import Rotation
 from agi_router.calls import Outcome
 from agi_router.errors import StoreBusy, StoreError, StoreHeld, StoreUnavailable
+from agi_router.keyfile import write_key_ring
 from agi_router.model import Call
 from agi_router.seal import KeyRing
 
@@ -257,6 +262,38 @@ async def test_the_pool_closes_while_some_wait(
     answers = await asyncio.wait_for(asyncio.gather(*waiting), LONG)
     assert set(answers) <= {StoreUnavailable, StoreHeld}
     holder.let_go()
+
+
+async def test_renewing_goes_round_what_is_held(
+    dsn: str,
+    store: BindingStore,
+    admissions: AdmissionStore,
+    keys: KeyRing,
+    holder: Holder,
+    tmp_path: Path,
+) -> None:
+    """While somebody holds one binding, calls on the others are served and these are renewed."""
+    made = bound(store, 12, first=1)
+    file = tmp_path / "key"
+    write_key_ring(file, keys)
+    with connect(dsn) as other:
+        rotation = Rotation(other, check_keys(other, keys), file)
+        chosen = rotation.add(["seal"])
+        await admissions.use(rotation.keys)
+        rotation.switch(chosen)
+        holder.hold(made[-1:])
+        renewal = Renewal(Statements(other), rotation.keys, patience=0.5)
+        renewing = asyncio.ensure_future(asyncio.to_thread(lambda: list(renewal.run())))
+        while not renewing.done():
+            answers = await asyncio.gather(*(asked(admissions, call) for call in made[:-1]))
+            assert answers == [True] * 11
+        await renewing
+        assert ["holds it" in why for _, why in renewal.left] == [True]
+        assert renewal.outstanding() == 1
+        holder.let_go()
+        again = rotation.renewal()
+        assert list(again.run()) == [1]
+        assert (again.left, again.outstanding()) == ([], 0)
 
 
 def test_who_stands_still_is_ended(dsn: str, store: BindingStore) -> None:
