@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from identities import told
 
+from agi_router import identity
 from agi_router.identity import Signalled, read_caller
 from agi_router.model import Reason
 from agi_router.numbers import E164
@@ -24,6 +25,15 @@ pieces = st.sampled_from(
     ]
 )
 hostile = st.lists(pieces, max_size=12).map("".join)
+
+
+@given(
+    st.from_regex(identity._ORDINARY, fullmatch=True)
+    | st.from_regex(r"<(sip|tel):[0-9+]{4,7}@?(anonymous\.invalid|Anonymous.Invalid|[a-z]*)>")
+)
+def test_the_short_way_is_no_other(line: str) -> None:
+    """The usual form is read as it would be by the rules for all forms."""
+    assert identity._ordinary([line]) in {None, identity._asserted([line])}
 
 
 @given(st.text() | bytes_of_headers, st.booleans())
