@@ -59,7 +59,7 @@ _ORDINARY = re.compile(
 )
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
-_PHONE = re.compile(r"\+?[0-9.()-]*[0-9][0-9.()-]*")
+_PHONE = re.compile(r"\+?(?=[.()-]*+[0-9])[0-9.()-]++")
 _SEPARATORS = str.maketrans("", "", ".()-")
 _DOMAIN = re.compile(r"(?:[a-z0-9-]++\.)*+[a-z][a-z0-9-]*+")
 _CONTEXT = "phone-context"

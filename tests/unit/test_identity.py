@@ -196,3 +196,37 @@ def test_what_is_not_told_whole(text: str) -> None:
 def test_no_number_shows() -> None:
     """What an INVITE says may reach a log as a whole."""
     assert B not in repr(Signalled.told(told(asserted=[f"<tel:{B}>"], sender=f"<sip:{B}@x>")))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "<sip:{long}x@x>",
+        "<sip:+{long}.x@x>",
+        "<tel:{long}x>",
+        "<tel:1;phone-context={long}x>",
+        "<sip:1;phone-context=+{long}x@x>",
+        '"{long}" <{long}',
+        "{long}<{long}",
+        "{long};{long};{long}",
+        "<sip:{escaped}@x>",
+        "<sip:1@{long}.>",
+        "<sip:1@x{parameters}>",
+        "<sip:1@x>{parameters}x=",
+        "{values}<",
+    ],
+)
+def test_no_line_takes_long(line: str) -> None:
+    """
+    A caller writes what it likes, in a process that decides all calls.
+
+    A look whose time grows with the square of the length would take hours here.
+    """
+    text = line.format(
+        long="1" * 500_000,
+        escaped="%31" * 100_000,
+        parameters=";a=b" * 100_000,
+        values="<sip:1@x>," * 50_000,
+    )
+    seen = read_caller(Signalled(asserted=(text,)), believe_from=True)
+    assert isinstance(seen, str)
