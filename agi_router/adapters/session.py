@@ -46,6 +46,10 @@ SETTINGS: Final[dict[str, str]] = {
     "default_transaction_isolation": "read committed",
     "default_transaction_deferrable": "off",
     "exit_on_error": "off",
+    # No limits of time but those that are asked for besides.
+    "lock_timeout": "0",
+    "idle_session_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
     # With "force_generic_plan" settling takes a thousand times as long; see sql/README.md.
     "plan_cache_mode": "auto",
 }
