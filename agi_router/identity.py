@@ -19,7 +19,6 @@ Source:
 
 import binascii
 import re
-from base64 import b64decode
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Self
@@ -33,6 +32,9 @@ __all__ = ["Signalled", "read_caller"]
 _TOLD = re.compile(
     r"([0-9]{1,3})\.([0-9]{1,3})" + r"\.([0-9]{1,5})-([A-Za-z0-9+/=]*+)" * 4 + r"\.end"
 )
+
+# One line of P-Asserted-Identity and no other: nearly every call.
+_TOLD_USUALLY = re.compile(r"1\.0\.([0-9]{1,5})-([A-Za-z0-9+/=]*+)\.0-\.0-\.0-\.end")
 
 # Header values, as latin-1: a byte is a character. Possessive, so that no text takes long.
 _QUOTED = r'"(?:[^"\\]|\\.)*+"'
@@ -93,6 +95,8 @@ class Signalled:
                 is its length in bytes, ``-`` and its BASE64. Anything else has not come whole, or
                 not from our dialplan, and is a caller that cannot be read.
         """
+        if usual := _TOLD_USUALLY.fullmatch(text):
+            return cls(asserted=(_line(usual[1], usual[2]),))
         match = _TOLD.fullmatch(text)
         if match is None:
             return cls(asserted=(None,))
@@ -152,7 +156,7 @@ def _line(length: str, coded: str) -> str | None:
     if length == "0":
         return None
     try:
-        line = b64decode(coded, validate=True)
+        line = binascii.a2b_base64(coded, strict_mode=True)
     except binascii.Error:
         return None
     return line.decode("latin-1") if line and len(line) == int(length) else None

@@ -62,7 +62,7 @@ class AriDoor:
         self._ari = ari
         self._router = router
         self._waiting_limit = waiting_limit
-        self._patience = patience
+        self._patience = patience.total_seconds()
         self._calls: set[asyncio.Task[None]] = set()
         self._parted: dict[str, Destination] = {}
         # Not all of them: who is refused for the crowd is no part of it. A burst that arrives at

@@ -8,7 +8,7 @@ between the question and the answer.
 
 import time
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 __all__ = ["OtherClock", "steady"]
@@ -64,14 +64,14 @@ class OtherClock:
         seconds = moment.timestamp()
         self._offset = (seconds - heard, seconds - asked)
 
-    def age(self, moment: datetime) -> timedelta:
+    def age(self, moment: datetime) -> float:
         """
-        How long ago something happened by the other clock; rather too long than too short.
+        How many seconds ago something happened by the other clock; rather too many than too few.
 
         Before the first look both clocks are taken for one.
         """
         now = self._wall() if self._offset is None else self._now() + self._offset[1]
-        return timedelta(seconds=now - moment.timestamp())
+        return now - moment.timestamp()
 
     @property
     def ahead(self) -> float:
