@@ -58,8 +58,8 @@ _MADE = ETC / "setup.json"
 _UNITS = Path("/etc/systemd/system")
 _UNIT = _UNITS / "agi-router@.service"
 _WRAPPER = Path("/usr/local/sbin/agi-router")
-# Sticky, or Asterisk could remove what is the router's; others have no business here.
-_JOURNAL_MODE = 0o3770
+# Sticky, or Asterisk could remove what is the router's; below it the router is alone.
+_JOURNAL_MODES = {JOURNAL: 0o3770, JOURNAL / "claimed": 0o700}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +143,8 @@ class Host:
             path = Path(name)
             if not os.path.lexists(path):
                 continue
-            if self.foreign(path):
+            # Settings are the operator's to change, and of no use without the rest.
+            if path.parent != ETC and self.foreign(path):
                 yield "left", f"{path}: changed since it was made"
                 continue
             path.unlink()
@@ -204,7 +205,7 @@ def steps(host: Host, database: str) -> list[Step]:
         _kept(host, ETC / "env", env_file(database, USER)),
         _kept(host, ETC / "owner.env", env_file(database, OWNER)),
         _kept(host, ETC / "fastagi.env", fastagi_env()),
-        Step(what=str(JOURNAL), look=_look_journal, make=lambda: _make_journal(host)),
+        *(_journal_step(host, path) for path in _JOURNAL_MODES),
         _file(host, _WRAPPER, wrapper(program), mode=0o755),
         _file(host, _UNIT, unit_file(shipped, program), then=_reload_systemd),
         *(_prompts(host, language) for language in ("zh", "en")),
@@ -320,45 +321,53 @@ def _make_key() -> None:
     os.chown(_KEY, user.pw_uid, user.pw_gid)
 
 
-def _look_journal() -> str:
+def _journal_step(host: Host, path: Path) -> Step:
+    return Step(
+        what=str(path),
+        look=lambda: _look_journal(path),
+        make=lambda: _make_journal(host, path),
+    )
+
+
+def _look_journal(path: Path) -> str:
     try:
-        status = JOURNAL.stat()
+        status = path.stat()
     except FileNotFoundError:
         return "missing"
     user, group = pwd.getpwnam(USER).pw_uid, grp.getgrnam(_GROUP).gr_gid
+    mode = _JOURNAL_MODES[path]
     if (status.st_uid, status.st_gid) != (user, group):
         return f"not of {USER} and the group {_GROUP}"
-    if stat.S_IMODE(status.st_mode) != _JOURNAL_MODE:
-        return f"of mode {stat.S_IMODE(status.st_mode):04o}, not {_JOURNAL_MODE:04o}"
-    if shutil.which("dpkg-statoverride") and not _override():
-        return "without dpkg-statoverride: an upgrade of asterisk closes it to the router"
+    if stat.S_IMODE(status.st_mode) != mode:
+        return f"of mode {stat.S_IMODE(status.st_mode):04o}, not {mode:04o}"
+    if shutil.which("dpkg-statoverride") and not _override(path):
+        return "without dpkg-statoverride: an upgrade of asterisk gives it to Asterisk alone"
     return ""
 
 
-def _make_journal(host: Host) -> None:
-    if not JOURNAL.exists():
-        JOURNAL.mkdir(mode=0o700)
-        host.made(f"directory {JOURNAL}")
-    os.chown(JOURNAL, pwd.getpwnam(USER).pw_uid, grp.getgrnam(_GROUP).gr_gid)
-    JOURNAL.chmod(_JOURNAL_MODE)
-    # Debian's asterisk sets every directory of its spool to 0750 and its own whenever it is
-    # configured, but for those that have an override.
+def _make_journal(host: Host, path: Path) -> None:
+    mode = _JOURNAL_MODES[path]
+    if not path.exists():
+        path.mkdir(mode=0o700)
+        host.made(f"directory {path}")
+    os.chown(path, pwd.getpwnam(USER).pw_uid, grp.getgrnam(_GROUP).gr_gid)
+    path.chmod(mode)
+    # Debian's asterisk gives every directory of its spool to its account, with mode 0750, whenever
+    # it is configured, but for those that have an override.
     if shutil.which("dpkg-statoverride"):
-        if _override():
-            _run("dpkg-statoverride", "--remove", str(JOURNAL))
-        mode = f"{_JOURNAL_MODE:o}"
-        _run("dpkg-statoverride", "--update", "--add", USER, _GROUP, mode, str(JOURNAL))
-        host.made(f"statoverride {JOURNAL}")
+        if _override(path):
+            _run("dpkg-statoverride", "--remove", str(path))
+        told = ("--update", "--add", USER, _GROUP, f"{mode:o}", str(path))
+        _run("dpkg-statoverride", *told)
+        host.made(f"statoverride {path}")
 
 
-def _override() -> bool:
-    wanted = f"{USER} {_GROUP} {_JOURNAL_MODE:o} {JOURNAL}"
-    return wanted in _run("dpkg-statoverride", "--list", str(JOURNAL), check=False)
+def _override(path: Path) -> bool:
+    wanted = f"{USER} {_GROUP} {_JOURNAL_MODES[path]:o} {path}"
+    return wanted in _run("dpkg-statoverride", "--list", str(path), check=False)
 
 
 def _remove_journal(path: Path) -> tuple[str, str]:
-    with contextlib.suppress(OSError):
-        (path / "claimed").rmdir()
     try:
         path.rmdir()
     except OSError as error:
