@@ -114,7 +114,10 @@ WITH ended AS (
 ), inserted AS (
     INSERT INTO agi_router.call (block, id, day, x_number, received_at, ended_at, state, reason,
                                  outcome, ring_ms, talk_ms, released_by, cause)
-    SELECT e.block, e.id, %(day)s, e.x_number, e.ended_at, e.ended_at, 'settled', e.reason,
+    -- A call that was refused came in the second that its id tells; it ended when its prompt was over.
+    SELECT e.block, e.id, %(day)s, e.x_number,
+           least(e.ended_at, to_timestamp(substring(e.id FROM '([0-9]+)[.][0-9]+$')::bigint)),
+           e.ended_at, 'settled', e.reason,
            e.outcome, e.ring_ms, e.talk_ms, e.released_by, e.cause
       FROM ended e
      WHERE (SELECT count(*) FROM held) >= 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -254,6 +255,26 @@ async def test_call_without_admission_is_inserted(
     assert {row["id"]: row["reason"] for row in rows} == {end.call_id: end.reason for end in ends}
     assert len(rows) == len(ends)
     assert {(row["binding_id"], row["state"]) for row in rows} == {(None, "settled")}
+
+
+async def test_a_refused_call_came_before_its_prompt(
+    connection: Connection, admissions: AdmissionStore
+) -> None:
+    """Its time is that of its id, to the second, and never after its end."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    came = now - timedelta(seconds=8)
+    call_id, ahead = new_call_id(came), new_call_id(now + timedelta(seconds=60))
+    await admissions.settle(
+        [
+            replace(an_end(each, None, reason=Reason.STRANGER), ended_at=now)
+            for each in (call_id, ahead)
+        ]
+    )
+    times = {
+        row["id"]: (row["received_at"], row["ended_at"])
+        for row in connection.execute("SELECT id, received_at, ended_at FROM agi_router.call")
+    }
+    assert times == {call_id: (came, now), ahead: (now, now)}
 
 
 async def test_told_again(
