@@ -7,7 +7,7 @@ from threading import Barrier
 
 import psycopg
 import pytest
-from postgres.support import one
+from postgres.support import one, until
 
 from agi_router.adapters.database import Connection, connect
 from agi_router.adapters.migrate import Migration, check_schema, migrate, migrations, status
@@ -176,6 +176,35 @@ def test_rows_in_the_default_partition_go_to_their_day(connection: Connection) -
         connection.execute(
             add, (70012345678, "a-1000000000.1", "2001-09-09", 700123456780001, "settled")
         )
+
+
+def test_partitions_made_between_a_look_and_the_lock(dsn: str, connection: Connection) -> None:
+    """Who sees a day missing, and gets the lock when another has just made it, is content."""
+    ensure = "SELECT * FROM agi_router.ensure_call_days('2030-01-01', '2030-01-03')"
+    source = one(
+        connection, "SELECT pg_get_functiondef('agi_router.ensure_call_days'::regproc::oid)"
+    )
+    head, lock, rest = source.partition("IF NOT pg_try_advisory_xact_lock")
+    assert lock
+    # A gate between the two, which whoever holds it goes through.
+    gated = head.replace("'100ms'", "'0'") + f"PERFORM pg_advisory_lock_shared(1); {lock}{rest}"
+    connection.execute(gated.encode())
+    connection.execute("SELECT pg_advisory_lock(1)")
+
+    def late() -> list[dict[str, object]]:
+        with connect(dsn) as other:
+            return other.execute(ensure.encode()).fetchall()
+
+    with ThreadPoolExecutor(1) as pool:
+        second = pool.submit(late)
+        waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        until(lambda: one(connection, waiting) == 1)
+        first = connection.execute(
+            "SELECT * FROM agi_router.ensure_call_days('2030-01-02', '2030-01-03')"
+        ).fetchall()
+        connection.execute("SELECT pg_advisory_unlock_all()")
+        assert (first, second.result()) == ([], [])
+    assert len(one(connection, PARTITIONS)) == 17 + 3
 
 
 def test_partitions_made_by_several_at_once(dsn: str, connection: Connection) -> None:
