@@ -271,7 +271,7 @@ class Machine(RuleBasedStateMachine):
     @rule(caller=st.sampled_from(PEOPLE), x=places)
     def call(self, caller: E164, x: XNumber) -> None:
         """Call: a binding that lives is hit, or the reason says what became of the last one."""
-        # Its day is bound by the server's own clock, which stands in no model's hands.
+        # Its day is bound by the server's own clock, which nobody here sets.
         call_id = new_call_id()
         row = self.connection.execute(
             query("admit"),
