@@ -7,10 +7,10 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
-from agi_router.adapters.admission import AdmissionStore
+from agi_router.adapters.admission import AdmissionStore, Unsettled
 from agi_router.adapters.journal import EndJournal
 from agi_router.ari import AriClient
 from agi_router.calls import End, UnknownEnd, call_begin, keeps_use
@@ -31,6 +31,8 @@ _ASKED = 20
 _LEFT_LIMIT = 1000
 # Seconds for which the loss of a line is told: longer than from one reconciling to the next.
 _TROUBLE = 900.0
+# The same for a call that the database refuses to settle: it is passed over, and all is well else.
+_REFUSED = 60.0
 # Seconds for which the end of this router waits for the books.
 _CLOSING = 10.0
 
@@ -67,6 +69,8 @@ class Books:
         self._without_end = without_end
         self._lost = 0
         self._lost_at = -math.inf
+        self._broken = 0
+        self._broken_at = -math.inf
         self._visiting = asyncio.Lock()
         self._left: dict[str, list[End]] = {}
         # A disk may hang.
@@ -110,15 +114,21 @@ class Books:
         Settle a file, or what was left of it; returns how many calls are left.
         """
         left: list[End] = []
+        broken: set[str] = set()
         # Not all again: somebody may hold a binding for long.
         before = self._left.get(file)
         pieces = self._journal.read(file) if before is None else iter([before])
         while (ends := await self._disk.do(next, pieces, None)) is not None:
             if ends:
-                left += await self._settle(ends)
+                unsettled = await self._settle(ends)
+                left += unsettled.held
+                broken |= {each.end.call_id for each in unsettled.broken}
             if len(left) > _LEFT_LIMIT:
                 return len(left)
             alive()
+        if broken:
+            await self._disk.do(self._journal.set_aside, file, frozenset(broken))
+            self._broken, self._broken_at = len(broken), time.monotonic()
         if left:
             self._left[file] = left
         else:
@@ -126,23 +136,24 @@ class Books:
             await self._disk.do(self._journal.discard, file)
         return len(left)
 
-    async def _settle(self, ends: Sequence[End]) -> list[End]:
+    async def _settle(self, ends: Sequence[End]) -> Unsettled:
         """
-        Settle some calls; returns those whose bindings somebody holds.
+        Settle some calls, and tell of those that never will be.
         """
         unsettled = await self._store.settle(ends)
+        _tell_broken(unsettled)
         for end in unsettled.refused:
             # Told for people: it can be settled at no time.
             log.error(
                 "settle.refused",
                 extra={"call": end.call_id, "day": f"{end.day}", "dialled": f"{end.x_number}"},
             )
-        not_settled = {end.call_id for end in (*unsettled.held, *unsettled.refused)}
+        not_settled = _calls(unsettled)
         settled = [end for end in ends if end.call_id not in not_settled]
         log.debug("books.settled", extra={"ends": len(settled)})
         if self._settled is not None:
             self._settled(settled)
-        return unsettled.held
+        return unsettled
 
     async def close(self) -> None:
         """
@@ -181,42 +192,48 @@ class Books:
         # Asked once more: those whose line was in the journal are settled now.
         still = await self._store.reserved(asterisk.system_name) if len(alive) < len(calls) else {}
         gone = {call: x for call, x in still.items() if call in reserved and call not in alive}
-        await self._store.settle(list(self._unseen(gone, asterisk.startup_time)))
+        ends = _unseen(gone, self._unknown_end, asterisk.startup_time)
+        unsettled = await self._store.settle(ends)
+        _tell_broken(unsettled)
+        not_settled = _calls(unsettled)
+        # What is not settled is found again; it would be told for ever.
+        self._tell_unseen(
+            [end for end in ends if end.call_id not in not_settled], asterisk.startup_time
+        )
         log.info("books.reconciled", extra={"reserved": len(reserved), "alive": len(alive)})
 
-    def _unseen(self, calls: Mapping[str, XNumber], asterisk_since: datetime) -> Iterator[End]:
+    def _tell_unseen(self, ends: Sequence[End], asterisk_since: datetime) -> None:
         """
-        The ends of calls that nobody saw end; what Asterisk's own does not explain is lost.
+        Tell of calls that nobody saw end; what Asterisk's own does not explain is lost.
         """
-        now = datetime.now(UTC)
-        lost = kept = found = 0
-        for call_id, x_number in calls.items():
-            with contextlib.suppress(ProtocolError):
-                keeps = keeps_use(call_id, self._unknown_end, asterisk_since=asterisk_since)
-                lost += call_begin(call_id) >= asterisk_since
-                kept += keeps
-                found += 1
-                yield End.unseen(call_id, x_number, now=now, kept=keeps)
-        if not found:
+        if not ends:
             return
-        log.warning("books.without_end", extra={"calls": found, "lost": lost, "kept": kept})
+        lost = sum(call_begin(end.call_id) >= asterisk_since for end in ends)
+        kept = sum(end.kept for end in ends)
+        log.warning("books.without_end", extra={"calls": len(ends), "lost": lost, "kept": kept})
         if self._without_end is not None:
-            self._without_end(found)
+            self._without_end(len(ends))
         if lost:
             self._lost, self._lost_at = lost, time.monotonic()
 
     @property
     def trouble(self) -> list[str]:
         """
-        What is wrong with the books, for some time after it was seen: a line, if anything is.
+        What is wrong with the books, for some time after it was seen: a line each.
         """
-        if time.monotonic() - self._lost_at > _TROUBLE:
-            return []
-        text = (
-            f"books: {self._lost} call(s) ended without a line in the journal while Asterisk was"
-            " up: 'agi-router doctor' tells whether it may write there"
-        )
-        return [text]
+        now = time.monotonic()
+        found = []
+        if now - self._lost_at <= _TROUBLE:
+            found.append(
+                f"books: {self._lost} call(s) ended without a line in the journal while Asterisk"
+                " was up: 'agi-router doctor' tells whether it may write there"
+            )
+        if now - self._broken_at <= _REFUSED:
+            found.append(
+                f"books: the database refuses to settle {self._broken} call(s), which are passed"
+                " over: 'settle.failed' in the log tells their bindings"
+            )
+        return found
 
     async def _catch_up(self) -> None:
         """
@@ -224,3 +241,35 @@ class Books:
         """
         await self.visit()
         await self.visit()
+
+
+def _unseen(
+    calls: Mapping[str, XNumber], unknown_end: UnknownEnd, asterisk_since: datetime
+) -> list[End]:
+    """
+    The ends of calls that nobody saw end.
+    """
+    now = datetime.now(UTC)
+    ends = []
+    for call_id, x_number in calls.items():
+        with contextlib.suppress(ProtocolError):
+            keeps = keeps_use(call_id, unknown_end, asterisk_since=asterisk_since)
+            ends.append(End.unseen(call_id, x_number, now=now, kept=keeps))
+    return ends
+
+
+def _calls(unsettled: Unsettled) -> set[str]:
+    """
+    The calls that are not settled.
+    """
+    ends = (*unsettled.held, *unsettled.refused, *(each.end for each in unsettled.broken))
+    return {end.call_id for end in ends}
+
+
+def _tell_broken(unsettled: Unsettled) -> None:
+    for each in unsettled.broken:
+        # For people: who mends the row can settle the call.
+        log.error(
+            "settle.failed",
+            extra={"call": each.end.call_id, "binding": each.binding, "error": each.why},
+        )

@@ -18,6 +18,7 @@ What can go wrong, as one tree.
      ├─ SealError              70  a sealed number does not open
      ├─ StoreError             70  the store failed
      │   ├─ RowInvalid         70  a row holds what is never written
+     │   ├─ RowRefused         70  the database refuses a row
      │   ├─ StoreUnavailable   69  no answer, or none in time
      │   │   ├─ StoreBusy      69  there would be none in time
      │   │   └─ StoreHeld      69  somebody else holds what is needed
@@ -98,6 +99,7 @@ __all__ = [
     "NumberResting",
     "ProtocolError",
     "RowInvalid",
+    "RowRefused",
     "SameParty",
     "SchemaMismatch",
     "SealError",
@@ -262,6 +264,12 @@ class StoreError(AgiRouterError):
 class RowInvalid(StoreError):
     """
     A row of the database holds what this program never writes; look who else writes there.
+    """
+
+
+class RowRefused(StoreError):
+    """
+    The database refuses what was to become of a row; others may be fine.
     """
 
 

@@ -102,9 +102,11 @@ WITH ended AS (
        FOR NO KEY UPDATE OF b
 ), given_back AS (
     -- Once the last use will not come back the binding is over, unless something else ended it before.
+    -- Within bounds: counts that somebody has altered must not keep other calls from being settled.
     UPDATE agi_router.binding b
-       SET calls_used = b.calls_used - (h.taken - h.kept),
-           calls_settled = b.calls_settled + CASE WHEN b.max_calls IS NULL THEN 0 ELSE h.kept END,
+       SET calls_used = greatest(0, b.calls_used - (h.taken - h.kept)),
+           calls_settled = CASE WHEN b.max_calls IS NULL THEN b.calls_settled
+                                ELSE greatest(0, least(b.calls_settled + h.kept, b.max_calls)) END,
            state = CASE WHEN b.ended_at IS NULL AND b.expires_at > now()
                          AND b.calls_settled + h.kept >= b.max_calls THEN 'used_up' ELSE b.state END,
            ended_at = CASE WHEN b.ended_at IS NULL AND b.expires_at > now()
@@ -134,10 +136,16 @@ SELECT m.id, EXISTS (SELECT FROM agi_router.call c
         EXCEPT SELECT block, id FROM settled
         EXCEPT SELECT block, id FROM inserted) m;
 
+-- find_used --
+-- Which binding a call has used; no row: there is no such call.
+SELECT block, binding_id
+  FROM agi_router.call
+ WHERE day = %(day)s AND block = %(block)s AND id = %(id)s;
+
 -- list_reserved --
 -- Calls of one node that are not settled, in the order of their ids: running, or their end was not
 -- seen. From the index call_reserved, which holds no others.
-SELECT id, x_number
+SELECT id, block, day, x_number
   FROM agi_router.call
  WHERE state = 'reserved'
    AND id COLLATE "C" > %(after)s AND id COLLATE "C" < %(before)s
@@ -972,6 +980,25 @@ SELECT DISTINCT b.open_number, NULL::timestamptz
   FROM unnest(%(x_number)s::bigint[]) n (x_number)
   JOIN agi_router.binding b ON b.block = n.x_number / 10000 AND b.open_number = n.x_number
  WHERE b.open_number IS NOT NULL AND b.ended_at IS NULL AND b.expires_at > clock_timestamp();
+
+-- find_foreign_numbers --
+-- On which of these numbers bindings of other tenants are, or were so lately that something rests for them.
+SELECT n.x_number
+  FROM (SELECT clock_timestamp() AS now OFFSET 0) t
+ CROSS JOIN unnest(%(x_number)s::bigint[]) n (x_number)
+ WHERE EXISTS (SELECT
+                 FROM (SELECT r.block, r.binding_id
+                         FROM agi_router.route r
+                        WHERE r.block = n.x_number / 10000 AND r.x_number = n.x_number
+                          AND r.ends_at > t.now - %(memory)s::interval
+                        UNION ALL
+                       SELECT p.block, p.binding_id
+                         FROM agi_router.past_route p
+                        WHERE p.block = n.x_number / 10000 AND p.x_number = n.x_number
+                          AND p.ends_at > t.now - %(memory)s::interval) o
+                 JOIN agi_router.binding b ON b.block = o.block AND b.id = o.binding_id
+                 JOIN agi_router.tenant w ON w.id = b.tenant_id
+                WHERE w.name <> %(tenant)s);
 
 -- lock_open_blocks --
 -- Of some blocks those that take new bindings; they will until the transaction ends.

@@ -6,6 +6,7 @@ settling are idempotent by call id.
 """
 
 import contextlib
+import logging
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,7 +27,14 @@ from agi_router.adapters.queries import query
 from agi_router.adapters.sealed_routes import find_back, seal_routes
 from agi_router.adapters.session import check_backend
 from agi_router.calls import End, call_day
-from agi_router.errors import NodeTaken, ProtocolError, StoreError, StoreHeld
+from agi_router.errors import (
+    NodeTaken,
+    NumberError,
+    ProtocolError,
+    RowRefused,
+    StoreError,
+    StoreHeld,
+)
 from agi_router.model import Call, Callback, NumberNeeded, Side
 from agi_router.modes import AxybOnCall, compile_child
 from agi_router.numbers import BLOCK_SIZE, Block, XNumber
@@ -34,7 +42,9 @@ from agi_router.pool import Rests
 from agi_router.ports import Admission
 from agi_router.seal import KeyRing, Purpose, Row
 
-__all__ = ["AdmissionStore", "BindingCount", "NumberCount", "Survey", "Unsettled"]
+__all__ = ["AdmissionStore", "BindingCount", "Broken", "NumberCount", "Survey", "Unsettled"]
+
+log = logging.getLogger(__name__)
 
 _SETTLE_BATCH = 500
 # Milliseconds for which the binding of a single call is waited for: nobody waits for what that
@@ -90,6 +100,19 @@ class NumberCount:
     """Not bound, and kept from new bindings."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broken:
+    """
+    The end of a call by which the database would have to write what it refuses.
+    """
+
+    end: End
+    binding: str | None
+    """The binding it used, whose row is at fault most likely; :obj:`None` if none is known."""
+    why: str
+    """What the database says, without values."""
+
+
 @dataclass(slots=True)
 class Unsettled:
     """
@@ -100,6 +123,8 @@ class Unsettled:
     """Somebody holds their bindings: tell them again, later."""
     refused: list[End] = field(default_factory=list)
     """No call may have their day: telling them again is of no use."""
+    broken: list[Broken] = field(default_factory=list)
+    """The database refuses them, whatever else is settled: somebody has to look at the row."""
     waited: int = 0
     """Milliseconds for which bindings were waited for in vain."""
 
@@ -326,7 +351,7 @@ class AdmissionStore:
         left: Unsettled,
     ) -> None:
         """
-        Settle *batch*; where somebody holds a binding of it, its halves.
+        Settle *batch*; where somebody holds a binding of it, or a row is at fault, its halves.
 
         While it waits for one binding, calls on the others wait for it: that is not for long, and
         not often.
@@ -341,6 +366,10 @@ class AdmissionStore:
                     left.refused += [end for end in again if missed.get(end.call_id) is False]
             except StoreHeld:
                 left.waited += wait
+            except RowRefused as error:
+                if len(batch) == 1:
+                    left.broken.append(await self._broken(batch[0], str(error), timeout))
+                    return
             else:
                 return
         if len(batch) == 1 or left.waited >= _SETTLE_WAIT:
@@ -350,6 +379,18 @@ class AdmissionStore:
         mixed = random.SystemRandom().sample(batch, len(batch))
         for half in (mixed[: len(mixed) // 2], mixed[len(mixed) // 2 :]):
             await self._settle_free(day, half, timeout, left)
+
+    async def _broken(self, end: End, why: str, timeout: float) -> Broken:  # noqa: ASYNC109
+        values = {"day": end.day, "block": end.x_number.block, "id": end.call_id}
+
+        async def work(connection: Line) -> dict[str, Any] | None:
+            return await (await connection.execute(query("find_used"), values)).fetchone()
+
+        used = await self.pool.ask(work, timeout=timeout)
+        binding = None
+        if used is not None and used["binding_id"] is not None:
+            binding = f"{used['block']}-{used['binding_id']}"
+        return Broken(end=end, binding=binding, why=why)
 
     async def see_node(
         self,
@@ -394,6 +435,8 @@ class AdmissionStore:
         """
         All calls of one node that are not settled, however old, with the number each dialled.
 
+        Rows that no admission writes are left out, and told how many: settling finds none of them.
+
         Args:
             node: Asterisk's ``systemname``; may be empty.
             timeout: Seconds to wait for each page of them.
@@ -402,14 +445,23 @@ class AdmissionStore:
             StoreError: No answer.
         """
         found: dict[str, XNumber] = {}
+        invalid = 0
         # Before Asterisk's own part, digits, the id has the name and a dash, or nothing.
         after, before = (f"{node}-", f"{node}.") if node else ("0", ":")
         while True:
             rows = await self._page_of_reserved(node, after, before, timeout)
-            found |= {row["id"]: XNumber.from_int(row["x_number"]) for row in rows}
+            for row in rows:
+                x_number = _dialled(row)
+                if x_number is None:
+                    invalid += 1
+                else:
+                    found[row["id"]] = x_number
             if len(rows) < _RESERVED_PAGE:
-                return found
+                break
             after = rows[-1]["id"]
+        if invalid:
+            log.error("calls.invalid", extra={"node": node, "rows": invalid})
+        return found
 
     async def check(self, *, timeout: float) -> datetime:  # noqa: ASYNC109
         """
@@ -569,6 +621,18 @@ def _name(keys: KeyRing) -> str:
 
 def _day(end: End) -> Any:
     return end.day
+
+
+def _dialled(row: Mapping[str, Any]) -> XNumber | None:
+    """
+    The number that a reserved call dialled; :obj:`None` if no admission has written its row.
+    """
+    try:
+        x_number = XNumber.from_int(row["x_number"])
+        ours = (row["block"], row["day"]) == (x_number.block, call_day(row["id"]))
+    except (NumberError, ProtocolError):
+        return None
+    return x_number if ours else None
 
 
 def _columns(ends: Sequence[End]) -> dict[str, list[Any]]:

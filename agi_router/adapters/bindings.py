@@ -14,7 +14,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from agi_router.adapters.audit import Audit
-from agi_router.adapters.database import Connection, Statements
+from agi_router.adapters.database import NO_TIMES, Connection, Statements
 from agi_router.adapters.facts import caller_tags, read_admission
 from agi_router.adapters.inventory import Choice, Inventory, Opening
 from agi_router.adapters.keys import check_keys, key_ids
@@ -123,6 +123,7 @@ class BindingStore:
         keys: To tag and seal the parties' numbers.
         rests: How long numbers are kept from new bindings after a binding's end.
         open_modes: Whether numbers may be bound that strangers can call.
+        discreet: See :class:`agi_router.adapters.inventory.Inventory`.
     """
 
     def __init__(
@@ -132,11 +133,13 @@ class BindingStore:
         rests: Rests = _RESTS,
         *,
         open_modes: bool = False,
+        discreet: bool = False,
     ) -> None:
         self._connection = connection
         self._statements = Statements(connection)
         self._rests = rests
-        self.inventory = Inventory(self._statements, keys, rests)
+        self._discreet = discreet
+        self.inventory = Inventory(self._statements, keys, rests, discreet=discreet)
         """The blocks, and the choice of numbers."""
         self.audit = Audit(self._statements)
         """Who had real numbers shown to him."""
@@ -189,7 +192,9 @@ class BindingStore:
         except KeysOutdated:
             # They were rotated since they were read; the new ones were in the file before.
             self._keys = check_keys(self._connection, self._keys)
-            self.inventory = Inventory(self._statements, self._keys, self._rests)
+            self.inventory = Inventory(
+                self._statements, self._keys, self._rests, discreet=self._discreet
+            )
             return self._bind_parties(parties, terms, x, y, choice)
 
     def unbind(self, name: BindingId) -> StoredBinding:
@@ -806,6 +811,8 @@ class BindingStore:
         """
         A binding with its parties; one that is damaged hides no other.
         """
+        if not NO_TIMES.isdisjoint((row["begins_at"], row["expires_at"], row["ended_at"])):
+            return read_damaged(row, str(RowInvalid()))
         try:
             parties = read_parties(row, routes, self._keys)
             return read_binding(row, parties, who_rings(row, routes, self._keys))

@@ -8,9 +8,13 @@ It never goes into a message of ours; only the SQLSTATE and the name of a constr
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import psycopg
+from psycopg import pq
+from psycopg.abc import AdaptContext, Buffer
+from psycopg.adapt import Loader
 from psycopg.rows import dict_row
 
 from agi_router.adapters.queries import query
@@ -21,6 +25,7 @@ from agi_router.errors import (
     DayRefused,
     KeysOutdated,
     KeyUsedUp,
+    RowRefused,
     SchemaMismatch,
     StoreError,
     StoreHeld,
@@ -31,6 +36,7 @@ __all__ = [
     "CONNECT_TIMEOUT",
     "IDLE",
     "KEYS_OUTDATED",
+    "NO_TIMES",
     "Connection",
     "Statements",
     "connect",
@@ -58,11 +64,43 @@ _OUR_OWN: Final[dict[str | None, type[AgiRouterError]]] = {
     "AR003": DayRefused,
 }
 
+# SQLSTATEs that say that a row is at fault, and not the whole: what is in it, what it breaks, and
+# what a trigger says of it. Not that a page is damaged: an index may be, and so all rows.
+_OF_A_ROW: Final = ("22", "23", "P0")
+
 IDLE: Final = 5
 """
 Seconds until a session that stands still in a transaction is ended: its program was stopped, or
 its machine is gone, and calls wait for what it holds.
 """
+
+
+NO_TIMES: Final = frozenset({datetime(1, 1, 3, tzinfo=UTC), datetime(9999, 12, 29, tzinfo=UTC)})
+"""
+What is read for times before and after all that can be told; far enough from the ends of the
+calendar to be told in any zone.
+"""
+
+
+class _TimeLoader(Loader):
+    """
+    Reads times; one beyond the calendar, as infinity is, hides no other row.
+    """
+
+    _plain = psycopg.adapters.get_loader(psycopg.adapters.types["timestamptz"].oid, pq.Format.TEXT)
+
+    def __init__(self, oid: int, context: AdaptContext | None = None) -> None:
+        super().__init__(oid, context)
+        assert self._plain is not None  # noqa: S101 - psycopg reads its own types
+        self._load = self._plain(oid, context).load
+
+    def load(self, data: Buffer) -> Any:
+        try:
+            return self._load(data)
+        except psycopg.DataError:
+            text = bytes(data)
+            early = text.startswith(b"-") or text.endswith(b"BC")
+            return (min if early else max)(NO_TIMES)
 
 
 Connection = psycopg.Connection[dict[str, Any]]
@@ -103,6 +141,7 @@ def connect(
             row = connection.execute(query("look_at_session")).fetchone() or {}
             check_backend(connection, row)
             check_triggers(row)
+            connection.adapters.register_loader("timestamptz", _TimeLoader)
         except BaseException:
             connection.close()
             raise
@@ -140,7 +179,8 @@ def _in_our_words(error: psycopg.Error) -> AgiRouterError:
         case psycopg.ProgrammingError(sqlstate=None):
             return StoreUnavailable(why_not_connected(str(error)))
         case _:
-            return StoreError(why_failed(error.sqlstate))
+            of_a_row = (error.sqlstate or "").startswith(_OF_A_ROW)
+            return (RowRefused if of_a_row else StoreError)(why_failed(error.sqlstate))
 
 
 class Statements:

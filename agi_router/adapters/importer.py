@@ -59,6 +59,11 @@ _DEALS = 6
 # How often a set is loaded anew where somebody was faster, before it is halved.
 _TRIES = 4
 _CHOICE = Choice()
+# Says of a number that the parties of others are on it nothing but that: neither who nor by what.
+_FOREIGN = (
+    "bindings of other tenants are on this number, or were not long ago: leave it out, or give"
+    " another one"
+)
 # Somebody else took a place between looking and loading.
 _OUTRUN = (psycopg.errors.UniqueViolation, psycopg.errors.DeadlockDetected)
 
@@ -140,7 +145,9 @@ class Importer:
     ) -> None:
         self._connection = connection
         self._keys = keys
-        self._store_of_one = BindingStore(connection, keys, rests, open_modes=open_modes)
+        self._store_of_one = BindingStore(
+            connection, keys, rests, open_modes=open_modes, discreet=tenant is not None
+        )
         self._rests = rests
         self._fixed_lines = fixed_lines
         self._ttl = ttl
@@ -326,6 +333,7 @@ class Importer:
             self._execute("find_bound", orders)
             or len(self._execute("lock_open_blocks", {"block": batch.blocks})) < len(batch.blocks)
             or self._execute("find_held", {**places, "party_rest": self._rests.party})
+            or self._foreign(batch.given)
             or self._execute(
                 "find_closed_numbers", {"x_number": batch.numbers, "rest": self._rests.number}
             )
@@ -398,7 +406,11 @@ class Importer:
         if self._execute("find_bound_single", values):
             self.tally.there += 1
             return
+        given = array_of_integers(each.value for each in (row.x, row.y) if each is not None)
         terms = Terms(expires_at=expires_at, order_id=row.order_id, tenant=row.tenant, **row.terms)
+        if foreign := self._foreign(given):
+            self._reject(record, [_foreign_fault(row, foreign)])
+            return
         try:
             with self._connection.transaction():
                 self._store_of_one.bind(row.parties, terms, x=row.x, y=row.y)
@@ -406,7 +418,11 @@ class Importer:
                 if self._dry:
                     raise psycopg.Rollback
         except AgiRouterError as error:
-            self._reject(record, [Fault(None, str(error))])
+            # Somebody may have come to the number meanwhile.
+            if foreign := self._foreign(given):
+                self._reject(record, [_foreign_fault(row, foreign)])
+            else:
+                self._reject(record, [Fault(None, str(error))])
 
     def _bind_on(
         self, numbers: tuple[XNumber, XNumber], row: CsvRow, entry: Entry, now: datetime
@@ -539,6 +555,16 @@ class Importer:
                 if row["lives"] or row["until"] is not None
             },
         }
+        # After the others: who is found by them is found by this as well.
+        foreign = self._foreign(
+            array_of_integers({number for entry in entries for number in entry.given})
+        )
+        kept |= {
+            place: _FOREIGN
+            for entry in entries
+            for place in entry.places
+            if place.x_number in foreign and place.x_number in entry.given
+        }
         bound, refused = _first_come(entries, kept, taking)
         wanted = {place for entry in bound for place in entry.places}
         return bound, refused, [there for there, place, _ in held if place in wanted]
@@ -589,6 +615,18 @@ class Importer:
         )
         return {row["place"] - 1: row["line"] for row in rows}
 
+    def _foreign(self, numbers: str) -> set[int]:
+        """
+        Those of these numbers on which other tenants' bindings are, for an import of one tenant.
+
+        Args:
+            numbers: An array as text.
+        """
+        if self._tenant is None:
+            return set()
+        values = {"x_number": numbers, "tenant": self._tenant, "memory": self._rests.memory}
+        return {row["x_number"] for row in self._execute("find_foreign_numbers", values)}
+
     def _holder(self, place: Place, binding_id: int) -> str:
         """
         Who holds a place, for people.
@@ -606,6 +644,8 @@ class Importer:
         if place is None:
             return Fault("y" if row.x is None else "x", why)
         x_number = XNumber.from_int(place.x_number)
+        if why == _FOREIGN:
+            return _foreign_fault(row, {x_number.value})
         parties = (*row.parties.side_a, *row.parties.side_b)
         who = next(
             (each for each in parties if self._keys.tag(x_number, each) == place.caller_tag), None
@@ -642,6 +682,11 @@ def _rotated_meanwhile() -> Iterator[None]:
         raise KeysOutdated(
             "the keys were rotated meanwhile; import the file again: what is bound is recognised"
         ) from None
+
+
+def _foreign_fault(row: CsvRow, foreign: set[int]) -> Fault:
+    on_x = row.x is not None and row.x.value in foreign
+    return Fault("x" if on_x else "y", _FOREIGN)
 
 
 def _block(place: Place) -> int:

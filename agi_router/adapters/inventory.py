@@ -87,12 +87,17 @@ class Inventory:
         statements: Where they are kept.
         keys: To see on which numbers a party is.
         rests: How long numbers are kept from new bindings.
+        discreet: Whether its words are for a tenant, who must not learn on how many numbers a
+            party is by the bindings of others.
     """
 
-    def __init__(self, statements: Statements, keys: KeyRing, rests: Rests) -> None:
+    def __init__(
+        self, statements: Statements, keys: KeyRing, rests: Rests, *, discreet: bool = False
+    ) -> None:
         self._statements = statements
         self._keys = keys
         self._rests = rests
+        self._discreet = discreet
 
     def add_block(
         self,
@@ -376,6 +381,8 @@ class Inventory:
         """
         The error for a choice that found nothing: which rule took how many numbers away.
         """
+        if self._discreet:
+            return NoNumberAvailable("no 700 number can be had for these parties")
         blocks = self._open_blocks(opening, given)
         groups = (
             [(*parties.side_a, *parties.side_b)]

@@ -174,6 +174,23 @@ class EndJournal:
             finally:
                 os.close(file)
 
+    def set_aside(self, name: str, calls: frozenset[str]) -> None:
+        """
+        Keep the lines of these calls with those that cannot be read, when the file is discarded.
+
+        Raises:
+            JournalError: It cannot be read.
+        """
+        unreadable = self._unreadable.setdefault(name, _Unreadable())
+        with self._in_words(), contextlib.suppress(FileNotFoundError):
+            file = self._open(name)
+            try:
+                for lines in _lines(file):
+                    for text in _of_calls(lines, calls):
+                        unreadable.add(text)
+            finally:
+                os.close(file)
+
     def backlog(self) -> Backlog:
         """
         What waits to be settled.
@@ -375,6 +392,17 @@ def _read(lines: list[bytes], unreadable: _Unreadable) -> Iterator[End]:
             # What any caller can bring about must not fill the disk, nor call people.
             if not dials_a_pattern(text):
                 unreadable.add(text)
+
+
+def _of_calls(lines: list[bytes], calls: frozenset[str]) -> Iterator[str]:
+    """
+    Those of *lines* that are ends of *calls*.
+    """
+    for line in lines:
+        text = line.decode("utf-8", errors="replace")
+        with contextlib.suppress(ProtocolError):
+            if parse_end(text).call_id in calls:
+                yield text
 
 
 def _keep(claimed: int, lines: Sequence[str]) -> int:

@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from agi_router.adapters.database import Statements
+from agi_router.adapters.database import NO_TIMES, Statements
 from agi_router.adapters.records import BindingId
 from agi_router.adapters.sealed_routes import purpose_of_caller, row_of, tag_order
 from agi_router.errors import (
@@ -269,6 +269,8 @@ class Renewal:
         back_tag = 0 if back is None else self._tag(back, b, extension)
         rows: list[_Row] = []
         callers: list[tuple[E164, bool]] = []
+        if any(route["removed_at"] in NO_TIMES for route in routes):
+            raise ValueError("a time by which a row cannot be found again")
         for route in routes:
             if route["side"] == Side.B:
                 tag = self._tag(route, b, extension)

@@ -114,6 +114,7 @@ class Batch(NamedTuple):
         size: How many.
         blocks: Their blocks, each once, in order.
         numbers: The numbers they are on, each once.
+        given: Those of them that the file gives.
         order_id: Their orders.
         order_tag: By which they are recognised.
         x_number: The numbers of their places.
@@ -125,6 +126,7 @@ class Batch(NamedTuple):
     size: int
     blocks: list[int]
     numbers: str
+    given: str
     order_id: str
     order_tag: str
     x_number: str
@@ -405,6 +407,7 @@ def _as_batch(entries: Sequence[Entry]) -> Batch | None:
         size=len(entries),
         blocks=sorted({entry.block for entry in entries}),
         numbers=array_of_integers({place.x_number for place in places}),
+        given=array_of_integers({number for entry in entries for number in entry.given}),
         order_id=array_of_texts(entry.order_id for entry in entries),
         order_tag=array_of_integers(tags),
         x_number=array_of_integers(place.x_number for place in places),

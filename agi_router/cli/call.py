@@ -14,7 +14,7 @@ from agi_router.cli.workplace import open_store, read_settings
 from agi_router.decision import Step, decide, screen
 from agi_router.decision import explain as explain_steps
 from agi_router.model import Ask, Decision, NumberNeeded, Reason, Refusal, Route
-from agi_router.numbers import Block, XNumber
+from agi_router.numbers import XNumber
 
 __all__ = ["calls", "explain"]
 
@@ -215,7 +215,7 @@ def _recorded(row: dict[str, Any]) -> dict[str, Any]:
     return {
         "id": row["id"],
         "x": str(row["x_number"]),
-        "binding": None if binding is None else f"{Block(value=row['block'])}-{binding}",
+        "binding": None if binding is None else f"{row['block']}-{binding}",
         "side": row["side"],
         "verdict": verdict if binding is None else "route",
         "reason": row["reason"],

@@ -69,6 +69,20 @@ def put_other_words(connection: Connection, made: StoredBinding) -> None:
     connection.execute("ALTER TABLE agi_router.binding ENABLE TRIGGER USER")
 
 
+def never_end(connection: Connection, made: StoredBinding) -> None:
+    """Have it end at no time that a calendar has."""
+    connection.execute(
+        "UPDATE agi_router.binding SET expires_at = 'infinity' WHERE id = %s", (made.id.id,)
+    )
+
+
+def begin_in_antiquity(connection: Connection, made: StoredBinding) -> None:
+    """Have it begin before the calendar does."""
+    connection.execute(
+        "UPDATE agi_router.binding SET begins_at = '0044-03-15 BC' WHERE id = %s", (made.id.id,)
+    )
+
+
 @pytest.fixture
 def cli(store: BindingStore, dsn: str, keys: KeyRing, tmp_path: Path) -> Cli:
     """The command line on this test's database, which has one block."""
@@ -78,7 +92,18 @@ def cli(store: BindingStore, dsn: str, keys: KeyRing, tmp_path: Path) -> Cli:
     return Cli({"AGI_ROUTER_DSN": dsn, "AGI_ROUTER_KEY_FILE": str(file)})
 
 
-@pytest.mark.parametrize("damage", [alter, cut, seal_elsewhere, write_as_text, put_other_words])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        alter,
+        cut,
+        seal_elsewhere,
+        write_as_text,
+        put_other_words,
+        never_end,
+        begin_in_antiquity,
+    ],
+)
 def test_the_others_are_told(
     damage: Damage, cli: Cli, store: BindingStore, connection: Connection
 ) -> None:
@@ -128,6 +153,23 @@ def test_the_others_are_told(
 def json_of(text: str) -> list[dict[str, object]]:
     """Read what a command that failed at its end has printed."""
     return json.loads(text)  # type: ignore[no-any-return]
+
+
+def test_calls_that_no_router_has_written(
+    cli: Cli, store: BindingStore, connection: Connection
+) -> None:
+    """They are listed as they stand, and hide no other."""
+    bind(store)
+    for name, block, received in (("1", 5, "now()"), ("2", 6, "'infinity'"), ("3", 7, "now()")):
+        connection.execute(
+            "INSERT INTO agi_router.call"
+            " (block, id, day, x_number, binding_id, state, received_at)"
+            f" VALUES (%s, %s, current_date, 7, 1, 'settled', {received})",
+            (block, name),
+        )
+    listed, table = cli.many([("calls", "--json"), ("calls",)])
+    assert (listed.code, table.code) == (0, 0)
+    assert [row["binding"] for row in json_of(listed.out)] == ["6-1", "7-1", "5-1"]
 
 
 def test_it_can_be_ended(cli: Cli, store: BindingStore, connection: Connection) -> None:

@@ -564,6 +564,97 @@ def test_a_file_of_one_tenant(importing: Importing, store: BindingStore) -> None
         importing(text)
 
 
+@pytest.mark.parametrize("options", [{"dry_run": True}, {"keep_going": True}, {}])
+@pytest.mark.parametrize("over", [False, True])
+@pytest.mark.parametrize("mode", ["axb", "axyb", "ax"])
+def test_a_file_of_one_tenant_tells_nothing_of_others(
+    mode: str,
+    over: bool,  # noqa: FBT001
+    options: dict[str, bool],
+    importing: Importing,
+    open_store: BindingStore,
+) -> None:
+    """Whoever stands on a number of another tenant's, the answer is the same, and names nobody."""
+    open_store.inventory.add_tenant("rides")
+    y = BLOCK.number(2)
+    terms = Terms(expires_at=open_store.now() + HOUR)
+    foreign = open_store.bind(Axyb(a=A, b=B), terms, x=X, y=y)
+    if over:
+        open_store.unbind(foreign.id)
+    importing.tenant = "rides"
+    importing.rests = Rests(number=timedelta(), party=timedelta(days=7))
+    cells: list[tuple[E164, E164, object, object]] = [
+        (A, C, X, ""),
+        (B, C, X, ""),
+        (D, C, X, ""),
+        (C, D, X, ""),
+    ]
+    if mode == "axyb":
+        cells += [(D, B, "", y), (D, A, "", y), (A, D, BLOCK.number(3), y)]
+    rows = [
+        f"{mode},O-{i},{a.digits},{'' if mode == 'ax' else b.digits},{x},{y_number}"
+        for i, (a, b, x, y_number) in enumerate(cells)
+    ]
+    tally = importing("\n".join(("mode,order,a,b,x,y", *rows)), **options)
+    assert tally == Tally(rejected=len(rows))
+    words = (
+        "bindings of other tenants are on this number, or were not long ago: leave it out, or"
+        " give another one"
+    )
+    assert importing.faults == [
+        (line, f"{'x' if line < 6 else 'y'}: {words}") for line in range(2, len(rows) + 2)
+    ]
+
+
+def test_a_file_of_one_tenant_and_its_own(importing: Importing, store: BindingStore) -> None:
+    """On its own numbers it is told what is in the way; another's operator is told as ever."""
+    store.inventory.add_tenant("rides")
+    mine = bind(store, tenant="rides")
+    text = f"mode,order,a,b,x\naxb,O-1,{A.digits},{C.digits},{X}\n"
+    for importing.tenant in ("rides", None):
+        importing(text)
+        assert importing.faults == [
+            (2, f"x: {A} is on {X} already, by binding {mine.id}"),
+        ]
+    importing.tenant = "rides"
+    fine = f"mode,order,a,b,x\naxb,O-1,{C.digits},{D.digits},{X}\n"
+    assert importing(fine) == Tally(bound=1)
+
+
+def test_a_number_rests_long_enough_for_others(
+    importing: Importing, store: BindingStore, connection: Connection
+) -> None:
+    """What other tenants' bindings have left behind so long ago that nothing rests is free."""
+    store.inventory.add_tenant("rides")
+    expire(connection, bind(store).id)
+    importing.tenant = "rides"
+    text = f"mode,order,a,b,x\naxb,O-1,{A.digits},{C.digits},{X}\n"
+    assert importing(text) == Tally(bound=1)
+
+
+def test_a_tenant_is_not_told_on_how_many_numbers_a_party_is(
+    importing: Importing, store: BindingStore, connection: Connection
+) -> None:
+    """Where no number can be had, that is all that a tenant is told."""
+    store.inventory.add_tenant("rides")
+    connection.execute(
+        "INSERT INTO agi_router.past_route (block, x_number, caller_tag, binding_id, side,"
+        " begins_at, ends_at)"
+        " SELECT %s, %s + n, 1, 1, 'a', now() - interval '1 hour', now() - interval '1 second'"
+        " FROM generate_series(0, 9999) n",
+        (BLOCK.value, BLOCK.number(0).value),
+    )
+    importing.rests = Rests(number=HOUR, party=timedelta())
+    text = f"mode,order,a,b\naxb,O-1,{A.digits},{B.digits}\nax,O-2,{C.digits},\n"
+    for tenant, words in (
+        (None, "no 700 number can be had: of 10,000 numbers in 1 open block(s) 10,000 rest"),
+        ("rides", "no 700 number can be had for these parties"),
+    ):
+        importing.tenant = tenant
+        assert importing(text, keep_going=True) == Tally(rejected=2)
+        assert [why.partition(", and on")[0] for _, why in importing.faults] == [words] * 2
+
+
 def test_orders_of_two_tenants(store: BindingStore) -> None:
     """Ids of orders are theirs: what is done for one of them leaves the other's alone."""
     store.inventory.add_tenant("rides")

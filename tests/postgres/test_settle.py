@@ -35,7 +35,7 @@ from agi_router.adapters.bindings import BindingStore
 from agi_router.adapters.database import Connection
 from agi_router.calls import End, Outcome, parse_end
 from agi_router.decision import decide
-from agi_router.errors import BindingEnded, DayRefused, ProtocolError
+from agi_router.errors import BindingEnded, DayRefused, ProtocolError, RowRefused, StoreError
 from agi_router.extension import to_refuse
 from agi_router.model import (
     BindingState,
@@ -308,6 +308,109 @@ async def test_unseen_then_told(
     assert calls_used(connection) == 0
     await admissions.settle([an_end(call_id, Outcome.BUSY)])
     assert calls_used(connection) == 0
+
+
+@pytest.mark.parametrize("altered", ["calls_used = 0", "calls_settled = 2147483647"])
+async def test_counts_that_somebody_has_altered(
+    altered: str,
+    connection: Connection,
+    store: BindingStore,
+    admissions: AdmissionStore,
+    admit: Admit,
+) -> None:
+    """A call is settled, within what may be; who altered them has ended his binding at most."""
+    made = bind(store, max_calls=5)
+    busy, answered = await admit(2)
+    connection.execute(f"UPDATE agi_router.binding SET {altered}")
+    left = await admissions.settle(
+        [an_end(busy, Outcome.BUSY), an_end(answered, Outcome.ANSWERED)]
+    )
+    assert (left.held, left.refused, left.broken) == ([], [], [])
+    assert set(call_states(connection).values()) == {"settled"}
+    found = store.find(made.id)
+    assert found.calls_used == (0 if "used" in altered else 1)
+    assert one(connection, "SELECT max(calls_settled) FROM agi_router.binding") in {1, 5}
+
+
+async def test_what_the_database_refuses_keeps_nobody_else(
+    connection: Connection, store: BindingStore, admissions: AdmissionStore
+) -> None:
+    """Of many ends two break a rule: these are named with their binding, the others settled."""
+    parties = {BLOCK.number(serial): new_party() for serial in range(20)}
+    made = {x: bind(store, party, x=x, max_calls=5) for x, party in parties.items()}
+    await until_async(lambda: admissions.pool.connected)
+    calls = {x: new_call_id() for x in parties}
+    for x, call_id in calls.items():
+        answer = await admissions.admit(a_call(parties[x], x), call_id, timeout=TIMEOUT)
+        assert answer.admitted
+    first, second, *_ = made
+    names = sorted(str(made[x].id) for x in (first, second))
+    connection.execute(
+        "ALTER TABLE agi_router.binding ADD CHECK (id NOT IN"
+        f" ({made[first].id.id}, {made[second].id.id}) OR calls_used > 0) NOT VALID"
+    )
+    ends = [an_end(call_id, Outcome.BUSY, x=x) for x, call_id in calls.items()]
+    refused = [an_end(new_call_id(), None, reason=Reason.STRANGER) for _ in range(10)]
+    left = await admissions.settle([*ends, *refused])
+    assert (left.held, left.refused) == ([], [])
+    assert sorted(str(each.binding) for each in left.broken) == names
+    assert {each.end.x_number for each in left.broken} == {first, second}
+    assert all("(23514)" in each.why for each in left.broken)
+    assert calls_used(connection) == 2
+    assert sorted(call_states(connection).values()) == ["reserved"] * 2 + ["settled"] * 28
+
+
+async def test_a_call_that_used_nothing_is_refused_alone(
+    connection: Connection, admissions: AdmissionStore
+) -> None:
+    """One that used no binding has none to be named."""
+    call_id = new_call_id()
+    connection.execute(f"ALTER TABLE agi_router.call ADD CHECK (id <> '{call_id}') NOT VALID")
+    (broken,) = (await admissions.settle([an_end(call_id, None)])).broken
+    assert (broken.end.call_id, broken.binding) == (call_id, None)
+
+
+async def test_a_role_without_rights_loses_no_line(
+    server: Server, dsn: str, connection: Connection, admissions: AdmissionStore
+) -> None:
+    """What is wrong with all of it is no row's fault: it is told, and all is told again."""
+    with server.admin(database_of(dsn)) as admin:
+        admin.execute("ALTER TABLE agi_router.call OWNER TO postgres")
+        with pytest.raises(StoreError) as told:
+            await admissions.settle([an_end(new_call_id()), an_end(new_call_id())])
+        assert not isinstance(told.value, RowRefused)
+        admin.execute("ALTER TABLE agi_router.call OWNER TO agi_router")
+    await admissions.settle([an_end(new_call_id())])
+    assert len(call_states(connection)) == 1
+
+
+async def test_rows_that_no_admission_has_written(
+    connection: Connection,
+    store: BindingStore,
+    admissions: AdmissionStore,
+    admit: Admit,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """They are left out of what is reserved, and told: not one ends reconciling."""
+    bind(store)
+    (call_id,) = await admit(1)
+    forged = [
+        (5, new_call_id(), "current_date", 5),
+        # Settling would look for them under their number's block, and their id's day.
+        (5, new_call_id(), "current_date", X.value),
+        (BLOCK.value, new_call_id(), "current_date + 400", X.value),
+        (BLOCK.value, new_call_id(), "current_date", X.value * 10),
+        (BLOCK.value, "pbx1-12345.1", "current_date", X.value),
+    ]
+    for block, name, day, x_number in forged:
+        connection.execute(
+            "INSERT INTO agi_router.call (block, id, day, x_number, state)"
+            f" VALUES (%s, %s, {day}, %s, 'reserved')",
+            (block, name, x_number),
+        )
+    assert await admissions.reserved("pbx1") == {call_id: X}
+    (record,) = caplog.records
+    assert (record.msg, vars(record)["rows"]) == ("calls.invalid", len(forged))
 
 
 async def test_nothing_to_settle(connection: Connection, admissions: AdmissionStore) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from agi_router import books as books_module
 from agi_router import upkeep
-from agi_router.adapters.admission import AdmissionStore, Unsettled
+from agi_router.adapters.admission import AdmissionStore, Broken, Unsettled
 from agi_router.adapters.journal import EndJournal
 from agi_router.ari import AriClient, AriUnavailable
 from agi_router.books import Books
@@ -62,11 +62,12 @@ class Store:
         self.nodes: list[str] = []
         self.held: set[str] = set()
         self.refused: set[str] = set()
+        self.broken: set[str] = set()
         self.before_settling: Callable[[], object] = lambda: None
         self._reserved = reserved
 
     async def settle(self, ends: Sequence[End]) -> Unsettled:
-        """Keep the first end that is told of each call, but of those that are held or refused."""
+        """Keep the first end that is told of each call, unless it cannot be settled."""
         await asyncio.sleep(0)
         if self.away:
             raise StoreUnavailable
@@ -80,6 +81,8 @@ class Store:
                 left.held.append(end)
             elif end.call_id in self.refused:
                 left.refused.append(end)
+            elif end.call_id in self.broken:
+                left.broken.append(Broken(end=end, binding="70012345670-7", why="(23514)"))
             else:
                 self.settled.setdefault(end.call_id, end)
         return left
@@ -318,6 +321,59 @@ async def test_what_can_never_be_settled_is_named(
     assert left(tmp_path) == []
     (record,) = caplog.records
     assert (record.msg, record.__dict__["call"]) == ("settle.refused", call(1))
+
+
+async def test_what_the_database_refuses_is_passed_over(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its binding and call are told once, its line is kept, and the router is ready again."""
+    store = Store()
+    store.broken, store.held = {call(1), call(4)}, {call(4)}
+    told: list[str] = []
+    books = Books(
+        cast("AdmissionStore", store),
+        EndJournal(tmp_path),
+        settled=lambda ends: told.extend(end.call_id for end in ends),
+    )
+    append(tmp_path, 1, 2, 3, 4)
+    lines = (tmp_path / "ends").read_text("utf-8").splitlines()
+    await books.visit()
+    with pytest.raises(StoreHeld):
+        await books.visit()
+    assert len(books.trouble) == 1
+    # Whoever held the other one lets go, and that turns out to be broken as well.
+    store.held = set()
+    await books.visit()
+    await books.visit()
+    assert set(store.settled) == {call(2), call(3)}
+    assert sorted(told) == [call(2), call(3)]
+    assert left(tmp_path) == ["unreadable"]
+    kept = (tmp_path / "claimed/unreadable").read_text("utf-8").splitlines()
+    assert kept == [lines[0], lines[3]]
+    failed = [vars(record) for record in caplog.records if record.msg == "settle.failed"]
+    assert [(each["call"], each["binding"]) for each in failed] == [
+        (call(1), "70012345670-7"),
+        (call(4), "70012345670-7"),
+    ]
+    assert not any(str(X) in str(each) for each in failed)
+    assert "refuses to settle 1 call(s)" in books.trouble[0]
+    monkeypatch.setattr(books_module, "_REFUSED", 0.0)
+    assert books.trouble == []
+
+
+async def test_what_cannot_be_reconciled_is_not_lost_for_ever(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A call that the database refuses to settle is told each time, and counted not once."""
+    store = Store(call(1), call(2))
+    store.broken = {call(1)}
+    ended: list[int] = []
+    books = Books(cast("AdmissionStore", store), EndJournal(tmp_path), without_end=ended.append)
+    for _ in range(3):
+        await reconcile(books, Ari(store))
+    assert ended == [1]
+    assert [record.msg for record in caplog.records].count("settle.failed") == 3
+    assert "1 call(s) ended without a line" in books.trouble[0]
 
 
 async def test_close_settles_what_there_is(tmp_path: Path) -> None:
