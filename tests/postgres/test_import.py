@@ -102,7 +102,8 @@ class Importing:
 
     def __call__(self, text: str | bytes, **options: Any) -> Tally:
         self.faults = []
-        with connect(self.dsn) as connection:
+        # As the command has it: on a busy machine rows take their time between two statements.
+        with connect(self.dsn, idle=600) as connection:
             return Importer(
                 connection,
                 self.keys,
