@@ -31,8 +31,8 @@ __all__ = [
 _CALL_ID = re.compile(r"(?:[\w.-]{1,64}-)?(\d{9,11})\.\d{1,10}", re.ASCII)
 _FIELDS = 12
 _LARGEST_CAUSE = 127
-# The dialplan's own, in small letters. Asterisk takes its name for a number that fits it.
-_PATTERN = "_700xxxxxxxxxxxx"
+# The dialplan's own, in small letters. Asterisk takes the name of one for a number that fits it.
+_PATTERNS = frozenset(f"_{form}700xxxxxxxxxxxx" for form in ("", "86", "+86", "0086"))
 # What the store can keep: 24 days.
 _LONGEST_MS = 2**31 - 1
 _MS = timedelta(milliseconds=1)
@@ -227,14 +227,15 @@ def dials_a_pattern(line: str) -> bool:
     """
     Tell whether a line that :func:`parse_end` does not read belongs to a call to no number at all.
 
-    Anybody may dial ``_700XXXXXXXXXXXX`` as it stands in the dialplan, in letters of either case
-    and with hyphens. The call is refused like any other to no number: there is nothing to settle.
+    Anybody may dial ``_700XXXXXXXXXXXX``, or one with 86, as it stands in the dialplan, in letters
+    of either case and with hyphens. The call is refused like any other to no number: there is
+    nothing to settle.
     """
     fields = line.split("|")
     if len(fields) != _FIELDS:
         return False
     dialled, status = fields[2], fields[5]
-    return dialled.replace("-", "").lower() == _PATTERN and not status
+    return dialled.replace("-", "").lower() in _PATTERNS and not status
 
 
 def _bounded(text: str, largest: int) -> int:

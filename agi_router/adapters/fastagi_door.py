@@ -15,8 +15,9 @@ Rules for the editor:
    thread of its own; the router lives in an event loop. The threads are counted, and whoever comes
    when all are taken is sent away at once.
 2. Everything that comes in is hostile: a caller may put line ends into a number
-   (``sip:138%0Aagi_…``), which Asterisk hands on as they are. So what Asterisk tells is read line
-   by line within bounds of size and time, and nothing may be told twice.
+   (``sip:138%0Aagi_…``), which Asterisk hands on as they are. Our dialplan empties what callers
+   write, but a site may have changed it. So what Asterisk tells is read line by line within
+   bounds of size and time, and nothing may be told twice.
 3. What goes out is made of letters, digits, ``*``, ``+``, ``-`` and one comma: pystrix quotes, but
    it does not escape.
 """

@@ -188,6 +188,10 @@ class Dialplan:
         shown = re.search(rf"(?m)^\s*{name}=(.*)$", self._command("dialplan show globals"))
         return shown[1].strip() if shown else ""
 
+    def shown(self, context: str) -> str:
+        """A context as Asterisk has loaded it."""
+        return self._command(f"dialplan show {context}")
+
     def load(self, text: str) -> None:
         """Let Asterisk read *text* as extensions.conf."""
         self._conf.write_text(text, "utf-8")

@@ -123,19 +123,97 @@ def test_other_forms_of_the_number_at_fastagi(
     assert cli.record(x)["outcome"] == "answered"
 
 
+HEADS = {
+    *("request", "channel", "language", "type", "uniqueid", "version", "callerid", "calleridname"),
+    *("callingpres", "callingani2", "callington", "callingtns", "dnid", "rdnis", "context"),
+    *("extension", "priority", "enhanced", "accountcode", "threadid", "network", "network_script"),
+    *(f"arg_{place}" for place in range(1, 6)),
+}
+# A function would end at the parenthesis, and an offset begin at the colon.
+INJECTED = [
+    "1)%0Aagi_foo%3A%20bar",
+    "1)%0A%0Aagi_foo%3A",
+    "1%0Aagi_foo%3A%20bar",
+    "1%0D%0Aagi_foo%3A",
+]
+# A site that reads Diversion: who diverted the call is what a caller has written, too.
+DIVERTED = """
+[site]
+exten => _700XXXXXXXXXXXX,1,Set(CALLERID(rdnis)=${CALLERID(num)})
+ same => n,Set(CALLERID(name)=${CALLERID(num)})
+ same => n,Goto(CONTEXT,${EXTEN},1)
+"""
+
+
+@pytest.mark.parametrize("context", ["agi-router-in", "agi-router-in-fastagi"])
+def test_fastagi_is_told_nothing_that_a_caller_wrote(
+    cli: Cli,
+    phones: Phones,
+    router: Router,
+    asterisk: Asterisk,
+    dialplan: Dialplan,
+    a: str,
+    b: str,
+    context: str,
+) -> None:
+    """What would be lines of the protocol stands in no line, wherever a caller puts it."""
+    x = cli.bind(a, b)["x"]
+    router.stop()
+    dialplan.enter_at("site")
+    with socket.create_server((HOST, 0)) as door:
+        address = f"{HOST}:{door.getsockname()[1]}"
+        dialplan.set(AGI_ROUTER_AGI=address, AGI_ROUTER_PROMPT_LIMIT="1")
+        site = DIVERTED.replace("CONTEXT", context)
+        with asterisk.appended("extensions.conf", site, "dialplan reload"):
+            heads = [(phones.dial(user, x), head_of(door)) for user in INJECTED]
+        for talk, head in heads:
+            (call,) = talk.heard()
+            # Nobody answers at this door.
+            assert call.status == 480
+            names = [line.partition(": ")[0].removeprefix("agi_") for line in head]
+            assert set(names) <= HEADS
+            assert len(set(names)) == len(names)
+            told = dict(line.split(": ", 1) for line in head)
+            assert {told[f"agi_{who}"] for who in ("callerid", "calleridname", "rdnis")} == {
+                "unknown"
+            }
+            assert told["agi_dnid"] == told["agi_arg_2"] == x
+            assert told["agi_arg_1"]
+            assert told["agi_arg_3"].endswith(".end")
+
+
+def head_of(door: socket.socket) -> list[str]:
+    """All that Asterisk tells the next connection before it waits for a command, in lines."""
+    door.settimeout(20)
+    connection, _ = door.accept()
+    with connection:
+        connection.settimeout(0.1)
+        said = b""
+        # It waits for a command then; the dialplan's patience ends that.
+        while True:
+            try:
+                chunk = connection.recv(4096)
+            except TimeoutError:
+                if said.endswith(b"\n\n"):
+                    break
+                continue
+            if not chunk:
+                break
+            said += chunk
+    return said.decode().removesuffix("\n\n").split("\n")
+
+
 @pytest.mark.usefixtures("fastagi_alone")
 def test_line_ends_in_a_callers_number(
     cli: Cli, phones: Phones, fastagi: Router, a: str, b: str
 ) -> None:
-    """What would be lines of the protocol does not get to FastAGI: nobody is rung."""
+    """FastAGI judges who calls by the header as it came: nobody, and nobody is rung."""
     x = cli.bind(a, b)["x"]
-    before = len(fastagi.log)
-
-    call = phones.call(f"{a}%0Aagi_uniqueid%3A1.1", x)
-
-    assert (call.status, call.invites) == (480, ())
-    assert cli.record(x)["reason"] == "platform_fault"
-    assert fastagi.log[before:] == ""
+    for count, user in enumerate((f"{a}%0Aagi_uniqueid%3A1.1", INJECTED[0]), 1):
+        call = phones.call(user, x)
+        assert (call.status, call.invites) == (403, ())
+        assert cli.records(x, count)[0]["reason"] == "caller_unreadable"
+    assert "fastagi.refused" not in fastagi.log
 
 
 def test_the_router_is_away(

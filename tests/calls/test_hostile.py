@@ -5,6 +5,7 @@ Hostile SIP: whatever is sent, nobody rings who was not called, nothing is run, 
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 
 from agi_router.adapters.journal import EndJournal
 from agi_router.leaktest.messages import received_by
-from calls.parts import CARRIER_IN, STATE, Asterisk, Cli, Router
+from calls.parts import CARRIER_IN, STATE, Asterisk, Cli, Dialplan, Router
 from calls.raw import Answer, exchange, torture_messages
 from testpbx.phones import Phones, RunningPhone
 from testpbx.processes import running
@@ -61,6 +62,28 @@ DIALLED = [
 ]
 _serial = itertools.count(1)
 
+X = "700123456780009"
+# All that the entry's contexts hold, each as it stands there, in the other case and with hyphens;
+# and each byte within a number, percent-encoded: Asterisk reads a user part as bytes.
+FORMS = ("", "86", "+86", "0086")
+PATTERNS = [f"_{form}700XXXXXXXXXXXX" for form in FORMS]
+NUMBERS = [form + X for form in FORMS]
+TAKEN = [
+    *NUMBERS,
+    *PATTERNS,
+    *(name.lower() for name in PATTERNS),
+    # Asterisk's patterns take hyphens anywhere, also before and within the country code.
+    *(f"{number[:place]}-{number[place:]}" for number in NUMBERS for place in range(1, 8)),
+    *(f"-{number}" for number in NUMBERS),
+    *(f"{name[:place]}-{name[place:]}" for name in PATTERNS for place in (1, 2, 6, 9)),
+]
+BYTES = [
+    X[:place] + f"%{byte:02X}" + X[place + more :]
+    for byte in range(1, 256)
+    if chr(byte) not in "-0123456789"
+    for place, more in ((0, 0), (3, 0), (8, 1), (14, 1))
+]
+
 
 def quoted(text: str) -> bytes:
     """A display name that SIP takes for one, whatever is in it."""
@@ -96,9 +119,22 @@ def invite(dialled: bytes, user: bytes, *, name: bytes = b"", more: Sequence[byt
     return b"".join(line + b"\r\n" for line in (*lines, b""))
 
 
+def call_id_of(message: bytes) -> str:
+    """The Call-ID of an INVITE of ours."""
+    found = re.search(rb"(?m)^Call-ID: (\S+)", message)
+    assert found
+    return found[1].decode()
+
+
 def finals(answers: Sequence[Answer]) -> dict[str, int]:
     """The final status of each call."""
     return {each.call_id: each.status for each in answers if each.status >= 200}
+
+
+def settings(asterisk: Asterisk) -> dict[str, str]:
+    """The globals, but for those by which the limit of calls a second counts."""
+    found = re.findall(r"(?m)^\s*(\w+)=(.*)$", asterisk.command("dialplan show globals"))
+    return {n: v for n, v in found if n not in {"AGI_ROUTER_CAME", "AGI_ROUTER_TENTH"}}
 
 
 @pytest.fixture(autouse=True)
@@ -107,14 +143,14 @@ def nothing_else_changes(
 ) -> Iterator[None]:
     """After each test: the same servers run, nothing was run or set, and every end is settled."""
     process = router.process
-    globals_before = asterisk.command("dialplan show globals")
+    globals_before = settings(asterisk)
     yield
     assert running(STATE / "asterisk.pid")
     assert process is not None
     assert process.poll() is None
     assert router.process is process
     assert until(lambda: "0 active channels" in asterisk.command("core show channels"), timeout=40)
-    assert asterisk.command("dialplan show globals") == globals_before
+    assert settings(asterisk) == globals_before
     # No caller can make a line that nobody can read.
     journal = Path(pbx["env"]["AGI_ROUTER_JOURNAL"])
     assert until(lambda: EndJournal(journal).backlog().size == 0, timeout=10)
@@ -210,6 +246,43 @@ def test_dialled(cli: Cli, phones: Phones, a: str, b: str) -> None:
     assert {*answers.values()} <= {400, 404, 416, 480}
     assert list(answers.values()).count(404) >= len(DIALLED) - 6
     good_call(cli, phones, b, a)
+
+
+@pytest.mark.parametrize("context", ["agi-router-in", "agi-router-in-fastagi"])
+def test_whatever_the_entry_takes_is_limited(
+    dialplan: Dialplan, router: Router, phones: Phones, a: str, context: str
+) -> None:
+    """
+    Each name that a caller can dial comes to the limit of calls a second first, or does not exist.
+
+    A limit of one refuses every call, so 503 tells of the limit, and 404 without a word before it
+    of a name that is not there. Whatever else comes got round the limit, and the hangup handler.
+    """
+    assert router.registered()
+    dialplan.set(AGI_ROUTER_RATE_LIMIT="1")
+    dialplan.enter_at(context)
+
+    def told(texts: Sequence[str]) -> dict[str, set[int]]:
+        messages = [invite(text.encode(), a.encode()) for text in texts]
+        ids = [call_id_of(message) for message in messages]
+        answers = exchange(messages, wait=0.3, finals=len(messages))
+        return {
+            text: {each.status for each in answers if each.call_id == call_id} - {100}
+            for text, call_id in zip(texts, ids, strict=True)
+        }
+
+    held = re.findall(r"'([^']+)' =>", dialplan.shown(context))
+    assert set(PATTERNS) <= set(held)
+    with nobody_rings(phones):
+        taken = told(TAKEN)
+        names = told([name for name in (*held, *DIALLED[:11]) if name not in PATTERNS])
+        bytes_ = [told(BYTES[place : place + 100]) for place in range(0, len(BYTES), 100)]
+
+    assert {text: statuses for text, statuses in taken.items() if statuses != {503}} == {}
+    assert {text: statuses for text, statuses in names.items() if statuses != {404}} == {}
+    for each in bytes_:
+        # 400 and 416 are Asterisk's own words for what is not SIP.
+        assert {t: found for t, found in each.items() if not found <= {400, 404, 416}} == {}
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,8 @@ def test_the_contexts() -> None:
         "globals",
         "agi-router-in",
         "agi-router-in-fastagi",
+        "agi-router-entered",
+        "agi-router-entered-fastagi",
         "agi-router-rate",
         "agi-router-caller",
         "agi-router-fallback",
@@ -131,26 +133,21 @@ def test_the_label_stands_at_the_ways_in() -> None:
     assert ENTRY_LABEL == "agi-router"
 
 
-def test_what_a_caller_can_dial() -> None:
-    """Exactly fifteen digits beginning 700, with or without 86; and the end of patience."""
-    entries = dict.fromkeys(step.extension for step in STEPS if step.context == "agi-router-in")
+@pytest.mark.parametrize("way_in", ["agi-router-in", "agi-router-in-fastagi"])
+def test_what_a_caller_can_dial(way_in: str) -> None:
+    """
+    Exactly fifteen digits beginning 700, with or without 86, and nothing else: no h, s, i, t or T.
+
+    Each leads to one step, which does not depend on what was dialled: a caller may dial the name
+    of a pattern, and hyphens, so whatever is cut out of that may be no extension at all.
+    """
     forms = [f"_{prefix}700{DIGITS}" for prefix in ("", *PREFIXES)]
-    assert list(entries) == [*forms, "T"]
     assert {len(form.removeprefix("_")) for form in forms} == {15, 17, 18, 19}
-    alone = dict.fromkeys(s.extension for s in STEPS if s.context == "agi-router-in-fastagi")
-    assert list(alone) == forms
-    # Nothing that a caller sends in an INVITE may run by accident.
-    assert not entries.keys() & {"h", "s", "i", "t", "a", "o", "e"}
     assert not re.search(r"[.!\[\]]", "".join(forms))
-
-
-@pytest.mark.parametrize("prefix", PREFIXES)
-def test_other_forms_are_the_same_number(prefix: str) -> None:
-    """The country code is cut off, no more and no less."""
-    found = [step for step in STEPS if step.extension == f"_{prefix}700{DIGITS}"]
-    assert [step.context for step in found] == ["agi-router-in", "agi-router-in-fastagi"]
-    for step in found:
-        assert (step.application, step.data) == ("Goto", f"${{EXTEN:{len(prefix)}}},1")
+    entered = way_in.replace("-in", "-entered", 1)
+    assert [step for step in STEPS if step.context == way_in] == [
+        Step(way_in, form, "Goto", f"{entered},s,1") for form in forms
+    ]
 
 
 def test_nothing_can_be_dialled_from_the_trunk() -> None:
@@ -165,9 +162,8 @@ def test_no_context_takes_in_another() -> None:
 
 def test_the_handler_is_pushed_before_the_router_is_asked() -> None:
     """The router decides; before it the end of the call and of patience are provided for."""
-    *entry, push, rate, who, limit, ask = [
-        step for step in STEPS if step.extension == f"_700{DIGITS}"
-    ]
+    entry = [s for s in STEPS if (s.context, s.extension) == ("agi-router-entered", "s")]
+    push, rate, who, limit, ask = [s for s in STEPS if s.context == "agi-router-entered-fastagi"]
     assert [step.application for step in entry] == [
         *("Set", "GosubIf", "Gosub", "MSet", "Stasis", "Goto")
     ]
@@ -176,13 +172,15 @@ def test_the_handler_is_pushed_before_the_router_is_asked() -> None:
     assert entry[2].data == who.data == "agi-router-caller,s,1"
     assert top_level(limit.data) == [
         "TIMEOUT(absolute)=$[${AGI_ROUTER_PATIENCE} + ${AGI_ROUTER_PATIENCE_FALLBACK}]",
+        "CALLERID(all)=",
+        "CALLERID(rdnis)=",
         "AGIEXITONHANGUP=yes",
         "AGISIGHUP=no",
     ]
-    assert (ask.context, ask.data) == ("agi-router-in-fastagi", "agi-router-fallback,fastagi,1")
+    assert (ask.application, ask.data) == ("Goto", "agi-router-fallback,fastagi,1")
     assert assigned(entry[3]) == ["ASKED", "TIMEOUT(absolute)"]
     assert entry[3].data == "ASKED=${AGI_ROUTER_APP},TIMEOUT(absolute)=${AGI_ROUTER_PATIENCE}"
-    assert entry[4].data == "${ASKED},${EXTEN},${CALLER}"
+    assert entry[4].data == "${ASKED},${CALLERID(dnid)},${CALLER}"
 
 
 def test_no_header_is_added() -> None:
@@ -236,8 +234,7 @@ def test_who_is_asked() -> None:
     asked = [step for step in of("Stasis", "AGI") if step.context != "agi-router-check"]
     typed = "${CALLERID(dnid)},${CALLER},${TYPED},${TRIES_LEFT}"
     assert [(step.context, step.extension, *step.data.split(",", 1)) for step in asked] == [
-        ("agi-router-in", f"_700{DIGITS}", "${ASKED}", "${EXTEN},${CALLER}"),
-        # Within a fallback EXTEN is no number any more.
+        ("agi-router-entered", "s", "${ASKED}", "${CALLERID(dnid)},${CALLER}"),
         ("agi-router-fallback", "fastagi", "agi://${AGI_ROUTER_AGI}/route", f"{TOKEN},{typed}"),
         ("agi-router-fallback", "next", "${ASKED}", typed),
         # The others come back: for the next part, and with what was typed.
@@ -256,8 +253,9 @@ def test_whoever_waits_for_parts_is_refused() -> None:
 def test_patience_may_run_out_anywhere() -> None:
     """Also between the answer and the call's own limit: the caller hears a prompt."""
     over = {step.context: step for step in reversed(STEPS) if step.extension == "T"}
-    # These are left in their first step, or nobody who calls comes there.
-    without = {"globals", "agi-router-in-fastagi", "agi-router-unanswered", "agi-router-end"}
+    # These are left in their first step, or nobody who calls comes there. A caller could dial it.
+    without = {"globals", "agi-router-in", "agi-router-in-fastagi", "agi-router-entered-fastagi"}
+    without |= {"agi-router-unanswered", "agi-router-end"}
     without |= {"agi-router-check", "agi-router-nowhere", "agi-router-rate", "agi-router-caller"}
     without |= {"agi-router-probe"}
     assert over.keys() == set(CONTEXTS) - without
@@ -269,7 +267,7 @@ def test_patience_may_run_out_anywhere() -> None:
     )
 
 
-@pytest.mark.parametrize("context", ["agi-router-in", "agi-router-ask"])
+@pytest.mark.parametrize("context", ["agi-router-entered", "agi-router-ask"])
 def test_whatever_follows_the_first_router_asks_others(context: str) -> None:
     """A router that is away, frozen or dying connects nobody; others get the time that is left."""
     entries = [step for step in STEPS if step.context == context]
@@ -296,16 +294,28 @@ def test_whatever_follows_the_last_router_refuses() -> None:
     assert nobody.data.partition("?")[2] == f"{fault.context},{extension},1"
 
 
-def test_a_number_with_line_ends_does_not_get_to_fastagi() -> None:
-    """Asterisk hands it over as it is, and FastAGI is a protocol of lines."""
+def test_fastagi_is_told_nothing_that_a_caller_wrote() -> None:
+    """
+    AGI() tells number, name and diversion as they came, and FastAGI is a protocol of lines.
+
+    No expression looks at them either: a parenthesis in a value would end a function.
+    """
     entry = [step for step in STEPS if step.extension == "fastagi"]
     assert [step.application for step in entry] == ["GotoIf", "AGI", "GotoIf", "MSet", "Goto"]
-    condition, _, target = entry[0].data.partition("?")
-    assert target == "next,1"
-    # Lengths are compared: a number in an expression could be a part of the expression.
-    assert (
-        "${LEN(${FILTER(\\x20-\\x7e,${CALLERID(num)})})} != ${LEN(${CALLERID(num)})}" in condition
-    )
+    assert entry[0].data == '$["${AGI_ROUTER_AGI}" = ""]?next,1'
+    # Who comes there has come through one of these, in a context that nobody can dial into.
+    ways = [step for step in of("Goto", "GotoIf") if "fastagi,1" in step.data]
+    first = next(n for n, s in enumerate(STEPS) if s.context == "agi-router-fallback")
+    assert [(way.context, way.extension) for way in ways] == [
+        ("agi-router-entered-fastagi", "s"),
+        ("agi-router-fallback", "s"),
+        ("agi-router-fallback", "s"),
+    ]
+    for step in (STEPS[STEPS.index(ways[0]) - 1], STEPS[first]):
+        assert step.application == "MSet"
+        assert {"CALLERID(all)=", "CALLERID(rdnis)="} <= set(top_level(step.data))
+    # All else that Asterisk knows of a caller is the number dialled, which a pattern has let in.
+    assert set(re.findall(r"\$\{CALLERID\((.*?)\)", DIALPLAN)) == {"dnid"}
 
 
 def test_there_is_one_way_to_dial() -> None:

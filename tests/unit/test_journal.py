@@ -173,7 +173,16 @@ def test_lines_that_cannot_be_read_are_kept(
 
 
 @pytest.mark.parametrize(
-    "dialled", ["_700XXXXXXXXXXXX", "_700xxxxxxxxxxxx", "_700-XXXX-XXXX-XXXX"]
+    "dialled",
+    [
+        *("_700XXXXXXXXXXXX", "_700xxxxxxxxxxxx", "_700-XXXX-XXXX-XXXX"),
+        *(
+            "_86700XXXXXXXXXXXX",
+            "_+86700XXXXXXXXXXXX",
+            "_0086700XXXXXXXXXXXX",
+            "_-86700xxxxxxxxxxxx",
+        ),
+    ],
 )
 @pytest.mark.parametrize("reason", ["x_malformed", "platform_fault", ""])
 def test_calls_to_the_name_of_the_pattern_are_no_alarm(
