@@ -9,6 +9,7 @@ Files that another account could read, exchange or fill, and what is done about 
 3. What another account has left is opened without following a link and without waiting for a pipe,
    and is looked at once it is open: the look and the reading are of one file.
 4. Whatever is read has a limit.
+5. Root makes nothing by a path that another account could lead elsewhere.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from typing import Final, TextIO
 __all__ = [
     "UnfitFile",
     "account_name",
+    "check_way",
     "may_write",
     "open_directory",
     "open_foreign",
@@ -36,7 +38,10 @@ __all__ = [
 ]
 
 _GROUP_AND_OTHERS: Final = 0o077
+_OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+# As the kernel has it, path_resolution(7).
+_MOST_LINKS: Final = 40
 
 
 class UnfitFile(Exception):  # noqa: N818  (named after what was found)
@@ -177,7 +182,7 @@ def open_private_directory(name: str, directory: int, *, make: bool = False) -> 
             raise UnfitFile(
                 f"{name} belongs to the account {status.st_uid}: give it to this one, or remove it"
             )
-        if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        if status.st_mode & _OTHERS_WRITE:
             raise UnfitFile(f"{name} is writable for other accounts: remove it")
         yield fd
     finally:
@@ -234,6 +239,50 @@ def may_write(status: os.stat_result, uid: int) -> bool:
     else:
         bits = status.st_mode
     return not ~bits & (os.W_OK | os.X_OK)
+
+
+def check_way(path: Path) -> None:
+    """
+    Refuse a path that another account than root and ours could lead elsewhere.
+
+    It is looked at as far as it is there: where nobody else may write, nobody else makes the rest.
+    Links of root's are followed.
+
+    Args:
+        path: An absolute path.
+
+    Raises:
+        OSError: It cannot be looked at.
+        UnfitFile: A part of it is another account's, or lies where others may exchange it.
+    """
+    ours = {0, os.geteuid()}
+    rest = list(reversed(path.parts))
+    links = 0
+    at = Path("/")
+    shared = False
+    while rest:
+        part = rest.pop()
+        # What stands behind a link is joined to a path without any.
+        at = at.parent if part == ".." else at / part
+        try:
+            status = at.lstat()
+        except FileNotFoundError:
+            if shared:
+                raise UnfitFile(f"{at} could be made by others: make it first") from None
+            return
+        if status.st_uid not in ours:
+            raise UnfitFile(f"{at} belongs to {account_name(status.st_uid)}, not to root")
+        if stat.S_ISLNK(status.st_mode):
+            links += 1
+            if links > _MOST_LINKS:
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+            rest += reversed(at.readlink().parts)
+            at = at.parent
+            continue
+        # In a sticky directory what is root's stays where it is.
+        shared = bool(status.st_mode & _OTHERS_WRITE)
+        if shared and not status.st_mode & stat.S_ISVTX:
+            raise UnfitFile(f"{at} is writable for others (mode {status.st_mode & 0o7777:04o})")
 
 
 def account_name(uid: int) -> str:

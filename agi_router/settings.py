@@ -277,7 +277,7 @@ class Settings:
     agi_listen: str = _setting(_listen, default="127.0.0.1:4573")
     agi_secret: str | None = _setting(_secret, secret=True)
     agi_secret_file: Path | None = _setting(_path)
-    journal: Path = _setting(_path, default=Path("/var/spool/asterisk/agi-router"))
+    journal: Path = _setting(_path, default=Path("/var/spool/agi-router"))
     unsafe_profile: frozenset[str] = _setting(_names, default=frozenset())
     language: Language = _setting(_language, default=Language.ZH)
     fixed_lines: bool = _setting(_switch, default=False)

@@ -25,6 +25,7 @@ from agi_router.profile import (
 
 __all__ = [
     "EDITED",
+    "OWN",
     "OWNER",
     "USER",
     "Site",
@@ -95,7 +96,8 @@ EDITED = (
 )
 """The files of Asterisk that are changed; each may be missing."""
 
-_OWN = ("agi_router.conf", "agi_router_secret.conf")
+OWN = ("agi_router.conf", "agi_router_secret.conf")
+"""The files of Asterisk that are ours alone."""
 
 
 def asterisk_files(files: Mapping[str, str], site: Site) -> dict[str, str]:
@@ -123,7 +125,7 @@ def asterisk_files(files: Mapping[str, str], site: Site) -> dict[str, str]:
     }
     after = {name: change(before.get(name, ""), site) for name, change in changes.items()}
     secret = f"[globals](+)\nAGI_ROUTER_AGI_SECRET={site.agi_secret}\n"
-    return after | dict(zip(_OWN, (site.dialplan, secret), strict=True))
+    return after | dict(zip(OWN, (site.dialplan, secret), strict=True))
 
 
 def restored_files(files: Mapping[str, str]) -> dict[str, str]:

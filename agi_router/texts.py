@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["INVISIBLE", "SHORTENED", "check_name", "is_shortened", "narrow", "strip"]
+__all__ = ["INVISIBLE", "SHORTENED", "check_name", "is_shortened", "narrow", "shown", "strip"]
 
 
 def _span(first: int, last: int) -> str:
@@ -101,3 +101,23 @@ def check_name(text: str, *, what: str, longest: int) -> str:
             f" (U+{ord(found[0]):04X}, the {found.start() + 1}. of {len(name)}): type it anew"
         )
     return name
+
+
+def shown(text: str, *, keep: str = "") -> str:
+    """
+    Text that a terminal shows and does not obey: what cannot be seen is escaped as in JSON.
+
+    Whatever :func:`check_name` takes stays as it is.
+
+    Args:
+        text: Of anybody's.
+        keep: Characters that stay.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return _UNSEEN.sub(lambda found: found[0] if found[0] in keep else _escape(found[0]), text)
+
+
+def _escape(char: str) -> str:
+    digits = char.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{digits[i : i + 4]}" for i in range(0, len(digits), 4))

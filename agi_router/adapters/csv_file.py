@@ -27,7 +27,7 @@ __all__ = ["LONGEST_LINE", "CsvReader", "Record", "new_file", "write_record"]
 
 LONGEST_LINE = 65536
 """
-Bytes of a line: many times what a group of 200 takes.
+Bytes of a line, and of a row that goes over several: many times what a group of 200 takes.
 """
 
 # The first of them that the header has.
@@ -52,6 +52,7 @@ _NO_TEXT = {
     codecs.BOM_UTF32_BE: "in UTF-32",
     b"<": "a web page or XML",
 }
+_ENDLESS = "row larger than the limit"
 _SAVE = "save it as 'CSV UTF-8 (comma delimited)' and import that"
 
 
@@ -83,6 +84,8 @@ class CsvReader:
         self._told = told
         self._line = 0
         self._fed = 0
+        # Of the row that is being read.
+        self._row = 0
         lines = self._lines()
         filled = (line for line in lines if strip(line))
         first = next(filled, "")
@@ -110,9 +113,10 @@ class CsvReader:
         return self._rest
 
     def _records(self, lines: Iterator[str]) -> Iterator[Record]:
-        reader = self._reader(lines)
+        reader = self._reader(self._bounded(lines))
         while True:
             begin = self._line + 1
+            self._row = 0
             try:
                 cells = next(reader, None)
             except csv.Error as error:
@@ -121,6 +125,19 @@ class CsvReader:
                 return
             if any(map(strip, cells)):
                 yield Record(begin, cells)
+
+    def _bounded(self, lines: Iterator[str]) -> Iterator[str]:
+        """
+        The lines, as long as they make up rows that end.
+
+        Raises:
+            csv.Error: A row does not end.
+        """
+        for line in lines:
+            self._row += len(line)
+            if self._row > LONGEST_LINE:
+                raise csv.Error(_ENDLESS)
+            yield line
 
     def _reader(self, lines: Iterable[str]) -> Iterator[list[str]]:
         return csv.reader(lines, delimiter=self.delimiter, strict=True)
@@ -260,6 +277,10 @@ def _is_utf8(raw: bytes) -> bool:
 def _why(error: csv.Error) -> str:
     # The reader's own words speak of its parameters, and never of what stands in the file.
     text = str(error)
+    if text == _ENDLESS:
+        return (
+            f"a quotation mark is opened and not closed, or the row has over {LONGEST_LINE} bytes"
+        )
     if "field larger" in text or "unexpected end" in text:
         return "a quotation mark is opened and not closed"
     if "expected after" in text:

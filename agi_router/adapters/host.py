@@ -27,7 +27,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 
 from agi_router.errors import SettingsError
-from agi_router.files import written_whole
+from agi_router.files import UnfitFile, check_way, open_directory, written_whole
 from agi_router.keyfile import write_key_ring
 from agi_router.seal import KeyRing
 from agi_router.snippets import (
@@ -46,9 +46,9 @@ ETC = Path("/etc/agi-router")
 Where settings, keys and passwords are.
 """
 
-JOURNAL = Path("/var/spool/asterisk/agi-router")
+JOURNAL = Path("/var/spool/agi-router")
 """
-The end journal, shared with Asterisk.
+The end journal, shared with Asterisk; beside its spool, which Debian gives to Asterisk's account.
 """
 
 _KEY = ETC / "key"
@@ -58,8 +58,8 @@ _MADE = ETC / "setup.json"
 _UNITS = Path("/etc/systemd/system")
 _UNIT = _UNITS / "agi-router@.service"
 _WRAPPER = Path("/usr/local/sbin/agi-router")
-# Sticky, or Asterisk could remove what is the router's; below it the router is alone.
-_JOURNAL_MODES = {JOURNAL: 0o3770, JOURNAL / "claimed": 0o700}
+# Sticky, or Asterisk could remove what is the router's; others have no business here.
+_JOURNAL_MODE = 0o3770
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,9 +161,7 @@ class Host:
         kind, _, name = thing.partition(" ")
         if kind == "directory":
             return _remove_journal(Path(name))
-        if kind == "statoverride":
-            _run("dpkg-statoverride", "--remove", name, check=False)
-        elif kind == "user":
+        if kind == "user":
             if _KEY.exists():
                 # Its owner's number may be given to somebody else.
                 os.chown(_KEY, 0, 0)
@@ -205,7 +203,7 @@ def steps(host: Host, database: str) -> list[Step]:
         _kept(host, ETC / "env", env_file(database, USER)),
         _kept(host, ETC / "owner.env", env_file(database, OWNER)),
         _kept(host, ETC / "fastagi.env", fastagi_env()),
-        *(_journal_step(host, path) for path in _JOURNAL_MODES),
+        Step(what=str(JOURNAL), look=_look_journal, make=lambda: _make_journal(host)),
         _file(host, _WRAPPER, wrapper(program), mode=0o755),
         _file(host, _UNIT, unit_file(shipped, program), then=_reload_systemd),
         *(_prompts(host, language) for language in ("zh", "en")),
@@ -229,10 +227,10 @@ def asterisk_directory(what: str, default: str) -> Path:
 
     Args:
         what: Its name in ``core show settings``, such as "Data directory".
-        default: Where it is if Asterisk does not run.
+        default: Where it is if Asterisk does not run, or names none.
     """
     done = _run("asterisk", "-rx", "core show settings", check=False)
-    found = re.search(rf"(?m)^\s*{what}:\s*(\S+)$", done)
+    found = re.search(rf"(?m)^\s*{what}:\s*(/[!-~]*)$", done)
     return Path(found[1] if found else default)
 
 
@@ -321,53 +319,38 @@ def _make_key() -> None:
     os.chown(_KEY, user.pw_uid, user.pw_gid)
 
 
-def _journal_step(host: Host, path: Path) -> Step:
-    return Step(
-        what=str(path),
-        look=lambda: _look_journal(path),
-        make=lambda: _make_journal(host, path),
-    )
-
-
-def _look_journal(path: Path) -> str:
+def _look_journal() -> str:
     try:
-        status = path.stat()
+        check_way(JOURNAL.parent)
+        with open_directory(JOURNAL) as directory:
+            status = os.fstat(directory)
     except FileNotFoundError:
         return "missing"
+    except UnfitFile as error:
+        return f"left: {error}"
+    except OSError:
+        return "left: it is a link, or no directory; remove it"
     user, group = pwd.getpwnam(USER).pw_uid, grp.getgrnam(_GROUP).gr_gid
-    mode = _JOURNAL_MODES[path]
     if (status.st_uid, status.st_gid) != (user, group):
         return f"not of {USER} and the group {_GROUP}"
-    if stat.S_IMODE(status.st_mode) != mode:
-        return f"of mode {stat.S_IMODE(status.st_mode):04o}, not {mode:04o}"
-    if shutil.which("dpkg-statoverride") and not _override(path):
-        return "without dpkg-statoverride: an upgrade of asterisk gives it to Asterisk alone"
+    if stat.S_IMODE(status.st_mode) != _JOURNAL_MODE:
+        return f"of mode {stat.S_IMODE(status.st_mode):04o}, not {_JOURNAL_MODE:04o}"
     return ""
 
 
-def _make_journal(host: Host, path: Path) -> None:
-    mode = _JOURNAL_MODES[path]
-    if not path.exists():
-        path.mkdir(mode=0o700)
-        host.made(f"directory {path}")
-    os.chown(path, pwd.getpwnam(USER).pw_uid, grp.getgrnam(_GROUP).gr_gid)
-    path.chmod(mode)
-    # Debian's asterisk gives every directory of its spool to its account, with mode 0750, whenever
-    # it is configured, but for those that have an override.
-    if shutil.which("dpkg-statoverride"):
-        if _override(path):
-            _run("dpkg-statoverride", "--remove", str(path))
-        told = ("--update", "--add", USER, _GROUP, f"{mode:o}", str(path))
-        _run("dpkg-statoverride", *told)
-        host.made(f"statoverride {path}")
-
-
-def _override(path: Path) -> bool:
-    wanted = f"{USER} {_GROUP} {_JOURNAL_MODES[path]:o} {path}"
-    return wanted in _run("dpkg-statoverride", "--list", str(path), check=False)
+def _make_journal(host: Host) -> None:
+    with contextlib.suppress(FileExistsError):
+        JOURNAL.mkdir(mode=0o700)
+        host.made(f"directory {JOURNAL}")
+    # What has been looked at may be another one by now.
+    with open_directory(JOURNAL) as directory:
+        os.fchown(directory, pwd.getpwnam(USER).pw_uid, grp.getgrnam(_GROUP).gr_gid)
+        os.fchmod(directory, _JOURNAL_MODE)
 
 
 def _remove_journal(path: Path) -> tuple[str, str]:
+    with contextlib.suppress(OSError):
+        (path / "claimed").rmdir()
     try:
         path.rmdir()
     except OSError as error:
@@ -393,6 +376,11 @@ def _prompts(host: Host, language: str) -> Step:
     place = folder / "sounds" / language / "agi-router"
 
     def look() -> str:
+        # Asterisk says where it is, and could say anything.
+        try:
+            check_way(place)
+        except (OSError, UnfitFile) as error:
+            return f"left: {error}"
         missing = [name for name in _prompt_names() if not (place / name).exists()]
         return f"{len(missing)} of {len(_prompt_names())} missing" if missing else ""
 

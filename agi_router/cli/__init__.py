@@ -15,6 +15,7 @@ from itertools import takewhile
 import click
 
 from agi_router import logs
+from agi_router.cli.output import echo
 from agi_router.errors import AgiRouterError
 
 __all__ = ["cli", "main"]
@@ -137,7 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         result = cli.main(args=_json_behind(given), prog_name="agi-router", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message())
+        echo(error.format_message())
         sys.exit(2)
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx else "agi-router"
@@ -181,5 +182,5 @@ def _nobody_reads() -> bool:
 
 def _fail(message: str, code: int) -> None:
     # click quotes what it does not understand, and that may be a number in the wrong place.
-    click.echo(f"agi-router: {logs.redact(message)}".replace("\n", " "), err=True)
+    echo(f"agi-router: {logs.redact(message)}".replace("\n", " "), err=True)
     sys.exit(code)

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from agi_router.cli.output import echo
 from agi_router.durations import parse_duration, parse_within
 from agi_router.model import check_order_id, check_prompts, check_tenant
 from agi_router.texts import strip
@@ -26,6 +27,10 @@ __all__ = [
     "TIME",
     "Duration",
 ]
+
+
+# Characters: a group of 200 members, each with spaces and a country code, and some.
+_LONGEST_LINE = 8192
 
 
 class Duration(click.ParamType[Any]):
@@ -142,8 +147,13 @@ class _Number(click.ParamType[Any]):
         if value != "-":
             return str(value)
         if sys.stdin.isatty() and param is not None:
-            click.echo(f"{param.opts[0]}: ", nl=False, err=True)
-        line = strip(sys.stdin.readline())
+            echo(f"{param.opts[0]}: ", nl=False, err=True)
+        line = sys.stdin.readline(_LONGEST_LINE + 1)
+        if len(line) > _LONGEST_LINE:
+            self.fail(
+                f"standard input has a line of more than {_LONGEST_LINE} characters", param, ctx
+            )
+        line = strip(line)
         if not line:
             self.fail("standard input has no line for it", param, ctx)
         return line

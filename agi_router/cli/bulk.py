@@ -23,10 +23,11 @@ from agi_router.adapters.migrate import check_schema
 from agi_router.adapters.sealing import cores
 from agi_router.cli.arguments import ORDER_ID, TENANT
 from agi_router.cli.binding import fail_if_damaged
-from agi_router.cli.output import echo_json, echo_pairs, json_option
+from agi_router.cli.output import echo, echo_json, echo_pairs, json_option
 from agi_router.cli.workplace import open_database, open_store, read_settings
 from agi_router.csv_rows import COLUMNS, DAMAGED, EXPORTED, Fault, escape, unescape
 from agi_router.errors import CsvError
+from agi_router.texts import shown
 
 __all__ = ["export", "import_"]
 
@@ -206,7 +207,7 @@ def export(
         stack.enter_context(contextlib.closing(rows))
         stream = stack.enter_context(_output(output, overwrite=force))
         count, damaged = _write(stream, rows)
-    click.echo(f"exported {count} binding(s)", err=True)
+    echo(f"exported {count} binding(s)", err=True)
     fail_if_damaged(damaged)
 
 
@@ -243,7 +244,7 @@ class _Report:
         if self._rows > self._shown:
             return
         for fault in faults:
-            click.echo(f"line {record.line}: {fault}", err=True)
+            echo(f"line {record.line}: {fault}", err=True)
             self.faults.append({"line": record.line, **asdict(fault)})
 
     def stop(self, error: CsvError) -> None:
@@ -300,11 +301,11 @@ def _progress(file: BinaryIO) -> Iterator[Any]:
 
 
 def _say_encoding(encoding: str) -> None:
-    click.echo(f"the file is not in UTF-8; it is read as {encoding}", err=True)
+    echo(f"the file is not in UTF-8; it is read as {encoding}", err=True)
 
 
 def _say_waiting() -> None:
-    click.echo("another import is running; waiting for it to end", err=True)
+    echo("another import is running; waiting for it to end", err=True)
 
 
 @contextlib.contextmanager
@@ -326,7 +327,8 @@ def _write(stream: TextIO, rows: Iterator[list[str]]) -> tuple[int, list[str]]:
     count = 0
     damaged: list[str] = []
     for cells in rows:
-        write_record(stream, cells)
+        # Other programs may have written to the database; "import" takes no such name.
+        write_record(stream, list(map(shown, cells)))
         count += 1
         if cells[_STATE] == DAMAGED:
             damaged.append(cells[_NAME])

@@ -9,7 +9,7 @@ import click
 
 from agi_router.cli.arguments import NUMBER, ORDER_ID, SINCE, TIME
 from agi_router.cli.binding import find_name
-from agi_router.cli.output import echo_json, echo_table, json_option, local_time
+from agi_router.cli.output import echo, echo_json, echo_table, json_option, local_time
 from agi_router.cli.workplace import open_store, read_settings
 from agi_router.decision import Step, decide, screen
 from agi_router.decision import explain as explain_steps
@@ -62,8 +62,8 @@ def explain(
         echo_json({**described, "at": at, "rules": rules})
         return
     for step in steps:
-        click.echo(f"{'yes' if step.holds else 'NO ':4} {step.rule}")
-    click.echo(_told(decision, strict=settings.strict))
+        echo(f"{'yes' if step.holds else 'NO ':4} {step.rule}")
+    echo(_told(decision, strict=settings.strict))
 
 
 @click.command()

@@ -6,7 +6,7 @@ import click
 
 from agi_router.adapters.migrate import check_schema, migrate, status
 from agi_router.adapters.rights import grant, renew_grants
-from agi_router.cli.output import echo_json, echo_table, json_option
+from agi_router.cli.output import echo, echo_json, echo_table, json_option
 from agi_router.cli.workplace import open_database, read_settings
 
 __all__ = ["group"]
@@ -39,8 +39,8 @@ def migrate_(*, as_json: bool) -> None:
         echo_json({"applied": [f"{each.number:04}_{each.name}" for each in applied]})
     else:
         for each in applied:
-            click.echo(f"applied {each.number:04}_{each.name}")
-        click.echo("the schema is up to date")
+            echo(f"applied {each.number:04}_{each.name}")
+        echo("the schema is up to date")
 
 
 @group.command("grant")
@@ -64,8 +64,8 @@ def grant_(role: str, *, as_json: bool) -> None:
         echo_json({"role": role, "granted": given})
     else:
         for each in given:
-            click.echo(f"granted {each}")
-        click.echo(f"{role} has what it needs to serve")
+            echo(f"granted {each}")
+        echo(f"{role} has what it needs to serve")
 
 
 @group.command("status")

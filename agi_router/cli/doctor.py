@@ -36,7 +36,7 @@ from agi_router.ari import (
     UserEvent,
     path,
 )
-from agi_router.cli.output import echo_json, json_option
+from agi_router.cli.output import echo, echo_json, json_option
 from agi_router.cli.workplace import read_settings
 from agi_router.errors import AgiRouterError, JournalError
 from agi_router.extension import DIALPLAN_VERSION
@@ -103,7 +103,7 @@ def doctor(context: click.Context, *, as_json: bool) -> None:
         )
     else:
         for each in checks:
-            click.echo(f"{each.status:4}  {each.what:9}  {each.text}")
+            echo(f"{each.status:4}  {each.what:9}  {each.text}")
     if not healthy:
         context.exit(1)
 

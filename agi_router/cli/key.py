@@ -14,7 +14,7 @@ from agi_router.adapters.keys import KINDS, check_keys
 from agi_router.adapters.migrate import check_schema
 from agi_router.adapters.renewal import Renewal
 from agi_router.adapters.rotation import Rotation
-from agi_router.cli.output import echo_json, echo_table, json_option
+from agi_router.cli.output import echo, echo_json, echo_table, json_option
 from agi_router.cli.workplace import open_database, read_settings
 from agi_router.errors import KeyInUse, SealError, SettingsError
 from agi_router.keyfile import write_key_ring
@@ -57,11 +57,11 @@ def new(file: Path | None, *, as_json: bool) -> None:
         if as_json:
             echo_json({"file": str(file)})
         else:
-            click.echo(f"wrote {file}; now set AGI_ROUTER_KEY_FILE={file}")
+            echo(f"wrote {file}; now set AGI_ROUTER_KEY_FILE={file}")
     elif as_json:
         echo_json({"key": ring.to_text()})
     else:
-        click.echo(ring.to_text(), nl=False)
+        echo(ring.to_text(), nl=False)
 
 
 @group.command("list")
@@ -163,7 +163,7 @@ def retire(kind: KeyKind, keyid: int, *, as_json: bool) -> None:
     if as_json:
         echo_json({"kind": kind, "id": keyid, "state": "retired"})
     else:
-        click.echo(f"{kind} key {keyid} is retired and no longer in the file")
+        echo(f"{kind} key {keyid} is retired and no longer in the file")
 
 
 @contextmanager
@@ -219,7 +219,7 @@ def _renew(rotation: Rotation, *, as_json: bool) -> None:
         left = [{"binding": str(name), "why": why} for name, why in renewal.left]
         echo_json({"current": current, "renewed": done, "left": left})
     else:
-        click.echo(f"{done} binding(s) renewed")
+        echo(f"{done} binding(s) renewed")
     _check_whole(renewal)
 
 
@@ -233,4 +233,4 @@ def _check_whole(renewal: Renewal) -> None:
 
 
 def _say(text: str) -> None:
-    click.echo(text, err=True)
+    echo(text, err=True)

@@ -16,7 +16,7 @@ import click
 
 from agi_router.adapters.bindings import BindingStore
 from agi_router.adapters.records import StoredBinding, Terms
-from agi_router.cli.output import echo_json, echo_table, json_option
+from agi_router.cli.output import echo, echo_json, echo_table, json_option
 from agi_router.cli.workplace import open_store, read_settings
 from agi_router.errors import NumberError
 from agi_router.leaktest.callers import Sighting, run_callers
@@ -168,7 +168,7 @@ def leaktest(  # noqa: PLR0917 - options, not arguments
         _lanes(store, numbers) as lanes,
     ):
         if not as_json:
-            click.echo(f"{len(plan) + len(identities)} calls, {len(lanes)} at once", err=True)
+            echo(f"{len(plan) + len(identities)} calls, {len(lanes)} at once", err=True)
         results = asyncio.run(run_suite(plan, lanes, pbx=pbx, near=near, far=far, work=work))
         sightings = asyncio.run(
             run_callers(
@@ -223,16 +223,16 @@ def _tell(report: Sequence[Row], sightings: Sequence[Sighting]) -> None:
     for each in report_as_json(report)["vectors"]:
         lines = (*each["findings"], *each["faults"])
         for line in lines[:_MOST_LINES]:
-            click.echo(line)
+            echo(line)
         if len(lines) > _MOST_LINES:
-            click.echo(f"{each['vector']}: {len(lines) - _MOST_LINES} more (see --json)")
+            echo(f"{each['vector']}: {len(lines) - _MOST_LINES} more (see --json)")
     for seen in sightings:
         if seen.somebody_else or seen.fault:
             what = seen.fault or f"it was taken for {seen.outcome}"
-            click.echo(f"{seen.identity.name}: it is {seen.must_be.value}, but {what}")
-    click.echo(summary(report))
+            echo(f"{seen.identity.name}: it is {seen.must_be.value}, but {what}")
+    echo(summary(report))
     if sightings:
-        click.echo(sightings_summary(sightings))
+        echo(sightings_summary(sightings))
 
 
 @contextmanager

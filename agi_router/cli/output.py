@@ -9,7 +9,9 @@ from typing import Any, TypeVar
 
 import click
 
-__all__ = ["echo_json", "echo_pairs", "echo_table", "json_option", "local_time"]
+from agi_router.texts import shown
+
+__all__ = ["echo", "echo_json", "echo_pairs", "echo_table", "json_option", "local_time"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -23,11 +25,23 @@ def json_option(command: Command) -> Command:
     )(command)
 
 
+def echo(text: str, *, nl: bool = True, err: bool = False) -> None:
+    """
+    Print text of one line or several, whoever may have written parts of it.
+
+    Args:
+        text: What a terminal is to show, and not to obey.
+        nl: Whether a line end follows.
+        err: Whether it is for standard error.
+    """
+    click.echo(shown(text, keep="\n\t"), nl=nl, err=err)
+
+
 def echo_json(value: Any) -> None:
     """
     Print one JSON value. Times are RFC 3339 with their offset.
     """
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2, default=_plain))
+    echo(json.dumps(value, ensure_ascii=False, indent=2, default=_plain))
 
 
 def echo_pairs(values: Mapping[str, Any]) -> None:
@@ -36,7 +50,7 @@ def echo_pairs(values: Mapping[str, Any]) -> None:
     """
     width = max(map(len, values), default=0)
     for name, value in values.items():
-        click.echo(f"{name.replace('_', ' '):{width}}  {_shown(value)}")
+        echo(f"{name.replace('_', ' '):{width}}  {_shown(value)}")
 
 
 def echo_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, empty: str) -> None:
@@ -44,12 +58,12 @@ def echo_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, empty: 
     Print a table, or the sentence *empty* if it has no rows.
     """
     if not rows:
-        click.echo(empty)
+        echo(empty)
         return
     cells = [[column.upper() for column in columns], *([_shown(v) for v in row] for row in rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
     for row in cells:
-        click.echo(
+        echo(
             "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
         )
 
@@ -68,19 +82,9 @@ def _shown(value: Any) -> str:
         case datetime():
             return local_time(value)
         case list():
-            return ", ".join(map(_printable, value)) or "-"
+            return ", ".join(shown(str(each)) for each in value) or "-"
         case _:
-            return _printable(value)
-
-
-def _printable(value: object) -> str:
-    """
-    *value* as text that neither ends a line nor commands a terminal.
-    """
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode()
-        for char in str(value)
-    )
+            return shown(str(value))
 
 
 def _plain(value: Any) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from agi_router.cli.arguments import COUNT, Duration
-from agi_router.cli.output import echo_json, echo_table, json_option
+from agi_router.cli.output import echo, echo_json, echo_table, json_option
 from agi_router.cli.workplace import open_store, read_settings
 from agi_router.durations import format_duration
 from agi_router.numbers import BLOCK_SIZE
@@ -110,7 +110,7 @@ def size(
         (needed.blocks, f"blocks of {BLOCK_SIZE:,}"),
     ]
     for value, words in lines:
-        click.echo(f"{value:>14,}  {words}")
+        echo(f"{value:>14,}  {words}")
 
 
 def _seconds(value: timedelta) -> int:

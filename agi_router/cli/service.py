@@ -9,7 +9,7 @@ from agi_router import daemon, logs
 from agi_router.adapters.keys import check_keys
 from agi_router.adapters.migrate import check_schema
 from agi_router.adapters.rights import check_rights
-from agi_router.cli.output import echo_json, json_option
+from agi_router.cli.output import echo, echo_json, json_option
 from agi_router.cli.workplace import open_database, read_settings
 
 __all__ = ["serve", "settings"]
@@ -59,4 +59,4 @@ def settings(*, as_json: bool) -> None:
         echo_json(described)
     else:
         for name, value in described.items():
-            click.echo(f"{name}={value}")
+            echo(f"{name}={value}")

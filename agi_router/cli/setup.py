@@ -4,13 +4,13 @@
 
 import os
 import re
-import shutil
 import socket
 from importlib.resources import files
 from pathlib import Path
 
 import click
 
+from agi_router.adapters.asterisk_copy import open_copy
 from agi_router.adapters.host import (
     ETC,
     Host,
@@ -18,9 +18,11 @@ from agi_router.adapters.host import (
     database_name,
     steps,
 )
+from agi_router.cli.output import echo
 from agi_router.errors import SettingsError
 from agi_router.snippets import (
     EDITED,
+    OWN,
     OWNER,
     USER,
     Site,
@@ -35,7 +37,6 @@ __all__ = ["setup"]
 
 _DATABASE = "agi_router"
 _SHOWN = ("database.sql", "pg_ident.conf", "pg_hba.conf", "asterisk")
-_ASTERISK = Path("/etc/asterisk")
 
 
 @click.command()
@@ -55,7 +56,8 @@ _ASTERISK = Path("/etc/asterisk")
     "copy",
     metavar="DIR",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Write Asterisk's files into a copy of /etc/asterisk, made if DIR is not there.",
+    help="Write Asterisk's files into a copy of /etc/asterisk, made if DIR is not there; in a"
+    " directory of root's.",
 )
 @click.option(
     "--remove",
@@ -96,19 +98,19 @@ def setup(
             "pg_ident.conf": pg_ident(),
             "pg_hba.conf": pg_hba(name),
         }
-        click.echo(texts[show], nl=False)
+        echo(texts[show], nl=False)
         return
     if os.geteuid():
         raise SettingsError("setup looks at files that only root may read: run it as root")
     if show is not None:
         for file, text in asterisk_files({}, _site(carriers, trunk)).items():
-            click.echo(f"; ---- {file}\n{text}")
+            echo(f"; ---- {file}\n{text}")
     elif copy is not None:
         _apply(copy, None if removing else _site(carriers, trunk))
     elif removing:
         for what, told in Host().remove():
-            click.echo(f"{what:8}  {told}")
-        click.echo(_AFTER_REMOVAL.format(database=name, user=USER, owner=OWNER), nl=False)
+            echo(f"{what:8}  {told}")
+        echo(_AFTER_REMOVAL.format(database=name, user=USER, owner=OWNER), nl=False)
     elif not _make(name, checking=checking):
         context.exit(1)
 
@@ -129,20 +131,18 @@ def _make(database: str, *, checking: bool) -> bool:
         missing = step.look()
         if missing and not checking and not missing.startswith("left"):
             step.make()
-            click.echo(f"made     {step.what}")
+            echo(f"made     {step.what}")
             missing = step.look()
         elif not missing:
-            click.echo(f"ok       {step.what}")
+            echo(f"ok       {step.what}")
         if missing:
             told, _, why = (
                 missing.partition(": ") if missing.startswith("left") else ("missing", "", missing)
             )
-            click.echo(f"{told:7}  {step.what}: {why}")
+            echo(f"{told:7}  {step.what}: {why}")
             done = done and told == "left"
     if not checking:
-        click.echo(
-            _NEXT.format(sql=database_sql(database), ident=pg_ident(), hba=pg_hba(database))
-        )
+        echo(_NEXT.format(sql=database_sql(database), ident=pg_ident(), hba=pg_hba(database)))
     return done
 
 
@@ -200,45 +200,17 @@ def _site(carriers: tuple[str, ...], trunk: str | None) -> Site:
     )
 
 
-def _apply(copy: Path, site: Site | None) -> None:
+def _apply(path: Path, site: Site | None) -> None:
     """
     Write Asterisk's files into a copy; without a site, take out what was written.
     """
-    if copy.resolve() == _ASTERISK.resolve():
-        raise SettingsError(f"{copy} is what Asterisk reads: give a copy, look, and put it there")
-    if not copy.exists():
-        _copy_tree(_ASTERISK, copy)
-    before = {
-        name: (copy / name).read_text("utf-8", errors="surrogateescape")
-        for name in EDITED
-        if (copy / name).exists()
-    }
-    after = restored_files(before) if site is None else asterisk_files(before, site)
-    for name, text in after.items():
-        if before.get(name) != text:
-            _write(copy / name, text)
-            click.echo(f"changed  {copy / name}")
-    if site is None:
-        for name in ("agi_router.conf", "agi_router_secret.conf"):
-            (copy / name).unlink(missing_ok=True)
-
-
-def _copy_tree(source: Path, copy: Path) -> None:
-    shutil.copytree(source, copy, symlinks=True)
-    for path in (source, *source.rglob("*")):
-        status = path.lstat()
-        twin = copy / path.relative_to(source)
-        os.chown(twin, status.st_uid, status.st_gid, follow_symlinks=False)
-
-
-def _write(path: Path, text: str) -> None:
-    """
-    Write a file that Asterisk reads and nobody else, whoever could read it before.
-    """
-    known = path.exists()
-    status = (path if known else path.parent).stat()
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640)
-    with os.fdopen(fd, "w", encoding="utf-8", errors="surrogateescape") as file:
-        os.fchmod(fd, 0o640)
-        os.fchown(fd, status.st_uid, status.st_gid)
-        file.write(text)
+    with open_copy(path) as copy:
+        before = {name: text for name in EDITED if (text := copy.read(name)) is not None}
+        after = restored_files(before) if site is None else asterisk_files(before, site)
+        for name, text in after.items():
+            if before.get(name) != text:
+                copy.write(name, text)
+                echo(f"changed  {path / name}")
+        if site is None:
+            for name in OWN:
+                copy.remove(name)

@@ -74,7 +74,7 @@ def new_state(engine: str, places: Places) -> State:
         checkout=str(places.checkout),
         rootfs=rootfs,
         # Where the dialplan writes it, seen from here.
-        journal=f"{rootfs}/var/spool/asterisk/agi-router" if rootfs else f"{places.state}/journal",
+        journal=f"{rootfs}/var/spool/agi-router" if rootfs else f"{places.state}/journal",
         dsn=dsn or f"postgresql://{ROLE}:{quote(password)}@{HOST}:{port}/agi_router",
         database_port=port,
         database_password=password,

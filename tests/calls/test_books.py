@@ -156,7 +156,7 @@ def test_asterisk_may_not_write(
     assert status == "fail"
     assert text == (
         f"{journal}: Asterisk was asked for a line here, and none came: it may not write there,"
-        " its disk is full, or /var/spool/asterisk/agi-router, which AGI_ROUTER_JOURNAL names in"
+        " its disk is full, or /var/spool/agi-router, which AGI_ROUTER_JOURNAL names in"
         " the dialplan, is another directory"
     )
     _, metrics = health_answers("/metrics", METRICS_PORTS["ari"])
@@ -175,7 +175,7 @@ def test_another_directory_than_the_dialplans(
     assert "or /tmp, which AGI_ROUTER_JOURNAL names in the dialplan, is another" in text
     assert text.startswith(f"{journal}: ")
     dialplan.reset()
-    dialplan.set(AGI_ROUTER_JOURNAL="/var/spool/asterisk/agi-router")
+    dialplan.set(AGI_ROUTER_JOURNAL="/var/spool/agi-router")
     assert doctor(cli)["ends"][0] == "ok"
 
 

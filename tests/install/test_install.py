@@ -19,7 +19,7 @@ from calls.sound import listening
 from testpbx.waiting import until
 
 A, B, STRANGER = "13800000001", "13800000002", "13800000003"
-JOURNAL = "/var/spool/asterisk/agi-router"
+JOURNAL = "/var/spool/agi-router"
 
 
 def restarts(machine: Machine, unit: str) -> int:
@@ -123,7 +123,7 @@ def test_nothing_leaks(site: Site) -> None:
 
 def test_the_asterisk_package_is_installed_again(site: Site) -> None:
     """As by an upgrade: it sets the rights of its spool, and ours stay."""
-    mode = "stat --format='%U %G %a' /var/spool/asterisk/agi-router"
+    mode = "stat --format='%U %G %a' /var/spool/agi-router"
     before = site.machine.do(mode)
     site.machine.do("dpkg --install /srv/packages/asterisk_*.deb")
     site.wait_for_the_router()
@@ -204,9 +204,7 @@ def test_rights_of_the_journal_are_lost_for_a_while(site: Site) -> None:
     """Said, without a traceback; what came meanwhile is settled once they are back."""
     machine = site.machine
     x = site.bind("13800000151", "13800000152")["x"]
-    machine.do(
-        "chown root:root /var/spool/asterisk/agi-router; chmod 700 /var/spool/asterisk/agi-router"
-    )
+    machine.do("chown root:root /var/spool/agi-router; chmod 700 /var/spool/agi-router")
     code, told = site.doctor()
     log = "journalctl --unit 'agi-router@*' --since -60s --output cat"
     assert until(lambda: f"{JOURNAL}: " in machine.do(log), timeout=30)
@@ -415,7 +413,6 @@ def test_nothing_is_left_but_the_key(site: Site) -> None:
     assert machine.do("sha256sum /etc/agi-router/key") == key
     assert machine.do("stat --format='%U %a' /etc/agi-router/key") == "root 600\n"
     assert machine.run("getent passwd agi-router || getent group agi-router").returncode != 0
-    assert "agi-router" not in machine.do("dpkg-statoverride --list")
     assert machine.do("systemctl list-units --all --no-legend 'agi-router@*'") == ""
     # A last line that had no end has one now.
     machine.do(

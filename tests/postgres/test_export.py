@@ -129,6 +129,31 @@ def importing_here(store: BindingStore, dsn: str, keys: KeyRing) -> Importing:
     return Importing(dsn, keys)
 
 
+def test_what_others_wrote_commands_no_terminal(
+    cli: Cli, store: BindingStore, connection: Connection, tmp_path: Path
+) -> None:
+    """Whoever may write to the database may be no operator of ours: no command prints it raw."""
+    bind(store, A, B, order_id="O-1")
+    evil = "a\x1b[31m\x9b2J\u202e\u2028\x7f\r\nb"
+    connection.execute("UPDATE agi_router.binding SET order_id = %s", [evil])
+    connection.execute("UPDATE agi_router.tenant SET name = %s", [f"t\x1b]0;x\x07\x9b{'t'}"])
+    file = tmp_path / "out.csv"
+    said = [
+        cli(*command).out
+        for command in (
+            ("export",),
+            ("list", "--json"),
+            ("tenant", "list"),
+            ("tenant", "list", "--json"),
+        )
+    ]
+    assert cli("export", "-o", file).code == 0
+    for text in (*said, file.read_bytes().decode()):
+        assert re.search("\\\\u001b", text)
+        assert not re.search("[\x00-\x09\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e]", text)
+    assert said[0].count("\n") == 2
+
+
 def test_masked_unless_revealed(cli: Cli, store: BindingStore, tmp_path: Path) -> None:
     """Numbers in full are asked for in so many words."""
     bind(store, A, B, order_id="=1+1")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from agi_router.errors import CsvError
 
 NOT_CLOSED = "behind a closing quotation mark stands neither a delimiter nor the line's end"
 SAVE = "save it as 'CSV UTF-8 (comma delimited)' and import that"
+ENDLESS = f"a quotation mark is opened and not closed, or the row has over {LONGEST_LINE} bytes"
 TOO_LONG = f"it is longer than {LONGEST_LINE} bytes"
 
 
@@ -99,7 +101,9 @@ def test_only_the_header_tells_the_delimiter() -> None:
         (b"a,b\n1,\0\n", f"line 2: it holds a NUL; {SAVE}"),
         (b'a,b\n1,2\n3,"4\n', "line 3: a quotation mark is opened and not closed"),
         (b'"a', "line 1: a quotation mark is opened and not closed"),
-        (b'a,b\n1,"' + b"5\n" * 70_000, "line 2: a quotation mark is opened and not closed"),
+        (b'a,b\n1,"' + b"5\n" * 70_000, f"line 2: {ENDLESS}"),
+        (b"a,b\n1,2\n" + b'"\n\n",' * 40_000, f"line 3: {ENDLESS}"),
+        (("a,b\n1,2\n" + '"\n\n",' * 40_000).encode("utf-16"), f"line 3: {ENDLESS}"),
         (b'a,b\n1,"2"3\n', f"line 2: {NOT_CLOSED}"),
         (b"a,b\n1,2\r3,4\n", "line 2: it is not a row of a CSV file"),
         (b"a,b\n" + b"1" * LONGEST_LINE + b"\n", f"line 2: {TOO_LONG}"),
@@ -127,6 +131,41 @@ def test_a_longest_line() -> None:
     """The limit itself is allowed."""
     cell = "1" * (LONGEST_LINE - 1)
     assert read(b"a\n" + cell.encode() + b"\n")[1] == [(2, [cell])]
+
+
+class Endless(io.RawIOBase):
+    """One row of short lines and of cells that all close, and no end of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.given = 0
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Give more of it."""
+        view = memoryview(buffer)
+        piece = (b"a,b\n" if not self.given else b"") + b'"\n\n",' * (len(view) // 5 - 1)
+        view[: len(piece)] = piece
+        self.given += len(piece)
+        if self.given > 100 * LONGEST_LINE:
+            raise AssertionError("it reads on")
+        return len(piece)
+
+
+def test_a_row_without_end_is_not_read_to_its_end() -> None:
+    """It costs no more than the longest row, however large the file is."""
+    with pytest.raises(CsvError, match=r"line 2: .* the row has over 65536 bytes"):
+        list(CsvReader(io.BufferedReader(Endless())))
+
+
+def test_a_longest_row() -> None:
+    """Over several lines, and again after it: what is counted is of one row."""
+    row = b'"' + b"1\n" * (LONGEST_LINE // 2 - 2) + b'1"\n'
+    assert len(row) == LONGEST_LINE
+    assert len(read(b"a\n" + row * 3)[1]) == 3
 
 
 @pytest.mark.parametrize(

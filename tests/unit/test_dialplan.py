@@ -512,7 +512,7 @@ def test_the_globals() -> None:
         "AGI_ROUTER_TRUNK": "carrier-out",
         "AGI_ROUTER_CALLEE_PREFIX": "",
         "AGI_ROUTER_LANGUAGE": "zh",
-        "AGI_ROUTER_JOURNAL": "/var/spool/asterisk/agi-router",
+        "AGI_ROUTER_JOURNAL": "/var/spool/agi-router",
         "AGI_ROUTER_PATIENCE": "0.35",
         "AGI_ROUTER_PATIENCE_FALLBACK": "0.2",
         "AGI_ROUTER_RATE_LIMIT": "0",

@@ -13,6 +13,7 @@ from accounts import as_account, open_to_all
 
 from agi_router.files import (
     UnfitFile,
+    check_way,
     open_directory,
     open_foreign,
     open_private_directory,
@@ -224,3 +225,42 @@ def test_whose_a_private_directory_is() -> None:
         assert as_account(STRANGER - 1, look) == (
             f"theirs belongs to the account {STRANGER}: give it to this one, or remove it"
         )
+
+
+def test_a_way_that_is_roots() -> None:
+    """Its links too, and what is not there yet; a sticky directory if its entry is there."""
+    with open_to_all() as base:
+        (base / "real").mkdir()
+        (base / "link").symlink_to("../" + base.name + "/real")
+        (base / "sticky").mkdir()
+        (base / "sticky").chmod(0o1777)
+        for name in ("real", "link", "link/new/newer", "sticky", "."):
+            check_way(base / name)
+        with pytest.raises(UnfitFile, match="sticky/new could be made by others"):
+            check_way(base / "sticky/new")
+
+
+@pytest.mark.parametrize("lead", [lambda base: base / "link/in", lambda base: base / "theirs/in"])
+def test_a_way_that_somebody_else_can_turn(lead: Callable[[Path], Path]) -> None:
+    """By a directory of theirs, also behind root's own link, or by a link of theirs."""
+    with open_to_all() as base:
+        (base / "theirs").mkdir()
+        os.chown(base / "theirs", STRANGER, STRANGER)
+        (base / "link").symlink_to("theirs")
+        with pytest.raises(UnfitFile, match="theirs belongs to the account 64999, not to root"):
+            check_way(lead(base))
+
+
+def test_ways_with_links_of_others() -> None:
+    """A link of theirs, links in a ring, and a directory that all may write to."""
+    with open_to_all() as base:
+        (base / "link").symlink_to("/")
+        os.chown(base / "link", STRANGER, STRANGER, follow_symlinks=False)
+        with pytest.raises(UnfitFile, match="link belongs to the account 64999"):
+            check_way(base / "link")
+        (base / "ring").symlink_to("ring")
+        with pytest.raises(OSError, match="symbolic links"):
+            check_way(base / "ring")
+        base.chmod(0o777)
+        with pytest.raises(UnfitFile, match=r"is writable for others \(mode 0777\)"):
+            check_way(base / "new")

@@ -188,6 +188,7 @@ MAY_IMPORT = {
     "leaktest.sipp": frozenset[str](),
     "adapters.live_profile": CORE | {"ari"},
     "adapters.live_prompts": frozenset({"ari"}),
+    "adapters.asterisk_copy": frozenset({"errors", "files"}),
     "adapters.host": CORE | {"files", "keyfile"},
     "side_thread": frozenset[str](),
     "jobs": CORE,

@@ -44,7 +44,7 @@ def test_defaults() -> None:
         agi_listen="127.0.0.1:4573",
         agi_secret=None,
         agi_secret_file=None,
-        journal=Path("/var/spool/asterisk/agi-router"),
+        journal=Path("/var/spool/agi-router"),
         unsafe_profile=frozenset(),
         language=Language.ZH,
         fixed_lines=False,

@@ -8,7 +8,7 @@ import unicodedata
 import pytest
 
 from agi_router.model import check_order_id, check_tenant
-from agi_router.texts import SHORTENED, check_name, is_shortened, narrow, strip
+from agi_router.texts import SHORTENED, check_name, is_shortened, narrow, shown, strip
 
 UNSEEN = (
     "{} holds a character that cannot be seen or told from a space (U+{}, the {}. of {}): type it"
@@ -108,3 +108,19 @@ def test_strip_and_narrow() -> None:
 def test_not_shortened(text: str) -> None:
     """What only looks like it from afar."""
     assert not is_shortened(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("A-1001 订单\u3000七", "A-1001 订单\u3000七"),
+        ("\x1b[31m\x07\x7f", r"\u001b[31m\u0007\u007f"),
+        ("\x9b2J\u202e\u2028\u200f", r"\u009b2J\u202e\u2028\u200f"),
+        ("\U000e0041\ud800", r"\udb40\udc41\ud800"),
+        ("a\nb\tc", r"a\u000ab\u0009c"),
+    ],
+)
+def test_what_a_terminal_is_to_show(text: str, told: str) -> None:
+    """What cannot be seen is an escape, as JSON has it; what names hold is not touched."""
+    assert shown(text) == told
+    assert shown("a\nb\x1b\tc", keep="\n\t") == "a\nb\\u001b\tc"

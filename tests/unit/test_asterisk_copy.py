@@ -1,0 +1,229 @@
+"""The copy of Asterisk's configuration: what Asterisk's account has put there is not obeyed."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from accounts import open_to_all
+
+from agi_router.adapters import asterisk_copy
+from agi_router.adapters.asterisk_copy import open_copy
+from agi_router.errors import SettingsError
+
+ASTERISK = 64998
+PAGE = Path(__file__).parents[2] / "docs/install.md"
+
+
+@pytest.fixture
+def base() -> Iterator[Path]:
+    """A directory with ``etc``, which is Asterisk's, and ``secret``, which is root's."""
+    with open_to_all() as path:
+        etc = path / "etc"
+        (etc / "manager.d").mkdir(parents=True)
+        for name in ("pjsip.conf", "extensions.conf", "manager.d/README.conf"):
+            (etc / name).write_text(f"; {name}\n")
+        for each in (etc, *etc.rglob("*")):
+            os.chown(each, ASTERISK, ASTERISK)
+        (path / "secret").write_text("root's\n")
+        (path / "secret").chmod(0o600)
+        yield path
+
+
+def test_a_copy_is_roots_alone(base: Path) -> None:
+    """Its files are as they were, owners included; a new one is Asterisk's."""
+    copy = base / "copy"
+    os.utime(base / "etc/pjsip.conf", (1, 1))
+    with open_copy(copy, source=base / "etc") as opened:
+        assert opened.read("pjsip.conf") == "; pjsip.conf\n"
+        assert opened.read("ari.conf") is None
+        opened.write("ari.conf", "password=\udcff\n")
+        opened.write("extensions.conf", "new\n")
+        opened.remove("ari_none.conf")
+
+    status = copy.stat()
+    assert (status.st_uid, stat.S_IMODE(status.st_mode)) == (os.geteuid(), 0o700)
+    assert (copy / "ari.conf").read_bytes() == b"password=\xff\n"
+    assert (copy / "manager.d/README.conf").read_text() == "; manager.d/README.conf\n"
+    assert (copy / "pjsip.conf").stat().st_mtime == 1
+    for name in ("ari.conf", "extensions.conf", "pjsip.conf", "manager.d"):
+        assert (copy / name).stat().st_uid == ASTERISK
+    assert stat.S_IMODE((copy / "ari.conf").stat().st_mode) == 0o640
+    assert not list(copy.glob(".*"))
+
+
+def test_what_is_written_is_changed_again(base: Path) -> None:
+    """The copy that is there is taken, and not made anew."""
+    with open_copy(base / "copy", source=base / "etc") as opened:
+        opened.write("ari.conf", "one\n")
+    with open_copy(base / "copy", source=base / "etc") as opened:
+        assert opened.read("ari.conf") == "one\n"
+        opened.remove("ari.conf")
+    assert not (base / "copy/ari.conf").exists()
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_link_is_not_written_through(base: Path, *, there: bool) -> None:
+    """Asterisk's account makes a link in place of a file: it is refused, or replaced."""
+    target = base / "secret" if there else base / "profile.sh"
+    for name in ("manager.conf", "agi_router.conf"):
+        (base / "etc" / name).symlink_to(target)
+    with open_copy(base / "copy", source=base / "etc") as opened:
+        with pytest.raises(SettingsError, match=r"manager\.conf is a link: remove it"):
+            opened.read("manager.conf")
+        opened.write("agi_router.conf", "ours\n")
+
+    assert not (base / "copy/agi_router.conf").is_symlink()
+    assert target.exists() is there
+    assert (base / "secret").read_text() == "root's\n"
+    assert (base / "secret").stat().st_uid == 0
+
+
+def _pipe(base: Path) -> None:
+    os.mkfifo(base / "etc/pipe.conf")
+
+
+def _second_name(base: Path) -> None:
+    os.link(base / "secret", base / "etc/second.conf")
+
+
+def _endless(base: Path) -> None:
+    os.truncate(base / "etc/pjsip.conf", 2**30)
+
+
+@pytest.mark.parametrize(
+    ("plant", "told"),
+    [
+        (_pipe, r"pipe\.conf is not a regular file: remove it"),
+        (_second_name, r"second\.conf has a second name: remove it"),
+        (_endless, r"etc has more than [0-9]+ bytes: remove what is not configuration"),
+    ],
+)
+def test_what_cannot_be_copied_is_named(
+    base: Path, plant: Callable[[Path], None], told: str
+) -> None:
+    """Nothing is waited for, and no half copy is left that would pass for a whole one."""
+    plant(base)
+    with pytest.raises(SettingsError, match=told), open_copy(base / "copy", source=base / "etc"):
+        pass
+    assert not (base / "copy").exists()
+
+
+def _others(copy: Path) -> None:
+    copy.mkdir(mode=0o700)
+    os.chown(copy, ASTERISK, ASTERISK)
+
+
+def _open(copy: Path) -> None:
+    copy.mkdir()
+    copy.chmod(0o755)
+
+
+def _link(copy: Path) -> None:
+    (copy.parent / "other").mkdir()
+    copy.symlink_to("other")
+
+
+def _open_parent(copy: Path) -> None:
+    copy.parent.chmod(0o777)
+
+
+def _others_parent(copy: Path) -> None:
+    os.chown(copy.parent, ASTERISK, ASTERISK)
+
+
+@pytest.mark.parametrize(
+    ("plant", "told"),
+    [
+        (_others, "copy is not root's"),
+        (_open, r"copy is open to others \(mode 0755\)"),
+        (_link, "copy: is a link, or no directory"),
+        (_open_parent, r"is writable for others \(mode 0777\)"),
+        (_others_parent, f"belongs to the account {ASTERISK}, not to root"),
+    ],
+)
+def test_a_place_that_others_come_to_is_refused(
+    base: Path, plant: Callable[[Path], None], told: str
+) -> None:
+    """Secrets are written into it: nobody may have made it, or put it there."""
+    plant(base / "copy")
+    with pytest.raises(SettingsError, match=told), open_copy(base / "copy", source=base / "etc"):
+        pass
+    assert not (base / "other").exists() or not list((base / "other").iterdir())
+
+
+def test_what_asterisk_reads_is_no_copy(base: Path) -> None:
+    """By whatever name; and without a configuration there is nothing to copy."""
+    (base / "link").symlink_to("etc")
+    for name in ("etc", "link"):
+        with (
+            pytest.raises(SettingsError, match="is what Asterisk reads"),
+            open_copy(base / name, source=base / "etc"),
+        ):
+            pass
+    with (
+        pytest.raises(SettingsError, match="none: No such file"),
+        open_copy(base / "copy", source=base / "none"),
+    ):
+        pass
+
+
+def test_a_file_without_end_is_not_read_whole(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a copy that somebody has edited."""
+    monkeypatch.setattr(asterisk_copy, "_LARGEST", 100)
+    with open_copy(base / "copy", source=base / "etc") as opened:
+        (base / "copy/pjsip.conf").write_text("x" * 101)
+        with pytest.raises(SettingsError, match="is larger than 100 bytes"):
+            opened.read("pjsip.conf")
+
+
+def test_a_directory_that_was_a_link_is_not_entered(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A link when it was copied, and a directory a moment later: nothing goes through the link."""
+    (base / "victim").mkdir()
+    (base / "etc/late.d").symlink_to(base / "victim")
+    readlink = os.readlink
+
+    def swapped(name: str, *, dir_fd: int | None = None) -> str:
+        target = readlink(name, dir_fd=dir_fd)
+        os.unlink(name, dir_fd=dir_fd)
+        os.mkdir(name, dir_fd=dir_fd)
+        (base / "etc/late.d/zz.sh").write_text("A was here\n")
+        return target
+
+    monkeypatch.setattr(os, "readlink", swapped)
+    with open_copy(base / "copy", source=base / "etc"):
+        pass
+    assert (base / "etc/late.d").is_dir()
+    assert not list((base / "victim").iterdir())
+
+
+@pytest.mark.parametrize("copy", ["asterisk.new", "asterisk.without"])
+@pytest.mark.parametrize("there", [True, False])
+def test_the_pages_way_to_put_it_in_place(base: Path, copy: str, *, there: bool) -> None:
+    """The command of docs/install.md replaces links that Asterisk's account has made."""
+    (command,) = (
+        line
+        for line in PAGE.read_text("utf-8").splitlines()
+        if f"cp -a --remove-destination /root/{copy}" in line
+    )
+    (base / copy).mkdir(mode=0o700)
+    (base / copy / "pjsip.conf").write_text("new\n")
+    target = base / "secret" if there else base / "profile.sh"
+    (base / "etc/pjsip.conf").unlink()
+    (base / "etc/pjsip.conf").symlink_to(target)
+    command = command.replace(f"/root/{copy}", f"{base}/{copy}").replace(
+        "/etc/asterisk", f"{base}/etc"
+    )
+    subprocess.run(["bash", "-c", command], check=True)
+
+    assert (base / "etc/pjsip.conf").read_text() == "new\n"
+    assert not (base / "etc/pjsip.conf").is_symlink()
+    assert (base / "secret").read_text() == "root's\n"
+    assert not (base / "profile.sh").exists()
+    assert stat.S_IMODE((base / "etc").stat().st_mode) == 0o755
