@@ -64,7 +64,7 @@ class Cli:
             found[:] = [c for c in self("calls", "--limit", "1000") if c["x"] == x]
             return len(found) >= count and all(c["state"] == "settled" for c in found)
 
-        assert until(settled, timeout=15), found
+        assert until(settled, timeout=30), found
         return found
 
 
@@ -115,7 +115,7 @@ class Router:
         assert self.process is not None
         code = self.process.wait(20)
         # So has Asterisk, where it knows.
-        assert until(lambda: not self.registered(), timeout=5)
+        assert until(lambda: not self.registered(), timeout=20)
         return code
 
     def ensure(self) -> None:

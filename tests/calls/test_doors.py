@@ -300,7 +300,7 @@ def test_a_thawed_router_admits_a_call_that_fastagi_has(
                 talk = phones.dial(a, x, hold=2.0)
                 assert until(lambda: acknowledged(callee.messages), timeout=10)
             # The thawed router does not know better, asks again and says so.
-            assert until(lambda: "call.gone" in patient.log, timeout=5)
+            assert until(lambda: "call.gone" in patient.log, timeout=20)
             assert cli("show", binding["id"])["calls_used"] == 1
             (heard,) = talk.heard()
     finally:
@@ -343,7 +343,7 @@ def test_fastagi_admits_a_call_that_a_frozen_router_has(
                     [int(x)],
                 )
                 talk = phones.dial(a, x, hold=1.5)
-                assert until(lambda: waits_for_a_lock(database), timeout=5)
+                assert until(lambda: waits_for_a_lock(database), timeout=20)
                 patient.send(signal.SIGSTOP)
             # The use is taken now, by a statement whose answer nobody reads.
             assert until(lambda: acknowledged(callee.messages), timeout=10)
@@ -404,12 +404,13 @@ def test_another_router_does_not_settle_a_call_that_is_alive(
     binding = cli.bind(a, b, "--max-calls", "1")
     other = Router({**pbx["env"], "AGI_ROUTER_ARI_APP": "agi_router_2"}, tmp_path / "router.log")
     with phones.listen() as callee:
-        talk = phones.dial(a, binding["x"], hold=3.0)
+        # Two routers start meanwhile, and look a second later at the earliest.
+        talk = phones.dial(a, binding["x"], hold=10.0)
         assert until(lambda: acknowledged(callee.messages), timeout=10)
         fastagi.stop()
         fastagi.start()
         other.start()
-        assert until(lambda: "books.reconciled" in other.log, timeout=5)
+        assert until(lambda: "books.reconciled" in other.log, timeout=20)
         assert cli("show", binding["id"])["calls_used"] == 1
         (heard,) = talk.heard()
     other.stop()

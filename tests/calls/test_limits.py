@@ -101,4 +101,4 @@ def test_ring_time_out(
 
     assert (call.status, len(call.invites)) == (480, 1)
     assert cli.record(binding["x"])["outcome"] == "no_answer"
-    assert until(lambda: cli("show", binding["id"])["calls_used"] == 0, timeout=5)
+    assert until(lambda: cli("show", binding["id"])["calls_used"] == 0, timeout=20)

@@ -178,7 +178,7 @@ def check_refused(cli: Cli, binding: Binding, heard: Heard) -> None:
     mine = binding.row.reason
     assert until(lambda: cli.record(binding.dialled)["reason"] == mine, timeout=15)
     # It cost no use either.
-    assert until(lambda: cli("show", binding.id)["calls_used"] == binding.uses, timeout=5)
+    assert until(lambda: cli("show", binding.id)["calls_used"] == binding.uses, timeout=20)
 
 
 @contextmanager

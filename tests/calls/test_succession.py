@@ -103,7 +103,7 @@ def test_a_successor_that_goes_away(
     assert until(lambda: "serve.standing_by" in router.log[before:], timeout=20)
     assert until(lambda: "serve.ready" in successor.log, timeout=20)
     assert phones.call(a, x).status == 200
-    assert until(lambda: "call.routed" in successor.log, timeout=5)
+    assert until(lambda: "call.routed" in successor.log, timeout=20)
 
     successor.send(end)
     assert successor.process is not None
