@@ -272,8 +272,8 @@ ELSEWHERE = "/var/lib/asterisk/sounds"
 UNBIND = """
 agi-router unbind $(agi-router list --json | python3 -c 'import json, sys
 print(*(each["id"] for each in json.load(sys.stdin) if each["prompts"]))')"""
-# What is planted, how it is mended, and what the doctor must say of it.
 WANTED = "/etc/systemd/system/multi-user.target.wants"
+# What is planted, how it is mended, and what the doctor must say of it.
 FAULTS = {
     **{
         f"without {module}": (
