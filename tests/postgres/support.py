@@ -22,6 +22,7 @@ from typing import Any, Self
 from unittest import mock
 
 import psycopg
+import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import dict_row
 
@@ -48,6 +49,10 @@ NO_REST = Rests(number=timedelta(), party=timedelta())
 """For tests that bind again at once on the same number."""
 SOON = 15.0
 """Seconds in which anything that is waited for must have come."""
+on_one_server = pytest.mark.parametrize(
+    "server", ["15"], ids=["pg15"], indirect=True, scope="session"
+)
+"""For tests of words and arguments, which no version of PostgreSQL has a say in."""
 
 ROLE = "agi_router"
 _TEMPLATE = "masked"

@@ -30,6 +30,7 @@ from postgres.support import (
     calls_used,
     expire,
     new_call_id,
+    on_one_server,
     one,
 )
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -350,6 +351,7 @@ async def test_calls(cli: Cli, store: BindingStore, admissions: AdmissionStore) 
     assert len(one_.json) == 1
 
 
+@on_one_server
 def test_explain(cli: Cli, connection: Connection, store: BindingStore) -> None:
     """The decision and its rules; nothing is changed by asking, now, then or in the future."""
     made = bind(store, max_calls=1)
@@ -400,6 +402,7 @@ def test_explain(cli: Cli, connection: Connection, store: BindingStore) -> None:
     assert calls_used(connection) == 0
 
 
+@on_one_server
 def test_refused_commands(cli: Cli, connection: Connection, store: BindingStore) -> None:
     """Each bad input is one clear line, its own exit code, and nothing half written."""
     made = bind(store)
@@ -480,6 +483,7 @@ def test_closed_blocks(cli: Cli, connection: Connection, store: BindingStore) ->
     assert "draining" in given.error
 
 
+@on_one_server
 def test_settings_and_keys_are_wrong(
     cli: Cli, connection: Connection, store: BindingStore, keys: KeyRing, tmp_path: Path
 ) -> None:
@@ -516,6 +520,7 @@ def test_settings_and_keys_are_wrong(
     assert cli("show", made.id, AGI_ROUTER_KEY=text, AGI_ROUTER_KEY_FILE=None).code == 0
 
 
+@on_one_server
 def test_database_is_away(cli: Cli, dsn: str) -> None:
     """A database that is down, or a DSN that is none, ends with 69 and names no password."""
     down = make_conninfo(dsn, port=1, password="hunter2")
@@ -896,6 +901,7 @@ def test_blocks_come_and_go(cli: Cli, store: BindingStore) -> None:
     assert "active" in cli("block", "activate", BLOCK).out
 
 
+@on_one_server
 def test_changes_that_are_refused(cli: Cli, connection: Connection, store: BindingStore) -> None:
     """Each is one line, an exit code of its own, and nothing half done."""
     pair = bind(store, order_id="A-1")

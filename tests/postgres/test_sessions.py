@@ -26,6 +26,7 @@ from postgres.support import (
     bind,
     database_of,
     new_call_id,
+    on_one_server,
     one,
     until,
 )
@@ -308,6 +309,7 @@ def database_check(done: Done) -> tuple[str, str]:
 @pytest.mark.parametrize(
     "ignored", ["", "options,extra_float_digits"], ids=["refuses-options", "drops-options"]
 )
+@on_one_server
 async def test_a_pooler_is_refused(
     dsn: str, keys: KeyRing, store: BindingStore, cli: Cli, mode: str, ignored: str
 ) -> None:
