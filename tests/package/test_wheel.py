@@ -5,6 +5,7 @@ The wheel, installed in a venv of its own: what a user gets.
 import subprocess
 import sys
 import zipfile
+from fcntl import LOCK_EX, flock
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,10 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("dist")
     # What builds it is pinned as well: nothing else is downloaded.
     build = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder)]
-    subprocess.run([*build, CHECKOUT], check=True)
+    # It writes into the checkout meanwhile, and so does that of another process of these tests.
+    with (CHECKOUT / "setup.cfg").open() as once:
+        flock(once, LOCK_EX)
+        subprocess.run([*build, CHECKOUT], check=True)
     (found,) = folder.glob("*.whl")
     return found
 
