@@ -69,12 +69,19 @@ calls = st.builds(
 )
 
 
+def counted(leg: Leg) -> bool:
+    """Whether a binding that its count has ended has none left."""
+    if leg.state is not BindingState.USED_UP:
+        return True
+    return leg.max_calls is not None and leg.calls_used >= leg.max_calls
+
+
 def legs(*, consistent: bool) -> st.SearchStrategy[Leg]:
-    """Any leg; or any that the schema's constraints allow."""
+    """Any leg; or any that the schema's constraints and its counting allow."""
     ended = st.tuples(st.sampled_from(BindingState), st.none() | times)
     if consistent:
         ended = ended.filter(lambda pair: (pair[0] is BindingState.ACTIVE) is (pair[1] is None))
-    return ended.flatmap(
+    made = ended.flatmap(
         lambda pair: st.builds(
             Leg,
             block=x_numbers.map(lambda x: Block(value=x.block)),
@@ -103,6 +110,7 @@ def legs(*, consistent: bool) -> st.SearchStrategy[Leg]:
             prompts=st.none() | st.just("own"),
         )
     )
+    return made.filter(counted) if consistent else made
 
 
 def facts(*, consistent: bool) -> st.SearchStrategy[Facts]:
