@@ -237,6 +237,13 @@ def test_a_row_that_is_over() -> None:
     assert isinstance(read({**AXB, "state": " ACTIVE"}), CsvRow)
 
 
+def test_a_row_that_was_damaged() -> None:
+    """It is a fault, whatever else it says: its numbers are not known."""
+    assert faults({**AXB, "state": "damaged", "a": "", "b": ""}) == [
+        "state: the binding was damaged where it comes from: bind it anew"
+    ]
+
+
 def test_a_row_of_another_length() -> None:
     """Cells that are missing are not guessed."""
     header = Header(list(AXB))
