@@ -55,6 +55,16 @@ BEGIN
         IF NOT pg_try_advisory_xact_lock(7002028) THEN
             RAISE lock_not_available;
         END IF;
+        -- Whoever had the lock may have made them since.
+        missing := ARRAY(SELECT m
+                           FROM unnest(missing) m
+                          WHERE NOT EXISTS (SELECT
+                                              FROM pg_class c
+                                             WHERE c.relnamespace = 'agi_router'::regnamespace
+                                               AND c.relname = format('call_%s', to_char(m, 'YYYYMMDD'))));
+        IF cardinality(missing) = 0 THEN
+            RETURN;
+        END IF;
         FOREACH d IN ARRAY missing LOOP
             EXECUTE format('CREATE TABLE agi_router.call_%s (LIKE agi_router.call INCLUDING ALL)'
                            ' WITH (fillfactor = 85)', to_char(d, 'YYYYMMDD'));
