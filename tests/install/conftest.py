@@ -1,5 +1,8 @@
 """
 Fixtures of the installation: a machine on which nothing of ours is, and one on which all is.
+
+They last for one module: this process is in the machine's network as long, and the tiers that come
+after it are not to see it.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ PHONE = (TRUNK, 5091)
 CHECKOUT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     """Debian with Asterisk and PostgreSQL, booted; nothing of ours."""
     assert "PBX_MACHINE" in os.environ, "run it by ./tests/run install, which makes the machine"
@@ -84,7 +87,7 @@ class Site:
         assert until(lambda: self.doctor() == (0, []), timeout=60), self.doctor()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def site(machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """The machine after the seven steps of the page, each block as it stands there."""
     carrier = Carrier((TRUNK, 5090), PHONE)
