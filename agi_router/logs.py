@@ -4,7 +4,7 @@ Logs for ``serve``: one line a record, an event and its fields, no number in ful
 A line is the time (UTC), the level, the logger, the event, and ``key=value`` for every field of
 ``extra``; a traceback is a field too, its line ends escaped::
 
-    2025-03-14T21:30:25.420Z INFO agi_router.router call.admitted call=pbx1-1741988825.42
+    2025-03-14T21:30:25.420Z INFO agi_router.calls.router call.admitted call=pbx1-1741988825.42
 
 :func:`redact` is the last net, under types that show themselves masked and under care: it masks
 whatever looks like a mainland mobile or fixed number. Its rules:

@@ -22,15 +22,15 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from agi_router.calls import UnknownEnd
+from agi_router.bindings.model import Language
+from agi_router.calls.end import UnknownEnd
+from agi_router.calls.refusal_limit import OFF, Rate
 from agi_router.durations import format_duration, parse_duration
 from agi_router.errors import KeyRingError, SettingsError
 from agi_router.files import UnfitFile, read_private
-from agi_router.keyfile import load_key_ring
-from agi_router.limits import OFF, Rate
-from agi_router.model import Language
-from agi_router.pool import Rests
-from agi_router.seal import Cipher, KeyRing
+from agi_router.inventory.capacity import Rests
+from agi_router.keys.file import load_key_ring
+from agi_router.keys.ring import Cipher, KeyRing
 
 __all__ = ["PREFIX", "Settings"]
 

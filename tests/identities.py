@@ -5,7 +5,7 @@ What the dialplan tells of a caller, made as ``[agi-router-caller]`` makes it.
 from base64 import b64encode
 from collections.abc import Sequence
 
-from agi_router.identity import Signalled
+from agi_router.calls.identity import Signalled
 
 __all__ = ["from_header", "told"]
 

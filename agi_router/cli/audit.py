@@ -7,8 +7,8 @@ from datetime import datetime
 import click
 
 from agi_router.cli.arguments import SINCE
+from agi_router.cli.context import open_store, read_settings
 from agi_router.cli.output import echo_json, echo_table, json_option, local_time
-from agi_router.cli.workplace import open_store, read_settings
 
 __all__ = ["audit"]
 

@@ -14,19 +14,19 @@ from typing import Any, BinaryIO, TextIO
 import click
 
 from agi_router import logs
-from agi_router.adapters.audit import Revelation
-from agi_router.adapters.csv_file import Record, new_file, write_record
-from agi_router.adapters.exporter import export_rows
-from agi_router.adapters.importer import Importer, Tally, Watcher
-from agi_router.adapters.keys import check_keys
-from agi_router.adapters.migrate import check_schema
-from agi_router.adapters.sealing import cores
+from agi_router.bulk.columns import COLUMNS, DAMAGED, EXPORTED, Fault, escape, unescape
+from agi_router.bulk.csv_file import Record, new_file, write_record
+from agi_router.bulk.exporter import export_rows
+from agi_router.bulk.importer import Importer, Tally, Watcher
+from agi_router.bulk.workers import cores
 from agi_router.cli.arguments import ORDER_ID, TENANT
-from agi_router.cli.binding import fail_if_damaged
+from agi_router.cli.bindings import fail_if_damaged
+from agi_router.cli.context import open_database, open_store, read_settings
 from agi_router.cli.output import echo, echo_json, echo_pairs, json_option
-from agi_router.cli.workplace import open_database, open_store, read_settings
-from agi_router.csv_rows import COLUMNS, DAMAGED, EXPORTED, Fault, escape, unescape
+from agi_router.db.migrate import check_schema
 from agi_router.errors import CsvError
+from agi_router.keys.registry import check_keys
+from agi_router.records.audit import Revelation
 from agi_router.texts import shown
 
 __all__ = ["export", "import_"]

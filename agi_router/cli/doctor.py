@@ -15,19 +15,6 @@ from pathlib import Path
 
 import click
 
-from agi_router.adapters.clocks import OtherClock, steady
-from agi_router.adapters.database import Connection, Statements, connect
-from agi_router.adapters.fastagi_door import answers
-from agi_router.adapters.journal import EndJournal
-from agi_router.adapters.journal_probe import JournalProbe
-from agi_router.adapters.keys import SEALS_ALLOWED, SEALS_WARNED, check_keys, count_sealed
-from agi_router.adapters.live_profile import read_profile
-from agi_router.adapters.live_prompts import APP, PromptFile, find_missing
-from agi_router.adapters.migrate import check_schema
-from agi_router.adapters.queries import query
-from agi_router.adapters.rights import check_rights, owns_schema
-from agi_router.adapters.session import why_read_only
-from agi_router.agreement import GLOBALS, NEXT, Known, find_differences
 from agi_router.ari import (
     AriClient,
     AriError,
@@ -36,14 +23,27 @@ from agi_router.ari import (
     UserEvent,
     path,
 )
+from agi_router.bindings.model import Language
+from agi_router.calls.dialplan import DIALPLAN_VERSION
+from agi_router.calls.journal import EndJournal
+from agi_router.calls.journal_probe import JournalProbe
+from agi_router.cli.context import read_settings
 from agi_router.cli.output import echo, echo_json, json_option
-from agi_router.cli.workplace import read_settings
+from agi_router.clocks import OtherClock, steady
+from agi_router.db.connection import Connection, Statements, connect
+from agi_router.db.migrate import check_schema
+from agi_router.db.queries import query
+from agi_router.db.rights import check_rights, owns_schema
+from agi_router.db.session import why_read_only
+from agi_router.doors.fastagi import answers
 from agi_router.errors import AgiRouterError, JournalError
-from agi_router.extension import DIALPLAN_VERSION
 from agi_router.files import account_name, may_write, open_directory
-from agi_router.health import CLOCKS_APART
-from agi_router.model import Language
-from agi_router.profile import Profile, find_faults, find_gaps, ways_in
+from agi_router.keys.registry import SEALS_ALLOWED, SEALS_WARNED, check_keys, count_sealed
+from agi_router.pbx.agreement import GLOBALS, NEXT, Known, find_differences
+from agi_router.pbx.audit import read_profile
+from agi_router.pbx.prompts import APP, PromptFile, find_missing
+from agi_router.pbx.rules import Profile, find_faults, find_gaps, ways_in
+from agi_router.service.health import CLOCKS_APART
 from agi_router.settings import Settings
 
 __all__ = ["doctor"]

@@ -14,10 +14,12 @@ from typing import Any
 
 import click
 
-from agi_router.adapters.bindings import BindingStore
-from agi_router.adapters.records import StoredBinding, Terms
+from agi_router.bindings.model import Mode, Side
+from agi_router.bindings.modes import Axb, Axyb
+from agi_router.bindings.records import StoredBinding, Terms
+from agi_router.bindings.store import BindingStore
+from agi_router.cli.context import open_store, read_settings
 from agi_router.cli.output import echo, echo_json, echo_table, json_option
-from agi_router.cli.workplace import open_store, read_settings
 from agi_router.errors import NumberError
 from agi_router.leaktest.callers import Sighting, run_callers
 from agi_router.leaktest.identities import IDENTITIES, Identity
@@ -34,8 +36,6 @@ from agi_router.leaktest.report import as_json as report_as_json
 from agi_router.leaktest.suite import run_suite, scenarios
 from agi_router.leaktest.tap import Address, parse_address
 from agi_router.leaktest.vectors import VECTORS, Vector
-from agi_router.model import Mode, Side
-from agi_router.modes import Axb, Axyb
 from agi_router.numbers import E164
 
 __all__ = ["leaktest"]

@@ -5,12 +5,13 @@
 import click
 import uvloop
 
-from agi_router import daemon, logs
-from agi_router.adapters.keys import check_keys
-from agi_router.adapters.migrate import check_schema
-from agi_router.adapters.rights import check_rights
+from agi_router import logs
+from agi_router.cli.context import open_database, read_settings
 from agi_router.cli.output import echo, echo_json, json_option
-from agi_router.cli.workplace import open_database, read_settings
+from agi_router.db.migrate import check_schema
+from agi_router.db.rights import check_rights
+from agi_router.keys.registry import check_keys
+from agi_router.service import daemon
 
 __all__ = ["serve", "settings"]
 

@@ -10,17 +10,17 @@ from pathlib import Path
 
 import click
 
-from agi_router.adapters.asterisk_copy import open_copy
-from agi_router.adapters.host import (
+from agi_router.cli.output import echo
+from agi_router.errors import SettingsError
+from agi_router.setup.asterisk_copy import open_copy
+from agi_router.setup.host import (
     ETC,
     Host,
     asterisk_directory,
     database_name,
     steps,
 )
-from agi_router.cli.output import echo
-from agi_router.errors import SettingsError
-from agi_router.snippets import (
+from agi_router.setup.snippets import (
     EDITED,
     OWN,
     OWNER,

@@ -7,11 +7,11 @@ from dataclasses import asdict
 
 import click
 
-from agi_router.adapters.database import connect
-from agi_router.adapters.migrate import check_schema
-from agi_router.adapters.sweep import Sweep, Swept
+from agi_router.cli.context import read_settings
 from agi_router.cli.output import echo_json, echo_pairs, json_option
-from agi_router.cli.workplace import read_settings
+from agi_router.db.connection import connect
+from agi_router.db.migrate import check_schema
+from agi_router.maintenance.retention import Sweep, Swept
 
 __all__ = ["sweep"]
 

@@ -18,12 +18,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from agi_router.bindings.model import Mode, Reason
 from agi_router.errors import LeakTestError
 from agi_router.leaktest.identities import Identity, Taken
 from agi_router.leaktest.lanes import Lane
 from agi_router.leaktest.messages import Message
 from agi_router.leaktest.tap import Address, show
-from agi_router.model import Mode, Reason
 
 __all__ = ["Sighting", "run_callers"]
 

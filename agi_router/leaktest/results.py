@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from agi_router.bindings.model import Mode
 from agi_router.leaktest.leaks import Leak
 from agi_router.leaktest.vectors import End, Vector
-from agi_router.model import Mode
 
 __all__ = ["Finding", "Result", "Scenario"]
 

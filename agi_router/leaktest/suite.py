@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from agi_router.bindings.model import Mode
 from agi_router.errors import LeakTestError
 from agi_router.leaktest.call import Call
 from agi_router.leaktest.desk import Scene
@@ -23,7 +24,6 @@ from agi_router.leaktest.lanes import MODES, Lane
 from agi_router.leaktest.results import Result, Scenario
 from agi_router.leaktest.tap import Address, Tap, show
 from agi_router.leaktest.vectors import Vector, fill, plantings
-from agi_router.model import Mode
 
 __all__ = ["run_suite", "scenarios"]
 

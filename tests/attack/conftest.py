@@ -16,7 +16,7 @@ from chaos.parts import Books, Router, Servers
 from chaos.table import Table
 from psycopg.rows import dict_row
 
-from agi_router.adapters.journal import EndJournal
+from agi_router.calls.journal import EndJournal
 from calls.parts import STATE, Cli
 from testpbx import processes
 from testpbx.waiting import until

@@ -26,11 +26,11 @@ from typing import Any
 
 from postgres.support import Server, one
 
-from agi_router.adapters.database import connect
-from agi_router.adapters.queries import query
-from agi_router.keyfile import write_key_ring
-from agi_router.model import Call
-from agi_router.seal import KeyRing
+from agi_router.bindings.model import Call
+from agi_router.db.connection import connect
+from agi_router.db.queries import query
+from agi_router.keys.file import write_key_ring
+from agi_router.keys.ring import KeyRing
 
 from .cpu import Processes
 from .errors import BenchError

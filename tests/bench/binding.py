@@ -27,13 +27,13 @@ from typing import Any
 from postgres.support import Server
 from psycopg.rows import dict_row
 
-from agi_router.adapters.bindings import BindingStore
-from agi_router.adapters.database import Connection, connect
-from agi_router.adapters.records import Terms
-from agi_router.modes import Axb
+from agi_router.bindings.modes import Axb
+from agi_router.bindings.records import Terms
+from agi_router.bindings.store import BindingStore
+from agi_router.db.connection import Connection, connect
+from agi_router.inventory.capacity import Rests
+from agi_router.keys.ring import KeyRing
 from agi_router.numbers import E164, Block, XNumber
-from agi_router.pool import Rests
-from agi_router.seal import KeyRing
 
 from .cpu import Processes
 from .errors import BenchError

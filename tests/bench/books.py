@@ -11,8 +11,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
-from agi_router.adapters.bindings import BindingStore
-from agi_router.adapters.database import Connection, connect
+from agi_router.bindings.store import BindingStore
+from agi_router.db.connection import Connection, connect
 from agi_router.numbers import Block
 from agi_router.settings import Settings
 

@@ -12,9 +12,9 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from agi_router.adapters.admission import AdmissionStore
 from agi_router.ari import AriClient, StasisStart
-from agi_router.calls import End, Outcome, call_day, parse_end
+from agi_router.calls.end import End, Outcome, call_day, parse_end
+from agi_router.calls.store import AdmissionStore
 from agi_router.numbers import XNumber
 from agi_router.settings import Settings
 

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from agi_router.adapters.bindings import BindingStore
-from agi_router.adapters.database import connect
-from agi_router.adapters.records import BindingId
-from agi_router.model import Call
+from agi_router.bindings.model import Call
+from agi_router.bindings.records import BindingId
+from agi_router.bindings.store import BindingStore
+from agi_router.db.connection import connect
+from agi_router.keys.ring import KeyRing
 from agi_router.numbers import Block
-from agi_router.seal import KeyRing
 
 from .errors import BenchError
 from .scale import FILLED

@@ -30,15 +30,15 @@ from typing import Any
 
 from postgres.support import Server, database_of, new_call_id
 
-from agi_router.adapters.admission import AdmissionStore
-from agi_router.adapters.bindings import BindingStore
-from agi_router.adapters.database import Connection, connect
-from agi_router.adapters.records import BindingId, Terms
-from agi_router.keyfile import write_key_ring
-from agi_router.model import Call
-from agi_router.modes import Axb
+from agi_router.bindings.model import Call
+from agi_router.bindings.modes import Axb
+from agi_router.bindings.records import BindingId, Terms
+from agi_router.bindings.store import BindingStore
+from agi_router.calls.store import AdmissionStore
+from agi_router.db.connection import Connection, connect
+from agi_router.keys.file import write_key_ring
+from agi_router.keys.ring import KeyRing
 from agi_router.numbers import BLOCK_SIZE, E164, Block, XNumber
-from agi_router.seal import KeyRing
 
 from .errors import BenchError
 

@@ -26,12 +26,12 @@ from typing import Any
 
 from postgres.support import Server
 
-from agi_router.adapters.bindings import BindingStore
-from agi_router.adapters.database import Connection, connect
-from agi_router.adapters.queries import query
-from agi_router.keyfile import write_key_ring
+from agi_router.bindings.store import BindingStore
+from agi_router.db.connection import Connection, connect
+from agi_router.db.queries import query
+from agi_router.keys.file import write_key_ring
+from agi_router.keys.ring import KeyRing
 from agi_router.numbers import Block
-from agi_router.seal import KeyRing
 
 from .cpu import Processes
 

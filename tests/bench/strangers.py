@@ -22,14 +22,14 @@ from datetime import timedelta
 
 from postgres.support import BLOCK, HOUR, A, B, C, Server, bind, expire, new_call_id
 
-from agi_router.adapters.admission import AdmissionStore
-from agi_router.adapters.bindings import BindingStore
-from agi_router.adapters.database import Connection
-from agi_router.identity import Signalled
-from agi_router.model import Direction, Language
+from agi_router.bindings.model import Direction, Language
+from agi_router.bindings.store import BindingStore
+from agi_router.calls.identity import Signalled
+from agi_router.calls.router import Arrival, Router
+from agi_router.calls.store import AdmissionStore
+from agi_router.db.connection import Connection
+from agi_router.keys.ring import KeyRing
 from agi_router.numbers import XNumber
-from agi_router.router import Arrival, Router
-from agi_router.seal import KeyRing
 
 _NUMBERS = 200
 

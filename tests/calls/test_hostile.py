@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from agi_router.adapters.journal import EndJournal
+from agi_router.calls.journal import EndJournal
 from agi_router.leaktest.messages import received_by
 from calls.parts import CARRIER_IN, STATE, Asterisk, Cli, Dialplan, Router
 from calls.raw import Answer, exchange, torture_messages

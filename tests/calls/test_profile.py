@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from agi_router.adapters.live_profile import read_profile
 from agi_router.ari import AriClient
-from agi_router.profile import (
+from agi_router.pbx.audit import read_profile
+from agi_router.pbx.rules import (
     ENDPOINT_RULES,
     GLOBAL_RULES,
     LISTING_MODULE,

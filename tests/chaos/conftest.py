@@ -12,7 +12,7 @@ from chaos.load import Caller, callee
 from chaos.parts import Books, Dialplan, Router, Servers
 from chaos.table import Table
 
-from agi_router.adapters.journal import EndJournal
+from agi_router.calls.journal import EndJournal
 from calls.parts import STATE
 from testpbx import processes
 from testpbx.waiting import until

@@ -17,11 +17,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from agi_router.adapters.bindings import BindingStore
-from agi_router.adapters.database import Connection, connect
-from agi_router.adapters.records import Terms
+from agi_router.bindings.modes import Axb
+from agi_router.bindings.records import Terms
+from agi_router.bindings.store import BindingStore
+from agi_router.db.connection import Connection, connect
 from agi_router.errors import StoreError
-from agi_router.modes import Axb
 from agi_router.numbers import E164, Block
 from agi_router.settings import Settings
 from calls.parts import STATE, Dialplan, frozen, tree

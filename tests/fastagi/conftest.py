@@ -12,9 +12,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from identities import told as identity
 
-from agi_router.adapters.fastagi_door import FastAgiDoor, token_of
-from agi_router.limits import OFF, Rate
-from agi_router.model import (
+from agi_router.bindings.model import (
     BindingState,
     Call,
     Direction,
@@ -25,9 +23,11 @@ from agi_router.model import (
     NumberNeeded,
     Side,
 )
+from agi_router.calls.ports import Admission
+from agi_router.calls.refusal_limit import OFF, Rate
+from agi_router.calls.router import Router
+from agi_router.doors.fastagi import FastAgiDoor, token_of
 from agi_router.numbers import E164, Block, XNumber
-from agi_router.ports import Admission
-from agi_router.router import Router
 
 NOW = datetime(2025, 3, 14, 21, 30, 25, tzinfo=UTC)
 X = "700012345670001"

@@ -16,13 +16,13 @@ from typing import Any, cast
 import pytest
 from identities import told as identity
 
-from agi_router.adapters.fastagi_door import FastAgiDoor, _send, _sendable, answers, token_of
+from agi_router.bindings.model import Language, Reason, Refusal, Route
+from agi_router.calls.dialplan import Destination, to_dial, to_refuse
+from agi_router.calls.refusal_limit import Rate
+from agi_router.calls.router import Router
+from agi_router.doors.fastagi import FastAgiDoor, _send, _sendable, answers, token_of
 from agi_router.errors import AsteriskError, ProtocolError
-from agi_router.extension import Destination, to_dial, to_refuse
-from agi_router.limits import Rate
-from agi_router.model import Language, Reason, Refusal, Route
 from agi_router.numbers import E164, XNumber
-from agi_router.router import Router
 from testpbx.waiting import until
 
 from .conftest import (

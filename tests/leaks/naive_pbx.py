@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from agi_router.bindings.model import Mode
 from agi_router.leaktest.lanes import Lane
-from agi_router.model import Mode
 from testpbx.waiting import until
 
 __all__ = ["FAR", "MODE", "NEAR", "SIP", "naive_pbx"]

@@ -73,8 +73,8 @@ def test_command_runs(programs: Path) -> None:
 def test_migrations_and_queries_are_read_from_the_wheel(programs: Path) -> None:
     """Resources are found wherever the package is installed."""
     script = (
-        "from agi_router.adapters.migrate import migrations;"
-        "from agi_router.adapters.queries import query;"
+        "from agi_router.db.migrate import migrations;"
+        "from agi_router.db.queries import query;"
         "print(len(migrations()), len(query('admit')) > 0)"
     )
 

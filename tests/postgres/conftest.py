@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from postgres.support import BLOCK, NO_REST, Clock, Proxy, Server
 
-from agi_router.adapters.admission import AdmissionStore
-from agi_router.adapters.bindings import BindingStore
-from agi_router.adapters.database import Connection, connect
-from agi_router.seal import KeyRing
+from agi_router.bindings.store import BindingStore
+from agi_router.calls.store import AdmissionStore
+from agi_router.db.connection import Connection, connect
+from agi_router.keys.ring import KeyRing
 
 VERSIONS = ("15", "18")
 

@@ -26,20 +26,20 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import dict_row
 
-from agi_router.adapters.admission import AdmissionStore
-from agi_router.adapters.bindings import BindingStore
-from agi_router.adapters.database import Connection
-from agi_router.adapters.migrate import migrate
-from agi_router.adapters.records import Party, StoredBinding, Terms
-from agi_router.adapters.session import SETTINGS
-from agi_router.calls import End, Outcome, call_day
-from agi_router.decision import decide
-from agi_router.model import Call, Decision, NumberNeeded, Reason, Route, Side
-from agi_router.modes import Axb
+from agi_router.bindings.model import Call, Decision, NumberNeeded, Reason, Route, Side
+from agi_router.bindings.modes import Axb
+from agi_router.bindings.records import Party, StoredBinding, Terms
+from agi_router.bindings.store import BindingStore
+from agi_router.calls.decision import decide
+from agi_router.calls.end import End, Outcome, call_day
+from agi_router.calls.ports import Admission
+from agi_router.calls.store import AdmissionStore
+from agi_router.db.connection import Connection
+from agi_router.db.migrate import migrate
+from agi_router.db.session import SETTINGS
+from agi_router.inventory.capacity import Rests
+from agi_router.keys.ring import KeyRing, Purpose, Row
 from agi_router.numbers import E164, Block, XNumber
-from agi_router.pool import Rests
-from agi_router.ports import Admission
-from agi_router.seal import KeyRing, Purpose, Row
 
 BLOCK = Block.parse("70012345678")
 X = BLOCK.number(1)

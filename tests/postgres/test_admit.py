@@ -27,18 +27,18 @@ from postgres.support import (
     one,
 )
 
-from agi_router.adapters import admission
-from agi_router.adapters.admission import AdmissionStore
-from agi_router.adapters.bindings import BindingStore
-from agi_router.adapters.database import Connection
-from agi_router.adapters.queries import query
-from agi_router.calls import Outcome
-from agi_router.decision import decide
+from agi_router.bindings.model import Direction, Language, Reason, Refusal, Route
+from agi_router.bindings.store import BindingStore
+from agi_router.calls import store as admission
+from agi_router.calls.decision import decide
+from agi_router.calls.end import Outcome
+from agi_router.calls.ports import Admission
+from agi_router.calls.store import AdmissionStore
+from agi_router.db.connection import Connection
+from agi_router.db.queries import query
 from agi_router.errors import ProtocolError, SchemaMismatch
-from agi_router.model import Direction, Language, Reason, Refusal, Route
+from agi_router.keys.ring import KeyRing
 from agi_router.numbers import E164, XNumber
-from agi_router.ports import Admission
-from agi_router.seal import KeyRing
 
 TIMEOUT = 10.0
 OTHER_X = BLOCK.number(2)

@@ -21,16 +21,16 @@ from postgres.support import (
     set_clock,
 )
 
-from agi_router.adapters.bindings import BindingStore
-from agi_router.adapters.database import Connection
-from agi_router.adapters.facts import read_admission
-from agi_router.adapters.queries import query
-from agi_router.adapters.sealed_routes import row_of
-from agi_router.calls import call_day
-from agi_router.decision import decide
-from agi_router.model import Route
+from agi_router.bindings.model import Route
+from agi_router.bindings.rows import row_of
+from agi_router.bindings.store import BindingStore
+from agi_router.calls.decision import decide
+from agi_router.calls.end import call_day
+from agi_router.calls.rows import read_admission
+from agi_router.db.connection import Connection
+from agi_router.db.queries import query
+from agi_router.keys.ring import KeyRing, Purpose
 from agi_router.numbers import E164
-from agi_router.seal import KeyRing, Purpose
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

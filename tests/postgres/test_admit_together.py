@@ -23,13 +23,13 @@ from postgres.support import (
     until_async,
 )
 
-from agi_router.adapters.admission import AdmissionStore
-from agi_router.adapters.bindings import BindingStore
-from agi_router.adapters.database import Connection
+from agi_router.bindings.model import Call
+from agi_router.bindings.store import BindingStore
+from agi_router.calls.ports import Admission
+from agi_router.calls.store import AdmissionStore
+from agi_router.db.connection import Connection
 from agi_router.errors import SealError
-from agi_router.model import Call
-from agi_router.ports import Admission
-from agi_router.seal import KeyRing
+from agi_router.keys.ring import KeyRing
 
 TIMEOUT = 10.0
 OTHER_X = BLOCK.number(2)

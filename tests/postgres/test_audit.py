@@ -11,14 +11,14 @@ import pytest
 from postgres.support import A, B, C, bind, one
 from postgres.test_cli import Cli
 
-from agi_router.adapters import audit
-from agi_router.adapters.audit import Actor, Revelation
-from agi_router.adapters.bindings import BindingStore
-from agi_router.adapters.database import Connection, connect
-from agi_router.adapters.exporter import export_rows
+from agi_router.bindings.store import BindingStore
+from agi_router.bulk.exporter import export_rows
+from agi_router.db.connection import Connection, connect
 from agi_router.errors import AgiRouterError
-from agi_router.keyfile import write_key_ring
-from agi_router.seal import KeyRing
+from agi_router.keys.file import write_key_ring
+from agi_router.keys.ring import KeyRing
+from agi_router.records import audit
+from agi_router.records.audit import Actor, Revelation
 
 ME = pwd.getpwuid(os.getuid()).pw_name
 

@@ -8,7 +8,7 @@ import bench
 import pytest
 from postgres.support import one
 
-from agi_router.adapters.database import Connection
+from agi_router.db.connection import Connection
 
 PEER = Path(bench.__file__).with_name("peer.sql")
 X = 700_1234_5678_0001

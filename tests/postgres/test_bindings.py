@@ -29,10 +29,21 @@ from postgres.support import (
     until,
 )
 
-from agi_router.adapters.bindings import BindingStore
-from agi_router.adapters.database import Connection, connect
-from agi_router.adapters.records import BindingId, StoredBinding, Terms
-from agi_router.decision import decide
+from agi_router.bindings.model import (
+    BindingState,
+    BlockState,
+    Counting,
+    Direction,
+    Language,
+    Reason,
+    Refusal,
+    Side,
+)
+from agi_router.bindings.modes import Axb
+from agi_router.bindings.records import BindingId, StoredBinding, Terms
+from agi_router.bindings.store import BindingStore
+from agi_router.calls.decision import decide
+from agi_router.db.connection import Connection, connect
 from agi_router.errors import (
     AgiRouterError,
     BindingConflict,
@@ -46,19 +57,8 @@ from agi_router.errors import (
     SameParty,
     StoreError,
 )
-from agi_router.model import (
-    BindingState,
-    BlockState,
-    Counting,
-    Direction,
-    Language,
-    Reason,
-    Refusal,
-    Side,
-)
-from agi_router.modes import Axb
+from agi_router.keys.ring import KeyRing
 from agi_router.numbers import E164, Block, XNumber
-from agi_router.seal import KeyRing
 
 OTHER_BLOCK = Block.parse("70012345679")
 OTHER_X = BLOCK.number(2)

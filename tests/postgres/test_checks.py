@@ -6,8 +6,8 @@ import psycopg
 import pytest
 from postgres.support import bind
 
-from agi_router.adapters.bindings import BindingStore
-from agi_router.adapters.database import Connection
+from agi_router.bindings.store import BindingStore
+from agi_router.db.connection import Connection
 
 WRONG = {
     "binding_uses": [

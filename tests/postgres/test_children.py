@@ -25,11 +25,7 @@ from postgres.support import (
     one,
 )
 
-from agi_router.adapters.admission import AdmissionStore
-from agi_router.adapters.bindings import BindingStore
-from agi_router.adapters.database import Connection
-from agi_router.adapters.records import StoredBinding, Terms
-from agi_router.model import (
+from agi_router.bindings.model import (
     BindingState,
     Direction,
     NumberNeeded,
@@ -38,7 +34,11 @@ from agi_router.model import (
     Route,
     Side,
 )
-from agi_router.modes import AxybOnCall
+from agi_router.bindings.modes import AxybOnCall
+from agi_router.bindings.records import StoredBinding, Terms
+from agi_router.bindings.store import BindingStore
+from agi_router.calls.store import AdmissionStore
+from agi_router.db.connection import Connection
 from agi_router.numbers import E164, XNumber
 
 TIMEOUT = 10.0

@@ -22,7 +22,7 @@ from postgres.conftest import VERSIONS
 from postgres.support import ROLE, Server, until
 from psycopg.conninfo import make_conninfo
 
-from agi_router.adapters.database import connect
+from agi_router.db.connection import connect
 from agi_router.errors import StoreUnavailable
 
 SECRET = "hunter2"

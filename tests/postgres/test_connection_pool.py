@@ -8,8 +8,8 @@ import psycopg
 import pytest
 from postgres.support import until_async
 
-from agi_router.adapters.connection_pool import ConnectionPool, Work
-from agi_router.adapters.line import Line
+from agi_router.db.fast_connection import Line
+from agi_router.db.pool import ConnectionPool, Work
 from agi_router.errors import StoreBusy, StoreUnavailable
 
 IN_TIME = 0.3

@@ -26,16 +26,16 @@ from postgres.support import (
 )
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from agi_router.adapters import connection_pool
-from agi_router.adapters.admission import AdmissionStore, Unsettled
-from agi_router.adapters.bindings import BindingStore
-from agi_router.adapters.database import Connection, connect
-from agi_router.adapters.line import Line
-from agi_router.calls import Outcome
-from agi_router.decision import decide
+from agi_router.bindings.model import Reason, Refusal
+from agi_router.bindings.store import BindingStore
+from agi_router.calls.decision import decide
+from agi_router.calls.end import Outcome
+from agi_router.calls.store import AdmissionStore, Unsettled
+from agi_router.db import pool as connection_pool
+from agi_router.db.connection import Connection, connect
+from agi_router.db.fast_connection import Line
 from agi_router.errors import StoreBusy, StoreUnavailable
-from agi_router.model import Reason, Refusal
-from agi_router.seal import KeyRing
+from agi_router.keys.ring import KeyRing
 
 TIMEOUT = 10.0
 WORKERS = 16

@@ -13,14 +13,14 @@ from postgres.support import BLOCK, A, B, C, D, bind, one
 from postgres.test_cli import Cli
 from postgres.test_import import Importing
 
-from agi_router.adapters.bindings import BindingStore
-from agi_router.adapters.database import Connection
-from agi_router.adapters.records import StoredBinding, Terms
-from agi_router.csv_rows import EXPORTED
+from agi_router.bindings.modes import Gxb
+from agi_router.bindings.records import StoredBinding, Terms
+from agi_router.bindings.store import BindingStore
+from agi_router.bulk.columns import EXPORTED
+from agi_router.db.connection import Connection
 from agi_router.errors import SealError
-from agi_router.keyfile import write_key_ring
-from agi_router.modes import Gxb
-from agi_router.seal import KeyRing
+from agi_router.keys.file import write_key_ring
+from agi_router.keys.ring import KeyRing
 
 Damage = Callable[[Connection, StoredBinding], None]
 

@@ -15,18 +15,18 @@ from postgres.support import BLOCK, HOUR, A, B, C, D, Server, bind, expire, one
 from postgres.test_cli import PROGRAM, Cli
 from postgres.test_import import HOSTILE, Importing, axb_rows, everything, party
 
-from agi_router.adapters.audit import Revelation
-from agi_router.adapters.bindings import BindingStore
-from agi_router.adapters.database import Connection, connect
-from agi_router.adapters.exporter import export_rows
-from agi_router.adapters.importer import Tally
-from agi_router.adapters.records import StoredBinding, Terms
-from agi_router.csv_rows import EXPORTED
-from agi_router.keyfile import write_key_ring
-from agi_router.model import Callback, Counting, Direction, Language
-from agi_router.modes import Axyb, Gxb, Gxyb
+from agi_router.bindings.model import Callback, Counting, Direction, Language
+from agi_router.bindings.modes import Axyb, Gxb, Gxyb
+from agi_router.bindings.records import StoredBinding, Terms
+from agi_router.bindings.store import BindingStore
+from agi_router.bulk.columns import EXPORTED
+from agi_router.bulk.exporter import export_rows
+from agi_router.bulk.importer import Tally
+from agi_router.db.connection import Connection, connect
+from agi_router.keys.file import write_key_ring
+from agi_router.keys.ring import KeyRing
 from agi_router.numbers import E164
-from agi_router.seal import KeyRing
+from agi_router.records.audit import Revelation
 
 REVEAL = Revelation(act="test", subject="all", reason=None)
 

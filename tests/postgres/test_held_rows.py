@@ -22,20 +22,20 @@ from postgres.support import (
     until_async,
 )
 
-from agi_router.adapters import connection_pool
-from agi_router.adapters.admission import AdmissionStore
-from agi_router.adapters.bindings import BindingStore
-from agi_router.adapters.connection_pool import ConnectionPool
-from agi_router.adapters.database import Connection, Statements, connect
-from agi_router.adapters.keys import check_keys
-from agi_router.adapters.line import Line
-from agi_router.adapters.renewal import Renewal
-from agi_router.adapters.rotation import Rotation
-from agi_router.calls import Outcome
+from agi_router.bindings.model import Call
+from agi_router.bindings.reseal import Renewal
+from agi_router.bindings.store import BindingStore
+from agi_router.calls.end import Outcome
+from agi_router.calls.store import AdmissionStore
+from agi_router.db import pool as connection_pool
+from agi_router.db.connection import Connection, Statements, connect
+from agi_router.db.fast_connection import Line
+from agi_router.db.pool import ConnectionPool
 from agi_router.errors import StoreBusy, StoreError, StoreHeld, StoreUnavailable
-from agi_router.keyfile import write_key_ring
-from agi_router.model import Call
-from agi_router.seal import KeyRing
+from agi_router.keys.file import write_key_ring
+from agi_router.keys.registry import check_keys
+from agi_router.keys.ring import KeyRing
+from agi_router.maintenance.rotation import Rotation
 
 IN_TIME = 3.0
 """Less than two tries of a statement that is held up; more than what a busy machine adds."""

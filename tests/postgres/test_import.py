@@ -37,26 +37,7 @@ from postgres.support import (
 )
 from postgres.test_cli import PROGRAM, Cli, snapshot
 
-from agi_router.adapters import importer
-from agi_router.adapters.bindings import BindingStore
-from agi_router.adapters.copy_rows import BINDING, ROUTE
-from agi_router.adapters.csv_file import Record
-from agi_router.adapters.database import Connection, connect
-from agi_router.adapters.exporter import export_rows
-from agi_router.adapters.importer import Importer, Tally, Watcher
-from agi_router.adapters.records import StoredBinding, Terms
-from agi_router.csv_rows import Fault
-from agi_router.decision import decide
-from agi_router.errors import (
-    BindingConflict,
-    BindingEnded,
-    BindingNotFound,
-    CsvError,
-    StoreError,
-    TenantNotFound,
-)
-from agi_router.keyfile import write_key_ring
-from agi_router.model import (
+from agi_router.bindings.model import (
     BindingState,
     BlockState,
     Callback,
@@ -66,10 +47,29 @@ from agi_router.model import (
     Route,
     Side,
 )
-from agi_router.modes import Axb, Axyb, Gxb
+from agi_router.bindings.modes import Axb, Axyb, Gxb
+from agi_router.bindings.records import StoredBinding, Terms
+from agi_router.bindings.store import BindingStore
+from agi_router.bulk import importer
+from agi_router.bulk.columns import Fault
+from agi_router.bulk.copy_rows import BINDING, ROUTE
+from agi_router.bulk.csv_file import Record
+from agi_router.bulk.exporter import export_rows
+from agi_router.bulk.importer import Importer, Tally, Watcher
+from agi_router.calls.decision import decide
+from agi_router.db.connection import Connection, connect
+from agi_router.errors import (
+    BindingConflict,
+    BindingEnded,
+    BindingNotFound,
+    CsvError,
+    StoreError,
+    TenantNotFound,
+)
+from agi_router.inventory.capacity import Rests
+from agi_router.keys.file import write_key_ring
+from agi_router.keys.ring import KeyRing
 from agi_router.numbers import E164, Block, XNumber
-from agi_router.pool import Rests
-from agi_router.seal import KeyRing
 
 SIDES = (Side.A, Side.B)
 

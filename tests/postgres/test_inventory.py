@@ -31,14 +31,14 @@ from postgres.support import (
     set_clock,
 )
 
-from agi_router import survey as survey_module
-from agi_router.adapters import admission as admission_module
-from agi_router.adapters.admission import AdmissionStore
-from agi_router.adapters.bindings import BindingStore
-from agi_router.adapters.database import Connection, Statements, connect
-from agi_router.adapters.inventory import Choice, SameX
-from agi_router.adapters.records import BindingId, StoredBinding, Terms
-from agi_router.decision import decide
+from agi_router.bindings.model import BlockState, Callback, Reason, Refusal, Side
+from agi_router.bindings.modes import Axb, Axyb, Gxb
+from agi_router.bindings.records import BindingId, StoredBinding, Terms
+from agi_router.bindings.store import BindingStore
+from agi_router.calls import store as admission_module
+from agi_router.calls.decision import decide
+from agi_router.calls.store import AdmissionStore
+from agi_router.db.connection import Connection, Statements, connect
 from agi_router.errors import (
     BindingConflict,
     BlockNotFound,
@@ -47,12 +47,12 @@ from agi_router.errors import (
     TenantExists,
     TenantNotFound,
 )
-from agi_router.model import BlockState, Callback, Reason, Refusal, Side
-from agi_router.modes import Axb, Axyb, Gxb
+from agi_router.inventory.capacity import Rests
+from agi_router.inventory.store import Choice, SameX
+from agi_router.keys.ring import KeyRing
 from agi_router.numbers import BLOCK_SIZE, E164, Block, XNumber
-from agi_router.pool import Rests
-from agi_router.seal import KeyRing
-from agi_router.survey import Surveyor
+from agi_router.service import gauges as survey_module
+from agi_router.service.gauges import Surveyor
 
 RESTS = Rests(number=timedelta(minutes=10), party=timedelta(days=7))
 TICK = timedelta(microseconds=1)

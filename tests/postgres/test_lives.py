@@ -21,21 +21,21 @@ from hypothesis.stateful import (
 )
 from postgres.support import BLOCK, A, B, C, D, a_call, bind, dials, new_call_id, set_clock
 
-from agi_router.adapters.bindings import BindingStore
-from agi_router.adapters.database import Connection
-from agi_router.adapters.facts import read_admission
-from agi_router.adapters.inventory import Choice, SameX
-from agi_router.adapters.queries import query
-from agi_router.adapters.records import BindingId, StoredBinding, Terms
-from agi_router.adapters.sweep import Sweep
-from agi_router.calls import Outcome, call_day
-from agi_router.decision import decide
+from agi_router.bindings.model import BindingState, Counting, Reason, Refusal, Route, Side
+from agi_router.bindings.modes import Axb
+from agi_router.bindings.records import BindingId, StoredBinding, Terms
+from agi_router.bindings.store import BindingStore
+from agi_router.calls.decision import decide
+from agi_router.calls.end import Outcome, call_day
+from agi_router.calls.rows import read_admission
+from agi_router.db.connection import Connection
+from agi_router.db.queries import query
 from agi_router.errors import BindingConflict, BindingEnded, BindingNotFound, NumberResting
-from agi_router.model import BindingState, Counting, Reason, Refusal, Route, Side
-from agi_router.modes import Axb
+from agi_router.inventory.capacity import Rests
+from agi_router.inventory.store import Choice, SameX
+from agi_router.keys.ring import KeyRing
+from agi_router.maintenance.retention import Sweep
 from agi_router.numbers import E164, XNumber
-from agi_router.pool import Rests
-from agi_router.seal import KeyRing
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 RESTS = Rests(number=timedelta(minutes=10), party=timedelta(hours=1))

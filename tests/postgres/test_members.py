@@ -27,12 +27,14 @@ from postgres.support import (
     until,
 )
 
-from agi_router import modes
-from agi_router.adapters.admission import AdmissionStore
-from agi_router.adapters.bindings import BindingStore
-from agi_router.adapters.database import Connection, connect
-from agi_router.adapters.records import BindingId, StoredBinding, Terms
-from agi_router.decision import decide
+from agi_router.bindings import modes
+from agi_router.bindings.model import Callback, Reason, Refusal, Route, Side
+from agi_router.bindings.modes import GROUP_MAX, Axb, Axyb, Gxb, Gxyb
+from agi_router.bindings.records import BindingId, StoredBinding, Terms
+from agi_router.bindings.store import BindingStore
+from agi_router.calls.decision import decide
+from agi_router.calls.store import AdmissionStore
+from agi_router.db.connection import Connection, connect
 from agi_router.errors import (
     AgiRouterError,
     BindingConflict,
@@ -42,10 +44,8 @@ from agi_router.errors import (
     ModeError,
     SameParty,
 )
-from agi_router.model import Callback, Reason, Refusal, Route, Side
-from agi_router.modes import GROUP_MAX, Axb, Axyb, Gxb, Gxyb
+from agi_router.keys.ring import KeyRing
 from agi_router.numbers import E164, XNumber
-from agi_router.seal import KeyRing
 
 TIMEOUT = 10.0
 Y = BLOCK.number(2)

@@ -9,8 +9,8 @@ import psycopg
 import pytest
 from postgres.support import one, until
 
-from agi_router.adapters.database import Connection, connect
-from agi_router.adapters.migrate import Migration, check_schema, migrate, migrations, status
+from agi_router.db.connection import Connection, connect
+from agi_router.db.migrate import Migration, check_schema, migrate, migrations, status
 from agi_router.errors import SchemaMismatch
 
 NUMBERS = [each.number for each in migrations()]

@@ -28,20 +28,29 @@ from postgres.support import (
     one,
 )
 
-from agi_router.adapters.admission import AdmissionStore
-from agi_router.adapters.bindings import BindingStore
-from agi_router.adapters.database import Connection, connect
-from agi_router.adapters.migrate import _apply, migrate, migrations
-from agi_router.adapters.queries import query
-from agi_router.adapters.records import BindingId, StoredBinding, Terms
-from agi_router.adapters.sealed_routes import seal_routes
-from agi_router.calls import Outcome
-from agi_router.decision import decide
+from agi_router.bindings.model import (
+    BindingState,
+    Callback,
+    Direction,
+    Mode,
+    Reason,
+    Refusal,
+    Route,
+    Side,
+)
+from agi_router.bindings.modes import Axb, Axyb, Gxb, Gxyb, Parties, compile_routes
+from agi_router.bindings.records import BindingId, StoredBinding, Terms
+from agi_router.bindings.rows import seal_routes
+from agi_router.bindings.store import BindingStore
+from agi_router.calls.decision import decide
+from agi_router.calls.end import Outcome
+from agi_router.calls.store import AdmissionStore
+from agi_router.db.connection import Connection, connect
+from agi_router.db.migrate import _apply, migrate, migrations
+from agi_router.db.queries import query
 from agi_router.errors import BindingConflict, ModeError, NoNumberAvailable
-from agi_router.model import BindingState, Callback, Direction, Mode, Reason, Refusal, Route, Side
-from agi_router.modes import Axb, Axyb, Gxb, Gxyb, Parties, compile_routes
+from agi_router.keys.ring import KeyRing
 from agi_router.numbers import E164, Block, XNumber
-from agi_router.seal import KeyRing
 
 TIMEOUT = 10.0
 Y = BLOCK.number(2)

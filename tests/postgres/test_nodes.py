@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from agi_router.adapters.admission import AdmissionStore
-from agi_router.adapters.database import Connection
+from agi_router.calls.store import AdmissionStore
+from agi_router.db.connection import Connection
 from agi_router.errors import NodeTaken
 
 STARTED = datetime(2025, 3, 14, 21, 30, 25, tzinfo=UTC)

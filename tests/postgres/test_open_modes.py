@@ -26,16 +26,26 @@ from postgres.support import (
     one,
 )
 
-from agi_router.adapters.admission import AdmissionStore
-from agi_router.adapters.bindings import BindingStore
-from agi_router.adapters.database import Connection, connect
-from agi_router.adapters.records import StoredBinding, Terms
-from agi_router.decision import decide
+from agi_router.bindings.model import (
+    Ask,
+    Call,
+    Callback,
+    Direction,
+    Reason,
+    Refusal,
+    Route,
+    Side,
+    Typed,
+)
+from agi_router.bindings.modes import Ax, Axe, Gxb, Parties
+from agi_router.bindings.records import StoredBinding, Terms
+from agi_router.bindings.store import BindingStore
+from agi_router.calls.decision import decide
+from agi_router.calls.store import AdmissionStore
+from agi_router.db.connection import Connection, connect
 from agi_router.errors import BindingConflict, ModeError, NoNumberAvailable
-from agi_router.model import Ask, Call, Callback, Direction, Reason, Refusal, Route, Side, Typed
-from agi_router.modes import Ax, Axe, Gxb, Parties
+from agi_router.keys.ring import KeyRing, Purpose, Row
 from agi_router.numbers import E164, XNumber
-from agi_router.seal import KeyRing, Purpose, Row
 
 TIMEOUT = 10.0
 Answer = tuple[E164, ...] | Reason | Ask

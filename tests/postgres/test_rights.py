@@ -28,22 +28,22 @@ from postgres.support import (
 from postgres.test_cli import Cli
 from postgres.test_import import Importing, axb_rows
 
-from agi_router.adapters.admission import AdmissionStore
-from agi_router.adapters.bindings import BindingStore
-from agi_router.adapters.database import Connection, connect
-from agi_router.adapters.keys import check_keys
-from agi_router.adapters.migrate import check_schema, migrate
-from agi_router.adapters.records import Terms
-from agi_router.adapters.rights import check_rights, grant, owns_schema, renew_grants
-from agi_router.adapters.rotation import Rotation
-from agi_router.adapters.sweep import Sweep
-from agi_router.calls import Outcome
+from agi_router.bindings.model import BlockState, Callback, Route
+from agi_router.bindings.modes import Ax, Axe, AxybOnCall, Gxb
+from agi_router.bindings.records import Terms
+from agi_router.bindings.store import BindingStore
+from agi_router.calls.end import Outcome
+from agi_router.calls.store import AdmissionStore
+from agi_router.db.connection import Connection, connect
+from agi_router.db.migrate import check_schema, migrate
+from agi_router.db.rights import check_rights, grant, owns_schema, renew_grants
 from agi_router.errors import StoreError
-from agi_router.keyfile import write_key_ring
-from agi_router.model import BlockState, Callback, Route
-from agi_router.modes import Ax, Axe, AxybOnCall, Gxb
-from agi_router.pool import Rests
-from agi_router.seal import KeyRing
+from agi_router.inventory.capacity import Rests
+from agi_router.keys.file import write_key_ring
+from agi_router.keys.registry import check_keys
+from agi_router.keys.ring import KeyRing
+from agi_router.maintenance.retention import Sweep
+from agi_router.maintenance.rotation import Rotation
 
 TIMEOUT = 15.0
 RETENTION = timedelta(days=190)

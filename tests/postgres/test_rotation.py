@@ -39,24 +39,16 @@ from postgres.support import (
 )
 from postgres.test_import import Importing
 
-from agi_router.adapters import importer
-from agi_router.adapters.admission import AdmissionStore
-from agi_router.adapters.bindings import BindingStore
-from agi_router.adapters.database import Connection, connect
-from agi_router.adapters.inventory import Choice, SameX
-from agi_router.adapters.keys import (
-    KINDS,
-    SEALS_ALLOWED,
-    SEALS_WARNED,
-    check_keys,
-    count_sealed,
-    key_ids,
-)
-from agi_router.adapters.queries import query
-from agi_router.adapters.records import StoredBinding, Terms
-from agi_router.adapters.renewal import Renewal
-from agi_router.adapters.rotation import Rotation
-from agi_router.decision import decide
+from agi_router.bindings.model import Call, Callback, Reason, Refusal, Route, Side, Typed
+from agi_router.bindings.modes import Ax, Axb, Axe, Axyb, AxybOnCall, Gxb, Gxyb, Parties
+from agi_router.bindings.records import StoredBinding, Terms
+from agi_router.bindings.reseal import Renewal
+from agi_router.bindings.store import BindingStore
+from agi_router.bulk import importer
+from agi_router.calls.decision import decide
+from agi_router.calls.store import AdmissionStore
+from agi_router.db.connection import Connection, connect
+from agi_router.db.queries import query
 from agi_router.errors import (
     BindingConflict,
     KeyInUse,
@@ -67,15 +59,23 @@ from agi_router.errors import (
     NumberResting,
     StoreError,
 )
-from agi_router.jobs import Job, Jobs
-from agi_router.keyfile import load_key_ring, write_key_ring
-from agi_router.model import Call, Callback, Reason, Refusal, Route, Side, Typed
-from agi_router.modes import Ax, Axb, Axe, Axyb, AxybOnCall, Gxb, Gxyb, Parties
+from agi_router.inventory.capacity import Rests
+from agi_router.inventory.store import Choice, SameX
+from agi_router.keys.file import load_key_ring, write_key_ring
+from agi_router.keys.registry import (
+    KINDS,
+    SEALS_ALLOWED,
+    SEALS_WARNED,
+    check_keys,
+    count_sealed,
+    key_ids,
+)
+from agi_router.keys.ring import Cipher, KeyRing
+from agi_router.maintenance.rotation import Rotation
 from agi_router.numbers import E164, XNumber
-from agi_router.pool import Rests
-from agi_router.seal import Cipher, KeyRing
+from agi_router.service.jobs import Job, Jobs
+from agi_router.service.upkeep import KeyFollower
 from agi_router.settings import Settings
-from agi_router.upkeep import KeyFollower
 
 TIMEOUT = 10.0
 PROGRAM = Path(sys.executable).parent / "agi-router"
@@ -773,7 +773,7 @@ def test_extension_under_an_old_key(
         fresh = opened(own, rotation.keys)
         with pytest.raises(BindingConflict, match=f"extension 0001 is on {X} already"):
             make(fresh, Axe(a=C, extension="0001"))
-        monkeypatch.setattr("agi_router.adapters.inventory.random.SystemRandom", Drawing)
+        monkeypatch.setattr("agi_router.inventory.store.random.SystemRandom", Drawing)
         chosen = make(fresh, Axe(a=C))
         assert outcome(
             fresh, Call(caller=F, x_number=X, typed=Typed(extension="0002"))
@@ -832,8 +832,8 @@ async def test_a_number_is_made_with_keys_of_before(
         made = bind(store, C, B, x=BLOCK.number(serial))
         if serial > 4:
             store.unbind(made.id)
-    monkeypatch.setattr("agi_router.adapters.admission._CANDIDATES", 8)
-    monkeypatch.setattr("agi_router.adapters.admission.random.SystemRandom", Drawing)
+    monkeypatch.setattr("agi_router.calls.store._CANDIDATES", 8)
+    monkeypatch.setattr("agi_router.calls.store.random.SystemRandom", Drawing)
     rests = Rests(number=0 * HOUR, party=HOUR)
     with rotating(dsn, key_file) as rotation:
         ids = rotation.add(KINDS)

@@ -22,14 +22,14 @@ from postgres.support import (
     one,
 )
 
-from agi_router.adapters.admission import AdmissionStore
-from agi_router.adapters.bindings import BindingStore
-from agi_router.adapters.database import Connection, connect
-from agi_router.adapters.keys import check_keys
-from agi_router.calls import Outcome
+from agi_router.bindings.model import Reason
+from agi_router.bindings.store import BindingStore
+from agi_router.calls.end import Outcome
+from agi_router.calls.store import AdmissionStore
+from agi_router.db.connection import Connection, connect
 from agi_router.errors import AgiRouterError, BindingConflict, StoreError
-from agi_router.model import Reason
-from agi_router.seal import KeyRing
+from agi_router.keys.registry import check_keys
+from agi_router.keys.ring import KeyRing
 
 TIMEOUT = 10.0
 

@@ -35,21 +35,21 @@ from postgres.test_crash import port_of
 from postgres.test_import import Importing
 from psycopg.conninfo import make_conninfo
 
-from agi_router.adapters.admission import AdmissionStore
-from agi_router.adapters.audit import Revelation
-from agi_router.adapters.bindings import BindingStore
-from agi_router.adapters.database import Connection, connect
-from agi_router.adapters.exporter import export_rows
-from agi_router.adapters.keys import check_keys
-from agi_router.adapters.migrate import check_schema, migrate
-from agi_router.adapters.records import StoredBinding, Terms
-from agi_router.calls import Outcome
-from agi_router.csv_rows import EXPORTED
+from agi_router.bindings.model import Callback, Reason, Route
+from agi_router.bindings.modes import Axb, Gxb
+from agi_router.bindings.records import StoredBinding, Terms
+from agi_router.bindings.store import BindingStore
+from agi_router.bulk.columns import EXPORTED
+from agi_router.bulk.exporter import export_rows
+from agi_router.calls.end import Outcome
+from agi_router.calls.store import AdmissionStore
+from agi_router.db.connection import Connection, connect
+from agi_router.db.migrate import check_schema, migrate
 from agi_router.errors import BindingConflict, StoreError, StoreUnavailable
-from agi_router.keyfile import write_key_ring
-from agi_router.model import Callback, Reason, Route
-from agi_router.modes import Axb, Gxb
-from agi_router.seal import KeyRing
+from agi_router.keys.file import write_key_ring
+from agi_router.keys.registry import check_keys
+from agi_router.keys.ring import KeyRing
+from agi_router.records.audit import Revelation
 
 # Of names that are not English, with what a string could break at.
 REVEAL = Revelation(act="test", subject="all", reason=None)

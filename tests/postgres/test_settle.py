@@ -30,14 +30,7 @@ from postgres.support import (
     until_async,
 )
 
-from agi_router.adapters.admission import AdmissionStore
-from agi_router.adapters.bindings import BindingStore
-from agi_router.adapters.database import Connection
-from agi_router.calls import End, Outcome, parse_end
-from agi_router.decision import decide
-from agi_router.errors import BindingEnded, DayRefused, ProtocolError, RowRefused, StoreError
-from agi_router.extension import to_refuse
-from agi_router.model import (
+from agi_router.bindings.model import (
     BindingState,
     Call,
     Counting,
@@ -47,10 +40,17 @@ from agi_router.model import (
     Refusal,
     Route,
 )
+from agi_router.bindings.store import BindingStore
+from agi_router.calls.decision import decide
+from agi_router.calls.dialplan import to_refuse
+from agi_router.calls.end import End, Outcome, parse_end
+from agi_router.calls.ports import Admission
+from agi_router.calls.router import Arrival, Router
+from agi_router.calls.store import AdmissionStore
+from agi_router.db.connection import Connection
+from agi_router.errors import BindingEnded, DayRefused, ProtocolError, RowRefused, StoreError
+from agi_router.keys.ring import KeyRing
 from agi_router.numbers import XNumber
-from agi_router.ports import Admission
-from agi_router.router import Arrival, Router
-from agi_router.seal import KeyRing
 
 TIMEOUT = 10.0
 

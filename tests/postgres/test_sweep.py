@@ -33,19 +33,19 @@ from postgres.support import (
     set_clock,
 )
 
-from agi_router import upkeep
-from agi_router.adapters.admission import AdmissionStore
-from agi_router.adapters.bindings import BindingStore
-from agi_router.adapters.database import Connection, connect
-from agi_router.adapters.sweep import Sweep, Swept
-from agi_router.calls import Outcome
-from agi_router.decision import decide
+from agi_router.bindings.model import BindingState, Reason, Refusal
+from agi_router.bindings.store import BindingStore
+from agi_router.calls.decision import decide
+from agi_router.calls.end import Outcome
+from agi_router.calls.store import AdmissionStore
+from agi_router.db.connection import Connection, connect
 from agi_router.errors import BindingEnded, BindingNotFound, ExpiryInvalid
-from agi_router.model import BindingState, Reason, Refusal
-from agi_router.pool import Rests
-from agi_router.seal import KeyRing
+from agi_router.inventory.capacity import Rests
+from agi_router.keys.ring import KeyRing
+from agi_router.maintenance.retention import Sweep, Swept
+from agi_router.service import upkeep
+from agi_router.service.upkeep import Sweeper
 from agi_router.settings import Settings
-from agi_router.upkeep import Sweeper
 
 RESTS = Rests(number=timedelta(minutes=10), party=timedelta(days=7))
 RETENTION = timedelta(days=190)

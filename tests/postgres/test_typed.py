@@ -28,13 +28,13 @@ from postgres.support import (
 )
 from postgres.test_cli import PROGRAM, Cli, Done, axb, cli, inside, key_file
 
-from agi_router.adapters.admission import AdmissionStore
-from agi_router.adapters.bindings import BindingStore
-from agi_router.adapters.database import Connection
-from agi_router.adapters.queries import query
-from agi_router.adapters.records import Terms
-from agi_router.model import Reason
-from agi_router.modes import Gxb
+from agi_router.bindings.model import Reason
+from agi_router.bindings.modes import Gxb
+from agi_router.bindings.records import Terms
+from agi_router.bindings.store import BindingStore
+from agi_router.calls.store import AdmissionStore
+from agi_router.db.connection import Connection
+from agi_router.db.queries import query
 from agi_router.texts import SHORTENED
 
 __all__ = ["cli", "inside", "key_file"]

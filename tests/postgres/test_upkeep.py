@@ -27,24 +27,24 @@ from postgres.support import (
 )
 from postgres.test_import import Importing, axb_rows
 
-from agi_router.adapters import migrate as migrations
-from agi_router.adapters.admission import AdmissionStore
-from agi_router.adapters.bindings import BindingStore
-from agi_router.adapters.call_days import check_days
-from agi_router.adapters.database import Connection, connect
-from agi_router.adapters.keys import check_keys
-from agi_router.adapters.migrate import migrate
-from agi_router.adapters.queries import query
-from agi_router.adapters.records import Terms
-from agi_router.adapters.rotation import Rotation
-from agi_router.adapters.sweep import Sweep
-from agi_router.calls import Outcome
+from agi_router.bindings.model import BlockState
+from agi_router.bindings.modes import Ax, Axe, Gxb
+from agi_router.bindings.records import Terms
+from agi_router.bindings.store import BindingStore
+from agi_router.calls.days import check_days
+from agi_router.calls.end import Outcome
+from agi_router.calls.store import AdmissionStore
+from agi_router.db import migrate as migrations
+from agi_router.db.connection import Connection, connect
+from agi_router.db.migrate import migrate
+from agi_router.db.queries import query
 from agi_router.errors import StoreError, StoreHeld
-from agi_router.keyfile import write_key_ring
-from agi_router.model import BlockState
-from agi_router.modes import Ax, Axe, Gxb
-from agi_router.pool import Rests
-from agi_router.seal import KeyRing
+from agi_router.inventory.capacity import Rests
+from agi_router.keys.file import write_key_ring
+from agi_router.keys.registry import check_keys
+from agi_router.keys.ring import KeyRing
+from agi_router.maintenance.retention import Sweep
+from agi_router.maintenance.rotation import Rotation
 
 TIMEOUT = 3.0
 """Less than two tries of a statement: who waits behind a lock is not served in it."""

@@ -24,23 +24,23 @@ from postgres.support import (
     one,
 )
 
-from agi_router.adapters.admission import AdmissionStore
-from agi_router.adapters.audit import Revelation
-from agi_router.adapters.bindings import BindingStore
-from agi_router.adapters.database import Connection
-from agi_router.adapters.exporter import export_rows
-from agi_router.adapters.keys import KINDS, check_keys
-from agi_router.adapters.records import StoredBinding, Terms
-from agi_router.adapters.renewal import Renewal
-from agi_router.adapters.rotation import Rotation
-from agi_router.csv_rows import EXPORTED
-from agi_router.decision import decide
+from agi_router.bindings.model import Call, Callback, Route, Typed
+from agi_router.bindings.modes import Ax, Axb, Axe, Axyb, AxybOnCall, Gxb, Gxyb, Parties
+from agi_router.bindings.records import StoredBinding, Terms
+from agi_router.bindings.reseal import Renewal
+from agi_router.bindings.store import BindingStore
+from agi_router.bulk.columns import EXPORTED
+from agi_router.bulk.exporter import export_rows
+from agi_router.calls.decision import decide
+from agi_router.calls.store import AdmissionStore
+from agi_router.db.connection import Connection
 from agi_router.errors import AgiRouterError, KeyMismatch, RowInvalid, SealError
-from agi_router.keyfile import load_key_ring, write_key_ring
-from agi_router.model import Call, Callback, Route, Typed
-from agi_router.modes import Ax, Axb, Axe, Axyb, AxybOnCall, Gxb, Gxyb, Parties
+from agi_router.keys.file import load_key_ring, write_key_ring
+from agi_router.keys.registry import KINDS, check_keys
+from agi_router.keys.ring import KeyRing
+from agi_router.maintenance.rotation import Rotation
 from agi_router.numbers import E164, XNumber
-from agi_router.seal import KeyRing
+from agi_router.records.audit import Revelation
 
 SECURITY = Path(__file__).parents[2] / "docs" / "security.md"
 REVEAL = Revelation(act="test", subject="all", reason=None)

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agi_router.calls import End, call_day, parse_end
+from agi_router.bindings.model import Reason
+from agi_router.calls.end import End, call_day, parse_end
 from agi_router.errors import ProtocolError
-from agi_router.model import Reason
 from agi_router.numbers import XNumber
 
 MS = timedelta(milliseconds=1)

@@ -10,8 +10,17 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agi_router.adapters.csv_file import CsvReader, write_record
-from agi_router.csv_rows import (
+from agi_router.bindings.model import (
+    Callback,
+    Counting,
+    Direction,
+    Display,
+    Language,
+    Mode,
+    check_order_id,
+)
+from agi_router.bindings.modes import Axb, Gxb
+from agi_router.bulk.columns import (
     COLUMNS,
     EXPORTED,
     CsvRow,
@@ -21,16 +30,7 @@ from agi_router.csv_rows import (
     unescape,
     write_cells,
 )
-from agi_router.model import (
-    Callback,
-    Counting,
-    Direction,
-    Display,
-    Language,
-    Mode,
-    check_order_id,
-)
-from agi_router.modes import Axb, Gxb
+from agi_router.bulk.csv_file import CsvReader, write_record
 from agi_router.numbers import E164, XNumber
 from agi_router.texts import strip
 

@@ -7,8 +7,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agi_router.decision import decide, explain, screen
-from agi_router.model import (
+from agi_router.bindings.model import (
     Ask,
     BindingState,
     Call,
@@ -27,6 +26,7 @@ from agi_router.model import (
     Side,
     Typed,
 )
+from agi_router.calls.decision import decide, explain, screen
 from agi_router.numbers import E164, Block, XNumber
 
 NOW = datetime(2025, 3, 14, 21, 30, 25, tzinfo=UTC)

@@ -8,9 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agi_router.ari import EXTENSION_MAX
-from agi_router.extension import to_dial
-from agi_router.model import Callback, Language, Mode, Route, RouteRow, Side
-from agi_router.modes import (
+from agi_router.bindings.model import Callback, Language, Mode, Route, RouteRow, Side
+from agi_router.bindings.modes import (
     Ax,
     Axb,
     Axe,
@@ -22,6 +21,7 @@ from agi_router.modes import (
     compile_child,
     compile_routes,
 )
+from agi_router.calls.dialplan import to_dial
 from agi_router.numbers import E164, Block, XNumber
 
 blocks = st.integers(700 * 10**8, 701 * 10**8 - 1).map(lambda value: Block(value=value))

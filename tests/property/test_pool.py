@@ -7,8 +7,8 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agi_router.inventory.capacity import size_pool
 from agi_router.numbers import BLOCK_SIZE
-from agi_router.pool import size_pool
 
 counts = st.integers(1, 10**9)
 spans = st.integers(1, 90 * 86400).map(lambda seconds: timedelta(seconds=seconds))

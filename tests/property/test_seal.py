@@ -6,10 +6,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from agi_router.bindings.model import Side
 from agi_router.errors import KeyRingError, SealError
-from agi_router.model import Side
+from agi_router.keys.ring import Cipher, KeyRing, Purpose, Row
 from agi_router.numbers import E164, XNumber
-from agi_router.seal import Cipher, KeyRing, Purpose, Row
 
 x_numbers = st.integers(700 * 10**12, 701 * 10**12 - 1).map(XNumber.from_int)
 parties = st.from_regex(r"1[3-9][0-9]{9}|010[2-8][0-9]{7}", fullmatch=True).map(

@@ -8,7 +8,7 @@ from importlib.resources import files
 
 import pytest
 
-from agi_router.agreement import GLOBALS, Known, find_differences
+from agi_router.pbx.agreement import GLOBALS, Known, find_differences
 from agi_router.settings import Settings
 
 SHIPPED = files("agi_router.dialplan").joinpath("agi_router.conf").read_text("utf-8")

@@ -12,8 +12,6 @@ from typing import cast
 import pytest
 from identities import told
 
-from agi_router.adapters import ari_door
-from agi_router.adapters.ari_door import EVENTS, AriDoor
 from agi_router.ari import (
     ApplicationReplaced,
     AriClient,
@@ -31,8 +29,7 @@ from agi_router.ari import (
     UserEvent,
     WireError,
 )
-from agi_router.limits import OFF, Rate
-from agi_router.model import (
+from agi_router.bindings.model import (
     BindingState,
     Call,
     Callback,
@@ -45,9 +42,12 @@ from agi_router.model import (
     Reason,
     Side,
 )
+from agi_router.calls.ports import Admission
+from agi_router.calls.refusal_limit import OFF, Rate
+from agi_router.calls.router import Router
+from agi_router.doors import ari as ari_door
+from agi_router.doors.ari import EVENTS, AriDoor
 from agi_router.numbers import E164, Block, XNumber
-from agi_router.ports import Admission
-from agi_router.router import Router
 
 NOW = datetime(2025, 3, 14, 21, 30, 25, tzinfo=UTC)
 PATIENCE = timedelta(seconds=60)

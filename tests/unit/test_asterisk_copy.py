@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from accounts import open_to_all
 
-from agi_router.adapters import asterisk_copy
-from agi_router.adapters.asterisk_copy import open_copy
 from agi_router.errors import SettingsError
+from agi_router.setup import asterisk_copy
+from agi_router.setup.asterisk_copy import open_copy
 
 ASTERISK = 64998
 PAGE = Path(__file__).parents[2] / "docs/install.md"

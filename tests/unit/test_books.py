@@ -14,18 +14,18 @@ from typing import cast
 
 import pytest
 
-from agi_router import books as books_module
-from agi_router import upkeep
-from agi_router.adapters.admission import AdmissionStore, Broken, Unsettled
-from agi_router.adapters.journal import EndJournal
 from agi_router.ari import AriClient, AriUnavailable
-from agi_router.books import Books
-from agi_router.calls import End
+from agi_router.bindings.model import Reason
+from agi_router.calls import settlement as books_module
+from agi_router.calls.end import End
+from agi_router.calls.journal import EndJournal
+from agi_router.calls.settlement import Books
+from agi_router.calls.store import AdmissionStore, Broken, Unsettled
 from agi_router.errors import NodeTaken, StoreError, StoreHeld, StoreUnavailable
-from agi_router.jobs import Jobs
-from agi_router.model import Reason
 from agi_router.numbers import XNumber
-from agi_router.upkeep import settle_job
+from agi_router.service import upkeep
+from agi_router.service.jobs import Jobs
+from agi_router.service.upkeep import settle_job
 
 X = XNumber(value=700012345670001)
 STARTED = datetime(2025, 3, 14, tzinfo=UTC)

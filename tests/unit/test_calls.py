@@ -6,7 +6,8 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from agi_router.calls import (
+from agi_router.bindings.model import Reason
+from agi_router.calls.end import (
     End,
     Outcome,
     ReleasedBy,
@@ -17,7 +18,6 @@ from agi_router.calls import (
     parse_end,
 )
 from agi_router.errors import ProtocolError
-from agi_router.model import Reason
 from agi_router.numbers import XNumber
 
 X = XNumber(value=700012345670001)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from agi_router.adapters.csv_file import CsvReader
+from agi_router.bulk.columns import CsvRow, Header
+from agi_router.bulk.csv_file import CsvReader
 from agi_router.cli import main
-from agi_router.csv_rows import CsvRow, Header
 from agi_router.durations import format_duration
 from agi_router.errors import CsvError
 

@@ -42,5 +42,5 @@ def test_serve_imports_no_other_command() -> None:
     assert done.stdout.split() == [
         "agi_router.cli.output",
         "agi_router.cli.service",
-        "agi_router.cli.workplace",
+        "agi_router.cli.context",
     ]

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from agi_router.adapters.clocks import OtherClock
+from agi_router.clocks import OtherClock
 
 # By the wall and by the steady clock, at the beginning.
 WALL, STEADY = 1741988825.0, 1000.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agi_router import conf_text
+from agi_router.setup import conf_text
 
 STOCK = """\
 ; a comment with [general] and key=value

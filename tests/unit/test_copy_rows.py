@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from agi_router.adapters.copy_rows import BINDING, ROUTE, RowPacker, pack_file, to_microseconds
-from agi_router.adapters.queries import query
-from agi_router.csv_rows import COLUMNS
+from agi_router.bulk.columns import COLUMNS
+from agi_router.bulk.copy_rows import BINDING, ROUTE, RowPacker, pack_file, to_microseconds
+from agi_router.db.queries import query
 
 
 @pytest.mark.parametrize(("name", "packer"), [("copy_bindings", BINDING), ("copy_routes", ROUTE)])

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from agi_router.adapters import csv_file
-from agi_router.adapters.csv_file import LONGEST_LINE, CsvReader, new_file, write_record
+from agi_router.bulk import csv_file
+from agi_router.bulk.csv_file import LONGEST_LINE, CsvReader, new_file, write_record
 from agi_router.errors import CsvError
 
 NOT_CLOSED = "behind a closing quotation mark stands neither a delimiter nor the line's end"

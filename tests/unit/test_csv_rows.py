@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 import agi_router
-from agi_router.csv_rows import (
+from agi_router.bindings.model import Callback, Counting, Direction, Display, Language, Mode
+from agi_router.bindings.modes import Ax, Axb, Axe, Axyb, AxybOnCall, Gxb, Gxyb, Parties
+from agi_router.bulk.columns import (
     COLUMNS,
     EXPORTED,
     CsvRow,
@@ -21,8 +23,6 @@ from agi_router.csv_rows import (
     write_cells,
 )
 from agi_router.errors import CsvError
-from agi_router.model import Callback, Counting, Direction, Display, Language, Mode
-from agi_router.modes import Ax, Axb, Axe, Axyb, AxybOnCall, Gxb, Gxyb, Parties
 from agi_router.numbers import E164, XNumber
 
 A, B, C = (E164(digits=f"1380000000{serial}") for serial in (1, 2, 3))

@@ -8,9 +8,7 @@ from typing import Any
 
 import pytest
 
-from agi_router import decision as rule
-from agi_router.decision import decide, explain, screen
-from agi_router.model import (
+from agi_router.bindings.model import (
     Ask,
     BindingState,
     Call,
@@ -28,6 +26,8 @@ from agi_router.model import (
     Side,
     Typed,
 )
+from agi_router.calls import decision as rule
+from agi_router.calls.decision import decide, explain, screen
 from agi_router.numbers import E164, Block, XNumber
 
 X = XNumber(value=700012345670001)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agi_router.diagnosis import POOLER, READ_ONLY, why_failed, why_not_connected
+from agi_router.db.diagnosis import POOLER, READ_ONLY, why_failed, why_not_connected
 
 AGAIN = "nothing was changed; do it again"
 AT = 'connection failed: connection to server at "127.0.0.1", port 5432 failed: '

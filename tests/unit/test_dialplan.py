@@ -10,11 +10,11 @@ from importlib.resources import files
 
 import pytest
 
-from agi_router.adapters.fastagi_door import token_of
-from agi_router.calls import parse_end
-from agi_router.extension import DIALPLAN_VERSION, to_refuse
-from agi_router.model import Language, Reason, Refusal
-from agi_router.profile import ENTRY_LABEL
+from agi_router.bindings.model import Language, Reason, Refusal
+from agi_router.calls.dialplan import DIALPLAN_VERSION, to_refuse
+from agi_router.calls.end import parse_end
+from agi_router.doors.fastagi import token_of
+from agi_router.pbx.rules import ENTRY_LABEL
 
 DIALPLAN = files("agi_router.dialplan").joinpath("agi_router.conf").read_text("utf-8")
 PROMPTS = files("agi_router.dialplan").joinpath("prompts.tsv").read_text("utf-8")

@@ -21,25 +21,25 @@ from typing import cast
 
 import pytest
 
-from agi_router import health as health_module
-from agi_router.adapters import health_server as health_server_module
-from agi_router.adapters.admission import AdmissionStore
-from agi_router.adapters.clocks import OtherClock
-from agi_router.adapters.connection_pool import ConnectionPool
-from agi_router.adapters.descriptors import raise_limit
-from agi_router.adapters.health_server import HealthServer
-from agi_router.adapters.journal import EndJournal
-from agi_router.adapters.systemd import Notifier
 from agi_router.ari import AriClient
-from agi_router.calls import End, Outcome, call_day
+from agi_router.bindings.model import Reason, Refusal, Route
+from agi_router.calls.end import End, Outcome, call_day
+from agi_router.calls.journal import EndJournal
+from agi_router.calls.store import AdmissionStore
+from agi_router.clocks import OtherClock
+from agi_router.db.pool import ConnectionPool
 from agi_router.errors import StoreUnavailable
-from agi_router.health import Health
-from agi_router.jobs import Jobs
-from agi_router.metrics import Metrics
-from agi_router.model import Reason, Refusal, Route
 from agi_router.numbers import E164, XNumber
-from agi_router.survey import Surveyor, show, show_ari, show_clocks, show_fastagi
-from agi_router.upkeep import health_jobs
+from agi_router.service import health as health_module
+from agi_router.service import health_server as health_server_module
+from agi_router.service.descriptors import raise_limit
+from agi_router.service.gauges import Surveyor, show, show_ari, show_clocks, show_fastagi
+from agi_router.service.health import Health
+from agi_router.service.health_server import HealthServer
+from agi_router.service.jobs import Jobs
+from agi_router.service.metrics import Metrics
+from agi_router.service.systemd import Notifier
+from agi_router.service.upkeep import health_jobs
 
 CALL = "pbx1-1741988825.1"
 X = XNumber(value=700012345670001)

@@ -13,8 +13,8 @@ from types import SimpleNamespace
 import pytest
 from accounts import open_to_all
 
-from agi_router.adapters import host
-from agi_router.adapters.host import Host, Step, asterisk_directory, steps
+from agi_router.setup import host
+from agi_router.setup.host import Host, Step, asterisk_directory, steps
 
 ROUTER, ASTERISK = 64997, 64998
 

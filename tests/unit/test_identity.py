@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import pytest
 from identities import told
 
+from agi_router.bindings.model import Reason
+from agi_router.calls.identity import Signalled, read_caller
 from agi_router.errors import NumberError
-from agi_router.identity import Signalled, read_caller
 from agi_router.leaktest.identities import IDENTITIES, Identity, Taken
 from agi_router.leaktest.vectors import VECTORS
-from agi_router.model import Reason
 from agi_router.numbers import E164
 
 A, B, C = "13800130001", "13900130002", "13700000009"

@@ -11,9 +11,9 @@ from typing import Any, cast
 
 import pytest
 
-from agi_router import jobs as jobs_module
 from agi_router.errors import SettingsError, StoreUnavailable
-from agi_router.jobs import Alive, Job, Jobs
+from agi_router.service import jobs as jobs_module
+from agi_router.service.jobs import Alive, Job, Jobs
 from agi_router.side_thread import SideThread
 
 Work = Callable[[Alive], Awaitable[object]]

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from accounts import as_account, open_to_all
 
-from agi_router.adapters.journal import Backlog, EndJournal
-from agi_router.calls import End, parse_end
+from agi_router.calls.end import End, parse_end
+from agi_router.calls.journal import Backlog, EndJournal
 from agi_router.errors import JournalError
 from testpbx.waiting import until
 
@@ -538,7 +538,7 @@ def test_a_disk_that_is_full(
     def full(*_: object) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("agi_router.adapters.journal._keep", full)
+    monkeypatch.setattr("agi_router.calls.journal._keep", full)
     journal.discard(file)
     assert left(shared) == []
     [record] = caplog.records

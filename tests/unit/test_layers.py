@@ -394,9 +394,9 @@ def test_the_readme_tells_the_layers() -> None:
         ("import psycopg", "psycopg"),
         ("import agi_router.adapters", "agi_router.adapters"),
         ("from agi_router import adapters", "agi_router.adapters"),
-        ("from agi_router.adapters import journal", "agi_router.adapters.journal"),
-        ("from . import router", "agi_router.router"),
-        ("from .adapters import journal", "agi_router.adapters.journal"),
+        ("from agi_router.adapters import journal", "agi_router.calls.journal"),
+        ("from . import router", "agi_router.calls.router"),
+        ("from .adapters import journal", "agi_router.calls.journal"),
         ("def f():\n    from asyncio import sleep", "asyncio"),
     ],
 )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from agi_router.bindings.model import Mode
 from agi_router.leaktest.call import Call
 from agi_router.leaktest.desk import Scene
 from agi_router.leaktest.lanes import people
@@ -16,7 +17,6 @@ from agi_router.leaktest.messages import Message
 from agi_router.leaktest.results import Result, Scenario
 from agi_router.leaktest.tap import Tap
 from agi_router.leaktest.vectors import VECTORS, End
-from agi_router.model import Mode
 
 CALLER, CALLEE, OTHER = people(["13800000001", "13900000002", "13700000003"])
 

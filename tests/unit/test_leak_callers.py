@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from agi_router.bindings.model import Reason
 from agi_router.leaktest.callers import Sighting
 from agi_router.leaktest.identities import IDENTITIES, Taken
 from agi_router.leaktest.report import sightings_as_json, sightings_summary, succeeded
-from agi_router.model import Reason
 
 
 def sighting(must_be: Taken | Reason, seen: Taken | None, **more: Any) -> Sighting:

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
+from agi_router.bindings.model import Mode
 from agi_router.leaktest.leaks import Leak, Spelling
 from agi_router.leaktest.report import as_json, rows, succeeded, summary
 from agi_router.leaktest.results import Finding, Result
 from agi_router.leaktest.suite import scenarios
 from agi_router.leaktest.vectors import VECTORS, End
-from agi_router.model import Mode
 
 LEAK = Leak(secret="138****0001", spelling=Spelling.AS_TYPED, offset=3)
 AT_CALLEE = Finding(at=End.CALLEE, leak=LEAK, message="INVITE sip:139****0002@h SIP/2.0")

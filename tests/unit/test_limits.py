@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from agi_router.limits import OFF, Rate, RefusalLimit
+from agi_router.calls.refusal_limit import OFF, Rate, RefusalLimit
 
 SECOND = 10**9
 MINUTE = 60 * SECOND

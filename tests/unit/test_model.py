@@ -9,7 +9,7 @@ from importlib.resources import files
 
 import pytest
 
-from agi_router.model import (
+from agi_router.bindings.model import (
     BindingState,
     Call,
     Direction,

@@ -9,9 +9,8 @@ from itertools import product
 
 import pytest
 
-from agi_router.errors import ModeError, SameParty
-from agi_router.model import Callback, Mode, RouteRow, Side
-from agi_router.modes import (
+from agi_router.bindings.model import Callback, Mode, RouteRow, Side
+from agi_router.bindings.modes import (
     GROUP_MAX,
     Ax,
     Axb,
@@ -24,6 +23,7 @@ from agi_router.modes import (
     compile_child,
     compile_routes,
 )
+from agi_router.errors import ModeError, SameParty
 from agi_router.numbers import E164, XNumber
 
 X = XNumber(value=700012345670001)

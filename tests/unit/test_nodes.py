@@ -10,11 +10,11 @@ from typing import cast
 
 import pytest
 
-from agi_router import nodes as nodes_module
-from agi_router.adapters.admission import AdmissionStore
 from agi_router.ari import AriClient, AriTimeout
+from agi_router.calls.store import AdmissionStore
 from agi_router.errors import NodeTaken, StoreUnavailable
-from agi_router.nodes import Node
+from agi_router.service import nodes as nodes_module
+from agi_router.service.nodes import Node
 
 
 class Store:

@@ -1,6 +1,6 @@
 """Arrays as text: what PostgreSQL would read as something else is quoted."""
 
-from agi_router.adapters.pg_arrays import array_of_integers, array_of_texts
+from agi_router.db.arrays import array_of_integers, array_of_texts
 
 
 def test_integers() -> None:

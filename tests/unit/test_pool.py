@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from agi_router.pool import PoolSize, Rests, forecast_exhaustion, size_pool
+from agi_router.inventory.capacity import PoolSize, Rests, forecast_exhaustion, size_pool
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import agi_router
-from agi_router.profile import (
+from agi_router.pbx.rules import (
     ENDPOINT_RULES,
     ENTRY_CONTEXT,
     FASTAGI_CONTEXT,

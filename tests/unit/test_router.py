@@ -11,21 +11,7 @@ from typing import Any
 import pytest
 from identities import from_header
 
-from agi_router.calls import call_day
-from agi_router.errors import (
-    AgiRouterError,
-    ProtocolError,
-    SchemaMismatch,
-    SealError,
-    StoreBusy,
-    StoreError,
-    StoreUnavailable,
-)
-from agi_router.extension import Destination, to_refuse
-from agi_router.identity import Signalled
-from agi_router.limits import Rate
-from agi_router.logs import Formatter
-from agi_router.model import (
+from agi_router.bindings.model import (
     BindingState,
     Call,
     Direction,
@@ -39,9 +25,23 @@ from agi_router.model import (
     Route,
     Side,
 )
+from agi_router.calls.dialplan import Destination, to_refuse
+from agi_router.calls.end import call_day
+from agi_router.calls.identity import Signalled
+from agi_router.calls.ports import Admission
+from agi_router.calls.refusal_limit import Rate
+from agi_router.calls.router import Arrival, Router
+from agi_router.errors import (
+    AgiRouterError,
+    ProtocolError,
+    SchemaMismatch,
+    SealError,
+    StoreBusy,
+    StoreError,
+    StoreUnavailable,
+)
+from agi_router.logs import Formatter
 from agi_router.numbers import E164, Block, XNumber
-from agi_router.ports import Admission
-from agi_router.router import Arrival, Router
 
 X = XNumber(value=700012345670001)
 A = E164(digits="13800130001")
@@ -372,7 +372,7 @@ async def test_strict_answers_at_one_moment(
     async def sleep(seconds: float) -> None:
         waited.append(seconds)
 
-    monkeypatch.setattr("agi_router.router.asyncio.sleep", sleep)
+    monkeypatch.setattr("agi_router.calls.router.asyncio.sleep", sleep)
     await router(Slow(answer), strict=True, clock=lambda: now[0]).answer(ARRIVAL)
     assert waited == waits
     await router(Slow(answer), clock=lambda: now[0]).answer(ARRIVAL)

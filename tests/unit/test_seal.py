@@ -16,11 +16,11 @@ from cryptography.hazmat.primitives import ciphers
 from cryptography.hazmat.primitives.ciphers import algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from agi_router.bindings.model import Side
 from agi_router.errors import KeyMismatch, KeyRingError, SealError
-from agi_router.keyfile import load_key_ring, replace_key_ring, write_key_ring
-from agi_router.model import Side
+from agi_router.keys.file import load_key_ring, replace_key_ring, write_key_ring
+from agi_router.keys.ring import Cipher, KeyRing, Purpose, Row, _Sm4Gcm
 from agi_router.numbers import E164, XNumber
-from agi_router.seal import Cipher, KeyRing, Purpose, Row, _Sm4Gcm
 
 X = XNumber.parse("700012345670001")
 OTHER_X = XNumber.parse("700012345670002")
@@ -194,7 +194,7 @@ SM4_BOUND = bytes.fromhex("FEEDFACEDEADBEEFFEEDFACEDEADBEEFABADDAD2")
 
 def test_sm4_gcm_is_that_of_the_standard(monkeypatch: pytest.MonkeyPatch) -> None:
     """The test vector of RFC 8998, appendix A.1."""
-    monkeypatch.setattr("agi_router.seal.HKDF.derive", lambda *_: SM4_KEY)
+    monkeypatch.setattr("agi_router.keys.ring.HKDF.derive", lambda *_: SM4_KEY)
     cipher = _Sm4Gcm(K1)
     plain = b"".join(bytes([each]) * 8 for each in b"\xaa\xbb\xcc\xdd\xee\xff\xee\xaa")
     sealed = cipher.encrypt(SM4_NONCE, plain, SM4_BOUND)
@@ -233,7 +233,7 @@ def test_sm4_gcm_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     def unsupported(*_: object) -> None:
         raise UnsupportedAlgorithm("SM4")
 
-    monkeypatch.setattr("agi_router.seal.ciphers.Cipher", unsupported)
+    monkeypatch.setattr("agi_router.keys.ring.ciphers.Cipher", unsupported)
     with pytest.raises(KeyRingError, match="sm4-gcm cannot be had"):
         KeyRing.parse(RING.to_text(), cipher=Cipher.SM4_GCM)
     with pytest.raises(SealError, match="which this OpenSSL lacks"):

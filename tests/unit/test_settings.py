@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from agi_router.calls import UnknownEnd
+from agi_router.bindings.model import Language
+from agi_router.calls.end import UnknownEnd
+from agi_router.calls.refusal_limit import OFF, Rate
 from agi_router.errors import KeyRingError, SettingsError
-from agi_router.keyfile import write_key_ring
-from agi_router.limits import OFF, Rate
-from agi_router.model import Language
-from agi_router.seal import Cipher, KeyRing
+from agi_router.keys.file import write_key_ring
+from agi_router.keys.ring import Cipher, KeyRing
 from agi_router.settings import PREFIX, Settings
 
 SECRET = "s3cret-Pa55"

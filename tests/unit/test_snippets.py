@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from agi_router import conf_text
-from agi_router.profile import ENDPOINT_RULES, ENTRY_CONTEXT, GLOBAL_RULES, NEEDED_MODULES
-from agi_router.snippets import (
+from agi_router.pbx.rules import ENDPOINT_RULES, ENTRY_CONTEXT, GLOBAL_RULES, NEEDED_MODULES
+from agi_router.setup import conf_text
+from agi_router.setup.snippets import (
     EDITED,
     OWNER,
     USER,

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from agi_router.adapters.systemd import Notifier
 from agi_router.errors import SettingsError
+from agi_router.service.systemd import Notifier
 
 UNIT = Path(str(files("agi_router"))) / "systemd/agi-router@.service"
 # Of 10; what is left is the network, and that group members may read what it writes.

@@ -15,17 +15,16 @@ from typing import Any, cast
 
 import pytest
 
-from agi_router import upkeep
-from agi_router.adapters.journal import EndJournal
 from agi_router.ari import AriClient
-from agi_router.books import Books
+from agi_router.calls.journal import EndJournal
+from agi_router.calls.settlement import Books
 from agi_router.errors import AsteriskError, SettingsError
-from agi_router.health import Health
-from agi_router.jobs import Job, Jobs
-from agi_router.seal import KeyRing
-from agi_router.settings import Settings
-from agi_router.survey import Surveyor
-from agi_router.upkeep import (
+from agi_router.keys.ring import KeyRing
+from agi_router.service import upkeep
+from agi_router.service.gauges import Surveyor
+from agi_router.service.health import Health
+from agi_router.service.jobs import Job, Jobs
+from agi_router.service.upkeep import (
     ProfileWatch,
     asterisk_jobs,
     database_jobs,
@@ -34,6 +33,7 @@ from agi_router.upkeep import (
     own,
     settle_job,
 )
+from agi_router.settings import Settings
 
 NAMES = [
     "beat",

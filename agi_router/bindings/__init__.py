@@ -1,0 +1,1 @@
+"""Bindings: who reaches whom by which 700 number."""

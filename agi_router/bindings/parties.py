@@ -1,0 +1,134 @@
+"""
+The parties of a binding: as columns of its row, and read back from its routes.
+
+A caller is kept as a tag only; who it is, is read from the row of whoever calls it back.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from agi_router.bindings.model import Mode, Side
+from agi_router.bindings.modes import Ax, Axe, AxybOnCall, Gxb, Parties
+from agi_router.bindings.records import Party, seconds
+from agi_router.bindings.rows import check_caller, purpose_of_caller, row_of
+from agi_router.errors import SealError
+from agi_router.keys.ring import KeyRing, Purpose
+from agi_router.numbers import E164, XNumber
+
+__all__ = [
+    "mode_columns",
+    "open_callees",
+    "open_caller",
+    "open_last_caller",
+    "read_parties",
+    "who_rings",
+]
+
+_Row = dict[str, Any]
+
+
+def mode_columns(parties: Parties, a_number: XNumber) -> dict[str, Any]:
+    """
+    The columns of a binding that its mode fills.
+    """
+    called_back = parties if isinstance(parties, Gxb | Ax) else None
+    return {
+        "mode": parties.mode,
+        "callback": called_back and called_back.callback,
+        "callback_window": called_back and seconds(called_back.window),
+        "extension": parties.extension if isinstance(parties, Axe) else None,
+        "open_number": a_number.value if parties.mode.open else None,
+        "y_ttl": seconds(parties.y_ttl) if isinstance(parties, AxybOnCall) else None,
+    }
+
+
+def read_parties(binding: _Row, routes: Sequence[_Row], keys: KeyRing) -> tuple[Party, ...]:
+    """
+    The parties of *binding* and what each dials, from its routes.
+
+    Raises:
+        SealError: A number does not open with these keys, or a row is not that of its party.
+    """
+    own = [route for route in routes if route["side"] == Side.A]
+    back = next((route for route in routes if route["side"] == Side.B), None)
+    found: set[Party] = set()
+    for route in own:
+        x_number = XNumber.from_int(route["x_number"])
+        for number in _side_a(binding, route, back, keys):
+            check_caller(row_of(route), number, keys)
+            found.add(Party(side=Side.A, number=number, dials=x_number))
+        if not Mode(binding["mode"]).open:
+            dials = back["x_number"] if back and binding["y_ttl"] is None else route["shown"]
+            for number in open_callees(route, keys):
+                if back is not None:
+                    check_caller(row_of(back), number, keys)
+                found.add(
+                    Party(side=Side.B, number=number, dials=dials and XNumber.from_int(dials))
+                )
+    return tuple(sorted(found, key=lambda party: (party.side, party.number.digits)))
+
+
+def _side_a(binding: _Row, route: _Row, back: _Row | None, keys: KeyRing) -> tuple[E164, ...]:
+    """
+    Who calls by a row of side A.
+    """
+    if binding["y_ttl"] is not None or Mode(binding["mode"]).open:
+        # There may be no row of B yet, or it is anyone's.
+        return open_caller(route, route, keys)
+    if back is None:
+        return ()
+    if route["caller"] is not None and binding["parent_id"] is None:
+        return open_caller(route, back, keys)
+    return open_callees(back, keys)
+
+
+def open_caller(route: _Row, place: _Row, keys: KeyRing) -> tuple[E164, ...]:
+    """
+    Who calls by a row of side A, as it is sealed for the row *place*: that of B, or its own.
+
+    Raises:
+        SealError: It does not open, or is not there.
+    """
+    if route["caller"] is None:
+        raise SealError("a row does not tell whose it is")
+    row = row_of(place)
+    return keys.open(route["caller"], row, purpose_of_caller(row))
+
+
+def who_rings(binding: _Row, routes: Sequence[_Row], keys: KeyRing) -> tuple[E164, ...]:
+    """
+    Whom the side that calls back reaches, as it stands: B of a group; A where strangers may call.
+    """
+    side = Side.A if Mode(binding["mode"]).open else Side.B
+    for route in routes:
+        if route["side"] == side:
+            last = open_last_caller(route, keys, mode=Mode(binding["mode"]))
+            window = binding["callback_window"]
+            if last and (
+                window is None or binding["now"] - route["last_at"] < timedelta(seconds=window)
+            ):
+                return last
+            return open_callees(route, keys)
+    return ()
+
+
+def open_callees(route: _Row, keys: KeyRing) -> tuple[E164, ...]:
+    """
+    Whom a row rings, the last caller apart.
+    """
+    if route["callee"] is None:
+        return ()
+    return keys.open(route["callee"], row_of(route), Purpose.CALLEE)
+
+
+def open_last_caller(route: _Row, keys: KeyRing, *, mode: Mode) -> tuple[E164, ...]:
+    """
+    Who called last, for the row that calls back; nobody if nobody has.
+    """
+    if route["last_callee"] is None:
+        return ()
+    row = row_of(route)
+    return keys.open(
+        route["last_callee"], row.for_strangers if mode.open else row, Purpose.LAST_CALLER
+    )

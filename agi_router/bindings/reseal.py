@@ -1,0 +1,411 @@
+"""
+Renewal: rows of older keys, or of the other cipher, are tagged and sealed anew.
+
+Rules for the editor:
+
+1. A binding is renewed whole, in one transaction that holds its lock: calls on it wait for that
+   moment and find it afterwards, before by its old tags and then by its new ones. All its rows are
+   of one tag key, ever.
+2. A tag cannot be read back, so the caller's number is needed. It is known from the other side of
+   the binding: B from the callee of a row of side A; A, or a member, from the callee of B's row or
+   as sealed for it. Where there is no row of B, or it is for strangers, A is sealed for its own
+   row; an extension is no secret. Routes taken out of use are read with the others. Whoever it is,
+   the row's tag of before must be its own: else the row is forged, and a new tag would make it
+   valid.
+3. What cannot be renewed stays as it is, and keeps its keys from being retired: a value that does
+   not open, a row that is not its party's, a live binding whose place another live one holds, and
+   what the database refuses. It is named, and the others are renewed.
+4. An order and a pair are recognised by tags of their parties, which are made anew with the rows.
+   Where the members of a group are not those any more who were bound, the old tag stays: after its
+   key is retired, an import does not recognise that order.
+5. What is done is seen in the rows themselves. So it may be interrupted anywhere, and begun again.
+"""
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from agi_router.bindings.model import Mode, Side
+from agi_router.bindings.records import BindingId
+from agi_router.bindings.rows import purpose_of_caller, row_of, tag_order
+from agi_router.db.connection import NO_TIMES, Statements
+from agi_router.errors import (
+    RowInvalid,
+    SchemaMismatch,
+    SealError,
+    StoreError,
+    StoreHeld,
+    StoreUnavailable,
+)
+from agi_router.keys.ring import KeyRing, Purpose, Row
+from agi_router.numbers import E164, Block, XNumber
+
+__all__ = ["Renewal"]
+
+# Calls on the bindings of one batch wait until it is done: some milliseconds.
+_BATCH = 20
+# Milliseconds for which one of them is waited for, and seconds until it is tried again.
+_LOCK_WAIT = 20
+_PAUSE = 0.2
+_SEALED = ("callee", "caller", "last_callee")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Row:
+    """
+    One route: as it is found, and what it will be.
+    """
+
+    name: BindingId
+    x_number: XNumber
+    old_tag: int
+    removed_at: datetime | None
+    tag: int
+    callee: bytes | None
+    caller: bytes | None
+    last_callee: bytes | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Tags:
+    """
+    By what the order and the pair of a binding are recognised.
+    """
+
+    order: int | None
+    pair: int | None
+
+
+class Renewal:
+    """
+    Brings the rows of one database under the current keys and cipher.
+
+    Args:
+        statements: Where the rows are kept.
+        keys: The current keys, and those that the rows may be of.
+        patience: Seconds for which bindings that somebody holds are tried again, at the end.
+    """
+
+    def __init__(self, statements: Statements, keys: KeyRing, *, patience: float = 10.0) -> None:
+        self._statements = statements
+        self._keys = keys
+        self._patience = patience
+        self.left: list[tuple[BindingId, str]] = []
+        """Bindings that could not be renewed, each with the reason."""
+
+    def outstanding(self) -> int:
+        """
+        How many bindings have a row to renew.
+        """
+        row = self._statements.one("count_unrenewed", self._headers())
+        return 0 if row is None else row["bindings"]
+
+    def run(self) -> Iterator[int]:
+        """
+        Renew all of them, a few at a time; yields after each transaction how many were looked at.
+
+        Raises:
+            StoreError: The database failed; what was renewed stays so.
+        """
+        last = BindingId(Block(value=70000000000), 0)
+        held: list[BindingId] = []
+        while True:
+            rows = self._statements.all(
+                "list_unrenewed",
+                {**self._headers(), "block": last.block.value, "id": last.id, "limit": _BATCH},
+            )
+            if not rows:
+                break
+            names = [_name(row["block"], row["id"]) for row in rows]
+            held += self._renew_each(names)
+            last = names[-1]
+            yield len(names)
+        deadline = time.monotonic() + self._patience
+        while held and time.monotonic() < deadline:
+            time.sleep(_PAUSE)
+            held = self._renew_each(held)
+        self.left += [(name, "somebody holds it: do it again later") for name in held]
+
+    def _renew_each(self, names: Sequence[BindingId]) -> list[BindingId]:
+        """
+        Renew all of these bindings, one by one if not together; returns those that somebody holds.
+        """
+        with contextlib.suppress(StoreHeld):
+            if self._renew_whole(names):
+                return []
+        held = []
+        for name in names:
+            try:
+                if not self._renew_whole([name]):
+                    self.left.append((name, "the database refuses its new rows"))
+            except StoreHeld:
+                held.append(name)
+        return held
+
+    def _renew_whole(self, names: Sequence[BindingId]) -> bool:
+        """
+        Renew all of these bindings; if the database refuses one of their rows, none.
+
+        Raises:
+            StoreHeld: Somebody holds one of them; nothing was done.
+        """
+        before = len(self.left)
+        try:
+            with self._statements.transaction():
+                # Whoever waits for one of them has calls on the others wait.
+                self._statements.one("limit_lock_wait", {"milliseconds": _LOCK_WAIT})
+                self.renew(names)
+        except (StoreUnavailable, SchemaMismatch):
+            del self.left[before:]
+            raise
+        except StoreError:
+            del self.left[before:]
+            return False
+        return True
+
+    def renew(self, names: Sequence[BindingId]) -> None:
+        """
+        Renew some bindings, within a transaction.
+        """
+        values = {"block": [n.block.value for n in names], "id": [n.id for n in names]}
+        bindings = {
+            _name(row["block"], row["id"]): row
+            for row in self._statements.all("lock_bindings", values)
+        }
+        # One that was just swept away is not there any more.
+        found: dict[BindingId, list[dict[str, Any]]] = {name: [] for name in bindings}
+        for row in self._statements.all("lock_routes", values):
+            found[_name(row["block"], row["binding_id"])].append(
+                {**row, "removed_at": None, "left_group": False}
+            )
+        for row in self._statements.all("list_past_routes", values):
+            found[_name(row["block"], row["binding_id"])].append({**row, "last_callee": None})
+        rows: list[_Row] = []
+        tags: dict[BindingId, _Tags] = {}
+        for name, routes in found.items():
+            try:
+                renewed, tags[name] = self._anew(name, bindings[name], routes)
+                rows += renewed
+            except SealError as error:
+                self.left.append((name, str(error)))
+            except ValueError:
+                # A word or a number that is never written.
+                self.left.append((name, str(RowInvalid())))
+        barred = self._write(rows, {name: row["over"] for name, row in bindings.items()})
+        changed = {
+            name: new
+            for name, new in tags.items()
+            if name not in barred
+            and new != _Tags(order=bindings[name]["order_tag"], pair=bindings[name]["pair_tag"])
+        }
+        if changed:
+            columns = {
+                "block": [name.block.value for name in changed],
+                "id": [name.id for name in changed],
+                "order_tag": [new.order for new in changed.values()],
+                "pair_tag": [new.pair for new in changed.values()],
+            }
+            self._statements.run("tag_bindings", columns)
+
+    def _write(self, rows: Sequence[_Row], over: dict[BindingId, bool]) -> set[BindingId]:
+        """
+        Write *rows*; returns the bindings whose place another holds.
+        """
+        present = [row for row in rows if row.removed_at is None]
+        taken = {
+            (row["id"], row["x_number"], row["caller_tag"])
+            for row in self._statements.all("list_held_by_others", _columns(present))
+        }
+        in_the_way = [
+            row for row in present if (row.name.id, row.x_number.value, row.tag) in taken
+        ]
+        barred = {row.name for row in in_the_way if not over[row.name]}
+        for name in sorted(barred):
+            self.left.append((name, "another live binding holds its place under the new key"))
+        past = [row for row in in_the_way if row.name not in barred]
+        for statement, some in (
+            ("renew_as_past", past),
+            ("renew_routes", [row for row in present if row not in in_the_way]),
+            ("renew_past_routes", [row for row in rows if row.removed_at is not None]),
+        ):
+            chosen = [row for row in some if row.name not in barred]
+            if chosen:
+                columns = _columns(chosen)
+                self._statements.run(statement, columns)
+                sealed = [value for name in _SEALED for value in columns[name]]
+                count = len(sealed) - sealed.count(None)
+                self._statements.run("count_seals", {"count": count})
+        return barred
+
+    def _anew(
+        self, name: BindingId, binding: dict[str, Any], routes: Sequence[dict[str, Any]]
+    ) -> tuple[list[_Row], _Tags]:
+        """
+        The routes of one binding under the current keys, and its tags.
+
+        Raises:
+            SealError: A value does not open, or the number of a caller cannot be known.
+        """
+        # A is sealed for its own row where there may be none of B, or B is anyone.
+        alone = Mode(binding["mode"]).open or binding["y_ttl"] is not None
+        # A row of B that is for anyone rings A too, and so tells who A is.
+        tagged = [route for route in routes if route["caller_tag"] != 0]
+        back = next((route for route in (*tagged, *routes) if route["side"] == Side.B), None)
+        # B is the callee of all rows of side A, but for those who call a stranger back.
+        b = next(
+            (
+                number
+                for route in tagged
+                if route["side"] == Side.A and route["callee"] is not None
+                for number in self._open(route["callee"], row_of(route), Purpose.CALLEE)
+                if not Mode(binding["mode"]).open
+            ),
+            None,
+        )
+        extension = binding["extension"]
+        back_tag = 0 if back is None else self._tag(back, b, extension)
+        rows: list[_Row] = []
+        callers: list[tuple[E164, bool]] = []
+        if any(route["removed_at"] in NO_TIMES for route in routes):
+            raise ValueError("a time by which a row cannot be found again")
+        for route in routes:
+            if route["side"] == Side.B:
+                tag = self._tag(route, b, extension)
+            else:
+                caller = self._side_a(route, route if alone else back)
+                tag = self._tag(route, caller, None)
+                if caller is not None:
+                    callers.append((caller, route["left_group"]))
+            row = row_of(route)
+            # As it was: sealed for the row of B, or its own.
+            place, place_tag = (route, tag) if alone else (back, back_tag)
+            rows.append(
+                _Row(
+                    name=name,
+                    x_number=_x(route),
+                    old_tag=row.caller_tag,
+                    removed_at=route["removed_at"],
+                    tag=tag,
+                    callee=self._seal(route["callee"], row, tag, Purpose.CALLEE),
+                    caller=None
+                    if place is None
+                    else self._seal(
+                        route["caller"],
+                        row_of(place),
+                        place_tag,
+                        purpose_of_caller(row_of(place)),
+                    ),
+                    last_callee=self._seal(
+                        route["last_callee"],
+                        row.for_strangers if Mode(binding["mode"]).open else row,
+                        tag,
+                        Purpose.LAST_CALLER,
+                    ),
+                )
+            )
+        side_b = () if alone or b is None else (b,)
+        return rows, self._tags(binding, callers, side_b)
+
+    def _side_a(self, route: dict[str, Any], place: dict[str, Any] | None) -> E164 | None:
+        """
+        Who dials a row of side A: as sealed for *place*, or whom that row of B rings.
+        """
+        if place is None:
+            return None
+        row, sealed, purpose = row_of(place), route["caller"], purpose_of_caller(row_of(place))
+        if sealed is None and place is not route:
+            sealed, purpose = place["callee"], Purpose.CALLEE
+        return None if sealed is None else self._open(sealed, row, purpose)[0]
+
+    def _tag(self, route: dict[str, Any], caller: E164 | None, extension: str | None) -> int:
+        """
+        The tag of a row's caller, or of its extension, under the current key.
+
+        Raises:
+            SealError: The row is not that caller's.
+        """
+        if route["caller_tag"] == 0:  # the row is for anyone
+            return 0
+        if extension is not None:
+            tags = self._keys.extension_tags(_x(route), extension)
+        elif caller is not None:
+            tags = self._keys.tags(_x(route), caller)
+        else:
+            raise SealError("the number of a caller cannot be known: the other side's row is gone")
+        if route["caller_tag"] not in tags:
+            raise SealError("a row is not that of the party whom the binding's other rows name")
+        return tags[0]
+
+    def _tags(
+        self,
+        binding: dict[str, Any],
+        callers: Sequence[tuple[E164, bool]],
+        side_b: tuple[E164, ...],
+    ) -> _Tags:
+        """
+        The tags of a binding's order and pair, as far as it still has the parties of then.
+
+        Args:
+            binding: The binding.
+            callers: Side A, and whether each has left the group.
+            side_b: Side B, if it is somebody in particular.
+        """
+        order, pair = binding["order_tag"], binding["pair_tag"]
+        present = {number for number, left in callers if not left}
+        for side_a in (present, {number for number, _ in callers}):
+            if binding["order_tag"] is not None:
+                tags = tag_order(
+                    Mode(binding["mode"]),
+                    tuple(side_a),
+                    side_b,
+                    tenant=binding["tenant"],
+                    order_id=binding["order_id"],
+                    keys=self._keys,
+                )
+                if binding["order_tag"] in tags:
+                    order = tags[0]
+            if binding["pair_tag"] is not None:
+                tags = self._keys.pair_tags((*side_a, *side_b))
+                if binding["pair_tag"] in tags:
+                    pair = tags[0]
+        return _Tags(order=order, pair=pair)
+
+    def _open(self, sealed: bytes, row: Row, purpose: Purpose) -> tuple[E164, ...]:
+        return self._keys.open(sealed, row, purpose)
+
+    def _seal(self, sealed: bytes | None, row: Row, tag: int, purpose: Purpose) -> bytes | None:
+        """
+        What was sealed for *row*, sealed anew for the same row with another *tag*.
+        """
+        if sealed is None:
+            return None
+        anew = row._replace(caller_tag=tag if row.caller_tag else 0)
+        return self._keys.seal(self._open(sealed, row, purpose), anew, purpose)
+
+    def _headers(self) -> dict[str, Any]:
+        return {"headers": list(self._keys.headers)}
+
+
+def _name(block: int, serial: int) -> BindingId:
+    return BindingId(Block(value=block), serial)
+
+
+def _x(route: dict[str, Any]) -> XNumber:
+    return XNumber.from_int(route["x_number"])
+
+
+def _columns(rows: Sequence[_Row]) -> dict[str, list[Any]]:
+    return {
+        "block": [row.name.block.value for row in rows],
+        "id": [row.name.id for row in rows],
+        "x_number": [row.x_number.value for row in rows],
+        "caller_tag": [row.old_tag for row in rows],
+        "removed_at": [row.removed_at for row in rows],
+        "tag": [row.tag for row in rows],
+        "callee": [row.callee for row in rows],
+        "caller": [row.caller for row in rows],
+        "last_callee": [row.last_callee for row in rows],
+    }

@@ -1,0 +1,182 @@
+"""
+Route rows as the store keeps them: callers tagged, callees sealed.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from agi_router.bindings.model import Mode, RouteRow, Side
+from agi_router.bindings.modes import Ax, AxybOnCall, Gxb, Parties
+from agi_router.errors import SealError
+from agi_router.keys.ring import KeyRing, Purpose, Row
+from agi_router.numbers import E164, XNumber
+
+__all__ = [
+    "SealedRoute",
+    "check_caller",
+    "find_back",
+    "order_tags",
+    "purpose_of_caller",
+    "route_columns",
+    "row_of",
+    "seal_routes",
+    "tag_caller",
+    "tag_order",
+    "tags_of_caller",
+]
+
+
+def tag_caller(row: RouteRow, keys: KeyRing) -> int:
+    """
+    The tag that the caller of *row* is found by, or the extension it types; 0 for anyone.
+    """
+    if row.extension is not None:
+        return keys.extension_tag(row.x_number, row.extension)
+    return 0 if row.caller is None else keys.tag(row.x_number, row.caller)
+
+
+def tags_of_caller(row: RouteRow, keys: KeyRing) -> list[int]:
+    """
+    The tags that the caller of *row* may be found by: under every key, the current one first.
+    """
+    if row.extension is not None:
+        return keys.extension_tags(row.x_number, row.extension)
+    return [0] if row.caller is None else keys.tags(row.x_number, row.caller)
+
+
+def row_of(route: Mapping[str, Any]) -> Row:
+    """
+    The row that the sealed values of *route*, as it was read from the store, are bound to.
+    """
+    return Row(
+        binding_id=route["binding_id"],
+        x_number=route["x_number"],
+        caller_tag=route["caller_tag"],
+        side=route["side"],
+        shown=route["shown"],
+    )
+
+
+def check_caller(row: Row, caller: E164, keys: KeyRing) -> None:
+    """
+    Make sure that *caller*, who is known from another row, is the one whom *row* is for.
+
+    By the tag under any key: none but the holder of the keys can have made it.
+
+    Raises:
+        SealError: The row is for somebody else.
+    """
+    x_number = XNumber.from_int(row.x_number)
+    if row.caller_tag != 0 and row.caller_tag not in keys.tags(x_number, caller):
+        raise SealError("a row is not that of the party whom the binding's other rows name")
+
+
+def find_back(
+    parties: Parties, rows: Sequence[RouteRow], keys: KeyRing, *, binding_id: int
+) -> Row | None:
+    """
+    The row for which the callers of side A are sealed too.
+
+    It is B's row of a group, and A's own where there is none of B yet or B is anyone: so it can be
+    tagged anew. Elsewhere there is none.
+    """
+    if not isinstance(parties, Gxb | AxybOnCall | Ax):
+        return None
+    side = Side.B if isinstance(parties, Gxb) else Side.A
+    (row,) = (row for row in rows if row.side is side)
+    return _row(row, tag_caller(row, keys), binding_id)
+
+
+def purpose_of_caller(row: Row) -> Purpose:
+    """
+    What a caller of side A stands for in *row*, see :func:`find_back`.
+
+    In the row of B it is whom B may call back: the admission copies it there.
+    """
+    return Purpose.CALLER if row.side == Side.A else Purpose.LAST_CALLER
+
+
+def _row(row: RouteRow, tag: int, binding_id: int) -> Row:
+    shown = None if row.shown is None else row.shown.value
+    return Row(binding_id, row.x_number.value, tag, row.side, shown)
+
+
+class SealedRoute(NamedTuple):
+    """
+    One route row as the store keeps it.
+    """
+
+    x_number: int
+    caller_tag: int
+    shown: int | None
+    side: Side
+    callee: bytes | None
+    caller: bytes | None
+
+
+def seal_routes(
+    rows: Sequence[RouteRow], keys: KeyRing, *, binding_id: int, back: Row | None
+) -> list[SealedRoute]:
+    """
+    Route rows, numbers tagged and sealed.
+
+    Args:
+        rows: What a mode has compiled.
+        keys: To tag and seal with.
+        binding_id: Their binding.
+        back: See :func:`find_back`.
+    """
+    return [_seal_route(row, keys, binding_id, back) for row in rows]
+
+
+def _seal_route(row: RouteRow, keys: KeyRing, binding_id: int, back: Row | None) -> SealedRoute:
+    own = _row(row, tag_caller(row, keys), binding_id)
+    return SealedRoute(
+        x_number=own.x_number,
+        caller_tag=own.caller_tag,
+        shown=own.shown,
+        side=row.side,
+        callee=keys.seal(row.callees, own, Purpose.CALLEE) if row.callees else None,
+        caller=keys.seal([row.caller], back, purpose_of_caller(back))
+        if back is not None and row.side is Side.A and row.caller
+        else None,
+    )
+
+
+def route_columns(routes: Sequence[SealedRoute]) -> dict[str, list[Any]]:
+    """
+    The same as columns.
+    """
+    return {
+        name: [route[place] for route in routes] for place, name in enumerate(SealedRoute._fields)
+    }
+
+
+def order_tags(parties: Parties, *, tenant: str, order_id: str, keys: KeyRing) -> list[int]:
+    """
+    The tags by which an order's binding of these parties is recognised, the current key's first.
+    """
+    return tag_order(
+        parties.mode,
+        parties.side_a,
+        parties.side_b,
+        tenant=tenant,
+        order_id=order_id,
+        keys=keys,
+    )
+
+
+def tag_order(
+    mode: Mode,
+    side_a: Sequence[E164],
+    side_b: Sequence[E164],
+    *,
+    tenant: str,
+    order_id: str,
+    keys: KeyRing,
+) -> list[int]:
+    """
+    The same for parties that are known by their sides.
+    """
+    members = sorted(side_a, key=lambda number: number.digits)
+    return keys.order_tags(tenant, order_id, mode, numbers=[*members, *side_b])

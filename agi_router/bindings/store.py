@@ -1,0 +1,890 @@
+"""
+The management store: bindings, their groups, and call records, for the command line.
+
+Every change is one statement or one transaction: it is done whole or not at all.
+"""
+
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+from agi_router.bindings.model import (
+    BindingState,
+    Call,
+    Callback,
+    Mode,
+    Reason,
+    RouteRow,
+    Side,
+)
+from agi_router.bindings.modes import Axe, Gxb, Gxyb, Parties, compile_routes
+from agi_router.bindings.parties import (
+    mode_columns,
+    open_callees,
+    open_caller,
+    open_last_caller,
+    read_parties,
+    who_rings,
+)
+from agi_router.bindings.records import (
+    BindingId,
+    StoredBinding,
+    Terms,
+    read_binding,
+    read_damaged,
+    seconds,
+)
+from agi_router.bindings.reseal import Renewal
+from agi_router.bindings.rows import (
+    check_caller,
+    find_back,
+    order_tags,
+    route_columns,
+    row_of,
+    seal_routes,
+    tags_of_caller,
+)
+from agi_router.calls.ports import Admission
+from agi_router.calls.rows import caller_tags, read_admission
+from agi_router.db.connection import NO_TIMES, Connection, Statements
+from agi_router.errors import (
+    BindingConflict,
+    BindingEnded,
+    BindingNotFound,
+    ExpiryInvalid,
+    KeysOutdated,
+    MemberNotFound,
+    ModeError,
+    NoNumberAvailable,
+    NumberResting,
+    RowInvalid,
+    SealError,
+    StoreError,
+)
+from agi_router.inventory.capacity import Rests
+from agi_router.inventory.store import Choice, Inventory, Opening
+from agi_router.keys.registry import check_keys, key_ids
+from agi_router.keys.ring import KeyRing, Purpose, Row
+from agi_router.numbers import E164, Block, XNumber
+from agi_router.records.audit import Audit
+
+__all__ = ["LONGEST_LIFE", "BindingStore"]
+
+LONGEST_LIFE = timedelta(days=90)
+"""A binding may not live longer; "never" would contradict that an order ends."""
+
+_RESTS = Rests()
+_CHOICE = Choice()
+_STREAMED = 1000
+_NONE_OF_ORDER = "no binding was made for this order"
+
+_GROUPS: dict[Mode, type[Gxb]] = {Mode.GXB: Gxb, Mode.GXYB: Gxyb}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Group:
+    """
+    A group as it stands, under lock.
+    """
+
+    members: dict[E164, int]
+    """Its members, and the tags they are found by."""
+    b: E164
+    a_number: XNumber
+    b_number: XNumber
+    back: Row
+    """The row of B."""
+    callback: Callback
+    callees: tuple[E164, ...]
+    """Whom B reaches, the last caller apart."""
+    last: tuple[E164, ...]
+    """Who called last, if that is who is called back."""
+    mode: type[Gxb]
+
+    @property
+    def rings_all(self) -> bool:
+        """
+        Whether all members ring.
+        """
+        return self.callback in {Callback.ALL, Callback.SEQUENCE}
+
+
+class BindingStore:
+    """
+    Where bindings are made, changed and looked at.
+
+    Args:
+        connection: See :func:`agi_router.db.connection.connect`.
+        keys: To tag and seal the parties' numbers.
+        rests: How long numbers are kept from new bindings after a binding's end.
+        open_modes: Whether numbers may be bound that strangers can call.
+        discreet: See :class:`agi_router.inventory.store.Inventory`.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        keys: KeyRing,
+        rests: Rests = _RESTS,
+        *,
+        open_modes: bool = False,
+        discreet: bool = False,
+    ) -> None:
+        self._connection = connection
+        self._statements = Statements(connection)
+        self._rests = rests
+        self._discreet = discreet
+        self.inventory = Inventory(self._statements, keys, rests, discreet=discreet)
+        """The blocks, and the choice of numbers."""
+        self.audit = Audit(self._statements)
+        """Who had real numbers shown to him."""
+        self._keys = keys
+        self._open_modes = open_modes
+
+    def now(self) -> datetime:
+        """
+        The database's clock, which alone judges expiry.
+        """
+        row = self._statements.one("now", {})
+        assert row is not None  # noqa: S101 - a SELECT without FROM has one row
+        return row["clock_timestamp"]  # type: ignore[no-any-return]
+
+    def bind(
+        self,
+        parties: Parties,
+        terms: Terms,
+        *,
+        x: XNumber | None = None,
+        y: XNumber | None = None,
+        choice: Choice = _CHOICE,
+    ) -> StoredBinding:
+        """
+        Bind *parties* on the numbers given; those that are not are chosen for them.
+
+        Args:
+            parties: Who is bound; their class names the mode.
+            terms: What is agreed.
+            x: The number that side A dials, and side B too where the mode has one number.
+            y: The number that side B dials, where the mode has two.
+            choice: How those not given are chosen.
+
+        Raises:
+            ModeError: The mode does not allow these numbers.
+            ExpiryInvalid: The binding would end before it begins, or live too long.
+            TenantNotFound: There is no such tenant, or it is suspended.
+            BlockNotFound: *x* lies in no block of ours.
+            BindingConflict: A party is on *x* already.
+            NumberResting: A binding on *x* ended not long ago.
+            NoNumberAvailable: No number can be chosen; says why.
+        """
+        if parties.mode.open and not self._open_modes:
+            raise ModeError(
+                f"{parties.mode} lets strangers call, and nothing says that 700 numbers may:"
+                " it is off until AGI_ROUTER_OPEN_MODES is on"
+            )
+        try:
+            return self._bind_parties(parties, terms, x, y, choice)
+        except KeysOutdated:
+            # They were rotated since they were read; the new ones were in the file before.
+            self._keys = check_keys(self._connection, self._keys)
+            self.inventory = Inventory(
+                self._statements, self._keys, self._rests, discreet=self._discreet
+            )
+            return self._bind_parties(parties, terms, x, y, choice)
+
+    def unbind(self, name: BindingId) -> StoredBinding:
+        """
+        End a binding now; calls that are up go on.
+
+        Raises:
+            BindingNotFound: There is none.
+            BindingEnded: It is over already.
+        """
+        if self._statements.one("unbind", _key(name)) is None:
+            raise self._over(self.find(name))
+        return self.find(name)
+
+    def end_order(self, order_id: str, *, tenant: str | None = None) -> list[StoredBinding]:
+        """
+        End all bindings of an order that are alive; calls that are up go on.
+
+        Args:
+            order_id: The order.
+            tenant: Whose order; :obj:`None` for all that have one of this id.
+
+        Raises:
+            BindingNotFound: The order has none.
+            BindingEnded: All of them are over already.
+        """
+        ended = self._statements.all("end_order", {"order_id": order_id, "tenant": tenant})
+        if not ended:
+            found = self.bindings(everything=True, order_id=order_id, limit=1_000)
+            if any(tenant in {None, each.tenant} for each in found):
+                raise BindingEnded("every binding of this order is over already")
+            raise BindingNotFound(_NONE_OF_ORDER)
+        return [self.find(name) for name in sorted(_names(ended))]
+
+    def add_members(self, name: BindingId, members: Sequence[E164]) -> StoredBinding:
+        """
+        Let more members into a group.
+
+        Raises:
+            BindingNotFound: There is no such binding.
+            BindingEnded: It is over.
+            ModeError: It has no group, or the group would be too large.
+            SameParty: One of them is a member already, is B, or is named twice.
+            BindingConflict: One of them is on the group's number by another binding.
+            NumberResting: One of them was, not long ago.
+        """
+        a_number = self._find_group(name)
+        rows: list[RouteRow] = []
+        try:
+            tags = [tag for member in members for tag in self._keys.tags(a_number, member)]
+            with self._changing(name, [(a_number.value, tag) for tag in tags]) as group:
+                whole = replace(_parties(group), members=(*group.members, *members))
+                rows += (
+                    row
+                    for row in compile_routes(whole, group.a_number, group.b_number)
+                    if row.caller in members
+                )
+                self._check_rests(name, whole, group, members)
+                routes = seal_routes(rows, self._keys, binding_id=name.id, back=group.back)
+                # With one key, the key of the table sees to it.
+                places = self._places(rows if len(self._keys.tag_keys) > 1 else ())
+                values = {
+                    **_key(name),
+                    **key_ids(self._keys),
+                    **route_columns(routes),
+                    **_columns_of(places),
+                }
+                self._statements.one("add_routes", values)
+                if group.rings_all:
+                    self._call_back(name, group, (*group.callees, *members))
+        except psycopg.errors.UniqueViolation as error:
+            raise self._conflict(name.block, rows, error.diag.constraint_name) from None
+        return self.find(name)
+
+    def remove_member(self, name: BindingId, member: E164) -> StoredBinding:
+        """
+        Take a member out of a group; from then on B does not reach it either.
+
+        Raises:
+            BindingNotFound: There is no such binding.
+            BindingEnded: It is over.
+            ModeError: It has no group, or no other member.
+            MemberNotFound: It has no such member.
+        """
+        self._find_group(name)
+        with self._changing(name) as group:
+            tag = _member(name, group, member)
+            if len(group.members) == 1:
+                raise ModeError("a group keeps at least one member; unbind it instead")
+            place = {"x_number": group.a_number.value, "caller_tag": tag}
+            self._statements.one("remove_route", {**_key(name), **place})
+            if member in (*group.callees, *group.last):
+                left = tuple(each for each in group.callees if each != member)
+                self._call_back(name, group, left, forget=member in group.last)
+        return self.find(name)
+
+    def set_default(self, name: BindingId, member: E164) -> StoredBinding:
+        """
+        Say which member B reaches; by the callback ``last``, until a member calls again.
+
+        Raises:
+            BindingNotFound: There is no such binding.
+            BindingEnded: It is over.
+            ModeError: It has no group, or one that rings all at once.
+            MemberNotFound: It has no such member.
+        """
+        self._find_group(name)
+        with self._changing(name) as group:
+            _member(name, group, member)
+            # Says so where all ring at once.
+            replace(_parties(group), default=member)
+            self._call_back(name, group, (member,), forget=True)
+        return self.find(name)
+
+    def extend(self, name: BindingId, expires_at: datetime) -> StoredBinding:
+        """
+        Move a binding's end to a later time.
+
+        Raises:
+            BindingNotFound: There is none.
+            BindingEnded: It is over already.
+            ExpiryInvalid: The new end is in the past, or earlier than the one it has.
+        """
+        _check_expiry(expires_at, self.now())
+        if self._statements.one("extend", {**_key(name), "expires_at": expires_at}) is None:
+            found = self.find(name)
+            if found.state is not BindingState.ACTIVE:
+                raise self._over(found)
+            raise ExpiryInvalid(
+                "the binding would end earlier than it does now; it can only be extended"
+            )
+        return self.find(name)
+
+    def find(self, name: BindingId) -> StoredBinding:
+        """
+        One binding.
+
+        Raises:
+            BindingNotFound: There is none.
+        """
+        row = self._statements.one("find_binding", _key(name))
+        if row is None:
+            raise BindingNotFound(f"there is no binding {name}")
+        return self._read([row])[0]
+
+    def bindings(
+        self,
+        *,
+        everything: bool,
+        order_id: str | None,
+        x_number: XNumber | None = None,
+        limit: int,
+    ) -> list[StoredBinding]:
+        """
+        Bindings, newest first; those that are over only if *everything* is asked for.
+
+        Args:
+            everything: Whether those that are over are wanted too.
+            order_id: Only those of this order.
+            x_number: Only those that somebody dials this number for.
+            limit: At most so many.
+        """
+        values = {"all": everything, "order_id": order_id, "limit": limit}
+        if x_number is not None:
+            name = "list_on_number"
+            values |= {"block": x_number.block, "x_number": x_number.value}
+        elif order_id is not None:
+            name = "list_order"
+        else:
+            name = "list_bindings" if everything else "list_alive"
+        return self._read(self._statements.all(name, values))
+
+    def names_on(self, x_number: XNumber, *, everything: bool, limit: int) -> list[BindingId]:
+        """
+        The names of the bindings on a number, newest first; for arguments see :meth:`bindings`.
+        """
+        values = {
+            "all": everything,
+            "order_id": None,
+            "block": x_number.block,
+            "x_number": x_number.value,
+            "limit": limit,
+        }
+        return _names(self._statements.all("list_on_number", values))
+
+    def names_of(self, order_id: str) -> list[BindingId]:
+        """
+        The names of all bindings of an order, those that are over too.
+
+        Raises:
+            BindingNotFound: It has none.
+        """
+        values = {"all": True, "order_id": order_id, "limit": None}
+        found = _names(self._statements.all("list_order", values))
+        if not found:
+            raise BindingNotFound(_NONE_OF_ORDER)
+        return found
+
+    def stream(
+        self, *, everything: bool, order_id: str | None, tenant: str | None = None
+    ) -> Generator[StoredBinding, None, None]:
+        """
+        Bindings by block and age, as they stand at one moment; to be closed.
+        """
+        values = {"all": everything, "order_id": order_id, "tenant": tenant}
+        with self._statements.snapshot():
+            for rows in self._statements.stream("stream_bindings", values, size=_STREAMED):
+                yield from self._read(rows)
+
+    def facts(self, call: Call, *, at: datetime | None) -> Admission:
+        """
+        The facts about *call* at a time, nothing taken; uses are counted as they stand now.
+        """
+        x_number = call.x_number
+        row = self._statements.one(
+            "find_facts",
+            {
+                "block": x_number.block,
+                "x_number": x_number.value,
+                "tags": caller_tags(call, self._keys, open_modes=self._open_modes),
+                "at": at,
+            },
+        )
+        assert row is not None  # noqa: S101 - the function returns one row always
+        return read_admission(row, x_number, self._keys)
+
+    def calls(
+        self,
+        *,
+        since: datetime,
+        bindings: Sequence[BindingId] | None = None,
+        x_number: XNumber | None = None,
+        reason: Reason | None = None,
+        limit: int,
+    ) -> list[dict[str, Any]]:
+        """
+        Call records since a time, newest first.
+
+        Args:
+            since: The time.
+            bindings: Only those that used one of these.
+            x_number: Only those to this number.
+            reason: Only those refused for this reason.
+            limit: At most so many.
+        """
+        blocks = None
+        if bindings is not None:
+            blocks = sorted({name.block.value for name in bindings})
+        elif x_number is not None:
+            blocks = [x_number.block]
+        values = {
+            "since": since,
+            "blocks": blocks,
+            "bindings": None if bindings is None else [name.id for name in bindings],
+            "x_number": None if x_number is None else x_number.value,
+            "reason": reason,
+            "limit": limit,
+        }
+        return self._statements.all("list_calls", values)
+
+    def _bind_parties(
+        self,
+        parties: Parties,
+        terms: Terms,
+        x: XNumber | None,
+        y: XNumber | None,
+        choice: Choice,
+    ) -> StoredBinding:
+        opening = self.inventory.opening(terms.tenant, choice)
+        _check_expiry(terms.expires_at, opening.now)
+        if y is not None and parties.numbers == 1:
+            raise ModeError(f"a binding by {parties.mode} has one number")
+        columns = {
+            **_columns(terms),
+            "tenant_id": opening.tenant_id,
+            # So that its values can be sealed for it.
+            "id": opening.binding_id,
+            "pair_tag": self.inventory.pair_tag(parties, choice),
+            "order_tag": self._order_tag(parties, terms),
+        }
+        given = x or y
+        if given is not None:
+            self.inventory.check_open(Block(value=given.block), opening)
+            return self._bind_given(parties, columns, (x, y), opening, choice)
+        return self._bind_chosen(parties, columns, opening, choice)
+
+    def _bind_chosen(
+        self, parties: Parties, columns: dict[str, Any], opening: Opening, choice: Choice
+    ) -> StoredBinding:
+        """
+        Bind *parties* on numbers that are chosen for them.
+        """
+        before = self.inventory.last_numbers(parties, opening, choice)
+        if before is not None:
+            with suppress(BindingConflict):
+                if (made := self._bind(parties, before, columns)) is not None:
+                    return made
+        for drawn in self.inventory.candidates(opening, None):
+            candidates = drawn
+            while (
+                numbers := self.inventory.choose(parties, candidates, None, None, choice)
+            ) is not None:
+                try:
+                    made = self._bind(parties, numbers, columns)
+                except BindingConflict:
+                    # Somebody else took the place between choosing and binding: choose again,
+                    # but not a number that another has for itself.
+                    candidates = [each for each in candidates if each not in numbers]
+                    continue
+                if made is not None:
+                    return made
+                # The block has just been closed, or the number has just begun to rest.
+                break
+        raise self.inventory.why_none(parties, opening, None, choice)
+
+    def _bind_given(
+        self,
+        parties: Parties,
+        columns: dict[str, Any],
+        numbers: tuple[XNumber | None, XNumber | None],
+        opening: Opening,
+        choice: Choice,
+    ) -> StoredBinding:
+        """
+        Bind *parties* on a number that is given; a second one may be chosen, in the same block.
+        """
+        given = next(filter(None, numbers))
+        for candidates in self.inventory.candidates(opening, given):
+            both = self.inventory.choose(parties, candidates, *numbers, choice)
+            if both is not None:
+                made = self._bind(parties, both, columns)
+                if made is not None:
+                    return made
+                raise self._refusal(parties, both, opening)
+        raise self.inventory.why_none(parties, opening, given, choice)
+
+    def _bind(
+        self, parties: Parties, numbers: tuple[XNumber, XNumber], columns: dict[str, Any]
+    ) -> StoredBinding | None:
+        """
+        Bind *parties* on *numbers*; :obj:`None` where the block is closed or a number rests.
+        """
+        if isinstance(parties, Axe) and parties.extension is None:
+            extension = self.inventory.choose_extension(numbers[0])
+            parties = replace(parties, extension=extension)
+        rows = compile_routes(parties, *numbers)
+        block, binding_id = Block(value=rows[0].x_number.block), columns["id"]
+        back = find_back(parties, rows, self._keys, binding_id=binding_id)
+        routes = seal_routes(rows, self._keys, binding_id=binding_id, back=back)
+        values = {
+            "block": block.value,
+            "terms": Jsonb({**columns, **mode_columns(parties, numbers[0])}),
+            "rest": self._rests.number,
+            "party_rest": self._rests.party,
+            **route_columns(routes),
+            **key_ids(self._keys),
+            **_columns_of(self._places(rows)),
+        }
+        try:
+            row = self._insert(parties.mode, values)
+        except psycopg.errors.UniqueViolation as error:
+            if error.diag.constraint_name == "route_alone":
+                raise self._not_alone(parties.mode, block, rows) from None
+            raise self._conflict(block, rows, error.diag.constraint_name) from None
+        assert row is not None  # noqa: S101 - the function returns one row, or raises
+        if row["id"] is None:
+            return None
+        # As it was just written, so it would be read.
+        own = [
+            {**route._asdict(), "binding_id": binding_id, "last_callee": None} for route in routes
+        ]
+        return read_binding(
+            row, read_parties(row, own, self._keys), who_rings(row, own, self._keys)
+        )
+
+    def _refusal(
+        self, parties: Parties, numbers: tuple[XNumber, XNumber], opening: Opening
+    ) -> StoreError:
+        """
+        Why *parties* were not bound on *numbers*.
+
+        Raises:
+            NoNumberAvailable: Their block is closed.
+        """
+        rows = compile_routes(parties, *numbers)
+        block = Block(value=rows[0].x_number.block)
+        self.inventory.check_open(block, opening)
+        return self._resting(block, rows) or NoNumberAvailable(
+            "the number was resting, or its block closed, until this moment: try again"
+        )
+
+    def _resting(self, block: Block, rows: Sequence[RouteRow]) -> NumberResting | None:
+        """
+        Which places of a new binding's *rows* rest, in words; :obj:`None` if none does.
+        """
+        found = self._find_rests(block, None, rows, self._rests.number)
+        words = [
+            f"{each['x_number']} rests until {_moment(each)}, because a binding on it ended"
+            if caller is None
+            else f"{caller} was on {each['x_number']} by another binding and may not be again"
+            f" before {_moment(each)}"
+            for each, caller in found
+        ]
+        return NumberResting("; ".join(words) + "; or choose another number") if words else None
+
+    def _check_rests(
+        self, name: BindingId, whole: Gxb, group: _Group, joining: Sequence[E164]
+    ) -> None:
+        """
+        Make sure that nobody who joins a group was on its number by another binding of late.
+
+        Raises:
+            NumberResting: Somebody was.
+        """
+        rows = compile_routes(whole, group.a_number, group.b_number)
+        # The group is on the number, so the number need not rest for it.
+        for each, caller in self._find_rests(name.block, name.id, rows, timedelta()):
+            if caller in joining:
+                raise NumberResting(
+                    f"{caller} was on {each['x_number']} by another binding and may not be again"
+                    f" before {_moment(each)}"
+                )
+
+    def _find_rests(
+        self, block: Block, binding_id: int | None, rows: Sequence[RouteRow], rest: timedelta
+    ) -> list[tuple[dict[str, Any], E164 | None]]:
+        """
+        The places of *rows* that rest, each with the party it rests for; none: for everybody.
+        """
+        places = self._places(rows)
+        found = self._statements.all(
+            "find_rests",
+            {
+                "block": block.value,
+                "id": binding_id,
+                **_columns_of(places),
+                "rest": rest,
+                "party_rest": self._rests.party,
+            },
+        )
+        return [
+            (
+                each,
+                None
+                if each["caller_tag"] is None
+                else rows[places[each["x_number"], each["caller_tag"]]].caller,
+            )
+            for each in found
+        ]
+
+    def _insert(self, mode: Mode, values: dict[str, Any]) -> dict[str, Any] | None:
+        if not mode.open:
+            return self._statements.one("bind", values)
+        with self._statements.transaction():
+            # First, as all do.
+            self._statements.one("under_keys", values)
+            # Nobody may come to the number meanwhile; see agi_router.check_alone.
+            self._statements.one("lock_block", {"block": values["block"]})
+            return self._statements.one("bind", values)
+
+    def _places(self, rows: Sequence[RouteRow]) -> dict[tuple[int, int], int]:
+        """
+        Where the callers of *rows* may be found, as numbers and tags under every key: which row.
+        """
+        return {
+            (row.x_number.value, tag): i
+            for i, row in enumerate(rows)
+            for tag in tags_of_caller(row, self._keys)
+        }
+
+    def _conflict(
+        self, block: Block, rows: Sequence[RouteRow], constraint: str | None
+    ) -> BindingConflict:
+        places = self._places(rows)
+        held = self._statements.all(
+            "find_conflict",
+            {
+                "block": block.value,
+                "x_number": [x_number for x_number, _ in places],
+                "caller_tag": [tag for _, tag in places],
+            },
+        )
+        words = [
+            f"{_who(rows[places[each['x_number'], each['caller_tag']]])} is on {each['x_number']}"
+            f" already, by binding {BindingId(block, each['binding_id'])}"
+            for each in held
+        ]
+        return BindingConflict(
+            "; ".join(words) + "; unbind it, or choose another number" if words else None,
+            constraint=constraint,
+        )
+
+    def _not_alone(self, mode: Mode, block: Block, rows: Sequence[RouteRow]) -> BindingConflict:
+        numbers = [row.x_number.value for row in rows]
+        values = {"block": block.value, "x_number": numbers, "mode": mode}
+        words = [
+            f"{each['x_number']} is in use by binding {BindingId(block, each['binding_id'])}"
+            for each in self._statements.all("find_others", values)
+        ]
+        return BindingConflict(
+            "; ".join(words)
+            + "; a number that strangers may call is shared with nobody, by extensions with its"
+            " like; choose another number"
+            if words
+            else None,
+            constraint="route_alone",
+        )
+
+    def _order_tag(self, parties: Parties, terms: Terms) -> int | None:
+        if terms.order_id is None:
+            return None
+        return order_tags(parties, tenant=terms.tenant, order_id=terms.order_id, keys=self._keys)[
+            0
+        ]
+
+    def _find_group(self, name: BindingId) -> XNumber:
+        """
+        The number that the members of a live group dial.
+        """
+        found = self.find(name)
+        if found.state is not BindingState.ACTIVE:
+            raise self._over(found)
+        if found.damage is not None:
+            raise SealError(f"binding {name} cannot be read: {found.damage}")
+        if found.mode not in _GROUPS:
+            raise ModeError(f"binding {name} has no group: its mode is {found.mode}")
+        return next(party.dials for party in found.parties if party.side is Side.A and party.dials)
+
+    @contextmanager
+    def _changing(
+        self, name: BindingId, places: Sequence[tuple[int, int]] = ()
+    ) -> Iterator[_Group]:
+        """
+        A transaction in which a live group is read and changed; calls on it wait.
+
+        Args:
+            name: The binding.
+            places: Numbers and tags, under every key, for which routes will be added.
+        """
+        locked = {
+            "x_number": [x_number for x_number, _ in places],
+            "caller_tag": [tag for _, tag in places],
+        }
+        with self._statements.transaction():
+            self._statements.one("under_keys", {**_key(name), **key_ids(self._keys)})
+            row = self._statements.one("lock_binding", {**_key(name), **locked})
+            if row is None:
+                raise self._over(self.find(name))
+            yield self._group(row, self._current_routes(name))
+
+    def _current_routes(self, name: BindingId) -> list[dict[str, Any]]:
+        """
+        The routes of a locked binding, brought under the current keys: its rows are of one key.
+        """
+        values = {"block": [name.block.value], "id": [name.id]}
+        routes = self._statements.all("list_routes", values)
+        columns = ("callee", "caller", "last_callee")
+        sealed = [route[column] for route in routes for column in columns]
+        if all(each is None or each[:3] in self._keys.headers for each in sealed):
+            return routes
+        renewal = Renewal(self._statements, self._keys)
+        renewal.renew([name])
+        for _, why in renewal.left:
+            raise StoreError(f"binding {name} cannot be brought under the current keys: {why}")
+        return self._statements.all("list_routes", values)
+
+    def _group(self, row: dict[str, Any], routes: Sequence[dict[str, Any]]) -> _Group:
+        (back,) = (route for route in routes if route["side"] == Side.B)
+        members: dict[E164, int] = {}
+        for route in routes:
+            if route["side"] == Side.A:
+                (member,) = open_caller(route, back, self._keys)
+                check_caller(row_of(route), member, self._keys)
+                members[member] = route["caller_tag"]
+        one = next(route for route in routes if route["side"] == Side.A)
+        (b,) = open_callees(one, self._keys)
+        check_caller(row_of(back), b, self._keys)
+        return _Group(
+            members=members,
+            b=b,
+            a_number=XNumber.from_int(one["x_number"]),
+            b_number=XNumber.from_int(back["x_number"]),
+            back=row_of(back),
+            callback=Callback(row["callback"]),
+            callees=open_callees(back, self._keys),
+            last=open_last_caller(back, self._keys, mode=Mode(row["mode"])),
+            mode=_GROUPS[Mode(row["mode"])],
+        )
+
+    def _call_back(
+        self, name: BindingId, group: _Group, callees: Sequence[E164], *, forget: bool = False
+    ) -> None:
+        """
+        Let B reach *callees* from now on; perhaps *forget* who called last.
+        """
+        callee = self._keys.seal(callees, group.back, Purpose.CALLEE) if callees else None
+        place = {"x_number": group.back.x_number, "caller_tag": group.back.caller_tag}
+        values = {**place, "callee": callee, "forget": forget}
+        self._statements.one("set_callee", {**_key(name), **values})
+
+    def _over(self, found: StoredBinding) -> BindingEnded:
+        return BindingEnded(f"binding {found.id} is over ({found.state}); make a new one")
+
+    def _read(self, rows: Sequence[dict[str, Any]]) -> list[StoredBinding]:
+        routes: dict[tuple[int, int], list[dict[str, Any]]] = {}
+        for route in self._statements.all(
+            "list_routes",
+            {"block": [row["block"] for row in rows], "id": [row["id"] for row in rows]},
+        ):
+            routes.setdefault((route["block"], route["id"]), []).append(route)
+        return [self._read_one(row, routes.get((row["block"], row["id"]), [])) for row in rows]
+
+    def _read_one(self, row: dict[str, Any], routes: Sequence[dict[str, Any]]) -> StoredBinding:
+        """
+        A binding with its parties; one that is damaged hides no other.
+        """
+        if not NO_TIMES.isdisjoint((row["begins_at"], row["expires_at"], row["ended_at"])):
+            return read_damaged(row, str(RowInvalid()))
+        try:
+            parties = read_parties(row, routes, self._keys)
+            return read_binding(row, parties, who_rings(row, routes, self._keys))
+        except SealError as error:
+            return read_damaged(row, str(error))
+        except ValueError:
+            return read_damaged(row, str(RowInvalid()))
+
+
+def _columns(terms: Terms) -> dict[str, Any]:
+    """
+    What is agreed, as columns of a binding.
+    """
+    return {
+        "expires_at": terms.expires_at.isoformat(),
+        "max_calls": terms.max_calls,
+        "counting": terms.counting,
+        "direction": terms.direction,
+        "ring_timeout": seconds(terms.ring_timeout),
+        "max_duration": seconds(terms.max_duration),
+        "language": terms.language,
+        "display_a": terms.display_a,
+        "display_b": terms.display_b,
+        "prompts": terms.prompts,
+        "order_id": terms.order_id,
+    }
+
+
+def _columns_of(places: dict[tuple[int, int], int]) -> dict[str, list[int]]:
+    """
+    Places as columns, those of one row under one number.
+    """
+    return {
+        "place_x": [x_number for x_number, _ in places],
+        "place_tag": [tag for _, tag in places],
+        "place": list(places.values()),
+    }
+
+
+def _who(row: RouteRow) -> str:
+    if row.extension is not None:
+        return f"extension {row.extension}"
+    return "anyone" if row.caller is None else str(row.caller)
+
+
+def _moment(rest: dict[str, Any]) -> str:
+    return rest["until"].isoformat(timespec="seconds")  # type: ignore[no-any-return]
+
+
+def _check_expiry(expires_at: datetime, now: datetime) -> None:
+    if expires_at <= now:
+        raise ExpiryInvalid("the expiry is in the past")
+    if expires_at > now + LONGEST_LIFE:
+        raise ExpiryInvalid(f"a binding may live {LONGEST_LIFE.days} days at most")
+
+
+def _names(rows: Sequence[dict[str, Any]]) -> list[BindingId]:
+    return [BindingId(Block(value=row["block"]), row["id"]) for row in rows]
+
+
+def _key(name: BindingId) -> dict[str, int]:
+    return {"block": name.block.value, "id": name.id}
+
+
+def _parties(group: _Group) -> Gxb:
+    return group.mode(members=tuple(group.members), b=group.b, callback=group.callback)
+
+
+def _member(name: BindingId, group: _Group, member: E164) -> int:
+    """
+    The tag by which *member* is found in *group*.
+    """
+    if member not in group.members:
+        raise MemberNotFound(f"{member} is no member of binding {name}")
+    return group.members[member]

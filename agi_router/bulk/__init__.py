@@ -1,0 +1,1 @@
+"""Bulk: bindings by the file."""

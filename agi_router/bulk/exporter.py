@@ -1,0 +1,109 @@
+"""
+Exporting: bindings as the rows that an import reads.
+
+What is exported is what is left: of a limit the calls that are left, of its life the end. A
+binding without an order goes under its own name, because an import asks for an order.
+"""
+
+from collections.abc import Generator, Mapping
+from contextlib import closing
+from typing import Any
+
+from agi_router.bindings.model import BindingState, Callback, Mode, Side
+from agi_router.bindings.records import StoredBinding
+from agi_router.bindings.store import BindingStore
+from agi_router.bulk.columns import COLUMNS, DAMAGED, write_cells
+from agi_router.numbers import E164
+from agi_router.records.audit import Revelation
+
+__all__ = ["export_rows"]
+
+_GROUPS = frozenset({Mode.GXB, Mode.GXYB})
+
+
+def export_rows(
+    store: BindingStore,
+    *,
+    everything: bool,
+    order_id: str | None,
+    tenant: str | None = None,
+    reveal: Revelation | None = None,
+) -> Generator[list[str], None, None]:
+    """
+    Rows by block and age, as they stand at one moment, however many there are; to be closed.
+
+    Args:
+        store: Where they are kept.
+        everything: Whether those that are over are exported too.
+        order_id: The order they are to be of, if of one.
+        tenant: The tenant they are to be of, if of one.
+        reveal: What is written down before numbers of parties are shown in full; :obj:`None`:
+            they are masked.
+
+    Raises:
+        StoreError: It could not be written down; nothing was shown.
+    """
+    # At once, and not when the first row is asked for.
+    if reveal is not None:
+        store.audit.record(reveal)
+    found = store.stream(everything=everything, order_id=order_id, tenant=tenant)
+    return _rows(found, reveal=reveal is not None)
+
+
+def _rows(
+    found: Generator[StoredBinding, None, None], *, reveal: bool
+) -> Generator[list[str], None, None]:
+    with closing(found):
+        for binding in found:
+            # A number that was made on a call is made again on the next.
+            if binding.parent is None:
+                yield write_cells(_values(binding, reveal=reveal))
+
+
+def _values(binding: StoredBinding, *, reveal: bool) -> Mapping[str, Any]:
+    def shown(number: E164) -> str:
+        return number.digits if reveal else number.masked
+
+    sides = {side: [p for p in binding.parties if p.side is side] for side in Side}
+    dials = {side: parties[0].dials if parties else None for side, parties in sides.items()}
+    grouped = binding.mode in _GROUPS
+    # In their order, where they ring in it.
+    members = (
+        binding.called_back
+        if binding.callback is Callback.SEQUENCE and grouped
+        else [party.number for party in sides[Side.A]]
+    )
+    a = " ".join(map(shown, members))
+    first = next(map(shown, binding.called_back), None)
+    left = None if binding.max_calls is None else binding.max_calls - binding.calls_used
+    return {
+        **{
+            name: getattr(binding, column.term)
+            for name, column in COLUMNS.items()
+            if column.term is not None
+        },
+        "mode": binding.mode,
+        "g" if grouped else "a": a or None,
+        "callback": binding.callback,
+        "default": first if binding.callback in {Callback.DEFAULT, Callback.LAST} else None,
+        "b": next((shown(party.number) for party in sides[Side.B]), None),
+        "x": dials[Side.A],
+        "y": dials[Side.B] if dials[Side.B] != dials[Side.A] and binding.y_ttl is None else None,
+        "window": binding.callback_window,
+        "extension": binding.extension,
+        "y_ttl": binding.y_ttl,
+        "expires": binding.expires_at,
+        "max_calls": left,
+        "order": binding.order_id or str(binding.id),
+        "tenant": binding.tenant,
+        "id": binding.id,
+        "state": _state(binding, left),
+    }
+
+
+def _state(binding: StoredBinding, left: int | None) -> str:
+    if binding.damage is not None:
+        return DAMAGED
+    if left == 0 and binding.state is BindingState.ACTIVE:
+        return BindingState.USED_UP
+    return binding.state

@@ -1,0 +1,1 @@
+"""Calls: one arrival in, one decision out, one end that is settled."""

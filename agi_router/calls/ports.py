@@ -1,0 +1,77 @@
+"""
+What the router needs of the world, as protocols: the doors fit them, and so do test doubles.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from agi_router.bindings.model import Call, Facts, NumberNeeded, Refusal, Route
+
+__all__ = ["Admission", "Admissions", "Meter"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """
+    What the store answered about one call.
+    """
+
+    admitted: bool
+    """Whether a use was taken and the call written as reserved."""
+    facts: Facts
+    """As they stood before the use was taken."""
+    now: datetime
+    """The store's clock at that moment."""
+
+
+class Admissions(Protocol):
+    """
+    Where calls are admitted.
+    """
+
+    async def admit(self, call: Call, call_id: str, *, timeout: float) -> Admission:  # noqa: ASYNC109
+        """
+        Take one use for *call* if every guard holds, and tell the facts either way.
+
+        Asking again with the same *call_id* takes nothing more.
+
+        Raises:
+            StoreBusy: There would be no answer within *timeout* seconds.
+            StoreError: No answer within *timeout* seconds, or the store failed.
+            SealError: The callee does not open.
+        """
+        ...
+
+    async def make_number(self, needed: NumberNeeded, *, timeout: float) -> None:  # noqa: ASYNC109
+        """
+        Make the number that a callee is to be shown, unless there is none or it is there by now.
+
+        Raises:
+            StoreError: No answer within *timeout* seconds, or the store failed.
+        """
+        ...
+
+
+class Meter(Protocol):
+    """
+    Who counts and times what the router does. It must be quick, and never raise.
+    """
+
+    def decided(self, decision: Route | Refusal) -> None:
+        """
+        A call was decided.
+        """
+        ...
+
+    def took(self, seconds: float) -> None:
+        """
+        How long a decision took.
+        """
+        ...
+
+    def admission_took(self, seconds: float) -> None:
+        """
+        How long the store took for one call, also where it failed.
+        """
+        ...

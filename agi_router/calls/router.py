@@ -1,0 +1,345 @@
+"""
+The router: one arrival in, one destination out, within a deadline; whatever fails, a refusal.
+"""
+
+import asyncio
+import hashlib
+import logging
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Self, TypeGuard
+
+from agi_router.bindings.model import (
+    Ask,
+    Call,
+    Decision,
+    Language,
+    NumberNeeded,
+    Reason,
+    Refusal,
+    Route,
+)
+from agi_router.calls.decision import decide, screen
+from agi_router.calls.dialplan import Destination, to_ask, to_dial, to_refuse
+from agi_router.calls.identity import Signalled, read_caller
+from agi_router.calls.ports import Admissions, Meter
+from agi_router.calls.refusal_limit import OFF, Rate, RefusalLimit
+from agi_router.errors import AgiRouterError, StoreBusy
+from agi_router.late_log import LateLog
+
+__all__ = ["Arrival", "Router"]
+
+log = logging.getLogger(__name__)
+
+_TRIES = 4
+_EXTENSIONS = "extensions"
+_SECOND = 10**9
+"""In the unit of the clock."""
+# What there is on a number costs the store a tenth of a millisecond more or less. Whoever is to
+# learn nothing waits for the same moment; a prompt of seconds follows.
+_STRICT_ANSWER = _SECOND // 10
+# Of those refused because too many call; the others are not told. A prompt lasts seconds, at 50
+# packets a second, and costs Asterisk more than a call: what it costs would be refused besides.
+_SPARED_PROMPTS = Rate(10, timedelta(seconds=1))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """
+    A call as a door received it: nothing in it is trusted.
+    """
+
+    call_id: str
+    caller: Signalled = field(repr=False)
+    dialled: str
+    typed: str | None = field(default=None, repr=False)
+    """What was typed when an extension was asked for; :obj:`None` if none was."""
+    tries_left: int | None = None
+    """How often it may be asked for once more; :obj:`None` if it was not yet."""
+    trunk: str = ""
+    """Where it came in, for the limit on refused calls; empty if that is not known."""
+
+    @classmethod
+    def told(cls, call_id: str, channel: str, args: Sequence[str]) -> Self:
+        """
+        What the dialplan told of a call.
+
+        Args:
+            call_id: Asterisk's unique id of the call's channel.
+            channel: The channel's name: "PJSIP/carrier-in-0000002a", the trunk and a number.
+            args: The number dialled and what the INVITE says of the caller; then, if an extension
+                was asked for, what was typed and how often it may be asked for once more.
+                Anything else has not come through our dialplan, and is a call to no number.
+        """
+        dialled = caller = ""
+        typed: str | None = None
+        tries_left: int | None = None
+        match args:
+            case (dialled, caller) | (dialled, caller, "", ""):
+                pass
+            case (dialled, caller, typed, tries) if tries.isascii() and tries.isdigit():
+                tries_left = int(tries[:3])
+            case _:
+                # A pattern whose guard failed has bound its names nevertheless.
+                dialled, caller, typed = "", "", None
+        return cls(
+            call_id=call_id,
+            caller=Signalled.told(caller),
+            dialled=dialled,
+            typed=typed,
+            tries_left=tries_left,
+            trunk=channel.rpartition("-")[0],
+        )
+
+
+class Router:
+    """
+    Decides calls. One router serves any number of calls at once.
+
+    Between calls it keeps nothing but how often callers and trunks were refused lately.
+
+    Args:
+        store: Where calls are admitted.
+        timeout: Seconds for one admission, after which the call is refused.
+        ring_timeout: For bindings that have none.
+        max_duration: For bindings that have none.
+        language: For bindings that have none, and for strangers.
+        fixed_lines: Whether fixed lines may call.
+        believe_from: Whether a caller whom nobody asserts is who From says.
+        extension_tries: How often a stranger is asked for an extension; 0: never.
+        meter: Who counts and times decisions, if anybody does.
+        strict: Whether refused callers are to learn nothing about bindings.
+        caller_limit: How many refused calls of one caller are let through to the store.
+        trunk_limit: The same for all callers of one trunk together.
+        extension_limit: How many wrong extensions may be typed on one number by all callers
+            together: a caller's number can be another one in each call.
+        clock: Nanoseconds; does not go back.
+    """
+
+    def __init__(
+        self,
+        store: Admissions,
+        *,
+        timeout: float,
+        ring_timeout: timedelta,
+        max_duration: timedelta,
+        language: Language,
+        fixed_lines: bool,
+        believe_from: bool = True,
+        extension_tries: int = 0,
+        meter: Meter | None = None,
+        strict: bool = False,
+        caller_limit: Rate = OFF,
+        trunk_limit: Rate = OFF,
+        extension_limit: Rate = OFF,
+        clock: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self._store = store
+        self._timeout = timeout
+        self._ring_timeout = ring_timeout
+        self._max_duration = max_duration
+        self._language = language
+        self._fixed_lines = fixed_lines
+        self._believe_from = believe_from
+        self._extension_tries = extension_tries
+        self._meter = meter
+        self._strict = strict
+        self._limits = {
+            "caller": RefusalLimit(caller_limit),
+            "trunk": RefusalLimit(trunk_limit),
+            _EXTENSIONS: RefusalLimit(extension_limit),
+        }
+        self._clock = clock
+        self._spared = RefusalLimit(_SPARED_PROMPTS)
+        # Callers are remembered by a hash whose key is in no other place.
+        self._salt = secrets.token_bytes(16)
+        self._late_log = LateLog(log)
+        self.ways_in: frozenset[str] | None = None
+        """Where calls may come in, as :attr:`Arrival.trunk` has it; :obj:`None`: anywhere."""
+        self.unjudged = asyncio.Event()
+        """Set when a call was refused because it came in elsewhere; whoever looks clears it."""
+
+    async def answer(self, arrival: Arrival) -> Destination:
+        """
+        Decide *arrival* and say where its channel goes on.
+
+        Never raises: what cannot be decided is refused, as ``no_capacity`` where too many wait,
+        else as ``platform_fault``.
+        """
+        begun = self._clock()
+        decision: Decision
+        try:
+            decision = await self._decide(arrival)
+        except StoreBusy:
+            decision = Refusal(reason=Reason.NO_CAPACITY)
+        except AgiRouterError as error:
+            log.warning(
+                "call.undecided",
+                extra={"call": arrival.call_id, "error": type(error).__name__},
+            )
+            decision = Refusal(reason=Reason.PLATFORM_FAULT)
+        except Exception:  # a defect of ours must not leave the caller without an answer
+            log.exception("call.undecided", extra={"call": arrival.call_id})
+            decision = Refusal(reason=Reason.PLATFORM_FAULT)
+        if self._is_hidden(decision):
+            wait = begun + _STRICT_ANSWER - self._clock()
+            await asyncio.sleep(max(0, wait) / _SECOND)
+        elif self._meter is not None:
+            self._meter.took((self._clock() - begun) / _SECOND)
+        return self.destination(decision, arrival.call_id)
+
+    def destination(self, decision: Decision, call_id: str) -> Destination:
+        """
+        Log and count a decision, and say where it leads.
+        """
+        if self._meter is not None and isinstance(decision, Route | Refusal):
+            # Whoever reads metrics may also call: a strict router tells neither the true reason.
+            self._meter.decided(decision.strictly if self._is_hidden(decision) else decision)
+        match decision:
+            case Route():
+                self._late_log.info("call.routed", call=call_id, binding=decision.binding)
+                return to_dial(
+                    decision,
+                    ring_timeout=self._ring_timeout,
+                    max_duration=self._max_duration,
+                    language=self._language,
+                )
+            case Ask():
+                self._late_log.info("call.asked", call=call_id, again=decision.again)
+                return to_ask(decision, language=self._language)
+            case NumberNeeded():
+                # The store has tried to make it.
+                log.warning("call.no_number", extra={"call": call_id, "binding": decision.binding})
+                refusal = Refusal(reason=Reason.PLATFORM_FAULT, binding=decision.binding)
+                return self.destination(refusal, call_id)
+            case Refusal():
+                self._late_log.info(
+                    "call.refused",
+                    call=call_id,
+                    reason=decision.reason.value,
+                    binding=decision.binding,
+                )
+                return to_refuse(
+                    decision,
+                    language=self._language,
+                    strict=self._strict,
+                    silent=decision.reason is Reason.NO_CAPACITY and self._is_crowd(),
+                )
+
+    def _is_hidden(self, decision: Decision | None) -> TypeGuard[Refusal]:
+        """
+        Whether nobody but the record is to know why this was decided, nor by how long it took.
+        """
+        return self._strict and isinstance(decision, Refusal) and decision.reason.hidden
+
+    def _is_crowd(self) -> bool:
+        """
+        Whether no more prompts can be spared for now; one is taken if not.
+        """
+        now = self._clock()
+        crowd = self._spared.reached("", now=now)
+        if not crowd:
+            self._spared.note("", now=now)
+        return crowd
+
+    async def _decide(self, arrival: Arrival) -> Decision:
+        if self.ways_in is not None and arrival.trunk not in self.ways_in:
+            # Nothing is known of what its caller id is worth, nor of what it is shown.
+            log.warning(
+                "call.unjudged", extra={"call": arrival.call_id, "endpoint": arrival.trunk}
+            )
+            self.unjudged.set()
+            return Refusal(reason=Reason.PLATFORM_FAULT)
+        tries_left = (
+            self._extension_tries
+            if arrival.tries_left is None
+            else min(arrival.tries_left, self._extension_tries)
+        )
+        screened = screen(
+            caller=read_caller(arrival.caller, believe_from=self._believe_from),
+            dialled=arrival.dialled,
+            fixed_lines=self._fixed_lines,
+            tries_left=tries_left,
+            # Where nobody is asked, nothing was typed.
+            typed=arrival.typed if self._extension_tries else None,
+        )
+        sources = self._sources(arrival, screened)
+        if not isinstance(screened, Call):
+            decision: Decision = screened
+        elif any(self._limits[of].reached(key, now=self._clock()) for of, key in sources.items()):
+            # Not noted, or redialling would never be of use again.
+            return Refusal(reason=Reason.RATE_CALLER)
+        else:
+            decision = await self._admit(screened, arrival.call_id)
+        refused = isinstance(decision, Refusal) and not decision.reason.ours
+        for of, key in sources.items():
+            # To be asked again is to have typed a wrong one.
+            counts = refused or (of == _EXTENSIONS and isinstance(decision, Ask))
+            if counts and self._limits[of].note(key, now=self._clock()):
+                log.warning(
+                    "refusals.limited",
+                    extra={"call": arrival.call_id, "of": of, "trunk": arrival.trunk},
+                )
+        return decision
+
+    def _sources(self, arrival: Arrival, screened: Call | Refusal) -> dict[str, bytes | str]:
+        """
+        Who is held to a limit for this call.
+
+        Its caller, if it shows one; its trunk; and the number on which an extension was typed.
+        """
+        sources: dict[str, bytes | str] = {}
+        if isinstance(screened, Call):
+            digits = screened.caller.digits.encode("ascii")
+            sources["caller"] = hashlib.blake2b(digits, digest_size=8, key=self._salt).digest()
+            if screened.typed is not None:
+                sources[_EXTENSIONS] = screened.x_number.digits
+        if arrival.trunk:
+            sources["trunk"] = arrival.trunk
+        return sources
+
+    async def _admit(self, call: Call, call_id: str) -> Decision:
+        begun = self._clock()
+        decision: Decision | None = None
+        try:
+            decision = await self._try_to_admit(call, call_id)
+            return decision
+        finally:
+            if self._meter is not None and not self._is_hidden(decision):
+                self._meter.admission_took((self._clock() - begun) / _SECOND)
+
+    async def _try_to_admit(self, call: Call, call_id: str) -> Decision:
+        """
+        Take a use for *call* if it is to be routed.
+
+        Between the store's guard and its look at the facts a use may have come back, or a binding
+        been made: a call that may be routed by the facts is no refusal, so it is tried again. So
+        is one that needs a number, once the store has tried to make it.
+        """
+        deadline = self._clock() + int(self._timeout * _SECOND)
+        timeout = self._timeout
+        for _ in range(_TRIES):
+            admission = await self._store.admit(call, call_id, timeout=timeout)
+            decision = decide(call, admission.facts, now=admission.now)
+            if isinstance(decision, Route) is admission.admitted and not isinstance(
+                decision, NumberNeeded
+            ):
+                return decision
+            if admission.admitted:
+                break
+            timeout = self._left(deadline)
+            if isinstance(decision, NumberNeeded):
+                await self._store.make_number(decision, timeout=timeout)
+                timeout = self._left(deadline)
+        else:
+            if isinstance(decision, NumberNeeded):
+                return decision
+        # The guard and the rule must be one. A use that was taken comes back at the end.
+        log.error("decision.disagrees", extra={"call": call_id})
+        return Refusal(reason=Reason.PLATFORM_FAULT)
+
+    def _left(self, deadline: int) -> float:
+        return max(0.0, (deadline - self._clock()) / _SECOND)

@@ -1,0 +1,757 @@
+"""
+``agi-router bind``, ``unbind``, ``extend``, ``show``, ``list``: bindings.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+import click
+
+from agi_router.bindings.model import Callback, Counting, Direction, Display, Language, Mode, Side
+from agi_router.bindings.modes import Y_TTL, Ax, Axb, Axe, Axyb, AxybOnCall, Gxb, Gxyb, Parties
+from agi_router.bindings.records import BindingId, Party, StoredBinding, Terms
+from agi_router.bindings.store import BindingStore
+from agi_router.cli.arguments import (
+    COUNT,
+    LIFE,
+    NUMBER,
+    ORDER_ID,
+    PROMPTS,
+    SPAN,
+    TENANT,
+    TIME,
+    Duration,
+)
+from agi_router.cli.context import open_store, read_settings
+from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
+from agi_router.durations import format_duration
+from agi_router.errors import BindingNotFound, ExpiryInvalid, NumberError, SealError
+from agi_router.inventory.store import Choice, SameX
+from agi_router.numbers import E164, XNumber, parse_members
+
+__all__ = [
+    "NAME",
+    "bind",
+    "echo_binding",
+    "extend",
+    "fail_if_damaged",
+    "find_name",
+    "list_",
+    "number_reader",
+    "read_members",
+    "show",
+    "unbind",
+]
+
+NAME = click.argument("name", metavar="ID|700…")
+"""
+A binding, by its id or by its number; see :func:`find_name`.
+"""
+
+# How many are named where a number has several.
+_NAMED = 5
+
+_TTL = click.option(
+    "--ttl", type=LIFE, help="How long it lives from now, e.g. 2h; a minute at least."
+)
+_EXPIRES = click.option(
+    "--expires", type=TIME, help="When it ends, e.g. 2026-01-31T15:04:05+08:00."
+)
+
+
+@click.group("bind")
+def bind() -> None:
+    """
+    Bind parties to 700 numbers, by one of the modes below.
+
+    A number given as - is the next line of standard input, here and wherever a real number is
+    asked for: what stands on a command line can be read by every user of the machine. A line for
+    --g may name several members.
+    """
+
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def _display_option(name: str, side: str) -> Callable[[_Command], _Command]:
+    return click.option(
+        name,
+        type=click.Choice([each.value for each in Display]),
+        default=Display.NUMBER.value,
+        show_default=True,
+        help=f"What {side} sees when it is called: its 700 number, or that it is withheld.",
+    )
+
+
+def _terms_options(command: _Command) -> _Command:
+    """
+    The options that bindings of all modes share; they arrive as one dictionary.
+    """
+    options = (
+        _TTL,
+        _EXPIRES,
+        click.option("--max-calls", type=COUNT, help="Calls in all; no limit if absent."),
+        click.option(
+            "--count",
+            type=click.Choice([each.value for each in Counting]),
+            default=Counting.ANSWERED.value,
+            show_default=True,
+            help="What uses up a call: being answered, or every leg dialled.",
+        ),
+        click.option(
+            "--direction",
+            type=click.Choice([each.value for each in Direction]),
+            default=Direction.BOTH.value,
+            show_default=True,
+            help="Which side may call.",
+        ),
+        click.option(
+            "--ring",
+            type=Duration(timedelta(seconds=5), timedelta(seconds=120)),
+            help="How long a callee rings, 5s to 2m.",
+        ),
+        click.option(
+            "--max-duration",
+            type=Duration(timedelta(seconds=1), timedelta(minutes=240), bare=timedelta(minutes=1)),
+            help="Longest call, e.g. 30m; 240m at most.",
+        ),
+        click.option(
+            "--language",
+            type=click.Choice([each.value for each in Language]),
+            help="Language of the prompts.",
+        ),
+        click.option("--prompts", type=PROMPTS, help="Set of prompts; those shipped if absent."),
+        _display_option("--display-a", "A's side"),
+        _display_option("--display-b", "B's side"),
+        click.option("--order", type=ORDER_ID, help="The order behind it."),
+        click.option(
+            "--tenant",
+            type=TENANT,
+            metavar="NAME",
+            default="default",
+            show_default=True,
+            help="Whose order it is; numbers come from its own blocks first.",
+        ),
+        click.option(
+            "--operator-digit",
+            type=click.IntRange(0, 9),
+            help="Only numbers of blocks with this digit after 700.",
+        ),
+        click.option(
+            "--same-x",
+            type=click.Choice([each.value for each in SameX]),
+            help="Where numbers are chosen: prefer the ones that the same parties had before, as"
+            " far as both times they asked so; or avoid every number that one of them was on.",
+        ),
+        json_option,
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+_X = click.option("--x", metavar="700…", help="The 700 number; chosen from the blocks if absent.")
+_X_OF_TWO = click.option(
+    "--x", metavar="700…", help="The number that A's side dials; chosen if absent."
+)
+_Y_OF_TWO = click.option("--y", metavar="700…", help="The number that B dials; chosen if absent.")
+_A = click.option(
+    "--a", required=True, type=NUMBER, metavar="NUM", help="Mobile number of party A."
+)
+_B = click.option(
+    "--b", required=True, type=NUMBER, metavar="NUM", help="Mobile number of party B."
+)
+_G = click.option(
+    "--g",
+    "members",
+    required=True,
+    multiple=True,
+    type=NUMBER,
+    metavar="NUM",
+    help="Mobile number of a member, or several with commas; as often as needed.",
+)
+_CALLBACK = click.option(
+    "--callback",
+    type=click.Choice([each.value for each in Callback]),
+    default=Callback.DEFAULT.value,
+    show_default=True,
+    help="Who rings when B calls: the default member, who called last, all at once, or all in"
+    " sequence, one after the other.",
+)
+_DEFAULT = click.option("--default", type=NUMBER, metavar="NUM", help="The default member.")
+_WINDOW = click.option(
+    "--window",
+    type=SPAN,
+    help="How long who called last is called back, e.g. 30m; as long as the binding lives if"
+    " absent.",
+)
+_OPEN_CALLBACK = click.option(
+    "--callback",
+    type=click.Choice([Callback.DEFAULT.value, Callback.LAST.value]),
+    default=Callback.LAST.value,
+    show_default=True,
+    help="Whom A's call reaches: a fixed number, or who called last.",
+)
+_FIXED = click.option(
+    "--default",
+    type=NUMBER,
+    metavar="NUM",
+    help='The fixed number; with "last" while nobody has called.',
+)
+
+
+@bind.command("axb")
+@_A
+@_B
+@_X
+@_terms_options
+def axb(a: str, b: str, x: str | None, **terms: Any) -> None:
+    r"""
+    A and B reach each other through one number, X, and see only X.
+
+    \b
+    Examples:
+      agi-router bind axb --a - --b - --ttl 2h
+      agi-router bind axb --a - --b - --x 700123456780001 \
+          --max-calls 10 --max-duration 30m --order A-1001 --json
+    """
+    number = number_reader()
+    _make(Axb(a=number(a), b=number(b)), x, None, terms)
+
+
+@bind.command("axyb")
+@_A
+@_B
+@_X_OF_TWO
+@_Y_OF_TWO
+@click.option("--y-on-call", is_flag=True, help="Make B's number when A calls, not now.")
+@click.option(
+    "--y-ttl",
+    type=SPAN,
+    help=f"How long such a number lives, e.g. 10m; {format_duration(Y_TTL)} if absent.",
+)
+@_terms_options
+def axyb(
+    a: str,
+    b: str,
+    x: str | None,
+    y: str | None,
+    y_ttl: timedelta | None,
+    *,
+    y_on_call: bool,
+    **terms: Any,
+) -> None:
+    r"""
+    A dials and sees one number, B another; both lie in one block.
+
+    With --y-on-call only A's number is held from the beginning. A call of A while there is none
+    makes a number for B, which B can call back as long as it lives.
+
+    \b
+    Examples:
+      agi-router bind axyb --a - --b - --ttl 2h
+      agi-router bind axyb --a - --b - --y-on-call --y-ttl 10m
+    """
+    number = number_reader()
+    if not y_on_call:
+        if y_ttl is not None:
+            raise click.UsageError("--y-ttl goes with --y-on-call")
+        _make(Axyb(a=number(a), b=number(b)), x, y, terms)
+        return
+    if y is not None:
+        raise click.UsageError("give --y or --y-on-call, not both")
+    _make(AxybOnCall(a=number(a), b=number(b), y_ttl=y_ttl or Y_TTL), x, None, terms)
+
+
+@bind.command("gxb")
+@_G
+@_B
+@_CALLBACK
+@_DEFAULT
+@_WINDOW
+@_X
+@_terms_options
+def gxb(  # noqa: PLR0917 - options, not arguments
+    members: Sequence[str],
+    b: str,
+    callback: str,
+    default: str | None,
+    window: timedelta | None,
+    x: str | None,
+    **terms: Any,
+) -> None:
+    r"""
+    Every member of a group reaches B through X; B reaches the group by the callback.
+
+    \b
+    Examples:
+      agi-router bind gxb --g - --b - \
+          --callback last --window 30m --default - --ttl 2h
+      agi-router bind gxb --g - --b - \
+          --callback sequence --ring 15s
+    """
+    _make(_group(Gxb, members, b, callback, default, window), x, None, terms)
+
+
+@bind.command("gxyb")
+@_G
+@_B
+@_CALLBACK
+@_DEFAULT
+@_WINDOW
+@_X_OF_TWO
+@_Y_OF_TWO
+@_terms_options
+def gxyb(  # noqa: PLR0917 - options, not arguments
+    members: Sequence[str],
+    b: str,
+    callback: str,
+    default: str | None,
+    window: timedelta | None,
+    x: str | None,
+    y: str | None,
+    **terms: Any,
+) -> None:
+    r"""
+    As gxb, but the group dials and sees one number, and B another.
+
+    \b
+    Example:
+      agi-router bind gxyb --g - --b - \
+          --callback all --ttl 2h
+    """
+    _make(_group(Gxyb, members, b, callback, default, window), x, y, terms)
+
+
+@bind.command("ax")
+@_A
+@_OPEN_CALLBACK
+@_FIXED
+@_WINDOW
+@_X
+@_terms_options
+def ax(
+    a: str,
+    callback: str,
+    default: str | None,
+    window: timedelta | None,
+    x: str | None,
+    **terms: Any,
+) -> None:
+    r"""
+    Anyone reaches A through X, which is A's alone; A, dialling X, calls back.
+
+    It lets strangers call, and nothing says that 700 numbers may: it needs AGI_ROUTER_OPEN_MODES.
+
+    \b
+    Examples:
+      agi-router bind ax --a - --window 30m --ttl 2h
+      agi-router bind ax --a - --callback default --default -
+    """
+    number = number_reader()
+    _make(
+        Ax(
+            a=number(a),
+            callback=Callback(callback),
+            default=None if default is None else number(default),
+            window=window,
+        ),
+        x,
+        None,
+        terms,
+    )
+
+
+@bind.command("axe")
+@_A
+@_OPEN_CALLBACK
+@_FIXED
+@_WINDOW
+@_X
+@click.option(
+    "--extension", metavar="DIGITS", help="1 to 4 digits, which nobody has on X; chosen if absent."
+)
+@_terms_options
+def axe(  # noqa: PLR0917 - options, not arguments
+    a: str,
+    callback: str,
+    default: str | None,
+    window: timedelta | None,
+    x: str | None,
+    extension: str | None,
+    **terms: Any,
+) -> None:
+    r"""
+    Anyone who dials X and then types the extension reaches A; A, dialling X, calls back.
+
+    Many share one X. It lets strangers call, and nothing says that 700 numbers may: it needs
+    AGI_ROUTER_OPEN_MODES.
+
+    \b
+    Examples:
+      agi-router bind axe --a - --ttl 2h
+      agi-router bind axe --a - --x 700123456780001 --extension 1234 --window 30m
+    """
+    number = number_reader()
+    _make(
+        Axe(
+            a=number(a),
+            callback=Callback(callback),
+            default=None if default is None else number(default),
+            window=window,
+            extension=extension,
+        ),
+        x,
+        None,
+        terms,
+    )
+
+
+def number_reader() -> Callable[[str], E164]:
+    """
+    What reads a party's number as it is typed.
+    """
+    fixed_lines = read_settings().fixed_lines
+    return lambda text: E164.parse(text, fixed_lines=fixed_lines)
+
+
+def _group(  # noqa: PLR0917 - options, not arguments
+    mode: type[Gxb],
+    members: Sequence[str],
+    b: str,
+    callback: str,
+    default: str | None,
+    window: timedelta | None,
+) -> Gxb:
+    number = number_reader()
+    return mode(
+        members=read_members(members),
+        b=number(b),
+        callback=Callback(callback),
+        default=None if default is None else number(default),
+        window=window,
+    )
+
+
+def read_members(texts: Sequence[str]) -> tuple[E164, ...]:
+    """
+    The numbers of a group's members; each text is one, or a list of them.
+    """
+    fixed_lines = read_settings().fixed_lines
+    return tuple(
+        number for text in texts for number in parse_members(text, fixed_lines=fixed_lines)
+    )
+
+
+def _make(parties: Parties, x: str | None, y: str | None, given: dict[str, Any]) -> None:
+    """
+    Make a binding and print it.
+
+    Args:
+        parties: Who is bound.
+        x: Number that A's side dials, as it was typed.
+        y: Number that B dials, as it was typed.
+        given: What :func:`_terms_options` has collected.
+    """
+    x_number = None if x is None else XNumber.parse(x)
+    y_number = None if y is None else XNumber.parse(y)
+    settings = read_settings()
+    with open_store(settings) as store:
+        terms = Terms(
+            expires_at=_expiry(store, given["ttl"], given["expires"], default=settings.ttl),
+            max_calls=given["max_calls"],
+            counting=Counting(given["count"]),
+            direction=Direction(given["direction"]),
+            ring_timeout=given["ring"],
+            max_duration=given["max_duration"],
+            language=given["language"] and Language(given["language"]),
+            display_a=Display(given["display_a"]),
+            display_b=Display(given["display_b"]),
+            prompts=given["prompts"],
+            order_id=given["order"],
+            tenant=given["tenant"],
+        )
+        choice = Choice(
+            operator_digit=given["operator_digit"],
+            same_x=given["same_x"] and SameX(given["same_x"]),
+        )
+        made = store.bind(parties, terms, x=x_number, y=y_number, choice=choice)
+        echo_binding(made, as_json=given["as_json"])
+
+
+@click.command()
+@click.argument("name", metavar="[ID|700…]", required=False)
+@click.option("--order", type=ORDER_ID, help="End all bindings of this order instead of one.")
+@click.option(
+    "--tenant", type=TENANT, metavar="NAME", help="Of an order, those of this tenant only."
+)
+@json_option
+def unbind(name: str | None, order: str | None, tenant: str | None, *, as_json: bool) -> None:
+    r"""
+    End a binding now, or all of an order. A call that is up goes on; the next one is refused.
+
+    Instead of its id a binding may be named by its 700 number, if it is the only one there.
+
+    \b
+    Examples:
+      agi-router unbind 70012345678-42
+      agi-router unbind 700123456780001
+      agi-router unbind --order A-1001
+      agi-router unbind --order A-1001 --tenant couriers
+    """
+    if (name is None) is (order is None):
+        raise click.UsageError("give a binding or --order, and not both")
+    if tenant is not None and order is None:
+        raise click.UsageError("--tenant goes with --order")
+    with open_store(read_settings()) as store:
+        if order is not None:
+            _echo_all(store.end_order(order, tenant=tenant), as_json=as_json)
+        elif name is not None:
+            echo_binding(store.unbind(find_name(store, name)), as_json=as_json)
+
+
+@click.command()
+@NAME
+@_TTL
+@_EXPIRES
+@json_option
+def extend(name: str, ttl: timedelta | None, expires: datetime | None, *, as_json: bool) -> None:
+    r"""
+    Move the end of a binding to a later time.
+
+    \b
+    Example:
+      agi-router extend 70012345678-42 --ttl 1h
+    """
+    if ttl is None and expires is None:
+        raise click.UsageError("give --ttl or --expires")
+    with open_store(read_settings()) as store:
+        end = _expiry(store, ttl, expires, default=timedelta())
+        echo_binding(store.extend(find_name(store, name), end), as_json=as_json)
+
+
+@click.command()
+@NAME
+@json_option
+def show(name: str, *, as_json: bool) -> None:
+    r"""
+    Show one binding, by its id or its 700 number; real numbers are masked.
+
+    Of a number on which none lives any more it is the last one. What is damaged is shown so far as
+    it can be read.
+
+    \b
+    Examples:
+      agi-router show 70012345678-42
+      agi-router show 700123456780001
+    """
+    with open_store(read_settings()) as store:
+        echo_binding(store.find(find_name(store, name, over=True)), as_json=as_json)
+
+
+def find_name(store: BindingStore, text: str, *, over: bool = False) -> BindingId:
+    """
+    The name of a binding, given by its id or by the 700 number that it is alone on.
+
+    Args:
+        store: Where bindings are looked up.
+        text: What was typed.
+        over: Whether it may be the last one that was there, where none lives.
+
+    Raises:
+        BindingNotFound: The text names none, or several; says which.
+    """
+    try:
+        return BindingId.parse(text)
+    except BindingNotFound:
+        try:
+            x_number = XNumber.parse(text)
+        except NumberError:
+            # What is wrong with it as a name.
+            pass
+        else:
+            return _only_one(store, x_number, over=over)
+        raise
+
+
+def _only_one(store: BindingStore, x_number: XNumber, *, over: bool) -> BindingId:
+    alive = store.names_on(x_number, everything=False, limit=_NAMED + 1)
+    if len(alive) > 1:
+        more = f" and more (see 'agi-router list --x {x_number}')" if len(alive) > _NAMED else ""
+        told = ", ".join(map(str, alive[:_NAMED]))
+        raise BindingNotFound(f"several bindings live on {x_number}: {told}{more}; name one")
+    found = alive or (store.names_on(x_number, everything=True, limit=1) if over else [])
+    if not found:
+        raise BindingNotFound(
+            f"no binding {'is or was' if over else 'lives'} on {x_number}"
+            + ("" if over else f"; see 'agi-router list --all --x {x_number}'")
+        )
+    return found[0]
+
+
+@click.command("list")
+@click.option("--all", "everything", is_flag=True, help="Also those that are over.")
+@click.option("--order", type=ORDER_ID, help="Only those of one order.")
+@click.option("--x", metavar="700…", help="Only those on one 700 number.")
+@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True)
+@json_option
+def list_(
+    order: str | None, x: str | None, limit: int, *, everything: bool, as_json: bool
+) -> None:
+    r"""
+    List bindings, newest first. Those that are damaged are listed too, and end it with 70.
+
+    \b
+    Examples:
+      agi-router list --order A-1001
+      agi-router list --all --x 700123456780001
+    """
+    x_number = None if x is None else XNumber.parse(x)
+    with open_store(read_settings()) as store:
+        found = store.bindings(
+            everything=everything, order_id=order, x_number=x_number, limit=limit
+        )
+    _echo_all(found, as_json=as_json)
+
+
+def _echo_all(found: Sequence[StoredBinding], *, as_json: bool) -> None:
+    rows = [_described(each) for each in found]
+    if as_json:
+        echo_json(rows)
+    else:
+        _echo_table(rows)
+    fail_if_damaged([str(each.id) for each in found if each.damage is not None])
+
+
+def _echo_table(rows: Sequence[dict[str, Any]]) -> None:
+    echo_table(
+        ("id", "mode", "x", "a or group", "b", "state", "calls", "expires"),
+        [
+            (
+                r["id"],
+                r["mode"],
+                r["x"],
+                "damaged" if r["damage"] else ", ".join(r["g"]) if "g" in r else r["a"],
+                r["b"],
+                r["state"],
+                f"{r['calls_used']}/{r['max_calls'] or '∞'}",
+                r["expires_at"],
+            )
+            for r in rows
+        ],
+        empty="no bindings",
+    )
+
+
+def _expiry(
+    store: BindingStore,
+    ttl: timedelta | None,
+    expires: datetime | None,
+    *,
+    default: timedelta,
+) -> datetime:
+    if ttl is not None and expires is not None:
+        raise click.UsageError("give --ttl or --expires, not both")
+    if expires is not None:
+        return expires
+    try:
+        return store.now() + (default if ttl is None else ttl)
+    except OverflowError:
+        raise ExpiryInvalid("the expiry is too far away") from None
+
+
+def echo_binding(binding: StoredBinding, *, as_json: bool) -> None:
+    """
+    Print a binding.
+
+    Raises:
+        SealError: It is damaged; so far as it can be read it is printed all the same.
+    """
+    (echo_json if as_json else echo_pairs)(_described(binding))
+    fail_if_damaged([] if binding.damage is None else [str(binding.id)])
+
+
+def fail_if_damaged(names: Sequence[str]) -> None:
+    """
+    Say that bindings are damaged, after all that can be read has been printed.
+
+    Raises:
+        SealError: There are such.
+    """
+    if names:
+        some = ", ".join(names[:_NAMED]) + (", …" if len(names) > _NAMED else "")
+        raise SealError(
+            f"{len(names)} binding(s) are damaged, and calls on them are refused: see 'agi-router"
+            f" show' why; bind these anew, or restore them from a backup: {some}"
+        )
+
+
+def _described(binding: StoredBinding) -> dict[str, Any]:
+    """
+    A binding as it is printed: numbers of parties masked.
+    """
+    a = [party for party in binding.parties if party.side is Side.A]
+    b = [party for party in binding.parties if party.side is Side.B]
+    return {
+        # A string: ids are names, not for reckoning.
+        "id": str(binding.id),
+        "mode": binding.mode,
+        **_described_numbers(binding, a, b),
+        **_described_callback(binding, a),
+        "b": next((party.number.masked for party in b), None),
+        "state": binding.state.value,
+        "begins_at": binding.begins_at,
+        "expires_at": binding.expires_at,
+        "ended_at": binding.ended_at,
+        "max_calls": binding.max_calls,
+        "calls_used": binding.calls_used,
+        "count": binding.counting.value,
+        "direction": binding.direction.value,
+        "ring": _whole_seconds(binding.ring_timeout),
+        "max_duration": _whole_seconds(binding.max_duration),
+        "language": binding.language,
+        "prompts": binding.prompts,
+        "display_a": binding.display_a.value,
+        "display_b": binding.display_b.value,
+        "order": binding.order_id,
+        "tenant": binding.tenant,
+        "damage": binding.damage,
+    }
+
+
+def _described_numbers(
+    binding: StoredBinding, a: Sequence[Party], b: Sequence[Party]
+) -> dict[str, Any]:
+    """
+    What each side dials.
+    """
+    described: dict[str, Any] = {"x": next((str(party.dials) for party in a), None)}
+    if binding.mode in {Mode.AXYB, Mode.GXYB}:
+        described["y"] = next((str(party.dials) for party in b if party.dials), None)
+    if binding.y_ttl is not None:
+        described["y_ttl"] = _whole_seconds(binding.y_ttl)
+    if binding.parent is not None:
+        described["parent"] = str(binding.parent)
+    if binding.extension is not None:
+        described["extension"] = binding.extension
+    return described
+
+
+def _described_callback(binding: StoredBinding, a: Sequence[Party]) -> dict[str, Any]:
+    """
+    Side A, and who is called back where that is not plain.
+    """
+    masked = [party.number.masked for party in a]
+    described: dict[str, Any] = (
+        {"g": masked} if binding.mode in {Mode.GXB, Mode.GXYB} else {"a": next(iter(masked), None)}
+    )
+    if binding.callback is not None:
+        described["callback"] = binding.callback
+        described["window"] = _whole_seconds(binding.callback_window)
+        described["called_back"] = [number.masked for number in binding.called_back]
+    return described
+
+
+def _whole_seconds(value: timedelta | None) -> int | None:
+    return None if value is None else int(value.total_seconds())

@@ -1,0 +1,179 @@
+"""
+``agi-router block``: the managed blocks that numbers are taken from.
+"""
+
+from datetime import datetime
+from typing import Any
+
+import click
+
+from agi_router.bindings.model import BlockState
+from agi_router.cli.arguments import TENANT, TIME
+from agi_router.cli.context import open_store, read_settings
+from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
+from agi_router.numbers import Block
+
+__all__ = ["group"]
+
+_PREFIX = click.argument("prefix", metavar="PREFIX11")
+
+
+@click.group("block")
+def group() -> None:
+    """
+    Managed blocks: 10,000 numbers each.
+    """
+
+
+@group.command("add")
+@_PREFIX
+@click.option("--operator", help="Name of the carrier.")
+@click.option("--certificate", help="Number of the certificate that assigns the block.")
+@click.option(
+    "--tenant", type=TENANT, metavar="NAME", help="Keep it for this tenant; shared if absent."
+)
+@click.option("--valid-from", type=TIME, help="Start of the certificate; before it, no calls.")
+@click.option("--valid-until", type=TIME, help="End of the certificate; from then on, no calls.")
+@json_option
+def add(  # noqa: PLR0917 - options, not arguments
+    prefix: str,
+    operator: str | None,
+    certificate: str | None,
+    tenant: str | None,
+    valid_from: datetime | None,
+    valid_until: datetime | None,
+    *,
+    as_json: bool,
+) -> None:
+    r"""
+    Add a block by its 11 digits.
+
+    \b
+    Examples:
+      agi-router block add 70012345678 --operator "China Mobile" --certificate 2025-0001
+      agi-router block add 70012345679 --tenant couriers --valid-until 2028-01-01
+    """
+    block = Block.parse(prefix)
+    if valid_from is not None and valid_until is not None and valid_until <= valid_from:
+        raise click.UsageError("--valid-until is to be later than --valid-from")
+    with open_store(read_settings()) as store:
+        row = store.inventory.add_block(
+            block,
+            operator=operator,
+            certificate=certificate,
+            tenant=tenant,
+            valid_from=valid_from,
+            valid_until=valid_until,
+        )
+    _echo(row, as_json=as_json)
+
+
+@group.command("show")
+@_PREFIX
+@json_option
+def show(prefix: str, *, as_json: bool) -> None:
+    """
+    Show one block.
+    """
+    with open_store(read_settings()) as store:
+        row = store.inventory.block(Block.parse(prefix))
+    _echo(row, as_json=as_json)
+
+
+@group.command("drain")
+@_PREFIX
+@json_option
+def drain(prefix: str, *, as_json: bool) -> None:
+    r"""
+    Make no new bindings in a block; those that live go on, and so do their calls.
+
+    \b
+    Example:
+      agi-router block drain 70012345678
+    """
+    _set_state(prefix, BlockState.DRAINING, as_json=as_json)
+
+
+@group.command("return")
+@_PREFIX
+@json_option
+def return_(prefix: str, *, as_json: bool) -> None:
+    r"""
+    Take a block out of service: no bindings, no calls. Refused while bindings live in it.
+
+    \b
+    Example:
+      agi-router block return 70012345678
+    """
+    _set_state(prefix, BlockState.RETURNED, as_json=as_json)
+
+
+@group.command("activate")
+@_PREFIX
+@json_option
+def activate(prefix: str, *, as_json: bool) -> None:
+    r"""
+    Let a block that is draining or was returned take bindings and calls again.
+
+    \b
+    Example:
+      agi-router block activate 70012345678
+    """
+    _set_state(prefix, BlockState.ACTIVE, as_json=as_json)
+
+
+@group.command("list")
+@json_option
+def list_(*, as_json: bool) -> None:
+    """
+    List the blocks, with how many bindings live in each.
+    """
+    with open_store(read_settings()) as store:
+        rows = list(map(_described, store.inventory.blocks()))
+    if as_json:
+        echo_json(rows)
+    else:
+        echo_table(
+            ("block", "operator", "certificate", "tenant", "state", "bindings"),
+            [
+                (
+                    r["block"],
+                    r["operator"],
+                    r["certificate"],
+                    r["tenant"] or "shared",
+                    r["state"],
+                    r["bindings"],
+                )
+                for r in rows
+            ],
+            empty="no blocks yet: add one with 'agi-router block add'",
+        )
+
+
+def _set_state(prefix: str, state: BlockState, *, as_json: bool) -> None:
+    block = Block.parse(prefix)
+    with open_store(read_settings()) as store:
+        row = store.inventory.set_block_state(block, state)
+    _echo(row, as_json=as_json)
+
+
+def _echo(row: dict[str, Any], *, as_json: bool) -> None:
+    (echo_json if as_json else echo_pairs)(_described(row))
+
+
+def _described(row: dict[str, Any]) -> dict[str, Any]:
+    block = Block(value=row["block"])
+    return {
+        "block": str(block),
+        "first": str(block.number(0)),
+        "last": str(block.number(9999)),
+        "operator_digit": block.operator,
+        "operator": row["operator"],
+        "certificate": row["certificate"],
+        "tenant": row["tenant"],
+        "state": row["state"],
+        "valid_from": row["valid_from"],
+        "valid_until": row["valid_until"],
+        "bindings": row["bindings"],
+        "created_at": row["created_at"],
+    }

@@ -1,0 +1,230 @@
+"""
+``agi-router explain`` and ``calls``: what would happen to a call, and what happened.
+"""
+
+from datetime import datetime
+from typing import Any
+
+import click
+
+from agi_router.bindings.model import Ask, Decision, NumberNeeded, Reason, Refusal, Route
+from agi_router.calls.decision import Step, decide, screen
+from agi_router.calls.decision import explain as explain_steps
+from agi_router.cli.arguments import NUMBER, ORDER_ID, SINCE, TIME
+from agi_router.cli.bindings import find_name
+from agi_router.cli.context import open_store, read_settings
+from agi_router.cli.output import echo, echo_json, echo_table, json_option, local_time
+from agi_router.numbers import XNumber
+
+__all__ = ["calls", "explain"]
+
+
+@click.command()
+@click.option(
+    "--from", "caller", required=True, type=NUMBER, metavar="NUM", help="Caller id as it arrives."
+)
+@click.option("--to", "dialled", required=True, metavar="700…", help="What is dialled.")
+@click.option("--extension", metavar="DIGITS", help="What the caller types when asked for it.")
+@click.option("--at", type=TIME, help="Decide as of this time instead of now.")
+@json_option
+def explain(
+    caller: str, dialled: str, extension: str | None, at: datetime | None, *, as_json: bool
+) -> None:
+    r"""
+    Show the decision on a call, rule by rule; nothing is dialled and nothing is counted.
+
+    With --at, times are judged as of then; uses are counted as they stand now.
+
+    \b
+    Example:
+      agi-router explain --from - --to 700123456780001
+    """
+    settings = read_settings()
+    screened = screen(
+        caller=caller,
+        dialled=dialled,
+        fixed_lines=settings.fixed_lines,
+        tries_left=1 if settings.open_modes and extension is None else 0,
+        typed=extension,
+    )
+    steps = [Step("numbers are of an accepted form", not isinstance(screened, Refusal))]
+    if isinstance(screened, Refusal):
+        decision: Decision = screened
+    else:
+        with open_store(settings) as store:
+            admission = store.facts(screened, at=at)
+        steps += explain_steps(screened, admission.facts, now=admission.now)
+        decision = decide(screened, admission.facts, now=admission.now)
+        at = admission.now
+    described = _described(decision, strict=settings.strict)
+    if as_json:
+        rules = [{"rule": step.rule, "holds": step.holds} for step in steps]
+        echo_json({**described, "at": at, "rules": rules})
+        return
+    for step in steps:
+        echo(f"{'yes' if step.holds else 'NO ':4} {step.rule}")
+    echo(_told(decision, strict=settings.strict))
+
+
+@click.command()
+@click.option(
+    "--since",
+    type=SINCE,
+    default="24h",
+    show_default=True,
+    help="A time, or how long ago.",
+)
+@click.option("--binding", metavar="ID|700…", help="Only those that used one binding.")
+@click.option("--order", type=ORDER_ID, help="Only those that used a binding of one order.")
+@click.option("--x", metavar="700…", help="Only those to one 700 number, refused ones too.")
+@click.option(
+    "--reason",
+    type=click.Choice([each.value for each in Reason]),
+    metavar="WORD",
+    help="Only those refused for one reason, like stranger or expired.",
+)
+@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True)
+@json_option
+def calls(  # noqa: PLR0917 - options, not arguments
+    since: datetime,
+    binding: str | None,
+    order: str | None,
+    x: str | None,
+    reason: str | None,
+    limit: int,
+    *,
+    as_json: bool,
+) -> None:
+    r"""
+    List calls, newest first: admitted and refused ones.
+
+    A refused call used no binding: look for it by the number that was dialled.
+
+    \b
+    Examples:
+      agi-router calls --since 1h
+      agi-router calls --since 7d --order A-1001
+      agi-router calls --x 700123456780001 --reason stranger
+    """
+    if binding is not None and order is not None:
+        raise click.UsageError("give --binding or --order, not both")
+    x_number = None if x is None else XNumber.parse(x)
+    with open_store(read_settings()) as store:
+        used = None
+        if binding is not None:
+            used = [find_name(store, binding, over=True)]
+        elif order is not None:
+            used = store.names_of(order)
+        found = store.calls(
+            since=since,
+            bindings=used,
+            x_number=x_number,
+            reason=None if reason is None else Reason(reason),
+            limit=limit,
+        )
+        rows = list(map(_recorded, found))
+    if as_json:
+        echo_json(rows)
+        return
+    echo_table(
+        ("received", "x", "binding", "side", "verdict", "why", "talk", "call"),
+        [
+            (
+                local_time(r["received_at"]),
+                r["x"],
+                r["binding"],
+                r["side"],
+                r["verdict"],
+                r["reason"] or r["outcome"],
+                None if r["talk_ms"] is None else f"{r['talk_ms'] / 1000:.1f}s",
+                r["id"],
+            )
+            for r in rows
+        ],
+        empty="no calls",
+    )
+
+
+def _told(decision: Decision, *, strict: bool) -> str:
+    """
+    A decision in a line for people.
+    """
+    match decision:
+        case Route():
+            shown = f"is shown {decision.shown}" if decision.display == "number" else "sees nobody"
+            turn = " in turn" if decision.sequence else ""
+            return (
+                f"route: {_rings(decision)} rings{turn} and {shown} (binding {decision.binding})"
+            )
+        case NumberNeeded():
+            return (
+                f"route: {_rings(decision)} rings and is shown a number that the call makes"
+                f" (binding {decision.binding})"
+            )
+        case Ask():
+            return "ask: the caller is answered and asked for an extension"
+        case Refusal():
+            told = decision.strictly if strict else decision
+            reason = decision.reason
+            return f"refuse: {reason.value} (prompt {told.reason.prompt}, cause {told.cause})"
+
+
+def _rings(decision: Route | NumberNeeded) -> str:
+    callees = decision.callees if isinstance(decision, Route) else (decision.callee,)
+    return ", ".join(callee.masked for callee in callees)
+
+
+def _described(decision: Decision, *, strict: bool) -> dict[str, Any]:
+    described: dict[str, Any] = dict.fromkeys(
+        ("verdict", "reason", "shown", "ring", "binding", "prompt", "cause")
+    )
+    match decision:
+        case Route():
+            described |= {
+                "verdict": "route",
+                "shown": str(decision.shown),
+                "ring": _rings(decision),
+                "binding": decision.binding,
+                "display": decision.display.value,
+                "sequence": decision.sequence,
+            }
+        case NumberNeeded():
+            described |= {
+                "verdict": "route",
+                "ring": _rings(decision),
+                "binding": decision.binding,
+            }
+        case Ask():
+            described |= {"verdict": "ask", "prompt": "ask_extension"}
+        case Refusal():
+            told = decision.strictly if strict else decision
+            described |= {
+                "verdict": "refuse",
+                "reason": decision.reason.value,
+                "binding": decision.binding,
+                "prompt": told.reason.prompt,
+                "cause": told.cause,
+            }
+    return described
+
+
+def _recorded(row: dict[str, Any]) -> dict[str, Any]:
+    binding = row["binding_id"]
+    # Neither: the caller hung up before there was a decision.
+    verdict = "refuse" if row["reason"] else "gave_up"
+    return {
+        "id": row["id"],
+        "x": str(row["x_number"]),
+        "binding": None if binding is None else f"{row['block']}-{binding}",
+        "side": row["side"],
+        "verdict": verdict if binding is None else "route",
+        "reason": row["reason"],
+        "outcome": row["outcome"],
+        "state": row["state"],
+        "received_at": row["received_at"],
+        "ended_at": row["ended_at"],
+        "ring_ms": row["ring_ms"],
+        "talk_ms": row["talk_ms"],
+        "released_by": row["released_by"],
+        "cause": row["cause"],
+    }

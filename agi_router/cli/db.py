@@ -1,0 +1,99 @@
+"""
+``agi-router db``: the database's schema.
+"""
+
+import click
+
+from agi_router.cli.context import open_database, read_settings
+from agi_router.cli.output import echo, echo_json, echo_table, json_option
+from agi_router.db.migrate import check_schema, migrate, status
+from agi_router.db.rights import grant, renew_grants
+
+__all__ = ["group"]
+
+
+@click.group("db")
+def group() -> None:
+    """
+    The database's schema.
+    """
+
+
+@group.command("migrate")
+@json_option
+def migrate_(*, as_json: bool) -> None:
+    r"""
+    Bring the schema up to date; safe to run again, by several at once, and beside calls.
+
+    It is for the role that owns the schema. Roles that serve and were given their rights by "db
+    grant" get those that are new.
+
+    \b
+    Example:
+      PGHOST=db.internal PGDATABASE=agi agi-router db migrate
+    """
+    with open_database(read_settings()) as connection:
+        applied = migrate(connection)
+        renew_grants(connection)
+    if as_json:
+        echo_json({"applied": [f"{each.number:04}_{each.name}" for each in applied]})
+    else:
+        for each in applied:
+            echo(f"applied {each.number:04}_{each.name}")
+        echo("the schema is up to date")
+
+
+@group.command("grant")
+@click.argument("role")
+@json_option
+def grant_(role: str, *, as_json: bool) -> None:
+    r"""
+    Give ROLE what serving and binding need, and nothing else: it owns nothing and creates nothing.
+
+    It is for the role that owns the schema, and safe to run again. The router and all commands but
+    "db migrate" and "db grant" may then connect as ROLE.
+
+    \b
+    Example:
+      AGI_ROUTER_DSN="user=agi_owner dbname=agi" agi-router db grant agi_router
+    """
+    with open_database(read_settings()) as connection:
+        check_schema(connection)
+        given = grant(connection, role)
+    if as_json:
+        echo_json({"role": role, "granted": given})
+    else:
+        for each in given:
+            echo(f"granted {each}")
+        echo(f"{role} has what it needs to serve")
+
+
+@group.command("status")
+@json_option
+def status_(*, as_json: bool) -> None:
+    """
+    Show which migrations were applied.
+    """
+    with open_database(read_settings()) as connection:
+        known = status(connection)
+    missing = [each for each in known if each.applied_at is None]
+    if as_json:
+        echo_json(
+            {
+                "up_to_date": not missing,
+                "migrations": [
+                    {
+                        "number": each.number,
+                        "name": each.name,
+                        "applied_at": each.applied_at,
+                    }
+                    for each in known
+                ],
+            }
+        )
+    else:
+        echo_table(
+            ("migration", "applied"),
+            [(f"{each.number:04}_{each.name}", each.applied_at or "missing") for each in known],
+            empty="no migrations",
+        )

@@ -1,0 +1,87 @@
+"""
+``agi-router group``: the members of a group, while its binding lives.
+"""
+
+from collections.abc import Sequence
+
+import click
+
+from agi_router.cli.arguments import NUMBER
+from agi_router.cli.bindings import NAME, echo_binding, find_name, number_reader, read_members
+from agi_router.cli.context import open_store, read_settings
+from agi_router.cli.output import json_option
+
+__all__ = ["group"]
+
+_ONE = click.option(
+    "--g", "member", required=True, type=NUMBER, metavar="NUM", help="Mobile number of the member."
+)
+
+
+@click.group("group")
+def group() -> None:
+    """
+    Members of a group (gxb, gxyb), while its binding lives.
+    """
+
+
+@group.command("add")
+@NAME
+@click.option(
+    "--g",
+    "members",
+    required=True,
+    multiple=True,
+    type=NUMBER,
+    metavar="NUM",
+    help="Mobile number of a new member, or several with commas; as often as needed.",
+)
+@json_option
+def add(name: str, members: Sequence[str], *, as_json: bool) -> None:
+    r"""
+    Let members into a group: all of them, or none if one cannot be.
+
+    \b
+    Example:
+      agi-router group add 70012345678-42 --g -
+    """
+    numbers = read_members(members)
+    with open_store(read_settings()) as store:
+        echo_binding(store.add_members(find_name(store, name), numbers), as_json=as_json)
+
+
+@group.command("remove")
+@NAME
+@_ONE
+@json_option
+def remove(name: str, member: str, *, as_json: bool) -> None:
+    r"""
+    Take a member out of a group. A call that is up goes on.
+
+    If B's call back would have reached this member, it reaches nobody until a default is set or,
+    by the callback "last", a member has called.
+
+    \b
+    Example:
+      agi-router group remove 70012345678-42 --g -
+    """
+    number = number_reader()(member)
+    with open_store(read_settings()) as store:
+        echo_binding(store.remove_member(find_name(store, name), number), as_json=as_json)
+
+
+@group.command("default")
+@NAME
+@_ONE
+@json_option
+def default(name: str, member: str, *, as_json: bool) -> None:
+    r"""
+    Set the member whom B reaches; by the callback "last", until a member has called.
+
+    \b
+    Example:
+      agi-router group default 70012345678-42 --g -
+    """
+    number = number_reader()(member)
+    with open_store(read_settings()) as store:
+        echo_binding(store.set_default(find_name(store, name), number), as_json=as_json)

@@ -1,0 +1,236 @@
+"""
+``agi-router key``: the keys that tag and seal real numbers.
+"""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from agi_router.bindings.reseal import Renewal
+from agi_router.cli.context import open_database, read_settings
+from agi_router.cli.output import echo, echo_json, echo_table, json_option
+from agi_router.db.migrate import check_schema
+from agi_router.errors import KeyInUse, SealError, SettingsError
+from agi_router.keys.file import write_key_ring
+from agi_router.keys.registry import KINDS, check_keys
+from agi_router.keys.ring import KeyKind, KeyRing
+from agi_router.maintenance.rotation import Rotation
+
+__all__ = ["group"]
+
+_LOOK = 0.2
+
+
+@click.group("key")
+def group() -> None:
+    """
+    Keys that tag and seal real numbers.
+    """
+
+
+@group.command("new")
+@click.option(
+    "--file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write it to this new file (mode 0600) instead of printing it.",
+)
+@json_option
+def new(file: Path | None, *, as_json: bool) -> None:
+    r"""
+    Make a new key ring.
+
+    Without it no number in the database can be read: keep a copy in a safe place, apart from the
+    backups of the database. An existing file is never overwritten.
+
+    \b
+    Examples:
+      agi-router key new --file /etc/agi-router/key
+      export AGI_ROUTER_KEY="$(agi-router key new)"
+    """
+    ring = KeyRing.generate()
+    if file is not None:
+        write_key_ring(file, ring)
+        if as_json:
+            echo_json({"file": str(file)})
+        else:
+            echo(f"wrote {file}; now set AGI_ROUTER_KEY_FILE={file}")
+    elif as_json:
+        echo_json({"key": ring.to_text()})
+    else:
+        echo(ring.to_text(), nl=False)
+
+
+@group.command("list")
+@json_option
+def list_(*, as_json: bool) -> None:
+    r"""
+    List the keys, what they are for, how many values each has sealed, and how many need it.
+
+    \b
+    new      in the file, not written with yet
+    current  written with
+    old      only read with; once no value needs it: "agi-router key retire"
+    retired  no longer known to anybody
+
+    \b
+    Example:
+      agi-router key list
+    """
+    with _open_rotation() as rotation:
+        rows = rotation.listed()
+    if as_json:
+        echo_json(rows)
+        return
+    columns = ("kind", "id", "state", "current_at", "sealed", "uses")
+    echo_table(
+        ("kind", "id", "state", "current since", "sealed", "uses"),
+        [[row[column] for column in columns] for row in rows],
+        empty="no keys",
+    )
+
+
+@group.command("rotate")
+@click.option("--tag", is_flag=True, help="Only the key that callers are found by.")
+@click.option("--seal", is_flag=True, help="Only the key that numbers are sealed with.")
+@click.option(
+    "--wait",
+    type=click.FloatRange(min=0),
+    default=30,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long routers may take to know the new keys.",
+)
+@json_option
+def rotate(*, tag: bool, seal: bool, wait: float, as_json: bool) -> None:
+    r"""
+    Make new keys, write with them, and renew what was written with the old ones.
+
+    Calls go on. Routers read the key file again when it changes; where one has a file of its own,
+    copy the new one there, and run this again if it was not seen in time. Interrupted while rows
+    are renewed, "agi-router key renew" goes on. The old keys stay until they are retired.
+
+    \b
+    Example:
+      agi-router key rotate
+    """
+    asked: dict[KeyKind, bool] = {"tag": tag, "seal": seal}
+    kinds = [kind for kind in KINDS if asked[kind]]
+    with _open_rotation() as rotation:
+        chosen = rotation.add(kinds or KINDS)
+        _await_routers(rotation, wait)
+        rotation.switch(chosen)
+        _say("written with now: " + ", ".join(f"{k} key {i}" for k, i in chosen.items()))
+        _renew(rotation, as_json=as_json)
+
+
+@group.command("renew")
+@json_option
+def renew(*, as_json: bool) -> None:
+    r"""
+    Bring all rows under the current keys, and the cipher of AGI_ROUTER_CIPHER.
+
+    Calls go on. May be interrupted and begun again.
+
+    \b
+    Example:
+      AGI_ROUTER_CIPHER=sm4-gcm agi-router key renew
+    """
+    with _open_rotation() as rotation:
+        rotation.finish()
+        _renew(rotation, as_json=as_json)
+
+
+@group.command("retire")
+@click.argument("kind", type=click.Choice(KINDS))
+@click.argument("keyid", metavar="ID", type=click.IntRange(1, 255))
+@json_option
+def retire(kind: KeyKind, keyid: int, *, as_json: bool) -> None:
+    r"""
+    Take a key that no row needs out of the key file.
+
+    A backup of the database from before needs it still: keep the copy of the old file with it.
+
+    \b
+    Example:
+      agi-router key retire tag 1
+    """
+    with _open_rotation() as rotation:
+        rotation.retire(kind, keyid)
+    if as_json:
+        echo_json({"kind": kind, "id": keyid, "state": "retired"})
+    else:
+        echo(f"{kind} key {keyid} is retired and no longer in the file")
+
+
+@contextmanager
+def _open_rotation() -> Iterator[Rotation]:
+    settings = read_settings()
+    keys = settings.load_keys()
+    if settings.key_file is None:
+        raise SettingsError(
+            "AGI_ROUTER_KEY holds the keys themselves, which no command can change: write them to"
+            " a file (mode 0600) and set AGI_ROUTER_KEY_FILE"
+        )
+    with open_database(settings) as connection:
+        check_schema(connection)
+        yield Rotation(connection, check_keys(connection, keys), settings.key_file)
+
+
+def _await_routers(rotation: Rotation, wait: float) -> None:
+    """
+    Wait until all routers know the keys in the file.
+
+    Raises:
+        KeyInUse: Some do not, and time is over.
+    """
+    deadline = time.monotonic() + wait
+    while unaware := rotation.unaware():
+        if time.monotonic() >= deadline:
+            raise KeyInUse(
+                f"{unaware} connection(s) of routers do not know the new keys, so the old ones are"
+                " still written with: bring the key file to their machines, or restart those whose"
+                " keys are set by AGI_ROUTER_KEY; then run this again"
+            )
+        time.sleep(_LOOK)
+
+
+def _renew(rotation: Rotation, *, as_json: bool) -> None:
+    """
+    Renew all rows, with a bar on stderr.
+
+    Raises:
+        SealError: Some could not be renewed.
+    """
+    renewal = rotation.renewal()
+    done = 0
+    with click.progressbar(
+        length=renewal.outstanding(), label="renewing", show_pos=True, file=sys.stderr
+    ) as bar:
+        for count in renewal.run():
+            done += count
+            bar.update(count)
+    done -= len(renewal.left)
+    if as_json:
+        current = {"tag": rotation.keys.tag_key_id, "seal": rotation.keys.seal_key_id}
+        left = [{"binding": str(name), "why": why} for name, why in renewal.left]
+        echo_json({"current": current, "renewed": done, "left": left})
+    else:
+        echo(f"{done} binding(s) renewed")
+    _check_whole(renewal)
+
+
+def _check_whole(renewal: Renewal) -> None:
+    if renewal.left:
+        name, why = renewal.left[0]
+        raise SealError(
+            f"{len(renewal.left)} binding(s) could not be renewed and keep their old keys in use;"
+            f" the first is {name}: {why}"
+        )
+
+
+def _say(text: str) -> None:
+    echo(text, err=True)

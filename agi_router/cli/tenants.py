@@ -1,0 +1,97 @@
+"""
+``agi-router tenant``: the business users whose orders the bindings serve.
+"""
+
+from typing import Any
+
+import click
+
+from agi_router.cli.arguments import TENANT
+from agi_router.cli.context import open_store, read_settings
+from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
+
+__all__ = ["group"]
+
+_NAME = click.argument("name", type=TENANT, metavar="NAME")
+
+
+@click.group("tenant")
+def group() -> None:
+    """
+    Tenants: blocks may be kept for one, and bindings are made for one.
+    """
+
+
+@group.command("add")
+@_NAME
+@json_option
+def add(name: str, *, as_json: bool) -> None:
+    r"""
+    Add a tenant.
+
+    \b
+    Example:
+      agi-router tenant add couriers
+    """
+    with open_store(read_settings()) as store:
+        _echo(store.inventory.add_tenant(name), as_json=as_json)
+
+
+@group.command("list")
+@json_option
+def list_(*, as_json: bool) -> None:
+    """
+    List the tenants, with how many blocks are kept for each.
+    """
+    with open_store(read_settings()) as store:
+        rows = [{**_described(row), "blocks": row["blocks"]} for row in store.inventory.tenants()]
+    if as_json:
+        echo_json(rows)
+    else:
+        echo_table(
+            ("name", "state", "blocks"),
+            [(r["name"], r["state"], r["blocks"]) for r in rows],
+            empty="no tenants",
+        )
+
+
+@group.command("suspend")
+@_NAME
+@json_option
+def suspend(name: str, *, as_json: bool) -> None:
+    r"""
+    Refuse every call and every new binding of a tenant, from now on. Calls that are up go on.
+
+    \b
+    Example:
+      agi-router tenant suspend couriers
+    """
+    with open_store(read_settings()) as store:
+        _echo(store.inventory.set_tenant_active(name, active=False), as_json=as_json)
+
+
+@group.command("activate")
+@_NAME
+@json_option
+def activate(name: str, *, as_json: bool) -> None:
+    r"""
+    Let a suspended tenant's calls and bindings go on.
+
+    \b
+    Example:
+      agi-router tenant activate couriers
+    """
+    with open_store(read_settings()) as store:
+        _echo(store.inventory.set_tenant_active(name, active=True), as_json=as_json)
+
+
+def _echo(row: dict[str, Any], *, as_json: bool) -> None:
+    (echo_json if as_json else echo_pairs)(_described(row))
+
+
+def _described(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "name": row["name"],
+        "state": "active" if row["active"] else "suspended",
+        "created_at": row["created_at"],
+    }

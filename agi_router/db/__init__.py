@@ -1,0 +1,1 @@
+"""PostgreSQL: connections, sessions, queries, migrations, rights."""

@@ -1,0 +1,257 @@
+"""
+Connecting to PostgreSQL, and its errors in our words.
+
+Rule for the editor: the text of a psycopg error may quote values (``DETAIL: Key (…)``) or secrets.
+It never goes into a message of ours; only the SQLSTATE and the name of a constraint do, and what
+:mod:`agi_router.db.diagnosis` makes of them.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import psycopg
+from psycopg import pq
+from psycopg.abc import AdaptContext, Buffer
+from psycopg.adapt import Loader
+from psycopg.rows import dict_row
+
+from agi_router.db.diagnosis import why_failed, why_not_connected
+from agi_router.db.queries import query
+from agi_router.db.session import check_backend, check_session, check_triggers, session
+from agi_router.errors import (
+    AgiRouterError,
+    DayRefused,
+    KeysOutdated,
+    KeyUsedUp,
+    RowRefused,
+    SchemaMismatch,
+    StoreError,
+    StoreHeld,
+    StoreUnavailable,
+)
+
+__all__ = [
+    "CONNECT_TIMEOUT",
+    "IDLE",
+    "KEYS_OUTDATED",
+    "NO_TIMES",
+    "Connection",
+    "Statements",
+    "connect",
+    "translated",
+]
+
+CONNECT_TIMEOUT = 3
+"""Seconds until an attempt to connect is given up."""
+
+# How soon it is noticed that the other end of a silent connection is gone, in seconds.
+_KEEPALIVES: Final[dict[str, Any]] = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+}
+
+KEYS_OUTDATED = "AR001"
+"""The SQLSTATE by which agi_router.under_keys fails where the keys were rotated."""
+
+# By which our own functions fail; the second where the seal key has sealed as much as it may, the
+# third where a call's day is not that of the clock.
+_OUR_OWN: Final[dict[str | None, type[AgiRouterError]]] = {
+    KEYS_OUTDATED: KeysOutdated,
+    "AR002": KeyUsedUp,
+    "AR003": DayRefused,
+}
+
+# SQLSTATEs that say that a row is at fault, and not the whole: what is in it, what it breaks, and
+# what a trigger says of it. Not that a page is damaged: an index may be, and so all rows.
+_OF_A_ROW: Final = ("22", "23", "P0")
+
+IDLE: Final = 5
+"""
+Seconds until a session that stands still in a transaction is ended: its program was stopped, or
+its machine is gone, and calls wait for what it holds.
+"""
+
+
+NO_TIMES: Final = frozenset({datetime(1, 1, 3, tzinfo=UTC), datetime(9999, 12, 29, tzinfo=UTC)})
+"""
+What is read for times before and after all that can be told; far enough from the ends of the
+calendar to be told in any zone.
+"""
+
+
+class _TimeLoader(Loader):
+    """
+    Reads times; one beyond the calendar, as infinity is, hides no other row.
+    """
+
+    _plain = psycopg.adapters.get_loader(psycopg.adapters.types["timestamptz"].oid, pq.Format.TEXT)
+
+    def __init__(self, oid: int, context: AdaptContext | None = None) -> None:
+        super().__init__(oid, context)
+        assert self._plain is not None  # noqa: S101 - psycopg reads its own types
+        self._load = self._plain(oid, context).load
+
+    def load(self, data: Buffer) -> Any:
+        try:
+            return self._load(data)
+        except psycopg.DataError:
+            text = bytes(data)
+            early = text.startswith(b"-") or text.endswith(b"BC")
+            return (min if early else max)(NO_TIMES)
+
+
+Connection = psycopg.Connection[dict[str, Any]]
+
+
+def connect(
+    dsn: str | None, *, timeout: int = 0, idle: int = IDLE, writable: bool = False
+) -> Connection:
+    """
+    Connect for work by hand: rows come as dictionaries, times in UTC.
+
+    Args:
+        dsn: libpq connection string; :obj:`None` leaves it to the ``PG…`` variables.
+        timeout: Seconds until a statement is given up; 0: never.
+        idle: Seconds that it may stand still in a transaction, after which that is undone.
+        writable: Whether to look among several hosts for one that takes writes.
+
+    Raises:
+        StoreUnavailable: The server cannot be reached, refuses the login, or is behind a pooler.
+        SchemaMismatch: The database has another encoding than UTF8.
+        StoreError: Triggers are off.
+    """
+    with translated():
+        connection = psycopg.connect(
+            dsn or "",
+            autocommit=True,
+            row_factory=dict_row,
+            connect_timeout=CONNECT_TIMEOUT,
+            application_name="agi_router",
+            target_session_attrs="read-write" if writable else None,
+            **_KEEPALIVES,
+            **session(
+                statement_timeout=f"{timeout}s", idle_in_transaction_session_timeout=f"{idle}s"
+            ),
+        )
+        try:
+            check_session(connection)
+            row = connection.execute(query("look_at_session")).fetchone() or {}
+            check_backend(connection, row)
+            check_triggers(row)
+            connection.adapters.register_loader("timestamptz", _TimeLoader)
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+@contextmanager
+def translated(*, but: type[psycopg.Error] | tuple[()] = ()) -> Iterator[None]:
+    """
+    Turn psycopg's errors into :exc:`StoreError` and its kin.
+
+    Args:
+        but: An error the caller deals with itself.
+    """
+    try:
+        yield
+    except but:
+        raise
+    except psycopg.Error as error:
+        raise _in_our_words(error) from None
+
+
+def _in_our_words(error: psycopg.Error) -> AgiRouterError:
+    match error:
+        case psycopg.errors.UndefinedTable() | psycopg.errors.InvalidSchemaName():
+            return SchemaMismatch("the database is not set up: run 'agi-router db migrate'")
+        case psycopg.errors.UndefinedFunction() | psycopg.errors.UndefinedColumn():
+            return SchemaMismatch()
+        case psycopg.Error(sqlstate=sqlstate) if sqlstate in _OUR_OWN:
+            return _OUR_OWN[sqlstate]()
+        case psycopg.errors.ReadOnlySqlTransaction() | psycopg.OperationalError():
+            why = why_failed(error.sqlstate) if error.sqlstate else why_not_connected(str(error))
+            held = isinstance(error, psycopg.errors.LockNotAvailable)
+            return StoreHeld(why) if held else StoreUnavailable(why)
+        case psycopg.ProgrammingError(sqlstate=None):
+            return StoreUnavailable(why_not_connected(str(error)))
+        case _:
+            of_a_row = (error.sqlstate or "").startswith(_OF_A_ROW)
+            return (RowRefused if of_a_row else StoreError)(why_failed(error.sqlstate))
+
+
+class Statements:
+    """
+    The named statements, run one by one on one connection.
+
+    Every method raises :exc:`StoreError` and its kin.
+
+    Args:
+        connection: See :func:`connect`.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def one(self, name: str, values: dict[str, Any]) -> dict[str, Any] | None:
+        """
+        Run a statement and return its first row, if it has one.
+
+        Raises:
+            psycopg.errors.UniqueViolation: A key is taken; the caller knows what that means.
+        """
+        with translated(but=psycopg.errors.UniqueViolation):
+            return self._connection.execute(query(name), values).fetchone()
+
+    def all(self, name: str, values: dict[str, Any]) -> list[dict[str, Any]]:
+        """
+        Run a statement and return its rows.
+        """
+        with translated():
+            return self._connection.execute(query(name), values).fetchall()
+
+    def stream(
+        self, name: str, values: dict[str, Any], *, size: int
+    ) -> Iterator[list[dict[str, Any]]]:
+        """
+        Run a statement and yield its rows, *size* at a time, however many there are.
+
+        Only in a transaction, which may run other statements meanwhile.
+        """
+        with translated(), self._connection.cursor(name) as cursor:
+            cursor.execute(query(name), values)
+            while rows := cursor.fetchmany(size):
+                yield rows
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """
+        All statements of the block see the database as it is when the first of them runs.
+        """
+        with translated():
+            self._connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            self._connection.read_only = True
+            try:
+                with self._connection.transaction():
+                    yield
+            finally:
+                self._connection.isolation_level = None
+                self._connection.read_only = None
+
+    def run(self, name: str, values: dict[str, Any]) -> None:
+        """
+        Run a statement that has no rows.
+        """
+        with translated():
+            self._connection.execute(query(name), values)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """
+        All statements of the block, or none.
+        """
+        with translated(but=psycopg.errors.UniqueViolation), self._connection.transaction():
+            yield

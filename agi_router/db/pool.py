@@ -1,0 +1,663 @@
+"""
+A few long-lived connections to PostgreSQL, each with a worker; all workers take from one queue.
+
+The worker who had work last is the next: what it needs is in the processor's caches, and so is
+what its server process needs.
+
+Rules for the editor:
+
+1. Who stops waiting abandons its place and never cancels a statement: a cancelled statement would
+   cost its connection, and the commit may have happened anyway. Places nobody waits for are
+   dropped unasked.
+2. Work whose reply was lost is done again. Whatever is asked here must be idempotent.
+3. A worker takes work only with a connection in hand. While no worker has one, everybody is
+   refused at once; each worker tries again at most every :data:`_PAUSE_CAP` seconds.
+4. Who is in a hurry is refused at once where the queue would take more than half of its time: so
+   a server that cannot keep up does no work for callers who have left. The other half is for the
+   statement, and for the way back through an event loop that is as busy then; an answer that comes
+   after the dialplan's patience has cost all the work, and sends the call to another door besides.
+5. Statements of one name that wait at the same moment go together, in one transaction: that
+   halves what each costs the server, just when many come. Where one fails, all are undone, and
+   each is done again for itself; nobody gets another answer for having had company.
+6. A server that is frozen, or that a cut line hides, says nothing: a line that owes an answer for
+   longer than any statement may run is cut, and the next host of the DSN is tried.
+7. Whoever waits for a lock keeps a worker from others, so no statement waits long for one. What
+   fails by it is put off, with all that is about the same thing: one of them is tried at a time,
+   after other work and by few workers, and as soon as it succeeds the others follow. So who holds
+   some rows keeps only those waiting who need them.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+from collections import deque
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Final, Self, TypeAlias
+
+import psycopg
+from psycopg.rows import dict_row
+
+from agi_router.db.connection import translated
+from agi_router.db.fast_connection import LOCK_WAIT, Line, Value
+from agi_router.db.queries import query
+from agi_router.db.session import check_session, session
+from agi_router.errors import StoreBusy, StoreError, StoreHeld, StoreUnavailable
+
+__all__ = ["ConnectionPool", "SharedWork", "Work"]
+
+log = logging.getLogger(__name__)
+
+Work: TypeAlias = Callable[[Line], Awaitable[Any]]
+"""What is done on a connection; may be done twice, the second time on another one."""
+
+
+@dataclass(frozen=True, slots=True)
+class SharedWork:
+    """
+    Work of one statement, which others of the same name may share a transaction with.
+    """
+
+    statement: str
+    values: Callable[[], Mapping[str, Value]]
+    """Asked for when it is sent."""
+    read: Callable[[Line, list[dict[str, Any]]], Awaitable[Any]]
+    """Makes the result of its rows; on the same connection, after the commit."""
+    alone: Work
+    """The same for itself."""
+
+    async def __call__(self, line: Line) -> Any:
+        """
+        Do it alone.
+        """
+        return await self.alone(line)
+
+
+_QUEUE_LIMIT: Final = 2000
+_TRIES = 2
+# Seconds between two attempts of one worker to connect: the first, and the longest.
+_PAUSE: Final = 0.05
+_PAUSE_CAP: Final = 0.25
+# Seconds without an answer after which a line is cut: the server ends a statement before.
+_SILENCE = 3.0
+# Statements in one transaction: more bring less and less, and all wait for the last.
+_TOGETHER = 8
+# Of the last piece of work in the average of all.
+_WEIGHT: Final = 0.1
+# Of so many connections one may be kept waiting by locks that somebody holds.
+_LINES_TO_A_PROBE: Final = 4
+# Milliseconds for which a probe waits, and how many things may be held for that: on a busy machine
+# even a row that changes hands all the time is hardly to be had in less.
+_PROBE_WAIT: Final = 100
+_FEW: Final = 3
+# Work that waits for one thing that somebody holds; and things that are remembered to be held.
+_WAITING_LIMIT: Final = 200
+_HELD_LIMIT: Final = 1000
+# A silent network is noticed in seconds; a statement that hangs on a lock ends by itself. Two
+# seconds are the least that psycopg takes for connect_timeout, which counts for each host.
+# A standby, or a primary that was demoted, is as good as away.
+_CONNECTION: Final[dict[str, Any]] = {
+    "connect_timeout": 2,
+    "target_session_attrs": "read-write",
+    "tcp_user_timeout": 3000,
+    "keepalives_idle": 2,
+    "keepalives_interval": 1,
+    "keepalives_count": 3,
+}
+_STATEMENT_TIMEOUT: Final = "2s"
+
+
+@dataclass(slots=True)
+class _Job:
+    """
+    One piece of work and who waits for it.
+    """
+
+    work: Work
+    result: asyncio.Future[Any]
+    hurry: bool = False
+    about: Hashable = None
+    """What it needs that others may hold; :obj:`None`: nothing that is known before."""
+    put_off: bool = False
+    """Whether somebody was seen to hold that."""
+    probe: bool = False
+    """Whether it is tried for all that is put off with it."""
+
+
+class _PutOff:
+    """
+    Work that is put off, because somebody was seen to hold what it is about.
+
+    What is held is remembered until some work about it succeeds, so that nobody is kept waiting by
+    it anew.
+
+    Args:
+        probes: How many pieces of it are tried at once.
+    """
+
+    def __init__(self, *, probes: int) -> None:
+        self._probes = probes
+        self._jobs: dict[Hashable, deque[_Job]] = {}
+        # What has work and is not being tried, in turn; and what is being tried.
+        self._turns: deque[Hashable] = deque()
+        self._tried: set[Hashable] = set()
+
+    def __len__(self) -> int:
+        return sum(map(len, self._jobs.values()))
+
+    def concerns(self, job: _Job) -> bool:
+        """
+        Whether *job* is about something that is held.
+        """
+        return bool(self._jobs) and job.about in self._jobs
+
+    def add(self, job: _Job) -> None:
+        """
+        Put *job* off, which was tried in vain or has not been tried.
+        """
+        tried_first = job.probe
+        if tried_first:
+            self._tried.discard(job.about)
+            job.probe = False
+        if job.about not in self._jobs and len(self._jobs) >= _HELD_LIMIT:
+            self._forget_one()
+        jobs = self._jobs.setdefault(job.about, deque())
+        if len(jobs) >= _WAITING_LIMIT:
+            _fail(job, StoreBusy())
+        elif not job.result.done():
+            job.put_off = True
+            (jobs.appendleft if tried_first else jobs.append)(job)
+        if jobs and (tried_first or len(jobs) == 1):
+            self._turns.append(job.about)
+
+    @property
+    def are_few(self) -> bool:
+        """
+        Whether so little is held that each can be waited for longer.
+        """
+        return len(self._turns) < _FEW
+
+    def next(self) -> _Job | None:
+        """
+        What is to be tried, unless enough is being tried.
+        """
+        while self._turns and len(self._tried) < self._probes:
+            about = self._turns.popleft()
+            jobs = self._jobs.get(about)
+            while jobs and about not in self._tried:
+                job = jobs.popleft()
+                if not job.result.done():
+                    self._tried.add(about)
+                    job.probe = True
+                    return job
+        return None
+
+    def release(self, job: _Job) -> Iterable[_Job]:
+        """
+        Nobody holds what *job* was about: all work about it, which is put off no longer.
+        """
+        if job.probe:
+            self._tried.discard(job.about)
+            job.probe = False
+        return self._jobs.pop(job.about, ())
+
+    def clear(self) -> Iterable[_Job]:
+        """
+        All work, which is put off no longer.
+        """
+        left = [job for jobs in self._jobs.values() for job in jobs]
+        self._jobs.clear()
+        return left
+
+    def _forget_one(self) -> None:
+        """
+        The one that was held first of those that nobody waits for.
+        """
+        for about, jobs in self._jobs.items():
+            if not jobs and about not in self._tried:
+                del self._jobs[about]
+                break
+
+
+class ConnectionPool:
+    """
+    Connections to one database, or to whichever of several hosts takes writes.
+
+    ``async with`` starts the workers. They connect at once and keep trying.
+
+    Args:
+        dsn: libpq connection string; empty leaves it to the ``PG…`` variables. It may name several
+            hosts.
+        size: How many connections, and workers.
+        name: What the connections are called, for whoever looks at the database.
+    """
+
+    def __init__(self, dsn: str, *, size: int, name: str = "agi_router serve") -> None:
+        self.size = size
+        self.connected = 0
+        """How many workers have a connection."""
+        self.losses = 0
+        """How many connections were lost so far."""
+        self._dsn = dsn
+        self._name = name
+        self._connections: set[Line] = set()
+        self._queue: deque[_Job] = deque()
+        self._put_off = _PutOff(probes=max(1, size // _LINES_TO_A_PROBE))
+        # Whether other work was taken since the last that was put off.
+        self._probes_next = False
+        # Workers without work; the last is called first.
+        self._idle: list[asyncio.Future[None]] = []
+        # Seconds that work of somebody in a hurry takes, on the average of the last. What else
+        # is asked, seldom, takes longer.
+        self._duration = 0.0
+        self._workers: list[asyncio.Task[None]] = []
+        self._busy: dict[asyncio.Task[Any] | None, Line] = {}
+        self._away = ""
+        self._closing = False
+
+    async def __aenter__(self) -> Self:
+        """
+        Start the workers.
+        """
+        self._workers = [asyncio.create_task(self._serve()) for _ in range(self.size)]
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """
+        Stop the workers and close their connections.
+        """
+        self._closing = True
+        for worker in self._workers:
+            # psycopg asks the server before it gives a statement up, and that one may be frozen.
+            if worker in self._busy:
+                _cut(self._busy[worker])
+            else:
+                worker.cancel()
+        await asyncio.gather(*self._workers, return_exceptions=True)
+        self._fail_all("the service ends")
+
+    async def rename(self, name: str) -> None:
+        """
+        Call the connections otherwise from now on.
+
+        When a connection bears its new name, nothing that was asked before is under way on it: it
+        does one thing at a time.
+        """
+        self._name = name
+        for connection in tuple(self._connections):
+            # One that is lost is made anew, and named then.
+            with contextlib.suppress(psycopg.Error):
+                await self._name_again(connection)
+
+    @property
+    def waiting(self) -> int:
+        """
+        How many pieces of work wait for a worker, those included whose asker has left.
+        """
+        return len(self._queue) + len(self._put_off)
+
+    async def ask(
+        self,
+        work: Work,
+        *,
+        timeout: float,  # noqa: ASYNC109
+        hurry: bool = False,
+        about: Hashable = None,
+    ) -> Any:
+        """
+        Do *work* on a connection and return its result.
+
+        Args:
+            work: What to do.
+            timeout: Seconds to wait.
+            hurry: Whether to fail at once where the wait would be too long.
+            about: What it needs that somebody may hold; work about the same thing waits together
+                while somebody does. :obj:`None`: it fails where it would have to wait.
+
+        Raises:
+            StoreBusy: The wait would be too long.
+            StoreHeld: Somebody else holds what it needs.
+            StoreError: The database failed, is away, or did not answer within *timeout* seconds.
+        """
+        if self._away:
+            raise StoreUnavailable(self._away)
+        with translated():
+            if len(self._queue) >= _QUEUE_LIMIT:
+                raise StoreUnavailable("too many calls wait for the database")
+            if hurry and self._wait_ahead() > timeout / 2:
+                raise StoreBusy
+            job = self._put(work, hurry=hurry, about=about)
+            timer = job.result.get_loop().call_later(timeout, _leave, job)
+            try:
+                return await job.result
+            finally:
+                timer.cancel()
+
+    def _put(self, work: Work, *, hurry: bool = False, about: Hashable = None) -> _Job:
+        job = _Job(work, asyncio.get_running_loop().create_future(), hurry, about)
+        self._queue.append(job)
+        self._call_worker()
+        return job
+
+    def _call_worker(self) -> None:
+        while self._idle:
+            called = self._idle.pop()
+            if not called.done():  # as it is when its worker was cancelled
+                called.set_result(None)
+                break
+
+    async def _take(self) -> _Job:
+        """
+        The next piece of work; waits for one.
+        """
+        while (job := self._next()) is None:
+            called: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._idle.append(called)
+            await called
+        return job
+
+    def _next(self) -> _Job | None:
+        if self._probes_next and (job := self._put_off.next()) is not None:
+            self._probes_next = False
+            return job
+        while self._queue:
+            job = self._queue.popleft()
+            if self._put_off.concerns(job):
+                self._put_off.add(job)
+            elif not job.result.done():
+                self._probes_next = True
+                return job
+        return self._put_off.next()
+
+    def _wait_ahead(self) -> float:
+        """
+        Seconds until a worker would come to who joins the queue now; 0 if it is empty.
+        """
+        return len(self._queue) * self._duration / max(self.connected, 1)
+
+    async def _serve(self) -> None:
+        connection: Line | None = None
+        try:
+            while not self._closing:
+                if connection is None:
+                    connection = await self._connect_again()
+                job = await self._take()
+                if company := self._company(job):
+                    connection = await self._do_together([job, *company], connection)
+                else:
+                    connection = await self._do(job, connection)
+        finally:
+            if connection is not None:
+                self.connected -= 1
+                with contextlib.suppress(psycopg.Error):
+                    await connection.close()
+
+    def _company(self, job: _Job) -> list[_Job]:
+        """
+        Those next in the queue who may go together with *job*.
+        """
+        company: list[_Job] = []
+        while (
+            len(company) < _TOGETHER - 1
+            and not job.probe
+            and self._queue
+            and _may_share(job.work, self._queue[0].work)
+        ):
+            other = self._queue.popleft()
+            if self._put_off.concerns(other):
+                self._put_off.add(other)
+            elif not other.result.done():
+                company.append(other)
+        return company
+
+    async def _do_together(self, jobs: list[_Job], connection: Line) -> Line | None:
+        """
+        Do *jobs* in one transaction, or leave them in front of the queue, each to be done alone.
+
+        Returns:
+            The connection, if more can be asked on it.
+        """
+        shared = [job.work for job in jobs if isinstance(job.work, SharedWork)]
+
+        async def work(line: Line) -> None:
+            rows = await line.fetch_each(shared[0].statement, [each.values() for each in shared])
+            for job, each, found in zip(jobs, shared, rows, strict=True):
+                # What is wrong with one is told when it is done alone.
+                with contextlib.suppress(Exception):
+                    result = await each.read(line, found)
+                    if not job.result.done():
+                        job.result.set_result(result)
+
+        kept: Line | None = connection
+        # Whose fault it is shows when each is done alone.
+        with contextlib.suppress(Exception):
+            try:
+                await self._watched(work, connection, calls=len(jobs))
+            except psycopg.Error as error:
+                kept = await self._kept(connection, error)
+        for job, each in zip(jobs, shared, strict=True):
+            job.work = each.alone
+        self._put_first(jobs)
+        return kept
+
+    def _put_first(self, jobs: Iterable[_Job]) -> None:
+        for job in reversed(tuple(jobs)):
+            if not job.result.done():
+                self._queue.appendleft(job)
+                self._call_worker()
+
+    async def _do(self, job: _Job, connection: Line) -> Line | None:
+        """
+        Do *job*, or put it off while somebody holds what it needs.
+
+        Returns:
+            The connection to go on with.
+        """
+        work = _patient(job.work) if job.probe and self._put_off.are_few else job.work
+        held, current = await self._try(job, work, connection)
+        if held:
+            self._put_off.add(job)
+        elif job.probe or self._put_off.concerns(job):
+            self._put_first(self._put_off.release(job))
+        return current
+
+    async def _try(self, job: _Job, work: Work, connection: Line) -> tuple[bool, Line | None]:
+        """
+        Do *work* for *job*, on a second connection if the first is lost.
+
+        Returns:
+            Whether it waits for what somebody holds, and the connection to go on with.
+        """
+        current: Line | None = connection
+        for attempt in range(1, _TRIES + 1):
+            try:
+                if current is None:
+                    current = await self._connect()
+                result = await self._watched(work, current, calls=int(job.hurry))
+            except (psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction) as error:
+                if job.about is not None and isinstance(error, psycopg.errors.LockNotAvailable):
+                    return True, current
+                current = await self._kept(current, error)
+                if attempt == _TRIES or self._closing:
+                    _fail(job, error)
+                if job.result.done():
+                    break
+            except Exception as error:  # noqa: BLE001 - it belongs to whoever waits
+                _fail(job, error)
+                break
+            else:
+                if not job.result.done():
+                    job.result.set_result(result)
+                break
+        return False, current
+
+    async def _watched(self, work: Work, connection: Line, *, calls: int) -> Any:
+        """
+        Do *work* for so many who are in a hurry, and cut the line if nothing comes back.
+        """
+        loop = asyncio.get_running_loop()
+        worker = asyncio.current_task()
+        begun = loop.time()
+        self._busy[worker] = connection
+        watch = loop.call_later(_SILENCE, _cut, connection)
+        try:
+            return await work(connection)
+        except psycopg.errors.LockNotAvailable:
+            # How long it was held says nothing of the next.
+            calls = 0
+            raise
+        finally:
+            watch.cancel()
+            del self._busy[worker]
+            if calls:
+                each = (loop.time() - begun) / calls
+                # As if they had been done one after the other.
+                weight = 1 - (1 - _WEIGHT) ** calls
+                self._duration += weight * (each - self._duration)
+
+    async def _kept(self, connection: Line | None, error: psycopg.Error) -> Line | None:
+        """
+        *connection* if more can be asked on it after *error*.
+        """
+        if connection is None:
+            return None
+        writable = not isinstance(error, psycopg.errors.ReadOnlySqlTransaction)
+        if writable and not (connection.closed or connection.broken):
+            return connection
+        self.connected -= 1
+        self.losses += 1
+        log.warning("database.lost", extra={"error": _in_our_words(error)})
+        with contextlib.suppress(psycopg.Error):
+            await connection.close()
+        return None
+
+    async def _connect_again(self) -> Line:
+        pause = _PAUSE
+        while True:
+            with contextlib.suppress(psycopg.Error, StoreError):
+                return await self._connect()
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _PAUSE_CAP)
+
+    async def _connect(self) -> Line:
+        # Every statement is prepared at first use: there are a handful of them.
+        name = self._name
+        try:
+            connection = await Line.connect(
+                self._dsn,
+                autocommit=True,
+                prepare_threshold=0,
+                row_factory=dict_row,
+                application_name=name,
+                **_CONNECTION,
+                **session(statement_timeout=_STATEMENT_TIMEOUT, lock_timeout=f"{LOCK_WAIT}ms"),
+            )
+            try:
+                check_session(connection)
+            except StoreError:
+                await connection.close()
+                raise
+            while name != self._name:  # renamed meanwhile
+                name = self._name
+                await self._name_again(connection)
+        except (psycopg.Error, StoreError) as error:
+            if self.connected:
+                self._suspect_others()
+            else:
+                self._refuse_all(error)
+            raise
+        if self._away:
+            log.warning("database.back")
+        self._away = ""
+        self.connected += 1
+        self._connections = {each for each in self._connections if not each.closed}
+        self._connections.add(connection)
+        return connection
+
+    async def _name_again(self, connection: Line) -> None:
+        watch = asyncio.get_running_loop().call_later(_SILENCE, _cut, connection)
+        try:
+            await connection.execute(query("set_application_name"), {"name": self._name})
+        finally:
+            watch.cancel()
+
+    def _suspect_others(self) -> None:
+        """
+        Let idle workers look whether their lines are dead too: who has no work does not notice.
+        """
+        if not self._queue:
+            for _ in range(self.connected):
+                # Nobody waits for it.
+                self._put(_look).result.add_done_callback(asyncio.Future.exception)
+
+    def _refuse_all(self, error: Exception) -> None:
+        words = _in_our_words(error)
+        if not self._away:
+            log.warning("database.away", extra={"error": words})
+        self._away = words
+        self._fail_all(words)
+
+    def _fail_all(self, why: str) -> None:
+        self._queue.extend(self._put_off.clear())
+        while self._queue:
+            _fail(self._queue.popleft(), StoreUnavailable(why))
+
+
+def _may_share(one: Work, other: Work) -> bool:
+    return (
+        isinstance(one, SharedWork)
+        and isinstance(other, SharedWork)
+        and one.statement == other.statement
+    )
+
+
+def _patient(work: Work) -> Work:
+    async def patient(line: Line) -> Any:
+        async with line.waiting(_PROBE_WAIT):
+            return await work(line)
+
+    return patient
+
+
+async def _look(connection: Line) -> None:
+    await connection.execute(query("now"))
+
+
+def _in_our_words(error: Exception) -> str:
+    try:
+        with translated():
+            raise error
+    except StoreError as translation:
+        return str(translation)
+
+
+def _fail(job: _Job, error: Exception) -> None:
+    if not job.result.done():
+        job.result.set_exception(error)
+
+
+def _leave(job: _Job) -> None:
+    """
+    Tell who waits that it has waited long enough; what it waits for goes on.
+    """
+    held = StoreHeld() if job.put_off else StoreUnavailable("the database did not answer in time")
+    _fail(job, held)
+
+
+def _cut(connection: Line) -> None:
+    """
+    Shut a connection's socket: who waits on it is told at once, whatever the other end does.
+    """
+    with (
+        contextlib.suppress(OSError, psycopg.Error),
+        socket.socket(fileno=os.dup(connection.fileno())) as line,
+    ):
+        line.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,1 @@
+"""Doors: how a call comes in and its answer goes out."""

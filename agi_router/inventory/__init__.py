@@ -1,0 +1,1 @@
+"""Inventory: the managed blocks that 700 numbers are taken from."""

@@ -1,0 +1,1 @@
+"""Keys: what tags and seals real numbers."""

@@ -1,0 +1,183 @@
+"""
+Which keys a database was written with, and which of them are current.
+
+Rules for the editor:
+
+1. The ring holds the keys, the database says what they are for: ``new`` (known, not written with
+   yet), ``current``, ``old`` (only read with) or ``retired`` (no row needs it). So all programs
+   change from one key to the next at one moment, whatever their copy of the ring looks like.
+2. A retired key stays known by its fingerprint: it is never taken for a new one, and its id is
+   never given again.
+3. Ids only rise, and the key file has a floor: a row that makes an older key current is refused.
+"""
+
+import contextlib
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from agi_router.db.connection import Connection, Statements
+from agi_router.errors import KeyMismatch, StoreHeld
+from agi_router.keys.ring import KeyKind, KeyRing
+
+__all__ = [
+    "KINDS",
+    "SEALS_ALLOWED",
+    "SEALS_WARNED",
+    "check_keys",
+    "count_sealed",
+    "key_ids",
+    "known_keys",
+    "lock_keys",
+    "make_current",
+    "using_current",
+]
+
+KINDS: tuple[KeyKind, ...] = ("tag", "seal")
+"""Every kind of key."""
+
+SEALS_ALLOWED = 2**32
+"""So many values one key may seal, as :mod:`agi_router.keys.ring` says; the database holds to it."""
+
+SEALS_WARNED = 2**31
+"""From so many on an operator is told."""
+
+# Milliseconds for which the keys are waited for, and calls that write wait too.
+_LOCK_WAIT: Final = 100
+# Somebody who stands still is ended by the server in between.
+_LOCK_PAUSE: Final = 0.5
+_LOCK_TRIES: Final = 40
+
+
+def check_keys(connection: Connection, keys: KeyRing, *, remember: bool = True) -> KeyRing:
+    """
+    Make sure that *keys* are those of this database; new ones are remembered, unless told not to.
+
+    Returns:
+        The same keys, those current that are so in this database, without those retired. Where
+        none was current yet, those of the ring are from now on.
+
+    Raises:
+        KeyMismatch: Another key of the same id was used here, a key used here is missing, or one
+            older than the ring's floor is current.
+    """
+    statements = Statements(connection)
+    known = known_keys(statements, keys)
+    if remember and (keys.fingerprints().keys() - known.keys() or _current(known) is None):
+        known = _remember(statements, keys)
+    # Nothing is current yet where nobody has come to write.
+    ring = using_current(keys, list(known.values())) if remember or known else keys
+    for (kind, keyid), row in known.items():
+        if row["state"] == "retired":
+            ring = ring.without(kind, keyid)
+    return ring
+
+
+def using_current(keys: KeyRing, rows: Sequence[Mapping[str, Any]]) -> KeyRing:
+    """
+    The same keys with those as the current ones that are so in the database.
+
+    Args:
+        keys: They include the current ones.
+        rows: The rows of the statement ``list_keys``.
+
+    Raises:
+        KeyRingError: They do not.
+        KeyMismatch: The database does not say, or says that older ones are current again.
+    """
+    current = {row["kind"]: row["id"] for row in rows if row["state"] == "current"}
+    if current.keys() != set(KINDS):
+        raise KeyMismatch("the database does not say which keys are current")
+    return keys.using(**current)
+
+
+def key_ids(keys: KeyRing) -> dict[str, int]:
+    """
+    What ``agi_router.under_keys`` is told by whoever writes with *keys*.
+    """
+    return {"tag_key": keys.tag_key_id, "seal_key": keys.seal_key_id}
+
+
+def count_sealed(connection: Connection) -> int:
+    """
+    How many values the current seal key has sealed.
+    """
+    rows = Statements(connection).all("list_keys", {})
+    return sum(row["sealed"] for row in rows if row["state"] == "current" and row["sealed"])
+
+
+def lock_keys(statements: Statements) -> None:
+    """
+    Wait until all who write are done, and keep others off until the transaction ends.
+
+    An import may take minutes. It is waited for first, while everybody else goes on: whoever
+    waits for the keys themselves has all wait who come after. So that is not for long, and done
+    again after a pause.
+
+    Raises:
+        StoreHeld: Somebody writes all the time, or stands still in the middle of it.
+    """
+    statements.one("lock_imports", {})
+    for _ in range(_LOCK_TRIES - 1):
+        with contextlib.suppress(StoreHeld), statements.transaction():
+            _lock_soon(statements)
+            return
+        time.sleep(_LOCK_PAUSE)
+    _lock_soon(statements)
+
+
+def _lock_soon(statements: Statements) -> None:
+    statements.one("limit_lock_wait", {"milliseconds": _LOCK_WAIT})
+    statements.run("lock_keys", {})
+
+
+def known_keys(statements: Statements, keys: KeyRing) -> dict[tuple[KeyKind, int], dict[str, Any]]:
+    """
+    The keys that this database knows, all of which are *keys* unless they are retired.
+
+    Raises:
+        KeyMismatch: One of them is not.
+    """
+    ours = keys.fingerprints()
+    known = {(row["kind"], row["id"]): row for row in statements.all("list_keys", {})}
+    for (kind, keyid), row in known.items():
+        if (kind, keyid) not in ours:
+            if row["state"] != "retired":
+                raise KeyMismatch(
+                    f"the key ring lacks {kind} key {keyid}, which this database was written with:"
+                    " was it rotated elsewhere? bring the key file up to date"
+                )
+        elif ours[kind, keyid] != row["fingerprint"]:
+            raise KeyMismatch
+    return known
+
+
+def _remember(statements: Statements, keys: KeyRing) -> dict[tuple[KeyKind, int], dict[str, Any]]:
+    with statements.transaction():
+        # Of two programs that come first with different keys one does.
+        lock_keys(statements)
+        known = known_keys(statements, keys)
+        for (kind, keyid), fingerprint in keys.fingerprints().items():
+            if (kind, keyid) not in known:
+                values = {"kind": kind, "id": keyid, "fingerprint": fingerprint}
+                statements.run("remember_key", values)
+        if _current(known) is None:
+            make_current(statements, {"tag": keys.tag_key_id, "seal": keys.seal_key_id})
+        return known_keys(statements, keys)
+
+
+def make_current(statements: Statements, ids: Mapping[KeyKind, int]) -> None:
+    """
+    Write with these keys from now on; to be done in a transaction that has locked the keys.
+    """
+    for kind, keyid in ids.items():
+        statements.run("age_keys", {"kind": kind})
+        statements.run("set_current_key", {"kind": kind, "id": keyid})
+
+
+def _current(known: Mapping[tuple[KeyKind, int], Mapping[str, Any]]) -> dict[KeyKind, int] | None:
+    """
+    The current key of each kind, or nothing before there are any.
+    """
+    found = {kind: keyid for (kind, keyid), row in known.items() if row["state"] == "current"}
+    return found if len(found) == len(KINDS) else None

@@ -1,0 +1,1 @@
+"""Maintenance: keys that are rotated, rows that are over."""

@@ -1,0 +1,185 @@
+"""
+Rotation: from one key to the next, while calls go on.
+
+1. New keys are written to the key file, where they are only read with.
+2. Every router reads the file again when it changes, and says by the name of its connections which
+   keys it has. So it is seen when all know the new ones.
+3. From one moment on all write with the new keys: the database says so.
+4. The rows of before are renewed (:mod:`agi_router.bindings.reseal`).
+5. A key that no row needs is retired, and taken out of the file.
+
+Each step may be interrupted, and the next run goes on from there.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from agi_router.bindings.reseal import Renewal
+from agi_router.db.connection import Connection, Statements
+from agi_router.errors import KeyInUse, KeyRingError
+from agi_router.keys.file import replace_key_ring
+from agi_router.keys.registry import KINDS, check_keys, known_keys, lock_keys, make_current
+from agi_router.keys.ring import KeyKind, KeyRing
+
+__all__ = ["Rotation"]
+
+_LARGEST_ID = 255
+_HEADER = 3
+
+
+class Rotation:
+    """
+    The keys of one database, to be changed; nobody else changes them meanwhile.
+
+    Args:
+        connection: See :func:`agi_router.db.connection.connect`.
+        keys: As :func:`check_keys` returned them.
+        path: The key file.
+
+    Raises:
+        KeyInUse: Somebody else is changing them.
+    """
+
+    def __init__(self, connection: Connection, keys: KeyRing, path: Path) -> None:
+        self._connection = connection
+        self._statements = Statements(connection)
+        self._path = path
+        self.keys = keys
+        """As they stand."""
+        row = self._statements.one("try_lock_rotation", {})
+        if row is None or not row["locked"]:
+            raise KeyInUse("the keys are being changed by another command; wait until it is done")
+
+    def add(self, kinds: Iterable[KeyKind]) -> dict[KeyKind, int]:
+        """
+        Write a new key of each kind to the file; one that was never written with is taken first.
+
+        Returns:
+            The ids of the new keys.
+
+        Raises:
+            KeyRingError: The file cannot be replaced, or all ids were used.
+        """
+        known = known_keys(self._statements, self.keys)
+        ring = self.keys
+        chosen: dict[KeyKind, int] = {}
+        for kind in kinds:
+            waiting = [i for (k, i), row in known.items() if k == kind and row["state"] == "new"]
+            chosen[kind] = max(waiting) if waiting else 1 + max(i for k, i in known if k == kind)
+            if chosen[kind] > _LARGEST_ID:
+                raise KeyRingError(f"all {_LARGEST_ID} ids of {kind} keys were used")
+            if not waiting:
+                ring = ring.with_new(kind, chosen[kind])
+        if ring != self.keys:
+            replace_key_ring(self._path, ring)
+            self.keys = check_keys(self._connection, ring)
+        return chosen
+
+    def unaware(self) -> int:
+        """
+        How many connections of routers there are that do not know all these keys.
+        """
+        names = self._statements.all("list_routers", {})
+        return sum(row["application_name"].split()[-1] != self.keys.digest for row in names)
+
+    def switch(self, ids: Mapping[KeyKind, int]) -> None:
+        """
+        Write with these keys from now on, all at one moment; the file lists them last.
+
+        From then on the file keeps older ones from being current again.
+        """
+        with self._statements.transaction():
+            lock_keys(self._statements)
+            make_current(self._statements, ids)
+        self.keys = check_keys(self._connection, self.keys)
+        self.raise_floor()
+
+    def raise_floor(self) -> None:
+        """
+        Let the file keep keys that are older than the current ones from being current again.
+
+        Raises:
+            KeyRingError: The file cannot be replaced.
+        """
+        # For those who look at the file only, too: routers read it again.
+        self.keys = self.keys.with_floor
+        replace_key_ring(self._path, self.keys)
+
+    def finish(self) -> None:
+        """
+        Where a switch got no further than the database, see to the file.
+        """
+        several = len(self.keys.tag_keys) + len(self.keys.seal_keys) > len(KINDS)
+        if several and self.keys != self.keys.with_floor:
+            self.raise_floor()
+
+    def renewal(self) -> Renewal:
+        """
+        What brings the rows under the current keys.
+        """
+        return Renewal(self._statements, self.keys)
+
+    def retire(self, kind: KeyKind, keyid: int) -> None:
+        """
+        Take a key out of the file, and never use it again.
+
+        Raises:
+            KeyInUse: It is the current one, or a row needs it.
+            KeyRingError: There is no such key, or the file cannot be replaced.
+        """
+        known = known_keys(self._statements, self.keys)
+        state = known[kind, keyid]["state"] if (kind, keyid) in known else None
+        if state is None:
+            raise KeyRingError(f"there is no {kind} key {keyid}")
+        if state == "current":
+            raise KeyInUse(f"{kind} key {keyid} is the current one: rotate first")
+        # Nobody writes with it since another one became current, so the count cannot rise.
+        if uses := self.uses()[kind, keyid]:
+            raise KeyInUse(
+                f"{kind} key {keyid} is needed by {uses} sealed value(s): run 'agi-router key"
+                " renew' first"
+            )
+        with self._statements.transaction():
+            lock_keys(self._statements)
+            self._statements.run("retire_key", {"kind": kind, "id": keyid})
+        self.keys = check_keys(self._connection, self.keys)
+        # Also where a run before this one got no further than the database.
+        replace_key_ring(self._path, self.keys)
+
+    def uses(self) -> Counter[tuple[KeyKind, int]]:
+        """
+        How many sealed values need each key: to be opened, or to find their row.
+
+        What is too short to be one needs none.
+        """
+        found: Counter[tuple[KeyKind, int]] = Counter()
+        for row in self._statements.all("count_keys", {}):
+            if len(row["header"]) == _HEADER:
+                _, seal, tag = row["header"]
+                found["seal", seal] += row["values"]
+                found["tag", tag] += row["values"]
+        return found
+
+    def listed(self) -> list[dict[str, object]]:
+        """
+        All keys that this database knows, with what they are for and how many values need them.
+
+        Of seal keys also how many values each has sealed.
+        """
+        uses = self.uses()
+        known = known_keys(self._statements, self.keys)
+        return [
+            {
+                "kind": kind,
+                "id": keyid,
+                "state": row["state"],
+                "seen_at": row["seen_at"],
+                "current_at": row["current_at"],
+                "uses": uses[kind, keyid],
+                "sealed": row["sealed"],
+            }
+            for kind in KINDS
+            for (other, keyid), row in known.items()
+            if other == kind
+        ]

@@ -1,0 +1,1 @@
+"""The PBX: what of an operator's Asterisk would carry a number to the wrong side."""

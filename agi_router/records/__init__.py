@@ -1,0 +1,1 @@
+"""Records: what is kept for those who ask later."""

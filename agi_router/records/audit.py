@@ -1,0 +1,123 @@
+"""
+The audit: who had real numbers shown to him.
+
+Rules for the editor:
+
+1. What shows a real number records that first, and shows nothing where it cannot. The row is
+   committed by then: no transaction is open.
+2. Who it is, the kernel says: the real user id of the process, and the login that it keeps. What
+   an environment variable says is a hint, for anybody can set it.
+"""
+
+import os
+import pwd
+import socket
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Self
+
+from agi_router.db.connection import Statements
+
+__all__ = ["Actor", "Audit", "Revelation"]
+
+_LOGIN = Path("/proc/self/loginuid")
+# What the kernel has for a process that no login began.
+_UNSET = 2**32 - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revelation:
+    """
+    That somebody has real numbers shown to him.
+
+    Attributes:
+        act: The command.
+        subject: What is asked for; no real number.
+        reason: Why, if that was said.
+    """
+
+    act: str
+    subject: str
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Actor:
+    """
+    Who does it.
+
+    Attributes:
+        uid: Real user id of the process.
+        name: Name of that user on this host.
+        effective_uid: Effective user id.
+        login_uid: Who had logged in; :obj:`None` where the kernel does not tell.
+        claimed: What ``SUDO_USER`` says, which is not believed.
+        host: Name of this host.
+    """
+
+    uid: int
+    name: str
+    effective_uid: int
+    login_uid: int | None
+    claimed: str | None
+    host: str
+
+    @classmethod
+    def here(cls, environ: Mapping[str, str]) -> Self:
+        """
+        Who runs this process.
+        """
+        return cls(
+            uid=os.getuid(),
+            name=_name(os.getuid()),
+            effective_uid=os.geteuid(),
+            login_uid=_login_uid(),
+            claimed=environ.get("SUDO_USER"),
+            host=socket.gethostname(),
+        )
+
+
+class Audit:
+    """
+    The audit of one database.
+
+    Args:
+        statements: Where it is kept.
+    """
+
+    def __init__(self, statements: Statements) -> None:
+        self._statements = statements
+
+    def record(self, what: Revelation) -> None:
+        """
+        Write down that whoever runs this process has real numbers shown to him now.
+
+        Raises:
+            StoreError: It could not be written; then nothing may be shown.
+        """
+        self._statements.run(
+            "record_revelation", {**asdict(what), **asdict(Actor.here(os.environ))}
+        )
+
+    def rows(self, *, since: datetime, limit: int) -> list[dict[str, Any]]:
+        """
+        What was recorded since a time, newest first.
+        """
+        return self._statements.all("list_audit", {"since": since, "limit": limit})
+
+
+def _name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def _login_uid() -> int | None:
+    try:
+        uid = int(_LOGIN.read_text("ascii"))
+    except (OSError, ValueError):
+        return None
+    return None if uid == _UNSET else uid

@@ -1,0 +1,234 @@
+"""
+The survey: what of the state of the service is shown beside the counts of single calls.
+
+What the router knows itself is looked at when somebody asks. What only the database knows is asked
+for now and then, however often it is shown.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from agi_router.ari import AriClient
+from agi_router.calls.journal import EndJournal
+from agi_router.calls.store import AdmissionStore
+from agi_router.clocks import OtherClock
+from agi_router.db.pool import ConnectionPool
+from agi_router.doors.ari import AriDoor
+from agi_router.service.metrics import Metrics
+
+if TYPE_CHECKING:
+    # The process of the ARI door is not to hold pystrix as well.
+    from agi_router.doors.fastagi import FastAgiDoor
+
+__all__ = ["Surveyor", "show", "show_ari", "show_clocks", "show_fastagi"]
+
+# Of the time that a piece of counting takes: how long the database is left alone after it.
+_REST: Final = 50
+# Seconds; a database that takes longer for a piece has other troubles.
+_LONGEST_REST: Final = 60.0
+
+_Count = TypeVar("_Count")
+
+
+class Surveyor:
+    """
+    Asks the database how many calls are open, how many bindings live, and what numbers do.
+
+    Args:
+        store: Who knows.
+    """
+
+    def __init__(self, store: AdmissionStore) -> None:
+        self.open_calls = 0
+        """Calls that are reserved and not settled, of all nodes."""
+        self.blocks: Mapping[str, int] = {}
+        """Managed blocks, by state."""
+        self.bindings = 0
+        """Bindings alive; 0 until all are counted once."""
+        self.numbers: Mapping[str, int] = {}
+        """Numbers of the active blocks, by state; empty until all are counted once."""
+        self._store = store
+
+    async def look(self) -> None:
+        """
+        Look once.
+
+        Raises:
+            StoreError: No answer; the last look stands.
+        """
+        survey = await self._store.survey()
+        self.open_calls, self.blocks = survey.open_calls, survey.blocks
+
+    async def count_bindings(self, alive: Callable[[], None]) -> None:
+        """
+        Count bindings, in pieces: calls need the database in between.
+
+        A million take some ten seconds.
+
+        Args:
+            alive: Told after each piece.
+
+        Raises:
+            StoreError: No answer; the last count stands.
+        """
+        living = 0
+        async for count in _pieces(self._store.count_bindings, alive):
+            living += count.alive
+        self.bindings = living
+
+    async def count_numbers(self, alive: Callable[[], None]) -> None:
+        """
+        Count numbers, in pieces as well. A thousand blocks take about an hour.
+
+        Args:
+            alive: Told after each piece.
+
+        Raises:
+            StoreError: No answer; the last count stands.
+        """
+        numbers = bound = resting = 0
+        async for count in _pieces(self._store.count_numbers, alive):
+            numbers += count.numbers
+            bound += count.bound
+            resting += count.resting
+        self.numbers = {"bound": bound, "resting": resting, "free": numbers - bound - resting}
+
+
+async def _pieces(
+    count: Callable[[_Count | None], Awaitable[_Count | None]], alive: Callable[[], None]
+) -> AsyncIterator[_Count]:
+    """
+    Count piece by piece, with a rest after each.
+
+    Args:
+        count: Counts the piece behind one, or the first; gives nothing behind the last.
+        alive: Told after each.
+    """
+    clock = asyncio.get_running_loop().time
+    piece: _Count | None = None
+    while True:
+        begun = clock()
+        piece = await count(piece)
+        if piece is None:
+            return
+        alive()
+        yield piece
+        await asyncio.sleep(min(_LONGEST_REST, _REST * (clock() - begun)))
+
+
+def show(
+    metrics: Metrics,
+    *,
+    pool: ConnectionPool,
+    journal: EndJournal,
+    survey: Surveyor,
+) -> None:
+    """
+    Show the state of the service, and of what every router has, among the metrics.
+    """
+    gauge, total = metrics.show, metrics.show_total
+    gauge(
+        "agi_router_calls_open",
+        "Calls that take a use and are not settled, of all nodes; looked at every minute.",
+        lambda: survey.open_calls,
+    )
+    gauge(
+        "agi_router_bindings_alive",
+        "Bindings alive; counted every ten minutes.",
+        lambda: survey.bindings,
+    )
+    metrics.show_each(
+        "agi_router_blocks",
+        "Managed blocks, by state; looked at every minute.",
+        "state",
+        lambda: survey.blocks,
+    )
+    metrics.show_each(
+        "agi_router_numbers",
+        "Numbers of the active blocks, by state (bound, resting, free); counted every ten minutes,"
+        " a thousand blocks in about an hour.",
+        "state",
+        lambda: survey.numbers,
+    )
+    gauge(
+        "agi_router_database_connections",
+        "Connections to the database that are up.",
+        lambda: pool.connected,
+    )
+    total(
+        "agi_router_database_losses",
+        "Connections to the database that were lost so far.",
+        lambda: pool.losses,
+    )
+    gauge(
+        "agi_router_database_waiting",
+        "Statements that wait for a connection, those included whose caller has left.",
+        lambda: pool.waiting,
+    )
+    gauge(
+        "agi_router_settle_backlog_bytes",
+        "Size of the end journal that is not settled; a line has about 130 bytes.",
+        lambda: journal.backlog().size,
+    )
+    gauge(
+        "agi_router_settle_backlog_seconds",
+        "Since when the oldest part of it waits.",
+        lambda: journal.backlog().age,
+    )
+
+
+def show_ari(metrics: Metrics, *, ari: AriClient, door: AriDoor) -> None:
+    """
+    Show the state of the ARI door among the metrics.
+    """
+    gauge = metrics.show
+    gauge("agi_router_calls_waiting", "Calls that wait for a decision now.", lambda: door.waiting)
+    gauge("agi_router_ari_connected", "1 while Asterisk is connected.", lambda: ari.ready)
+    metrics.show_total(
+        "agi_router_ari_connections",
+        "Connections to Asterisk made so far; the first one counts.",
+        lambda: ari.connections,
+    )
+    gauge(
+        "agi_router_ari_backlog",
+        "Events of Asterisk that wait to be looked at.",
+        lambda: ari.backlog,
+    )
+
+
+def show_clocks(metrics: Metrics, *, clocks: Mapping[str, OtherClock]) -> None:
+    """
+    Show among the metrics how far the clocks of others are from ours.
+    """
+    metrics.show_each(
+        "agi_router_clock_ahead_seconds",
+        "Seconds by which this machine's clock is ahead of others (asterisk, database).",
+        "of",
+        lambda: {name: clock.ahead for name, clock in list(clocks.items())},
+    )
+
+
+def show_fastagi(metrics: Metrics, *, door: "FastAgiDoor") -> None:
+    """
+    Show the state of the FastAGI door among the metrics.
+    """
+    metrics.show(
+        "agi_router_fastagi_calls", "Calls that FastAGI is answering now.", lambda: door.busy
+    )
+    metrics.show(
+        "agi_router_fastagi_strangers",
+        "Connections that have shown no token yet.",
+        lambda: door.strangers,
+    )
+    metrics.show_total(
+        "agi_router_fastagi_refused",
+        "Connections so far that showed no valid token, or told what Asterisk does not.",
+        lambda: door.refused,
+    )
+    metrics.show_total(
+        "agi_router_fastagi_sent_away",
+        "Connections so far that had to leave: strangers who were slow or too many, and calls"
+        " beyond the limit.",
+        lambda: door.sent_away,
+    )

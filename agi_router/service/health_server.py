@@ -1,0 +1,181 @@
+"""
+The health server: ``/livez``, ``/readyz`` and ``/metrics`` over HTTP, in threads of its own.
+
+Threads, because the answer of ``/livez`` is worth most when the event loop hangs, and because
+writing all metrics takes longer than a decision. Few, each for a short time: who asks about calls
+must not be able to cost calls anything.
+"""
+
+import asyncio
+import io
+import logging
+import re
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+from wsgiref.handlers import SimpleHandler
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+from agi_router.doors.lobby import Guest, Lobby, listen
+
+__all__ = ["HealthServer"]
+
+log = logging.getLogger(__name__)
+
+_RETRY: Final = 1.0
+_POLL: Final = 0.1
+_TEXT: Final = ("Content-Type", "text/plain; charset=utf-8")
+
+# Connections whose question has not come yet, and those that are being answered.
+_WAITING: Final = 8
+_ANSWERED: Final = 8
+# Seconds for a question, and for all of it with its answer.
+_QUESTION: Final = 2.0
+_PATIENCE: Final = 5.0
+_MOST_BYTES: Final = 8 * 1024
+_REQUEST: Final = re.compile(rb"([A-Z]{1,16}) (/[!-~]{0,255}) HTTP/1\.[01]\r?\n")
+
+
+class HealthServer:
+    """
+    Answers whoever asks how this router does.
+
+    Args:
+        host: Address to listen on, or a name like ``localhost``.
+        port: Port.
+        alive: Whether the router lives.
+        missing: What stands between the router and calls; nothing if it is ready.
+        metrics: What answers ``/metrics``.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        alive: Callable[[], bool],
+        missing: Callable[[], Sequence[str]],
+        metrics: WSGIApplication,
+    ) -> None:
+        self._host = host
+        self._port = port
+        self._alive = alive
+        self._missing = missing
+        self._metrics = metrics
+        self._places = threading.BoundedSemaphore(_ANSWERED)
+
+    async def serve(self) -> None:
+        """
+        Serve until cancelled. While the port is taken, as by a router about to end, wait for it.
+        """
+        lobby = Lobby(
+            await self._listeners(),
+            name="health",
+            places=_WAITING,
+            patience=_QUESTION,
+            most_bytes=_MOST_BYTES,
+            said_all=_is_asked,
+            enter=self._enter,
+        )
+        threading.Thread(target=lobby.run, args=[_POLL], name="health", daemon=True).start()
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            # Ends within its poll interval; nobody waits for it.
+            threading.Thread(target=lobby.close, daemon=True).start()
+
+    async def _listeners(self) -> list[socket.socket]:
+        said = False
+        while True:
+            try:
+                # Looking the host's name up may take its time.
+                return await asyncio.to_thread(listen, self._host, self._port)
+            except OSError as error:
+                if not said:
+                    log.warning("health.deferred", extra={"error": error.strerror})
+                    said = True
+                await asyncio.sleep(_RETRY)
+
+    def _enter(self, guest: Guest) -> None:
+        """Let a question be answered, if not too many are; runs in the lobby's thread."""
+        if not self._places.acquire(blocking=False):
+            guest.connection.close()
+            return
+        try:
+            threading.Thread(target=self._serve, args=[guest], daemon=True).start()
+        except RuntimeError:
+            # No thread can be had.
+            guest.connection.close()
+            self._places.release()
+
+    def _serve(self, guest: Guest) -> None:
+        deadline = time.monotonic() + _PATIENCE - _QUESTION
+        try:
+            with guest.connection as connection:
+                answer = self._respond(bytes(guest.said))
+                # The kernel keeps all of it: nobody holds a place by not reading.
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * len(answer))
+                # The time-out is that of the whole answer, however slowly it is read.
+                connection.settimeout(max(deadline - time.monotonic(), 0.1))
+                connection.sendall(answer)
+                connection.shutdown(socket.SHUT_WR)
+        except OSError:
+            # Whoever asked is gone, or does not read.
+            return
+        finally:
+            self._places.release()
+
+    def _respond(self, question: bytes) -> bytes:
+        """All bytes of an answer."""
+        request = _REQUEST.match(question)
+        if request is None:
+            return b"HTTP/1.0 400 Bad Request\r\nContent-Length: 0\r\n\r\n"
+        method, path = request[1].decode(), request[2].decode().partition("?")[0]
+        answer = io.BytesIO()
+        environ = {"REQUEST_METHOD": method, "PATH_INFO": path, "SERVER_PROTOCOL": "HTTP/1.0"}
+        handler = _Handler(io.BytesIO(), answer, io.StringIO(), environ)
+        handler.run(self._answer)
+        if not answer.getvalue():
+            return b"HTTP/1.0 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n"
+        head, end, body = answer.getvalue().partition(b"\r\n\r\n")
+        return head + end + (b"" if method == "HEAD" else body)
+
+    def _answer(self, environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        if environ["REQUEST_METHOD"] not in {"GET", "HEAD"}:
+            return _say(start, "405 Method Not Allowed", "only GET")
+        match environ["PATH_INFO"]:
+            case "/metrics":
+                return self._metrics(environ, start)
+            case "/livez":
+                lines = [] if self._alive() else ["event loop: it does not move"]
+            case "/readyz":
+                lines = list(self._missing())
+            case _:
+                return _say(start, "404 Not Found", "there are /livez, /readyz and /metrics")
+        if lines:
+            return _say(start, "503 Service Unavailable", *lines)
+        return _say(start, "200 OK", "ok")
+
+
+def _is_asked(said: bytearray) -> bool:
+    return b"\r\n\r\n" in said or b"\n\n" in said
+
+
+def _say(start: StartResponse, status: str, *lines: str) -> Iterable[bytes]:
+    # A new list: the server writes the length into it.
+    start(status, [_TEXT])
+    return [f"{line}\n".encode() for line in lines]
+
+
+class _Handler(SimpleHandler):
+    # Nothing of this process's environment has a place in a request.
+    os_environ: Final = {}  # type: ignore[misc]  # a mapping of the class, and is not changed
+
+    def log_exception(self, *_: object) -> None:
+        """
+        Say in one line what went wrong; the traceback is for no log.
+        """
+        log.error("health.failed", extra={"error": type(sys.exc_info()[1]).__name__})
