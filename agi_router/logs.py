@@ -22,15 +22,18 @@ whatever looks like a mainland mobile or fixed number. Its rules:
 
 from __future__ import annotations
 
+import asyncio
+import atexit
 import logging
 import re
 import sys
+import time
 from datetime import UTC, datetime
 from enum import Enum
 from types import TracebackType
-from typing import TextIO
+from typing import Final, TextIO
 
-__all__ = ["Formatter", "redact", "set_up"]
+__all__ = ["Formatter", "LateLog", "redact", "set_up"]
 
 _FULL_WIDTH = {0xFF10 + digit: str(digit) for digit in range(10)} | {0xFF0B: "+"}
 
@@ -189,3 +192,47 @@ def _mask(found: re.Match[str]) -> str:
     digits = _PREFIX.sub("", re.sub(r"[^0-9]", "", text))
     tail = min(4, len(digits) - 7)
     return f"{digits[:3]}****{digits[-tail:]}"
+
+
+# Seconds.
+_DELAY: Final = 0.1
+
+
+class LateLog:
+    """
+    Says at INFO what happened, a tenth of a second later at most, with the time when it happened.
+
+    A process that ends says the rest; one that is killed has lost it.
+
+    Args:
+        log: Who says it.
+    """
+
+    def __init__(self, log: logging.Logger) -> None:
+        self._log = log
+        self._events: list[tuple[float, str, dict[str, object]]] = []
+        self._timer: asyncio.TimerHandle | None = None
+        atexit.register(self.write)
+
+    def info(self, event: str, **fields: object) -> None:
+        """
+        Keep an event and its fields; within an event loop.
+        """
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_DELAY, self.write)
+        self._events.append((time.time(), event, fields))
+
+    def write(self) -> None:
+        """
+        Log what has been kept.
+        """
+        self._timer = None
+        events, self._events = self._events, []
+        if not self._log.isEnabledFor(logging.INFO):
+            return
+        for at, event, fields in events:
+            record = self._log.makeRecord(
+                self._log.name, logging.INFO, __file__, 0, event, (), None, extra=fields
+            )
+            record.created = at
+            self._log.handle(record)

@@ -28,8 +28,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from agi_router.bindings.model import Mode, Side
-from agi_router.bindings.records import BindingId
+from agi_router.bindings.model import BindingId, Mode, Side
 from agi_router.bindings.rows import purpose_of_caller, row_of, tag_order
 from agi_router.db.connection import NO_TIMES, Statements
 from agi_router.errors import (

@@ -3,13 +3,29 @@ Route rows as the store keeps them: callers tagged, callees sealed.
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from enum import StrEnum
 from typing import Any, NamedTuple
 
-from agi_router.bindings.model import Mode, RouteRow, Side
+from agi_router.bindings.model import (
+    BindingId,
+    BindingState,
+    Callback,
+    Counting,
+    Direction,
+    Display,
+    Language,
+    Mode,
+    Party,
+    RouteRow,
+    Side,
+    StoredBinding,
+    check_prompts,
+)
 from agi_router.bindings.modes import Ax, AxybOnCall, Gxb, Parties
 from agi_router.errors import SealError
 from agi_router.keys.ring import KeyRing, Purpose, Row
-from agi_router.numbers import E164, XNumber
+from agi_router.numbers import E164, Block, XNumber
 
 __all__ = [
     "SealedRoute",
@@ -17,9 +33,12 @@ __all__ = [
     "find_back",
     "order_tags",
     "purpose_of_caller",
+    "read_binding",
+    "read_damaged",
     "route_columns",
     "row_of",
     "seal_routes",
+    "seconds",
     "tag_caller",
     "tag_order",
     "tags_of_caller",
@@ -180,3 +199,96 @@ def tag_order(
     """
     members = sorted(side_a, key=lambda number: number.digits)
     return keys.order_tags(tenant, order_id, mode, numbers=[*members, *side_b])
+
+
+# What stands for a word of a row that is none of ours.
+_WORDS: dict[str, StrEnum] = {
+    "mode": Mode.AXB,
+    "state": BindingState.ACTIVE,
+    "counting": Counting.ANSWERED,
+    "direction": Direction.BOTH,
+    "language": Language.ZH,
+    "display_a": Display.NUMBER,
+    "display_b": Display.NUMBER,
+    "callback": Callback.DEFAULT,
+}
+
+
+def read_binding(
+    row: dict[str, Any],
+    parties: tuple[Party, ...],
+    called_back: tuple[E164, ...],
+    *,
+    damage: str | None = None,
+) -> StoredBinding:
+    """
+    Read one row of bindings, whose parties were read from its routes.
+
+    Raises:
+        ValueError: The row holds what is never written.
+    """
+    state = BindingState(row["state"])
+    ended_at = row["ended_at"]
+    if state is BindingState.ACTIVE and row["expires_at"] <= row["now"]:
+        # Nobody has noticed yet; the clock ended it.
+        state, ended_at = BindingState.EXPIRED, row["expires_at"]
+    return StoredBinding(
+        id=BindingId(Block(value=row["block"]), row["id"]),
+        mode=Mode(row["mode"]),
+        state=state,
+        tenant=row["tenant"],
+        order_id=row["order_id"],
+        begins_at=row["begins_at"],
+        expires_at=row["expires_at"],
+        ended_at=ended_at,
+        max_calls=row["max_calls"],
+        calls_used=row["calls_used"],
+        counting=Counting(row["counting"]),
+        direction=Direction(row["direction"]),
+        ring_timeout=_span(row["ring_timeout"]),
+        max_duration=_span(row["max_duration"]),
+        language=None if row["language"] is None else Language(row["language"]),
+        display_a=Display(row["display_a"] or Display.NUMBER),
+        display_b=Display(row["display_b"] or Display.NUMBER),
+        prompts=row["prompts"] and check_prompts(row["prompts"]),
+        callback=None if row["callback"] is None else Callback(row["callback"]),
+        callback_window=_span(row["callback_window"]),
+        extension=row["extension"],
+        y_ttl=_span(row["y_ttl"]),
+        parent=None
+        if row["parent_id"] is None
+        else BindingId(Block(value=row["block"]), row["parent_id"]),
+        parties=parties,
+        called_back=called_back,
+        damage=damage,
+    )
+
+
+def read_damaged(row: dict[str, Any], damage: str) -> StoredBinding:
+    """
+    Read what can be read of a row of bindings, without its parties.
+
+    Args:
+        row: The row.
+        damage: Why not all of it can be. Words that are none of ours are replaced.
+    """
+    sound = {
+        name: row[name] if row[name] in {None, *map(str, type(word))} else word
+        for name, word in _WORDS.items()
+    }
+    try:
+        check_prompts(row["prompts"] or "")
+    except ValueError:
+        sound["prompts"] = None
+    return read_binding({**row, **sound}, (), (), damage=damage)
+
+
+def seconds(value: timedelta | None) -> int | None:
+    """
+    A span in the store's unit.
+    """
+    return None if value is None else int(value.total_seconds())
+
+
+def _span(value: int | None) -> timedelta | None:
+    return None if value is None else timedelta(seconds=value)

@@ -14,13 +14,14 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from agi_router.bindings.model import (
+    BindingId,
     BindingState,
-    Call,
     Callback,
     Mode,
-    Reason,
     RouteRow,
     Side,
+    StoredBinding,
+    Terms,
 )
 from agi_router.bindings.modes import Axe, Gxb, Gxyb, Parties, compile_routes
 from agi_router.bindings.parties import (
@@ -31,25 +32,22 @@ from agi_router.bindings.parties import (
     read_parties,
     who_rings,
 )
-from agi_router.bindings.records import (
-    BindingId,
-    StoredBinding,
-    Terms,
-    read_binding,
-    read_damaged,
-    seconds,
-)
 from agi_router.bindings.reseal import Renewal
 from agi_router.bindings.rows import (
     check_caller,
     find_back,
     order_tags,
+    read_binding,
+    read_damaged,
     route_columns,
     row_of,
     seal_routes,
+    seconds,
     tags_of_caller,
 )
+from agi_router.calls.arrival import Call
 from agi_router.calls.ports import Admission
+from agi_router.calls.reasons import Reason
 from agi_router.calls.rows import caller_tags, read_admission
 from agi_router.db.connection import NO_TIMES, Connection, Statements
 from agi_router.errors import (

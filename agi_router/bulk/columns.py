@@ -31,12 +31,12 @@ from agi_router.bindings.model import (
     Mode,
     check_order_id,
     check_prompts,
-    check_tenant,
 )
 from agi_router.bindings.modes import Ax, Axb, Axe, Axyb, AxybOnCall, Gxb, Gxyb, Parties
 from agi_router.durations import format_duration, parse_duration, parse_within
 from agi_router.errors import CsvError, ModeError
 from agi_router.numbers import E164, XNumber, is_extension, parse_members
+from agi_router.tenants.model import check_tenant
 from agi_router.texts import narrow, strip
 from agi_router.times import parse_time
 

@@ -9,8 +9,7 @@ from collections.abc import Generator, Mapping
 from contextlib import closing
 from typing import Any
 
-from agi_router.bindings.model import BindingState, Callback, Mode, Side
-from agi_router.bindings.records import StoredBinding
+from agi_router.bindings.model import BindingState, Callback, Mode, Side, StoredBinding
 from agi_router.bindings.store import BindingStore
 from agi_router.bulk.columns import COLUMNS, DAMAGED, write_cells
 from agi_router.numbers import E164

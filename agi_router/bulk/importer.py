@@ -27,8 +27,8 @@ from typing import Any, BinaryIO
 
 import psycopg
 
+from agi_router.bindings.model import BindingId, Terms
 from agi_router.bindings.modes import Axe
-from agi_router.bindings.records import BindingId, Terms
 from agi_router.bindings.rows import order_tags
 from agi_router.bindings.store import LONGEST_LIFE, BindingStore
 from agi_router.bulk.columns import CsvRow, Fault, Header

@@ -11,27 +11,106 @@ Rules for the editor:
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from agi_router.bindings.model import (
-    Ask,
-    BindingState,
-    Call,
-    Callback,
-    Decision,
-    Facts,
-    Leg,
-    NumberNeeded,
-    Reason,
-    Refusal,
-    Route,
-    Side,
-    Typed,
-)
+from agi_router.bindings.model import BindingState, Callback, Display, Language, Side
+from agi_router.calls.arrival import Call, Typed
+from agi_router.calls.facts import Facts, Leg
+from agi_router.calls.reasons import Reason
 from agi_router.errors import NumberError
 from agi_router.numbers import E164, NumberFault, XNumber, is_extension
 
-__all__ = ["Step", "decide", "explain", "screen"]
+__all__ = [
+    "Ask",
+    "Decision",
+    "NumberNeeded",
+    "Refusal",
+    "Route",
+    "Step",
+    "decide",
+    "explain",
+    "screen",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """
+    The decision to connect: whom to ring, what to show, how long.
+    """
+
+    binding: str
+    callees: tuple[E164, ...]
+    """One number or more, to be rung at once unless *sequence*."""
+    shown: XNumber
+    ring_timeout: timedelta | None
+    """For each callee."""
+    max_duration: timedelta | None
+    language: Language | None
+    sequence: bool = False
+    """Whether the callees ring one after the other."""
+    display: Display = Display.NUMBER
+    prompts: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """
+    The decision not to connect, and why.
+    """
+
+    reason: Reason
+    binding: str | None = None
+    language: Language | None = None
+    prompts: str | None = None
+    too_short: bool = False
+    """Whether digits are missing from the number dialled."""
+
+    @property
+    def cause(self) -> int:
+        """
+        The Q.850 cause that ends the call: 28 leaves Asterisk as 484, address incomplete.
+        """
+        return 28 if self.too_short else self.reason.cause
+
+    @property
+    def strictly(self) -> "Refusal":
+        """
+        What the caller is told where nobody is to learn anything about a binding.
+
+        Its language and its voice, too, would tell that there is one.
+        """
+        return Refusal(reason=Reason.NO_BINDING) if self.reason.hidden else self
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """
+    The decision to ask the caller for an extension, and to decide again with what it types.
+    """
+
+    tries_left: int
+    """How often it may be asked once more after this."""
+    again: bool
+    """Whether what it typed before was wrong."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NumberNeeded:
+    """
+    The decision to connect once there is a number that the callee can be shown.
+    """
+
+    binding: str
+    binding_id: int
+    x_number: XNumber
+    """What the caller dials; the new number lies in its block."""
+    caller: E164
+    callee: E164
+
+
+Decision = Route | Refusal | Ask | NumberNeeded
+"""What becomes of a call."""
 
 
 def screen(

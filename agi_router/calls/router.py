@@ -12,23 +12,16 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Self, TypeGuard
 
-from agi_router.bindings.model import (
-    Ask,
-    Call,
-    Decision,
-    Language,
-    NumberNeeded,
-    Reason,
-    Refusal,
-    Route,
-)
-from agi_router.calls.decision import decide, screen
+from agi_router.bindings.model import Language
+from agi_router.calls.arrival import Call
+from agi_router.calls.decision import Ask, Decision, NumberNeeded, Refusal, Route, decide, screen
 from agi_router.calls.dialplan import Destination, to_ask, to_dial, to_refuse
 from agi_router.calls.identity import Signalled, read_caller
 from agi_router.calls.ports import Admissions, Meter
+from agi_router.calls.reasons import Reason
 from agi_router.calls.refusal_limit import OFF, Rate, RefusalLimit
 from agi_router.errors import AgiRouterError, StoreBusy
-from agi_router.late_log import LateLog
+from agi_router.logs import LateLog
 
 __all__ = ["Arrival", "Router"]
 

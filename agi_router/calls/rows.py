@@ -11,17 +11,16 @@ from typing import Any
 
 from agi_router.bindings.model import (
     BindingState,
-    Call,
     Callback,
     Direction,
     Display,
-    Facts,
     Language,
-    Leg,
     Mode,
     Side,
     check_prompts,
 )
+from agi_router.calls.arrival import Call
+from agi_router.calls.facts import Facts, Leg
 from agi_router.calls.ports import Admission
 from agi_router.errors import RowInvalid
 from agi_router.keys.ring import KeyRing, Purpose, Row

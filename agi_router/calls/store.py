@@ -17,10 +17,12 @@ from typing import Any, Self, TypeVar
 
 import psycopg
 
-from agi_router.bindings.model import Call, Callback, NumberNeeded, Side
+from agi_router.bindings.model import Callback, Side
 from agi_router.bindings.modes import AxybOnCall, compile_child
 from agi_router.bindings.rows import find_back, seal_routes
+from agi_router.calls.arrival import Call
 from agi_router.calls.days import check_days
+from agi_router.calls.decision import NumberNeeded
 from agi_router.calls.end import End, call_day
 from agi_router.calls.ports import Admission
 from agi_router.calls.rows import caller_tags, read_admission
@@ -187,7 +189,7 @@ class AdmissionStore:
 
     async def admit(self, call: Call, call_id: str, *, timeout: float) -> Admission:  # noqa: ASYNC109
         """
-        Take one use for *call* if every guard holds; see :class:`agi_router.calls.ports.Admissions`.
+        Take one use for *call* if every guard holds: :class:`agi_router.calls.ports.Admissions`.
         """
         x_number = call.x_number
         keys = self._keys
@@ -252,7 +254,7 @@ class AdmissionStore:
 
     async def make_number(self, needed: NumberNeeded, *, timeout: float) -> None:  # noqa: ASYNC109
         """
-        Make the number that a callee is to be shown; see :class:`agi_router.calls.ports.Admissions`.
+        Make the number a callee is to be shown: :class:`agi_router.calls.ports.Admissions`.
         """
 
         async def work(connection: Line) -> None:

@@ -9,9 +9,10 @@ from typing import Any
 
 import click
 
-from agi_router.bindings.model import check_order_id, check_prompts, check_tenant
+from agi_router.bindings.model import check_order_id, check_prompts
 from agi_router.cli.output import echo
 from agi_router.durations import parse_duration, parse_within
+from agi_router.tenants.model import check_tenant
 from agi_router.texts import strip
 from agi_router.times import parse_time
 

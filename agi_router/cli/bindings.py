@@ -8,9 +8,20 @@ from typing import Any, TypeVar
 
 import click
 
-from agi_router.bindings.model import Callback, Counting, Direction, Display, Language, Mode, Side
+from agi_router.bindings.model import (
+    BindingId,
+    Callback,
+    Counting,
+    Direction,
+    Display,
+    Language,
+    Mode,
+    Party,
+    Side,
+    StoredBinding,
+    Terms,
+)
 from agi_router.bindings.modes import Y_TTL, Ax, Axb, Axe, Axyb, AxybOnCall, Gxb, Gxyb, Parties
-from agi_router.bindings.records import BindingId, Party, StoredBinding, Terms
 from agi_router.bindings.store import BindingStore
 from agi_router.cli.arguments import (
     COUNT,

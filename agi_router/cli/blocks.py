@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from agi_router.bindings.model import BlockState
 from agi_router.cli.arguments import TENANT, TIME
 from agi_router.cli.context import open_store, read_settings
 from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
+from agi_router.inventory.model import BlockState
 from agi_router.numbers import Block
 
 __all__ = ["group"]

@@ -7,9 +7,18 @@ from typing import Any
 
 import click
 
-from agi_router.bindings.model import Ask, Decision, NumberNeeded, Reason, Refusal, Route
-from agi_router.calls.decision import Step, decide, screen
+from agi_router.calls.decision import (
+    Ask,
+    Decision,
+    NumberNeeded,
+    Refusal,
+    Route,
+    Step,
+    decide,
+    screen,
+)
 from agi_router.calls.decision import explain as explain_steps
+from agi_router.calls.reasons import Reason
 from agi_router.cli.arguments import NUMBER, ORDER_ID, SINCE, TIME
 from agi_router.cli.bindings import find_name
 from agi_router.cli.context import open_store, read_settings

@@ -14,9 +14,8 @@ from typing import Any
 
 import click
 
-from agi_router.bindings.model import Mode, Side
+from agi_router.bindings.model import Mode, Side, StoredBinding, Terms
 from agi_router.bindings.modes import Axb, Axyb
-from agi_router.bindings.records import StoredBinding, Terms
 from agi_router.bindings.store import BindingStore
 from agi_router.cli.context import open_store, read_settings
 from agi_router.cli.output import echo, echo_json, echo_table, json_option

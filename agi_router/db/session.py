@@ -6,9 +6,9 @@ What a database session is set to: whatever the program relies on, in one table.
 2. What the server reports at the end of its greeting is compared with what was asked for, before
    anything is written. Something that drops it is no PostgreSQL.
 3. Not here, because only a superuser may set it: ``lc_messages``. Nothing of ours reads the words
-   of an error but :mod:`agi_router.db.diagnosis`, which knows those of a connection that fails before
-   any setting counts; elsewhere the SQLSTATE decides. ``session_replication_role``, by which
-   triggers and foreign keys are off, is looked at by whoever connects for work by hand.
+   of an error but :mod:`agi_router.db.diagnosis`, which knows those of a connection that fails
+   before any setting counts; elsewhere the SQLSTATE decides. ``session_replication_role``, by
+   which triggers and foreign keys are off, is looked at by whoever connects for work by hand.
 4. Not here either: ``default_transaction_read_only``. An operator keeps writes off by it, also off
    a primary that was replaced or whose disk is full. It is said so, and not overruled.
 """

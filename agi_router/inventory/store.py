@@ -13,7 +13,7 @@ from enum import StrEnum
 from itertools import cycle
 from typing import Any
 
-from agi_router.bindings.model import BlockState, Mode
+from agi_router.bindings.model import Mode
 from agi_router.bindings.modes import Parties
 from agi_router.db.connection import Statements
 from agi_router.errors import (
@@ -25,6 +25,7 @@ from agi_router.errors import (
     TenantNotFound,
 )
 from agi_router.inventory.capacity import Rests, forecast_exhaustion
+from agi_router.inventory.model import BlockState
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import BLOCK_SIZE, E164, Block, XNumber
 

@@ -37,7 +37,7 @@ KINDS: tuple[KeyKind, ...] = ("tag", "seal")
 """Every kind of key."""
 
 SEALS_ALLOWED = 2**32
-"""So many values one key may seal, as :mod:`agi_router.keys.ring` says; the database holds to it."""
+"""So many values one key may seal (:mod:`agi_router.keys.ring`); the database holds to it."""
 
 SEALS_WARNED = 2**31
 """From so many on an operator is told."""

@@ -52,7 +52,6 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from agi_router.bindings.model import Side
 from agi_router.errors import KeyMismatch, KeyRingError, NumberError, SealError
 from agi_router.numbers import E164, XNumber
 
@@ -95,7 +94,7 @@ class Row(NamedTuple):
     x_number: int
     caller_tag: int
     """0 for anyone."""
-    side: Side
+    side: str
     shown: int | None
 
     @property

@@ -26,7 +26,7 @@ from typing import Any
 
 from postgres.support import Server, one
 
-from agi_router.bindings.model import Call
+from agi_router.calls.arrival import Call
 from agi_router.db.connection import connect
 from agi_router.db.queries import query
 from agi_router.keys.file import write_key_ring

@@ -28,7 +28,7 @@ from typing import Any
 
 from postgres.support import Server
 
-from agi_router.bindings.model import Call
+from agi_router.calls.arrival import Call
 from agi_router.db.connection import connect
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.ring import KeyRing

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from agi_router.bindings.model import Call
-from agi_router.bindings.records import BindingId
+from agi_router.bindings.model import BindingId
 from agi_router.bindings.store import BindingStore
+from agi_router.calls.arrival import Call
 from agi_router.db.connection import connect
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import Block

@@ -22,7 +22,7 @@ from websockets.http11 import Request
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
-from agi_router.bindings.model import Call
+from agi_router.calls.arrival import Call
 
 from .errors import BenchError
 

@@ -17,8 +17,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from agi_router.bindings.model import Terms
 from agi_router.bindings.modes import Axb
-from agi_router.bindings.records import Terms
 from agi_router.bindings.store import BindingStore
 from agi_router.db.connection import Connection, connect
 from agi_router.errors import StoreError

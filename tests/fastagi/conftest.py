@@ -12,17 +12,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from identities import told as identity
 
-from agi_router.bindings.model import (
-    BindingState,
-    Call,
-    Direction,
-    Facts,
-    Language,
-    Leg,
-    Mode,
-    NumberNeeded,
-    Side,
-)
+from agi_router.bindings.model import BindingState, Direction, Language, Mode, Side
+from agi_router.calls.arrival import Call
+from agi_router.calls.decision import NumberNeeded
+from agi_router.calls.facts import Facts, Leg
 from agi_router.calls.ports import Admission
 from agi_router.calls.refusal_limit import OFF, Rate
 from agi_router.calls.router import Router

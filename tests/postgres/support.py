@@ -26,13 +26,14 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import dict_row
 
-from agi_router.bindings.model import Call, Decision, NumberNeeded, Reason, Route, Side
+from agi_router.bindings.model import Party, Side, StoredBinding, Terms
 from agi_router.bindings.modes import Axb
-from agi_router.bindings.records import Party, StoredBinding, Terms
 from agi_router.bindings.store import BindingStore
-from agi_router.calls.decision import decide
+from agi_router.calls.arrival import Call
+from agi_router.calls.decision import Decision, NumberNeeded, Route, decide
 from agi_router.calls.end import End, Outcome, call_day
 from agi_router.calls.ports import Admission
+from agi_router.calls.reasons import Reason
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection
 from agi_router.db.migrate import migrate

@@ -21,10 +21,9 @@ from postgres.support import (
     set_clock,
 )
 
-from agi_router.bindings.model import Route
 from agi_router.bindings.rows import row_of
 from agi_router.bindings.store import BindingStore
-from agi_router.calls.decision import decide
+from agi_router.calls.decision import Route, decide
 from agi_router.calls.end import call_day
 from agi_router.calls.rows import read_admission
 from agi_router.db.connection import Connection

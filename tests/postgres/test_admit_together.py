@@ -23,8 +23,8 @@ from postgres.support import (
     until_async,
 )
 
-from agi_router.bindings.model import Call
 from agi_router.bindings.store import BindingStore
+from agi_router.calls.arrival import Call
 from agi_router.calls.ports import Admission
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection

@@ -30,19 +30,19 @@ from postgres.support import (
 )
 
 from agi_router.bindings.model import (
+    BindingId,
     BindingState,
-    BlockState,
     Counting,
     Direction,
     Language,
-    Reason,
-    Refusal,
     Side,
+    StoredBinding,
+    Terms,
 )
 from agi_router.bindings.modes import Axb
-from agi_router.bindings.records import BindingId, StoredBinding, Terms
 from agi_router.bindings.store import BindingStore
-from agi_router.calls.decision import decide
+from agi_router.calls.decision import Refusal, decide
+from agi_router.calls.reasons import Reason
 from agi_router.db.connection import Connection, connect
 from agi_router.errors import (
     AgiRouterError,
@@ -57,6 +57,7 @@ from agi_router.errors import (
     SameParty,
     StoreError,
 )
+from agi_router.inventory.model import BlockState
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import E164, Block, XNumber
 

@@ -25,18 +25,11 @@ from postgres.support import (
     one,
 )
 
-from agi_router.bindings.model import (
-    BindingState,
-    Direction,
-    NumberNeeded,
-    Reason,
-    Refusal,
-    Route,
-    Side,
-)
+from agi_router.bindings.model import BindingState, Direction, Side, StoredBinding, Terms
 from agi_router.bindings.modes import AxybOnCall
-from agi_router.bindings.records import StoredBinding, Terms
 from agi_router.bindings.store import BindingStore
+from agi_router.calls.decision import NumberNeeded, Refusal, Route
+from agi_router.calls.reasons import Reason
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection
 from agi_router.numbers import E164, XNumber

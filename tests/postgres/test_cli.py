@@ -35,12 +35,13 @@ from postgres.support import (
 )
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from agi_router.bindings.model import BlockState, Reason
 from agi_router.bindings.store import BindingStore
 from agi_router.calls.end import Outcome
+from agi_router.calls.reasons import Reason
 from agi_router.calls.store import AdmissionStore
 from agi_router.cli import main
 from agi_router.db.connection import Connection
+from agi_router.inventory.model import BlockState
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import Block

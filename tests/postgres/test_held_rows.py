@@ -22,9 +22,9 @@ from postgres.support import (
     until_async,
 )
 
-from agi_router.bindings.model import Call
 from agi_router.bindings.reseal import Renewal
 from agi_router.bindings.store import BindingStore
+from agi_router.calls.arrival import Call
 from agi_router.calls.end import Outcome
 from agi_router.calls.store import AdmissionStore
 from agi_router.db import pool as connection_pool

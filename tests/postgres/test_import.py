@@ -39,16 +39,15 @@ from postgres.test_cli import PROGRAM, Cli, snapshot
 
 from agi_router.bindings.model import (
     BindingState,
-    BlockState,
     Callback,
     Counting,
     Direction,
     Language,
-    Route,
     Side,
+    StoredBinding,
+    Terms,
 )
 from agi_router.bindings.modes import Axb, Axyb, Gxb
-from agi_router.bindings.records import StoredBinding, Terms
 from agi_router.bindings.store import BindingStore
 from agi_router.bulk import importer
 from agi_router.bulk.columns import Fault
@@ -56,7 +55,7 @@ from agi_router.bulk.copy_rows import BINDING, ROUTE
 from agi_router.bulk.csv_file import Record
 from agi_router.bulk.exporter import export_rows
 from agi_router.bulk.importer import Importer, Tally, Watcher
-from agi_router.calls.decision import decide
+from agi_router.calls.decision import Route, decide
 from agi_router.db.connection import Connection, connect
 from agi_router.errors import (
     BindingConflict,
@@ -67,6 +66,7 @@ from agi_router.errors import (
     TenantNotFound,
 )
 from agi_router.inventory.capacity import Rests
+from agi_router.inventory.model import BlockState
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import E164, Block, XNumber

@@ -31,12 +31,12 @@ from postgres.support import (
     set_clock,
 )
 
-from agi_router.bindings.model import BlockState, Callback, Reason, Refusal, Side
+from agi_router.bindings.model import BindingId, Callback, Side, StoredBinding, Terms
 from agi_router.bindings.modes import Axb, Axyb, Gxb
-from agi_router.bindings.records import BindingId, StoredBinding, Terms
 from agi_router.bindings.store import BindingStore
 from agi_router.calls import store as admission_module
-from agi_router.calls.decision import decide
+from agi_router.calls.decision import Refusal, decide
+from agi_router.calls.reasons import Reason
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection, Statements, connect
 from agi_router.errors import (
@@ -48,6 +48,7 @@ from agi_router.errors import (
     TenantNotFound,
 )
 from agi_router.inventory.capacity import Rests
+from agi_router.inventory.model import BlockState
 from agi_router.inventory.store import Choice, SameX
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import BLOCK_SIZE, E164, Block, XNumber

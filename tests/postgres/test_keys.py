@@ -26,9 +26,11 @@ from postgres.support import (
     one,
 )
 
-from agi_router.bindings.model import Language, Reason, Refusal
+from agi_router.bindings.model import Language
 from agi_router.bindings.store import BindingStore
+from agi_router.calls.decision import Refusal
 from agi_router.calls.dialplan import to_refuse
+from agi_router.calls.reasons import Reason
 from agi_router.calls.router import Arrival, Router
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection, connect

@@ -21,12 +21,12 @@ from hypothesis.stateful import (
 )
 from postgres.support import BLOCK, A, B, C, D, a_call, bind, dials, new_call_id, set_clock
 
-from agi_router.bindings.model import BindingState, Counting, Reason, Refusal, Route, Side
+from agi_router.bindings.model import BindingId, BindingState, Counting, Side, StoredBinding, Terms
 from agi_router.bindings.modes import Axb
-from agi_router.bindings.records import BindingId, StoredBinding, Terms
 from agi_router.bindings.store import BindingStore
-from agi_router.calls.decision import decide
+from agi_router.calls.decision import Refusal, Route, decide
 from agi_router.calls.end import Outcome, call_day
+from agi_router.calls.reasons import Reason
 from agi_router.calls.rows import read_admission
 from agi_router.db.connection import Connection
 from agi_router.db.queries import query

@@ -29,21 +29,21 @@ from postgres.support import (
 )
 
 from agi_router.bindings.model import (
+    BindingId,
     BindingState,
     Callback,
     Direction,
     Mode,
-    Reason,
-    Refusal,
-    Route,
     Side,
+    StoredBinding,
+    Terms,
 )
 from agi_router.bindings.modes import Axb, Axyb, Gxb, Gxyb, Parties, compile_routes
-from agi_router.bindings.records import BindingId, StoredBinding, Terms
 from agi_router.bindings.rows import seal_routes
 from agi_router.bindings.store import BindingStore
-from agi_router.calls.decision import decide
+from agi_router.calls.decision import Refusal, Route, decide
 from agi_router.calls.end import Outcome
+from agi_router.calls.reasons import Reason
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection, connect
 from agi_router.db.migrate import _apply, migrate, migrations

@@ -26,21 +26,12 @@ from postgres.support import (
     one,
 )
 
-from agi_router.bindings.model import (
-    Ask,
-    Call,
-    Callback,
-    Direction,
-    Reason,
-    Refusal,
-    Route,
-    Side,
-    Typed,
-)
+from agi_router.bindings.model import Callback, Direction, Side, StoredBinding, Terms
 from agi_router.bindings.modes import Ax, Axe, Gxb, Parties
-from agi_router.bindings.records import StoredBinding, Terms
 from agi_router.bindings.store import BindingStore
-from agi_router.calls.decision import decide
+from agi_router.calls.arrival import Call, Typed
+from agi_router.calls.decision import Ask, Refusal, Route, decide
+from agi_router.calls.reasons import Reason
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection, connect
 from agi_router.errors import BindingConflict, ModeError, NoNumberAvailable

@@ -28,10 +28,10 @@ from postgres.support import (
 from postgres.test_cli import Cli
 from postgres.test_import import Importing, axb_rows
 
-from agi_router.bindings.model import BlockState, Callback, Route
+from agi_router.bindings.model import Callback, Terms
 from agi_router.bindings.modes import Ax, Axe, AxybOnCall, Gxb
-from agi_router.bindings.records import Terms
 from agi_router.bindings.store import BindingStore
+from agi_router.calls.decision import Route
 from agi_router.calls.end import Outcome
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection, connect
@@ -39,6 +39,7 @@ from agi_router.db.migrate import check_schema, migrate
 from agi_router.db.rights import check_rights, grant, owns_schema, renew_grants
 from agi_router.errors import StoreError
 from agi_router.inventory.capacity import Rests
+from agi_router.inventory.model import BlockState
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.registry import check_keys
 from agi_router.keys.ring import KeyRing

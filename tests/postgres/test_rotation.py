@@ -39,13 +39,14 @@ from postgres.support import (
 )
 from postgres.test_import import Importing
 
-from agi_router.bindings.model import Call, Callback, Reason, Refusal, Route, Side, Typed
+from agi_router.bindings.model import Callback, Side, StoredBinding, Terms
 from agi_router.bindings.modes import Ax, Axb, Axe, Axyb, AxybOnCall, Gxb, Gxyb, Parties
-from agi_router.bindings.records import StoredBinding, Terms
 from agi_router.bindings.reseal import Renewal
 from agi_router.bindings.store import BindingStore
 from agi_router.bulk import importer
-from agi_router.calls.decision import decide
+from agi_router.calls.arrival import Call, Typed
+from agi_router.calls.decision import Refusal, Route, decide
+from agi_router.calls.reasons import Reason
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection, connect
 from agi_router.db.queries import query

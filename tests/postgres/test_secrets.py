@@ -22,9 +22,9 @@ from postgres.support import (
     one,
 )
 
-from agi_router.bindings.model import Reason
 from agi_router.bindings.store import BindingStore
 from agi_router.calls.end import Outcome
+from agi_router.calls.reasons import Reason
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection, connect
 from agi_router.errors import AgiRouterError, BindingConflict, StoreError

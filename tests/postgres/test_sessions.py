@@ -35,13 +35,14 @@ from postgres.test_crash import port_of
 from postgres.test_import import Importing
 from psycopg.conninfo import make_conninfo
 
-from agi_router.bindings.model import Callback, Reason, Route
+from agi_router.bindings.model import Callback, StoredBinding, Terms
 from agi_router.bindings.modes import Axb, Gxb
-from agi_router.bindings.records import StoredBinding, Terms
 from agi_router.bindings.store import BindingStore
 from agi_router.bulk.columns import EXPORTED
 from agi_router.bulk.exporter import export_rows
+from agi_router.calls.decision import Route
 from agi_router.calls.end import Outcome
+from agi_router.calls.reasons import Reason
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection, connect
 from agi_router.db.migrate import check_schema, migrate

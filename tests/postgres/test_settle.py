@@ -30,21 +30,14 @@ from postgres.support import (
     until_async,
 )
 
-from agi_router.bindings.model import (
-    BindingState,
-    Call,
-    Counting,
-    Language,
-    NumberNeeded,
-    Reason,
-    Refusal,
-    Route,
-)
+from agi_router.bindings.model import BindingState, Counting, Language
 from agi_router.bindings.store import BindingStore
-from agi_router.calls.decision import decide
+from agi_router.calls.arrival import Call
+from agi_router.calls.decision import NumberNeeded, Refusal, Route, decide
 from agi_router.calls.dialplan import to_refuse
 from agi_router.calls.end import End, Outcome, parse_end
 from agi_router.calls.ports import Admission
+from agi_router.calls.reasons import Reason
 from agi_router.calls.router import Arrival, Router
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection

@@ -33,10 +33,11 @@ from postgres.support import (
     set_clock,
 )
 
-from agi_router.bindings.model import BindingState, Reason, Refusal
+from agi_router.bindings.model import BindingState
 from agi_router.bindings.store import BindingStore
-from agi_router.calls.decision import decide
+from agi_router.calls.decision import Refusal, decide
 from agi_router.calls.end import Outcome
+from agi_router.calls.reasons import Reason
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection, connect
 from agi_router.errors import BindingEnded, BindingNotFound, ExpiryInvalid

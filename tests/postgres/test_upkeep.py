@@ -27,9 +27,8 @@ from postgres.support import (
 )
 from postgres.test_import import Importing, axb_rows
 
-from agi_router.bindings.model import BlockState
+from agi_router.bindings.model import Terms
 from agi_router.bindings.modes import Ax, Axe, Gxb
-from agi_router.bindings.records import Terms
 from agi_router.bindings.store import BindingStore
 from agi_router.calls.days import check_days
 from agi_router.calls.end import Outcome
@@ -40,6 +39,7 @@ from agi_router.db.migrate import migrate
 from agi_router.db.queries import query
 from agi_router.errors import StoreError, StoreHeld
 from agi_router.inventory.capacity import Rests
+from agi_router.inventory.model import BlockState
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.registry import check_keys
 from agi_router.keys.ring import KeyRing

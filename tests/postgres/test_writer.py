@@ -24,14 +24,14 @@ from postgres.support import (
     one,
 )
 
-from agi_router.bindings.model import Call, Callback, Route, Typed
+from agi_router.bindings.model import Callback, StoredBinding, Terms
 from agi_router.bindings.modes import Ax, Axb, Axe, Axyb, AxybOnCall, Gxb, Gxyb, Parties
-from agi_router.bindings.records import StoredBinding, Terms
 from agi_router.bindings.reseal import Renewal
 from agi_router.bindings.store import BindingStore
 from agi_router.bulk.columns import EXPORTED
 from agi_router.bulk.exporter import export_rows
-from agi_router.calls.decision import decide
+from agi_router.calls.arrival import Call, Typed
+from agi_router.calls.decision import Route, decide
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection
 from agi_router.errors import AgiRouterError, KeyMismatch, RowInvalid, SealError

@@ -8,25 +8,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agi_router.bindings.model import (
-    Ask,
     BindingState,
-    Call,
     Callback,
-    Decision,
     Direction,
     Display,
-    Facts,
     Language,
-    Leg,
     Mode,
+    Side,
+)
+from agi_router.calls.arrival import Call, Typed
+from agi_router.calls.decision import (
+    Ask,
+    Decision,
     NumberNeeded,
-    Reason,
     Refusal,
     Route,
-    Side,
-    Typed,
+    decide,
+    explain,
+    screen,
 )
-from agi_router.calls.decision import decide, explain, screen
+from agi_router.calls.facts import Facts, Leg
+from agi_router.calls.reasons import Reason
 from agi_router.numbers import E164, Block, XNumber
 
 NOW = datetime(2025, 3, 14, 21, 30, 25, tzinfo=UTC)

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from identities import told
 
-from agi_router.bindings.model import Reason
 from agi_router.calls import identity
 from agi_router.calls.identity import Signalled, read_caller
+from agi_router.calls.reasons import Reason
 from agi_router.numbers import E164
 
 REASONS = {Reason.CALLER_HIDDEN, Reason.CALLER_UNREADABLE}

@@ -29,20 +29,12 @@ from agi_router.ari import (
     UserEvent,
     WireError,
 )
-from agi_router.bindings.model import (
-    BindingState,
-    Call,
-    Callback,
-    Direction,
-    Facts,
-    Language,
-    Leg,
-    Mode,
-    NumberNeeded,
-    Reason,
-    Side,
-)
+from agi_router.bindings.model import BindingState, Callback, Direction, Language, Mode, Side
+from agi_router.calls.arrival import Call
+from agi_router.calls.decision import NumberNeeded
+from agi_router.calls.facts import Facts, Leg
 from agi_router.calls.ports import Admission
+from agi_router.calls.reasons import Reason
 from agi_router.calls.refusal_limit import OFF, Rate
 from agi_router.calls.router import Router
 from agi_router.doors import ari as ari_door

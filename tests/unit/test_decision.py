@@ -9,25 +9,19 @@ from typing import Any
 import pytest
 
 from agi_router.bindings.model import (
-    Ask,
     BindingState,
-    Call,
     Callback,
     Direction,
     Display,
-    Facts,
     Language,
-    Leg,
     Mode,
-    NumberNeeded,
-    Reason,
-    Refusal,
-    Route,
     Side,
-    Typed,
 )
 from agi_router.calls import decision as rule
-from agi_router.calls.decision import decide, explain, screen
+from agi_router.calls.arrival import Call, Typed
+from agi_router.calls.decision import Ask, NumberNeeded, Refusal, Route, decide, explain, screen
+from agi_router.calls.facts import Facts, Leg
+from agi_router.calls.reasons import Reason
 from agi_router.numbers import E164, Block, XNumber
 
 X = XNumber(value=700012345670001)

@@ -10,9 +10,11 @@ from importlib.resources import files
 import pytest
 
 from agi_router.ari import EXTENSION_MAX
-from agi_router.bindings.model import Ask, Display, Language, Reason, Refusal, Route
+from agi_router.bindings.model import Display, Language
 from agi_router.calls import dialplan as wire
+from agi_router.calls.decision import Ask, Refusal, Route
 from agi_router.calls.dialplan import DIALPLAN_VERSION, Destination, to_ask, to_dial, to_refuse
+from agi_router.calls.reasons import Reason
 from agi_router.numbers import E164, XNumber
 
 X = XNumber(value=700012345670001)

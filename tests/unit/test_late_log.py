@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from agi_router.late_log import LateLog
+from agi_router.logs import LateLog
 
 LOG = logging.getLogger("agi_router.test")
 

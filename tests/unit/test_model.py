@@ -9,17 +9,11 @@ from importlib.resources import files
 
 import pytest
 
-from agi_router.bindings.model import (
-    BindingState,
-    Call,
-    Direction,
-    Language,
-    Leg,
-    Mode,
-    Reason,
-    Refusal,
-    Side,
-)
+from agi_router.bindings.model import BindingState, Direction, Language, Mode, Side
+from agi_router.calls.arrival import Call
+from agi_router.calls.decision import Refusal
+from agi_router.calls.facts import Leg
+from agi_router.calls.reasons import Reason
 from agi_router.numbers import E164, Block, XNumber
 
 # The words of the domain notes, 4.1.

@@ -11,24 +11,15 @@ from typing import Any
 import pytest
 from identities import from_header
 
-from agi_router.bindings.model import (
-    BindingState,
-    Call,
-    Direction,
-    Facts,
-    Language,
-    Leg,
-    Mode,
-    NumberNeeded,
-    Reason,
-    Refusal,
-    Route,
-    Side,
-)
+from agi_router.bindings.model import BindingState, Direction, Language, Mode, Side
+from agi_router.calls.arrival import Call
+from agi_router.calls.decision import NumberNeeded, Refusal, Route
 from agi_router.calls.dialplan import Destination, to_refuse
 from agi_router.calls.end import call_day
+from agi_router.calls.facts import Facts, Leg
 from agi_router.calls.identity import Signalled
 from agi_router.calls.ports import Admission
+from agi_router.calls.reasons import Reason
 from agi_router.calls.refusal_limit import Rate
 from agi_router.calls.router import Arrival, Router
 from agi_router.errors import (

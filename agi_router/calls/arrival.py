@@ -1,0 +1,33 @@
+"""
+A call to a 700 number, as it is decided about.
+"""
+
+from dataclasses import dataclass
+
+from agi_router.numbers import E164, XNumber
+
+__all__ = ["Call", "Typed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """
+    One call to a 700 number, its numbers parsed.
+    """
+
+    caller: E164
+    x_number: XNumber
+    tries_left: int = 0
+    """How often this caller may still be asked for an extension."""
+    typed: "Typed | None" = None
+    """What was typed when asked; :obj:`None` before."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Typed:
+    """
+    What a caller typed when asked for an extension.
+    """
+
+    extension: str
+    """1 to 4 digits; empty if nothing, or nothing of the kind, was typed in time."""

@@ -1,0 +1,82 @@
+"""
+What the store knows about one caller on one number, as it is decided upon.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from agi_router.bindings.model import (
+    BindingState,
+    Callback,
+    Direction,
+    Display,
+    Language,
+    Mode,
+    Side,
+)
+from agi_router.numbers import E164, Block, XNumber
+
+__all__ = ["Facts", "Leg"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leg:
+    """
+    The row that a call hit, and the binding behind it.
+    """
+
+    block: Block
+    binding_id: int
+    mode: Mode
+    side: Side
+    callees: tuple[E164, ...]
+    """Whom to ring, unless the last caller rings; nobody if the other side has no default."""
+    shown: XNumber | None
+    """The number the callee sees; :obj:`None` if it was never made."""
+    state: BindingState
+    direction: Direction
+    begins_at: datetime
+    expires_at: datetime
+    ended_at: datetime | None
+    max_calls: int | None
+    """Uses in all, or :obj:`None` for no limit."""
+    calls_used: int
+    ring_timeout: timedelta | None
+    max_duration: timedelta | None
+    language: Language | None
+    tenant_active: bool
+    callback: Callback | None = None
+    last_caller: E164 | None = None
+    """Who called last, if that is who is called back."""
+    last_at: datetime | None = None
+    callback_window: timedelta | None = None
+    """For how long the last caller is called back; :obj:`None`: as long as the binding lives."""
+    child_until: datetime | None = None
+    """Until when the number shown or dialled lives; :obj:`None`: as long as the binding."""
+    display: Display = Display.NUMBER
+    prompts: str | None = None
+
+    @property
+    def binding(self) -> str:
+        """
+        The binding's name, ``<block>-<id>``.
+        """
+        return f"{self.block}-{self.binding_id}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """
+    What the store knows about one caller on one X at one moment.
+    """
+
+    block_known: bool
+    """Whether the X lies in a block of ours."""
+    certificate_valid: bool
+    """Whether the block is in service and the moment lies within its certificate's dates."""
+    x_bound: bool
+    """Whether anybody is bound on the X."""
+    x_extended: bool = False
+    """Whether a stranger on the X may reach somebody by an extension."""
+    leg: Leg | None
+    """The row for this caller, alive or ended; :obj:`None` for a stranger."""

@@ -1,0 +1,1 @@
+"""Tenants: the business users whose orders the bindings serve."""
