@@ -1,5 +1,5 @@
 """
-The management store: bindings, their groups, and call records, for the command line.
+The management store: bindings and their groups.
 
 Every change is one statement or one transaction: it is done whole or not at all.
 """
@@ -13,6 +13,7 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 
+from agi_router.bindings.choose import Choice, NumberChooser, Opening
 from agi_router.bindings.model import (
     BindingId,
     BindingState,
@@ -45,10 +46,6 @@ from agi_router.bindings.rows import (
     seconds,
     tags_of_caller,
 )
-from agi_router.calls.arrival import Call
-from agi_router.calls.ports import Admission
-from agi_router.calls.reasons import Reason
-from agi_router.calls.rows import caller_tags, read_admission
 from agi_router.db.connection import NO_TIMES, Connection, Statements
 from agi_router.errors import (
     BindingConflict,
@@ -65,11 +62,10 @@ from agi_router.errors import (
     StoreError,
 )
 from agi_router.inventory.capacity import Rests
-from agi_router.inventory.store import Choice, Inventory, Opening
+from agi_router.inventory.store import InventoryStore
 from agi_router.keys.registry import check_keys, key_ids
 from agi_router.keys.ring import KeyRing, Purpose, Row
 from agi_router.numbers import E164, Block, XNumber
-from agi_router.records.audit import Audit
 
 __all__ = ["LONGEST_LIFE", "BindingStore"]
 
@@ -121,7 +117,7 @@ class BindingStore:
         keys: To tag and seal the parties' numbers.
         rests: How long numbers are kept from new bindings after a binding's end.
         open_modes: Whether numbers may be bound that strangers can call.
-        discreet: See :class:`agi_router.inventory.store.Inventory`.
+        discreet: See :class:`agi_router.bindings.choose.NumberChooser`.
     """
 
     def __init__(
@@ -133,16 +129,27 @@ class BindingStore:
         open_modes: bool = False,
         discreet: bool = False,
     ) -> None:
-        self._connection = connection
+        self.connection = connection
+        """What the stores of other rooms may use too."""
         self._statements = Statements(connection)
         self._rests = rests
         self._discreet = discreet
-        self.inventory = Inventory(self._statements, keys, rests, discreet=discreet)
-        """The blocks, and the choice of numbers."""
-        self.audit = Audit(self._statements)
-        """Who had real numbers shown to him."""
-        self._keys = keys
+        self.inventory = InventoryStore(self._statements, rests)
+        """The blocks."""
+        self._use_keys(keys)
         self._open_modes = open_modes
+
+    def _use_keys(self, keys: KeyRing) -> None:
+        self.keys = keys
+        """What numbers are tagged and sealed with now."""
+        self.chooser = NumberChooser(
+            self._statements,
+            keys,
+            self._rests,
+            inventory=self.inventory,
+            discreet=self._discreet,
+        )
+        """The choice of numbers."""
 
     def now(self) -> datetime:
         """
@@ -189,10 +196,7 @@ class BindingStore:
             return self._bind_parties(parties, terms, x, y, choice)
         except KeysOutdated:
             # They were rotated since they were read; the new ones were in the file before.
-            self._keys = check_keys(self._connection, self._keys)
-            self.inventory = Inventory(
-                self._statements, self._keys, self._rests, discreet=self._discreet
-            )
+            self._use_keys(check_keys(self.connection, self.keys))
             return self._bind_parties(parties, terms, x, y, choice)
 
     def unbind(self, name: BindingId) -> StoredBinding:
@@ -242,7 +246,7 @@ class BindingStore:
         a_number = self._find_group(name)
         rows: list[RouteRow] = []
         try:
-            tags = [tag for member in members for tag in self._keys.tags(a_number, member)]
+            tags = [tag for member in members for tag in self.keys.tags(a_number, member)]
             with self._changing(name, [(a_number.value, tag) for tag in tags]) as group:
                 whole = replace(_parties(group), members=(*group.members, *members))
                 rows += (
@@ -251,12 +255,12 @@ class BindingStore:
                     if row.caller in members
                 )
                 self._check_rests(name, whole, group, members)
-                routes = seal_routes(rows, self._keys, binding_id=name.id, back=group.back)
+                routes = seal_routes(rows, self.keys, binding_id=name.id, back=group.back)
                 # With one key, the key of the table sees to it.
-                places = self._places(rows if len(self._keys.tag_keys) > 1 else ())
+                places = self._places(rows if len(self.keys.tag_keys) > 1 else ())
                 values = {
                     **_key(name),
-                    **key_ids(self._keys),
+                    **key_ids(self.keys),
                     **route_columns(routes),
                     **_columns_of(places),
                 }
@@ -402,57 +406,6 @@ class BindingStore:
             for rows in self._statements.stream("stream_bindings", values, size=_STREAMED):
                 yield from self._read(rows)
 
-    def facts(self, call: Call, *, at: datetime | None) -> Admission:
-        """
-        The facts about *call* at a time, nothing taken; uses are counted as they stand now.
-        """
-        x_number = call.x_number
-        row = self._statements.one(
-            "find_facts",
-            {
-                "block": x_number.block,
-                "x_number": x_number.value,
-                "tags": caller_tags(call, self._keys, open_modes=self._open_modes),
-                "at": at,
-            },
-        )
-        assert row is not None  # noqa: S101 - the function returns one row always
-        return read_admission(row, x_number, self._keys)
-
-    def calls(
-        self,
-        *,
-        since: datetime,
-        bindings: Sequence[BindingId] | None = None,
-        x_number: XNumber | None = None,
-        reason: Reason | None = None,
-        limit: int,
-    ) -> list[dict[str, Any]]:
-        """
-        Call records since a time, newest first.
-
-        Args:
-            since: The time.
-            bindings: Only those that used one of these.
-            x_number: Only those to this number.
-            reason: Only those refused for this reason.
-            limit: At most so many.
-        """
-        blocks = None
-        if bindings is not None:
-            blocks = sorted({name.block.value for name in bindings})
-        elif x_number is not None:
-            blocks = [x_number.block]
-        values = {
-            "since": since,
-            "blocks": blocks,
-            "bindings": None if bindings is None else [name.id for name in bindings],
-            "x_number": None if x_number is None else x_number.value,
-            "reason": reason,
-            "limit": limit,
-        }
-        return self._statements.all("list_calls", values)
-
     def _bind_parties(
         self,
         parties: Parties,
@@ -461,7 +414,7 @@ class BindingStore:
         y: XNumber | None,
         choice: Choice,
     ) -> StoredBinding:
-        opening = self.inventory.opening(terms.tenant, choice)
+        opening = self.chooser.opening(terms.tenant, choice)
         _check_expiry(terms.expires_at, opening.now)
         if y is not None and parties.numbers == 1:
             raise ModeError(f"a binding by {parties.mode} has one number")
@@ -470,12 +423,12 @@ class BindingStore:
             "tenant_id": opening.tenant_id,
             # So that its values can be sealed for it.
             "id": opening.binding_id,
-            "pair_tag": self.inventory.pair_tag(parties, choice),
+            "pair_tag": self.chooser.pair_tag(parties, choice),
             "order_tag": self._order_tag(parties, terms),
         }
         given = x or y
         if given is not None:
-            self.inventory.check_open(Block(value=given.block), opening)
+            self.chooser.check_open(Block(value=given.block), opening)
             return self._bind_given(parties, columns, (x, y), opening, choice)
         return self._bind_chosen(parties, columns, opening, choice)
 
@@ -485,15 +438,15 @@ class BindingStore:
         """
         Bind *parties* on numbers that are chosen for them.
         """
-        before = self.inventory.last_numbers(parties, opening, choice)
+        before = self.chooser.last_numbers(parties, opening, choice)
         if before is not None:
             with suppress(BindingConflict):
                 if (made := self._bind(parties, before, columns)) is not None:
                     return made
-        for drawn in self.inventory.candidates(opening, None):
+        for drawn in self.chooser.candidates(opening, None):
             candidates = drawn
             while (
-                numbers := self.inventory.choose(parties, candidates, None, None, choice)
+                numbers := self.chooser.choose(parties, candidates, None, None, choice)
             ) is not None:
                 try:
                     made = self._bind(parties, numbers, columns)
@@ -506,7 +459,7 @@ class BindingStore:
                     return made
                 # The block has just been closed, or the number has just begun to rest.
                 break
-        raise self.inventory.why_none(parties, opening, None, choice)
+        raise self.chooser.why_none(parties, opening, None, choice)
 
     def _bind_given(
         self,
@@ -520,14 +473,14 @@ class BindingStore:
         Bind *parties* on a number that is given; a second one may be chosen, in the same block.
         """
         given = next(filter(None, numbers))
-        for candidates in self.inventory.candidates(opening, given):
-            both = self.inventory.choose(parties, candidates, *numbers, choice)
+        for candidates in self.chooser.candidates(opening, given):
+            both = self.chooser.choose(parties, candidates, *numbers, choice)
             if both is not None:
                 made = self._bind(parties, both, columns)
                 if made is not None:
                     return made
                 raise self._refusal(parties, both, opening)
-        raise self.inventory.why_none(parties, opening, given, choice)
+        raise self.chooser.why_none(parties, opening, given, choice)
 
     def _bind(
         self, parties: Parties, numbers: tuple[XNumber, XNumber], columns: dict[str, Any]
@@ -536,19 +489,19 @@ class BindingStore:
         Bind *parties* on *numbers*; :obj:`None` where the block is closed or a number rests.
         """
         if isinstance(parties, Axe) and parties.extension is None:
-            extension = self.inventory.choose_extension(numbers[0])
+            extension = self.chooser.choose_extension(numbers[0])
             parties = replace(parties, extension=extension)
         rows = compile_routes(parties, *numbers)
         block, binding_id = Block(value=rows[0].x_number.block), columns["id"]
-        back = find_back(parties, rows, self._keys, binding_id=binding_id)
-        routes = seal_routes(rows, self._keys, binding_id=binding_id, back=back)
+        back = find_back(parties, rows, self.keys, binding_id=binding_id)
+        routes = seal_routes(rows, self.keys, binding_id=binding_id, back=back)
         values = {
             "block": block.value,
             "terms": Jsonb({**columns, **mode_columns(parties, numbers[0])}),
             "rest": self._rests.number,
             "party_rest": self._rests.party,
             **route_columns(routes),
-            **key_ids(self._keys),
+            **key_ids(self.keys),
             **_columns_of(self._places(rows)),
         }
         try:
@@ -564,9 +517,7 @@ class BindingStore:
         own = [
             {**route._asdict(), "binding_id": binding_id, "last_callee": None} for route in routes
         ]
-        return read_binding(
-            row, read_parties(row, own, self._keys), who_rings(row, own, self._keys)
-        )
+        return read_binding(row, read_parties(row, own, self.keys), who_rings(row, own, self.keys))
 
     def _refusal(
         self, parties: Parties, numbers: tuple[XNumber, XNumber], opening: Opening
@@ -579,7 +530,7 @@ class BindingStore:
         """
         rows = compile_routes(parties, *numbers)
         block = Block(value=rows[0].x_number.block)
-        self.inventory.check_open(block, opening)
+        self.chooser.check_open(block, opening)
         return self._resting(block, rows) or NoNumberAvailable(
             "the number was resting, or its block closed, until this moment: try again"
         )
@@ -660,7 +611,7 @@ class BindingStore:
         return {
             (row.x_number.value, tag): i
             for i, row in enumerate(rows)
-            for tag in tags_of_caller(row, self._keys)
+            for tag in tags_of_caller(row, self.keys)
         }
 
     def _conflict(
@@ -704,9 +655,7 @@ class BindingStore:
     def _order_tag(self, parties: Parties, terms: Terms) -> int | None:
         if terms.order_id is None:
             return None
-        return order_tags(parties, tenant=terms.tenant, order_id=terms.order_id, keys=self._keys)[
-            0
-        ]
+        return order_tags(parties, tenant=terms.tenant, order_id=terms.order_id, keys=self.keys)[0]
 
     def _find_group(self, name: BindingId) -> XNumber:
         """
@@ -737,7 +686,7 @@ class BindingStore:
             "caller_tag": [tag for _, tag in places],
         }
         with self._statements.transaction():
-            self._statements.one("under_keys", {**_key(name), **key_ids(self._keys)})
+            self._statements.one("under_keys", {**_key(name), **key_ids(self.keys)})
             row = self._statements.one("lock_binding", {**_key(name), **locked})
             if row is None:
                 raise self._over(self.find(name))
@@ -751,9 +700,9 @@ class BindingStore:
         routes = self._statements.all("list_routes", values)
         columns = ("callee", "caller", "last_callee")
         sealed = [route[column] for route in routes for column in columns]
-        if all(each is None or each[:3] in self._keys.headers for each in sealed):
+        if all(each is None or each[:3] in self.keys.headers for each in sealed):
             return routes
-        renewal = Renewal(self._statements, self._keys)
+        renewal = Renewal(self._statements, self.keys)
         renewal.renew([name])
         for _, why in renewal.left:
             raise StoreError(f"binding {name} cannot be brought under the current keys: {why}")
@@ -764,12 +713,12 @@ class BindingStore:
         members: dict[E164, int] = {}
         for route in routes:
             if route["side"] == Side.A:
-                (member,) = open_caller(route, back, self._keys)
-                check_caller(row_of(route), member, self._keys)
+                (member,) = open_caller(route, back, self.keys)
+                check_caller(row_of(route), member, self.keys)
                 members[member] = route["caller_tag"]
         one = next(route for route in routes if route["side"] == Side.A)
-        (b,) = open_callees(one, self._keys)
-        check_caller(row_of(back), b, self._keys)
+        (b,) = open_callees(one, self.keys)
+        check_caller(row_of(back), b, self.keys)
         return _Group(
             members=members,
             b=b,
@@ -777,8 +726,8 @@ class BindingStore:
             b_number=XNumber.from_int(back["x_number"]),
             back=row_of(back),
             callback=Callback(row["callback"]),
-            callees=open_callees(back, self._keys),
-            last=open_last_caller(back, self._keys, mode=Mode(row["mode"])),
+            callees=open_callees(back, self.keys),
+            last=open_last_caller(back, self.keys, mode=Mode(row["mode"])),
             mode=_GROUPS[Mode(row["mode"])],
         )
 
@@ -788,7 +737,7 @@ class BindingStore:
         """
         Let B reach *callees* from now on; perhaps *forget* who called last.
         """
-        callee = self._keys.seal(callees, group.back, Purpose.CALLEE) if callees else None
+        callee = self.keys.seal(callees, group.back, Purpose.CALLEE) if callees else None
         place = {"x_number": group.back.x_number, "caller_tag": group.back.caller_tag}
         values = {**place, "callee": callee, "forget": forget}
         self._statements.one("set_callee", {**_key(name), **values})
@@ -812,8 +761,8 @@ class BindingStore:
         if not NO_TIMES.isdisjoint((row["begins_at"], row["expires_at"], row["ended_at"])):
             return read_damaged(row, str(RowInvalid()))
         try:
-            parties = read_parties(row, routes, self._keys)
-            return read_binding(row, parties, who_rings(row, routes, self._keys))
+            parties = read_parties(row, routes, self.keys)
+            return read_binding(row, parties, who_rings(row, routes, self.keys))
         except SealError as error:
             return read_damaged(row, str(error))
         except ValueError:

@@ -12,8 +12,9 @@ from typing import Any
 from agi_router.bindings.model import BindingState, Callback, Mode, Side, StoredBinding
 from agi_router.bindings.store import BindingStore
 from agi_router.bulk.columns import COLUMNS, DAMAGED, write_cells
+from agi_router.db.connection import Statements
 from agi_router.numbers import E164
-from agi_router.records.audit import Revelation
+from agi_router.records.audit import Audit, Revelation
 
 __all__ = ["export_rows"]
 
@@ -44,7 +45,7 @@ def export_rows(
     """
     # At once, and not when the first row is asked for.
     if reveal is not None:
-        store.audit.record(reveal)
+        Audit(Statements(store.connection)).record(reveal)
     found = store.stream(everything=everything, order_id=order_id, tenant=tenant)
     return _rows(found, reveal=reveal is not None)
 

@@ -27,6 +27,7 @@ from typing import Any, BinaryIO
 
 import psycopg
 
+from agi_router.bindings.choose import Choice
 from agi_router.bindings.model import BindingId, Terms
 from agi_router.bindings.modes import Axe
 from agi_router.bindings.rows import order_tags
@@ -46,7 +47,6 @@ from agi_router.errors import (
     TenantNotFound,
 )
 from agi_router.inventory.capacity import Rests
-from agi_router.inventory.store import Choice
 from agi_router.keys.registry import key_ids
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import BLOCK_SIZE, Block, XNumber
@@ -378,16 +378,16 @@ class Importer:
         """
         row = self._row(record)
         given = row.x or row.y
-        inventory = self._store_of_one.inventory
-        opening = inventory.opening(row.tenant, _CHOICE)
-        for candidates in inventory.candidates(opening, given):
+        chooser = self._store_of_one.chooser
+        opening = chooser.opening(row.tenant, _CHOICE)
+        for candidates in chooser.candidates(opening, given):
             for _ in range(_TRIES):
-                numbers = inventory.choose(row.parties, candidates, row.x, row.y, _CHOICE)
+                numbers = chooser.choose(row.parties, candidates, row.x, row.y, _CHOICE)
                 if numbers is None:
                     break
                 if self._bind_on(numbers, row, entry, now):
                     return
-        why = inventory.why_none(row.parties, opening, given, _CHOICE)
+        why = chooser.why_none(row.parties, opening, given, _CHOICE)
         self._reject(record, [Fault(None, str(why))])
 
     def _bind_single(self, record: Record, now: datetime) -> None:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from agi_router.bindings.choose import Choice, SameX
 from agi_router.bindings.model import (
     BindingId,
     Callback,
@@ -38,7 +39,6 @@ from agi_router.cli.context import open_store, read_settings
 from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
 from agi_router.durations import format_duration
 from agi_router.errors import BindingNotFound, ExpiryInvalid, NumberError, SealError
-from agi_router.inventory.store import Choice, SameX
 from agi_router.numbers import E164, XNumber, parse_members
 
 __all__ = [

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from agi_router.cli.arguments import TENANT, TIME
-from agi_router.cli.context import open_store, read_settings
+from agi_router.cli.context import open_inventory, read_settings
 from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
 from agi_router.inventory.model import BlockState
 from agi_router.numbers import Block
@@ -56,8 +56,8 @@ def add(  # noqa: PLR0917 - options, not arguments
     block = Block.parse(prefix)
     if valid_from is not None and valid_until is not None and valid_until <= valid_from:
         raise click.UsageError("--valid-until is to be later than --valid-from")
-    with open_store(read_settings()) as store:
-        row = store.inventory.add_block(
+    with open_inventory(read_settings()) as inventory:
+        row = inventory.add_block(
             block,
             operator=operator,
             certificate=certificate,
@@ -75,8 +75,8 @@ def show(prefix: str, *, as_json: bool) -> None:
     """
     Show one block.
     """
-    with open_store(read_settings()) as store:
-        row = store.inventory.block(Block.parse(prefix))
+    with open_inventory(read_settings()) as inventory:
+        row = inventory.block(Block.parse(prefix))
     _echo(row, as_json=as_json)
 
 
@@ -128,8 +128,8 @@ def list_(*, as_json: bool) -> None:
     """
     List the blocks, with how many bindings live in each.
     """
-    with open_store(read_settings()) as store:
-        rows = list(map(_described, store.inventory.blocks()))
+    with open_inventory(read_settings()) as inventory:
+        rows = list(map(_described, inventory.blocks()))
     if as_json:
         echo_json(rows)
     else:
@@ -152,8 +152,8 @@ def list_(*, as_json: bool) -> None:
 
 def _set_state(prefix: str, state: BlockState, *, as_json: bool) -> None:
     block = Block.parse(prefix)
-    with open_store(read_settings()) as store:
-        row = store.inventory.set_block_state(block, state)
+    with open_inventory(read_settings()) as inventory:
+        row = inventory.set_block_state(block, state)
     _echo(row, as_json=as_json)
 
 

@@ -18,6 +18,7 @@ from agi_router.calls.decision import (
     screen,
 )
 from agi_router.calls.decision import explain as explain_steps
+from agi_router.calls.lookup import CallLookup
 from agi_router.calls.reasons import Reason
 from agi_router.cli.arguments import NUMBER, ORDER_ID, SINCE, TIME
 from agi_router.cli.bindings import find_name
@@ -61,7 +62,9 @@ def explain(
         decision: Decision = screened
     else:
         with open_store(settings) as store:
-            admission = store.facts(screened, at=at)
+            admission = CallLookup(store.connection).facts(
+                screened, store.keys, at=at, open_modes=settings.open_modes
+            )
         steps += explain_steps(screened, admission.facts, now=admission.now)
         decision = decide(screened, admission.facts, now=admission.now)
         at = admission.now
@@ -124,7 +127,7 @@ def calls(  # noqa: PLR0917 - options, not arguments
             used = [find_name(store, binding, over=True)]
         elif order is not None:
             used = store.names_of(order)
-        found = store.calls(
+        found = CallLookup(store.connection).calls(
             since=since,
             bindings=used,
             x_number=x_number,

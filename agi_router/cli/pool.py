@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from agi_router.cli.arguments import COUNT, Duration
-from agi_router.cli.context import open_store, read_settings
+from agi_router.cli.context import open_inventory, read_settings
 from agi_router.cli.output import echo, echo_json, echo_table, json_option
 from agi_router.durations import format_duration
 from agi_router.inventory.capacity import size_pool
@@ -38,8 +38,8 @@ def group(ctx: click.Context, *, as_json: bool) -> None:
         if as_json:
             raise click.UsageError("--json goes behind the subcommand")
         return
-    with open_store(read_settings()) as store:
-        rows = store.inventory.survey()
+    with open_inventory(read_settings()) as inventory:
+        rows = inventory.survey()
     if as_json:
         echo_json(rows)
         return

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from agi_router.cli.arguments import TENANT
-from agi_router.cli.context import open_store, read_settings
+from agi_router.cli.context import open_inventory, read_settings
 from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
 
 __all__ = ["group"]
@@ -33,8 +33,8 @@ def add(name: str, *, as_json: bool) -> None:
     Example:
       agi-router tenant add couriers
     """
-    with open_store(read_settings()) as store:
-        _echo(store.inventory.add_tenant(name), as_json=as_json)
+    with open_inventory(read_settings()) as inventory:
+        _echo(inventory.tenants.add(name), as_json=as_json)
 
 
 @group.command("list")
@@ -43,8 +43,8 @@ def list_(*, as_json: bool) -> None:
     """
     List the tenants, with how many blocks are kept for each.
     """
-    with open_store(read_settings()) as store:
-        rows = [{**_described(row), "blocks": row["blocks"]} for row in store.inventory.tenants()]
+    with open_inventory(read_settings()) as inventory:
+        rows = [{**_described(row), "blocks": row["blocks"]} for row in inventory.tenants.all()]
     if as_json:
         echo_json(rows)
     else:
@@ -66,8 +66,8 @@ def suspend(name: str, *, as_json: bool) -> None:
     Example:
       agi-router tenant suspend couriers
     """
-    with open_store(read_settings()) as store:
-        _echo(store.inventory.set_tenant_active(name, active=False), as_json=as_json)
+    with open_inventory(read_settings()) as inventory:
+        _echo(inventory.tenants.set_active(name, active=False), as_json=as_json)
 
 
 @group.command("activate")
@@ -81,8 +81,8 @@ def activate(name: str, *, as_json: bool) -> None:
     Example:
       agi-router tenant activate couriers
     """
-    with open_store(read_settings()) as store:
-        _echo(store.inventory.set_tenant_active(name, active=True), as_json=as_json)
+    with open_inventory(read_settings()) as inventory:
+        _echo(inventory.tenants.set_active(name, active=True), as_json=as_json)
 
 
 def _echo(row: dict[str, Any], *, as_json: bool) -> None:

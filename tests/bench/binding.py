@@ -193,7 +193,7 @@ class Bench:
         inventory = store.inventory
         courier = party(next(self._serials))
         for place, tenant in enumerate(("empty", "resting", "held")):
-            inventory.add_tenant(tenant)
+            inventory.tenants.add(tenant)
             block = Block(value=_FIRST + 100 + place)
             inventory.add_block(block, operator=None, certificate=None, tenant=tenant)
             if tenant == "empty":

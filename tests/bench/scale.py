@@ -28,7 +28,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from postgres.support import Server, database_of, new_call_id
+from postgres.support import Server, database_of, look_up, new_call_id
 
 from agi_router.bindings.model import BindingId, Terms
 from agi_router.bindings.modes import Axb
@@ -145,7 +145,7 @@ class Place:
     async def explain(self) -> float:
         """Look at what is known of a call, as `agi-router explain` does; returns seconds."""
         call = next(self._calls)
-        return timed(lambda: self._store.facts(call, at=None))
+        return timed(lambda: look_up(self._store, call, at=None))
 
     async def show(self) -> float:
         """Look one binding up, as `agi-router show` does; returns seconds."""

@@ -32,6 +32,7 @@ from agi_router.bindings.store import BindingStore
 from agi_router.calls.arrival import Call
 from agi_router.calls.decision import Decision, NumberNeeded, Route, decide
 from agi_router.calls.end import End, Outcome, call_day
+from agi_router.calls.lookup import CallLookup
 from agi_router.calls.ports import Admission
 from agi_router.calls.reasons import Reason
 from agi_router.calls.store import AdmissionStore
@@ -532,6 +533,12 @@ async def admit_as_router(
         elif isinstance(decision, Route) is answer.admitted:
             break
     return answer, decision
+
+
+def look_up(store: BindingStore, call: Call, *, at: datetime | None) -> Admission:
+    """What a call would find, by the keys of a store; strangers are found as it may bind them."""
+    lookup = CallLookup(store.connection)
+    return lookup.facts(call, store.keys, at=at, open_modes=store._open_modes)
 
 
 def an_end(

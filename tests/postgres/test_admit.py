@@ -23,6 +23,7 @@ from postgres.support import (
     call_states,
     calls_used,
     insert_route,
+    look_up,
     new_call_id,
     one,
 )
@@ -167,7 +168,7 @@ async def test_explain_gives_the_same_reasons(
             if guard.change is not None:
                 connection.execute(guard.change.encode())
             call = a_call(guard.caller, guard.x)
-            looked = store.facts(call, at=None)
+            looked = look_up(store, call, at=None)
             decision = decide(call, looked.facts, now=looked.now)
             assert not looked.admitted
             reason = decision.reason if isinstance(decision, Refusal) else None
@@ -344,7 +345,7 @@ async def test_moment_of_expiry(
     admission = await admissions.admit(a_call(), new_call_id(), timeout=TIMEOUT)
     assert admission.now == made.expires_at + offset
     assert reason_of(admission) is reason
-    looked = store.facts(a_call(), at=made.expires_at + offset)
+    looked = look_up(store, a_call(), at=made.expires_at + offset)
     decision = decide(a_call(), looked.facts, now=looked.now)
     assert (decision.reason if isinstance(decision, Refusal) else None) is reason
 
@@ -404,7 +405,7 @@ async def test_small_tags(
     for _ in range(2):
         admission = await admissions.admit(a_call(), call_id, timeout=TIMEOUT)
         assert reason_of(admission) is None
-    assert store.facts(a_call(), at=None).facts.leg is not None
+    assert look_up(store, a_call(), at=None).facts.leg is not None
 
 
 async def test_schema_is_missing(server: Server, keys: KeyRing) -> None:

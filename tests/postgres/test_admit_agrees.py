@@ -16,6 +16,7 @@ from postgres.support import (
     a_call,
     call_states,
     insert_route,
+    look_up,
     new_call_id,
     one,
     set_clock,
@@ -288,5 +289,5 @@ def test_admitted_if_and_only_if_routed(
         assert call_states(shadowed) == ({call_id: "reserved"} if admission.admitted else {})
         # The look-up that takes nothing says the same, as long as nothing was taken.
         if not admission.admitted:
-            looked = BindingStore(shadowed, keys, open_modes=True).facts(a_call(caller), at=NOW)
+            looked = look_up(BindingStore(shadowed, keys, open_modes=True), a_call(caller), at=NOW)
             assert looked == admission

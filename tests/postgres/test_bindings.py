@@ -23,6 +23,7 @@ from postgres.support import (
     a_call,
     bind,
     expire,
+    look_up,
     new_party,
     one,
     set_clock,
@@ -93,7 +94,7 @@ def sides(binding: StoredBinding) -> dict[Side, tuple[E164, XNumber | None]]:
 
 def reason(store: BindingStore, caller: E164, x: XNumber = X) -> Reason | None:
     """Return why a call would be refused."""
-    looked = store.facts(a_call(caller, x), at=None)
+    looked = look_up(store, a_call(caller, x), at=None)
     decision = decide(a_call(caller, x), looked.facts, now=looked.now)
     return decision.reason if isinstance(decision, Refusal) else None
 

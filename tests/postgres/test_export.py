@@ -203,7 +203,7 @@ def test_one_moment(store: BindingStore) -> None:
     rows = export_rows(store, everything=True, order_id=None, reveal=REVEAL)
     first = next(rows)
     with connect(store._statements._connection.info.dsn) as other:
-        bind(BindingStore(other, store._keys), A, C, x=None)
+        bind(BindingStore(other, store.keys), A, C, x=None)
     assert len([first, *rows]) == 3
     assert len(list(export_rows(store, everything=True, order_id=None, reveal=REVEAL))) == 4
     assert isinstance(bind(store, party(8), E164(digits="13700000009"), x=None), StoredBinding)

@@ -32,6 +32,7 @@ from postgres.support import (
     bind,
     dials,
     expire,
+    look_up,
     one,
     until,
 )
@@ -153,7 +154,7 @@ def everything(store: BindingStore) -> list[StoredBinding]:
 def rings(store: BindingStore, caller: E164, x: XNumber) -> Route:
     """Return where a call goes now."""
     call = a_call(caller, x)
-    answer = store.facts(call, at=None)
+    answer = look_up(store, call, at=None)
     decision = decide(call, answer.facts, now=answer.now)
     assert isinstance(decision, Route)
     return decision
@@ -531,7 +532,7 @@ def test_a_file_of_one_tenant(importing: Importing, store: BindingStore) -> None
     """It names nobody else and no block of anybody else; what says nothing is its own."""
     ours, theirs = Block.parse("70012345679"), Block.parse("70012345670")
     for name, block in (("rides", ours), ("meals", theirs)):
-        store.inventory.add_tenant(name)
+        store.inventory.tenants.add(name)
         store.inventory.add_block(block, operator=None, certificate=None, tenant=name)
     importing.tenant = "rides"
     rows = (
@@ -576,7 +577,7 @@ def test_a_file_of_one_tenant_tells_nothing_of_others(
     open_store: BindingStore,
 ) -> None:
     """Whoever stands on a number of another tenant's, the answer is the same, and names nobody."""
-    open_store.inventory.add_tenant("rides")
+    open_store.inventory.tenants.add("rides")
     y = BLOCK.number(2)
     terms = Terms(expires_at=open_store.now() + HOUR)
     foreign = open_store.bind(Axyb(a=A, b=B), terms, x=X, y=y)
@@ -609,7 +610,7 @@ def test_a_file_of_one_tenant_tells_nothing_of_others(
 
 def test_a_file_of_one_tenant_and_its_own(importing: Importing, store: BindingStore) -> None:
     """On its own numbers it is told what is in the way; another's operator is told as ever."""
-    store.inventory.add_tenant("rides")
+    store.inventory.tenants.add("rides")
     mine = bind(store, tenant="rides")
     text = f"mode,order,a,b,x\naxb,O-1,{A.digits},{C.digits},{X}\n"
     for importing.tenant in ("rides", None):
@@ -626,7 +627,7 @@ def test_a_number_rests_long_enough_for_others(
     importing: Importing, store: BindingStore, connection: Connection
 ) -> None:
     """What other tenants' bindings have left behind so long ago that nothing rests is free."""
-    store.inventory.add_tenant("rides")
+    store.inventory.tenants.add("rides")
     expire(connection, bind(store).id)
     importing.tenant = "rides"
     text = f"mode,order,a,b,x\naxb,O-1,{A.digits},{C.digits},{X}\n"
@@ -637,7 +638,7 @@ def test_a_tenant_is_not_told_on_how_many_numbers_a_party_is(
     importing: Importing, store: BindingStore, connection: Connection
 ) -> None:
     """Where no number can be had, that is all that a tenant is told."""
-    store.inventory.add_tenant("rides")
+    store.inventory.tenants.add("rides")
     connection.execute(
         "INSERT INTO agi_router.past_route (block, x_number, caller_tag, binding_id, side,"
         " begins_at, ends_at)"
@@ -658,7 +659,7 @@ def test_a_tenant_is_not_told_on_how_many_numbers_a_party_is(
 
 def test_orders_of_two_tenants(store: BindingStore) -> None:
     """Ids of orders are theirs: what is done for one of them leaves the other's alone."""
-    store.inventory.add_tenant("rides")
+    store.inventory.tenants.add("rides")
     mine = bind(store, order_id="O-1", tenant="rides")
     other = bind(store, C, D, order_id="O-1")
 
@@ -678,7 +679,7 @@ def test_orders_of_two_tenants(store: BindingStore) -> None:
 
 def test_a_tenants_own_blocks_come_first(importing: Importing, store: BindingStore) -> None:
     """As for single binds; shared ones only where a party is on all of its own numbers."""
-    store.inventory.add_tenant("rides")
+    store.inventory.tenants.add("rides")
     own = Block.parse("70012345679")
     store.inventory.add_block(own, operator=None, certificate=None, tenant="rides")
     rows = [f"axb,O-{i},{party(i).digits},{party(i, 136).digits},rides" for i in range(50)]

@@ -26,11 +26,13 @@ from postgres.support import (
     bind,
     database_of,
     dials,
+    look_up,
     new_party,
     one,
     set_clock,
 )
 
+from agi_router.bindings.choose import Choice, SameX
 from agi_router.bindings.model import BindingId, Callback, Side, StoredBinding, Terms
 from agi_router.bindings.modes import Axb, Axyb, Gxb
 from agi_router.bindings.store import BindingStore
@@ -49,7 +51,6 @@ from agi_router.errors import (
 )
 from agi_router.inventory.capacity import Rests
 from agi_router.inventory.model import BlockState
-from agi_router.inventory.store import Choice, SameX
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import BLOCK_SIZE, E164, Block, XNumber
 from agi_router.service import gauges as survey_module
@@ -74,7 +75,7 @@ def x_of(binding: StoredBinding, side: Side = Side.A) -> XNumber:
 
 
 def reason(store: BindingStore, caller: E164, x: XNumber = X) -> Reason | None:
-    looked = store.facts(a_call(caller, x), at=None)
+    looked = look_up(store, a_call(caller, x), at=None)
     decision = decide(a_call(caller, x), looked.facts, now=looked.now)
     return decision.reason if isinstance(decision, Refusal) else None
 
@@ -214,7 +215,7 @@ def test_a_live_party_conflicts(resting: BindingStore) -> None:
 
 def test_a_block_with_all_that_is_known(resting: BindingStore) -> None:
     """What was given is shown; a block without an end has none."""
-    resting.inventory.add_tenant("couriers")
+    resting.inventory.tenants.add("couriers")
     start, end = resting.now() - HOUR, resting.now() + HOUR
     resting.inventory.add_block(
         SECOND,
@@ -238,28 +239,28 @@ def test_a_block_with_all_that_is_known(resting: BindingStore) -> None:
 def test_tenants(resting: BindingStore) -> None:
     """One is added once, suspended with its bindings and calls, and goes on."""
     inventory = resting.inventory
-    inventory.add_tenant("couriers")
+    inventory.tenants.add("couriers")
     with pytest.raises(TenantExists, match="'couriers'"):
-        inventory.add_tenant("couriers")
+        inventory.tenants.add("couriers")
     inventory.add_block(SECOND, operator=None, certificate=None, tenant="couriers")
-    assert [(row["name"], row["active"], row["blocks"]) for row in inventory.tenants()] == [
+    assert [(row["name"], row["active"], row["blocks"]) for row in inventory.tenants.all()] == [
         ("couriers", True, 1),
         ("default", True, 0),
     ]
     bind(resting, tenant="couriers")
-    assert inventory.set_tenant_active("couriers", active=False)["active"] is False
+    assert inventory.tenants.set_active("couriers", active=False)["active"] is False
     assert reason(resting, A) is Reason.TENANT_SUSPENDED
     with pytest.raises(TenantNotFound, match="no active tenant"):
         bind(resting, C, D, tenant="couriers")
-    assert inventory.set_tenant_active("couriers", active=True)["active"] is True
+    assert inventory.tenants.set_active("couriers", active=True)["active"] is True
     assert reason(resting, A) is None
     with pytest.raises(TenantNotFound):
-        inventory.set_tenant_active("nobody", active=True)
+        inventory.tenants.set_active("nobody", active=True)
 
 
 def test_own_blocks_first(resting: BindingStore) -> None:
     """A tenant's numbers come from its own blocks, and from shared ones when those are full."""
-    resting.inventory.add_tenant("couriers")
+    resting.inventory.tenants.add("couriers")
     resting.inventory.add_block(SECOND, operator=None, certificate=None, tenant="couriers")
     for _ in range(5):
         made = anywhere(resting, new_party(), new_party(), tenant="couriers")
@@ -300,7 +301,7 @@ def test_the_same_number_for_the_same_pair(shadowed: Connection, resting: Bindin
         made = anywhere(resting, *pair, same_x=SameX.PREFER)
         assert x_of(made) == x_of(second)
         resting.unbind(made.id)
-    resting.inventory.add_tenant("couriers")
+    resting.inventory.tenants.add("couriers")
     assert x_of(anywhere(resting, tenant="couriers", same_x=SameX.PREFER)) != x_of(second)
     # What was not to be remembered is not.
     assert one(shadowed, "SELECT count(pair_tag) FROM agi_router.binding") == 5
@@ -396,7 +397,7 @@ def test_load_is_spread(resting: BindingStore, shadowed: Connection) -> None:
 def test_the_words_name_what_closes_blocks(resting: BindingStore, shadowed: Connection) -> None:
     """Draining, returned, uncertified, kept: each with its count."""
     inventory = resting.inventory
-    inventory.add_tenant("couriers")
+    inventory.tenants.add("couriers")
     others = [Block(value=SECOND.value + n) for n in range(5)]
     inventory.add_block(others[0], operator=None, certificate=None, tenant="couriers")
     inventory.add_block(others[1], operator=None, certificate=None, valid_until=resting.now())

@@ -22,6 +22,7 @@ from postgres.support import (
     an_end,
     bind,
     calls_used,
+    look_up,
     new_call_id,
     one,
 )
@@ -173,7 +174,7 @@ async def test_moved_or_altered_number_is_refused(
         await admissions.admit(a_call(), call_id, timeout=TIMEOUT)
     assert not any(party.digits in str(caught.value) for party in (A, B))
     with pytest.raises(SealError):
-        store.facts(a_call(), at=None)
+        look_up(store, a_call(), at=None)
     (listed,) = store.bindings(everything=True, order_id=None, limit=10)
     for found in (store.find(made.id), listed):
         assert (found.parties, found.damage) == ((), str(caught.value))

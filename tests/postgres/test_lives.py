@@ -21,6 +21,7 @@ from hypothesis.stateful import (
 )
 from postgres.support import BLOCK, A, B, C, D, a_call, bind, dials, new_call_id, set_clock
 
+from agi_router.bindings.choose import Choice, SameX
 from agi_router.bindings.model import BindingId, BindingState, Counting, Side, StoredBinding, Terms
 from agi_router.bindings.modes import Axb
 from agi_router.bindings.store import BindingStore
@@ -32,7 +33,6 @@ from agi_router.db.connection import Connection
 from agi_router.db.queries import query
 from agi_router.errors import BindingConflict, BindingEnded, BindingNotFound, NumberResting
 from agi_router.inventory.capacity import Rests
-from agi_router.inventory.store import Choice, SameX
 from agi_router.keys.ring import KeyRing
 from agi_router.maintenance.retention import Sweep
 from agi_router.numbers import E164, XNumber

@@ -21,6 +21,7 @@ from postgres.support import (
     a_call,
     bind,
     expire,
+    look_up,
     new_call_id,
     new_party,
     one,
@@ -87,7 +88,7 @@ def outcome(
     store: BindingStore, caller: E164, dialled: XNumber = X
 ) -> tuple[tuple[E164, ...], XNumber] | Reason:
     """Return what would become of a call."""
-    looked = store.facts(a_call(caller, dialled), at=None)
+    looked = look_up(store, a_call(caller, dialled), at=None)
     decision = decide(a_call(caller, dialled), looked.facts, now=looked.now)
     if isinstance(decision, Refusal):
         return decision.reason

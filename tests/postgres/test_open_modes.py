@@ -325,7 +325,7 @@ async def test_the_window_at_its_very_end(
     made = make(open_store, Ax(a=A, default=D, window=timedelta(minutes=5)))
     connection.execute(
         "UPDATE agi_router.route SET last_at = %s, last_callee = %s WHERE side = 'a'",
-        (made.begins_at, open_store._keys.seal([B], row_of_a(made), Purpose.LAST_CALLER)),
+        (made.begins_at, open_store.keys.seal([B], row_of_a(made), Purpose.LAST_CALLER)),
     )
     end = made.begins_at + timedelta(minutes=5)
     clock.set(end - timedelta(microseconds=1))
@@ -340,7 +340,7 @@ async def test_the_window_is_over(
     made = make(open_store, Ax(a=A, window=timedelta(minutes=5)))
     connection.execute(
         "UPDATE agi_router.route SET last_at = %s, last_callee = %s WHERE side = 'a'",
-        (made.begins_at, open_store._keys.seal([B], row_of_a(made), Purpose.LAST_CALLER)),
+        (made.begins_at, open_store.keys.seal([B], row_of_a(made), Purpose.LAST_CALLER)),
     )
     clock.set(made.begins_at + timedelta(minutes=5))
     assert await place(open_admissions, A) is Reason.NO_CALLBACK

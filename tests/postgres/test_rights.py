@@ -33,6 +33,7 @@ from agi_router.bindings.modes import Ax, Axe, AxybOnCall, Gxb
 from agi_router.bindings.store import BindingStore
 from agi_router.calls.decision import Route
 from agi_router.calls.end import Outcome
+from agi_router.calls.lookup import CallLookup
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection, connect
 from agi_router.db.migrate import check_schema, migrate
@@ -117,8 +118,8 @@ def test_work_by_hand(served: str, keys: KeyRing, connection: Connection, tmp_pa
         ring = check_keys(own, keys)
         store = BindingStore(own, ring, NO_REST, open_modes=True)
         store.inventory.add_block(BLOCK, operator=None, certificate=None)
-        store.inventory.add_tenant("other")
-        store.inventory.set_tenant_active("other", active=False)
+        store.inventory.tenants.add("other")
+        store.inventory.tenants.set_active("other", active=False)
         terms = Terms(expires_at=store.now() + HOUR, order_id="O-1")
         group = store.bind(Gxb(members=(A, new_party()), b=B), terms)
         store.add_members(group.id, [new_party()])
@@ -127,7 +128,7 @@ def test_work_by_hand(served: str, keys: KeyRing, connection: Connection, tmp_pa
         store.end_order("O-1")
         store.bind(Axe(a=A, extension="7"), terms)
         assert len(list(store.stream(everything=True, order_id=None))) == 2
-        assert store.calls(since=store.now() - HOUR, limit=5) == []
+        assert CallLookup(store.connection).calls(since=store.now() - HOUR, limit=5) == []
         assert store.inventory.survey()
         assert Importing(served, keys)(axb_rows(20, first=100)).bound == 20
         assert Importing(served, keys)(axb_rows(20, first=200), dry_run=True).bound == 20

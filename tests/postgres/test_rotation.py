@@ -32,6 +32,7 @@ from postgres.support import (
     bind,
     expire,
     insert_route,
+    look_up,
     new_call_id,
     one,
     until,
@@ -39,6 +40,7 @@ from postgres.support import (
 )
 from postgres.test_import import Importing
 
+from agi_router.bindings.choose import Choice, SameX
 from agi_router.bindings.model import Callback, Side, StoredBinding, Terms
 from agi_router.bindings.modes import Ax, Axb, Axe, Axyb, AxybOnCall, Gxb, Gxyb, Parties
 from agi_router.bindings.reseal import Renewal
@@ -61,7 +63,6 @@ from agi_router.errors import (
     StoreError,
 )
 from agi_router.inventory.capacity import Rests
-from agi_router.inventory.store import Choice, SameX
 from agi_router.keys.file import load_key_ring, write_key_ring
 from agi_router.keys.registry import (
     KINDS,
@@ -172,7 +173,7 @@ def outcomes(store: BindingStore, numbers: Sequence[XNumber]) -> dict[tuple[str,
 
 def outcome(store: BindingStore, call: Call) -> Any:
     """What becomes of one call."""
-    looked = store.facts(call, at=None)
+    looked = look_up(store, call, at=None)
     decision = decide(call, looked.facts, now=looked.now)
     return decision.reason if isinstance(decision, Refusal) else decision
 
@@ -417,7 +418,7 @@ def test_a_key_that_has_sealed_enough(
     with pytest.raises(KeyUsedUp, match="key rotate --seal"):
         bind(store, E, F)
     with pytest.raises(KeyUsedUp):
-        Importing(dsn, store._keys)(f"mode,order,a,b\naxb,A-1,{E.digits},{F.digits}\n")
+        Importing(dsn, store.keys)(f"mode,order,a,b\naxb,A-1,{E.digits},{F.digits}\n")
     assert outcomes(store, [X])[A.digits, X.digits].binding == str(made.id)
     fresh = opened(connection, rotate(dsn, key_file, ["seal"]))
     assert bind(fresh, E, F)
@@ -573,7 +574,7 @@ def test_what_cannot_be_renewed_stays(
                 rotation.retire(kind, 1)
         fresh = opened(connection, rotation.keys)
         for caller, callee in ((D, C), (F, E), (C, B)):
-            looked = fresh.facts(a_call(caller), at=None)
+            looked = look_up(fresh, a_call(caller), at=None)
             assert looked.facts.leg is not None
             assert looked.facts.leg.callees == (callee,)
         fresh.unbind(twice.id)
@@ -1136,7 +1137,7 @@ def test_killed_in_the_middle(
         killed.wait()
         left.append(renewal.outstanding())
         for x in numbers[::9]:
-            looked = fresh.facts(a_call(A, x), at=None)
+            looked = look_up(fresh, a_call(A, x), at=None)
             assert looked.facts.leg is not None
             assert looked.facts.leg.callees == (B,)
     # It was cut short at least once, or the test shows nothing.
@@ -1149,7 +1150,7 @@ def test_killed_in_the_middle(
     assert command("key", "retire", "seal", "1").returncode == 0
     with connect(dsn) as own:
         alone = opened(own, check_keys(own, load_key_ring(key_file)))
-        assert all(alone.facts(a_call(B, x), at=None).facts.leg for x in numbers[::9])
+        assert all(look_up(alone, a_call(B, x), at=None).facts.leg for x in numbers[::9])
 
 
 def test_command(

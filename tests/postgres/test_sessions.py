@@ -42,6 +42,7 @@ from agi_router.bulk.columns import EXPORTED
 from agi_router.bulk.exporter import export_rows
 from agi_router.calls.decision import Route
 from agi_router.calls.end import Outcome
+from agi_router.calls.lookup import CallLookup
 from agi_router.calls.reasons import Reason
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection, connect
@@ -176,7 +177,7 @@ async def story(dsn: str, keys: KeyRing) -> dict[str, Any]:
         await admissions.ensure_call_days()
         survey = await admissions.survey()
     with connect(dsn) as connection:
-        calls = BindingStore(connection, keys, NO_REST).calls(since=since - LIFE, limit=9)
+        calls = CallLookup(connection).calls(since=since - LIFE, limit=9)
     return {
         "bindings": [of(each, ends) for each in bindings],
         "imported": (tally.bound, tally.rejected),

@@ -36,6 +36,7 @@ from agi_router.calls.arrival import Call
 from agi_router.calls.decision import NumberNeeded, Refusal, Route, decide
 from agi_router.calls.dialplan import to_refuse
 from agi_router.calls.end import End, Outcome, parse_end
+from agi_router.calls.lookup import CallLookup
 from agi_router.calls.ports import Admission
 from agi_router.calls.reasons import Reason
 from agi_router.calls.router import Arrival, Router
@@ -217,7 +218,7 @@ async def test_record_of_a_call(
     ended = int(datetime.now(UTC).timestamp())
     line = f"1|{call_id}|{X}|{ended}||ANSWER|1500|61000|PJSIP/b-2|PJSIP/a-1|16|end"
     await admissions.settle([parse_end(line)])
-    (row,) = store.calls(since=datetime.now(UTC) - HOUR, limit=10)
+    (row,) = CallLookup(store.connection).calls(since=datetime.now(UTC) - HOUR, limit=10)
     assert row.pop("received_at") <= datetime.now(UTC)
     assert row == {
         "block": BLOCK.value,

@@ -27,6 +27,7 @@ from postgres.support import (
     call_states,
     database_of,
     expire,
+    look_up,
     new_call_id,
     new_party,
     one,
@@ -72,7 +73,7 @@ def swept(connection: Connection, rests: Rests = RESTS, *, batch: int = 500) -> 
 
 def reason(store: BindingStore, caller: object, x: object = X) -> Reason | None:
     call = a_call(caller, x)  # type: ignore[arg-type]
-    looked = store.facts(call, at=None)
+    looked = look_up(store, call, at=None)
     decision = decide(call, looked.facts, now=looked.now)
     return decision.reason if isinstance(decision, Refusal) else None
 

@@ -351,7 +351,7 @@ async def test_inventory_and_groups(
             own.bind(Axe(a=new_party(), extension="7"), terms)
             own.inventory.set_block_state(BLOCK, BlockState.DRAINING)
             own.inventory.set_block_state(BLOCK, BlockState.ACTIVE)
-            own.inventory.set_tenant_active("default", active=True)
+            own.inventory.tenants.set_active("default", active=True)
             own.inventory.survey()
 
     await beside(reader, admissions, upkeep, times=1)

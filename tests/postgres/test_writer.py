@@ -20,6 +20,7 @@ from postgres.support import (
     D,
     X,
     admit_as_router,
+    look_up,
     new_call_id,
     one,
 )
@@ -32,6 +33,7 @@ from agi_router.bulk.columns import EXPORTED
 from agi_router.bulk.exporter import export_rows
 from agi_router.calls.arrival import Call, Typed
 from agi_router.calls.decision import Route, decide
+from agi_router.calls.lookup import CallLookup
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection
 from agi_router.errors import AgiRouterError, KeyMismatch, RowInvalid, SealError
@@ -73,7 +75,7 @@ class Bench:
         extension = None if typed is None else Typed(extension=typed)
         call = Call(caller=caller, x_number=x, typed=extension)
         try:
-            looked = self.store.facts(call, at=None)
+            looked = look_up(self.store, call, at=None)
         except AgiRouterError:
             return None
         decision = decide(call, looked.facts, now=looked.now)
@@ -477,7 +479,7 @@ async def _(bench: Bench) -> None:
     bench.write("DELETE FROM agi_router.call")
     bench.write("DELETE FROM agi_router.audit")
     bench.write("SELECT setval('agi_router.seals', 1)")
-    assert bench.store.calls(since=bench.store.now() - HOUR, limit=9) == []
+    assert CallLookup(bench.store.connection).calls(since=bench.store.now() - HOUR, limit=9) == []
 
 
 @can("read order ids, tenants, who shares a binding, how many are in a group, when and how long")

@@ -1,0 +1,359 @@
+"""
+The choice of numbers: from a tenant's own blocks first, then from those shared by all.
+"""
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from itertools import cycle
+from typing import Any
+
+from agi_router.bindings.model import Mode
+from agi_router.bindings.modes import Parties
+from agi_router.db.connection import Statements
+from agi_router.errors import (
+    BlockNotFound,
+    NoNumberAvailable,
+    TenantNotFound,
+)
+from agi_router.inventory.capacity import Rests
+from agi_router.inventory.store import InventoryStore
+from agi_router.keys.ring import KeyRing
+from agi_router.numbers import BLOCK_SIZE, E164, Block, XNumber
+
+__all__ = ["Choice", "NumberChooser", "Opening", "SameX"]
+
+# A few numbers are enough where many are free; where few are, it takes more of them.
+_ROUNDS = (16, 64, 64, 64)
+_CHUNK = 1000
+_EXTENSIONS = 64
+_FOREVER = timedelta(days=365 * 100)
+
+
+class SameX(StrEnum):
+    """
+    Whether the same parties are to have the number again that they had before, or never.
+    """
+
+    PREFER = "prefer"
+    AVOID = "avoid"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """
+    How numbers are chosen where none is given.
+    """
+
+    operator_digit: int | None = None
+    """The digit after 700; :obj:`None` for any."""
+    same_x: SameX | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """
+    Where a tenant may make new bindings, and what time it is there.
+
+    Attributes:
+        tenant_id: The tenant.
+        now: The store's time.
+        own: Some of its own open blocks, drawn at random, as integers.
+        shared: The same of those that are shared by all.
+        digit: The operator digit that they have; :obj:`None` for any.
+        binding_id: What the new binding is numbered by: its values are sealed before it is made.
+    """
+
+    tenant_id: int
+    now: datetime
+    own: Sequence[int]
+    shared: Sequence[int]
+    digit: int | None
+    binding_id: int
+
+
+class NumberChooser:
+    """
+    Where new bindings find their numbers.
+
+    Args:
+        statements: Where blocks and bindings are kept.
+        keys: To see on which numbers a party is.
+        rests: How long numbers are kept from new bindings.
+        inventory: The blocks.
+        discreet: Whether its words are for a tenant, who must not learn on how many numbers a
+            party is by the bindings of others.
+    """
+
+    def __init__(
+        self,
+        statements: Statements,
+        keys: KeyRing,
+        rests: Rests,
+        *,
+        inventory: InventoryStore,
+        discreet: bool = False,
+    ) -> None:
+        self._statements = statements
+        self._keys = keys
+        self._rests = rests
+        self._inventory = inventory
+        self._discreet = discreet
+
+    def opening(self, tenant: str, choice: Choice) -> Opening:
+        """
+        The blocks in which *tenant* may make new bindings now.
+
+        Raises:
+            TenantNotFound: There is no such tenant, or it is suspended.
+        """
+        digit = choice.operator_digit
+        values = {"tenant": tenant, "digit": digit, "draws": len(_ROUNDS)}
+        row = self._statements.one("find_opening", values)
+        if row is None:
+            raise TenantNotFound(f"there is no active tenant {tenant!r}")
+        return Opening(
+            tenant_id=row["id"],
+            now=row["now"],
+            own=row["own"],
+            shared=row["shared"],
+            digit=digit,
+            binding_id=row["binding_id"],
+        )
+
+    def check_open(self, block: Block, opening: Opening) -> None:
+        """
+        Make sure that the tenant of *opening* may make new bindings in *block*.
+
+        Raises:
+            BlockNotFound: It is not ours.
+            NoNumberAvailable: It takes no new bindings of this tenant.
+        """
+        row = self._find_block(block, opening)
+        if row is None:
+            raise BlockNotFound(
+                f"block {block} is not ours: add it first with 'agi-router block add {block}'"
+            )
+        if row["closed"] is not None:
+            raise NoNumberAvailable(
+                f"block {block} takes no new bindings: it {_CLOSED[row['closed']][0]}"
+            )
+
+    def candidates(self, opening: Opening, given: XNumber | None) -> Iterator[list[XNumber]]:
+        """
+        Numbers to choose from, always of one block: a few at random, again, then whole blocks.
+
+        Args:
+            opening: The blocks.
+            given: A number that is chosen already; then only its block.
+        """
+        kinds = (opening.own, opening.shared) if given is None else ((given.block,), ())
+        pick = random.SystemRandom()
+        for drawn in kinds:
+            # Rounds go on where there are fewer blocks than rounds; none where there is no block.
+            for size, number in zip(_ROUNDS, cycle(drawn), strict=False):
+                block = Block(value=number)
+                yield [block.number(serial) for serial in pick.sample(range(BLOCK_SIZE), size)]
+        for block in self._open_blocks(opening, given):
+            numbers = [x for x, _ in self._inventory.unrested(block)]
+            pick.shuffle(numbers)
+            for start in range(0, len(numbers), _CHUNK):
+                yield numbers[start : start + _CHUNK]
+
+    def choose(
+        self,
+        parties: Parties,
+        candidates: Sequence[XNumber],
+        x: XNumber | None,
+        y: XNumber | None,
+        choice: Choice,
+    ) -> tuple[XNumber, XNumber] | None:
+        """
+        The numbers of A and of B, out of *candidates* where they are not given; all of one block.
+        """
+        if parties.mode.open and x is None:
+            candidates = self._free_of_others(parties.mode, candidates)
+
+        def pick(callers: Sequence[E164], but: XNumber | None) -> XNumber | None:
+            return self._choose_x(callers, [each for each in candidates if each != but], choice)
+
+        if parties.numbers == 1:
+            one = x or pick((*parties.side_a, *parties.side_b), None)
+            return None if one is None else (one, one)
+        a_number = x or pick(parties.side_a, y)
+        b_number = y or pick(parties.side_b, a_number)
+        if b_number is None and x is None:
+            # A may have been given the only number that is free for B.
+            b_number = pick(parties.side_b, None)
+            a_number = pick(parties.side_a, b_number)
+        return None if a_number is None or b_number is None else (a_number, b_number)
+
+    def choose_extension(self, x_number: XNumber) -> str:
+        """
+        An extension on *x_number* that nobody has or had.
+
+        Raises:
+            NoNumberAvailable: Of those tried none is free.
+        """
+        drawn = random.SystemRandom().sample(range(10_000), _EXTENSIONS)
+        places = {
+            # Under every key: while keys are rotated one may be there by an old tag.
+            tag: extension
+            for extension in (f"{each:04}" for each in drawn)
+            for tag in self._keys.extension_tags(x_number, extension)
+        }
+        taken = self._statements.all(
+            "list_taken",
+            {"block": x_number.block, "x_number": x_number.value, "caller_tag": list(places)},
+        )
+        held = {places[row["caller_tag"]] for row in taken}
+        free = next((each for each in places.values() if each not in held), None)
+        if free is None:
+            raise NoNumberAvailable(f"no extension is free on {x_number}; choose another number")
+        return free
+
+    def last_numbers(
+        self, parties: Parties, opening: Opening, choice: Choice
+    ) -> tuple[XNumber, XNumber] | None:
+        """
+        The numbers that the same parties had last, if they asked to be remembered then.
+        """
+        if choice.same_x is not SameX.PREFER:
+            return None
+        row = self._statements.one(
+            "find_pair",
+            {
+                "pair_tags": self._keys.pair_tags((*parties.side_a, *parties.side_b)),
+                "tenant_id": opening.tenant_id,
+                "mode": parties.mode,
+            },
+        )
+        if row is None:
+            return None
+        a_number, b_number = XNumber.from_int(row["x_number"]), XNumber.from_int(row["shown"])
+        block = self._find_block(Block(value=a_number.block), opening)
+        if block is None or block["closed"] is not None:
+            return None
+        # The sides may have changed places since.
+        if all(
+            row["caller_tag"] not in self._keys.tags(a_number, each) for each in parties.side_a
+        ):
+            return b_number, a_number
+        return a_number, b_number
+
+    def pair_tag(self, parties: Parties, choice: Choice) -> int | None:
+        """
+        What parties who ask for the same number again are known by; :obj:`None` for others.
+        """
+        if choice.same_x is not SameX.PREFER:
+            return None
+        return self._keys.pair_tag((*parties.side_a, *parties.side_b))
+
+    def why_none(
+        self, parties: Parties, opening: Opening, given: XNumber | None, choice: Choice
+    ) -> NoNumberAvailable:
+        """
+        The error for a choice that found nothing: which rule took how many numbers away.
+        """
+        if self._discreet:
+            return NoNumberAvailable("no 700 number can be had for these parties")
+        blocks = self._open_blocks(opening, given)
+        groups = (
+            [(*parties.side_a, *parties.side_b)]
+            if parties.numbers == 1
+            else [parties.side_a, parties.side_b]
+        )
+        resting, met = 0, [0 for _ in groups]
+        for block in blocks:
+            unrested = [x for x, _ in self._inventory.unrested(block)]
+            resting += BLOCK_SIZE - len(unrested)
+            for place, callers in enumerate(groups):
+                row = self._statements.one(
+                    "count_met", self._looked_at(callers, unrested, choice, block)
+                )
+                met[place] += 0 if row is None else row["numbers"]
+        words = [
+            f"of {len(blocks) * BLOCK_SIZE:,} numbers in {len(blocks)} open block(s)"
+            f" {resting:,} rest, and on {max(met):,} more one of the parties is already or was"
+            " not long ago"
+            if blocks
+            else "no block is open"
+        ]
+        closed = self._statements.all(
+            "count_closed", {"tenant_id": opening.tenant_id, "digit": opening.digit}
+        )
+        if given is None:
+            words += [f"{row['blocks']} {_CLOSED[row['closed']][1]}" for row in closed]
+            if not blocks and not closed:
+                words = ["no block is ours"]
+        return NoNumberAvailable(
+            f"no 700 number can be had: {'; '.join(words)}; wait, unbind, or add a block with"
+            " 'agi-router block add'"
+        )
+
+    def _find_block(self, block: Block, opening: Opening) -> dict[str, Any] | None:
+        values = {"block": block.value, "tenant_id": opening.tenant_id, "digit": opening.digit}
+        return self._statements.one("find_block", values)
+
+    def _open_blocks(self, opening: Opening, given: XNumber | None) -> list[Block]:
+        """
+        Where a number may be had now: the block of a given one, or all that are open.
+        """
+        if given is not None:
+            return [Block(value=given.block)]
+        values = {"tenant_id": opening.tenant_id, "digit": opening.digit}
+        rows = self._statements.all("list_open_blocks", values)
+        return [Block(value=row["block"]) for row in rows]
+
+    def _choose_x(
+        self, callers: Sequence[E164], candidates: Sequence[XNumber], choice: Choice
+    ) -> XNumber | None:
+        if not candidates:
+            return None
+        block = Block(value=candidates[0].block)
+        row = self._statements.one("choose_x", self._looked_at(callers, candidates, choice, block))
+        return None if row is None else XNumber.from_int(row["x_number"])
+
+    def _looked_at(
+        self,
+        callers: Sequence[E164],
+        candidates: Sequence[XNumber],
+        choice: Choice,
+        block: Block,
+    ) -> dict[str, Any]:
+        spans = {"rest": self._rests.number, "party_rest": self._rests.party}
+        if choice.same_x is SameX.AVOID:
+            spans["party_rest"] = _FOREVER
+        return {
+            "block": block.value,
+            "x_number": [x.value for x in candidates],
+            # Under every key: while keys are rotated a party may be there by an old tag.
+            "caller_tag": [
+                tag for x in candidates for each in callers for tag in self._keys.tags(x, each)
+            ],
+            "callers": len(callers) * len(self._keys.tag_keys),
+            **spans,
+        }
+
+    def _free_of_others(self, mode: Mode, candidates: Sequence[XNumber]) -> list[XNumber]:
+        values = {"x_number": [x.value for x in candidates], "mode": mode}
+        rows = self._statements.all("list_free", values)
+        return [XNumber.from_int(row["x_number"]) for row in rows]
+
+
+# What closes a block: said of one, and of a number of them.
+_CLOSED = {
+    "draining": ("is draining", "block(s) draining"),
+    "returned": ("was returned", "block(s) returned"),
+    "uncertified": (
+        "lies outside the dates of its certificate",
+        "block(s) outside the dates of their certificates",
+    ),
+    "kept": ("is kept for another tenant", "block(s) kept for other tenants"),
+    "digit": (
+        "has another operator digit than the one asked for",
+        "block(s) with another operator digit",
+    ),
+}

@@ -1,0 +1,85 @@
+"""
+What would happen to a call, and what happened: for people, nothing is taken.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from agi_router.bindings.model import (
+    BindingId,
+)
+from agi_router.calls.arrival import Call
+from agi_router.calls.ports import Admission
+from agi_router.calls.reasons import Reason
+from agi_router.calls.rows import caller_tags, read_admission
+from agi_router.db.connection import Connection, Statements
+from agi_router.keys.ring import KeyRing
+from agi_router.numbers import XNumber
+
+__all__ = ["CallLookup"]
+
+
+class CallLookup:
+    """
+    Calls, as they are asked for by hand.
+
+    Args:
+        connection: See :func:`agi_router.db.connection.connect`.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._statements = Statements(connection)
+
+    def facts(
+        self, call: Call, keys: KeyRing, *, at: datetime | None, open_modes: bool
+    ) -> Admission:
+        """
+        The facts about *call* at a time, nothing taken; uses are counted as they stand now.
+        """
+        x_number = call.x_number
+        row = self._statements.one(
+            "find_facts",
+            {
+                "block": x_number.block,
+                "x_number": x_number.value,
+                "tags": caller_tags(call, keys, open_modes=open_modes),
+                "at": at,
+            },
+        )
+        assert row is not None  # noqa: S101 - the function returns one row always
+        return read_admission(row, x_number, keys)
+
+    def calls(
+        self,
+        *,
+        since: datetime,
+        bindings: Sequence[BindingId] | None = None,
+        x_number: XNumber | None = None,
+        reason: Reason | None = None,
+        limit: int,
+    ) -> list[dict[str, Any]]:
+        """
+        Call records since a time, newest first.
+
+        Args:
+            since: The time.
+            bindings: Only those that used one of these.
+            x_number: Only those to this number.
+            reason: Only those refused for this reason.
+            limit: At most so many.
+        """
+        blocks = None
+        if bindings is not None:
+            blocks = sorted({name.block.value for name in bindings})
+        elif x_number is not None:
+            blocks = [x_number.block]
+        values = {
+            "since": since,
+            "blocks": blocks,
+            "bindings": None if bindings is None else [name.id for name in bindings],
+            "x_number": None if x_number is None else x_number.value,
+            "reason": reason,
+            "limit": limit,
+        }
+        return self._statements.all("list_calls", values)

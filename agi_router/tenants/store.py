@@ -1,0 +1,67 @@
+"""
+Tenants, as the database keeps them.
+"""
+
+from typing import Any
+
+from agi_router.db.connection import Statements
+from agi_router.errors import (
+    TenantExists,
+    TenantNotFound,
+)
+
+__all__ = ["TenantStore"]
+
+
+class TenantStore:
+    """
+    The tenants of one database.
+
+    Args:
+        statements: Where they are kept.
+    """
+
+    def __init__(self, statements: Statements) -> None:
+        self._statements = statements
+
+    def add(self, name: str) -> dict[str, Any]:
+        """
+        Add a tenant.
+
+        Raises:
+            TenantExists: It is there already.
+        """
+        row = self._statements.one("add_tenant", {"name": name})
+        if row is None:
+            raise TenantExists(f"tenant {name!r} is already there")
+        return row
+
+    def all(self) -> list[dict[str, Any]]:
+        """
+        All tenants, with how many blocks are kept for each.
+        """
+        return self._statements.all("list_tenants", {})
+
+    def set_active(self, name: str, *, active: bool) -> dict[str, Any]:
+        """
+        Stop every call and every new binding of a tenant at once, or let them go on.
+
+        Raises:
+            TenantNotFound: There is no such tenant.
+        """
+        row = self._statements.one("set_tenant_active", {"name": name, "active": active})
+        if row is None:
+            raise TenantNotFound(f"there is no tenant {name!r}")
+        return row
+
+    def find_id(self, name: str) -> int:
+        """
+        The id of a tenant.
+
+        Raises:
+            TenantNotFound: There is no such tenant.
+        """
+        row = self._statements.one("find_tenant", {"name": name})
+        if row is None:
+            raise TenantNotFound(f"there is no tenant {name!r}")
+        return row["id"]  # type: ignore[no-any-return]
