@@ -13,7 +13,19 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["INVISIBLE", "SHORTENED", "check_name", "is_shortened", "narrow", "shown", "strip"]
+__all__ = [
+    "INVISIBLE",
+    "LONGEST_NAME",
+    "SHORTENED",
+    "check_name",
+    "is_shortened",
+    "narrow",
+    "shown",
+    "strip",
+]
+
+LONGEST_NAME = 128
+"""Characters of an order's id or a tenant's name."""
 
 
 def _span(first: int, last: int) -> str:

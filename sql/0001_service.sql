@@ -2,7 +2,7 @@
 --
 -- Every hot key begins with the managed block, because a shard owns whole blocks. 700 numbers are
 -- bigint and always 15 digits, blocks are their first 11. No column holds a plain real number:
--- callers are found by a keyed hash (caller_tag), callees are sealed (see agi_router/seal.py).
+-- callers are found by a keyed hash (caller_tag), callees are sealed (see agi_router/keys/ring.py).
 -- Counters and states stand in no index, so their updates stay HOT; fillfactor leaves them room.
 
 CREATE TABLE agi_router.key (

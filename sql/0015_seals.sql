@@ -43,7 +43,7 @@ BEGIN
                   AND k.id <> CASE k.kind WHEN 'tag' THEN _tag_key ELSE _seal_key END) THEN
         RAISE 'the keys were rotated' USING ERRCODE = 'AR001';
     END IF;
-    -- Nonces are random: see agi_router/seal.py.
+    -- Nonces are random: see agi_router/keys/ring.py.
     IF EXISTS (SELECT
                  FROM agi_router.key k
                 WHERE k.kind = 'seal' AND k.state = 'current'

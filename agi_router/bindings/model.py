@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from agi_router.errors import BindingNotFound
 from agi_router.numbers import E164, Block, XNumber
-from agi_router.texts import check_name, strip
+from agi_router.texts import LONGEST_NAME, check_name, strip
 
 __all__ = [
     "BindingId",
@@ -148,7 +148,6 @@ class RouteRow:
     """The digits by which anyone reaches the row, where the number has extensions."""
 
 
-_NAME_MAX = 128
 _PROMPTS = re.compile(r"[a-z0-9][a-z0-9_-]{0,15}")
 
 
@@ -159,7 +158,7 @@ def check_order_id(text: str) -> str:
     Raises:
         ValueError: If it may not; says how to repair what a spreadsheet has shortened.
     """
-    return check_name(text, what="an order's id", longest=_NAME_MAX)
+    return check_name(text, what="an order's id", longest=LONGEST_NAME)
 
 
 def check_prompts(text: str) -> str:

@@ -319,7 +319,7 @@ def _warn_of_surroundings(settings: Settings) -> None:
     """
     if os.geteuid() == 0:
         # Nothing of ours needs it; whoever finds a way in should find no more than the calls.
-        log.warning("serve.root", extra={"instead": "an account of its own, see systemd/"})
+        log.warning("serve.root", extra={"instead": "an account of its own, see service/"})
     if settings.open_modes:
         log.warning("serve.open_modes", extra={"strangers": "get through"})
 

@@ -193,7 +193,7 @@ def steps(host: Host, database: str) -> list[Step]:
         database: Name of the database.
     """
     program = f"{sys.prefix}/bin/agi-router"
-    shipped = files("agi_router").joinpath("systemd/agi-router@.service").read_text("utf-8")
+    shipped = files("agi_router").joinpath("service/agi-router@.service").read_text("utf-8")
     return [
         Step(what=f"user {USER}", look=_look_user, make=lambda: _make_user(host)),
         Step(what=str(ETC), look=_look_etc, make=_make_etc),

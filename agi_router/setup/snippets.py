@@ -3,7 +3,7 @@ What an installation consists of, as text: Asterisk's files, the database's, our
 
 Rules for the editor:
 
-1. Pure: nothing is read or written here; ``adapters/host`` and ``cli/setup`` do.
+1. Pure: nothing is read or written here; ``host`` and ``cli/setup`` do.
 2. What :func:`asterisk_files` makes of Debian's own configuration passes ``agi-router doctor``:
    the tier ``install`` makes calls through it.
 3. Nothing real: addresses in examples are those of RFC 5737.

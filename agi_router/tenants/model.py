@@ -2,8 +2,7 @@
 What a tenant may be called.
 """
 
-from agi_router.bindings.model import _NAME_MAX
-from agi_router.texts import check_name
+from agi_router.texts import LONGEST_NAME, check_name
 
 __all__ = ["check_tenant"]
 
@@ -15,4 +14,4 @@ def check_tenant(text: str) -> str:
     Raises:
         ValueError: If it may not.
     """
-    return check_name(text, what="a tenant's name", longest=_NAME_MAX)
+    return check_name(text, what="a tenant's name", longest=LONGEST_NAME)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 CHECKOUT = Path(__file__).parents[2]
-UNITS = "agi_router/systemd"
+UNITS = "agi_router/service"
 
 
 @pytest.fixture(scope="module")

@@ -775,7 +775,7 @@ def test_extension_under_an_old_key(
         fresh = opened(own, rotation.keys)
         with pytest.raises(BindingConflict, match=f"extension 0001 is on {X} already"):
             make(fresh, Axe(a=C, extension="0001"))
-        monkeypatch.setattr("agi_router.inventory.store.random.SystemRandom", Drawing)
+        monkeypatch.setattr("agi_router.bindings.choose.random.SystemRandom", Drawing)
         chosen = make(fresh, Axe(a=C))
         assert outcome(
             fresh, Call(caller=F, x_number=X, typed=Typed(extension="0002"))

@@ -40,7 +40,7 @@ def test_serve_imports_no_other_command() -> None:
     )
 
     assert done.stdout.split() == [
+        "agi_router.cli.context",
         "agi_router.cli.output",
         "agi_router.cli.service",
-        "agi_router.cli.context",
     ]

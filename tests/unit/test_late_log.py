@@ -19,7 +19,7 @@ SOON = 0.2
 
 ENDS_AT_ONCE = """
 import asyncio, logging
-from agi_router.late_log import LateLog
+from agi_router.logs import LateLog
 
 logging.basicConfig(level="INFO", format="%(message)s %(call)s")
 

@@ -10,13 +10,13 @@ ROOT = Path(agi_router.__file__).parent
 # Where a number's digits are read, and why nobody is shown them.
 READS = {
     "numbers": "numbers themselves",
-    "seal": "to tag and to seal",
-    "extension": "to have them dialled",
-    "identity": "to compare one form of a caller's number with another",
-    "router": "to tell callers apart, by a hash",
-    "adapters/exporter": "to show them: after a row of the audit",
-    "adapters/parties": "to order by them",
-    "adapters/sealed_routes": "to order by them",
+    "keys/ring": "to tag and to seal",
+    "calls/dialplan": "to have them dialled",
+    "calls/identity": "to compare one form of a caller's number with another",
+    "calls/router": "to tell callers apart, by a hash",
+    "bulk/exporter": "to show them: after a row of the audit",
+    "bindings/parties": "to order by them",
+    "bindings/rows": "to order by them",
     "cli/leaktest": "invented ones that the operator gave",
 }
 

@@ -27,7 +27,7 @@ from agi_router.setup.snippets import (
     wrapper,
 )
 
-UNIT = files("agi_router").joinpath("systemd/agi-router@.service").read_text("utf-8")
+UNIT = files("agi_router").joinpath("service/agi-router@.service").read_text("utf-8")
 PAGE = (Path(__file__).parents[2] / "docs/install.md").read_text("utf-8")
 SITE = Site(
     name="pbx1",

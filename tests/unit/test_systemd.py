@@ -15,7 +15,7 @@ import pytest
 from agi_router.errors import SettingsError
 from agi_router.service.systemd import Notifier
 
-UNIT = Path(str(files("agi_router"))) / "systemd/agi-router@.service"
+UNIT = Path(str(files("agi_router"))) / "service/agi-router@.service"
 # Of 10; what is left is the network, and that group members may read what it writes.
 EXPOSURE = 1.5
 
