@@ -25,6 +25,7 @@ from agi_router.bindings.model import (
     Terms,
 )
 from agi_router.bindings.modes import Axe, Gxb, Gxyb, Parties, compile_routes
+from agi_router.bindings.names import NONE_OF_ORDER, BindingNames, read_names
 from agi_router.bindings.parties import (
     mode_columns,
     open_callees,
@@ -75,7 +76,6 @@ LONGEST_LIFE = timedelta(days=90)
 _RESTS = Rests()
 _CHOICE = Choice()
 _STREAMED = 1000
-_NONE_OF_ORDER = "no binding was made for this order"
 
 _GROUPS: dict[Mode, type[Gxb]] = {Mode.GXB: Gxb, Mode.GXYB: Gxyb}
 
@@ -134,6 +134,8 @@ class BindingStore:
         self._statements = Statements(connection)
         self._rests = rests
         self._discreet = discreet
+        self.names = BindingNames(self._statements)
+        """Bindings by what they are called."""
         self.inventory = InventoryStore(self._statements, rests)
         """The blocks."""
         self._use_keys(keys)
@@ -228,8 +230,8 @@ class BindingStore:
             found = self.bindings(everything=True, order_id=order_id, limit=1_000)
             if any(tenant in {None, each.tenant} for each in found):
                 raise BindingEnded("every binding of this order is over already")
-            raise BindingNotFound(_NONE_OF_ORDER)
-        return [self.find(name) for name in sorted(_names(ended))]
+            raise BindingNotFound(NONE_OF_ORDER)
+        return [self.find(name) for name in sorted(read_names(ended))]
 
     def add_members(self, name: BindingId, members: Sequence[E164]) -> StoredBinding:
         """
@@ -368,32 +370,6 @@ class BindingStore:
         else:
             name = "list_bindings" if everything else "list_alive"
         return self._read(self._statements.all(name, values))
-
-    def names_on(self, x_number: XNumber, *, everything: bool, limit: int) -> list[BindingId]:
-        """
-        The names of the bindings on a number, newest first; for arguments see :meth:`bindings`.
-        """
-        values = {
-            "all": everything,
-            "order_id": None,
-            "block": x_number.block,
-            "x_number": x_number.value,
-            "limit": limit,
-        }
-        return _names(self._statements.all("list_on_number", values))
-
-    def names_of(self, order_id: str) -> list[BindingId]:
-        """
-        The names of all bindings of an order, those that are over too.
-
-        Raises:
-            BindingNotFound: It has none.
-        """
-        values = {"all": True, "order_id": order_id, "limit": None}
-        found = _names(self._statements.all("list_order", values))
-        if not found:
-            raise BindingNotFound(_NONE_OF_ORDER)
-        return found
 
     def stream(
         self, *, everything: bool, order_id: str | None, tenant: str | None = None
@@ -814,10 +790,6 @@ def _check_expiry(expires_at: datetime, now: datetime) -> None:
         raise ExpiryInvalid("the expiry is in the past")
     if expires_at > now + LONGEST_LIFE:
         raise ExpiryInvalid(f"a binding may live {LONGEST_LIFE.days} days at most")
-
-
-def _names(rows: Sequence[dict[str, Any]]) -> list[BindingId]:
-    return [BindingId(Block(value=row["block"]), row["id"]) for row in rows]
 
 
 def _key(name: BindingId) -> dict[str, int]:

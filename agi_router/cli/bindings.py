@@ -10,7 +10,6 @@ import click
 
 from agi_router.bindings.choose import Choice, SameX
 from agi_router.bindings.model import (
-    BindingId,
     Callback,
     Counting,
     Direction,
@@ -38,7 +37,7 @@ from agi_router.cli.arguments import (
 from agi_router.cli.context import open_store, read_settings
 from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
 from agi_router.durations import format_duration
-from agi_router.errors import BindingNotFound, ExpiryInvalid, NumberError, SealError
+from agi_router.errors import ExpiryInvalid, SealError
 from agi_router.numbers import E164, XNumber, parse_members
 
 __all__ = [
@@ -47,7 +46,6 @@ __all__ = [
     "echo_binding",
     "extend",
     "fail_if_damaged",
-    "find_name",
     "list_",
     "number_reader",
     "read_members",
@@ -57,11 +55,10 @@ __all__ = [
 
 NAME = click.argument("name", metavar="ID|700…")
 """
-A binding, by its id or by its number; see :func:`find_name`.
+A binding, by its id or by its number; see :meth:`agi_router.bindings.names.BindingNames.find`.
 """
 
 # How many are named where a number has several.
-_NAMED = 5
 
 _TTL = click.option(
     "--ttl", type=LIFE, help="How long it lives from now, e.g. 2h; a minute at least."
@@ -69,6 +66,8 @@ _TTL = click.option(
 _EXPIRES = click.option(
     "--expires", type=TIME, help="When it ends, e.g. 2026-01-31T15:04:05+08:00."
 )
+
+_NAMED = 5
 
 
 @click.group("bind")
@@ -519,7 +518,7 @@ def unbind(name: str | None, order: str | None, tenant: str | None, *, as_json: 
         if order is not None:
             _echo_all(store.end_order(order, tenant=tenant), as_json=as_json)
         elif name is not None:
-            echo_binding(store.unbind(find_name(store, name)), as_json=as_json)
+            echo_binding(store.unbind(store.names.find(name)), as_json=as_json)
 
 
 @click.command()
@@ -539,7 +538,7 @@ def extend(name: str, ttl: timedelta | None, expires: datetime | None, *, as_jso
         raise click.UsageError("give --ttl or --expires")
     with open_store(read_settings()) as store:
         end = _expiry(store, ttl, expires, default=timedelta())
-        echo_binding(store.extend(find_name(store, name), end), as_json=as_json)
+        echo_binding(store.extend(store.names.find(name), end), as_json=as_json)
 
 
 @click.command()
@@ -558,47 +557,7 @@ def show(name: str, *, as_json: bool) -> None:
       agi-router show 700123456780001
     """
     with open_store(read_settings()) as store:
-        echo_binding(store.find(find_name(store, name, over=True)), as_json=as_json)
-
-
-def find_name(store: BindingStore, text: str, *, over: bool = False) -> BindingId:
-    """
-    The name of a binding, given by its id or by the 700 number that it is alone on.
-
-    Args:
-        store: Where bindings are looked up.
-        text: What was typed.
-        over: Whether it may be the last one that was there, where none lives.
-
-    Raises:
-        BindingNotFound: The text names none, or several; says which.
-    """
-    try:
-        return BindingId.parse(text)
-    except BindingNotFound:
-        try:
-            x_number = XNumber.parse(text)
-        except NumberError:
-            # What is wrong with it as a name.
-            pass
-        else:
-            return _only_one(store, x_number, over=over)
-        raise
-
-
-def _only_one(store: BindingStore, x_number: XNumber, *, over: bool) -> BindingId:
-    alive = store.names_on(x_number, everything=False, limit=_NAMED + 1)
-    if len(alive) > 1:
-        more = f" and more (see 'agi-router list --x {x_number}')" if len(alive) > _NAMED else ""
-        told = ", ".join(map(str, alive[:_NAMED]))
-        raise BindingNotFound(f"several bindings live on {x_number}: {told}{more}; name one")
-    found = alive or (store.names_on(x_number, everything=True, limit=1) if over else [])
-    if not found:
-        raise BindingNotFound(
-            f"no binding {'is or was' if over else 'lives'} on {x_number}"
-            + ("" if over else f"; see 'agi-router list --all --x {x_number}'")
-        )
-    return found[0]
+        echo_binding(store.find(store.names.find(name, over=True)), as_json=as_json)
 
 
 @click.command("list")

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from agi_router.bindings.names import BindingNames
 from agi_router.calls.decision import (
     Ask,
     Decision,
@@ -21,9 +22,9 @@ from agi_router.calls.decision import explain as explain_steps
 from agi_router.calls.lookup import CallLookup
 from agi_router.calls.reasons import Reason
 from agi_router.cli.arguments import NUMBER, ORDER_ID, SINCE, TIME
-from agi_router.cli.bindings import find_name
-from agi_router.cli.context import open_store, read_settings
+from agi_router.cli.context import open_serving_database, open_store, read_settings
 from agi_router.cli.output import echo, echo_json, echo_table, json_option, local_time
+from agi_router.db.connection import Statements
 from agi_router.numbers import XNumber
 
 __all__ = ["calls", "explain"]
@@ -121,13 +122,14 @@ def calls(  # noqa: PLR0917 - options, not arguments
     if binding is not None and order is not None:
         raise click.UsageError("give --binding or --order, not both")
     x_number = None if x is None else XNumber.parse(x)
-    with open_store(read_settings()) as store:
+    with open_serving_database(read_settings()) as connection:
+        names = BindingNames(Statements(connection))
         used = None
         if binding is not None:
-            used = [find_name(store, binding, over=True)]
+            used = [names.find(binding, over=True)]
         elif order is not None:
-            used = store.names_of(order)
-        found = CallLookup(store.connection).calls(
+            used = names.of(order)
+        found = CallLookup(connection).calls(
             since=since,
             bindings=used,
             x_number=x_number,

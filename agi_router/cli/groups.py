@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import click
 
 from agi_router.cli.arguments import NUMBER
-from agi_router.cli.bindings import NAME, echo_binding, find_name, number_reader, read_members
+from agi_router.cli.bindings import NAME, echo_binding, number_reader, read_members
 from agi_router.cli.context import open_store, read_settings
 from agi_router.cli.output import json_option
 
@@ -47,7 +47,7 @@ def add(name: str, members: Sequence[str], *, as_json: bool) -> None:
     """
     numbers = read_members(members)
     with open_store(read_settings()) as store:
-        echo_binding(store.add_members(find_name(store, name), numbers), as_json=as_json)
+        echo_binding(store.add_members(store.names.find(name), numbers), as_json=as_json)
 
 
 @group.command("remove")
@@ -67,7 +67,7 @@ def remove(name: str, member: str, *, as_json: bool) -> None:
     """
     number = number_reader()(member)
     with open_store(read_settings()) as store:
-        echo_binding(store.remove_member(find_name(store, name), number), as_json=as_json)
+        echo_binding(store.remove_member(store.names.find(name), number), as_json=as_json)
 
 
 @group.command("default")
@@ -84,4 +84,4 @@ def default(name: str, member: str, *, as_json: bool) -> None:
     """
     number = number_reader()(member)
     with open_store(read_settings()) as store:
-        echo_binding(store.set_default(find_name(store, name), number), as_json=as_json)
+        echo_binding(store.set_default(store.names.find(name), number), as_json=as_json)

@@ -1059,3 +1059,10 @@ def test_sweep(cli: Cli, connection: Connection, store: BindingStore) -> None:
     assert cli("sweep", "--batch", 1, "--json").json == done
     assert cli("sweep").out.split()[:2] == ["expired", "0"]
     assert cli("sweep", "--batch", 0).code == 2
+
+
+def test_what_needs_no_key_opens_none(cli: Cli) -> None:
+    """Least privilege: nothing of blocks, tenants and records of calls is sealed."""
+    commands = ["tenant list", "tenant add other", "block list", "pool", "calls", "audit", "sweep"]
+    for done in cli.many([c.split() for c in commands], [{"AGI_ROUTER_KEY_FILE": None}] * 7):
+        assert done.code == 0, done.err
