@@ -3,71 +3,56 @@ What can go wrong, as one tree.
 
 ::
 
-    AgiRouterError             70  a fault of our own
-     ├─ SettingsError          78  a variable is missing, unknown or malformed
-     ├─ NumberError            65  text is not a number we accept   (also a ValueError)
-     ├─ ExpiryInvalid          65  in the past, or out of bounds    (also a ValueError)
-     ├─ SameParty              65  A and B are one number           (also a ValueError)
-     ├─ ModeError              65  the mode does not allow this     (also a ValueError)
-     ├─ CsvError               65  a file's rows are not acceptable (also a ValueError)
-     ├─ KeyRingError           78  the keys are missing or malformed
-     │   ├─ KeyMismatch        78  the keys are not those of this database
-     │   ├─ KeysOutdated       78  the keys were rotated since they were read
-     │   ├─ KeyUsedUp          78  the key has sealed as many numbers as it may
-     │   └─ KeyInUse           73  rows need the key, or it is the current one
-     ├─ SealError              70  a sealed number does not open
-     ├─ StoreError             70  the store failed
-     │   ├─ RowInvalid         70  a row holds what is never written
-     │   ├─ RowRefused         70  the database refuses a row
-     │   ├─ StoreUnavailable   69  no answer, or none in time
-     │   │   ├─ StoreBusy      69  there would be none in time
-     │   │   └─ StoreHeld      69  somebody else holds what is needed
-     │   ├─ DayRefused         70  no call may have that day
-     │   ├─ SchemaMismatch     76  database older or newer than the code
-     │   ├─ BindingNotFound    66  no binding has this id
-     │   ├─ MemberNotFound     66  the group has no such member
-     │   ├─ BlockNotFound      66  the block is not ours
-     │   ├─ TenantNotFound     66  no active tenant has this name
-     │   ├─ BindingConflict    73  (X, caller) already has a route  carries the constraint
-     │   ├─ NumberResting      73  a binding on the number ended not long ago
-     │   ├─ BindingEnded       73  it is over and cannot change
-     │   ├─ BlockExists        73  the block is already there
-     │   ├─ BlockInUse         73  bindings live in the block
-     │   ├─ TenantExists       73  the tenant is already there
-     │   └─ NoNumberAvailable  73  no 700 number is free
-     ├─ JournalError           70  the end journal cannot be used
-     ├─ LeakTestError          69  the leak test lacks a program or an address
-     └─ AsteriskError          69  Asterisk is away, or said no
-         ├─ NodeTaken          69  another Asterisk has this one's name
-         └─ ProtocolError      70  an event this state cannot see
+    AgiRouterError            internal              a fault of our own
+     ├─ SettingsError         settings_invalid      a variable is missing, unknown or malformed
+     ├─ NumberError           number_invalid        text is not a number we accept
+     ├─ ExpiryInvalid         expiry_invalid        in the past, or out of bounds
+     ├─ SameParty             same_party            A and B are one number
+     ├─ ModeError             mode_invalid          the mode does not allow this
+     ├─ CsvError              csv_invalid           a file's rows are not acceptable
+     ├─ KeyRingError          key_ring_invalid      the keys are missing or malformed
+     │   ├─ KeyMismatch       key_mismatch          the keys are not those of this database
+     │   ├─ KeysOutdated      keys_outdated         the keys were rotated since they were read
+     │   ├─ KeyUsedUp         key_used_up           the key has sealed as many numbers as it may
+     │   └─ KeyInUse          key_in_use            rows need the key, or it is the current one
+     ├─ SealError             seal_invalid          a sealed number does not open
+     ├─ StoreError            store_failed          the store failed
+     │   ├─ RowInvalid        row_invalid           a row holds what is never written
+     │   ├─ RowRefused        row_refused           the database refuses a row
+     │   ├─ StoreUnavailable  store_unavailable     no answer, or none in time
+     │   │   ├─ StoreBusy     store_busy            there would be none in time
+     │   │   └─ StoreHeld     store_held            somebody else holds what is needed
+     │   ├─ DayRefused        day_refused           no call may have that day
+     │   ├─ SchemaMismatch    schema_mismatch       database older or newer than the code
+     │   ├─ BindingNotFound   binding_not_found     no binding has this id
+     │   ├─ MemberNotFound    member_not_found      the group has no such member
+     │   ├─ BlockNotFound     block_not_found       the block is not ours
+     │   ├─ TenantNotFound    tenant_not_found      no active tenant has this name
+     │   ├─ BindingConflict   binding_conflict      (X, caller) already has a route
+     │   ├─ NumberResting     number_resting        a binding on the number ended not long ago
+     │   ├─ BindingEnded      binding_ended         it is over and cannot change
+     │   ├─ BlockExists       block_exists          the block is already there
+     │   ├─ BlockInUse        block_in_use          bindings live in the block
+     │   ├─ TenantExists      tenant_exists         the tenant is already there
+     │   └─ NoNumberAvailable no_number_available   no 700 number is free
+     ├─ JournalError          journal_failed        the end journal cannot be used
+     ├─ LeakTestError         leaktest_failed       the leak test lacks a program or an address
+     └─ AsteriskError         asterisk_unavailable  Asterisk is away, or said no
+         ├─ NodeTaken         node_taken            another Asterisk has this one's name
+         └─ ProtocolError     protocol_violated     an event this state cannot see
 
-The number is the exit code of the command line. Codes are those of ``sysexits.h``:
-
-==== ================ =========================================================
-code name             meaning
-==== ================ =========================================================
-0                     done
-2                     wrong usage of the command line (click's own)
-65   EX_DATAERR       an argument is not acceptable; correct it
-66   EX_NOINPUT       what is named does not exist
-69   EX_UNAVAILABLE   PostgreSQL or Asterisk does not answer, or a program is missing
-70   EX_SOFTWARE      a fault of ours, or damaged data; please report it
-73   EX_CANTCREAT     in conflict with what is there; nothing was changed
-76   EX_PROTOCOL      program and database are of different versions; migrate
-78   EX_CONFIG        settings or keys are wrong; correct them
-==== ================ =========================================================
+The word behind each is its ``code``. What a caller of ours typed wrongly is a ValueError too.
 
 1. A refused call is a value (``Refusal``), not an exception: what is here means a broken part
    or a request that cannot be done.
 2. No message carries a real number, a key or a password.
-3. ``cause`` is the Q.850 cause that a caller gets where the error ends a call. It is never 34
-   (503 would make equipment upstream take the route out) unless another node may do better.
 """
 
 # ruff: noqa: N818  (they are named after what happened)
 
 from __future__ import annotations
 
+import re
 from enum import Enum
 from typing import ClassVar
 
@@ -113,6 +98,9 @@ __all__ = [
 ]
 
 
+_BEFORE_CAPITALS = re.compile(r"(?<!^)(?=[A-Z])")
+
+
 class AgiRouterError(Exception):
     """
     Something in agi_router went wrong.
@@ -123,15 +111,14 @@ class AgiRouterError(Exception):
         message: One line without a real number, key or password; says what to do if it can.
     """
 
-    exit_code: ClassVar[int] = 70
+    code: ClassVar[str] = "internal"
     """
-    Exit code of the command line, see the table above.
+    The word that names the kind of error to programs, and in tables of exit codes.
     """
 
-    cause: ClassVar[int] = 31
-    """
-    Q.850 cause; 31 leaves Asterisk as 480.
-    """
+    def __init_subclass__(cls) -> None:
+        if "code" not in vars(cls):
+            cls.code = _BEFORE_CAPITALS.sub("_", cls.__name__).lower()
 
     def __init__(self, message: str | None = None) -> None:
         if message is None:
@@ -145,7 +132,7 @@ class SettingsError(AgiRouterError):
     A setting is missing, unknown or malformed.
     """
 
-    exit_code = 78
+    code = "settings_invalid"
 
 
 class NumberFault(Enum):
@@ -175,8 +162,7 @@ class NumberError(AgiRouterError, ValueError):
             digit of the text.
     """
 
-    exit_code = 65
-    cause = 28
+    code = "number_invalid"
 
     def __init__(self, kind: NumberFault, message: str | None = None) -> None:
         super().__init__(message)
@@ -188,15 +174,11 @@ class ExpiryInvalid(AgiRouterError, ValueError):
     The expiry is in the past or out of bounds.
     """
 
-    exit_code = 65
-
 
 class SameParty(AgiRouterError, ValueError):
     """
     A and B are the same number; a binding needs two.
     """
-
-    exit_code = 65
 
 
 class ModeError(AgiRouterError, ValueError):
@@ -204,7 +186,7 @@ class ModeError(AgiRouterError, ValueError):
     The binding's mode does not allow this.
     """
 
-    exit_code = 65
+    code = "mode_invalid"
 
 
 class CsvError(AgiRouterError, ValueError):
@@ -212,7 +194,7 @@ class CsvError(AgiRouterError, ValueError):
     The CSV file is not acceptable.
     """
 
-    exit_code = 65
+    code = "csv_invalid"
 
 
 class KeyRingError(AgiRouterError):
@@ -220,7 +202,7 @@ class KeyRingError(AgiRouterError):
     The key ring is missing or malformed.
     """
 
-    exit_code = 78
+    code = "key_ring_invalid"
 
 
 class KeyMismatch(KeyRingError):
@@ -246,19 +228,21 @@ class KeyInUse(KeyRingError):
     The key is still in use.
     """
 
-    exit_code = 73
-
 
 class SealError(AgiRouterError):
     """
     A sealed number does not open: wrong key, wrong row or altered data.
     """
 
+    code = "seal_invalid"
+
 
 class StoreError(AgiRouterError):
     """
     The store failed.
     """
+
+    code = "store_failed"
 
 
 class RowInvalid(StoreError):
@@ -277,8 +261,6 @@ class StoreUnavailable(StoreError):
     """
     The database does not answer.
     """
-
-    exit_code = 69
 
 
 class StoreBusy(StoreUnavailable):
@@ -304,15 +286,11 @@ class SchemaMismatch(StoreError):
     The database schema is older or newer than this program.
     """
 
-    exit_code = 76
-
 
 class BindingNotFound(StoreError):
     """
     There is no binding with this id.
     """
-
-    exit_code = 66
 
 
 class MemberNotFound(StoreError):
@@ -320,15 +298,11 @@ class MemberNotFound(StoreError):
     The group has no such member.
     """
 
-    exit_code = 66
-
 
 class BlockNotFound(StoreError):
     """
     The 700 number lies outside our blocks; add its block first.
     """
-
-    exit_code = 66
 
 
 class BindingConflict(StoreError):
@@ -340,8 +314,6 @@ class BindingConflict(StoreError):
         constraint: Name of the rule in the schema that was violated, where one was.
     """
 
-    exit_code = 73
-
     def __init__(self, message: str | None = None, *, constraint: str | None = None) -> None:
         super().__init__(message)
         self.constraint = constraint
@@ -352,15 +324,11 @@ class NumberResting(StoreError):
     A binding on this 700 number ended not long ago; wait, or choose another number.
     """
 
-    exit_code = 73
-
 
 class BindingEnded(StoreError):
     """
     The binding has ended and cannot be changed; make a new one.
     """
-
-    exit_code = 73
 
 
 class BlockExists(StoreError):
@@ -368,15 +336,11 @@ class BlockExists(StoreError):
     The block is already there.
     """
 
-    exit_code = 73
-
 
 class BlockInUse(StoreError):
     """
     Bindings live in the block; unbind them or wait until they end.
     """
-
-    exit_code = 73
 
 
 class NoNumberAvailable(StoreError):
@@ -384,15 +348,11 @@ class NoNumberAvailable(StoreError):
     No 700 number is free for these parties; add a block or unbind first.
     """
 
-    exit_code = 73
-
 
 class TenantNotFound(StoreError):
     """
     There is no tenant of this name.
     """
-
-    exit_code = 66
 
 
 class TenantExists(StoreError):
@@ -400,13 +360,13 @@ class TenantExists(StoreError):
     The tenant is already there.
     """
 
-    exit_code = 73
-
 
 class JournalError(AgiRouterError):
     """
     The end journal cannot be used.
     """
+
+    code = "journal_failed"
 
 
 class LeakTestError(AgiRouterError):
@@ -414,7 +374,7 @@ class LeakTestError(AgiRouterError):
     The leak test lacks a program or an address.
     """
 
-    exit_code = 69
+    code = "leaktest_failed"
 
 
 class AsteriskError(AgiRouterError):
@@ -422,7 +382,7 @@ class AsteriskError(AgiRouterError):
     Asterisk is away or refused a request.
     """
 
-    exit_code = 69
+    code = "asterisk_unavailable"
 
 
 class NodeTaken(AsteriskError):
@@ -444,4 +404,4 @@ class ProtocolError(AsteriskError):
     Something was reported that cannot follow on what was reported before.
     """
 
-    exit_code = 70
+    code = "protocol_violated"

@@ -1,7 +1,8 @@
 """
 The command line, ``agi-router``.
 
-Exit codes: those of :mod:`agi_router.errors`; 1 where ``doctor`` found a fault, 2 for wrong usage.
+Exit codes: those of :mod:`agi_router.cli.exit_codes`; 1 where ``doctor`` found a fault, 2 for
+wrong usage.
 Errors are one line on stderr that says what to do; results are on stdout.
 """
 
@@ -15,6 +16,7 @@ from itertools import takewhile
 import click
 
 from agi_router import logs
+from agi_router.cli.exit_codes import exit_code
 from agi_router.cli.output import echo
 from agi_router.errors import AgiRouterError
 
@@ -148,13 +150,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.Abort:
         _fail("interrupted", 130)
     except AgiRouterError as error:
-        _fail(str(error), error.exit_code)
+        _fail(str(error), exit_code(error))
     except SystemExit as error:  # click's, on a pipe that is broken
         sys.exit(0 if _nobody_reads() else error.code)
     except Exception:  # a defect of ours; Python's own traceback could quote a number
         logs.set_up("WARNING")
         log.critical("uncaught", exc_info=True)
-        sys.exit(AgiRouterError.exit_code)
+        sys.exit(exit_code(AgiRouterError))
     sys.exit(result if isinstance(result, int) else 0)
 
 

@@ -44,6 +44,7 @@ from agi_router.bindings.modes import Axb
 from agi_router.bindings.store import BindingStore
 from agi_router.calls.decision import Refusal, decide
 from agi_router.calls.reasons import Reason
+from agi_router.cli.exit_codes import exit_code
 from agi_router.db.connection import Connection, connect
 from agi_router.errors import (
     AgiRouterError,
@@ -473,7 +474,7 @@ def test_terms_out_of_bounds(
     """Terms that the schema does not take fail whole, and are not taken for a schema too old."""
     with pytest.raises(StoreError) as caught:
         bind(store, **terms)
-    assert caught.value.exit_code == 70
+    assert exit_code(caught.value) == 70
     assert rows(connection) == (0, 0, 0)
 
 

@@ -1064,5 +1064,7 @@ def test_sweep(cli: Cli, connection: Connection, store: BindingStore) -> None:
 def test_what_needs_no_key_opens_none(cli: Cli) -> None:
     """Least privilege: nothing of blocks, tenants and records of calls is sealed."""
     commands = ["tenant list", "tenant add other", "block list", "pool", "calls", "audit", "sweep"]
-    for done in cli.many([c.split() for c in commands], [{"AGI_ROUTER_KEY_FILE": None}] * 7):
+    for done in cli.many(
+        [tuple(c.split()) for c in commands], [{"AGI_ROUTER_KEY_FILE": None}] * 7
+    ):
         assert done.code == 0, done.err

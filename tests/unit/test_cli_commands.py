@@ -41,6 +41,7 @@ def test_serve_imports_no_other_command() -> None:
 
     assert done.stdout.split() == [
         "agi_router.cli.context",
+        "agi_router.cli.exit_codes",
         "agi_router.cli.output",
         "agi_router.cli.service",
     ]

@@ -1,10 +1,11 @@
-"""The tree of errors: default messages, exit codes, causes."""
+"""The tree of errors: default messages, codes, exit codes."""
 
 from __future__ import annotations
 
 import pytest
 
 from agi_router import errors
+from agi_router.cli.exit_codes import EXIT_CODES, exit_code
 from agi_router.errors import (
     AgiRouterError,
     BindingConflict,
@@ -33,16 +34,22 @@ def test_first_line_of_the_docstring_is_the_message(each: type[AgiRouterError]) 
 
 @pytest.mark.parametrize("each", CLASSES)
 def test_codes_are_documented(each: type[AgiRouterError]) -> None:
-    """Exit code and class stand in the drawing; no refusal looks like a full trunk."""
+    """Class and code stand in the drawing, and the command line has an exit code for it."""
     assert errors.__doc__ is not None
     (line,) = [
         line
         for line in errors.__doc__.splitlines()
         if f" {each.__name__} " in f" {line.lstrip(' ├└─│')} "[: len(each.__name__) + 2]
     ]
-    assert line.lstrip(" ├└─│").split()[1] == str(each.exit_code)
-    assert each.exit_code in DOCUMENTED
-    assert each.cause in {28, 31}
+    assert line.lstrip(" ├└─│").split()[1] == each.code
+    assert exit_code(each) in DOCUMENTED
+
+
+def test_each_code_names_one_kind() -> None:
+    """No two classes share a code, and no exit code is for what is not there."""
+    codes = [each.code for each in CLASSES]
+    assert sorted(codes) == sorted(EXIT_CODES)
+    assert len(set(codes)) == len(codes)
 
 
 def test_class_without_docstring_has_its_name() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from agi_router.cli.exit_codes import exit_code
 from agi_router.errors import SettingsError
 from agi_router.service.systemd import Notifier
 
@@ -108,7 +109,7 @@ def test_unit_says_how_it_is_watched() -> None:
         "serve --door ${DOOR} --take-over"
     ]
     # Tried again each second, what only a person can mend would fill the log.
-    assert f"RestartPreventExitStatus={SettingsError.exit_code}" in lines
+    assert f"RestartPreventExitStatus={exit_code(SettingsError)}" in lines
     # A credential is a copy made at the start: a router would not see that keys are rotated.
     assert "Environment=AGI_ROUTER_KEY_FILE=/etc/agi-router/key" in lines
     # A service that is told to end ends with 0 and must not come back.

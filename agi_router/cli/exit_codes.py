@@ -1,0 +1,71 @@
+"""
+The exit codes of the command line, by the code of an error.
+
+Codes are those of ``sysexits.h``:
+
+==== ================ =========================================================
+code name             meaning
+==== ================ =========================================================
+0                     done
+2                     wrong usage of the command line (click's own)
+65   EX_DATAERR       an argument is not acceptable; correct it
+66   EX_NOINPUT       what is named does not exist
+69   EX_UNAVAILABLE   PostgreSQL or Asterisk does not answer, or a program is missing
+70   EX_SOFTWARE      a fault of ours, or damaged data; please report it
+73   EX_CANTCREAT     in conflict with what is there; nothing was changed
+76   EX_PROTOCOL      program and database are of different versions; migrate
+78   EX_CONFIG        settings or keys are wrong; correct them
+==== ================ =========================================================
+"""
+
+from agi_router.errors import AgiRouterError
+
+__all__ = ["EXIT_CODES", "exit_code"]
+
+EXIT_CODES = {
+    "internal": 70,
+    "settings_invalid": 78,
+    "number_invalid": 65,
+    "expiry_invalid": 65,
+    "same_party": 65,
+    "mode_invalid": 65,
+    "csv_invalid": 65,
+    "key_ring_invalid": 78,
+    "key_mismatch": 78,
+    "keys_outdated": 78,
+    "key_used_up": 78,
+    "key_in_use": 73,
+    "seal_invalid": 70,
+    "store_failed": 70,
+    "row_invalid": 70,
+    "row_refused": 70,
+    "store_unavailable": 69,
+    "store_busy": 69,
+    "store_held": 69,
+    "day_refused": 70,
+    "schema_mismatch": 76,
+    "binding_not_found": 66,
+    "member_not_found": 66,
+    "block_not_found": 66,
+    "tenant_not_found": 66,
+    "binding_conflict": 73,
+    "number_resting": 73,
+    "binding_ended": 73,
+    "block_exists": 73,
+    "block_in_use": 73,
+    "tenant_exists": 73,
+    "no_number_available": 73,
+    "journal_failed": 70,
+    "leaktest_failed": 69,
+    "asterisk_unavailable": 69,
+    "node_taken": 69,
+    "protocol_violated": 70,
+}
+"""Every code of an error, and how the command line ends with it."""
+
+
+def exit_code(error: AgiRouterError | type[AgiRouterError]) -> int:
+    """
+    The exit code of the command line for an error.
+    """
+    return EXIT_CODES[error.code]
