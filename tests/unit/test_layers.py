@@ -47,6 +47,7 @@ CORE = frozenset(
         "extension",
         "durations",
         "limits",
+        "merged",
         "pool",
         "ports",
         "csv_rows",
