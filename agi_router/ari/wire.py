@@ -88,6 +88,7 @@ class Channel:
         id: Asterisk's UNIQUEID, with the system name in front.
         name: Channel name; of a ``Local/`` channel it holds the dialled extension.
         state: ``Down``, ``Ring``, ``Up`` and so on.
+        protocol_id: Of a SIP channel its Call-ID, which the caller may have written; else empty.
         caller_number: Real number of the caller, as the trunk gave it; may be empty.
         caller_name: Display name of the caller; may be empty.
         context: Dialplan context.
@@ -100,6 +101,7 @@ class Channel:
     id: str
     name: str
     state: str
+    protocol_id: str
     caller_number: str
     caller_name: str
     context: str
@@ -544,6 +546,7 @@ def _channel(table: dict[str, object]) -> Channel:
         id=_text(table, "id"),
         name=_text(table, "name"),
         state=_text(table, "state"),
+        protocol_id=_text(table, "protocol_id") if "protocol_id" in table else "",
         caller_number=_text(caller, "number"),
         caller_name=_text(caller, "name"),
         context=_text(dialplan, "context"),

@@ -53,6 +53,7 @@ class Reason(StrEnum):
     TENANT_SUSPENDED = "tenant_suspended"
     CERTIFICATE_INVALID = "certificate_invalid"
     REGION_NOT_SERVED = "region_not_served"
+    MERGED = "merged"
     NO_CAPACITY = "no_capacity"
     PLATFORM_FAULT = "platform_fault"
 
@@ -125,6 +126,9 @@ _TREATMENTS = {
     Reason.TENANT_SUSPENDED: (21, "paused"),
     Reason.CERTIFICATE_INVALID: (21, "paused"),
     Reason.REGION_NOT_SERVED: (21, "paused"),
+    # RFC 3261, 8.2.2.2, has 482 for a copy of a call that goes on, and no cause becomes that. A
+    # 603 would end the first one, too.
+    Reason.MERGED: (31, "try_later"),
     Reason.NO_CAPACITY: (34, "lines_busy"),
     Reason.PLATFORM_FAULT: (31, "try_later"),
 }
@@ -143,4 +147,5 @@ _HIDES_NOTHING = _OURS | {
     Reason.CALLER_TYPE,
     Reason.CALLER_UNREADABLE,
     Reason.RATE_CALLER,
+    Reason.MERGED,
 }

@@ -13,6 +13,7 @@ Rules for the editor:
 2. Memory is bounded: of too many keys the one refused longest ago is forgotten.
 """
 
+from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -60,7 +61,8 @@ class RefusalLimit:
         self._step = 0 if self._off else rate.window // _MICROSECOND * _NANOSECONDS // rate.count
         self._full = self._step * rate.count
         self._capacity = capacity
-        self._empty_at: dict[Hashable, int] = {}
+        # A dict would look for its first one through all that were removed.
+        self._empty_at: OrderedDict[Hashable, int] = OrderedDict()
 
     def reached(self, key: Hashable, *, now: int) -> bool:
         """
@@ -89,7 +91,7 @@ class RefusalLimit:
         filled = max(self._empty_at.pop(key, now), now) + self._step
         self._empty_at[key] = min(filled, now + self._full)
         if len(self._empty_at) > self._capacity:
-            del self._empty_at[next(iter(self._empty_at))]
+            self._empty_at.popitem(last=False)
         return self.reached(key, now=now) and not before
 
     def __len__(self) -> int:

@@ -7,7 +7,7 @@ import hashlib
 import logging
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Self, TypeGuard
@@ -17,13 +17,14 @@ from agi_router.calls.arrival import Call
 from agi_router.calls.decision import Ask, Decision, NumberNeeded, Refusal, Route, decide, screen
 from agi_router.calls.dialplan import Destination, to_ask, to_dial, to_refuse
 from agi_router.calls.identity import Signalled, read_caller
+from agi_router.calls.merged import First, Requests
 from agi_router.calls.ports import Admissions, Meter
 from agi_router.calls.reasons import Reason
 from agi_router.calls.refusal_limit import OFF, Rate, RefusalLimit
 from agi_router.errors import AgiRouterError, StoreBusy
 from agi_router.logs import LateLog
 
-__all__ = ["Arrival", "Router"]
+__all__ = ["Arrival", "Lives", "Router"]
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,14 @@ _STRICT_ANSWER = _SECOND // 10
 _SPARED_PROMPTS = Rate(10, timedelta(seconds=1))
 
 
+Lives = Callable[[First], Awaitable[bool]]
+"""Tells whether a call still has its channel; where that cannot be told, it has."""
+
+
+async def _is_alive(_first: First) -> bool:
+    return True
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
     """
@@ -52,11 +61,20 @@ class Arrival:
     """What was typed when an extension was asked for; :obj:`None` if none was."""
     tries_left: int | None = None
     """How often it may be asked for once more; :obj:`None` if it was not yet."""
-    trunk: str = ""
-    """Where it came in, for the limit on refused calls; empty if that is not known."""
+    channel: str = ""
+    """The channel's name; empty if it is not known."""
+    request: str = field(default="", repr=False)
+    """What copies of its INVITE have in common, its Call-ID; empty if that is not known."""
+
+    @property
+    def trunk(self) -> str:
+        """
+        Where it came in, for the limit on refused calls; empty if that is not known.
+        """
+        return self.channel.rpartition("-")[0]
 
     @classmethod
-    def told(cls, call_id: str, channel: str, args: Sequence[str]) -> Self:
+    def told(cls, call_id: str, channel: str, args: Sequence[str], *, request: str) -> Self:
         """
         What the dialplan told of a call.
 
@@ -66,6 +84,7 @@ class Arrival:
             args: The number dialled and what the INVITE says of the caller; then, if an extension
                 was asked for, what was typed and how often it may be asked for once more.
                 Anything else has not come through our dialplan, and is a call to no number.
+            request: What copies of its INVITE have in common.
         """
         dialled = caller = ""
         typed: str | None = None
@@ -84,7 +103,8 @@ class Arrival:
             dialled=dialled,
             typed=typed,
             tries_left=tries_left,
-            trunk=channel.rpartition("-")[0],
+            channel=channel,
+            request=request,
         )
 
 
@@ -92,7 +112,8 @@ class Router:
     """
     Decides calls. One router serves any number of calls at once.
 
-    Between calls it keeps nothing but how often callers and trunks were refused lately.
+    Between calls it keeps nothing but how often callers and trunks were refused lately, and which
+    requests came in the last half minute.
 
     Args:
         store: Where calls are admitted.
@@ -145,6 +166,7 @@ class Router:
             "trunk": RefusalLimit(trunk_limit),
             _EXTENSIONS: RefusalLimit(extension_limit),
         }
+        self._requests = Requests()
         self._clock = clock
         self._spared = RefusalLimit(_SPARED_PROMPTS)
         # Callers are remembered by a hash whose key is in no other place.
@@ -155,17 +177,21 @@ class Router:
         self.unjudged = asyncio.Event()
         """Set when a call was refused because it came in elsewhere; whoever looks clears it."""
 
-    async def answer(self, arrival: Arrival) -> Destination:
+    async def answer(self, arrival: Arrival, lives: Lives = _is_alive) -> Destination:
         """
         Decide *arrival* and say where its channel goes on.
 
         Never raises: what cannot be decided is refused, as ``no_capacity`` where too many wait,
         else as ``platform_fault``.
+
+        Args:
+            arrival: The call.
+            lives: Asked where it is the copy of another one.
         """
         begun = self._clock()
         decision: Decision
         try:
-            decision = await self._decide(arrival)
+            decision = await self._decide(arrival, lives)
         except StoreBusy:
             decision = Refusal(reason=Reason.NO_CAPACITY)
         except AgiRouterError as error:
@@ -219,7 +245,9 @@ class Router:
                     decision,
                     language=self._language,
                     strict=self._strict,
-                    silent=decision.reason is Reason.NO_CAPACITY and self._is_crowd(),
+                    # Of a copy nobody is to hear anything: its caller hears the first one.
+                    silent=decision.reason is Reason.MERGED
+                    or (decision.reason is Reason.NO_CAPACITY and self._is_crowd()),
                 )
 
     def _is_hidden(self, decision: Decision | None) -> TypeGuard[Refusal]:
@@ -238,7 +266,7 @@ class Router:
             self._spared.note("", now=now)
         return crowd
 
-    async def _decide(self, arrival: Arrival) -> Decision:
+    async def _decide(self, arrival: Arrival, lives: Lives) -> Decision:
         if self.ways_in is not None and arrival.trunk not in self.ways_in:
             # Nothing is known of what its caller id is worth, nor of what it is shown.
             log.warning(
@@ -265,6 +293,8 @@ class Router:
         elif any(self._limits[of].reached(key, now=self._clock()) for of, key in sources.items()):
             # Not noted, or redialling would never be of use again.
             return Refusal(reason=Reason.RATE_CALLER)
+        elif await self._is_copy(arrival, screened, lives):
+            return Refusal(reason=Reason.MERGED)
         else:
             decision = await self._admit(screened, arrival.call_id)
         refused = isinstance(decision, Refusal) and not decision.reason.ours
@@ -277,6 +307,24 @@ class Router:
                     extra={"call": arrival.call_id, "of": of, "trunk": arrival.trunk},
                 )
         return decision
+
+    async def _is_copy(self, arrival: Arrival, call: Call, lives: Lives) -> bool:
+        """
+        Whether the network has forked its INVITE, and another call that came by it goes on.
+
+        To another number it is no copy, although the network may have forked that, too.
+        """
+        if not arrival.request:
+            return False
+        text = f"{call.x_number.digits} {arrival.request}".encode("utf-8", "surrogatepass")
+        request = hashlib.blake2b(text, digest_size=16, key=self._salt).digest()
+        this = First(arrival.call_id, arrival.channel)
+        while first := self._requests.meet(request, this, now=self._clock()):
+            if await lives(first):
+                return True
+            # A network that tries again where the first try has ended. Of its copies one is next.
+            self._requests.give_up(request, first)
+        return False
 
     def _sources(self, arrival: Arrival, screened: Call | Refusal) -> dict[str, bytes | str]:
         """

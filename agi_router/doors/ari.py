@@ -19,6 +19,7 @@ from agi_router.ari import (
 )
 from agi_router.calls.decision import Refusal
 from agi_router.calls.dialplan import Destination
+from agi_router.calls.merged import First
 from agi_router.calls.reasons import Reason
 from agi_router.calls.router import Arrival, Router
 from agi_router.clocks import OtherClock, steady
@@ -165,12 +166,18 @@ class AriDoor:
             refusal = Refusal(reason=Reason.NO_CAPACITY)
             return self._router.destination(refusal, event.channel.id)
         channel = event.channel
-        arrival = Arrival.told(channel.id, channel.name, event.args)
+        arrival = Arrival.told(channel.id, channel.name, event.args, request=channel.protocol_id)
         self._deciding += 1
         try:
-            return await self._router.answer(arrival)
+            return await self._router.answer(arrival, self._lives)
         finally:
             self._deciding -= 1
+
+    async def _lives(self, first: First) -> bool:
+        try:
+            return await self._ari.channel(first.call_id) is not None
+        except (AriError, ValueError):
+            return True
 
     def _part(self, call_id: str, destination: Destination) -> Destination:
         """

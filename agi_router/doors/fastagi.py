@@ -35,14 +35,16 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from pystrix.agi import FastAGI, FastAGIServer
 from pystrix.agi.agi_core import AGIDeadChannelError, AGIException
-from pystrix.agi.core import SetVariable
+from pystrix.agi.core import ChannelStatus, SetVariable
 
 from agi_router.calls.dialplan import Destination
 from agi_router.calls.end import call_day
+from agi_router.calls.merged import First
 from agi_router.calls.router import Arrival, Router
 from agi_router.doors.lobby import Guest, Lobby, listen
 from agi_router.errors import AgiRouterError, AsteriskError, ProtocolError
@@ -54,10 +56,14 @@ log = logging.getLogger(__name__)
 # The scripts: a call, and whether somebody is there, which is answered by NOOP.
 _ROUTE = re.compile(r"route$")
 _HEALTH = "health"
+# Where in the arguments stands what copies of an INVITE have in common.
+_REQUEST = 5
 _DESTINATION = "DESTINATION"
+_CHANNEL = re.compile(r"[!#-\[\]-~]+", re.ASCII)
 # What does not fit into one extension. Asterisk reads a command into 2 kB.
 _PARTS = ("PART_0", "PART_1")
 _PART_MAX = 1500
+_NO_CHANNEL = -1
 _SENDABLE = re.compile(r"[A-Za-z0-9-]+,[A-Za-z0-9_*+-]+", re.ASCII)
 _SENDABLE_PART = re.compile(r"[A-Za-z0-9_*+-]+", re.ASCII)
 
@@ -287,8 +293,14 @@ class FastAgiDoor:
         """Answer one call; runs in its thread."""
         told: Mapping[str, str] = agi.get_environment()
         call_id = told["agi_uniqueid"]
-        arrival = Arrival.told(call_id, told.get("agi_channel", ""), args[1:])
-        destination = self._ask(arrival)
+        request = args[_REQUEST] if len(args) > _REQUEST else ""
+        arrival = Arrival.told(
+            call_id,
+            told.get("agi_channel", ""),
+            (*args[1:_REQUEST], *args[_REQUEST + 1 :]),
+            request=request,
+        )
+        destination = self._ask(arrival, partial(_lives, agi))
         try:
             answer = _send(agi, destination)
         except AGIDeadChannelError:
@@ -302,10 +314,11 @@ class FastAgiDoor:
             if answer is None or answer.items["result"].value != "1":
                 log.warning("call.unanswered", extra={"call": call_id, "error": "not set"})
 
-    def _ask(self, arrival: Arrival) -> Destination:
+    def _ask(self, arrival: Arrival, lives: Callable[[First], bool]) -> Destination:
         if self._loop is None:
             raise RuntimeError("nobody serves")
-        decision = asyncio.run_coroutine_threadsafe(self._router.answer(arrival), self._loop)
+        answer = self._router.answer(arrival, lambda first: asyncio.to_thread(lives, first))
+        decision = asyncio.run_coroutine_threadsafe(answer, self._loop)
         try:
             return decision.result(self._patience)
         except TimeoutError:
@@ -355,6 +368,19 @@ def _read(said: bytearray) -> dict[str, str]:
             raise ProtocolError("Asterisk does not tell this, or not twice")
         told[name] = value.strip()
     return told
+
+
+def _lives(agi: FastAGI, first: First) -> bool:
+    """
+    Ask Asterisk whether a call has its channel.
+    """
+    if not _CHANNEL.fullmatch(first.channel):
+        return True
+    try:
+        return bool(agi.execute(ChannelStatus(first.channel)) != _NO_CHANNEL)
+    except (AGIException, AttributeError, OSError):
+        # pystrix trips over what it cannot read. What comes of it is seen when the answer is sent.
+        return True
 
 
 def _send(agi: FastAGI, destination: Destination) -> Any:

@@ -47,6 +47,7 @@ from .conftest import (
 SET = 'SET VARIABLE "DESTINATION" "{}"\n'
 ROUTED = SET.format(f"agi-router-dial,{B}*{X}*45*3600*zh*n**end")
 STRANGER = SET.format("agi-router-refuse,stranger*no_relation*21*zh**end")
+MERGED = SET.format("agi-router-refuse,merged**31*zh**end")
 TOO_OFTEN = SET.format("agi-router-refuse,rate_caller*too_often*21*zh**end")
 MALFORMED = SET.format("agi-router-refuse,x_malformed*number_bad*1*zh**end")
 DONE = "200 result=1\n"
@@ -77,6 +78,51 @@ def test_a_refusal_is_an_answer(connect: Connect) -> None:
     peer = connect()
     peer.tell(told("13700000009"))
     assert peer.line() == STRANGER
+
+
+def by_one_request(serial: int, **changes: str) -> Lines:
+    """Return what is told of one of the calls that come by one INVITE."""
+    return told(
+        **{
+            "agi_uniqueid": f"pbx1-1741988825.{serial}",
+            "agi_channel": f"PJSIP/carrier-in-{serial:08x}",
+            "agi_arg_4": "",
+            "agi_arg_5": "",
+            "agi_arg_6": "6cf615d5bcaac778352a8f1f3360d23f02f34ec1",
+            **changes,
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ("200 result=4\n", MERGED),
+        ("200 result=-1\n", ROUTED),
+        ("200 result=\n", MERGED),
+        ("511 Command Not Permitted on a dead channel or intercept routine\n", MERGED),
+        ("what?\n", MERGED),
+    ],
+    ids=["lives", "ended", "none", "dead", "unreadable"],
+)
+def test_a_copy_is_known_by_its_request(connect: Connect, answer: str, expected: str) -> None:
+    """Asterisk is asked whether the first one lives; where it does not say so, it does."""
+    first, second = connect(), connect()
+    first.tell(by_one_request(1))
+    assert first.line() == ROUTED
+    second.tell(by_one_request(2))
+    assert second.line() == 'CHANNEL STATUS "PJSIP/carrier-in-00000001"\n'
+    second.send(answer)
+    assert second.line() == expected
+
+
+def test_no_question_is_made_of_a_name_that_could_be_more(connect: Connect) -> None:
+    """A quote in it would end it."""
+    first, second = connect(), connect()
+    first.tell(by_one_request(1, agi_channel='PJSIP/"in-00000001'))
+    assert first.line() == ROUTED
+    second.tell(by_one_request(2))
+    assert second.line() == MERGED
 
 
 def test_a_trunk_is_known_by_its_channel(store: Store) -> None:

@@ -87,12 +87,21 @@ class Ari:
         self._at_once = at_once
         self._error = error
         self.continued: list[Answer] = []
+        self.found: Channel | AriError | None = None
+        self.looked_up: list[str] = []
 
     async def __aiter__(self) -> AsyncIterator[ClientEvent]:
         for event in self._events:
             yield event
             if not self._at_once:
                 await asyncio.sleep(0)
+
+    async def channel(self, channel_id: str) -> Channel | None:
+        """Tell of a channel, or fail."""
+        self.looked_up.append(channel_id)
+        if isinstance(self.found, AriError):
+            raise self.found
+        return self.found
 
     async def continue_in_dialplan(self, channel_id: str, *, context: str, extension: str) -> None:
         """Note where the channel is sent, or fail."""
@@ -102,13 +111,18 @@ class Ari:
 
 
 def start(
-    number: int = 1, *, args: tuple[str, ...] = ALLOWED, age: timedelta = timedelta()
+    number: int = 1,
+    *,
+    args: tuple[str, ...] = ALLOWED,
+    age: timedelta = timedelta(),
+    protocol_id: str = "",
 ) -> StasisStart:
     """Return the event of a call that entered *age* ago."""
     channel = Channel(
         id=f"pbx1-1741988825.{number}",
         name=f"PJSIP/carrier-in-{number:08x}",
         state="Ring",
+        protocol_id=protocol_id,
         caller_number=A,
         caller_name="",
         context="agi-router-in",
@@ -178,6 +192,28 @@ async def test_a_trunk_is_known_by_its_channel() -> None:
         "rate_caller",
         "stranger",
     ]
+
+
+@pytest.mark.parametrize(
+    ("found", "reasons"),
+    [
+        (start().channel, ["merged", "stranger"]),
+        (None, ["stranger", "stranger"]),
+        (AriTimeout("GET", GONE), ["merged", "stranger"]),
+    ],
+    ids=["lives", "ended", "nobody-tells"],
+)
+async def test_a_copy_is_known_by_its_call_id(
+    found: Channel | AriError | None, reasons: list[str]
+) -> None:
+    """Asterisk is asked whether the first one lives; where it does not say so, it does."""
+    ari, store = Ari(start(1, protocol_id="one"), start(2, protocol_id="one")), Store()
+    ari.found = found
+    door = make_door(ari, store)
+    await door.serve()
+    await door.drain()
+    assert ari.looked_up == [start(1).channel.id]
+    assert sorted(answer[2].partition("*")[0] for answer in ari.continued) == reasons
 
 
 async def test_calls_do_not_wait_for_each_other() -> None:

@@ -90,6 +90,7 @@ A_CHANNEL = Channel(
     id="aridev-1795289585.1",
     name="Local/700123456789012@in-00000000;2",
     state="Ring",
+    protocol_id="",
     caller_number=CALLER,
     caller_name=NAME,
     context="in",

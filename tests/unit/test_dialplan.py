@@ -237,7 +237,10 @@ def test_who_is_asked() -> None:
     typed = "${CALLERID(dnid)},${CALLER},${TYPED},${TRIES_LEFT}"
     assert [(step.context, step.extension, *step.data.split(",", 1)) for step in asked] == [
         ("agi-router-entered", "s", "${ASKED}", "${CALLERID(dnid)},${CALLER}"),
-        ("agi-router-fallback", "fastagi", "agi://${AGI_ROUTER_AGI}/route", f"{TOKEN},{typed}"),
+        (
+            *("agi-router-fallback", "fastagi", "agi://${AGI_ROUTER_AGI}/route"),
+            f"{TOKEN},{typed},${{SHA1(${{REPLACE(FIRST,(),-)}})}}",
+        ),
         ("agi-router-fallback", "next", "${ASKED}", typed),
         # The others come back: for the next part, and with what was typed.
         ("agi-router-more", "s", "${ASKED}", "more"),
@@ -303,8 +306,19 @@ def test_fastagi_is_told_nothing_that_a_caller_wrote() -> None:
     No expression looks at them either: a parenthesis in a value would end a function.
     """
     entry = [step for step in STEPS if step.extension == "fastagi"]
-    assert [step.application for step in entry] == ["GotoIf", "AGI", "GotoIf", "MSet", "Goto"]
+    assert [step.application for step in entry] == [
+        "GotoIf",
+        "Set",
+        "AGI",
+        "GotoIf",
+        "MSet",
+        "Goto",
+    ]
     assert entry[0].data == '$["${AGI_ROUTER_AGI}" = ""]?next,1'
+    # Its Call-ID only as a hash.
+    assert entry[1].data == "FIRST=${CHANNEL(pjsip,call-id)}"
+    assert entry[2].data.count("FIRST") == 1
+    assert "${SHA1(${REPLACE(FIRST,(),-)})}" in entry[2].data
     # Who comes there has come through one of these, in a context that nobody can dial into.
     ways = [step for step in of("Goto", "GotoIf") if "fastagi,1" in step.data]
     first = next(n for n, s in enumerate(STEPS) if s.context == "agi-router-fallback")

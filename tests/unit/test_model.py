@@ -69,11 +69,13 @@ def prompts() -> dict[str, dict[str, str]]:
 
 def test_the_set_of_reasons_is_closed() -> None:
     """
-    All words of the domain notes and two of ours.
+    All words of the domain notes and three of ours.
 
-    A locked callee is not told to the caller; a caller id may be there and not be readable.
+    A locked callee is not told to the caller; a caller id may be there and not be readable; a copy
+    of a call is none.
     """
-    assert {reason.value for reason in Reason} == WORDS | {"callee_locked", "caller_unreadable"}
+    ours = {"callee_locked", "caller_unreadable", "merged"}
+    assert {reason.value for reason in Reason} == WORDS | ours
 
 
 @pytest.mark.parametrize("reason", Reason)
@@ -189,6 +191,7 @@ PLAIN = {
     Reason.CALLER_TYPE,
     Reason.CALLER_UNREADABLE,
     Reason.RATE_CALLER,
+    Reason.MERGED,
     Reason.CHECK_UNAVAILABLE,
     Reason.NO_CAPACITY,
     Reason.PLATFORM_FAULT,

@@ -18,6 +18,7 @@ from agi_router.calls.dialplan import Destination, to_refuse
 from agi_router.calls.end import call_day
 from agi_router.calls.facts import Facts, Leg
 from agi_router.calls.identity import Signalled
+from agi_router.calls.merged import First
 from agi_router.calls.ports import Admission
 from agi_router.calls.reasons import Reason
 from agi_router.calls.refusal_limit import Rate
@@ -203,17 +204,17 @@ async def test_a_call_that_came_in_where_nobody_looked(caplog: pytest.LogCapture
     store = Store(ADMITTED)
     serving = router(store)
     serving.ways_in = frozenset({"PJSIP/carrier-in"})
-    assert await serving.answer(replace(ARRIVAL, trunk="PJSIP/carrier-in")) == ROUTED
+    assert await serving.answer(replace(ARRIVAL, channel="PJSIP/carrier-in-0000002a")) == ROUTED
     assert not serving.unjudged.is_set()
-    for other in ("PJSIP/carrier-in-2", "PJSIP/office", "Local/700012345670001@in", ""):
-        assert await serving.answer(replace(ARRIVAL, trunk=other)) == FAULT
+    for other in ("PJSIP/carrier-in-2-0000002b", "PJSIP/office-0000002c", "Local/7@in-1", ""):
+        assert await serving.answer(replace(ARRIVAL, channel=other)) == FAULT
     assert serving.unjudged.is_set()
     assert len(store.asked) == 1
     assert [record.message for record in caplog.records if record.levelname == "WARNING"] == [
         "call.unjudged"
     ] * 4
     serving.ways_in = frozenset()
-    assert await serving.answer(replace(ARRIVAL, trunk="PJSIP/carrier-in")) == FAULT
+    assert await serving.answer(replace(ARRIVAL, channel="PJSIP/carrier-in-0000002a")) == FAULT
 
 
 async def test_from_may_count_for_nothing() -> None:
@@ -532,7 +533,8 @@ async def test_a_trunk_with_too_many_refused_calls() -> None:
 
     async def call(serial: int, **changes: Any) -> Destination:
         caller = from_header(f"1380013{serial:04}")
-        return await door.answer(replace(ARRIVAL, **{"caller": caller, "trunk": "t1", **changes}))
+        call = replace(ARRIVAL, caller=caller, channel="t1-1")
+        return await door.answer(replace(call, **changes))
 
     for serial in range(2):
         assert await call(serial) == STRANGER
@@ -543,9 +545,75 @@ async def test_a_trunk_with_too_many_refused_calls() -> None:
     assert len(store.asked) == 2
     now[0] += MINUTE
     assert await call(9) == STRANGER
-    assert await call(4, trunk="t2") == STRANGER
+    assert await call(4, channel="t2-1") == STRANGER
     for serial in range(5, 9):
-        assert await call(serial, trunk="") == STRANGER
+        assert await call(serial, channel="") == STRANGER
+
+
+MERGED = Destination("agi-router-refuse", "merged**31*zh**end")
+
+
+def copy(serial: int, **changes: Any) -> Arrival:
+    """One of the calls that come by one INVITE."""
+    return replace(
+        ARRIVAL, **{"call_id": f"pbx1-1741988825.{serial}", "request": "call-id", **changes}
+    )
+
+
+async def test_of_copies_one_is_decided() -> None:
+    """The one that came first, also while it is being decided; the others hear nothing."""
+    store = Store(ADMITTED)
+    door = router(store)
+    answers = await asyncio.gather(*(door.answer(copy(serial)) for serial in range(4)))
+    assert answers == [ROUTED, MERGED, MERGED, MERGED]
+    # The first one may ask again, as one who has typed an extension does.
+    assert await door.answer(copy(0)) == ROUTED
+    assert [call_id for _, call_id, _ in store.asked] == [copy(0).call_id] * 2
+
+
+@pytest.mark.parametrize(
+    "calls",
+    [
+        (copy(1), copy(2, request="another")),
+        (copy(1, request=""), copy(2, request="")),
+        (copy(1), copy(2, dialled=str(X.value + 1))),
+    ],
+    ids=["another-request", "unknown", "another-number"],
+)
+async def test_what_is_no_copy(calls: tuple[Arrival, Arrival]) -> None:
+    """Another request, one that the door does not know, and a fork to another number."""
+    door = router(Store(ADMITTED))
+    for call in calls:
+        assert (await door.answer(call)).context == "agi-router-dial"
+
+
+async def test_who_tries_again_is_no_copy() -> None:
+    """Where the first one has ended the next is the first; of its copies again only one is."""
+    asked: list[First] = []
+    ended = {copy(1).call_id}
+
+    async def lives(first: First) -> bool:
+        asked.append(first)
+        await asyncio.sleep(0)
+        return first.call_id not in ended
+
+    door = router(Store(ADMITTED))
+    assert await door.answer(copy(1, channel="c-1"), lives) == ROUTED
+    answers = await asyncio.gather(*(door.answer(copy(serial), lives) for serial in (2, 3, 4)))
+    assert sorted(answers, key=lambda each: each.context) == [ROUTED, MERGED, MERGED]
+    assert asked[:3] == [First(copy(1).call_id, "c-1")] * 3
+    ended |= {copy(serial).call_id for serial in (2, 3, 4)}
+    assert await door.answer(copy(5), lives) == ROUTED
+
+
+async def test_a_copy_is_neither_counted_nor_kept_waiting() -> None:
+    """It is no refusal that is held against its caller, and a strict router tells it at once."""
+    store = Store(refused(replace(FACTS, leg=None)))
+    door = router(store, caller_limit=THREE, strict=True, clock=lambda: 0)
+    assert await door.answer(copy(0)) == STRANGER
+    for serial in range(1, 5):
+        assert await door.answer(copy(serial)) == MERGED
+    assert await door.answer(copy(5, request="another")) == STRANGER
 
 
 async def test_a_crowd_hears_no_prompt() -> None:
@@ -567,7 +635,7 @@ async def test_faults_of_ours_are_no_refusals() -> None:
     for answer, expected in ((StoreUnavailable(), FAULT), (ADMITTED, ROUTED), (DISAGREES, FAULT)):
         door = router(Store(answer), caller_limit=THREE, trunk_limit=THREE, clock=lambda: 0)
         for _ in range(5):
-            assert await door.answer(replace(ARRIVAL, trunk="t1")) == expected
+            assert await door.answer(replace(ARRIVAL, channel="t1-1")) == expected
 
 
 @pytest.mark.parametrize(
