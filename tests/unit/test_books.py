@@ -181,6 +181,32 @@ async def test_a_line_is_settled_one_visit_after_it_is_claimed(tmp_path: Path) -
     assert store.settled[call(1)].reason is Reason.STRANGER
 
 
+async def test_a_visit_that_waits_claims_what_comes_meanwhile(tmp_path: Path) -> None:
+    """It is over as soon as there is something, and not when its time is."""
+    store = Store()
+    books = make_books(store, tmp_path)
+    visit = asyncio.create_task(books.visit(wait=600))
+    await asyncio.sleep(0)
+    append(tmp_path, 1)
+    async with asyncio.timeout(10):
+        await visit
+    assert not (tmp_path / "ends").exists()
+    await books.visit()
+    assert store.told == [[call(1)]]
+
+
+async def test_a_visit_that_waits_and_is_given_up_is_in_nobodys_way(tmp_path: Path) -> None:
+    """Who visits next has the disk soon."""
+    store = Store()
+    books = make_books(store, tmp_path)
+    visit = asyncio.create_task(books.visit(wait=600))
+    await asyncio.sleep(0)
+    visit.cancel()
+    append(tmp_path, 1)
+    await books.close()
+    assert store.told == [[call(1)]]
+
+
 async def test_claimed_files_are_settled_before_the_next_is_claimed(tmp_path: Path) -> None:
     """Oldest first, one after the other; what comes in meanwhile waits its turn."""
     journal, store = EndJournal(tmp_path), Store()
