@@ -160,11 +160,13 @@ class Books:
         """
         unsettled = await self._store.settle(ends)
         _tell_broken(unsettled)
-        for end in unsettled.refused:
-            # Told for people: it can be settled at no time.
+        if unsettled.refused:
+            # For people: they can be settled at no time. One is named: a journal may be full.
+            first, count = unsettled.refused[0], len(unsettled.refused)
+            day, dialled = f"{first.day}", f"{first.x_number}"
             log.error(
                 "settle.refused",
-                extra={"call": end.call_id, "day": f"{end.day}", "dialled": f"{end.x_number}"},
+                extra={"calls": count, "call": first.call_id, "day": day, "dialled": dialled},
             )
         not_settled = _calls(unsettled)
         settled = [end for end in ends if end.call_id not in not_settled]

@@ -869,6 +869,17 @@ WITH walked AS (
        AND b.parent_id IS NULL
        -- While a route is where calls find it, its binding stays.
        AND NOT EXISTS (SELECT FROM agi_router.route r WHERE r.block = b.block AND r.binding_id = b.id)
+       -- A child has ended with it, and has neither routes nor children. A row that is tied to it otherwise is of a
+       -- writer's making: both stay, and the walk goes on.
+       AND NOT EXISTS (
+           SELECT
+             FROM agi_router.binding c
+            WHERE c.block = b.block AND c.parent_id = b.id
+              AND (c.ended_at IS NULL
+                   OR EXISTS (SELECT FROM agi_router.route r WHERE r.block = c.block AND r.binding_id = c.id)
+                   OR EXISTS (SELECT FROM agi_router.route r WHERE r.block = c.block AND r.child_id = c.id)
+                   OR EXISTS (SELECT FROM agi_router.past_route p WHERE p.block = c.block AND p.binding_id = c.id)
+                   OR EXISTS (SELECT FROM agi_router.binding g WHERE g.block = c.block AND g.parent_id = c.id)))
        FOR UPDATE OF b SKIP LOCKED
 ), past AS (
     DELETE FROM agi_router.past_route p USING old o WHERE p.block = %(block)s AND p.binding_id = o.id
@@ -1075,12 +1086,13 @@ SELECT c.block, c.id, c.x_number, c.binding_id, c.side, c.received_at, c.ended_a
  LIMIT %(limit)s;
 
 -- see_node --
--- Note that an Asterisk is alive. No row: one of its name is alive that is another one.
+-- Note that an Asterisk is alive. No row: one of its name is alive that is another one. Nobody was seen in the future:
+-- such a row, of a clock that was set back or of a writer's, keeps nobody out.
 INSERT INTO agi_router.node AS n (name, entity_id, started_at, seen_at)
 VALUES (%(name)s, %(entity_id)s, %(started_at)s, clock_timestamp())
 ON CONFLICT (name) DO UPDATE
    SET entity_id = excluded.entity_id, started_at = excluded.started_at, seen_at = excluded.seen_at
- WHERE n.seen_at < excluded.seen_at - interval '2 minutes'
+ WHERE n.seen_at NOT BETWEEN excluded.seen_at - interval '2 minutes' AND excluded.seen_at + interval '2 minutes'
     OR (n.entity_id = excluded.entity_id AND n.started_at <= excluded.started_at)
 RETURNING n.name;
 

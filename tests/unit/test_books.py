@@ -336,17 +336,18 @@ async def test_too_many_are_held_to_be_remembered(
 async def test_what_can_never_be_settled_is_named(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A call of a day that none may have keeps no other from being settled."""
+    """Calls of a day that none may have keep no other from being settled, nor fill the log."""
     store = Store()
-    store.refused = {call(1)}
+    store.refused = {call(1), call(3), call(4)}
     books = make_books(store, tmp_path)
-    append(tmp_path, 1, 2)
+    append(tmp_path, 1, 2, 3, 4)
     await books.visit()
     await books.visit()
     assert set(store.settled) == {call(2)}
     assert left(tmp_path) == []
     (record,) = caplog.records
     assert (record.msg, record.__dict__["call"]) == ("settle.refused", call(1))
+    assert record.__dict__["calls"] == 3
 
 
 async def test_what_the_database_refuses_is_passed_over(
