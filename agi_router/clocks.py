@@ -9,6 +9,7 @@ between the question and the answer.
 import time
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 __all__ = ["OtherClock", "steady"]
@@ -17,11 +18,10 @@ __all__ = ["OtherClock", "steady"]
 _PROMPT: Final = 0.5
 
 
-def steady() -> float:
-    """
-    Seconds by a clock that nobody sets, and that goes on while the machine sleeps.
-    """
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
+steady: Final = partial(time.clock_gettime, time.CLOCK_BOOTTIME)
+"""
+Seconds by a clock that nobody sets, and that goes on while the machine sleeps.
+"""
 
 
 class OtherClock:
@@ -64,14 +64,14 @@ class OtherClock:
         seconds = moment.timestamp()
         self._offset = (seconds - heard, seconds - asked)
 
-    def age(self, moment: datetime) -> float:
+    def steadily(self, moment: datetime) -> float:
         """
-        How many seconds ago something happened by the other clock; rather too many than too few.
+        A time by the other clock, by the steady one; rather too early than too late.
 
         Before the first look both clocks are taken for one.
         """
-        now = self._wall() if self._offset is None else self._now() + self._offset[1]
-        return now - moment.timestamp()
+        high = self._wall() - self._now() if self._offset is None else self._offset[1]
+        return moment.timestamp() - high
 
     @property
     def ahead(self) -> float:

@@ -55,6 +55,9 @@ _CANONICAL = str.maketrans(
 
 _DIGITS = re.compile(r"\+?[0-9]+")
 _MOBILE = re.compile(r"1[3-9][0-9]{9}")
+# As trunks write nearly all of them, and parse() would read them just so.
+_TOLD_MOBILE = re.compile(r"(?:\+86)?(1[3-9][0-9]{9})")
+_TOLD_700 = re.compile(r"(?:\+?86)?(700[0-9]{12})")
 # Area codes are 010, 02x and 03xx to 09xx; none begins 013 to 019, so a mobile number with the
 # long-distance 0 in front of it is never mistaken for a fixed line.
 _FIXED = re.compile(r"0(?:10|2[0-9]|[3-9][0-9]{2})[1-9][0-9]{6,7}")
@@ -142,6 +145,8 @@ class XNumber:
         Raises:
             NumberError: ``EMPTY``, ``NOT_DIGITS``, ``NOT_700``, ``TOO_SHORT`` or ``TOO_LONG``.
         """
+        if told := _TOLD_700.fullmatch(text):
+            return cls(value=int(told[1]))
         return cls(value=_managed(text, length=15, what="a 700 number"))
 
     @classmethod
@@ -280,9 +285,8 @@ class E164:
             NumberError: ``EMPTY``, ``WITHHELD``, ``NOT_DIGITS``, ``IS_700``, ``FOREIGN``,
                 ``FIXED_LINE``, ``TOO_SHORT``, ``TOO_LONG`` or ``NOT_MOBILE``.
         """
-        # As nearly all are written.
-        if _MOBILE.fullmatch(text):
-            return cls(digits=text)
+        if told := _TOLD_MOBILE.fullmatch(text):
+            return cls(digits=told[1])
         if is_withheld(text):
             raise NumberError(NumberFault.WITHHELD, "the number is withheld")
         compact = _compact(text)

@@ -45,6 +45,13 @@ class SideThread:
         self._items.put((loop, result, lambda: work(*arguments)))
         return await result
 
+    @property
+    def wanted(self) -> bool:
+        """
+        Whether more waits behind what is being done; for that, which may end early.
+        """
+        return not self._items.empty()
+
     def _work(self) -> None:
         while True:
             loop, result, work = self._items.get()

@@ -42,8 +42,13 @@ DECLARE
     missing date[];
     crowded date[];
     d date;
+    -- Whoever serves may ask: not for tables without end.
+    most_days  CONSTANT integer := 31;
     own text;
 BEGIN
+    IF last >= first + most_days THEN
+        RAISE invalid_parameter_value USING MESSAGE = format('partitions are made for at most %s days at once', most_days);
+    END IF;
     missing := ARRAY(SELECT g::date
                        FROM generate_series(first, last, interval '1 day') g
                       WHERE to_regclass(format('agi_router.call_%s', to_char(g, 'YYYYMMDD'))) IS NULL);
@@ -100,7 +105,7 @@ BEGIN
     END;
 END
 $$;
-COMMENT ON FUNCTION agi_router.ensure_call_days IS 'Makes the partitions of call for these days, and moves their rows there; returns the days that have none yet. held: somebody has locked the default partition, as a dump does; crowded: it has too many rows to be looked through while calls wait';
+COMMENT ON FUNCTION agi_router.ensure_call_days IS 'Makes the partitions of call for these days, 31 at most, and moves their rows there; returns the days that have none yet. held: somebody has locked the default partition, as a dump does; crowded: it has too many rows to be looked through while calls wait';
 
 CREATE OR REPLACE FUNCTION agi_router.drop_call_day(before date) RETURNS date
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '50ms' AS $$

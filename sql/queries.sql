@@ -238,10 +238,13 @@ UPDATE agi_router.key SET state = 'retired' WHERE kind = %(kind)s AND id = %(id)
 SELECT pg_try_advisory_lock(7002027) AS locked;
 
 -- list_routers --
--- The connections of routers; the last word of a name is the digest of the keys they read with.
-SELECT pid, application_name
+-- The connections of routers; the last word of a name is the digest of the keys they read with. Anybody may take such a
+-- name: who may not use the schema is none. Another role's address is told to members of pg_read_all_stats only.
+SELECT pid, application_name, usename AS role, host(client_addr) AS address,
+       client_port IS NOT NULL AS address_told
   FROM pg_catalog.pg_stat_activity
- WHERE datname = current_database() AND application_name LIKE 'agi_router serve%%';
+ WHERE datname = current_database() AND application_name LIKE 'agi_router serve%%'
+   AND has_schema_privilege(usesysid, 'agi_router', 'USAGE');
 
 -- set_application_name --
 -- Say who is connected.
@@ -866,6 +869,17 @@ WITH walked AS (
        AND b.parent_id IS NULL
        -- While a route is where calls find it, its binding stays.
        AND NOT EXISTS (SELECT FROM agi_router.route r WHERE r.block = b.block AND r.binding_id = b.id)
+       -- A child has ended with it, and has neither routes nor children. A row that is tied to it otherwise is of a
+       -- writer's making: both stay, and the walk goes on.
+       AND NOT EXISTS (
+           SELECT
+             FROM agi_router.binding c
+            WHERE c.block = b.block AND c.parent_id = b.id
+              AND (c.ended_at IS NULL
+                   OR EXISTS (SELECT FROM agi_router.route r WHERE r.block = c.block AND r.binding_id = c.id)
+                   OR EXISTS (SELECT FROM agi_router.route r WHERE r.block = c.block AND r.child_id = c.id)
+                   OR EXISTS (SELECT FROM agi_router.past_route p WHERE p.block = c.block AND p.binding_id = c.id)
+                   OR EXISTS (SELECT FROM agi_router.binding g WHERE g.block = c.block AND g.parent_id = c.id)))
        FOR UPDATE OF b SKIP LOCKED
 ), past AS (
     DELETE FROM agi_router.past_route p USING old o WHERE p.block = %(block)s AND p.binding_id = o.id
@@ -1072,12 +1086,13 @@ SELECT c.block, c.id, c.x_number, c.binding_id, c.side, c.received_at, c.ended_a
  LIMIT %(limit)s;
 
 -- see_node --
--- Note that an Asterisk is alive. No row: one of its name is alive that is another one.
+-- Note that an Asterisk is alive. No row: one of its name is alive that is another one. Nobody was seen in the future:
+-- such a row, of a clock that was set back or of a writer's, keeps nobody out.
 INSERT INTO agi_router.node AS n (name, entity_id, started_at, seen_at)
 VALUES (%(name)s, %(entity_id)s, %(started_at)s, clock_timestamp())
 ON CONFLICT (name) DO UPDATE
    SET entity_id = excluded.entity_id, started_at = excluded.started_at, seen_at = excluded.seen_at
- WHERE n.seen_at < excluded.seen_at - interval '2 minutes'
+ WHERE n.seen_at NOT BETWEEN excluded.seen_at - interval '2 minutes' AND excluded.seen_at + interval '2 minutes'
     OR (n.entity_id = excluded.entity_id AND n.started_at <= excluded.started_at)
 RETURNING n.name;
 

@@ -63,6 +63,7 @@ EXTENSION_MAX: Final = 79
 """Longest extension or context, in bytes; Asterisk silently cuts a longer one (control.c)."""
 
 _write = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+_read = json.JSONDecoder().decode
 
 # Shorter than this, two digits would tell too much.
 _MASKABLE: Final = 7
@@ -73,6 +74,9 @@ _METHODS: Final = frozenset({"GET", "POST", "PUT", "DELETE"})
 _PATH: Final = re.compile(
     r"(?:[\w.~-]|%[0-9A-Fa-f]{2})+(?:/(?:[\w.~-]|%[0-9A-Fa-f]{2})+)*", re.ASCII
 )
+
+# What quote() leaves as it is: nearly every segment.
+_UNRESERVED: Final = re.compile(r"[\w.~-]+", re.ASCII)
 
 # Answers go through the same filter as events: without RESTResponse they are dropped without a
 # word (app.c). So does ApplicationReplaced, and whoever misses it does not know that it is deaf.
@@ -447,7 +451,9 @@ def path(*segments: str) -> str:
     if not all(segments):
         raise ValueError("path: empty segment")
     try:
-        return "/".join([quote(segment, safe="") for segment in segments])
+        return "/".join(
+            [each if _UNRESERVED.fullmatch(each) else quote(each, safe="") for each in segments]
+        )
     except UnicodeError:
         raise ValueError("path: segment is not text") from None
 
@@ -495,7 +501,7 @@ def _dump(value: object) -> str:
 def _load(text: str | bytes) -> object:
     try:
         # json would guess UTF-16 from zero bytes; a text frame is UTF-8.
-        return json.loads(text if isinstance(text, str) else text.decode())
+        return _read(text if isinstance(text, str) else text.decode())
     except (ValueError, RecursionError):
         # "from None": the JSON error carries the whole document.
         raise WireError("not JSON") from None

@@ -122,7 +122,7 @@ def read_caller(signalled: Signalled, *, believe_from: bool) -> str | Reason:
         A telephone number, with or without ``+86``; or why the call is refused: ``caller_hidden``
         or ``caller_unreadable``.
     """
-    if any(line is None or _hides(line) for line in signalled.privacy):
+    if signalled.privacy and any(line is None or _hides(line) for line in signalled.privacy):
         return Reason.CALLER_HIDDEN
     if signalled.asserted:
         return _ordinary(signalled.asserted) or _asserted(signalled.asserted)
@@ -138,8 +138,7 @@ def _ordinary(lines: Sequence[str | None]) -> str | None:
     """
     The number in a single line of the usual form: what :func:`_asserted` would make of it.
     """
-    line, *more = lines
-    if line is None or more:
+    if len(lines) > 1 or (line := lines[0]) is None:
         return None
     match = _ORDINARY.fullmatch(line)
     return match and (match[1] or match[2])

@@ -203,7 +203,7 @@ class Router:
         except Exception:  # a defect of ours must not leave the caller without an answer
             log.exception("call.undecided", extra={"call": arrival.call_id})
             decision = Refusal(reason=Reason.PLATFORM_FAULT)
-        if self._is_hidden(decision):
+        if self._strict and self._is_hidden(decision):
             wait = begun + _STRICT_ANSWER - self._clock()
             await asyncio.sleep(max(0, wait) / _SECOND)
         elif self._meter is not None:
@@ -216,7 +216,9 @@ class Router:
         """
         if self._meter is not None and isinstance(decision, Route | Refusal):
             # Whoever reads metrics may also call: a strict router tells neither the true reason.
-            self._meter.decided(decision.strictly if self._is_hidden(decision) else decision)
+            self._meter.decided(
+                decision.strictly if self._strict and self._is_hidden(decision) else decision
+            )
         match decision:
             case Route():
                 self._late_log.info("call.routed", call=call_id, binding=decision.binding)
@@ -250,11 +252,12 @@ class Router:
                     or (decision.reason is Reason.NO_CAPACITY and self._is_crowd()),
                 )
 
-    def _is_hidden(self, decision: Decision | None) -> TypeGuard[Refusal]:
+    @staticmethod
+    def _is_hidden(decision: Decision | None) -> TypeGuard[Refusal]:
         """
-        Whether nobody but the record is to know why this was decided, nor by how long it took.
+        Whether, if strict, nobody but the record is to know why, nor by how long it took.
         """
-        return self._strict and isinstance(decision, Refusal) and decision.reason.hidden
+        return isinstance(decision, Refusal) and decision.reason.hidden
 
     def _is_crowd(self) -> bool:
         """
@@ -349,7 +352,7 @@ class Router:
             decision = await self._try_to_admit(call, call_id)
             return decision
         finally:
-            if self._meter is not None and not self._is_hidden(decision):
+            if self._meter is not None and not (self._strict and self._is_hidden(decision)):
                 self._meter.admission_took((self._clock() - begun) / _SECOND)
 
     async def _try_to_admit(self, call: Call, call_id: str) -> Decision:

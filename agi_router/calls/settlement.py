@@ -77,13 +77,18 @@ class Books:
         self._disk = SideThread("journal")
 
     async def visit(
-        self, *, others_after: float = 0.0, alive: Callable[[], None] = _nobody
+        self,
+        *,
+        others_after: float = 0.0,
+        wait: float = 0.0,
+        alive: Callable[[], None] = _nobody,
     ) -> None:
         """
         Settle the files claimed before, then claim what has come since.
 
         Args:
             others_after: Seconds for which a file that another router has claimed is left to it.
+            wait: Seconds for which it goes on to look where there is nothing yet.
             alive: Told whenever some lines are settled: it may take long.
 
         Raises:
@@ -93,9 +98,12 @@ class Books:
         async with self._visiting:
             held = 0
             fault: JournalError | None = None
-            for file in await self._disk.do(self._claimed, others_after):
-                # Visitors may follow each other at once; a writer still needs its moment.
-                await asyncio.sleep(_VISIT - await self._disk.do(self._journal.age, file))
+            files, age = await self._disk.do(self._look, others_after, wait)
+            if not files:
+                return
+            # Visitors may follow each other at once; a writer still needs its moment.
+            await asyncio.sleep(_VISIT - age)
+            for file in files:
                 try:
                     held += await self._settle_file(file, alive)
                 except JournalError as error:
@@ -106,8 +114,18 @@ class Books:
             if held:
                 raise StoreHeld(f"somebody holds the bindings of {held} call(s) that have ended")
 
-    def _claimed(self, others_after: float) -> list[str]:
-        return self._journal.claimed(others_after=others_after)
+    def _look(self, others_after: float, wait: float) -> tuple[list[str], float]:
+        """
+        The files claimed before, and the age of the youngest; else what has come since is claimed.
+
+        Mostly there is nothing of either: waiting here does not wake the event loop.
+        """
+        until = time.monotonic() + wait
+        while not (files := self._journal.claimed(others_after=others_after)):
+            if self._journal.claim() or self._disk.wanted or time.monotonic() >= until:
+                break
+            time.sleep(_VISIT)
+        return files, min(map(self._journal.age, files), default=math.inf)
 
     async def _settle_file(self, file: str, alive: Callable[[], None]) -> int:
         """
@@ -142,11 +160,13 @@ class Books:
         """
         unsettled = await self._store.settle(ends)
         _tell_broken(unsettled)
-        for end in unsettled.refused:
-            # Told for people: it can be settled at no time.
+        if unsettled.refused:
+            # For people: they can be settled at no time. One is named: a journal may be full.
+            first, count = unsettled.refused[0], len(unsettled.refused)
+            day, dialled = f"{first.day}", f"{first.x_number}"
             log.error(
                 "settle.refused",
-                extra={"call": end.call_id, "day": f"{end.day}", "dialled": f"{end.x_number}"},
+                extra={"calls": count, "call": first.call_id, "day": day, "dialled": dialled},
             )
         not_settled = _calls(unsettled)
         settled = [end for end in ends if end.call_id not in not_settled]

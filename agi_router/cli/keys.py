@@ -23,6 +23,8 @@ from agi_router.maintenance.rotation import Rotation
 __all__ = ["group"]
 
 _LOOK = 0.2
+# Connections that are named.
+_SHOWN = 8
 
 
 @click.group("key")
@@ -191,9 +193,10 @@ def _await_routers(rotation: Rotation, wait: float) -> None:
     while unaware := rotation.unaware():
         if time.monotonic() >= deadline:
             raise KeyInUse(
-                f"{unaware} connection(s) of routers do not know the new keys, so the old ones are"
-                " still written with: bring the key file to their machines, or restart those whose"
-                " keys are set by AGI_ROUTER_KEY; then run this again"
+                f"{len(unaware)} connection(s) of routers do not know the new keys, so the old"
+                f" ones are still written with: {'; '.join(unaware[:_SHOWN])}. Bring the key file"
+                " to their machines, or restart those whose keys are set by AGI_ROUTER_KEY; end"
+                " one that is no router by pg_terminate_backend(pid); then run this again"
             )
         time.sleep(_LOOK)
 

@@ -140,19 +140,20 @@ class _PutOff:
 
     def __init__(self, *, probes: int) -> None:
         self._probes = probes
-        self._jobs: dict[Hashable, deque[_Job]] = {}
+        self.held: dict[Hashable, deque[_Job]] = {}
+        """What is held, with the work about it; mostly nothing is: look here before you ask."""
         # What has work and is not being tried, in turn; and what is being tried.
         self._turns: deque[Hashable] = deque()
         self._tried: set[Hashable] = set()
 
     def __len__(self) -> int:
-        return sum(map(len, self._jobs.values()))
+        return sum(map(len, self.held.values()))
 
     def concerns(self, job: _Job) -> bool:
         """
         Whether *job* is about something that is held.
         """
-        return bool(self._jobs) and job.about in self._jobs
+        return job.about in self.held
 
     def add(self, job: _Job) -> None:
         """
@@ -162,9 +163,9 @@ class _PutOff:
         if tried_first:
             self._tried.discard(job.about)
             job.probe = False
-        if job.about not in self._jobs and len(self._jobs) >= _HELD_LIMIT:
+        if job.about not in self.held and len(self.held) >= _HELD_LIMIT:
             self._forget_one()
-        jobs = self._jobs.setdefault(job.about, deque())
+        jobs = self.held.setdefault(job.about, deque())
         if len(jobs) >= _WAITING_LIMIT:
             _fail(job, StoreBusy())
         elif not job.result.done():
@@ -186,7 +187,7 @@ class _PutOff:
         """
         while self._turns and len(self._tried) < self._probes:
             about = self._turns.popleft()
-            jobs = self._jobs.get(about)
+            jobs = self.held.get(about)
             while jobs and about not in self._tried:
                 job = jobs.popleft()
                 if not job.result.done():
@@ -202,23 +203,27 @@ class _PutOff:
         if job.probe:
             self._tried.discard(job.about)
             job.probe = False
-        return self._jobs.pop(job.about, ())
+        jobs = self.held.pop(job.about, ())
+        if not self.held:
+            self._turns.clear()
+        return jobs
 
     def clear(self) -> Iterable[_Job]:
         """
         All work, which is put off no longer.
         """
-        left = [job for jobs in self._jobs.values() for job in jobs]
-        self._jobs.clear()
+        left = [job for jobs in self.held.values() for job in jobs]
+        self.held.clear()
+        self._turns.clear()
         return left
 
     def _forget_one(self) -> None:
         """
         The one that was held first of those that nobody waits for.
         """
-        for about, jobs in self._jobs.items():
+        for about, jobs in self.held.items():
             if not jobs and about not in self._tried:
-                del self._jobs[about]
+                del self.held[about]
                 break
 
 
@@ -358,24 +363,23 @@ class ConnectionPool:
         """
         The next piece of work; waits for one.
         """
-        while (job := self._next()) is None:
+        held = self._put_off.held
+        while True:
+            if held and self._probes_next and (probe := self._put_off.next()) is not None:
+                self._probes_next = False
+                return probe
+            while self._queue:
+                job = self._queue.popleft()
+                if held and self._put_off.concerns(job):
+                    self._put_off.add(job)
+                elif not job.result.done():
+                    self._probes_next = True
+                    return job
+            if held and (probe := self._put_off.next()) is not None:
+                return probe
             called: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._idle.append(called)
             await called
-        return job
-
-    def _next(self) -> _Job | None:
-        if self._probes_next and (job := self._put_off.next()) is not None:
-            self._probes_next = False
-            return job
-        while self._queue:
-            job = self._queue.popleft()
-            if self._put_off.concerns(job):
-                self._put_off.add(job)
-            elif not job.result.done():
-                self._probes_next = True
-                return job
-        return self._put_off.next()
 
     def _wait_ahead(self) -> float:
         """
@@ -412,7 +416,7 @@ class ConnectionPool:
             and _may_share(job.work, self._queue[0].work)
         ):
             other = self._queue.popleft()
-            if self._put_off.concerns(other):
+            if self._put_off.held and self._put_off.concerns(other):
                 self._put_off.add(other)
             elif not other.result.done():
                 company.append(other)
@@ -458,46 +462,35 @@ class ConnectionPool:
         """
         Do *job*, or put it off while somebody holds what it needs.
 
+        It is done on a second connection if the first is lost.
+
         Returns:
             The connection to go on with.
         """
         work = _patient(job.work) if job.probe and self._put_off.are_few else job.work
-        held, current = await self._try(job, work, connection)
-        if held:
-            self._put_off.add(job)
-        elif job.probe or self._put_off.concerns(job):
-            self._put_first(self._put_off.release(job))
-        return current
-
-    async def _try(self, job: _Job, work: Work, connection: Line) -> tuple[bool, Line | None]:
-        """
-        Do *work* for *job*, on a second connection if the first is lost.
-
-        Returns:
-            Whether it waits for what somebody holds, and the connection to go on with.
-        """
         current: Line | None = connection
-        for attempt in range(1, _TRIES + 1):
+        left = _TRIES
+        while left and not job.result.done():
+            left -= 1
             try:
                 if current is None:
                     current = await self._connect()
                 result = await self._watched(work, current, calls=int(job.hurry))
             except (psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction) as error:
                 if job.about is not None and isinstance(error, psycopg.errors.LockNotAvailable):
-                    return True, current
+                    self._put_off.add(job)
+                    return current
                 current = await self._kept(current, error)
-                if attempt == _TRIES or self._closing:
+                if not left or self._closing:
                     _fail(job, error)
-                if job.result.done():
-                    break
             except Exception as error:  # noqa: BLE001 - it belongs to whoever waits
                 _fail(job, error)
-                break
             else:
                 if not job.result.done():
                     job.result.set_result(result)
-                break
-        return False, current
+        if job.probe or (self._put_off.held and self._put_off.concerns(job)):
+            self._put_first(self._put_off.release(job))
+        return current
 
     async def _watched(self, work: Work, connection: Line, *, calls: int) -> Any:
         """

@@ -134,11 +134,12 @@ class AriDoor:
             await asyncio.wait(self._calls)
 
     async def _take(self, event: StasisStart) -> None:
+        late = self.clock.steadily(event.timestamp) + self._patience
         # A process that was frozen finds calls that have gone elsewhere: none of them is taken.
-        destination = None if self._is_late(event) else await self._answer(event)
+        destination = None if steady() > late else await self._answer(event)
         # And it may have been frozen just now. Whatever it said would fetch the call back from
         # another router; what it has reserved is settled with the call.
-        if destination is None or self._is_late(event):
+        if destination is None or steady() > late:
             log.warning("call.late", extra={"call": event.channel.id})
             # Or somebody has set Asterisk's clock back.
             self._ask_time.set()
@@ -199,6 +200,3 @@ class AriDoor:
         if after is None:
             return self._router.destination(Refusal(reason=Reason.PLATFORM_FAULT), call_id)
         return after
-
-    def _is_late(self, event: StasisStart) -> bool:
-        return self.clock.age(event.timestamp) > self._patience

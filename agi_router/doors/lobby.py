@@ -4,7 +4,7 @@ The lobby of a door: connections that have not yet said what they want.
 Whoever may connect may also stay silent, be slow, send without end, or come a thousand times. So a
 connection costs no thread until it has said all that the door needs to judge it; it has a short
 time and a bounded number of bytes to do so; and where too many wait, **the one that came first
-leaves**. Who is in earnest speaks at once, and always finds a place.
+leaves**, of those who have said nothing new. Who is in earnest speaks at once, and is heard.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ __all__ = ["Guest", "Lobby", "listen"]
 
 log = logging.getLogger(__name__)
 
-# Connections that are taken in one go, before those inside are heard.
-_AT_ONCE: Final = 64
+# Of all places, the share that is given away in one go, before those inside are heard again.
+_AT_ONCE: Final = 4
 _CHUNK: Final = 4096
 _BACKLOG: Final = 4096
 # Seconds for which a lobby counts as crowded once somebody had to leave.
@@ -131,7 +131,8 @@ class Lobby:
         self._ended.wait()
 
     def _look(self, poll: float) -> None:
-        for key, _ in self._selector.select(poll):
+        # Whoever has spoken is heard before somebody new may take the place.
+        for key, _ in sorted(self._selector.select(poll), key=lambda ready: ready[0].data is None):
             if key.data is None:
                 self._take(key.fileobj)  # type: ignore[arg-type]  # registered by run()
             else:
@@ -147,7 +148,7 @@ class Lobby:
         _close(self._listeners)
 
     def _take(self, listener: socket.socket) -> None:
-        for _ in range(_AT_ONCE):
+        for _ in range(max(self._places // _AT_ONCE, 1)):
             try:
                 connection, _ = listener.accept()
             except BlockingIOError:
@@ -166,6 +167,7 @@ class Lobby:
             guest = Guest(connection, time.monotonic() + self._patience)
             self._guests[connection.fileno()] = guest
             self._selector.register(connection, selectors.EVENT_READ, guest)
+            self._hear(guest)
 
     def _hear(self, guest: Guest) -> None:
         if guest.connection.fileno() < 0:

@@ -14,6 +14,7 @@ Each step may be interrupted, and the next run goes on from there.
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from agi_router.bindings.reseal import Renewal
 from agi_router.db.connection import Connection, Statements
@@ -76,12 +77,15 @@ class Rotation:
             self.keys = check_keys(self._connection, ring)
         return chosen
 
-    def unaware(self) -> int:
+    def unaware(self) -> list[str]:
         """
-        How many connections of routers there are that do not know all these keys.
+        The connections of routers that do not know all these keys: process id, role and address.
         """
-        names = self._statements.all("list_routers", {})
-        return sum(row["application_name"].split()[-1] != self.keys.digest for row in names)
+        return [
+            _told(row)
+            for row in self._statements.all("list_routers", {})
+            if row["application_name"].split()[-1] != self.keys.digest
+        ]
 
     def switch(self, ids: Mapping[KeyKind, int]) -> None:
         """
@@ -183,3 +187,13 @@ class Rotation:
             for (other, keyid), row in known.items()
             if other == kind
         ]
+
+
+def _told(router: Mapping[str, Any]) -> str:
+    """Which connection it is, so that somebody can find it."""
+    place = "at an address that only a superuser is told"
+    if router["address_told"]:
+        place = (
+            f"from {router['address']}" if router["address"] else "on the database's own machine"
+        )
+    return f"pid {router['pid']} of {router['role']!r} {place}"

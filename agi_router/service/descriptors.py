@@ -12,7 +12,7 @@ __all__ = ["NEEDED", "raise_limit"]
 
 NEEDED: Final = 1024
 """
-What a process with all doors may need: FastAGI 456 (see its door), the health server 16, the
+What a process with all doors may need: FastAGI 456 (see its door), the health server 136, the
 database 100, and some for files, Asterisk, threads and names that are looked up.
 """
 

@@ -30,7 +30,7 @@ _POLL: Final = 0.1
 _TEXT: Final = ("Content-Type", "text/plain; charset=utf-8")
 
 # Connections whose question has not come yet, and those that are being answered.
-_WAITING: Final = 8
+_WAITING: Final = 128
 _ANSWERED: Final = 8
 # Seconds for a question, and for all of it with its answer.
 _QUESTION: Final = 2.0

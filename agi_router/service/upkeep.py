@@ -53,6 +53,8 @@ AriAtHand: TypeAlias = Callable[[str], AbstractAsyncContextManager[AriClient]]
 # Seconds between two visits to the journal: an unanswered call gives its use back after at most
 # two of them. A visit to an empty journal costs a few system calls.
 _VISIT: Final = 0.2
+# Seconds of one look at a journal that is empty; who else wants to settle waits so long at most.
+_LOOK: Final = 1.0
 # Seconds for which a file is left to the router that has claimed it.
 _ABANDONED: Final = 2.0
 _SWEEP_PAUSE: Final = 0.05
@@ -89,7 +91,7 @@ def settle_job(books: Books) -> Job:
     """
 
     async def settle(alive: Alive) -> None:
-        await books.visit(others_after=_ABANDONED, alive=alive)
+        await books.visit(others_after=_ABANDONED, wait=_LOOK, alive=alive)
 
     return Job(name="settle", work=settle, every=_VISIT, limit=30.0, retry=_RETRY, patience=2.0)
 

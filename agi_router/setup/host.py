@@ -229,9 +229,19 @@ def asterisk_directory(what: str, default: str) -> Path:
         what: Its name in ``core show settings``, such as "Data directory".
         default: Where it is if Asterisk does not run, or names none.
     """
-    done = _run("asterisk", "-rx", "core show settings", check=False)
+    done = _run("asterisk", "-rx", "core show settings", check=False, account=_asterisk())
     found = re.search(rf"(?m)^\s*{what}:\s*(/[!-~]*)$", done)
     return Path(found[1] if found else default)
+
+
+def _asterisk() -> int | None:
+    """
+    The account whose asterisk.conf `asterisk -rx` reads first: it is run with its rights.
+    """
+    try:
+        return pwd.getpwnam(_GROUP).pw_uid
+    except KeyError:
+        return None
 
 
 def _file(
@@ -418,9 +428,9 @@ def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _run(program: str, *arguments: str, check: bool = True) -> str:
+def _run(program: str, *arguments: str, check: bool = True, account: int | None = None) -> str:
     """
-    What a program prints.
+    What a program prints; it runs with the rights of *account* and of no other, if one is given.
 
     Raises:
         SettingsError: It is missing or has failed, if that is checked.
@@ -428,7 +438,14 @@ def _run(program: str, *arguments: str, check: bool = True) -> str:
     command: Sequence[str] = (program, *arguments)
     try:
         done = subprocess.run(
-            command, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL
+            command,
+            check=False,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            user=account,
+            group=None if account is None else grp.getgrnam(_GROUP).gr_gid,
+            extra_groups=None if account is None else [],
         )
     except OSError as error:
         if check:

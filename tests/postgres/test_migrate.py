@@ -178,6 +178,16 @@ def test_rows_in_the_default_partition_go_to_their_day(connection: Connection) -
         )
 
 
+def test_no_more_days_at_once_than_a_service_needs(connection: Connection) -> None:
+    """Who serves may ask for days: not for as many tables as there is room for."""
+    ensure = "SELECT agi_router.ensure_call_days(%s, %s)"
+    for last in ("2030-03-01", "9999-12-31", "infinity"):
+        with pytest.raises(psycopg.errors.InvalidParameterValue, match="at most 31 days at once"):
+            connection.execute(ensure, ("2030-01-01", last))
+    connection.execute(ensure, ("2030-01-01", "2030-01-02"))
+    assert len(one(connection, PARTITIONS)) == 17 + 2
+
+
 def test_partitions_made_between_a_look_and_the_lock(dsn: str, connection: Connection) -> None:
     """Who sees a day missing, and gets the lock when another has just made it, is content."""
     ensure = "SELECT * FROM agi_router.ensure_call_days('2030-01-01', '2030-01-03')"

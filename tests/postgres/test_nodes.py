@@ -58,3 +58,14 @@ async def test_a_name_may_be_inherited(admissions: AdmissionStore, connection: C
     await admissions.see_node("pbx1", OTHER, STARTED - timedelta(days=1))
     with pytest.raises(NodeTaken):
         await admissions.see_node("pbx1", ONE, STARTED)
+
+
+async def test_a_name_is_not_held_from_the_future(
+    admissions: AdmissionStore, connection: Connection
+) -> None:
+    """A row of a writer's, or of a clock that was set back: nobody who asks has written it."""
+    await admissions.see_node("pbx1", ONE, STARTED)
+    connection.execute(b"UPDATE agi_router.node SET seen_at = seen_at + interval '3 minutes'")
+    await admissions.see_node("pbx1", OTHER, STARTED)
+    with pytest.raises(NodeTaken):
+        await admissions.see_node("pbx1", ONE, STARTED)

@@ -137,7 +137,7 @@ def test_work_by_hand(served: str, keys: KeyRing, connection: Connection, tmp_pa
         file = tmp_path / "key"
         write_key_ring(file, keys)
         rotation = Rotation(own, ring, file)
-        assert rotation.unaware() == 0
+        assert rotation.unaware() == []
         rotation.switch(rotation.add(["seal"]))
         list(rotation.renewal().run())
         rotation.retire("seal", keys.seal_keys[-1][0])
@@ -145,6 +145,24 @@ def test_work_by_hand(served: str, keys: KeyRing, connection: Connection, tmp_pa
         for each in store.bindings(everything=False, order_id=None, limit=100):
             store.unbind(each.id)
         store.inventory.set_block_state(BLOCK, BlockState.RETURNED)
+
+
+def test_a_name_alone_makes_no_router(
+    server: Server, dsn: str, role: str, connection: Connection, keys: KeyRing, tmp_path: Path
+) -> None:
+    """Whoever may connect can take a router's name; a router also may read the schema."""
+    file = tmp_path / "key"
+    write_key_ring(file, keys)
+    named = server.dsn(database_of(dsn), user=role)
+    with connect(dsn) as own, psycopg.connect(named, application_name="agi_router serve 0000"):
+        rotation = Rotation(own, check_keys(own, keys), file)
+        assert rotation.unaware() == []
+        grant(connection, role)
+        [told] = rotation.unaware()
+        # Whoever is no superuser is not told where another role comes from.
+        assert told.endswith(f"of {role!r} at an address that only a superuser is told")
+    with server.admin(database_of(dsn)) as admin:
+        admin.execute(f'DROP OWNED BY "{role}"')
 
 
 @pytest.mark.parametrize(

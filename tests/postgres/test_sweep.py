@@ -122,6 +122,32 @@ def test_in_small_steps(shadowed: Connection, resting: BindingStore) -> None:
         assert one(shadowed, f"SELECT count(*) FROM agi_router.{table}") == 0
 
 
+def test_bindings_that_a_writer_has_tied_together(
+    shadowed: Connection, resting: BindingStore
+) -> None:
+    """A live one, and one with a child, made children of an old one: these stay, others go."""
+    made = [bind(resting, new_party(), new_party(), x=BLOCK.number(n)) for n in range(5)]
+    ids = [each.id.id for each in made]
+
+    def tie(child: int, parent: int) -> None:
+        shadowed.execute(
+            "UPDATE agi_router.binding SET mode = 'axyb', parent_id = %s WHERE id = %s",
+            (parent, child),
+        )
+
+    set_clock(shadowed, made[0].expires_at)
+    swept(shadowed)
+    set_clock(shadowed, made[-1].expires_at + RETENTION)
+    alive = bind(resting, new_party(), new_party(), x=BLOCK.number(9))
+    tie(alive.id.id, ids[0])
+    tie(ids[1], ids[2])
+    tie(ids[2], ids[3])
+
+    assert swept(shadowed).bindings == 1
+    left = shadowed.execute("SELECT id FROM agi_router.binding ORDER BY id").fetchall()
+    assert [row["id"] for row in left] == [*ids[:4], alive.id.id]
+
+
 async def test_calls_past_retention(
     connection: Connection, store: BindingStore, admissions: AdmissionStore
 ) -> None:

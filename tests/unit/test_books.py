@@ -181,6 +181,32 @@ async def test_a_line_is_settled_one_visit_after_it_is_claimed(tmp_path: Path) -
     assert store.settled[call(1)].reason is Reason.STRANGER
 
 
+async def test_a_visit_that_waits_claims_what_comes_meanwhile(tmp_path: Path) -> None:
+    """It is over as soon as there is something, and not when its time is."""
+    store = Store()
+    books = make_books(store, tmp_path)
+    visit = asyncio.create_task(books.visit(wait=600))
+    await asyncio.sleep(0)
+    append(tmp_path, 1)
+    async with asyncio.timeout(10):
+        await visit
+    assert not (tmp_path / "ends").exists()
+    await books.visit()
+    assert store.told == [[call(1)]]
+
+
+async def test_a_visit_that_waits_and_is_given_up_is_in_nobodys_way(tmp_path: Path) -> None:
+    """Who visits next has the disk soon."""
+    store = Store()
+    books = make_books(store, tmp_path)
+    visit = asyncio.create_task(books.visit(wait=600))
+    await asyncio.sleep(0)
+    visit.cancel()
+    append(tmp_path, 1)
+    await books.close()
+    assert store.told == [[call(1)]]
+
+
 async def test_claimed_files_are_settled_before_the_next_is_claimed(tmp_path: Path) -> None:
     """Oldest first, one after the other; what comes in meanwhile waits its turn."""
     journal, store = EndJournal(tmp_path), Store()
@@ -310,17 +336,18 @@ async def test_too_many_are_held_to_be_remembered(
 async def test_what_can_never_be_settled_is_named(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A call of a day that none may have keeps no other from being settled."""
+    """Calls of a day that none may have keep no other from being settled, nor fill the log."""
     store = Store()
-    store.refused = {call(1)}
+    store.refused = {call(1), call(3), call(4)}
     books = make_books(store, tmp_path)
-    append(tmp_path, 1, 2)
+    append(tmp_path, 1, 2, 3, 4)
     await books.visit()
     await books.visit()
     assert set(store.settled) == {call(2)}
     assert left(tmp_path) == []
     (record,) = caplog.records
     assert (record.msg, record.__dict__["call"]) == ("settle.refused", call(1))
+    assert record.__dict__["calls"] == 3
 
 
 async def test_what_the_database_refuses_is_passed_over(

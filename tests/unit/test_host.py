@@ -106,6 +106,17 @@ def test_a_directory_that_asterisk_tells(
     assert asterisk_directory("Data directory", "/default") == Path(taken)
 
 
+def test_asterisk_is_not_asked_as_root(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its account owns asterisk.conf, which `asterisk -rx` reads: it gains nothing by it."""
+    monkeypatch.setattr(pwd, "getpwnam", {"asterisk": SimpleNamespace(pw_uid=ASTERISK)}.get)
+    program = base / "asterisk"
+    program.write_text('#!/bin/sh\necho "  Data directory: /srv/$(id -u)/$(id -g)/$(id -G)"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{base}:{os.environ['PATH']}")
+    told = asterisk_directory("Data directory", "/default")
+    assert told == Path(f"/srv/{ASTERISK}/{ASTERISK}/{ASTERISK}")
+
+
 def test_prompts_are_not_made_where_asterisk_leads(
     base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
