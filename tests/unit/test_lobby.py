@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from agi_router.adapters.lobby import Guest, Lobby, listen
+from agi_router.doors.lobby import Guest, Lobby, listen
 
 PLACES = 8
 WORD = b"please"
