@@ -190,6 +190,7 @@ MAY_IMPORT = {
     "adapters.live_profile": CORE | {"ari"},
     "adapters.live_prompts": frozenset({"ari"}),
     "adapters.asterisk_copy": frozenset({"errors", "files"}),
+    "adapters.account": frozenset({"files"}),
     "adapters.host": CORE | {"files", "keyfile"},
     "side_thread": frozenset[str](),
     "jobs": CORE,
