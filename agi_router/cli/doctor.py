@@ -9,6 +9,7 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -43,6 +44,7 @@ from agi_router.pbx.agreement import GLOBALS, NEXT, Known, find_differences
 from agi_router.pbx.audit import read_profile
 from agi_router.pbx.prompts import APP, PromptFile, find_missing
 from agi_router.pbx.rules import Profile, find_faults, find_gaps, ways_in
+from agi_router.service.account import Account
 from agi_router.service.health import CLOCKS_APART
 from agi_router.settings import Settings
 
@@ -80,14 +82,24 @@ def doctor(context: click.Context, *, as_json: bool) -> None:
     each option that could is named, with its value and the wanted one. "serve" refuses to run on
     it; what AGI_ROUTER_UNSAFE_PROFILE accepts, by these names or by "allow" for all, is a warning.
 
+    Run as root it looks at keys, secrets, database and journal with the eyes of the account that
+    serves, the journal's owner. Prompts, and whether the journal can be written to, it lets
+    Asterisk look at.
+
     Exits with 1 if a check fails. It may be run while calls are served.
     """
     settings = read_settings()
-    fastagi = _fastagi(settings)
+    eyes = _Eyes(Account.serving(settings.journal))
+    fastagi = _fastagi(settings, eyes)
+    with eyes.acting():
+        database = [*_database(settings)]
+        journal = _journal(settings)
+        sets = _prompt_sets(settings)
     checks = [
-        *_database(settings),
-        _journal(settings),
-        *asyncio.run(_asterisk(settings, _prompt_sets(settings), fastagi)),
+        *eyes.told(),
+        *database,
+        journal,
+        *asyncio.run(_asterisk(settings, sets, fastagi, eyes)),
         fastagi,
     ]
     healthy = all(check.status != "fail" for check in checks)
@@ -106,6 +118,36 @@ def doctor(context: click.Context, *, as_json: bool) -> None:
             echo(f"{each.status:4}  {each.what:9}  {each.text}")
     if not healthy:
         context.exit(1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Eyes:
+    """
+    As whom it is looked.
+    """
+
+    account: Account | None
+    """Who serves; :obj:`None` where that is who runs this, or is not known."""
+
+    def acting(self) -> AbstractContextManager[None]:
+        """Look as whoever serves, for the time of a block."""
+        return nullcontext() if self.account is None else self.account.acting()
+
+    def read(self, file: Path | None, load: Callable[[], str]) -> str:
+        """
+        What *load* reads of a file of a secret; root's are read by systemd, for the service.
+        """
+        owner = None
+        if file is not None:
+            with suppress(OSError):
+                owner = file.stat().st_uid
+        with nullcontext() if owner == 0 else self.acting():
+            return load()
+
+    def told(self) -> Iterator[_Check]:
+        """As whom, where that is somebody else."""
+        if self.account is not None:
+            yield _Check("account", "ok", f"looked as {self.account}, whose the journal is")
 
 
 def _tried(what: str, good: str, check: Callable[[], object]) -> _Check:
@@ -261,12 +303,13 @@ def _owner_of(journal: int, name: str) -> int | None:
         return None
 
 
-async def _lines_come(ari: AriClient, settings: Settings) -> _Check:
+async def _lines_come(ari: AriClient, settings: Settings, eyes: _Eyes) -> _Check:
     """
     Whether Asterisk can write to this journal, which only itself can tell.
     """
     try:
-        await JournalProbe(EndJournal(settings.journal)).ask(ari)
+        with eyes.acting():
+            await JournalProbe(EndJournal(settings.journal)).ask(ari)
     except JournalError as error:
         return _Check("ends", "fail", str(error))
     theirs = await ari.get_variable("AGI_ROUTER_JOURNAL")
@@ -284,12 +327,14 @@ def _prompt_sets(settings: Settings) -> list[str]:
         return []
 
 
-async def _asterisk(settings: Settings, sets: Sequence[str], fastagi: _Check) -> list[_Check]:
+async def _asterisk(
+    settings: Settings, sets: Sequence[str], fastagi: _Check, eyes: _Eyes
+) -> list[_Check]:
     try:
         async with AriClient(
             url=settings.ari_url,
             user=settings.ari_user,
-            password=settings.load_ari_password(),
+            password=eyes.read(settings.ari_password_file, settings.load_ari_password),
             # Another name than the router's: a second connection of one name takes it over.
             app=APP,
             events=("ChannelUserevent", "StasisStart"),
@@ -299,9 +344,9 @@ async def _asterisk(settings: Settings, sets: Sequence[str], fastagi: _Check) ->
                 _Check("ari", "ok", settings.ari_url),
                 _version((await ari.asterisk_info()).version),
                 _dialplan(await ari.get_variable("AGI_ROUTER_DIALPLAN")),
-                *await _agreed(ari, settings),
+                *await _agreed(ari, settings, eyes),
                 await _clock(ari, settings),
-                await _lines_come(ari, settings),
+                await _lines_come(ari, settings, eyes),
                 await _router(ari, settings.ari_app, fastagi),
                 *await _prompts(ari, sets),
                 *_of_profile(await read_profile(ari), settings),
@@ -397,7 +442,7 @@ def _prompt_names() -> list[str]:
     return [line.split("\t")[0] for line in table.splitlines()[1:]]
 
 
-async def _agreed(ari: AriClient, settings: Settings) -> list[_Check]:
+async def _agreed(ari: AriClient, settings: Settings, eyes: _Eyes) -> list[_Check]:
     """What the dialplan and the router must both know; nothing where they agree."""
     checks = []
     checks += [
@@ -417,14 +462,14 @@ async def _agreed(ari: AriClient, settings: Settings) -> list[_Check]:
                         " the dialplan",
                     )
                 )
-        checks += _secret(await ari.get_variable("AGI_ROUTER_AGI_SECRET"), settings)
+        checks += _secret(await ari.get_variable("AGI_ROUTER_AGI_SECRET"), settings, eyes)
     return checks
 
 
-def _secret(theirs: str, settings: Settings) -> list[_Check]:
+def _secret(theirs: str, settings: Settings, eyes: _Eyes) -> list[_Check]:
     """Whether FastAGI's secret is the same on both sides; neither is shown."""
     try:
-        ours = settings.load_agi_secret()
+        ours = eyes.read(settings.agi_secret_file, settings.load_agi_secret)
     except AgiRouterError as error:
         return [_Check("secret", "fail", f"{error}; FastAGI is not served without")]
     if not theirs:
@@ -448,7 +493,7 @@ def _secret(theirs: str, settings: Settings) -> list[_Check]:
     return [_Check("secret", "ok", "the same in the dialplan and here")]
 
 
-def _fastagi(settings: Settings) -> _Check:
+def _fastagi(settings: Settings, eyes: _Eyes) -> _Check:
     address = settings.agi_address()
     if address is None:
         return _Check("fastagi", "ok", _OFF)
@@ -467,7 +512,7 @@ def _fastagi(settings: Settings) -> _Check:
             " are refused",
         )
     try:
-        secret = settings.load_agi_secret()
+        secret = eyes.read(settings.agi_secret_file, settings.load_agi_secret)
     except AgiRouterError:
         return _Check("fastagi", "ok", f"answers at {settings.agi_listen}")
     if not answers(*address, secret=secret):

@@ -7,7 +7,7 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,11 +32,12 @@ class Cli:
     def __init__(self, env: Mapping[str, str]) -> None:
         self.env = dict(env)
 
-    def __call__(self, *arguments: str) -> Any:
-        """Run a command with ``--json`` and return what it printed."""
+    def __call__(self, *arguments: str, typed: Sequence[str] = ()) -> Any:
+        """Run a command with ``--json``, type lines into it, and return what it printed."""
         done = subprocess.run(
             ["agi-router", *arguments, "--json"],
             env=self.env,
+            input="".join(f"{line}\n" for line in typed),
             check=False,
             capture_output=True,
             text=True,

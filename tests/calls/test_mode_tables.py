@@ -37,16 +37,15 @@ class Binding:
     """Uses that the calls before have kept."""
 
     def bind(self, cli: Cli, command: tuple[str, ...]) -> None:
-        """Make it as the page says, with numbers of its own in place of the page's."""
-        mine: dict[str, str] = {}
+        """Make it as the page says, with numbers that are typed in."""
         arguments = [*command, *self.row.options]
-        for place, word in enumerate(arguments):
-            if re.fullmatch(r"1380000\d{4}", word):
-                mine.setdefault(word, str(next(_numbers)))
-                arguments[place] = mine[word]
-        made = cli(*arguments)
-        parties = dict(itertools.pairwise(arguments))
-        members = [arguments[n + 1] for n, word in enumerate(arguments) if word == "--g"]
+        options = [word for word, value in itertools.pairwise(arguments) if value == "-"]
+        typed = [str(next(_numbers)) for _ in options]
+        members = [number for word, number in zip(options, typed, strict=True) if word == "--g"]
+        if members and "--default" in options:
+            typed[options.index("--default")] = members[1]
+        made = cli(*arguments, typed=typed)
+        parties = dict(zip(options, typed, strict=True))
         self.people = {
             "A": parties.get("--a", ""),
             "B": parties.get("--b", ""),

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import re
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import psycopg
@@ -49,6 +51,8 @@ from agi_router.numbers import Block
 PROGRAM = Path(sys.executable).parent / "agi-router"
 SQL = Path(__file__).resolve().parents[2] / "sql"
 NAMES = {A: "A", B: "B", C: "C", D: "D"}
+SERVICE = pwd.getpwnam("nobody").pw_uid
+OTHER = pwd.getpwnam("daemon").pw_uid
 
 
 @dataclass(frozen=True)
@@ -616,6 +620,69 @@ def test_doctor(cli: Cli, dsn: str, store: BindingStore, tmp_path: Path) -> None
         "fastagi": "warn",
     }
     assert "hunter2" not in done.out + down.out
+
+
+@pytest.fixture
+def site() -> Iterator[Path]:
+    """A directory that other accounts may come into, with a journal of the one that serves."""
+    with TemporaryDirectory() as name:
+        place = Path(name)
+        place.chmod(0o755)
+        (place / "journal").mkdir()
+        os.chown(place / "journal", SERVICE, SERVICE)
+        yield place
+
+
+def private(file: Path, text: str, owner: int) -> str:
+    """A file of an account that nobody else reads."""
+    file.write_text(text)
+    file.chmod(0o600)
+    os.chown(file, owner, owner)
+    return str(file)
+
+
+def test_the_doctor_looks_as_the_service(cli: Cli, keys: KeyRing, site: Path) -> None:
+    """Root reads everything; what the account cannot that serves is a fault all the same."""
+    serves = pwd.getpwuid(SERVICE).pw_name
+    ring = keys.to_text()
+    settings = {
+        "AGI_ROUTER_JOURNAL": str(site / "journal"),
+        "AGI_ROUTER_KEY_FILE": private(site / "key", ring, SERVICE),
+        "AGI_ROUTER_ARI_URL": "http://127.0.0.1:1",
+        "AGI_ROUTER_ARI_PASSWORD_FILE": private(site / "ari", "hunter2", SERVICE),
+        "AGI_ROUTER_AGI_LISTEN": "off",
+    }
+    roots = private(site / "roots", ring, 0)
+    others = private(site / "others", "hunter2", OTHER)
+    handed = private(site / "handed", "hunter2", 0)
+    (site / "closed").mkdir(mode=0o700)
+    (site / "closed/journal").mkdir()
+    os.chown(site / "closed/journal", SERVICE, SERVICE)
+    done = cli.many(
+        [("doctor", "--json")] * 5,
+        [
+            settings,
+            {**settings, "AGI_ROUTER_KEY_FILE": roots},
+            {**settings, "AGI_ROUTER_ARI_PASSWORD_FILE": others},
+            {**settings, "AGI_ROUTER_ARI_PASSWORD_FILE": handed},
+            {**settings, "AGI_ROUTER_JOURNAL": str(site / "closed/journal")},
+        ],
+    )
+    fit, key, password, credential, journal = (
+        {each["check"]: (each["status"], each["text"]) for each in json.loads(one.out)["checks"]}
+        for one in done
+    )
+    assert fit["account"] == ("ok", f"looked as {serves}, whose the journal is")
+    assert (fit["database"][0], fit["key"][0], fit["journal"][0]) == ("ok", "ok", "ok")
+    assert key["key"] == ("fail", f"key file {roots} cannot be read: Permission denied")
+    unread = "AGI_ROUTER_ARI_PASSWORD_FILE cannot be read: Permission denied"
+    assert password["ari"] == ("fail", f"AGI_ROUTER_ARI_URL http://127.0.0.1:1: {unread}")
+    # Of root's file systemd makes a credential, for the service.
+    assert credential["ari"] == fit["ari"]
+    assert unread not in fit["ari"][1]
+    assert journal["journal"][0] == "fail"
+    told = f"{site}/closed/journal (AGI_ROUTER_JOURNAL): Permission denied; "
+    assert journal["journal"][1].startswith(told)
 
 
 def test_fastagi_needs_an_address(cli: Cli, store: BindingStore, tmp_path: Path) -> None:
