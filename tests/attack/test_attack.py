@@ -50,6 +50,8 @@ UPDATE agi_router.route r
  WHERE r.side = 'b' AND r.x_number = ANY (%(x)s)
    AND o.side = 'b' AND o.x_number = ANY (%(x)s) AND o.x_number <> r.x_number
 """
+# A block of its own.
+_SWAPPED = "70012345673"
 _FORGET = "DELETE FROM agi_router.route WHERE block = %s AND binding_id = %s"
 
 
@@ -313,7 +315,12 @@ class TestPorts:
 def test_rotation_makes_no_forged_row_valid(others: Others, cli: Cli, database: Database) -> None:
     """Two rows of side B, exchanged by D before a rotation, lead to nobody new after it."""
     parties = [("13890000001", "13890000002"), ("13890000003", "13890000004")]
-    bound = [cli.bind(a, b, "--ttl", "1h") for a, b in parties]
+    # Rows of two blocks cannot be exchanged, and there may be several.
+    cli("block", "add", _SWAPPED)
+    bound = [
+        cli.bind(a, b, "--ttl", "1h", "--x", f"{_SWAPPED}{serial:04}")
+        for serial, (a, b) in enumerate(parties)
+    ]
     x = [each["x"] for each in bound]
     database.execute(_SWAP, {"x": [int(each) for each in x]})
     with others.calling():
