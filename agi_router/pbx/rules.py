@@ -11,7 +11,7 @@ Rules for the editor:
    alone, or because it is the second lock of a door with two. What is merely good practice stands
    in the comments of ``docker/asterisk``.
 2. Each rule is broken for real in ``tests/calls/test_profile.py``, which wants to see it named.
-3. ``agi_router/PROFILE.md`` shows these tables, and a test compares.
+3. ``docs/profile.md`` shows these tables, and a test compares.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,5 +1,5 @@
 """
-The tables of agi_router/MODES.md, read: every row is a call, or this fails.
+The tables of docs/modes.md, read: every row is a call, or this fails.
 """
 
 from __future__ import annotations
@@ -9,9 +9,7 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-import agi_router
-
-PAGE = Path(agi_router.__file__).with_name("MODES.md").read_text("utf-8")
+PAGE = (Path(__file__).parents[2] / "docs/modes.md").read_text("utf-8")
 
 _HEAD = "| who dials | what | rings | who is shown |"
 _WHO = re.compile(

@@ -1,5 +1,5 @@
 """
-Every row of every table in agi_router/MODES.md, placed as a real call.
+Every row of every table in docs/modes.md, placed as a real call.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Modes on a real Asterisk: what the tables of agi_router/MODES.md do not say in a row.
+Modes on a real Asterisk: what the tables of docs/modes.md do not say in a row.
 """
 
 import itertools

@@ -50,7 +50,7 @@ def test_wheel_holds_sql_and_dialplan_as_they_are(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         for folder, pattern in (("sql", "*.sql"), ("dialplan", "[!_]*"), (UNITS, "*.service")):
             for file in (CHECKOUT / folder).glob(pattern):
-                if file.is_file():
+                if file.is_file() and file.suffix != ".md":
                     name = folder.removeprefix("agi_router/")
                     shipped = archive.read(f"agi_router/{name}/{file.name}")
 
@@ -58,10 +58,12 @@ def test_wheel_holds_sql_and_dialplan_as_they_are(wheel: Path) -> None:
 
 
 def test_wheel_holds_no_tests(wheel: Path) -> None:
-    """Nothing but the package is installed."""
+    """Nothing but the package is installed, and no page of the documents."""
     with zipfile.ZipFile(wheel) as archive:
+        names = [name for name in archive.namelist() if ".dist-info/" not in name]
         tops = {name.partition("/")[0] for name in archive.namelist()}
 
+        assert not [name for name in names if name.endswith(".md")]
         assert {top for top in tops if not top.endswith(".dist-info")} == {"agi_router"}
 
 

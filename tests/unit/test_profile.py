@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-import agi_router
 from agi_router.pbx.rules import (
     ENDPOINT_RULES,
     ENTRY_CONTEXT,
@@ -26,7 +25,7 @@ from agi_router.pbx.rules import (
 )
 
 DIALPLAN = files("agi_router.dialplan").joinpath("agi_router.conf").read_text("utf-8")
-README = Path(agi_router.__file__).parent.joinpath("PROFILE.md").read_text("utf-8")
+PAGE = (Path(__file__).parents[2] / "docs/profile.md").read_text("utf-8")
 SHIPPED = Path(__file__).parents[2] / "docker/asterisk"
 
 
@@ -276,11 +275,11 @@ def test_what_the_dialplan_uses_is_needed() -> None:
     }
 
 
-def test_the_readme_shows_the_rules() -> None:
+def test_the_page_shows_the_rules() -> None:
     """Its tables are these, in this order."""
     rows = [
         tuple(cell.strip().strip("`") for cell in line.strip("|").split("|"))
-        for line in README.partition("## Endpoints")[2].splitlines()
+        for line in PAGE.partition("## Endpoints")[2].splitlines()
         if line.startswith("| `") and "conf`" not in line.split("|")[1]
     ]
     assert rows == [
