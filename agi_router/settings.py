@@ -216,53 +216,58 @@ class Settings:
     What an operator may set. The variable is the attribute's name in capitals.
 
     Attributes:
-        dsn: libpq connection string; :obj:`None` leaves it to the ``PG…`` variables. Secret, as
-            it may hold a password.
-        key: The key ring itself, ``;`` between its lines. Secret.
-        key_file: File that holds the key ring. At most one of the two.
-        cipher: By what numbers are sealed; those that are sealed open by either.
-        ari_url: Where Asterisk's HTTP server is.
-        ari_user: User of ``ari.conf``.
-        ari_password: Their password. Secret.
-        ari_password_file: File that holds the password. At most one of the two.
-        ari_app: Name of the Stasis application, as in the dialplan.
-        agi_listen: Address and port where FastAGI is served; ``off`` for not at all.
-        agi_secret: What Asterisk shows that it is Asterisk, ``AGI_ROUTER_AGI_SECRET`` of the
-            dialplan. Secret.
-        agi_secret_file: File that holds it. At most one of the two.
-        journal: Directory of the end journal.
-        unsafe_profile: What ``doctor`` finds wrong with the PBX's profile and the operator
-            accepts: the names, as ``doctor`` prints them, or ``allow`` for whatever it finds.
-        language: Language of the prompts.
+        dsn: Connection string of libpq. If it is not set, libpq's ``PG…`` variables name the
+            database. Secret, as it may hold a password.
+        key: The key ring itself, its lines separated by ``;``. Secret.
+        key_file: The file that holds the key ring. Set at most one of the two.
+        cipher: The cipher that seals new values. Sealed values open whichever cipher sealed them.
+        ari_url: Address of Asterisk's HTTP server.
+        ari_user: The router's user in ``ari.conf``.
+        ari_password: Password of that user. Secret.
+        ari_password_file: The file that holds the password. Set at most one of the two.
+        ari_app: Name of the Stasis application: the dialplan's ``AGI_ROUTER_APP`` or
+            ``AGI_ROUTER_NEXT_…``.
+        agi_listen: Address and port on which FastAGI is served; ``off`` serves none.
+        agi_secret: The secret by which Asterisk proves itself to the FastAGI door; the same as the
+            dialplan's ``AGI_ROUTER_AGI_SECRET``. Secret.
+        agi_secret_file: The file that holds the secret. Set at most one of the two.
+        journal: Directory of the end journal; the same as the dialplan's ``AGI_ROUTER_JOURNAL``.
+        unsafe_profile: Faults of the PBX's profile that the operator accepts, by the names that
+            ``doctor`` prints; ``allow`` accepts all.
+        language: Language of the prompts that a caller hears whose binding names none.
         fixed_lines: Whether fixed lines may be parties.
-        unasserted: What a caller is whom the carrier does not assert (P-Asserted-Identity):
-            ``from``, who From says, or ``refuse``.
-        open_modes: Whether numbers may be bound that strangers can call (AX, AXE). Nothing says
+        unasserted: How a caller is treated whom the carrier does not assert
+            (P-Asserted-Identity): ``from`` takes the number in From, ``refuse`` refuses the call.
+        open_modes: Whether numbers may be bound that strangers can call (AX, AXE). No source says
             that 700 numbers may.
-        extension_tries: How often a stranger is asked for an extension.
-        strict: Whether refused callers learn nothing about a binding: all hear the same.
-        refusal_limit_caller: How many refused calls of one caller may cost a look-up.
+        extension_tries: How many times a stranger may type an extension.
+        strict: Whether all refusals that depend on a binding sound alike and come at one moment,
+            so that a refused caller learns nothing about it.
+        refusal_limit_caller: How many refused calls of one caller may cost a look-up in this time.
+            The caller's next calls are refused without one.
         refusal_limit_trunk: The same for all callers of one trunk together.
         refusal_limit_extensions: How many wrong extensions all callers together may type on one
-            number.
-        decision_timeout: Seconds from the call's arrival to an answer, or it is refused.
-        waiting_limit: Calls that may wait for a decision at once; beyond it they are refused.
-        handover: Seconds that a router which was told to end goes on taking calls, until another
-            one of its name takes over.
-        metrics_listen: Where ``/livez``, ``/readyz`` and ``/metrics`` are served, or ``off``.
-        patience: Seconds after which the dialplan asks another door, as ``AGI_ROUTER_PATIENCE``
-            there; longer than ``decision_timeout``.
-        db_connections: Connections to the database.
-        ring_timeout: Seconds a callee rings.
-        max_duration: Longest call, where a binding says nothing shorter.
-        ttl: Life of a binding, where none is given.
-        rest: How long a number is kept from new bindings after one on it ended.
-        party_rest: How long it is kept from a party that was on it.
-        retention: How long bindings and call records are kept after their end; never less than
-            the six months that are asked for.
-        unknown_end: What the use of a call costs whose end nobody saw: ``likely``, ``taken`` or
-            ``given_back``.
-        log_level: Least level that is logged.
+            number in this time.
+        decision_timeout: Seconds from a call's arrival to its answer. A call without an answer by
+            then is refused. Shorter than ``AGI_ROUTER_PATIENCE``.
+        waiting_limit: How many calls may wait for a decision at once. Further calls are refused.
+        handover: Seconds for which a router that was told to end goes on taking calls, until
+            another router of its name takes over.
+        metrics_listen: Address and port of ``/livez``, ``/readyz`` and ``/metrics``; ``off``
+            serves none.
+        patience: Seconds after which the dialplan asks another door; the same as the dialplan's
+            ``AGI_ROUTER_PATIENCE``.
+        db_connections: Number of connections to the database.
+        ring_timeout: Seconds for which a callee rings, if the binding says nothing.
+        max_duration: Longest call, if the binding says nothing shorter.
+        ttl: Life of a binding, if none is given.
+        rest: How long a number takes no new binding after one on it has ended.
+        party_rest: How long a number takes no new binding of a party that was on it.
+        retention: How long bindings and records of calls are kept after their end; never less
+            than the six months that are required.
+        unknown_end: What becomes of the use of a call whose end nobody saw: ``taken``,
+            ``given_back``, or ``likely``: taken if the call may have been answered.
+        log_level: Lowest level that is logged.
     """
 
     dsn: str | None = _setting(_text, secret=True)

@@ -30,6 +30,6 @@ def check_days(rows: Sequence[Mapping[str, Any]]) -> None:
     if any(row["why"] == "crowded" for row in rows):
         raise StoreError(
             f"{days}: agi_router.call_other has too many rows to be looked through while calls"
-            " wait; see sql/README.md, Days of calls"
+            " wait; see docs/operate.md, Days of calls"
         )
     raise StoreHeld(f"{days}: somebody reads the calls, a dump perhaps; they are made after it")

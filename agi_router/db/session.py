@@ -50,7 +50,7 @@ SETTINGS: Final[dict[str, str]] = {
     "lock_timeout": "0",
     "idle_session_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
-    # With "force_generic_plan" settling takes a thousand times as long; see sql/README.md.
+    # With "force_generic_plan" settling takes a thousand times as long; see docs/performance.md.
     "plan_cache_mode": "auto",
 }
 """Settings of every session, by name; the encoding of the client goes its own way."""

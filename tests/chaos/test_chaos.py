@@ -380,7 +380,7 @@ def test_overload(
         callers, LADDER if long else SHORT_LADDER, seconds=15 if long else 3
     )
     assert clean, "not even the lowest rate was clean"
-    # As dialplan/README.md tells an operator.
+    # As docs/dialplan.md tells an operator.
     servers.console(f"dialplan set global AGI_ROUTER_RATE_LIMIT {2 * clean // 3}")
     with callers.call(rate=2 * clean, talk=0.5) as caller:
         alerts = alerts_within(servers, 60 if long else 10)

@@ -11,6 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
+from settings_page import PAGE, page
 
 from agi_router.bindings.model import Language
 from agi_router.calls.end import UnknownEnd
@@ -357,3 +358,8 @@ def test_ari_password(tmp_path: Path) -> None:
         from_file.load_ari_password()
     with pytest.raises(SettingsError, match="set AGI_ROUTER_ARI_PASSWORD or"):
         settings().load_ari_password()
+
+
+def test_the_page() -> None:
+    """docs/settings.md is what ``python tests/settings_page.py`` writes."""
+    assert page() == PAGE.read_text("utf-8")
