@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -76,3 +77,28 @@ def test_pages_that_code_names() -> None:
 
     assert sorted(each for each in named if not (ROOT / each[1]).is_file()) == []
     assert named
+
+
+def test_globals_of_the_dialplan() -> None:
+    """The table of docs/dialplan.md has every global of the shipped dialplan with its default."""
+    shipped = files("agi_router.dialplan").joinpath("agi_router.conf").read_text("utf-8")
+    defaults = re.search(r"(?ms)^\[globals\]\(\+\)\n(.*?)^\[", shipped)
+    assert defaults
+    set_there = dict(re.findall(r"(?m)^(AGI_ROUTER_\w+)=(.*)$", defaults[1]))
+    # It names the file's own version, which nobody sets.
+    del set_there["AGI_ROUTER_DIALPLAN"]
+    page = (ROOT / "docs/dialplan.md").read_text("utf-8")
+    told = dict(re.findall(r"(?m)^\| `(AGI_ROUTER_\w+)` \| (?:`([^`]+)`|none) \|", page))
+
+    assert set_there == told
+
+
+def test_the_front_page_is_short() -> None:
+    """README.md fits on a few screens, and sets up by exactly two commands."""
+    page = (ROOT / "README.md").read_text("utf-8")
+
+    assert len(page.splitlines()) <= 150
+    assert re.findall(r"(?m)^    (\./\S+/\S+) +# installs", page) == [
+        "./docker/demo",
+        "./tests/run",
+    ]
