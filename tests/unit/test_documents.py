@@ -93,6 +93,28 @@ def test_globals_of_the_dialplan() -> None:
     assert set_there == told
 
 
+def test_metrics() -> None:
+    """The table of docs/operate.md names every metric, and no other."""
+    page = (ROOT / "docs/operate.md").read_text("utf-8")
+    told = re.findall(r"(?m)^\| `(agi_router_\w+?)(?:_total)?` \|", page)
+    service = "".join(
+        each.read_text("utf-8") for each in (ROOT / "agi_router/service").glob("*.py")
+    )
+
+    assert sorted(re.findall(r'"(agi_router_\w+)"', service)) == sorted(told)
+
+
+def test_events() -> None:
+    """The events that docs/operate.md explains are logged."""
+    page = (ROOT / "docs/operate.md").read_text("utf-8").partition("\n## Logs\n")[2]
+    rows = re.findall(r"(?m)^\| ((?:`\w+\.\w+`(?:, )?)+) \|", page.partition("\n## ")[0])
+    told = {event for row in rows for event in re.findall(r"`(.+?)`", row)}
+    code = "".join(each.read_text("utf-8") for each in (ROOT / "agi_router").rglob("*.py"))
+
+    assert told
+    assert {event for event in told if f'"{event}"' not in code} == set()
+
+
 def test_the_front_page_is_short() -> None:
     """README.md fits on a few screens, and sets up by exactly two commands."""
     page = (ROOT / "README.md").read_text("utf-8")
