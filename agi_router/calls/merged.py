@@ -13,7 +13,7 @@ Rules for the editor:
 
 from collections import OrderedDict
 from collections.abc import Hashable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = ["First", "Requests"]
 
@@ -21,8 +21,7 @@ _LIFE = 32 * 10**9
 """Nanoseconds."""
 
 
-@dataclass(frozen=True, slots=True)
-class First:
+class First(NamedTuple):
     """
     The call that came first with a request.
     """
@@ -57,11 +56,16 @@ class Requests:
         Returns:
             The other one that came first.
         """
-        self._forget(now)
-        if request not in self._came:
-            self._make_room()
-            self._came[request] = (call, now)
-        first, _ = self._came[request]
+        came = self._came
+        while came and now - came[next(iter(came))][1] >= _LIFE:
+            came.popitem(last=False)
+        met = came.get(request)
+        if met is None:
+            if len(came) >= self._capacity:
+                came.popitem(last=False)
+            came[request] = (call, now)
+            return None
+        first, _ = met
         return None if first.call_id == call.call_id else first
 
     def give_up(self, request: Hashable, first: First) -> None:
@@ -70,17 +74,6 @@ class Requests:
         """
         if request in self._came and self._came[request][0] is first:
             del self._came[request]
-
-    def _forget(self, now: int) -> None:
-        while self._came:
-            oldest = next(iter(self._came))
-            if now - self._came[oldest][1] < _LIFE:
-                break
-            del self._came[oldest]
-
-    def _make_room(self) -> None:
-        if len(self._came) >= self._capacity:
-            self._came.popitem(last=False)
 
     def __len__(self) -> int:
         return len(self._came)

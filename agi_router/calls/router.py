@@ -270,11 +270,10 @@ class Router:
         return crowd
 
     async def _decide(self, arrival: Arrival, lives: Lives) -> Decision:
-        if self.ways_in is not None and arrival.trunk not in self.ways_in:
+        trunk = arrival.trunk
+        if self.ways_in is not None and trunk not in self.ways_in:
             # Nothing is known of what its caller id is worth, nor of what it is shown.
-            log.warning(
-                "call.unjudged", extra={"call": arrival.call_id, "endpoint": arrival.trunk}
-            )
+            log.warning("call.unjudged", extra={"call": arrival.call_id, "endpoint": trunk})
             self.unjudged.set()
             return Refusal(reason=Reason.PLATFORM_FAULT)
         tries_left = (
@@ -290,7 +289,7 @@ class Router:
             # Where nobody is asked, nothing was typed.
             typed=arrival.typed if self._extension_tries else None,
         )
-        sources = self._sources(arrival, screened)
+        sources = self._sources(trunk, screened)
         if not isinstance(screened, Call):
             decision: Decision = screened
         elif any(self._limits[of].reached(key, now=self._clock()) for of, key in sources.items()):
@@ -307,7 +306,7 @@ class Router:
             if counts and self._limits[of].note(key, now=self._clock()):
                 log.warning(
                     "refusals.limited",
-                    extra={"call": arrival.call_id, "of": of, "trunk": arrival.trunk},
+                    extra={"call": arrival.call_id, "of": of, "trunk": trunk},
                 )
         return decision
 
@@ -319,7 +318,7 @@ class Router:
         """
         if not arrival.request:
             return False
-        text = f"{call.x_number.digits} {arrival.request}".encode("utf-8", "surrogatepass")
+        text = f"{call.x_number.value} {arrival.request}".encode("utf-8", "surrogatepass")
         request = hashlib.blake2b(text, digest_size=16, key=self._salt).digest()
         this = First(arrival.call_id, arrival.channel)
         while first := self._requests.meet(request, this, now=self._clock()):
@@ -329,7 +328,7 @@ class Router:
             self._requests.give_up(request, first)
         return False
 
-    def _sources(self, arrival: Arrival, screened: Call | Refusal) -> dict[str, bytes | str]:
+    def _sources(self, trunk: str, screened: Call | Refusal) -> dict[str, bytes | str]:
         """
         Who is held to a limit for this call.
 
@@ -341,8 +340,8 @@ class Router:
             sources["caller"] = hashlib.blake2b(digits, digest_size=8, key=self._salt).digest()
             if screened.typed is not None:
                 sources[_EXTENSIONS] = screened.x_number.digits
-        if arrival.trunk:
-            sources["trunk"] = arrival.trunk
+        if trunk:
+            sources["trunk"] = trunk
         return sources
 
     async def _admit(self, call: Call, call_id: str) -> Decision:
