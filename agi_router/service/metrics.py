@@ -6,10 +6,11 @@ kind: only reasons, outcomes and states, which are few.
 """
 
 import logging
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Final
-from wsgiref.types import WSGIApplication
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from prometheus_client import (
     CollectorRegistry,
@@ -29,6 +30,10 @@ __all__ = ["Metrics"]
 
 log = logging.getLogger(__name__)
 
+# What is noted of calls is counted so much at a time, and before each scrape: by itself, with
+# caches that have gone cold, each takes several times as long.
+_TOGETHER: Final = 200
+
 # Seconds. A decision takes some milliseconds; 0.4 is the time-out.
 _BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 1.0)
 
@@ -37,12 +42,13 @@ class Metrics:
     """
     Counts and times calls; fits :class:`agi_router.calls.ports.Meter`.
 
-    Everything here is cheap: a lock and an addition.
+    Everything here is cheap: an addition to a list, or a lock and an addition.
     """
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        """What is told to Prometheus."""
+        """What is told to Prometheus, by :meth:`application`."""
+        self._noted: deque[tuple[Callable[[float], None], float]] = deque()
         ProcessCollector(registry=self.registry)
         decided = Counter(
             "agi_router_calls_decided",
@@ -94,7 +100,15 @@ class Metrics:
         """
         What answers a scrape.
         """
-        return make_wsgi_app(self.registry)
+        tell: WSGIApplication = make_wsgi_app(self.registry)
+
+        def count_and_tell(
+            environ: WSGIEnvironment, start_response: StartResponse
+        ) -> Iterable[bytes]:
+            self._count()
+            return tell(environ, start_response)
+
+        return count_and_tell
 
     def decided(self, decision: Route | Refusal) -> None:
         """
@@ -102,21 +116,37 @@ class Metrics:
         """
         match decision:
             case Route():
-                self._routed.inc()
+                self._note(self._routed.inc, 1)
             case Refusal():
-                self._refused[decision.reason].inc()
+                self._note(self._refused[decision.reason].inc, 1)
 
     def took(self, seconds: float) -> None:
         """
         Note how long one decision took.
         """
-        self._decision.observe(seconds)
+        self._note(self._decision.observe, seconds)
 
     def admission_took(self, seconds: float) -> None:
         """
         Note how long the database took for one admission, also a failed one.
         """
-        self._admission.observe(seconds)
+        self._note(self._admission.observe, seconds)
+
+    def _note(self, count: Callable[[float], None], value: float) -> None:
+        self._noted.append((count, value))
+        if len(self._noted) >= _TOGETHER:
+            self._count()
+
+    def _count(self) -> None:
+        """
+        Count what was noted; from any thread.
+        """
+        while self._noted:
+            try:
+                count, value = self._noted.popleft()
+            except IndexError:  # another thread has had the last one
+                return
+            count(value)
 
     def settled(self, ends: Iterable[End]) -> None:
         """

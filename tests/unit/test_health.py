@@ -17,7 +17,8 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
+from wsgiref.util import setup_testing_defaults
 
 import pytest
 
@@ -418,6 +419,21 @@ def end(outcome: Outcome | None) -> End:
         released_by=None,
         cause=16,
     )
+
+
+def test_what_is_noted_of_calls_is_counted_meanwhile() -> None:
+    """Without a scrape, too, no more than some hundred are kept; none is lost or counted twice."""
+    metrics = Metrics()
+    name, labels = "agi_router_calls_decided_total", {"decision": "routed", "reason": ""}
+    for _ in range(999):
+        metrics.decided(route())
+    counted = metrics.registry.get_sample_value(name, labels)
+    assert counted is not None
+    assert 0 < 999 - counted < 200
+    environ: dict[str, Any] = {}
+    setup_testing_defaults(environ)
+    metrics.application()(environ, lambda *_: lambda _: None)
+    assert metrics.registry.get_sample_value(name, labels) == 999
 
 
 async def test_metrics(port: int, tmp_path: Path, ari: SimpleNamespace) -> None:
