@@ -299,6 +299,8 @@ class Router:
             return Refusal(reason=Reason.MERGED)
         else:
             decision = await self._admit(screened, arrival.call_id)
+            if isinstance(decision, Route):
+                return decision
         refused = isinstance(decision, Refusal) and not decision.reason.ours
         for of, key in sources.items():
             # To be asked again is to have typed a wrong one.

@@ -121,10 +121,10 @@ class Books:
         Mostly there is nothing of either: waiting here does not wake the event loop.
         """
         until = time.monotonic() + wait
-        while not (files := self._journal.claimed(others_after=others_after)):
-            if self._journal.claim() or self._disk.wanted or time.monotonic() >= until:
-                break
-            time.sleep(_VISIT)
+        files = self._journal.claimed(others_after=others_after)
+        if not files:
+            while not self._journal.claim() and not self._disk.wanted and time.monotonic() < until:
+                time.sleep(_VISIT)
         return files, min(map(self._journal.age, files), default=math.inf)
 
     async def _settle_file(self, file: str, alive: Callable[[], None]) -> int:

@@ -334,17 +334,19 @@ class ConnectionPool:
         """
         if self._away:
             raise StoreUnavailable(self._away)
-        with translated():
-            if len(self._queue) >= _QUEUE_LIMIT:
-                raise StoreUnavailable("too many calls wait for the database")
-            if hurry and self._wait_ahead() > timeout / 2:
-                raise StoreBusy
-            job = self._put(work, hurry=hurry, about=about)
-            timer = job.result.get_loop().call_later(timeout, _leave, job)
-            try:
-                return await job.result
-            finally:
-                timer.cancel()
+        if len(self._queue) >= _QUEUE_LIMIT:
+            raise StoreUnavailable("too many calls wait for the database")
+        if hurry and self._wait_ahead() > timeout / 2:
+            raise StoreBusy
+        job = self._put(work, hurry=hurry, about=about)
+        timer = job.result.get_loop().call_later(timeout, _leave, job)
+        try:
+            return await job.result
+        except psycopg.Error:
+            with translated():
+                raise
+        finally:
+            timer.cancel()
 
     def _put(self, work: Work, *, hurry: bool = False, about: Hashable = None) -> _Job:
         job = _Job(work, asyncio.get_running_loop().create_future(), hurry, about)
