@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from agi_router.bindings.model import Language
+from agi_router.bindings.words import Language
 from agi_router.calls.end import UnknownEnd
 from agi_router.calls.refusal_limit import OFF, Rate
 from agi_router.durations import format_duration, parse_duration

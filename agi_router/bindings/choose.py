@@ -10,8 +10,8 @@ from enum import StrEnum
 from itertools import cycle
 from typing import Any
 
-from agi_router.bindings.model import Mode
 from agi_router.bindings.modes import Parties
+from agi_router.bindings.words import Mode
 from agi_router.db.connection import Statements
 from agi_router.errors import (
     BlockNotFound,

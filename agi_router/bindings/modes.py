@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import ClassVar
 
-from agi_router.bindings.model import Callback, Mode, RouteRow, Side
+from agi_router.bindings.model import RouteRow
+from agi_router.bindings.words import Callback, Mode, Side
 from agi_router.errors import ModeError, SameParty
 from agi_router.numbers import E164, XNumber, is_extension
 

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from agi_router.bindings.model import Mode, Party, Side
+from agi_router.bindings.model import Party
 from agi_router.bindings.modes import Ax, Axe, AxybOnCall, Gxb, Parties
 from agi_router.bindings.rows import check_caller, purpose_of_caller, row_of, seconds
+from agi_router.bindings.words import Mode, Side
 from agi_router.errors import SealError
 from agi_router.keys.ring import KeyRing, Purpose
 from agi_router.numbers import E164, XNumber

@@ -28,8 +28,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from agi_router.bindings.model import BindingId, Mode, Side
+from agi_router.bindings.model import BindingId
 from agi_router.bindings.rows import purpose_of_caller, row_of, tag_order
+from agi_router.bindings.words import Mode, Side
 from agi_router.db.connection import NO_TIMES, Statements
 from agi_router.errors import (
     RowInvalid,

@@ -7,22 +7,15 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from agi_router.bindings.model import (
-    BindingId,
+from agi_router.bindings.model import BindingId, Party, RouteRow, StoredBinding
+from agi_router.bindings.modes import Ax, AxybOnCall, Gxb, Parties
+from agi_router.bindings.terms import TERMS
+from agi_router.bindings.words import (
     BindingState,
     Callback,
-    Counting,
-    Direction,
-    Display,
-    Language,
     Mode,
-    Party,
-    RouteRow,
     Side,
-    StoredBinding,
-    check_prompts,
 )
-from agi_router.bindings.modes import Ax, AxybOnCall, Gxb, Parties
 from agi_router.errors import SealError
 from agi_router.keys.ring import KeyRing, Purpose, Row
 from agi_router.numbers import E164, Block, XNumber
@@ -205,11 +198,6 @@ def tag_order(
 _WORDS: dict[str, StrEnum] = {
     "mode": Mode.AXB,
     "state": BindingState.ACTIVE,
-    "counting": Counting.ANSWERED,
-    "direction": Direction.BOTH,
-    "language": Language.ZH,
-    "display_a": Display.NUMBER,
-    "display_b": Display.NUMBER,
     "callback": Callback.DEFAULT,
 }
 
@@ -241,16 +229,8 @@ def read_binding(
         begins_at=row["begins_at"],
         expires_at=row["expires_at"],
         ended_at=ended_at,
-        max_calls=row["max_calls"],
         calls_used=row["calls_used"],
-        counting=Counting(row["counting"]),
-        direction=Direction(row["direction"]),
-        ring_timeout=_span(row["ring_timeout"]),
-        max_duration=_span(row["max_duration"]),
-        language=None if row["language"] is None else Language(row["language"]),
-        display_a=Display(row["display_a"] or Display.NUMBER),
-        display_b=Display(row["display_b"] or Display.NUMBER),
-        prompts=row["prompts"] and check_prompts(row["prompts"]),
+        **{term.name: term.load(row[term.name]) for term in TERMS},
         callback=None if row["callback"] is None else Callback(row["callback"]),
         callback_window=_span(row["callback_window"]),
         extension=row["extension"],
@@ -276,10 +256,11 @@ def read_damaged(row: dict[str, Any], damage: str) -> StoredBinding:
         name: row[name] if row[name] in {None, *map(str, type(word))} else word
         for name, word in _WORDS.items()
     }
-    try:
-        check_prompts(row["prompts"] or "")
-    except ValueError:
-        sound["prompts"] = None
+    for term in TERMS:
+        try:
+            term.load(row[term.name])
+        except ValueError:
+            sound[term.name] = term.default
     return read_binding({**row, **sound}, (), (), damage=damage)
 
 

@@ -14,16 +14,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from agi_router.bindings.choose import Choice, NumberChooser, Opening
-from agi_router.bindings.model import (
-    BindingId,
-    BindingState,
-    Callback,
-    Mode,
-    RouteRow,
-    Side,
-    StoredBinding,
-    Terms,
-)
+from agi_router.bindings.model import BindingId, RouteRow, StoredBinding
 from agi_router.bindings.modes import Axe, Gxb, Gxyb, Parties, compile_routes
 from agi_router.bindings.names import NONE_OF_ORDER, BindingNames, read_names
 from agi_router.bindings.parties import (
@@ -44,9 +35,10 @@ from agi_router.bindings.rows import (
     route_columns,
     row_of,
     seal_routes,
-    seconds,
     tags_of_caller,
 )
+from agi_router.bindings.terms import TERMS, Terms
+from agi_router.bindings.words import BindingState, Callback, Mode, Side
 from agi_router.db.connection import NO_TIMES, Connection, Statements
 from agi_router.errors import (
     BindingConflict,
@@ -751,15 +743,7 @@ def _columns(terms: Terms) -> dict[str, Any]:
     """
     return {
         "expires_at": terms.expires_at.isoformat(),
-        "max_calls": terms.max_calls,
-        "counting": terms.counting,
-        "direction": terms.direction,
-        "ring_timeout": seconds(terms.ring_timeout),
-        "max_duration": seconds(terms.max_duration),
-        "language": terms.language,
-        "display_a": terms.display_a,
-        "display_b": terms.display_b,
-        "prompts": terms.prompts,
+        **{term.name: term.store(getattr(terms, term.name)) for term in TERMS},
         "order_id": terms.order_id,
     }
 

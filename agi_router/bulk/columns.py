@@ -18,22 +18,17 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Any
 
-from agi_router.bindings.model import (
+from agi_router.bindings.modes import Ax, Axb, Axe, Axyb, AxybOnCall, Gxb, Gxyb, Parties
+from agi_router.bindings.terms import TERMS, Span, Words
+from agi_router.bindings.words import (
     BindingState,
     Callback,
-    Counting,
-    Direction,
-    Display,
-    Language,
     Mode,
     check_order_id,
-    check_prompts,
 )
-from agi_router.bindings.modes import Ax, Axb, Axe, Axyb, AxybOnCall, Gxb, Gxyb, Parties
-from agi_router.durations import format_duration, parse_duration, parse_within
+from agi_router.durations import format_duration
 from agi_router.errors import CsvError, ModeError
 from agi_router.numbers import E164, XNumber, is_extension, parse_members
 from agi_router.tenants.model import check_tenant
@@ -64,8 +59,7 @@ _UNESCAPE = re.compile(rf"{_BEGINS}'(?='*{_FORMULA})")
 DAMAGED = "damaged"
 """The state of a binding whose numbers could not be read where it was exported."""
 
-_WHOLE = re.compile(r"[0-9]{1,10}")
-_LARGEST = 2**31 - 1
+_SECOND, _MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +92,7 @@ class CsvRow:
         expires_at: When it ends, if that is given; not both.
         tenant: Whose order it is.
         order_id: The order behind it.
-        terms: What else is agreed, by the store's columns.
+        terms: What else is agreed, by attributes of :class:`agi_router.bindings.terms.Terms`.
     """
 
     parties: Parties
@@ -125,31 +119,6 @@ def unescape(text: str) -> str:
     return _UNESCAPE.sub("", text) if "'" in text else text
 
 
-def _word(kind: type[StrEnum]) -> Callable[[str], StrEnum]:
-    known = {each.value: each for each in kind}
-
-    def read(text: str) -> StrEnum:
-        try:
-            return known[narrow(text).lower()]
-        except KeyError:
-            raise ValueError(f"one of {', '.join(known)}") from None
-
-    return read
-
-
-def _whole(text: str) -> int:
-    text = narrow(text)
-    if not _WHOLE.fullmatch(text) or not 1 <= int(text) <= _LARGEST:
-        raise ValueError(f"a whole number, 1 to {_LARGEST}")
-    return int(text)
-
-
-def _span(low: str, high: str | None = None, *, bare: str = "0s") -> Callable[[str], timedelta]:
-    shortest = parse_duration(low)
-    longest = None if high is None else parse_duration(high)
-    return lambda text: parse_within(text, shortest, longest, bare=parse_duration(bare))
-
-
 def _extension(text: str) -> str:
     text = narrow(text)
     if not is_extension(text):
@@ -170,21 +139,17 @@ class Column:
         about: What stands there, for people.
         read: Makes a value of a cell that is not empty; raises :exc:`ValueError`.
         write: Makes a cell of a value that is there.
-        term: Column of the store's bindings that holds the value, for terms of all modes.
-        default: What a term is where the cell is empty.
     """
 
     about: str
     read: Callable[[str], Any] = str
     write: Callable[[Any], str] = str
-    term: str | None = None
-    default: Any = None
 
 
 COLUMNS: Mapping[str, Column] = {
     "mode": Column(
         about="`axb`, `axyb`, `gxb`, `gxyb`, `ax` or `axe`; required",
-        read=_word(Mode),
+        read=Words(Mode).read,
     ),
     "a": Column(about="number of party A; required but for groups"),
     "g": Column(
@@ -193,14 +158,14 @@ COLUMNS: Mapping[str, Column] = {
     ),
     "callback": Column(
         about="`default`, `last`, `all`, `sequence`: whom B of a group, or A of `ax`, calls back",
-        read=_word(Callback),
+        read=Words(Callback).read,
     ),
     "default": Column(
         about="number of the group's default member, or that A of `ax`, `axe` reaches"
     ),
     "window": Column(
         about="how long who called last is called back, like `30m`; always if empty",
-        read=_span("1s", bare="1m"),
+        read=Span(_SECOND, bare=_MINUTE).read,
         write=format_duration,
     ),
     "extension": Column(
@@ -215,12 +180,12 @@ COLUMNS: Mapping[str, Column] = {
     ),
     "y_ttl": Column(
         about="in `axyb`, instead of `y`: B's number is made when A calls, and lives so long",
-        read=_span("1s", bare="1m"),
+        read=Span(_SECOND, bare=_MINUTE).read,
         write=format_duration,
     ),
     "ttl": Column(
         about="how long it lives from the import on, like `2h`; a minute at least",
-        read=_span("1m"),
+        read=Span(_MINUTE).read,
     ),
     "expires": Column(
         about="or when it ends, like `2026-01-31T15:04:05+08:00`; by this machine's zone if it has"
@@ -228,57 +193,10 @@ COLUMNS: Mapping[str, Column] = {
         read=parse_time,
         write=_write_time,
     ),
-    "max_calls": Column(
-        about="calls in all; no limit if empty. Exported is what is left of them",
-        read=_whole,
-        term="max_calls",
-    ),
-    "count": Column(
-        about="`answered` or `attempts`: what uses up a call",
-        read=_word(Counting),
-        term="counting",
-        default=Counting.ANSWERED,
-    ),
-    "direction": Column(
-        about="`both`, `a` or `b`: which side may call",
-        read=_word(Direction),
-        term="direction",
-        default=Direction.BOTH,
-    ),
-    "ring": Column(
-        about="how long a callee rings, `5s` to `2m`",
-        read=_span("5s", "2m"),
-        write=format_duration,
-        term="ring_timeout",
-    ),
-    "max_duration": Column(
-        about="longest call, `1s` to `4h`",
-        read=_span("1s", "4h", bare="1m"),
-        write=format_duration,
-        term="max_duration",
-    ),
-    "language": Column(
-        about="`zh` or `en`: language of the prompts",
-        read=_word(Language),
-        term="language",
-    ),
-    "display_a": Column(
-        about="`number` or `anonymous`: what A's side sees when it is called",
-        read=_word(Display),
-        term="display_a",
-        default=Display.NUMBER,
-    ),
-    "display_b": Column(
-        about="the same for B's side",
-        read=_word(Display),
-        term="display_b",
-        default=Display.NUMBER,
-    ),
-    "prompts": Column(
-        about="set of prompts that its callers hear; those shipped if empty",
-        read=check_prompts,
-        term="prompts",
-    ),
+    **{
+        term.word: Column(about=term.about, read=term.kind.read, write=term.kind.write)
+        for term in TERMS
+    },
     "order": Column(
         about="the order behind it, 1 to 128 characters; required",
         read=check_order_id,
@@ -301,11 +219,6 @@ EXPORTED = tuple(name for name in COLUMNS if name not in {"ttl", "fault"})
 The columns that an export has, in their order.
 """
 
-_TERMS = [
-    (column.term, name, column.default)
-    for name, column in COLUMNS.items()
-    if column.term is not None
-]
 _REQUIRED = ("mode", "order")
 _TENANT = "default"
 _UNREAD = frozenset({"id", "fault"})
@@ -508,7 +421,7 @@ def _row(values: Mapping[str, Any], form: _Form) -> CsvRow:
         expires_at=values.get("expires"),
         tenant=values["tenant"],
         order_id=values["order"],
-        terms={term: values.get(name, default) for term, name, default in _TERMS},
+        terms={term.name: values.get(term.word, term.default) for term in TERMS},
     )
 
 

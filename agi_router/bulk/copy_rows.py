@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from agi_router.bindings.terms import TERMS, Kind, Name, Span, Whole, Words
+
 __all__ = ["BINDING", "ROUTE", "RowPacker", "pack_file", "to_microseconds"]
 
 _HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
@@ -104,6 +106,13 @@ class RowPacker:
         return row + tail
 
 
+_PACKERS: Mapping[type[Kind], Callable[[Any], bytes]] = {
+    Words: _text,
+    Name: _text,
+    Whole: _int4,
+    Span: _seconds,
+}
+
 BINDING = RowPacker(
     integers=("block", "id", "order_tag", "expires_at"),
     own=("order_id",),
@@ -112,15 +121,7 @@ BINDING = RowPacker(
         "mode": _text,
         "callback": _text,
         "callback_window": _int4,
-        "max_calls": _int4,
-        "counting": _text,
-        "direction": _text,
-        "ring_timeout": _seconds,
-        "max_duration": _seconds,
-        "language": _text,
-        "display_a": _text,
-        "display_b": _text,
-        "prompts": _text,
+        **{term.name: _PACKERS[type(term.kind)] for term in TERMS},
     },
 )
 """

@@ -9,9 +9,11 @@ from collections.abc import Generator, Mapping
 from contextlib import closing
 from typing import Any
 
-from agi_router.bindings.model import BindingState, Callback, Mode, Side, StoredBinding
+from agi_router.bindings.model import StoredBinding
 from agi_router.bindings.store import BindingStore
-from agi_router.bulk.columns import COLUMNS, DAMAGED, write_cells
+from agi_router.bindings.terms import TERMS
+from agi_router.bindings.words import BindingState, Callback, Mode, Side
+from agi_router.bulk.columns import DAMAGED, write_cells
 from agi_router.db.connection import Statements
 from agi_router.numbers import E164
 from agi_router.records.audit import Audit, Revelation
@@ -77,11 +79,7 @@ def _values(binding: StoredBinding, *, reveal: bool) -> Mapping[str, Any]:
     first = next(map(shown, binding.called_back), None)
     left = None if binding.max_calls is None else binding.max_calls - binding.calls_used
     return {
-        **{
-            name: getattr(binding, column.term)
-            for name, column in COLUMNS.items()
-            if column.term is not None
-        },
+        **{term.word: getattr(binding, term.name) for term in TERMS},
         "mode": binding.mode,
         "g" if grouped else "a": a or None,
         "callback": binding.callback,

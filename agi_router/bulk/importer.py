@@ -28,10 +28,11 @@ from typing import Any, BinaryIO
 import psycopg
 
 from agi_router.bindings.choose import Choice
-from agi_router.bindings.model import BindingId, Terms
+from agi_router.bindings.model import BindingId
 from agi_router.bindings.modes import Axe
 from agi_router.bindings.rows import order_tags
 from agi_router.bindings.store import LONGEST_LIFE, BindingStore
+from agi_router.bindings.terms import Terms
 from agi_router.bulk.columns import CsvRow, Fault, Header
 from agi_router.bulk.copy_rows import pack_file
 from agi_router.bulk.csv_file import CsvReader, Record

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from agi_router.bindings.model import BindingState, Callback, Display, Language, Side
+from agi_router.bindings.words import BindingState, Callback, Display, Language, Side
 from agi_router.calls.arrival import Call, Typed
 from agi_router.calls.facts import Facts, Leg
 from agi_router.calls.reasons import Reason

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from agi_router.bindings.model import Display, Language
+from agi_router.bindings.words import Display, Language
 from agi_router.calls.decision import Ask, Refusal, Route
 
 __all__ = ["DIALPLAN_VERSION", "EXTENSION_MAX", "Destination", "to_ask", "to_dial", "to_refuse"]

@@ -5,7 +5,7 @@ What the store knows about one caller on one number, as it is decided upon.
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from agi_router.bindings.model import (
+from agi_router.bindings.words import (
     BindingState,
     Callback,
     Direction,

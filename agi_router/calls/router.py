@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Self, TypeGuard
 
-from agi_router.bindings.model import Language
+from agi_router.bindings.words import Language
 from agi_router.calls.arrival import Call
 from agi_router.calls.decision import Ask, Decision, NumberNeeded, Refusal, Route, decide, screen
 from agi_router.calls.dialplan import Destination, to_ask, to_dial, to_refuse

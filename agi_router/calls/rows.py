@@ -10,7 +10,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any, Final, Generic, TypeVar
 
-from agi_router.bindings.model import (
+from agi_router.bindings.words import (
     BindingState,
     Callback,
     Direction,

@@ -17,9 +17,9 @@ from typing import Any, Self, TypeVar
 
 import psycopg
 
-from agi_router.bindings.model import Callback, Side
 from agi_router.bindings.modes import AxybOnCall, compile_child
 from agi_router.bindings.rows import find_back, seal_routes
+from agi_router.bindings.words import Callback, Side
 from agi_router.calls.arrival import Call
 from agi_router.calls.days import check_days
 from agi_router.calls.decision import NumberNeeded

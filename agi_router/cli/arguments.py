@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from agi_router.bindings.model import check_order_id, check_prompts
+from agi_router.bindings.terms import Kind, Name, Span, Term, Whole, Words
+from agi_router.bindings.words import check_order_id
 from agi_router.cli.output import echo
 from agi_router.durations import parse_duration, parse_within
 from agi_router.tenants.model import check_tenant
@@ -21,12 +22,12 @@ __all__ = [
     "LIFE",
     "NUMBER",
     "ORDER_ID",
-    "PROMPTS",
     "SINCE",
     "SPAN",
     "TENANT",
     "TIME",
     "Duration",
+    "term_option",
 ]
 
 
@@ -160,13 +161,44 @@ class _Number(click.ParamType[Any]):
         return line
 
 
-COUNT = click.IntRange(1, 2**31 - 1)
 _SECOND, _MINUTE = timedelta(seconds=1), timedelta(minutes=1)
+COUNT = click.IntRange(1, 2**31 - 1)
 LIFE = Duration(_MINUTE)
 SPAN = Duration(_SECOND, bare=_MINUTE)
 NUMBER = _Number()
 ORDER_ID = _Checked("id", check_order_id)
-PROMPTS = _Checked("name", check_prompts)
 TENANT = _Checked("name", check_tenant)
 TIME = _Time()
 SINCE = _Since()
+
+
+def _type_of(kind: Kind) -> click.ParamType[Any]:
+    match kind:
+        case Words(enum=enum):
+            return click.Choice([each.value for each in enum])
+        case Whole(high=high):
+            return click.IntRange(1, high)
+        case Span(low=low, high=longest, bare=bare):
+            return Duration(low, longest, bare=bare)
+        case Name(check=check):
+            return _Checked("name", check)
+        case _:
+            raise TypeError(kind)
+
+
+def term_option(term: Term) -> Callable[[Any], Any]:
+    """
+    The option by which a command takes a term of a binding.
+    """
+    return click.option(
+        f"--{term.word.replace('_', '-')}",
+        term.name,
+        type=_type_of(term.kind),
+        default=term.default,
+        show_default=term.default is not None,
+        # Choice gives the text of a word.
+        callback=lambda _, __, value: (
+            term.kind.load(value) if isinstance(term.kind, Words) and value is not None else value
+        ),
+        help=f"{term.about[0].upper()}{term.about[1:]}.".replace("`", '"'),
+    )

@@ -9,30 +9,19 @@ from typing import Any, TypeVar
 import click
 
 from agi_router.bindings.choose import Choice, SameX
-from agi_router.bindings.model import (
-    Callback,
-    Counting,
-    Direction,
-    Display,
-    Language,
-    Mode,
-    Party,
-    Side,
-    StoredBinding,
-    Terms,
-)
+from agi_router.bindings.model import Party, StoredBinding
 from agi_router.bindings.modes import Y_TTL, Ax, Axb, Axe, Axyb, AxybOnCall, Gxb, Gxyb, Parties
 from agi_router.bindings.store import BindingStore
+from agi_router.bindings.terms import TERMS, Terms
+from agi_router.bindings.words import Callback, Mode, Side
 from agi_router.cli.arguments import (
-    COUNT,
     LIFE,
     NUMBER,
     ORDER_ID,
-    PROMPTS,
     SPAN,
     TENANT,
     TIME,
-    Duration,
+    term_option,
 )
 from agi_router.cli.context import open_store, read_settings
 from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
@@ -84,16 +73,6 @@ def bind() -> None:
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
-def _display_option(name: str, side: str) -> Callable[[_Command], _Command]:
-    return click.option(
-        name,
-        type=click.Choice([each.value for each in Display]),
-        default=Display.NUMBER.value,
-        show_default=True,
-        help=f"What {side} sees when it is called: its 700 number, or that it is withheld.",
-    )
-
-
 def _terms_options(command: _Command) -> _Command:
     """
     The options that bindings of all modes share; they arrive as one dictionary.
@@ -101,39 +80,7 @@ def _terms_options(command: _Command) -> _Command:
     options = (
         _TTL,
         _EXPIRES,
-        click.option("--max-calls", type=COUNT, help="Calls in all; no limit if absent."),
-        click.option(
-            "--count",
-            type=click.Choice([each.value for each in Counting]),
-            default=Counting.ANSWERED.value,
-            show_default=True,
-            help="What uses up a call: being answered, or every leg dialled.",
-        ),
-        click.option(
-            "--direction",
-            type=click.Choice([each.value for each in Direction]),
-            default=Direction.BOTH.value,
-            show_default=True,
-            help="Which side may call.",
-        ),
-        click.option(
-            "--ring",
-            type=Duration(timedelta(seconds=5), timedelta(seconds=120)),
-            help="How long a callee rings, 5s to 2m.",
-        ),
-        click.option(
-            "--max-duration",
-            type=Duration(timedelta(seconds=1), timedelta(minutes=240), bare=timedelta(minutes=1)),
-            help="Longest call, e.g. 30m; 240m at most.",
-        ),
-        click.option(
-            "--language",
-            type=click.Choice([each.value for each in Language]),
-            help="Language of the prompts.",
-        ),
-        click.option("--prompts", type=PROMPTS, help="Set of prompts; those shipped if absent."),
-        _display_option("--display-a", "A's side"),
-        _display_option("--display-b", "B's side"),
+        *map(term_option, TERMS),
         click.option("--order", type=ORDER_ID, help="The order behind it."),
         click.option(
             "--tenant",
@@ -470,17 +417,9 @@ def _make(parties: Parties, x: str | None, y: str | None, given: dict[str, Any])
     with open_store(settings) as store:
         terms = Terms(
             expires_at=_expiry(store, given["ttl"], given["expires"], default=settings.ttl),
-            max_calls=given["max_calls"],
-            counting=Counting(given["count"]),
-            direction=Direction(given["direction"]),
-            ring_timeout=given["ring"],
-            max_duration=given["max_duration"],
-            language=given["language"] and Language(given["language"]),
-            display_a=Display(given["display_a"]),
-            display_b=Display(given["display_b"]),
-            prompts=given["prompts"],
             order_id=given["order"],
             tenant=given["tenant"],
+            **{term.name: given[term.name] for term in TERMS},
         )
         choice = Choice(
             operator_digit=given["operator_digit"],
@@ -674,16 +613,8 @@ def _described(binding: StoredBinding) -> dict[str, Any]:
         "begins_at": binding.begins_at,
         "expires_at": binding.expires_at,
         "ended_at": binding.ended_at,
-        "max_calls": binding.max_calls,
         "calls_used": binding.calls_used,
-        "count": binding.counting.value,
-        "direction": binding.direction.value,
-        "ring": _whole_seconds(binding.ring_timeout),
-        "max_duration": _whole_seconds(binding.max_duration),
-        "language": binding.language,
-        "prompts": binding.prompts,
-        "display_a": binding.display_a.value,
-        "display_b": binding.display_b.value,
+        **{term.word: term.store(getattr(binding, term.name)) for term in TERMS},
         "order": binding.order_id,
         "tenant": binding.tenant,
         "damage": binding.damage,

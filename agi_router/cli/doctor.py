@@ -24,7 +24,7 @@ from agi_router.ari import (
     UserEvent,
     path,
 )
-from agi_router.bindings.model import Language
+from agi_router.bindings.words import Language
 from agi_router.calls.dialplan import DIALPLAN_VERSION
 from agi_router.calls.journal import EndJournal
 from agi_router.calls.journal_probe import JournalProbe

@@ -14,9 +14,11 @@ from typing import Any
 
 import click
 
-from agi_router.bindings.model import Mode, Side, StoredBinding, Terms
+from agi_router.bindings.model import StoredBinding
 from agi_router.bindings.modes import Axb, Axyb
 from agi_router.bindings.store import BindingStore
+from agi_router.bindings.terms import Terms
+from agi_router.bindings.words import Mode, Side
 from agi_router.cli.context import open_store, read_settings
 from agi_router.cli.output import echo, echo_json, echo_table, json_option
 from agi_router.errors import NumberError

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from agi_router.bindings.model import Mode
+from agi_router.bindings.words import Mode
 from agi_router.calls.reasons import Reason
 from agi_router.errors import LeakTestError
 from agi_router.leaktest.identities import Identity, Taken

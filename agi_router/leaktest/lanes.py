@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from agi_router.bindings.model import Mode
+from agi_router.bindings.words import Mode
 from agi_router.leaktest.vectors import Party
 
 __all__ = ["MODES", "NUMBERS_PER_LANE", "Lane", "people"]

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agi_router.bindings.model import Mode
+from agi_router.bindings.words import Mode
 from agi_router.leaktest.leaks import Leak
 from agi_router.leaktest.vectors import End, Vector
 

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from agi_router.bindings.model import Mode
+from agi_router.bindings.words import Mode
 from agi_router.errors import LeakTestError
 from agi_router.leaktest.call import Call
 from agi_router.leaktest.desk import Scene

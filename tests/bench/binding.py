@@ -27,9 +27,9 @@ from typing import Any
 from postgres.support import Server
 from psycopg.rows import dict_row
 
-from agi_router.bindings.model import Terms
 from agi_router.bindings.modes import Axb
 from agi_router.bindings.store import BindingStore
+from agi_router.bindings.terms import Terms
 from agi_router.db.connection import Connection, connect
 from agi_router.inventory.capacity import Rests
 from agi_router.keys.ring import KeyRing

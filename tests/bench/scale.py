@@ -30,9 +30,10 @@ from typing import Any
 
 from postgres.support import Server, database_of, look_up, new_call_id
 
-from agi_router.bindings.model import BindingId, Terms
+from agi_router.bindings.model import BindingId
 from agi_router.bindings.modes import Axb
 from agi_router.bindings.store import BindingStore
+from agi_router.bindings.terms import Terms
 from agi_router.calls.arrival import Call
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection, connect

@@ -22,8 +22,8 @@ from datetime import timedelta
 
 from postgres.support import BLOCK, HOUR, A, B, C, Server, bind, expire, new_call_id
 
-from agi_router.bindings.model import Direction, Language
 from agi_router.bindings.store import BindingStore
+from agi_router.bindings.words import Direction, Language
 from agi_router.calls.identity import Signalled
 from agi_router.calls.router import Arrival, Router
 from agi_router.calls.store import AdmissionStore

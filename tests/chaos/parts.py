@@ -17,9 +17,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from agi_router.bindings.model import Terms
 from agi_router.bindings.modes import Axb
 from agi_router.bindings.store import BindingStore
+from agi_router.bindings.terms import Terms
 from agi_router.db.connection import Connection, connect
 from agi_router.errors import StoreError
 from agi_router.numbers import E164, Block

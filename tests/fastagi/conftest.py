@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from identities import told as identity
 
-from agi_router.bindings.model import BindingState, Direction, Language, Mode, Side
+from agi_router.bindings.words import BindingState, Direction, Language, Mode, Side
 from agi_router.calls.arrival import Call
 from agi_router.calls.decision import NumberNeeded
 from agi_router.calls.facts import Facts, Leg

@@ -16,7 +16,7 @@ from typing import Any, cast
 import pytest
 from identities import told as identity
 
-from agi_router.bindings.model import Language
+from agi_router.bindings.words import Language
 from agi_router.calls.decision import Refusal, Route
 from agi_router.calls.dialplan import Destination, to_dial, to_refuse
 from agi_router.calls.reasons import Reason

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from agi_router.bindings.model import Mode
+from agi_router.bindings.words import Mode
 from agi_router.leaktest.lanes import Lane
 from testpbx.waiting import until
 

@@ -26,9 +26,11 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import dict_row
 
-from agi_router.bindings.model import Party, Side, StoredBinding, Terms
+from agi_router.bindings.model import Party, StoredBinding
 from agi_router.bindings.modes import Axb
 from agi_router.bindings.store import BindingStore
+from agi_router.bindings.terms import Terms
+from agi_router.bindings.words import Side
 from agi_router.calls.arrival import Call
 from agi_router.calls.decision import Decision, NumberNeeded, Route, decide
 from agi_router.calls.end import End, Outcome, call_day

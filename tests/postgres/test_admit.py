@@ -28,8 +28,8 @@ from postgres.support import (
     one,
 )
 
-from agi_router.bindings.model import Direction, Language
 from agi_router.bindings.store import BindingStore
+from agi_router.bindings.words import Direction, Language
 from agi_router.calls import store as admission
 from agi_router.calls.decision import Refusal, Route, decide
 from agi_router.calls.end import Outcome

@@ -30,18 +30,11 @@ from postgres.support import (
     until,
 )
 
-from agi_router.bindings.model import (
-    BindingId,
-    BindingState,
-    Counting,
-    Direction,
-    Language,
-    Side,
-    StoredBinding,
-    Terms,
-)
+from agi_router.bindings.model import BindingId, StoredBinding
 from agi_router.bindings.modes import Axb
 from agi_router.bindings.store import BindingStore
+from agi_router.bindings.terms import Terms
+from agi_router.bindings.words import BindingState, Counting, Direction, Language, Side
 from agi_router.calls.decision import Refusal, decide
 from agi_router.calls.reasons import Reason
 from agi_router.cli.exit_codes import exit_code

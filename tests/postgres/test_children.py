@@ -25,9 +25,11 @@ from postgres.support import (
     one,
 )
 
-from agi_router.bindings.model import BindingState, Direction, Side, StoredBinding, Terms
+from agi_router.bindings.model import StoredBinding
 from agi_router.bindings.modes import AxybOnCall
 from agi_router.bindings.store import BindingStore
+from agi_router.bindings.terms import Terms
+from agi_router.bindings.words import BindingState, Direction, Side
 from agi_router.calls.decision import NumberNeeded, Refusal, Route
 from agi_router.calls.reasons import Reason
 from agi_router.calls.store import AdmissionStore

@@ -13,9 +13,10 @@ from postgres.support import BLOCK, A, B, C, D, bind, one
 from postgres.test_cli import Cli
 from postgres.test_import import Importing
 
-from agi_router.bindings.model import StoredBinding, Terms
+from agi_router.bindings.model import StoredBinding
 from agi_router.bindings.modes import Gxb
 from agi_router.bindings.store import BindingStore
+from agi_router.bindings.terms import Terms
 from agi_router.bulk.columns import EXPORTED
 from agi_router.db.connection import Connection
 from agi_router.errors import SealError

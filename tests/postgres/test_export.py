@@ -15,9 +15,11 @@ from postgres.support import BLOCK, HOUR, A, B, C, D, Server, bind, expire, one
 from postgres.test_cli import PROGRAM, Cli
 from postgres.test_import import HOSTILE, Importing, axb_rows, everything, party
 
-from agi_router.bindings.model import Callback, Counting, Direction, Language, StoredBinding, Terms
+from agi_router.bindings.model import StoredBinding
 from agi_router.bindings.modes import Axyb, Gxb, Gxyb
 from agi_router.bindings.store import BindingStore
+from agi_router.bindings.terms import Terms
+from agi_router.bindings.words import Callback, Counting, Direction, Language
 from agi_router.bulk.columns import EXPORTED
 from agi_router.bulk.exporter import export_rows
 from agi_router.bulk.importer import Tally

@@ -33,9 +33,11 @@ from postgres.support import (
 )
 
 from agi_router.bindings.choose import Choice, SameX
-from agi_router.bindings.model import BindingId, Callback, Side, StoredBinding, Terms
+from agi_router.bindings.model import BindingId, StoredBinding
 from agi_router.bindings.modes import Axb, Axyb, Gxb
 from agi_router.bindings.store import BindingStore
+from agi_router.bindings.terms import Terms
+from agi_router.bindings.words import Callback, Side
 from agi_router.calls import store as admission_module
 from agi_router.calls.decision import Refusal, decide
 from agi_router.calls.reasons import Reason

@@ -27,8 +27,8 @@ from postgres.support import (
     one,
 )
 
-from agi_router.bindings.model import Language
 from agi_router.bindings.store import BindingStore
+from agi_router.bindings.words import Language
 from agi_router.calls.decision import Refusal
 from agi_router.calls.dialplan import to_refuse
 from agi_router.calls.reasons import Reason

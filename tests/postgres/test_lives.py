@@ -22,9 +22,11 @@ from hypothesis.stateful import (
 from postgres.support import BLOCK, A, B, C, D, a_call, bind, dials, new_call_id, set_clock
 
 from agi_router.bindings.choose import Choice, SameX
-from agi_router.bindings.model import BindingId, BindingState, Counting, Side, StoredBinding, Terms
+from agi_router.bindings.model import BindingId, StoredBinding
 from agi_router.bindings.modes import Axb
 from agi_router.bindings.store import BindingStore
+from agi_router.bindings.terms import Terms
+from agi_router.bindings.words import BindingState, Counting, Side
 from agi_router.calls.decision import Refusal, Route, decide
 from agi_router.calls.end import Outcome, call_day
 from agi_router.calls.reasons import Reason

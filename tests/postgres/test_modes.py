@@ -28,19 +28,12 @@ from postgres.support import (
     one,
 )
 
-from agi_router.bindings.model import (
-    BindingId,
-    BindingState,
-    Callback,
-    Direction,
-    Mode,
-    Side,
-    StoredBinding,
-    Terms,
-)
+from agi_router.bindings.model import BindingId, StoredBinding
 from agi_router.bindings.modes import Axb, Axyb, Gxb, Gxyb, Parties, compile_routes
 from agi_router.bindings.rows import seal_routes
 from agi_router.bindings.store import BindingStore
+from agi_router.bindings.terms import Terms
+from agi_router.bindings.words import BindingState, Callback, Direction, Mode, Side
 from agi_router.calls.decision import Refusal, Route, decide
 from agi_router.calls.end import Outcome
 from agi_router.calls.reasons import Reason

@@ -26,9 +26,11 @@ from postgres.support import (
     one,
 )
 
-from agi_router.bindings.model import Callback, Direction, Side, StoredBinding, Terms
+from agi_router.bindings.model import StoredBinding
 from agi_router.bindings.modes import Ax, Axe, Gxb, Parties
 from agi_router.bindings.store import BindingStore
+from agi_router.bindings.terms import Terms
+from agi_router.bindings.words import Callback, Direction, Side
 from agi_router.calls.arrival import Call, Typed
 from agi_router.calls.decision import Ask, Refusal, Route, decide
 from agi_router.calls.reasons import Reason

@@ -28,9 +28,10 @@ from postgres.support import (
 from postgres.test_cli import Cli
 from postgres.test_import import Importing, axb_rows
 
-from agi_router.bindings.model import Callback, Terms
 from agi_router.bindings.modes import Ax, Axe, AxybOnCall, Gxb
 from agi_router.bindings.store import BindingStore
+from agi_router.bindings.terms import Terms
+from agi_router.bindings.words import Callback
 from agi_router.calls.decision import Route
 from agi_router.calls.end import Outcome
 from agi_router.calls.lookup import CallLookup

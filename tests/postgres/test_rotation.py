@@ -42,10 +42,12 @@ from postgres.support import (
 from postgres.test_import import Importing
 
 from agi_router.bindings.choose import Choice, SameX
-from agi_router.bindings.model import Callback, Side, StoredBinding, Terms
+from agi_router.bindings.model import StoredBinding
 from agi_router.bindings.modes import Ax, Axb, Axe, Axyb, AxybOnCall, Gxb, Gxyb, Parties
 from agi_router.bindings.reseal import Renewal
 from agi_router.bindings.store import BindingStore
+from agi_router.bindings.terms import Terms
+from agi_router.bindings.words import Callback, Side
 from agi_router.bulk import importer
 from agi_router.calls.arrival import Call, Typed
 from agi_router.calls.decision import Refusal, Route, decide

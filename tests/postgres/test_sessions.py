@@ -35,9 +35,11 @@ from postgres.test_crash import port_of
 from postgres.test_import import Importing
 from psycopg.conninfo import make_conninfo
 
-from agi_router.bindings.model import Callback, StoredBinding, Terms
+from agi_router.bindings.model import StoredBinding
 from agi_router.bindings.modes import Axb, Gxb
 from agi_router.bindings.store import BindingStore
+from agi_router.bindings.terms import Terms
+from agi_router.bindings.words import Callback
 from agi_router.bulk.columns import EXPORTED
 from agi_router.bulk.exporter import export_rows
 from agi_router.calls.decision import Route

@@ -30,8 +30,8 @@ from postgres.support import (
     until_async,
 )
 
-from agi_router.bindings.model import BindingState, Counting, Language
 from agi_router.bindings.store import BindingStore
+from agi_router.bindings.words import BindingState, Counting, Language
 from agi_router.calls.arrival import Call
 from agi_router.calls.decision import NumberNeeded, Refusal, Route, decide
 from agi_router.calls.dialplan import to_refuse

@@ -34,8 +34,8 @@ from postgres.support import (
     set_clock,
 )
 
-from agi_router.bindings.model import BindingState
 from agi_router.bindings.store import BindingStore
+from agi_router.bindings.words import BindingState
 from agi_router.calls.decision import Refusal, decide
 from agi_router.calls.end import Outcome
 from agi_router.calls.reasons import Reason

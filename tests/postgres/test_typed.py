@@ -28,9 +28,9 @@ from postgres.support import (
 )
 from postgres.test_cli import PROGRAM, Cli, Done, axb, cli, inside, key_file
 
-from agi_router.bindings.model import Terms
 from agi_router.bindings.modes import Gxb
 from agi_router.bindings.store import BindingStore
+from agi_router.bindings.terms import Terms
 from agi_router.calls.reasons import Reason
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection

@@ -27,9 +27,9 @@ from postgres.support import (
 )
 from postgres.test_import import Importing, axb_rows
 
-from agi_router.bindings.model import Terms
 from agi_router.bindings.modes import Ax, Axe, Gxb
 from agi_router.bindings.store import BindingStore
+from agi_router.bindings.terms import Terms
 from agi_router.calls.days import check_days
 from agi_router.calls.end import Outcome
 from agi_router.calls.store import AdmissionStore

@@ -25,10 +25,12 @@ from postgres.support import (
     one,
 )
 
-from agi_router.bindings.model import Callback, StoredBinding, Terms
+from agi_router.bindings.model import StoredBinding
 from agi_router.bindings.modes import Ax, Axb, Axe, Axyb, AxybOnCall, Gxb, Gxyb, Parties
 from agi_router.bindings.reseal import Renewal
 from agi_router.bindings.store import BindingStore
+from agi_router.bindings.terms import Terms
+from agi_router.bindings.words import Callback
 from agi_router.bulk.columns import EXPORTED
 from agi_router.bulk.exporter import export_rows
 from agi_router.calls.arrival import Call, Typed

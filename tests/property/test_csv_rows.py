@@ -10,7 +10,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agi_router.bindings.model import (
+from agi_router.bindings.modes import Axb, Gxb
+from agi_router.bindings.terms import TERMS
+from agi_router.bindings.words import (
     Callback,
     Counting,
     Direction,
@@ -19,7 +21,6 @@ from agi_router.bindings.model import (
     Mode,
     check_order_id,
 )
-from agi_router.bindings.modes import Axb, Gxb
 from agi_router.bulk.columns import (
     COLUMNS,
     EXPORTED,
@@ -143,9 +144,7 @@ def test_a_row_written_is_read(values: dict[str, Any]) -> None:
     assert (row.x, row.y) == (values["x"], values["y"])
     assert (row.expires_at, row.ttl) == (values["expires"], None)
     assert (row.tenant, row.order_id) == (values["tenant"], values["order"])
-    assert row.terms == {
-        column.term: values[name] for name, column in COLUMNS.items() if column.term is not None
-    }
+    assert row.terms == {term.name: values[term.word] for term in TERMS}
     assert row.parties.mode is values["mode"]
     if isinstance(row.parties, Gxb):
         assert row.parties.b.digits == values["b"]

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agi_router.bindings.model import (
+from agi_router.bindings.words import (
     BindingState,
     Callback,
     Direction,

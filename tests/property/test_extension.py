@@ -8,8 +8,8 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agi_router.bindings.model import Display, Language
 from agi_router.bindings.modes import GROUP_MAX
+from agi_router.bindings.words import Display, Language
 from agi_router.calls.decision import Refusal, Route
 from agi_router.calls.dialplan import to_dial, to_refuse
 from agi_router.calls.reasons import Reason

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agi_router.ari import EXTENSION_MAX
-from agi_router.bindings.model import Callback, Language, Mode, RouteRow, Side
+from agi_router.bindings.model import RouteRow
 from agi_router.bindings.modes import (
     Ax,
     Axb,
@@ -21,6 +21,7 @@ from agi_router.bindings.modes import (
     compile_child,
     compile_routes,
 )
+from agi_router.bindings.words import Callback, Language, Mode, Side
 from agi_router.calls.decision import Route
 from agi_router.calls.dialplan import to_dial
 from agi_router.numbers import E164, Block, XNumber

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from agi_router.bindings.model import Side
+from agi_router.bindings.words import Side
 from agi_router.errors import KeyRingError, SealError
 from agi_router.keys.ring import Cipher, KeyRing, Purpose, Row
 from agi_router.numbers import E164, XNumber

@@ -29,7 +29,7 @@ from agi_router.ari import (
     UserEvent,
     WireError,
 )
-from agi_router.bindings.model import BindingState, Callback, Direction, Language, Mode, Side
+from agi_router.bindings.words import BindingState, Callback, Direction, Language, Mode, Side
 from agi_router.calls.arrival import Call
 from agi_router.calls.decision import NumberNeeded
 from agi_router.calls.facts import Facts, Leg

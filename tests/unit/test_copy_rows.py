@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from agi_router.bulk.columns import COLUMNS
 from agi_router.bulk.copy_rows import BINDING, ROUTE, RowPacker, pack_file, to_microseconds
 from agi_router.db.queries import query
 
@@ -18,12 +17,6 @@ def test_columns_are_those_of_the_statement(name: str, packer: RowPacker) -> Non
     found = re.search(rb"\(([^)]*)\)\s*FROM STDIN", query(name))
     assert found is not None
     assert tuple(found[1].decode().replace(",", " ").split()) == packer.columns
-
-
-def test_every_term_is_loaded() -> None:
-    """No column of a file is read and then lost."""
-    terms = {column.term for column in COLUMNS.values() if column.term is not None}
-    assert terms <= set(BINDING.columns)
 
 
 def test_a_packed_route() -> None:

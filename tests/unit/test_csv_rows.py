@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from agi_router.bindings.model import Callback, Counting, Direction, Display, Language, Mode
 from agi_router.bindings.modes import Ax, Axb, Axe, Axyb, AxybOnCall, Gxb, Gxyb, Parties
+from agi_router.bindings.words import Callback, Counting, Direction, Display, Language, Mode
 from agi_router.bulk.columns import (
     COLUMNS,
     EXPORTED,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agi_router.bindings.model import (
+from agi_router.bindings.words import (
     BindingState,
     Callback,
     Direction,

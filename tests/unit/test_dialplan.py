@@ -10,7 +10,7 @@ from importlib.resources import files
 
 import pytest
 
-from agi_router.bindings.model import Language
+from agi_router.bindings.words import Language
 from agi_router.calls.decision import Refusal
 from agi_router.calls.dialplan import DIALPLAN_VERSION, to_refuse
 from agi_router.calls.end import parse_end

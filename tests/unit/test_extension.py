@@ -10,7 +10,7 @@ from importlib.resources import files
 import pytest
 
 from agi_router.ari import EXTENSION_MAX
-from agi_router.bindings.model import Display, Language
+from agi_router.bindings.words import Display, Language
 from agi_router.calls import dialplan as wire
 from agi_router.calls.decision import Ask, Refusal, Route
 from agi_router.calls.dialplan import DIALPLAN_VERSION, Destination, to_ask, to_dial, to_refuse

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agi_router.bindings.model import Mode
+from agi_router.bindings.words import Mode
 from agi_router.leaktest.call import Call
 from agi_router.leaktest.desk import Scene
 from agi_router.leaktest.lanes import people

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agi_router.bindings.model import Mode
+from agi_router.bindings.words import Mode
 from agi_router.leaktest.leaks import Leak, Spelling
 from agi_router.leaktest.report import as_json, rows, succeeded, summary
 from agi_router.leaktest.results import Finding, Result

@@ -9,7 +9,7 @@ from importlib.resources import files
 
 import pytest
 
-from agi_router.bindings.model import BindingState, Direction, Language, Mode, Side
+from agi_router.bindings.words import BindingState, Direction, Language, Mode, Side
 from agi_router.calls.arrival import Call
 from agi_router.calls.decision import Refusal
 from agi_router.calls.facts import Leg

@@ -9,7 +9,7 @@ from itertools import product
 
 import pytest
 
-from agi_router.bindings.model import Callback, Mode, RouteRow, Side
+from agi_router.bindings.model import RouteRow
 from agi_router.bindings.modes import (
     GROUP_MAX,
     Ax,
@@ -23,6 +23,7 @@ from agi_router.bindings.modes import (
     compile_child,
     compile_routes,
 )
+from agi_router.bindings.words import Callback, Mode, Side
 from agi_router.errors import ModeError, SameParty
 from agi_router.numbers import E164, XNumber
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from identities import from_header
 
-from agi_router.bindings.model import BindingState, Direction, Language, Mode, Side
+from agi_router.bindings.words import BindingState, Direction, Language, Mode, Side
 from agi_router.calls.arrival import Call
 from agi_router.calls.decision import NumberNeeded, Refusal, Route
 from agi_router.calls.dialplan import Destination, to_refuse

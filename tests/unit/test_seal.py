@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import ciphers
 from cryptography.hazmat.primitives.ciphers import algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from agi_router.bindings.model import Side
+from agi_router.bindings.words import Side
 from agi_router.errors import KeyMismatch, KeyRingError, SealError
 from agi_router.keys.file import load_key_ring, replace_key_ring, write_key_ring
 from agi_router.keys.ring import Cipher, KeyRing, Purpose, Row, _Sm4Gcm

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from settings_page import PAGE, page
 
-from agi_router.bindings.model import Language
+from agi_router.bindings.words import Language
 from agi_router.calls.end import UnknownEnd
 from agi_router.calls.refusal_limit import OFF, Rate
 from agi_router.errors import KeyRingError, SettingsError

@@ -7,7 +7,7 @@ import unicodedata
 
 import pytest
 
-from agi_router.bindings.model import check_order_id
+from agi_router.bindings.words import check_order_id
 from agi_router.tenants.model import check_tenant
 from agi_router.texts import SHORTENED, check_name, is_shortened, narrow, shown, strip
 

@@ -1,0 +1,145 @@
+"""
+The words of a binding: closed sets, and texts that have a rule.
+
+The values are the words of database, command line and logs.
+"""
+
+import re
+from enum import StrEnum
+
+from agi_router.texts import LONGEST_NAME, check_name
+
+__all__ = [
+    "BindingState",
+    "Callback",
+    "Counting",
+    "Direction",
+    "Display",
+    "Language",
+    "Mode",
+    "Side",
+    "check_order_id",
+    "check_prompts",
+]
+
+
+class Mode(StrEnum):
+    """
+    The kind of a binding. The hot path never looks at it.
+    """
+
+    AXB = "axb"
+    AXYB = "axyb"
+    GXB = "gxb"
+    GXYB = "gxyb"
+    AX = "ax"
+    AXE = "axe"
+
+    @property
+    def open(self) -> bool:
+        """
+        Whether strangers reach A: their side is B.
+        """
+        return self in {Mode.AX, Mode.AXE}
+
+
+class Side(StrEnum):
+    """
+    On which side of a binding a caller stands.
+    """
+
+    A = "a"
+    B = "b"
+
+
+class Direction(StrEnum):
+    """
+    Which side may call: both, only A, or only B.
+    """
+
+    BOTH = "both"
+    A = "a"
+    B = "b"
+
+    def allows(self, side: Side) -> bool:
+        """
+        Whether a caller standing on *side* may call.
+        """
+        return self is Direction.BOTH or self.value == side.value
+
+
+class Callback(StrEnum):
+    """
+    Who rings when a group is called back: the default, who called last, all at once or in turn.
+
+    Where strangers call A, whom A calls back: a fixed number, or who called last.
+    """
+
+    DEFAULT = "default"
+    LAST = "last"
+    ALL = "all"
+    SEQUENCE = "sequence"
+
+
+class Display(StrEnum):
+    """
+    What a side sees when it is called: the 700 number that it dials to call back, or no number.
+    """
+
+    NUMBER = "number"
+    ANONYMOUS = "anonymous"
+
+
+class Counting(StrEnum):
+    """
+    What takes one of a binding's uses for good: answered calls, or every leg dialled.
+    """
+
+    ANSWERED = "answered"
+    ATTEMPTS = "attempts"
+
+
+class Language(StrEnum):
+    """
+    Language of the prompts: Mandarin or English.
+    """
+
+    ZH = "zh"
+    EN = "en"
+
+
+class BindingState(StrEnum):
+    """
+    Whether a binding is alive, or what ended it.
+    """
+
+    ACTIVE = "active"
+    EXPIRED = "expired"
+    UNBOUND = "unbound"
+    ORDER_ENDED = "order_ended"
+    USED_UP = "used_up"
+
+
+_PROMPTS = re.compile(r"[a-z0-9][a-z0-9_-]{0,15}")
+
+
+def check_order_id(text: str) -> str:
+    """
+    Return *text*, stripped, if it may be the id of an order: 1 to 128 characters that are seen.
+
+    Raises:
+        ValueError: If it may not; says how to repair what a spreadsheet has shortened.
+    """
+    return check_name(text, what="an order's id", longest=LONGEST_NAME)
+
+
+def check_prompts(text: str) -> str:
+    """
+    Return *text* if it may name a set of prompts: a folder beside those shipped.
+
+    Raises:
+        ValueError: If it may not.
+    """
+    if not _PROMPTS.fullmatch(text):
+        raise ValueError("a name has 1 to 16 of a-z, 0-9, '_' and '-'")
+    return text
