@@ -194,7 +194,7 @@ def term_option(term: Term) -> Callable[[Any], Any]:
         f"--{term.word.replace('_', '-')}",
         term.name,
         type=_type_of(term.kind),
-        default=term.default,
+        default=None if term.default is None else term.kind.write(term.default),
         show_default=term.default is not None,
         # Choice gives the text of a word.
         callback=lambda _, __, value: (
