@@ -127,7 +127,7 @@ HEADS = {
     *("request", "channel", "language", "type", "uniqueid", "version", "callerid", "calleridname"),
     *("callingpres", "callingani2", "callington", "callingtns", "dnid", "rdnis", "context"),
     *("extension", "priority", "enhanced", "accountcode", "threadid", "network", "network_script"),
-    *(f"arg_{place}" for place in range(1, 6)),
+    *(f"arg_{place}" for place in range(1, 7)),
 }
 # A function would end at the parenthesis, and an offset begin at the colon.
 INJECTED = [
