@@ -17,7 +17,8 @@ from chaos.table import Table
 from psycopg.rows import dict_row
 
 from agi_router.calls.journal import EndJournal
-from calls.parts import STATE, Cli
+from calls.parts import STATE, Cli, stop_routers
+from calls.patience import shorten
 from testpbx import processes
 from testpbx.waiting import until
 
@@ -42,7 +43,9 @@ def table(request: pytest.FixtureRequest) -> Table:
 
 @pytest.fixture(scope="session")
 def env(pbx: dict[str, Any]) -> dict[str, str]:
-    """The settings of the PBX; its own routers are ended."""
+    """The settings of the PBX, as shipped; its own routers are ended, and those of other tiers."""
+    stop_routers()
+    shorten(Path(pbx["rootfs"]))
     for service in ("router", "fastagi"):
         processes.stop(STATE / f"{service}.pid")
     return dict(pbx["env"])

@@ -12,12 +12,20 @@ from typing import Any
 import psycopg
 import pytest
 
+from calls import patience
 from calls.parts import BLOCK, STATE, Asterisk, Cli, Dialplan, Router
 from testpbx.phones import Phones
 from testpbx.waiting import until
 
 # Strangers are refused where no binding lets them through, with the modes that do so on.
 OPEN = {"AGI_ROUTER_OPEN_MODES": "on"}
+
+
+@pytest.fixture(scope="session")
+def pbx(pbx: dict[str, Any]) -> dict[str, Any]:
+    """The test PBX with a patience of seconds; tiers that follow have the shipped one again."""
+    patience.lengthen(Path(pbx["rootfs"]))
+    return {**pbx, "env": {**pbx["env"], **patience.SETTINGS}}
 
 
 @pytest.fixture(scope="session")

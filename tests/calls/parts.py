@@ -86,6 +86,7 @@ class Router:
             self._env["AGI_ROUTER_METRICS_LISTEN"] = "127.0.0.1:9701"
         self._log = log
         self._door = door
+        _made.append(self)
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -151,6 +152,16 @@ class Router:
             yield
         finally:
             self.send(signal.SIGCONT)
+
+
+_made: list[Router] = []
+
+
+def stop_routers() -> None:
+    """End those of the tier that was before, so that none stands by beside another tier's own."""
+    for each in _made:
+        if type(each) is Router:
+            each.stop()
 
 
 class Dialplan:

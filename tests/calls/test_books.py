@@ -2,6 +2,7 @@
 The books on a real Asterisk: it alone can tell whether lines come; doors serve on without.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -162,6 +163,56 @@ def test_asterisk_may_not_write(
     _, metrics = health_answers("/metrics", METRICS_PORTS["ari"])
     assert "agi_router_calls_without_end_total 1.0" in metrics.splitlines()
     assert 'agi_router_job_failures_total{job="journal"}' in metrics
+
+
+@pytest.fixture
+def disk(journal: Path, router: Router) -> Iterator[Path]:
+    """The journal on a disk of its own, of 64 kB, and a router that has begun there."""
+    router.stop()
+    options = f"size=64k,mode=3770,uid={ROUTER_ACCOUNT},gid={ASTERISK_ACCOUNT}"
+    mount = ["mount", "-t", "tmpfs", "-o", options, "journal", str(journal)]
+    subprocess.run(mount, check=True)
+    try:
+        router.start()
+        assert until(ready, timeout=20)
+        yield journal
+    finally:
+        router.stop()
+        # Asterisk has a file open there for moments.
+        subprocess.run(["umount", "--lazy", str(journal)], check=True)
+
+
+def fill(disk: Path) -> Path:
+    """Leave no room; what there is may be removed."""
+    filler = disk / "filler"
+    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while file.write(bytes(4096)):
+            pass
+    assert os.statvfs(disk).f_bavail == 0
+    return filler
+
+
+def test_a_full_disk(
+    cli: Cli, phones: Phones, troubled: Router, disk: Path, a: str, b: str
+) -> None:
+    """Calls go on, no use comes back by it, and three say why; with room all is well again."""
+    binding = cli.bind(a, b, "--max-calls", "1")
+    other = cli.bind(b, a)
+    filler = fill(disk)
+
+    assert phones.call(a, binding["x"]).status == 200
+    troubled.stop()
+    troubled.start()
+    why = f"{disk}: Asterisk was asked for a line here, and none came: the disk is full"
+    assert until(says("books: 1 call(s) ended without a line", f"journal: {why}"), timeout=30)
+    assert doctor(cli)["ends"] == ("fail", why)
+    assert phones.call(a, binding["x"]).status == 403
+    assert cli("show", binding["id"])["calls_used"] == 1
+
+    filler.unlink()
+    assert doctor(cli)["ends"][0] == "ok"
+    assert phones.call(b, other["x"]).status == 200
+    assert cli.record(other["x"])["outcome"] == "answered"
 
 
 def test_another_directory_than_the_dialplans(

@@ -22,12 +22,14 @@ import pytest
 from agi_router.leaktest.leaks import find_leaks
 from agi_router.leaktest.messages import Message, received_by
 from calls.parts import STATE, Asterisk, Cli, Dialplan, Router
+from calls.patience import FALLBACK, PATIENCE
 from testpbx.phones import Call, Phones
 from testpbx.state import AGI_PORT, HOST, METRICS_PORTS
 from testpbx.waiting import until
 
-# What callers were promised is 600 ms. The machine that tests may be busy.
-SOON = timedelta(seconds=1.2)
+# Who waited for a frozen server itself would wait for longer. What callers are promised with the
+# patience that is shipped, 600 ms, is a measurement (tests/bench).
+SOON = timedelta(seconds=15)
 
 
 def waited(call: Call) -> timedelta:
@@ -267,7 +269,9 @@ def test_all_are_frozen(
     settled_once(cli, x, binding=binding["id"], used=1, calls=3)
 
 
-@pytest.mark.parametrize("patience", [0.15, 0.4], ids=["at-the-router", "at-fastagi"])
+@pytest.mark.parametrize(
+    "patience", [0.15, PATIENCE + FALLBACK / 2], ids=["at-the-router", "at-fastagi"]
+)
 def test_a_caller_gives_up_while_nobody_answers(
     cli: Cli, phones: Phones, router: Router, fastagi: Router, a: str, b: str, patience: float
 ) -> None:
@@ -445,7 +449,7 @@ def test_doctor_looks_at_both_doors(cli: Cli, router: Router, fastagi: Router) -
     fastagi.stop()
     assert (told()["router"], told()["fastagi"]) == ("fail", "warn")
     assert told(AGI_ROUTER_AGI_LISTEN="0.0.0.0:4573")["fastagi"] == "warn"
-    assert told(AGI_ROUTER_PATIENCE="0.5")["patience"] == "fail"
+    assert told(AGI_ROUTER_PATIENCE="2.5")["patience"] == "fail"
 
 
 def test_doctor_compares_the_secret(cli: Cli, fastagi: Router, dialplan: Dialplan) -> None:

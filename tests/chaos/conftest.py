@@ -13,7 +13,8 @@ from chaos.parts import Books, Dialplan, Router, Servers
 from chaos.table import Table
 
 from agi_router.calls.journal import EndJournal
-from calls.parts import STATE
+from calls.parts import STATE, stop_routers
+from calls.patience import SETTINGS, lengthen, shorten
 from testpbx import processes
 from testpbx.waiting import until
 
@@ -24,6 +25,11 @@ BINDINGS = 200
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The full length, which takes an hour."""
     parser.addoption("--long", action="store_true", help="chaos: run it at full length")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Tests that look at anything but how long somebody waits."""
+    config.addinivalue_line("markers", "patient: chaos with a patience of seconds")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -59,7 +65,9 @@ def table(request: pytest.FixtureRequest) -> Table:
 
 @pytest.fixture(scope="session")
 def env(pbx: dict[str, Any]) -> dict[str, str]:
-    """The settings of the PBX; its own routers are ended."""
+    """The settings of the PBX, as shipped; its own routers are ended, and those of other tiers."""
+    stop_routers()
+    shorten(Path(pbx["rootfs"]))
     for service in ("router", "fastagi"):
         # Another tier may have ended them before.
         processes.stop(STATE / f"{service}.pid")
@@ -73,18 +81,33 @@ def servers(pbx: dict[str, Any]) -> Servers:
 
 
 @pytest.fixture
-def router(env: dict[str, str], pbx: dict[str, Any]) -> Iterator[Router]:
+def settings(
+    request: pytest.FixtureRequest, env: dict[str, str], pbx: dict[str, Any]
+) -> Iterator[dict[str, str]]:
+    """Those of routers: as shipped, or with a patience of seconds for tests that are "patient"."""
+    if request.node.get_closest_marker("patient") is None:
+        yield env
+        return
+    lengthen(Path(pbx["rootfs"]))
+    try:
+        yield {**env, **SETTINGS}
+    finally:
+        shorten(Path(pbx["rootfs"]))
+
+
+@pytest.fixture
+def router(settings: dict[str, str], pbx: dict[str, Any]) -> Iterator[Router]:
     """A router that is started again when it dies; it serves the ARI door."""
-    running = Router(env, Path(pbx["logs"]) / "chaos.log")
+    running = Router(settings, Path(pbx["logs"]) / "chaos.log")
     running.start()
     yield running
     running.stop()
 
 
 @pytest.fixture
-def fastagi(env: dict[str, str], pbx: dict[str, Any]) -> Iterator[Router]:
+def fastagi(settings: dict[str, str], pbx: dict[str, Any]) -> Iterator[Router]:
     """The same for FastAGI, the second door."""
-    running = Router(env, Path(pbx["logs"]) / "chaos-fastagi.log", door="agi")
+    running = Router(settings, Path(pbx["logs"]) / "chaos-fastagi.log", door="agi")
     running.start()
     yield running
     running.stop()

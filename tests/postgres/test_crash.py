@@ -343,20 +343,21 @@ async def test_more_than_can_be_served(store: BindingStore, proxy: Proxy, keys: 
         await asyncio.gather(
             *(admissions.admit(a_call(), new_call_id(), timeout=TIMEOUT) for _ in range(32))
         )
-        # 400 a second: eight at once on each connection.
-        proxy.delay = 0.08
+        # 64 a second, eight at once on each connection. All times are long beside what a busy
+        # machine adds.
+        proxy.delay = 0.5
         calls = []
-        for _ in range(240):
+        for _ in range(100):
             calls += [
-                asyncio.ensure_future(admissions.admit(a_call(), new_call_id(), timeout=0.4))
+                asyncio.ensure_future(admissions.admit(a_call(), new_call_id(), timeout=4))
                 for _ in range(8)
             ]
-            await asyncio.sleep(1 / 200)
+            await asyncio.sleep(0.03)
         results = await asyncio.gather(*calls, return_exceptions=True)
         busy = [result for result in results if isinstance(result, StoreBusy)]
         late = [r for r in results if isinstance(r, StoreUnavailable) and r not in busy]
         served = len(results) - len(busy) - len(late)
-        assert len(busy) > len(results) / 3
+        assert len(busy) > len(results) / 8
         # In the first moment of all nobody knows yet.
         assert len(late) < len(results) / 8
         assert served > 40
