@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from calls.parts import Cli, Router, frozen
+from calls.patience import PATIENCE
 from testpbx.phones import Phones
 from testpbx.state import ARI_PORT, HOST
 from testpbx.waiting import until
@@ -178,7 +179,8 @@ def test_clocks_that_differ(
     (told,) = [each for each in clocks if "Asterisk's" in each["text"]]
     assert told["status"] == "fail"
     assert re.fullmatch(
-        rf"this machine's is \d+\.\d+ s {side} Asterisk's, and may be 0\.175 s: set both by NTP",
+        rf"this machine's is \d+\.\d+ s {side} Asterisk's, and may be {PATIENCE / 2:g} s:"
+        " set both by NTP",
         told["text"],
     )
 
@@ -229,13 +231,24 @@ def test_idle_connections_at_aris_port(
 ) -> None:
     """As many as Asterisk takes: a router that starts says so, and is in when they are ended."""
     router.stop()
-    other = Router(pbx["env"], tmp_path / "other.log")
+    log = tmp_path / "other.log"
+    log.touch()
+    other = Router(pbx["env"], log)
+    refused, ready, tries = "sessionlimit of its http.conf", "serve.ready", 0
     try:
         # Asterisk ends them after seconds, and a router may be longer in starting.
         with full(ARI_PORT, 150):
-            other.launch()
-            assert until(lambda: "sessionlimit of its http.conf" in other.log, timeout=60)
-        assert until(lambda: "serve.ready" in other.log, timeout=60)
+            while refused not in other.log:
+                # On a busy machine they may not be back before the router is in: once more then.
+                tries += 1
+                assert tries < 10
+                other.stop()
+                other.launch()
+                assert until(
+                    lambda: refused in other.log or other.log.count(ready) == tries,  # noqa: B023
+                    timeout=60,
+                )
+        assert until(lambda: other.log.count(ready) == tries, timeout=60)
     finally:
         other.stop()
     router.start()

@@ -26,7 +26,7 @@ from agi_router.numbers import E164, Block
 from agi_router.settings import Settings
 from calls.parts import STATE, Dialplan, frozen, tree
 from calls.parts import Router as RouterProcess
-from testpbx import state
+from testpbx import processes, state
 from testpbx.rootfs import RootFs
 from testpbx.state import ARI_PORT, HOST, Places
 from testpbx.waiting import until
@@ -278,13 +278,16 @@ class Servers:
         first = int((STATE / f"{service}.pid").read_text().split()[0])
         # So that it makes no more children.
         os.kill(first, signal.SIGSTOP)
-        for pid in tree(first)[::-1]:
+        pids = tree(first)
+        for pid in reversed(pids):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         # Our own child, once it was started again from here; PostgreSQL takes a zombie for alive.
         with suppress(ChildProcessError):
             os.waitpid(first, 0)
-        assert until(lambda: not self._form.alive(service), timeout=10)
+        # A new one does not start while any of them still has its memory.
+        assert until(lambda: not any(map(processes.started, pids)), timeout=20)
+        assert not self._form.alive(service)
 
     def start_postgres(self) -> None:
         """

@@ -44,6 +44,7 @@ from agi_router.db.session import SETTINGS
 from agi_router.inventory.capacity import Rests
 from agi_router.keys.ring import KeyRing, Purpose, Row
 from agi_router.numbers import E164, Block, XNumber
+from testpbx import processes
 
 BLOCK = Block.parse("70012345678")
 X = BLOCK.number(1)
@@ -240,12 +241,15 @@ class Server:
         assert self._process is not None
         # A stopped postmaster makes no more children.
         self._process.send_signal(signal.SIGSTOP)
-        for pid in self._children():
+        children = self._children()
+        for pid in children:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self._process.kill()
         self._process.wait()
         self._process = None
+        # A new one does not start while any of them still has its memory.
+        until(lambda: not any(map(processes.started, children)))
 
     def freeze(self) -> None:
         """Stop all its processes; connections stay open and nothing is answered."""
@@ -287,7 +291,11 @@ class Server:
     def _children(self) -> list[int]:
         assert self._process is not None
         pid = self._process.pid
-        return list(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+        try:
+            return list(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+        except (FileNotFoundError, ProcessLookupError):
+            # It has ended by itself.
+            return []
 
     def _signal_all(self, signum: signal.Signals) -> None:
         assert self._process is not None
