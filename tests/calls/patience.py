@@ -18,23 +18,26 @@ FALLBACK = 3.0
 SETTINGS = {"AGI_ROUTER_PATIENCE": f"{PATIENCE}", "AGI_ROUTER_DECISION_TIMEOUT": "1.8"}
 """Those of every router and of the doctor."""
 
-_GLOBALS = f"""
+_OTHERS = f"""
+[globals](+)
+AGI_ROUTER_PATIENCE_FALLBACK={FALLBACK}
+"""
+_FIRST = f"""
 [globals](+)
 AGI_ROUTER_PATIENCE={PATIENCE}
-AGI_ROUTER_PATIENCE_FALLBACK={FALLBACK}
 """
 
 
-def lengthen(root: Path) -> None:
-    """Let the dialplan of the PBX below *root* wait for so long."""
+def lengthen(root: Path, *, first: bool = True) -> None:
+    """Let the dialplan of the PBX below *root* wait for so long, or only for the others."""
     conf = root / "etc/asterisk/extensions.conf"
-    _load(root, conf.read_text("utf-8") + _GLOBALS)
+    _load(root, conf.read_text("utf-8") + _OTHERS + (_FIRST if first else ""))
 
 
 def shorten(root: Path) -> None:
     """Let it wait for as long as it does where it is shipped."""
     conf = root / "etc/asterisk/extensions.conf"
-    _load(root, conf.read_text("utf-8").replace(_GLOBALS, ""))
+    _load(root, conf.read_text("utf-8").replace(_OTHERS, "").replace(_FIRST, ""))
 
 
 def _load(root: Path, text: str) -> None:

@@ -29,7 +29,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Tests that look at anything but how long somebody waits."""
-    config.addinivalue_line("markers", "patient: chaos with a patience of seconds")
+    config.addinivalue_line(
+        "markers", "patient(first): chaos with a patience of seconds, or so with all but the first"
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -85,12 +87,13 @@ def settings(
     request: pytest.FixtureRequest, env: dict[str, str], pbx: dict[str, Any]
 ) -> Iterator[dict[str, str]]:
     """Those of routers: as shipped, or with a patience of seconds for tests that are "patient"."""
-    if request.node.get_closest_marker("patient") is None:
+    patient = request.node.get_closest_marker("patient")
+    if patient is None:
         yield env
         return
-    lengthen(Path(pbx["rootfs"]))
+    lengthen(Path(pbx["rootfs"]), **patient.kwargs)
     try:
-        yield {**env, **SETTINGS}
+        yield {**env, **SETTINGS} if not patient.kwargs else env
     finally:
         shorten(Path(pbx["rootfs"]))
 
