@@ -237,6 +237,20 @@ async def test_record_of_a_call(
     }
 
 
+async def test_a_line_that_is_forged_is_believed(
+    connection: Connection, store: BindingStore, admissions: AdmissionStore, admit: Admit
+) -> None:
+    """Asterisk's account says how a call ended, though it goes on: its use is back, or kept."""
+    bind(store)
+    busy, answered = await admit(2)
+    ended = int(datetime.now(UTC).timestamp())
+    fields = f"{X}|{ended}||%s|1500|61000|PJSIP/b-2|PJSIP/a-1|16|end"
+    forged = [f"1|{busy}|{fields % 'BUSY'}", f"1|{answered}|{fields % 'ANSWER'}"]
+    await admissions.settle([parse_end(line) for line in forged])
+    assert calls_used(connection) == 1
+    assert call_states(connection) == {busy: "settled", answered: "settled"}
+
+
 async def test_call_without_admission_is_inserted(
     connection: Connection, admissions: AdmissionStore
 ) -> None:

@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from postgres.support import (
     BLOCK,
@@ -482,6 +483,15 @@ async def _(bench: Bench) -> None:
     bench.write("DELETE FROM agi_router.audit")
     bench.write("SELECT setval('agi_router.seals', 1)")
     assert CallLookup(bench.store.connection).calls(since=bench.store.now() - HOUR, limit=9) == []
+
+
+@can("delay a rotation of keys, by connections that have a router's name")
+async def _(bench: Bench) -> None:
+    rotation = Rotation(bench.connection, bench.keys, bench.file)
+    assert rotation.unaware() == []
+    with psycopg.connect(bench.dsn, application_name="agi_router serve 0000"):
+        [told] = rotation.unaware()
+    assert re.fullmatch(r"pid \d+ of 'agi_router' from 127\.0\.0\.1", told)
 
 
 @can("read order ids, tenants, who shares a binding, how many are in a group, when and how long")
