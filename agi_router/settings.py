@@ -47,6 +47,7 @@ _GLOBALS = frozenset(
         "CALLEE_PREFIX",
         "DIALPLAN",
         "DIGIT_TIMEOUT",
+        "EARLY_MEDIA",
         "PATIENCE_FALLBACK",
         "PROMPT_LIMIT",
         "RATE_LIMIT",

@@ -451,19 +451,22 @@ async def _agreed(ari: AriClient, settings: Settings, eyes: _Eyes) -> list[_Chec
     ]
     if await ari.get_variable("AGI_ROUTER_AGI") and settings.agi_address():
         for module in ("res_agi", "func_sha1"):
-            try:
-                await ari.request("GET", path("asterisk", "modules", f"{module}.so"))
-            except AriRefused:
-                checks.append(
-                    _Check(
-                        module,
-                        "fail",
-                        f"Asterisk has not loaded {module}.so: load it, or set AGI_ROUTER_AGI= in"
-                        " the dialplan",
-                    )
-                )
+            checks += await _loaded(ari, module, "AGI_ROUTER_AGI=")
         checks += _secret(await ari.get_variable("AGI_ROUTER_AGI_SECRET"), settings, eyes)
+    if await ari.get_variable("AGI_ROUTER_EARLY_MEDIA") == "hear":
+        # Without it all would be heard.
+        checks += await _loaded(ari, "res_mutestream", "AGI_ROUTER_EARLY_MEDIA=none")
     return checks
+
+
+async def _loaded(ari: AriClient, module: str, otherwise: str) -> list[_Check]:
+    """Nothing where Asterisk has loaded a module; else what to do, or to set in the dialplan."""
+    try:
+        await ari.request("GET", path("asterisk", "modules", f"{module}.so"))
+    except AriRefused:
+        told = f"Asterisk has not loaded {module}.so: load it, or set {otherwise} in the dialplan"
+        return [_Check(module, "fail", told)]
+    return []
 
 
 def _secret(theirs: str, settings: Settings, eyes: _Eyes) -> list[_Check]:

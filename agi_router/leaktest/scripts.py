@@ -279,7 +279,11 @@ def caller_script(scene: Scene) -> bytes:
     answered, refused, done = script.new_label(), script.new_label(), script.new_label()
     if vector.cancel is not None:
         script.hear(100)
-        script.expect(response=183 if scene.early_media else 180)
+        # A PBX that lets no sound through before the answer rings instead.
+        rings = script.new_label()
+        script.hear(183, then=rings)
+        script.expect(response=180)
+        script.label(rings)
         script.pause(_PAUSE * 2)
         lines = (
             via,

@@ -8,11 +8,12 @@ writes whether it is the same.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-__all__ = ["GLOBALS", "NEXT", "Known", "find_differences"]
+__all__ = ["EARLY_MEDIA", "GLOBALS", "NEXT", "Known", "find_differences"]
 
 GLOBALS = (
     "AGI_ROUTER_APP",
     "AGI_ROUTER_AGI",
+    "AGI_ROUTER_EARLY_MEDIA",
     "AGI_ROUTER_LANGUAGE",
     "AGI_ROUTER_PATIENCE",
     "AGI_ROUTER_TRUNK",
@@ -24,6 +25,11 @@ Globals of the dialplan that are compared.
 NEXT = "AGI_ROUTER_NEXT_"
 """
 What the names of globals begin with that say who takes over from an application.
+"""
+
+EARLY_MEDIA = ("none", "hear", "both")
+"""
+What may be heard before the answer; the dialplan takes every other word for the first.
 """
 
 _ANYWHERE = ("0.0.0.0", "[::]")  # noqa: S104 - compared with, never bound  # noqa: S104 - compared, not bound
@@ -66,6 +72,7 @@ def find_differences(theirs: Mapping[str, str], ours: Known) -> list[tuple[str, 
         *_language(theirs["AGI_ROUTER_LANGUAGE"], ours.language),
         *_patience(theirs["AGI_ROUTER_PATIENCE"], ours.patience),
         *_trunk(theirs["AGI_ROUTER_TRUNK"]),
+        *_early_media(theirs["AGI_ROUTER_EARLY_MEDIA"]),
     ]
 
 
@@ -137,3 +144,22 @@ def _trunk(theirs: str) -> Iterator[tuple[str, str]]:
     for name in theirs.split("&"):
         if name != name.strip():
             yield "trunk", f"the dialplan's AGI_ROUTER_TRUNK names '{name}', with a space"
+
+
+def _early_media(theirs: str) -> Iterator[tuple[str, str]]:
+    if not theirs:
+        yield (
+            "early media",
+            (
+                "the dialplan has no AGI_ROUTER_EARLY_MEDIA, so two who agree may talk before the"
+                " answer: copy the dialplan that came with this program"
+            ),
+        )
+    elif theirs not in EARLY_MEDIA:
+        yield (
+            "early media",
+            (
+                f"the dialplan's AGI_ROUTER_EARLY_MEDIA is {theirs}, which counts as none: set"
+                f" {', '.join(EARLY_MEDIA[:-1])} or {EARLY_MEDIA[-1]}"
+            ),
+        )

@@ -53,6 +53,7 @@ _TRANSPORT = "agi-router-udp"
 _MORE_MODULES = (
     "func_sha1.so",
     "res_agi.so",
+    "res_mutestream.so",
     "res_speech.so",
     "res_pjproject.so",
     "res_pjsip_session.so",

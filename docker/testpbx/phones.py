@@ -140,6 +140,7 @@ class Does(enum.Enum):
     REJECT = "uas-reject"
     ONE_ANSWERS = "uas-one-answers"
     ASKS_WHO = "uas-asks-who"
+    SOUNDS_EARLY = "uas-early"
 
 
 class RunningPhone:
@@ -259,6 +260,7 @@ class Phones:
         hold: float = LONG,
         patience: float | None = None,
         types: Sequence[str] = (),
+        early: bool = False,
         calls: int = 1,
         rate: int = 1000,
     ) -> RunningCall:
@@ -274,6 +276,7 @@ class Phones:
             hold: Seconds of talk after which the caller hangs up.
             patience: Seconds of ringing after which the caller gives up; for ever if None.
             types: What it types after the answer, one entry after the other, as digits and ``#``.
+            early: Whether it sends sound before the answer, if it is told where to.
             calls: How many such calls.
             rate: How many of them are placed in a second.
 
@@ -291,6 +294,8 @@ class Phones:
         scenario = "uac-answered-or-refused" if patience is None else "uac-gives-up"
         if types:
             scenario = "uac-types"
+        if early:
+            scenario = "uac-early"
         keys = {"dialled": dialled, "number": number, "caller": caller}
         process, files, control = self._start(
             scenario,
@@ -364,6 +369,7 @@ class Phones:
         hung_up_by: str = "caller",
         patience: float | None = None,
         types: Sequence[str] = (),
+        early: bool = False,
         status: str = "603 Decline",
         callee_headers: Sequence[str] = (),
     ) -> Call:
@@ -382,6 +388,7 @@ class Phones:
             hung_up_by: ``caller`` or ``callee``.
             patience: Seconds after which the caller gives up.
             types: What the caller types, as in :meth:`dial`.
+            early: Whether the caller sends sound before the answer, as in :meth:`dial`.
             status: With what the callee's phone rejects.
             callee_headers: More header lines in each response of the callee.
 
@@ -404,6 +411,7 @@ class Phones:
                 hold=caller_holds,
                 patience=patience,
                 types=types,
+                early=early,
             ).heard()
         return Call(caller=heard, callee=callee.messages)
 
@@ -437,8 +445,9 @@ class Phones:
         # A container sees the work directory, not the checkout.
         text = (SCENARIOS / f"{scenario}.xml").read_text("utf-8").replace(*replace)
         (files / "scenario.xml").write_text(text, "utf-8")
-        # A second of nothing, for scenarios that send media.
+        # A second of nothing, and one of something, for scenarios that send media.
         (files / "silence.alaw").write_bytes(b"\xd5" * 8000)
+        (files / "sound.alaw").write_bytes(b"\x55\x6e" * 4000)
         # SIPp's own Call-IDs, tags and branches come from its process id: 1 in every container.
         phone = secrets.token_hex(6)
         more = "".join(f"\r\n{line}" for line in headers)

@@ -31,10 +31,9 @@ class Sound:
         (port,) = struct.unpack_from("!H", datagram, 2)
         self._heard.append((datetime.now(UTC), port, datagram[_UDP_HEADER + _RTP_HEADER :]))
 
-    def of(self, caller: Sequence[Message]) -> list[tuple[datetime, bytes]]:
-        """When which sound was sent to the phone that sent these messages."""
-        [invite] = (m for m in caller if m.sent and m.start_line.startswith("INVITE "))
-        [port] = re.findall(r"m=audio (\d+)", invite.body)
+    def of(self, phone: Sequence[Message]) -> list[tuple[datetime, bytes]]:
+        """When which sound was sent to the phone that sent or received these messages."""
+        [port] = {each for m in phone if m.sent for each in re.findall(r"m=audio (\d+)", m.body)}
         return [(at, payload) for at, to, payload in self._heard if to == int(port)]
 
 

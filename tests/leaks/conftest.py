@@ -45,16 +45,26 @@ def serving(pbx: dict[str, Any]) -> Iterator[dict[str, Any]]:
     assert agi_router(pbx, "block", "return", BLOCK).returncode == 0
 
 
+def console(pbx: dict[str, Any], *words: str) -> None:
+    """Run a command on Asterisk's console."""
+    command = ["chroot", pbx["rootfs"], "asterisk", "-rx", " ".join(words)]
+    subprocess.run(command, check=True, capture_output=True)
+
+
 @pytest.fixture(scope="module")
 def report(serving: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What ``agi-router leaktest`` says of the shipped PBX."""
-    done = agi_router(
-        serving,
-        "leaktest",
-        *("--numbers", NUMBERS),
-        *("--captures", str(tmp_path_factory.mktemp("leaktest"))),
-        "--json",
-    )
+    """What ``agi-router leaktest`` says of the shipped PBX, with sound before the answer."""
+    console(serving, "dialplan set global AGI_ROUTER_EARLY_MEDIA both")
+    try:
+        done = agi_router(
+            serving,
+            "leaktest",
+            *("--numbers", NUMBERS),
+            *("--captures", str(tmp_path_factory.mktemp("leaktest"))),
+            "--json",
+        )
+    finally:
+        console(serving, "dialplan reload")
     assert done.returncode in {0, 1}, done.stderr
     report = json.loads(done.stdout)
     assert done.returncode == (0 if report["ok"] else 1)
@@ -75,18 +85,14 @@ def doors(serving: dict[str, Any], report: dict[str, Any]) -> dict[str, dict[str
     def told(door: dict[str, Any]) -> dict[str, dict[str, Any]]:
         return {row["identity"]: row for row in door["identities"]}
 
-    def console(*words: str) -> None:
-        command = ["chroot", serving["rootfs"], "asterisk", "-rx", " ".join(words)]
-        subprocess.run(command, check=True, capture_output=True)
-
     # Nobody is connected by this name, so every call goes on to FastAGI, which gets its time.
-    console("dialplan set global AGI_ROUTER_APP nobody")
-    console("dialplan set global AGI_ROUTER_PATIENCE_FALLBACK 1.5")
+    console(serving, "dialplan set global AGI_ROUTER_APP nobody")
+    console(serving, "dialplan set global AGI_ROUTER_PATIENCE_FALLBACK 1.5")
     names = [word for each in IDENTITIES for word in ("--vector", each.name)]
     try:
         done = agi_router(serving, "leaktest", "--numbers", NUMBERS, *names, "--json")
     finally:
-        console("dialplan reload")
+        console(serving, "dialplan reload")
     assert done.returncode in {0, 1}, done.stderr
     return {"ari": told(report), "fastagi": told(json.loads(done.stdout))}
 

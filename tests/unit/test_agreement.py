@@ -51,6 +51,14 @@ def test_what_is_shipped_agrees() -> None:
             {"APP": "a", "NEXT_a": "b", "NEXT_b": "a"},
             "app: the dialplan asks a and then b, but AGI_ROUTER_ARI_APP is agi_router",
         ),
+        (
+            {"EARLY_MEDIA": ""},
+            "early media: the dialplan has no AGI_ROUTER_EARLY_MEDIA, so two who",
+        ),
+        (
+            {"EARLY_MEDIA": "hear "},
+            "early media: the dialplan's AGI_ROUTER_EARLY_MEDIA is hear , which counts as none",
+        ),
         ({"TRUNK": "a& b"}, "trunk: the dialplan's AGI_ROUTER_TRUNK names ' b', with a space"),
     ],
 )
@@ -70,3 +78,4 @@ def test_what_means_the_same() -> None:
     assert differing(replace(OURS, agi_listen="off")) == ["agi"]
     assert differing(APP="agi_router_2", NEXT_agi_router_2="agi_router") == []
     assert differing(TRUNK="a&b") == []
+    assert differing(EARLY_MEDIA="hear") == differing(EARLY_MEDIA="both") == []

@@ -118,6 +118,7 @@ def test_the_contexts() -> None:
         "agi-router-more",
         "agi-router-next",
         "agi-router-out",
+        "agi-router-mute",
         "agi-router-unanswered",
         "agi-router-ask",
         "agi-router-refuse",
@@ -262,7 +263,7 @@ def test_patience_may_run_out_anywhere() -> None:
     without = {"globals", "agi-router-in", "agi-router-in-fastagi", "agi-router-entered-fastagi"}
     without |= {"agi-router-unanswered", "agi-router-end"}
     without |= {"agi-router-check", "agi-router-nowhere", "agi-router-rate", "agi-router-caller"}
-    without |= {"agi-router-probe"}
+    without |= {"agi-router-probe", "agi-router-mute"}
     assert over.keys() == set(CONTEXTS) - without
     for context in ("dial", "many", "sequence", "part", "more", "next", "fallback"):
         assert over[f"agi-router-{context}"].data.startswith("agi-router-refuse,platform_fault*")
@@ -367,7 +368,9 @@ def test_dial_masks_and_leaves_nobody_a_lever() -> None:
     """No redirection, no identity updates, the X for both; no transfer, hang-up or park keys."""
     for step in of("Dial"):
         options = top_level(step.data)[2]
-        letters = re.sub(r"\((?:[^()]|\([^()]*\))*\)", "", options)
+        # What is for sound before the answer, and may be b, U or r, has a test of its own.
+        always = re.sub(r"\$\{IF\(\$\[\"\$\{AGI_ROUTER_EARLY_MEDIA\}.*", "", options)
+        letters = re.sub(r"\((?:[^()]|\([^()]*\))*\)", "", always)
         assert {"i", "I", "f", "u", "o", "L"} <= set(letters)
         assert not set(letters) & set("tTkKhHwWxX")
         # Nor anything else that was not thought about.
@@ -377,6 +380,22 @@ def test_dial_masks_and_leaves_nobody_a_lever() -> None:
         assert "L(${LONGEST}000:60000)" in options
         # Whatever is not said to be shown is withheld.
         assert 'u(${IF($["${DISPLAY}" = "n"]?allowed:prohib)})' in options
+
+
+def test_no_two_can_talk_before_the_answer() -> None:
+    """Neither hears the other, or the caller alone does; a site's own word opens both ways."""
+    [dial] = of("Dial")
+    one_way = "b(agi-router-mute^s^1(on))U(agi-router-mute^off)"
+    early = "${AGI_ROUTER_EARLY_MEDIA}"
+    assert top_level(dial.data)[2].endswith(
+        f'L(${{LONGEST}}000:60000)${{IF($["{early}" = "hear"]?{one_way}'
+        f':${{IF($["{early}" = "both"]?:r)}})}}'
+    )
+    mute = [step for step in STEPS if step.context == "agi-router-mute"]
+    assert [(step.extension, step.application, step.data) for step in mute] == [
+        ("s", "Set", "MUTEAUDIO(out)=${ARG1}"),
+        ("s", "Return", ""),
+    ]
 
 
 def test_the_caller_is_masked_before_the_callee_rings() -> None:
@@ -527,6 +546,7 @@ def test_the_globals() -> None:
         "AGI_ROUTER_AGI_SECRET": "",
         "AGI_ROUTER_TRUNK": "carrier-out",
         "AGI_ROUTER_CALLEE_PREFIX": "",
+        "AGI_ROUTER_EARLY_MEDIA": "none",
         "AGI_ROUTER_LANGUAGE": "zh",
         "AGI_ROUTER_JOURNAL": "/var/spool/agi-router",
         "AGI_ROUTER_PATIENCE": "0.35",
