@@ -2,12 +2,14 @@
 Sound before the answer: no two talk by it unless a site says so; after the answer all is heard.
 """
 
+import json
+import subprocess
 from dataclasses import dataclass
 from datetime import datetime
 
 import pytest
 
-from calls.parts import Cli, Dialplan
+from calls.parts import Asterisk, Cli, Dialplan
 from calls.sound import Sound, listening
 from testpbx.phones import Call, Does, Phones
 
@@ -103,3 +105,25 @@ def test_a_caller_who_was_answered_before(cli: Cli, phones: Phones, a: str, stra
     before, after = traffic(sound, call)
     assert (before.caller, before.callee) == (0, 0)
     assert min(after.caller, after.callee) > _MANY
+
+
+def test_a_site_that_cannot_mute(cli: Cli, asterisk: Asterisk, dialplan: Dialplan) -> None:
+    """Without the module all would be heard, which the doctor says; it names a wrong word."""
+
+    def told() -> dict[str, str]:
+        command = ["agi-router", "doctor", "--json"]
+        done = subprocess.run(command, env=cli.env, check=False, capture_output=True, text=True)
+        return {each["check"]: each["text"] for each in json.loads(done.stdout)["checks"]}
+
+    dialplan.set(AGI_ROUTER_EARLY_MEDIA="hear")
+    assert not {"res_mutestream", "early media"} & told().keys()
+    asterisk.command("module unload res_mutestream.so")
+    try:
+        assert told()["res_mutestream"] == (
+            "Asterisk has not loaded res_mutestream.so: load it, or set"
+            " AGI_ROUTER_EARLY_MEDIA=none in the dialplan"
+        )
+    finally:
+        asterisk.command("module load res_mutestream.so")
+    dialplan.set(AGI_ROUTER_EARLY_MEDIA="all")
+    assert told()["early media"].startswith("the dialplan's AGI_ROUTER_EARLY_MEDIA is all, which")
