@@ -164,6 +164,8 @@ class Asterisk:
         (self._etc / "bench.conf").write_text(bench_dialplan(shipped), "utf-8")
         with (self._etc / "extensions.conf").open("a", encoding="utf-8") as file:
             file.write('\n#include "bench.conf"\n')
+            # A 180 is to be the callee's in every variant, and none be sent before it.
+            file.write("[globals](+)\nAGI_ROUTER_EARLY_MEDIA=both\n")
         modules: list[str] = []
         if Variant.CDR in variants:
             (self._etc / "cdr_custom.conf").write_text(_CDR_CUSTOM_CONF.format(file=_CDR_FILE))

@@ -38,6 +38,19 @@ def test_one_call_goes_out_for_each_admitted(shipped: Report, name: str) -> None
     assert shipped[name]["invites"] == (0 if name in REFUSED else 8)
 
 
+def test_nothing_gets_through_where_the_caller_hears_a_ringing_tone(
+    serving: dict[str, Any],
+) -> None:
+    """As shipped: no sound before the answer, and a 180 where the callee sends 183."""
+    vectors = [word for name in ("from-name", "cancel") for word in ("--vector", name)]
+    done = agi_router(serving, "leaktest", "--numbers", NUMBERS, *vectors, "--json")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = {row["vector"]: row for row in json.loads(done.stdout)["vectors"]}
+    assert [rows[name]["faults"] for name in ("from-name", "cancel")] == [[], []]
+    assert [rows[name]["scenarios"] for name in ("from-name", "cancel")] == [8, 8]
+
+
 @pytest.mark.parametrize("door", ["ari", "fastagi"])
 @pytest.mark.parametrize("identity", IDENTITIES, ids=lambda identity: identity.name)
 def test_who_is_the_caller(
