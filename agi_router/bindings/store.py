@@ -14,6 +14,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from agi_router.bindings.choose import Choice, NumberChooser, Opening
+from agi_router.bindings.expiry import check_expiry
 from agi_router.bindings.model import BindingId, RouteRow, StoredBinding
 from agi_router.bindings.modes import Axe, Gxb, Gxyb, Parties, compile_routes
 from agi_router.bindings.names import NONE_OF_ORDER, BindingNames, read_names
@@ -60,10 +61,8 @@ from agi_router.keys.registry import check_keys, key_ids
 from agi_router.keys.ring import KeyRing, Purpose, Row
 from agi_router.numbers import E164, Block, XNumber
 
-__all__ = ["LONGEST_LIFE", "BindingStore"]
+__all__ = ["BindingStore"]
 
-LONGEST_LIFE = timedelta(days=90)
-"""A binding may not live longer; "never" would contradict that an order ends."""
 
 _RESTS = Rests()
 _CHOICE = Choice()
@@ -314,7 +313,7 @@ class BindingStore:
             BindingEnded: It is over already.
             ExpiryInvalid: The new end is in the past, or earlier than the one it has.
         """
-        _check_expiry(expires_at, self.now())
+        check_expiry(expires_at, self.now())
         if self._statements.one("extend", {**_key(name), "expires_at": expires_at}) is None:
             found = self.find(name)
             if found.state is not BindingState.ACTIVE:
@@ -383,7 +382,7 @@ class BindingStore:
         choice: Choice,
     ) -> StoredBinding:
         opening = self.chooser.opening(terms.tenant, choice)
-        _check_expiry(terms.expires_at, opening.now)
+        check_expiry(terms.expires_at, opening.now)
         if y is not None and parties.numbers == 1:
             raise ModeError(f"a binding by {parties.mode} has one number")
         columns = {
@@ -767,13 +766,6 @@ def _who(row: RouteRow) -> str:
 
 def _moment(rest: dict[str, Any]) -> str:
     return rest["until"].isoformat(timespec="seconds")  # type: ignore[no-any-return]
-
-
-def _check_expiry(expires_at: datetime, now: datetime) -> None:
-    if expires_at <= now:
-        raise ExpiryInvalid("the expiry is in the past")
-    if expires_at > now + LONGEST_LIFE:
-        raise ExpiryInvalid(f"a binding may live {LONGEST_LIFE.days} days at most")
 
 
 def _key(name: BindingId) -> dict[str, int]:

@@ -31,7 +31,7 @@ from agi_router.bindings.choose import Choice
 from agi_router.bindings.model import BindingId
 from agi_router.bindings.modes import Axe
 from agi_router.bindings.rows import order_tags
-from agi_router.bindings.store import LONGEST_LIFE, BindingStore
+from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
 from agi_router.bulk.columns import CsvRow, Fault, Header
 from agi_router.bulk.copy_rows import pack_file
@@ -254,7 +254,6 @@ class Importer:
                 row["block"]: row["tenant_id"] for row in self._execute("list_all_open_blocks", {})
             },
             ttl=self._ttl,
-            longest=LONGEST_LIFE,
         )
 
     def _chunks(self, reader: CsvReader) -> Iterator[Chunk]:

@@ -22,6 +22,7 @@ from itertools import chain, islice
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple, Self
 
+from agi_router.bindings.expiry import find_expiry
 from agi_router.bindings.model import RouteRow
 from agi_router.bindings.modes import AxybOnCall, compile_routes
 from agi_router.bindings.parties import mode_columns
@@ -35,7 +36,7 @@ from agi_router.bulk.columns import CsvRow, Fault, Header
 from agi_router.bulk.copy_rows import BINDING, ROUTE, to_microseconds
 from agi_router.bulk.csv_file import Record
 from agi_router.db.arrays import array_of_integers, array_of_texts
-from agi_router.errors import ModeError, StoreError
+from agi_router.errors import ExpiryInvalid, ModeError, StoreError
 from agi_router.keys.ring import Cipher, KeyRing
 from agi_router.numbers import BLOCK_SIZE, Block, XNumber
 
@@ -184,7 +185,6 @@ class Sealer:
         tenants: Ids of the active tenants, by name.
         blocks: The blocks of ours that take new bindings, and the tenants they are kept for.
         ttl: Life of a binding, where a row says nothing.
-        longest: The longest life.
     """
 
     keys: KeyRing
@@ -194,7 +194,6 @@ class Sealer:
     tenants: Mapping[str, int]
     blocks: Mapping[int, int | None]
     ttl: timedelta
-    longest: timedelta
     # By tenant, as they are asked for: its own, and those shared by all.
     _open_blocks: dict[int, tuple[list[int], list[int]]] = field(
         default_factory=dict, init=False, compare=False
@@ -342,16 +341,10 @@ class Sealer:
         """
         When the binding of a row ends, or why it may not.
         """
-        column = "expires" if row.expires_at is not None else "ttl"
         try:
-            expires_at = row.expires_at or now + (self.ttl if row.ttl is None else row.ttl)
-        except OverflowError:
-            return Fault(column, "the expiry is too far away")
-        if expires_at <= now:
-            return Fault(column, "the expiry is in the past")
-        if expires_at > now + self.longest:
-            return Fault(column, f"a binding may live {self.longest.days} days at most")
-        return expires_at
+            return find_expiry(now, ttl=row.ttl, expires_at=row.expires_at, default=self.ttl)
+        except ExpiryInvalid as error:
+            return Fault("ttl" if row.expires_at is None else "expires", str(error))
 
     def _numbers(
         self, row: CsvRow, tenant_id: int, place: int, *, shared: bool

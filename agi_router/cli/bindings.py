@@ -9,11 +9,13 @@ from typing import Any, TypeVar
 import click
 
 from agi_router.bindings.choose import Choice, SameX
-from agi_router.bindings.model import Party, StoredBinding
+from agi_router.bindings.expiry import find_expiry
+from agi_router.bindings.model import StoredBinding
 from agi_router.bindings.modes import Y_TTL, Ax, Axb, Axe, Axyb, AxybOnCall, Gxb, Gxyb, Parties
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import TERMS, Terms
-from agi_router.bindings.words import Callback, Mode, Side
+from agi_router.bindings.views import describe_binding
+from agi_router.bindings.words import Callback
 from agi_router.cli.arguments import (
     LIFE,
     NUMBER,
@@ -26,7 +28,7 @@ from agi_router.cli.arguments import (
 from agi_router.cli.context import open_store, read_settings
 from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
 from agi_router.durations import format_duration
-from agi_router.errors import ExpiryInvalid, SealError
+from agi_router.errors import SealError
 from agi_router.numbers import E164, XNumber, parse_members
 
 __all__ = [
@@ -525,7 +527,7 @@ def list_(
 
 
 def _echo_all(found: Sequence[StoredBinding], *, as_json: bool) -> None:
-    rows = [_described(each) for each in found]
+    rows = [describe_binding(each) for each in found]
     if as_json:
         echo_json(rows)
     else:
@@ -562,12 +564,7 @@ def _expiry(
 ) -> datetime:
     if ttl is not None and expires is not None:
         raise click.UsageError("give --ttl or --expires, not both")
-    if expires is not None:
-        return expires
-    try:
-        return store.now() + (default if ttl is None else ttl)
-    except OverflowError:
-        raise ExpiryInvalid("the expiry is too far away") from None
+    return find_expiry(store.now(), ttl=ttl, expires_at=expires, default=default)
 
 
 def echo_binding(binding: StoredBinding, *, as_json: bool) -> None:
@@ -577,7 +574,7 @@ def echo_binding(binding: StoredBinding, *, as_json: bool) -> None:
     Raises:
         SealError: It is damaged; so far as it can be read it is printed all the same.
     """
-    (echo_json if as_json else echo_pairs)(_described(binding))
+    (echo_json if as_json else echo_pairs)(describe_binding(binding))
     fail_if_damaged([] if binding.damage is None else [str(binding.id)])
 
 
@@ -594,65 +591,3 @@ def fail_if_damaged(names: Sequence[str]) -> None:
             f"{len(names)} binding(s) are damaged, and calls on them are refused: see 'agi-router"
             f" show' why; bind these anew, or restore them from a backup: {some}"
         )
-
-
-def _described(binding: StoredBinding) -> dict[str, Any]:
-    """
-    A binding as it is printed: numbers of parties masked.
-    """
-    a = [party for party in binding.parties if party.side is Side.A]
-    b = [party for party in binding.parties if party.side is Side.B]
-    return {
-        # A string: ids are names, not for reckoning.
-        "id": str(binding.id),
-        "mode": binding.mode,
-        **_described_numbers(binding, a, b),
-        **_described_callback(binding, a),
-        "b": next((party.number.masked for party in b), None),
-        "state": binding.state.value,
-        "begins_at": binding.begins_at,
-        "expires_at": binding.expires_at,
-        "ended_at": binding.ended_at,
-        "calls_used": binding.calls_used,
-        **{term.word: term.store(getattr(binding, term.name)) for term in TERMS},
-        "order": binding.order_id,
-        "tenant": binding.tenant,
-        "damage": binding.damage,
-    }
-
-
-def _described_numbers(
-    binding: StoredBinding, a: Sequence[Party], b: Sequence[Party]
-) -> dict[str, Any]:
-    """
-    What each side dials.
-    """
-    described: dict[str, Any] = {"x": next((str(party.dials) for party in a), None)}
-    if binding.mode in {Mode.AXYB, Mode.GXYB}:
-        described["y"] = next((str(party.dials) for party in b if party.dials), None)
-    if binding.y_ttl is not None:
-        described["y_ttl"] = _whole_seconds(binding.y_ttl)
-    if binding.parent is not None:
-        described["parent"] = str(binding.parent)
-    if binding.extension is not None:
-        described["extension"] = binding.extension
-    return described
-
-
-def _described_callback(binding: StoredBinding, a: Sequence[Party]) -> dict[str, Any]:
-    """
-    Side A, and who is called back where that is not plain.
-    """
-    masked = [party.number.masked for party in a]
-    described: dict[str, Any] = (
-        {"g": masked} if binding.mode in {Mode.GXB, Mode.GXYB} else {"a": next(iter(masked), None)}
-    )
-    if binding.callback is not None:
-        described["callback"] = binding.callback
-        described["window"] = _whole_seconds(binding.callback_window)
-        described["called_back"] = [number.masked for number in binding.called_back]
-    return described
-
-
-def _whole_seconds(value: timedelta | None) -> int | None:
-    return None if value is None else int(value.total_seconds())

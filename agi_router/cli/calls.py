@@ -3,7 +3,6 @@
 """
 
 from datetime import datetime
-from typing import Any
 
 import click
 
@@ -21,6 +20,7 @@ from agi_router.calls.decision import (
 from agi_router.calls.decision import explain as explain_steps
 from agi_router.calls.lookup import CallLookup
 from agi_router.calls.reasons import Reason
+from agi_router.calls.views import describe_call, describe_decision, name_callees
 from agi_router.cli.arguments import NUMBER, ORDER_ID, SINCE, TIME
 from agi_router.cli.context import open_serving_database, open_store, read_settings
 from agi_router.cli.output import echo, echo_json, echo_table, json_option, local_time
@@ -69,7 +69,7 @@ def explain(
         steps += explain_steps(screened, admission.facts, now=admission.now)
         decision = decide(screened, admission.facts, now=admission.now)
         at = admission.now
-    described = _described(decision, strict=settings.strict)
+    described = describe_decision(decision, strict=settings.strict)
     if as_json:
         rules = [{"rule": step.rule, "holds": step.holds} for step in steps]
         echo_json({**described, "at": at, "rules": rules})
@@ -136,7 +136,7 @@ def calls(  # noqa: PLR0917 - options, not arguments
             reason=None if reason is None else Reason(reason),
             limit=limit,
         )
-        rows = list(map(_recorded, found))
+        rows = list(map(describe_call, found))
     if as_json:
         echo_json(rows)
         return
@@ -167,12 +167,11 @@ def _told(decision: Decision, *, strict: bool) -> str:
         case Route():
             shown = f"is shown {decision.shown}" if decision.display == "number" else "sees nobody"
             turn = " in turn" if decision.sequence else ""
-            return (
-                f"route: {_rings(decision)} rings{turn} and {shown} (binding {decision.binding})"
-            )
+            rings = f"{name_callees(decision)} rings{turn}"
+            return f"route: {rings} and {shown} (binding {decision.binding})"
         case NumberNeeded():
             return (
-                f"route: {_rings(decision)} rings and is shown a number that the call makes"
+                f"route: {name_callees(decision)} rings and is shown a number that the call makes"
                 f" (binding {decision.binding})"
             )
         case Ask():
@@ -181,64 +180,3 @@ def _told(decision: Decision, *, strict: bool) -> str:
             told = decision.strictly if strict else decision
             reason = decision.reason
             return f"refuse: {reason.value} (prompt {told.reason.prompt}, cause {told.cause})"
-
-
-def _rings(decision: Route | NumberNeeded) -> str:
-    callees = decision.callees if isinstance(decision, Route) else (decision.callee,)
-    return ", ".join(callee.masked for callee in callees)
-
-
-def _described(decision: Decision, *, strict: bool) -> dict[str, Any]:
-    described: dict[str, Any] = dict.fromkeys(
-        ("verdict", "reason", "shown", "ring", "binding", "prompt", "cause")
-    )
-    match decision:
-        case Route():
-            described |= {
-                "verdict": "route",
-                "shown": str(decision.shown),
-                "ring": _rings(decision),
-                "binding": decision.binding,
-                "display": decision.display.value,
-                "sequence": decision.sequence,
-            }
-        case NumberNeeded():
-            described |= {
-                "verdict": "route",
-                "ring": _rings(decision),
-                "binding": decision.binding,
-            }
-        case Ask():
-            described |= {"verdict": "ask", "prompt": "ask_extension"}
-        case Refusal():
-            told = decision.strictly if strict else decision
-            described |= {
-                "verdict": "refuse",
-                "reason": decision.reason.value,
-                "binding": decision.binding,
-                "prompt": told.reason.prompt,
-                "cause": told.cause,
-            }
-    return described
-
-
-def _recorded(row: dict[str, Any]) -> dict[str, Any]:
-    binding = row["binding_id"]
-    # Neither: the caller hung up before there was a decision.
-    verdict = "refuse" if row["reason"] else "gave_up"
-    return {
-        "id": row["id"],
-        "x": str(row["x_number"]),
-        "binding": None if binding is None else f"{row['block']}-{binding}",
-        "side": row["side"],
-        "verdict": verdict if binding is None else "route",
-        "reason": row["reason"],
-        "outcome": row["outcome"],
-        "state": row["state"],
-        "received_at": row["received_at"],
-        "ended_at": row["ended_at"],
-        "ring_ms": row["ring_ms"],
-        "talk_ms": row["talk_ms"],
-        "released_by": row["released_by"],
-        "cause": row["cause"],
-    }

@@ -1,0 +1,73 @@
+"""
+Bindings as they are shown, to people and to programs: numbers of parties are masked.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from agi_router.bindings.model import Party, StoredBinding
+from agi_router.bindings.terms import TERMS
+from agi_router.bindings.words import Mode, Side
+
+__all__ = ["describe_binding"]
+
+
+def describe_binding(binding: StoredBinding) -> dict[str, Any]:
+    """
+    A binding as it is printed: numbers of parties masked.
+    """
+    a = [party for party in binding.parties if party.side is Side.A]
+    b = [party for party in binding.parties if party.side is Side.B]
+    return {
+        # A string: ids are names, not for reckoning.
+        "id": str(binding.id),
+        "mode": binding.mode,
+        **_numbers(binding, a, b),
+        **_callback(binding, a),
+        "b": next((party.number.masked for party in b), None),
+        "state": binding.state.value,
+        "begins_at": binding.begins_at,
+        "expires_at": binding.expires_at,
+        "ended_at": binding.ended_at,
+        "calls_used": binding.calls_used,
+        **{term.word: term.store(getattr(binding, term.name)) for term in TERMS},
+        "order": binding.order_id,
+        "tenant": binding.tenant,
+        "damage": binding.damage,
+    }
+
+
+def _numbers(binding: StoredBinding, a: Sequence[Party], b: Sequence[Party]) -> dict[str, Any]:
+    """
+    What each side dials.
+    """
+    described: dict[str, Any] = {"x": next((str(party.dials) for party in a), None)}
+    if binding.mode in {Mode.AXYB, Mode.GXYB}:
+        described["y"] = next((str(party.dials) for party in b if party.dials), None)
+    if binding.y_ttl is not None:
+        described["y_ttl"] = _whole_seconds(binding.y_ttl)
+    if binding.parent is not None:
+        described["parent"] = str(binding.parent)
+    if binding.extension is not None:
+        described["extension"] = binding.extension
+    return described
+
+
+def _callback(binding: StoredBinding, a: Sequence[Party]) -> dict[str, Any]:
+    """
+    Side A, and who is called back where that is not plain.
+    """
+    masked = [party.number.masked for party in a]
+    described: dict[str, Any] = (
+        {"g": masked} if binding.mode in {Mode.GXB, Mode.GXYB} else {"a": next(iter(masked), None)}
+    )
+    if binding.callback is not None:
+        described["callback"] = binding.callback
+        described["window"] = _whole_seconds(binding.callback_window)
+        described["called_back"] = [number.masked for number in binding.called_back]
+    return described
+
+
+def _whole_seconds(value: timedelta | None) -> int | None:
+    return None if value is None else int(value.total_seconds())

@@ -1,0 +1,85 @@
+"""
+Calls and decisions as they are shown, to people and to programs: numbers of parties are masked.
+"""
+
+from typing import Any
+
+from agi_router.calls.decision import (
+    Ask,
+    Decision,
+    NumberNeeded,
+    Refusal,
+    Route,
+)
+
+__all__ = ["describe_call", "describe_decision", "name_callees"]
+
+
+def name_callees(decision: Route | NumberNeeded) -> str:
+    """
+    Who is rung, masked.
+    """
+    callees = decision.callees if isinstance(decision, Route) else (decision.callee,)
+    return ", ".join(callee.masked for callee in callees)
+
+
+def describe_decision(decision: Decision, *, strict: bool) -> dict[str, Any]:
+    """
+    A decision, and what its caller hears; *strict* says whether reasons are kept from it.
+    """
+    described: dict[str, Any] = dict.fromkeys(
+        ("verdict", "reason", "shown", "ring", "binding", "prompt", "cause")
+    )
+    match decision:
+        case Route():
+            described |= {
+                "verdict": "route",
+                "shown": str(decision.shown),
+                "ring": name_callees(decision),
+                "binding": decision.binding,
+                "display": decision.display.value,
+                "sequence": decision.sequence,
+            }
+        case NumberNeeded():
+            described |= {
+                "verdict": "route",
+                "ring": name_callees(decision),
+                "binding": decision.binding,
+            }
+        case Ask():
+            described |= {"verdict": "ask", "prompt": "ask_extension"}
+        case Refusal():
+            told = decision.strictly if strict else decision
+            described |= {
+                "verdict": "refuse",
+                "reason": decision.reason.value,
+                "binding": decision.binding,
+                "prompt": told.reason.prompt,
+                "cause": told.cause,
+            }
+    return described
+
+
+def describe_call(row: dict[str, Any]) -> dict[str, Any]:
+    """
+    A call record, from its row.
+    """
+    binding = row["binding_id"]
+    # Neither: the caller hung up before there was a decision.
+    verdict = "refuse" if row["reason"] else "gave_up"
+    return {
+        "id": row["id"],
+        "x": str(row["x_number"]),
+        "binding": None if binding is None else f"{row['block']}-{binding}",
+        "side": row["side"],
+        "verdict": verdict if binding is None else "route",
+        "reason": row["reason"],
+        "outcome": row["outcome"],
+        "state": row["state"],
+        "received_at": row["received_at"],
+        "ended_at": row["ended_at"],
+        "ring_ms": row["ring_ms"],
+        "talk_ms": row["talk_ms"],
+        "released_by": row["released_by"],
+        "cause": row["cause"],
+    }
