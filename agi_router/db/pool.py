@@ -7,24 +7,19 @@ what its server process needs.
 Rules for the editor:
 
 1. Who stops waiting abandons its place and never cancels a statement: a cancelled statement would
-   cost its connection, and the commit may have happened anyway. Places nobody waits for are
-   dropped unasked.
+   cost its connection, and the commit may have happened anyway.
 2. Work whose reply was lost is done again. Whatever is asked here must be idempotent.
 3. A worker takes work only with a connection in hand. While no worker has one, everybody is
    refused at once; each worker tries again at most every :data:`_PAUSE_CAP` seconds.
-4. Who is in a hurry is refused at once where the queue would take more than half of its time: so
-   a server that cannot keep up does no work for callers who have left. The other half is for the
-   statement, and for the way back through an event loop that is as busy then; an answer that comes
-   after the dialplan's patience has cost all the work, and sends the call to another door besides.
+4. An answer that comes after the dialplan's patience has cost all the work, and sends the call to
+   another door besides: so the queue (:mod:`agi_router.db.job_queue`) refuses hurried work early.
 5. Statements of one name that wait at the same moment go together, in one transaction: that
-   halves what each costs the server, just when many come. Where one fails, all are undone, and
-   each is done again for itself; nobody gets another answer for having had company.
+   halves what each costs the server, just when many come. If one fails, all are undone, and each
+   is done again alone; sharing never changes a result.
 6. A server that is frozen, or that a cut line hides, says nothing: a line that owes an answer for
    longer than any statement may run is cut, and the next host of the DSN is tried.
-7. Whoever waits for a lock keeps a worker from others, so no statement waits long for one. What
-   fails by it is put off, with all that is about the same thing: one of them is tried at a time,
-   after other work and by few workers, and as soon as it succeeds the others follow. So who holds
-   some rows keeps only those waiting who need them.
+7. A statement that waits for a lock keeps a worker from others, so no statement waits long for
+   one. What fails by it is put off.
 """
 
 import asyncio
@@ -32,8 +27,7 @@ import contextlib
 import logging
 import os
 import socket
-from collections import deque
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self, TypeAlias
@@ -43,9 +37,10 @@ from psycopg.rows import dict_row
 
 from agi_router.db.connection import translated
 from agi_router.db.fast_connection import LOCK_WAIT, Line, Value
+from agi_router.db.job_queue import Job, JobQueue
 from agi_router.db.queries import query
 from agi_router.db.session import check_session, session
-from agi_router.errors import StoreBusy, StoreError, StoreHeld, StoreUnavailable
+from agi_router.errors import StoreError, StoreUnavailable
 
 __all__ = ["ConnectionPool", "SharedWork", "Work"]
 
@@ -76,26 +71,17 @@ class SharedWork:
         return await self.alone(line)
 
 
-_QUEUE_LIMIT: Final = 2000
 _TRIES = 2
 # Seconds between two attempts of one worker to connect: the first, and the longest.
 _PAUSE: Final = 0.05
 _PAUSE_CAP: Final = 0.25
 # Seconds without an answer after which a line is cut: the server ends a statement before.
 _SILENCE = 3.0
-# Statements in one transaction: more bring less and less, and all wait for the last.
-_TOGETHER = 8
-# Of the last piece of work in the average of all.
-_WEIGHT: Final = 0.1
 # Of so many connections one may be kept waiting by locks that somebody holds.
 _LINES_TO_A_PROBE: Final = 4
-# Milliseconds for which a probe waits, and how many things may be held for that: on a busy machine
-# even a row that changes hands all the time is hardly to be had in less.
+# Milliseconds for which a probe waits where few things are held: on a busy machine even a row that
+# changes hands all the time is hardly to be had in less.
 _PROBE_WAIT: Final = 100
-_FEW: Final = 3
-# Work that waits for one thing that somebody holds; and things that are remembered to be held.
-_WAITING_LIMIT: Final = 200
-_HELD_LIMIT: Final = 1000
 # A silent network is noticed in seconds; a statement that hangs on a lock ends by itself. Two
 # seconds are the least that psycopg takes for connect_timeout, which counts for each host.
 # A standby, or a primary that was demoted, is as good as away.
@@ -110,121 +96,7 @@ _CONNECTION: Final[dict[str, Any]] = {
 _STATEMENT_TIMEOUT: Final = "2s"
 
 
-@dataclass(slots=True)
-class _Job:
-    """
-    One piece of work and who waits for it.
-    """
-
-    work: Work
-    result: asyncio.Future[Any]
-    hurry: bool = False
-    about: Hashable = None
-    """What it needs that others may hold; :obj:`None`: nothing that is known before."""
-    put_off: bool = False
-    """Whether somebody was seen to hold that."""
-    probe: bool = False
-    """Whether it is tried for all that is put off with it."""
-
-
-class _PutOff:
-    """
-    Work that is put off, because somebody was seen to hold what it is about.
-
-    What is held is remembered until some work about it succeeds, so that nobody is kept waiting by
-    it anew.
-
-    Args:
-        probes: How many pieces of it are tried at once.
-    """
-
-    def __init__(self, *, probes: int) -> None:
-        self._probes = probes
-        self.held: dict[Hashable, deque[_Job]] = {}
-        """What is held, with the work about it; mostly nothing is: look here before you ask."""
-        # What has work and is not being tried, in turn; and what is being tried.
-        self._turns: deque[Hashable] = deque()
-        self._tried: set[Hashable] = set()
-
-    def __len__(self) -> int:
-        return sum(map(len, self.held.values()))
-
-    def concerns(self, job: _Job) -> bool:
-        """
-        Whether *job* is about something that is held.
-        """
-        return job.about in self.held
-
-    def add(self, job: _Job) -> None:
-        """
-        Put *job* off, which was tried in vain or has not been tried.
-        """
-        tried_first = job.probe
-        if tried_first:
-            self._tried.discard(job.about)
-            job.probe = False
-        if job.about not in self.held and len(self.held) >= _HELD_LIMIT:
-            self._forget_one()
-        jobs = self.held.setdefault(job.about, deque())
-        if len(jobs) >= _WAITING_LIMIT:
-            _fail(job, StoreBusy())
-        elif not job.result.done():
-            job.put_off = True
-            (jobs.appendleft if tried_first else jobs.append)(job)
-        if jobs and (tried_first or len(jobs) == 1):
-            self._turns.append(job.about)
-
-    @property
-    def are_few(self) -> bool:
-        """
-        Whether so little is held that each can be waited for longer.
-        """
-        return len(self._turns) < _FEW
-
-    def next(self) -> _Job | None:
-        """
-        What is to be tried, unless enough is being tried.
-        """
-        while self._turns and len(self._tried) < self._probes:
-            about = self._turns.popleft()
-            jobs = self.held.get(about)
-            while jobs and about not in self._tried:
-                job = jobs.popleft()
-                if not job.result.done():
-                    self._tried.add(about)
-                    job.probe = True
-                    return job
-        return None
-
-    def release(self, job: _Job) -> Iterable[_Job]:
-        """
-        Nobody holds what *job* was about: all work about it, which is put off no longer.
-        """
-        if job.probe:
-            self._tried.discard(job.about)
-            job.probe = False
-        jobs = self.held.pop(job.about, ())
-        if not self.held:
-            self._turns.clear()
-        return jobs
-
-    def clear(self) -> Iterable[_Job]:
-        """
-        All work, which is put off no longer.
-        """
-        left = [job for jobs in self.held.values() for job in jobs]
-        self.held.clear()
-        self._turns.clear()
-        return left
-
-    def _forget_one(self) -> None:
-        """
-        The one that was held first of those that nobody waits for.
-        """
-        for about, jobs in self.held.items():
-            if not jobs and about not in self._tried:
-                del self.held[about]
-                break
+_Job: TypeAlias = Job[Work, asyncio.Future[Any]]
 
 
 class ConnectionPool:
@@ -238,9 +110,17 @@ class ConnectionPool:
             hosts.
         size: How many connections, and workers.
         name: What the connections are called, for whoever looks at the database.
+        queue: What waits for them; :obj:`None`: one with the usual limits.
     """
 
-    def __init__(self, dsn: str, *, size: int, name: str = "agi_router serve") -> None:
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        size: int,
+        name: str = "agi_router serve",
+        queue: JobQueue[Work, asyncio.Future[Any]] | None = None,
+    ) -> None:
         self.size = size
         self.connected = 0
         """How many workers have a connection."""
@@ -249,15 +129,9 @@ class ConnectionPool:
         self._dsn = dsn
         self._name = name
         self._connections: set[Line] = set()
-        self._queue: deque[_Job] = deque()
-        self._put_off = _PutOff(probes=max(1, size // _LINES_TO_A_PROBE))
-        # Whether other work was taken since the last that was put off.
-        self._probes_next = False
+        self._queue = queue or JobQueue(probes=max(1, size // _LINES_TO_A_PROBE))
         # Workers without work; the last is called first.
         self._idle: list[asyncio.Future[None]] = []
-        # Seconds that work of somebody in a hurry takes, on the average of the last. What else
-        # is asked, seldom, takes longer.
-        self._duration = 0.0
         self._workers: list[asyncio.Task[None]] = []
         self._busy: dict[asyncio.Task[Any] | None, Line] = {}
         self._away = ""
@@ -287,7 +161,7 @@ class ConnectionPool:
             else:
                 worker.cancel()
         await asyncio.gather(*self._workers, return_exceptions=True)
-        self._fail_all("the service ends")
+        self._queue.fail_all("the service ends")
 
     async def rename(self, name: str) -> None:
         """
@@ -307,7 +181,7 @@ class ConnectionPool:
         """
         How many pieces of work wait for a worker, those included whose asker has left.
         """
-        return len(self._queue) + len(self._put_off)
+        return len(self._queue)
 
     async def ask(
         self,
@@ -334,12 +208,9 @@ class ConnectionPool:
         """
         if self._away:
             raise StoreUnavailable(self._away)
-        if len(self._queue) >= _QUEUE_LIMIT:
-            raise StoreUnavailable("too many calls wait for the database")
-        if hurry and self._wait_ahead() > timeout / 2:
-            raise StoreBusy
+        self._queue.check(hurry=hurry, timeout=timeout, workers=self.connected)
         job = self._put(work, hurry=hurry, about=about)
-        timer = job.result.get_loop().call_later(timeout, _leave, job)
+        timer = job.result.get_loop().call_later(timeout, job.time_out)
         try:
             return await job.result
         except psycopg.Error:
@@ -349,8 +220,10 @@ class ConnectionPool:
             timer.cancel()
 
     def _put(self, work: Work, *, hurry: bool = False, about: Hashable = None) -> _Job:
-        job = _Job(work, asyncio.get_running_loop().create_future(), hurry, about)
-        self._queue.append(job)
+        shares = work.statement if isinstance(work, SharedWork) else None
+        result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        job: _Job = Job(work, result, hurry, about, shares)
+        self._queue.add(job)
         self._call_worker()
         return job
 
@@ -365,29 +238,11 @@ class ConnectionPool:
         """
         The next piece of work; waits for one.
         """
-        held = self._put_off.held
-        while True:
-            if held and self._probes_next and (probe := self._put_off.next()) is not None:
-                self._probes_next = False
-                return probe
-            while self._queue:
-                job = self._queue.popleft()
-                if held and self._put_off.concerns(job):
-                    self._put_off.add(job)
-                elif not job.result.done():
-                    self._probes_next = True
-                    return job
-            if held and (probe := self._put_off.next()) is not None:
-                return probe
+        while (job := self._queue.take()) is None:
             called: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._idle.append(called)
             await called
-
-    def _wait_ahead(self) -> float:
-        """
-        Seconds until a worker would come to who joins the queue now; 0 if it is empty.
-        """
-        return len(self._queue) * self._duration / max(self.connected, 1)
+        return job
 
     async def _serve(self) -> None:
         connection: Line | None = None
@@ -396,8 +251,8 @@ class ConnectionPool:
                 if connection is None:
                     connection = await self._connect_again()
                 job = await self._take()
-                if company := self._company(job):
-                    connection = await self._do_together([job, *company], connection)
+                if batch := self._queue.take_batch(job):
+                    connection = await self._do_together([job, *batch], connection)
                 else:
                     connection = await self._do(job, connection)
         finally:
@@ -405,24 +260,6 @@ class ConnectionPool:
                 self.connected -= 1
                 with contextlib.suppress(psycopg.Error):
                     await connection.close()
-
-    def _company(self, job: _Job) -> list[_Job]:
-        """
-        Those next in the queue who may go together with *job*.
-        """
-        company: list[_Job] = []
-        while (
-            len(company) < _TOGETHER - 1
-            and not job.probe
-            and self._queue
-            and _may_share(job.work, self._queue[0].work)
-        ):
-            other = self._queue.popleft()
-            if self._put_off.held and self._put_off.concerns(other):
-                self._put_off.add(other)
-            elif not other.result.done():
-                company.append(other)
-        return company
 
     async def _do_together(self, jobs: list[_Job], connection: Line) -> Line | None:
         """
@@ -450,15 +287,13 @@ class ConnectionPool:
             except psycopg.Error as error:
                 kept = await self._kept(connection, error)
         for job, each in zip(jobs, shared, strict=True):
-            job.work = each.alone
-        self._put_first(jobs)
+            job.work, job.shares = each.alone, None
+        self._call_workers(self._queue.put_first(jobs))
         return kept
 
-    def _put_first(self, jobs: Iterable[_Job]) -> None:
-        for job in reversed(tuple(jobs)):
-            if not job.result.done():
-                self._queue.appendleft(job)
-                self._call_worker()
+    def _call_workers(self, count: int) -> None:
+        for _ in range(count):
+            self._call_worker()
 
     async def _do(self, job: _Job, connection: Line) -> Line | None:
         """
@@ -469,7 +304,7 @@ class ConnectionPool:
         Returns:
             The connection to go on with.
         """
-        work = _patient(job.work) if job.probe and self._put_off.are_few else job.work
+        work = _patient(job.work) if self._queue.is_patient(job) else job.work
         current: Line | None = connection
         left = _TRIES
         while left and not job.result.done():
@@ -480,18 +315,17 @@ class ConnectionPool:
                 result = await self._watched(work, current, calls=int(job.hurry))
             except (psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction) as error:
                 if job.about is not None and isinstance(error, psycopg.errors.LockNotAvailable):
-                    self._put_off.add(job)
+                    self._queue.put_off(job)
                     return current
                 current = await self._kept(current, error)
                 if not left or self._closing:
-                    _fail(job, error)
+                    job.fail(error)
             except Exception as error:  # noqa: BLE001 - it belongs to whoever waits
-                _fail(job, error)
+                job.fail(error)
             else:
                 if not job.result.done():
                     job.result.set_result(result)
-        if job.probe or (self._put_off.held and self._put_off.concerns(job)):
-            self._put_first(self._put_off.release(job))
+        self._call_workers(self._queue.done(job))
         return current
 
     async def _watched(self, work: Work, connection: Line, *, calls: int) -> Any:
@@ -512,11 +346,7 @@ class ConnectionPool:
         finally:
             watch.cancel()
             del self._busy[worker]
-            if calls:
-                each = (loop.time() - begun) / calls
-                # As if they had been done one after the other.
-                weight = 1 - (1 - _WEIGHT) ** calls
-                self._duration += weight * (each - self._duration)
+            self._queue.took(loop.time() - begun, hurried=calls)
 
     async def _kept(self, connection: Line | None, error: psycopg.Error) -> Line | None:
         """
@@ -588,7 +418,7 @@ class ConnectionPool:
         """
         Let idle workers look whether their lines are dead too: who has no work does not notice.
         """
-        if not self._queue:
+        if self._queue.idle:
             for _ in range(self.connected):
                 # Nobody waits for it.
                 self._put(_look).result.add_done_callback(asyncio.Future.exception)
@@ -598,20 +428,7 @@ class ConnectionPool:
         if not self._away:
             log.warning("database.away", extra={"error": words})
         self._away = words
-        self._fail_all(words)
-
-    def _fail_all(self, why: str) -> None:
-        self._queue.extend(self._put_off.clear())
-        while self._queue:
-            _fail(self._queue.popleft(), StoreUnavailable(why))
-
-
-def _may_share(one: Work, other: Work) -> bool:
-    return (
-        isinstance(one, SharedWork)
-        and isinstance(other, SharedWork)
-        and one.statement == other.statement
-    )
+        self._queue.fail_all(words)
 
 
 def _patient(work: Work) -> Work:
@@ -632,19 +449,6 @@ def _in_our_words(error: Exception) -> str:
             raise error
     except StoreError as translation:
         return str(translation)
-
-
-def _fail(job: _Job, error: Exception) -> None:
-    if not job.result.done():
-        job.result.set_exception(error)
-
-
-def _leave(job: _Job) -> None:
-    """
-    Tell who waits that it has waited long enough; what it waits for goes on.
-    """
-    held = StoreHeld() if job.put_off else StoreUnavailable("the database did not answer in time")
-    _fail(job, held)
 
 
 def _cut(connection: Line) -> None:

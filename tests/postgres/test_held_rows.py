@@ -27,11 +27,10 @@ from agi_router.bindings.store import BindingStore
 from agi_router.calls.arrival import Call
 from agi_router.calls.end import Outcome
 from agi_router.calls.store import AdmissionStore
-from agi_router.db import pool as connection_pool
 from agi_router.db.connection import Connection, Statements, connect
 from agi_router.db.fast_connection import Line
 from agi_router.db.pool import ConnectionPool
-from agi_router.errors import StoreBusy, StoreError, StoreHeld, StoreUnavailable
+from agi_router.errors import StoreError, StoreHeld, StoreUnavailable
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.registry import check_keys
 from agi_router.keys.ring import KeyRing
@@ -161,40 +160,6 @@ async def test_no_more_than_one_line_waits(
         assert max(lines) <= 2
         assert set(await asyncio.gather(*waiting)) == {StoreHeld}
         holder.let_go()
-
-
-async def test_more_wait_than_may(
-    monkeypatch: pytest.MonkeyPatch,
-    store: BindingStore,
-    admissions: AdmissionStore,
-    holder: Holder,
-) -> None:
-    """So many wait for one row; who comes then is told at once that it is too many."""
-    monkeypatch.setattr(connection_pool, "_WAITING_LIMIT", 5)
-    made = bound(store, 1, first=1)
-    holder.hold(made)
-    answers = await asyncio.gather(*(asked(admissions, made[0]) for _ in range(20)))
-    assert set(answers) == {StoreHeld, StoreBusy}
-    assert 5 <= answers.count(StoreHeld) <= 10
-    holder.let_go()
-
-
-async def test_what_is_remembered_is_bounded(
-    monkeypatch: pytest.MonkeyPatch,
-    store: BindingStore,
-    admissions: AdmissionStore,
-    holder: Holder,
-) -> None:
-    """What nobody waits for is forgotten first, and found out again."""
-    monkeypatch.setattr(connection_pool, "_HELD_LIMIT", 3)
-    made = bound(store, 8, first=1)
-    holder.hold(made)
-    for _ in range(2):
-        answers = [await asked(admissions, call, timeout=0.1) for call in made]
-        assert set(answers) <= {StoreHeld, StoreUnavailable}
-    holder.let_go()
-    answers = [await asked(admissions, call, timeout=LONG) for call in made]
-    assert answers == [True] * 8
 
 
 async def test_settling_goes_round_what_is_held(
