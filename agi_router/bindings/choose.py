@@ -141,6 +141,43 @@ class NumberChooser:
                 f"block {block} takes no new bindings: it {_CLOSED[row['closed']][0]}"
             )
 
+    def pairs(
+        self,
+        parties: Parties,
+        opening: Opening,
+        choice: Choice,
+        x: XNumber | None = None,
+        y: XNumber | None = None,
+    ) -> Iterator[tuple[XNumber, XNumber]]:
+        """
+        Every pair of numbers worth trying for A and B, in order, until one can be bound.
+
+        The numbers that the same parties had last come first, if they asked for that. A number
+        that could not be bound is not tried again, nor is a block that closes meanwhile.
+
+        Args:
+            parties: Who is to be bound.
+            opening: Where.
+            choice: How those not given are chosen.
+            x: The number of A, if it is given.
+            y: The number of B, if it is given.
+
+        Raises:
+            NoNumberAvailable: None is left; says which rule took how many away.
+        """
+        given = x or y
+        if given is None and (before := self.last_numbers(parties, opening, choice)) is not None:
+            yield before
+        for drawn in self.candidates(opening, given):
+            left = drawn
+            while (numbers := self.choose(parties, left, x, y, choice)) is not None:
+                yield numbers
+                left = [each for each in left if each not in numbers]
+                block = self._find_block(Block(value=numbers[0].block), opening)
+                if block is None or block["closed"] is not None or {*numbers} <= {x, y}:
+                    break
+        raise self.why_none(parties, opening, given, choice)
+
     def candidates(self, opening: Opening, given: XNumber | None) -> Iterator[list[XNumber]]:
         """
         Numbers to choose from, always of one block: a few at random, again, then whole blocks.

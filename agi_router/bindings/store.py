@@ -5,7 +5,7 @@ Every change is one statement or one transaction: it is done whole or not at all
 """
 
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -396,58 +396,19 @@ class BindingStore:
         given = x or y
         if given is not None:
             self.chooser.check_open(Block(value=given.block), opening)
-            return self._bind_given(parties, columns, (x, y), opening, choice)
-        return self._bind_chosen(parties, columns, opening, choice)
-
-    def _bind_chosen(
-        self, parties: Parties, columns: dict[str, Any], opening: Opening, choice: Choice
-    ) -> StoredBinding:
-        """
-        Bind *parties* on numbers that are chosen for them.
-        """
-        before = self.chooser.last_numbers(parties, opening, choice)
-        if before is not None:
-            with suppress(BindingConflict):
-                if (made := self._bind(parties, before, columns)) is not None:
-                    return made
-        for drawn in self.chooser.candidates(opening, None):
-            candidates = drawn
-            while (
-                numbers := self.chooser.choose(parties, candidates, None, None, choice)
-            ) is not None:
-                try:
-                    made = self._bind(parties, numbers, columns)
-                except BindingConflict:
-                    # Somebody else took the place between choosing and binding: choose again,
-                    # but not a number that another has for itself.
-                    candidates = [each for each in candidates if each not in numbers]
+        for numbers in self.chooser.pairs(parties, opening, choice, x, y):
+            try:
+                made = self._bind(parties, numbers, columns)
+            except BindingConflict:
+                # Another took the place between choosing and binding.
+                if given is None:
                     continue
-                if made is not None:
-                    return made
-                # The block has just been closed, or the number has just begun to rest.
-                break
-        raise self.chooser.why_none(parties, opening, None, choice)
-
-    def _bind_given(
-        self,
-        parties: Parties,
-        columns: dict[str, Any],
-        numbers: tuple[XNumber | None, XNumber | None],
-        opening: Opening,
-        choice: Choice,
-    ) -> StoredBinding:
-        """
-        Bind *parties* on a number that is given; a second one may be chosen, in the same block.
-        """
-        given = next(filter(None, numbers))
-        for candidates in self.chooser.candidates(opening, given):
-            both = self.chooser.choose(parties, candidates, *numbers, choice)
-            if both is not None:
-                made = self._bind(parties, both, columns)
-                if made is not None:
-                    return made
-                raise self._refusal(parties, both, opening)
-        raise self.chooser.why_none(parties, opening, given, choice)
+                raise
+            if made is not None:
+                return made
+            if given is not None:
+                raise self._refusal(parties, numbers, opening)
+        raise AssertionError("pairs() ends by an error")
 
     def _bind(
         self, parties: Parties, numbers: tuple[XNumber, XNumber], columns: dict[str, Any]

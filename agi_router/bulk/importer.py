@@ -44,6 +44,7 @@ from agi_router.errors import (
     AgiRouterError,
     CsvError,
     KeysOutdated,
+    NoNumberAvailable,
     StoreError,
     TenantNotFound,
 )
@@ -377,18 +378,14 @@ class Importer:
         Bind one row on numbers that are searched for: most are taken.
         """
         row = self._row(record)
-        given = row.x or row.y
         chooser = self._store_of_one.chooser
         opening = chooser.opening(row.tenant, _CHOICE)
-        for candidates in chooser.candidates(opening, given):
-            for _ in range(_TRIES):
-                numbers = chooser.choose(row.parties, candidates, row.x, row.y, _CHOICE)
-                if numbers is None:
-                    break
+        try:
+            for numbers in chooser.pairs(row.parties, opening, _CHOICE, row.x, row.y):
                 if self._bind_on(numbers, row, entry, now):
                     return
-        why = chooser.why_none(row.parties, opening, given, _CHOICE)
-        self._reject(record, [Fault(None, str(why))])
+        except NoNumberAvailable as error:
+            self._reject(record, [Fault(None, str(error))])
 
     def _bind_single(self, record: Record, now: datetime) -> None:
         """
