@@ -1,3 +1,3 @@
 """
-The migrations (``NNNN_what.sql``) and the named queries (``queries.sql``), shipped as files.
+What runs in PostgreSQL, shipped as files: ``migrations/``, ``functions/`` and ``queries/``.
 """

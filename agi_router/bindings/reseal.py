@@ -156,7 +156,7 @@ class Renewal:
         try:
             with self._statements.transaction():
                 # Whoever waits for one of them has calls on the others wait.
-                self._statements.one("limit_lock_wait", {"milliseconds": _LOCK_WAIT})
+                self._statements.one("set_lock_timeout", {"milliseconds": _LOCK_WAIT})
                 self.renew(names)
         except (StoreUnavailable, SchemaMismatch):
             del self.left[before:]

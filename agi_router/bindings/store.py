@@ -527,7 +527,7 @@ class BindingStore:
             return self._statements.one("bind", values)
         with self._statements.transaction():
             # First, as all do.
-            self._statements.one("under_keys", values)
+            self._statements.one("assert_current_keys", values)
             # Nobody may come to the number meanwhile; see agi_router.check_alone.
             self._statements.one("lock_block", {"block": values["block"]})
             return self._statements.one("bind", values)
@@ -614,7 +614,7 @@ class BindingStore:
             "caller_tag": [tag for _, tag in places],
         }
         with self._statements.transaction():
-            self._statements.one("under_keys", {**_key(name), **key_ids(self.keys)})
+            self._statements.one("assert_current_keys", {**_key(name), **key_ids(self.keys)})
             row = self._statements.one("lock_binding", {**_key(name), **locked})
             if row is None:
                 raise self._over(self.find(name))

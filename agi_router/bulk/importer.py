@@ -237,7 +237,7 @@ class Importer:
                 self._execute("lock_imports", {})
             if not self._dry:
                 # After the imports' lock: who rotates keys takes both in this order.
-                self._execute("under_keys", {"block": None, **key_ids(self._keys)})
+                self._execute("assert_current_keys", {"block": None, **key_ids(self._keys)})
             self._execute("steer_import", {})
             yield
 
@@ -471,7 +471,7 @@ class Importer:
             own = list(places)
             # One that has come to life again under an older key would not be seen by COPY.
             self._execute(
-                "clear_places",
+                "evict_ended_routes",
                 {
                     "block": block,
                     "x_number": array_of_integers(place.x_number for place in own),

@@ -6,7 +6,7 @@ import click
 
 from agi_router.cli.context import open_database, read_settings
 from agi_router.cli.output import echo, echo_json, echo_table, json_option
-from agi_router.db.migrate import check_schema, migrate, status
+from agi_router.db.migrate import check_schema, differences, migrate, status
 from agi_router.db.rights import grant, renew_grants
 
 __all__ = ["group"]
@@ -33,13 +33,16 @@ def migrate_(*, as_json: bool) -> None:
       PGHOST=db.internal PGDATABASE=agi agi-router db migrate
     """
     with open_database(read_settings()) as connection:
-        applied = migrate(connection)
+        changes = migrate(connection)
         renew_grants(connection)
+    applied = [f"{each.number:04}_{each.name}" for each in changes.migrations]
     if as_json:
-        echo_json({"applied": [f"{each.number:04}_{each.name}" for each in applied]})
+        echo_json({"applied": applied, "functions": changes.functions})
     else:
-        for each in applied:
-            echo(f"applied {each.number:04}_{each.name}")
+        for name in applied:
+            echo(f"applied {name}")
+        if changes.functions:
+            echo(f"applied {len(changes.functions)} function(s)")
         echo("the schema is up to date")
 
 
@@ -72,15 +75,16 @@ def grant_(role: str, *, as_json: bool) -> None:
 @json_option
 def status_(*, as_json: bool) -> None:
     """
-    Show which migrations were applied.
+    Show which migrations were applied, and whether the functions are those of this program.
     """
     with open_database(read_settings()) as connection:
         known = status(connection)
+        differing = differences(connection)
     missing = [each for each in known if each.applied_at is None]
     if as_json:
         echo_json(
             {
-                "up_to_date": not missing,
+                "up_to_date": not missing and not differing,
                 "migrations": [
                     {
                         "number": each.number,
@@ -89,11 +93,22 @@ def status_(*, as_json: bool) -> None:
                     }
                     for each in known
                 ],
+                "functions": {
+                    "missing": differing.missing,
+                    "different": differing.changed,
+                    "unknown": differing.unknown,
+                },
             }
         )
     else:
         echo_table(
             ("migration", "applied"),
-            [(f"{each.number:04}_{each.name}", each.applied_at or "missing") for each in known],
+            [
+                *(
+                    (f"{each.number:04}_{each.name}", each.applied_at or "missing")
+                    for each in known
+                ),
+                ("functions", str(differing) or "up to date"),
+            ],
             empty="no migrations",
         )

@@ -54,7 +54,7 @@ _KEEPALIVES: Final[dict[str, Any]] = {
 }
 
 KEYS_OUTDATED = "AR001"
-"""The SQLSTATE by which agi_router.under_keys fails where the keys were rotated."""
+"""The SQLSTATE by which agi_router.assert_current_keys fails where the keys were rotated."""
 
 # By which our own functions fail; the second where the seal key has sealed as much as it may, the
 # third where a call's day is not that of the clock.

@@ -61,12 +61,12 @@ class Line(psycopg.AsyncConnection[dict[str, Any]]):
         """
         Meanwhile, wait so long for a lock.
         """
-        await self.execute(query("set_lock_wait"), {"milliseconds": milliseconds})
+        await self.execute(query("set_session_lock_timeout"), {"milliseconds": milliseconds})
         try:
             yield
         finally:
             if not self.closed:
-                await self.execute(query("set_lock_wait"), {"milliseconds": LOCK_WAIT})
+                await self.execute(query("set_session_lock_timeout"), {"milliseconds": LOCK_WAIT})
 
     async def fetch(self, name: str, values: Mapping[str, Value]) -> list[dict[str, Any]]:
         """

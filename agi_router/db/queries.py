@@ -1,5 +1,5 @@
 """
-The named queries of ``sql/queries.sql``, by name.
+The named queries of ``sql/queries/``, a file a room, by name.
 """
 
 import re
@@ -13,9 +13,11 @@ _HEADER = re.compile(r"^-- (\w+) --$", re.MULTILINE)
 
 @cache
 def _queries() -> dict[str, str]:
-    text = files("agi_router.sql").joinpath("queries.sql").read_text("utf-8")
-    parts = _HEADER.split(text)[1:]
-    return dict(zip(parts[::2], map(str.strip, parts[1::2]), strict=True))
+    found: dict[str, str] = {}
+    for file in files("agi_router.sql").joinpath("queries").iterdir():
+        parts = _HEADER.split(file.read_text("utf-8"))[1:]
+        found |= zip(parts[::2], map(str.strip, parts[1::2]), strict=True)
+    return found
 
 
 def query(name: str) -> bytes:

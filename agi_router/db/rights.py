@@ -1,7 +1,7 @@
 """
 Two roles: one owns the schema and migrates, the other serves and owns nothing.
 
-What the second one needs stands in ``list_rights`` of ``sql/queries.sql``, and nowhere else. It
+What the second one needs stands in ``list_rights`` of ``sql/queries/db.sql``, and nowhere else. It
 makes and drops days of calls by functions that run with the owner's rights.
 """
 

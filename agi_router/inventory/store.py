@@ -124,7 +124,9 @@ class InventoryStore:
             ``bound``, ``resting``, ``free``, ``growth`` (numbers held more than a day ago), and
             ``exhausted_at``, :obj:`None` for never.
         """
-        return [self._surveyed(row) for row in self._statements.all("survey_pool", self._spans())]
+        return [
+            self._surveyed(row) for row in self._statements.all("pool_statistics", self._spans())
+        ]
 
     def unrested(self, block: Block) -> list[tuple[XNumber, bool]]:
         """

@@ -93,7 +93,7 @@ def using_current(keys: KeyRing, rows: Sequence[Mapping[str, Any]]) -> KeyRing:
 
 def key_ids(keys: KeyRing) -> dict[str, int]:
     """
-    What ``agi_router.under_keys`` is told by whoever writes with *keys*.
+    What ``agi_router.assert_current_keys`` is told by whoever writes with *keys*.
     """
     return {"tag_key": keys.tag_key_id, "seal_key": keys.seal_key_id}
 
@@ -127,7 +127,7 @@ def lock_keys(statements: Statements) -> None:
 
 
 def _lock_soon(statements: Statements) -> None:
-    statements.one("limit_lock_wait", {"milliseconds": _LOCK_WAIT})
+    statements.one("set_lock_timeout", {"milliseconds": _LOCK_WAIT})
     statements.run("lock_keys", {})
 
 

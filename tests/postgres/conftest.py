@@ -15,6 +15,11 @@ from agi_router.keys.ring import KeyRing
 VERSIONS = ("15", "18")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """What is generated can be written anew."""
+    parser.addoption("--write-schema", action="store_true", help="postgres: write schema.sql anew")
+
+
 @pytest.fixture(scope="session", params=VERSIONS, ids=lambda version: f"pg{version}")
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
     """A running PostgreSQL, with a migrated database to clone."""

@@ -184,12 +184,13 @@ def test_from_nothing_to_a_binding(empty_dsn: str, tmp_path: Path) -> None:
     status = cli("db", "status", "--json").json
     assert status["up_to_date"] is False
     assert cli("db", "migrate").out.splitlines()[-1] == "the schema is up to date"
-    assert cli("db", "migrate", "--json").json == {"applied": []}
+    assert cli("db", "migrate", "--json").json == {"applied": [], "functions": []}
     status = cli("db", "status", "--json").json
     assert status["up_to_date"] is True
-    shipped = sorted(int(path.name[:4]) for path in SQL.glob("[0-9]*.sql"))
+    shipped = sorted(int(path.name[:4]) for path in SQL.glob("migrations/*.sql"))
     assert [each["number"] for each in status["migrations"]] == shipped
-    assert "0001_service" in cli("db", "status").out
+    assert "0001_baseline" in cli("db", "status").out
+    assert status["functions"] == {"missing": [], "different": [], "unknown": []}
     added = cli("block", "add", BLOCK, "--json").json
     assert (added["block"], added["first"], added["last"], added["state"]) == (
         str(BLOCK),

@@ -9,11 +9,20 @@ import psycopg
 import pytest
 from postgres.support import one, until
 
+from agi_router.db import migrate as module
 from agi_router.db.connection import Connection, connect
-from agi_router.db.migrate import Migration, check_schema, migrate, migrations, status
+from agi_router.db.migrate import (
+    Changes,
+    check_schema,
+    functions,
+    migrate,
+    migrations,
+    status,
+)
 from agi_router.errors import SchemaMismatch
 
 NUMBERS = [each.number for each in migrations()]
+FUNCTIONS = sorted(each.name for each in functions())
 
 UNCOMMENTED = """
 WITH schema AS (SELECT oid FROM pg_namespace WHERE nspname = 'agi_router')
@@ -55,15 +64,16 @@ SELECT array_agg('call_' || to_char((now() AT TIME ZONE 'UTC')::date + n, 'YYYYM
 """
 
 
-def numbers(done: list[Migration]) -> list[int]:
-    return [each.number for each in done]
+def numbers(done: Changes) -> list[int]:
+    return [each.number for each in done.migrations]
 
 
 def test_fresh_database(empty_dsn: str) -> None:
     """Everything is applied once, in order, and is then known as applied."""
     with connect(empty_dsn) as connection:
         assert all(each.applied_at is None for each in status(connection))
-        assert numbers(migrate(connection)) == NUMBERS
+        done = migrate(connection)
+        assert (numbers(done), done.functions) == (NUMBERS, FUNCTIONS)
         assert all(each.applied_at is not None for each in status(connection))
         check_schema(connection)
 
@@ -71,7 +81,7 @@ def test_fresh_database(empty_dsn: str) -> None:
 def test_again_applies_nothing(connection: Connection) -> None:
     """A database that is up to date is left alone."""
     before = status(connection)
-    assert migrate(connection) == []
+    assert not migrate(connection)
     assert status(connection) == before
 
 
@@ -97,7 +107,7 @@ def test_lock_is_given_back(connection: Connection, dsn: str) -> None:
     connection.execute("DELETE FROM agi_router.migration WHERE number = 9999")
     with connect(dsn) as other:
         other.execute("SET lock_timeout = '2s'")
-        assert migrate(other) == []
+        assert not migrate(other)
 
 
 def test_never_migrated(empty_dsn: str) -> None:
@@ -146,6 +156,133 @@ def test_failed_migration_leaves_nothing(empty_dsn: str) -> None:
         assert one(connection, "SELECT to_regclass('agi_router.binding')") is None
         connection.execute("DROP TABLE agi_router.call")
         assert numbers(migrate(connection)) == NUMBERS
+
+
+def test_a_database_of_before_the_first_release(empty_dsn: str) -> None:
+    """One that the migrations of then have made is told what to do, and left alone."""
+    with connect(empty_dsn) as connection:
+        connection.execute("CREATE SCHEMA agi_router")
+        connection.execute(
+            "CREATE TABLE agi_router.migration (number integer PRIMARY KEY, name text,"
+            " checksum text, applied_at timestamptz DEFAULT now())"
+        )
+        connection.execute(
+            "INSERT INTO agi_router.migration VALUES (1, 'service', 'x'), (15, 'seals', 'x')"
+        )
+        for step in (check_schema, status, migrate):
+            with pytest.raises(SchemaMismatch, match=r"before the first release.*new database"):
+                step(connection)
+        assert one(connection, "SELECT to_regclass('agi_router.function')") is None
+
+
+def test_a_function_that_has_changed(connection: Connection) -> None:
+    """It is named, with what to do; and it alone is replaced."""
+    connection.execute("UPDATE agi_router.function SET checksum = 'x' WHERE name = 'bind'")
+    with pytest.raises(SchemaMismatch, match=r"\(different: bind\): run 'agi-router db migrate'"):
+        check_schema(connection)
+    applied = "SELECT count(*) FROM agi_router.function WHERE applied_at > %s"
+    before = one(connection, "SELECT now()")
+    assert migrate(connection) == Changes(migrations=[], functions=["bind"])
+    assert one(connection, applied, before) == 1
+    check_schema(connection)
+
+
+def test_a_function_that_is_missing(connection: Connection) -> None:
+    """A program that has a new one is told, and makes it."""
+    connection.execute("DROP FUNCTION agi_router.admit")
+    connection.execute("DELETE FROM agi_router.function WHERE name = 'admit'")
+    with pytest.raises(SchemaMismatch, match=r"\(missing: admit\): run 'agi-router db migrate'"):
+        check_schema(connection)
+    assert migrate(connection).functions == ["admit"]
+    assert one(connection, "SELECT to_regproc('agi_router.admit')") is not None
+
+
+def test_what_no_file_has_is_dropped(connection: Connection) -> None:
+    """A function of before, with its trigger, and a trigger that its file has no more."""
+    connection.execute(
+        "CREATE FUNCTION agi_router.old() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN END'"
+    )
+    for name, function in (("old", "old"), ("more", "refuse_row")):
+        connection.execute(
+            f"CREATE TRIGGER {name} AFTER UPDATE ON agi_router.route FOR EACH ROW"
+            f" EXECUTE FUNCTION agi_router.{function}()"
+        )
+    connection.execute("INSERT INTO agi_router.function VALUES ('old', 'x', '0.0.1')")
+    with pytest.raises(SchemaMismatch, match=r"\(unknown: old\): run 'agi-router db migrate'"):
+        check_schema(connection)
+    assert migrate(connection).functions == ["old"]
+    assert one(connection, "SELECT to_regproc('agi_router.old')") is None
+    left = "SELECT count(*) FROM pg_trigger WHERE tgname IN ('old', 'more')"
+    assert one(connection, left) == 0
+    check_schema(connection)
+
+
+@pytest.mark.parametrize("signature", ["(integer) RETURNS bigint", "() RETURNS boolean"])
+def test_a_function_with_another_signature(connection: Connection, signature: str) -> None:
+    """The one of before does not stay beside it, nor in its way."""
+    connection.execute("DROP FUNCTION agi_router.seals_so_far")
+    connection.execute(
+        f"CREATE FUNCTION agi_router.seals_so_far{signature}"
+        " LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'"
+    )
+    connection.execute("UPDATE agi_router.function SET checksum = 'x' WHERE name = 'seals_so_far'")
+    migrate(connection)
+    signatures = (
+        "SELECT array_agg(concat(oid::regprocedure, prorettype::regtype)) FROM pg_proc"
+        " WHERE proname = 'seals_so_far'"
+    )
+    assert one(connection, signatures) == ["agi_router.seals_so_far()bigint"]
+
+
+def test_functions_of_a_newer_program(connection: Connection) -> None:
+    """They are left alone; the program of now is the one to be changed."""
+    connection.execute("UPDATE agi_router.function SET version = '999.10'")
+    check_schema(connection)
+    connection.execute("DELETE FROM agi_router.function WHERE name = 'bind'")
+    for step in (check_schema, migrate):
+        with pytest.raises(SchemaMismatch, match=r"newer .*999\.10.*missing: bind.*upgrade"):
+            step(connection)
+    connection.execute("UPDATE agi_router.function SET version = '0.0.9'")
+    assert migrate(connection).functions == ["bind"]
+
+
+def test_a_function_that_fails_leaves_nothing(
+    empty_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All are replaced, or none."""
+    broken = module.Function(name="broken", text=b"CREATE OR REPLACE FUNCTION nonsense;")
+    monkeypatch.setattr(module, "functions", lambda: [*functions(), broken])
+    with connect(empty_dsn) as connection:
+        with pytest.raises(Exception, match="42601"):
+            migrate(connection)
+        assert one(connection, "SELECT count(*) FROM agi_router.function") == 0
+        assert one(connection, "SELECT to_regproc('agi_router.admit')") is None
+        assert all(each.applied_at is not None for each in status(connection))
+        monkeypatch.undo()
+        with pytest.raises(SchemaMismatch, match=r"missing: add_child, .*'agi-router db migrate'"):
+            check_schema(connection)
+        assert migrate(connection) == Changes(migrations=[], functions=FUNCTIONS)
+
+
+def test_the_files_of_functions_have_no_order(
+    empty_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each can be made before those that it calls."""
+    monkeypatch.setattr(module, "functions", lambda: functions()[::-1])
+    with connect(empty_dsn) as connection:
+        assert migrate(connection).functions == FUNCTIONS
+        check_schema(connection)
+
+
+def test_functions_are_valid(connection: Connection) -> None:
+    """What is not checked while they are made is checked here."""
+    names = connection.execute(
+        "SELECT p.proname, CASE l.lanname WHEN 'sql' THEN fmgr_sql_validator(p.oid)"
+        " ELSE plpgsql_validator(p.oid) END"
+        " FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang"
+        " WHERE p.pronamespace = 'agi_router'::regnamespace"
+    ).fetchall()
+    assert sorted(row["proname"] for row in names) == FUNCTIONS
 
 
 def test_everything_is_commented(connection: Connection) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
 from itertools import permutations
 from typing import Any
 
@@ -11,7 +10,6 @@ import pytest
 from postgres.support import (
     BLOCK,
     HOUR,
-    NO_REST,
     A,
     B,
     C,
@@ -28,9 +26,8 @@ from postgres.support import (
     one,
 )
 
-from agi_router.bindings.model import BindingId, StoredBinding
-from agi_router.bindings.modes import Axb, Axyb, Gxb, Gxyb, Parties, compile_routes
-from agi_router.bindings.rows import seal_routes
+from agi_router.bindings.model import StoredBinding
+from agi_router.bindings.modes import Axb, Axyb, Gxb, Gxyb, Parties
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
 from agi_router.bindings.words import BindingState, Callback, Direction, Mode, Side
@@ -38,9 +35,7 @@ from agi_router.calls.decision import Refusal, Route, decide
 from agi_router.calls.end import Outcome
 from agi_router.calls.reasons import Reason
 from agi_router.calls.store import AdmissionStore
-from agi_router.db.connection import Connection, connect
-from agi_router.db.migrate import _apply, migrate, migrations
-from agi_router.db.queries import query
+from agi_router.db.connection import Connection
 from agi_router.errors import BindingConflict, ModeError, NoNumberAvailable
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import E164, Block, XNumber
@@ -476,68 +471,3 @@ def test_a_full_block(connection: Connection, store: BindingStore, keys: KeyRing
     assert b_number == BLOCK.number(5555)
     with pytest.raises(NoNumberAvailable):
         make(store, Axyb(a=C, b=B), None, None)
-
-
-def first_release(connection: Connection) -> None:
-    """Set up the database as the release before modes did."""
-    connection.execute(query("make_ledger"))
-    _apply(connection, migrations()[0])
-    # Its function returned nothing, so the statement of today does not fit.
-    connection.execute("SELECT agi_router.ensure_call_days(current_date - 1, current_date + 14)")
-    connection.execute("INSERT INTO agi_router.block (block) VALUES (%s)", (BLOCK.value,))
-
-
-def bind_as_before(
-    connection: Connection, keys: KeyRing, a: E164, b: E164, *, life: timedelta = HOUR
-) -> BindingId:
-    """Bind as the release before modes did."""
-    rows = compile_routes(Axb(a=a, b=b), X, X)
-    following = one(connection, "SELECT nextval('agi_router.binding_id')") + 1
-    routes = seal_routes(rows, keys, binding_id=following, back=None)
-    number = one(
-        connection,
-        "SELECT id FROM agi_router.bind(%s, 1, 'axb', clock_timestamp() + %s, NULL::integer,"
-        " 'answered', 'both', NULL::integer, NULL::integer, NULL, NULL,"
-        " %s::bigint[], %s::bigint[], %s::bigint[], %s::text[], %s::bytea[])",
-        BLOCK.value,
-        life,
-        [X.value] * 2,
-        [route.caller_tag for route in routes],
-        [X.value] * 2,
-        [str(route.side) for route in routes],
-        [route.callee for route in routes],
-    )
-    assert number == following
-    return BindingId(BLOCK, number)
-
-
-async def test_bindings_of_the_release_before(empty_dsn: str, keys: KeyRing) -> None:
-    """Live ones go on ringing, all go on being shown, and the places of ended ones are free."""
-    with connect(empty_dsn) as connection:
-        first_release(connection)
-        replaced = bind_as_before(connection, keys, A, C)
-        expire(connection, replaced)
-        live = bind_as_before(connection, keys, A, B)
-        ended = bind_as_before(connection, keys, D, STRANGER)
-        expire(connection, ended)
-        assert [each.number for each in migrate(connection)] == [
-            each.number for each in migrations()[1:]
-        ]
-        store = BindingStore(connection, keys, NO_REST)
-        for name, a, b in ((replaced, A, C), (live, A, B), (ended, D, STRANGER)):
-            found = store.find(name)
-            assert shown_parties(found) == {(Side.A, a, X), (Side.B, b, X)}
-            assert (found.mode, found.callback) == (Mode.AXB, None)
-        async with AdmissionStore(empty_dsn, keys, connections=1) as admissions:
-            assert await call(admissions, A, X) == ((B,), X)
-            assert await call(admissions, B, X) == ((A,), X)
-            assert await call(admissions, D, X) is Reason.EXPIRED
-            assert await call(admissions, C, X) is Reason.EXPIRED
-            with pytest.raises(BindingConflict, match=str(live)):
-                make(store, Gxb(members=(D, C), b=A))
-            made = make(store, Gxb(members=(D, C), b=STRANGER, callback=Callback.ALL))
-            assert await call(admissions, STRANGER, X) == ((D, C), X)
-        assert store.find(live).calls_used == 2
-        assert store.unbind(live).state is BindingState.UNBOUND
-        assert shown_parties(store.find(ended)) == {(Side.A, D, X), (Side.B, STRANGER, X)}
-        assert len(store.find(made.id).parties) == 3

@@ -177,6 +177,8 @@ def test_a_name_alone_makes_no_router(
         "ALTER TABLE agi_router.binding ADD COLUMN more text",
         "DELETE FROM agi_router.call",
         "UPDATE agi_router.migration SET checksum = ''",
+        "UPDATE agi_router.function SET checksum = ''",
+        "CREATE OR REPLACE FUNCTION agi_router.seals_so_far() RETURNS bigint AS '' LANGUAGE sql",
         "DELETE FROM agi_router.key",
         "DROP FUNCTION agi_router.refuse_row CASCADE",
         "ALTER TABLE agi_router.binding DISABLE TRIGGER ALL",
@@ -255,6 +257,21 @@ def test_an_upgrade_gives_what_is_new(
     finally:
         with server.admin() as admin:
             admin.execute('DROP ROLE "only reads"')
+
+
+def test_rights_outlive_the_functions(served: str, role: str, connection: Connection) -> None:
+    """They are there when a function was replaced, and given again where it was made anew."""
+    connection.execute("UPDATE agi_router.function SET checksum = 'x'")
+    assert migrate(connection).functions
+    with connect(served) as own:
+        check_rights(own)
+    for name in ("ensure_call_days(date, date)", "drop_call_day(date)"):
+        connection.execute(f"DROP FUNCTION agi_router.{name}")
+    connection.execute("UPDATE agi_router.function SET checksum = 'x'")
+    migrate(connection)
+    assert renew_grants(connection) == [role]
+    with connect(served) as own:
+        check_rights(own)
 
 
 def test_who_may_not_grant(served: str, role: str, connection: Connection) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
@@ -35,7 +36,7 @@ from agi_router.calls.end import Outcome
 from agi_router.calls.store import AdmissionStore
 from agi_router.db import migrate as migrations
 from agi_router.db.connection import Connection, connect
-from agi_router.db.migrate import migrate
+from agi_router.db.migrate import functions, migrate
 from agi_router.db.queries import query
 from agi_router.errors import StoreError, StoreHeld
 from agi_router.inventory.capacity import Rests
@@ -274,10 +275,12 @@ async def test_migrating_gives_up(
 ) -> None:
     """A migration that locks what calls use waits for a moment at a time, and then gives up."""
     bind(store)
-    for file in (each for each in files("agi_router.sql").iterdir() if each.is_file()):
-        (tmp_path / file.name).write_bytes(file.read_bytes())
-    (tmp_path / "9998_harmless.sql").write_text("CREATE TABLE agi_router.harmless ();")
-    (tmp_path / "9999_long.sql").write_text("ALTER TABLE agi_router.call ADD COLUMN more text;")
+    shutil.copytree(str(files("agi_router.sql")), tmp_path, dirs_exist_ok=True)
+    for name, text in (
+        ("9998_harmless", "CREATE TABLE agi_router.harmless ();"),
+        ("9999_long", "ALTER TABLE agi_router.call ADD COLUMN more text;"),
+    ):
+        (tmp_path / f"migrations/{name}.sql").write_text(text)
     monkeypatch.setattr(migrations, "files", lambda _: tmp_path)
 
     def upkeep() -> Any:
@@ -288,7 +291,32 @@ async def test_migrating_gives_up(
                 return str(error)
 
     assert "migration 9999" in await beside(reader, admissions, upkeep)
-    assert [each.number for each in upkeep()] == [9999]
+    assert [each.number for each in upkeep().migrations] == [9999]
+
+
+async def test_replacing_functions(
+    dsn: str, store: BindingStore, admissions: AdmissionStore, reader: Reader
+) -> None:
+    """Functions and triggers are replaced beside a dump, while calls come."""
+    bind(store)
+
+    def upkeep() -> Any:
+        with connect(dsn) as other:
+            other.execute("UPDATE agi_router.function SET checksum = 'x'")
+            return migrate(other).functions
+
+    assert await beside(reader, admissions, upkeep) == sorted(each.name for each in functions())
+
+
+async def test_replacing_triggers_gives_up(dsn: str, connection: Connection) -> None:
+    """Whoever writes bindings for long is not waited for, and nothing is replaced meanwhile."""
+    connection.execute("UPDATE agi_router.function SET checksum = 'x'")
+    with connect(dsn) as other, other.transaction():
+        other.execute("UPDATE agi_router.binding SET state = state")
+        with pytest.raises(StoreHeld, match="triggers need tables"):
+            migrate(connection, patience=PATIENCE)
+    assert one(connection, "SELECT count(*) FROM agi_router.function WHERE checksum <> 'x'") == 0
+    assert migrate(connection).functions
 
 
 async def test_rotating(

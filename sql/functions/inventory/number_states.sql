@@ -1,10 +1,9 @@
--- Numbers are counted a few at a time: whoever counts a whole block keeps a processor from calls for as long.
-
-CREATE FUNCTION agi_router.survey_numbers(_first bigint, _last bigint, _rest interval, _now timestamptz)
+CREATE OR REPLACE FUNCTION agi_router.number_states(
+    _block bigint, _first bigint, _last bigint, _rest interval, _now timestamptz)
 RETURNS TABLE (x_number bigint, bound boolean, rests_until timestamptz)
 LANGUAGE plpgsql STABLE SET jit = off AS $$
-DECLARE
-    _block bigint := _first / 10000;
+-- Numbers are counted a few at a time: whoever counts a whole block keeps a processor from calls for
+-- as long.
 BEGIN
     RETURN QUERY
     SELECT n.x,
@@ -23,13 +22,4 @@ BEGIN
       FROM generate_series(_first, _last) n (x);
 END
 $$;
-COMMENT ON FUNCTION agi_router.survey_numbers IS 'Numbers of one block, from the first to the last: whether anybody is bound on each, and until when it rests; null: it does not';
-
-CREATE OR REPLACE FUNCTION agi_router.survey_block(_block bigint, _rest interval, _now timestamptz)
-RETURNS TABLE (x_number bigint, bound boolean, rests_until timestamptz)
-LANGUAGE plpgsql STABLE AS $$
-BEGIN
-    RETURN QUERY
-    SELECT * FROM agi_router.survey_numbers(_block * 10000, _block * 10000 + 9999, _rest, _now);
-END
-$$;
+COMMENT ON FUNCTION agi_router.number_states IS 'Numbers of one block, from the first to the last: whether anybody is bound on each, and until when it rests; null: it does not';

@@ -1,0 +1,58 @@
+CREATE OR REPLACE FUNCTION agi_router.check_alone() RETURNS trigger
+-- Without statistics the planner would look for such bindings by reading all.
+LANGUAGE plpgsql SET enable_seqscan = off AS $$
+-- Nobody may be on an X of AX, and on one of AXE only others of AXE. Whoever adds routes holds the
+-- block by its foreign key; a binding that strangers may call takes it whole, so that none of them
+-- can miss the other. Without such bindings this is one look into an empty index.
+BEGIN
+    IF NOT EXISTS (SELECT FROM agi_router.binding WHERE open_number IS NOT NULL) THEN
+        RETURN NULL;
+    END IF;
+    PERFORM
+       FROM agi_router.block k
+      WHERE k.block IN (SELECT n.block
+                          FROM fresh n
+                          JOIN agi_router.binding b ON b.block = n.block AND b.id = n.binding_id
+                         WHERE b.open_number IS NOT NULL)
+      ORDER BY k.block
+        FOR UPDATE;
+    IF FOUND THEN
+        -- One that is about to expire may just be extended: wait for it.
+        PERFORM
+           FROM agi_router.binding p
+          WHERE (p.block, p.id) IN (SELECT o.block, o.binding_id
+                                      FROM fresh n
+                                      JOIN agi_router.binding b ON b.block = n.block AND b.id = n.binding_id
+                                      JOIN agi_router.route o ON o.block = n.block AND o.x_number = n.x_number
+                                      JOIN agi_router.binding q ON q.block = o.block AND q.id = o.binding_id
+                                     WHERE NOT (q.mode = 'axe' AND b.mode = 'axe'))
+            AND p.ended_at IS NULL
+          ORDER BY p.block, p.id
+            FOR NO KEY UPDATE;
+    END IF;
+    IF EXISTS (SELECT
+                 FROM fresh n
+                 JOIN agi_router.binding p ON p.block = n.block AND p.open_number = n.x_number AND p.id <> n.binding_id
+                 JOIN agi_router.binding b ON b.block = n.block AND b.id = n.binding_id
+                WHERE p.ended_at IS NULL AND p.expires_at > clock_timestamp()
+                  AND NOT (p.mode = 'axe' AND b.mode = 'axe'))
+       OR EXISTS (SELECT
+                    FROM fresh n
+                    JOIN agi_router.binding b ON b.block = n.block AND b.id = n.binding_id
+                    JOIN agi_router.route o
+                      ON o.block = n.block AND o.x_number = n.x_number AND o.binding_id <> n.binding_id
+                    JOIN agi_router.binding p ON p.block = o.block AND p.id = o.binding_id
+                   WHERE b.open_number IS NOT NULL
+                     AND p.ended_at IS NULL AND p.expires_at > clock_timestamp()
+                     AND NOT (p.mode = 'axe' AND b.mode = 'axe')) THEN
+        RAISE unique_violation USING
+            MESSAGE = 'a number that strangers may call is shared with nobody', CONSTRAINT = 'route_alone';
+    END IF;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION agi_router.check_alone IS 'Refuses a route on a number that another binding has for itself, and such a binding where others are';
+
+CREATE OR REPLACE TRIGGER route_alone AFTER INSERT ON agi_router.route
+    REFERENCING NEW TABLE AS fresh
+    FOR EACH STATEMENT EXECUTE FUNCTION agi_router.check_alone();

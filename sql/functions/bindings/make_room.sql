@@ -1,0 +1,39 @@
+CREATE OR REPLACE FUNCTION agi_router.make_room(_block bigint, _x_number bigint[], _caller_tag bigint[]) RETURNS void
+LANGUAGE plpgsql AS $$
+-- A route whose binding is over makes room and goes to past_route; one whose binding lives stays.
+-- A binding that has expired is first marked so: that takes its row lock, so it cannot be extended
+-- at the same moment. Rows are locked in one order for all, or two that make room at once, or one
+-- and a settlement, could wait for each other in a circle.
+BEGIN
+    UPDATE agi_router.binding b
+       SET state = 'expired', ended_at = b.expires_at
+      FROM (SELECT o.id
+              FROM agi_router.binding o
+             WHERE o.block = _block AND o.ended_at IS NULL AND o.expires_at <= clock_timestamp()
+               AND o.id = ANY (ARRAY(
+                   SELECT r.binding_id
+                     FROM unnest(_x_number, _caller_tag) n (x_number, caller_tag)
+                     JOIN agi_router.route r
+                       ON r.block = _block AND r.x_number = n.x_number AND r.caller_tag = n.caller_tag))
+             ORDER BY o.id
+               FOR NO KEY UPDATE) over
+     WHERE b.block = _block AND b.id = over.id;
+    WITH gone AS (
+        DELETE FROM agi_router.route r
+         USING (SELECT o.x_number, o.caller_tag
+                  FROM unnest(_x_number, _caller_tag) n (x_number, caller_tag)
+                  JOIN agi_router.route o
+                    ON o.block = _block AND o.x_number = n.x_number AND o.caller_tag = n.caller_tag
+                  JOIN agi_router.binding b ON b.block = o.block AND b.id = o.binding_id
+                 WHERE b.ended_at IS NOT NULL
+                 ORDER BY o.x_number, o.caller_tag
+                   FOR UPDATE OF o) old
+         WHERE r.block = _block AND r.x_number = old.x_number AND r.caller_tag = old.caller_tag
+        RETURNING r.*)
+    INSERT INTO agi_router.past_route (block, x_number, caller_tag, binding_id, shown, side, callee, caller,
+                                       begins_at, ends_at)
+    SELECT block, x_number, caller_tag, binding_id, shown, side, callee, caller, begins_at, ends_at
+      FROM gone;
+END
+$$;
+COMMENT ON FUNCTION agi_router.make_room IS 'Moves the routes of ended bindings out of the way of new ones';

@@ -1,0 +1,70 @@
+CREATE OR REPLACE FUNCTION agi_router.admit(_block bigint, _x_number bigint, _tags bigint[], _call_id text, _day date)
+RETURNS agi_router.facts
+LANGUAGE plpgsql AS $$
+-- The guards below are those of agi_router/decision.py. Taking the use and checking it are one
+-- UPDATE: a concurrent call waits for the row and checks the newest version.
+DECLARE
+    _now  timestamptz := clock_timestamp();
+    _tag  bigint := _tags[1];
+    facts agi_router.facts;
+BEGIN
+    IF cardinality(_tags) > 1 THEN
+        -- Should it change before the UPDATE looks, that finds none, and the caller asks again.
+        SELECT o.caller_tag
+          INTO _tag
+          FROM agi_router.route o
+         WHERE o.block = _block AND o.x_number = _x_number AND o.caller_tag = ANY (_tags)
+         ORDER BY array_position(_tags, o.caller_tag)
+         LIMIT 1;
+    END IF;
+    UPDATE agi_router.binding b
+       SET calls_used = b.calls_used + 1
+      FROM agi_router.route r
+      LEFT JOIN agi_router.binding c ON c.block = r.block AND c.id = r.child_id,
+           agi_router.block k,
+           agi_router.tenant t
+     WHERE r.block = _block AND r.x_number = _x_number AND r.caller_tag = _tag
+       AND b.block = _block AND b.id = r.binding_id
+       AND k.block = _block AND k.state <> 'returned' AND k.valid_from <= _now AND k.valid_until > _now
+       AND t.id = b.tenant_id AND t.active
+       AND b.ended_at IS NULL AND b.begins_at <= _now AND b.expires_at > _now
+       AND (b.max_calls IS NULL OR b.calls_used < b.max_calls)
+       AND (b.direction = 'both' OR b.direction = r.side)
+       AND (r.callee IS NOT NULL
+            OR r.last_callee IS NOT NULL
+               AND (b.callback_window IS NULL OR r.last_at + make_interval(secs => b.callback_window) > _now))
+       AND r.shown IS NOT NULL
+       AND (r.child_id IS NULL OR c.ended_at IS NULL AND c.expires_at > _now)
+    RETURNING true, _now, true, true, true, false,
+              b.id, b.mode, r.side, r.caller_tag, r.callee, r.last_callee, r.last_at, r.shown, c.expires_at,
+              b.state, b.direction, b.begins_at, b.expires_at, b.ended_at, b.max_calls, b.calls_used - 1,
+              b.callback, b.callback_window, CASE r.side WHEN 'a' THEN b.display_b ELSE b.display_a END,
+              b.ring_timeout, b.max_duration, b.language, b.prompts, true
+         INTO facts;
+    IF NOT FOUND THEN
+        -- A retry may fail a guard for the use that it took itself, or for what has come since.
+        IF EXISTS (SELECT
+                     FROM agi_router.call c
+                    WHERE c.block = _block AND c.id = _call_id AND c.day = _day) THEN
+            RAISE unique_violation USING
+                MESSAGE = 'the call was admitted or settled before', CONSTRAINT = 'call_pkey';
+        END IF;
+        RETURN agi_router.find_facts(_block, _x_number, _tags, _now);
+    END IF;
+    -- A call admitted or settled before collides here, and everything above is rolled back.
+    INSERT INTO agi_router.call (block, id, day, x_number, binding_id, side, state, received_at)
+    VALUES (_block, _call_id, _day, _x_number, facts.binding_id, facts.side, 'reserved', _now);
+    IF facts.callback = 'last' AND facts.side = 'a' AND facts.mode IN ('gxb', 'gxyb') THEN
+        -- The member who called last is the one whom B calls back.
+        UPDATE agi_router.route back
+           SET last_callee = member.caller, last_at = _now
+          FROM agi_router.route member
+         WHERE member.block = _block AND member.x_number = _x_number AND member.caller_tag = facts.caller_tag
+           AND member.caller IS NOT NULL
+           AND back.block = _block AND back.binding_id = facts.binding_id AND back.side = 'b'
+           AND (facts.callback_window IS NOT NULL OR back.last_callee IS DISTINCT FROM member.caller);
+    END IF;
+    RETURN facts;
+END
+$$;
+COMMENT ON FUNCTION agi_router.admit IS 'Takes one use of the binding behind (number, caller) and writes the call as reserved, if every guard holds; returns the facts either way';

@@ -1,0 +1,425 @@
+-- Bindings and their routes, one by one; and their renewal under new keys.
+
+-- list_prompt_sets --
+-- Sets of prompts that bindings name, of the ten thousand that live longest.
+SELECT DISTINCT live.prompts
+  FROM (SELECT prompts FROM agi_router.binding
+         WHERE ended_at IS NULL AND expires_at > now()
+         ORDER BY expires_at DESC LIMIT 10000) AS live
+ WHERE live.prompts IS NOT NULL
+ ORDER BY live.prompts;
+
+-- count_bindings --
+-- Of the next bindings behind one, at most so many: how many are alive, and which is the last; no row behind the last.
+WITH piece AS (
+    SELECT block, id, expires_at
+      FROM agi_router.binding
+     WHERE ended_at IS NULL AND (block, id) > (%(block)s, %(id)s)
+     ORDER BY block, id
+     LIMIT %(limit)s
+)
+SELECT l.block, l.id,
+       (SELECT count(*) FROM piece WHERE expires_at > clock_timestamp()) AS alive
+  FROM (SELECT block, id FROM piece ORDER BY block DESC, id DESC LIMIT 1) l;
+
+-- evict_ended_routes --
+-- Move the routes of ended bindings out of these places; route_pkey is violated where one lives.
+SELECT agi_router.evict_ended_routes(%(block)s, %(x_number)s::bigint[], %(caller_tag)s::bigint[]);
+
+-- list_unrenewed --
+-- The next few of those bindings. LATERAL with LIMIT: each is looked up by its key, none is scanned for.
+SELECT b.block, b.id
+  FROM agi_router.binding b
+ CROSS JOIN LATERAL (
+       SELECT
+         FROM (SELECT r.callee, r.caller, r.last_callee FROM agi_router.route r
+                WHERE r.block = b.block AND r.binding_id = b.id
+               UNION ALL
+               SELECT p.callee, p.caller, NULL FROM agi_router.past_route p
+                WHERE p.block = b.block AND p.binding_id = b.id) o
+        WHERE agi_router.sealed_otherwise(o.callee, %(headers)s::bytea[])
+           OR agi_router.sealed_otherwise(o.caller, %(headers)s::bytea[])
+           OR agi_router.sealed_otherwise(o.last_callee, %(headers)s::bytea[])
+        LIMIT 1) s
+ WHERE (b.block, b.id) > (%(block)s::bigint, %(id)s::bigint)
+ ORDER BY b.block, b.id
+ LIMIT %(limit)s;
+
+-- lock_bindings --
+-- Keep calls and changes off some bindings until the transaction ends; says which are over, and of
+-- whom it is known by what their rows are tagged.
+SELECT b.block, b.id, b.ended_at IS NOT NULL OR b.expires_at <= clock_timestamp() AS over,
+       b.mode, b.extension, b.y_ttl, b.order_id, b.order_tag, b.pair_tag, t.name AS tenant
+  FROM unnest(%(block)s::bigint[], %(id)s::bigint[]) n (block, id)
+  JOIN agi_router.binding b ON b.block = n.block AND b.id = n.id
+  JOIN agi_router.tenant t ON t.id = b.tenant_id
+ ORDER BY b.block, b.id
+   FOR NO KEY UPDATE OF b;
+
+-- lock_routes --
+-- The routes of some bindings; locked in the order in which they are moved out of the way.
+SELECT r.block, r.binding_id, r.x_number, r.caller_tag, r.shown, r.side, r.callee, r.caller,
+       r.last_callee
+  FROM unnest(%(block)s::bigint[], %(id)s::bigint[]) n (block, id)
+  JOIN agi_router.route r ON r.block = n.block AND r.binding_id = n.id
+ ORDER BY r.block, r.x_number, r.caller_tag
+   FOR UPDATE OF r;
+
+-- list_past_routes --
+-- The routes of some bindings that were taken out of use, those of members who left included.
+SELECT p.block, p.binding_id, p.x_number, p.caller_tag, p.shown, p.side, p.callee, p.caller,
+       p.removed_at, p.left_group
+  FROM unnest(%(block)s::bigint[], %(id)s::bigint[]) n (block, id)
+  JOIN agi_router.past_route p ON p.block = n.block AND p.binding_id = n.id;
+
+-- list_held_by_others --
+-- Which of these places other bindings hold.
+SELECT n.id, n.x_number, n.caller_tag
+  FROM unnest(%(block)s::bigint[], %(id)s::bigint[], %(x_number)s::bigint[], %(tag)s::bigint[])
+       n (block, id, x_number, caller_tag)
+  JOIN agi_router.route r
+    ON r.block = n.block AND r.x_number = n.x_number AND r.caller_tag = n.caller_tag
+ WHERE r.binding_id <> n.id;
+
+-- renew_routes --
+-- Give routes their new tags and sealed values.
+UPDATE agi_router.route r
+   SET caller_tag = n.tag, callee = n.callee, caller = n.caller, last_callee = n.last_callee
+  FROM unnest(%(block)s::bigint[], %(id)s::bigint[], %(x_number)s::bigint[], %(caller_tag)s::bigint[],
+              %(tag)s::bigint[], %(callee)s::bytea[], %(caller)s::bytea[], %(last_callee)s::bytea[])
+       n (block, id, x_number, caller_tag, tag, callee, caller, last_callee)
+ WHERE r.block = n.block AND r.x_number = n.x_number AND r.caller_tag = n.caller_tag
+   AND r.binding_id = n.id;
+
+-- renew_past_routes --
+-- The same for routes that were taken out of use.
+UPDATE agi_router.past_route p
+   SET caller_tag = n.tag, callee = n.callee, caller = n.caller
+  FROM unnest(%(block)s::bigint[], %(id)s::bigint[], %(x_number)s::bigint[], %(caller_tag)s::bigint[],
+              %(removed_at)s::timestamptz[], %(tag)s::bigint[], %(callee)s::bytea[],
+              %(caller)s::bytea[])
+       n (block, id, x_number, caller_tag, removed_at, tag, callee, caller)
+ WHERE p.block = n.block AND p.x_number = n.x_number AND p.caller_tag = n.caller_tag
+   AND p.binding_id = n.id AND p.removed_at = n.removed_at;
+
+-- renew_as_past --
+-- Take routes of bindings that are over out of the way of newer ones, with new tags and sealed values.
+WITH gone AS (
+    DELETE FROM agi_router.route r
+     USING unnest(%(block)s::bigint[], %(id)s::bigint[], %(x_number)s::bigint[], %(caller_tag)s::bigint[],
+                  %(tag)s::bigint[], %(callee)s::bytea[], %(caller)s::bytea[])
+           n (block, id, x_number, caller_tag, tag, callee, caller)
+     WHERE r.block = n.block AND r.x_number = n.x_number AND r.caller_tag = n.caller_tag
+       AND r.binding_id = n.id
+    RETURNING r.block, r.x_number, n.tag, r.binding_id, r.shown, r.side, n.callee, n.caller, r.begins_at,
+              r.ends_at
+)
+INSERT INTO agi_router.past_route (block, x_number, caller_tag, binding_id, shown, side, callee, caller,
+                                   begins_at, ends_at)
+SELECT * FROM gone;
+
+-- tag_bindings --
+-- Give bindings their new tags, of their orders and of their parties.
+UPDATE agi_router.binding b
+   SET order_tag = n.order_tag, pair_tag = n.pair_tag
+  FROM unnest(%(block)s::bigint[], %(id)s::bigint[], %(order_tag)s::bigint[], %(pair_tag)s::bigint[])
+       n (block, id, order_tag, pair_tag)
+ WHERE b.block = n.block AND b.id = n.id;
+
+-- choose_x --
+-- Of candidate numbers of one block, one that does not rest and on which no caller is or was of late:
+-- of the first few such the one with the fewest live routes. A candidate's callers stand one after
+-- the other in caller_tag. Subqueries, not joins: a candidate that is not needed is not looked at.
+-- OFFSET 0 keeps the time out of the look by key: among many routes of a number, the caller's are few.
+SELECT c.x_number
+  FROM (SELECT n.x_number, n.place, t.now
+          FROM (SELECT clock_timestamp() AS now OFFSET 0) t
+         CROSS JOIN unnest(%(x_number)s::bigint[]) WITH ORDINALITY n (x_number, place)
+         CROSS JOIN LATERAL (
+               SELECT (%(caller_tag)s::bigint[])[(n.place::integer - 1) * %(callers)s::integer + 1
+                                                 : n.place::integer * %(callers)s::integer] AS tags) g
+         WHERE (SELECT true FROM agi_router.route r
+                 WHERE r.block = %(block)s AND r.x_number = n.x_number
+                   AND r.ends_at > t.now - %(rest)s::interval AND r.ends_at <= t.now LIMIT 1) IS NULL
+           AND (SELECT true FROM agi_router.past_route r
+                 WHERE r.block = %(block)s AND r.x_number = n.x_number
+                   AND r.ends_at > t.now - %(rest)s::interval AND r.ends_at <= t.now LIMIT 1) IS NULL
+           AND (SELECT true
+                  FROM (SELECT r.ends_at FROM agi_router.route r
+                         WHERE r.block = %(block)s AND r.x_number = n.x_number
+                           AND r.caller_tag = ANY (g.tags) OFFSET 0) m
+                 WHERE m.ends_at > t.now - %(party_rest)s::interval LIMIT 1) IS NULL
+           AND (SELECT true
+                  FROM (SELECT r.ends_at FROM agi_router.past_route r
+                         WHERE r.block = %(block)s AND r.x_number = n.x_number
+                           AND r.caller_tag = ANY (g.tags) OFFSET 0) m
+                 WHERE m.ends_at > t.now - %(party_rest)s::interval LIMIT 1) IS NULL
+         LIMIT 4) c
+ ORDER BY (SELECT count(*) FROM agi_router.route o
+            WHERE o.block = %(block)s AND o.x_number = c.x_number AND o.ends_at > c.now), c.place
+ LIMIT 1;
+
+-- count_met --
+-- On how many of some numbers of one block a caller is, or was of late; for callers see choose_x.
+SELECT count(*) AS numbers
+  FROM (SELECT clock_timestamp() AS now OFFSET 0) t
+ CROSS JOIN unnest(%(x_number)s::bigint[]) WITH ORDINALITY n (x_number, place)
+ CROSS JOIN LATERAL (
+       SELECT (%(caller_tag)s::bigint[])[(n.place::integer - 1) * %(callers)s::integer + 1
+                                         : n.place::integer * %(callers)s::integer] AS tags) g
+ WHERE (SELECT true FROM agi_router.route r
+         WHERE r.block = %(block)s AND r.x_number = n.x_number AND r.caller_tag = ANY (g.tags)
+           AND r.ends_at > t.now - %(party_rest)s::interval LIMIT 1)
+    OR (SELECT true FROM agi_router.past_route r
+         WHERE r.block = %(block)s AND r.x_number = n.x_number AND r.caller_tag = ANY (g.tags)
+           AND r.ends_at > t.now - %(party_rest)s::interval LIMIT 1);
+
+-- find_pair --
+-- The numbers that the same parties had last, by a binding that is over: what side A dialled, and B.
+SELECT r.x_number, r.caller_tag, r.shown
+  FROM (SELECT b.block, b.id
+          FROM agi_router.binding b
+         WHERE b.pair_tag = ANY (%(pair_tags)s::bigint[]) AND b.tenant_id = %(tenant_id)s AND b.mode = %(mode)s
+           AND coalesce(b.ended_at, b.expires_at) <= clock_timestamp()
+         ORDER BY b.begins_at DESC
+         LIMIT 1) p
+ CROSS JOIN LATERAL (
+       SELECT o.x_number, o.caller_tag, o.shown
+         FROM agi_router.route o
+        WHERE o.block = p.block AND o.binding_id = p.id AND o.side = 'a'
+       UNION ALL
+       SELECT o.x_number, o.caller_tag, o.shown
+         FROM agi_router.past_route o
+        WHERE o.block = p.block AND o.binding_id = p.id AND o.side = 'a') r
+ LIMIT 1;
+
+-- find_rests --
+-- Which of these (number, caller) pairs may not be bound yet, and until when.
+SELECT x_number, caller_tag, until
+  FROM agi_router.find_rests(
+       %(block)s, %(id)s, %(place_x)s::bigint[], %(place_tag)s::bigint[], %(place)s::integer[], %(rest)s,
+       %(party_rest)s, clock_timestamp())
+ ORDER BY until DESC;
+
+-- bind --
+-- Make a binding with its routes; all null where its block is closed to it or a number rests.
+-- route_pkey is violated where a live binding is in the way. place: see agi_router.bind.
+SELECT b.*, t.name AS tenant, now() AS now
+  FROM agi_router.bind(
+       agi_router.assert_current_keys(%(block)s, %(tag_key)s::integer, %(seal_key)s::integer),
+       %(terms)s, %(rest)s, %(party_rest)s, %(x_number)s, %(caller_tag)s, %(shown)s, %(side)s,
+       %(callee)s, %(caller)s, %(place_x)s::bigint[], %(place_tag)s::bigint[], %(place)s::integer[]) b
+  LEFT JOIN agi_router.tenant t ON t.id = b.tenant_id;
+
+-- add_routes --
+-- Add routes to a binding; route_pkey is violated where a live binding is in the way.
+SELECT agi_router.add_routes(
+    agi_router.evict_ended_routes(
+        agi_router.assert_current_keys(%(block)s, %(tag_key)s::integer, %(seal_key)s::integer),
+        %(place_x)s::bigint[], %(place_tag)s::bigint[]),
+    %(id)s, %(x_number)s, %(caller_tag)s, %(shown)s, %(side)s, %(callee)s, %(caller)s);
+
+-- remove_route --
+-- Take the route of a member who leaves out of a binding that lives on.
+WITH gone AS (
+    DELETE FROM agi_router.route
+     WHERE block = %(block)s AND x_number = %(x_number)s AND caller_tag = %(caller_tag)s
+       AND binding_id = %(id)s
+    RETURNING *
+)
+INSERT INTO agi_router.past_route (block, x_number, caller_tag, binding_id, shown, side, callee, caller,
+                                   begins_at, ends_at, left_group)
+SELECT block, x_number, caller_tag, binding_id, shown, side, callee, caller, begins_at, clock_timestamp(),
+       true
+  FROM gone
+RETURNING binding_id;
+
+-- set_callee --
+-- Say anew whom a route rings, null: nobody; and perhaps forget the last caller.
+UPDATE agi_router.route r
+   SET callee = %(callee)s,
+       last_callee = CASE WHEN NOT %(forget)s THEN last_callee END,
+       last_at = CASE WHEN NOT %(forget)s THEN last_at END
+  FROM (SELECT agi_router.count_seals(1) OFFSET 0) k
+ WHERE block = %(block)s AND x_number = %(x_number)s AND caller_tag = %(caller_tag)s
+   AND binding_id = %(id)s
+RETURNING binding_id;
+
+-- lock_binding --
+-- Keep calls and other changes off a binding until the transaction ends; no row if it is over.
+-- Bindings in the way of these (number, caller) pairs are locked too, in the order of all who do.
+WITH locked AS (
+    SELECT b.id, b.mode, b.callback, b.ended_at, b.expires_at
+      FROM agi_router.binding b
+     WHERE b.block = %(block)s
+       AND b.id = ANY (ARRAY(
+           SELECT %(id)s::bigint
+           UNION
+           SELECT r.binding_id
+             FROM unnest(%(x_number)s::bigint[], %(caller_tag)s::bigint[]) n (x_number, caller_tag)
+             JOIN agi_router.route r
+               ON r.block = %(block)s AND r.x_number = n.x_number AND r.caller_tag = n.caller_tag))
+     ORDER BY b.id
+       FOR NO KEY UPDATE
+)
+SELECT mode, callback
+  FROM locked
+ WHERE id = %(id)s AND ended_at IS NULL AND expires_at > clock_timestamp();
+
+-- find_conflict --
+-- The bindings that hold any of these (number, caller) pairs.
+SELECT r.x_number, r.caller_tag, r.binding_id
+  FROM unnest(%(x_number)s::bigint[], %(caller_tag)s::bigint[]) n (x_number, caller_tag)
+  JOIN agi_router.route r
+    ON r.block = %(block)s AND r.x_number = n.x_number AND r.caller_tag = n.caller_tag
+  JOIN agi_router.binding b ON b.block = r.block AND b.id = r.binding_id
+ WHERE b.ended_at IS NULL AND b.expires_at > now();
+
+-- find_others --
+-- The live bindings that share a number with routes where one side is to be alone on it.
+SELECT DISTINCT o.x_number, o.binding_id
+  FROM agi_router.route o
+  JOIN agi_router.binding p ON p.block = o.block AND p.id = o.binding_id
+ WHERE o.block = %(block)s AND o.x_number = ANY (%(x_number)s)
+   AND p.ended_at IS NULL AND p.expires_at > now()
+   AND NOT (p.mode = 'axe' AND %(mode)s = 'axe')
+ ORDER BY 1, 2
+ LIMIT 3;
+
+-- list_free --
+-- Of some numbers of a block, those on which a binding that strangers may call can be made.
+SELECT n.x_number
+  FROM unnest(%(x_number)s::bigint[]) WITH ORDINALITY n (x_number, place)
+ WHERE NOT EXISTS (SELECT
+                     FROM agi_router.route o
+                     JOIN agi_router.binding p ON p.block = o.block AND p.id = o.binding_id
+                    WHERE o.block = n.x_number / 10000 AND o.x_number = n.x_number
+                      AND p.ended_at IS NULL AND p.expires_at > now()
+                      AND NOT (p.mode = 'axe' AND %(mode)s = 'axe'))
+ ORDER BY n.place;
+
+-- list_taken --
+-- Those of some callers' places on a number that are taken, or were and are not free for others yet.
+SELECT caller_tag
+  FROM agi_router.route
+ WHERE block = %(block)s AND x_number = %(x_number)s AND caller_tag = ANY (%(caller_tag)s);
+
+-- unbind --
+-- End a binding that is alive; no row if it is over or was never made.
+UPDATE agi_router.binding
+   SET state = 'unbound', ended_at = clock_timestamp()
+ WHERE block = %(block)s AND id = %(id)s AND ended_at IS NULL AND expires_at > clock_timestamp()
+RETURNING id;
+
+-- end_order --
+-- End all bindings of an order that are alive, perhaps of one tenant only; locked in one order, as by a settlement.
+WITH alive AS (
+    SELECT block, id
+      FROM agi_router.binding
+     WHERE order_id = %(order_id)s AND ended_at IS NULL AND expires_at > clock_timestamp()
+       AND (%(tenant)s::text IS NULL
+            OR tenant_id = (SELECT t.id FROM agi_router.tenant t WHERE t.name = %(tenant)s))
+     ORDER BY block, id
+       FOR NO KEY UPDATE
+)
+UPDATE agi_router.binding b
+   SET state = 'order_ended', ended_at = clock_timestamp()
+  FROM alive a
+ WHERE b.block = a.block AND b.id = a.id
+RETURNING b.block, b.id;
+
+-- extend --
+-- Move the end of a binding that is alive to a later time.
+UPDATE agi_router.binding
+   SET expires_at = %(expires_at)s
+ WHERE block = %(block)s AND id = %(id)s AND ended_at IS NULL AND expires_at > clock_timestamp()
+   AND expires_at <= %(expires_at)s
+RETURNING id;
+
+-- find_binding --
+-- One binding.
+SELECT b.*, t.name AS tenant, now() AS now
+  FROM agi_router.binding b
+  JOIN agi_router.tenant t ON t.id = b.tenant_id
+ WHERE b.block = %(block)s AND b.id = %(id)s;
+
+-- list_alive --
+-- Bindings that are alive, newest first: the newest of each block, then of those.
+SELECT b.*, t.name AS tenant, now() AS now
+  FROM agi_router.block k
+ CROSS JOIN LATERAL (
+       SELECT *
+         FROM agi_router.binding o
+        -- Not now(), which would have all that live fetched by their expiry, and sorted.
+        WHERE o.block = k.block AND o.ended_at IS NULL AND o.expires_at > clock_timestamp()
+        ORDER BY o.block DESC, o.id DESC
+        LIMIT %(limit)s) b
+  JOIN agi_router.tenant t ON t.id = b.tenant_id
+ ORDER BY b.id DESC
+ LIMIT %(limit)s;
+
+-- list_bindings --
+-- Bindings, those that are over too, newest first: the newest of each block, then of those.
+SELECT b.*, t.name AS tenant, now() AS now
+  FROM agi_router.block k
+ CROSS JOIN LATERAL (
+       SELECT *
+         FROM agi_router.binding o
+        WHERE o.block = k.block
+        ORDER BY o.block DESC, o.id DESC
+        LIMIT %(limit)s) b
+  JOIN agi_router.tenant t ON t.id = b.tenant_id
+ ORDER BY b.id DESC
+ LIMIT %(limit)s;
+
+-- list_order --
+-- Bindings of one order, newest first; alive ones only unless all are asked for.
+SELECT b.*, t.name AS tenant, now() AS now
+  FROM agi_router.binding b
+  JOIN agi_router.tenant t ON t.id = b.tenant_id
+ WHERE b.order_id = %(order_id)s AND (%(all)s OR b.ended_at IS NULL AND b.expires_at > now())
+ ORDER BY b.id DESC
+ LIMIT %(limit)s;
+
+-- list_on_number --
+-- Bindings of which a side dials one number, newest first; alive ones only unless all are asked for.
+SELECT b.*, t.name AS tenant, now() AS now
+  FROM (SELECT r.binding_id
+          FROM agi_router.route r
+         WHERE r.block = %(block)s AND r.x_number = %(x_number)s
+         UNION
+        SELECT p.binding_id
+          FROM agi_router.past_route p
+         WHERE %(all)s AND p.block = %(block)s AND p.x_number = %(x_number)s) n
+  JOIN agi_router.binding b ON b.block = %(block)s AND b.id = n.binding_id
+  JOIN agi_router.tenant t ON t.id = b.tenant_id
+ WHERE (%(all)s OR b.ended_at IS NULL AND b.expires_at > clock_timestamp())
+   AND (%(order_id)s::text IS NULL OR b.order_id = %(order_id)s)
+ ORDER BY b.id DESC
+ LIMIT %(limit)s;
+
+-- stream_bindings --
+-- Bindings in the order of their key; alive ones, those of an order, or of a tenant only if so asked.
+SELECT b.*, t.name AS tenant, now() AS now
+  FROM agi_router.binding b
+  JOIN agi_router.tenant t ON t.id = b.tenant_id
+ WHERE (%(all)s OR b.ended_at IS NULL AND b.expires_at > now())
+   AND (%(order_id)s::text IS NULL OR b.order_id = %(order_id)s)
+   AND (%(tenant)s::text IS NULL OR t.name = %(tenant)s)
+ ORDER BY b.block, b.id;
+
+-- list_routes --
+-- The routes of some bindings, those included whose place was taken since; not of those who left. Of
+-- a child the row of B, and that of A, which its parent holds. binding_id: what they are sealed for.
+SELECT b.block, b.id, r.binding_id, r.x_number, r.caller_tag, r.shown, r.side, r.callee, r.caller,
+       r.last_callee, r.last_at
+  FROM unnest(%(block)s::bigint[], %(id)s::bigint[]) n (block, id)
+  JOIN agi_router.binding b ON b.block = n.block AND b.id = n.id
+  JOIN agi_router.route r ON r.block = b.block AND r.binding_id = coalesce(b.parent_id, b.id)
+ WHERE b.parent_id IS NULL OR r.side = 'a' OR r.child_id = b.id
+UNION ALL
+SELECT p.block, p.binding_id, p.binding_id, p.x_number, p.caller_tag, p.shown, p.side, p.callee, p.caller,
+       NULL, NULL
+  FROM unnest(%(block)s::bigint[], %(id)s::bigint[]) n (block, id)
+  JOIN agi_router.past_route p ON p.block = n.block AND p.binding_id = n.id
+ WHERE NOT p.left_group;

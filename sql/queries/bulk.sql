@@ -1,0 +1,130 @@
+-- Imports.
+
+-- try_lock_imports --
+-- Keep other imports off until the transaction ends, unless one is running.
+SELECT pg_try_advisory_xact_lock(7002026) AS locked;
+
+-- lock_imports --
+-- Keep other imports off until the transaction ends; waits for the one that is running.
+SELECT pg_advisory_xact_lock(7002026);
+
+-- steer_import --
+-- Until the transaction ends, look up by index: nobody has analysed what is just being loaded.
+SELECT set_config('enable_seqscan', 'off', true);
+
+-- reserve_ids --
+-- Numbers for bindings to come, and the database's clock.
+SELECT clock_timestamp() AS now,
+       ARRAY(SELECT nextval('agi_router.binding_id') FROM generate_series(1, %(count)s)) AS ids;
+
+-- find_bound --
+-- Which of these orders with their parties are bound already, or once were.
+SELECT n.place
+  FROM unnest(%(order_id)s::text[], %(order_tag)s::bigint[])
+       WITH ORDINALITY n (order_id, order_tag, place)
+ CROSS JOIN LATERAL (
+       SELECT
+         FROM agi_router.binding b
+        WHERE b.order_id = n.order_id AND b.order_tag = n.order_tag
+        LIMIT 1) b;
+
+-- find_bound_single --
+-- Whether an order with its parties is bound already, or once was; by this extension, if one is asked for.
+SELECT
+  FROM agi_router.binding b
+ WHERE b.order_id = %(order_id)s AND b.order_tag = ANY (%(order_tag)s)
+   AND (%(extension)s::text IS NULL OR b.extension = %(extension)s)
+ LIMIT 1;
+
+-- find_held --
+-- Which of these places a binding holds or held: whether it lives, and until when the place rests after it.
+SELECT n.place, h.binding_id, h.lives, h.until
+  FROM (SELECT clock_timestamp() AS now OFFSET 0) t
+ CROSS JOIN unnest(%(x_number)s::bigint[], %(caller_tag)s::bigint[])
+       WITH ORDINALITY n (x_number, caller_tag, place)
+ CROSS JOIN LATERAL (
+       SELECT r.binding_id, b.ended_at IS NULL AND b.expires_at > t.now AS lives,
+              nullif(greatest(r.ends_at + %(party_rest)s::interval, t.now), t.now) AS until
+         FROM agi_router.route r
+         JOIN agi_router.binding b ON b.block = r.block AND b.id = r.binding_id
+        WHERE r.block = n.x_number / 10000 AND r.x_number = n.x_number AND r.caller_tag = n.caller_tag
+        LIMIT 1) h;
+
+-- find_closed_numbers --
+-- Which of these numbers rest, and until when; or, null, have strangers as callers and nobody else.
+SELECT n.x_number, max(e.ends_at) + %(rest)s::interval AS until
+  FROM (SELECT clock_timestamp() AS now OFFSET 0) t
+ CROSS JOIN unnest(%(x_number)s::bigint[]) n (x_number)
+ CROSS JOIN LATERAL (
+       (SELECT r.ends_at
+          FROM agi_router.route r
+         WHERE r.block = n.x_number / 10000 AND r.x_number = n.x_number
+           AND r.ends_at > t.now - %(rest)s::interval AND r.ends_at <= t.now
+         ORDER BY r.ends_at DESC
+         LIMIT 1)
+       UNION ALL
+       (SELECT r.ends_at
+          FROM agi_router.past_route r
+         WHERE r.block = n.x_number / 10000 AND r.x_number = n.x_number
+           AND r.ends_at > t.now - %(rest)s::interval AND r.ends_at <= t.now
+         ORDER BY r.ends_at DESC
+         LIMIT 1)) e
+ GROUP BY 1
+UNION ALL
+SELECT DISTINCT b.open_number, NULL::timestamptz
+  FROM unnest(%(x_number)s::bigint[]) n (x_number)
+  JOIN agi_router.binding b ON b.block = n.x_number / 10000 AND b.open_number = n.x_number
+ WHERE b.open_number IS NOT NULL AND b.ended_at IS NULL AND b.expires_at > clock_timestamp();
+
+-- find_foreign_numbers --
+-- On which of these numbers bindings of other tenants are, or were so lately that something rests for them.
+SELECT n.x_number
+  FROM (SELECT clock_timestamp() AS now OFFSET 0) t
+ CROSS JOIN unnest(%(x_number)s::bigint[]) n (x_number)
+ WHERE EXISTS (SELECT
+                 FROM (SELECT r.block, r.binding_id
+                         FROM agi_router.route r
+                        WHERE r.block = n.x_number / 10000 AND r.x_number = n.x_number
+                          AND r.ends_at > t.now - %(memory)s::interval
+                        UNION ALL
+                       SELECT p.block, p.binding_id
+                         FROM agi_router.past_route p
+                        WHERE p.block = n.x_number / 10000 AND p.x_number = n.x_number
+                          AND p.ends_at > t.now - %(memory)s::interval) o
+                 JOIN agi_router.binding b ON b.block = o.block AND b.id = o.binding_id
+                 JOIN agi_router.tenant w ON w.id = b.tenant_id
+                WHERE w.name <> %(tenant)s);
+
+-- copy_bindings --
+-- Load bindings that are new.
+COPY agi_router.binding (block, id, order_tag, expires_at, order_id,
+                         tenant_id, mode, callback, callback_window, max_calls, counting, direction,
+                         ring_timeout, max_duration, language, display_a, display_b, prompts)
+FROM STDIN (FORMAT binary);
+
+-- copy_routes --
+-- Load their routes.
+COPY agi_router.route (block, binding_id, x_number, caller_tag, shown, ends_at, callee, caller, side)
+FROM STDIN (FORMAT binary);
+
+-- begin_rehearsal --
+-- A table of this session for what an import would have made: orders (x_number 0) and places.
+CREATE TEMP TABLE rehearsed (
+    tag      bigint NOT NULL,
+    x_number bigint NOT NULL,
+    line     bigint NOT NULL,
+    PRIMARY KEY (tag, x_number)
+) ON COMMIT DROP;
+
+-- rehearse --
+-- Remember orders and places as taken.
+INSERT INTO rehearsed (tag, x_number, line)
+SELECT n.tag, n.x_number, n.line
+  FROM unnest(%(tag)s::bigint[], %(x_number)s::bigint[], %(line)s::bigint[]) n (tag, x_number, line);
+
+-- find_rehearsed --
+-- Which of these orders and places an earlier line has taken.
+SELECT n.place, h.line
+  FROM unnest(%(x_number)s::bigint[], %(tag)s::bigint[]) WITH ORDINALITY n (x_number, tag, place)
+ CROSS JOIN LATERAL (
+       SELECT r.line FROM rehearsed r WHERE r.tag = n.tag AND r.x_number = n.x_number LIMIT 1) h;

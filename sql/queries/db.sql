@@ -1,0 +1,157 @@
+-- Sessions, the ledger of migrations and functions, and rights.
+
+-- set_lock_timeout --
+-- Until the transaction ends, whoever waits for a lock fails after so many milliseconds.
+SELECT set_config('lock_timeout', %(milliseconds)s::text, true);
+
+-- set_session_lock_timeout --
+-- From now on, whoever waits for a lock on this connection fails after so many milliseconds.
+SELECT set_config('lock_timeout', %(milliseconds)s::text, false);
+
+-- set_application_name --
+-- Say who is connected.
+SELECT set_config('application_name', %(name)s, false);
+
+-- now --
+-- The database's clock, which alone judges expiry; and the process that serves us.
+SELECT clock_timestamp(), pg_backend_pid() AS backend;
+
+-- look_at_session --
+-- What nobody reports unasked: the process that serves us, and whether it heeds triggers.
+SELECT pg_backend_pid() AS backend, current_setting('session_replication_role') AS replication_role;
+
+-- make_ledger --
+-- The schema, and the tables that keep which migrations and functions were applied.
+CREATE SCHEMA IF NOT EXISTS agi_router;
+CREATE TABLE IF NOT EXISTS agi_router.migration (
+    number     integer     NOT NULL CONSTRAINT migration_pkey PRIMARY KEY,
+    name       text        NOT NULL,
+    checksum   text        NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE TABLE IF NOT EXISTS agi_router.function (
+    name       text        NOT NULL CONSTRAINT function_pkey PRIMARY KEY,
+    checksum   text        NOT NULL,
+    version    text        NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON SCHEMA agi_router IS 'Number protection service: bindings of 700 numbers, and calls';
+COMMENT ON TABLE agi_router.migration IS 'Migrations applied to this database';
+COMMENT ON COLUMN agi_router.migration.number IS 'Number of the file';
+COMMENT ON COLUMN agi_router.migration.name IS 'Name of the file';
+COMMENT ON COLUMN agi_router.migration.checksum IS 'SHA-256 of the file';
+COMMENT ON COLUMN agi_router.migration.applied_at IS 'When it was applied';
+COMMENT ON TABLE agi_router.function IS 'Functions of this schema, each with its triggers, as they were applied';
+COMMENT ON COLUMN agi_router.function.name IS 'Name of the function and of its file';
+COMMENT ON COLUMN agi_router.function.checksum IS 'SHA-256 of the file';
+COMMENT ON COLUMN agi_router.function.version IS 'Version of agi_router that last brought the functions up to date';
+COMMENT ON COLUMN agi_router.function.applied_at IS 'When this file was applied';
+
+-- find_ledger --
+-- A row if this database was ever migrated.
+SELECT 1 FROM pg_catalog.pg_tables WHERE schemaname = 'agi_router' AND tablename = 'migration';
+
+-- list_migrations --
+-- The migrations applied.
+SELECT number, name, checksum, applied_at FROM agi_router.migration ORDER BY number;
+
+-- record_migration --
+-- Note a migration as applied.
+INSERT INTO agi_router.migration (number, name, checksum)
+VALUES (%(number)s, %(name)s, %(checksum)s);
+
+-- list_functions --
+-- The functions applied.
+SELECT name, checksum, version FROM agi_router.function ORDER BY name;
+
+-- defer_function_checks --
+-- Until the transaction ends, a function may be made before those that it calls.
+SELECT set_config('check_function_bodies', 'off', true);
+
+-- lock_triggered_tables --
+-- Take what triggers are made on, all at once: calls wait until the transaction ends.
+LOCK TABLE agi_router.binding, agi_router.route IN SHARE ROW EXCLUSIVE MODE;
+
+-- record_function --
+-- Note a function as applied.
+INSERT INTO agi_router.function (name, checksum, version)
+VALUES (%(name)s, %(checksum)s, %(version)s)
+    ON CONFLICT (name) DO UPDATE
+   SET checksum = excluded.checksum, version = excluded.version, applied_at = now();
+
+-- list_strays --
+-- The statements that drop all triggers and functions but these; triggers first, as they use functions.
+SELECT d.drop
+  FROM (SELECT 1 AS place, format('DROP TRIGGER %%I ON %%s', t.tgname, t.tgrelid::regclass) AS drop
+          FROM pg_catalog.pg_trigger t
+          JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
+         WHERE c.relnamespace = 'agi_router'::regnamespace AND NOT t.tgisinternal
+           AND t.tgname <> ALL (%(triggers)s::name[])
+         UNION ALL
+        SELECT 2, format('DROP FUNCTION %%s', p.oid::regprocedure)
+          FROM pg_catalog.pg_proc p
+         WHERE p.pronamespace = 'agi_router'::regnamespace AND p.proname <> ALL (%(functions)s::name[])) d
+ ORDER BY d.place, d.drop;
+
+-- keep_functions --
+-- Note which functions there are, and by which program.
+WITH gone AS (
+    DELETE FROM agi_router.function WHERE name <> ALL (%(functions)s::text[])
+)
+UPDATE agi_router.function SET version = %(version)s WHERE name = ANY (%(functions)s::text[]);
+
+-- list_rights --
+-- What a role needs that serves and binds, and whether it has it: no more than is here, and nothing to own.
+SELECT n.kind, n.name, p.privilege,
+       CASE n.kind
+            WHEN 'schema' THEN has_schema_privilege(%(role)s::name, n.name, p.privilege)
+            WHEN 'table' THEN has_table_privilege(%(role)s::name, n.name, p.privilege)
+            WHEN 'sequence' THEN has_sequence_privilege(%(role)s::name, n.name, p.privilege)
+            ELSE has_function_privilege(%(role)s::name, n.name, p.privilege) END AS held
+  FROM (VALUES
+       ('schema', 'agi_router', 'USAGE'),
+       ('table', 'agi_router.migration', 'SELECT'),
+       ('table', 'agi_router.function', 'SELECT'),
+       ('table', 'agi_router.key', 'SELECT, INSERT, UPDATE'),
+       ('table', 'agi_router.tenant', 'SELECT, INSERT, UPDATE'),
+       ('table', 'agi_router.block', 'SELECT, INSERT, UPDATE'),
+       ('table', 'agi_router.binding', 'SELECT, INSERT, UPDATE, DELETE'),
+       ('table', 'agi_router.route', 'SELECT, INSERT, UPDATE, DELETE'),
+       ('table', 'agi_router.past_route', 'SELECT, INSERT, UPDATE, DELETE'),
+       ('table', 'agi_router.call', 'SELECT, INSERT, UPDATE'),
+       ('table', 'agi_router.call_other', 'SELECT, DELETE'),
+       ('table', 'agi_router.audit', 'SELECT, INSERT'),
+       ('table', 'agi_router.node', 'SELECT, INSERT, UPDATE'),
+       ('sequence', 'agi_router.binding_id', 'USAGE'),
+       ('sequence', 'agi_router.seals', 'SELECT, USAGE'),
+       ('function', 'agi_router.ensure_call_days(date, date)', 'EXECUTE'),
+       ('function', 'agi_router.drop_call_day(date)', 'EXECUTE')) n (kind, name, privileges)
+ CROSS JOIN LATERAL regexp_split_to_table(n.privileges, ', ') p (privilege);
+
+-- grant_right --
+-- Give a role one of them.
+SELECT agi_router.grant_right(%(role)s, %(kind)s, %(name)s, %(privilege)s);
+
+-- find_role --
+-- Whether there is a role, and whether it may do all that the schema's owner may; no row: there is none.
+SELECT pg_has_role(r.oid, n.nspowner, 'USAGE') AS owns
+  FROM pg_catalog.pg_roles r
+ CROSS JOIN pg_catalog.pg_namespace n
+ WHERE r.rolname = coalesce(%(role)s::name, current_user) AND n.nspname = 'agi_router';
+
+-- list_granted_roles --
+-- The roles that were given these rights: they may write calls, as nobody else but the owner may.
+SELECT r.rolname AS role
+  FROM pg_catalog.pg_class c
+ CROSS JOIN LATERAL aclexplode(c.relacl) a
+  JOIN pg_catalog.pg_roles r ON r.oid = a.grantee
+ WHERE c.oid = 'agi_router.call'::regclass AND a.privilege_type = 'INSERT' AND a.grantee <> c.relowner
+ ORDER BY r.rolname;
+
+-- lock_migrations --
+-- One migrates at a time; the others wait.
+SELECT pg_advisory_lock(7002025);
+
+-- unlock_migrations --
+-- Let the next one migrate.
+SELECT pg_advisory_unlock(7002025);

@@ -1,0 +1,131 @@
+-- Managed blocks, and how full they are.
+
+-- count_blocks --
+-- How many managed blocks there are in each state.
+SELECT state, count(*) AS blocks FROM agi_router.block GROUP BY state;
+
+-- count_numbers --
+-- Of the next numbers of active blocks behind one, at most so many: how many are bound, how many rest, and which is the
+-- last; no row behind the last.
+SELECT max(x.x_number) AS last,
+       count(*) AS numbers,
+       count(*) FILTER (WHERE x.bound) AS bound,
+       count(*) FILTER (WHERE NOT x.bound AND x.rests_until IS NOT NULL) AS resting
+  FROM (SELECT block, greatest(block * 10000, %(after)s + 1) AS first, block * 10000 + 9999 AS last
+          FROM agi_router.block
+         WHERE state = 'active' AND block >= (%(after)s + 1) / 10000
+         ORDER BY block
+         LIMIT 1) k
+ CROSS JOIN LATERAL agi_router.number_states(
+       k.block, k.first, least(k.last, k.first + %(limit)s - 1), %(rest)s, clock_timestamp()) x
+HAVING count(*) > 0;
+
+-- add_block --
+-- Add a managed block; no row if it is there already.
+INSERT INTO agi_router.block (block, operator, certificate, tenant_id, valid_from, valid_until)
+VALUES (%(block)s, %(operator)s, %(certificate)s, %(tenant_id)s,
+        coalesce(%(valid_from)s, '-infinity'::timestamptz), coalesce(%(valid_until)s, 'infinity'::timestamptz))
+    ON CONFLICT DO NOTHING
+RETURNING block;
+
+-- lock_block --
+-- Wait until the bindings that are just being made in a block are there, and keep others off.
+SELECT block FROM agi_router.block WHERE block = %(block)s FOR UPDATE;
+
+-- count_alive --
+-- How many bindings live in a block, and when the last of them ends by time.
+SELECT count(*) AS bindings, max(expires_at) AS until
+  FROM agi_router.binding
+ WHERE block = %(block)s AND ended_at IS NULL AND expires_at > clock_timestamp();
+
+-- set_block_state --
+-- Say whether a block takes new bindings, and calls; no row if it is not ours.
+UPDATE agi_router.block
+   SET state = %(state)s
+ WHERE block = %(block)s
+RETURNING block;
+
+-- list_blocks --
+-- The blocks, or one of them, with the number of bindings that live in each. Infinite dates read as null.
+SELECT k.block, k.operator, k.certificate, t.name AS tenant, k.state, k.created_at,
+       nullif(k.valid_from, '-infinity') AS valid_from, nullif(k.valid_until, 'infinity') AS valid_until,
+       (SELECT count(*)
+          FROM agi_router.binding b
+         WHERE b.block = k.block AND b.ended_at IS NULL AND b.expires_at > clock_timestamp()) AS bindings
+  FROM agi_router.block k
+  LEFT JOIN agi_router.tenant t ON t.id = k.tenant_id
+ WHERE %(block)s::bigint IS NULL OR k.block = %(block)s
+ ORDER BY k.block;
+
+-- pool_statistics --
+-- Of each block that is not returned: how many numbers are bound, rest, and were held a day ago.
+SELECT k.block, k.state, t.name AS tenant, n.now, s.bound, s.resting,
+       agi_router.count_held(k.block, %(rest)s, n.now - interval '1 day') AS held_before
+  FROM agi_router.block k
+ CROSS JOIN (SELECT now() AS now) n
+  LEFT JOIN agi_router.tenant t ON t.id = k.tenant_id
+ CROSS JOIN LATERAL (
+       SELECT count(*) FILTER (WHERE x.bound) AS bound,
+              count(*) FILTER (WHERE NOT x.bound AND x.rests_until IS NOT NULL) AS resting
+         FROM agi_router.number_states(
+                k.block, k.block * 10000, k.block * 10000 + 9999, %(rest)s, n.now) x) s
+ WHERE k.state <> 'returned'
+ ORDER BY k.block;
+
+-- list_unrested --
+-- The numbers of a block that do not rest, and whether anybody is bound on them.
+SELECT x_number, bound
+  FROM agi_router.number_states(
+       %(block)s, %(block)s::bigint * 10000, %(block)s::bigint * 10000 + 9999, %(rest)s, clock_timestamp())
+ WHERE rests_until IS NULL;
+
+-- find_block --
+-- One block and what keeps a tenant's new bindings out of it; null: nothing does.
+SELECT agi_router.why_closed(k, %(tenant_id)s, %(digit)s, clock_timestamp()) AS closed
+  FROM agi_router.block k
+ WHERE k.block = %(block)s;
+
+-- find_opening --
+-- An active tenant, the time, and some of the blocks in which it may make new bindings, drawn at random: of its
+-- own, and of the shared ones. There may be thousands, of which a bind uses one. And the number of the binding, which
+-- has to be known before it is made.
+-- The time is a column, not the function: else why_closed would not be inlined, at six times the cost.
+SELECT t.id, n.now, nextval('agi_router.binding_id') AS binding_id,
+       ARRAY(SELECT k.block FROM agi_router.block k
+              WHERE k.tenant_id = t.id AND agi_router.why_closed(k, t.id, %(digit)s, n.now) IS NULL
+              ORDER BY random() LIMIT %(draws)s) AS own,
+       ARRAY(SELECT k.block FROM agi_router.block k
+              WHERE k.tenant_id IS NULL AND agi_router.why_closed(k, t.id, %(digit)s, n.now) IS NULL
+              ORDER BY random() LIMIT %(draws)s) AS shared
+  FROM (SELECT clock_timestamp() AS now OFFSET 0) n
+  JOIN agi_router.tenant t ON t.name = %(tenant)s AND t.active;
+
+-- list_open_blocks --
+-- All blocks in which a tenant may make new bindings: its own, then the shared ones.
+SELECT k.block
+  FROM agi_router.block k
+ WHERE agi_router.why_closed(k, %(tenant_id)s, %(digit)s, clock_timestamp()) IS NULL
+ ORDER BY k.tenant_id NULLS LAST, k.block;
+
+-- count_closed --
+-- How many blocks are closed to a tenant's new bindings, by what closes them.
+SELECT c.closed, count(*) AS blocks
+  FROM (SELECT agi_router.why_closed(k, %(tenant_id)s, %(digit)s, clock_timestamp()) AS closed
+          FROM agi_router.block k) c
+ WHERE c.closed IS NOT NULL
+ GROUP BY c.closed;
+
+-- list_all_open_blocks --
+-- The blocks that take new bindings, each with the tenant it is kept for.
+SELECT block, tenant_id
+  FROM agi_router.block k
+ WHERE agi_router.why_closed(k, NULL, NULL, now()) IS NULL
+ ORDER BY block;
+
+-- lock_open_blocks --
+-- Of some blocks those that take new bindings; they will until the transaction ends.
+SELECT block
+  FROM agi_router.block k
+ WHERE block = ANY (%(block)s) AND agi_router.why_closed(k, NULL, NULL, now()) IS NULL
+ ORDER BY block
+   FOR KEY SHARE;

@@ -1,0 +1,44 @@
+-- Keys: which are known, which are current, how much they have sealed.
+
+-- remember_key --
+-- Remember a key's fingerprint, unless one of this kind and id is known.
+INSERT INTO agi_router.key (kind, id, fingerprint)
+VALUES (%(kind)s, %(id)s, %(fingerprint)s)
+    ON CONFLICT DO NOTHING;
+
+-- list_keys --
+-- The keys this database knows, what they are for, and how many values each has sealed.
+SELECT k.kind, k.id, k.fingerprint, k.state, k.seen_at, k.current_at,
+       CASE WHEN k.kind = 'seal' AND k.current_at IS NOT NULL
+            THEN coalesce((SELECT min(n.sealed_before)
+                             FROM agi_router.key n
+                            WHERE n.kind = k.kind AND n.current_at > k.current_at),
+                          agi_router.seals_so_far()) - k.sealed_before END AS sealed
+  FROM agi_router.key k
+ ORDER BY k.kind, k.id;
+
+-- lock_keys --
+-- Wait until all who write are done, and keep others off until the transaction ends.
+LOCK TABLE agi_router.key IN EXCLUSIVE MODE;
+
+-- age_keys --
+-- All keys of a kind are only read with; under lock_keys.
+UPDATE agi_router.key SET state = 'old' WHERE kind = %(kind)s AND state <> 'retired';
+
+-- set_current_key --
+-- Write with this key from now on; after age_keys.
+UPDATE agi_router.key
+   SET state = 'current', current_at = clock_timestamp(), sealed_before = agi_router.seals_so_far()
+ WHERE kind = %(kind)s AND id = %(id)s;
+
+-- retire_key --
+-- No row needs this key any more; under lock_keys.
+UPDATE agi_router.key SET state = 'retired' WHERE kind = %(kind)s AND id = %(id)s;
+
+-- assert_current_keys --
+-- Make sure that these are the current keys until the transaction ends.
+SELECT agi_router.assert_current_keys(%(block)s, %(tag_key)s::integer, %(seal_key)s::integer);
+
+-- count_seals --
+-- Count values that were sealed.
+SELECT agi_router.count_seals(%(count)s::bigint);

@@ -1,0 +1,146 @@
+-- Sweeping what is past retention, and rotating keys.
+
+-- try_lock_rotation --
+-- One rotates at a time; false where another does.
+SELECT pg_try_advisory_lock(7002027) AS locked;
+
+-- list_routers --
+-- The connections of routers; the last word of a name is the digest of the keys they read with. Anybody may take such a
+-- name: who may not use the schema is none. Another role's address is told to members of pg_read_all_stats only.
+SELECT pid, application_name, usename AS role, host(client_addr) AS address,
+       client_port IS NOT NULL AS address_told
+  FROM pg_catalog.pg_stat_activity
+ WHERE datname = current_database() AND application_name LIKE 'agi_router serve%%'
+   AND has_schema_privilege(usesysid, 'agi_router', 'USAGE');
+
+-- count_keys --
+-- How many sealed values begin with each header, and so need its keys.
+SELECT substring(s.sealed FROM 1 FOR 3) AS header, count(*) AS values
+  FROM (SELECT callee FROM agi_router.route
+        UNION ALL SELECT caller FROM agi_router.route
+        UNION ALL SELECT last_callee FROM agi_router.route
+        UNION ALL SELECT callee FROM agi_router.past_route
+        UNION ALL SELECT caller FROM agi_router.past_route) s (sealed)
+ WHERE s.sealed IS NOT NULL
+ GROUP BY 1
+ ORDER BY 1;
+
+-- count_unrenewed --
+-- How many bindings have a row that was sealed or tagged with an older key, or by the other cipher.
+SELECT count(*) AS bindings
+  FROM agi_router.binding b
+ CROSS JOIN LATERAL (
+       SELECT
+         FROM (SELECT r.callee, r.caller, r.last_callee FROM agi_router.route r
+                WHERE r.block = b.block AND r.binding_id = b.id
+               UNION ALL
+               SELECT p.callee, p.caller, NULL FROM agi_router.past_route p
+                WHERE p.block = b.block AND p.binding_id = b.id) o
+        WHERE agi_router.sealed_otherwise(o.callee, %(headers)s::bytea[])
+           OR agi_router.sealed_otherwise(o.caller, %(headers)s::bytea[])
+           OR agi_router.sealed_otherwise(o.last_callee, %(headers)s::bytea[])
+        LIMIT 1) s;
+
+-- list_swept_blocks --
+-- The blocks, for the sweep.
+SELECT block FROM agi_router.block ORDER BY block;
+
+-- mark_expired --
+-- Mark bindings that the clock has ended; one that somebody holds has its turn later.
+WITH over AS (
+    SELECT block, id
+      FROM agi_router.binding
+     WHERE ended_at IS NULL AND expires_at <= now()
+     ORDER BY expires_at
+     LIMIT %(limit)s
+       FOR NO KEY UPDATE SKIP LOCKED
+), marked AS (
+    UPDATE agi_router.binding b
+       SET state = 'expired', ended_at = b.expires_at
+      FROM over o
+     WHERE b.block = o.block AND b.id = o.id
+    RETURNING b.id
+)
+SELECT count(*) AS rows FROM marked;
+
+-- forget_routes --
+-- Move routes of some numbers whose binding ended so long ago that nothing rests for it any more.
+WITH old AS (
+    SELECT r.block, r.x_number, r.caller_tag
+      FROM agi_router.route r
+      JOIN agi_router.binding b ON b.block = r.block AND b.id = r.binding_id
+     WHERE r.block = %(block)s AND r.x_number BETWEEN %(first)s AND %(last)s
+       AND r.ends_at <= now() - %(memory)s::interval AND b.ended_at IS NOT NULL
+     LIMIT %(limit)s
+       FOR UPDATE OF r SKIP LOCKED
+), gone AS (
+    DELETE FROM agi_router.route r
+     USING old o
+     WHERE r.block = o.block AND r.x_number = o.x_number AND r.caller_tag = o.caller_tag
+    RETURNING r.*
+), moved AS (
+    INSERT INTO agi_router.past_route (block, x_number, caller_tag, binding_id, shown, side, callee,
+                                       caller, begins_at, ends_at)
+    SELECT block, x_number, caller_tag, binding_id, shown, side, callee, caller, begins_at, ends_at
+      FROM gone
+    RETURNING binding_id
+)
+SELECT count(*) AS rows FROM moved;
+
+-- delete_bindings --
+-- Walk on along a block's bindings, oldest first, and delete those past retention and their routes.
+-- until: where the walk stands; null: nothing further was made so long ago.
+WITH walked AS (
+    SELECT id, begins_at, ended_at
+      FROM agi_router.binding
+     WHERE block = %(block)s AND id > %(after)s
+     ORDER BY block, id
+     LIMIT %(limit)s
+), old AS (
+    SELECT b.id
+      FROM agi_router.binding b
+      JOIN walked w ON w.id = b.id
+     WHERE b.block = %(block)s AND b.ended_at <= now() - %(retention)s::interval
+       -- A child goes with its parent, which ends no earlier.
+       AND b.parent_id IS NULL
+       -- While a route is where calls find it, its binding stays.
+       AND NOT EXISTS (SELECT FROM agi_router.route r WHERE r.block = b.block AND r.binding_id = b.id)
+       -- A child has ended with it, and has neither routes nor children. A row that is tied to it otherwise is of a
+       -- writer's making: both stay, and the walk goes on.
+       AND NOT EXISTS (
+           SELECT
+             FROM agi_router.binding c
+            WHERE c.block = b.block AND c.parent_id = b.id
+              AND (c.ended_at IS NULL
+                   OR EXISTS (SELECT FROM agi_router.route r WHERE r.block = c.block AND r.binding_id = c.id)
+                   OR EXISTS (SELECT FROM agi_router.route r WHERE r.block = c.block AND r.child_id = c.id)
+                   OR EXISTS (SELECT FROM agi_router.past_route p WHERE p.block = c.block AND p.binding_id = c.id)
+                   OR EXISTS (SELECT FROM agi_router.binding g WHERE g.block = c.block AND g.parent_id = c.id)))
+       FOR UPDATE OF b SKIP LOCKED
+), past AS (
+    DELETE FROM agi_router.past_route p USING old o WHERE p.block = %(block)s AND p.binding_id = o.id
+), gone AS (
+    DELETE FROM agi_router.binding b
+     USING old o
+     WHERE b.block = %(block)s AND o.id IN (b.id, b.parent_id)
+    RETURNING b.id
+)
+SELECT (SELECT count(*) FROM gone) AS rows,
+       (SELECT max(id) FROM walked WHERE begins_at <= now() - %(retention)s::interval) AS until;
+
+-- delete_calls --
+-- Delete calls past retention that lie in no partition of their own day.
+WITH gone AS (
+    DELETE FROM agi_router.call_other
+     WHERE ctid = ANY (ARRAY(
+           SELECT ctid
+             FROM agi_router.call_other
+            WHERE day < ((now() - %(retention)s::interval) AT TIME ZONE 'UTC')::date
+            LIMIT %(limit)s))
+    RETURNING id
+)
+SELECT count(*) AS rows FROM gone;
+
+-- drop_call_day --
+-- Drop the oldest day of calls if all of it is past retention; null where it cannot be had at once.
+SELECT agi_router.drop_call_day(((now() - %(retention)s::interval) AT TIME ZONE 'UTC')::date) AS day;

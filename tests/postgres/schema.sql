@@ -1,0 +1,629 @@
+-- The schema as pg_dump of PostgreSQL 15 tells it, without days of calls, and without functions:
+-- these have files of their own. Written by: ./tests/run postgres -- -k test_schema --write-schema
+
+CREATE SCHEMA agi_router;
+
+COMMENT ON SCHEMA agi_router IS 'Number protection service: bindings of 700 numbers, and calls';
+
+CREATE TYPE agi_router.facts AS (
+	admitted boolean,
+	now timestamp with time zone,
+	block_known boolean,
+	certificate_valid boolean,
+	x_bound boolean,
+	x_extended boolean,
+	binding_id bigint,
+	mode text,
+	side text,
+	caller_tag bigint,
+	callee bytea,
+	last_callee bytea,
+	last_at timestamp with time zone,
+	shown bigint,
+	child_until timestamp with time zone,
+	state text,
+	direction text,
+	begins_at timestamp with time zone,
+	expires_at timestamp with time zone,
+	ended_at timestamp with time zone,
+	max_calls integer,
+	calls_used integer,
+	callback text,
+	callback_window integer,
+	display text,
+	ring_timeout integer,
+	max_duration integer,
+	language text,
+	prompts text,
+	tenant_active boolean
+);
+
+COMMENT ON TYPE agi_router.facts IS 'What is known of one caller on one number at one moment; binding_id and what follows are null for a stranger';
+
+CREATE SEQUENCE agi_router.binding_id
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+
+COMMENT ON SEQUENCE agi_router.binding_id IS 'Numbers of bindings; gaps mean nothing';
+
+CREATE TABLE agi_router.binding (
+    block bigint NOT NULL,
+    id bigint DEFAULT nextval('agi_router.binding_id'::regclass) NOT NULL,
+    tenant_id integer NOT NULL,
+    calls_used integer DEFAULT 0 NOT NULL,
+    max_calls integer,
+    begins_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone,
+    state text DEFAULT 'active'::text NOT NULL,
+    mode text NOT NULL,
+    counting text DEFAULT 'answered'::text NOT NULL,
+    direction text DEFAULT 'both'::text NOT NULL,
+    ring_timeout integer,
+    max_duration integer,
+    language text,
+    order_id text,
+    callback text,
+    calls_settled integer DEFAULT 0 NOT NULL,
+    pair_tag bigint,
+    callback_window integer,
+    display_a text,
+    display_b text,
+    prompts text,
+    extension text,
+    open_number bigint,
+    y_ttl integer,
+    parent_id bigint,
+    order_tag bigint,
+    CONSTRAINT binding_uses CHECK (((calls_used >= 0) AND (calls_used <= max_calls)))
+)
+WITH (fillfactor='85');
+
+COMMENT ON TABLE agi_router.binding IS 'Bindings: parties reach each other through 700 numbers, until a time or a count';
+
+COMMENT ON COLUMN agi_router.binding.block IS 'Block that all its numbers lie in';
+
+COMMENT ON COLUMN agi_router.binding.id IS 'Number of the binding; its name is block-id';
+
+COMMENT ON COLUMN agi_router.binding.tenant_id IS 'Whose order it serves';
+
+COMMENT ON COLUMN agi_router.binding.calls_used IS 'Uses taken, reservations of running calls included';
+
+COMMENT ON COLUMN agi_router.binding.max_calls IS 'Uses in all; null: no limit';
+
+COMMENT ON COLUMN agi_router.binding.begins_at IS 'When it was bound';
+
+COMMENT ON COLUMN agi_router.binding.expires_at IS 'When it ends by time';
+
+COMMENT ON COLUMN agi_router.binding.ended_at IS 'When it was ended; null while it was not (it may have expired all the same)';
+
+COMMENT ON COLUMN agi_router.binding.state IS 'active, or what ended it';
+
+COMMENT ON COLUMN agi_router.binding.mode IS 'Kind of the binding';
+
+COMMENT ON COLUMN agi_router.binding.counting IS 'What keeps a use: answered calls, or every attempt';
+
+COMMENT ON COLUMN agi_router.binding.direction IS 'Which side may call';
+
+COMMENT ON COLUMN agi_router.binding.ring_timeout IS 'Seconds a callee rings; null: the router''s setting';
+
+COMMENT ON COLUMN agi_router.binding.max_duration IS 'Seconds a call may last; null: the router''s setting';
+
+COMMENT ON COLUMN agi_router.binding.language IS 'Language of prompts; null: the router''s setting';
+
+COMMENT ON COLUMN agi_router.binding.order_id IS 'The real order behind it';
+
+COMMENT ON COLUMN agi_router.binding.callback IS 'Who rings when a group, or whoever called A, is called back; null: the one other party';
+
+COMMENT ON COLUMN agi_router.binding.calls_settled IS 'Uses that will not come back; kept only where max_calls is set';
+
+COMMENT ON COLUMN agi_router.binding.pair_tag IS 'Keyed hash of all its parties; null unless they asked for the same number again';
+
+COMMENT ON COLUMN agi_router.binding.callback_window IS 'Seconds for which the last caller is called back; null: as long as the binding lives';
+
+COMMENT ON COLUMN agi_router.binding.display_a IS 'What side A sees when it is called: its 700 number (null too), or nobody''s';
+
+COMMENT ON COLUMN agi_router.binding.display_b IS 'What side B sees when it is called: its 700 number (null too), or nobody''s';
+
+COMMENT ON COLUMN agi_router.binding.prompts IS 'Set of prompts that its callers hear; null: those shipped';
+
+COMMENT ON COLUMN agi_router.binding.extension IS 'AXE: the digits by which A is reached on X';
+
+COMMENT ON COLUMN agi_router.binding.open_number IS 'AX, AXE: the X that strangers may call';
+
+COMMENT ON COLUMN agi_router.binding.y_ttl IS 'AXYB whose Y is made on the first call: seconds that such a Y lives';
+
+COMMENT ON COLUMN agi_router.binding.parent_id IS 'The binding whose call has made this one, for its Y; uses are counted there';
+
+COMMENT ON COLUMN agi_router.binding.order_tag IS 'Keyed hash of tenant, order, mode and the parties it was made for; null without an order';
+
+CREATE TABLE agi_router.block (
+    block bigint NOT NULL,
+    operator text,
+    certificate text,
+    tenant_id integer,
+    state text DEFAULT 'active'::text NOT NULL,
+    valid_from timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    valid_until timestamp with time zone DEFAULT 'infinity'::timestamp with time zone NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT block_block_check CHECK (((block >= '70000000000'::bigint) AND (block <= '70099999999'::bigint))),
+    CONSTRAINT block_state_check CHECK ((state = ANY (ARRAY['active'::text, 'draining'::text, 'returned'::text])))
+);
+
+COMMENT ON TABLE agi_router.block IS 'Managed blocks of 10,000 numbers, as assigned by the regulator';
+
+COMMENT ON COLUMN agi_router.block.block IS 'The block: 11 digits, 700 + operator 1 + platform 7';
+
+COMMENT ON COLUMN agi_router.block.operator IS 'Name of the carrier';
+
+COMMENT ON COLUMN agi_router.block.certificate IS 'Number of the certificate that assigns the block';
+
+COMMENT ON COLUMN agi_router.block.tenant_id IS 'Tenant it is kept for; null: shared by all';
+
+COMMENT ON COLUMN agi_router.block.state IS 'active; draining: no new bindings; returned: no calls';
+
+COMMENT ON COLUMN agi_router.block.valid_from IS 'Start of the certificate';
+
+COMMENT ON COLUMN agi_router.block.valid_until IS 'End of the certificate';
+
+COMMENT ON COLUMN agi_router.block.created_at IS 'When it was added';
+
+CREATE TABLE agi_router.audit (
+    id bigint NOT NULL,
+    at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    uid bigint NOT NULL,
+    name text NOT NULL,
+    effective_uid bigint NOT NULL,
+    login_uid bigint,
+    claimed text,
+    host text NOT NULL,
+    act text NOT NULL,
+    subject text NOT NULL,
+    reason text
+);
+
+COMMENT ON TABLE agi_router.audit IS 'Who had real numbers shown to him: a row is written, and committed, before anything is shown';
+
+COMMENT ON COLUMN agi_router.audit.id IS 'Key';
+
+COMMENT ON COLUMN agi_router.audit.at IS 'When';
+
+COMMENT ON COLUMN agi_router.audit.uid IS 'Real user id of the process';
+
+COMMENT ON COLUMN agi_router.audit.name IS 'Name of that user on the host';
+
+COMMENT ON COLUMN agi_router.audit.effective_uid IS 'Effective user id of the process';
+
+COMMENT ON COLUMN agi_router.audit.login_uid IS 'Who had logged in, as the kernel keeps it; null: it does not tell';
+
+COMMENT ON COLUMN agi_router.audit.claimed IS 'What SUDO_USER said: a hint, anybody can set it';
+
+COMMENT ON COLUMN agi_router.audit.host IS 'Name of the host';
+
+COMMENT ON COLUMN agi_router.audit.act IS 'The command';
+
+COMMENT ON COLUMN agi_router.audit.subject IS 'What was asked for; never a real number';
+
+COMMENT ON COLUMN agi_router.audit.reason IS 'Why, as the user said it';
+
+ALTER TABLE agi_router.audit ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME agi_router.audit_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE agi_router.call (
+    block bigint NOT NULL,
+    id text NOT NULL,
+    day date NOT NULL,
+    x_number bigint NOT NULL,
+    received_at timestamp with time zone DEFAULT now() NOT NULL,
+    ended_at timestamp with time zone,
+    binding_id bigint,
+    ring_ms integer,
+    talk_ms integer,
+    cause smallint,
+    side text,
+    state text NOT NULL,
+    reason text,
+    outcome text,
+    released_by text,
+    CONSTRAINT call_state_check CHECK ((state = ANY (ARRAY['reserved'::text, 'settled'::text])))
+)
+PARTITION BY RANGE (day);
+
+COMMENT ON TABLE agi_router.call IS 'One row per call that entered, admitted or refused; a partition per day';
+
+COMMENT ON COLUMN agi_router.call.block IS 'Block of the number dialled';
+
+COMMENT ON COLUMN agi_router.call.id IS 'Asterisk''s UNIQUEID, with the node''s systemname in front';
+
+COMMENT ON COLUMN agi_router.call.day IS 'Day (UTC) of the second in the id; the partition';
+
+COMMENT ON COLUMN agi_router.call.x_number IS 'The 700 number dialled';
+
+COMMENT ON COLUMN agi_router.call.received_at IS 'When it was admitted, or for a refused call settled';
+
+COMMENT ON COLUMN agi_router.call.ended_at IS 'When it ended';
+
+COMMENT ON COLUMN agi_router.call.binding_id IS 'Binding it used; null if it was refused';
+
+COMMENT ON COLUMN agi_router.call.ring_ms IS 'Milliseconds until the callee rang';
+
+COMMENT ON COLUMN agi_router.call.talk_ms IS 'Milliseconds of talk';
+
+COMMENT ON COLUMN agi_router.call.cause IS 'Q.850 cause at the end; 0: none given';
+
+COMMENT ON COLUMN agi_router.call.side IS 'Side the caller stood on';
+
+COMMENT ON COLUMN agi_router.call.state IS 'reserved: a use is taken and the call may be running; settled: final';
+
+COMMENT ON COLUMN agi_router.call.reason IS 'Why it was refused; null if it was not';
+
+COMMENT ON COLUMN agi_router.call.outcome IS 'What became of the dialled leg; null if none was dialled';
+
+COMMENT ON COLUMN agi_router.call.released_by IS 'Who ended it: caller, callee, us';
+
+CREATE TABLE agi_router.call_other (
+    block bigint NOT NULL,
+    id text NOT NULL,
+    day date NOT NULL,
+    x_number bigint NOT NULL,
+    received_at timestamp with time zone DEFAULT now() NOT NULL,
+    ended_at timestamp with time zone,
+    binding_id bigint,
+    ring_ms integer,
+    talk_ms integer,
+    cause smallint,
+    side text,
+    state text NOT NULL,
+    reason text,
+    outcome text,
+    released_by text,
+    CONSTRAINT call_state_check CHECK ((state = ANY (ARRAY['reserved'::text, 'settled'::text])))
+);
+
+COMMENT ON TABLE agi_router.call_other IS 'Calls of days for which no partition was made';
+
+CREATE TABLE agi_router.function (
+    name text NOT NULL,
+    checksum text NOT NULL,
+    version text NOT NULL,
+    applied_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+COMMENT ON TABLE agi_router.function IS 'Functions of this schema, each with its triggers, as they were applied';
+
+COMMENT ON COLUMN agi_router.function.name IS 'Name of the function and of its file';
+
+COMMENT ON COLUMN agi_router.function.checksum IS 'SHA-256 of the file';
+
+COMMENT ON COLUMN agi_router.function.version IS 'Version of agi_router that last brought the functions up to date';
+
+COMMENT ON COLUMN agi_router.function.applied_at IS 'When this file was applied';
+
+CREATE TABLE agi_router.key (
+    kind text NOT NULL,
+    id smallint NOT NULL,
+    fingerprint bytea NOT NULL,
+    seen_at timestamp with time zone DEFAULT now() NOT NULL,
+    state text DEFAULT 'new'::text NOT NULL,
+    current_at timestamp with time zone,
+    sealed_before bigint DEFAULT 0 NOT NULL,
+    CONSTRAINT key_fingerprint_check CHECK ((length(fingerprint) = 8)),
+    CONSTRAINT key_id_check CHECK (((id >= 1) AND (id <= 255))),
+    CONSTRAINT key_kind_check CHECK ((kind = ANY (ARRAY['tag'::text, 'seal'::text]))),
+    CONSTRAINT key_state_check CHECK ((state = ANY (ARRAY['new'::text, 'current'::text, 'old'::text, 'retired'::text])))
+);
+
+COMMENT ON TABLE agi_router.key IS 'Keys that rows here were written with. The keys themselves are kept outside the database.';
+
+COMMENT ON COLUMN agi_router.key.kind IS 'tag: hash to look callers up by; seal: encryption of callees';
+
+COMMENT ON COLUMN agi_router.key.id IS 'Key id, as in the key ring and in sealed values';
+
+COMMENT ON COLUMN agi_router.key.fingerprint IS 'Keyed hash of a constant: tells a wrong key from the right one';
+
+COMMENT ON COLUMN agi_router.key.seen_at IS 'When the key was first used on this database';
+
+COMMENT ON COLUMN agi_router.key.state IS 'new: known, not written with yet; current: written with; old: only read with; retired: no row needs it';
+
+COMMENT ON COLUMN agi_router.key.current_at IS 'When it became the current one; null: not yet';
+
+COMMENT ON COLUMN agi_router.key.sealed_before IS 'How many values had been sealed when it became the current one';
+
+CREATE TABLE agi_router.migration (
+    number integer NOT NULL,
+    name text NOT NULL,
+    checksum text NOT NULL,
+    applied_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+COMMENT ON TABLE agi_router.migration IS 'Migrations applied to this database';
+
+COMMENT ON COLUMN agi_router.migration.number IS 'Number of the file';
+
+COMMENT ON COLUMN agi_router.migration.name IS 'Name of the file';
+
+COMMENT ON COLUMN agi_router.migration.checksum IS 'SHA-256 of the file';
+
+COMMENT ON COLUMN agi_router.migration.applied_at IS 'When it was applied';
+
+CREATE TABLE agi_router.node (
+    name text NOT NULL,
+    entity_id text NOT NULL,
+    started_at timestamp with time zone NOT NULL,
+    seen_at timestamp with time zone NOT NULL,
+    CONSTRAINT node_entity_id_check CHECK ((length(entity_id) <= 64)),
+    CONSTRAINT node_name_check CHECK ((length(name) <= 64))
+);
+
+COMMENT ON TABLE agi_router.node IS 'The Asterisks whose calls are kept here; a row is written by whoever reconciles its calls';
+
+COMMENT ON COLUMN agi_router.node.name IS 'systemname of its asterisk.conf, the prefix of its call ids; empty if it has none';
+
+COMMENT ON COLUMN agi_router.node.entity_id IS 'Its entity id, of asterisk.conf or made from a network card; the same for two on one machine';
+
+COMMENT ON COLUMN agi_router.node.started_at IS 'When it started, by its own clock: of two that are alike, a later start than ours is another one';
+
+COMMENT ON COLUMN agi_router.node.seen_at IS 'When a router asked it last; after two minutes of silence its name may be taken';
+
+CREATE TABLE agi_router.past_route (
+    block bigint NOT NULL,
+    x_number bigint NOT NULL,
+    caller_tag bigint NOT NULL,
+    binding_id bigint NOT NULL,
+    shown bigint,
+    side text NOT NULL,
+    callee bytea,
+    caller bytea,
+    left_group boolean DEFAULT false NOT NULL,
+    removed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    begins_at timestamp with time zone NOT NULL,
+    ends_at timestamp with time zone NOT NULL
+);
+
+COMMENT ON TABLE agi_router.past_route IS 'Routes taken out of use: of ended bindings whose place was taken or whose rest is over, and of members who left';
+
+COMMENT ON COLUMN agi_router.past_route.block IS 'Block of the number';
+
+COMMENT ON COLUMN agi_router.past_route.x_number IS 'The 700 number dialled';
+
+COMMENT ON COLUMN agi_router.past_route.caller_tag IS 'Keyed hash of number and caller; 0: anyone';
+
+COMMENT ON COLUMN agi_router.past_route.binding_id IS 'The binding it was compiled from';
+
+COMMENT ON COLUMN agi_router.past_route.shown IS 'The 700 number that the callee is shown';
+
+COMMENT ON COLUMN agi_router.past_route.side IS 'Side the caller stands on';
+
+COMMENT ON COLUMN agi_router.past_route.callee IS 'Real numbers to ring, sealed; null: nobody is to ring';
+
+COMMENT ON COLUMN agi_router.past_route.caller IS 'A group''s member itself, sealed for the row of B; null in modes without a group';
+
+COMMENT ON COLUMN agi_router.past_route.left_group IS 'Whether it is of a member who left while the binding lived';
+
+COMMENT ON COLUMN agi_router.past_route.removed_at IS 'When it was taken out of route';
+
+COMMENT ON COLUMN agi_router.past_route.begins_at IS 'When its party was let onto the number';
+
+COMMENT ON COLUMN agi_router.past_route.ends_at IS 'When its binding ended, or its party left';
+
+CREATE TABLE agi_router.route (
+    block bigint NOT NULL,
+    x_number bigint NOT NULL,
+    caller_tag bigint NOT NULL,
+    binding_id bigint NOT NULL,
+    shown bigint,
+    side text NOT NULL,
+    callee bytea,
+    caller bytea,
+    begins_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    ends_at timestamp with time zone NOT NULL,
+    last_callee bytea,
+    last_at timestamp with time zone,
+    child_id bigint,
+    CONSTRAINT route_last_callee_with_time CHECK (((last_callee IS NULL) = (last_at IS NULL))),
+    CONSTRAINT route_shown_in_block CHECK (((shown / 10000) = block)),
+    CONSTRAINT route_side_check CHECK ((side = ANY (ARRAY['a'::text, 'b'::text]))),
+    CONSTRAINT route_x_number_in_block CHECK (((x_number / 10000) = block))
+);
+
+COMMENT ON TABLE agi_router.route IS 'Compiled bindings: who dials what rings whom. The key is the rule: one caller on one number has one route';
+
+COMMENT ON COLUMN agi_router.route.block IS 'Block of the number';
+
+COMMENT ON COLUMN agi_router.route.x_number IS 'The 700 number dialled';
+
+COMMENT ON COLUMN agi_router.route.caller_tag IS 'Keyed hash of number and caller, or of number and extension; 0: anyone';
+
+COMMENT ON COLUMN agi_router.route.binding_id IS 'The binding it was compiled from';
+
+COMMENT ON COLUMN agi_router.route.shown IS 'The 700 number that the callee is shown; null: to be made on the first call';
+
+COMMENT ON COLUMN agi_router.route.side IS 'Side the caller stands on';
+
+COMMENT ON COLUMN agi_router.route.callee IS 'Real numbers to ring, sealed, unless the last caller rings; null: nobody';
+
+COMMENT ON COLUMN agi_router.route.caller IS 'A group''s member itself, sealed for the row of B; A itself where Y is made on the first call';
+
+COMMENT ON COLUMN agi_router.route.begins_at IS 'When its party was let onto the number';
+
+COMMENT ON COLUMN agi_router.route.ends_at IS 'When its binding ended, or will end by time; of no matter to calls';
+
+COMMENT ON COLUMN agi_router.route.last_callee IS 'Who called last, sealed for this row; where strangers may call, for tag 0 of the number';
+
+COMMENT ON COLUMN agi_router.route.last_at IS 'When that was';
+
+COMMENT ON COLUMN agi_router.route.child_id IS 'The child binding whose Y is dialled or shown; null: the numbers live as long as the binding';
+
+CREATE SEQUENCE agi_router.seals
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+
+COMMENT ON SEQUENCE agi_router.seals IS 'How many values were sealed, by whatever key; it counts those too that were rolled back';
+
+CREATE TABLE agi_router.tenant (
+    id integer NOT NULL,
+    name text NOT NULL,
+    active boolean DEFAULT true NOT NULL,
+    qualified_from date,
+    qualified_until date,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT tenant_name_check CHECK ((name <> ''::text))
+);
+
+COMMENT ON TABLE agi_router.tenant IS 'Business users whose orders the bindings serve';
+
+COMMENT ON COLUMN agi_router.tenant.id IS 'Key';
+
+COMMENT ON COLUMN agi_router.tenant.name IS 'Name, unique';
+
+COMMENT ON COLUMN agi_router.tenant.active IS 'False stops every call and every new binding of the tenant at once';
+
+COMMENT ON COLUMN agi_router.tenant.qualified_from IS 'First day of its qualification, if recorded';
+
+COMMENT ON COLUMN agi_router.tenant.qualified_until IS 'Last day of its qualification, if recorded';
+
+COMMENT ON COLUMN agi_router.tenant.created_at IS 'When it was added';
+
+ALTER TABLE agi_router.tenant ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME agi_router.tenant_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+ALTER TABLE ONLY agi_router.call ATTACH PARTITION agi_router.call_other DEFAULT;
+
+ALTER TABLE ONLY agi_router.audit
+    ADD CONSTRAINT audit_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY agi_router.binding
+    ADD CONSTRAINT binding_pkey PRIMARY KEY (block, id);
+
+ALTER TABLE ONLY agi_router.block
+    ADD CONSTRAINT block_pkey PRIMARY KEY (block);
+
+ALTER TABLE ONLY agi_router.call
+    ADD CONSTRAINT call_pkey PRIMARY KEY (block, id, day);
+
+ALTER TABLE ONLY agi_router.call_other
+    ADD CONSTRAINT call_other_pkey PRIMARY KEY (block, id, day);
+
+ALTER TABLE ONLY agi_router.function
+    ADD CONSTRAINT function_pkey PRIMARY KEY (name);
+
+ALTER TABLE ONLY agi_router.key
+    ADD CONSTRAINT key_pkey PRIMARY KEY (kind, id);
+
+ALTER TABLE ONLY agi_router.migration
+    ADD CONSTRAINT migration_pkey PRIMARY KEY (number);
+
+ALTER TABLE ONLY agi_router.node
+    ADD CONSTRAINT node_pkey PRIMARY KEY (name);
+
+ALTER TABLE ONLY agi_router.past_route
+    ADD CONSTRAINT past_route_pkey PRIMARY KEY (block, x_number, caller_tag, binding_id, removed_at);
+
+ALTER TABLE ONLY agi_router.route
+    ADD CONSTRAINT route_pkey PRIMARY KEY (block, x_number, caller_tag);
+
+ALTER TABLE ONLY agi_router.tenant
+    ADD CONSTRAINT tenant_name_key UNIQUE (name);
+
+ALTER TABLE ONLY agi_router.tenant
+    ADD CONSTRAINT tenant_pkey PRIMARY KEY (id);
+
+CREATE INDEX binding_alive ON agi_router.binding USING btree (block, id) INCLUDE (expires_at) WHERE (ended_at IS NULL);
+
+CREATE INDEX binding_expiry ON agi_router.binding USING btree (expires_at) WHERE (ended_at IS NULL);
+
+CREATE INDEX binding_open ON agi_router.binding USING btree (block, open_number) WHERE (open_number IS NOT NULL);
+
+CREATE INDEX binding_order ON agi_router.binding USING btree (order_id, order_tag) WHERE (order_id IS NOT NULL);
+
+CREATE INDEX binding_pair ON agi_router.binding USING btree (pair_tag, begins_at) WHERE (pair_tag IS NOT NULL);
+
+CREATE INDEX binding_parent ON agi_router.binding USING btree (block, parent_id) WHERE (parent_id IS NOT NULL);
+
+CREATE INDEX block_tenant ON agi_router.block USING btree (tenant_id) WHERE (tenant_id IS NOT NULL);
+
+COMMENT ON INDEX agi_router.block_tenant IS 'Blocks that are kept for a tenant';
+
+CREATE INDEX call_reserved ON ONLY agi_router.call USING btree (id COLLATE "C") WHERE (state = 'reserved'::text);
+
+COMMENT ON INDEX agi_router.call_reserved IS 'Calls that take a use and are not settled: running, or their end was not seen';
+
+CREATE INDEX call_other_id_idx ON agi_router.call_other USING btree (id COLLATE "C") WHERE (state = 'reserved'::text);
+
+CREATE UNIQUE INDEX key_current ON agi_router.key USING btree (kind) WHERE (state = 'current'::text);
+
+CREATE INDEX past_route_binding ON agi_router.past_route USING btree (block, binding_id);
+
+CREATE INDEX past_route_end ON agi_router.past_route USING btree (block, x_number, ends_at) INCLUDE (begins_at);
+
+CREATE INDEX route_binding ON agi_router.route USING btree (block, binding_id);
+
+CREATE INDEX route_child ON agi_router.route USING btree (block, child_id) WHERE (child_id IS NOT NULL);
+
+CREATE INDEX route_end ON agi_router.route USING btree (block, x_number, ends_at) INCLUDE (begins_at);
+
+ALTER INDEX agi_router.call_reserved ATTACH PARTITION agi_router.call_other_id_idx;
+
+ALTER INDEX agi_router.call_pkey ATTACH PARTITION agi_router.call_other_pkey;
+
+CREATE TRIGGER binding_end AFTER UPDATE OF ended_at ON agi_router.binding FOR EACH ROW WHEN (((new.y_ttl IS NOT NULL) AND (new.ended_at IS NOT NULL) AND (old.ended_at IS NULL))) EXECUTE FUNCTION agi_router.end_children();
+
+CREATE TRIGGER binding_mode AFTER INSERT OR UPDATE OF block, mode, callback, callback_window, extension, open_number, y_ttl, parent_id ON agi_router.binding FOR EACH ROW WHEN ((NOT ((new.mode = ANY (ARRAY['axb'::text, 'axyb'::text, 'gxb'::text, 'gxyb'::text, 'ax'::text, 'axe'::text])) AND (new.callback = ANY (ARRAY['default'::text, 'last'::text, 'all'::text, 'sequence'::text])) AND ((new.callback IS NOT NULL) = (new.mode = ANY (ARRAY['gxb'::text, 'gxyb'::text, 'ax'::text, 'axe'::text]))) AND (new.callback_window > 0) AND ((new.callback_window IS NULL) OR (new.callback = 'last'::text)) AND (new.extension ~ '^[0-9]{1,4}$'::text) AND ((new.extension IS NOT NULL) = (new.mode = 'axe'::text)) AND ((new.open_number / 10000) = new.block) AND ((new.open_number IS NOT NULL) = (new.mode = ANY (ARRAY['ax'::text, 'axe'::text]))) AND (new.y_ttl > 0) AND ((new.mode = 'axyb'::text) OR ((new.y_ttl IS NULL) AND (new.parent_id IS NULL)))))) EXECUTE FUNCTION agi_router.refuse_row();
+
+COMMENT ON TRIGGER binding_mode ON agi_router.binding IS 'What belongs to which mode';
+
+CREATE TRIGGER binding_state AFTER INSERT OR UPDATE OF state, ended_at, calls_settled ON agi_router.binding FOR EACH ROW WHEN ((NOT ((new.state = ANY (ARRAY['active'::text, 'expired'::text, 'unbound'::text, 'order_ended'::text, 'used_up'::text])) AND ((new.state = 'active'::text) = (new.ended_at IS NULL)) AND (new.calls_settled >= 0)))) EXECUTE FUNCTION agi_router.refuse_row();
+
+COMMENT ON TRIGGER binding_state ON agi_router.binding IS 'What ended a binding goes with when it ended';
+
+CREATE TRIGGER binding_terms AFTER INSERT OR UPDATE OF max_calls, ring_timeout, max_duration, language, order_id, counting, direction, display_a, display_b, prompts ON agi_router.binding FOR EACH ROW WHEN ((NOT ((new.max_calls > 0) AND ((new.ring_timeout >= 5) AND (new.ring_timeout <= 120)) AND ((new.max_duration >= 1) AND (new.max_duration <= 14400)) AND (new.language = ANY (ARRAY['zh'::text, 'en'::text])) AND ((length(new.order_id) >= 1) AND (length(new.order_id) <= 128)) AND (new.counting = ANY (ARRAY['answered'::text, 'attempts'::text])) AND (new.direction = ANY (ARRAY['both'::text, 'a'::text, 'b'::text])) AND (new.display_a = ANY (ARRAY['number'::text, 'anonymous'::text])) AND (new.display_b = ANY (ARRAY['number'::text, 'anonymous'::text])) AND (new.prompts ~ '^[a-z0-9][a-z0-9_-]{0,15}$'::text)))) EXECUTE FUNCTION agi_router.refuse_row();
+
+COMMENT ON TRIGGER binding_terms ON agi_router.binding IS 'What the terms of a binding may be; null is none';
+
+CREATE TRIGGER keep_route_ends AFTER UPDATE OF expires_at, ended_at ON agi_router.binding FOR EACH ROW WHEN ((COALESCE(new.ended_at, new.expires_at) <> COALESCE(old.ended_at, old.expires_at))) EXECUTE FUNCTION agi_router.keep_route_ends();
+
+CREATE TRIGGER route_alone AFTER INSERT ON agi_router.route REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT EXECUTE FUNCTION agi_router.check_alone();
+
+CREATE TRIGGER route_seals AFTER INSERT ON agi_router.route REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT EXECUTE FUNCTION agi_router.count_new_seals();
+
+ALTER TABLE ONLY agi_router.binding
+    ADD CONSTRAINT binding_block_fkey FOREIGN KEY (block) REFERENCES agi_router.block(block);
+
+ALTER TABLE ONLY agi_router.binding
+    ADD CONSTRAINT binding_block_parent_id_fkey FOREIGN KEY (block, parent_id) REFERENCES agi_router.binding(block, id);
+
+ALTER TABLE ONLY agi_router.binding
+    ADD CONSTRAINT binding_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES agi_router.tenant(id);
+
+ALTER TABLE ONLY agi_router.block
+    ADD CONSTRAINT block_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES agi_router.tenant(id);
+
+ALTER TABLE ONLY agi_router.route
+    ADD CONSTRAINT route_block_binding_id_fkey FOREIGN KEY (block, binding_id) REFERENCES agi_router.binding(block, id);
+
+ALTER TABLE ONLY agi_router.route
+    ADD CONSTRAINT route_block_child_id_fkey FOREIGN KEY (block, child_id) REFERENCES agi_router.binding(block, id);
+
+REVOKE ALL ON FUNCTION agi_router.drop_call_day(before date) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION agi_router.ensure_call_days(first date, last date) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION agi_router.grant_right(_role name, _kind text, _name text, _privilege text) FROM PUBLIC;

@@ -1,0 +1,85 @@
+"""The files of sql/: what is in which, and what its statements must not be."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+import agi_router
+from agi_router.db.migrate import functions
+
+PACKAGE = Path(agi_router.__file__).parent
+SQL = PACKAGE.parent / "sql"
+ROOMS = {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists()}
+FILES = {path.relative_to(SQL).as_posix(): path.read_text("utf-8") for path in SQL.rglob("*.sql")}
+FUNCTIONS = {name: text for name, text in FILES.items() if name.startswith("functions/")}
+QUERIES = {name: text for name, text in FILES.items() if name.startswith("queries/")}
+HEADER = re.compile(r"^-- (\w+) --$", re.MULTILINE)
+
+
+def test_every_file_has_its_room() -> None:
+    """Functions and queries lie in the rooms of the package, and nowhere else."""
+    for name in FILES:
+        kind, _, rest = name.partition("/")
+        room = {"functions": rest.partition("/")[0], "queries": rest.removesuffix(".sql")}
+        assert kind == "migrations" or room[kind] in ROOMS, name
+
+
+def test_every_function_stands_once() -> None:
+    """One file defines one function, of its name, and comments on it; no other file does."""
+    stems = [Path(name).stem for name in FUNCTIONS]
+    assert len(set(stems)) == len(stems)
+    for name, text in FILES.items():
+        made = re.findall(r"\bCREATE (?:OR REPLACE )?FUNCTION agi_router\.(\w+)", text)
+        told = re.findall(r"\bCOMMENT ON FUNCTION agi_router\.(\w+)", text)
+        assert made == told == ([Path(name).stem] if name in FUNCTIONS else []), name
+
+
+def test_functions_can_be_applied_again() -> None:
+    """And triggers; each runs the function that it stands with, on a table that is locked."""
+    (tables,) = re.findall(
+        r"^LOCK TABLE (.*) IN SHARE ROW", QUERIES["queries/db.sql"], re.MULTILINE
+    )
+    for name, text in FUNCTIONS.items():
+        assert not re.search(r"\bCREATE (FUNCTION|TRIGGER|CONSTRAINT)\b", text), name
+        triggers = re.findall(
+            r"^CREATE OR REPLACE TRIGGER (\w+)\s.*?\bON (agi_router\.\w+)\s.*?"
+            r"EXECUTE FUNCTION agi_router\.(\w+)\(\);$",
+            text,
+            re.MULTILINE | re.DOTALL,
+        )
+        found = next(each for each in functions() if each.name == Path(name).stem)
+        assert found.triggers == tuple(trigger for trigger, _, _ in triggers)
+        for _, table, function in triggers:
+            assert table in tables.split(", ")
+            assert function == Path(name).stem
+
+
+def test_migrations_make_no_functions() -> None:
+    """Nor call any: they are applied before all functions."""
+    for name, text in FILES.items():
+        if name.startswith("migrations/"):
+            code = re.sub(r"--.*", "", text)
+            assert not re.search(r"\b(FUNCTION|TRIGGER|PROCEDURE)\b", code), name
+            for function in functions():
+                assert f"agi_router.{function.name}(" not in code, name
+
+
+def test_the_name_of_a_query_is_its_own() -> None:
+    """Over all files; and each has a sentence."""
+    names = Counter(name for text in QUERIES.values() for name in HEADER.findall(text))
+    assert [name for name, count in names.items() if count > 1] == []
+    for text in QUERIES.values():
+        for part in HEADER.split(text)[2::2]:
+            assert part.startswith("\n-- ")
+
+
+@pytest.mark.parametrize(
+    "name", sorted(name for t in QUERIES.values() for name in HEADER.findall(t))
+)
+def test_every_query_is_used(name: str) -> None:
+    """By the program."""
+    assert any(f'"{name}"' in path.read_text("utf-8") for path in PACKAGE.rglob("*.py"))
