@@ -433,13 +433,13 @@ class BindingStore:
             **_columns_of(self._places(rows)),
         }
         try:
-            row = self._insert(parties.mode, values)
+            with self._statements.attempt():
+                row = self._statements.one("bind", values)
         except psycopg.errors.UniqueViolation as error:
             if error.diag.constraint_name == "route_alone":
                 raise self._not_alone(parties.mode, block, rows) from None
             raise self._conflict(block, rows, error.diag.constraint_name) from None
-        assert row is not None  # noqa: S101 - the function returns one row, or raises
-        if row["id"] is None:
+        if row is None:
             return None
         # As it was just written, so it would be read.
         own = [
@@ -521,16 +521,6 @@ class BindingStore:
             )
             for each in found
         ]
-
-    def _insert(self, mode: Mode, values: dict[str, Any]) -> dict[str, Any] | None:
-        if not mode.open:
-            return self._statements.one("bind", values)
-        with self._statements.transaction():
-            # First, as all do.
-            self._statements.one("assert_current_keys", values)
-            # Nobody may come to the number meanwhile; see agi_router.check_alone.
-            self._statements.one("lock_block", {"block": values["block"]})
-            return self._statements.one("bind", values)
 
     def _places(self, rows: Sequence[RouteRow]) -> dict[tuple[int, int], int]:
         """

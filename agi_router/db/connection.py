@@ -249,6 +249,17 @@ class Statements:
             self._connection.execute(query(name), values)
 
     @contextmanager
+    def attempt(self) -> Iterator[None]:
+        """
+        Where the block fails, a transaction that is under way can go on as it was before.
+        """
+        if self._connection.info.transaction_status is pq.TransactionStatus.IDLE:
+            yield
+        else:
+            with self.transaction():
+                yield
+
+    @contextmanager
     def transaction(self) -> Iterator[None]:
         """
         All statements of the block, or none.

@@ -168,6 +168,35 @@ COMMENT ON COLUMN agi_router.binding.y_ttl IS 'AXYB whose Y is made on the first
 COMMENT ON COLUMN agi_router.binding.parent_id IS 'The binding whose call has made this one, for its Y; uses are counted there';
 COMMENT ON COLUMN agi_router.binding.order_tag IS 'Keyed hash of tenant, order, mode and the parties it was made for; null without an order';
 
+CREATE TYPE agi_router.stored_binding AS (
+    block           bigint,
+    id              bigint,
+    tenant          text,
+    mode            text,
+    state           text,
+    begins_at       timestamptz,
+    expires_at      timestamptz,
+    ended_at        timestamptz,
+    max_calls       integer,
+    calls_used      integer,
+    counting        text,
+    direction       text,
+    ring_timeout    integer,
+    max_duration    integer,
+    language        text,
+    order_id        text,
+    callback        text,
+    callback_window integer,
+    display_a       text,
+    display_b       text,
+    prompts         text,
+    extension       text,
+    y_ttl           integer,
+    parent_id       bigint,
+    now             timestamptz
+);
+COMMENT ON TYPE agi_router.stored_binding IS 'A binding as it is read at one moment, without its routes';
+
 -- Routes
 --
 -- A row says whom to ring and what to show. It knows when it ends, so that "does X rest" and "how many

@@ -31,7 +31,7 @@ SELECT agi_router.evict_ended_routes(%(block)s, %(x_number)s::bigint[], %(caller
 SELECT b.block, b.id
   FROM agi_router.binding b
  CROSS JOIN LATERAL (
-       SELECT
+       SELECT 1
          FROM (SELECT r.callee, r.caller, r.last_callee FROM agi_router.route r
                 WHERE r.block = b.block AND r.binding_id = b.id
                UNION ALL
@@ -127,37 +127,10 @@ UPDATE agi_router.binding b
  WHERE b.block = n.block AND b.id = n.id;
 
 -- choose_x --
--- Of candidate numbers of one block, one that does not rest and on which no caller is or was of late:
--- of the first few such the one with the fewest live routes. A candidate's callers stand one after
--- the other in caller_tag. Subqueries, not joins: a candidate that is not needed is not looked at.
--- OFFSET 0 keeps the time out of the look by key: among many routes of a number, the caller's are few.
-SELECT c.x_number
-  FROM (SELECT n.x_number, n.place, t.now
-          FROM (SELECT clock_timestamp() AS now OFFSET 0) t
-         CROSS JOIN unnest(%(x_number)s::bigint[]) WITH ORDINALITY n (x_number, place)
-         CROSS JOIN LATERAL (
-               SELECT (%(caller_tag)s::bigint[])[(n.place::integer - 1) * %(callers)s::integer + 1
-                                                 : n.place::integer * %(callers)s::integer] AS tags) g
-         WHERE (SELECT true FROM agi_router.route r
-                 WHERE r.block = %(block)s AND r.x_number = n.x_number
-                   AND r.ends_at > t.now - %(rest)s::interval AND r.ends_at <= t.now LIMIT 1) IS NULL
-           AND (SELECT true FROM agi_router.past_route r
-                 WHERE r.block = %(block)s AND r.x_number = n.x_number
-                   AND r.ends_at > t.now - %(rest)s::interval AND r.ends_at <= t.now LIMIT 1) IS NULL
-           AND (SELECT true
-                  FROM (SELECT r.ends_at FROM agi_router.route r
-                         WHERE r.block = %(block)s AND r.x_number = n.x_number
-                           AND r.caller_tag = ANY (g.tags) OFFSET 0) m
-                 WHERE m.ends_at > t.now - %(party_rest)s::interval LIMIT 1) IS NULL
-           AND (SELECT true
-                  FROM (SELECT r.ends_at FROM agi_router.past_route r
-                         WHERE r.block = %(block)s AND r.x_number = n.x_number
-                           AND r.caller_tag = ANY (g.tags) OFFSET 0) m
-                 WHERE m.ends_at > t.now - %(party_rest)s::interval LIMIT 1) IS NULL
-         LIMIT 4) c
- ORDER BY (SELECT count(*) FROM agi_router.route o
-            WHERE o.block = %(block)s AND o.x_number = c.x_number AND o.ends_at > c.now), c.place
- LIMIT 1;
+-- Of candidate numbers of one block, one that can be had.
+SELECT x_number
+  FROM agi_router.choose_x(%(block)s, %(x_number)s::bigint[], %(caller_tag)s::bigint[], %(callers)s::integer,
+                           %(rest)s::interval, %(party_rest)s::interval);
 
 -- count_met --
 -- On how many of some numbers of one block a caller is, or was of late; for callers see choose_x.
@@ -202,22 +175,19 @@ SELECT x_number, caller_tag, until
  ORDER BY until DESC;
 
 -- bind --
--- Make a binding with its routes; all null where its block is closed to it or a number rests.
+-- Make a binding with its routes; no row where its block is closed to it or a number rests.
 -- route_pkey is violated where a live binding is in the way. place: see agi_router.bind.
-SELECT b.*, t.name AS tenant, now() AS now
+SELECT *
   FROM agi_router.bind(
-       agi_router.assert_current_keys(%(block)s, %(tag_key)s::integer, %(seal_key)s::integer),
-       %(terms)s, %(rest)s, %(party_rest)s, %(x_number)s, %(caller_tag)s, %(shown)s, %(side)s,
-       %(callee)s, %(caller)s, %(place_x)s::bigint[], %(place_tag)s::bigint[], %(place)s::integer[]) b
-  LEFT JOIN agi_router.tenant t ON t.id = b.tenant_id;
+       %(block)s, %(tag_key)s::integer, %(seal_key)s::integer, %(terms)s, %(rest)s, %(party_rest)s,
+       %(x_number)s, %(caller_tag)s, %(shown)s, %(side)s, %(callee)s, %(caller)s,
+       %(place_x)s::bigint[], %(place_tag)s::bigint[], %(place)s::integer[]);
 
 -- add_routes --
 -- Add routes to a binding; route_pkey is violated where a live binding is in the way.
 SELECT agi_router.add_routes(
-    agi_router.evict_ended_routes(
-        agi_router.assert_current_keys(%(block)s, %(tag_key)s::integer, %(seal_key)s::integer),
-        %(place_x)s::bigint[], %(place_tag)s::bigint[]),
-    %(id)s, %(x_number)s, %(caller_tag)s, %(shown)s, %(side)s, %(callee)s, %(caller)s);
+    %(block)s, %(tag_key)s::integer, %(seal_key)s::integer, %(id)s, %(x_number)s, %(caller_tag)s, %(shown)s,
+    %(side)s, %(callee)s, %(caller)s, %(place_x)s::bigint[], %(place_tag)s::bigint[]);
 
 -- remove_route --
 -- Take the route of a member who leaves out of a binding that lives on.
@@ -229,7 +199,7 @@ WITH gone AS (
 )
 INSERT INTO agi_router.past_route (block, x_number, caller_tag, binding_id, shown, side, callee, caller,
                                    begins_at, ends_at, left_group)
-SELECT block, x_number, caller_tag, binding_id, shown, side, callee, caller, begins_at, clock_timestamp(),
+SELECT block, x_number, caller_tag, binding_id, shown, side, callee, caller, begins_at, statement_timestamp(),
        true
   FROM gone
 RETURNING binding_id;
@@ -290,7 +260,7 @@ SELECT DISTINCT o.x_number, o.binding_id
 -- Of some numbers of a block, those on which a binding that strangers may call can be made.
 SELECT n.x_number
   FROM unnest(%(x_number)s::bigint[]) WITH ORDINALITY n (x_number, place)
- WHERE NOT EXISTS (SELECT
+ WHERE NOT EXISTS (SELECT 1
                      FROM agi_router.route o
                      JOIN agi_router.binding p ON p.block = o.block AND p.id = o.binding_id
                     WHERE o.block = n.x_number / 10000 AND o.x_number = n.x_number
@@ -306,42 +276,32 @@ SELECT caller_tag
 
 -- unbind --
 -- End a binding that is alive; no row if it is over or was never made.
-UPDATE agi_router.binding
-   SET state = 'unbound', ended_at = clock_timestamp()
- WHERE block = %(block)s AND id = %(id)s AND ended_at IS NULL AND expires_at > clock_timestamp()
-RETURNING id;
+SELECT * FROM agi_router.unbind(%(block)s, %(id)s);
 
 -- end_order --
 -- End all bindings of an order that are alive, perhaps of one tenant only; locked in one order, as by a settlement.
 WITH alive AS (
     SELECT block, id
       FROM agi_router.binding
-     WHERE order_id = %(order_id)s AND ended_at IS NULL AND expires_at > clock_timestamp()
+     WHERE order_id = %(order_id)s AND ended_at IS NULL AND expires_at > statement_timestamp()
        AND (%(tenant)s::text IS NULL
             OR tenant_id = (SELECT t.id FROM agi_router.tenant t WHERE t.name = %(tenant)s))
      ORDER BY block, id
        FOR NO KEY UPDATE
 )
 UPDATE agi_router.binding b
-   SET state = 'order_ended', ended_at = clock_timestamp()
+   SET state = 'order_ended', ended_at = statement_timestamp()
   FROM alive a
  WHERE b.block = a.block AND b.id = a.id
 RETURNING b.block, b.id;
 
 -- extend --
--- Move the end of a binding that is alive to a later time.
-UPDATE agi_router.binding
-   SET expires_at = %(expires_at)s
- WHERE block = %(block)s AND id = %(id)s AND ended_at IS NULL AND expires_at > clock_timestamp()
-   AND expires_at <= %(expires_at)s
-RETURNING id;
+-- Move the end of a binding that is alive to a later time; no row if it is over, or would end earlier.
+SELECT * FROM agi_router.extend(%(block)s, %(id)s, %(expires_at)s);
 
 -- find_binding --
 -- One binding.
-SELECT b.*, t.name AS tenant, now() AS now
-  FROM agi_router.binding b
-  JOIN agi_router.tenant t ON t.id = b.tenant_id
- WHERE b.block = %(block)s AND b.id = %(id)s;
+SELECT * FROM agi_router.find_binding(%(block)s, %(id)s);
 
 -- list_alive --
 -- Bindings that are alive, newest first: the newest of each block, then of those.
@@ -355,7 +315,7 @@ SELECT b.*, t.name AS tenant, now() AS now
         ORDER BY o.block DESC, o.id DESC
         LIMIT %(limit)s) b
   JOIN agi_router.tenant t ON t.id = b.tenant_id
- ORDER BY b.id DESC
+ ORDER BY b.begins_at DESC, b.block DESC, b.id DESC
  LIMIT %(limit)s;
 
 -- list_bindings --
@@ -369,7 +329,7 @@ SELECT b.*, t.name AS tenant, now() AS now
         ORDER BY o.block DESC, o.id DESC
         LIMIT %(limit)s) b
   JOIN agi_router.tenant t ON t.id = b.tenant_id
- ORDER BY b.id DESC
+ ORDER BY b.begins_at DESC, b.block DESC, b.id DESC
  LIMIT %(limit)s;
 
 -- list_order --
@@ -378,7 +338,7 @@ SELECT b.*, t.name AS tenant, now() AS now
   FROM agi_router.binding b
   JOIN agi_router.tenant t ON t.id = b.tenant_id
  WHERE b.order_id = %(order_id)s AND (%(all)s OR b.ended_at IS NULL AND b.expires_at > now())
- ORDER BY b.id DESC
+ ORDER BY b.begins_at DESC, b.block DESC, b.id DESC
  LIMIT %(limit)s;
 
 -- list_on_number --
@@ -395,7 +355,7 @@ SELECT b.*, t.name AS tenant, now() AS now
   JOIN agi_router.tenant t ON t.id = b.tenant_id
  WHERE (%(all)s OR b.ended_at IS NULL AND b.expires_at > clock_timestamp())
    AND (%(order_id)s::text IS NULL OR b.order_id = %(order_id)s)
- ORDER BY b.id DESC
+ ORDER BY b.begins_at DESC, b.block DESC, b.id DESC
  LIMIT %(limit)s;
 
 -- stream_bindings --
@@ -409,17 +369,5 @@ SELECT b.*, t.name AS tenant, now() AS now
  ORDER BY b.block, b.id;
 
 -- list_routes --
--- The routes of some bindings, those included whose place was taken since; not of those who left. Of
--- a child the row of B, and that of A, which its parent holds. binding_id: what they are sealed for.
-SELECT b.block, b.id, r.binding_id, r.x_number, r.caller_tag, r.shown, r.side, r.callee, r.caller,
-       r.last_callee, r.last_at
-  FROM unnest(%(block)s::bigint[], %(id)s::bigint[]) n (block, id)
-  JOIN agi_router.binding b ON b.block = n.block AND b.id = n.id
-  JOIN agi_router.route r ON r.block = b.block AND r.binding_id = coalesce(b.parent_id, b.id)
- WHERE b.parent_id IS NULL OR r.side = 'a' OR r.child_id = b.id
-UNION ALL
-SELECT p.block, p.binding_id, p.binding_id, p.x_number, p.caller_tag, p.shown, p.side, p.callee, p.caller,
-       NULL, NULL
-  FROM unnest(%(block)s::bigint[], %(id)s::bigint[]) n (block, id)
-  JOIN agi_router.past_route p ON p.block = n.block AND p.binding_id = n.id
- WHERE NOT p.left_group;
+-- The routes of some bindings, those included whose place was taken since; not of those who left.
+SELECT * FROM agi_router.list_routes(%(block)s::bigint[], %(id)s::bigint[]);

@@ -23,14 +23,14 @@ SELECT n.place
   FROM unnest(%(order_id)s::text[], %(order_tag)s::bigint[])
        WITH ORDINALITY n (order_id, order_tag, place)
  CROSS JOIN LATERAL (
-       SELECT
+       SELECT 1
          FROM agi_router.binding b
         WHERE b.order_id = n.order_id AND b.order_tag = n.order_tag
         LIMIT 1) b;
 
 -- find_bound_single --
 -- Whether an order with its parties is bound already, or once was; by this extension, if one is asked for.
-SELECT
+SELECT 1
   FROM agi_router.binding b
  WHERE b.order_id = %(order_id)s AND b.order_tag = ANY (%(order_tag)s)
    AND (%(extension)s::text IS NULL OR b.extension = %(extension)s)
@@ -81,7 +81,7 @@ SELECT DISTINCT b.open_number, NULL::timestamptz
 SELECT n.x_number
   FROM (SELECT clock_timestamp() AS now OFFSET 0) t
  CROSS JOIN unnest(%(x_number)s::bigint[]) n (x_number)
- WHERE EXISTS (SELECT
+ WHERE EXISTS (SELECT 1
                  FROM (SELECT r.block, r.binding_id
                          FROM agi_router.route r
                         WHERE r.block = n.x_number / 10000 AND r.x_number = n.x_number

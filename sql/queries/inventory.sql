@@ -81,7 +81,8 @@ SELECT x_number, bound
 
 -- find_block --
 -- One block and what keeps a tenant's new bindings out of it; null: nothing does.
-SELECT agi_router.why_closed(k, %(tenant_id)s, %(digit)s, clock_timestamp()) AS closed
+SELECT agi_router.why_closed(k.block, k.tenant_id, k.state, k.valid_from, k.valid_until,
+                             %(tenant_id)s, %(digit)s, clock_timestamp()) AS closed
   FROM agi_router.block k
  WHERE k.block = %(block)s;
 
@@ -92,10 +93,14 @@ SELECT agi_router.why_closed(k, %(tenant_id)s, %(digit)s, clock_timestamp()) AS 
 -- The time is a column, not the function: else why_closed would not be inlined, at six times the cost.
 SELECT t.id, n.now, nextval('agi_router.binding_id') AS binding_id,
        ARRAY(SELECT k.block FROM agi_router.block k
-              WHERE k.tenant_id = t.id AND agi_router.why_closed(k, t.id, %(digit)s, n.now) IS NULL
+              WHERE k.tenant_id = t.id
+                AND agi_router.why_closed(k.block, k.tenant_id, k.state, k.valid_from, k.valid_until,
+                                          t.id, %(digit)s, n.now) IS NULL
               ORDER BY random() LIMIT %(draws)s) AS own,
        ARRAY(SELECT k.block FROM agi_router.block k
-              WHERE k.tenant_id IS NULL AND agi_router.why_closed(k, t.id, %(digit)s, n.now) IS NULL
+              WHERE k.tenant_id IS NULL
+                AND agi_router.why_closed(k.block, k.tenant_id, k.state, k.valid_from, k.valid_until,
+                                          t.id, %(digit)s, n.now) IS NULL
               ORDER BY random() LIMIT %(draws)s) AS shared
   FROM (SELECT clock_timestamp() AS now OFFSET 0) n
   JOIN agi_router.tenant t ON t.name = %(tenant)s AND t.active;
@@ -104,13 +109,15 @@ SELECT t.id, n.now, nextval('agi_router.binding_id') AS binding_id,
 -- All blocks in which a tenant may make new bindings: its own, then the shared ones.
 SELECT k.block
   FROM agi_router.block k
- WHERE agi_router.why_closed(k, %(tenant_id)s, %(digit)s, clock_timestamp()) IS NULL
+ WHERE agi_router.why_closed(k.block, k.tenant_id, k.state, k.valid_from, k.valid_until,
+                             %(tenant_id)s, %(digit)s, clock_timestamp()) IS NULL
  ORDER BY k.tenant_id NULLS LAST, k.block;
 
 -- count_closed --
 -- How many blocks are closed to a tenant's new bindings, by what closes them.
 SELECT c.closed, count(*) AS blocks
-  FROM (SELECT agi_router.why_closed(k, %(tenant_id)s, %(digit)s, clock_timestamp()) AS closed
+  FROM (SELECT agi_router.why_closed(k.block, k.tenant_id, k.state, k.valid_from, k.valid_until,
+                                     %(tenant_id)s, %(digit)s, clock_timestamp()) AS closed
           FROM agi_router.block k) c
  WHERE c.closed IS NOT NULL
  GROUP BY c.closed;
@@ -119,13 +126,16 @@ SELECT c.closed, count(*) AS blocks
 -- The blocks that take new bindings, each with the tenant it is kept for.
 SELECT block, tenant_id
   FROM agi_router.block k
- WHERE agi_router.why_closed(k, NULL, NULL, now()) IS NULL
+ WHERE agi_router.why_closed(k.block, k.tenant_id, k.state, k.valid_from, k.valid_until,
+                             NULL, NULL, now()) IS NULL
  ORDER BY block;
 
 -- lock_open_blocks --
 -- Of some blocks those that take new bindings; they will until the transaction ends.
 SELECT block
   FROM agi_router.block k
- WHERE block = ANY (%(block)s) AND agi_router.why_closed(k, NULL, NULL, now()) IS NULL
+ WHERE block = ANY (%(block)s)
+   AND agi_router.why_closed(k.block, k.tenant_id, k.state, k.valid_from, k.valid_until,
+                             NULL, NULL, now()) IS NULL
  ORDER BY block
    FOR KEY SHARE;

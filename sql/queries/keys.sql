@@ -28,7 +28,7 @@ UPDATE agi_router.key SET state = 'old' WHERE kind = %(kind)s AND state <> 'reti
 -- set_current_key --
 -- Write with this key from now on; after age_keys.
 UPDATE agi_router.key
-   SET state = 'current', current_at = clock_timestamp(), sealed_before = agi_router.seals_so_far()
+   SET state = 'current', current_at = statement_timestamp(), sealed_before = agi_router.seals_so_far()
  WHERE kind = %(kind)s AND id = %(id)s;
 
 -- retire_key --

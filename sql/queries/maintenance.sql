@@ -30,7 +30,7 @@ SELECT substring(s.sealed FROM 1 FOR 3) AS header, count(*) AS values
 SELECT count(*) AS bindings
   FROM agi_router.binding b
  CROSS JOIN LATERAL (
-       SELECT
+       SELECT 1
          FROM (SELECT r.callee, r.caller, r.last_callee FROM agi_router.route r
                 WHERE r.block = b.block AND r.binding_id = b.id
                UNION ALL
@@ -104,18 +104,18 @@ WITH walked AS (
        -- A child goes with its parent, which ends no earlier.
        AND b.parent_id IS NULL
        -- While a route is where calls find it, its binding stays.
-       AND NOT EXISTS (SELECT FROM agi_router.route r WHERE r.block = b.block AND r.binding_id = b.id)
+       AND NOT EXISTS (SELECT 1 FROM agi_router.route r WHERE r.block = b.block AND r.binding_id = b.id)
        -- A child has ended with it, and has neither routes nor children. A row that is tied to it otherwise is of a
        -- writer's making: both stay, and the walk goes on.
        AND NOT EXISTS (
-           SELECT
+           SELECT 1
              FROM agi_router.binding c
             WHERE c.block = b.block AND c.parent_id = b.id
               AND (c.ended_at IS NULL
-                   OR EXISTS (SELECT FROM agi_router.route r WHERE r.block = c.block AND r.binding_id = c.id)
-                   OR EXISTS (SELECT FROM agi_router.route r WHERE r.block = c.block AND r.child_id = c.id)
-                   OR EXISTS (SELECT FROM agi_router.past_route p WHERE p.block = c.block AND p.binding_id = c.id)
-                   OR EXISTS (SELECT FROM agi_router.binding g WHERE g.block = c.block AND g.parent_id = c.id)))
+                   OR EXISTS (SELECT 1 FROM agi_router.route r WHERE r.block = c.block AND r.binding_id = c.id)
+                   OR EXISTS (SELECT 1 FROM agi_router.route r WHERE r.block = c.block AND r.child_id = c.id)
+                   OR EXISTS (SELECT 1 FROM agi_router.past_route p WHERE p.block = c.block AND p.binding_id = c.id)
+                   OR EXISTS (SELECT 1 FROM agi_router.binding g WHERE g.block = c.block AND g.parent_id = c.id)))
        FOR UPDATE OF b SKIP LOCKED
 ), past AS (
     DELETE FROM agi_router.past_route p USING old o WHERE p.block = %(block)s AND p.binding_id = o.id

@@ -11,5 +11,5 @@ VALUES (%(uid)s, %(name)s, %(effective_uid)s, %(login_uid)s, %(claimed)s, %(host
 SELECT at, uid, name, effective_uid, login_uid, claimed, host, act, subject, reason
   FROM agi_router.audit
  WHERE at >= %(since)s
- ORDER BY id DESC
+ ORDER BY at DESC, id DESC
  LIMIT %(limit)s;

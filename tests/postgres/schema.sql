@@ -40,6 +40,83 @@ CREATE TYPE agi_router.facts AS (
 
 COMMENT ON TYPE agi_router.facts IS 'What is known of one caller on one number at one moment; binding_id and what follows are null for a stranger';
 
+CREATE TYPE agi_router.stored_binding AS (
+	block bigint,
+	id bigint,
+	tenant text,
+	mode text,
+	state text,
+	begins_at timestamp with time zone,
+	expires_at timestamp with time zone,
+	ended_at timestamp with time zone,
+	max_calls integer,
+	calls_used integer,
+	counting text,
+	direction text,
+	ring_timeout integer,
+	max_duration integer,
+	language text,
+	order_id text,
+	callback text,
+	callback_window integer,
+	display_a text,
+	display_b text,
+	prompts text,
+	extension text,
+	y_ttl integer,
+	parent_id bigint,
+	now timestamp with time zone
+);
+
+COMMENT ON TYPE agi_router.stored_binding IS 'A binding as it is read at one moment, without its routes';
+
+CREATE TABLE agi_router.audit (
+    id bigint NOT NULL,
+    at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    uid bigint NOT NULL,
+    name text NOT NULL,
+    effective_uid bigint NOT NULL,
+    login_uid bigint,
+    claimed text,
+    host text NOT NULL,
+    act text NOT NULL,
+    subject text NOT NULL,
+    reason text
+);
+
+COMMENT ON TABLE agi_router.audit IS 'Who had real numbers shown to him: a row is written, and committed, before anything is shown';
+
+COMMENT ON COLUMN agi_router.audit.id IS 'Key';
+
+COMMENT ON COLUMN agi_router.audit.at IS 'When';
+
+COMMENT ON COLUMN agi_router.audit.uid IS 'Real user id of the process';
+
+COMMENT ON COLUMN agi_router.audit.name IS 'Name of that user on the host';
+
+COMMENT ON COLUMN agi_router.audit.effective_uid IS 'Effective user id of the process';
+
+COMMENT ON COLUMN agi_router.audit.login_uid IS 'Who had logged in, as the kernel keeps it; null: it does not tell';
+
+COMMENT ON COLUMN agi_router.audit.claimed IS 'What SUDO_USER said: a hint, anybody can set it';
+
+COMMENT ON COLUMN agi_router.audit.host IS 'Name of the host';
+
+COMMENT ON COLUMN agi_router.audit.act IS 'The command';
+
+COMMENT ON COLUMN agi_router.audit.subject IS 'What was asked for; never a real number';
+
+COMMENT ON COLUMN agi_router.audit.reason IS 'Why, as the user said it';
+
+ALTER TABLE agi_router.audit ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME agi_router.audit_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE SEQUENCE agi_router.binding_id
     START WITH 1
     INCREMENT BY 1
@@ -170,53 +247,6 @@ COMMENT ON COLUMN agi_router.block.valid_from IS 'Start of the certificate';
 COMMENT ON COLUMN agi_router.block.valid_until IS 'End of the certificate';
 
 COMMENT ON COLUMN agi_router.block.created_at IS 'When it was added';
-
-CREATE TABLE agi_router.audit (
-    id bigint NOT NULL,
-    at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    uid bigint NOT NULL,
-    name text NOT NULL,
-    effective_uid bigint NOT NULL,
-    login_uid bigint,
-    claimed text,
-    host text NOT NULL,
-    act text NOT NULL,
-    subject text NOT NULL,
-    reason text
-);
-
-COMMENT ON TABLE agi_router.audit IS 'Who had real numbers shown to him: a row is written, and committed, before anything is shown';
-
-COMMENT ON COLUMN agi_router.audit.id IS 'Key';
-
-COMMENT ON COLUMN agi_router.audit.at IS 'When';
-
-COMMENT ON COLUMN agi_router.audit.uid IS 'Real user id of the process';
-
-COMMENT ON COLUMN agi_router.audit.name IS 'Name of that user on the host';
-
-COMMENT ON COLUMN agi_router.audit.effective_uid IS 'Effective user id of the process';
-
-COMMENT ON COLUMN agi_router.audit.login_uid IS 'Who had logged in, as the kernel keeps it; null: it does not tell';
-
-COMMENT ON COLUMN agi_router.audit.claimed IS 'What SUDO_USER said: a hint, anybody can set it';
-
-COMMENT ON COLUMN agi_router.audit.host IS 'Name of the host';
-
-COMMENT ON COLUMN agi_router.audit.act IS 'The command';
-
-COMMENT ON COLUMN agi_router.audit.subject IS 'What was asked for; never a real number';
-
-COMMENT ON COLUMN agi_router.audit.reason IS 'Why, as the user said it';
-
-ALTER TABLE agi_router.audit ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
-    SEQUENCE NAME agi_router.audit_id_seq
-    START WITH 1
-    INCREMENT BY 1
-    NO MINVALUE
-    NO MAXVALUE
-    CACHE 1
-);
 
 CREATE TABLE agi_router.call (
     block bigint NOT NULL,

@@ -334,14 +334,14 @@ class Clock:
     """
     The clock of the sessions that begin from now on in one database.
 
-    ``clock_timestamp()`` and ``now()`` are shadowed by functions that look at a session setting.
+    What tells the time is shadowed by functions that look at a session setting.
     """
 
     def __init__(self, server: Server, dsn: str) -> None:
         self._admin = server.admin(database_of(dsn))
         self._database = database_of(dsn)
         self._admin.execute("CREATE SCHEMA clock")
-        for name in ("clock_timestamp", "now"):
+        for name in ("clock_timestamp", "statement_timestamp", "now"):
             self._admin.execute(
                 f"CREATE FUNCTION clock.{name}() RETURNS timestamptz LANGUAGE sql VOLATILE AS $$"
                 " SELECT coalesce(nullif(current_setting('test.now', true), '')::timestamptz,"

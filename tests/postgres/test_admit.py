@@ -479,6 +479,7 @@ def test_reservations_are_found_by_their_index(connection: Connection) -> None:
     connection.execute("SET enable_seqscan = off")
     values = {"node": "pbx1", "after": "pbx1-", "before": "pbx1.", "limit": 10}
     plan = connection.execute(b"EXPLAIN " + query("list_reserved"), values).fetchall()
-    scans = [row["QUERY PLAN"] for row in plan if "Scan" in row["QUERY PLAN"]]
+    lines = [row["QUERY PLAN"] for row in plan]
+    scans = [line for line in lines if "Scan" in line and "Subquery Scan" not in line]
     assert scans
     assert all("id_idx" in scan or "call_reserved" in scan for scan in scans), plan

@@ -543,6 +543,16 @@ def waits_for_lock(connection: Connection, waiting: Connection) -> bool:
     )
 
 
+def test_a_conflict_in_a_transaction(store: BindingStore, connection: Connection) -> None:
+    """It is explained, and the transaction goes on."""
+    bind(store)
+    with connection.transaction():
+        with pytest.raises(BindingConflict, match="already, by binding"):
+            bind(store)
+        made = bind(store, C, D)
+    assert store.find(made.id).state is BindingState.ACTIVE
+
+
 @pytest.mark.parametrize("first", ["extend", "bind"])
 def test_extended_at_the_moment_its_place_is_taken(
     first: str, clock: Clock, dsn: str, store: BindingStore, stores: Stores

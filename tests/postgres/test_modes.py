@@ -30,7 +30,7 @@ from agi_router.bindings.model import StoredBinding
 from agi_router.bindings.modes import Axb, Axyb, Gxb, Gxyb, Parties
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
-from agi_router.bindings.words import BindingState, Callback, Direction, Mode, Side
+from agi_router.bindings.words import BindingState, Callback, Direction, Side
 from agi_router.calls.decision import Refusal, Route, decide
 from agi_router.calls.end import Outcome
 from agi_router.calls.reasons import Reason

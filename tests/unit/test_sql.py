@@ -83,3 +83,67 @@ def test_the_name_of_a_query_is_its_own() -> None:
 def test_every_query_is_used(name: str) -> None:
     """By the program."""
     assert any(f'"{name}"' in path.read_text("utf-8") for path in PACKAGE.rglob("*.py"))
+
+
+# What follows lets statements run on one database and on many: see sql/README.md.
+
+
+def code_of(text: str) -> str:
+    """Leave comments and words in quotes away."""
+    return re.sub(r"--.*|'[^']*'", "", text)
+
+
+def statements(text: str) -> list[str]:
+    """Split code at semicolons; that of a function, too."""
+    return code_of(text).split(";")
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_no_select_is_without_columns(name: str) -> None:
+    """Engines that rewrite statements have to name what comes out."""
+    assert not re.search(r"\b(SELECT|PERFORM)\s+(FROM\b|\))", code_of(FILES[name]))
+
+
+@pytest.mark.parametrize("name", sorted(FUNCTIONS))
+def test_no_function_speaks_in_rows_of_tables(name: str) -> None:
+    """An argument or a result that is a table's row hangs on that table, wherever it is moved."""
+    tables = re.findall(r"\bCREATE TABLE agi_router\.(\w+)", "".join(FILES.values()))
+    head = FILES[name].partition("$$")[0]
+    assert not re.search(rf"\bagi_router\.({'|'.join(tables)})\b", head)
+
+
+@pytest.mark.parametrize("name", sorted(FUNCTIONS))
+def test_the_block_comes_first(name: str) -> None:
+    """Whoever routes a call of a function by its block finds it there."""
+    arguments = re.findall(r"[(,]\s*(_\w+) \w", FILES[name].partition("RETURNS")[0])
+    assert "_block" not in arguments[1:]
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_what_changes_rows_asks_no_clock(name: str) -> None:
+    """A volatile function, or a stable one of columns, is not sent to where the rows are."""
+    for statement in statements(FILES[name]):
+        if re.search(r"\b(UPDATE agi_router|DELETE FROM)\b", statement):
+            assert "clock_timestamp()" not in statement
+            assert not re.search(r"\w+\.\w+ [+-] (make_interval\(|interval\b)", statement)
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_keys_are_asserted_inside(name: str) -> None:
+    """As an argument, they would be asserted where the function is called, not where it writes."""
+    assert not re.search(r"[(,]\s*agi_router\.assert_current_keys\(", code_of(FILES[name]))
+    if "_tag_key integer, _seal_key integer" in FILES[name] and "assert_current" not in name:
+        begin = FILES[name].partition("BEGIN\n")[2].lstrip()
+        assert begin.startswith(
+            "PERFORM agi_router.assert_current_keys(_block, _tag_key, _seal_key);"
+        )
+
+
+@pytest.mark.parametrize("name", sorted(QUERIES))
+def test_newest_first_is_by_time(name: str) -> None:
+    """Sequences of several databases say nothing of each other."""
+    parts = HEADER.split(FILES[name])
+    for query, text in zip(parts[1::2], parts[2::2], strict=True):
+        if "newest first" in text:
+            last = text.rpartition("ORDER BY ")[2]
+            assert re.match(r"(\w\.)?(begins_at|received_at|at) DESC, ", last), query

@@ -1,16 +1,14 @@
 CREATE OR REPLACE FUNCTION agi_router.add_routes(
-    _block bigint, _binding_id bigint, _x_number bigint[], _caller_tag bigint[], _shown bigint[],
-    _side text[], _callee bytea[], _caller bytea[])
+    _block bigint, _tag_key integer, _seal_key integer, _binding_id bigint, _x_number bigint[],
+    _caller_tag bigint[], _shown bigint[], _side text[], _callee bytea[], _caller bytea[],
+    _place_x bigint[], _place_tag bigint[])
 RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM agi_router.make_room(_block, _x_number, _caller_tag);
-    INSERT INTO agi_router.route (block, binding_id, x_number, caller_tag, shown, side, callee, caller,
-                                  begins_at, ends_at)
-    SELECT _block, _binding_id, n.*, clock_timestamp(), b.expires_at
-      FROM unnest(_x_number, _caller_tag, _shown, _side, _callee, _caller) n (x_number, caller_tag, a, b, c, d)
-      JOIN agi_router.binding b ON b.block = _block AND b.id = _binding_id
-     ORDER BY n.x_number, n.caller_tag; -- one order for all, or two binds of the same parties could deadlock
+    PERFORM agi_router.assert_current_keys(_block, _tag_key, _seal_key);
+    PERFORM agi_router.evict_ended_routes(_block, _place_x, _place_tag);
+    PERFORM agi_router.insert_routes(
+        _block, _binding_id, _x_number, _caller_tag, _shown, _side, _callee, _caller);
 END
 $$;
-COMMENT ON FUNCTION agi_router.add_routes IS 'Adds routes to a binding; route_pkey is violated where a live binding holds one of them';
+COMMENT ON FUNCTION agi_router.add_routes IS 'Adds routes to a binding, under these keys; _place_x and _place_tag say where their callers may be found under every key, if there are several. route_pkey is violated where a live binding is in the way';

@@ -1,12 +1,13 @@
 CREATE OR REPLACE FUNCTION agi_router.bind(
-    _block bigint, _terms jsonb, _rest interval, _party_rest interval, _x_number bigint[],
-    _caller_tag bigint[], _shown bigint[], _side text[], _callee bytea[], _caller bytea[],
+    _block bigint, _tag_key integer, _seal_key integer, _terms jsonb, _rest interval, _party_rest interval,
+    _x_number bigint[], _caller_tag bigint[], _shown bigint[], _side text[], _callee bytea[], _caller bytea[],
     _place_x bigint[], _place_tag bigint[], _place integer[])
-RETURNS agi_router.binding
+RETURNS SETOF agi_router.stored_binding
 LANGUAGE plpgsql AS $$
 DECLARE
     made agi_router.binding;
 BEGIN
+    PERFORM agi_router.assert_current_keys(_block, _tag_key, _seal_key);
     -- What every new binding has; the terms say the rest, and its number, for which it was sealed.
     made := jsonb_populate_record(NULL::agi_router.binding, _terms);
     made.block := _block;
@@ -14,24 +15,32 @@ BEGIN
     made.calls_settled := 0;
     made.begins_at := now();
     made.state := 'active';
-    PERFORM FROM agi_router.block k, agi_router.tenant t
-      WHERE k.block = _block AND agi_router.why_closed(k, made.tenant_id, NULL, made.begins_at) IS NULL
-        AND t.id = made.tenant_id AND t.active
+    IF made.open_number IS NOT NULL THEN
+        -- Nobody may come to the number meanwhile; see agi_router.check_alone.
+        PERFORM 1 FROM agi_router.block k WHERE k.block = _block FOR UPDATE;
+    END IF;
+    PERFORM 1
+       FROM agi_router.block k, agi_router.tenant t
+      WHERE k.block = _block AND t.id = made.tenant_id AND t.active
+        AND agi_router.why_closed(k.block, k.tenant_id, k.state, k.valid_from, k.valid_until,
+                                  made.tenant_id, NULL, made.begins_at) IS NULL
         FOR KEY SHARE OF k; -- waits where the block is just being returned, and looks again
     IF NOT FOUND THEN
-        RETURN NULL;
+        RETURN;
     END IF;
-    PERFORM FROM agi_router.find_rests(
-        _block, NULL, _place_x, _place_tag, _place, _rest, _party_rest, clock_timestamp());
+    PERFORM 1
+       FROM agi_router.find_rests(
+            _block, NULL, _place_x, _place_tag, _place, _rest, _party_rest, clock_timestamp());
     IF FOUND THEN
-        RETURN NULL;
+        RETURN;
     END IF;
     IF cardinality(_place_tag) > cardinality(_caller_tag) THEN
         PERFORM agi_router.evict_ended_routes(_block, _place_x, _place_tag);
     END IF;
     INSERT INTO agi_router.binding VALUES (made.*);
-    PERFORM agi_router.add_routes(_block, made.id, _x_number, _caller_tag, _shown, _side, _callee, _caller);
-    RETURN made;
+    PERFORM agi_router.insert_routes(
+        _block, made.id, _x_number, _caller_tag, _shown, _side, _callee, _caller);
+    RETURN QUERY SELECT * FROM agi_router.find_binding(_block, made.id);
 END
 $$;
-COMMENT ON FUNCTION agi_router.bind IS 'Makes a binding with its routes; _terms holds columns of binding by name, the id it was sealed for among them, _place_x, _place_tag and _place where each of its callers may be found, under every key. Fails with route_pkey where a live binding holds one of the routes; null where the block is not open to the tenant or a number rests';
+COMMENT ON FUNCTION agi_router.bind IS 'Makes a binding with its routes, under these keys; _terms holds columns of binding by name, the id it was sealed for among them, _place_x, _place_tag and _place where each of its callers may be found, under every key. Fails with route_pkey where a live binding holds one of the routes; no row where the block is not open to the tenant or a number rests';

@@ -3,12 +3,15 @@ CREATE OR REPLACE FUNCTION agi_router.check_alone() RETURNS trigger
 LANGUAGE plpgsql SET enable_seqscan = off AS $$
 -- Nobody may be on an X of AX, and on one of AXE only others of AXE. Whoever adds routes holds the
 -- block by its foreign key; a binding that strangers may call takes it whole, so that none of them
--- can miss the other. Without such bindings this is one look into an empty index.
+-- can miss the other. Without such bindings in the block this is one look into an index.
 BEGIN
-    IF NOT EXISTS (SELECT FROM agi_router.binding WHERE open_number IS NOT NULL) THEN
+    IF NOT EXISTS (SELECT 1
+                     FROM agi_router.binding b
+                    WHERE b.block = ANY (ARRAY(SELECT DISTINCT n.block FROM fresh n))
+                      AND b.open_number IS NOT NULL) THEN
         RETURN NULL;
     END IF;
-    PERFORM
+    PERFORM 1
        FROM agi_router.block k
       WHERE k.block IN (SELECT n.block
                           FROM fresh n
@@ -18,7 +21,7 @@ BEGIN
         FOR UPDATE;
     IF FOUND THEN
         -- One that is about to expire may just be extended: wait for it.
-        PERFORM
+        PERFORM 1
            FROM agi_router.binding p
           WHERE (p.block, p.id) IN (SELECT o.block, o.binding_id
                                       FROM fresh n
@@ -30,13 +33,13 @@ BEGIN
           ORDER BY p.block, p.id
             FOR NO KEY UPDATE;
     END IF;
-    IF EXISTS (SELECT
+    IF EXISTS (SELECT 1
                  FROM fresh n
                  JOIN agi_router.binding p ON p.block = n.block AND p.open_number = n.x_number AND p.id <> n.binding_id
                  JOIN agi_router.binding b ON b.block = n.block AND b.id = n.binding_id
                 WHERE p.ended_at IS NULL AND p.expires_at > clock_timestamp()
                   AND NOT (p.mode = 'axe' AND b.mode = 'axe'))
-       OR EXISTS (SELECT
+       OR EXISTS (SELECT 1
                     FROM fresh n
                     JOIN agi_router.binding b ON b.block = n.block AND b.id = n.binding_id
                     JOIN agi_router.route o

@@ -42,16 +42,16 @@ BEGIN
       FROM ended e
      WHERE e.binding_id IS DISTINCT FROM _binding_id
        AND EXISTS (
-           SELECT
+           SELECT 1
              FROM place w
             WHERE NOT EXISTS (
-                  SELECT
+                  SELECT 1
                     FROM place p
                     JOIN agi_router.route r
                       ON r.block = _block AND r.x_number = p.x_number AND r.caller_tag = p.caller_tag
                    WHERE p.place = w.place AND r.binding_id = e.binding_id)
               AND NOT EXISTS (
-                  SELECT
+                  SELECT 1
                     FROM place p
                     JOIN agi_router.past_route r
                       ON r.block = _block AND r.x_number = p.x_number AND r.caller_tag = p.caller_tag

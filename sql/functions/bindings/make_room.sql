@@ -4,12 +4,14 @@ LANGUAGE plpgsql AS $$
 -- A binding that has expired is first marked so: that takes its row lock, so it cannot be extended
 -- at the same moment. Rows are locked in one order for all, or two that make room at once, or one
 -- and a settlement, could wait for each other in a circle.
+DECLARE
+    _now timestamptz := clock_timestamp();
 BEGIN
     UPDATE agi_router.binding b
        SET state = 'expired', ended_at = b.expires_at
       FROM (SELECT o.id
               FROM agi_router.binding o
-             WHERE o.block = _block AND o.ended_at IS NULL AND o.expires_at <= clock_timestamp()
+             WHERE o.block = _block AND o.ended_at IS NULL AND o.expires_at <= _now
                AND o.id = ANY (ARRAY(
                    SELECT r.binding_id
                      FROM unnest(_x_number, _caller_tag) n (x_number, caller_tag)

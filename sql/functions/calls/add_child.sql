@@ -1,14 +1,15 @@
 CREATE OR REPLACE FUNCTION agi_router.add_child(
-    _block bigint, _parent_id bigint, _x_number bigint, _x_tag bigint, _x_callee bytea,
-    _x_caller bytea, _y_number bigint, _y_tags bigint[], _y_callee bytea)
+    _block bigint, _tag_key integer, _seal_key integer, _parent_id bigint, _x_number bigint, _x_tag bigint,
+    _x_callee bytea, _x_caller bytea, _y_number bigint, _y_tags bigint[], _y_callee bytea)
 RETURNS boolean
 LANGUAGE plpgsql AS $$
 DECLARE
     parent agi_router.binding;
     made   agi_router.binding;
 BEGIN
+    PERFORM agi_router.assert_current_keys(_block, _tag_key, _seal_key);
     -- The parent, and what is in the way of the new route, in the order of all who lock bindings.
-    PERFORM
+    PERFORM 1
        FROM agi_router.binding b
       WHERE b.block = _block
         AND b.id = ANY (ARRAY(
@@ -21,7 +22,7 @@ BEGIN
         FOR NO KEY UPDATE;
     SELECT * INTO parent FROM agi_router.binding b WHERE b.block = _block AND b.id = _parent_id;
     IF NOT FOUND OR parent.ended_at IS NOT NULL OR parent.expires_at <= clock_timestamp()
-       OR EXISTS (SELECT
+       OR EXISTS (SELECT 1
                     FROM agi_router.route r
                     JOIN agi_router.binding c ON c.block = r.block AND c.id = r.child_id
                    WHERE r.block = _block AND r.binding_id = _parent_id AND r.side = 'a'
@@ -42,7 +43,7 @@ BEGIN
         PERFORM agi_router.evict_ended_routes(_block, array_fill(_y_number, ARRAY[cardinality(_y_tags)]), _y_tags);
     END IF;
     INSERT INTO agi_router.binding VALUES (made.*);
-    PERFORM agi_router.add_routes(
+    PERFORM agi_router.insert_routes(
         _block, _parent_id, ARRAY[_y_number], ARRAY[_y_tags[1]], ARRAY[_x_number], ARRAY['b'],
         ARRAY[_y_callee], ARRAY[NULL::bytea]);
     UPDATE agi_router.route
@@ -56,4 +57,4 @@ BEGIN
     RETURN true;
 END
 $$;
-COMMENT ON FUNCTION agi_router.add_child IS 'Makes the Y of a binding that has none: a child binding with its own life. _x_…: the row of A as it is with the Y; _y_tags: the tags of B under every key, the current one first. False where another call has just made it, or the parent is over; route_pkey is violated where the Y is taken';
+COMMENT ON FUNCTION agi_router.add_child IS 'Makes the Y of a binding that has none: a child binding with its own life, under these keys. _x_…: the row of A as it is with the Y; _y_tags: the tags of B under every key, the current one first. False where another call has just made it, or the parent is over; route_pkey is violated where the Y is taken';

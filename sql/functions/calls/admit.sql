@@ -32,7 +32,7 @@ BEGIN
        AND (b.direction = 'both' OR b.direction = r.side)
        AND (r.callee IS NOT NULL
             OR r.last_callee IS NOT NULL
-               AND (b.callback_window IS NULL OR r.last_at + make_interval(secs => b.callback_window) > _now))
+               AND (b.callback_window IS NULL OR _now - r.last_at < make_interval(secs => b.callback_window)))
        AND r.shown IS NOT NULL
        AND (r.child_id IS NULL OR c.ended_at IS NULL AND c.expires_at > _now)
     RETURNING true, _now, true, true, true, false,
@@ -43,7 +43,7 @@ BEGIN
          INTO facts;
     IF NOT FOUND THEN
         -- A retry may fail a guard for the use that it took itself, or for what has come since.
-        IF EXISTS (SELECT
+        IF EXISTS (SELECT 1
                      FROM agi_router.call c
                     WHERE c.block = _block AND c.id = _call_id AND c.day = _day) THEN
             RAISE unique_violation USING

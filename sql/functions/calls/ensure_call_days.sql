@@ -32,7 +32,7 @@ BEGIN
         -- Whoever had the lock may have made them since.
         missing := ARRAY(SELECT m
                            FROM unnest(missing) m
-                          WHERE NOT EXISTS (SELECT
+                          WHERE NOT EXISTS (SELECT 1
                                               FROM pg_class c
                                              WHERE c.relnamespace = 'agi_router'::regnamespace
                                                AND c.relname = format('call_%s', to_char(m, 'YYYYMMDD'))));

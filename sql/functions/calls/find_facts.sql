@@ -5,13 +5,13 @@ LANGUAGE sql STABLE AS $$
            _now,
            k.block IS NOT NULL,
            coalesce(k.state <> 'returned' AND k.valid_from <= _now AND k.valid_until > _now, false),
-           EXISTS (SELECT
+           EXISTS (SELECT 1
                      FROM agi_router.route o
                      JOIN agi_router.binding p ON p.block = o.block AND p.id = o.binding_id
                     WHERE o.block = _block AND o.x_number = _x_number
                       AND p.ended_at IS NULL AND p.expires_at > _now),
            r.binding_id IS NULL
-           AND EXISTS (SELECT
+           AND EXISTS (SELECT 1
                          FROM agi_router.binding p
                         WHERE p.block = _block AND p.open_number = _x_number AND p.mode = 'axe'
                           AND p.ended_at IS NULL AND p.expires_at > _now),
@@ -20,7 +20,7 @@ LANGUAGE sql STABLE AS $$
            b.state, b.direction, b.begins_at, b.expires_at, b.ended_at, b.max_calls, b.calls_used,
            b.callback, b.callback_window, CASE r.side WHEN 'a' THEN b.display_b ELSE b.display_a END,
            b.ring_timeout, b.max_duration, b.language, b.prompts, t.active
-      FROM (SELECT) one
+      FROM (SELECT 1) one
       LEFT JOIN agi_router.block k ON k.block = _block
       LEFT JOIN LATERAL (
            SELECT o.*

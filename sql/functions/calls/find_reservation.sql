@@ -1,0 +1,21 @@
+CREATE OR REPLACE FUNCTION agi_router.find_reservation(_block bigint, _call_id text, _day date, _tags bigint[])
+RETURNS SETOF agi_router.facts
+LANGUAGE sql STABLE AS $$
+    SELECT true, c.received_at, true, true,
+           true, false, b.id, b.mode, r.side, r.caller_tag,
+           r.callee, r.last_callee, r.last_at, r.shown, least(h.ended_at, h.expires_at),
+           b.state, b.direction, b.begins_at, b.expires_at, b.ended_at, b.max_calls,
+           b.calls_used - 1, b.callback, b.callback_window,
+           CASE r.side WHEN 'a' THEN b.display_b ELSE b.display_a END,
+           b.ring_timeout, b.max_duration, b.language, b.prompts, true
+      FROM agi_router.call c
+      JOIN agi_router.binding b ON b.block = c.block AND b.id = c.binding_id
+      JOIN agi_router.route r
+        ON r.block = b.block AND r.binding_id = b.id AND r.x_number = c.x_number
+       AND r.caller_tag = ANY (_tags)
+      LEFT JOIN agi_router.binding h ON h.block = r.block AND h.id = r.child_id
+     WHERE c.block = _block AND c.id = _call_id AND c.day = _day AND c.state = 'reserved'
+     ORDER BY array_position(_tags, r.caller_tag)
+     LIMIT 1
+$$;
+COMMENT ON FUNCTION agi_router.find_reservation IS 'The stored decision of a call that was admitted before and is not over, as facts; no row once it is. _tags in order of preference';

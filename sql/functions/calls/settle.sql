@@ -1,0 +1,79 @@
+CREATE OR REPLACE FUNCTION agi_router.settle(
+    _block bigint[], _day date, _id text[], _x_number bigint[], _ended_at timestamptz[], _reason text[],
+    _outcome text[], _ring_ms integer[], _talk_ms integer[], _released_by text[], _cause integer[],
+    _kept boolean[])
+RETURNS TABLE (call_id text, known boolean)
+LANGUAGE plpgsql AS $$
+-- Bindings are locked in one order for all, and before the places of new calls, as an admission does:
+-- else they would wait for each other in a circle.
+BEGIN
+    RETURN QUERY
+    WITH ended AS (
+        SELECT *
+          FROM unnest(_block, _id, _x_number,
+                      _ended_at, _reason, _outcome,
+                      _ring_ms, _talk_ms, _released_by,
+                      _cause, _kept)
+            AS e (block, id, x_number, ended_at, reason, outcome, ring_ms, talk_ms, released_by, cause, kept)
+    ), settled AS (
+        UPDATE agi_router.call c
+           SET state = 'settled', ended_at = e.ended_at, reason = e.reason, outcome = e.outcome,
+               ring_ms = e.ring_ms, talk_ms = e.talk_ms, released_by = e.released_by, cause = e.cause
+          FROM ended e
+         WHERE c.day = _day AND c.block = e.block AND c.id = e.id AND c.state = 'reserved'
+        RETURNING c.block, c.id, c.binding_id, c.outcome, e.kept
+    ), used AS (
+        -- Where no leg was dialled nothing was used, whatever the binding counts; where nobody saw the end it
+        -- was told whether it counts.
+        SELECT s.block, s.binding_id, count(*) AS taken,
+               count(*) FILTER (WHERE s.outcome IS NOT NULL OR s.kept) AS dialled,
+               count(*) FILTER (WHERE s.outcome = 'answered' OR s.kept) AS answered
+          FROM settled s
+         WHERE s.binding_id IS NOT NULL
+         GROUP BY 1, 2
+    ), held AS (
+        -- Where all was answered and there is no limit, nothing changes.
+        SELECT b.block, b.id, u.taken, CASE b.counting WHEN 'answered' THEN u.answered ELSE u.dialled END AS kept
+          FROM used u
+          JOIN agi_router.binding b ON b.block = u.block AND b.id = u.binding_id
+         WHERE u.answered < u.taken OR b.max_calls IS NOT NULL
+         ORDER BY b.block, b.id
+           FOR NO KEY UPDATE OF b
+    ), given_back AS (
+        -- Once the last use will not come back the binding is over, unless something else ended it before.
+        -- Within bounds: counts that somebody has altered must not keep other calls from being settled.
+        UPDATE agi_router.binding b
+           SET calls_used = greatest(0, b.calls_used - (h.taken - h.kept)),
+               calls_settled = CASE WHEN b.max_calls IS NULL THEN b.calls_settled
+                                    ELSE greatest(0, least(b.calls_settled + h.kept, b.max_calls)) END,
+               state = CASE WHEN b.ended_at IS NULL AND b.expires_at > now()
+                             AND b.calls_settled + h.kept >= b.max_calls THEN 'used_up' ELSE b.state END,
+               ended_at = CASE WHEN b.ended_at IS NULL AND b.expires_at > now()
+                                AND b.calls_settled + h.kept >= b.max_calls THEN now() ELSE b.ended_at END
+          FROM held h
+         WHERE b.block = h.block AND b.id = h.id AND (h.kept < h.taken OR b.max_calls IS NOT NULL)
+    ), inserted AS (
+        INSERT INTO agi_router.call (block, id, day, x_number, received_at, ended_at, state, reason,
+                                     outcome, ring_ms, talk_ms, released_by, cause)
+        -- A call that was refused came in the second that its id tells; it ended when its prompt was over.
+        SELECT e.block, e.id, _day, e.x_number,
+               least(e.ended_at, to_timestamp(substring(e.id FROM '([0-9]+)[.][0-9]+$')::bigint)),
+               e.ended_at, 'settled', e.reason,
+               e.outcome, e.ring_ms, e.talk_ms, e.released_by, e.cause
+          FROM ended e
+         WHERE (SELECT count(*) FROM held) >= 0
+           AND agi_router.settled_day(_day)
+           AND NOT EXISTS (SELECT 1 FROM agi_router.call c
+                            WHERE c.day = _day AND c.block = e.block AND c.id = e.id)
+         ORDER BY e.block, e.id
+            ON CONFLICT DO NOTHING
+        RETURNING block, id
+    )
+    SELECT m.id, EXISTS (SELECT 1 FROM agi_router.call c
+                          WHERE c.day = _day AND c.block = m.block AND c.id = m.id)
+      FROM (SELECT e.block, e.id FROM ended e
+            EXCEPT SELECT s.block, s.id FROM settled s
+            EXCEPT SELECT i.block, i.id FROM inserted i) m;
+END
+$$;
+COMMENT ON FUNCTION agi_router.settle IS 'Settles a batch of ended calls of one day; returns the ids it neither settled nor inserted, and whether there is such a call: if not, it came at this moment, or no call may have that day';
