@@ -36,7 +36,6 @@ _PATTERNS = frozenset(f"_{form}700xxxxxxxxxxxx" for form in ("", "86", "+86", "0
 # What the store can keep: 24 days.
 _LONGEST_MS = 2**31 - 1
 _MS = timedelta(milliseconds=1)
-_HEARD_MS = 50
 # Who is rung takes some seconds to answer.
 _ANSWERED_AFTER = timedelta(seconds=10)
 
@@ -203,7 +202,6 @@ def parse_end(line: str) -> End:
     if len(fields) != _FIELDS or fields[0] != "1" or fields[-1] != "end":
         raise ProtocolError(f"not a line of the end journal: {len(fields)} fields")
     _, call_id, dialled, ended, reason, status, ring, talk, source, channel, cause, _ = fields
-    by = _released_by(source, channel)
     try:
         return End(
             call_id=call_id,
@@ -211,12 +209,12 @@ def parse_end(line: str) -> End:
             x_number=XNumber.parse(dialled),
             ended_at=datetime.fromtimestamp(int(ended), UTC),
             reason=Reason(reason) if reason and not status else None,
-            outcome=_outcome(status, _bounded(cause or "0", _LARGEST_CAUSE), talk, by)
+            outcome=_outcome(status, _bounded(cause or "0", _LARGEST_CAUSE), talk)
             if status
             else None,
             ring_time=_bounded(ring, _LONGEST_MS) * _MS if ring else None,
             talk_time=_bounded(talk, _LONGEST_MS) * _MS if talk else None,
-            released_by=by,
+            released_by=_released_by(source, channel),
             cause=_bounded(cause or "0", _LARGEST_CAUSE),
         )
     except NumberError as error:
@@ -248,12 +246,10 @@ def _bounded(text: str, largest: int) -> int:
     return value
 
 
-def _outcome(status: str, cause: int, talk: str, by: ReleasedBy) -> Outcome:
+def _outcome(status: str, cause: int, talk: str) -> Outcome:
     # The callee's answer is not the caller's: where it crosses the caller's CANCEL, the caller
-    # hears 487. Asterisk takes its channel to be up until it has read the CANCEL, which on a busy
-    # machine takes some milliseconds. In so short a time nobody has heard anything.
-    up = int(talk or "0")
-    if status == "ANSWER" and (not up or (up < _HEARD_MS and by is ReleasedBy.CALLER)):
+    # hears 487, and the dialplan says that it has not talked.
+    if status == "ANSWER" and not int(talk or "0"):
         return Outcome.CALLER_GAVE_UP
     return _BY_STATUS.get(status) or _BY_CAUSE.get(cause, Outcome.UNKNOWN)
 

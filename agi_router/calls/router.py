@@ -316,12 +316,14 @@ class Router:
         """
         Whether the network has forked its INVITE, and another call that came by it goes on.
 
-        To another number it is no copy, although the network may have forked that, too.
+        To another number it is no copy, although the network may have forked that, too. Of another
+        caller it is none either, or a stranger who knows a request could have it refused.
         """
         if not arrival.request:
             return False
-        text = f"{call.x_number.value} {arrival.request}".encode("utf-8", "surrogatepass")
-        request = hashlib.blake2b(text, digest_size=16, key=self._salt).digest()
+        text = f"{call.x_number.value} {call.caller.digits} {arrival.request}"
+        encoded = text.encode("utf-8", "surrogatepass")
+        request = hashlib.blake2b(encoded, digest_size=16, key=self._salt).digest()
         this = First(arrival.call_id, arrival.channel)
         while first := self._requests.meet(request, this, now=self._clock()):
             if await lives(first):

@@ -511,7 +511,7 @@ def test_a_prompt_that_a_set_lacks_is_the_shipped_one() -> None:
 def test_the_end_line_is_the_one_that_is_read() -> None:
     """Twelve fields, none of which can be a real number; filled in, they can be read."""
     step, probe = (step for step in STEPS if step.data.startswith("FILE("))
-    assert (step.context, step.extension) == ("agi-router-end", "s")
+    assert (step.context, step.extension) == ("agi-router-end", "line")
     head, _, fields = step.data.partition("=")
     assert head == "FILE(${AGI_ROUTER_JOURNAL}/ends,,,al,u)"
     values = {
@@ -522,7 +522,7 @@ def test_the_end_line_is_the_one_that_is_read() -> None:
         "${REFUSAL}": "",
         "${DIALSTATUS}": "ANSWER",
         "${RINGTIME_MS}": "4210",
-        "${ANSWEREDTIME_MS}": "61007",
+        "${TALK}": "61007",
         "${CHANNEL(hangupsource)}": "PJSIP/carrier-in-0000002a",
         "${CHANNEL}": "PJSIP/carrier-in-0000002a",
         '${IF($["${LEG_CAUSE}" = ""]?${HANGUPCAUSE}:${LEG_CAUSE})}': "16",
