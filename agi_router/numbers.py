@@ -2,12 +2,12 @@ r"""
 Numbers: text in, a 700 number or a party's real number out.
 
 1. Nothing downstream of ``parse`` handles a raw string: :class:`XNumber`, :class:`Block` and
-   :class:`E164` are types, and a value of one of them is canonical.
+   :class:`PhoneNumber` are types, and a value of one of them is canonical.
 2. ``parse`` is total over :class:`str`: it returns a value or raises :exc:`NumberError`,
    nothing else.
 3. A message tells the shape that came (how many digits, which kind), never a digit of it.
 4. A real number shows itself masked wherever Python turns it into text (``str``, ``repr``,
-   ``format``). Only :attr:`E164.digits` gives it in full; grep for ``.digits`` to find who does.
+   ``format``). Only :attr:`PhoneNumber.digits` gives it in full; grep for ``.digits``.
 5. Characters are an allow-list. ``str.isdigit`` and ``\d`` are not used: both take digits of
    other scripts, the first takes superscripts too.
 
@@ -27,9 +27,9 @@ from agi_router.texts import INVISIBLE, SHORTENED, is_shortened, strip
 
 __all__ = [
     "BLOCK_SIZE",
-    "E164",
     "Block",
     "NumberFault",
+    "PhoneNumber",
     "XNumber",
     "is_extension",
     "is_withheld",
@@ -249,7 +249,7 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class E164:
+class PhoneNumber:
     """
     A party's real number: a mainland mobile, or a fixed line where they are allowed.
 
@@ -337,7 +337,7 @@ class E164:
         return self.masked
 
     def __repr__(self) -> str:
-        return f"<E164 {self.masked}>"
+        return f"<PhoneNumber {self.masked}>"
 
     def __format__(self, spec: str) -> str:
         return format(self.masked, spec)
@@ -347,12 +347,12 @@ class E164:
 _BETWEEN = re.compile(r"[、；;，,/\r\n]+")
 
 
-def parse_members(text: str, *, fixed_lines: bool = False) -> tuple[E164, ...]:
+def parse_members(text: str, *, fixed_lines: bool = False) -> tuple[PhoneNumber, ...]:
     """
     Read a list of parties' numbers; ``、；;，,/``, line ends or spaces stand between them.
 
     Raises:
-        NumberError: See :meth:`E164.parse`; also where there is no number in it.
+        NumberError: See :meth:`PhoneNumber.parse`; also where there is no number in it.
     """
     pieces = [piece for piece in _BETWEEN.split(text) if strip(piece)]
     if not pieces:
@@ -362,15 +362,15 @@ def parse_members(text: str, *, fixed_lines: bool = False) -> tuple[E164, ...]:
     )
 
 
-def _parse_piece(piece: str, *, fixed_lines: bool) -> list[E164]:
+def _parse_piece(piece: str, *, fixed_lines: bool) -> list[PhoneNumber]:
     """
     Read one number, whose spaces group its digits, or several that have spaces between them.
     """
     try:
-        return [E164.parse(piece, fixed_lines=fixed_lines)]
+        return [PhoneNumber.parse(piece, fixed_lines=fixed_lines)]
     except NumberError:
         try:
-            return [E164.parse(word, fixed_lines=fixed_lines) for word in piece.split()]
+            return [PhoneNumber.parse(word, fixed_lines=fixed_lines) for word in piece.split()]
         except NumberError:
             # Its parts are none either: what is wrong is wrong with the whole.
             pass

@@ -28,7 +28,7 @@ from agi_router.calls.refusal_limit import OFF, Rate
 from agi_router.durations import format_duration, parse_duration
 from agi_router.errors import KeyRingError, SettingsError
 from agi_router.files import UnfitFile, read_private
-from agi_router.inventory.capacity import Rests
+from agi_router.inventory.capacity import Quarantine
 from agi_router.keys.file import load_key_ring
 from agi_router.keys.ring import Cipher, KeyRing
 
@@ -303,8 +303,8 @@ class Settings:
     ring_timeout: int = _setting(_whole(5, 120, " of seconds"), default=45)
     max_duration: timedelta = _setting(_duration("1m", "240m"), default=timedelta(minutes=60))
     ttl: timedelta = _setting(_duration("60s", "90d"), default=timedelta(hours=24))
-    rest: timedelta = _setting(_duration("0s", "30d"), default=Rests().number)
-    party_rest: timedelta = _setting(_duration("0s", "180d"), default=Rests().party)
+    rest: timedelta = _setting(_duration("0s", "30d"), default=Quarantine().number)
+    party_rest: timedelta = _setting(_duration("0s", "180d"), default=Quarantine().party)
     retention: timedelta = _setting(_duration("184d", "3650d"), default=timedelta(days=190))
     unknown_end: UnknownEnd = _setting(_unknown_end, default=UnknownEnd.LIKELY)
     log_level: str = _setting(_level, default="INFO")
@@ -376,11 +376,11 @@ class Settings:
         )
 
     @property
-    def rests(self) -> Rests:
+    def rests(self) -> Quarantine:
         """
         How long numbers are kept from new bindings.
         """
-        return Rests(number=self.rest, party=self.party_rest)
+        return Quarantine(number=self.rest, party=self.party_rest)
 
     @property
     def knows_ari_password(self) -> bool:

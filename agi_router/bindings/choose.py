@@ -18,12 +18,12 @@ from agi_router.errors import (
     NoNumberAvailable,
     TenantNotFound,
 )
-from agi_router.inventory.capacity import Rests
+from agi_router.inventory.capacity import Quarantine
 from agi_router.inventory.store import InventoryStore
 from agi_router.keys.ring import KeyRing
-from agi_router.numbers import BLOCK_SIZE, E164, Block, XNumber
+from agi_router.numbers import BLOCK_SIZE, Block, PhoneNumber, XNumber
 
-__all__ = ["Choice", "NumberChooser", "Opening", "SameX"]
+__all__ = ["Affinity", "NumberChooser", "NumberPolicy", "OpenBlocks"]
 
 # A few numbers are enough where many are free; where few are, it takes more of them.
 _ROUNDS = (16, 64, 64, 64)
@@ -32,7 +32,7 @@ _EXTENSIONS = 64
 _FOREVER = timedelta(days=365 * 100)
 
 
-class SameX(StrEnum):
+class Affinity(StrEnum):
     """
     Whether the same parties are to have the number again that they had before, or never.
     """
@@ -42,18 +42,18 @@ class SameX(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+class NumberPolicy:
     """
     How numbers are chosen where none is given.
     """
 
     operator_digit: int | None = None
     """The digit after 700; :obj:`None` for any."""
-    same_x: SameX | None = None
+    same_x: Affinity | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Opening:
+class OpenBlocks:
     """
     Where a tenant may make new bindings, and what time it is there.
 
@@ -91,7 +91,7 @@ class NumberChooser:
         self,
         statements: Statements,
         keys: KeyRing,
-        rests: Rests,
+        rests: Quarantine,
         *,
         inventory: InventoryStore,
         discreet: bool = False,
@@ -102,7 +102,7 @@ class NumberChooser:
         self._inventory = inventory
         self._discreet = discreet
 
-    def opening(self, tenant: str, choice: Choice) -> Opening:
+    def opening(self, tenant: str, choice: NumberPolicy) -> OpenBlocks:
         """
         The blocks in which *tenant* may make new bindings now.
 
@@ -114,7 +114,7 @@ class NumberChooser:
         row = self._statements.one("find_opening", values)
         if row is None:
             raise TenantNotFound(f"there is no active tenant {tenant!r}")
-        return Opening(
+        return OpenBlocks(
             tenant_id=row["id"],
             now=row["now"],
             own=row["own"],
@@ -123,7 +123,7 @@ class NumberChooser:
             binding_id=row["binding_id"],
         )
 
-    def check_open(self, block: Block, opening: Opening) -> None:
+    def check_open(self, block: Block, opening: OpenBlocks) -> None:
         """
         Make sure that the tenant of *opening* may make new bindings in *block*.
 
@@ -144,8 +144,8 @@ class NumberChooser:
     def pairs(
         self,
         parties: Parties,
-        opening: Opening,
-        choice: Choice,
+        opening: OpenBlocks,
+        choice: NumberPolicy,
         x: XNumber | None = None,
         y: XNumber | None = None,
     ) -> Iterator[tuple[XNumber, XNumber]]:
@@ -176,9 +176,9 @@ class NumberChooser:
                 block = self._find_block(Block(value=numbers[0].block), opening)
                 if block is None or block["closed"] is not None or {*numbers} <= {x, y}:
                     break
-        raise self.why_none(parties, opening, given, choice)
+        raise self.explain_exhaustion(parties, opening, given, choice)
 
-    def candidates(self, opening: Opening, given: XNumber | None) -> Iterator[list[XNumber]]:
+    def candidates(self, opening: OpenBlocks, given: XNumber | None) -> Iterator[list[XNumber]]:
         """
         Numbers to choose from, always of one block: a few at random, again, then whole blocks.
 
@@ -205,7 +205,7 @@ class NumberChooser:
         candidates: Sequence[XNumber],
         x: XNumber | None,
         y: XNumber | None,
-        choice: Choice,
+        choice: NumberPolicy,
     ) -> tuple[XNumber, XNumber] | None:
         """
         The numbers of A and of B, out of *candidates* where they are not given; all of one block.
@@ -213,7 +213,7 @@ class NumberChooser:
         if parties.mode.open and x is None:
             candidates = self._free_of_others(parties.mode, candidates)
 
-        def pick(callers: Sequence[E164], but: XNumber | None) -> XNumber | None:
+        def pick(callers: Sequence[PhoneNumber], but: XNumber | None) -> XNumber | None:
             return self._choose_x(callers, [each for each in candidates if each != but], choice)
 
         if parties.numbers == 1:
@@ -252,12 +252,12 @@ class NumberChooser:
         return free
 
     def last_numbers(
-        self, parties: Parties, opening: Opening, choice: Choice
+        self, parties: Parties, opening: OpenBlocks, choice: NumberPolicy
     ) -> tuple[XNumber, XNumber] | None:
         """
         The numbers that the same parties had last, if they asked to be remembered then.
         """
-        if choice.same_x is not SameX.PREFER:
+        if choice.same_x is not Affinity.PREFER:
             return None
         row = self._statements.one(
             "find_pair",
@@ -280,16 +280,16 @@ class NumberChooser:
             return b_number, a_number
         return a_number, b_number
 
-    def pair_tag(self, parties: Parties, choice: Choice) -> int | None:
+    def pair_tag(self, parties: Parties, choice: NumberPolicy) -> int | None:
         """
         What parties who ask for the same number again are known by; :obj:`None` for others.
         """
-        if choice.same_x is not SameX.PREFER:
+        if choice.same_x is not Affinity.PREFER:
             return None
         return self._keys.pair_tag((*parties.side_a, *parties.side_b))
 
-    def why_none(
-        self, parties: Parties, opening: Opening, given: XNumber | None, choice: Choice
+    def explain_exhaustion(
+        self, parties: Parties, opening: OpenBlocks, given: XNumber | None, choice: NumberPolicy
     ) -> NoNumberAvailable:
         """
         The error for a choice that found nothing: which rule took how many numbers away.
@@ -330,11 +330,11 @@ class NumberChooser:
             " 'agi-router block add'"
         )
 
-    def _find_block(self, block: Block, opening: Opening) -> dict[str, Any] | None:
+    def _find_block(self, block: Block, opening: OpenBlocks) -> dict[str, Any] | None:
         values = {"block": block.value, "tenant_id": opening.tenant_id, "digit": opening.digit}
         return self._statements.one("find_block", values)
 
-    def _open_blocks(self, opening: Opening, given: XNumber | None) -> list[Block]:
+    def _open_blocks(self, opening: OpenBlocks, given: XNumber | None) -> list[Block]:
         """
         Where a number may be had now: the block of a given one, or all that are open.
         """
@@ -345,7 +345,7 @@ class NumberChooser:
         return [Block(value=row["block"]) for row in rows]
 
     def _choose_x(
-        self, callers: Sequence[E164], candidates: Sequence[XNumber], choice: Choice
+        self, callers: Sequence[PhoneNumber], candidates: Sequence[XNumber], choice: NumberPolicy
     ) -> XNumber | None:
         if not candidates:
             return None
@@ -355,13 +355,13 @@ class NumberChooser:
 
     def _looked_at(
         self,
-        callers: Sequence[E164],
+        callers: Sequence[PhoneNumber],
         candidates: Sequence[XNumber],
-        choice: Choice,
+        choice: NumberPolicy,
         block: Block,
     ) -> dict[str, Any]:
         spans = {"rest": self._rests.number, "party_rest": self._rests.party}
-        if choice.same_x is SameX.AVOID:
+        if choice.same_x is Affinity.AVOID:
             spans["party_rest"] = _FOREVER
         return {
             "block": block.value,

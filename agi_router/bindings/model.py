@@ -10,10 +10,10 @@ from datetime import datetime, timedelta
 from agi_router.bindings.terms import Terms
 from agi_router.bindings.words import BindingState, Callback, Mode, Side
 from agi_router.errors import BindingNotFound
-from agi_router.numbers import E164, Block, XNumber
+from agi_router.numbers import Block, PhoneNumber, XNumber
 from agi_router.texts import strip
 
-__all__ = ["BindingId", "Party", "RouteRow", "StoredBinding"]
+__all__ = ["Binding", "BindingId", "Party", "RouteRow"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,9 +23,9 @@ class RouteRow:
     """
 
     x_number: XNumber
-    caller: E164 | None
+    caller: PhoneNumber | None
     """The caller the row is for, or :obj:`None` for anyone."""
-    callees: tuple[E164, ...]
+    callees: tuple[PhoneNumber, ...]
     """Whom to ring; nobody if the other side has no default."""
     shown: XNumber | None
     """The number the callee sees; :obj:`None` if it is made on the first call."""
@@ -72,13 +72,13 @@ class Party:
     """
 
     side: Side
-    number: E164
+    number: PhoneNumber
     dials: XNumber | None
     """:obj:`None` while its number is not made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StoredBinding(Terms):
+class Binding(Terms):
     """
     A binding as it is kept, with its terms.
     """
@@ -97,7 +97,7 @@ class StoredBinding(Terms):
     parent: BindingId | None
     """The binding whose call has made this one."""
     parties: tuple[Party, ...]
-    called_back: tuple[E164, ...]
+    called_back: tuple[PhoneNumber, ...]
     """Whom B reaches, or A where strangers may call, as it stands."""
     damage: str | None = None
     """Why its parties cannot be read; they are left out then."""

@@ -20,7 +20,7 @@ from typing import ClassVar
 from agi_router.bindings.model import RouteRow
 from agi_router.bindings.words import Callback, Mode, Side
 from agi_router.errors import ModeError, SameParty
-from agi_router.numbers import E164, XNumber, is_extension
+from agi_router.numbers import PhoneNumber, XNumber, is_extension
 
 __all__ = [
     "GROUP_MAX",
@@ -55,29 +55,29 @@ class Axb:
 
     mode: ClassVar[Mode] = Mode.AXB
     numbers: ClassVar[int] = 1
-    a: E164
-    b: E164
+    a: PhoneNumber
+    b: PhoneNumber
 
     def __post_init__(self) -> None:
         if self.a == self.b:
             raise SameParty
 
     @property
-    def side_a(self) -> tuple[E164, ...]:
+    def side_a(self) -> tuple[PhoneNumber, ...]:
         """
         Those who dial the a_number.
         """
         return (self.a,)
 
     @property
-    def side_b(self) -> tuple[E164, ...]:
+    def side_b(self) -> tuple[PhoneNumber, ...]:
         """
         Those who dial the b_number from the beginning.
         """
         return (self.b,)
 
     @property
-    def called_back(self) -> tuple[E164, ...]:
+    def called_back(self) -> tuple[PhoneNumber, ...]:
         """
         Whom B reaches.
         """
@@ -110,7 +110,7 @@ class AxybOnCall(Axyb):
             raise ModeError("a number made on a call lives for a second at least")
 
     @property
-    def side_b(self) -> tuple[E164, ...]:
+    def side_b(self) -> tuple[PhoneNumber, ...]:
         """
         Nobody yet.
         """
@@ -129,10 +129,10 @@ class Gxb:
 
     mode: ClassVar[Mode] = Mode.GXB
     numbers: ClassVar[int] = 1
-    members: tuple[E164, ...]
-    b: E164
+    members: tuple[PhoneNumber, ...]
+    b: PhoneNumber
     callback: Callback = Callback.DEFAULT
-    default: E164 | None = None
+    default: PhoneNumber | None = None
     """Whom B reaches by default, and by ``last`` while nobody is to be called back."""
     window: timedelta | None = None
     """How long who called last is called back; :obj:`None`: as long as the binding lives."""
@@ -149,14 +149,14 @@ class Gxb:
             raise ModeError("the default is to be a member of the group")
 
     @property
-    def side_a(self) -> tuple[E164, ...]:
+    def side_a(self) -> tuple[PhoneNumber, ...]:
         """
         Those who dial the a_number.
         """
         return self.members
 
     @property
-    def side_b(self) -> tuple[E164, ...]:
+    def side_b(self) -> tuple[PhoneNumber, ...]:
         """
         Those who dial the b_number from the beginning.
         """
@@ -170,7 +170,7 @@ class Gxb:
         return self.callback in {Callback.ALL, Callback.SEQUENCE}
 
     @property
-    def called_back(self) -> tuple[E164, ...]:
+    def called_back(self) -> tuple[PhoneNumber, ...]:
         """
         Whom B reaches, unless by ``last`` somebody has called.
         """
@@ -201,9 +201,9 @@ class Ax:
 
     mode: ClassVar[Mode] = Mode.AX
     numbers: ClassVar[int] = 1
-    a: E164
+    a: PhoneNumber
     callback: Callback = Callback.LAST
-    default: E164 | None = None
+    default: PhoneNumber | None = None
     """Whom A reaches by default, and by ``last`` while nobody is to be called back."""
     window: timedelta | None = None
     """How long who called last is called back; :obj:`None`: as long as the binding lives."""
@@ -216,21 +216,21 @@ class Ax:
         _check_window(self.callback, self.window)
 
     @property
-    def side_a(self) -> tuple[E164, ...]:
+    def side_a(self) -> tuple[PhoneNumber, ...]:
         """
         Those who dial the a_number.
         """
         return (self.a,)
 
     @property
-    def side_b(self) -> tuple[E164, ...]:
+    def side_b(self) -> tuple[PhoneNumber, ...]:
         """
         Nobody in particular.
         """
         return ()
 
     @property
-    def fixed(self) -> tuple[E164, ...]:
+    def fixed(self) -> tuple[PhoneNumber, ...]:
         """
         Whom A reaches, unless by ``last`` somebody has called.
         """
@@ -339,12 +339,14 @@ def _compile_open(parties: Ax, x_number: XNumber) -> tuple[RouteRow, ...]:
     )
 
 
-def _from_a(caller: E164, a_number: XNumber, b: E164, *, shown: XNumber | None) -> RouteRow:
+def _from_a(
+    caller: PhoneNumber, a_number: XNumber, b: PhoneNumber, *, shown: XNumber | None
+) -> RouteRow:
     return RouteRow(x_number=a_number, caller=caller, callees=(b,), shown=shown, side=Side.A)
 
 
 def compile_child(
-    a: E164, a_number: XNumber, b: E164, b_number: XNumber
+    a: PhoneNumber, a_number: XNumber, b: PhoneNumber, b_number: XNumber
 ) -> tuple[RouteRow, RouteRow]:
     """
     What a call of A makes of the rows: A's own, which shows *b_number* from then on, and B's.

@@ -14,7 +14,7 @@ from agi_router.bindings.rows import check_caller, purpose_of_caller, row_of, se
 from agi_router.bindings.words import Mode, Side
 from agi_router.errors import SealError
 from agi_router.keys.ring import KeyRing, Purpose
-from agi_router.numbers import E164, XNumber
+from agi_router.numbers import PhoneNumber, XNumber
 
 __all__ = [
     "mode_columns",
@@ -69,7 +69,9 @@ def read_parties(binding: _Row, routes: Sequence[_Row], keys: KeyRing) -> tuple[
     return tuple(sorted(found, key=lambda party: (party.side, party.number.digits)))
 
 
-def _side_a(binding: _Row, route: _Row, back: _Row | None, keys: KeyRing) -> tuple[E164, ...]:
+def _side_a(
+    binding: _Row, route: _Row, back: _Row | None, keys: KeyRing
+) -> tuple[PhoneNumber, ...]:
     """
     Who calls by a row of side A.
     """
@@ -83,7 +85,7 @@ def _side_a(binding: _Row, route: _Row, back: _Row | None, keys: KeyRing) -> tup
     return open_callees(back, keys)
 
 
-def open_caller(route: _Row, place: _Row, keys: KeyRing) -> tuple[E164, ...]:
+def open_caller(route: _Row, place: _Row, keys: KeyRing) -> tuple[PhoneNumber, ...]:
     """
     Who calls by a row of side A, as it is sealed for the row *place*: that of B, or its own.
 
@@ -96,7 +98,7 @@ def open_caller(route: _Row, place: _Row, keys: KeyRing) -> tuple[E164, ...]:
     return keys.open(route["caller"], row, purpose_of_caller(row))
 
 
-def who_rings(binding: _Row, routes: Sequence[_Row], keys: KeyRing) -> tuple[E164, ...]:
+def who_rings(binding: _Row, routes: Sequence[_Row], keys: KeyRing) -> tuple[PhoneNumber, ...]:
     """
     Whom the side that calls back reaches, as it stands: B of a group; A where strangers may call.
     """
@@ -113,7 +115,7 @@ def who_rings(binding: _Row, routes: Sequence[_Row], keys: KeyRing) -> tuple[E16
     return ()
 
 
-def open_callees(route: _Row, keys: KeyRing) -> tuple[E164, ...]:
+def open_callees(route: _Row, keys: KeyRing) -> tuple[PhoneNumber, ...]:
     """
     Whom a row rings, the last caller apart.
     """
@@ -122,7 +124,7 @@ def open_callees(route: _Row, keys: KeyRing) -> tuple[E164, ...]:
     return keys.open(route["callee"], row_of(route), Purpose.CALLEE)
 
 
-def open_last_caller(route: _Row, keys: KeyRing, *, mode: Mode) -> tuple[E164, ...]:
+def open_last_caller(route: _Row, keys: KeyRing, *, mode: Mode) -> tuple[PhoneNumber, ...]:
     """
     Who called last, for the row that calls back; nobody if nobody has.
     """

@@ -41,7 +41,7 @@ from agi_router.errors import (
     StoreUnavailable,
 )
 from agi_router.keys.ring import KeyRing, Purpose, Row
-from agi_router.numbers import E164, Block, XNumber
+from agi_router.numbers import Block, PhoneNumber, XNumber
 
 __all__ = ["Renewal"]
 
@@ -268,7 +268,7 @@ class Renewal:
         extension = binding["extension"]
         back_tag = 0 if back is None else self._tag(back, b, extension)
         rows: list[_Row] = []
-        callers: list[tuple[E164, bool]] = []
+        callers: list[tuple[PhoneNumber, bool]] = []
         if any(route["removed_at"] in NO_TIMES for route in routes):
             raise ValueError("a time by which a row cannot be found again")
         for route in routes:
@@ -309,7 +309,7 @@ class Renewal:
         side_b = () if alone or b is None else (b,)
         return rows, self._tags(binding, callers, side_b)
 
-    def _side_a(self, route: dict[str, Any], place: dict[str, Any] | None) -> E164 | None:
+    def _side_a(self, route: dict[str, Any], place: dict[str, Any] | None) -> PhoneNumber | None:
         """
         Who dials a row of side A: as sealed for *place*, or whom that row of B rings.
         """
@@ -320,7 +320,9 @@ class Renewal:
             sealed, purpose = place["callee"], Purpose.CALLEE
         return None if sealed is None else self._open(sealed, row, purpose)[0]
 
-    def _tag(self, route: dict[str, Any], caller: E164 | None, extension: str | None) -> int:
+    def _tag(
+        self, route: dict[str, Any], caller: PhoneNumber | None, extension: str | None
+    ) -> int:
         """
         The tag of a row's caller, or of its extension, under the current key.
 
@@ -342,8 +344,8 @@ class Renewal:
     def _tags(
         self,
         binding: dict[str, Any],
-        callers: Sequence[tuple[E164, bool]],
-        side_b: tuple[E164, ...],
+        callers: Sequence[tuple[PhoneNumber, bool]],
+        side_b: tuple[PhoneNumber, ...],
     ) -> _Tags:
         """
         The tags of a binding's order and pair, as far as it still has the parties of then.
@@ -373,7 +375,7 @@ class Renewal:
                     pair = tags[0]
         return _Tags(order=order, pair=pair)
 
-    def _open(self, sealed: bytes, row: Row, purpose: Purpose) -> tuple[E164, ...]:
+    def _open(self, sealed: bytes, row: Row, purpose: Purpose) -> tuple[PhoneNumber, ...]:
         return self._keys.open(sealed, row, purpose)
 
     def _seal(self, sealed: bytes | None, row: Row, tag: int, purpose: Purpose) -> bytes | None:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from agi_router.bindings.model import BindingId, Party, RouteRow, StoredBinding
+from agi_router.bindings.model import Binding, BindingId, Party, RouteRow
 from agi_router.bindings.modes import Ax, AxybOnCall, Gxb, Parties
 from agi_router.bindings.terms import TERMS
 from agi_router.bindings.words import (
@@ -18,7 +18,7 @@ from agi_router.bindings.words import (
 )
 from agi_router.errors import SealError
 from agi_router.keys.ring import KeyRing, Purpose, Row
-from agi_router.numbers import E164, Block, XNumber
+from agi_router.numbers import Block, PhoneNumber, XNumber
 
 __all__ = [
     "SealedRoute",
@@ -69,7 +69,7 @@ def row_of(route: Mapping[str, Any]) -> Row:
     )
 
 
-def check_caller(row: Row, caller: E164, keys: KeyRing) -> None:
+def check_caller(row: Row, caller: PhoneNumber, keys: KeyRing) -> None:
     """
     Make sure that *caller*, who is known from another row, is the one whom *row* is for.
 
@@ -180,8 +180,8 @@ def order_tags(parties: Parties, *, tenant: str, order_id: str, keys: KeyRing) -
 
 def tag_order(
     mode: Mode,
-    side_a: Sequence[E164],
-    side_b: Sequence[E164],
+    side_a: Sequence[PhoneNumber],
+    side_b: Sequence[PhoneNumber],
     *,
     tenant: str,
     order_id: str,
@@ -205,10 +205,10 @@ _WORDS: dict[str, StrEnum] = {
 def read_binding(
     row: dict[str, Any],
     parties: tuple[Party, ...],
-    called_back: tuple[E164, ...],
+    called_back: tuple[PhoneNumber, ...],
     *,
     damage: str | None = None,
-) -> StoredBinding:
+) -> Binding:
     """
     Read one row of bindings, whose parties were read from its routes.
 
@@ -220,7 +220,7 @@ def read_binding(
     if state is BindingState.ACTIVE and row["expires_at"] <= row["now"]:
         # Nobody has noticed yet; the clock ended it.
         state, ended_at = BindingState.EXPIRED, row["expires_at"]
-    return StoredBinding(
+    return Binding(
         id=BindingId(Block(value=row["block"]), row["id"]),
         mode=Mode(row["mode"]),
         state=state,
@@ -244,7 +244,7 @@ def read_binding(
     )
 
 
-def read_damaged(row: dict[str, Any], damage: str) -> StoredBinding:
+def read_damaged(row: dict[str, Any], damage: str) -> Binding:
     """
     Read what can be read of a row of bindings, without its parties.
 

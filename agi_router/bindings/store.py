@@ -13,9 +13,9 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 
-from agi_router.bindings.choose import Choice, NumberChooser, Opening
+from agi_router.bindings.choose import NumberChooser, NumberPolicy, OpenBlocks
 from agi_router.bindings.expiry import check_expiry
-from agi_router.bindings.model import BindingId, RouteRow, StoredBinding
+from agi_router.bindings.model import Binding, BindingId, RouteRow
 from agi_router.bindings.modes import Axe, Gxb, Gxyb, Parties, compile_routes
 from agi_router.bindings.names import NONE_OF_ORDER, BindingNames, read_names
 from agi_router.bindings.parties import (
@@ -55,17 +55,17 @@ from agi_router.errors import (
     SealError,
     StoreError,
 )
-from agi_router.inventory.capacity import Rests
+from agi_router.inventory.capacity import Quarantine
 from agi_router.inventory.store import InventoryStore
 from agi_router.keys.registry import check_keys, key_ids
 from agi_router.keys.ring import KeyRing, Purpose, Row
-from agi_router.numbers import E164, Block, XNumber
+from agi_router.numbers import Block, PhoneNumber, XNumber
 
 __all__ = ["BindingStore"]
 
 
-_RESTS = Rests()
-_CHOICE = Choice()
+_RESTS = Quarantine()
+_POLICY = NumberPolicy()
 _STREAMED = 1000
 
 _GROUPS: dict[Mode, type[Gxb]] = {Mode.GXB: Gxb, Mode.GXYB: Gxyb}
@@ -77,17 +77,17 @@ class _Group:
     A group as it stands, under lock.
     """
 
-    members: dict[E164, int]
+    members: dict[PhoneNumber, int]
     """Its members, and the tags they are found by."""
-    b: E164
+    b: PhoneNumber
     a_number: XNumber
     b_number: XNumber
     back: Row
     """The row of B."""
     callback: Callback
-    callees: tuple[E164, ...]
+    callees: tuple[PhoneNumber, ...]
     """Whom B reaches, the last caller apart."""
-    last: tuple[E164, ...]
+    last: tuple[PhoneNumber, ...]
     """Who called last, if that is who is called back."""
     mode: type[Gxb]
 
@@ -115,7 +115,7 @@ class BindingStore:
         self,
         connection: Connection,
         keys: KeyRing,
-        rests: Rests = _RESTS,
+        rests: Quarantine = _RESTS,
         *,
         open_modes: bool = False,
         discreet: bool = False,
@@ -159,8 +159,8 @@ class BindingStore:
         *,
         x: XNumber | None = None,
         y: XNumber | None = None,
-        choice: Choice = _CHOICE,
-    ) -> StoredBinding:
+        choice: NumberPolicy = _POLICY,
+    ) -> Binding:
         """
         Bind *parties* on the numbers given; those that are not are chosen for them.
 
@@ -192,7 +192,7 @@ class BindingStore:
             self._use_keys(check_keys(self.connection, self.keys))
             return self._bind_parties(parties, terms, x, y, choice)
 
-    def unbind(self, name: BindingId) -> StoredBinding:
+    def unbind(self, name: BindingId) -> Binding:
         """
         End a binding now; calls that are up go on.
 
@@ -204,7 +204,7 @@ class BindingStore:
             raise self._over(self.find(name))
         return self.find(name)
 
-    def end_order(self, order_id: str, *, tenant: str | None = None) -> list[StoredBinding]:
+    def end_order(self, order_id: str, *, tenant: str | None = None) -> list[Binding]:
         """
         End all bindings of an order that are alive; calls that are up go on.
 
@@ -224,7 +224,7 @@ class BindingStore:
             raise BindingNotFound(NONE_OF_ORDER)
         return [self.find(name) for name in sorted(read_names(ended))]
 
-    def add_members(self, name: BindingId, members: Sequence[E164]) -> StoredBinding:
+    def add_members(self, name: BindingId, members: Sequence[PhoneNumber]) -> Binding:
         """
         Let more members into a group.
 
@@ -264,7 +264,7 @@ class BindingStore:
             raise self._conflict(name.block, rows, error.diag.constraint_name) from None
         return self.find(name)
 
-    def remove_member(self, name: BindingId, member: E164) -> StoredBinding:
+    def remove_member(self, name: BindingId, member: PhoneNumber) -> Binding:
         """
         Take a member out of a group; from then on B does not reach it either.
 
@@ -286,7 +286,7 @@ class BindingStore:
                 self._call_back(name, group, left, forget=member in group.last)
         return self.find(name)
 
-    def set_default(self, name: BindingId, member: E164) -> StoredBinding:
+    def set_default(self, name: BindingId, member: PhoneNumber) -> Binding:
         """
         Say which member B reaches; by the callback ``last``, until a member calls again.
 
@@ -304,7 +304,7 @@ class BindingStore:
             self._call_back(name, group, (member,), forget=True)
         return self.find(name)
 
-    def extend(self, name: BindingId, expires_at: datetime) -> StoredBinding:
+    def extend(self, name: BindingId, expires_at: datetime) -> Binding:
         """
         Move a binding's end to a later time.
 
@@ -323,7 +323,7 @@ class BindingStore:
             )
         return self.find(name)
 
-    def find(self, name: BindingId) -> StoredBinding:
+    def find(self, name: BindingId) -> Binding:
         """
         One binding.
 
@@ -342,7 +342,7 @@ class BindingStore:
         order_id: str | None,
         x_number: XNumber | None = None,
         limit: int,
-    ) -> list[StoredBinding]:
+    ) -> list[Binding]:
         """
         Bindings, newest first; those that are over only if *everything* is asked for.
 
@@ -364,7 +364,7 @@ class BindingStore:
 
     def stream(
         self, *, everything: bool, order_id: str | None, tenant: str | None = None
-    ) -> Generator[StoredBinding, None, None]:
+    ) -> Generator[Binding, None, None]:
         """
         Bindings by block and age, as they stand at one moment; to be closed.
         """
@@ -379,8 +379,8 @@ class BindingStore:
         terms: Terms,
         x: XNumber | None,
         y: XNumber | None,
-        choice: Choice,
-    ) -> StoredBinding:
+        choice: NumberPolicy,
+    ) -> Binding:
         opening = self.chooser.opening(terms.tenant, choice)
         check_expiry(terms.expires_at, opening.now)
         if y is not None and parties.numbers == 1:
@@ -412,7 +412,7 @@ class BindingStore:
 
     def _bind(
         self, parties: Parties, numbers: tuple[XNumber, XNumber], columns: dict[str, Any]
-    ) -> StoredBinding | None:
+    ) -> Binding | None:
         """
         Bind *parties* on *numbers*; :obj:`None` where the block is closed or a number rests.
         """
@@ -448,7 +448,7 @@ class BindingStore:
         return read_binding(row, read_parties(row, own, self.keys), who_rings(row, own, self.keys))
 
     def _refusal(
-        self, parties: Parties, numbers: tuple[XNumber, XNumber], opening: Opening
+        self, parties: Parties, numbers: tuple[XNumber, XNumber], opening: OpenBlocks
     ) -> StoreError:
         """
         Why *parties* were not bound on *numbers*.
@@ -478,7 +478,7 @@ class BindingStore:
         return NumberResting("; ".join(words) + "; or choose another number") if words else None
 
     def _check_rests(
-        self, name: BindingId, whole: Gxb, group: _Group, joining: Sequence[E164]
+        self, name: BindingId, whole: Gxb, group: _Group, joining: Sequence[PhoneNumber]
     ) -> None:
         """
         Make sure that nobody who joins a group was on its number by another binding of late.
@@ -497,7 +497,7 @@ class BindingStore:
 
     def _find_rests(
         self, block: Block, binding_id: int | None, rows: Sequence[RouteRow], rest: timedelta
-    ) -> list[tuple[dict[str, Any], E164 | None]]:
+    ) -> list[tuple[dict[str, Any], PhoneNumber | None]]:
         """
         The places of *rows* that rest, each with the party it rests for; none: for everybody.
         """
@@ -628,7 +628,7 @@ class BindingStore:
 
     def _group(self, row: dict[str, Any], routes: Sequence[dict[str, Any]]) -> _Group:
         (back,) = (route for route in routes if route["side"] == Side.B)
-        members: dict[E164, int] = {}
+        members: dict[PhoneNumber, int] = {}
         for route in routes:
             if route["side"] == Side.A:
                 (member,) = open_caller(route, back, self.keys)
@@ -650,7 +650,12 @@ class BindingStore:
         )
 
     def _call_back(
-        self, name: BindingId, group: _Group, callees: Sequence[E164], *, forget: bool = False
+        self,
+        name: BindingId,
+        group: _Group,
+        callees: Sequence[PhoneNumber],
+        *,
+        forget: bool = False,
     ) -> None:
         """
         Let B reach *callees* from now on; perhaps *forget* who called last.
@@ -660,10 +665,10 @@ class BindingStore:
         values = {**place, "callee": callee, "forget": forget}
         self._statements.one("set_callee", {**_key(name), **values})
 
-    def _over(self, found: StoredBinding) -> BindingEnded:
+    def _over(self, found: Binding) -> BindingEnded:
         return BindingEnded(f"binding {found.id} is over ({found.state}); make a new one")
 
-    def _read(self, rows: Sequence[dict[str, Any]]) -> list[StoredBinding]:
+    def _read(self, rows: Sequence[dict[str, Any]]) -> list[Binding]:
         routes: dict[tuple[int, int], list[dict[str, Any]]] = {}
         for route in self._statements.all(
             "list_routes",
@@ -672,7 +677,7 @@ class BindingStore:
             routes.setdefault((route["block"], route["id"]), []).append(route)
         return [self._read_one(row, routes.get((row["block"], row["id"]), [])) for row in rows]
 
-    def _read_one(self, row: dict[str, Any], routes: Sequence[dict[str, Any]]) -> StoredBinding:
+    def _read_one(self, row: dict[str, Any], routes: Sequence[dict[str, Any]]) -> Binding:
         """
         A binding with its parties; one that is damaged hides no other.
         """
@@ -727,7 +732,7 @@ def _parties(group: _Group) -> Gxb:
     return group.mode(members=tuple(group.members), b=group.b, callback=group.callback)
 
 
-def _member(name: BindingId, group: _Group, member: E164) -> int:
+def _member(name: BindingId, group: _Group, member: PhoneNumber) -> int:
     """
     The tag by which *member* is found in *group*.
     """

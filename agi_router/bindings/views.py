@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from agi_router.bindings.model import Party, StoredBinding
+from agi_router.bindings.model import Binding, Party
 from agi_router.bindings.terms import TERMS
 from agi_router.bindings.words import Mode, Side
 
 __all__ = ["describe_binding"]
 
 
-def describe_binding(binding: StoredBinding) -> dict[str, Any]:
+def describe_binding(binding: Binding) -> dict[str, Any]:
     """
     A binding as it is printed: numbers of parties masked.
     """
@@ -38,7 +38,7 @@ def describe_binding(binding: StoredBinding) -> dict[str, Any]:
     }
 
 
-def _numbers(binding: StoredBinding, a: Sequence[Party], b: Sequence[Party]) -> dict[str, Any]:
+def _numbers(binding: Binding, a: Sequence[Party], b: Sequence[Party]) -> dict[str, Any]:
     """
     What each side dials.
     """
@@ -54,7 +54,7 @@ def _numbers(binding: StoredBinding, a: Sequence[Party], b: Sequence[Party]) -> 
     return described
 
 
-def _callback(binding: StoredBinding, a: Sequence[Party]) -> dict[str, Any]:
+def _callback(binding: Binding, a: Sequence[Party]) -> dict[str, Any]:
     """
     Side A, and who is called back where that is not plain.
     """

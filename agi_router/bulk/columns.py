@@ -30,7 +30,7 @@ from agi_router.bindings.words import (
 )
 from agi_router.durations import format_duration
 from agi_router.errors import CsvError, ModeError
-from agi_router.numbers import E164, XNumber, is_extension, parse_members
+from agi_router.numbers import PhoneNumber, XNumber, is_extension, parse_members
 from agi_router.tenants.model import check_tenant
 from agi_router.texts import narrow, strip
 from agi_router.times import parse_time
@@ -303,10 +303,10 @@ class Header:
         self.names = tuple(narrow(strip(unescape(strip(name)))).lower() for name in names)
         _check_names(self.names)
 
-        def number(text: str) -> E164:
-            return E164.parse(text, fixed_lines=fixed_lines)
+        def number(text: str) -> PhoneNumber:
+            return PhoneNumber.parse(text, fixed_lines=fixed_lines)
 
-        def members(text: str) -> tuple[E164, ...]:
+        def members(text: str) -> tuple[PhoneNumber, ...]:
             return parse_members(text, fixed_lines=fixed_lines)
 
         def only(text: str) -> str:

@@ -9,13 +9,13 @@ from collections.abc import Generator, Mapping
 from contextlib import closing
 from typing import Any
 
-from agi_router.bindings.model import StoredBinding
+from agi_router.bindings.model import Binding
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import TERMS
 from agi_router.bindings.words import BindingState, Callback, Mode, Side
 from agi_router.bulk.columns import DAMAGED, write_cells
 from agi_router.db.connection import Statements
-from agi_router.numbers import E164
+from agi_router.numbers import PhoneNumber
 from agi_router.records.audit import Audit, Revelation
 
 __all__ = ["export_rows"]
@@ -53,7 +53,7 @@ def export_rows(
 
 
 def _rows(
-    found: Generator[StoredBinding, None, None], *, reveal: bool
+    found: Generator[Binding, None, None], *, reveal: bool
 ) -> Generator[list[str], None, None]:
     with closing(found):
         for binding in found:
@@ -62,8 +62,8 @@ def _rows(
                 yield write_cells(_values(binding, reveal=reveal))
 
 
-def _values(binding: StoredBinding, *, reveal: bool) -> Mapping[str, Any]:
-    def shown(number: E164) -> str:
+def _values(binding: Binding, *, reveal: bool) -> Mapping[str, Any]:
+    def shown(number: PhoneNumber) -> str:
         return number.digits if reveal else number.masked
 
     sides = {side: [p for p in binding.parties if p.side is side] for side in Side}
@@ -99,7 +99,7 @@ def _values(binding: StoredBinding, *, reveal: bool) -> Mapping[str, Any]:
     }
 
 
-def _state(binding: StoredBinding, left: int | None) -> str:
+def _state(binding: Binding, left: int | None) -> str:
     if binding.damage is not None:
         return DAMAGED
     if left == 0 and binding.state is BindingState.ACTIVE:

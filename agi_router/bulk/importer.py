@@ -27,7 +27,7 @@ from typing import Any, BinaryIO
 
 import psycopg
 
-from agi_router.bindings.choose import Choice
+from agi_router.bindings.choose import NumberPolicy
 from agi_router.bindings.model import BindingId
 from agi_router.bindings.modes import Axe
 from agi_router.bindings.rows import order_tags
@@ -48,7 +48,7 @@ from agi_router.errors import (
     StoreError,
     TenantNotFound,
 )
-from agi_router.inventory.capacity import Rests
+from agi_router.inventory.capacity import Quarantine
 from agi_router.keys.registry import key_ids
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import BLOCK_SIZE, Block, XNumber
@@ -60,7 +60,7 @@ _CHUNK = 2000
 _DEALS = 6
 # How often a set is loaded anew where somebody was faster, before it is halved.
 _TRIES = 4
-_CHOICE = Choice()
+_POLICY = NumberPolicy()
 # Says of a number that the parties of others are on it nothing but that: neither who nor by what.
 _FOREIGN = (
     "bindings of other tenants are on this number, or were not long ago: leave it out, or give"
@@ -139,7 +139,7 @@ class Importer:
         *,
         fixed_lines: bool,
         ttl: timedelta,
-        rests: Rests,
+        rests: Quarantine,
         open_modes: bool,
         processes: int,
         watcher: Watcher,
@@ -379,9 +379,9 @@ class Importer:
         """
         row = self._row(record)
         chooser = self._store_of_one.chooser
-        opening = chooser.opening(row.tenant, _CHOICE)
+        opening = chooser.opening(row.tenant, _POLICY)
         try:
-            for numbers in chooser.pairs(row.parties, opening, _CHOICE, row.x, row.y):
+            for numbers in chooser.pairs(row.parties, opening, _POLICY, row.x, row.y):
                 if self._bind_on(numbers, row, entry, now):
                     return
         except NoNumberAvailable as error:

@@ -4,9 +4,9 @@ A call to a 700 number, as it is decided about.
 
 from dataclasses import dataclass
 
-from agi_router.numbers import E164, XNumber
+from agi_router.numbers import PhoneNumber, XNumber
 
-__all__ = ["Call", "Typed"]
+__all__ = ["Call", "DialledExtension"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,16 +15,16 @@ class Call:
     One call to a 700 number, its numbers parsed.
     """
 
-    caller: E164
+    caller: PhoneNumber
     x_number: XNumber
-    tries_left: int = 0
+    attempts_left: int = 0
     """How often this caller may still be asked for an extension."""
-    typed: "Typed | None" = None
+    typed: "DialledExtension | None" = None
     """What was typed when asked; :obj:`None` before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Typed:
+class DialledExtension:
     """
     What a caller typed when asked for an extension.
     """

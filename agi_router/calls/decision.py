@@ -14,16 +14,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from agi_router.bindings.words import BindingState, Callback, Display, Language, Side
-from agi_router.calls.arrival import Call, Typed
-from agi_router.calls.facts import Facts, Leg
+from agi_router.calls.arrival import Call, DialledExtension
+from agi_router.calls.facts import Facts, RouteHit
 from agi_router.calls.reasons import Reason
 from agi_router.errors import NumberError
-from agi_router.numbers import E164, NumberFault, XNumber, is_extension
+from agi_router.numbers import NumberFault, PhoneNumber, XNumber, is_extension
 
 __all__ = [
+    "AllocationNeeded",
     "Ask",
     "Decision",
-    "NumberNeeded",
     "Refusal",
     "Route",
     "Step",
@@ -40,7 +40,7 @@ class Route:
     """
 
     binding: str
-    callees: tuple[E164, ...]
+    callees: tuple[PhoneNumber, ...]
     """One number or more, to be rung at once unless *sequence*."""
     shown: XNumber
     ring_timeout: timedelta | None
@@ -74,13 +74,13 @@ class Refusal:
         return 28 if self.too_short else self.reason.cause
 
     @property
-    def strictly(self) -> "Refusal":
+    def undisclosed(self) -> "Refusal":
         """
         What the caller is told where nobody is to learn anything about a binding.
 
         Its language and its voice, too, would tell that there is one.
         """
-        return Refusal(reason=Reason.NO_BINDING) if self.reason.hidden else self
+        return Refusal(reason=Reason.NO_BINDING) if self.reason.reveals_binding else self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,14 +89,14 @@ class Ask:
     The decision to ask the caller for an extension, and to decide again with what it types.
     """
 
-    tries_left: int
+    attempts_left: int
     """How often it may be asked once more after this."""
     again: bool
     """Whether what it typed before was wrong."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NumberNeeded:
+class AllocationNeeded:
     """
     The decision to connect once there is a number that the callee can be shown.
     """
@@ -105,11 +105,11 @@ class NumberNeeded:
     binding_id: int
     x_number: XNumber
     """What the caller dials; the new number lies in its block."""
-    caller: E164
-    callee: E164
+    caller: PhoneNumber
+    callee: PhoneNumber
 
 
-Decision = Route | Refusal | Ask | NumberNeeded
+Decision = Route | Refusal | Ask | AllocationNeeded
 """What becomes of a call."""
 
 
@@ -118,7 +118,7 @@ def screen(
     caller: str | Reason,
     dialled: str,
     fixed_lines: bool = False,
-    tries_left: int = 0,
+    attempts_left: int = 0,
     typed: str | None = None,
 ) -> Call | Refusal:
     """
@@ -128,7 +128,7 @@ def screen(
         caller: The caller's number, or why it is not known.
         dialled: What was dialled.
         fixed_lines: Whether fixed lines may call.
-        tries_left: How often the caller may be asked for an extension.
+        attempts_left: How often the caller may be asked for an extension.
         typed: What it typed when asked; :obj:`None` if it was not asked.
 
     Returns:
@@ -144,14 +144,16 @@ def screen(
     if isinstance(caller, Reason):
         return Refusal(reason=caller)
     try:
-        party = E164.parse(caller, fixed_lines=fixed_lines)
+        party = PhoneNumber.parse(caller, fixed_lines=fixed_lines)
     except NumberError as error:
         return Refusal(reason=_CALLER_REASONS.get(error.kind, Reason.CALLER_FOREIGN))
     return Call(
         caller=party,
         x_number=x_number,
-        tries_left=tries_left,
-        typed=None if typed is None else Typed(extension=typed if is_extension(typed) else ""),
+        attempts_left=attempts_left,
+        typed=None
+        if typed is None
+        else DialledExtension(extension=typed if is_extension(typed) else ""),
     )
 
 
@@ -175,34 +177,34 @@ class _Rule:
 
 
 @dataclass(frozen=True, slots=True)
-class _LegRule:
+class _HitRule:
     """
     What must hold of the row that was hit, else the reason to refuse.
     """
 
     text: str
     reason: Reason
-    holds: Callable[[Call, Leg, datetime], bool]
+    holds: Callable[[Call, RouteHit, datetime], bool]
 
 
-def _alive(leg: Leg, now: datetime, state: BindingState) -> bool:
+def _alive(hit: RouteHit, now: datetime, state: BindingState) -> bool:
     # A state without its time, or a time without its state, is no life either.
-    return leg.state is not state or (leg.ended_at is not None and leg.ended_at > now)
+    return hit.state is not state or (hit.ended_at is not None and hit.ended_at > now)
 
 
-def _callees(leg: Leg, now: datetime) -> tuple[E164, ...]:
+def _callees(hit: RouteHit, now: datetime) -> tuple[PhoneNumber, ...]:
     """
-    Whom the leg rings: the last caller, as long as its window is open, or whom it stands for.
+    Whom the hit rings: the last caller, as long as its window is open, or whom it stands for.
     """
-    if leg.last_caller is not None and leg.last_at is not None:
-        window = leg.callback_window
-        if window is None or now - leg.last_at < window:
-            return (leg.last_caller,)
-    return leg.callees
+    if hit.last_caller is not None and hit.last_at is not None:
+        window = hit.callback_window
+        if window is None or now - hit.last_at < window:
+            return (hit.last_caller,)
+    return hit.callees
 
 
-def _number_lives(leg: Leg, now: datetime) -> bool:
-    return leg.shown is not None and (leg.child_until is None or leg.child_until > now)
+def _number_lives(hit: RouteHit, now: datetime) -> bool:
+    return hit.shown is not None and (hit.child_until is None or hit.child_until > now)
 
 
 # The order is that of the domain notes, 2.3: the first rule that fails gives the reason.
@@ -216,24 +218,24 @@ _X_RULES = (
     _Rule(
         "somebody is bound on the number",
         Reason.NO_BINDING,
-        lambda f: f.x_bound or f.leg is not None,
+        lambda f: f.x_bound or f.hit is not None,
     ),
 )
 _IS_PARTY = "the caller is a party on the number"
-_LEG_RULES = (
-    _LegRule("the binding has begun", Reason.NO_BINDING, lambda _, g, now: g.begins_at <= now),
-    _LegRule("the tenant is active", Reason.TENANT_SUSPENDED, lambda _, g, __: g.tenant_active),
-    _LegRule(
+_HIT_RULES = (
+    _HitRule("the binding has begun", Reason.NO_BINDING, lambda _, g, now: g.begins_at <= now),
+    _HitRule("the tenant is active", Reason.TENANT_SUSPENDED, lambda _, g, __: g.tenant_active),
+    _HitRule(
         "the binding was not unbound",
         Reason.UNBOUND,
         lambda _, g, now: _alive(g, now, BindingState.UNBOUND),
     ),
-    _LegRule(
+    _HitRule(
         "the order has not ended",
         Reason.ORDER_ENDED,
         lambda _, g, now: _alive(g, now, BindingState.ORDER_ENDED),
     ),
-    _LegRule(
+    _HitRule(
         "the binding has not expired",
         Reason.EXPIRED,
         # What its count has ended no longer ends by time.
@@ -246,13 +248,13 @@ _LEG_RULES = (
             )
         ),
     ),
-    _LegRule(
+    _HitRule(
         "the number dialled has not expired",
         Reason.EXPIRED,
         # That of A lives as long as the binding; the one that A's call has made may not.
         lambda _, g, now: g.side is Side.A or _number_lives(g, now),
     ),
-    _LegRule(
+    _HitRule(
         "calls are left",
         Reason.USED_UP,
         lambda _, g, __: (
@@ -260,22 +262,22 @@ _LEG_RULES = (
             and (g.max_calls is None or g.calls_used < g.max_calls)
         ),
     ),
-    _LegRule(
+    _HitRule(
         "this side may call",
         Reason.WRONG_DIRECTION,
         lambda _, g, __: g.direction.allows(g.side),
     ),
-    _LegRule(
+    _HitRule(
         "somebody has called, or a fixed number is set",
         Reason.NO_CALLBACK,
         lambda _, g, now: not g.mode.open or bool(_callees(g, now)),
     ),
-    _LegRule(
+    _HitRule(
         "the other side has somebody to ring",
         Reason.NO_DEFAULT_PARTY,
         lambda _, g, now: bool(_callees(g, now)),
     ),
-    _LegRule(
+    _HitRule(
         "the call does not ring its own caller",
         Reason.SELF_CALL,
         lambda call, g, now: call.caller not in _callees(g, now),
@@ -296,51 +298,51 @@ def decide(call: Call, facts: Facts, *, now: datetime) -> Decision:
         A route to the callee, or a refusal; a question for the caller; or that a number must be
         made first. Never raises.
     """
-    leg = facts.leg
+    hit = facts.hit
     for rule in _X_RULES:
         if not rule.holds(facts):
             return Refusal(reason=rule.reason)
-    if leg is None:
+    if hit is None:
         return _stranger(call, facts)
-    for leg_rule in _LEG_RULES:
-        if not leg_rule.holds(call, leg, now):
+    for leg_rule in _HIT_RULES:
+        if not leg_rule.holds(call, hit, now):
             return Refusal(
                 reason=leg_rule.reason,
-                binding=leg.binding,
-                language=leg.language,
-                prompts=leg.prompts,
+                binding=hit.binding,
+                language=hit.language,
+                prompts=hit.prompts,
             )
-    callees = _callees(leg, now)
-    if leg.shown is None or not _number_lives(leg, now):
-        return NumberNeeded(
-            binding=leg.binding,
-            binding_id=leg.binding_id,
+    callees = _callees(hit, now)
+    if hit.shown is None or not _number_lives(hit, now):
+        return AllocationNeeded(
+            binding=hit.binding,
+            binding_id=hit.binding_id,
             x_number=call.x_number,
             caller=call.caller,
             callee=callees[0],
         )
     return Route(
-        binding=leg.binding,
+        binding=hit.binding,
         callees=callees,
-        shown=leg.shown,
-        ring_timeout=leg.ring_timeout,
-        max_duration=leg.max_duration,
-        language=leg.language,
-        sequence=leg.callback is Callback.SEQUENCE and len(callees) > 1,
-        display=leg.display,
-        prompts=leg.prompts,
+        shown=hit.shown,
+        ring_timeout=hit.ring_timeout,
+        max_duration=hit.max_duration,
+        language=hit.language,
+        sequence=hit.callback is Callback.SEQUENCE and len(callees) > 1,
+        display=hit.display,
+        prompts=hit.prompts,
     )
 
 
 def _stranger(call: Call, facts: Facts) -> Refusal | Ask:
     if not facts.x_extended:
         return Refusal(reason=Reason.STRANGER)
-    if call.tries_left > 0:
-        return Ask(tries_left=call.tries_left - 1, again=call.typed is not None)
+    if call.attempts_left > 0:
+        return Ask(attempts_left=call.attempts_left - 1, again=call.typed is not None)
     match call.typed:
         case None:
             return Refusal(reason=Reason.STRANGER)
-        case Typed(extension=""):
+        case DialledExtension(extension=""):
             return Refusal(reason=Reason.EXTENSION_MISSING)
         case _:
             return Refusal(reason=Reason.EXTENSION_WRONG)
@@ -369,8 +371,8 @@ def explain(call: Call, facts: Facts, *, now: datetime) -> Iterator[Step]:
 def _steps(call: Call, facts: Facts, now: datetime) -> Iterator[Step]:
     for rule in _X_RULES:
         yield Step(rule.text, rule.holds(facts))
-    leg = facts.leg
-    yield Step(_IS_PARTY, leg is not None)
-    if leg is not None:
-        for leg_rule in _LEG_RULES:
-            yield Step(leg_rule.text, leg_rule.holds(call, leg, now))
+    hit = facts.hit
+    yield Step(_IS_PARTY, hit is not None)
+    if hit is not None:
+        for leg_rule in _HIT_RULES:
+            yield Step(leg_rule.text, leg_rule.holds(call, hit, now))

@@ -100,7 +100,7 @@ def to_ask(ask: Ask, *, language: Language) -> Destination:
     Where a caller is asked for an extension: ``prompt*tries left*language*end``.
     """
     prompt = "wrong_extension" if ask.again else "ask_extension"
-    return Destination("agi-router-ask", f"{prompt}*{ask.tries_left}*{language.value}*end")
+    return Destination("agi-router-ask", f"{prompt}*{ask.attempts_left}*{language.value}*end")
 
 
 def to_refuse(
@@ -115,7 +115,7 @@ def to_refuse(
         strict: Whether the caller is to learn nothing about a binding.
         silent: Whether no prompt is played: the cause is sent at once.
     """
-    told = refusal.strictly if strict else refusal
+    told = refusal.undisclosed if strict else refusal
     prompt = "" if silent else told.reason.prompt
     return Destination(
         "agi-router-refuse",

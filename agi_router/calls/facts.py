@@ -14,13 +14,13 @@ from agi_router.bindings.words import (
     Mode,
     Side,
 )
-from agi_router.numbers import E164, Block, XNumber
+from agi_router.numbers import Block, PhoneNumber, XNumber
 
-__all__ = ["Facts", "Leg"]
+__all__ = ["Facts", "RouteHit"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Leg:
+class RouteHit:
     """
     The row that a call hit, and the binding behind it.
     """
@@ -29,7 +29,7 @@ class Leg:
     binding_id: int
     mode: Mode
     side: Side
-    callees: tuple[E164, ...]
+    callees: tuple[PhoneNumber, ...]
     """Whom to ring, unless the last caller rings; nobody if the other side has no default."""
     shown: XNumber | None
     """The number the callee sees; :obj:`None` if it was never made."""
@@ -46,7 +46,7 @@ class Leg:
     language: Language | None
     tenant_active: bool
     callback: Callback | None = None
-    last_caller: E164 | None = None
+    last_caller: PhoneNumber | None = None
     """Who called last, if that is who is called back."""
     last_at: datetime | None = None
     callback_window: timedelta | None = None
@@ -78,5 +78,5 @@ class Facts:
     """Whether anybody is bound on the X."""
     x_extended: bool = False
     """Whether a stranger on the X may reach somebody by an extension."""
-    leg: Leg | None
+    hit: RouteHit | None
     """The row for this caller, alive or ended; :obj:`None` for a stranger."""

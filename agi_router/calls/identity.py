@@ -25,7 +25,7 @@ from typing import Self
 
 from agi_router.calls.reasons import Reason
 from agi_router.errors import NumberError
-from agi_router.numbers import E164, is_withheld
+from agi_router.numbers import PhoneNumber, is_withheld
 
 __all__ = ["Signalled", "read_caller"]
 
@@ -85,7 +85,7 @@ class Signalled:
     """From; where an identity is asserted nobody asks for it."""
 
     @classmethod
-    def told(cls, text: str) -> Self:
+    def from_dialplan(cls, text: str) -> Self:
         """
         Read what the dialplan tells. Never raises.
 
@@ -285,6 +285,6 @@ def _national(number: str) -> str:
     *number* in one form, so that two forms of one number are equal.
     """
     try:
-        return E164.parse(number, fixed_lines=True).digits
+        return PhoneNumber.parse(number, fixed_lines=True).digits
     except NumberError:
         return number

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Protocol
 
 from agi_router.calls.arrival import Call
-from agi_router.calls.decision import NumberNeeded, Refusal, Route
+from agi_router.calls.decision import AllocationNeeded, Refusal, Route
 from agi_router.calls.facts import Facts
 
 __all__ = ["Admission", "Admissions", "Meter"]
@@ -45,7 +45,7 @@ class Admissions(Protocol):
         """
         ...
 
-    async def make_number(self, needed: NumberNeeded, *, timeout: float) -> None:  # noqa: ASYNC109
+    async def allocate(self, needed: AllocationNeeded, *, timeout: float) -> None:  # noqa: ASYNC109
         """
         Make the number that a callee is to be shown, unless there is none or it is there by now.
 

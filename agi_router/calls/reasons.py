@@ -72,14 +72,14 @@ class Reason(StrEnum):
         return _TREATMENTS[self][1]
 
     @property
-    def hidden(self) -> bool:
+    def reveals_binding(self) -> bool:
         """
         Whether it depends on what is bound: whoever is to learn nothing may not tell it.
         """
         return self not in _HIDES_NOTHING
 
     @property
-    def ours(self) -> bool:
+    def is_platform_fault(self) -> bool:
         """
         Whether it is for a fault of ours, and not for what the caller did.
         """

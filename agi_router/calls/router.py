@@ -14,7 +14,15 @@ from typing import Self, TypeGuard
 
 from agi_router.bindings.words import Language
 from agi_router.calls.arrival import Call
-from agi_router.calls.decision import Ask, Decision, NumberNeeded, Refusal, Route, decide, screen
+from agi_router.calls.decision import (
+    AllocationNeeded,
+    Ask,
+    Decision,
+    Refusal,
+    Route,
+    decide,
+    screen,
+)
 from agi_router.calls.dialplan import Destination, to_ask, to_dial, to_refuse
 from agi_router.calls.identity import Signalled, read_caller
 from agi_router.calls.merged import First, Requests
@@ -59,7 +67,7 @@ class Arrival:
     dialled: str
     typed: str | None = field(default=None, repr=False)
     """What was typed when an extension was asked for; :obj:`None` if none was."""
-    tries_left: int | None = None
+    attempts_left: int | None = None
     """How often it may be asked for once more; :obj:`None` if it was not yet."""
     channel: str = ""
     """The channel's name; empty if it is not known."""
@@ -74,7 +82,9 @@ class Arrival:
         return self.channel.rpartition("-")[0]
 
     @classmethod
-    def told(cls, call_id: str, channel: str, args: Sequence[str], *, request: str) -> Self:
+    def from_dialplan(
+        cls, call_id: str, channel: str, args: Sequence[str], *, request: str
+    ) -> Self:
         """
         What the dialplan told of a call.
 
@@ -88,21 +98,21 @@ class Arrival:
         """
         dialled = caller = ""
         typed: str | None = None
-        tries_left: int | None = None
+        attempts_left: int | None = None
         match args:
             case (dialled, caller) | (dialled, caller, "", ""):
                 pass
             case (dialled, caller, typed, tries) if tries.isascii() and tries.isdigit():
-                tries_left = int(tries[:3])
+                attempts_left = int(tries[:3])
             case _:
                 # A pattern whose guard failed has bound its names nevertheless.
                 dialled, caller, typed = "", "", None
         return cls(
             call_id=call_id,
-            caller=Signalled.told(caller),
+            caller=Signalled.from_dialplan(caller),
             dialled=dialled,
             typed=typed,
-            tries_left=tries_left,
+            attempts_left=attempts_left,
             channel=channel,
             request=request,
         )
@@ -217,7 +227,7 @@ class Router:
         if self._meter is not None and isinstance(decision, Route | Refusal):
             # Whoever reads metrics may also call: a strict router tells neither the true reason.
             self._meter.decided(
-                decision.strictly if self._strict and self._is_hidden(decision) else decision
+                decision.undisclosed if self._strict and self._is_hidden(decision) else decision
             )
         match decision:
             case Route():
@@ -231,7 +241,7 @@ class Router:
             case Ask():
                 self._late_log.info("call.asked", call=call_id, again=decision.again)
                 return to_ask(decision, language=self._language)
-            case NumberNeeded():
+            case AllocationNeeded():
                 # The store has tried to make it.
                 log.warning("call.no_number", extra={"call": call_id, "binding": decision.binding})
                 refusal = Refusal(reason=Reason.PLATFORM_FAULT, binding=decision.binding)
@@ -257,7 +267,7 @@ class Router:
         """
         Whether, if strict, nobody but the record is to know why, nor by how long it took.
         """
-        return isinstance(decision, Refusal) and decision.reason.hidden
+        return isinstance(decision, Refusal) and decision.reason.reveals_binding
 
     def _is_crowd(self) -> bool:
         """
@@ -276,16 +286,16 @@ class Router:
             log.warning("call.unjudged", extra={"call": arrival.call_id, "endpoint": trunk})
             self.unjudged.set()
             return Refusal(reason=Reason.PLATFORM_FAULT)
-        tries_left = (
+        attempts_left = (
             self._extension_tries
-            if arrival.tries_left is None
-            else min(arrival.tries_left, self._extension_tries)
+            if arrival.attempts_left is None
+            else min(arrival.attempts_left, self._extension_tries)
         )
         screened = screen(
             caller=read_caller(arrival.caller, believe_from=self._believe_from),
             dialled=arrival.dialled,
             fixed_lines=self._fixed_lines,
-            tries_left=tries_left,
+            attempts_left=attempts_left,
             # Where nobody is asked, nothing was typed.
             typed=arrival.typed if self._extension_tries else None,
         )
@@ -301,7 +311,7 @@ class Router:
             decision = await self._admit(screened, arrival.call_id)
             if isinstance(decision, Route):
                 return decision
-        refused = isinstance(decision, Refusal) and not decision.reason.ours
+        refused = isinstance(decision, Refusal) and not decision.reason.is_platform_fault
         for of, key in sources.items():
             # To be asked again is to have typed a wrong one.
             counts = refused or (of == _EXTENSIONS and isinstance(decision, Ask))
@@ -372,17 +382,17 @@ class Router:
             admission = await self._store.admit(call, call_id, timeout=timeout)
             decision = decide(call, admission.facts, now=admission.now)
             if isinstance(decision, Route) is admission.admitted and not isinstance(
-                decision, NumberNeeded
+                decision, AllocationNeeded
             ):
                 return decision
             if admission.admitted:
                 break
             timeout = self._left(deadline)
-            if isinstance(decision, NumberNeeded):
-                await self._store.make_number(decision, timeout=timeout)
+            if isinstance(decision, AllocationNeeded):
+                await self._store.allocate(decision, timeout=timeout)
                 timeout = self._left(deadline)
         else:
-            if isinstance(decision, NumberNeeded):
+            if isinstance(decision, AllocationNeeded):
                 return decision
         # The guard and the rule must be one. A use that was taken comes back at the end.
         log.error("decision.disagrees", extra={"call": call_id})

@@ -21,7 +21,7 @@ from agi_router.bindings.words import (
     check_prompts,
 )
 from agi_router.calls.arrival import Call
-from agi_router.calls.facts import Facts, Leg
+from agi_router.calls.facts import Facts, RouteHit
 from agi_router.calls.ports import Admission
 from agi_router.errors import RowInvalid
 from agi_router.keys.ring import KeyRing, Purpose, Row
@@ -72,7 +72,7 @@ def read_admission(row: dict[str, Any], x_number: XNumber, keys: KeyRing) -> Adm
             certificate_valid=row["certificate_valid"],
             x_bound=row["x_bound"],
             x_extended=row["x_extended"],
-            leg=None if row["binding_id"] is None else _read_leg(row, x_number, keys),
+            hit=None if row["binding_id"] is None else _read_hit(row, x_number, keys),
         ),
     )
 
@@ -93,12 +93,12 @@ def caller_tags(call: Call, keys: KeyRing, *, open_modes: bool) -> list[int]:
     return [*tags, 0] if open_modes else tags
 
 
-def _read_leg(row: dict[str, Any], x_number: XNumber, keys: KeyRing) -> Leg:
+def _read_hit(row: dict[str, Any], x_number: XNumber, keys: KeyRing) -> RouteHit:
     try:
         mode, side = _MODES[row["mode"]], _SIDES[row["side"]]
         last = row["last_callee"]
         route = Row(row["binding_id"], x_number.value, row["caller_tag"], side, row["shown"])
-        return Leg(
+        return RouteHit(
             block=Block(value=x_number.block),
             binding_id=row["binding_id"],
             mode=mode,

@@ -22,12 +22,12 @@ from agi_router.bindings.rows import find_back, seal_routes
 from agi_router.bindings.words import Callback, Side
 from agi_router.calls.arrival import Call
 from agi_router.calls.days import check_days
-from agi_router.calls.decision import NumberNeeded
+from agi_router.calls.decision import AllocationNeeded
 from agi_router.calls.end import End, call_day
 from agi_router.calls.ports import Admission
 from agi_router.calls.rows import caller_tags, read_admission
 from agi_router.db.connection import KEYS_OUTDATED
-from agi_router.db.fast_connection import LOCK_WAIT, Line, Value
+from agi_router.db.fast_connection import LOCK_WAIT, FastConnection, Value
 from agi_router.db.pool import ConnectionPool, SharedWork
 from agi_router.db.queries import query
 from agi_router.db.session import check_backend
@@ -39,7 +39,7 @@ from agi_router.errors import (
     StoreError,
     StoreHeld,
 )
-from agi_router.inventory.capacity import Rests
+from agi_router.inventory.capacity import Quarantine
 from agi_router.keys.registry import key_ids, using_current
 from agi_router.keys.ring import KeyRing, Purpose, Row
 from agi_router.numbers import BLOCK_SIZE, Block, XNumber
@@ -58,7 +58,7 @@ _COUNTED_BINDINGS = 20_000
 _COUNTED_NUMBERS = 1_000
 _CANDIDATES = 64
 _RESERVED_PAGE = 10_000
-_RESTS = Rests()
+_RESTS = Quarantine()
 
 _Count = TypeVar("_Count")
 
@@ -151,7 +151,7 @@ class AdmissionStore:
         keys: KeyRing,
         *,
         connections: int,
-        rests: Rests = _RESTS,
+        rests: Quarantine = _RESTS,
         open_modes: bool = False,
     ) -> None:
         self._keys = keys
@@ -206,7 +206,7 @@ class AdmissionStore:
                 "day": call_day(call_id),
             }
 
-        async def read(connection: Line, rows: list[dict[str, Any]]) -> Admission:
+        async def read(connection: FastConnection, rows: list[dict[str, Any]]) -> Admission:
             if not rows:
                 raise ProtocolError("the call to admit is over already")
             answer = read_admission(rows[0], x_number, keys)
@@ -214,7 +214,7 @@ class AdmissionStore:
                 await self._remember(connection, call, answer)
             return answer
 
-        async def alone(connection: Line) -> Admission:
+        async def alone(connection: FastConnection) -> Admission:
             asked = values()
             try:
                 rows = await connection.fetch("admit", asked)
@@ -223,14 +223,14 @@ class AdmissionStore:
             return await read(connection, rows)
 
         work = SharedWork("admit", values, read, alone)
-        answer: Admission = await self.pool.ask(work, timeout=timeout, hurry=True, about=call)
+        answer: Admission = await self.pool.ask(work, timeout=timeout, fail_fast=True, about=call)
         return answer
 
-    async def _remember(self, connection: Line, call: Call, answer: Admission) -> None:
+    async def _remember(self, connection: FastConnection, call: Call, answer: Admission) -> None:
         """
         Write a stranger down for A's call back. Until that is done the call has no answer.
         """
-        leg = answer.facts.leg
+        leg = answer.facts.hit
         if (
             leg is None
             or not leg.mode.open
@@ -252,12 +252,12 @@ class AdmissionStore:
 
         await self._write(connection, write)
 
-    async def make_number(self, needed: NumberNeeded, *, timeout: float) -> None:  # noqa: ASYNC109
+    async def allocate(self, needed: AllocationNeeded, *, timeout: float) -> None:  # noqa: ASYNC109
         """
         Make the number a callee is to be shown: :class:`agi_router.calls.ports.Admissions`.
         """
 
-        async def work(connection: Line) -> None:
+        async def work(connection: FastConnection) -> None:
             async def write(keys: KeyRing) -> None:
                 await self._add_child(connection, needed, keys)
 
@@ -268,7 +268,9 @@ class AdmissionStore:
         about = (needed.x_number.block, needed.binding_id)
         await self.pool.ask(work, timeout=timeout, about=about)
 
-    async def _add_child(self, connection: Line, needed: NumberNeeded, keys: KeyRing) -> None:
+    async def _add_child(
+        self, connection: FastConnection, needed: AllocationNeeded, keys: KeyRing
+    ) -> None:
         block = Block(value=needed.x_number.block)
         serials = random.SystemRandom().sample(range(BLOCK_SIZE), _CANDIDATES)
         places = {
@@ -308,7 +310,9 @@ class AdmissionStore:
         }
         await connection.execute(query("add_child"), child)
 
-    async def _write(self, connection: Line, write: Callable[[KeyRing], Awaitable[None]]) -> None:
+    async def _write(
+        self, connection: FastConnection, write: Callable[[KeyRing], Awaitable[None]]
+    ) -> None:
         """
         Write under the current keys; where others have become so a moment ago, under those.
 
@@ -385,7 +389,7 @@ class AdmissionStore:
     async def _broken(self, end: End, why: str, timeout: float) -> Broken:  # noqa: ASYNC109
         values = {"day": end.day, "block": end.x_number.block, "id": end.call_id}
 
-        async def work(connection: Line) -> dict[str, Any] | None:
+        async def work(connection: FastConnection) -> dict[str, Any] | None:
             return await (await connection.execute(query("find_used"), values)).fetchone()
 
         used = await self.pool.ask(work, timeout=timeout)
@@ -417,7 +421,7 @@ class AdmissionStore:
         """
         values = {"name": name, "entity_id": entity_id, "started_at": started_at}
 
-        async def work(connection: Line) -> dict[str, Any] | None:
+        async def work(connection: FastConnection) -> dict[str, Any] | None:
             if await (await connection.execute(query("see_node"), values)).fetchone():
                 return None
             return await (await connection.execute(query("node"), values)).fetchone()
@@ -473,7 +477,7 @@ class AdmissionStore:
             StoreError: It gives none, or there is a pooler between.
         """
 
-        async def work(connection: Line) -> datetime:
+        async def work(connection: FastConnection) -> datetime:
             row = await (await connection.execute(query("now"))).fetchone()
             check_backend(connection, row or {})
             if row is None:
@@ -491,7 +495,7 @@ class AdmissionStore:
             StoreError: No answer.
         """
 
-        async def work(connection: Line) -> Survey:
+        async def work(connection: FastConnection) -> Survey:
             counts = await (await connection.execute(query("count_open_calls"))).fetchone()
             blocks = await (await connection.execute(query("count_blocks"))).fetchall()
             if counts is None:
@@ -559,7 +563,7 @@ class AdmissionStore:
             StoreError: No answer, or some could not be made now.
         """
 
-        async def work(connection: Line) -> list[dict[str, Any]]:
+        async def work(connection: FastConnection) -> list[dict[str, Any]]:
             return await (await connection.execute(query("ensure_call_days"))).fetchall()
 
         check_days(await self.pool.ask(work, timeout=timeout))
@@ -573,7 +577,7 @@ class AdmissionStore:
     ) -> list[dict[str, Any]]:
         values = {"node": node, "after": after, "before": before, "limit": _RESERVED_PAGE}
 
-        async def work(connection: Line) -> list[dict[str, Any]]:
+        async def work(connection: FastConnection) -> list[dict[str, Any]]:
             cursor = await connection.execute(query("list_reserved"), values)
             return await cursor.fetchall()
 
@@ -586,7 +590,7 @@ class AdmissionStore:
         read: Callable[..., _Count],
         timeout: float,  # noqa: ASYNC109
     ) -> _Count | None:
-        async def work(connection: Line) -> _Count | None:
+        async def work(connection: FastConnection) -> _Count | None:
             row = await (await connection.execute(query(name), values)).fetchone()
             return None if row is None else read(**row)
 
@@ -604,11 +608,11 @@ class AdmissionStore:
         """
         values = {"day": day, **_columns(ends)}
 
-        async def settle(connection: Line) -> dict[str, bool]:
+        async def settle(connection: FastConnection) -> dict[str, bool]:
             cursor = await connection.execute(query("settle"), values)
             return {row["id"]: row["known"] for row in await cursor.fetchall()}
 
-        async def work(connection: Line) -> dict[str, bool]:
+        async def work(connection: FastConnection) -> dict[str, bool]:
             if wait == LOCK_WAIT:
                 return await settle(connection)
             async with connection.waiting(wait):

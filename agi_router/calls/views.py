@@ -5,9 +5,9 @@ Calls and decisions as they are shown, to people and to programs: numbers of par
 from typing import Any
 
 from agi_router.calls.decision import (
+    AllocationNeeded,
     Ask,
     Decision,
-    NumberNeeded,
     Refusal,
     Route,
 )
@@ -15,7 +15,7 @@ from agi_router.calls.decision import (
 __all__ = ["describe_call", "describe_decision", "name_callees"]
 
 
-def name_callees(decision: Route | NumberNeeded) -> str:
+def name_callees(decision: Route | AllocationNeeded) -> str:
     """
     Who is rung, masked.
     """
@@ -40,7 +40,7 @@ def describe_decision(decision: Decision, *, strict: bool) -> dict[str, Any]:
                 "display": decision.display.value,
                 "sequence": decision.sequence,
             }
-        case NumberNeeded():
+        case AllocationNeeded():
             described |= {
                 "verdict": "route",
                 "ring": name_callees(decision),
@@ -49,7 +49,7 @@ def describe_decision(decision: Decision, *, strict: bool) -> dict[str, Any]:
         case Ask():
             described |= {"verdict": "ask", "prompt": "ask_extension"}
         case Refusal():
-            told = decision.strictly if strict else decision
+            told = decision.undisclosed if strict else decision
             described |= {
                 "verdict": "refuse",
                 "reason": decision.reason.value,

@@ -196,7 +196,7 @@ def term_option(term: Term) -> Callable[[Any], Any]:
         type=_type_of(term.kind),
         default=None if term.default is None else term.kind.write(term.default),
         show_default=term.default is not None,
-        # Choice gives the text of a word.
+        # NumberPolicy gives the text of a word.
         callback=lambda _, __, value: (
             term.kind.load(value) if isinstance(term.kind, Words) and value is not None else value
         ),

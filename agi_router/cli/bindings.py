@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 import click
 
-from agi_router.bindings.choose import Choice, SameX
+from agi_router.bindings.choose import Affinity, NumberPolicy
 from agi_router.bindings.expiry import find_expiry
-from agi_router.bindings.model import StoredBinding
+from agi_router.bindings.model import Binding
 from agi_router.bindings.modes import Y_TTL, Ax, Axb, Axe, Axyb, AxybOnCall, Gxb, Gxyb, Parties
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import TERMS, Terms
@@ -29,7 +29,7 @@ from agi_router.cli.context import open_store, read_settings
 from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
 from agi_router.durations import format_duration
 from agi_router.errors import SealError
-from agi_router.numbers import E164, XNumber, parse_members
+from agi_router.numbers import PhoneNumber, XNumber, parse_members
 
 __all__ = [
     "NAME",
@@ -99,7 +99,7 @@ def _terms_options(command: _Command) -> _Command:
         ),
         click.option(
             "--same-x",
-            type=click.Choice([each.value for each in SameX]),
+            type=click.Choice([each.value for each in Affinity]),
             help="Where numbers are chosen: prefer the ones that the same parties had before, as"
             " far as both times they asked so; or avoid every number that one of them was on.",
         ),
@@ -367,12 +367,12 @@ def axe(  # noqa: PLR0917 - options, not arguments
     )
 
 
-def number_reader() -> Callable[[str], E164]:
+def number_reader() -> Callable[[str], PhoneNumber]:
     """
     What reads a party's number as it is typed.
     """
     fixed_lines = read_settings().fixed_lines
-    return lambda text: E164.parse(text, fixed_lines=fixed_lines)
+    return lambda text: PhoneNumber.parse(text, fixed_lines=fixed_lines)
 
 
 def _group(  # noqa: PLR0917 - options, not arguments
@@ -393,7 +393,7 @@ def _group(  # noqa: PLR0917 - options, not arguments
     )
 
 
-def read_members(texts: Sequence[str]) -> tuple[E164, ...]:
+def read_members(texts: Sequence[str]) -> tuple[PhoneNumber, ...]:
     """
     The numbers of a group's members; each text is one, or a list of them.
     """
@@ -423,9 +423,9 @@ def _make(parties: Parties, x: str | None, y: str | None, given: dict[str, Any])
             tenant=given["tenant"],
             **{term.name: given[term.name] for term in TERMS},
         )
-        choice = Choice(
+        choice = NumberPolicy(
             operator_digit=given["operator_digit"],
-            same_x=given["same_x"] and SameX(given["same_x"]),
+            same_x=given["same_x"] and Affinity(given["same_x"]),
         )
         made = store.bind(parties, terms, x=x_number, y=y_number, choice=choice)
         echo_binding(made, as_json=given["as_json"])
@@ -526,7 +526,7 @@ def list_(
     _echo_all(found, as_json=as_json)
 
 
-def _echo_all(found: Sequence[StoredBinding], *, as_json: bool) -> None:
+def _echo_all(found: Sequence[Binding], *, as_json: bool) -> None:
     rows = [describe_binding(each) for each in found]
     if as_json:
         echo_json(rows)
@@ -567,7 +567,7 @@ def _expiry(
     return find_expiry(store.now(), ttl=ttl, expires_at=expires, default=default)
 
 
-def echo_binding(binding: StoredBinding, *, as_json: bool) -> None:
+def echo_binding(binding: Binding, *, as_json: bool) -> None:
     """
     Print a binding.
 

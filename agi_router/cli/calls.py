@@ -8,9 +8,9 @@ import click
 
 from agi_router.bindings.names import BindingNames
 from agi_router.calls.decision import (
+    AllocationNeeded,
     Ask,
     Decision,
-    NumberNeeded,
     Refusal,
     Route,
     Step,
@@ -55,7 +55,7 @@ def explain(
         caller=caller,
         dialled=dialled,
         fixed_lines=settings.fixed_lines,
-        tries_left=1 if settings.open_modes and extension is None else 0,
+        attempts_left=1 if settings.open_modes and extension is None else 0,
         typed=extension,
     )
     steps = [Step("numbers are of an accepted form", not isinstance(screened, Refusal))]
@@ -169,7 +169,7 @@ def _told(decision: Decision, *, strict: bool) -> str:
             turn = " in turn" if decision.sequence else ""
             rings = f"{name_callees(decision)} rings{turn}"
             return f"route: {rings} and {shown} (binding {decision.binding})"
-        case NumberNeeded():
+        case AllocationNeeded():
             return (
                 f"route: {name_callees(decision)} rings and is shown a number that the call makes"
                 f" (binding {decision.binding})"
@@ -177,6 +177,6 @@ def _told(decision: Decision, *, strict: bool) -> str:
         case Ask():
             return "ask: the caller is answered and asked for an extension"
         case Refusal():
-            told = decision.strictly if strict else decision
+            told = decision.undisclosed if strict else decision
             reason = decision.reason
             return f"refuse: {reason.value} (prompt {told.reason.prompt}, cause {told.cause})"

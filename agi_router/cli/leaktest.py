@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from agi_router.bindings.model import StoredBinding
+from agi_router.bindings.model import Binding
 from agi_router.bindings.modes import Axb, Axyb
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
@@ -37,7 +37,7 @@ from agi_router.leaktest.report import as_json as report_as_json
 from agi_router.leaktest.suite import run_suite, scenarios
 from agi_router.leaktest.tap import Address, parse_address
 from agi_router.leaktest.vectors import VECTORS, Vector
-from agi_router.numbers import E164
+from agi_router.numbers import PhoneNumber
 
 __all__ = ["leaktest"]
 
@@ -78,7 +78,7 @@ class _Numbers(click.ParamType[Any]):
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[E164, ...]:
+    ) -> tuple[PhoneNumber, ...]:
         """
         Read *value*, or fail as wrong usage.
         """
@@ -86,11 +86,11 @@ class _Numbers(click.ParamType[Any]):
         if not dash:
             self.fail("expected FIRST-LAST, like 13800001000-13800001047", param, ctx)
         try:
-            low, high = int(E164.parse(first).digits), int(E164.parse(last).digits)
+            low, high = int(PhoneNumber.parse(first).digits), int(PhoneNumber.parse(last).digits)
             numbers = range(low, min(high, low + NUMBERS_PER_LANE * _MOST_LANES - 1) + 1)
             if len(numbers) < NUMBERS_PER_LANE:
                 self.fail(f"at least {NUMBERS_PER_LANE} numbers in a row are needed", param, ctx)
-            return tuple(E164.parse(str(number)) for number in numbers)
+            return tuple(PhoneNumber.parse(str(number)) for number in numbers)
         except NumberError as error:
             self.fail(str(error), param, ctx)
 
@@ -130,7 +130,7 @@ def leaktest(  # noqa: PLR0917 - options, not arguments
     pbx: Address,
     near: Address,
     far: Address,
-    numbers: tuple[E164, ...],
+    numbers: tuple[PhoneNumber, ...],
     names: Sequence[str],
     captures: Path | None,
     *,
@@ -251,9 +251,9 @@ def _work(captures: Path | None) -> Iterator[Path]:
 
 
 @contextmanager
-def _lanes(store: BindingStore, numbers: Sequence[E164]) -> Iterator[list[Lane]]:
+def _lanes(store: BindingStore, numbers: Sequence[PhoneNumber]) -> Iterator[list[Lane]]:
     """Lanes with bindings that live for the time of a block."""
-    made: list[StoredBinding] = []
+    made: list[Binding] = []
     terms = Terms(expires_at=store.now() + _LIFE, order_id=_ORDER)
     try:
         lanes = []

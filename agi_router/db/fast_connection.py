@@ -21,7 +21,7 @@ from psycopg.adapt import Transformer
 
 from agi_router.db.queries import query
 
-__all__ = ["LOCK_WAIT", "Line", "Value"]
+__all__ = ["LOCK_WAIT", "FastConnection", "Value"]
 
 LOCK_WAIT: Final = 20
 """Milliseconds for which a line waits for a lock: a commit of somebody else's takes some."""
@@ -47,7 +47,7 @@ class _Prepared:
     """Their columns; empty until then."""
 
 
-class Line(psycopg.AsyncConnection[dict[str, Any]]):
+class FastConnection(psycopg.AsyncConnection[dict[str, Any]]):
     """
     A connection to PostgreSQL that does one thing at a time.
     """

@@ -63,7 +63,7 @@ class Job(Generic[_Work, _Promise]):
 
     work: _Work
     result: _Promise
-    hurry: bool = False
+    fail_fast: bool = False
     """Whether it is refused at once where it would wait too long."""
     about: Hashable = None
     """What it needs that others may hold; :obj:`None`: nothing that is known before."""
@@ -220,12 +220,12 @@ class JobQueue(Generic[_Work, _Promise]):
         """
         return not self._queue
 
-    def check(self, *, hurry: bool, timeout: float, workers: int) -> None:
+    def check(self, *, fail_fast: bool, timeout: float, workers: int) -> None:
         """
         Make sure that a job may join.
 
         Args:
-            hurry: Whether it is hurried.
+            fail_fast: Whether it is hurried.
             timeout: Seconds that its asker waits.
             workers: How many workers there are.
 
@@ -235,7 +235,7 @@ class JobQueue(Generic[_Work, _Promise]):
         """
         if len(self._queue) >= _LIMIT:
             raise StoreUnavailable("too many calls wait for the database")
-        if hurry and len(self._queue) * self._duration / max(workers, 1) > timeout / 2:
+        if fail_fast and len(self._queue) * self._duration / max(workers, 1) > timeout / 2:
             raise StoreBusy
 
     def add(self, job: Job[_Work, _Promise]) -> None:

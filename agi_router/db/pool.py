@@ -36,7 +36,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from agi_router.db.connection import translated
-from agi_router.db.fast_connection import LOCK_WAIT, Line, Value
+from agi_router.db.fast_connection import LOCK_WAIT, FastConnection, Value
 from agi_router.db.job_queue import Job, JobQueue
 from agi_router.db.queries import query
 from agi_router.db.session import check_session, session
@@ -46,7 +46,7 @@ __all__ = ["ConnectionPool", "SharedWork", "Work"]
 
 log = logging.getLogger(__name__)
 
-Work: TypeAlias = Callable[[Line], Awaitable[Any]]
+Work: TypeAlias = Callable[[FastConnection], Awaitable[Any]]
 """What is done on a connection; may be done twice, the second time on another one."""
 
 
@@ -59,12 +59,12 @@ class SharedWork:
     statement: str
     values: Callable[[], Mapping[str, Value]]
     """Asked for when it is sent."""
-    read: Callable[[Line, list[dict[str, Any]]], Awaitable[Any]]
+    read: Callable[[FastConnection, list[dict[str, Any]]], Awaitable[Any]]
     """Makes the result of its rows; on the same connection, after the commit."""
     alone: Work
     """The same for itself."""
 
-    async def __call__(self, line: Line) -> Any:
+    async def __call__(self, line: FastConnection) -> Any:
         """
         Do it alone.
         """
@@ -128,12 +128,12 @@ class ConnectionPool:
         """How many connections were lost so far."""
         self._dsn = dsn
         self._name = name
-        self._connections: set[Line] = set()
+        self._connections: set[FastConnection] = set()
         self._queue = queue or JobQueue(probes=max(1, size // _LINES_TO_A_PROBE))
         # Workers without work; the last is called first.
         self._idle: list[asyncio.Future[None]] = []
         self._workers: list[asyncio.Task[None]] = []
-        self._busy: dict[asyncio.Task[Any] | None, Line] = {}
+        self._busy: dict[asyncio.Task[Any] | None, FastConnection] = {}
         self._away = ""
         self._closing = False
 
@@ -188,7 +188,7 @@ class ConnectionPool:
         work: Work,
         *,
         timeout: float,  # noqa: ASYNC109
-        hurry: bool = False,
+        fail_fast: bool = False,
         about: Hashable = None,
     ) -> Any:
         """
@@ -197,7 +197,7 @@ class ConnectionPool:
         Args:
             work: What to do.
             timeout: Seconds to wait.
-            hurry: Whether to fail at once where the wait would be too long.
+            fail_fast: Whether to fail at once where the wait would be too long.
             about: What it needs that somebody may hold; work about the same thing waits together
                 while somebody does. :obj:`None`: it fails where it would have to wait.
 
@@ -208,8 +208,8 @@ class ConnectionPool:
         """
         if self._away:
             raise StoreUnavailable(self._away)
-        self._queue.check(hurry=hurry, timeout=timeout, workers=self.connected)
-        job = self._put(work, hurry=hurry, about=about)
+        self._queue.check(fail_fast=fail_fast, timeout=timeout, workers=self.connected)
+        job = self._put(work, fail_fast=fail_fast, about=about)
         timer = job.result.get_loop().call_later(timeout, job.time_out)
         try:
             return await job.result
@@ -219,10 +219,10 @@ class ConnectionPool:
         finally:
             timer.cancel()
 
-    def _put(self, work: Work, *, hurry: bool = False, about: Hashable = None) -> _Job:
+    def _put(self, work: Work, *, fail_fast: bool = False, about: Hashable = None) -> _Job:
         shares = work.statement if isinstance(work, SharedWork) else None
         result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        job: _Job = Job(work, result, hurry, about, shares)
+        job: _Job = Job(work, result, fail_fast, about, shares)
         self._queue.add(job)
         self._call_worker()
         return job
@@ -245,7 +245,7 @@ class ConnectionPool:
         return job
 
     async def _serve(self) -> None:
-        connection: Line | None = None
+        connection: FastConnection | None = None
         try:
             while not self._closing:
                 if connection is None:
@@ -261,7 +261,9 @@ class ConnectionPool:
                 with contextlib.suppress(psycopg.Error):
                     await connection.close()
 
-    async def _do_together(self, jobs: list[_Job], connection: Line) -> Line | None:
+    async def _do_together(
+        self, jobs: list[_Job], connection: FastConnection
+    ) -> FastConnection | None:
         """
         Do *jobs* in one transaction, or leave them in front of the queue, each to be done alone.
 
@@ -270,7 +272,7 @@ class ConnectionPool:
         """
         shared = [job.work for job in jobs if isinstance(job.work, SharedWork)]
 
-        async def work(line: Line) -> None:
+        async def work(line: FastConnection) -> None:
             rows = await line.fetch_each(shared[0].statement, [each.values() for each in shared])
             for job, each, found in zip(jobs, shared, rows, strict=True):
                 # What is wrong with one is told when it is done alone.
@@ -279,7 +281,7 @@ class ConnectionPool:
                     if not job.result.done():
                         job.result.set_result(result)
 
-        kept: Line | None = connection
+        kept: FastConnection | None = connection
         # Whose fault it is shows when each is done alone.
         with contextlib.suppress(Exception):
             try:
@@ -295,7 +297,7 @@ class ConnectionPool:
         for _ in range(count):
             self._call_worker()
 
-    async def _do(self, job: _Job, connection: Line) -> Line | None:
+    async def _do(self, job: _Job, connection: FastConnection) -> FastConnection | None:
         """
         Do *job*, or put it off while somebody holds what it needs.
 
@@ -305,14 +307,14 @@ class ConnectionPool:
             The connection to go on with.
         """
         work = _patient(job.work) if self._queue.is_patient(job) else job.work
-        current: Line | None = connection
+        current: FastConnection | None = connection
         left = _TRIES
         while left and not job.result.done():
             left -= 1
             try:
                 if current is None:
                     current = await self._connect()
-                result = await self._watched(work, current, calls=int(job.hurry))
+                result = await self._watched(work, current, calls=int(job.fail_fast))
             except (psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction) as error:
                 if job.about is not None and isinstance(error, psycopg.errors.LockNotAvailable):
                     self._queue.put_off(job)
@@ -328,9 +330,9 @@ class ConnectionPool:
         self._call_workers(self._queue.done(job))
         return current
 
-    async def _watched(self, work: Work, connection: Line, *, calls: int) -> Any:
+    async def _watched(self, work: Work, connection: FastConnection, *, calls: int) -> Any:
         """
-        Do *work* for so many who are in a hurry, and cut the line if nothing comes back.
+        Do *work* for so many who are in a fail_fast, and cut the line if nothing comes back.
         """
         loop = asyncio.get_running_loop()
         worker = asyncio.current_task()
@@ -348,7 +350,9 @@ class ConnectionPool:
             del self._busy[worker]
             self._queue.took(loop.time() - begun, hurried=calls)
 
-    async def _kept(self, connection: Line | None, error: psycopg.Error) -> Line | None:
+    async def _kept(
+        self, connection: FastConnection | None, error: psycopg.Error
+    ) -> FastConnection | None:
         """
         *connection* if more can be asked on it after *error*.
         """
@@ -364,7 +368,7 @@ class ConnectionPool:
             await connection.close()
         return None
 
-    async def _connect_again(self) -> Line:
+    async def _connect_again(self) -> FastConnection:
         pause = _PAUSE
         while True:
             with contextlib.suppress(psycopg.Error, StoreError):
@@ -372,11 +376,11 @@ class ConnectionPool:
             await asyncio.sleep(pause)
             pause = min(2 * pause, _PAUSE_CAP)
 
-    async def _connect(self) -> Line:
+    async def _connect(self) -> FastConnection:
         # Every statement is prepared at first use: there are a handful of them.
         name = self._name
         try:
-            connection = await Line.connect(
+            connection = await FastConnection.connect(
                 self._dsn,
                 autocommit=True,
                 prepare_threshold=0,
@@ -407,7 +411,7 @@ class ConnectionPool:
         self._connections.add(connection)
         return connection
 
-    async def _name_again(self, connection: Line) -> None:
+    async def _name_again(self, connection: FastConnection) -> None:
         watch = asyncio.get_running_loop().call_later(_SILENCE, _cut, connection)
         try:
             await connection.execute(query("set_application_name"), {"name": self._name})
@@ -432,14 +436,14 @@ class ConnectionPool:
 
 
 def _patient(work: Work) -> Work:
-    async def patient(line: Line) -> Any:
+    async def patient(line: FastConnection) -> Any:
         async with line.waiting(_PROBE_WAIT):
             return await work(line)
 
     return patient
 
 
-async def _look(connection: Line) -> None:
+async def _look(connection: FastConnection) -> None:
     await connection.execute(query("now"))
 
 
@@ -451,7 +455,7 @@ def _in_our_words(error: Exception) -> str:
         return str(translation)
 
 
-def _cut(connection: Line) -> None:
+def _cut(connection: FastConnection) -> None:
     """
     Shut a connection's socket: who waits on it is told at once, whatever the other end does.
     """

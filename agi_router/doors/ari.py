@@ -167,7 +167,9 @@ class AriDoor:
             refusal = Refusal(reason=Reason.NO_CAPACITY)
             return self._router.destination(refusal, event.channel.id)
         channel = event.channel
-        arrival = Arrival.told(channel.id, channel.name, event.args, request=channel.protocol_id)
+        arrival = Arrival.from_dialplan(
+            channel.id, channel.name, event.args, request=channel.protocol_id
+        )
         self._deciding += 1
         try:
             return await self._router.answer(arrival, self._lives)

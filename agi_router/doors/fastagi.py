@@ -294,7 +294,7 @@ class FastAgiDoor:
         told: Mapping[str, str] = agi.get_environment()
         call_id = told["agi_uniqueid"]
         request = args[_REQUEST] if len(args) > _REQUEST else ""
-        arrival = Arrival.told(
+        arrival = Arrival.from_dialplan(
             call_id,
             told.get("agi_channel", ""),
             (*args[1:_REQUEST], *args[_REQUEST + 1 :]),
@@ -451,7 +451,7 @@ class _Server(FastAGIServer):  # type: ignore[misc]  # pystrix has no types
         try:
             super().process_request(request, client_address)
         except BaseException:
-            self._leave()
+            self._time_out()
             raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
@@ -459,7 +459,7 @@ class _Server(FastAGIServer):  # type: ignore[misc]  # pystrix has no types
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._leave()
+            self._time_out()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Log in one line what went wrong; nothing of what the peer sent."""
@@ -474,7 +474,7 @@ class _Server(FastAGIServer):  # type: ignore[misc]  # pystrix has no types
             case _:
                 log.warning("fastagi.refused", extra={"error": type(error).__name__})
 
-    def _leave(self) -> None:
+    def _time_out(self) -> None:
         self._count(-1)
         self._places.release()
 

@@ -7,13 +7,13 @@ from datetime import datetime, timedelta
 
 from agi_router.numbers import BLOCK_SIZE
 
-__all__ = ["PoolSize", "Rests", "forecast_exhaustion", "size_pool"]
+__all__ = ["PoolSize", "Quarantine", "forecast_exhaustion", "size_pool"]
 
 _DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rests:
+class Quarantine:
     """
     How long after a binding's end its numbers are kept from new bindings.
 

@@ -13,7 +13,7 @@ from agi_router.errors import (
     BlockInUse,
     BlockNotFound,
 )
-from agi_router.inventory.capacity import Rests, forecast_exhaustion
+from agi_router.inventory.capacity import Quarantine, forecast_exhaustion
 from agi_router.inventory.model import BlockState
 from agi_router.numbers import BLOCK_SIZE, Block, XNumber
 from agi_router.tenants.store import TenantStore
@@ -30,7 +30,7 @@ class InventoryStore:
         rests: How long numbers are kept from new bindings.
     """
 
-    def __init__(self, statements: Statements, rests: Rests) -> None:
+    def __init__(self, statements: Statements, rests: Quarantine) -> None:
         self._statements = statements
         self._rests = rests
         self.tenants = TenantStore(statements)

@@ -53,7 +53,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from agi_router.errors import KeyMismatch, KeyRingError, NumberError, SealError
-from agi_router.numbers import E164, XNumber
+from agi_router.numbers import PhoneNumber, XNumber
 
 __all__ = ["Cipher", "KeyKind", "KeyRing", "Purpose", "Row"]
 
@@ -280,7 +280,7 @@ class KeyRing:
             if floor
         )
 
-    def tag(self, x: XNumber, caller: E164) -> int:
+    def tag(self, x: XNumber, caller: PhoneNumber) -> int:
         """
         Return the tag of *caller* on *x* under the current key.
 
@@ -289,13 +289,13 @@ class KeyRing:
         """
         return _tag(self._macs[0], x, caller)
 
-    def tags(self, x: XNumber, caller: E164) -> list[int]:
+    def tags(self, x: XNumber, caller: PhoneNumber) -> list[int]:
         """
         Return the tags of *caller* on *x* under every tag key, the current one first.
         """
         return [_tag(mac, x, caller) for mac in self._macs]
 
-    def pair_tag(self, parties: Collection[E164]) -> int:
+    def pair_tag(self, parties: Collection[PhoneNumber]) -> int:
         """
         Return the tag of these *parties* together, in any order, under the current tag key.
 
@@ -304,7 +304,7 @@ class KeyRing:
         """
         return _pair_tag(self._macs[0], parties)
 
-    def pair_tags(self, parties: Collection[E164]) -> list[int]:
+    def pair_tags(self, parties: Collection[PhoneNumber]) -> list[int]:
         """
         Return the tags of these *parties* together under every tag key, the current one first.
         """
@@ -325,7 +325,7 @@ class KeyRing:
         """
         return [_hash(mac, x, f"#{extension}") for mac in self._macs]
 
-    def order_tags(self, *names: str, numbers: Sequence[E164]) -> list[int]:
+    def order_tags(self, *names: str, numbers: Sequence[PhoneNumber]) -> list[int]:
         """
         Return the tags of an order with its parties under every tag key, the current one first.
 
@@ -338,7 +338,7 @@ class KeyRing:
         """
         return [_order_tag(mac, names, numbers) for mac in self._macs]
 
-    def seal(self, numbers: Sequence[E164], row: Row, purpose: Purpose) -> bytes:
+    def seal(self, numbers: Sequence[PhoneNumber], row: Row, purpose: Purpose) -> bytes:
         """
         Seal *numbers*, one or more, for their place in *row*, under the current keys.
 
@@ -353,7 +353,7 @@ class KeyRing:
         cipher = self._ciphers[header[0], self.seal_key_id]
         return header + nonce + cipher.encrypt(nonce, plain, header + _bound(row, purpose))
 
-    def open(self, sealed: bytes, row: Row, purpose: Purpose) -> tuple[E164, ...]:
+    def open(self, sealed: bytes, row: Row, purpose: Purpose) -> tuple[PhoneNumber, ...]:
         """
         Open numbers that were sealed for this place in *row*.
 
@@ -369,7 +369,9 @@ class KeyRing:
         nonce, body = sealed[_HEADER : _HEADER + _NONCE], sealed[_HEADER + _NONCE :]
         try:
             plain = cipher.decrypt(nonce, body, header + _bound(row, purpose)).decode("ascii")
-            return tuple(E164(digits=digits) for digits in plain.rstrip(_FILLER).split(_SEPARATOR))
+            return tuple(
+                PhoneNumber(digits=digits) for digits in plain.rstrip(_FILLER).split(_SEPARATOR)
+            )
         except UnsupportedAlgorithm:
             raise SealError("a number is sealed by SM4-GCM, which this OpenSSL lacks") from None
         except (InvalidTag, NumberError, UnicodeDecodeError):
@@ -489,7 +491,7 @@ class KeyRing:
         return f"<KeyRing tag={tags} seal={seals}>"
 
 
-def _tag(mac: hmac.HMAC, x: XNumber, caller: E164) -> int:
+def _tag(mac: hmac.HMAC, x: XNumber, caller: PhoneNumber) -> int:
     return _hash(mac, x, caller.digits)
 
 
@@ -498,12 +500,12 @@ def _hash(mac: hmac.HMAC, x: XNumber, who: str) -> int:
     return _first_eight(mac, f"{x.value}:{who}".encode("ascii")) or 1
 
 
-def _pair_tag(mac: hmac.HMAC, parties: Collection[E164]) -> int:
+def _pair_tag(mac: hmac.HMAC, parties: Collection[PhoneNumber]) -> int:
     together = ":".join(sorted(party.digits for party in parties))
     return _first_eight(mac, f"pair:{together}".encode("ascii"))
 
 
-def _order_tag(mac: hmac.HMAC, names: Sequence[str], numbers: Sequence[E164]) -> int:
+def _order_tag(mac: hmac.HMAC, names: Sequence[str], numbers: Sequence[PhoneNumber]) -> int:
     # No tag of a caller begins so: there, a digit comes first.
     message = "\0".join(("order", *names, *(number.digits for number in numbers)))
     # A command line may hold what is no character; the store refuses it in its own words.

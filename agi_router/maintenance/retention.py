@@ -15,7 +15,7 @@ from datetime import timedelta
 from typing import Any, Self
 
 from agi_router.db.connection import Connection, Statements
-from agi_router.inventory.capacity import Rests
+from agi_router.inventory.capacity import Quarantine
 from agi_router.numbers import BLOCK_SIZE, Block
 
 __all__ = ["Sweep", "Swept"]
@@ -62,7 +62,7 @@ class Sweep:
     """
 
     def __init__(
-        self, connection: Connection, rests: Rests, retention: timedelta, *, batch: int = 500
+        self, connection: Connection, rests: Quarantine, retention: timedelta, *, batch: int = 500
     ) -> None:
         self._statements = Statements(connection)
         self._spans = {"memory": rests.memory, "retention": retention, "limit": batch}

@@ -131,7 +131,7 @@ def database_jobs(
         Job(
             name="days",
             work=make_days,
-            # They are made two weeks ahead: there is no hurry.
+            # They are made two weeks ahead: there is no fail_fast.
             every=6 * 3600.0,
             limit=30.0,
             retry=300.0,

@@ -31,9 +31,9 @@ from agi_router.bindings.modes import Axb
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
 from agi_router.db.connection import Connection, connect
-from agi_router.inventory.capacity import Rests
+from agi_router.inventory.capacity import Quarantine
 from agi_router.keys.ring import KeyRing
-from agi_router.numbers import E164, Block, XNumber
+from agi_router.numbers import Block, PhoneNumber, XNumber
 
 from .cpu import Processes
 from .errors import BenchError
@@ -52,7 +52,7 @@ _SCRIPTS = 64
 _TAKEN = 9_500
 _ROOM = 100_000
 _DAY = timedelta(days=1)
-_RESTS = Rests(number=timedelta(hours=1), party=_DAY)
+_RESTS = Quarantine(number=timedelta(hours=1), party=_DAY)
 _GENERAL = "default"
 
 
@@ -71,9 +71,9 @@ def arguments() -> argparse.Namespace:
     return args
 
 
-def party(serial: int) -> E164:
+def party(serial: int) -> PhoneNumber:
     """A number of its own for each serial, spread over the range as parties are."""
-    return E164(digits=f"13{serial // 10**8}{serial * 9973 % 10**8:08}")
+    return PhoneNumber(digits=f"13{serial // 10**8}{serial * 9973 % 10**8:08}")
 
 
 def parties(serial: int) -> Axb:
@@ -189,7 +189,7 @@ class Bench:
                         )
         return found
 
-    def _fill(self, connection: Connection, store: BindingStore) -> tuple[str, str, E164]:
+    def _fill(self, connection: Connection, store: BindingStore) -> tuple[str, str, PhoneNumber]:
         inventory = store.inventory
         courier = party(next(self._serials))
         for place, tenant in enumerate(("empty", "resting", "held")):

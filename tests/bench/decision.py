@@ -32,7 +32,7 @@ from agi_router.calls.arrival import Call
 from agi_router.db.connection import connect
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.ring import KeyRing
-from agi_router.numbers import E164, XNumber
+from agi_router.numbers import PhoneNumber, XNumber
 
 from .cpu import Processes
 from .errors import BenchError
@@ -133,8 +133,8 @@ def populate(dsn: str, checkout: Path, work: Path, keys: Path) -> list[Call]:
             connection.execute(f"VACUUM ANALYZE agi_router.{table}".encode())
     with made.open(newline="") as file:
         calls = [
-            Call(caller=E164.parse(row[random.choice("ab")]), x_number=XNumber.parse(row["x"]))  # noqa: S311
-            for row in csv.DictReader(file)
+            Call(caller=PhoneNumber.parse(row["ab"[i % 2]]), x_number=XNumber.parse(row["x"]))
+            for i, row in enumerate(csv.DictReader(file))
         ]
     random.shuffle(calls)
     return calls

@@ -39,7 +39,7 @@ from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection, connect
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.ring import KeyRing
-from agi_router.numbers import BLOCK_SIZE, E164, Block, XNumber
+from agi_router.numbers import BLOCK_SIZE, Block, PhoneNumber, XNumber
 
 from .errors import BenchError
 
@@ -156,7 +156,7 @@ class Place:
     async def bind(self) -> float:
         """Bind two parties on a number that is chosen for them; returns seconds."""
         self._new += 1
-        a, b = (E164(digits=f"{head}{self._new:08}") for head in ("158", "159"))
+        a, b = (PhoneNumber(digits=f"{head}{self._new:08}") for head in ("158", "159"))
         terms = Terms(expires_at=self._store.now() + _DAY)
         return timed(lambda: self._store.bind(Axb(a=a, b=b), terms))
 
@@ -171,9 +171,9 @@ class Place:
         return seconds
 
 
-def party(head: str, serial: int) -> E164:
+def party(head: str, serial: int) -> PhoneNumber:
     """A number of its own for each serial, spread over the range as parties are."""
-    return E164(digits=f"{head}{serial * 9973 % 10**8:08}")
+    return PhoneNumber(digits=f"{head}{serial * 9973 % 10**8:08}")
 
 
 def timed(work: Callable[[], object]) -> float:

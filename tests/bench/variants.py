@@ -102,7 +102,7 @@ _STATIC_DIAL = STOCK_DIAL.replace("carrier-out", _TRUNK)
 _NUMBER = "_700XXXXXXXXXXXX"
 _PUSH = "Set(CHANNEL(hangup_handler_push)=agi-router-end,s,1)"
 _APP = "${AGI_ROUTER_APP}"
-_CHOICE = re.compile(r"Set\(TRUNK=(.*)\)")
+_POLICY = re.compile(r"Set\(TRUNK=(.*)\)")
 _APPEND = re.compile(r"Set\(FILE\(.*?\)=(1\|.*\|end)\)")
 _CHANGED = "the shipped dialplan has changed its {}: see tests/bench/variants.py"
 
@@ -180,7 +180,7 @@ def bench_dialplan(shipped: str) -> str:
     if line is None or "," in line[1]:
         raise BenchError(_CHANGED.format("hangup handler"))
     fields = line[1].replace("${CALLERID(dnid)}", "${CALLERID(dnid):1}")
-    choices = filter(None, map(_CHOICE.fullmatch, _steps(shipped, "agi-router-out", "s")))
+    choices = filter(None, map(_POLICY.fullmatch, _steps(shipped, "agi-router-out", "s")))
     choice = next(choices, None)
     if choice is None:
         raise BenchError(_CHANGED.format("trunk"))

@@ -22,7 +22,7 @@ from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
 from agi_router.db.connection import Connection, connect
 from agi_router.errors import StoreError
-from agi_router.numbers import E164, Block
+from agi_router.numbers import Block, PhoneNumber
 from agi_router.settings import Settings
 from calls.parts import STATE, Dialplan, frozen, tree
 from calls.parts import Router as RouterProcess
@@ -133,7 +133,7 @@ class Books:
             for serial in range(bindings):
                 a, b, x = self._pair(serial)
                 store.bind(
-                    Axb(a=E164(digits=a), b=E164(digits=b)),
+                    Axb(a=PhoneNumber(digits=a), b=PhoneNumber(digits=b)),
                     terms,
                     x=_BLOCK.number(int(x[-4:])),
                 )

@@ -14,13 +14,13 @@ from identities import told as identity
 
 from agi_router.bindings.words import BindingState, Direction, Language, Mode, Side
 from agi_router.calls.arrival import Call
-from agi_router.calls.decision import NumberNeeded
-from agi_router.calls.facts import Facts, Leg
+from agi_router.calls.decision import AllocationNeeded
+from agi_router.calls.facts import Facts, RouteHit
 from agi_router.calls.ports import Admission
 from agi_router.calls.refusal_limit import OFF, Rate
 from agi_router.calls.router import Router
 from agi_router.doors.fastagi import FastAgiDoor, token_of
-from agi_router.numbers import E164, Block, XNumber
+from agi_router.numbers import Block, PhoneNumber, XNumber
 
 NOW = datetime(2025, 3, 14, 21, 30, 25, tzinfo=UTC)
 X = "700012345670001"
@@ -53,24 +53,24 @@ class Store:
             block_known=True,
             certificate_valid=True,
             x_bound=True,
-            leg=leg() if admitted else None,
+            hit=leg() if admitted else None,
         )
         return Admission(admitted=admitted, facts=facts, now=NOW)
 
-    async def make_number(self, needed: NumberNeeded, *, timeout: float) -> None:  # noqa: ASYNC109
+    async def allocate(self, needed: AllocationNeeded, *, timeout: float) -> None:  # noqa: ASYNC109
         """No call here needs one."""
         raise NotImplementedError
 
 
-def leg() -> Leg:
+def leg() -> RouteHit:
     """Return what the store knows of A on X."""
     x_number = XNumber.parse(X)
-    return Leg(
+    return RouteHit(
         block=Block(value=x_number.block),
         binding_id=42,
         mode=Mode.AXB,
         side=Side.A,
-        callees=(E164(digits=B),),
+        callees=(PhoneNumber(digits=B),),
         shown=x_number,
         state=BindingState.ACTIVE,
         direction=Direction.BOTH,

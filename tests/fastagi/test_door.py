@@ -24,7 +24,7 @@ from agi_router.calls.refusal_limit import Rate
 from agi_router.calls.router import Router
 from agi_router.doors.fastagi import FastAgiDoor, _send, _sendable, answers, token_of
 from agi_router.errors import AsteriskError, ProtocolError
-from agi_router.numbers import E164, XNumber
+from agi_router.numbers import PhoneNumber, XNumber
 from testpbx.waiting import until
 
 from .conftest import (
@@ -697,7 +697,7 @@ def test_the_address_is_taken(door: RunningDoor, store: Store) -> None:
 @pytest.mark.parametrize("members", [3, 100, 200])
 def test_what_does_not_fit_into_one_extension(members: int) -> None:
     """Goes ahead in variables, each short enough for a command; together they are the whole."""
-    callees = tuple(E164(digits=f"138{n:08}") for n in range(members))
+    callees = tuple(PhoneNumber(digits=f"138{n:08}") for n in range(members))
     route = Route(
         binding="70012345678-1",
         callees=callees,

@@ -26,13 +26,13 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import dict_row
 
-from agi_router.bindings.model import Party, StoredBinding
+from agi_router.bindings.model import Binding, Party
 from agi_router.bindings.modes import Axb
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
 from agi_router.bindings.words import Side
 from agi_router.calls.arrival import Call
-from agi_router.calls.decision import Decision, NumberNeeded, Route, decide
+from agi_router.calls.decision import AllocationNeeded, Decision, Route, decide
 from agi_router.calls.end import End, Outcome, call_day
 from agi_router.calls.lookup import CallLookup
 from agi_router.calls.ports import Admission
@@ -41,16 +41,16 @@ from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection
 from agi_router.db.migrate import migrate
 from agi_router.db.session import SETTINGS
-from agi_router.inventory.capacity import Rests
+from agi_router.inventory.capacity import Quarantine
 from agi_router.keys.ring import KeyRing, Purpose, Row
-from agi_router.numbers import E164, Block, XNumber
+from agi_router.numbers import Block, PhoneNumber, XNumber
 from testpbx import processes
 
 BLOCK = Block.parse("70012345678")
 X = BLOCK.number(1)
-A, B, C, D = (E164.parse(f"1391234000{serial}") for serial in range(1, 5))
+A, B, C, D = (PhoneNumber.parse(f"1391234000{serial}") for serial in range(1, 5))
 HOUR = timedelta(hours=1)
-NO_REST = Rests(number=timedelta(), party=timedelta())
+NO_REST = Quarantine(number=timedelta(), party=timedelta())
 """For tests that bind again at once on the same number."""
 SOON = 15.0
 """Seconds in which anything that is waited for must have come."""
@@ -461,13 +461,13 @@ def call_states(connection: Connection) -> dict[str, str]:
 
 def bind(
     store: BindingStore,
-    a: E164 = A,
-    b: E164 = B,
+    a: PhoneNumber = A,
+    b: PhoneNumber = B,
     *,
     x: XNumber | None = X,
     life: timedelta = HOUR,
     **terms: Any,
-) -> StoredBinding:
+) -> Binding:
     """Bind two parties for an hour."""
     return store.bind(Axb(a=a, b=b), Terms(expires_at=store.now() + life, **terms), x=x)
 
@@ -486,8 +486,8 @@ def insert_route(
     keys: KeyRing,
     *,
     binding: int,
-    caller: E164 | None,
-    callee: E164 | None,
+    caller: PhoneNumber | None,
+    callee: PhoneNumber | None,
     x: XNumber = X,
     side: str = "a",
     shown: XNumber | None = X,
@@ -518,12 +518,12 @@ def new_call_id(when: datetime | None = None, *, node: str = "pbx1") -> str:
     return f"{node}-{epoch}.{next(_serial)}"
 
 
-def new_party() -> E164:
+def new_party() -> PhoneNumber:
     """Return a number that no other test knows."""
-    return E164(digits=f"1{secrets.choice('3456789')}{secrets.randbelow(10**9):09}")
+    return PhoneNumber(digits=f"1{secrets.choice('3456789')}{secrets.randbelow(10**9):09}")
 
 
-def a_call(caller: E164 = A, x: XNumber = X) -> Call:
+def a_call(caller: PhoneNumber = A, x: XNumber = X) -> Call:
     return Call(caller=caller, x_number=x)
 
 
@@ -538,8 +538,8 @@ async def admit_as_router(
     for _ in range(4):
         answer = await admissions.admit(call, call_id, timeout=timeout)
         decision = decide(call, answer.facts, now=answer.now)
-        if isinstance(decision, NumberNeeded):
-            await admissions.make_number(decision, timeout=timeout)
+        if isinstance(decision, AllocationNeeded):
+            await admissions.allocate(decision, timeout=timeout)
         elif isinstance(decision, Route) is answer.admitted:
             break
     return answer, decision

@@ -40,7 +40,7 @@ from agi_router.db.connection import Connection
 from agi_router.db.queries import query
 from agi_router.errors import ProtocolError, SchemaMismatch
 from agi_router.keys.ring import KeyRing
-from agi_router.numbers import E164, XNumber
+from agi_router.numbers import PhoneNumber, XNumber
 
 TIMEOUT = 10.0
 OTHER_X = BLOCK.number(2)
@@ -58,7 +58,7 @@ class Guard:
     name: str
     change: str | None
     reason: Reason | None
-    caller: E164 = A
+    caller: PhoneNumber = A
     x: XNumber = X
 
 
@@ -133,7 +133,7 @@ GUARDS = [
 ]
 
 
-def reason_of(admission: Admission, caller: E164 = A, x: XNumber = X) -> Reason | None:
+def reason_of(admission: Admission, caller: PhoneNumber = A, x: XNumber = X) -> Reason | None:
     """Decide as the router does; the guard in SQL must have said the same."""
     decision = decide(a_call(caller, x), admission.facts, now=admission.now)
     assert admission.admitted is isinstance(decision, Route)
@@ -192,7 +192,7 @@ async def test_facts_are_those_before_the_use(
     connection.execute(b"UPDATE agi_router.binding SET calls_used = 2")
     call_id = new_call_id()
     admission = await admissions.admit(a_call(), call_id, timeout=TIMEOUT)
-    leg = admission.facts.leg
+    leg = admission.facts.hit
     assert leg is not None
     assert (leg.callees, leg.shown, leg.binding) == ((B,), X, str(made.id))
     assert (leg.max_calls, leg.calls_used, leg.direction) == (5, 2, Direction.A)
@@ -256,8 +256,8 @@ async def test_same_call_again(
     answers.append(await admissions.admit(a_call(), call_id, timeout=TIMEOUT))
     for answer in answers:
         assert reason_of(answer) is None
-        assert answer.facts.leg is not None
-        assert (answer.facts.leg.callees, answer.facts.leg.shown) == ((B,), X)
+        assert answer.facts.hit is not None
+        assert (answer.facts.hit.callees, answer.facts.hit.shown) == ((B,), X)
         assert answer.now == answers[0].now
     assert calls_used(connection) == 1
 
@@ -304,8 +304,8 @@ async def test_exact_row_wins_over_anyone(
     for caller in (A, B, C):
         admission = await open_admissions.admit(a_call(caller), new_call_id(), timeout=TIMEOUT)
         assert reason_of(admission, caller) is None
-        assert admission.facts.leg is not None
-        callees[caller] = admission.facts.leg.callees
+        assert admission.facts.hit is not None
+        callees[caller] = admission.facts.hit.callees
     assert callees == {A: (B,), B: (A,), C: (D,)}
 
 
@@ -318,8 +318,8 @@ async def test_row_for_anyone_asked_again(
     call_id = new_call_id()
     for _ in range(2):
         admission = await open_admissions.admit(a_call(C), call_id, timeout=TIMEOUT)
-        assert admission.facts.leg is not None
-        assert admission.facts.leg.callees == (D,)
+        assert admission.facts.hit is not None
+        assert admission.facts.hit.callees == (D,)
     assert calls_used(connection) == 1
 
 
@@ -405,7 +405,7 @@ async def test_small_tags(
     for _ in range(2):
         admission = await admissions.admit(a_call(), call_id, timeout=TIMEOUT)
         assert reason_of(admission) is None
-    assert look_up(store, a_call(), at=None).facts.leg is not None
+    assert look_up(store, a_call(), at=None).facts.hit is not None
 
 
 async def test_schema_is_missing(server: Server, keys: KeyRing) -> None:

@@ -30,7 +30,7 @@ from agi_router.calls.rows import read_admission
 from agi_router.db.connection import Connection
 from agi_router.db.queries import query
 from agi_router.keys.ring import KeyRing, Purpose
-from agi_router.numbers import E164
+from agi_router.numbers import PhoneNumber
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -261,7 +261,7 @@ def test_admitted_if_and_only_if_routed(
     world: dict[str, Any], shadowed: Connection, keys: KeyRing
 ) -> None:
     """Whatever is bound, blocked or over, and whenever: both say the same of the facts."""
-    caller: E164 = world["caller"]
+    caller: PhoneNumber = world["caller"]
     # Its day is bound by the server's own clock, which nobody here sets.
     call_id = new_call_id()
     set_clock(shadowed, NOW)

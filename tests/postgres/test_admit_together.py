@@ -65,8 +65,8 @@ async def test_those_who_wait_share_a_transaction(
     answers = await admit_all(narrow, calls)
     for call, answer in zip(calls.values(), answers, strict=True):
         assert answer.admitted
-        assert answer.facts.leg is not None
-        assert answer.facts.leg.callees == ((B,) if call.caller == A else (D,))
+        assert answer.facts.hit is not None
+        assert answer.facts.hit.callees == ((B,) if call.caller == A else (D,))
     assert call_states(connection) == dict.fromkeys(calls, "reserved")
     assert calls_used(connection) == 8
     assert transactions(connection) == 1

@@ -30,7 +30,7 @@ from postgres.support import (
     until,
 )
 
-from agi_router.bindings.model import BindingId, StoredBinding
+from agi_router.bindings.model import Binding, BindingId
 from agi_router.bindings.modes import Axb
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
@@ -54,7 +54,7 @@ from agi_router.errors import (
 )
 from agi_router.inventory.model import BlockState
 from agi_router.keys.ring import KeyRing
-from agi_router.numbers import E164, Block, XNumber
+from agi_router.numbers import Block, PhoneNumber, XNumber
 
 OTHER_BLOCK = Block.parse("70012345679")
 OTHER_X = BLOCK.number(2)
@@ -82,11 +82,11 @@ def rows(connection: Connection) -> tuple[int, int, int]:
     return bindings, routes, past
 
 
-def sides(binding: StoredBinding) -> dict[Side, tuple[E164, XNumber | None]]:
+def sides(binding: Binding) -> dict[Side, tuple[PhoneNumber, XNumber | None]]:
     return {party.side: (party.number, party.dials) for party in binding.parties}
 
 
-def reason(store: BindingStore, caller: E164, x: XNumber = X) -> Reason | None:
+def reason(store: BindingStore, caller: PhoneNumber, x: XNumber = X) -> Reason | None:
     """Return why a call would be refused."""
     looked = look_up(store, a_call(caller, x), at=None)
     decision = decide(a_call(caller, x), looked.facts, now=looked.now)
@@ -147,7 +147,11 @@ def test_number_is_shared_by_strangers(store: BindingStore) -> None:
     ids=["a-as-a", "a-as-b", "b-as-a", "b-as-b"],
 )
 def test_conflict_names_party_and_binding(
-    a: E164, b: E164, holder: E164, connection: Connection, store: BindingStore
+    a: PhoneNumber,
+    b: PhoneNumber,
+    holder: PhoneNumber,
+    connection: Connection,
+    store: BindingStore,
 ) -> None:
     """A party that is on the number already is named, masked, with the binding that holds it."""
     made = bind(store)
@@ -260,7 +264,7 @@ def test_block_added_twice(store: BindingStore) -> None:
 
 
 def occupy(
-    connection: Connection, keys: KeyRing, holder: StoredBinding, party: E164, free: set[int]
+    connection: Connection, keys: KeyRing, holder: Binding, party: PhoneNumber, free: set[int]
 ) -> None:
     """Put *party* on every number of the block but those at *free*."""
     with connection.cursor().copy(
@@ -471,11 +475,11 @@ def test_terms_out_of_bounds(
     assert rows(connection) == (0, 0, 0)
 
 
-def race(works: list[Callable[[], StoredBinding]]) -> list[StoredBinding | BaseException]:
+def race(works: list[Callable[[], Binding]]) -> list[Binding | BaseException]:
     """Do all at the same moment; return what came of each."""
     barrier = Barrier(len(works))
 
-    def run(work: Callable[[], StoredBinding]) -> StoredBinding | BaseException:
+    def run(work: Callable[[], Binding]) -> Binding | BaseException:
         barrier.wait()
         try:
             return work()
@@ -501,7 +505,7 @@ def test_race_for_one_place(connection: Connection, stores: Stores, store: Bindi
                 for each, pair in zip(opened, pairs, strict=True)
             ]
         )
-        winners = [result for result in results if isinstance(result, StoredBinding)]
+        winners = [result for result in results if isinstance(result, Binding)]
         losers = [result for result in results if isinstance(result, BindingConflict)]
         assert (len(winners), len(losers)) == (1, len(opened) - 1)
         assert all(str(winners[0].id) in str(loser) for loser in losers)
@@ -522,7 +526,7 @@ def test_race_of_the_same_pair(stores: Stores) -> None:
                 for each, pair in zip(opened, [(A, B), (B, A), (A, B), (B, A)], strict=True)
             ]
         )
-        assert sum(isinstance(result, StoredBinding) for result in results) == 1
+        assert sum(isinstance(result, Binding) for result in results) == 1
         assert sum(isinstance(result, BindingConflict) for result in results) == 3
 
 
@@ -531,7 +535,7 @@ def test_race_for_numbers_to_choose(store: BindingStore, stores: Stores) -> None
     opened = [stores() for _ in range(6)]
     for _ in range(3):
         results = race([lambda each=each: bind(each, A, new_party(), x=None) for each in opened])  # type: ignore[misc]
-        assert all(isinstance(result, StoredBinding) for result in results)
+        assert all(isinstance(result, Binding) for result in results)
     alive = store.bindings(everything=False, order_id=None, limit=100)
     assert len({sides(each)[Side.A][1] for each in alive}) == len(alive) == 18
 
@@ -564,7 +568,7 @@ def test_extended_at_the_moment_its_place_is_taken(
     # Two clocks, or the same one before and after the moment.
     set_clock(connection_of(extending), old.expires_at - timedelta(microseconds=1))
     set_clock(connection_of(binding), old.expires_at)
-    works: dict[str, Callable[[], StoredBinding]] = {
+    works: dict[str, Callable[[], Binding]] = {
         "extend": lambda: extending.extend(old.id, old.expires_at + HOUR),
         "bind": lambda: binding.bind(Axb(a=A, b=C), Terms(expires_at=old.expires_at + HOUR), x=X),
     }
@@ -600,11 +604,9 @@ def test_unbound_and_bound_again_at_once(
                 lambda s=other, x=x: bind(s, A, C, x=x),  # type: ignore[misc]
             ]
         )
-        assert isinstance(results[0], StoredBinding)
-        assert isinstance(results[1], (StoredBinding, BindingConflict))
-        assert reason(store, A, x) is (
-            None if isinstance(results[1], StoredBinding) else Reason.UNBOUND
-        )
+        assert isinstance(results[0], Binding)
+        assert isinstance(results[1], (Binding, BindingConflict))
+        assert reason(store, A, x) is (None if isinstance(results[1], Binding) else Reason.UNBOUND)
         assert sides(store.find(old.id)) == {Side.A: (A, x), Side.B: (B, x)}
     assert rows(connection)[0] >= 10
 
@@ -656,7 +658,7 @@ def test_an_order_ends_for_two_at_once(store: BindingStore, stores: Stores) -> N
             each: BindingStore,
             barrier: Barrier = barrier,
             order: str = f"A-{round_}",
-        ) -> list[StoredBinding]:
+        ) -> list[Binding]:
             barrier.wait()
             try:
                 return each.end_order(order)

@@ -25,29 +25,29 @@ from postgres.support import (
     one,
 )
 
-from agi_router.bindings.model import StoredBinding
+from agi_router.bindings.model import Binding
 from agi_router.bindings.modes import AxybOnCall
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
 from agi_router.bindings.words import BindingState, Direction, Side
-from agi_router.calls.decision import NumberNeeded, Refusal, Route
+from agi_router.calls.decision import AllocationNeeded, Refusal, Route
 from agi_router.calls.reasons import Reason
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection
-from agi_router.numbers import E164, XNumber
+from agi_router.numbers import PhoneNumber, XNumber
 
 TIMEOUT = 10.0
 
 
-def make(store: BindingStore, **terms: Any) -> StoredBinding:
+def make(store: BindingStore, **terms: Any) -> Binding:
     """Bind A and B for an hour; a Y lives three minutes."""
     agreed = Terms(expires_at=store.now() + HOUR, **terms)
     return store.bind(AxybOnCall(a=A, b=B), agreed, x=X)
 
 
 async def place(
-    admissions: AdmissionStore, caller: E164 = A, dialled: XNumber = X
-) -> tuple[E164, XNumber] | Reason:
+    admissions: AdmissionStore, caller: PhoneNumber = A, dialled: XNumber = X
+) -> tuple[PhoneNumber, XNumber] | Reason:
     """Place a call as the router does: whom it rings and what is shown, or why nobody."""
     call = a_call(caller, dialled)
     admission, decision = await admit_as_router(admissions, call, new_call_id())
@@ -66,7 +66,7 @@ async def made_by_a_call(admissions: AdmissionStore) -> XNumber:
     return answer[1]
 
 
-def children(store: BindingStore) -> list[StoredBinding]:
+def children(store: BindingStore) -> list[Binding]:
     """All children, newest first."""
     found = store.bindings(everything=True, order_id=None, limit=99)
     return [each for each in found if each.parent is not None]
@@ -188,7 +188,7 @@ async def test_no_number_can_be_had(
     )
     admission, decision = await admit_as_router(admissions, a_call(), new_call_id())
     assert not admission.admitted
-    assert isinstance(decision, NumberNeeded)
+    assert isinstance(decision, AllocationNeeded)
     assert (store.find(made.id).calls_used, children(store)) == (0, [])
     assert other.state is BindingState.ACTIVE
 
@@ -199,9 +199,9 @@ async def test_a_retry_takes_nothing_more(store: BindingStore, admissions: Admis
     call_id = new_call_id()
     first, _ = await admit_as_router(admissions, a_call(), call_id)
     again, _ = await admit_as_router(admissions, a_call(), call_id)
-    assert first.facts.leg is not None
-    assert again.facts.leg is not None
-    assert first.facts.leg.shown == again.facts.leg.shown
+    assert first.facts.hit is not None
+    assert again.facts.hit is not None
+    assert first.facts.hit.shown == again.facts.hit.shown
     assert again.admitted
     assert store.find(made.id).calls_used == 1
     await admissions.settle([an_end(call_id)])

@@ -1,4 +1,4 @@
-"""The pool's queue: who is in a hurry is refused at once where it would wait too long."""
+"""The pool's queue: who is in a fail_fast is refused at once where it would wait too long."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from postgres.support import until_async
 
-from agi_router.db.fast_connection import Line
+from agi_router.db.fast_connection import FastConnection
 from agi_router.db.pool import ConnectionPool, Work
 from agi_router.errors import StoreBusy, StoreUnavailable
 
@@ -27,7 +27,7 @@ def sleep(seconds: float) -> Work:
 async def refused_of(pool: ConnectionPool, work: Work, *, asked: int) -> int:
     """Ask so often at once; how many were refused at once. A busy machine serves some late."""
     results = await asyncio.gather(
-        *(pool.ask(work, timeout=IN_TIME, hurry=True) for _ in range(asked)),
+        *(pool.ask(work, timeout=IN_TIME, fail_fast=True) for _ in range(asked)),
         return_exceptions=True,
     )
     refused = [each for each in results if each is not None]
@@ -39,20 +39,20 @@ async def test_a_queue_that_is_too_long(dsn: str) -> None:
     """Nobody is kept waiting for nothing: some are served in time, the rest is told at once."""
     async with ConnectionPool(dsn, size=2) as pool:
         for _ in range(40):
-            await pool.ask(sleep(0.02), timeout=5, hurry=True)
+            await pool.ask(sleep(0.02), timeout=5, fail_fast=True)
         refused = await refused_of(pool, sleep(0.02), asked=60)
     # How many, an idle machine tells: 40 of 60.
     assert 0 < refused < 60
 
 
-@pytest.mark.parametrize("hurry", [False, True])
-async def test_how_long_a_call_takes_is_learnt_from_calls(dsn: str, *, hurry: bool) -> None:
+@pytest.mark.parametrize("fail_fast", [False, True])
+async def test_how_long_a_call_takes_is_learnt_from_calls(dsn: str, *, fail_fast: bool) -> None:
     """What takes long and is no call, like counting, does not count."""
     async with ConnectionPool(dsn, size=2) as pool:
         for _ in range(10):
-            await pool.ask(sleep(0.2), timeout=5, hurry=hurry)
+            await pool.ask(sleep(0.2), timeout=5, fail_fast=fail_fast)
         refused = await refused_of(pool, sleep(0), asked=20)
-    assert (refused > 0) is hurry
+    assert (refused > 0) is fail_fast
 
 
 async def test_those_in_the_queue_are_told_of_the_end(dsn: str) -> None:
@@ -65,7 +65,7 @@ async def test_those_in_the_queue_are_told_of_the_end(dsn: str) -> None:
     assert all(isinstance(each, StoreUnavailable) for each in results)
 
 
-async def server_process(line: Line) -> int:
+async def server_process(line: FastConnection) -> int:
     """Work that takes a moment; which server process did it."""
     await line.execute("SELECT pg_sleep(0.01)")
     return line.info.backend_pid
@@ -88,7 +88,7 @@ async def test_probes_go_on_though_others_succeeded_first(dsn: str) -> None:
     def until_told(name: str, *, held: int = 0) -> Work:
         tries = iter(range(held))
 
-        async def work(_: Line) -> None:
+        async def work(_: FastConnection) -> None:
             if next(tries, None) is not None:
                 raise psycopg.errors.LockNotAvailable
             begun.add(name)
@@ -96,7 +96,7 @@ async def test_probes_go_on_though_others_succeeded_first(dsn: str) -> None:
 
         return work
 
-    async def once_in_vain(_: Line) -> str:
+    async def once_in_vain(_: FastConnection) -> str:
         if "later" not in begun:
             begun.add("later")
             raise psycopg.errors.LockNotAvailable

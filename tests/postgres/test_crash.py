@@ -33,7 +33,7 @@ from agi_router.calls.reasons import Reason
 from agi_router.calls.store import AdmissionStore, Unsettled
 from agi_router.db import pool as connection_pool
 from agi_router.db.connection import Connection, connect
-from agi_router.db.fast_connection import Line
+from agi_router.db.fast_connection import FastConnection
 from agi_router.errors import StoreBusy, StoreUnavailable
 from agi_router.keys.ring import KeyRing
 
@@ -204,8 +204,8 @@ async def test_reply_lost_after_commit(
     answer = await through_proxy.admit(a_call(), call_id, timeout=TIMEOUT)
     assert proxy.cuts == 1
     assert answer.admitted
-    assert answer.facts.leg is not None
-    assert answer.facts.leg.calls_used == 0
+    assert answer.facts.hit is not None
+    assert answer.facts.hit.calls_used == 0
     assert calls_used(connection) == 1
     assert call_states(connection) == {call_id: "reserved"}
 
@@ -421,7 +421,7 @@ async def test_statement_that_hangs_ends_by_itself(
     monkeypatch.setattr(connection_pool, "_TRIES", 1)
     bind(store)
 
-    async def hang(line: Line) -> None:
+    async def hang(line: FastConnection) -> None:
         await line.execute("SELECT pg_sleep(60)")
 
     with pytest.raises(StoreUnavailable, match="57014"):

@@ -13,7 +13,7 @@ from postgres.support import BLOCK, A, B, C, D, bind, one
 from postgres.test_cli import Cli
 from postgres.test_import import Importing
 
-from agi_router.bindings.model import StoredBinding
+from agi_router.bindings.model import Binding
 from agi_router.bindings.modes import Gxb
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
@@ -23,10 +23,10 @@ from agi_router.errors import SealError
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.ring import KeyRing
 
-Damage = Callable[[Connection, StoredBinding], None]
+Damage = Callable[[Connection, Binding], None]
 
 
-def alter(connection: Connection, made: StoredBinding) -> None:
+def alter(connection: Connection, made: Binding) -> None:
     """Turn one bit of each sealed number."""
     connection.execute(
         "UPDATE agi_router.route SET callee = set_bit(callee, 200, 1 - get_bit(callee, 200))"
@@ -35,7 +35,7 @@ def alter(connection: Connection, made: StoredBinding) -> None:
     )
 
 
-def cut(connection: Connection, made: StoredBinding) -> None:
+def cut(connection: Connection, made: Binding) -> None:
     """Leave nothing but the beginning, as a limited backup would."""
     connection.execute(
         "UPDATE agi_router.route SET callee = substring(callee FOR 5) WHERE binding_id = %s",
@@ -43,7 +43,7 @@ def cut(connection: Connection, made: StoredBinding) -> None:
     )
 
 
-def seal_elsewhere(connection: Connection, made: StoredBinding) -> None:
+def seal_elsewhere(connection: Connection, made: Binding) -> None:
     """Seal by a key that is nowhere."""
     connection.execute(
         "UPDATE agi_router.route SET callee = set_byte(callee, 1, 77) WHERE binding_id = %s",
@@ -51,7 +51,7 @@ def seal_elsewhere(connection: Connection, made: StoredBinding) -> None:
     )
 
 
-def write_as_text(connection: Connection, made: StoredBinding) -> None:
+def write_as_text(connection: Connection, made: Binding) -> None:
     """Write its text for its bytes: with standard_conforming_strings off that was done."""
     connection.execute(
         "UPDATE agi_router.route SET callee = convert_to(callee::text, 'UTF8')"
@@ -60,7 +60,7 @@ def write_as_text(connection: Connection, made: StoredBinding) -> None:
     )
 
 
-def put_other_words(connection: Connection, made: StoredBinding) -> None:
+def put_other_words(connection: Connection, made: Binding) -> None:
     """Write what no release ever wrote, past the triggers."""
     connection.execute("ALTER TABLE agi_router.binding DISABLE TRIGGER USER")
     connection.execute(
@@ -70,14 +70,14 @@ def put_other_words(connection: Connection, made: StoredBinding) -> None:
     connection.execute("ALTER TABLE agi_router.binding ENABLE TRIGGER USER")
 
 
-def never_end(connection: Connection, made: StoredBinding) -> None:
+def never_end(connection: Connection, made: Binding) -> None:
     """Have it end at no time that a calendar has."""
     connection.execute(
         "UPDATE agi_router.binding SET expires_at = 'infinity' WHERE id = %s", (made.id.id,)
     )
 
 
-def begin_in_antiquity(connection: Connection, made: StoredBinding) -> None:
+def begin_in_antiquity(connection: Connection, made: Binding) -> None:
     """Have it begin before the calendar does."""
     connection.execute(
         "UPDATE agi_router.binding SET begins_at = '0044-03-15 BC' WHERE id = %s", (made.id.id,)

@@ -15,7 +15,7 @@ from postgres.support import BLOCK, HOUR, A, B, C, D, Server, bind, expire, one
 from postgres.test_cli import PROGRAM, Cli
 from postgres.test_import import HOSTILE, Importing, axb_rows, everything, party
 
-from agi_router.bindings.model import StoredBinding
+from agi_router.bindings.model import Binding
 from agi_router.bindings.modes import Axyb, Gxb, Gxyb
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
@@ -26,7 +26,7 @@ from agi_router.bulk.importer import Tally
 from agi_router.db.connection import Connection, connect
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.ring import KeyRing
-from agi_router.numbers import E164
+from agi_router.numbers import PhoneNumber
 from agi_router.records.audit import Revelation
 
 REVEAL = Revelation(act="test", subject="all", reason=None)
@@ -50,9 +50,9 @@ def exported(store: BindingStore, *, everything: bool = False) -> str:
     return out.getvalue()
 
 
-def without_name(binding: StoredBinding) -> dict[str, object]:
+def without_name(binding: Binding) -> dict[str, object]:
     """Return all of a binding but when it was made, and its number."""
-    names = set(StoredBinding.__slots__) - {"id", "begins_at"}
+    names = set(Binding.__slots__) - {"id", "begins_at"}
     return {name: getattr(binding, name) for name in names}
 
 
@@ -208,4 +208,4 @@ def test_one_moment(store: BindingStore) -> None:
         bind(BindingStore(other, store.keys), A, C, x=None)
     assert len([first, *rows]) == 3
     assert len(list(export_rows(store, everything=True, order_id=None, reveal=REVEAL))) == 4
-    assert isinstance(bind(store, party(8), E164(digits="13700000009"), x=None), StoredBinding)
+    assert isinstance(bind(store, party(8), PhoneNumber(digits="13700000009"), x=None), Binding)

@@ -28,7 +28,7 @@ from agi_router.calls.arrival import Call
 from agi_router.calls.end import Outcome
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection, Statements, connect
-from agi_router.db.fast_connection import Line
+from agi_router.db.fast_connection import FastConnection
 from agi_router.db.pool import ConnectionPool
 from agi_router.errors import StoreError, StoreHeld, StoreUnavailable
 from agi_router.keys.file import write_key_ring
@@ -205,7 +205,7 @@ async def test_what_is_about_nothing_fails(dsn: str, holder: Holder, store: Bind
     bind(store)
     holder.hold([a_call()])
 
-    async def work(line: Line) -> None:
+    async def work(line: FastConnection) -> None:
         await line.execute("SELECT FROM agi_router.binding FOR UPDATE")
 
     async with ConnectionPool(dsn, size=1) as pool:

@@ -38,7 +38,7 @@ from postgres.support import (
 )
 from postgres.test_cli import PROGRAM, Cli, snapshot
 
-from agi_router.bindings.model import StoredBinding
+from agi_router.bindings.model import Binding
 from agi_router.bindings.modes import Axb, Axyb, Gxb
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
@@ -59,18 +59,18 @@ from agi_router.errors import (
     StoreError,
     TenantNotFound,
 )
-from agi_router.inventory.capacity import Rests
+from agi_router.inventory.capacity import Quarantine
 from agi_router.inventory.model import BlockState
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.ring import KeyRing
-from agi_router.numbers import E164, Block, XNumber
+from agi_router.numbers import Block, PhoneNumber, XNumber
 
 SIDES = (Side.A, Side.B)
 
 
-def party(serial: int, head: int = 135) -> E164:
+def party(serial: int, head: int = 135) -> PhoneNumber:
     """Return a number that no other serial has."""
-    return E164(digits=f"{head}{serial:08}")
+    return PhoneNumber(digits=f"{head}{serial:08}")
 
 
 def axb_rows(count: int, *, first: int = 0) -> str:
@@ -88,7 +88,7 @@ class Importing:
     dsn: str
     keys: KeyRing
     processes: int = 1
-    rests: Rests = NO_REST
+    rests: Quarantine = NO_REST
     tenant: str | None = None
     faults: list[tuple[int, str]] = field(default_factory=list)
     read: Any = None
@@ -139,12 +139,12 @@ def cli(store: BindingStore, dsn: str, keys: KeyRing, tmp_path: Path) -> Cli:
     return Cli({"AGI_ROUTER_DSN": dsn, "AGI_ROUTER_KEY_FILE": str(file)})
 
 
-def everything(store: BindingStore) -> list[StoredBinding]:
+def everything(store: BindingStore) -> list[Binding]:
     """Return all bindings, the oldest first."""
     return sorted(store.stream(everything=True, order_id=None), key=lambda each: each.id.id)
 
 
-def rings(store: BindingStore, caller: E164, x: XNumber) -> Route:
+def rings(store: BindingStore, caller: PhoneNumber, x: XNumber) -> Route:
     """Return where a call goes now."""
     call = a_call(caller, x)
     answer = look_up(store, call, at=None)
@@ -577,8 +577,8 @@ def test_a_file_of_one_tenant_tells_nothing_of_others(
     if over:
         open_store.unbind(foreign.id)
     importing.tenant = "rides"
-    importing.rests = Rests(number=timedelta(), party=timedelta(days=7))
-    cells: list[tuple[E164, E164, object, object]] = [
+    importing.rests = Quarantine(number=timedelta(), party=timedelta(days=7))
+    cells: list[tuple[PhoneNumber, PhoneNumber, object, object]] = [
         (A, C, X, ""),
         (B, C, X, ""),
         (D, C, X, ""),
@@ -639,7 +639,7 @@ def test_a_tenant_is_not_told_on_how_many_numbers_a_party_is(
         " FROM generate_series(0, 9999) n",
         (BLOCK.value, BLOCK.number(0).value),
     )
-    importing.rests = Rests(number=HOUR, party=timedelta())
+    importing.rests = Quarantine(number=HOUR, party=timedelta())
     text = f"mode,order,a,b\naxb,O-1,{A.digits},{B.digits}\nax,O-2,{C.digits},\n"
     for tenant, words in (
         (None, "no 700 number can be had: of 10,000 numbers in 1 open block(s) 10,000 rest"),
@@ -760,7 +760,7 @@ def test_a_place_taken_between_looking_and_loading(
 ) -> None:
     """The unique key says so, and the set is looked at again."""
     copy = Importer._copy
-    taken: list[StoredBinding] = []
+    taken: list[Binding] = []
 
     def late(self: Importer, name: str, rows: Sequence[bytes]) -> None:
         if not taken:
@@ -1016,14 +1016,14 @@ def test_no_number_is_told(
 def test_numbers_rest(importing: Importing, store: BindingStore) -> None:
     """What a binding has just left is not given again, to its parties for longer."""
     store.unbind(bind(store, A, B).id)
-    importing.rests = Rests(number=HOUR, party=2 * HOUR)
+    importing.rests = Quarantine(number=HOUR, party=2 * HOUR)
     text = f"mode,order,a,b,x\naxb,O-1,{C.digits},{D.digits},{X}\n"
     assert importing(text, keep_going=True) == Tally(rejected=1)
     assert re.fullmatch(
         rf"x: {re.escape(str(C))} cannot be on {X} before \S+: a binding on it has just ended",
         importing.faults[0][1],
     )
-    importing.rests = Rests(number=timedelta(), party=2 * HOUR)
+    importing.rests = Quarantine(number=timedelta(), party=2 * HOUR)
     again = f"mode,order,a,b,x\naxb,O-2,{A.digits},{D.digits},{X}\n"
     assert importing(again, keep_going=True) == Tally(rejected=1)
     assert f"{A} was on {X} by another binding" in importing.faults[0][1]

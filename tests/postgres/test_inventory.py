@@ -32,8 +32,8 @@ from postgres.support import (
     set_clock,
 )
 
-from agi_router.bindings.choose import Choice, SameX
-from agi_router.bindings.model import BindingId, StoredBinding
+from agi_router.bindings.choose import Affinity, NumberPolicy
+from agi_router.bindings.model import Binding, BindingId
 from agi_router.bindings.modes import Axb, Axyb, Gxb
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
@@ -51,14 +51,14 @@ from agi_router.errors import (
     TenantExists,
     TenantNotFound,
 )
-from agi_router.inventory.capacity import Rests
+from agi_router.inventory.capacity import Quarantine
 from agi_router.inventory.model import BlockState
 from agi_router.keys.ring import KeyRing
-from agi_router.numbers import BLOCK_SIZE, E164, Block, XNumber
+from agi_router.numbers import BLOCK_SIZE, Block, PhoneNumber, XNumber
 from agi_router.service import gauges as survey_module
 from agi_router.service.gauges import Surveyor
 
-RESTS = Rests(number=timedelta(minutes=10), party=timedelta(days=7))
+RESTS = Quarantine(number=timedelta(minutes=10), party=timedelta(days=7))
 TICK = timedelta(microseconds=1)
 SECOND = Block.parse("70022345678")
 THIRD = Block.parse("70032345678")
@@ -72,26 +72,31 @@ def resting(shadowed: Connection, keys: KeyRing) -> BindingStore:
     return opened
 
 
-def x_of(binding: StoredBinding, side: Side = Side.A) -> XNumber:
+def x_of(binding: Binding, side: Side = Side.A) -> XNumber:
     return next(dials(party) for party in binding.parties if party.side is side)
 
 
-def reason(store: BindingStore, caller: E164, x: XNumber = X) -> Reason | None:
+def reason(store: BindingStore, caller: PhoneNumber, x: XNumber = X) -> Reason | None:
     looked = look_up(store, a_call(caller, x), at=None)
     decision = decide(a_call(caller, x), looked.facts, now=looked.now)
     return decision.reason if isinstance(decision, Refusal) else None
 
 
 def anywhere(
-    store: BindingStore, a: E164 = A, b: E164 = B, *, tenant: str = "default", **wishes: Any
-) -> StoredBinding:
+    store: BindingStore,
+    a: PhoneNumber = A,
+    b: PhoneNumber = B,
+    *,
+    tenant: str = "default",
+    **wishes: Any,
+) -> Binding:
     terms = Terms(expires_at=store.now() + HOUR, tenant=tenant)
-    return store.bind(Axb(a=a, b=b), terms, choice=Choice(**wishes))
+    return store.bind(Axb(a=a, b=b), terms, choice=NumberPolicy(**wishes))
 
 
-# Rests.
+# Quarantine.
 
-ENDS: dict[str, Callable[[BindingStore, Connection, StoredBinding], object]] = {
+ENDS: dict[str, Callable[[BindingStore, Connection, Binding], object]] = {
     "unbound": lambda store, _, made: store.unbind(made.id),
     "order": lambda store, _, __: store.end_order("A-1"),
     "expired": lambda _, connection, made: set_clock(connection, made.expires_at),
@@ -286,7 +291,7 @@ def test_operator_digit(resting: BindingStore) -> None:
         anywhere(resting, operator_digit=9)
     terms = Terms(expires_at=resting.now() + HOUR)
     with pytest.raises(NoNumberAvailable, match="another operator digit"):
-        resting.bind(Axb(a=A, b=B), terms, x=X, choice=Choice(operator_digit=2))
+        resting.bind(Axb(a=A, b=B), terms, x=X, choice=NumberPolicy(operator_digit=2))
 
 
 # The choice.
@@ -294,27 +299,27 @@ def test_operator_digit(resting: BindingStore) -> None:
 
 def test_the_same_number_for_the_same_pair(shadowed: Connection, resting: BindingStore) -> None:
     """Both times asked for, in either role; not while they are bound there, nor across tenants."""
-    first = anywhere(resting, same_x=SameX.PREFER)
-    second = anywhere(resting, B, A, same_x=SameX.PREFER)
+    first = anywhere(resting, same_x=Affinity.PREFER)
+    second = anywhere(resting, B, A, same_x=Affinity.PREFER)
     assert x_of(second) != x_of(first)
     resting.unbind(second.id)
     resting.unbind(first.id)
     for pair in ((A, B), (B, A)):
-        made = anywhere(resting, *pair, same_x=SameX.PREFER)
+        made = anywhere(resting, *pair, same_x=Affinity.PREFER)
         assert x_of(made) == x_of(second)
         resting.unbind(made.id)
     resting.inventory.tenants.add("couriers")
-    assert x_of(anywhere(resting, tenant="couriers", same_x=SameX.PREFER)) != x_of(second)
+    assert x_of(anywhere(resting, tenant="couriers", same_x=Affinity.PREFER)) != x_of(second)
     # What was not to be remembered is not.
     assert one(shadowed, "SELECT count(pair_tag) FROM agi_router.binding") == 5
     plain = resting.unbind(anywhere(resting, C, D).id)
     assert one(shadowed, "SELECT count(pair_tag) FROM agi_router.binding") == 5
-    assert x_of(anywhere(resting, C, D, same_x=SameX.PREFER)) != x_of(plain)
+    assert x_of(anywhere(resting, C, D, same_x=Affinity.PREFER)) != x_of(plain)
 
 
 def test_the_same_numbers_where_a_mode_has_two(resting: BindingStore) -> None:
     """Each party keeps its own, also when the sides change places."""
-    choice = Choice(same_x=SameX.PREFER)
+    choice = NumberPolicy(same_x=Affinity.PREFER)
     terms = Terms(expires_at=resting.now() + HOUR)
     first = resting.unbind(resting.bind(Axyb(a=A, b=B), terms, choice=choice).id)
     second = resting.bind(Axyb(a=B, b=A), terms, choice=choice)
@@ -324,17 +329,17 @@ def test_the_same_numbers_where_a_mode_has_two(resting: BindingStore) -> None:
 
 def test_the_same_number_is_not_to_be_had(resting: BindingStore) -> None:
     """Where others rest on it, or its block is closed, another is chosen."""
-    first = resting.unbind(anywhere(resting, same_x=SameX.PREFER).id)
+    first = resting.unbind(anywhere(resting, same_x=Affinity.PREFER).id)
     resting.inventory.add_block(SECOND, operator=None, certificate=None)
     resting.inventory.set_block_state(BLOCK, BlockState.DRAINING)
-    assert anywhere(resting, same_x=SameX.PREFER).id.block == SECOND
+    assert anywhere(resting, same_x=Affinity.PREFER).id.block == SECOND
     resting.inventory.set_block_state(BLOCK, BlockState.ACTIVE)
     assert x_of(first).block == BLOCK.value
 
 
 def fill(
     connection: Connection,
-    holder: StoredBinding,
+    holder: Binding,
     serials: Callable[[int], bool],
     *,
     ended_ago: timedelta | None = None,
@@ -371,7 +376,7 @@ def test_avoid(shadowed: Connection, resting: BindingStore, keys: KeyRing) -> No
     fill(shadowed, holder, lambda serial: serial not in {1, 5, 6}, ended_ago=timedelta())
     had = []
     for _ in range(2):
-        made = anywhere(resting, same_x=SameX.AVOID)
+        made = anywhere(resting, same_x=Affinity.AVOID)
         had.append(x_of(made).serial)
         resting.unbind(made.id)
         set_clock(shadowed, resting.now() + RESTS.party * 2)

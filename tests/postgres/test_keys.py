@@ -141,8 +141,8 @@ async def test_bound_under_an_older_key(
             for _ in range(2):
                 answer = await admissions.admit(a_call(caller), call_id, timeout=TIMEOUT)
                 assert answer.admitted
-                assert answer.facts.leg is not None
-                assert answer.facts.leg.callees == (callee,)
+                assert answer.facts.hit is not None
+                assert answer.facts.hit.callees == (callee,)
     assert calls_used(connection) == 4
 
 
@@ -213,5 +213,5 @@ async def test_wrong_keys_find_nobody(
         answer = await admissions.admit(a_call(), new_call_id(), timeout=TIMEOUT)
     assert not answer.admitted
     assert answer.facts.x_bound
-    assert answer.facts.leg is None
+    assert answer.facts.hit is None
     assert calls_used(connection) == 0

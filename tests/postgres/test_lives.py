@@ -21,8 +21,8 @@ from hypothesis.stateful import (
 )
 from postgres.support import BLOCK, A, B, C, D, a_call, bind, dials, new_call_id, set_clock
 
-from agi_router.bindings.choose import Choice, SameX
-from agi_router.bindings.model import BindingId, StoredBinding
+from agi_router.bindings.choose import Affinity, NumberPolicy
+from agi_router.bindings.model import Binding, BindingId
 from agi_router.bindings.modes import Axb
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
@@ -34,13 +34,13 @@ from agi_router.calls.rows import read_admission
 from agi_router.db.connection import Connection
 from agi_router.db.queries import query
 from agi_router.errors import BindingConflict, BindingEnded, BindingNotFound, NumberResting
-from agi_router.inventory.capacity import Rests
+from agi_router.inventory.capacity import Quarantine
 from agi_router.keys.ring import KeyRing
 from agi_router.maintenance.retention import Sweep
-from agi_router.numbers import E164, XNumber
+from agi_router.numbers import PhoneNumber, XNumber
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
-RESTS = Rests(number=timedelta(minutes=10), party=timedelta(hours=1))
+RESTS = Quarantine(number=timedelta(minutes=10), party=timedelta(hours=1))
 RETENTION = timedelta(days=190)
 PLACES = [BLOCK.number(serial) for serial in range(2)]
 PEOPLE = [A, B, C, D]
@@ -59,7 +59,7 @@ class Life:
     """A binding as the model sees it."""
 
     name: BindingId
-    pair: frozenset[E164]
+    pair: frozenset[PhoneNumber]
     x: XNumber
     expires: datetime
     max_calls: int | None
@@ -113,7 +113,7 @@ class Machine(RuleBasedStateMachine):
         set_clock(self.connection, self.now)
         self.store.inventory.add_block(BLOCK, operator=None, certificate=None)
 
-    def refusal(self, pair: frozenset[E164], x: XNumber) -> type[Exception] | None:
+    def refusal(self, pair: frozenset[PhoneNumber], x: XNumber) -> type[Exception] | None:
         """Return why *pair* may not be bound on *x* now."""
         here = [each for each in self.lives if each.x == x]
         for each in here:
@@ -127,15 +127,15 @@ class Machine(RuleBasedStateMachine):
             return BindingConflict
         return None
 
-    def row(self, caller: E164, x: XNumber) -> Life | None:
+    def row(self, caller: PhoneNumber, x: XNumber) -> Life | None:
         """Return the binding that *caller* hits on *x*: the last one that took the place."""
         found = [each for each in self.lives if each.x == x and caller in each.pair]
         return found[-1] if found and not found[-1].forgotten else None
 
     def made(
         self,
-        binding: StoredBinding,
-        pair: frozenset[E164],
+        binding: Binding,
+        pair: frozenset[PhoneNumber],
         *,
         sticky: bool,
         counting: Counting,
@@ -167,7 +167,7 @@ class Machine(RuleBasedStateMachine):
     )
     def bind_here(
         self,
-        pair: Sequence[E164],
+        pair: Sequence[PhoneNumber],
         x: XNumber,
         life: timedelta,
         max_calls: int | None,
@@ -193,17 +193,21 @@ class Machine(RuleBasedStateMachine):
             self.made(made, frozenset(pair), sticky=False, counting=counting, order=order)
         assert refused is expected
 
-    @rule(pair=people, life=lives, same_x=st.none() | st.sampled_from(SameX))
-    def bind_anywhere(self, pair: Sequence[E164], life: timedelta, same_x: SameX | None) -> None:
+    @rule(pair=people, life=lives, same_x=st.none() | st.sampled_from(Affinity))
+    def bind_anywhere(
+        self, pair: Sequence[PhoneNumber], life: timedelta, same_x: Affinity | None
+    ) -> None:
         """Bind on a number that is chosen: never one that rests, and the old one where asked."""
         both = frozenset(pair)
         terms = Terms(expires_at=self.now + life, order_id="A-3")
-        made = self.store.bind(Axb(a=pair[0], b=pair[1]), terms, choice=Choice(same_x=same_x))
+        made = self.store.bind(
+            Axb(a=pair[0], b=pair[1]), terms, choice=NumberPolicy(same_x=same_x)
+        )
         x = dials(made.parties[0])
         assert self.refusal(both, x) is None
-        if same_x is SameX.AVOID:
+        if same_x is Affinity.AVOID:
             assert not any(each.x == x and each.pair & both for each in self.lives)
-        if same_x is SameX.PREFER:
+        if same_x is Affinity.PREFER:
             before = [
                 each
                 for each in self.lives
@@ -215,7 +219,7 @@ class Machine(RuleBasedStateMachine):
         self.made(
             made,
             both,
-            sticky=same_x is SameX.PREFER,
+            sticky=same_x is Affinity.PREFER,
             counting=Counting.ANSWERED,
             order="A-3",
         )
@@ -271,7 +275,7 @@ class Machine(RuleBasedStateMachine):
         set_clock(self.connection, self.now)
 
     @rule(caller=st.sampled_from(PEOPLE), x=places)
-    def call(self, caller: E164, x: XNumber) -> None:
+    def call(self, caller: PhoneNumber, x: XNumber) -> None:
         """Call: a binding that lives is hit, or the reason says what became of the last one."""
         # Its day is bound by the server's own clock, which nobody here sets.
         call_id = new_call_id()

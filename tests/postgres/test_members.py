@@ -29,7 +29,7 @@ from postgres.support import (
 )
 
 from agi_router.bindings import modes
-from agi_router.bindings.model import BindingId, StoredBinding
+from agi_router.bindings.model import Binding, BindingId
 from agi_router.bindings.modes import GROUP_MAX, Axb, Axyb, Gxb, Gxyb
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
@@ -48,11 +48,11 @@ from agi_router.errors import (
     SameParty,
 )
 from agi_router.keys.ring import KeyRing
-from agi_router.numbers import E164, XNumber
+from agi_router.numbers import PhoneNumber, XNumber
 
 TIMEOUT = 10.0
 Y = BLOCK.number(2)
-E, F = E164.parse("13912340005"), E164.parse("13912340006")
+E, F = PhoneNumber.parse("13912340005"), PhoneNumber.parse("13912340006")
 
 Stores = Callable[[], BindingStore]
 
@@ -66,13 +66,13 @@ def stores(dsn: str, keys: KeyRing) -> Iterator[Stores]:
 
 def make(
     store: BindingStore,
-    members: Sequence[E164] = (A, C),
+    members: Sequence[PhoneNumber] = (A, C),
     callback: Callback = Callback.DEFAULT,
-    default: E164 | None = None,
+    default: PhoneNumber | None = None,
     *,
     mode: type[Gxb] = Gxb,
-    b: E164 = B,
-) -> StoredBinding:
+    b: PhoneNumber = B,
+) -> Binding:
     """Bind a group for an hour, on X, and on Y where the mode has a number for B."""
     return store.bind(
         mode(members=tuple(members), b=b, callback=callback, default=default),
@@ -82,13 +82,13 @@ def make(
     )
 
 
-def members_of(binding: StoredBinding) -> set[E164]:
+def members_of(binding: Binding) -> set[PhoneNumber]:
     return {party.number for party in binding.parties if party.side is Side.A}
 
 
 def outcome(
-    store: BindingStore, caller: E164, dialled: XNumber = X
-) -> tuple[tuple[E164, ...], XNumber] | Reason:
+    store: BindingStore, caller: PhoneNumber, dialled: XNumber = X
+) -> tuple[tuple[PhoneNumber, ...], XNumber] | Reason:
     """Return what would become of a call."""
     looked = look_up(store, a_call(caller, dialled), at=None)
     decision = decide(a_call(caller, dialled), looked.facts, now=looked.now)
@@ -98,7 +98,7 @@ def outcome(
     return decision.callees, decision.shown
 
 
-async def place(admissions: AdmissionStore, caller: E164, dialled: XNumber = X) -> None:
+async def place(admissions: AdmissionStore, caller: PhoneNumber, dialled: XNumber = X) -> None:
     admission = await admissions.admit(a_call(caller, dialled), new_call_id(), timeout=TIMEOUT)
     assert admission.admitted
 
@@ -164,7 +164,7 @@ def test_comes_and_goes(store: BindingStore, connection: Connection) -> None:
     ("callback", "default"), [(Callback.DEFAULT, A), (Callback.LAST, A)], ids=str
 )
 def test_the_one_called_back_leaves(
-    callback: Callback, default: E164, store: BindingStore
+    callback: Callback, default: PhoneNumber, store: BindingStore
 ) -> None:
     """Then nobody is called back, until a default is set."""
     made = make(store, callback=callback, default=default)
@@ -268,7 +268,7 @@ def test_no_more_than_a_group_may_have(store: BindingStore) -> None:
 
 
 @pytest.mark.parametrize("members", [[A], [B], [D, A], [D, D]], ids=str)
-def test_nobody_twice(members: list[E164], store: BindingStore) -> None:
+def test_nobody_twice(members: list[PhoneNumber], store: BindingStore) -> None:
     """A member, B, or one named twice is no new member, and nobody else comes in with it."""
     made = make(store)
     with pytest.raises(SameParty):
@@ -336,7 +336,7 @@ def test_who_rings_all_has_no_default(store: BindingStore) -> None:
     assert outcome(store, B) == ((A, C), X)
 
 
-CHANGES: dict[str, Callable[[BindingStore, BindingId], StoredBinding]] = {
+CHANGES: dict[str, Callable[[BindingStore, BindingId], Binding]] = {
     "add": lambda store, name: store.add_members(name, [D]),
     "remove": lambda store, name: store.remove_member(name, A),
     "default": lambda store, name: store.set_default(name, A),
@@ -436,7 +436,7 @@ def test_several_come_at_once(
                 for each, member in zip(opened, (C, D, E, F), strict=True)
             ]
         )
-        assert sum(isinstance(result, StoredBinding) for result in results) == 2
+        assert sum(isinstance(result, Binding) for result in results) == 2
         assert sum(isinstance(result, ModeError) for result in results) == 2
         found = store.find(made.id)
         assert set(found.called_back) == members_of(found)
@@ -487,7 +487,7 @@ def test_one_place_for_two_groups(store: BindingStore, stores: Stores) -> None:
         )
         assert sorted(type(result).__name__ for result in results) == [
             "BindingConflict",
-            "StoredBinding",
+            "Binding",
         ]
 
 

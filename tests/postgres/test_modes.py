@@ -26,7 +26,7 @@ from postgres.support import (
     one,
 )
 
-from agi_router.bindings.model import StoredBinding
+from agi_router.bindings.model import Binding
 from agi_router.bindings.modes import Axb, Axyb, Gxb, Gxyb, Parties
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
@@ -38,15 +38,15 @@ from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection
 from agi_router.errors import BindingConflict, ModeError, NoNumberAvailable
 from agi_router.keys.ring import KeyRing
-from agi_router.numbers import E164, Block, XNumber
+from agi_router.numbers import Block, PhoneNumber, XNumber
 
 TIMEOUT = 10.0
 Y = BLOCK.number(2)
 ELSEWHERE = Block.parse("70012345679")
 GROUP = (A, C, D)
-STRANGER = E164.parse("13912340099")
+STRANGER = PhoneNumber.parse("13912340099")
 
-Answer = tuple[tuple[E164, ...], XNumber] | Reason
+Answer = tuple[tuple[PhoneNumber, ...], XNumber] | Reason
 
 
 def make(
@@ -55,7 +55,7 @@ def make(
     x: XNumber | None = X,
     y: XNumber | None = Y,
     **terms: Any,
-) -> StoredBinding:
+) -> Binding:
     """Bind parties of any mode for an hour; a mode with one number gets X."""
     agreed = Terms(expires_at=store.now() + HOUR, **terms)
     return store.bind(parties, agreed, x=x, y=y if parties.numbers == 2 else None)
@@ -63,15 +63,15 @@ def make(
 
 def group(
     callback: Callback = Callback.DEFAULT,
-    default: E164 | None = None,
+    default: PhoneNumber | None = None,
     *,
     mode: type[Gxb] = Gxb,
-    members: tuple[E164, ...] = GROUP,
+    members: tuple[PhoneNumber, ...] = GROUP,
 ) -> Gxb:
     return mode(members=members, b=B, callback=callback, default=default)
 
 
-async def call(admissions: AdmissionStore, caller: E164, dialled: XNumber) -> Answer:
+async def call(admissions: AdmissionStore, caller: PhoneNumber, dialled: XNumber) -> Answer:
     """Place a call as the router does; the database admits it if and only if the rule routes."""
     admission = await admissions.admit(a_call(caller, dialled), new_call_id(), timeout=TIMEOUT)
     decision = decide(a_call(caller, dialled), admission.facts, now=admission.now)
@@ -85,7 +85,7 @@ async def call(admissions: AdmissionStore, caller: E164, dialled: XNumber) -> An
 # Of a mode: parties, and for each who calls and what it dials, whom it reaches and what is shown.
 Named = Axb | Gxb
 
-TABLES: dict[str, tuple[Named, list[tuple[E164, XNumber, Answer]]]] = {
+TABLES: dict[str, tuple[Named, list[tuple[PhoneNumber, XNumber, Answer]]]] = {
     "axb": (
         Axb(a=A, b=B),
         [
@@ -200,7 +200,7 @@ async def test_direction(
     parties, rows = TABLES[name]
     made = make(store, parties, direction=direction, max_calls=1)
     open_side = [A] if direction is Direction.A else [B]
-    closed: set[E164] = {*parties.side_a, parties.b} - (
+    closed: set[PhoneNumber] = {*parties.side_a, parties.b} - (
         {*parties.side_a} if direction is Direction.A else {parties.b}
     )
     for caller, dialled, expected in rows:
@@ -312,7 +312,7 @@ ALL_MODES: list[Callable[[], Named]] = [
 
 def expected_parties(
     parties: Named, x: XNumber, y: XNumber
-) -> set[tuple[Side, E164, XNumber | None]]:
+) -> set[tuple[Side, PhoneNumber, XNumber | None]]:
     dialled_by_b = y if parties.numbers == 2 else x
     return {
         *((Side.A, member, x) for member in parties.side_a),
@@ -320,7 +320,7 @@ def expected_parties(
     }
 
 
-def shown_parties(binding: StoredBinding) -> set[tuple[Side, E164, XNumber | None]]:
+def shown_parties(binding: Binding) -> set[tuple[Side, PhoneNumber, XNumber | None]]:
     found = [(party.side, party.number, party.dials) for party in binding.parties]
     assert len(set(found)) == len(found)
     return set(found)

@@ -26,40 +26,41 @@ from postgres.support import (
     one,
 )
 
-from agi_router.bindings.model import StoredBinding
+from agi_router.bindings.model import Binding
 from agi_router.bindings.modes import Ax, Axe, Gxb, Parties
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
 from agi_router.bindings.words import Callback, Direction, Side
-from agi_router.calls.arrival import Call, Typed
+from agi_router.calls.arrival import Call, DialledExtension
 from agi_router.calls.decision import Ask, Refusal, Route, decide
 from agi_router.calls.reasons import Reason
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection, connect
 from agi_router.errors import BindingConflict, ModeError, NoNumberAvailable
 from agi_router.keys.ring import KeyRing, Purpose, Row
-from agi_router.numbers import E164, XNumber
+from agi_router.numbers import PhoneNumber, XNumber
 
 TIMEOUT = 10.0
-Answer = tuple[E164, ...] | Reason | Ask
+Answer = tuple[PhoneNumber, ...] | Reason | Ask
 
 
-def make(
-    store: BindingStore, parties: Parties, x: XNumber | None = X, **terms: Any
-) -> StoredBinding:
+def make(store: BindingStore, parties: Parties, x: XNumber | None = X, **terms: Any) -> Binding:
     """Bind for an hour."""
     return store.bind(parties, Terms(expires_at=store.now() + HOUR, **terms), x=x)
 
 
 async def place(
-    admissions: AdmissionStore, caller: E164, typed: str | None = None, tries_left: int = 0
+    admissions: AdmissionStore,
+    caller: PhoneNumber,
+    typed: str | None = None,
+    attempts_left: int = 0,
 ) -> Answer:
     """Place a call as the router does."""
     call = Call(
         caller=caller,
         x_number=X,
-        tries_left=tries_left,
-        typed=None if typed is None else Typed(extension=typed),
+        attempts_left=attempts_left,
+        typed=None if typed is None else DialledExtension(extension=typed),
     )
     admission = await admissions.admit(call, new_call_id(), timeout=TIMEOUT)
     decision = decide(call, admission.facts, now=admission.now)
@@ -88,7 +89,7 @@ async def test_who_reaches_whom_by_ax(
     assert calls_used_of(open_store, made) == 4
 
 
-def calls_used_of(store: BindingStore, made: StoredBinding) -> int:
+def calls_used_of(store: BindingStore, made: Binding) -> int:
     return store.find(made.id).calls_used
 
 
@@ -149,7 +150,7 @@ async def test_who_was_refused_is_not_called_back(
     assert row.called_back == (B,)
 
 
-def row_of_a(made: StoredBinding) -> Row:
+def row_of_a(made: Binding) -> Row:
     """What the last caller is sealed for."""
     return Row(made.id.id, X.value, 0, Side.A, shown=X.value)
 
@@ -174,8 +175,8 @@ async def test_who_reaches_whom_by_axe(
     """Each A by its extension; wrong ones are asked again, as often as may be; A calls back."""
     make(open_store, Axe(a=A, extension="1234"))
     make(open_store, Axe(a=B, extension="7"))
-    assert await place(open_admissions, C, tries_left=2) == Ask(tries_left=1, again=False)
-    assert await place(open_admissions, C, "99", 1) == Ask(tries_left=0, again=True)
+    assert await place(open_admissions, C, attempts_left=2) == Ask(attempts_left=1, again=False)
+    assert await place(open_admissions, C, "99", 1) == Ask(attempts_left=0, again=True)
     assert await place(open_admissions, C, "99") is Reason.EXTENSION_WRONG
     assert await place(open_admissions, C, "") is Reason.EXTENSION_MISSING
     assert await place(open_admissions, C, "1234") == (A,)
@@ -202,10 +203,10 @@ async def test_a_stranger_elsewhere_is_not_asked(
 ) -> None:
     """Where extensions are over, or there are none."""
     bind(open_store)
-    assert await place(open_admissions, C, tries_left=3) is Reason.STRANGER
+    assert await place(open_admissions, C, attempts_left=3) is Reason.STRANGER
     ended = make(open_store, Axe(a=A, extension="1"), x=BLOCK.number(2))
     open_store.unbind(ended.id)
-    call = Call(caller=C, x_number=BLOCK.number(2), tries_left=3)
+    call = Call(caller=C, x_number=BLOCK.number(2), attempts_left=3)
     admission = await open_admissions.admit(call, new_call_id(), timeout=TIMEOUT)
     assert decide(call, admission.facts, now=admission.now) == Refusal(reason=Reason.NO_BINDING)
 
@@ -271,7 +272,7 @@ def test_both_come_at_once(
             x = BLOCK.number(100 + round_)
             barrier = Barrier(2)
 
-            def work(store: BindingStore, parties: Parties | None) -> StoredBinding | None:
+            def work(store: BindingStore, parties: Parties | None) -> Binding | None:
                 barrier.wait()  # noqa: B023 - the threads end before the next round
                 try:
                     if parties is None:

@@ -40,7 +40,7 @@ from agi_router.db.connection import Connection, connect
 from agi_router.db.migrate import check_schema, migrate
 from agi_router.db.rights import check_rights, grant, owns_schema, renew_grants
 from agi_router.errors import StoreError
-from agi_router.inventory.capacity import Rests
+from agi_router.inventory.capacity import Quarantine
 from agi_router.inventory.model import BlockState
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.registry import check_keys
@@ -133,7 +133,9 @@ def test_work_by_hand(served: str, keys: KeyRing, connection: Connection, tmp_pa
         assert store.inventory.survey()
         assert Importing(served, keys)(axb_rows(20, first=100)).bound == 20
         assert Importing(served, keys)(axb_rows(20, first=200), dry_run=True).bound == 20
-        swept = [*Sweep(own, Rests(number=timedelta(0), party=timedelta(0)), RETENTION).steps()]
+        swept = [
+            *Sweep(own, Quarantine(number=timedelta(0), party=timedelta(0)), RETENTION).steps()
+        ]
         assert sum(step.days for step in swept) == 1
         file = tmp_path / "key"
         write_key_ring(file, keys)

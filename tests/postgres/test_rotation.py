@@ -41,15 +41,15 @@ from postgres.support import (
 )
 from postgres.test_import import Importing
 
-from agi_router.bindings.choose import Choice, SameX
-from agi_router.bindings.model import StoredBinding
+from agi_router.bindings.choose import Affinity, NumberPolicy
+from agi_router.bindings.model import Binding
 from agi_router.bindings.modes import Ax, Axb, Axe, Axyb, AxybOnCall, Gxb, Gxyb, Parties
 from agi_router.bindings.reseal import Renewal
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
 from agi_router.bindings.words import Callback, Side
 from agi_router.bulk import importer
-from agi_router.calls.arrival import Call, Typed
+from agi_router.calls.arrival import Call, DialledExtension
 from agi_router.calls.decision import Refusal, Route, decide
 from agi_router.calls.reasons import Reason
 from agi_router.calls.store import AdmissionStore
@@ -65,7 +65,7 @@ from agi_router.errors import (
     NumberResting,
     StoreError,
 )
-from agi_router.inventory.capacity import Rests
+from agi_router.inventory.capacity import Quarantine
 from agi_router.keys.file import load_key_ring, write_key_ring
 from agi_router.keys.registry import (
     KINDS,
@@ -77,7 +77,7 @@ from agi_router.keys.registry import (
 )
 from agi_router.keys.ring import Cipher, KeyRing
 from agi_router.maintenance.rotation import Rotation
-from agi_router.numbers import E164, XNumber
+from agi_router.numbers import PhoneNumber, XNumber
 from agi_router.service.jobs import Job, Jobs
 from agi_router.service.upkeep import KeyFollower
 from agi_router.settings import Settings
@@ -85,7 +85,7 @@ from agi_router.settings import Settings
 TIMEOUT = 10.0
 PROGRAM = Path(sys.executable).parent / "agi-router"
 EXTENSION = "1234"
-E, F = E164.parse("13912340005"), E164.parse("13912340006")
+E, F = PhoneNumber.parse("13912340005"), PhoneNumber.parse("13912340006")
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -129,7 +129,7 @@ def store(connection: Connection, keys: KeyRing) -> BindingStore:
     return made
 
 
-def opened(connection: Connection, keys: KeyRing, rests: Rests = NO_REST) -> BindingStore:
+def opened(connection: Connection, keys: KeyRing, rests: Quarantine = NO_REST) -> BindingStore:
     """The same with other keys."""
     return BindingStore(connection, keys, rests, open_modes=True)
 
@@ -169,7 +169,7 @@ def outcomes(store: BindingStore, numbers: Sequence[XNumber]) -> dict[tuple[str,
         for caller in (A, B, C, D, E, F):
             found[caller.digits, x.digits] = outcome(store, a_call(caller, x))
         found["typed", x.digits] = outcome(
-            store, Call(caller=F, x_number=x, typed=Typed(extension=EXTENSION))
+            store, Call(caller=F, x_number=x, typed=DialledExtension(extension=EXTENSION))
         )
     return found
 
@@ -181,7 +181,7 @@ def outcome(store: BindingStore, call: Call) -> Any:
     return decision.reason if isinstance(decision, Refusal) else decision
 
 
-def make(store: BindingStore, parties: Parties, x: XNumber = X) -> StoredBinding:
+def make(store: BindingStore, parties: Parties, x: XNumber = X) -> Binding:
     return store.bind(
         parties,
         Terms(expires_at=store.now() + HOUR),
@@ -207,7 +207,7 @@ async def test_every_mode(
     if "last" in mode or "called" in mode:
         call = a_call(A if mode.startswith("axyb") else D)
         if mode.startswith("axe"):
-            call = replace(call, typed=Typed(extension=EXTENSION))
+            call = replace(call, typed=DialledExtension(extension=EXTENSION))
         async with AdmissionStore(dsn, keys, connections=1, open_modes=True) as admissions:
             _, decision = await admit_as_router(admissions, call, new_call_id())
         assert isinstance(decision, Route)
@@ -469,7 +469,7 @@ def test_one_at_a_time(dsn: str, key_file: Path, keys: KeyRing) -> None:
 
 @pytest.mark.parametrize("newcomer", [(A, C), (C, A), (A, B), (B, A)], ids=str)
 def test_bound_under_an_old_key(
-    newcomer: tuple[E164, E164], dsn: str, store: BindingStore, key_file: Path
+    newcomer: tuple[PhoneNumber, PhoneNumber], dsn: str, store: BindingStore, key_file: Path
 ) -> None:
     """A party who is on a number by its old tag cannot be bound there by its new one."""
     made = bind(store)
@@ -578,8 +578,8 @@ def test_what_cannot_be_renewed_stays(
         fresh = opened(connection, rotation.keys)
         for caller, callee in ((D, C), (F, E), (C, B)):
             looked = look_up(fresh, a_call(caller), at=None)
-            assert looked.facts.leg is not None
-            assert looked.facts.leg.callees == (callee,)
+            assert looked.facts.hit is not None
+            assert looked.facts.hit.callees == (callee,)
         fresh.unbind(twice.id)
         assert sum(rotation.renewal().run()) == 2
         assert rotation.renewal().outstanding() == 1
@@ -697,7 +697,7 @@ def test_parties_are_bound_once_while_keys_are_switched(
 def test_rests_under_an_old_key(then: str, dsn: str, store: BindingStore, key_file: Path) -> None:
     """A party is kept off a number where it was by its old tag, unless all of them were there."""
     number_rests, party_rests = (
-        Rests(number=n, party=p) for n, p in ((HOUR, 0 * HOUR), (0 * HOUR, HOUR))
+        Quarantine(number=n, party=p) for n, p in ((HOUR, 0 * HOUR), (0 * HOUR, HOUR))
     )
     store.unbind(bind(store).id)
     with rotating(dsn, key_file) as rotation, connect(dsn) as own:
@@ -729,7 +729,7 @@ def test_the_same_number_again(
     key_file: Path,
 ) -> None:
     """Who asked to be remembered is, under whatever key; each side dials what it dialled."""
-    terms, again = Terms(expires_at=store.now() + HOUR), Choice(same_x=SameX.PREFER)
+    terms, again = Terms(expires_at=store.now() + HOUR), NumberPolicy(same_x=Affinity.PREFER)
     made = store.bind(Axyb(a=A, b=B), terms, choice=again)
     store.unbind(made.id)
     with rotating(dsn, key_file) as rotation:
@@ -781,7 +781,7 @@ def test_extension_under_an_old_key(
         monkeypatch.setattr("agi_router.bindings.choose.random.SystemRandom", Drawing)
         chosen = make(fresh, Axe(a=C))
         assert outcome(
-            fresh, Call(caller=F, x_number=X, typed=Typed(extension="0002"))
+            fresh, Call(caller=F, x_number=X, typed=DialledExtension(extension="0002"))
         ).binding == str(chosen.id)
 
 
@@ -839,7 +839,7 @@ async def test_a_number_is_made_with_keys_of_before(
             store.unbind(made.id)
     monkeypatch.setattr("agi_router.calls.store._CANDIDATES", 8)
     monkeypatch.setattr("agi_router.calls.store.random.SystemRandom", Drawing)
-    rests = Rests(number=0 * HOUR, party=HOUR)
+    rests = Quarantine(number=0 * HOUR, party=HOUR)
     with rotating(dsn, key_file) as rotation:
         ids = rotation.add(KINDS)
         before = load_key_ring(key_file)
@@ -889,7 +889,7 @@ def test_import_while_keys_are_rotated(
         assert importing(order).there == 1
         assert importing(f"mode,order,a,b,x\naxb,A-3,{a},{e},{X}\n").rejected == 1
         assert importing.faults == [(2, f"x: {A} is on {X} already, by binding {alive.id}")]
-        resting = Importing(dsn, rotation.keys, rests=Rests(number=0 * HOUR, party=HOUR))
+        resting = Importing(dsn, rotation.keys, rests=Quarantine(number=0 * HOUR, party=HOUR))
         assert resting(late).rejected == 1
         assert "was on 700123456780001 by another binding" in resting.faults[0][1]
         assert (importing(late, dry_run=True).bound, importing(late).bound) == (1, 1)
@@ -977,8 +977,8 @@ class Callers:
                     self._admissions, a_call(caller, x), new_call_id(), timeout=TIMEOUT
                 )
                 assert answer.admitted
-                assert answer.facts.leg is not None
-                assert answer.facts.leg.callees == (callee,)
+                assert answer.facts.hit is not None
+                assert answer.facts.hit.callees == (callee,)
                 self.placed += 1
 
 
@@ -1141,8 +1141,8 @@ def test_killed_in_the_middle(
         left.append(renewal.outstanding())
         for x in numbers[::9]:
             looked = look_up(fresh, a_call(A, x), at=None)
-            assert looked.facts.leg is not None
-            assert looked.facts.leg.callees == (B,)
+            assert looked.facts.hit is not None
+            assert looked.facts.hit.callees == (B,)
     # It was cut short at least once, or the test shows nothing.
     assert any(0 < each < 300 for each in left)
     until(lambda: not one(connection, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"))
@@ -1153,7 +1153,7 @@ def test_killed_in_the_middle(
     assert command("key", "retire", "seal", "1").returncode == 0
     with connect(dsn) as own:
         alone = opened(own, check_keys(own, load_key_ring(key_file)))
-        assert all(look_up(alone, a_call(B, x), at=None).facts.leg for x in numbers[::9])
+        assert all(look_up(alone, a_call(B, x), at=None).facts.hit for x in numbers[::9])
 
 
 def test_command(

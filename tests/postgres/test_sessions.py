@@ -35,7 +35,7 @@ from postgres.test_crash import port_of
 from postgres.test_import import Importing
 from psycopg.conninfo import make_conninfo
 
-from agi_router.bindings.model import StoredBinding
+from agi_router.bindings.model import Binding
 from agi_router.bindings.modes import Axb, Gxb
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
@@ -128,9 +128,9 @@ def begin_with(server: Server, dsn: str) -> Iterator[Callable[[str, str], None]]
         yield begin
 
 
-def of(binding: StoredBinding, ends: datetime) -> dict[str, Any]:
+def of(binding: Binding, ends: datetime) -> dict[str, Any]:
     """All of a binding but its name and when it was made; its end by what it is off."""
-    told = {name: getattr(binding, name) for name in StoredBinding.__slots__}
+    told = {name: getattr(binding, name) for name in Binding.__slots__}
     return told | {"id": None, "begins_at": None, "expires_at": binding.expires_at - ends}
 
 

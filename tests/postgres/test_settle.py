@@ -33,7 +33,7 @@ from postgres.support import (
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.words import BindingState, Counting, Language
 from agi_router.calls.arrival import Call
-from agi_router.calls.decision import NumberNeeded, Refusal, Route, decide
+from agi_router.calls.decision import AllocationNeeded, Refusal, Route, decide
 from agi_router.calls.dialplan import to_refuse
 from agi_router.calls.end import End, Outcome, parse_end
 from agi_router.calls.lookup import CallLookup
@@ -557,7 +557,7 @@ class Watched:
         self.disagreed += isinstance(decision, Route) is not admission.admitted
         return admission
 
-    async def make_number(self, needed: NumberNeeded, *, timeout: float) -> None:  # noqa: ASYNC109
+    async def allocate(self, needed: AllocationNeeded, *, timeout: float) -> None:  # noqa: ASYNC109
         """No call here needs one."""
         raise NotImplementedError
 

@@ -42,14 +42,14 @@ from agi_router.calls.reasons import Reason
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection, connect
 from agi_router.errors import BindingEnded, BindingNotFound, ExpiryInvalid
-from agi_router.inventory.capacity import Rests
+from agi_router.inventory.capacity import Quarantine
 from agi_router.keys.ring import KeyRing
 from agi_router.maintenance.retention import Sweep, Swept
 from agi_router.service import upkeep
 from agi_router.service.upkeep import Sweeper
 from agi_router.settings import Settings
 
-RESTS = Rests(number=timedelta(minutes=10), party=timedelta(days=7))
+RESTS = Quarantine(number=timedelta(minutes=10), party=timedelta(days=7))
 RETENTION = timedelta(days=190)
 TICK = timedelta(microseconds=1)
 TIMEOUT = 10.0
@@ -63,7 +63,7 @@ def resting(shadowed: Connection, keys: KeyRing) -> BindingStore:
     return opened
 
 
-def swept(connection: Connection, rests: Rests = RESTS, *, batch: int = 500) -> Swept:
+def swept(connection: Connection, rests: Quarantine = RESTS, *, batch: int = 500) -> Swept:
     """Sweep once, to the end."""
     done = Swept()
     for step in Sweep(connection, rests, RETENTION, batch=batch).steps():

@@ -39,7 +39,7 @@ from agi_router.db.connection import Connection, connect
 from agi_router.db.migrate import functions, migrate
 from agi_router.db.queries import query
 from agi_router.errors import StoreError, StoreHeld
-from agi_router.inventory.capacity import Rests
+from agi_router.inventory.capacity import Quarantine
 from agi_router.inventory.model import BlockState
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.registry import check_keys
@@ -52,7 +52,7 @@ TIMEOUT = 3.0
 PATIENCE = 0.5
 """Of what is tried again: nobody ends the reader."""
 RETENTION = timedelta(days=190)
-RESTS = Rests(number=timedelta(minutes=10), party=timedelta(days=7))
+RESTS = Quarantine(number=timedelta(minutes=10), party=timedelta(days=7))
 TODAY = datetime.now(UTC).date()
 
 

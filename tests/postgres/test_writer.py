@@ -26,7 +26,7 @@ from postgres.support import (
     one,
 )
 
-from agi_router.bindings.model import StoredBinding
+from agi_router.bindings.model import Binding
 from agi_router.bindings.modes import Ax, Axb, Axe, Axyb, AxybOnCall, Gxb, Gxyb, Parties
 from agi_router.bindings.reseal import Renewal
 from agi_router.bindings.store import BindingStore
@@ -34,7 +34,7 @@ from agi_router.bindings.terms import Terms
 from agi_router.bindings.words import Callback
 from agi_router.bulk.columns import EXPORTED
 from agi_router.bulk.exporter import export_rows
-from agi_router.calls.arrival import Call, Typed
+from agi_router.calls.arrival import Call, DialledExtension
 from agi_router.calls.decision import Route, decide
 from agi_router.calls.lookup import CallLookup
 from agi_router.calls.store import AdmissionStore
@@ -44,12 +44,12 @@ from agi_router.keys.file import load_key_ring, write_key_ring
 from agi_router.keys.registry import KINDS, check_keys
 from agi_router.keys.ring import KeyRing
 from agi_router.maintenance.rotation import Rotation
-from agi_router.numbers import E164, XNumber
+from agi_router.numbers import PhoneNumber, XNumber
 from agi_router.records.audit import Revelation
 
 SECURITY = Path(__file__).parents[2] / "docs" / "security.md"
 REVEAL = Revelation(act="test", subject="all", reason=None)
-E, F = E164.parse("13912340005"), E164.parse("13912340006")
+E, F = PhoneNumber.parse("13912340005"), PhoneNumber.parse("13912340006")
 Y = BLOCK.number(2)
 
 
@@ -63,7 +63,7 @@ class Bench:
     file: Path
     store: BindingStore
 
-    def bind(self, parties: Parties, x: XNumber = X, **terms: Any) -> StoredBinding:
+    def bind(self, parties: Parties, x: XNumber = X, **terms: Any) -> Binding:
         """Bind *parties* for an hour."""
         terms = {"expires_at": self.store.now() + HOUR, **terms}
         y = BLOCK.number(x.serial + 1) if parties.numbers == 2 else None
@@ -73,9 +73,9 @@ class Bench:
         """Write to the database."""
         self.connection.execute(statement.encode(), values)
 
-    def rings(self, caller: E164, x: XNumber = X, typed: str | None = None) -> Any:
+    def rings(self, caller: PhoneNumber, x: XNumber = X, typed: str | None = None) -> Any:
         """Whom a call rings and what they are shown; nobody where it is refused."""
-        extension = None if typed is None else Typed(extension=typed)
+        extension = None if typed is None else DialledExtension(extension=typed)
         call = Call(caller=caller, x_number=x, typed=extension)
         try:
             looked = look_up(self.store, call, at=None)
@@ -84,18 +84,18 @@ class Bench:
         decision = decide(call, looked.facts, now=looked.now)
         return (decision.callees, decision.shown) if isinstance(decision, Route) else None
 
-    def reached(self, x: XNumber = X) -> set[E164]:
+    def reached(self, x: XNumber = X) -> set[PhoneNumber]:
         """Everybody whom anybody reaches on *x*."""
         found = [self.rings(caller, x) for caller in (A, B, C, D, E, F)]
         found += [self.rings(F, x, typed) for typed in ("1111", "2222")]
         return {callee for each in found if each for callee in each[0]}
 
-    async def admit(self, caller: E164, x: XNumber = X, typed: str | None = None) -> Any:
+    async def admit(self, caller: PhoneNumber, x: XNumber = X, typed: str | None = None) -> Any:
         """Place a call as the router does."""
         call = Call(
             caller=caller,
             x_number=x,
-            typed=None if typed is None else Typed(extension=typed),
+            typed=None if typed is None else DialledExtension(extension=typed),
         )
         async with AdmissionStore(
             self.dsn, self.keys, connections=1, open_modes=True
@@ -391,7 +391,7 @@ async def _(bench: Bench) -> None:
 
 @cannot("read a number, or tell a fixed line from a mobile")
 async def _(bench: Bench) -> None:
-    fixed = E164.parse("010 8888 6666", fixed_lines=True)
+    fixed = PhoneNumber.parse("010 8888 6666", fixed_lines=True)
     bench.bind(Axb(a=A, b=B))
     bench.bind(Axb(a=C, b=fixed), Y)
     rows = bench.connection.execute("SELECT * FROM agi_router.route").fetchall()

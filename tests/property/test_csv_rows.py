@@ -32,7 +32,7 @@ from agi_router.bulk.columns import (
     write_cells,
 )
 from agi_router.bulk.csv_file import CsvReader, write_record
-from agi_router.numbers import E164, XNumber
+from agi_router.numbers import PhoneNumber, XNumber
 from agi_router.texts import strip
 
 # Rich in what matters here.
@@ -56,7 +56,7 @@ def is_name(text: str) -> bool:
 NAMES = TEXTS.map(
     lambda text: strip("".join(char for char in text if char.isprintable() or char == " "))
 ).filter(is_name)
-MOBILES = st.integers(13000000000, 19999999999).map(lambda value: E164(digits=str(value)))
+MOBILES = st.integers(13000000000, 19999999999).map(lambda value: PhoneNumber(digits=str(value)))
 NUMBERS = st.integers(700 * 10**12, 701 * 10**12 - 1).map(lambda value: XNumber(value=value))
 MINUTES = st.integers(60, 14400).map(lambda value: timedelta(seconds=value))
 SECONDS = st.integers(5, 120).map(lambda value: timedelta(seconds=value))

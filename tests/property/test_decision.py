@@ -16,20 +16,20 @@ from agi_router.bindings.words import (
     Mode,
     Side,
 )
-from agi_router.calls.arrival import Call, Typed
+from agi_router.calls.arrival import Call, DialledExtension
 from agi_router.calls.decision import (
+    AllocationNeeded,
     Ask,
     Decision,
-    NumberNeeded,
     Refusal,
     Route,
     decide,
     explain,
     screen,
 )
-from agi_router.calls.facts import Facts, Leg
+from agi_router.calls.facts import Facts, RouteHit
 from agi_router.calls.reasons import Reason
-from agi_router.numbers import E164, Block, XNumber
+from agi_router.numbers import Block, PhoneNumber, XNumber
 
 NOW = datetime(2025, 3, 14, 21, 30, 25, tzinfo=UTC)
 
@@ -55,7 +55,7 @@ REASONS = {
 x_numbers = st.integers(700 * 10**12, 701 * 10**12 - 1).map(XNumber.from_int)
 # Few numbers, so that callers and callees meet.
 parties = st.sampled_from(["13800130001", "13900130002", "13700130003"]).map(
-    lambda digits: E164(digits=digits)
+    lambda digits: PhoneNumber(digits=digits)
 )
 # A microsecond before, now, a microsecond after; and any time.
 times = st.sampled_from([-1, 0, 1]).map(lambda us: NOW + timedelta(microseconds=us)) | (
@@ -66,26 +66,26 @@ calls = st.builds(
     Call,
     caller=parties,
     x_number=x_numbers,
-    tries_left=st.integers(0, 2),
-    typed=st.none() | st.builds(Typed, extension=st.sampled_from(["", "1", "1234"])),
+    attempts_left=st.integers(0, 2),
+    typed=st.none() | st.builds(DialledExtension, extension=st.sampled_from(["", "1", "1234"])),
 )
 
 
-def counted(leg: Leg) -> bool:
+def counted(hit: RouteHit) -> bool:
     """Whether a binding that its count has ended has none left."""
-    if leg.state is not BindingState.USED_UP:
+    if hit.state is not BindingState.USED_UP:
         return True
-    return leg.max_calls is not None and leg.calls_used >= leg.max_calls
+    return hit.max_calls is not None and hit.calls_used >= hit.max_calls
 
 
-def legs(*, consistent: bool) -> st.SearchStrategy[Leg]:
-    """Any leg; or any that the schema's constraints and its counting allow."""
+def legs(*, consistent: bool) -> st.SearchStrategy[RouteHit]:
+    """Any hit; or any that the schema's constraints and its counting allow."""
     ended = st.tuples(st.sampled_from(BindingState), st.none() | times)
     if consistent:
         ended = ended.filter(lambda pair: (pair[0] is BindingState.ACTIVE) is (pair[1] is None))
     made = ended.flatmap(
         lambda pair: st.builds(
-            Leg,
+            RouteHit,
             block=x_numbers.map(lambda x: Block(value=x.block)),
             binding_id=st.integers(1, 2**63 - 1),
             mode=st.sampled_from(Mode),
@@ -118,34 +118,34 @@ def legs(*, consistent: bool) -> st.SearchStrategy[Leg]:
 def facts(*, consistent: bool) -> st.SearchStrategy[Facts]:
     """Any facts; what is asked first is mostly right, so that the last rules are reached."""
     mostly = st.sampled_from([True, True, True, False])
-    leg = legs(consistent=consistent)
+    hit = legs(consistent=consistent)
     return st.builds(
         Facts,
         block_known=mostly,
         certificate_valid=mostly,
         x_bound=st.booleans(),
         x_extended=st.booleans(),
-        leg=leg | leg | st.none(),
+        hit=hit | hit | st.none(),
     )
 
 
-def alive(leg: Leg, now: datetime) -> bool:
+def alive(hit: RouteHit, now: datetime) -> bool:
     """Whether a binding has begun and is not over, in words other than the rule's."""
-    return leg.begins_at <= now < min(leg.expires_at, leg.ended_at or leg.expires_at)
+    return hit.begins_at <= now < min(hit.expires_at, hit.ended_at or hit.expires_at)
 
 
-def ringing(leg: Leg, now: datetime) -> tuple[E164, ...]:
-    """Whom a leg rings, in words other than the rule's."""
-    if leg.last_caller is None or leg.last_at is None:
-        return leg.callees
-    age = now - leg.last_at
-    forgotten = leg.callback_window is not None and age >= leg.callback_window
-    return leg.callees if forgotten else (leg.last_caller,)
+def ringing(hit: RouteHit, now: datetime) -> tuple[PhoneNumber, ...]:
+    """Whom a hit rings, in words other than the rule's."""
+    if hit.last_caller is None or hit.last_at is None:
+        return hit.callees
+    age = now - hit.last_at
+    forgotten = hit.callback_window is not None and age >= hit.callback_window
+    return hit.callees if forgotten else (hit.last_caller,)
 
 
-def number_lives(leg: Leg, now: datetime) -> bool:
+def number_lives(hit: RouteHit, now: datetime) -> bool:
     """Whether the number shown, or dialled by B, is there."""
-    return leg.shown is not None and not (leg.child_until is not None and leg.child_until <= now)
+    return hit.shown is not None and not (hit.child_until is not None and hit.child_until <= now)
 
 
 @given(calls, facts(consistent=False), times)
@@ -156,30 +156,30 @@ def test_decide_is_total(call: Call, known: Facts, now: datetime) -> None:
 
 @given(calls, facts(consistent=False), times)
 def test_never_shows_or_rings_anything_else(call: Call, known: Facts, now: datetime) -> None:
-    """The callees are the leg's and see the leg's 700 number, if any; the caller is no callee."""
+    """The callees are the hit's and see the hit's 700 number, if any; the caller is no callee."""
     match decide(call, known, now=now):
         case Route() as route:
-            leg = known.leg
-            assert leg is not None
-            assert route.callees == ringing(leg, now)
-            assert (route.shown, route.display) == (leg.shown, leg.display)
-            assert route.sequence is (leg.callback is Callback.SEQUENCE and len(route.callees) > 1)
+            hit = known.hit
+            assert hit is not None
+            assert route.callees == ringing(hit, now)
+            assert (route.shown, route.display) == (hit.shown, hit.display)
+            assert route.sequence is (hit.callback is Callback.SEQUENCE and len(route.callees) > 1)
             assert route.callees
             assert call.caller not in route.callees
             assert route.shown.digits.startswith("700")
-            assert route.binding == f"{leg.block}-{leg.binding_id}"
-        case NumberNeeded() as needed:
-            assert known.leg is not None
-            assert known.leg.side is Side.A
-            assert needed.callee in ringing(known.leg, now)
+            assert route.binding == f"{hit.block}-{hit.binding_id}"
+        case AllocationNeeded() as needed:
+            assert known.hit is not None
+            assert known.hit.side is Side.A
+            assert needed.callee in ringing(known.hit, now)
             assert needed.callee != needed.caller == call.caller
         case Ask() as ask:
-            assert known.leg is None
+            assert known.hit is None
             assert known.x_extended
             # It comes to an end.
-            assert 0 <= ask.tries_left < call.tries_left
+            assert 0 <= ask.attempts_left < call.attempts_left
         case Refusal() as refusal:
-            own = known.leg is not None and refusal.binding == known.leg.binding
+            own = known.hit is not None and refusal.binding == known.hit.binding
             assert own or refusal.binding is None
 
 
@@ -188,24 +188,24 @@ def test_connects_if_and_only_if_everything_allows_it(
     call: Call, known: Facts, now: datetime
 ) -> None:
     """In service, a party, alive, uses left, direction open, and somebody else to ring."""
-    leg = known.leg
+    hit = known.hit
     allowed = (
         known.block_known
         and known.certificate_valid
-        and leg is not None
-        and leg.tenant_active
-        and alive(leg, now)
-        and (leg.max_calls is None or leg.max_calls - leg.calls_used > 0)
-        and leg.direction.value in ("both", leg.side.value)
-        and len(ringing(leg, now)) > 0
-        and call.caller not in ringing(leg, now)
+        and hit is not None
+        and hit.tenant_active
+        and alive(hit, now)
+        and (hit.max_calls is None or hit.max_calls - hit.calls_used > 0)
+        and hit.direction.value in ("both", hit.side.value)
+        and len(ringing(hit, now)) > 0
+        and call.caller not in ringing(hit, now)
     )
     decision = decide(call, known, now=now)
-    lives = leg is not None and number_lives(leg, now)
+    lives = hit is not None and number_lives(hit, now)
     assert isinstance(decision, Route) is (allowed and lives)
     # Only A's call makes a number.
-    assert isinstance(decision, NumberNeeded) is (
-        allowed and not lives and leg is not None and leg.side is Side.A
+    assert isinstance(decision, AllocationNeeded) is (
+        allowed and not lives and hit is not None and hit.side is Side.A
     )
 
 
@@ -215,8 +215,8 @@ def test_explain_agrees_with_decide(call: Call, known: Facts, now: datetime) -> 
     *before, last = explain(call, known, now=now)
     decision = decide(call, known, now=now)
     assert all(step.holds for step in before)
-    assert last.holds is isinstance(decision, Route | NumberNeeded)
-    if isinstance(decision, Refusal) and known.x_extended and known.leg is None:
+    assert last.holds is isinstance(decision, Route | AllocationNeeded)
+    if isinstance(decision, Refusal) and known.x_extended and known.hit is None:
         # What a stranger has typed may be wrong.
         extension = {Reason.EXTENSION_MISSING, Reason.EXTENSION_WRONG}
         assert decision.reason in extension | {REASONS[last.rule]}

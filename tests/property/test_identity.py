@@ -9,7 +9,7 @@ from identities import told
 from agi_router.calls import identity
 from agi_router.calls.identity import Signalled, read_caller
 from agi_router.calls.reasons import Reason
-from agi_router.numbers import E164
+from agi_router.numbers import PhoneNumber
 
 REASONS = {Reason.CALLER_HIDDEN, Reason.CALLER_UNREADABLE}
 VICTIM, TRUE = "13800130001", "13900130002"
@@ -39,7 +39,10 @@ def test_the_short_way_is_no_other(line: str) -> None:
 @given(st.text() | bytes_of_headers, st.booleans())
 def test_telling_is_total(text: str, believe: bool) -> None:  # noqa: FBT001
     """What has not come from our dialplan is nobody, and raises nothing."""
-    assert read_caller(Signalled.told(text), believe_from=believe) is Reason.CALLER_UNREADABLE
+    assert (
+        read_caller(Signalled.from_dialplan(text), believe_from=believe)
+        is Reason.CALLER_UNREADABLE
+    )
 
 
 @given(
@@ -56,7 +59,7 @@ def test_reading_is_total(
 ) -> None:
     """A text or a reason; From counts only where nobody is asserted and it may count."""
     lines = {"asserted": asserted, "privacy": privacy}
-    seen = read_caller(Signalled.told(told(**lines, sender=sender)), believe_from=believe)
+    seen = read_caller(Signalled.from_dialplan(told(**lines, sender=sender)), believe_from=believe)
     assert seen in REASONS or isinstance(seen, str)
     if asserted:
         # Nothing in From changes anything.
@@ -87,7 +90,7 @@ def test_a_victim_is_nobody_beside_another_number(before: str, after: str) -> No
     """Two numbers are none: whatever is put around one, the other is not dropped."""
     line = f"<sip:{VICTIM}@x>,{before},<tel:+86{TRUE}>"
     for text in (line, f"<tel:+86{TRUE}>,{after},<sip:{VICTIM}@x>"):
-        seen = read_caller(Signalled.told(told(asserted=[text])), believe_from=True)
+        seen = read_caller(Signalled.from_dialplan(told(asserted=[text])), believe_from=True)
         assert seen in REASONS
 
 
@@ -111,10 +114,10 @@ def test_every_form_is_the_number(number: str, prefix: str, form: str, times: in
     """One value or the same twice, in From as in P-Asserted-Identity."""
     value = form.format(prefix + number)
     for signalled in (
-        Signalled.told(told(asserted=[", ".join([value] * times)])),
-        Signalled.told(told(asserted=[value] * times)),
-        Signalled.told(told(sender=f"{value};tag=1")),
+        Signalled.from_dialplan(told(asserted=[", ".join([value] * times)])),
+        Signalled.from_dialplan(told(asserted=[value] * times)),
+        Signalled.from_dialplan(told(sender=f"{value};tag=1")),
     ):
         seen = read_caller(signalled, believe_from=True)
         assert isinstance(seen, str)
-        assert E164.parse(seen).digits == number
+        assert PhoneNumber.parse(seen).digits == number

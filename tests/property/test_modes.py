@@ -24,13 +24,13 @@ from agi_router.bindings.modes import (
 from agi_router.bindings.words import Callback, Language, Mode, Side
 from agi_router.calls.decision import Route
 from agi_router.calls.dialplan import to_dial
-from agi_router.numbers import E164, Block, XNumber
+from agi_router.numbers import Block, PhoneNumber, XNumber
 
 blocks = st.integers(700 * 10**8, 701 * 10**8 - 1).map(lambda value: Block(value=value))
 serials = st.integers(0, 9999)
 numbers = st.from_regex(
     r"1[3-9][0-9]{9}|0(10|2[0-9]|[3-9][0-9]{2})[1-9][0-9]{6,7}", fullmatch=True
-).map(lambda digits: E164(digits=digits))
+).map(lambda digits: PhoneNumber(digits=digits))
 
 
 windows = st.none() | st.timedeltas(min_value=timedelta(seconds=1), max_value=timedelta(days=90))
@@ -94,7 +94,7 @@ def bindings(draw: st.DrawFn) -> tuple[Parties, tuple[RouteRow, ...]]:
 Binding = tuple[Parties, tuple[RouteRow, ...]]
 
 
-def follow(rows: tuple[RouteRow, ...], dialled: XNumber | None, caller: E164) -> RouteRow:
+def follow(rows: tuple[RouteRow, ...], dialled: XNumber | None, caller: PhoneNumber) -> RouteRow:
     """Return the one row that a call hits: the caller's own, or that for anyone."""
     found = [row for row in rows if row.x_number == dialled and row.caller in {caller, None}]
     return min(found, key=lambda row: row.caller is None)

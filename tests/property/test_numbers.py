@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agi_router.errors import NumberError
-from agi_router.numbers import E164, Block, XNumber
+from agi_router.numbers import Block, PhoneNumber, XNumber
 
 x_numbers = st.integers(700 * 10**12, 701 * 10**12 - 1).map(XNumber.from_int)
 mobiles = st.from_regex(r"1[3-9][0-9]{9}", fullmatch=True)
@@ -44,19 +44,19 @@ def test_any_text_is_a_number_or_a_number_error(text: str) -> None:
         assert re.fullmatch("700[0-9]{8}", block.digits)
         assert Block.parse(block.digits) == block
     with contextlib.suppress(NumberError):
-        party = E164.parse(text)
+        party = PhoneNumber.parse(text)
         assert re.fullmatch("1[3-9][0-9]{9}", party.digits)
-        assert E164.parse(party.digits) == party
+        assert PhoneNumber.parse(party.digits) == party
     with contextlib.suppress(NumberError):
-        party = E164.parse(text, fixed_lines=True)
+        party = PhoneNumber.parse(text, fixed_lines=True)
         assert re.fullmatch("[01][0-9]{9,11}", party.digits)
-        assert E164.parse(party.digits, fixed_lines=True) == party
+        assert PhoneNumber.parse(party.digits, fixed_lines=True) == party
 
 
 @given(texts)
 def test_an_error_shows_no_digits_of_the_text(text: str) -> None:
     """A message holds counts and rules, never four digits in a row."""
-    for parse in (XNumber.parse, Block.parse, E164.parse):
+    for parse in (XNumber.parse, Block.parse, PhoneNumber.parse):
         message = ""
         try:
             parse(text)
@@ -77,8 +77,8 @@ def test_every_spelling_of_a_700_number(data: st.DataObject, x: XNumber, prefix:
 def test_every_spelling_of_a_mobile(data: st.DataObject, digits: str, prefix: str) -> None:
     """However it is written, it is the same number, with or without fixed lines."""
     text = data.draw(written(prefix + digits))
-    assert E164.parse(text).digits == digits
-    assert E164.parse(text, fixed_lines=True).digits == digits
+    assert PhoneNumber.parse(text).digits == digits
+    assert PhoneNumber.parse(text, fixed_lines=True).digits == digits
 
 
 @given(st.data(), fixed, st.sampled_from(["0", "86", "+86", "0086", "+860"]))
@@ -87,14 +87,14 @@ def test_every_spelling_of_a_fixed_line(data: st.DataObject, digits: str, prefix
     text = data.draw(written(prefix + digits.removeprefix("0")))
     # Without + or 00, a country code needs ten digits after it to be one.
     if not (prefix == "86" and len(digits) == 10):
-        assert E164.parse(text, fixed_lines=True).digits == digits
+        assert PhoneNumber.parse(text, fixed_lines=True).digits == digits
 
 
 @given(mobiles | fixed)
 def test_masking_hides(digits: str) -> None:
     """At most seven digits show, and at least four are hidden."""
-    number = E164(digits=digits)
-    for shown in (str(number), repr(number)[6:-1], f"{number}", number.masked):
+    number = PhoneNumber(digits=digits)
+    for shown in (str(number), repr(number)[13:-1], f"{number}", number.masked):
         visible = re.sub("[^0-9]", "", shown)
         assert len(visible) <= 7
         assert len(shown) == len(digits)

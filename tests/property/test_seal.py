@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from agi_router.bindings.words import Side
 from agi_router.errors import KeyRingError, SealError
 from agi_router.keys.ring import Cipher, KeyRing, Purpose, Row
-from agi_router.numbers import E164, XNumber
+from agi_router.numbers import PhoneNumber, XNumber
 
 x_numbers = st.integers(700 * 10**12, 701 * 10**12 - 1).map(XNumber.from_int)
 parties = st.from_regex(r"1[3-9][0-9]{9}|010[2-8][0-9]{7}", fullmatch=True).map(
-    lambda digits: E164(digits=digits)
+    lambda digits: PhoneNumber(digits=digits)
 )
 groups = st.lists(parties, min_size=1, max_size=3)
 tags = st.integers(-(2**63), 2**63 - 1)
@@ -39,7 +39,7 @@ rings = st.builds(KeyRing, tag_keys=keys, seal_keys=keys, cipher=st.sampled_from
 
 @given(rings, groups, places)
 def test_sealed_opens_in_its_place(
-    ring: KeyRing, numbers: list[E164], place: tuple[Row, Purpose]
+    ring: KeyRing, numbers: list[PhoneNumber], place: tuple[Row, Purpose]
 ) -> None:
     """What was sealed opens again, and carries neither a number nor a repeat."""
     sealed = ring.seal(numbers, *place)
@@ -50,7 +50,7 @@ def test_sealed_opens_in_its_place(
 
 @given(rings, parties, places, places)
 def test_sealed_opens_in_no_other_place(
-    ring: KeyRing, number: E164, place: tuple[Row, Purpose], other: tuple[Row, Purpose]
+    ring: KeyRing, number: PhoneNumber, place: tuple[Row, Purpose], other: tuple[Row, Purpose]
 ) -> None:
     """A ciphertext that is moved, or whose row is changed, does not open."""
     assume(place != other)
@@ -61,7 +61,7 @@ def test_sealed_opens_in_no_other_place(
 
 @given(rings, parties, places, st.data())
 def test_a_column_is_changed(
-    ring: KeyRing, number: E164, place: tuple[Row, Purpose], data: st.DataObject
+    ring: KeyRing, number: PhoneNumber, place: tuple[Row, Purpose], data: st.DataObject
 ) -> None:
     """Whichever one it is, and whatever to, the seal is broken."""
     row, purpose = place
@@ -75,7 +75,7 @@ def test_a_column_is_changed(
 
 @given(rings, parties, places, st.data())
 def test_altered_does_not_open(
-    ring: KeyRing, number: E164, place: tuple[Row, Purpose], data: st.DataObject
+    ring: KeyRing, number: PhoneNumber, place: tuple[Row, Purpose], data: st.DataObject
 ) -> None:
     """Whichever bit is turned, the seal is broken."""
     sealed = bytearray(ring.seal([number], *place))
@@ -89,13 +89,13 @@ def test_altered_does_not_open(
 def test_any_bytes_raise_only_a_seal_error(
     ring: KeyRing, junk: bytes, place: tuple[Row, Purpose]
 ) -> None:
-    """Opening is total over bytes."""
+    """OpenBlocks is total over bytes."""
     with pytest.raises(SealError):
         ring.open(junk, *place)
 
 
 @given(rings, parties, x_numbers)
-def test_tags(ring: KeyRing, caller: E164, x: XNumber) -> None:
+def test_tags(ring: KeyRing, caller: PhoneNumber, x: XNumber) -> None:
     """One tag a key, the current first, 64 bits, never 0, always the same."""
     tags = ring.tags(x, caller)
     assert len(tags) == len(ring.tag_keys)

@@ -31,15 +31,15 @@ from agi_router.ari import (
 )
 from agi_router.bindings.words import BindingState, Callback, Direction, Language, Mode, Side
 from agi_router.calls.arrival import Call
-from agi_router.calls.decision import NumberNeeded
-from agi_router.calls.facts import Facts, Leg
+from agi_router.calls.decision import AllocationNeeded
+from agi_router.calls.facts import Facts, RouteHit
 from agi_router.calls.ports import Admission
 from agi_router.calls.reasons import Reason
 from agi_router.calls.refusal_limit import OFF, Rate
 from agi_router.calls.router import Router
 from agi_router.doors import ari as ari_door
 from agi_router.doors.ari import EVENTS, AriDoor
-from agi_router.numbers import E164, Block, XNumber
+from agi_router.numbers import Block, PhoneNumber, XNumber
 
 NOW = datetime(2025, 3, 14, 21, 30, 25, tzinfo=UTC)
 PATIENCE = timedelta(seconds=60)
@@ -61,7 +61,7 @@ class Store:
         self.asked: list[str] = []
         self.typed: list[str | None] = []
         self.extended = False
-        self.facts = Facts(block_known=True, certificate_valid=True, x_bound=True, leg=None)
+        self.facts = Facts(block_known=True, certificate_valid=True, x_bound=True, hit=None)
 
     async def admit(self, call: Call, call_id: str, *, timeout: float) -> Admission:  # noqa: ASYNC109
         """Answer when the store is open."""
@@ -70,9 +70,9 @@ class Store:
         assert (call.x_number.digits, call.caller.digits, timeout) == (X, A, 0.4)
         self.typed.append(None if call.typed is None else call.typed.extension)
         facts = replace(self.facts, x_extended=self.extended)
-        return Admission(admitted=facts.leg is not None, facts=facts, now=NOW)
+        return Admission(admitted=facts.hit is not None, facts=facts, now=NOW)
 
-    async def make_number(self, needed: NumberNeeded, *, timeout: float) -> None:  # noqa: ASYNC109
+    async def allocate(self, needed: AllocationNeeded, *, timeout: float) -> None:  # noqa: ASYNC109
         """No call here needs one."""
         raise NotImplementedError
 
@@ -467,12 +467,12 @@ async def test_an_extension_is_asked_for_and_typed() -> None:
 def grouped(count: int) -> Store:
     """Return a store that lets *count* members ring."""
     store = Store()
-    leg = Leg(
+    leg = RouteHit(
         block=Block(value=int(X) // 10000),
         binding_id=42,
         mode=Mode.GXB,
         side=Side.B,
-        callees=tuple(E164(digits=f"138{n:08}") for n in range(count)),
+        callees=tuple(PhoneNumber(digits=f"138{n:08}") for n in range(count)),
         shown=XNumber.parse(X),
         state=BindingState.ACTIVE,
         direction=Direction.BOTH,
@@ -487,7 +487,7 @@ def grouped(count: int) -> Store:
         tenant_active=True,
         callback=Callback.ALL,
     )
-    store.facts = replace(store.facts, leg=leg)
+    store.facts = replace(store.facts, hit=leg)
     return store
 
 

@@ -42,7 +42,7 @@ def read(content: bytes) -> tuple[list[str], list[tuple[int, list[str]]]]:
     ],
 )
 def test_ways_to_write_the_same(content: bytes) -> None:
-    """Line ends, byte order mark, delimiter and quotation marks make no difference."""
+    """FastConnection ends, byte order mark, delimiter and quotation marks make no difference."""
     assert read(content) == (["mode", "order"], [(2, ["axb", "A-1"]), (3, ["gxb", "A-2"])])
 
 

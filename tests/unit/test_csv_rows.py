@@ -22,9 +22,9 @@ from agi_router.bulk.columns import (
     write_cells,
 )
 from agi_router.errors import CsvError
-from agi_router.numbers import E164, XNumber
+from agi_router.numbers import PhoneNumber, XNumber
 
-A, B, C = (E164(digits=f"1380000000{serial}") for serial in (1, 2, 3))
+A, B, C = (PhoneNumber(digits=f"1380000000{serial}") for serial in (1, 2, 3))
 X, Y = XNumber(value=700123456780001), XNumber(value=700123456780002)
 PAGE = (Path(__file__).parents[2] / "docs/bulk.md").read_text("utf-8")
 
@@ -173,7 +173,7 @@ def test_fixed_lines() -> None:
     # The area code, and seven or eight digits that do not begin 0 or 1.
     cells["b"] = "010 82345678"
     assert faults(cells) == ["b: a mobile number is needed; got a fixed line"]
-    assert row(cells, fixed_lines=True).parties == Axb(a=A, b=E164(digits="01082345678"))
+    assert row(cells, fixed_lines=True).parties == Axb(a=A, b=PhoneNumber(digits="01082345678"))
 
 
 @pytest.mark.parametrize(

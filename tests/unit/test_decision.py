@@ -18,16 +18,24 @@ from agi_router.bindings.words import (
     Side,
 )
 from agi_router.calls import decision as rule
-from agi_router.calls.arrival import Call, Typed
-from agi_router.calls.decision import Ask, NumberNeeded, Refusal, Route, decide, explain, screen
-from agi_router.calls.facts import Facts, Leg
+from agi_router.calls.arrival import Call, DialledExtension
+from agi_router.calls.decision import (
+    AllocationNeeded,
+    Ask,
+    Refusal,
+    Route,
+    decide,
+    explain,
+    screen,
+)
+from agi_router.calls.facts import Facts, RouteHit
 from agi_router.calls.reasons import Reason
-from agi_router.numbers import E164, Block, XNumber
+from agi_router.numbers import Block, PhoneNumber, XNumber
 
 X = XNumber(value=700012345670001)
 SHOWN = XNumber(value=700012345670002)
-A = E164(digits="13800130001")
-B = E164(digits="13900130002")
+A = PhoneNumber(digits="13800130001")
+B = PhoneNumber(digits="13900130002")
 LINE = "01062345678"
 
 NOW = datetime(2025, 3, 14, 21, 30, 25, tzinfo=UTC)
@@ -35,7 +43,7 @@ TICK = timedelta(microseconds=1)
 HOUR = timedelta(hours=1)
 
 CALL = Call(caller=A, x_number=X)
-LEG = Leg(
+LEG = RouteHit(
     block=Block(value=X.block),
     binding_id=42,
     mode=Mode.AXB,
@@ -54,12 +62,12 @@ LEG = Leg(
     language=Language.EN,
     tenant_active=True,
 )
-FACTS = Facts(block_known=True, certificate_valid=True, x_bound=True, leg=LEG)
+FACTS = Facts(block_known=True, certificate_valid=True, x_bound=True, hit=LEG)
 
 
 def facts(**changes: Any) -> Facts:
-    """Return the facts of a good call, its leg changed."""
-    return replace(FACTS, leg=replace(LEG, **changes))
+    """Return the facts of a good call, its hit changed."""
+    return replace(FACTS, hit=replace(LEG, **changes))
 
 
 @pytest.mark.parametrize("caller", [A.digits, f"0{A.digits}", f"+86{A.digits}", f"0086{A.digits}"])
@@ -118,7 +126,7 @@ def test_screen_refuses(caller: str | Reason, dialled: str, reason: Reason) -> N
 def test_screen_lets_fixed_lines_through_where_they_are_allowed() -> None:
     """A setting lets fixed lines call; a 700 number still may not."""
     screened = screen(caller=LINE, dialled=X.digits, fixed_lines=True)
-    assert screened == Call(caller=E164(digits=LINE), x_number=X)
+    assert screened == Call(caller=PhoneNumber(digits=LINE), x_number=X)
     screened = screen(caller=X.digits, dialled=X.digits, fixed_lines=True)
     assert screened == Refusal(reason=Reason.CALLER_TYPE)
 
@@ -218,13 +226,13 @@ def test_decide_refuses_a_party(changes: dict[str, Any], reason: Reason) -> None
     [
         # Not our block; whatever else is told about it.
         (replace(FACTS, block_known=False), Reason.X_UNKNOWN),
-        (Facts(block_known=False, certificate_valid=False, x_bound=False, leg=None),
+        (Facts(block_known=False, certificate_valid=False, x_bound=False, hit=None),
          Reason.X_UNKNOWN),
         (replace(FACTS, certificate_valid=False), Reason.CERTIFICATE_INVALID),
-        (Facts(block_known=True, certificate_valid=False, x_bound=False, leg=None),
+        (Facts(block_known=True, certificate_valid=False, x_bound=False, hit=None),
          Reason.CERTIFICATE_INVALID),
-        (replace(FACTS, x_bound=False, leg=None), Reason.NO_BINDING),
-        (replace(FACTS, leg=None), Reason.STRANGER),
+        (replace(FACTS, x_bound=False, hit=None), Reason.NO_BINDING),
+        (replace(FACTS, hit=None), Reason.STRANGER),
     ],
 )  # fmt: skip
 def test_decide_refuses_who_is_no_party(known: Facts, reason: Reason) -> None:
@@ -249,7 +257,7 @@ def test_the_first_rule_that_fails_gives_the_reason() -> None:
         block_known=False,
         certificate_valid=False,
         x_bound=True,
-        leg=replace(
+        hit=replace(
             LEG,
             begins_at=NOW + TICK,
             tenant_active=False,
@@ -275,8 +283,8 @@ def test_the_first_rule_that_fails_gives_the_reason() -> None:
     stages = [wrong, replace(wrong, block_known=True)]
     stages.append(replace(stages[-1], certificate_valid=True))
     for repair in repairs:
-        assert stages[-1].leg is not None
-        stages.append(replace(stages[-1], leg=replace(stages[-1].leg, **repair)))
+        assert stages[-1].hit is not None
+        stages.append(replace(stages[-1], hit=replace(stages[-1].hit, **repair)))
     decisions = [decide(CALL, stage, now=NOW) for stage in stages]
     assert [d.reason if isinstance(d, Refusal) else None for d in decisions] == [
         Reason.X_UNKNOWN,
@@ -321,7 +329,7 @@ def test_explain_tells_every_rule_of_a_good_call() -> None:
     ("known", "count", "last"),
     [
         (replace(FACTS, block_known=False), 1, "the 700 number lies in a block of ours"),
-        (replace(FACTS, leg=None), 4, "the caller is a party on the number"),
+        (replace(FACTS, hit=None), 4, "the caller is a party on the number"),
         (facts(expires_at=NOW), 9, "the binding has not expired"),
         (facts(side=Side.B, child_until=NOW), 10, "the number dialled has not expired"),
         (
@@ -342,17 +350,17 @@ def test_explain_ends_at_the_rule_that_fails(known: Facts, count: int, last: str
 
 
 def test_nothing_is_asked_of_a_leg_that_is_not_there() -> None:
-    """Also whoever reads on after the first failure gets no rule without a leg."""
-    steps = list(rule._steps(CALL, replace(FACTS, leg=None), NOW))
+    """Also whoever reads on after the first failure gets no rule without a hit."""
+    steps = list(rule._steps(CALL, replace(FACTS, hit=None), NOW))
     assert [step.holds for step in steps] == [True, True, True, False]
 
 
-C = E164(digits="13700130003")
+C = PhoneNumber(digits="13700130003")
 LAST = {"callback": Callback.LAST, "last_caller": C}
 
 
 @pytest.mark.parametrize(
-    ("leg", "callees"),
+    ("hit", "callees"),
     [
         # As long as the binding lives; in the window, up to its very end; nobody else has called.
         ({**LAST, "last_at": NOW - HOUR}, (C,)),
@@ -366,17 +374,19 @@ LAST = {"callback": Callback.LAST, "last_caller": C}
         (LAST, (B,)),
     ],
 )
-def test_the_last_caller_rings_for_a_while(leg: dict[str, Any], callees: tuple[E164, ...]) -> None:
+def test_the_last_caller_rings_for_a_while(
+    hit: dict[str, Any], callees: tuple[PhoneNumber, ...]
+) -> None:
     """Then whoever stands there by default rings again."""
-    route = decide(CALL, facts(**leg), now=NOW)
+    route = decide(CALL, facts(**hit), now=NOW)
     assert isinstance(route, Route)
     assert route.callees == callees
 
 
 def test_the_last_caller_is_not_rung_by_itself() -> None:
     """Whoever called last, and is now the caller, reaches nobody; it is not the default's turn."""
-    leg = {**LAST, "last_caller": A, "last_at": NOW}
-    decision = decide(CALL, facts(**leg), now=NOW)
+    hit = {**LAST, "last_caller": A, "last_at": NOW}
+    decision = decide(CALL, facts(**hit), now=NOW)
     assert isinstance(decision, Refusal)
     assert decision.reason is Reason.SELF_CALL
 
@@ -392,8 +402,8 @@ def test_the_last_caller_is_not_rung_by_itself() -> None:
 def test_nobody_to_call_back(mode: Mode, reason: Reason) -> None:
     """Where strangers call, nobody has yet, or not of late; in a group nobody is the default."""
     over = {"last_caller": C, "last_at": NOW - HOUR, "callback_window": HOUR}
-    for leg in ({}, over):
-        decision = decide(CALL, facts(mode=mode, callees=(), **leg), now=NOW)
+    for hit in ({}, over):
+        decision = decide(CALL, facts(mode=mode, callees=(), **hit), now=NOW)
         assert isinstance(decision, Refusal)
         assert decision.reason is reason
 
@@ -408,7 +418,9 @@ def test_nobody_to_call_back(mode: Mode, reason: Reason) -> None:
         (None, (B,), False),
     ],
 )
-def test_sequence(callback: Callback | None, callees: tuple[E164, ...], *, sequence: bool) -> None:
+def test_sequence(
+    callback: Callback | None, callees: tuple[PhoneNumber, ...], *, sequence: bool
+) -> None:
     """Several ring one after the other, in their order, only if so agreed."""
     route = decide(CALL, facts(callback=callback, callees=callees), now=NOW)
     assert isinstance(route, Route)
@@ -427,16 +439,16 @@ def test_display_and_prompts_are_the_bindings() -> None:
 
 
 @pytest.mark.parametrize(
-    "leg",
+    "hit",
     [
         {"shown": None},
         {"child_until": NOW},
         {"child_until": NOW - TICK},
     ],
 )
-def test_a_number_is_needed(leg: dict[str, Any]) -> None:
+def test_a_number_is_needed(hit: dict[str, Any]) -> None:
     """A's call makes the number that B sees where there is none, or not any more."""
-    assert decide(CALL, facts(**leg), now=NOW) == NumberNeeded(
+    assert decide(CALL, facts(**hit), now=NOW) == AllocationNeeded(
         binding=LEG.binding, binding_id=LEG.binding_id, x_number=X, caller=A, callee=B
     )
 
@@ -456,16 +468,16 @@ def test_b_calls_back_as_long_as_its_number_lives(until: datetime | None, *, ali
         assert decision.reason is Reason.EXPIRED
 
 
-EXTENDED = replace(FACTS, x_extended=True, leg=None)
+EXTENDED = replace(FACTS, x_extended=True, hit=None)
 
 
 @pytest.mark.parametrize(
-    ("tries_left", "typed", "decision"),
+    ("attempts_left", "typed", "decision"),
     [
         # Asked, asked again, and for the last time.
-        (3, None, Ask(tries_left=2, again=False)),
-        (2, "1234", Ask(tries_left=1, again=True)),
-        (1, "", Ask(tries_left=0, again=True)),
+        (3, None, Ask(attempts_left=2, again=False)),
+        (2, "1234", Ask(attempts_left=1, again=True)),
+        (1, "", Ask(attempts_left=0, again=True)),
         (0, "1234", Refusal(reason=Reason.EXTENSION_WRONG)),
         (0, "", Refusal(reason=Reason.EXTENSION_MISSING)),
         # Where nobody is asked a stranger is one.
@@ -473,13 +485,13 @@ EXTENDED = replace(FACTS, x_extended=True, leg=None)
     ],
 )
 def test_a_stranger_is_asked_for_an_extension(
-    tries_left: int, typed: str | None, decision: object
+    attempts_left: int, typed: str | None, decision: object
 ) -> None:
     """As often as it may be; on other numbers never."""
     call = replace(
         CALL,
-        tries_left=tries_left,
-        typed=None if typed is None else Typed(extension=typed),
+        attempts_left=attempts_left,
+        typed=None if typed is None else DialledExtension(extension=typed),
     )
     assert decide(call, EXTENDED, now=NOW) == decision
     elsewhere = replace(EXTENDED, x_extended=False)
@@ -489,13 +501,13 @@ def test_a_stranger_is_asked_for_an_extension(
 @pytest.mark.parametrize(
     ("typed", "read"),
     [
-        ("1234", Typed(extension="1234")),
-        ("", Typed(extension="")),
-        ("12*4", Typed(extension="")),
+        ("1234", DialledExtension(extension="1234")),
+        ("", DialledExtension(extension="")),
+        ("12*4", DialledExtension(extension="")),
         (None, None),
     ],
 )
-def test_screen_reads_what_was_typed(typed: str | None, read: Typed | None) -> None:
+def test_screen_reads_what_was_typed(typed: str | None, read: DialledExtension | None) -> None:
     """Digits are an extension, anything else is as nothing."""
-    screened = screen(caller=A.digits, dialled=X.digits, tries_left=2, typed=typed)
-    assert screened == Call(caller=A, x_number=X, tries_left=2, typed=read)
+    screened = screen(caller=A.digits, dialled=X.digits, attempts_left=2, typed=typed)
+    assert screened == Call(caller=A, x_number=X, attempts_left=2, typed=read)

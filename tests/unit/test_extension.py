@@ -15,12 +15,12 @@ from agi_router.calls import dialplan as wire
 from agi_router.calls.decision import Ask, Refusal, Route
 from agi_router.calls.dialplan import DIALPLAN_VERSION, Destination, to_ask, to_dial, to_refuse
 from agi_router.calls.reasons import Reason
-from agi_router.numbers import E164, XNumber
+from agi_router.numbers import PhoneNumber, XNumber
 
 X = XNumber(value=700012345670001)
-B = E164(digits="13900130002")
-A = E164(digits="13800130001")
-LONGEST_LINE = E164(digits="031162345678")
+B = PhoneNumber(digits="13900130002")
+A = PhoneNumber(digits="13800130001")
+LONGEST_LINE = PhoneNumber(digits="031162345678")
 ROUTE = Route(
     binding="70001234567-42",
     callees=(B,),
@@ -92,8 +92,8 @@ def test_to_dial_in_sequence() -> None:
 @pytest.mark.parametrize(
     ("ask", "extension"),
     [
-        (Ask(tries_left=2, again=False), "ask_extension*2*zh*end"),
-        (Ask(tries_left=0, again=True), "wrong_extension*0*zh*end"),
+        (Ask(attempts_left=2, again=False), "ask_extension*2*zh*end"),
+        (Ask(attempts_left=0, again=True), "wrong_extension*0*zh*end"),
     ],
 )
 def test_to_ask(ask: Ask, extension: str) -> None:
@@ -178,7 +178,7 @@ def test_three_ring_in_one_extension(language: Language) -> None:
 )
 def test_many_travel_in_parts(count: int, context: str, *, sequence: bool) -> None:
     """Joined again the parts are the whole; only the last leads on, and none is cut."""
-    callees = tuple(E164(digits=f"138{n:08}") for n in range(count))
+    callees = tuple(PhoneNumber(digits=f"138{n:08}") for n in range(count))
     parts = carried(replace(BARE, callees=callees, sequence=sequence))
     assert {part.context for part in parts[:-1]} == {"agi-router-part"}
     assert parts[-1].context == context
@@ -202,7 +202,7 @@ def test_a_destination_does_not_show_its_extension() -> None:
     [
         (dial(ROUTE), "agi-router-out"),
         (to_refuse(Refusal(reason=Reason.STRANGER), language=Language.ZH), "agi-router-refuse"),
-        (to_ask(Ask(tries_left=1, again=False), language=Language.ZH), "agi-router-ask"),
+        (to_ask(Ask(attempts_left=1, again=False), language=Language.ZH), "agi-router-ask"),
     ],
 )
 def test_the_dialplan_reads_what_is_written(destination: Destination, reader: str) -> None:

@@ -31,7 +31,7 @@ from agi_router.calls.store import AdmissionStore
 from agi_router.clocks import OtherClock
 from agi_router.db.pool import ConnectionPool
 from agi_router.errors import StoreUnavailable
-from agi_router.numbers import E164, XNumber
+from agi_router.numbers import PhoneNumber, XNumber
 from agi_router.service import health as health_module
 from agi_router.service import health_server as health_server_module
 from agi_router.service.descriptors import raise_limit
@@ -45,7 +45,7 @@ from agi_router.service.upkeep import health_jobs
 
 CALL = "pbx1-1741988825.1"
 X = XNumber(value=700012345670001)
-A = E164(digits="13800130001")
+A = PhoneNumber(digits="13800130001")
 
 
 class Store:

@@ -13,7 +13,7 @@ from agi_router.calls.reasons import Reason
 from agi_router.errors import NumberError
 from agi_router.leaktest.identities import IDENTITIES, Identity, Taken
 from agi_router.leaktest.vectors import VECTORS
-from agi_router.numbers import E164
+from agi_router.numbers import PhoneNumber
 
 A, B, C = "13800130001", "13900130002", "13700000009"
 NUMBERS = {"a": A, "b": B, "c": C}
@@ -34,14 +34,14 @@ def lines(identity: Identity, name: str) -> list[str]:
 
 def read(*asserted: str, believe_from: bool = True) -> str | Reason:
     """Who calls by these lines; From names somebody else."""
-    signalled = Signalled.told(told(asserted=asserted, sender=f"<sip:{A}@x>"))
+    signalled = Signalled.from_dialplan(told(asserted=asserted, sender=f"<sip:{A}@x>"))
     return read_caller(signalled, believe_from=believe_from)
 
 
 @pytest.mark.parametrize("identity", IDENTITIES, ids=lambda identity: identity.name)
 def test_the_table(identity: Identity) -> None:
     """Every identity of the leak test, with its reason."""
-    signalled = Signalled.told(
+    signalled = Signalled.from_dialplan(
         told(
             asserted=lines(identity, "p-asserted-identity"),
             privacy=lines(identity, "privacy"),
@@ -51,11 +51,11 @@ def test_the_table(identity: Identity) -> None:
     seen = read_caller(signalled, believe_from=True)
     if isinstance(identity.taken_for, Taken):
         assert isinstance(seen, str)
-        assert E164.parse(seen).digits == NUMBERS[identity.taken_for.value]
+        assert PhoneNumber.parse(seen).digits == NUMBERS[identity.taken_for.value]
     elif identity.taken_for is Reason.CALLER_FOREIGN:
         assert isinstance(seen, str)
         with pytest.raises(NumberError):
-            E164.parse(seen)
+            PhoneNumber.parse(seen)
     else:
         assert seen is identity.taken_for
     alone = read_caller(signalled, believe_from=False)
@@ -140,7 +140,7 @@ def test_two_lines_are_one_list() -> None:
 def test_from_is_one_address() -> None:
     """A list is no From; where there is none at all nobody calls."""
     for sender in (f"<sip:{A}@x>, <sip:{A}@x>", "", "nonsense"):
-        signalled = Signalled.told(told(sender=sender))
+        signalled = Signalled.from_dialplan(told(sender=sender))
         assert read_caller(signalled, believe_from=True) is UNREADABLE
 
 
@@ -165,10 +165,12 @@ def test_from_is_one_address() -> None:
 def test_privacy(privacy: Sequence[str], hides: bool) -> None:  # noqa: FBT001
     """Whatever may ask for more than can be shown hides; whether asserted or not."""
     for asserted in ([], [f"<tel:+86{B}>"]):
-        signalled = Signalled.told(told(asserted=asserted, privacy=privacy, sender=f"<sip:{B}@x>"))
+        signalled = Signalled.from_dialplan(
+            told(asserted=asserted, privacy=privacy, sender=f"<sip:{B}@x>")
+        )
         seen = read_caller(signalled, believe_from=True)
         assert (seen is HIDDEN) is hides
-        assert hides or E164.parse(str(seen)).digits == B
+        assert hides or PhoneNumber.parse(str(seen)).digits == B
 
 
 @pytest.mark.parametrize(
@@ -190,12 +192,14 @@ def test_privacy(privacy: Sequence[str], hides: bool) -> None:  # noqa: FBT001
 )
 def test_what_is_not_told_whole(text: str) -> None:
     """Nobody is taken for the caller."""
-    assert read_caller(Signalled.told(text), believe_from=True) is UNREADABLE
+    assert read_caller(Signalled.from_dialplan(text), believe_from=True) is UNREADABLE
 
 
 def test_no_number_shows() -> None:
     """What an INVITE says may reach a log as a whole."""
-    assert B not in repr(Signalled.told(told(asserted=[f"<tel:{B}>"], sender=f"<sip:{B}@x>")))
+    assert B not in repr(
+        Signalled.from_dialplan(told(asserted=[f"<tel:{B}>"], sender=f"<sip:{B}@x>"))
+    )
 
 
 @pytest.mark.parametrize(

@@ -229,12 +229,12 @@ def test_hurried_work_that_would_wait_is_refused(
     queue = queue_of(*(job(f"{i}") for i in range(8)))
     for _ in range(100):
         queue.took(seconds, hurried=1)
-    queue.check(hurry=False, timeout=timeout, workers=workers)
+    queue.check(fail_fast=False, timeout=timeout, workers=workers)
     if refused:
         with pytest.raises(StoreBusy):
-            queue.check(hurry=True, timeout=timeout, workers=workers)
+            queue.check(fail_fast=True, timeout=timeout, workers=workers)
     else:
-        queue.check(hurry=True, timeout=timeout, workers=workers)
+        queue.check(fail_fast=True, timeout=timeout, workers=workers)
 
 
 def test_how_long_several_took_together() -> None:
@@ -250,7 +250,7 @@ def test_how_long_several_took_together() -> None:
 def test_a_queue_is_bounded() -> None:
     queue = queue_of(*(job(f"{i}") for i in range(2000)))
     with pytest.raises(StoreUnavailable, match="too many calls"):
-        queue.check(hurry=False, timeout=1.0, workers=4)
+        queue.check(fail_fast=False, timeout=1.0, workers=4)
 
 
 def test_all_are_told_at_the_end() -> None:

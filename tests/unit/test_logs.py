@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from agi_router import logs
 from agi_router.logs import Formatter, redact
-from agi_router.numbers import E164, XNumber
+from agi_router.numbers import PhoneNumber, XNumber
 
 LOG = logging.getLogger("agi_router.test")
 
@@ -182,7 +182,7 @@ def test_event_and_fields(stream: io.StringIO) -> None:
         extra={
             "call": "pbx1-1741988825.42",
             "x": XNumber.parse("700012345678901"),
-            "caller": E164.parse("13800130001"),
+            "caller": PhoneNumber.parse("13800130001"),
             "raw": 13800130001,
             "took": 0.0138001380013800,
             "none": None,

@@ -12,9 +12,9 @@ import pytest
 from agi_router.bindings.words import BindingState, Direction, Language, Mode, Side
 from agi_router.calls.arrival import Call
 from agi_router.calls.decision import Refusal
-from agi_router.calls.facts import Leg
+from agi_router.calls.facts import RouteHit
 from agi_router.calls.reasons import Reason
-from agi_router.numbers import E164, Block, XNumber
+from agi_router.numbers import Block, PhoneNumber, XNumber
 
 # The words of the domain notes, 4.1.
 WORDS = {
@@ -151,12 +151,12 @@ def test_direction(direction: Direction, *, a: bool, b: bool) -> None:
 def test_a_binding_is_named_after_its_block() -> None:
     """The name alone tells the shard; and values do not change."""
     now = datetime(2025, 3, 14, tzinfo=UTC)
-    leg = Leg(
+    leg = RouteHit(
         block=Block(value=70001234567),
         binding_id=42,
         mode=Mode.AXB,
         side=Side.A,
-        callees=(E164(digits="13900130002"),),
+        callees=(PhoneNumber(digits="13900130002"),),
         shown=XNumber(value=700012345670001),
         state=BindingState.ACTIVE,
         direction=Direction.BOTH,
@@ -177,7 +177,7 @@ def test_a_binding_is_named_after_its_block() -> None:
 
 def test_no_value_shows_a_real_number() -> None:
     """A call that reaches a log as a whole is masked."""
-    call = Call(caller=E164(digits="13800130001"), x_number=XNumber(value=700012345670001))
+    call = Call(caller=PhoneNumber(digits="13800130001"), x_number=XNumber(value=700012345670001))
     assert "13800130001" not in f"{call} {call!r}"
 
 
@@ -202,8 +202,10 @@ PLAIN = {
 def test_strictly(reason: Reason) -> None:
     """What depends on a binding is told as that there is none, in nobody's language."""
     refusal = Refusal(reason=reason, binding="70012345678-1", language=Language.EN)
-    assert reason.hidden is (reason not in PLAIN)
-    assert refusal.strictly == (refusal if reason in PLAIN else Refusal(reason=Reason.NO_BINDING))
+    assert reason.reveals_binding is (reason not in PLAIN)
+    assert refusal.undisclosed == (
+        refusal if reason in PLAIN else Refusal(reason=Reason.NO_BINDING)
+    )
     assert refusal.cause == reason.cause
 
 
@@ -215,4 +217,4 @@ def test_too_short() -> None:
 def test_faults_of_ours() -> None:
     """Nobody is held to account for these."""
     ours = {Reason.CHECK_UNAVAILABLE, Reason.NO_CAPACITY, Reason.PLATFORM_FAULT}
-    assert {reason for reason in Reason if reason.ours} == ours
+    assert {reason for reason in Reason if reason.is_platform_fault} == ours

@@ -25,21 +25,23 @@ from agi_router.bindings.modes import (
 )
 from agi_router.bindings.words import Callback, Mode, Side
 from agi_router.errors import ModeError, SameParty
-from agi_router.numbers import E164, XNumber
+from agi_router.numbers import PhoneNumber, XNumber
 
 X = XNumber(value=700012345670001)
 Y = XNumber(value=700012345670002)
 ELSEWHERE = XNumber(value=700012345680002)
-A = E164(digits="13800130001")
-B = E164(digits="13900130002")
-G1, G2, G3 = (E164(digits=f"1370013000{serial}") for serial in (1, 2, 3))
-LINE = E164(digits="01062345678")
+A = PhoneNumber(digits="13800130001")
+B = PhoneNumber(digits="13900130002")
+G1, G2, G3 = (PhoneNumber(digits=f"1370013000{serial}") for serial in (1, 2, 3))
+LINE = PhoneNumber(digits="01062345678")
 GROUP = (G1, G2, G3)
 
-Row = tuple[XNumber, E164, tuple[E164, ...], XNumber, Side]
+Row = tuple[XNumber, PhoneNumber, tuple[PhoneNumber, ...], XNumber, Side]
 
 
-def group(mode: type[Gxb], callback: Callback, default: E164 | None = None, *members: E164) -> Gxb:
+def group(
+    mode: type[Gxb], callback: Callback, default: PhoneNumber | None = None, *members: PhoneNumber
+) -> Gxb:
     """Return the group, or another one, and B."""
     return mode(members=members or GROUP, b=B, callback=callback, default=default)
 
@@ -91,8 +93,8 @@ def test_groups(
     mode: type[Gxb],
     b_number: XNumber,
     callback: Callback,
-    default: E164 | None,
-    rung: tuple[E164, ...],
+    default: PhoneNumber | None,
+    rung: tuple[PhoneNumber, ...],
 ) -> None:
     """Every member dials X and rings B; B dials what it is shown and rings whom callback says."""
     rows: list[Row] = [
@@ -119,15 +121,15 @@ def _rows(rows: list[Row]) -> tuple[RouteRow, ...]:
     ],
 )
 def test_the_type_of_the_parties_names_the_mode(
-    parties: Parties, mode: Mode, numbers: int, side_a: tuple[E164, ...]
+    parties: Parties, mode: Mode, numbers: int, side_a: tuple[PhoneNumber, ...]
 ) -> None:
     """The class tells the mode, how many numbers it has, and who stands on side A."""
     assert (parties.mode, parties.numbers, parties.side_a) == (mode, numbers, side_a)
 
 
-@pytest.mark.parametrize("again", [A, E164.parse("+86 138 0013 0001")])
+@pytest.mark.parametrize("again", [A, PhoneNumber.parse("+86 138 0013 0001")])
 @pytest.mark.parametrize("mode", [Axb, Axyb])
-def test_nobody_is_bound_with_itself(mode: type[Axb], again: E164) -> None:
+def test_nobody_is_bound_with_itself(mode: type[Axb], again: PhoneNumber) -> None:
     """However the number is written, A is not B."""
     with pytest.raises(SameParty):
         mode(a=A, b=again)
@@ -148,8 +150,8 @@ def test_nobody_is_bound_with_itself(mode: type[Axb], again: E164) -> None:
 @pytest.mark.parametrize("mode", [Gxb, Gxyb])
 def test_groups_that_cannot_be(
     mode: type[Gxb],
-    members: tuple[E164, ...],
-    default: E164 | None,
+    members: tuple[PhoneNumber, ...],
+    default: PhoneNumber | None,
     error: type[Exception],
     words: str,
 ) -> None:
@@ -158,9 +160,9 @@ def test_groups_that_cannot_be(
         mode(members=members, b=B, default=default)
 
 
-def many(count: int) -> tuple[E164, ...]:
+def many(count: int) -> tuple[PhoneNumber, ...]:
     """Return *count* numbers."""
-    return tuple(E164(digits=f"137{serial:08}") for serial in range(count))
+    return tuple(PhoneNumber(digits=f"137{serial:08}") for serial in range(count))
 
 
 @pytest.mark.parametrize("callback", list(Callback))
@@ -211,7 +213,7 @@ def test_windows(callback: Callback, window: timedelta | None, words: str | None
 
 @pytest.mark.parametrize("default", [None, B])
 @pytest.mark.parametrize("extension", [None, "1234"])
-def test_anyone_reaches_a(default: E164 | None, extension: str | None) -> None:
+def test_anyone_reaches_a(default: PhoneNumber | None, extension: str | None) -> None:
     """A row for A, who calls back, and one for anyone, perhaps with an extension."""
     parties = (
         Ax(a=A, default=default)

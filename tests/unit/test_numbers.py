@@ -8,7 +8,7 @@ import pytest
 
 from agi_router import numbers
 from agi_router.errors import NumberError, NumberFault
-from agi_router.numbers import E164, Block, XNumber, is_extension
+from agi_router.numbers import Block, PhoneNumber, XNumber, is_extension
 
 X = "700012345670009"
 MOBILE = "13800130001"
@@ -155,16 +155,16 @@ def test_block_from_a_wrong_integer() -> None:
 )
 def test_mobile_forms(text: str) -> None:
     """A mobile in any spelling is the same eleven digits."""
-    number = E164.parse(text)
+    number = PhoneNumber.parse(text)
     assert number.digits == MOBILE
-    assert number == E164(digits=MOBILE)
+    assert number == PhoneNumber(digits=MOBILE)
     assert number.is_mobile
 
 
 @pytest.mark.parametrize("prefix", ["13", "14", "15", "16", "17", "18", "19"])
 def test_mobile_prefixes(prefix: str) -> None:
     """13 to 19 are mobiles; finer ranges are data, not code."""
-    assert E164.parse(f"{prefix}900000000").is_mobile
+    assert PhoneNumber.parse(f"{prefix}900000000").is_mobile
 
 
 @pytest.mark.parametrize(
@@ -182,11 +182,11 @@ def test_mobile_prefixes(prefix: str) -> None:
 )
 def test_fixed_lines(text: str, digits: str, masked: str) -> None:
     """A fixed line is accepted only where the setting says so."""
-    number = E164.parse(text, fixed_lines=True)
+    number = PhoneNumber.parse(text, fixed_lines=True)
     assert (number.digits, number.masked) == (digits, masked)
     assert not number.is_mobile
     with pytest.raises(NumberError) as caught:
-        E164.parse(text)
+        PhoneNumber.parse(text)
     assert caught.value.kind is NumberFault.FIXED_LINE
 
 
@@ -249,7 +249,7 @@ def test_fixed_lines(text: str, digits: str, masked: str) -> None:
 def test_party_faults(text: str, kind: NumberFault, words: str, *, fixed_lines: bool) -> None:
     """What is not a party's number is told by its shape, without a digit of it."""
     with pytest.raises(NumberError, match=re.escape(words)) as caught:
-        E164.parse(text, fixed_lines=fixed_lines)
+        PhoneNumber.parse(text, fixed_lines=fixed_lines)
     assert caught.value.kind is kind
     assert not re.search(r"\d{3}", str(caught.value).replace("700", ""))
 
@@ -258,17 +258,17 @@ def test_party_faults(text: str, kind: NumberFault, words: str, *, fixed_lines: 
 def test_only_canonical_digits_make_a_party(digits: str) -> None:
     """Without parsing, only the national form is taken."""
     with pytest.raises(NumberError) as caught:
-        E164(digits=digits)
+        PhoneNumber(digits=digits)
     assert caught.value.kind is NumberFault.NOT_MOBILE
 
 
 def test_party_shows_itself_masked() -> None:
     """No way of turning a party into text shows it in full."""
-    number = E164(digits=MOBILE)
+    number = PhoneNumber(digits=MOBILE)
     assert number.masked == "138****0001"
     assert str(number) == f"{number}" == "%s" % number == "138****0001"  # noqa: UP031
     assert f"{number:>13}" == "  138****0001"
-    assert repr(number) == f"{number!r}" == "<E164 138****0001>"
+    assert repr(number) == f"{number!r}" == "<PhoneNumber 138****0001>"
     assert MOBILE not in repr([number, {"number": number}])
 
 
@@ -277,7 +277,7 @@ def test_exports() -> None:
     assert set(numbers.__all__) == {
         "BLOCK_SIZE",
         "Block",
-        "E164",
+        "PhoneNumber",
         "NumberFault",
         "XNumber",
         "is_extension",

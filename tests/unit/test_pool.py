@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from agi_router.inventory.capacity import PoolSize, Rests, forecast_exhaustion, size_pool
+from agi_router.inventory.capacity import PoolSize, Quarantine, forecast_exhaustion, size_pool
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -75,5 +75,5 @@ def test_forecast(free: int, held: int, before: int, expected: datetime | None) 
 
 def test_memory() -> None:
     """Routes are remembered as long as the longer rest."""
-    assert Rests(number=HOUR, party=DAY).memory == DAY
-    assert Rests(number=DAY, party=HOUR).memory == DAY
+    assert Quarantine(number=HOUR, party=DAY).memory == DAY
+    assert Quarantine(number=DAY, party=HOUR).memory == DAY

@@ -13,10 +13,10 @@ from identities import from_header
 
 from agi_router.bindings.words import BindingState, Direction, Language, Mode, Side
 from agi_router.calls.arrival import Call
-from agi_router.calls.decision import NumberNeeded, Refusal, Route
+from agi_router.calls.decision import AllocationNeeded, Refusal, Route
 from agi_router.calls.dialplan import Destination, to_refuse
 from agi_router.calls.end import call_day
-from agi_router.calls.facts import Facts, Leg
+from agi_router.calls.facts import Facts, RouteHit
 from agi_router.calls.identity import Signalled
 from agi_router.calls.merged import First
 from agi_router.calls.ports import Admission
@@ -33,15 +33,15 @@ from agi_router.errors import (
     StoreUnavailable,
 )
 from agi_router.logs import Formatter
-from agi_router.numbers import E164, Block, XNumber
+from agi_router.numbers import Block, PhoneNumber, XNumber
 
 X = XNumber(value=700012345670001)
-A = E164(digits="13800130001")
-B = E164(digits="13900130002")
+A = PhoneNumber(digits="13800130001")
+B = PhoneNumber(digits="13900130002")
 NOW = datetime(2025, 3, 14, 21, 30, 25, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 
-LEG = Leg(
+LEG = RouteHit(
     block=Block(value=X.block),
     binding_id=42,
     mode=Mode.AXB,
@@ -60,7 +60,7 @@ LEG = Leg(
     language=None,
     tenant_active=True,
 )
-FACTS = Facts(block_known=True, certificate_valid=True, x_bound=True, leg=LEG)
+FACTS = Facts(block_known=True, certificate_valid=True, x_bound=True, hit=LEG)
 ADMITTED = Admission(admitted=True, facts=FACTS, now=NOW)
 
 ARRIVAL = Arrival(
@@ -78,7 +78,7 @@ class Store:
     asked: list[tuple[Call, str, float]] = field(default_factory=list)
     before: list[Admission] = field(default_factory=list)
     """Answers that come first."""
-    made: list[tuple[NumberNeeded, float]] = field(default_factory=list)
+    made: list[tuple[AllocationNeeded, float]] = field(default_factory=list)
     """Numbers that were to be made, and the time for it."""
 
     async def admit(self, call: Call, call_id: str, *, timeout: float) -> Admission:  # noqa: ASYNC109
@@ -91,7 +91,7 @@ class Store:
             raise self.answer
         return self.answer
 
-    async def make_number(self, needed: NumberNeeded, *, timeout: float) -> None:  # noqa: ASYNC109
+    async def allocate(self, needed: AllocationNeeded, *, timeout: float) -> None:  # noqa: ASYNC109
         """Note that a number is to be made; what comes of it is the next answer."""
         self.made.append((needed, timeout))
 
@@ -147,7 +147,7 @@ async def test_a_binding_may_have_limits_and_a_language_of_its_own() -> None:
     leg = replace(
         LEG, ring_timeout=timedelta(seconds=20), max_duration=HOUR * 2, language=Language.EN
     )
-    store = Store(replace(ADMITTED, facts=replace(FACTS, leg=leg)))
+    store = Store(replace(ADMITTED, facts=replace(FACTS, hit=leg)))
     destination = await router(store).answer(ARRIVAL)
     assert destination.extension == f"{B.digits}*{X}*20*7200*en*n**end"
 
@@ -155,18 +155,18 @@ async def test_a_binding_may_have_limits_and_a_language_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("facts", "reason", "language"),
     [
-        (replace(FACTS, block_known=False, leg=None), Reason.X_UNKNOWN, Language.ZH),
+        (replace(FACTS, block_known=False, hit=None), Reason.X_UNKNOWN, Language.ZH),
         (replace(FACTS, certificate_valid=False), Reason.CERTIFICATE_INVALID, Language.ZH),
-        (replace(FACTS, x_bound=False, leg=None), Reason.NO_BINDING, Language.ZH),
-        (replace(FACTS, leg=None), Reason.STRANGER, Language.ZH),
-        (replace(FACTS, leg=replace(LEG, expires_at=NOW)), Reason.EXPIRED, Language.ZH),
+        (replace(FACTS, x_bound=False, hit=None), Reason.NO_BINDING, Language.ZH),
+        (replace(FACTS, hit=None), Reason.STRANGER, Language.ZH),
+        (replace(FACTS, hit=replace(LEG, expires_at=NOW)), Reason.EXPIRED, Language.ZH),
         (
-            replace(FACTS, leg=replace(LEG, max_calls=1, calls_used=1, language=Language.EN)),
+            replace(FACTS, hit=replace(LEG, max_calls=1, calls_used=1, language=Language.EN)),
             Reason.USED_UP,
             Language.EN,
         ),
         (
-            replace(FACTS, leg=replace(LEG, direction=Direction.B)),
+            replace(FACTS, hit=replace(LEG, direction=Direction.B)),
             Reason.WRONG_DIRECTION,
             Language.ZH,
         ),
@@ -233,7 +233,7 @@ async def test_fixed_lines_may_be_let_through() -> None:
     store = Store(ADMITTED)
     arrival = replace(ARRIVAL, caller=from_header("01062345678"))
     assert await router(store, fixed_lines=True).answer(arrival) == ROUTED
-    assert store.asked[0][0].caller == E164(digits="01062345678")
+    assert store.asked[0][0].caller == PhoneNumber(digits="01062345678")
 
 
 @pytest.mark.parametrize(
@@ -261,9 +261,9 @@ async def test_a_call_without_a_readable_id_is_refused(call_id: str) -> None:
     "answer",
     [
         # The guard took a use where the rule refuses; the guard refused where the rule routes.
-        Admission(admitted=True, facts=replace(FACTS, leg=replace(LEG, expires_at=NOW)), now=NOW),
-        Admission(admitted=True, facts=replace(FACTS, leg=replace(LEG, callees=(A,))), now=NOW),
-        Admission(admitted=True, facts=replace(FACTS, leg=None), now=NOW),
+        Admission(admitted=True, facts=replace(FACTS, hit=replace(LEG, expires_at=NOW)), now=NOW),
+        Admission(admitted=True, facts=replace(FACTS, hit=replace(LEG, callees=(A,))), now=NOW),
+        Admission(admitted=True, facts=replace(FACTS, hit=None), now=NOW),
         Admission(admitted=False, facts=FACTS, now=NOW),
     ],
 )
@@ -303,16 +303,16 @@ async def test_tries_are_bounded() -> None:
 
 async def test_a_use_that_should_not_have_been_taken_is_not_taken_again() -> None:
     """Admitted and refused by the facts: asking again would only find the same reservation."""
-    store = Store(replace(ADMITTED, facts=replace(FACTS, leg=None)))
+    store = Store(replace(ADMITTED, facts=replace(FACTS, hit=None)))
     assert await router(store).answer(ARRIVAL) == FAULT
     assert len(store.asked) == 1
 
 
 TOLD: list[tuple[Facts, Reason]] = [
-    (replace(FACTS, x_bound=False, leg=None), Reason.NO_BINDING),
-    (replace(FACTS, leg=None), Reason.STRANGER),
+    (replace(FACTS, x_bound=False, hit=None), Reason.NO_BINDING),
+    (replace(FACTS, hit=None), Reason.STRANGER),
     *(
-        (replace(FACTS, leg=replace(leg, language=Language.EN)), reason)
+        (replace(FACTS, hit=replace(leg, language=Language.EN)), reason)
         for leg, reason in (
             (replace(LEG, expires_at=NOW), Reason.EXPIRED),
             (replace(LEG, state=BindingState.UNBOUND, ended_at=NOW), Reason.UNBOUND),
@@ -337,11 +337,11 @@ async def test_strict(facts: Facts, reason: Reason) -> None:
 @pytest.mark.parametrize(
     ("answer", "took", "waits"),
     [
-        (refused(replace(FACTS, leg=None)), 0, [0.1]),
-        (refused(replace(FACTS, leg=replace(LEG, expires_at=NOW))), 3 * 10**6, [0.097]),
-        (refused(replace(FACTS, x_bound=False, leg=None)), 99 * 10**6, [0.001]),
-        (refused(replace(FACTS, x_bound=False, leg=None)), 10**9, [0.0]),
-        (refused(replace(FACTS, block_known=False, leg=None)), 0, []),
+        (refused(replace(FACTS, hit=None)), 0, [0.1]),
+        (refused(replace(FACTS, hit=replace(LEG, expires_at=NOW))), 3 * 10**6, [0.097]),
+        (refused(replace(FACTS, x_bound=False, hit=None)), 99 * 10**6, [0.001]),
+        (refused(replace(FACTS, x_bound=False, hit=None)), 10**9, [0.0]),
+        (refused(replace(FACTS, block_known=False, hit=None)), 0, []),
         (ADMITTED, 0, []),
         (StoreUnavailable(), 0, []),
     ],
@@ -373,10 +373,10 @@ async def test_strict_answers_at_one_moment(
 
 NEEDS_NUMBER = Admission(
     admitted=False,
-    facts=replace(FACTS, leg=replace(LEG, mode=Mode.AXYB, shown=None)),
+    facts=replace(FACTS, hit=replace(LEG, mode=Mode.AXYB, shown=None)),
     now=NOW,
 )
-NEEDED = NumberNeeded(binding=LEG.binding, binding_id=42, x_number=X, caller=A, callee=B)
+NEEDED = AllocationNeeded(binding=LEG.binding, binding_id=42, x_number=X, caller=A, callee=B)
 
 
 async def test_a_number_is_made() -> None:
@@ -384,8 +384,8 @@ async def test_a_number_is_made() -> None:
     now = [0]
 
     class Slow(Store):
-        async def make_number(self, needed: NumberNeeded, *, timeout: float) -> None:  # noqa: ASYNC109
-            await super().make_number(needed, timeout=timeout)
+        async def allocate(self, needed: AllocationNeeded, *, timeout: float) -> None:  # noqa: ASYNC109
+            await super().allocate(needed, timeout=timeout)
             now[0] += 10**8
 
     store = Slow(ADMITTED, before=[NEEDS_NUMBER])
@@ -409,9 +409,9 @@ async def test_metrics_of_a_strict_router(*, strict: bool) -> None:
     """Who can call and read metrics learns no more than who calls: neither reason nor time."""
     meters = []
     for facts in (
-        replace(FACTS, leg=None),
-        replace(FACTS, leg=replace(LEG, state=BindingState.EXPIRED)),
-        replace(FACTS, x_bound=False, leg=None),
+        replace(FACTS, hit=None),
+        replace(FACTS, hit=replace(LEG, state=BindingState.EXPIRED)),
+        replace(FACTS, x_bound=False, hit=None),
     ):
         meter = Meter()
         await router(Store(refused(facts)), strict=strict, meter=meter).answer(ARRIVAL)
@@ -426,12 +426,12 @@ async def test_metrics_of_a_strict_router(*, strict: bool) -> None:
 
 async def test_strict_hides_who_is_asked_for_nothing() -> None:
     """Whose extension is wrong or missing hears what a stranger hears; asking is no refusal."""
-    extended = refused(replace(FACTS, leg=None, x_extended=True))
-    stranger = await router(Store(refused(replace(FACTS, leg=None))), strict=True).answer(ARRIVAL)
+    extended = refused(replace(FACTS, hit=None, x_extended=True))
+    stranger = await router(Store(refused(replace(FACTS, hit=None))), strict=True).answer(ARRIVAL)
     _, _, told = stranger.extension.partition("*")
     door = router(Store(extended), strict=True, extension_tries=1)
     for typed in ("", "99"):
-        arrival = replace(ARRIVAL, typed=typed, tries_left=0)
+        arrival = replace(ARRIVAL, typed=typed, attempts_left=0)
         answer = await door.answer(arrival)
         assert answer.extension.partition("*")[2] == told
     assert (await door.answer(ARRIVAL)).context == "agi-router-ask"
@@ -463,7 +463,7 @@ MINUTE = 60 * 10**9
 
 async def test_a_caller_who_is_refused_too_often(caplog: pytest.LogCaptureFixture) -> None:
     """The store is not asked any more, until a while has gone by; others are not held up."""
-    store, now = Store(refused(replace(FACTS, leg=None))), [0]
+    store, now = Store(refused(replace(FACTS, hit=None))), [0]
     door = router(store, caller_limit=THREE, clock=lambda: now[0])
     answers = [await door.answer(ARRIVAL) for _ in range(6)]
     assert answers == [STRANGER] * 3 + [TOO_OFTEN] * 3
@@ -480,7 +480,7 @@ async def test_a_caller_who_is_refused_too_often(caplog: pytest.LogCaptureFixtur
 
 async def test_a_party_who_was_refused_too_often_is_not_routed_either() -> None:
     """Without a look-up nobody knows that it would be."""
-    store = Store(ADMITTED, before=[refused(replace(FACTS, leg=None))] * 3)
+    store = Store(ADMITTED, before=[refused(replace(FACTS, hit=None))] * 3)
     door = router(store, caller_limit=THREE, clock=lambda: 0)
     for expected in (STRANGER, STRANGER, STRANGER, TOO_OFTEN):
         assert await door.answer(ARRIVAL) == expected
@@ -488,46 +488,46 @@ async def test_a_party_who_was_refused_too_often_is_not_routed_either() -> None:
 
 async def test_extensions_are_not_guessed_by_many(caplog: pytest.LogCaptureFixture) -> None:
     """Each guess comes from another number: the number that is guessed at is held to a limit."""
-    extended = refused(replace(FACTS, leg=None, x_extended=True))
+    extended = refused(replace(FACTS, hit=None, x_extended=True))
     store, now = Store(extended), [0]
     door = router(store, extension_limit=THREE, extension_tries=3, clock=lambda: now[0])
 
-    async def guess(serial: int, *, tries_left: int | None, typed: str | None) -> str:
+    async def guess(serial: int, *, attempts_left: int | None, typed: str | None) -> str:
         caller = f"1380013{serial:04}"
         arrival = replace(
-            ARRIVAL, caller=from_header(f"+86{caller}"), tries_left=tries_left, typed=typed
+            ARRIVAL, caller=from_header(f"+86{caller}"), attempts_left=attempts_left, typed=typed
         )
         return (await door.answer(arrival)).extension.partition("*")[0]
 
     # Who is asked has not guessed; who is asked again has, and so has who is refused.
     for serial in range(5):
-        assert await guess(serial, tries_left=None, typed=None) == "ask_extension"
-    assert await guess(5, tries_left=2, typed="0001") == "wrong_extension"
-    assert await guess(6, tries_left=1, typed="0002") == "wrong_extension"
-    assert await guess(7, tries_left=0, typed="0003") == "extension_wrong"
+        assert await guess(serial, attempts_left=None, typed=None) == "ask_extension"
+    assert await guess(5, attempts_left=2, typed="0001") == "wrong_extension"
+    assert await guess(6, attempts_left=1, typed="0002") == "wrong_extension"
+    assert await guess(7, attempts_left=0, typed="0003") == "extension_wrong"
     asked = len(store.asked)
     for serial in range(8, 12):
-        assert await guess(serial, tries_left=2, typed=f"{serial:04}") == "rate_caller"
+        assert await guess(serial, attempts_left=2, typed=f"{serial:04}") == "rate_caller"
     assert len(store.asked) == asked
     # Nobody who does not guess is held up: it is a party's number, too.
-    assert await guess(12, tries_left=None, typed=None) == "ask_extension"
+    assert await guess(12, attempts_left=None, typed=None) == "ask_extension"
     [record] = [each for each in caplog.records if each.msg == "refusals.limited"]
     assert vars(record)["of"] == "extensions"
     now[0] += MINUTE
-    assert await guess(13, tries_left=2, typed="0013") == "wrong_extension"
+    assert await guess(13, attempts_left=2, typed="0013") == "wrong_extension"
 
 
 async def test_an_extension_that_is_right_counts_for_nothing() -> None:
     """However many reach their party by it."""
     door = router(Store(ADMITTED), extension_limit=THREE, extension_tries=3, clock=lambda: 0)
     for _ in range(10):
-        answer = await door.answer(replace(ARRIVAL, tries_left=2, typed="1234"))
+        answer = await door.answer(replace(ARRIVAL, attempts_left=2, typed="1234"))
         assert answer.context == "agi-router-dial"
 
 
 async def test_a_trunk_with_too_many_refused_calls() -> None:
     """Whoever calls by it, also with numbers that are no numbers; another trunk is another one."""
-    store = Store(refused(replace(FACTS, leg=None)))
+    store = Store(refused(replace(FACTS, hit=None)))
     now = [0]
     door = router(store, trunk_limit=THREE, clock=lambda: now[0])
 
@@ -608,7 +608,7 @@ async def test_who_tries_again_is_no_copy() -> None:
 
 async def test_a_copy_is_neither_counted_nor_kept_waiting() -> None:
     """It is no refusal that is held against its caller, and a strict router tells it at once."""
-    store = Store(refused(replace(FACTS, leg=None)))
+    store = Store(refused(replace(FACTS, hit=None)))
     door = router(store, caller_limit=THREE, strict=True, clock=lambda: 0)
     assert await door.answer(copy(0)) == STRANGER
     for serial in range(1, 5):
@@ -642,8 +642,8 @@ async def test_faults_of_ours_are_no_refusals() -> None:
     ("answer", "event"),
     [
         (ADMITTED, "call.routed"),
-        (refused(replace(FACTS, leg=replace(LEG, expires_at=NOW))), "call.refused"),
-        (refused(replace(FACTS, leg=None)), "call.refused"),
+        (refused(replace(FACTS, hit=replace(LEG, expires_at=NOW))), "call.refused"),
+        (refused(replace(FACTS, hit=None)), "call.refused"),
         (StoreUnavailable(), "call.undecided"),
         (SealError(), "call.undecided"),
         (Admission(admitted=False, facts=FACTS, now=NOW), "decision.disagrees"),
@@ -673,7 +673,7 @@ def test_an_arrival_does_not_show_its_caller() -> None:
     ("answer", "arrival", "reason", "asked"),
     [
         (ADMITTED, ARRIVAL, None, 1),
-        (refused(replace(FACTS, leg=None)), ARRIVAL, Reason.STRANGER, 1),
+        (refused(replace(FACTS, hit=None)), ARRIVAL, Reason.STRANGER, 1),
         (StoreUnavailable(), ARRIVAL, Reason.PLATFORM_FAULT, 1),
         (StoreBusy(), ARRIVAL, Reason.NO_CAPACITY, 1),
         # The store is not asked about what is no call of ours.
@@ -693,11 +693,11 @@ async def test_every_call_is_counted_and_timed_once(
     assert all(0 <= seconds < 5 for seconds in meter.times + meter.admissions)
 
 
-EXTENDED = refused(replace(FACTS, leg=None, x_extended=True))
+EXTENDED = refused(replace(FACTS, hit=None, x_extended=True))
 
 
 @pytest.mark.parametrize(
-    ("tries", "typed", "tries_left", "context", "begin"),
+    ("tries", "typed", "attempts_left", "context", "begin"),
     [
         (3, None, None, "agi-router-ask", "ask_extension*2*"),
         (3, "99", 2, "agi-router-ask", "wrong_extension*1*"),
@@ -710,11 +710,11 @@ EXTENDED = refused(replace(FACTS, leg=None, x_extended=True))
     ],
 )
 async def test_strangers_are_asked(
-    tries: int, typed: str | None, tries_left: int | None, context: str, begin: str
+    tries: int, typed: str | None, attempts_left: int | None, context: str, begin: str
 ) -> None:
     """As often as the setting says, and never where it is off."""
     store = Store(EXTENDED)
-    arrival = replace(ARRIVAL, typed=typed, tries_left=tries_left)
+    arrival = replace(ARRIVAL, typed=typed, attempts_left=attempts_left)
     destination = await router(store, extension_tries=tries).answer(arrival)
     assert destination.context == context
     assert destination.extension.startswith(begin)
@@ -724,7 +724,7 @@ async def test_strangers_are_asked(
 
 async def test_no_number_could_be_made(caplog: pytest.LogCaptureFixture) -> None:
     """The call is refused as a fault of ours, which counts nothing, and the log says why."""
-    store = Store(refused(replace(FACTS, leg=replace(LEG, shown=None))))
+    store = Store(refused(replace(FACTS, hit=replace(LEG, shown=None))))
     assert await router(store).answer(ARRIVAL) == FAULT
     [record] = [record for record in caplog.records if record.msg == "call.no_number"]
     assert vars(record)["binding"] == LEG.binding

@@ -20,12 +20,12 @@ from agi_router.bindings.words import Side
 from agi_router.errors import KeyMismatch, KeyRingError, SealError
 from agi_router.keys.file import load_key_ring, replace_key_ring, write_key_ring
 from agi_router.keys.ring import Cipher, KeyRing, Purpose, Row, _Sm4Gcm
-from agi_router.numbers import E164, XNumber
+from agi_router.numbers import PhoneNumber, XNumber
 
 X = XNumber.parse("700012345670001")
 OTHER_X = XNumber.parse("700012345670002")
-A = E164.parse("13800130001")
-B = E164.parse("13900130002")
+A = PhoneNumber.parse("13800130001")
+B = PhoneNumber.parse("13900130002")
 
 K1 = bytes(range(32))
 K2 = bytes(range(32, 64))
@@ -178,8 +178,8 @@ def test_envelope() -> None:
 )
 def test_sizes(numbers: int, size: int) -> None:
     """A few sizes for all: fixed lines, mobiles, and groups of about as many."""
-    mobiles = [E164(digits=f"138000{serial:05}") for serial in range(numbers)]
-    fixed = [E164.parse(f"010 8{serial:07}", fixed_lines=True) for serial in range(numbers)]
+    mobiles = [PhoneNumber(digits=f"138000{serial:05}") for serial in range(numbers)]
+    fixed = [PhoneNumber.parse(f"010 8{serial:07}", fixed_lines=True) for serial in range(numbers)]
     for several in (mobiles, fixed):
         sealed = RING.seal(several, ROW, CALLEE)
         assert len(sealed) == 3 + 12 + size + 16
@@ -268,13 +268,13 @@ def test_digest() -> None:
 
 def test_open_returns_a_fixed_line_too() -> None:
     """What was sealed while fixed lines were on opens while they are off."""
-    fixed = E164.parse("010 8888 6666", fixed_lines=True)
+    fixed = PhoneNumber.parse("010 8888 6666", fixed_lines=True)
     assert RING.open(RING.seal([fixed], ROW, CALLEE), ROW, CALLEE) == (fixed,)
 
 
 def test_several_numbers_open_in_their_order() -> None:
     """Those who ring at once stand in one sealed value."""
-    several = (B, A, E164.parse("010 8888 6666", fixed_lines=True))
+    several = (B, A, PhoneNumber.parse("010 8888 6666", fixed_lines=True))
     sealed = RING.seal(several, ROW, CALLEE)
     assert RING.open(sealed, ROW, CALLEE) == several
     plain = AESGCM(K2).decrypt(sealed[3:15], sealed[15:], sealed[:3] + BOUND)
