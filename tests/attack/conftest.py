@@ -11,14 +11,14 @@ import pytest
 from attack.accounts import Account
 from attack.others import Others
 from chaos.conftest import BINDINGS, Callers
-from chaos.load import callee
-from chaos.parts import Books, Router, Servers
-from chaos.table import Table
 from psycopg.rows import dict_row
 
 from agi_router.calls.journal import EndJournal
-from calls.parts import STATE, Cli, stop_routers
 from calls.patience import shorten
+from harness.load import callee
+from harness.pbx import STATE, Cli, stop_routers
+from harness.service import Books, Router, Servers
+from harness.table import Table
 from testpbx import processes
 from testpbx.waiting import until
 

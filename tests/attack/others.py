@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from chaos.conftest import Callers
-from chaos.load import Caller, Load
-from chaos.table import Table
 
+from harness.load import Caller, Load
+from harness.table import Table
 from testpbx.waiting import until
 
 __all__ = ["Others"]

@@ -20,9 +20,9 @@ import psycopg
 import pytest
 from attack.accounts import Account
 from attack.others import Others
-from chaos.parts import Books, Router
 
-from calls.parts import Cli
+from harness.pbx import Cli
+from harness.service import Books, Router
 from testpbx.state import AGI_PORT, ARI_PORT, HOST, METRICS_PORTS
 from testpbx.waiting import until
 

@@ -24,13 +24,12 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
-from postgres.support import Server, one
-
 from agi_router.calls.arrival import Call
 from agi_router.db.connection import connect
 from agi_router.db.queries import query
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.ring import KeyRing
+from harness.database import Server, one
 
 from .cpu import Processes
 from .errors import BenchError

@@ -24,7 +24,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from postgres.support import Server
 from psycopg.rows import dict_row
 
 from agi_router.bindings.modes import Axb
@@ -34,6 +33,7 @@ from agi_router.db.connection import Connection, connect
 from agi_router.inventory.capacity import Quarantine
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import Block, PhoneNumber, XNumber
+from harness.database import Server
 
 from .cpu import Processes
 from .errors import BenchError

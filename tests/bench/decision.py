@@ -26,13 +26,12 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
-from postgres.support import Server
-
 from agi_router.calls.arrival import Call
 from agi_router.db.connection import connect
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import PhoneNumber, XNumber
+from harness.database import Server
 
 from .cpu import Processes
 from .errors import BenchError

@@ -28,8 +28,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from postgres.support import Server, database_of, look_up, new_call_id
-
 from agi_router.bindings.model import BindingId
 from agi_router.bindings.modes import Axb
 from agi_router.bindings.store import BindingStore
@@ -40,6 +38,7 @@ from agi_router.db.connection import Connection, connect
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import BLOCK_SIZE, Block, PhoneNumber, XNumber
+from harness.database import Server, database_of, look_up, new_call_id
 
 from .errors import BenchError
 

@@ -24,14 +24,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from postgres.support import Server
-
 from agi_router.bindings.store import BindingStore
 from agi_router.db.connection import Connection, connect
 from agi_router.db.queries import query
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import Block
+from harness.database import Server
 
 from .cpu import Processes
 

@@ -16,13 +16,13 @@ from select import select
 from types import TracebackType
 from typing import Any, Self
 
-from identities import told
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
 from agi_router.calls.arrival import Call
+from harness.identities import told
 
 from .errors import BenchError
 

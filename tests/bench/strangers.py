@@ -20,8 +20,6 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 
-from postgres.support import BLOCK, HOUR, A, B, C, Server, bind, expire, new_call_id
-
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.words import Direction, Language
 from agi_router.calls.identity import Signalled
@@ -30,6 +28,7 @@ from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import XNumber
+from harness.database import BLOCK, HOUR, A, B, C, Server, bind, expire, new_call_id
 
 _NUMBERS = 200
 

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from calls import patience
-from calls.parts import BLOCK, STATE, Asterisk, Cli, Dialplan, Router
+from harness.pbx import BLOCK, STATE, Asterisk, Cli, Dialplan, Router
 from testpbx.phones import Phones
 from testpbx.waiting import until
 

@@ -6,7 +6,7 @@ import pytest
 
 from agi_router.leaktest.leaks import find_leaks
 from agi_router.leaktest.messages import received_by
-from calls.parts import Cli
+from harness.pbx import Cli
 from testpbx.phones import Call, Does, Phones
 
 PARTY_A, PARTY_B = "Li Lei", "Han Meimei"

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from calls.parts import STATE, Cli, Dialplan, Router
+from harness.pbx import STATE, Cli, Dialplan, Router
 from testpbx.phones import Phones
 from testpbx.state import ASTERISK_ACCOUNT, METRICS_PORTS, ROUTER_ACCOUNT
 from testpbx.waiting import health_answers, until

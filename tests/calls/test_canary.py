@@ -20,10 +20,10 @@ from typing import Any
 
 import psycopg
 import pytest
-from canaries import files_below, found, found_in_file
 
-from calls.parts import STATE, Asterisk, Cli, Router, frozen
-from calls.raw import exchange
+from harness.canaries import files_below, found, found_in_file
+from harness.pbx import STATE, Asterisk, Cli, Router, frozen
+from harness.sip import exchange
 from testpbx.phones import Does, Phones, RunningCall
 from testpbx.waiting import until
 

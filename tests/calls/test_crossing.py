@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import pytest
 
-from calls.ends import SDP, Caller, sides
-from calls.parts import Cli
+from harness.ends import SDP, Caller, sides
+from harness.pbx import Cli
 
 
 @pytest.mark.usefixtures("phones")

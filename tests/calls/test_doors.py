@@ -21,8 +21,8 @@ import pytest
 
 from agi_router.leaktest.leaks import find_leaks
 from agi_router.leaktest.messages import Message, received_by
-from calls.parts import STATE, Asterisk, Cli, Dialplan, Router
 from calls.patience import FALLBACK, PATIENCE
+from harness.pbx import STATE, Asterisk, Cli, Dialplan, Router
 from testpbx.phones import Call, Phones
 from testpbx.state import AGI_PORT, HOST, METRICS_PORTS
 from testpbx.waiting import until

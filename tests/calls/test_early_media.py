@@ -9,8 +9,8 @@ from datetime import datetime
 
 import pytest
 
-from calls.parts import Asterisk, Cli, Dialplan
 from calls.sound import Sound, listening
+from harness.pbx import Asterisk, Cli, Dialplan
 from testpbx.phones import Call, Does, Phones
 
 # Seconds; a packet comes every 20 ms.

@@ -4,7 +4,7 @@ Faults on a real Asterisk: new calls are refused politely, calls that are up do 
 
 import signal
 
-from calls.parts import Cli, Router, frozen
+from harness.pbx import Cli, Router, frozen
 from testpbx.phones import Phones
 from testpbx.waiting import until
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from calls.parts import Dialplan
+from harness.pbx import Dialplan
 
 INCLUDE = '#include "agi_router.conf"\n'
 # As Debian ships it: sections of its own, and globals among them.

@@ -15,8 +15,8 @@ import pytest
 
 from agi_router.calls.journal import EndJournal
 from agi_router.leaktest.messages import received_by
-from calls.parts import CARRIER_IN, STATE, Asterisk, Cli, Dialplan, Router
-from calls.raw import Answer, exchange, torture_messages
+from harness.pbx import CARRIER_IN, STATE, Asterisk, Cli, Dialplan, Router
+from harness.sip import Answer, exchange, torture_messages
 from testpbx.phones import Phones, RunningPhone
 from testpbx.processes import running
 from testpbx.waiting import until

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from calls.parts import Cli, Dialplan, Router
-from calls.raw import exchange
+from harness.pbx import Cli, Dialplan, Router
+from harness.sip import exchange
 from testpbx.phones import Phones
 
 _serial = itertools.count(1)

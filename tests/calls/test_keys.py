@@ -5,7 +5,7 @@ Keys on a real Asterisk: they are rotated under a running router, and nobody not
 import json
 import subprocess
 
-from calls.parts import Cli
+from harness.pbx import Cli
 from testpbx.phones import Phones
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from calls.parts import STATE, Cli, Dialplan, Router
+from harness.pbx import STATE, Cli, Dialplan, Router
 from testpbx.phones import Does, Phones
 from testpbx.waiting import until
 

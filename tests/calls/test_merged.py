@@ -9,8 +9,8 @@ from collections.abc import Collection
 import pytest
 
 from agi_router.leaktest.messages import Message
-from calls.ends import SDP, Caller, Side, sides
-from calls.parts import Cli, Dialplan, Router
+from harness.ends import SDP, Caller, Side, sides
+from harness.pbx import Cli, Dialplan, Router
 
 ARI, FASTAGI = "agi-router-in", "agi-router-in-fastagi"
 

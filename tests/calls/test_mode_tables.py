@@ -16,7 +16,7 @@ import pytest
 from agi_router.leaktest.leaks import find_leaks
 from agi_router.leaktest.messages import Invite, Message, invites_in, received_by
 from calls.mode_tables import Row, Table, tables
-from calls.parts import Cli
+from harness.pbx import Cli
 from testpbx.phones import Does, Heard, Phones
 from testpbx.waiting import until
 

@@ -9,7 +9,7 @@ import pytest
 from agi_router.bindings.modes import GROUP_MAX
 from agi_router.leaktest.leaks import find_leaks
 from agi_router.leaktest.messages import received_by
-from calls.parts import Cli
+from harness.pbx import Cli
 from testpbx.phones import Call, Does, Phones
 from testpbx.waiting import until
 

@@ -5,8 +5,8 @@ Numbers that strangers may call: answered and asked for an extension; and nothin
 from pathlib import Path
 
 from calls.conftest import OPEN
-from calls.parts import STATE, Cli, Router
 from calls.sound import listening
+from harness.pbx import STATE, Cli, Router
 from testpbx.phones import Does, Phones
 
 

@@ -28,7 +28,7 @@ from agi_router.pbx.rules import (
     find_faults,
     find_gaps,
 )
-from calls.parts import CARRIER_IN, CARRIER_OUT, Asterisk, Cli, Router
+from harness.pbx import CARRIER_IN, CARRIER_OUT, Asterisk, Cli, Router
 from testpbx.phones import Phones
 from testpbx.waiting import until
 

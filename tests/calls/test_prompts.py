@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from calls.parts import Cli
 from calls.sound import listening
+from harness.pbx import Cli
 from testpbx.phones import Phones
 
 _NAME = "calls-test"

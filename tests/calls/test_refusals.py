@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from calls.parts import Cli, expire
+from harness.pbx import Cli, expire
 from testpbx.phones import Call, Phones
 
 

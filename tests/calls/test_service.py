@@ -19,8 +19,8 @@ from typing import Any
 
 import pytest
 
-from calls.parts import Cli, Router, frozen
 from calls.patience import PATIENCE
+from harness.pbx import Cli, Router, frozen
 from testpbx.phones import Phones
 from testpbx.state import ARI_PORT, HOST
 from testpbx.waiting import until

@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from calls.parts import CARRIER_IN, STATE, Cli, Router, expire, frozen
+from harness.pbx import CARRIER_IN, STATE, Cli, Router, expire, frozen
 from testpbx.phones import Call, Phones
 from testpbx.waiting import until
 

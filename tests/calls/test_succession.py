@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from agi_router.ari import AriClient
-from calls.parts import Cli, Router
+from harness.pbx import Cli, Router
 from testpbx.phones import Phones
 from testpbx.waiting import until
 

@@ -10,7 +10,7 @@ import pytest
 
 from agi_router.leaktest.leaks import find_leaks
 from agi_router.leaktest.messages import received_by
-from calls.parts import Asterisk, Cli, Dialplan
+from harness.pbx import Asterisk, Cli, Dialplan
 from testpbx.phones import Does, Phones
 
 _MODULE = "res_pjsip_outbound_authenticator_digest.so"

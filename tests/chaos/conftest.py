@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chaos.load import Caller, callee
-from chaos.parts import Books, Dialplan, Router, Servers
-from chaos.table import Table
 
 from agi_router.calls.journal import EndJournal
-from calls.parts import STATE, stop_routers
 from calls.patience import SETTINGS, lengthen, shorten
+from harness.load import Caller, callee
+from harness.pbx import STATE, stop_routers
+from harness.service import Books, Dialplan, Router, Servers
+from harness.table import Table
 from testpbx import processes
 from testpbx.waiting import until
 

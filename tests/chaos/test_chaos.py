@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 from chaos.conftest import Callers
-from chaos.load import Load, Seen
-from chaos.parts import Books, Router, Servers
-from chaos.table import Table
 
 from agi_router.leaktest.messages import Message
+from harness.load import Load, Seen
+from harness.service import Books, Router, Servers
+from harness.table import Table
 from testpbx.phones import Phones
 from testpbx.waiting import until
 

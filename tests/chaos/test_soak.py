@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from chaos.chart import chart
 from chaos.conftest import Callers
-from chaos.parts import Books, Router
-from chaos.table import Table
+
+from harness.service import Books, Router
+from harness.table import Table
 
 _PAGE = os.sysconf("SC_PAGE_SIZE") / 2**20
 _HERE = Path(__file__).parent

@@ -10,7 +10,6 @@ from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from identities import told as identity
 
 from agi_router.bindings.words import BindingState, Direction, Language, Mode, Side
 from agi_router.calls.arrival import Call
@@ -21,6 +20,7 @@ from agi_router.calls.refusal_limit import OFF, Rate
 from agi_router.calls.router import Router
 from agi_router.doors.fastagi import FastAgiDoor, token_of
 from agi_router.numbers import Block, PhoneNumber, XNumber
+from harness.identities import told as identity
 
 NOW = datetime(2025, 3, 14, 21, 30, 25, tzinfo=UTC)
 X = "700012345670001"

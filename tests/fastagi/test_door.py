@@ -14,7 +14,6 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from identities import told as identity
 
 from agi_router.bindings.words import Language
 from agi_router.calls.decision import Refusal, Route
@@ -25,6 +24,7 @@ from agi_router.calls.router import Router
 from agi_router.doors.fastagi import FastAgiDoor, _send, _sendable, answers, token_of
 from agi_router.errors import AsteriskError, ProtocolError
 from agi_router.numbers import PhoneNumber, XNumber
+from harness.identities import told as identity
 from testpbx.waiting import until
 
 from .conftest import (

@@ -13,8 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
-from postgres.support import database_of, until
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from harness.database import database_of, until
 
 PROGRAM = "/usr/sbin/pgbouncer"
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from postgres.support import BLOCK, NO_REST, Clock, Proxy, Server
 
 from agi_router.bindings.store import BindingStore
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection, connect
 from agi_router.keys.ring import KeyRing
+from harness.database import BLOCK, NO_REST, Clock, Proxy, Server
 
 VERSIONS = ("15", "18")
 

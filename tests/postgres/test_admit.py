@@ -7,7 +7,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from postgres.support import (
+
+from agi_router.bindings.store import BindingStore
+from agi_router.bindings.words import Direction, Language
+from agi_router.calls import store as admission
+from agi_router.calls.decision import Refusal, Route, decide
+from agi_router.calls.end import Outcome
+from agi_router.calls.ports import Admission
+from agi_router.calls.reasons import Reason
+from agi_router.calls.store import AdmissionStore
+from agi_router.db.connection import Connection
+from agi_router.db.queries import query
+from agi_router.errors import ProtocolError, SchemaMismatch
+from agi_router.keys.ring import KeyRing
+from agi_router.numbers import PhoneNumber, XNumber
+from harness.database import (
     BLOCK,
     HOUR,
     A,
@@ -27,20 +41,6 @@ from postgres.support import (
     new_call_id,
     one,
 )
-
-from agi_router.bindings.store import BindingStore
-from agi_router.bindings.words import Direction, Language
-from agi_router.calls import store as admission
-from agi_router.calls.decision import Refusal, Route, decide
-from agi_router.calls.end import Outcome
-from agi_router.calls.ports import Admission
-from agi_router.calls.reasons import Reason
-from agi_router.calls.store import AdmissionStore
-from agi_router.db.connection import Connection
-from agi_router.db.queries import query
-from agi_router.errors import ProtocolError, SchemaMismatch
-from agi_router.keys.ring import KeyRing
-from agi_router.numbers import PhoneNumber, XNumber
 
 TIMEOUT = 10.0
 OTHER_X = BLOCK.number(2)

@@ -7,7 +7,17 @@ from typing import Any
 
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from postgres.support import (
+
+from agi_router.bindings.rows import row_of
+from agi_router.bindings.store import BindingStore
+from agi_router.calls.decision import Route, decide
+from agi_router.calls.end import call_day
+from agi_router.calls.rows import read_admission
+from agi_router.db.connection import Connection
+from agi_router.db.queries import query
+from agi_router.keys.ring import KeyRing, Purpose
+from agi_router.numbers import PhoneNumber
+from harness.database import (
     BLOCK,
     A,
     B,
@@ -21,16 +31,6 @@ from postgres.support import (
     one,
     set_clock,
 )
-
-from agi_router.bindings.rows import row_of
-from agi_router.bindings.store import BindingStore
-from agi_router.calls.decision import Route, decide
-from agi_router.calls.end import call_day
-from agi_router.calls.rows import read_admission
-from agi_router.db.connection import Connection
-from agi_router.db.queries import query
-from agi_router.keys.ring import KeyRing, Purpose
-from agi_router.numbers import PhoneNumber
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

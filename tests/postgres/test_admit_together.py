@@ -6,7 +6,15 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from postgres.support import (
+
+from agi_router.bindings.store import BindingStore
+from agi_router.calls.arrival import Call
+from agi_router.calls.ports import Admission
+from agi_router.calls.store import AdmissionStore
+from agi_router.db.connection import Connection
+from agi_router.errors import SealError
+from agi_router.keys.ring import KeyRing
+from harness.database import (
     BLOCK,
     A,
     B,
@@ -22,14 +30,6 @@ from postgres.support import (
     one,
     until_async,
 )
-
-from agi_router.bindings.store import BindingStore
-from agi_router.calls.arrival import Call
-from agi_router.calls.ports import Admission
-from agi_router.calls.store import AdmissionStore
-from agi_router.db.connection import Connection
-from agi_router.errors import SealError
-from agi_router.keys.ring import KeyRing
 
 TIMEOUT = 10.0
 OTHER_X = BLOCK.number(2)

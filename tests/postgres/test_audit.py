@@ -8,7 +8,6 @@ import pwd
 from pathlib import Path
 
 import pytest
-from postgres.support import A, B, C, bind, one
 from postgres.test_cli import Cli
 
 from agi_router.bindings.store import BindingStore
@@ -19,6 +18,7 @@ from agi_router.keys.file import write_key_ring
 from agi_router.keys.ring import KeyRing
 from agi_router.records import audit
 from agi_router.records.audit import Actor, Revelation
+from harness.database import A, B, C, bind, one
 
 ME = pwd.getpwuid(os.getuid()).pw_name
 

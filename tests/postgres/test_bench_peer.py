@@ -6,9 +6,9 @@ from pathlib import Path
 
 import bench
 import pytest
-from postgres.support import one
 
 from agi_router.db.connection import Connection
+from harness.database import one
 
 PEER = Path(bench.__file__).with_name("peer.sql")
 X = 700_1234_5678_0001

@@ -10,25 +10,6 @@ from threading import Barrier
 from typing import Any
 
 import pytest
-from postgres.support import (
-    BLOCK,
-    HOUR,
-    NO_REST,
-    A,
-    B,
-    C,
-    Clock,
-    D,
-    X,
-    a_call,
-    bind,
-    expire,
-    look_up,
-    new_party,
-    one,
-    set_clock,
-    until,
-)
 
 from agi_router.bindings.model import Binding, BindingId
 from agi_router.bindings.modes import Axb
@@ -55,6 +36,25 @@ from agi_router.errors import (
 from agi_router.inventory.model import BlockState
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import Block, PhoneNumber, XNumber
+from harness.database import (
+    BLOCK,
+    HOUR,
+    NO_REST,
+    A,
+    B,
+    C,
+    Clock,
+    D,
+    X,
+    a_call,
+    bind,
+    expire,
+    look_up,
+    new_party,
+    one,
+    set_clock,
+    until,
+)
 
 OTHER_BLOCK = Block.parse("70012345679")
 OTHER_X = BLOCK.number(2)

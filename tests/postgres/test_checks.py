@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import psycopg
 import pytest
-from postgres.support import bind
 
 from agi_router.bindings.store import BindingStore
 from agi_router.db.connection import Connection
+from harness.database import bind
 
 WRONG = {
     "binding_uses": [

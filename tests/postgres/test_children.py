@@ -7,7 +7,18 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from postgres.support import (
+
+from agi_router.bindings.model import Binding
+from agi_router.bindings.modes import AxybOnCall
+from agi_router.bindings.store import BindingStore
+from agi_router.bindings.terms import Terms
+from agi_router.bindings.words import BindingState, Direction, Side
+from agi_router.calls.decision import AllocationNeeded, Refusal, Route
+from agi_router.calls.reasons import Reason
+from agi_router.calls.store import AdmissionStore
+from agi_router.db.connection import Connection
+from agi_router.numbers import PhoneNumber, XNumber
+from harness.database import (
     BLOCK,
     HOUR,
     A,
@@ -24,17 +35,6 @@ from postgres.support import (
     new_call_id,
     one,
 )
-
-from agi_router.bindings.model import Binding
-from agi_router.bindings.modes import AxybOnCall
-from agi_router.bindings.store import BindingStore
-from agi_router.bindings.terms import Terms
-from agi_router.bindings.words import BindingState, Direction, Side
-from agi_router.calls.decision import AllocationNeeded, Refusal, Route
-from agi_router.calls.reasons import Reason
-from agi_router.calls.store import AdmissionStore
-from agi_router.db.connection import Connection
-from agi_router.numbers import PhoneNumber, XNumber
 
 TIMEOUT = 10.0
 

@@ -19,7 +19,19 @@ from typing import Any
 
 import psycopg
 import pytest
-from postgres.support import (
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from agi_router.bindings.store import BindingStore
+from agi_router.calls.end import Outcome
+from agi_router.calls.reasons import Reason
+from agi_router.calls.store import AdmissionStore
+from agi_router.cli import main
+from agi_router.db.connection import Connection
+from agi_router.inventory.model import BlockState
+from agi_router.keys.file import write_key_ring
+from agi_router.keys.ring import KeyRing
+from agi_router.numbers import Block
+from harness.database import (
     BLOCK,
     A,
     B,
@@ -35,18 +47,6 @@ from postgres.support import (
     on_one_server,
     one,
 )
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
-
-from agi_router.bindings.store import BindingStore
-from agi_router.calls.end import Outcome
-from agi_router.calls.reasons import Reason
-from agi_router.calls.store import AdmissionStore
-from agi_router.cli import main
-from agi_router.db.connection import Connection
-from agi_router.inventory.model import BlockState
-from agi_router.keys.file import write_key_ring
-from agi_router.keys.ring import KeyRing
-from agi_router.numbers import Block
 
 PROGRAM = Path(sys.executable).parent / "agi-router"
 SQL = Path(__file__).resolve().parents[2] / "sql"

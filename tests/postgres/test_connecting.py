@@ -19,11 +19,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from postgres.conftest import VERSIONS
-from postgres.support import ROLE, Server, until
 from psycopg.conninfo import make_conninfo
 
 from agi_router.db.connection import connect
 from agi_router.errors import StoreUnavailable
+from harness.database import ROLE, Server, until
 
 SECRET = "hunter2"
 WHERE = "AGI_ROUTER_DSN, or PGHOST and PGPORT"

@@ -6,11 +6,11 @@ import asyncio
 
 import psycopg
 import pytest
-from postgres.support import until_async
 
 from agi_router.db.fast_connection import FastConnection
 from agi_router.db.pool import ConnectionPool, Work
 from agi_router.errors import StoreBusy, StoreUnavailable
+from harness.database import until_async
 
 IN_TIME = 0.3
 

@@ -8,7 +8,19 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from postgres.support import (
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from agi_router.bindings.store import BindingStore
+from agi_router.calls.decision import Refusal, decide
+from agi_router.calls.end import Outcome
+from agi_router.calls.reasons import Reason
+from agi_router.calls.store import AdmissionStore, Unsettled
+from agi_router.db import pool as connection_pool
+from agi_router.db.connection import Connection, connect
+from agi_router.db.fast_connection import FastConnection
+from agi_router.errors import StoreBusy, StoreUnavailable
+from agi_router.keys.ring import KeyRing
+from harness.database import (
     BLOCK,
     NO_REST,
     C,
@@ -24,18 +36,6 @@ from postgres.support import (
     one,
     until_async,
 )
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
-
-from agi_router.bindings.store import BindingStore
-from agi_router.calls.decision import Refusal, decide
-from agi_router.calls.end import Outcome
-from agi_router.calls.reasons import Reason
-from agi_router.calls.store import AdmissionStore, Unsettled
-from agi_router.db import pool as connection_pool
-from agi_router.db.connection import Connection, connect
-from agi_router.db.fast_connection import FastConnection
-from agi_router.errors import StoreBusy, StoreUnavailable
-from agi_router.keys.ring import KeyRing
 
 TIMEOUT = 10.0
 WORKERS = 16

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from postgres.support import BLOCK, A, B, C, D, bind, one
 from postgres.test_cli import Cli
 from postgres.test_import import Importing
 
@@ -22,6 +21,7 @@ from agi_router.db.connection import Connection
 from agi_router.errors import SealError
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.ring import KeyRing
+from harness.database import BLOCK, A, B, C, D, bind, one
 
 Damage = Callable[[Connection, Binding], None]
 

@@ -11,7 +11,6 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from postgres.support import BLOCK, HOUR, A, B, C, D, Server, bind, expire, one
 from postgres.test_cli import PROGRAM, Cli
 from postgres.test_import import HOSTILE, Importing, axb_rows, everything, party
 
@@ -28,6 +27,7 @@ from agi_router.keys.file import write_key_ring
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import PhoneNumber
 from agi_router.records.audit import Revelation
+from harness.database import BLOCK, HOUR, A, B, C, D, Server, bind, expire, one
 
 REVEAL = Revelation(act="test", subject="all", reason=None)
 

@@ -8,19 +8,6 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from postgres.support import (
-    BLOCK,
-    Server,
-    a_call,
-    an_end,
-    bind,
-    call_states,
-    calls_used,
-    new_call_id,
-    new_party,
-    one,
-    until_async,
-)
 
 from agi_router.bindings.reseal import Renewal
 from agi_router.bindings.store import BindingStore
@@ -35,6 +22,19 @@ from agi_router.keys.file import write_key_ring
 from agi_router.keys.registry import check_keys
 from agi_router.keys.ring import KeyRing
 from agi_router.maintenance.rotation import Rotation
+from harness.database import (
+    BLOCK,
+    Server,
+    a_call,
+    an_end,
+    bind,
+    call_states,
+    calls_used,
+    new_call_id,
+    new_party,
+    one,
+    until_async,
+)
 
 IN_TIME = 3.0
 """Less than two tries of a statement that is held up; more than what a busy machine adds."""

@@ -19,23 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from postgres.support import (
-    BLOCK,
-    HOUR,
-    NO_REST,
-    A,
-    B,
-    C,
-    D,
-    X,
-    a_call,
-    bind,
-    dials,
-    expire,
-    look_up,
-    one,
-    until,
-)
 from postgres.test_cli import PROGRAM, Cli, snapshot
 
 from agi_router.bindings.model import Binding
@@ -64,6 +47,23 @@ from agi_router.inventory.model import BlockState
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import Block, PhoneNumber, XNumber
+from harness.database import (
+    BLOCK,
+    HOUR,
+    NO_REST,
+    A,
+    B,
+    C,
+    D,
+    X,
+    a_call,
+    bind,
+    dials,
+    expire,
+    look_up,
+    one,
+    until,
+)
 
 SIDES = (Side.A, Side.B)
 

@@ -12,25 +12,6 @@ from threading import Barrier
 from typing import Any
 
 import pytest
-from postgres.support import (
-    BLOCK,
-    HOUR,
-    A,
-    B,
-    C,
-    Clock,
-    D,
-    Server,
-    X,
-    a_call,
-    bind,
-    database_of,
-    dials,
-    look_up,
-    new_party,
-    one,
-    set_clock,
-)
 
 from agi_router.bindings.choose import Affinity, NumberPolicy
 from agi_router.bindings.model import Binding, BindingId
@@ -57,6 +38,25 @@ from agi_router.keys.ring import KeyRing
 from agi_router.numbers import BLOCK_SIZE, Block, PhoneNumber, XNumber
 from agi_router.service import gauges as survey_module
 from agi_router.service.gauges import Surveyor
+from harness.database import (
+    BLOCK,
+    HOUR,
+    A,
+    B,
+    C,
+    Clock,
+    D,
+    Server,
+    X,
+    a_call,
+    bind,
+    database_of,
+    dials,
+    look_up,
+    new_party,
+    one,
+    set_clock,
+)
 
 RESTS = Quarantine(number=timedelta(minutes=10), party=timedelta(days=7))
 TICK = timedelta(microseconds=1)

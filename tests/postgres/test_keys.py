@@ -9,8 +9,19 @@ from datetime import timedelta
 from threading import Barrier
 
 import pytest
-from identities import from_header
-from postgres.support import (
+
+from agi_router.bindings.store import BindingStore
+from agi_router.bindings.words import Language
+from agi_router.calls.decision import Refusal
+from agi_router.calls.dialplan import to_refuse
+from agi_router.calls.reasons import Reason
+from agi_router.calls.router import Arrival, Router
+from agi_router.calls.store import AdmissionStore
+from agi_router.db.connection import Connection, connect
+from agi_router.errors import KeyMismatch, SealError
+from agi_router.keys.registry import check_keys
+from agi_router.keys.ring import KeyRing
+from harness.database import (
     BLOCK,
     NO_REST,
     A,
@@ -26,18 +37,7 @@ from postgres.support import (
     new_call_id,
     one,
 )
-
-from agi_router.bindings.store import BindingStore
-from agi_router.bindings.words import Language
-from agi_router.calls.decision import Refusal
-from agi_router.calls.dialplan import to_refuse
-from agi_router.calls.reasons import Reason
-from agi_router.calls.router import Arrival, Router
-from agi_router.calls.store import AdmissionStore
-from agi_router.db.connection import Connection, connect
-from agi_router.errors import KeyMismatch, SealError
-from agi_router.keys.registry import check_keys
-from agi_router.keys.ring import KeyRing
+from harness.identities import from_header
 
 TIMEOUT = 10.0
 

@@ -19,7 +19,6 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from postgres.support import BLOCK, A, B, C, D, a_call, bind, dials, new_call_id, set_clock
 
 from agi_router.bindings.choose import Affinity, NumberPolicy
 from agi_router.bindings.model import Binding, BindingId
@@ -38,6 +37,7 @@ from agi_router.inventory.capacity import Quarantine
 from agi_router.keys.ring import KeyRing
 from agi_router.maintenance.retention import Sweep
 from agi_router.numbers import PhoneNumber, XNumber
+from harness.database import BLOCK, A, B, C, D, a_call, bind, dials, new_call_id, set_clock
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 RESTS = Quarantine(number=timedelta(minutes=10), party=timedelta(hours=1))

@@ -9,24 +9,6 @@ from datetime import timedelta
 from threading import Barrier
 
 import pytest
-from postgres.support import (
-    BLOCK,
-    HOUR,
-    NO_REST,
-    A,
-    B,
-    C,
-    D,
-    X,
-    a_call,
-    bind,
-    expire,
-    look_up,
-    new_call_id,
-    new_party,
-    one,
-    until,
-)
 
 from agi_router.bindings import modes
 from agi_router.bindings.model import Binding, BindingId
@@ -49,6 +31,24 @@ from agi_router.errors import (
 )
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import PhoneNumber, XNumber
+from harness.database import (
+    BLOCK,
+    HOUR,
+    NO_REST,
+    A,
+    B,
+    C,
+    D,
+    X,
+    a_call,
+    bind,
+    expire,
+    look_up,
+    new_call_id,
+    new_party,
+    one,
+    until,
+)
 
 TIMEOUT = 10.0
 Y = BLOCK.number(2)

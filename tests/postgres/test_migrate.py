@@ -7,7 +7,6 @@ from threading import Barrier
 
 import psycopg
 import pytest
-from postgres.support import one, until
 
 from agi_router.db import migrate as module
 from agi_router.db.connection import Connection, connect
@@ -20,6 +19,7 @@ from agi_router.db.migrate import (
     status,
 )
 from agi_router.errors import SchemaMismatch
+from harness.database import one, until
 
 NUMBERS = [each.number for each in migrations()]
 FUNCTIONS = sorted(each.name for each in functions())

@@ -7,7 +7,21 @@ from itertools import permutations
 from typing import Any
 
 import pytest
-from postgres.support import (
+
+from agi_router.bindings.model import Binding
+from agi_router.bindings.modes import Axb, Axyb, Gxb, Gxyb, Parties
+from agi_router.bindings.store import BindingStore
+from agi_router.bindings.terms import Terms
+from agi_router.bindings.words import BindingState, Callback, Direction, Side
+from agi_router.calls.decision import Refusal, Route, decide
+from agi_router.calls.end import Outcome
+from agi_router.calls.reasons import Reason
+from agi_router.calls.store import AdmissionStore
+from agi_router.db.connection import Connection
+from agi_router.errors import BindingConflict, ModeError, NoNumberAvailable
+from agi_router.keys.ring import KeyRing
+from agi_router.numbers import Block, PhoneNumber, XNumber
+from harness.database import (
     BLOCK,
     HOUR,
     A,
@@ -25,20 +39,6 @@ from postgres.support import (
     new_party,
     one,
 )
-
-from agi_router.bindings.model import Binding
-from agi_router.bindings.modes import Axb, Axyb, Gxb, Gxyb, Parties
-from agi_router.bindings.store import BindingStore
-from agi_router.bindings.terms import Terms
-from agi_router.bindings.words import BindingState, Callback, Direction, Side
-from agi_router.calls.decision import Refusal, Route, decide
-from agi_router.calls.end import Outcome
-from agi_router.calls.reasons import Reason
-from agi_router.calls.store import AdmissionStore
-from agi_router.db.connection import Connection
-from agi_router.errors import BindingConflict, ModeError, NoNumberAvailable
-from agi_router.keys.ring import KeyRing
-from agi_router.numbers import Block, PhoneNumber, XNumber
 
 TIMEOUT = 10.0
 Y = BLOCK.number(2)

@@ -8,7 +8,21 @@ from threading import Barrier
 from typing import Any
 
 import pytest
-from postgres.support import (
+
+from agi_router.bindings.model import Binding
+from agi_router.bindings.modes import Ax, Axe, Gxb, Parties
+from agi_router.bindings.store import BindingStore
+from agi_router.bindings.terms import Terms
+from agi_router.bindings.words import Callback, Direction, Side
+from agi_router.calls.arrival import Call, DialledExtension
+from agi_router.calls.decision import Ask, Refusal, Route, decide
+from agi_router.calls.reasons import Reason
+from agi_router.calls.store import AdmissionStore
+from agi_router.db.connection import Connection, connect
+from agi_router.errors import BindingConflict, ModeError, NoNumberAvailable
+from agi_router.keys.ring import KeyRing, Purpose, Row
+from agi_router.numbers import PhoneNumber, XNumber
+from harness.database import (
     BLOCK,
     HOUR,
     A,
@@ -25,20 +39,6 @@ from postgres.support import (
     new_party,
     one,
 )
-
-from agi_router.bindings.model import Binding
-from agi_router.bindings.modes import Ax, Axe, Gxb, Parties
-from agi_router.bindings.store import BindingStore
-from agi_router.bindings.terms import Terms
-from agi_router.bindings.words import Callback, Direction, Side
-from agi_router.calls.arrival import Call, DialledExtension
-from agi_router.calls.decision import Ask, Refusal, Route, decide
-from agi_router.calls.reasons import Reason
-from agi_router.calls.store import AdmissionStore
-from agi_router.db.connection import Connection, connect
-from agi_router.errors import BindingConflict, ModeError, NoNumberAvailable
-from agi_router.keys.ring import KeyRing, Purpose, Row
-from agi_router.numbers import PhoneNumber, XNumber
 
 TIMEOUT = 10.0
 Answer = tuple[PhoneNumber, ...] | Reason | Ask

@@ -9,22 +9,6 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from postgres.support import (
-    BLOCK,
-    HOUR,
-    NO_REST,
-    A,
-    B,
-    Server,
-    a_call,
-    admit_as_router,
-    an_end,
-    bind,
-    database_of,
-    new_call_id,
-    new_party,
-    one,
-)
 from postgres.test_cli import Cli
 from postgres.test_import import Importing, axb_rows
 
@@ -47,6 +31,22 @@ from agi_router.keys.registry import check_keys
 from agi_router.keys.ring import KeyRing
 from agi_router.maintenance.retention import Sweep
 from agi_router.maintenance.rotation import Rotation
+from harness.database import (
+    BLOCK,
+    HOUR,
+    NO_REST,
+    A,
+    B,
+    Server,
+    a_call,
+    admit_as_router,
+    an_end,
+    bind,
+    database_of,
+    new_call_id,
+    new_party,
+    one,
+)
 
 TIMEOUT = 15.0
 RETENTION = timedelta(days=190)

@@ -19,26 +19,6 @@ from typing import Any
 
 import psycopg
 import pytest
-from postgres.support import (
-    BLOCK,
-    HOUR,
-    NO_REST,
-    A,
-    B,
-    C,
-    D,
-    X,
-    a_call,
-    admit_as_router,
-    bind,
-    expire,
-    insert_route,
-    look_up,
-    new_call_id,
-    one,
-    until,
-    until_async,
-)
 from postgres.test_import import Importing
 
 from agi_router.bindings.choose import Affinity, NumberPolicy
@@ -81,6 +61,26 @@ from agi_router.numbers import PhoneNumber, XNumber
 from agi_router.service.jobs import Job, Jobs
 from agi_router.service.upkeep import KeyFollower
 from agi_router.settings import Settings
+from harness.database import (
+    BLOCK,
+    HOUR,
+    NO_REST,
+    A,
+    B,
+    C,
+    D,
+    X,
+    a_call,
+    admit_as_router,
+    bind,
+    expire,
+    insert_route,
+    look_up,
+    new_call_id,
+    one,
+    until,
+    until_async,
+)
 
 TIMEOUT = 10.0
 PROGRAM = Path(sys.executable).parent / "agi-router"

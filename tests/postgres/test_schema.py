@@ -7,7 +7,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from postgres.support import Server, on_one_server
+
+from harness.database import Server, on_one_server
 
 SCHEMA = Path(__file__).with_name("schema.sql")
 HEADER = """\

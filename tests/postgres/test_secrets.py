@@ -6,8 +6,17 @@ import logging
 import traceback
 
 import pytest
-from canaries import files_below, found, found_in_file
-from postgres.support import (
+
+from agi_router.bindings.store import BindingStore
+from agi_router.calls.end import Outcome
+from agi_router.calls.reasons import Reason
+from agi_router.calls.store import AdmissionStore
+from agi_router.db.connection import Connection, connect
+from agi_router.errors import AgiRouterError, BindingConflict, StoreError
+from agi_router.keys.registry import check_keys
+from agi_router.keys.ring import KeyRing
+from harness.canaries import files_below, found, found_in_file
+from harness.database import (
     BLOCK,
     NO_REST,
     Server,
@@ -21,15 +30,6 @@ from postgres.support import (
     new_party,
     one,
 )
-
-from agi_router.bindings.store import BindingStore
-from agi_router.calls.end import Outcome
-from agi_router.calls.reasons import Reason
-from agi_router.calls.store import AdmissionStore
-from agi_router.db.connection import Connection, connect
-from agi_router.errors import AgiRouterError, BindingConflict, StoreError
-from agi_router.keys.registry import check_keys
-from agi_router.keys.ring import KeyRing
 
 TIMEOUT = 10.0
 

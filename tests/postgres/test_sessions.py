@@ -10,26 +10,6 @@ from typing import Any
 
 import pytest
 from postgres.bouncer import bouncer
-from postgres.support import (
-    BLOCK,
-    NO_REST,
-    ROLE,
-    A,
-    B,
-    C,
-    D,
-    Server,
-    X,
-    a_call,
-    admit_as_router,
-    an_end,
-    bind,
-    database_of,
-    new_call_id,
-    on_one_server,
-    one,
-    until,
-)
 from postgres.test_cli import Cli, Done, axb
 from postgres.test_crash import port_of
 from postgres.test_import import Importing
@@ -54,6 +34,26 @@ from agi_router.keys.file import write_key_ring
 from agi_router.keys.registry import check_keys
 from agi_router.keys.ring import KeyRing
 from agi_router.records.audit import Revelation
+from harness.database import (
+    BLOCK,
+    NO_REST,
+    ROLE,
+    A,
+    B,
+    C,
+    D,
+    Server,
+    X,
+    a_call,
+    admit_as_router,
+    an_end,
+    bind,
+    database_of,
+    new_call_id,
+    on_one_server,
+    one,
+    until,
+)
 
 # Of names that are not English, with what a string could break at.
 REVEAL = Revelation(act="test", subject="all", reason=None)

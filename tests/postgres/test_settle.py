@@ -9,8 +9,23 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from identities import from_header
-from postgres.support import (
+
+from agi_router.bindings.store import BindingStore
+from agi_router.bindings.words import BindingState, Counting, Language
+from agi_router.calls.arrival import Call
+from agi_router.calls.decision import AllocationNeeded, Refusal, Route, decide
+from agi_router.calls.dialplan import to_refuse
+from agi_router.calls.end import End, Outcome, parse_end
+from agi_router.calls.lookup import CallLookup
+from agi_router.calls.ports import Admission
+from agi_router.calls.reasons import Reason
+from agi_router.calls.router import Arrival, Router
+from agi_router.calls.store import AdmissionStore
+from agi_router.db.connection import Connection
+from agi_router.errors import BindingEnded, DayRefused, ProtocolError, RowRefused, StoreError
+from agi_router.keys.ring import KeyRing
+from agi_router.numbers import XNumber
+from harness.database import (
     BLOCK,
     HOUR,
     A,
@@ -29,22 +44,7 @@ from postgres.support import (
     one,
     until_async,
 )
-
-from agi_router.bindings.store import BindingStore
-from agi_router.bindings.words import BindingState, Counting, Language
-from agi_router.calls.arrival import Call
-from agi_router.calls.decision import AllocationNeeded, Refusal, Route, decide
-from agi_router.calls.dialplan import to_refuse
-from agi_router.calls.end import End, Outcome, parse_end
-from agi_router.calls.lookup import CallLookup
-from agi_router.calls.ports import Admission
-from agi_router.calls.reasons import Reason
-from agi_router.calls.router import Arrival, Router
-from agi_router.calls.store import AdmissionStore
-from agi_router.db.connection import Connection
-from agi_router.errors import BindingEnded, DayRefused, ProtocolError, RowRefused, StoreError
-from agi_router.keys.ring import KeyRing
-from agi_router.numbers import XNumber
+from harness.identities import from_header
 
 TIMEOUT = 10.0
 

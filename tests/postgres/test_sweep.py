@@ -10,7 +10,22 @@ from datetime import UTC, datetime, timedelta
 from threading import Event
 
 import pytest
-from postgres.support import (
+
+from agi_router.bindings.store import BindingStore
+from agi_router.bindings.words import BindingState
+from agi_router.calls.decision import Refusal, decide
+from agi_router.calls.end import Outcome
+from agi_router.calls.reasons import Reason
+from agi_router.calls.store import AdmissionStore
+from agi_router.db.connection import Connection, connect
+from agi_router.errors import BindingEnded, BindingNotFound, ExpiryInvalid
+from agi_router.inventory.capacity import Quarantine
+from agi_router.keys.ring import KeyRing
+from agi_router.maintenance.retention import Sweep, Swept
+from agi_router.service import upkeep
+from agi_router.service.upkeep import Sweeper
+from agi_router.settings import Settings
+from harness.database import (
     BLOCK,
     HOUR,
     NO_REST,
@@ -33,21 +48,6 @@ from postgres.support import (
     one,
     set_clock,
 )
-
-from agi_router.bindings.store import BindingStore
-from agi_router.bindings.words import BindingState
-from agi_router.calls.decision import Refusal, decide
-from agi_router.calls.end import Outcome
-from agi_router.calls.reasons import Reason
-from agi_router.calls.store import AdmissionStore
-from agi_router.db.connection import Connection, connect
-from agi_router.errors import BindingEnded, BindingNotFound, ExpiryInvalid
-from agi_router.inventory.capacity import Quarantine
-from agi_router.keys.ring import KeyRing
-from agi_router.maintenance.retention import Sweep, Swept
-from agi_router.service import upkeep
-from agi_router.service.upkeep import Sweeper
-from agi_router.settings import Settings
 
 RESTS = Quarantine(number=timedelta(minutes=10), party=timedelta(days=7))
 RETENTION = timedelta(days=190)

@@ -10,7 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from postgres.support import (
+from postgres.test_cli import PROGRAM, Cli, Done, axb, cli, inside, key_file
+
+from agi_router.bindings.modes import Gxb
+from agi_router.bindings.store import BindingStore
+from agi_router.bindings.terms import Terms
+from agi_router.calls.reasons import Reason
+from agi_router.calls.store import AdmissionStore
+from agi_router.db.connection import Connection
+from agi_router.db.queries import query
+from agi_router.texts import SHORTENED
+from harness.database import (
     BLOCK,
     HOUR,
     A,
@@ -26,16 +36,6 @@ from postgres.support import (
     new_call_id,
     one,
 )
-from postgres.test_cli import PROGRAM, Cli, Done, axb, cli, inside, key_file
-
-from agi_router.bindings.modes import Gxb
-from agi_router.bindings.store import BindingStore
-from agi_router.bindings.terms import Terms
-from agi_router.calls.reasons import Reason
-from agi_router.calls.store import AdmissionStore
-from agi_router.db.connection import Connection
-from agi_router.db.queries import query
-from agi_router.texts import SHORTENED
 
 __all__ = ["cli", "inside", "key_file"]
 

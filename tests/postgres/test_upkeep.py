@@ -12,20 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from postgres.support import (
-    BLOCK,
-    HOUR,
-    C,
-    Server,
-    a_call,
-    an_end,
-    bind,
-    expire,
-    new_call_id,
-    new_party,
-    one,
-    until_async,
-)
 from postgres.test_import import Importing, axb_rows
 
 from agi_router.bindings.modes import Ax, Axe, Gxb
@@ -46,6 +32,20 @@ from agi_router.keys.registry import check_keys
 from agi_router.keys.ring import KeyRing
 from agi_router.maintenance.retention import Sweep
 from agi_router.maintenance.rotation import Rotation
+from harness.database import (
+    BLOCK,
+    HOUR,
+    C,
+    Server,
+    a_call,
+    an_end,
+    bind,
+    expire,
+    new_call_id,
+    new_party,
+    one,
+    until_async,
+)
 
 TIMEOUT = 3.0
 """Less than two tries of a statement: who waits behind a lock is not served in it."""

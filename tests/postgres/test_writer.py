@@ -11,20 +11,6 @@ from typing import Any
 
 import psycopg
 import pytest
-from postgres.support import (
-    BLOCK,
-    HOUR,
-    NO_REST,
-    A,
-    B,
-    C,
-    D,
-    X,
-    admit_as_router,
-    look_up,
-    new_call_id,
-    one,
-)
 
 from agi_router.bindings.model import Binding
 from agi_router.bindings.modes import Ax, Axb, Axe, Axyb, AxybOnCall, Gxb, Gxyb, Parties
@@ -46,6 +32,20 @@ from agi_router.keys.ring import KeyRing
 from agi_router.maintenance.rotation import Rotation
 from agi_router.numbers import PhoneNumber, XNumber
 from agi_router.records.audit import Revelation
+from harness.database import (
+    BLOCK,
+    HOUR,
+    NO_REST,
+    A,
+    B,
+    C,
+    D,
+    X,
+    admit_as_router,
+    look_up,
+    new_call_id,
+    one,
+)
 
 SECURITY = Path(__file__).parents[2] / "docs" / "security.md"
 REVEAL = Revelation(act="test", subject="all", reason=None)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
-from identities import told
 
 from agi_router.calls import identity
 from agi_router.calls.identity import Signalled, read_caller
 from agi_router.calls.reasons import Reason
 from agi_router.numbers import PhoneNumber
+from harness.identities import told
 
 REASONS = {Reason.CALLER_HIDDEN, Reason.CALLER_UNREADABLE}
 VICTIM, TRUE = "13800130001", "13900130002"

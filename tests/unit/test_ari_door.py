@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from typing import cast
 
 import pytest
-from identities import told
 
 from agi_router.ari import (
     ApplicationReplaced,
@@ -40,6 +39,7 @@ from agi_router.calls.router import Router
 from agi_router.doors import ari as ari_door
 from agi_router.doors.ari import EVENTS, AriDoor
 from agi_router.numbers import Block, PhoneNumber, XNumber
+from harness.identities import told
 
 NOW = datetime(2025, 3, 14, 21, 30, 25, tzinfo=UTC)
 PATIENCE = timedelta(seconds=60)

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from accounts import open_to_all
 
 from agi_router.errors import SettingsError
 from agi_router.setup import asterisk_copy
 from agi_router.setup.asterisk_copy import open_copy
+from harness.accounts import open_to_all
 
 ASTERISK = 64998
 PAGE = Path(__file__).parents[2] / "docs/install.md"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from canaries import files_below, found, found_in_file, spellings
+
+from harness.canaries import files_below, found, found_in_file, spellings
 
 CANARY, OTHER = "13966660471", "15077772583"
 

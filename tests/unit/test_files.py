@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from accounts import as_account, open_to_all
 
 from agi_router.files import (
     UnfitFile,
@@ -20,6 +19,7 @@ from agi_router.files import (
     read_private,
     written_whole,
 )
+from harness.accounts import as_account, open_to_all
 
 STRANGER = 64999
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from accounts import open_to_all
 
 from agi_router.setup import host
 from agi_router.setup.host import Host, Step, asterisk_directory, steps
+from harness.accounts import open_to_all
 
 ROUTER, ASTERISK = 64997, 64998
 

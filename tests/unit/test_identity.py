@@ -6,7 +6,6 @@ import re
 from collections.abc import Sequence
 
 import pytest
-from identities import told
 
 from agi_router.calls.identity import Signalled, read_caller
 from agi_router.calls.reasons import Reason
@@ -14,6 +13,7 @@ from agi_router.errors import NumberError
 from agi_router.leaktest.identities import IDENTITIES, Identity, Taken
 from agi_router.leaktest.vectors import VECTORS
 from agi_router.numbers import PhoneNumber
+from harness.identities import told
 
 A, B, C = "13800130001", "13900130002", "13700000009"
 NUMBERS = {"a": A, "b": B, "c": C}

@@ -10,11 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from accounts import as_account, open_to_all
 
 from agi_router.calls.end import End, parse_end
 from agi_router.calls.journal import Backlog, EndJournal
 from agi_router.errors import JournalError
+from harness.accounts import as_account, open_to_all
 from testpbx.waiting import until
 
 

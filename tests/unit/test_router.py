@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from identities import from_header
 
 from agi_router.bindings.words import BindingState, Direction, Language, Mode, Side
 from agi_router.calls.arrival import Call
@@ -34,6 +33,7 @@ from agi_router.errors import (
 )
 from agi_router.logs import Formatter
 from agi_router.numbers import Block, PhoneNumber, XNumber
+from harness.identities import from_header
 
 X = XNumber(value=700012345670001)
 A = PhoneNumber(digits="13800130001")

@@ -24,8 +24,8 @@ from agi_router.db.connection import Connection, connect
 from agi_router.errors import StoreError
 from agi_router.numbers import Block, PhoneNumber
 from agi_router.settings import Settings
-from calls.parts import STATE, Dialplan, frozen, tree
-from calls.parts import Router as RouterProcess
+from harness.pbx import STATE, Dialplan, frozen, tree
+from harness.pbx import Router as RouterProcess
 from testpbx import processes, state
 from testpbx.rootfs import RootFs
 from testpbx.state import ARI_PORT, HOST, Places
