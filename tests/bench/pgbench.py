@@ -2,8 +2,8 @@
 pgbench, running the statements of one bind.
 
 The statements are recorded from the program itself, so that both sides of a comparison stay the
-same statements. What differs from bind to bind, the number and the tags of its callers, becomes a
-variable.
+same statements. What differs from bind to bind, its id, its number and its callers' tags, becomes
+a variable.
 """
 
 import os
@@ -68,9 +68,14 @@ def script(recorder: Recorder) -> str:
             line = _array(line, values["caller_tag"], [f":{name}" for name in names])
             # What is dialled and what is shown are one number here.
             line = _array(line, values["x_number"], [":x_number"] * len(values["x_number"]))
+            terms = cursor.mogrify("%(terms)s", values)
+            drawn = f"jsonb_set({terms}, '{{id}}', to_jsonb(:drawn_binding_id::bigint))"
+            line = line.replace(terms, drawn)
         # One line each: a comment would hide the rest of it.
         line = " ".join(re.sub(r"--.*", "", line).split()).rstrip(";")
-        if "callers" in values:
+        if "draws" in values:
+            lines.append(line + r" \gset drawn_")
+        elif "callers" in values:
             lines.append(line + r" \gset")
             chosen = True
         else:
