@@ -446,6 +446,8 @@ def _run(program: str, *arguments: str, check: bool = True, account: int | None 
             user=account,
             group=None if account is None else grp.getgrnam(_GROUP).gr_gid,
             extra_groups=None if account is None else [],
+            # It could type at the terminal of root, whose session it would be in (TIOCSTI).
+            start_new_session=account is not None,
         )
     except OSError as error:
         if check:

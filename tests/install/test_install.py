@@ -417,6 +417,9 @@ def test_nothing_is_left_but_the_key(site: Site) -> None:
     assert machine.do("stat --format='%U %a' /etc/agi-router/key") == "root 600\n"
     assert machine.run("getent passwd agi-router || getent group agi-router").returncode != 0
     assert machine.do("systemctl list-units --all --no-legend 'agi-router@*'") == ""
+    machine.do(
+        "mkdir /root/asterisk.before\ntar -C /root/asterisk.before -xpf /root/asterisk.before.tar"
+    )
     # A last line that had no end has one now.
     machine.do(
         "for each in /root/asterisk.before/*.conf /etc/asterisk/*.conf; do"

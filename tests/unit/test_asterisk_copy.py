@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import subprocess
 from collections.abc import Callable, Iterator
@@ -16,7 +17,10 @@ from agi_router.setup.asterisk_copy import open_copy
 from harness.accounts import open_to_all
 
 ASTERISK = 64998
-PAGE = Path(__file__).parents[2] / "docs/install.md"
+DOCS = Path(__file__).parents[2] / "docs"
+# Without hold on the terminal, by which an account could type as root (TIOCSTI).
+AS_ASTERISK = "setsid --wait runuser -u asterisk -- "
+READERS = ("diff -ru /etc/asterisk ",)
 
 
 @pytest.fixture
@@ -204,26 +208,67 @@ def test_a_directory_that_was_a_link_is_not_entered(
 
 
 @pytest.mark.parametrize("copy", ["asterisk.new", "asterisk.without"])
-@pytest.mark.parametrize("there", [True, False])
-def test_the_pages_way_to_put_it_in_place(base: Path, copy: str, *, there: bool) -> None:
-    """The command of docs/install.md replaces links that Asterisk's account has made."""
-    (command,) = (
-        line
-        for line in PAGE.read_text("utf-8").splitlines()
-        if f"cp -a --remove-destination /root/{copy}" in line
-    )
-    (base / copy).mkdir(mode=0o700)
-    (base / copy / "pjsip.conf").write_text("new\n")
-    target = base / "secret" if there else base / "profile.sh"
-    (base / "etc/pjsip.conf").unlink()
-    (base / "etc/pjsip.conf").symlink_to(target)
-    command = command.replace(f"/root/{copy}", f"{base}/{copy}").replace(
-        "/etc/asterisk", f"{base}/etc"
-    )
-    subprocess.run(["bash", "-c", command], check=True)
+def test_the_pages_way_to_put_it_in_place(base: Path, copy: str) -> None:
+    """Asterisk's account does it: what it leads elsewhere leads where it may write itself."""
+    (command,) = (each for each in _commands() if f"/root/{copy} &&" in each)
+    etc, new, victim = base / "etc", base / copy, base / "victim"
+    victim.mkdir()
+    (new / "zz.conf").mkdir(parents=True)
+    # The last is no option.
+    for name in ("pjsip.conf", "zz.conf/x.conf", "--remove-files.conf"):
+        (new / name).write_text("new\n")
+    (new / "pjsip.conf").chmod(0o640)
+    (etc / "pjsip.conf").unlink()
+    (etc / "pjsip.conf").symlink_to(base / "secret")
+    # A directory that is another one by now.
+    (etc / "zz.conf").symlink_to(victim)
+    subprocess.run(["bash", "-o", "pipefail", "-c", _here(command, base)], check=True)
 
-    assert (base / "etc/pjsip.conf").read_text() == "new\n"
-    assert not (base / "etc/pjsip.conf").is_symlink()
+    status = (etc / "pjsip.conf").lstat()
+    assert stat.S_ISREG(status.st_mode)
+    assert (status.st_uid, stat.S_IMODE(status.st_mode)) == (ASTERISK, 0o640)
+    assert (etc / "pjsip.conf").read_text() == "new\n"
     assert (base / "secret").read_text() == "root's\n"
-    assert not (base / "profile.sh").exists()
-    assert stat.S_IMODE((base / "etc").stat().st_mode) == 0o755
+    assert not list(victim.iterdir())
+    assert stat.S_IMODE(etc.stat().st_mode) == 0o755
+
+
+def test_the_pages_way_to_keep_what_was_there(base: Path) -> None:
+    """It has all files, and of what Asterisk's account may not read nothing; nobody reads it."""
+    (command,) = (each for each in _commands() if ">/root/asterisk.before.tar" in each)
+    (base / "etc/secret").symlink_to(base / "secret")
+    subprocess.run(["bash", "-c", f"umask 077; {_here(command, base)}"], check=True)
+    kept = base / "asterisk.before.tar"
+    told = subprocess.run(["tar", "-tvf", kept], check=True, capture_output=True, text=True).stdout
+
+    assert {line.split()[5] for line in told.splitlines()} >= {
+        "./pjsip.conf",
+        "./manager.d/README.conf",
+    }
+    assert b"root's\n" not in kept.read_bytes()
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.name)
+def test_root_does_nothing_in_what_asterisk_owns(page: Path) -> None:
+    """On no page: Asterisk's account does it, apart from the terminal, or it is only read."""
+    for command in _commands(page):
+        for part in re.split(r"&&|\|\||[|;()]", command):
+            if re.search(r"/etc/asterisk\b|\basterisk -r", part):
+                assert part.strip().startswith((AS_ASTERISK, *READERS)), command
+
+
+def _commands(page: Path = DOCS / "install.md") -> list[str]:
+    """The commands of a page, those in text included; a line that goes on is one with the next."""
+    text = re.sub(r"[\\|]\n *", lambda end: end[0].rstrip(), page.read_text("utf-8"))
+    blocks = re.findall(r"(?ms)^```sh\n(.*?)^```$", text)
+    indented = re.findall(r"(?m)^    (.+)$", text)
+    quoted = [each for each in re.findall(r"`([^`\n]+)`", text) if " " in each]
+    return [*(line for block in blocks for line in block.splitlines()), *indented, *quoted]
+
+
+def _here(command: str, base: Path) -> str:
+    """The command for the directories of a test, and an account that every machine has."""
+    account = f"setpriv --reuid={ASTERISK} --regid={ASTERISK} --clear-groups --"
+    command = command.replace("runuser -u asterisk --", account)
+    return command.replace("/root/", f"{base}/").replace("/etc/asterisk", f"{base}/etc")

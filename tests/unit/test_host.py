@@ -107,14 +107,21 @@ def test_a_directory_that_asterisk_tells(
 
 
 def test_asterisk_is_not_asked_as_root(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its account owns asterisk.conf, which `asterisk -rx` reads: it gains nothing by it."""
+    """
+    Its account owns asterisk.conf, which `asterisk -rx` reads: it gains nothing by it.
+
+    It is in a session of its own too: in that of a terminal it could type there (TIOCSTI).
+    """
     monkeypatch.setattr(pwd, "getpwnam", {"asterisk": SimpleNamespace(pw_uid=ASTERISK)}.get)
     program = base / "asterisk"
-    program.write_text('#!/bin/sh\necho "  Data directory: /srv/$(id -u)/$(id -g)/$(id -G)"\n')
+    program.write_text(
+        "#!/bin/sh\nset -- $(cat /proc/$$/stat)\n"
+        'echo "  Data directory: /srv/$(id -u)/$(id -g)/$(id -G)/$(($6 == $$))"\n'
+    )
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{base}:{os.environ['PATH']}")
     told = asterisk_directory("Data directory", "/default")
-    assert told == Path(f"/srv/{ASTERISK}/{ASTERISK}/{ASTERISK}")
+    assert told == Path(f"/srv/{ASTERISK}/{ASTERISK}/{ASTERISK}/1")
 
 
 def test_prompts_are_not_made_where_asterisk_leads(
