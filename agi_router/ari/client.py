@@ -33,7 +33,7 @@ from . import wire
 from .errors import AriError, AriRefused, AriTimeout, AriUnauthorized, AriUnavailable, WireError
 from .http_get import http_get
 from .websocket import WebSocket
-from .wire import AsteriskInfo, Channel, Event, Response
+from .wire import AsteriskInfo, Event, Response
 
 __all__ = ["AriClient", "ClientEvent", "Connected", "Disconnected"]
 
@@ -328,24 +328,23 @@ class AriClient:
             "DELETE", wire.path("channels", channel_id), query={"reason_code": str(reason_code)}
         )
 
-    async def channel(self, channel_id: str) -> Channel | None:
+    async def has_channel(self, channel_id: str) -> bool:
         """
-        Look a channel up; :obj:`None` if there is none (any more).
+        Ask whether a channel is there.
 
-        There is no list of all: in one frame it would end Asterisk where there are many.
+        Only 404 says that it is not: Asterisk finds one whose Call-ID is not UTF-8, and cannot
+        describe it. There is no list of all: in one frame it would end Asterisk where there are
+        many.
 
         Raises:
-            WireError: The answer is malformed.
             AriUnavailable: Not connected, or the connection was lost before the answer.
             AriTimeout: No answer in time.
         """
         try:
-            response = await self.request("GET", wire.path("channels", channel_id))
+            await self.request("GET", wire.path("channels", channel_id))
         except AriRefused as exc:
-            if exc.status == HTTPStatus.NOT_FOUND:
-                return None
-            raise
-        return wire.decode_channel(response.body)
+            return exc.status != HTTPStatus.NOT_FOUND
+        return True
 
     async def asterisk_info(self) -> AsteriskInfo:
         """

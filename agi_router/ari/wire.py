@@ -38,7 +38,6 @@ __all__ = [
     "UnknownEvent",
     "UserEvent",
     "decode",
-    "decode_channel",
     "decode_endpoints",
     "decode_info",
     "decode_log_channels",
@@ -288,16 +287,6 @@ def decode(frame: str | bytes) -> Event | Response:
     if build is None:
         return UnknownEvent(type=kind)
     return build(message)
-
-
-def decode_channel(body: str) -> Channel:
-    """
-    Read the answer to ``GET channels/{id}``.
-
-    Raises:
-        WireError: It is not a channel.
-    """
-    return _channel(_table(_load(body), "channel"))
 
 
 def decode_info(body: str) -> AsteriskInfo:

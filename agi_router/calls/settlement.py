@@ -206,8 +206,8 @@ class Books:
         alive: set[str] = set()
         for start in range(0, len(calls), _ASKED):
             some = calls[start : start + _ASKED]
-            found = await asyncio.gather(*map(ari.channel, some))
-            alive |= {call for call, channel in zip(some, found, strict=True) if channel}
+            found = await asyncio.gather(*map(ari.has_channel, some))
+            alive |= {call for call, is_there in zip(some, found, strict=True) if is_there}
         await self._catch_up()
         # Asked once more: those whose line was in the journal are settled now.
         still = await self._store.reserved(asterisk.system_name) if len(alive) < len(calls) else {}

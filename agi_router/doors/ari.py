@@ -178,7 +178,7 @@ class AriDoor:
 
     async def _lives(self, first: First) -> bool:
         try:
-            return await self._ari.channel(first.call_id) is not None
+            return await self._ari.has_channel(first.call_id)
         except (AriError, ValueError):
             return True
 

@@ -132,7 +132,7 @@ async def use(server: Hostile) -> list[object]:
                 async with asyncio.timeout(0.05):
                     while True:
                         taken.append(await anext(ari))
-            for ask in (ari.modules, partial(ari.channel, "1"), ari.log_channels):
+            for ask in (ari.modules, partial(ari.has_channel, "1"), ari.log_channels):
                 with suppress(AriError):
                     await ask()
     return taken

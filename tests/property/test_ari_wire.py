@@ -48,7 +48,6 @@ FRAMES: list[dict[str, Any]] = [
     },
 ]
 BODIES: list[Any] = [
-    [CHANNEL],
     {"value": ""},
     {
         "system": {"version": "22.10.1", "entity_id": "02:fc:00:00:00:01"},
@@ -61,7 +60,6 @@ BODIES: list[Any] = [
     [{"attribute": "send_pai", "value": "false"}],
 ]
 READERS: list[Callable[[str], object]] = [
-    wire.decode_channel,
     wire.decode_endpoints,
     wire.decode_info,
     wire.decode_log_channels,

@@ -87,7 +87,7 @@ class Ari:
         self._at_once = at_once
         self._error = error
         self.continued: list[Answer] = []
-        self.found: Channel | AriError | None = None
+        self.found: bool | AriError = False
         self.looked_up: list[str] = []
 
     async def __aiter__(self) -> AsyncIterator[ClientEvent]:
@@ -96,7 +96,7 @@ class Ari:
             if not self._at_once:
                 await asyncio.sleep(0)
 
-    async def channel(self, channel_id: str) -> Channel | None:
+    async def has_channel(self, channel_id: str) -> bool:
         """Tell of a channel, or fail."""
         self.looked_up.append(channel_id)
         if isinstance(self.found, AriError):
@@ -197,14 +197,14 @@ async def test_a_trunk_is_known_by_its_channel() -> None:
 @pytest.mark.parametrize(
     ("found", "reasons"),
     [
-        (start().channel, ["merged", "stranger"]),
-        (None, ["stranger", "stranger"]),
+        (True, ["merged", "stranger"]),
+        (False, ["stranger", "stranger"]),
         (AriTimeout("GET", GONE), ["merged", "stranger"]),
     ],
     ids=["lives", "ended", "nobody-tells"],
 )
 async def test_a_copy_is_known_by_its_call_id(
-    found: Channel | AriError | None, reasons: list[str]
+    *, found: bool | AriError, reasons: list[str]
 ) -> None:
     """Asterisk is asked whether the first one lives; where it does not say so, it does."""
     ari, store = Ari(start(1, protocol_id="one"), start(2, protocol_id="one")), Store()

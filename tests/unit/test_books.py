@@ -116,16 +116,16 @@ class Ari:
             system_name="pbx1", entity_id="00:16:3e:00:00:01", startup_time=STARTED
         )
 
-    async def channel(self, name: str) -> SimpleNamespace | None:
+    async def has_channel(self, name: str) -> bool:
         """Tell whether somebody is on the line."""
         self._store.steps.append("channel")
-        return SimpleNamespace(id=name) if name in self._alive else None
+        return name in self._alive
 
 
 class AwayAri(Ari):
     """An Asterisk whose connection is lost."""
 
-    async def channel(self, name: str) -> SimpleNamespace | None:  # noqa: ARG002
+    async def has_channel(self, name: str) -> bool:  # noqa: ARG002
         """Fail."""
         raise AriUnavailable("lost")
 
@@ -481,9 +481,9 @@ async def test_a_call_that_ends_while_reconciling_keeps_its_line(tmp_path: Path)
     class Ending(Ari):
         """An Asterisk in which a call ends just before it is asked for."""
 
-        async def channel(self, name: str) -> SimpleNamespace | None:
+        async def has_channel(self, name: str) -> bool:
             append(tmp_path, 1)
-            return await super().channel(name)
+            return await super().has_channel(name)
 
     store = Store(call(1))
     await reconcile(make_books(store, tmp_path), Ending(store))
