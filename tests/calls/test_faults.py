@@ -4,7 +4,7 @@ Faults on a real Asterisk: new calls are refused politely, calls that are up do 
 
 import signal
 
-from harness.pbx import Cli, Router, frozen
+from harness.pbx import Cli, Router, ask, frozen
 from testpbx.phones import Phones
 from testpbx.waiting import until
 
@@ -84,6 +84,7 @@ def test_frozen_database(cli: Cli, phones: Phones, a: str, b: str) -> None:
 
     assert (call.status, call.invites) == (480, ())
     assert cli.record(binding["x"])["reason"] == "platform_fault"
+    assert until(lambda: ask("/readyz")[0] == 200, timeout=20)
     assert phones.call(a, binding["x"]).status == 200
     assert cli.records(binding["x"], 2)[0]["outcome"] == "answered"
     assert cli("show", binding["id"])["calls_used"] == 1

@@ -11,8 +11,6 @@ import signal
 import socket
 import subprocess
 import threading
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +18,7 @@ from typing import Any
 import pytest
 
 from calls.patience import PATIENCE
-from harness.pbx import Cli, Router, frozen
+from harness.pbx import Cli, Router, ask, frozen
 from testpbx.phones import Phones
 from testpbx.state import ARI_PORT, HOST
 from testpbx.waiting import until
@@ -55,19 +53,6 @@ def watched(
         yield started
     finally:
         started.stop()
-
-
-def ask(path: str) -> tuple[int, str]:
-    """Ask the health server; 0 if nobody answers."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(f"http://127.0.0.1:9700{path}", timeout=5) as response:
-            return response.status, response.read().decode()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read().decode()
-    except OSError:
-        return 0, ""
 
 
 def flush(receiver: socket.socket) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from harness.pbx import CARRIER_IN, STATE, Cli, Router, expire, frozen
+from harness.pbx import CARRIER_IN, STATE, Cli, Router, ask, expire, frozen
 from testpbx.phones import Call, Phones
 from testpbx.waiting import until
 
@@ -57,6 +57,8 @@ def test_a_caller_who_is_refused_too_often(
             assert phones.call(b, x).status == 480
             call = phones.call(stranger, x)
         assert (call.status, call.invites) == (403, ())
+        # Connections that were silent for too long are made again first.
+        assert until(lambda: ask("/readyz")[0] == 200, timeout=20)
         assert phones.call(a, x).status == 200
         reasons = [record["reason"] for record in cli.records(x, 6)]
     assert reasons[0] is None
