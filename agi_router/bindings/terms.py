@@ -6,6 +6,7 @@ stored and what is shown derive from it. A new term is a line there and a column
 """
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
@@ -22,11 +23,12 @@ _WHOLE = re.compile(r"[0-9]{1,10}")
 _SECOND, _MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 
 
-class Kind:
+class Kind(ABC):
     """
     How a term is read, written and stored.
     """
 
+    @abstractmethod
     def read(self, text: str) -> Any:
         """
         Read what people write.
@@ -34,7 +36,6 @@ class Kind:
         Raises:
             ValueError: It is not of this kind, or out of bounds; says what is.
         """
-        raise NotImplementedError
 
     def write(self, value: Any) -> str:
         """

@@ -119,6 +119,18 @@ def test_one_is_tried_for_all_that_need_the_same() -> None:
     assert taken(queue) == ["1", "2", "3"]
 
 
+def test_work_about_what_is_free_again_releases_others() -> None:
+    """It was taken before the thing was seen to be held."""
+    early, held = job("early", about="row"), job("held", about="row")
+    queue = queue_of(early)
+    assert queue.take() is early
+    queue.put_off(held)
+    queue.put_off(job("other", about="else"))
+    assert queue.done(early) == 1
+    assert queue.done(early) == 0
+    assert queue.take() is not None
+
+
 def test_a_probe_that_fails_keeps_its_turn() -> None:
     jobs = [job("a", about="row"), job("b", about="row")]
     queue = queue_of()

@@ -27,6 +27,7 @@ PURE = frozenset(
 HARMLESS = frozenset(
     {
         "__future__",
+        "abc",
         "collections",
         "dataclasses",
         "datetime",
