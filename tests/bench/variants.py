@@ -175,7 +175,7 @@ def bench_dialplan(shipped: str) -> str:
     fastagi = _steps(shipped, "agi-router-entered-fastagi", "s")
     if _PUSH not in entry or _PUSH not in fastagi or not any(_APP in step for step in entry):
         raise BenchError(_CHANGED.format("entry"))
-    append, *_ = _steps(shipped, "agi-router-end", "s") or [""]
+    append, *_ = _steps(shipped, "agi-router-end", "line") or [""]
     line = _APPEND.fullmatch(append)
     if line is None or "," in line[1]:
         raise BenchError(_CHANGED.format("hangup handler"))
@@ -214,7 +214,8 @@ def bench_dialplan(shipped: str) -> str:
             ),
             "",
             "[bench-end]",
-            f"exten => s,1,Stasis(agi_router_end,{fields})",
+            "exten => s,1,Set(TALK=${ANSWEREDTIME_MS})",
+            f" same => n,Stasis(agi_router_end,{fields})",
             " same => n,Return()",
             "",
             "[bench-refuse]",

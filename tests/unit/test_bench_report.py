@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.resources import files
 
 import pytest
 from bench.clean_rate import Search
 from bench.numbers import bindings, random_calls
 from bench.report import GOALS, Result, Sample
-from bench.variants import Variant
+from bench.variants import PREFIX, Variant, bench_dialplan
 
 
 def sample(variant: Variant, number: int, cpu: Sequence[float], **changes: object) -> Sample:
@@ -156,3 +157,10 @@ def test_no_two_bindings_and_no_two_calls_share_a_number() -> None:
     # The line that dials statically rings 139 and the last eight digits dialled.
     assert len({call.dialled[-8:] for call in calls}) == 5000
     assert {call.caller[:3] for call in calls} == {"138", "139"}
+
+
+def test_the_dialplan_of_the_bench_is_made_of_the_shipped_one() -> None:
+    """Whoever changes the one hears that the other knows another form of it."""
+    shipped = files("agi_router.dialplan").joinpath("agi_router.conf").read_text("utf-8")
+    made = bench_dialplan(shipped)
+    assert all(f"exten => _{prefix}700" in made for prefix in filter(None, PREFIX.values()))
