@@ -223,7 +223,7 @@ class Asterisk:
     def ends_kept_back(self) -> Iterator[None]:
         """Let no end of a call reach the router, for the time of a block; then all of them."""
         # As the dialplan sees both. Beside each other, so that one can be renamed into the other.
-        journal, aside = f"{_SPOOL}/agi-router", f"{_SPOOL}/agi-router-bench"
+        journal, aside = "/var/spool/agi-router", f"{_SPOOL}/agi-router-bench"
         (self._root / aside.lstrip("/")).mkdir(exist_ok=True)
         self._inside("chown", "asterisk:", aside)
         self.command(f"dialplan set global AGI_ROUTER_JOURNAL {aside}")
