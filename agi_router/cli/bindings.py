@@ -25,8 +25,9 @@ from agi_router.cli.arguments import (
     TIME,
     term_option,
 )
-from agi_router.cli.context import open_store, read_settings
+from agi_router.cli.context import read_settings
 from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
+from agi_router.cli.stores import open_store
 from agi_router.durations import format_duration
 from agi_router.errors import SealError
 from agi_router.numbers import PhoneNumber, XNumber, parse_members

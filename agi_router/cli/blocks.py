@@ -8,8 +8,9 @@ from typing import Any
 import click
 
 from agi_router.cli.arguments import TENANT, TIME
-from agi_router.cli.context import open_inventory, read_settings
+from agi_router.cli.context import read_settings
 from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
+from agi_router.cli.stores import open_inventory
 from agi_router.inventory.model import BlockState
 from agi_router.numbers import Block
 

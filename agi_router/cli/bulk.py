@@ -21,8 +21,9 @@ from agi_router.bulk.importer import Importer, Tally, Watcher
 from agi_router.bulk.workers import cores
 from agi_router.cli.arguments import ORDER_ID, TENANT
 from agi_router.cli.bindings import fail_if_damaged
-from agi_router.cli.context import open_database, open_store, read_settings
+from agi_router.cli.context import open_database, read_settings
 from agi_router.cli.output import echo, echo_json, echo_pairs, json_option
+from agi_router.cli.stores import open_store
 from agi_router.db.migrate import check_schema
 from agi_router.errors import CsvError
 from agi_router.keys.registry import check_keys

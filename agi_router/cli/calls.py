@@ -22,8 +22,9 @@ from agi_router.calls.lookup import CallLookup
 from agi_router.calls.reasons import Reason
 from agi_router.calls.views import describe_call, describe_decision, name_callees
 from agi_router.cli.arguments import NUMBER, ORDER_ID, SINCE, TIME
-from agi_router.cli.context import open_serving_database, open_store, read_settings
+from agi_router.cli.context import open_serving_database, read_settings
 from agi_router.cli.output import echo, echo_json, echo_table, json_option, local_time
+from agi_router.cli.stores import open_store
 from agi_router.db.connection import Statements
 from agi_router.numbers import XNumber
 

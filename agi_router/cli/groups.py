@@ -8,8 +8,9 @@ import click
 
 from agi_router.cli.arguments import NUMBER
 from agi_router.cli.bindings import NAME, echo_binding, number_reader, read_members
-from agi_router.cli.context import open_store, read_settings
+from agi_router.cli.context import read_settings
 from agi_router.cli.output import json_option
+from agi_router.cli.stores import open_store
 
 __all__ = ["group"]
 

@@ -19,8 +19,9 @@ from agi_router.bindings.modes import Axb, Axyb
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
 from agi_router.bindings.words import Mode, Side
-from agi_router.cli.context import open_store, read_settings
+from agi_router.cli.context import read_settings
 from agi_router.cli.output import echo, echo_json, echo_table, json_option
+from agi_router.cli.stores import open_store
 from agi_router.errors import NumberError
 from agi_router.leaktest.callers import Sighting, run_callers
 from agi_router.leaktest.identities import IDENTITIES, Identity

@@ -8,8 +8,9 @@ from typing import Any
 import click
 
 from agi_router.cli.arguments import COUNT, Duration
-from agi_router.cli.context import open_inventory, read_settings
+from agi_router.cli.context import read_settings
 from agi_router.cli.output import echo, echo_json, echo_table, json_option
+from agi_router.cli.stores import open_inventory
 from agi_router.durations import format_duration
 from agi_router.inventory.capacity import size_pool
 from agi_router.numbers import BLOCK_SIZE

@@ -1,0 +1,52 @@
+"""
+The stores that commands work with.
+
+The router needs none of them, and keeps them out of its memory.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from agi_router.bindings.store import BindingStore
+from agi_router.cli.context import open_serving_database
+from agi_router.db.connection import IDLE, Statements
+from agi_router.inventory.store import InventoryStore
+from agi_router.keys.registry import check_keys
+from agi_router.settings import Settings
+
+__all__ = ["open_inventory", "open_store"]
+
+
+@contextmanager
+def open_inventory(settings: Settings) -> Iterator[InventoryStore]:
+    """
+    Blocks and tenants, without the keys: nothing about them is sealed.
+
+    Raises:
+        StoreUnavailable: The database cannot be reached.
+        SchemaMismatch: Its schema is older or newer than the program.
+        StoreError: The role lacks a right.
+    """
+    with open_serving_database(settings) as connection:
+        yield InventoryStore(Statements(connection), settings.rests)
+
+
+@contextmanager
+def open_store(settings: Settings, *, idle: int = IDLE) -> Iterator[BindingStore]:
+    """
+    The store, with schema and keys checked.
+
+    Args:
+        settings: They say where it is.
+        idle: See :func:`agi_router.db.connection.connect`.
+
+    Raises:
+        StoreUnavailable: The database cannot be reached.
+        SchemaMismatch: Its schema is older or newer than the program.
+        StoreError: The role lacks a right.
+        KeyMismatch: It was sealed with other keys.
+    """
+    keys = settings.load_keys()
+    with open_serving_database(settings, idle=idle) as connection:
+        ring = check_keys(connection, keys)
+        yield BindingStore(connection, ring, settings.rests, open_modes=settings.open_modes)
