@@ -132,9 +132,9 @@ def finals(answers: Sequence[Answer]) -> dict[str, int]:
 
 
 def settings(asterisk: Asterisk) -> dict[str, str]:
-    """The globals, but for those by which the limit of calls a second counts."""
+    """The globals that are set, but for those by which the limit of calls a second counts."""
     found = re.findall(r"(?m)^\s*(\w+)=(.*)$", asterisk.command("dialplan show globals"))
-    return {n: v for n, v in found if n not in {"AGI_ROUTER_CAME", "AGI_ROUTER_TENTH"}}
+    return {n: v for n, v in found if v and n not in {"AGI_ROUTER_CAME", "AGI_ROUTER_TENTH"}}
 
 
 @pytest.fixture(autouse=True)
@@ -283,6 +283,46 @@ def test_whatever_the_entry_takes_is_limited(
     for each in bytes_:
         # 400 and 416 are Asterisk's own words for what is not SIP.
         assert {t: found for t, found in each.items() if not found <= {400, 404, 416}} == {}
+
+
+@pytest.mark.parametrize("context", ["agi-router-in", "agi-router-in-fastagi"])
+def test_a_call_id_that_no_event_can_hold(
+    dialplan: Dialplan, cli: Cli, fastagi: Router, phones: Phones, a: str, b: str, context: str
+) -> None:
+    """Refused before any router is asked; whatever else a Call-ID may have is let in."""
+    assert fastagi.registered()
+    dialplan.enter_at(context)
+    x = cli.bind(a, b)["x"]
+    bad = [
+        b"\xff",
+        b"a\xffb",
+        b"\x80):0:0",
+        b"(:1)\xc3\xa9",
+        b'"\xfe,)',
+        b"a\x7fb",
+        b"\\\xff}",
+        b"x" * 1001,
+        b"x" * 5000 + b"\xff",
+    ]
+    good = [b"a):0:0(b", b"(\"\\<>[]{}?/:;,'%%*@h", b"$" + b"{HASH}", b"x" * 200]
+
+    def told(texts: Sequence[bytes], user: bytes) -> list[int]:
+        lines = [invite(x.encode(), user) for _ in texts]
+        messages = []
+        for line, text in zip(lines, texts, strict=True):
+            before, call_id, after = re.split(rb"(?m)^(Call-ID: .*?)\r$", line)
+            messages.append(before + call_id + text + b"\r" + after)
+        return sorted(finals(exchange(messages, wait=1, finals=len(messages))).values())
+
+    with nobody_rings(phones):
+        refused = told(bad, a.encode())
+        # Of nobody whom the router knows.
+        heard = told(good, b"13800000009")
+    reasons = [each["reason"] for each in cli.records(x, len(bad) + len(good))]
+    assert (refused, heard) == ([403] * len(bad), [403] * len(good))
+    assert sorted(reasons) == ["caller_unreadable"] * len(bad) + ["stranger"] * len(good)
+    dialplan.reset()
+    good_call(cli, phones, b, a)
 
 
 @pytest.mark.parametrize(

@@ -195,6 +195,16 @@ def test_no_header_is_added() -> None:
     ]
 
 
+def test_a_call_id_is_looked_at_first() -> None:
+    """By what names it: its own parentheses end no function, and what was cut is too long."""
+    first = next(step for step in STEPS if step.context == "agi-router-caller")
+    read = "REPLACE(CHANNEL(pjsip,call-id),(),-)"
+    refusal = "agi-router-refuse,caller_unreadable*not_verified*21*${AGI_ROUTER_LANGUAGE}**end,1"
+    bad = f"${{FILTER(\\x01-\\x20\\x7f-\\xff,${{{read}}})}}"
+    assert first.application == "GotoIf"
+    assert first.data == f"$[${{LEN({bad}${{{read}:1000}})}} > 0]?{refusal}"
+
+
 def test_what_a_caller_writes_is_no_code() -> None:
     """Each line is put into one variable, and leaves it without parentheses, cut and in BASE64."""
     reads = [step for step in STEPS if "PJSIP_HEADER(read," in step.data]
@@ -479,7 +489,7 @@ def test_every_prompt_and_cause_is_one_of_ours() -> None:
     """What the dialplan refuses with is spoken and has a SIP status."""
     known = {row.split("\t")[0] for row in PROMPTS.splitlines()[1:]}
     named = re.findall(r"agi-router-refuse,(\w+)\*(\w+)\*([^*]+)\*", DIALPLAN)
-    assert len(named) == 16
+    assert len(named) == 17
     for _, prompt, cause in named:
         assert prompt in known
         assert set(re.findall(r"\b\d+\b", cause)) <= {"17", "19", "20", "21", "31"}
