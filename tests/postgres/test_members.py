@@ -486,8 +486,8 @@ def test_one_place_for_two_groups(store: BindingStore, stores: Stores) -> None:
             ]
         )
         assert sorted(type(result).__name__ for result in results) == [
-            "BindingConflict",
             "Binding",
+            "BindingConflict",
         ]
 
 
