@@ -3,10 +3,10 @@ Bindings as they are shown, to people and to programs: numbers of parties are ma
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import Any
 
 from agi_router.bindings.model import Binding, Party
+from agi_router.bindings.rows import seconds
 from agi_router.bindings.terms import TERMS
 from agi_router.bindings.words import Mode, Side
 
@@ -46,7 +46,7 @@ def _numbers(binding: Binding, a: Sequence[Party], b: Sequence[Party]) -> dict[s
     if binding.mode in {Mode.AXYB, Mode.GXYB}:
         described["y"] = next((str(party.dials) for party in b if party.dials), None)
     if binding.y_ttl is not None:
-        described["y_ttl"] = _whole_seconds(binding.y_ttl)
+        described["y_ttl"] = seconds(binding.y_ttl)
     if binding.parent is not None:
         described["parent"] = str(binding.parent)
     if binding.extension is not None:
@@ -64,10 +64,6 @@ def _callback(binding: Binding, a: Sequence[Party]) -> dict[str, Any]:
     )
     if binding.callback is not None:
         described["callback"] = binding.callback
-        described["window"] = _whole_seconds(binding.callback_window)
+        described["window"] = seconds(binding.callback_window)
         described["called_back"] = [number.masked for number in binding.called_back]
     return described
-
-
-def _whole_seconds(value: timedelta | None) -> int | None:
-    return None if value is None else int(value.total_seconds())
