@@ -373,13 +373,16 @@ def test_numbers_are_chosen(parties: Callable[[], Named], store: BindingStore) -
         assert len({number.block for number in numbers if number}) == 1
         assert not numbers & seen
         seen |= numbers
-    given = make(store, bound, X, None)
-    assert {party.dials for party in given.parties if party.side is Side.A} == {X}
+    # Numbers that no choice above has drawn: these parties are on those already.
+    free = (number for number in map(BLOCK.number, range(1, 10_000)) if number not in seen)
+    x = next(free)
+    given = make(store, bound, x, None)
+    assert {party.dials for party in given.parties if party.side is Side.A} == {x}
+    seen |= {party.dials for party in given.parties}
     if bound.numbers == 2:
-        y_given = make(store, bound, None, BLOCK.number(77))
-        assert {party.dials for party in y_given.parties if party.side is Side.B} == {
-            BLOCK.number(77)
-        }
+        y = next(free)
+        y_given = make(store, bound, None, y)
+        assert {party.dials for party in y_given.parties if party.side is Side.B} == {y}
 
 
 def test_one_party_needs_a_number_that_is_fresh_for_it_only(store: BindingStore) -> None:
