@@ -37,6 +37,7 @@ from agi_router.files import (
     open_foreign,
     open_private_directory,
 )
+from agi_router.texts import shown
 
 __all__ = ["Backlog", "EndJournal"]
 
@@ -321,6 +322,8 @@ class _Unreadable:
         Count one, and keep it as long as there is room.
         """
         self.count += 1
+        # People will look at it in a terminal, which is not to obey.
+        line = shown(line)
         self._size += len(line) + 1
         if self._size <= _KEPT:
             self.lines.append(line)

@@ -27,7 +27,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 
 from agi_router.errors import SettingsError
-from agi_router.files import UnfitFile, check_way, open_directory, written_whole
+from agi_router.files import UnfitFile, account_name, check_way, open_directory, written_whole
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.ring import KeyRing
 from agi_router.setup.snippets import (
@@ -60,6 +60,9 @@ _UNIT = _UNITS / "agi-router@.service"
 _WRAPPER = Path("/usr/local/sbin/agi-router")
 # Sticky, or Asterisk could remove what is the router's; others have no business here.
 _JOURNAL_MODE = 0o3770
+_CLAIMED = "claimed"
+# Seconds for a program that runs as Asterisk's account, whose socket may be of a silent one.
+_ANSWER_TIME = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -334,18 +337,34 @@ def _look_journal() -> str:
         check_way(JOURNAL.parent)
         with open_directory(JOURNAL) as directory:
             status = os.fstat(directory)
+            claimed = _owner_of_claimed(directory)
     except FileNotFoundError:
         return "missing"
     except UnfitFile as error:
         return f"left: {error}"
     except OSError:
         return "left: it is a link, or no directory; remove it"
+    return _journal_fault(status, claimed)
+
+
+def _journal_fault(status: os.stat_result, claimed: int | None) -> str:
     user, group = pwd.getpwnam(USER).pw_uid, grp.getgrnam(_GROUP).gr_gid
     if (status.st_uid, status.st_gid) != (user, group):
         return f"not of {USER} and the group {_GROUP}"
     if stat.S_IMODE(status.st_mode) != _JOURNAL_MODE:
         return f"of mode {stat.S_IMODE(status.st_mode):04o}, not {_JOURNAL_MODE:04o}"
+    if claimed is None:
+        return f"without {_CLAIMED}"
+    if claimed != user:
+        return f"left: {_CLAIMED} in it belongs to {account_name(claimed)}; remove it"
     return ""
+
+
+def _owner_of_claimed(journal: int) -> int | None:
+    try:
+        return os.stat(_CLAIMED, dir_fd=journal, follow_symlinks=False).st_uid
+    except FileNotFoundError:
+        return None
 
 
 def _make_journal(host: Host) -> None:
@@ -353,14 +372,19 @@ def _make_journal(host: Host) -> None:
         JOURNAL.mkdir(mode=0o700)
         host.made(f"directory {JOURNAL}")
     # What has been looked at may be another one by now.
+    user, group = pwd.getpwnam(USER).pw_uid, grp.getgrnam(_GROUP).gr_gid
     with open_directory(JOURNAL) as directory:
-        os.fchown(directory, pwd.getpwnam(USER).pw_uid, grp.getgrnam(_GROUP).gr_gid)
+        # The router's own comes first: who writes to the journal could make it, and stop settling.
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(_CLAIMED, 0o700, dir_fd=directory)
+            os.chown(_CLAIMED, user, group, dir_fd=directory, follow_symlinks=False)
+        os.fchown(directory, user, group)
         os.fchmod(directory, _JOURNAL_MODE)
 
 
 def _remove_journal(path: Path) -> tuple[str, str]:
     with contextlib.suppress(OSError):
-        (path / "claimed").rmdir()
+        (path / _CLAIMED).rmdir()
     try:
         path.rmdir()
     except OSError as error:
@@ -448,7 +472,12 @@ def _run(program: str, *arguments: str, check: bool = True, account: int | None 
             extra_groups=None if account is None else [],
             # It could type at the terminal of root, whose session it would be in (TIOCSTI).
             start_new_session=account is not None,
+            timeout=None if account is None else _ANSWER_TIME,
         )
+    except subprocess.TimeoutExpired:
+        if check:
+            raise SettingsError(f"{program} gives no answer for {_ANSWER_TIME:g} s") from None
+        return ""
     except OSError as error:
         if check:
             raise SettingsError(f"{program} cannot be run: {error.strerror}") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,7 +59,13 @@ def test_the_journal_is_shared(base: Path) -> None:
     assert made.look().startswith("not of agi-router")
     made.make()
     assert rights(journal) == (ROUTER, ASTERISK, 0o3770)
+    # The router's own: if Asterisk's account made it, nothing would be settled.
+    assert rights(journal / "claimed") == (ROUTER, ASTERISK, 0o700)
+    (journal / "claimed").rmdir()
+    assert made.look() == "without claimed"
     (journal / "claimed").mkdir()
+    os.chown(journal / "claimed", ASTERISK, ASTERISK)
+    assert re.fullmatch(r"left: claimed in it belongs to .+; remove it", made.look())
     assert ("removed", str(journal)) in list(Host().remove())
     assert not journal.exists()
 
@@ -122,6 +129,17 @@ def test_asterisk_is_not_asked_as_root(base: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("PATH", f"{base}:{os.environ['PATH']}")
     told = asterisk_directory("Data directory", "/default")
     assert told == Path(f"/srv/{ASTERISK}/{ASTERISK}/{ASTERISK}/1")
+
+
+def test_asterisk_that_says_nothing(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its account may leave a socket that nobody answers at: the usual place is taken."""
+    monkeypatch.setattr(pwd, "getpwnam", {"asterisk": SimpleNamespace(pw_uid=ASTERISK)}.get)
+    monkeypatch.setattr(host, "_ANSWER_TIME", 0.1)
+    program = base / "asterisk"
+    program.write_text("#!/bin/sh\nexec sleep 600\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{base}:{os.environ['PATH']}")
+    assert asterisk_directory("Data directory", "/default") == Path("/default")
 
 
 def test_prompts_are_not_made_where_asterisk_leads(

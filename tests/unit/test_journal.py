@@ -496,7 +496,7 @@ def test_a_line_without_an_end(shared: Path) -> None:
     assert read(journal, file) == [parse_end(line(1)), parse_end(line(2))]
     journal.discard(file)
     # Cut: nobody reads that much of it.
-    assert [len(text) for text in unreadable(shared)] == [4096, 4096]
+    assert unreadable(shared) == ["\\u0000" * 4096] * 2
 
 
 @pytest.mark.parametrize("size", [4096, 4097, 16_384, 100_000, 3_000_000])
@@ -509,6 +509,17 @@ def test_a_long_line_is_passed_over(size: int, shared: Path) -> None:
     assert read(journal, file) == [parse_end(line(1)), parse_end(line(2))]
     journal.discard(file)
     assert unreadable(shared) == ["x" * 4096]
+
+
+def test_what_is_kept_is_shown_and_not_obeyed(shared: Path) -> None:
+    """A terminal would be told another title by it, for instance."""
+    append(shared, "\x1b]0;owned\x07 号码")
+    journal = EndJournal(shared)
+    journal.claim()
+    [file] = journal.claimed()
+    assert read(journal, file) == []
+    journal.discard(file)
+    assert unreadable(shared) == ["\\u001b]0;owned\\u0007 号码"]
 
 
 def test_what_is_kept_has_a_limit(shared: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SECURITY = (ROOT / "docs" / "security.md").read_text("utf-8")
 # D has lists, played line by line in tests/postgres/test_writer.py; O attacks nobody.
-LETTERS = "LAMP"
+LETTERS = "SLAMP"
 
 
 def rows(letter: str) -> list[tuple[str, str, str]]:
