@@ -29,6 +29,8 @@ What can go wrong, as one tree.
      │   ├─ BlockNotFound     block_not_found       the block is not ours
      │   ├─ TenantNotFound    tenant_not_found      no active tenant has this name
      │   ├─ BindingConflict   binding_conflict      (X, caller) already has a route
+     │   ├─ ApiKeyNotFound    api_key_not_found     no API key has this id
+     │   ├─ ApiKeyLimit       api_key_limit         its owner has two active ones
      │   ├─ NumberResting     number_resting        a binding on the number ended not long ago
      │   ├─ BindingEnded      binding_ended         it is over and cannot change
      │   ├─ BlockExists       block_exists          the block is already there
@@ -58,6 +60,8 @@ from typing import ClassVar
 
 __all__ = [
     "AgiRouterError",
+    "ApiKeyLimit",
+    "ApiKeyNotFound",
     "AsteriskError",
     "BindingConflict",
     "BindingEnded",
@@ -358,6 +362,18 @@ class TenantNotFound(StoreError):
 class TenantExists(StoreError):
     """
     The tenant is already there.
+    """
+
+
+class ApiKeyNotFound(StoreError):
+    """
+    There is no API key of this id.
+    """
+
+
+class ApiKeyLimit(StoreError):
+    """
+    Two API keys of this owner are active, as many as may be: revoke one first.
     """
 
 

@@ -16,7 +16,7 @@ from agi_router.bindings.words import BindingState, Callback, Mode, Side
 from agi_router.bulk.columns import DAMAGED, write_cells
 from agi_router.db.connection import Statements
 from agi_router.numbers import PhoneNumber
-from agi_router.records.audit import Audit, Revelation
+from agi_router.records.audit import Audit, AuditEntry
 
 __all__ = ["export_rows"]
 
@@ -29,7 +29,7 @@ def export_rows(
     everything: bool,
     order_id: str | None,
     tenant: str | None = None,
-    reveal: Revelation | None = None,
+    reveal: AuditEntry | None = None,
 ) -> Generator[list[str], None, None]:
     """
     Rows by block and age, as they stand at one moment, however many there are; to be closed.

@@ -55,6 +55,7 @@ _COMMANDS = {
     "export": ("bulk", "export"),
     "explain": ("calls", "explain"),
     "calls": ("calls", "calls"),
+    "api-key": ("api_keys", "group"),
     "audit": ("audit", "audit"),
     "serve": ("service", "serve"),
     "sweep": ("sweep", "sweep"),

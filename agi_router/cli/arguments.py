@@ -26,6 +26,7 @@ __all__ = [
     "SPAN",
     "TENANT",
     "TIME",
+    "Checked",
     "Duration",
     "term_option",
 ]
@@ -110,20 +111,20 @@ class _Since(click.ParamType[Any]):
             return TIME.convert(value, param, ctx)
 
 
-class _Checked(click.ParamType[Any]):
+class Checked(click.ParamType[Any]):
     """
-    A text that a rule of the core takes as it is, or stripped.
+    A text that a rule of the core takes, and returns as it is, stripped or read.
 
     Args:
         name: What it is, for help texts.
         check: Returns it, or raises :exc:`ValueError`.
     """
 
-    def __init__(self, name: str, check: Callable[[str], str]) -> None:
+    def __init__(self, name: str, check: Callable[[str], Any]) -> None:
         self.name = name
         self._check = check
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """
         Take *value*, or fail as wrong usage.
         """
@@ -166,8 +167,8 @@ COUNT = click.IntRange(1, 2**31 - 1)
 LIFE = Duration(_MINUTE)
 SPAN = Duration(_SECOND, bare=_MINUTE)
 NUMBER = _Number()
-ORDER_ID = _Checked("id", check_order_id)
-TENANT = _Checked("name", check_tenant)
+ORDER_ID = Checked("id", check_order_id)
+TENANT = Checked("name", check_tenant)
 TIME = _Time()
 SINCE = _Since()
 
@@ -181,7 +182,7 @@ def _type_of(kind: Kind) -> click.ParamType[Any]:
         case Span(low=low, high=longest, bare=bare):
             return Duration(low, longest, bare=bare)
         case Name(check=check):
-            return _Checked("name", check)
+            return Checked("name", check)
         case _:
             raise TypeError(kind)
 

@@ -27,7 +27,7 @@ __all__ = ["audit"]
 @json_option
 def audit(since: datetime, limit: int, *, as_json: bool) -> None:
     r"""
-    List who had real numbers shown to him, newest first.
+    List who had real numbers shown to him, and who made or revoked API keys; newest first.
 
     The user is the real one of the process, the login that which the kernel keeps; what sudo said
     is a hint, for anybody can say it.
@@ -42,7 +42,7 @@ def audit(since: datetime, limit: int, *, as_json: bool) -> None:
         echo_json(rows)
         return
     echo_table(
-        ("at", "user", "login", "sudo says", "host", "act", "what", "reason"),
+        ("at", "user", "login", "sudo says", "host", "act", "what", "reason", "key", "request"),
         [
             (
                 local_time(row["at"]),
@@ -53,8 +53,10 @@ def audit(since: datetime, limit: int, *, as_json: bool) -> None:
                 row["act"],
                 row["subject"],
                 row["reason"],
+                row["api_key"],
+                row["request_id"],
             )
             for row in rows
         ],
-        empty="nobody had a real number shown to him",
+        empty="nobody had a real number shown to him, or changed an API key",
     )

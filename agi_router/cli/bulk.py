@@ -27,7 +27,7 @@ from agi_router.cli.stores import open_store
 from agi_router.db.migrate import check_schema
 from agi_router.errors import CsvError
 from agi_router.keys.registry import check_keys
-from agi_router.records.audit import Revelation
+from agi_router.records.audit import AuditEntry
 from agi_router.texts import shown
 
 __all__ = ["export", "import_"]
@@ -190,7 +190,7 @@ def export(
     if reason is not None and not reveal:
         raise click.UsageError("--reason goes with --reveal")
     asked = {"--all": everything or None, "--order": order, "--tenant": tenant, "-o": output}
-    revelation = Revelation(
+    revelation = AuditEntry(
         act="export",
         # An id of an order, a file and a reason are anything, even a number.
         subject=logs.redact(" ".join(f"{k} {v}" for k, v in asked.items() if v is not None)),

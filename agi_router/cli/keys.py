@@ -208,6 +208,7 @@ def _renew(rotation: Rotation, *, as_json: bool) -> None:
     Raises:
         SealError: Some could not be renewed.
     """
+    rotation.renew_secrets()
     renewal = rotation.renewal()
     done = 0
     with click.progressbar(

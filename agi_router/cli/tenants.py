@@ -10,6 +10,7 @@ from agi_router.cli.arguments import TENANT
 from agi_router.cli.context import read_settings
 from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
 from agi_router.cli.stores import open_inventory
+from agi_router.tenants.views import describe_tenant
 
 __all__ = ["group"]
 
@@ -45,7 +46,9 @@ def list_(*, as_json: bool) -> None:
     List the tenants, with how many blocks are kept for each.
     """
     with open_inventory(read_settings()) as inventory:
-        rows = [{**_described(row), "blocks": row["blocks"]} for row in inventory.tenants.all()]
+        rows = [
+            {**describe_tenant(row), "blocks": row["blocks"]} for row in inventory.tenants.all()
+        ]
     if as_json:
         echo_json(rows)
     else:
@@ -87,12 +90,4 @@ def activate(name: str, *, as_json: bool) -> None:
 
 
 def _echo(row: dict[str, Any], *, as_json: bool) -> None:
-    (echo_json if as_json else echo_pairs)(_described(row))
-
-
-def _described(row: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "name": row["name"],
-        "state": "active" if row["active"] else "suspended",
-        "created_at": row["created_at"],
-    }
+    (echo_json if as_json else echo_pairs)(describe_tenant(row))

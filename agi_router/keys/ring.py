@@ -360,6 +360,35 @@ class KeyRing:
         Raises:
             SealError: Wrong key, wrong place or altered data, or a cipher that is not to be had.
         """
+        plain = self._open(sealed, _bound(row, purpose))
+        try:
+            return tuple(
+                PhoneNumber(digits=digits) for digits in plain.rstrip(_FILLER).split(_SEPARATOR)
+            )
+        except NumberError:
+            # The chain could carry what was decrypted.
+            raise SealError from None
+
+    def seal_secret(self, secret: str, key_id: str) -> bytes:
+        """
+        Seal the *secret* of an API key, for that key alone, under the current seal key.
+        """
+        header = self._header(0)
+        nonce = secrets.token_bytes(_NONCE)
+        cipher = self._ciphers[header[0], self.seal_key_id]
+        bound = header + _bound_secret(key_id)
+        return header + nonce + cipher.encrypt(nonce, secret.encode("ascii"), bound)
+
+    def open_secret(self, sealed: bytes, key_id: str) -> str:
+        """
+        Open the secret of an API key.
+
+        Raises:
+            SealError: Wrong key, another API key's or altered data.
+        """
+        return self._open(sealed, _bound_secret(key_id))
+
+    def _open(self, sealed: bytes, bound: bytes) -> str:
         header = sealed[:_HEADER]
         if len(sealed) <= _HEADER + _NONCE or header[0] not in _KNOWN:
             raise SealError
@@ -368,13 +397,10 @@ class KeyRing:
             raise SealError(f"a number is sealed with key {header[1]}, which is not at hand")
         nonce, body = sealed[_HEADER : _HEADER + _NONCE], sealed[_HEADER + _NONCE :]
         try:
-            plain = cipher.decrypt(nonce, body, header + _bound(row, purpose)).decode("ascii")
-            return tuple(
-                PhoneNumber(digits=digits) for digits in plain.rstrip(_FILLER).split(_SEPARATOR)
-            )
+            return cipher.decrypt(nonce, body, header + bound).decode("ascii")
         except UnsupportedAlgorithm:
             raise SealError("a number is sealed by SM4-GCM, which this OpenSSL lacks") from None
-        except (InvalidTag, NumberError, UnicodeDecodeError):
+        except (InvalidTag, UnicodeDecodeError):
             # The chain could carry what was decrypted.
             raise SealError from None
 
@@ -523,6 +549,11 @@ def _bound(row: Row, purpose: Purpose) -> bytes:
     binding_id, x_number, tag, side, shown = row
     # Only the side is text, and no text can pass for another: before and behind it are integers.
     return f"{purpose}|{binding_id}|{x_number}|{shown}|{side}|{tag}".encode()
+
+
+def _bound_secret(key_id: str) -> bytes:
+    # No purpose of a row begins so.
+    return f"api_key|{key_id}".encode()
 
 
 def _fill(plain: str) -> str:

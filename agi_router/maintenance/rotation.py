@@ -22,6 +22,7 @@ from agi_router.errors import KeyInUse, KeyRingError
 from agi_router.keys.file import replace_key_ring
 from agi_router.keys.registry import KINDS, check_keys, known_keys, lock_keys, make_current
 from agi_router.keys.ring import KeyKind, KeyRing
+from agi_router.tenants.api_key_store import ApiKeyStore
 
 __all__ = ["Rotation"]
 
@@ -123,6 +124,15 @@ class Rotation:
         What brings the rows under the current keys.
         """
         return Renewal(self._statements, self.keys)
+
+    def renew_secrets(self) -> int:
+        """
+        Bring the secrets of API keys under the current keys; how many there were.
+
+        Raises:
+            SealError: One does not open.
+        """
+        return ApiKeyStore(self._statements).renew(self.keys)
 
     def retire(self, kind: KeyKind, keyid: int) -> None:
         """

@@ -1,11 +1,12 @@
 """
-The audit: who had real numbers shown to him.
+The audit: who had real numbers shown to him, and who made or revoked API keys.
 
 Rules for the editor:
 
-1. What shows a real number records that first, and shows nothing where it cannot. The row is
+1. The table is append-only: whoever serves may read and add, and change nothing.
+2. What shows a real number records that first, and shows nothing where it cannot. The row is
    committed by then: no transaction is open.
-2. Who it is, the kernel says: the real user id of the process, and the login that it keeps. What
+3. Who it is, the kernel says: the real user id of the process, and the login that it keeps. What
    an environment variable says is a hint, for anybody can set it.
 """
 
@@ -20,7 +21,7 @@ from typing import Any, Self
 
 from agi_router.db.connection import Statements
 
-__all__ = ["Actor", "Audit", "Revelation"]
+__all__ = ["Actor", "Audit", "AuditEntry"]
 
 _LOGIN = Path("/proc/self/loginuid")
 # What the kernel has for a process that no login began.
@@ -28,19 +29,23 @@ _UNSET = 2**32 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Revelation:
+class AuditEntry:
     """
-    That somebody has real numbers shown to him.
+    What somebody has done.
 
     Attributes:
-        act: The command.
-        subject: What is asked for; no real number.
+        act: The command, or the method and path of a request.
+        subject: What was asked for; no real number.
         reason: Why, if that was said.
+        api_key: Id of the API key of a request; :obj:`None`: a command.
+        request_id: Id of the request.
     """
 
     act: str
     subject: str
     reason: str | None
+    api_key: str | None = None
+    request_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,16 +95,14 @@ class Audit:
     def __init__(self, statements: Statements) -> None:
         self._statements = statements
 
-    def record(self, what: Revelation) -> None:
+    def record(self, what: AuditEntry) -> None:
         """
-        Write down that whoever runs this process has real numbers shown to him now.
+        Write down what whoever runs this process, or asks it, does now.
 
         Raises:
             StoreError: It could not be written; then nothing may be shown.
         """
-        self._statements.run(
-            "record_revelation", {**asdict(what), **asdict(Actor.here(os.environ))}
-        )
+        self._statements.run("record_act", {**asdict(what), **asdict(Actor.here(os.environ))})
 
     def rows(self, *, since: datetime, limit: int) -> list[dict[str, Any]]:
         """

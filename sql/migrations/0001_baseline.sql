@@ -59,6 +59,47 @@ COMMENT ON COLUMN agi_router.tenant.qualified_until IS 'Last day of its qualific
 COMMENT ON COLUMN agi_router.tenant.created_at IS 'When it was added';
 INSERT INTO agi_router.tenant (name) VALUES ('default');
 
+-- What programs prove themselves with. A tenant, or the operator, has two at once: one in use, and the one
+-- that follows it. So each stands in one of two places, and the index lets nobody have more.
+
+CREATE TABLE agi_router.api_key (
+    id           text        NOT NULL CONSTRAINT api_key_pkey PRIMARY KEY
+                 CONSTRAINT api_key_id_check CHECK (id ~ '^[a-z]{16}$'),
+    tenant_id    integer     CONSTRAINT api_key_tenant_id_fkey REFERENCES agi_router.tenant,
+    place        smallint    NOT NULL CONSTRAINT api_key_place_check CHECK (place IN (1, 2)),
+    form         text        NOT NULL CONSTRAINT api_key_form_check CHECK (form IN ('bearer', 'signed')),
+    label        text        NOT NULL,
+    scopes       text[]      NOT NULL,
+    networks     cidr[]      NOT NULL,
+    digest       bytea       CONSTRAINT api_key_digest_check CHECK (length(digest) = 32),
+    sealed       bytea,
+    state        text        NOT NULL DEFAULT 'active'
+                 CONSTRAINT api_key_state_check CHECK (state IN ('active', 'expired', 'revoked')),
+    created_at   timestamptz NOT NULL DEFAULT now(),
+    expires_at   timestamptz NOT NULL,
+    revoked_at   timestamptz,
+    last_used_at timestamptz,
+    CONSTRAINT api_key_secret_check
+        CHECK ((digest IS NOT NULL) = (form = 'bearer') AND (sealed IS NOT NULL) = (form = 'signed'))
+);
+CREATE UNIQUE INDEX api_key_active ON agi_router.api_key (coalesce(tenant_id, 0), place) WHERE state = 'active';
+COMMENT ON TABLE agi_router.api_key IS 'What programs prove themselves with at the HTTP door';
+COMMENT ON COLUMN agi_router.api_key.id IS 'Key; letters only';
+COMMENT ON COLUMN agi_router.api_key.tenant_id IS 'Whose it is; null: the operator''s, for all tenants';
+COMMENT ON COLUMN agi_router.api_key.place IS 'Which of the two that its owner may have at once';
+COMMENT ON COLUMN agi_router.api_key.form IS 'bearer: the secret is shown; signed: requests are signed with it';
+COMMENT ON COLUMN agi_router.api_key.label IS 'What people call it';
+COMMENT ON COLUMN agi_router.api_key.scopes IS 'What it may do';
+COMMENT ON COLUMN agi_router.api_key.networks IS 'Where requests may come from; empty: from anywhere';
+COMMENT ON COLUMN agi_router.api_key.digest IS 'SHA-256 of a bearer''s secret';
+COMMENT ON COLUMN agi_router.api_key.sealed IS 'The secret that requests are signed with, sealed';
+COMMENT ON COLUMN agi_router.api_key.state IS 'active, or what ended it; one whose time is over may still be called active';
+COMMENT ON COLUMN agi_router.api_key.created_at IS 'When it was made';
+COMMENT ON COLUMN agi_router.api_key.expires_at IS 'When it ends by time';
+COMMENT ON COLUMN agi_router.api_key.revoked_at IS 'When it was revoked; null: it was not';
+COMMENT ON COLUMN agi_router.api_key.last_used_at IS 'When it was used last, to the minute; null: not yet';
+COMMENT ON INDEX agi_router.api_key_active IS 'Two active keys for each tenant and for the operator';
+
 CREATE TABLE agi_router.block (
     block       bigint      NOT NULL CONSTRAINT block_pkey PRIMARY KEY
                 CONSTRAINT block_block_check CHECK (block BETWEEN 70000000000 AND 70099999999),
@@ -372,7 +413,7 @@ COMMENT ON COLUMN agi_router.node.entity_id IS 'Its entity id, of asterisk.conf 
 COMMENT ON COLUMN agi_router.node.started_at IS 'When it started, by its own clock: of two that are alike, a later start than ours is another one';
 COMMENT ON COLUMN agi_router.node.seen_at IS 'When a router asked it last; after two minutes of silence its name may be taken';
 
--- Who had real numbers shown to him
+-- Who had real numbers shown to him, and who changed what opens them
 
 CREATE TABLE agi_router.audit (
     id            bigint      NOT NULL GENERATED ALWAYS AS IDENTITY CONSTRAINT audit_pkey PRIMARY KEY,
@@ -385,9 +426,11 @@ CREATE TABLE agi_router.audit (
     host          text        NOT NULL,
     act           text        NOT NULL,
     subject       text        NOT NULL,
-    reason        text
+    reason        text,
+    api_key       text,
+    request_id    text
 );
-COMMENT ON TABLE agi_router.audit IS 'Who had real numbers shown to him: a row is written, and committed, before anything is shown';
+COMMENT ON TABLE agi_router.audit IS 'Who had real numbers shown to him, and who made or revoked API keys: a row is written, and committed, before anything is shown';
 COMMENT ON COLUMN agi_router.audit.id IS 'Key';
 COMMENT ON COLUMN agi_router.audit.at IS 'When';
 COMMENT ON COLUMN agi_router.audit.uid IS 'Real user id of the process';
@@ -396,6 +439,8 @@ COMMENT ON COLUMN agi_router.audit.effective_uid IS 'Effective user id of the pr
 COMMENT ON COLUMN agi_router.audit.login_uid IS 'Who had logged in, as the kernel keeps it; null: it does not tell';
 COMMENT ON COLUMN agi_router.audit.claimed IS 'What SUDO_USER said: a hint, anybody can set it';
 COMMENT ON COLUMN agi_router.audit.host IS 'Name of the host';
-COMMENT ON COLUMN agi_router.audit.act IS 'The command';
+COMMENT ON COLUMN agi_router.audit.act IS 'The command, or the method and path of a request';
 COMMENT ON COLUMN agi_router.audit.subject IS 'What was asked for; never a real number';
 COMMENT ON COLUMN agi_router.audit.reason IS 'Why, as the user said it';
+COMMENT ON COLUMN agi_router.audit.api_key IS 'API key of the request, whose process the user ids are of; null: a command';
+COMMENT ON COLUMN agi_router.audit.request_id IS 'Id of the request; null: a command';

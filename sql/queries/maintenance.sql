@@ -20,7 +20,8 @@ SELECT substring(s.sealed FROM 1 FOR 3) AS header, count(*) AS values
         UNION ALL SELECT caller FROM agi_router.route
         UNION ALL SELECT last_callee FROM agi_router.route
         UNION ALL SELECT callee FROM agi_router.past_route
-        UNION ALL SELECT caller FROM agi_router.past_route) s (sealed)
+        UNION ALL SELECT caller FROM agi_router.past_route
+        UNION ALL SELECT sealed FROM agi_router.api_key) s (sealed)
  WHERE s.sealed IS NOT NULL
  GROUP BY 1
  ORDER BY 1;

@@ -1,4 +1,4 @@
--- Tenants.
+-- Tenants, and the API keys of theirs and of the operator's.
 
 -- add_tenant --
 -- Add a tenant; no row if it is there already.
@@ -27,3 +27,73 @@ SELECT id FROM agi_router.tenant WHERE name = %(name)s;
 -- list_active_tenants --
 -- The active tenants.
 SELECT id, name FROM agi_router.tenant WHERE active;
+
+-- expire_api_keys --
+-- Say of an owner's keys whose time is over that they are expired: they make room.
+UPDATE agi_router.api_key
+   SET state = 'expired'
+ WHERE tenant_id IS NOT DISTINCT FROM %(tenant_id)s::integer AND state = 'active'
+   AND expires_at <= statement_timestamp();
+
+-- add_api_key --
+-- Add a key; no row if its owner has two active ones, or another is just being made.
+INSERT INTO agi_router.api_key (id, tenant_id, place, form, label, scopes, networks, digest, sealed, expires_at)
+SELECT %(id)s, %(tenant_id)s::integer, p.place, %(form)s, %(label)s, %(scopes)s::text[],
+       %(networks)s::text[]::cidr[], %(digest)s, %(sealed)s, statement_timestamp() + %(life)s::interval
+  FROM (VALUES (1), (2)) p (place)
+ WHERE NOT EXISTS (SELECT 1
+                     FROM agi_router.api_key k
+                    WHERE coalesce(k.tenant_id, 0) = coalesce(%(tenant_id)s::integer, 0) AND k.place = p.place
+                      AND k.state = 'active')
+ ORDER BY p.place
+ LIMIT 1
+    ON CONFLICT DO NOTHING
+RETURNING id;
+
+-- find_api_key --
+-- One key with its secret and whether its owner is active, at one moment.
+SELECT k.id, t.name AS tenant, k.form, k.label, k.scopes, k.networks, k.digest, k.sealed,
+       CASE WHEN k.state = 'active' AND k.expires_at <= clock_timestamp() THEN 'expired' ELSE k.state END AS state,
+       k.created_at, k.expires_at, k.revoked_at, k.last_used_at,
+       coalesce(t.active, true) AS owner_active, clock_timestamp() AS now
+  FROM agi_router.api_key k
+  LEFT JOIN agi_router.tenant t ON t.id = k.tenant_id
+ WHERE k.id = %(id)s;
+
+-- list_api_keys --
+-- The keys of one tenant, or of all tenants and the operator, in the order in which they were made.
+SELECT k.id, t.name AS tenant, k.form, k.label, k.scopes, k.networks,
+       CASE WHEN k.state = 'active' AND k.expires_at <= clock_timestamp() THEN 'expired' ELSE k.state END AS state,
+       k.created_at, k.expires_at, k.revoked_at, k.last_used_at
+  FROM agi_router.api_key k
+  LEFT JOIN agi_router.tenant t ON t.id = k.tenant_id
+ WHERE %(tenant)s::text IS NULL OR t.name = %(tenant)s
+ ORDER BY k.created_at, k.id;
+
+-- revoke_api_key --
+-- Revoke a key that is active; no row if there is none of this id.
+UPDATE agi_router.api_key
+   SET state = 'revoked', revoked_at = statement_timestamp()
+ WHERE id = %(id)s AND state = 'active'
+RETURNING id;
+
+-- note_api_key_use --
+-- Say that a key was used, once a minute at most.
+UPDATE agi_router.api_key
+   SET last_used_at = statement_timestamp()
+ WHERE id = %(id)s AND (last_used_at IS NULL OR last_used_at < statement_timestamp() - interval '1 minute');
+
+-- list_sealed_secrets --
+-- The secrets that are sealed otherwise than with this header.
+SELECT id, sealed
+  FROM agi_router.api_key
+ WHERE agi_router.sealed_otherwise(sealed, ARRAY[%(header)s::bytea])
+ ORDER BY id;
+
+-- seal_secret --
+-- Keep a secret as it is sealed now.
+UPDATE agi_router.api_key
+   SET sealed = %(sealed)s
+  FROM (SELECT agi_router.count_seals(1) OFFSET 0) c
+ WHERE id = %(id)s
+RETURNING id;

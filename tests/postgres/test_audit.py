@@ -17,7 +17,7 @@ from agi_router.errors import AgiRouterError
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.ring import KeyRing
 from agi_router.records import audit
-from agi_router.records.audit import Actor, Revelation
+from agi_router.records.audit import Actor, AuditEntry
 from harness.database import A, B, C, bind, one
 
 ME = pwd.getpwuid(os.getuid()).pw_name
@@ -51,7 +51,9 @@ def test_who_it_was(cli: Cli, tmp_path: Path, connection: Connection) -> None:
     listed, told = cli("audit"), cli("audit", "--json")
     assert f"{ME} ({os.getuid()})" in listed.out
     assert [each["claimed"] for each in json.loads(told.out)] == ["somebody-else"]
-    assert cli("audit", "--since", "2100-01-01").out == "nobody had a real number shown to him\n"
+    assert cli("audit", "--since", "2100-01-01").out == (
+        "nobody had a real number shown to him, or changed an API key\n"
+    )
 
 
 def test_what_is_masked_is_not_in_it(cli: Cli, connection: Connection, tmp_path: Path) -> None:
@@ -89,7 +91,7 @@ def test_where_it_cannot_be_written(
 def test_it_is_committed_before_the_first_row(store: BindingStore, dsn: str) -> None:
     """Others see it while nothing was shown yet; and where it fails there is no row at all."""
     bind(store)
-    what = Revelation(act="export", subject="all", reason=None)
+    what = AuditEntry(act="export", subject="all", reason=None)
     with connect(dsn) as other:
         rows = export_rows(store, everything=True, order_id=None, reveal=what)
         assert one(other, "SELECT count(*) FROM agi_router.audit") == 1

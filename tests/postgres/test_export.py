@@ -26,10 +26,10 @@ from agi_router.db.connection import Connection, connect
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import PhoneNumber
-from agi_router.records.audit import Revelation
+from agi_router.records.audit import AuditEntry
 from harness.database import BLOCK, HOUR, A, B, C, D, Server, bind, expire, one
 
-REVEAL = Revelation(act="test", subject="all", reason=None)
+REVEAL = AuditEntry(act="test", subject="all", reason=None)
 
 
 @pytest.fixture

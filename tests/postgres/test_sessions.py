@@ -33,7 +33,7 @@ from agi_router.errors import BindingConflict, StoreError, StoreUnavailable
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.registry import check_keys
 from agi_router.keys.ring import KeyRing
-from agi_router.records.audit import Revelation
+from agi_router.records.audit import AuditEntry
 from harness.database import (
     BLOCK,
     NO_REST,
@@ -56,7 +56,7 @@ from harness.database import (
 )
 
 # Of names that are not English, with what a string could break at.
-REVEAL = Revelation(act="test", subject="all", reason=None)
+REVEAL = AuditEntry(act="test", subject="all", reason=None)
 ORDER = "订单-\\1'2é"
 LIFE = timedelta(hours=2)
 TIMEOUT = 10.0

@@ -31,7 +31,7 @@ from agi_router.keys.registry import KINDS, check_keys
 from agi_router.keys.ring import KeyRing
 from agi_router.maintenance.rotation import Rotation
 from agi_router.numbers import PhoneNumber, XNumber
-from agi_router.records.audit import Revelation
+from agi_router.records.audit import AuditEntry
 from harness.database import (
     BLOCK,
     HOUR,
@@ -48,7 +48,7 @@ from harness.database import (
 )
 
 SECURITY = Path(__file__).parents[2] / "docs" / "security.md"
-REVEAL = Revelation(act="test", subject="all", reason=None)
+REVEAL = AuditEntry(act="test", subject="all", reason=None)
 E, F = PhoneNumber.parse("13912340005"), PhoneNumber.parse("13912340006")
 Y = BLOCK.number(2)
 

@@ -561,3 +561,15 @@ def test_key_file_cannot_be_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyP
         replace_key_ring(path, KeyRing.generate())
     assert load_key_ring(path) == RING
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_secret_of_an_api_key() -> None:
+    """It opens for the key that it was sealed for, and for no row."""
+    ring = KeyRing.generate()
+    sealed = ring.seal_secret("abc", "abcdefghijklmnop")
+    assert sealed[:3] == ring.headers[1]
+    assert ring.open_secret(sealed, "abcdefghijklmnop") == "abc"
+    with pytest.raises(SealError):
+        ring.open_secret(sealed, "ponmlkjihgfedcba")
+    with pytest.raises(SealError):
+        KeyRing.generate().open_secret(sealed, "abcdefghijklmnop")

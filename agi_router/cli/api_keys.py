@@ -1,0 +1,164 @@
+"""
+``agi-router api-key``: what programs prove themselves with at the HTTP door.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import click
+
+from agi_router.cli.arguments import LIFE, TENANT, Checked
+from agi_router.cli.context import open_serving_database, read_settings
+from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option, local_time
+from agi_router.db.connection import Statements
+from agi_router.keys.registry import check_keys
+from agi_router.records.audit import Audit, AuditEntry
+from agi_router.tenants.api_key_store import ApiKeyStore
+from agi_router.tenants.api_keys import (
+    KeyForm,
+    KeyScope,
+    Network,
+    check_label,
+    check_scopes,
+    parse_network,
+    write_bearer,
+)
+from agi_router.tenants.views import describe_api_key
+
+__all__ = ["group"]
+
+
+@click.group("api-key")
+def group() -> None:
+    """
+    API keys: a tenant has two at once, and so has the operator.
+    """
+
+
+@group.command("create")
+@click.option(
+    "--tenant", type=TENANT, metavar="NAME", help="Whose it is: it reaches nothing of others."
+)
+@click.option("--operator", is_flag=True, help="Make it the operator's instead: for all tenants.")
+@click.option(
+    "--label", required=True, type=Checked("text", check_label), help="What you call it."
+)
+@click.option(
+    "--scope",
+    "scopes",
+    required=True,
+    multiple=True,
+    type=click.Choice([each.value for each in KeyScope]),
+    metavar="SCOPE",
+    help=f"What it may do, as often as needed: {', '.join(KeyScope)}.",
+)
+@click.option("--signed", is_flag=True, help="Its secret signs requests (ACS3), and is not sent.")
+@click.option(
+    "--network",
+    "networks",
+    multiple=True,
+    type=Checked("network", parse_network),
+    metavar="NETWORK",
+    help="Where requests may come from, like 192.0.2.0/24, as often as needed; from anywhere if"
+    " absent.",
+)
+@click.option(
+    "--ttl", type=LIFE, default="365d", show_default=True, help="How long it lives from now."
+)
+@json_option
+def create(
+    tenant: str | None,
+    label: str,
+    scopes: Sequence[str],
+    networks: Sequence[Network],
+    ttl: timedelta,
+    *,
+    operator: bool,
+    signed: bool,
+    as_json: bool,
+) -> None:
+    r"""
+    Make a key and print its secret, once: nobody can print it again.
+
+    \b
+    Examples:
+      agi-router api-key create --tenant couriers --label orders \
+          --scope bindings:read --scope bindings:write
+      agi-router api-key create --operator --label console --scope tenants:write --signed
+    """
+    if (tenant is None) is not operator:
+        raise click.UsageError("give --tenant or --operator, and not both")
+    try:
+        allowed = check_scopes(map(KeyScope, scopes), tenant=tenant)
+    except ValueError as error:
+        raise click.UsageError(f"--scope: {error}") from None
+    settings = read_settings()
+    with open_serving_database(settings) as connection:
+        statements = Statements(connection)
+        key, secret = ApiKeyStore(statements).add(
+            tenant=tenant,
+            form=KeyForm.SIGNED if signed else KeyForm.BEARER,
+            label=label,
+            scopes=allowed,
+            networks=networks,
+            life=ttl,
+            keys=check_keys(connection, settings.load_keys()),
+        )
+        Audit(statements).record(
+            AuditEntry(act="api-key create", subject=f"API key {key.id}", reason=None)
+        )
+    shown = {"secret": secret} if signed else {"bearer": write_bearer(key.id, secret)}
+    (echo_json if as_json else echo_pairs)({**describe_api_key(key), **shown})
+
+
+@group.command("list")
+@click.option("--tenant", type=TENANT, metavar="NAME", help="Only those of this tenant.")
+@json_option
+def list_(tenant: str | None, *, as_json: bool) -> None:
+    """
+    List the keys, without their secrets.
+    """
+    with open_serving_database(read_settings()) as connection:
+        rows = [
+            describe_api_key(key) for key in ApiKeyStore(Statements(connection)).all(tenant=tenant)
+        ]
+    if as_json:
+        echo_json(rows)
+        return
+    echo_table(
+        ("id", "tenant", "label", "form", "scopes", "state", "expires", "last used"),
+        [
+            (
+                row["id"],
+                row["tenant"] or "operator",
+                row["label"],
+                row["form"],
+                row["scopes"],
+                row["state"],
+                local_time(row["expires_at"]),
+                row["last_used_at"],
+            )
+            for row in rows
+        ],
+        empty="no API keys: make one with 'agi-router api-key create'",
+    )
+
+
+@group.command("revoke")
+@click.argument("key_id", metavar="ID")
+@json_option
+def revoke(key_id: str, *, as_json: bool) -> None:
+    r"""
+    Let a key open nothing from now on.
+
+    \b
+    Example:
+      agi-router api-key revoke qkzwhtdmxcvbnrpl
+    """
+    with open_serving_database(read_settings()) as connection:
+        statements = Statements(connection)
+        key = ApiKeyStore(statements).revoke(key_id)
+        Audit(statements).record(
+            AuditEntry(act="api-key revoke", subject=f"API key {key.id}", reason=None)
+        )
+    (echo_json if as_json else echo_pairs)(describe_api_key(key))

@@ -1,0 +1,193 @@
+"""
+API keys, as the database keeps them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from agi_router.db.connection import Statements
+from agi_router.errors import ApiKeyLimit, ApiKeyNotFound
+from agi_router.keys.registry import key_ids
+from agi_router.keys.ring import KeyRing
+from agi_router.tenants.api_keys import (
+    ACTIVE_AT_ONCE,
+    ApiKey,
+    KeyForm,
+    KeyScope,
+    KeyState,
+    Network,
+    digest_secret,
+    new_key_id,
+    new_secret,
+)
+from agi_router.tenants.store import TenantStore
+
+__all__ = ["ApiKeyStore", "FoundKey"]
+
+# Another may take the place that this one was to have, but not for ever.
+_TRIES = ACTIVE_AT_ONCE + 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class FoundKey:
+    """
+    A key as it stands at one moment, with what its secret is checked by.
+    """
+
+    key: ApiKey
+    digest: bytes | None
+    """Of a bearer's secret."""
+    sealed: bytes | None
+    """The secret that requests are signed with."""
+    owner_active: bool
+    """Whether its tenant is not suspended; the operator never is."""
+    now: datetime
+
+
+class ApiKeyStore:
+    """
+    The API keys of one database.
+
+    Args:
+        statements: Where they are kept.
+    """
+
+    def __init__(self, statements: Statements) -> None:
+        self._statements = statements
+
+    def add(
+        self,
+        *,
+        tenant: str | None,
+        form: KeyForm,
+        label: str,
+        scopes: frozenset[KeyScope],
+        networks: Sequence[Network],
+        life: timedelta,
+        keys: KeyRing,
+    ) -> tuple[ApiKey, str]:
+        """
+        Make a key.
+
+        Args:
+            tenant: Whose it is; :obj:`None`: the operator's.
+            form: Whether its secret is shown, or signs.
+            label: What people call it.
+            scopes: What it may do; see :func:`agi_router.tenants.api_keys.check_scopes`.
+            networks: Where requests may come from; empty: from anywhere.
+            life: How long it lives from now.
+            keys: To seal a secret that signs.
+
+        Returns:
+            The key and its secret, which is told here and never again.
+
+        Raises:
+            TenantNotFound: There is no such tenant.
+            ApiKeyLimit: Two of its owner's are active.
+            KeysOutdated: The key ring was rotated since it was read.
+        """
+        secret, key_id = new_secret(), new_key_id()
+        values: dict[str, Any] = {
+            "tenant_id": None if tenant is None else TenantStore(self._statements).find_id(tenant),
+            "id": key_id,
+            "form": form.value,
+            "label": label,
+            "scopes": sorted(scope.value for scope in scopes),
+            "networks": list(map(str, networks)),
+            "digest": digest_secret(secret) if form is KeyForm.BEARER else None,
+            "sealed": None,
+            "life": life,
+        }
+        with self._statements.transaction():
+            if form is KeyForm.SIGNED:
+                self._assert_current(keys)
+                values["sealed"] = keys.seal_secret(secret, key_id)
+                self._statements.one("count_seals", {"count": 1})
+            self._statements.run("expire_api_keys", values)
+            for _ in range(_TRIES):
+                if self._statements.one("add_api_key", values) is not None:
+                    break
+            else:
+                raise ApiKeyLimit
+        return self.find(key_id).key, secret
+
+    def find(self, key_id: str) -> FoundKey:
+        """
+        One key, whatever has become of it.
+
+        Raises:
+            ApiKeyNotFound: There is none of this id.
+        """
+        row = self._statements.one("find_api_key", {"id": key_id})
+        if row is None:
+            raise ApiKeyNotFound(f"there is no API key {key_id!r}")
+        return FoundKey(
+            key=_read(row),
+            digest=row["digest"],
+            sealed=row["sealed"],
+            owner_active=row["owner_active"],
+            now=row["now"],
+        )
+
+    def all(self, *, tenant: str | None = None) -> list[ApiKey]:
+        """
+        The keys of a tenant, or everybody's, in the order in which they were made.
+        """
+        return list(map(_read, self._statements.all("list_api_keys", {"tenant": tenant})))
+
+    def revoke(self, key_id: str) -> ApiKey:
+        """
+        Let a key open nothing from now on; one that is over stays as it is.
+
+        Raises:
+            ApiKeyNotFound: There is none of this id.
+        """
+        self._statements.one("revoke_api_key", {"id": key_id})
+        return self.find(key_id).key
+
+    def note_use(self, key_id: str) -> None:
+        """
+        Remember that a key was used, to the minute.
+        """
+        self._statements.run("note_api_key_use", {"id": key_id})
+
+    def renew(self, keys: KeyRing) -> int:
+        """
+        Seal secrets with the current key that were sealed with an older one, or by another cipher.
+
+        Returns:
+            How many.
+
+        Raises:
+            SealError: One does not open.
+        """
+        _, header = keys.headers
+        rows = self._statements.all("list_sealed_secrets", {"header": header})
+        for row in rows:
+            with self._statements.transaction():
+                self._assert_current(keys)
+                sealed = keys.seal_secret(keys.open_secret(row["sealed"], row["id"]), row["id"])
+                self._statements.one("seal_secret", {"id": row["id"], "sealed": sealed})
+        return len(rows)
+
+    def _assert_current(self, keys: KeyRing) -> None:
+        # Keys are of no block.
+        self._statements.one("assert_current_keys", {"block": None, **key_ids(keys)})
+
+
+def _read(row: dict[str, Any]) -> ApiKey:
+    return ApiKey(
+        id=row["id"],
+        tenant=row["tenant"],
+        form=KeyForm(row["form"]),
+        label=row["label"],
+        scopes=frozenset(map(KeyScope, row["scopes"])),
+        networks=tuple(row["networks"]),
+        state=KeyState(row["state"]),
+        created_at=row["created_at"],
+        expires_at=row["expires_at"],
+        revoked_at=row["revoked_at"],
+        last_used_at=row["last_used_at"],
+    )

@@ -1,0 +1,232 @@
+"""
+API keys: by which programs prove who they are, and what they may do.
+
+Rules for the editor:
+
+1. A key is of one tenant, or of the operator, who reaches all tenants.
+2. A *bearer* key's secret is shown with each request, and kept as its SHA-256: 256 random bits
+   need no slow hash. A *signing* key's secret never travels; it has to be read to check a
+   signature, so it is kept sealed with the key ring.
+3. An id is letters only: nothing that looks for real numbers takes it for one.
+4. A secret is shown once, when it is made, and is in no message, log or ``repr``.
+"""
+
+import hmac
+import re
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from hashlib import sha256
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
+
+from agi_router.texts import check_name
+
+__all__ = [
+    "ACTIVE_AT_ONCE",
+    "NO_DIGEST",
+    "Address",
+    "ApiKey",
+    "KeyForm",
+    "KeyScope",
+    "KeyState",
+    "Network",
+    "check_label",
+    "check_scopes",
+    "digest_secret",
+    "new_key_id",
+    "new_secret",
+    "parse_bearer",
+    "parse_network",
+    "same_secret",
+    "write_bearer",
+]
+
+Address = IPv4Address | IPv6Address
+"""Where a request comes from."""
+
+Network = IPv4Network | IPv6Network
+"""Where requests may come from."""
+
+ACTIVE_AT_ONCE = 2
+"""Keys that a tenant, or the operator, may have at once: one in use, and its successor."""
+
+_ID_LENGTH = 16
+_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+_SECRET_BYTES = 32
+_LONGEST_LABEL = 64
+# 32 bytes in base64 have 43 characters.
+_BEARER = re.compile(rf"agr_([a-z]{{{_ID_LENGTH}}})_([A-Za-z0-9_-]{{43}})")
+
+NO_DIGEST = bytes(32)
+"""What is compared with where there is no key: the answer takes as long, and no secret has it."""
+
+
+class KeyForm(StrEnum):
+    """
+    How a program proves that it has the secret: by showing it, or by signing with it.
+    """
+
+    BEARER = "bearer"
+    SIGNED = "signed"
+
+
+class KeyState(StrEnum):
+    """
+    Whether a key opens anything, or what ended it.
+    """
+
+    ACTIVE = "active"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+
+
+class KeyScope(StrEnum):
+    """
+    What a key may do.
+    """
+
+    BINDINGS_READ = "bindings:read"
+    BINDINGS_WRITE = "bindings:write"
+    CALLS_READ = "calls:read"
+    NUMBERS_READ = "numbers:read"
+    INVENTORY_READ = "inventory:read"
+    INVENTORY_WRITE = "inventory:write"
+    TENANTS_WRITE = "tenants:write"
+    KEYS_WRITE = "keys:write"
+    AUDIT_READ = "audit:read"
+
+    @property
+    def of_operator(self) -> bool:
+        """
+        Whether the operator's keys alone may have it.
+        """
+        return self in {
+            KeyScope.INVENTORY_WRITE,
+            KeyScope.TENANTS_WRITE,
+            KeyScope.AUDIT_READ,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKey:
+    """
+    A key as it is kept, without its secret.
+    """
+
+    id: str
+    tenant: str | None
+    """Whose it is; :obj:`None`: the operator's."""
+    form: KeyForm
+    label: str
+    """What people call it."""
+    scopes: frozenset[KeyScope]
+    networks: tuple[Network, ...]
+    """Where requests may come from; empty: from anywhere."""
+    state: KeyState
+    created_at: datetime
+    expires_at: datetime
+    revoked_at: datetime | None
+    last_used_at: datetime | None
+    """When it was used, to the minute; :obj:`None`: not yet."""
+
+    def admits(self, address: Address) -> bool:
+        """
+        Whether a request from *address* may use it.
+        """
+        return not self.networks or any(address in network for network in self.networks)
+
+    def allows(self, scope: KeyScope) -> bool:
+        """
+        Whether it may do what *scope* says.
+        """
+        return scope in self.scopes
+
+
+def new_key_id() -> str:
+    """
+    A key's id: 75 random bits, so that two are never alike.
+    """
+    return "".join(secrets.choice(_LETTERS) for _ in range(_ID_LENGTH))
+
+
+def new_secret() -> str:
+    """
+    A secret: 256 random bits, as 43 characters of A-Z, a-z, 0-9, ``_`` and ``-``.
+    """
+    return secrets.token_urlsafe(_SECRET_BYTES)
+
+
+def write_bearer(key_id: str, secret: str) -> str:
+    """
+    What a program shows as a bearer: ``agr_<id>_<secret>``.
+    """
+    return f"agr_{key_id}_{secret}"
+
+
+def parse_bearer(text: str) -> tuple[str, str] | None:
+    """
+    The id and the secret that a program has shown; :obj:`None` where it is no such text.
+    """
+    match = _BEARER.fullmatch(text)
+    return None if match is None else (match[1], match[2])
+
+
+def digest_secret(secret: str) -> bytes:
+    """
+    What is kept of a bearer's secret.
+    """
+    return sha256(secret.encode("ascii")).digest()
+
+
+def same_secret(secret: str, digest: bytes) -> bool:
+    """
+    Whether *secret* is the one that *digest* was made of; takes as long whatever the answer is.
+    """
+    return hmac.compare_digest(digest_secret(secret), digest)
+
+
+def check_label(text: str) -> str:
+    """
+    Return *text*, stripped, if it may be a key's label: 1 to 64 characters that are seen.
+
+    Raises:
+        ValueError: If it may not.
+    """
+    return check_name(text, what="a key's label", longest=_LONGEST_LABEL)
+
+
+def parse_network(text: str) -> Network:
+    """
+    Read an address or a network such as ``192.0.2.0/24``.
+
+    Raises:
+        ValueError: It is none; says what one looks like.
+    """
+    try:
+        return ip_network(text.strip())
+    except ValueError:
+        raise ValueError(
+            "a network looks like 192.0.2.0/24, 192.0.2.10 or 2001:db8::/32, with no bit set"
+            " behind its length"
+        ) from None
+
+
+def check_scopes(scopes: Iterable[KeyScope], *, tenant: str | None) -> frozenset[KeyScope]:
+    """
+    The scopes of a new key.
+
+    Args:
+        scopes: What it is to do.
+        tenant: Whose it is to be; :obj:`None`: the operator's.
+
+    Raises:
+        ValueError: There is none, or one that a tenant's key may not have.
+    """
+    found = frozenset(scopes)
+    if not found:
+        raise ValueError("a key has one scope at least")
+    if tenant is not None and (kept := sorted(each for each in found if each.of_operator)):
+        raise ValueError(f"the operator's keys alone may have {', '.join(kept)}")
+    return found

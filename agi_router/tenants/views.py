@@ -1,0 +1,39 @@
+"""
+Tenants and API keys as they are shown, to people and to programs; no secret.
+"""
+
+from typing import Any
+
+from agi_router.tenants.api_keys import ApiKey
+
+__all__ = ["describe_api_key", "describe_tenant"]
+
+
+def describe_api_key(key: ApiKey) -> dict[str, Any]:
+    """
+    A key as it is printed.
+    """
+    return {
+        "id": key.id,
+        "tenant": key.tenant,
+        "form": key.form.value,
+        "label": key.label,
+        "scopes": sorted(scope.value for scope in key.scopes),
+        "networks": list(map(str, key.networks)),
+        "state": key.state.value,
+        "created_at": key.created_at,
+        "expires_at": key.expires_at,
+        "revoked_at": key.revoked_at,
+        "last_used_at": key.last_used_at,
+    }
+
+
+def describe_tenant(row: dict[str, Any]) -> dict[str, Any]:
+    """
+    A tenant, from its row.
+    """
+    return {
+        "name": row["name"],
+        "state": "active" if row["active"] else "suspended",
+        "created_at": row["created_at"],
+    }

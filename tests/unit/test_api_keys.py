@@ -1,0 +1,127 @@
+"""API keys: ids, secrets, scopes, networks."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from ipaddress import ip_address, ip_network
+
+import pytest
+
+from agi_router.logs import redact
+from agi_router.tenants.api_keys import (
+    NO_DIGEST,
+    ApiKey,
+    KeyForm,
+    KeyScope,
+    KeyState,
+    Network,
+    check_label,
+    check_scopes,
+    digest_secret,
+    new_key_id,
+    new_secret,
+    parse_bearer,
+    parse_network,
+    same_secret,
+    write_bearer,
+)
+from agi_router.tenants.views import describe_api_key, describe_tenant
+
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+
+
+def a_key(*networks: Network) -> ApiKey:
+    """A key of couriers."""
+    return ApiKey(
+        id="abcdefghijklmnop",
+        tenant="couriers",
+        form=KeyForm.BEARER,
+        label="orders",
+        scopes=frozenset({KeyScope.BINDINGS_WRITE, KeyScope.BINDINGS_READ}),
+        networks=networks,
+        state=KeyState.ACTIVE,
+        created_at=NOON,
+        expires_at=NOON,
+        revoked_at=None,
+        last_used_at=None,
+    )
+
+
+def test_bearer_is_read_as_it_was_written() -> None:
+    """Also where the secret holds what stands between the parts."""
+    for secret in (new_secret(), "_" * 43, "-" * 43):
+        key_id = new_key_id()
+        assert parse_bearer(write_bearer(key_id, secret)) == (key_id, secret)
+        assert same_secret(secret, digest_secret(secret))
+        assert not same_secret(secret, digest_secret(new_secret()))
+        assert not same_secret(secret, NO_DIGEST)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "agr_",
+        "agr_abcdefghijklmnop",
+        "agr_abcdefghijklmno_" + "a" * 43,
+        "agr_abcdefghijklmnop_" + "a" * 42,
+        "agr_abcdefghijklmnop_" + "a" * 44,
+        "agr_abcdefghijklmnop_" + "ä" * 43,
+        "agr_abcdefghijklmnoP_" + "a" * 43,
+        "agr_abcdefghijklmnop_" + "a" * 43 + "\n",
+        " agr_abcdefghijklmnop_" + "a" * 43,
+    ],
+)
+def test_what_is_no_bearer(text: str) -> None:
+    """Nothing is looked up for it."""
+    assert parse_bearer(text) is None
+
+
+def test_ids_pass_for_no_number() -> None:
+    """Logs show them whole."""
+    ids = {new_key_id() for _ in range(200)}
+    assert len(ids) == 200
+    assert all(redact(each) == each for each in ids)
+
+
+def test_networks() -> None:
+    """A key may be used from its networks only, if it has any."""
+    here = parse_network(" 192.0.2.0/24 ")
+    assert a_key().admits(ip_address("2001:db8::1"))
+    assert a_key(here).admits(ip_address("192.0.2.9"))
+    assert not a_key(here).admits(ip_address("198.51.100.1"))
+    assert not a_key(here).admits(ip_address("2001:db8::1"))
+    assert parse_network("2001:db8::/32") == ip_network("2001:db8::/32")
+    with pytest.raises(ValueError, match="a network looks like"):
+        parse_network("192.0.2.1/24")
+
+
+def test_scopes() -> None:
+    """Some are the operator's alone."""
+    assert a_key().allows(KeyScope.BINDINGS_READ)
+    assert not a_key().allows(KeyScope.NUMBERS_READ)
+    every = frozenset(KeyScope)
+    assert check_scopes(KeyScope, tenant=None) == every
+    assert check_scopes([KeyScope.KEYS_WRITE], tenant="couriers") == {KeyScope.KEYS_WRITE}
+    with pytest.raises(ValueError, match="one scope at least"):
+        check_scopes([], tenant=None)
+    with pytest.raises(ValueError, match="audit:read, inventory:write, tenants:write"):
+        check_scopes(every, tenant="couriers")
+
+
+def test_label_is_a_name() -> None:
+    """Of characters that are seen."""
+    assert check_label(" orders ") == "orders"
+    with pytest.raises(ValueError, match="a key's label has 1 to 64 characters"):
+        check_label("o" * 65)
+
+
+def test_how_they_are_shown() -> None:
+    """Without a secret."""
+    shown = describe_api_key(a_key(ip_network("192.0.2.0/24")))
+    assert shown["scopes"] == ["bindings:read", "bindings:write"]
+    assert shown["networks"] == ["192.0.2.0/24"]
+    assert shown["tenant"] == "couriers"
+    tenant = {"name": "couriers", "active": False, "created_at": NOON}
+    assert describe_tenant(tenant)["state"] == "suspended"
+    assert describe_tenant({**tenant, "active": True})["state"] == "active"
