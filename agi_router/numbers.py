@@ -167,11 +167,11 @@ class XNumber:
         return str(self.value)
 
     @property
-    def block(self) -> int:
+    def block(self) -> Block:
         """
         The managed block, its first 11 digits: the shard key.
         """
-        return self.value // BLOCK_SIZE
+        return Block(value=self.value // BLOCK_SIZE)
 
     @property
     def serial(self) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 
 from agi_router.bindings.modes import Parties
 from agi_router.bindings.words import Mode
-from agi_router.db.connection import Statements
+from agi_router.db.connection import Queries
 from agi_router.errors import (
     BlockNotFound,
     NoNumberAvailable,
@@ -60,7 +60,7 @@ class OpenBlocks:
     Attributes:
         tenant_id: The tenant.
         now: The store's time.
-        own: Some of its own open blocks, drawn at random, as integers.
+        own: Some of its own open blocks, drawn at random.
         shared: The same of those that are shared by all.
         digit: The operator digit that they have; :obj:`None` for any.
         binding_id: What the new binding is numbered by: its values are sealed before it is made.
@@ -68,8 +68,8 @@ class OpenBlocks:
 
     tenant_id: int
     now: datetime
-    own: Sequence[int]
-    shared: Sequence[int]
+    own: Sequence[Block]
+    shared: Sequence[Block]
     digit: int | None
     binding_id: int
 
@@ -79,7 +79,7 @@ class NumberChooser:
     Where new bindings find their numbers.
 
     Args:
-        statements: Where blocks and bindings are kept.
+        queries: Where blocks and bindings are kept.
         keys: To see on which numbers a party is.
         rests: How long numbers are kept from new bindings.
         inventory: The blocks.
@@ -89,14 +89,14 @@ class NumberChooser:
 
     def __init__(
         self,
-        statements: Statements,
+        queries: Queries,
         keys: KeyRing,
         rests: Quarantine,
         *,
         inventory: InventoryStore,
         discreet: bool = False,
     ) -> None:
-        self._statements = statements
+        self._queries = queries
         self._keys = keys
         self._rests = rests
         self._inventory = inventory
@@ -111,14 +111,14 @@ class NumberChooser:
         """
         digit = choice.operator_digit
         values = {"tenant": tenant, "digit": digit, "draws": len(_ROUNDS)}
-        row = self._statements.one("find_opening", values)
+        row = self._queries.row("find_opening", values)
         if row is None:
             raise TenantNotFound(f"there is no active tenant {tenant!r}")
         return OpenBlocks(
             tenant_id=row["id"],
             now=row["now"],
-            own=row["own"],
-            shared=row["shared"],
+            own=[Block(value=each) for each in row["own"]],
+            shared=[Block(value=each) for each in row["shared"]],
             digit=digit,
             binding_id=row["binding_id"],
         )
@@ -173,7 +173,7 @@ class NumberChooser:
             while (numbers := self.choose(parties, left, x, y, choice)) is not None:
                 yield numbers
                 left = [each for each in left if each not in numbers]
-                block = self._find_block(Block(value=numbers[0].block), opening)
+                block = self._find_block(numbers[0].block, opening)
                 if block is None or block["closed"] is not None or {*numbers} <= {x, y}:
                     break
         raise self.explain_exhaustion(parties, opening, given, choice)
@@ -190,8 +190,7 @@ class NumberChooser:
         pick = random.SystemRandom()
         for drawn in kinds:
             # Rounds go on where there are fewer blocks than rounds; none where there is no block.
-            for size, number in zip(_ROUNDS, cycle(drawn), strict=False):
-                block = Block(value=number)
+            for size, block in zip(_ROUNDS, cycle(drawn), strict=False):
                 yield [block.number(serial) for serial in pick.sample(range(BLOCK_SIZE), size)]
         for block in self._open_blocks(opening, given):
             numbers = [x for x, _ in self._inventory.unrested(block)]
@@ -241,9 +240,13 @@ class NumberChooser:
             for extension in (f"{each:04}" for each in drawn)
             for tag in self._keys.extension_tags(x_number, extension)
         }
-        taken = self._statements.all(
+        taken = self._queries.rows(
             "list_taken",
-            {"block": x_number.block, "x_number": x_number.value, "caller_tag": list(places)},
+            {
+                "block": x_number.block.value,
+                "x_number": x_number.value,
+                "caller_tag": list(places),
+            },
         )
         held = {places[row["caller_tag"]] for row in taken}
         free = next((each for each in places.values() if each not in held), None)
@@ -259,7 +262,7 @@ class NumberChooser:
         """
         if choice.same_x is not Affinity.PREFER:
             return None
-        row = self._statements.one(
+        row = self._queries.row(
             "find_pair",
             {
                 "pair_tags": self._keys.pair_tags((*parties.side_a, *parties.side_b)),
@@ -270,7 +273,7 @@ class NumberChooser:
         if row is None:
             return None
         a_number, b_number = XNumber.from_int(row["x_number"]), XNumber.from_int(row["shown"])
-        block = self._find_block(Block(value=a_number.block), opening)
+        block = self._find_block(a_number.block, opening)
         if block is None or block["closed"] is not None:
             return None
         # The sides may have changed places since.
@@ -307,7 +310,7 @@ class NumberChooser:
             unrested = [x for x, _ in self._inventory.unrested(block)]
             resting += BLOCK_SIZE - len(unrested)
             for place, callers in enumerate(groups):
-                row = self._statements.one(
+                row = self._queries.row(
                     "count_met", self._looked_at(callers, unrested, choice, block)
                 )
                 met[place] += 0 if row is None else row["numbers"]
@@ -318,7 +321,7 @@ class NumberChooser:
             if blocks
             else "no block is open"
         ]
-        closed = self._statements.all(
+        closed = self._queries.rows(
             "count_closed", {"tenant_id": opening.tenant_id, "digit": opening.digit}
         )
         if given is None:
@@ -332,16 +335,16 @@ class NumberChooser:
 
     def _find_block(self, block: Block, opening: OpenBlocks) -> dict[str, Any] | None:
         values = {"block": block.value, "tenant_id": opening.tenant_id, "digit": opening.digit}
-        return self._statements.one("find_block", values)
+        return self._queries.row("find_block", values)
 
     def _open_blocks(self, opening: OpenBlocks, given: XNumber | None) -> list[Block]:
         """
         Where a number may be had now: the block of a given one, or all that are open.
         """
         if given is not None:
-            return [Block(value=given.block)]
+            return [given.block]
         values = {"tenant_id": opening.tenant_id, "digit": opening.digit}
-        rows = self._statements.all("list_open_blocks", values)
+        rows = self._queries.rows("list_open_blocks", values)
         return [Block(value=row["block"]) for row in rows]
 
     def _choose_x(
@@ -349,8 +352,8 @@ class NumberChooser:
     ) -> XNumber | None:
         if not candidates:
             return None
-        block = Block(value=candidates[0].block)
-        row = self._statements.one("choose_x", self._looked_at(callers, candidates, choice, block))
+        block = candidates[0].block
+        row = self._queries.row("choose_x", self._looked_at(callers, candidates, choice, block))
         return None if row is None else XNumber.from_int(row["x_number"])
 
     def _looked_at(
@@ -376,7 +379,7 @@ class NumberChooser:
 
     def _free_of_others(self, mode: Mode, candidates: Sequence[XNumber]) -> list[XNumber]:
         values = {"x_number": [x.value for x in candidates], "mode": mode}
-        rows = self._statements.all("list_free", values)
+        rows = self._queries.rows("list_free", values)
         return [XNumber.from_int(row["x_number"]) for row in rows]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from agi_router.bindings.model import BindingId
-from agi_router.db.connection import Statements
+from agi_router.db.connection import Queries
 from agi_router.errors import BindingNotFound, NumberError
 from agi_router.numbers import Block, XNumber
 
@@ -23,11 +23,11 @@ class BindingNames:
     The names of bindings; no key is needed, for nothing of them is sealed.
 
     Args:
-        statements: Where bindings are kept.
+        queries: Where bindings are kept.
     """
 
-    def __init__(self, statements: Statements) -> None:
-        self._statements = statements
+    def __init__(self, queries: Queries) -> None:
+        self._queries = queries
 
     def find(self, text: str, *, over: bool = False) -> BindingId:
         """
@@ -79,11 +79,11 @@ class BindingNames:
         values = {
             "all": everything,
             "order_id": None,
-            "block": x_number.block,
+            "block": x_number.block.value,
             "x_number": x_number.value,
             "limit": limit,
         }
-        return read_names(self._statements.all("list_on_number", values))
+        return read_names(self._queries.rows("list_on_number", values))
 
     def of(self, order_id: str) -> list[BindingId]:
         """
@@ -93,7 +93,7 @@ class BindingNames:
             BindingNotFound: It has none.
         """
         values = {"all": True, "order_id": order_id, "limit": None}
-        found = read_names(self._statements.all("list_order", values))
+        found = read_names(self._queries.rows("list_order", values))
         if not found:
             raise BindingNotFound(NONE_OF_ORDER)
         return found

@@ -31,7 +31,7 @@ from typing import Any
 from agi_router.bindings.model import BindingId
 from agi_router.bindings.rows import purpose_of_caller, row_of, tag_order
 from agi_router.bindings.words import Mode, Side
-from agi_router.db.connection import NO_TIMES, Statements
+from agi_router.db.connection import NO_TIMES, Queries
 from agi_router.errors import (
     RowInvalid,
     SchemaMismatch,
@@ -84,13 +84,13 @@ class Renewal:
     Brings the rows of one database under the current keys and cipher.
 
     Args:
-        statements: Where the rows are kept.
+        queries: Where the rows are kept.
         keys: The current keys, and those that the rows may be of.
         patience: Seconds for which bindings that somebody holds are tried again, at the end.
     """
 
-    def __init__(self, statements: Statements, keys: KeyRing, *, patience: float = 10.0) -> None:
-        self._statements = statements
+    def __init__(self, queries: Queries, keys: KeyRing, *, patience: float = 10.0) -> None:
+        self._queries = queries
         self._keys = keys
         self._patience = patience
         self.left: list[tuple[BindingId, str]] = []
@@ -100,7 +100,7 @@ class Renewal:
         """
         How many bindings have a row to renew.
         """
-        row = self._statements.one("count_unrenewed", self._headers())
+        row = self._queries.row("count_unrenewed", self._headers())
         return 0 if row is None else row["bindings"]
 
     def run(self) -> Iterator[int]:
@@ -113,7 +113,7 @@ class Renewal:
         last = BindingId(Block(value=70000000000), 0)
         held: list[BindingId] = []
         while True:
-            rows = self._statements.all(
+            rows = self._queries.rows(
                 "list_unrenewed",
                 {**self._headers(), "block": last.block.value, "id": last.id, "limit": _BATCH},
             )
@@ -154,9 +154,9 @@ class Renewal:
         """
         before = len(self.left)
         try:
-            with self._statements.transaction():
+            with self._queries.transaction():
                 # Whoever waits for one of them has calls on the others wait.
-                self._statements.one("set_lock_timeout", {"milliseconds": _LOCK_WAIT})
+                self._queries.row("set_lock_timeout", {"milliseconds": _LOCK_WAIT})
                 self.renew(names)
         except (StoreUnavailable, SchemaMismatch):
             del self.left[before:]
@@ -173,15 +173,15 @@ class Renewal:
         values = {"block": [n.block.value for n in names], "id": [n.id for n in names]}
         bindings = {
             _name(row["block"], row["id"]): row
-            for row in self._statements.all("lock_bindings", values)
+            for row in self._queries.rows("lock_bindings", values)
         }
         # One that was just swept away is not there any more.
         found: dict[BindingId, list[dict[str, Any]]] = {name: [] for name in bindings}
-        for row in self._statements.all("lock_routes", values):
+        for row in self._queries.rows("lock_routes", values):
             found[_name(row["block"], row["binding_id"])].append(
                 {**row, "removed_at": None, "left_group": False}
             )
-        for row in self._statements.all("list_past_routes", values):
+        for row in self._queries.rows("list_past_routes", values):
             found[_name(row["block"], row["binding_id"])].append({**row, "last_callee": None})
         rows: list[_Row] = []
         tags: dict[BindingId, _Tags] = {}
@@ -208,7 +208,7 @@ class Renewal:
                 "order_tag": [new.order for new in changed.values()],
                 "pair_tag": [new.pair for new in changed.values()],
             }
-            self._statements.run("tag_bindings", columns)
+            self._queries.execute("tag_bindings", columns)
 
     def _write(self, rows: Sequence[_Row], over: dict[BindingId, bool]) -> set[BindingId]:
         """
@@ -217,7 +217,7 @@ class Renewal:
         present = [row for row in rows if row.removed_at is None]
         taken = {
             (row["id"], row["x_number"], row["caller_tag"])
-            for row in self._statements.all("list_held_by_others", _columns(present))
+            for row in self._queries.rows("list_held_by_others", _columns(present))
         }
         in_the_way = [
             row for row in present if (row.name.id, row.x_number.value, row.tag) in taken
@@ -234,10 +234,10 @@ class Renewal:
             chosen = [row for row in some if row.name not in barred]
             if chosen:
                 columns = _columns(chosen)
-                self._statements.run(statement, columns)
+                self._queries.execute(statement, columns)
                 sealed = [value for name in _SEALED for value in columns[name]]
                 count = len(sealed) - sealed.count(None)
-                self._statements.run("count_seals", {"count": count})
+                self._queries.execute("count_seals", {"count": count})
         return barred
 
     def _anew(

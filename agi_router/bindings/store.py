@@ -40,7 +40,7 @@ from agi_router.bindings.rows import (
 )
 from agi_router.bindings.terms import TERMS, Terms
 from agi_router.bindings.words import BindingState, Callback, Mode, Side
-from agi_router.db.connection import NO_TIMES, Connection, Statements
+from agi_router.db.connection import NO_TIMES, Connection, Queries
 from agi_router.errors import (
     BindingConflict,
     BindingEnded,
@@ -122,12 +122,12 @@ class BindingStore:
     ) -> None:
         self.connection = connection
         """What the stores of other rooms may use too."""
-        self._statements = Statements(connection)
+        self._queries = Queries(connection)
         self._rests = rests
         self._discreet = discreet
-        self.names = BindingNames(self._statements)
+        self.names = BindingNames(self._queries)
         """Bindings by what they are called."""
-        self.inventory = InventoryStore(self._statements, rests)
+        self.inventory = InventoryStore(self._queries, rests)
         """The blocks."""
         self._use_keys(keys)
         self._open_modes = open_modes
@@ -136,7 +136,7 @@ class BindingStore:
         self.keys = keys
         """What numbers are tagged and sealed with now."""
         self.chooser = NumberChooser(
-            self._statements,
+            self._queries,
             keys,
             self._rests,
             inventory=self.inventory,
@@ -148,7 +148,7 @@ class BindingStore:
         """
         The database's clock, which alone judges expiry.
         """
-        row = self._statements.one("now", {})
+        row = self._queries.row("now", {})
         assert row is not None  # noqa: S101 - a SELECT without FROM has one row
         return row["clock_timestamp"]  # type: ignore[no-any-return]
 
@@ -200,7 +200,7 @@ class BindingStore:
             BindingNotFound: There is none.
             BindingEnded: It is over already.
         """
-        if self._statements.one("unbind", _key(name)) is None:
+        if self._queries.row("unbind", _key(name)) is None:
             raise self._over(self.find(name))
         return self.find(name)
 
@@ -216,7 +216,7 @@ class BindingStore:
             BindingNotFound: The order has none.
             BindingEnded: All of them are over already.
         """
-        ended = self._statements.all("end_order", {"order_id": order_id, "tenant": tenant})
+        ended = self._queries.rows("end_order", {"order_id": order_id, "tenant": tenant})
         if not ended:
             found = self.bindings(everything=True, order_id=order_id, limit=1_000)
             if any(tenant in {None, each.tenant} for each in found):
@@ -257,7 +257,7 @@ class BindingStore:
                     **route_columns(routes),
                     **_columns_of(places),
                 }
-                self._statements.one("add_routes", values)
+                self._queries.row("add_routes", values)
                 if group.rings_all:
                     self._call_back(name, group, (*group.callees, *members))
         except psycopg.errors.UniqueViolation as error:
@@ -280,7 +280,7 @@ class BindingStore:
             if len(group.members) == 1:
                 raise ModeError("a group keeps at least one member; unbind it instead")
             place = {"x_number": group.a_number.value, "caller_tag": tag}
-            self._statements.one("remove_route", {**_key(name), **place})
+            self._queries.row("remove_route", {**_key(name), **place})
             if member in (*group.callees, *group.last):
                 left = tuple(each for each in group.callees if each != member)
                 self._call_back(name, group, left, forget=member in group.last)
@@ -314,7 +314,7 @@ class BindingStore:
             ExpiryInvalid: The new end is in the past, or earlier than the one it has.
         """
         check_expiry(expires_at, self.now())
-        if self._statements.one("extend", {**_key(name), "expires_at": expires_at}) is None:
+        if self._queries.row("extend", {**_key(name), "expires_at": expires_at}) is None:
             found = self.find(name)
             if found.state is not BindingState.ACTIVE:
                 raise self._over(found)
@@ -330,7 +330,7 @@ class BindingStore:
         Raises:
             BindingNotFound: There is none.
         """
-        row = self._statements.one("find_binding", _key(name))
+        row = self._queries.row("find_binding", _key(name))
         if row is None:
             raise BindingNotFound(f"there is no binding {name}")
         return self._read([row])[0]
@@ -355,12 +355,12 @@ class BindingStore:
         values = {"all": everything, "order_id": order_id, "limit": limit}
         if x_number is not None:
             name = "list_on_number"
-            values |= {"block": x_number.block, "x_number": x_number.value}
+            values |= {"block": x_number.block.value, "x_number": x_number.value}
         elif order_id is not None:
             name = "list_order"
         else:
             name = "list_bindings" if everything else "list_alive"
-        return self._read(self._statements.all(name, values))
+        return self._read(self._queries.rows(name, values))
 
     def stream(
         self, *, everything: bool, order_id: str | None, tenant: str | None = None
@@ -369,8 +369,8 @@ class BindingStore:
         Bindings by block and age, as they stand at one moment; to be closed.
         """
         values = {"all": everything, "order_id": order_id, "tenant": tenant}
-        with self._statements.snapshot():
-            for rows in self._statements.stream("stream_bindings", values, size=_STREAMED):
+        with self._queries.snapshot():
+            for rows in self._queries.stream("stream_bindings", values, size=_STREAMED):
                 yield from self._read(rows)
 
     def _bind_parties(
@@ -395,7 +395,7 @@ class BindingStore:
         }
         given = x or y
         if given is not None:
-            self.chooser.check_open(Block(value=given.block), opening)
+            self.chooser.check_open(given.block, opening)
         for numbers in self.chooser.pairs(parties, opening, choice, x, y):
             try:
                 made = self._bind(parties, numbers, columns)
@@ -420,7 +420,7 @@ class BindingStore:
             extension = self.chooser.choose_extension(numbers[0])
             parties = replace(parties, extension=extension)
         rows = compile_routes(parties, *numbers)
-        block, binding_id = Block(value=rows[0].x_number.block), columns["id"]
+        block, binding_id = rows[0].x_number.block, columns["id"]
         back = find_back(parties, rows, self.keys, binding_id=binding_id)
         routes = seal_routes(rows, self.keys, binding_id=binding_id, back=back)
         values = {
@@ -433,8 +433,8 @@ class BindingStore:
             **_columns_of(self._places(rows)),
         }
         try:
-            with self._statements.attempt():
-                row = self._statements.one("bind", values)
+            with self._queries.attempt():
+                row = self._queries.row("bind", values)
         except psycopg.errors.UniqueViolation as error:
             if error.diag.constraint_name == "route_alone":
                 raise self._not_alone(parties.mode, block, rows) from None
@@ -457,7 +457,7 @@ class BindingStore:
             NoNumberAvailable: Their block is closed.
         """
         rows = compile_routes(parties, *numbers)
-        block = Block(value=rows[0].x_number.block)
+        block = rows[0].x_number.block
         self.chooser.check_open(block, opening)
         return self._resting(block, rows) or NoNumberAvailable(
             "the number was resting, or its block closed, until this moment: try again"
@@ -502,7 +502,7 @@ class BindingStore:
         The places of *rows* that rest, each with the party it rests for; none: for everybody.
         """
         places = self._places(rows)
-        found = self._statements.all(
+        found = self._queries.rows(
             "find_rests",
             {
                 "block": block.value,
@@ -536,7 +536,7 @@ class BindingStore:
         self, block: Block, rows: Sequence[RouteRow], constraint: str | None
     ) -> BindingConflict:
         places = self._places(rows)
-        held = self._statements.all(
+        held = self._queries.rows(
             "find_conflict",
             {
                 "block": block.value,
@@ -559,7 +559,7 @@ class BindingStore:
         values = {"block": block.value, "x_number": numbers, "mode": mode}
         words = [
             f"{each['x_number']} is in use by binding {BindingId(block, each['binding_id'])}"
-            for each in self._statements.all("find_others", values)
+            for each in self._queries.rows("find_others", values)
         ]
         return BindingConflict(
             "; ".join(words)
@@ -603,9 +603,9 @@ class BindingStore:
             "x_number": [x_number for x_number, _ in places],
             "caller_tag": [tag for _, tag in places],
         }
-        with self._statements.transaction():
-            self._statements.one("assert_current_keys", {**_key(name), **key_ids(self.keys)})
-            row = self._statements.one("lock_binding", {**_key(name), **locked})
+        with self._queries.transaction():
+            self._queries.row("assert_current_keys", {**_key(name), **key_ids(self.keys)})
+            row = self._queries.row("lock_binding", {**_key(name), **locked})
             if row is None:
                 raise self._over(self.find(name))
             yield self._group(row, self._current_routes(name))
@@ -615,16 +615,16 @@ class BindingStore:
         The routes of a locked binding, brought under the current keys: its rows are of one key.
         """
         values = {"block": [name.block.value], "id": [name.id]}
-        routes = self._statements.all("list_routes", values)
+        routes = self._queries.rows("list_routes", values)
         columns = ("callee", "caller", "last_callee")
         sealed = [route[column] for route in routes for column in columns]
         if all(each is None or each[:3] in self.keys.headers for each in sealed):
             return routes
-        renewal = Renewal(self._statements, self.keys)
+        renewal = Renewal(self._queries, self.keys)
         renewal.renew([name])
         for _, why in renewal.left:
             raise StoreError(f"binding {name} cannot be brought under the current keys: {why}")
-        return self._statements.all("list_routes", values)
+        return self._queries.rows("list_routes", values)
 
     def _group(self, row: dict[str, Any], routes: Sequence[dict[str, Any]]) -> _Group:
         (back,) = (route for route in routes if route["side"] == Side.B)
@@ -663,14 +663,14 @@ class BindingStore:
         callee = self.keys.seal(callees, group.back, Purpose.CALLEE) if callees else None
         place = {"x_number": group.back.x_number, "caller_tag": group.back.caller_tag}
         values = {**place, "callee": callee, "forget": forget}
-        self._statements.one("set_callee", {**_key(name), **values})
+        self._queries.row("set_callee", {**_key(name), **values})
 
     def _over(self, found: Binding) -> BindingEnded:
         return BindingEnded(f"binding {found.id} is over ({found.state}); make a new one")
 
     def _read(self, rows: Sequence[dict[str, Any]]) -> list[Binding]:
         routes: dict[tuple[int, int], list[dict[str, Any]]] = {}
-        for route in self._statements.all(
+        for route in self._queries.rows(
             "list_routes",
             {"block": [row["block"] for row in rows], "id": [row["id"] for row in rows]},
         ):

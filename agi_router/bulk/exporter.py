@@ -14,7 +14,7 @@ from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import TERMS
 from agi_router.bindings.words import BindingState, Callback, Mode, Side
 from agi_router.bulk.columns import DAMAGED, write_cells
-from agi_router.db.connection import Statements
+from agi_router.db.connection import Queries
 from agi_router.numbers import PhoneNumber
 from agi_router.records.audit import Audit, AuditEntry
 
@@ -47,7 +47,7 @@ def export_rows(
     """
     # At once, and not when the first row is asked for.
     if reveal is not None:
-        Audit(Statements(store.connection)).record(reveal)
+        Audit(Queries(store.connection)).record(reveal)
     found = store.stream(everything=everything, order_id=order_id, tenant=tenant)
     return _rows(found, reveal=reveal is not None)
 

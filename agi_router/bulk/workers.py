@@ -288,7 +288,7 @@ class Sealer:
             return Fault(None, str(error))
         back = find_back(parties, rows, self.keys, binding_id=binding_id)
         routes = seal_routes(rows, self.keys, binding_id=binding_id, back=back)
-        block = numbers[0].block
+        block = numbers[0].block.value
         ends_at = to_microseconds(expires_at)
         tags = order_tags(parties, tenant=row.tenant, order_id=row.order_id, keys=self.keys)
         shared = {
@@ -354,12 +354,12 @@ class Sealer:
         """
         given = row.x or row.y
         if given is not None:
-            if not self._open(given.block, tenant_id):
+            if not self._open(given.block.value, tenant_id):
                 return Fault(
                     "y" if row.x is None else "x",
                     f"block {given.block} is not ours, or takes no new bindings of this tenant",
                 )
-            block = Block(value=given.block)
+            block = given.block
         else:
             own, others = self._blocks_of(tenant_id)
             blocks = others or own if shared else own or others

@@ -13,7 +13,7 @@ from agi_router.calls.arrival import Call
 from agi_router.calls.ports import Admission
 from agi_router.calls.reasons import Reason
 from agi_router.calls.rows import caller_tags, read_admission
-from agi_router.db.connection import Connection, Statements
+from agi_router.db.connection import Connection, Queries
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import XNumber
 
@@ -29,7 +29,7 @@ class CallLookup:
     """
 
     def __init__(self, connection: Connection) -> None:
-        self._statements = Statements(connection)
+        self._queries = Queries(connection)
 
     def facts(
         self, call: Call, keys: KeyRing, *, at: datetime | None, open_modes: bool
@@ -38,10 +38,10 @@ class CallLookup:
         The facts about *call* at a time, nothing taken; uses are counted as they stand now.
         """
         x_number = call.x_number
-        row = self._statements.one(
+        row = self._queries.row(
             "find_facts",
             {
-                "block": x_number.block,
+                "block": x_number.block.value,
                 "x_number": x_number.value,
                 "tags": caller_tags(call, keys, open_modes=open_modes),
                 "at": at,
@@ -73,7 +73,7 @@ class CallLookup:
         if bindings is not None:
             blocks = sorted({name.block.value for name in bindings})
         elif x_number is not None:
-            blocks = [x_number.block]
+            blocks = [x_number.block.value]
         values = {
             "since": since,
             "blocks": blocks,
@@ -82,4 +82,4 @@ class CallLookup:
             "reason": reason,
             "limit": limit,
         }
-        return self._statements.all("list_calls", values)
+        return self._queries.rows("list_calls", values)

@@ -25,7 +25,7 @@ from agi_router.calls.facts import Facts, RouteHit
 from agi_router.calls.ports import Admission
 from agi_router.errors import RowInvalid
 from agi_router.keys.ring import KeyRing, Purpose, Row
-from agi_router.numbers import Block, XNumber
+from agi_router.numbers import XNumber
 
 __all__ = ["caller_tags", "read_admission"]
 
@@ -99,7 +99,7 @@ def _read_hit(row: dict[str, Any], x_number: XNumber, keys: KeyRing) -> RouteHit
         last = row["last_callee"]
         route = Row(row["binding_id"], x_number.value, row["caller_tag"], side, row["shown"])
         return RouteHit(
-            block=Block(value=x_number.block),
+            block=x_number.block,
             binding_id=row["binding_id"],
             mode=mode,
             side=side,

@@ -42,7 +42,7 @@ from agi_router.errors import (
 from agi_router.inventory.capacity import Quarantine
 from agi_router.keys.registry import key_ids, using_current
 from agi_router.keys.ring import KeyRing, Purpose, Row
-from agi_router.numbers import BLOCK_SIZE, Block, XNumber
+from agi_router.numbers import BLOCK_SIZE, XNumber
 
 __all__ = ["AdmissionStore", "BindingCount", "Broken", "NumberCount", "Survey", "Unsettled"]
 
@@ -199,7 +199,7 @@ class AdmissionStore:
             nonlocal keys
             keys = self._keys
             return {
-                "block": x_number.block,
+                "block": x_number.block.value,
                 "x_number": x_number.value,
                 "tags": caller_tags(call, keys, open_modes=self._open_modes),
                 "call_id": call_id,
@@ -265,13 +265,13 @@ class AdmissionStore:
             with contextlib.suppress(psycopg.errors.UniqueViolation):
                 await self._write(connection, write)
 
-        about = (needed.x_number.block, needed.binding_id)
+        about = (needed.x_number.block.value, needed.binding_id)
         await self.pool.ask(work, timeout=timeout, about=about)
 
     async def _add_child(
         self, connection: FastConnection, needed: AllocationNeeded, keys: KeyRing
     ) -> None:
-        block = Block(value=needed.x_number.block)
+        block = needed.x_number.block
         serials = random.SystemRandom().sample(range(BLOCK_SIZE), _CANDIDATES)
         places = {
             y_number: keys.tags(y_number, needed.callee)
@@ -387,7 +387,7 @@ class AdmissionStore:
             await self._settle_free(day, half, timeout, left)
 
     async def _broken(self, end: End, why: str, timeout: float) -> Broken:  # noqa: ASYNC109
-        values = {"day": end.day, "block": end.x_number.block, "id": end.call_id}
+        values = {"day": end.day, "block": end.x_number.block.value, "id": end.call_id}
 
         async def work(connection: FastConnection) -> dict[str, Any] | None:
             return await (await connection.execute(query("find_used"), values)).fetchone()
@@ -635,7 +635,7 @@ def _dialled(row: Mapping[str, Any]) -> XNumber | None:
     """
     try:
         x_number = XNumber.from_int(row["x_number"])
-        ours = (row["block"], row["day"]) == (x_number.block, call_day(row["id"]))
+        ours = (row["block"], row["day"]) == (x_number.block.value, call_day(row["id"]))
     except (NumberError, ProtocolError):
         return None
     return x_number if ours else None
@@ -643,7 +643,7 @@ def _dialled(row: Mapping[str, Any]) -> XNumber | None:
 
 def _columns(ends: Sequence[End]) -> dict[str, list[Any]]:
     return {
-        "block": [end.x_number.block for end in ends],
+        "block": [end.x_number.block.value for end in ends],
         "id": [end.call_id for end in ends],
         "x_number": [end.x_number.value for end in ends],
         "ended_at": [end.ended_at for end in ends],

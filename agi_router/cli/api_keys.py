@@ -10,7 +10,7 @@ import click
 from agi_router.cli.arguments import LIFE, TENANT, Checked
 from agi_router.cli.context import open_serving_database, read_settings
 from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option, local_time
-from agi_router.db.connection import Statements
+from agi_router.db.connection import Queries
 from agi_router.keys.registry import check_keys
 from agi_router.records.audit import Audit, AuditEntry
 from agi_router.tenants.api_key_store import ApiKeyStore
@@ -94,8 +94,8 @@ def create(
         raise click.UsageError(f"--scope: {error}") from None
     settings = read_settings()
     with open_serving_database(settings) as connection:
-        statements = Statements(connection)
-        key, secret = ApiKeyStore(statements).add(
+        queries = Queries(connection)
+        key, secret = ApiKeyStore(queries).add(
             tenant=tenant,
             form=KeyForm.SIGNED if signed else KeyForm.BEARER,
             label=label,
@@ -104,7 +104,7 @@ def create(
             life=ttl,
             keys=check_keys(connection, settings.load_keys()),
         )
-        Audit(statements).record(
+        Audit(queries).record(
             AuditEntry(act="api-key create", subject=f"API key {key.id}", reason=None)
         )
     shown = {"secret": secret} if signed else {"bearer": write_bearer(key.id, secret)}
@@ -120,7 +120,7 @@ def list_(tenant: str | None, *, as_json: bool) -> None:
     """
     with open_serving_database(read_settings()) as connection:
         rows = [
-            describe_api_key(key) for key in ApiKeyStore(Statements(connection)).all(tenant=tenant)
+            describe_api_key(key) for key in ApiKeyStore(Queries(connection)).all(tenant=tenant)
         ]
     if as_json:
         echo_json(rows)
@@ -156,9 +156,9 @@ def revoke(key_id: str, *, as_json: bool) -> None:
       agi-router api-key revoke qkzwhtdmxcvbnrpl
     """
     with open_serving_database(read_settings()) as connection:
-        statements = Statements(connection)
-        key = ApiKeyStore(statements).revoke(key_id)
-        Audit(statements).record(
+        queries = Queries(connection)
+        key = ApiKeyStore(queries).revoke(key_id)
+        Audit(queries).record(
             AuditEntry(act="api-key revoke", subject=f"API key {key.id}", reason=None)
         )
     (echo_json if as_json else echo_pairs)(describe_api_key(key))

@@ -9,7 +9,7 @@ import click
 from agi_router.cli.arguments import SINCE
 from agi_router.cli.context import open_serving_database, read_settings
 from agi_router.cli.output import echo_json, echo_table, json_option, local_time
-from agi_router.db.connection import Statements
+from agi_router.db.connection import Queries
 from agi_router.records.audit import Audit
 
 __all__ = ["audit"]
@@ -37,7 +37,7 @@ def audit(since: datetime, limit: int, *, as_json: bool) -> None:
       agi-router audit --since 30d
     """
     with open_serving_database(read_settings()) as connection:
-        rows = Audit(Statements(connection)).rows(since=since, limit=limit)
+        rows = Audit(Queries(connection)).rows(since=since, limit=limit)
     if as_json:
         echo_json(rows)
         return

@@ -25,7 +25,7 @@ from agi_router.cli.arguments import NUMBER, ORDER_ID, SINCE, TIME
 from agi_router.cli.context import open_serving_database, read_settings
 from agi_router.cli.output import echo, echo_json, echo_table, json_option, local_time
 from agi_router.cli.stores import open_store
-from agi_router.db.connection import Statements
+from agi_router.db.connection import Queries
 from agi_router.numbers import XNumber
 
 __all__ = ["calls", "explain"]
@@ -124,7 +124,7 @@ def calls(  # noqa: PLR0917 - options, not arguments
         raise click.UsageError("give --binding or --order, not both")
     x_number = None if x is None else XNumber.parse(x)
     with open_serving_database(read_settings()) as connection:
-        names = BindingNames(Statements(connection))
+        names = BindingNames(Queries(connection))
         used = None
         if binding is not None:
             used = [names.find(binding, over=True)]

@@ -31,7 +31,7 @@ from agi_router.calls.journal_probe import JournalProbe
 from agi_router.cli.context import read_settings
 from agi_router.cli.output import echo, echo_json, json_option
 from agi_router.clocks import OtherClock, steady
-from agi_router.db.connection import Connection, Statements, connect
+from agi_router.db.connection import Connection, Queries, connect
 from agi_router.db.migrate import check_schema
 from agi_router.db.queries import query
 from agi_router.db.rights import check_rights, owns_schema
@@ -322,7 +322,7 @@ def _prompt_sets(settings: Settings) -> list[str]:
     """
     try:
         with connect(settings.dsn) as connection:
-            return [row["prompts"] for row in Statements(connection).all("list_prompt_sets", {})]
+            return [row["prompts"] for row in Queries(connection).rows("list_prompt_sets", {})]
     except AgiRouterError:
         return []
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from agi_router.bindings.store import BindingStore
 from agi_router.cli.context import open_serving_database
-from agi_router.db.connection import IDLE, Statements
+from agi_router.db.connection import IDLE, Queries
 from agi_router.inventory.store import InventoryStore
 from agi_router.keys.registry import check_keys
 from agi_router.settings import Settings
@@ -28,7 +28,7 @@ def open_inventory(settings: Settings) -> Iterator[InventoryStore]:
         StoreError: The role lacks a right.
     """
     with open_serving_database(settings) as connection:
-        yield InventoryStore(Statements(connection), settings.rests)
+        yield InventoryStore(Queries(connection), settings.rests)
 
 
 @contextmanager

@@ -38,7 +38,7 @@ __all__ = [
     "KEYS_OUTDATED",
     "NO_TIMES",
     "Connection",
-    "Statements",
+    "Queries",
     "connect",
     "translated",
 ]
@@ -183,9 +183,9 @@ def _in_our_words(error: psycopg.Error) -> AgiRouterError:
             return (RowRefused if of_a_row else StoreError)(why_failed(error.sqlstate))
 
 
-class Statements:
+class Queries:
     """
-    The named statements, run one by one on one connection.
+    The named queries, run one by one on one connection.
 
     Every method raises :exc:`StoreError` and its kin.
 
@@ -196,9 +196,9 @@ class Statements:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def one(self, name: str, values: dict[str, Any]) -> dict[str, Any] | None:
+    def row(self, name: str, values: dict[str, Any]) -> dict[str, Any] | None:
         """
-        Run a statement and return its first row, if it has one.
+        Run a query and return its first row, if it has one.
 
         Raises:
             psycopg.errors.UniqueViolation: A key is taken; the caller knows what that means.
@@ -206,9 +206,9 @@ class Statements:
         with translated(but=psycopg.errors.UniqueViolation):
             return self._connection.execute(query(name), values).fetchone()
 
-    def all(self, name: str, values: dict[str, Any]) -> list[dict[str, Any]]:
+    def rows(self, name: str, values: dict[str, Any]) -> list[dict[str, Any]]:
         """
-        Run a statement and return its rows.
+        Run a query and return its rows.
         """
         with translated():
             return self._connection.execute(query(name), values).fetchall()
@@ -217,7 +217,7 @@ class Statements:
         self, name: str, values: dict[str, Any], *, size: int
     ) -> Iterator[list[dict[str, Any]]]:
         """
-        Run a statement and yield its rows, *size* at a time, however many there are.
+        Run a query and yield its rows, *size* at a time, however many there are.
 
         Only in a transaction, which may run other statements meanwhile.
         """
@@ -241,9 +241,9 @@ class Statements:
                 self._connection.isolation_level = None
                 self._connection.read_only = None
 
-    def run(self, name: str, values: dict[str, Any]) -> None:
+    def execute(self, name: str, values: dict[str, Any]) -> None:
         """
-        Run a statement that has no rows.
+        Run a query that has no rows.
         """
         with translated():
             self._connection.execute(query(name), values)

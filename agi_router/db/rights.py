@@ -5,7 +5,7 @@ What the second one needs stands in ``list_rights`` of ``sql/queries/db.sql``, a
 makes and drops days of calls by functions that run with the owner's rights.
 """
 
-from agi_router.db.connection import Connection, Statements
+from agi_router.db.connection import Connection, Queries
 from agi_router.errors import StoreError
 
 __all__ = ["check_rights", "grant", "owns_schema", "renew_grants"]
@@ -25,17 +25,17 @@ def grant(connection: Connection, role: str) -> list[str]:
     Raises:
         StoreError: There is no such role, or whoever is connected does not own the schema.
     """
-    statements = Statements(connection)
-    if statements.one("find_role", {"role": role}) is None:
+    queries = Queries(connection)
+    if queries.row("find_role", {"role": role}) is None:
         raise StoreError(f"there is no role {role!r}: make it by CREATE ROLE … LOGIN")
     if not owns_schema(connection):
         raise StoreError("only the owner of the schema can grant: connect as who migrates")
     given = []
-    with statements.transaction():
-        for row in statements.all("list_rights", {"role": role}):
+    with queries.transaction():
+        for row in queries.rows("list_rights", {"role": role}):
             # Also what it has by another way: as PUBLIC, or as a member.
             right = {key: row[key] for key in ("kind", "name", "privilege")}
-            statements.one("grant_right", {"role": role, **right})
+            queries.row("grant_right", {"role": role, **right})
             if not row["held"]:
                 given.append(_told(row))
     return given
@@ -51,7 +51,7 @@ def renew_grants(connection: Connection) -> list[str]:
     Raises:
         StoreError: Whoever is connected does not own the schema.
     """
-    roles = [row["role"] for row in Statements(connection).all("list_granted_roles", {})]
+    roles = [row["role"] for row in Queries(connection).rows("list_granted_roles", {})]
     for role in roles:
         grant(connection, role)
     return roles
@@ -65,7 +65,7 @@ def check_rights(connection: Connection) -> None:
         StoreError: Names each right that is missing.
     """
     user = connection.info.user
-    rows = Statements(connection).all("list_rights", {"role": user})
+    rows = Queries(connection).rows("list_rights", {"role": user})
     if missing := [_told(row) for row in rows if not row["held"]]:
         raise StoreError(
             f"the role {user!r} lacks {', '.join(missing)}: let the owner of the schema run"
@@ -77,7 +77,7 @@ def owns_schema(connection: Connection) -> bool:
     """
     Whether whoever is connected may change the schema.
     """
-    row = Statements(connection).one("find_role", {"role": None})
+    row = Queries(connection).row("find_role", {"role": None})
     return bool(row and row["owns"])
 
 

@@ -7,7 +7,7 @@ Numbers exist only by their block: there is no row for a free number.
 from datetime import datetime, timedelta
 from typing import Any
 
-from agi_router.db.connection import Statements
+from agi_router.db.connection import Queries
 from agi_router.errors import (
     BlockExists,
     BlockInUse,
@@ -26,14 +26,14 @@ class InventoryStore:
     The managed blocks of one database.
 
     Args:
-        statements: Where they are kept.
+        queries: Where they are kept.
         rests: How long numbers are kept from new bindings.
     """
 
-    def __init__(self, statements: Statements, rests: Quarantine) -> None:
-        self._statements = statements
+    def __init__(self, queries: Queries, rests: Quarantine) -> None:
+        self._queries = queries
         self._rests = rests
-        self.tenants = TenantStore(statements)
+        self.tenants = TenantStore(queries)
         """Whom blocks are kept for."""
 
     def add_block(
@@ -69,7 +69,7 @@ class InventoryStore:
             "valid_from": valid_from,
             "valid_until": valid_until,
         }
-        if self._statements.one("add_block", values) is None:
+        if self._queries.row("add_block", values) is None:
             raise BlockExists(f"block {block} is already there")
         return self.block(block)
 
@@ -77,7 +77,7 @@ class InventoryStore:
         """
         All blocks, with how many bindings live in each.
         """
-        return self._statements.all("list_blocks", {"block": None})
+        return self._queries.rows("list_blocks", {"block": None})
 
     def block(self, block: Block) -> dict[str, Any]:
         """
@@ -86,7 +86,7 @@ class InventoryStore:
         Raises:
             BlockNotFound: It is not ours.
         """
-        row = self._statements.one("list_blocks", {"block": block.value})
+        row = self._queries.row("list_blocks", {"block": block.value})
         if row is None:
             raise BlockNotFound(f"block {block} is not ours")
         return row
@@ -100,19 +100,19 @@ class InventoryStore:
             BlockInUse: It is to be returned, and bindings live in it.
         """
         values = {"block": block.value, "state": state}
-        with self._statements.transaction():
+        with self._queries.transaction():
             if (
                 state is BlockState.RETURNED
-                and self._statements.one("lock_block", values) is not None
+                and self._queries.row("lock_block", values) is not None
             ):
-                row = self._statements.one("count_alive", values)
+                row = self._queries.row("count_alive", values)
                 if row is not None and row["bindings"]:
                     raise BlockInUse(
                         f"{row['bindings']} binding(s) live in block {block}, the last until"
                         f" {row['until'].isoformat(timespec='seconds')}: drain it and wait, or"
                         " unbind them"
                     )
-            self._statements.one("set_block_state", values)
+            self._queries.row("set_block_state", values)
         return self.block(block)
 
     def survey(self) -> list[dict[str, Any]]:
@@ -125,14 +125,14 @@ class InventoryStore:
             ``exhausted_at``, :obj:`None` for never.
         """
         return [
-            self._surveyed(row) for row in self._statements.all("pool_statistics", self._spans())
+            self._surveyed(row) for row in self._queries.rows("pool_statistics", self._spans())
         ]
 
     def unrested(self, block: Block) -> list[tuple[XNumber, bool]]:
         """
         The numbers of a block that do not rest, and whether anybody is bound on them.
         """
-        rows = self._statements.all("list_unrested", {"block": block.value, **self._spans()})
+        rows = self._queries.rows("list_unrested", {"block": block.value, **self._spans()})
         return [(XNumber.from_int(row["x_number"]), row["bound"]) for row in rows]
 
     def _spans(self) -> dict[str, timedelta]:

@@ -16,7 +16,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from agi_router.db.connection import Connection, Statements
+from agi_router.db.connection import Connection, Queries
 from agi_router.errors import KeyMismatch, StoreHeld
 from agi_router.keys.ring import KeyKind, KeyRing
 
@@ -61,10 +61,10 @@ def check_keys(connection: Connection, keys: KeyRing, *, remember: bool = True) 
         KeyMismatch: Another key of the same id was used here, a key used here is missing, or one
             older than the ring's floor is current.
     """
-    statements = Statements(connection)
-    known = known_keys(statements, keys)
+    queries = Queries(connection)
+    known = known_keys(queries, keys)
     if remember and (keys.fingerprints().keys() - known.keys() or _current(known) is None):
-        known = _remember(statements, keys)
+        known = _remember(queries, keys)
     # Nothing is current yet where nobody has come to write.
     ring = using_current(keys, list(known.values())) if remember or known else keys
     for (kind, keyid), row in known.items():
@@ -102,11 +102,11 @@ def count_sealed(connection: Connection) -> int:
     """
     How many values the current seal key has sealed.
     """
-    rows = Statements(connection).all("list_keys", {})
+    rows = Queries(connection).rows("list_keys", {})
     return sum(row["sealed"] for row in rows if row["state"] == "current" and row["sealed"])
 
 
-def lock_keys(statements: Statements) -> None:
+def lock_keys(queries: Queries) -> None:
     """
     Wait until all who write are done, and keep others off until the transaction ends.
 
@@ -117,21 +117,21 @@ def lock_keys(statements: Statements) -> None:
     Raises:
         StoreHeld: Somebody writes all the time, or stands still in the middle of it.
     """
-    statements.one("lock_imports", {})
+    queries.row("lock_imports", {})
     for _ in range(_LOCK_TRIES - 1):
-        with contextlib.suppress(StoreHeld), statements.transaction():
-            _lock_soon(statements)
+        with contextlib.suppress(StoreHeld), queries.transaction():
+            _lock_soon(queries)
             return
         time.sleep(_LOCK_PAUSE)
-    _lock_soon(statements)
+    _lock_soon(queries)
 
 
-def _lock_soon(statements: Statements) -> None:
-    statements.one("set_lock_timeout", {"milliseconds": _LOCK_WAIT})
-    statements.run("lock_keys", {})
+def _lock_soon(queries: Queries) -> None:
+    queries.row("set_lock_timeout", {"milliseconds": _LOCK_WAIT})
+    queries.execute("lock_keys", {})
 
 
-def known_keys(statements: Statements, keys: KeyRing) -> dict[tuple[KeyKind, int], dict[str, Any]]:
+def known_keys(queries: Queries, keys: KeyRing) -> dict[tuple[KeyKind, int], dict[str, Any]]:
     """
     The keys that this database knows, all of which are *keys* unless they are retired.
 
@@ -139,7 +139,7 @@ def known_keys(statements: Statements, keys: KeyRing) -> dict[tuple[KeyKind, int
         KeyMismatch: One of them is not.
     """
     ours = keys.fingerprints()
-    known = {(row["kind"], row["id"]): row for row in statements.all("list_keys", {})}
+    known = {(row["kind"], row["id"]): row for row in queries.rows("list_keys", {})}
     for (kind, keyid), row in known.items():
         if (kind, keyid) not in ours:
             if row["state"] != "retired":
@@ -152,27 +152,27 @@ def known_keys(statements: Statements, keys: KeyRing) -> dict[tuple[KeyKind, int
     return known
 
 
-def _remember(statements: Statements, keys: KeyRing) -> dict[tuple[KeyKind, int], dict[str, Any]]:
-    with statements.transaction():
+def _remember(queries: Queries, keys: KeyRing) -> dict[tuple[KeyKind, int], dict[str, Any]]:
+    with queries.transaction():
         # Of two programs that come first with different keys one does.
-        lock_keys(statements)
-        known = known_keys(statements, keys)
+        lock_keys(queries)
+        known = known_keys(queries, keys)
         for (kind, keyid), fingerprint in keys.fingerprints().items():
             if (kind, keyid) not in known:
                 values = {"kind": kind, "id": keyid, "fingerprint": fingerprint}
-                statements.run("remember_key", values)
+                queries.execute("remember_key", values)
         if _current(known) is None:
-            make_current(statements, {"tag": keys.tag_key_id, "seal": keys.seal_key_id})
-        return known_keys(statements, keys)
+            make_current(queries, {"tag": keys.tag_key_id, "seal": keys.seal_key_id})
+        return known_keys(queries, keys)
 
 
-def make_current(statements: Statements, ids: Mapping[KeyKind, int]) -> None:
+def make_current(queries: Queries, ids: Mapping[KeyKind, int]) -> None:
     """
     Write with these keys from now on; to be done in a transaction that has locked the keys.
     """
     for kind, keyid in ids.items():
-        statements.run("age_keys", {"kind": kind})
-        statements.run("set_current_key", {"kind": kind, "id": keyid})
+        queries.execute("age_keys", {"kind": kind})
+        queries.execute("set_current_key", {"kind": kind, "id": keyid})
 
 
 def _current(known: Mapping[tuple[KeyKind, int], Mapping[str, Any]]) -> dict[KeyKind, int] | None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Self
 
-from agi_router.db.connection import Connection, Statements
+from agi_router.db.connection import Connection, Queries
 from agi_router.inventory.capacity import Quarantine
 from agi_router.numbers import BLOCK_SIZE, Block
 
@@ -64,7 +64,7 @@ class Sweep:
     def __init__(
         self, connection: Connection, rests: Quarantine, retention: timedelta, *, batch: int = 500
     ) -> None:
-        self._statements = Statements(connection)
+        self._queries = Queries(connection)
         self._spans = {"memory": rests.memory, "retention": retention, "limit": batch}
         self._batch = batch
 
@@ -77,9 +77,7 @@ class Sweep:
         """
         for rows in self._repeated("mark_expired"):
             yield Swept(expired=rows)
-        blocks = [
-            Block(value=row["block"]) for row in self._statements.all("list_swept_blocks", {})
-        ]
+        blocks = [Block(value=row["block"]) for row in self._queries.rows("list_swept_blocks", {})]
         for block in blocks:
             for first in range(0, BLOCK_SIZE, _STRETCH):
                 stretch = {
@@ -93,7 +91,7 @@ class Sweep:
             yield from self._delete_bindings(block)
         for rows in self._repeated("delete_calls"):
             yield Swept(calls=rows)
-        while (row := self._statements.one("drop_call_day", self._spans)) and row["day"]:
+        while (row := self._queries.row("drop_call_day", self._spans)) and row["day"]:
             yield Swept(days=1)
 
     def _delete_bindings(self, block: Block) -> Iterator[Swept]:
@@ -113,6 +111,6 @@ class Sweep:
             yield rows
 
     def _one(self, name: str, **values: Any) -> dict[str, Any]:
-        row = self._statements.one(name, {**self._spans, **values})
+        row = self._queries.row(name, {**self._spans, **values})
         assert row is not None  # noqa: S101 - an aggregate has one row
         return row

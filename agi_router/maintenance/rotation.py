@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from agi_router.bindings.reseal import Renewal
-from agi_router.db.connection import Connection, Statements
+from agi_router.db.connection import Connection, Queries
 from agi_router.errors import KeyInUse, KeyRingError
 from agi_router.keys.file import replace_key_ring
 from agi_router.keys.registry import KINDS, check_keys, known_keys, lock_keys, make_current
@@ -45,11 +45,11 @@ class Rotation:
 
     def __init__(self, connection: Connection, keys: KeyRing, path: Path) -> None:
         self._connection = connection
-        self._statements = Statements(connection)
+        self._queries = Queries(connection)
         self._path = path
         self.keys = keys
         """As they stand."""
-        row = self._statements.one("try_lock_rotation", {})
+        row = self._queries.row("try_lock_rotation", {})
         if row is None or not row["locked"]:
             raise KeyInUse("the keys are being changed by another command; wait until it is done")
 
@@ -63,7 +63,7 @@ class Rotation:
         Raises:
             KeyRingError: The file cannot be replaced, or all ids were used.
         """
-        known = known_keys(self._statements, self.keys)
+        known = known_keys(self._queries, self.keys)
         ring = self.keys
         chosen: dict[KeyKind, int] = {}
         for kind in kinds:
@@ -84,7 +84,7 @@ class Rotation:
         """
         return [
             _told(row)
-            for row in self._statements.all("list_routers", {})
+            for row in self._queries.rows("list_routers", {})
             if row["application_name"].split()[-1] != self.keys.digest
         ]
 
@@ -94,9 +94,9 @@ class Rotation:
 
         From then on the file keeps older ones from being current again.
         """
-        with self._statements.transaction():
-            lock_keys(self._statements)
-            make_current(self._statements, ids)
+        with self._queries.transaction():
+            lock_keys(self._queries)
+            make_current(self._queries, ids)
         self.keys = check_keys(self._connection, self.keys)
         self.raise_floor()
 
@@ -123,7 +123,7 @@ class Rotation:
         """
         What brings the rows under the current keys.
         """
-        return Renewal(self._statements, self.keys)
+        return Renewal(self._queries, self.keys)
 
     def renew_secrets(self) -> int:
         """
@@ -132,7 +132,7 @@ class Rotation:
         Raises:
             SealError: One does not open.
         """
-        return ApiKeyStore(self._statements).renew(self.keys)
+        return ApiKeyStore(self._queries).renew(self.keys)
 
     def retire(self, kind: KeyKind, keyid: int) -> None:
         """
@@ -142,7 +142,7 @@ class Rotation:
             KeyInUse: It is the current one, or a row needs it.
             KeyRingError: There is no such key, or the file cannot be replaced.
         """
-        known = known_keys(self._statements, self.keys)
+        known = known_keys(self._queries, self.keys)
         state = known[kind, keyid]["state"] if (kind, keyid) in known else None
         if state is None:
             raise KeyRingError(f"there is no {kind} key {keyid}")
@@ -154,9 +154,9 @@ class Rotation:
                 f"{kind} key {keyid} is needed by {uses} sealed value(s): run 'agi-router key"
                 " renew' first"
             )
-        with self._statements.transaction():
-            lock_keys(self._statements)
-            self._statements.run("retire_key", {"kind": kind, "id": keyid})
+        with self._queries.transaction():
+            lock_keys(self._queries)
+            self._queries.execute("retire_key", {"kind": kind, "id": keyid})
         self.keys = check_keys(self._connection, self.keys)
         # Also where a run before this one got no further than the database.
         replace_key_ring(self._path, self.keys)
@@ -168,7 +168,7 @@ class Rotation:
         What is too short to be one needs none.
         """
         found: Counter[tuple[KeyKind, int]] = Counter()
-        for row in self._statements.all("count_keys", {}):
+        for row in self._queries.rows("count_keys", {}):
             if len(row["header"]) == _HEADER:
                 _, seal, tag = row["header"]
                 found["seal", seal] += row["values"]
@@ -182,7 +182,7 @@ class Rotation:
         Of seal keys also how many values each has sealed.
         """
         uses = self.uses()
-        known = known_keys(self._statements, self.keys)
+        known = known_keys(self._queries, self.keys)
         return [
             {
                 "kind": kind,

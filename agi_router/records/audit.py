@@ -19,7 +19,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
-from agi_router.db.connection import Statements
+from agi_router.db.connection import Queries
 
 __all__ = ["Actor", "Audit", "AuditEntry"]
 
@@ -89,11 +89,11 @@ class Audit:
     The audit of one database.
 
     Args:
-        statements: Where it is kept.
+        queries: Where it is kept.
     """
 
-    def __init__(self, statements: Statements) -> None:
-        self._statements = statements
+    def __init__(self, queries: Queries) -> None:
+        self._queries = queries
 
     def record(self, what: AuditEntry) -> None:
         """
@@ -102,13 +102,13 @@ class Audit:
         Raises:
             StoreError: It could not be written; then nothing may be shown.
         """
-        self._statements.run("record_act", {**asdict(what), **asdict(Actor.here(os.environ))})
+        self._queries.execute("record_act", {**asdict(what), **asdict(Actor.here(os.environ))})
 
     def rows(self, *, since: datetime, limit: int) -> list[dict[str, Any]]:
         """
         What was recorded since a time, newest first.
         """
-        return self._statements.all("list_audit", {"since": since, "limit": limit})
+        return self._queries.rows("list_audit", {"since": since, "limit": limit})
 
 
 def _name(uid: int) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from agi_router.db.connection import Statements
+from agi_router.db.connection import Queries
 from agi_router.errors import ApiKeyLimit, ApiKeyNotFound
 from agi_router.keys.registry import key_ids
 from agi_router.keys.ring import KeyRing
@@ -51,11 +51,11 @@ class ApiKeyStore:
     The API keys of one database.
 
     Args:
-        statements: Where they are kept.
+        queries: Where they are kept.
     """
 
-    def __init__(self, statements: Statements) -> None:
-        self._statements = statements
+    def __init__(self, queries: Queries) -> None:
+        self._queries = queries
 
     def add(
         self,
@@ -90,7 +90,7 @@ class ApiKeyStore:
         """
         secret, key_id = new_secret(), new_key_id()
         values: dict[str, Any] = {
-            "tenant_id": None if tenant is None else TenantStore(self._statements).find_id(tenant),
+            "tenant_id": None if tenant is None else TenantStore(self._queries).find_id(tenant),
             "id": key_id,
             "form": form.value,
             "label": label,
@@ -100,14 +100,14 @@ class ApiKeyStore:
             "sealed": None,
             "life": life,
         }
-        with self._statements.transaction():
+        with self._queries.transaction():
             if form is KeyForm.SIGNED:
                 self._assert_current(keys)
                 values["sealed"] = keys.seal_secret(secret, key_id)
-                self._statements.one("count_seals", {"count": 1})
-            self._statements.run("expire_api_keys", values)
+                self._queries.row("count_seals", {"count": 1})
+            self._queries.execute("expire_api_keys", values)
             for _ in range(_TRIES):
-                if self._statements.one("add_api_key", values) is not None:
+                if self._queries.row("add_api_key", values) is not None:
                     break
             else:
                 raise ApiKeyLimit
@@ -120,7 +120,7 @@ class ApiKeyStore:
         Raises:
             ApiKeyNotFound: There is none of this id.
         """
-        row = self._statements.one("find_api_key", {"id": key_id})
+        row = self._queries.row("find_api_key", {"id": key_id})
         if row is None:
             raise ApiKeyNotFound(f"there is no API key {key_id!r}")
         return FoundKey(
@@ -135,7 +135,7 @@ class ApiKeyStore:
         """
         The keys of a tenant, or everybody's, in the order in which they were made.
         """
-        return list(map(_read, self._statements.all("list_api_keys", {"tenant": tenant})))
+        return list(map(_read, self._queries.rows("list_api_keys", {"tenant": tenant})))
 
     def revoke(self, key_id: str) -> ApiKey:
         """
@@ -144,14 +144,14 @@ class ApiKeyStore:
         Raises:
             ApiKeyNotFound: There is none of this id.
         """
-        self._statements.one("revoke_api_key", {"id": key_id})
+        self._queries.row("revoke_api_key", {"id": key_id})
         return self.find(key_id).key
 
     def note_use(self, key_id: str) -> None:
         """
         Remember that a key was used, to the minute.
         """
-        self._statements.run("note_api_key_use", {"id": key_id})
+        self._queries.execute("note_api_key_use", {"id": key_id})
 
     def renew(self, keys: KeyRing) -> int:
         """
@@ -164,17 +164,17 @@ class ApiKeyStore:
             SealError: One does not open.
         """
         _, header = keys.headers
-        rows = self._statements.all("list_sealed_secrets", {"header": header})
+        rows = self._queries.rows("list_sealed_secrets", {"header": header})
         for row in rows:
-            with self._statements.transaction():
+            with self._queries.transaction():
                 self._assert_current(keys)
                 sealed = keys.seal_secret(keys.open_secret(row["sealed"], row["id"]), row["id"])
-                self._statements.one("seal_secret", {"id": row["id"], "sealed": sealed})
+                self._queries.row("seal_secret", {"id": row["id"], "sealed": sealed})
         return len(rows)
 
     def _assert_current(self, keys: KeyRing) -> None:
         # Keys are of no block.
-        self._statements.one("assert_current_keys", {"block": None, **key_ids(keys)})
+        self._queries.row("assert_current_keys", {"block": None, **key_ids(keys)})
 
 
 def _read(row: dict[str, Any]) -> ApiKey:

@@ -4,7 +4,7 @@ Tenants, as the database keeps them.
 
 from typing import Any
 
-from agi_router.db.connection import Statements
+from agi_router.db.connection import Queries
 from agi_router.errors import (
     TenantExists,
     TenantNotFound,
@@ -18,11 +18,11 @@ class TenantStore:
     The tenants of one database.
 
     Args:
-        statements: Where they are kept.
+        queries: Where they are kept.
     """
 
-    def __init__(self, statements: Statements) -> None:
-        self._statements = statements
+    def __init__(self, queries: Queries) -> None:
+        self._queries = queries
 
     def add(self, name: str) -> dict[str, Any]:
         """
@@ -31,7 +31,7 @@ class TenantStore:
         Raises:
             TenantExists: It is there already.
         """
-        row = self._statements.one("add_tenant", {"name": name})
+        row = self._queries.row("add_tenant", {"name": name})
         if row is None:
             raise TenantExists(f"tenant {name!r} is already there")
         return row
@@ -40,7 +40,7 @@ class TenantStore:
         """
         All tenants, with how many blocks are kept for each.
         """
-        return self._statements.all("list_tenants", {})
+        return self._queries.rows("list_tenants", {})
 
     def set_active(self, name: str, *, active: bool) -> dict[str, Any]:
         """
@@ -49,7 +49,7 @@ class TenantStore:
         Raises:
             TenantNotFound: There is no such tenant.
         """
-        row = self._statements.one("set_tenant_active", {"name": name, "active": active})
+        row = self._queries.row("set_tenant_active", {"name": name, "active": active})
         if row is None:
             raise TenantNotFound(f"there is no tenant {name!r}")
         return row
@@ -61,7 +61,7 @@ class TenantStore:
         Raises:
             TenantNotFound: There is no such tenant.
         """
-        row = self._statements.one("find_tenant", {"name": name})
+        row = self._queries.row("find_tenant", {"name": name})
         if row is None:
             raise TenantNotFound(f"there is no tenant {name!r}")
         return row["id"]  # type: ignore[no-any-return]

@@ -19,7 +19,7 @@ from agi_router.calls.ports import Admission
 from agi_router.calls.refusal_limit import OFF, Rate
 from agi_router.calls.router import Router
 from agi_router.doors.fastagi import FastAgiDoor, token_of
-from agi_router.numbers import Block, PhoneNumber, XNumber
+from agi_router.numbers import PhoneNumber, XNumber
 from harness.identities import told as identity
 
 NOW = datetime(2025, 3, 14, 21, 30, 25, tzinfo=UTC)
@@ -66,7 +66,7 @@ def leg() -> RouteHit:
     """Return what the store knows of A on X."""
     x_number = XNumber.parse(X)
     return RouteHit(
-        block=Block(value=x_number.block),
+        block=x_number.block,
         binding_id=42,
         mode=Mode.AXB,
         side=Side.A,

@@ -506,7 +506,7 @@ def insert_route(
             row.shown,
             side,
             keys.seal([callee], row, Purpose.CALLEE) if callee else None,
-            x.block,
+            x.block.value,
             binding,
         ),
     )

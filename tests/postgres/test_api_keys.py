@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from postgres.test_cli import Cli
 
-from agi_router.db.connection import Connection, Statements, connect
+from agi_router.db.connection import Connection, Queries, connect
 from agi_router.db.rights import grant
 from agi_router.errors import ApiKeyLimit, ApiKeyNotFound, SealError, TenantNotFound
 from agi_router.keys.file import write_key_ring
@@ -46,7 +46,7 @@ def add(
     life: timedelta = HOUR,
 ) -> tuple[ApiKey, str]:
     """A key and its secret."""
-    return ApiKeyStore(Statements(connection)).add(
+    return ApiKeyStore(Queries(connection)).add(
         tenant=tenant,
         form=form,
         label="orders",
@@ -66,7 +66,7 @@ def ring(connection: Connection, keys: KeyRing) -> KeyRing:
 def test_a_bearer_is_kept_as_a_digest(connection: Connection, ring: KeyRing) -> None:
     """Its secret is nowhere in the row."""
     key, secret = add(connection, ring, networks=NETWORKS)
-    found = ApiKeyStore(Statements(connection)).find(key.id)
+    found = ApiKeyStore(Queries(connection)).find(key.id)
     assert found.key == key
     assert found.digest is not None
     assert same_secret(secret, found.digest)
@@ -81,7 +81,7 @@ def test_a_bearer_is_kept_as_a_digest(connection: Connection, ring: KeyRing) -> 
 def test_a_signing_secret_is_sealed_for_its_key(connection: Connection, ring: KeyRing) -> None:
     """With the key ring, and opens for no other one."""
     key, secret = add(connection, ring, tenant=None, form=KeyForm.SIGNED)
-    found = ApiKeyStore(Statements(connection)).find(key.id)
+    found = ApiKeyStore(Queries(connection)).find(key.id)
     assert found.digest is None
     assert found.sealed is not None
     assert secret.encode() not in found.sealed
@@ -97,8 +97,8 @@ def test_a_signing_secret_is_sealed_for_its_key(connection: Connection, ring: Ke
 
 def test_two_at_once(connection: Connection, ring: KeyRing) -> None:
     """For each tenant and for the operator; one that is revoked makes room."""
-    store = ApiKeyStore(Statements(connection))
-    TenantStore(Statements(connection)).add("couriers")
+    store = ApiKeyStore(Queries(connection))
+    TenantStore(Queries(connection)).add("couriers")
     for owner in ("default", "couriers", None):
         first, _ = add(connection, ring, tenant=owner)
         second, _ = add(connection, ring, tenant=owner)
@@ -134,7 +134,7 @@ def test_two_at_once_whoever_comes_together(
     with ThreadPoolExecutor(8) as pool:
         made = [each for each in pool.map(make, range(8)) if each]
     assert sorted(made) == sorted(
-        key.id for key in ApiKeyStore(Statements(connection)).all() if key.state is KeyState.ACTIVE
+        key.id for key in ApiKeyStore(Queries(connection)).all() if key.state is KeyState.ACTIVE
     )
     assert len(made) == 2
 
@@ -143,7 +143,7 @@ def test_an_expired_key_makes_room(clock: Clock, shadowed: Connection, keys: Key
     """And says that it is expired, before anybody has marked it."""
     assert clock
     ring = check_keys(shadowed, keys)
-    store = ApiKeyStore(Statements(shadowed))
+    store = ApiKeyStore(Queries(shadowed))
     first, _ = add(shadowed, ring)
     add(shadowed, ring)
     set_clock(shadowed, first.expires_at)
@@ -158,7 +158,7 @@ def test_last_use_is_noted_to_the_minute(
 ) -> None:
     """Not for each request anew."""
     assert clock
-    store = ApiKeyStore(Statements(shadowed))
+    store = ApiKeyStore(Queries(shadowed))
     key, _ = add(shadowed, check_keys(shadowed, keys))
     seen = []
     for seconds in (10, 40, 71):
@@ -172,7 +172,7 @@ def test_last_use_is_noted_to_the_minute(
 
 def test_rotation_takes_secrets_along(connection: Connection, ring: KeyRing) -> None:
     """They are sealed anew once, and open with the old key no more."""
-    store = ApiKeyStore(Statements(connection))
+    store = ApiKeyStore(Queries(connection))
     key, secret = add(connection, ring, form=KeyForm.SIGNED)
     add(connection, ring)
     other = KeyRing(tag_keys=ring.tag_keys, seal_keys=ring.seal_keys, cipher=Cipher.SM4_GCM)
@@ -182,7 +182,7 @@ def test_rotation_takes_secrets_along(connection: Connection, ring: KeyRing) -> 
     sealed = store.find(key.id).sealed
     assert sealed is not None
     assert ring.open_secret(sealed, key.id) == secret
-    rows = Statements(connection).all("count_keys", {})
+    rows = Queries(connection).rows("count_keys", {})
     assert [(row["header"], row["values"]) for row in rows] == [(other.headers[1], 1)]
 
 
@@ -196,7 +196,7 @@ def test_who_serves_can_only_add_to_the_audit(
     try:
         grant(connection, role)
         with connect(f"{dsn} user={role}") as serving:
-            audit = Audit(Statements(serving))
+            audit = Audit(Queries(serving))
             audit.record(
                 AuditEntry(
                     act="GET /v1/bindings/{id}",
@@ -228,11 +228,11 @@ def test_the_command_line(dsn: str, connection: Connection, keys: KeyRing, tmp_p
     made = json.loads(cli(*create, "--tenant", "default", "--network", "192.0.2.0/24").out)
     key_id, secret = parse_bearer(made["bearer"]) or ("", "")
     assert key_id == made["id"]
-    found = ApiKeyStore(Statements(connection)).find(key_id)
+    found = ApiKeyStore(Queries(connection)).find(key_id)
     assert found.digest is not None
     assert same_secret(secret, found.digest)
     signing = json.loads(cli(*create, "--operator", "--signed").out)
-    sealed = ApiKeyStore(Statements(connection)).find(signing["id"]).sealed
+    sealed = ApiKeyStore(Queries(connection)).find(signing["id"]).sealed
     assert sealed is not None
     assert keys.open_secret(sealed, signing["id"]) == signing["secret"]
     listed = cli("api-key", "list")

@@ -70,7 +70,7 @@ def stores(dsn: str, keys: KeyRing) -> Iterator[Stores]:
 
 
 def connection_of(store: BindingStore) -> Connection:
-    return store._statements._connection
+    return store._queries._connection
 
 
 def rows(connection: Connection) -> tuple[int, int, int]:
@@ -130,7 +130,7 @@ def test_number_is_chosen(store: BindingStore) -> None:
     made = [bind(store, x=None) for _ in range(20)]
     numbers = {sides(each)[Side.A][1] for each in made}
     assert len(numbers) == 20
-    assert {x.block for x in numbers if x} <= {BLOCK.value, OTHER_BLOCK.value}
+    assert {x.block for x in numbers if x} <= {BLOCK, OTHER_BLOCK}
 
 
 def test_number_is_shared_by_strangers(store: BindingStore) -> None:

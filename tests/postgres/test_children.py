@@ -81,7 +81,7 @@ async def test_the_first_call_makes_y(store: BindingStore, admissions: Admission
     }
     y = await made_by_a_call(admissions)
     assert y != X
-    assert y.block == BLOCK.value
+    assert y.block == BLOCK
     assert await place(admissions) == (B, y)
     assert await place(admissions, B, y) == (A, X)
     [child] = children(store)

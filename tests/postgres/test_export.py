@@ -204,7 +204,7 @@ def test_one_moment(store: BindingStore) -> None:
         bind(store, party(i), B, x=None)
     rows = export_rows(store, everything=True, order_id=None, reveal=REVEAL)
     first = next(rows)
-    with connect(store._statements._connection.info.dsn) as other:
+    with connect(store._queries._connection.info.dsn) as other:
         bind(BindingStore(other, store.keys), A, C, x=None)
     assert len([first, *rows]) == 3
     assert len(list(export_rows(store, everything=True, order_id=None, reveal=REVEAL))) == 4

@@ -14,7 +14,7 @@ from agi_router.bindings.store import BindingStore
 from agi_router.calls.arrival import Call
 from agi_router.calls.end import Outcome
 from agi_router.calls.store import AdmissionStore
-from agi_router.db.connection import Connection, Statements, connect
+from agi_router.db.connection import Connection, Queries, connect
 from agi_router.db.fast_connection import FastConnection
 from agi_router.db.pool import ConnectionPool
 from agi_router.errors import StoreError, StoreHeld, StoreUnavailable
@@ -247,7 +247,7 @@ async def test_renewing_goes_round_what_is_held(
         await admissions.use(rotation.keys)
         rotation.switch(chosen)
         holder.hold(made[-1:])
-        renewal = Renewal(Statements(other), rotation.keys, patience=0.5)
+        renewal = Renewal(Queries(other), rotation.keys, patience=0.5)
         renewing = asyncio.ensure_future(asyncio.to_thread(lambda: list(renewal.run())))
         while not renewing.done():
             answers = await asyncio.gather(*(asked(admissions, call) for call in made[:-1]))

@@ -489,7 +489,7 @@ def test_two_numbers(importing: Importing, store: BindingStore) -> None:
     for made in everything(store):
         x, y = (next(dials(p) for p in made.parties if p.side is side) for side in SIDES)
         assert x != y
-        assert x.block == y.block == BLOCK.value
+        assert x.block == y.block == BLOCK
 
 
 def test_blocks_that_take_none(

@@ -23,7 +23,7 @@ from agi_router.calls import store as admission_module
 from agi_router.calls.decision import Refusal, decide
 from agi_router.calls.reasons import Reason
 from agi_router.calls.store import AdmissionStore
-from agi_router.db.connection import Connection, Statements, connect
+from agi_router.db.connection import Connection, Queries, connect
 from agi_router.errors import (
     BindingConflict,
     BlockNotFound,
@@ -334,7 +334,7 @@ def test_the_same_number_is_not_to_be_had(resting: BindingStore) -> None:
     resting.inventory.set_block_state(BLOCK, BlockState.DRAINING)
     assert anywhere(resting, same_x=Affinity.PREFER).id.block == SECOND
     resting.inventory.set_block_state(BLOCK, BlockState.ACTIVE)
-    assert x_of(first).block == BLOCK.value
+    assert x_of(first).block == BLOCK
 
 
 def fill(
@@ -589,20 +589,20 @@ def test_a_block_nearly_full_is_not_searched_whole(
 
 def statements(store: BindingStore) -> int:
     """Count the statements that a store's connection has run."""
-    return int(getattr(store._statements, "asked", 0))
+    return int(getattr(store._queries, "asked", 0))
 
 
 @pytest.fixture(autouse=True)
 def counting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let stores count what they ask."""
-    for name in ("one", "all"):
-        inner = getattr(Statements, name)
+    for name in ("row", "rows"):
+        inner = getattr(Queries, name)
 
         def counted(self: Any, *values: Any, inner: Any = inner) -> Any:
             self.asked = getattr(self, "asked", 0) + 1
             return inner(self, *values)
 
-        monkeypatch.setattr(Statements, name, counted)
+        monkeypatch.setattr(Queries, name, counted)
 
 
 def test_an_empty_block_takes_three_statements(resting: BindingStore) -> None:
@@ -621,5 +621,5 @@ def test_the_clock_is_the_databases(clock: Clock, resting: BindingStore) -> None
     )
     with pytest.raises(NoNumberAvailable, match="outside the dates"):
         bind(resting, x=SECOND.number(1))
-    set_clock(resting._statements._connection, resting.now() + HOUR)
+    set_clock(resting._queries._connection, resting.now() + HOUR)
     bind(resting, x=SECOND.number(1))

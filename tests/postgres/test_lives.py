@@ -282,7 +282,7 @@ class Machine(RuleBasedStateMachine):
         row = self.connection.execute(
             query("admit"),
             {
-                "block": x.block,
+                "block": x.block.value,
                 "x_number": x.value,
                 "tags": [*self.keys.tags(x, caller), 0],
                 "call_id": call_id,
@@ -335,7 +335,7 @@ class Machine(RuleBasedStateMachine):
         call = self.calls.pop(pick % len(self.calls))
         values = {
             "day": call_day(call.call_id),
-            "block": [call.x.block],
+            "block": [call.x.block.value],
             "id": [call.call_id],
             "x_number": [call.x.value],
             "ended_at": [self.now],

@@ -478,7 +478,7 @@ def test_one_place_for_two_groups(store: BindingStore, stores: Stores) -> None:
             for _ in opened
         ]
         if round_ % 2:
-            expire(opened[0]._statements._connection, bind(store, D, E, x=x).id)
+            expire(opened[0]._queries._connection, bind(store, D, E, x=x).id)
         results = race(
             [
                 lambda s=each, m=m: s.add_members(m.id, [D])  # type: ignore[misc]
@@ -498,13 +498,13 @@ def test_unbound_while_a_member_comes(
     made = make(store)
     ending, changing = stores(), stores()
     with ThreadPoolExecutor(1) as pool:
-        ending._statements._connection.execute("BEGIN")
+        ending._queries._connection.execute("BEGIN")
         ending.unbind(made.id)
         late = pool.submit(changing.add_members, made.id, [D])
-        pid = changing._statements._connection.info.backend_pid
+        pid = changing._queries._connection.info.backend_pid
         waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND pid = %s"
         until(lambda: one(connection, waits, pid))
-        ending._statements._connection.execute("COMMIT")
+        ending._queries._connection.execute("COMMIT")
         with pytest.raises(BindingEnded, match="unbound"):
             late.result(timeout=10)
     assert members_of(store.find(made.id)) == {A, C}
@@ -516,7 +516,7 @@ async def test_a_call_waits_for_the_change(
     """A member who is just leaving never becomes the one whom B calls back."""
     made = make(store, (A, C), Callback.LAST, A)
     changing = stores()
-    changing._statements._connection.execute("BEGIN")
+    changing._queries._connection.execute("BEGIN")
     changing.remove_member(made.id, C)
     with ThreadPoolExecutor(1) as pool:
         calling = connect(connection.info.dsn)
@@ -524,7 +524,7 @@ async def test_a_call_waits_for_the_change(
         def commit_once_it_waits() -> None:
             waits = "SELECT count(*) FROM pg_locks WHERE NOT granted"
             until(lambda: one(calling, waits))
-            changing._statements._connection.execute("COMMIT")
+            changing._queries._connection.execute("COMMIT")
 
         done = pool.submit(commit_once_it_waits)
         await admissions.admit(a_call(C), new_call_id(), timeout=TIMEOUT)

@@ -231,7 +231,7 @@ async def test_every_mode(
     assert outcomes(renewed, numbers) == before
     assert {value[:3] for value in sealed(connection)} <= set(alone.headers)
     # And it can be done once more, with nothing to do in between.
-    assert Renewal(renewed._statements, alone).outstanding() == 0
+    assert Renewal(renewed._queries, alone).outstanding() == 0
     again = rotate(dsn, key_file, kinds)
     assert outcomes(opened(connection, again), numbers) == before
 
@@ -590,8 +590,8 @@ def test_swept_away_meanwhile(store: BindingStore, keys: KeyRing) -> None:
     made = bind(store)
     gone = replace(made.id, id=made.id.id + 1)
     fresh = keys.with_new("tag", 2).using(tag=2, seal=1)
-    renewal = Renewal(store._statements, fresh)
-    with store._statements.transaction():
+    renewal = Renewal(store._queries, fresh)
+    with store._queries.transaction():
         renewal.renew([made.id, gone])
     assert (renewal.left, renewal.outstanding()) == ([], 0)
 
@@ -1125,7 +1125,7 @@ def test_killed_in_the_middle(
         rotation.switch(rotation.add(KINDS))
         ring = rotation.keys
     fresh = opened(connection, ring)
-    renewal = Renewal(fresh._statements, ring)
+    renewal = Renewal(fresh._queries, ring)
     left = [renewal.outstanding()]
     assert left == [300]
     for _ in range(3):

@@ -111,7 +111,7 @@ def bindings(draw: st.DrawFn) -> dict[str, Any]:
         **parties,
         "b": numbers[0].digits,
         "x": x,
-        "y": XNumber(value=x.block * 10**4 + (x.serial + 1) % 10**4) if two else None,
+        "y": x.block.number((x.serial + 1) % 10**4) if two else None,
         "expires": draw(st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1))).replace(  # noqa: DTZ001
             tzinfo=UTC
         ),

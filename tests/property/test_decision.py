@@ -29,7 +29,7 @@ from agi_router.calls.decision import (
 )
 from agi_router.calls.facts import Facts, RouteHit
 from agi_router.calls.reasons import Reason
-from agi_router.numbers import Block, PhoneNumber, XNumber
+from agi_router.numbers import PhoneNumber, XNumber
 
 NOW = datetime(2025, 3, 14, 21, 30, 25, tzinfo=UTC)
 
@@ -86,7 +86,7 @@ def legs(*, consistent: bool) -> st.SearchStrategy[RouteHit]:
     made = ended.flatmap(
         lambda pair: st.builds(
             RouteHit,
-            block=x_numbers.map(lambda x: Block(value=x.block)),
+            block=x_numbers.map(lambda x: x.block),
             binding_id=st.integers(1, 2**63 - 1),
             mode=st.sampled_from(Mode),
             side=st.sampled_from(Side),

@@ -70,7 +70,7 @@ def test_every_spelling_of_a_700_number(data: st.DataObject, x: XNumber, prefix:
     """However it is written, it is the same number, and its parts make it up."""
     assert XNumber.parse(data.draw(written(prefix + x.digits))) == x
     assert x.digits == f"{x.block}{x.serial:04d}"
-    assert Block(value=x.block).number(x.serial) == x
+    assert x.block.number(x.serial) == x
 
 
 @given(st.data(), mobiles, st.sampled_from(["", "0", "86", "+86", "0086", "+860"]))

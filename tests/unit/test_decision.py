@@ -30,7 +30,7 @@ from agi_router.calls.decision import (
 )
 from agi_router.calls.facts import Facts, RouteHit
 from agi_router.calls.reasons import Reason
-from agi_router.numbers import Block, PhoneNumber, XNumber
+from agi_router.numbers import PhoneNumber, XNumber
 
 X = XNumber(value=700012345670001)
 SHOWN = XNumber(value=700012345670002)
@@ -44,7 +44,7 @@ HOUR = timedelta(hours=1)
 
 CALL = Call(caller=A, x_number=X)
 LEG = RouteHit(
-    block=Block(value=X.block),
+    block=X.block,
     binding_id=42,
     mode=Mode.AXB,
     side=Side.A,

@@ -32,7 +32,7 @@ from agi_router.errors import (
     StoreUnavailable,
 )
 from agi_router.logs import Formatter
-from agi_router.numbers import Block, PhoneNumber, XNumber
+from agi_router.numbers import PhoneNumber, XNumber
 from harness.identities import from_header
 
 X = XNumber(value=700012345670001)
@@ -42,7 +42,7 @@ NOW = datetime(2025, 3, 14, 21, 30, 25, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 
 LEG = RouteHit(
-    block=Block(value=X.block),
+    block=X.block,
     binding_id=42,
     mode=Mode.AXB,
     side=Side.A,
