@@ -2,7 +2,7 @@
 The end journal: a directory where Asterisk leaves one line per ended call.
 
 Asterisk appends to the file ``ends``. To read it, the router moves it into ``claimed``, its own
-directory, and reads it on the next visit: by then nobody writes to it any more (a line is opened,
+directory, and reads it on the next run: by then nobody writes to it any more (a line is opened,
 written and closed in one go). A file is deleted when all its lines are settled, so whoever dies in
 between only makes lines be told twice. Several routers of one account may share a journal: moving
 has one winner, who settles; what it leaves is taken by the others after a while, and settling is

@@ -1,5 +1,5 @@
 """
-The books: every call is settled once, from the journal as it ends, or by reconciling.
+Settlement: every call is settled once, from the journal as it ends, or by reconciling.
 """
 
 import asyncio
@@ -18,12 +18,12 @@ from agi_router.errors import AgiRouterError, JournalError, ProtocolError, Store
 from agi_router.numbers import XNumber
 from agi_router.side_thread import SideThread
 
-__all__ = ["Books"]
+__all__ = ["Settlement"]
 
 log = logging.getLogger(__name__)
 
-# Seconds from claiming a file to reading it.
-_VISIT = 0.2
+# Seconds from claiming a file of the journal to reading it.
+_CLAIMED_FOR = 0.2
 # Calls that Asterisk is asked about at once; it answers one after the other.
 _ASKED = 20
 # Ends of one file that are remembered because somebody holds their bindings; where there are more,
@@ -33,7 +33,7 @@ _LEFT_LIMIT = 1000
 _TROUBLE = 900.0
 # The same for a call that the database refuses to settle: it is passed over, and all is well else.
 _REFUSED = 60.0
-# Seconds for which the end of this router waits for the books.
+# Seconds for which the end of this router waits for the settlement.
 _CLOSING = 10.0
 
 
@@ -41,7 +41,7 @@ def _nobody() -> None:
     pass
 
 
-class Books:
+class Settlement:
     """
     Settles calls: from the journal as they end, and those whose end nobody saw.
 
@@ -71,12 +71,12 @@ class Books:
         self._lost_at = -math.inf
         self._broken = 0
         self._broken_at = -math.inf
-        self._visiting = asyncio.Lock()
+        self._settling = asyncio.Lock()
         self._left: dict[str, list[End]] = {}
         # A disk may hang.
         self._disk = SideThread("journal")
 
-    async def visit(
+    async def settle_journal(
         self,
         *,
         others_after: float = 0.0,
@@ -95,14 +95,14 @@ class Books:
             StoreError: Something is not settled yet.
             JournalError: A file cannot be read, all others are settled; or none can be.
         """
-        async with self._visiting:
+        async with self._settling:
             held = 0
             fault: JournalError | None = None
             files, age = await self._disk.do(self._look, others_after, wait)
             if not files:
                 return
-            # Visitors may follow each other at once; a writer still needs its moment.
-            await asyncio.sleep(_VISIT - age)
+            # Runs may follow each other at once; a writer still needs its moment.
+            await asyncio.sleep(_CLAIMED_FOR - age)
             for file in files:
                 try:
                     held += await self._settle_file(file, alive)
@@ -124,7 +124,7 @@ class Books:
         files = self._journal.claimed(others_after=others_after)
         if not files:
             while not self._journal.claim() and not self._disk.wanted and time.monotonic() < until:
-                time.sleep(_VISIT)
+                time.sleep(_CLAIMED_FOR)
         return files, min(map(self._journal.age, files), default=math.inf)
 
     async def _settle_file(self, file: str, alive: Callable[[], None]) -> int:
@@ -170,7 +170,7 @@ class Books:
             )
         not_settled = _calls(unsettled)
         settled = [end for end in ends if end.call_id not in not_settled]
-        log.debug("books.settled", extra={"ends": len(settled)})
+        log.debug("settle.done", extra={"ends": len(settled)})
         if self._settled is not None:
             self._settled(settled)
         return unsettled
@@ -183,7 +183,7 @@ class Books:
             async with asyncio.timeout(_CLOSING):
                 await self._catch_up()
         except (AgiRouterError, TimeoutError) as error:
-            log.warning("books.left", extra={"error": str(error)})
+            log.warning("settle.left", extra={"error": str(error)})
 
     async def reconcile(self, ari: AriClient) -> None:
         """
@@ -220,7 +220,7 @@ class Books:
         self._tell_unseen(
             [end for end in ends if end.call_id not in not_settled], asterisk.startup_time
         )
-        log.info("books.reconciled", extra={"reserved": len(reserved), "alive": len(alive)})
+        log.info("settle.reconciled", extra={"reserved": len(reserved), "alive": len(alive)})
 
     def _tell_unseen(self, ends: Sequence[End], asterisk_since: datetime) -> None:
         """
@@ -230,7 +230,7 @@ class Books:
             return
         lost = sum(call_begin(end.call_id) >= asterisk_since for end in ends)
         kept = sum(end.kept for end in ends)
-        log.warning("books.without_end", extra={"calls": len(ends), "lost": lost, "kept": kept})
+        log.warning("settle.without_end", extra={"calls": len(ends), "lost": lost, "kept": kept})
         if self._without_end is not None:
             self._without_end(len(ends))
         if lost:
@@ -239,28 +239,28 @@ class Books:
     @property
     def trouble(self) -> list[str]:
         """
-        What is wrong with the books, for some time after it was seen: a line each.
+        What is wrong with the settlement, for some time after it was seen: a line each.
         """
         now = time.monotonic()
         found = []
         if now - self._lost_at <= _TROUBLE:
             found.append(
-                f"books: {self._lost} call(s) ended without a line in the journal while Asterisk"
-                " was up: 'agi-router doctor' tells whether it may write there"
+                f"settlement: {self._lost} call(s) ended without a line in the journal while"
+                " Asterisk was up: 'agi-router doctor' tells whether it may write there"
             )
         if now - self._broken_at <= _REFUSED:
             found.append(
-                f"books: the database refuses to settle {self._broken} call(s), which are passed"
-                " over: 'settle.failed' in the log tells their bindings"
+                f"settlement: the database refuses to settle {self._broken} call(s), which are"
+                " passed over: 'settle.failed' in the log tells their bindings"
             )
         return found
 
     async def _catch_up(self) -> None:
         """
-        Settle every line that is in the journal now: one visit claims it, the next one settles it.
+        Settle every line that is in the journal now: one run claims it, the next settles it.
         """
-        await self.visit()
-        await self.visit()
+        await self.settle_journal()
+        await self.settle_journal()
 
 
 def _unseen(

@@ -44,7 +44,7 @@ from agi_router.keys.registry import key_ids, using_current
 from agi_router.keys.ring import KeyRing, Purpose, Row
 from agi_router.numbers import BLOCK_SIZE, XNumber
 
-__all__ = ["AdmissionStore", "BindingCount", "Broken", "NumberCount", "Survey", "Unsettled"]
+__all__ = ["AdmissionStore", "BindingCount", "Broken", "NumberCount", "Statistics", "Unsettled"]
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ _Count = TypeVar("_Count")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Survey:
+class Statistics:
     """
     The state of the service, as the database has it.
     """
@@ -487,7 +487,7 @@ class AdmissionStore:
 
         return await self.pool.ask(work, timeout=timeout)  # type: ignore[no-any-return]
 
-    async def survey(self, *, timeout: float = 10.0) -> Survey:  # noqa: ASYNC109
+    async def statistics(self, *, timeout: float = 10.0) -> Statistics:  # noqa: ASYNC109
         """
         How many calls are open, and blocks in each state.
 
@@ -495,12 +495,12 @@ class AdmissionStore:
             StoreError: No answer.
         """
 
-        async def work(connection: FastConnection) -> Survey:
+        async def work(connection: FastConnection) -> Statistics:
             counts = await (await connection.execute(query("count_open_calls"))).fetchone()
             blocks = await (await connection.execute(query("count_blocks"))).fetchall()
             if counts is None:
                 raise StoreError("the database counts nothing")
-            return Survey(**counts, blocks={row["state"]: row["blocks"] for row in blocks})
+            return Statistics(**counts, blocks={row["state"]: row["blocks"] for row in blocks})
 
         return await self.pool.ask(work, timeout=timeout)  # type: ignore[no-any-return]
 

@@ -23,9 +23,10 @@ from agi_router.cli.context import read_settings
 from agi_router.cli.output import echo, echo_json, echo_table, json_option
 from agi_router.cli.stores import open_store
 from agi_router.errors import NumberError
+from agi_router.leaktest.call_slots import MODES, NUMBERS_PER_SLOT, CallSlot, people
 from agi_router.leaktest.callers import Sighting, run_callers
+from agi_router.leaktest.carrier import Address, parse_address
 from agi_router.leaktest.identities import IDENTITIES, Identity
-from agi_router.leaktest.lanes import MODES, NUMBERS_PER_LANE, Lane, people
 from agi_router.leaktest.report import (
     Row,
     rows,
@@ -36,14 +37,13 @@ from agi_router.leaktest.report import (
 )
 from agi_router.leaktest.report import as_json as report_as_json
 from agi_router.leaktest.suite import run_suite, scenarios
-from agi_router.leaktest.tap import Address, parse_address
 from agi_router.leaktest.vectors import VECTORS, Vector
 from agi_router.numbers import PhoneNumber
 
 __all__ = ["leaktest"]
 
 # More calls at once than this gain nothing: SIPp takes the time.
-_MOST_LANES = 24
+_MOST_SLOTS = 24
 # Should the program be killed, its bindings die by themselves.
 _LIFE = timedelta(hours=1)
 _ORDER = "leaktest"
@@ -88,9 +88,9 @@ class _Numbers(click.ParamType[Any]):
             self.fail("expected FIRST-LAST, like 13800001000-13800001047", param, ctx)
         try:
             low, high = int(PhoneNumber.parse(first).digits), int(PhoneNumber.parse(last).digits)
-            numbers = range(low, min(high, low + NUMBERS_PER_LANE * _MOST_LANES - 1) + 1)
-            if len(numbers) < NUMBERS_PER_LANE:
-                self.fail(f"at least {NUMBERS_PER_LANE} numbers in a row are needed", param, ctx)
+            numbers = range(low, min(high, low + NUMBERS_PER_SLOT * _MOST_SLOTS - 1) + 1)
+            if len(numbers) < NUMBERS_PER_SLOT:
+                self.fail(f"at least {NUMBERS_PER_SLOT} numbers in a row are needed", param, ctx)
             return tuple(PhoneNumber.parse(str(number)) for number in numbers)
         except NumberError as error:
             self.fail(str(error), param, ctx)
@@ -167,15 +167,15 @@ def leaktest(  # noqa: PLR0917 - options, not arguments
     with (
         _work(captures) as work,
         open_store(settings) as store,
-        _lanes(store, numbers) as lanes,
+        _slots(store, numbers) as slots,
     ):
         if not as_json:
-            echo(f"{len(plan) + len(identities)} calls, {len(lanes)} at once", err=True)
-        results = asyncio.run(run_suite(plan, lanes, pbx=pbx, near=near, far=far, work=work))
+            echo(f"{len(plan) + len(identities)} calls, {len(slots)} at once", err=True)
+        results = asyncio.run(run_suite(plan, slots, pbx=pbx, near=near, far=far, work=work))
         sightings = asyncio.run(
             run_callers(
                 identities,
-                lanes,
+                slots,
                 pbx=pbx,
                 near=near,
                 far=far,
@@ -252,14 +252,14 @@ def _work(captures: Path | None) -> Iterator[Path]:
 
 
 @contextmanager
-def _lanes(store: BindingStore, numbers: Sequence[PhoneNumber]) -> Iterator[list[Lane]]:
-    """Lanes with bindings that live for the time of a block."""
+def _slots(store: BindingStore, numbers: Sequence[PhoneNumber]) -> Iterator[list[CallSlot]]:
+    """Slots with bindings that live for the time of a block."""
     made: list[Binding] = []
     terms = Terms(expires_at=store.now() + _LIFE, order_id=_ORDER)
     try:
-        lanes = []
-        for first in range(0, len(numbers) - NUMBERS_PER_LANE + 1, NUMBERS_PER_LANE):
-            three = numbers[first : first + NUMBERS_PER_LANE]
+        slots = []
+        for first in range(0, len(numbers) - NUMBERS_PER_SLOT + 1, NUMBERS_PER_SLOT):
+            three = numbers[first : first + NUMBERS_PER_SLOT]
             a, b, other = people([number.digits for number in three])
             dialled: dict[Mode, tuple[str, str]] = {}
             for mode, parties in zip(MODES, (Axb, Axyb), strict=True):
@@ -267,8 +267,8 @@ def _lanes(store: BindingStore, numbers: Sequence[PhoneNumber]) -> Iterator[list
                 made.append(binding)
                 dials = {p.side: p.dials.digits for p in binding.parties if p.dials is not None}
                 dialled[mode] = dials[Side.A], dials[Side.B]
-            lanes.append(Lane(a=a, b=b, other=other, dialled=dialled))
-        yield lanes
+            slots.append(CallSlot(a=a, b=b, other=other, dialled=dialled))
+        yield slots
     finally:
         for binding in made:
             store.unbind(binding.id)

@@ -40,7 +40,7 @@ def group(ctx: click.Context, *, as_json: bool) -> None:
             raise click.UsageError("--json goes behind the subcommand")
         return
     with open_inventory(read_settings()) as inventory:
-        rows = inventory.survey()
+        rows = inventory.statistics()
     if as_json:
         echo_json(rows)
         return

@@ -115,7 +115,7 @@ class InventoryStore:
             self._queries.row("set_block_state", values)
         return self.block(block)
 
-    def survey(self) -> list[dict[str, Any]]:
+    def statistics(self) -> list[dict[str, Any]]:
         """
         How many numbers of each block are bound, rest and are free, and when none will be.
 
@@ -125,7 +125,7 @@ class InventoryStore:
             ``exhausted_at``, :obj:`None` for never.
         """
         return [
-            self._surveyed(row) for row in self._queries.rows("pool_statistics", self._spans())
+            self._described(row) for row in self._queries.rows("pool_statistics", self._spans())
         ]
 
     def unrested(self, block: Block) -> list[tuple[XNumber, bool]]:
@@ -139,7 +139,7 @@ class InventoryStore:
         return {"rest": self._rests.number, "party_rest": self._rests.party}
 
     @staticmethod
-    def _surveyed(row: dict[str, Any]) -> dict[str, Any]:
+    def _described(row: dict[str, Any]) -> dict[str, Any]:
         held = row["bound"] + row["resting"]
         return {
             "block": str(Block(value=row["block"])),

@@ -13,13 +13,13 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from agi_router.leaktest.desk import Scene
+from agi_router.leaktest.call_setup import CallSetup
+from agi_router.leaktest.carrier import Carrier, Leg
 from agi_router.leaktest.leaks import find_leaks, mask
 from agi_router.leaktest.media import Media, peer_of, rtcp_of, rtp_of
 from agi_router.leaktest.messages import Message, received_by
 from agi_router.leaktest.results import Finding, Result, Scenario
 from agi_router.leaktest.scripts import callee_script, caller_script, outside_script
-from agi_router.leaktest.tap import Leg, Tap
 from agi_router.leaktest.vectors import End, Party
 
 __all__ = ["Call"]
@@ -61,20 +61,22 @@ class Call:
     One scenario while it runs.
     """
 
-    def __init__(self, scenario: Scenario, scene: Scene, tap: Tap, work: Path, sipp: str) -> None:
+    def __init__(
+        self, scenario: Scenario, setup: CallSetup, carrier: Carrier, work: Path, sipp: str
+    ) -> None:
         self._scenario = scenario
-        self._scene = scene
-        self._tap = tap
+        self._setup = setup
+        self._carrier = carrier
         self._work = work
         self._sipp = sipp
         self._phones: list[_Phone] = []
-        self._caller = self._phone("caller", End.CALLER, (scene.callee, scene.other))
-        self._callee = self._phone("callee", End.CALLEE, (scene.caller, scene.other))
+        self._caller = self._phone("caller", End.CALLER, (setup.callee, setup.other))
+        self._callee = self._phone("callee", End.CALLEE, (setup.caller, setup.other))
         self._faults: list[str] = []
         self._sound: dict[End, Media] = {}
         self._running: list[asyncio.subprocess.Process] = []
         self._result: tuple[tuple[int, int, int], Result] | None = None
-        self.began = len(tap.strays)
+        self.began = len(carrier.unexpected)
         self.ended: int | None = None
 
     async def place(self) -> None:
@@ -82,32 +84,32 @@ class Call:
         caller, callee = self._caller, self._callee
         self._work.mkdir(parents=True)
         for side in End:
-            host = self._scene.address(side).rpartition(":")[0]
+            host = self._setup.address(side).rpartition(":")[0]
             self._sound[side] = await Media.open(host)
-        scene = self._scene = replace(
-            self._scene,
+        setup = self._setup = replace(
+            self._setup,
             near_media=self._sound[End.CALLER].port,
             far_media=self._sound[End.CALLEE].port,
         )
-        self._tap.far.join(callee.leg, number=scene.callee.number)
-        self._tap.near.join(caller.leg, call_id=scene.call_id)
+        self._carrier.far.join(callee.leg, number=setup.callee.number)
+        self._carrier.near.join(caller.leg, call_id=setup.call_id)
         try:
-            rings = not scene.vector.refused
+            rings = not setup.vector.refused
             if rings:
-                called = await self._start(callee, callee_script(scene), "%u@callee")
+                called = await self._start(callee, callee_script(setup), "%u@callee")
                 await self._until_bound(callee)
-            calling = await self._start(caller, caller_script(scene), scene.call_id)
-            if scene.vector.outside is not None:
+            calling = await self._start(caller, caller_script(setup), setup.call_id)
+            if setup.vector.outside is not None:
                 await self._send_outside()
-            if scene.vector.rtp or scene.vector.rtcp:
+            if setup.vector.rtp or setup.vector.rtcp:
                 await self._tell()
             await self._end(caller, calling)
             if rings:
                 await self._end(callee, called, patience=_PARTING)
         finally:
             await self._stop()
-            self._tap.far.leave(callee.leg, number=scene.callee.number)
-            self._tap.near.leave(caller.leg)
+            self._carrier.far.leave(callee.leg, number=setup.callee.number)
+            self._carrier.near.leave(caller.leg)
             for media in self._sound.values():
                 media.close()
 
@@ -125,9 +127,9 @@ class Call:
         """Let each side tell who it is by its sound, once the call is up."""
         if not await self._is_up():
             return
-        vector = self._scene.vector
+        vector = self._setup.vector
         for phone in (self._caller, self._callee):
-            party, peer = self._scene.party(phone.side), peer_of(phone.leg.messages)
+            party, peer = self._setup.party(phone.side), peer_of(phone.leg.messages)
             if peer is None:
                 self._faults.append(f"the {phone.name} was not told where its sound goes")
             else:
@@ -139,21 +141,21 @@ class Call:
 
     async def _send_outside(self) -> None:
         """Let another phone on each side send what it has to, once the call is up."""
-        scene, outside = self._scene, self._scene.vector.outside
+        setup, outside = self._setup, self._setup.vector.outside
         assert outside is not None  # noqa: S101 - asked for only where there is one
         if not await self._is_up():
             return
         for phone in (self._caller, self._callee):
-            if phone.side not in scene.vector.by:
+            if phone.side not in setup.vector.by:
                 continue
-            secrets = (scene.caller, scene.callee) if outside.stranger else phone.secrets
+            secrets = (setup.caller, setup.callee) if outside.stranger else phone.secrets
             other = self._phone(f"{phone.name}-outside", phone.side, secrets)
-            port = self._tap.near if phone.side is End.CALLER else self._tap.far
-            call_id = f"{scene.tag}-{phone.side.value}@outside"
+            port = self._carrier.near if phone.side is End.CALLER else self._carrier.far
+            call_id = f"{setup.tag}-{phone.side.value}@outside"
             port.join(other.leg, call_id=call_id)
             replaces = _replaces(phone.leg) if outside.replaces else ""
             try:
-                script = outside_script(scene, phone.side, replaces=replaces)
+                script = outside_script(setup, phone.side, replaces=replaces)
                 await self._end(other, await self._start(other, script, call_id))
             finally:
                 port.leave(other.leg)
@@ -170,7 +172,7 @@ class Call:
     ) -> asyncio.subprocess.Process:
         file = self._work / f"{phone.name}.xml"
         file.write_bytes(script)
-        remote = self._scene.address(phone.side)
+        remote = self._setup.address(phone.side)
         host, port = phone.leg.phone
         with (self._work / f"{phone.name}.screen").open("wb") as screen:
             process = await asyncio.create_subprocess_exec(
@@ -230,7 +232,7 @@ class Call:
         state = (
             sum(len(phone.leg.messages) for phone in self._phones),
             sum(len(media.packets) for media in self._sound.values()),
-            len(self._tap.strays[self.began : self.ended]),
+            len(self._carrier.unexpected[self.began : self.ended]),
         )
         # The search takes long; mostly nothing has come since the last one.
         if self._result is None or self._result[0] != state:
@@ -238,13 +240,13 @@ class Call:
         return self._result[1]
 
     def _searched(self) -> Result:
-        scene = self._scene
+        setup = self._setup
         findings = [finding for phone in self._phones for finding in _findings(phone)]
         findings += self._heard()
-        numbers = [p.number.encode() for p in (scene.caller, scene.callee, scene.other)]
-        for stray in self._tap.strays[self.began : self.ended]:
-            if stray.status is None and any(number in stray.raw for number in numbers):
-                findings += [Finding(at=None, leak=None, message=mask(stray.start_line))]
+        numbers = [p.number.encode() for p in (setup.caller, setup.callee, setup.other)]
+        for message in self._carrier.unexpected[self.began : self.ended]:
+            if message.status is None and any(number in message.raw for number in numbers):
+                findings += [Finding(at=None, leak=None, message=mask(message.start_line))]
         invites = len(_calls(self._callee.leg))
         faults = [*self._faults, *self._unplanted(), *self._went_wrong(invites)]
         return Result(
@@ -277,16 +279,16 @@ class Call:
 
     def _unplanted(self) -> Iterator[str]:
         """Yield the sides that did not plant what they should have."""
-        scene = self._scene
-        stranger = scene.vector.outside is not None and scene.vector.outside.stranger
+        setup = self._setup
+        stranger = setup.vector.outside is not None and setup.vector.outside.stranger
         # What is told by sound is seen to where it is told.
-        by = scene.vector.by
-        if scene.vector.rtp or scene.vector.rtcp:
+        by = setup.vector.by
+        if setup.vector.rtp or setup.vector.rtcp:
             by = frozenset()
             if not all(media.packets for media in self._sound.values()):
                 yield "a side has heard nothing of the other"
         for side in sorted(by, key=lambda side: side.value):
-            party = scene.other if stranger else scene.party(side)
+            party = setup.other if stranger else setup.party(side)
             sent = [
                 message
                 for phone in self._phones
@@ -299,13 +301,13 @@ class Call:
                 yield f"the {side.value} has not planted its number"
             if not find_leaks(everything, numbers=[], names=[party.name, party.hanzi]):
                 yield f"the {side.value} has not planted its name"
-            for request in scene.vector.requests:
+            for request in setup.vector.requests:
                 if all(message.status or message.method != request.method for message in sent):
                     yield f"the {side.value} has sent no {request.method}"
 
     def _went_wrong(self, invites: int) -> Iterator[str]:
         """Yield what the call came to, where it is not what it should have come to."""
-        vector = self._scene.vector
+        vector = self._setup.vector
         expected = 0 if vector.refused else 1
         if invites != expected:
             yield f"{invites} calls to the callee instead of {expected}"

@@ -21,10 +21,10 @@ from typing import Any
 from agi_router.bindings.words import Mode
 from agi_router.calls.reasons import Reason
 from agi_router.errors import LeakTestError
+from agi_router.leaktest.call_slots import CallSlot
+from agi_router.leaktest.carrier import Address, show
 from agi_router.leaktest.identities import Identity, Taken
-from agi_router.leaktest.lanes import Lane
 from agi_router.leaktest.messages import Message
-from agi_router.leaktest.tap import Address, show
 
 __all__ = ["Sighting", "run_callers"]
 
@@ -157,7 +157,7 @@ async def _open(*, pbx: Address, near: Address, far: Address) -> AsyncIterator[_
 
 async def run_callers(
     plan: Sequence[Identity],
-    lanes: Sequence[Lane],
+    slots: Sequence[CallSlot],
     *,
     pbx: Address,
     near: Address,
@@ -170,7 +170,7 @@ async def run_callers(
 
     Args:
         plan: The identities.
-        lanes: As many calls are up at once.
+        slots: As many calls are up at once.
         pbx: Where the PBX takes SIP over UDP.
         near: The address that the PBX knows as the carrier's; callers call from it.
         far: The address to which the PBX sends its calls.
@@ -188,17 +188,17 @@ async def run_callers(
     sightings: dict[str, Sighting] = {}
     async with _open(pbx=pbx, near=near, far=far) as exchange:
 
-        async def serve(lane: Lane, waiting: Iterator[Identity]) -> None:
+        async def serve(slot: CallSlot, waiting: Iterator[Identity]) -> None:
             for identity in waiting:
-                call = _Call(exchange, identity, lane, f"{word}-{next(numbers)}", mode)
+                call = _Call(exchange, identity, slot, f"{word}-{next(numbers)}", mode)
                 sightings[identity.name] = await call.place(believe_from=believe_from)
 
         waiting = list(plan)
         for _ in range(_ATTEMPTS):
             places = iter(waiting)
             async with asyncio.TaskGroup() as group:
-                for lane in lanes:
-                    group.create_task(serve(lane, places))
+                for slot in slots:
+                    group.create_task(serve(slot, places))
             waiting = [each for each in waiting if sightings[each.name].fault]
     return [sightings[identity.name] for identity in plan]
 
@@ -209,25 +209,25 @@ class _Call:
     """
 
     def __init__(
-        self, exchange: _Exchange, identity: Identity, lane: Lane, tag: str, mode: Mode
+        self, exchange: _Exchange, identity: Identity, slot: CallSlot, tag: str, mode: Mode
     ) -> None:
         self._exchange = exchange
         self._identity = identity
-        self._lane = lane
+        self._slot = slot
         self._tag = tag
         self._call_id = f"{tag}@leaktest"
-        self._uri = f"sip:{lane.dialled[mode][0]}@{show(exchange.pbx)}"
-        self._names = {"a": lane.a.number, "b": lane.b.number, "c": lane.other.number}
+        self._uri = f"sip:{slot.dialled[mode][0]}@{show(exchange.pbx)}"
+        self._names = {"a": slot.a.number, "b": slot.b.number, "c": slot.other.number}
         self._came: asyncio.Queue[Message] = asyncio.Queue()
 
     async def place(self, *, believe_from: bool) -> Sighting:
         """Place it, and wait until it is over."""
-        exchange, lane, identity = self._exchange, self._lane, self._identity
+        exchange, slot, identity = self._exchange, self._slot, self._identity
         must_be = identity.taken_for
         if identity.unasserted and not believe_from:
             must_be = Reason.CALLER_UNREADABLE
         rung: asyncio.Queue[Message] = asyncio.Queue()
-        numbers = {lane.b.number: Taken.A, lane.a.number: Taken.B, lane.other.number: None}
+        numbers = {slot.b.number: Taken.A, slot.a.number: Taken.B, slot.other.number: None}
         exchange.ringing |= dict.fromkeys(numbers, rung)
         exchange.waiting[self._call_id] = self._came
         calling = asyncio.create_task(self._caller())

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from agi_router.leaktest.desk import Desk, Scene, message
+from agi_router.leaktest.call_setup import CallSetup
+from agi_router.leaktest.phone_messages import PhoneMessages, message
 from agi_router.leaktest.sipp import REPLY, SippFile
 from agi_router.leaktest.vectors import End, Request, Vector
 
@@ -44,7 +45,7 @@ class _Talk:
 
     Args:
         script: Where it is written.
-        desk: The phone.
+        phone: Its messages.
         sender: Its From within the dialog, without the tag.
         peer: Its To within the dialog.
         tag: Its tag, also for branches.
@@ -54,7 +55,7 @@ class _Talk:
     def __init__(
         self,
         script: SippFile,
-        desk: Desk,
+        phone: PhoneMessages,
         *,
         sender: str,
         peer: str,
@@ -62,7 +63,7 @@ class _Talk:
         sequence: int,
     ) -> None:
         self._script = script
-        self._desk = desk
+        self._phone = phone
         self._sender = sender
         self._peer = peer
         self._tag = tag
@@ -80,7 +81,7 @@ class _Talk:
         return message(
             f"{method} [next_url] SIP/2.0",
             (
-                f"Via: SIP/2.0/[transport] {self._desk.address};rport;branch=z9hG4bK{branch}",
+                f"Via: SIP/2.0/[transport] {self._phone.address};rport;branch=z9hG4bK{branch}",
                 "[routes]",
                 f"From: {sender or self._sender};tag={self._tag}",
                 f"To: {self._peer}",
@@ -94,9 +95,9 @@ class _Talk:
 
     def _answer(self, back: str) -> None:
         """Answer a re-INVITE of the PBX, and go on at *back*."""
-        kind, body = self._desk.offer()
+        kind, body = self._phone.offer()
         self._script.send(
-            _response(_OK, "OK", self._desk, (*self._desk.headers(), *kind), body), then=back
+            _response(_OK, "OK", self._phone, (*self._phone.headers(), *kind), body), then=back
         )
 
     def wait(self, milliseconds: int, *, bye: str, late: str) -> None:
@@ -137,30 +138,30 @@ class _Talk:
         self._sequence += 1
 
     def _built(self, request: Request) -> str:
-        desk = self._desk
-        headers = [desk.planted(line) for line in (*desk.vector.headers, *request.headers)]
-        body = desk.planted(request.body)
-        headers.append(f"Contact: {desk.contact(request.contact)}")
+        phone = self._phone
+        headers = [phone.planted(line) for line in (*phone.vector.headers, *request.headers)]
+        body = phone.planted(request.body)
+        headers.append(f"Contact: {phone.contact(request.contact)}")
         if request.sdp:
-            kind, body = desk.offer(request.direction)
+            kind, body = phone.offer(request.direction)
             headers += kind
         return self._request(
             request.method,
             f"{self._tag}-{self._sequence}",
-            sender=desk.planted(request.sender),
+            sender=phone.planted(request.sender),
             headers=[line for line in headers if line],
             body=body,
         )
 
     def acts(self, *, bye: str) -> None:
         """All requests of the vector, where this phone plants."""
-        if self._desk.plants_here:
-            for request in self._desk.vector.requests:
+        if self._phone.plants_here:
+            for request in self._phone.vector.requests:
                 self.act(request, bye=bye)
 
     def early(self) -> None:
         """All requests of the vector while it rings, where this phone plants."""
-        for request in self._desk.vector.early if self._desk.plants_here else ():
+        for request in self._phone.vector.early if self._phone.plants_here else ():
             done = self._script.new_label()
             self._script.send(self._built(request))
             self._script.hear(*_FINAL, then=done)
@@ -170,7 +171,7 @@ class _Talk:
 
     def hang_up(self) -> None:
         """Hang up, and take the answer."""
-        goodbye = self._desk.vector.goodbye if self._desk.plants_here else None
+        goodbye = self._phone.vector.goodbye if self._phone.plants_here else None
         message = self._built(goodbye or Request(method="BYE"))
         script = self._script
         done, crossed = script.new_label(), script.new_label()
@@ -179,20 +180,20 @@ class _Talk:
         script.hear(*_FINAL, then=done)
         script.expect(response=_OK, wait=REPLY, late=done, then=done)
         script.label(crossed)
-        script.send(_response(_OK, "OK", self._desk))
+        script.send(_response(_OK, "OK", self._phone))
         script.label(done)
 
     def hangs_up(self, side: End) -> bool:
         """Whether the phone on this side is the one that hangs up."""
-        return self._desk.vector.hung_up_by is side
+        return self._phone.vector.hung_up_by is side
 
     def is_hung_up(self, *, then: str) -> None:
         """Answer the BYE that has come, and go on at *then*."""
-        self._script.send(_response(_OK, "OK", self._desk, self._desk.headers()), then=then)
+        self._script.send(_response(_OK, "OK", self._phone, self._phone.headers()), then=then)
 
 
 def _response(
-    code: int, phrase: str, desk: Desk, headers: Iterable[str] = (), body: str = ""
+    code: int, phrase: str, phone: PhoneMessages, headers: Iterable[str] = (), body: str = ""
 ) -> str:
     """A response within the dialog to the request that came last."""
     return message(
@@ -203,7 +204,7 @@ def _response(
             "[last_To:]",
             "[last_Call-ID:]",
             "[last_CSeq:]",
-            f"Contact: {desk.contact()}",
+            f"Contact: {phone.contact()}",
             *headers,
         ),
         body,
@@ -248,14 +249,14 @@ def _over(script: SippFile, done: str) -> None:
     script.add('<timewait milliseconds="50"/>')
 
 
-def caller_script(scene: Scene) -> bytes:
+def caller_script(setup: CallSetup) -> bytes:
     """What the caller's phone says and hears."""
-    vector, desk = scene.vector, Desk(scene, End.CALLER)
+    vector, phone = setup.vector, PhoneMessages(setup, End.CALLER)
     script = SippFile(vector.name)
-    uri = f"sip:{scene.dialled}@{scene.pbx}"
-    via = f"Via: SIP/2.0/[transport] {scene.near};rport;branch=z9hG4bK{scene.tag}"
-    sender = f"From: {desk.identity};tag={scene.tag}"
-    kind, body = desk.offer()
+    uri = f"sip:{setup.dialled}@{setup.pbx}"
+    via = f"Via: SIP/2.0/[transport] {setup.near};rport;branch=z9hG4bK{setup.tag}"
+    sender = f"From: {phone.identity};tag={setup.tag}"
+    kind, body = phone.offer()
     script.send(
         message(
             f"INVITE {uri} SIP/2.0",
@@ -265,11 +266,11 @@ def caller_script(scene: Scene) -> bytes:
                 f"To: <{uri}>",
                 "Call-ID: [call_id]",
                 "CSeq: 1 INVITE",
-                f"Contact: {desk.contact()}",
+                f"Contact: {phone.contact()}",
                 "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO, MESSAGE, REFER, NOTIFY",
                 "Supported: timer, replaces, from-change",
                 "Max-Forwards: 70",
-                *desk.headers(),
+                *phone.headers(),
                 *kind,
             ),
             body,
@@ -292,7 +293,7 @@ def caller_script(scene: Scene) -> bytes:
             "Call-ID: [call_id]",
             "CSeq: 1 CANCEL",
             "Max-Forwards: 70",
-            *desk.headers(vector.cancel.headers),
+            *phone.headers(vector.cancel.headers),
         )
         script.send(message(f"CANCEL {uri} SIP/2.0", lines), retransmit=True)
         script.expect(response=_OK)
@@ -313,18 +314,18 @@ def caller_script(scene: Scene) -> bytes:
         message(
             "ACK [next_url] SIP/2.0",
             (
-                f"Via: SIP/2.0/[transport] {scene.near};rport;branch=z9hG4bK{scene.tag}-ack",
+                f"Via: SIP/2.0/[transport] {setup.near};rport;branch=z9hG4bK{setup.tag}-ack",
                 "[routes]",
                 sender,
                 f"To: {peer}",
                 "Call-ID: [call_id]",
                 "CSeq: 1 ACK",
                 "Max-Forwards: 70",
-                *desk.headers(),
+                *phone.headers(),
             ),
         )
     )
-    talk = _Talk(script, desk, sender=desk.identity, peer=peer, tag=scene.tag, sequence=2)
+    talk = _Talk(script, phone, sender=phone.identity, peer=peer, tag=setup.tag, sequence=2)
     busy = _slots(vector, End.CALLEE)
     _goodbye(
         script,
@@ -351,21 +352,21 @@ _READ_INVITE = "<action>{}</action>".format(
 )
 
 
-def callee_script(scene: Scene) -> bytes:
+def callee_script(setup: CallSetup) -> bytes:
     """What the callee's phone hears and says."""
-    vector, desk = scene.vector, Desk(scene, End.CALLEE)
+    vector, phone = setup.vector, PhoneMessages(setup, End.CALLEE)
     script = SippFile(vector.name)
-    tag = f"{scene.tag}b"
+    tag = f"{setup.tag}b"
     script.expect(request="INVITE", wait=_RING, route=True, action=_READ_INVITE)
     script.add('<Reference variables="via,from,to,cseq"/>')
 
     def respond(status: str, headers: Iterable[str] = (), body: str = "") -> str:
         """A response to the INVITE, whatever came since."""
         code, _, usual = status.partition(" ")
-        phrase = desk.planted(vector.phrase) or desk.filled(usual)
-        lines = [*desk.headers(), *headers]
+        phrase = phone.planted(vector.phrase) or phone.filled(usual)
+        lines = [*phone.headers(), *headers]
         if not any(line.startswith("Contact:") for line in lines):
-            lines.append(f"Contact: {desk.contact()}")
+            lines.append(f"Contact: {phone.contact()}")
         return message(
             f"SIP/2.0 {code} {phrase}",
             (
@@ -382,8 +383,8 @@ def callee_script(scene: Scene) -> bytes:
     for status in vector.before:
         script.send(respond(status))
         script.pause(_PAUSE)
-    kind, body = desk.offer()
-    if scene.early_media:
+    kind, body = phone.offer()
+    if setup.early_media:
         script.send(respond("183 Session Progress", kind, body))
     else:
         script.send(respond("180 Ringing"))
@@ -392,19 +393,19 @@ def callee_script(scene: Scene) -> bytes:
         script.send(respond(status))
         script.pause(_PAUSE)
     # The two ends exchanged, for requests of this side.
-    sender = desk.planted(vector.sender) or "[$to]"
-    talk = _Talk(script, desk, sender=sender, peer="[$from]", tag=tag, sequence=1)
+    sender = phone.planted(vector.sender) or "[$to]"
+    talk = _Talk(script, phone, sender=sender, peer="[$from]", tag=tag, sequence=1)
     talk.early()
     done = script.new_label()
     if vector.cancel is not None:
         script.expect(request="CANCEL", wait=_RING)
-        script.send(_response(_OK, "OK", desk))
+        script.send(_response(_OK, "OK", phone))
         script.send(respond("487 Request Terminated"), retransmit=True)
         script.expect(request="ACK")
         _over(script, done)
     elif vector.final:
         kind = [f"Content-Type: {vector.body[0]}"] if vector.body else []
-        text = desk.planted(vector.body[1]) if vector.body else ""
+        text = phone.planted(vector.body[1]) if vector.body else ""
         script.send(respond(vector.final, kind, text), retransmit=True)
         script.expect(request="ACK")
         _over(script, done)
@@ -416,32 +417,32 @@ def callee_script(scene: Scene) -> bytes:
     return script.encode()
 
 
-def outside_script(scene: Scene, side: End, *, replaces: str) -> bytes:
+def outside_script(setup: CallSetup, side: End, *, replaces: str) -> bytes:
     """
     What another phone on one side sends during the call, and hears.
 
     Args:
-        scene: The call.
+        setup: The call.
         side: From which side it comes.
         replaces: Value of the Replaces header, if there is to be one.
     """
-    outside = scene.vector.outside
+    outside = setup.vector.outside
     assert outside is not None  # noqa: S101 - asked for only where there is one
-    desk = Desk(scene, side, party=scene.other if outside.stranger else None)
-    script, request = SippFile(scene.vector.name), outside.request
-    uri = f"sip:{scene.dialled}@{scene.pbx}"
-    tag = f"{scene.tag}-{side.value}"
-    via = f"Via: SIP/2.0/[transport] {desk.address};rport;branch=z9hG4bK{tag}"
-    sender = f"From: {desk.planted('{identity}')};tag={tag}"
+    phone = PhoneMessages(setup, side, party=setup.other if outside.stranger else None)
+    script, request = SippFile(setup.vector.name), outside.request
+    uri = f"sip:{setup.dialled}@{setup.pbx}"
+    tag = f"{setup.tag}-{side.value}"
+    via = f"Via: SIP/2.0/[transport] {phone.address};rport;branch=z9hG4bK{tag}"
+    sender = f"From: {phone.planted('{identity}')};tag={tag}"
     lines = [
         "Max-Forwards: 70",
-        f"Contact: {desk.contact()}",
-        *desk.headers(request.headers),
+        f"Contact: {phone.contact()}",
+        *phone.headers(request.headers),
         *([f"Replaces: {replaces}"] if replaces else []),
     ]
-    body = desk.planted(request.body)
+    body = phone.planted(request.body)
     if request.sdp:
-        kind, body = desk.offer(request.direction)
+        kind, body = phone.offer(request.direction)
         lines += kind
 
     def of(method: str, start: str, to: str, lines: Iterable[str] = (), body: str = "") -> str:

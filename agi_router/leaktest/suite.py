@@ -1,7 +1,7 @@
 """
 The suite: every vector in every kind of call, many calls at once, and what each side received.
 
-1. A lane is a pair of numbers with its bindings; it carries one call at a time.
+1. A slot is a pair of numbers with its bindings; it carries one call at a time.
 2. A scenario that did not go as it should proves nothing: it is a fault, not a clean result.
 3. Results are read off when all calls are over, so that what came late counts too.
 """
@@ -19,10 +19,10 @@ from pathlib import Path
 from agi_router.bindings.words import Mode
 from agi_router.errors import LeakTestError
 from agi_router.leaktest.call import Call
-from agi_router.leaktest.desk import Scene
-from agi_router.leaktest.lanes import MODES, Lane
+from agi_router.leaktest.call_setup import CallSetup
+from agi_router.leaktest.call_slots import MODES, CallSlot
+from agi_router.leaktest.carrier import Address, Carrier, show
 from agi_router.leaktest.results import Result, Scenario
-from agi_router.leaktest.tap import Address, Tap, show
 from agi_router.leaktest.vectors import Vector, fill, plantings
 
 __all__ = ["run_suite", "scenarios"]
@@ -50,7 +50,7 @@ def scenarios(
 
 async def run_suite(
     plan: Sequence[Scenario],
-    lanes: Sequence[Lane],
+    slots: Sequence[CallSlot],
     *,
     pbx: Address,
     near: Address,
@@ -63,7 +63,7 @@ async def run_suite(
 
     Args:
         plan: The scenarios.
-        lanes: As many calls are up at once.
+        slots: As many calls are up at once.
         pbx: Where the PBX takes SIP over UDP.
         near: The address that the PBX knows as the carrier's; phones call from it.
         far: The address to which the PBX sends its calls; phones are called there.
@@ -81,35 +81,35 @@ async def run_suite(
         raise LeakTestError(
             f"{sipp} is not on PATH: install SIPp (Debian: apt install sip-tester)"
         )
-    async with Tap.open(pbx=pbx, near=near, far=far) as tap:
+    async with Carrier.open(pbx=pbx, near=near, far=far) as carrier:
         # No dialog of this run may be taken for one of another.
         word = secrets.token_hex(4)
         numbers = itertools.count()
         calls: dict[Scenario, list[Call]] = {scenario: [] for scenario in plan}
         lasts: dict[str, Call] = {}
 
-        async def serve(lane: Lane, waiting: Iterator[Scenario]) -> None:
+        async def serve(slot: CallSlot, waiting: Iterator[Scenario]) -> None:
             for scenario in waiting:
                 number = next(numbers)
                 call = Call(
                     scenario,
-                    _scene(scenario, lane, f"{word}-{number}", (near, far, pbx), tap.decoy),
-                    tap,
+                    _setup(scenario, slot, f"{word}-{number}", (near, far, pbx), carrier.decoy),
+                    carrier,
                     work / f"{number:04d}",
                     program,
                 )
                 calls[scenario].append(call)
-                if last := lasts.get(lane.a.number):
+                if last := lasts.get(slot.a.number):
                     last.ended = call.began
-                lasts[lane.a.number] = call
+                lasts[slot.a.number] = call
                 await call.place()
 
         waiting = list(plan)
         for _ in range(_ATTEMPTS):
             places = iter(waiting)
             async with asyncio.TaskGroup() as group:
-                for lane in lanes:
-                    group.create_task(serve(lane, places))
+                for slot in slots:
+                    group.create_task(serve(slot, places))
             # What comes late comes now.
             await asyncio.sleep(_LATE)
             waiting = [scenario for scenario in waiting if calls[scenario][-1].was_in_vain()]
@@ -122,22 +122,26 @@ def _joined(attempts: Sequence[Result]) -> Result:
     return replace(attempts[-1], findings=found)
 
 
-def _scene(
-    scenario: Scenario, lane: Lane, tag: str, places: tuple[Address, Address, Address], decoy: str
-) -> Scene:
+def _setup(
+    scenario: Scenario,
+    slot: CallSlot,
+    tag: str,
+    places: tuple[Address, Address, Address],
+    decoy: str,
+) -> CallSetup:
     vector = scenario.vector
-    caller, callee = (lane.a, lane.b) if scenario.from_a else (lane.b, lane.a)
+    caller, callee = (slot.a, slot.b) if scenario.from_a else (slot.b, slot.a)
     near, far, pbx = map(show, places)
     call_id = f"{tag}@leaktest"
     if vector.call_id:
-        planted = plantings(caller, other=lane.other.number, decoy=decoy, trunk=far)
+        planted = plantings(caller, other=slot.other.number, decoy=decoy, trunk=far)
         call_id = f"{fill(vector.call_id, planted)}-{call_id}"
-    return Scene(
+    return CallSetup(
         vector=vector,
         caller=caller,
         callee=callee,
-        other=lane.other,
-        dialled=lane.dialled[scenario.mode][0 if scenario.from_a else 1],
+        other=slot.other,
+        dialled=slot.dialled[scenario.mode][0 if scenario.from_a else 1],
         near=near,
         far=far,
         pbx=pbx,

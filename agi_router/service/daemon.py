@@ -1,5 +1,5 @@
 """
-The daemon behind ``agi-router serve``: the doors, the books, and the router's health.
+The daemon behind ``agi-router serve``: the doors, the settlement, and the router's health.
 
 The doors may be served by one process, or by one each: a process that is frozen freezes all that
 it serves.
@@ -28,13 +28,13 @@ from typing import TYPE_CHECKING, Any
 from agi_router.ari import AriUnavailable
 from agi_router.calls.journal import EndJournal
 from agi_router.calls.router import Router
-from agi_router.calls.settlement import Books
+from agi_router.calls.settlement import Settlement
 from agi_router.calls.store import AdmissionStore
 from agi_router.doors.ari import EVENTS, AriDoor
 from agi_router.errors import AsteriskError, JournalError, SettingsError
 from agi_router.keys.ring import KeyRing
 from agi_router.service.descriptors import NEEDED, raise_limit
-from agi_router.service.gauges import Surveyor, show, show_ari, show_clocks, show_fastagi
+from agi_router.service.gauges import DatabaseGauges, show, show_ari, show_clocks, show_fastagi
 from agi_router.service.health import Health
 from agi_router.service.health_server import HealthServer
 from agi_router.service.jobs import Alive, Job, Jobs
@@ -162,7 +162,7 @@ async def _serve(
     if doors is Doors.AGI and fastagi is None:
         raise SettingsError("AGI_ROUTER_AGI_LISTEN is off: there is nothing to serve")
     async with store:
-        books = Books(
+        settlement = Settlement(
             store,
             journal,
             settled=metrics.settled,
@@ -170,18 +170,18 @@ async def _serve(
             without_end=metrics.ended_unseen,
         )
         health = Health(store, notifier, timeout=settings.decision_timeout)
-        health.others += [lambda: books.trouble, lambda: jobs.troubles]
-        survey = Surveyor(store)
-        show(metrics, pool=store.pool, journal=journal, survey=survey)
+        health.others += [lambda: settlement.trouble, lambda: jobs.troubles]
+        gauges = DatabaseGauges(store)
+        show(metrics, pool=store.pool, journal=journal, gauges=gauges)
         show_clocks(metrics, clocks=health.clocks)
         parts = _Parts(
-            settings, store, router, books, journal, health, metrics, notifier, jobs, stop
+            settings, store, router, settlement, journal, health, metrics, notifier, jobs, stop
         )
         works = parts.running(
-            settle_job(books),
+            settle_job(settlement),
             *health_jobs(health, interval=notifier.interval),
             *_health_servers(settings, health, metrics),
-            *database_jobs(settings, store, survey, keys),
+            *database_jobs(settings, store, gauges, keys),
         )
         _warn_of_surroundings(settings)
         if fastagi is not None:
@@ -193,7 +193,7 @@ async def _serve(
             await _serve_ari(parts, works if fastagi is None else [*works, fastagi.serve])
         if fastagi is not None:
             await fastagi.drain()
-        await books.close()
+        await settlement.close()
     return not stop.is_set()
 
 
@@ -206,7 +206,7 @@ class _Parts:
     settings: Settings
     store: AdmissionStore
     router: Router
-    books: Books
+    settlement: Settlement
     journal: EndJournal
     health: Health
     metrics: Metrics
@@ -224,7 +224,7 @@ class _Parts:
         """
         The jobs that ask Asterisk; the last one looks at its profile.
         """
-        return asterisk_jobs(self.books, self.journal, watch, at_hand, first=first)
+        return asterisk_jobs(self.settlement, self.journal, watch, at_hand, first=first)
 
     def watching(self, asking: Sequence[Job]) -> list[_Work]:
         """

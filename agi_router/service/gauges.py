@@ -1,5 +1,5 @@
 """
-The survey: what of the state of the service is shown beside the counts of single calls.
+The gauges: what of the state of the service is shown beside the counts of single calls.
 
 What the router knows itself is looked at when somebody asks. What only the database knows is asked
 for now and then, however often it is shown.
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     # The process of the ARI door is not to hold pystrix as well.
     from agi_router.doors.fastagi import FastAgiDoor
 
-__all__ = ["Surveyor", "show", "show_ari", "show_clocks", "show_fastagi"]
+__all__ = ["DatabaseGauges", "show", "show_ari", "show_clocks", "show_fastagi"]
 
 # Of the time that a piece of counting takes: how long the database is left alone after it.
 _REST: Final = 50
@@ -31,7 +31,7 @@ _LONGEST_REST: Final = 60.0
 _Count = TypeVar("_Count")
 
 
-class Surveyor:
+class DatabaseGauges:
     """
     Asks the database how many calls are open, how many bindings live, and what numbers do.
 
@@ -57,8 +57,8 @@ class Surveyor:
         Raises:
             StoreError: No answer; the last look stands.
         """
-        survey = await self._store.survey()
-        self.open_calls, self.blocks = survey.open_calls, survey.blocks
+        found = await self._store.statistics()
+        self.open_calls, self.blocks = found.open_calls, found.blocks
 
     async def count_bindings(self, alive: Callable[[], None]) -> None:
         """
@@ -122,7 +122,7 @@ def show(
     *,
     pool: ConnectionPool,
     journal: EndJournal,
-    survey: Surveyor,
+    gauges: DatabaseGauges,
 ) -> None:
     """
     Show the state of the service, and of what every router has, among the metrics.
@@ -131,25 +131,25 @@ def show(
     gauge(
         "agi_router_calls_open",
         "Calls that take a use and are not settled, of all nodes; looked at every minute.",
-        lambda: survey.open_calls,
+        lambda: gauges.open_calls,
     )
     gauge(
         "agi_router_bindings_alive",
         "Bindings alive; counted every ten minutes.",
-        lambda: survey.bindings,
+        lambda: gauges.bindings,
     )
     metrics.show_each(
         "agi_router_blocks",
         "Managed blocks, by state; looked at every minute.",
         "state",
-        lambda: survey.blocks,
+        lambda: gauges.blocks,
     )
     metrics.show_each(
         "agi_router_numbers",
         "Numbers of the active blocks, by state (bound, resting, free); counted every ten minutes,"
         " a thousand blocks in about an hour.",
         "state",
-        lambda: survey.numbers,
+        lambda: gauges.numbers,
     )
     gauge(
         "agi_router_database_connections",

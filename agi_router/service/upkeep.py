@@ -17,7 +17,7 @@ from agi_router.ari import AriClient, AriError
 from agi_router.calls.journal import EndJournal
 from agi_router.calls.journal_probe import JournalProbe
 from agi_router.calls.router import Router
-from agi_router.calls.settlement import Books
+from agi_router.calls.settlement import Settlement
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import connect
 from agi_router.errors import AsteriskError, SettingsError
@@ -25,7 +25,7 @@ from agi_router.keys.registry import check_keys
 from agi_router.keys.ring import KeyRing
 from agi_router.maintenance.retention import Sweep, Swept
 from agi_router.pbx.audit import refuse_leaks
-from agi_router.service.gauges import Surveyor
+from agi_router.service.gauges import DatabaseGauges
 from agi_router.service.health import Health
 from agi_router.service.jobs import Alive, Job
 from agi_router.settings import Settings
@@ -50,9 +50,9 @@ log = logging.getLogger(__name__)
 AriAtHand: TypeAlias = Callable[[str], AbstractAsyncContextManager[AriClient]]
 """A connection to Asterisk for the time of a block: for the job of this name."""
 
-# Seconds between two visits to the journal: an unanswered call gives its use back after at most
-# two of them. A visit to an empty journal costs a few system calls.
-_VISIT: Final = 0.2
+# Seconds between two runs of the settlement: an unanswered call gives its use back after at most
+# two of them. A run that finds an empty journal costs a few system calls.
+_SETTLE_EVERY: Final = 0.2
 # Seconds of one look at a journal that is empty; who else wants to settle waits so long at most.
 _LOOK: Final = 1.0
 # Seconds for which a file is left to the router that has claimed it.
@@ -85,36 +85,38 @@ def health_jobs(health: Health, *, interval: float) -> list[Job]:
     ]
 
 
-def settle_job(books: Books) -> Job:
+def settle_job(settlement: Settlement) -> Job:
     """
     The one that settles calls as they end.
     """
 
     async def settle(alive: Alive) -> None:
-        await books.visit(others_after=_ABANDONED, wait=_LOOK, alive=alive)
+        await settlement.settle_journal(others_after=_ABANDONED, wait=_LOOK, alive=alive)
 
-    return Job(name="settle", work=settle, every=_VISIT, limit=30.0, retry=_RETRY, patience=2.0)
+    return Job(
+        name="settle", work=settle, every=_SETTLE_EVERY, limit=30.0, retry=_RETRY, patience=2.0
+    )
 
 
 def database_jobs(
-    settings: Settings, store: AdmissionStore, survey: Surveyor, keys: KeyRing
+    settings: Settings, store: AdmissionStore, gauges: DatabaseGauges, keys: KeyRing
 ) -> list[Job]:
     """
     Those that need nothing but the database: counting, sweeping, days of calls, keys.
     """
 
     async def look(_: Alive) -> None:
-        await survey.look()
+        await gauges.look()
 
     async def make_days(_: Alive) -> None:
         await store.ensure_call_days()
 
     jobs = [
         # Not together, and not while the first calls find the database cold.
-        Job(name="survey", work=look, every=60.0, limit=30.0, retry=_RETRY_LATER, first=2.0),
+        Job(name="statistics", work=look, every=60.0, limit=30.0, retry=_RETRY_LATER, first=2.0),
         Job(
             name="count_bindings",
-            work=survey.count_bindings,
+            work=gauges.count_bindings,
             first=4.0,
             every=600.0,
             limit=120.0,
@@ -122,7 +124,7 @@ def database_jobs(
         ),
         Job(
             name="count_numbers",
-            work=survey.count_numbers,
+            work=gauges.count_numbers,
             first=6.0,
             every=600.0,
             limit=120.0,
@@ -155,7 +157,12 @@ def database_jobs(
 
 
 def asterisk_jobs(
-    books: Books, journal: EndJournal, watch: "ProfileWatch", at_hand: AriAtHand, *, first: float
+    settlement: Settlement,
+    journal: EndJournal,
+    watch: "ProfileWatch",
+    at_hand: AriAtHand,
+    *,
+    first: float,
 ) -> list[Job]:
     """
     Those that ask Asterisk: reconcile, see that its lines still come, and watch its profile.
@@ -163,7 +170,7 @@ def asterisk_jobs(
     Each is woken by its event: Asterisk has come back, and may have done so with another profile.
 
     Args:
-        books: What is reconciled.
+        settlement: What is reconciled.
         journal: Where lines should come.
         watch: Who looks at the profile; the last of the jobs is its.
         at_hand: How Asterisk is asked.
@@ -173,7 +180,7 @@ def asterisk_jobs(
 
     async def reconcile(_: Alive) -> None:
         async with at_hand("reconcile") as ari:
-            await books.reconcile(ari)
+            await settlement.reconcile(ari)
 
     async def probe_journal(_: Alive) -> None:
         async with at_hand("journal") as ari:

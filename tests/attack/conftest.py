@@ -17,7 +17,7 @@ from agi_router.calls.journal import EndJournal
 from calls.patience import shorten
 from harness.load import callee
 from harness.pbx import STATE, Cli, stop_routers
-from harness.service import Books, Router, Servers
+from harness.service import CallRecords, Router, Servers
 from harness.table import Table
 from testpbx import processes
 from testpbx.waiting import until
@@ -109,22 +109,22 @@ def asterisk_account(pbx: dict[str, Any]) -> Account:
 
 
 @pytest.fixture
-def books(as_owner: dict[str, str]) -> Books:
-    """The books."""
-    return Books(as_owner)
+def records(as_owner: dict[str, str]) -> CallRecords:
+    """The records of calls."""
+    return CallRecords(as_owner)
 
 
 @pytest.fixture
 def pairs(
-    books: Books, router: Router, fastagi: Router, servers: Servers, env: dict[str, str]
+    records: CallRecords, router: Router, fastagi: Router, servers: Servers, env: dict[str, str]
 ) -> list[tuple[str, str]]:
-    """Who may call which number; no call of an earlier test is left, and the books are empty."""
+    """Who may call which number; no call of an earlier test is left, and there are no records."""
     assert router
     assert fastagi
     journal = EndJournal(Path(env["AGI_ROUTER_JOURNAL"]))
     assert until(lambda: servers.channels() == 0, timeout=60)
     assert until(lambda: journal.backlog().size == 0, timeout=20)
-    return books.open(BINDINGS)
+    return records.open(BINDINGS)
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from attack.accounts import Account
 from attack.others import Others
 
 from harness.pbx import Cli
-from harness.service import Books, Router
+from harness.service import CallRecords, Router
 from testpbx.state import AGI_PORT, ARI_PORT, HOST, METRICS_PORTS
 from testpbx.waiting import until
 
@@ -230,13 +230,13 @@ class TestDatabase:
         self,
         others: Others,
         pairs: Pairs,
-        books: Books,
+        records: CallRecords,
         pbx: dict[str, Any],
         rows: int,
     ) -> None:
         """Calls on bindings that somebody holds make no other call wait."""
         held = pairs[-rows:]
-        assert books
+        assert records
         with others.calling(), psycopg.connect(pbx["dsn"]) as holder:
             ids = holder.execute(
                 _BINDINGS, [int(held[0][1]) // 10000, [int(x) for _, x in held]]

@@ -107,7 +107,7 @@ class Place:
         Admit calls by a router.
 
         Raises:
-            BenchError: One was refused, or is not in the books.
+            BenchError: One was refused, or has no record.
         """
         self._forget()
         with (
@@ -156,7 +156,7 @@ class Place:
         }
 
     def _forget(self) -> None:
-        """Empty the books: a router asks about each call that it finds open when it starts."""
+        """Delete all calls: a router asks about each one that it finds open when it starts."""
         with connect(self._dsn) as connection:
             connection.execute("TRUNCATE agi_router.call")
 

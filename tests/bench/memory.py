@@ -4,7 +4,7 @@ The command `tests/bench/run memory`: what the router keeps while many calls are
 Real calls, signalling only. They are placed and held until all of them are up at once. Where the
 test PBX lets in fewer, for want of descriptors, as many as it does are held, and then all are
 placed one after the other while the lines that report their ends are kept back: for the router,
-and in its books, all of them are up.
+and in its database, all of them are up.
 """
 
 # ruff: noqa: T201  (a command prints)
@@ -37,7 +37,7 @@ _HOLD = 15.0
 # Placed beyond what is wanted, as a share: one that fails must not make all others worthless.
 _SPARE = 0.1
 _MEGABYTE = 10**6
-# Longer than the dialplan waits for anything, and five visits to the journal.
+# Longer than the dialplan waits for anything, and five runs to the journal.
 _REST = 2.0
 _PATIENCE = 60.0
 
@@ -87,17 +87,17 @@ def _withhold(session: Session, calls: int, *, rate: int) -> dict[str, float]:
     # Every five minutes the router looks for calls that have ended unheard of, and settles them.
     for attempt in range(2):
         say(f"placing {calls} calls whose ends are kept back")
-        since = session.books.now()
+        since = session.database.now()
         with session.asterisk.ends_kept_back():
             placed = session.calls(Variant.JOURNAL, spared(calls), seed=1 + attempt)
             session.phones.call("withheld", placed, sip=session.sip, rate=rate)
             resident = _resident(session)
-            reserved = session.books.count(since).reserved
+            reserved = session.database.count(since).reserved
         if reserved >= calls:
             break
     else:
-        raise BenchError(f"only {reserved} of {calls} calls are up in the books")
-    if not until(lambda: not session.books.count(since).reserved, timeout=_PATIENCE):
+        raise BenchError(f"only {reserved} of {calls} calls are up in the database")
+    if not until(lambda: not session.database.count(since).reserved, timeout=_PATIENCE):
         raise BenchError("the router does not settle the calls whose ends were kept back")
     return resident
 

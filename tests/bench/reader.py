@@ -67,7 +67,7 @@ async def read_records(store: AdmissionStore, file: Path) -> None:
 
 
 def claimed_records(file: Path) -> list[End]:
-    """What was claimed at the last visit."""
+    """What was claimed by the last run."""
     try:
         lines = file.read_text("ascii").splitlines()
     except FileNotFoundError:
@@ -76,7 +76,7 @@ def claimed_records(file: Path) -> list[End]:
 
 
 def claim_records(file: Path, claimed: Path) -> None:
-    """Rename the file that Asterisk writes to; it is read at the next visit."""
+    """Rename the file that Asterisk writes to; it is read by the next run."""
     claimed.unlink(missing_ok=True)
     with contextlib.suppress(FileNotFoundError):
         file.rename(claimed)

@@ -89,7 +89,7 @@ class Sample:
 
     @property
     def failed(self) -> bool:
-        """Whether calls failed, or the books do not show them as they were."""
+        """Whether calls failed, or the records do not show them as they were."""
         # Messages sent again disturb the measurement, but no call.
         return any(not fault.startswith("disturbed") for fault in self.faults)
 

@@ -15,8 +15,8 @@ from testpbx import processes
 from testpbx.waiting import ari_answers, until
 
 from .asterisk import Asterisk, StockAsterisk
-from .books import Books, Count
 from .cpu import Processes
+from .database import BenchDatabase, Count
 from .errors import BenchError
 from .numbers import Call, random_calls
 from .phones import Load, Phones
@@ -25,7 +25,7 @@ from .variants import APPS, PREFIX, SERVERS, Variant
 
 __all__ = ["Session", "say"]
 
-# Seconds after the last call of every variant, so that all windows are alike: five visits of
+# Seconds after the last call of every variant, so that all windows are alike: five runs of
 # the router to its journal.
 _REST = 1.0
 _PATIENCE = 30.0
@@ -49,15 +49,17 @@ class Session:
     Args:
         pbx: What `pbx up --json` said.
         work: Directory for the traces.
-        books: The database.
+        database: Where its bindings and the records of its calls are.
         bindings: How many bindings to call through.
     """
 
-    def __init__(self, pbx: dict[str, Any], work: Path, books: Books, *, bindings: int) -> None:
+    def __init__(
+        self, pbx: dict[str, Any], work: Path, database: BenchDatabase, *, bindings: int
+    ) -> None:
         self._env: dict[str, str] = pbx["env"]
         self.sip: str = pbx["sip"]
         self._work = work
-        self.books = books
+        self.database = database
         self._bindings = bindings
         root = Path(pbx["rootfs"])
         self.asterisk = Asterisk(root)
@@ -87,13 +89,15 @@ class Session:
             BenchError: Something does not start.
         """
         with ExitStack() as stack:
-            books = stack.enter_context(Books.opened({**pbx["env"], "AGI_ROUTER_DSN": pbx["dsn"]}))
-            session = cls(pbx, work, books, bindings=bindings)
+            database = stack.enter_context(
+                BenchDatabase.opened({**pbx["env"], "AGI_ROUTER_DSN": pbx["dsn"]})
+            )
+            session = cls(pbx, work, database, bindings=bindings)
             say(f"importing {bindings} bindings")
-            books.bind(bindings)
+            database.bind(bindings)
             if {Variant.ODBC, Variant.ODBC_CDR} & set(variants):
-                books.bind_peer(bindings)
-            session.asterisk.prepare(variants, database=books.address)
+                database.bind_peer(bindings)
+            session.asterisk.prepare(variants, database=database.address)
             session._wait_for_router()
             if Variant.STOCK in variants:
                 say("starting Debian's Asterisk")
@@ -109,7 +113,7 @@ class Session:
     @property
     def versions(self) -> dict[str, str]:
         """Asterisk's and PostgreSQL's."""
-        return {"asterisk": self.asterisk.version, "postgresql": self.books.version}
+        return {"asterisk": self.asterisk.version, "postgresql": self.database.version}
 
     def calls(self, variant: Variant, count: int, *, seed: int) -> list[Call]:
         """Calls through random bindings; the same ones for every variant."""
@@ -138,7 +142,7 @@ class Session:
         calls = self.calls(variant, count, seed=number)
         sip = self._stock.sip if variant is Variant.STOCK else self.sip
         with self._set_up(variant) as added:
-            since, began = self.books.now(), time.monotonic()
+            since, began = self.database.now(), time.monotonic()
             before = self._cpu(variant, added)
             load = self.phones.call(f"{self._runs:03}-{variant}", calls, sip=sip, rate=rate)
             time.sleep(_REST)
@@ -151,7 +155,7 @@ class Session:
             after = self._cpu(variant, added)
             seconds = time.monotonic() - began
             seen = book()
-        self.books.close_open()
+        self.database.close_open()
         faults = _faults(variant, load, seen, count)
         if load.rate < _RATE_REACHED * rate:
             faults.append(f"disturbed: only {load.rate:.1f} calls/s were sent")
@@ -180,8 +184,8 @@ class Session:
     def _book(self, variant: Variant, since: Any) -> Callable[[], Count]:
         """Who counts the calls of a variant."""
         if variant is Variant.ODBC_CDR:
-            return self.books.count_peer
-        return lambda: self.books.count(since)
+            return self.database.count_peer
+        return lambda: self.database.count(since)
 
     @contextmanager
     def _set_up(self, variant: Variant) -> Iterator[int | None]:
@@ -197,7 +201,7 @@ class Session:
                 ):
                     yield reader
             case Variant.ODBC_CDR:
-                self.books.forget_peer()
+                self.database.forget_peer()
                 with self.asterisk.call_records(variant):
                     yield None
             case Variant.ROUTERS:
@@ -254,7 +258,7 @@ class Session:
 
     def _cpu(self, variant: Variant, added: int | None) -> dict[str, float]:
         now = Processes()
-        ours = {self.books.server_process}
+        ours = {self.database.server_process}
         pids = dict(self.pids)
         if variant is Variant.STOCK:
             pids["asterisk"] = self._stock.pid
@@ -286,7 +290,7 @@ def _faults(variant: Variant, load: Load, seen: Count, calls: int) -> list[str]:
     )
     if seen != expected:
         faults.append(
-            f"of {calls} calls the books have {seen.calls},"
+            f"of {calls} calls the database has {seen.calls},"
             f" {seen.reserved} reserved and {seen.answered} settled as answered"
         )
     return faults

@@ -27,7 +27,7 @@ class Variant(StrEnum):
     STOCK = "stock"
     """The same line, in an Asterisk with Debian's own configuration."""
     ODBC = "odbc"
-    """func_odbc finds the callee; a masked Dial(); nothing is counted and nobody keeps books."""
+    """func_odbc finds the callee; a masked Dial(); nothing is counted and no call is recorded."""
     ODBC_CDR = "odbc_cdr"
     """What one would build without us, same accounting: func_odbc admits, cdr_pgsql settles."""
     FASTAGI = "fastagi"
@@ -50,7 +50,7 @@ class Variant(StrEnum):
 
     @property
     def settles(self) -> bool:
-        """Whether the end of a call gets into the books, ours or those of its own."""
+        """Whether the end of a call gets into the database, ours or those of its own."""
         return (self.admits and self is not Variant.UNACCOUNTED) or self is Variant.ODBC_CDR
 
     @property

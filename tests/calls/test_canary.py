@@ -370,7 +370,7 @@ def check_places(pbx: dict[str, Any], marker: str) -> None:
     assert any(marker.encode() in piece for piece in wal)
     log = (STATE / "logs/router.log").read_text()
     assert marker in log
-    assert "DEBUG agi_router.calls.settlement books.settled" in log
+    assert "DEBUG agi_router.calls.settlement settle.done" in log
     assert (STATE / "logs/postgres.log").stat().st_size
     # Bytes: what callers sent may stand there.
     messages = Path(pbx["rootfs"], "var/log/asterisk/messages").read_bytes()

@@ -414,7 +414,7 @@ def test_another_router_does_not_settle_a_call_that_is_alive(
         fastagi.stop()
         fastagi.start()
         other.start()
-        assert until(lambda: "books.reconciled" in other.log, timeout=20)
+        assert until(lambda: "settle.reconciled" in other.log, timeout=20)
         assert cli("show", binding["id"])["calls_used"] == 1
         (heard,) = talk.heard()
     other.stop()

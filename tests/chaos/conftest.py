@@ -13,7 +13,7 @@ from agi_router.calls.journal import EndJournal
 from calls.patience import SETTINGS, lengthen, shorten
 from harness.load import Caller, callee
 from harness.pbx import STATE, stop_routers
-from harness.service import Books, Dialplan, Router, Servers
+from harness.service import CallRecords, Dialplan, Router, Servers
 from harness.table import Table
 from testpbx import processes
 from testpbx.waiting import until
@@ -135,22 +135,22 @@ def second(env: dict[str, str], pbx: dict[str, Any]) -> Iterator[Router]:
 
 
 @pytest.fixture
-def books(env: dict[str, str], pbx: dict[str, Any]) -> Books:
-    """The books, as their owner: they are begun anew, which the router may not."""
-    return Books({**env, "AGI_ROUTER_DSN": pbx["dsn"]})
+def records(env: dict[str, str], pbx: dict[str, Any]) -> CallRecords:
+    """The records of calls, as their owner: they are begun again, which the router may not."""
+    return CallRecords({**env, "AGI_ROUTER_DSN": pbx["dsn"]})
 
 
 @pytest.fixture
 def pairs(
-    books: Books, router: Router, servers: Servers, env: dict[str, str]
+    records: CallRecords, router: Router, servers: Servers, env: dict[str, str]
 ) -> list[tuple[str, str]]:
-    """Who may call which number; no call of an earlier test is left, and the books are empty."""
+    """Who may call which number; no call of an earlier test is left, and there are no records."""
     assert router
     journal = EndJournal(Path(env["AGI_ROUTER_JOURNAL"]))
     # What has no media ends after half a minute.
     assert until(lambda: servers.channels() == 0, timeout=60)
     assert until(lambda: journal.backlog().size == 0, timeout=20)
-    return books.open(BINDINGS)
+    return records.open(BINDINGS)
 
 
 class Callers:

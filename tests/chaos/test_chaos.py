@@ -1,5 +1,5 @@
 """
-Chaos under load: whatever dies, calls that are up stay up, and the books stay exact.
+Chaos under load: whatever dies, calls that are up stay up, and the records stay exact.
 
 The short version shows each fault once; with ``--long`` it is the full table.
 """
@@ -18,7 +18,7 @@ from chaos.conftest import Callers
 
 from agi_router.leaktest.messages import Message
 from harness.load import Load, Seen
-from harness.service import Books, Router, Servers
+from harness.service import CallRecords, Router, Servers
 from harness.table import Table
 from testpbx.phones import Phones
 from testpbx.waiting import until
@@ -38,7 +38,7 @@ def worst(calls: list[Seen]) -> float:
 
 @pytest.mark.patient
 def test_router_killed_under_600_calls(
-    callers: Callers, router: Router, servers: Servers, books: Books, table: Table
+    callers: Callers, router: Router, servers: Servers, records: CallRecords, table: Table
 ) -> None:
     """All calls go on and end as their callers like; the next router settles each once."""
     router.leave()
@@ -51,7 +51,7 @@ def test_router_killed_under_600_calls(
         time.sleep(1)
         up = servers.channels() // 2
         load = caller.over(timeout=60)
-    count = books.settled(600)
+    count = records.settled(600)
     table.row(
         "600 calls up, kill -9 of the router, which is started again",
         "600 still up, all end normally, all settled once",
@@ -67,7 +67,7 @@ def test_randomised_kills(
     router: Router,
     fastagi: Router,
     servers: Servers,
-    books: Books,
+    records: CallRecords,
     table: Table,
     dice: random.Random,
     *,
@@ -93,7 +93,7 @@ def test_randomised_kills(
         load = caller.done(timeout=60)
     time.sleep(5)
     orphans = servers.channels()
-    count = books.settled(len(load.calls), timeout=60)
+    count = records.settled(len(load.calls), timeout=60)
     table.row(
         f"{kills} randomised kills under 30 calls/s ("
         + ", ".join(f"{number} × {what}" for what, number in done.items())
@@ -112,35 +112,35 @@ def test_randomised_kills(
 
 @pytest.mark.patient(first=False)
 def test_one_of_two_routers_frozen(
-    callers: Callers, router: Router, second: Router, books: Books, table: Table
+    callers: Callers, router: Router, second: Router, records: CallRecords, table: Table
 ) -> None:
     """The other one takes every call, also those that the frozen one has."""
     assert second.registered()
     load, calm = freeze(callers, router, rate=30)
     fault = "SIGSTOP of one of two routers at 30 calls/s"
-    check_nobody_lost(load, books, table, fault, "0 failed calls, ≤ 600 ms", calm=calm)
+    check_nobody_lost(load, records, table, fault, "0 failed calls, ≤ 600 ms", calm=calm)
 
 
 @pytest.mark.patient(first=False)
 def test_only_router_frozen(
-    callers: Callers, router: Router, fastagi: Router, books: Books, table: Table
+    callers: Callers, router: Router, fastagi: Router, records: CallRecords, table: Table
 ) -> None:
     """FastAGI takes every call."""
     assert fastagi.registered()
     load, calm = freeze(callers, router, rate=30)
     fault = "SIGSTOP of the only ARI router at 30 calls/s"
-    check_nobody_lost(load, books, table, fault, "FastAGI takes over, ≤ 600 ms", calm=calm)
+    check_nobody_lost(load, records, table, fault, "FastAGI takes over, ≤ 600 ms", calm=calm)
 
 
 def check_nobody_lost(
-    load: Load, books: Books, table: Table, fault: str, expected: str, *, calm: bool
+    load: Load, records: CallRecords, table: Table, fault: str, expected: str, *, calm: bool
 ) -> None:
     """
     Every call was answered and counted once, and most of them in time.
 
     Whoever takes over has seconds here: how fast it is beside so many others is no fault of its.
     """
-    count = books.settled(len(load.calls))
+    count = records.settled(len(load.calls))
     table.row(
         fault,
         expected,
@@ -165,13 +165,13 @@ def test_all_routers_frozen(
     router: Router,
     second: Router,
     fastagi: Router,
-    books: Books,
+    records: CallRecords,
     table: Table,
 ) -> None:
     """Who calls meanwhile hears the prompt in time; then all is well again."""
     with second.frozen(), fastagi.frozen():
         load, calm = freeze(callers, router, rate=10)
-    count = books.settled(len(load.calls))
+    count = records.settled(len(load.calls))
     table.row(
         "SIGSTOP of two routers and FastAGI at 10 calls/s",
         "prompt ≤ 600 ms; then all is well again",
@@ -217,7 +217,7 @@ def test_postgres_frozen(
     callers: Callers,
     router: Router,
     servers: Servers,
-    books: Books,
+    records: CallRecords,
     table: Table,
     *,
     long: bool,
@@ -236,7 +236,7 @@ def test_postgres_frozen(
     # What was sent in the last moment before the freeze may have been answered by it.
     meanwhile = [c for c in load.calls if frozen_at + 0.2 < c.sent < thawed_at - 1]
     back = min((c.sent for c in load.answered if c.sent > thawed_at - 1), default=float("inf"))
-    count = books.settled(len(load.calls))
+    count = records.settled(len(load.calls))
     table.row(
         f"PostgreSQL SIGSTOP for {10 if long else 6} s at 10 calls/s",
         "refusals ≤ 600 ms; event loop alive; recovery ≤ 3 s",
@@ -258,14 +258,14 @@ def test_postgres_frozen(
 
 @pytest.mark.patient
 def test_asterisk_restarted(
-    callers: Callers, router: Router, servers: Servers, books: Books, table: Table
+    callers: Callers, router: Router, servers: Servers, records: CallRecords, table: Table
 ) -> None:
     """The router finds it again by itself; calls that were up give their uses back."""
     with callers.call(rate=20, talk=4.0) as caller:
         time.sleep(5)
         up = servers.channels() // 2
         servers.kill("asterisk")
-        assert books.count().reserved >= up
+        assert records.count().reserved >= up
         servers.start_asterisk()
         booted = time.monotonic()
         assert until(router.registered, timeout=10)
@@ -274,7 +274,7 @@ def test_asterisk_restarted(
     with callers.call(rate=20, talk=1.0) as caller:
         time.sleep(3)
         load = caller.done(timeout=20)
-    count = books.settled(0)
+    count = records.settled(0)
     table.row(
         f"Asterisk killed with {up} calls up at 20 calls/s, and started again",
         "reconnect ≤ 2 s; reservations given back",
@@ -293,7 +293,7 @@ def test_asterisk_restarted(
 def test_limits_with_everything_dead(
     router: Router,
     servers: Servers,
-    books: Books,
+    records: CallRecords,
     pairs: list[tuple[str, str]],
     pbx: dict[str, Any],
     tmp_path: Path,
@@ -304,7 +304,7 @@ def test_limits_with_everything_dead(
     """Router and PostgreSQL are gone: Asterisk ends what lasts too long, and what has no media."""
     phones = Phones.of_pbx(pbx, tmp_path)
     (short, x), (endless, other) = pairs[:2]
-    books.limit(x, seconds=6)
+    records.limit(x, seconds=6)
     with phones.listen() as callee:
         limited = phones.dial(short, x)
         # Phones send no media. Nobody ends this call but Asterisk, after rtp_timeout.
@@ -322,7 +322,7 @@ def test_limits_with_everything_dead(
         finally:
             servers.start_postgres()
     router.start()
-    count = books.settled(2)
+    count = records.settled(2)
     talks = [talk_of(first.messages), talk_of(second.messages)]
     table.row(
         "router and PostgreSQL dead, a call over its limit of 6 s"
@@ -361,7 +361,7 @@ def test_upgrade(
     router: Router,
     fastagi: Router,
     settings: dict[str, str],
-    books: Books,
+    records: CallRecords,
     table: Table,
     tmp_path: Path,
     *,
@@ -392,7 +392,7 @@ def test_upgrade(
         load = caller.done(timeout=30)
     old.kill()
     router.start()
-    count = books.settled(len(load.calls))
+    count = records.settled(len(load.calls))
     table.row(
         f"{upgrades} upgrades at 30 calls/s: SIGTERM while the next router starts, or after it",
         "0 failed calls",
@@ -412,7 +412,7 @@ def test_overload(
     callers: Callers,
     router: Router,
     servers: Servers,
-    books: Books,
+    records: CallRecords,
     table: Table,
     *,
     long: bool,
@@ -434,7 +434,7 @@ def test_overload(
         after = caller.done(timeout=30)
     unclean = [c.sent for c in after.calls if not c.answered or c.invites > 1]
     recovered = max(unclean, default=over_at) - over_at
-    count = books.settled(0, timeout=60)
+    count = records.settled(0, timeout=60)
     table.row(
         f"twice the highest clean rate (2 × {clean} calls/s) for {60 if long else 10} s",
         "refusals clean; recovery ≤ 10 s; PJSIP's overload guard untouched",

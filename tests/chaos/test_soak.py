@@ -11,7 +11,7 @@ import pytest
 from chaos.chart import chart
 from chaos.conftest import Callers
 
-from harness.service import Books, Router
+from harness.service import CallRecords, Router
 from harness.table import Table
 
 _PAGE = os.sysconf("SC_PAGE_SIZE") / 2**20
@@ -21,7 +21,7 @@ _EVERY = 5.0
 
 
 @pytest.mark.long
-def test_soak(callers: Callers, router: Router, books: Books, table: Table) -> None:
+def test_soak(callers: Callers, router: Router, records: CallRecords, table: Table) -> None:
     """Thirty calls a second: all are answered, and memory and descriptors do not grow."""
     samples: list[tuple[float, float, int]] = []
     begun = time.monotonic()
@@ -30,7 +30,7 @@ def test_soak(callers: Callers, router: Router, books: Books, table: Table) -> N
             samples.append((minute, *size_of(router)))
             time.sleep(_EVERY)
         load = caller.done(timeout=60)
-    count = books.settled(len(load.calls), timeout=60)
+    count = records.settled(len(load.calls), timeout=60)
     # The first half fills caches.
     half = len(samples) // 2
     memory = [statistics.median(s[1] for s in part) for part in (samples[:half], samples[half:])]

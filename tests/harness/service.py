@@ -1,5 +1,5 @@
 """
-The parts of the test PBX that chaos takes hold of: Asterisk, PostgreSQL, the router, the books.
+The parts of the test PBX that chaos takes hold of: Asterisk, PostgreSQL, the router, records.
 """
 
 import json
@@ -31,7 +31,7 @@ from testpbx.rootfs import RootFs
 from testpbx.state import ARI_PORT, HOST, Places
 from testpbx.waiting import until
 
-__all__ = ["Books", "Count", "Dialplan", "Router", "Servers", "frozen"]
+__all__ = ["CallRecords", "Count", "Dialplan", "Router", "Servers", "frozen"]
 
 # Not that of other tiers: their bindings may still be there, or the block be returned.
 _BLOCK = Block.parse("70012345671")
@@ -67,7 +67,7 @@ UPDATE agi_router.binding SET calls_used = 0, max_duration = NULL WHERE block = 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Count:
     """
-    What the books say of all calls since they were opened.
+    What the records say of all calls since they were opened.
     """
 
     used: int
@@ -79,7 +79,7 @@ class Count:
     """Calls whose end nobody saw."""
 
 
-class Books:
+class CallRecords:
     """
     Bindings to call through, and what became of their uses.
 
@@ -113,7 +113,7 @@ class Books:
 
     def count(self) -> Count:
         """
-        What the books say now.
+        What the records say now.
         """
         with connect(self._settings.dsn) as connection:
             row = connection.execute(_COUNT.encode(), {"block": _BLOCK.value}).fetchone()

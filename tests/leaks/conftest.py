@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from agi_router.leaktest.call_slots import CallSlot, people
 from agi_router.leaktest.callers import Sighting, run_callers
 from agi_router.leaktest.identities import IDENTITIES
-from agi_router.leaktest.lanes import Lane, people
 from agi_router.leaktest.report import as_json, rows
 from agi_router.leaktest.suite import run_suite, scenarios
 from agi_router.leaktest.vectors import VECTORS
@@ -22,8 +22,8 @@ from leaks.naive_pbx import FAR, MODE, NEAR, SIP, naive_pbx
 # Not that of the calls, which come after on the same PBX.
 BLOCK = "70012345670"
 FIRST = 13801570000
-LANES = 24
-NUMBERS = f"{FIRST}-{FIRST + 3 * LANES - 1}"
+SLOTS = 24
+NUMBERS = f"{FIRST}-{FIRST + 3 * SLOTS - 1}"
 
 
 def agi_router(pbx: dict[str, Any], *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -103,16 +103,16 @@ Naive = tuple[dict[str, dict[str, Any]], list[Sighting]]
 @pytest.fixture(scope="module")
 def naive_pbx_report(rootfs: Path, tmp_path_factory: pytest.TempPathFactory) -> Naive:
     """The same of a PBX that masks From and nothing else; it knows neither modes nor sides."""
-    lanes = []
-    for number in range(LANES):
+    slots = []
+    for number in range(SLOTS):
         a, b, other = people([str(FIRST + 3 * number + each) for each in range(3)])
         x = f"{BLOCK}{number:04d}"
-        lanes.append(Lane(a=a, b=b, other=other, dialled={MODE: (x, x)}))
+        slots.append(CallSlot(a=a, b=b, other=other, dialled={MODE: (x, x)}))
     plan = scenarios(VECTORS, modes=[MODE], directions=[True])
     work = tmp_path_factory.mktemp("naive")
-    with naive_pbx(rootfs, lanes):
-        results = asyncio.run(run_suite(plan, lanes, pbx=SIP, near=NEAR, far=FAR, work=work))
-        sightings = asyncio.run(run_callers(IDENTITIES, lanes, pbx=SIP, near=NEAR, far=FAR))
+    with naive_pbx(rootfs, slots):
+        results = asyncio.run(run_suite(plan, slots, pbx=SIP, near=NEAR, far=FAR, work=work))
+        sightings = asyncio.run(run_callers(IDENTITIES, slots, pbx=SIP, near=NEAR, far=FAR))
     return {row["vector"]: row for row in as_json(rows(results))["vectors"]}, sightings
 
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from agi_router.bindings.words import Mode
-from agi_router.leaktest.lanes import Lane
+from agi_router.leaktest.call_slots import CallSlot
 from testpbx.waiting import until
 
 __all__ = ["FAR", "MODE", "NEAR", "SIP", "naive_pbx"]
@@ -24,14 +24,14 @@ MODE = Mode.AXB
 
 
 @contextmanager
-def naive_pbx(rootfs: Path, lanes: Sequence[Lane]) -> Iterator[None]:
-    """Run it in *rootfs*, with the bindings of *lanes*, for the time of a block."""
+def naive_pbx(rootfs: Path, slots: Sequence[CallSlot]) -> Iterator[None]:
+    """Run it in *rootfs*, with the bindings of *slots*, for the time of a block."""
     home = rootfs / "srv/naive"
     shutil.rmtree(home, ignore_errors=True)
     for name in ("db", "spool", "run", "log"):
         (home / name).mkdir(parents=True)
     shutil.copytree(CONFIGURATION, home / "etc")
-    (home / "etc/bindings.conf").write_text("".join(map(bindings, lanes)))
+    (home / "etc/bindings.conf").write_text("".join(map(bindings, slots)))
     process = subprocess.Popen(
         ["chroot", rootfs, "/usr/sbin/asterisk", "-f", "-C", "/srv/naive/etc/asterisk.conf"],
         env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"},
@@ -49,13 +49,13 @@ def naive_pbx(rootfs: Path, lanes: Sequence[Lane]) -> Iterator[None]:
             shutil.rmtree(home)
 
 
-def bindings(lane: Lane) -> str:
-    """The dialplan's lines for one lane."""
-    x_of_a, x_of_b = lane.dialled[MODE]
+def bindings(slot: CallSlot) -> str:
+    """The dialplan's lines for one slot."""
+    x_of_a, x_of_b = slot.dialled[MODE]
     return "".join(
         f"exten => {x}/{caller.number},1,Set(CALLEE={callee.number})\n"
         " same => n,Goto(masked,${EXTEN},1)\n"
-        for x, caller, callee in ((x_of_a, lane.a, lane.b), (x_of_b, lane.b, lane.a))
+        for x, caller, callee in ((x_of_a, slot.a, slot.b), (x_of_b, slot.b, slot.a))
     )
 
 

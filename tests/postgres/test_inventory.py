@@ -36,8 +36,8 @@ from agi_router.inventory.capacity import Quarantine
 from agi_router.inventory.model import BlockState
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import BLOCK_SIZE, Block, PhoneNumber, XNumber
-from agi_router.service import gauges as survey_module
-from agi_router.service.gauges import Surveyor
+from agi_router.service import gauges as gauges_module
+from agi_router.service.gauges import DatabaseGauges
 from harness.database import (
     BLOCK,
     HOUR,
@@ -433,7 +433,7 @@ def test_the_words_name_what_closes_blocks(resting: BindingStore, shadowed: Conn
 # The pool.
 
 
-def test_survey(shadowed: Connection, resting: BindingStore) -> None:
+def test_statistics(shadowed: Connection, resting: BindingStore) -> None:
     """Bound, resting, free; and a forecast by what was held a day ago."""
     start = resting.now()
     set_clock(shadowed, start)
@@ -445,14 +445,14 @@ def test_survey(shadowed: Connection, resting: BindingStore) -> None:
         made = bind(resting, new_party(), new_party(), x=BLOCK.number(n))
         if n > 6:
             resting.unbind(made.id)
-    (row,) = resting.inventory.survey()
+    (row,) = resting.inventory.statistics()
     assert (row["bound"], row["resting"], row["free"], row["growth"]) == (6, 2, 9992, 6)
     assert row["exhausted_at"] == start + timedelta(days=1) + timedelta(days=1) * 9992 / 6
     assert (row["block"], row["state"], row["tenant"]) == (str(BLOCK), "active", None)
     # A day later: two were held then too, six more are not any longer.
     set_clock(shadowed, start + timedelta(days=2, minutes=30))
     resting.unbind(early[0].id)
-    (row,) = resting.inventory.survey()
+    (row,) = resting.inventory.statistics()
     # On the first number another pair is bound still.
     assert (row["bound"], row["resting"], row["free"]) == (2, 0, 9998)
     assert row["growth"] < 0
@@ -461,14 +461,14 @@ def test_survey(shadowed: Connection, resting: BindingStore) -> None:
     assert len(free) == 9999
     assert [x.serial for x, bound in free if bound] == [2]
     resting.inventory.set_block_state(BLOCK, BlockState.DRAINING)
-    assert [each["state"] for each in resting.inventory.survey()] == ["draining"]
+    assert [each["state"] for each in resting.inventory.statistics()] == ["draining"]
 
 
-async def test_survey_of_the_router(
+async def test_statistics_of_the_router(
     connection: Connection, dsn: str, keys: KeyRing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Numbers of all active blocks, by state, and bindings alive: counted in pieces."""
-    monkeypatch.setattr(survey_module, "_REST", 0)
+    monkeypatch.setattr(gauges_module, "_REST", 0)
     monkeypatch.setattr(admission_module, "_COUNTED_BINDINGS", 2)
     # The last piece of a block is a short one.
     monkeypatch.setattr(admission_module, "_COUNTED_NUMBERS", 3_000)
@@ -486,20 +486,20 @@ async def test_survey_of_the_router(
     store.unbind(bind(store, new_party(), new_party(), x=SECOND.number(1)).id)
     store.inventory.set_block_state(THIRD, BlockState.DRAINING)
     async with AdmissionStore(dsn, keys, connections=1, rests=RESTS) as admissions:
-        surveyor = Surveyor(admissions)
-        assert (surveyor.numbers, surveyor.bindings, surveyor.blocks) == ({}, 0, {})
+        gauges = DatabaseGauges(admissions)
+        assert (gauges.numbers, gauges.bindings, gauges.blocks) == ({}, 0, {})
         told: list[str] = []
-        await surveyor.look()
-        await surveyor.count_bindings(lambda: told.append("bindings"))
-        await surveyor.count_numbers(lambda: told.append("numbers"))
+        await gauges.look()
+        await gauges.count_bindings(lambda: told.append("bindings"))
+        await gauges.count_numbers(lambda: told.append("numbers"))
         # A sign of life after each piece: however many they are, each has its time.
         assert set(told) == {"bindings", "numbers"}
-    assert surveyor.numbers == {"bound": 4, "resting": 1, "free": 2 * BLOCK_SIZE - 5}
-    assert surveyor.bindings == 8
-    assert surveyor.blocks == {"active": 2, "draining": 1}
+    assert gauges.numbers == {"bound": 4, "resting": 1, "free": 2 * BLOCK_SIZE - 5}
+    assert gauges.bindings == 8
+    assert gauges.blocks == {"active": 2, "draining": 1}
 
 
-async def test_survey_of_an_empty_service(dsn: str, keys: KeyRing) -> None:
+async def test_statistics_of_an_empty_service(dsn: str, keys: KeyRing) -> None:
     """Nothing there: nothing counted, and no fault."""
     async with AdmissionStore(dsn, keys, connections=1, rests=RESTS) as admissions:
         assert await admissions.count_bindings(after=None) is None

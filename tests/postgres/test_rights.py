@@ -106,7 +106,7 @@ async def test_calls(served: str, keys: KeyRing, connection: Connection) -> None
             assert isinstance(decision, Route)
         await admissions.settle([an_end(call_id, Outcome.BUSY)])
         assert (await admissions.reserved("pbx1")).keys()
-        await admissions.survey()
+        await admissions.statistics()
         await admissions.ensure_call_days()
     assert one(connection, f"SELECT to_regclass('agi_router.call_{day:%Y%m%d}') IS NOT NULL")
 
@@ -130,7 +130,7 @@ def test_work_by_hand(served: str, keys: KeyRing, connection: Connection, tmp_pa
         store.bind(Axe(a=A, extension="7"), terms)
         assert len(list(store.stream(everything=True, order_id=None))) == 2
         assert CallLookup(store.connection).calls(since=store.now() - HOUR, limit=5) == []
-        assert store.inventory.survey()
+        assert store.inventory.statistics()
         assert Importing(served, keys)(axb_rows(20, first=100)).bound == 20
         assert Importing(served, keys)(axb_rows(20, first=200), dry_run=True).bound == 20
         swept = [

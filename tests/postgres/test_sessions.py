@@ -177,7 +177,7 @@ async def story(dsn: str, keys: KeyRing) -> dict[str, Any]:
         await admissions.settle([an_end(answered, Outcome.ANSWERED), ended])
         await admissions.check(timeout=TIMEOUT)
         await admissions.ensure_call_days()
-        survey = await admissions.survey()
+        statistics = await admissions.statistics()
     with connect(dsn) as connection:
         calls = CallLookup(connection).calls(since=since - LIFE, limit=9)
     return {
@@ -186,7 +186,7 @@ async def story(dsn: str, keys: KeyRing) -> dict[str, Any]:
         "exported": exported,
         "block": block | {"created_at": None, "valid_until": block["valid_until"] - ends},
         "rings": decision.callees,
-        "survey": survey,
+        "statistics": statistics,
         "losses": losses,
         "late": [since - call["received_at"] > LIFE / 2 for call in calls],
         "calls": {str([call[name] for name in CALL]) for call in calls},

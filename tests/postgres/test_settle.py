@@ -516,7 +516,7 @@ async def test_settled_while_being_admitted(
     kept = 0
     async with (
         AdmissionStore(dsn, keys, connections=6) as admissions,
-        AdmissionStore(dsn, keys, connections=3) as books,
+        AdmissionStore(dsn, keys, connections=3) as settling,
     ):
 
         async def admit(call_id: str) -> None:
@@ -527,7 +527,7 @@ async def test_settled_while_being_admitted(
                 kept += 1  # settled before
 
         async def settle(batch: Sequence[str]) -> None:
-            await books.settle([an_end(each, Outcome.BUSY) for each in batch])
+            await settling.settle([an_end(each, Outcome.BUSY) for each in batch])
 
         for start in range(0, len(ids), 20):
             batch = ids[start : start + 20]

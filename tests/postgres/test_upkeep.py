@@ -380,6 +380,6 @@ async def test_inventory_and_groups(
             own.inventory.set_block_state(BLOCK, BlockState.DRAINING)
             own.inventory.set_block_state(BLOCK, BlockState.ACTIVE)
             own.inventory.tenants.set_active("default", active=True)
-            own.inventory.survey()
+            own.inventory.statistics()
 
     await beside(reader, admissions, upkeep, times=1)

@@ -35,7 +35,7 @@ from agi_router.numbers import PhoneNumber, XNumber
 from agi_router.service import health as health_module
 from agi_router.service import health_server as health_server_module
 from agi_router.service.descriptors import raise_limit
-from agi_router.service.gauges import Surveyor, show, show_ari, show_clocks, show_fastagi
+from agi_router.service.gauges import DatabaseGauges, show, show_ari, show_clocks, show_fastagi
 from agi_router.service.health import Health
 from agi_router.service.health_server import HealthServer
 from agi_router.service.jobs import Jobs
@@ -446,9 +446,9 @@ async def test_metrics(port: int, tmp_path: Path, ari: SimpleNamespace) -> None:
     metrics.admission_took(0.002)
     metrics.settled([end(Outcome.ANSWERED), end(None)])
     (tmp_path / "ends").write_text("a line\n")
-    surveyor = Surveyor(cast(AdmissionStore, None))
-    surveyor.open_calls, surveyor.bindings, surveyor.blocks = 7, 12, {"active": 2}
-    surveyor.numbers = {"bound": 12, "resting": 3, "free": 19985}
+    gauges = DatabaseGauges(cast(AdmissionStore, None))
+    gauges.open_calls, gauges.bindings, gauges.blocks = 7, 12, {"active": 2}
+    gauges.numbers = {"bound": 12, "resting": 3, "free": 19985}
     show_ari(
         metrics,
         ari=cast(AriClient, ari),
@@ -466,7 +466,7 @@ async def test_metrics(port: int, tmp_path: Path, ari: SimpleNamespace) -> None:
         metrics,
         pool=ConnectionPool("", size=4),
         journal=EndJournal(tmp_path),
-        survey=surveyor,
+        gauges=gauges,
     )
     server = HealthServer(
         "127.0.0.1", port, alive=lambda: True, missing=list, metrics=metrics.application()

@@ -10,12 +10,12 @@ import pytest
 
 from agi_router.bindings.words import Mode
 from agi_router.leaktest.call import Call
-from agi_router.leaktest.desk import Scene
-from agi_router.leaktest.lanes import people
+from agi_router.leaktest.call_setup import CallSetup
+from agi_router.leaktest.call_slots import people
+from agi_router.leaktest.carrier import Carrier
 from agi_router.leaktest.media import Media, rtp_of, told_by
 from agi_router.leaktest.messages import Message
 from agi_router.leaktest.results import Result, Scenario
-from agi_router.leaktest.tap import Tap
 from agi_router.leaktest.vectors import VECTORS, End
 
 CALLER, CALLEE, OTHER = people(["13800000001", "13900000002", "13700000003"])
@@ -45,7 +45,7 @@ class Played:
 
     def __init__(self, vector: str, work: Path) -> None:
         chosen = next(each for each in VECTORS if each.name == vector)
-        scene = Scene(
+        setup = CallSetup(
             vector=chosen,
             caller=CALLER,
             callee=CALLEE,
@@ -60,8 +60,8 @@ class Played:
             tag="tag",
         )
         scenario = Scenario(vector=chosen, mode=Mode.AXB, from_a=True, early_media=False)
-        self.tap = Tap()
-        self.call = Call(scenario, scene, self.tap, work, "sipp")
+        self.carrier = Carrier()
+        self.call = Call(scenario, setup, self.carrier, work, "sipp")
         self.call._sound = {end: Media() for end in End}
 
     def caller(self, *messages: Message) -> None:
@@ -126,10 +126,10 @@ def test_what_comes_with_the_sound(played: Played) -> None:
 @pytest.mark.parametrize("number", ["13900000002", "13700000003"])
 def test_a_call_to_an_address_of_their_choice(played: Played, number: str) -> None:
     """A request that names one of the call and is for nobody; others' are others'."""
-    played.tap.strays.append(message("INVITE sip:13600000004@h SIP/2.0"))
-    played.tap.strays.append(message("SIP/2.0 200 OK", number))
+    played.carrier.unexpected.append(message("INVITE sip:13600000004@h SIP/2.0"))
+    played.carrier.unexpected.append(message("SIP/2.0 200 OK", number))
     assert not played.result.findings
-    played.tap.strays.append(message(f"INVITE sip:{number}@h SIP/2.0"))
+    played.carrier.unexpected.append(message(f"INVITE sip:{number}@h SIP/2.0"))
 
     (finding,) = played.result.findings
     assert finding.at is None

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from agi_router.leaktest.desk import Scene
-from agi_router.leaktest.lanes import people
+from agi_router.leaktest.call_setup import CallSetup
+from agi_router.leaktest.call_slots import people
 from agi_router.leaktest.leaks import find_leaks
 from agi_router.leaktest.media import peer_of, rtcp_of, rtp_of, told_by
 from agi_router.leaktest.messages import Message
@@ -19,9 +19,9 @@ from agi_router.leaktest.vectors import VECTORS, End, Vector, fill, plantings
 CALLER, CALLEE, OTHER = people(["13800000001", "13900000002", "13700000003"])
 
 
-def scene(vector: Vector, *, early_media: bool = False) -> Scene:
+def setup(vector: Vector, *, early_media: bool = False) -> CallSetup:
     """A call with *vector*."""
-    return Scene(
+    return CallSetup(
         vector=vector,
         caller=CALLER,
         callee=CALLEE,
@@ -39,7 +39,7 @@ def scene(vector: Vector, *, early_media: bool = False) -> Scene:
 
 def scripts(vector: Vector, end: End, *, early_media: bool = False) -> list[bytes]:
     """What the phones on one side are given to say."""
-    call = scene(vector, early_media=early_media)
+    call = setup(vector, early_media=early_media)
     side = caller_script if end is End.CALLER else callee_script
     outside = vector.outside is not None and end in vector.by
     more = [outside_script(call, end, replaces="a;to-tag=b;from-tag=c")] if outside else []
@@ -63,7 +63,7 @@ def test_whoever_plants_tells_number_and_name(vector: Vector) -> None:
         text = b"\n".join(scripts(vector, end))
         if end is End.CALLER:
             # SIPp is told on its command line.
-            text += scene(vector).call_id.encode()
+            text += setup(vector).call_id.encode()
         text += rtp_of(party) if vector.rtp else b""
         text += rtcp_of(party) if vector.rtcp else b""
         names = find_leaks(text, numbers=[], names=[party.name, party.hanzi])
@@ -93,8 +93,8 @@ def test_scripts_are_whole(vector: Vector, early_media: bool) -> None:  # noqa: 
 def test_early_media_is_a_session_description_before_the_answer() -> None:
     vector = VECTORS[0]
 
-    without = callee_script(scene(vector))
-    with_it = callee_script(scene(vector, early_media=True))
+    without = callee_script(setup(vector))
+    with_it = callee_script(setup(vector, early_media=True))
 
     assert (b"180 Ringing" in without, without.count(b"m=audio")) == (True, 2)
     assert (b"183 Session Progress" in with_it, with_it.count(b"m=audio")) == (True, 3)

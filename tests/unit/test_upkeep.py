@@ -17,11 +17,11 @@ import pytest
 
 from agi_router.ari import AriClient
 from agi_router.calls.journal import EndJournal
-from agi_router.calls.settlement import Books
+from agi_router.calls.settlement import Settlement
 from agi_router.errors import AsteriskError, SettingsError
 from agi_router.keys.ring import KeyRing
 from agi_router.service import upkeep
-from agi_router.service.gauges import Surveyor
+from agi_router.service.gauges import DatabaseGauges
 from agi_router.service.health import Health
 from agi_router.service.jobs import Job, Jobs
 from agi_router.service.upkeep import (
@@ -46,7 +46,7 @@ NAMES = [
     "profile",
     "reconcile",
     "settle",
-    "survey",
+    "statistics",
     "sweep",
 ]
 
@@ -118,14 +118,14 @@ def jobs_over(
     if fault is Fault.HANG:
         # What hangs the event loop itself is ended by systemd.
         health = Health(broken, cast(Any, SimpleNamespace(alive=lambda: None)), timeout=0.1)
-    books = Books(broken, cast(EndJournal, blocking))
+    settlement = Settlement(broken, cast(EndJournal, blocking))
     watch = ProfileWatch(settings, cast(Any, SimpleNamespace(ways_in=None)))
     made = [
-        settle_job(books),
+        settle_job(settlement),
         *health_jobs(health, interval=1.0),
-        *database_jobs(settings, broken, Surveyor(broken), KeyRing.generate()),
+        *database_jobs(settings, broken, DatabaseGauges(broken), KeyRing.generate()),
         *asterisk_jobs(
-            books, EndJournal(tmp_path), watch, lent(cast(AriClient, broken)), first=300.0
+            settlement, EndJournal(tmp_path), watch, lent(cast(AriClient, broken)), first=300.0
         ),
     ]
     return {job.name: job for job in made}
@@ -215,7 +215,7 @@ async def test_a_profile_that_leaks_ends_the_router(monkeypatch: pytest.MonkeyPa
     router = SimpleNamespace(ways_in=None)
     watch = ProfileWatch(Settings(), cast(Any, router))
     jobs = asterisk_jobs(
-        cast(Books, None),
+        cast(Settlement, None),
         EndJournal(Path("/nowhere")),
         watch,
         lent(cast(AriClient, None)),

@@ -1,5 +1,5 @@
 """
-The desk: what one phone writes into its messages, planting or not.
+The phone: what one phone writes into its messages, planting or not.
 
 Source:
     RFC 3261 (SIP), RFC 8866 (SDP), RFC 2046 (multipart).
@@ -8,73 +8,27 @@ Source:
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
-from agi_router.leaktest.vectors import End, Party, Vector, fill, plantings
+from agi_router.leaktest.call_setup import CallSetup
+from agi_router.leaktest.vectors import End, Party, fill, plantings
 
-__all__ = ["Desk", "Scene", "message"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scene:
-    """
-    Who is in a call, and where.
-
-    Attributes:
-        vector: What is planted.
-        caller: Who calls.
-        callee: Who is called.
-        other: A third party, whom nobody may reach.
-        dialled: The 700 number that the caller dials.
-        near: Host and port of the caller's side, as the PBX sees it.
-        far: Host and port of the callee's side, as the PBX sees it.
-        pbx: Host and port of the PBX.
-        decoy: Host and port at which nobody may arrive.
-        early_media: Whether the callee sends 183 with a session description, or just 180.
-        call_id: Call-ID of the caller's leg.
-        tag: A word of the scenario's own, for tags and branches.
-        near_media: Port of the caller's sound.
-        far_media: Port of the callee's sound.
-    """
-
-    vector: Vector
-    caller: Party
-    callee: Party
-    other: Party
-    dialled: str
-    near: str
-    far: str
-    pbx: str
-    decoy: str
-    early_media: bool
-    call_id: str
-    tag: str
-    near_media: int = 9
-    far_media: int = 9
-
-    def party(self, side: End) -> Party:
-        """Who is on a side."""
-        return self.caller if side is End.CALLER else self.callee
-
-    def address(self, side: End) -> str:
-        """Host and port of a side."""
-        return self.near if side is End.CALLER else self.far
+__all__ = ["PhoneMessages", "message"]
 
 
-class Desk:
+class PhoneMessages:
     """
     One phone: how it writes its messages, planting or not.
     """
 
-    def __init__(self, scene: Scene, side: End, *, party: Party | None = None) -> None:
-        self.vector = scene.vector
-        self.plants_here = side in scene.vector.by
-        self.party = party or scene.party(side)
-        self.address = scene.address(side)
+    def __init__(self, setup: CallSetup, side: End, *, party: Party | None = None) -> None:
+        self.vector = setup.vector
+        self.plants_here = side in setup.vector.by
+        self.party = party or setup.party(side)
+        self.address = setup.address(side)
         self.host = self.address.rpartition(":")[0]
-        self._media = scene.near_media if side is End.CALLER else scene.far_media
+        self._media = setup.near_media if side is End.CALLER else setup.far_media
         self._plants = plantings(
-            self.party, other=scene.other.number, decoy=scene.decoy, trunk=scene.far
+            self.party, other=setup.other.number, decoy=setup.decoy, trunk=setup.far
         )
 
     def planted(self, text: str) -> str:

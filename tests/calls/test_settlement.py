@@ -1,5 +1,5 @@
 """
-The books on a real Asterisk: it alone can tell whether lines come; doors serve on without.
+Settlement on a real Asterisk: it alone can tell whether lines come; doors serve on without.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ def journal(pbx: dict[str, Any]) -> Iterator[Path]:
 
 @pytest.fixture
 def troubled(router: Router) -> Iterator[Router]:
-    """A router whose books are in trouble after the test: the next one finds a new one."""
+    """A router whose settlement is in trouble after the test: the next one finds a new one."""
     yield router
     router.stop()
 
@@ -148,7 +148,7 @@ def test_asterisk_may_not_write(
     # It reconciles as soon as it is connected.
     troubled.stop()
     troubled.start()
-    assert until(says("books: 1 call(s) ended without a line", "journal: "), timeout=20)
+    assert until(says("settlement: 1 call(s) ended without a line", "journal: "), timeout=20)
     again = phones.call(a, binding["x"])
 
     assert (again.status, again.invites) == (403, ())
@@ -204,7 +204,7 @@ def test_a_full_disk(
     troubled.stop()
     troubled.start()
     why = f"{disk}: Asterisk was asked for a line here, and none came: the disk is full"
-    assert until(says("books: 1 call(s) ended without a line", f"journal: {why}"), timeout=30)
+    assert until(says("settlement: 1 call(s) ended without a line", f"journal: {why}"), timeout=30)
     assert doctor(cli)["ends"] == ("fail", why)
     assert phones.call(a, binding["x"]).status == 403
     assert cli("show", binding["id"])["calls_used"] == 1

@@ -1,4 +1,4 @@
-"""The database of the test PBX: bindings to call through, and what the books say of the calls."""
+"""The database of the test PBX: bindings to call through, and the records of the calls."""
 
 import csv
 import json
@@ -19,7 +19,7 @@ from agi_router.settings import Settings
 from .errors import BenchError
 from .numbers import bindings, blocks
 
-__all__ = ["Books", "Count"]
+__all__ = ["BenchDatabase", "Count"]
 
 _PEER = Path(__file__).with_name("peer.sql")
 
@@ -66,7 +66,7 @@ class Count:
     answered: int
 
 
-class Books:
+class BenchDatabase:
     """
     One connection to the database, whose server process is not measured.
 
@@ -158,7 +158,7 @@ class Books:
         self._tidy("peer.block", "peer.binding", "peer.route", "peer.tenant")
 
     def count(self, since: datetime) -> Count:
-        """Count the calls in our books received since a time."""
+        """Count the calls in our records received since a time."""
         return Count(**self._row(_COUNT, {"since": since}))
 
     def count_peer(self) -> Count:

@@ -1,8 +1,8 @@
 """
-The tap: the one address on either side of the PBX, behind which all phones stand.
+The carrier: the one address on either side of the PBX, behind which all phones stand.
 
 1. Whatever passes is kept, by the leg it belongs to; a message of nobody's is kept as well.
-2. It is the carrier: it hands a call to the phone whose number is dialled, and to no other. A call
+2. It hands a call to the phone whose number is dialled, and to no other. A call
    to anybody else is refused, and told of: somebody made the PBX dial it.
 """
 
@@ -18,7 +18,7 @@ from typing import Any
 from agi_router.errors import LeakTestError
 from agi_router.leaktest.messages import Message
 
-__all__ = ["Address", "Leg", "Tap", "parse_address", "show"]
+__all__ = ["Address", "Carrier", "Leg", "parse_address", "show"]
 
 Address = tuple[str, int]
 
@@ -71,12 +71,12 @@ class Leg:
 
 class _Port(asyncio.DatagramProtocol):
     """
-    One public address of the tap.
+    One public address of the carrier.
     """
 
-    def __init__(self, pbx: Address, stray: Callable[[Message], None]) -> None:
+    def __init__(self, pbx: Address, unexpected: Callable[[Message], None]) -> None:
         self._pbx = pbx
-        self._stray = stray
+        self._unexpected = unexpected
         self._by_phone: dict[Address, Leg] = {}
         self._by_call: dict[str, Leg] = {}
         self._by_number: dict[str, Leg] = {}
@@ -109,7 +109,7 @@ class _Port(asyncio.DatagramProtocol):
             return
         leg = self._by_call.get(message.call_id) or self._called(message)
         if leg is None:
-            self._stray(message)
+            self._unexpected(message)
             self._send(_answer(message), addr)
             return
         leg.pbx = addr
@@ -147,7 +147,7 @@ def _answer(message: Message) -> bytes:
     return "\r\n".join(lines).encode("utf-8", "replace")
 
 
-class Tap:
+class Carrier:
     """
     The two sides of the PBX, and an address at which nobody may arrive.
 
@@ -155,7 +155,7 @@ class Tap:
         near: Where callers stand.
         far: Where the called stand.
         decoy: Host and port of the address that phones name in redirections.
-        strays: Every message that was for nobody, on any of the three.
+        unexpected: Every message that was for nobody, on any of the three.
     """
 
     near: _Port
@@ -164,11 +164,11 @@ class Tap:
 
     def __init__(self) -> None:
         """Made by :meth:`open`."""
-        self.strays: list[Message] = []
+        self.unexpected: list[Message] = []
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, *, pbx: Address, near: Address, far: Address) -> AsyncIterator[Tap]:
+    async def open(cls, *, pbx: Address, near: Address, far: Address) -> AsyncIterator[Carrier]:
         """
         Stand on both sides of a PBX for the time of a block.
 
@@ -181,13 +181,13 @@ class Tap:
             LeakTestError: An address is not this machine's, or is taken.
         """
         loop = asyncio.get_running_loop()
-        tap = cls()
+        carrier = cls()
         transports: list[asyncio.DatagramTransport] = []
 
         async def listen(address: Address) -> _Port:
             try:
                 transport, port = await loop.create_datagram_endpoint(
-                    lambda: _Port(pbx, tap.strays.append), local_addr=address
+                    lambda: _Port(pbx, carrier.unexpected.append), local_addr=address
                 )
             except OSError as exc:
                 raise LeakTestError(f"cannot listen on {show(address)}: {exc.strerror}") from exc
@@ -195,10 +195,10 @@ class Tap:
             return port
 
         try:
-            tap.near, tap.far = await listen(near), await listen(far)
+            carrier.near, carrier.far = await listen(near), await listen(far)
             await listen((far[0], 0))
-            tap.decoy = show(transports[-1].get_extra_info("sockname"))
-            yield tap
+            carrier.decoy = show(transports[-1].get_extra_info("sockname"))
+            yield carrier
         finally:
             for transport in transports:
                 transport.close()

@@ -1,4 +1,4 @@
-"""The books: every call is settled once, however its end is learnt."""
+"""Settlement: every call is settled once, however its end is learnt."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from typing import cast
 import pytest
 
 from agi_router.ari import AriClient, AriUnavailable
-from agi_router.calls import settlement as books_module
+from agi_router.calls import settlement as settlement_module
 from agi_router.calls.end import End
 from agi_router.calls.journal import EndJournal
 from agi_router.calls.reasons import Reason
-from agi_router.calls.settlement import Books
+from agi_router.calls.settlement import Settlement
 from agi_router.calls.store import AdmissionStore, Broken, Unsettled
 from agi_router.errors import NodeTaken, StoreError, StoreHeld, StoreUnavailable
 from agi_router.numbers import XNumber
@@ -130,26 +130,26 @@ class AwayAri(Ari):
         raise AriUnavailable("lost")
 
 
-def make_books(store: Store, directory: Path) -> Books:
-    """Return books over *store* and the journal in *directory*."""
-    return Books(cast(AdmissionStore, store), EndJournal(directory))
+def make_settlement(store: Store, directory: Path) -> Settlement:
+    """Return a settlement over *store* and the journal in *directory*."""
+    return Settlement(cast(AdmissionStore, store), EndJournal(directory))
 
 
-async def reconcile(books: Books, ari: Ari) -> None:
+async def reconcile(settlement: Settlement, ari: Ari) -> None:
     """Reconcile with *ari*."""
-    await books.reconcile(cast(AriClient, ari))
+    await settlement.reconcile(cast(AriClient, ari))
 
 
 @pytest.fixture(autouse=True)
 def _without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test waits for the clock."""
-    monkeypatch.setattr(books_module, "_VISIT", 0)
+    monkeypatch.setattr(settlement_module, "_CLAIMED_FOR", 0)
 
 
 @contextlib.asynccontextmanager
-async def keeping(books: Books) -> AsyncIterator[None]:
-    """Keep the books in the background."""
-    job = replace(settle_job(books), every=0.0, retry=0.0)
+async def keeping(settlement: Settlement) -> AsyncIterator[None]:
+    """Settle in the background."""
+    job = replace(settle_job(settlement), every=0.0, retry=0.0)
     task = asyncio.create_task(Jobs().run(job))
     try:
         yield
@@ -166,44 +166,44 @@ async def until(condition: Callable[[], object]) -> None:
             await asyncio.sleep(0)
 
 
-async def test_a_line_is_settled_one_visit_after_it_is_claimed(tmp_path: Path) -> None:
+async def test_a_line_is_settled_one_run_after_it_is_claimed(tmp_path: Path) -> None:
     """What is claimed now is read next time, when nobody writes to it any more."""
     store = Store()
-    books = make_books(store, tmp_path)
+    settlement = make_settlement(store, tmp_path)
     append(tmp_path, 1)
-    await books.visit()
+    await settlement.settle_journal()
     assert store.told == []
-    await books.visit()
+    await settlement.settle_journal()
     assert store.told == [[call(1)]]
-    await books.visit()
+    await settlement.settle_journal()
     assert store.told == [[call(1)]]
     assert left(tmp_path) == []
     assert store.settled[call(1)].reason is Reason.STRANGER
 
 
-async def test_a_visit_that_waits_claims_what_comes_meanwhile(tmp_path: Path) -> None:
+async def test_a_run_that_waits_claims_what_comes_meanwhile(tmp_path: Path) -> None:
     """It is over as soon as there is something, and not when its time is."""
     store = Store()
-    books = make_books(store, tmp_path)
-    visit = asyncio.create_task(books.visit(wait=600))
+    settlement = make_settlement(store, tmp_path)
+    run = asyncio.create_task(settlement.settle_journal(wait=600))
     await asyncio.sleep(0)
     append(tmp_path, 1)
     async with asyncio.timeout(10):
-        await visit
+        await run
     assert not (tmp_path / "ends").exists()
-    await books.visit()
+    await settlement.settle_journal()
     assert store.told == [[call(1)]]
 
 
-async def test_a_visit_that_waits_and_is_given_up_is_in_nobodys_way(tmp_path: Path) -> None:
-    """Who visits next has the disk soon."""
+async def test_a_run_that_waits_and_is_given_up_is_in_nobodys_way(tmp_path: Path) -> None:
+    """The next run has the disk soon."""
     store = Store()
-    books = make_books(store, tmp_path)
-    visit = asyncio.create_task(books.visit(wait=600))
+    settlement = make_settlement(store, tmp_path)
+    run = asyncio.create_task(settlement.settle_journal(wait=600))
     await asyncio.sleep(0)
-    visit.cancel()
+    run.cancel()
     append(tmp_path, 1)
-    await books.close()
+    await settlement.close()
     assert store.told == [[call(1)]]
 
 
@@ -214,13 +214,13 @@ async def test_claimed_files_are_settled_before_the_next_is_claimed(tmp_path: Pa
         append(tmp_path, number)
         journal.claim()
     append(tmp_path, 4)
-    books = make_books(store, tmp_path)
+    settlement = make_settlement(store, tmp_path)
     store.before_settling = lambda: seen.append((tmp_path / "ends").exists())
     seen: list[bool] = []
-    await books.visit()
+    await settlement.settle_journal()
     assert store.told == [[call(1)], [call(2)], [call(3)]]
     assert seen == [True, True, True]
-    await books.visit()
+    await settlement.settle_journal()
     assert store.told[3:] == [[call(4)]]
 
 
@@ -231,7 +231,7 @@ async def test_a_store_that_is_away_loses_nothing(
     store = Store()
     store.away = True
     append(tmp_path, 1)
-    async with keeping(make_books(store, tmp_path)):
+    async with keeping(make_settlement(store, tmp_path)):
         await until(lambda: caplog.records)
         assert store.settled == {}
         append(tmp_path, 2)
@@ -248,12 +248,12 @@ async def test_files_that_were_settled_are_not_told_again(tmp_path: Path) -> Non
     for number in (1, 2):
         append(tmp_path, number)
         journal.claim()
-    books = make_books(store, tmp_path)
+    settlement = make_settlement(store, tmp_path)
     store.before_settling = lambda: setattr(store, "away", True)
     with pytest.raises(StoreError):
-        await books.visit()
+        await settlement.settle_journal()
     store.away, store.before_settling = False, lambda: None
-    await books.visit()
+    await settlement.settle_journal()
     assert store.told == [[call(1)], [call(2)]]
 
 
@@ -265,7 +265,7 @@ async def test_what_another_router_has_claimed_is_settled_by_it(
     append(tmp_path, 1)
     assert other.claim()
     append(tmp_path, 2)
-    async with keeping(make_books(store, tmp_path)):
+    async with keeping(make_settlement(store, tmp_path)):
         await until(lambda: store.told == [[call(2)]])
         await until(lambda: len(left(tmp_path)) == 1)
         monkeypatch.setattr(upkeep, "_ABANDONED", 0)
@@ -278,7 +278,7 @@ async def test_reconciling_reads_what_others_have_claimed(tmp_path: Path) -> Non
     store = Store(call(1), call(2))
     append(tmp_path, 1)
     assert EndJournal(tmp_path).claim()
-    await reconcile(make_books(store, tmp_path), Ari(store, call(2)))
+    await reconcile(make_settlement(store, tmp_path), Ari(store, call(2)))
     assert list(store.settled) == [call(1)]
     assert store.settled[call(1)].reason is Reason.STRANGER
 
@@ -291,22 +291,22 @@ async def test_what_somebody_holds_waits_alone(
     store.held = {call(2)}
     told: list[str] = []
     journal = EndJournal(tmp_path)
-    books = Books(
+    settlement = Settlement(
         cast("AdmissionStore", store),
         journal,
         settled=lambda ends: told.extend(end.call_id for end in ends),
     )
     append(tmp_path, 1, 2, 3)
-    await books.visit()
+    await settlement.settle_journal()
     with pytest.raises(StoreHeld, match=r"1 call\(s\)"):
-        await books.visit()
+        await settlement.settle_journal()
     append(tmp_path, 4)
     for _ in range(2):
         with pytest.raises(StoreHeld):
-            await books.visit()
+            await settlement.settle_journal()
     assert set(store.settled) == {call(1), call(3), call(4)}
     store.held = set()
-    await books.visit()
+    await settlement.settle_journal()
     assert store.told.count([call(2)]) == 3
     assert sorted(told) == [call(number) for number in range(1, 5)]
     assert left(tmp_path) == []
@@ -317,18 +317,18 @@ async def test_too_many_are_held_to_be_remembered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Their file is read again."""
-    monkeypatch.setattr(books_module, "_LEFT_LIMIT", 1)
+    monkeypatch.setattr(settlement_module, "_LEFT_LIMIT", 1)
     store = Store()
     store.held = {call(1), call(2)}
-    books = make_books(store, tmp_path)
+    settlement = make_settlement(store, tmp_path)
     append(tmp_path, 1, 2)
-    await books.visit()
+    await settlement.settle_journal()
     for _ in range(2):
         with pytest.raises(StoreHeld):
-            await books.visit()
+            await settlement.settle_journal()
     assert store.told == [[call(1), call(2)]] * 2
     store.held = set()
-    await books.visit()
+    await settlement.settle_journal()
     assert set(store.settled) == {call(1), call(2)}
     assert left(tmp_path) == []
 
@@ -339,10 +339,10 @@ async def test_what_can_never_be_settled_is_named(
     """Calls of a day that none may have keep no other from being settled, nor fill the log."""
     store = Store()
     store.refused = {call(1), call(3), call(4)}
-    books = make_books(store, tmp_path)
+    settlement = make_settlement(store, tmp_path)
     append(tmp_path, 1, 2, 3, 4)
-    await books.visit()
-    await books.visit()
+    await settlement.settle_journal()
+    await settlement.settle_journal()
     assert set(store.settled) == {call(2)}
     assert left(tmp_path) == []
     (record,) = caplog.records
@@ -357,21 +357,21 @@ async def test_what_the_database_refuses_is_passed_over(
     store = Store()
     store.broken, store.held = {call(1), call(4)}, {call(4)}
     told: list[str] = []
-    books = Books(
+    settlement = Settlement(
         cast("AdmissionStore", store),
         EndJournal(tmp_path),
         settled=lambda ends: told.extend(end.call_id for end in ends),
     )
     append(tmp_path, 1, 2, 3, 4)
     lines = (tmp_path / "ends").read_text("utf-8").splitlines()
-    await books.visit()
+    await settlement.settle_journal()
     with pytest.raises(StoreHeld):
-        await books.visit()
-    assert len(books.trouble) == 1
+        await settlement.settle_journal()
+    assert len(settlement.trouble) == 1
     # Whoever held the other one lets go, and that turns out to be broken as well.
     store.held = set()
-    await books.visit()
-    await books.visit()
+    await settlement.settle_journal()
+    await settlement.settle_journal()
     assert set(store.settled) == {call(2), call(3)}
     assert sorted(told) == [call(2), call(3)]
     assert left(tmp_path) == ["unreadable"]
@@ -383,9 +383,9 @@ async def test_what_the_database_refuses_is_passed_over(
         (call(4), "70012345670-7"),
     ]
     assert not any(str(X) in str(each) for each in failed)
-    assert "refuses to settle 1 call(s)" in books.trouble[0]
-    monkeypatch.setattr(books_module, "_REFUSED", 0.0)
-    assert books.trouble == []
+    assert "refuses to settle 1 call(s)" in settlement.trouble[0]
+    monkeypatch.setattr(settlement_module, "_REFUSED", 0.0)
+    assert settlement.trouble == []
 
 
 async def test_what_cannot_be_reconciled_is_not_lost_for_ever(
@@ -395,12 +395,14 @@ async def test_what_cannot_be_reconciled_is_not_lost_for_ever(
     store = Store(call(1), call(2))
     store.broken = {call(1)}
     ended: list[int] = []
-    books = Books(cast("AdmissionStore", store), EndJournal(tmp_path), without_end=ended.append)
+    settlement = Settlement(
+        cast("AdmissionStore", store), EndJournal(tmp_path), without_end=ended.append
+    )
     for _ in range(3):
-        await reconcile(books, Ari(store))
+        await reconcile(settlement, Ari(store))
     assert ended == [1]
     assert [record.msg for record in caplog.records].count("settle.failed") == 3
-    assert "1 call(s) ended without a line" in books.trouble[0]
+    assert "1 call(s) ended without a line" in settlement.trouble[0]
 
 
 async def test_close_settles_what_there_is(tmp_path: Path) -> None:
@@ -409,7 +411,7 @@ async def test_close_settles_what_there_is(tmp_path: Path) -> None:
     append(tmp_path, 1, 2)
     EndJournal(tmp_path).claim()
     append(tmp_path, 3)
-    await make_books(store, tmp_path).close()
+    await make_settlement(store, tmp_path).close()
     assert sorted(store.settled) == [call(1), call(2), call(3)]
     assert left(tmp_path) == []
 
@@ -419,9 +421,9 @@ async def test_close_does_not_wait_for_a_store_that_is_away(tmp_path: Path) -> N
     store = Store()
     store.away = True
     append(tmp_path, 1)
-    await make_books(store, tmp_path).close()
+    await make_settlement(store, tmp_path).close()
     store.away = False
-    await make_books(store, tmp_path).close()
+    await make_settlement(store, tmp_path).close()
     assert store.told == [[call(1)]]
 
 
@@ -435,7 +437,7 @@ async def test_reconcile_settles_only_whose_end_nobody_saw(
     EndJournal(tmp_path).claim()
     append(tmp_path, 3)
     before = datetime.now(UTC)
-    await reconcile(make_books(store, tmp_path), Ari(store, call(1), call(99)))
+    await reconcile(make_settlement(store, tmp_path), Ari(store, call(1), call(99)))
     assert sorted(store.settled) == [call(2), call(3), call(4)]
     assert store.settled[call(2)].reason is Reason.STRANGER
     assert store.settled[call(3)].reason is Reason.STRANGER
@@ -444,7 +446,7 @@ async def test_reconcile_settles_only_whose_end_nobody_saw(
     assert end == End.unseen(call(4), X, now=end.ended_at, kept=True)
     assert before <= end.ended_at <= datetime.now(UTC)
     assert store.nodes == ["pbx1", "pbx1"]
-    [record] = [record for record in caplog.records if record.msg == "books.reconciled"]
+    [record] = [record for record in caplog.records if record.msg == "settle.reconciled"]
     assert (vars(record)["reserved"], vars(record)["alive"]) == (5, 1)
 
 
@@ -452,7 +454,7 @@ async def test_reconcile_asks_in_the_order_that_is_safe(tmp_path: Path) -> None:
     """The store, then Asterisk, then the journal: a call that ends meanwhile has its line."""
     store = Store(call(1))
     append(tmp_path, 2)
-    await reconcile(make_books(store, tmp_path), Ari(store))
+    await reconcile(make_settlement(store, tmp_path), Ari(store))
     assert store.steps == ["node pbx1", "reserved", "channel", "settle", "reserved", "settle"]
     assert store.told == [[call(2)], [call(1)]]
 
@@ -462,7 +464,7 @@ async def test_calls_that_may_be_of_another_asterisk(tmp_path: Path) -> None:
     store = Store(call(1))
     store.taken = True
     with pytest.raises(NodeTaken):
-        await reconcile(make_books(store, tmp_path), Ari(store))
+        await reconcile(make_settlement(store, tmp_path), Ari(store))
     assert store.settled == {}
 
 
@@ -470,7 +472,7 @@ async def test_reconcile_asks_about_every_call(tmp_path: Path) -> None:
     """However many they are, a few at a time: a list of all would end Asterisk."""
     calls = [call(number) for number in range(1, 60)]
     store = Store(*calls)
-    await reconcile(make_books(store, tmp_path), Ari(store, *calls[:57]))
+    await reconcile(make_settlement(store, tmp_path), Ari(store, *calls[:57]))
     assert store.steps.count("channel") == 59
     assert sorted(store.settled) == sorted(calls[57:])
 
@@ -486,7 +488,7 @@ async def test_a_call_that_ends_while_reconciling_keeps_its_line(tmp_path: Path)
             return await super().has_channel(name)
 
     store = Store(call(1))
-    await reconcile(make_books(store, tmp_path), Ending(store))
+    await reconcile(make_settlement(store, tmp_path), Ending(store))
     assert store.settled[call(1)].reason is Reason.STRANGER
 
 
@@ -494,50 +496,50 @@ async def test_reconcile_fails_without_settling(tmp_path: Path) -> None:
     """Without an answer of Asterisk nobody is taken for dead."""
     store = Store(call(1))
     with pytest.raises(AriUnavailable):
-        await reconcile(make_books(store, tmp_path), AwayAri(store))
+        await reconcile(make_settlement(store, tmp_path), AwayAri(store))
     store.away = True
     with pytest.raises(StoreUnavailable):
-        await reconcile(make_books(store, tmp_path), Ari(store))
+        await reconcile(make_settlement(store, tmp_path), Ari(store))
     assert store.settled == {}
 
 
-async def test_visits_do_not_overlap(tmp_path: Path) -> None:
+async def test_runs_do_not_overlap(tmp_path: Path) -> None:
     """Keeping and reconciling at once tell no line twice."""
     store = Store(call(1), call(2))
     append(tmp_path, 1)
-    books = make_books(store, tmp_path)
-    async with keeping(books):
-        await asyncio.gather(*(reconcile(books, Ari(store, call(2))) for _ in range(3)))
+    settlement = make_settlement(store, tmp_path)
+    async with keeping(settlement):
+        await asyncio.gather(*(reconcile(settlement, Ari(store, call(2))) for _ in range(3)))
         await until(lambda: not left(tmp_path))
     assert store.lines == [call(1)]
     assert list(store.settled) == [call(1)]
 
 
 async def test_a_busy_journal_does_not_hold_up_the_end(tmp_path: Path) -> None:
-    """Closing settles what there is now, also when a call ends at every visit."""
+    """Closing settles what there is now, also when a call ends at every run."""
     store = Store()
     append(tmp_path, 0)
     store.before_settling = lambda: append(tmp_path, len(store.told) + 1)
     async with asyncio.timeout(0.2):
-        await make_books(store, tmp_path).close()
+        await make_settlement(store, tmp_path).close()
 
 
-async def test_a_line_is_not_lost_between_two_visitors(
+async def test_a_line_is_not_lost_between_two_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Keeping and reconciling at once leave a writer the same time as keeping alone."""
-    monkeypatch.setattr(books_module, "_VISIT", 0.05)
+    monkeypatch.setattr(settlement_module, "_CLAIMED_FOR", 0.05)
     store = Store()
-    books = make_books(store, tmp_path)
+    settlement = make_settlement(store, tmp_path)
     append(tmp_path, 1)
     text = (tmp_path / "ends").read_text("utf-8")
     with (tmp_path / "ends").open("a", encoding="utf-8") as ends:
-        visits = asyncio.gather(books.visit(), books.visit())
+        runs = asyncio.gather(settlement.settle_journal(), settlement.settle_journal())
         await until(lambda: not (tmp_path / "ends").exists())
         ends.write(text.replace(call(1), call(2)))
         ends.flush()
-        await visits
-    await books.close()
+        await runs
+    await settlement.close()
     assert sorted(store.settled) == [call(1), call(2)]
 
 
@@ -549,7 +551,7 @@ async def test_two_routers_share_a_journal(tmp_path: Path) -> None:
         journal.claim()
     other = EndJournal(tmp_path)
     store.before_settling = lambda: list(map(other.discard, other.claimed()[1:]))
-    await make_books(store, tmp_path).visit()
+    await make_settlement(store, tmp_path).settle_journal()
     assert store.told[0] == [call(1)]
 
 
@@ -559,13 +561,13 @@ async def test_an_unreadable_line_is_kept_once(tmp_path: Path) -> None:
     append(tmp_path, 1)
     store = Store()
     store.away = True
-    books = make_books(store, tmp_path)
-    await books.visit()
+    settlement = make_settlement(store, tmp_path)
+    await settlement.settle_journal()
     for _ in range(3):
         with pytest.raises(StoreError):
-            await books.visit()
+            await settlement.settle_journal()
     store.away = False
-    await books.visit()
+    await settlement.settle_journal()
     assert (tmp_path / "claimed/unreadable").read_text("utf-8").splitlines() == ["garbage"]
 
 
@@ -573,19 +575,19 @@ async def test_settled_lines_are_told(tmp_path: Path) -> None:
     """Whoever counts is told of each line that was settled, and of none that was not."""
     told: list[str] = []
     store = Store(call(3))
-    books = Books(
+    settlement = Settlement(
         cast(AdmissionStore, store),
         EndJournal(tmp_path),
         settled=lambda ends: told.extend(end.call_id for end in ends),
     )
     append(tmp_path, 1, 2)
     store.away = True
-    await books.visit()
+    await settlement.settle_journal()
     with pytest.raises(StoreError):
-        await books.visit()
+        await settlement.settle_journal()
     assert told == []
     store.away = False
     # A call whose end nobody saw has no line.
-    await reconcile(books, Ari(store))
+    await reconcile(settlement, Ari(store))
     assert told == [call(1), call(2)]
     assert call(3) in store.settled

@@ -1,5 +1,5 @@
 """
-Lanes: who is in the calls. A lane carries one call at a time.
+Call slots: the people of a call and the numbers they dial. A slot carries one call at a time.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from agi_router.bindings.words import Mode
 from agi_router.leaktest.vectors import Party
 
-__all__ = ["MODES", "NUMBERS_PER_LANE", "Lane", "people"]
+__all__ = ["MODES", "NUMBERS_PER_SLOT", "CallSlot", "people"]
 
 MODES = (Mode.AXB, Mode.AXYB)
-NUMBERS_PER_LANE = 3
+NUMBERS_PER_SLOT = 3
 
 # Names that nothing else in a call is likely to spell, and addresses of RFC 5737.
 _PEOPLE = (
@@ -24,9 +24,9 @@ _PEOPLE = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lane:
+class CallSlot:
     """
-    Who is in the calls of one lane.
+    The people of the calls of one slot.
 
     Attributes:
         a: One party of the bindings.
@@ -43,7 +43,7 @@ class Lane:
 
 def people(numbers: Sequence[str]) -> tuple[Party, Party, Party]:
     """
-    A, B and the third party of a lane.
+    A, B and the third party of a slot.
 
     Args:
         numbers: Their numbers; no two may share their last eight digits, or one would be found in
@@ -52,7 +52,7 @@ def people(numbers: Sequence[str]) -> tuple[Party, Party, Party]:
     Raises:
         ValueError: They are not three, or two of them are alike.
     """
-    if len({number[-8:] for number in numbers}) != NUMBERS_PER_LANE:
+    if len({number[-8:] for number in numbers}) != NUMBERS_PER_SLOT:
         raise ValueError("expected three numbers that differ in their last eight digits")
     a, b, other = (
         Party(number=number, name=name, hanzi=hanzi, address=address)

@@ -1,4 +1,4 @@
-"""The tap: who gets which message, and what becomes of those for nobody."""
+"""The carrier: the phone that gets each message, and what becomes of those for nobody."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from agi_router.errors import LeakTestError
-from agi_router.leaktest.tap import Leg, Tap, parse_address, show
+from agi_router.leaktest.carrier import Carrier, Leg, parse_address, show
 
 
 class Peer:
@@ -58,10 +58,10 @@ NEAR, FAR = free(), free()
 
 
 @pytest_asyncio.fixture
-async def tap(pbx: Peer) -> AsyncIterator[Tap]:
-    """The tap around that PBX."""
-    async with Tap.open(pbx=pbx.address, near=NEAR, far=FAR) as tap:
-        yield tap
+async def carrier(pbx: Peer) -> AsyncIterator[Carrier]:
+    """The carrier around that PBX."""
+    async with Carrier.open(pbx=pbx.address, near=NEAR, far=FAR) as carrier:
+        yield carrier
 
 
 def message(start: str, call_id: str = "1", cseq: str = "1 INVITE", to: str = "<sip:b>") -> bytes:
@@ -77,10 +77,12 @@ def message(start: str, call_id: str = "1", cseq: str = "1 INVITE", to: str = "<
     return "\r\n".join((*lines, "", "")).encode()
 
 
-async def test_a_caller_and_the_pbx_hear_each_other(tap: Tap, pbx: Peer, phone: Peer) -> None:
+async def test_a_caller_and_the_pbx_hear_each_other(
+    carrier: Carrier, pbx: Peer, phone: Peer
+) -> None:
     """By its Call-ID; all is kept, and an answer is noticed."""
     leg = Leg(phone=phone.address)
-    tap.near.join(leg, call_id="1")
+    carrier.near.join(leg, call_id="1")
     invite, answer = (
         message("INVITE sip:x@h SIP/2.0"),
         message("SIP/2.0 200 OK", to="<sip:b>;tag=b"),
@@ -94,16 +96,16 @@ async def test_a_caller_and_the_pbx_hear_each_other(tap: Tap, pbx: Peer, phone: 
 
     assert leg.accepted.is_set()
     assert [(m.sent, m.raw) for m in leg.messages] == [(True, invite), (False, answer)]
-    assert tap.strays == []
+    assert carrier.unexpected == []
 
 
 @pytest.mark.parametrize("dialled", ["13800000001", "+8613800000001", "8613800000001"])
 async def test_a_call_goes_to_the_phone_that_is_dialled(
-    tap: Tap, pbx: Peer, phone: Peer, dialled: str
+    carrier: Carrier, pbx: Peer, phone: Peer, dialled: str
 ) -> None:
     """In whatever form the trunk writes the number; what follows goes there by its Call-ID."""
     leg = Leg(phone=phone.address)
-    tap.far.join(leg, number="13800000001")
+    carrier.far.join(leg, number="13800000001")
     invite, ack = message(f"INVITE sip:{dialled}@h SIP/2.0"), message("ACK sip:b@h SIP/2.0")
 
     await pbx.send(invite, FAR)
@@ -114,19 +116,19 @@ async def test_a_call_goes_to_the_phone_that_is_dialled(
     assert (await pbx.receive()).startswith(b"SIP/2.0 180")
 
 
-async def test_a_call_to_anybody_else_is_told_of_and_refused(tap: Tap, pbx: Peer) -> None:
+async def test_a_call_to_anybody_else_is_told_of_and_refused(carrier: Carrier, pbx: Peer) -> None:
     """On the trunk, and at the address that nobody should ever call."""
-    host, _, port = tap.decoy.rpartition(":")
+    host, _, port = carrier.decoy.rpartition(":")
     for place in (FAR, (host, int(port))):
         await pbx.send(message("INVITE sip:13900000002@h SIP/2.0"), place)
         answer = await pbx.receive()
 
         assert answer.startswith(b"SIP/2.0 603 ")
         assert b"To: <sip:b>;tag=" in answer
-    assert [stray.request_user for stray in tap.strays] == ["13900000002"] * 2
+    assert [message.request_user for message in carrier.unexpected] == ["13900000002"] * 2
 
 
-@pytest.mark.usefixtures("tap")
+@pytest.mark.usefixtures("carrier")
 async def test_a_pbx_that_asks_finds_its_carrier(pbx: Peer) -> None:
     """OPTIONS is answered: a trunk that is thought dead is not called."""
     await pbx.send(message("OPTIONS sip:h SIP/2.0", cseq="1 OPTIONS"), FAR)
@@ -134,13 +136,13 @@ async def test_a_pbx_that_asks_finds_its_carrier(pbx: Peer) -> None:
     assert (await pbx.receive()).startswith(b"SIP/2.0 200 ")
 
 
-async def test_what_comes_late_is_kept(tap: Tap, pbx: Peer, phone: Peer) -> None:
+async def test_what_comes_late_is_kept(carrier: Carrier, pbx: Peer, phone: Peer) -> None:
     """The phone is gone, its call is not forgotten."""
     leg = Leg(phone=phone.address)
-    tap.near.join(leg, call_id="1")
+    carrier.near.join(leg, call_id="1")
     await phone.send(message("INVITE sip:x@h SIP/2.0"), NEAR)
     await pbx.receive()
-    tap.near.leave(leg)
+    carrier.near.leave(leg)
 
     await pbx.send(message("BYE sip:a@h SIP/2.0", cseq="2 BYE"), NEAR)
     # Messages are read in order: when this one is answered, the other has been read.
@@ -150,10 +152,10 @@ async def test_what_comes_late_is_kept(tap: Tap, pbx: Peer, phone: Peer) -> None
     assert [m.method for m in leg.messages] == ["INVITE", "BYE"]
 
 
-@pytest.mark.usefixtures("tap")
+@pytest.mark.usefixtures("carrier")
 async def test_an_address_that_is_taken_is_an_error(pbx: Peer) -> None:
     with pytest.raises(LeakTestError, match="cannot listen"):
-        async with Tap.open(pbx=pbx.address, near=NEAR, far=FAR):
+        async with Carrier.open(pbx=pbx.address, near=NEAR, far=FAR):
             pass
 
 
