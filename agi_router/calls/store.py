@@ -223,7 +223,9 @@ class AdmissionStore:
             return await read(connection, rows)
 
         work = SharedWork("admit", values, read, alone)
-        answer: Admission = await self.pool.ask(work, timeout=timeout, fail_fast=True, about=call)
+        answer: Admission = await self.pool.submit(
+            work, timeout=timeout, fail_fast=True, about=call
+        )
         return answer
 
     async def _remember(self, connection: FastConnection, call: Call, answer: Admission) -> None:
@@ -266,7 +268,7 @@ class AdmissionStore:
                 await self._write(connection, write)
 
         about = (needed.x_number.block.value, needed.binding_id)
-        await self.pool.ask(work, timeout=timeout, about=about)
+        await self.pool.submit(work, timeout=timeout, about=about)
 
     async def _add_child(
         self, connection: FastConnection, needed: AllocationNeeded, keys: KeyRing
@@ -392,7 +394,7 @@ class AdmissionStore:
         async def work(connection: FastConnection) -> dict[str, Any] | None:
             return await (await connection.execute(query("find_used"), values)).fetchone()
 
-        used = await self.pool.ask(work, timeout=timeout)
+        used = await self.pool.submit(work, timeout=timeout)
         binding = None
         if used is not None and used["binding_id"] is not None:
             binding = f"{used['block']}-{used['binding_id']}"
@@ -426,7 +428,7 @@ class AdmissionStore:
                 return None
             return await (await connection.execute(query("node"), values)).fetchone()
 
-        other = await self.pool.ask(work, timeout=timeout)
+        other = await self.pool.submit(work, timeout=timeout)
         if other is not None:
             named = f"the systemname {name}, as this one" if name else "no systemname, as this one"
             raise NodeTaken(
@@ -485,7 +487,7 @@ class AdmissionStore:
             now: datetime = row["clock_timestamp"]
             return now
 
-        return await self.pool.ask(work, timeout=timeout)  # type: ignore[no-any-return]
+        return await self.pool.submit(work, timeout=timeout)  # type: ignore[no-any-return]
 
     async def statistics(self, *, timeout: float = 10.0) -> Statistics:  # noqa: ASYNC109
         """
@@ -502,7 +504,7 @@ class AdmissionStore:
                 raise StoreError("the database counts nothing")
             return Statistics(**counts, blocks={row["state"]: row["blocks"] for row in blocks})
 
-        return await self.pool.ask(work, timeout=timeout)  # type: ignore[no-any-return]
+        return await self.pool.submit(work, timeout=timeout)  # type: ignore[no-any-return]
 
     async def count_bindings(
         self,
@@ -566,7 +568,7 @@ class AdmissionStore:
         async def work(connection: FastConnection) -> list[dict[str, Any]]:
             return await (await connection.execute(query("ensure_call_days"))).fetchall()
 
-        check_days(await self.pool.ask(work, timeout=timeout))
+        check_days(await self.pool.submit(work, timeout=timeout))
 
     async def _page_of_reserved(
         self,
@@ -581,7 +583,7 @@ class AdmissionStore:
             cursor = await connection.execute(query("list_reserved"), values)
             return await cursor.fetchall()
 
-        return await self.pool.ask(work, timeout=timeout)  # type: ignore[no-any-return]
+        return await self.pool.submit(work, timeout=timeout)  # type: ignore[no-any-return]
 
     async def _count(
         self,
@@ -594,7 +596,7 @@ class AdmissionStore:
             row = await (await connection.execute(query(name), values)).fetchone()
             return None if row is None else read(**row)
 
-        return await self.pool.ask(work, timeout=timeout)  # type: ignore[no-any-return]
+        return await self.pool.submit(work, timeout=timeout)  # type: ignore[no-any-return]
 
     async def _settle(
         self,
@@ -618,7 +620,7 @@ class AdmissionStore:
             async with connection.waiting(wait):
                 return await settle(connection)
 
-        return await self.pool.ask(work, timeout=timeout)  # type: ignore[no-any-return]
+        return await self.pool.submit(work, timeout=timeout)  # type: ignore[no-any-return]
 
 
 def _name(keys: KeyRing) -> str:

@@ -6,9 +6,9 @@ Nothing is awaited here, and no clock is asked.
 Rules for the editor:
 
 1. Places that nobody waits for are dropped unasked.
-2. A hurried job is refused where the queue would take more than half of its time: so a server that
-   cannot keep up does no work for callers that have left. The other half is for the statement, and
-   for the way back through an event loop that is as busy then.
+2. A job that is to fail fast is refused where the queue would take more than half of its time:
+   so a server that cannot keep up does no work for callers that have left. The other half is for
+   the statement, and for the way back through an event loop that is as busy then.
 3. Jobs that share a transaction stand one behind the other in the queue. A probe goes alone.
 4. A job that fails by a lock is put off, with all that is about the same thing. One of them is
    tried at a time, after other work and by few workers; as soon as it succeeds the others follow.
@@ -203,8 +203,8 @@ class JobQueue(Generic[_Work, _Promise]):
         )
         # Whether other work was taken since the last that was put off.
         self._probes_next = False
-        # Seconds that a hurried job takes, on the average of the last. What else is asked, seldom,
-        # takes longer.
+        # Seconds of a job that is to fail fast, on the average of the last ones. Other jobs are
+        # rare, and take longer.
         self._duration = 0.0
 
     def __len__(self) -> int:
@@ -225,13 +225,13 @@ class JobQueue(Generic[_Work, _Promise]):
         Make sure that a job may join.
 
         Args:
-            fail_fast: Whether it is hurried.
+            fail_fast: Whether to refuse it where it would wait too long.
             timeout: Seconds that its asker waits.
             workers: How many workers there are.
 
         Raises:
             StoreUnavailable: Too many wait.
-            StoreBusy: It is hurried, and would wait too long.
+            StoreBusy: It is to fail fast, and would wait too long.
         """
         if len(self._queue) >= _LIMIT:
             raise StoreUnavailable("too many calls wait for the database")
@@ -311,18 +311,18 @@ class JobQueue(Generic[_Work, _Promise]):
             return self.put_first(self._put_off.release(job))
         return 0
 
-    def took(self, seconds: float, *, hurried: int) -> None:
+    def took(self, seconds: float, *, fail_fast: int) -> None:
         """
         Learn how long work took.
 
         Args:
             seconds: How long.
-            hurried: How many hurried jobs were done by it.
+            fail_fast: How many jobs that are to fail fast were done by it.
         """
-        if hurried:
+        if fail_fast:
             # As if they had been done one after the other.
-            weight = 1 - (1 - _WEIGHT) ** hurried
-            self._duration += weight * (seconds / hurried - self._duration)
+            weight = 1 - (1 - _WEIGHT) ** fail_fast
+            self._duration += weight * (seconds / fail_fast - self._duration)
 
     def fail_all(self, why: str) -> None:
         """

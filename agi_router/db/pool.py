@@ -12,12 +12,13 @@ Rules for the editor:
 3. A worker takes work only with a connection in hand. While no worker has one, everybody is
    refused at once; each worker tries again at most every :data:`_PAUSE_CAP` seconds.
 4. An answer that comes after the dialplan's patience has cost all the work, and sends the call to
-   another door besides: so the queue (:mod:`agi_router.db.job_queue`) refuses hurried work early.
+   another door besides: so the queue (:mod:`agi_router.db.job_queue`) refuses early what is to
+   fail fast.
 5. Statements of one name that wait at the same moment go together, in one transaction: that
    halves what each costs the server, just when many come. If one fails, all are undone, and each
    is done again alone; sharing never changes a result.
-6. A server that is frozen, or that a cut line hides, says nothing: a line that owes an answer for
-   longer than any statement may run is cut, and the next host of the DSN is tried.
+6. A server that is frozen, or that a cut cable hides, says nothing: a connection that owes an
+   answer for longer than any statement may run is cut, and the next host of the DSN is tried.
 7. A statement that waits for a lock keeps a worker from others, so no statement waits long for
    one. What fails by it is put off.
 """
@@ -64,18 +65,18 @@ class SharedWork:
     alone: Work
     """The same for itself."""
 
-    async def __call__(self, line: FastConnection) -> Any:
+    async def __call__(self, connection: FastConnection) -> Any:
         """
         Do it alone.
         """
-        return await self.alone(line)
+        return await self.alone(connection)
 
 
 _TRIES = 2
 # Seconds between two attempts of one worker to connect: the first, and the longest.
 _PAUSE: Final = 0.05
 _PAUSE_CAP: Final = 0.25
-# Seconds without an answer after which a line is cut: the server ends a statement before.
+# Seconds without an answer after which a connection is cut: the server ends a statement before.
 _SILENCE = 3.0
 # Of so many connections one may be kept waiting by locks that somebody holds.
 _LINES_TO_A_PROBE: Final = 4
@@ -183,7 +184,7 @@ class ConnectionPool:
         """
         return len(self._queue)
 
-    async def ask(
+    async def submit(
         self,
         work: Work,
         *,
@@ -272,12 +273,14 @@ class ConnectionPool:
         """
         shared = [job.work for job in jobs if isinstance(job.work, SharedWork)]
 
-        async def work(line: FastConnection) -> None:
-            rows = await line.fetch_each(shared[0].statement, [each.values() for each in shared])
+        async def work(connection: FastConnection) -> None:
+            rows = await connection.fetch_each(
+                shared[0].statement, [each.values() for each in shared]
+            )
             for job, each, found in zip(jobs, shared, rows, strict=True):
                 # What is wrong with one is told when it is done alone.
                 with contextlib.suppress(Exception):
-                    result = await each.read(line, found)
+                    result = await each.read(connection, found)
                     if not job.result.done():
                         job.result.set_result(result)
 
@@ -332,7 +335,7 @@ class ConnectionPool:
 
     async def _watched(self, work: Work, connection: FastConnection, *, calls: int) -> Any:
         """
-        Do *work* for so many who are in a fail_fast, and cut the line if nothing comes back.
+        Do *work* for so many that fail fast, and cut the connection if nothing comes back.
         """
         loop = asyncio.get_running_loop()
         worker = asyncio.current_task()
@@ -348,7 +351,7 @@ class ConnectionPool:
         finally:
             watch.cancel()
             del self._busy[worker]
-            self._queue.took(loop.time() - begun, hurried=calls)
+            self._queue.took(loop.time() - begun, fail_fast=calls)
 
     async def _kept(
         self, connection: FastConnection | None, error: psycopg.Error
@@ -436,9 +439,9 @@ class ConnectionPool:
 
 
 def _patient(work: Work) -> Work:
-    async def patient(line: FastConnection) -> Any:
-        async with line.waiting(_PROBE_WAIT):
-            return await work(line)
+    async def patient(connection: FastConnection) -> Any:
+        async with connection.waiting(_PROBE_WAIT):
+            return await work(connection)
 
     return patient
 

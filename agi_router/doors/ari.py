@@ -110,7 +110,7 @@ class AriDoor:
                 case _:
                     pass
 
-    async def keep_time(self) -> None:
+    async def compare_clocks(self) -> None:
         """
         Compare Asterisk's clock with ours, for ever.
         """

@@ -302,7 +302,7 @@ async def _serve_ari(parts: _Parts, works: Sequence[_Work]) -> None:
                 _leaving(parts.stop, door, settings.handover),
                 *works,
                 door.serve,
-                *parts.running(_endless("clock", door.keep_time), _endless("node", node.keep)),
+                *parts.running(_endless("clock", door.compare_clocks), _endless("node", node.run)),
                 partial(_wake, asking, door.connected),
                 *parts.running(*asking),
                 *parts.watching(asking),

@@ -53,7 +53,7 @@ class Node:
         except (StoreError, AriError) as error:
             log.warning("node.deferred", extra={"error": str(error)})
 
-    async def keep(self) -> None:
+    async def run(self) -> None:
         """
         Go on noting that it is alive, for ever.
         """

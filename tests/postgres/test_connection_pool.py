@@ -27,7 +27,7 @@ def sleep(seconds: float) -> Work:
 async def refused_of(pool: ConnectionPool, work: Work, *, asked: int) -> int:
     """Ask so often at once; how many were refused at once. A busy machine serves some late."""
     results = await asyncio.gather(
-        *(pool.ask(work, timeout=IN_TIME, fail_fast=True) for _ in range(asked)),
+        *(pool.submit(work, timeout=IN_TIME, fail_fast=True) for _ in range(asked)),
         return_exceptions=True,
     )
     refused = [each for each in results if each is not None]
@@ -39,7 +39,7 @@ async def test_a_queue_that_is_too_long(dsn: str) -> None:
     """Nobody is kept waiting for nothing: some are served in time, the rest is told at once."""
     async with ConnectionPool(dsn, size=2) as pool:
         for _ in range(40):
-            await pool.ask(sleep(0.02), timeout=5, fail_fast=True)
+            await pool.submit(sleep(0.02), timeout=5, fail_fast=True)
         refused = await refused_of(pool, sleep(0.02), asked=60)
     # How many, an idle machine tells: 40 of 60.
     assert 0 < refused < 60
@@ -50,7 +50,7 @@ async def test_how_long_a_call_takes_is_learnt_from_calls(dsn: str, *, fail_fast
     """What takes long and is no call, like counting, does not count."""
     async with ConnectionPool(dsn, size=2) as pool:
         for _ in range(10):
-            await pool.ask(sleep(0.2), timeout=5, fail_fast=fail_fast)
+            await pool.submit(sleep(0.2), timeout=5, fail_fast=fail_fast)
         refused = await refused_of(pool, sleep(0), asked=20)
     assert (refused > 0) is fail_fast
 
@@ -59,7 +59,7 @@ async def test_those_in_the_queue_are_told_of_the_end(dsn: str) -> None:
     """Who waits for a pool that is closed does not wait until its time is up."""
     async with ConnectionPool(dsn, size=1) as pool:
         await until_async(lambda: pool.connected == 1)
-        asked = [asyncio.ensure_future(pool.ask(sleep(1), timeout=60)) for _ in range(3)]
+        asked = [asyncio.ensure_future(pool.submit(sleep(1), timeout=60)) for _ in range(3)]
         await until_async(lambda: pool.waiting == 2)
     results = await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 5)
     assert all(isinstance(each, StoreUnavailable) for each in results)
@@ -75,9 +75,9 @@ async def test_the_last_one_is_the_next(dsn: str) -> None:
     """What comes at once is spread; what comes one by one is done where the caches are warm."""
     async with ConnectionPool(dsn, size=3) as pool:
         await until_async(lambda: pool.connected == 3)
-        at_once = await asyncio.gather(*(pool.ask(server_process, timeout=5) for _ in range(3)))
+        at_once = await asyncio.gather(*(pool.submit(server_process, timeout=5) for _ in range(3)))
         assert len(set(at_once)) == 3
-        assert len({await pool.ask(server_process, timeout=5) for _ in range(9)}) == 1
+        assert len({await pool.submit(server_process, timeout=5) for _ in range(9)}) == 1
 
 
 async def test_probes_go_on_though_others_succeeded_first(dsn: str) -> None:
@@ -104,14 +104,14 @@ async def test_probes_go_on_though_others_succeeded_first(dsn: str) -> None:
 
     async with ConnectionPool(dsn, size=2) as pool:
         await until_async(lambda: pool.connected == 2)
-        early = asyncio.ensure_future(pool.ask(until_told("early"), timeout=30, about="one"))
+        early = asyncio.ensure_future(pool.submit(until_told("early"), timeout=30, about="one"))
         await until_async(lambda: "early" in begun)
         probe = asyncio.ensure_future(
-            pool.ask(until_told("probe", held=1), timeout=30, about="one")
+            pool.submit(until_told("probe", held=1), timeout=30, about="one")
         )
         await until_async(lambda: "probe" in begun)
         ends["early"].set()
         await early
         ends["probe"].set()
         await probe
-        assert await pool.ask(once_in_vain, timeout=10, about="other") == "done"
+        assert await pool.submit(once_in_vain, timeout=10, about="other") == "done"

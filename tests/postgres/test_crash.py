@@ -425,7 +425,7 @@ async def test_statement_that_hangs_ends_by_itself(
         await line.execute("SELECT pg_sleep(60)")
 
     with pytest.raises(StoreUnavailable, match="57014"):
-        await admissions.pool.ask(hang, timeout=TIMEOUT)
+        await admissions.pool.submit(hang, timeout=TIMEOUT)
     assert admissions.pool.losses == 0
     assert (await admissions.admit(a_call(), new_call_id(), timeout=TIMEOUT)).admitted
     assert calls_used(connection) == 1

@@ -210,7 +210,7 @@ async def test_what_is_about_nothing_fails(dsn: str, holder: Holder, store: Bind
 
     async with ConnectionPool(dsn, size=1) as pool:
         with pytest.raises(StoreHeld):
-            await pool.ask(work, timeout=LONG)
+            await pool.submit(work, timeout=LONG)
         assert pool.losses == 0
     holder.let_go()
 

@@ -350,7 +350,7 @@ async def test_clocks_that_differ(seconds: int) -> None:
     ahead = timedelta(seconds=seconds)
     ari = Telling(ahead)
     door = make_door(cast(Ari, ari), Store())
-    tasks = [asyncio.create_task(door.serve()), asyncio.create_task(door.keep_time())]
+    tasks = [asyncio.create_task(door.serve()), asyncio.create_task(door.compare_clocks())]
     try:
         ari.say(Connected(first=True))
         async with asyncio.timeout(10):

@@ -234,13 +234,13 @@ def test_what_is_remembered_is_bounded() -> None:
     ("seconds", "timeout", "workers", "refused"),
     [(0.1, 1.0, 1, True), (0.1, 1.0, 4, False), (0.1, 9.0, 1, False), (0.1, 1.0, 0, True)],
 )
-def test_hurried_work_that_would_wait_is_refused(
+def test_what_is_to_fail_fast_and_would_wait_is_refused(
     seconds: float, timeout: float, workers: int, *, refused: bool
 ) -> None:
     """Half of its time for the queue, the other half for the statement and the way back."""
     queue = queue_of(*(job(f"{i}") for i in range(8)))
     for _ in range(100):
-        queue.took(seconds, hurried=1)
+        queue.took(seconds, fail_fast=1)
     queue.check(fail_fast=False, timeout=timeout, workers=workers)
     if refused:
         with pytest.raises(StoreBusy):
@@ -252,10 +252,10 @@ def test_hurried_work_that_would_wait_is_refused(
 def test_how_long_several_took_together() -> None:
     """A batch counts as if its jobs had been done one after the other."""
     together, alone = queue_of(job("a")), queue_of(job("a"))
-    together.took(0.8, hurried=8)
+    together.took(0.8, fail_fast=8)
     for _ in range(8):
-        alone.took(0.1, hurried=1)
-    together.took(5.0, hurried=0)
+        alone.took(0.1, fail_fast=1)
+    together.took(5.0, fail_fast=0)
     assert together._duration == pytest.approx(alone._duration)
 
 

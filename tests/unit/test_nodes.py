@@ -115,7 +115,7 @@ async def test_it_goes_on_being_noted(
     """Whatever happens; what was found wrong is told as long as it is."""
     caplog.set_level(logging.INFO)
     monkeypatch.setattr(nodes_module, "_INTERVAL", 0.0)
-    keeping = asyncio.create_task(node.keep())
+    keeping = asyncio.create_task(node.run())
 
     async def looks(count: int) -> None:
         goal = len(store.seen) + count
