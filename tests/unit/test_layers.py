@@ -181,7 +181,7 @@ def test_no_library_but_those_that_are_installed_with_us() -> None:
 
 @pytest.mark.parametrize("name", sorted(MODULES))
 def test_no_sql_stands_in_python(name: str) -> None:
-    """Queries are in sql/, by name; docstrings may speak of them."""
+    """Statements are in sql/, by name; docstrings may speak of them."""
     tree = parsed(name)
     docstrings = {
         id(node.value)
