@@ -6,6 +6,7 @@ rights, maybe at another directory or on another machine, and does not see its d
 """
 
 import asyncio
+import math
 import os
 import secrets
 from typing import Final
@@ -22,8 +23,7 @@ _CONTEXT: Final = "agi-router-probe"
 _TOKENS: Final = 10**16
 # Where the other end of the channel would go if that were answered; there is nothing.
 _NOWHERE: Final = "agi-router-nowhere"
-# Seconds for the line to come, and between two looks.
-_PATIENCE = 5.0
+# Seconds between two looks for the line.
 _LOOK: Final = 0.05
 
 
@@ -33,10 +33,12 @@ class JournalProbe:
 
     Args:
         journal: Where it is to come.
+        patience: Seconds for it to come.
     """
 
-    def __init__(self, journal: EndJournal) -> None:
+    def __init__(self, journal: EndJournal, *, patience: float = 5.0) -> None:
         self._journal = journal
+        self._patience = patience
         self._disk = SideThread("journal-probe")
 
     async def ask(self, ari: AriClient) -> None:
@@ -53,7 +55,7 @@ class JournalProbe:
             "context": _NOWHERE,
             "extension": "s",
             "priority": "1",
-            "timeout": str(round(_PATIENCE)),
+            "timeout": str(math.ceil(self._patience)),
         }
         try:
             await ari.request("POST", "channels", query=query)
@@ -62,7 +64,7 @@ class JournalProbe:
                 f"Asterisk does not know the context {_CONTEXT}: copy the dialplan that came with"
                 " this program"
             ) from None
-        deadline = asyncio.get_running_loop().time() + _PATIENCE
+        deadline = asyncio.get_running_loop().time() + self._patience
         while not await self._disk.do(self._journal.take_probe, token):
             if asyncio.get_running_loop().time() > deadline:
                 raise JournalError(await self._why(ari))

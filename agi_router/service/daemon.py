@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from agi_router.ari import AriUnavailable
 from agi_router.calls.journal import EndJournal
+from agi_router.calls.journal_probe import JournalProbe
 from agi_router.calls.router import Router
 from agi_router.calls.settlement import Settlement
 from agi_router.calls.store import AdmissionStore
@@ -224,7 +225,9 @@ class _Parts:
         """
         The jobs that ask Asterisk; the last one looks at its profile.
         """
-        return asterisk_jobs(self.settlement, self.journal, watch, at_hand, first=first)
+        return asterisk_jobs(
+            self.settlement, JournalProbe(self.journal), watch, at_hand, first=first
+        )
 
     def watching(self, asking: Sequence[Job]) -> list[_Work]:
         """

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from agi_router.ari import AriClient, AriError
-from agi_router.calls.journal import EndJournal
 from agi_router.calls.journal_probe import JournalProbe
 from agi_router.calls.router import Router
 from agi_router.calls.settlement import Settlement
@@ -158,7 +157,7 @@ def database_jobs(
 
 def asterisk_jobs(
     settlement: Settlement,
-    journal: EndJournal,
+    probe: JournalProbe,
     watch: "ProfileWatch",
     at_hand: AriAtHand,
     *,
@@ -171,12 +170,11 @@ def asterisk_jobs(
 
     Args:
         settlement: What is reconciled.
-        journal: Where lines should come.
+        probe: What sees whether lines come.
         watch: Who looks at the profile; the last of the jobs is its.
         at_hand: How Asterisk is asked.
         first: Seconds until they run for the first time, unless they are woken.
     """
-    probe = JournalProbe(journal)
 
     async def reconcile(_: Alive) -> None:
         async with at_hand("reconcile") as ari:

@@ -17,6 +17,7 @@ import pytest
 
 from agi_router.ari import AriClient
 from agi_router.calls.journal import EndJournal
+from agi_router.calls.journal_probe import JournalProbe
 from agi_router.calls.settlement import Settlement
 from agi_router.errors import AsteriskError, SettingsError
 from agi_router.keys.ring import KeyRing
@@ -125,7 +126,11 @@ def jobs_over(
         *health_jobs(health, interval=1.0),
         *database_jobs(settings, broken, DatabaseGauges(broken), KeyRing.generate()),
         *asterisk_jobs(
-            settlement, EndJournal(tmp_path), watch, lent(cast(AriClient, broken)), first=300.0
+            settlement,
+            JournalProbe(EndJournal(tmp_path), patience=0.05),
+            watch,
+            lent(cast(AriClient, broken)),
+            first=300.0,
         ),
     ]
     return {job.name: job for job in made}
@@ -216,7 +221,7 @@ async def test_a_profile_that_leaks_ends_the_router(monkeypatch: pytest.MonkeyPa
     watch = ProfileWatch(Settings(), cast(Any, router))
     jobs = asterisk_jobs(
         cast(Settlement, None),
-        EndJournal(Path("/nowhere")),
+        JournalProbe(EndJournal(Path("/nowhere"))),
         watch,
         lent(cast(AriClient, None)),
         first=0,
