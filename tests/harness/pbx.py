@@ -2,7 +2,6 @@
 The parts of the test PBX that tests hold in their hand: command line, router, and whole servers.
 """
 
-import json
 import os
 import re
 import signal
@@ -16,6 +15,7 @@ from typing import Any
 
 import psycopg
 
+from harness.cli import run
 from testpbx.rootfs import router_env
 from testpbx.state import ASTERISK_ACCOUNT, ROUTER_ACCOUNT
 from testpbx.waiting import ari_answers, fastagi_answers, until
@@ -36,16 +36,8 @@ class Cli:
 
     def __call__(self, *arguments: str, typed: Sequence[str] = ()) -> Any:
         """Run a command with ``--json``, type lines into it, and return what it printed."""
-        done = subprocess.run(
-            ["agi-router", *arguments, "--json"],
-            env=self.env,
-            input="".join(f"{line}\n" for line in typed),
-            check=False,
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
+        text = "".join(f"{line}\n" for line in typed)
+        return run([*arguments, "--json"], self.env, typed=text).json
 
     def bind(self, a: str, b: str, *options: str) -> Any:
         """Bind two parties by AXB."""
@@ -82,6 +74,8 @@ class Router:
         door: str = "ari",
         descriptors: int | None = None,
     ) -> None:
+        # Not when it is launched: a thread may do that while a command has another environment.
+        self._cache = Path(os.environ["PBX_CACHE"])
         self._env = dict(env)
         self._limit = [] if descriptors is None else ["prlimit", f"--nofile={descriptors}"]
         if door == "agi":
@@ -101,7 +95,7 @@ class Router:
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
                 [*self._limit, "agi-router", "serve", "--door", self._door, "--take-over"],
-                env=router_env(self._env, Path(os.environ["PBX_CACHE"]), STATE),
+                env=router_env(self._env, self._cache, STATE),
                 stdout=log,
                 stderr=log,
                 user=ROUTER_ACCOUNT,

@@ -9,8 +9,7 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,12 +24,12 @@ from agi_router.bindings.store import BindingStore
 from agi_router.calls.end import Outcome
 from agi_router.calls.reasons import Reason
 from agi_router.calls.store import AdmissionStore
-from agi_router.cli import main
 from agi_router.db.connection import Connection
 from agi_router.inventory.model import BlockState
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import Block
+from harness.cli import Done, run
 from harness.database import (
     BLOCK,
     A,
@@ -44,7 +43,6 @@ from harness.database import (
     calls_used,
     expire,
     new_call_id,
-    on_one_server,
     one,
 )
 
@@ -55,68 +53,52 @@ SERVICE = pwd.getpwnam("nobody").pw_uid
 OTHER = pwd.getpwnam("daemon").pw_uid
 
 
-@dataclass(frozen=True)
-class Done:
-    """What a command left."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        assert self.code == 0, self.err
-        return json.loads(self.out)
-
-    @property
-    def error(self) -> str:
-        """The one line on stderr of a command that failed and printed nothing."""
-        assert self.code != 0
-        assert self.out == ""
-        assert self.err.startswith("agi-router: ")
-        assert self.err.count("\n") == 1
-        assert "Traceback" not in self.err
-        return self.err.strip()
+# They have to do with processes: workers, descriptors, signals.
+PROCESSES = frozenset({"import", "export", "serve"})
 
 
 @dataclass
 class Cli:
-    """The command line with an environment of its own."""
+    """The command line with an environment of its own, and the commands run as programs."""
 
     env: dict[str, str] = field(default_factory=dict)
+    processes: frozenset[str] = PROCESSES
 
     def __call__(self, *arguments: object, **env: str | None) -> Done:
         given = {**self.env, **env}
-        done = subprocess.run(
-            [PROGRAM, *map(str, arguments)],
-            env={
-                "PATH": os.environ["PATH"],
-                "LC_ALL": "C.UTF-8",
-                **{name: value for name, value in given.items() if value is not None},
-            },
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+        whole = {
+            "PATH": os.environ["PATH"],
+            "LC_ALL": "C.UTF-8",
+            **{name: value for name, value in given.items() if value is not None},
+        }
+        words = list(map(str, arguments))
+        done = program(words, whole) if self.processes.intersection(words) else run(words, whole)
         for number, name in NAMES.items():
-            assert number.digits not in done.stdout + done.stderr, f"{name} is told in full"
-        return Done(done.returncode, done.stdout, done.stderr)
+            assert number.digits not in done.out + done.err, f"{name} is told in full"
+        return done
 
     def many(
         self,
         commands: Sequence[tuple[object, ...]],
         envs: Sequence[Mapping[str, str | None]] | None = None,
     ) -> list[Done]:
-        """Run several commands at once; each is a process that takes long to start."""
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            return list(
-                pool.map(
-                    lambda command, env: self(*command, **env),
-                    commands,
-                    envs or [{}] * len(commands),
-                )
-            )
+        """Run several commands, one after the other."""
+        given = envs or [{}] * len(commands)
+        return [self(*command, **env) for command, env in zip(commands, given, strict=True)]
+
+
+def program(words: Sequence[str], env: Mapping[str, str], *, typed: str | None = None) -> Done:
+    """Run the command line as the program that people start."""
+    done = subprocess.run(
+        [PROGRAM, *words],
+        env=env,
+        input=typed,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    return Done(done.returncode, done.stdout, done.stderr)
 
 
 @pytest.fixture
@@ -357,7 +339,6 @@ async def test_calls(cli: Cli, store: BindingStore, admissions: AdmissionStore) 
     assert len(one_.json) == 1
 
 
-@on_one_server
 def test_explain(cli: Cli, connection: Connection, store: BindingStore) -> None:
     """The decision and its rules; nothing is changed by asking, now, then or in the future."""
     made = bind(store, max_calls=1)
@@ -408,7 +389,6 @@ def test_explain(cli: Cli, connection: Connection, store: BindingStore) -> None:
     assert calls_used(connection) == 0
 
 
-@on_one_server
 def test_refused_commands(cli: Cli, connection: Connection, store: BindingStore) -> None:
     """Each bad input is one clear line, its own exit code, and nothing half written."""
     made = bind(store)
@@ -489,7 +469,6 @@ def test_closed_blocks(cli: Cli, connection: Connection, store: BindingStore) ->
     assert "draining" in given.error
 
 
-@on_one_server
 def test_settings_and_keys_are_wrong(
     cli: Cli, connection: Connection, store: BindingStore, keys: KeyRing, tmp_path: Path
 ) -> None:
@@ -526,7 +505,6 @@ def test_settings_and_keys_are_wrong(
     assert cli("show", made.id, AGI_ROUTER_KEY=text, AGI_ROUTER_KEY_FILE=None).code == 0
 
 
-@on_one_server
 def test_database_is_away(cli: Cli, dsn: str) -> None:
     """A database that is down, or a DSN that is none, ends with 69 and names no password."""
     down = make_conninfo(dsn, port=1, password="hunter2")
@@ -738,62 +716,44 @@ HOSTILE = [
 UNSEEN = ["/* */ -- \n; COMMIT; \t\r", "\x1b[2J\x07\u202e\u2028", "B\u200b7"]
 
 
-@pytest.fixture
-def inside(
-    cli: Cli, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., Done]:
-    """The command line without a process of its own, which many small commands would wait for."""
-    for name, value in cli.env.items():
-        monkeypatch.setenv(name, value)
-
-    def run(*arguments: object) -> Done:
-        with pytest.raises(SystemExit) as ended:
-            main(list(map(str, arguments)))
-        said = capsys.readouterr()
-        assert isinstance(ended.value.code, int)
-        return Done(ended.value.code, said.out, said.err)
-
-    return run
-
-
-def test_hostile_text(inside: Callable[..., Done], store: BindingStore) -> None:
+def test_hostile_text(cli: Cli, store: BindingStore) -> None:
     """Text of an operator is text: kept as it is, found by itself alone, printed on its line."""
     for text in UNSEEN:
         for command in (axb("--order", text), ("list", "--order", text), ("tenant", "add", text)):
-            assert inside(*command).code == 2
+            assert cli(*command).code == 2
     for serial, text in enumerate(HOSTILE):
-        made = inside(*axb("--order", text, b=f"1377777{serial:04}"))
+        made = cli(*axb("--order", text, b=f"1377777{serial:04}"))
         assert made.code == 0
         assert all(char.isprintable() for line in made.out.splitlines() for char in line)
-        [found] = inside("list", "--order", text, "--json").json
+        [found] = cli("list", "--order", text, "--json").json
         assert found["order"] == text
-        shown = inside("list", "--order", text).out
+        shown = cli("list", "--order", text).out
         assert shown.count("\n") == 2
-    assert inside("unbind", "--order", HOSTILE[1], "--json").code == 0
+    assert cli("unbind", "--order", HOSTILE[1], "--json").code == 0
     left = store.bindings(everything=True, order_id=None, limit=100)
     assert {each.order_id for each in left} == {*HOSTILE}
     live = store.bindings(everything=False, order_id=None, limit=100)
     assert len(live) == len(HOSTILE) - 1
 
 
-def test_hostile_names_of_blocks(inside: Callable[..., Done]) -> None:
+def test_hostile_names_of_blocks(cli: Cli) -> None:
     """The same of whoever assigned a block."""
     for serial, text in enumerate([*HOSTILE, *UNSEEN]):
         block = f"700123456{serial:02}"
-        made = inside("block", "add", block, "--operator", text, "--certificate", text, "--json")
+        made = cli("block", "add", block, "--operator", text, "--certificate", text, "--json")
         assert (made.json["operator"], made.json["certificate"]) == (text, text)
 
 
-def test_hostile_ids_and_numbers(inside: Callable[..., Done]) -> None:
+def test_hostile_ids_and_numbers(cli: Cli) -> None:
     """Where a number, an id or a time is due, hostile text is a line of error, and no fault."""
     for text in [*HOSTILE[:-1], *UNSEEN[:2], "9" * 5000, ""]:
         for command in (axb(a=text), ("show", "--", text), ("calls", f"--since={text}")):
-            done = inside(*command)
+            done = cli(*command)
             assert done.code in {2, 65, 66}, (command, done.err)
             assert done.err.count("\n") == 1
         # Nobody is called by that name: a decision too.
         for caller, dialled in ((text, X), (A.digits, text)):
-            refused = inside("explain", "--from", caller, "--to", dialled, "--json")
+            refused = cli("explain", "--from", caller, "--to", dialled, "--json")
             assert refused.json["verdict"] == "refuse"
 
 
@@ -970,7 +930,6 @@ def test_blocks_come_and_go(cli: Cli, store: BindingStore) -> None:
     assert "active" in cli("block", "activate", BLOCK).out
 
 
-@on_one_server
 def test_changes_that_are_refused(cli: Cli, connection: Connection, store: BindingStore) -> None:
     """Each is one line, an exit code of its own, and nothing half done."""
     pair = bind(store, order_id="A-1")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from postgres.test_cli import PROGRAM, Cli, Done, axb, cli, inside, key_file
+from postgres.test_cli import PROGRAM, Cli, axb, cli, key_file
 
 from agi_router.bindings.modes import Gxb
 from agi_router.bindings.store import BindingStore
@@ -37,13 +37,18 @@ from harness.database import (
     one,
 )
 
-__all__ = ["cli", "inside", "key_file"]
+__all__ = ["cli", "key_file"]
 
 CASES = Path(__file__).resolve().parents[1] / "cases/files"
-Inside = Callable[..., Done]
 
 
-def test_an_order_is_found_however_it_is_typed(inside: Inside, store: BindingStore) -> None:
+@pytest.fixture
+def inside(cli: Cli) -> Cli:
+    """The command line without any process of its own."""
+    return replace(cli, processes=frozenset())
+
+
+def test_an_order_is_found_however_it_is_typed(inside: Cli, store: BindingStore) -> None:
     """The number does not outlive its order for a space that came along from a page."""
     assert store
     for serial, (bound, typed) in enumerate(
@@ -59,7 +64,7 @@ def test_an_order_is_found_however_it_is_typed(inside: Inside, store: BindingSto
         ]
 
 
-def test_orders_of_a_file_are_found(inside: Inside, store: BindingStore) -> None:
+def test_orders_of_a_file_are_found(inside: Cli, store: BindingStore) -> None:
     """What Excel saves with stray spaces, and in an encoding of its own."""
     done = inside("import", CASES / "orders.csv", "--keep-going")
     assert (done.code, done.err.splitlines()) == (
@@ -92,7 +97,7 @@ def test_orders_of_a_file_are_found(inside: Inside, store: BindingStore) -> None
     )
 
 
-def test_a_tenant_is_found_however_it_is_typed(inside: Inside, store: BindingStore) -> None:
+def test_a_tenant_is_found_however_it_is_typed(inside: Cli, store: BindingStore) -> None:
     """Its name is the same at every command."""
     assert store
     assert inside("tenant", "add", " rides\u200b", "--json").json["name"] == "rides"
@@ -106,7 +111,7 @@ def test_a_tenant_is_found_however_it_is_typed(inside: Inside, store: BindingSto
     assert inside(*block).json["tenant"] == "rides"
 
 
-def test_members_in_one_text(inside: Inside, store: BindingStore) -> None:
+def test_members_in_one_text(inside: Cli, store: BindingStore) -> None:
     """As they stand in a message or a cell."""
     assert store
     b, c, d, e = (f"1377777001{serial}" for serial in range(4))
@@ -117,7 +122,7 @@ def test_members_in_one_text(inside: Inside, store: BindingStore) -> None:
 
 
 def test_from_a_number_to_its_binding(
-    inside: Inside, store: BindingStore, connection: Connection
+    inside: Cli, store: BindingStore, connection: Connection
 ) -> None:
     """Wherever a binding is named, its 700 number names it, if it is alone there."""
     x = BLOCK.number(7)
@@ -154,7 +159,7 @@ def test_from_a_number_to_its_binding(
     assert inside("list", "--x", x, "--json").json == []
 
 
-def test_more_than_are_named(inside: Inside, store: BindingStore) -> None:
+def test_more_than_are_named(inside: Cli, store: BindingStore) -> None:
     """Five bindings of a number are named, and where the others are listed."""
     made = [
         inside(*axb("--x", X, "--json", a=f"1377777002{i}", b=f"1377777003{i}")).json["id"]
@@ -175,7 +180,7 @@ def test_more_than_are_named(inside: Inside, store: BindingStore) -> None:
 
 
 async def test_calls_are_found_by_what_is_known_of_them(
-    inside: Inside, store: BindingStore, admissions: AdmissionStore
+    inside: Cli, store: BindingStore, admissions: AdmissionStore
 ) -> None:
     """By binding, number, order and reason; together they narrow it down."""
     one_, two = bind(store, order_id="B-77"), bind(store, C, D, x=BLOCK.number(2))
@@ -221,9 +226,7 @@ async def test_calls_are_found_by_what_is_known_of_them(
         ("--json", "calls", "--since", "1h"),
     ],
 )
-def test_json_before_or_behind(
-    inside: Inside, store: BindingStore, words: tuple[str, ...]
-) -> None:
+def test_json_before_or_behind(inside: Cli, store: BindingStore, words: tuple[str, ...]) -> None:
     """It means the same; where a command has none, it says so."""
     assert store
     assert isinstance(inside(*words).json, list)
