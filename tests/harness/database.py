@@ -54,10 +54,14 @@ NO_REST = Quarantine(number=timedelta(), party=timedelta())
 """For tests that bind again at once on the same number."""
 SOON = 15.0
 """Seconds in which anything that is waited for must have come."""
-on_one_server = pytest.mark.parametrize(
-    "server", ["15"], ids=["pg15"], indirect=True, scope="session"
-)
-"""For tests of words and arguments, which no version of PostgreSQL has a say in."""
+OLDEST, NEWEST = "15", "18"
+"""The versions of PostgreSQL that are supported."""
+on_each_version = pytest.mark.postgres(OLDEST, NEWEST)
+"""For tests of SQL itself: functions, rights, COPY, plans, what a server says."""
+on_one_server = pytest.mark.postgres(NEWEST)
+"""For tests of words and arguments among those; for others it is so anyway."""
+on_the_oldest = pytest.mark.postgres(OLDEST)
+"""For tests of what only the oldest server has, as Debian builds it."""
 
 ROLE = "agi_router"
 _TEMPLATE = "masked"

@@ -10,9 +10,27 @@ from agi_router.bindings.store import BindingStore
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection, connect
 from agi_router.keys.ring import KeyRing
-from harness.database import BLOCK, NO_REST, Clock, Proxy, Server
+from harness.database import BLOCK, NEWEST, NO_REST, Clock, Proxy, Server
 
-VERSIONS = ("15", "18")
+# The fixtures that are of a version.
+_OF_A_VERSION = ("server", "durable_server", "gate", "version")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Which PostgreSQL a test is run on."""
+    config.addinivalue_line(
+        "markers", "postgres(version, ...): run on these, not on the newest one alone"
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test runs on the newest version; one of SQL itself on the oldest as well."""
+    marker = metafunc.definition.get_closest_marker("postgres")
+    versions = marker.args if marker is not None else (NEWEST,)
+    for name in _OF_A_VERSION:
+        if name in metafunc.fixturenames:
+            ids = [f"pg{version}" for version in versions]
+            metafunc.parametrize(name, versions, ids=ids, indirect=True)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -20,21 +38,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--write-schema", action="store_true", help="postgres: write schema.sql anew")
 
 
-@pytest.fixture(scope="session", params=VERSIONS, ids=lambda version: f"pg{version}")
+@pytest.fixture(scope="session")
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
     """A running PostgreSQL, with a migrated database to clone."""
     with Server(request.param) as running:
         yield running
 
 
-@pytest.fixture(scope="module", params=VERSIONS, ids=lambda version: f"pg{version}")
+@pytest.fixture(scope="module")
 def durable_server(request: pytest.FixtureRequest) -> Iterator[Server]:
     """A PostgreSQL that may be killed and keeps what it has committed."""
     with Server(request.param, durable=True) as running:
         yield running
 
 
-@pytest.fixture(params=VERSIONS, ids=lambda version: f"pg{version}")
+@pytest.fixture
 def version(request: pytest.FixtureRequest) -> str:
     """A version, for a test that makes servers of its own."""
     return str(request.param)

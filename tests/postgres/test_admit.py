@@ -39,8 +39,11 @@ from harness.database import (
     insert_route,
     look_up,
     new_call_id,
+    on_each_version,
     one,
 )
+
+pytestmark = on_each_version
 
 TIMEOUT = 10.0
 OTHER_X = BLOCK.number(2)

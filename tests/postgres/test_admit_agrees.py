@@ -28,9 +28,12 @@ from harness.database import (
     insert_route,
     look_up,
     new_call_id,
+    on_each_version,
     one,
     set_clock,
 )
+
+pytestmark = on_each_version
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

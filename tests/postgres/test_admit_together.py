@@ -27,9 +27,12 @@ from harness.database import (
     call_states,
     calls_used,
     new_call_id,
+    on_each_version,
     one,
     until_async,
 )
+
+pytestmark = on_each_version
 
 TIMEOUT = 10.0
 OTHER_X = BLOCK.number(2)

@@ -31,7 +31,17 @@ from agi_router.tenants.api_keys import (
     same_secret,
 )
 from agi_router.tenants.store import TenantStore
-from harness.database import HOUR, Clock, Server, database_of, on_one_server, set_clock
+from harness.database import (
+    HOUR,
+    Clock,
+    Server,
+    database_of,
+    on_each_version,
+    on_one_server,
+    set_clock,
+)
+
+pytestmark = on_each_version
 
 NETWORKS = (ip_network("192.0.2.0/24"), ip_network("2001:db8::/32"))
 

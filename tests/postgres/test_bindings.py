@@ -51,10 +51,13 @@ from harness.database import (
     expire,
     look_up,
     new_party,
+    on_each_version,
     one,
     set_clock,
     until,
 )
+
+pytestmark = on_each_version
 
 OTHER_BLOCK = Block.parse("70012345679")
 OTHER_X = BLOCK.number(2)

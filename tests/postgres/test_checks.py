@@ -7,7 +7,9 @@ import pytest
 
 from agi_router.bindings.store import BindingStore
 from agi_router.db.connection import Connection
-from harness.database import bind
+from harness.database import bind, on_each_version
+
+pytestmark = on_each_version
 
 WRONG = {
     "binding_uses": [

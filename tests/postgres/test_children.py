@@ -33,8 +33,11 @@ from harness.database import (
     call_states,
     expire,
     new_call_id,
+    on_each_version,
     one,
 )
+
+pytestmark = on_each_version
 
 TIMEOUT = 10.0
 

@@ -18,12 +18,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from postgres.conftest import VERSIONS
 from psycopg.conninfo import make_conninfo
 
 from agi_router.db.connection import connect
 from agi_router.errors import StoreUnavailable
-from harness.database import ROLE, Server, until
+from harness.database import ROLE, Server, on_each_version, on_the_oldest, until
 
 SECRET = "hunter2"
 WHERE = "AGI_ROUTER_DSN, or PGHOST and PGPORT"
@@ -243,7 +242,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-@pytest.fixture(scope="module", params=VERSIONS, ids=lambda version: f"pg{version}")
+@pytest.fixture(scope="module")
 def gate(request: pytest.FixtureRequest, certificates: Path) -> Iterator[Server]:
     """A server that is particular about whom it lets in."""
     with Server(request.param) as running:
@@ -290,6 +289,7 @@ def asked(gate: Server, certificates: Path, more: dict[str, str | int]) -> str:
     return make_conninfo(gate.dsn("postgres"), **{"passfile": "/nowhere", **given})
 
 
+@on_each_version
 @pytest.mark.parametrize("reason", REASONS)
 def test_each_reason_is_told(gate: Server, certificates: Path, reason: str) -> None:
     """Each in words of its own, and nothing of what the server or libpq says."""
@@ -299,7 +299,7 @@ def test_each_reason_is_told(gate: Server, certificates: Path, reason: str) -> N
     assert str(told.value) == words
 
 
-@pytest.mark.parametrize("gate", ["15"], indirect=True)
+@on_the_oldest
 @pytest.mark.parametrize("reason", TLS_REASONS)
 def test_each_reason_of_tls_is_told(gate: Server, certificates: Path, reason: str) -> None:
     """Likewise what TLS says."""
@@ -309,18 +309,20 @@ def test_each_reason_of_tls_is_told(gate: Server, certificates: Path, reason: st
     assert str(told.value) == words
 
 
-@pytest.mark.parametrize("gate", ["15"], indirect=True)
+@on_the_oldest
 def test_it_lets_in_by_tls(gate: Server, certificates: Path) -> None:
     """What is refused above is refused for its reason only."""
     connect(asked(gate, certificates, {"user": "tls_only"})).close()
     connect(asked(gate, certificates, {"sslmode": "verify-ca", "sslrootcert": "{root}"})).close()
 
 
+@on_each_version
 def test_it_lets_in_who_may(gate: Server, certificates: Path) -> None:
     """Likewise."""
     connect(asked(gate, certificates, {"user": "word", "password": f"{SECRET}-not"})).close()
 
 
+@on_each_version
 def test_every_connection_is_in_use(gate: Server) -> None:
     """Those left for superusers too."""
     with contextlib.ExitStack() as stack:

@@ -27,7 +27,9 @@ from agi_router.keys.file import write_key_ring
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import PhoneNumber
 from agi_router.records.audit import AuditEntry
-from harness.database import BLOCK, HOUR, A, B, C, D, Server, bind, expire, one
+from harness.database import BLOCK, HOUR, A, B, C, D, Server, bind, expire, on_each_version, one
+
+pytestmark = on_each_version
 
 REVEAL = AuditEntry(act="test", subject="all", reason=None)
 

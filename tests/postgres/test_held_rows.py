@@ -32,9 +32,12 @@ from harness.database import (
     calls_used,
     new_call_id,
     new_party,
+    on_each_version,
     one,
     until_async,
 )
+
+pytestmark = on_each_version
 
 IN_TIME = 3.0
 """Less than two tries of a statement that is held up; more than what a busy machine adds."""

@@ -61,9 +61,12 @@ from harness.database import (
     dials,
     expire,
     look_up,
+    on_each_version,
     one,
     until,
 )
+
+pytestmark = on_each_version
 
 SIDES = (Side.A, Side.B)
 

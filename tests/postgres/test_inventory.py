@@ -54,9 +54,12 @@ from harness.database import (
     dials,
     look_up,
     new_party,
+    on_each_version,
     one,
     set_clock,
 )
+
+pytestmark = on_each_version
 
 RESTS = Quarantine(number=timedelta(minutes=10), party=timedelta(days=7))
 TICK = timedelta(microseconds=1)

@@ -35,9 +35,12 @@ from harness.database import (
     calls_used,
     look_up,
     new_call_id,
+    on_each_version,
     one,
 )
 from harness.identities import from_header
+
+pytestmark = on_each_version
 
 TIMEOUT = 10.0
 

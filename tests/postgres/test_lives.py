@@ -37,7 +37,21 @@ from agi_router.inventory.capacity import Quarantine
 from agi_router.keys.ring import KeyRing
 from agi_router.maintenance.retention import Sweep
 from agi_router.numbers import PhoneNumber, XNumber
-from harness.database import BLOCK, A, B, C, D, a_call, bind, dials, new_call_id, set_clock
+from harness.database import (
+    BLOCK,
+    A,
+    B,
+    C,
+    D,
+    a_call,
+    bind,
+    dials,
+    new_call_id,
+    on_each_version,
+    set_clock,
+)
+
+pytestmark = on_each_version
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 RESTS = Quarantine(number=timedelta(minutes=10), party=timedelta(hours=1))

@@ -46,9 +46,12 @@ from harness.database import (
     look_up,
     new_call_id,
     new_party,
+    on_each_version,
     one,
     until,
 )
+
+pytestmark = on_each_version
 
 TIMEOUT = 10.0
 Y = BLOCK.number(2)

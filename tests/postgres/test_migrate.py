@@ -19,7 +19,9 @@ from agi_router.db.migrate import (
     status,
 )
 from agi_router.errors import SchemaMismatch
-from harness.database import one, until
+from harness.database import on_each_version, one, until
+
+pytestmark = on_each_version
 
 NUMBERS = [each.number for each in migrations()]
 FUNCTIONS = sorted(each.name for each in functions())

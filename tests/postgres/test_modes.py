@@ -37,8 +37,11 @@ from harness.database import (
     expire,
     new_call_id,
     new_party,
+    on_each_version,
     one,
 )
+
+pytestmark = on_each_version
 
 TIMEOUT = 10.0
 Y = BLOCK.number(2)

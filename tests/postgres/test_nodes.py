@@ -9,6 +9,9 @@ import pytest
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection
 from agi_router.errors import NodeTaken
+from harness.database import on_each_version
+
+pytestmark = on_each_version
 
 STARTED = datetime(2025, 3, 14, 21, 30, 25, tzinfo=UTC)
 ONE, OTHER = "00:16:3e:00:00:01", "00:16:3e:00:00:02"

@@ -45,8 +45,11 @@ from harness.database import (
     database_of,
     new_call_id,
     new_party,
+    on_each_version,
     one,
 )
+
+pytestmark = on_each_version
 
 TIMEOUT = 15.0
 RETENTION = timedelta(days=190)

@@ -77,10 +77,13 @@ from harness.database import (
     insert_route,
     look_up,
     new_call_id,
+    on_each_version,
     one,
     until,
     until_async,
 )
+
+pytestmark = on_each_version
 
 TIMEOUT = 10.0
 PROGRAM = Path(sys.executable).parent / "agi-router"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.database import Server, on_one_server
+from harness.database import Server, on_the_oldest
 
 SCHEMA = Path(__file__).with_name("schema.sql")
 HEADER = """\
@@ -47,7 +47,7 @@ def schema(server: Server, dsn: str) -> str:
     return "\n".join([HEADER, *(f"{each}\n" for each in kept)])
 
 
-@on_one_server
+@on_the_oldest
 def test_schema(server: Server, dsn: str, request: pytest.FixtureRequest) -> None:
     """The migrations make what schema.sql says; --write-schema writes it anew."""
     made = schema(server, dsn)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from postgres.bouncer import bouncer
-from postgres.test_cli import Cli, Done, axb
+from postgres.test_cli import Cli, axb
 from postgres.test_crash import port_of
 from postgres.test_import import Importing
 from psycopg.conninfo import make_conninfo
@@ -34,6 +34,7 @@ from agi_router.keys.file import write_key_ring
 from agi_router.keys.registry import check_keys
 from agi_router.keys.ring import KeyRing
 from agi_router.records.audit import AuditEntry
+from harness.cli import Done
 from harness.database import (
     BLOCK,
     NO_REST,
@@ -50,10 +51,13 @@ from harness.database import (
     bind,
     database_of,
     new_call_id,
+    on_each_version,
     on_one_server,
     one,
     until,
 )
+
+pytestmark = on_each_version
 
 # Of names that are not English, with what a string could break at.
 REVEAL = AuditEntry(act="test", subject="all", reason=None)
@@ -317,11 +321,11 @@ def database_check(done: Done) -> tuple[str, str]:
     return check["status"], check["text"]
 
 
+@on_one_server
 @pytest.mark.parametrize("mode", ["session", "transaction", "statement"])
 @pytest.mark.parametrize(
     "ignored", ["", "options,extra_float_digits"], ids=["refuses-options", "drops-options"]
 )
-@on_one_server
 async def test_a_pooler_is_refused(
     dsn: str, keys: KeyRing, store: BindingStore, cli: Cli, mode: str, ignored: str
 ) -> None:

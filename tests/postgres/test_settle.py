@@ -41,10 +41,13 @@ from harness.database import (
     expire,
     new_call_id,
     new_party,
+    on_each_version,
     one,
     until_async,
 )
 from harness.identities import from_header
+
+pytestmark = on_each_version
 
 TIMEOUT = 10.0
 

@@ -45,9 +45,12 @@ from harness.database import (
     look_up,
     new_call_id,
     new_party,
+    on_each_version,
     one,
     set_clock,
 )
+
+pytestmark = on_each_version
 
 RESTS = Quarantine(number=timedelta(minutes=10), party=timedelta(days=7))
 RETENTION = timedelta(days=190)
