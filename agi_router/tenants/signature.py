@@ -22,7 +22,7 @@ Source:
 import hashlib
 import hmac
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
@@ -35,9 +35,13 @@ __all__ = [
     "Signature",
     "SignatureFault",
     "SignatureInvalid",
+    "check_nonce",
+    "check_window",
     "parse_signature",
+    "read_query",
     "sign",
     "verify",
+    "write_query",
 ]
 
 WINDOW = timedelta(minutes=15)
@@ -77,7 +81,10 @@ class SignatureFault(Enum):
     What is wrong with a signature.
     """
 
+    MISSING = "missing"
     MALFORMED = "malformed"
+    METHOD = "method"
+    QUERY = "query"
     INCOMPLETE = "incomplete"
     REPEATED = "repeated"
     WRONG = "wrong"
@@ -171,8 +178,7 @@ def verify(request: Request, signature: Signature, secret: bytes, *, now: dateti
     wanted = sign(request, signature.algorithm, signature.signed, secret)
     if not hmac.compare_digest(wanted, signature.value):
         raise SignatureInvalid(SignatureFault.WRONG)
-    if abs(_read_date(headers["x-acs-date"]) - now) > WINDOW:
-        raise SignatureInvalid(SignatureFault.EXPIRED)
+    check_window(headers["x-acs-date"], now)
     return headers["x-acs-signature-nonce"]
 
 
@@ -187,7 +193,7 @@ def sign(request: Request, algorithm: Algorithm, signed: Sequence[str], secret: 
         secret: The key's.
 
     Raises:
-        SignatureInvalid: ``MALFORMED``, where the query cannot be read; ``REPEATED``.
+        SignatureInvalid: ``QUERY``, where the query cannot be read; ``REPEATED``.
     """
     headers = _headers(request)
     names = sorted(signed)
@@ -195,7 +201,7 @@ def sign(request: Request, algorithm: Algorithm, signed: Sequence[str], secret: 
         (
             request.method,
             request.path,
-            _canonical_query(request.query),
+            write_query(read_query(request.query)),
             "".join(f"{name}:{headers[name]}\n" for name in names),
             ";".join(names),
             headers["x-acs-content-sha256"],
@@ -203,6 +209,56 @@ def sign(request: Request, algorithm: Algorithm, signed: Sequence[str], secret: 
     )
     hashed = hashlib.new(algorithm.digest, canonical.encode("utf-8", "surrogatepass")).hexdigest()
     return hmac.new(secret, f"{algorithm.value}\n{hashed}".encode(), algorithm.digest).hexdigest()
+
+
+def read_query(query: str) -> list[tuple[str, str]]:
+    """
+    The names and values of a query, or of the form in a body, decoded; blank values stay.
+
+    Raises:
+        SignatureInvalid: ``QUERY``, where it cannot be read; ``REPEATED``.
+    """
+    try:
+        pairs = parse_qsl(
+            query, keep_blank_values=True, strict_parsing=bool(query), errors="strict"
+        )
+    except ValueError:
+        raise SignatureInvalid(SignatureFault.QUERY) from None
+    if len({name for name, _ in pairs}) != len(pairs):
+        raise SignatureInvalid(SignatureFault.REPEATED)
+    return pairs
+
+
+def write_query(pairs: Iterable[tuple[str, str]]) -> str:
+    """
+    A query as it is signed: sorted, in the strict form of RFC 3986.
+    """
+    return "&".join(
+        f"{quote(name, safe=_UNRESERVED)}={quote(value, safe=_UNRESERVED)}"
+        for name, value in sorted(pairs)
+    )
+
+
+def check_nonce(text: str) -> None:
+    """
+    Make sure that a nonce is 8 to 128 characters that are seen.
+
+    Raises:
+        SignatureInvalid: ``MALFORMED``.
+    """
+    if not _NONCE.fullmatch(text):
+        raise SignatureInvalid(SignatureFault.MALFORMED)
+
+
+def check_window(text: str, now: datetime) -> None:
+    """
+    Make sure that a date such as ``2026-01-31T12:00:00Z`` is within :data:`WINDOW`.
+
+    Raises:
+        SignatureInvalid: ``DATE``, where it is none; ``EXPIRED``.
+    """
+    if abs(_read_date(text) - now) > WINDOW:
+        raise SignatureInvalid(SignatureFault.EXPIRED)
 
 
 def _headers(request: Request) -> Mapping[str, str]:
@@ -221,24 +277,7 @@ def _check_complete(request: Request, signature: Signature, headers: Mapping[str
     names = [name for name, _ in request.headers]
     if len(signed) != len(signature.signed) or any(names.count(name) > 1 for name in signed):
         raise SignatureInvalid(SignatureFault.REPEATED)
-    if not _NONCE.fullmatch(headers["x-acs-signature-nonce"]):
-        raise SignatureInvalid(SignatureFault.MALFORMED)
-
-
-def _canonical_query(query: str) -> str:
-    try:
-        pairs = parse_qsl(
-            query, keep_blank_values=True, strict_parsing=bool(query), errors="strict"
-        )
-    except ValueError:
-        raise SignatureInvalid(SignatureFault.MALFORMED) from None
-    names = [name for name, _ in pairs]
-    if len(set(names)) != len(names):
-        raise SignatureInvalid(SignatureFault.REPEATED)
-    return "&".join(
-        f"{quote(name, safe=_UNRESERVED)}={quote(value, safe=_UNRESERVED)}"
-        for name, value in sorted(pairs)
-    )
+    check_nonce(headers["x-acs-signature-nonce"])
 
 
 def _read_date(text: str) -> datetime:

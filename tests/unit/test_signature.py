@@ -117,7 +117,7 @@ def test_a_repeated_parameter_is_refused(raw: str) -> None:
 @pytest.mark.parametrize("raw", ["a", "a=%ff", "=&="])
 def test_a_query_that_cannot_be_read(raw: str) -> None:
     """It is refused."""
-    assert fault(*signed(raw=raw)) in {SignatureFault.MALFORMED, SignatureFault.REPEATED}
+    assert fault(*signed(raw=raw)) in {SignatureFault.QUERY, SignatureFault.REPEATED}
 
 
 @pytest.mark.parametrize(
