@@ -36,6 +36,7 @@ What can go wrong, as one tree.
      │   ├─ BlockExists       block_exists          the block is already there
      │   ├─ BlockInUse        block_in_use          bindings live in the block
      │   ├─ TenantExists      tenant_exists         the tenant is already there
+     │   ├─ OperatorOnly      operator_only         a tenant asks for what is the operator's
      │   └─ NoNumberAvailable no_number_available   no 700 number is free
      ├─ JournalError          journal_failed        the end journal cannot be used
      ├─ LeakTestError         leaktest_failed       the leak test lacks a program or an address
@@ -86,6 +87,7 @@ __all__ = [
     "NumberError",
     "NumberFault",
     "NumberResting",
+    "OperatorOnly",
     "ProtocolError",
     "RowInvalid",
     "RowRefused",
@@ -374,6 +376,12 @@ class ApiKeyNotFound(StoreError):
 class ApiKeyLimit(StoreError):
     """
     Two API keys of this owner are active, as many as may be: revoke one first.
+    """
+
+
+class OperatorOnly(StoreError):
+    """
+    Only the operator may do this.
     """
 
 

@@ -84,7 +84,7 @@ class NumberChooser:
         rests: How long numbers are kept from new bindings.
         inventory: The blocks.
         discreet: Whether its words are for a tenant, who must not learn on how many numbers a
-            party is by the bindings of others.
+            party is by the bindings of others, nor which blocks are kept for them.
     """
 
     def __init__(
@@ -132,6 +132,10 @@ class NumberChooser:
             NoNumberAvailable: It takes no new bindings of this tenant.
         """
         row = self._find_block(block, opening)
+        if self._discreet and (row is None or row["closed"] == "kept"):
+            raise BlockNotFound(
+                f"block {block} is not ours, or takes no new bindings of this tenant"
+            )
         if row is None:
             raise BlockNotFound(
                 f"block {block} is not ours: add it first with 'agi-router block add {block}'"

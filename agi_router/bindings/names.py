@@ -9,6 +9,7 @@ from agi_router.bindings.model import BindingId
 from agi_router.db.connection import Queries
 from agi_router.errors import BindingNotFound, NumberError
 from agi_router.numbers import Block, XNumber
+from agi_router.tenants.scope import OPERATOR, Scope
 
 __all__ = ["NONE_OF_ORDER", "BindingNames", "read_names"]
 
@@ -24,10 +25,11 @@ class BindingNames:
 
     Args:
         queries: Where bindings are kept.
+        scope: Who asks.
     """
 
-    def __init__(self, queries: Queries) -> None:
-        self._queries = queries
+    def __init__(self, queries: Queries, scope: Scope = OPERATOR) -> None:
+        self._queries = queries.given(scope.values)
 
     def find(self, text: str, *, over: bool = False) -> BindingId:
         """

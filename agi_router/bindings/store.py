@@ -60,13 +60,22 @@ from agi_router.inventory.store import InventoryStore
 from agi_router.keys.registry import check_keys, key_ids
 from agi_router.keys.ring import KeyRing, Purpose, Row
 from agi_router.numbers import Block, PhoneNumber, XNumber
+from agi_router.tenants.scope import OPERATOR, Scope
 
-__all__ = ["BindingStore"]
+__all__ = ["FOREIGN", "BindingStore"]
 
 
 _RESTS = Quarantine()
 _POLICY = NumberPolicy()
 _STREAMED = 1000
+
+FOREIGN = (
+    "bindings of other tenants are on this number, or were not long ago: leave it out, or give"
+    " another one"
+)
+"""
+What a tenant is told of a number that others are on: neither who nor by what.
+"""
 
 _GROUPS: dict[Mode, type[Gxb]] = {Mode.GXB: Gxb, Mode.GXYB: Gxyb}
 
@@ -108,7 +117,7 @@ class BindingStore:
         keys: To tag and seal the parties' numbers.
         rests: How long numbers are kept from new bindings after a binding's end.
         open_modes: Whether numbers may be bound that strangers can call.
-        discreet: See :class:`agi_router.bindings.choose.NumberChooser`.
+        scope: Whose bindings these are; see :meth:`within`.
     """
 
     def __init__(
@@ -118,21 +127,43 @@ class BindingStore:
         rests: Quarantine = _RESTS,
         *,
         open_modes: bool = False,
-        discreet: bool = False,
+        scope: Scope = OPERATOR,
     ) -> None:
         self.connection = connection
         """What the stores of other rooms may use too."""
-        self._queries = Queries(connection)
+        self.scope = scope
+        """What lies outside is answered as what does not exist."""
+        self._queries = Queries(connection, scope.values)
         self._rests = rests
-        self._discreet = discreet
-        self.names = BindingNames(self._queries)
+        self._wider: BindingStore | None = None
+        self.names = BindingNames(self._queries, scope)
         """Bindings by what they are called."""
-        self.inventory = InventoryStore(self._queries, rests)
+        self.inventory = InventoryStore(self._queries, rests, scope)
         """The blocks."""
         self._use_keys(keys)
         self._open_modes = open_modes
 
+    def within(self, scope: Scope) -> "BindingStore":
+        """
+        The same bindings, so far as they lie within *scope*; on the same connection.
+
+        Costs no query: one for every request.
+
+        Raises:
+            OperatorOnly: It is wider than this one.
+        """
+        if scope != self.scope:
+            self.scope.check_operator("acts for others")
+        store = BindingStore(
+            self.connection, self.keys, self._rests, open_modes=self._open_modes, scope=scope
+        )
+        store._wider = self
+        return store
+
     def _use_keys(self, keys: KeyRing) -> None:
+        if self._wider is not None:
+            # For those who come after.
+            self._wider._use_keys(keys)  # noqa: SLF001 - one of us
         self.keys = keys
         """What numbers are tagged and sealed with now."""
         self.chooser = NumberChooser(
@@ -140,7 +171,7 @@ class BindingStore:
             keys,
             self._rests,
             inventory=self.inventory,
-            discreet=self._discreet,
+            discreet=not self.scope.whole,
         )
         """The choice of numbers."""
 
@@ -180,6 +211,7 @@ class BindingStore:
             NumberResting: A binding on *x* ended not long ago.
             NoNumberAvailable: No number can be chosen; says why.
         """
+        self.scope.check_tenant(terms.tenant)
         if parties.mode.open and not self._open_modes:
             raise ModeError(
                 f"{parties.mode} lets strangers call, and nothing says that 700 numbers may:"
@@ -191,6 +223,10 @@ class BindingStore:
             # They were rotated since they were read; the new ones were in the file before.
             self._use_keys(check_keys(self.connection, self.keys))
             return self._bind_parties(parties, terms, x, y, choice)
+        except (BindingConflict, NumberResting):
+            # Somebody may have come to the number meanwhile.
+            self._check_foreign(x, y)
+            raise
 
     def unbind(self, name: BindingId) -> Binding:
         """
@@ -204,22 +240,19 @@ class BindingStore:
             raise self._over(self.find(name))
         return self.find(name)
 
-    def end_order(self, order_id: str, *, tenant: str | None = None) -> list[Binding]:
+    def end_order(self, order_id: str) -> list[Binding]:
         """
         End all bindings of an order that are alive; calls that are up go on.
 
-        Args:
-            order_id: The order.
-            tenant: Whose order; :obj:`None` for all that have one of this id.
+        Of the operator these are the orders of all tenants that have one of this id.
 
         Raises:
             BindingNotFound: The order has none.
             BindingEnded: All of them are over already.
         """
-        ended = self._queries.rows("end_order", {"order_id": order_id, "tenant": tenant})
+        ended = self._queries.rows("end_order", {"order_id": order_id})
         if not ended:
-            found = self.bindings(everything=True, order_id=order_id, limit=1_000)
-            if any(tenant in {None, each.tenant} for each in found):
+            if self.bindings(everything=True, order_id=order_id, limit=1):
                 raise BindingEnded("every binding of this order is over already")
             raise BindingNotFound(NONE_OF_ORDER)
         return [self.find(name) for name in sorted(read_names(ended))]
@@ -362,13 +395,11 @@ class BindingStore:
             name = "list_bindings" if everything else "list_alive"
         return self._read(self._queries.rows(name, values))
 
-    def stream(
-        self, *, everything: bool, order_id: str | None, tenant: str | None = None
-    ) -> Generator[Binding, None, None]:
+    def stream(self, *, everything: bool, order_id: str | None) -> Generator[Binding, None, None]:
         """
         Bindings by block and age, as they stand at one moment; to be closed.
         """
-        values = {"all": everything, "order_id": order_id, "tenant": tenant}
+        values = {"all": everything, "order_id": order_id}
         with self._queries.snapshot():
             for rows in self._queries.stream("stream_bindings", values, size=_STREAMED):
                 yield from self._read(rows)
@@ -396,6 +427,7 @@ class BindingStore:
         given = x or y
         if given is not None:
             self.chooser.check_open(given.block, opening)
+            self._check_foreign(x, y)
         for numbers in self.chooser.pairs(parties, opening, choice, x, y):
             try:
                 made = self._bind(parties, numbers, columns)
@@ -477,6 +509,27 @@ class BindingStore:
         ]
         return NumberResting("; ".join(words) + "; or choose another number") if words else None
 
+    def _check_foreign(self, *given: XNumber | None) -> None:
+        """
+        Make sure that a tenant who gives a number learns nothing of others on it.
+
+        Where any are, or were not long ago, it is refused whoever they are: else he could try for
+        each party whether it is on the number.
+
+        Raises:
+            BindingConflict: There are such.
+        """
+        numbers = [each.value for each in given if each is not None]
+        if self.scope.whole or not numbers:
+            return
+        values = {
+            "x_number": numbers,
+            "tenant": self.scope.tenant,
+            "memory": self._rests.memory,
+        }
+        for row in self._queries.rows("find_foreign_numbers", values):
+            raise BindingConflict(f"{row['x_number']}: {FOREIGN}")
+
     def _check_rests(
         self, name: BindingId, whole: Gxb, group: _Group, joining: Sequence[PhoneNumber]
     ) -> None:
@@ -490,9 +543,11 @@ class BindingStore:
         # The group is on the number, so the number need not rest for it.
         for each, caller in self._find_rests(name.block, name.id, rows, timedelta()):
             if caller in joining:
+                # Of another tenant's binding nobody learns when it ended.
+                before = f" before {_moment(each)}" if self.scope.whole else " yet"
                 raise NumberResting(
                     f"{caller} was on {each['x_number']} by another binding and may not be again"
-                    f" before {_moment(each)}"
+                    f"{before}"
                 )
 
     def _find_rests(

@@ -28,17 +28,15 @@ def export_rows(
     *,
     everything: bool,
     order_id: str | None,
-    tenant: str | None = None,
     reveal: AuditEntry | None = None,
 ) -> Generator[list[str], None, None]:
     """
     Rows by block and age, as they stand at one moment, however many there are; to be closed.
 
     Args:
-        store: Where they are kept.
+        store: Where they are kept; its scope says whose.
         everything: Whether those that are over are exported too.
         order_id: The order they are to be of, if of one.
-        tenant: The tenant they are to be of, if of one.
         reveal: What is written down before numbers of parties are shown in full; :obj:`None`:
             they are masked.
 
@@ -48,7 +46,7 @@ def export_rows(
     # At once, and not when the first row is asked for.
     if reveal is not None:
         Audit(Queries(store.connection)).record(reveal)
-    found = store.stream(everything=everything, order_id=order_id, tenant=tenant)
+    found = store.stream(everything=everything, order_id=order_id)
     return _rows(found, reveal=reveal is not None)
 
 

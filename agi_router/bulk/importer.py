@@ -31,7 +31,7 @@ from agi_router.bindings.choose import NumberPolicy
 from agi_router.bindings.model import BindingId
 from agi_router.bindings.modes import Axe
 from agi_router.bindings.rows import order_tags
-from agi_router.bindings.store import BindingStore
+from agi_router.bindings.store import FOREIGN, BindingStore
 from agi_router.bindings.terms import Terms
 from agi_router.bulk.columns import CsvRow, Fault, Header
 from agi_router.bulk.copy_rows import pack_file
@@ -52,6 +52,7 @@ from agi_router.inventory.capacity import Quarantine
 from agi_router.keys.registry import key_ids
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import BLOCK_SIZE, Block, XNumber
+from agi_router.tenants.scope import OPERATOR, Scope
 
 __all__ = ["Importer", "Tally", "Watcher"]
 
@@ -61,11 +62,6 @@ _DEALS = 6
 # How often a set is loaded anew where somebody was faster, before it is halved.
 _TRIES = 4
 _POLICY = NumberPolicy()
-# Says of a number that the parties of others are on it nothing but that: neither who nor by what.
-_FOREIGN = (
-    "bindings of other tenants are on this number, or were not long ago: leave it out, or give"
-    " another one"
-)
 # Somebody else took a place between looking and loading.
 _OUTRUN = (psycopg.errors.UniqueViolation, psycopg.errors.DeadlockDetected)
 
@@ -129,7 +125,7 @@ class Importer:
         open_modes: Whether numbers may be bound that strangers can call.
         processes: How many worker processes.
         watcher: Who is told.
-        tenant: Whose rows alone are taken; :obj:`None` for anybody's.
+        scope: Whose rows alone are taken.
     """
 
     def __init__(
@@ -143,19 +139,19 @@ class Importer:
         open_modes: bool,
         processes: int,
         watcher: Watcher,
-        tenant: str | None = None,
+        scope: Scope = OPERATOR,
     ) -> None:
         self._connection = connection
         self._keys = keys
         self._store_of_one = BindingStore(
-            connection, keys, rests, open_modes=open_modes, discreet=tenant is not None
+            connection, keys, rests, open_modes=open_modes, scope=scope
         )
         self._rests = rests
         self._fixed_lines = fixed_lines
         self._ttl = ttl
         self._processes = processes
         self._watcher = watcher
-        self._tenant = tenant
+        self._tenant = scope.tenant
         self._dry = False
         self._waited = False
         self._broken: CsvError | None = None
@@ -557,7 +553,7 @@ class Importer:
             array_of_integers({number for entry in entries for number in entry.given})
         )
         kept |= {
-            place: _FOREIGN
+            place: FOREIGN
             for entry in entries
             for place in entry.places
             if place.x_number in foreign and place.x_number in entry.given
@@ -641,7 +637,7 @@ class Importer:
         if place is None:
             return Fault("y" if row.x is None else "x", why)
         x_number = XNumber.from_int(place.x_number)
-        if why == _FOREIGN:
+        if why == FOREIGN:
             return _foreign_fault(row, {x_number.value})
         parties = (*row.parties.side_a, *row.parties.side_b)
         who = next(
@@ -683,7 +679,7 @@ def _rotated_meanwhile() -> Iterator[None]:
 
 def _foreign_fault(row: CsvRow, foreign: set[int]) -> Fault:
     on_x = row.x is not None and row.x.value in foreign
-    return Fault("x" if on_x else "y", _FOREIGN)
+    return Fault("x" if on_x else "y", FOREIGN)
 
 
 def _block(place: Place) -> int:

@@ -16,6 +16,7 @@ from agi_router.calls.rows import caller_tags, read_admission
 from agi_router.db.connection import Connection, Queries
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import XNumber
+from agi_router.tenants.scope import OPERATOR, Scope
 
 __all__ = ["CallLookup"]
 
@@ -26,10 +27,11 @@ class CallLookup:
 
     Args:
         connection: See :func:`agi_router.db.connection.connect`.
+        scope: Who asks.
     """
 
-    def __init__(self, connection: Connection) -> None:
-        self._queries = Queries(connection)
+    def __init__(self, connection: Connection, scope: Scope = OPERATOR) -> None:
+        self._queries = Queries(connection, scope.values)
 
     def facts(
         self, call: Call, keys: KeyRing, *, at: datetime | None, open_modes: bool

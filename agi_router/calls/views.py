@@ -69,6 +69,7 @@ def describe_call(row: dict[str, Any]) -> dict[str, Any]:
     verdict = "refuse" if row["reason"] else "gave_up"
     return {
         "id": row["id"],
+        "tenant": row["tenant"],
         "x": str(row["x_number"]),
         "binding": None if binding is None else f"{row['block']}-{binding}",
         "side": row["side"],

@@ -32,8 +32,8 @@ Exit codes:
   0  done                        70  a fault of ours, or damaged data
   1  doctor or leaktest found    73  in conflict with what is there
   2  wrong usage                 76  program and database do not fit
-  65 unacceptable number or time 78  settings or keys are wrong
-  66 no such binding or block
+  65 unacceptable number or time 77  it is the operator's to do
+  66 no such binding or block    78  settings or keys are wrong
   69 PostgreSQL or Asterisk does not answer
 """
 

@@ -28,6 +28,7 @@ __all__ = [
     "TIME",
     "Checked",
     "Duration",
+    "scope_option",
     "term_option",
 ]
 
@@ -171,6 +172,18 @@ ORDER_ID = Checked("id", check_order_id)
 TENANT = Checked("name", check_tenant)
 TIME = _Time()
 SINCE = _Since()
+
+
+def scope_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """
+    The option that keeps a command to one tenant's things.
+    """
+    return click.option(
+        "--tenant",
+        type=TENANT,
+        metavar="NAME",
+        help="Only what is this tenant's, as if nothing else were there.",
+    )(command)
 
 
 def _type_of(kind: Kind) -> click.ParamType[Any]:

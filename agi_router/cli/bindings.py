@@ -23,6 +23,7 @@ from agi_router.cli.arguments import (
     SPAN,
     TENANT,
     TIME,
+    scope_option,
     term_option,
 )
 from agi_router.cli.context import read_settings
@@ -435,9 +436,7 @@ def _make(parties: Parties, x: str | None, y: str | None, given: dict[str, Any])
 @click.command()
 @click.argument("name", metavar="[ID|700…]", required=False)
 @click.option("--order", type=ORDER_ID, help="End all bindings of this order instead of one.")
-@click.option(
-    "--tenant", type=TENANT, metavar="NAME", help="Of an order, those of this tenant only."
-)
+@scope_option
 @json_option
 def unbind(name: str | None, order: str | None, tenant: str | None, *, as_json: bool) -> None:
     r"""
@@ -454,11 +453,9 @@ def unbind(name: str | None, order: str | None, tenant: str | None, *, as_json: 
     """
     if (name is None) is (order is None):
         raise click.UsageError("give a binding or --order, and not both")
-    if tenant is not None and order is None:
-        raise click.UsageError("--tenant goes with --order")
-    with open_store(read_settings()) as store:
+    with open_store(read_settings(), tenant=tenant) as store:
         if order is not None:
-            _echo_all(store.end_order(order, tenant=tenant), as_json=as_json)
+            _echo_all(store.end_order(order), as_json=as_json)
         elif name is not None:
             echo_binding(store.unbind(store.names.find(name)), as_json=as_json)
 
@@ -467,8 +464,16 @@ def unbind(name: str | None, order: str | None, tenant: str | None, *, as_json: 
 @NAME
 @_TTL
 @_EXPIRES
+@scope_option
 @json_option
-def extend(name: str, ttl: timedelta | None, expires: datetime | None, *, as_json: bool) -> None:
+def extend(
+    name: str,
+    ttl: timedelta | None,
+    expires: datetime | None,
+    tenant: str | None,
+    *,
+    as_json: bool,
+) -> None:
     r"""
     Move the end of a binding to a later time.
 
@@ -478,15 +483,16 @@ def extend(name: str, ttl: timedelta | None, expires: datetime | None, *, as_jso
     """
     if ttl is None and expires is None:
         raise click.UsageError("give --ttl or --expires")
-    with open_store(read_settings()) as store:
+    with open_store(read_settings(), tenant=tenant) as store:
         end = _expiry(store, ttl, expires, default=timedelta())
         echo_binding(store.extend(store.names.find(name), end), as_json=as_json)
 
 
 @click.command()
 @NAME
+@scope_option
 @json_option
-def show(name: str, *, as_json: bool) -> None:
+def show(name: str, tenant: str | None, *, as_json: bool) -> None:
     r"""
     Show one binding, by its id or its 700 number; real numbers are masked.
 
@@ -498,7 +504,7 @@ def show(name: str, *, as_json: bool) -> None:
       agi-router show 70012345678-42
       agi-router show 700123456780001
     """
-    with open_store(read_settings()) as store:
+    with open_store(read_settings(), tenant=tenant) as store:
         echo_binding(store.find(store.names.find(name, over=True)), as_json=as_json)
 
 
@@ -507,9 +513,16 @@ def show(name: str, *, as_json: bool) -> None:
 @click.option("--order", type=ORDER_ID, help="Only those of one order.")
 @click.option("--x", metavar="700…", help="Only those on one 700 number.")
 @click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True)
+@scope_option
 @json_option
 def list_(
-    order: str | None, x: str | None, limit: int, *, everything: bool, as_json: bool
+    order: str | None,
+    x: str | None,
+    limit: int,
+    tenant: str | None,
+    *,
+    everything: bool,
+    as_json: bool,
 ) -> None:
     r"""
     List bindings, newest first. Those that are damaged are listed too, and end it with 70.
@@ -520,7 +533,7 @@ def list_(
       agi-router list --all --x 700123456780001
     """
     x_number = None if x is None else XNumber.parse(x)
-    with open_store(read_settings()) as store:
+    with open_store(read_settings(), tenant=tenant) as store:
         found = store.bindings(
             everything=everything, order_id=order, x_number=x_number, limit=limit
         )

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from agi_router.cli.arguments import TENANT, TIME
+from agi_router.cli.arguments import TENANT, TIME, scope_option
 from agi_router.cli.context import read_settings
 from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
 from agi_router.cli.stores import open_inventory
@@ -71,12 +71,13 @@ def add(  # noqa: PLR0917 - options, not arguments
 
 @group.command("show")
 @_PREFIX
+@scope_option
 @json_option
-def show(prefix: str, *, as_json: bool) -> None:
+def show(prefix: str, tenant: str | None, *, as_json: bool) -> None:
     """
     Show one block.
     """
-    with open_inventory(read_settings()) as inventory:
+    with open_inventory(read_settings(), tenant=tenant) as inventory:
         row = inventory.block(Block.parse(prefix))
     _echo(row, as_json=as_json)
 
@@ -124,12 +125,13 @@ def activate(prefix: str, *, as_json: bool) -> None:
 
 
 @group.command("list")
+@scope_option
 @json_option
-def list_(*, as_json: bool) -> None:
+def list_(tenant: str | None, *, as_json: bool) -> None:
     """
     List the blocks, with how many bindings live in each.
     """
-    with open_inventory(read_settings()) as inventory:
+    with open_inventory(read_settings(), tenant=tenant) as inventory:
         rows = list(map(_described, inventory.blocks()))
     if as_json:
         echo_json(rows)

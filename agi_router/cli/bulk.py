@@ -23,7 +23,7 @@ from agi_router.cli.arguments import ORDER_ID, TENANT
 from agi_router.cli.bindings import fail_if_damaged
 from agi_router.cli.context import open_database, read_settings
 from agi_router.cli.output import echo, echo_json, echo_pairs, json_option
-from agi_router.cli.stores import open_store
+from agi_router.cli.stores import find_scope, open_store
 from agi_router.db.migrate import check_schema
 from agi_router.errors import CsvError
 from agi_router.keys.registry import check_keys
@@ -130,7 +130,7 @@ def import_(
                 read=progress,
                 encoding=_say_encoding,
             ),
-            tenant=tenant,
+            scope=find_scope(connection, tenant),
         )
         try:
             importer.run(
@@ -197,12 +197,11 @@ def export(
         reason=None if reason is None else logs.redact(reason),
     )
     with contextlib.ExitStack() as stack:
-        store = stack.enter_context(open_store(read_settings(), idle=_IDLE))
+        store = stack.enter_context(open_store(read_settings(), idle=_IDLE, tenant=tenant))
         rows = export_rows(
             store,
             everything=everything,
             order_id=order,
-            tenant=tenant,
             reveal=revelation if reveal else None,
         )
         stack.enter_context(contextlib.closing(rows))

@@ -21,10 +21,10 @@ from agi_router.calls.decision import explain as explain_steps
 from agi_router.calls.lookup import CallLookup
 from agi_router.calls.reasons import Reason
 from agi_router.calls.views import describe_call, describe_decision, name_callees
-from agi_router.cli.arguments import NUMBER, ORDER_ID, SINCE, TIME
+from agi_router.cli.arguments import NUMBER, ORDER_ID, SINCE, TIME, scope_option
 from agi_router.cli.context import open_serving_database, read_settings
 from agi_router.cli.output import echo, echo_json, echo_table, json_option, local_time
-from agi_router.cli.stores import open_store
+from agi_router.cli.stores import find_scope, open_store
 from agi_router.db.connection import Queries
 from agi_router.numbers import XNumber
 
@@ -38,9 +38,16 @@ __all__ = ["calls", "explain"]
 @click.option("--to", "dialled", required=True, metavar="700…", help="What is dialled.")
 @click.option("--extension", metavar="DIGITS", help="What the caller types when asked for it.")
 @click.option("--at", type=TIME, help="Decide as of this time instead of now.")
+@scope_option
 @json_option
 def explain(
-    caller: str, dialled: str, extension: str | None, at: datetime | None, *, as_json: bool
+    caller: str,
+    dialled: str,
+    extension: str | None,
+    at: datetime | None,
+    tenant: str | None,
+    *,
+    as_json: bool,
 ) -> None:
     r"""
     Show the decision on a call, rule by rule; nothing is dialled and nothing is counted.
@@ -63,8 +70,8 @@ def explain(
     if isinstance(screened, Refusal):
         decision: Decision = screened
     else:
-        with open_store(settings) as store:
-            admission = CallLookup(store.connection).facts(
+        with open_store(settings, tenant=tenant) as store:
+            admission = CallLookup(store.connection, store.scope).facts(
                 screened, store.keys, at=at, open_modes=settings.open_modes
             )
         steps += explain_steps(screened, admission.facts, now=admission.now)
@@ -98,6 +105,7 @@ def explain(
     help="Only those refused for one reason, like stranger or expired.",
 )
 @click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True)
+@scope_option
 @json_option
 def calls(  # noqa: PLR0917 - options, not arguments
     since: datetime,
@@ -106,6 +114,7 @@ def calls(  # noqa: PLR0917 - options, not arguments
     x: str | None,
     reason: str | None,
     limit: int,
+    tenant: str | None,
     *,
     as_json: bool,
 ) -> None:
@@ -124,13 +133,14 @@ def calls(  # noqa: PLR0917 - options, not arguments
         raise click.UsageError("give --binding or --order, not both")
     x_number = None if x is None else XNumber.parse(x)
     with open_serving_database(read_settings()) as connection:
-        names = BindingNames(Queries(connection))
+        scope = find_scope(connection, tenant)
+        names = BindingNames(Queries(connection), scope)
         used = None
         if binding is not None:
             used = [names.find(binding, over=True)]
         elif order is not None:
             used = names.of(order)
-        found = CallLookup(connection).calls(
+        found = CallLookup(connection, scope).calls(
             since=since,
             bindings=used,
             x_number=x_number,

@@ -14,6 +14,7 @@ code name             meaning
 70   EX_SOFTWARE      a fault of ours, or damaged data; please report it
 73   EX_CANTCREAT     in conflict with what is there; nothing was changed
 76   EX_PROTOCOL      program and database are of different versions; migrate
+77   EX_NOPERM        a tenant asks for what is the operator's
 78   EX_CONFIG        settings or keys are wrong; correct them
 ==== ================ =========================================================
 """
@@ -56,6 +57,7 @@ EXIT_CODES = {
     "block_in_use": 73,
     "tenant_exists": 73,
     "api_key_limit": 73,
+    "operator_only": 77,
     "no_number_available": 73,
     "journal_failed": 70,
     "leaktest_failed": 69,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import click
 
-from agi_router.cli.arguments import NUMBER
+from agi_router.cli.arguments import NUMBER, scope_option
 from agi_router.cli.bindings import NAME, echo_binding, number_reader, read_members
 from agi_router.cli.context import read_settings
 from agi_router.cli.output import json_option
@@ -37,8 +37,9 @@ def group() -> None:
     metavar="NUM",
     help="Mobile number of a new member, or several with commas; as often as needed.",
 )
+@scope_option
 @json_option
-def add(name: str, members: Sequence[str], *, as_json: bool) -> None:
+def add(name: str, members: Sequence[str], tenant: str | None, *, as_json: bool) -> None:
     r"""
     Let members into a group: all of them, or none if one cannot be.
 
@@ -47,15 +48,16 @@ def add(name: str, members: Sequence[str], *, as_json: bool) -> None:
       agi-router group add 70012345678-42 --g -
     """
     numbers = read_members(members)
-    with open_store(read_settings()) as store:
+    with open_store(read_settings(), tenant=tenant) as store:
         echo_binding(store.add_members(store.names.find(name), numbers), as_json=as_json)
 
 
 @group.command("remove")
 @NAME
 @_ONE
+@scope_option
 @json_option
-def remove(name: str, member: str, *, as_json: bool) -> None:
+def remove(name: str, member: str, tenant: str | None, *, as_json: bool) -> None:
     r"""
     Take a member out of a group. A call that is up goes on.
 
@@ -67,15 +69,16 @@ def remove(name: str, member: str, *, as_json: bool) -> None:
       agi-router group remove 70012345678-42 --g -
     """
     number = number_reader()(member)
-    with open_store(read_settings()) as store:
+    with open_store(read_settings(), tenant=tenant) as store:
         echo_binding(store.remove_member(store.names.find(name), number), as_json=as_json)
 
 
 @group.command("default")
 @NAME
 @_ONE
+@scope_option
 @json_option
-def default(name: str, member: str, *, as_json: bool) -> None:
+def default(name: str, member: str, tenant: str | None, *, as_json: bool) -> None:
     r"""
     Set the member whom B reaches; by the callback "last", until a member has called.
 
@@ -84,5 +87,5 @@ def default(name: str, member: str, *, as_json: bool) -> None:
       agi-router group default 70012345678-42 --g -
     """
     number = number_reader()(member)
-    with open_store(read_settings()) as store:
+    with open_store(read_settings(), tenant=tenant) as store:
         echo_binding(store.set_default(store.names.find(name), number), as_json=as_json)

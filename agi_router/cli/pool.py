@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from agi_router.cli.arguments import COUNT, Duration
+from agi_router.cli.arguments import COUNT, Duration, scope_option
 from agi_router.cli.context import read_settings
 from agi_router.cli.output import echo, echo_json, echo_table, json_option
 from agi_router.cli.stores import open_inventory
@@ -21,9 +21,10 @@ _MAX_TTL = timedelta(days=90)
 
 
 @click.group("pool", invoke_without_command=True)
+@scope_option
 @json_option
 @click.pass_context
-def group(ctx: click.Context, *, as_json: bool) -> None:
+def group(ctx: click.Context, tenant: str | None, *, as_json: bool) -> None:
     r"""
     Show how many numbers of each block are bound, rest and are free, and when none will be.
 
@@ -38,8 +39,10 @@ def group(ctx: click.Context, *, as_json: bool) -> None:
     if ctx.invoked_subcommand is not None:
         if as_json:
             raise click.UsageError("--json goes behind the subcommand")
+        if tenant is not None:
+            raise click.UsageError("--tenant goes without a subcommand")
         return
-    with open_inventory(read_settings()) as inventory:
+    with open_inventory(read_settings(), tenant=tenant) as inventory:
         rows = inventory.statistics()
     if as_json:
         echo_json(rows)

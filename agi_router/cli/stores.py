@@ -9,38 +9,50 @@ from contextlib import contextmanager
 
 from agi_router.bindings.store import BindingStore
 from agi_router.cli.context import open_serving_database
-from agi_router.db.connection import IDLE, Queries
+from agi_router.db.connection import IDLE, Connection, Queries
 from agi_router.inventory.store import InventoryStore
 from agi_router.keys.registry import check_keys
 from agi_router.settings import Settings
+from agi_router.tenants.scope import OPERATOR, Scope
+from agi_router.tenants.store import TenantStore
 
-__all__ = ["open_inventory", "open_store"]
+__all__ = ["find_scope", "open_inventory", "open_store"]
 
 
 @contextmanager
-def open_inventory(settings: Settings) -> Iterator[InventoryStore]:
+def open_inventory(settings: Settings, *, tenant: str | None = None) -> Iterator[InventoryStore]:
     """
     Blocks and tenants, without the keys: nothing about them is sealed.
 
+    Args:
+        settings: They say where it is.
+        tenant: Whose things alone are looked at.
+
     Raises:
+        TenantNotFound: There is no such tenant.
         StoreUnavailable: The database cannot be reached.
         SchemaMismatch: Its schema is older or newer than the program.
         StoreError: The role lacks a right.
     """
     with open_serving_database(settings) as connection:
-        yield InventoryStore(Queries(connection), settings.rests)
+        queries = Queries(connection)
+        yield InventoryStore(queries, settings.rests, find_scope(connection, tenant))
 
 
 @contextmanager
-def open_store(settings: Settings, *, idle: int = IDLE) -> Iterator[BindingStore]:
+def open_store(
+    settings: Settings, *, idle: int = IDLE, tenant: str | None = None
+) -> Iterator[BindingStore]:
     """
     The store, with schema and keys checked.
 
     Args:
         settings: They say where it is.
         idle: See :func:`agi_router.db.connection.connect`.
+        tenant: Whose things alone are looked at and changed.
 
     Raises:
+        TenantNotFound: There is no such tenant.
         StoreUnavailable: The database cannot be reached.
         SchemaMismatch: Its schema is older or newer than the program.
         StoreError: The role lacks a right.
@@ -49,4 +61,20 @@ def open_store(settings: Settings, *, idle: int = IDLE) -> Iterator[BindingStore
     keys = settings.load_keys()
     with open_serving_database(settings, idle=idle) as connection:
         ring = check_keys(connection, keys)
-        yield BindingStore(connection, ring, settings.rests, open_modes=settings.open_modes)
+        yield BindingStore(
+            connection,
+            ring,
+            settings.rests,
+            open_modes=settings.open_modes,
+            scope=find_scope(connection, tenant),
+        )
+
+
+def find_scope(connection: Connection, tenant: str | None) -> Scope:
+    """
+    What a command sees: everything, or what is one tenant's.
+
+    Raises:
+        TenantNotFound: There is no such tenant.
+    """
+    return OPERATOR if tenant is None else TenantStore(Queries(connection)).scope(tenant)

@@ -6,9 +6,10 @@ It never goes into a message of ours; only the SQLSTATE and the name of a constr
 :mod:`agi_router.db.diagnosis` makes of them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, Final
 
 import psycopg
@@ -191,10 +192,20 @@ class Queries:
 
     Args:
         connection: See :func:`connect`.
+        constants: What every query is given beside its own values.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(
+        self, connection: Connection, constants: Mapping[str, Any] = MappingProxyType({})
+    ) -> None:
         self._connection = connection
+        self._constants = dict(constants)
+
+    def given(self, constants: Mapping[str, Any]) -> "Queries":
+        """
+        The same queries, of which every one is given *constants* beside its own values.
+        """
+        return Queries(self._connection, {**self._constants, **constants})
 
     def row(self, name: str, values: dict[str, Any]) -> dict[str, Any] | None:
         """
@@ -204,14 +215,14 @@ class Queries:
             psycopg.errors.UniqueViolation: A key is taken; the caller knows what that means.
         """
         with translated(but=psycopg.errors.UniqueViolation):
-            return self._connection.execute(query(name), values).fetchone()
+            return self._connection.execute(query(name), self._constants | values).fetchone()
 
     def rows(self, name: str, values: dict[str, Any]) -> list[dict[str, Any]]:
         """
         Run a query and return its rows.
         """
         with translated():
-            return self._connection.execute(query(name), values).fetchall()
+            return self._connection.execute(query(name), self._constants | values).fetchall()
 
     def stream(
         self, name: str, values: dict[str, Any], *, size: int
@@ -222,7 +233,7 @@ class Queries:
         Only in a transaction, which may run other statements meanwhile.
         """
         with translated(), self._connection.cursor(name) as cursor:
-            cursor.execute(query(name), values)
+            cursor.execute(query(name), self._constants | values)
             while rows := cursor.fetchmany(size):
                 yield rows
 
@@ -246,7 +257,7 @@ class Queries:
         Run a query that has no rows.
         """
         with translated():
-            self._connection.execute(query(name), values)
+            self._connection.execute(query(name), self._constants | values)
 
     @contextmanager
     def attempt(self) -> Iterator[None]:

@@ -16,6 +16,7 @@ from agi_router.errors import (
 from agi_router.inventory.capacity import Quarantine, forecast_exhaustion
 from agi_router.inventory.model import BlockState
 from agi_router.numbers import BLOCK_SIZE, Block, XNumber
+from agi_router.tenants.scope import OPERATOR, Scope
 from agi_router.tenants.store import TenantStore
 
 __all__ = ["InventoryStore"]
@@ -23,17 +24,19 @@ __all__ = ["InventoryStore"]
 
 class InventoryStore:
     """
-    The managed blocks of one database.
+    The managed blocks of one database; for a tenant, those that are kept for it.
 
     Args:
         queries: Where they are kept.
         rests: How long numbers are kept from new bindings.
+        scope: Who asks.
     """
 
-    def __init__(self, queries: Queries, rests: Quarantine) -> None:
-        self._queries = queries
+    def __init__(self, queries: Queries, rests: Quarantine, scope: Scope = OPERATOR) -> None:
+        self._queries = queries.given(scope.values)
         self._rests = rests
-        self.tenants = TenantStore(queries)
+        self._scope = scope
+        self.tenants = TenantStore(queries, scope)
         """Whom blocks are kept for."""
 
     def add_block(
@@ -60,7 +63,9 @@ class InventoryStore:
         Raises:
             BlockExists: It is there already.
             TenantNotFound: There is no such tenant.
+            OperatorOnly: A tenant asks.
         """
+        self._scope.check_operator("adds blocks")
         values = {
             "block": block.value,
             "operator": operator,
@@ -98,7 +103,9 @@ class InventoryStore:
         Raises:
             BlockNotFound: It is not ours.
             BlockInUse: It is to be returned, and bindings live in it.
+            OperatorOnly: A tenant asks.
         """
+        self._scope.check_operator("puts blocks into service, and takes them out")
         values = {"block": block.value, "state": state}
         with self._queries.transaction():
             if (

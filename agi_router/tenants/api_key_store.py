@@ -22,6 +22,7 @@ from agi_router.tenants.api_keys import (
     new_key_id,
     new_secret,
 )
+from agi_router.tenants.scope import OPERATOR, Scope
 from agi_router.tenants.store import TenantStore
 
 __all__ = ["ApiKeyStore", "FoundKey"]
@@ -52,10 +53,13 @@ class ApiKeyStore:
 
     Args:
         queries: Where they are kept.
+        scope: Who asks.
     """
 
-    def __init__(self, queries: Queries) -> None:
-        self._queries = queries
+    def __init__(self, queries: Queries, scope: Scope = OPERATOR) -> None:
+        self._queries = queries.given(scope.values)
+        self._scope = scope
+        self._tenants = TenantStore(queries, scope)
 
     def add(
         self,
@@ -85,12 +89,15 @@ class ApiKeyStore:
 
         Raises:
             TenantNotFound: There is no such tenant.
+            OperatorOnly: A tenant asks for a key of the operator's.
             ApiKeyLimit: Two of its owner's are active.
             KeysOutdated: The key ring was rotated since it was read.
         """
+        if tenant is None:
+            self._scope.check_operator("makes keys of his own")
         secret, key_id = new_secret(), new_key_id()
         values: dict[str, Any] = {
-            "tenant_id": None if tenant is None else TenantStore(self._queries).find_id(tenant),
+            "tenant_id": None if tenant is None else self._tenants.find_id(tenant),
             "id": key_id,
             "form": form.value,
             "label": label,
@@ -162,7 +169,9 @@ class ApiKeyStore:
 
         Raises:
             SealError: One does not open.
+            OperatorOnly: A tenant asks.
         """
+        self._scope.check_operator("rotates keys")
         _, header = keys.headers
         rows = self._queries.rows("list_sealed_secrets", {"header": header})
         for row in rows:

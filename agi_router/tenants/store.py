@@ -9,20 +9,23 @@ from agi_router.errors import (
     TenantExists,
     TenantNotFound,
 )
+from agi_router.tenants.scope import OPERATOR, Scope
 
 __all__ = ["TenantStore"]
 
 
 class TenantStore:
     """
-    The tenants of one database.
+    The tenants of one database; for a tenant, itself.
 
     Args:
         queries: Where they are kept.
+        scope: Who asks.
     """
 
-    def __init__(self, queries: Queries) -> None:
-        self._queries = queries
+    def __init__(self, queries: Queries, scope: Scope = OPERATOR) -> None:
+        self._queries = queries.given(scope.values)
+        self._scope = scope
 
     def add(self, name: str) -> dict[str, Any]:
         """
@@ -30,7 +33,9 @@ class TenantStore:
 
         Raises:
             TenantExists: It is there already.
+            OperatorOnly: A tenant asks.
         """
+        self._scope.check_operator("adds tenants")
         row = self._queries.row("add_tenant", {"name": name})
         if row is None:
             raise TenantExists(f"tenant {name!r} is already there")
@@ -48,7 +53,9 @@ class TenantStore:
 
         Raises:
             TenantNotFound: There is no such tenant.
+            OperatorOnly: A tenant asks.
         """
+        self._scope.check_operator("suspends tenants, and lets them go on")
         row = self._queries.row("set_tenant_active", {"name": name, "active": active})
         if row is None:
             raise TenantNotFound(f"there is no tenant {name!r}")
@@ -65,3 +72,12 @@ class TenantStore:
         if row is None:
             raise TenantNotFound(f"there is no tenant {name!r}")
         return row["id"]  # type: ignore[no-any-return]
+
+    def scope(self, name: str) -> Scope:
+        """
+        The things of one tenant.
+
+        Raises:
+            TenantNotFound: There is no such tenant.
+        """
+        return Scope(self.find_id(name), name)

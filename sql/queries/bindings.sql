@@ -216,10 +216,10 @@ UPDATE agi_router.route r
 RETURNING binding_id;
 
 -- lock_binding --
--- Keep calls and other changes off a binding until the transaction ends; no row if it is over.
+-- Keep calls and other changes off a binding until the transaction ends; no row if it is over or outside the scope.
 -- Bindings in the way of these (number, caller) pairs are locked too, in the order of all who do.
 WITH locked AS (
-    SELECT b.id, b.mode, b.callback, b.ended_at, b.expires_at
+    SELECT b.id, b.tenant_id, b.mode, b.callback, b.ended_at, b.expires_at
       FROM agi_router.binding b
      WHERE b.block = %(block)s
        AND b.id = ANY (ARRAY(
@@ -234,27 +234,47 @@ WITH locked AS (
 )
 SELECT mode, callback
   FROM locked
- WHERE id = %(id)s AND ended_at IS NULL AND expires_at > clock_timestamp();
+ WHERE id = %(id)s AND ended_at IS NULL AND expires_at > clock_timestamp()
+   AND agi_router.in_scope(tenant_id, %(scope)s);
 
 -- find_conflict --
--- The bindings that hold any of these (number, caller) pairs.
+-- The bindings within the scope that hold any of these (number, caller) pairs.
 SELECT r.x_number, r.caller_tag, r.binding_id
   FROM unnest(%(x_number)s::bigint[], %(caller_tag)s::bigint[]) n (x_number, caller_tag)
   JOIN agi_router.route r
     ON r.block = %(block)s AND r.x_number = n.x_number AND r.caller_tag = n.caller_tag
   JOIN agi_router.binding b ON b.block = r.block AND b.id = r.binding_id
- WHERE b.ended_at IS NULL AND b.expires_at > now();
+ WHERE b.ended_at IS NULL AND b.expires_at > now() AND agi_router.in_scope(b.tenant_id, %(scope)s);
 
 -- find_others --
--- The live bindings that share a number with routes where one side is to be alone on it.
+-- The live bindings within the scope that share a number with routes where one side is to be alone on it.
 SELECT DISTINCT o.x_number, o.binding_id
   FROM agi_router.route o
   JOIN agi_router.binding p ON p.block = o.block AND p.id = o.binding_id
  WHERE o.block = %(block)s AND o.x_number = ANY (%(x_number)s)
-   AND p.ended_at IS NULL AND p.expires_at > now()
+   AND p.ended_at IS NULL AND p.expires_at > now() AND agi_router.in_scope(p.tenant_id, %(scope)s)
    AND NOT (p.mode = 'axe' AND %(mode)s = 'axe')
  ORDER BY 1, 2
  LIMIT 3;
+
+-- find_foreign_numbers --
+-- On which of these numbers bindings of other tenants are, or were so lately that something rests for them.
+SELECT n.x_number
+  FROM (SELECT clock_timestamp() AS now OFFSET 0) t
+ CROSS JOIN unnest(%(x_number)s::bigint[]) n (x_number)
+ WHERE EXISTS (SELECT 1
+                 FROM (SELECT r.block, r.binding_id
+                         FROM agi_router.route r
+                        WHERE r.block = n.x_number / 10000 AND r.x_number = n.x_number
+                          AND r.ends_at > t.now - %(memory)s::interval
+                        UNION ALL
+                       SELECT p.block, p.binding_id
+                         FROM agi_router.past_route p
+                        WHERE p.block = n.x_number / 10000 AND p.x_number = n.x_number
+                          AND p.ends_at > t.now - %(memory)s::interval) o
+                 JOIN agi_router.binding b ON b.block = o.block AND b.id = o.binding_id
+                 JOIN agi_router.tenant w ON w.id = b.tenant_id
+                WHERE w.name <> %(tenant)s);
 
 -- list_free --
 -- Of some numbers of a block, those on which a binding that strangers may call can be made.
@@ -276,16 +296,15 @@ SELECT caller_tag
 
 -- unbind --
 -- End a binding that is alive; no row if it is over or was never made.
-SELECT * FROM agi_router.unbind(%(block)s, %(id)s);
+SELECT * FROM agi_router.unbind(%(block)s, %(id)s, %(scope)s);
 
 -- end_order --
--- End all bindings of an order that are alive, perhaps of one tenant only; locked in one order, as by a settlement.
+-- End all bindings of an order that are alive; locked in one order, as by a settlement.
 WITH alive AS (
     SELECT block, id
       FROM agi_router.binding
      WHERE order_id = %(order_id)s AND ended_at IS NULL AND expires_at > statement_timestamp()
-       AND (%(tenant)s::text IS NULL
-            OR tenant_id = (SELECT t.id FROM agi_router.tenant t WHERE t.name = %(tenant)s))
+       AND agi_router.in_scope(tenant_id, %(scope)s)
      ORDER BY block, id
        FOR NO KEY UPDATE
 )
@@ -297,11 +316,11 @@ RETURNING b.block, b.id;
 
 -- extend --
 -- Move the end of a binding that is alive to a later time; no row if it is over, or would end earlier.
-SELECT * FROM agi_router.extend(%(block)s, %(id)s, %(expires_at)s);
+SELECT * FROM agi_router.extend(%(block)s, %(id)s, %(expires_at)s, %(scope)s);
 
 -- find_binding --
 -- One binding.
-SELECT * FROM agi_router.find_binding(%(block)s, %(id)s);
+SELECT * FROM agi_router.find_binding(%(block)s, %(id)s, %(scope)s);
 
 -- list_alive --
 -- Bindings that are alive, newest first: the newest of each block, then of those.
@@ -312,6 +331,7 @@ SELECT b.*, t.name AS tenant, now() AS now
          FROM agi_router.binding o
         -- Not now(), which would have all that live fetched by their expiry, and sorted.
         WHERE o.block = k.block AND o.ended_at IS NULL AND o.expires_at > clock_timestamp()
+          AND agi_router.in_scope(o.tenant_id, %(scope)s)
         ORDER BY o.block DESC, o.id DESC
         LIMIT %(limit)s) b
   JOIN agi_router.tenant t ON t.id = b.tenant_id
@@ -325,7 +345,7 @@ SELECT b.*, t.name AS tenant, now() AS now
  CROSS JOIN LATERAL (
        SELECT *
          FROM agi_router.binding o
-        WHERE o.block = k.block
+        WHERE o.block = k.block AND agi_router.in_scope(o.tenant_id, %(scope)s)
         ORDER BY o.block DESC, o.id DESC
         LIMIT %(limit)s) b
   JOIN agi_router.tenant t ON t.id = b.tenant_id
@@ -338,6 +358,7 @@ SELECT b.*, t.name AS tenant, now() AS now
   FROM agi_router.binding b
   JOIN agi_router.tenant t ON t.id = b.tenant_id
  WHERE b.order_id = %(order_id)s AND (%(all)s OR b.ended_at IS NULL AND b.expires_at > now())
+   AND agi_router.in_scope(b.tenant_id, %(scope)s)
  ORDER BY b.begins_at DESC, b.block DESC, b.id DESC
  LIMIT %(limit)s;
 
@@ -355,17 +376,18 @@ SELECT b.*, t.name AS tenant, now() AS now
   JOIN agi_router.tenant t ON t.id = b.tenant_id
  WHERE (%(all)s OR b.ended_at IS NULL AND b.expires_at > clock_timestamp())
    AND (%(order_id)s::text IS NULL OR b.order_id = %(order_id)s)
+   AND agi_router.in_scope(b.tenant_id, %(scope)s)
  ORDER BY b.begins_at DESC, b.block DESC, b.id DESC
  LIMIT %(limit)s;
 
 -- stream_bindings --
--- Bindings in the order of their key; alive ones, those of an order, or of a tenant only if so asked.
+-- Bindings in the order of their key; alive ones or those of an order only if so asked.
 SELECT b.*, t.name AS tenant, now() AS now
   FROM agi_router.binding b
   JOIN agi_router.tenant t ON t.id = b.tenant_id
  WHERE (%(all)s OR b.ended_at IS NULL AND b.expires_at > now())
    AND (%(order_id)s::text IS NULL OR b.order_id = %(order_id)s)
-   AND (%(tenant)s::text IS NULL OR t.name = %(tenant)s)
+   AND agi_router.in_scope(b.tenant_id, %(scope)s)
  ORDER BY b.block, b.id;
 
 -- list_routes --

@@ -76,25 +76,6 @@ SELECT DISTINCT b.open_number, NULL::timestamptz
   JOIN agi_router.binding b ON b.block = n.x_number / 10000 AND b.open_number = n.x_number
  WHERE b.open_number IS NOT NULL AND b.ended_at IS NULL AND b.expires_at > clock_timestamp();
 
--- find_foreign_numbers --
--- On which of these numbers bindings of other tenants are, or were so lately that something rests for them.
-SELECT n.x_number
-  FROM (SELECT clock_timestamp() AS now OFFSET 0) t
- CROSS JOIN unnest(%(x_number)s::bigint[]) n (x_number)
- WHERE EXISTS (SELECT 1
-                 FROM (SELECT r.block, r.binding_id
-                         FROM agi_router.route r
-                        WHERE r.block = n.x_number / 10000 AND r.x_number = n.x_number
-                          AND r.ends_at > t.now - %(memory)s::interval
-                        UNION ALL
-                       SELECT p.block, p.binding_id
-                         FROM agi_router.past_route p
-                        WHERE p.block = n.x_number / 10000 AND p.x_number = n.x_number
-                          AND p.ends_at > t.now - %(memory)s::interval) o
-                 JOIN agi_router.binding b ON b.block = o.block AND b.id = o.binding_id
-                 JOIN agi_router.tenant w ON w.id = b.tenant_id
-                WHERE w.name <> %(tenant)s);
-
 -- copy_bindings --
 -- Load bindings that are new.
 COPY agi_router.binding (block, id, order_tag, expires_at, order_id,

@@ -6,9 +6,9 @@ SELECT * FROM agi_router.admit(
     %(block)s, %(x_number)s, %(tags)s, %(call_id)s, agi_router.admitted_day(%(day)s));
 
 -- find_facts --
--- The facts at a time, nothing taken: now, unless another time is given.
-SELECT * FROM agi_router.find_facts(
-    %(block)s, %(x_number)s, %(tags)s, coalesce(%(at)s, clock_timestamp()));
+-- The facts at a time, so far as they lie within the scope, nothing taken: now, unless another time is given.
+SELECT * FROM agi_router.find_facts_within(
+    %(block)s, %(x_number)s, %(tags)s, coalesce(%(at)s, clock_timestamp()), %(scope)s);
 
 -- find_reservation --
 -- The stored decision of a call that was admitted before and is not over; no row once it is.
@@ -58,11 +58,12 @@ SELECT e.day, e.why
 -- list_calls --
 -- Calls since a time, newest first; of all, or of some bindings, one number, one reason. Blocks are
 -- given with the first two: they lead the key.
-SELECT c.block, c.id, c.x_number, c.binding_id, c.side, c.received_at, c.ended_at, c.ring_ms,
+SELECT c.block, c.id, t.name AS tenant, c.x_number, c.binding_id, c.side, c.received_at, c.ended_at, c.ring_ms,
        c.talk_ms, c.state, c.reason, c.outcome, c.released_by, c.cause
   FROM agi_router.call c
+  LEFT JOIN agi_router.tenant t ON t.id = c.tenant_id
  WHERE c.day >= (%(since)s::timestamptz AT TIME ZONE 'UTC')::date - 1
-   AND c.received_at >= %(since)s
+   AND c.received_at >= %(since)s AND agi_router.in_scope(c.tenant_id, %(scope)s)
    AND (%(blocks)s::bigint[] IS NULL OR c.block = ANY (%(blocks)s))
    AND (%(bindings)s::bigint[] IS NULL OR c.binding_id = ANY (%(bindings)s))
    AND (%(x_number)s::bigint IS NULL OR c.x_number = %(x_number)s)

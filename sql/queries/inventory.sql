@@ -54,7 +54,7 @@ SELECT k.block, k.operator, k.certificate, t.name AS tenant, k.state, k.created_
          WHERE b.block = k.block AND b.ended_at IS NULL AND b.expires_at > clock_timestamp()) AS bindings
   FROM agi_router.block k
   LEFT JOIN agi_router.tenant t ON t.id = k.tenant_id
- WHERE %(block)s::bigint IS NULL OR k.block = %(block)s
+ WHERE (%(block)s::bigint IS NULL OR k.block = %(block)s) AND agi_router.in_scope(k.tenant_id, %(scope)s)
  ORDER BY k.block;
 
 -- pool_statistics --
@@ -69,15 +69,18 @@ SELECT k.block, k.state, t.name AS tenant, n.now, s.bound, s.resting,
               count(*) FILTER (WHERE NOT x.bound AND x.rests_until IS NOT NULL) AS resting
          FROM agi_router.number_states(
                 k.block, k.block * 10000, k.block * 10000 + 9999, %(rest)s, n.now) x) s
- WHERE k.state <> 'returned'
+ WHERE k.state <> 'returned' AND agi_router.in_scope(k.tenant_id, %(scope)s)
  ORDER BY k.block;
 
 -- list_unrested --
--- The numbers of a block that do not rest, and whether anybody is bound on them.
+-- The numbers of a block that do not rest, and whether anybody is bound on them; of a tenant's own block or a shared one.
 SELECT x_number, bound
   FROM agi_router.number_states(
        %(block)s, %(block)s::bigint * 10000, %(block)s::bigint * 10000 + 9999, %(rest)s, clock_timestamp())
- WHERE rests_until IS NULL;
+ WHERE rests_until IS NULL
+   AND (SELECT k.tenant_id IS NULL OR agi_router.in_scope(k.tenant_id, %(scope)s)
+          FROM agi_router.block k
+         WHERE k.block = %(block)s);
 
 -- find_block --
 -- One block and what keeps a tenant's new bindings out of it; null: nothing does.
@@ -103,7 +106,7 @@ SELECT t.id, n.now, nextval('agi_router.binding_id') AS binding_id,
                                           t.id, %(digit)s, n.now) IS NULL
               ORDER BY random() LIMIT %(draws)s) AS shared
   FROM (SELECT clock_timestamp() AS now OFFSET 0) n
-  JOIN agi_router.tenant t ON t.name = %(tenant)s AND t.active;
+  JOIN agi_router.tenant t ON t.name = %(tenant)s AND t.active AND agi_router.in_scope(t.id, %(scope)s);
 
 -- list_open_blocks --
 -- All blocks in which a tenant may make new bindings: its own, then the shared ones.

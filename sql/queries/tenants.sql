@@ -11,6 +11,7 @@ RETURNING name, active, created_at;
 SELECT t.name, t.active, t.created_at,
        (SELECT count(*) FROM agi_router.block k WHERE k.tenant_id = t.id) AS blocks
   FROM agi_router.tenant t
+ WHERE agi_router.in_scope(t.id, %(scope)s)
  ORDER BY t.name;
 
 -- set_tenant_active --
@@ -22,7 +23,7 @@ RETURNING name, active, created_at;
 
 -- find_tenant --
 -- A tenant's id by name.
-SELECT id FROM agi_router.tenant WHERE name = %(name)s;
+SELECT id FROM agi_router.tenant WHERE name = %(name)s AND agi_router.in_scope(id, %(scope)s);
 
 -- list_active_tenants --
 -- The active tenants.
@@ -58,7 +59,7 @@ SELECT k.id, t.name AS tenant, k.form, k.label, k.scopes, k.networks, k.digest, 
        coalesce(t.active, true) AS owner_active, clock_timestamp() AS now
   FROM agi_router.api_key k
   LEFT JOIN agi_router.tenant t ON t.id = k.tenant_id
- WHERE k.id = %(id)s;
+ WHERE k.id = %(id)s AND agi_router.in_scope(k.tenant_id, %(scope)s);
 
 -- list_api_keys --
 -- The keys of one tenant, or of all tenants and the operator, in the order in which they were made.
@@ -67,21 +68,22 @@ SELECT k.id, t.name AS tenant, k.form, k.label, k.scopes, k.networks,
        k.created_at, k.expires_at, k.revoked_at, k.last_used_at
   FROM agi_router.api_key k
   LEFT JOIN agi_router.tenant t ON t.id = k.tenant_id
- WHERE %(tenant)s::text IS NULL OR t.name = %(tenant)s
+ WHERE (%(tenant)s::text IS NULL OR t.name = %(tenant)s) AND agi_router.in_scope(k.tenant_id, %(scope)s)
  ORDER BY k.created_at, k.id;
 
 -- revoke_api_key --
 -- Revoke a key that is active; no row if there is none of this id.
 UPDATE agi_router.api_key
    SET state = 'revoked', revoked_at = statement_timestamp()
- WHERE id = %(id)s AND state = 'active'
+ WHERE id = %(id)s AND state = 'active' AND agi_router.in_scope(tenant_id, %(scope)s)
 RETURNING id;
 
 -- note_api_key_use --
 -- Say that a key was used, once a minute at most.
 UPDATE agi_router.api_key
    SET last_used_at = statement_timestamp()
- WHERE id = %(id)s AND (last_used_at IS NULL OR last_used_at < statement_timestamp() - interval '1 minute');
+ WHERE id = %(id)s AND agi_router.in_scope(tenant_id, %(scope)s)
+   AND (last_used_at IS NULL OR last_used_at < statement_timestamp() - interval '1 minute');
 
 -- list_sealed_secrets --
 -- The secrets that are sealed otherwise than with this header.

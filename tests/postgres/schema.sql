@@ -13,6 +13,7 @@ CREATE TYPE agi_router.facts AS (
 	x_bound boolean,
 	x_extended boolean,
 	binding_id bigint,
+	tenant_id integer,
 	mode text,
 	side text,
 	caller_tag bigint,
@@ -315,6 +316,7 @@ CREATE TABLE agi_router.call (
     received_at timestamp with time zone DEFAULT now() NOT NULL,
     ended_at timestamp with time zone,
     binding_id bigint,
+    tenant_id integer,
     ring_ms integer,
     talk_ms integer,
     cause smallint,
@@ -343,6 +345,8 @@ COMMENT ON COLUMN agi_router.call.ended_at IS 'When it ended';
 
 COMMENT ON COLUMN agi_router.call.binding_id IS 'Binding it used; null if it was refused';
 
+COMMENT ON COLUMN agi_router.call.tenant_id IS 'Tenant whose binding it used, or for whom its block is kept; null: of nobody in particular';
+
 COMMENT ON COLUMN agi_router.call.ring_ms IS 'Milliseconds until the callee rang';
 
 COMMENT ON COLUMN agi_router.call.talk_ms IS 'Milliseconds of talk';
@@ -367,6 +371,7 @@ CREATE TABLE agi_router.call_other (
     received_at timestamp with time zone DEFAULT now() NOT NULL,
     ended_at timestamp with time zone,
     binding_id bigint,
+    tenant_id integer,
     ring_ms integer,
     talk_ms integer,
     cause smallint,

@@ -226,6 +226,7 @@ async def test_record_of_a_call(
     assert row == {
         "block": BLOCK.value,
         "id": call_id,
+        "tenant": "default",
         "x_number": X.value,
         "binding_id": made.id.id,
         "side": "a",

@@ -18,7 +18,7 @@ CLASSES = [
 ]
 PLAIN = [each for each in CLASSES if each is not NumberError]
 
-DOCUMENTED = {65, 66, 69, 70, 73, 76, 78}
+DOCUMENTED = {65, 66, 69, 70, 73, 76, 77, 78}
 
 
 @pytest.mark.parametrize("each", PLAIN)

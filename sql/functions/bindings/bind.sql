@@ -40,7 +40,7 @@ BEGIN
     INSERT INTO agi_router.binding VALUES (made.*);
     PERFORM agi_router.insert_routes(
         _block, made.id, _x_number, _caller_tag, _shown, _side, _callee, _caller);
-    RETURN QUERY SELECT * FROM agi_router.find_binding(_block, made.id);
+    RETURN QUERY SELECT * FROM agi_router.find_binding(_block, made.id, NULL);
 END
 $$;
 COMMENT ON FUNCTION agi_router.bind IS 'Makes a binding with its routes, under these keys; _terms holds columns of binding by name, the id it was sealed for among them, _place_x, _place_tag and _place where each of its callers may be found, under every key. Fails with route_pkey where a live binding holds one of the routes; no row where the block is not open to the tenant or a number rests';

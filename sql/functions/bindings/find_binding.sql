@@ -1,4 +1,4 @@
-CREATE OR REPLACE FUNCTION agi_router.find_binding(_block bigint, _binding_id bigint)
+CREATE OR REPLACE FUNCTION agi_router.find_binding(_block bigint, _binding_id bigint, _scope integer)
 RETURNS SETOF agi_router.stored_binding
 LANGUAGE sql STABLE AS $$
     SELECT b.block, b.id, t.name, b.mode, b.state, b.begins_at, b.expires_at, b.ended_at, b.max_calls,
@@ -7,6 +7,6 @@ LANGUAGE sql STABLE AS $$
            b.parent_id, now()
       FROM agi_router.binding b
       JOIN agi_router.tenant t ON t.id = b.tenant_id
-     WHERE b.block = _block AND b.id = _binding_id
+     WHERE b.block = _block AND b.id = _binding_id AND agi_router.in_scope(b.tenant_id, _scope)
 $$;
-COMMENT ON FUNCTION agi_router.find_binding IS 'One binding; no row: there is none';
+COMMENT ON FUNCTION agi_router.find_binding IS 'One binding; no row: there is none within the scope';

@@ -36,8 +36,8 @@ BEGIN
        AND r.shown IS NOT NULL
        AND (r.child_id IS NULL OR c.ended_at IS NULL AND c.expires_at > _now)
     RETURNING true, _now, true, true, true, false,
-              b.id, b.mode, r.side, r.caller_tag, r.callee, r.last_callee, r.last_at, r.shown, c.expires_at,
-              b.state, b.direction, b.begins_at, b.expires_at, b.ended_at, b.max_calls, b.calls_used - 1,
+              b.id, b.tenant_id, b.mode, r.side, r.caller_tag, r.callee, r.last_callee, r.last_at, r.shown,
+              c.expires_at, b.state, b.direction, b.begins_at, b.expires_at, b.ended_at, b.max_calls, b.calls_used - 1,
               b.callback, b.callback_window, CASE r.side WHEN 'a' THEN b.display_b ELSE b.display_a END,
               b.ring_timeout, b.max_duration, b.language, b.prompts, true
          INTO facts;
@@ -52,8 +52,8 @@ BEGIN
         RETURN agi_router.find_facts(_block, _x_number, _tags, _now);
     END IF;
     -- A call admitted or settled before collides here, and everything above is rolled back.
-    INSERT INTO agi_router.call (block, id, day, x_number, binding_id, side, state, received_at)
-    VALUES (_block, _call_id, _day, _x_number, facts.binding_id, facts.side, 'reserved', _now);
+    INSERT INTO agi_router.call (block, id, day, x_number, binding_id, tenant_id, side, state, received_at)
+    VALUES (_block, _call_id, _day, _x_number, facts.binding_id, facts.tenant_id, facts.side, 'reserved', _now);
     IF facts.callback = 'last' AND facts.side = 'a' AND facts.mode IN ('gxb', 'gxyb') THEN
         -- The member who called last is the one whom B calls back.
         UPDATE agi_router.route back

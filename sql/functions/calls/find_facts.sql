@@ -15,7 +15,7 @@ LANGUAGE sql STABLE AS $$
                          FROM agi_router.binding p
                         WHERE p.block = _block AND p.open_number = _x_number AND p.mode = 'axe'
                           AND p.ended_at IS NULL AND p.expires_at > _now),
-           b.id, b.mode, r.side, r.caller_tag, r.callee, r.last_callee, r.last_at, r.shown,
+           b.id, b.tenant_id, b.mode, r.side, r.caller_tag, r.callee, r.last_callee, r.last_at, r.shown,
            least(c.ended_at, c.expires_at),
            b.state, b.direction, b.begins_at, b.expires_at, b.ended_at, b.max_calls, b.calls_used,
            b.callback, b.callback_window, CASE r.side WHEN 'a' THEN b.display_b ELSE b.display_a END,

@@ -2,7 +2,7 @@ CREATE OR REPLACE FUNCTION agi_router.find_reservation(_block bigint, _call_id t
 RETURNS SETOF agi_router.facts
 LANGUAGE sql STABLE AS $$
     SELECT true, c.received_at, true, true,
-           true, false, b.id, b.mode, r.side, r.caller_tag,
+           true, false, b.id, b.tenant_id, b.mode, r.side, r.caller_tag,
            r.callee, r.last_callee, r.last_at, r.shown, least(h.ended_at, h.expires_at),
            b.state, b.direction, b.begins_at, b.expires_at, b.ended_at, b.max_calls,
            b.calls_used - 1, b.callback, b.callback_window,

@@ -53,10 +53,11 @@ BEGIN
           FROM held h
          WHERE b.block = h.block AND b.id = h.id AND (h.kept < h.taken OR b.max_calls IS NOT NULL)
     ), inserted AS (
-        INSERT INTO agi_router.call (block, id, day, x_number, received_at, ended_at, state, reason,
-                                     outcome, ring_ms, talk_ms, released_by, cause)
+        INSERT INTO agi_router.call (block, id, day, x_number, tenant_id, received_at, ended_at, state,
+                                     reason, outcome, ring_ms, talk_ms, released_by, cause)
         -- A call that was refused came in the second that its id tells; it ended when its prompt was over.
         SELECT e.block, e.id, _day, e.x_number,
+               (SELECT k.tenant_id FROM agi_router.block k WHERE k.block = e.block),
                least(e.ended_at, to_timestamp(substring(e.id FROM '([0-9]+)[.][0-9]+$')::bigint)),
                e.ended_at, 'settled', e.reason,
                e.outcome, e.ring_ms, e.talk_ms, e.released_by, e.cause

@@ -1,0 +1,532 @@
+"""Whose things an operation sees and changes: every one, found by introspection, is tried."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import agi_router
+from agi_router.bindings.model import Binding, BindingId
+from agi_router.bindings.modes import Axb, Axe, Gxb
+from agi_router.bindings.names import BindingNames
+from agi_router.bindings.store import FOREIGN, BindingStore
+from agi_router.bindings.terms import Terms
+from agi_router.bindings.words import Callback
+from agi_router.bulk.importer import Importer
+from agi_router.calls.lookup import CallLookup
+from agi_router.calls.reasons import Reason
+from agi_router.calls.store import AdmissionStore
+from agi_router.calls.views import describe_call
+from agi_router.db.connection import Connection, Queries, connect
+from agi_router.db.queries import query
+from agi_router.errors import (
+    AgiRouterError,
+    BindingConflict,
+    OperatorOnly,
+    TenantNotFound,
+)
+from agi_router.inventory.model import BlockState
+from agi_router.inventory.store import InventoryStore
+from agi_router.keys.file import write_key_ring
+from agi_router.keys.ring import KeyRing
+from agi_router.numbers import Block, PhoneNumber, XNumber
+from agi_router.tenants.api_key_store import ApiKeyStore
+from agi_router.tenants.api_keys import ApiKey, KeyForm, KeyScope
+from agi_router.tenants.scope import OPERATOR, Scope
+from agi_router.tenants.store import TenantStore
+from harness.cli import Done, run
+from harness.database import (
+    BLOCK,
+    HOUR,
+    NO_REST,
+    Server,
+    X,
+    a_call,
+    an_end,
+    new_call_id,
+    on_one_server,
+)
+
+SHARED, OWN, OTHERS = (Block.parse(f"7001234567{digit}") for digit in "567")
+NOBODYS = Block.parse("70099999999")
+A, B, C, D, E, F = (PhoneNumber.parse(f"1391234000{serial}") for serial in range(1, 7))
+US, THEM = "ours", "theirs"
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Target:
+    """What an operation is pointed at: a thing of others, or what is not there."""
+
+    pair: BindingId
+    group: BindingId
+    x: XNumber
+    """The pair's number, in a block that is shared."""
+    order: str
+    block: Block
+    tenant: str
+    key: str
+    """An API key."""
+
+
+@dataclass
+class World:
+    """Two tenants and their things."""
+
+    dsn: str
+    connection: Connection
+    store: BindingStore
+    theirs: Target
+    absent: Target
+    own: Binding
+    marks: frozenset[str]
+    """What tells of others wherever it stands."""
+
+    def scoped(self, scope: Scope) -> BindingStore:
+        return self.store.within(scope)
+
+    @property
+    def us(self) -> Scope:
+        return self.store.inventory.tenants.scope(US)
+
+    def things_of_others(self) -> list[str]:
+        """Every row of theirs, and all tenants and blocks, as text."""
+        tables = {
+            "binding": "tenant_id = (SELECT id FROM agi_router.tenant WHERE name = 'theirs')",
+            "route": "(block, binding_id) IN (SELECT block, id FROM agi_router.binding"
+            " WHERE tenant_id = (SELECT id FROM agi_router.tenant WHERE name = 'theirs'))",
+            "past_route": "(block, binding_id) IN (SELECT block, id FROM agi_router.binding"
+            " WHERE tenant_id = (SELECT id FROM agi_router.tenant WHERE name = 'theirs'))",
+            "call": "tenant_id = (SELECT id FROM agi_router.tenant WHERE name = 'theirs')",
+            "api_key": "tenant_id IS DISTINCT FROM"
+            " (SELECT id FROM agi_router.tenant WHERE name = 'ours')",
+            "tenant": "true",
+            "block": "true",
+        }
+        return [
+            f"{table} {row['row']}"
+            for table, rule in tables.items()
+            for row in self.connection.execute(
+                f"SELECT t::text AS row FROM agi_router.{table} t WHERE {rule} ORDER BY 1".encode()
+            )
+        ]
+
+
+def _terms(store: BindingStore, tenant: str, **terms: Any) -> Terms:
+    return Terms(expires_at=store.now() + HOUR, tenant=tenant, **terms)
+
+
+def _call(connection: Connection, keys: KeyRing, caller: PhoneNumber, x: XNumber) -> str:
+    """Admit a call, without a router."""
+    call_id = new_call_id()
+    connection.execute(
+        query("admit"),
+        {
+            "block": x.block.value,
+            "x_number": x.value,
+            "tags": keys.tags(x, caller),
+            "call_id": call_id,
+            "day": datetime.now(UTC).date(),
+        },
+    )
+    return call_id
+
+
+@pytest.fixture(scope="module")
+def world(server: Server) -> Iterator[World]:
+    """Two tenants: bindings of each in a shared block and in its own, and calls."""
+    dsn = server.clone()
+    keys = KeyRing.generate()
+    with connect(dsn) as connection:
+        store = BindingStore(connection, keys, NO_REST, open_modes=True)
+        for name in (US, THEM):
+            store.inventory.tenants.add(name)
+        for block, tenant in ((SHARED, None), (OWN, US), (OTHERS, THEM)):
+            store.inventory.add_block(block, operator=None, certificate=None, tenant=tenant)
+        x = SHARED.number(77)
+        pair = store.bind(Axb(a=A, b=B), _terms(store, THEM, order_id="order-theirs"), x=x)
+        group = store.bind(
+            Gxb(members=(C, D), b=E, callback=Callback.DEFAULT, default=C),
+            _terms(store, THEM, order_id="group-theirs"),
+            x=OTHERS.number(88),
+        )
+        store.bind(Axe(a=F), _terms(store, THEM, order_id="axe-theirs"), x=OTHERS.number(99))
+        own = store.bind(
+            Gxb(members=(A,), b=B), _terms(store, US, order_id="order-ours"), x=OWN.number(11)
+        )
+        key, _ = _add_key(store, THEM)
+        _add_key(store, US)
+        _call(connection, keys, A, x)
+        _call(connection, keys, A, own.parties[0].dials or x)
+        yield World(
+            dsn=dsn,
+            connection=connection,
+            store=store,
+            theirs=Target(pair.id, group.id, x, "order-theirs", OTHERS, THEM, key.id),
+            absent=Target(
+                replace(pair.id, id=10**9),
+                replace(group.id, id=10**9),
+                SHARED.number(78),
+                "order-none",
+                NOBODYS,
+                "nobody",
+                "a" * 16,
+            ),
+            own=own,
+            marks=frozenset(
+                (
+                    THEM,
+                    str(pair.id),
+                    str(group.id),
+                    str(OTHERS),
+                    str(x),
+                    key.id,
+                    E.masked,
+                    F.masked,
+                )
+            ),
+        )
+    server.drop(dsn)
+
+
+def _api_keys(store: BindingStore) -> ApiKeyStore:
+    return ApiKeyStore(Queries(store.connection), store.scope)
+
+
+def _add_key(store: BindingStore, tenant: str) -> tuple[ApiKey, str]:
+    return _api_keys(store).add(
+        tenant=tenant,
+        form=KeyForm.BEARER,
+        label="a label",
+        scopes=frozenset({KeyScope.BINDINGS_READ}),
+        networks=(),
+        life=HOUR,
+        keys=store.keys,
+    )
+
+
+def _note_use(store: BindingStore, target: Target) -> datetime | None:
+    """Note that a key was used, and look whether it was."""
+    keys = _api_keys(store)
+    keys.note_use(target.key)
+    return keys.find(target.key).key.last_used_at
+
+
+Operation = Callable[[BindingStore, Target], Any]
+
+
+def _lookup(store: BindingStore) -> CallLookup:
+    return CallLookup(store.connection, store.scope)
+
+
+def _bind(store: BindingStore, target: Target) -> Any:
+    """Bind for another, or for nobody."""
+    return store.bind(Axb(a=C, b=D), _terms(store, target.tenant))
+
+
+# What each operation does to a target. Where it makes something new, the target is where.
+OPERATIONS: dict[tuple[type, str], Operation] = {
+    (BindingStore, "now"): lambda store, _: store.now() > LONG_AGO,
+    (BindingStore, "within"): lambda store, _: store.within(store.scope).scope == store.scope,
+    (BindingStore, "bind"): _bind,
+    (BindingStore, "unbind"): lambda store, target: store.unbind(target.pair),
+    (BindingStore, "end_order"): lambda store, target: store.end_order(target.order),
+    (BindingStore, "add_members"): lambda store, target: store.add_members(target.group, [F]),
+    (BindingStore, "remove_member"): lambda store, target: store.remove_member(target.group, C),
+    (BindingStore, "set_default"): lambda store, target: store.set_default(target.group, D),
+    (BindingStore, "extend"): lambda store, target: store.extend(
+        target.pair, store.now() + timedelta(days=2)
+    ),
+    (BindingStore, "find"): lambda store, target: store.find(target.pair),
+    (BindingStore, "bindings"): lambda store, target: [
+        store.bindings(everything=everything, order_id=order, x_number=x, limit=100)
+        for everything in (True, False)
+        for order, x in ((None, None), (target.order, None), (None, target.x))
+    ],
+    (BindingStore, "stream"): lambda store, _: list(store.stream(everything=True, order_id=None)),
+    (BindingNames, "find"): lambda store, target: store.names.find(str(target.x)),
+    (BindingNames, "on"): lambda store, target: store.names.on(
+        target.x, everything=True, limit=100
+    ),
+    (BindingNames, "of"): lambda store, target: store.names.of(target.order),
+    (InventoryStore, "add_block"): lambda store, target: store.inventory.add_block(
+        target.block, operator=None, certificate=None
+    ),
+    (InventoryStore, "blocks"): lambda store, _: store.inventory.blocks(),
+    (InventoryStore, "block"): lambda store, target: store.inventory.block(target.block),
+    (InventoryStore, "set_block_state"): lambda store, target: store.inventory.set_block_state(
+        target.block, BlockState.DRAINING
+    ),
+    (InventoryStore, "statistics"): lambda store, _: store.inventory.statistics(),
+    (InventoryStore, "unrested"): lambda store, target: len(
+        store.inventory.unrested(target.block)
+    ),
+    (TenantStore, "add"): lambda store, target: store.inventory.tenants.add(target.tenant),
+    (TenantStore, "all"): lambda store, _: store.inventory.tenants.all(),
+    (TenantStore, "set_active"): lambda store, target: store.inventory.tenants.set_active(
+        target.tenant, active=False
+    ),
+    (TenantStore, "find_id"): lambda store, target: store.inventory.tenants.find_id(target.tenant),
+    (TenantStore, "scope"): lambda store, target: store.inventory.tenants.scope(target.tenant),
+    (ApiKeyStore, "add"): lambda store, target: _add_key(store, target.tenant)[0].tenant,
+    (ApiKeyStore, "find"): lambda store, target: _api_keys(store).find(target.key).key,
+    (ApiKeyStore, "all"): lambda store, target: [
+        _api_keys(store).all(tenant=tenant) for tenant in (None, target.tenant)
+    ],
+    (ApiKeyStore, "revoke"): lambda store, target: _api_keys(store).revoke(target.key),
+    (ApiKeyStore, "note_use"): _note_use,
+    (ApiKeyStore, "renew"): lambda store, _: _api_keys(store).renew(store.keys),
+    (CallLookup, "facts"): lambda store, target: replace(
+        _lookup(store).facts(a_call(A, target.x), store.keys, at=None, open_modes=True),
+        now=LONG_AGO,
+    ),
+    (CallLookup, "calls"): lambda store, target: [
+        _lookup(store).calls(since=LONG_AGO, x_number=x, bindings=bindings, limit=100)
+        for x, bindings in ((None, None), (target.x, None), (None, [target.pair]))
+    ],
+}
+
+# They tell of nothing that belongs to anybody, or only of what the store is given.
+NOTHING_TO_SEE = {
+    (BindingStore, "now"),
+    (BindingStore, "within"),
+    (ApiKeyStore, "renew"),
+}
+# Whoever asks does not learn either whether there is such a thing.
+ASKED_OF_ALL = {
+    (BindingStore, "stream"),
+    (InventoryStore, "blocks"),
+    (InventoryStore, "statistics"),
+    (ApiKeyStore, "all"),
+    (TenantStore, "all"),
+}
+# What needs a connection and no scope, and why.
+UNSCOPED = {
+    "Importer": "takes a scope for its rows",
+    "NumberChooser": "serves a store, which says whether it may tell of others",
+    "Renewal": "renews what a store has locked",
+    "Rotation": "the operator's",
+    "Sweep": "the operator's",
+    "Audit": "the operator's",
+    "Queries": "has no query of its own",
+}
+
+
+def _given(each: type) -> Mapping[str, inspect.Parameter]:
+    try:
+        return inspect.signature(each).parameters
+    except ValueError:
+        # Of C, or an enumeration.
+        return {}
+
+
+def _classes() -> Iterator[type]:
+    """All classes of the package that are given a connection, or queries."""
+    for module in pkgutil.walk_packages(agi_router.__path__, "agi_router."):
+        if module.name.rpartition(".")[2] == "__main__":
+            continue
+        for each in vars(importlib.import_module(module.name)).values():
+            if inspect.isclass(each) and each.__module__ == module.name:
+                kinds = [given.annotation for given in _given(each).values()]
+                if Connection in kinds or Queries in kinds:
+                    yield each
+
+
+def test_no_operation_is_forgotten() -> None:
+    """Every store has a scope, or a reason why not; and every method of it stands above."""
+    found, unscoped = set(), set()
+    for each in _classes():
+        if "scope" in _given(each) and each is not Importer:
+            found |= {
+                (each, name)
+                for name, _ in inspect.getmembers(each, inspect.isfunction)
+                if not name.startswith("_")
+            }
+        else:
+            unscoped.add(each.__name__)
+    assert unscoped == set(UNSCOPED), "it needs a scope, or a reason here"
+    assert found == set(OPERATIONS)
+
+
+def _told(work: Callable[[], Any]) -> str:
+    """What an operation answers, as text: real numbers are masked in it."""
+    try:
+        return repr(work())
+    except AgiRouterError as error:
+        return f"{type(error).__name__}: {error}"
+
+
+def _anonymous(text: str, target: Target) -> str:
+    """The same without the names of what was asked for."""
+    for name in (getattr(target, each.name) for each in fields(target)):
+        text = text.replace(str(name), "…")
+    # As they stand in a Block or an XNumber.
+    text = text.replace(str(target.x.value), "…").replace(str(target.block.value), "…")
+    # Of what is made anew.
+    return re.sub(r"datetime\.datetime\([^)]*\)", "…", text)
+
+
+def _name(operation: tuple[type, str]) -> str:
+    return f"{operation[0].__name__}.{operation[1]}"
+
+
+@on_one_server
+@pytest.mark.parametrize("operation", OPERATIONS, ids=_name)
+def test_a_tenant_sees_and_changes_nothing_of_others(
+    world: World, operation: tuple[type, str]
+) -> None:
+    """What is another's answers as what is not there, and is as it was."""
+    before = world.things_of_others()
+    work = OPERATIONS[operation]
+    store = world.scoped(world.us)
+    theirs = _told(lambda: work(store, world.theirs))
+    absent = _told(lambda: work(store, world.absent))
+    assert world.things_of_others() == before
+    assert _anonymous(theirs, world.theirs) == _anonymous(absent, world.absent)
+    if "NotFound: " not in theirs:
+        # An error may repeat what was typed.
+        assert not [mark for mark in world.marks if mark in theirs]
+
+
+@on_one_server
+@pytest.mark.parametrize(
+    "operation", [each for each in OPERATIONS if each not in NOTHING_TO_SEE], ids=_name
+)
+def test_the_operator_sees_them(world: World, operation: tuple[type, str]) -> None:
+    """So it is no wonder of the test that a tenant does not."""
+    work = OPERATIONS[operation]
+
+    def tell(target: Target) -> str:
+        if operation == (BindingStore, "stream"):
+            return _told(lambda: work(world.store, target))
+        with world.connection.transaction(force_rollback=True):
+            return _told(lambda: work(world.store, target))
+
+    theirs = tell(world.theirs)
+    if operation in ASKED_OF_ALL:
+        assert any(mark in theirs for mark in world.marks)
+    else:
+        absent = tell(world.absent)
+        assert _anonymous(theirs, world.theirs) != _anonymous(absent, world.absent)
+
+
+@on_one_server
+@pytest.mark.parametrize("a", [A, C], ids=["who is on it", "who is not"])
+def test_a_number_that_others_are_on(world: World, a: PhoneNumber) -> None:
+    """A tenant who gives it learns only that it cannot be had: not who is on it, nor by what."""
+    store = world.scoped(world.us)
+    with pytest.raises(BindingConflict) as told:
+        store.bind(Axb(a=a, b=F), _terms(store, US), x=world.theirs.x)
+    assert str(told.value) == f"{world.theirs.x}: {FOREIGN}"
+
+
+@on_one_server
+def test_members_who_are_on_the_number_by_others(world: World) -> None:
+    """They cannot be let in; the binding in the way is not named, nor when another ended."""
+    store = world.scoped(world.us)
+    rested = BindingStore(world.connection, world.store.keys, scope=world.us)
+    x = SHARED.number(123)
+    with world.connection.transaction(force_rollback=True):
+        group = store.bind(Gxb(members=(A,), b=B), _terms(store, US), x=x)
+        other = world.store.bind(Axb(a=C, b=D), _terms(store, THEM), x=x)
+        with pytest.raises(BindingConflict) as told, world.connection.transaction():
+            store.add_members(group.id, [C])
+        assert str(other.id) not in str(told.value)
+        world.store.unbind(other.id)
+        words = _told(lambda: rested.add_members(group.id, [C]))
+        assert words.startswith("NumberResting: ")
+        assert words.endswith("may not be again yet")
+
+
+@on_one_server
+def test_only_the_operator(world: World) -> None:
+    """What is refused to a tenant is refused before it is looked whether it is there."""
+    store = world.scoped(world.us)
+    with pytest.raises(OperatorOnly):
+        store.within(OPERATOR)
+    with pytest.raises(OperatorOnly):
+        store.inventory.set_block_state(OWN, BlockState.DRAINING)
+    with pytest.raises(TenantNotFound):
+        store.bind(Axb(a=A, b=B), _terms(store, "default"))
+    assert [each["name"] for each in store.inventory.tenants.all()] == [US]
+    assert [each["block"] for each in store.inventory.blocks()] == [OWN.value]
+    assert {each.order_id for each in store.stream(everything=True, order_id=None)} == {
+        "order-ours"
+    }
+
+
+@on_one_server
+def test_the_command_line(world: World, tmp_path: Path) -> None:
+    """It is the operator's, and by --tenant it sees one tenant's things."""
+    file = tmp_path / "key"
+    write_key_ring(file, world.store.keys)
+    env = {"AGI_ROUTER_DSN": world.dsn, "AGI_ROUTER_KEY_FILE": str(file)}
+
+    def seen(*command: str, tenant: str | None) -> Done:
+        return run([*command, *(() if tenant is None else ("--tenant", tenant)), "--json"], env)
+
+    own, other = str(world.own.id), str(world.theirs.pair)
+    for command, mine, all_of_them in (
+        (("list",), 1, 4),
+        (("list", "--order", "order-theirs"), 0, 1),
+        (("calls",), 1, 2),
+        (("block", "list"), 1, 3),
+        (("pool",), 1, 3),
+    ):
+        assert len(seen(*command, tenant=US).json) == mine
+        assert len(seen(*command, tenant=None).json) == all_of_them
+    assert seen("show", own, tenant=US).json["tenant"] == US
+    assert seen("show", other, tenant=THEM).json["tenant"] == THEM
+    for refused, words in (
+        (("show", other), "there is no binding"),
+        (("unbind", other), "there is no binding"),
+        (("unbind", "--order", "order-theirs"), "no binding was made for this order"),
+        (("extend", other, "--ttl", "2h"), "there is no binding"),
+        (("group", "add", str(world.theirs.group), "--g", A.digits), "there is no binding"),
+        (("block", "show", str(OTHERS)), "is not ours"),
+    ):
+        done = seen(*refused, tenant=US)
+        assert (done.code, words in done.error) == (66, True)
+    explained = ("explain", "--from", A.digits, "--to", str(world.theirs.x))
+    assert seen(*explained, tenant=None).json["verdict"] == "route"
+    assert seen(*explained, tenant=US).json["reason"] == "no_binding"
+    done = seen("list", tenant="nobody")
+    assert (done.code, "there is no tenant" in done.error) == (66, True)
+
+
+async def test_a_call_has_its_tenant(
+    store: BindingStore, admissions: AdmissionStore, connection: Connection
+) -> None:
+    """That of the binding it used; if it was refused, that for whom its block is kept, if any."""
+    tenants = store.inventory.tenants
+    for name in (US, THEM):
+        tenants.add(name)
+    store.inventory.add_block(OTHERS, operator=None, certificate=None, tenant=THEM)
+    bound = store.bind(Axb(a=A, b=B), _terms(store, US), x=X)
+    admitted, refused, stray = (new_call_id() for _ in range(3))
+    await admissions.admit(a_call(), admitted, timeout=10)
+    ends = [
+        an_end(admitted),
+        an_end(refused, None, x=OTHERS.number(5), reason=Reason.UNBOUND),
+        an_end(stray, None, x=BLOCK.number(6), reason=Reason.UNBOUND),
+    ]
+    left = await admissions.settle(ends)
+    assert (left.held, left.refused, left.broken) == ([], [], [])
+
+    def seen(scope: Scope) -> dict[str, str | None]:
+        rows = CallLookup(connection, scope).calls(since=LONG_AGO, limit=9)
+        return {each["id"]: each["tenant"] for each in map(describe_call, rows)}
+
+    assert seen(OPERATOR) == {admitted: US, refused: THEM, stray: None}
+    assert seen(tenants.scope(US)) == {admitted: US}
+    assert seen(tenants.scope(THEM)) == {refused: THEM}
+    assert bound.tenant == US
