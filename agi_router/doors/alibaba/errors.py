@@ -151,6 +151,7 @@ _OURS: Final[Mapping[str, Mapping[Kind, str]]] = {
         Kind.LOOK: "isv.NO_NOT_EXIST",
     },
     "tenant_not_found": dict.fromkeys(Kind, "isv.OUT_OF_SERVICE"),
+    "operator_only": dict.fromkeys(Kind, "Forbidden.RAM"),
 }
 
 # Those whose text holds neither a party's number nor what came.
