@@ -28,6 +28,21 @@ CARRIER_OUT = "carrier-out-0"
 STATE = Path(os.environ.get("PBX_STATE") or "/run/agi-router-pbx")
 
 
+def calls_on(x: str, records: Sequence[Any]) -> list[Any]:
+    """
+    Those of *records* that are on a number, in the order in which Asterisk got them, newest first.
+
+    A refused call is on record with the second in which it came, an admitted one with the moment
+    of its admission: of two within a second the time does not tell which was first.
+    """
+
+    def channel(record: Any) -> tuple[int, ...]:
+        second, _, serial = record["id"].rpartition("-")[2].partition(".")
+        return int(second), int(serial)
+
+    return sorted((each for each in records if each["x"] == x), key=channel, reverse=True)
+
+
 class Cli:
     """The command line, with the environment of the test PBX."""
 
@@ -56,7 +71,7 @@ class Cli:
         found: list[Any] = []
 
         def settled() -> bool:
-            found[:] = [c for c in self("calls", "--limit", "1000") if c["x"] == x]
+            found[:] = calls_on(x, self("calls", "--limit", "1000"))
             return len(found) >= count and all(c["state"] == "settled" for c in found)
 
         assert until(settled, timeout=30), found

@@ -19,6 +19,7 @@ from install.carrier import Carrier
 from install.machine import CARRIER, PBX, TRUNK, Machine, own_network
 from install.page import blocks
 
+from harness.pbx import calls_on
 from testpbx.phones import Call, Does, Phones
 from testpbx.waiting import until
 
@@ -67,7 +68,7 @@ class Site:
         found: list[Any] = []
 
         def settled() -> bool:
-            found[:] = [each for each in self.cli("calls", "--limit", "1000") if each["x"] == x]
+            found[:] = calls_on(x, self.cli("calls", "--limit", "1000"))
             return len(found) >= count and all(each["state"] == "settled" for each in found)
 
         assert until(settled, timeout=30), (found, self.machine.journal())
