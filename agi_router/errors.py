@@ -9,6 +9,7 @@ What can go wrong, as one tree.
      ├─ ExpiryInvalid         expiry_invalid        in the past, or out of bounds
      ├─ SameParty             same_party            A and B are one number
      ├─ ModeError             mode_invalid          the mode does not allow this
+     ├─ RequestInvalid        request_invalid       what is asked for does not go together
      ├─ CsvError              csv_invalid           a file's rows are not acceptable
      ├─ KeyRingError          key_ring_invalid      the keys are missing or malformed
      │   ├─ KeyMismatch       key_mismatch          the keys are not those of this database
@@ -89,6 +90,7 @@ __all__ = [
     "NumberResting",
     "OperatorOnly",
     "ProtocolError",
+    "RequestInvalid",
     "RowInvalid",
     "RowRefused",
     "SameParty",
@@ -193,6 +195,20 @@ class ModeError(AgiRouterError, ValueError):
     """
 
     code = "mode_invalid"
+
+
+class RequestInvalid(AgiRouterError, ValueError):
+    """
+    What is asked for does not go together.
+
+    Args:
+        message: See :class:`AgiRouterError`; it names the words as they are in files and JSON.
+        words: The words that do not.
+    """
+
+    def __init__(self, message: str | None = None, words: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.words = words
 
 
 class CsvError(AgiRouterError, ValueError):

@@ -6,35 +6,44 @@ GXB both are one number, X. Side A is one party, or a group.
 
 Rules for the editor:
 
-1. A new mode is a new class of parties and a line in :func:`compile_routes`. The look-up, the
-   decision and the dialplan do not change.
+1. A new mode is a class here with its line in :data:`MODES`, and a word in
+   :class:`agi_router.bindings.words.Mode`. What files, the command line and JSON may say of it is
+   read off the class (:meth:`Parties.said`); its columns and what is shown of it, too. The
+   look-up, the decision and the dialplan do not change.
 2. *The called party is shown the number it must dial to call back.* It reaches the caller again,
    except in a group: there it reaches whom the group's callback says.
 3. All numbers of one binding lie in one block: the block is the shard key.
 """
 
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, field, fields, replace
 from datetime import timedelta
-from typing import ClassVar
+from enum import StrEnum
+from functools import cache
+from typing import Any, ClassVar, NamedTuple, Self
 
 from agi_router.bindings.model import RouteRow
 from agi_router.bindings.words import Callback, Mode, Side
+from agi_router.durations import format_duration
 from agi_router.errors import ModeError, SameParty
 from agi_router.numbers import PhoneNumber, XNumber, is_extension
 
 __all__ = [
     "GROUP_MAX",
+    "MODES",
     "Y_TTL",
     "Ax",
     "Axb",
     "Axe",
     "Axyb",
-    "AxybOnCall",
     "Gxb",
     "Gxyb",
     "Parties",
+    "Said",
     "compile_child",
     "compile_routes",
+    "group_of",
 ]
 
 GROUP_MAX = 200
@@ -43,9 +52,186 @@ GROUP_MAX = 200
 Y_TTL = timedelta(minutes=3)
 """How long a Y lives that was made on a call, where nothing else is said."""
 
+_SECOND = timedelta(seconds=1)
+_WINDOW = (
+    "how long who called last is called back, e.g. 30m; as long as the binding lives if absent"
+)
+
+
+class Said(NamedTuple):
+    """
+    What may be said of the parties of one mode by one word.
+    """
+
+    word: str
+    """As in files, options and JSON; see :mod:`agi_router.bindings.fields`."""
+    name: str
+    """The attribute of the class."""
+    needed: bool
+    about: str
+    """What it is in this mode, for people."""
+    only: tuple[StrEnum, ...]
+    """The words that this mode takes of a set; empty: all of them."""
+    default: Any
+    """What holds where it is not said."""
+
+
+def _about(
+    about: str, *, word: str | None = None, only: tuple[StrEnum, ...] = ()
+) -> dict[str, Any]:
+    return {"about": about, "word": word, "only": only}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Axb:
+class Parties(ABC):
+    """
+    The parties of a binding; the class names the mode.
+
+    What a mode lacks is :obj:`None` here.
+    """
+
+    mode: ClassVar[Mode]
+    two_numbers: ClassVar[bool] = False
+    """Whether B dials another number than A."""
+    help: ClassVar[str]
+    """What it is, for the command line: the first line, and perhaps more behind an empty one."""
+    examples: ClassVar[tuple[str, ...]]
+    """Options of ``agi-router bind``, for its help."""
+
+    @classmethod
+    def said(cls) -> tuple[Said, ...]:
+        """
+        What may be said of its parties.
+        """
+        return _said(cls)
+
+    @classmethod
+    def needs(cls) -> tuple[str, ...]:
+        """
+        The words that have to be said.
+        """
+        return tuple(each.word for each in _said(cls) if each.needed)
+
+    @classmethod
+    def may(cls) -> tuple[str, ...]:
+        """
+        The words that may be said besides: of its parties, and its numbers.
+        """
+        numbers = ("x", "y") if cls.two_numbers else ("x",)
+        return (*(each.word for each in _said(cls) if not each.needed), *numbers)
+
+    @classmethod
+    def make(cls, values: Mapping[str, Any]) -> Self:
+        """
+        Make them of values by word; others than its own are left.
+
+        Raises:
+            SameParty: One number is named twice.
+            ModeError: They do not go together.
+        """
+        return cls(**{each.name: values[each.word] for each in _said(cls) if each.word in values})
+
+    @property
+    def numbers(self) -> int:
+        """
+        How many 700 numbers are held from the beginning.
+        """
+        return 2 if self.two_numbers else 1
+
+    @property
+    @abstractmethod
+    def side_a(self) -> tuple[PhoneNumber, ...]:
+        """
+        Those who dial the a_number.
+        """
+
+    @property
+    @abstractmethod
+    def side_b(self) -> tuple[PhoneNumber, ...]:
+        """
+        Those who dial the b_number from the beginning.
+        """
+
+    @property
+    @abstractmethod
+    def called_back(self) -> tuple[PhoneNumber, ...]:
+        """
+        Whom B reaches, or A where strangers may call; unless it is who called last.
+        """
+
+    @abstractmethod
+    def routes(self, a_number: XNumber, b_number: XNumber) -> tuple[RouteRow, ...]:
+        """
+        Their rows; see :func:`compile_routes`.
+        """
+
+    @property
+    def sealed_for(self) -> Side | None:
+        """
+        The side for whose row the callers of side A are sealed too, if they are.
+        """
+        return None
+
+    @property
+    def callback(self) -> Callback | None:
+        """
+        Who is called back, where that is not plain.
+        """
+        return None
+
+    @property
+    def window(self) -> timedelta | None:
+        """
+        How long who called last is called back.
+        """
+        return None
+
+    @property
+    def extension(self) -> str | None:
+        """
+        The digits by which strangers reach A.
+        """
+        return None
+
+    @property
+    def y_ttl(self) -> timedelta | None:
+        """
+        How long a Y lives that is made on a call.
+        """
+        return None
+
+    @property
+    def in_bulk(self) -> bool:
+        """
+        Whether an import may load it among many; by itself it has columns that others lack.
+        """
+        return not self.mode.open and self.y_ttl is None
+
+    def with_extension(self, choose: Callable[[], str]) -> "Parties":
+        """
+        The same, with an extension that is chosen where the mode needs one and none is given.
+        """
+        del choose
+        return self
+
+
+@cache
+def _said(parties: type[Parties]) -> tuple[Said, ...]:
+    return tuple(
+        Said(
+            word=each.metadata["word"] or each.name,
+            name=each.name,
+            needed=each.default is MISSING,
+            about=each.metadata["about"],
+            only=each.metadata["only"],
+            default=None if each.default is MISSING else each.default,
+        )
+        for each in fields(parties)
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Axb(Parties):
     """
     A and B both dial X, reach each other, and are shown X.
 
@@ -54,9 +240,13 @@ class Axb:
     """
 
     mode: ClassVar[Mode] = Mode.AXB
-    numbers: ClassVar[int] = 1
-    a: PhoneNumber
-    b: PhoneNumber
+    help: ClassVar[str] = "A and B reach each other through one number, X, and see only X."
+    examples: ClassVar[tuple[str, ...]] = (
+        "--a - --b - --ttl 2h",
+        "--a - --b - --x 700123456780001 --max-calls 10 --max-duration 30m --order A-1001 --json",
+    )
+    a: PhoneNumber = field(metadata=_about("mobile number of party A"))
+    b: PhoneNumber = field(metadata=_about("mobile number of party B"))
 
     def __post_init__(self) -> None:
         if self.a == self.b:
@@ -65,60 +255,98 @@ class Axb:
     @property
     def side_a(self) -> tuple[PhoneNumber, ...]:
         """
-        Those who dial the a_number.
+        A.
         """
         return (self.a,)
 
     @property
     def side_b(self) -> tuple[PhoneNumber, ...]:
         """
-        Those who dial the b_number from the beginning.
+        B.
         """
         return (self.b,)
 
     @property
     def called_back(self) -> tuple[PhoneNumber, ...]:
         """
-        Whom B reaches.
+        A.
         """
         return (self.a,)
+
+    def routes(self, a_number: XNumber, b_number: XNumber) -> tuple[RouteRow, ...]:
+        """
+        A reaches B, and B reaches A.
+        """
+        return (
+            _from_a(self.a, a_number, self.b, shown=b_number),
+            _from_b(self.b, b_number, self.called_back, shown=a_number),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Axyb(Axb):
     """
     A dials one number and is shown it, B another.
+
+    With *y_ttl* B's number is made when A calls, for a while; A's next call makes another.
     """
 
     mode: ClassVar[Mode] = Mode.AXYB
-    numbers: ClassVar[int] = 2
+    two_numbers: ClassVar[bool] = True
+    help: ClassVar[str] = """\
+A dials and sees one number, B another; both lie in one block.
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AxybOnCall(Axyb):
-    """
-    As AXYB, but B's number is made when A calls, for a while; A's next call makes another.
-    """
-
-    numbers: ClassVar[int] = 1
-    y_ttl: timedelta = Y_TTL
+With --y-on-call only A's number is held from the beginning. A call of A while there is none
+makes a number for B, which B can call back as long as it lives."""
+    examples: ClassVar[tuple[str, ...]] = (
+        "--a - --b - --ttl 2h",
+        "--a - --b - --y-on-call --y-ttl 10m",
+    )
+    y_ttl: timedelta | None = field(
+        default=None,
+        metadata=_about(
+            f"how long such a number lives, e.g. 10m; {format_duration(Y_TTL)} if absent"
+        ),
+    )
 
     def __post_init__(self) -> None:
         # Not super(): slots make the class anew, and the cell still holds the old one.
-        Axyb.__post_init__(self)
-        if self.y_ttl < timedelta(seconds=1):
+        Axb.__post_init__(self)
+        if self.y_ttl is not None and self.y_ttl < _SECOND:
             raise ModeError("a number made on a call lives for a second at least")
+
+    @property
+    def numbers(self) -> int:
+        """
+        One, where B's is made when A calls.
+        """
+        return 2 if self.y_ttl is None else 1
 
     @property
     def side_b(self) -> tuple[PhoneNumber, ...]:
         """
-        Nobody yet.
+        B, or nobody yet.
         """
-        return ()
+        return (self.b,) if self.y_ttl is None else ()
+
+    @property
+    def sealed_for(self) -> Side | None:
+        """
+        A's own, where there is no row of B yet.
+        """
+        return None if self.y_ttl is None else Side.A
+
+    def routes(self, a_number: XNumber, b_number: XNumber) -> tuple[RouteRow, ...]:
+        """
+        As in AXB; only A's row where B's number is made when A calls.
+        """
+        if self.y_ttl is not None:
+            return (_from_a(self.a, a_number, self.b, shown=None),)
+        return Axb.routes(self, a_number, b_number)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Gxb:
+class Gxb(Parties):
     """
     Every member of a group reaches B through X; B, dialling X, reaches whom *callback* says.
 
@@ -128,13 +356,29 @@ class Gxb:
     """
 
     mode: ClassVar[Mode] = Mode.GXB
-    numbers: ClassVar[int] = 1
-    members: tuple[PhoneNumber, ...]
-    b: PhoneNumber
-    callback: Callback = Callback.DEFAULT
-    default: PhoneNumber | None = None
+    help: ClassVar[str] = (
+        "Every member of a group reaches B through X; B reaches the group by the callback."
+    )
+    examples: ClassVar[tuple[str, ...]] = (
+        "--g - --b - --callback last --window 30m --default - --ttl 2h",
+        "--g - --b - --callback sequence --ring 15s",
+    )
+    members: tuple[PhoneNumber, ...] = field(
+        metadata=_about(
+            "mobile number of a member, or several with commas; as often as needed", word="g"
+        )
+    )
+    b: PhoneNumber = field(metadata=_about("mobile number of party B"))
+    callback: Callback = field(
+        default=Callback.DEFAULT,
+        metadata=_about(
+            "who rings when B calls: the default member, who called last, all at once, or all in"
+            " sequence, one after the other"
+        ),
+    )
+    default: PhoneNumber | None = field(default=None, metadata=_about("the default member"))
     """Whom B reaches by default, and by ``last`` while nobody is to be called back."""
-    window: timedelta | None = None
+    window: timedelta | None = field(default=None, metadata=_about(_WINDOW))
     """How long who called last is called back; :obj:`None`: as long as the binding lives."""
 
     def __post_init__(self) -> None:
@@ -151,16 +395,23 @@ class Gxb:
     @property
     def side_a(self) -> tuple[PhoneNumber, ...]:
         """
-        Those who dial the a_number.
+        The members.
         """
         return self.members
 
     @property
     def side_b(self) -> tuple[PhoneNumber, ...]:
         """
-        Those who dial the b_number from the beginning.
+        B.
         """
         return (self.b,)
+
+    @property
+    def sealed_for(self) -> Side | None:
+        """
+        B's row, which may call back any of them.
+        """
+        return Side.B
 
     @property
     def rings_all(self) -> bool:
@@ -178,6 +429,15 @@ class Gxb:
             return self.members
         return () if self.default is None else (self.default,)
 
+    def routes(self, a_number: XNumber, b_number: XNumber) -> tuple[RouteRow, ...]:
+        """
+        Each member reaches B; B reaches whom the callback says.
+        """
+        return (
+            *(_from_a(each, a_number, self.b, shown=b_number) for each in self.members),
+            _from_b(self.b, b_number, self.called_back, shown=a_number),
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gxyb(Gxb):
@@ -186,11 +446,13 @@ class Gxyb(Gxb):
     """
 
     mode: ClassVar[Mode] = Mode.GXYB
-    numbers: ClassVar[int] = 2
+    two_numbers: ClassVar[bool] = True
+    help: ClassVar[str] = "As gxb, but the group dials and sees one number, and B another."
+    examples: ClassVar[tuple[str, ...]] = ("--g - --b - --callback all --ttl 2h",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ax:
+class Ax(Parties):
     """
     Anyone reaches A through X; A, dialling X, calls back whom *callback* says.
 
@@ -200,12 +462,28 @@ class Ax:
     """
 
     mode: ClassVar[Mode] = Mode.AX
-    numbers: ClassVar[int] = 1
-    a: PhoneNumber
-    callback: Callback = Callback.LAST
-    default: PhoneNumber | None = None
+    help: ClassVar[str] = """\
+Anyone reaches A through X, which is A's alone; A, dialling X, calls back.
+
+It lets strangers call, and nothing says that 700 numbers may: it needs AGI_ROUTER_OPEN_MODES."""
+    examples: ClassVar[tuple[str, ...]] = (
+        "--a - --window 30m --ttl 2h",
+        "--a - --callback default --default -",
+    )
+    a: PhoneNumber = field(metadata=_about("mobile number of party A"))
+    callback: Callback = field(
+        default=Callback.LAST,
+        metadata=_about(
+            "whom A's call reaches: a fixed number, or who called last",
+            only=(Callback.DEFAULT, Callback.LAST),
+        ),
+    )
+    default: PhoneNumber | None = field(
+        default=None,
+        metadata=_about('the fixed number; with "last" while nobody has called'),
+    )
     """Whom A reaches by default, and by ``last`` while nobody is to be called back."""
-    window: timedelta | None = None
+    window: timedelta | None = field(default=None, metadata=_about(_WINDOW))
     """How long who called last is called back; :obj:`None`: as long as the binding lives."""
 
     def __post_init__(self) -> None:
@@ -218,7 +496,7 @@ class Ax:
     @property
     def side_a(self) -> tuple[PhoneNumber, ...]:
         """
-        Those who dial the a_number.
+        A.
         """
         return (self.a,)
 
@@ -230,11 +508,41 @@ class Ax:
         return ()
 
     @property
-    def fixed(self) -> tuple[PhoneNumber, ...]:
+    def sealed_for(self) -> Side | None:
+        """
+        A's own row: that of B is anyone's.
+        """
+        return Side.A
+
+    @property
+    def called_back(self) -> tuple[PhoneNumber, ...]:
         """
         Whom A reaches, unless by ``last`` somebody has called.
         """
         return () if self.default is None else (self.default,)
+
+    def routes(self, a_number: XNumber, b_number: XNumber) -> tuple[RouteRow, ...]:
+        """
+        A reaches whom the callback says; anyone reaches A.
+        """
+        del b_number
+        return (
+            RouteRow(
+                x_number=a_number,
+                caller=self.a,
+                callees=self.called_back,
+                shown=a_number,
+                side=Side.A,
+            ),
+            RouteRow(
+                x_number=a_number,
+                caller=None,
+                extension=self.extension,
+                callees=(self.a,),
+                shown=a_number,
+                side=Side.B,
+            ),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,13 +555,51 @@ class Axe(Ax):
     """
 
     mode: ClassVar[Mode] = Mode.AXE
-    extension: str | None = None
-    """1 to 4 digits; :obj:`None` until it is chosen."""
+    help: ClassVar[str] = """\
+Anyone who dials X and then types the extension reaches A; A, dialling X, calls back.
+
+Many share one X. It lets strangers call, and nothing says that 700 numbers may: it needs
+AGI_ROUTER_OPEN_MODES."""
+    examples: ClassVar[tuple[str, ...]] = (
+        "--a - --ttl 2h",
+        "--a - --x 700123456780001 --extension 1234 --window 30m",
+    )
+    extension: str | None = field(
+        default=None,
+        metadata=_about("1 to 4 digits, which nobody has on X; chosen if absent"),
+    )
+    """:obj:`None` until it is chosen."""
 
     def __post_init__(self) -> None:
         Ax.__post_init__(self)
         if self.extension is not None and not is_extension(self.extension):
             raise ModeError("an extension has 1 to 4 digits")
+
+    def with_extension(self, choose: Callable[[], str]) -> Parties:
+        """
+        Itself, if an extension is given.
+        """
+        return self if self.extension is not None else replace(self, extension=choose())
+
+    def routes(self, a_number: XNumber, b_number: XNumber) -> tuple[RouteRow, ...]:
+        """
+        As in AX, but for those who type the extension.
+        """
+        if self.extension is None:
+            raise ModeError("the extension is not chosen yet")
+        return Ax.routes(self, a_number, b_number)
+
+
+MODES: Mapping[Mode, type[Parties]] = {each.mode: each for each in (Axb, Axyb, Gxb, Gxyb, Ax, Axe)}
+"""The parties of each mode."""
+
+
+def group_of(mode: Mode) -> type[Gxb] | None:
+    """
+    The parties of a mode whose members come and go; :obj:`None` where side A is no group.
+    """
+    parties = MODES[mode]
+    return parties if issubclass(parties, Gxb) else None
 
 
 def _check_window(callback: Callback, window: timedelta | None) -> None:
@@ -261,12 +607,8 @@ def _check_window(callback: Callback, window: timedelta | None) -> None:
         return
     if callback is not Callback.LAST:
         raise ModeError("only the last caller is called back for a time: --callback last")
-    if window < timedelta(seconds=1):
+    if window < _SECOND:
         raise ModeError("the last caller is called back for a second at least")
-
-
-Parties = Axb | Gxb | Ax
-"""The parties of a binding; the class names the mode."""
 
 
 def compile_routes(parties: Parties, a_number: XNumber, b_number: XNumber) -> tuple[RouteRow, ...]:
@@ -293,56 +635,19 @@ def compile_routes(parties: Parties, a_number: XNumber, b_number: XNumber) -> tu
         )
     if a_number.block != b_number.block:
         raise ModeError("the numbers of a binding lie in one block")
-    match parties:
-        case AxybOnCall():
-            return (_from_a(parties.a, a_number, parties.b, shown=None),)
-        case Ax():
-            return _compile_open(parties, a_number)
-        case _:
-            return (
-                *(
-                    _from_a(caller, a_number, parties.b, shown=b_number)
-                    for caller in parties.side_a
-                ),
-                RouteRow(
-                    x_number=b_number,
-                    caller=parties.b,
-                    callees=parties.called_back,
-                    shown=a_number,
-                    side=Side.B,
-                ),
-            )
-
-
-def _compile_open(parties: Ax, x_number: XNumber) -> tuple[RouteRow, ...]:
-    extension = None
-    if isinstance(parties, Axe):
-        extension = parties.extension
-        if extension is None:
-            raise ModeError("the extension is not chosen yet")
-    return (
-        RouteRow(
-            x_number=x_number,
-            caller=parties.a,
-            callees=parties.fixed,
-            shown=x_number,
-            side=Side.A,
-        ),
-        RouteRow(
-            x_number=x_number,
-            caller=None,
-            extension=extension,
-            callees=(parties.a,),
-            shown=x_number,
-            side=Side.B,
-        ),
-    )
+    return parties.routes(a_number, b_number)
 
 
 def _from_a(
     caller: PhoneNumber, a_number: XNumber, b: PhoneNumber, *, shown: XNumber | None
 ) -> RouteRow:
     return RouteRow(x_number=a_number, caller=caller, callees=(b,), shown=shown, side=Side.A)
+
+
+def _from_b(
+    b: PhoneNumber, b_number: XNumber, callees: tuple[PhoneNumber, ...], *, shown: XNumber
+) -> RouteRow:
+    return RouteRow(x_number=b_number, caller=b, callees=callees, shown=shown, side=Side.B)
 
 
 def compile_child(
@@ -359,5 +664,5 @@ def compile_child(
     """
     return (
         _from_a(a, a_number, b, shown=b_number),
-        RouteRow(x_number=b_number, caller=b, callees=(a,), shown=a_number, side=Side.B),
+        _from_b(b, b_number, (a,), shown=a_number),
     )

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from agi_router.bindings.model import Party
-from agi_router.bindings.modes import Ax, Axe, AxybOnCall, Gxb, Parties
+from agi_router.bindings.modes import Parties
 from agi_router.bindings.rows import check_caller, purpose_of_caller, row_of, seconds
 from agi_router.bindings.words import Mode, Side
 from agi_router.errors import SealError
@@ -32,14 +32,13 @@ def mode_columns(parties: Parties, a_number: XNumber) -> dict[str, Any]:
     """
     The columns of a binding that its mode fills.
     """
-    called_back = parties if isinstance(parties, Gxb | Ax) else None
     return {
         "mode": parties.mode,
-        "callback": called_back and called_back.callback,
-        "callback_window": called_back and seconds(called_back.window),
-        "extension": parties.extension if isinstance(parties, Axe) else None,
+        "callback": parties.callback,
+        "callback_window": seconds(parties.window),
+        "extension": parties.extension,
         "open_number": a_number.value if parties.mode.open else None,
-        "y_ttl": seconds(parties.y_ttl) if isinstance(parties, AxybOnCall) else None,
+        "y_ttl": seconds(parties.y_ttl),
     }
 
 

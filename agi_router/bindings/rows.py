@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from agi_router.bindings.model import Binding, BindingId, Party, RouteRow
-from agi_router.bindings.modes import Ax, AxybOnCall, Gxb, Parties
+from agi_router.bindings.modes import Parties
 from agi_router.bindings.terms import TERMS
 from agi_router.bindings.words import (
     BindingState,
@@ -92,10 +92,9 @@ def find_back(
     It is B's row of a group, and A's own where there is none of B yet or B is anyone: so it can be
     tagged anew. Elsewhere there is none.
     """
-    if not isinstance(parties, Gxb | AxybOnCall | Ax):
+    if parties.sealed_for is None:
         return None
-    side = Side.B if isinstance(parties, Gxb) else Side.A
-    (row,) = (row for row in rows if row.side is side)
+    (row,) = (row for row in rows if row.side is parties.sealed_for)
     return _row(row, tag_caller(row, keys), binding_id)
 
 

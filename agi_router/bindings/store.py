@@ -16,7 +16,7 @@ from psycopg.types.json import Jsonb
 from agi_router.bindings.choose import NumberChooser, NumberPolicy, OpenBlocks
 from agi_router.bindings.expiry import check_expiry
 from agi_router.bindings.model import Binding, BindingId, RouteRow
-from agi_router.bindings.modes import Axe, Gxb, Gxyb, Parties, compile_routes
+from agi_router.bindings.modes import Gxb, Parties, compile_routes, group_of
 from agi_router.bindings.names import NONE_OF_ORDER, BindingNames, read_names
 from agi_router.bindings.parties import (
     mode_columns,
@@ -26,6 +26,7 @@ from agi_router.bindings.parties import (
     read_parties,
     who_rings,
 )
+from agi_router.bindings.requests import BindRequest
 from agi_router.bindings.reseal import Renewal
 from agi_router.bindings.rows import (
     check_caller,
@@ -76,8 +77,6 @@ FOREIGN = (
 """
 What a tenant is told of a number that others are on: neither who nor by what.
 """
-
-_GROUPS: dict[Mode, type[Gxb]] = {Mode.GXB: Gxb, Mode.GXYB: Gxyb}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,6 +226,24 @@ class BindingStore:
             # Somebody may have come to the number meanwhile.
             self._check_foreign(x, y)
             raise
+
+    def make(
+        self, request: BindRequest, *, default_ttl: timedelta, choice: NumberPolicy = _POLICY
+    ) -> Binding:
+        """
+        Bind as it is asked for.
+
+        Args:
+            request: What is asked for.
+            default_ttl: How long it lives where nothing is said of it.
+            choice: How numbers that are not given are chosen.
+
+        Raises:
+            ExpiryInvalid: Its end is in the past or too far away.
+            AgiRouterError: See :meth:`bind`.
+        """
+        terms = request.agreed(self.now(), default_ttl=default_ttl)
+        return self.bind(request.parties, terms, x=request.x, y=request.y, choice=choice)
 
     def unbind(self, name: BindingId) -> Binding:
         """
@@ -448,9 +465,7 @@ class BindingStore:
         """
         Bind *parties* on *numbers*; :obj:`None` where the block is closed or a number rests.
         """
-        if isinstance(parties, Axe) and parties.extension is None:
-            extension = self.chooser.choose_extension(numbers[0])
-            parties = replace(parties, extension=extension)
+        parties = parties.with_extension(lambda: self.chooser.choose_extension(numbers[0]))
         rows = compile_routes(parties, *numbers)
         block, binding_id = rows[0].x_number.block, columns["id"]
         back = find_back(parties, rows, self.keys, binding_id=binding_id)
@@ -639,7 +654,7 @@ class BindingStore:
             raise self._over(found)
         if found.damage is not None:
             raise SealError(f"binding {name} cannot be read: {found.damage}")
-        if found.mode not in _GROUPS:
+        if group_of(found.mode) is None:
             raise ModeError(f"binding {name} has no group: its mode is {found.mode}")
         return next(party.dials for party in found.parties if party.side is Side.A and party.dials)
 
@@ -682,6 +697,8 @@ class BindingStore:
         return self._queries.rows("list_routes", values)
 
     def _group(self, row: dict[str, Any], routes: Sequence[dict[str, Any]]) -> _Group:
+        mode = group_of(Mode(row["mode"]))
+        assert mode is not None  # noqa: S101 - it was looked at, and no binding changes its mode
         (back,) = (route for route in routes if route["side"] == Side.B)
         members: dict[PhoneNumber, int] = {}
         for route in routes:
@@ -701,7 +718,7 @@ class BindingStore:
             callback=Callback(row["callback"]),
             callees=open_callees(back, self.keys),
             last=open_last_caller(back, self.keys, mode=Mode(row["mode"])),
-            mode=_GROUPS[Mode(row["mode"])],
+            mode=mode,
         )
 
     def _call_back(

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from agi_router.bindings.model import Binding, Party
+from agi_router.bindings.modes import MODES, group_of
 from agi_router.bindings.rows import seconds
 from agi_router.bindings.terms import TERMS
-from agi_router.bindings.words import Mode, Side
+from agi_router.bindings.words import Side
 
 __all__ = ["describe_binding"]
 
@@ -43,7 +44,7 @@ def _numbers(binding: Binding, a: Sequence[Party], b: Sequence[Party]) -> dict[s
     What each side dials.
     """
     described: dict[str, Any] = {"x": next((str(party.dials) for party in a), None)}
-    if binding.mode in {Mode.AXYB, Mode.GXYB}:
+    if MODES[binding.mode].two_numbers:
         described["y"] = next((str(party.dials) for party in b if party.dials), None)
     if binding.y_ttl is not None:
         described["y_ttl"] = seconds(binding.y_ttl)
@@ -60,7 +61,7 @@ def _callback(binding: Binding, a: Sequence[Party]) -> dict[str, Any]:
     """
     masked = [party.number.masked for party in a]
     described: dict[str, Any] = (
-        {"g": masked} if binding.mode in {Mode.GXB, Mode.GXYB} else {"a": next(iter(masked), None)}
+        {"g": masked} if group_of(binding.mode) is not None else {"a": next(iter(masked), None)}
     )
     if binding.callback is not None:
         described["callback"] = binding.callback

@@ -10,17 +10,16 @@ from contextlib import closing
 from typing import Any
 
 from agi_router.bindings.model import Binding
+from agi_router.bindings.modes import group_of
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import TERMS
-from agi_router.bindings.words import BindingState, Callback, Mode, Side
+from agi_router.bindings.words import BindingState, Callback, Side
 from agi_router.bulk.columns import DAMAGED, write_cells
 from agi_router.db.connection import Queries
 from agi_router.numbers import PhoneNumber
 from agi_router.records.audit import Audit, AuditEntry
 
 __all__ = ["export_rows"]
-
-_GROUPS = frozenset({Mode.GXB, Mode.GXYB})
 
 
 def export_rows(
@@ -66,7 +65,7 @@ def _values(binding: Binding, *, reveal: bool) -> Mapping[str, Any]:
 
     sides = {side: [p for p in binding.parties if p.side is side] for side in Side}
     dials = {side: parties[0].dials if parties else None for side, parties in sides.items()}
-    grouped = binding.mode in _GROUPS
+    grouped = group_of(binding.mode) is not None
     # In their order, where they ring in it.
     members = (
         binding.called_back

@@ -29,11 +29,11 @@ import psycopg
 
 from agi_router.bindings.choose import NumberPolicy
 from agi_router.bindings.model import BindingId
-from agi_router.bindings.modes import Axe
+from agi_router.bindings.requests import BindRequest, Fault
 from agi_router.bindings.rows import order_tags
 from agi_router.bindings.store import FOREIGN, BindingStore
 from agi_router.bindings.terms import Terms
-from agi_router.bulk.columns import CsvRow, Fault, Header
+from agi_router.bulk.columns import Header
 from agi_router.bulk.copy_rows import pack_file
 from agi_router.bulk.csv_file import CsvReader, Record
 from agi_router.bulk.workers import Batch, Chunk, Entry, Place, Prepared, Sealer, Workshop
@@ -392,15 +392,17 @@ class Importer:
         if isinstance(expires_at, Fault):
             self._reject(record, [expires_at])
             return
-        tags = order_tags(row.parties, tenant=row.tenant, order_id=row.order_id, keys=self._keys)
+        order_id = row.order_id
+        assert order_id is not None  # noqa: S101 - a row without one is a fault
+        tags = order_tags(row.parties, tenant=row.tenant, order_id=order_id, keys=self._keys)
         # Not part of the tag: whoever leaves the choice does not know which one it was.
-        extension = row.parties.extension if isinstance(row.parties, Axe) else None
-        values = {"order_id": row.order_id, "order_tag": tags, "extension": extension}
+        extension = row.parties.extension
+        values = {"order_id": order_id, "order_tag": tags, "extension": extension}
         if self._execute("find_bound_single", values):
             self.tally.there += 1
             return
         given = array_of_integers(each.value for each in (row.x, row.y) if each is not None)
-        terms = Terms(expires_at=expires_at, order_id=row.order_id, tenant=row.tenant, **row.terms)
+        terms = Terms(expires_at=expires_at, order_id=order_id, tenant=row.tenant, **row.terms)
         if foreign := self._foreign(given):
             self._reject(record, [_foreign_fault(row, foreign)])
             return
@@ -418,7 +420,7 @@ class Importer:
                 self._reject(record, [Fault(None, str(error))])
 
     def _bind_on(
-        self, numbers: tuple[XNumber, XNumber], row: CsvRow, entry: Entry, now: datetime
+        self, numbers: tuple[XNumber, XNumber], row: BindRequest, entry: Entry, now: datetime
     ) -> bool:
         again = self._sealer.on(
             row,
@@ -648,9 +650,9 @@ class Importer:
             f"{who or 'anyone'} {why}",
         )
 
-    def _row(self, record: Record) -> CsvRow:
+    def _row(self, record: Record) -> BindRequest:
         row = self._header.read(record.cells)
-        assert isinstance(row, CsvRow)  # noqa: S101 - an entry was made of it
+        assert isinstance(row, BindRequest)  # noqa: S101 - an entry was made of it
         return row
 
     def _reject(self, record: Record, faults: Sequence[Fault]) -> None:
@@ -677,7 +679,7 @@ def _rotated_meanwhile() -> Iterator[None]:
         ) from None
 
 
-def _foreign_fault(row: CsvRow, foreign: set[int]) -> Fault:
+def _foreign_fault(row: BindRequest, foreign: set[int]) -> Fault:
     on_x = row.x is not None and row.x.value in foreign
     return Fault("x" if on_x else "y", FOREIGN)
 

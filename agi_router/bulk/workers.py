@@ -24,15 +24,16 @@ from typing import Any, NamedTuple, Self
 
 from agi_router.bindings.expiry import find_expiry
 from agi_router.bindings.model import RouteRow
-from agi_router.bindings.modes import AxybOnCall, compile_routes
+from agi_router.bindings.modes import compile_routes
 from agi_router.bindings.parties import mode_columns
+from agi_router.bindings.requests import BindRequest, Fault
 from agi_router.bindings.rows import (
     find_back,
     order_tags,
     seal_routes,
     tags_of_caller,
 )
-from agi_router.bulk.columns import CsvRow, Fault, Header
+from agi_router.bulk.columns import Header
 from agi_router.bulk.copy_rows import BINDING, ROUTE, to_microseconds
 from agi_router.bulk.csv_file import Record
 from agi_router.db.arrays import array_of_integers, array_of_texts
@@ -216,7 +217,7 @@ class Sealer:
                 over += 1
             elif isinstance(row, list):
                 faults += ((record.line, fault) for fault in row)
-            elif row.parties.mode.open or isinstance(row.parties, AxybOnCall):
+            elif not row.parties.in_bulk:
                 single.append(record.line)
             else:
                 entry = self.entry(
@@ -236,7 +237,7 @@ class Sealer:
 
     def entry(
         self,
-        row: CsvRow,
+        row: BindRequest,
         *,
         line: int,
         binding_id: int,
@@ -267,7 +268,7 @@ class Sealer:
 
     def on(
         self,
-        row: CsvRow,
+        row: BindRequest,
         numbers: tuple[XNumber, XNumber],
         *,
         line: int,
@@ -278,7 +279,8 @@ class Sealer:
         """
         Make an entry of a row and its numbers: A's and B's.
         """
-        parties = row.parties
+        parties, order_id = row.parties, row.order_id
+        assert order_id is not None  # noqa: S101 - a row without one is a fault
         expires_at = self.expiry(row, now)
         if isinstance(expires_at, Fault):
             return expires_at
@@ -290,7 +292,7 @@ class Sealer:
         routes = seal_routes(rows, self.keys, binding_id=binding_id, back=back)
         block = numbers[0].block.value
         ends_at = to_microseconds(expires_at)
-        tags = order_tags(parties, tenant=row.tenant, order_id=row.order_id, keys=self.keys)
+        tags = order_tags(parties, tenant=row.tenant, order_id=order_id, keys=self.keys)
         shared = {
             "tenant_id": tenant_id,
             **mode_columns(parties, numbers[0]),
@@ -302,13 +304,13 @@ class Sealer:
             block=block,
             tenant_id=tenant_id,
             given=tuple([number.value for number in (row.x, row.y) if number is not None]),
-            order_id=row.order_id,
+            order_id=order_id,
             order_tags=tuple(tags),
             places=tuple([Place(route.x_number, route.caller_tag) for route in routes]),
             older=self._older(rows),
             binding=BINDING.pack(
                 (block, binding_id, tags[0], ends_at),
-                (row.order_id.encode(),),
+                (order_id.encode(),),
                 tuple([shared[name] for name in BINDING.shared]),
             ),
             routes=b"".join(
@@ -337,7 +339,7 @@ class Sealer:
             for tag in tags[1:]
         )
 
-    def expiry(self, row: CsvRow, now: datetime) -> datetime | Fault:
+    def expiry(self, row: BindRequest, now: datetime) -> datetime | Fault:
         """
         When the binding of a row ends, or why it may not.
         """
@@ -347,7 +349,7 @@ class Sealer:
             return Fault("ttl" if row.expires_at is None else "expires", str(error))
 
     def _numbers(
-        self, row: CsvRow, tenant_id: int, place: int, *, shared: bool
+        self, row: BindRequest, tenant_id: int, place: int, *, shared: bool
     ) -> tuple[XNumber, XNumber] | Fault:
         """
         The numbers of A and of B, dealt out where they are not given.

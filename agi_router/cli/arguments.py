@@ -2,17 +2,22 @@
 The kinds of values that options take.
 """
 
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
 
+from agi_router.bindings.fields import FIELDS, Members
+from agi_router.bindings.modes import Said
 from agi_router.bindings.terms import Kind, Name, Span, Term, Whole, Words
 from agi_router.bindings.words import check_order_id
 from agi_router.cli.output import echo
 from agi_router.durations import parse_duration, parse_within
+from agi_router.errors import RequestInvalid
 from agi_router.tenants.model import check_tenant
 from agi_router.texts import strip
 from agi_router.times import parse_time
@@ -28,8 +33,11 @@ __all__ = [
     "TIME",
     "Checked",
     "Duration",
+    "options_of",
+    "party_option",
     "scope_option",
     "term_option",
+    "usage",
 ]
 
 
@@ -216,3 +224,65 @@ def term_option(term: Term) -> Callable[[Any], Any]:
         ),
         help=f"{term.about[0].upper()}{term.about[1:]}.".replace("`", '"'),
     )
+
+
+def party_option(said: Said) -> Callable[[Any], Any]:
+    """
+    The option by which a command takes what may be said of the parties of a mode.
+
+    Numbers and words arrive as they were typed; those of a list as a tuple.
+    """
+    kind = FIELDS[said.word].kind
+    metavar = None
+    match kind:
+        case Words():
+            words = said.only or tuple(kind.enum)
+            type_: click.ParamType[Any] | None = click.Choice([each.value for each in words])
+        case Span():
+            type_ = _type_of(kind)
+        case Name():
+            # What is wrong with it is not wrong with the command line.
+            type_, metavar = None, said.word.upper()
+        case _:
+            type_, metavar = NUMBER, "NUM"
+    return click.option(
+        f"--{said.word.replace('_', '-')}",
+        said.word,
+        type=type_,
+        metavar=metavar,
+        required=said.needed,
+        multiple=isinstance(kind, Members),
+        default=None if said.default is None else kind.write(said.default),
+        show_default=said.default is not None,
+        help=f"{said.about[0].upper()}{said.about[1:]}.",
+    )
+
+
+def options_of(*decorators: Callable[[Any], Any]) -> list[click.Parameter]:
+    """
+    The options that decorators would give a command, in their order.
+    """
+
+    def command() -> None:
+        """Nothing: it carries the options."""
+
+    for decorator in reversed(decorators):
+        decorator(command)
+    return list(reversed(getattr(command, "__click_params__", [])))
+
+
+@contextmanager
+def usage() -> Iterator[None]:
+    """
+    Words that do not go together are wrong usage of the options that bear them.
+
+    Raises:
+        click.UsageError: They do not.
+    """
+    try:
+        yield
+    except RequestInvalid as error:
+        text = str(error)
+        for word in error.words:
+            text = re.sub(rf"\b{word}\b", f"--{word.replace('_', '-')}", text)
+        raise click.UsageError(text) from None

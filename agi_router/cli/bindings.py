@@ -2,36 +2,40 @@
 ``agi-router bind``, ``unbind``, ``extend``, ``show``, ``list``: bindings.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from functools import partial
+from textwrap import wrap
+from typing import Any
 
 import click
 
 from agi_router.bindings.choose import Affinity, NumberPolicy
 from agi_router.bindings.expiry import find_expiry
+from agi_router.bindings.fields import reader
 from agi_router.bindings.model import Binding
-from agi_router.bindings.modes import Y_TTL, Ax, Axb, Axe, Axyb, AxybOnCall, Gxb, Gxyb, Parties
-from agi_router.bindings.store import BindingStore
-from agi_router.bindings.terms import TERMS, Terms
+from agi_router.bindings.modes import MODES, Parties
+from agi_router.bindings.requests import make_request, place_y
+from agi_router.bindings.terms import TERMS
 from agi_router.bindings.views import describe_binding
-from agi_router.bindings.words import Callback
+from agi_router.bindings.words import Mode
 from agi_router.cli.arguments import (
     LIFE,
-    NUMBER,
     ORDER_ID,
-    SPAN,
     TENANT,
     TIME,
+    options_of,
+    party_option,
     scope_option,
     term_option,
+    usage,
 )
 from agi_router.cli.context import read_settings
 from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
 from agi_router.cli.stores import open_store
-from agi_router.durations import format_duration
 from agi_router.errors import SealError
 from agi_router.numbers import PhoneNumber, XNumber, parse_members
+from agi_router.settings import Settings
 
 __all__ = [
     "NAME",
@@ -51,8 +55,6 @@ NAME = click.argument("name", metavar="ID|700…")
 A binding, by its id or by its number; see :meth:`agi_router.bindings.names.BindingNames.find`.
 """
 
-# How many are named where a number has several.
-
 _TTL = click.option(
     "--ttl", type=LIFE, help="How long it lives from now, e.g. 2h; a minute at least."
 )
@@ -60,6 +62,7 @@ _EXPIRES = click.option(
     "--expires", type=TIME, help="When it ends, e.g. 2026-01-31T15:04:05+08:00."
 )
 
+# How many are named where several are damaged.
 _NAMED = 5
 
 
@@ -74,14 +77,11 @@ def bind() -> None:
     """
 
 
-_Command = TypeVar("_Command", bound=Callable[..., Any])
-
-
-def _terms_options(command: _Command) -> _Command:
+def _terms_options() -> list[click.Parameter]:
     """
-    The options that bindings of all modes share; they arrive as one dictionary.
+    The options that bindings of all modes share.
     """
-    options = (
+    return options_of(
         _TTL,
         _EXPIRES,
         *map(term_option, TERMS),
@@ -107,266 +107,85 @@ def _terms_options(command: _Command) -> _Command:
         ),
         json_option,
     )
-    for option in reversed(options):
-        command = option(command)
-    return command
 
 
-_X = click.option("--x", metavar="700…", help="The 700 number; chosen from the blocks if absent.")
-_X_OF_TWO = click.option(
-    "--x", metavar="700…", help="The number that A's side dials; chosen if absent."
-)
-_Y_OF_TWO = click.option("--y", metavar="700…", help="The number that B dials; chosen if absent.")
-_A = click.option(
-    "--a", required=True, type=NUMBER, metavar="NUM", help="Mobile number of party A."
-)
-_B = click.option(
-    "--b", required=True, type=NUMBER, metavar="NUM", help="Mobile number of party B."
-)
-_G = click.option(
-    "--g",
-    "members",
-    required=True,
-    multiple=True,
-    type=NUMBER,
-    metavar="NUM",
-    help="Mobile number of a member, or several with commas; as often as needed.",
-)
-_CALLBACK = click.option(
-    "--callback",
-    type=click.Choice([each.value for each in Callback]),
-    default=Callback.DEFAULT.value,
-    show_default=True,
-    help="Who rings when B calls: the default member, who called last, all at once, or all in"
-    " sequence, one after the other.",
-)
-_DEFAULT = click.option("--default", type=NUMBER, metavar="NUM", help="The default member.")
-_WINDOW = click.option(
-    "--window",
-    type=SPAN,
-    help="How long who called last is called back, e.g. 30m; as long as the binding lives if"
-    " absent.",
-)
-_OPEN_CALLBACK = click.option(
-    "--callback",
-    type=click.Choice([Callback.DEFAULT.value, Callback.LAST.value]),
-    default=Callback.LAST.value,
-    show_default=True,
-    help="Whom A's call reaches: a fixed number, or who called last.",
-)
-_FIXED = click.option(
-    "--default",
-    type=NUMBER,
-    metavar="NUM",
-    help='The fixed number; with "last" while nobody has called.',
-)
-
-
-@bind.command("axb")
-@_A
-@_B
-@_X
-@_terms_options
-def axb(a: str, b: str, x: str | None, **terms: Any) -> None:
-    r"""
-    A and B reach each other through one number, X, and see only X.
-
-    \b
-    Examples:
-      agi-router bind axb --a - --b - --ttl 2h
-      agi-router bind axb --a - --b - --x 700123456780001 \
-          --max-calls 10 --max-duration 30m --order A-1001 --json
+def _numbers_options(parties: type[Parties]) -> Iterator[Callable[[Any], Any]]:
     """
-    number = number_reader()
-    _make(Axb(a=number(a), b=number(b)), x, None, terms)
-
-
-@bind.command("axyb")
-@_A
-@_B
-@_X_OF_TWO
-@_Y_OF_TWO
-@click.option("--y-on-call", is_flag=True, help="Make B's number when A calls, not now.")
-@click.option(
-    "--y-ttl",
-    type=SPAN,
-    help=f"How long such a number lives, e.g. 10m; {format_duration(Y_TTL)} if absent.",
-)
-@_terms_options
-def axyb(
-    a: str,
-    b: str,
-    x: str | None,
-    y: str | None,
-    y_ttl: timedelta | None,
-    *,
-    y_on_call: bool,
-    **terms: Any,
-) -> None:
-    r"""
-    A dials and sees one number, B another; both lie in one block.
-
-    With --y-on-call only A's number is held from the beginning. A call of A while there is none
-    makes a number for B, which B can call back as long as it lives.
-
-    \b
-    Examples:
-      agi-router bind axyb --a - --b - --ttl 2h
-      agi-router bind axyb --a - --b - --y-on-call --y-ttl 10m
+    The options by which the numbers of a mode are given.
     """
-    number = number_reader()
-    if not y_on_call:
-        if y_ttl is not None:
-            raise click.UsageError("--y-ttl goes with --y-on-call")
-        _make(Axyb(a=number(a), b=number(b)), x, y, terms)
+    if not parties.two_numbers:
+        about = "The 700 number; chosen from the blocks if absent."
+        yield click.option("--x", metavar="700…", help=about)
         return
-    if y is not None:
-        raise click.UsageError("give --y or --y-on-call, not both")
-    _make(AxybOnCall(a=number(a), b=number(b), y_ttl=y_ttl or Y_TTL), x, None, terms)
+    about = "The number that A's side dials; chosen if absent."
+    yield click.option("--x", metavar="700…", help=about)
+    yield click.option("--y", metavar="700…", help="The number that B dials; chosen if absent.")
 
 
-@bind.command("gxb")
-@_G
-@_B
-@_CALLBACK
-@_DEFAULT
-@_WINDOW
-@_X
-@_terms_options
-def gxb(  # noqa: PLR0917 - options, not arguments
-    members: Sequence[str],
-    b: str,
-    callback: str,
-    default: str | None,
-    window: timedelta | None,
-    x: str | None,
-    **terms: Any,
-) -> None:
-    r"""
-    Every member of a group reaches B through X; B reaches the group by the callback.
-
-    \b
-    Examples:
-      agi-router bind gxb --g - --b - \
-          --callback last --window 30m --default - --ttl 2h
-      agi-router bind gxb --g - --b - \
-          --callback sequence --ring 15s
+def _command(parties: type[Parties]) -> click.Command:
     """
-    _make(_group(Gxb, members, b, callback, default, window), x, None, terms)
-
-
-@bind.command("gxyb")
-@_G
-@_B
-@_CALLBACK
-@_DEFAULT
-@_WINDOW
-@_X_OF_TWO
-@_Y_OF_TWO
-@_terms_options
-def gxyb(  # noqa: PLR0917 - options, not arguments
-    members: Sequence[str],
-    b: str,
-    callback: str,
-    default: str | None,
-    window: timedelta | None,
-    x: str | None,
-    y: str | None,
-    **terms: Any,
-) -> None:
-    r"""
-    As gxb, but the group dials and sees one number, and B another.
-
-    \b
-    Example:
-      agi-router bind gxyb --g - --b - \
-          --callback all --ttl 2h
+    The command that binds by one mode.
     """
-    _make(_group(Gxyb, members, b, callback, default, window), x, y, terms)
-
-
-@bind.command("ax")
-@_A
-@_OPEN_CALLBACK
-@_FIXED
-@_WINDOW
-@_X
-@_terms_options
-def ax(
-    a: str,
-    callback: str,
-    default: str | None,
-    window: timedelta | None,
-    x: str | None,
-    **terms: Any,
-) -> None:
-    r"""
-    Anyone reaches A through X, which is A's alone; A, dialling X, calls back.
-
-    It lets strangers call, and nothing says that 700 numbers may: it needs AGI_ROUTER_OPEN_MODES.
-
-    \b
-    Examples:
-      agi-router bind ax --a - --window 30m --ttl 2h
-      agi-router bind ax --a - --callback default --default -
-    """
-    number = number_reader()
-    _make(
-        Ax(
-            a=number(a),
-            callback=Callback(callback),
-            default=None if default is None else number(default),
-            window=window,
-        ),
-        x,
-        None,
-        terms,
+    examples = "\n".join(map(partial(_example, parties.mode), parties.examples))
+    options = options_of(*map(party_option, parties.said()), *_numbers_options(parties))
+    if any(each.word == "y_ttl" for each in parties.said()):
+        about = "Make B's number when A calls, not now."
+        options += options_of(click.option("--y-on-call", is_flag=True, help=about))
+    return click.Command(
+        parties.mode.value,
+        callback=partial(_bind, parties.mode),
+        params=[*options, *_terms_options()],
+        help=f"{parties.help}\n\n\b\nExamples:\n{examples}",
     )
 
 
-@bind.command("axe")
-@_A
-@_OPEN_CALLBACK
-@_FIXED
-@_WINDOW
-@_X
-@click.option(
-    "--extension", metavar="DIGITS", help="1 to 4 digits, which nobody has on X; chosen if absent."
-)
-@_terms_options
-def axe(  # noqa: PLR0917 - options, not arguments
-    a: str,
-    callback: str,
-    default: str | None,
-    window: timedelta | None,
-    x: str | None,
-    extension: str | None,
-    **terms: Any,
-) -> None:
-    r"""
-    Anyone who dials X and then types the extension reaches A; A, dialling X, calls back.
-
-    Many share one X. It lets strangers call, and nothing says that 700 numbers may: it needs
-    AGI_ROUTER_OPEN_MODES.
-
-    \b
-    Examples:
-      agi-router bind axe --a - --ttl 2h
-      agi-router bind axe --a - --x 700123456780001 --extension 1234 --window 30m
+def _example(mode: Mode, options: str) -> str:
     """
-    number = number_reader()
-    _make(
-        Axe(
-            a=number(a),
-            callback=Callback(callback),
-            default=None if default is None else number(default),
-            window=window,
-            extension=extension,
-        ),
-        x,
-        None,
-        terms,
+    A command in lines as one types it.
+    """
+    lines = wrap(
+        f"agi-router bind {mode} {options}", 72, break_long_words=False, break_on_hyphens=False
     )
+    return "  " + " \\\n      ".join(lines)
+
+
+def _bind(mode: Mode, *, as_json: bool, **given: Any) -> None:
+    """
+    Make a binding and print it.
+
+    Args:
+        mode: Its mode.
+        as_json: Whether it is printed as JSON.
+        given: What the options say, by word; :obj:`None` or nothing where one is absent.
+    """
+    settings = read_settings()
+    choice = NumberPolicy(
+        operator_digit=given.pop("operator_digit"),
+        same_x=(same_x := given.pop("same_x")) and Affinity(same_x),
+    )
+    said = {word: value for word, value in given.items() if value not in {None, ()}}
+    with usage():
+        said = place_y(said)
+    values = {word: _read(word, value, settings) for word, value in said.items()}
+    with usage():
+        request = make_request({"mode": mode, **values})
+    with open_store(settings) as store:
+        made = store.make(request, default_ttl=settings.ttl, choice=choice)
+        echo_binding(made, as_json=as_json)
+
+
+def _read(word: str, value: Any, settings: Settings) -> Any:
+    """
+    The value of an option; numbers, lists of them and words arrive as they were typed.
+    """
+    kind = reader(word, fixed_lines=settings.fixed_lines)
+    if isinstance(value, tuple):
+        return tuple(number for text in value for number in kind.read(text))
+    return kind.read(value) if type(value) is str else value
+
+
+for _parties in MODES.values():
+    bind.add_command(_command(_parties))
 
 
 def number_reader() -> Callable[[str], PhoneNumber]:
@@ -377,24 +196,6 @@ def number_reader() -> Callable[[str], PhoneNumber]:
     return lambda text: PhoneNumber.parse(text, fixed_lines=fixed_lines)
 
 
-def _group(  # noqa: PLR0917 - options, not arguments
-    mode: type[Gxb],
-    members: Sequence[str],
-    b: str,
-    callback: str,
-    default: str | None,
-    window: timedelta | None,
-) -> Gxb:
-    number = number_reader()
-    return mode(
-        members=read_members(members),
-        b=number(b),
-        callback=Callback(callback),
-        default=None if default is None else number(default),
-        window=window,
-    )
-
-
 def read_members(texts: Sequence[str]) -> tuple[PhoneNumber, ...]:
     """
     The numbers of a group's members; each text is one, or a list of them.
@@ -403,34 +204,6 @@ def read_members(texts: Sequence[str]) -> tuple[PhoneNumber, ...]:
     return tuple(
         number for text in texts for number in parse_members(text, fixed_lines=fixed_lines)
     )
-
-
-def _make(parties: Parties, x: str | None, y: str | None, given: dict[str, Any]) -> None:
-    """
-    Make a binding and print it.
-
-    Args:
-        parties: Who is bound.
-        x: Number that A's side dials, as it was typed.
-        y: Number that B dials, as it was typed.
-        given: What :func:`_terms_options` has collected.
-    """
-    x_number = None if x is None else XNumber.parse(x)
-    y_number = None if y is None else XNumber.parse(y)
-    settings = read_settings()
-    with open_store(settings) as store:
-        terms = Terms(
-            expires_at=_expiry(store, given["ttl"], given["expires"], default=settings.ttl),
-            order_id=given["order"],
-            tenant=given["tenant"],
-            **{term.name: given[term.name] for term in TERMS},
-        )
-        choice = NumberPolicy(
-            operator_digit=given["operator_digit"],
-            same_x=given["same_x"] and Affinity(given["same_x"]),
-        )
-        made = store.bind(parties, terms, x=x_number, y=y_number, choice=choice)
-        echo_binding(made, as_json=given["as_json"])
 
 
 @click.command()
@@ -483,8 +256,10 @@ def extend(
     """
     if ttl is None and expires is None:
         raise click.UsageError("give --ttl or --expires")
+    if ttl is not None and expires is not None:
+        raise click.UsageError("give --ttl or --expires, not both")
     with open_store(read_settings(), tenant=tenant) as store:
-        end = _expiry(store, ttl, expires, default=timedelta())
+        end = find_expiry(store.now(), ttl=ttl, expires_at=expires, default=timedelta())
         echo_binding(store.extend(store.names.find(name), end), as_json=as_json)
 
 
@@ -567,18 +342,6 @@ def _echo_table(rows: Sequence[dict[str, Any]]) -> None:
         ],
         empty="no bindings",
     )
-
-
-def _expiry(
-    store: BindingStore,
-    ttl: timedelta | None,
-    expires: datetime | None,
-    *,
-    default: timedelta,
-) -> datetime:
-    if ttl is not None and expires is not None:
-        raise click.UsageError("give --ttl or --expires, not both")
-    return find_expiry(store.now(), ttl=ttl, expires_at=expires, default=default)
 
 
 def echo_binding(binding: Binding, *, as_json: bool) -> None:

@@ -14,7 +14,8 @@ from typing import Any, BinaryIO, TextIO
 import click
 
 from agi_router import logs
-from agi_router.bulk.columns import COLUMNS, DAMAGED, EXPORTED, Fault, escape, unescape
+from agi_router.bindings.requests import Fault
+from agi_router.bulk.columns import COLUMNS, DAMAGED, EXPORTED, escape, unescape
 from agi_router.bulk.csv_file import Record, new_file, write_record
 from agi_router.bulk.exporter import export_rows
 from agi_router.bulk.importer import Importer, Tally, Watcher

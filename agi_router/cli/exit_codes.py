@@ -30,6 +30,7 @@ EXIT_CODES = {
     "expiry_invalid": 65,
     "same_party": 65,
     "mode_invalid": 65,
+    "request_invalid": 65,
     "csv_invalid": 65,
     "key_ring_invalid": 78,
     "key_mismatch": 78,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agi_router.bindings.model import Binding
-from agi_router.bindings.modes import AxybOnCall
+from agi_router.bindings.modes import Y_TTL, Axyb
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
 from agi_router.bindings.words import BindingState, Direction, Side
@@ -45,7 +45,7 @@ TIMEOUT = 10.0
 def make(store: BindingStore, **terms: Any) -> Binding:
     """Bind A and B for an hour; a Y lives three minutes."""
     agreed = Terms(expires_at=store.now() + HOUR, **terms)
-    return store.bind(AxybOnCall(a=A, b=B), agreed, x=X)
+    return store.bind(Axyb(a=A, b=B, y_ttl=Y_TTL), agreed, x=X)
 
 
 async def place(

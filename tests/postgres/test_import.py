@@ -23,11 +23,11 @@ from postgres.test_cli import PROGRAM, Cli, snapshot
 
 from agi_router.bindings.model import Binding
 from agi_router.bindings.modes import Axb, Axyb, Gxb
+from agi_router.bindings.requests import Fault
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
 from agi_router.bindings.words import BindingState, Callback, Counting, Direction, Language, Side
 from agi_router.bulk import importer
-from agi_router.bulk.columns import Fault
 from agi_router.bulk.copy_rows import BINDING, ROUTE
 from agi_router.bulk.csv_file import Record
 from agi_router.bulk.exporter import export_rows

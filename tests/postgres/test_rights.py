@@ -12,7 +12,7 @@ import pytest
 from postgres.test_cli import Cli
 from postgres.test_import import Importing, axb_rows
 
-from agi_router.bindings.modes import Ax, Axe, AxybOnCall, Gxb
+from agi_router.bindings.modes import Y_TTL, Ax, Axe, Axyb, Gxb
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
 from agi_router.bindings.words import Callback
@@ -91,7 +91,7 @@ async def test_calls(served: str, keys: KeyRing, connection: Connection) -> None
         store.inventory.add_block(BLOCK, operator=None, certificate=None)
         bind(store)
         terms = Terms(expires_at=store.now() + HOUR)
-        child = store.bind(AxybOnCall(a=A, b=B), terms)
+        child = store.bind(Axyb(a=A, b=B, y_ttl=Y_TTL), terms)
         stranger = store.bind(Ax(a=A, callback=Callback.LAST), terms)
         calls = [
             a_call(caller, party.dials)

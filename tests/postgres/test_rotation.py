@@ -23,7 +23,7 @@ from postgres.test_import import Importing
 
 from agi_router.bindings.choose import Affinity, NumberPolicy
 from agi_router.bindings.model import Binding
-from agi_router.bindings.modes import Ax, Axb, Axe, Axyb, AxybOnCall, Gxb, Gxyb, Parties
+from agi_router.bindings.modes import Y_TTL, Ax, Axb, Axe, Axyb, Gxb, Gxyb, Parties
 from agi_router.bindings.reseal import Renewal
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
@@ -100,8 +100,8 @@ PARTIES: dict[str, Parties] = {
     "gxb that rings the last": Gxb(members=(A, C, D), b=B, callback=Callback.LAST),
     "gxyb that rings all": Gxyb(members=(A, C, D), b=B, callback=Callback.ALL),
     "gxyb in turn": Gxyb(members=(A, C, D), b=B, callback=Callback.SEQUENCE),
-    "axyb on call": AxybOnCall(a=A, b=B),
-    "axyb on call, called": AxybOnCall(a=A, b=B),
+    "axyb on call": Axyb(a=A, b=B, y_ttl=Y_TTL),
+    "axyb on call, called": Axyb(a=A, b=B, y_ttl=Y_TTL),
     "ax": Ax(a=A),
     "ax with a fixed number": Ax(a=A, callback=Callback.DEFAULT, default=D),
     "ax, last called": Ax(a=A, default=D),
@@ -390,7 +390,7 @@ async def test_seals_are_counted(
     assert counted() == 2 + 1
     # Before the import, which draws its numbers from all that are free.
     make(store, Ax(a=A), BLOCK.number(2))
-    make(store, AxybOnCall(a=A, b=B), BLOCK.number(3))
+    make(store, Axyb(a=A, b=B, y_ttl=Y_TTL), BLOCK.number(3))
     counted()
     rows = "".join(f"axb,A-{i},{A.digits},{B.digits}\n" for i in range(100))
     assert Importing(dsn, keys)(f"mode,order,a,b\n{rows}").bound == 100
@@ -835,7 +835,7 @@ async def test_a_number_is_made_with_keys_of_before(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Under the new keys, and never where B is already by an old tag."""
-    make(store, AxybOnCall(a=A, b=B), BLOCK.number(9))
+    make(store, Axyb(a=A, b=B, y_ttl=Y_TTL), BLOCK.number(9))
     for serial in range(1, 8):
         made = bind(store, C, B, x=BLOCK.number(serial))
         if serial > 4:

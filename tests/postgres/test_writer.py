@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from agi_router.bindings.model import Binding
-from agi_router.bindings.modes import Ax, Axb, Axe, Axyb, AxybOnCall, Gxb, Gxyb, Parties
+from agi_router.bindings.modes import Y_TTL, Ax, Axb, Axe, Axyb, Gxb, Gxyb, Parties
 from agi_router.bindings.reseal import Renewal
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
@@ -219,7 +219,7 @@ async def _(bench: Bench) -> None:
 
 @cannot("have a number shown that a call has made, and another call replaced")
 async def _(bench: Bench) -> None:
-    bench.bind(AxybOnCall(a=A, b=B))
+    bench.bind(Axyb(a=A, b=B, y_ttl=Y_TTL))
     first = await bench.admit(A)
     assert isinstance(first, Route)
     bench.write("UPDATE agi_router.binding SET expires_at = now() WHERE parent_id IS NOT NULL")

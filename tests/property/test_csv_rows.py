@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agi_router.bindings.modes import Axb, Gxb
+from agi_router.bindings.requests import BindRequest, Fault
 from agi_router.bindings.terms import TERMS
 from agi_router.bindings.words import (
     Callback,
@@ -21,16 +22,7 @@ from agi_router.bindings.words import (
     Mode,
     check_order_id,
 )
-from agi_router.bulk.columns import (
-    COLUMNS,
-    EXPORTED,
-    CsvRow,
-    Fault,
-    Header,
-    escape,
-    unescape,
-    write_cells,
-)
+from agi_router.bulk.columns import COLUMNS, EXPORTED, Header, escape, unescape, write_cells
 from agi_router.bulk.csv_file import CsvReader, write_record
 from agi_router.numbers import PhoneNumber, XNumber
 from agi_router.texts import strip
@@ -140,7 +132,7 @@ def test_a_row_written_is_read(values: dict[str, Any]) -> None:
     reader = CsvReader(io.BytesIO(out.getvalue().encode()))
     (record,) = reader
     row = Header(reader.header).read(record.cells)
-    assert isinstance(row, CsvRow)
+    assert isinstance(row, BindRequest)
     assert (row.x, row.y) == (values["x"], values["y"])
     assert (row.expires_at, row.ttl) == (values["expires"], None)
     assert (row.tenant, row.order_id) == (values["tenant"], values["order"])
@@ -165,7 +157,7 @@ def test_a_row_written_is_read(values: dict[str, Any]) -> None:
 def test_reading_is_total(cells: list[str]) -> None:
     """Any cells are a row, a list of faults or over; and no fault tells a number."""
     found = Header(list(COLUMNS)).read(cells)
-    assert found is None or isinstance(found, CsvRow) or found
+    assert found is None or isinstance(found, BindRequest) or found
     if isinstance(found, list):
         assert all(isinstance(fault, Fault) for fault in found)
         assert "13800000001" not in "".join(map(str, found))

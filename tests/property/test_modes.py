@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from agi_router.ari import EXTENSION_MAX
 from agi_router.bindings.model import RouteRow
 from agi_router.bindings.modes import (
+    Y_TTL,
     Ax,
     Axb,
     Axe,
     Axyb,
-    AxybOnCall,
     Gxb,
     Gxyb,
     Parties,
@@ -40,7 +40,10 @@ windows = st.none() | st.timedeltas(min_value=timedelta(seconds=1), max_value=ti
 def pairs(draw: st.DrawFn) -> Parties:
     """Draw two parties."""
     a, b = draw(st.lists(numbers, min_size=2, max_size=2, unique=True))
-    return draw(st.sampled_from([Axb, Axyb, AxybOnCall]))(a=a, b=b)
+    made: Parties = draw(
+        st.sampled_from([Axb(a=a, b=b), Axyb(a=a, b=b), Axyb(a=a, b=b, y_ttl=Y_TTL)])
+    )
+    return made
 
 
 @st.composite
@@ -85,7 +88,7 @@ def bindings(draw: st.DrawFn) -> tuple[Parties, tuple[RouteRow, ...]]:
     a_number = block.number(chosen[0])
     b_number = block.number(chosen[bound.numbers - 1])
     rows = compile_routes(bound, a_number, b_number)
-    if isinstance(bound, AxybOnCall):
+    if isinstance(bound, Axyb) and bound.y_ttl is not None:
         y_number = block.number(chosen[1])
         rows = compile_child(bound.a, a_number, bound.b, y_number)
     return bound, rows
@@ -121,7 +124,7 @@ def test_a_leg_followed_twice_leads_back(binding: Binding) -> None:
             if row.side is Side.A and isinstance(parties, Gxb):
                 assert back.callees == parties.called_back
             elif row.side is Side.B and isinstance(parties, Ax):
-                assert back.callees == parties.fixed
+                assert back.callees == parties.called_back
             else:
                 assert back.callees == (row.caller,)
 
@@ -151,7 +154,7 @@ def test_a_group_is_called_back_by_its_rule(binding: Binding) -> None:
 def test_every_party_has_one_row(binding: Binding) -> None:
     """Members and B may each call on one number, and nobody else on any but where anyone may."""
     bound, rows = binding
-    named = (*bound.side_a, bound.a if isinstance(bound, Ax) else bound.b)
+    named = (*bound.side_a, *([bound.b] if isinstance(bound, Axb | Gxb) else []))
     assert {row.caller.digits for row in rows if row.caller} == {p.digits for p in named}
     anyone = [row for row in rows if row.caller is None]
     assert len(anyone) == bound.mode.open

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from agi_router.bulk.columns import CsvRow, Header
+from agi_router.bindings.requests import BindRequest
+from agi_router.bulk.columns import Header
 from agi_router.bulk.csv_file import CsvReader
 from agi_router.cli import main
 from agi_router.durations import format_duration
@@ -31,7 +32,7 @@ def in_china(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     time.tzset()
 
 
-def told(row: CsvRow) -> str:
+def told(row: BindRequest) -> str:
     """Say what would be bound: all that the cases are about."""
     a, b = (", ".join(map(str, side)) for side in (row.parties.side_a, row.parties.side_b))
     words = [f"{row.parties.mode} {row.order_id}: {a} and {b}"]
@@ -57,7 +58,7 @@ def read(name: str) -> list[str]:
             header = Header(reader.header)
             for record in reader:
                 row = header.read(record.cells)
-                found = [told(row)] if isinstance(row, CsvRow) else list(map(str, row or ()))
+                found = [told(row)] if isinstance(row, BindRequest) else list(map(str, row or ()))
                 lines += (f"line {record.line}: {each}" for each in found)
     except CsvError as error:
         lines.append(f"error: {error}")
@@ -80,7 +81,7 @@ def test_a_cell(case: dict[str, str]) -> None:
     """One cell of a row that is right otherwise."""
     cells = AXB | {case["column"]: case["cell"]}
     row = Header(list(cells)).read(list(cells.values()))
-    assert (told(row) if isinstance(row, CsvRow) else "; ".join(map(str, row or ()))) == case[
+    assert (told(row) if isinstance(row, BindRequest) else "; ".join(map(str, row or ()))) == case[
         "told"
     ]
 

@@ -9,18 +9,10 @@ from typing import Any
 
 import pytest
 
-from agi_router.bindings.modes import Ax, Axb, Axe, Axyb, AxybOnCall, Gxb, Gxyb, Parties
+from agi_router.bindings.modes import Y_TTL, Ax, Axb, Axe, Axyb, Gxb, Gxyb, Parties
+from agi_router.bindings.requests import BindRequest, Fault
 from agi_router.bindings.words import Callback, Counting, Direction, Display, Language, Mode
-from agi_router.bulk.columns import (
-    COLUMNS,
-    EXPORTED,
-    CsvRow,
-    Fault,
-    Header,
-    escape,
-    unescape,
-    write_cells,
-)
+from agi_router.bulk.columns import COLUMNS, EXPORTED, Header, escape, unescape, write_cells
 from agi_router.errors import CsvError
 from agi_router.numbers import PhoneNumber, XNumber
 
@@ -36,15 +28,15 @@ AXB = {"mode": "axb", "order": "O-1", "a": A.digits, "b": B.digits}
 GXB = {"mode": "gxb", "order": "O-1", "g": f"{A.digits};{C.digits}", "b": B.digits}
 
 
-def read(cells: dict[str, str], **settings: Any) -> CsvRow | list[Fault] | None:
+def read(cells: dict[str, str], **settings: Any) -> BindRequest | list[Fault] | None:
     """Read one row whose header has just these columns."""
     return Header(list(cells), **settings).read(list(cells.values()))
 
 
-def row(cells: dict[str, str], **settings: Any) -> CsvRow:
+def row(cells: dict[str, str], **settings: Any) -> BindRequest:
     """Read one row that is without fault."""
     found = read(cells, **settings)
-    assert isinstance(found, CsvRow), found
+    assert isinstance(found, BindRequest), found
     return found
 
 
@@ -67,7 +59,7 @@ def test_a_file_of_one_tenant() -> None:
 
 def test_the_least_there_is() -> None:
     """What is not said is left to the import, or is as in a single bind."""
-    assert row(AXB) == CsvRow(
+    assert row(AXB) == BindRequest(
         parties=Axb(a=A, b=B),
         x=None,
         y=None,
@@ -149,7 +141,7 @@ def test_a_group(members: str) -> None:
 @pytest.mark.parametrize(
     ("cells", "expected"),
     [
-        ({"mode": "axyb", "b": B.digits, "y_ttl": "3m"}, AxybOnCall(a=A, b=B)),
+        ({"mode": "axyb", "b": B.digits, "y_ttl": "3m"}, Axyb(a=A, b=B, y_ttl=Y_TTL)),
         ({"mode": "ax"}, Ax(a=A)),
         (
             {"mode": "ax", "callback": "last", "default": C.digits, "window": "30m"},
@@ -233,7 +225,7 @@ def test_a_row_that_is_over() -> None:
     """It is neither a binding nor a fault, though it can no longer be bound."""
     assert read({**AXB, "state": "expired", "a": "138****0001"}) is None
     assert read({**AXB, "state": "used_up"}) is None
-    assert isinstance(read({**AXB, "state": " ACTIVE"}), CsvRow)
+    assert isinstance(read({**AXB, "state": " ACTIVE"}), BindRequest)
 
 
 def test_a_row_that_was_damaged() -> None:
@@ -276,7 +268,7 @@ def test_columns_without_a_name() -> None:
     header = Header(["mode", "", "order", "a", "b", "", " "])
     cells = ["axb", "", "O-1", A.digits, B.digits]
     for more in ([], [""], ["", " "], ["", "", "", "\t"]):
-        assert isinstance(header.read([*cells, *more]), CsvRow)
+        assert isinstance(header.read([*cells, *more]), BindRequest)
     assert header.read([*cells, "", "x"]) == [
         Fault(None, "column 7 has no name in the header, and something in this row")
     ]
@@ -346,4 +338,4 @@ def test_the_example_in_the_documentation() -> None:
     (block,) = re.findall(r"^    (mode,order,.*\n(?:    .*\n)+)", PAGE, re.MULTILINE)
     lines = [line.strip().split(",") for line in block.splitlines()]
     header = Header(lines[0])
-    assert all(isinstance(header.read(cells), CsvRow) for cells in lines[1:])
+    assert all(isinstance(header.read(cells), BindRequest) for cells in lines[1:])

@@ -12,11 +12,11 @@ import pytest
 from agi_router.bindings.model import RouteRow
 from agi_router.bindings.modes import (
     GROUP_MAX,
+    Y_TTL,
     Ax,
     Axb,
     Axe,
     Axyb,
-    AxybOnCall,
     Gxb,
     Gxyb,
     Parties,
@@ -237,8 +237,8 @@ def test_anyone_reaches_a(default: PhoneNumber | None, extension: str | None) ->
         (lambda: Axe(a=A, extension=""), ModeError, "1 to 4 digits"),
         (lambda: Axe(a=A, extension="12345"), ModeError, "1 to 4 digits"),
         (lambda: compile_routes(Axe(a=A), X, X), ModeError, "not chosen yet"),
-        (lambda: AxybOnCall(a=A, b=A), SameParty, "same number"),
-        (lambda: AxybOnCall(a=A, b=B, y_ttl=timedelta(0)), ModeError, "a second at least"),
+        (lambda: Axyb(a=A, b=A, y_ttl=Y_TTL), SameParty, "same number"),
+        (lambda: Axyb(a=A, b=B, y_ttl=timedelta(0)), ModeError, "a second at least"),
     ],
 )
 def test_what_these_modes_do_not_allow(
@@ -251,7 +251,7 @@ def test_what_these_modes_do_not_allow(
 
 def test_a_number_made_on_a_call() -> None:
     """First only A's row, which shows nothing yet; the call adds the number, and the row of B."""
-    parties = AxybOnCall(a=A, b=B)
+    parties = Axyb(a=A, b=B, y_ttl=Y_TTL)
     own = RouteRow(x_number=X, caller=A, callees=(B,), shown=None, side=Side.A)
     assert compile_routes(parties, X, X) == (own,)
     assert compile_child(A, X, B, Y) == (
@@ -267,7 +267,7 @@ PARTIES: list[Callable[[], Parties]] = [
     lambda: Axyb(a=A, b=B),
     lambda: group(Gxb, Callback.LAST),
     lambda: group(Gxyb, Callback.LAST),
-    lambda: AxybOnCall(a=A, b=B),
+    lambda: Axyb(a=A, b=B, y_ttl=Y_TTL),
     lambda: Ax(a=A),
     lambda: Axe(a=A, extension="1"),
 ]
