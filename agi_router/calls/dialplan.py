@@ -16,6 +16,7 @@ from datetime import timedelta
 
 from agi_router.bindings.words import Display, Language
 from agi_router.calls.decision import Ask, Refusal, Route
+from agi_router.calls.treatment import treat
 
 __all__ = ["DIALPLAN_VERSION", "EXTENSION_MAX", "Destination", "to_ask", "to_dial", "to_refuse"]
 
@@ -116,9 +117,9 @@ def to_refuse(
         silent: Whether no prompt is played: the cause is sent at once.
     """
     told = refusal.undisclosed if strict else refusal
-    prompt = "" if silent else told.reason.prompt
+    cause, prompt = treat(told)
     return Destination(
         "agi-router-refuse",
-        f"{refusal.reason.value}*{prompt}*{told.cause}"
+        f"{refusal.reason.value}*{'' if silent else prompt}*{cause}"
         f"*{(told.language or language).value}*{told.prompts or ''}*end",
     )

@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import Self
 
-from agi_router.calls.reasons import Reason
+from agi_router.bindings.reasons import Reason
 from agi_router.errors import NumberError, ProtocolError
 from agi_router.numbers import XNumber
 

@@ -23,7 +23,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
-from agi_router.calls.reasons import Reason
+from agi_router.bindings.reasons import Reason
 from agi_router.errors import NumberError
 from agi_router.numbers import PhoneNumber, is_withheld
 

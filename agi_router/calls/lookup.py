@@ -9,9 +9,9 @@ from typing import Any
 from agi_router.bindings.model import (
     BindingId,
 )
+from agi_router.bindings.reasons import Reason
 from agi_router.calls.arrival import Call
 from agi_router.calls.ports import Admission
-from agi_router.calls.reasons import Reason
 from agi_router.calls.rows import caller_tags, read_admission
 from agi_router.db.connection import Connection, Queries
 from agi_router.keys.ring import KeyRing

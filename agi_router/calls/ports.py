@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from agi_router.bindings.facts import Facts
 from agi_router.calls.arrival import Call
 from agi_router.calls.decision import AllocationNeeded, Refusal, Route
-from agi_router.calls.facts import Facts
 
 __all__ = ["Admission", "Admissions", "Meter"]
 

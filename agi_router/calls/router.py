@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Self, TypeGuard
 
+from agi_router.bindings.reasons import Reason
 from agi_router.bindings.words import Language
 from agi_router.calls.arrival import Call
 from agi_router.calls.decision import (
@@ -27,7 +28,6 @@ from agi_router.calls.dialplan import Destination, to_ask, to_dial, to_refuse
 from agi_router.calls.identity import Signalled, read_caller
 from agi_router.calls.merged import First, Requests
 from agi_router.calls.ports import Admissions, Meter
-from agi_router.calls.reasons import Reason
 from agi_router.calls.refusal_limit import OFF, Rate, RefusalLimit
 from agi_router.errors import AgiRouterError, StoreBusy
 from agi_router.logs import LateLog

@@ -10,6 +10,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any, Final, Generic, TypeVar
 
+from agi_router.bindings.facts import Facts, RouteHit
 from agi_router.bindings.words import (
     BindingState,
     Callback,
@@ -21,7 +22,6 @@ from agi_router.bindings.words import (
     check_prompts,
 )
 from agi_router.calls.arrival import Call
-from agi_router.calls.facts import Facts, RouteHit
 from agi_router.calls.ports import Admission
 from agi_router.errors import RowInvalid
 from agi_router.keys.ring import KeyRing, Purpose, Row

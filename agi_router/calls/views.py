@@ -11,8 +11,10 @@ from agi_router.calls.decision import (
     Refusal,
     Route,
 )
+from agi_router.calls.explanation import Explanation
+from agi_router.calls.treatment import treat
 
-__all__ = ["describe_call", "describe_decision", "name_callees"]
+__all__ = ["describe_call", "describe_decision", "describe_explanation", "name_callees"]
 
 
 def name_callees(decision: Route | AllocationNeeded) -> str:
@@ -49,15 +51,26 @@ def describe_decision(decision: Decision, *, strict: bool) -> dict[str, Any]:
         case Ask():
             described |= {"verdict": "ask", "prompt": "ask_extension"}
         case Refusal():
-            told = decision.undisclosed if strict else decision
+            treatment = treat(decision.undisclosed if strict else decision)
             described |= {
                 "verdict": "refuse",
                 "reason": decision.reason.value,
                 "binding": decision.binding,
-                "prompt": told.reason.prompt,
-                "cause": told.cause,
+                "prompt": treatment.prompt,
+                "cause": treatment.cause,
             }
     return described
+
+
+def describe_explanation(explanation: Explanation, *, strict: bool) -> dict[str, Any]:
+    """
+    A decision with the rules that led to it.
+    """
+    return {
+        **describe_decision(explanation.decision, strict=strict),
+        "at": explanation.at,
+        "rules": [{"rule": step.rule, "holds": step.holds} for step in explanation.steps],
+    }
 
 
 def describe_call(row: dict[str, Any]) -> dict[str, Any]:

@@ -214,7 +214,7 @@ def term_option(term: Term) -> Callable[[Any], Any]:
     """
     return click.option(
         f"--{term.word.replace('_', '-')}",
-        term.name,
+        term.word,
         type=_type_of(term.kind),
         default=None if term.default is None else term.kind.write(term.default),
         show_default=term.default is not None,

@@ -7,20 +7,14 @@ from datetime import datetime
 import click
 
 from agi_router.bindings.names import BindingNames
-from agi_router.calls.decision import (
-    AllocationNeeded,
-    Ask,
-    Decision,
-    Refusal,
-    Route,
-    Step,
-    decide,
-    screen,
-)
-from agi_router.calls.decision import explain as explain_steps
+from agi_router.bindings.reasons import Reason
+from agi_router.calls.arrival import Call
+from agi_router.calls.decision import AllocationNeeded, Ask, Decision, Refusal, Route
+from agi_router.calls.explanation import explain_call
 from agi_router.calls.lookup import CallLookup
-from agi_router.calls.reasons import Reason
-from agi_router.calls.views import describe_call, describe_decision, name_callees
+from agi_router.calls.ports import Admission
+from agi_router.calls.treatment import treat
+from agi_router.calls.views import describe_call, describe_explanation, name_callees
 from agi_router.cli.arguments import NUMBER, ORDER_ID, SINCE, TIME, scope_option
 from agi_router.cli.context import open_serving_database, read_settings
 from agi_router.cli.output import echo, echo_json, echo_table, json_option, local_time
@@ -59,32 +53,27 @@ def explain(
       agi-router explain --from - --to 700123456780001
     """
     settings = read_settings()
-    screened = screen(
+
+    def look(call: Call) -> Admission:
+        with open_store(settings, tenant=tenant) as store:
+            lookup = CallLookup(store.connection, store.scope)
+            return lookup.facts(call, store.keys, at=at, open_modes=settings.open_modes)
+
+    explanation = explain_call(
+        look,
         caller=caller,
         dialled=dialled,
+        extension=extension,
+        at=at,
         fixed_lines=settings.fixed_lines,
-        attempts_left=1 if settings.open_modes and extension is None else 0,
-        typed=extension,
+        open_modes=settings.open_modes,
     )
-    steps = [Step("numbers are of an accepted form", not isinstance(screened, Refusal))]
-    if isinstance(screened, Refusal):
-        decision: Decision = screened
-    else:
-        with open_store(settings, tenant=tenant) as store:
-            admission = CallLookup(store.connection, store.scope).facts(
-                screened, store.keys, at=at, open_modes=settings.open_modes
-            )
-        steps += explain_steps(screened, admission.facts, now=admission.now)
-        decision = decide(screened, admission.facts, now=admission.now)
-        at = admission.now
-    described = describe_decision(decision, strict=settings.strict)
     if as_json:
-        rules = [{"rule": step.rule, "holds": step.holds} for step in steps]
-        echo_json({**described, "at": at, "rules": rules})
+        echo_json(describe_explanation(explanation, strict=settings.strict))
         return
-    for step in steps:
+    for step in explanation.steps:
         echo(f"{'yes' if step.holds else 'NO ':4} {step.rule}")
-    echo(_told(decision, strict=settings.strict))
+    echo(_told(explanation.decision, strict=settings.strict))
 
 
 @click.command()
@@ -188,6 +177,5 @@ def _told(decision: Decision, *, strict: bool) -> str:
         case Ask():
             return "ask: the caller is answered and asked for an extension"
         case Refusal():
-            told = decision.undisclosed if strict else decision
-            reason = decision.reason
-            return f"refuse: {reason.value} (prompt {told.reason.prompt}, cause {told.cause})"
+            cause, prompt = treat(decision.undisclosed if strict else decision)
+            return f"refuse: {decision.reason.value} (prompt {prompt}, cause {cause})"

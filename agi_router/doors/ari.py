@@ -17,10 +17,10 @@ from agi_router.ari import (
     StasisStart,
     UserEvent,
 )
+from agi_router.bindings.reasons import Reason
 from agi_router.calls.decision import Refusal
 from agi_router.calls.dialplan import Destination
 from agi_router.calls.merged import First
-from agi_router.calls.reasons import Reason
 from agi_router.calls.router import Arrival, Router
 from agi_router.clocks import OtherClock, steady
 from agi_router.pbx import rules as profile

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from agi_router.bindings.reasons import Reason
 from agi_router.bindings.words import Mode
-from agi_router.calls.reasons import Reason
 from agi_router.errors import LeakTestError
 from agi_router.leaktest.call_slots import CallSlot
 from agi_router.leaktest.carrier import Address, show

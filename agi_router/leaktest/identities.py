@@ -15,7 +15,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from agi_router.calls.reasons import Reason
+from agi_router.bindings.reasons import Reason
 
 __all__ = ["IDENTITIES", "Identity", "Taken"]
 

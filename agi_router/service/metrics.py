@@ -22,9 +22,9 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from agi_router.bindings.reasons import Reason
 from agi_router.calls.decision import Refusal, Route
 from agi_router.calls.end import End, Outcome
-from agi_router.calls.reasons import Reason
 
 __all__ = ["Metrics"]
 

@@ -11,10 +11,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from agi_router.bindings.facts import Facts, RouteHit
 from agi_router.bindings.words import BindingState, Direction, Language, Mode, Side
 from agi_router.calls.arrival import Call
 from agi_router.calls.decision import AllocationNeeded
-from agi_router.calls.facts import Facts, RouteHit
 from agi_router.calls.ports import Admission
 from agi_router.calls.refusal_limit import OFF, Rate
 from agi_router.calls.router import Router

@@ -15,10 +15,10 @@ from typing import Any, cast
 
 import pytest
 
+from agi_router.bindings.reasons import Reason
 from agi_router.bindings.words import Language
 from agi_router.calls.decision import Refusal, Route
 from agi_router.calls.dialplan import Destination, to_dial, to_refuse
-from agi_router.calls.reasons import Reason
 from agi_router.calls.refusal_limit import Rate
 from agi_router.calls.router import Router
 from agi_router.doors.fastagi import FastAgiDoor, _send, _sendable, answers, token_of

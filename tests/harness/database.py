@@ -28,6 +28,7 @@ from psycopg.rows import dict_row
 
 from agi_router.bindings.model import Binding, Party
 from agi_router.bindings.modes import Axb
+from agi_router.bindings.reasons import Reason
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
 from agi_router.bindings.words import Side
@@ -36,7 +37,6 @@ from agi_router.calls.decision import AllocationNeeded, Decision, Route, decide
 from agi_router.calls.end import End, Outcome, call_day
 from agi_router.calls.lookup import CallLookup
 from agi_router.calls.ports import Admission
-from agi_router.calls.reasons import Reason
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection
 from agi_router.db.migrate import migrate

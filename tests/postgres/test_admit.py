@@ -8,13 +8,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from agi_router.bindings.reasons import Reason
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.words import Direction, Language
 from agi_router.calls import store as admission
 from agi_router.calls.decision import Refusal, Route, decide
 from agi_router.calls.end import Outcome
 from agi_router.calls.ports import Admission
-from agi_router.calls.reasons import Reason
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection
 from agi_router.db.queries import query

@@ -13,11 +13,11 @@ import pytest
 
 from agi_router.bindings.model import Binding, BindingId
 from agi_router.bindings.modes import Axb
+from agi_router.bindings.reasons import Reason
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
 from agi_router.bindings.words import BindingState, Counting, Direction, Language, Side
 from agi_router.calls.decision import Refusal, decide
-from agi_router.calls.reasons import Reason
 from agi_router.cli.exit_codes import exit_code
 from agi_router.db.connection import Connection, connect
 from agi_router.errors import (

@@ -10,11 +10,11 @@ import pytest
 
 from agi_router.bindings.model import Binding
 from agi_router.bindings.modes import Y_TTL, Axyb
+from agi_router.bindings.reasons import Reason
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
 from agi_router.bindings.words import BindingState, Direction, Side
 from agi_router.calls.decision import AllocationNeeded, Refusal, Route
-from agi_router.calls.reasons import Reason
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection
 from agi_router.numbers import PhoneNumber, XNumber

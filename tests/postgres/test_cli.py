@@ -20,10 +20,12 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from agi_router.bindings.reasons import Reason
 from agi_router.bindings.store import BindingStore
+from agi_router.calls.decision import Refusal
 from agi_router.calls.end import Outcome
-from agi_router.calls.reasons import Reason
 from agi_router.calls.store import AdmissionStore
+from agi_router.calls.treatment import treat
 from agi_router.db.connection import Connection
 from agi_router.inventory.model import BlockState
 from agi_router.keys.file import write_key_ring
@@ -375,7 +377,9 @@ def test_explain(cli: Cli, connection: Connection, store: BindingStore) -> None:
             assert all(rule["holds"] for rule in told["rules"])
         else:
             assert told["shown"] is told["ring"] is None
-            assert (told["prompt"], told["cause"]) == (Reason(why).prompt, Reason(why).cause)
+            assert (told["prompt"], told["cause"]) == tuple(
+                reversed(treat(Refusal(reason=Reason(why))))
+            )
             assert not told["rules"][-1]["holds"]
     routed, refused = cli.many([explain(A.digits), explain(C.digits)])
     assert routed.out.splitlines()[-1] == (

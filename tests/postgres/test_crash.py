@@ -10,10 +10,10 @@ from collections.abc import Iterator
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from agi_router.bindings.reasons import Reason
 from agi_router.bindings.store import BindingStore
 from agi_router.calls.decision import Refusal, decide
 from agi_router.calls.end import Outcome
-from agi_router.calls.reasons import Reason
 from agi_router.calls.store import AdmissionStore, Unsettled
 from agi_router.db import pool as connection_pool
 from agi_router.db.connection import Connection, connect

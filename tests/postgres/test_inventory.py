@@ -16,12 +16,12 @@ import pytest
 from agi_router.bindings.choose import Affinity, NumberPolicy
 from agi_router.bindings.model import Binding, BindingId
 from agi_router.bindings.modes import Axb, Axyb, Gxb
+from agi_router.bindings.reasons import Reason
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
 from agi_router.bindings.words import Callback, Side
 from agi_router.calls import store as admission_module
 from agi_router.calls.decision import Refusal, decide
-from agi_router.calls.reasons import Reason
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection, Queries, connect
 from agi_router.errors import (

@@ -10,11 +10,11 @@ from threading import Barrier
 
 import pytest
 
+from agi_router.bindings.reasons import Reason
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.words import Language
 from agi_router.calls.decision import Refusal
 from agi_router.calls.dialplan import to_refuse
-from agi_router.calls.reasons import Reason
 from agi_router.calls.router import Arrival, Router
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection, connect

@@ -23,12 +23,12 @@ from hypothesis.stateful import (
 from agi_router.bindings.choose import Affinity, NumberPolicy
 from agi_router.bindings.model import Binding, BindingId
 from agi_router.bindings.modes import Axb
+from agi_router.bindings.reasons import Reason
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
 from agi_router.bindings.words import BindingState, Counting, Side
 from agi_router.calls.decision import Refusal, Route, decide
 from agi_router.calls.end import Outcome, call_day
-from agi_router.calls.reasons import Reason
 from agi_router.calls.rows import read_admission
 from agi_router.db.connection import Connection
 from agi_router.db.queries import query

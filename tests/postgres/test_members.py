@@ -13,11 +13,11 @@ import pytest
 from agi_router.bindings import modes
 from agi_router.bindings.model import Binding, BindingId
 from agi_router.bindings.modes import GROUP_MAX, Axb, Axyb, Gxb, Gxyb
+from agi_router.bindings.reasons import Reason
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
 from agi_router.bindings.words import Callback, Side
 from agi_router.calls.decision import Refusal, Route, decide
-from agi_router.calls.reasons import Reason
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection, connect
 from agi_router.errors import (

@@ -10,12 +10,12 @@ import pytest
 
 from agi_router.bindings.model import Binding
 from agi_router.bindings.modes import Axb, Axyb, Gxb, Gxyb, Parties
+from agi_router.bindings.reasons import Reason
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
 from agi_router.bindings.words import BindingState, Callback, Direction, Side
 from agi_router.calls.decision import Refusal, Route, decide
 from agi_router.calls.end import Outcome
-from agi_router.calls.reasons import Reason
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection
 from agi_router.errors import BindingConflict, ModeError, NoNumberAvailable

@@ -11,12 +11,12 @@ import pytest
 
 from agi_router.bindings.model import Binding
 from agi_router.bindings.modes import Ax, Axe, Gxb, Parties
+from agi_router.bindings.reasons import Reason
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
 from agi_router.bindings.words import Callback, Direction, Side
 from agi_router.calls.arrival import Call, DialledExtension
 from agi_router.calls.decision import Ask, Refusal, Route, decide
-from agi_router.calls.reasons import Reason
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection, connect
 from agi_router.errors import BindingConflict, ModeError, NoNumberAvailable

@@ -24,6 +24,7 @@ from postgres.test_import import Importing
 from agi_router.bindings.choose import Affinity, NumberPolicy
 from agi_router.bindings.model import Binding
 from agi_router.bindings.modes import Y_TTL, Ax, Axb, Axe, Axyb, Gxb, Gxyb, Parties
+from agi_router.bindings.reasons import Reason
 from agi_router.bindings.reseal import Renewal
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
@@ -31,7 +32,6 @@ from agi_router.bindings.words import Callback, Side
 from agi_router.bulk import importer
 from agi_router.calls.arrival import Call, DialledExtension
 from agi_router.calls.decision import Refusal, Route, decide
-from agi_router.calls.reasons import Reason
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection, connect
 from agi_router.db.queries import query

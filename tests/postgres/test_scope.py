@@ -18,12 +18,12 @@ import agi_router
 from agi_router.bindings.model import Binding, BindingId
 from agi_router.bindings.modes import Axb, Axe, Gxb
 from agi_router.bindings.names import BindingNames
+from agi_router.bindings.reasons import Reason
 from agi_router.bindings.store import FOREIGN, BindingStore
 from agi_router.bindings.terms import Terms
 from agi_router.bindings.words import Callback
 from agi_router.bulk.importer import Importer
 from agi_router.calls.lookup import CallLookup
-from agi_router.calls.reasons import Reason
 from agi_router.calls.store import AdmissionStore
 from agi_router.calls.views import describe_call
 from agi_router.db.connection import Connection, Queries, connect

@@ -7,9 +7,9 @@ import traceback
 
 import pytest
 
+from agi_router.bindings.reasons import Reason
 from agi_router.bindings.store import BindingStore
 from agi_router.calls.end import Outcome
-from agi_router.calls.reasons import Reason
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection, connect
 from agi_router.errors import AgiRouterError, BindingConflict, StoreError

@@ -17,6 +17,7 @@ from psycopg.conninfo import make_conninfo
 
 from agi_router.bindings.model import Binding
 from agi_router.bindings.modes import Axb, Gxb
+from agi_router.bindings.reasons import Reason
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
 from agi_router.bindings.words import Callback
@@ -25,7 +26,6 @@ from agi_router.bulk.exporter import export_rows
 from agi_router.calls.decision import Route
 from agi_router.calls.end import Outcome
 from agi_router.calls.lookup import CallLookup
-from agi_router.calls.reasons import Reason
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection, connect
 from agi_router.db.migrate import check_schema, migrate

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from agi_router.bindings.reasons import Reason
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.words import BindingState, Counting, Language
 from agi_router.calls.arrival import Call
@@ -18,7 +19,6 @@ from agi_router.calls.dialplan import to_refuse
 from agi_router.calls.end import End, Outcome, parse_end
 from agi_router.calls.lookup import CallLookup
 from agi_router.calls.ports import Admission
-from agi_router.calls.reasons import Reason
 from agi_router.calls.router import Arrival, Router
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection

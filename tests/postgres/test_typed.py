@@ -13,9 +13,9 @@ import pytest
 from postgres.test_cli import PROGRAM, Cli, axb, cli, key_file
 
 from agi_router.bindings.modes import Gxb
+from agi_router.bindings.reasons import Reason
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
-from agi_router.calls.reasons import Reason
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection
 from agi_router.db.queries import query

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agi_router.bindings.reasons import Reason
 from agi_router.calls.end import End, call_day, parse_end
-from agi_router.calls.reasons import Reason
 from agi_router.errors import ProtocolError
 from agi_router.numbers import XNumber
 

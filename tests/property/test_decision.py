@@ -7,6 +7,9 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agi_router.bindings.facts import Facts, RouteHit
+from agi_router.bindings.reach import explain
+from agi_router.bindings.reasons import Reason
 from agi_router.bindings.words import (
     BindingState,
     Callback,
@@ -24,11 +27,8 @@ from agi_router.calls.decision import (
     Refusal,
     Route,
     decide,
-    explain,
     screen,
 )
-from agi_router.calls.facts import Facts, RouteHit
-from agi_router.calls.reasons import Reason
 from agi_router.numbers import PhoneNumber, XNumber
 
 NOW = datetime(2025, 3, 14, 21, 30, 25, tzinfo=UTC)
@@ -212,7 +212,7 @@ def test_connects_if_and_only_if_everything_allows_it(
 @given(calls, facts(consistent=False), times)
 def test_explain_agrees_with_decide(call: Call, known: Facts, now: datetime) -> None:
     """The last step holds if and only if the call is connected, and tells the reason if not."""
-    *before, last = explain(call, known, now=now)
+    *before, last = explain(call.caller, known, now=now)
     decision = decide(call, known, now=now)
     assert all(step.holds for step in before)
     assert last.holds is isinstance(decision, Route | AllocationNeeded)

@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agi_router.bindings.modes import GROUP_MAX
+from agi_router.bindings.reasons import Reason
 from agi_router.bindings.words import Display, Language
 from agi_router.calls.decision import Refusal, Route
 from agi_router.calls.dialplan import to_dial, to_refuse
-from agi_router.calls.reasons import Reason
+from agi_router.calls.treatment import treat
 from agi_router.numbers import PhoneNumber, XNumber
 
 SECOND = timedelta(seconds=1)
@@ -90,7 +91,7 @@ def test_a_refusal_is_carried_whole(refusal: Refusal, language: Language) -> Non
     reason, prompt, cause, spoken, prompts, end = extension.split("*")
     assert prompts == (refusal.prompts or "")
     assert Reason(reason) is refusal.reason
-    assert (prompt, int(cause)) == (refusal.reason.prompt, refusal.reason.cause)
+    assert (prompt, int(cause)) == tuple(reversed(treat(refusal)))
     assert (Language(spoken), end) == (refusal.language or language, "end")
 
 

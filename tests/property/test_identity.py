@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agi_router.bindings.reasons import Reason
 from agi_router.calls import identity
 from agi_router.calls.identity import Signalled, read_caller
-from agi_router.calls.reasons import Reason
 from agi_router.numbers import PhoneNumber
 from harness.identities import told
 

@@ -121,9 +121,8 @@ def test_a_leg_followed_twice_leads_back(binding: Binding) -> None:
     for row in rows:
         for callee in row.callees:
             back = follow(rows, row.shown, callee)
-            if row.side is Side.A and isinstance(parties, Gxb):
-                assert back.callees == parties.called_back
-            elif row.side is Side.B and isinstance(parties, Ax):
+            side = {Gxb: Side.A, Gxyb: Side.A, Ax: Side.B, Axe: Side.B}.get(type(parties))
+            if row.side is side:
                 assert back.callees == parties.called_back
             else:
                 assert back.callees == (row.caller,)

@@ -28,14 +28,15 @@ from agi_router.ari import (
     UserEvent,
     WireError,
 )
+from agi_router.bindings.facts import Facts, RouteHit
+from agi_router.bindings.reasons import Reason
 from agi_router.bindings.words import BindingState, Callback, Direction, Language, Mode, Side
 from agi_router.calls.arrival import Call
-from agi_router.calls.decision import AllocationNeeded
-from agi_router.calls.facts import Facts, RouteHit
+from agi_router.calls.decision import AllocationNeeded, Refusal
 from agi_router.calls.ports import Admission
-from agi_router.calls.reasons import Reason
 from agi_router.calls.refusal_limit import OFF, Rate
 from agi_router.calls.router import Router
+from agi_router.calls.treatment import treat
 from agi_router.doors import ari as ari_door
 from agi_router.doors.ari import EVENTS, AriDoor
 from agi_router.numbers import Block, PhoneNumber, XNumber
@@ -379,7 +380,7 @@ async def test_a_crowd_is_refused(*, at_once: bool) -> None:
     await asyncio.sleep(0)
     assert len(store.asked) == 3
     crowd = Reason.NO_CAPACITY
-    refused = f"no_capacity*{crowd.prompt}*34*zh**end"
+    refused = f"no_capacity*{treat(Refusal(reason=crowd)).prompt}*34*zh**end"
     assert ari.continued == [
         ("pbx1-1741988825.4", "agi-router-refuse", refused),
         ("pbx1-1741988825.5", "agi-router-refuse", refused),

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
+from agi_router.bindings.reasons import Reason
 from agi_router.calls.end import (
     End,
     Outcome,
@@ -16,7 +17,6 @@ from agi_router.calls.end import (
     keeps_use,
     parse_end,
 )
-from agi_router.calls.reasons import Reason
 from agi_router.errors import ProtocolError
 from agi_router.numbers import XNumber
 

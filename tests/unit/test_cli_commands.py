@@ -6,6 +6,10 @@ import sys
 import click
 import pytest
 
+from agi_router.bindings.fields import FIELDS
+from agi_router.bindings.modes import MODES
+from agi_router.bindings.terms import TERMS
+from agi_router.bindings.words import Mode
 from agi_router.cli import cli
 
 CONTEXT = click.Context(cli, info_name="agi-router")
@@ -13,6 +17,10 @@ COMMANDS = cli.list_commands(CONTEXT)
 
 SERVE_ALONE = """
 import sys, click
+from agi_router.bindings.fields import FIELDS
+from agi_router.bindings.modes import MODES
+from agi_router.bindings.terms import TERMS
+from agi_router.bindings.words import Mode
 from agi_router.cli import cli
 assert cli.get_command(click.Context(cli), "serve")
 print(*sorted(name for name in sys.modules if name.startswith("agi_router.cli.")))
@@ -45,3 +53,17 @@ def test_serve_imports_no_other_command() -> None:
         "agi_router.cli.output",
         "agi_router.cli.service",
     ]
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_binding_by_a_mode_takes_what_its_parties_take(mode: Mode) -> None:
+    """An option for each word of the mode, and for the terms; no other word."""
+    group = cli.get_command(CONTEXT, "bind")
+    assert isinstance(group, click.Group)
+    command = group.get_command(CONTEXT, mode)
+    assert command is not None
+    words = {param.name for param in command.params}
+    assert words - FIELDS.keys() <= {"y_on_call", "operator_digit", "same_x", "as_json"}
+    own = {*MODES[mode].needs(), *MODES[mode].may()}
+    terms = {term.word for term in TERMS}
+    assert words & FIELDS.keys() == own | terms | {"ttl", "expires", "order", "tenant"}

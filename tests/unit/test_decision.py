@@ -8,6 +8,10 @@ from typing import Any
 
 import pytest
 
+from agi_router.bindings import reach
+from agi_router.bindings.facts import Facts, RouteHit
+from agi_router.bindings.reach import explain
+from agi_router.bindings.reasons import Reason
 from agi_router.bindings.words import (
     BindingState,
     Callback,
@@ -17,7 +21,6 @@ from agi_router.bindings.words import (
     Mode,
     Side,
 )
-from agi_router.calls import decision as rule
 from agi_router.calls.arrival import Call, DialledExtension
 from agi_router.calls.decision import (
     AllocationNeeded,
@@ -25,11 +28,8 @@ from agi_router.calls.decision import (
     Refusal,
     Route,
     decide,
-    explain,
     screen,
 )
-from agi_router.calls.facts import Facts, RouteHit
-from agi_router.calls.reasons import Reason
 from agi_router.numbers import PhoneNumber, XNumber
 
 X = XNumber(value=700012345670001)
@@ -304,7 +304,7 @@ def test_the_first_rule_that_fails_gives_the_reason() -> None:
 
 def test_explain_tells_every_rule_of_a_good_call() -> None:
     """Each rule once, all of them hold."""
-    steps = list(explain(CALL, FACTS, now=NOW))
+    steps = list(explain(CALL.caller, FACTS, now=NOW))
     assert [step.rule for step in steps] == [
         "the 700 number lies in a block of ours",
         "its block is in service and certified",
@@ -343,7 +343,7 @@ def test_explain_tells_every_rule_of_a_good_call() -> None:
 )
 def test_explain_ends_at_the_rule_that_fails(known: Facts, count: int, last: str) -> None:
     """What comes after the first failure is not told."""
-    *before, failed = explain(CALL, known, now=NOW)
+    *before, failed = explain(CALL.caller, known, now=NOW)
     assert len(before) == count - 1
     assert all(step.holds for step in before)
     assert (failed.rule, failed.holds) == (last, False)
@@ -351,7 +351,7 @@ def test_explain_ends_at_the_rule_that_fails(known: Facts, count: int, last: str
 
 def test_nothing_is_asked_of_a_leg_that_is_not_there() -> None:
     """Also whoever reads on after the first failure gets no rule without a hit."""
-    steps = list(rule._steps(CALL, replace(FACTS, hit=None), NOW))
+    steps = list(reach._steps(CALL.caller, replace(FACTS, hit=None), NOW))
     assert [step.holds for step in steps] == [True, True, True, False]
 
 

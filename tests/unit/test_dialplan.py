@@ -10,11 +10,11 @@ from importlib.resources import files
 
 import pytest
 
+from agi_router.bindings.reasons import Reason
 from agi_router.bindings.words import Language
 from agi_router.calls.decision import Refusal
 from agi_router.calls.dialplan import DIALPLAN_VERSION, to_refuse
 from agi_router.calls.end import parse_end
-from agi_router.calls.reasons import Reason
 from agi_router.doors.fastagi import token_of
 from agi_router.pbx.rules import ENTRY_LABEL
 

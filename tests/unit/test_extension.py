@@ -10,11 +10,12 @@ from importlib.resources import files
 import pytest
 
 from agi_router.ari import EXTENSION_MAX
+from agi_router.bindings.reasons import Reason
 from agi_router.bindings.words import Display, Language
 from agi_router.calls import dialplan as wire
 from agi_router.calls.decision import Ask, Refusal, Route
 from agi_router.calls.dialplan import DIALPLAN_VERSION, Destination, to_ask, to_dial, to_refuse
-from agi_router.calls.reasons import Reason
+from agi_router.calls.treatment import treat
 from agi_router.numbers import PhoneNumber, XNumber
 
 X = XNumber(value=700012345670001)
@@ -126,7 +127,8 @@ def test_every_refusal_fits(reason: Reason, language: Language) -> None:
     extension = to_refuse(Refusal(reason=reason), language=language).extension
     assert len(extension) <= EXTENSION_MAX
     assert re.fullmatch(r"[a-z][a-z0-9_]*(\*[a-z0-9_]+){3}\*\*end", extension)
-    fields = [reason.value, reason.prompt, str(reason.cause), language.value, "", "end"]
+    cause, prompt = treat(Refusal(reason=reason))
+    fields = [reason.value, prompt, str(cause), language.value, "", "end"]
     assert extension.split("*") == fields
 
 

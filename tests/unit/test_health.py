@@ -23,10 +23,10 @@ from wsgiref.util import setup_testing_defaults
 import pytest
 
 from agi_router.ari import AriClient
+from agi_router.bindings.reasons import Reason
 from agi_router.calls.decision import Refusal, Route
 from agi_router.calls.end import End, Outcome, call_day
 from agi_router.calls.journal import EndJournal
-from agi_router.calls.reasons import Reason
 from agi_router.calls.store import AdmissionStore
 from agi_router.clocks import OtherClock
 from agi_router.db.pool import ConnectionPool

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import pytest
 
+from agi_router.bindings.reasons import Reason
 from agi_router.calls.identity import Signalled, read_caller
-from agi_router.calls.reasons import Reason
 from agi_router.errors import NumberError
 from agi_router.leaktest.identities import IDENTITIES, Identity, Taken
 from agi_router.leaktest.vectors import VECTORS

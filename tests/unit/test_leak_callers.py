@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agi_router.calls.reasons import Reason
+from agi_router.bindings.reasons import Reason
 from agi_router.leaktest.callers import Sighting
 from agi_router.leaktest.identities import IDENTITIES, Taken
 from agi_router.leaktest.report import sightings_as_json, sightings_summary, succeeded

@@ -9,11 +9,12 @@ from importlib.resources import files
 
 import pytest
 
+from agi_router.bindings.facts import RouteHit
+from agi_router.bindings.reasons import Reason
 from agi_router.bindings.words import BindingState, Direction, Language, Mode, Side
 from agi_router.calls.arrival import Call
 from agi_router.calls.decision import Refusal
-from agi_router.calls.facts import RouteHit
-from agi_router.calls.reasons import Reason
+from agi_router.calls.treatment import treat
 from agi_router.numbers import Block, PhoneNumber, XNumber
 
 # The words of the domain notes, 4.1.
@@ -81,13 +82,13 @@ def test_the_set_of_reasons_is_closed() -> None:
 @pytest.mark.parametrize("reason", Reason)
 def test_a_reason_has_a_cause_that_becomes_a_sip_status(reason: Reason) -> None:
     """Asterisk has a SIP status for the cause; any other would leave as 603."""
-    assert reason.cause in SIP_STATUSES
+    assert treat(Refusal(reason=reason)).cause in SIP_STATUSES
 
 
 @pytest.mark.parametrize("reason", Reason)
 def test_a_reason_has_a_prompt_in_both_languages(reason: Reason) -> None:
     """The caller hears why, in Mandarin and in English."""
-    prompt = prompts()[reason.prompt]
+    prompt = prompts()[treat(Refusal(reason=reason)).prompt]
     assert prompt["zh"].strip()
     assert prompt["en"].strip()
 
@@ -125,18 +126,19 @@ def test_a_reason_has_a_prompt_in_both_languages(reason: Reason) -> None:
 )
 def test_what_a_reason_sounds_like(reason: Reason, cause: int, prompt: str) -> None:
     """Cause and prompt are those of the domain notes."""
-    assert (reason.cause, reason.prompt) == (cause, prompt)
+    assert treat(Refusal(reason=reason)) == (cause, prompt)
 
 
 @pytest.mark.parametrize("reason", [Reason.NO_BINDING, Reason.STRANGER, Reason.BLOCKED])
 def test_a_stranger_learns_nothing(reason: Reason) -> None:
     """Nobody can tell by ear or by status whether a number is bound."""
-    assert (reason.cause, reason.prompt) == (Reason.STRANGER.cause, Reason.STRANGER.prompt)
+    assert treat(Refusal(reason=reason)) == treat(Refusal(reason=Reason.STRANGER))
 
 
 def test_only_a_crowd_makes_the_network_try_another_node() -> None:
     """34 leaves as 503, which can take a route out of service; policy must never do that."""
-    assert [reason for reason in Reason if reason.cause == 34] == [Reason.NO_CAPACITY]
+    crowded = [each for each in Reason if treat(Refusal(reason=each)).cause == 34]
+    assert crowded == [Reason.NO_CAPACITY]
 
 
 @pytest.mark.parametrize(
@@ -206,12 +208,11 @@ def test_strictly(reason: Reason) -> None:
     assert refusal.undisclosed == (
         refusal if reason in PLAIN else Refusal(reason=Reason.NO_BINDING)
     )
-    assert refusal.cause == reason.cause
 
 
 def test_too_short() -> None:
     """Digits are missing: the network may say so."""
-    assert Refusal(reason=Reason.X_MALFORMED, too_short=True).cause == 28
+    assert treat(Refusal(reason=Reason.X_MALFORMED, too_short=True)) == (28, "number_bad")
 
 
 def test_faults_of_ours() -> None:

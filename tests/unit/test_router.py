@@ -10,16 +10,16 @@ from typing import Any
 
 import pytest
 
+from agi_router.bindings.facts import Facts, RouteHit
+from agi_router.bindings.reasons import Reason
 from agi_router.bindings.words import BindingState, Direction, Language, Mode, Side
 from agi_router.calls.arrival import Call
 from agi_router.calls.decision import AllocationNeeded, Refusal, Route
 from agi_router.calls.dialplan import Destination, to_refuse
 from agi_router.calls.end import call_day
-from agi_router.calls.facts import Facts, RouteHit
 from agi_router.calls.identity import Signalled
 from agi_router.calls.merged import First
 from agi_router.calls.ports import Admission
-from agi_router.calls.reasons import Reason
 from agi_router.calls.refusal_limit import Rate
 from agi_router.calls.router import Arrival, Router
 from agi_router.errors import (

@@ -15,10 +15,10 @@ from typing import cast
 import pytest
 
 from agi_router.ari import AriClient, AriUnavailable
+from agi_router.bindings.reasons import Reason
 from agi_router.calls import settlement as settlement_module
 from agi_router.calls.end import End
 from agi_router.calls.journal import EndJournal
-from agi_router.calls.reasons import Reason
 from agi_router.calls.settlement import Settlement
 from agi_router.calls.store import AdmissionStore, Broken, Unsettled
 from agi_router.errors import NodeTaken, StoreError, StoreHeld, StoreUnavailable

@@ -1,0 +1,219 @@
+"""
+Whether one side may reach the other now, by a call or by anything else: facts and rules.
+
+Rules for the editor:
+
+1. A rule is a text, a reason and a predicate; the first that fails gives the reason. The texts are
+   what :func:`explain` shows.
+2. Nothing here knows what is asked for: what a refused caller hears, and what rings, is of
+   :mod:`agi_router.calls`.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from agi_router.bindings.facts import Facts, RouteHit
+from agi_router.bindings.reasons import Reason
+from agi_router.bindings.words import BindingState, Side
+from agi_router.numbers import PhoneNumber, XNumber
+
+__all__ = ["Reach", "Step", "Unreachable", "explain", "find_reach"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """
+    The other side may be reached.
+    """
+
+    hit: RouteHit
+    parties: tuple[PhoneNumber, ...]
+    """Who is reached: one or more."""
+    shown: XNumber | None
+    """The number that they see; :obj:`None` where one has to be made first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unreachable:
+    """
+    It may not be, and why.
+    """
+
+    reason: Reason
+    hit: RouteHit | None
+    """The row by which it would be, where the reason is of it; :obj:`None` where none is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """
+    One rule as it was applied.
+    """
+
+    rule: str
+    holds: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """
+    What must hold of an X, else the reason to refuse.
+    """
+
+    text: str
+    reason: Reason
+    holds: Callable[[Facts], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class _HitRule:
+    """
+    What must hold of the row that was hit, else the reason to refuse.
+    """
+
+    text: str
+    reason: Reason
+    holds: Callable[[PhoneNumber, RouteHit, datetime], bool]
+
+
+def _alive(hit: RouteHit, now: datetime, state: BindingState) -> bool:
+    # A state without its time, or a time without its state, is no life either.
+    return hit.state is not state or (hit.ended_at is not None and hit.ended_at > now)
+
+
+def _parties(hit: RouteHit, now: datetime) -> tuple[PhoneNumber, ...]:
+    """
+    Whom the hit rings: the last caller, as long as its window is open, or whom it stands for.
+    """
+    if hit.last_caller is not None and hit.last_at is not None:
+        window = hit.callback_window
+        if window is None or now - hit.last_at < window:
+            return (hit.last_caller,)
+    return hit.callees
+
+
+def _number_lives(hit: RouteHit, now: datetime) -> bool:
+    return hit.shown is not None and (hit.child_until is None or hit.child_until > now)
+
+
+# The order is that of the domain notes, 2.3: the first rule that fails gives the reason.
+_X_RULES = (
+    _Rule("the 700 number lies in a block of ours", Reason.X_UNKNOWN, lambda f: f.block_known),
+    _Rule(
+        "its block is in service and certified",
+        Reason.CERTIFICATE_INVALID,
+        lambda f: f.certificate_valid,
+    ),
+    _Rule(
+        "somebody is bound on the number",
+        Reason.NO_BINDING,
+        lambda f: f.x_bound or f.hit is not None,
+    ),
+)
+_IS_PARTY = "the caller is a party on the number"
+_HIT_RULES = (
+    _HitRule("the binding has begun", Reason.NO_BINDING, lambda _, g, now: g.begins_at <= now),
+    _HitRule("the tenant is active", Reason.TENANT_SUSPENDED, lambda _, g, __: g.tenant_active),
+    _HitRule(
+        "the binding was not unbound",
+        Reason.UNBOUND,
+        lambda _, g, now: _alive(g, now, BindingState.UNBOUND),
+    ),
+    _HitRule(
+        "the order has not ended",
+        Reason.ORDER_ENDED,
+        lambda _, g, now: _alive(g, now, BindingState.ORDER_ENDED),
+    ),
+    _HitRule(
+        "the binding has not expired",
+        Reason.EXPIRED,
+        # What its count has ended no longer ends by time.
+        lambda _, g, now: (
+            g.state is BindingState.USED_UP
+            or (
+                _alive(g, now, BindingState.EXPIRED)
+                and (g.ended_at is None or g.ended_at > now)
+                and g.expires_at > now
+            )
+        ),
+    ),
+    _HitRule(
+        "the number dialled has not expired",
+        Reason.EXPIRED,
+        # That of A lives as long as the binding; the one that A's call has made may not.
+        lambda _, g, now: g.side is Side.A or _number_lives(g, now),
+    ),
+    _HitRule(
+        "calls are left",
+        Reason.USED_UP,
+        lambda _, g, __: (
+            g.state is not BindingState.USED_UP
+            and (g.max_calls is None or g.calls_used < g.max_calls)
+        ),
+    ),
+    _HitRule(
+        "this side may call",
+        Reason.WRONG_DIRECTION,
+        lambda _, g, __: g.direction.allows(g.side),
+    ),
+    _HitRule(
+        "somebody has called, or a fixed number is set",
+        Reason.NO_CALLBACK,
+        lambda _, g, now: not g.mode.open or bool(_parties(g, now)),
+    ),
+    _HitRule(
+        "the other side has somebody to ring",
+        Reason.NO_DEFAULT_PARTY,
+        lambda _, g, now: bool(_parties(g, now)),
+    ),
+    _HitRule(
+        "the call does not ring its own caller",
+        Reason.SELF_CALL,
+        lambda caller, g, now: caller not in _parties(g, now),
+    ),
+)
+
+
+def find_reach(caller: PhoneNumber, facts: Facts, *, now: datetime) -> Reach | Unreachable:
+    """
+    Whether *caller* may reach the other side.
+
+    Args:
+        caller: Who asks.
+        facts: What the store knows of it on the number that it dials.
+        now: The store's time, timezone-aware.
+
+    Returns:
+        Who is reached, or why nobody is: ``stranger`` where the caller is no party. Never raises.
+    """
+    for rule in _X_RULES:
+        if not rule.holds(facts):
+            return Unreachable(rule.reason, None)
+    hit = facts.hit
+    if hit is None:
+        return Unreachable(Reason.STRANGER, None)
+    for hit_rule in _HIT_RULES:
+        if not hit_rule.holds(caller, hit, now):
+            return Unreachable(hit_rule.reason, hit)
+    return Reach(hit, _parties(hit, now), hit.shown if _number_lives(hit, now) else None)
+
+
+def explain(caller: PhoneNumber, facts: Facts, *, now: datetime) -> Iterator[Step]:
+    """
+    The rules that :func:`find_reach` applies, in order, up to the first that fails.
+    """
+    for step in _steps(caller, facts, now):
+        yield step
+        if not step.holds:
+            return
+
+
+def _steps(caller: PhoneNumber, facts: Facts, now: datetime) -> Iterator[Step]:
+    for rule in _X_RULES:
+        yield Step(rule.text, rule.holds(facts))
+    hit = facts.hit
+    yield Step(_IS_PARTY, hit is not None)
+    if hit is not None:
+        for hit_rule in _HIT_RULES:
+            yield Step(hit_rule.text, hit_rule.holds(caller, hit, now))
