@@ -245,6 +245,8 @@ def party_option(said: Said) -> Callable[[Any], Any]:
             type_, metavar = None, said.word.upper()
         case _:
             type_, metavar = NUMBER, "NUM"
+    # Where there is none it is left out: None would be one.
+    default: dict[str, Any] = {} if said.default is None else {"default": kind.write(said.default)}
     return click.option(
         f"--{said.word.replace('_', '-')}",
         said.word,
@@ -252,9 +254,9 @@ def party_option(said: Said) -> Callable[[Any], Any]:
         metavar=metavar,
         required=said.needed,
         multiple=isinstance(kind, Members),
-        default=None if said.default is None else kind.write(said.default),
-        show_default=said.default is not None,
         help=f"{said.about[0].upper()}{said.about[1:]}.",
+        **default,
+        show_default=said.default is not None,
     )
 
 

@@ -19,9 +19,10 @@ from agi_router.bindings.model import Binding, BindingId
 from agi_router.bindings.modes import Axb, Axe, Gxb
 from agi_router.bindings.names import BindingNames
 from agi_router.bindings.reasons import Reason
+from agi_router.bindings.requests import make_request
 from agi_router.bindings.store import FOREIGN, BindingStore
 from agi_router.bindings.terms import Terms
-from agi_router.bindings.words import Callback
+from agi_router.bindings.words import Callback, Mode
 from agi_router.bulk.importer import Importer
 from agi_router.calls.lookup import CallLookup
 from agi_router.calls.store import AdmissionStore
@@ -233,11 +234,18 @@ def _bind(store: BindingStore, target: Target) -> Any:
     return store.bind(Axb(a=C, b=D), _terms(store, target.tenant))
 
 
+def _make(store: BindingStore, target: Target) -> Any:
+    """The same, as it is asked for."""
+    asked = make_request({"mode": Mode.AXB, "a": C, "b": D, "tenant": target.tenant})
+    return store.make(asked, default_ttl=timedelta(days=1))
+
+
 # What each operation does to a target. Where it makes something new, the target is where.
 OPERATIONS: dict[tuple[type, str], Operation] = {
     (BindingStore, "now"): lambda store, _: store.now() > LONG_AGO,
     (BindingStore, "within"): lambda store, _: store.within(store.scope).scope == store.scope,
     (BindingStore, "bind"): _bind,
+    (BindingStore, "make"): _make,
     (BindingStore, "unbind"): lambda store, target: store.unbind(target.pair),
     (BindingStore, "end_order"): lambda store, target: store.end_order(target.order),
     (BindingStore, "add_members"): lambda store, target: store.add_members(target.group, [F]),

@@ -272,6 +272,7 @@ def test_many_bindings_are_not_read_for_one(connection: Connection) -> None:
         ("list_calls", {**calls, "x_number": number["x_number"]}),
         ("list_calls", {**calls, "bindings": [7, 107]}),
     ):
+        values |= {"scope": None}
         assert connection.execute(query(name), values).fetchall()
         plan = connection.execute(b"EXPLAIN (FORMAT JSON) " + query(name), values).fetchone()
         assert plan is not None
