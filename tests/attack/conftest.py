@@ -15,6 +15,7 @@ from psycopg.rows import dict_row
 
 from agi_router.calls.journal import EndJournal
 from calls.patience import shorten
+from harness import prompts
 from harness.load import callee
 from harness.pbx import STATE, Cli, stop_routers
 from harness.service import CallRecords, Router, Servers
@@ -46,6 +47,7 @@ def env(pbx: dict[str, Any]) -> dict[str, str]:
     """The settings of the PBX, as shipped; its own routers are ended, and those of other tiers."""
     stop_routers()
     shorten(Path(pbx["rootfs"]))
+    prompts.restore(Path(pbx["rootfs"]))
     for service in ("router", "fastagi"):
         processes.stop(STATE / f"{service}.pid")
     return dict(pbx["env"])

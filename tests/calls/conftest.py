@@ -13,6 +13,7 @@ import psycopg
 import pytest
 
 from calls import patience
+from harness import prompts
 from harness.pbx import BLOCK, STATE, Asterisk, Cli, Dialplan, Router
 from testpbx.phones import Phones
 from testpbx.waiting import until
@@ -23,8 +24,9 @@ OPEN = {"AGI_ROUTER_OPEN_MODES": "on"}
 
 @pytest.fixture(scope="session")
 def pbx(pbx: dict[str, Any]) -> dict[str, Any]:
-    """The test PBX with a patience of seconds; tiers that follow have the shipped one again."""
+    """The test PBX, patient and of few words; for tiers that follow it is as shipped again."""
     patience.lengthen(Path(pbx["rootfs"]))
+    prompts.shorten(Path(pbx["rootfs"]))
     return {**pbx, "env": {**pbx["env"], **patience.SETTINGS}}
 
 

@@ -12,9 +12,17 @@ import pytest
 
 from calls.sound import listening
 from harness.pbx import Cli
+from harness.prompts import restored
 from testpbx.phones import Phones
 
 _NAME = "calls-test"
+
+
+@pytest.fixture(autouse=True)
+def _whole(pbx: dict[str, Any]) -> Iterator[None]:
+    """Prompts as they are shipped."""
+    with restored(Path(pbx["rootfs"])):
+        yield
 
 
 @pytest.fixture

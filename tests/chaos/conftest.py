@@ -11,6 +11,7 @@ import pytest
 
 from agi_router.calls.journal import EndJournal
 from calls.patience import SETTINGS, lengthen, shorten
+from harness import prompts
 from harness.load import Caller, callee
 from harness.pbx import STATE, stop_routers
 from harness.service import CallRecords, Dialplan, Router, Servers
@@ -70,6 +71,7 @@ def env(pbx: dict[str, Any]) -> dict[str, str]:
     """The settings of the PBX, as shipped; its own routers are ended, and those of other tiers."""
     stop_routers()
     shorten(Path(pbx["rootfs"]))
+    prompts.restore(Path(pbx["rootfs"]))
     for service in ("router", "fastagi"):
         # Another tier may have ended them before.
         processes.stop(STATE / f"{service}.pid")
