@@ -428,14 +428,8 @@ def test_doctor_looks_at_both_doors(cli: Cli, router: Router, fastagi: Router) -
     """Who answers, who is frozen; and whether dialplan and router wait for the same time."""
 
     def told(**settings: str) -> dict[str, str]:
-        done = subprocess.run(
-            ["agi-router", "doctor", "--json"],
-            env={**cli.env, **settings},
-            check=False,
-            capture_output=True,
-            text=True,
-        )
-        return {each["check"]: each["status"] for each in json.loads(done.stdout)["checks"]}
+        done = cli.doctor(**settings)
+        return {each["check"]: each["status"] for each in json.loads(done.out)["checks"]}
 
     assert router.registered()
     found = told()
@@ -458,16 +452,10 @@ def test_doctor_compares_the_secret(cli: Cli, fastagi: Router, dialplan: Dialpla
     secret, other = cli.env["AGI_ROUTER_AGI_SECRET"], "another-secret-0123456789"
 
     def told(**settings: str) -> dict[str, tuple[str, str]]:
-        done = subprocess.run(
-            ["agi-router", "doctor", "--json"],
-            env={**cli.env, **settings},
-            check=False,
-            capture_output=True,
-            text=True,
-        )
-        assert secret not in done.stdout + done.stderr
-        assert other not in done.stdout + done.stderr
-        found = json.loads(done.stdout)["checks"]
+        done = cli.doctor(**settings)
+        assert secret not in done.out + done.err
+        assert other not in done.out + done.err
+        found = json.loads(done.out)["checks"]
         return {each["check"]: (each["status"], each["text"]) for each in found}
 
     assert told()["secret"] == ("ok", "the same in the dialplan and here")

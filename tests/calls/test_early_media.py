@@ -3,7 +3,6 @@ Sound before the answer: no two talk by it unless a site says so; after the answ
 """
 
 import json
-import subprocess
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -111,9 +110,7 @@ def test_a_site_that_cannot_mute(cli: Cli, asterisk: Asterisk, dialplan: Dialpla
     """Without the module all would be heard, which the doctor says; it names a wrong word."""
 
     def told() -> dict[str, str]:
-        command = ["agi-router", "doctor", "--json"]
-        done = subprocess.run(command, env=cli.env, check=False, capture_output=True, text=True)
-        return {each["check"]: each["text"] for each in json.loads(done.stdout)["checks"]}
+        return {each["check"]: each["text"] for each in json.loads(cli.doctor().out)["checks"]}
 
     dialplan.set(AGI_ROUTER_EARLY_MEDIA="hear")
     assert not {"res_mutestream", "early media"} & told().keys()

@@ -28,6 +28,7 @@ from agi_router.pbx.rules import (
     find_faults,
     find_gaps,
 )
+from harness.cli import Done, run
 from harness.pbx import CARRIER_IN, CARRIER_OUT, Asterisk, Cli, Router
 from testpbx.phones import Phones
 from testpbx.waiting import until
@@ -347,10 +348,8 @@ def everything_broken(asterisk: Asterisk) -> Iterator[list[str]]:
         yield [*expected, "logger/full"]
 
 
-def doctor(env: dict[str, str], *options: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["agi-router", "doctor", *options], env=env, check=False, capture_output=True, text=True
-    )
+def doctor(env: dict[str, str], *options: str) -> Done:
+    return run(["doctor", *options], env)
 
 
 def test_doctor_names_every_fault(asterisk: Asterisk, pbx: dict[str, Any]) -> None:
@@ -364,31 +363,31 @@ def test_doctor_names_every_fault(asterisk: Asterisk, pbx: dict[str, Any]) -> No
         everything = doctor({**env, "AGI_ROUTER_UNSAFE_PROFILE": "allow"})
     shipped = doctor(env)
 
-    lines = [line for line in done.stdout.splitlines() if line.split()[1] == "profile"]
-    assert done.returncode == 1
+    lines = [line for line in done.out.splitlines() if line.split()[1] == "profile"]
+    assert done.code == 1
     assert [line.split()[:3] for line in lines] == [["fail", "profile", name] for name in expected]
-    assert f"{OUT}/send_rpid is yes, wanted no: " in done.stdout
-    assert "logger/full is error,notice, wanted error: " in done.stdout
-    assert (accepting.returncode, everything.returncode) == (0, 0)
-    assert one.returncode == 1
+    assert f"{OUT}/send_rpid is yes, wanted no: " in done.out
+    assert "logger/full is error,notice, wanted error: " in done.out
+    assert (accepting.code, everything.code) == (0, 0)
+    assert one.code == 1
     statuses = [
         (each["status"], each["text"].split()[0])
-        for each in json.loads(one.stdout)["checks"]
+        for each in json.loads(one.out)["checks"]
         if each["check"] == "profile"
     ]
     assert statuses == [
         ("warn" if name == f"{IN}/send_pai" else "fail", name) for name in expected
     ]
-    assert shipped.returncode == 0
-    assert "ok    profile    " in shipped.stdout
+    assert shipped.code == 0
+    assert "ok    profile    " in shipped.out
 
 
 def test_doctor_says_what_a_trunk_is_trusted_for(asterisk: Asterisk, pbx: dict[str, Any]) -> None:
     """Who is believed, and where; and how long a side may be silent, endpoint by endpoint."""
-    shipped = doctor(pbx["env"]).stdout.splitlines()
+    shipped = doctor(pbx["env"]).out.splitlines()
     silence = f"[{IN}](+)\nrtp_timeout=20\n[{OUT}](+)\nrtp_timeout=0"
     with asterisk.appended("pjsip.conf", silence, RELOAD):
-        other = doctor({**pbx["env"], "AGI_ROUTER_UNASSERTED": "refuse"}).stdout.splitlines()
+        other = doctor({**pbx["env"], "AGI_ROUTER_UNASSERTED": "refuse"}).out.splitlines()
 
     whom = "the caller is whom P-Asserted-Identity names; where it is absent,"
     rest = "Remote-Party-ID and Diversion are not believed"

@@ -173,14 +173,7 @@ def test_clocks_that_differ(
 def test_clocks_that_agree(router: Router, cli: Cli) -> None:
     """Nobody is told anything."""
     assert router.registered()
-    done = subprocess.run(
-        ["agi-router", "doctor", "--json"],
-        env=cli.env,
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    clocks = [each for each in json.loads(done.stdout)["checks"] if each["check"] == "clock"]
+    clocks = [each for each in json.loads(cli.doctor().out)["checks"] if each["check"] == "clock"]
     assert [each["status"] for each in clocks] == ["ok", "ok"]
     assert "clock" not in ask("/readyz")[1]
 

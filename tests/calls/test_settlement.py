@@ -55,14 +55,7 @@ def ready(door: str = "ari") -> bool:
 
 def doctor(cli: Cli) -> dict[str, tuple[str, str]]:
     """What the doctor says of each check."""
-    done = subprocess.run(
-        ["agi-router", "doctor", "--json"],
-        env=cli.env,
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    told = json.loads(done.stdout)["checks"]
+    told = json.loads(cli.doctor().out)["checks"]
     return {each["check"]: (each["status"], each["text"]) for each in told}
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import psycopg
 
-from harness.cli import run
+from harness.cli import Done, run
 from testpbx.rootfs import router_env
 from testpbx.state import ASTERISK_ACCOUNT, ROUTER_ACCOUNT
 from testpbx.waiting import ari_answers, fastagi_answers, until
@@ -53,6 +53,10 @@ class Cli:
         """Run a command with ``--json``, type lines into it, and return what it printed."""
         text = "".join(f"{line}\n" for line in typed)
         return run([*arguments, "--json"], self.env, typed=text).json
+
+    def doctor(self, **settings: str) -> Done:
+        """What the doctor says in JSON, whatever it finds."""
+        return run(["doctor", "--json"], {**self.env, **settings})
 
     def bind(self, a: str, b: str, *options: str) -> Any:
         """Bind two parties by AXB."""
