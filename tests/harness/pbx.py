@@ -136,9 +136,10 @@ class Router:
         return code
 
     def ensure(self) -> None:
-        """Start it if it does not run."""
+        """Start it if it does not run, and wait until its door is open: Asterisk may be new."""
         if self.process is None or self.process.poll() is not None:
             self.start()
+        assert until(self.registered, timeout=20), self._log.read_text()
 
     def stop(self) -> None:
         """End it in an orderly way."""
