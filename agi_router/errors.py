@@ -34,6 +34,8 @@ What can go wrong, as one tree.
      │   ├─ ApiKeyLimit       api_key_limit         its owner has two active ones
      │   ├─ NumberResting     number_resting        a binding on the number ended not long ago
      │   ├─ BindingEnded      binding_ended         it is over and cannot change
+     │   ├─ BindingChanged    binding_changed       it has another version by now
+     │   ├─ LimitTooLow       limit_too_low         more calls are used already
      │   ├─ BlockExists       block_exists          the block is already there
      │   ├─ BlockInUse        block_in_use          bindings live in the block
      │   ├─ TenantExists      tenant_exists         the tenant is already there
@@ -65,6 +67,7 @@ __all__ = [
     "ApiKeyLimit",
     "ApiKeyNotFound",
     "AsteriskError",
+    "BindingChanged",
     "BindingConflict",
     "BindingEnded",
     "BindingNotFound",
@@ -81,6 +84,7 @@ __all__ = [
     "KeyUsedUp",
     "KeysOutdated",
     "LeakTestError",
+    "LimitTooLow",
     "MemberNotFound",
     "ModeError",
     "NoNumberAvailable",
@@ -350,6 +354,18 @@ class NumberResting(StoreError):
 class BindingEnded(StoreError):
     """
     The binding has ended and cannot be changed; make a new one.
+    """
+
+
+class BindingChanged(StoreError):
+    """
+    The binding was changed since it was read; read it again.
+    """
+
+
+class LimitTooLow(StoreError):
+    """
+    More calls are used, or running, than the new limit allows; give a higher one, or unbind it.
     """
 
 

@@ -89,6 +89,8 @@ class Binding(Terms):
     begins_at: datetime
     ended_at: datetime | None
     calls_used: int
+    version: int
+    """How often somebody has said what is agreed."""
     callback: Callback | None
     callback_window: timedelta | None
     extension: str | None

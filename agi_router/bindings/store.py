@@ -4,17 +4,17 @@ The management store: bindings and their groups.
 Every change is one statement or one transaction: it is done whole or not at all.
 """
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg.types.json import Jsonb
 
 from agi_router.bindings.choose import NumberChooser, NumberPolicy, OpenBlocks
-from agi_router.bindings.expiry import check_expiry
+from agi_router.bindings.expiry import LONGEST_LIFE, check_expiry
 from agi_router.bindings.model import Binding, BindingId, RouteRow
 from agi_router.bindings.modes import Gxb, Parties, compile_routes, group_of
 from agi_router.bindings.names import NONE_OF_ORDER, BindingNames, read_names
@@ -37,17 +37,21 @@ from agi_router.bindings.rows import (
     route_columns,
     row_of,
     seal_routes,
+    tag_order,
     tags_of_caller,
 )
 from agi_router.bindings.terms import TERMS, Terms
 from agi_router.bindings.words import BindingState, Callback, Mode, Side
 from agi_router.db.connection import NO_TIMES, Connection, Queries
 from agi_router.errors import (
+    AgiRouterError,
+    BindingChanged,
     BindingConflict,
     BindingEnded,
     BindingNotFound,
     ExpiryInvalid,
     KeysOutdated,
+    LimitTooLow,
     MemberNotFound,
     ModeError,
     NoNumberAvailable,
@@ -69,6 +73,11 @@ __all__ = ["FOREIGN", "BindingStore"]
 _RESTS = Quarantine()
 _POLICY = NumberPolicy()
 _STREAMED = 1000
+# How often a change is tried anew that has to look at the binding first.
+_TRIES = 5
+_TERMS = {term.name: term for term in TERMS}
+
+_Done = TypeVar("_Done")
 
 FOREIGN = (
     "bindings of other tenants are on this number, or were not long ago: leave it out, or give"
@@ -217,11 +226,9 @@ class BindingStore:
                 " it is off until AGI_ROUTER_OPEN_MODES is on"
             )
         try:
-            return self._bind_parties(parties, terms, x, y, choice)
-        except KeysOutdated:
-            # They were rotated since they were read; the new ones were in the file before.
-            self._use_keys(check_keys(self.connection, self.keys))
-            return self._bind_parties(parties, terms, x, y, choice)
+            return self._under_current_keys(
+                lambda: self._bind_parties(parties, terms, x, y, choice)
+            )
         except (BindingConflict, NumberResting):
             # Somebody may have come to the number meanwhile.
             self._check_foreign(x, y)
@@ -274,11 +281,19 @@ class BindingStore:
             raise BindingNotFound(NONE_OF_ORDER)
         return [self.find(name) for name in sorted(read_names(ended))]
 
-    def add_members(self, name: BindingId, members: Sequence[PhoneNumber]) -> Binding:
+    def add_members(
+        self, name: BindingId, members: Sequence[PhoneNumber], *, version: int | None = None
+    ) -> Binding:
         """
         Let more members into a group.
 
+        Args:
+            name: The group's binding.
+            members: All of them are let in, or none.
+            version: The one that the binding is to have still.
+
         Raises:
+            BindingChanged: It has another version by now.
             BindingNotFound: There is no such binding.
             BindingEnded: It is over.
             ModeError: It has no group, or the group would be too large.
@@ -286,11 +301,18 @@ class BindingStore:
             BindingConflict: One of them is on the group's number by another binding.
             NumberResting: One of them was, not long ago.
         """
+        self._under_current_keys(lambda: self._add_members(name, members, version))
+        return self.find(name)
+
+    def _add_members(
+        self, name: BindingId, members: Sequence[PhoneNumber], version: int | None
+    ) -> None:
         a_number = self._find_group(name)
         rows: list[RouteRow] = []
         try:
             tags = [tag for member in members for tag in self.keys.tags(a_number, member)]
-            with self._changing(name, [(a_number.value, tag) for tag in tags]) as group:
+            places_of_tags = [(a_number.value, tag) for tag in tags]
+            with self._changing(name, places_of_tags, version=version) as group:
                 whole = replace(_parties(group), members=(*group.members, *members))
                 rows += (
                     row
@@ -312,20 +334,31 @@ class BindingStore:
                     self._call_back(name, group, (*group.callees, *members))
         except psycopg.errors.UniqueViolation as error:
             raise self._conflict(name.block, rows, error.diag.constraint_name) from None
-        return self.find(name)
 
-    def remove_member(self, name: BindingId, member: PhoneNumber) -> Binding:
+    def remove_member(
+        self, name: BindingId, member: PhoneNumber, *, version: int | None = None
+    ) -> Binding:
         """
         Take a member out of a group; from then on B does not reach it either.
 
+        Args:
+            name: The group's binding.
+            member: Who leaves.
+            version: The one that the binding is to have still.
+
         Raises:
+            BindingChanged: It has another version by now.
             BindingNotFound: There is no such binding.
             BindingEnded: It is over.
             ModeError: It has no group, or no other member.
             MemberNotFound: It has no such member.
         """
+        self._under_current_keys(lambda: self._remove_member(name, member, version))
+        return self.find(name)
+
+    def _remove_member(self, name: BindingId, member: PhoneNumber, version: int | None) -> None:
         self._find_group(name)
-        with self._changing(name) as group:
+        with self._changing(name, version=version) as group:
             tag = _member(name, group, member)
             if len(group.members) == 1:
                 raise ModeError("a group keeps at least one member; unbind it instead")
@@ -334,25 +367,140 @@ class BindingStore:
             if member in (*group.callees, *group.last):
                 left = tuple(each for each in group.callees if each != member)
                 self._call_back(name, group, left, forget=member in group.last)
-        return self.find(name)
 
-    def set_default(self, name: BindingId, member: PhoneNumber) -> Binding:
+    def set_default(
+        self, name: BindingId, member: PhoneNumber, *, version: int | None = None
+    ) -> Binding:
         """
         Say which member B reaches; by the callback ``last``, until a member calls again.
 
+        Args:
+            name: The group's binding.
+            member: Whom B reaches.
+            version: The one that the binding is to have still.
+
         Raises:
+            BindingChanged: It has another version by now.
             BindingNotFound: There is no such binding.
             BindingEnded: It is over.
             ModeError: It has no group, or one that rings all at once.
             MemberNotFound: It has no such member.
         """
+        self._under_current_keys(lambda: self._set_default(name, member, version))
+        return self.find(name)
+
+    def _set_default(self, name: BindingId, member: PhoneNumber, version: int | None) -> None:
         self._find_group(name)
-        with self._changing(name) as group:
+        with self._changing(name, version=version) as group:
             _member(name, group, member)
             # Says so where all ring at once.
             replace(_parties(group), default=member)
             self._call_back(name, group, (member,), forget=True)
+
+    def change(self, name: BindingId, *, version: int | None = None, **changes: Any) -> Binding:
+        """
+        Say anew what is agreed; a call that is up goes on as it began.
+
+        Args:
+            name: The binding.
+            version: The one that it is to have still.
+            changes: New values by the names of :class:`Terms`: all but the tenant.
+                ``expires_at`` may be earlier or later; :obj:`None` takes back what was agreed.
+
+        Raises:
+            BindingNotFound: There is none.
+            BindingEnded: It is over already.
+            BindingChanged: It has another version by now.
+            ExpiryInvalid: It would end in the past, or live too long.
+            LimitTooLow: More calls are used already than ``max_calls``.
+            ModeError: A call has made it; its parent may be changed.
+            TypeError: There is no such term.
+        """
+        columns = {key: _column(key, value) for key, value in changes.items()}
+        for _ in range(_TRIES):
+            expected = version
+            if "order_id" in columns:
+                # By its order and its parties an import recognises it: these may change meanwhile.
+                found = self.find(name)
+                columns["order_tag"] = self._tag_of(found, columns["order_id"])
+                expected = version or found.version
+            outcome = self._change(name, columns, expected)
+            if outcome != "stale" or version is not None:
+                break
+        if outcome not in {"changed", "same"}:
+            raise self._not_changed(name, outcome, changes)
         return self.find(name)
+
+    def _change(self, name: BindingId, columns: dict[str, Any], version: int | None) -> str:
+        def work() -> str:
+            values = {
+                **_key(name),
+                **key_ids(self.keys),
+                "changes": Jsonb(columns),
+                "version": version,
+                "longest": LONGEST_LIFE,
+            }
+            row = self._queries.row("change", values)
+            assert row is not None  # noqa: S101 - the function returns one row always
+            return row["outcome"]  # type: ignore[no-any-return]
+
+        return self._under_current_keys(work)
+
+    def _not_changed(
+        self, name: BindingId, outcome: str, changes: dict[str, Any]
+    ) -> AgiRouterError:
+        """
+        The error for what came of a change.
+        """
+        match outcome:
+            case "missing":
+                return _no_such(name)
+            case "over":
+                return self._over(self.find(name))
+            case "child":
+                return ModeError(f"binding {name} was made by a call: change its parent")
+            case "expiry":
+                return _bad_expiry(changes["expires_at"], self.now())
+            case "used":
+                return LimitTooLow()
+            case _:
+                return BindingChanged()
+
+    def _tag_of(self, found: Binding, order_id: str | None) -> int | None:
+        """
+        The tag by which an import recognises a binding; none without an order.
+
+        Raises:
+            SealError: Its parties cannot be read.
+        """
+        if order_id is None:
+            return None
+        if found.damage is not None:
+            raise SealError(f"binding {found.id} cannot be read: {found.damage}")
+        # B is nobody in particular, or not on a number yet.
+        alone = found.mode.open or found.y_ttl is not None
+        sides = {
+            side: [party.number for party in found.parties if party.side is side] for side in Side
+        }
+        return tag_order(
+            found.mode,
+            sides[Side.A],
+            () if alone else sides[Side.B],
+            tenant=found.tenant,
+            order_id=order_id,
+            keys=self.keys,
+        )[0]
+
+    def _under_current_keys(self, work: Callable[[], _Done]) -> _Done:
+        """
+        Do something; once more with the new keys where they were rotated since they were read.
+        """
+        try:
+            return work()
+        except KeysOutdated:
+            # The new ones were in the file before.
+            self._use_keys(check_keys(self.connection, self.keys))
+            return work()
 
     def extend(self, name: BindingId, expires_at: datetime) -> Binding:
         """
@@ -382,7 +530,7 @@ class BindingStore:
         """
         row = self._queries.row("find_binding", _key(name))
         if row is None:
-            raise BindingNotFound(f"there is no binding {name}")
+            raise _no_such(name)
         return self._read([row])[0]
 
     def bindings(
@@ -660,7 +808,11 @@ class BindingStore:
 
     @contextmanager
     def _changing(
-        self, name: BindingId, places: Sequence[tuple[int, int]] = ()
+        self,
+        name: BindingId,
+        places: Sequence[tuple[int, int]] = (),
+        *,
+        version: int | None = None,
     ) -> Iterator[_Group]:
         """
         A transaction in which a live group is read and changed; calls on it wait.
@@ -668,6 +820,7 @@ class BindingStore:
         Args:
             name: The binding.
             places: Numbers and tags, under every key, for which routes will be added.
+            version: The one that the binding is to have still.
         """
         locked = {
             "x_number": [x_number for x_number, _ in places],
@@ -678,6 +831,9 @@ class BindingStore:
             row = self._queries.row("lock_binding", {**_key(name), **locked})
             if row is None:
                 raise self._over(self.find(name))
+            if version not in {None, row["version"]}:
+                raise BindingChanged
+            self._queries.execute("raise_version", _key(name))
             yield self._group(row, self._current_routes(name))
 
     def _current_routes(self, name: BindingId) -> list[dict[str, Any]]:
@@ -773,6 +929,35 @@ def _columns(terms: Terms) -> dict[str, Any]:
         **{term.name: term.store(getattr(terms, term.name)) for term in TERMS},
         "order_id": terms.order_id,
     }
+
+
+def _column(name: str, value: Any) -> Any:
+    """
+    A new value of what is agreed, as it stands in JSON.
+
+    Raises:
+        TypeError: There is nothing of this name, or it may not be changed.
+    """
+    if name == "expires_at":
+        return value.isoformat()
+    if name == "order_id":
+        return value
+    if name not in _TERMS:
+        raise TypeError(f"a binding has no {name} that may be changed")
+    term = _TERMS[name]
+    return term.store(term.default if value is None else value)
+
+
+def _bad_expiry(expires_at: datetime, now: datetime) -> ExpiryInvalid:
+    try:
+        check_expiry(expires_at, now)
+    except ExpiryInvalid as error:
+        return error
+    return ExpiryInvalid()
+
+
+def _no_such(name: BindingId) -> BindingNotFound:
+    return BindingNotFound(f"there is no binding {name}")
 
 
 def _columns_of(places: dict[tuple[int, int], int]) -> dict[str, list[int]]:

@@ -17,9 +17,11 @@ from agi_router.bindings.words import Counting, Direction, Display, Language, ch
 from agi_router.durations import format_duration, parse_within
 from agi_router.texts import narrow
 
-__all__ = ["TERMS", "Kind", "Name", "Span", "Term", "Terms", "Whole", "Words"]
+__all__ = ["TERMS", "Kind", "Name", "Span", "Term", "Terms", "Text", "Whole", "Words"]
 
 _WHOLE = re.compile(r"[0-9]{1,10}")
+# NUL, and halves of characters.
+_NOT_KEPT = re.compile("[\0\ud800-\udfff]")
 _SECOND, _MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 
 
@@ -171,6 +173,32 @@ class Name(Kind):
         return self.check(value)
 
 
+@dataclass(frozen=True)
+class Text(Kind):
+    """
+    A text of the customer's own, of 1 to *longest* characters: it comes back as it was given.
+    """
+
+    longest: int
+
+    def read(self, text: str) -> str:
+        """
+        Take a text.
+
+        Raises:
+            ValueError: It is too long or empty, or the database cannot hold it.
+        """
+        if not 1 <= len(text) <= self.longest or _NOT_KEPT.search(text):
+            raise ValueError(f"1 to {self.longest} characters")
+        return text
+
+    def load(self, value: str) -> str:
+        """
+        The text of its column.
+        """
+        return self.read(value)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Term:
     """
@@ -258,6 +286,18 @@ class Terms:
         metadata=_told(
             "set of prompts that its callers hear; those shipped if left out", Name(check_prompts)
         ),
+    )
+    out_id: str | None = field(
+        default=None,
+        metadata=_told("an id of your own, 1 to 128 characters; comes back with it", Text(128)),
+    )
+    user_data: str | None = field(
+        default=None,
+        metadata=_told("a text of your own, 1 to 1024 characters; comes back with it", Text(1024)),
+    )
+    industrial_id: str | None = field(
+        default=None,
+        metadata=_told("the order's id at an industrial platform, 1 to 128 characters", Text(128)),
     )
 
 

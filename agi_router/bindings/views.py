@@ -35,6 +35,7 @@ def describe_binding(binding: Binding) -> dict[str, Any]:
         **{term.word: term.store(getattr(binding, term.name)) for term in TERMS},
         "order": binding.order_id,
         "tenant": binding.tenant,
+        "version": binding.version,
         "damage": binding.damage,
     }
 

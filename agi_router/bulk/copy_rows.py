@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from agi_router.bindings.terms import TERMS, Kind, Name, Span, Whole, Words
+from agi_router.bindings.terms import TERMS, Kind, Name, Span, Text, Whole, Words
 
 __all__ = ["BINDING", "ROUTE", "RowPacker", "pack_file", "to_microseconds"]
 
@@ -109,6 +109,7 @@ class RowPacker:
 _PACKERS: Mapping[type[Kind], Callable[[Any], bytes]] = {
     Words: _text,
     Name: _text,
+    Text: _text,
     Whole: _int4,
     Span: _seconds,
 }

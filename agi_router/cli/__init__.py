@@ -49,6 +49,7 @@ _COMMANDS = {
     "group": ("groups", "group"),
     "unbind": ("bindings", "unbind"),
     "extend": ("bindings", "extend"),
+    "change": ("bindings", "change"),
     "show": ("bindings", "show"),
     "list": ("bindings", "list_"),
     "import": ("bulk", "import_"),

@@ -13,7 +13,7 @@ import click
 
 from agi_router.bindings.fields import FIELDS, Members
 from agi_router.bindings.modes import Said
-from agi_router.bindings.terms import Kind, Name, Span, Term, Whole, Words
+from agi_router.bindings.terms import Kind, Name, Span, Term, Text, Whole, Words
 from agi_router.bindings.words import check_order_id
 from agi_router.cli.output import echo
 from agi_router.durations import parse_duration, parse_within
@@ -204,20 +204,26 @@ def _type_of(kind: Kind) -> click.ParamType[Any]:
             return Duration(low, longest, bare=bare)
         case Name(check=check):
             return Checked("name", check)
+        case Text():
+            return Checked("text", kind.read)
         case _:
             raise TypeError(kind)
 
 
-def term_option(term: Term) -> Callable[[Any], Any]:
+def term_option(term: Term, *, new: bool = True) -> Callable[[Any], Any]:
     """
     The option by which a command takes a term of a binding.
+
+    Args:
+        term: The term.
+        new: Whether the binding is new, so that what is left out has its default.
     """
     return click.option(
         f"--{term.word.replace('_', '-')}",
         term.word,
         type=_type_of(term.kind),
-        default=None if term.default is None else term.kind.write(term.default),
-        show_default=term.default is not None,
+        default=None if term.default is None or not new else term.kind.write(term.default),
+        show_default=new and term.default is not None,
         # NumberPolicy gives the text of a word.
         callback=lambda _, __, value: (
             term.kind.load(value) if isinstance(term.kind, Words) and value is not None else value

@@ -20,6 +20,7 @@ from agi_router.bindings.terms import TERMS
 from agi_router.bindings.views import describe_binding
 from agi_router.bindings.words import Mode
 from agi_router.cli.arguments import (
+    COUNT,
     LIFE,
     ORDER_ID,
     TENANT,
@@ -40,6 +41,7 @@ from agi_router.settings import Settings
 __all__ = [
     "NAME",
     "bind",
+    "change",
     "echo_binding",
     "extend",
     "fail_if_damaged",
@@ -261,6 +263,83 @@ def extend(
     with open_store(read_settings(), tenant=tenant) as store:
         end = find_expiry(store.now(), ttl=ttl, expires_at=expires, default=timedelta())
         echo_binding(store.extend(store.names.find(name), end), as_json=as_json)
+
+
+_NAMES = {"order": "order_id", **{term.word: term.name for term in TERMS}}
+
+
+def _changes_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """
+    The options that say what is to change.
+    """
+    for option in reversed(
+        (
+            _TTL,
+            _EXPIRES,
+            *(term_option(term, new=False) for term in TERMS),
+            click.option("--order", type=ORDER_ID, help="The order behind it."),
+            click.option(
+                "--unset",
+                type=click.Choice([word.replace("_", "-") for word in _NAMES]),
+                multiple=True,
+                help="What is agreed no longer, or is as it is by default; as often as needed.",
+            ),
+            click.option(
+                "--version",
+                type=COUNT,
+                help='Only if it has this version still, as "show" tells it.',
+            ),
+            scope_option,
+            json_option,
+        )
+    ):
+        command = option(command)
+    return command
+
+
+@click.command()
+@NAME
+@_changes_options
+def change(  # noqa: PLR0917 - options, not arguments
+    name: str,
+    ttl: timedelta | None,
+    expires: datetime | None,
+    unset: Sequence[str],
+    version: int | None,
+    tenant: str | None,
+    *,
+    as_json: bool,
+    **given: Any,
+) -> None:
+    r"""
+    Change what is agreed for a binding, while it lives; a call that is up goes on as it began.
+
+    Its end may be earlier or later than before. What is left out stays as it is.
+
+    \b
+    Examples:
+      agi-router change 70012345678-42 --ttl 30m --direction a
+      agi-router change 70012345678-42 --max-calls 20 --out-id 4711 --version 3
+      agi-router change 70012345678-42 --unset max-calls --unset ring
+    """
+    changes = {_NAMES[word]: value for word, value in given.items() if value is not None}
+    for word in unset:
+        key = _NAMES[word.replace("-", "_")]
+        if key in changes:
+            raise click.UsageError(f"give --{word} or --unset {word}, not both")
+        changes[key] = None
+    if ttl is None and expires is None and not changes:
+        raise click.UsageError("say what is to change")
+    if ttl is not None and expires is not None:
+        raise click.UsageError("give --ttl or --expires, not both")
+    with open_store(read_settings(), tenant=tenant) as store:
+        if ttl is not None or expires is not None:
+            now = store.now()
+            changes["expires_at"] = find_expiry(
+                now, ttl=ttl, expires_at=expires, default=timedelta()
+            )
+        found = store.names.find(name)
+        echo_binding(store.change(found, version=version, **changes), as_json=as_json)
 
 
 @click.command()

@@ -54,6 +54,8 @@ EXIT_CODES = {
     "binding_conflict": 73,
     "number_resting": 73,
     "binding_ended": 73,
+    "binding_changed": 73,
+    "limit_too_low": 73,
     "block_exists": 73,
     "block_in_use": 73,
     "tenant_exists": 73,

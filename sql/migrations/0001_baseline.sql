@@ -164,6 +164,10 @@ CREATE TABLE agi_router.binding (
     y_ttl           integer,
     parent_id       bigint,
     order_tag       bigint,
+    out_id          text,
+    user_data       text,
+    industrial_id   text,
+    version         integer     NOT NULL DEFAULT 1,
     CONSTRAINT binding_pkey PRIMARY KEY (block, id),
     CONSTRAINT binding_block_parent_id_fkey
         FOREIGN KEY (block, parent_id) REFERENCES agi_router.binding (block, id),
@@ -208,6 +212,10 @@ COMMENT ON COLUMN agi_router.binding.open_number IS 'AX, AXE: the X that strange
 COMMENT ON COLUMN agi_router.binding.y_ttl IS 'AXYB whose Y is made on the first call: seconds that such a Y lives';
 COMMENT ON COLUMN agi_router.binding.parent_id IS 'The binding whose call has made this one, for its Y; uses are counted there';
 COMMENT ON COLUMN agi_router.binding.order_tag IS 'Keyed hash of tenant, order, mode and the parties it was made for; null without an order';
+COMMENT ON COLUMN agi_router.binding.out_id IS 'Id that the customer has for it; comes back with it';
+COMMENT ON COLUMN agi_router.binding.user_data IS 'Text of the customer''s own; comes back with it';
+COMMENT ON COLUMN agi_router.binding.industrial_id IS 'Id of the order at an industrial platform; comes back with it';
+COMMENT ON COLUMN agi_router.binding.version IS 'How often somebody has said what is agreed, members and end included; counts and ends by clock leave it';
 
 CREATE TYPE agi_router.stored_binding AS (
     block           bigint,
@@ -234,6 +242,10 @@ CREATE TYPE agi_router.stored_binding AS (
     extension       text,
     y_ttl           integer,
     parent_id       bigint,
+    out_id          text,
+    user_data       text,
+    industrial_id   text,
+    version         integer,
     now             timestamptz
 );
 COMMENT ON TYPE agi_router.stored_binding IS 'A binding as it is read at one moment, without its routes';

@@ -219,7 +219,7 @@ RETURNING binding_id;
 -- Keep calls and other changes off a binding until the transaction ends; no row if it is over or outside the scope.
 -- Bindings in the way of these (number, caller) pairs are locked too, in the order of all who do.
 WITH locked AS (
-    SELECT b.id, b.tenant_id, b.mode, b.callback, b.ended_at, b.expires_at
+    SELECT b.id, b.tenant_id, b.mode, b.callback, b.version, b.ended_at, b.expires_at
       FROM agi_router.binding b
      WHERE b.block = %(block)s
        AND b.id = ANY (ARRAY(
@@ -232,7 +232,7 @@ WITH locked AS (
      ORDER BY b.id
        FOR NO KEY UPDATE
 )
-SELECT mode, callback
+SELECT mode, callback, version
   FROM locked
  WHERE id = %(id)s AND ended_at IS NULL AND expires_at > clock_timestamp()
    AND agi_router.in_scope(tenant_id, %(scope)s);
@@ -309,10 +309,20 @@ WITH alive AS (
        FOR NO KEY UPDATE
 )
 UPDATE agi_router.binding b
-   SET state = 'order_ended', ended_at = statement_timestamp()
+   SET state = 'order_ended', ended_at = statement_timestamp(), version = b.version + 1
   FROM alive a
  WHERE b.block = a.block AND b.id = a.id
 RETURNING b.block, b.id;
+
+-- change --
+-- Change columns of a binding that is alive; one word tells what came of it.
+SELECT *
+  FROM agi_router.change(%(block)s, %(tag_key)s::integer, %(seal_key)s::integer, %(id)s, %(changes)s, %(version)s,
+                         %(longest)s, %(scope)s);
+
+-- raise_version --
+-- Say that what is agreed has changed, of a binding that is locked.
+UPDATE agi_router.binding SET version = version + 1 WHERE block = %(block)s AND id = %(id)s;
 
 -- extend --
 -- Move the end of a binding that is alive to a later time; no row if it is over, or would end earlier.

@@ -80,7 +80,8 @@ SELECT DISTINCT b.open_number, NULL::timestamptz
 -- Load bindings that are new.
 COPY agi_router.binding (block, id, order_tag, expires_at, order_id,
                          tenant_id, mode, callback, callback_window, max_calls, counting, direction,
-                         ring_timeout, max_duration, language, display_a, display_b, prompts)
+                         ring_timeout, max_duration, language, display_a, display_b, prompts, out_id, user_data,
+                         industrial_id)
 FROM STDIN (FORMAT binary);
 
 -- copy_routes --

@@ -66,6 +66,10 @@ CREATE TYPE agi_router.stored_binding AS (
 	extension text,
 	y_ttl integer,
 	parent_id bigint,
+	out_id text,
+	user_data text,
+	industrial_id text,
+	version integer,
 	now timestamp with time zone
 );
 
@@ -215,6 +219,10 @@ CREATE TABLE agi_router.binding (
     y_ttl integer,
     parent_id bigint,
     order_tag bigint,
+    out_id text,
+    user_data text,
+    industrial_id text,
+    version integer DEFAULT 1 NOT NULL,
     CONSTRAINT binding_uses CHECK (((calls_used >= 0) AND (calls_used <= max_calls)))
 )
 WITH (fillfactor='85');
@@ -276,6 +284,14 @@ COMMENT ON COLUMN agi_router.binding.y_ttl IS 'AXYB whose Y is made on the first
 COMMENT ON COLUMN agi_router.binding.parent_id IS 'The binding whose call has made this one, for its Y; uses are counted there';
 
 COMMENT ON COLUMN agi_router.binding.order_tag IS 'Keyed hash of tenant, order, mode and the parties it was made for; null without an order';
+
+COMMENT ON COLUMN agi_router.binding.out_id IS 'Id that the customer has for it; comes back with it';
+
+COMMENT ON COLUMN agi_router.binding.user_data IS 'Text of the customer''s own; comes back with it';
+
+COMMENT ON COLUMN agi_router.binding.industrial_id IS 'Id of the order at an industrial platform; comes back with it';
+
+COMMENT ON COLUMN agi_router.binding.version IS 'How often somebody has said what is agreed, members and end included; counts and ends by clock leave it';
 
 CREATE TABLE agi_router.block (
     block bigint NOT NULL,
@@ -695,7 +711,7 @@ CREATE TRIGGER binding_state AFTER INSERT OR UPDATE OF state, ended_at, calls_se
 
 COMMENT ON TRIGGER binding_state ON agi_router.binding IS 'What ended a binding goes with when it ended';
 
-CREATE TRIGGER binding_terms AFTER INSERT OR UPDATE OF max_calls, ring_timeout, max_duration, language, order_id, counting, direction, display_a, display_b, prompts ON agi_router.binding FOR EACH ROW WHEN ((NOT ((new.max_calls > 0) AND ((new.ring_timeout >= 5) AND (new.ring_timeout <= 120)) AND ((new.max_duration >= 1) AND (new.max_duration <= 14400)) AND (new.language = ANY (ARRAY['zh'::text, 'en'::text])) AND ((length(new.order_id) >= 1) AND (length(new.order_id) <= 128)) AND (new.counting = ANY (ARRAY['answered'::text, 'attempts'::text])) AND (new.direction = ANY (ARRAY['both'::text, 'a'::text, 'b'::text])) AND (new.display_a = ANY (ARRAY['number'::text, 'anonymous'::text])) AND (new.display_b = ANY (ARRAY['number'::text, 'anonymous'::text])) AND (new.prompts ~ '^[a-z0-9][a-z0-9_-]{0,15}$'::text)))) EXECUTE FUNCTION agi_router.refuse_row();
+CREATE TRIGGER binding_terms AFTER INSERT OR UPDATE OF max_calls, ring_timeout, max_duration, language, order_id, counting, direction, display_a, display_b, prompts, out_id, user_data, industrial_id ON agi_router.binding FOR EACH ROW WHEN ((NOT ((new.max_calls > 0) AND ((new.ring_timeout >= 5) AND (new.ring_timeout <= 120)) AND ((new.max_duration >= 1) AND (new.max_duration <= 14400)) AND (new.language = ANY (ARRAY['zh'::text, 'en'::text])) AND ((length(new.order_id) >= 1) AND (length(new.order_id) <= 128)) AND (new.counting = ANY (ARRAY['answered'::text, 'attempts'::text])) AND (new.direction = ANY (ARRAY['both'::text, 'a'::text, 'b'::text])) AND (new.display_a = ANY (ARRAY['number'::text, 'anonymous'::text])) AND (new.display_b = ANY (ARRAY['number'::text, 'anonymous'::text])) AND (new.prompts ~ '^[a-z0-9][a-z0-9_-]{0,15}$'::text) AND ((length(new.out_id) >= 1) AND (length(new.out_id) <= 128)) AND ((length(new.user_data) >= 1) AND (length(new.user_data) <= 1024)) AND ((length(new.industrial_id) >= 1) AND (length(new.industrial_id) <= 128))))) EXECUTE FUNCTION agi_router.refuse_row();
 
 COMMENT ON TRIGGER binding_terms ON agi_router.binding IS 'What the terms of a binding may be; null is none';
 

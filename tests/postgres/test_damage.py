@@ -140,7 +140,7 @@ def test_the_others_are_told(
     assert sorted(line.split()[3] for line in table.out.splitlines()[1:]) == sorted(
         [A.masked, "damaged", A.masked]
     )
-    assert f"id            {broken.id}" in shown.out
+    assert f" {broken.id}\nmode " in shown.out
     assert (exported.code, exported.err) == (70, f"exported 3 binding(s)\n{words}")
     cells = list(csv.DictReader(io.StringIO(exported.out)))
     assert [(row["id"], row["state"], row["a"] == "") for row in cells] == [

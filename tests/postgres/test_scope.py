@@ -251,6 +251,9 @@ OPERATIONS: dict[tuple[type, str], Operation] = {
     (BindingStore, "add_members"): lambda store, target: store.add_members(target.group, [F]),
     (BindingStore, "remove_member"): lambda store, target: store.remove_member(target.group, C),
     (BindingStore, "set_default"): lambda store, target: store.set_default(target.group, D),
+    (BindingStore, "change"): lambda store, target: [
+        store.change(target.pair, **changes) for changes in ({"max_calls": 9}, {"order_id": "O"})
+    ],
     (BindingStore, "extend"): lambda store, target: store.extend(
         target.pair, store.now() + timedelta(days=2)
     ),

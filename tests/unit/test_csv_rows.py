@@ -77,6 +77,9 @@ def test_the_least_there_is() -> None:
             "display_a": Display.NUMBER,
             "display_b": Display.NUMBER,
             "prompts": None,
+            "out_id": None,
+            "user_data": None,
+            "industrial_id": None,
         },
     )
 
@@ -98,6 +101,9 @@ def test_all_there_is() -> None:
             "language": "en",
             "display_a": "anonymous",
             "prompts": "rides",
+            "out_id": "4711",
+            "user_data": "a text; 文",
+            "industrial_id": "700.100.1/12345678",
             "tenant": " rides\u200b",
             "order": "\t O-1\u00a0",
             "id": "70012345678-1",
@@ -119,6 +125,9 @@ def test_all_there_is() -> None:
         "display_a": Display.ANONYMOUS,
         "display_b": Display.NUMBER,
         "prompts": "rides",
+        "out_id": "4711",
+        "user_data": "a text; 文",
+        "industrial_id": "700.100.1/12345678",
     }
 
 

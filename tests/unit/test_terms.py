@@ -21,6 +21,8 @@ CASES = [
     ("language", "en", Language.EN, "en", "en"),
     ("display_a", "anonymous", Display.ANONYMOUS, "anonymous", "anonymous"),
     ("prompts", "rides", "rides", "rides", "rides"),
+    ("out_id", " 订单 '1'\n", " 订单 '1'\n", " 订单 '1'\n", " 订单 '1'\n"),
+    ("user_data", "x" * 1024, "x" * 1024, "x" * 1024, "x" * 1024),
 ]
 
 
@@ -53,6 +55,11 @@ def test_nothing_agreed(term: Term) -> None:
         ("max_duration", "5h"),
         ("max_duration", "30"),
         ("prompts", "../etc"),
+        ("out_id", ""),
+        ("out_id", "x" * 129),
+        ("user_data", "x" * 1025),
+        ("industrial_id", "a\0b"),
+        ("industrial_id", "\ud800"),
     ],
 )
 def test_out_of_bounds(word: str, text: str) -> None:
@@ -60,7 +67,9 @@ def test_out_of_bounds(word: str, text: str) -> None:
         BY_WORD[word].kind.read(text)
 
 
-@pytest.mark.parametrize(("word", "stored"), [("count", "always"), ("prompts", "../etc")])
+@pytest.mark.parametrize(
+    ("word", "stored"), [("count", "always"), ("prompts", "../etc"), ("out_id", "")]
+)
 def test_what_is_never_written(word: str, stored: str) -> None:
     with pytest.raises(ValueError, match=r"\w"):
         BY_WORD[word].load(stored)

@@ -151,6 +151,8 @@ _OURS: Final[Mapping[str, Mapping[Kind, str]]] = {
         Kind.LOOK: "isv.NO_NOT_EXIST",
     },
     "tenant_not_found": dict.fromkeys(Kind, "isv.OUT_OF_SERVICE"),
+    "binding_changed": dict.fromkeys(Kind, "isv.FORBIDDEN_ACTION"),
+    "limit_too_low": dict.fromkeys(Kind, "isv.ILLEGAL_ARGUMENT"),
     "operator_only": dict.fromkeys(Kind, "Forbidden.RAM"),
 }
 

@@ -15,6 +15,7 @@ BEGIN
     made.calls_settled := 0;
     made.begins_at := now();
     made.state := 'active';
+    made.version := 1;
     IF made.open_number IS NOT NULL THEN
         -- Nobody may come to the number meanwhile; see agi_router.check_alone.
         PERFORM 1 FROM agi_router.block k WHERE k.block = _block FOR UPDATE;

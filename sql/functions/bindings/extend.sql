@@ -13,7 +13,7 @@ BEGIN
     _now := clock_timestamp();
     RETURN QUERY
     UPDATE agi_router.binding b
-       SET expires_at = _expires_at
+       SET expires_at = _expires_at, version = b.version + 1
      WHERE b.block = _block AND b.id = _binding_id AND agi_router.in_scope(b.tenant_id, _scope)
        AND b.ended_at IS NULL AND b.expires_at > _now
        AND b.expires_at <= _expires_at

@@ -12,7 +12,7 @@ BEGIN
     _now := clock_timestamp();
     RETURN QUERY
     UPDATE agi_router.binding b
-       SET state = 'unbound', ended_at = _now
+       SET state = 'unbound', ended_at = _now, version = b.version + 1
      WHERE b.block = _block AND b.id = _binding_id AND agi_router.in_scope(b.tenant_id, _scope)
        AND b.ended_at IS NULL AND b.expires_at > _now
     RETURNING b.id;

@@ -35,6 +35,7 @@ BEGIN
     made.calls_used := 0;
     made.calls_settled := 0;
     made.pair_tag := NULL;
+    made.version := 1;
     made.max_calls := NULL;
     made.begins_at := clock_timestamp();
     made.expires_at := least(parent.expires_at, made.begins_at + make_interval(secs => parent.y_ttl));
