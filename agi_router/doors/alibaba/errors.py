@@ -144,6 +144,7 @@ _OURS: Final[Mapping[str, Mapping[Kind, str]]] = {
     "number_invalid": dict.fromkeys(Kind, "isv.MOBILE_NUMBER_ILLEGAL"),
     "expiry_invalid": dict.fromkeys(Kind, "isv.EXPIRE_DATE_ILLEGAL"),
     "same_party": dict.fromkeys(Kind, "isv.ILLEGAL_ARGUMENT"),
+    "request_invalid": dict.fromkeys(Kind, "isv.ILLEGAL_ARGUMENT"),
     "mode_invalid": dict.fromkeys(Kind, "isv.ILLEGAL_ARGUMENT"),
     "member_not_found": dict.fromkeys(Kind, "isv.ILLEGAL_ARGUMENT"),
     "block_not_found": {
