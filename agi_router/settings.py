@@ -256,6 +256,12 @@ class Settings:
             another router of its name takes over.
         metrics_listen: Address and port of ``/livez``, ``/readyz`` and ``/metrics``; ``off``
             serves none.
+        http_listen: Address and port of the HTTP door, on loopback: a proxy in front of it ends
+            TLS.
+        http_proxies: Addresses of proxies that are believed where a request comes from, with
+            commas.
+        http_rate: How many requests of one API key are answered in this time, by each process.
+        http_wrong_keys: How many wrong API keys of one address are looked at in this time.
         patience: Seconds after which the dialplan asks another door; the same as the dialplan's
             ``AGI_ROUTER_PATIENCE``.
         db_connections: Number of connections to the database.
@@ -298,6 +304,10 @@ class Settings:
     waiting_limit: int = _setting(_whole(1, 10_000, " of calls"), default=200)
     handover: float = _setting(_seconds(0, 600), default=0.0)
     metrics_listen: str = _setting(_listen, default="127.0.0.1:9700")
+    http_listen: str = _setting(_listen, default="127.0.0.1:8700")
+    http_proxies: frozenset[str] = _setting(_names, default=frozenset({"127.0.0.1", "::1"}))
+    http_rate: Rate = _setting(_rate, default=Rate(6000, timedelta(minutes=1)))
+    http_wrong_keys: Rate = _setting(_rate, default=Rate(20, timedelta(minutes=10)))
     patience: float = _setting(_seconds(0.05, 10), default=0.35)
     db_connections: int = _setting(_whole(1, 100, ""), default=4)
     ring_timeout: int = _setting(_whole(5, 120, " of seconds"), default=45)
@@ -355,6 +365,13 @@ class Settings:
         Return where health and metrics are served, or :obj:`None` where they are not.
         """
         return _split(self.metrics_listen)
+
+    @property
+    def http_address(self) -> tuple[str, int] | None:
+        """
+        Return where the HTTP door listens, or :obj:`None` where it is off.
+        """
+        return _split(self.http_listen)
 
     def load_keys(self) -> KeyRing:
         """

@@ -2,7 +2,7 @@
 Bindings as they are shown, to people and to programs: numbers of parties are masked.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from agi_router.bindings.model import Binding, Party
@@ -10,14 +10,28 @@ from agi_router.bindings.modes import MODES, group_of
 from agi_router.bindings.rows import seconds
 from agi_router.bindings.terms import TERMS
 from agi_router.bindings.words import Side
+from agi_router.numbers import PhoneNumber
 
-__all__ = ["describe_binding"]
+__all__ = ["describe_binding", "reveal_binding"]
+
+_Shown = Callable[[PhoneNumber], str]
 
 
 def describe_binding(binding: Binding) -> dict[str, Any]:
     """
     A binding as it is printed: numbers of parties masked.
     """
+    return _describe(binding, lambda number: number.masked)
+
+
+def reveal_binding(binding: Binding) -> dict[str, Any]:
+    """
+    The same with the numbers of parties in full; only after a row of the audit.
+    """
+    return _describe(binding, lambda number: number.digits)
+
+
+def _describe(binding: Binding, told: _Shown) -> dict[str, Any]:
     a = [party for party in binding.parties if party.side is Side.A]
     b = [party for party in binding.parties if party.side is Side.B]
     return {
@@ -25,8 +39,8 @@ def describe_binding(binding: Binding) -> dict[str, Any]:
         "id": str(binding.id),
         "mode": binding.mode,
         **_numbers(binding, a, b),
-        **_callback(binding, a),
-        "b": next((party.number.masked for party in b), None),
+        **_callback(binding, a, told),
+        "b": next((told(party.number) for party in b), None),
         "state": binding.state.value,
         "begins_at": binding.begins_at,
         "expires_at": binding.expires_at,
@@ -56,16 +70,15 @@ def _numbers(binding: Binding, a: Sequence[Party], b: Sequence[Party]) -> dict[s
     return described
 
 
-def _callback(binding: Binding, a: Sequence[Party]) -> dict[str, Any]:
+def _callback(binding: Binding, a: Sequence[Party], told: _Shown) -> dict[str, Any]:
     """
     Side A, and who is called back where that is not plain.
     """
-    masked = [party.number.masked for party in a]
-    described: dict[str, Any] = (
-        {"g": masked} if group_of(binding.mode) is not None else {"a": next(iter(masked), None)}
-    )
+    numbers = [told(party.number) for party in a]
+    grouped = group_of(binding.mode) is not None
+    described: dict[str, Any] = {"g": numbers} if grouped else {"a": next(iter(numbers), None)}
     if binding.callback is not None:
         described["callback"] = binding.callback
         described["window"] = seconds(binding.callback_window)
-        described["called_back"] = [number.masked for number in binding.called_back]
+        described["called_back"] = [told(number) for number in binding.called_back]
     return described

@@ -24,6 +24,7 @@ __all__ = ["OFF", "Rate", "RefusalLimit"]
 
 _MICROSECOND = timedelta(microseconds=1)
 _NANOSECONDS = 1000
+_SECOND = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,16 @@ class RefusalLimit:
         if len(self._empty_at) > self._capacity:
             self._empty_at.popitem(last=False)
         return self.reached(key, now=now) and not before
+
+    def left(self, key: Hashable, *, now: int) -> tuple[int, int]:
+        """
+        How many refused calls of *key* would come through at once, and when all would again.
+
+        Returns:
+            The count, and whole seconds until then.
+        """
+        filled = max(self._empty_at.get(key, now) - now, 0)
+        return (self._full - filled) // (self._step or 1), -(-filled // _SECOND)
 
     def __len__(self) -> int:
         return len(self._empty_at)

@@ -12,6 +12,7 @@ from agi_router.cli.context import read_settings
 from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
 from agi_router.cli.stores import open_inventory
 from agi_router.inventory.model import BlockState
+from agi_router.inventory.views import describe_block
 from agi_router.numbers import Block
 
 __all__ = ["group"]
@@ -132,7 +133,7 @@ def list_(tenant: str | None, *, as_json: bool) -> None:
     List the blocks, with how many bindings live in each.
     """
     with open_inventory(read_settings(), tenant=tenant) as inventory:
-        rows = list(map(_described, inventory.blocks()))
+        rows = list(map(describe_block, inventory.blocks()))
     if as_json:
         echo_json(rows)
     else:
@@ -161,22 +162,4 @@ def _set_state(prefix: str, state: BlockState, *, as_json: bool) -> None:
 
 
 def _echo(row: dict[str, Any], *, as_json: bool) -> None:
-    (echo_json if as_json else echo_pairs)(_described(row))
-
-
-def _described(row: dict[str, Any]) -> dict[str, Any]:
-    block = Block(value=row["block"])
-    return {
-        "block": str(block),
-        "first": str(block.number(0)),
-        "last": str(block.number(9999)),
-        "operator_digit": block.operator,
-        "operator": row["operator"],
-        "certificate": row["certificate"],
-        "tenant": row["tenant"],
-        "state": row["state"],
-        "valid_from": row["valid_from"],
-        "valid_until": row["valid_until"],
-        "bindings": row["bindings"],
-        "created_at": row["created_at"],
-    }
+    (echo_json if as_json else echo_pairs)(describe_block(row))

@@ -15,12 +15,14 @@ from agi_router.service import daemon
 
 __all__ = ["serve", "settings"]
 
+_HTTP = "http"
+
 
 @click.command()
 @click.option(
     "--door",
     "doors",
-    type=click.Choice([each.value for each in daemon.Doors]),
+    type=click.Choice([*(each.value for each in daemon.Doors), _HTTP]),
     default=daemon.Doors.BOTH.value,
     show_default=True,
     help="Which doors this process serves. A process each, and one may freeze or fail alone.",
@@ -38,6 +40,9 @@ def serve(doors: str, *, take_over: bool) -> None:
 
     Refuses to run on a PBX by whose configuration a number could get out; "doctor" names what is
     wrong. AGI_ROUTER_UNSAFE_PROFILE accepts it, by these names or by "allow" for all.
+
+    The door "http" serves no calls: by it platforms make bindings. It needs the extra
+    agi_router[api], and a process of its own.
     """
     effective = read_settings()
     keys = effective.load_keys()
@@ -46,6 +51,12 @@ def serve(doors: str, *, take_over: bool) -> None:
         check_rights(connection)
         keys = check_keys(connection, keys)
     logs.set_up(effective.log_level)
+    if doors == _HTTP:
+        # A router is to hold none of it in memory.
+        from agi_router.service import http_server  # noqa: PLC0415
+
+        uvloop.run(http_server.serve(effective, keys))
+        return
     uvloop.run(daemon.serve(effective, keys, daemon.Doors(doors), take_over=take_over))
 
 

@@ -369,6 +369,23 @@ class KeyRing:
             # The chain could carry what was decrypted.
             raise SealError from None
 
+    def request_tags(self, *parts: bytes) -> list[bytes]:
+        """
+        Return 32 bytes by which a request is known again, under every tag key, the current first.
+
+        Args:
+            parts: What it is made of.
+        """
+        found = []
+        for mac in self._macs:
+            own = mac.copy()
+            # No tag of a caller, a pair or an order begins so, and each part ends where it ends.
+            own.update(b"request")
+            for part in parts:
+                own.update(len(part).to_bytes(8, "big") + part)
+            found.append(own.digest())
+        return found
+
     def seal_secret(self, secret: str, key_id: str) -> bytes:
         """
         Seal the *secret* of an API key, for that key alone, under the current seal key.

@@ -4,6 +4,7 @@ The sweep: what is over is marked, moved out of the way, and in the end deleted.
 1. Bindings that the clock has ended are marked; until then only whoever looks at them notices.
 2. Routes for which nothing rests any more go from ``route``, where calls look, to ``past_route``.
 3. Bindings and calls past retention are deleted; calls by whole days.
+4. What the HTTP door remembers of requests is forgotten when nobody can send them again.
 
 Everything is done in small steps, each a transaction of its own that waits for nobody: what
 somebody holds has its turn in a later sweep. Several may sweep at once.
@@ -17,6 +18,7 @@ from typing import Any, Self
 from agi_router.db.connection import Connection, Queries
 from agi_router.inventory.capacity import Quarantine
 from agi_router.numbers import BLOCK_SIZE, Block
+from agi_router.tenants.signature import WINDOW
 
 __all__ = ["Sweep", "Swept"]
 
@@ -39,6 +41,8 @@ class Swept:
     """Calls deleted one by one."""
     days: int = 0
     """Days of calls dropped."""
+    answers: int = 0
+    """Answers of the HTTP door forgotten."""
 
     def __add__(self, other: Self) -> "Swept":
         return Swept(
@@ -47,6 +51,7 @@ class Swept:
             bindings=self.bindings + other.bindings,
             calls=self.calls + other.calls,
             days=self.days + other.days,
+            answers=self.answers + other.answers,
         )
 
 
@@ -91,6 +96,9 @@ class Sweep:
             yield from self._delete_bindings(block)
         for rows in self._repeated("delete_calls"):
             yield Swept(calls=rows)
+        for rows in self._repeated("forget_answers"):
+            yield Swept(answers=rows)
+        self._one("forget_nonces", window=WINDOW)
         while (row := self._queries.row("drop_call_day", self._spans)) and row["day"]:
             yield Swept(days=1)
 

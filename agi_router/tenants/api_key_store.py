@@ -42,6 +42,8 @@ class FoundKey:
     """Of a bearer's secret."""
     sealed: bytes | None
     """The secret that requests are signed with."""
+    scope: Scope
+    """What it reaches."""
     owner_active: bool
     """Whether its tenant is not suspended; the operator never is."""
     now: datetime
@@ -134,6 +136,7 @@ class ApiKeyStore:
             key=_read(row),
             digest=row["digest"],
             sealed=row["sealed"],
+            scope=OPERATOR if row["tenant_id"] is None else Scope(row["tenant_id"], row["tenant"]),
             owner_active=row["owner_active"],
             now=row["now"],
         )

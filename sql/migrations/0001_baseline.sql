@@ -100,6 +100,38 @@ COMMENT ON COLUMN agi_router.api_key.revoked_at IS 'When it was revoked; null: i
 COMMENT ON COLUMN agi_router.api_key.last_used_at IS 'When it was used last, to the minute; null: not yet';
 COMMENT ON INDEX agi_router.api_key_active IS 'Two active keys for each tenant and for the operator';
 
+-- What the HTTP door remembers: what it has answered, so that a request that is sent again makes nothing anew;
+-- and the nonces of signed requests, so that none is accepted twice. A server that has crashed has forgotten the
+-- nonces.
+
+CREATE TABLE agi_router.answer (
+    name    bytea       NOT NULL CONSTRAINT answer_pkey PRIMARY KEY
+            CONSTRAINT answer_name_check CHECK (length(name) = 32),
+    payload bytea       NOT NULL CONSTRAINT answer_payload_check CHECK (length(payload) = 32),
+    status  smallint,
+    headers jsonb,
+    body    text,
+    made_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX answer_made ON agi_router.answer (made_at);
+COMMENT ON TABLE agi_router.answer IS 'Answers of the HTTP door to requests that have made something, by their Idempotency-Key; kept for a day';
+COMMENT ON COLUMN agi_router.answer.name IS 'Keyed hash of who has asked and of the Idempotency-Key';
+COMMENT ON COLUMN agi_router.answer.payload IS 'Keyed hash of what was asked';
+COMMENT ON COLUMN agi_router.answer.status IS 'Status of the answer';
+COMMENT ON COLUMN agi_router.answer.headers IS 'Headers of the answer';
+COMMENT ON COLUMN agi_router.answer.body IS 'The answer; numbers of parties are masked in it';
+COMMENT ON COLUMN agi_router.answer.made_at IS 'When it was given';
+
+CREATE UNLOGGED TABLE agi_router.nonce (
+    digest   bytea       NOT NULL CONSTRAINT nonce_pkey PRIMARY KEY
+             CONSTRAINT nonce_digest_check CHECK (length(digest) = 32),
+    taken_at timestamptz NOT NULL
+);
+CREATE INDEX nonce_taken ON agi_router.nonce (taken_at);
+COMMENT ON TABLE agi_router.nonce IS 'Nonces of signed requests, while their dates are good';
+COMMENT ON COLUMN agi_router.nonce.digest IS 'SHA-256 of API key, date and nonce';
+COMMENT ON COLUMN agi_router.nonce.taken_at IS 'When the request came';
+
 CREATE TABLE agi_router.block (
     block       bigint      NOT NULL CONSTRAINT block_pkey PRIMARY KEY
                 CONSTRAINT block_block_check CHECK (block BETWEEN 70000000000 AND 70099999999),

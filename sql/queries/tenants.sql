@@ -53,7 +53,7 @@ RETURNING id;
 
 -- find_api_key --
 -- One key with its secret and whether its owner is active, at one moment.
-SELECT k.id, t.name AS tenant, k.form, k.label, k.scopes, k.networks, k.digest, k.sealed,
+SELECT k.id, k.tenant_id, t.name AS tenant, k.form, k.label, k.scopes, k.networks, k.digest, k.sealed,
        CASE WHEN k.state = 'active' AND k.expires_at <= clock_timestamp() THEN 'expired' ELSE k.state END AS state,
        k.created_at, k.expires_at, k.revoked_at, k.last_used_at,
        coalesce(t.active, true) AS owner_active, clock_timestamp() AS now

@@ -368,6 +368,13 @@ def test_every_sealed_column_is_renewed(connection: Connection) -> None:
         "binding.order_tag",
         "binding.pair_tag",
         "route.last_callee",
+        # Rotation.renew_secrets.
+        "api_key.sealed",
+        # Digests, which are under no key or are forgotten in a day.
+        "api_key.digest",
+        "answer.name",
+        "answer.payload",
+        "nonce.digest",
     } | {f"{table}.{column}" for table in ("route", "past_route") for column in columns}
 
 

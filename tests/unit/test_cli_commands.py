@@ -42,6 +42,24 @@ def test_there_is_no_other() -> None:
     assert cli.get_command(CONTEXT, "workplace") is None
 
 
+ROUTER = """
+import sys
+import agi_router.cli.service, agi_router.doors.fastagi, agi_router.service.daemon
+print(*sorted({name.partition(".")[0] for name in sys.modules}))
+print(*sorted(name for name in sys.modules if "http" in name and name.startswith("agi_router.")))
+"""
+
+
+def test_a_router_holds_nothing_of_the_http_door() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", ROUTER], check=True, capture_output=True, text=True
+    )
+    libraries, ours = done.stdout.split("\n")[:2]
+    assert {"psycopg", "pystrix", "websockets"} <= set(libraries.split())
+    assert not {"fastapi", "pydantic", "starlette", "uvicorn"} & set(libraries.split())
+    assert ours.split() == ["agi_router.ari.http_get"]
+
+
 def test_serve_imports_no_other_command() -> None:
     done = subprocess.run(
         [sys.executable, "-c", SERVE_ALONE], check=True, capture_output=True, text=True

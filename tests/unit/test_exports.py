@@ -48,6 +48,8 @@ def registers(decorator: ast.expr) -> bool:
     match decorator:
         case ast.Call(func=ast.Attribute(value=ast.Name(id=owner), attr="command")):
             return owner != "click"
+        case ast.Call(func=ast.Attribute(value=ast.Name(id="router"))):
+            return True
     return False
 
 

@@ -165,6 +165,9 @@ def test_where_the_libraries_are() -> None:
     assert users("prometheus_client") == {"service.metrics"}
     assert {name.partition(".")[0] for name in users("click")} == {"cli"}
     assert users("uvloop") == {"cli.service"}
+    assert users("uvicorn") == {"service.http_server"}
+    for library in ("fastapi", "pydantic", "starlette"):
+        assert {name.rpartition(".")[0] for name in users(library)} == {"doors.http"}
 
 
 def test_no_library_but_those_that_are_installed_with_us() -> None:
@@ -173,9 +176,13 @@ def test_no_library_but_those_that_are_installed_with_us() -> None:
     assert foreign == {
         "click",
         "cryptography",
+        "fastapi",
         "prometheus_client",
         "psycopg",
+        "pydantic",
         "pystrix",
+        "starlette",
+        "uvicorn",
         "uvloop",
         "websockets",
     }

@@ -66,3 +66,17 @@ def test_the_one_refused_longest_ago_is_forgotten() -> None:
         limit.note(key, now=0)
     assert [limit.reached(key, now=0) for key in "abc"] == [True, False, True]
     assert len(limit) == 2
+
+
+def test_how_many_are_left() -> None:
+    """At once, and when all are again."""
+    limit = RefusalLimit(Rate(3, timedelta(seconds=3)))
+    assert limit.left("a", now=5) == (3, 0)
+    limit.note("a", now=0)
+    assert limit.left("a", now=0) == (2, 1)
+    for _ in range(4):
+        limit.note("a", now=0)
+    assert limit.left("a", now=0) == (0, 3)
+    assert limit.left("a", now=SECOND + 1) == (1, 2)
+    assert limit.left("a", now=MINUTE) == (3, 0)
+    assert RefusalLimit(OFF).left("a", now=0) == (0, 0)

@@ -41,7 +41,9 @@ def required(*extras: str) -> list[Requirement]:
 
 
 @pytest.mark.parametrize(
-    ("file", "extras"), [("router.txt", ()), ("tests.txt", ("test", "pbx"))], ids=str
+    ("file", "extras"),
+    [("router.txt", ()), ("http.txt", ("api",)), ("tests.txt", ("api", "test", "pbx"))],
+    ids=str,
 )
 def test_setup_cfg_is_met(file: str, extras: tuple[str, ...]) -> None:
     """A requirement that is new or was raised has a pin that meets it."""
@@ -53,11 +55,12 @@ def test_setup_cfg_is_met(file: str, extras: tuple[str, ...]) -> None:
 
 def test_router_has_nothing_that_tests_lack() -> None:
     """Both name the same versions."""
-    assert pinned("router.txt").items() <= pinned("tests.txt").items()
+    assert pinned("router.txt").items() <= pinned("http.txt").items()
+    assert pinned("http.txt").items() <= pinned("tests.txt").items()
 
 
 def test_licences_are_told() -> None:
-    """Every package of the router stands in NOTICE."""
+    """Every package of the router and of the HTTP door stands in NOTICE."""
     notice = (CHECKOUT / "NOTICE").read_text("utf-8")
     told = re.findall(r"(?m)^  (\S+) {2,}\S", notice)
-    assert sorted(told[1:]) == sorted(pinned("router.txt").keys() - {"setuptools"})
+    assert sorted(told[1:]) == sorted(pinned("http.txt").keys() - {"setuptools"})

@@ -16,6 +16,7 @@ READS = {
     "calls/router": "to tell callers apart, by a hash",
     "bulk/exporter": "to show them: after a row of the audit",
     "bindings/parties": "to order by them",
+    "bindings/views": "to show them: after a row of the audit",
     "bindings/rows": "to order by them",
     "cli/leaktest": "invented ones that the operator gave",
 }

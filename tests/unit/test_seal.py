@@ -573,3 +573,15 @@ def test_the_secret_of_an_api_key() -> None:
         ring.open_secret(sealed, "ponmlkjihgfedcba")
     with pytest.raises(SealError):
         KeyRing.generate().open_secret(sealed, "abcdefghijklmnop")
+
+
+def test_requests_are_known_again() -> None:
+    """By all their parts, each as it stands; under every tag key, the current one first."""
+    ring = KeyRing.generate()
+    both = ring.with_new("tag", 2)
+    (tag,) = ring.request_tags(b"a", b"bc")
+    assert len(tag) == 32
+    assert ring.request_tags(b"a", b"bc") == [tag]
+    assert len({tag, *ring.request_tags(b"ab", b"c"), *ring.request_tags(b"abc")}) == 3
+    assert both.request_tags(b"a", b"bc")[0] == tag
+    assert len(set(both.request_tags(b"a", b"bc"))) == 2

@@ -1,0 +1,95 @@
+"""
+``/v1/api-keys``: what programs prove themselves with.
+"""
+
+from datetime import timedelta
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from starlette.responses import Response
+
+from agi_router.doors.http.answers import answer
+from agi_router.doors.http.auth import Desk, Needs
+from agi_router.doors.http.bodies import ApiKeyIn
+from agi_router.doors.http.outs import ApiKeyMadeOut, ApiKeyOut, ApiKeysOut, answers
+from agi_router.doors.http.problems import FieldFault, Problem
+from agi_router.errors import ApiKeyNotFound
+from agi_router.tenants.api_key_store import ApiKeyStore
+from agi_router.tenants.api_keys import (
+    KeyForm,
+    KeyScope,
+    check_scopes,
+    parse_network,
+    write_bearer,
+)
+from agi_router.tenants.views import describe_api_key
+
+__all__ = ["router"]
+
+router = APIRouter(prefix="/v1", tags=["api-keys"])
+
+_Writes = Annotated[Desk, Depends(Needs(KeyScope.KEYS_WRITE), scope="function")]
+
+
+@router.get("/api-keys", responses=answers(ApiKeysOut), response_model=None)
+def list_api_keys(desk: _Writes) -> Response:
+    """
+    List the API keys; to a tenant, its own.
+    """
+    keys = ApiKeyStore(desk.queries, desk.store.scope).all()
+    return answer({"api_keys": list(map(describe_api_key, keys))})
+
+
+@router.post(
+    "/api-keys",
+    status_code=201,
+    responses=answers(ApiKeyMadeOut, 404, 409, 413, 415, ok=201, told="Made"),
+    response_model=None,
+)
+def create_api_key(body: ApiKeyIn, desk: _Writes) -> Response:
+    """
+    Make an API key and tell its secret, once. It can do nothing that the one who asks cannot do.
+    """
+    tenant = body.tenant or desk.tenant
+    try:
+        scopes = check_scopes(body.scopes, tenant=tenant)
+    except ValueError as error:
+        fault = FieldFault("/scopes", "scope_invalid", str(error))
+        raise Problem.of_fields([fault]) from None
+    if not scopes <= desk.key.scopes:
+        raise Problem.of_door("scope_missing")
+    key, secret = ApiKeyStore(desk.queries, desk.store.scope).add(
+        tenant=tenant,
+        form=body.form,
+        label=body.label,
+        scopes=scopes,
+        networks=list(map(parse_network, body.networks)),
+        life=timedelta(seconds=body.ttl),
+        keys=desk.store.keys,
+    )
+    desk.audit("POST /v1/api-keys", f"API key {key.id}")
+    shown = (
+        {"secret": secret}
+        if body.form is KeyForm.SIGNED
+        else {"bearer": write_bearer(key.id, secret)}
+    )
+    return answer({**describe_api_key(key), **shown}, status=201)
+
+
+@router.delete(
+    "/api-keys/{key_id}",
+    responses=answers(ApiKeyOut, 404, told="Revoked"),
+    response_model=None,
+)
+def revoke_api_key(key_id: str, desk: _Writes) -> Response:
+    """
+    Let an API key open nothing from now on; the one that asks, too.
+    """
+    keys = ApiKeyStore(desk.queries, desk.store.scope)
+    try:
+        found = keys.find(key_id).key
+    except ApiKeyNotFound:
+        raise ApiKeyNotFound from None
+    revoked = keys.revoke(found.id)
+    desk.audit("DELETE /v1/api-keys/{key_id}", f"API key {found.id}")
+    return answer(describe_api_key(revoked))

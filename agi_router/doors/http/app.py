@@ -1,0 +1,197 @@
+"""
+The HTTP door as an ASGI application.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
+from starlette.exceptions import HTTPException
+from starlette.responses import PlainTextResponse, Response
+from starlette.types import ASGIApp
+
+from agi_router.doors.http import api_keys, bindings, calls, inventory, tenants
+from agi_router.doors.http.answers import write
+from agi_router.doors.http.auth import Door
+from agi_router.doors.http.guard import Guard
+from agi_router.doors.http.options import Options
+from agi_router.doors.http.outs import FieldFaultOut, ProblemOut
+from agi_router.doors.http.pool import StorePool
+from agi_router.doors.http.problems import DOOR, FieldFault, Problem, problem_of
+from agi_router.errors import AgiRouterError
+from agi_router.logs import redact
+
+__all__ = ["create_app", "describe_api"]
+
+_CODES = {code: status for code, (status, _) in DOOR.items()}
+_OF_STARLETTE = {400: "body_malformed", 404: "not_found", 405: "method_not_allowed"}
+_ABOUT = """
+Bindings of 700 numbers, and the calls on them. Numbers of parties are masked in every answer.
+
+Every answer of 400 or more is `application/problem+json` (RFC 9457): its `code` is for programs,
+its `detail` says what to do, and none of them holds what came. No real number is ever put into a
+path or a query: it would stand in the logs of whatever lies in between.
+"""
+_KEY_ABOUT = "An API key: `agr_<id>_<secret>`, made by `agi-router api-key create`."
+_SIGNED_ABOUT = (
+    "A signed request: `ACS3-HMAC-SHA256` or `ACS3-HMAC-SM3`, with the id and the secret of an API"
+    " key that signs."
+)
+
+
+def create_app(stores: StorePool, options: Options) -> ASGIApp:
+    """
+    The door.
+
+    Args:
+        stores: What requests work with.
+        options: As the operator has set them.
+    """
+    app = _routes()
+    app.state.door = Door(stores, options)
+    return Guard(app)
+
+
+def describe_api() -> dict[str, Any]:
+    """
+    The OpenAPI document.
+    """
+    return _routes().openapi()
+
+
+def _routes() -> FastAPI:
+    app = FastAPI(
+        title="agi_router",
+        version="1",
+        summary="Number protection service",
+        description=_ABOUT.strip(),
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        generate_unique_id_function=lambda route: route.name,
+    )
+    for each in (bindings, calls, inventory, tenants, api_keys):
+        app.include_router(each.router)
+    app.add_api_route("/livez", _alive, include_in_schema=False)
+    app.add_api_route("/readyz", _ready, include_in_schema=False)
+    app.add_api_route("/v1/openapi.json", _document, include_in_schema=False)
+    app.add_exception_handler(Exception, _answer_fault)
+    app.add_exception_handler(Problem, _answer_problem)
+    app.add_exception_handler(AgiRouterError, _answer_error)
+    app.add_exception_handler(RequestValidationError, _answer_invalid)
+    app.add_exception_handler(HTTPException, _answer_http)
+    app.openapi = lambda: _described(app)  # type: ignore[method-assign]
+    return app
+
+
+def _described(app: FastAPI) -> dict[str, Any]:
+    if app.openapi_schema is None:
+        document = get_openapi(
+            title=app.title,
+            version=app.version,
+            summary=app.summary,
+            description=app.description,
+            routes=app.routes,
+        )
+        schemas = document["components"]["schemas"]
+        # FastAPI's own, which tell what came.
+        for name in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(name, None)
+        for model in (ProblemOut, FieldFaultOut):
+            told = model.model_json_schema(ref_template="#/components/schemas/{model}")
+            told.pop("$defs", None)
+            schemas[model.__name__] = told
+        document["components"]["securitySchemes"] = {
+            "bearer": {"type": "http", "scheme": "bearer", "description": _KEY_ABOUT},
+            "signed": {
+                "type": "apiKey",
+                "in": "header",
+                "name": "Authorization",
+                "description": _SIGNED_ABOUT,
+            },
+        }
+        document["security"] = [{"bearer": []}, {"signed": []}]
+        app.openapi_schema = document
+    return app.openapi_schema
+
+
+async def _alive() -> Response:
+    """
+    The process answers.
+    """
+    return PlainTextResponse("ok\n")
+
+
+def _ready(request: Request) -> Response:
+    """
+    The database answers.
+    """
+    door: Door = request.app.state.door
+    try:
+        with door.stores.lend() as store:
+            store.now()
+    except (Problem, AgiRouterError) as error:
+        told = error.detail if isinstance(error, Problem) else str(error)
+        return PlainTextResponse(f"{told}\n", status_code=503)
+    return PlainTextResponse("ok\n")
+
+
+async def _document(request: Request) -> Response:
+    """
+    The OpenAPI document.
+    """
+    return Response(write(request.app.openapi()), media_type="application/json")
+
+
+async def _answer_problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)  # noqa: S101 - it is registered for these
+    request.state.code = error.code
+    return Response(
+        write(error.body(request.state.id)),
+        status_code=error.status,
+        media_type="application/problem+json",
+        headers=dict(error.headers),
+    )
+
+
+async def _answer_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, AgiRouterError)  # noqa: S101 - it is registered for these
+    return await _answer_problem(request, problem_of(error))
+
+
+async def _answer_fault(request: Request, _: Exception) -> Response:
+    # It is raised further, to the guard, which says where it came from.
+    return await _answer_problem(request, problem_of(AgiRouterError()))
+
+
+async def _answer_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - it is registered for these
+    code = _OF_STARLETTE.get(error.status_code)
+    problem = problem_of(AgiRouterError()) if code is None else Problem.of_door(code)
+    problem.headers = error.headers or {}
+    return await _answer_problem(request, problem)
+
+
+async def _answer_invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - it is registered for these
+    found = error.errors()
+    if any(each["type"] == "json_invalid" for each in found):
+        return await _answer_problem(request, Problem.of_door("body_malformed"))
+    faults = [FieldFault(_pointer(each), each["type"], _detail(each)) for each in found]
+    return await _answer_problem(request, Problem.of_fields(faults))
+
+
+def _pointer(fault: Mapping[str, Any]) -> str:
+    """
+    Where a fault is; the name of a field that we do not know could be a number.
+    """
+    place: Sequence[str | int] = fault["loc"][1:]
+    if fault["type"] == "extra_forbidden":
+        place = place[:-1]
+    return "".join(f"/{each}" for each in place)
+
+
+def _detail(fault: Mapping[str, Any]) -> str:
+    return redact(str(fault["msg"]).removeprefix("Value error, "))

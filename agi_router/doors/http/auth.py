@@ -1,0 +1,338 @@
+"""
+Who asks, and what he may: the API key of a request.
+
+Rules for the editor:
+
+1. A secret or signature is checked before anything else is said: who has a wrong one learns
+   neither whether the key exists nor what has become of it. It takes as long in any case.
+2. Wrong ones are counted by address, and from a certain number on nothing is looked at.
+3. Nothing is cached: a key that is revoked opens nothing from that moment on.
+"""
+
+import hashlib
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from ipaddress import ip_address
+from typing import Final
+
+from starlette.requests import Request as HttpRequest
+
+from agi_router.bindings.store import BindingStore
+from agi_router.calls.refusal_limit import RefusalLimit
+from agi_router.db.connection import Queries
+from agi_router.doors.http.options import Options
+from agi_router.doors.http.pool import StorePool
+from agi_router.doors.http.problems import Problem
+from agi_router.errors import ApiKeyNotFound, SealError
+from agi_router.records.audit import Audit, AuditEntry
+from agi_router.tenants.api_key_store import ApiKeyStore, FoundKey
+from agi_router.tenants.api_keys import (
+    NO_DIGEST,
+    Address,
+    ApiKey,
+    KeyForm,
+    KeyScope,
+    KeyState,
+    parse_bearer,
+    same_secret,
+)
+from agi_router.tenants.signature import (
+    WINDOW,
+    Request,
+    Signature,
+    SignatureFault,
+    SignatureInvalid,
+    parse_signature,
+    verify,
+)
+
+__all__ = ["Desk", "Door", "Needs"]
+
+_MINUTE: Final = timedelta(minutes=1)
+# What a request is signed with whose key is not there: nobody has it.
+_NOBODY: Final = hashlib.sha256(b"agi_router nobody").hexdigest().encode()
+
+
+class Door:
+    """
+    What all requests share.
+
+    Args:
+        stores: What they work with.
+        options: As the operator has set them.
+    """
+
+    def __init__(self, stores: StorePool, options: Options) -> None:
+        self.stores = stores
+        """What they work with."""
+        self.options = options
+        """As the operator has set them."""
+        self._asked = RefusalLimit(options.rate)
+        self._wrong = RefusalLimit(options.wrong_keys)
+        self._lock = threading.Lock()
+
+    def check_address(self, address: Address) -> None:
+        """
+        Make sure that an address has not shown too many wrong keys.
+
+        Raises:
+            Problem: It has.
+        """
+        with self._lock:
+            if self._wrong.reached(address, now=time.monotonic_ns()):
+                window = str(int(self.options.wrong_keys.window.total_seconds()))
+                raise Problem.of_door("address_blocked", headers={"Retry-After": window})
+
+    def note_wrong(self, address: Address) -> None:
+        """
+        An address has shown a wrong key.
+        """
+        with self._lock:
+            self._wrong.note(address, now=time.monotonic_ns())
+
+    def count(self, key: ApiKey) -> Mapping[str, str]:
+        """
+        Count a request of a key.
+
+        Returns:
+            Headers that say how many are left; none where there is no limit.
+
+        Raises:
+            Problem: It has asked too often.
+        """
+        rate = self.options.rate
+        if not rate.count:
+            return {}
+        with self._lock:
+            now = time.monotonic_ns()
+            reached = self._asked.reached(key.id, now=now)
+            if not reached:
+                self._asked.note(key.id, now=now)
+            left, seconds = self._asked.left(key.id, now=now)
+        headers = {
+            "RateLimit-Policy": f'"key";q={rate.count};w={int(rate.window.total_seconds())}',
+            "RateLimit": f'"key";r={left};t={seconds}',
+        }
+        if reached:
+            raise Problem.of_door("rate_exceeded", headers={**headers, "Retry-After": "1"})
+        return headers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """
+    What one request works with: a store, and who asks.
+    """
+
+    store: BindingStore
+    """Of what the key reaches, and of nothing else."""
+    key: ApiKey
+    request_id: str
+    options: Options
+
+    @property
+    def tenant(self) -> str | None:
+        """
+        Whose things are seen and changed; :obj:`None`: everybody's.
+        """
+        return self.key.tenant
+
+    @property
+    def queries(self) -> Queries:
+        """
+        The queries of this request's connection, within what the key reaches.
+        """
+        return Queries(self.store.connection, self.store.scope.values)
+
+    def require(self, scope: KeyScope) -> None:
+        """
+        Make sure that the key may do something.
+
+        Raises:
+            Problem: It may not.
+        """
+        if not self.key.allows(scope):
+            raise Problem.of_door("scope_missing")
+
+    def audit(self, act: str, subject: str) -> None:
+        """
+        Write down what is done, before it is shown.
+
+        Args:
+            act: Method and path, without what stands in it.
+            subject: What it is about; no real number.
+
+        Raises:
+            StoreError: It could not be written; then nothing may be shown.
+        """
+        Audit(self.queries).record(
+            AuditEntry(
+                act=act,
+                subject=subject,
+                reason=None,
+                api_key=self.key.id,
+                request_id=self.request_id,
+            )
+        )
+
+
+class Needs:
+    """
+    What a handler needs: a desk whose key has a scope.
+
+    Args:
+        scope: It.
+    """
+
+    def __init__(self, scope: KeyScope) -> None:
+        self.scope = scope
+        """What the key has to have."""
+
+    def __call__(self, request: HttpRequest) -> Iterator[Desk]:
+        """
+        Lend a store for the request.
+
+        Raises:
+            Problem: Nobody may ask so.
+        """
+        door: Door = request.app.state.door
+        request.state.action = request.scope["endpoint"].__name__
+        address = _address(request)
+        door.check_address(address)
+        authorization = request.headers.get("authorization")
+        if authorization is None:
+            raise _unknown("credentials_missing")
+        with door.stores.lend() as store:
+            found = _authenticate(request, store, authorization, address, door)
+            key = found.key
+            request.state.key = key.id
+            request.state.headers = door.count(key)
+            desk = Desk(
+                store=store.within(found.scope),
+                key=key,
+                request_id=request.state.id,
+                options=door.options,
+            )
+            desk.require(self.scope)
+            if request.state.body and not _is_json(request):
+                raise Problem.of_door("media_type_unsupported")
+            yield desk
+
+
+def _authenticate(
+    request: HttpRequest, store: BindingStore, authorization: str, address: Address, door: Door
+) -> FoundKey:
+    queries = Queries(store.connection)
+    keys = ApiKeyStore(queries)
+    scheme, _, shown = authorization.partition(" ")
+    try:
+        if scheme.lower() == "bearer":
+            found = _by_bearer(keys, shown.strip())
+        else:
+            found = _by_signature(request, store, keys, authorization)
+    except Problem as problem:
+        if problem.code == "credentials_invalid":
+            door.note_wrong(address)
+        raise
+    key = found.key
+    if key.state is not KeyState.ACTIVE:
+        raise _unknown("credentials_invalid")
+    if not key.admits(address):
+        raise Problem.of_door("address_refused")
+    if not found.owner_active:
+        raise Problem.of_door("tenant_suspended")
+    if key.last_used_at is None or found.now - key.last_used_at > _MINUTE:
+        keys.note_use(key.id)
+    return found
+
+
+def _by_bearer(keys: ApiKeyStore, shown: str) -> FoundKey:
+    key_id, secret = parse_bearer(shown) or ("", "")
+    found = _find(keys, key_id)
+    digest = None if found is None else found.digest
+    # Compared in any case: it takes as long.
+    if not same_secret(secret, digest or NO_DIGEST) or found is None:
+        raise _unknown("credentials_invalid")
+    return found
+
+
+def _by_signature(
+    request: HttpRequest, store: BindingStore, keys: ApiKeyStore, authorization: str
+) -> FoundKey:
+    try:
+        signature = parse_signature(authorization)
+        found = _find(keys, signature.key_id)
+        secret = _secret(store, found)
+        now = store.now() if found is None else found.now
+        nonce = verify(_signed_part(request), signature, secret or _NOBODY, now=now)
+    except SignatureInvalid as error:
+        expired = error.fault is SignatureFault.EXPIRED
+        raise _unknown("signature_expired" if expired else "credentials_invalid") from None
+    if found is None or secret is None:
+        raise _unknown("credentials_invalid")
+    _remember(store, signature, nonce, request)
+    return found
+
+
+def _find(keys: ApiKeyStore, key_id: str) -> FoundKey | None:
+    try:
+        return keys.find(key_id)
+    except ApiKeyNotFound:
+        return None
+
+
+def _secret(store: BindingStore, found: FoundKey | None) -> bytes | None:
+    if found is None or found.sealed is None or found.key.form is not KeyForm.SIGNED:
+        return None
+    try:
+        return store.keys.open_secret(found.sealed, found.key.id).encode("ascii")
+    except SealError:
+        return None
+
+
+def _signed_part(request: HttpRequest) -> Request:
+    raw: bytes = request.scope.get("raw_path") or request.url.path.encode()
+    return Request(
+        method=request.method,
+        path=raw.decode("latin-1"),
+        query=request.scope["query_string"].decode("latin-1"),
+        headers=[
+            (name.decode("latin-1"), value.decode("latin-1"))
+            for name, value in request.scope["headers"]
+        ],
+        body=request.state.body,
+    )
+
+
+def _remember(store: BindingStore, signature: Signature, nonce: str, request: HttpRequest) -> None:
+    """
+    Take a nonce, which nobody can take again while its date is good.
+
+    Raises:
+        Problem: It was taken before.
+    """
+    date = request.headers["x-acs-date"]
+    digest = hashlib.sha256(f"{signature.key_id}\n{date}\n{nonce}".encode()).digest()
+    values = {"digest": digest, "window": WINDOW}
+    if Queries(store.connection).row("take_nonce", values) is None:
+        raise _unknown("signature_repeated")
+
+
+def _unknown(code: str) -> Problem:
+    return Problem.of_door(code, headers={"WWW-Authenticate": "Bearer, ACS3-HMAC-SHA256"})
+
+
+def _is_json(request: HttpRequest) -> bool:
+    kind = request.headers.get("content-type", "").partition(";")[0]
+    return kind.strip().lower() == "application/json"
+
+
+def _address(request: HttpRequest) -> Address:
+    try:
+        return ip_address(request.client.host if request.client else "")
+    except ValueError:
+        # A Unix socket, whose proxy says nothing.
+        return ip_address(0)

@@ -1,0 +1,319 @@
+"""
+``/v1/bindings`` and ``/v1/orders``: bindings are made, changed, ended and looked at.
+"""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request
+from starlette.responses import Response
+
+from agi_router.bindings.model import Binding, BindingId
+from agi_router.bindings.views import describe_binding, reveal_binding
+from agi_router.bindings.words import check_order_id
+from agi_router.doors.http.answers import answer, binding_answer, etag, read_etag
+from agi_router.doors.http.auth import Desk, Needs
+from agi_router.doors.http.bodies import (
+    BatchIn,
+    BindingChange,
+    BindingIn,
+    MembersIn,
+    OrderIn,
+    SearchIn,
+    read_changes,
+    read_choice,
+    read_field,
+    read_members,
+    read_number,
+    read_request,
+)
+from agi_router.doors.http.idempotency import HEADER, answer_once
+from agi_router.doors.http.outs import BatchOut, BindingOut, BindingsOut, answers
+from agi_router.doors.http.problems import FieldFault, Problem, problem_of
+from agi_router.errors import AgiRouterError, BindingChanged, BindingNotFound, ExpiryInvalid
+from agi_router.numbers import XNumber
+from agi_router.tenants.api_keys import KeyScope
+
+__all__ = ["router"]
+
+router = APIRouter(prefix="/v1", tags=["bindings"])
+
+_Reads = Annotated[Desk, Depends(Needs(KeyScope.BINDINGS_READ), scope="function")]
+_Writes = Annotated[Desk, Depends(Needs(KeyScope.BINDINGS_WRITE), scope="function")]
+_Full = Annotated[
+    str | None,
+    Query(
+        pattern="^full$",
+        description="Show the parties' numbers; needs the scope numbers:read, and is audited.",
+    ),
+]
+
+_KEYED = {
+    "parameters": [
+        {
+            "name": HEADER,
+            "in": "header",
+            "required": True,
+            "description": "New for each thing to be made. Sent again with the same body, it is"
+            " answered again and makes nothing.",
+            "schema": {"type": "string", "pattern": "^[!#-~]{1,128}$"},
+            "example": "order-A-1001",
+        }
+    ]
+}
+_MATCHED = {
+    "parameters": [
+        {
+            "name": "If-Match",
+            "in": "header",
+            "required": True,
+            "description": "The ETag of the binding as it was read.",
+            "schema": {"type": "string"},
+            "example": '"1.9f0c2a7be4d54c19"',
+        }
+    ]
+}
+
+
+@router.post(
+    "/bindings",
+    status_code=201,
+    responses=answers(BindingOut, 404, 409, 413, 415, ok=201, told="Bound"),
+    openapi_extra=_KEYED,
+    response_model=None,
+)
+def create_binding(body: BindingIn, request: Request, desk: _Writes) -> Response:
+    """
+    Bind parties to 700 numbers.
+    """
+
+    def make() -> tuple[int, Any, dict[str, str]]:
+        made = _bind(body, desk)
+        place = {"Location": f"/v1/bindings/{made.id}", "ETag": etag(made)}
+        return 201, describe_binding(made), place
+
+    return answer_once(request, desk, make)
+
+
+@router.post(
+    "/bindings/batch",
+    responses=answers(BatchOut, 413, 415, told="What became of each"),
+    openapi_extra=_KEYED,
+    response_model=None,
+)
+def create_bindings(body: BatchIn, request: Request, desk: _Writes) -> Response:
+    """
+    Make up to 200 bindings, each by itself: one that cannot be made keeps off no other.
+    """
+
+    def make() -> tuple[int, Any, dict[str, str]]:
+        return 200, {"results": [_result(each, desk) for each in body.bindings]}, {}
+
+    return answer_once(request, desk, make)
+
+
+@router.get("/bindings", responses=answers(BindingsOut), response_model=None)
+def list_bindings(
+    desk: _Reads,
+    order: Annotated[str | None, Query(max_length=512, description="Of this order.")] = None,
+    x: Annotated[str | None, Query(max_length=32, description="On this 700 number.")] = None,
+    everything: Annotated[bool, Query(description="Those that are over, too.")] = False,  # noqa: FBT002
+    limit: Annotated[int, Query(ge=1, le=200)] = 100,
+) -> Response:
+    """
+    List bindings, newest first.
+    """
+    x_number = None if x is None else read_field("/x", lambda: XNumber.parse(x))
+    order_id = None if order is None else _order(order)
+    found = desk.store.bindings(
+        everything=everything, order_id=order_id, x_number=x_number, limit=limit
+    )
+    return answer({"bindings": [describe_binding(each) for each in found]})
+
+
+@router.post("/bindings/search", responses=answers(BindingsOut, 413, 415), response_model=None)
+def search_bindings(body: SearchIn, desk: _Reads) -> Response:
+    """
+    Find the bindings of a party on a 700 number.
+
+    Needs the scope numbers:read as well, and is audited.
+    """
+    desk.require(KeyScope.NUMBERS_READ)
+    party = read_number("/number", body.number, fixed_lines=desk.options.fixed_lines)
+    x_number = read_field("/x", lambda: XNumber.parse(body.x))
+    desk.audit("POST /v1/bindings/search", f"a party on {x_number}")
+    found = desk.store.bindings(
+        everything=body.everything, order_id=None, x_number=x_number, limit=200
+    )
+    return answer(
+        {
+            "bindings": [
+                describe_binding(each)
+                for each in found
+                if any(known.number == party for known in each.parties)
+            ]
+        }
+    )
+
+
+@router.get("/bindings/{name}", responses=answers(BindingOut, 404), response_model=None)
+def get_binding(name: str, request: Request, desk: _Reads, numbers: _Full = None) -> Response:
+    """
+    Get a binding by its id.
+    """
+    found = _find(name, desk)
+    if numbers is not None:
+        desk.require(KeyScope.NUMBERS_READ)
+        desk.audit("GET /v1/bindings/{name}?numbers=full", f"binding {found.id}")
+        return answer(reveal_binding(found), headers={"ETag": etag(found)})
+    if request.headers.get("if-none-match") == etag(found):
+        return Response(status_code=304, headers={"ETag": etag(found)})
+    return binding_answer(found)
+
+
+@router.delete(
+    "/bindings/{name}",
+    responses=answers(BindingOut, 404, 409, told="Ended"),
+    response_model=None,
+)
+def end_binding(name: str, desk: _Writes) -> Response:
+    """
+    End a binding now. A call that is up goes on; the next one is refused.
+    """
+    return binding_answer(desk.store.unbind(_find(name, desk).id))
+
+
+@router.patch(
+    "/bindings/{name}",
+    responses=answers(BindingOut, 404, 409, 412, 413, 415, 428, told="Changed"),
+    openapi_extra=_MATCHED,
+    response_model=None,
+)
+def change_binding(name: str, body: BindingChange, request: Request, desk: _Writes) -> Response:
+    """
+    Change a binding, if it is still as it was read.
+    """
+    version = _version(request)
+    if body.default is None:
+        found = _find(name, desk)
+        changes = read_changes(body, now=desk.store.now())
+        return binding_answer(desk.store.change(found.id, version=version, **changes))
+    if body.model_fields_set != {"default"}:
+        raise Problem.of_fields([FieldFault("/default", "alone", "change it by itself")])
+    member = read_number("/default", body.default, fixed_lines=desk.options.fixed_lines)
+    found = _find(name, desk)
+    if version not in {None, found.version}:
+        raise BindingChanged
+    return binding_answer(desk.store.set_default(found.id, member))
+
+
+@router.post(
+    "/bindings/{name}/members",
+    responses=answers(BindingOut, 404, 409, 413, 415, told="They are members"),
+    response_model=None,
+)
+def add_members(name: str, body: MembersIn, desk: _Writes) -> Response:
+    """
+    Let members into a group: all of them, or none if one cannot be.
+    """
+    members = read_members(body.g, fixed_lines=desk.options.fixed_lines)
+    return binding_answer(desk.store.add_members(_find(name, desk).id, members))
+
+
+@router.post(
+    "/bindings/{name}/members/remove",
+    responses=answers(BindingOut, 404, 409, 413, 415, told="They are none any more"),
+    response_model=None,
+)
+def remove_members(name: str, body: MembersIn, desk: _Writes) -> Response:
+    """
+    Take members out of a group: all of them, or none if one cannot be.
+    """
+    members = read_members(body.g, fixed_lines=desk.options.fixed_lines)
+    found = _find(name, desk)
+    with desk.queries.transaction():
+        for member in members:
+            found = desk.store.remove_member(found.id, member)
+    return binding_answer(found)
+
+
+@router.post(
+    "/orders/end",
+    responses=answers(BindingsOut, 404, 409, 413, 415, told="Ended"),
+    response_model=None,
+)
+def end_order(body: OrderIn, desk: _Writes) -> Response:
+    """
+    End all bindings of an order that are alive.
+    """
+    store = desk.store
+    if body.tenant is not None:
+        store = store.within(store.inventory.tenants.scope(body.tenant))
+    ended = store.end_order(body.order)
+    return answer({"bindings": list(map(describe_binding, ended))})
+
+
+def _bind(body: BindingIn, desk: Desk) -> Binding:
+    options = desk.options
+    request = read_request(body, fixed_lines=options.fixed_lines, tenant=desk.tenant or "default")
+    try:
+        return desk.store.make(request, default_ttl=options.ttl, choice=read_choice(body))
+    except ExpiryInvalid as error:
+        pointer = "/expires_at" if body.expires_at is not None else "/ttl"
+        raise problem_of(error, pointer=pointer) from None
+
+
+def _result(body: BindingIn, desk: Desk) -> dict[str, Any]:
+    """
+    What became of one of a batch.
+    """
+    try:
+        with desk.queries.attempt():
+            return {"status": 201, "binding": describe_binding(_bind(body, desk))}
+    except Problem as problem:
+        told = problem
+    except AgiRouterError as error:
+        told = problem_of(error)
+        if told.status >= 500:  # noqa: PLR2004 - nothing more can be done for the others
+            raise
+    return {"status": told.status, "problem": told.body(None)}
+
+
+def _find(name: str, desk: Desk) -> Binding:
+    """
+    A binding that this key may see.
+
+    Raises:
+        BindingNotFound: There is none, or it is another tenant's.
+    """
+    try:
+        return desk.store.find(BindingId.parse(name))
+    except BindingNotFound:
+        # What was asked for could be anything, a number too.
+        raise BindingNotFound from None
+
+
+def _version(request: Request) -> int | None:
+    """
+    The version that a binding is to have still; :obj:`None`: any.
+
+    Raises:
+        Problem: It is not said.
+        BindingChanged: It is none that a binding ever had.
+    """
+    asked = request.headers.get("if-match")
+    if asked is None:
+        raise Problem.of_door("precondition_missing")
+    if asked.strip() == "*":
+        return None
+    version = read_etag(asked)
+    if version is None:
+        raise BindingChanged
+    return version
+
+
+def _order(text: str) -> str:
+    try:
+        return check_order_id(text)
+    except ValueError as error:
+        fault = FieldFault("/order", "order_invalid", str(error))
+        raise Problem.of_fields([fault]) from None

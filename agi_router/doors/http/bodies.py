@@ -1,0 +1,539 @@
+"""
+What comes in bodies: their fields, and how they become parties and terms.
+
+A field that we do not know is refused. A number of a party is a text, in any form that people
+write numbers in; it is read by :class:`agi_router.numbers.PhoneNumber` alone.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    create_model,
+)
+
+from agi_router.bindings.choose import Affinity, NumberPolicy
+from agi_router.bindings.expiry import LONGEST_LIFE, find_expiry
+from agi_router.bindings.fields import Dialled, Members, PartyNumber, reader
+from agi_router.bindings.modes import GROUP_MAX
+from agi_router.bindings.requests import BindRequest, find_misplaced, make_request, place_y
+from agi_router.bindings.terms import TERMS, Kind, Name, Span, Text, Whole, Words
+from agi_router.bindings.words import Callback, Mode, check_order_id
+from agi_router.doors.http.problems import FieldFault, Problem, problem_of
+from agi_router.errors import AgiRouterError
+from agi_router.inventory.model import BlockState
+from agi_router.numbers import PhoneNumber
+from agi_router.tenants.api_keys import (
+    KeyForm,
+    KeyScope,
+    check_label,
+    parse_network,
+)
+from agi_router.tenants.model import check_tenant
+
+__all__ = [
+    "ApiKeyIn",
+    "BatchIn",
+    "BindingChange",
+    "BindingIn",
+    "BlockChange",
+    "BlockIn",
+    "Body",
+    "ExplanationIn",
+    "MembersIn",
+    "OrderIn",
+    "SearchIn",
+    "TenantChange",
+    "TenantIn",
+    "read_changes",
+    "read_choice",
+    "read_field",
+    "read_members",
+    "read_number",
+    "read_request",
+]
+
+Value = TypeVar("Value")
+
+_BATCH = 200
+_NUMBER = Field(
+    max_length=64,
+    description="A mainland mobile number, in any form that people write numbers in.",
+    examples=["13800000001"],
+)
+_Number = Annotated[str, _NUMBER]
+_X = Annotated[
+    str, Field(max_length=32, description="A 700 number.", examples=["700123456780001"])
+]
+
+
+def _read_time(value: object) -> datetime:
+    try:
+        read = datetime.fromisoformat(value if isinstance(value, str) else "")
+        if read.tzinfo is not None and len(str(value)) > len("2026-01-31T15:04"):
+            return read.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise ValueError("a time looks like 2026-01-31T15:04:05+08:00, with its offset")
+
+
+_Time = Annotated[
+    datetime,
+    BeforeValidator(_read_time),
+    Field(strict=False, examples=["2026-01-31T15:04:05+08:00"]),
+]
+
+
+def _is_network(text: str) -> str:
+    return str(parse_network(text))
+
+
+def _seconds(about: str, low: timedelta, high: timedelta | None = None) -> Any:
+    return Field(
+        default=None,
+        ge=int(low.total_seconds()),
+        le=None if high is None else int(high.total_seconds()),
+        description=f"Seconds: {about}.",
+    )
+
+
+_SECOND, _MINUTE = timedelta(seconds=1), timedelta(minutes=1)
+
+
+class Body(BaseModel):
+    """
+    A body: its fields are these and no others.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        # No message of pydantic may carry what came.
+        hide_input_in_errors=True,
+        allow_inf_nan=False,
+    )
+
+
+def _type_of(kind: Kind) -> Any:
+    match kind:
+        case Words(enum=enum):
+            return Annotated[enum, Field(strict=False)]
+        case Whole(high=high):
+            return Annotated[int, Field(ge=1, le=high)]
+        case Span(low=low, high=high):
+            bounds: dict[str, Any] = {"ge": int(low.total_seconds())}
+            if high is not None:
+                bounds["le"] = int(high.total_seconds())
+            return Annotated[int, Field(**bounds)]
+        case Name(check=check):
+            return Annotated[str, Field(max_length=128), AfterValidator(check)]
+        case Text(longest=longest):
+            length = Field(min_length=1, max_length=longest)
+            return Annotated[str, length, AfterValidator(kind.read)]
+        case _:
+            raise TypeError(kind)
+
+
+def _about(text: str, kind: Kind) -> str:
+    unit = "Seconds: " if isinstance(kind, Span) else ""
+    return f"{unit}{text}.".replace("`", "")
+
+
+def _terms(*, new: bool) -> dict[str, Any]:
+    """
+    The fields of the terms.
+
+    Args:
+        new: Whether what is left out is as it is by default; else it stays as it is.
+    """
+    return {
+        term.word: (
+            _type_of(term.kind) | None,
+            Field(
+                default=term.default if new else None,
+                description=_about(term.about, term.kind),
+            ),
+        )
+        for term in TERMS
+    }
+
+
+if TYPE_CHECKING:
+    _TermsIn = Body
+    _TermsChange = Body
+else:
+    _TermsIn = create_model("_TermsIn", __base__=Body, **_terms(new=True))
+    _TermsChange = create_model("_TermsChange", __base__=Body, **_terms(new=False))
+
+
+class BindingIn(_TermsIn):
+    """
+    A binding to be made. Fields that are left out are as the mode and the settings have them.
+    """
+
+    mode: Annotated[Mode, Field(strict=False)] = Mode.AXB
+    a: _Number | None = Field(default=None, description="Party A; of groups, give g.")
+    g: list[_Number] | None = Field(
+        default=None, max_length=GROUP_MAX, description="The members of a group: gxb, gxyb."
+    )
+    b: _Number | None = Field(default=None, description="Party B.")
+    callback: Annotated[Callback, Field(strict=False)] | None = Field(
+        default=None, description="Who rings when a group, or a stranger, is called back."
+    )
+    default: _Number | None = Field(
+        default=None, description="The default member; of ax and axe, the fixed number."
+    )
+    window: int | None = _seconds("how long who called last is called back", _SECOND)
+    x: _X | None = Field(
+        default=None, description="The number that A's side dials; chosen if left out."
+    )
+    y: _X | None = Field(
+        default=None, description="The number that B dials: axyb, gxyb; chosen if left out."
+    )
+    y_on_call: bool = Field(default=False, description="axyb: make B's number when A calls.")
+    y_ttl: int | None = _seconds("how long such a number lives", _SECOND)
+    extension: str | None = Field(
+        default=None, max_length=4, description="axe: 1 to 4 digits; chosen if left out."
+    )
+    ttl: int | None = _seconds("how long it lives from now", _MINUTE, LONGEST_LIFE)
+    expires_at: _Time | None = Field(
+        default=None, description="When it ends, with an offset; give this or ttl."
+    )
+    order: Annotated[str, Field(max_length=512), AfterValidator(check_order_id)] | None = Field(
+        default=None, description="The order behind it.", examples=["A-1001"]
+    )
+    tenant: Annotated[str, Field(max_length=512), AfterValidator(check_tenant)] | None = Field(
+        default=None, description="Whose it is; the operator's keys alone may say so."
+    )
+    operator_digit: int | None = Field(
+        default=None, ge=0, le=9, description="Only numbers with this digit after 700."
+    )
+    same_x: Annotated[Affinity, Field(strict=False)] | None = Field(
+        default=None, description="Prefer or avoid the numbers that the parties had before."
+    )
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "mode": "axb",
+                    "a": "13800000001",
+                    "b": "13800000002",
+                    "ttl": 7200,
+                    "max_calls": 10,
+                    "order": "A-1001",
+                }
+            ]
+        }
+    )
+
+
+class BatchIn(Body):
+    """
+    Bindings to be made, each by itself.
+    """
+
+    bindings: list[BindingIn] = Field(min_length=1, max_length=_BATCH)
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"bindings": [{"a": "13800000001", "b": "13800000002", "order": "A-1001"}]}
+            ]
+        }
+    )
+
+
+class BindingChange(_TermsChange):
+    """
+    What changes of a binding (RFC 7396): what is left out stays as it is, null takes it back.
+    """
+
+    ttl: int | None = _seconds("it ends so long from now", _MINUTE, LONGEST_LIFE)
+    expires_at: _Time | None = Field(
+        default=None, description="It ends then, earlier or later; give this or ttl."
+    )
+    order: Annotated[str, Field(max_length=512), AfterValidator(check_order_id)] | None = Field(
+        default=None, description="The order behind it."
+    )
+    default: _Number | None = Field(
+        default=None,
+        description="By itself: the member whom B reaches; by last, until one has called.",
+    )
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"ttl": 3600, "max_calls": 20, "ring": None}]}
+    )
+
+
+class MembersIn(Body):
+    """
+    Members of a group.
+    """
+
+    g: list[_Number] = Field(min_length=1, max_length=GROUP_MAX)
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"g": ["13800000003"]}]})
+
+
+class SearchIn(Body):
+    """
+    A party, and a number that it is on.
+    """
+
+    number: _Number
+    x: _X
+    everything: bool = Field(default=False, description="Bindings that are over, too.")
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"number": "13800000001", "x": "700123456780001"}]}
+    )
+
+
+class OrderIn(Body):
+    """
+    An order.
+    """
+
+    order: Annotated[str, Field(max_length=512), AfterValidator(check_order_id)]
+    tenant: Annotated[str, Field(max_length=512), AfterValidator(check_tenant)] | None = Field(
+        default=None, description="Whose it is; the operator's keys alone may say so."
+    )
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"order": "A-1001"}]})
+
+
+class ExplanationIn(Body):
+    """
+    A call that nobody places.
+    """
+
+    caller: str = Field(
+        max_length=64, description="Caller id, as it would arrive.", examples=["13800000001"]
+    )
+    x: str = Field(max_length=64, description="What is dialled.", examples=["700123456780001"])
+    extension: str | None = Field(
+        default=None, max_length=16, description="What the caller types when it is asked."
+    )
+    at: _Time | None = Field(default=None, description="Decide as of this time instead of now.")
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"caller": "13800000001", "x": "700123456780001"}]}
+    )
+
+
+class TenantIn(Body):
+    """
+    A tenant to be added.
+    """
+
+    name: Annotated[str, Field(max_length=512), AfterValidator(check_tenant)]
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "couriers"}]})
+
+
+class TenantChange(Body):
+    """
+    Whether a tenant's calls and bindings go on.
+    """
+
+    active: bool
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"active": False}]})
+
+
+class BlockIn(Body):
+    """
+    A managed block to be added.
+    """
+
+    block: str = Field(
+        max_length=32, description="Its 11 digits, beginning 700.", examples=["70012345678"]
+    )
+    operator: str | None = Field(default=None, max_length=128, description="The carrier.")
+    certificate: str | None = Field(default=None, max_length=128, description="Of the assignment.")
+    tenant: Annotated[str, Field(max_length=512), AfterValidator(check_tenant)] | None = Field(
+        default=None, description="Whom it is kept for; shared if left out."
+    )
+    valid_from: _Time | None = None
+    valid_until: _Time | None = None
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"block": "70012345678", "operator": "China Mobile"}]}
+    )
+
+
+class BlockChange(Body):
+    """
+    What becomes of a block.
+    """
+
+    state: Annotated[BlockState, Field(strict=False)]
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"state": "draining"}]})
+
+
+class ApiKeyIn(Body):
+    """
+    An API key to be made; of a tenant's key, for the same tenant.
+    """
+
+    tenant: Annotated[str, Field(max_length=512), AfterValidator(check_tenant)] | None = Field(
+        default=None, description="Whose it is; the operator's if left out by the operator."
+    )
+    form: Annotated[KeyForm, Field(strict=False)] = KeyForm.BEARER
+    label: Annotated[str, Field(max_length=512), AfterValidator(check_label)]
+    scopes: list[Annotated[KeyScope, Field(strict=False)]] = Field(
+        min_length=1, max_length=len(KeyScope)
+    )
+    networks: list[Annotated[str, Field(max_length=64), AfterValidator(_is_network)]] = Field(
+        default=[], max_length=32, description="Where requests may come from; empty: anywhere."
+    )
+    ttl: int = Field(
+        default=365 * 86400, ge=60, le=3650 * 86400, description="Seconds that it lives."
+    )
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"label": "orders", "scopes": ["bindings:read", "bindings:write"]}]
+        }
+    )
+
+
+def read_field(pointer: str, read: Callable[[], Value]) -> Value:
+    """
+    Read one field.
+
+    Args:
+        pointer: Where it is.
+        read: Returns its value.
+
+    Raises:
+        Problem: It is not acceptable; names the field.
+    """
+    try:
+        return read()
+    except AgiRouterError as error:
+        raise problem_of(error, pointer=pointer) from None
+
+
+def read_number(pointer: str, text: str, *, fixed_lines: bool) -> PhoneNumber:
+    """
+    Read a party's number.
+
+    Raises:
+        Problem: It is none; names the field.
+    """
+    return read_field(pointer, lambda: PhoneNumber.parse(text, fixed_lines=fixed_lines))
+
+
+# What a body says beside the request itself.
+_BESIDE = {"mode", "operator_digit", "same_x"}
+# The words of files and options, where a field has another name.
+_WORDS = {"expires_at": "expires"}
+
+
+def read_request(body: BindingIn, *, fixed_lines: bool, tenant: str) -> BindRequest:
+    """
+    What is asked for.
+
+    Args:
+        body: What came.
+        fixed_lines: Whether fixed lines may be parties.
+        tenant: Whose binding it is, where it does not say.
+
+    Raises:
+        Problem: A field is missing, not of this mode or not acceptable, or fields do not go
+            together.
+    """
+    said = {
+        _WORDS.get(name, name): value
+        for name in body.model_fields_set - _BESIDE
+        if (value := getattr(body, name)) is not None
+    }
+    placed = read_field("", lambda: place_y(said))
+    faults = [
+        FieldFault(
+            f"/{each.word}", "not_of_mode" if each.word in placed else "missing", each.message
+        )
+        for each in find_misplaced(body.mode, placed)
+    ]
+    if faults:
+        raise Problem.of_fields(faults)
+    values = {
+        word: _read_word(word, value, fixed_lines=fixed_lines) for word, value in placed.items()
+    }
+    return read_field("", lambda: make_request({"mode": body.mode, **values}, tenant=tenant))
+
+
+def read_changes(body: BindingChange, *, now: datetime) -> dict[str, Any]:
+    """
+    What is to change, by the names of :class:`agi_router.bindings.terms.Terms`.
+
+    Args:
+        body: What came, without ``default``.
+        now: The store's time.
+
+    Raises:
+        Problem: Its end is not acceptable.
+    """
+    changes: dict[str, Any] = {}
+    if (body.ttl, body.expires_at) != (None, None):
+        changes["expires_at"] = read_field(
+            "/ttl" if body.expires_at is None else "/expires_at",
+            lambda: find_expiry(
+                now,
+                ttl=None if body.ttl is None else timedelta(seconds=body.ttl),
+                expires_at=body.expires_at,
+                default=timedelta(),
+            ),
+        )
+    if "order" in body.model_fields_set:
+        changes["order_id"] = body.order
+    for term in TERMS:
+        if term.word in body.model_fields_set:
+            value = getattr(body, term.word)
+            spans = isinstance(term.kind, Span) and value is not None
+            changes[term.name] = term.kind.load(value) if spans else value
+    return changes
+
+
+def _read_word(word: str, value: Any, *, fixed_lines: bool) -> Any:
+    kind = reader(word, fixed_lines=fixed_lines)
+    match kind:
+        case Members():
+            return read_members(value, fixed_lines=fixed_lines)
+        case Span() if isinstance(value, int):
+            return timedelta(seconds=value)
+        case PartyNumber() | Dialled():
+            return read_field(f"/{word}", lambda: kind.read(value))
+        case Name():
+            return read_field(f"/{word}", lambda: kind.read(value))
+        case _:
+            return value
+
+
+def read_members(texts: Sequence[str], *, fixed_lines: bool) -> tuple[PhoneNumber, ...]:
+    """
+    The numbers of a group's members.
+
+    Raises:
+        Problem: One is none; names its place.
+    """
+    return tuple(
+        read_number(f"/g/{place}", text, fixed_lines=fixed_lines)
+        for place, text in enumerate(texts)
+    )
+
+
+def read_choice(body: BindingIn) -> NumberPolicy:
+    """
+    How numbers are chosen that are not given.
+    """
+    return NumberPolicy(operator_digit=body.operator_digit, same_x=body.same_x)

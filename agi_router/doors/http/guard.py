@@ -1,0 +1,184 @@
+"""
+What stands around every request: an id, a bound for its body, a line in the log.
+
+Rules for the editor:
+
+1. One line a request: its id, the key's, the action, the code, milliseconds. Neither path nor
+   query is logged: either may hold a real number.
+2. A body is counted while it is read; what is too large is not kept.
+3. An exception is named by its type and place. Its text could quote what came.
+"""
+
+import asyncio
+import json
+import logging
+import re
+import secrets
+import time
+import traceback
+from typing import Any, Final
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from agi_router.doors.http.problems import Problem, problem_of
+from agi_router.errors import AgiRouterError
+from agi_router.logs import redact
+
+__all__ = ["LARGEST_BODY", "Guard"]
+
+log = logging.getLogger(__name__)
+
+LARGEST_BODY: Final = 2**20
+"""Bytes of a body."""
+
+# Seconds that a body may take to come.
+_PATIENCE: Final = 30.0
+
+_ID = re.compile(r"[0-9a-f-]{16,64}")
+_HEADERS = (
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+)
+
+
+class Guard:
+    """
+    The outermost layer of the door.
+
+    Args:
+        app: What answers. It finds in ``request.state`` the ``id`` and the ``body``, and leaves
+            there ``key`` and ``action``, and the ``code`` of a problem.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """
+        Serve one request.
+        """
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun = time.perf_counter()
+        state = scope.setdefault("state", {})
+        request_id = state["id"] = _request_id(scope)
+        status = 0
+
+        async def send_marked(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [
+                    *message["headers"],
+                    *_HEADERS,
+                    (b"x-request-id", request_id.encode("ascii")),
+                    *(
+                        (name.lower().encode(), value.encode())
+                        for name, value in state.get("headers", {}).items()
+                    ),
+                ]
+            await send(message)
+
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                body = state["body"] = await _read(receive)
+            await self._app(scope, _given(body, receive), send_marked)
+        # Whatever it is: it must neither end the process nor be printed by the server.
+        except Exception as error:  # noqa: BLE001
+            problem = _problem(error, request_id)
+            state["code"] = problem.code
+            if not status:
+                await _answer(problem, request_id, send_marked)
+        finally:
+            log.info(
+                "http.request",
+                extra={
+                    "request": request_id,
+                    "key": state.get("key"),
+                    "action": state.get("action"),
+                    "status": status,
+                    "code": state.get("code", "ok"),
+                    "ms": round((time.perf_counter() - begun) * 1000, 1),
+                },
+            )
+
+
+def _request_id(scope: Scope) -> str:
+    """
+    The id that came, if it looks like one and like no number, or a new one.
+    """
+    for name, value in scope["headers"]:
+        if name == b"x-request-id":
+            text: str = value.decode("latin-1")
+            if _ID.fullmatch(text) and redact(text) == text:
+                return text
+    return secrets.token_hex(16)
+
+
+async def _read(receive: Receive) -> bytes:
+    """
+    The body, whole.
+
+    Raises:
+        Problem: It is too large.
+    """
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return bytes(body)
+        body += message.get("body", b"")
+        if len(body) > LARGEST_BODY:
+            raise Problem.of_door("body_too_large", headers={"Connection": "close"})
+        if not message.get("more_body"):
+            return bytes(body)
+
+
+def _given(body: bytes, receive: Receive) -> Receive:
+    """
+    What hands the body on, and then whatever comes.
+    """
+    handed = False
+
+    async def hand() -> Message:
+        nonlocal handed
+        if handed:
+            return await receive()
+        handed = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return hand
+
+
+def _problem(error: Exception, request_id: str) -> Problem:
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, TimeoutError):
+        return Problem.of_door("body_late", headers={"Connection": "close"})
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    log.error(
+        "http.failed",
+        extra={
+            "request": request_id,
+            "error": type(error).__name__,
+            "place": f"{place.filename}:{place.lineno}",
+        },
+    )
+    return problem_of(AgiRouterError())
+
+
+async def _answer(problem: Problem, request_id: str, send: Send) -> None:
+    content = json.dumps(problem.body(request_id)).encode()
+    headers: list[tuple[bytes, bytes]] = [
+        (b"content-type", b"application/problem+json"),
+        (b"content-length", str(len(content)).encode()),
+        *((name.lower().encode(), value.encode()) for name, value in problem.headers.items()),
+    ]
+    start: dict[str, Any] = {
+        "type": "http.response.start",
+        "status": problem.status,
+        "headers": headers,
+    }
+    await send(start)
+    await send({"type": "http.response.body", "body": content})

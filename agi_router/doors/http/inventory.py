@@ -1,0 +1,97 @@
+"""
+``/v1/blocks`` and ``/v1/pool``: the managed blocks, and how full they are.
+"""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from starlette.responses import Response
+
+from agi_router.doors.http.answers import answer
+from agi_router.doors.http.auth import Desk, Needs
+from agi_router.doors.http.bodies import BlockChange, BlockIn, read_field
+from agi_router.doors.http.outs import BlockOut, BlocksOut, PoolOut, answers
+from agi_router.doors.http.problems import FieldFault, Problem
+from agi_router.errors import BlockNotFound, NumberError
+from agi_router.inventory.views import describe_block
+from agi_router.numbers import Block
+from agi_router.tenants.api_keys import KeyScope
+
+__all__ = ["router"]
+
+router = APIRouter(prefix="/v1", tags=["inventory"])
+
+_Reads = Annotated[Desk, Depends(Needs(KeyScope.INVENTORY_READ), scope="function")]
+_Writes = Annotated[Desk, Depends(Needs(KeyScope.INVENTORY_WRITE), scope="function")]
+
+
+@router.get("/blocks", responses=answers(BlocksOut), response_model=None)
+def list_blocks(desk: _Reads) -> Response:
+    """
+    List the blocks; to a tenant, those that are kept for it.
+    """
+    return answer({"blocks": list(map(describe_block, desk.store.inventory.blocks()))})
+
+
+@router.post(
+    "/blocks",
+    status_code=201,
+    responses=answers(BlockOut, 404, 409, 413, 415, ok=201, told="Added"),
+    response_model=None,
+)
+def add_block(body: BlockIn, desk: _Writes) -> Response:
+    """
+    Add a block.
+    """
+    block = read_field("/block", lambda: Block.parse(body.block))
+    if None not in {body.valid_from, body.valid_until} and body.valid_until <= body.valid_from:  # type: ignore[operator]
+        fault = FieldFault("/valid_until", "too_early", "it is to be later than valid_from")
+        raise Problem.of_fields([fault])
+    row = desk.store.inventory.add_block(
+        block,
+        operator=body.operator,
+        certificate=body.certificate,
+        tenant=body.tenant,
+        valid_from=body.valid_from,
+        valid_until=body.valid_until,
+    )
+    desk.audit("POST /v1/blocks", f"block {block}")
+    return answer(describe_block(row), status=201, headers={"Location": f"/v1/blocks/{block}"})
+
+
+@router.get("/blocks/{block}", responses=answers(BlockOut, 404), response_model=None)
+def get_block(block: str, desk: _Reads) -> Response:
+    """
+    Get a block.
+    """
+    return answer(describe_block(desk.store.inventory.block(_block(block))))
+
+
+@router.patch(
+    "/blocks/{block}",
+    responses=answers(BlockOut, 404, 409, 413, 415, told="Changed"),
+    response_model=None,
+)
+def change_block(block: str, body: BlockChange, desk: _Writes) -> Response:
+    """
+    Drain a block, return it, or put it into service again.
+    """
+    found = _block(block)
+    row = desk.store.inventory.set_block_state(found, body.state)
+    desk.audit("PATCH /v1/blocks/{block}", f"block {found}: {body.state.value}")
+    return answer(describe_block(row))
+
+
+@router.get("/pool", responses=answers(PoolOut), response_model=None)
+def get_pool(desk: _Reads) -> Response:
+    """
+    Say how many numbers of each block are bound, rest and are free, and when none will be.
+    """
+    return answer({"blocks": desk.store.inventory.statistics()})
+
+
+def _block(text: str) -> Block:
+    try:
+        return Block.parse(text)
+    except NumberError:
+        raise BlockNotFound from None

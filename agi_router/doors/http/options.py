@@ -1,0 +1,32 @@
+"""
+What the HTTP door is told by whoever serves it.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from agi_router.calls.refusal_limit import Rate
+
+__all__ = ["Options"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """
+    Settings, as the door needs them.
+
+    Attributes:
+        rate: Requests of one API key in a time.
+        wrong_keys: Wrong API keys from one address in a time.
+        ttl: Life of a binding, if none is given.
+        fixed_lines: Whether fixed lines may be parties.
+        open_modes: Whether numbers may be bound that strangers can call.
+        strict: Whether refused callers are told no reasons.
+    """
+
+    rate: Rate
+    wrong_keys: Rate
+    ttl: timedelta
+    fixed_lines: bool = False
+    open_modes: bool = False
+    strict: bool = False

@@ -1,0 +1,468 @@
+"""
+What is answered, for the OpenAPI document: fields and examples of the views of the rooms.
+
+The views make the answers; a test holds both together.
+"""
+
+from typing import Any
+
+from fastapi import status
+from pydantic import BaseModel, ConfigDict, Field
+
+from agi_router.bindings.reasons import Reason
+from agi_router.bindings.terms import TERMS
+from agi_router.bindings.words import BindingState, Callback, Mode
+from agi_router.inventory.model import BlockState
+from agi_router.tenants.api_keys import KeyForm, KeyScope, KeyState
+
+__all__ = [
+    "ApiKeyMadeOut",
+    "ApiKeyOut",
+    "ApiKeysOut",
+    "BatchOut",
+    "BindingOut",
+    "BindingsOut",
+    "BlockOut",
+    "BlockPoolOut",
+    "BlocksOut",
+    "CallOut",
+    "CallsOut",
+    "ExplanationOut",
+    "FieldFaultOut",
+    "PoolOut",
+    "ProblemOut",
+    "ResultOut",
+    "RuleOut",
+    "TenantOut",
+    "TenantsOut",
+    "answers",
+]
+
+_TIME = "2026-01-31T15:04:05+00:00"
+_MASKED = "138****0001"
+
+
+class _Out(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+_BINDING: dict[str, Any] = {
+    "id": "70012345678-42",
+    "mode": "axb",
+    "x": "700123456780001",
+    "a": _MASKED,
+    "b": "138****0002",
+    "state": "active",
+    "begins_at": _TIME,
+    "expires_at": "2026-01-31T17:04:05+00:00",
+    "ended_at": None,
+    "calls_used": 0,
+    **{term.word: term.store(term.default) for term in TERMS},
+    "max_calls": 10,
+    "order": "A-1001",
+    "tenant": "couriers",
+    "version": 1,
+    "damage": None,
+}
+
+
+class BindingOut(_Out):
+    """
+    A binding. Numbers of parties are masked.
+    """
+
+    id: str
+    mode: Mode
+    x: str | None = Field(description="What A's side dials.")
+    y: str | None = Field(default=None, description="What B dials, where it is another one.")
+    y_ttl: int | None = None
+    parent: str | None = Field(default=None, description="The binding whose call made this one.")
+    extension: str | None = None
+    a: str | None = None
+    g: list[str] | None = None
+    b: str | None
+    callback: Callback | None = None
+    window: int | None = None
+    called_back: list[str] | None = Field(default=None, description="Who rings, as it stands.")
+    state: BindingState
+    begins_at: str
+    expires_at: str
+    ended_at: str | None
+    calls_used: int
+    max_calls: int | None
+    count: str
+    direction: str
+    ring: int | None
+    max_duration: int | None
+    language: str | None
+    display_a: str
+    display_b: str
+    prompts: str | None
+    out_id: str | None
+    user_data: str | None
+    industrial_id: str | None
+    order: str | None
+    tenant: str
+    version: int = Field(description="Counts its changes.")
+    damage: str | None = Field(description="Why its parties cannot be read.")
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_BINDING]})
+
+
+class BindingsOut(_Out):
+    """
+    Bindings, newest first.
+    """
+
+    bindings: list[BindingOut]
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"bindings": [_BINDING]}]})
+
+
+class FieldFaultOut(_Out):
+    """
+    What is wrong with a field.
+    """
+
+    pointer: str = Field(description="RFC 6901; empty: the whole body.")
+    code: str
+    detail: str
+
+
+_PROBLEM: dict[str, Any] = {
+    "type": "urn:agi-router:problem:binding_not_found",
+    "title": "Not Found",
+    "status": 404,
+    "detail": "there is no binding 70012345678-42",
+    "code": "binding_not_found",
+    "instance": "urn:agi-router:request:5f1de0a4c0a84f0c9a3a7f1de0a4c0a8",
+}
+
+
+class ProblemOut(_Out):
+    """
+    A request that cannot be done (RFC 9457).
+    """
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    instance: str | None = None
+    errors: list[FieldFaultOut] | None = None
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_PROBLEM]})
+
+
+class ResultOut(_Out):
+    """
+    What became of one of a batch.
+    """
+
+    status: int
+    binding: BindingOut | None = None
+    problem: ProblemOut | None = None
+
+
+class BatchOut(_Out):
+    """
+    What became of each, in the order in which they came.
+    """
+
+    results: list[ResultOut]
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"results": [{"status": 201, "binding": _BINDING}]}]}
+    )
+
+
+_CALL: dict[str, Any] = {
+    "id": "pbx1-1769843045.17",
+    "tenant": "couriers",
+    "x": "700123456780001",
+    "binding": "70012345678-42",
+    "side": "a",
+    "verdict": "route",
+    "reason": None,
+    "outcome": "answered",
+    "state": "settled",
+    "received_at": _TIME,
+    "ended_at": "2026-01-31T15:05:05+00:00",
+    "ring_ms": 4200,
+    "talk_ms": 30000,
+    "released_by": "caller",
+    "cause": 16,
+}
+
+
+class CallOut(_Out):
+    """
+    A call, admitted or refused.
+    """
+
+    id: str
+    tenant: str | None = Field(description="Of the binding that it used.")
+    x: str
+    binding: str | None
+    side: str | None
+    verdict: str
+    reason: Reason | None
+    outcome: str | None
+    state: str
+    received_at: str
+    ended_at: str | None
+    ring_ms: int | None
+    talk_ms: int | None
+    released_by: str | None
+    cause: int | None
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_CALL]})
+
+
+class CallsOut(_Out):
+    """
+    Calls, newest first.
+    """
+
+    calls: list[CallOut]
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"calls": [_CALL]}]})
+
+
+class RuleOut(_Out):
+    """
+    A rule, and whether it holds.
+    """
+
+    rule: str
+    holds: bool
+
+
+class ExplanationOut(_Out):
+    """
+    What would become of a call, rule by rule.
+    """
+
+    verdict: str
+    reason: Reason | None
+    shown: str | None
+    ring: str | None
+    binding: str | None
+    prompt: str | None
+    cause: int | None
+    display: str | None = None
+    sequence: bool | None = None
+    at: str | None
+    rules: list[RuleOut]
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "verdict": "refuse",
+                    "reason": "stranger",
+                    "shown": None,
+                    "ring": None,
+                    "binding": None,
+                    "prompt": "no_binding",
+                    "cause": 21,
+                    "at": _TIME,
+                    "rules": [{"rule": "numbers are of an accepted form", "holds": True}],
+                }
+            ]
+        }
+    )
+
+
+_POOL: dict[str, Any] = {
+    "block": "70012345678",
+    "state": "active",
+    "tenant": None,
+    "bound": 9120,
+    "resting": 300,
+    "free": 580,
+    "growth": 240,
+    "exhausted_at": _TIME,
+}
+
+
+class BlockPoolOut(_Out):
+    """
+    How full a block is.
+    """
+
+    block: str
+    state: BlockState
+    tenant: str | None
+    bound: int
+    resting: int
+    free: int
+    growth: int
+    exhausted_at: str | None
+
+
+class PoolOut(_Out):
+    """
+    How full the blocks are.
+    """
+
+    blocks: list[BlockPoolOut]
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"blocks": [_POOL]}]})
+
+
+_BLOCK: dict[str, Any] = {
+    "block": "70012345678",
+    "first": "700123456780000",
+    "last": "700123456789999",
+    "operator_digit": "1",
+    "operator": "China Mobile",
+    "certificate": None,
+    "tenant": None,
+    "state": "active",
+    "valid_from": None,
+    "valid_until": None,
+    "bindings": 0,
+    "created_at": _TIME,
+}
+
+
+class BlockOut(_Out):
+    """
+    A managed block.
+    """
+
+    block: str
+    first: str
+    last: str
+    operator_digit: str
+    operator: str | None
+    certificate: str | None
+    tenant: str | None
+    state: BlockState
+    valid_from: str | None
+    valid_until: str | None
+    bindings: int
+    created_at: str
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_BLOCK]})
+
+
+class BlocksOut(_Out):
+    """
+    The managed blocks.
+    """
+
+    blocks: list[BlockOut]
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"blocks": [_BLOCK]}]})
+
+
+_TENANT: dict[str, Any] = {"name": "couriers", "state": "active", "created_at": _TIME}
+
+
+class TenantOut(_Out):
+    """
+    A tenant.
+    """
+
+    name: str
+    state: str
+    created_at: str
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_TENANT]})
+
+
+class TenantsOut(_Out):
+    """
+    The tenants.
+    """
+
+    tenants: list[TenantOut]
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"tenants": [_TENANT]}]})
+
+
+_API_KEY: dict[str, Any] = {
+    "id": "qkzwhtdmxcvbnrpl",
+    "tenant": "couriers",
+    "form": "bearer",
+    "label": "orders",
+    "scopes": ["bindings:read", "bindings:write"],
+    "networks": [],
+    "state": "active",
+    "created_at": _TIME,
+    "expires_at": "2027-01-31T15:04:05+00:00",
+    "revoked_at": None,
+    "last_used_at": None,
+}
+
+
+class ApiKeyOut(_Out):
+    """
+    An API key, without its secret.
+    """
+
+    id: str
+    tenant: str | None
+    form: KeyForm
+    label: str
+    scopes: list[KeyScope]
+    networks: list[str]
+    state: KeyState
+    created_at: str
+    expires_at: str
+    revoked_at: str | None
+    last_used_at: str | None
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_API_KEY]})
+
+
+class ApiKeyMadeOut(ApiKeyOut):
+    """
+    An API key that was just made: its secret is told here, and never again.
+    """
+
+    bearer: str | None = Field(default=None, description="What is shown with each request.")
+    secret: str | None = Field(default=None, description="What requests are signed with.")
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{**_API_KEY, "bearer": f"agr_qkzwhtdmxcvbnrpl_{'A' * 43}"}]
+        }
+    )
+
+
+class ApiKeysOut(_Out):
+    """
+    API keys.
+    """
+
+    api_keys: list[ApiKeyOut]
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"api_keys": [_API_KEY]}]})
+
+
+def answers(
+    model: type[BaseModel], *problems: int, ok: int = status.HTTP_200_OK, told: str = "Done"
+) -> dict[int | str, dict[str, Any]]:
+    """
+    What an operation answers, for the document.
+
+    Args:
+        model: Of the body, where it was done.
+        problems: Other statuses beside those that every operation has.
+        ok: The status, where it was done.
+        told: The same in words.
+    """
+    problem = {
+        "description": "A problem",
+        "content": {"application/problem+json": {"schema": _reference(ProblemOut)}},
+    }
+    every = {400, 401, 403, 422, 429, 500, 503, *problems}
+    return {ok: {"model": model, "description": told}, **dict.fromkeys(sorted(every), problem)}
+
+
+def _reference(model: type[BaseModel]) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{model.__name__}"}

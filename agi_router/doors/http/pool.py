@@ -1,0 +1,85 @@
+"""
+The stores that requests work with: a connection each, lent to one request at a time.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from queue import Empty, LifoQueue
+from typing import Final
+
+from agi_router.bindings.store import BindingStore
+from agi_router.doors.http.problems import Problem
+
+__all__ = ["StorePool"]
+
+# Seconds for which a request waits for a store.
+_WAIT: Final = 1.0
+
+
+class StorePool:
+    """
+    Some stores, opened when they are needed; the one used last is lent first.
+
+    Args:
+        open_store: Opens one, with schema, rights and keys checked.
+        size: How many there are at most.
+    """
+
+    def __init__(self, open_store: Callable[[], BindingStore], size: int) -> None:
+        self._open = open_store
+        self._places: LifoQueue[BindingStore | None] = LifoQueue(size)
+        self.size = size
+        """How many there are at most."""
+        self._era = 0
+        for _ in range(size):
+            self._places.put(None)
+
+    @contextlib.contextmanager
+    def lend(self) -> Iterator[BindingStore]:
+        """
+        A store of one's own; one whose connection is lost is closed.
+
+        Raises:
+            Problem: None is free in time.
+            StoreUnavailable: The database cannot be reached.
+        """
+        try:
+            store = self._places.get(timeout=_WAIT)
+        except Empty:
+            raise Problem.of_door("busy", headers={"Retry-After": "1"}) from None
+        era = self._era
+        try:
+            if store is None or not _in_order(store):
+                store = None
+                store = self._open()
+            yield store
+        finally:
+            if store is not None and (era != self._era or not _in_order(store)):
+                store.connection.close()
+                store = None
+            self._places.put(store)
+
+    def renew(self) -> None:
+        """
+        Close the stores: those in use when they come back. They are opened anew, with new keys.
+        """
+        self._era += 1
+        idle = []
+        with contextlib.suppress(Empty):
+            while True:
+                idle.append(self._places.get_nowait())
+        for store in idle:
+            if store is not None:
+                store.connection.close()
+            self._places.put(None)
+
+    def close(self) -> None:
+        """
+        Close all that nobody uses.
+        """
+        self.renew()
+
+
+def _in_order(store: BindingStore) -> bool:
+    connection = store.connection
+    return not (connection.closed or connection.broken)

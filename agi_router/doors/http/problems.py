@@ -1,0 +1,199 @@
+"""
+What is answered where a request cannot be done: problems, as RFC 9457 has them.
+
+Rules for the editor:
+
+1. Every answer of 400 or more is a problem. Its ``code`` is that of the error, or one of
+   :data:`DOOR`; the statuses stand in the two tables here, as exit codes do in ``cli``.
+2. Nothing of what came is told back: neither a value nor the name of a field that we do not know.
+   It could be a real number.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any, Final
+
+from agi_router.errors import AgiRouterError, NumberError, RequestInvalid
+
+__all__ = ["DOOR", "STATUSES", "FieldFault", "Problem", "problem_of"]
+
+STATUSES: Final[Mapping[str, int]] = {
+    "internal": 500,
+    "settings_invalid": 503,
+    "request_invalid": 422,
+    "number_invalid": 422,
+    "expiry_invalid": 422,
+    "same_party": 422,
+    "mode_invalid": 422,
+    "csv_invalid": 422,
+    "key_ring_invalid": 503,
+    "key_mismatch": 503,
+    "keys_outdated": 503,
+    "key_used_up": 503,
+    "key_in_use": 503,
+    "seal_invalid": 500,
+    "store_failed": 500,
+    "row_invalid": 500,
+    "row_refused": 500,
+    "store_unavailable": 503,
+    "store_busy": 503,
+    "store_held": 503,
+    "day_refused": 500,
+    "schema_mismatch": 503,
+    "binding_not_found": 404,
+    "member_not_found": 404,
+    "block_not_found": 404,
+    "tenant_not_found": 404,
+    "api_key_not_found": 404,
+    "binding_conflict": 409,
+    "number_resting": 409,
+    "binding_changed": 412,
+    "limit_too_low": 409,
+    "binding_ended": 409,
+    "block_exists": 409,
+    "block_in_use": 409,
+    "tenant_exists": 409,
+    "operator_only": 403,
+    "api_key_limit": 409,
+    "no_number_available": 409,
+    "journal_failed": 500,
+    "leaktest_failed": 500,
+    "asterisk_unavailable": 500,
+    "node_taken": 500,
+    "protocol_violated": 500,
+}
+"""Every code of an error, and the status of an answer with it."""
+
+# Where a field of a body has another name than the word of files and options.
+_POINTERS: Final = {"expires": "expires_at"}
+
+DOOR: Final[Mapping[str, tuple[int, str]]] = {
+    "body_malformed": (400, "The body is no JSON in UTF-8"),
+    "idempotency_key_missing": (
+        400,
+        "Give an Idempotency-Key of 1 to 128 visible characters, a new one for each thing",
+    ),
+    "credentials_missing": (401, "Show an API key: Authorization: Bearer agr_…, or sign"),
+    "credentials_invalid": (401, "The API key or the signature is wrong, or it is over"),
+    "signature_expired": (401, "The signature's date is more than 15 minutes off: set the clock"),
+    "signature_repeated": (401, "The signature's nonce was used before: sign anew"),
+    "scope_missing": (403, "The API key lacks the scope that this needs"),
+    "tenant_suspended": (403, "The tenant of the API key is suspended"),
+    "address_refused": (403, "The API key may not be used from this address"),
+    "not_found": (404, "There is nothing of this path"),
+    "method_not_allowed": (405, "The path does not take this method"),
+    "body_late": (408, "The body did not come in time: send it again"),
+    "body_too_large": (413, "A body has 1 MiB at most"),
+    "media_type_unsupported": (415, "A body is application/json"),
+    "idempotency_key_reused": (
+        422,
+        "The Idempotency-Key was used for another request: take a new one",
+    ),
+    "precondition_missing": (428, "Give If-Match with the ETag of the binding"),
+    "rate_exceeded": (429, "The API key has asked too often: wait as Retry-After says"),
+    "address_blocked": (429, "Too many wrong API keys came from this address: wait"),
+    "busy": (503, "All connections to the database are in use: try again"),
+}
+"""What the door itself refuses: code, status and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldFault:
+    """
+    What is wrong with one field.
+    """
+
+    pointer: str
+    """Where it is, as RFC 6901 has it; empty: the whole body."""
+    code: str
+    detail: str
+
+
+@dataclass(eq=False)
+class Problem(Exception):  # noqa: N818  (the word of the standard)
+    """
+    A request that cannot be done.
+
+    Attributes:
+        code: Of :data:`STATUSES` or :data:`DOOR`.
+        status: Of the answer.
+        detail: One line without a real number; says what to do.
+        errors: What is wrong with which field.
+        headers: Of the answer.
+    """
+
+    code: str
+    status: int
+    detail: str
+    errors: Sequence[FieldFault] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of_door(
+        cls,
+        code: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+    ) -> "Problem":
+        """
+        One of :data:`DOOR`.
+        """
+        status, detail = DOOR[code]
+        return cls(code, status, detail, headers=headers or {})
+
+    @classmethod
+    def of_fields(cls, errors: Sequence[FieldFault]) -> "Problem":
+        """
+        A request whose fields are not acceptable.
+        """
+        detail = "The request has fields that are not acceptable; errors names them"
+        return cls(RequestInvalid.code, STATUSES[RequestInvalid.code], detail, errors)
+
+    def body(self, request_id: str | None) -> dict[str, Any]:
+        """
+        What is answered.
+
+        Args:
+            request_id: Of the request; :obj:`None` for a part of a batch.
+        """
+        told: dict[str, Any] = {
+            "type": f"urn:agi-router:problem:{self.code}",
+            "title": HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "detail": self.detail,
+            "code": self.code,
+        }
+        if request_id is not None:
+            told["instance"] = f"urn:agi-router:request:{request_id}"
+        if self.errors:
+            told["errors"] = [
+                {"pointer": each.pointer, "code": each.code, "detail": each.detail}
+                for each in self.errors
+            ]
+        return told
+
+
+def problem_of(error: AgiRouterError, *, pointer: str | None = None) -> Problem:
+    """
+    What is answered where *error* was raised.
+
+    Args:
+        error: It; no message of ours carries a real number.
+        pointer: Of the field that it is about, where that is known.
+    """
+    status = STATUSES[error.code]
+    headers = {"Retry-After": "1"} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
+    # What is broken inside is nobody's business outside.
+    detail = str(error)
+    if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        detail = "A fault of ours; report the id of the request"
+    faults = []
+    if isinstance(error, RequestInvalid):
+        faults = [
+            FieldFault(f"/{_POINTERS.get(word, word)}", error.code, detail) for word in error.words
+        ]
+    elif pointer is not None:
+        kind = error.kind.value if isinstance(error, NumberError) else error.code
+        faults = [FieldFault(pointer, kind, detail)]
+    return Problem(error.code, status, detail, faults, headers)

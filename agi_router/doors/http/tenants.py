@@ -1,0 +1,65 @@
+"""
+``/v1/tenants``: the business users whose orders the bindings serve.
+"""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from starlette.responses import Response
+
+from agi_router.doors.http.answers import answer
+from agi_router.doors.http.auth import Desk, Needs
+from agi_router.doors.http.bodies import TenantChange, TenantIn
+from agi_router.doors.http.outs import TenantOut, TenantsOut, answers
+from agi_router.errors import TenantNotFound
+from agi_router.tenants.api_keys import KeyScope
+from agi_router.tenants.model import check_tenant
+from agi_router.tenants.views import describe_tenant
+
+__all__ = ["router"]
+
+router = APIRouter(prefix="/v1", tags=["tenants"])
+
+_Writes = Annotated[Desk, Depends(Needs(KeyScope.TENANTS_WRITE), scope="function")]
+
+
+@router.get("/tenants", responses=answers(TenantsOut), response_model=None)
+def list_tenants(desk: _Writes) -> Response:
+    """
+    List the tenants.
+    """
+    return answer({"tenants": list(map(describe_tenant, desk.store.inventory.tenants.all()))})
+
+
+@router.post(
+    "/tenants",
+    status_code=201,
+    responses=answers(TenantOut, 409, 413, 415, ok=201, told="Added"),
+    response_model=None,
+)
+def add_tenant(body: TenantIn, desk: _Writes) -> Response:
+    """
+    Add a tenant.
+    """
+    row = desk.store.inventory.tenants.add(body.name)
+    desk.audit("POST /v1/tenants", f"tenant {body.name}")
+    return answer(describe_tenant(row), status=201)
+
+
+@router.patch(
+    "/tenants/{name}",
+    responses=answers(TenantOut, 404, 413, 415, told="Changed"),
+    response_model=None,
+)
+def change_tenant(name: str, body: TenantChange, desk: _Writes) -> Response:
+    """
+    Refuse every call and every new binding of a tenant from now on, or let them go on.
+    """
+    try:
+        known = check_tenant(name)
+        row = desk.store.inventory.tenants.set_active(known, active=body.active)
+    except (ValueError, TenantNotFound):
+        raise TenantNotFound from None
+    state = "active" if body.active else "suspended"
+    desk.audit("PATCH /v1/tenants/{name}", f"tenant {known}: {state}")
+    return answer(describe_tenant(row))

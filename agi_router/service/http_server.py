@@ -1,0 +1,226 @@
+"""
+``agi-router serve --door http``: the HTTP door's process.
+
+It serves no calls and holds no door of calls: what it does wrong costs none of them. It ends on
+SIGTERM or SIGINT, after the requests that it has begun.
+"""
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import uvicorn
+
+from agi_router.bindings.store import BindingStore
+from agi_router.db.connection import Queries, connect
+from agi_router.db.migrate import check_schema
+from agi_router.db.rights import check_rights
+from agi_router.doors.http.app import create_app
+from agi_router.doors.http.options import Options
+from agi_router.doors.http.pool import StorePool
+from agi_router.errors import AgiRouterError, SettingsError
+from agi_router.keys.registry import check_keys
+from agi_router.keys.ring import KeyRing
+from agi_router.service.systemd import Notifier
+from agi_router.settings import Settings
+
+__all__ = ["options_of", "serve", "store_opener"]
+
+log = logging.getLogger(__name__)
+
+# Seconds until a statement is given up.
+_TIMEOUT: Final = 10
+_BACKLOG: Final = 2048
+_CONNECTIONS: Final = 1000
+_KEEP_ALIVE: Final = 65
+_LOOK: Final = 0.05
+_ENDING: Final = 10
+
+
+async def serve(settings: Settings, keys: KeyRing) -> None:
+    """
+    Serve requests until SIGTERM or SIGINT.
+
+    Args:
+        settings: The operator's.
+        keys: The key ring.
+
+    Raises:
+        SettingsError: It is to listen beyond loopback, or cannot listen there.
+    """
+    holder = _Keys(settings, keys)
+    stores = StorePool(store_opener(settings, lambda: holder.ring), settings.db_connections)
+    listener = _listen(settings)
+    server = _Server(
+        uvicorn.Config(
+            create_app(stores, options_of(settings)),
+            http="httptools",
+            loop="none",
+            ws="none",
+            lifespan="off",
+            # Our own: one line a request, and nothing of its path.
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            forwarded_allow_ips=sorted(settings.http_proxies),
+            limit_concurrency=_CONNECTIONS,
+            timeout_keep_alive=_KEEP_ALIVE,
+            timeout_graceful_shutdown=_ENDING,
+        )
+    )
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    notifier = Notifier(os.environ)
+    serving = asyncio.create_task(server.serve([listener]))
+    watching = asyncio.create_task(_watch(server, notifier, holder, stores))
+    try:
+        await serving
+    finally:
+        notifier.stopping("ending")
+        watching.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watching
+        stores.close()
+        log.info("http.stopped")
+
+
+def options_of(settings: Settings) -> Options:
+    """
+    What the door needs of the settings.
+    """
+    return Options(
+        rate=settings.http_rate,
+        wrong_keys=settings.http_wrong_keys,
+        ttl=settings.ttl,
+        fixed_lines=settings.fixed_lines,
+        open_modes=settings.open_modes,
+        strict=settings.strict,
+    )
+
+
+def store_opener(settings: Settings, keys: Callable[[], KeyRing]) -> Callable[[], BindingStore]:
+    """
+    What opens a store, with schema, rights and keys checked.
+
+    Args:
+        settings: They say of which database.
+        keys: Returns the key ring as it is now.
+    """
+
+    def open_store() -> BindingStore:
+        connection = connect(settings.dsn, timeout=_TIMEOUT)
+        try:
+            check_schema(connection)
+            check_rights(connection)
+            ring = check_keys(connection, keys())
+            # By its last word a rotation sees which keys are known here.
+            name = {"name": f"agi_router serve http {ring.digest}"}
+            Queries(connection).row("set_application_name", name)
+        except BaseException:
+            connection.close()
+            raise
+        return BindingStore(connection, ring, settings.rests, open_modes=settings.open_modes)
+
+    return open_store
+
+
+class _Server(uvicorn.Server):
+    """
+    A server that leaves the process alive when a signal has ended it.
+    """
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """
+        End on SIGTERM and SIGINT. uvicorn's own raises the signal once more, which ends all else.
+        """
+        loop = asyncio.get_running_loop()
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(signum, self.handle_exit, signum, None)
+        yield
+
+
+class _Keys:
+    """
+    The key ring, read again when its file has changed.
+    """
+
+    def __init__(self, settings: Settings, ring: KeyRing) -> None:
+        self._settings = settings
+        self.ring = ring
+        self._seen = self._stamp()
+
+    def look(self) -> bool:
+        """
+        Whether there are other keys than before. A file that is not in order is looked at again.
+        """
+        found = self._stamp()
+        if found == self._seen:
+            return False
+        try:
+            ring = self._settings.load_keys()
+        except AgiRouterError as error:
+            log.warning("http.keys_unreadable", extra={"why": str(error)})
+            return False
+        self._seen = found
+        changed, self.ring = ring != self.ring, ring
+        return changed
+
+    def _stamp(self) -> tuple[int, int] | None:
+        file = self._settings.key_file
+        try:
+            status = None if file is None else file.stat()
+        except OSError:
+            return None
+        return status and (status.st_ino, status.st_mtime_ns)
+
+
+async def _watch(
+    server: uvicorn.Server, notifier: Notifier, holder: _Keys, stores: StorePool
+) -> None:
+    """
+    Say when the door is open, and that it is alive; follow the key file.
+    """
+    # uvicorn tells nobody.
+    while not server.started:  # noqa: ASYNC110
+        await asyncio.sleep(_LOOK)
+    notifier.ready()
+    log.info("http.started")
+    while True:
+        notifier.alive()
+        if await asyncio.to_thread(holder.look):
+            log.info("keys.changed", extra={"keys": repr(holder.ring)})
+            await asyncio.to_thread(stores.renew)
+        await asyncio.sleep(min(notifier.interval, 1.0))
+
+
+def _listen(settings: Settings) -> socket.socket:
+    """
+    The socket of the door.
+
+    Raises:
+        SettingsError: It is no address of loopback, or cannot be had.
+    """
+    address = settings.http_address
+    if address is None:
+        raise SettingsError("AGI_ROUTER_HTTP_LISTEN is off: there is nothing to serve")
+    host, port = address
+    try:
+        family, _, _, _, place = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        if not ipaddress.ip_address(place[0]).is_loopback:
+            raise SettingsError(
+                "AGI_ROUTER_HTTP_LISTEN: API keys would travel in the clear; listen on loopback,"
+                " and let a proxy in front end TLS (docs/http.md)"
+            )
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise SettingsError(
+            f"AGI_ROUTER_HTTP_LISTEN: cannot listen there: {error.strerror}"
+        ) from None

@@ -1,0 +1,313 @@
+"""Bindings by HTTP: made, looked at, changed, ended."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from agi_router.bindings.store import BindingStore
+from agi_router.db.connection import Connection
+from harness.api import Client
+from harness.database import one
+
+A, B, C, D = (f"1380000010{serial}" for serial in range(4))
+MASKED = {number: f"{number[:3]}****{number[-4:]}" for number in (A, B, C, D)}
+
+
+def test_bind_and_look(couriers: Client) -> None:
+    """What was made is what is found; numbers of parties are masked."""
+    answer = couriers.ask(
+        "POST",
+        "/v1/bindings",
+        {"a": f"+86 {A}", "b": B, "ttl": 7200, "max_calls": 10, "order": "A-1001"},
+        Idempotency_Key="one",
+    )
+    assert answer.status_code == 201, answer.text
+    made = answer.json()
+    assert (made["a"], made["b"]) == (MASKED[A], MASKED[B])
+    assert (made["tenant"], made["order"], made["max_calls"]) == ("couriers", "A-1001", 10)
+    assert made["x"].startswith("70012345678")
+    assert answer.headers["location"] == f"/v1/bindings/{made['id']}"
+    assert answer.headers["cache-control"] == "no-store"
+    found = couriers.ask("GET", answer.headers["location"])
+    assert found.json() == made
+    assert found.headers["etag"] == answer.headers["etag"]
+    again = couriers.ask("GET", answer.headers["location"], If_None_Match=found.headers["etag"])
+    assert (again.status_code, again.content) == (304, b"")
+    for query in ("", "?order=A-1001", f"?x={made['x']}", "?limit=1&everything=true"):
+        assert couriers.get(f"/v1/bindings{query}") == {"bindings": [made]}
+    assert couriers.get("/v1/bindings?order=A-1002") == {"bindings": []}
+
+
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [
+        ({"mode": "axyb", "a": A, "b": B}, {"y"}),
+        ({"mode": "axyb", "a": A, "b": B, "y_on_call": True, "y_ttl": 600}, {"y_ttl"}),
+        ({"mode": "gxb", "g": [A, C], "b": B, "callback": "last", "window": 1800}, {"g"}),
+        ({"mode": "gxyb", "g": [A, C], "b": B, "callback": "all"}, {"g", "y", "callback"}),
+        ({"mode": "ax", "a": A, "callback": "default", "default": C}, {"called_back"}),
+        ({"mode": "axe", "a": A, "extension": "1234"}, {"extension"}),
+    ],
+    ids=lambda value: value["mode"] if isinstance(value, dict) else "",
+)
+def test_every_mode(couriers: Client, body: dict[str, Any], shown: set[str]) -> None:
+    """Each is made by the fields that it has."""
+    made = couriers.post("/v1/bindings", body, status=201)
+    assert made["mode"] == body["mode"]
+    assert shown <= made.keys()
+    assert couriers.get(f"/v1/bindings/{made['id']}") == made
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer", "code"),
+    [
+        ({"b": B}, "/a", "missing"),
+        ({"a": A}, "/b", "missing"),
+        ({"mode": "gxb", "b": B}, "/g", "missing"),
+        ({"a": A, "b": B, "y": "700123456780001"}, "/y", "not_of_mode"),
+        ({"a": A, "b": B, "g": [C]}, "/g", "not_of_mode"),
+        ({"a": A, "b": "700123456780001"}, "/b", "is_700"),
+        ({"a": A, "b": "1380000"}, "/b", "too_short"),
+        ({"a": A, "b": A}, "", "same_party"),
+        ({"a": A, "b": B, "x": "123"}, "/x", "not_700"),
+        ({"a": A, "b": B, "expires_at": "2020-01-01T00:00:00Z"}, "/expires_at", "expiry_invalid"),
+        ({"a": A, "b": B, "expires_at": "2030-01-01T00:00:00"}, "/expires_at", "value_error"),
+        ({"a": A, "b": B, "expires_at": 1900000000}, "/expires_at", "value_error"),
+        ({"a": A, "b": B, "ttl": 59}, "/ttl", "greater_than_equal"),
+        ({"a": A, "b": B, "ttl": "7200"}, "/ttl", "int_type"),
+        ({"a": A, "b": B, "direction": "c"}, "/direction", "enum"),
+        ({"a": A, "b": B, "order": ""}, "/order", "value_error"),
+        ({"a": A, "b": B, A: 1}, "", "extra_forbidden"),
+        ({"mode": "gxb", "g": [A, "1"], "b": B}, "/g/1", "too_short"),
+        ([], "", "model_attributes_type"),
+    ],
+)  # fmt: skip
+def test_what_is_not_acceptable(couriers: Client, body: Any, pointer: str, code: str) -> None:
+    """Each field is named, and nothing of what came is told back."""
+    answer = couriers.ask("POST", "/v1/bindings", body, Idempotency_Key="one")
+    assert answer.status_code == 422, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json()
+    assert [(each["pointer"], each["code"]) for each in problem["errors"]] == [(pointer, code)]
+    assert not any(number in answer.text for number in (A, B, C))
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        ({"ttl": 60, "expires_at": "2030-01-01T00:00:00Z"}, ["/ttl", "/expires_at"]),
+        ({"mode": "axyb", "y_ttl": 60}, ["/y_ttl", "/y_on_call"]),
+        ({"mode": "axyb", "y_on_call": True, "y": "700123456780001"}, ["/y", "/y_on_call"]),
+    ],
+)
+def test_what_does_not_go_together(
+    couriers: Client, body: dict[str, Any], fields: list[str]
+) -> None:
+    """Both fields are named."""
+    answer = couriers.post("/v1/bindings", {"a": A, "b": B, **body}, status=422)
+    assert answer["code"] == "request_invalid"
+    assert [each["pointer"] for each in answer["errors"]] == fields
+
+
+def test_a_batch(couriers: Client) -> None:
+    """Each is made by itself; one that cannot be made keeps off no other."""
+    x = couriers.bind(A, B)["x"]
+    wanted = [
+        {"a": C, "b": D},
+        {"a": A, "b": C, "x": x},
+        {"a": A, "b": A},
+        {"a": A, "b": D, "order": "A-1"},
+    ]
+    results = couriers.post("/v1/bindings/batch", {"bindings": wanted})["results"]
+    assert [each["status"] for each in results] == [201, 409, 422, 201]
+    assert results[1]["problem"]["code"] == "binding_conflict"
+    assert results[2]["problem"]["code"] == "same_party"
+    assert results[3]["binding"]["order"] == "A-1"
+    alive = couriers.get("/v1/bindings")["bindings"]
+    assert {each["id"] for each in alive} >= {results[0]["binding"]["id"]}
+    assert len(alive) == 3
+    too_many = couriers.ask(
+        "POST", "/v1/bindings/batch", {"bindings": [wanted[0]] * 201}, Idempotency_Key="k"
+    )
+    assert too_many.status_code == 422
+
+
+def test_change(couriers: Client) -> None:
+    """Only who has seen it as it is changes it."""
+    made = couriers.bind(A, B, ttl=600)
+    path = f"/v1/bindings/{made['id']}"
+    missing = couriers.ask("PATCH", path, {"ttl": 3600})
+    assert (missing.status_code, missing.json()["code"]) == (428, "precondition_missing")
+    seen = couriers.ask("GET", path).headers["etag"]
+    changed = couriers.ask("PATCH", path, {"ttl": 3600}, If_Match=seen)
+    assert changed.status_code == 200, changed.text
+    assert changed.json()["expires_at"] > made["expires_at"]
+    late = couriers.ask("PATCH", path, {"ttl": 7200}, If_Match=seen)
+    assert (late.status_code, late.json()["code"]) == (412, "binding_changed")
+    assert couriers.ask("PATCH", path, {"ttl": 7200}, If_Match="*").status_code == 200
+    for tag in ('"1"', "1", f"W/{seen}", '"x.0123456789abcdef"'):
+        assert couriers.ask("PATCH", path, {"ttl": 60}, If_Match=tag).status_code == 412
+
+
+def test_every_term_changes(couriers: Client) -> None:
+    """What is left out stays as it is; null takes it back; an end may come earlier."""
+    made = couriers.bind(A, B, ttl=7200, max_calls=10, ring=20, order="A-1")
+    path = f"/v1/bindings/{made['id']}"
+    wanted = {
+        "direction": "a",
+        "max_calls": None,
+        "ring": 30,
+        "language": "en",
+        "out_id": "4711",
+        "user_data": "张三",
+        "order": "A-2",
+    }
+    changed = couriers.ask("PATCH", path, {**wanted, "ttl": 600}, If_Match="*")
+    assert changed.status_code == 200, changed.text
+    body = changed.json()
+    assert {name: body[name] for name in wanted} == wanted
+    assert body["expires_at"] < made["expires_at"]
+    assert body["version"] > made["version"]
+    same = {"a", "b", "x", "begins_at", "count", "display_a", "tenant"}
+    assert {name: body[name] for name in same} == {name: made[name] for name in same}
+    for fields, status, code in (
+        ({"expires_at": "2020-01-01T00:00:00Z"}, 422, "expiry_invalid"),
+        ({"default": C}, 422, "mode_invalid"),
+        ({"default": C, "ring": 20}, 422, "request_invalid"),
+        ({"direction": "c"}, 422, "request_invalid"),
+        ({"a": C}, 422, "request_invalid"),
+        ({"ttl": 60, "expires_at": "2030-01-01T00:00:00Z"}, 422, "expiry_invalid"),
+    ):
+        answer = couriers.ask("PATCH", path, fields, If_Match="*")
+        assert (answer.status_code, answer.json()["code"]) == (status, code), fields
+
+
+def test_end(couriers: Client) -> None:
+    """Once; then it is over."""
+    path = f"/v1/bindings/{couriers.bind(A, B)['id']}"
+    ended = couriers.ask("DELETE", path)
+    assert (ended.status_code, ended.json()["state"]) == (200, "unbound")
+    again = couriers.ask("DELETE", path)
+    assert (again.status_code, again.json()["code"]) == (409, "binding_ended")
+    assert couriers.get("/v1/bindings")["bindings"] == []
+    assert len(couriers.get("/v1/bindings?everything=true")["bindings"]) == 1
+
+
+@pytest.mark.parametrize(
+    "name", ["70012345678-999999", "70012345679-1", "nothing", A, "700123456780001"]
+)
+def test_what_is_not_there(couriers: Client, name: str) -> None:
+    """Whatever was asked for, it is not told back."""
+    for method in ("GET", "DELETE"):
+        answer = couriers.ask(method, f"/v1/bindings/{name}")
+        assert (answer.status_code, answer.json()["code"]) == (404, "binding_not_found")
+        assert name not in answer.text
+
+
+def test_members(couriers: Client) -> None:
+    """They come and go, all or none."""
+    made = couriers.post("/v1/bindings", {"mode": "gxb", "g": [A], "b": B}, status=201)
+    path = f"/v1/bindings/{made['id']}/members"
+    assert couriers.post(path, {"g": [C, D]})["g"] == [MASKED[each] for each in (A, C, D)]
+    assert couriers.post(f"{path}/remove", {"g": [C, B]}, status=404)["code"] == (
+        "member_not_found"
+    )
+    assert couriers.post(f"{path}/remove", {"g": [A, C]})["g"] == [MASKED[D]]
+    one_way = couriers.ask("PATCH", path.removesuffix("/members"), {"default": D}, If_Match="*")
+    assert one_way.json()["called_back"] == [MASKED[D]]
+
+
+def test_orders(couriers: Client) -> None:
+    """All bindings of an order end together."""
+    for a in (A, C):
+        couriers.bind(a, B, order="A-7")
+    ended = couriers.post("/v1/orders/end", {"order": "A-7"})["bindings"]
+    assert [each["state"] for each in ended] == ["order_ended"] * 2
+    assert couriers.post("/v1/orders/end", {"order": "A-7"}, status=409)["code"] == (
+        "binding_ended"
+    )
+    assert couriers.post("/v1/orders/end", {"order": "A-8"}, status=404)["code"] == (
+        "binding_not_found"
+    )
+
+
+def test_numbers_in_full_are_audited(couriers: Client, connection: Connection) -> None:
+    """Who saw which binding, by which key and request."""
+    made = couriers.bind(A, B)
+    path = f"/v1/bindings/{made['id']}"
+    request_id = "0123456789abcdef0123456789abcdef"
+    shown = couriers.ask("GET", f"{path}?numbers=full", X_Request_Id=request_id).json()
+    assert (shown["a"], shown["b"]) == (A, B)
+    row = connection.execute("SELECT * FROM agi_router.audit").fetchone()
+    assert row is not None
+    assert row["subject"] == f"binding {made['id']}"
+    assert row["act"] == "GET /v1/bindings/{name}?numbers=full"
+    assert row["request_id"] == request_id
+    assert row["api_key"] in couriers.bearer
+    assert couriers.ask("GET", f"{path}?numbers=all").status_code == 422
+
+
+def test_where_the_audit_cannot_be_written(couriers: Client, connection: Connection) -> None:
+    """Nothing is shown."""
+    path = f"/v1/bindings/{couriers.bind(A, B)['id']}?numbers=full"
+    connection.execute("ALTER TABLE agi_router.audit ADD CHECK (act = '')")
+    answer = couriers.ask("GET", path)
+    assert answer.status_code == 500
+    assert A not in answer.text
+
+
+def test_search_by_party(couriers: Client, connection: Connection) -> None:
+    """The number stands in the body alone; each search is audited."""
+    made = couriers.bind(A, B)
+    other = couriers.bind(C, D, x=made["x"])
+    found = couriers.post("/v1/bindings/search", {"number": A, "x": made["x"]})["bindings"]
+    assert [each["id"] for each in found] == [made["id"]]
+    found = couriers.post("/v1/bindings/search", {"number": D, "x": made["x"]})["bindings"]
+    assert [each["id"] for each in found] == [other["id"]]
+    assert one(connection, "SELECT count(*) FROM agi_router.audit") == 2
+
+
+def test_bodies(http: TestClient, couriers: Client) -> None:
+    """JSON of at most 1 MiB, counted while it comes."""
+    headers = {
+        "Authorization": f"Bearer {couriers.bearer}",
+        "Content-Type": "application/json",
+        "Idempotency-Key": "one",
+    }
+
+    def post(content: Any, **more: str) -> tuple[int, str]:
+        answer = http.post("/v1/bindings", content=content, headers={**headers, **more})
+        return answer.status_code, answer.json()["code"]
+
+    assert post(b'{"a":') == (400, "body_malformed")
+    assert post(b"\xff") == (400, "body_malformed")
+    assert post(b'{"a": NaN}')[0] in {400, 422}
+    assert post(b"[" * 100_000)[0] == 400
+    assert post(b"{}", **{"Content-Type": "text/plain"}) == (415, "media_type_unsupported")
+    assert post(b" " * (2**20 + 1)) == (413, "body_too_large")
+    assert post(iter([b" " * 2**16] * 17)) == (413, "body_too_large")
+    assert post(iter([b"{", b"}"]))[0] == 422
+
+
+def test_a_fault_of_ours(
+    couriers: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is a problem too; the log says what and where, and not what was in it."""
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise RuntimeError(f"something about {A}")
+
+    monkeypatch.setattr(BindingStore, "bindings", fail)
+    with caplog.at_level("INFO"):
+        answer = couriers.ask("GET", "/v1/bindings")
+    assert (answer.status_code, answer.json()["code"]) == (500, "internal")
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert A not in answer.text
+    (failed,) = [each for each in caplog.records if each.message == "http.failed"]
+    (told,) = [each for each in caplog.records if each.message == "http.request"]
+    assert (vars(failed)["error"], vars(told)["code"]) == ("RuntimeError", "internal")
+    assert "test_bindings.py:" in vars(failed)["place"]
+    assert not any(A in str(vars(each)) for each in (failed, told))

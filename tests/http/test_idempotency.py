@@ -1,0 +1,178 @@
+"""What is asked again is answered again, and made once."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from agi_router.db.connection import Connection
+from agi_router.keys.file import write_key_ring
+from agi_router.keys.ring import KeyRing
+from harness.api import Client
+from harness.database import SOON, one
+
+A, B, C = (f"1380000030{serial}" for serial in range(3))
+BODY = {"a": A, "b": B, "ttl": 3600}
+
+# A door that is killed when its first answer is about to go out: what was made is committed.
+KILLED = """
+import asyncio, os, signal, sys
+import uvicorn
+from agi_router.doors.http.app import create_app
+from agi_router.doors.http.pool import StorePool
+from agi_router.service.http_server import options_of, store_opener
+from agi_router.settings import Settings
+
+settings = Settings.from_env(os.environ)
+keys = settings.load_keys()
+app = create_app(StorePool(store_opener(settings, lambda: keys), 1), options_of(settings))
+
+async def killed(scope, receive, send):
+    async def killing(message):
+        if message["type"] == "http.response.start":
+            os.kill(os.getpid(), signal.SIGKILL)
+        await send(message)
+    await app(scope, receive, killing if scope["path"] == "/v1/bindings" else send)
+
+uvicorn.run(killed, fd=int(sys.argv[1]), log_level="critical", lifespan="off")
+"""
+
+
+def ask(client: Client, body: Any = BODY, key: str = "one") -> httpx2.Response:
+    """Bind, under a key."""
+    return client.ask("POST", "/v1/bindings", body, Idempotency_Key=key)
+
+
+def bindings(connection: Connection) -> int:
+    """How many were made."""
+    return int(one(connection, "SELECT count(*) FROM agi_router.binding"))
+
+
+def test_the_same_request_is_answered_again(couriers: Client, connection: Connection) -> None:
+    """With the same headers; a name in another order changes nothing."""
+    first = ask(couriers)
+    again = ask(couriers, {"ttl": 3600, "b": B, "a": A}, key='"one"')
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert again.content == first.content
+    assert again.headers["etag"] == first.headers["etag"]
+    assert again.headers["location"] == first.headers["location"]
+    assert "idempotency-replayed" not in first.headers
+    assert again.headers["idempotency-replayed"] == "true"
+    assert bindings(connection) == 1
+
+
+def test_another_request_under_the_same_key(couriers: Client, connection: Connection) -> None:
+    """Is refused; under another one it is made."""
+    assert ask(couriers).status_code == 201
+    other = ask(couriers, {**BODY, "ttl": 3601})
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+    batch = couriers.ask("POST", "/v1/bindings/batch", {"bindings": [BODY]}, Idempotency_Key="one")
+    assert batch.json()["code"] == "idempotency_key_reused"
+    assert bindings(connection) == 1
+
+
+def test_keys_are_of_a_tenant(couriers: Client, drivers: Client, connection: Connection) -> None:
+    """Two may use the same one."""
+    assert ask(couriers).json()["tenant"] == "couriers"
+    assert ask(drivers).json()["tenant"] == "drivers"
+    assert bindings(connection) == 2
+
+
+def test_a_key_is_needed(couriers: Client, connection: Connection) -> None:
+    """Of visible characters."""
+    for headers in ({}, {"Idempotency_Key": ""}, {"Idempotency_Key": "x" * 129}):
+        answer = couriers.ask("POST", "/v1/bindings", BODY, **headers)
+        assert (answer.status_code, answer.json()["code"]) == (400, "idempotency_key_missing")
+    assert bindings(connection) == 0
+
+
+def test_what_was_refused_can_be_asked_again(couriers: Client, connection: Connection) -> None:
+    """Nothing was made, so nothing is remembered."""
+    wanted = {"a": A, "b": C, "x": ask(couriers, key="before").json()["x"]}
+    assert ask(couriers, wanted).status_code == 409
+    connection.execute("UPDATE agi_router.binding SET state = 'unbound', ended_at = now()")
+    connection.execute("DELETE FROM agi_router.route")
+    assert ask(couriers, wanted).status_code == 201
+
+
+def test_what_is_remembered(couriers: Client, connection: Connection) -> None:
+    """Neither the key nor the request, and no number of a party."""
+    assert ask(couriers, key=A).status_code == 201
+    row = connection.execute("SELECT * FROM agi_router.answer").fetchone()
+    assert row is not None
+    assert row["status"] == 201
+    assert not any(number in str(row) for number in (A, B))
+    assert A.encode() not in row["name"] + row["payload"]
+
+
+def test_twenty_at_once(couriers: Client, connection: Connection) -> None:
+    """One binding, and one answer for all."""
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(lambda _: ask(couriers), range(20)))
+    # Who finds no store in a second is told so, and asks again.
+    answers = [ask(couriers) if each.status_code == 503 else each for each in answers]
+    assert {each.status_code for each in answers} == {201}
+    assert len({each.content for each in answers}) == 1
+    assert bindings(connection) == 1
+
+
+def test_killed_after_the_commit_before_the_answer(
+    dsn: str,
+    ring: KeyRing,
+    connection: Connection,
+    make_key: Callable[..., str],
+    tmp_path: Path,
+) -> None:
+    """Whoever asks again gets the answer, and nothing is made anew."""
+    bearer = make_key("couriers")
+    write_key_ring(tmp_path / "key", ring)
+    env = {
+        "PATH": os.environ["PATH"],
+        "AGI_ROUTER_DSN": dsn,
+        "AGI_ROUTER_KEY_FILE": str(tmp_path / "key"),
+    }
+    answers: list[httpx2.Response | None] = []
+    for program in (KILLED, KILLED.replace("signal.SIGKILL", "0")):
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = listener.getsockname()[1]
+            process = subprocess.Popen(
+                [sys.executable, "-c", program, str(listener.fileno())],
+                env=env,
+                pass_fds=[listener.fileno()],
+            )
+        try:
+            answers.append(_post(port, bearer))
+        finally:
+            process.kill()
+            code = process.wait(SOON)
+        assert code == -signal.SIGKILL
+    assert answers[0] is None
+    assert answers[1] is not None
+    assert answers[1].status_code == 201
+    assert answers[1].headers["idempotency-replayed"] == "true"
+    assert bindings(connection) == 1
+    name = one(connection, "SELECT block || '-' || id FROM agi_router.binding")
+    assert json.loads(answers[1].content)["id"] == name
+
+
+def _post(port: int, bearer: str) -> httpx2.Response | None:
+    """Bind; no answer where the other side is gone."""
+    try:
+        return httpx2.post(
+            f"http://127.0.0.1:{port}/v1/bindings",
+            json=BODY,
+            headers={"Authorization": f"Bearer {bearer}", "Idempotency-Key": "one"},
+            timeout=4 * SOON,
+        )
+    except httpx2.RemoteProtocolError:
+        return None

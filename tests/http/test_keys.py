@@ -1,0 +1,278 @@
+"""Who may ask: bearers, signatures, scopes, networks, limits."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_network
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from starlette.testclient import TestClient
+
+from agi_router.calls.refusal_limit import Rate
+from agi_router.db.connection import Connection, Queries
+from agi_router.doors.http.app import create_app
+from agi_router.doors.http.options import Options
+from agi_router.doors.http.pool import StorePool
+from agi_router.keys.ring import KeyRing
+from agi_router.tenants.api_key_store import ApiKeyStore
+from agi_router.tenants.api_keys import KeyForm, KeyScope, parse_bearer
+from harness.api import Client
+from harness.api_scopes import SCOPED
+
+A, B = "13800000101", "13800000102"
+
+
+@contextmanager
+def opened(stores: StorePool, options: Options, address: str = "testclient") -> Iterator[Any]:
+    """A door with options of its own, asked from an address."""
+    app = create_app(stores, options)
+    with TestClient(app, raise_server_exceptions=False, client=(address, 1)) as client:
+        yield client
+
+
+def asked(http: TestClient, authorization: str | None, path: str = "/v1/bindings") -> Any:
+    """What is answered."""
+    return http.get(
+        path, headers={} if authorization is None else {"Authorization": authorization}
+    )
+
+
+def test_without_a_key(http: TestClient) -> None:
+    """It is said how to show one."""
+    answer = asked(http, None)
+    assert (answer.status_code, answer.json()["code"]) == (401, "credentials_missing")
+    assert answer.headers["www-authenticate"] == "Bearer, ACS3-HMAC-SHA256"
+
+
+def test_wrong_keys_are_all_the_same(http: TestClient, make_key: Callable[..., str]) -> None:
+    """Whether the id is there is not told, nor what is wrong."""
+    bearer = make_key("couriers")
+    key_id, secret = parse_bearer(bearer) or ("", "")
+    wrong = [
+        f"Bearer agr_{key_id}_{'A' * 43}",
+        f"Bearer agr_{'q' * 16}_{secret}",
+        "Bearer ",
+        f"Bearer {bearer}x",
+        "Basic dTpw",
+        "ACS3-HMAC-SHA256 Credential=x",
+    ]
+    answers = [asked(http, each) for each in wrong]
+    assert {answer.status_code for answer in answers} == {401}
+    bodies = [{**answer.json(), "instance": ""} for answer in answers]
+    assert all(body == bodies[0] for body in bodies)
+    assert asked(http, f"bearer {bearer}").status_code == 200
+
+
+def test_what_has_become_of_a_key(
+    http: TestClient, make_key: Callable[..., str], connection: Connection
+) -> None:
+    """Revoked, expired, suspended: from that moment on."""
+    first, second = make_key("couriers"), make_key("couriers")
+    for bearer in (first, second):
+        assert asked(http, f"Bearer {bearer}").status_code == 200
+    key_id, _ = parse_bearer(first) or ("", "")
+    used = ApiKeyStore(Queries(connection)).find(key_id).key.last_used_at
+    assert used is not None
+    ApiKeyStore(Queries(connection)).revoke(key_id)
+    assert asked(http, f"Bearer {first}").json()["code"] == "credentials_invalid"
+    connection.execute("UPDATE agi_router.tenant SET active = false WHERE name = 'couriers'")
+    suspended = asked(http, f"Bearer {second}")
+    assert (suspended.status_code, suspended.json()["code"]) == (403, "tenant_suspended")
+    connection.execute("UPDATE agi_router.tenant SET active = true")
+    connection.execute("UPDATE agi_router.api_key SET expires_at = now() - interval '1 second'")
+    assert asked(http, f"Bearer {second}").json()["code"] == "credentials_invalid"
+
+
+def test_networks(stores: StorePool, options: Options, make_key: Callable[..., str]) -> None:
+    """Who has stolen a key uses it from nowhere else."""
+    bearer = make_key("couriers", networks=[ip_network("192.0.2.0/24")])
+    with opened(stores, options, "192.0.2.9") as near:
+        assert asked(near, f"Bearer {bearer}").status_code == 200
+    with opened(stores, options, "198.51.100.9") as far:
+        assert asked(far, f"Bearer {bearer}").json()["code"] == "address_refused"
+
+
+def test_every_operation_needs_its_scope(
+    operator: Client, http: TestClient, connection: Connection
+) -> None:
+    """With all others it is refused, whatever the body; with it alone it is not."""
+    document = http.get("/v1/openapi.json").json()
+    operations = {
+        (method.upper(), path) for path, item in document["paths"].items() for method in item
+    }
+    assert len(operations) == len(SCOPED)
+    for method, path, scope in SCOPED:
+        for scopes, refused in ((set(KeyScope) - {scope}, True), ({scope}, False)):
+            connection.execute("UPDATE agi_router.api_key SET scopes = %s", (sorted(scopes),))
+            answer = operator.ask(method, path, None if method in {"GET", "DELETE"} else {})
+            assert (answer.status_code == 403) is refused, (method, path, answer.text)
+
+
+def test_the_rate_of_a_key(
+    stores: StorePool, options: Options, make_key: Callable[..., str]
+) -> None:
+    """How many are left is said; one key's are not another's."""
+    limited = replace(options, rate=Rate(3, timedelta(days=1)))
+    first, second = make_key("couriers"), make_key("couriers")
+    with opened(stores, limited) as http:
+        answers = [asked(http, f"Bearer {first}") for _ in range(4)]
+        assert [each.status_code for each in answers] == [200, 200, 200, 429]
+        assert answers[0].headers["ratelimit-policy"] == '"key";q=3;w=86400'
+        left = [each.headers["ratelimit"].split(";")[1] for each in answers]
+        assert left == ["r=2", "r=1", "r=0", "r=0"]
+        assert answers[3].json()["code"] == "rate_exceeded"
+        assert answers[3].headers["retry-after"] == "1"
+        assert asked(http, f"Bearer {second}").status_code == 200
+
+
+def test_wrong_keys_of_an_address(
+    stores: StorePool, options: Options, make_key: Callable[..., str]
+) -> None:
+    """From a certain number on nothing is looked at, the right key neither."""
+    limited = replace(options, wrong_keys=Rate(3, timedelta(days=1)))
+    right = f"Bearer {make_key('couriers')}"
+    with opened(stores, limited, "192.0.2.9") as http:
+        codes = [asked(http, f"Bearer agr_{'q' * 16}_{'A' * 43}").status_code for _ in range(4)]
+        assert codes == [401, 401, 401, 429]
+        assert asked(http, right).json()["code"] == "address_blocked"
+        other = TestClient(http.app, client=("192.0.2.10", 1))
+        assert asked(other, right).status_code == 200
+
+
+class Signer:
+    """Whoever signs requests, as the clients of Alibaba Cloud do."""
+
+    def __init__(self, http: TestClient, key_id: str, secret: str) -> None:
+        self.http, self.key_id, self.secret = http, key_id, secret
+
+    def headers(
+        self, method: str, url: str, body: bytes, *, algorithm: str, date: datetime | None = None
+    ) -> dict[str, str]:
+        """The headers of a request."""
+        digest = "sm3" if algorithm.endswith("SM3") else "sha256"
+        parts = urlsplit(url)
+        when = date or datetime.now(UTC)
+        headers = {
+            "host": "testserver",
+            "x-acs-action": "-",
+            "x-acs-version": "v1",
+            "x-acs-date": when.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "x-acs-signature-nonce": secrets.token_hex(16),
+            "x-acs-content-sha256": hashlib.new(digest, body).hexdigest(),
+            **({"content-type": "application/json"} if body else {}),
+        }
+        names = ";".join(sorted(headers))
+        lines = "".join(f"{name}:{headers[name]}\n" for name in sorted(headers))
+        canonical = "\n".join(
+            (method, parts.path, parts.query, lines, names, headers["x-acs-content-sha256"])
+        )
+        text = f"{algorithm}\n{hashlib.new(digest, canonical.encode()).hexdigest()}"
+        value = hmac.new(self.secret.encode(), text.encode(), digest).hexdigest()
+        headers["authorization"] = (
+            f"{algorithm} Credential={self.key_id},SignedHeaders={names},Signature={value}"
+        )
+        return headers
+
+
+@pytest.fixture
+def signer(http: TestClient, connection: Connection, ring: KeyRing) -> Signer:
+    """A key of couriers that signs."""
+    key, secret = ApiKeyStore(Queries(connection)).add(
+        tenant="couriers",
+        form=KeyForm.SIGNED,
+        label="signs",
+        scopes=frozenset({KeyScope.BINDINGS_READ, KeyScope.BINDINGS_WRITE}),
+        networks=(),
+        life=timedelta(hours=1),
+        keys=ring,
+    )
+    return Signer(http, key.id, secret)
+
+
+@pytest.mark.parametrize("algorithm", ["ACS3-HMAC-SHA256", "ACS3-HMAC-SM3"])
+def test_signed_requests(signer: Signer, algorithm: str) -> None:
+    """Accepted once: what was captured is of no use, nor is a part of it."""
+    body = f'{{"a":"{A}","b":"{B}"}}'.encode()
+    headers = signer.headers("POST", "/v1/bindings", body, algorithm=algorithm)
+    headers["idempotency-key"] = "one"
+    made = signer.http.post("/v1/bindings", content=body, headers=headers)
+    assert made.status_code == 201, made.text
+    assert made.json()["tenant"] == "couriers"
+    again = signer.http.post("/v1/bindings", content=body, headers=headers)
+    assert (again.status_code, again.json()["code"]) == (401, "signature_repeated")
+    url = "/v1/bindings?limit=1&order=A-1"
+    listed = signer.http.get(url, headers=signer.headers("GET", url, b"", algorithm=algorithm))
+    assert listed.status_code == 200
+    moved = signer.headers("GET", url, b"", algorithm=algorithm)
+    other = signer.http.get("/v1/bindings?limit=2&order=A-1", headers=moved)
+    assert (other.status_code, other.json()["code"]) == (401, "credentials_invalid")
+    tampered = signer.headers("POST", "/v1/bindings", body, algorithm=algorithm)
+    refused = signer.http.post("/v1/bindings", content=body + b" ", headers=tampered)
+    assert refused.json()["code"] == "credentials_invalid"
+
+
+def test_old_signatures(signer: Signer) -> None:
+    """A quarter of an hour is allowed."""
+    for minutes, code in ((14, None), (-14, None), (16, "signature_expired")):
+        date = datetime.now(UTC) - timedelta(minutes=minutes)
+        headers = signer.headers(
+            "GET", "/v1/bindings", b"", algorithm="ACS3-HMAC-SHA256", date=date
+        )
+        answer = signer.http.get("/v1/bindings", headers=headers)
+        assert answer.json().get("code") == code
+
+
+def test_a_signing_key_is_no_bearer(signer: Signer, make_key: Callable[..., str]) -> None:
+    """Nor the other way round; and who is not there cannot sign."""
+    shown = asked(signer.http, f"Bearer agr_{signer.key_id}_{signer.secret}")
+    assert shown.json()["code"] == "credentials_invalid"
+    key_id, secret = parse_bearer(make_key("couriers")) or ("", "")
+    for key in (key_id, "q" * 16):
+        headers = Signer(signer.http, key, secret).headers(
+            "GET", "/v1/bindings", b"", algorithm="ACS3-HMAC-SHA256"
+        )
+        answer = signer.http.get("/v1/bindings", headers=headers)
+        assert answer.json()["code"] == "credentials_invalid"
+
+
+def test_keys_make_keys(couriers: Client, operator: Client, http: TestClient) -> None:
+    """That can do nothing that they cannot do themselves; the secret is told once."""
+    made = couriers.post(
+        "/v1/api-keys", {"label": "read", "scopes": ["bindings:read"]}, status=201
+    )
+    assert asked(http, f"Bearer {made['bearer']}").status_code == 200
+    listed = couriers.get("/v1/api-keys")["api_keys"]
+    assert made["id"] in [key["id"] for key in listed]
+    assert {key["tenant"] for key in listed} == {"couriers"}
+    assert made["bearer"] not in str(listed)
+    third = {"label": "third", "scopes": ["bindings:read"]}
+    assert couriers.post("/v1/api-keys", third, status=409)["code"] == "api_key_limit"
+    revoked = couriers.ask("DELETE", f"/v1/api-keys/{made['id']}")
+    assert revoked.json()["state"] == "revoked"
+    assert asked(http, f"Bearer {made['bearer']}").status_code == 401
+    small = operator.post(
+        "/v1/api-keys", {"label": "small", "scopes": ["keys:write"], "form": "signed"}, status=201
+    )
+    assert "bearer" not in small
+    assert len(small["secret"]) == 43
+    for body in (
+        {"label": "x", "scopes": ["audit:read"]},
+        {"label": "x", "scopes": []},
+        {"label": "x", "scopes": ["bindings:read"], "networks": ["192.0.2.1/24"]},
+    ):
+        assert couriers.post("/v1/api-keys", body, status=422)["code"] == "request_invalid"
+
+
+def test_no_key_makes_a_larger_one(http: TestClient, make_key: Callable[..., str]) -> None:
+    """A scope that it lacks it cannot give."""
+    small = Client(http, make_key("couriers", KeyScope.KEYS_WRITE))
+    body = {"label": "x", "scopes": ["keys:write", "numbers:read"]}
+    assert small.post("/v1/api-keys", body, status=403)["code"] == "scope_missing"

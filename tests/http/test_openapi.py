@@ -1,0 +1,139 @@
+"""The OpenAPI document: kept, complete, without a real number, and what the door does."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import openapi
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis import checks
+from schemathesis.core.result import Ok
+from schemathesis.specs.openapi import checks as schema_checks
+from starlette.testclient import TestClient
+
+from agi_router.calls.refusal_limit import OFF
+from agi_router.doors.http.app import create_app, describe_api
+from agi_router.doors.http.options import Options
+from agi_router.doors.http.pool import StorePool
+from harness.api import Client
+
+# Not that all is taken that the schema takes: what a mode needs is no matter of the schema.
+CHECKS = [
+    checks.not_a_server_error,
+    schema_checks.status_code_conformance,
+    schema_checks.content_type_conformance,
+    schema_checks.response_headers_conformance,
+    schema_checks.response_schema_conformance,
+]
+METHODS = {"get", "post", "patch", "delete"}
+DOCUMENT = describe_api()
+
+
+def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Every operation with its method and path."""
+    for path, item in DOCUMENT["paths"].items():
+        for method in METHODS & item.keys():
+            yield method, path, item[method]
+
+
+def test_the_file_is_the_document() -> None:
+    """``python tests/openapi.py`` writes it anew."""
+    assert openapi.FILE.read_text("utf-8") == openapi.document()
+    assert DOCUMENT["openapi"].startswith("3.1")
+
+
+def test_it_is_served(http: TestClient) -> None:
+    """To everybody."""
+    assert http.get("/v1/openapi.json").json() == DOCUMENT
+
+
+def test_numbers_in_it_are_invented() -> None:
+    """Those of examples, and nobody's."""
+    numbers = set(re.findall(r"1[3-9][0-9]{9}", openapi.document()))
+    assert numbers
+    assert all(number.startswith("138000000") for number in numbers)
+
+
+def test_every_operation_is_described() -> None:
+    """By a sentence, a name of its own, the problems that it may answer, and examples."""
+    names = [operation["operationId"] for _, _, operation in operations()]
+    assert len(set(names)) == len(names)
+    for method, path, operation in operations():
+        where = f"{method} {path}"
+        assert operation["description"] or operation["summary"], where
+        answers = operation["responses"]
+        assert {"400", "401", "403", "422", "429", "500", "503"} <= answers.keys(), where
+        for status, answer in answers.items():
+            kind = "application/json" if status < "300" else "application/problem+json"
+            assert kind in answer["content"], (where, status)
+            schema = answer["content"][kind]["schema"]["$ref"].rpartition("/")[2]
+            assert DOCUMENT["components"]["schemas"][schema]["examples"], schema
+        if "requestBody" in operation:
+            schema = operation["requestBody"]["content"]["application/json"]["schema"]
+            name = schema["$ref"].rpartition("/")[2]
+            assert DOCUMENT["components"]["schemas"][name]["examples"], name
+
+
+def test_no_real_number_has_a_place_in_a_path_or_query() -> None:
+    """Parties are named in bodies only."""
+    for _, path, operation in operations():
+        for parameter in operation.get("parameters", ()):
+            assert parameter["name"] not in {"a", "b", "number", "caller", "party"}, path
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        (method, path, example)
+        for method, path, operation in operations()
+        if "requestBody" in operation
+        for example in DOCUMENT["components"]["schemas"][
+            operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition(
+                "/"
+            )[2]
+        ]["examples"]
+    ],
+)
+def test_examples_are_acceptable(operator: Client, method: str, path: str, body: Any) -> None:
+    """Each is taken as it stands; what it is about need not be there."""
+    place = path.replace("{name}", "70012345678-1").replace("{block}", "70012345678")
+    answer = operator.ask(method.upper(), place, body, Idempotency_Key="one", If_Match="*")
+    assert answer.status_code in {200, 201, 404, 409}, answer.text
+
+
+def test_schemathesis(stores: StorePool, operator: Client) -> None:
+    """Whatever it thinks of: no 500, nothing that the document does not say."""
+    options = Options(
+        rate=OFF,
+        wrong_keys=OFF,
+        ttl=timedelta(hours=1),
+    )
+    app = create_app(stores, options)
+    schema = schemathesis.openapi.from_asgi("/v1/openapi.json", app)
+    headers = {"Authorization": f"Bearer {operator.bearer}"}
+    tried = 0
+    for result in schema.get_all_operations():
+        assert isinstance(result, Ok)
+        operation = result.ok()
+
+        @given(case=operation.as_strategy())
+        @settings(
+            max_examples=5,
+            derandomize=True,
+            database=None,
+            deadline=None,
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )
+        def check(case: Any) -> None:
+            nonlocal tried
+            tried += 1
+            case.call_and_validate(headers=headers, checks=CHECKS)
+
+        check()
+    assert tried > 60

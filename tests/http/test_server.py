@@ -1,0 +1,184 @@
+"""The process of the HTTP door: what it says, whom it hears, how it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from agi_router.bindings.store import BindingStore
+from agi_router.db.connection import Connection
+from agi_router.keys.file import replace_key_ring, write_key_ring
+from agi_router.keys.ring import KeyRing
+from harness.database import SOON, one, until
+
+PROGRAM = str(Path(sys.executable).with_name("agi-router"))
+A, B, CANARY = "13800000401", "13800000402", "13912345678"
+
+
+@dataclass
+class Served:
+    """A door that runs."""
+
+    process: subprocess.Popen[bytes]
+    url: str
+    log: Path
+
+    def lines(self, event: str) -> list[str]:
+        """Its lines of one event."""
+        return [line for line in self.log.read_text().splitlines() if f" {event} " in line]
+
+
+@pytest.fixture
+def key_file(tmp_path: Path, ring: KeyRing) -> Path:
+    """The key ring."""
+    write_key_ring(tmp_path / "key", ring)
+    return tmp_path / "key"
+
+
+@pytest.fixture
+def environment(dsn: str, store: BindingStore, key_file: Path) -> dict[str, str]:
+    """Its settings."""
+    assert store
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    return {
+        "AGI_ROUTER_DSN": dsn,
+        "AGI_ROUTER_KEY_FILE": str(key_file),
+        "AGI_ROUTER_HTTP_LISTEN": f"127.0.0.1:{port}",
+    }
+
+
+@pytest.fixture
+def served(environment: dict[str, str], tmp_path: Path) -> Iterator[Served]:
+    """``agi-router serve --door http``, ready."""
+    log = tmp_path / "log"
+    url = f"http://{environment['AGI_ROUTER_HTTP_LISTEN']}"
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            [PROGRAM, "serve", "--door", "http"], env=environment, stdout=file, stderr=file
+        )
+
+    def ready() -> bool:
+        assert process.poll() is None, log.read_text()
+        with contextlib.suppress(httpx2.TransportError):
+            return httpx2.get(f"{url}/readyz", timeout=SOON).status_code == 200
+        return False
+
+    try:
+        until(ready, timeout=4 * SOON)
+        yield Served(process, url, log)
+    finally:
+        process.kill()
+        process.wait(SOON)
+
+
+def test_a_life(
+    served: Served, make_key: Callable[..., str], connection: Connection, key_file: Path
+) -> None:
+    """Requests are answered and told in a line each; a number is told nowhere; it ends softly."""
+    bearer = make_key("couriers")
+    assert httpx2.get(f"{served.url}/livez").text == "ok\n"
+    with httpx2.Client(headers={"Authorization": f"Bearer {bearer}"}, timeout=SOON) as client:
+        made = client.post(
+            f"{served.url}/v1/bindings",
+            json={"a": A, "b": B},
+            headers={"Idempotency-Key": CANARY},
+        )
+        assert made.status_code == 201, made.text
+        answers = [
+            client.get(f"{served.url}/v1/bindings/{CANARY}"),
+            client.get(f"{served.url}/{CANARY}"),
+            client.get(f"{served.url}/v1/bindings?x={CANARY}"),
+            client.get(f"{served.url}/v1/bindings?{CANARY}=1"),
+            client.get(f"{served.url}/v1/bindings", headers={"X-Request-Id": CANARY}),
+            client.put(f"{served.url}/v1/bindings", json={CANARY: CANARY}),
+            client.post(f"{served.url}/v1/bindings", json={CANARY: CANARY}),
+            client.post(f"{served.url}/v1/bindings", json={"a": f"{CANARY}x", "b": CANARY}),
+            client.post(f"{served.url}/v1/bindings", content=CANARY),
+            client.get(f"{served.url}/v1/bindings", headers={"Authorization": CANARY}),
+        ]
+        for answer in answers:
+            assert CANARY not in answer.text + str(answer.headers), answer.url
+            assert "server" not in answer.headers
+    expected = [404, 404, 422, 200, 200, 405, 422, 400, 415, 401]
+    assert [answer.status_code for answer in answers] == expected
+    until(lambda: len(served.lines("agi_router.doors.http.guard")) > len(answers))
+    log = served.log.read_text()
+    assert not any(number in log for number in (A, B, CANARY))
+    line = next(each for each in log.splitlines() if "action=create_binding" in each)
+    assert re.search(
+        rf"http\.request request={made.headers['x-request-id']} key=[a-z]{{16}}"
+        r" action=create_binding status=201 code=ok ms=[0-9.]+$",
+        line,
+    )
+    assert bearer.rpartition("_")[2] not in log
+    assert A.encode() not in Path(f"/proc/{served.process.pid}/cmdline").read_bytes()
+    _rotate(connection, key_file)
+    served.process.send_signal(signal.SIGTERM)
+    assert served.process.wait(SOON) == 0
+    assert "http.stopped" in served.log.read_text()
+
+
+def _rotate(connection: Connection, key_file: Path) -> None:
+    """A new key file is read again, and the connections say so."""
+    text = key_file.read_text()
+    ring = KeyRing.parse(text).with_new("tag", 2)
+    replace_key_ring(key_file, ring)
+
+    def names() -> set[str]:
+        rows = connection.execute(
+            "SELECT application_name FROM pg_stat_activity"
+            " WHERE datname = current_database() AND application_name LIKE 'agi_router serve%'"
+        ).fetchall()
+        return {row["application_name"] for row in rows}
+
+    # Those that know the old keys only are closed.
+    until(lambda: names() <= {f"agi_router serve http {ring.digest}"})
+    assert one(connection, "SELECT count(*) FROM agi_router.binding") == 1
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("0.0.0.0:8700", "API keys would travel in the clear"),
+        ("off", "AGI_ROUTER_HTTP_LISTEN is off"),
+    ],
+)
+def test_where_it_does_not_listen(environment: dict[str, str], address: str, told: str) -> None:
+    """It ends with 78, and says why."""
+    done = subprocess.run(
+        [PROGRAM, "serve", "--door", "http"],
+        env={**environment, "AGI_ROUTER_HTTP_LISTEN": address},
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=4 * SOON,
+    )
+    assert done.returncode == 78
+    assert told in done.stderr
+
+
+def test_where_another_one_listens(environment: dict[str, str]) -> None:
+    """It says so."""
+    host, _, port = environment["AGI_ROUTER_HTTP_LISTEN"].rpartition(":")
+    with socket.create_server((host, int(port))):
+        done = subprocess.run(
+            [PROGRAM, "serve", "--door", "http"],
+            env=environment,
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=4 * SOON,
+        )
+    assert done.returncode == 78
+    assert "cannot listen there: Address already in use" in done.stderr

@@ -1,0 +1,159 @@
+"""A tenant's key reaches nothing of another tenant."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from agi_router.db.connection import Connection
+from harness.api import Client
+
+A, B, C = (f"1380000020{serial}" for serial in range(3))
+
+
+@pytest.fixture
+def theirs(drivers: Client) -> Any:
+    """A group of drivers, with an order that couriers have as well."""
+    body = {"mode": "gxb", "g": [A, C], "b": B, "order": "A-1"}
+    return drivers.post("/v1/bindings", body, status=201)
+
+
+def test_what_is_not_ones_own_is_not_there(couriers: Client, drivers: Client, theirs: Any) -> None:
+    """Every operation says the same as of what never was, and changes nothing."""
+    name, never = theirs["id"], f"{theirs['id']}999"
+    asked: list[tuple[str, str, Any]] = [
+        ("GET", "", None),
+        ("GET", "?numbers=full", None),
+        ("DELETE", "", None),
+        ("PATCH", "", {"ttl": 60}),
+        ("PATCH", "", {"default": A}),
+        ("POST", "/members", {"g": [A]}),
+        ("POST", "/members/remove", {"g": [A]}),
+    ]
+    for method, rest, body in asked:
+        answers = [
+            couriers.ask(method, f"/v1/bindings/{each}{rest}", body, If_Match="*")
+            for each in (name, never)
+        ]
+        told = [{**answer.json(), "instance": ""} for answer in answers]
+        assert answers[0].status_code == 404, answers[0].text
+        assert told[0] == told[1]
+    assert drivers.get(f"/v1/bindings/{name}") == theirs
+
+
+def test_lists_hold_ones_own(
+    couriers: Client, drivers: Client, operator: Client, theirs: Any
+) -> None:
+    """By any filter."""
+    # Only the operator lets two tenants share a number.
+    parties = {"a": "13800000211", "b": "13800000212"}
+    own = operator.bind(**parties, order="A-1", x=theirs["x"], tenant="couriers")
+    for query in ("", "?order=A-1", f"?x={theirs['x']}", "?everything=true"):
+        found = couriers.get(f"/v1/bindings{query}")["bindings"]
+        assert [each["id"] for each in found] == [own["id"]]
+        found = drivers.get(f"/v1/bindings{query}")["bindings"]
+        assert [each["id"] for each in found] == [theirs["id"]]
+    searched = couriers.post("/v1/bindings/search", {"number": A, "x": theirs["x"]})
+    assert searched == {"bindings": []}
+
+
+def test_an_order_of_the_same_name(couriers: Client, drivers: Client, theirs: Any) -> None:
+    """Ends for the one who ends it."""
+    assert couriers.post("/v1/orders/end", {"order": "A-1"}, status=404)["code"] == (
+        "binding_not_found"
+    )
+    couriers.bind("13800000211", "13800000212", order="A-1")
+    (ended,) = couriers.post("/v1/orders/end", {"order": "A-1"})["bindings"]
+    assert ended["tenant"] == "couriers"
+    assert drivers.get(f"/v1/bindings/{theirs['id']}")["state"] == "active"
+
+
+def test_nobody_acts_for_another(couriers: Client, operator: Client) -> None:
+    """But the operator, who says for whom."""
+    wanted = {"a": A, "b": B, "tenant": "drivers"}
+    assert couriers.post("/v1/bindings", wanted, status=404)["code"] == "tenant_not_found"
+    order = {"order": "A-1", "tenant": "drivers"}
+    assert couriers.post("/v1/orders/end", order, status=404)["code"] == "tenant_not_found"
+    key = {"label": "x", "scopes": ["bindings:read"], "tenant": "drivers"}
+    assert couriers.post("/v1/api-keys", key, status=404)["code"] == "tenant_not_found"
+    assert operator.post("/v1/bindings", wanted, status=201)["tenant"] == "drivers"
+
+
+def test_a_conflict_names_nobody_elses(couriers: Client, theirs: Any) -> None:
+    """Neither binding nor party."""
+    wanted = {"a": A, "b": "13800000212", "x": theirs["x"]}
+    answer = couriers.ask("POST", "/v1/bindings", wanted, Idempotency_Key="one")
+    assert answer.status_code == 409
+    assert theirs["id"] not in answer.text
+
+
+def test_calls(couriers: Client, drivers: Client, theirs: Any) -> None:
+    """Are looked up by a binding of one's own."""
+    assert drivers.get(f"/v1/calls?binding={theirs['id']}") == {"calls": []}
+    answer = couriers.ask("GET", f"/v1/calls?binding={theirs['id']}")
+    assert (answer.status_code, answer.json()["code"]) == (404, "binding_not_found")
+    for query in ("", f"?x={theirs['x']}", "?reason=stranger&since=2026-01-31T15:04:05%2B08:00"):
+        assert couriers.get(f"/v1/calls{query}") == {"calls": []}
+    for query in ("since=2026-01-31T15:04:05", "since=yesterday", "reason=nothing"):
+        assert couriers.ask("GET", f"/v1/calls?{query}").status_code == 422
+
+
+def test_keys(couriers: Client, drivers: Client) -> None:
+    """One revokes one's own."""
+    (key,) = drivers.get("/v1/api-keys")["api_keys"]
+    answer = couriers.ask("DELETE", f"/v1/api-keys/{key['id']}")
+    assert (answer.status_code, answer.json()["code"]) == (404, "api_key_not_found")
+    assert drivers.get("/v1/api-keys")["api_keys"][0]["state"] == "active"
+
+
+def test_blocks(couriers: Client, operator: Client, connection: Connection) -> None:
+    """One sees those that are kept for oneself."""
+    for block, tenant in (("70012345680", "couriers"), ("70012345681", "drivers")):
+        operator.post("/v1/blocks", {"block": block, "tenant": tenant}, status=201)
+    assert len(operator.get("/v1/blocks")["blocks"]) == 3
+    for path in ("/v1/blocks", "/v1/pool"):
+        assert [row["block"] for row in couriers.get(path)["blocks"]] == ["70012345680"]
+    assert couriers.ask("GET", "/v1/blocks/70012345681").status_code == 404
+    assert operator.post("/v1/blocks", {"block": "70012345681"}, status=409)["code"] == (
+        "block_exists"
+    )
+    drained = operator.ask("PATCH", "/v1/blocks/70012345681", {"state": "draining"})
+    assert drained.json()["state"] == "draining"
+    assert operator.ask("PATCH", "/v1/blocks/1380000", {"state": "draining"}).status_code == 404
+    acts = connection.execute("SELECT act, subject FROM agi_router.audit ORDER BY id").fetchall()
+    assert [row["subject"] for row in acts] == [
+        "block 70012345680",
+        "block 70012345681",
+        "block 70012345681: draining",
+    ]
+
+
+def test_tenants(operator: Client, couriers: Client) -> None:
+    """The operator adds them, and lets them go on or not."""
+    operator.post("/v1/tenants", {"name": "taxis"}, status=201)
+    assert operator.post("/v1/tenants", {"name": "taxis"}, status=409)["code"] == "tenant_exists"
+    names = [each["name"] for each in operator.get("/v1/tenants")["tenants"]]
+    assert names == ["couriers", "default", "drivers", "taxis"]
+    stopped = operator.ask("PATCH", "/v1/tenants/couriers", {"active": False})
+    assert stopped.json()["state"] == "suspended"
+    assert couriers.ask("GET", "/v1/bindings").json()["code"] == "tenant_suspended"
+    gone = operator.ask("PATCH", "/v1/tenants/nobody", {"active": False})
+    assert (gone.status_code, gone.json()["code"]) == (404, "tenant_not_found")
+
+
+def test_explanations(operator: Client, couriers: Client, drivers: Client) -> None:
+    """What would become of a call, rule by rule; to a tenant, as if there were no others."""
+    made = couriers.bind(A, B)
+    told = operator.post("/v1/explanations", {"caller": A, "x": made["x"]})
+    assert (told["verdict"], told["binding"]) == ("route", made["id"])
+    assert all(rule["holds"] for rule in told["rules"])
+    assert (
+        couriers.post("/v1/explanations", {"caller": A, "x": made["x"]})["binding"] == (made["id"])
+    )
+    told = drivers.post("/v1/explanations", {"caller": A, "x": made["x"]})
+    assert (told["verdict"], told["binding"]) == ("refuse", None)
+    told = operator.post("/v1/explanations", {"caller": C, "x": made["x"]})
+    assert (told["verdict"], told["reason"]) == ("refuse", "stranger")
+    told = operator.post("/v1/explanations", {"caller": "anonymous", "x": made["x"]})
+    assert told["verdict"] == "refuse"
