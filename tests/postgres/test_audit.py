@@ -18,7 +18,9 @@ from agi_router.keys.file import write_key_ring
 from agi_router.keys.ring import KeyRing
 from agi_router.records import audit
 from agi_router.records.audit import Actor, AuditEntry
-from harness.database import A, B, C, bind, one
+from harness.database import A, B, C, bind, on_each_version, one
+
+pytestmark = on_each_version
 
 ME = pwd.getpwuid(os.getuid()).pw_name
 
