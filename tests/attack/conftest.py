@@ -10,18 +10,18 @@ import psycopg
 import pytest
 from attack.accounts import Account
 from attack.others import Others
-from chaos.conftest import BINDINGS, Callers
+from chaos.conftest import BINDINGS, Callers, env, servers, table
 from psycopg.rows import dict_row
 
 from agi_router.calls.journal import EndJournal
-from calls.patience import shorten
-from harness import prompts
 from harness.load import callee
-from harness.pbx import STATE, Cli, stop_routers
+from harness.pbx import Cli
 from harness.service import CallRecords, Router, Servers
 from harness.table import Table
-from testpbx import processes
 from testpbx.waiting import until
+
+# They are the same as in chaos.
+__all__ = ["env", "servers", "table"]
 
 # What a login shell allows, and a service without a setting of its own.
 _DESCRIPTORS = 1024
@@ -34,29 +34,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if not any("chaos" in str(each) for each in terminalreporter.config.args):
         for line in Table.lines():
             terminalreporter.write_line(line)
-
-
-@pytest.fixture
-def table(request: pytest.FixtureRequest) -> Table:
-    """The table of attacks; a test adds its row before it judges."""
-    return Table(request.node.name)
-
-
-@pytest.fixture(scope="session")
-def env(pbx: dict[str, Any]) -> dict[str, str]:
-    """The settings of the PBX, as shipped; its own routers are ended, and those of other tiers."""
-    stop_routers()
-    shorten(Path(pbx["rootfs"]))
-    prompts.restore(Path(pbx["rootfs"]))
-    for service in ("router", "fastagi"):
-        processes.stop(STATE / f"{service}.pid")
-    return dict(pbx["env"])
-
-
-@pytest.fixture(scope="session")
-def servers(pbx: dict[str, Any]) -> Servers:
-    """Asterisk and PostgreSQL."""
-    return Servers(pbx)
 
 
 @pytest.fixture(scope="session")
@@ -72,22 +49,35 @@ def cli(as_owner: dict[str, str]) -> Cli:
 
 
 @pytest.fixture
-def router(env: dict[str, str], pbx: dict[str, Any]) -> Iterator[Router]:
-    """A router at the ARI door, not started again when it ends."""
-    running = Router(env, Path(pbx["logs"]) / "attack.log", descriptors=_DESCRIPTORS)
-    running.start(keep=False)
-    yield running
-    running.stop()
+def doors(env: dict[str, str], pbx: dict[str, Any]) -> Iterator[tuple[Router, Router]]:
+    """A router at the ARI door and one for FastAGI, not started again when they end."""
+    logs = Path(pbx["logs"])
+    both = (
+        Router(env, logs / "attack.log", descriptors=_DESCRIPTORS),
+        Router(env, logs / "attack-fastagi.log", door="agi", descriptors=_DESCRIPTORS),
+    )
+    try:
+        # Both at once: each takes a second.
+        for each in both:
+            each.launch()
+        for each in both:
+            assert until(each.registered, timeout=20), each.log
+        yield both
+    finally:
+        for each in both:
+            each.stop()
 
 
 @pytest.fixture
-def fastagi(env: dict[str, str], pbx: dict[str, Any]) -> Iterator[Router]:
-    """The same for FastAGI, the second door."""
-    log = Path(pbx["logs"]) / "attack-fastagi.log"
-    running = Router(env, log, door="agi", descriptors=_DESCRIPTORS)
-    running.start(keep=False)
-    yield running
-    running.stop()
+def router(doors: tuple[Router, Router]) -> Router:
+    """The router at the ARI door."""
+    return doors[0]
+
+
+@pytest.fixture
+def fastagi(doors: tuple[Router, Router]) -> Router:
+    """The second door."""
+    return doors[1]
 
 
 @pytest.fixture
