@@ -49,6 +49,7 @@ _SHOWN = ("database.sql", "pg_ident.conf", "pg_hba.conf", "asterisk")
     help="Where the carrier's calls come from; may be given several times.",
 )
 @click.option("--trunk", metavar="HOST[:PORT]", help="Where calls go out to.")
+@click.option("--http", is_flag=True, help="The HTTP door, too: its account and its unit.")
 @click.option("--check", "checking", is_flag=True, help="Change nothing, tell what is missing.")
 @click.option("--show", type=click.Choice(_SHOWN), help="Print one of the texts, and do nothing.")
 @click.option(
@@ -72,6 +73,7 @@ def setup(
     database: str | None,
     carriers: tuple[str, ...],
     trunk: str | None,
+    http: bool,
     checking: bool,
     show: str | None,
     copy: Path | None,
@@ -95,7 +97,7 @@ def setup(
     if show in {"database.sql", "pg_ident.conf", "pg_hba.conf"}:
         texts = {
             "database.sql": database_sql(name),
-            "pg_ident.conf": pg_ident(),
+            "pg_ident.conf": pg_ident(http=http),
             "pg_hba.conf": pg_hba(name),
         }
         echo(texts[show], nl=False)
@@ -111,7 +113,7 @@ def setup(
         for what, told in Host().remove():
             echo(f"{what:8}  {told}")
         echo(_AFTER_REMOVAL.format(database=name, user=USER, owner=OWNER), nl=False)
-    elif not _make(name, checking=checking):
+    elif not _make(name, checking=checking, http=http):
         context.exit(1)
 
 
@@ -122,12 +124,12 @@ def _database(given: str | None) -> str:
     return name
 
 
-def _make(database: str, *, checking: bool) -> bool:
+def _make(database: str, *, checking: bool, http: bool) -> bool:
     """
     Take every step, or only look; whether nothing is left to do.
     """
     done = True
-    for step in steps(Host(), database):
+    for step in steps(Host(), database, http=http):
         missing = step.look()
         if missing and not checking and not missing.startswith("left"):
             step.make()
@@ -142,7 +144,11 @@ def _make(database: str, *, checking: bool) -> bool:
             echo(f"{told:7}  {step.what}: {why}")
             done = done and told == "left"
     if not checking:
-        echo(_NEXT.format(sql=database_sql(database), ident=pg_ident(), hba=pg_hba(database)))
+        echo(
+            _NEXT.format(
+                sql=database_sql(database), ident=pg_ident(http=http), hba=pg_hba(database)
+            )
+        )
     return done
 
 

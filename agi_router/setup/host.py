@@ -31,10 +31,12 @@ from agi_router.files import UnfitFile, account_name, check_way, open_directory,
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.ring import KeyRing
 from agi_router.setup.snippets import (
+    HTTP_USER,
     OWNER,
     USER,
     env_file,
     fastagi_env,
+    http_env,
     unit_file,
     wrapper,
 )
@@ -57,6 +59,7 @@ _GROUP = "asterisk"
 _MADE = ETC / "setup.json"
 _UNITS = Path("/etc/systemd/system")
 _UNIT = _UNITS / "agi-router@.service"
+_HTTP_UNIT = _UNITS / "agi-router-http.service"
 _WRAPPER = Path("/usr/local/sbin/agi-router")
 # Sticky, or Asterisk could remove what is the router's; others have no business here.
 _JOURNAL_MODE = 0o3770
@@ -165,21 +168,23 @@ class Host:
         if kind == "directory":
             return _remove_journal(Path(name))
         if kind == "user":
-            if _KEY.exists():
+            if name == USER and _KEY.exists():
                 # Its owner's number may be given to somebody else.
                 os.chown(_KEY, 0, 0)
             _run("userdel", name, check=False)
         return "removed", thing
 
     def _stop(self) -> Iterator[tuple[str, str]]:
-        if self.foreign(_UNIT) or not _UNIT.exists():
-            return
-        for link in sorted(_UNITS.glob("*.wants/agi-router@*.service")):
-            _run("systemctl", "disable", link.name, check=False)
-            yield "disabled", link.name
-        if _booted():
-            _run("systemctl", "stop", "agi-router@*.service", check=False)
-            yield "stopped", "agi-router@*.service"
+        for unit in (_UNIT, _HTTP_UNIT):
+            if self.foreign(unit) or not unit.exists():
+                continue
+            named = unit.name.replace("@", "@*")
+            for link in sorted(_UNITS.glob(f"*.wants/{named}")):
+                _run("systemctl", "disable", link.name, check=False)
+                yield "disabled", link.name
+            if _booted():
+                _run("systemctl", "stop", named, check=False)
+                yield "stopped", named
 
     def _save(self) -> None:
         text = json.dumps({"files": self._files, "things": self._things}, indent=1)
@@ -187,18 +192,30 @@ class Host:
             file.write(text)
 
 
-def steps(host: Host, database: str) -> list[Step]:
+def steps(host: Host, database: str, *, http: bool = False) -> list[Step]:
     """
     All that an installation needs, in the order in which it is made.
 
     Args:
         host: Remembers what is made.
         database: Name of the database.
+        http: Whether the HTTP door is served too.
     """
     program = f"{sys.prefix}/bin/agi-router"
-    shipped = files("agi_router").joinpath("service/agi-router@.service").read_text("utf-8")
+    units = files("agi_router").joinpath("service")
+    shipped = units.joinpath("agi-router@.service").read_text("utf-8")
+    served = units.joinpath("agi-router-http.service").read_text("utf-8")
+    of_http = [
+        Step(
+            what=f"user {HTTP_USER}",
+            look=lambda: _look_account(HTTP_USER),
+            make=lambda: _make_user(host, HTTP_USER),
+        ),
+        _kept(host, ETC / "http.env", http_env()),
+        _file(host, _HTTP_UNIT, unit_file(served, program), then=_reload_systemd),
+    ]
     return [
-        Step(what=f"user {USER}", look=_look_user, make=lambda: _make_user(host)),
+        Step(what=f"user {USER}", look=_look_user, make=lambda: _make_user(host, USER)),
         Step(what=str(ETC), look=_look_etc, make=_make_etc),
         Step(what=str(_KEY), look=_look_key, make=_make_key),
         _secret(host, ETC / "ari-password"),
@@ -209,6 +226,7 @@ def steps(host: Host, database: str) -> list[Step]:
         Step(what=str(JOURNAL), look=_look_journal, make=lambda: _make_journal(host)),
         _file(host, _WRAPPER, wrapper(program), mode=0o755),
         _file(host, _UNIT, unit_file(shipped, program), then=_reload_systemd),
+        *(of_http if http else ()),
         *(_prompts(host, language) for language in ("zh", "en")),
     ]
 
@@ -291,19 +309,23 @@ def _look_user() -> str:
         grp.getgrnam(_GROUP)
     except KeyError:
         raise SettingsError(f"there is no group {_GROUP}: install Asterisk first") from None
+    return _look_account(USER)
+
+
+def _look_account(name: str) -> str:
     try:
-        pwd.getpwnam(USER)
+        pwd.getpwnam(name)
     except KeyError:
         return "missing"
     return ""
 
 
-def _make_user(host: Host) -> None:
+def _make_user(host: Host, name: str) -> None:
     command = ("useradd", "--system", "--no-create-home", "--home-dir", "/nonexistent")
-    _run(*command, "--shell", "/usr/sbin/nologin", USER)
+    _run(*command, "--shell", "/usr/sbin/nologin", name)
     # Before /etc/agi-router is there, nothing can be remembered.
     _make_etc()
-    host.made(f"user {USER}")
+    host.made(f"user {name}")
 
 
 def _look_etc() -> str:

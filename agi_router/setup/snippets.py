@@ -25,6 +25,7 @@ from agi_router.setup import conf_text
 
 __all__ = [
     "EDITED",
+    "HTTP_USER",
     "OWN",
     "OWNER",
     "USER",
@@ -33,12 +34,16 @@ __all__ = [
     "database_sql",
     "env_file",
     "fastagi_env",
+    "http_env",
     "pg_hba",
     "pg_ident",
     "restored_files",
     "unit_file",
     "wrapper",
 ]
+
+HTTP_USER = "agi-router-http"
+"""The account of the HTTP door; it comes into the database as :data:`USER`."""
 
 USER = "agi-router"
 """The account that serves, and its role in the database."""
@@ -291,11 +296,15 @@ def database_sql(database: str) -> str:
     )
 
 
-def pg_ident() -> str:
+def pg_ident(*, http: bool = False) -> str:
     """
     Lines of ``pg_ident.conf``: which account may come as which role, without a password.
+
+    Args:
+        http: Whether the HTTP door is served too.
     """
-    return f"agi-router {USER} {USER}\nagi-router root {USER}\nagi-router root {OWNER}\n"
+    lines = f"agi-router {USER} {USER}\nagi-router root {USER}\nagi-router root {OWNER}\n"
+    return lines + (f"agi-router {HTTP_USER} {USER}\n" if http else "")
 
 
 def pg_hba(database: str) -> str:
@@ -324,6 +333,13 @@ def fastagi_env() -> str:
     What the unit's instance for FastAGI has besides.
     """
     return "DOOR=agi\nAGI_ROUTER_METRICS_LISTEN=127.0.0.1:9701\n"
+
+
+def http_env() -> str:
+    """
+    What the unit of the HTTP door has besides.
+    """
+    return "AGI_ROUTER_HTTP_LISTEN=127.0.0.1:8700\n"
 
 
 def wrapper(program: str) -> str:

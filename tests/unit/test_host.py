@@ -153,3 +153,23 @@ def test_prompts_are_not_made_where_asterisk_leads(
     os.chown(data / "sounds", ASTERISK, ASTERISK)
     told = step("sounds/zh").look()
     assert told == f"left: {data}/sounds belongs to the account {ASTERISK}, not to root"
+
+
+def test_the_http_door_is_asked_for(base: Path) -> None:
+    """Its account, settings and unit are steps only then."""
+    assert base
+    without = [each.what for each in steps(Host(), "agi_router")]
+    with_http = [each.what for each in steps(Host(), "agi_router", http=True)]
+    assert [what for what in with_http if what not in without] == [
+        "user agi-router-http",
+        str(host.ETC / "http.env"),
+        "/etc/systemd/system/agi-router-http.service",
+    ]
+    settings = next(
+        each for each in steps(Host(), "agi_router", http=True) if each.what.endswith("http.env")
+    )
+    (base / "etc").mkdir()
+    assert settings.look() == "missing"
+    settings.make()
+    assert settings.look() == ""
+    assert "AGI_ROUTER_HTTP_LISTEN=" in (base / "etc/http.env").read_text()

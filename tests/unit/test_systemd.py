@@ -16,7 +16,9 @@ from agi_router.cli.exit_codes import exit_code
 from agi_router.errors import SettingsError
 from agi_router.service.systemd import Notifier
 
-UNIT = Path(str(files("agi_router"))) / "service/agi-router@.service"
+SERVICE = Path(str(files("agi_router"))) / "service"
+UNIT = SERVICE / "agi-router@.service"
+HTTP_UNIT = SERVICE / "agi-router-http.service"
 # Of 10; what is left is the network, and that group members may read what it writes.
 EXPOSURE = 1.5
 
@@ -78,25 +80,38 @@ def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_unit_is_valid(tmp_path: Path) -> None:
+@pytest.mark.parametrize("unit", [UNIT, HTTP_UNIT], ids=lambda unit: unit.name)
+def test_unit_is_valid(tmp_path: Path, unit: Path) -> None:
     """Systemd reads every line of it."""
     # Only the program is not where the unit expects it.
     program, count = re.subn(
-        r"^(ExecStart=)\S+", r"\1/bin/true", UNIT.read_text(), flags=re.MULTILINE
+        r"^(ExecStart=)\S+", r"\1/bin/true", unit.read_text(), flags=re.MULTILINE
     )
     assert count == 1
-    copy = tmp_path / UNIT.name
+    copy = tmp_path / unit.name
     copy.write_text(program)
     done = analyze("verify", "--man=no", "--recursive-errors=no", str(copy))
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
-def test_unit_is_hardened() -> None:
+@pytest.mark.parametrize("unit", [UNIT, HTTP_UNIT], ids=lambda unit: unit.name)
+def test_unit_is_hardened(unit: Path) -> None:
     """Systemd's own judgement of what the service could do if it were taken over."""
     done = analyze(
-        "security", "--offline=true", "--no-pager", f"--threshold={EXPOSURE * 10:.0f}", str(UNIT)
+        "security", "--offline=true", "--no-pager", f"--threshold={EXPOSURE * 10:.0f}", str(unit)
     )
     assert done.returncode == 0, done.stdout
+
+
+def test_unit_of_the_http_door() -> None:
+    """It has an account of its own, a copy of the key, and nothing that is Asterisk's."""
+    text = HTTP_UNIT.read_text()
+    lines = set(text.splitlines())
+    assert {"User=agi-router-http", "Type=notify", "Restart=on-failure"} <= lines
+    assert "ExecStart=/opt/agi-router/bin/agi-router serve --door http" in lines
+    assert "LoadCredential=key:/etc/agi-router/key" in lines
+    assert "Environment=AGI_ROUTER_KEY_FILE=%d/key" in lines
+    assert not re.search(r"(?m)^(Group|ReadWritePaths|LoadCredential=a)", text)
 
 
 def test_unit_says_how_it_is_watched() -> None:
