@@ -10,6 +10,7 @@ What can go wrong, as one tree.
      ├─ SameParty             same_party            A and B are one number
      ├─ ModeError             mode_invalid          the mode does not allow this
      ├─ RequestInvalid        request_invalid       what is asked for does not go together
+     ├─ CursorInvalid         cursor_invalid        text is not where a page ended
      ├─ CsvError              csv_invalid           a file's rows are not acceptable
      ├─ KeyRingError          key_ring_invalid      the keys are missing or malformed
      │   ├─ KeyMismatch       key_mismatch          the keys are not those of this database
@@ -75,6 +76,7 @@ __all__ = [
     "BlockInUse",
     "BlockNotFound",
     "CsvError",
+    "CursorInvalid",
     "DayRefused",
     "ExpiryInvalid",
     "JournalError",
@@ -221,6 +223,12 @@ class CsvError(AgiRouterError, ValueError):
     """
 
     code = "csv_invalid"
+
+
+class CursorInvalid(AgiRouterError, ValueError):
+    """
+    The cursor is none that a list has given; begin without one.
+    """
 
 
 class KeyRingError(AgiRouterError):

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from agi_router.bindings.terms import Terms
 from agi_router.bindings.words import BindingState, Callback, Mode, Side
+from agi_router.cursors import Cursor
 from agi_router.errors import BindingNotFound
 from agi_router.numbers import Block, PhoneNumber, XNumber
 from agi_router.texts import strip
@@ -103,3 +104,10 @@ class Binding(Terms):
     """Whom B reaches, or A where strangers may call, as it stands."""
     damage: str | None = None
     """Why its parties cannot be read; they are left out then."""
+
+    @property
+    def cursor(self) -> Cursor:
+        """
+        Where the page of a list ends that it is the last of.
+        """
+        return Cursor(self.begins_at, str(self.id))

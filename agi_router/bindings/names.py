@@ -3,15 +3,18 @@ What bindings are called: by their id, by the number they are on, by their order
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from agi_router.bindings.model import BindingId
+from agi_router.bindings.words import BindingState, Mode
+from agi_router.cursors import Cursor
 from agi_router.db.connection import Queries
-from agi_router.errors import BindingNotFound, NumberError
+from agi_router.errors import BindingNotFound, CursorInvalid, NumberError
 from agi_router.numbers import Block, XNumber
 from agi_router.tenants.scope import OPERATOR, Scope
 
-__all__ = ["NONE_OF_ORDER", "BindingNames", "read_names"]
+__all__ = ["NONE_OF_ORDER", "BindingNames", "filter_values", "read_names"]
 
 NONE_OF_ORDER = "no binding was made for this order"
 """What is said of an order without bindings."""
@@ -79,6 +82,7 @@ class BindingNames:
             limit: At most so many.
         """
         values = {
+            **filter_values(),
             "all": everything,
             "order_id": None,
             "block": x_number.block.value,
@@ -94,11 +98,40 @@ class BindingNames:
         Raises:
             BindingNotFound: It has none.
         """
-        values = {"all": True, "order_id": order_id, "limit": None}
+        values = {**filter_values(), "all": True, "order_id": order_id, "limit": None}
         found = read_names(self._queries.rows("list_order", values))
         if not found:
             raise BindingNotFound(NONE_OF_ORDER)
         return found
+
+
+def filter_values(
+    *,
+    state: BindingState | None = None,
+    mode: Mode | None = None,
+    created_after: datetime | None = None,
+    after: Cursor | None = None,
+) -> dict[str, Any]:
+    """
+    What every list of bindings may be asked for, as values of its query.
+
+    For what they are see :meth:`agi_router.bindings.store.BindingStore.bindings`.
+
+    Raises:
+        CursorInvalid: *after* is of another list.
+    """
+    try:
+        last = None if after is None else BindingId.parse(after.name)
+    except BindingNotFound:
+        raise CursorInvalid from None
+    return {
+        "state": state,
+        "mode": mode,
+        "created_after": created_after,
+        "after_at": None if after is None else after.at,
+        "after_block": None if last is None else last.block.value,
+        "after_id": None if last is None else last.id,
+    }
 
 
 def read_names(rows: Sequence[dict[str, Any]]) -> list[BindingId]:

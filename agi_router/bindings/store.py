@@ -17,7 +17,7 @@ from agi_router.bindings.choose import NumberChooser, NumberPolicy, OpenBlocks
 from agi_router.bindings.expiry import LONGEST_LIFE, check_expiry
 from agi_router.bindings.model import Binding, BindingId, RouteRow
 from agi_router.bindings.modes import Gxb, Parties, compile_routes, group_of
-from agi_router.bindings.names import NONE_OF_ORDER, BindingNames, read_names
+from agi_router.bindings.names import NONE_OF_ORDER, BindingNames, filter_values, read_names
 from agi_router.bindings.parties import (
     mode_columns,
     open_callees,
@@ -42,6 +42,7 @@ from agi_router.bindings.rows import (
 )
 from agi_router.bindings.terms import TERMS, Terms
 from agi_router.bindings.words import BindingState, Callback, Mode, Side
+from agi_router.cursors import Cursor
 from agi_router.db.connection import NO_TIMES, Connection, Queries
 from agi_router.errors import (
     AgiRouterError,
@@ -539,6 +540,10 @@ class BindingStore:
         everything: bool,
         order_id: str | None,
         x_number: XNumber | None = None,
+        state: BindingState | None = None,
+        mode: Mode | None = None,
+        created_after: datetime | None = None,
+        after: Cursor | None = None,
         limit: int,
     ) -> list[Binding]:
         """
@@ -548,9 +553,24 @@ class BindingStore:
             everything: Whether those that are over are wanted too.
             order_id: Only those of this order.
             x_number: Only those that somebody dials this number for.
+            state: Only those in this state.
+            mode: Only those of this mode.
+            created_after: Only those made after this time.
+            after: Only those behind the last one of another page, see :attr:`Binding.cursor`.
             limit: At most so many.
+
+        Raises:
+            CursorInvalid: *after* is of another list.
         """
-        values = {"all": everything, "order_id": order_id, "limit": limit}
+        if state is BindingState.ACTIVE:
+            # By an index of these alone.
+            everything, state = False, None
+        values = {
+            **filter_values(state=state, mode=mode, created_after=created_after, after=after),
+            "all": everything,
+            "order_id": order_id,
+            "limit": limit,
+        }
         if x_number is not None:
             name = "list_on_number"
             values |= {"block": x_number.block.value, "x_number": x_number.value}

@@ -11,14 +11,16 @@ from agi_router.bindings.model import (
 )
 from agi_router.bindings.reasons import Reason
 from agi_router.calls.arrival import Call
+from agi_router.calls.end import Outcome
 from agi_router.calls.ports import Admission
 from agi_router.calls.rows import caller_tags, read_admission
+from agi_router.cursors import Cursor
 from agi_router.db.connection import Connection, Queries
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import XNumber
 from agi_router.tenants.scope import OPERATOR, Scope
 
-__all__ = ["CallLookup"]
+__all__ = ["CallLookup", "cursor_of"]
 
 
 class CallLookup:
@@ -59,6 +61,9 @@ class CallLookup:
         bindings: Sequence[BindingId] | None = None,
         x_number: XNumber | None = None,
         reason: Reason | None = None,
+        outcome: Outcome | None = None,
+        until: datetime | None = None,
+        after: Cursor | None = None,
         limit: int,
     ) -> list[dict[str, Any]]:
         """
@@ -69,6 +74,9 @@ class CallLookup:
             bindings: Only those that used one of these.
             x_number: Only those to this number.
             reason: Only those refused for this reason.
+            outcome: Only those whose dialled leg had this outcome.
+            until: Only those before this time.
+            after: Only those behind the last one of another page, see :func:`cursor_of`.
             limit: At most so many.
         """
         blocks = None
@@ -82,6 +90,17 @@ class CallLookup:
             "bindings": None if bindings is None else [name.id for name in bindings],
             "x_number": None if x_number is None else x_number.value,
             "reason": reason,
+            "outcome": outcome,
+            "until": until,
+            "after_at": None if after is None else after.at,
+            "after_id": None if after is None else after.name,
             "limit": limit,
         }
         return self._queries.rows("list_calls", values)
+
+
+def cursor_of(row: dict[str, Any]) -> Cursor:
+    """
+    Where the page of a list ends that this call record is the last of.
+    """
+    return Cursor(row["received_at"], row["id"])

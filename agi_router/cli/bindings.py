@@ -18,7 +18,7 @@ from agi_router.bindings.modes import MODES, Parties
 from agi_router.bindings.requests import make_request, place_y
 from agi_router.bindings.terms import TERMS
 from agi_router.bindings.views import describe_binding
-from agi_router.bindings.words import Mode
+from agi_router.bindings.words import BindingState, Mode
 from agi_router.cli.arguments import (
     COUNT,
     LIFE,
@@ -366,12 +366,20 @@ def show(name: str, tenant: str | None, *, as_json: bool) -> None:
 @click.option("--all", "everything", is_flag=True, help="Also those that are over.")
 @click.option("--order", type=ORDER_ID, help="Only those of one order.")
 @click.option("--x", metavar="700…", help="Only those on one 700 number.")
+@click.option(
+    "--state",
+    type=click.Choice([each.value for each in BindingState]),
+    help="Only those in this state; those that are over need no --all.",
+)
+@click.option("--mode", type=click.Choice([each.value for each in Mode]), help="Only of one mode.")
 @click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True)
 @scope_option
 @json_option
-def list_(
+def list_(  # noqa: PLR0917 - options, not arguments
     order: str | None,
     x: str | None,
+    state: str | None,
+    mode: str | None,
     limit: int,
     tenant: str | None,
     *,
@@ -389,7 +397,12 @@ def list_(
     x_number = None if x is None else XNumber.parse(x)
     with open_store(read_settings(), tenant=tenant) as store:
         found = store.bindings(
-            everything=everything, order_id=order, x_number=x_number, limit=limit
+            everything=everything or state is not None,
+            order_id=order,
+            x_number=x_number,
+            state=None if state is None else BindingState(state),
+            mode=None if mode is None else Mode(mode),
+            limit=limit,
         )
     _echo_all(found, as_json=as_json)
 

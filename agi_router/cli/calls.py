@@ -10,6 +10,7 @@ from agi_router.bindings.names import BindingNames
 from agi_router.bindings.reasons import Reason
 from agi_router.calls.arrival import Call
 from agi_router.calls.decision import AllocationNeeded, Ask, Decision, Refusal, Route
+from agi_router.calls.end import Outcome
 from agi_router.calls.explanation import explain_call
 from agi_router.calls.lookup import CallLookup
 from agi_router.calls.ports import Admission
@@ -93,6 +94,13 @@ def explain(
     metavar="WORD",
     help="Only those refused for one reason, like stranger or expired.",
 )
+@click.option(
+    "--outcome",
+    type=click.Choice([each.value for each in Outcome]),
+    metavar="WORD",
+    help="Only those whose callee did this, like answered or busy.",
+)
+@click.option("--until", type=SINCE, help="Only those before a time, or so long ago.")
 @click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True)
 @scope_option
 @json_option
@@ -102,6 +110,8 @@ def calls(  # noqa: PLR0917 - options, not arguments
     order: str | None,
     x: str | None,
     reason: str | None,
+    outcome: str | None,
+    until: datetime | None,
     limit: int,
     tenant: str | None,
     *,
@@ -134,6 +144,8 @@ def calls(  # noqa: PLR0917 - options, not arguments
             bindings=used,
             x_number=x_number,
             reason=None if reason is None else Reason(reason),
+            outcome=None if outcome is None else Outcome(outcome),
+            until=until,
             limit=limit,
         )
         rows = list(map(describe_call, found))

@@ -32,6 +32,7 @@ EXIT_CODES = {
     "mode_invalid": 65,
     "request_invalid": 65,
     "csv_invalid": 65,
+    "cursor_invalid": 65,
     "key_ring_invalid": 78,
     "key_mismatch": 78,
     "keys_outdated": 78,

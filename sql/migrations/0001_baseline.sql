@@ -211,10 +211,15 @@ CREATE INDEX binding_expiry ON agi_router.binding (expires_at) WHERE ended_at IS
 -- An import recognises a binding by its order and its parties, so that the same file changes nothing
 -- when it is read again. Whoever asks for an order alone finds it by the same index.
 CREATE INDEX binding_order ON agi_router.binding (order_id, order_tag) WHERE order_id IS NOT NULL;
+-- Lists are newest first, of one tenant; of all, the newest of each, then of those.
+CREATE INDEX binding_tenant ON agi_router.binding (tenant_id, begins_at, block, id);
+CREATE INDEX binding_tenant_alive ON agi_router.binding (tenant_id, begins_at, block, id) WHERE ended_at IS NULL;
 CREATE INDEX binding_pair ON agi_router.binding (pair_tag, begins_at) WHERE pair_tag IS NOT NULL;
 -- Neither names a column that an admission or an end changes: those updates stay HOT.
 CREATE INDEX binding_open ON agi_router.binding (block, open_number) WHERE open_number IS NOT NULL;
 CREATE INDEX binding_parent ON agi_router.binding (block, parent_id) WHERE parent_id IS NOT NULL;
+COMMENT ON INDEX agi_router.binding_tenant IS 'Bindings of a tenant, by age';
+COMMENT ON INDEX agi_router.binding_tenant_alive IS 'The same of those that nothing has ended yet';
 COMMENT ON TABLE agi_router.binding IS 'Bindings: parties reach each other through 700 numbers, until a time or a count';
 COMMENT ON COLUMN agi_router.binding.block IS 'Block that all its numbers lie in';
 COMMENT ON COLUMN agi_router.binding.id IS 'Number of the binding; its name is block-id';
@@ -389,6 +394,8 @@ CREATE TABLE agi_router.call_other PARTITION OF agi_router.call DEFAULT;
 -- any more and writes its row's key anew. A look through a day of 20 million calls, every few minutes,
 -- costs more.
 CREATE INDEX call_reserved ON agi_router.call (id COLLATE "C") WHERE state = 'reserved';
+-- A tenant's list of calls; without it a day is read whole. Refused calls on shared numbers are in no such list.
+CREATE INDEX call_tenant ON agi_router.call (tenant_id, received_at) WHERE tenant_id IS NOT NULL;
 COMMENT ON TABLE agi_router.call IS 'One row per call that entered, admitted or refused; a partition per day';
 COMMENT ON TABLE agi_router.call_other IS 'Calls of days for which no partition was made';
 COMMENT ON COLUMN agi_router.call.block IS 'Block of the number dialled';
@@ -407,6 +414,7 @@ COMMENT ON COLUMN agi_router.call.state IS 'reserved: a use is taken and the cal
 COMMENT ON COLUMN agi_router.call.reason IS 'Why it was refused; null if it was not';
 COMMENT ON COLUMN agi_router.call.outcome IS 'What became of the dialled leg; null if none was dialled';
 COMMENT ON COLUMN agi_router.call.released_by IS 'Who ended it: caller, callee, us';
+COMMENT ON INDEX agi_router.call_tenant IS 'Calls of a tenant, by time';
 COMMENT ON INDEX agi_router.call_reserved IS 'Calls that take a use and are not settled: running, or their end was not seen';
 
 CREATE TYPE agi_router.facts AS (

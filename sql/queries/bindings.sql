@@ -333,32 +333,44 @@ SELECT * FROM agi_router.extend(%(block)s, %(id)s, %(expires_at)s, %(scope)s);
 SELECT * FROM agi_router.find_binding(%(block)s, %(id)s, %(scope)s);
 
 -- list_alive --
--- Bindings that are alive, newest first: the newest of each block, then of those.
+-- Bindings that are alive, newest first: the newest of each tenant, then of those.
 SELECT b.*, t.name AS tenant, now() AS now
-  FROM agi_router.block k
+  FROM agi_router.tenant t
  CROSS JOIN LATERAL (
        SELECT *
          FROM agi_router.binding o
-        -- Not now(), which would have all that live fetched by their expiry, and sorted.
-        WHERE o.block = k.block AND o.ended_at IS NULL AND o.expires_at > clock_timestamp()
-          AND agi_router.in_scope(o.tenant_id, %(scope)s)
-        ORDER BY o.block DESC, o.id DESC
+        WHERE o.tenant_id = t.id
+          -- Not now(), which would have all that live fetched by their expiry, and sorted.
+          AND o.ended_at IS NULL AND o.expires_at > clock_timestamp()
+          AND (%(state)s::text IS NULL
+               OR CASE WHEN o.ended_at IS NULL AND o.expires_at <= clock_timestamp() THEN 'expired' ELSE o.state END = %(state)s)
+          AND (%(mode)s::text IS NULL OR o.mode = %(mode)s)
+          AND (%(created_after)s::timestamptz IS NULL OR o.begins_at > %(created_after)s)
+          AND (%(after_at)s::timestamptz IS NULL
+               OR (o.begins_at, o.block, o.id) < (%(after_at)s, %(after_block)s::bigint, %(after_id)s::bigint))
+        ORDER BY o.begins_at DESC, o.block DESC, o.id DESC
         LIMIT %(limit)s) b
-  JOIN agi_router.tenant t ON t.id = b.tenant_id
+ WHERE agi_router.in_scope(t.id, %(scope)s)
  ORDER BY b.begins_at DESC, b.block DESC, b.id DESC
  LIMIT %(limit)s;
 
 -- list_bindings --
--- Bindings, those that are over too, newest first: the newest of each block, then of those.
+-- Bindings, those that are over too, newest first: the newest of each tenant, then of those.
 SELECT b.*, t.name AS tenant, now() AS now
-  FROM agi_router.block k
+  FROM agi_router.tenant t
  CROSS JOIN LATERAL (
        SELECT *
          FROM agi_router.binding o
-        WHERE o.block = k.block AND agi_router.in_scope(o.tenant_id, %(scope)s)
-        ORDER BY o.block DESC, o.id DESC
+        WHERE o.tenant_id = t.id
+          AND (%(state)s::text IS NULL
+               OR CASE WHEN o.ended_at IS NULL AND o.expires_at <= clock_timestamp() THEN 'expired' ELSE o.state END = %(state)s)
+          AND (%(mode)s::text IS NULL OR o.mode = %(mode)s)
+          AND (%(created_after)s::timestamptz IS NULL OR o.begins_at > %(created_after)s)
+          AND (%(after_at)s::timestamptz IS NULL
+               OR (o.begins_at, o.block, o.id) < (%(after_at)s, %(after_block)s::bigint, %(after_id)s::bigint))
+        ORDER BY o.begins_at DESC, o.block DESC, o.id DESC
         LIMIT %(limit)s) b
-  JOIN agi_router.tenant t ON t.id = b.tenant_id
+ WHERE agi_router.in_scope(t.id, %(scope)s)
  ORDER BY b.begins_at DESC, b.block DESC, b.id DESC
  LIMIT %(limit)s;
 
@@ -369,6 +381,12 @@ SELECT b.*, t.name AS tenant, now() AS now
   JOIN agi_router.tenant t ON t.id = b.tenant_id
  WHERE b.order_id = %(order_id)s AND (%(all)s OR b.ended_at IS NULL AND b.expires_at > now())
    AND agi_router.in_scope(b.tenant_id, %(scope)s)
+   AND (%(state)s::text IS NULL
+        OR CASE WHEN b.ended_at IS NULL AND b.expires_at <= clock_timestamp() THEN 'expired' ELSE b.state END = %(state)s)
+   AND (%(mode)s::text IS NULL OR b.mode = %(mode)s)
+   AND (%(created_after)s::timestamptz IS NULL OR b.begins_at > %(created_after)s)
+   AND (%(after_at)s::timestamptz IS NULL
+        OR (b.begins_at, b.block, b.id) < (%(after_at)s, %(after_block)s::bigint, %(after_id)s::bigint))
  ORDER BY b.begins_at DESC, b.block DESC, b.id DESC
  LIMIT %(limit)s;
 
@@ -387,6 +405,12 @@ SELECT b.*, t.name AS tenant, now() AS now
  WHERE (%(all)s OR b.ended_at IS NULL AND b.expires_at > clock_timestamp())
    AND (%(order_id)s::text IS NULL OR b.order_id = %(order_id)s)
    AND agi_router.in_scope(b.tenant_id, %(scope)s)
+   AND (%(state)s::text IS NULL
+        OR CASE WHEN b.ended_at IS NULL AND b.expires_at <= clock_timestamp() THEN 'expired' ELSE b.state END = %(state)s)
+   AND (%(mode)s::text IS NULL OR b.mode = %(mode)s)
+   AND (%(created_after)s::timestamptz IS NULL OR b.begins_at > %(created_after)s)
+   AND (%(after_at)s::timestamptz IS NULL
+        OR (b.begins_at, b.block, b.id) < (%(after_at)s, %(after_block)s::bigint, %(after_id)s::bigint))
  ORDER BY b.begins_at DESC, b.block DESC, b.id DESC
  LIMIT %(limit)s;
 

@@ -56,8 +56,8 @@ SELECT e.day, e.why
  ORDER BY e.day;
 
 -- list_calls --
--- Calls since a time, newest first; of all, or of some bindings, one number, one reason. Blocks are
--- given with the first two: they lead the key.
+-- Calls since a time, newest first; of all, or of some bindings, one number, one reason or outcome; until a time, or
+-- behind a call. Blocks are given with the first two: they lead the key.
 SELECT c.block, c.id, t.name AS tenant, c.x_number, c.binding_id, c.side, c.received_at, c.ended_at, c.ring_ms,
        c.talk_ms, c.state, c.reason, c.outcome, c.released_by, c.cause
   FROM agi_router.call c
@@ -68,6 +68,12 @@ SELECT c.block, c.id, t.name AS tenant, c.x_number, c.binding_id, c.side, c.rece
    AND (%(bindings)s::bigint[] IS NULL OR c.binding_id = ANY (%(bindings)s))
    AND (%(x_number)s::bigint IS NULL OR c.x_number = %(x_number)s)
    AND (%(reason)s::text IS NULL OR c.reason = %(reason)s)
+   AND (%(outcome)s::text IS NULL OR c.outcome = %(outcome)s)
+   AND (%(until)s::timestamptz IS NULL
+        OR c.day <= (%(until)s AT TIME ZONE 'UTC')::date + 1 AND c.received_at < %(until)s)
+   AND (%(after_at)s::timestamptz IS NULL
+        OR c.day <= (%(after_at)s AT TIME ZONE 'UTC')::date + 1
+           AND (c.received_at, c.id) < (%(after_at)s, %(after_id)s::text))
  ORDER BY c.received_at DESC, c.id DESC
  LIMIT %(limit)s;
 

@@ -720,6 +720,14 @@ CREATE INDEX binding_pair ON agi_router.binding USING btree (pair_tag, begins_at
 
 CREATE INDEX binding_parent ON agi_router.binding USING btree (block, parent_id) WHERE (parent_id IS NOT NULL);
 
+CREATE INDEX binding_tenant ON agi_router.binding USING btree (tenant_id, begins_at, block, id);
+
+COMMENT ON INDEX agi_router.binding_tenant IS 'Bindings of a tenant, by age';
+
+CREATE INDEX binding_tenant_alive ON agi_router.binding USING btree (tenant_id, begins_at, block, id) WHERE (ended_at IS NULL);
+
+COMMENT ON INDEX agi_router.binding_tenant_alive IS 'The same of those that nothing has ended yet';
+
 CREATE INDEX block_tenant ON agi_router.block USING btree (tenant_id) WHERE (tenant_id IS NOT NULL);
 
 COMMENT ON INDEX agi_router.block_tenant IS 'Blocks that are kept for a tenant';
@@ -728,7 +736,13 @@ CREATE INDEX call_reserved ON ONLY agi_router.call USING btree (id COLLATE "C") 
 
 COMMENT ON INDEX agi_router.call_reserved IS 'Calls that take a use and are not settled: running, or their end was not seen';
 
+CREATE INDEX call_tenant ON ONLY agi_router.call USING btree (tenant_id, received_at) WHERE (tenant_id IS NOT NULL);
+
+COMMENT ON INDEX agi_router.call_tenant IS 'Calls of a tenant, by time';
+
 CREATE INDEX call_other_id_idx ON agi_router.call_other USING btree (id COLLATE "C") WHERE (state = 'reserved'::text);
+
+CREATE INDEX call_other_tenant_id_received_at_idx ON agi_router.call_other USING btree (tenant_id, received_at) WHERE (tenant_id IS NOT NULL);
 
 CREATE UNIQUE INDEX key_current ON agi_router.key USING btree (kind) WHERE (state = 'current'::text);
 
@@ -747,6 +761,8 @@ CREATE INDEX route_end ON agi_router.route USING btree (block, x_number, ends_at
 ALTER INDEX agi_router.call_reserved ATTACH PARTITION agi_router.call_other_id_idx;
 
 ALTER INDEX agi_router.call_pkey ATTACH PARTITION agi_router.call_other_pkey;
+
+ALTER INDEX agi_router.call_tenant ATTACH PARTITION agi_router.call_other_tenant_id_received_at_idx;
 
 CREATE TRIGGER binding_end AFTER UPDATE OF ended_at ON agi_router.binding FOR EACH ROW WHEN (((new.y_ttl IS NOT NULL) AND (new.ended_at IS NOT NULL) AND (old.ended_at IS NULL))) EXECUTE FUNCTION agi_router.end_children();
 

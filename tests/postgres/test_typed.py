@@ -13,6 +13,7 @@ import pytest
 from postgres.test_cli import PROGRAM, Cli, axb, cli, key_file
 
 from agi_router.bindings.modes import Gxb
+from agi_router.bindings.names import filter_values
 from agi_router.bindings.reasons import Reason
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
@@ -272,9 +273,9 @@ def test_many_bindings_are_not_read_for_one(connection: Connection) -> None:
         ("list_calls", {**calls, "x_number": number["x_number"]}),
         ("list_calls", {**calls, "bindings": [7, 107]}),
     ):
-        values |= {"scope": None}
-        assert connection.execute(query(name), values).fetchall()
-        plan = connection.execute(b"EXPLAIN (FORMAT JSON) " + query(name), values).fetchone()
+        asked = {**filter_values(), "outcome": None, "until": None, "scope": None, **values}
+        assert connection.execute(query(name), asked).fetchall()
+        plan = connection.execute(b"EXPLAIN (FORMAT JSON) " + query(name), asked).fetchone()
         assert plan is not None
         read = scans(plan["QUERY PLAN"][0]["Plan"])
         assert not read & {"route", "past_route", "binding", filled}, name

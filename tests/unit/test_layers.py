@@ -43,6 +43,7 @@ HARMLESS = frozenset(
 
 # Hashes and random bits, and what a request is made of.
 CRYPTO = {
+    "cursors": {"base64"},
     "doors.alibaba.parameters": {"json"},
     "doors.alibaba.signature": {"base64", "hmac", "urllib"},
     "keys.ring": {"cryptography", "hmac", "secrets"},

@@ -143,6 +143,7 @@ _OURS: Final[Mapping[str, Mapping[Kind, str]]] = {
     "no_number_available": dict.fromkeys(Kind, "isv.NO_AVAILABLE_NUMBER"),
     "number_invalid": dict.fromkeys(Kind, "isv.MOBILE_NUMBER_ILLEGAL"),
     "expiry_invalid": dict.fromkeys(Kind, "isv.EXPIRE_DATE_ILLEGAL"),
+    "cursor_invalid": dict.fromkeys(Kind, "isv.ILLEGAL_ARGUMENT"),
     "same_party": dict.fromkeys(Kind, "isv.ILLEGAL_ARGUMENT"),
     "request_invalid": dict.fromkeys(Kind, "isv.ILLEGAL_ARGUMENT"),
     "mode_invalid": dict.fromkeys(Kind, "isv.ILLEGAL_ARGUMENT"),

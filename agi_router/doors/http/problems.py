@@ -27,6 +27,7 @@ STATUSES: Final[Mapping[str, int]] = {
     "same_party": 422,
     "mode_invalid": 422,
     "csv_invalid": 422,
+    "cursor_invalid": 422,
     "key_ring_invalid": 503,
     "key_mismatch": 503,
     "keys_outdated": 503,
