@@ -14,12 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+from starlette.testclient import TestClient
 
-from agi_router.db.connection import Connection
+from agi_router.bindings.store import BindingStore
+from agi_router.db.connection import Connection, connect
+from agi_router.doors.http.app import create_app
+from agi_router.doors.http.options import Options
+from agi_router.doors.http.pool import StorePool
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.ring import KeyRing
 from harness.api import Client
-from harness.database import SOON, one
+from harness.database import NO_REST, SOON, one
 
 A, B, C = (f"1380000030{serial}" for serial in range(3))
 BODY = {"a": A, "b": B, "ttl": 3600}
@@ -113,6 +118,26 @@ def test_what_is_remembered(couriers: Client, connection: Connection) -> None:
     assert row["status"] == 201
     assert not any(number in str(row) for number in (A, B))
     assert A.encode() not in row["name"] + row["payload"]
+
+
+def test_keys_that_were_rotated_since(
+    couriers: Client,
+    dsn: str,
+    ring: KeyRing,
+    options: Options,
+    connection: Connection,
+) -> None:
+    """The answer is found under the older key."""
+    first = ask(couriers)
+    later = ring.with_new("tag", 2).using(tag=2, seal=1)
+    pool = StorePool(lambda: BindingStore(connect(dsn), later, NO_REST), 1)
+    with TestClient(create_app(pool, options)) as http:
+        again = ask(Client(http, couriers.bearer))
+        other = ask(Client(http, couriers.bearer), {**BODY, "ttl": 61})
+    pool.close()
+    assert again.content == first.content
+    assert other.json()["code"] == "idempotency_key_reused"
+    assert bindings(connection) == 1
 
 
 def test_twenty_at_once(couriers: Client, connection: Connection) -> None:

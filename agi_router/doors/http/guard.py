@@ -121,13 +121,14 @@ async def _read(receive: Receive) -> bytes:
     The body, whole.
 
     Raises:
-        Problem: It is too large.
+        Problem: It is too large, or did not come whole.
     """
     body = bytearray()
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            return bytes(body)
+            # What has come is no request, though it may look like one.
+            raise Problem.of_door("body_late")
         body += message.get("body", b"")
         if len(body) > LARGEST_BODY:
             raise Problem.of_door("body_too_large", headers={"Connection": "close"})
