@@ -114,6 +114,8 @@ class RootFs:
         (etc / "agi_router_secret.conf").write_text(pbx.secret_conf)
         shutil.copytree(places.prompts, staged / "prompts")
         self._inside(pbx, "sh", "-c", PREPARE)
+        # What an attack left in it would be in the way of everybody after.
+        shutil.rmtree(pbx.journal, ignore_errors=True)
         share_journal(Path(pbx.journal))
         (places.logs / "asterisk").symlink_to(root / "var/log/asterisk")
 
