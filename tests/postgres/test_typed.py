@@ -35,6 +35,7 @@ from harness.database import (
     bind,
     expire,
     new_call_id,
+    on_each_version,
     one,
 )
 
@@ -160,6 +161,7 @@ def test_from_a_number_to_its_binding(
     assert inside("list", "--x", x, "--json").json == []
 
 
+@on_each_version
 def test_more_than_are_named(inside: Cli, store: BindingStore) -> None:
     """Five bindings of a number are named, and where the others are listed."""
     made = [
