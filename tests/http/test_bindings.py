@@ -36,9 +36,9 @@ def test_bind_and_look(couriers: Client) -> None:
     assert found.headers["etag"] == answer.headers["etag"]
     again = couriers.ask("GET", answer.headers["location"], If_None_Match=found.headers["etag"])
     assert (again.status_code, again.content) == (304, b"")
-    for query in ("", "?order=A-1001", f"?x={made['x']}", "?limit=1&everything=true"):
-        assert couriers.get(f"/v1/bindings{query}") == {"bindings": [made]}
-    assert couriers.get("/v1/bindings?order=A-1002") == {"bindings": []}
+    for query in ("", "?order=A-1001", f"?x={made['x']}", "?limit=2&everything=true"):
+        assert couriers.get(f"/v1/bindings{query}") == {"bindings": [made], "next_cursor": None}
+    assert couriers.get("/v1/bindings?order=A-1002") == {"bindings": [], "next_cursor": None}
 
 
 @pytest.mark.parametrize(
@@ -133,6 +133,32 @@ def test_a_batch(couriers: Client) -> None:
         "POST", "/v1/bindings/batch", {"bindings": [wanted[0]] * 201}, Idempotency_Key="k"
     )
     assert too_many.status_code == 422
+
+
+def test_pages(couriers: Client) -> None:
+    """Each binding is on one of them, newest first; the link leads on with the same filters."""
+    made = [couriers.bind(A, B, order="A-3")["id"] for _ in range(5)]
+    couriers.bind(C, D)
+    couriers.ask("DELETE", f"/v1/bindings/{made[0]}")
+    seen = []
+    path = "/v1/bindings?order=A-3&everything=true&limit=2"
+    while path:
+        answer = couriers.ask("GET", path)
+        assert answer.status_code == 200, answer.text
+        seen += [each["id"] for each in answer.json()["bindings"]]
+        path = answer.links.get("next", {}).get("url", "")
+        assert ("next" in answer.links) == (answer.json()["next_cursor"] is not None)
+    assert seen == made[::-1]
+    for query, found in (
+        ("state=unbound", made[:1]),
+        ("state=active&order=A-3", made[:0:-1]),
+        ("mode=gxb", []),
+        ("created_after=2100-01-01T00:00:00Z", []),
+    ):
+        listed = couriers.get(f"/v1/bindings?{query}")["bindings"]
+        assert [each["id"] for each in listed] == found, query
+    for query in ("cursor=x", "state=nothing", "created_after=yesterday"):
+        assert couriers.ask("GET", f"/v1/bindings?{query}").status_code == 422
 
 
 def test_change(couriers: Client) -> None:

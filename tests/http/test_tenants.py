@@ -90,11 +90,11 @@ def test_a_conflict_names_nobody_elses(couriers: Client, theirs: Any) -> None:
 
 def test_calls(couriers: Client, drivers: Client, theirs: Any) -> None:
     """Are looked up by a binding of one's own."""
-    assert drivers.get(f"/v1/calls?binding={theirs['id']}") == {"calls": []}
+    assert drivers.get(f"/v1/calls?binding={theirs['id']}") == {"calls": [], "next_cursor": None}
     answer = couriers.ask("GET", f"/v1/calls?binding={theirs['id']}")
     assert (answer.status_code, answer.json()["code"]) == (404, "binding_not_found")
     for query in ("", f"?x={theirs['x']}", "?reason=stranger&since=2026-01-31T15:04:05%2B08:00"):
-        assert couriers.get(f"/v1/calls{query}") == {"calls": []}
+        assert couriers.get(f"/v1/calls{query}") == {"calls": [], "next_cursor": None}
     for query in ("since=2026-01-31T15:04:05", "since=yesterday", "reason=nothing"):
         assert couriers.ask("GET", f"/v1/calls?{query}").status_code == 422
 

@@ -9,10 +9,11 @@ from starlette.responses import Response
 
 from agi_router.bindings.model import Binding, BindingId
 from agi_router.bindings.views import describe_binding, reveal_binding
-from agi_router.bindings.words import check_order_id
-from agi_router.doors.http.answers import answer, binding_answer, etag, read_etag
+from agi_router.bindings.words import BindingState, Mode, check_order_id
+from agi_router.doors.http.answers import answer, binding_answer, etag, page, read_etag
 from agi_router.doors.http.auth import Desk, Needs
 from agi_router.doors.http.bodies import (
+    CURSOR,
     BatchIn,
     BindingChange,
     BindingIn,
@@ -21,10 +22,12 @@ from agi_router.doors.http.bodies import (
     SearchIn,
     read_changes,
     read_choice,
+    read_cursor,
     read_field,
     read_members,
     read_number,
     read_request,
+    read_time,
 )
 from agi_router.doors.http.idempotency import HEADER, answer_once
 from agi_router.doors.http.outs import BatchOut, BindingOut, BindingsOut, answers
@@ -112,22 +115,39 @@ def create_bindings(body: BatchIn, request: Request, desk: _Writes) -> Response:
 
 
 @router.get("/bindings", responses=answers(BindingsOut), response_model=None)
-def list_bindings(
+def list_bindings(  # noqa: PLR0917 - filters
+    request: Request,
     desk: _Reads,
     order: Annotated[str | None, Query(max_length=512, description="Of this order.")] = None,
     x: Annotated[str | None, Query(max_length=32, description="On this 700 number.")] = None,
+    state: Annotated[BindingState | None, Query(description="In this state.")] = None,
+    mode: Annotated[Mode | None, Query(description="Of this mode.")] = None,
+    created_after: Annotated[
+        str | None, Query(max_length=40, description="Made after this time, with its offset.")
+    ] = None,
     everything: Annotated[bool, Query(description="Those that are over, too.")] = False,  # noqa: FBT002
+    cursor: Annotated[str | None, Query(max_length=256, description=CURSOR)] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 100,
 ) -> Response:
     """
-    List bindings, newest first.
+    List bindings, newest first, a page at a time.
     """
     x_number = None if x is None else read_field("/x", lambda: XNumber.parse(x))
     order_id = None if order is None else _order(order)
     found = desk.store.bindings(
-        everything=everything, order_id=order_id, x_number=x_number, limit=limit
+        everything=everything or state not in {None, BindingState.ACTIVE},
+        order_id=order_id,
+        x_number=x_number,
+        state=state,
+        mode=mode,
+        created_after=None
+        if created_after is None
+        else read_time("/created_after", created_after),
+        after=read_cursor(cursor),
+        limit=limit,
     )
-    return answer({"bindings": [describe_binding(each) for each in found]})
+    behind = found[-1].cursor if len(found) == limit else None
+    return page(request, "bindings", list(map(describe_binding, found)), behind)
 
 
 @router.post("/bindings/search", responses=answers(BindingsOut, 413, 415), response_model=None)

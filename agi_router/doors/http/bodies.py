@@ -25,6 +25,7 @@ from agi_router.bindings.modes import GROUP_MAX
 from agi_router.bindings.requests import BindRequest, find_misplaced, make_request, place_y
 from agi_router.bindings.terms import TERMS, Kind, Name, Span, Text, Whole, Words
 from agi_router.bindings.words import Callback, Mode, check_order_id
+from agi_router.cursors import Cursor
 from agi_router.doors.http.problems import FieldFault, Problem, problem_of
 from agi_router.errors import AgiRouterError
 from agi_router.inventory.model import BlockState
@@ -38,6 +39,7 @@ from agi_router.tenants.api_keys import (
 from agi_router.tenants.model import check_tenant
 
 __all__ = [
+    "CURSOR",
     "ApiKeyIn",
     "BatchIn",
     "BindingChange",
@@ -53,13 +55,18 @@ __all__ = [
     "TenantIn",
     "read_changes",
     "read_choice",
+    "read_cursor",
     "read_field",
     "read_members",
     "read_number",
     "read_request",
+    "read_time",
 ]
 
 Value = TypeVar("Value")
+
+CURSOR = "next_cursor of the page before; with the same filters."
+"""What a cursor in a query is, for the document."""
 
 _BATCH = 200
 _NUMBER = Field(
@@ -530,6 +537,29 @@ def read_members(texts: Sequence[str], *, fixed_lines: bool) -> tuple[PhoneNumbe
         read_number(f"/g/{place}", text, fixed_lines=fixed_lines)
         for place, text in enumerate(texts)
     )
+
+
+def read_cursor(text: str | None) -> Cursor | None:
+    """
+    Where a page begins.
+
+    Raises:
+        Problem: No list has given it.
+    """
+    return None if text is None else read_field("/cursor", lambda: Cursor.parse(text))
+
+
+def read_time(pointer: str, text: str) -> datetime:
+    """
+    A time in a query, where a plus that is not escaped has become a space.
+
+    Raises:
+        Problem: It is none, or has no offset.
+    """
+    try:
+        return _read_time(text.replace(" ", "+"))
+    except ValueError as error:
+        raise Problem.of_fields([FieldFault(pointer, "time_invalid", str(error))]) from None
 
 
 def read_choice(body: BindingIn) -> NumberPolicy:

@@ -2,24 +2,24 @@
 ``/v1/calls`` and ``/v1/explanations``: what happened, and what would happen.
 """
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
 from agi_router.bindings.model import BindingId
 from agi_router.bindings.reasons import Reason
 from agi_router.calls.arrival import Call
+from agi_router.calls.end import Outcome
 from agi_router.calls.explanation import explain_call
-from agi_router.calls.lookup import CallLookup
+from agi_router.calls.lookup import CallLookup, cursor_of
 from agi_router.calls.ports import Admission
 from agi_router.calls.views import describe_call, describe_explanation
-from agi_router.doors.http.answers import answer
+from agi_router.doors.http.answers import answer, page
 from agi_router.doors.http.auth import Desk, Needs
-from agi_router.doors.http.bodies import ExplanationIn, read_field
+from agi_router.doors.http.bodies import CURSOR, ExplanationIn, read_cursor, read_field, read_time
 from agi_router.doors.http.outs import CallsOut, ExplanationOut, answers
-from agi_router.doors.http.problems import FieldFault, Problem
 from agi_router.errors import BindingNotFound
 from agi_router.numbers import XNumber
 from agi_router.tenants.api_keys import KeyScope
@@ -35,33 +35,39 @@ _DAY = timedelta(days=1)
 
 @router.get("/calls", responses=answers(CallsOut, 404), response_model=None)
 def list_calls(  # noqa: PLR0917 - filters
+    request: Request,
     desk: _Reads,
     since: Annotated[
-        str | None,
-        Query(max_length=40, description="A time, with its offset; else a day ago."),
+        str | None, Query(max_length=40, description="A time, with its offset; else a day ago.")
+    ] = None,
+    until: Annotated[
+        str | None, Query(max_length=40, description="Before this time, with its offset.")
     ] = None,
     binding: Annotated[str | None, Query(max_length=40, description="That used it.")] = None,
     x: Annotated[str | None, Query(max_length=32, description="To this 700 number.")] = None,
     reason: Annotated[Reason | None, Query(description="Refused for it.")] = None,
+    outcome: Annotated[Outcome | None, Query(description="Of the dialled leg.")] = None,
+    cursor: Annotated[str | None, Query(max_length=256, description=CURSOR)] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 100,
 ) -> Response:
     """
-    List calls, newest first: admitted and refused ones.
+    List calls, newest first, a page at a time: admitted and refused ones.
 
     A refused call used no binding: look for it by the number that was dialled.
     """
     x_number = None if x is None else read_field("/x", lambda: XNumber.parse(x))
-    used = None
-    if binding is not None:
-        used = [_name(binding, desk)]
     rows = CallLookup(desk.store.connection, desk.store.scope).calls(
-        since=desk.store.now() - _DAY if since is None else _time("/since", since),
-        bindings=used,
+        since=desk.store.now() - _DAY if since is None else read_time("/since", since),
+        until=None if until is None else read_time("/until", until),
+        bindings=None if binding is None else [_name(binding, desk)],
         x_number=x_number,
         reason=reason,
+        outcome=outcome,
+        after=read_cursor(cursor),
         limit=limit,
     )
-    return answer({"calls": list(map(describe_call, rows))})
+    behind = cursor_of(rows[-1]) if len(rows) == limit else None
+    return page(request, "calls", list(map(describe_call, rows)), behind)
 
 
 @router.post("/explanations", responses=answers(ExplanationOut, 413, 415), response_model=None)
@@ -100,17 +106,3 @@ def _name(text: str, desk: Desk) -> BindingId:
         return desk.store.find(BindingId.parse(text)).id
     except BindingNotFound:
         raise BindingNotFound from None
-
-
-def _time(pointer: str, text: str) -> datetime:
-    try:
-        # A plus in a query is a space.
-        read = datetime.fromisoformat(text.replace(" ", "+"))
-        if read.tzinfo is not None:
-            return read
-    except ValueError:
-        pass
-    fault = FieldFault(
-        pointer, "time_invalid", "a time looks like 2026-01-31T15:04:05+08:00, with its offset"
-    )
-    raise Problem.of_fields([fault])

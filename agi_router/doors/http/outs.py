@@ -115,6 +115,9 @@ class BindingsOut(_Out):
     """
 
     bindings: list[BindingOut]
+    next_cursor: str | None = Field(
+        default=None, description="Where the next page begins; null: there is none."
+    )
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"bindings": [_BINDING]}]})
 
@@ -226,6 +229,9 @@ class CallsOut(_Out):
     """
 
     calls: list[CallOut]
+    next_cursor: str | None = Field(
+        default=None, description="Where the next page begins; null: there is none."
+    )
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"calls": [_CALL]}]})
 
