@@ -41,7 +41,9 @@ What can go wrong, as one tree.
      │   ├─ BlockInUse        block_in_use          bindings live in the block
      │   ├─ TenantExists      tenant_exists         the tenant is already there
      │   ├─ OperatorOnly      operator_only         a tenant asks for what is the operator's
-     │   └─ NoNumberAvailable no_number_available   no 700 number is free
+     │   ├─ NoNumberAvailable no_number_available   no 700 number is free
+     │   ├─ WebhookNotFound   webhook_not_found     no webhook has this id
+     │   └─ WebhookInvalid    webhook_invalid       a webhook may not be like this
      ├─ JournalError          journal_failed        the end journal cannot be used
      ├─ LeakTestError         leaktest_failed       the leak test lacks a program or an address
      └─ AsteriskError         asterisk_unavailable  Asterisk is away, or said no
@@ -109,6 +111,8 @@ __all__ = [
     "StoreUnavailable",
     "TenantExists",
     "TenantNotFound",
+    "WebhookInvalid",
+    "WebhookNotFound",
 ]
 
 
@@ -422,6 +426,18 @@ class ApiKeyLimit(StoreError):
 class OperatorOnly(StoreError):
     """
     Only the operator may do this.
+    """
+
+
+class WebhookNotFound(StoreError):
+    """
+    There is no webhook of this id.
+    """
+
+
+class WebhookInvalid(StoreError):
+    """
+    A webhook may not be like this.
     """
 
 

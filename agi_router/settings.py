@@ -207,6 +207,13 @@ def _names(value: str) -> frozenset[str]:
     return frozenset(name.strip() for name in value.split(",")) - {""}
 
 
+def _hosts(value: str) -> frozenset[str]:
+    hosts = _names(value)
+    if not all(re.fullmatch(r"[a-z0-9.-]{1,253}|[0-9a-f:.]{2,45}", host) for host in hosts):
+        raise ValueError("names of hosts in small letters, with commas")
+    return hosts
+
+
 def _setting(parse: Callable[[str], Any], *, default: Any = None, secret: bool = False) -> Any:
     return field(default=default, repr=not secret, metadata={"parse": parse, "secret": secret})
 
@@ -274,6 +281,8 @@ class Settings:
             than the six months that are required.
         unknown_end: What becomes of the use of a call whose end nobody saw: ``taken``,
             ``given_back``, or ``likely``: taken if the call may have been answered.
+        webhook_hosts: Hosts of webhooks that may have any address, and be reached by http. Others
+            are reached by https, at public addresses only.
         log_level: Lowest level that is logged.
     """
 
@@ -317,6 +326,7 @@ class Settings:
     party_rest: timedelta = _setting(_duration("0s", "180d"), default=Quarantine().party)
     retention: timedelta = _setting(_duration("184d", "3650d"), default=timedelta(days=190))
     unknown_end: UnknownEnd = _setting(_unknown_end, default=UnknownEnd.LIKELY)
+    webhook_hosts: frozenset[str] = _setting(_hosts, default=frozenset())
     log_level: str = _setting(_level, default="INFO")
 
     @classmethod

@@ -853,8 +853,9 @@ class BindingStore:
                 raise self._over(self.find(name))
             if version not in {None, row["version"]}:
                 raise BindingChanged
-            self._queries.execute("raise_version", _key(name))
             yield self._group(row, self._current_routes(name))
+            # Last: with it a trigger tells of the change, and of the parties as they are then.
+            self._queries.execute("raise_version", _key(name))
 
     def _current_routes(self, name: BindingId) -> list[dict[str, Any]]:
         """

@@ -1,7 +1,7 @@
 """
-The days of calls, each a partition of its own, and why one cannot be made.
+The days of calls and of events, each a partition of its own, and why one cannot be made.
 
-A day is made two weeks before it comes. Until it is, its calls go to the default partition: the
+A day is made two weeks before it comes. Until it is, its rows go to the default partition: the
 service misses nothing, and only dropping them by whole days does.
 """
 
@@ -18,7 +18,7 @@ def check_days(rows: Sequence[Mapping[str, Any]]) -> None:
     Make sure that the coming days are there.
 
     Args:
-        rows: Those of the statement ``ensure_call_days``.
+        rows: Those of the statement ``ensure_days``.
 
     Raises:
         StoreHeld: Some could not be made now; they can be later.
@@ -26,10 +26,12 @@ def check_days(rows: Sequence[Mapping[str, Any]]) -> None:
     """
     if not rows:
         return
-    days = f"{len(rows)} day(s) of calls from {rows[0]['day']} on have no partition yet"
-    if any(row["why"] == "crowded" for row in rows):
-        raise StoreError(
-            f"{days}: agi_router.call_other has too many rows to be looked through while calls"
-            " wait; see docs/operate.md, Days of calls"
-        )
-    raise StoreHeld(f"{days}: somebody reads the calls, a dump perhaps; they are made after it")
+    first = rows[0]
+    days = f"{len(rows)} day(s) of {first['parent']}s from {first['day']} on have no partition yet"
+    for row in rows:
+        if row["why"] == "crowded":
+            raise StoreError(
+                f"{days}: agi_router.{row['parent']}_other has too many rows to be looked through"
+                " while calls wait; see docs/operate.md, Days of calls"
+            )
+    raise StoreHeld(f"{days}: somebody reads them, a dump perhaps; they are made after it")

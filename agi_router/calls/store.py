@@ -557,7 +557,7 @@ class AdmissionStore:
 
         return await self._count("count_numbers", values, NumberCount, timeout)
 
-    async def ensure_call_days(self, *, timeout: float = 10.0) -> None:  # noqa: ASYNC109
+    async def ensure_days(self, *, timeout: float = 10.0) -> None:  # noqa: ASYNC109
         """
         Make the coming days' partitions.
 
@@ -566,7 +566,7 @@ class AdmissionStore:
         """
 
         async def work(connection: FastConnection) -> list[dict[str, Any]]:
-            return await (await connection.execute(query("ensure_call_days"))).fetchall()
+            return await (await connection.execute(query("ensure_days"))).fetchall()
 
         check_days(await self.pool.submit(work, timeout=timeout))
 

@@ -7,7 +7,7 @@ import click
 from agi_router.cli.context import open_database, read_settings
 from agi_router.cli.output import echo, echo_json, echo_table, json_option
 from agi_router.db.migrate import check_schema, differences, migrate, status
-from agi_router.db.rights import grant, renew_grants
+from agi_router.db.rights import Purpose, grant, renew_grants
 
 __all__ = ["group"]
 
@@ -25,8 +25,8 @@ def migrate_(*, as_json: bool) -> None:
     r"""
     Bring the schema up to date; safe to run again, by several at once, and beside calls.
 
-    It is for the role that owns the schema. Roles that serve and were given their rights by "db
-    grant" get those that are new.
+    It is for the role that owns the schema. Roles that were given their rights by "db grant" get
+    those that are new.
 
     \b
     Example:
@@ -48,8 +48,9 @@ def migrate_(*, as_json: bool) -> None:
 
 @group.command("grant")
 @click.argument("role")
+@click.option("--deliver", is_flag=True, help='What "agi-router deliver" needs, in its place.')
 @json_option
-def grant_(role: str, *, as_json: bool) -> None:
+def grant_(role: str, *, deliver: bool, as_json: bool) -> None:
     r"""
     Give ROLE what serving and binding need, and nothing else: it owns nothing and creates nothing.
 
@@ -62,13 +63,13 @@ def grant_(role: str, *, as_json: bool) -> None:
     """
     with open_database(read_settings()) as connection:
         check_schema(connection)
-        given = grant(connection, role)
+        given = grant(connection, role, Purpose.DELIVER if deliver else Purpose.SERVE)
     if as_json:
         echo_json({"role": role, "granted": given})
     else:
         for each in given:
             echo(f"granted {each}")
-        echo(f"{role} has what it needs to serve")
+        echo(f"{role} has what it needs to {'deliver' if deliver else 'serve'}")
 
 
 @group.command("status")

@@ -63,6 +63,8 @@ EXIT_CODES = {
     "api_key_limit": 73,
     "operator_only": 77,
     "no_number_available": 73,
+    "webhook_not_found": 66,
+    "webhook_invalid": 65,
     "journal_failed": 70,
     "leaktest_failed": 69,
     "asterisk_unavailable": 69,

@@ -10,13 +10,14 @@ from contextlib import contextmanager
 from agi_router.bindings.store import BindingStore
 from agi_router.cli.context import open_serving_database
 from agi_router.db.connection import IDLE, Connection, Queries
+from agi_router.events.store import EventStore
 from agi_router.inventory.store import InventoryStore
 from agi_router.keys.registry import check_keys
 from agi_router.settings import Settings
 from agi_router.tenants.scope import OPERATOR, Scope
 from agi_router.tenants.store import TenantStore
 
-__all__ = ["find_scope", "open_inventory", "open_store"]
+__all__ = ["find_scope", "open_events", "open_inventory", "open_store"]
 
 
 @contextmanager
@@ -78,3 +79,23 @@ def find_scope(connection: Connection, tenant: str | None) -> Scope:
         TenantNotFound: There is no such tenant.
     """
     return OPERATOR if tenant is None else TenantStore(Queries(connection)).scope(tenant)
+
+
+@contextmanager
+def open_events(settings: Settings) -> Iterator[tuple[EventStore, Queries]]:
+    """
+    Events and webhooks, and the queries for what has to be on record of them.
+
+    Args:
+        settings: They say where it is.
+
+    Raises:
+        StoreUnavailable: The database cannot be reached.
+        SchemaMismatch: Its schema is older or newer than the program.
+        StoreError: The role lacks a right.
+        KeyMismatch: It was sealed with other keys.
+    """
+    keys = settings.load_keys()
+    with open_serving_database(settings) as connection:
+        queries = Queries(connection)
+        yield EventStore(queries, check_keys(connection, keys)), queries

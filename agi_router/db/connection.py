@@ -108,7 +108,12 @@ Connection = psycopg.Connection[dict[str, Any]]
 
 
 def connect(
-    dsn: str | None, *, timeout: int = 0, idle: int = IDLE, writable: bool = False
+    dsn: str | None,
+    *,
+    timeout: int = 0,
+    idle: int = IDLE,
+    writable: bool = False,
+    name: str = "agi_router",
 ) -> Connection:
     """
     Connect for work by hand: rows come as dictionaries, times in UTC.
@@ -118,6 +123,7 @@ def connect(
         timeout: Seconds until a statement is given up; 0: never.
         idle: Seconds that it may stand still in a transaction, after which that is undone.
         writable: Whether to look among several hosts for one that takes writes.
+        name: What the server is told who connects.
 
     Raises:
         StoreUnavailable: The server cannot be reached, refuses the login, or is behind a pooler.
@@ -130,7 +136,7 @@ def connect(
             autocommit=True,
             row_factory=dict_row,
             connect_timeout=CONNECT_TIMEOUT,
-            application_name="agi_router",
+            application_name=name,
             target_session_attrs="read-write" if writable else None,
             **_KEEPALIVES,
             **session(

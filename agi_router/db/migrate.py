@@ -252,7 +252,7 @@ def migrate(connection: Connection, *, patience: float = 60.0) -> Changes:
                 _soon(partial(_apply, connection, each), needs, patience)
             replace = partial(_replace_functions, connection)
             replaced = _soon(replace, "the triggers need tables", patience)
-            missing = connection.execute(query("ensure_call_days")).fetchall()
+            missing = connection.execute(query("ensure_days")).fetchall()
         finally:
             if not connection.closed:
                 connection.execute(query("unlock_migrations"))

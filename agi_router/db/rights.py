@@ -1,23 +1,38 @@
 """
-Two roles: one owns the schema and migrates, the other serves and owns nothing.
+Roles: one owns the schema and migrates, one serves and one delivers events; they own nothing.
 
-What the second one needs stands in ``list_rights`` of ``sql/queries/db.sql``, and nowhere else. It
+What these need stands in ``list_rights`` of ``sql/queries/db.sql``, and nowhere else. It
 makes and drops days of calls by functions that run with the owner's rights.
 """
+
+from enum import StrEnum
 
 from agi_router.db.connection import Connection, Queries
 from agi_router.errors import StoreError
 
-__all__ = ["check_rights", "grant", "owns_schema", "renew_grants"]
+__all__ = ["Purpose", "check_rights", "grant", "owns_schema", "renew_grants"]
 
 
-def grant(connection: Connection, role: str) -> list[str]:
+class Purpose(StrEnum):
     """
-    Give *role* what it needs to serve, all or nothing.
+    What a role is for: to serve calls and bind, or to deliver events.
+    """
+
+    SERVE = "serve"
+    DELIVER = "deliver"
+
+
+_OPTIONS = {Purpose.SERVE: "", Purpose.DELIVER: " --deliver"}
+
+
+def grant(connection: Connection, role: str, purpose: Purpose = Purpose.SERVE) -> list[str]:
+    """
+    Give *role* what it needs for its purpose, all or nothing.
 
     Args:
         connection: Of the schema's owner.
         role: The role, which exists.
+        purpose: What it is for.
 
     Returns:
         What it did not have before: "SELECT on table agi_router.binding", and so on.
@@ -32,7 +47,7 @@ def grant(connection: Connection, role: str) -> list[str]:
         raise StoreError("only the owner of the schema can grant: connect as who migrates")
     given = []
     with queries.transaction():
-        for row in queries.rows("list_rights", {"role": role}):
+        for row in queries.rows("list_rights", {"role": role, "purpose": purpose}):
             # Also what it has by another way: as PUBLIC, or as a member.
             right = {key: row[key] for key in ("kind", "name", "privilege")}
             queries.row("grant_right", {"role": role, **right})
@@ -43,7 +58,7 @@ def grant(connection: Connection, role: str) -> list[str]:
 
 def renew_grants(connection: Connection) -> list[str]:
     """
-    Give all roles that serve what this program needs besides what an older one did.
+    Give all roles that serve or deliver what this program needs besides what an older one did.
 
     Returns:
         The roles.
@@ -51,25 +66,25 @@ def renew_grants(connection: Connection) -> list[str]:
     Raises:
         StoreError: Whoever is connected does not own the schema.
     """
-    roles = [row["role"] for row in Queries(connection).rows("list_granted_roles", {})]
-    for role in roles:
-        grant(connection, role)
-    return roles
+    rows = Queries(connection).rows("list_granted_roles", {})
+    for row in rows:
+        grant(connection, row["role"], Purpose(row["purpose"]))
+    return [row["role"] for row in rows]
 
 
-def check_rights(connection: Connection) -> None:
+def check_rights(connection: Connection, purpose: Purpose = Purpose.SERVE) -> None:
     """
-    Make sure that whoever is connected may do all that serving and binding need.
+    Make sure that whoever is connected may do all that its purpose needs.
 
     Raises:
         StoreError: Names each right that is missing.
     """
     user = connection.info.user
-    rows = Queries(connection).rows("list_rights", {"role": user})
+    rows = Queries(connection).rows("list_rights", {"role": user, "purpose": purpose})
     if missing := [_told(row) for row in rows if not row["held"]]:
         raise StoreError(
             f"the role {user!r} lacks {', '.join(missing)}: let the owner of the schema run"
-            f" 'agi-router db grant {user}'"
+            f" 'agi-router db grant {user}{_OPTIONS[purpose]}'"
         )
 
 

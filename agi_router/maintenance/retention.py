@@ -3,7 +3,7 @@ The sweep: what is over is marked, moved out of the way, and in the end deleted.
 
 1. Bindings that the clock has ended are marked; until then only whoever looks at them notices.
 2. Routes for which nothing rests any more go from ``route``, where calls look, to ``past_route``.
-3. Bindings and calls past retention are deleted; calls by whole days.
+3. Bindings, calls and events past retention are deleted; calls and events by whole days.
 4. What the HTTP door remembers of requests is forgotten when nobody can send them again.
 
 Everything is done in small steps, each a transaction of its own that waits for nobody: what
@@ -39,8 +39,10 @@ class Swept:
     """Bindings deleted."""
     calls: int = 0
     """Calls deleted one by one."""
+    events: int = 0
+    """Events deleted one by one."""
     days: int = 0
-    """Days of calls dropped."""
+    """Days of calls and of events dropped."""
     answers: int = 0
     """Answers of the HTTP door forgotten."""
 
@@ -50,6 +52,7 @@ class Swept:
             moved=self.moved + other.moved,
             bindings=self.bindings + other.bindings,
             calls=self.calls + other.calls,
+            events=self.events + other.events,
             days=self.days + other.days,
             answers=self.answers + other.answers,
         )
@@ -99,8 +102,15 @@ class Sweep:
         for rows in self._repeated("forget_answers"):
             yield Swept(answers=rows)
         self._one("forget_nonces", window=WINDOW)
-        while (row := self._queries.row("drop_call_day", self._spans)) and row["day"]:
-            yield Swept(days=1)
+        for rows in self._repeated("delete_events"):
+            yield Swept(events=rows)
+        yield from self._drop_days()
+
+    def _drop_days(self) -> Iterator[Swept]:
+        for parent in ("call", "event"):
+            values = {**self._spans, "parent": parent}
+            while (row := self._queries.row("drop_day", values)) and row["day"]:
+                yield Swept(days=1)
 
     def _delete_bindings(self, block: Block) -> Iterator[Swept]:
         after: int | None = 0

@@ -19,6 +19,7 @@ from typing import Any
 from agi_router.bindings.reseal import Renewal
 from agi_router.db.connection import Connection, Queries
 from agi_router.errors import KeyInUse, KeyRingError
+from agi_router.events.store import EventStore
 from agi_router.keys.file import replace_key_ring
 from agi_router.keys.registry import KINDS, check_keys, known_keys, lock_keys, make_current
 from agi_router.keys.ring import KeyKind, KeyRing
@@ -127,12 +128,15 @@ class Rotation:
 
     def renew_secrets(self) -> int:
         """
-        Bring the secrets of API keys under the current keys; how many there were.
+        Bring the secrets of API keys and webhooks under the current keys; how many there were.
 
         Raises:
             SealError: One does not open.
         """
-        return ApiKeyStore(self._queries).renew(self.keys)
+        return (
+            ApiKeyStore(self._queries).renew(self.keys)
+            + EventStore(self._queries, self.keys).renew()
+        )
 
     def retire(self, kind: KeyKind, keyid: int) -> None:
         """

@@ -108,7 +108,7 @@ def database_jobs(
         await gauges.look()
 
     async def make_days(_: Alive) -> None:
-        await store.ensure_call_days()
+        await store.ensure_days()
 
     jobs = [
         # Not together, and not while the first calls find the database cold.

@@ -48,8 +48,13 @@ CREATE TABLE agi_router.tenant (
     active          boolean     NOT NULL DEFAULT true,
     qualified_from  date,
     qualified_until date,
-    created_at      timestamptz NOT NULL DEFAULT now()
+    created_at      timestamptz NOT NULL DEFAULT now(),
+    told            text[]      NOT NULL DEFAULT '{}',
+    -- What each call asks, in the form that costs it the least.
+    told_of_calls   boolean     NOT NULL GENERATED ALWAYS AS ('call.admitted' = ANY (told)) STORED,
+    told_of_ends    boolean     NOT NULL GENERATED ALWAYS AS (told && ARRAY['call.ended', 'call.refused']) STORED
 );
+CREATE INDEX tenant_told_of_ends ON agi_router.tenant (id) WHERE told_of_ends;
 COMMENT ON TABLE agi_router.tenant IS 'Business users whose orders the bindings serve';
 COMMENT ON COLUMN agi_router.tenant.id IS 'Key';
 COMMENT ON COLUMN agi_router.tenant.name IS 'Name, unique';
@@ -57,6 +62,10 @@ COMMENT ON COLUMN agi_router.tenant.active IS 'False stops every call and every 
 COMMENT ON COLUMN agi_router.tenant.qualified_from IS 'First day of its qualification, if recorded';
 COMMENT ON COLUMN agi_router.tenant.qualified_until IS 'Last day of its qualification, if recorded';
 COMMENT ON COLUMN agi_router.tenant.created_at IS 'When it was added';
+COMMENT ON COLUMN agi_router.tenant.told IS 'Types of events that are written for it; of none, events cost nothing';
+COMMENT ON COLUMN agi_router.tenant.told_of_calls IS 'Whether calls that are admitted are told to it';
+COMMENT ON COLUMN agi_router.tenant.told_of_ends IS 'Whether calls that have ended, or were refused, are told to it: both or neither';
+COMMENT ON INDEX agi_router.tenant_told_of_ends IS 'Whom a settlement tells';
 INSERT INTO agi_router.tenant (name) VALUES ('default');
 
 -- What programs prove themselves with. A tenant, or the operator, has two at once: one in use, and the one
@@ -200,6 +209,7 @@ CREATE TABLE agi_router.binding (
     user_data       text,
     industrial_id   text,
     version         integer     NOT NULL DEFAULT 1,
+    sequence        integer     NOT NULL DEFAULT 0,
     CONSTRAINT binding_pkey PRIMARY KEY (block, id),
     CONSTRAINT binding_block_parent_id_fkey
         FOREIGN KEY (block, parent_id) REFERENCES agi_router.binding (block, id),
@@ -253,6 +263,7 @@ COMMENT ON COLUMN agi_router.binding.out_id IS 'Id that the customer has for it;
 COMMENT ON COLUMN agi_router.binding.user_data IS 'Text of the customer''s own; comes back with it';
 COMMENT ON COLUMN agi_router.binding.industrial_id IS 'Id of the order at an industrial platform; comes back with it';
 COMMENT ON COLUMN agi_router.binding.version IS 'How often somebody has said what is agreed, members and end included; counts and ends by clock leave it';
+COMMENT ON COLUMN agi_router.binding.sequence IS 'How many events of it were written';
 
 CREATE TYPE agi_router.stored_binding AS (
     block           bigint,
@@ -448,9 +459,10 @@ CREATE TYPE agi_router.facts AS (
     max_duration      integer,
     language          text,
     prompts           text,
-    tenant_active     boolean
+    tenant_active     boolean,
+    sequence          integer
 );
-COMMENT ON TYPE agi_router.facts IS 'What is known of one caller on one number at one moment; binding_id and what follows are null for a stranger';
+COMMENT ON TYPE agi_router.facts IS 'What is known of one caller on one number at one moment; binding_id and what follows are null for a stranger; sequence: of the event to be written of an admission, null where none is';
 
 -- A call is named by its Asterisk, so two of them may not have one name: either would give back the
 -- other's uses.
@@ -467,6 +479,130 @@ COMMENT ON COLUMN agi_router.node.name IS 'systemname of its asterisk.conf, the 
 COMMENT ON COLUMN agi_router.node.entity_id IS 'Its entity id, of asterisk.conf or made from a network card; the same for two on one machine';
 COMMENT ON COLUMN agi_router.node.started_at IS 'When it started, by its own clock: of two that are alike, a later start than ours is another one';
 COMMENT ON COLUMN agi_router.node.seen_at IS 'When a router asked it last; after two minutes of silence its name may be taken';
+
+-- Events
+--
+-- An event is written in the transaction that makes it true, and with it what is owed to each webhook that wants
+-- it. A real number stands in none of them: whoever sends an event reads its parties from the routes of its
+-- binding. Neither table has a foreign key: for each row that would lock a tenant's or a webhook's, which all
+-- calls of the tenant have in common.
+
+CREATE SEQUENCE agi_router.webhook_id;
+COMMENT ON SEQUENCE agi_router.webhook_id IS 'Numbers of webhooks; gaps mean nothing';
+
+CREATE TABLE agi_router.webhook (
+    id           bigint      NOT NULL CONSTRAINT webhook_pkey PRIMARY KEY,
+    tenant_id    integer     NOT NULL CONSTRAINT webhook_tenant_id_fkey REFERENCES agi_router.tenant,
+    url          text        NOT NULL CONSTRAINT webhook_url_check CHECK (length(url) BETWEEN 1 AND 2000),
+    types        text[]      NOT NULL CONSTRAINT webhook_types_check CHECK (cardinality(types) > 0),
+    format       text        NOT NULL DEFAULT 'cloudevents'
+                 CONSTRAINT webhook_format_check CHECK (format IN ('cloudevents', 'ali')),
+    numbers      text        NOT NULL DEFAULT 'masked'
+                 CONSTRAINT webhook_numbers_check CHECK (numbers IN ('masked', 'full')),
+    secret       bytea,
+    old_secret   bytea,
+    old_until    timestamptz,
+    state        text        NOT NULL DEFAULT 'active'
+                 CONSTRAINT webhook_state_check CHECK (state IN ('active', 'paused', 'failed', 'gone', 'removed')),
+    failures     integer     NOT NULL DEFAULT 0,
+    failed_since timestamptz,
+    retry_at     timestamptz NOT NULL DEFAULT '-infinity',
+    created_at   timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT webhook_old_secret_check CHECK ((old_secret IS NULL) = (old_until IS NULL)),
+    CONSTRAINT webhook_secret_check CHECK (secret IS NOT NULL OR state = 'removed')
+);
+CREATE INDEX webhook_tenant ON agi_router.webhook (tenant_id);
+COMMENT ON TABLE agi_router.webhook IS 'Where a tenant has events sent to';
+COMMENT ON COLUMN agi_router.webhook.id IS 'Key';
+COMMENT ON COLUMN agi_router.webhook.tenant_id IS 'Whose it is';
+COMMENT ON COLUMN agi_router.webhook.url IS 'Address that events are posted to';
+COMMENT ON COLUMN agi_router.webhook.types IS 'Types of events that it gets';
+COMMENT ON COLUMN agi_router.webhook.format IS 'cloudevents, or the one of an older service: ali';
+COMMENT ON COLUMN agi_router.webhook.numbers IS 'Whether real numbers are masked in it or sent in full';
+COMMENT ON COLUMN agi_router.webhook.secret IS 'What events are signed with, sealed';
+COMMENT ON COLUMN agi_router.webhook.old_secret IS 'The one before it, by which they are signed too, sealed';
+COMMENT ON COLUMN agi_router.webhook.old_until IS 'Until when; null: there is none';
+COMMENT ON COLUMN agi_router.webhook.state IS 'active; paused by its tenant; failed: no success for days; gone: it said so by 410; removed. Only active ones are sent to';
+COMMENT ON COLUMN agi_router.webhook.failures IS 'Failed tries since the last success';
+COMMENT ON COLUMN agi_router.webhook.failed_since IS 'When the first of them was; null: the last try succeeded';
+COMMENT ON COLUMN agi_router.webhook.retry_at IS 'Nothing is sent before';
+COMMENT ON COLUMN agi_router.webhook.created_at IS 'When it was made';
+
+CREATE SEQUENCE agi_router.event_id;
+COMMENT ON SEQUENCE agi_router.event_id IS 'Numbers of events; gaps mean nothing';
+
+CREATE TABLE agi_router.event (
+    id         bigint      NOT NULL DEFAULT nextval('agi_router.event_id'),
+    day        date        NOT NULL,
+    xid        xid8        NOT NULL DEFAULT pg_current_xact_id(),
+    block      bigint,
+    binding_id bigint,
+    tenant_id  integer     NOT NULL,
+    sequence   integer,
+    at         timestamptz NOT NULL,
+    type       text        NOT NULL,
+    data       jsonb       NOT NULL,
+    CONSTRAINT event_pkey PRIMARY KEY (id, day)
+) PARTITION BY RANGE (day);
+CREATE TABLE agi_router.event_other PARTITION OF agi_router.event DEFAULT;
+CREATE INDEX event_tenant ON agi_router.event (tenant_id, xid, id);
+COMMENT ON TABLE agi_router.event IS 'What tenants are told; a partition per day, kept as long as calls';
+COMMENT ON TABLE agi_router.event_other IS 'Events of days for which no partition was made';
+COMMENT ON COLUMN agi_router.event.id IS 'Key; its name is evt_id';
+COMMENT ON COLUMN agi_router.event.day IS 'Day (UTC) of its time; the partition';
+COMMENT ON COLUMN agi_router.event.xid IS 'The transaction that wrote it: whoever reads on from an event reads in this order, and none beyond one that is under way';
+COMMENT ON COLUMN agi_router.event.block IS 'Block of its binding or call; null: it is of neither';
+COMMENT ON COLUMN agi_router.event.binding_id IS 'Its binding; null: it has none';
+COMMENT ON COLUMN agi_router.event.tenant_id IS 'Who is told';
+COMMENT ON COLUMN agi_router.event.sequence IS 'Its place among the events of its binding, from 1; null without one';
+COMMENT ON COLUMN agi_router.event.at IS 'When it was written';
+COMMENT ON COLUMN agi_router.event.type IS 'What happened';
+COMMENT ON COLUMN agi_router.event.data IS 'As it was then; never a real number';
+
+CREATE TABLE agi_router.delivery (
+    webhook_id bigint      NOT NULL,
+    event_id   bigint      NOT NULL,
+    day        date        NOT NULL,
+    block      bigint,
+    binding_id bigint,
+    sequence   integer,
+    tries      integer     NOT NULL DEFAULT 0,
+    owed_since timestamptz NOT NULL DEFAULT clock_timestamp(),
+    next_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT delivery_pkey PRIMARY KEY (webhook_id, event_id)
+) WITH (fillfactor = 70);
+CREATE INDEX delivery_due ON agi_router.delivery (webhook_id, next_at);
+CREATE INDEX delivery_order ON agi_router.delivery (webhook_id, block, binding_id, sequence) WHERE binding_id IS NOT NULL;
+COMMENT ON TABLE agi_router.delivery IS 'What webhooks are owed; what has arrived is deleted';
+COMMENT ON COLUMN agi_router.delivery.webhook_id IS 'Whom it is owed';
+COMMENT ON COLUMN agi_router.delivery.event_id IS 'The event';
+COMMENT ON COLUMN agi_router.delivery.day IS 'Its day';
+COMMENT ON COLUMN agi_router.delivery.block IS 'Block of its binding or call';
+COMMENT ON COLUMN agi_router.delivery.binding_id IS 'Its binding; null: it has none';
+COMMENT ON COLUMN agi_router.delivery.sequence IS 'Its place among the events of its binding: those before it are sent first';
+COMMENT ON COLUMN agi_router.delivery.tries IS 'Tries so far';
+COMMENT ON COLUMN agi_router.delivery.owed_since IS 'Since when it has been owed';
+COMMENT ON COLUMN agi_router.delivery.next_at IS 'When it is tried next; while it is under way, when it is given to another; infinity: no more, until somebody asks for it';
+
+CREATE TABLE agi_router.attempt (
+    webhook_id bigint      NOT NULL,
+    event_id   bigint      NOT NULL,
+    at         timestamptz NOT NULL,
+    tries      integer     NOT NULL,
+    status     integer,
+    ms         integer     NOT NULL,
+    why        text        CONSTRAINT attempt_why_check CHECK (length(why) <= 200)
+);
+CREATE INDEX attempt_webhook ON agi_router.attempt (webhook_id, at);
+CREATE INDEX attempt_at ON agi_router.attempt (at);
+COMMENT ON TABLE agi_router.attempt IS 'Tries of the last days to deliver events; what was sent stands in none';
+COMMENT ON COLUMN agi_router.attempt.webhook_id IS 'To whom';
+COMMENT ON COLUMN agi_router.attempt.event_id IS 'Which event';
+COMMENT ON COLUMN agi_router.attempt.at IS 'When it ended';
+COMMENT ON COLUMN agi_router.attempt.tries IS 'The how-manieth try it was';
+COMMENT ON COLUMN agi_router.attempt.status IS 'HTTP status; null: there was no answer';
+COMMENT ON COLUMN agi_router.attempt.ms IS 'Milliseconds it took';
+COMMENT ON COLUMN agi_router.attempt.why IS 'Why it failed, in our words; null: it did not';
 
 -- Who had real numbers shown to him, and who changed what opens them
 

@@ -48,13 +48,6 @@ SELECT * FROM agi_router.list_reserved(%(node)s, %(after)s, %(before)s, %(limit)
 -- How many calls are not settled.
 SELECT count(*) AS open_calls FROM agi_router.call WHERE state = 'reserved';
 
--- ensure_call_days --
--- Make the partitions of yesterday to two weeks ahead; returns the days that have none yet, and why.
-SELECT e.day, e.why
-  FROM agi_router.ensure_call_days(
-       (now() AT TIME ZONE 'UTC')::date - 1, (now() AT TIME ZONE 'UTC')::date + 14) e
- ORDER BY e.day;
-
 -- list_calls --
 -- Calls since a time, newest first; of all, or of some bindings, one number, one reason or outcome; until a time, or
 -- behind a call. Blocks are given with the first two: they lead the key.

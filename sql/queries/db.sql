@@ -101,35 +101,64 @@ WITH gone AS (
 UPDATE agi_router.function SET version = %(version)s WHERE name = ANY (%(functions)s::text[]);
 
 -- list_rights --
--- What a role needs that serves and binds, and whether it has it: no more than is here, and nothing to own.
+-- What a role needs that serves and binds, or that delivers events, and whether it has it: no more than is here,
+-- and nothing to own. A right in parentheses is one to a column.
 SELECT n.kind, n.name, p.privilege,
        CASE n.kind
             WHEN 'schema' THEN has_schema_privilege(%(role)s::name, n.name, p.privilege)
-            WHEN 'table' THEN has_table_privilege(%(role)s::name, n.name, p.privilege)
+            WHEN 'table' THEN
+                 CASE WHEN p.privilege LIKE '%%(%%'
+                      THEN has_column_privilege(%(role)s::name, n.name, substring(p.privilege FROM '[(](.*)[)]'),
+                                                split_part(p.privilege, ' ', 1))
+                      ELSE has_table_privilege(%(role)s::name, n.name, p.privilege) END
             WHEN 'sequence' THEN has_sequence_privilege(%(role)s::name, n.name, p.privilege)
             ELSE has_function_privilege(%(role)s::name, n.name, p.privilege) END AS held
   FROM (VALUES
-       ('schema', 'agi_router', 'USAGE'),
-       ('table', 'agi_router.migration', 'SELECT'),
-       ('table', 'agi_router.function', 'SELECT'),
-       ('table', 'agi_router.key', 'SELECT, INSERT, UPDATE'),
-       ('table', 'agi_router.tenant', 'SELECT, INSERT, UPDATE'),
-       ('table', 'agi_router.api_key', 'SELECT, INSERT, UPDATE'),
-       ('table', 'agi_router.answer', 'SELECT, INSERT, UPDATE, DELETE'),
-       ('table', 'agi_router.nonce', 'SELECT, INSERT, DELETE'),
-       ('table', 'agi_router.block', 'SELECT, INSERT, UPDATE'),
-       ('table', 'agi_router.binding', 'SELECT, INSERT, UPDATE, DELETE'),
-       ('table', 'agi_router.route', 'SELECT, INSERT, UPDATE, DELETE'),
-       ('table', 'agi_router.past_route', 'SELECT, INSERT, UPDATE, DELETE'),
-       ('table', 'agi_router.call', 'SELECT, INSERT, UPDATE'),
-       ('table', 'agi_router.call_other', 'SELECT, DELETE'),
-       ('table', 'agi_router.audit', 'SELECT, INSERT'),
-       ('table', 'agi_router.node', 'SELECT, INSERT, UPDATE'),
-       ('sequence', 'agi_router.binding_id', 'USAGE'),
-       ('sequence', 'agi_router.seals', 'SELECT, USAGE'),
-       ('function', 'agi_router.ensure_call_days(date, date)', 'EXECUTE'),
-       ('function', 'agi_router.drop_call_day(date)', 'EXECUTE')) n (kind, name, privileges)
- CROSS JOIN LATERAL regexp_split_to_table(n.privileges, ', ') p (privilege);
+       ('serve', 'schema', 'agi_router', 'USAGE'),
+       ('serve', 'table', 'agi_router.migration', 'SELECT'),
+       ('serve', 'table', 'agi_router.function', 'SELECT'),
+       ('serve', 'table', 'agi_router.key', 'SELECT, INSERT, UPDATE'),
+       ('serve', 'table', 'agi_router.tenant', 'SELECT, INSERT, UPDATE'),
+       ('serve', 'table', 'agi_router.api_key', 'SELECT, INSERT, UPDATE'),
+       ('serve', 'table', 'agi_router.answer', 'SELECT, INSERT, UPDATE, DELETE'),
+       ('serve', 'table', 'agi_router.nonce', 'SELECT, INSERT, DELETE'),
+       ('serve', 'table', 'agi_router.block', 'SELECT, INSERT, UPDATE'),
+       ('serve', 'table', 'agi_router.binding', 'SELECT, INSERT, UPDATE, DELETE'),
+       ('serve', 'table', 'agi_router.route', 'SELECT, INSERT, UPDATE, DELETE'),
+       ('serve', 'table', 'agi_router.past_route', 'SELECT, INSERT, UPDATE, DELETE'),
+       ('serve', 'table', 'agi_router.call', 'SELECT, INSERT, UPDATE'),
+       ('serve', 'table', 'agi_router.call_other', 'SELECT, DELETE'),
+       ('serve', 'table', 'agi_router.event', 'SELECT, INSERT'),
+       ('serve', 'table', 'agi_router.event_other', 'SELECT, DELETE'),
+       ('serve', 'table', 'agi_router.webhook', 'SELECT, INSERT, UPDATE'),
+       ('serve', 'table', 'agi_router.delivery', 'SELECT, INSERT, UPDATE, DELETE'),
+       ('serve', 'table', 'agi_router.attempt', 'SELECT, DELETE'),
+       ('serve', 'table', 'agi_router.audit', 'SELECT, INSERT'),
+       ('serve', 'table', 'agi_router.node', 'SELECT, INSERT, UPDATE'),
+       ('serve', 'sequence', 'agi_router.binding_id', 'USAGE'),
+       ('serve', 'sequence', 'agi_router.event_id', 'USAGE'),
+       ('serve', 'sequence', 'agi_router.webhook_id', 'USAGE'),
+       ('serve', 'sequence', 'agi_router.seals', 'SELECT, USAGE'),
+       ('serve', 'function', 'agi_router.ensure_days(text, date, date)', 'EXECUTE'),
+       ('serve', 'function', 'agi_router.drop_day(text, date)', 'EXECUTE'),
+       ('deliver', 'schema', 'agi_router', 'USAGE'),
+       ('deliver', 'table', 'agi_router.migration', 'SELECT'),
+       ('deliver', 'table', 'agi_router.function', 'SELECT'),
+       ('deliver', 'table', 'agi_router.key', 'SELECT'),
+       ('deliver', 'sequence', 'agi_router.seals', 'SELECT'),
+       ('deliver', 'table', 'agi_router.tenant', 'SELECT'),
+       ('deliver', 'table', 'agi_router.binding', 'SELECT'),
+       ('deliver', 'table', 'agi_router.route', 'SELECT'),
+       ('deliver', 'table', 'agi_router.past_route', 'SELECT'),
+       ('deliver', 'table', 'agi_router.event', 'SELECT'),
+       ('deliver', 'table', 'agi_router.webhook',
+        'SELECT, UPDATE (state), UPDATE (failures), UPDATE (failed_since), UPDATE (retry_at)'),
+       ('deliver', 'table', 'agi_router.delivery', 'SELECT, UPDATE (next_at), UPDATE (tries), DELETE'),
+       ('deliver', 'table', 'agi_router.attempt', 'SELECT, INSERT, DELETE'),
+       ('deliver', 'function', 'agi_router.expire_bindings(integer)', 'EXECUTE')
+       ) n (purpose, kind, name, privileges)
+ CROSS JOIN LATERAL regexp_split_to_table(n.privileges, ', ') p (privilege)
+ WHERE n.purpose = %(purpose)s;
 
 -- grant_right --
 -- Give a role one of them.
@@ -143,12 +172,14 @@ SELECT pg_has_role(r.oid, n.nspowner, 'USAGE') AS owns
  WHERE r.rolname = coalesce(%(role)s::name, current_user) AND n.nspname = 'agi_router';
 
 -- list_granted_roles --
--- The roles that were given these rights: they may write calls, as nobody else but the owner may.
-SELECT r.rolname AS role
-  FROM pg_catalog.pg_class c
+-- The roles that were given these rights, and for what: they may write calls, or the tries of deliveries, as nobody
+-- else but the owner may.
+SELECT p.purpose, r.rolname AS role
+  FROM (VALUES ('serve', 'agi_router.call'), ('deliver', 'agi_router.attempt')) p (purpose, name)
+  JOIN pg_catalog.pg_class c ON c.oid = p.name::regclass
  CROSS JOIN LATERAL aclexplode(c.relacl) a
   JOIN pg_catalog.pg_roles r ON r.oid = a.grantee
- WHERE c.oid = 'agi_router.call'::regclass AND a.privilege_type = 'INSERT' AND a.grantee <> c.relowner
+ WHERE a.privilege_type = 'INSERT' AND a.grantee <> c.relowner
  ORDER BY r.rolname;
 
 -- lock_migrations --

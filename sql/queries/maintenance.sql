@@ -10,7 +10,8 @@ SELECT pg_try_advisory_lock(7002027) AS locked;
 SELECT pid, application_name, usename AS role, host(client_addr) AS address,
        client_port IS NOT NULL AS address_told
   FROM pg_catalog.pg_stat_activity
- WHERE datname = current_database() AND application_name LIKE 'agi_router serve%%'
+ WHERE datname = current_database()
+   AND (application_name LIKE 'agi_router serve%%' OR application_name LIKE 'agi_router deliver%%')
    AND has_schema_privilege(usesysid, 'agi_router', 'USAGE');
 
 -- count_keys --
@@ -21,7 +22,9 @@ SELECT substring(s.sealed FROM 1 FOR 3) AS header, count(*) AS values
         UNION ALL SELECT last_callee FROM agi_router.route
         UNION ALL SELECT callee FROM agi_router.past_route
         UNION ALL SELECT caller FROM agi_router.past_route
-        UNION ALL SELECT sealed FROM agi_router.api_key) s (sealed)
+        UNION ALL SELECT sealed FROM agi_router.api_key
+        UNION ALL SELECT secret FROM agi_router.webhook
+        UNION ALL SELECT old_secret FROM agi_router.webhook) s (sealed)
  WHERE s.sealed IS NOT NULL
  GROUP BY 1
  ORDER BY 1;
@@ -48,21 +51,7 @@ SELECT block FROM agi_router.block ORDER BY block;
 
 -- mark_expired --
 -- Mark bindings that the clock has ended; one that somebody holds has its turn later.
-WITH over AS (
-    SELECT block, id
-      FROM agi_router.binding
-     WHERE ended_at IS NULL AND expires_at <= now()
-     ORDER BY expires_at
-     LIMIT %(limit)s
-       FOR NO KEY UPDATE SKIP LOCKED
-), marked AS (
-    UPDATE agi_router.binding b
-       SET state = 'expired', ended_at = b.expires_at
-      FROM over o
-     WHERE b.block = o.block AND b.id = o.id
-    RETURNING b.id
-)
-SELECT count(*) AS rows FROM marked;
+SELECT agi_router.mark_expired(%(limit)s::integer) AS rows;
 
 -- forget_routes --
 -- Move routes of some numbers whose binding ended so long ago that nothing rests for it any more.
@@ -142,6 +131,28 @@ WITH gone AS (
 )
 SELECT count(*) AS rows FROM gone;
 
--- drop_call_day --
--- Drop the oldest day of calls if all of it is past retention; null where it cannot be had at once.
-SELECT agi_router.drop_call_day(((now() - %(retention)s::interval) AT TIME ZONE 'UTC')::date) AS day;
+-- drop_day --
+-- Drop the oldest day of calls or events if all of it is past retention; null where it cannot be had at once.
+SELECT agi_router.drop_day(
+    %(parent)s, ((now() - %(retention)s::interval) AT TIME ZONE 'UTC')::date) AS day;
+
+-- ensure_days --
+-- Make the partitions of yesterday to two weeks ahead; returns the days that have none yet, and why.
+SELECT p.parent, e.day, e.why
+  FROM (VALUES ('call'), ('event')) p (parent)
+ CROSS JOIN LATERAL agi_router.ensure_days(
+       p.parent, (now() AT TIME ZONE 'UTC')::date - 1, (now() AT TIME ZONE 'UTC')::date + 14) e
+ ORDER BY p.parent, e.day;
+
+-- delete_events --
+-- Delete events past retention that lie in no partition of their own day.
+WITH gone AS (
+    DELETE FROM agi_router.event_other
+     WHERE ctid = ANY (ARRAY(
+           SELECT ctid
+             FROM agi_router.event_other
+            WHERE day < ((now() - %(retention)s::interval) AT TIME ZONE 'UTC')::date
+            LIMIT %(limit)s))
+    RETURNING id
+)
+SELECT count(*) AS rows FROM gone;

@@ -100,7 +100,7 @@ class Place:
         self._script = work / "admit.sql"
         self._script.write_text(_script(calls, keys))
         with connect(dsn) as connection:
-            connection.execute(query("ensure_call_days"))
+            connection.execute(query("ensure_days"))
 
     def router(self, *, seconds: int) -> dict[str, float]:
         """

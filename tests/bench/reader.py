@@ -116,7 +116,7 @@ async def main() -> None:
     settings = Settings.from_env(os.environ)
     async with AdmissionStore(settings.dsn, settings.load_keys(), connections=1) as store:
         # Connects, which is not to be measured.
-        await store.ensure_call_days()
+        await store.ensure_days()
         if kind == "stasis":
             await read_stasis(store, settings)
         else:

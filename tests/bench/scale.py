@@ -275,7 +275,7 @@ async def measure(
         for dsn in dsns:
             connection = stack.enter_context(connect(dsn))
             admissions = await stack.enter_async_context(AdmissionStore(dsn, keys, connections=1))
-            await admissions.ensure_call_days()
+            await admissions.ensure_days()
             places.append(Place(connection, keys, admissions))
         for name in _THINGS:
             found[name] = [[] for _ in places]

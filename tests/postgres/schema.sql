@@ -1,5 +1,6 @@
--- The schema as pg_dump of PostgreSQL 15 tells it, without days of calls, and without functions:
--- these have files of their own. Written by: ./tests/run postgres -- -k test_schema --write-schema
+-- The schema as pg_dump of PostgreSQL 15 tells it, without days of calls and events, and without
+-- functions: these have files of their own. Written by:
+-- ./tests/run postgres -- -k test_schema --write-schema
 
 CREATE SCHEMA agi_router;
 
@@ -36,10 +37,11 @@ CREATE TYPE agi_router.facts AS (
 	max_duration integer,
 	language text,
 	prompts text,
-	tenant_active boolean
+	tenant_active boolean,
+	sequence integer
 );
 
-COMMENT ON TYPE agi_router.facts IS 'What is known of one caller on one number at one moment; binding_id and what follows are null for a stranger';
+COMMENT ON TYPE agi_router.facts IS 'What is known of one caller on one number at one moment; binding_id and what follows are null for a stranger; sequence: of the event to be written of an admission, null where none is';
 
 CREATE TYPE agi_router.stored_binding AS (
 	block bigint,
@@ -153,6 +155,33 @@ COMMENT ON COLUMN agi_router.api_key.revoked_at IS 'When it was revoked; null: i
 
 COMMENT ON COLUMN agi_router.api_key.last_used_at IS 'When it was used last, to the minute; null: not yet';
 
+CREATE TABLE agi_router.attempt (
+    webhook_id bigint NOT NULL,
+    event_id bigint NOT NULL,
+    at timestamp with time zone NOT NULL,
+    tries integer NOT NULL,
+    status integer,
+    ms integer NOT NULL,
+    why text,
+    CONSTRAINT attempt_why_check CHECK ((length(why) <= 200))
+);
+
+COMMENT ON TABLE agi_router.attempt IS 'Tries of the last days to deliver events; what was sent stands in none';
+
+COMMENT ON COLUMN agi_router.attempt.webhook_id IS 'To whom';
+
+COMMENT ON COLUMN agi_router.attempt.event_id IS 'Which event';
+
+COMMENT ON COLUMN agi_router.attempt.at IS 'When it ended';
+
+COMMENT ON COLUMN agi_router.attempt.tries IS 'The how-manieth try it was';
+
+COMMENT ON COLUMN agi_router.attempt.status IS 'HTTP status; null: there was no answer';
+
+COMMENT ON COLUMN agi_router.attempt.ms IS 'Milliseconds it took';
+
+COMMENT ON COLUMN agi_router.attempt.why IS 'Why it failed, in our words; null: it did not';
+
 CREATE TABLE agi_router.audit (
     id bigint NOT NULL,
     at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
@@ -248,6 +277,7 @@ CREATE TABLE agi_router.binding (
     user_data text,
     industrial_id text,
     version integer DEFAULT 1 NOT NULL,
+    sequence integer DEFAULT 0 NOT NULL,
     CONSTRAINT binding_uses CHECK (((calls_used >= 0) AND (calls_used <= max_calls)))
 )
 WITH (fillfactor='85');
@@ -317,6 +347,8 @@ COMMENT ON COLUMN agi_router.binding.user_data IS 'Text of the customer''s own; 
 COMMENT ON COLUMN agi_router.binding.industrial_id IS 'Id of the order at an industrial platform; comes back with it';
 
 COMMENT ON COLUMN agi_router.binding.version IS 'How often somebody has said what is agreed, members and end included; counts and ends by clock leave it';
+
+COMMENT ON COLUMN agi_router.binding.sequence IS 'How many events of it were written';
 
 CREATE TABLE agi_router.block (
     block bigint NOT NULL,
@@ -425,6 +457,99 @@ CREATE TABLE agi_router.call_other (
 );
 
 COMMENT ON TABLE agi_router.call_other IS 'Calls of days for which no partition was made';
+
+CREATE TABLE agi_router.delivery (
+    webhook_id bigint NOT NULL,
+    event_id bigint NOT NULL,
+    day date NOT NULL,
+    block bigint,
+    binding_id bigint,
+    sequence integer,
+    tries integer DEFAULT 0 NOT NULL,
+    owed_since timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    next_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+)
+WITH (fillfactor='70');
+
+COMMENT ON TABLE agi_router.delivery IS 'What webhooks are owed; what has arrived is deleted';
+
+COMMENT ON COLUMN agi_router.delivery.webhook_id IS 'Whom it is owed';
+
+COMMENT ON COLUMN agi_router.delivery.event_id IS 'The event';
+
+COMMENT ON COLUMN agi_router.delivery.day IS 'Its day';
+
+COMMENT ON COLUMN agi_router.delivery.block IS 'Block of its binding or call';
+
+COMMENT ON COLUMN agi_router.delivery.binding_id IS 'Its binding; null: it has none';
+
+COMMENT ON COLUMN agi_router.delivery.sequence IS 'Its place among the events of its binding: those before it are sent first';
+
+COMMENT ON COLUMN agi_router.delivery.tries IS 'Tries so far';
+
+COMMENT ON COLUMN agi_router.delivery.owed_since IS 'Since when it has been owed';
+
+COMMENT ON COLUMN agi_router.delivery.next_at IS 'When it is tried next; while it is under way, when it is given to another; infinity: no more, until somebody asks for it';
+
+CREATE SEQUENCE agi_router.event_id
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+
+COMMENT ON SEQUENCE agi_router.event_id IS 'Numbers of events; gaps mean nothing';
+
+CREATE TABLE agi_router.event (
+    id bigint DEFAULT nextval('agi_router.event_id'::regclass) NOT NULL,
+    day date NOT NULL,
+    xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+    block bigint,
+    binding_id bigint,
+    tenant_id integer NOT NULL,
+    sequence integer,
+    at timestamp with time zone NOT NULL,
+    type text NOT NULL,
+    data jsonb NOT NULL
+)
+PARTITION BY RANGE (day);
+
+COMMENT ON TABLE agi_router.event IS 'What tenants are told; a partition per day, kept as long as calls';
+
+COMMENT ON COLUMN agi_router.event.id IS 'Key; its name is evt_id';
+
+COMMENT ON COLUMN agi_router.event.day IS 'Day (UTC) of its time; the partition';
+
+COMMENT ON COLUMN agi_router.event.xid IS 'The transaction that wrote it: whoever reads on from an event reads in this order, and none beyond one that is under way';
+
+COMMENT ON COLUMN agi_router.event.block IS 'Block of its binding or call; null: it is of neither';
+
+COMMENT ON COLUMN agi_router.event.binding_id IS 'Its binding; null: it has none';
+
+COMMENT ON COLUMN agi_router.event.tenant_id IS 'Who is told';
+
+COMMENT ON COLUMN agi_router.event.sequence IS 'Its place among the events of its binding, from 1; null without one';
+
+COMMENT ON COLUMN agi_router.event.at IS 'When it was written';
+
+COMMENT ON COLUMN agi_router.event.type IS 'What happened';
+
+COMMENT ON COLUMN agi_router.event.data IS 'As it was then; never a real number';
+
+CREATE TABLE agi_router.event_other (
+    id bigint DEFAULT nextval('agi_router.event_id'::regclass) NOT NULL,
+    day date NOT NULL,
+    xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+    block bigint,
+    binding_id bigint,
+    tenant_id integer NOT NULL,
+    sequence integer,
+    at timestamp with time zone NOT NULL,
+    type text NOT NULL,
+    data jsonb NOT NULL
+);
+
+COMMENT ON TABLE agi_router.event_other IS 'Events of days for which no partition was made';
 
 CREATE TABLE agi_router.function (
     name text NOT NULL,
@@ -626,6 +751,9 @@ CREATE TABLE agi_router.tenant (
     qualified_from date,
     qualified_until date,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
+    told text[] DEFAULT '{}'::text[] NOT NULL,
+    told_of_calls boolean GENERATED ALWAYS AS (('call.admitted'::text = ANY (told))) STORED NOT NULL,
+    told_of_ends boolean GENERATED ALWAYS AS ((told && ARRAY['call.ended'::text, 'call.refused'::text])) STORED NOT NULL,
     CONSTRAINT tenant_name_check CHECK ((name <> ''::text))
 );
 
@@ -643,6 +771,12 @@ COMMENT ON COLUMN agi_router.tenant.qualified_until IS 'Last day of its qualific
 
 COMMENT ON COLUMN agi_router.tenant.created_at IS 'When it was added';
 
+COMMENT ON COLUMN agi_router.tenant.told IS 'Types of events that are written for it; of none, events cost nothing';
+
+COMMENT ON COLUMN agi_router.tenant.told_of_calls IS 'Whether calls that are admitted are told to it';
+
+COMMENT ON COLUMN agi_router.tenant.told_of_ends IS 'Whether calls that have ended, or were refused, are told to it: both or neither';
+
 ALTER TABLE agi_router.tenant ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
     SEQUENCE NAME agi_router.tenant_id_seq
     START WITH 1
@@ -652,7 +786,72 @@ ALTER TABLE agi_router.tenant ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTI
     CACHE 1
 );
 
+CREATE TABLE agi_router.webhook (
+    id bigint NOT NULL,
+    tenant_id integer NOT NULL,
+    url text NOT NULL,
+    types text[] NOT NULL,
+    format text DEFAULT 'cloudevents'::text NOT NULL,
+    numbers text DEFAULT 'masked'::text NOT NULL,
+    secret bytea,
+    old_secret bytea,
+    old_until timestamp with time zone,
+    state text DEFAULT 'active'::text NOT NULL,
+    failures integer DEFAULT 0 NOT NULL,
+    failed_since timestamp with time zone,
+    retry_at timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT webhook_format_check CHECK ((format = ANY (ARRAY['cloudevents'::text, 'ali'::text]))),
+    CONSTRAINT webhook_numbers_check CHECK ((numbers = ANY (ARRAY['masked'::text, 'full'::text]))),
+    CONSTRAINT webhook_old_secret_check CHECK (((old_secret IS NULL) = (old_until IS NULL))),
+    CONSTRAINT webhook_secret_check CHECK (((secret IS NOT NULL) OR (state = 'removed'::text))),
+    CONSTRAINT webhook_state_check CHECK ((state = ANY (ARRAY['active'::text, 'paused'::text, 'failed'::text, 'gone'::text, 'removed'::text]))),
+    CONSTRAINT webhook_types_check CHECK ((cardinality(types) > 0)),
+    CONSTRAINT webhook_url_check CHECK (((length(url) >= 1) AND (length(url) <= 2000)))
+);
+
+COMMENT ON TABLE agi_router.webhook IS 'Where a tenant has events sent to';
+
+COMMENT ON COLUMN agi_router.webhook.id IS 'Key';
+
+COMMENT ON COLUMN agi_router.webhook.tenant_id IS 'Whose it is';
+
+COMMENT ON COLUMN agi_router.webhook.url IS 'Address that events are posted to';
+
+COMMENT ON COLUMN agi_router.webhook.types IS 'Types of events that it gets';
+
+COMMENT ON COLUMN agi_router.webhook.format IS 'cloudevents, or the one of an older service: ali';
+
+COMMENT ON COLUMN agi_router.webhook.numbers IS 'Whether real numbers are masked in it or sent in full';
+
+COMMENT ON COLUMN agi_router.webhook.secret IS 'What events are signed with, sealed';
+
+COMMENT ON COLUMN agi_router.webhook.old_secret IS 'The one before it, by which they are signed too, sealed';
+
+COMMENT ON COLUMN agi_router.webhook.old_until IS 'Until when; null: there is none';
+
+COMMENT ON COLUMN agi_router.webhook.state IS 'active; paused by its tenant; failed: no success for days; gone: it said so by 410; removed. Only active ones are sent to';
+
+COMMENT ON COLUMN agi_router.webhook.failures IS 'Failed tries since the last success';
+
+COMMENT ON COLUMN agi_router.webhook.failed_since IS 'When the first of them was; null: the last try succeeded';
+
+COMMENT ON COLUMN agi_router.webhook.retry_at IS 'Nothing is sent before';
+
+COMMENT ON COLUMN agi_router.webhook.created_at IS 'When it was made';
+
+CREATE SEQUENCE agi_router.webhook_id
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+
+COMMENT ON SEQUENCE agi_router.webhook_id IS 'Numbers of webhooks; gaps mean nothing';
+
 ALTER TABLE ONLY agi_router.call ATTACH PARTITION agi_router.call_other DEFAULT;
+
+ALTER TABLE ONLY agi_router.event ATTACH PARTITION agi_router.event_other DEFAULT;
 
 ALTER TABLE ONLY agi_router.answer
     ADD CONSTRAINT answer_pkey PRIMARY KEY (name);
@@ -674,6 +873,15 @@ ALTER TABLE ONLY agi_router.call
 
 ALTER TABLE ONLY agi_router.call_other
     ADD CONSTRAINT call_other_pkey PRIMARY KEY (block, id, day);
+
+ALTER TABLE ONLY agi_router.delivery
+    ADD CONSTRAINT delivery_pkey PRIMARY KEY (webhook_id, event_id);
+
+ALTER TABLE ONLY agi_router.event
+    ADD CONSTRAINT event_pkey PRIMARY KEY (id, day);
+
+ALTER TABLE ONLY agi_router.event_other
+    ADD CONSTRAINT event_other_pkey PRIMARY KEY (id, day);
 
 ALTER TABLE ONLY agi_router.function
     ADD CONSTRAINT function_pkey PRIMARY KEY (name);
@@ -702,11 +910,18 @@ ALTER TABLE ONLY agi_router.tenant
 ALTER TABLE ONLY agi_router.tenant
     ADD CONSTRAINT tenant_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY agi_router.webhook
+    ADD CONSTRAINT webhook_pkey PRIMARY KEY (id);
+
 CREATE INDEX answer_made ON agi_router.answer USING btree (made_at);
 
 CREATE UNIQUE INDEX api_key_active ON agi_router.api_key USING btree (COALESCE(tenant_id, 0), place) WHERE (state = 'active'::text);
 
 COMMENT ON INDEX agi_router.api_key_active IS 'Two active keys for each tenant and for the operator';
+
+CREATE INDEX attempt_at ON agi_router.attempt USING btree (at);
+
+CREATE INDEX attempt_webhook ON agi_router.attempt USING btree (webhook_id, at);
 
 CREATE INDEX binding_alive ON agi_router.binding USING btree (block, id) INCLUDE (expires_at) WHERE (ended_at IS NULL);
 
@@ -744,6 +959,14 @@ CREATE INDEX call_other_id_idx ON agi_router.call_other USING btree (id COLLATE 
 
 CREATE INDEX call_other_tenant_id_received_at_idx ON agi_router.call_other USING btree (tenant_id, received_at) WHERE (tenant_id IS NOT NULL);
 
+CREATE INDEX delivery_due ON agi_router.delivery USING btree (webhook_id, next_at);
+
+CREATE INDEX delivery_order ON agi_router.delivery USING btree (webhook_id, block, binding_id, sequence) WHERE (binding_id IS NOT NULL);
+
+CREATE INDEX event_tenant ON ONLY agi_router.event USING btree (tenant_id, xid, id);
+
+CREATE INDEX event_other_tenant_id_xid_id_idx ON agi_router.event_other USING btree (tenant_id, xid, id);
+
 CREATE UNIQUE INDEX key_current ON agi_router.key USING btree (kind) WHERE (state = 'current'::text);
 
 CREATE INDEX nonce_taken ON agi_router.nonce USING btree (taken_at);
@@ -758,11 +981,21 @@ CREATE INDEX route_child ON agi_router.route USING btree (block, child_id) WHERE
 
 CREATE INDEX route_end ON agi_router.route USING btree (block, x_number, ends_at) INCLUDE (begins_at);
 
+CREATE INDEX tenant_told_of_ends ON agi_router.tenant USING btree (id) WHERE told_of_ends;
+
+COMMENT ON INDEX agi_router.tenant_told_of_ends IS 'Whom a settlement tells';
+
+CREATE INDEX webhook_tenant ON agi_router.webhook USING btree (tenant_id);
+
 ALTER INDEX agi_router.call_reserved ATTACH PARTITION agi_router.call_other_id_idx;
 
 ALTER INDEX agi_router.call_pkey ATTACH PARTITION agi_router.call_other_pkey;
 
 ALTER INDEX agi_router.call_tenant ATTACH PARTITION agi_router.call_other_tenant_id_received_at_idx;
+
+ALTER INDEX agi_router.event_pkey ATTACH PARTITION agi_router.event_other_pkey;
+
+ALTER INDEX agi_router.event_tenant ATTACH PARTITION agi_router.event_other_tenant_id_xid_id_idx;
 
 CREATE TRIGGER binding_end AFTER UPDATE OF ended_at ON agi_router.binding FOR EACH ROW WHEN (((new.y_ttl IS NOT NULL) AND (new.ended_at IS NOT NULL) AND (old.ended_at IS NULL))) EXECUTE FUNCTION agi_router.end_children();
 
@@ -783,6 +1016,10 @@ CREATE TRIGGER keep_route_ends AFTER UPDATE OF expires_at, ended_at ON agi_route
 CREATE TRIGGER route_alone AFTER INSERT ON agi_router.route REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT EXECUTE FUNCTION agi_router.check_alone();
 
 CREATE TRIGGER route_seals AFTER INSERT ON agi_router.route REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT EXECUTE FUNCTION agi_router.count_new_seals();
+
+CREATE TRIGGER tell_binding_change AFTER UPDATE OF version ON agi_router.binding FOR EACH ROW WHEN (((new.version <> old.version) AND (new.ended_at IS NULL) AND (new.parent_id IS NULL))) EXECUTE FUNCTION agi_router.tell_binding_change();
+
+CREATE TRIGGER tell_binding_end AFTER UPDATE OF ended_at ON agi_router.binding FOR EACH ROW WHEN (((new.ended_at IS NOT NULL) AND (old.ended_at IS NULL) AND (new.parent_id IS NULL))) EXECUTE FUNCTION agi_router.tell_binding_end();
 
 ALTER TABLE ONLY agi_router.api_key
     ADD CONSTRAINT api_key_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES agi_router.tenant(id);
@@ -805,8 +1042,13 @@ ALTER TABLE ONLY agi_router.route
 ALTER TABLE ONLY agi_router.route
     ADD CONSTRAINT route_block_child_id_fkey FOREIGN KEY (block, child_id) REFERENCES agi_router.binding(block, id);
 
-REVOKE ALL ON FUNCTION agi_router.drop_call_day(before date) FROM PUBLIC;
+ALTER TABLE ONLY agi_router.webhook
+    ADD CONSTRAINT webhook_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES agi_router.tenant(id);
 
-REVOKE ALL ON FUNCTION agi_router.ensure_call_days(first date, last date) FROM PUBLIC;
+REVOKE ALL ON FUNCTION agi_router.drop_day(parent text, before date) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION agi_router.ensure_days(parent text, first date, last date) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION agi_router.expire_bindings(_limit integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION agi_router.grant_right(_role name, _kind text, _name text, _privilege text) FROM PUBLIC;

@@ -305,7 +305,7 @@ def test_rows_in_the_default_partition_go_to_their_day(connection: Connection) -
     connection.execute(
         add, (70012345678, "a-1000000000.1", "2001-09-09", 700123456780001, "settled")
     )
-    ensure = "SELECT agi_router.ensure_call_days(%s, %s)"
+    ensure = "SELECT agi_router.ensure_days('call', %s, %s)"
     connection.execute(ensure, ("2001-09-08", "2001-09-10"))
     assert {f"call_2001090{day}" for day in (8, 9)} <= set(one(connection, PARTITIONS))
     assert one(connection, "SELECT count(*) FROM agi_router.call_other") == 0
@@ -319,7 +319,7 @@ def test_rows_in_the_default_partition_go_to_their_day(connection: Connection) -
 
 def test_no_more_days_at_once_than_a_service_needs(connection: Connection) -> None:
     """Who serves may ask for days: not for as many tables as there is room for."""
-    ensure = "SELECT agi_router.ensure_call_days(%s, %s)"
+    ensure = "SELECT agi_router.ensure_days('call', %s, %s)"
     for last in ("2030-03-01", "9999-12-31", "infinity"):
         with pytest.raises(psycopg.errors.InvalidParameterValue, match="at most 31 days at once"):
             connection.execute(ensure, ("2030-01-01", last))
@@ -329,10 +329,8 @@ def test_no_more_days_at_once_than_a_service_needs(connection: Connection) -> No
 
 def test_partitions_made_between_a_look_and_the_lock(dsn: str, connection: Connection) -> None:
     """Who sees a day missing, and gets the lock when another has just made it, is content."""
-    ensure = "SELECT * FROM agi_router.ensure_call_days('2030-01-01', '2030-01-03')"
-    source = one(
-        connection, "SELECT pg_get_functiondef('agi_router.ensure_call_days'::regproc::oid)"
-    )
+    ensure = "SELECT * FROM agi_router.ensure_days('call', '2030-01-01', '2030-01-03')"
+    source = one(connection, "SELECT pg_get_functiondef('agi_router.ensure_days'::regproc::oid)")
     head, lock, rest = source.partition("IF NOT pg_try_advisory_xact_lock")
     assert lock
     # A gate between the two, which whoever holds it goes through.
@@ -349,7 +347,7 @@ def test_partitions_made_between_a_look_and_the_lock(dsn: str, connection: Conne
         waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
         until(lambda: one(connection, waiting) == 1)
         first = connection.execute(
-            "SELECT * FROM agi_router.ensure_call_days('2030-01-02', '2030-01-03')"
+            "SELECT * FROM agi_router.ensure_days('call', '2030-01-02', '2030-01-03')"
         ).fetchall()
         connection.execute("SELECT pg_advisory_unlock_all()")
         assert (first, second.result()) == ([], [])
@@ -364,7 +362,7 @@ def test_partitions_made_by_several_at_once(dsn: str, connection: Connection) ->
         with psycopg.connect(dsn, autocommit=True) as other:
             barrier.wait()
             other.execute(
-                "SELECT agi_router.ensure_call_days(d, d + 3)"
+                "SELECT agi_router.ensure_days('call', d, d + 3)"
                 " FROM (SELECT date '2030-01-01' + %s) _ (d)",
                 (round_ * 10,),
             )

@@ -57,7 +57,7 @@ TABLES = """
 SELECT array_agg('agi_router.' || c.relname ORDER BY 1)
   FROM pg_class c
  WHERE c.relnamespace = 'agi_router'::regnamespace AND c.relkind IN ('r', 'p')
-   AND (NOT c.relispartition OR c.relname = 'call_other')
+   AND (NOT c.relispartition OR c.relname IN ('call_other', 'event_other'))
 """
 _serial = count(1)
 
@@ -110,14 +110,14 @@ async def test_calls(served: str, keys: KeyRing, connection: Connection) -> None
         await admissions.settle([an_end(call_id, Outcome.BUSY)])
         assert (await admissions.reserved("pbx1")).keys()
         await admissions.statistics()
-        await admissions.ensure_call_days()
+        await admissions.ensure_days()
     assert one(connection, f"SELECT to_regclass('agi_router.call_{day:%Y%m%d}') IS NOT NULL")
 
 
 def test_work_by_hand(served: str, keys: KeyRing, connection: Connection, tmp_path: Path) -> None:
     """All that commands do but migrating and granting."""
     gone = datetime.now(UTC).date() - RETENTION - timedelta(days=3)
-    connection.execute("SELECT agi_router.ensure_call_days(%s, %s)", (gone, gone))
+    connection.execute("SELECT agi_router.ensure_days('call', %s, %s)", (gone, gone))
     with connect(served) as own:
         ring = check_keys(own, keys)
         store = BindingStore(own, ring, NO_REST, open_modes=True)
@@ -201,7 +201,7 @@ def test_it_owns_nothing(served: str, role: str, connection: Connection) -> None
     day = datetime.now(UTC).date() + timedelta(days=20)
     with connect(served) as own:
         assert not owns_schema(own)
-        own.execute("SELECT agi_router.ensure_call_days(%s, %s)", (day, day))
+        own.execute("SELECT agi_router.ensure_days('call', %s, %s)", (day, day))
     assert owns_schema(connection)
     owned = "SELECT count(*) FROM pg_class WHERE relowner = %s::regrole"
     assert one(connection, owned, f'"{role}"') == 0
@@ -213,7 +213,7 @@ def test_what_runs_as_the_owner_looks_nowhere_else(connection: Connection) -> No
         "SELECT proname, proconfig, has_function_privilege('public', oid, 'EXECUTE') AS open"
         " FROM pg_proc WHERE pronamespace = 'agi_router'::regnamespace AND prosecdef"
     ).fetchall()
-    assert {row["proname"] for row in rows} >= {"ensure_call_days", "drop_call_day"}
+    assert {row["proname"] for row in rows} >= {"ensure_days", "drop_day"}
     for row in rows:
         assert "search_path=pg_catalog, pg_temp" in row["proconfig"]
         assert not row["open"]
@@ -270,7 +270,7 @@ def test_rights_outlive_the_functions(served: str, role: str, connection: Connec
     assert migrate(connection).functions
     with connect(served) as own:
         check_rights(own)
-    for name in ("ensure_call_days(date, date)", "drop_call_day(date)"):
+    for name in ("ensure_days(text, date, date)", "drop_day(text, date)"):
         connection.execute(f"DROP FUNCTION agi_router.{name}")
     connection.execute("UPDATE agi_router.function SET checksum = 'x'")
     migrate(connection)

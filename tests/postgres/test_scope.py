@@ -35,6 +35,8 @@ from agi_router.errors import (
     OperatorOnly,
     TenantNotFound,
 )
+from agi_router.events.model import EventType
+from agi_router.events.store import EventStore
 from agi_router.inventory.model import BlockState
 from agi_router.inventory.store import InventoryStore
 from agi_router.keys.file import write_key_ring
@@ -77,6 +79,7 @@ class Target:
     tenant: str
     key: str
     """An API key."""
+    webhook: int
 
 
 @dataclass
@@ -110,6 +113,10 @@ class World:
             "call": "tenant_id = (SELECT id FROM agi_router.tenant WHERE name = 'theirs')",
             "api_key": "tenant_id IS DISTINCT FROM"
             " (SELECT id FROM agi_router.tenant WHERE name = 'ours')",
+            "webhook": "tenant_id = (SELECT id FROM agi_router.tenant WHERE name = 'theirs')",
+            "event": "tenant_id = (SELECT id FROM agi_router.tenant WHERE name = 'theirs')",
+            "delivery": "webhook_id = (SELECT id FROM agi_router.webhook"
+            " WHERE tenant_id = (SELECT id FROM agi_router.tenant WHERE name = 'theirs'))",
             "tenant": "true",
             "block": "true",
         }
@@ -166,13 +173,19 @@ def world(server: Server) -> Iterator[World]:
         )
         key, _ = _add_key(store, THEM)
         _add_key(store, US)
+        # A number that is no part of another one.
+        connection.execute("SELECT setval('agi_router.webhook_id', 76543210)")
+        events = _events(store)
+        webhook, _ = events.add(THEM, "https://theirs.example/", [EventType.CALL_ENDED])
+        events.add(US, "https://ours.example/", [EventType.CALL_ENDED])
+        events.test(webhook.id)
         _call(connection, keys, A, x)
         _call(connection, keys, A, own.parties[0].dials or x)
         yield World(
             dsn=dsn,
             connection=connection,
             store=store,
-            theirs=Target(pair.id, group.id, x, "order-theirs", OTHERS, THEM, key.id),
+            theirs=Target(pair.id, group.id, x, "order-theirs", OTHERS, THEM, key.id, webhook.id),
             absent=Target(
                 replace(pair.id, id=10**9),
                 replace(group.id, id=10**9),
@@ -181,6 +194,7 @@ def world(server: Server) -> Iterator[World]:
                 NOBODYS,
                 "nobody",
                 "a" * 16,
+                98765432,
             ),
             own=own,
             marks=frozenset(
@@ -191,6 +205,8 @@ def world(server: Server) -> Iterator[World]:
                     str(OTHERS),
                     str(x),
                     key.id,
+                    str(webhook.id),
+                    "theirs.example",
                     E.masked,
                     F.masked,
                 )
@@ -220,6 +236,10 @@ def _note_use(store: BindingStore, target: Target) -> datetime | None:
     keys = _api_keys(store)
     keys.note_use(target.key)
     return keys.find(target.key).key.last_used_at
+
+
+def _events(store: BindingStore) -> EventStore:
+    return EventStore(Queries(store.connection), store.keys, scope=store.scope)
 
 
 Operation = Callable[[BindingStore, Target], Any]
@@ -296,6 +316,30 @@ OPERATIONS: dict[tuple[type, str], Operation] = {
     (ApiKeyStore, "revoke"): lambda store, target: _api_keys(store).revoke(target.key),
     (ApiKeyStore, "note_use"): _note_use,
     (ApiKeyStore, "renew"): lambda store, _: _api_keys(store).renew(store.keys),
+    (EventStore, "set_types"): lambda store, target: _events(store).set_types(target.tenant, []),
+    (EventStore, "types"): lambda store, target: _events(store).types(target.tenant),
+    (EventStore, "add"): lambda store, target: _events(store).add(
+        target.tenant, "https://shop.example/", [EventType.CALL_ENDED]
+    ),
+    (EventStore, "webhooks"): lambda store, target: [
+        _events(store).webhooks(tenant) for tenant in (None, target.tenant)
+    ],
+    (EventStore, "find"): lambda store, target: _events(store).find(target.webhook),
+    (EventStore, "pause"): lambda store, target: _events(store).pause(target.webhook),
+    (EventStore, "resume"): lambda store, target: _events(store).resume(target.webhook),
+    (EventStore, "remove"): lambda store, target: _events(store).remove(target.webhook),
+    (EventStore, "rotate_secret"): lambda store, target: _events(store).rotate_secret(
+        target.webhook, overlap=HOUR
+    ),
+    (EventStore, "test"): lambda store, target: _events(store).test(target.webhook),
+    (EventStore, "resend"): lambda store, target: _events(store).resend(
+        target.webhook, since=LONG_AGO
+    ),
+    (EventStore, "attempts"): lambda store, target: _events(store).attempts(
+        target.webhook, limit=9
+    ),
+    (EventStore, "events"): lambda store, target: _events(store).events(target.tenant, limit=9),
+    (EventStore, "renew"): lambda store, _: _events(store).renew(),
     (CallLookup, "facts"): lambda store, target: replace(
         _lookup(store).facts(a_call(A, target.x), store.keys, at=None, open_modes=True),
         now=LONG_AGO,
@@ -311,6 +355,7 @@ NOTHING_TO_SEE = {
     (BindingStore, "now"),
     (BindingStore, "within"),
     (ApiKeyStore, "renew"),
+    (EventStore, "renew"),
 }
 # Whoever asks does not learn either whether there is such a thing.
 ASKED_OF_ALL = {
@@ -318,10 +363,12 @@ ASKED_OF_ALL = {
     (InventoryStore, "blocks"),
     (InventoryStore, "statistics"),
     (ApiKeyStore, "all"),
+    (EventStore, "webhooks"),
     (TenantStore, "all"),
 }
 # What needs a connection and no scope, and why.
 UNSCOPED = {
+    "DeliveryStore": "the operator's",
     "Importer": "takes a scope for its rows",
     "NumberChooser": "serves a store, which says whether it may tell of others",
     "Renewal": "renews what a store has locked",

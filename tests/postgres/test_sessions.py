@@ -180,7 +180,7 @@ async def story(dsn: str, keys: KeyRing) -> dict[str, Any]:
         ended = an_end(refused, None, reason=Reason.STRANGER)
         await admissions.settle([an_end(answered, Outcome.ANSWERED), ended])
         await admissions.check(timeout=TIMEOUT)
-        await admissions.ensure_call_days()
+        await admissions.ensure_days()
         statistics = await admissions.statistics()
     with connect(dsn) as connection:
         calls = CallLookup(connection).calls(since=since - LIFE, limit=9)

@@ -466,7 +466,7 @@ async def test_what_day_a_call_may_have(
     now = datetime.now(UTC)
     earlier = now - timedelta(days=20)
     connection.execute(
-        "SELECT agi_router.ensure_call_days(%s, %s)", (earlier.date(), earlier.date())
+        "SELECT agi_router.ensure_days('call', %s, %s)", (earlier.date(), earlier.date())
     )
     odd = [now + timedelta(days=n) for n in (2, 9, 400, -2, -400)]
     for day in (*odd, earlier):

@@ -160,7 +160,8 @@ async def test_calls_past_retention(
     kept = now - RETENTION + timedelta(days=1)
     gone = now - RETENTION - timedelta(days=1)
     for day in (gone, kept):
-        connection.execute("SELECT agi_router.ensure_call_days(%s, %s)", (day.date(), day.date()))
+        days = (day.date(), day.date())
+        connection.execute("SELECT agi_router.ensure_days('call', %s, %s)", days)
     older = gone - timedelta(days=3)
     ids = [new_call_id(day) for day in (older, gone, kept, now)]
     await admissions.settle([an_end(each) for each in ids[1:]])
@@ -203,7 +204,7 @@ def test_a_day_in_use_is_left(dsn: str, connection: Connection, store: BindingSt
     """Calls are not held up for a lock that is not to be had."""
     assert store
     day = (datetime.now(UTC) - RETENTION - timedelta(days=5)).date()
-    connection.execute("SELECT agi_router.ensure_call_days(%s, %s)", (day, day))
+    connection.execute("SELECT agi_router.ensure_days('call', %s, %s)", (day, day))
     with connect(dsn) as other:
         other.execute("BEGIN")
         other.execute("SELECT FROM agi_router.call LIMIT 1")

@@ -290,7 +290,7 @@ def scans(plan: dict[str, Any]) -> set[str]:
 
 
 FILLED = """
-SELECT agi_router.ensure_call_days(now()::date - 1, now()::date + 1);
+SELECT agi_router.ensure_days('call', now()::date - 1, now()::date + 1);
 INSERT INTO agi_router.block (block) SELECT 70000000000 + i FROM generate_series(0, 99) i;
 INSERT INTO agi_router.binding (block, tenant_id, mode, expires_at, order_id)
 SELECT 70000000000 + i % 100, 1, 'axb', now() + '1h', 'O-' || i FROM generate_series(1, 20000) i;

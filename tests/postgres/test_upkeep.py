@@ -181,9 +181,10 @@ async def test_days_wait_for_the_reader(
 
     def upkeep() -> list[dict[str, Any]]:
         with connect(dsn) as other:
-            return other.execute(query("ensure_call_days")).fetchall()
+            return other.execute(query("ensure_days")).fetchall()
 
-    assert await beside(reader, admissions, upkeep) == [{"day": day, "why": "held"}]
+    held = {"parent": "call", "day": day, "why": "held"}
+    assert await beside(reader, admissions, upkeep) == [held]
     assert not has_day(connection, day)
     assert upkeep() == []
     assert has_day(connection, day)
@@ -198,9 +199,9 @@ async def test_the_router_tells_that_days_wait(
     drop_day(connection, 5)
     reader.begin()
     with pytest.raises(StoreHeld, match=r"2 day\(s\).*dump"):
-        await admissions.ensure_call_days()
+        await admissions.ensure_days()
     reader.end()
-    await admissions.ensure_call_days()
+    await admissions.ensure_days()
     assert admissions.pool.losses == 0
 
 
@@ -209,7 +210,7 @@ def test_rows_that_came_too_early_are_moved(connection: Connection, ahead: int) 
     """A row of a day without a partition does not keep it from getting one."""
     day = drop_day(connection, ahead)
     insert_calls(connection, day, 3)
-    assert connection.execute(query("ensure_call_days")).fetchall() == []
+    assert connection.execute(query("ensure_days")).fetchall() == []
     assert one(connection, "SELECT count(*) FROM ONLY agi_router.call_other") == 0
     assert one(connection, f"SELECT count(*) FROM agi_router.call_{day:%Y%m%d}") == 3
 
@@ -218,8 +219,8 @@ def test_a_crowded_day_is_left(connection: Connection) -> None:
     """More rows than can be moved while calls wait stay, are told, and keep no other day back."""
     crowded, other = drop_day(connection, 4), drop_day(connection, 5)
     insert_calls(connection, crowded, 1001)
-    rows = connection.execute(query("ensure_call_days")).fetchall()
-    assert rows == [{"day": crowded, "why": "crowded"}]
+    rows = connection.execute(query("ensure_days")).fetchall()
+    assert rows == [{"parent": "call", "day": crowded, "why": "crowded"}]
     assert not has_day(connection, crowded)
     assert has_day(connection, other)
     with pytest.raises(StoreError, match=r"1 day\(s\).*call_other"):
@@ -230,8 +231,8 @@ def test_a_default_partition_that_is_too_large(connection: Connection) -> None:
     """PostgreSQL would look through it whole for each day, while calls wait."""
     day = drop_day(connection, 3)
     insert_calls(connection, date(2001, 9, 9), 60_000)
-    rows = connection.execute(query("ensure_call_days")).fetchall()
-    assert rows == [{"day": day, "why": "crowded"}]
+    rows = connection.execute(query("ensure_days")).fetchall()
+    assert rows == [{"parent": "call", "day": day, "why": "crowded"}]
 
 
 async def test_a_day_is_dropped_later(
@@ -246,7 +247,7 @@ async def test_a_day_is_dropped_later(
     expire(connection, made.id)
     bind(store)
     day = TODAY - RETENTION - timedelta(days=5)
-    connection.execute("SELECT agi_router.ensure_call_days(%s, %s)", (day, day))
+    connection.execute("SELECT agi_router.ensure_days('call', %s, %s)", (day, day))
 
     def upkeep() -> None:
         with connect(dsn) as other:
@@ -262,7 +263,7 @@ async def test_a_day_is_dropped_later(
 
 def test_a_day_of_the_last_six_months_is_not_dropped(connection: Connection) -> None:
     """Whoever may call the function cannot do away with what has to be kept."""
-    assert one(connection, "SELECT agi_router.drop_call_day('infinity')") is None
+    assert one(connection, "SELECT agi_router.drop_day('call', 'infinity')") is None
 
 
 async def test_migrating_gives_up(

@@ -15,6 +15,7 @@ READS = {
     "calls/identity": "to compare one form of a caller's number with another",
     "calls/router": "to tell callers apart, by a hash",
     "bulk/exporter": "to show them: after a row of the audit",
+    "events/parties": "to send them, where a webhook was made for it: after a row of the audit",
     "bindings/parties": "to order by them",
     "bindings/views": "to show them: after a row of the audit",
     "bindings/rows": "to order by them",

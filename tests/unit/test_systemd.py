@@ -19,6 +19,7 @@ from agi_router.service.systemd import Notifier
 SERVICE = Path(str(files("agi_router"))) / "service"
 UNIT = SERVICE / "agi-router@.service"
 HTTP_UNIT = SERVICE / "agi-router-http.service"
+DELIVER = SERVICE / "agi-router-deliver.service"
 # Of 10; what is left is the network, and that group members may read what it writes.
 EXPOSURE = 1.5
 
@@ -80,7 +81,7 @@ def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("unit", [UNIT, HTTP_UNIT], ids=lambda unit: unit.name)
+@pytest.mark.parametrize("unit", [UNIT, HTTP_UNIT, DELIVER], ids=lambda unit: unit.name)
 def test_unit_is_valid(tmp_path: Path, unit: Path) -> None:
     """Systemd reads every line of it."""
     # Only the program is not where the unit expects it.
@@ -94,7 +95,7 @@ def test_unit_is_valid(tmp_path: Path, unit: Path) -> None:
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("unit", [UNIT, HTTP_UNIT], ids=lambda unit: unit.name)
+@pytest.mark.parametrize("unit", [UNIT, HTTP_UNIT, DELIVER], ids=lambda unit: unit.name)
 def test_unit_is_hardened(unit: Path) -> None:
     """Systemd's own judgement of what the service could do if it were taken over."""
     done = analyze(
@@ -129,3 +130,14 @@ def test_unit_says_how_it_is_watched() -> None:
     assert "Environment=AGI_ROUTER_KEY_FILE=/etc/agi-router/key" in lines
     # A service that is told to end ends with 0 and must not come back.
     assert not any(line.startswith("RestartForceExitStatus") for line in lines)
+
+
+def test_the_deliverer_says_how_it_is_watched() -> None:
+    """It is no door, and has a role of its own in the database."""
+    lines = set(DELIVER.read_text().splitlines())
+    assert {"Type=notify", "WatchdogSec=60", "Restart=on-failure"} <= lines
+    assert "ExecStart=/opt/agi-router/bin/agi-router deliver" in lines
+    assert f"RestartPreventExitStatus={exit_code(SettingsError)}" in lines
+    assert "EnvironmentFile=-/etc/agi-router/deliver.env" in lines
+    assert "Environment=AGI_ROUTER_KEY_FILE=/etc/agi-router/key" in lines
+    assert not any(line.startswith("ReadWritePaths") for line in lines)

@@ -13,6 +13,7 @@ BEGIN
     made.block := _block;
     made.calls_used := 0;
     made.calls_settled := 0;
+    made.sequence := 0;
     made.begins_at := now();
     made.state := 'active';
     made.version := 1;
@@ -41,6 +42,7 @@ BEGIN
     INSERT INTO agi_router.binding VALUES (made.*);
     PERFORM agi_router.insert_routes(
         _block, made.id, _x_number, _caller_tag, _shown, _side, _callee, _caller);
+    PERFORM agi_router.tell_binding(_block, made.id, 'binding.created');
     RETURN QUERY SELECT * FROM agi_router.find_binding(_block, made.id, NULL);
 END
 $$;

@@ -34,6 +34,7 @@ BEGIN
     made.parent_id := _parent_id;
     made.calls_used := 0;
     made.calls_settled := 0;
+    made.sequence := 0;
     made.pair_tag := NULL;
     made.version := 1;
     made.max_calls := NULL;

@@ -18,7 +18,8 @@ BEGIN
          LIMIT 1;
     END IF;
     UPDATE agi_router.binding b
-       SET calls_used = b.calls_used + 1
+       SET calls_used = b.calls_used + 1,
+           sequence = b.sequence + t.told_of_calls::integer
       FROM agi_router.route r
       LEFT JOIN agi_router.binding c ON c.block = r.block AND c.id = r.child_id,
            agi_router.block k,
@@ -39,7 +40,8 @@ BEGIN
               b.id, b.tenant_id, b.mode, r.side, r.caller_tag, r.callee, r.last_callee, r.last_at, r.shown,
               c.expires_at, b.state, b.direction, b.begins_at, b.expires_at, b.ended_at, b.max_calls, b.calls_used - 1,
               b.callback, b.callback_window, CASE r.side WHEN 'a' THEN b.display_b ELSE b.display_a END,
-              b.ring_timeout, b.max_duration, b.language, b.prompts, true
+              b.ring_timeout, b.max_duration, b.language, b.prompts, true,
+              CASE WHEN t.told_of_calls THEN b.sequence END
          INTO facts;
     IF NOT FOUND THEN
         -- A retry may fail a guard for the use that it took itself, or for what has come since.
@@ -54,6 +56,10 @@ BEGIN
     -- A call admitted or settled before collides here, and everything above is rolled back.
     INSERT INTO agi_router.call (block, id, day, x_number, binding_id, tenant_id, side, state, received_at)
     VALUES (_block, _call_id, _day, _x_number, facts.binding_id, facts.tenant_id, facts.side, 'reserved', _now);
+    IF facts.sequence IS NOT NULL THEN
+        PERFORM agi_router.tell_calls(
+            ARRAY[_block], _day, ARRAY[_call_id], ARRAY[facts.binding_id], ARRAY[facts.sequence]);
+    END IF;
     IF facts.callback = 'last' AND facts.side = 'a' AND facts.mode IN ('gxb', 'gxyb') THEN
         -- The member who called last is the one whom B calls back.
         UPDATE agi_router.route back

@@ -5,9 +5,13 @@ CREATE OR REPLACE FUNCTION agi_router.settle(
 RETURNS TABLE (call_id text, known boolean)
 LANGUAGE plpgsql AS $$
 -- Bindings are locked in one order for all, and before the places of new calls, as an admission does:
--- else they would wait for each other in a circle.
+-- else they would wait for each other in a circle. Where no tenant is told of ends, events cost nothing.
+DECLARE
+    tellers CONSTANT integer[] := ARRAY(SELECT t.id FROM agi_router.tenant t WHERE t.told_of_ends);
+    missed    text[];
+    told      bigint[];
+    sequences integer[];
 BEGIN
-    RETURN QUERY
     WITH ended AS (
         SELECT *
           FROM unnest(_block, _id, _x_number,
@@ -33,10 +37,11 @@ BEGIN
          GROUP BY 1, 2
     ), held AS (
         -- Where all was answered and there is no limit, nothing changes.
-        SELECT b.block, b.id, u.taken, CASE b.counting WHEN 'answered' THEN u.answered ELSE u.dialled END AS kept
+        SELECT b.block, b.id, u.taken, b.tenant_id = ANY (tellers) AS told,
+               CASE b.counting WHEN 'answered' THEN u.answered ELSE u.dialled END AS kept
           FROM used u
           JOIN agi_router.binding b ON b.block = u.block AND b.id = u.binding_id
-         WHERE u.answered < u.taken OR b.max_calls IS NOT NULL
+         WHERE u.answered < u.taken OR b.max_calls IS NOT NULL OR b.tenant_id = ANY (tellers)
          ORDER BY b.block, b.id
            FOR NO KEY UPDATE OF b
     ), given_back AS (
@@ -44,6 +49,7 @@ BEGIN
         -- Within bounds: counts that somebody has altered must not keep other calls from being settled.
         UPDATE agi_router.binding b
            SET calls_used = greatest(0, b.calls_used - (h.taken - h.kept)),
+               sequence = CASE WHEN h.told THEN b.sequence + h.taken ELSE b.sequence END,
                calls_settled = CASE WHEN b.max_calls IS NULL THEN b.calls_settled
                                     ELSE greatest(0, least(b.calls_settled + h.kept, b.max_calls)) END,
                state = CASE WHEN b.ended_at IS NULL AND b.expires_at > now()
@@ -51,7 +57,8 @@ BEGIN
                ended_at = CASE WHEN b.ended_at IS NULL AND b.expires_at > now()
                                 AND b.calls_settled + h.kept >= b.max_calls THEN now() ELSE b.ended_at END
           FROM held h
-         WHERE b.block = h.block AND b.id = h.id AND (h.kept < h.taken OR b.max_calls IS NOT NULL)
+         WHERE b.block = h.block AND b.id = h.id AND (h.kept < h.taken OR b.max_calls IS NOT NULL OR h.told)
+        RETURNING b.block, b.id, b.sequence, h.told
     ), inserted AS (
         INSERT INTO agi_router.call (block, id, day, x_number, tenant_id, received_at, ended_at, state,
                                      reason, outcome, ring_ms, talk_ms, released_by, cause)
@@ -70,11 +77,25 @@ BEGIN
             ON CONFLICT DO NOTHING
         RETURNING block, id
     )
-    SELECT m.id, EXISTS (SELECT 1 FROM agi_router.call c
-                          WHERE c.day = _day AND c.block = m.block AND c.id = m.id)
-      FROM (SELECT e.block, e.id FROM ended e
-            EXCEPT SELECT s.block, s.id FROM settled s
-            EXCEPT SELECT i.block, i.id FROM inserted i) m;
+    SELECT ARRAY(SELECT m.id
+                   FROM (SELECT e.block, e.id FROM ended e
+                         EXCEPT SELECT s.block, s.id FROM settled s
+                         EXCEPT SELECT i.block, i.id FROM inserted i) m),
+           ARRAY(SELECT g.id FROM given_back g WHERE g.told),
+           ARRAY(SELECT g.sequence FROM given_back g WHERE g.told)
+      INTO missed, told, sequences;
+    IF cardinality(tellers) > 0 THEN
+        PERFORM agi_router.tell_calls(
+            _block, _day, ARRAY(SELECT CASE WHEN n.id <> ALL (missed) THEN n.id END FROM unnest(_id) n (id)),
+            told, sequences);
+    END IF;
+    IF cardinality(missed) > 0 THEN
+        RETURN QUERY
+        SELECT e.id, EXISTS (SELECT 1 FROM agi_router.call c
+                              WHERE c.day = _day AND c.block = e.block AND c.id = e.id)
+          FROM unnest(_block, _id) e (block, id)
+         WHERE e.id = ANY (missed);
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION agi_router.settle IS 'Settles a batch of ended calls of one day; returns the ids it neither settled nor inserted, and whether there is such a call: if not, it came at this moment, or no call may have that day';

@@ -1,8 +1,8 @@
-CREATE OR REPLACE FUNCTION agi_router.ensure_call_days(first date, last date)
+CREATE OR REPLACE FUNCTION agi_router.ensure_days(parent text, first date, last date)
 RETURNS TABLE (day date, why text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' AS $$
--- A table is made aside and attached: whoever reads or writes call goes on. Only the default partition
--- is locked whole, as PostgreSQL looks in it for rows of the day: so calls whose day has a partition
+-- A table is made aside and attached: whoever reads or writes the others goes on. Only the default partition
+-- is locked whole, as PostgreSQL looks in it for rows of the day: so rows whose day has a partition
 -- never wait, and others no longer than the limit above.
 DECLARE
     -- What is looked through and moved under that lock is some milliseconds' work.
@@ -14,13 +14,17 @@ DECLARE
     -- Whoever serves may ask: not for tables without end.
     most_days  CONSTANT integer := 31;
     own text;
+    other CONSTANT text := format('agi_router.%I', parent || '_other');
 BEGIN
+    IF parent NOT IN ('call', 'event') THEN
+        RAISE invalid_parameter_value USING MESSAGE = format('%s has no days', parent);
+    END IF;
     IF last >= first + most_days THEN
         RAISE invalid_parameter_value USING MESSAGE = format('partitions are made for at most %s days at once', most_days);
     END IF;
     missing := ARRAY(SELECT g::date
                        FROM generate_series(first, last, interval '1 day') g
-                      WHERE to_regclass(format('agi_router.call_%s', to_char(g, 'YYYYMMDD'))) IS NULL);
+                      WHERE to_regclass(format('agi_router.%I', parent || to_char(g, '_YYYYMMDD'))) IS NULL);
     IF cardinality(missing) = 0 THEN
         RETURN;
     END IF;
@@ -35,35 +39,35 @@ BEGIN
                           WHERE NOT EXISTS (SELECT 1
                                               FROM pg_class c
                                              WHERE c.relnamespace = 'agi_router'::regnamespace
-                                               AND c.relname = format('call_%s', to_char(m, 'YYYYMMDD'))));
+                                               AND c.relname = parent || to_char(m, '_YYYYMMDD')));
         IF cardinality(missing) = 0 THEN
             RETURN;
         END IF;
         FOREACH d IN ARRAY missing LOOP
-            EXECUTE format('CREATE TABLE agi_router.call_%s (LIKE agi_router.call INCLUDING ALL)'
-                           ' WITH (fillfactor = 85)', to_char(d, 'YYYYMMDD'));
+            EXECUTE format('CREATE TABLE agi_router.%I (LIKE agi_router.%I INCLUDING ALL) WITH (fillfactor = %s)',
+                           parent || to_char(d, '_YYYYMMDD'), parent, CASE parent WHEN 'call' THEN 85 ELSE 100 END);
         END LOOP;
-        LOCK TABLE ONLY agi_router.call IN SHARE UPDATE EXCLUSIVE MODE;
-        LOCK TABLE agi_router.call_other IN ACCESS EXCLUSIVE MODE;
-        IF pg_relation_size('agi_router.call_other') > most_bytes THEN
+        EXECUTE format('LOCK TABLE ONLY agi_router.%I IN SHARE UPDATE EXCLUSIVE MODE', parent);
+        EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', other);
+        IF pg_relation_size(other) > most_bytes THEN
             RAISE program_limit_exceeded;
         END IF;
-        crowded := ARRAY(SELECT o.day
-                           FROM agi_router.call_other o
-                          WHERE o.day = ANY (missing)
-                          GROUP BY 1
-                         HAVING count(*) > most_rows);
+        EXECUTE format('SELECT array_agg(o.day)'
+                       '  FROM (SELECT day FROM %s WHERE day = ANY ($1) GROUP BY 1 HAVING count(*) > $2) o', other)
+           INTO crowded
+          USING missing, most_rows;
+        crowded := coalesce(crowded, '{}');
         FOREACH d IN ARRAY missing LOOP
-            own := format('agi_router.call_%s', to_char(d, 'YYYYMMDD'));
+            own := format('agi_router.%I', parent || to_char(d, '_YYYYMMDD'));
             IF d = ANY (crowded) THEN
                 EXECUTE format('DROP TABLE %s', own);
                 CONTINUE;
             END IF;
             -- Rows that came before the partition would bar the day from it for ever.
-            EXECUTE format('WITH early AS (DELETE FROM agi_router.call_other WHERE day = %L RETURNING *)'
-                           ' INSERT INTO %s SELECT * FROM early', d, own);
-            EXECUTE format('ALTER TABLE agi_router.call ATTACH PARTITION %s FOR VALUES FROM (%L) TO (%L)',
-                           own, d, d + 1);
+            EXECUTE format('WITH early AS (DELETE FROM %s WHERE day = %L RETURNING *) INSERT INTO %s SELECT * FROM early',
+                           other, d, own);
+            EXECUTE format('ALTER TABLE agi_router.%I ATTACH PARTITION %s FOR VALUES FROM (%L) TO (%L)',
+                           parent, own, d, d + 1);
         END LOOP;
         RETURN QUERY SELECT c, 'crowded' FROM unnest(crowded) c;
     EXCEPTION
@@ -74,5 +78,5 @@ BEGIN
     END;
 END
 $$;
-COMMENT ON FUNCTION agi_router.ensure_call_days IS 'Makes the partitions of call for these days, 31 at most, and moves their rows there; returns the days that have none yet. held: somebody has locked the default partition, as a dump does; crowded: it has too many rows to be looked through while calls wait';
-REVOKE EXECUTE ON FUNCTION agi_router.ensure_call_days FROM PUBLIC;
+COMMENT ON FUNCTION agi_router.ensure_days IS 'Makes the partitions of a table, call or event, for these days, 31 at most, and moves their rows there; returns the days that have none yet. held: somebody has locked the default partition, as a dump does; crowded: it has too many rows to be looked through while calls wait';
+REVOKE EXECUTE ON FUNCTION agi_router.ensure_days FROM PUBLIC;

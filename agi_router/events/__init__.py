@@ -1,0 +1,1 @@
+"""Events: what tenants are told, and how it gets to them."""

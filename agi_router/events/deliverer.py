@@ -1,0 +1,231 @@
+"""
+Delivering: what is owed is taken, sent by threads, and noted as it ends.
+
+One thread works with the database, the others only send. So no transaction is open while a
+receiver is waited for, and a slow receiver takes at most half of what the others leave.
+"""
+
+import json
+import logging
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from queue import Empty, SimpleQueue
+from typing import Any, Final
+
+from agi_router.db.connection import Connection
+from agi_router.errors import StoreError
+from agi_router.events.deliveries import Delivery, DeliveryStore, Due
+from agi_router.events.model import ALI_TYPES, Format, WebhookState, event_name
+from agi_router.events.schedule import IN_FLIGHT, PROBED_AFTER, next_delay, pause_of_webhook
+from agi_router.events.sender import Answer, Request, Try
+from agi_router.events.shapes import Parties, ali_reports, cloud_event
+from agi_router.events.signature import signed_headers
+from agi_router.keys.ring import KeyRing
+
+__all__ = ["Deliverer"]
+
+log = logging.getLogger(__name__)
+
+_THREADS: Final = 64
+# Seconds between two looks at what is owed: a look costs an idle database some 0.1 ms.
+_LOOK: Final = 0.2
+# Seconds between two looks at what the clock has ended.
+_EXPIRE: Final = 1.0
+_FORGET: Final = 600.0
+_RETRY: Final = 1.0
+_RANDOM = random.SystemRandom()
+
+
+class Deliverer:
+    """
+    Delivers what webhooks are owed, and tells of bindings that the clock ends.
+
+    Args:
+        connect: A connection to the database, as a context.
+        keys: The keys as they are now; asked before each look.
+        allowed: Hosts that may have any address, and be reached without TLS.
+        threads: How many deliveries are under way at once.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[KeyRing], AbstractContextManager[Connection]],
+        keys: Callable[[], KeyRing],
+        *,
+        allowed: Collection[str] = (),
+        threads: int = _THREADS,
+    ) -> None:
+        self._connect = connect
+        self._keys = keys
+        self._allowed = frozenset(allowed)
+        self._threads = threads
+        self._ended: SimpleQueue[tuple[Delivery, Answer]] = SimpleQueue()
+        self._under_way: dict[tuple[int, int, int], Try] = {}
+        self._of_webhook: Counter[int] = Counter()
+        self._kept: list[tuple[Delivery, Answer]] = []
+
+    def run(self, stop: threading.Event, alive: Callable[[], None] = lambda: None) -> None:
+        """
+        Deliver until *stop* is set; what is under way then is waited for and noted.
+
+        A database that is away is tried again.
+
+        Args:
+            stop: When to end.
+            alive: Called some times a second.
+        """
+        with ThreadPoolExecutor(self._threads, thread_name_prefix="deliver") as pool:
+            while not (stop.is_set() and not self._under_way and not self._kept):
+                alive()
+                keys = self._keys()
+                try:
+                    with self._connect(keys) as connection:
+                        self._work(DeliveryStore(connection), keys, pool, stop, alive)
+                except StoreError as error:
+                    log.warning("database.away", extra={"error": str(error)})
+                    if stop.is_set():
+                        # What has been sent is sent again after its lease.
+                        return
+                    stop.wait(_RETRY)
+
+    def _work(
+        self,
+        store: DeliveryStore,
+        keys: KeyRing,
+        pool: ThreadPoolExecutor,
+        stop: threading.Event,
+        alive: Callable[[], None],
+    ) -> None:
+        """
+        Work on one connection, until the keys are others or there is no more to do.
+        """
+        expired = forgotten = 0.0
+        while True:
+            alive()
+            self._cut()
+            self._note(store)
+            if stop.is_set():
+                if not self._under_way:
+                    return
+            elif self._keys() != keys:
+                return
+            else:
+                now = time.monotonic()
+                if now - expired >= _EXPIRE:
+                    store.expire_bindings()
+                    expired = now
+                if now - forgotten >= _FORGET:
+                    store.forget_attempts()
+                    forgotten = now
+                self._send(store, keys, pool)
+            self._wait()
+
+    def _send(self, store: DeliveryStore, keys: KeyRing, pool: ThreadPoolExecutor) -> None:
+        for webhook in store.due(keys):
+            limit = self._room(webhook)
+            if not limit:
+                continue
+            for delivery in store.claim(webhook, keys, limit=limit):
+                if delivery.parties is None:
+                    self._put_off(store, delivery)
+                    continue
+                attempt = Try(self._request(delivery, delivery.parties))
+                self._under_way[delivery.key] = attempt
+                self._of_webhook[webhook.id] += 1
+                pool.submit(self._run, delivery, attempt)
+
+    def _room(self, webhook: Due) -> int:
+        """
+        How many deliveries more a webhook may have under way.
+        """
+        most = 1 if webhook.failures >= PROBED_AFTER else IN_FLIGHT
+        own = self._of_webhook[webhook.id]
+        free = self._threads - len(self._under_way)
+        # Half of what others leave: so there is room for one more, however many are slow.
+        share = max((free + own) // 2, min(free, 1))
+        return max(0, min(most, share) - own)
+
+    def _run(self, delivery: Delivery, attempt: Try) -> None:
+        self._ended.put((delivery, attempt.run()))
+
+    def _request(self, delivery: Delivery, parties: Parties) -> Request:
+        webhook, event = delivery.webhook, delivery.event
+        shape: Any
+        if webhook.format is Format.ALI and event.type in ALI_TYPES:
+            shape, kind = ali_reports(event, parties), "application/json"
+        else:
+            shape, kind = cloud_event(event, parties), "application/cloudevents+json"
+        body = json.dumps(shape, ensure_ascii=False, separators=(",", ":")).encode()
+        signed = signed_headers(event_name(event.id), int(time.time()), body, webhook.secrets)
+        return Request(
+            url=webhook.url,
+            headers={
+                "content-type": f"{kind}; charset=utf-8",
+                "user-agent": "agi-router",
+                **signed,
+            },
+            body=body,
+            format=webhook.format,
+            allowed=self._allowed,
+        )
+
+    def _cut(self) -> None:
+        for attempt in self._under_way.values():
+            if attempt.overdue:
+                attempt.cut()
+
+    def _wait(self) -> None:
+        """
+        Until something has ended, or it is time for the next look.
+        """
+        try:
+            self._kept.append(self._ended.get(timeout=_LOOK))
+        except Empty:
+            return
+
+    def _note(self, store: DeliveryStore) -> None:
+        """
+        Note what has ended; what cannot be noted now is kept for the next connection.
+        """
+        while not self._ended.empty():
+            self._kept.append(self._ended.get())
+        arrived = [each for each in self._kept if each[1].why is None]
+        if arrived:
+            store.finish(arrived)
+            self._forget(arrived)
+        for delivery, answer in list(self._kept):
+            self._fail(store, delivery, answer)
+            self._forget([(delivery, answer)])
+
+    def _fail(self, store: DeliveryStore, delivery: Delivery, answer: Answer) -> None:
+        webhook = delivery.webhook
+        delay = next_delay(delivery.tries, delivery.owed, _RANDOM.random, wish=answer.wish)
+        pause = pause_of_webhook(webhook.failures + 1, wish=answer.wish)
+        state = store.fail(delivery, answer, delay=delay, pause=pause)
+        told = {
+            "webhook": webhook.id,
+            "delivery": event_name(delivery.event.id),
+            "tries": delivery.tries,
+            "why": answer.why,
+        }
+        if delay is None:
+            log.error("delivery.held", extra=told)
+        if state is not None and state is not WebhookState.ACTIVE:
+            log.error("webhook.off", extra=told | {"state": state.value})
+
+    def _put_off(self, store: DeliveryStore, delivery: Delivery) -> None:
+        delay = next_delay(delivery.tries, delivery.owed, _RANDOM.random)
+        store.put_off(delivery, delay=delay)
+        told = {"webhook": delivery.webhook.id, "delivery": event_name(delivery.event.id)}
+        log.error("delivery.unreadable", extra=told | {"held": delay is None})
+
+    def _forget(self, noted: Collection[tuple[Delivery, Answer]]) -> None:
+        for each in noted:
+            self._kept.remove(each)
+            del self._under_way[each[0].key]
+            self._of_webhook[each[0].webhook.id] -= 1

@@ -1,0 +1,208 @@
+"""
+What webhooks are owed, as the database keeps it: for whoever delivers.
+
+Nothing is under way in a transaction. What is taken comes back when its lease is over, so a
+program that dies loses nothing, and what it had sent already is sent twice under one id.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from agi_router.db.connection import Connection, Queries
+from agi_router.errors import SealError
+from agi_router.events.model import Event, Format, Numbers, WebhookState
+from agi_router.events.parties import open_parties
+from agi_router.events.schedule import FAILED_AFTER
+from agi_router.events.sender import Answer
+from agi_router.events.shapes import Parties
+from agi_router.events.store import read_event, sealed_for
+from agi_router.keys.ring import KeyRing
+
+__all__ = ["Delivery", "DeliveryStore", "Due"]
+
+log = logging.getLogger(__name__)
+
+# Longer than any try takes, and than its answer waits to be written down.
+_LEASE = timedelta(seconds=30)
+_UNREADABLE = timedelta(minutes=1)
+_EXPIRED = 500
+_FORGOTTEN = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Due:
+    """
+    A webhook that is to be sent something now. Its ``repr`` shows no secret.
+    """
+
+    id: int
+    url: str = field(repr=False)
+    format: Format
+    numbers: Numbers
+    failures: int
+    secrets: tuple[str, ...] = field(repr=False)
+    """What is signed with: the current one first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """
+    An event that was taken to be sent to a webhook.
+    """
+
+    webhook: Due
+    event: Event
+    parties: Parties | None = field(repr=False)
+    """:obj:`None`: they cannot be read."""
+    tries: int
+    """With this one."""
+    owed: timedelta
+    """For how long it had been owed."""
+
+    @property
+    def key(self) -> tuple[int, int, int]:
+        """
+        The webhook's id, the event's, and the how-manieth try it is.
+        """
+        return self.webhook.id, self.event.id, self.tries
+
+
+class DeliveryStore:
+    """
+    What webhooks are owed.
+
+    Args:
+        connection: See :func:`agi_router.db.connection.connect`.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._queries = Queries(connection)
+
+    def due(self, keys: KeyRing) -> list[Due]:
+        """
+        The webhooks that are owed something now; one whose secrets do not open waits a minute.
+        """
+        found = []
+        for row in self._queries.rows("list_due_webhooks", {}):
+            try:
+                found.append(_due(row, keys))
+            except SealError as error:
+                log.warning(
+                    "webhook.unreadable", extra={"webhook": row["id"], "error": str(error)}
+                )
+                self._queries.execute("postpone_webhook", {"id": row["id"], "pause": _UNREADABLE})
+        return found
+
+    def claim(self, webhook: Due, keys: KeyRing, *, limit: int) -> list[Delivery]:
+        """
+        Take some of what a webhook is owed now; nobody else does until the lease is over.
+
+        Of each binding only the first event is taken: the next one when it has arrived.
+
+        Args:
+            webhook: Whose.
+            keys: To open the parties' numbers.
+            limit: At most so many.
+        """
+        values = {"id": webhook.id, "limit": limit, "lease": _LEASE}
+        rows = self._queries.rows("claim_deliveries", values)
+        events = [read_event(row) for row in rows]
+        parties = open_parties(self._queries, keys, events, numbers=webhook.numbers)
+        return [
+            Delivery(
+                webhook=webhook, event=event, parties=of, tries=row["tries"], owed=row["owed"]
+            )
+            for row, event, of in zip(rows, events, parties, strict=True)
+        ]
+
+    def finish(self, done: Sequence[tuple[Delivery, Answer]]) -> None:
+        """
+        Note what has arrived: it is owed no more.
+        """
+        values = {
+            "webhook_id": [each.webhook.id for each, _ in done],
+            "event_id": [each.event.id for each, _ in done],
+            "tries": [each.tries for each, _ in done],
+            "status": [answer.status for _, answer in done],
+            "ms": [answer.ms for _, answer in done],
+        }
+        self._queries.execute("finish_deliveries", values)
+
+    def fail(
+        self, delivery: Delivery, answer: Answer, *, delay: timedelta | None, pause: timedelta
+    ) -> WebhookState | None:
+        """
+        Note a try that has failed.
+
+        Args:
+            delivery: What was tried.
+            answer: What came of it.
+            delay: When it is tried again; :obj:`None`: it is held.
+            pause: For how long nothing is sent to the webhook.
+
+        Returns:
+            What the webhook is now; :obj:`None` where it was switched off before.
+        """
+        values = {
+            "webhook_id": delivery.webhook.id,
+            "event_id": delivery.event.id,
+            "tries": delivery.tries,
+            "status": answer.status,
+            "ms": answer.ms,
+            "why": answer.why,
+            "delay": delay,
+            "pause": pause,
+            "gone": answer.gone,
+            "patience": FAILED_AFTER,
+        }
+        row = self._queries.row("fail_delivery", values)
+        return None if row is None else WebhookState(row["state"])
+
+    def put_off(self, delivery: Delivery, *, delay: timedelta | None) -> None:
+        """
+        Try later what could not be tried; that is no fault of the receiver's.
+
+        Args:
+            delivery: What was taken.
+            delay: When it is tried again; :obj:`None`: it is held.
+        """
+        values = {
+            "webhook_id": delivery.webhook.id,
+            "event_id": delivery.event.id,
+            "tries": delivery.tries,
+            "delay": delay,
+        }
+        self._queries.execute("put_off_delivery", values)
+
+    def expire_bindings(self) -> int:
+        """
+        Mark some bindings that the clock has ended, which tells of it; returns how many.
+        """
+        return self._count("expire_bindings", _EXPIRED)
+
+    def forget_attempts(self) -> int:
+        """
+        Delete some tries that nobody asks for any more; returns how many.
+        """
+        return self._count("forget_attempts", _FORGOTTEN)
+
+    def _count(self, name: str, limit: int) -> int:
+        row = self._queries.row(name, {"limit": limit})
+        assert row is not None  # noqa: S101 - an aggregate has one row
+        return row["rows"]  # type: ignore[no-any-return]
+
+
+def _due(row: dict[str, Any], keys: KeyRing) -> Due:
+    where = sealed_for(row["id"])
+    sealed = (row["secret"], row["old_secret"])
+    return Due(
+        id=row["id"],
+        url=row["url"],
+        format=Format(row["format"]),
+        numbers=Numbers(row["numbers"]),
+        failures=row["failures"],
+        secrets=tuple(keys.open_secret(each, where) for each in sealed if each is not None),
+    )

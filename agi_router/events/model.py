@@ -1,0 +1,219 @@
+"""
+Events, and the webhooks they are sent to, as values.
+
+Closed sets are enums; their values are the words of database, command line and receivers.
+"""
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from agi_router.bindings.model import BindingId
+from agi_router.errors import WebhookInvalid
+from agi_router.texts import strip
+
+__all__ = [
+    "ALI_TYPES",
+    "Cursor",
+    "Event",
+    "EventType",
+    "Format",
+    "Numbers",
+    "Webhook",
+    "WebhookState",
+    "check_url",
+    "check_webhook",
+    "event_name",
+    "parse_event_name",
+    "parse_types",
+]
+
+
+class EventType(StrEnum):
+    """
+    What happened.
+    """
+
+    BINDING_CREATED = "binding.created"
+    BINDING_CHANGED = "binding.changed"
+    BINDING_ENDED = "binding.ended"
+    CALL_ADMITTED = "call.admitted"
+    CALL_ENDED = "call.ended"
+    CALL_REFUSED = "call.refused"
+    WEBHOOK_TEST = "webhook.test"
+
+
+class Format(StrEnum):
+    """
+    How events are written for a webhook: as CloudEvents, or as an older service did.
+    """
+
+    CLOUDEVENTS = "cloudevents"
+    ALI = "ali"
+
+
+class Numbers(StrEnum):
+    """
+    Whether a webhook gets real numbers masked, or in full.
+    """
+
+    MASKED = "masked"
+    FULL = "full"
+
+
+class WebhookState(StrEnum):
+    """
+    Whether a webhook is sent to, and why not.
+    """
+
+    ACTIVE = "active"
+    PAUSED = "paused"
+    """Its tenant asked for it."""
+    FAILED = "failed"
+    """It has taken nothing for days."""
+    GONE = "gone"
+    """It said so, by 410."""
+    REMOVED = "removed"
+
+
+ALI_TYPES = frozenset({EventType.CALL_ADMITTED, EventType.CALL_ENDED, EventType.CALL_REFUSED})
+"""What the format ``ali`` has a report for."""
+
+_ASKED_FOR = tuple(each for each in EventType if each is not EventType.WEBHOOK_TEST)
+_LONGEST_URL = 2000
+_URL = re.compile(
+    r"(https?)://([a-z0-9.-]{1,253}|\[[0-9a-f:.]{2,45}\])(:[0-9]{1,5})?(/[!-\"$-~]*)?"
+)
+_CURSOR = re.compile(r"([0-9]{1,20})\.([0-9]{1,18})")
+_NAME = re.compile(r"evt_([0-9]{1,18})")
+_LARGEST_XID = 2**64 - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """
+    One event, as it was written.
+    """
+
+    id: int
+    type: EventType
+    at: datetime
+    tenant: str
+    binding: BindingId | None
+    sequence: int | None
+    """Its place among the events of its binding."""
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Webhook:
+    """
+    Where a tenant has events sent to; without its secrets.
+    """
+
+    id: int
+    tenant: str
+    url: str
+    types: tuple[EventType, ...]
+    format: Format
+    numbers: Numbers
+    state: WebhookState
+    failures: int
+    failed_since: datetime | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Cursor:
+    """
+    Where somebody who pulls events stands: behind this event of this transaction.
+    """
+
+    xid: int
+    id: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Cursor":
+        """
+        Read a cursor, as a list of events has given it.
+
+        Raises:
+            ValueError: It is none.
+        """
+        match = _CURSOR.fullmatch(strip(text))
+        if match is None or int(match[1]) > _LARGEST_XID:
+            raise ValueError("a cursor is what a list of events has given as the next one")
+        return cls(int(match[1]), int(match[2]))
+
+    def __str__(self) -> str:
+        return f"{self.xid}.{self.id}"
+
+
+def event_name(event_id: int) -> str:
+    """
+    What an event is called outside.
+    """
+    return f"evt_{event_id}"
+
+
+def parse_event_name(text: str) -> int:
+    """
+    Read an event's name.
+
+    Raises:
+        ValueError: It is none.
+    """
+    match = _NAME.fullmatch(strip(text))
+    if match is None:
+        raise ValueError("an event's id looks like evt_1234")
+    return int(match[1])
+
+
+def parse_types(words: Iterable[str]) -> tuple[EventType, ...]:
+    """
+    Read types of events, in the order in which they are listed here; ``all`` is all of them.
+
+    Raises:
+        ValueError: One is unknown, or there is none.
+    """
+    wanted = {strip(word) for word in words}
+    known = {each.value for each in _ASKED_FOR}
+    if not wanted or not wanted <= known | {"all"}:
+        raise ValueError(f"types are all, or some of {', '.join(sorted(known))}")
+    return tuple(each for each in _ASKED_FOR if each.value in wanted or "all" in wanted)
+
+
+def check_url(text: str) -> str:
+    """
+    Return *text* if it may be the address of a webhook.
+
+    Raises:
+        ValueError: It may not: another scheme, a user, a fragment, or what is no address.
+    """
+    text = strip(text)
+    if len(text) > _LONGEST_URL or not _URL.fullmatch(text):
+        raise ValueError(
+            "a webhook's address looks like https://example.com/hooks/calls, with a host in small"
+            " letters, and without user and fragment"
+        )
+    return text
+
+
+def check_webhook(url: str, types: Collection[EventType], form: Format, numbers: Numbers) -> None:
+    """
+    Make sure that a webhook may be like this.
+
+    Raises:
+        WebhookInvalid: Its format does not go with its types or numbers, or numbers would be sent
+            in the open.
+    """
+    if form is Format.ALI and not ALI_TYPES.issuperset(types):
+        known = ", ".join(sorted(ALI_TYPES))
+        raise WebhookInvalid(f"the format ali has reports for {known} only: name these as types")
+    if form is Format.ALI and numbers is not Numbers.FULL:
+        raise WebhookInvalid("the format ali has real numbers in full: ask for them")
+    if numbers is Numbers.FULL and not url.startswith("https:"):
+        raise WebhookInvalid("real numbers are sent in full by https only")

@@ -1,0 +1,183 @@
+"""
+What a receiver gets: an event as a CloudEvent, or as the report of an older service.
+
+Both have the parties as texts, which are masked where the webhook is.
+
+Sources:
+    CloudEvents 1.0.2, JSON format; Alibaba Cloud's ``SecretReport`` and ``SecretStartReport``.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from agi_router.bindings.reasons import Reason
+from agi_router.bindings.words import BindingState, Mode, Side
+from agi_router.events.model import Event, EventType, event_name
+
+__all__ = ["Parties", "ali_reports", "cloud_event"]
+
+Parties = Mapping[Side, Sequence[str]]
+"""The numbers of each side, as they may be shown."""
+
+_SOURCE = "/agi-router"
+_TYPE = "agi_router."
+_BEIJING = timezone(timedelta(hours=8))
+_MILLISECOND = timedelta(milliseconds=1)
+
+# Which clock has ended a binding.
+_ENDED_BY = {
+    BindingState.EXPIRED: "time",
+    BindingState.USED_UP: "count",
+    BindingState.UNBOUND: "unbind",
+    BindingState.ORDER_ENDED: "order",
+}
+
+_RELEASED = {"us": 0, "caller": 1, "callee": 2}
+# 0 normal, 1 block list, 2 no binding, 3 call restriction, 4 other.
+_UNCONNECTED = {
+    Reason.BLOCKED: 1,
+    Reason.NO_BINDING: 2,
+    Reason.STRANGER: 2,
+    Reason.EXPIRED: 2,
+    Reason.IDLE_EXPIRED: 2,
+    Reason.ORDER_ENDED: 2,
+    Reason.UNBOUND: 2,
+    Reason.CONSENT_WITHDRAWN: 2,
+    Reason.USED_UP: 3,
+    Reason.WRONG_DIRECTION: 3,
+    Reason.RATE_CALLER: 3,
+    Reason.RATE_CALLEE: 3,
+    Reason.RATE_X: 3,
+    Reason.RATE_TENANT: 3,
+    Reason.OUTSIDE_HOURS: 3,
+    Reason.TENANT_SUSPENDED: 3,
+    Reason.CERTIFICATE_INVALID: 3,
+    Reason.REGION_NOT_SERVED: 3,
+}
+_OTHER = 4
+
+
+def cloud_event(event: Event, parties: Parties) -> dict[str, Any]:
+    """
+    An event in the JSON format of CloudEvents 1.0.
+
+    Args:
+        event: The event.
+        parties: Those of its binding when it was written; without one, nobody.
+    """
+    binding = None if event.binding is None else str(event.binding)
+    return {
+        "specversion": "1.0",
+        "id": event_name(event.id),
+        "source": _SOURCE,
+        "type": _TYPE + event.type,
+        "subject": binding or event.data.get("call_id"),
+        "time": _rfc3339(event.at),
+        "datacontenttype": "application/json",
+        "sequence": event.sequence,
+        "data": {
+            **event.data,
+            **_ended_by(event),
+            "tenant": event.tenant,
+            "binding_id": binding,
+            "parties": {side.value: list(parties.get(side, ())) for side in Side},
+        },
+    }
+
+
+def ali_reports(event: Event, parties: Parties) -> list[dict[str, Any]]:
+    """
+    An event of a call as an older service reports it, in a list of one.
+
+    It is a ``SecretReport``; as a call is admitted, a ``SecretStartReport``. A time that did not
+    happen is a copy of the one before, as receivers of that format expect.
+
+    Args:
+        event: Of a type that is in :data:`agi_router.events.model.ALI_TYPES`.
+        parties: As above, in full.
+    """
+    data = event.data
+    mode = data["mode"]
+    start = {
+        "id": event.id,
+        "partner_key": event.tenant,
+        "pool_key": "" if event.binding is None else str(event.binding.block),
+        "sub_id": 0 if event.binding is None else event.binding.id,
+        "out_id": data["order_id"] or "",
+        "call_id": data["call_id"],
+        "phone_no": _single(parties.get(Side.A, ())),
+        "secret_no": data["x_number"],
+        "peer_no": _single(parties.get(Side.B, ())),
+        # With one number for both sides, that is what is shown.
+        "called_display_no": "" if mode in {None, Mode.AXYB, Mode.GXYB} else data["x_number"],
+        "call_type": _call_type(event),
+        "call_time": _local(data["received_at"]),
+        "control_type": data["reason"] or "",
+    }
+    if event.type is EventType.CALL_ADMITTED:
+        return [start]
+    began, ended = _time(data["received_at"]), _time(data["ended_at"])
+    rang = began if data["ring_ms"] is None else began + data["ring_ms"] * _MILLISECOND
+    answered = ended - (data["talk_ms"] or 0) * _MILLISECOND
+    return [
+        {
+            **start,
+            "call_out_time": _text(began),
+            "ring_time": _text(rang),
+            "free_ring_time": _text(rang),
+            "start_time": _text(answered),
+            "release_time": _text(ended),
+            "release_dir": _RELEASED.get(data["released_by"], 0),
+            "release_cause": data["q850"] or 0,
+            "unconnected_cause": _unconnected(data["reason"]),
+            "control_msg": data["reason"] or "",
+            "record_url": "",
+            "ring_record_url": "",
+            "city": "",
+            "sms_number": 0,
+            "extension": "",
+        }
+    ]
+
+
+def _ended_by(event: Event) -> dict[str, str]:
+    if event.type is not EventType.BINDING_ENDED:
+        return {}
+    return {"ended_by": _ENDED_BY[BindingState(event.data["state"])]}
+
+
+def _call_type(event: Event) -> int:
+    """
+    0: A calls, 1: A is called, 4: refused.
+    """
+    if event.type is EventType.CALL_REFUSED:
+        return 4
+    return 0 if event.data["caller_side"] == Side.A else 1
+
+
+def _unconnected(reason: str | None) -> int:
+    return 0 if reason is None else _UNCONNECTED.get(Reason(reason), _OTHER)
+
+
+def _single(numbers: Sequence[str]) -> str:
+    """
+    A number where it is known which: of a group, nobody's.
+    """
+    return numbers[0] if len(numbers) == 1 else ""
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def _local(text: str) -> str:
+    return _text(_time(text))
+
+
+def _text(when: datetime) -> str:
+    return when.astimezone(_BEIJING).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _rfc3339(when: datetime) -> str:
+    return when.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,383 @@
+"""
+Events and webhooks, as the database keeps them: for those who manage and pull.
+
+Whoever delivers works with :mod:`agi_router.events.deliveries`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from agi_router.bindings.model import BindingId
+from agi_router.db.connection import Queries
+from agi_router.errors import TenantNotFound, WebhookNotFound
+from agi_router.events.model import (
+    Cursor,
+    Event,
+    EventType,
+    Format,
+    Numbers,
+    Webhook,
+    WebhookState,
+    check_webhook,
+)
+from agi_router.events.parties import open_parties
+from agi_router.events.shapes import Parties
+from agi_router.events.signature import new_secret
+from agi_router.keys.registry import key_ids
+from agi_router.keys.ring import KeyRing
+from agi_router.numbers import Block
+from agi_router.tenants.scope import OPERATOR, Scope
+
+__all__ = ["Debts", "EventStore", "Page", "read_event", "sealed_for"]
+
+_OLDEST = Cursor(0, 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Debts:
+    """
+    What a webhook is owed.
+    """
+
+    owed: int
+    """Deliveries that are under way or will be tried."""
+    held: int
+    """Those that have failed for seven days; they are tried when somebody asks for it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """
+    Some events of a tenant, and where to go on.
+    """
+
+    events: list[tuple[Event, Parties]]
+    """Each with its parties, masked; nobody where they cannot be read."""
+    next: Cursor
+    """Behind the last of them; where there is none, as it was given."""
+
+
+class EventStore:
+    """
+    Where it is said who is told of what.
+
+    Args:
+        queries: Where all of it is kept.
+        keys: To seal secrets, and to open the parties of events.
+        scope: Whose things are seen and changed.
+    """
+
+    def __init__(self, queries: Queries, keys: KeyRing, *, scope: Scope = OPERATOR) -> None:
+        self._queries = queries.given(scope.values)
+        self._keys = keys
+
+    def set_types(self, tenant: str, types: Sequence[EventType]) -> None:
+        """
+        Say which types of events are written for a tenant, for it to pull; of none, none are.
+
+        A webhook gets of its types those that are written.
+
+        Raises:
+            TenantNotFound: There is no such tenant.
+        """
+        if self._queries.row("set_told", {"tenant": tenant, "types": list(types)}) is None:
+            raise TenantNotFound(f"there is no tenant {tenant!r}")
+
+    def types(self, tenant: str) -> tuple[EventType, ...]:
+        """
+        Which types of events are written for a tenant.
+
+        Raises:
+            TenantNotFound: There is no such tenant.
+        """
+        row = self._queries.row("find_told", {"tenant": tenant})
+        if row is None:
+            raise TenantNotFound(f"there is no tenant {tenant!r}")
+        return tuple(map(EventType, row["told"]))
+
+    def add(
+        self,
+        tenant: str,
+        url: str,
+        types: Sequence[EventType],
+        *,
+        form: Format = Format.CLOUDEVENTS,
+        numbers: Numbers = Numbers.MASKED,
+    ) -> tuple[Webhook, str]:
+        """
+        Add a webhook; its types of events are written for the tenant from now on.
+
+        Args:
+            tenant: Whose it is.
+            url: As :func:`agi_router.events.model.check_url` allows it.
+            types: What it gets.
+            form: How events are written.
+            numbers: Whether real numbers are sent in full. That has to be on record before.
+
+        Returns:
+            It, and its secret, which is shown this once.
+
+        Raises:
+            TenantNotFound: There is no such tenant.
+            WebhookInvalid: The format does not go with the types or the numbers, or the address
+                would send numbers in the open.
+        """
+        check_webhook(url, types, form, numbers)
+        secret = new_secret()
+        with self._queries.transaction():
+            self._assert_current_keys()
+            row = self._queries.row("find_told", {"tenant": tenant})
+            if row is None:
+                raise TenantNotFound(f"there is no tenant {tenant!r}")
+            told = [each.value for each in EventType if each in {*row["told"], *types}]
+            self._queries.row("set_told", {"tenant": tenant, "types": told})
+            webhook_id = self._new_id()
+            values = {
+                "id": webhook_id,
+                "tenant_id": row["id"],
+                "url": url,
+                "types": list(types),
+                "format": form,
+                "numbers": numbers,
+                "secret": self._keys.seal_secret(secret, sealed_for(webhook_id)),
+            }
+            self._queries.row("add_webhook", values)
+        return self.find(webhook_id), secret
+
+    def webhooks(self, tenant: str | None = None) -> list[tuple[Webhook, Debts]]:
+        """
+        The webhooks of one tenant, or of all, with what each is owed.
+        """
+        return self._list(tenant=tenant, webhook_id=None)
+
+    def find(self, webhook_id: int) -> Webhook:
+        """
+        One webhook.
+
+        Raises:
+            WebhookNotFound: There is none.
+        """
+        found = self._list(tenant=None, webhook_id=webhook_id)
+        if not found:
+            raise _not_found(webhook_id)
+        return found[0][0]
+
+    def pause(self, webhook_id: int) -> Webhook:
+        """
+        Send nothing to a webhook; what it is owed is kept.
+
+        Raises:
+            WebhookNotFound: There is none.
+        """
+        return self._set_state(webhook_id, WebhookState.PAUSED)
+
+    def resume(self, webhook_id: int) -> Webhook:
+        """
+        Send to a webhook again, what it was owed meanwhile too.
+
+        Raises:
+            WebhookNotFound: There is none.
+        """
+        return self._set_state(webhook_id, WebhookState.ACTIVE)
+
+    def remove(self, webhook_id: int) -> None:
+        """
+        Remove a webhook, with what it is owed.
+
+        Raises:
+            WebhookNotFound: There is none.
+        """
+        with self._queries.transaction():
+            self._changed("remove_webhook", webhook_id)
+            self._queries.execute("forget_deliveries", {"id": webhook_id})
+
+    def rotate_secret(self, webhook_id: int, *, overlap: timedelta) -> str:
+        """
+        Give a webhook a new secret, by which events are signed beside the old one for a time.
+
+        Returns:
+            The new one, which is shown this once.
+
+        Raises:
+            WebhookNotFound: There is none.
+        """
+        secret = new_secret()
+        sealed = self._keys.seal_secret(secret, sealed_for(webhook_id))
+        with self._queries.transaction():
+            self._assert_current_keys()
+            self._changed("rotate_webhook_secret", webhook_id, secret=sealed, overlap=overlap)
+        return secret
+
+    def test(self, webhook_id: int) -> int:
+        """
+        Owe a webhook an event that is of nothing.
+
+        Returns:
+            The event's id.
+
+        Raises:
+            WebhookNotFound: There is none.
+        """
+        return self._changed("test_webhook", webhook_id)["event_id"]  # type: ignore[no-any-return]
+
+    def resend(
+        self,
+        webhook_id: int,
+        *,
+        event_id: int | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> int:
+        """
+        Owe a webhook events of its types again: one, or those of a time; they keep their ids.
+
+        Returns:
+            How many.
+
+        Raises:
+            WebhookNotFound: There is no such webhook.
+        """
+        self.find(webhook_id)
+        values = {"id": webhook_id, "event_id": event_id, "since": since, "until": until}
+        return len(self._queries.rows("resend", values))
+
+    def attempts(self, webhook_id: int, *, limit: int) -> list[dict[str, Any]]:
+        """
+        The last tries to deliver to a webhook, newest first.
+
+        Raises:
+            WebhookNotFound: There is none.
+        """
+        self.find(webhook_id)
+        return self._queries.rows("list_attempts", {"id": webhook_id, "limit": limit})
+
+    def events(
+        self,
+        tenant: str,
+        *,
+        after: Cursor | None = None,
+        since: datetime | None = None,
+        types: Sequence[EventType] | None = None,
+        limit: int,
+    ) -> Page:
+        """
+        Events of a tenant behind a place, each once, in the order in which they became visible.
+
+        Args:
+            tenant: Whose.
+            after: The place; :obj:`None` for the beginning.
+            since: Only those that were written since.
+            types: Only those.
+            limit: At most so many.
+
+        Raises:
+            TenantNotFound: There is no such tenant.
+        """
+        self.types(tenant)
+        place = after or _OLDEST
+        values = {
+            "tenant": tenant,
+            "xid": str(place.xid),
+            "id": place.id,
+            "since": since,
+            "types": None if types is None else list(types),
+            "limit": limit,
+        }
+        rows = self._queries.rows("list_events", values)
+        events = [read_event(row) for row in rows]
+        parties = open_parties(self._queries, self._keys, events, numbers=Numbers.MASKED)
+        if rows:
+            place = Cursor(int(rows[-1]["xid"]), rows[-1]["id"])
+        told = [(event, of or {}) for event, of in zip(events, parties, strict=True)]
+        return Page(events=told, next=place)
+
+    def renew(self) -> int:
+        """
+        Seal secrets with the current key that were sealed with an older one, or by another cipher.
+
+        Returns:
+            How many webhooks had such.
+
+        Raises:
+            SealError: One does not open.
+        """
+        with self._queries.transaction():
+            self._assert_current_keys()
+            _, header = self._keys.headers
+            rows = self._queries.rows("list_webhook_secrets", {"header": header})
+            for row in rows:
+                where = sealed_for(row["id"])
+                sealed = {
+                    name: row[name]
+                    and self._keys.seal_secret(self._keys.open_secret(row[name], where), where)
+                    for name in ("secret", "old_secret")
+                }
+                self._queries.row("seal_webhook_secrets", {"id": row["id"], **sealed})
+        return len(rows)
+
+    def _assert_current_keys(self) -> None:
+        # Webhooks are of no block.
+        self._queries.row("assert_current_keys", {"block": None, **key_ids(self._keys)})
+
+    def _new_id(self) -> int:
+        row = self._queries.row("new_webhook_id", {})
+        assert row is not None  # noqa: S101 - a SELECT without FROM has one row
+        return row["id"]  # type: ignore[no-any-return]
+
+    def _list(self, *, tenant: str | None, webhook_id: int | None) -> list[tuple[Webhook, Debts]]:
+        rows = self._queries.rows("list_webhooks", {"tenant": tenant, "id": webhook_id})
+        return [(_webhook(row), Debts(owed=row["owed"], held=row["held"])) for row in rows]
+
+    def _set_state(self, webhook_id: int, state: WebhookState) -> Webhook:
+        self._changed("set_webhook_state", webhook_id, state=state)
+        return self.find(webhook_id)
+
+    def _changed(self, name: str, webhook_id: int, **values: Any) -> dict[str, Any]:
+        row = self._queries.row(name, {"id": webhook_id, **values})
+        if row is None:
+            raise _not_found(webhook_id)
+        return row
+
+
+def sealed_for(webhook_id: int) -> str:
+    """
+    What the secrets of a webhook are sealed for.
+    """
+    return f"webhook {webhook_id}"
+
+
+def read_event(row: dict[str, Any]) -> Event:
+    """
+    An event from its row, of which ``tenant`` is the name.
+    """
+    binding = row["binding_id"]
+    return Event(
+        id=row["id"],
+        type=EventType(row["type"]),
+        at=row["at"],
+        tenant=row["tenant"],
+        binding=None if binding is None else BindingId(Block(value=row["block"]), binding),
+        sequence=row["sequence"],
+        data=row["data"],
+    )
+
+
+def _webhook(row: dict[str, Any]) -> Webhook:
+    return Webhook(
+        id=row["id"],
+        tenant=row["tenant"],
+        url=row["url"],
+        types=tuple(map(EventType, row["types"])),
+        format=Format(row["format"]),
+        numbers=Numbers(row["numbers"]),
+        state=WebhookState(row["state"]),
+        failures=row["failures"],
+        failed_since=row["failed_since"],
+        created_at=row["created_at"],
+    )
+
+
+def _not_found(webhook_id: int) -> WebhookNotFound:
+    return WebhookNotFound(f"there is no webhook {webhook_id}")

@@ -1,0 +1,6 @@
+CREATE OR REPLACE FUNCTION agi_router.expire_bindings(_limit integer) RETURNS integer
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT agi_router.mark_expired(_limit)
+$$;
+COMMENT ON FUNCTION agi_router.expire_bindings IS 'Marks bindings that the clock has ended, with the rights of the owner: whoever delivers events may do no more to a binding';
+REVOKE EXECUTE ON FUNCTION agi_router.expire_bindings FROM PUBLIC;

@@ -1,0 +1,250 @@
+-- Events: who is told of what, webhooks, what they are owed, and pulling.
+
+-- set_told --
+-- Say which types of events are written for a tenant; no row if there is none of this name.
+UPDATE agi_router.tenant
+   SET told = %(types)s::text[]
+ WHERE name = %(tenant)s AND agi_router.in_scope(id, %(scope)s)
+RETURNING id, told;
+
+-- find_told --
+-- Which types of events are written for a tenant; locked, as webhooks are added to it.
+SELECT id, told
+  FROM agi_router.tenant
+ WHERE name = %(tenant)s AND agi_router.in_scope(id, %(scope)s)
+   FOR NO KEY UPDATE;
+
+-- new_webhook_id --
+-- A number for a webhook to be, whose secret is sealed for it.
+SELECT nextval('agi_router.webhook_id') AS id;
+
+-- add_webhook --
+-- Add a webhook.
+INSERT INTO agi_router.webhook (id, tenant_id, url, types, format, numbers, secret)
+SELECT %(id)s, %(tenant_id)s, %(url)s, %(types)s::text[], %(format)s, %(numbers)s, %(secret)s
+  FROM (SELECT agi_router.count_seals(1) OFFSET 0) c
+RETURNING id;
+
+-- list_webhooks --
+-- Webhooks of one tenant or of all in the scope, or one; with what each is owed, and what is held.
+SELECT w.id, t.name AS tenant, w.url, w.types, w.format, w.numbers, w.state, w.failures, w.failed_since,
+       w.created_at, w.old_until,
+       (SELECT count(*) FROM agi_router.delivery d WHERE d.webhook_id = w.id AND d.next_at < 'infinity') AS owed,
+       (SELECT count(*) FROM agi_router.delivery d WHERE d.webhook_id = w.id AND d.next_at = 'infinity') AS held
+  FROM agi_router.webhook w
+  JOIN agi_router.tenant t ON t.id = w.tenant_id
+ WHERE w.state <> 'removed'
+   AND (%(tenant)s::text IS NULL OR t.name = %(tenant)s)
+   AND (%(id)s::bigint IS NULL OR w.id = %(id)s)
+   AND agi_router.in_scope(w.tenant_id, %(scope)s)
+ ORDER BY w.id;
+
+-- set_webhook_state --
+-- Pause a webhook, or let it go on: then it begins anew.
+UPDATE agi_router.webhook
+   SET state = %(state)s, failures = 0, failed_since = NULL, retry_at = '-infinity'
+ WHERE id = %(id)s AND state <> 'removed' AND agi_router.in_scope(tenant_id, %(scope)s)
+RETURNING id;
+
+-- remove_webhook --
+-- Remove a webhook; its secrets are forgotten.
+UPDATE agi_router.webhook
+   SET state = 'removed', secret = NULL, old_secret = NULL, old_until = NULL
+ WHERE id = %(id)s AND state <> 'removed' AND agi_router.in_scope(tenant_id, %(scope)s)
+RETURNING id;
+
+-- forget_deliveries --
+-- What a webhook that was removed is owed.
+DELETE FROM agi_router.delivery WHERE webhook_id = %(id)s;
+
+-- rotate_webhook_secret --
+-- Give a webhook a new secret; the one before is good for some time yet.
+UPDATE agi_router.webhook
+   SET old_secret = secret, old_until = statement_timestamp() + %(overlap)s::interval, secret = %(secret)s
+  FROM (SELECT agi_router.count_seals(1) OFFSET 0) c
+ WHERE id = %(id)s AND state <> 'removed' AND agi_router.in_scope(tenant_id, %(scope)s)
+RETURNING id;
+
+-- list_webhook_secrets --
+-- Secrets of webhooks that are sealed otherwise than with this header.
+SELECT id, secret, old_secret
+  FROM agi_router.webhook
+ WHERE agi_router.sealed_otherwise(secret, ARRAY[%(header)s::bytea])
+    OR agi_router.sealed_otherwise(old_secret, ARRAY[%(header)s::bytea])
+ ORDER BY id
+   FOR NO KEY UPDATE;
+
+-- seal_webhook_secrets --
+-- Keep secrets as they are sealed now.
+UPDATE agi_router.webhook
+   SET secret = %(secret)s, old_secret = %(old_secret)s
+  FROM (SELECT agi_router.count_seals(2) OFFSET 0) c
+ WHERE id = %(id)s
+RETURNING id;
+
+-- test_webhook --
+-- Owe a webhook an event that is of nothing; no row if there is no such webhook.
+SELECT agi_router.tell_webhook(w.id) AS event_id
+  FROM agi_router.webhook w
+ WHERE w.id = %(id)s AND w.state <> 'removed' AND agi_router.in_scope(w.tenant_id, %(scope)s);
+
+-- resend --
+-- Owe a webhook events of its types again: one, or all since a time and until another.
+INSERT INTO agi_router.delivery (webhook_id, event_id, day, block, binding_id, sequence)
+SELECT w.id, e.id, e.day, e.block, e.binding_id, e.sequence
+  FROM agi_router.webhook w
+  JOIN agi_router.event e ON e.tenant_id = w.tenant_id AND e.type = ANY (w.types)
+ WHERE w.id = %(id)s AND w.state <> 'removed' AND agi_router.in_scope(w.tenant_id, %(scope)s)
+   AND (%(event_id)s::bigint IS NULL OR e.id = %(event_id)s)
+   AND (%(since)s::timestamptz IS NULL
+        OR e.day >= (%(since)s::timestamptz AT TIME ZONE 'UTC')::date AND e.at >= %(since)s)
+   AND (%(until)s::timestamptz IS NULL
+        OR e.day <= (%(until)s::timestamptz AT TIME ZONE 'UTC')::date AND e.at < %(until)s)
+    ON CONFLICT (webhook_id, event_id) DO UPDATE
+   SET tries = 0, owed_since = statement_timestamp(), next_at = statement_timestamp()
+RETURNING event_id;
+
+-- list_attempts --
+-- The last tries to deliver to a webhook, newest first.
+SELECT a.event_id, a.at, a.tries, a.status, a.ms, a.why
+  FROM agi_router.attempt a
+ WHERE a.webhook_id = %(id)s
+   AND EXISTS (SELECT 1
+                 FROM agi_router.webhook w
+                WHERE w.id = a.webhook_id AND agi_router.in_scope(w.tenant_id, %(scope)s))
+ ORDER BY at DESC, a.event_id
+ LIMIT %(limit)s;
+
+-- list_events --
+-- Events of a tenant behind a place, in the order of the place. Only of transactions before all that are under way:
+-- none that commits later has a place before these. One beyond all that this server knows is of another server's
+-- life, from before its rows were loaded here.
+SELECT e.id, e.xid::text::numeric AS xid, e.block, e.binding_id, e.sequence, e.at, e.type, e.data, t.name AS tenant
+  FROM agi_router.tenant t
+  JOIN agi_router.event e ON e.tenant_id = t.id
+ WHERE t.name = %(tenant)s AND agi_router.in_scope(t.id, %(scope)s)
+   AND (e.xid, e.id) > (%(xid)s::text::xid8, %(id)s::bigint)
+   AND (e.xid < pg_snapshot_xmin(pg_current_snapshot()) OR e.xid >= pg_snapshot_xmax(pg_current_snapshot()))
+   AND (%(since)s::timestamptz IS NULL
+        OR e.day >= (%(since)s::timestamptz AT TIME ZONE 'UTC')::date AND e.at >= %(since)s)
+   AND (%(types)s::text[] IS NULL OR e.type = ANY (%(types)s))
+ ORDER BY e.xid, e.id
+ LIMIT %(limit)s;
+
+-- list_parties_then --
+-- The routes of bindings as they were at some time: also those that were taken out of use since.
+SELECT n.place, r.block, r.binding_id, r.x_number, r.caller_tag, r.shown, r.side, r.callee, r.caller,
+       b.mode, b.y_ttl, b.parent_id
+  FROM unnest(%(block)s::bigint[], %(id)s::bigint[], %(at)s::timestamptz[])
+       WITH ORDINALITY n (block, id, at, place)
+  JOIN agi_router.binding b ON b.block = n.block AND b.id = n.id
+ CROSS JOIN LATERAL (
+       SELECT o.block, o.binding_id, o.x_number, o.caller_tag, o.shown, o.side, o.callee, o.caller
+         FROM agi_router.route o
+        WHERE o.block = n.block AND o.binding_id = n.id AND o.begins_at <= n.at
+        UNION ALL
+       SELECT p.block, p.binding_id, p.x_number, p.caller_tag, p.shown, p.side, p.callee, p.caller
+         FROM agi_router.past_route p
+        WHERE p.block = n.block AND p.binding_id = n.id AND p.begins_at <= n.at
+          AND (NOT p.left_group OR p.ends_at > n.at)) r
+ ORDER BY n.place, r.side, r.x_number, r.caller_tag;
+
+-- list_due_webhooks --
+-- Webhooks that are sent to now and are owed something now, with their secrets.
+SELECT w.id, w.url, w.format, w.numbers, w.failures, w.secret,
+       CASE WHEN w.old_until > clock_timestamp() THEN w.old_secret END AS old_secret
+  FROM agi_router.webhook w
+ WHERE w.state = 'active' AND w.retry_at <= clock_timestamp()
+   AND EXISTS (SELECT 1
+                 FROM agi_router.delivery d
+                WHERE d.webhook_id = w.id AND d.next_at <= clock_timestamp())
+ ORDER BY w.id;
+
+-- claim_deliveries --
+-- Take some deliveries of a webhook that are due, for as long as a lease; with their events, in the order of the
+-- binding. Of one binding only the first that is owed: what is under way is owed until it has arrived.
+WITH due AS (
+    SELECT d.event_id
+      FROM agi_router.delivery d
+     WHERE d.webhook_id = %(id)s AND d.next_at <= statement_timestamp()
+       AND NOT EXISTS (SELECT 1
+                         FROM agi_router.delivery e
+                        WHERE e.webhook_id = d.webhook_id AND e.block = d.block AND e.binding_id = d.binding_id
+                          AND e.sequence < d.sequence AND e.next_at < 'infinity')
+     ORDER BY d.next_at
+     LIMIT %(limit)s
+       FOR UPDATE OF d SKIP LOCKED
+), taken AS (
+    UPDATE agi_router.delivery d
+       SET next_at = statement_timestamp() + %(lease)s::interval, tries = d.tries + 1
+      FROM due n
+     WHERE d.webhook_id = %(id)s AND d.event_id = n.event_id
+    RETURNING d.event_id, d.day, d.tries, statement_timestamp() - d.owed_since AS owed
+)
+SELECT e.id, e.block, e.binding_id, e.sequence, e.at, e.type, e.data, t.name AS tenant, n.tries, n.owed
+  FROM taken n
+  JOIN agi_router.event e ON e.id = n.event_id AND e.day = n.day
+  JOIN agi_router.tenant t ON t.id = e.tenant_id
+ ORDER BY e.id;
+
+-- finish_deliveries --
+-- What has arrived is owed no more, and its webhooks work.
+WITH done AS (
+    SELECT *
+      FROM unnest(%(webhook_id)s::bigint[], %(event_id)s::bigint[], %(tries)s::integer[], %(status)s::integer[],
+                  %(ms)s::integer[]) n (webhook_id, event_id, tries, status, ms)
+), gone AS (
+    DELETE FROM agi_router.delivery d USING done n WHERE d.webhook_id = n.webhook_id AND d.event_id = n.event_id
+), noted AS (
+    INSERT INTO agi_router.attempt (webhook_id, event_id, at, tries, status, ms)
+    SELECT webhook_id, event_id, statement_timestamp(), tries, status, ms FROM done
+)
+UPDATE agi_router.webhook w
+   SET failures = 0, failed_since = NULL, retry_at = '-infinity'
+ WHERE w.id IN (SELECT webhook_id FROM done) AND w.failures > 0;
+
+-- fail_delivery --
+-- Note a failed try: when it is tried again, null: it is held; and for how long nothing is sent to its webhook, which
+-- is switched off if it is gone, or has failed for too long. Only the last try of a delivery has a say in it.
+WITH put_off AS (
+    UPDATE agi_router.delivery
+       SET next_at = coalesce(statement_timestamp() + %(delay)s::interval, 'infinity')
+     WHERE webhook_id = %(webhook_id)s AND event_id = %(event_id)s AND tries = %(tries)s
+), noted AS (
+    INSERT INTO agi_router.attempt (webhook_id, event_id, at, tries, status, ms, why)
+    VALUES (%(webhook_id)s, %(event_id)s, statement_timestamp(), %(tries)s, %(status)s, %(ms)s, %(why)s)
+)
+UPDATE agi_router.webhook w
+   SET failures = w.failures + 1, failed_since = coalesce(w.failed_since, statement_timestamp()),
+       retry_at = statement_timestamp() + %(pause)s::interval,
+       state = CASE WHEN %(gone)s THEN 'gone'
+                    WHEN w.failed_since < statement_timestamp() - %(patience)s::interval THEN 'failed'
+                    ELSE w.state END
+ WHERE w.id = %(webhook_id)s AND w.state = 'active'
+RETURNING w.state;
+
+-- put_off_delivery --
+-- Try a delivery later that could not be tried; null: it is held.
+UPDATE agi_router.delivery
+   SET next_at = coalesce(statement_timestamp() + %(delay)s::interval, 'infinity')
+ WHERE webhook_id = %(webhook_id)s AND event_id = %(event_id)s AND tries = %(tries)s;
+
+-- postpone_webhook --
+-- Send nothing to a webhook for some time.
+UPDATE agi_router.webhook SET retry_at = statement_timestamp() + %(pause)s::interval WHERE id = %(id)s;
+
+-- expire_bindings --
+-- Mark bindings that the clock has ended, and so tell of it.
+SELECT agi_router.expire_bindings(%(limit)s::integer) AS rows;
+
+-- forget_attempts --
+-- Delete some tries that nobody asks for any more.
+WITH gone AS (
+    DELETE FROM agi_router.attempt
+     WHERE ctid = ANY (ARRAY(SELECT ctid
+                               FROM agi_router.attempt
+                              WHERE at < now() - interval '7 days'
+                              LIMIT %(limit)s))
+    RETURNING event_id
+)
+SELECT count(*) AS rows FROM gone;

@@ -1,0 +1,588 @@
+"""Delivering: at least once, in the order of the binding, signed; no number is at rest."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from postgres.test_cli import PROGRAM, Cli, key_file
+from standardwebhooks import WebhookVerificationError
+
+from agi_router.bindings.store import BindingStore
+from agi_router.calls.end import Outcome
+from agi_router.calls.store import AdmissionStore
+from agi_router.db.connection import Connection, Queries, connect
+from agi_router.db.rights import Purpose, check_rights, grant
+from agi_router.events.deliverer import Deliverer
+from agi_router.events.model import EventType, Format, Numbers, Webhook, WebhookState, event_name
+from agi_router.events.sender import LIMITS
+from agi_router.events.store import EventStore
+from agi_router.keys.ring import KeyRing
+from harness.database import (
+    BLOCK,
+    HOUR,
+    A,
+    B,
+    Server,
+    a_call,
+    admit_as_router,
+    an_end,
+    bind,
+    database_of,
+    expire,
+    new_call_id,
+    new_party,
+    on_one_server,
+    one,
+    until,
+)
+from harness.receiver import Received, Receiver, Reply
+
+__all__ = ["key_file"]
+
+TENANT = "default"
+ALL = tuple(each for each in EventType if each is not EventType.WEBHOOK_TEST)
+LOOPBACK = ["127.0.0.1"]
+CONNECTED = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'delivers'"
+
+
+@pytest.fixture
+def events(connection: Connection, store: BindingStore) -> EventStore:
+    """Where webhooks are made."""
+    return EventStore(Queries(connection), store.keys)
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """Who is sent events; it takes all."""
+    with Receiver() as running:
+        yield running
+
+
+@contextmanager
+def delivering(dsn: str, keys: KeyRing, **options: Any) -> Iterator[None]:
+    """Deliver meanwhile, and then until all that is under way has ended."""
+    stop = threading.Event()
+    options = {"allowed": LOOPBACK, **options}
+    deliverer = Deliverer(lambda _: connect(dsn), lambda: keys, **options)
+    thread = threading.Thread(target=deliverer.run, args=(stop,))
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def state_of(events: EventStore, webhook: Webhook) -> tuple[str, int, int]:
+    """What a webhook is, and what it is owed and what is held."""
+    for found, debts in events.webhooks():
+        if found.id == webhook.id:
+            return found.state.value, debts.owed, debts.held
+    raise AssertionError
+
+
+def reached(receiver: Receiver, count: int) -> bool:
+    return len(receiver.received) >= count
+
+
+def owed(events: EventStore, webhook: Webhook) -> int:
+    return state_of(events, webhook)[1]
+
+
+async def test_a_call_is_told(
+    dsn: str,
+    keys: KeyRing,
+    store: BindingStore,
+    admissions: AdmissionStore,
+    events: EventStore,
+    receiver: Receiver,
+) -> None:
+    """Signed by the webhook's secret, with masked numbers, and on record."""
+    webhook, secret = events.add(TENANT, receiver.url, [EventType.CALL_ENDED])
+    made = bind(store, order_id="A-1001")
+    call_id = new_call_id()
+    await admit_as_router(admissions, a_call(), call_id)
+    await admissions.settle([an_end(call_id, Outcome.ANSWERED)])
+    with delivering(dsn, keys):
+        until(lambda: not owed(events, webhook))
+    [got] = receiver.received
+    told = got.verified(secret)
+    assert told["id"] == got.id
+    assert (told["type"], told["subject"]) == ("agi_router.call.ended", str(made.id))
+    assert told["data"]["parties"] == {"a": [A.masked], "b": [B.masked]}
+    assert (told["data"]["call_id"], told["data"]["order_id"]) == (call_id, "A-1001")
+    assert got.headers["content-type"].startswith("application/cloudevents+json")
+    assert got.path == "/hooks?of=shop"
+    [attempt] = events.attempts(webhook.id, limit=9)
+    assert (attempt["status"], attempt["why"], attempt["tries"]) == (204, None, 1)
+    assert event_name(attempt["event_id"]) == got.id
+
+
+def test_an_end_by_time_is_told_by_itself(
+    dsn: str,
+    keys: KeyRing,
+    connection: Connection,
+    store: BindingStore,
+    events: EventStore,
+    receiver: Receiver,
+) -> None:
+    """No sweep has to come by."""
+    events.add(TENANT, receiver.url, [EventType.BINDING_ENDED])
+    with delivering(dsn, keys):
+        expire(connection, bind(store).id)
+        until(lambda: receiver.received)
+    assert receiver.received[0].told["data"]["ended_by"] == "time"
+
+
+def hurry(connection: Connection) -> bool:
+    """Let what waits for its next try be due."""
+    connection.execute(
+        "UPDATE agi_router.delivery d SET next_at = now()"
+        " FROM agi_router.attempt a WHERE a.webhook_id = d.webhook_id AND a.event_id = d.event_id"
+        " AND a.tries = d.tries AND d.next_at < 'infinity'"
+    )
+    connection.execute("UPDATE agi_router.webhook SET retry_at = '-infinity'")
+    return False
+
+
+def abandon(connection: Connection) -> None:
+    """Let the time be over for which a deliverer that died had taken anything."""
+    connection.execute("UPDATE agi_router.delivery SET next_at = now()")
+
+
+def test_the_order_of_a_binding(
+    dsn: str,
+    keys: KeyRing,
+    connection: Connection,
+    store: BindingStore,
+    events: EventStore,
+    receiver: Receiver,
+) -> None:
+    """The next one is sent when the one before has arrived, also where that took several tries."""
+    tried: set[str] = set()
+
+    def answer(request: Received) -> Reply:
+        first = request.id not in tried
+        tried.add(request.id)
+        return Reply(500) if first and len(tried) % 3 == 0 else Reply()
+
+    receiver.answer = answer
+    webhook, _ = events.add(TENANT, receiver.url, ALL)
+    bindings = [bind(store, new_party(), new_party(), x=BLOCK.number(i)) for i in range(5)]
+    for _ in range(3):
+        for made in bindings:
+            store.extend(made.id, store.find(made.id).expires_at + HOUR)
+    with delivering(dsn, keys):
+        until(lambda: owed(events, webhook) == 0 or hurry(connection), timeout=30.0)
+    for made in bindings:
+        told = [each.told for each in receiver.received if each.told["subject"] == str(made.id)]
+        places = [each["sequence"] for each in told]
+        assert places == sorted(places)
+        assert set(places) == {1, 2, 3, 4}
+
+
+@pytest.mark.parametrize(
+    ("reply", "why"),
+    [
+        (Reply(500), "it answered 500"),
+        (Reply(302, {"Location": "/elsewhere"}), "it answered 302: redirects are not followed"),
+        (Reply(404, body=b"138 0000 0001"), "it answered 404"),
+    ],
+)
+def test_a_failed_try(
+    dsn: str,
+    keys: KeyRing,
+    store: BindingStore,
+    events: EventStore,
+    receiver: Receiver,
+    reply: Reply,
+    why: str,
+) -> None:
+    """It is put off, and what the receiver said is kept nowhere but its status."""
+    receiver.answer = lambda _: reply
+    webhook, _ = events.add(TENANT, receiver.url, [EventType.BINDING_CREATED])
+    bind(store)
+    with delivering(dsn, keys):
+        until(lambda: events.attempts(webhook.id, limit=1))
+    [attempt] = events.attempts(webhook.id, limit=9)
+    assert (attempt["status"], attempt["why"]) == (reply.status, why)
+    found = events.find(webhook.id)
+    assert (found.state, found.failures) == (WebhookState.ACTIVE, 1)
+    assert owed(events, webhook) == 1
+    assert [each.path for each in receiver.received] == ["/hooks?of=shop"]
+
+
+def test_a_receiver_that_is_gone(
+    dsn: str, keys: KeyRing, store: BindingStore, events: EventStore, receiver: Receiver
+) -> None:
+    """By 410 it is switched off; what it is owed is sent when somebody resumes it."""
+    receiver.answer = lambda _: Reply(410)
+    webhook, secret = events.add(TENANT, receiver.url, [EventType.BINDING_CREATED])
+    bind(store)
+    with delivering(dsn, keys):
+        until(lambda: events.find(webhook.id).state is WebhookState.GONE)
+        bind(store, new_party(), new_party(), x=BLOCK.number(2))
+        assert owed(events, webhook) == 2
+        receiver.answer = lambda _: Reply()
+        events.resume(webhook.id)
+        events.resend(webhook.id, since=store.now() - HOUR)
+        until(lambda: owed(events, webhook) == 0)
+    assert {each.verified(secret)["id"] for each in receiver.received} == set(receiver.ids)
+    assert len(set(receiver.ids)) == 2
+
+
+def test_a_receiver_that_asks_for_time(
+    dsn: str,
+    keys: KeyRing,
+    connection: Connection,
+    store: BindingStore,
+    events: EventStore,
+    receiver: Receiver,
+) -> None:
+    """It gets nothing before, also of others."""
+    receiver.answer = lambda _: Reply(429, {"Retry-After": "3600"})
+    webhook, _ = events.add(TENANT, receiver.url, [EventType.BINDING_CREATED])
+    bind(store)
+    waits = "SELECT retry_at > now() + interval '50 minutes' FROM agi_router.webhook"
+    with delivering(dsn, keys):
+        until(lambda: one(connection, waits))
+        bind(store, new_party(), new_party(), x=BLOCK.number(2))
+        assert owed(events, webhook) == 2
+    again = "SELECT max(next_at) > now() + interval '50 minutes' FROM agi_router.delivery"
+    assert one(connection, again)
+    assert len(receiver.received) == 1
+
+
+def test_what_fails_for_days(
+    dsn: str,
+    keys: KeyRing,
+    connection: Connection,
+    store: BindingStore,
+    events: EventStore,
+    receiver: Receiver,
+) -> None:
+    """Seven days, and it is held; three without a success, and its webhook is switched off."""
+    receiver.answer = lambda _: Reply(500)
+    webhook, _ = events.add(TENANT, receiver.url, [EventType.BINDING_CREATED])
+    bind(store)
+    connection.execute("UPDATE agi_router.delivery SET owed_since = now() - interval '8 days'")
+    with delivering(dsn, keys):
+        until(lambda: state_of(events, webhook) == ("active", 0, 1))
+        connection.execute(
+            "UPDATE agi_router.webhook SET failed_since = now() - interval '4 days'"
+        )
+        bind(store, new_party(), new_party(), x=BLOCK.number(2))
+        until(lambda: state_of(events, webhook) == ("failed", 1, 1))
+        receiver.answer = lambda _: Reply()
+        events.resume(webhook.id)
+        assert events.resend(webhook.id, since=store.now() - HOUR) == 2
+        until(lambda: state_of(events, webhook) == ("active", 0, 0))
+
+
+def test_a_slow_receiver_delays_no_other(
+    dsn: str, keys: KeyRing, store: BindingStore, events: EventStore, receiver: Receiver
+) -> None:
+    """However much it is owed, it takes half of what is free at most."""
+    stuck = threading.Event()
+
+    def wait(_: Received) -> Reply:
+        stuck.wait(30.0)
+        return Reply()
+
+    with Receiver(wait) as slow:
+        slow_one, _ = events.add(TENANT, slow.url, [EventType.BINDING_CREATED])
+        bound = [bind(store, new_party(), new_party(), x=BLOCK.number(i)) for i in range(20)]
+        with delivering(dsn, keys, threads=8):
+            until(lambda: len(slow.received) >= 4)
+            quick, _ = events.add(TENANT, receiver.url, [EventType.BINDING_ENDED])
+            for made in bound:
+                store.unbind(made.id)
+            until(lambda: owed(events, quick) == 0)
+            assert owed(events, slow_one) == 20
+            stuck.set()
+            until(lambda: owed(events, slow_one) == 0)
+    assert len(receiver.ids) == 20
+
+
+def test_a_receiver_that_never_ends(
+    dsn: str,
+    keys: KeyRing,
+    store: BindingStore,
+    events: EventStore,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One that sends a byte at a time has no longer than others."""
+    monkeypatch.setitem(LIMITS, Format.CLOUDEVENTS, 0.5)
+    ended = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+
+        def drip() -> None:
+            line, _ = server.accept()
+            with line:
+                while not ended.wait(0.05):
+                    try:
+                        line.send(b"H")
+                    except OSError:
+                        return
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        webhook, _ = events.add(TENANT, f"http://127.0.0.1:{port}/", [EventType.BINDING_CREATED])
+        bind(store)
+        with delivering(dsn, keys):
+            until(lambda: events.attempts(webhook.id, limit=1))
+        ended.set()
+        thread.join()
+    [attempt] = events.attempts(webhook.id, limit=9)
+    assert (attempt["status"], attempt["why"]) == (None, "no answer within 0.5 s")
+
+
+def test_a_secret_is_changed(
+    dsn: str,
+    keys: KeyRing,
+    connection: Connection,
+    events: EventStore,
+    receiver: Receiver,
+) -> None:
+    """While it is, both sign; then the old one does not."""
+    webhook, old = events.add(TENANT, receiver.url, [EventType.CALL_ENDED])
+    new = events.rotate_secret(webhook.id, overlap=HOUR)
+    with delivering(dsn, keys):
+        events.test(webhook.id)
+        until(lambda: owed(events, webhook) == 0)
+        connection.execute("UPDATE agi_router.webhook SET old_until = now()")
+        events.test(webhook.id)
+        until(lambda: owed(events, webhook) == 0)
+    during, after = receiver.received
+    for secret in (old, new):
+        assert during.verified(secret)["type"] == "agi_router.webhook.test"
+    assert after.verified(new)["subject"] is None
+    with pytest.raises(WebhookVerificationError):
+        after.verified(old)
+
+
+async def test_the_format_of_the_older_service(
+    dsn: str,
+    keys: KeyRing,
+    connection: Connection,
+    store: BindingStore,
+    admissions: AdmissionStore,
+    events: EventStore,
+    receiver: Receiver,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A list of reports with real numbers; 200 and a number as code take it, nothing else."""
+    monkeypatch.setitem(LIMITS, Format.ALI, 10.0)
+    answers = [Reply(204), Reply(200, body=b'{"code": "0"}'), Reply(200, body=b'{"code":0}')]
+    receiver.answer = lambda _: answers[min(len(receiver.received), len(answers)) - 1]
+    webhook, _ = events.add(
+        TENANT,
+        "https://127.0.0.1/",
+        [EventType.CALL_ENDED],
+        form=Format.ALI,
+        numbers=Numbers.FULL,
+    )
+    # By https only, which a receiver on loopback has no certificate for.
+    connection.execute("UPDATE agi_router.webhook SET url = %s", (receiver.url,))
+    bind(store)
+    call_id = new_call_id()
+    await admit_as_router(admissions, a_call(), call_id)
+    await admissions.settle([an_end(call_id, Outcome.ANSWERED)])
+    with delivering(dsn, keys):
+        until(lambda: owed(events, webhook) == 0 or hurry(connection))
+    [report] = receiver.received[-1].told
+    assert (report["phone_no"], report["peer_no"]) == (A.digits, B.digits)
+    assert (report["call_id"], report["call_type"]) == (call_id, 0)
+    whys = {attempt["why"] for attempt in events.attempts(webhook.id, limit=9)}
+    assert whys >= {None, "it answered 204, and not 200", "its answer has no number as code"}
+    for table in ("event", "delivery", "attempt", "webhook"):
+        text = one(connection, f"SELECT string_agg(t::text, ' ') FROM agi_router.{table} t") or ""
+        assert not any(number.digits in text for number in (A, B))
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("http://127.0.0.1:9/", "not https"),
+        ("https://127.0.0.1:9/", "not public"),
+        ("https://localhost:9/", "not public"),
+        ("https://[::1]:9/", "not public"),
+    ],
+)
+def test_where_nothing_is_sent(
+    dsn: str, keys: KeyRing, store: BindingStore, events: EventStore, url: str, why: str
+) -> None:
+    """Our own networks, unless the operator allows the host."""
+    webhook, _ = events.add(TENANT, url, [EventType.BINDING_CREATED])
+    bind(store)
+    with delivering(dsn, keys, allowed=()):
+        until(lambda: events.attempts(webhook.id, limit=1))
+    [attempt] = events.attempts(webhook.id, limit=9)
+    assert attempt["status"] is None
+    assert why in attempt["why"]
+
+
+def test_a_forged_row_stops_no_other(
+    dsn: str,
+    keys: KeyRing,
+    connection: Connection,
+    store: BindingStore,
+    events: EventStore,
+    receiver: Receiver,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Its own events wait; they are told to nobody with the wrong parties."""
+    webhook, _ = events.add(TENANT, receiver.url, [EventType.BINDING_CREATED])
+    forged, fine = bind(store), bind(store, new_party(), new_party(), x=BLOCK.number(2))
+    connection.execute(
+        "UPDATE agi_router.route r SET callee = (SELECT o.callee FROM agi_router.route o"
+        " WHERE o.binding_id = %s LIMIT 1) WHERE r.binding_id = %s",
+        (fine.id.id, forged.id.id),
+    )
+    with delivering(dsn, keys):
+        until(lambda: owed(events, webhook) == 1 and receiver.received)
+    assert [each.told["subject"] for each in receiver.received] == [str(fine.id)]
+    assert events.find(webhook.id).failures == 0
+    assert "delivery.unreadable" in caplog.messages
+
+
+@on_one_server
+def test_a_deliverer_that_is_killed(
+    server: Server,
+    dsn: str,
+    connection: Connection,
+    store: BindingStore,
+    events: EventStore,
+    receiver: Receiver,
+    key_file: Path,
+) -> None:
+    """Twenty times: all arrives, in order, twice under one id only."""
+    role = "delivers"
+    with server.admin(database_of(dsn)) as admin:
+        admin.execute(f'CREATE ROLE "{role}" LOGIN')
+    try:
+        grant(connection, role, Purpose.DELIVER)
+        webhook, secret = events.add(TENANT, receiver.url, ALL)
+        environment = {
+            **os.environ,
+            "AGI_ROUTER_DSN": server.dsn(database_of(dsn), user=role),
+            "AGI_ROUTER_KEY_FILE": str(key_file),
+            "AGI_ROUTER_WEBHOOK_HOSTS": "127.0.0.1",
+        }
+        made: list[str] = []
+        for kill in range(20):
+            for i in range(3):
+                a, b, x = new_party(), new_party(), BLOCK.number(1000 + kill * 3 + i)
+                bound = bind(store, a, b, x=x)
+                store.unbind(bound.id)
+                made.append(str(bound.id))
+            before = len(receiver.received)
+            process = subprocess.Popen([PROGRAM, "deliver"], env=environment)
+            try:
+                # In the midst of it: another place each time.
+                until(partial(reached, receiver, before + 1 + kill % 4))
+            finally:
+                process.kill()
+                process.wait()
+            # What it had asked for last is done yet.
+            until(lambda: one(connection, CONNECTED) == 0)
+            abandon(connection)
+        with delivering(server.dsn(database_of(dsn), user=role), store.keys):
+            until(lambda: owed(events, webhook) == 0)
+    finally:
+        with server.admin(database_of(dsn)) as admin:
+            admin.execute(f'DROP OWNED BY "{role}"')
+            admin.execute(f'DROP ROLE "{role}"')
+    told: dict[str, list[tuple[str, str]]] = {}
+    for each in receiver.received:
+        event = each.verified(secret)
+        told.setdefault(event["subject"], []).append((event["type"], event["id"]))
+    assert set(told) == set(made)
+    for events_of in told.values():
+        first = [
+            type_ for i, (type_, _) in enumerate(events_of) if type_ not in dict(events_of[:i])
+        ]
+        assert first == ["agi_router.binding.created", "agi_router.binding.ended"]
+        assert len(set(events_of)) == 2
+
+
+@on_one_server
+def test_what_a_deliverer_may_not(server: Server, dsn: str, connection: Connection) -> None:
+    """Neither bind nor route nor lead a webhook elsewhere."""
+    role = "delivers too"
+    with server.admin(database_of(dsn)) as admin:
+        admin.execute(f'CREATE ROLE "{role}" LOGIN')
+    try:
+        grant(connection, role, Purpose.DELIVER)
+        with connect(server.dsn(database_of(dsn), user=role)) as own:
+            check_rights(own, Purpose.DELIVER)
+            for statement in (
+                "UPDATE agi_router.webhook SET url = ''",
+                "UPDATE agi_router.webhook SET secret = ''",
+                "UPDATE agi_router.binding SET state = 'unbound'",
+                "UPDATE agi_router.route SET callee = NULL",
+                "DELETE FROM agi_router.event",
+                "INSERT INTO agi_router.event SELECT * FROM agi_router.event",
+                "INSERT INTO agi_router.delivery SELECT * FROM agi_router.delivery",
+                "SELECT * FROM agi_router.call",
+                "SELECT * FROM agi_router.api_key",
+                "SELECT * FROM agi_router.audit",
+            ):
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    own.execute(statement.encode())
+    finally:
+        with server.admin(database_of(dsn)) as admin:
+            admin.execute(f'DROP OWNED BY "{role}"')
+            admin.execute(f'DROP ROLE "{role}"')
+
+
+@on_one_server
+def test_the_command_line(
+    dsn: str, store: BindingStore, receiver: Receiver, key_file: Path, connection: Connection
+) -> None:
+    """Everything an operator does with webhooks and events."""
+    cli = Cli({"AGI_ROUTER_DSN": dsn, "AGI_ROUTER_KEY_FILE": str(key_file)})
+    assert cli("webhook", "add", "ftp://shop.example/").code == 2
+    assert cli("webhook", "add", receiver.url, "--full").code == 65
+    made = cli("webhook", "add", receiver.url, "--types", "binding.created", "--json").json
+    assert made["secret"].startswith("whsec_")
+    number = made["id"]
+    assert cli("events", "write").out == "binding.created\n"
+    bound = bind(store)
+    listed = cli("events", "list", "--json").json
+    assert [each["subject"] for each in listed["events"]] == [str(bound.id)]
+    assert cli("events", "list", "--after", listed["next"]).out.startswith("no events\n")
+    assert cli("webhook", "pause", number, "--json").json["state"] == "paused"
+    assert cli("webhook", "resume", number, "--json").json["state"] == "active"
+    assert cli("webhook", "test", number, "--json").json["event"].startswith("evt_")
+    assert cli("webhook", "resend", number, "--since", "1h", "--json").json == {"owed": 1}
+    assert cli("webhook", "resend", number).code == 2
+    assert cli("webhook", "list", "--json").json[0]["owed"] == 2
+    with delivering(dsn, store.keys):
+        until(lambda: cli("webhook", "list", "--json").json[0]["owed"] == 0)
+    assert {
+        each["status"] for each in cli("webhook", "show", number, "--json").json["attempts"]
+    } == {204}
+    again = cli("webhook", "rotate-secret", number, "--json").json["secret"]
+    assert again != made["secret"]
+    assert cli("webhook", "remove", number, "--json").json == {"removed": number}
+    assert cli("webhook", "show", number).code == 66
+    assert cli("events", "write", "--none").out == "none\n"
+    assert cli("events", "write", "--json").json == {"tenant": "default", "types": []}
+    full = cli(
+        "webhook", "add", "https://shop.example/", "--full", "--reason", "old receiver", "--json"
+    )
+    assert full.json["numbers"] == "full"
+    [row] = connection.execute("SELECT act, reason FROM agi_router.audit").fetchall()
+    assert row == {"act": "webhook add", "reason": "old receiver"}

@@ -1,0 +1,322 @@
+"""Events by table: words, times of tries, what a receiver gets, and how it is signed."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from standardwebhooks import Webhook as Receiver
+from standardwebhooks import WebhookVerificationError
+
+from agi_router.bindings.model import BindingId
+from agi_router.bindings.reasons import Reason
+from agi_router.bindings.words import Side
+from agi_router.events.model import (
+    ALI_TYPES,
+    Cursor,
+    Event,
+    EventType,
+    check_url,
+    event_name,
+    parse_event_name,
+    parse_types,
+)
+from agi_router.events.schedule import (
+    IN_FLIGHT,
+    PROBED_AFTER,
+    next_delay,
+    parse_retry_after,
+    pause_of_webhook,
+)
+from agi_router.events.shapes import ali_reports, cloud_event
+from agi_router.events.signature import new_secret, signed_headers
+from agi_router.numbers import Block
+
+AT = datetime(2026, 1, 31, 7, 4, 5, 123000, tzinfo=UTC)
+NAME = BindingId(Block.parse("70012345678"), 42)
+PARTIES = {Side.A: ["138****0001"], Side.B: ["138****0002"]}
+CALL: dict[str, Any] = {
+    "call_id": "n1-1769843045.17",
+    "x_number": "700123456784910",
+    "caller_side": "a",
+    "reason": None,
+    "outcome": "answered",
+    "received_at": "2026-01-31T07:03:20+00:00",
+    "ended_at": "2026-01-31T07:04:05+00:00",
+    "ring_ms": 4200,
+    "talk_ms": 30_000,
+    "q850": 16,
+    "released_by": "caller",
+    "mode": "axb",
+    "order_id": "A-1001",
+    "max_calls": 10,
+    "calls_used": 1,
+}
+
+
+def an_event(type_: EventType = EventType.CALL_ENDED, **data: Any) -> Event:
+    return Event(
+        id=7,
+        type=type_,
+        at=AT,
+        tenant="shop",
+        binding=NAME,
+        sequence=3,
+        data={**CALL, **data},
+    )
+
+
+def test_a_cloud_event() -> None:
+    """Its attributes, and what it tells; it is JSON."""
+    told = cloud_event(an_event(), PARTIES)
+    assert told == json.loads(json.dumps(told))
+    assert {name: told[name] for name in told if name != "data"} == {
+        "specversion": "1.0",
+        "id": "evt_7",
+        "source": "/agi-router",
+        "type": "agi_router.call.ended",
+        "subject": "70012345678-42",
+        "time": "2026-01-31T07:04:05.123Z",
+        "datacontenttype": "application/json",
+        "sequence": 3,
+    }
+    assert told["data"] == {
+        **CALL,
+        "tenant": "shop",
+        "binding_id": "70012345678-42",
+        "parties": {"a": ["138****0001"], "b": ["138****0002"]},
+    }
+
+
+def test_an_event_without_a_binding() -> None:
+    """Of a call, or of nothing."""
+    event = replace(an_event(EventType.WEBHOOK_TEST), binding=None, sequence=None, data={})
+    told = cloud_event(event, {})
+    assert (told["subject"], told["data"]["binding_id"]) == (None, None)
+    assert told["data"]["parties"] == {"a": [], "b": []}
+
+
+@pytest.mark.parametrize(
+    ("state", "clock"),
+    [("expired", "time"), ("used_up", "count"), ("unbound", "unbind"), ("order_ended", "order")],
+)
+def test_which_clock(state: str, clock: str) -> None:
+    """A binding's end says which clock has ended it; its beginning says nothing of it."""
+    ended = cloud_event(an_event(EventType.BINDING_ENDED, state=state), PARTIES)
+    assert ended["data"]["ended_by"] == clock
+    assert "ended_by" not in cloud_event(an_event(EventType.BINDING_CREATED), PARTIES)["data"]
+
+
+def test_a_report_of_the_older_service() -> None:
+    """Times are those of China, and one that did not happen is a copy of the one before."""
+    [answered] = ali_reports(an_event(), PARTIES)
+    assert answered["call_time"] == answered["call_out_time"] == "2026-01-31 15:03:20"
+    assert answered["ring_time"] == "2026-01-31 15:03:24"
+    assert answered["start_time"] == "2026-01-31 15:03:35"
+    assert answered["release_time"] == "2026-01-31 15:04:05"
+    assert (answered["phone_no"], answered["peer_no"]) == ("138****0001", "138****0002")
+    assert (answered["sub_id"], answered["id"], answered["call_type"]) == (42, 7, 0)
+    assert (answered["release_dir"], answered["release_cause"]) == (1, 16)
+    assert answered["called_display_no"] == answered["secret_no"] == "700123456784910"
+    silent = an_event(
+        caller_side="b", ring_ms=None, talk_ms=None, released_by=None, q850=None, mode="axyb"
+    )
+    [missed] = ali_reports(silent, {Side.A: ["1", "2"]})
+    assert missed["ring_time"] == missed["call_time"]
+    assert missed["start_time"] == missed["release_time"]
+    assert (missed["phone_no"], missed["peer_no"], missed["call_type"]) == ("", "", 1)
+    assert (missed["called_display_no"], missed["release_dir"], missed["release_cause"]) == (
+        "",
+        0,
+        0,
+    )
+
+
+def test_a_call_that_was_refused_or_let_through() -> None:
+    """Refused calls have a cause of five; of one that begins there is less to tell."""
+    refused = replace(
+        an_event(EventType.CALL_REFUSED, reason="no_binding", mode=None, order_id=None),
+        binding=None,
+        sequence=None,
+    )
+    [report] = ali_reports(refused, {})
+    assert (report["call_type"], report["unconnected_cause"], report["sub_id"]) == (4, 2, 0)
+    assert (report["pool_key"], report["out_id"]) == ("", "")
+    [start] = ali_reports(an_event(EventType.CALL_ADMITTED, ended_at=None), PARTIES)
+    assert "release_time" not in start
+    assert start["call_type"] == 0
+
+
+@pytest.mark.parametrize("reason", list(Reason))
+def test_every_reason_has_a_cause(reason: Reason) -> None:
+    """One of the five that the older service knows, and never that of a normal call."""
+    [report] = ali_reports(an_event(EventType.CALL_REFUSED, reason=reason.value), PARTIES)
+    assert report["unconnected_cause"] in {1, 2, 3, 4}
+
+
+def test_a_signature_is_one_that_the_package_takes() -> None:
+    """By the one secret and by the other while they change, and not after a byte has changed."""
+    old, new = new_secret(), new_secret()
+    body = json.dumps({"a": "中"}).encode()
+    now = int(datetime.now(UTC).timestamp())
+    headers = signed_headers("evt_7", now, body, [new, old])
+    assert headers["webhook-id"] == "evt_7"
+    for secret in (old, new):
+        assert Receiver(secret).verify(body, headers) == {"a": "中"}
+    for wrong in (
+        (Receiver(new_secret()), body, headers),
+        (Receiver(new), body + b" ", headers),
+        (Receiver(new), body, headers | {"webhook-id": "evt_8"}),
+        (Receiver(new), body, headers | {"webhook-timestamp": str(now - 1)}),
+    ):
+        receiver, sent, given = wrong
+        with pytest.raises(WebhookVerificationError):
+            receiver.verify(sent, given)
+
+
+def test_the_receiver_of_the_page() -> None:
+    """What docs/events.md shows works as it stands, and takes the event that it shows."""
+    page = (Path(__file__).parents[2] / "docs/events.md").read_text("utf-8")
+    [code] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    [shown] = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(code, names)  # noqa: S102 - it is ours
+    secret, body = new_secret(), shown.encode()
+    headers = signed_headers("evt_4711", int(datetime.now(UTC).timestamp()), body, [secret])
+    told = names["receive"](secret, body, headers)
+    made = cloud_event(an_event(), PARTIES)
+    assert told.keys() == made.keys()
+    assert told["data"].keys() == made["data"].keys()
+    with pytest.raises(WebhookVerificationError):
+        names["receive"](new_secret(), body, headers)
+
+
+def test_every_type_is_on_the_page() -> None:
+    """And no other one."""
+    page = (Path(__file__).parents[2] / "docs/events.md").read_text("utf-8")
+    table = page.partition("## Types")[2].partition("## What is sent")[0]
+    assert re.findall(r"(?m)^\| `([a-z.]+)` \|", table) == [each.value for each in EventType]
+
+
+def test_secrets_are_as_the_standard_has_them() -> None:
+    """Each of 32 bytes, and another one."""
+    assert len({new_secret() for _ in range(9)}) == 9
+    assert new_secret().startswith("whsec_")
+    assert len(new_secret()) == len("whsec_") + 44
+
+
+def test_when_it_is_tried_again() -> None:
+    """Later each time, daily in the end, for seven days, and never all at one moment."""
+    owed, delays = timedelta(), list[timedelta]()
+    while (delay := next_delay(len(delays) + 1, owed, lambda: 0.5)) is not None:
+        delays.append(delay)
+        owed += delay
+    assert [delay.total_seconds() for delay in delays[:9]] == pytest.approx(
+        [5, 30, 120, 600, 1800, 7200, 21_600, 43_200, 86_400]
+    )
+    assert timedelta(days=6) < owed <= timedelta(days=7)
+    early, late = (next_delay(1, timedelta(), partial(float, r)) for r in ("0", "1"))
+    assert early is not None
+    assert late is not None
+    assert (early.total_seconds(), late.total_seconds()) == pytest.approx((4, 6))
+    hour = timedelta(hours=1)
+    assert next_delay(1, timedelta(), lambda: 0.5, wish=hour) == hour
+    assert next_delay(9, timedelta(), lambda: 0.5, wish=hour) == timedelta(days=1)
+
+
+def test_a_webhook_that_fails_is_probed() -> None:
+    """Ten failures are nothing; then there are pauses, ten minutes at most, or as it wishes."""
+    pauses = [pause_of_webhook(failures) for failures in range(PROBED_AFTER + 20)]
+    assert pauses[:PROBED_AFTER] == [timedelta()] * PROBED_AFTER
+    assert pauses == sorted(pauses)
+    assert pauses[PROBED_AFTER] == timedelta(seconds=5)
+    assert pauses[-1] == timedelta(minutes=10)
+    assert pause_of_webhook(1, wish=timedelta(hours=2)) == timedelta(hours=2)
+    assert IN_FLIGHT > 1
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("0", 0),
+        ("120", 120),
+        ("9" * 30, 86_400),
+        (None, None),
+        ("", None),
+        ("-1", None),
+        ("１", None),
+        ("Fri, 31 Dec 1999 23:59:59 GMT", None),
+    ],
+)
+def test_when_a_receiver_wants_it(text: str | None, seconds: int | None) -> None:
+    """Seconds, a day at most; anything else says nothing."""
+    wanted = None if seconds is None else timedelta(seconds=seconds)
+    assert parse_retry_after(text) == wanted
+
+
+def test_types() -> None:
+    """As they are typed; all of them are those that may be asked for."""
+    assert parse_types([" call.ended", "binding.created"]) == (
+        EventType.BINDING_CREATED,
+        EventType.CALL_ENDED,
+    )
+    assert set(parse_types(["all"])) == set(EventType) - {EventType.WEBHOOK_TEST}
+    assert set(ALI_TYPES) <= set(parse_types(["all"]))
+    for wrong in ([], [""], ["call.ended", "call"], ["webhook.test"]):
+        with pytest.raises(ValueError, match="types are"):
+            parse_types(wrong)
+
+
+def test_names_and_places() -> None:
+    """What is given out is read again, and nothing else."""
+    assert parse_event_name(f" {event_name(12)} ") == 12
+    place = Cursor(2**64 - 1, 5)
+    assert Cursor.parse(str(place)) == place
+    assert Cursor(1, 9) < Cursor(2, 1)
+    for wrong in ("", "1", "1.", "-1.1", "1.1.1", f"{2**64}.1", "１.1"):
+        with pytest.raises(ValueError, match="cursor"):
+            Cursor.parse(wrong)
+    for wrong in ("12", "evt_", "evt_x", "evt_" + "9" * 19):
+        with pytest.raises(ValueError, match="event's id"):
+            parse_event_name(wrong)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://shop.example/hooks/calls?a=b",
+        "http://127.0.0.1:8080",
+        "https://[2001:db8::1]:8443/",
+    ],
+)
+def test_addresses(text: str) -> None:
+    """As they are typed."""
+    assert check_url(f" {text}\t") == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "shop.example",
+        "ftp://shop.example/",
+        "https://me:secret@shop.example/",
+        "https://shop.example/#part",
+        "https://shop.example/a b",
+        "https://Shop.example/",
+        "https://shop.example\\@evil.example/",
+        "https://shop.example/\r\nhost: evil.example",
+        "https://shop.example/" + "a" * 2000,
+        "https://shöp.example/",
+    ],
+)
+def test_what_is_no_address(text: str) -> None:
+    """What may be read in two ways, or would put a password on record."""
+    with pytest.raises(ValueError, match="address looks like"):
+        check_url(text)
