@@ -819,7 +819,7 @@ def test_every_mode(cli: Cli, store: BindingStore) -> None:
         ]
     )
     assert [line for line in shown.out.splitlines() if line.startswith("called back")] == [
-        "called back   -"
+        "called back    -"
     ]
     assert listed.out.count(f"{A.masked}, {C.masked}") == 3
     assert (refused.json["reason"], refused.json["ring"]) == ("no_default_party", None)
@@ -1086,7 +1086,7 @@ def test_pool_size(bare_cli: Cli) -> None:
 def test_sweep(cli: Cli, connection: Connection, store: BindingStore) -> None:
     """What is over is swept up, and counted."""
     expire(connection, bind(store).id)
-    done = {"expired": 1, "moved": 2, "bindings": 0, "calls": 0, "days": 0}
+    done = {"expired": 1, "moved": 2, "bindings": 0, "calls": 0, "days": 0, "answers": 0}
     assert cli("sweep", "--batch", 1, "--json").json == done
     assert cli("sweep").out.split()[:2] == ["expired", "0"]
     assert cli("sweep", "--batch", 0).code == 2
