@@ -403,7 +403,7 @@ class Settings:
         )
 
     @property
-    def rests(self) -> Quarantine:
+    def quarantine(self) -> Quarantine:
         """
         How long numbers are kept from new bindings.
         """

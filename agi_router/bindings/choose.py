@@ -81,7 +81,7 @@ class NumberChooser:
     Args:
         queries: Where blocks and bindings are kept.
         keys: To see on which numbers a party is.
-        rests: How long numbers are kept from new bindings.
+        quarantine: How long numbers are kept from new bindings.
         inventory: The blocks.
         discreet: Whether its words are for a tenant, who must not learn on how many numbers a
             party is by the bindings of others, nor which blocks are kept for them.
@@ -91,14 +91,14 @@ class NumberChooser:
         self,
         queries: Queries,
         keys: KeyRing,
-        rests: Quarantine,
+        quarantine: Quarantine,
         *,
         inventory: InventoryStore,
         discreet: bool = False,
     ) -> None:
         self._queries = queries
         self._keys = keys
-        self._rests = rests
+        self._quarantine = quarantine
         self._inventory = inventory
         self._discreet = discreet
 
@@ -367,7 +367,7 @@ class NumberChooser:
         choice: NumberPolicy,
         block: Block,
     ) -> dict[str, Any]:
-        spans = {"rest": self._rests.number, "party_rest": self._rests.party}
+        spans = {"rest": self._quarantine.number, "party_rest": self._quarantine.party}
         if choice.same_x is Affinity.AVOID:
             spans["party_rest"] = _FOREVER
         return {

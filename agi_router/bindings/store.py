@@ -71,7 +71,7 @@ from agi_router.tenants.scope import OPERATOR, Scope
 __all__ = ["FOREIGN", "BindingStore"]
 
 
-_RESTS = Quarantine()
+_QUARANTINE = Quarantine()
 _POLICY = NumberPolicy()
 _STREAMED = 1000
 # How often a change is tried anew that has to look at the binding first.
@@ -124,7 +124,7 @@ class BindingStore:
     Args:
         connection: See :func:`agi_router.db.connection.connect`.
         keys: To tag and seal the parties' numbers.
-        rests: How long numbers are kept from new bindings after a binding's end.
+        quarantine: How long numbers are kept from new bindings after a binding's end.
         open_modes: Whether numbers may be bound that strangers can call.
         scope: Whose bindings these are; see :meth:`within`.
     """
@@ -133,7 +133,7 @@ class BindingStore:
         self,
         connection: Connection,
         keys: KeyRing,
-        rests: Quarantine = _RESTS,
+        quarantine: Quarantine = _QUARANTINE,
         *,
         open_modes: bool = False,
         scope: Scope = OPERATOR,
@@ -143,11 +143,11 @@ class BindingStore:
         self.scope = scope
         """What lies outside is answered as what does not exist."""
         self._queries = Queries(connection, scope.values)
-        self._rests = rests
+        self._quarantine = quarantine
         self._wider: BindingStore | None = None
         self.names = BindingNames(self._queries, scope)
         """Bindings by what they are called."""
-        self.inventory = InventoryStore(self._queries, rests, scope)
+        self.inventory = InventoryStore(self._queries, quarantine, scope)
         """The blocks."""
         self._use_keys(keys)
         self._open_modes = open_modes
@@ -164,7 +164,7 @@ class BindingStore:
         if scope != self.scope:
             self.scope.check_operator("acts for others")
         store = BindingStore(
-            self.connection, self.keys, self._rests, open_modes=self._open_modes, scope=scope
+            self.connection, self.keys, self._quarantine, open_modes=self._open_modes, scope=scope
         )
         store._wider = self
         return store
@@ -178,7 +178,7 @@ class BindingStore:
         self.chooser = NumberChooser(
             self._queries,
             keys,
-            self._rests,
+            self._quarantine,
             inventory=self.inventory,
             discreet=not self.scope.whole,
         )
@@ -641,8 +641,8 @@ class BindingStore:
         values = {
             "block": block.value,
             "terms": Jsonb({**columns, **mode_columns(parties, numbers[0])}),
-            "rest": self._rests.number,
-            "party_rest": self._rests.party,
+            "rest": self._quarantine.number,
+            "party_rest": self._quarantine.party,
             **route_columns(routes),
             **key_ids(self.keys),
             **_columns_of(self._places(rows)),
@@ -682,7 +682,7 @@ class BindingStore:
         """
         Which places of a new binding's *rows* rest, in words; :obj:`None` if none does.
         """
-        found = self._find_rests(block, None, rows, self._rests.number)
+        found = self._find_rests(block, None, rows, self._quarantine.number)
         words = [
             f"{each['x_number']} rests until {_moment(each)}, because a binding on it ended"
             if caller is None
@@ -708,7 +708,7 @@ class BindingStore:
         values = {
             "x_number": numbers,
             "tenant": self.scope.tenant,
-            "memory": self._rests.memory,
+            "memory": self._quarantine.memory,
         }
         for row in self._queries.rows("find_foreign_numbers", values):
             raise BindingConflict(f"{row['x_number']}: {FOREIGN}")
@@ -747,7 +747,7 @@ class BindingStore:
                 "id": binding_id,
                 **_columns_of(places),
                 "rest": rest,
-                "party_rest": self._rests.party,
+                "party_rest": self._quarantine.party,
             },
         )
         return [

@@ -121,7 +121,7 @@ class Importer:
         keys: To tag and seal with.
         fixed_lines: Whether fixed lines may be parties.
         ttl: Life of a binding, where a row says nothing.
-        rests: How long numbers are kept from new bindings.
+        quarantine: How long numbers are kept from new bindings.
         open_modes: Whether numbers may be bound that strangers can call.
         processes: How many worker processes.
         watcher: Who is told.
@@ -135,7 +135,7 @@ class Importer:
         *,
         fixed_lines: bool,
         ttl: timedelta,
-        rests: Quarantine,
+        quarantine: Quarantine,
         open_modes: bool,
         processes: int,
         watcher: Watcher,
@@ -144,9 +144,9 @@ class Importer:
         self._connection = connection
         self._keys = keys
         self._store_of_one = BindingStore(
-            connection, keys, rests, open_modes=open_modes, scope=scope
+            connection, keys, quarantine, open_modes=open_modes, scope=scope
         )
-        self._rests = rests
+        self._quarantine = quarantine
         self._fixed_lines = fixed_lines
         self._ttl = ttl
         self._processes = processes
@@ -329,10 +329,10 @@ class Importer:
         return bool(
             self._execute("find_bound", orders)
             or len(self._execute("lock_open_blocks", {"block": batch.blocks})) < len(batch.blocks)
-            or self._execute("find_held", {**places, "party_rest": self._rests.party})
+            or self._execute("find_held", {**places, "party_rest": self._quarantine.party})
             or self._foreign(batch.given)
             or self._execute(
-                "find_closed_numbers", {"x_number": batch.numbers, "rest": self._rests.number}
+                "find_closed_numbers", {"x_number": batch.numbers, "rest": self._quarantine.number}
             )
         )
 
@@ -520,7 +520,7 @@ class Importer:
             {
                 "x_number": array_of_integers(place.x_number for place, _ in found),
                 "caller_tag": array_of_integers(place.caller_tag for place, _ in found),
-                "party_rest": self._rests.party,
+                "party_rest": self._quarantine.party,
             },
         )
         held = [(*found[row["place"] - 1], row) for row in rows]
@@ -530,7 +530,7 @@ class Importer:
                 "find_closed_numbers",
                 {
                     "x_number": array_of_integers({place.x_number for place in places}),
-                    "rest": self._rests.number,
+                    "rest": self._quarantine.number,
                 },
             )
         }
@@ -619,7 +619,7 @@ class Importer:
         """
         if self._tenant is None:
             return set()
-        values = {"x_number": numbers, "tenant": self._tenant, "memory": self._rests.memory}
+        values = {"x_number": numbers, "tenant": self._tenant, "memory": self._quarantine.memory}
         return {row["x_number"] for row in self._execute("find_foreign_numbers", values)}
 
     def _holder(self, place: Place, binding_id: int) -> str:

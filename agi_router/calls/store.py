@@ -58,7 +58,7 @@ _COUNTED_BINDINGS = 20_000
 _COUNTED_NUMBERS = 1_000
 _CANDIDATES = 64
 _RESERVED_PAGE = 10_000
-_RESTS = Quarantine()
+_QUARANTINE = Quarantine()
 
 _Count = TypeVar("_Count")
 
@@ -141,7 +141,7 @@ class AdmissionStore:
         dsn: libpq connection string; :obj:`None` leaves it to the ``PG…`` variables.
         keys: To find callers and to open callees.
         connections: How many connections, and workers.
-        rests: How long numbers are kept from new bindings; where one is made on a call.
+        quarantine: How long numbers are kept from new bindings; where one is made on a call.
         open_modes: Whether strangers get through where a binding says so.
     """
 
@@ -151,11 +151,11 @@ class AdmissionStore:
         keys: KeyRing,
         *,
         connections: int,
-        rests: Quarantine = _RESTS,
+        quarantine: Quarantine = _QUARANTINE,
         open_modes: bool = False,
     ) -> None:
         self._keys = keys
-        self._rests = rests
+        self._quarantine = quarantine
         self._open_modes = open_modes
         self.pool = ConnectionPool(dsn or "", size=connections, name=_name(keys))
 
@@ -286,8 +286,8 @@ class AdmissionStore:
             "caller_tag": [tag for tags in places.values() for tag in tags],
             # Under every key: by any of them the callee may be there.
             "callers": len(keys.tag_keys),
-            "rest": self._rests.number,
-            "party_rest": self._rests.party,
+            "rest": self._quarantine.number,
+            "party_rest": self._quarantine.party,
         }
         cursor = await connection.execute(query("choose_x"), values)
         chosen = await cursor.fetchone()
@@ -552,7 +552,7 @@ class AdmissionStore:
         values = {
             "after": -1 if after is None else after.last,
             "limit": _COUNTED_NUMBERS,
-            "rest": self._rests.number,
+            "rest": self._quarantine.number,
         }
 
         return await self._count("count_numbers", values, NumberCount, timeout)

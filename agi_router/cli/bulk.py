@@ -121,7 +121,7 @@ def import_(
             keys,
             fixed_lines=settings.fixed_lines,
             ttl=settings.ttl,
-            rests=settings.rests,
+            quarantine=settings.quarantine,
             open_modes=settings.open_modes,
             processes=processes or cores(),
             watcher=Watcher(

@@ -90,7 +90,7 @@ def size(
     Example:
       agi-router pool size --pairs 50000 --ttl 2h --quarantine 10m
     """
-    rest = read_settings().rests.number if quarantine is None else quarantine
+    rest = read_settings().quarantine.number if quarantine is None else quarantine
     needed = size_pool(pairs=pairs, ttl=ttl, quarantine=rest, share=share)
     if as_json:
         echo_json(

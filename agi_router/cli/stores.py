@@ -37,7 +37,7 @@ def open_inventory(settings: Settings, *, tenant: str | None = None) -> Iterator
     """
     with open_serving_database(settings) as connection:
         queries = Queries(connection)
-        yield InventoryStore(queries, settings.rests, find_scope(connection, tenant))
+        yield InventoryStore(queries, settings.quarantine, find_scope(connection, tenant))
 
 
 @contextmanager
@@ -65,7 +65,7 @@ def open_store(
         yield BindingStore(
             connection,
             ring,
-            settings.rests,
+            settings.quarantine,
             open_modes=settings.open_modes,
             scope=find_scope(connection, tenant),
         )

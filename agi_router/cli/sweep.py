@@ -43,7 +43,9 @@ def sweep(batch: int, *, as_json: bool) -> None:
     done = Swept()
     with connect(settings.dsn, timeout=_TIMEOUT) as connection:
         check_schema(connection)
-        for step in Sweep(connection, settings.rests, settings.retention, batch=batch).steps():
+        for step in Sweep(
+            connection, settings.quarantine, settings.retention, batch=batch
+        ).steps():
             done += step
             if step != Swept():
                 time.sleep(_PAUSE)

@@ -28,13 +28,13 @@ class InventoryStore:
 
     Args:
         queries: Where they are kept.
-        rests: How long numbers are kept from new bindings.
+        quarantine: How long numbers are kept from new bindings.
         scope: Who asks.
     """
 
-    def __init__(self, queries: Queries, rests: Quarantine, scope: Scope = OPERATOR) -> None:
+    def __init__(self, queries: Queries, quarantine: Quarantine, scope: Scope = OPERATOR) -> None:
         self._queries = queries.given(scope.values)
-        self._rests = rests
+        self._quarantine = quarantine
         self._scope = scope
         self.tenants = TenantStore(queries, scope)
         """Whom blocks are kept for."""
@@ -143,7 +143,7 @@ class InventoryStore:
         return [(XNumber.from_int(row["x_number"]), row["bound"]) for row in rows]
 
     def _spans(self) -> dict[str, timedelta]:
-        return {"rest": self._rests.number, "party_rest": self._rests.party}
+        return {"rest": self._quarantine.number, "party_rest": self._quarantine.party}
 
     @staticmethod
     def _described(row: dict[str, Any]) -> dict[str, Any]:

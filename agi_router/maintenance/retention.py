@@ -64,16 +64,21 @@ class Sweep:
 
     Args:
         connection: Its own. See :func:`agi_router.db.connection.connect`.
-        rests: How long routes are remembered where calls look.
+        quarantine: How long routes are remembered where calls look.
         retention: How long bindings and calls are kept after their end.
         batch: How many rows a step takes at most.
     """
 
     def __init__(
-        self, connection: Connection, rests: Quarantine, retention: timedelta, *, batch: int = 500
+        self,
+        connection: Connection,
+        quarantine: Quarantine,
+        retention: timedelta,
+        *,
+        batch: int = 500,
     ) -> None:
         self._queries = Queries(connection)
-        self._spans = {"memory": rests.memory, "retention": retention, "limit": batch}
+        self._spans = {"memory": quarantine.memory, "retention": retention, "limit": batch}
         self._batch = batch
 
     def steps(self) -> Iterator[Swept]:

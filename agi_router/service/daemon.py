@@ -141,7 +141,7 @@ async def _serve(
         settings.dsn,
         keys,
         connections=settings.db_connections,
-        rests=settings.rests,
+        quarantine=settings.quarantine,
         open_modes=settings.open_modes,
     )
     router = Router(

@@ -52,7 +52,7 @@ _SCRIPTS = 64
 _TAKEN = 9_500
 _ROOM = 100_000
 _DAY = timedelta(days=1)
-_RESTS = Quarantine(number=timedelta(hours=1), party=_DAY)
+_QUARANTINE = Quarantine(number=timedelta(hours=1), party=_DAY)
 _GENERAL = "default"
 
 
@@ -116,7 +116,7 @@ class Bench:
     @contextmanager
     def _opened(self, dsn: str) -> Iterator[BindingStore]:
         with connect(dsn) as connection:
-            yield BindingStore(connection, self._keys, _RESTS)
+            yield BindingStore(connection, self._keys, _QUARANTINE)
 
     def rates(self, *, seconds: int) -> dict[str, float]:
         """Binds per second and PostgreSQL's CPU per bind, of the program and of pgbench."""
@@ -148,7 +148,7 @@ class Bench:
         files = []
         for serial in range(_SCRIPTS):
             with Recorder.connect(dsn, autocommit=True, row_factory=dict_row) as recorder:
-                store = BindingStore(recorder, self._keys, _RESTS)
+                store = BindingStore(recorder, self._keys, _QUARANTINE)
                 store.bind(parties(next(self._serials)), Terms(expires_at=store.now() + _DAY))
                 # The clock is asked by the benchmark, not by a bind.
                 del recorder.asked[0]
@@ -167,7 +167,7 @@ class Bench:
         In an empty block; in one of which 95 % rests; by a party that is on 95 % of one already.
         """
         with connect(dsn) as connection:
-            store = BindingStore(connection, self._keys, _RESTS)
+            store = BindingStore(connection, self._keys, _QUARANTINE)
             resting, held, courier = self._fill(connection, store)
             found: dict[str, list[float]] = {"empty": [], "resting": [], "held": []}
             fresh = count(next(self._serials))
@@ -216,7 +216,7 @@ class Bench:
 def bind_for(dsn: str, keys: str, first: int, seconds: int) -> int:
     """Bind one after the other for a time, as one client; returns how often."""
     with connect(dsn) as connection:
-        store = BindingStore(connection, KeyRing.parse(keys), _RESTS)
+        store = BindingStore(connection, KeyRing.parse(keys), _QUARANTINE)
         expires_at = store.now() + _DAY
         until = time.monotonic() + seconds
         for serial in count(first):

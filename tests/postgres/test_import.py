@@ -93,7 +93,7 @@ class Importing:
     dsn: str
     keys: KeyRing
     processes: int = 1
-    rests: Quarantine = NO_REST
+    quarantine: Quarantine = NO_REST
     tenant: str | None = None
     faults: list[tuple[int, str]] = field(default_factory=list)
     read: Any = None
@@ -108,7 +108,7 @@ class Importing:
                 self.keys,
                 fixed_lines=False,
                 ttl=HOUR,
-                rests=self.rests,
+                quarantine=self.quarantine,
                 open_modes=True,
                 processes=self.processes,
                 watcher=Watcher(
@@ -584,7 +584,7 @@ def test_a_file_of_one_tenant_tells_nothing_of_others(
     if over:
         open_store.unbind(foreign.id)
     importing.tenant = "rides"
-    importing.rests = Quarantine(number=timedelta(), party=timedelta(days=7))
+    importing.quarantine = Quarantine(number=timedelta(), party=timedelta(days=7))
     cells: list[tuple[PhoneNumber, PhoneNumber, object, object]] = [
         (A, C, X, ""),
         (B, C, X, ""),
@@ -646,7 +646,7 @@ def test_a_tenant_is_not_told_on_how_many_numbers_a_party_is(
         " FROM generate_series(0, 9999) n",
         (BLOCK.value, BLOCK.number(0).value),
     )
-    importing.rests = Quarantine(number=HOUR, party=timedelta())
+    importing.quarantine = Quarantine(number=HOUR, party=timedelta())
     text = f"mode,order,a,b\naxb,O-1,{A.digits},{B.digits}\nax,O-2,{C.digits},\n"
     for tenant, words in (
         (None, "no 700 number can be had: of 10,000 numbers in 1 open block(s) 10,000 rest"),
@@ -1032,14 +1032,14 @@ def test_no_number_is_told(
 def test_numbers_rest(importing: Importing, store: BindingStore) -> None:
     """What a binding has just left is not given again, to its parties for longer."""
     store.unbind(bind(store, A, B).id)
-    importing.rests = Quarantine(number=HOUR, party=2 * HOUR)
+    importing.quarantine = Quarantine(number=HOUR, party=2 * HOUR)
     text = f"mode,order,a,b,x\naxb,O-1,{C.digits},{D.digits},{X}\n"
     assert importing(text, keep_going=True) == Tally(rejected=1)
     assert re.fullmatch(
         rf"x: {re.escape(str(C))} cannot be on {X} before \S+: a binding on it has just ended",
         importing.faults[0][1],
     )
-    importing.rests = Quarantine(number=timedelta(), party=2 * HOUR)
+    importing.quarantine = Quarantine(number=timedelta(), party=2 * HOUR)
     again = f"mode,order,a,b,x\naxb,O-2,{A.digits},{D.digits},{X}\n"
     assert importing(again, keep_going=True) == Tally(rejected=1)
     assert f"{A} was on {X} by another binding" in importing.faults[0][1]

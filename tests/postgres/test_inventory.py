@@ -488,7 +488,7 @@ async def test_statistics_of_the_router(
     # It ends, and somebody else is on the number still.
     store.unbind(bind(store, new_party(), new_party(), x=SECOND.number(1)).id)
     store.inventory.set_block_state(THIRD, BlockState.DRAINING)
-    async with AdmissionStore(dsn, keys, connections=1, rests=RESTS) as admissions:
+    async with AdmissionStore(dsn, keys, connections=1, quarantine=RESTS) as admissions:
         gauges = DatabaseGauges(admissions)
         assert (gauges.numbers, gauges.bindings, gauges.blocks) == ({}, 0, {})
         told: list[str] = []
@@ -504,7 +504,7 @@ async def test_statistics_of_the_router(
 
 async def test_statistics_of_an_empty_service(dsn: str, keys: KeyRing) -> None:
     """Nothing there: nothing counted, and no fault."""
-    async with AdmissionStore(dsn, keys, connections=1, rests=RESTS) as admissions:
+    async with AdmissionStore(dsn, keys, connections=1, quarantine=RESTS) as admissions:
         assert await admissions.count_bindings(after=None) is None
         assert await admissions.count_numbers(after=None) is None
 

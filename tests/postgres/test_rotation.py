@@ -132,9 +132,11 @@ def store(connection: Connection, keys: KeyRing) -> BindingStore:
     return made
 
 
-def opened(connection: Connection, keys: KeyRing, rests: Quarantine = NO_REST) -> BindingStore:
+def opened(
+    connection: Connection, keys: KeyRing, quarantine: Quarantine = NO_REST
+) -> BindingStore:
     """The same with other keys."""
-    return BindingStore(connection, keys, rests, open_modes=True)
+    return BindingStore(connection, keys, quarantine, open_modes=True)
 
 
 @contextmanager
@@ -850,11 +852,11 @@ async def test_a_number_is_made_with_keys_of_before(
             store.unbind(made.id)
     monkeypatch.setattr("agi_router.calls.store._CANDIDATES", 8)
     monkeypatch.setattr("agi_router.calls.store.random.SystemRandom", Drawing)
-    rests = Quarantine(number=0 * HOUR, party=HOUR)
+    quarantine = Quarantine(number=0 * HOUR, party=HOUR)
     with rotating(dsn, key_file) as rotation:
         ids = rotation.add(KINDS)
         before = load_key_ring(key_file)
-        async with AdmissionStore(dsn, before, connections=1, rests=rests) as admissions:
+        async with AdmissionStore(dsn, before, connections=1, quarantine=quarantine) as admissions:
             rotation.switch(ids)
             call = a_call(A, BLOCK.number(9))
             _, decision = await admit_as_router(admissions, call, new_call_id())
@@ -874,7 +876,7 @@ async def test_a_number_is_made_with_keys_of_before(
             "UPDATE agi_router.route SET ends_at = now() - interval '1 day' WHERE x_number = %s",
             (BLOCK.number(5).value,),
         )
-        async with AdmissionStore(dsn, before, connections=1, rests=rests) as admissions:
+        async with AdmissionStore(dsn, before, connections=1, quarantine=quarantine) as admissions:
             _, decision = await admit_as_router(admissions, call, new_call_id())
         assert isinstance(decision, Route)
         assert decision.shown == BLOCK.number(5)
@@ -900,7 +902,7 @@ def test_import_while_keys_are_rotated(
         assert importing(order).there == 1
         assert importing(f"mode,order,a,b,x\naxb,A-3,{a},{e},{X}\n").rejected == 1
         assert importing.faults == [(2, f"x: {A} is on {X} already, by binding {alive.id}")]
-        resting = Importing(dsn, rotation.keys, rests=Quarantine(number=0 * HOUR, party=HOUR))
+        resting = Importing(dsn, rotation.keys, quarantine=Quarantine(number=0 * HOUR, party=HOUR))
         assert resting(late).rejected == 1
         assert "was on 700123456780001 by another binding" in resting.faults[0][1]
         assert (importing(late, dry_run=True).bound, importing(late).bound) == (1, 1)

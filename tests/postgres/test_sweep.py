@@ -66,10 +66,10 @@ def resting(shadowed: Connection, keys: KeyRing) -> BindingStore:
     return opened
 
 
-def swept(connection: Connection, rests: Quarantine = RESTS, *, batch: int = 500) -> Swept:
+def swept(connection: Connection, quarantine: Quarantine = RESTS, *, batch: int = 500) -> Swept:
     """Sweep once, to the end."""
     done = Swept()
-    for step in Sweep(connection, rests, RETENTION, batch=batch).steps():
+    for step in Sweep(connection, quarantine, RETENTION, batch=batch).steps():
         done += step
     return done
 

@@ -109,7 +109,7 @@ def jobs_over(
             dsn="",
             key_file=tmp_path / "key",
             load_keys=blocking.load_keys,
-            rests=None,
+            quarantine=None,
             retention=timedelta(),
             unsafe_profile=frozenset(),
         ),
