@@ -7,7 +7,7 @@ Every change is one statement or one transaction: it is done whole or not at all
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import psycopg
@@ -615,7 +615,7 @@ class BindingStore:
             self._check_foreign(x, y)
         for numbers in self.chooser.pairs(parties, opening, choice, x, y):
             try:
-                made = self._bind(parties, numbers, columns)
+                made = self._bind(parties, numbers, columns, terms)
             except BindingConflict:
                 # Another took the place between choosing and binding.
                 if given is None:
@@ -628,7 +628,11 @@ class BindingStore:
         raise AssertionError("pairs() ends by an error")
 
     def _bind(
-        self, parties: Parties, numbers: tuple[XNumber, XNumber], columns: dict[str, Any]
+        self,
+        parties: Parties,
+        numbers: tuple[XNumber, XNumber],
+        columns: dict[str, Any],
+        terms: Terms,
     ) -> Binding | None:
         """
         Bind *parties* on *numbers*; :obj:`None` where the block is closed or a number rests.
@@ -638,9 +642,10 @@ class BindingStore:
         block, binding_id = rows[0].x_number.block, columns["id"]
         back = find_back(parties, rows, self.keys, binding_id=binding_id)
         routes = seal_routes(rows, self.keys, binding_id=binding_id, back=back)
+        written = {**columns, **mode_columns(parties, numbers[0])}
         values = {
             "block": block.value,
-            "terms": Jsonb({**columns, **mode_columns(parties, numbers[0])}),
+            "terms": Jsonb(written),
             "rest": self._quarantine.number,
             "party_rest": self._quarantine.party,
             **route_columns(routes),
@@ -649,14 +654,27 @@ class BindingStore:
         }
         try:
             with self._queries.attempt():
-                row = self._queries.row("bind", values)
+                made = self._queries.row("bind", values)
         except psycopg.errors.UniqueViolation as error:
             if error.diag.constraint_name == "route_alone":
                 raise self._not_alone(parties.mode, block, rows) from None
             raise self._conflict(block, rows, error.diag.constraint_name) from None
-        if row is None:
+        if made is None:
             return None
         # As it was just written, so it would be read.
+        row = {
+            **written,
+            "block": block.value,
+            "tenant": terms.tenant,
+            "state": BindingState.ACTIVE,
+            "begins_at": made["begins_at"],
+            "expires_at": terms.expires_at.astimezone(UTC),
+            "ended_at": None,
+            "calls_used": 0,
+            "parent_id": None,
+            "version": 1,
+            "now": made["begins_at"],
+        }
         own = [
             {**route._asdict(), "binding_id": binding_id, "last_callee": None} for route in routes
         ]

@@ -1,7 +1,8 @@
 """
 Rows of bindings and routes in the binary format of COPY.
 
-The columns are those of the statements ``copy_bindings`` and ``copy_routes``, in their order.
+The statement ``copy_bindings`` has the columns of :data:`BINDING`, ``copy_routes`` those of
+:data:`ROUTE`, in their order.
 
 Source:
     PostgreSQL documentation, COPY, "Binary Format"; the types' own ``…recv`` functions.
@@ -13,8 +14,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from agi_router.bindings.terms import TERMS, Kind, Name, Span, Text, Whole, Words
+from agi_router.db.queries import query
 
-__all__ = ["BINDING", "ROUTE", "RowPacker", "pack_file", "to_microseconds"]
+__all__ = ["BINDING", "ROUTE", "RowPacker", "copy_statement", "pack_file", "to_microseconds"]
 
 _HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER = struct.pack("!h", -1)
@@ -137,6 +139,13 @@ ROUTE = RowPacker(
 """
 Their routes.
 """
+
+
+def copy_statement(name: str) -> bytes:
+    """
+    The query of this name, by which rows are loaded, with the columns of bindings in their place.
+    """
+    return query(name).replace(b"{columns}", ", ".join(BINDING.columns).encode())
 
 
 def pack_file(rows: Iterable[bytes]) -> bytes:

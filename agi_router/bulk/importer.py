@@ -34,7 +34,7 @@ from agi_router.bindings.rows import order_tags
 from agi_router.bindings.store import FOREIGN, BindingStore
 from agi_router.bindings.terms import Terms
 from agi_router.bulk.columns import Header
-from agi_router.bulk.copy_rows import pack_file
+from agi_router.bulk.copy_rows import copy_statement, pack_file
 from agi_router.bulk.csv_file import CsvReader, Record
 from agi_router.bulk.workers import Batch, Chunk, Entry, Place, Prepared, Sealer, Workshop
 from agi_router.db.arrays import array_of_integers, array_of_texts
@@ -659,7 +659,7 @@ class Importer:
         self._rejected.append((record, faults))
 
     def _copy(self, name: str, rows: Sequence[bytes]) -> None:
-        with self._connection.cursor().copy(query(name)) as copy:
+        with self._connection.cursor().copy(copy_statement(name)) as copy:
             copy.write(pack_file(rows))
 
     def _execute(self, name: str, values: dict[str, Any]) -> list[dict[str, Any]]:

@@ -124,7 +124,7 @@ def store_opener(settings: Settings, keys: Callable[[], KeyRing]) -> Callable[[]
         except BaseException:
             connection.close()
             raise
-        return BindingStore(connection, ring, settings.rests, open_modes=settings.open_modes)
+        return BindingStore(connection, ring, settings.quarantine, open_modes=settings.open_modes)
 
     return open_store
 

@@ -265,39 +265,6 @@ COMMENT ON COLUMN agi_router.binding.industrial_id IS 'Id of the order at an ind
 COMMENT ON COLUMN agi_router.binding.version IS 'How often somebody has said what is agreed, members and end included; counts and ends by clock leave it';
 COMMENT ON COLUMN agi_router.binding.sequence IS 'How many events of it were written';
 
-CREATE TYPE agi_router.stored_binding AS (
-    block           bigint,
-    id              bigint,
-    tenant          text,
-    mode            text,
-    state           text,
-    begins_at       timestamptz,
-    expires_at      timestamptz,
-    ended_at        timestamptz,
-    max_calls       integer,
-    calls_used      integer,
-    counting        text,
-    direction       text,
-    ring_timeout    integer,
-    max_duration    integer,
-    language        text,
-    order_id        text,
-    callback        text,
-    callback_window integer,
-    display_a       text,
-    display_b       text,
-    prompts         text,
-    extension       text,
-    y_ttl           integer,
-    parent_id       bigint,
-    out_id          text,
-    user_data       text,
-    industrial_id   text,
-    version         integer,
-    now             timestamptz
-);
-COMMENT ON TYPE agi_router.stored_binding IS 'A binding as it is read at one moment, without its routes';
-
 -- Routes
 --
 -- A row says whom to ring and what to show. It knows when it ends, so that "does X rest" and "how many

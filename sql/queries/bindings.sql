@@ -181,7 +181,7 @@ SELECT *
   FROM agi_router.bind(
        %(block)s, %(tag_key)s::integer, %(seal_key)s::integer, %(terms)s, %(rest)s, %(party_rest)s,
        %(x_number)s, %(caller_tag)s, %(shown)s, %(side)s, %(callee)s, %(caller)s,
-       %(place_x)s::bigint[], %(place_tag)s::bigint[], %(place)s::integer[]);
+       %(place_x)s::bigint[], %(place_tag)s::bigint[], %(place)s::integer[]) AS made (begins_at);
 
 -- add_routes --
 -- Add routes to a binding; route_pkey is violated where a live binding is in the way.
@@ -330,7 +330,10 @@ SELECT * FROM agi_router.extend(%(block)s, %(id)s, %(expires_at)s, %(scope)s);
 
 -- find_binding --
 -- One binding.
-SELECT * FROM agi_router.find_binding(%(block)s, %(id)s, %(scope)s);
+SELECT b.*, t.name AS tenant, now() AS now
+  FROM agi_router.binding b
+  JOIN agi_router.tenant t ON t.id = b.tenant_id
+ WHERE b.block = %(block)s AND b.id = %(id)s AND agi_router.in_scope(b.tenant_id, %(scope)s);
 
 -- list_alive --
 -- Bindings that are alive, newest first: the newest of each tenant, then of those.

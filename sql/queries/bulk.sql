@@ -77,11 +77,8 @@ SELECT DISTINCT b.open_number, NULL::timestamptz
  WHERE b.open_number IS NOT NULL AND b.ended_at IS NULL AND b.expires_at > clock_timestamp();
 
 -- copy_bindings --
--- Load bindings that are new.
-COPY agi_router.binding (block, id, order_tag, expires_at, order_id,
-                         tenant_id, mode, callback, callback_window, max_calls, counting, direction,
-                         ring_timeout, max_duration, language, display_a, display_b, prompts, out_id, user_data,
-                         industrial_id)
+-- Load bindings that are new; the columns are those that bulk/copy_rows.py packs.
+COPY agi_router.binding ({columns})
 FROM STDIN (FORMAT binary);
 
 -- copy_routes --

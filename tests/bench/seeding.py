@@ -25,8 +25,8 @@ from statistics import median
 from typing import Any
 
 from agi_router.bindings.store import BindingStore
+from agi_router.bulk.copy_rows import copy_statement
 from agi_router.db.connection import Connection, connect
-from agi_router.db.queries import query
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import Block
@@ -143,7 +143,7 @@ class Bench:
 
     def _dump(self, dsn: str, table: str) -> list[bytes]:
         name = "copy_bindings" if table == "binding" else "copy_routes"
-        statement = query(name).replace(b"FROM STDIN", b"TO STDOUT")
+        statement = copy_statement(name).replace(b"FROM STDIN", b"TO STDOUT")
         with connect(dsn) as connection, connection.cursor().copy(statement) as copy:
             whole = b"".join(map(bytes, copy))
         return [whole[i : i + _PIECE] for i in range(0, len(whole), _PIECE)]
@@ -169,7 +169,7 @@ class Bench:
 def _load(connection: Connection, tables: Sequence[Sequence[bytes]]) -> None:
     with connection.transaction():
         for name, pieces in zip(_COPIES, tables, strict=True):
-            with connection.cursor().copy(query(name)) as copy:
+            with connection.cursor().copy(copy_statement(name)) as copy:
                 for piece in pieces:
                     copy.write(piece)
 

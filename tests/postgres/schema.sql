@@ -43,40 +43,6 @@ CREATE TYPE agi_router.facts AS (
 
 COMMENT ON TYPE agi_router.facts IS 'What is known of one caller on one number at one moment; binding_id and what follows are null for a stranger; sequence: of the event to be written of an admission, null where none is';
 
-CREATE TYPE agi_router.stored_binding AS (
-	block bigint,
-	id bigint,
-	tenant text,
-	mode text,
-	state text,
-	begins_at timestamp with time zone,
-	expires_at timestamp with time zone,
-	ended_at timestamp with time zone,
-	max_calls integer,
-	calls_used integer,
-	counting text,
-	direction text,
-	ring_timeout integer,
-	max_duration integer,
-	language text,
-	order_id text,
-	callback text,
-	callback_window integer,
-	display_a text,
-	display_b text,
-	prompts text,
-	extension text,
-	y_ttl integer,
-	parent_id bigint,
-	out_id text,
-	user_data text,
-	industrial_id text,
-	version integer,
-	now timestamp with time zone
-);
-
-COMMENT ON TYPE agi_router.stored_binding IS 'A binding as it is read at one moment, without its routes';
-
 CREATE TABLE agi_router.answer (
     name bytea NOT NULL,
     payload bytea NOT NULL,

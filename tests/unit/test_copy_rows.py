@@ -6,17 +6,27 @@ import re
 import struct
 from datetime import UTC, datetime, timedelta
 
-import pytest
+from agi_router.bindings.terms import TERMS
+from agi_router.bulk.copy_rows import (
+    BINDING,
+    ROUTE,
+    copy_statement,
+    pack_file,
+    to_microseconds,
+)
 
-from agi_router.bulk.copy_rows import BINDING, ROUTE, RowPacker, pack_file, to_microseconds
-from agi_router.db.queries import query
 
-
-@pytest.mark.parametrize(("name", "packer"), [("copy_bindings", BINDING), ("copy_routes", ROUTE)])
-def test_columns_are_those_of_the_statement(name: str, packer: RowPacker) -> None:
-    found = re.search(rb"\(([^)]*)\)\s*FROM STDIN", query(name))
+def test_routes_are_loaded_by_the_columns_that_are_packed() -> None:
+    found = re.search(rb"\(([^)]*)\)\s*FROM STDIN", copy_statement("copy_routes"))
     assert found is not None
-    assert tuple(found[1].decode().replace(",", " ").split()) == packer.columns
+    assert tuple(found[1].decode().replace(",", " ").split()) == ROUTE.columns
+
+
+def test_bindings_are_loaded_with_every_term() -> None:
+    found = re.search(rb"binding \(([^)]*)\)\s*FROM STDIN", copy_statement("copy_bindings"))
+    assert found is not None
+    assert found[1].startswith(b"block, id, order_tag, ")
+    assert {term.name.encode() for term in TERMS} <= set(found[1].split(b", "))
 
 
 def test_a_packed_route() -> None:

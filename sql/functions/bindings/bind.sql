@@ -2,7 +2,7 @@ CREATE OR REPLACE FUNCTION agi_router.bind(
     _block bigint, _tag_key integer, _seal_key integer, _terms jsonb, _rest interval, _party_rest interval,
     _x_number bigint[], _caller_tag bigint[], _shown bigint[], _side text[], _callee bytea[], _caller bytea[],
     _place_x bigint[], _place_tag bigint[], _place integer[])
-RETURNS SETOF agi_router.stored_binding
+RETURNS SETOF timestamptz
 LANGUAGE plpgsql AS $$
 DECLARE
     made agi_router.binding;
@@ -43,7 +43,7 @@ BEGIN
     PERFORM agi_router.insert_routes(
         _block, made.id, _x_number, _caller_tag, _shown, _side, _callee, _caller);
     PERFORM agi_router.tell_binding(_block, made.id, 'binding.created');
-    RETURN QUERY SELECT * FROM agi_router.find_binding(_block, made.id, NULL);
+    RETURN NEXT made.begins_at;
 END
 $$;
-COMMENT ON FUNCTION agi_router.bind IS 'Makes a binding with its routes, under these keys; _terms holds columns of binding by name, the id it was sealed for among them, _place_x, _place_tag and _place where each of its callers may be found, under every key. Fails with route_pkey where a live binding holds one of the routes; no row where the block is not open to the tenant or a number rests';
+COMMENT ON FUNCTION agi_router.bind IS 'Makes a binding with its routes, under these keys, and returns when it begins; _terms holds columns of binding by name, the id it was sealed for among them, _place_x, _place_tag and _place where each of its callers may be found, under every key. Fails with route_pkey where a live binding holds one of the routes; no row where the block is not open to the tenant or a number rests';
