@@ -10,7 +10,7 @@ from contextlib import closing
 from typing import Any
 
 from agi_router.bindings.model import Binding
-from agi_router.bindings.modes import group_of
+from agi_router.bindings.modes import MODES, group_of
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import TERMS
 from agi_router.bindings.words import BindingState, Callback, Side
@@ -20,6 +20,8 @@ from agi_router.numbers import PhoneNumber
 from agi_router.records.audit import Audit, AuditEntry
 
 __all__ = ["export_rows"]
+
+_RING_ALL = frozenset({Callback.ALL, Callback.SEQUENCE})
 
 
 def export_rows(
@@ -66,6 +68,9 @@ def _values(binding: Binding, *, reveal: bool) -> Mapping[str, Any]:
     sides = {side: [p for p in binding.parties if p.side is side] for side in Side}
     dials = {side: parties[0].dials if parties else None for side, parties in sides.items()}
     grouped = group_of(binding.mode) is not None
+    mode = MODES[binding.mode]
+    # Where all ring there is no default.
+    has_default = "default" in (*mode.needs(), *mode.may()) and binding.callback not in _RING_ALL
     # In their order, where they ring in it.
     members = (
         binding.called_back
@@ -80,7 +85,7 @@ def _values(binding: Binding, *, reveal: bool) -> Mapping[str, Any]:
         "mode": binding.mode,
         "g" if grouped else "a": a or None,
         "callback": binding.callback,
-        "default": first if binding.callback in {Callback.DEFAULT, Callback.LAST} else None,
+        "default": first if has_default else None,
         "b": next((shown(party.number) for party in sides[Side.B]), None),
         "x": dials[Side.A],
         "y": dials[Side.B] if dials[Side.B] != dials[Side.A] and binding.y_ttl is None else None,
