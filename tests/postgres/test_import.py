@@ -241,7 +241,15 @@ def test_columns_are_all_there(connection: Connection) -> None:
         " WHERE table_schema = 'agi_router' AND table_name IN ('binding', 'route')"
     ).fetchall():
         columns.setdefault(row["table_name"], set()).add(row["column_name"])
-    fresh = {"calls_used", "calls_settled", "begins_at", "ended_at", "state", "version"}
+    fresh = {
+        "calls_used",
+        "calls_settled",
+        "begins_at",
+        "ended_at",
+        "state",
+        "version",
+        "sequence",
+    }
     # What only `bind --same-x` fills, and what is not loaded but bound row by row.
     apart = {"pair_tag", "extension", "open_number", "y_ttl", "parent_id"}
     called = {"begins_at", "last_callee", "last_at", "child_id"}
