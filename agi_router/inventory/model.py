@@ -1,10 +1,10 @@
 """
-What a managed block may be.
+What a managed block and a number of it may be.
 """
 
 from enum import StrEnum
 
-__all__ = ["BlockState"]
+__all__ = ["BlockState", "NumberState"]
 
 
 class BlockState(StrEnum):
@@ -15,3 +15,13 @@ class BlockState(StrEnum):
     ACTIVE = "active"
     DRAINING = "draining"
     RETURNED = "returned"
+
+
+class NumberState(StrEnum):
+    """
+    Whether somebody is bound on a number, or was not long ago.
+    """
+
+    FREE = "free"
+    BOUND = "bound"
+    RESTING = "resting"

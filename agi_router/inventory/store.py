@@ -14,7 +14,7 @@ from agi_router.errors import (
     BlockNotFound,
 )
 from agi_router.inventory.capacity import Quarantine, forecast_exhaustion
-from agi_router.inventory.model import BlockState
+from agi_router.inventory.model import BlockState, NumberState
 from agi_router.numbers import BLOCK_SIZE, Block, XNumber
 from agi_router.tenants.scope import OPERATOR, Scope
 from agi_router.tenants.store import TenantStore
@@ -134,6 +134,21 @@ class InventoryStore:
         return [
             self._described(row) for row in self._queries.rows("pool_statistics", self._spans())
         ]
+
+    def number_state(self, x_number: XNumber) -> NumberState:
+        """
+        What one number is doing.
+
+        Raises:
+            BlockNotFound: It is of no block of ours, or of another tenant's.
+        """
+        values = {"block": x_number.block.value, "x_number": x_number.value, **self._spans()}
+        row = self._queries.row("find_number_state", values)
+        if row is None:
+            raise BlockNotFound(f"block {x_number.block} is not ours")
+        if row["bound"]:
+            return NumberState.BOUND
+        return NumberState.FREE if row["rests_until"] is None else NumberState.RESTING
 
     def unrested(self, block: Block) -> list[tuple[XNumber, bool]]:
         """

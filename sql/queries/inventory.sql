@@ -72,6 +72,15 @@ SELECT k.block, k.state, t.name AS tenant, n.now, s.bound, s.resting,
  WHERE k.state <> 'returned' AND agi_router.in_scope(k.tenant_id, %(scope)s)
  ORDER BY k.block;
 
+-- find_number_state --
+-- Whether anybody is bound on one number, and until when it rests; null: it does not. No row if it is of no block, or of
+-- another tenant's.
+SELECT n.bound, n.rests_until
+  FROM agi_router.block k
+ CROSS JOIN agi_router.number_states(%(block)s, %(x_number)s, %(x_number)s, %(rest)s, clock_timestamp()) n
+ WHERE k.block = %(block)s AND k.state <> 'returned'
+   AND (k.tenant_id IS NULL OR agi_router.in_scope(k.tenant_id, %(scope)s));
+
 -- list_unrested --
 -- The numbers of a block that do not rest, and whether anybody is bound on them; of a tenant's own block or a shared one.
 SELECT x_number, bound

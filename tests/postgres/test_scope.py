@@ -301,6 +301,9 @@ OPERATIONS: dict[tuple[type, str], Operation] = {
     (InventoryStore, "unrested"): lambda store, target: len(
         store.inventory.unrested(target.block)
     ),
+    (InventoryStore, "number_state"): lambda store, target: store.inventory.number_state(
+        target.block.number(1)
+    ),
     (TenantStore, "add"): lambda store, target: store.inventory.tenants.add(target.tenant),
     (TenantStore, "all"): lambda store, _: store.inventory.tenants.all(),
     (TenantStore, "set_active"): lambda store, target: store.inventory.tenants.set_active(

@@ -145,4 +145,6 @@ def test_what_the_http_door_says() -> None:
     assert slow.headers == {"Retry-After": "2", "x-acs-retry-after": "2000"}
     assert fault_of_door("busy", {"Retry-After": "1"}).headers == {"Retry-After": "1"}
     assert fault_of_door("rate_exceeded", {}).headers == {}
+    large = fault_of_door("body_too_large", {"Connection": "close"})
+    assert (large.status, large.headers) == (413, {"Connection": "close"})
     assert fault_of_door("what_nobody_knows", {}).code == "InternalError"

@@ -169,8 +169,12 @@ def test_where_the_libraries_are() -> None:
     assert {name.partition(".")[0] for name in users("click")} == {"cli"}
     assert users("uvloop") == {"cli.service"}
     assert users("uvicorn") == {"service.http_server"}
-    for library in ("fastapi", "pydantic", "starlette"):
+    for library in ("fastapi", "pydantic"):
         assert {name.rpartition(".")[0] for name in users(library)} == {"doors.http"}
+    assert {name.rpartition(".")[0] for name in users("starlette")} == {
+        "doors.alibaba",
+        "doors.http",
+    }
 
 
 def test_no_library_but_those_that_are_installed_with_us() -> None:

@@ -152,7 +152,7 @@ _OURS: Final[Mapping[str, Mapping[Kind, str]]] = {
         **dict.fromkeys(Kind, "isv.FORBIDDEN_ACTION"),
         Kind.LOOK: "isv.NO_NOT_EXIST",
     },
-    "tenant_not_found": dict.fromkeys(Kind, "isv.OUT_OF_SERVICE"),
+    "tenant_not_found": dict.fromkeys(Kind, "isv.POOLKEY_NOT_EXISTS"),
     "binding_changed": dict.fromkeys(Kind, "isv.FORBIDDEN_ACTION"),
     "limit_too_low": dict.fromkeys(Kind, "isv.ILLEGAL_ARGUMENT"),
     "operator_only": dict.fromkeys(Kind, "Forbidden.RAM"),
@@ -243,8 +243,9 @@ def fault_of_door(code: str, headers: Mapping[str, str]) -> Fault:
         headers: Of its answer; how long to wait is told as clients of Alibaba Cloud read it, too.
     """
     own = OF_DOOR.get(code, "InternalError")
-    told = {name: value for name, value in headers.items() if name == "Retry-After"}
-    if own == "Throttling.User" and told:
+    kept = {"Retry-After", "Connection"}
+    told = {name: value for name, value in headers.items() if name in kept}
+    if own == "Throttling.User" and "Retry-After" in told:
         # In milliseconds; with it the client takes any error for this one.
         told["x-acs-retry-after"] = f"{told['Retry-After']}000"
     return Fault(own, headers=told)

@@ -14,7 +14,7 @@ Source:
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, Final, TypeVar
 
@@ -82,6 +82,12 @@ class Parameters:
 
     def __contains__(self, name: str) -> bool:
         return bool(self._values.get(name))
+
+    def items(self) -> Iterable[tuple[str, str]]:
+        """
+        All of them, as they came.
+        """
+        return self._values.items()
 
     def text(self, name: str) -> str | None:
         """

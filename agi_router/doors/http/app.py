@@ -2,6 +2,7 @@
 The HTTP door as an ASGI application.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,8 +11,10 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse, Response
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from agi_router.doors.alibaba.errors import fault_of_door
+from agi_router.doors.alibaba.route import AlibabaDoor, fault_response
 from agi_router.doors.http import api_keys, bindings, calls, inventory, tenants
 from agi_router.doors.http.answers import write
 from agi_router.doors.http.auth import Door
@@ -24,6 +27,10 @@ from agi_router.errors import AgiRouterError
 from agi_router.logs import redact
 
 __all__ = ["create_app", "describe_api"]
+
+# Whatever else is asked for is for the door of Alibaba Cloud's clients, which answers all of it in
+# their form: they take an answer without it for success.
+_PATHS = re.compile(r"/(?:v1|livez|readyz)(?:/|$)")
 
 _CODES = {code: status for code, (status, _) in DOOR.items()}
 _OF_STARLETTE = {400: "body_malformed", 404: "not_found", 405: "method_not_allowed"}
@@ -50,8 +57,34 @@ def create_app(stores: StorePool, options: Options) -> ASGIApp:
         options: As the operator has set them.
     """
     app = _routes()
-    app.state.door = Door(stores, options)
-    return Guard(app)
+    door = app.state.door = Door(stores, options)
+    return Guard(_Doors(app, AlibabaDoor(door)), _tell)
+
+
+class _Doors:
+    """
+    The two doors of one process: what is no path of ours is that of Alibaba Cloud's clients.
+    """
+
+    def __init__(self, rest: ASGIApp, alibaba: ASGIApp) -> None:
+        self._rest = rest
+        self._alibaba = alibaba
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """
+        Hand a request on.
+        """
+        ours = scope["type"] != "http" or _PATHS.match(scope["path"])
+        await (self._rest if ours else self._alibaba)(scope, receive, send)
+
+
+def _tell(path: str, problem: Problem, request_id: str) -> Response:
+    """
+    The answer of the door that *path* is of.
+    """
+    if _PATHS.match(path):
+        return _problem_response(problem, request_id)
+    return fault_response(fault_of_door(problem.code, problem.headers), request_id)
 
 
 def describe_api() -> dict[str, Any]:
@@ -148,11 +181,15 @@ async def _document(request: Request) -> Response:
 async def _answer_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)  # noqa: S101 - it is registered for these
     request.state.code = error.code
+    return _problem_response(error, request.state.id)
+
+
+def _problem_response(problem: Problem, request_id: str) -> Response:
     return Response(
-        write(error.body(request.state.id)),
-        status_code=error.status,
+        write(problem.body(request_id)),
+        status_code=problem.status,
         media_type="application/problem+json",
-        headers=dict(error.headers),
+        headers=dict(problem.headers),
     )
 
 

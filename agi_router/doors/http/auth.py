@@ -40,20 +40,29 @@ from agi_router.tenants.api_keys import (
     same_secret,
 )
 from agi_router.tenants.signature import (
-    WINDOW,
     Request,
-    Signature,
     SignatureFault,
     SignatureInvalid,
     parse_signature,
     verify,
 )
 
-__all__ = ["Desk", "Door", "Needs"]
+__all__ = [
+    "NOBODY",
+    "Desk",
+    "Door",
+    "Needs",
+    "address_of",
+    "admit_key",
+    "find_key",
+    "open_secret",
+    "signed_part",
+    "take_nonce",
+]
 
 _MINUTE: Final = timedelta(minutes=1)
-# What a request is signed with whose key is not there: nobody has it.
-_NOBODY: Final = hashlib.sha256(b"agi_router nobody").hexdigest().encode()
+NOBODY: Final = hashlib.sha256(b"agi_router nobody").hexdigest().encode()
+"""What a signature is checked with where there is no key: it takes as long, and nobody has it."""
 
 
 class Door:
@@ -200,7 +209,7 @@ class Needs:
         """
         door: Door = request.app.state.door
         request.state.action = request.scope["endpoint"].__name__
-        address = _address(request)
+        address = address_of(request)
         door.check_address(address)
         authorization = request.headers.get("authorization")
         if authorization is None:
@@ -237,6 +246,19 @@ def _authenticate(
         if problem.code == "credentials_invalid":
             door.note_wrong(address)
         raise
+    return admit_key(found, keys, address)
+
+
+def admit_key(found: FoundKey, keys: ApiKeyStore, address: Address) -> FoundKey:
+    """
+    Let a key in whose secret was shown.
+
+    Returns:
+        It.
+
+    Raises:
+        Problem: It is over, or may not be used from there; or its tenant is suspended.
+    """
     key = found.key
     if key.state is not KeyState.ACTIVE:
         raise _unknown("credentials_invalid")
@@ -251,7 +273,7 @@ def _authenticate(
 
 def _by_bearer(keys: ApiKeyStore, shown: str) -> FoundKey:
     key_id, secret = parse_bearer(shown) or ("", "")
-    found = _find(keys, key_id)
+    found = find_key(keys, key_id)
     digest = None if found is None else found.digest
     # Compared in any case: it takes as long.
     if not same_secret(secret, digest or NO_DIGEST) or found is None:
@@ -264,27 +286,33 @@ def _by_signature(
 ) -> FoundKey:
     try:
         signature = parse_signature(authorization)
-        found = _find(keys, signature.key_id)
-        secret = _secret(store, found)
+        found = find_key(keys, signature.key_id)
+        secret = open_secret(store, found)
         now = store.now() if found is None else found.now
-        nonce = verify(_signed_part(request), signature, secret or _NOBODY, now=now)
+        nonce = verify(signed_part(request), signature, secret or NOBODY, now=now)
     except SignatureInvalid as error:
         expired = error.fault is SignatureFault.EXPIRED
         raise _unknown("signature_expired" if expired else "credentials_invalid") from None
     if found is None or secret is None:
         raise _unknown("credentials_invalid")
-    _remember(store, signature, nonce, request)
+    take_nonce(store, signature.key_id, request.headers["x-acs-date"], nonce)
     return found
 
 
-def _find(keys: ApiKeyStore, key_id: str) -> FoundKey | None:
+def find_key(keys: ApiKeyStore, key_id: str) -> FoundKey | None:
+    """
+    A key, whatever has become of it; :obj:`None` where there is none of this id.
+    """
     try:
         return keys.find(key_id)
     except ApiKeyNotFound:
         return None
 
 
-def _secret(store: BindingStore, found: FoundKey | None) -> bytes | None:
+def open_secret(store: BindingStore, found: FoundKey | None) -> bytes | None:
+    """
+    The secret of a key that signs; :obj:`None` where there is no such key.
+    """
     if found is None or found.sealed is None or found.key.form is not KeyForm.SIGNED:
         return None
     try:
@@ -293,7 +321,10 @@ def _secret(store: BindingStore, found: FoundKey | None) -> bytes | None:
         return None
 
 
-def _signed_part(request: HttpRequest) -> Request:
+def signed_part(request: HttpRequest) -> Request:
+    """
+    A request, as far as it is signed.
+    """
     raw: bytes = request.scope.get("raw_path") or request.url.path.encode()
     return Request(
         method=request.method,
@@ -307,17 +338,21 @@ def _signed_part(request: HttpRequest) -> Request:
     )
 
 
-def _remember(store: BindingStore, signature: Signature, nonce: str, request: HttpRequest) -> None:
+def take_nonce(store: BindingStore, key_id: str, date: str, nonce: str) -> None:
     """
     Take a nonce, which nobody can take again while its date is good.
+
+    Args:
+        store: On whose connection.
+        key_id: Whose nonce it is.
+        date: As it was signed.
+        nonce: It.
 
     Raises:
         Problem: It was taken before.
     """
-    date = request.headers["x-acs-date"]
-    digest = hashlib.sha256(f"{signature.key_id}\n{date}\n{nonce}".encode()).digest()
-    values = {"digest": digest, "window": WINDOW}
-    if Queries(store.connection).row("take_nonce", values) is None:
+    digest = hashlib.sha256(f"{key_id}\n{date}\n{nonce}".encode()).digest()
+    if Queries(store.connection).row("take_nonce", {"digest": digest}) is None:
         raise _unknown("signature_repeated")
 
 
@@ -330,7 +365,10 @@ def _is_json(request: HttpRequest) -> bool:
     return kind.strip().lower() == "application/json"
 
 
-def _address(request: HttpRequest) -> Address:
+def address_of(request: HttpRequest) -> Address:
+    """
+    Where a request comes from.
+    """
     try:
         return ip_address(request.client.host if request.client else "")
     except ValueError:

@@ -10,21 +10,22 @@ Rules for the editor:
 """
 
 import asyncio
-import json
 import logging
 import re
 import secrets
 import time
 import traceback
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Final
 
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agi_router.doors.http.problems import Problem, problem_of
 from agi_router.errors import AgiRouterError
 from agi_router.logs import redact
 
-__all__ = ["LARGEST_BODY", "Guard"]
+__all__ = ["LARGEST_BODY", "Guard", "report"]
 
 log = logging.getLogger(__name__)
 
@@ -48,10 +49,13 @@ class Guard:
     Args:
         app: What answers. It finds in ``request.state`` the ``id`` and the ``body``, and leaves
             there ``key`` and ``action``, and the ``code`` of a problem.
+        tell: Writes the answer where a problem came before *app*, or *app* failed: the form
+            depends on the path.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, tell: Callable[[str, Problem, str], Response]) -> None:
         self._app = app
+        self._tell = tell
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """
@@ -89,7 +93,8 @@ class Guard:
             problem = _problem(error, request_id)
             state["code"] = problem.code
             if not status:
-                await _answer(problem, request_id, send_marked)
+                told = self._tell(scope["path"], problem, request_id)
+                await told(scope, receive, send_marked)
         finally:
             log.info(
                 "http.request",
@@ -157,6 +162,14 @@ def _problem(error: Exception, request_id: str) -> Problem:
         return error
     if isinstance(error, TimeoutError):
         return Problem.of_door("body_late", headers={"Connection": "close"})
+    report(error, request_id)
+    return problem_of(AgiRouterError())
+
+
+def report(error: Exception, request_id: str) -> None:
+    """
+    Log a fault of ours: its type and place.
+    """
     place = traceback.extract_tb(error.__traceback__)[-1]
     log.error(
         "http.failed",
@@ -166,20 +179,3 @@ def _problem(error: Exception, request_id: str) -> Problem:
             "place": f"{place.filename}:{place.lineno}",
         },
     )
-    return problem_of(AgiRouterError())
-
-
-async def _answer(problem: Problem, request_id: str, send: Send) -> None:
-    content = json.dumps(problem.body(request_id)).encode()
-    headers: list[tuple[bytes, bytes]] = [
-        (b"content-type", b"application/problem+json"),
-        (b"content-length", str(len(content)).encode()),
-        *((name.lower().encode(), value.encode()) for name, value in problem.headers.items()),
-    ]
-    start: dict[str, Any] = {
-        "type": "http.response.start",
-        "status": problem.status,
-        "headers": headers,
-    }
-    await send(start)
-    await send({"type": "http.response.body", "body": content})

@@ -11,22 +11,40 @@ Source:
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from agi_router.doors.http.answers import answer
+from agi_router.doors.http.answers import write
 from agi_router.doors.http.auth import Desk
 from agi_router.doors.http.problems import Problem
 
-__all__ = ["HEADER", "answer_once"]
+__all__ = ["HEADER", "Kept", "Made", "answer_once", "do_once"]
 
 HEADER: Final = "Idempotency-Key"
 
 # A structured string, or the same without its quotes.
 _KEY = re.compile(r'"?([!#-~]{1,128})"?')
+
+
+Made = tuple[int, str, dict[str, str]]
+"""Status, body and headers of an answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """
+    What is answered.
+    """
+
+    status: int
+    body: str
+    headers: Mapping[str, str]
+    again: bool
+    """Whether it was answered before."""
 
 
 def answer_once(
@@ -46,11 +64,46 @@ def answer_once(
     match = _KEY.fullmatch(request.headers.get(HEADER, ""))
     if match is None:
         raise Problem.of_door("idempotency_key_missing")
-    keys = desk.store.keys
     owner = (desk.tenant or "").encode()
-    names = keys.request_tags(b"name", owner, match[1].encode())
     asked = json.dumps(json.loads(request.state.body), sort_keys=True).encode()
-    payloads = keys.request_tags(b"payload", owner, request.state.action.encode(), asked)
+
+    def made() -> Made:
+        status, body, headers = make()
+        return status, write(body).decode(), headers
+
+    kept = do_once(
+        desk,
+        name=(owner, match[1].encode()),
+        payload=(owner, request.state.action.encode(), asked),
+        make=made,
+    )
+    again = {"Idempotency-Replayed": "true"} if kept.again else {}
+    return Response(
+        kept.body,
+        status_code=kept.status,
+        media_type="application/json",
+        headers={**kept.headers, **again},
+    )
+
+
+def do_once(
+    desk: Desk, *, name: Sequence[bytes], payload: Sequence[bytes], make: Callable[[], Made]
+) -> Kept:
+    """
+    Make something under a name; or find what was made under it.
+
+    Args:
+        desk: Who asks.
+        name: Under what it is kept, for a day.
+        payload: What is asked.
+        make: Makes it, in the transaction that is open.
+
+    Raises:
+        Problem: The name was used for something else.
+    """
+    keys = desk.store.keys
+    names = keys.request_tags(b"name", *name)
+    payloads = keys.request_tags(b"payload", *payload)
     queries = desk.queries
     with queries.transaction():
         # Waits for whoever is about to answer the same request.
@@ -61,19 +114,10 @@ def answer_once(
         if known is not None:
             if known["payload"] not in payloads:
                 raise Problem.of_door("idempotency_key_reused")
-            return Response(
-                known["body"],
-                status_code=known["status"],
-                media_type="application/json",
-                headers={**known["headers"], "Idempotency-Replayed": "true"},
+            return Kept(
+                status=known["status"], body=known["body"], headers=known["headers"], again=True
             )
         status, body, headers = make()
-        made = answer(body, status=status, headers=headers)
-        kept = {
-            "name": names[0],
-            "status": status,
-            "headers": json.dumps(headers),
-            "body": bytes(made.body).decode(),
-        }
+        kept = {"name": names[0], "status": status, "headers": json.dumps(headers), "body": body}
         queries.row("keep_answer", kept)
-    return made
+    return Kept(status=status, body=body, headers=headers, again=False)

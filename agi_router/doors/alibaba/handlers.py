@@ -1,0 +1,430 @@
+"""
+What the actions of Alibaba Cloud's product 号码隐私保护 do here.
+
+Each handler takes the desk of a request and its parameters, and returns what its answer has beside
+``Code``, ``Message`` and ``RequestId``. The names of parameters and of what is told are theirs.
+
+Rules for the editor:
+
+1. A pool is a tenant: its ``PoolKey`` is the tenant's name.
+2. A binding is found by its 700 number, which names the block, and its ``SubsId``. It has to be on
+   that number and of that pool; else it does not exist.
+3. What cannot be done is refused by the name of its parameter. Nothing that was asked for is left
+   out in silence, but for what docs/alibaba.md says.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from agi_router.bindings.model import Binding, BindingId
+from agi_router.bindings.modes import Ax, Axb, Axe, Parties
+from agi_router.bindings.once import bind_once
+from agi_router.bindings.terms import TERMS, Span, Terms
+from agi_router.bindings.views import describe_binding, reveal_binding
+from agi_router.bindings.words import BindingState, Direction, Mode, Side, check_order_id
+from agi_router.doors.alibaba.errors import Fault
+from agi_router.doors.alibaba.parameters import (
+    ZONE,
+    ParameterInvalid,
+    ParameterMissing,
+    Parameters,
+)
+from agi_router.doors.http.auth import Desk
+from agi_router.doors.http.idempotency import do_once
+from agi_router.errors import ExpiryInvalid
+from agi_router.inventory.model import NumberState
+from agi_router.numbers import XNumber, is_extension
+from agi_router.tenants.api_keys import KeyScope
+
+__all__ = [
+    "CHANGES",
+    "Told",
+    "bind_axb",
+    "bind_axb_700",
+    "bind_axn",
+    "bind_axn_extension",
+    "query_number",
+    "query_subs_id",
+    "query_subscription",
+    "unbind",
+    "unbind_700",
+    "update",
+    "update_700",
+]
+
+Told = dict[str, Any]
+"""What an answer has beside the three fields of all."""
+
+_SHORTEST: Final = timedelta(minutes=1)
+_KINDS: Final = {term.name: term.kind for term in TERMS}
+_EXTENSION: Final = 3
+
+_RESTRICTED: Final[Mapping[str, Direction]] = {
+    "CONTROL_AX_DISABLE": Direction.B,
+    "CONTROL_GX_DISABLE": Direction.B,
+    "CONTROL_BX_DISABLE": Direction.A,
+    "CONTROL_CLEAR_DISABLE": Direction.BOTH,
+}
+_TOLD: Final[Mapping[Direction, str]] = {
+    Direction.A: "CONTROL_BX_DISABLE",
+    Direction.B: "CONTROL_AX_DISABLE",
+}
+
+_STATES: Final[Mapping[NumberState, int]] = {
+    NumberState.FREE: 0,
+    NumberState.BOUND: 1,
+    NumberState.RESTING: 3,
+}
+
+# What says that somebody wants what is not there: a flag that is true, or an object with something
+# in it.
+_FLAGS: Final = ("NeedRecord", "IsRecordingEnabled", "NeedAsr", "ASRStatus")
+_OBJECTS: Final = ("Audio", "DtmfConfig")
+
+
+def bind_axb_700(desk: Desk, given: Parameters) -> Told:
+    """
+    ``BindAxb700``.
+    """
+    parties = Axb(a=given.party("TelA"), b=given.party("TelB"))
+    return _bind(desk, given, "BindAxb700", parties, "TelX", _as_700)
+
+
+def bind_axb(desk: Desk, given: Parameters) -> Told:
+    """
+    ``BindAxb``, the same by other names.
+    """
+    parties = Axb(a=given.party("PhoneNoA"), b=given.party("PhoneNoB"))
+    return _bind(desk, given, "BindAxb", parties, "PhoneNoX", _as_secret_bind)
+
+
+def bind_axn(desk: Desk, given: Parameters) -> Told:
+    """
+    ``BindAxn``: anyone reaches A.
+    """
+    _check_open(desk)
+    parties = Ax(a=given.party("PhoneNoA"), default=given.some_party("PhoneNoB"))
+    return _bind(desk, given, "BindAxn", parties, "PhoneNoX", _as_secret_bind)
+
+
+def bind_axn_extension(desk: Desk, given: Parameters) -> Told:
+    """
+    ``BindAxnExtension``: anyone who types the extension reaches A.
+    """
+    _check_open(desk)
+    extension = given.text("Extension")
+    if extension is not None:
+        if not is_extension(extension) or len(extension) > _EXTENSION:
+            raise ParameterInvalid("Extension", f"1 to {_EXTENSION} digits")
+        given.need_x("PhoneNoX")
+    parties = Axe(
+        a=given.party("PhoneNoA"), default=given.some_party("PhoneNoB"), extension=extension
+    )
+    return _bind(desk, given, "BindAxnExtension", parties, "PhoneNoX", _as_secret_bind)
+
+
+def update_700(desk: Desk, given: Parameters) -> Told:
+    """
+    ``UpdateSubs700``.
+    """
+    _update(desk, given, "TelX")
+    return {"Success": True, "Data": {}}
+
+
+def update(desk: Desk, given: Parameters) -> Told:
+    """
+    ``UpdateSubscription``, the same by other names.
+    """
+    _update(desk, given, "PhoneNoX")
+    return {}
+
+
+def unbind_700(desk: Desk, given: Parameters) -> Told:
+    """
+    ``UnbindSubs700``.
+    """
+    desk.store.unbind(_find(desk, given, "TelX").id)
+    return {"Success": True, "Data": {}}
+
+
+def unbind(desk: Desk, given: Parameters) -> Told:
+    """
+    ``UnbindSubscription``, the same by other names.
+    """
+    desk.store.unbind(_find(desk, given, "SecretNo").id)
+    return {}
+
+
+def query_subscription(desk: Desk, given: Parameters) -> Told:
+    """
+    ``QuerySubscriptionDetail``: real numbers for keys that may see them, which is written down.
+    """
+    found = _find(desk, given, "PhoneNoX")
+    reveal = desk.key.allows(KeyScope.NUMBERS_READ)
+    if reveal:
+        desk.audit("QuerySubscriptionDetail", f"binding {found.id}")
+    seen = reveal_binding(found) if reveal else describe_binding(found)
+    told = {
+        "SubsId": str(found.id.id),
+        "PhoneNoX": given.need("PhoneNoX"),
+        "PhoneNoA": seen.get("a"),
+        "PhoneNoB": seen["b"],
+        "Extension": found.extension,
+        "Status": int(found.state is BindingState.ACTIVE),
+        "CallRestrict": _TOLD.get(found.direction),
+        "ExpireDate": _time(found.expires_at),
+        "GmtCreate": _time(found.begins_at),
+        "NeedRecord": False,
+    }
+    return {"SecretBindDetailDTO": {name: each for name, each in told.items() if each is not None}}
+
+
+def query_subs_id(desk: Desk, given: Parameters) -> Told:
+    """
+    ``QuerySubsId``: of several live bindings on a number the newest.
+    """
+    pool = _pool(desk, given) if "PoolKey" in given else desk.tenant
+    found = desk.store.bindings(
+        everything=False, order_id=None, x_number=given.need_x("PhoneNoX"), limit=200
+    )
+    own = [each for each in found if pool in {None, each.tenant}]
+    if not own:
+        raise Fault("isv.SUBS_NOT_EXIST")
+    return {"SubsId": str(own[0].id.id)}
+
+
+def query_number(desk: Desk, given: Parameters) -> Told:
+    """
+    ``QuerySecretNoDetail``: whether a number is free, bound or resting.
+    """
+    _pool(desk, given)
+    state = desk.store.inventory.number_state(given.need_x("SecretNo"))
+    return {"SecretNoInfoDTO": {"SecretStatus": _STATES[state]}}
+
+
+def _bind(  # noqa: PLR0917 - the handlers above are alike
+    desk: Desk,
+    given: Parameters,
+    action: str,
+    parties: Parties,
+    name_of_x: str,
+    tell: Callable[[Binding], Told],
+) -> Told:
+    """
+    Bind *parties*: what was asked before with the same ``OutOrderId`` is answered once more.
+    """
+    pool = _pool(desk, given)
+    x = given.x(name_of_x)
+    _check_wishes(given)
+    terms = Terms(
+        expires_at=_expiry(desk, given),
+        order_id=given.read("OrderId", check_order_id),
+        out_id=_term(given, "OutId", "out_id"),
+        industrial_id=_term(given, "IndustrialId", "industrial_id"),
+        tenant=pool,
+        direction=given.read("CallRestrict", _direction) or Direction.BOTH,
+        ring_timeout=_ring_timeout(given),
+    )
+
+    def make() -> Told:
+        return tell(bind_once(desk.store, parties, terms, x=x))
+
+    once = given.text("OutOrderId")
+    if once is None:
+        return make()
+    asked = json.dumps(sorted(given.items()))
+    told = do_once(
+        desk,
+        name=(b"alibaba", pool.encode(), action.encode(), once.encode()),
+        payload=(b"alibaba", pool.encode(), action.encode(), asked.encode()),
+        make=lambda: (200, json.dumps(make()), {}),
+    )
+    answer: Told = json.loads(told.body)
+    return answer
+
+
+def _update(desk: Desk, given: Parameters, name_of_x: str) -> None:
+    """
+    Change the one thing that ``OperateType`` names; nothing else is looked at.
+    """
+    what = given.need("OperateType")
+    change = CHANGES.get(what)
+    if change is None:
+        raise ParameterInvalid("OperateType", f"one of {', '.join(CHANGES)}")
+    change(desk, given, _find(desk, given, name_of_x))
+
+
+def _update_a(desk: Desk, given: Parameters, found: Binding) -> None:
+    if found.mode not in {Mode.GXB, Mode.GXYB}:
+        raise Fault("UnsupportedOperation", "updateNoA")
+    desk.store.set_default(found.id, given.party("DefaultA"))
+
+
+def _update_expiry(desk: Desk, given: Parameters, found: Binding) -> None:
+    desk.store.change(found.id, expires_at=_expiry(desk, given))
+
+
+def _update_restrict(desk: Desk, given: Parameters, found: Binding) -> None:
+    given.need("CallRestrict")
+    desk.store.change(found.id, direction=given.read("CallRestrict", _direction))
+
+
+def _update_out_id(desk: Desk, given: Parameters, found: Binding) -> None:
+    given.need("OutId")
+    desk.store.change(found.id, out_id=_term(given, "OutId", "out_id"))
+
+
+def _update_recording(_: Desk, given: Parameters, found: Binding) -> None:
+    _check_alive(found)
+    _check_wishes(given)
+
+
+def _update_display(_: Desk, given: Parameters, found: Binding) -> None:
+    _check_alive(found)
+    _check_display(given)
+
+
+def _update_nothing_yet(_: Desk, given: Parameters, found: Binding) -> None:
+    _check_alive(found)
+    raise Fault("UnsupportedOperation", given.need("OperateType"))
+
+
+CHANGES: Final[Mapping[str, Callable[[Desk, Parameters, Binding], None]]] = {
+    "updateNoA": _update_a,
+    "updateNoB": _update_nothing_yet,
+    "updateExpire": _update_expiry,
+    "updateAxgGroup": _update_nothing_yet,
+    "updateCallRestrict": _update_restrict,
+    "updateOutId": _update_out_id,
+    "updateIsRecordingEnabled": _update_recording,
+    "updateCallDisplayType": _update_display,
+}
+"""What ``OperateType`` may say."""
+
+
+def _pool(desk: Desk, given: Parameters) -> str:
+    """
+    The pool that is asked for, as the name of its tenant.
+
+    Raises:
+        Fault: It is another tenant's; whether that one exists is told to nobody.
+    """
+    pool = given.need("PoolKey")
+    if desk.tenant not in {None, pool}:
+        raise Fault("isv.POOLKEY_NOT_EXISTS")
+    return pool
+
+
+def _find(desk: Desk, given: Parameters, name_of_x: str) -> Binding:
+    """
+    A binding by its pool, its number and its id, which have to belong together.
+
+    Raises:
+        Fault: There is no such binding.
+    """
+    pool = _pool(desk, given)
+    x_number = given.need_x(name_of_x)
+    number = given.whole("SubsId")
+    if number is None:
+        raise ParameterMissing("SubsId")
+    found = desk.store.find(BindingId(x_number.block, number))
+    if found.tenant != pool or not _is_on(found, x_number):
+        raise Fault("isv.SUBS_NOT_EXIST")
+    return found
+
+
+def _is_on(binding: Binding, x_number: XNumber) -> bool:
+    # Of one that is damaged nothing but its block is known; it can be ended all the same.
+    return binding.damage is not None or any(party.dials == x_number for party in binding.parties)
+
+
+def _check_alive(binding: Binding) -> None:
+    if binding.state is not BindingState.ACTIVE:
+        raise Fault("isv.FORBIDDEN_ACTION")
+
+
+def _check_open(desk: Desk) -> None:
+    if not desk.options.open_modes:
+        raise Fault("isv.FORBIDDEN_ACTION", "AGI_ROUTER_OPEN_MODES")
+
+
+def _check_wishes(given: Parameters) -> None:
+    """
+    Make sure that nothing is asked for that is not there.
+
+    Raises:
+        ParameterInvalid: It is.
+    """
+    for name in _FLAGS:
+        if given.flag(name):
+            raise ParameterInvalid(name, "暂不支持, 请不填或填 false")
+    for name in _OBJECTS:
+        if given.mapping(name):
+            raise ParameterInvalid(name, "暂不支持, 请不填")
+    _check_display(given)
+
+
+def _check_display(given: Parameters) -> None:
+    # 1: the 700 number is shown. The other one would show the caller's.
+    given.whole("CallDisplayType", low=1, high=1)
+
+
+def _expiry(desk: Desk, given: Parameters) -> datetime:
+    """
+    When a binding is to end.
+
+    Raises:
+        ExpiryInvalid: It is no time, or in less than a minute.
+    """
+    end = given.time("Expiration")
+    if end < desk.store.now() + _SHORTEST:
+        raise ExpiryInvalid("Expiration is at least a minute ahead")
+    return end
+
+
+def _direction(text: str) -> Direction:
+    try:
+        return _RESTRICTED[text]
+    except KeyError:
+        raise ValueError(f"one of {', '.join(_RESTRICTED)}") from None
+
+
+def _term(given: Parameters, name: str, term: str) -> str | None:
+    """
+    A term that is a text, by the rule that it has everywhere.
+    """
+    found: str | None = given.read(name, _KINDS[term].read)
+    return found
+
+
+def _ring_timeout(given: Parameters) -> timedelta | None:
+    """
+    How long a callee rings, in seconds, within the bounds that it has everywhere.
+    """
+    span = _KINDS["ring_timeout"]
+    assert isinstance(span, Span)  # noqa: S101 - it is a duration
+    low, high = (int((each or timedelta()).total_seconds()) for each in (span.low, span.high))
+    found = given.whole("CallTimeout", low=low, high=high)
+    return None if found is None else timedelta(seconds=found)
+
+
+def _time(moment: datetime) -> str:
+    return moment.astimezone(ZONE).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _number(binding: Binding) -> str:
+    return next(str(party.dials) for party in binding.parties if party.side is Side.A)
+
+
+def _as_700(binding: Binding) -> Told:
+    data = {"SecretNo": _number(binding), "SubsId": binding.id.id}
+    return {"Success": True, "Data": data}
+
+
+def _as_secret_bind(binding: Binding) -> Told:
+    told = {"SubsId": str(binding.id.id), "SecretNo": _number(binding)}
+    if binding.extension is not None:
+        told["Extension"] = binding.extension
+    return {"SecretBindDTO": told}

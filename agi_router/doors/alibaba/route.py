@@ -1,0 +1,174 @@
+"""
+The door itself: who asks is found out, what is asked for is done, and the answer is written.
+
+Rules for the editor:
+
+1. The signature is checked first, then the nonce is taken, then the key is let in: strangers fill
+   nothing, and learn of a key no more than whether its id exists.
+2. Whatever happens, the answer is JSON with ``Code``, ``Message`` and ``RequestId``.
+3. It is never a redirection: clients follow one by another method.
+"""
+
+from typing import Final
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from agi_router.bindings.store import BindingStore
+from agi_router.db.connection import Queries
+from agi_router.doors.alibaba.actions import ACTIONS, LATER, NEVER, find_action
+from agi_router.doors.alibaba.errors import Fault, Kind, fault_of, fault_of_door
+from agi_router.doors.alibaba.handlers import Told
+from agi_router.doors.alibaba.parameters import Parameters
+from agi_router.doors.alibaba.signature import SignedCall, read_call
+from agi_router.doors.http.answers import answer
+from agi_router.doors.http.auth import (
+    NOBODY,
+    Desk,
+    Door,
+    address_of,
+    admit_key,
+    find_key,
+    open_secret,
+    signed_part,
+    take_nonce,
+)
+from agi_router.doors.http.guard import report
+from agi_router.doors.http.problems import Problem
+from agi_router.tenants.api_key_store import ApiKeyStore, FoundKey
+from agi_router.tenants.api_keys import Address
+from agi_router.tenants.signature import SignatureFault, SignatureInvalid
+
+__all__ = ["LARGEST", "AlibabaDoor", "fault_response", "read_request"]
+
+LARGEST: Final = 2**16
+"""Bytes of a body, and of a query."""
+
+_METHODS: Final = frozenset({"GET", "POST"})
+_OK: Final = "OK"
+
+
+class AlibabaDoor:
+    """
+    Answers the clients of Alibaba Cloud, as an ASGI application.
+
+    Args:
+        door: What all requests share.
+    """
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """
+        Serve one request.
+        """
+        response = await run_in_threadpool(self._answer, Request(scope, receive))
+        await response(scope, receive, send)
+
+    def _answer(self, request: Request) -> Response:
+        kind = Kind.LOOK
+        try:
+            call = read_request(request)
+            named = call.action in {**ACTIONS, **LATER, **NEVER}
+            request.state.action = call.action if named else None
+            action = ACTIONS.get(call.action)
+            kind = kind if action is None else action.kind
+            told = self._serve(request, call)
+        # Whatever it is, the client is to understand the answer.
+        except Exception as error:  # noqa: BLE001
+            fault = _fault(error, kind)
+            request.state.code = fault.code
+            if fault.code == "InternalError":
+                report(error, request.state.id)
+            return fault_response(fault, request.state.id)
+        return answer({"Code": _OK, "Message": _OK, "RequestId": request.state.id, **told})
+
+    def _serve(self, request: Request, call: SignedCall) -> Told:
+        """
+        Do what is asked for.
+
+        Raises:
+            Exception: It is not done; see :func:`_fault`.
+        """
+        door, address = self._door, address_of(request)
+        door.check_address(address)
+        with door.stores.lend() as store:
+            found = _authenticate(call, store, address, door)
+            request.state.key = found.key.id
+            request.state.headers = door.count(found.key)
+            action = find_action(call.action, call.version)
+            desk = Desk(
+                store=store.within(found.scope),
+                key=found.key,
+                request_id=request.state.id,
+                options=door.options,
+            )
+            desk.require(action.scope)
+            given = Parameters(call.parameters, fixed_lines=door.options.fixed_lines)
+            return action.handle(desk, given)
+
+
+def fault_response(fault: Fault, request_id: str) -> Response:
+    """
+    The answer where something cannot be done.
+    """
+    return answer(fault.body(request_id), status=fault.status, headers=fault.headers)
+
+
+def read_request(request: Request) -> SignedCall:
+    """
+    What is asked for, by whatever path: the one that is signed is always ``/``.
+
+    Raises:
+        Fault: It is nothing of ours.
+        SignatureInvalid: It is not signed as it has to be.
+    """
+    if request.method not in _METHODS:
+        raise Fault("UnsupportedHTTPMethod")
+    if request.url.path != "/":
+        raise Fault("InvalidApi.NotFound")
+    if request.url.scheme != "https" and not address_of(request).is_loopback:
+        raise Fault("InvalidProtocol.NeedSsl")
+    if max(len(request.state.body), len(request.scope["query_string"])) > LARGEST:
+        raise Fault("RequestBodyTooLarge")
+    call = read_call(signed_part(request))
+    if call.token:
+        raise Fault("InvalidSecurityToken")
+    return call
+
+
+def _authenticate(call: SignedCall, store: BindingStore, address: Address, door: Door) -> FoundKey:
+    """
+    Find out who asks.
+
+    Raises:
+        Fault: No such key signs.
+        SignatureInvalid: The signature is not that of the request.
+        Problem: The key is not let in.
+    """
+    keys = ApiKeyStore(Queries(store.connection))
+    found = find_key(keys, call.key_id)
+    secret = open_secret(store, found)
+    now = store.now() if found is None else found.now
+    try:
+        nonce = call.verify(secret or NOBODY, now=now)
+    except SignatureInvalid as error:
+        if error.fault is SignatureFault.WRONG:
+            door.note_wrong(address)
+            if secret is None:
+                raise Fault("InvalidAccessKeyId.NotFound") from None
+        raise
+    if found is None or secret is None:
+        # Somebody has signed with what stands for no secret.
+        raise Fault("InvalidAccessKeyId.NotFound")
+    take_nonce(store, call.key_id, call.date, nonce)
+    return admit_key(found, keys, address)
+
+
+def _fault(error: Exception, kind: Kind) -> Fault:
+    if isinstance(error, Problem):
+        return fault_of_door(error.code, error.headers)
+    return fault_of(error, kind)

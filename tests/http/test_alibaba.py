@@ -1,0 +1,635 @@
+"""The door that clients of Alibaba Cloud know: actions, codes, who may ask, what is sent again."""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from starlette.requests import Request
+from starlette.testclient import TestClient
+
+from agi_router.bindings.modes import Gxb
+from agi_router.bindings.store import BindingStore
+from agi_router.bindings.terms import Terms
+from agi_router.bindings.words import Direction
+from agi_router.calls.refusal_limit import Rate
+from agi_router.db.connection import Connection, Queries, connect
+from agi_router.doors.alibaba.actions import ACTIONS, LATER, NEVER
+from agi_router.doors.alibaba.errors import BUSINESS, GATEWAY, Fault
+from agi_router.doors.alibaba.handlers import CHANGES
+from agi_router.doors.alibaba.route import LARGEST, read_request
+from agi_router.doors.http.app import create_app
+from agi_router.doors.http.options import Options
+from agi_router.doors.http.pool import StorePool
+from agi_router.errors import StoreUnavailable
+from agi_router.inventory.model import BlockState
+from agi_router.keys.ring import KeyRing
+from agi_router.numbers import Block, PhoneNumber
+from agi_router.tenants.api_key_store import ApiKeyStore
+from agi_router.tenants.api_keys import KeyForm, KeyScope
+from harness.alibaba import AlibabaClient, beijing
+from harness.database import BLOCK, NO_REST, one
+
+A, B, C, D = (f"1380000040{serial}" for serial in range(4))
+X = str(BLOCK.number(4321))
+HOUR = timedelta(hours=1)
+AWKWARD = "张三 +*~/&='()!"
+
+Opener = Callable[..., AlibabaClient]
+
+
+@pytest.fixture
+def sign(
+    stores: StorePool, options: Options, connection: Connection, ring: KeyRing, store: BindingStore
+) -> Iterator[Opener]:
+    """Make a key that signs, and a client that has it and asks a door of its own."""
+    assert store
+    with ExitStack() as stack:
+
+        def make(
+            tenant: str | None = "couriers",
+            scopes: frozenset[KeyScope] | None = None,
+            address: str = "127.0.0.1",
+            **given: Any,
+        ) -> AlibabaClient:
+            terms = {name: given.pop(name) for name in ("networks", "life") if name in given}
+            app = create_app(stores, replace(options, **given))
+            client = TestClient(app, raise_server_exceptions=False, client=(address, 1))
+            key, secret = ApiKeyStore(Queries(connection)).add(
+                tenant=tenant,
+                form=KeyForm.SIGNED,
+                label="test",
+                scopes=scopes or frozenset(each for each in KeyScope if not each.of_operator),
+                keys=ring,
+                **{"networks": (), "life": HOUR, **terms},
+            )
+            return AlibabaClient(stack.enter_context(client), key.id, secret)
+
+        yield make
+
+
+@pytest.fixture
+def client(sign: Opener) -> AlibabaClient:
+    """A tenant's, which may do everything; strangers may call."""
+    return sign(open_modes=True)
+
+
+def bind_700(client: AlibabaClient, **own: str) -> Any:
+    """Bind two parties by the 700 action."""
+    given = {
+        "PoolKey": "couriers",
+        "Expiration": beijing(HOUR),
+        "TelA": A,
+        "TelB": B,
+        "OrderId": "A-1001",
+        **own,
+    }
+    return client.ask("BindAxb700", **given)
+
+
+def named(made: Any) -> dict[str, str]:
+    """What names a binding in the 700 actions."""
+    return {
+        "PoolKey": "couriers",
+        "TelX": made["Data"]["SecretNo"],
+        "SubsId": str(made["Data"]["SubsId"]),
+    }
+
+
+def detail(client: AlibabaClient, made: Any) -> Any:
+    """A binding as the door shows it."""
+    name = named(made)
+    told = client.ask("QuerySubscriptionDetail", PhoneNoX=name.pop("TelX"), **name)
+    return told["SecretBindDetailDTO"]
+
+
+def test_the_life_of_a_binding(client: AlibabaClient, store: BindingStore) -> None:
+    """By the 700 actions: made, looked at, changed, ended."""
+    ids = {"OutId": AWKWARD, "IndustrialId": AWKWARD}
+    made = bind_700(client, CallTimeout="15", CallRestrict="CONTROL_BX_DISABLE", **ids)
+    assert made.keys() == {"Code", "Message", "RequestId", "Success", "Data"}
+    assert (made["Code"], made["Success"]) == ("OK", True)
+    assert made["Data"]["SecretNo"].startswith(str(BLOCK))
+    assert made["Data"]["SubsId"] < 2**53
+    name = named(made)
+    seen = detail(client, made)
+    assert (seen["PhoneNoA"], seen["PhoneNoB"], seen["Status"]) == (A, B, 1)
+    assert seen["CallRestrict"] == "CONTROL_BX_DISABLE"
+    later = beijing(2 * HOUR)
+    told = client.ask("UpdateSubs700", OperateType="updateExpire", Expiration=later, **name)
+    assert (told["Code"], told["Data"]) == ("OK", {})
+    assert detail(client, made)["ExpireDate"] == later
+    sooner = beijing(HOUR / 2)
+    client.ask("UpdateSubs700", OperateType="updateExpire", Expiration=sooner, **name)
+    client.ask(
+        "UpdateSubs700",
+        OperateType="updateCallRestrict",
+        CallRestrict="CONTROL_AX_DISABLE",
+        **name,
+    )
+    client.ask("UpdateSubs700", OperateType="updateOutId", OutId=f"{AWKWARD}2", **name)
+    seen = detail(client, made)
+    assert (seen["ExpireDate"], seen["CallRestrict"]) == (sooner, "CONTROL_AX_DISABLE")
+    found = store.find(store.names.find(name["TelX"]))
+    assert (found.out_id, found.industrial_id) == (f"{AWKWARD}2", AWKWARD)
+    assert client.ask("QuerySubsId", PhoneNoX=name["TelX"])["SubsId"] == name["SubsId"]
+    assert client.ask("UnbindSubs700", **name)["Code"] == "OK"
+    assert detail(client, made)["Status"] == 0
+    assert client.code("UnbindSubs700", **name) == "isv.SUBS_NOT_EXIST"
+    assert client.code("UpdateSubs700", OperateType="updateExpire", Expiration=later, **name) == (
+        "isv.FORBIDDEN_ACTION"
+    )
+    assert client.code("QuerySubsId", PhoneNoX=name["TelX"]) == "isv.SUBS_NOT_EXIST"
+
+
+def test_the_older_shapes(client: AlibabaClient) -> None:
+    """The same by the classic names."""
+    pool = {"PoolKey": "couriers"}
+    given = {**pool, "PhoneNoA": A, "PhoneNoB": B, "PhoneNoX": X, "Expiration": beijing(HOUR)}
+    dto = client.ask("BindAxb", ExpectCity="上海", IsRecordingEnabled="false", **given)[
+        "SecretBindDTO"
+    ]
+    assert dto["SecretNo"] == X
+    number = {**pool, "SubsId": dto["SubsId"]}
+    told = client.ask(
+        "UpdateSubscription",
+        PhoneNoX=X,
+        OperateType="updateExpire",
+        Expiration=beijing(2 * HOUR),
+        **number,
+    )
+    assert told.keys() == {"Code", "Message", "RequestId"}
+    for what in (
+        {"OperateType": "updateIsRecordingEnabled", "IsRecordingEnabled": "False"},
+        {"OperateType": "updateCallDisplayType", "CallDisplayType": "1"},
+    ):
+        assert client.code("UpdateSubscription", PhoneNoX=X, **what, **number) == "OK"
+    assert client.ask("QuerySecretNoDetail", SecretNo=X, **pool)["SecretNoInfoDTO"] == {
+        "SecretStatus": 1
+    }
+    assert client.code("UnbindSubscription", SecretNo=X, **number) == "OK"
+    free = str(BLOCK.number(1))
+    assert client.ask("QuerySecretNoDetail", SecretNo=free, **pool)["SecretNoInfoDTO"] == {
+        "SecretStatus": 0
+    }
+
+
+def test_numbers_that_strangers_may_call(client: AlibabaClient, sign: Opener) -> None:
+    """Only where the operator lets them."""
+    given = {"PoolKey": "couriers", "PhoneNoA": A, "Expiration": beijing(HOUR)}
+    dto = client.ask("BindAxn", PhoneNoB=B, **given)["SecretBindDTO"]
+    assert "Extension" not in dto
+    dto = client.ask("BindAxnExtension", PhoneNoX=X, Extension="123", **given)["SecretBindDTO"]
+    assert (dto["SecretNo"], dto["Extension"]) == (X, "123")
+    dto = client.ask("BindAxnExtension", **{**given, "PhoneNoA": B})["SecretBindDTO"]
+    assert dto["Extension"].isdigit()
+    assert client.code("BindAxnExtension", Extension="123", **given) == "MissingPhoneNoX"
+    assert client.code("BindAxnExtension", PhoneNoX=X, Extension="1234", **given) == (
+        "isv.ILLEGAL_ARGUMENT"
+    )
+    closed = sign(open_modes=False)
+    for action in ("BindAxn", "BindAxnExtension"):
+        assert closed.code(action, **given) == "isv.FORBIDDEN_ACTION"
+
+
+def test_a_resting_number(
+    dsn: str, store: BindingStore, options: Options, client: AlibabaClient
+) -> None:
+    """It is frozen, and a bind on it is a conflict."""
+    pool = StorePool(lambda: BindingStore(connect(dsn), store.keys), 1)
+    app = create_app(pool, options)
+    with TestClient(app, client=("127.0.0.1", 1)) as http:
+        resting = replace(client, http=http)
+        made = bind_700(resting)
+        resting.ask("UnbindSubs700", **named(made))
+        number = {"PoolKey": "couriers", "SecretNo": made["Data"]["SecretNo"]}
+        told = resting.ask("QuerySecretNoDetail", **number)
+        assert told["SecretNoInfoDTO"] == {"SecretStatus": 3}
+        told = bind_700(resting, TelX=number["SecretNo"], TelA=C, TelB=D, OrderId="A-2")
+        assert told["Code"] == "isv.BIND_CONFLICT"
+    pool.close()
+
+
+def test_groups_that_were_made_elsewhere(client: AlibabaClient, store: BindingStore) -> None:
+    """Their default member is changed as that of GXB is."""
+    members = tuple(PhoneNumber(digits=each) for each in (A, B))
+    made = store.bind(
+        Gxb(members=members, b=PhoneNumber(digits=C)),
+        Terms(expires_at=store.now() + HOUR, tenant="couriers"),
+    )
+    x = next(str(party.dials) for party in made.parties)
+    name = {"PoolKey": "couriers", "TelX": x, "SubsId": str(made.id.id)}
+    assert client.code("UpdateSubs700", OperateType="updateNoA", DefaultA=B, **name) == "OK"
+    assert store.find(made.id).called_back == (PhoneNumber(digits=B),)
+    assert client.code("UpdateSubs700", OperateType="updateNoA", DefaultA=D, **name) == (
+        "isv.ILLEGAL_ARGUMENT"
+    )
+    assert client.code("UpdateSubs700", OperateType="updateNoA", **name) == "MissingDefaultA"
+
+
+def test_what_a_bind_is_told(client: AlibabaClient) -> None:
+    """Each code of the table, and nothing of what came."""
+    cases: list[tuple[dict[str, str], str]] = [
+        ({"TelA": "700123456780001"}, "isv.MOBILE_NUMBER_ILLEGAL"),
+        ({"TelA": "1380000"}, "isv.MOBILE_NUMBER_ILLEGAL"),
+        ({"TelB": A}, "isv.ILLEGAL_ARGUMENT"),
+        ({"TelX": "700999999990001"}, "isv.FORBIDDEN_ACTION"),
+        ({"TelX": "7001"}, "isv.ILLEGAL_ARGUMENT"),
+        ({"PoolKey": "drivers"}, "isv.POOLKEY_NOT_EXISTS"),
+        ({"PoolKey": "nobody"}, "isv.POOLKEY_NOT_EXISTS"),
+        ({"PoolKey": ""}, "MissingPoolKey"),
+        ({"TelA": ""}, "MissingTelA"),
+        ({"Expiration": ""}, "MissingExpiration"),
+        ({"Expiration": "2026-01-31T15:04:05"}, "isv.EXPIRE_DATE_ILLEGAL"),
+        ({"Expiration": "2020-01-31 15:04:05"}, "isv.EXPIRE_DATE_ILLEGAL"),
+        ({"Expiration": beijing(timedelta(days=91))}, "isv.EXPIRE_DATE_ILLEGAL"),
+        ({"CallRestrict": "CONTROL_NOBODY"}, "isv.ILLEGAL_ARGUMENT"),
+        ({"CallTimeout": "4"}, "isv.ILLEGAL_ARGUMENT"),
+        ({"NeedRecord": "true"}, "isv.ILLEGAL_ARGUMENT"),
+        ({"NeedAsr": "True"}, "isv.ILLEGAL_ARGUMENT"),
+        ({"NeedAsr": "perhaps"}, "isv.ILLEGAL_ARGUMENT"),
+        ({"Audio": '{"ACallX_Apre": "1"}'}, "isv.ILLEGAL_ARGUMENT"),
+        ({"Audio": "[]"}, "isv.ILLEGAL_ARGUMENT"),
+        ({"DtmfConfig": '{"a": 1}'}, "isv.ILLEGAL_ARGUMENT"),
+        ({"OrderId": "x" * 129}, "isv.ILLEGAL_ARGUMENT"),
+        ({"Audio": "{}", "DtmfConfig": "", "NeedRecord": "False"}, "OK"),
+        ({"OrderId": AWKWARD, "IndustrialId": AWKWARD, "OutOrderId": AWKWARD}, "OK"),
+        ({"CallRestrict": "CONTROL_CLEAR_DISABLE"}, "OK"),
+    ]
+    for own, code in cases:
+        given = {"PoolKey": "couriers", "Expiration": beijing(HOUR), "TelA": A, "TelB": B, **own}
+        told = client.send("BindAxb700", given).json()
+        assert told["Code"] == code, own
+        assert A not in told["Message"]
+        assert B not in told["Message"]
+
+
+def test_conflicts(client: AlibabaClient) -> None:
+    """A party is on the number already; no number is told, masked ones neither."""
+    bind_700(client, TelX=X)
+    given = {"PoolKey": "couriers", "Expiration": beijing(HOUR), "TelX": X}
+    told = client.ask("BindAxb700", TelA=A, TelB=C, OrderId="A-2", **given)
+    assert (told["Code"], told["Success"]) == ("isv.BIND_CONFLICT", False)
+    assert "138" not in told["Message"]
+
+
+def test_no_number_is_left(client: AlibabaClient, store: BindingStore) -> None:
+    """Why, in words that say how many."""
+    store.inventory.set_block_state(BLOCK, BlockState.DRAINING)
+    told = bind_700(client)
+    assert told["Code"] == "isv.NO_AVAILABLE_NUMBER"
+    assert told["Message"].startswith("无可用号码: ")
+
+
+def test_what_a_change_is_told(client: AlibabaClient) -> None:
+    """It changes what it names, or nothing."""
+    cases: list[tuple[dict[str, str], str]] = [
+        ({"OperateType": "updateNoA", "TelA": C}, "UnsupportedOperation"),
+        ({"OperateType": "updateNoB", "TelB": C}, "UnsupportedOperation"),
+        ({"OperateType": "updateCallRestrict"}, "MissingCallRestrict"),
+        ({"OperateType": "updateCallRestrict", "CallRestrict": "x"}, "isv.ILLEGAL_ARGUMENT"),
+        ({"OperateType": "updateAxgGroup"}, "UnsupportedOperation"),
+        ({"OperateType": "updateOutId"}, "MissingOutId"),
+        ({"OperateType": "updateOutId", "OutId": "x" * 129}, "isv.ILLEGAL_ARGUMENT"),
+        ({"OperateType": "updateEverything"}, "isv.ILLEGAL_ARGUMENT"),
+        ({"OperateType": ""}, "MissingOperateType"),
+        ({"OperateType": "updateExpire"}, "MissingExpiration"),
+        (
+            {"OperateType": "updateIsRecordingEnabled", "NeedRecord": "true"},
+            "isv.ILLEGAL_ARGUMENT",
+        ),
+        ({"OperateType": "updateCallDisplayType", "CallDisplayType": "2"}, "isv.ILLEGAL_ARGUMENT"),
+        ({"OperateType": "updateExpire", "SubsId": "0"}, "isv.SUBS_NOT_EXIST"),
+        ({"OperateType": "updateExpire", "SubsId": ""}, "MissingSubsId"),
+        ({"OperateType": "updateExpire", "SubsId": "x"}, "isv.ILLEGAL_ARGUMENT"),
+        ({"OperateType": "updateExpire", "TelX": str(BLOCK.number(7))}, "isv.SUBS_NOT_EXIST"),
+    ]
+    made = bind_700(client, TelX=X)
+    before = detail(client, made)
+    for own, code in cases:
+        assert client.code("UpdateSubs700", **{**named(made), **own}) == code, own
+        assert detail(client, made) == before
+
+
+def test_another_tenants_bindings_do_not_exist(client: AlibabaClient, sign: Opener) -> None:
+    """Whatever names them, and whatever pool is said."""
+    made = bind_700(client)
+    name = named(made)
+    other = sign("drivers")
+    for pool, code in (("drivers", "isv.SUBS_NOT_EXIST"), ("couriers", "isv.POOLKEY_NOT_EXISTS")):
+        assert other.code("UnbindSubs700", **{**name, "PoolKey": pool}) == code
+    assert other.code("QuerySubsId", PhoneNoX=name["TelX"]) == "isv.SUBS_NOT_EXIST"
+    assert detail(client, made)["Status"] == 1
+    operator = sign(None, scopes=frozenset(KeyScope))
+    assert operator.code("UnbindSubs700", **{**name, "PoolKey": "drivers"}) == "isv.SUBS_NOT_EXIST"
+    assert operator.code(
+        "BindAxb700", PoolKey="nobody", TelA=C, TelB=D, Expiration=beijing(HOUR)
+    ) == ("isv.POOLKEY_NOT_EXISTS")
+    assert operator.code("UnbindSubs700", **name) == "OK"
+
+
+def test_a_block_of_another_tenant(client: AlibabaClient, store: BindingStore) -> None:
+    """Its numbers are not there."""
+    block = Block(value=BLOCK.value + 1)
+    store.inventory.add_block(block, operator=None, certificate=None, tenant="drivers")
+    for number in (block.number(1), Block(value=70099999999).number(1)):
+        assert client.code("QuerySecretNoDetail", PoolKey="couriers", SecretNo=str(number)) == (
+            "isv.NO_NOT_EXIST"
+        )
+
+
+def test_numbers_are_shown_by_scope(
+    sign: Opener, client: AlibabaClient, connection: Connection
+) -> None:
+    """Masked without it; in full with it, which is written down before."""
+    made = bind_700(client)
+    reader = sign(scopes=frozenset({KeyScope.BINDINGS_READ}))
+    assert detail(reader, made)["PhoneNoA"] == PhoneNumber(digits=A).masked
+    count = "SELECT count(*) FROM agi_router.audit WHERE act = 'QuerySubscriptionDetail'"
+    assert one(connection, count) == 0
+    assert detail(client, made)["PhoneNoA"] == A
+    assert one(connection, count) == 1
+    assert reader.code("UnbindSubs700", **named(made)) == "Forbidden.RAM"
+
+
+def test_what_is_not_served(client: AlibabaClient) -> None:
+    """It is known, and says so."""
+    assert not {*LATER, *NEVER} & {*ACTIONS}
+    for name in (*LATER, *NEVER):
+        answer = client.send(name, {"PoolKey": "couriers"})
+        assert (answer.status_code, answer.json()["Code"]) == (400, "UnsupportedOperation"), name
+
+
+def test_what_nobody_knows(client: AlibabaClient) -> None:
+    """Names are those of the product, in their case."""
+    assert client.code("bindAxb700") == "InvalidApi.NotFound"
+    headers = client.acs3("BindAxb700", {}, x_acs_version="2017-05-26")
+    assert client.http.post("/", headers=headers).json()["Code"] == "NoSuchVersion"
+
+
+def test_rpc_in_query_and_body(client: AlibabaClient) -> None:
+    """The older scheme, as the older clients send it."""
+    own = {"PoolKey": "couriers", "TelA": A, "TelB": B, "Expiration": beijing(HOUR)}
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    first = client.http.post("/?" + urlencode(client.rpc("BindAxb700", own)))
+    assert first.json()["Code"] == "OK"
+    body = urlencode(client.rpc("BindAxb700", {**own, "TelA": C, "TelB": D}))
+    assert client.http.post("/", content=body, headers=form).json()["Code"] == "OK"
+
+
+def test_who_may_ask(sign: Opener, client: AlibabaClient, connection: Connection) -> None:
+    """What is wrong with a signature or a key has a code of its own."""
+
+    def code(asked: AlibabaClient, **common: str) -> tuple[int, str]:
+        headers = asked.acs3("QuerySubsId", {}, **common)
+        answer = asked.http.post("/", headers=headers)
+        return answer.status_code, answer.json()["Code"]
+
+    assert code(client) == (400, "MissingPhoneNoX")
+    assert code(replace(client, key_id="q" * 16)) == (404, "InvalidAccessKeyId.NotFound")
+    assert code(replace(client, secret="x")) == (400, "SignatureDoesNotMatch")
+    assert code(client, x_acs_date="2020-01-01T00:00:00Z") == (400, "InvalidTimeStamp.Expired")
+    assert code(client, x_acs_date="now") == (400, "InvalidTimeStamp.Format")
+    assert code(client, x_acs_security_token="x") == (400, "InvalidSecurityToken")
+    rpc = urlencode(client.rpc("QuerySubsId", {}, SignatureMethod="HMAC-MD5"))
+    assert client.http.post(f"/?{rpc}").json()["Code"] == "InvalidSignatureMethod"
+    assert client.http.post("/").json()["Code"] == "MissingSignature"
+    headers = {"authorization": "Bearer x"}
+    assert client.http.post("/", headers=headers).json()["Code"] == "IncompleteSignature"
+    far = sign("drivers", networks=(ip_network("192.0.2.0/24"),))
+    assert code(far) == (403, "Forbidden.RAM")
+    ApiKeyStore(Queries(connection)).revoke(client.key_id)
+    assert code(client) == (400, "InvalidAccessKeyId.Inactive")
+
+
+def test_a_bearer_does_not_sign(client: AlibabaClient, make_key: Callable[..., str]) -> None:
+    """Its secret is not at hand; it is no key of this door."""
+    bearer = make_key("drivers")
+    _, key_id, secret = bearer.split("_", 2)
+    other = replace(client, key_id=key_id, secret=secret)
+    assert other.code("QuerySubsId") == "InvalidAccessKeyId.NotFound"
+
+
+def test_a_suspended_tenant(client: AlibabaClient, store: BindingStore) -> None:
+    """Its account is out of service."""
+    store.inventory.tenants.set_active("couriers", active=False)
+    assert client.code("QuerySubsId") == "isv.OUT_OF_SERVICE"
+
+
+def test_a_nonce_is_taken_once(sign: Opener) -> None:
+    """By whatever process of the door: the database keeps it."""
+    first, second = sign(), sign("drivers")
+    headers = first.acs3("QuerySubsId", {})
+    assert first.http.post("/", headers=headers).json()["Code"] == "MissingPhoneNoX"
+    for client in (first, second):
+        assert client.http.post("/", headers=headers).json()["Code"] == "SignatureNonceUsed"
+
+
+def test_strangers_take_no_nonce(client: AlibabaClient, connection: Connection) -> None:
+    """A wrong signature fills nothing."""
+    replace(client, secret="x").send("QuerySubsId", {})
+    assert one(connection, "SELECT count(*) FROM agi_router.nonce") == 0
+
+
+def test_limits(sign: Opener) -> None:
+    """How long to wait is told as the clients read it."""
+    client = sign(rate=Rate(1, HOUR))
+    assert client.code("QuerySubsId") == "MissingPhoneNoX"
+    answer = client.send("QuerySubsId", {})
+    assert (answer.status_code, answer.json()["Code"]) == (429, "Throttling.User")
+    assert int(answer.headers["x-acs-retry-after"]) == 1000 * int(answer.headers["retry-after"])
+    wrong = sign("drivers", wrong_keys=Rate(1, HOUR))
+    assert replace(wrong, secret="x").code("QuerySubsId") == "SignatureDoesNotMatch"
+    assert wrong.code("QuerySubsId") == "Throttling.User"
+
+
+@contextmanager
+def failing(monkeypatch: pytest.MonkeyPatch, error: Exception) -> Iterator[None]:
+    def fail(*_: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ApiKeyStore, "find", fail)
+        yield
+
+
+def test_every_answer_is_theirs(
+    client: AlibabaClient,
+    sign: Opener,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Whatever the status, JSON with the three fields; a client takes other JSON for success."""
+    http = client.http
+    answers = [
+        http.get("/"),
+        http.put("/"),
+        http.delete("/"),
+        http.get("/dypls/"),
+        http.get("/favicon.ico"),
+        http.post("/", content=b"x" * (2**16 + 1)),
+        http.post("/", content=b"x" * (2**20 + 1)),
+        http.post("/?a=%ff"),
+        http.post("/?a=1&a=2"),
+        sign("drivers", address="192.0.2.1").http.post("/"),
+    ]
+    with failing(monkeypatch, StoreUnavailable(A)):
+        answers.append(client.send("QuerySubsId", {}))
+    caplog.set_level(logging.INFO)
+    with failing(monkeypatch, RuntimeError(A)):
+        answers.append(client.send("QuerySubsId", {}))
+    told = [(answer.status_code, answer.json()["Code"]) for answer in answers]
+    assert told == [
+        (400, "MissingSignature"),
+        (403, "UnsupportedHTTPMethod"),
+        (403, "UnsupportedHTTPMethod"),
+        (404, "InvalidApi.NotFound"),
+        (404, "InvalidApi.NotFound"),
+        (413, "RequestBodyTooLarge"),
+        (413, "RequestBodyTooLarge"),
+        (400, "InvalidParameter"),
+        (400, "InvalidParameter"),
+        (404, "InvalidProtocol.NeedSsl"),
+        (503, "ServiceUnavailable"),
+        (500, "InternalError"),
+    ]
+    for answer in answers:
+        assert {"Code", "Message", "RequestId"} == set(answer.json())
+        assert answer.headers["content-type"] == "application/json"
+        assert answer.json()["RequestId"] == answer.headers["x-request-id"]
+        assert A not in answer.text
+    assert http.head("/").status_code == 403
+    assert "http.failed" in caplog.text
+    assert A not in caplog.text
+
+
+def test_a_query_is_bounded() -> None:
+    """A client could not even write one so long."""
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "scheme": "http",
+        "path": "/",
+        "query_string": b"a" * (LARGEST + 1),
+        "headers": [],
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 8700),
+        "state": {"body": b""},
+    }
+    with pytest.raises(Fault) as caught:
+        read_request(Request(scope))
+    assert caught.value.code == "RequestBodyTooLarge"
+
+
+def test_the_log_holds_no_number(client: AlibabaClient, caplog: pytest.LogCaptureFixture) -> None:
+    """A line a request: action, code, ids; nothing of its parameters."""
+    caplog.set_level(logging.INFO, "agi_router")
+    bind_700(client)
+    client.code("13800000400")
+    lines = [vars(record) for record in caplog.records if record.message == "http.request"]
+    assert [(line["action"], line["code"]) for line in lines] == [
+        ("BindAxb700", "ok"),
+        (None, "InvalidApi.NotFound"),
+    ]
+    assert all(A not in str(line) and B not in str(line) for line in lines)
+
+
+@pytest.fixture
+def crowded(
+    dsn: str, store: BindingStore, options: Options, client: AlibabaClient
+) -> Iterator[AlibabaClient]:
+    """The same client at a door that has a store for each of twenty requests."""
+    pool = StorePool(lambda: BindingStore(connect(dsn), store.keys, NO_REST), 20)
+    with TestClient(create_app(pool, options), client=("127.0.0.1", 1)) as http:
+        yield replace(client, http=http)
+    pool.close()
+
+
+def test_the_same_order_is_bound_once(
+    client: AlibabaClient, crowded: AlibabaClient, connection: Connection
+) -> None:
+    """Twenty at once, and once more: one binding. Another X is another one, and so is one anew."""
+    with ThreadPoolExecutor(20) as pool:
+        made = list(pool.map(lambda _: bind_700(crowded)["Data"]["SubsId"], range(20)))
+    assert len(set(made)) == 1
+    count = "SELECT count(*) FROM agi_router.binding"
+    assert one(connection, count) == 1
+    first = bind_700(client)
+    assert first["Data"]["SubsId"] == made[0]
+    assert bind_700(client, TelX=first["Data"]["SecretNo"]) | {"RequestId": ""} == first | {
+        "RequestId": ""
+    }
+    assert bind_700(client, TelX=X)["Data"]["SubsId"] != made[0]
+    assert bind_700(client, OrderId="A-1002")["Data"]["SubsId"] != made[0]
+    client.ask("UnbindSubs700", **named(first))
+    client.ask("UnbindSubs700", **named(bind_700(client, TelX=X)))
+    assert bind_700(client)["Data"]["SubsId"] != made[0]
+
+
+def test_out_order_ids(client: AlibabaClient, crowded: AlibabaClient, sign: Opener) -> None:
+    """The answer of the first, whatever has become of it; for something else a conflict."""
+    name = f"once-{secrets.token_hex(4)}"
+    given = {"OutOrderId": name, "Expiration": beijing(HOUR)}
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda _: bind_700(crowded, **given)["Data"], range(8)))
+    assert all(each == made[0] for each in made)
+    client.ask("UnbindSubs700", **named({"Data": made[0]}))
+    assert bind_700(client, **given)["Data"] == made[0]
+    told = bind_700(client, **{**given, "TelB": C})
+    assert (told["Code"], told["Success"]) == ("isv.BIND_CONFLICT", False)
+    assert bind_700(client, **{**given, "OutOrderId": f"{name}-2"})["Data"] != made[0]
+    other = sign("drivers")
+    assert bind_700(other, **given, PoolKey="drivers")["Code"] == "OK"
+
+
+def test_directions_are_those_of_the_binding(client: AlibabaClient, store: BindingStore) -> None:
+    """Who may not call is who is named."""
+    for serial, (word, direction) in enumerate(
+        {
+            "CONTROL_AX_DISABLE": Direction.B,
+            "CONTROL_BX_DISABLE": Direction.A,
+            "CONTROL_CLEAR_DISABLE": Direction.BOTH,
+        }.items()
+    ):
+        made = bind_700(client, CallRestrict=word, OrderId=f"D-{serial}")["Data"]
+        found = store.find(store.names.find(made["SecretNo"]))
+        assert found.direction is direction
+
+
+PAGE = (Path(__file__).parents[2] / "docs/alibaba.md").read_text("utf-8")
+
+
+def first_cells(first: str, last: str) -> list[str]:
+    """What stands in the first cells of a part of the page's tables."""
+    part = PAGE[PAGE.index(first) : PAGE.index(last)]
+    rows = re.findall(r"(?m)^\| (`[^|]*) \|", part)
+    return [name for row in rows for name in re.findall(r"`([^`]+)`", row)]
+
+
+def test_the_page_lists_every_action() -> None:
+    """Those that are served, and the others by what they wait for."""
+    assert first_cells("## Actions", "| parameter |") == list(ACTIONS)
+    assert first_cells("Not served yet", "Never served") == list(LATER)
+    assert first_cells("Never served", "## Sent again") == list(NEVER)
+    assert set(first_cells("| `OperateType`", "Not served yet")) - {"OperateType"} == set(CHANGES)
+
+
+def test_the_page_lists_every_code() -> None:
+    """With its status."""
+    assert first_cells("## Errors", "Answered before") == list(BUSINESS)
+    part = PAGE[PAGE.index("Answered before") :]
+    for statuses, told in re.findall(r"(?m)^\| ([0-9, ]+) \| (.*) \|$", part):
+        codes = set(re.findall(r"`([A-Z][A-Za-z.]+)`", told))
+        of_status = {code for code, (at, _) in GATEWAY.items() if str(at) in statuses}
+        assert of_status == codes - {"Retry-After"}, statuses
