@@ -1,0 +1,146 @@
+"""The clients of Alibaba Cloud work unmodified: every action that is served, by each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from agi_router.bindings.store import BindingStore
+from agi_router.doors.alibaba.actions import ACTIONS
+from harness.alibaba import beijing
+from harness.database import BLOCK
+
+Ask = Callable[[str, str, dict[str, Any]], dict[str, Any]]
+
+HOUR = timedelta(hours=1)
+AWKWARD = "张三 +*~/&='()!"
+CLASSIC = ("core",)
+CLIENTS = (
+    "sdk",
+    "sdk async",
+    "sdk SHA256",
+    "sdk SM3",
+    "sdk v2",
+    *CLASSIC,
+    "core common",
+    "core body",
+    "openapi",
+    "openapi SM3",
+    "openapi v2",
+    "openapi body",
+    "pop GET",
+    "pop POST",
+)
+POOL = {"PoolKey": "couriers"}
+
+
+class Caller:
+    """
+    One client, with parties of its own.
+    """
+
+    def __init__(self, ask: Ask, client: str) -> None:
+        self._ask = ask
+        self.client = client
+        self.asked: set[str] = set()
+        serial = CLIENTS.index(client)
+        self.a, self.b, self.c = (f"138000{serial:02}{place:03}" for place in range(3))
+        self.x = str(BLOCK.number(serial))
+
+    def done(self, action: str, **given: Any) -> Any:
+        """What an action that succeeds returns."""
+        told = self._ask(self.client, action, {**POOL, **given})
+        assert told.keys() == {"body"}, told
+        assert told["body"]["Code"] == "OK", told
+        self.asked.add(action)
+        return told["body"]
+
+    def code(self, action: str, **given: Any) -> str:
+        """The code of an action that does not."""
+        told = self._ask(self.client, action, {**POOL, **given})
+        found = told["code"] if "error" in told else told["body"]["Code"]
+        assert found != "OK"
+        return str(found)
+
+
+@pytest.fixture(params=CLIENTS)
+def caller(request: pytest.FixtureRequest, ask: Ask) -> Caller:
+    return Caller(ask, request.param)
+
+
+def test_every_action(caller: Caller, store: BindingStore) -> None:
+    """Made, looked at, changed and ended: by both shapes where the client has both."""
+    if caller.client not in CLASSIC:
+        live_by_700(caller, store)
+    live_by_classic(caller)
+    served = {each for each in ACTIONS if caller.client not in CLASSIC or "700" not in each}
+    assert caller.asked == served
+
+
+def live_by_700(caller: Caller, store: BindingStore) -> None:
+    """The actions of 700 numbers."""
+    made = caller.done(
+        "BindAxb700",
+        TelA=caller.a,
+        TelB=caller.b,
+        Expiration=beijing(HOUR),
+        OrderId=f"{AWKWARD}{caller.client}",
+        OutOrderId=f"{AWKWARD}{caller.client}",
+        OutId="",
+        NeedRecord=False,
+        CallTimeout=20,
+    )["Data"]
+    found = store.find(store.names.find(made["SecretNo"]))
+    assert found.order_id == f"{AWKWARD}{caller.client}"
+    assert {party.number.digits for party in found.parties} == {caller.a, caller.b}
+    assert found.ring_timeout == timedelta(seconds=20)
+    number = {"TelX": made["SecretNo"], "SubsId": str(made["SubsId"])}
+    later = beijing(2 * HOUR)
+    caller.done("UpdateSubs700", OperateType="updateExpire", Expiration=later, **number)
+    shown = caller.done(
+        "QuerySubscriptionDetail", PhoneNoX=number["TelX"], SubsId=number["SubsId"]
+    )["SecretBindDetailDTO"]
+    assert (shown["PhoneNoA"], shown["ExpireDate"], int(shown["Status"])) == (
+        caller.a,
+        later,
+        1,
+    )
+    caller.done("UnbindSubs700", **number)
+    assert caller.code("UnbindSubs700", **number) == "isv.SUBS_NOT_EXIST"
+
+
+def live_by_classic(caller: Caller) -> None:
+    """The actions of before."""
+    x = caller.x
+    given = {"PhoneNoA": caller.a, "Expiration": beijing(HOUR)}
+    made = caller.done("BindAxb", PhoneNoB=caller.b, PhoneNoX=x, IsRecordingEnabled=False, **given)
+    made = made["SecretBindDTO"]
+    assert made["SecretNo"] == x
+    number = {"SubsId": made["SubsId"]}
+    later = {"OperateType": "updateExpire", "Expiration": beijing(2 * HOUR)}
+    caller.done("UpdateSubscription", PhoneNoX=x, **later, **number)
+    assert str(caller.done("QuerySubsId", PhoneNoX=x)["SubsId"]) == made["SubsId"]
+    caller.done("QuerySubscriptionDetail", PhoneNoX=x, **number)
+    state = caller.done("QuerySecretNoDetail", SecretNo=x)["SecretNoInfoDTO"]
+    assert int(state["SecretStatus"]) == 1
+    caller.done("UnbindSubscription", SecretNo=x, **number)
+    made = caller.done("BindAxn", PhoneNoB=caller.b, **given)["SecretBindDTO"]
+    caller.done("UnbindSubscription", SecretNo=made["SecretNo"], SubsId=made["SubsId"])
+    made = caller.done("BindAxnExtension", PhoneNoX=x, Extension="123", **given)["SecretBindDTO"]
+    assert made["Extension"] == "123"
+    caller.done("UnbindSubscription", SecretNo=x, SubsId=made["SubsId"])
+
+
+def test_what_cannot_be_done(caller: Caller) -> None:
+    """A client finds the code where it looks for it, of business errors and of the gateway's."""
+    given = {"PhoneNoA": caller.a, "PhoneNoB": caller.b, "Expiration": beijing(HOUR)}
+    assert (
+        caller.code("BindAxb", **{**given, "PhoneNoA": "1380000"}) == "isv.MOBILE_NUMBER_ILLEGAL"
+    )
+    assert caller.code("BindAxb", **{**given, "PoolKey": "nobody"}) == "isv.POOLKEY_NOT_EXISTS"
+    assert caller.code("QuerySubsId", PhoneNoX=str(BLOCK.number(9999))) == "isv.SUBS_NOT_EXIST"
+    assert caller.code("CreateAxgGroup", Name=AWKWARD, Numbers=caller.a) == "UnsupportedOperation"
+    assert caller.code("UnbindSubscription", SecretNo=caller.x, SubsId="") == "MissingSubsId"
