@@ -18,7 +18,7 @@ from agi_router.doors.alibaba.route import AlibabaDoor, fault_response
 from agi_router.doors.http import api_keys, bindings, calls, inventory, tenants
 from agi_router.doors.http.answers import write
 from agi_router.doors.http.auth import Door
-from agi_router.doors.http.guard import Guard
+from agi_router.doors.http.guard import Guard, tell_problem
 from agi_router.doors.http.options import Options
 from agi_router.doors.http.outs import FieldFaultOut, ProblemOut
 from agi_router.doors.http.pool import StorePool
@@ -78,12 +78,12 @@ class _Doors:
         await (self._rest if ours else self._alibaba)(scope, receive, send)
 
 
-def _tell(path: str, problem: Problem, request_id: str) -> Response:
+def _tell(scope: Scope, problem: Problem, request_id: str) -> Response:
     """
-    The answer of the door that *path* is of.
+    The answer of the door that the path is of.
     """
-    if _PATHS.match(path):
-        return _problem_response(problem, request_id)
+    if _PATHS.match(scope["path"]):
+        return tell_problem(scope, problem, request_id)
     return fault_response(fault_of_door(problem.code, problem.headers), request_id)
 
 
@@ -181,16 +181,7 @@ async def _document(request: Request) -> Response:
 async def _answer_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)  # noqa: S101 - it is registered for these
     request.state.code = error.code
-    return _problem_response(error, request.state.id)
-
-
-def _problem_response(problem: Problem, request_id: str) -> Response:
-    return Response(
-        write(problem.body(request_id)),
-        status_code=problem.status,
-        media_type="application/problem+json",
-        headers=dict(problem.headers),
-    )
+    return tell_problem(request.scope, error, request.state.id)
 
 
 async def _answer_error(request: Request, error: Exception) -> Response:

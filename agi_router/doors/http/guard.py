@@ -21,11 +21,12 @@ from typing import Final
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from agi_router.doors.http.answers import write
 from agi_router.doors.http.problems import Problem, problem_of
 from agi_router.errors import AgiRouterError
 from agi_router.logs import redact
 
-__all__ = ["LARGEST_BODY", "Guard", "report"]
+__all__ = ["LARGEST_BODY", "Guard", "report", "tell_problem"]
 
 log = logging.getLogger(__name__)
 
@@ -50,12 +51,14 @@ class Guard:
         app: What answers. It finds in ``request.state`` the ``id`` and the ``body``, and leaves
             there ``key`` and ``action``, and the ``code`` of a problem.
         tell: Writes the answer where a problem came before *app*, or *app* failed: the form
-            depends on the path.
+            depends on the path. As ``/v1`` does, if it is left out.
     """
 
-    def __init__(self, app: ASGIApp, tell: Callable[[str, Problem, str], Response]) -> None:
+    def __init__(
+        self, app: ASGIApp, tell: Callable[[Scope, Problem, str], Response] | None = None
+    ) -> None:
         self._app = app
-        self._tell = tell
+        self._tell = tell or tell_problem
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """
@@ -93,7 +96,7 @@ class Guard:
             problem = _problem(error, request_id)
             state["code"] = problem.code
             if not status:
-                told = self._tell(scope["path"], problem, request_id)
+                told = self._tell(scope, problem, request_id)
                 await told(scope, receive, send_marked)
         finally:
             log.info(
@@ -164,6 +167,18 @@ def _problem(error: Exception, request_id: str) -> Problem:
         return Problem.of_door("body_late", headers={"Connection": "close"})
     report(error, request_id)
     return problem_of(AgiRouterError())
+
+
+def tell_problem(_: Scope, problem: Problem, request_id: str) -> Response:
+    """
+    The answer of ``/v1``, whatever the path.
+    """
+    return Response(
+        write(problem.body(request_id)),
+        status_code=problem.status,
+        media_type="application/problem+json",
+        headers=dict(problem.headers),
+    )
 
 
 def report(error: Exception, request_id: str) -> None:
