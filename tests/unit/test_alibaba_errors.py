@@ -38,6 +38,8 @@ ELSEWHERE = {
     "node_taken",
     "protocol_violated",
     "tenant_exists",
+    "webhook_invalid",
+    "webhook_not_found",
 }
 OURS = {"internal", "store_failed", "row_invalid", "row_refused", "day_refused", "seal_invalid"}
 
