@@ -1,0 +1,68 @@
+"""
+Events of a real call: what a tenant's receiver hears of it, signed, while nobody asks.
+"""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from harness.pbx import STATE, Cli
+from harness.receiver import Receiver
+from testpbx.phones import Phones
+from testpbx.rootfs import router_env
+from testpbx.state import ASTERISK_ACCOUNT, ROUTER_ACCOUNT
+from testpbx.waiting import until
+
+
+@contextmanager
+def delivering(cli: Cli, dsn: str) -> Iterator[None]:
+    """Deliver meanwhile, by a process as in service."""
+    log = STATE / "logs/deliver.log"
+    env = {**cli.env, "AGI_ROUTER_DSN": dsn, "AGI_ROUTER_WEBHOOK_HOSTS": "127.0.0.1"}
+    with log.open("ab") as file:
+        process = subprocess.Popen(
+            ["agi-router", "deliver"],
+            env=router_env(env, Path(os.environ["PBX_CACHE"]), STATE),
+            stdout=file,
+            stderr=file,
+            user=ROUTER_ACCOUNT,
+            group=ASTERISK_ACCOUNT,
+            extra_groups=[],
+        )
+    try:
+        yield
+    finally:
+        process.terminate()
+        assert process.wait(20) == 0, log.read_text()
+
+
+def test_a_call_is_told(pbx: dict[str, Any], cli: Cli, phones: Phones, a: str, b: str) -> None:
+    """As it is let through and when it is over, once each, with masked numbers."""
+    with Receiver() as receiver:
+        made = cli("webhook", "add", receiver.url, "--types", "call.admitted,call.ended")
+        try:
+            with delivering(cli, pbx["dsn"]):
+                bound = cli.bind(a, b, "--order", "O-1")
+                phones.call(a, bound["x"])
+                assert until(lambda: len(receiver.received) >= 2, timeout=30)
+        finally:
+            cli("webhook", "remove", made["id"])
+            cli("events", "write", "--none")
+    admitted, ended = (each.verified(made["secret"]) for each in receiver.received)
+    assert admitted["type"] == "agi_router.call.admitted"
+    assert ended["type"] == "agi_router.call.ended"
+    record = cli.record(bound["x"])
+    for told in (admitted, ended):
+        assert told["subject"] == bound["id"]
+        assert told["data"]["call_id"] == record["id"]
+        assert told["data"]["parties"] == {
+            side: [f"{number[:3]}****{number[-4:]}"] for side, number in (("a", a), ("b", b))
+        }
+    assert (ended["data"]["outcome"], ended["data"]["order_id"]) == ("answered", "O-1")
+    assert ended["data"]["talk_ms"] == record["talk_ms"]
+    sent = b"".join(each.body for each in receiver.received).decode()
+    log = (STATE / "logs/deliver.log").read_text()
+    assert not [number for number in (a, b) if number in sent + log]
