@@ -242,7 +242,7 @@ class NumberChooser:
             # Under every key: while keys are rotated one may be there by an old tag.
             tag: extension
             for extension in (f"{each:04}" for each in drawn)
-            for tag in self._keys.extension_tags(x_number, extension)
+            for tag in self._keys.extension_tags(extension)
         }
         taken = self._queries.rows(
             "list_taken",
@@ -281,9 +281,7 @@ class NumberChooser:
         if block is None or block["closed"] is not None:
             return None
         # The sides may have changed places since.
-        if all(
-            row["caller_tag"] not in self._keys.tags(a_number, each) for each in parties.side_a
-        ):
+        if all(row["caller_tag"] not in self._keys.tags(each) for each in parties.side_a):
             return b_number, a_number
         return a_number, b_number
 
@@ -374,10 +372,7 @@ class NumberChooser:
             "block": block.value,
             "x_number": [x.value for x in candidates],
             # Under every key: while keys are rotated a party may be there by an old tag.
-            "caller_tag": [
-                tag for x in candidates for each in callers for tag in self._keys.tags(x, each)
-            ],
-            "callers": len(callers) * len(self._keys.tag_keys),
+            "tags": [tag for each in callers for tag in self._keys.tags(each)],
             **spans,
         }
 

@@ -31,6 +31,7 @@ from typing import Any
 from agi_router.bindings.model import BindingId
 from agi_router.bindings.rows import purpose_of_caller, row_of, tag_order
 from agi_router.bindings.words import Mode, Side
+from agi_router.db.arrays import array_of_integers
 from agi_router.db.connection import NO_TIMES, Queries
 from agi_router.errors import (
     RowInvalid,
@@ -65,8 +66,10 @@ class _Row:
     removed_at: datetime | None
     tag: int
     callee: bytes | None
+    callee_tags: tuple[int, ...] | None
     caller: bytes | None
     last_callee: bytes | None
+    last_tag: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +103,7 @@ class Renewal:
         """
         How many bindings have a row to renew.
         """
-        row = self._queries.row("count_unrenewed", self._headers())
+        row = self._queries.row("count_unrenewed", self._header())
         return 0 if row is None else row["bindings"]
 
     def run(self) -> Iterator[int]:
@@ -115,7 +118,7 @@ class Renewal:
         while True:
             rows = self._queries.rows(
                 "list_unrenewed",
-                {**self._headers(), "block": last.block.value, "id": last.id, "limit": _BATCH},
+                {**self._header(), "block": last.block.value, "id": last.id, "limit": _BATCH},
             )
             if not rows:
                 break
@@ -282,6 +285,13 @@ class Renewal:
             row = row_of(route)
             # As it was: sealed for the row of B, or its own.
             place, place_tag = (route, tag) if alone else (back, back_tag)
+            callee, callee_tags = self._seal(route["callee"], row, tag, Purpose.CALLEE)
+            last_callee, last_tags = self._seal(
+                route["last_callee"],
+                row.for_strangers if Mode(binding["mode"]).open else row,
+                tag,
+                Purpose.LAST_CALLER,
+            )
             rows.append(
                 _Row(
                     name=name,
@@ -289,7 +299,8 @@ class Renewal:
                     old_tag=row.caller_tag,
                     removed_at=route["removed_at"],
                     tag=tag,
-                    callee=self._seal(route["callee"], row, tag, Purpose.CALLEE),
+                    callee=callee,
+                    callee_tags=callee_tags,
                     caller=None
                     if place is None
                     else self._seal(
@@ -297,13 +308,9 @@ class Renewal:
                         row_of(place),
                         place_tag,
                         purpose_of_caller(row_of(place)),
-                    ),
-                    last_callee=self._seal(
-                        route["last_callee"],
-                        row.for_strangers if Mode(binding["mode"]).open else row,
-                        tag,
-                        Purpose.LAST_CALLER,
-                    ),
+                    )[0],
+                    last_callee=last_callee,
+                    last_tag=None if last_tags is None else last_tags[0],
                 )
             )
         side_b = () if alone or b is None else (b,)
@@ -332,9 +339,9 @@ class Renewal:
         if route["caller_tag"] == 0:  # the row is for anyone
             return 0
         if extension is not None:
-            tags = self._keys.extension_tags(_x(route), extension)
+            tags = self._keys.extension_tags(extension)
         elif caller is not None:
-            tags = self._keys.tags(_x(route), caller)
+            tags = self._keys.tags(caller)
         else:
             raise SealError("the number of a caller cannot be known: the other side's row is gone")
         if route["caller_tag"] not in tags:
@@ -378,17 +385,23 @@ class Renewal:
     def _open(self, sealed: bytes, row: Row, purpose: Purpose) -> tuple[PhoneNumber, ...]:
         return self._keys.open(sealed, row, purpose)
 
-    def _seal(self, sealed: bytes | None, row: Row, tag: int, purpose: Purpose) -> bytes | None:
+    def _seal(
+        self, sealed: bytes | None, row: Row, tag: int, purpose: Purpose
+    ) -> tuple[bytes, tuple[int, ...]] | tuple[None, None]:
         """
-        What was sealed for *row*, sealed anew for the same row with another *tag*.
+        What was sealed for *row*, sealed anew for the same row with another *tag*, and its tags.
         """
         if sealed is None:
-            return None
+            return None, None
         anew = row._replace(caller_tag=tag if row.caller_tag else 0)
-        return self._keys.seal(self._open(sealed, row, purpose), anew, purpose)
+        numbers = self._open(sealed, row, purpose)
+        return (
+            self._keys.seal(numbers, anew, purpose),
+            tuple(self._keys.tag(number) for number in numbers),
+        )
 
-    def _headers(self) -> dict[str, Any]:
-        return {"headers": list(self._keys.headers)}
+    def _header(self) -> dict[str, Any]:
+        return {"header": self._keys.header}
 
 
 def _name(block: int, serial: int) -> BindingId:
@@ -408,6 +421,8 @@ def _columns(rows: Sequence[_Row]) -> dict[str, list[Any]]:
         "removed_at": [row.removed_at for row in rows],
         "tag": [row.tag for row in rows],
         "callee": [row.callee for row in rows],
+        "callee_tags": [row.callee_tags and array_of_integers(row.callee_tags) for row in rows],
         "caller": [row.caller for row in rows],
         "last_callee": [row.last_callee for row in rows],
+        "last_tag": [row.last_tag for row in rows],
     }

@@ -16,9 +16,10 @@ from agi_router.bindings.words import (
     Mode,
     Side,
 )
+from agi_router.db.arrays import array_of_integers
 from agi_router.errors import SealError
 from agi_router.keys.ring import KeyRing, Purpose, Row
-from agi_router.numbers import Block, PhoneNumber, XNumber
+from agi_router.numbers import Block, PhoneNumber
 
 __all__ = [
     "SealedRoute",
@@ -43,8 +44,8 @@ def tag_caller(row: RouteRow, keys: KeyRing) -> int:
     The tag that the caller of *row* is found by, or the extension it types; 0 for anyone.
     """
     if row.extension is not None:
-        return keys.extension_tag(row.x_number, row.extension)
-    return 0 if row.caller is None else keys.tag(row.x_number, row.caller)
+        return keys.extension_tag(row.extension)
+    return 0 if row.caller is None else keys.tag(row.caller)
 
 
 def tags_of_caller(row: RouteRow, keys: KeyRing) -> list[int]:
@@ -52,8 +53,8 @@ def tags_of_caller(row: RouteRow, keys: KeyRing) -> list[int]:
     The tags that the caller of *row* may be found by: under every key, the current one first.
     """
     if row.extension is not None:
-        return keys.extension_tags(row.x_number, row.extension)
-    return [0] if row.caller is None else keys.tags(row.x_number, row.caller)
+        return keys.extension_tags(row.extension)
+    return [0] if row.caller is None else keys.tags(row.caller)
 
 
 def row_of(route: Mapping[str, Any]) -> Row:
@@ -78,8 +79,7 @@ def check_caller(row: Row, caller: PhoneNumber, keys: KeyRing) -> None:
     Raises:
         SealError: The row is for somebody else.
     """
-    x_number = XNumber.from_int(row.x_number)
-    if row.caller_tag != 0 and row.caller_tag not in keys.tags(x_number, caller):
+    if row.caller_tag != 0 and row.caller_tag not in keys.tags(caller):
         raise SealError("a row is not that of the party whom the binding's other rows name")
 
 
@@ -122,6 +122,8 @@ class SealedRoute(NamedTuple):
     shown: int | None
     side: Side
     callee: bytes | None
+    callee_tags: tuple[int, ...] | None
+    """The tags of those who are sealed in *callee*, in their order."""
     caller: bytes | None
 
 
@@ -137,17 +139,27 @@ def seal_routes(
         binding_id: Their binding.
         back: See :func:`find_back`.
     """
-    return [_seal_route(row, keys, binding_id, back) for row in rows]
+    people = {each for row in rows for each in (row.caller, *row.callees) if each is not None}
+    tags = {each: keys.tag(each) for each in people}
+    return [_seal_route(row, keys, binding_id, back, tags) for row in rows]
 
 
-def _seal_route(row: RouteRow, keys: KeyRing, binding_id: int, back: Row | None) -> SealedRoute:
-    own = _row(row, tag_caller(row, keys), binding_id)
+def _seal_route(
+    row: RouteRow,
+    keys: KeyRing,
+    binding_id: int,
+    back: Row | None,
+    tags: Mapping[PhoneNumber, int],
+) -> SealedRoute:
+    tag = tag_caller(row, keys) if row.caller is None else tags[row.caller]
+    own = _row(row, tag, binding_id)
     return SealedRoute(
         x_number=own.x_number,
         caller_tag=own.caller_tag,
         shown=own.shown,
         side=row.side,
         callee=keys.seal(row.callees, own, Purpose.CALLEE) if row.callees else None,
+        callee_tags=tuple([tags[callee] for callee in row.callees]) or None,
         caller=keys.seal([row.caller], back, purpose_of_caller(back))
         if back is not None and row.side is Side.A and row.caller
         else None,
@@ -158,9 +170,12 @@ def route_columns(routes: Sequence[SealedRoute]) -> dict[str, list[Any]]:
     """
     The same as columns.
     """
-    return {
+    columns: dict[str, list[Any]] = {
         name: [route[place] for route in routes] for place, name in enumerate(SealedRoute._fields)
     }
+    # Arrays of one array are of one length; as text they need not be.
+    columns["callee_tags"] = [tags and array_of_integers(tags) for tags in columns["callee_tags"]]
+    return columns
 
 
 def order_tags(parties: Parties, *, tenant: str, order_id: str, keys: KeyRing) -> list[int]:

@@ -311,7 +311,7 @@ class BindingStore:
         a_number = self._find_group(name)
         rows: list[RouteRow] = []
         try:
-            tags = [tag for member in members for tag in self.keys.tags(a_number, member)]
+            tags = [tag for member in members for tag in self.keys.tags(member)]
             places_of_tags = [(a_number.value, tag) for tag in tags]
             with self._changing(name, places_of_tags, version=version) as group:
                 whole = replace(_parties(group), members=(*group.members, *members))
@@ -540,6 +540,7 @@ class BindingStore:
         everything: bool,
         order_id: str | None,
         x_number: XNumber | None = None,
+        party: PhoneNumber | None = None,
         state: BindingState | None = None,
         mode: Mode | None = None,
         created_after: datetime | None = None,
@@ -553,6 +554,8 @@ class BindingStore:
             everything: Whether those that are over are wanted too.
             order_id: Only those of this order.
             x_number: Only those that somebody dials this number for.
+            party: Only those that this number is a party of, or the fixed number that is called
+                back. Those that are damaged are among them by their tags.
             state: Only those in this state.
             mode: Only those of this mode.
             created_after: Only those made after this time.
@@ -565,15 +568,17 @@ class BindingStore:
         if state is BindingState.ACTIVE:
             # By an index of these alone.
             everything, state = False, None
-        values = {
+        values: dict[str, Any] = {
             **filter_values(state=state, mode=mode, created_after=created_after, after=after),
             "all": everything,
             "order_id": order_id,
             "limit": limit,
         }
+        if party is not None:
+            return self._of_party(party, {**values, **_number(x_number)})
         if x_number is not None:
             name = "list_on_number"
-            values |= {"block": x_number.block.value, "x_number": x_number.value}
+            values |= _number(x_number)
         elif order_id is not None:
             name = "list_order"
         else:
@@ -883,7 +888,7 @@ class BindingStore:
         routes = self._queries.rows("list_routes", values)
         columns = ("callee", "caller", "last_callee")
         sealed = [route[column] for route in routes for column in columns]
-        if all(each is None or each[:3] in self.keys.headers for each in sealed):
+        if all(each is None or each[:3] == self.keys.header for each in sealed):
             return routes
         renewal = Renewal(self._queries, self.keys)
         renewal.renew([name])
@@ -928,21 +933,44 @@ class BindingStore:
         Let B reach *callees* from now on; perhaps *forget* who called last.
         """
         callee = self.keys.seal(callees, group.back, Purpose.CALLEE) if callees else None
+        tags = [self.keys.tag(each) for each in callees] or None
         place = {"x_number": group.back.x_number, "caller_tag": group.back.caller_tag}
-        values = {**place, "callee": callee, "forget": forget}
+        values = {**place, "callee": callee, "callee_tags": tags, "forget": forget}
         self._queries.row("set_callee", {**_key(name), **values})
 
     def _over(self, found: Binding) -> BindingEnded:
         return BindingEnded(f"binding {found.id} is over ({found.state}); make a new one")
 
+    def _of_party(self, party: PhoneNumber, values: dict[str, Any]) -> list[Binding]:
+        """
+        Bindings that *party* is found in by its tags, and that concern it: two may have one tag.
+        """
+        rows = self._queries.rows("list_of_party", {**values, "tags": self.keys.tags(party)})
+        routes = self._routes_of(rows)
+        read = [(own, self._read_one(row, own)) for row, own in zip(rows, routes, strict=True)]
+        return [
+            each
+            for own, each in read
+            if each.damage is not None
+            or any(known.number == party for known in each.parties)
+            or any(party in open_callees(route, self.keys) for route in own)
+        ]
+
     def _read(self, rows: Sequence[dict[str, Any]]) -> list[Binding]:
+        routes = self._routes_of(rows)
+        return [self._read_one(row, own) for row, own in zip(rows, routes, strict=True)]
+
+    def _routes_of(self, rows: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+        """
+        The routes of each binding in *rows*.
+        """
         routes: dict[tuple[int, int], list[dict[str, Any]]] = {}
         for route in self._queries.rows(
             "list_routes",
             {"block": [row["block"] for row in rows], "id": [row["id"] for row in rows]},
         ):
             routes.setdefault((route["block"], route["id"]), []).append(route)
-        return [self._read_one(row, routes.get((row["block"], row["id"]), [])) for row in rows]
+        return [routes.get((row["block"], row["id"]), []) for row in rows]
 
     def _read_one(self, row: dict[str, Any], routes: Sequence[dict[str, Any]]) -> Binding:
         """
@@ -1018,6 +1046,12 @@ def _who(row: RouteRow) -> str:
 
 def _moment(rest: dict[str, Any]) -> str:
     return rest["until"].isoformat(timespec="seconds")  # type: ignore[no-any-return]
+
+
+def _number(x_number: XNumber | None) -> dict[str, int | None]:
+    if x_number is None:
+        return {"block": None, "x_number": None}
+    return {"block": x_number.block.value, "x_number": x_number.value}
 
 
 def _key(name: BindingId) -> dict[str, int]:

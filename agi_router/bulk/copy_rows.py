@@ -16,7 +16,15 @@ from typing import Any
 from agi_router.bindings.terms import TERMS, Kind, Name, Span, Text, Whole, Words
 from agi_router.db.queries import query
 
-__all__ = ["BINDING", "ROUTE", "RowPacker", "copy_statement", "pack_file", "to_microseconds"]
+__all__ = [
+    "BINDING",
+    "ROUTE",
+    "RowPacker",
+    "copy_statement",
+    "pack_array",
+    "pack_file",
+    "to_microseconds",
+]
 
 _HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER = struct.pack("!h", -1)
@@ -25,6 +33,7 @@ _INT4 = struct.Struct("!ii")
 _LENGTH = struct.Struct("!i")
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_INT8_OID = 20
 # Distinct sets of terms that are kept packed.
 _KEPT = 1000
 
@@ -40,6 +49,21 @@ def _seconds(value: timedelta) -> bytes:
 def _text(value: str) -> bytes:
     encoded = value.encode()
     return _LENGTH.pack(len(encoded)) + encoded
+
+
+def pack_array(values: Sequence[int]) -> bytes:
+    """
+    Pack a ``bigint[]``, without the length in front.
+
+    Source:
+        PostgreSQL's ``array_recv``: dimensions, flags, type; size and first index; the values.
+    """
+    head = (1, 0, _INT8_OID, len(values), 1)
+    return struct.pack(
+        f"!{len(head)}i{'iq' * len(values)}",
+        *head,
+        *[each for value in values for each in (8, value)],
+    )
 
 
 def to_microseconds(value: datetime) -> int:
@@ -133,7 +157,7 @@ New bindings; columns that are not here have what every new binding has.
 
 ROUTE = RowPacker(
     integers=("block", "binding_id", "x_number", "caller_tag", "shown", "ends_at"),
-    own=("callee", "caller"),
+    own=("callee", "callee_tags", "caller"),
     shared={"side": _text},
 )
 """

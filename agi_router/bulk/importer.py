@@ -642,9 +642,7 @@ class Importer:
         if why == FOREIGN:
             return _foreign_fault(row, {x_number.value})
         parties = (*row.parties.side_a, *row.parties.side_b)
-        who = next(
-            (each for each in parties if self._keys.tag(x_number, each) == place.caller_tag), None
-        )
+        who = next((each for each in parties if self._keys.tag(each) == place.caller_tag), None)
         return Fault(
             "x" if x_number == row.x else "y",
             f"{who or 'anyone'} {why}",

@@ -34,7 +34,7 @@ from agi_router.bindings.rows import (
     tags_of_caller,
 )
 from agi_router.bulk.columns import Header
-from agi_router.bulk.copy_rows import BINDING, ROUTE, to_microseconds
+from agi_router.bulk.copy_rows import BINDING, ROUTE, pack_array, to_microseconds
 from agi_router.bulk.csv_file import Record
 from agi_router.db.arrays import array_of_integers, array_of_texts
 from agi_router.errors import ExpiryInvalid, ModeError, StoreError
@@ -317,11 +317,11 @@ class Sealer:
                 [
                     ROUTE.pack(
                         (block, binding_id, x_number, tag, shown, ends_at),
-                        (callee, caller),
+                        (callee, None if callee_tags is None else pack_array(callee_tags), caller),
                         (side,),
                     )
                     # In one order for all: else two who bind the same parties could deadlock.
-                    for x_number, tag, shown, side, callee, caller in sorted(routes)
+                    for x_number, tag, shown, side, callee, callee_tags, caller in sorted(routes)
                 ]
             ),
         )

@@ -87,8 +87,8 @@ def caller_tags(call: Call, keys: KeyRing, *, open_modes: bool) -> list[int]:
         open_modes: Whether strangers get through where a binding says so.
     """
     if call.typed is not None:
-        return keys.extension_tags(call.x_number, call.typed.extension)
-    tags = keys.tags(call.x_number, call.caller)
+        return keys.extension_tags(call.typed.extension)
+    tags = keys.tags(call.caller)
     # 0 is the row for anyone.
     return [*tags, 0] if open_modes else tags
 

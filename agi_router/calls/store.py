@@ -249,7 +249,8 @@ class AdmissionStore:
         async def write(keys: KeyRing) -> None:
             caller = keys.seal([call.caller], row, Purpose.LAST_CALLER)
             await connection.execute(
-                query("remember_caller"), {**values, **key_ids(keys), "caller": caller}
+                query("remember_caller"),
+                {**values, **key_ids(keys), "caller": caller, "tag": keys.tag(call.caller)},
             )
 
         await self._write(connection, write)
@@ -275,17 +276,16 @@ class AdmissionStore:
     ) -> None:
         block = needed.x_number.block
         serials = random.SystemRandom().sample(range(BLOCK_SIZE), _CANDIDATES)
-        places = {
-            y_number: keys.tags(y_number, needed.callee)
-            for y_number in map(block.number, serials)
-            if y_number != needed.x_number
-        }
+        # Under every key: by any of them the callee may be there.
+        tags = keys.tags(needed.callee)
         values = {
             "block": block.value,
-            "x_number": [y_number.value for y_number in places],
-            "caller_tag": [tag for tags in places.values() for tag in tags],
-            # Under every key: by any of them the callee may be there.
-            "callers": len(keys.tag_keys),
+            "x_number": [
+                y_number.value
+                for y_number in map(block.number, serials)
+                if y_number != needed.x_number
+            ],
+            "tags": tags,
             "rest": self._quarantine.number,
             "party_rest": self._quarantine.party,
         }
@@ -307,7 +307,7 @@ class AdmissionStore:
             "x_callee": own.callee,
             "x_caller": own.caller,
             "y_number": other.x_number,
-            "y_tags": places[y_number],
+            "y_tags": tags,
             "y_callee": other.callee,
         }
         await connection.execute(query("add_child"), child)

@@ -22,6 +22,7 @@ from agi_router.bindings.words import BindingState, Mode
 from agi_router.cli.arguments import (
     COUNT,
     LIFE,
+    NUMBER,
     ORDER_ID,
     TENANT,
     TIME,
@@ -367,6 +368,12 @@ def show(name: str, tenant: str | None, *, as_json: bool) -> None:
 @click.option("--order", type=ORDER_ID, help="Only those of one order.")
 @click.option("--x", metavar="700…", help="Only those on one 700 number.")
 @click.option(
+    "--party",
+    type=NUMBER,
+    metavar="NUM",
+    help="Only those that this number is a party of, or the fixed number to call back.",
+)
+@click.option(
     "--state",
     type=click.Choice([each.value for each in BindingState]),
     help="Only those in this state; those that are over need no --all.",
@@ -378,6 +385,7 @@ def show(name: str, tenant: str | None, *, as_json: bool) -> None:
 def list_(  # noqa: PLR0917 - options, not arguments
     order: str | None,
     x: str | None,
+    party: PhoneNumber | None,
     state: str | None,
     mode: str | None,
     limit: int,
@@ -393,6 +401,7 @@ def list_(  # noqa: PLR0917 - options, not arguments
     Examples:
       agi-router list --order A-1001
       agi-router list --all --x 700123456780001
+      agi-router list --party -
     """
     x_number = None if x is None else XNumber.parse(x)
     with open_store(read_settings(), tenant=tenant) as store:
@@ -400,6 +409,7 @@ def list_(  # noqa: PLR0917 - options, not arguments
             everything=everything or state is not None,
             order_id=order,
             x_number=x_number,
+            party=party,
             state=None if state is None else BindingState(state),
             mode=None if mode is None else Mode(mode),
             limit=limit,

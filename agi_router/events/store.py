@@ -305,7 +305,7 @@ class EventStore:
         """
         with self._queries.transaction():
             self._assert_current_keys()
-            _, header = self._keys.headers
+            header = self._keys.secret_header
             rows = self._queries.rows("list_webhook_secrets", {"header": header})
             for row in rows:
                 where = sealed_for(row["id"])

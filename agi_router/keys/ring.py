@@ -2,9 +2,11 @@
 Sealing: a real number becomes a tag to look up by, or a ciphertext that only its row can open.
 
 1. No real number leaves here for the store but as a tag or sealed.
-2. The **tag** of a caller is a keyed hash over the 700 number *and* the caller, so one person on
-   two 700 numbers does not link. Tag 0 means "anyone" in the route table and is never returned.
-   An order is recognised by a tag over its id and all its parties, in the same way.
+2. The **tag** of a person is a keyed hash of the number alone: by it the database finds all rows
+   that concern one person, without knowing who that is. An extension has a tag in the same way.
+   Tag 0 means "anyone" in the route table and is never returned. A tag has 64 bits, and two
+   numbers may share one: what acts on a person opens the sealed number first. An order is
+   recognised by a tag over its id and all its parties.
 3. A **sealed** number is bound to what it stands for: its purpose, and the binding, the 700
    number, the tag, the side and the number shown of its row are authenticated with it. So a
    ciphertext that is moved to another row or column, or whose row is changed, does not open.
@@ -27,8 +29,8 @@ runs to the end of the line; the floors may be absent::
     floor seal 1
 
 Format of sealed numbers: version (1 byte: 4 for AES-256-GCM, 5 for SM4-GCM), id of the seal key
-(1 byte), id of the key that the row's tag was made with (1 byte, 0 for anyone), nonce (12 bytes),
-ciphertext and its 16 bytes of authentication. So a row says by itself which keys it needs.
+(1 byte), id of the key that the row's tags were made with (1 byte), nonce (12 bytes), ciphertext
+and its 16 bytes of authentication. So a row says by itself which keys it needs.
 Sealed are the numbers joined by ``+``, with spaces behind to 16, 32, 64 … bytes: the length tells
 neither a fixed line from a mobile nor, closer than that, how many there are.
 """
@@ -53,7 +55,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from agi_router.errors import KeyMismatch, KeyRingError, NumberError, SealError
-from agi_router.numbers import PhoneNumber, XNumber
+from agi_router.numbers import PhoneNumber
 
 __all__ = ["Cipher", "KeyKind", "KeyRing", "Purpose", "Row"]
 
@@ -280,20 +282,20 @@ class KeyRing:
             if floor
         )
 
-    def tag(self, x: XNumber, caller: PhoneNumber) -> int:
+    def tag(self, number: PhoneNumber) -> int:
         """
-        Return the tag of *caller* on *x* under the current key.
+        Return the tag of *number* under the current key.
 
         Returns:
             A signed 64-bit integer, never 0.
         """
-        return _tag(self._macs[0], x, caller)
+        return _tag(self._macs[0], number.digits)
 
-    def tags(self, x: XNumber, caller: PhoneNumber) -> list[int]:
+    def tags(self, number: PhoneNumber) -> list[int]:
         """
-        Return the tags of *caller* on *x* under every tag key, the current one first.
+        Return the tags of *number* under every tag key, the current one first.
         """
-        return [_tag(mac, x, caller) for mac in self._macs]
+        return [_tag(mac, number.digits) for mac in self._macs]
 
     def pair_tag(self, parties: Collection[PhoneNumber]) -> int:
         """
@@ -310,20 +312,20 @@ class KeyRing:
         """
         return [_pair_tag(mac, parties) for mac in self._macs]
 
-    def extension_tag(self, x: XNumber, extension: str) -> int:
+    def extension_tag(self, extension: str) -> int:
         """
-        Return the tag of whoever types *extension* on *x*, under the current key.
+        Return the tag of whoever types *extension*, under the current key.
 
         Returns:
             A signed 64-bit integer, never 0.
         """
-        return _hash(self._macs[0], x, f"#{extension}")
+        return _tag(self._macs[0], f"#{extension}")
 
-    def extension_tags(self, x: XNumber, extension: str) -> list[int]:
+    def extension_tags(self, extension: str) -> list[int]:
         """
-        Return the tags of *extension* on *x* under every tag key, the current one first.
+        Return the tags of *extension* under every tag key, the current one first.
         """
-        return [_hash(mac, x, f"#{extension}") for mac in self._macs]
+        return [_tag(mac, f"#{extension}") for mac in self._macs]
 
     def order_tags(self, *names: str, numbers: Sequence[PhoneNumber]) -> list[int]:
         """
@@ -344,10 +346,10 @@ class KeyRing:
 
         Args:
             numbers: Real numbers.
-            row: Its tag is one under the current tag key, or 0 for anyone.
+            row: Its tags are of the current tag key; that of anyone is 0.
             purpose: What the numbers stand for in it.
         """
-        header = self._header(self.tag_key_id if row.caller_tag else 0)
+        header = self.header
         nonce = secrets.token_bytes(_NONCE)
         plain = _fill(_SEPARATOR.join(number.digits for number in numbers)).encode("ascii")
         cipher = self._ciphers[header[0], self.seal_key_id]
@@ -390,7 +392,7 @@ class KeyRing:
         """
         Seal the *secret* of an API key, for that key alone, under the current seal key.
         """
-        header = self._header(0)
+        header = self.secret_header
         nonce = secrets.token_bytes(_NONCE)
         cipher = self._ciphers[header[0], self.seal_key_id]
         bound = header + _bound_secret(key_id)
@@ -422,13 +424,20 @@ class KeyRing:
             raise SealError from None
 
     @property
-    def headers(self) -> tuple[bytes, bytes]:
+    def header(self) -> bytes:
         """
-        How sealed values of today begin: in the row of a caller, and in that of anyone.
+        How sealed numbers of today begin.
 
         What begins otherwise was sealed or tagged with an older key, or by the other cipher.
         """
-        return self._header(self.tag_key_id), self._header(0)
+        return self._header(self.tag_key_id)
+
+    @property
+    def secret_header(self) -> bytes:
+        """
+        The same of the secrets of API keys, which need no tag key.
+        """
+        return self._header(0)
 
     def using(self, *, tag: int, seal: int) -> Self:
         """
@@ -534,13 +543,9 @@ class KeyRing:
         return f"<KeyRing tag={tags} seal={seals}>"
 
 
-def _tag(mac: hmac.HMAC, x: XNumber, caller: PhoneNumber) -> int:
-    return _hash(mac, x, caller.digits)
-
-
-def _hash(mac: hmac.HMAC, x: XNumber, who: str) -> int:
+def _tag(mac: hmac.HMAC, who: str) -> int:
     # 0 is the row for anyone.
-    return _first_eight(mac, f"{x.value}:{who}".encode("ascii")) or 1
+    return _first_eight(mac, who.encode("ascii")) or 1
 
 
 def _pair_tag(mac: hmac.HMAC, parties: Collection[PhoneNumber]) -> int:
@@ -549,7 +554,7 @@ def _pair_tag(mac: hmac.HMAC, parties: Collection[PhoneNumber]) -> int:
 
 
 def _order_tag(mac: hmac.HMAC, names: Sequence[str], numbers: Sequence[PhoneNumber]) -> int:
-    # No tag of a caller begins so: there, a digit comes first.
+    # No tag of a person begins so: there, a digit comes first.
     message = "\0".join(("order", *names, *(number.digits for number in numbers)))
     # A command line may hold what is no character; the store refuses it in its own words.
     return _first_eight(mac, message.encode("utf-8", "surrogatepass")) or 1

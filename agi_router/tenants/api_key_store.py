@@ -175,8 +175,7 @@ class ApiKeyStore:
             OperatorOnly: A tenant asks.
         """
         self._scope.check_operator("rotates keys")
-        _, header = keys.headers
-        rows = self._queries.rows("list_sealed_secrets", {"header": header})
+        rows = self._queries.rows("list_sealed_secrets", {"header": keys.secret_header})
         for row in rows:
             with self._queries.transaction():
                 self._assert_current(keys)

@@ -1,8 +1,8 @@
 -- The service's tables: keys, tenants, managed blocks, bindings, their routes, calls, nodes, audit.
 --
 -- Every hot key begins with the managed block, because a shard owns whole blocks. 700 numbers are
--- bigint and always 15 digits; a block is their first 11. No column holds a plain real number:
--- callers are found by a keyed hash (caller_tag), callees are sealed (see agi_router/keys/ring.py).
+-- bigint and always 15 digits; a block is their first 11. No column holds a plain real number: a
+-- person is known by a tag, a keyed hash of the number, and numbers are sealed (agi_router/keys/ring.py).
 -- Counters and states stand in no index, so their updates stay HOT; fillfactor leaves them room.
 --
 -- Functions and triggers stand in sql/functions/, one function a file. A migration calls none.
@@ -279,10 +279,12 @@ CREATE TABLE agi_router.route (
     shown       bigint,
     side        text        NOT NULL CONSTRAINT route_side_check CHECK (side IN ('a', 'b')),
     callee      bytea,
+    callee_tags bigint[],
     caller      bytea,
     begins_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
     ends_at     timestamptz NOT NULL,
     last_callee bytea,
+    last_tag    bigint,
     last_at     timestamptz,
     child_id    bigint,
     CONSTRAINT route_pkey PRIMARY KEY (block, x_number, caller_tag),
@@ -298,47 +300,57 @@ CREATE INDEX route_binding ON agi_router.route (block, binding_id);
 -- For the foreign key: else each binding that is deleted would have all routes looked through.
 CREATE INDEX route_child ON agi_router.route (block, child_id) WHERE child_id IS NOT NULL;
 CREATE INDEX route_end ON agi_router.route (block, x_number, ends_at) INCLUDE (begins_at);
+-- All that concerns one person. Who is rung and has no row of his own (whom A of AX or AXE calls back, B whose
+-- number is not made yet) is the one callee of a row that seals its caller.
+CREATE INDEX route_caller ON agi_router.route (caller_tag);
+CREATE INDEX route_callee ON agi_router.route ((callee_tags[1])) WHERE caller IS NOT NULL;
 COMMENT ON TABLE agi_router.route IS 'Compiled bindings: who dials what rings whom. The key is the rule: one caller on one number has one route';
 COMMENT ON COLUMN agi_router.route.block IS 'Block of the number';
 COMMENT ON COLUMN agi_router.route.x_number IS 'The 700 number dialled';
-COMMENT ON COLUMN agi_router.route.caller_tag IS 'Keyed hash of number and caller, or of number and extension; 0: anyone';
+COMMENT ON COLUMN agi_router.route.caller_tag IS 'Tag of the caller, a keyed hash of the real number; or of the extension typed; 0: anyone';
 COMMENT ON COLUMN agi_router.route.binding_id IS 'The binding it was compiled from';
 COMMENT ON COLUMN agi_router.route.shown IS 'The 700 number that the callee is shown; null: to be made on the first call';
 COMMENT ON COLUMN agi_router.route.side IS 'Side the caller stands on';
 COMMENT ON COLUMN agi_router.route.callee IS 'Real numbers to ring, sealed, unless the last caller rings; null: nobody';
+COMMENT ON COLUMN agi_router.route.callee_tags IS 'Tags of those whom callee rings, in its order, of the key of caller_tag; null: nobody';
 COMMENT ON COLUMN agi_router.route.caller IS 'A group''s member itself, sealed for the row of B; A itself where Y is made on the first call';
 COMMENT ON COLUMN agi_router.route.begins_at IS 'When its party was let onto the number';
 COMMENT ON COLUMN agi_router.route.ends_at IS 'When its binding ended, or will end by time; of no matter to calls';
 COMMENT ON COLUMN agi_router.route.last_callee IS 'Who called last, sealed for this row; where strangers may call, for tag 0 of the number';
+COMMENT ON COLUMN agi_router.route.last_tag IS 'Tag of who called last; of a key that was current then or has become so since';
 COMMENT ON COLUMN agi_router.route.last_at IS 'When that was';
 COMMENT ON COLUMN agi_router.route.child_id IS 'The child binding whose Y is dialled or shown; null: the numbers live as long as the binding';
 
 CREATE TABLE agi_router.past_route (
-    block      bigint      NOT NULL,
-    x_number   bigint      NOT NULL,
-    caller_tag bigint      NOT NULL,
-    binding_id bigint      NOT NULL,
-    shown      bigint,
-    side       text        NOT NULL,
-    callee     bytea,
-    caller     bytea,
-    left_group boolean     NOT NULL DEFAULT false,
-    removed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    begins_at  timestamptz NOT NULL,
-    ends_at    timestamptz NOT NULL,
+    block       bigint      NOT NULL,
+    x_number    bigint      NOT NULL,
+    caller_tag  bigint      NOT NULL,
+    binding_id  bigint      NOT NULL,
+    shown       bigint,
+    side        text        NOT NULL,
+    callee      bytea,
+    callee_tags bigint[],
+    caller      bytea,
+    left_group  boolean     NOT NULL DEFAULT false,
+    removed_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+    begins_at   timestamptz NOT NULL,
+    ends_at     timestamptz NOT NULL,
     -- A member may leave a group more than once.
     CONSTRAINT past_route_pkey PRIMARY KEY (block, x_number, caller_tag, binding_id, removed_at)
 );
 CREATE INDEX past_route_binding ON agi_router.past_route (block, binding_id);
 CREATE INDEX past_route_end ON agi_router.past_route (block, x_number, ends_at) INCLUDE (begins_at);
+CREATE INDEX past_route_caller ON agi_router.past_route (caller_tag);
+CREATE INDEX past_route_callee ON agi_router.past_route ((callee_tags[1])) WHERE caller IS NOT NULL;
 COMMENT ON TABLE agi_router.past_route IS 'Routes taken out of use: of ended bindings whose place was taken or whose rest is over, and of members who left';
 COMMENT ON COLUMN agi_router.past_route.block IS 'Block of the number';
 COMMENT ON COLUMN agi_router.past_route.x_number IS 'The 700 number dialled';
-COMMENT ON COLUMN agi_router.past_route.caller_tag IS 'Keyed hash of number and caller; 0: anyone';
+COMMENT ON COLUMN agi_router.past_route.caller_tag IS 'Tag of the caller, or of the extension typed; 0: anyone';
 COMMENT ON COLUMN agi_router.past_route.binding_id IS 'The binding it was compiled from';
 COMMENT ON COLUMN agi_router.past_route.shown IS 'The 700 number that the callee is shown';
 COMMENT ON COLUMN agi_router.past_route.side IS 'Side the caller stands on';
 COMMENT ON COLUMN agi_router.past_route.callee IS 'Real numbers to ring, sealed; null: nobody is to ring';
+COMMENT ON COLUMN agi_router.past_route.callee_tags IS 'Tags of those whom callee rings, in its order; null: nobody';
 COMMENT ON COLUMN agi_router.past_route.caller IS 'A group''s member itself, sealed for the row of B; null in modes without a group';
 COMMENT ON COLUMN agi_router.past_route.left_group IS 'Whether it is of a member who left while the binding lived';
 COMMENT ON COLUMN agi_router.past_route.removed_at IS 'When it was taken out of route';

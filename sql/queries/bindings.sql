@@ -37,9 +37,9 @@ SELECT b.block, b.id
                UNION ALL
                SELECT p.callee, p.caller, NULL FROM agi_router.past_route p
                 WHERE p.block = b.block AND p.binding_id = b.id) o
-        WHERE agi_router.sealed_otherwise(o.callee, %(headers)s::bytea[])
-           OR agi_router.sealed_otherwise(o.caller, %(headers)s::bytea[])
-           OR agi_router.sealed_otherwise(o.last_callee, %(headers)s::bytea[])
+        WHERE agi_router.sealed_otherwise(o.callee, %(header)s::bytea)
+           OR agi_router.sealed_otherwise(o.caller, %(header)s::bytea)
+           OR agi_router.sealed_otherwise(o.last_callee, %(header)s::bytea)
         LIMIT 1) s
  WHERE (b.block, b.id) > (%(block)s::bigint, %(id)s::bigint)
  ORDER BY b.block, b.id
@@ -84,21 +84,23 @@ SELECT n.id, n.x_number, n.caller_tag
 -- renew_routes --
 -- Give routes their new tags and sealed values.
 UPDATE agi_router.route r
-   SET caller_tag = n.tag, callee = n.callee, caller = n.caller, last_callee = n.last_callee
+   SET caller_tag = n.tag, callee = n.callee, callee_tags = n.callee_tags::bigint[], caller = n.caller,
+       last_callee = n.last_callee, last_tag = n.last_tag
   FROM unnest(%(block)s::bigint[], %(id)s::bigint[], %(x_number)s::bigint[], %(caller_tag)s::bigint[],
-              %(tag)s::bigint[], %(callee)s::bytea[], %(caller)s::bytea[], %(last_callee)s::bytea[])
-       n (block, id, x_number, caller_tag, tag, callee, caller, last_callee)
+              %(tag)s::bigint[], %(callee)s::bytea[], %(callee_tags)s::text[], %(caller)s::bytea[],
+              %(last_callee)s::bytea[], %(last_tag)s::bigint[])
+       n (block, id, x_number, caller_tag, tag, callee, callee_tags, caller, last_callee, last_tag)
  WHERE r.block = n.block AND r.x_number = n.x_number AND r.caller_tag = n.caller_tag
    AND r.binding_id = n.id;
 
 -- renew_past_routes --
 -- The same for routes that were taken out of use.
 UPDATE agi_router.past_route p
-   SET caller_tag = n.tag, callee = n.callee, caller = n.caller
+   SET caller_tag = n.tag, callee = n.callee, callee_tags = n.callee_tags::bigint[], caller = n.caller
   FROM unnest(%(block)s::bigint[], %(id)s::bigint[], %(x_number)s::bigint[], %(caller_tag)s::bigint[],
               %(removed_at)s::timestamptz[], %(tag)s::bigint[], %(callee)s::bytea[],
-              %(caller)s::bytea[])
-       n (block, id, x_number, caller_tag, removed_at, tag, callee, caller)
+              %(callee_tags)s::text[], %(caller)s::bytea[])
+       n (block, id, x_number, caller_tag, removed_at, tag, callee, callee_tags, caller)
  WHERE p.block = n.block AND p.x_number = n.x_number AND p.caller_tag = n.caller_tag
    AND p.binding_id = n.id AND p.removed_at = n.removed_at;
 
@@ -107,15 +109,15 @@ UPDATE agi_router.past_route p
 WITH gone AS (
     DELETE FROM agi_router.route r
      USING unnest(%(block)s::bigint[], %(id)s::bigint[], %(x_number)s::bigint[], %(caller_tag)s::bigint[],
-                  %(tag)s::bigint[], %(callee)s::bytea[], %(caller)s::bytea[])
-           n (block, id, x_number, caller_tag, tag, callee, caller)
+                  %(tag)s::bigint[], %(callee)s::bytea[], %(callee_tags)s::text[], %(caller)s::bytea[])
+           n (block, id, x_number, caller_tag, tag, callee, callee_tags, caller)
      WHERE r.block = n.block AND r.x_number = n.x_number AND r.caller_tag = n.caller_tag
        AND r.binding_id = n.id
-    RETURNING r.block, r.x_number, n.tag, r.binding_id, r.shown, r.side, n.callee, n.caller, r.begins_at,
-              r.ends_at
+    RETURNING r.block, r.x_number, n.tag, r.binding_id, r.shown, r.side, n.callee,
+              n.callee_tags::bigint[], n.caller, r.begins_at, r.ends_at
 )
-INSERT INTO agi_router.past_route (block, x_number, caller_tag, binding_id, shown, side, callee, caller,
-                                   begins_at, ends_at)
+INSERT INTO agi_router.past_route (block, x_number, caller_tag, binding_id, shown, side, callee,
+                                   callee_tags, caller, begins_at, ends_at)
 SELECT * FROM gone;
 
 -- tag_bindings --
@@ -129,22 +131,19 @@ UPDATE agi_router.binding b
 -- choose_x --
 -- Of candidate numbers of one block, one that can be had.
 SELECT x_number
-  FROM agi_router.choose_x(%(block)s, %(x_number)s::bigint[], %(caller_tag)s::bigint[], %(callers)s::integer,
-                           %(rest)s::interval, %(party_rest)s::interval);
+  FROM agi_router.choose_x(%(block)s, %(x_number)s::bigint[], %(tags)s::bigint[], %(rest)s::interval,
+                           %(party_rest)s::interval);
 
 -- count_met --
--- On how many of some numbers of one block a caller is, or was of late; for callers see choose_x.
+-- On how many of some numbers of one block a caller with one of these tags is, or was of late.
 SELECT count(*) AS numbers
   FROM (SELECT clock_timestamp() AS now OFFSET 0) t
- CROSS JOIN unnest(%(x_number)s::bigint[]) WITH ORDINALITY n (x_number, place)
- CROSS JOIN LATERAL (
-       SELECT (%(caller_tag)s::bigint[])[(n.place::integer - 1) * %(callers)s::integer + 1
-                                         : n.place::integer * %(callers)s::integer] AS tags) g
+ CROSS JOIN unnest(%(x_number)s::bigint[]) n (x_number)
  WHERE (SELECT true FROM agi_router.route r
-         WHERE r.block = %(block)s AND r.x_number = n.x_number AND r.caller_tag = ANY (g.tags)
+         WHERE r.block = %(block)s AND r.x_number = n.x_number AND r.caller_tag = ANY (%(tags)s)
            AND r.ends_at > t.now - %(party_rest)s::interval LIMIT 1)
     OR (SELECT true FROM agi_router.past_route r
-         WHERE r.block = %(block)s AND r.x_number = n.x_number AND r.caller_tag = ANY (g.tags)
+         WHERE r.block = %(block)s AND r.x_number = n.x_number AND r.caller_tag = ANY (%(tags)s)
            AND r.ends_at > t.now - %(party_rest)s::interval LIMIT 1);
 
 -- find_pair --
@@ -180,14 +179,14 @@ SELECT x_number, caller_tag, until
 SELECT *
   FROM agi_router.bind(
        %(block)s, %(tag_key)s::integer, %(seal_key)s::integer, %(terms)s, %(rest)s, %(party_rest)s,
-       %(x_number)s, %(caller_tag)s, %(shown)s, %(side)s, %(callee)s, %(caller)s,
+       %(x_number)s, %(caller_tag)s, %(shown)s, %(side)s, %(callee)s, %(callee_tags)s::text[], %(caller)s,
        %(place_x)s::bigint[], %(place_tag)s::bigint[], %(place)s::integer[]) AS made (begins_at);
 
 -- add_routes --
 -- Add routes to a binding; route_pkey is violated where a live binding is in the way.
 SELECT agi_router.add_routes(
     %(block)s, %(tag_key)s::integer, %(seal_key)s::integer, %(id)s, %(x_number)s, %(caller_tag)s, %(shown)s,
-    %(side)s, %(callee)s, %(caller)s, %(place_x)s::bigint[], %(place_tag)s::bigint[]);
+    %(side)s, %(callee)s, %(callee_tags)s::text[], %(caller)s, %(place_x)s::bigint[], %(place_tag)s::bigint[]);
 
 -- remove_route --
 -- Take the route of a member who leaves out of a binding that lives on.
@@ -197,10 +196,10 @@ WITH gone AS (
        AND binding_id = %(id)s
     RETURNING *
 )
-INSERT INTO agi_router.past_route (block, x_number, caller_tag, binding_id, shown, side, callee, caller,
-                                   begins_at, ends_at, left_group)
-SELECT block, x_number, caller_tag, binding_id, shown, side, callee, caller, begins_at, statement_timestamp(),
-       true
+INSERT INTO agi_router.past_route (block, x_number, caller_tag, binding_id, shown, side, callee,
+                                   callee_tags, caller, begins_at, ends_at, left_group)
+SELECT block, x_number, caller_tag, binding_id, shown, side, callee, callee_tags, caller, begins_at,
+       statement_timestamp(), true
   FROM gone
 RETURNING binding_id;
 
@@ -208,7 +207,9 @@ RETURNING binding_id;
 -- Say anew whom a route rings, null: nobody; and perhaps forget the last caller.
 UPDATE agi_router.route r
    SET callee = %(callee)s,
+       callee_tags = %(callee_tags)s,
        last_callee = CASE WHEN NOT %(forget)s THEN last_callee END,
+       last_tag = CASE WHEN NOT %(forget)s THEN last_tag END,
        last_at = CASE WHEN NOT %(forget)s THEN last_at END
   FROM (SELECT agi_router.count_seals(1) OFFSET 0) k
  WHERE block = %(block)s AND x_number = %(x_number)s AND caller_tag = %(caller_tag)s
@@ -423,6 +424,42 @@ SELECT b.*, t.name AS tenant, now() AS now
           FROM agi_router.past_route p
          WHERE %(all)s AND p.block = %(block)s AND p.x_number = %(x_number)s) n
   JOIN agi_router.binding b ON b.block = %(block)s AND b.id = n.binding_id
+  JOIN agi_router.tenant t ON t.id = b.tenant_id
+ WHERE (%(all)s OR b.ended_at IS NULL AND b.expires_at > clock_timestamp())
+   AND (%(order_id)s::text IS NULL OR b.order_id = %(order_id)s)
+   AND agi_router.in_scope(b.tenant_id, %(scope)s)
+   AND (%(state)s::text IS NULL
+        OR CASE WHEN b.ended_at IS NULL AND b.expires_at <= clock_timestamp() THEN 'expired' ELSE b.state END = %(state)s)
+   AND (%(mode)s::text IS NULL OR b.mode = %(mode)s)
+   AND (%(created_after)s::timestamptz IS NULL OR b.begins_at > %(created_after)s)
+   AND (%(after_at)s::timestamptz IS NULL
+        OR (b.begins_at, b.block, b.id) < (%(after_at)s, %(after_block)s::bigint, %(after_id)s::bigint))
+ ORDER BY b.begins_at DESC, b.block DESC, b.id DESC
+ LIMIT %(limit)s;
+
+-- list_of_party --
+-- Bindings with a party, or a fixed number to call back, of one of these tags, perhaps on one number only; newest
+-- first, alive ones only unless all are asked for. A callee has no row of its own only where caller is not null.
+SELECT b.*, t.name AS tenant, now() AS now
+  FROM (SELECT DISTINCT o.block, o.binding_id
+          FROM (SELECT r.block, r.binding_id, r.x_number
+                  FROM agi_router.route r
+                 WHERE r.caller_tag = ANY (%(tags)s)
+                UNION ALL
+                SELECT r.block, r.binding_id, r.x_number
+                  FROM agi_router.route r
+                 WHERE r.callee_tags[1] = ANY (%(tags)s) AND r.caller IS NOT NULL
+                UNION ALL
+                SELECT p.block, p.binding_id, p.x_number
+                  FROM agi_router.past_route p
+                 WHERE %(all)s AND p.caller_tag = ANY (%(tags)s) AND NOT p.left_group
+                UNION ALL
+                SELECT p.block, p.binding_id, p.x_number
+                  FROM agi_router.past_route p
+                 WHERE %(all)s AND p.callee_tags[1] = ANY (%(tags)s) AND p.caller IS NOT NULL
+                   AND NOT p.left_group) o
+         WHERE %(x_number)s::bigint IS NULL OR o.x_number = %(x_number)s) n
+  JOIN agi_router.binding b ON b.block = n.block AND b.id = n.binding_id
   JOIN agi_router.tenant t ON t.id = b.tenant_id
  WHERE (%(all)s OR b.ended_at IS NULL AND b.expires_at > clock_timestamp())
    AND (%(order_id)s::text IS NULL OR b.order_id = %(order_id)s)

@@ -83,7 +83,7 @@ FROM STDIN (FORMAT binary);
 
 -- copy_routes --
 -- Load their routes.
-COPY agi_router.route (block, binding_id, x_number, caller_tag, shown, ends_at, callee, caller, side)
+COPY agi_router.route (block, binding_id, x_number, caller_tag, shown, ends_at, callee, callee_tags, caller, side)
 FROM STDIN (FORMAT binary);
 
 -- begin_rehearsal --

@@ -17,7 +17,7 @@ SELECT * FROM agi_router.find_reservation(%(block)s, %(call_id)s, %(day)s, %(tag
 -- remember_caller --
 -- Write a stranger down as the one whom A calls back, unless somebody has called since.
 SELECT agi_router.remember_caller(
-    %(block)s, %(tag_key)s::integer, %(seal_key)s::integer, %(id)s, %(caller)s, %(at)s);
+    %(block)s, %(tag_key)s::integer, %(seal_key)s::integer, %(id)s, %(caller)s, %(tag)s, %(at)s);
 
 -- add_child --
 -- Make the number that B is shown, with a life of its own; route_pkey is violated where it is taken.

@@ -69,8 +69,8 @@ RETURNING id;
 -- Secrets of webhooks that are sealed otherwise than with this header.
 SELECT id, secret, old_secret
   FROM agi_router.webhook
- WHERE agi_router.sealed_otherwise(secret, ARRAY[%(header)s::bytea])
-    OR agi_router.sealed_otherwise(old_secret, ARRAY[%(header)s::bytea])
+ WHERE agi_router.sealed_otherwise(secret, %(header)s::bytea)
+    OR agi_router.sealed_otherwise(old_secret, %(header)s::bytea)
  ORDER BY id
    FOR NO KEY UPDATE;
 

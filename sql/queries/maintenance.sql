@@ -40,9 +40,9 @@ SELECT count(*) AS bindings
                UNION ALL
                SELECT p.callee, p.caller, NULL FROM agi_router.past_route p
                 WHERE p.block = b.block AND p.binding_id = b.id) o
-        WHERE agi_router.sealed_otherwise(o.callee, %(headers)s::bytea[])
-           OR agi_router.sealed_otherwise(o.caller, %(headers)s::bytea[])
-           OR agi_router.sealed_otherwise(o.last_callee, %(headers)s::bytea[])
+        WHERE agi_router.sealed_otherwise(o.callee, %(header)s::bytea)
+           OR agi_router.sealed_otherwise(o.caller, %(header)s::bytea)
+           OR agi_router.sealed_otherwise(o.last_callee, %(header)s::bytea)
         LIMIT 1) s;
 
 -- list_swept_blocks --
@@ -70,8 +70,9 @@ WITH old AS (
     RETURNING r.*
 ), moved AS (
     INSERT INTO agi_router.past_route (block, x_number, caller_tag, binding_id, shown, side, callee,
-                                       caller, begins_at, ends_at)
-    SELECT block, x_number, caller_tag, binding_id, shown, side, callee, caller, begins_at, ends_at
+                                       callee_tags, caller, begins_at, ends_at)
+    SELECT block, x_number, caller_tag, binding_id, shown, side, callee, callee_tags, caller, begins_at,
+           ends_at
       FROM gone
     RETURNING binding_id
 )

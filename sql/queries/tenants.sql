@@ -89,7 +89,7 @@ UPDATE agi_router.api_key
 -- The secrets that are sealed otherwise than with this header.
 SELECT id, sealed
   FROM agi_router.api_key
- WHERE agi_router.sealed_otherwise(sealed, ARRAY[%(header)s::bytea])
+ WHERE agi_router.sealed_otherwise(sealed, %(header)s::bytea)
  ORDER BY id;
 
 -- seal_secret --

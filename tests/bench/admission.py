@@ -190,7 +190,7 @@ def _script(calls: Sequence[Call], keys: KeyRing) -> str:
     if unknown := set(_COLUMN.findall(statement)) - set(values):
         raise BenchError(f"admit takes {', '.join(sorted(unknown))}, which pgbench is not told")
     line = " ".join(_COLUMN.sub(lambda column: values[column[1]], statement).split())
-    tags = [keys.tags(call.x_number, call.caller) for call in calls]
+    tags = [keys.tags(call.caller) for call in calls]
     return "\n".join(
         (
             rf"\set chosen random(0, {len(calls) - 1})",

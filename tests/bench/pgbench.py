@@ -57,15 +57,20 @@ def script(recorder: Recorder) -> str:
     """
     cursor = psycopg.ClientCursor(recorder)
     lines = []
-    chosen = False
+    names: dict[int, str] = {}
     for query, values in recorder.asked:
         line = cursor.mogrify(query, values)
         if "terms" in values:
-            if not chosen:
+            if not names:
                 raise BenchError("bind no longer chooses its number by a statement of its own")
-            names = [f"tag{place}" for place in range(len(values["caller_tag"]))]
-            lines += [rf"\set {name} {_ANY_TAG}" for name in names]
-            line = _array(line, values["caller_tag"], [f":{name}" for name in names])
+            line = _array(line, values["caller_tag"], [names[tag] for tag in values["caller_tag"]])
+            # Each is the only callee of the other.
+            line = _array(
+                line,
+                [f'"{{{tag}}}"' for tag in reversed(values["caller_tag"])],
+                [f"'{{' || {names[tag]} || '}}'" for tag in reversed(values["caller_tag"])],
+                "text",
+            )
             # What is dialled and what is shown are one number here.
             line = _array(line, values["x_number"], [":x_number"] * len(values["x_number"]))
             terms = cursor.mogrify("%(terms)s", values)
@@ -75,19 +80,23 @@ def script(recorder: Recorder) -> str:
         line = " ".join(re.sub(r"--.*", "", line).split()).rstrip(";")
         if "draws" in values:
             lines.append(line + r" \gset drawn_")
-        elif "callers" in values:
+        elif "tags" in values:
+            names = {tag: f":tag{place}" for place, tag in enumerate(values["tags"])}
+            lines += [rf"\set {name[1:]} {_ANY_TAG}" for name in names.values()]
+            line = _array(line, values["tags"], list(names.values()))
             lines.append(line + r" \gset")
-            chosen = True
         else:
             lines.append(line + ";")
     return "\n".join(lines) + "\n"
 
 
-def _array(text: str, values: Sequence[int], variables: Sequence[str]) -> str:
+def _array(
+    text: str, values: Sequence[object], variables: Sequence[str], kind: str = "bigint"
+) -> str:
     literal = "'{" + ",".join(map(str, values)) + "}'"
     if literal not in text:
         raise BenchError("bind no longer takes its routes as arrays")
-    return text.replace(literal, f"(ARRAY[{','.join(variables)}]::bigint[])")
+    return text.replace(literal, f"(ARRAY[{','.join(variables)}]::{kind}[])")
 
 
 def pgbench(

@@ -67,10 +67,11 @@ _FILL = (
     # 42 bytes: a header, a nonce, eleven digits, and their authentication.
     """
     INSERT INTO agi_router.route
-           (block, x_number, caller_tag, binding_id, shown, side, callee, ends_at)
+           (block, x_number, caller_tag, binding_id, shown, side, callee, callee_tags, ends_at)
     SELECT block, x_number, hashint8extended(n, k), %(filled)s + n, x_number,
            CASE k WHEN 2 THEN 'a' ELSE 'b' END,
-           sha256(int8send(n * 2 + k)) || '\\x00010203040506070809', now() + '7 days'
+           sha256(int8send(n * 2 + k)) || '\\x00010203040506070809',
+           ARRAY[hashint8extended(n, 5 - k)], now() + '7 days'
       FROM generate_series(0, %(count)s - 1) n,
            LATERAL (SELECT %(first)s + n / %(size)s AS block,
                            %(first)s * %(size)s + n AS x_number) x,
@@ -82,13 +83,14 @@ _FILL = (
 _READ = (
     "SELECT x_number FROM agi_router.route ORDER BY block, x_number, caller_tag",
     "SELECT x_number FROM agi_router.route ORDER BY block, x_number, ends_at",
+    "SELECT x_number FROM agi_router.route ORDER BY caller_tag",
     "SELECT callee FROM agi_router.route ORDER BY block, binding_id",
     "SELECT mode FROM agi_router.binding ORDER BY block, id",
     "SELECT id FROM agi_router.binding WHERE ended_at IS NULL ORDER BY block, id",
     "SELECT id FROM agi_router.binding WHERE order_id <> '' ORDER BY order_id, order_tag",
 )
 # Bytes of tables and indexes that a binding takes in memory, with room to spare.
-_BYTES = 550
+_BYTES = 700
 _WARM_UP = _KNOWN
 _THINGS = ("explain", "show", "bind", "call")
 _ROUNDS = 10

@@ -497,7 +497,7 @@ def insert_route(
     shown: XNumber | None = X,
 ) -> None:
     """Insert a route as it is wanted; no caller: for anyone; no callee: nobody to ring."""
-    tag = 0 if caller is None else keys.tag(x, caller)
+    tag = 0 if caller is None else keys.tag(caller)
     row = Row(binding, x.value, tag, Side(side), None if shown is None else shown.value)
     connection.execute(
         "INSERT INTO agi_router.route (block, x_number, caller_tag, binding_id, shown, side,"

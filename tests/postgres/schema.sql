@@ -620,6 +620,7 @@ CREATE TABLE agi_router.past_route (
     shown bigint,
     side text NOT NULL,
     callee bytea,
+    callee_tags bigint[],
     caller bytea,
     left_group boolean DEFAULT false NOT NULL,
     removed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
@@ -633,7 +634,7 @@ COMMENT ON COLUMN agi_router.past_route.block IS 'Block of the number';
 
 COMMENT ON COLUMN agi_router.past_route.x_number IS 'The 700 number dialled';
 
-COMMENT ON COLUMN agi_router.past_route.caller_tag IS 'Keyed hash of number and caller; 0: anyone';
+COMMENT ON COLUMN agi_router.past_route.caller_tag IS 'Tag of the caller, or of the extension typed; 0: anyone';
 
 COMMENT ON COLUMN agi_router.past_route.binding_id IS 'The binding it was compiled from';
 
@@ -642,6 +643,8 @@ COMMENT ON COLUMN agi_router.past_route.shown IS 'The 700 number that the callee
 COMMENT ON COLUMN agi_router.past_route.side IS 'Side the caller stands on';
 
 COMMENT ON COLUMN agi_router.past_route.callee IS 'Real numbers to ring, sealed; null: nobody is to ring';
+
+COMMENT ON COLUMN agi_router.past_route.callee_tags IS 'Tags of those whom callee rings, in its order; null: nobody';
 
 COMMENT ON COLUMN agi_router.past_route.caller IS 'A group''s member itself, sealed for the row of B; null in modes without a group';
 
@@ -661,10 +664,12 @@ CREATE TABLE agi_router.route (
     shown bigint,
     side text NOT NULL,
     callee bytea,
+    callee_tags bigint[],
     caller bytea,
     begins_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     ends_at timestamp with time zone NOT NULL,
     last_callee bytea,
+    last_tag bigint,
     last_at timestamp with time zone,
     child_id bigint,
     CONSTRAINT route_last_callee_with_time CHECK (((last_callee IS NULL) = (last_at IS NULL))),
@@ -679,7 +684,7 @@ COMMENT ON COLUMN agi_router.route.block IS 'Block of the number';
 
 COMMENT ON COLUMN agi_router.route.x_number IS 'The 700 number dialled';
 
-COMMENT ON COLUMN agi_router.route.caller_tag IS 'Keyed hash of number and caller, or of number and extension; 0: anyone';
+COMMENT ON COLUMN agi_router.route.caller_tag IS 'Tag of the caller, a keyed hash of the real number; or of the extension typed; 0: anyone';
 
 COMMENT ON COLUMN agi_router.route.binding_id IS 'The binding it was compiled from';
 
@@ -689,6 +694,8 @@ COMMENT ON COLUMN agi_router.route.side IS 'Side the caller stands on';
 
 COMMENT ON COLUMN agi_router.route.callee IS 'Real numbers to ring, sealed, unless the last caller rings; null: nobody';
 
+COMMENT ON COLUMN agi_router.route.callee_tags IS 'Tags of those whom callee rings, in its order, of the key of caller_tag; null: nobody';
+
 COMMENT ON COLUMN agi_router.route.caller IS 'A group''s member itself, sealed for the row of B; A itself where Y is made on the first call';
 
 COMMENT ON COLUMN agi_router.route.begins_at IS 'When its party was let onto the number';
@@ -696,6 +703,8 @@ COMMENT ON COLUMN agi_router.route.begins_at IS 'When its party was let onto the
 COMMENT ON COLUMN agi_router.route.ends_at IS 'When its binding ended, or will end by time; of no matter to calls';
 
 COMMENT ON COLUMN agi_router.route.last_callee IS 'Who called last, sealed for this row; where strangers may call, for tag 0 of the number';
+
+COMMENT ON COLUMN agi_router.route.last_tag IS 'Tag of who called last; of a key that was current then or has become so since';
 
 COMMENT ON COLUMN agi_router.route.last_at IS 'When that was';
 
@@ -939,9 +948,17 @@ CREATE INDEX nonce_taken ON agi_router.nonce USING btree (taken_at);
 
 CREATE INDEX past_route_binding ON agi_router.past_route USING btree (block, binding_id);
 
+CREATE INDEX past_route_callee ON agi_router.past_route USING btree ((callee_tags[1])) WHERE (caller IS NOT NULL);
+
+CREATE INDEX past_route_caller ON agi_router.past_route USING btree (caller_tag);
+
 CREATE INDEX past_route_end ON agi_router.past_route USING btree (block, x_number, ends_at) INCLUDE (begins_at);
 
 CREATE INDEX route_binding ON agi_router.route USING btree (block, binding_id);
+
+CREATE INDEX route_callee ON agi_router.route USING btree ((callee_tags[1])) WHERE (caller IS NOT NULL);
+
+CREATE INDEX route_caller ON agi_router.route USING btree (caller_tag);
 
 CREATE INDEX route_child ON agi_router.route USING btree (block, child_id) WHERE (child_id IS NOT NULL);
 

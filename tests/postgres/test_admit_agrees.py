@@ -165,7 +165,7 @@ def remember(connection: Connection, keys: KeyRing, world: dict[str, Any]) -> No
     caller = A if world["mode"] in {"ax", "axe"} else B
     # Nobody is a stranger on his own number: his own row is found first.
     who = C if who == caller else who
-    tag = keys.tag(X, caller)
+    tag = keys.tag(caller)
     for route in connection.execute(
         "SELECT binding_id, x_number, caller_tag, side, shown FROM agi_router.route"
         " WHERE caller_tag = %s",
@@ -276,7 +276,7 @@ def test_admitted_if_and_only_if_routed(
             {
                 "block": BLOCK.value,
                 "x_number": X.value,
-                "tags": [*keys.tags(X, caller), 0],
+                "tags": [*keys.tags(caller), 0],
                 "call_id": call_id,
                 "day": call_day(call_id),
             },

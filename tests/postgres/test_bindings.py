@@ -277,7 +277,7 @@ def occupy(
         for serial in range(10_000):
             x = BLOCK.number(serial)
             if x != X and serial not in free:
-                tag = keys.tag(x, party)
+                tag = keys.tag(party)
                 end = holder.expires_at
                 row = (BLOCK.value, x.value, tag, holder.id.id, x.value, "a", b"-", end)
                 copy.write_row(row)

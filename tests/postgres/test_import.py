@@ -252,7 +252,7 @@ def test_columns_are_all_there(connection: Connection) -> None:
     }
     # What only `bind --same-x` fills, and what is not loaded but bound row by row.
     apart = {"pair_tag", "extension", "open_number", "y_ttl", "parent_id"}
-    called = {"begins_at", "last_callee", "last_at", "child_id"}
+    called = {"begins_at", "last_callee", "last_tag", "last_at", "child_id"}
     assert columns == {
         "binding": {*BINDING.columns, *fresh, *apart},
         "route": {*ROUTE.columns, *called},

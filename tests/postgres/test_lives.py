@@ -298,7 +298,7 @@ class Machine(RuleBasedStateMachine):
             {
                 "block": x.block.value,
                 "x_number": x.value,
-                "tags": [*self.keys.tags(x, caller), 0],
+                "tags": [*self.keys.tags(caller), 0],
                 "call_id": call_id,
                 "day": call_day(call_id),
             },

@@ -470,7 +470,7 @@ def test_a_full_block(connection: Connection, store: BindingStore, keys: KeyRing
         for serial in range(10_000):
             x = BLOCK.number(serial)
             if x not in {X, BLOCK.number(5555)}:
-                row = (BLOCK.value, x.value, keys.tag(x, B), holder.id.id, x.value, "a", b"-")
+                row = (BLOCK.value, x.value, keys.tag(B), holder.id.id, x.value, "a", b"-")
                 copy.write_row((*row, holder.expires_at))
     made = make(store, Axyb(a=A, b=B), None, None)
     (b_number,) = (party.dials for party in made.parties if party.side is Side.B)

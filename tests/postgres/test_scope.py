@@ -141,7 +141,7 @@ def _call(connection: Connection, keys: KeyRing, caller: PhoneNumber, x: XNumber
         {
             "block": x.block.value,
             "x_number": x.value,
-            "tags": keys.tags(x, caller),
+            "tags": keys.tags(caller),
             "call_id": call_id,
             "day": datetime.now(UTC).date(),
         },
@@ -279,9 +279,14 @@ OPERATIONS: dict[tuple[type, str], Operation] = {
     ),
     (BindingStore, "find"): lambda store, target: store.find(target.pair),
     (BindingStore, "bindings"): lambda store, target: [
-        store.bindings(everything=everything, order_id=order, x_number=x, limit=100)
+        store.bindings(everything=everything, order_id=order, x_number=x, party=party, limit=100)
         for everything in (True, False)
-        for order, x in ((None, None), (target.order, None), (None, target.x))
+        for order, x, party in (
+            (None, None, None),
+            (target.order, None, None),
+            (None, target.x, None),
+            (None, None, C),
+        )
     ],
     (BindingStore, "stream"): lambda store, _: list(store.stream(everything=True, order_id=None)),
     (BindingNames, "find"): lambda store, target: store.names.find(str(target.x)),

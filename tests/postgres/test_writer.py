@@ -182,7 +182,7 @@ async def _(bench: Bench) -> None:
     caller = one(
         bench.connection,
         "SELECT caller FROM agi_router.route WHERE caller_tag = %s",
-        bench.keys.tag(X, C),
+        bench.keys.tag(C),
     )
     bench.write("UPDATE agi_router.route SET callee = %s WHERE side = 'b'", caller)
     assert bench.rings(B) is None
@@ -234,7 +234,7 @@ async def _(bench: Bench) -> None:
 @cannot("let somebody else call by a row, or on another number")
 async def _(bench: Bench) -> None:
     bench.bind(Axb(a=A, b=B))
-    stranger = bench.keys.tag(X, E)  # as it stands in some other row on X
+    stranger = bench.keys.tag(E)  # as it stands in some other row on X
     bench.write("UPDATE agi_router.route SET caller_tag = %s WHERE side = 'a'", stranger)
     assert bench.rings(E) is None
     # Anyone.
@@ -243,7 +243,7 @@ async def _(bench: Bench) -> None:
     bench.write(
         "UPDATE agi_router.route SET x_number = %s, caller_tag = %s WHERE side = 'a'",
         Y.value,
-        bench.keys.tag(Y, A),
+        bench.keys.tag(A),
     )
     assert bench.rings(A, Y) is None
 
@@ -266,7 +266,7 @@ async def _(bench: Bench) -> None:
     )
     bench.write(
         "UPDATE agi_router.route SET caller_tag = %s WHERE side = 'b'",
-        bench.keys.extension_tag(X, "1111"),
+        bench.keys.extension_tag("1111"),
     )
     assert bench.rings(E, typed="1111") is None
     renewal = bench.rotate()
@@ -299,7 +299,7 @@ async def _(bench: Bench) -> None:
     assert bench.rings(F, BLOCK.number(6)) is None
     assert not bench.connection.execute(
         "SELECT FROM agi_router.route WHERE caller_tag = %s",
-        (bench.keys.tag(BLOCK.number(6), F),),
+        (bench.keys.tag(F),),
     ).fetchall()
 
 
@@ -446,7 +446,7 @@ async def _(bench: Bench) -> None:
     bench.write(
         "UPDATE agi_router.route b SET last_callee = m.caller, last_at = now()"
         " FROM agi_router.route m WHERE b.side = 'b' AND m.caller_tag = %s",
-        bench.keys.tag(X, C),
+        bench.keys.tag(C),
     )
     assert bench.rings(B, Y) == ((C,), X)
 
@@ -492,6 +492,38 @@ async def _(bench: Bench) -> None:
     with psycopg.connect(bench.dsn, application_name="agi_router serve 0000"):
         [told] = rotation.unaware()
     assert re.fullmatch(r"pid \d+ of 'agi_router' from 127\.0\.0\.1", told)
+
+
+@can("keep a binding from being found by the number of a party, by altering its tags")
+async def _(bench: Bench) -> None:
+    made = bench.bind(Ax(a=A, default=B))
+
+    def found(party: PhoneNumber) -> list[bool]:
+        listed = bench.store.bindings(everything=False, order_id=None, party=party, limit=9)
+        assert {each.id for each in listed} <= {made.id}
+        return [each.damage is not None for each in listed]
+
+    assert (found(A), found(B), found(E)) == ([False], [False], [])
+    bench.write("UPDATE agi_router.route SET callee_tags = ARRAY[%s::bigint]", bench.keys.tag(E))
+    assert (found(A), found(B), found(E)) == ([False], [], [])
+    bench.write("UPDATE agi_router.route SET caller_tag = %s WHERE side = 'a'", bench.keys.tag(E))
+    assert (found(A), found(B), found(E)) == ([], [], [True])
+
+
+@can("see that two bindings have a party in common, on whatever number and of whatever tenant")
+async def _(bench: Bench) -> None:
+    bench.store.inventory.tenants.add("rides")
+    bench.bind(Axb(a=A, b=B))
+    bench.bind(Axb(a=C, b=A), Y, tenant="rides")
+    shared = "SELECT count(*) FROM agi_router.route GROUP BY caller_tag ORDER BY 1"
+
+    def times() -> list[int]:
+        return [row["count"] for row in bench.connection.execute(shared.encode()).fetchall()]
+
+    assert times() == [1, 1, 2]
+    rows = bench.connection.execute("SELECT caller_tag, callee_tags FROM agi_router.route")
+    seen = {tag for row in rows for tag in (row["caller_tag"], *row["callee_tags"])}
+    assert seen == {bench.keys.tag(each) for each in (A, B, C)}
 
 
 @can("read order ids, tenants, who shares a binding, how many are in a group, when and how long")

@@ -11,6 +11,7 @@ from agi_router.bulk.copy_rows import (
     BINDING,
     ROUTE,
     copy_statement,
+    pack_array,
     pack_file,
     to_microseconds,
 )
@@ -36,13 +37,13 @@ def test_a_packed_route() -> None:
             *(70012345678, 7, 700123456780001, -1, 700123456780002),
             to_microseconds(datetime(2000, 1, 1, 0, 0, 1, tzinfo=UTC)),
         ),
-        (b"xy", None),
+        (b"xy", pack_array([5, -5]), None),
         ("a",),
     )
     expected = struct.pack(
-        "!h iq iq iq iq iq iq i2s i i1s".replace(" ", ""),
-        9, 8, 70012345678, 8, 7, 8, 700123456780001, 8, -1, 8, 700123456780002, 8, 10**6,
-        2, b"xy", -1, 1, b"a",
+        "!h iq iq iq iq iq iq i2s iiiiiiiqiq i i1s".replace(" ", ""),
+        10, 8, 70012345678, 8, 7, 8, 700123456780001, 8, -1, 8, 700123456780002, 8, 10**6,
+        2, b"xy", 44, 1, 0, 20, 2, 1, 8, 5, 8, -5, -1, 1, b"a",
     )  # fmt: skip
     assert packed == expected
     assert pack_file([packed]) == b"PGCOPY\n\xff\r\n\0" + bytes(8) + expected + b"\xff\xff"

@@ -1,7 +1,7 @@
 CREATE OR REPLACE FUNCTION agi_router.bind(
     _block bigint, _tag_key integer, _seal_key integer, _terms jsonb, _rest interval, _party_rest interval,
-    _x_number bigint[], _caller_tag bigint[], _shown bigint[], _side text[], _callee bytea[], _caller bytea[],
-    _place_x bigint[], _place_tag bigint[], _place integer[])
+    _x_number bigint[], _caller_tag bigint[], _shown bigint[], _side text[], _callee bytea[],
+    _callee_tags text[], _caller bytea[], _place_x bigint[], _place_tag bigint[], _place integer[])
 RETURNS SETOF timestamptz
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -41,7 +41,7 @@ BEGIN
     END IF;
     INSERT INTO agi_router.binding VALUES (made.*);
     PERFORM agi_router.insert_routes(
-        _block, made.id, _x_number, _caller_tag, _shown, _side, _callee, _caller);
+        _block, made.id, _x_number, _caller_tag, _shown, _side, _callee, _callee_tags, _caller);
     PERFORM agi_router.tell_binding(_block, made.id, 'binding.created');
     RETURN NEXT made.begins_at;
 END

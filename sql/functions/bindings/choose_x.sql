@@ -1,6 +1,5 @@
 CREATE OR REPLACE FUNCTION agi_router.choose_x(
-    _block bigint, _x_number bigint[], _caller_tag bigint[], _callers integer, _rest interval,
-    _party_rest interval)
+    _block bigint, _x_number bigint[], _tags bigint[], _rest interval, _party_rest interval)
 RETURNS TABLE (x_number bigint)
 LANGUAGE sql STABLE AS $$
 -- Subqueries, not joins: a candidate that is not needed is not looked at. OFFSET 0 keeps the time out of
@@ -9,9 +8,6 @@ LANGUAGE sql STABLE AS $$
       FROM (SELECT n.x_number, n.place, t.now
               FROM (SELECT clock_timestamp() AS now OFFSET 0) t
              CROSS JOIN unnest(_x_number) WITH ORDINALITY n (x_number, place)
-             CROSS JOIN LATERAL (
-                   SELECT _caller_tag[(n.place::integer - 1) * _callers + 1
-                                                     : n.place::integer * _callers] AS tags) g
              WHERE (SELECT true FROM agi_router.route r
                      WHERE r.block = _block AND r.x_number = n.x_number
                        AND r.ends_at > t.now - _rest AND r.ends_at <= t.now LIMIT 1) IS NULL
@@ -21,16 +17,16 @@ LANGUAGE sql STABLE AS $$
                AND (SELECT true
                       FROM (SELECT r.ends_at FROM agi_router.route r
                              WHERE r.block = _block AND r.x_number = n.x_number
-                               AND r.caller_tag = ANY (g.tags) OFFSET 0) m
+                               AND r.caller_tag = ANY (_tags) OFFSET 0) m
                      WHERE m.ends_at > t.now - _party_rest LIMIT 1) IS NULL
                AND (SELECT true
                       FROM (SELECT r.ends_at FROM agi_router.past_route r
                              WHERE r.block = _block AND r.x_number = n.x_number
-                               AND r.caller_tag = ANY (g.tags) OFFSET 0) m
+                               AND r.caller_tag = ANY (_tags) OFFSET 0) m
                      WHERE m.ends_at > t.now - _party_rest LIMIT 1) IS NULL
              LIMIT 4) c
      ORDER BY (SELECT count(*) FROM agi_router.route o
                 WHERE o.block = _block AND o.x_number = c.x_number AND o.ends_at > c.now), c.place
      LIMIT 1
 $$;
-COMMENT ON FUNCTION agi_router.choose_x IS 'Of candidate numbers of one block, one that does not rest and on which no caller is or was of late: of the first few such the one with the fewest live routes. The _callers of a candidate stand one after the other in _caller_tag';
+COMMENT ON FUNCTION agi_router.choose_x IS 'Of candidate numbers of one block, one that does not rest and on which no caller with one of these tags is or was of late: of the first few such the one with the fewest live routes';

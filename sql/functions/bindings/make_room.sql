@@ -32,9 +32,10 @@ BEGIN
                    FOR UPDATE OF o) old
          WHERE r.block = _block AND r.x_number = old.x_number AND r.caller_tag = old.caller_tag
         RETURNING r.*)
-    INSERT INTO agi_router.past_route (block, x_number, caller_tag, binding_id, shown, side, callee, caller,
-                                       begins_at, ends_at)
-    SELECT block, x_number, caller_tag, binding_id, shown, side, callee, caller, begins_at, ends_at
+    INSERT INTO agi_router.past_route (block, x_number, caller_tag, binding_id, shown, side, callee,
+                                       callee_tags, caller, begins_at, ends_at)
+    SELECT block, x_number, caller_tag, binding_id, shown, side, callee, callee_tags, caller, begins_at,
+           ends_at
       FROM gone;
 END
 $$;

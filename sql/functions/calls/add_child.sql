@@ -47,13 +47,14 @@ BEGIN
     INSERT INTO agi_router.binding VALUES (made.*);
     PERFORM agi_router.insert_routes(
         _block, _parent_id, ARRAY[_y_number], ARRAY[_y_tags[1]], ARRAY[_x_number], ARRAY['b'],
-        ARRAY[_y_callee], ARRAY[NULL::bytea]);
+        ARRAY[_y_callee], ARRAY[ARRAY[_x_tag]::text], ARRAY[NULL::bytea]);
     UPDATE agi_router.route
        SET child_id = made.id
      WHERE block = _block AND x_number = _y_number AND caller_tag = _y_tags[1];
     -- Its values are bound to what it shows: with the number they are others.
     UPDATE agi_router.route
-       SET shown = _y_number, child_id = made.id, caller_tag = _x_tag, callee = _x_callee, caller = _x_caller
+       SET shown = _y_number, child_id = made.id, caller_tag = _x_tag, callee = _x_callee,
+           callee_tags = _y_tags[:1], caller = _x_caller
      WHERE block = _block AND binding_id = _parent_id AND side = 'a' AND x_number = _x_number;
     PERFORM agi_router.count_seals(2);
     RETURN true;

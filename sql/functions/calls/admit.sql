@@ -63,7 +63,7 @@ BEGIN
     IF facts.callback = 'last' AND facts.side = 'a' AND facts.mode IN ('gxb', 'gxyb') THEN
         -- The member who called last is the one whom B calls back.
         UPDATE agi_router.route back
-           SET last_callee = member.caller, last_at = _now
+           SET last_callee = member.caller, last_tag = member.caller_tag, last_at = _now
           FROM agi_router.route member
          WHERE member.block = _block AND member.x_number = _x_number AND member.caller_tag = facts.caller_tag
            AND member.caller IS NOT NULL

@@ -1,12 +1,13 @@
 CREATE OR REPLACE FUNCTION agi_router.remember_caller(
-    _block bigint, _tag_key integer, _seal_key integer, _binding_id bigint, _caller bytea, _at timestamptz)
+    _block bigint, _tag_key integer, _seal_key integer, _binding_id bigint, _caller bytea, _tag bigint,
+    _at timestamptz)
 RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM agi_router.assert_current_keys(_block, _tag_key, _seal_key);
     PERFORM agi_router.count_seals(1);
     UPDATE agi_router.route r
-       SET last_callee = _caller, last_at = _at
+       SET last_callee = _caller, last_tag = _tag, last_at = _at
      WHERE r.block = _block AND r.binding_id = _binding_id AND r.side = 'a'
        AND (r.last_at IS NULL OR r.last_at < _at);
 END

@@ -1,5 +1,5 @@
-CREATE OR REPLACE FUNCTION agi_router.sealed_otherwise(_sealed bytea, _headers bytea[]) RETURNS boolean
+CREATE OR REPLACE FUNCTION agi_router.sealed_otherwise(_sealed bytea, _header bytea) RETURNS boolean
 LANGUAGE sql IMMUTABLE AS $$
-    SELECT substring(_sealed FROM 1 FOR 3) <> ALL (_headers)
+    SELECT substring(_sealed FROM 1 FOR 3) <> _header
 $$;
-COMMENT ON FUNCTION agi_router.sealed_otherwise IS 'Whether a sealed value has none of these headers; null for null';
+COMMENT ON FUNCTION agi_router.sealed_otherwise IS 'Whether a sealed value begins otherwise than with this header; null for null';
