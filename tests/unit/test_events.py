@@ -17,12 +17,16 @@ from standardwebhooks import WebhookVerificationError
 from agi_router.bindings.model import BindingId
 from agi_router.bindings.reasons import Reason
 from agi_router.bindings.words import Side
+from agi_router.errors import WebhookInvalid
 from agi_router.events.model import (
     ALI_TYPES,
     Cursor,
     Event,
     EventType,
+    Format,
+    Numbers,
     check_url,
+    check_webhook,
     event_name,
     parse_event_name,
     parse_types,
@@ -320,3 +324,18 @@ def test_what_is_no_address(text: str) -> None:
     """What may be read in two ways, or would put a password on record."""
     with pytest.raises(ValueError, match="address looks like"):
         check_url(text)
+
+
+def test_what_goes_together() -> None:
+    """Real numbers go by https, and the older format has them, and reports of calls alone."""
+    secure, full = "https://shop.example/", Numbers.FULL
+    check_webhook(secure, list(EventType), Format.CLOUDEVENTS, full)
+    check_webhook("http://shop.example/", list(EventType), Format.CLOUDEVENTS, Numbers.MASKED)
+    check_webhook(secure, ALI_TYPES, Format.ALI, full)
+    for url, types, form, numbers, why in (
+        ("http://shop.example/", ALI_TYPES, Format.CLOUDEVENTS, full, "https only"),
+        (secure, ALI_TYPES, Format.ALI, Numbers.MASKED, "in full"),
+        (secure, list(EventType), Format.ALI, full, "reports for"),
+    ):
+        with pytest.raises(WebhookInvalid, match=why):
+            check_webhook(url, types, form, numbers)
