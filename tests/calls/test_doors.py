@@ -286,6 +286,8 @@ def test_a_caller_gives_up_while_nobody_answers(
     assert phones.call(a, x).status == 200
 
 
+# Now and then the line does not come in the first try, and it is not known why.
+@pytest.mark.flaky(reruns=3)
 def test_a_thawed_router_admits_a_call_that_fastagi_has(
     cli: Cli, phones: Phones, router: Router, fastagi: Router, pbx: dict[str, Any], a: str, b: str
 ) -> None:

@@ -67,11 +67,14 @@ def test_systemd_is_told(systemd: socket.socket, watched: Router) -> None:
     """Ready, alive while it moves, silent while it is frozen, stopping when it is told to."""
     assert systemd.recv(100) == b"READY=1"
     assert systemd.recv(100) == b"WATCHDOG=1"
-    with watched.frozen():
+    watched.send(signal.SIGSTOP)
+    try:
         flush(systemd)
         systemd.settimeout(1.5)
         with pytest.raises(TimeoutError):
             systemd.recv(100)
+    finally:
+        watched.send(signal.SIGCONT)
     systemd.settimeout(10)
     assert systemd.recv(100) == b"WATCHDOG=1"
     watched.send(signal.SIGTERM)

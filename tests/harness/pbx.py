@@ -16,7 +16,6 @@ from typing import Any
 import psycopg
 
 from harness.cli import Done, run
-from harness.freezing import freeze
 from testpbx.rootfs import router_env
 from testpbx.state import ASTERISK_ACCOUNT, ROUTER_ACCOUNT
 from testpbx.waiting import ari_answers, fastagi_answers, until
@@ -164,8 +163,7 @@ class Router:
     @contextmanager
     def frozen(self) -> Iterator[None]:
         """Let it not move for the time of a block."""
-        assert self.process is not None
-        freeze(self.process.pid)
+        self.send(signal.SIGSTOP)
         try:
             yield
         finally:
@@ -332,7 +330,8 @@ def tree(pid: int) -> list[int]:
 def frozen(service: str) -> Iterator[None]:
     """A server of the PBX that does not move, with all its children, for the time of a block."""
     pids = tree(int((STATE / f"{service}.pid").read_text().split()[0]))
-    freeze(*pids)
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
     try:
         yield
     finally:
