@@ -16,8 +16,9 @@ CHECKOUT = Path(__file__).parent.parent
 # The test PBX and the demo are no part of the package, and are tested all the same.
 sys.path.insert(0, str(CHECKOUT / "docker"))
 
-# On a busy machine an example may take its time. In CI the examples are the same in each run, so that a change is judged by what
-# it changes; everywhere else they are new ones, and find what nobody thought of.
+# On a busy machine an example may take its time. In CI the examples are the same in each run, so
+# that a change is judged by what it changes; elsewhere they are new ones, and find what nobody
+# thought of.
 settings.register_profile(
     "untimed",
     settings.default,
