@@ -26,6 +26,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
+from typing import NamedTuple
 from urllib.parse import parse_qsl, quote
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "Signature",
     "SignatureFault",
     "SignatureInvalid",
+    "Stamp",
     "check_nonce",
     "check_window",
     "parse_signature",
@@ -58,6 +60,8 @@ _FORM = re.compile(
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 _NONCE = re.compile(r"[!-~]{8,128}")
 _UNRESERVED = "-_.~"
+# What HTTP lets stand around a value. str.strip would take U+00A0 too, which is a byte of a value.
+_BLANKS = " \t"
 
 
 class Algorithm(Enum):
@@ -121,6 +125,17 @@ class Request:
     body: bytes
 
 
+class Stamp(NamedTuple):
+    """
+    What is not to come again within :data:`WINDOW`, before and behind: exactly as it was signed.
+
+    In another spelling, of a blank more, it would be another one, and one signature good for many.
+    """
+
+    date: str
+    nonce: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signature:
     """
@@ -153,7 +168,7 @@ def parse_signature(text: str) -> Signature:
     )
 
 
-def verify(request: Request, signature: Signature, secret: bytes, *, now: datetime) -> str:
+def verify(request: Request, signature: Signature, secret: bytes, *, now: datetime) -> Stamp:
     """
     Make sure that whoever has *secret* has signed *request*, and not long ago.
 
@@ -164,7 +179,7 @@ def verify(request: Request, signature: Signature, secret: bytes, *, now: dateti
         now: The time.
 
     Returns:
-        Its nonce, which is not to come again within :data:`WINDOW`, before or behind.
+        What is good once.
 
     Raises:
         SignatureInvalid: It is not so.
@@ -178,8 +193,9 @@ def verify(request: Request, signature: Signature, secret: bytes, *, now: dateti
     wanted = sign(request, signature.algorithm, signature.signed, secret)
     if not hmac.compare_digest(wanted, signature.value):
         raise SignatureInvalid(SignatureFault.WRONG)
-    check_window(headers["x-acs-date"], now)
-    return headers["x-acs-signature-nonce"]
+    stamp = Stamp(headers["x-acs-date"], headers["x-acs-signature-nonce"])
+    check_window(stamp.date, now)
+    return stamp
 
 
 def sign(request: Request, algorithm: Algorithm, signed: Sequence[str], secret: bytes) -> str:
@@ -265,7 +281,8 @@ def _headers(request: Request) -> Mapping[str, str]:
     found: dict[str, str] = {}
     for name, value in request.headers:
         # What is signed twice could be read in two ways.
-        found[name] = f"{found[name]},{value.strip()}" if name in found else value.strip()
+        plain = value.strip(_BLANKS)
+        found[name] = f"{found[name]},{plain}" if name in found else plain
     return found
 
 

@@ -434,6 +434,10 @@ def test_a_nonce_is_taken_once(sign: Opener) -> None:
     assert first.http.post("/", headers=headers).json()["Code"] == "MissingPhoneNoX"
     for client in (first, second):
         assert client.http.post("/", headers=headers).json()["Code"] == "SignatureNonceUsed"
+    # In another spelling it is the same one, or none.
+    for blank, code in ((b"\t", "SignatureNonceUsed"), (b"\xa0", "SignatureDoesNotMatch")):
+        spelled = {**headers, "x-acs-date": headers["x-acs-date"].encode() + blank}
+        assert first.http.post("/", headers=spelled).json()["Code"] == code
 
 
 def test_strangers_take_no_nonce(client: AlibabaClient, connection: Connection) -> None:

@@ -219,6 +219,20 @@ def test_signed_requests(signer: Signer, algorithm: str) -> None:
     assert refused.json()["code"] == "credentials_invalid"
 
 
+@pytest.mark.parametrize("blank", [b"\xa0", b"\x85", b"\t", b" ", b"\xa0\t"])
+def test_a_signature_in_another_spelling(signer: Signer, blank: bytes) -> None:
+    """Blanks around its date make no other request of it: it is good once."""
+    headers = signer.headers("GET", "/v1/bindings", b"", algorithm="ACS3-HMAC-SHA256")
+    assert signer.http.get("/v1/bindings", headers=headers).status_code == 200
+    for name in ("x-acs-date", "x-acs-signature-nonce", "host", "authorization"):
+        value = headers[name].encode()
+        for spelled in (value + blank, blank + value):
+            again = [(k, spelled if k == name else v.encode()) for k, v in headers.items()]
+            answer = signer.http.get("/v1/bindings", headers=again)
+            assert answer.status_code == 401, name
+            assert answer.json()["code"] in {"signature_repeated", "credentials_invalid"}
+
+
 def test_old_signatures(signer: Signer) -> None:
     """A quarter of an hour is allowed."""
     for minutes, code in ((14, None), (-14, None), (16, "signature_expired")):

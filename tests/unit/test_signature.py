@@ -75,7 +75,9 @@ def signed(
 
 def accepted(request: Request, authorization: str, *, now: datetime = NOW) -> str:
     """The nonce of a request that is accepted."""
-    return verify(request, parse_signature(authorization), SECRET, now=now)
+    stamp = verify(request, parse_signature(authorization), SECRET, now=now)
+    assert stamp.date == dict(request.headers)["x-acs-date"].strip(" \t")
+    return stamp.nonce
 
 
 def fault(request: Request, authorization: str, *, now: datetime = NOW) -> SignatureFault:
@@ -106,6 +108,28 @@ def test_blank_values_are_signed() -> None:
     """What is empty is there."""
     assert accepted(*signed(query=(("OutId", ""),), raw="OutId=")) == NONCE
     assert fault(*signed(query=(("OutId", ""),), raw="")) is SignatureFault.WRONG
+
+
+@pytest.mark.parametrize("blank", ["\xa0", "\x85", "\x1c", "\u3000", "\x0b"])
+def test_blanks_that_are_none(blank: str) -> None:
+    """What is no blank of HTTP is a part of a value: else one signature had many spellings."""
+    request, authorization = signed()
+    for place, (name, value) in enumerate(request.headers):
+        for other in (value + blank, blank + value):
+            headers = list(request.headers)
+            headers[place] = (name, other)
+            assert fault(replace(request, headers=headers), authorization) in {
+                SignatureFault.WRONG,
+                SignatureFault.MALFORMED,
+            }
+
+
+@pytest.mark.parametrize("blank", [" ", "\t", "\t "])
+def test_blanks_around_a_value(blank: str) -> None:
+    """They belong to no value, and what is good once is the same."""
+    request, authorization = signed()
+    headers = [(name, blank + value + blank) for name, value in request.headers]
+    assert accepted(replace(request, headers=headers), authorization) == NONCE
 
 
 @pytest.mark.parametrize("raw", ["a=1&a=2", "a=1&b=2&a=1"])

@@ -154,7 +154,7 @@ def _authenticate(call: SignedCall, store: BindingStore, address: Address, door:
     secret = open_secret(store, found)
     now = store.now() if found is None else found.now
     try:
-        nonce = call.verify(secret or NOBODY, now=now)
+        stamp = call.verify(secret or NOBODY, now=now)
     except SignatureInvalid as error:
         if error.fault is SignatureFault.WRONG:
             door.note_wrong(address)
@@ -164,7 +164,7 @@ def _authenticate(call: SignedCall, store: BindingStore, address: Address, door:
     if found is None or secret is None:
         # Somebody has signed with what stands for no secret.
         raise Fault("InvalidAccessKeyId.NotFound")
-    take_nonce(store, call.key_id, call.date, nonce)
+    take_nonce(store, call.key_id, stamp)
     return admit_key(found, keys, address)
 
 

@@ -31,6 +31,7 @@ from agi_router.tenants.signature import (
     Signature,
     SignatureFault,
     SignatureInvalid,
+    Stamp,
     check_nonce,
     check_window,
     parse_signature,
@@ -67,20 +68,18 @@ class SignedCall:
     """Those of the action."""
     token: bool
     """Whether it shows the token of a session."""
-    date: str
-    """As it is signed."""
     proof: Signature | None
     """:obj:`None`: RPC 1.0; the proof is among the parameters."""
     request: Request
     pairs: Sequence[tuple[str, str]]
     """All parameters, as they are signed by RPC 1.0."""
 
-    def verify(self, secret: bytes, *, now: datetime) -> str:
+    def verify(self, secret: bytes, *, now: datetime) -> Stamp:
         """
         Make sure that whoever has *secret* asks for this, and not long ago.
 
         Returns:
-            Its nonce.
+            What is good once.
 
         Raises:
             SignatureInvalid: It is not so.
@@ -113,7 +112,6 @@ def read_call(request: Request) -> SignedCall:
             key_id=proof.key_id,
             parameters=own,
             token="x-acs-security-token" in headers,
-            date=headers.get("x-acs-date", ""),
             proof=proof,
             request=replace(request, path="/"),
             pairs=pairs,
@@ -126,7 +124,6 @@ def read_call(request: Request) -> SignedCall:
         key_id=values.get("AccessKeyId", ""),
         parameters=own,
         token=bool(values.get("SecurityToken")),
-        date=values.get("Timestamp", ""),
         proof=None,
         request=request,
         pairs=pairs,
@@ -135,7 +132,7 @@ def read_call(request: Request) -> SignedCall:
 
 def verify_rpc(
     method: str, pairs: Sequence[tuple[str, str]], secret: bytes, *, now: datetime
-) -> str:
+) -> Stamp:
     """
     Make sure that whoever has *secret* has signed *pairs* by RPC 1.0, and not long ago.
 
@@ -146,7 +143,7 @@ def verify_rpc(
         now: The time.
 
     Returns:
-        Its nonce.
+        What is good once.
 
     Raises:
         SignatureInvalid: It is not so; ``METHOD``, where it is signed by another one.
@@ -154,13 +151,13 @@ def verify_rpc(
     values = dict(pairs)
     if values.get("SignatureVersion") != "1.0" or values.get("SignatureType"):
         raise SignatureInvalid(SignatureFault.METHOD)
-    nonce = values.get("SignatureNonce", "")
-    check_nonce(nonce)
+    stamp = Stamp(values.get("Timestamp", ""), values.get("SignatureNonce", ""))
+    check_nonce(stamp.nonce)
     wanted = sign_rpc(method, pairs, secret)
     if not hmac.compare_digest(wanted, values.get("Signature", "").encode("utf-8", "replace")):
         raise SignatureInvalid(SignatureFault.WRONG)
-    check_window(values.get("Timestamp", ""), now)
-    return nonce
+    check_window(stamp.date, now)
+    return stamp
 
 
 def sign_rpc(method: str, pairs: Sequence[tuple[str, str]], secret: bytes) -> bytes:

@@ -43,6 +43,7 @@ from agi_router.tenants.signature import (
     Request,
     SignatureFault,
     SignatureInvalid,
+    Stamp,
     parse_signature,
     verify,
 )
@@ -289,13 +290,13 @@ def _by_signature(
         found = find_key(keys, signature.key_id)
         secret = open_secret(store, found)
         now = store.now() if found is None else found.now
-        nonce = verify(signed_part(request), signature, secret or NOBODY, now=now)
+        stamp = verify(signed_part(request), signature, secret or NOBODY, now=now)
     except SignatureInvalid as error:
         expired = error.fault is SignatureFault.EXPIRED
         raise _unknown("signature_expired" if expired else "credentials_invalid") from None
     if found is None or secret is None:
         raise _unknown("credentials_invalid")
-    take_nonce(store, signature.key_id, request.headers["x-acs-date"], nonce)
+    take_nonce(store, signature.key_id, stamp)
     return found
 
 
@@ -338,20 +339,19 @@ def signed_part(request: HttpRequest) -> Request:
     )
 
 
-def take_nonce(store: BindingStore, key_id: str, date: str, nonce: str) -> None:
+def take_nonce(store: BindingStore, key_id: str, stamp: Stamp) -> None:
     """
     Take a nonce, which nobody can take again while its date is good.
 
     Args:
         store: On whose connection.
         key_id: Whose nonce it is.
-        date: As it was signed.
-        nonce: It.
+        stamp: It, with its date.
 
     Raises:
         Problem: It was taken before.
     """
-    digest = hashlib.sha256(f"{key_id}\n{date}\n{nonce}".encode()).digest()
+    digest = hashlib.sha256(f"{key_id}\n{stamp.date}\n{stamp.nonce}".encode()).digest()
     if Queries(store.connection).row("take_nonce", {"digest": digest}) is None:
         raise _unknown("signature_repeated")
 
