@@ -436,7 +436,8 @@ def test_a_nonce_is_taken_once(sign: Opener) -> None:
         assert client.http.post("/", headers=headers).json()["Code"] == "SignatureNonceUsed"
     # In another spelling it is the same one, or none.
     for blank, code in ((b"\t", "SignatureNonceUsed"), (b"\xa0", "SignatureDoesNotMatch")):
-        spelled = {**headers, "x-acs-date": headers["x-acs-date"].encode() + blank}
+        spelled = {name.encode(): value.encode() for name, value in headers.items()}
+        spelled[b"x-acs-date"] += blank
         assert first.http.post("/", headers=spelled).json()["Code"] == code
 
 

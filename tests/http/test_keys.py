@@ -227,7 +227,8 @@ def test_a_signature_in_another_spelling(signer: Signer, blank: bytes) -> None:
     for name in ("x-acs-date", "x-acs-signature-nonce", "host", "authorization"):
         value = headers[name].encode()
         for spelled in (value + blank, blank + value):
-            again = [(k, spelled if k == name else v.encode()) for k, v in headers.items()]
+            again = {k.encode(): v.encode() for k, v in headers.items()}
+            again[name.encode()] = spelled
             answer = signer.http.get("/v1/bindings", headers=again)
             assert answer.status_code == 401, name
             assert answer.json()["code"] in {"signature_repeated", "credentials_invalid"}
