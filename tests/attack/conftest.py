@@ -10,10 +10,12 @@ import psycopg
 import pytest
 from attack.accounts import Account
 from attack.others import Others
-from chaos.conftest import BINDINGS, Callers, env, servers, table
+from chaos.conftest import BINDINGS, Callers, servers, table
+from chaos.conftest import env as shipped
 from psycopg.rows import dict_row
 
 from agi_router.calls.journal import EndJournal
+from calls.patience import SETTINGS, lengthen, shorten
 from harness.load import callee
 from harness.pbx import Cli
 from harness.service import CallRecords, Router, Servers
@@ -21,7 +23,7 @@ from harness.table import Table
 from testpbx.waiting import until
 
 # They are the same as in chaos.
-__all__ = ["env", "servers", "table"]
+__all__ = ["servers", "shipped", "table"]
 
 # What a login shell allows, and a service without a setting of its own.
 _DESCRIPTORS = 1024
@@ -34,6 +36,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if not any("chaos" in str(each) for each in terminalreporter.config.args):
         for line in Table.lines():
             terminalreporter.write_line(line)
+
+
+@pytest.fixture(scope="session")
+def env(shipped: dict[str, str], pbx: dict[str, Any]) -> Iterator[dict[str, str]]:
+    """The settings of the PBX, with a patience of seconds: an attack takes longer than a stall."""
+    lengthen(Path(pbx["rootfs"]))
+    yield {**shipped, **SETTINGS}
+    shorten(Path(pbx["rootfs"]))
 
 
 @pytest.fixture(scope="session")
@@ -61,7 +71,7 @@ def doors(env: dict[str, str], pbx: dict[str, Any]) -> Iterator[tuple[Router, Ro
         for each in both:
             each.launch()
         for each in both:
-            assert until(each.registered, timeout=20), each.log
+            assert until(each.registered, timeout=60), each.log
         yield both
     finally:
         for each in both:
@@ -115,7 +125,7 @@ def pairs(
     assert fastagi
     journal = EndJournal(Path(env["AGI_ROUTER_JOURNAL"]))
     assert until(lambda: servers.channels() == 0, timeout=60)
-    assert until(lambda: journal.backlog().size == 0, timeout=20)
+    assert until(lambda: journal.backlog().size == 0, timeout=60)
     return records.open(BINDINGS)
 
 

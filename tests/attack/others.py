@@ -40,8 +40,10 @@ class Others:
         Let them call for the time of a block, and tell afterwards what became of them.
         """
         with self._callers.call(rate=_RATE, talk=_TALK) as caller:
-            assert until(lambda: bool(caller.so_far().answered), timeout=20)
+            assert until(lambda: bool(caller.so_far().answered), timeout=60)
             yield
+            # An attack may be over before a second of calls was placed.
+            assert until(lambda: len(caller.so_far().calls) >= _RATE, timeout=60)
             self.load = caller.done(timeout=60)
 
     def also(self, pairs: list[tuple[str, str]], *, rate: int) -> Caller:

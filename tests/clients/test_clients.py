@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from itertools import count
 from typing import Any
 
 import pytest
@@ -11,7 +12,6 @@ import pytest
 from agi_router.bindings.store import BindingStore
 from agi_router.doors.alibaba.actions import ACTIONS
 from harness.alibaba import beijing
-from harness.database import BLOCK
 
 Ask = Callable[[str, str, dict[str, Any]], dict[str, Any]]
 
@@ -35,20 +35,21 @@ CLIENTS = (
     "pop POST",
 )
 POOL = {"PoolKey": "couriers"}
+_callers = count()
 
 
 class Caller:
     """
-    One client, with parties of its own.
+    One client, with parties and an order that no other has, nor itself in a try that failed.
     """
 
     def __init__(self, ask: Ask, client: str) -> None:
         self._ask = ask
         self.client = client
         self.asked: set[str] = set()
-        serial = CLIENTS.index(client)
-        self.a, self.b, self.c = (f"138000{serial:02}{place:03}" for place in range(3))
-        self.x = str(BLOCK.number(serial))
+        serial = next(_callers)
+        self.a, self.b = (f"138000{serial:04}{place}" for place in range(2))
+        self.order = f"{AWKWARD}{client} {serial}"
 
     def done(self, action: str, **given: Any) -> Any:
         """What an action that succeeds returns."""
@@ -64,6 +65,13 @@ class Caller:
         found = told["code"] if "error" in told else told["body"]["Code"]
         assert found != "OK"
         return str(found)
+
+    def free_number(self) -> str:
+        """A number that nobody is bound on: one that was chosen, and is free again."""
+        given = {"PhoneNoA": self.a, "PhoneNoB": self.b, "Expiration": beijing(HOUR)}
+        made = self.done("BindAxn", **given)["SecretBindDTO"]
+        self.done("UnbindSubscription", SecretNo=made["SecretNo"], SubsId=made["SubsId"])
+        return str(made["SecretNo"])
 
 
 @pytest.fixture(params=CLIENTS)
@@ -87,14 +95,14 @@ def live_by_700(caller: Caller, store: BindingStore) -> None:
         TelA=caller.a,
         TelB=caller.b,
         Expiration=beijing(HOUR),
-        OrderId=f"{AWKWARD}{caller.client}",
-        OutOrderId=f"{AWKWARD}{caller.client}",
+        OrderId=caller.order,
+        OutOrderId=caller.order,
         OutId="",
         NeedRecord=False,
         CallTimeout=20,
     )["Data"]
     found = store.find(store.names.find(made["SecretNo"]))
-    assert found.order_id == f"{AWKWARD}{caller.client}"
+    assert found.order_id == caller.order
     assert {party.number.digits for party in found.parties} == {caller.a, caller.b}
     assert found.ring_timeout == timedelta(seconds=20)
     number = {"TelX": made["SecretNo"], "SubsId": str(made["SubsId"])}
@@ -114,7 +122,7 @@ def live_by_700(caller: Caller, store: BindingStore) -> None:
 
 def live_by_classic(caller: Caller) -> None:
     """The actions of before."""
-    x = caller.x
+    x = caller.free_number()
     given = {"PhoneNoA": caller.a, "Expiration": beijing(HOUR)}
     made = caller.done("BindAxb", PhoneNoB=caller.b, PhoneNoX=x, IsRecordingEnabled=False, **given)
     made = made["SecretBindDTO"]
@@ -127,8 +135,6 @@ def live_by_classic(caller: Caller) -> None:
     state = caller.done("QuerySecretNoDetail", SecretNo=x)["SecretNoInfoDTO"]
     assert int(state["SecretStatus"]) == 1
     caller.done("UnbindSubscription", SecretNo=x, **number)
-    made = caller.done("BindAxn", PhoneNoB=caller.b, **given)["SecretBindDTO"]
-    caller.done("UnbindSubscription", SecretNo=made["SecretNo"], SubsId=made["SubsId"])
     made = caller.done("BindAxnExtension", PhoneNoX=x, Extension="123", **given)["SecretBindDTO"]
     assert made["Extension"] == "123"
     caller.done("UnbindSubscription", SecretNo=x, SubsId=made["SubsId"])
@@ -136,11 +142,12 @@ def live_by_classic(caller: Caller) -> None:
 
 def test_what_cannot_be_done(caller: Caller) -> None:
     """A client finds the code where it looks for it, of business errors and of the gateway's."""
+    free = caller.free_number()
     given = {"PhoneNoA": caller.a, "PhoneNoB": caller.b, "Expiration": beijing(HOUR)}
     assert (
         caller.code("BindAxb", **{**given, "PhoneNoA": "1380000"}) == "isv.MOBILE_NUMBER_ILLEGAL"
     )
     assert caller.code("BindAxb", **{**given, "PoolKey": "nobody"}) == "isv.POOLKEY_NOT_EXISTS"
-    assert caller.code("QuerySubsId", PhoneNoX=str(BLOCK.number(9999))) == "isv.SUBS_NOT_EXIST"
+    assert caller.code("QuerySubsId", PhoneNoX=free) == "isv.SUBS_NOT_EXIST"
     assert caller.code("CreateAxgGroup", Name=AWKWARD, Numbers=caller.a) == "UnsupportedOperation"
-    assert caller.code("UnbindSubscription", SecretNo=caller.x, SubsId="") == "MissingSubsId"
+    assert caller.code("UnbindSubscription", SecretNo=free, SubsId="") == "MissingSubsId"

@@ -52,7 +52,7 @@ A, B, C, D = (PhoneNumber.parse(f"1391234000{serial}") for serial in range(1, 5)
 HOUR = timedelta(hours=1)
 NO_REST = Quarantine(number=timedelta(), party=timedelta())
 """For tests that bind again at once on the same number."""
-SOON = 15.0
+SOON = 60.0
 """Seconds in which anything that is waited for must have come."""
 OLDEST, NEWEST = "15", "18"
 """The versions of PostgreSQL that are supported."""

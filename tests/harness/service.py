@@ -20,7 +20,7 @@ from typing import Any
 from agi_router.bindings.modes import Axb
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
-from agi_router.db.connection import Connection, connect
+from agi_router.db.connection import connect
 from agi_router.errors import StoreError
 from agi_router.numbers import Block, PhoneNumber
 from agi_router.settings import Settings
@@ -95,11 +95,12 @@ class CallRecords:
         Begin anew with some bindings; returns who dials which number.
         """
         with connect(self._settings.dsn) as connection:
-            # In the second test of a run it is there, with its bindings.
+            # In the second test of a run it is there, with all its bindings.
             if connection.execute(_THERE.encode(), {"block": _BLOCK.value}).fetchone() is None:
                 store = BindingStore(connection, self._settings.load_keys())
-                store.inventory.add_block(_BLOCK, operator=None, certificate=None)
-                self._bind(connection, store, bindings)
+                with connection.transaction():
+                    store.inventory.add_block(_BLOCK, operator=None, certificate=None)
+                    self._bind(store, bindings)
             for statement in _FORGET.split(";")[:-1]:
                 connection.execute(statement.encode(), {"block": _BLOCK.value})
         return [(a, x) for a, _, x in map(self._pair, range(bindings))]
@@ -127,16 +128,15 @@ class CallRecords:
         until(lambda: (now := self.count()).calls >= calls and now.reserved == 0, timeout=timeout)
         return self.count()
 
-    def _bind(self, connection: Connection, store: BindingStore, bindings: int) -> None:
+    def _bind(self, store: BindingStore, bindings: int) -> None:
         terms = Terms(expires_at=store.now() + timedelta(days=1))
-        with connection.transaction():
-            for serial in range(bindings):
-                a, b, x = self._pair(serial)
-                store.bind(
-                    Axb(a=PhoneNumber(digits=a), b=PhoneNumber(digits=b)),
-                    terms,
-                    x=_BLOCK.number(int(x[-4:])),
-                )
+        for serial in range(bindings):
+            a, b, x = self._pair(serial)
+            store.bind(
+                Axb(a=PhoneNumber(digits=a), b=PhoneNumber(digits=b)),
+                terms,
+                x=_BLOCK.number(int(x[-4:])),
+            )
 
     @staticmethod
     def _pair(serial: int) -> tuple[str, str, str]:
