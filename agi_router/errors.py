@@ -42,7 +42,10 @@ What can go wrong, as one tree.
      │   ├─ TenantExists      tenant_exists         the tenant is already there
      │   ├─ OperatorOnly      operator_only         a tenant asks for what is the operator's
      │   ├─ NoNumberAvailable no_number_available   no 700 number is free
+     │   ├─ EventNotFound     event_not_found       no event has this id
      │   ├─ WebhookNotFound   webhook_not_found     no webhook has this id
+     │   ├─ WebhookChanged    webhook_changed       it has another version by now
+     │   ├─ WebhookLimit      webhook_limit         its tenant has as many as may be
      │   └─ WebhookInvalid    webhook_invalid       a webhook may not be like this
      ├─ JournalError          journal_failed        the end journal cannot be used
      ├─ LeakTestError         leaktest_failed       the leak test lacks a program or an address
@@ -80,6 +83,7 @@ __all__ = [
     "CsvError",
     "CursorInvalid",
     "DayRefused",
+    "EventNotFound",
     "ExpiryInvalid",
     "JournalError",
     "KeyInUse",
@@ -111,7 +115,9 @@ __all__ = [
     "StoreUnavailable",
     "TenantExists",
     "TenantNotFound",
+    "WebhookChanged",
     "WebhookInvalid",
+    "WebhookLimit",
     "WebhookNotFound",
 ]
 
@@ -429,9 +435,27 @@ class OperatorOnly(StoreError):
     """
 
 
+class EventNotFound(StoreError):
+    """
+    There is no event of this id.
+    """
+
+
 class WebhookNotFound(StoreError):
     """
     There is no webhook of this id.
+    """
+
+
+class WebhookChanged(StoreError):
+    """
+    The webhook was changed since it was read; read it again.
+    """
+
+
+class WebhookLimit(StoreError):
+    """
+    The tenant has as many webhooks as one may have: remove one first.
     """
 
 

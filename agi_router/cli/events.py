@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from agi_router.cli.arguments import SINCE, TENANT
+from agi_router.cli.arguments import SINCE, TENANT, TIME
 from agi_router.cli.context import read_settings
 from agi_router.cli.output import echo, echo_json, echo_table, json_option, local_time
 from agi_router.cli.stores import open_events
-from agi_router.cli.webhooks import TYPES
+from agi_router.cli.webhooks import EVENT_NAME, TYPES
 from agi_router.events.model import Cursor, EventType
 from agi_router.events.shapes import cloud_event
 
@@ -78,16 +78,18 @@ def write(tenant: str, types: tuple[EventType, ...] | None, *, none: bool, as_js
 @_TENANT
 @click.option("--after", type=_Cursor(), help="Behind this place: the last list's next.")
 @click.option("--since", type=SINCE, help="Only those since a time, or how long ago.")
+@click.option("--until", type=TIME, help="Only those before a time.")
 @click.option("--types", type=TYPES, help="Only these, with commas.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True)
 @json_option
 def list_(
+    *,
     tenant: str,
     after: Cursor | None,
     since: datetime | None,
+    until: datetime | None,
     types: tuple[EventType, ...] | None,
     limit: int,
-    *,
     as_json: bool,
 ) -> None:
     r"""
@@ -100,7 +102,9 @@ def list_(
       agi-router events list --tenant shop --after 7512.301 --json
     """
     with open_events(read_settings()) as (store, _):
-        page = store.events(tenant, after=after, since=since, types=types, limit=limit)
+        page = store.events(
+            tenant, after=after, since=since, until=until, types=types, limit=limit
+        )
     if as_json:
         told = [cloud_event(event, parties) for event, parties in page.events]
         echo_json({"events": told, "next": str(page.next)})
@@ -114,3 +118,17 @@ def list_(
         empty="no events",
     )
     echo(f"next: {page.next}")
+
+
+@group.command("show")
+@click.argument("event_id", type=EVENT_NAME, metavar="EVENT")
+def show(event_id: int) -> None:
+    r"""
+    Show an event in JSON, as a webhook gets it; numbers of parties are masked.
+
+    \b
+    Example:
+      agi-router events show evt_4711
+    """
+    with open_events(read_settings()) as (store, _):
+        echo_json(cloud_event(*store.event(event_id)))

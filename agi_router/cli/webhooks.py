@@ -12,6 +12,7 @@ from agi_router.cli.arguments import SINCE, SPAN, TENANT, TIME, Checked
 from agi_router.cli.context import read_settings
 from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option, local_time
 from agi_router.cli.stores import open_events
+from agi_router.db.connection import Queries
 from agi_router.events.model import (
     EventType,
     Format,
@@ -25,7 +26,7 @@ from agi_router.events.model import (
 from agi_router.events.views import describe_attempt, describe_webhook
 from agi_router.records.audit import Audit, AuditEntry
 
-__all__ = ["TYPES", "group"]
+__all__ = ["EVENT_NAME", "TYPES", "group"]
 
 
 class _Types(click.ParamType[Any]):
@@ -68,6 +69,9 @@ class _EventName(click.ParamType[Any]):
 
 TYPES = _Types()
 """Types of events, with commas, or all of them."""
+
+EVENT_NAME = _EventName()
+"""The id of an event."""
 
 _ID = click.argument("webhook_id", type=click.IntRange(1), metavar="ID")
 
@@ -117,13 +121,7 @@ def add(
     check_webhook(url, types, Format(form), numbers)
     with open_events(read_settings()) as (store, queries):
         if full:
-            # An address and a reason are anything, even a number.
-            what = AuditEntry(
-                act="webhook add",
-                subject=logs.redact(f"numbers in full to {url}"),
-                reason=None if reason is None else logs.redact(reason),
-            )
-            Audit(queries).record(what)
+            _record(queries, "webhook add", url, reason)
         webhook, secret = store.add(tenant, url, types, form=Format(form), numbers=numbers)
     (echo_json if as_json else _echo)({**describe_webhook(webhook), "secret": secret})
 
@@ -175,6 +173,51 @@ def show(webhook_id: int, limit: int, *, as_json: bool) -> None:
     )
 
 
+@group.command("change")
+@_ID
+@click.option("--url", type=Checked("url", check_url), help="Send events there.")
+@click.option("--types", type=TYPES, help="Send these, with commas.")
+@click.option("--format", "form", type=click.Choice([each.value for each in Format]))
+@click.option("--full/--masked", "full", default=None, help="How real numbers are sent.")
+@click.option("--reason", metavar="TEXT", help="Why they are sent in full.")
+@json_option
+def change(
+    webhook_id: int,
+    url: str | None,
+    types: tuple[EventType, ...] | None,
+    form: str | None,
+    *,
+    full: bool | None,
+    reason: str | None,
+    as_json: bool,
+) -> None:
+    r"""
+    Change a webhook; what is left out stays as it is.
+
+    \b
+    Example:
+      agi-router webhook change 3 --url https://shop.example/hooks --types call.ended
+    """
+    if (url, types, form, full) == (None,) * 4:
+        raise click.UsageError("say --url, --types, --format, --full or --masked")
+    with open_events(read_settings()) as (store, queries):
+        found = store.find(webhook_id)
+        numbers = found.numbers if full is None else (Numbers.FULL if full else Numbers.MASKED)
+        if numbers is Numbers.FULL:
+            _record(queries, "webhook change", url or found.url, reason)
+        elif reason is not None:
+            raise click.UsageError("--reason goes with real numbers in full")
+        changed = store.change(
+            webhook_id,
+            url=url,
+            types=types,
+            form=None if form is None else Format(form),
+            numbers=numbers,
+            version=found.version,
+        )
+    (echo_json if as_json else _echo)(describe_webhook(changed))
+
+
 @group.command("pause")
 @_ID
 @json_option
@@ -213,7 +256,7 @@ def test(webhook_id: int, *, as_json: bool) -> None:
 
 @group.command("resend")
 @_ID
-@click.option("--event", type=_EventName(), metavar="EVENT", help="This one.")
+@click.option("--event", type=EVENT_NAME, metavar="EVENT", help="This one.")
 @click.option("--since", type=SINCE, help="Those since a time, or how long ago.")
 @click.option("--until", type=TIME, help="Those until a time.")
 @json_option
@@ -268,6 +311,19 @@ def remove(webhook_id: int, *, as_json: bool) -> None:
     with open_events(read_settings()) as (store, _):
         store.remove(webhook_id)
     (echo_json if as_json else echo_pairs)({"removed": str(webhook_id)})
+
+
+def _record(queries: Queries, act: str, url: str, reason: str | None) -> None:
+    """
+    Write down that real numbers are to be sent in full.
+    """
+    # An address and a reason are anything, even a number.
+    what = AuditEntry(
+        act=act,
+        subject=logs.redact(f"numbers in full to {url}"),
+        reason=None if reason is None else logs.redact(reason),
+    )
+    Audit(queries).record(what)
 
 
 def _echo(described: dict[str, Any]) -> None:

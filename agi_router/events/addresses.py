@@ -10,10 +10,14 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from agi_router.errors import WebhookInvalid
 
-__all__ = ["is_public", "resolve"]
+__all__ = ["check_host", "is_public", "resolve"]
 
 # By which an IPv6 address stands for one of IPv4 (RFC 6052).
 _NAT64 = 0x0064FF9B << 96
+_NOT_PUBLIC = (
+    "the host has an address that is not public, and AGI_ROUTER_WEBHOOK_HOSTS does not allow the"
+    " host"
+)
 
 
 def resolve(host: str, port: int, *, secure: bool, allowed: Collection[str]) -> str:
@@ -30,19 +34,35 @@ def resolve(host: str, port: int, *, secure: bool, allowed: Collection[str]) -> 
         WebhookInvalid: It may not be reached; says why.
         OSError: It has no address now.
     """
-    if host not in allowed and not secure:
-        raise WebhookInvalid(
-            "the address is not https, and AGI_ROUTER_WEBHOOK_HOSTS has no such host"
-        )
+    check_host(host, secure=secure, allowed=allowed)
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     addresses = [str(each[4][0]) for each in found]
     # All of them: else the next look could find another one.
     if host not in allowed and not all(map(is_public, addresses)):
-        raise WebhookInvalid(
-            "the host has an address that is not public, and AGI_ROUTER_WEBHOOK_HOSTS does not"
-            " allow the host"
-        )
+        raise WebhookInvalid(_NOT_PUBLIC)
     return addresses[0]
+
+
+def check_host(host: str, *, secure: bool, allowed: Collection[str]) -> None:
+    """
+    Make sure that *host* may be reached, as far as that is known before it is resolved.
+
+    Args:
+        host: A name or an address, without brackets.
+        secure: Whether it is reached by TLS.
+        allowed: Hosts that may have any address, and be reached without TLS.
+
+    Raises:
+        WebhookInvalid: It may not be reached; says why.
+    """
+    if host in allowed:
+        return
+    if not secure:
+        raise WebhookInvalid(
+            "the address is not https, and AGI_ROUTER_WEBHOOK_HOSTS has no such host"
+        )
+    if _is_address(host) and not is_public(host):
+        raise WebhookInvalid(_NOT_PUBLIC)
 
 
 def is_public(text: str) -> bool:
@@ -54,6 +74,14 @@ def is_public(text: str) -> bool:
     except ValueError:
         return False
     return address.is_global and not address.is_multicast and all(map(_is_plain, _inside(address)))
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_plain(address: IPv4Address) -> bool:

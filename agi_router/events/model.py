@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
+from urllib.parse import urlsplit
 
 from agi_router.bindings.model import BindingId
 from agi_router.errors import WebhookInvalid
@@ -124,6 +125,8 @@ class Webhook:
     failures: int
     failed_since: datetime | None
     created_at: datetime
+    version: int
+    """How often somebody has said what it is."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -194,12 +197,22 @@ def check_url(text: str) -> str:
         ValueError: It may not: another scheme, a user, a fragment, or what is no address.
     """
     text = strip(text)
-    if len(text) > _LONGEST_URL or not _URL.fullmatch(text):
+    if len(text) > _LONGEST_URL or not _URL.fullmatch(text) or not _has_address(text):
         raise ValueError(
             "a webhook's address looks like https://example.com/hooks/calls, with a host in small"
             " letters, and without user and fragment"
         )
     return text
+
+
+def _has_address(url: str) -> bool:
+    """
+    Whether what stands in brackets is an address, and the port is one.
+    """
+    try:
+        return urlsplit(url).port != 0
+    except ValueError:
+        return False
 
 
 def check_webhook(url: str, types: Collection[EventType], form: Format, numbers: Numbers) -> None:

@@ -11,7 +11,13 @@ from typing import Any
 
 from agi_router.bindings.model import BindingId
 from agi_router.db.connection import Queries
-from agi_router.errors import TenantNotFound, WebhookNotFound
+from agi_router.errors import (
+    EventNotFound,
+    TenantNotFound,
+    WebhookChanged,
+    WebhookLimit,
+    WebhookNotFound,
+)
 from agi_router.events.model import (
     Cursor,
     Event,
@@ -21,6 +27,7 @@ from agi_router.events.model import (
     Webhook,
     WebhookState,
     check_webhook,
+    event_name,
 )
 from agi_router.events.parties import open_parties
 from agi_router.events.shapes import Parties
@@ -30,7 +37,10 @@ from agi_router.keys.ring import KeyRing
 from agi_router.numbers import Block
 from agi_router.tenants.scope import OPERATOR, Scope
 
-__all__ = ["Debts", "EventStore", "Page", "read_event", "sealed_for"]
+__all__ = ["MOST_WEBHOOKS", "Debts", "EventStore", "Page", "read_event", "sealed_for"]
+
+MOST_WEBHOOKS = 20
+"""Webhooks that a tenant may have: each event is written once more for every one of them."""
 
 _OLDEST = Cursor(0, 0)
 
@@ -123,20 +133,20 @@ class EventStore:
             TenantNotFound: There is no such tenant.
             WebhookInvalid: The format does not go with the types or the numbers, or the address
                 would send numbers in the open.
+            WebhookLimit: The tenant has as many as may be.
         """
         check_webhook(url, types, form, numbers)
         secret = new_secret()
         with self._queries.transaction():
             self._assert_current_keys()
-            row = self._queries.row("find_told", {"tenant": tenant})
-            if row is None:
-                raise TenantNotFound(f"there is no tenant {tenant!r}")
-            told = [each.value for each in EventType if each in {*row["told"], *types}]
-            self._queries.row("set_told", {"tenant": tenant, "types": told})
+            tenant_id = self._tell(tenant, types)
+            count = self._queries.row("count_webhooks", {"tenant_id": tenant_id})
+            if count is None or count["count"] >= MOST_WEBHOOKS:
+                raise WebhookLimit
             webhook_id = self._new_id()
             values = {
                 "id": webhook_id,
-                "tenant_id": row["id"],
+                "tenant_id": tenant_id,
                 "url": url,
                 "types": list(types),
                 "format": form,
@@ -159,10 +169,71 @@ class EventStore:
         Raises:
             WebhookNotFound: There is none.
         """
+        return self.look_at(webhook_id)[0]
+
+    def look_at(self, webhook_id: int) -> tuple[Webhook, Debts]:
+        """
+        One webhook, with what it is owed.
+
+        Raises:
+            WebhookNotFound: There is none.
+        """
         found = self._list(tenant=None, webhook_id=webhook_id)
         if not found:
             raise _not_found(webhook_id)
-        return found[0][0]
+        return found[0]
+
+    def change(
+        self,
+        webhook_id: int,
+        *,
+        url: str | None = None,
+        types: Sequence[EventType] | None = None,
+        form: Format | None = None,
+        numbers: Numbers | None = None,
+        version: int | None = None,
+    ) -> Webhook:
+        """
+        Say anew what a webhook is; what is left out stays as it is.
+
+        What it is owed already is sent so, too.
+
+        Args:
+            webhook_id: Which.
+            url: As :func:`agi_router.events.model.check_url` allows it.
+            types: What it gets from now on; they are written for its tenant.
+            form: How events are written.
+            numbers: Whether real numbers are sent in full. That has to be on record before, and
+                another address of a webhook that sends them so.
+            version: That it is to have still; :obj:`None`: any.
+
+        Returns:
+            It, as it is now.
+
+        Raises:
+            WebhookNotFound: There is none.
+            WebhookChanged: It has another version by now.
+            WebhookInvalid: The format does not go with the types or the numbers, or the address
+                would send numbers in the open.
+        """
+        with self._queries.transaction():
+            found = self.find(webhook_id)
+            if version not in {None, found.version}:
+                raise WebhookChanged
+            values: dict[str, Any] = {
+                "url": url or found.url,
+                "types": list(types or found.types),
+                "format": form or found.format,
+                "numbers": numbers or found.numbers,
+            }
+            check_webhook(values["url"], values["types"], values["format"], values["numbers"])
+            if types:
+                self._tell(found.tenant, types)
+            # Of two at once the second finds what the first has made of it.
+            asked = {"id": webhook_id, "version": found.version, **values}
+            if self._queries.row("change_webhook", asked) is None:
+                raise WebhookChanged
+        return self.find(webhook_id)
 
     def pause(self, webhook_id: int) -> Webhook:
         """
@@ -259,6 +330,7 @@ class EventStore:
         *,
         after: Cursor | None = None,
         since: datetime | None = None,
+        until: datetime | None = None,
         types: Sequence[EventType] | None = None,
         limit: int,
     ) -> Page:
@@ -269,6 +341,7 @@ class EventStore:
             tenant: Whose.
             after: The place; :obj:`None` for the beginning.
             since: Only those that were written since.
+            until: Only those that were written before.
             types: Only those.
             limit: At most so many.
 
@@ -282,16 +355,26 @@ class EventStore:
             "xid": str(place.xid),
             "id": place.id,
             "since": since,
+            "until": until,
             "types": None if types is None else list(types),
             "limit": limit,
         }
         rows = self._queries.rows("list_events", values)
-        events = [read_event(row) for row in rows]
-        parties = open_parties(self._queries, self._keys, events, numbers=Numbers.MASKED)
         if rows:
             place = Cursor(int(rows[-1]["xid"]), rows[-1]["id"])
-        told = [(event, of or {}) for event, of in zip(events, parties, strict=True)]
-        return Page(events=told, next=place)
+        return Page(events=self._with_parties(rows), next=place)
+
+    def event(self, event_id: int) -> tuple[Event, Parties]:
+        """
+        One event with its parties, masked; nobody where they cannot be read.
+
+        Raises:
+            EventNotFound: There is none.
+        """
+        rows = self._queries.rows("find_event", {"id": event_id})
+        if not rows:
+            raise EventNotFound(f"there is no event {event_name(event_id)}")
+        return self._with_parties(rows)[0]
 
     def renew(self) -> int:
         """
@@ -316,6 +399,24 @@ class EventStore:
                 }
                 self._queries.row("seal_webhook_secrets", {"id": row["id"], **sealed})
         return len(rows)
+
+    def _with_parties(self, rows: Sequence[dict[str, Any]]) -> list[tuple[Event, Parties]]:
+        events = [read_event(row) for row in rows]
+        parties = open_parties(self._queries, self._keys, events, numbers=Numbers.MASKED)
+        return [(event, of or {}) for event, of in zip(events, parties, strict=True)]
+
+    def _tell(self, tenant: str, types: Sequence[EventType]) -> int:
+        """
+        Have types of events written for a tenant, besides those that are; returns its id.
+
+        Its row is locked then.
+        """
+        row = self._queries.row("find_told", {"tenant": tenant})
+        if row is None:
+            raise TenantNotFound(f"there is no tenant {tenant!r}")
+        told = [each.value for each in EventType if each in {*row["told"], *types}]
+        self._queries.row("set_told", {"tenant": tenant, "types": told})
+        return row["id"]  # type: ignore[no-any-return]
 
     def _assert_current_keys(self) -> None:
         # Webhooks are of no block.
@@ -376,6 +477,7 @@ def _webhook(row: dict[str, Any]) -> Webhook:
         failures=row["failures"],
         failed_since=row["failed_since"],
         created_at=row["created_at"],
+        version=row["version"],
     )
 
 

@@ -25,6 +25,7 @@ def describe_webhook(webhook: Webhook, debts: Debts | None = None) -> dict[str, 
         "failures": webhook.failures,
         "failed_since": webhook.failed_since,
         "created_at": webhook.created_at,
+        "version": webhook.version,
     }
     return described if debts is None else described | {"owed": debts.owed, "held": debts.held}
 

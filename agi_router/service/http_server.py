@@ -100,6 +100,7 @@ def options_of(settings: Settings) -> Options:
         fixed_lines=settings.fixed_lines,
         open_modes=settings.open_modes,
         strict=settings.strict,
+        webhook_hosts=settings.webhook_hosts,
     )
 
 

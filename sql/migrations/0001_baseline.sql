@@ -486,6 +486,7 @@ CREATE TABLE agi_router.webhook (
     failures     integer     NOT NULL DEFAULT 0,
     failed_since timestamptz,
     retry_at     timestamptz NOT NULL DEFAULT '-infinity',
+    version      integer     NOT NULL DEFAULT 1,
     created_at   timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT webhook_old_secret_check CHECK ((old_secret IS NULL) = (old_until IS NULL)),
     CONSTRAINT webhook_secret_check CHECK (secret IS NOT NULL OR state = 'removed')
@@ -505,6 +506,7 @@ COMMENT ON COLUMN agi_router.webhook.state IS 'active; paused by its tenant; fai
 COMMENT ON COLUMN agi_router.webhook.failures IS 'Failed tries since the last success';
 COMMENT ON COLUMN agi_router.webhook.failed_since IS 'When the first of them was; null: the last try succeeded';
 COMMENT ON COLUMN agi_router.webhook.retry_at IS 'Nothing is sent before';
+COMMENT ON COLUMN agi_router.webhook.version IS 'How often somebody has said what it is';
 COMMENT ON COLUMN agi_router.webhook.created_at IS 'When it was made';
 
 CREATE SEQUENCE agi_router.event_id;

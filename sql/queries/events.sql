@@ -28,7 +28,7 @@ RETURNING id;
 -- list_webhooks --
 -- Webhooks of one tenant or of all in the scope, or one; with what each is owed, and what is held.
 SELECT w.id, t.name AS tenant, w.url, w.types, w.format, w.numbers, w.state, w.failures, w.failed_since,
-       w.created_at, w.old_until,
+       w.version, w.created_at, w.old_until,
        (SELECT count(*) FROM agi_router.delivery d WHERE d.webhook_id = w.id AND d.next_at < 'infinity') AS owed,
        (SELECT count(*) FROM agi_router.delivery d WHERE d.webhook_id = w.id AND d.next_at = 'infinity') AS held
   FROM agi_router.webhook w
@@ -38,6 +38,20 @@ SELECT w.id, t.name AS tenant, w.url, w.types, w.format, w.numbers, w.state, w.f
    AND (%(id)s::bigint IS NULL OR w.id = %(id)s)
    AND agi_router.in_scope(w.tenant_id, %(scope)s)
  ORDER BY w.id;
+
+-- count_webhooks --
+-- How many webhooks a tenant has; its row is locked.
+SELECT count(*) AS count
+  FROM agi_router.webhook
+ WHERE tenant_id = %(tenant_id)s AND state <> 'removed' AND agi_router.in_scope(tenant_id, %(scope)s);
+
+-- change_webhook --
+-- Say anew what a webhook is; no row if it has another version than the one given, or there is none.
+UPDATE agi_router.webhook
+   SET url = %(url)s, types = %(types)s::text[], format = %(format)s, numbers = %(numbers)s, version = version + 1
+ WHERE id = %(id)s AND state <> 'removed' AND agi_router.in_scope(tenant_id, %(scope)s)
+   AND (%(version)s::integer IS NULL OR version = %(version)s)
+RETURNING id;
 
 -- set_webhook_state --
 -- Pause a webhook, or let it go on: then it begins anew.
@@ -127,9 +141,18 @@ SELECT e.id, e.xid::text::numeric AS xid, e.block, e.binding_id, e.sequence, e.a
    AND (e.xid < pg_snapshot_xmin(pg_current_snapshot()) OR e.xid >= pg_snapshot_xmax(pg_current_snapshot()))
    AND (%(since)s::timestamptz IS NULL
         OR e.day >= (%(since)s::timestamptz AT TIME ZONE 'UTC')::date AND e.at >= %(since)s)
+   AND (%(until)s::timestamptz IS NULL
+        OR e.day <= (%(until)s::timestamptz AT TIME ZONE 'UTC')::date AND e.at < %(until)s)
    AND (%(types)s::text[] IS NULL OR e.type = ANY (%(types)s))
  ORDER BY e.xid, e.id
  LIMIT %(limit)s;
+
+-- find_event --
+-- One event.
+SELECT e.id, e.block, e.binding_id, e.sequence, e.at, e.type, e.data, t.name AS tenant
+  FROM agi_router.event e
+  JOIN agi_router.tenant t ON t.id = e.tenant_id
+ WHERE e.id = %(id)s AND agi_router.in_scope(t.id, %(scope)s);
 
 -- list_parties_then --
 -- The routes of bindings as they were at some time: also those that were taken out of use since.

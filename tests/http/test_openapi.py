@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from datetime import timedelta
@@ -11,6 +12,7 @@ import openapi
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
+from pydantic import BaseModel
 from schemathesis import checks
 from schemathesis.core.result import Ok
 from schemathesis.specs.openapi import checks as schema_checks
@@ -18,8 +20,12 @@ from starlette.testclient import TestClient
 
 from agi_router.calls.refusal_limit import OFF
 from agi_router.doors.http.app import create_app, describe_api
+from agi_router.doors.http.bodies import Body
+from agi_router.doors.http.event_outs import EVENTS
 from agi_router.doors.http.options import Options
+from agi_router.doors.http.outs import Out
 from agi_router.doors.http.pool import StorePool
+from agi_router.events.model import EventType
 from harness.api import Client
 
 # Not that all is taken that the schema takes: what a mode needs is no matter of the schema.
@@ -39,6 +45,12 @@ def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
     for path, item in DOCUMENT["paths"].items():
         for method in METHODS & item.keys():
             yield method, path, item[method]
+
+
+def models(*bases: type[BaseModel]) -> list[type[BaseModel]]:
+    """What is made of these and stands in the document."""
+    found = [each for base in bases for each in (base, *models(*base.__subclasses__()))]
+    return [each for each in found if each.__name__ in DOCUMENT["components"]["schemas"]]
 
 
 def test_the_file_is_the_document() -> None:
@@ -79,6 +91,24 @@ def test_every_operation_is_described() -> None:
             assert DOCUMENT["components"]["schemas"][name]["examples"], name
 
 
+def test_every_type_of_event_is_described() -> None:
+    """By a schema of its own, with an example that it takes."""
+    assert DOCUMENT["webhooks"].keys() == {each.value for each in EventType}
+    for type_, item in DOCUMENT["webhooks"].items():
+        content = item["post"]["requestBody"]["content"]["application/cloudevents+json"]
+        schema = content["schema"]["$ref"].rpartition("/")[2]
+        assert schema == EVENTS[EventType(type_)].__name__
+        (example,) = DOCUMENT["components"]["schemas"][schema]["examples"]
+        assert example["type"] == f"agi_router.{type_}"
+
+
+@pytest.mark.parametrize("model", models(Out, Body), ids=lambda model: model.__name__)
+def test_examples_are_as_their_schemas(model: type[BaseModel]) -> None:
+    """What is null in them is there."""
+    for example in DOCUMENT["components"]["schemas"][model.__name__].get("examples", ()):
+        model.model_validate_json(json.dumps(example))
+
+
 def test_no_real_number_has_a_place_in_a_path_or_query() -> None:
     """Parties are named in bodies only."""
     for _, path, operation in operations():
@@ -102,6 +132,7 @@ def test_no_real_number_has_a_place_in_a_path_or_query() -> None:
 def test_examples_are_acceptable(operator: Client, method: str, path: str, body: Any) -> None:
     """Each is taken as it stands; what it is about need not be there."""
     place = path.replace("{name}", "70012345678-1").replace("{block}", "70012345678")
+    place = place.replace("{webhook_id}", "1")
     answer = operator.ask(method.upper(), place, body, Idempotency_Key="one", If_Match="*")
     assert answer.status_code in {200, 201, 404, 409}, answer.text
 

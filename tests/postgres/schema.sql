@@ -775,6 +775,7 @@ CREATE TABLE agi_router.webhook (
     failures integer DEFAULT 0 NOT NULL,
     failed_since timestamp with time zone,
     retry_at timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    version integer DEFAULT 1 NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT webhook_format_check CHECK ((format = ANY (ARRAY['cloudevents'::text, 'ali'::text]))),
     CONSTRAINT webhook_numbers_check CHECK ((numbers = ANY (ARRAY['masked'::text, 'full'::text]))),
@@ -812,6 +813,8 @@ COMMENT ON COLUMN agi_router.webhook.failures IS 'Failed tries since the last su
 COMMENT ON COLUMN agi_router.webhook.failed_since IS 'When the first of them was; null: the last try succeeded';
 
 COMMENT ON COLUMN agi_router.webhook.retry_at IS 'Nothing is sent before';
+
+COMMENT ON COLUMN agi_router.webhook.version IS 'How often somebody has said what it is';
 
 COMMENT ON COLUMN agi_router.webhook.created_at IS 'When it was made';
 

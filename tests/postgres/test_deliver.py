@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -576,6 +577,20 @@ def test_the_command_line(
     } == {204}
     again = cli("webhook", "rotate-secret", number, "--json").json["secret"]
     assert again != made["secret"]
+    assert cli("webhook", "change", number).code == 2
+    changed = cli("webhook", "change", number, "--types", "call.ended", "--json").json
+    assert (changed["types"], changed["url"], changed["version"]) == (
+        ["call.ended"],
+        receiver.url,
+        2,
+    )
+    assert cli("webhook", "change", number, "--reason", "x", "--masked").code == 2
+    assert cli("webhook", "change", number, "--full", "--reason", "a receiver").code == 65
+    event = listed["events"][0]
+    shown = cli("events", "show", event["id"])
+    assert json.loads(shown.out) == event
+    assert cli("events", "show", "evt_1234567").code == 66
+    assert cli("events", "list", "--until", event["time"], "--json").json["events"] == []
     assert cli("webhook", "remove", number, "--json").json == {"removed": number}
     assert cli("webhook", "show", number).code == 66
     assert cli("events", "write", "--none").out == "none\n"
@@ -584,5 +599,8 @@ def test_the_command_line(
         "webhook", "add", "https://shop.example/", "--full", "--reason", "old receiver", "--json"
     )
     assert full.json["numbers"] == "full"
-    [row] = connection.execute("SELECT act, reason FROM agi_router.audit").fetchall()
-    assert row == {"act": "webhook add", "reason": "old receiver"}
+    rows = connection.execute("SELECT act, reason FROM agi_router.audit ORDER BY id").fetchall()
+    assert rows == [
+        {"act": "webhook change", "reason": "a receiver"},
+        {"act": "webhook add", "reason": "old receiver"},
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -16,7 +17,13 @@ from agi_router.bindings.words import Side
 from agi_router.calls.end import Outcome
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection, Queries, connect
-from agi_router.errors import BindingConflict, TenantNotFound, WebhookInvalid, WebhookNotFound
+from agi_router.errors import (
+    BindingConflict,
+    TenantNotFound,
+    WebhookChanged,
+    WebhookInvalid,
+    WebhookNotFound,
+)
 from agi_router.events.model import Cursor, Event, EventType, Format, Numbers, WebhookState
 from agi_router.events.store import EventStore
 from agi_router.keys.file import write_key_ring
@@ -39,11 +46,14 @@ from harness.database import (
     expire,
     new_call_id,
     one,
+    until,
 )
 
 ALL = tuple(each for each in EventType if each is not EventType.WEBHOOK_TEST)
 TENANT = "default"
 TIMEOUT = 15.0
+# Whether anybody waits for a lock.
+WAITING = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"
 
 
 @pytest.fixture
@@ -286,6 +296,29 @@ def test_webhooks_are_owed_what_they_want(
     assert {webhook.id: debts.owed for webhook, debts in events.webhooks(TENANT)} == owed
     with pytest.raises(WebhookNotFound):
         events.resume(gone.id)
+
+
+def test_two_changes_at_once(
+    dsn: str, connection: Connection, events: EventStore, keys: KeyRing
+) -> None:
+    """The second finds that the first has been there, and changes nothing."""
+    webhook, _ = events.add(TENANT, "https://shop.example/", ALL)
+    with connect(dsn) as other:
+        late = EventStore(Queries(other), keys)
+        assert late.find(webhook.id).version == 1
+        events.change(webhook.id, url="https://shop.example/first")
+        with pytest.raises(WebhookChanged):
+            late.change(webhook.id, url="https://shop.example/second", version=1)
+        # Of two that have read the same row one waits for the other.
+        with ThreadPoolExecutor(1) as pool:
+            with connection.transaction():
+                events.change(webhook.id, url="https://shop.example/third")
+                waiting = pool.submit(late.change, webhook.id, url="https://shop.example/second")
+                until(lambda: one(connection, WAITING))
+            with pytest.raises(WebhookChanged):
+                waiting.result()
+    found = events.find(webhook.id)
+    assert (found.url, found.version) == ("https://shop.example/third", 3)
 
 
 def test_what_a_webhook_may_not_be(events: EventStore) -> None:

@@ -80,6 +80,7 @@ class Target:
     key: str
     """An API key."""
     webhook: int
+    event: int
 
 
 @dataclass
@@ -175,17 +176,20 @@ def world(server: Server) -> Iterator[World]:
         _add_key(store, US)
         # A number that is no part of another one.
         connection.execute("SELECT setval('agi_router.webhook_id', 76543210)")
+        connection.execute("SELECT setval('agi_router.event_id', 65432100)")
         events = _events(store)
         webhook, _ = events.add(THEM, "https://theirs.example/", [EventType.CALL_ENDED])
         events.add(US, "https://ours.example/", [EventType.CALL_ENDED])
-        events.test(webhook.id)
+        event = events.test(webhook.id)
         _call(connection, keys, A, x)
         _call(connection, keys, A, own.parties[0].dials or x)
         yield World(
             dsn=dsn,
             connection=connection,
             store=store,
-            theirs=Target(pair.id, group.id, x, "order-theirs", OTHERS, THEM, key.id, webhook.id),
+            theirs=Target(
+                pair.id, group.id, x, "order-theirs", OTHERS, THEM, key.id, webhook.id, event
+            ),
             absent=Target(
                 replace(pair.id, id=10**9),
                 replace(group.id, id=10**9),
@@ -195,6 +199,7 @@ def world(server: Server) -> Iterator[World]:
                 "nobody",
                 "a" * 16,
                 98765432,
+                87654321,
             ),
             own=own,
             marks=frozenset(
@@ -333,6 +338,11 @@ OPERATIONS: dict[tuple[type, str], Operation] = {
         _events(store).webhooks(tenant) for tenant in (None, target.tenant)
     ],
     (EventStore, "find"): lambda store, target: _events(store).find(target.webhook),
+    (EventStore, "change"): lambda store, target: _events(store).change(
+        target.webhook, url="https://shop.example/", types=[EventType.CALL_REFUSED]
+    ),
+    (EventStore, "event"): lambda store, target: _events(store).event(target.event),
+    (EventStore, "look_at"): lambda store, target: _events(store).look_at(target.webhook),
     (EventStore, "pause"): lambda store, target: _events(store).pause(target.webhook),
     (EventStore, "resume"): lambda store, target: _events(store).resume(target.webhook),
     (EventStore, "remove"): lambda store, target: _events(store).remove(target.webhook),

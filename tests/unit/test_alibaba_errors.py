@@ -33,12 +33,15 @@ ELSEWHERE = {
     "block_exists",
     "block_in_use",
     "csv_invalid",
+    "event_not_found",
     "journal_failed",
     "leaktest_failed",
     "node_taken",
     "protocol_violated",
     "tenant_exists",
+    "webhook_changed",
     "webhook_invalid",
+    "webhook_limit",
     "webhook_not_found",
 }
 OURS = {"internal", "store_failed", "row_invalid", "row_refused", "day_refused", "seal_invalid"}

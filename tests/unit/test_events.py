@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from standardwebhooks import Webhook as Receiver
@@ -18,6 +19,7 @@ from agi_router.bindings.model import BindingId
 from agi_router.bindings.reasons import Reason
 from agi_router.bindings.words import Side
 from agi_router.errors import WebhookInvalid
+from agi_router.events.addresses import check_host
 from agi_router.events.model import (
     ALI_TYPES,
     Cursor,
@@ -318,12 +320,45 @@ def test_addresses(text: str) -> None:
         "https://shop.example/\r\nhost: evil.example",
         "https://shop.example/" + "a" * 2000,
         "https://shöp.example/",
+        "https://shop.example:99999/",
+        "https://shop.example:0/",
+        "https://[1:2]/",
     ],
 )
 def test_what_is_no_address(text: str) -> None:
     """What may be read in two ways, or would put a password on record."""
     with pytest.raises(ValueError, match="address looks like"):
         check_url(text)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://shop.example/", "https://8.8.8.8/", "http://inside.example/", "http://[fd00::7]/"],
+)
+def test_hosts_before_they_are_resolved(url: str) -> None:
+    """A name may be any; what the operator allows, too."""
+    parts = urlsplit(url)
+    allowed = {"inside.example", "fd00::7"}
+    check_host(parts.hostname or "", secure=parts.scheme == "https", allowed=allowed)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://shop.example/",
+        "http://8.8.8.8/",
+        "https://10.0.0.1/",
+        "https://169.254.169.254/",
+        "https://[::1]/",
+        "https://[::ffff:10.0.0.1]/",
+        "https://[64:ff9b::a00:1]/",
+    ],
+)
+def test_hosts_that_are_refused_at_once(url: str) -> None:
+    """Not by http, and no private address; unless the operator allows the host."""
+    parts = urlsplit(url)
+    with pytest.raises(WebhookInvalid, match="AGI_ROUTER_WEBHOOK_HOSTS"):
+        check_host(parts.hostname or "", secure=parts.scheme == "https", allowed={"10.0.0.2"})
 
 
 def test_what_goes_together() -> None:

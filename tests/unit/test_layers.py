@@ -47,6 +47,7 @@ CRYPTO = {
     "cursors": {"base64"},
     "doors.alibaba.parameters": {"json"},
     "doors.alibaba.signature": {"base64", "hmac", "urllib"},
+    "events.model": {"urllib"},
     "events.signature": {"hmac", "secrets"},
     "keys.ring": {"cryptography", "hmac", "secrets"},
     "tenants.api_keys": {"hashlib", "hmac", "ipaddress", "secrets"},

@@ -16,8 +16,21 @@ from starlette.responses import Response
 from agi_router.bindings.model import Binding
 from agi_router.bindings.views import describe_binding
 from agi_router.cursors import Cursor
+from agi_router.doors.http.problems import Problem
+from agi_router.errors import AgiRouterError
+from agi_router.events.model import Cursor as Place
 
-__all__ = ["answer", "binding_answer", "etag", "page", "read_etag", "write"]
+__all__ = [
+    "answer",
+    "binding_answer",
+    "etag",
+    "etag_of",
+    "matched",
+    "page",
+    "read_etag",
+    "read_version",
+    "write",
+]
 
 _DIGEST = 16
 _ETAG = re.compile(rf'"([0-9]{{1,9}})\.[0-9a-f]{{{_DIGEST}}}"')
@@ -50,7 +63,7 @@ def binding_answer(binding: Binding, *, status: int = 200) -> Response:
 
 
 def page(
-    request: Request, name: str, items: Sequence[Mapping[str, Any]], behind: Cursor | None
+    request: Request, name: str, items: Sequence[Mapping[str, Any]], behind: Cursor | Place | None
 ) -> Response:
     """
     A page of a list, and where the next one begins.
@@ -71,12 +84,65 @@ def page(
 
 def etag(binding: Binding) -> str:
     """
-    What is another one after whatever can be seen of a binding: its version, and a digest.
+    The ETag of a binding.
+    """
+    return etag_of(binding.version, describe_binding(binding))
+
+
+def etag_of(version: int, seen: Mapping[str, Any]) -> str:
+    """
+    What is another one after whatever can be seen of a thing: its version, and a digest.
 
     Uses and states change by themselves, without a new version.
+
+    Args:
+        version: How often somebody has said what it is.
+        seen: It, as it is answered.
     """
-    seen = sha256(write(describe_binding(binding))).hexdigest()
-    return f'"{binding.version}.{seen[:_DIGEST]}"'
+    return f'"{version}.{sha256(write(seen)).hexdigest()[:_DIGEST]}"'
+
+
+def matched(about: str) -> dict[str, Any]:
+    """
+    The header ``If-Match`` of an operation, for the document.
+
+    Args:
+        about: What has the ETag.
+    """
+    return {
+        "parameters": [
+            {
+                "name": "If-Match",
+                "in": "header",
+                "required": True,
+                "description": f"The ETag of the {about} as it was read.",
+                "schema": {"type": "string"},
+                "example": '"1.9f0c2a7be4d54c19"',
+            }
+        ]
+    }
+
+
+def read_version(request: Request, changed: type[AgiRouterError]) -> int | None:
+    """
+    The version that a thing is to have still, by ``If-Match``; :obj:`None`: any.
+
+    Args:
+        request: What came.
+        changed: What is raised where it is none that such a thing ever had.
+
+    Raises:
+        Problem: It is not said.
+    """
+    asked = request.headers.get("if-match")
+    if asked is None:
+        raise Problem.of_door("precondition_missing")
+    if asked.strip() == "*":
+        return None
+    version = read_etag(asked)
+    if version is None:
+        raise changed
+    return version
 
 
 def read_etag(text: str) -> int | None:

@@ -3,24 +3,35 @@ The HTTP door as an ASGI application.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from agi_router.doors.alibaba.errors import fault_of_door
 from agi_router.doors.alibaba.route import AlibabaDoor, fault_response
-from agi_router.doors.http import api_keys, bindings, calls, inventory, tenants
+from agi_router.doors.http import (
+    api_keys,
+    bindings,
+    calls,
+    events,
+    inventory,
+    tenants,
+    webhooks,
+)
 from agi_router.doors.http.answers import write
 from agi_router.doors.http.auth import Door
+from agi_router.doors.http.bodies import Body
+from agi_router.doors.http.event_outs import describe_sent
 from agi_router.doors.http.guard import Guard, tell_problem
 from agi_router.doors.http.options import Options
-from agi_router.doors.http.outs import FieldFaultOut, ProblemOut
+from agi_router.doors.http.outs import FieldFaultOut, Out, ProblemOut
 from agi_router.doors.http.pool import StorePool
 from agi_router.doors.http.problems import DOOR, FieldFault, Problem, problem_of
 from agi_router.errors import AgiRouterError
@@ -35,7 +46,8 @@ _PATHS = re.compile(r"/(?:v1|livez|readyz)(?:/|$)")
 _CODES = {code: status for code, (status, _) in DOOR.items()}
 _OF_STARLETTE = {400: "body_malformed", 404: "not_found", 405: "method_not_allowed"}
 _ABOUT = """
-Bindings of 700 numbers, and the calls on them. Numbers of parties are masked in every answer.
+Bindings of 700 numbers, the calls on them, and events of both. Numbers of parties are masked in
+every answer.
 
 Every answer of 400 or more is `application/problem+json` (RFC 9457): its `code` is for programs,
 its `detail` says what to do, and none of them holds what came. No real number is ever put into a
@@ -105,7 +117,7 @@ def _routes() -> FastAPI:
         redoc_url=None,
         generate_unique_id_function=lambda route: route.name,
     )
-    for each in (bindings, calls, inventory, tenants, api_keys):
+    for each in (bindings, calls, events, webhooks, inventory, tenants, api_keys):
         app.include_router(each.router)
     app.add_api_route("/livez", _alive, include_in_schema=False)
     app.add_api_route("/readyz", _ready, include_in_schema=False)
@@ -136,6 +148,10 @@ def _described(app: FastAPI) -> dict[str, Any]:
             told = model.model_json_schema(ref_template="#/components/schemas/{model}")
             told.pop("$defs", None)
             schemas[model.__name__] = told
+        for name, examples in _examples(Out, Body):
+            # FastAPI leaves out of them what is null.
+            if name in schemas:
+                schemas[name]["examples"] = examples
         document["components"]["securitySchemes"] = {
             "bearer": {"type": "http", "scheme": "bearer", "description": _KEY_ABOUT},
             "signed": {
@@ -145,9 +161,21 @@ def _described(app: FastAPI) -> dict[str, Any]:
                 "description": _SIGNED_ABOUT,
             },
         }
+        document["webhooks"] = describe_sent()
         document["security"] = [{"bearer": []}, {"signed": []}]
         app.openapi_schema = document
     return app.openapi_schema
+
+
+def _examples(*models: type[BaseModel]) -> Iterator[tuple[str, Any]]:
+    """
+    Names of models, and of what follows from them, with their examples.
+    """
+    for model in models:
+        extra = model.model_config.get("json_schema_extra")
+        if isinstance(extra, dict) and "examples" in extra:
+            yield model.__name__, extra["examples"]
+        yield from _examples(*model.__subclasses__())
 
 
 async def _alive() -> Response:

@@ -10,7 +10,14 @@ from starlette.responses import Response
 from agi_router.bindings.model import Binding, BindingId
 from agi_router.bindings.views import describe_binding, reveal_binding
 from agi_router.bindings.words import BindingState, Mode, check_order_id
-from agi_router.doors.http.answers import answer, binding_answer, etag, page, read_etag
+from agi_router.doors.http.answers import (
+    answer,
+    binding_answer,
+    etag,
+    matched,
+    page,
+    read_version,
+)
 from agi_router.doors.http.auth import Desk, Needs
 from agi_router.doors.http.bodies import (
     CURSOR,
@@ -29,7 +36,7 @@ from agi_router.doors.http.bodies import (
     read_request,
     read_time,
 )
-from agi_router.doors.http.idempotency import HEADER, answer_once
+from agi_router.doors.http.idempotency import KEYED, answer_once
 from agi_router.doors.http.outs import BatchOut, BindingOut, BindingsOut, answers
 from agi_router.doors.http.problems import FieldFault, Problem, problem_of
 from agi_router.errors import AgiRouterError, BindingChanged, BindingNotFound, ExpiryInvalid
@@ -50,38 +57,12 @@ _Full = Annotated[
     ),
 ]
 
-_KEYED = {
-    "parameters": [
-        {
-            "name": HEADER,
-            "in": "header",
-            "required": True,
-            "description": "New for each thing to be made. Sent again with the same body, it is"
-            " answered again and makes nothing.",
-            "schema": {"type": "string", "pattern": "^[!#-~]{1,128}$"},
-            "example": "order-A-1001",
-        }
-    ]
-}
-_MATCHED = {
-    "parameters": [
-        {
-            "name": "If-Match",
-            "in": "header",
-            "required": True,
-            "description": "The ETag of the binding as it was read.",
-            "schema": {"type": "string"},
-            "example": '"1.9f0c2a7be4d54c19"',
-        }
-    ]
-}
-
 
 @router.post(
     "/bindings",
     status_code=201,
     responses=answers(BindingOut, 404, 409, 413, 415, ok=201, told="Bound"),
-    openapi_extra=_KEYED,
+    openapi_extra=KEYED,
     response_model=None,
 )
 def create_binding(body: BindingIn, request: Request, desk: _Writes) -> Response:
@@ -100,7 +81,7 @@ def create_binding(body: BindingIn, request: Request, desk: _Writes) -> Response
 @router.post(
     "/bindings/batch",
     responses=answers(BatchOut, 413, 415, told="What became of each"),
-    openapi_extra=_KEYED,
+    openapi_extra=KEYED,
     response_model=None,
 )
 def create_bindings(body: BatchIn, request: Request, desk: _Writes) -> Response:
@@ -205,14 +186,14 @@ def end_binding(name: str, desk: _Writes) -> Response:
 @router.patch(
     "/bindings/{name}",
     responses=answers(BindingOut, 404, 409, 412, 413, 415, 428, told="Changed"),
-    openapi_extra=_MATCHED,
+    openapi_extra=matched("binding"),
     response_model=None,
 )
 def change_binding(name: str, body: BindingChange, request: Request, desk: _Writes) -> Response:
     """
     Change a binding, if it is still as it was read.
     """
-    version = _version(request)
+    version = read_version(request, BindingChanged)
     if body.default is None:
         found = _find(name, desk)
         changes = read_changes(body, now=desk.store.now())
@@ -310,25 +291,6 @@ def _find(name: str, desk: Desk) -> Binding:
     except BindingNotFound:
         # What was asked for could be anything, a number too.
         raise BindingNotFound from None
-
-
-def _version(request: Request) -> int | None:
-    """
-    The version that a binding is to have still; :obj:`None`: any.
-
-    Raises:
-        Problem: It is not said.
-        BindingChanged: It is none that a binding ever had.
-    """
-    asked = request.headers.get("if-match")
-    if asked is None:
-        raise Problem.of_door("precondition_missing")
-    if asked.strip() == "*":
-        return None
-    version = read_etag(asked)
-    if version is None:
-        raise BindingChanged
-    return version
 
 
 def _order(text: str) -> str:

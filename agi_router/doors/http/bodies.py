@@ -28,6 +28,15 @@ from agi_router.bindings.words import Callback, Mode, check_order_id
 from agi_router.cursors import Cursor
 from agi_router.doors.http.problems import FieldFault, Problem, problem_of
 from agi_router.errors import AgiRouterError
+from agi_router.events.model import (
+    EventType,
+    Format,
+    Numbers,
+    check_url,
+    event_name,
+    parse_event_name,
+    parse_types,
+)
 from agi_router.inventory.model import BlockState
 from agi_router.numbers import PhoneNumber
 from agi_router.tenants.api_keys import (
@@ -47,12 +56,17 @@ __all__ = [
     "BlockChange",
     "BlockIn",
     "Body",
+    "EventTypesIn",
     "ExplanationIn",
     "MembersIn",
     "OrderIn",
+    "ResendIn",
+    "RotationIn",
     "SearchIn",
     "TenantChange",
     "TenantIn",
+    "WebhookChange",
+    "WebhookIn",
     "read_changes",
     "read_choice",
     "read_cursor",
@@ -61,6 +75,7 @@ __all__ = [
     "read_number",
     "read_request",
     "read_time",
+    "read_webhook_change",
 ]
 
 Value = TypeVar("Value")
@@ -99,6 +114,18 @@ _Time = Annotated[
 
 def _is_network(text: str) -> str:
     return str(parse_network(text))
+
+
+def _is_event(text: str) -> str:
+    return event_name(parse_event_name(text))
+
+
+def _asked_for(types: list[EventType]) -> list[EventType]:
+    return list(parse_types(types))
+
+
+def _perhaps_asked_for(types: list[EventType]) -> list[EventType]:
+    return _asked_for(types) if types else types
 
 
 def _seconds(about: str, low: timedelta, high: timedelta | None = None) -> Any:
@@ -411,6 +438,132 @@ class ApiKeyIn(Body):
             "examples": [{"label": "orders", "scopes": ["bindings:read", "bindings:write"]}]
         }
     )
+
+
+_Types = Annotated[
+    list[Annotated[EventType, Field(strict=False)]],
+    Field(min_length=1, max_length=len(EventType)),
+    AfterValidator(_asked_for),
+]
+_Url = Annotated[
+    str,
+    Field(max_length=2000, examples=["https://shop.example/hooks"]),
+    AfterValidator(check_url),
+]
+_ALL_TYPES = parse_types(["all"])
+
+
+class WebhookIn(Body):
+    """
+    A webhook to be added: an address to which events are sent.
+    """
+
+    url: _Url = Field(description="An https address at a public host.")
+    types: _Types = Field(
+        default=list(_ALL_TYPES), description="What it gets, and what is written from now on."
+    )
+    format: Annotated[Format, Field(strict=False)] = Format.CLOUDEVENTS
+    numbers: Annotated[Numbers, Field(strict=False)] = Field(
+        default=Numbers.MASKED,
+        description="Whether parties are sent in full: needs numbers:read, and is audited.",
+    )
+    tenant: Annotated[str, Field(max_length=512), AfterValidator(check_tenant)] | None = Field(
+        default=None, description="Whose it is; the operator's keys alone may say so."
+    )
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "url": "https://shop.example/hooks",
+                    "types": ["binding.ended", "call.ended"],
+                }
+            ]
+        }
+    )
+
+
+class WebhookChange(Body):
+    """
+    What changes of a webhook (RFC 7396): what is left out stays, null is what a new one has.
+    """
+
+    url: _Url | None = None
+    types: _Types | None = None
+    format: Annotated[Format, Field(strict=False)] | None = None
+    numbers: Annotated[Numbers, Field(strict=False)] | None = None
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"types": ["call.ended"]}]})
+
+
+class RotationIn(Body):
+    """
+    How a webhook gets a new secret.
+    """
+
+    overlap: int = Field(
+        default=86_400,
+        ge=0,
+        le=30 * 86_400,
+        description="Seconds for which events are signed with the old secret, too.",
+    )
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"overlap": 86_400}]})
+
+
+class ResendIn(Body):
+    """
+    Events to be sent to a webhook once more: one, or those of a time.
+    """
+
+    event: Annotated[str, Field(max_length=32), AfterValidator(_is_event)] | None = Field(
+        default=None, description="This one.", examples=["evt_4711"]
+    )
+    since: _Time | None = Field(default=None, description="Those since this time.")
+    until: _Time | None = Field(default=None, description="With since: those before this time.")
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"event": "evt_4711"}, {"since": "2026-01-31T15:04:05Z"}]}
+    )
+
+
+class EventTypesIn(Body):
+    """
+    The types of events that are written for a tenant.
+    """
+
+    types: Annotated[
+        list[Annotated[EventType, Field(strict=False)]],
+        Field(max_length=len(EventType)),
+        AfterValidator(_perhaps_asked_for),
+    ] = Field(description="All others are not written; empty: none is, and no webhook gets any.")
+    tenant: Annotated[str, Field(max_length=512), AfterValidator(check_tenant)] | None = Field(
+        default=None, description="Whose; the operator's keys alone may say so."
+    )
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"types": ["binding.ended", "call.ended"]}]}
+    )
+
+
+def read_webhook_change(body: WebhookChange) -> dict[str, Any]:
+    """
+    What is to change, by the names of :meth:`agi_router.events.store.EventStore.change`.
+
+    Raises:
+        Problem: A webhook is to be without an address.
+    """
+    if "url" in body.model_fields_set and body.url is None:
+        raise Problem.of_fields([FieldFault("/url", "missing", "a webhook has an address")])
+    said = {
+        "url": body.url,
+        "types": body.types or _ALL_TYPES,
+        "format": body.format or Format.CLOUDEVENTS,
+        "numbers": body.numbers or Numbers.MASKED,
+    }
+    return {
+        {"format": "form"}.get(name, name): said[name] for name in sorted(body.model_fields_set)
+    }
 
 
 def read_field(pointer: str, read: Callable[[], Value]) -> Value:

@@ -22,9 +22,24 @@ from agi_router.doors.http.answers import write
 from agi_router.doors.http.auth import Desk
 from agi_router.doors.http.problems import Problem
 
-__all__ = ["HEADER", "Kept", "Made", "answer_once", "do_once"]
+__all__ = ["KEYED", "Kept", "Made", "answer_once", "do_once", "keep_once"]
 
-HEADER: Final = "Idempotency-Key"
+_HEADER: Final = "Idempotency-Key"
+
+KEYED: Final[dict[str, Any]] = {
+    "parameters": [
+        {
+            "name": _HEADER,
+            "in": "header",
+            "required": True,
+            "description": "New for each thing to be made. Sent again with the same body, it is"
+            " answered again and makes nothing.",
+            "schema": {"type": "string", "pattern": "^[!#-~]{1,128}$"},
+            "example": "order-A-1001",
+        }
+    ]
+}
+"""The header, for the document."""
 
 # A structured string, or the same without its quotes.
 _KEY = re.compile(r'"?([!#-~]{1,128})"?')
@@ -46,6 +61,18 @@ class Kept:
     again: bool
     """Whether it was answered before."""
 
+    def response(self) -> Response:
+        """
+        The answer, which says whether it was given before.
+        """
+        again = {"Idempotency-Replayed": "true"} if self.again else {}
+        return Response(
+            self.body,
+            status_code=self.status,
+            media_type="application/json",
+            headers={**self.headers, **again},
+        )
+
 
 def answer_once(
     request: Request, desk: Desk, make: Callable[[], tuple[int, Any, dict[str, str]]]
@@ -61,7 +88,19 @@ def answer_once(
     Raises:
         Problem: There is no key, or it was used for another request.
     """
-    match = _KEY.fullmatch(request.headers.get(HEADER, ""))
+    return keep_once(request, desk, make).response()
+
+
+def keep_once(
+    request: Request, desk: Desk, make: Callable[[], tuple[int, Any, dict[str, str]]]
+) -> Kept:
+    """
+    The same, for whoever tells more than what is kept.
+
+    Raises:
+        Problem: There is no key, or it was used for another request.
+    """
+    match = _KEY.fullmatch(request.headers.get(_HEADER, ""))
     if match is None:
         raise Problem.of_door("idempotency_key_missing")
     owner = (desk.tenant or "").encode()
@@ -71,18 +110,11 @@ def answer_once(
         status, body, headers = make()
         return status, write(body).decode(), headers
 
-    kept = do_once(
+    return do_once(
         desk,
         name=(owner, match[1].encode()),
         payload=(owner, request.state.action.encode(), asked),
         make=made,
-    )
-    again = {"Idempotency-Replayed": "true"} if kept.again else {}
-    return Response(
-        kept.body,
-        status_code=kept.status,
-        media_type="application/json",
-        headers={**kept.headers, **again},
     )
 
 

@@ -22,6 +22,7 @@ class Options:
         fixed_lines: Whether fixed lines may be parties.
         open_modes: Whether numbers may be bound that strangers can call.
         strict: Whether refused callers are told no reasons.
+        webhook_hosts: Hosts of webhooks that may have any address, and be reached without TLS.
     """
 
     rate: Rate
@@ -30,3 +31,4 @@ class Options:
     fixed_lines: bool = False
     open_modes: bool = False
     strict: bool = False
+    webhook_hosts: frozenset[str] = frozenset()

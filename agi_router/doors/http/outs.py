@@ -29,6 +29,7 @@ __all__ = [
     "CallsOut",
     "ExplanationOut",
     "FieldFaultOut",
+    "Out",
     "PoolOut",
     "ProblemOut",
     "ResultOut",
@@ -42,7 +43,11 @@ _TIME = "2026-01-31T15:04:05+00:00"
 _MASKED = "138****0001"
 
 
-class _Out(BaseModel):
+class Out(BaseModel):
+    """
+    A body of an answer: its fields are these and no others.
+    """
+
     model_config = ConfigDict(extra="forbid")
 
 
@@ -66,7 +71,7 @@ _BINDING: dict[str, Any] = {
 }
 
 
-class BindingOut(_Out):
+class BindingOut(Out):
     """
     A binding. Numbers of parties are masked.
     """
@@ -109,7 +114,7 @@ class BindingOut(_Out):
     model_config = ConfigDict(json_schema_extra={"examples": [_BINDING]})
 
 
-class BindingsOut(_Out):
+class BindingsOut(Out):
     """
     Bindings, newest first.
     """
@@ -122,7 +127,7 @@ class BindingsOut(_Out):
     model_config = ConfigDict(json_schema_extra={"examples": [{"bindings": [_BINDING]}]})
 
 
-class FieldFaultOut(_Out):
+class FieldFaultOut(Out):
     """
     What is wrong with a field.
     """
@@ -142,7 +147,7 @@ _PROBLEM: dict[str, Any] = {
 }
 
 
-class ProblemOut(_Out):
+class ProblemOut(Out):
     """
     A request that cannot be done (RFC 9457).
     """
@@ -158,7 +163,7 @@ class ProblemOut(_Out):
     model_config = ConfigDict(json_schema_extra={"examples": [_PROBLEM]})
 
 
-class ResultOut(_Out):
+class ResultOut(Out):
     """
     What became of one of a batch.
     """
@@ -168,7 +173,7 @@ class ResultOut(_Out):
     problem: ProblemOut | None = None
 
 
-class BatchOut(_Out):
+class BatchOut(Out):
     """
     What became of each, in the order in which they came.
     """
@@ -199,7 +204,7 @@ _CALL: dict[str, Any] = {
 }
 
 
-class CallOut(_Out):
+class CallOut(Out):
     """
     A call, admitted or refused.
     """
@@ -223,7 +228,7 @@ class CallOut(_Out):
     model_config = ConfigDict(json_schema_extra={"examples": [_CALL]})
 
 
-class CallsOut(_Out):
+class CallsOut(Out):
     """
     Calls, newest first.
     """
@@ -236,7 +241,7 @@ class CallsOut(_Out):
     model_config = ConfigDict(json_schema_extra={"examples": [{"calls": [_CALL]}]})
 
 
-class RuleOut(_Out):
+class RuleOut(Out):
     """
     A rule, and whether it holds.
     """
@@ -245,7 +250,7 @@ class RuleOut(_Out):
     holds: bool
 
 
-class ExplanationOut(_Out):
+class ExplanationOut(Out):
     """
     What would become of a call, rule by rule.
     """
@@ -293,7 +298,7 @@ _POOL: dict[str, Any] = {
 }
 
 
-class BlockPoolOut(_Out):
+class BlockPoolOut(Out):
     """
     How full a block is.
     """
@@ -308,7 +313,7 @@ class BlockPoolOut(_Out):
     exhausted_at: str | None
 
 
-class PoolOut(_Out):
+class PoolOut(Out):
     """
     How full the blocks are.
     """
@@ -334,7 +339,7 @@ _BLOCK: dict[str, Any] = {
 }
 
 
-class BlockOut(_Out):
+class BlockOut(Out):
     """
     A managed block.
     """
@@ -355,7 +360,7 @@ class BlockOut(_Out):
     model_config = ConfigDict(json_schema_extra={"examples": [_BLOCK]})
 
 
-class BlocksOut(_Out):
+class BlocksOut(Out):
     """
     The managed blocks.
     """
@@ -368,7 +373,7 @@ class BlocksOut(_Out):
 _TENANT: dict[str, Any] = {"name": "couriers", "state": "active", "created_at": _TIME}
 
 
-class TenantOut(_Out):
+class TenantOut(Out):
     """
     A tenant.
     """
@@ -380,7 +385,7 @@ class TenantOut(_Out):
     model_config = ConfigDict(json_schema_extra={"examples": [_TENANT]})
 
 
-class TenantsOut(_Out):
+class TenantsOut(Out):
     """
     The tenants.
     """
@@ -405,7 +410,7 @@ _API_KEY: dict[str, Any] = {
 }
 
 
-class ApiKeyOut(_Out):
+class ApiKeyOut(Out):
     """
     An API key, without its secret.
     """
@@ -440,7 +445,7 @@ class ApiKeyMadeOut(ApiKeyOut):
     )
 
 
-class ApiKeysOut(_Out):
+class ApiKeysOut(Out):
     """
     API keys.
     """

@@ -1,0 +1,498 @@
+"""
+What is answered and sent of events and webhooks, for the OpenAPI document.
+
+The views and shapes of the room make them; a test holds both together.
+"""
+
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import ConfigDict, Field, RootModel
+
+from agi_router.bindings.reasons import Reason
+from agi_router.bindings.words import BindingState, Mode, Side
+from agi_router.calls.end import Outcome
+from agi_router.doors.http.outs import Out
+from agi_router.events.model import EventType, Format, Numbers, WebhookState
+
+__all__ = [
+    "EVENTS",
+    "AttemptOut",
+    "AttemptsOut",
+    "BindingChangedEvent",
+    "BindingCreatedEvent",
+    "BindingEndToldOut",
+    "BindingEndedEvent",
+    "BindingToldOut",
+    "CallAdmittedEvent",
+    "CallEndedEvent",
+    "CallRefusedEvent",
+    "CallToldOut",
+    "EventBase",
+    "EventOut",
+    "EventTypesOut",
+    "EventsOut",
+    "OwedOut",
+    "SecretOut",
+    "SentOut",
+    "ToldOut",
+    "WebhookMadeOut",
+    "WebhookOut",
+    "WebhookTestEvent",
+    "WebhooksOut",
+    "describe_sent",
+]
+
+_TIME = "2026-01-31T15:04:05+00:00"
+_SECRET = f"whsec_{'A' * 43}="
+
+
+def _example(*values: Any) -> ConfigDict:
+    return ConfigDict(json_schema_extra={"examples": list(values)})
+
+
+_WEBHOOK: dict[str, Any] = {
+    "id": "3",
+    "tenant": "couriers",
+    "url": "https://shop.example/hooks",
+    "types": ["binding.ended", "call.ended"],
+    "format": "cloudevents",
+    "numbers": "masked",
+    "state": "active",
+    "failures": 0,
+    "failed_since": None,
+    "created_at": _TIME,
+    "version": 1,
+    "owed": 0,
+    "held": 0,
+}
+
+
+class WebhookOut(Out):
+    """
+    A webhook, without its secrets.
+    """
+
+    id: str
+    tenant: str
+    url: str
+    types: list[EventType]
+    format: Format
+    numbers: Numbers
+    state: WebhookState = Field(description="Only an active one is sent to.")
+    failures: int = Field(description="Failed tries since the last success.")
+    failed_since: str | None
+    created_at: str
+    version: int = Field(description="Counts its changes.")
+    owed: int = Field(description="Deliveries that are under way or will be tried.")
+    held: int = Field(description="Those that have failed for seven days: resend them.")
+
+    model_config = _example(_WEBHOOK)
+
+
+class WebhookMadeOut(WebhookOut):
+    """
+    A webhook that was just added: its secret is told here, and never again.
+    """
+
+    secret: str | None = Field(
+        default=None, description="What signs events; left out where it is answered again."
+    )
+
+    model_config = _example({**_WEBHOOK, "secret": _SECRET})
+
+
+class WebhooksOut(Out):
+    """
+    Webhooks.
+    """
+
+    webhooks: list[WebhookOut]
+
+    model_config = _example({"webhooks": [_WEBHOOK]})
+
+
+class SecretOut(Out):
+    """
+    A secret that was just made: it is told here, and never again.
+    """
+
+    secret: str
+
+    model_config = _example({"secret": _SECRET})
+
+
+class SentOut(Out):
+    """
+    The id of an event that is owed.
+    """
+
+    event: str
+
+    model_config = _example({"event": "evt_4711"})
+
+
+class OwedOut(Out):
+    """
+    How many events are owed again.
+    """
+
+    owed: int
+
+    model_config = _example({"owed": 12})
+
+
+_ATTEMPT: dict[str, Any] = {
+    "event": "evt_4711",
+    "at": _TIME,
+    "try": 1,
+    "status": 503,
+    "ms": 41,
+    "why": "it answered 503",
+}
+
+
+class AttemptOut(Out):
+    """
+    A try to deliver an event.
+    """
+
+    event: str
+    at: str
+    try_: int = Field(alias="try")
+    status: int | None = Field(description="Of HTTP; null: there was no answer.")
+    ms: int
+    why: str | None = Field(description="Why it failed; null: it has arrived.")
+
+    model_config = _example(_ATTEMPT)
+
+
+class AttemptsOut(Out):
+    """
+    Tries to deliver, newest first.
+    """
+
+    attempts: list[AttemptOut]
+
+    model_config = _example({"attempts": [_ATTEMPT]})
+
+
+class EventTypesOut(Out):
+    """
+    The types of events that are written for a tenant.
+    """
+
+    tenant: str
+    types: list[EventType]
+
+    model_config = _example({"tenant": "couriers", "types": ["binding.ended", "call.ended"]})
+
+
+class ToldOut(Out):
+    """
+    What every event tells; that of webhook.test is of nothing.
+    """
+
+    tenant: str
+    binding_id: str | None
+    parties: dict[Side, list[str]] = Field(
+        description="Who was party to the binding then, by side: masked, or as the webhook has it."
+    )
+
+
+class BindingToldOut(ToldOut):
+    """
+    A binding as it was then.
+    """
+
+    mode: Mode
+    state: BindingState
+    order_id: str | None
+    begins_at: str
+    expires_at: str
+    ended_at: str | None
+    max_calls: int | None
+    calls_used: int
+
+
+class BindingEndToldOut(BindingToldOut):
+    """
+    A binding that is over, and by which clock.
+    """
+
+    ended_by: Literal["time", "count", "unbind", "order"]
+
+
+class CallToldOut(ToldOut):
+    """
+    A call as it was then, and the binding that it used, if any.
+    """
+
+    call_id: str
+    x_number: str = Field(description="What was dialled.")
+    caller_side: Side | None
+    reason: Reason | None = Field(description="Why it was refused.")
+    outcome: Outcome | None = Field(description="Of the dialled leg.")
+    received_at: str
+    ended_at: str | None
+    ring_ms: int | None
+    talk_ms: int | None
+    q850: int | None
+    released_by: str | None
+    mode: Mode | None
+    order_id: str | None
+    max_calls: int | None
+    calls_used: int | None
+
+
+_PARTIES = {"a": ["138****0001"], "b": ["138****0002"]}
+_OF_BINDING: dict[str, Any] = {
+    "tenant": "couriers",
+    "binding_id": "70012345678-42",
+    "parties": _PARTIES,
+    "mode": "axb",
+    "order_id": "A-1001",
+    "max_calls": 10,
+    "calls_used": 1,
+}
+_BINDING: dict[str, Any] = {
+    **_OF_BINDING,
+    "state": "active",
+    "begins_at": _TIME,
+    "expires_at": "2026-01-31T17:04:05+00:00",
+    "ended_at": None,
+}
+_ENDED = {**_BINDING, "state": "unbound", "ended_at": _TIME, "ended_by": "unbind"}
+_CALL: dict[str, Any] = {
+    **_OF_BINDING,
+    "call_id": "pbx1-1769843045.17",
+    "x_number": "700123456780001",
+    "caller_side": "a",
+    "reason": None,
+    "outcome": None,
+    "received_at": _TIME,
+    "ended_at": None,
+    "ring_ms": None,
+    "talk_ms": None,
+    "q850": None,
+    "released_by": None,
+}
+_CALL_ENDED = {
+    **_CALL,
+    "outcome": "answered",
+    "ended_at": "2026-01-31T15:05:05+00:00",
+    "ring_ms": 4200,
+    "talk_ms": 30_000,
+    "q850": 16,
+    "released_by": "caller",
+}
+_REFUSED = {**_CALL, "reason": "wrong_direction", "ended_at": _TIME, "q850": 21}
+_NOTHING: dict[str, Any] = {
+    "tenant": "couriers",
+    "binding_id": None,
+    "parties": {"a": [], "b": []},
+}
+
+
+class EventBase(Out):
+    """
+    An event, as CloudEvents 1.0 has it.
+    """
+
+    specversion: Literal["1.0"]
+    id: str = Field(description="The same on every try: drop what is known.")
+    source: str
+    subject: str | None = Field(description="The binding, else the call.")
+    time: str
+    datacontenttype: Literal["application/json"]
+    sequence: int | None = Field(
+        description="Its place among the events of its binding, from 1; null without a binding."
+    )
+
+
+def _sent(type_: str, data: dict[str, Any]) -> ConfigDict:
+    binding = data["binding_id"]
+    return _example(
+        {
+            "specversion": "1.0",
+            "id": "evt_4711",
+            "source": "/agi-router",
+            "type": type_,
+            "subject": binding,
+            "time": "2026-01-31T15:04:05.123Z",
+            "datacontenttype": "application/json",
+            "sequence": None if binding is None else 3,
+            "data": data,
+        }
+    )
+
+
+class BindingCreatedEvent(EventBase):
+    """
+    A binding was made.
+    """
+
+    type: Literal["agi_router.binding.created"]
+    data: BindingToldOut
+
+    model_config = _sent("agi_router.binding.created", _BINDING)
+
+
+class BindingChangedEvent(EventBase):
+    """
+    Somebody has said anew what is agreed for a binding, or who is party to it.
+    """
+
+    type: Literal["agi_router.binding.changed"]
+    data: BindingToldOut
+
+    model_config = _sent("agi_router.binding.changed", _BINDING)
+
+
+class BindingEndedEvent(EventBase):
+    """
+    A binding has ended, by which clock it says.
+    """
+
+    type: Literal["agi_router.binding.ended"]
+    data: BindingEndToldOut
+
+    model_config = _sent("agi_router.binding.ended", _ENDED)
+
+
+class CallAdmittedEvent(EventBase):
+    """
+    A call was let through, and rings now.
+    """
+
+    type: Literal["agi_router.call.admitted"]
+    data: CallToldOut
+
+    model_config = _sent("agi_router.call.admitted", _CALL)
+
+
+class CallEndedEvent(EventBase):
+    """
+    A call that was let through, or whose caller gave up, is over.
+    """
+
+    type: Literal["agi_router.call.ended"]
+    data: CallToldOut
+
+    model_config = _sent("agi_router.call.ended", _CALL_ENDED)
+
+
+class CallRefusedEvent(EventBase):
+    """
+    A call was refused, and its prompt is over.
+    """
+
+    type: Literal["agi_router.call.refused"]
+    data: CallToldOut
+
+    model_config = _sent("agi_router.call.refused", _REFUSED)
+
+
+class WebhookTestEvent(EventBase):
+    """
+    Somebody asked for it.
+    """
+
+    type: Literal["agi_router.webhook.test"]
+    data: ToldOut
+
+    model_config = _sent("agi_router.webhook.test", _NOTHING)
+
+
+EVENTS: Final[dict[EventType, type[EventBase]]] = {
+    EventType.BINDING_CREATED: BindingCreatedEvent,
+    EventType.BINDING_CHANGED: BindingChangedEvent,
+    EventType.BINDING_ENDED: BindingEndedEvent,
+    EventType.CALL_ADMITTED: CallAdmittedEvent,
+    EventType.CALL_ENDED: CallEndedEvent,
+    EventType.CALL_REFUSED: CallRefusedEvent,
+    EventType.WEBHOOK_TEST: WebhookTestEvent,
+}
+"""Each type of event, as it is sent and pulled."""
+
+_Any = (
+    BindingCreatedEvent
+    | BindingChangedEvent
+    | BindingEndedEvent
+    | CallAdmittedEvent
+    | CallEndedEvent
+    | CallRefusedEvent
+    | WebhookTestEvent
+)
+
+
+class EventOut(RootModel[Annotated[_Any, Field(discriminator="type")]]):
+    """
+    An event of any type.
+    """
+
+    model_config = _sent("agi_router.call.ended", _CALL_ENDED)
+
+
+class EventsOut(Out):
+    """
+    Events, oldest first.
+    """
+
+    events: list[EventOut]
+    next_cursor: str = Field(description="Behind the last of them, or where it was asked from.")
+
+    model_config = _example({"events": [], "next_cursor": "7512.301"})
+
+
+_HEADERS: Final = {
+    "webhook-id": "The id of the event: the same on every try.",
+    "webhook-timestamp": "Seconds since 1970: when this try was made.",
+    "webhook-signature": "v1, and the HMAC-SHA256 of id, timestamp and body in base64; while a"
+    " secret is rotated, two of them.",
+}
+_ANSWERS: Final = {
+    "2XX": "It has arrived",
+    "410": "The webhook is switched off",
+    "429": "Nothing is sent before Retry-After",
+    "503": "Nothing is sent before Retry-After",
+    "default": "It is sent again later",
+}
+
+
+def describe_sent() -> dict[str, Any]:
+    """
+    The section ``webhooks`` of the document: what is sent of each type, in the usual format.
+    """
+    headers = [
+        {
+            "name": name,
+            "in": "header",
+            "required": True,
+            "description": about,
+            "schema": {"type": "string"},
+        }
+        for name, about in _HEADERS.items()
+    ]
+    return {
+        each.value: {
+            "post": {
+                "operationId": f"send_{each.value.replace('.', '_')}",
+                "summary": (model.__doc__ or "").strip(),
+                "tags": ["events"],
+                "security": [],
+                "parameters": headers,
+                "requestBody": {
+                    "required": True,
+                    "content": {
+                        "application/cloudevents+json": {
+                            "schema": {"$ref": f"#/components/schemas/{model.__name__}"}
+                        }
+                    },
+                },
+                "responses": {
+                    status: {"description": about} for status, about in _ANSWERS.items()
+                },
+            }
+        }
+        for each, model in EVENTS.items()
+    }

@@ -1,0 +1,315 @@
+"""
+``/v1/webhooks``: where tenants have events sent to.
+"""
+
+import json
+import re
+from datetime import timedelta
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from fastapi import APIRouter, Depends, Query, Request
+from starlette.responses import Response
+
+from agi_router.doors.http.answers import answer, etag_of, matched, read_version
+from agi_router.doors.http.auth import Desk, Needs
+from agi_router.doors.http.bodies import (
+    ResendIn,
+    RotationIn,
+    WebhookChange,
+    WebhookIn,
+    read_webhook_change,
+)
+from agi_router.doors.http.event_outs import (
+    AttemptsOut,
+    OwedOut,
+    SecretOut,
+    SentOut,
+    WebhookMadeOut,
+    WebhookOut,
+    WebhooksOut,
+)
+from agi_router.doors.http.idempotency import KEYED, keep_once
+from agi_router.doors.http.outs import answers
+from agi_router.doors.http.problems import FieldFault, Problem
+from agi_router.errors import (
+    TenantNotFound,
+    WebhookChanged,
+    WebhookInvalid,
+    WebhookNotFound,
+)
+from agi_router.events.addresses import check_host
+from agi_router.events.model import Numbers, Webhook, event_name, parse_event_name
+from agi_router.events.store import EventStore
+from agi_router.events.views import describe_attempt, describe_webhook
+from agi_router.logs import redact
+from agi_router.tenants.api_keys import KeyScope
+from agi_router.tenants.model import check_tenant
+
+__all__ = ["events_of", "router", "tenant_of"]
+
+router = APIRouter(prefix="/v1", tags=["webhooks"])
+
+_Reads = Annotated[Desk, Depends(Needs(KeyScope.WEBHOOKS_READ), scope="function")]
+_Writes = Annotated[Desk, Depends(Needs(KeyScope.WEBHOOKS_WRITE), scope="function")]
+
+_ID = re.compile(r"[0-9]{1,18}")
+
+
+@router.get("/webhooks", responses=answers(WebhooksOut), response_model=None)
+def list_webhooks(desk: _Reads) -> Response:
+    """
+    List the webhooks, with how many deliveries each is owed, and how many are held.
+    """
+    found = events_of(desk).webhooks()
+    return answer({"webhooks": [describe_webhook(webhook, debts) for webhook, debts in found]})
+
+
+@router.post(
+    "/webhooks",
+    status_code=201,
+    responses=answers(WebhookMadeOut, 404, 409, 413, 415, ok=201, told="Added"),
+    openapi_extra=KEYED,
+    response_model=None,
+)
+def add_webhook(body: WebhookIn, request: Request, desk: _Writes) -> Response:
+    """
+    Have events sent to an address from now on.
+
+    The secret that signs them is told this once: no answer that is given again has it.
+    """
+    tenant = tenant_of(body.tenant, desk)
+    _check_url(body.url, desk)
+    if body.numbers is Numbers.FULL:
+        _allow_numbers("POST /v1/webhooks", body.url, desk)
+    told_once: dict[str, str] = {}
+
+    def make() -> tuple[int, Any, dict[str, str]]:
+        webhook, told_once["secret"] = events_of(desk).add(
+            tenant, body.url, body.types, form=body.format, numbers=body.numbers
+        )
+        seen, headers = _seen(webhook.id, desk)
+        return 201, seen, {"Location": f"/v1/webhooks/{webhook.id}", **headers}
+
+    kept = keep_once(request, desk, make)
+    if kept.again:
+        return kept.response()
+    # What is kept of an answer is not sealed.
+    return answer({**json.loads(kept.body), **told_once}, status=201, headers=kept.headers)
+
+
+@router.get("/webhooks/{webhook_id}", responses=answers(WebhookOut, 404), response_model=None)
+def get_webhook(webhook_id: str, request: Request, desk: _Reads) -> Response:
+    """
+    Get a webhook.
+    """
+    seen, headers = _seen(_find(webhook_id, desk).id, desk)
+    if request.headers.get("if-none-match") == headers["ETag"]:
+        return Response(status_code=304, headers=headers)
+    return answer(seen, headers=headers)
+
+
+@router.patch(
+    "/webhooks/{webhook_id}",
+    responses=answers(WebhookOut, 404, 412, 413, 415, 428, told="Changed"),
+    openapi_extra=matched("webhook"),
+    response_model=None,
+)
+def change_webhook(
+    webhook_id: str, body: WebhookChange, request: Request, desk: _Writes
+) -> Response:
+    """
+    Change a webhook, if it is still as it was read.
+    """
+    version = read_version(request, WebhookChanged)
+    changes = read_webhook_change(body)
+    found = _find(webhook_id, desk)
+    url = changes.get("url", found.url)
+    _check_url(url, desk)
+    if changes.get("numbers", found.numbers) is Numbers.FULL:
+        _allow_numbers("PATCH /v1/webhooks/{webhook_id}", url, desk)
+    # The version, too, of what was just looked at: nobody makes it another one meanwhile.
+    if version not in {None, found.version}:
+        raise WebhookChanged
+    changed = events_of(desk).change(found.id, version=found.version, **changes)
+    return _answer(changed, desk)
+
+
+@router.delete(
+    "/webhooks/{webhook_id}",
+    responses=answers(WebhookOut, 404, told="Removed"),
+    response_model=None,
+)
+def remove_webhook(webhook_id: str, desk: _Writes) -> Response:
+    """
+    Remove a webhook with what it is owed; its answer is the last that is known of it.
+    """
+    found = _find(webhook_id, desk)
+    seen, _ = _seen(found.id, desk)
+    events_of(desk).remove(found.id)
+    return answer(seen)
+
+
+@router.post(
+    "/webhooks/{webhook_id}/pause",
+    responses=answers(WebhookOut, 404, told="Paused"),
+    response_model=None,
+)
+def pause_webhook(webhook_id: str, desk: _Writes) -> Response:
+    """
+    Send nothing to a webhook; what it is owed is kept.
+    """
+    return _answer(events_of(desk).pause(_find(webhook_id, desk).id), desk)
+
+
+@router.post(
+    "/webhooks/{webhook_id}/resume",
+    responses=answers(WebhookOut, 404, told="Sent to again"),
+    response_model=None,
+)
+def resume_webhook(webhook_id: str, desk: _Writes) -> Response:
+    """
+    Send again to a webhook that was paused, has failed or was gone; what it was owed, too.
+    """
+    return _answer(events_of(desk).resume(_find(webhook_id, desk).id), desk)
+
+
+@router.post(
+    "/webhooks/{webhook_id}/rotate-secret",
+    responses=answers(SecretOut, 404, 413, 415, told="The new secret"),
+    response_model=None,
+)
+def rotate_secret(webhook_id: str, body: RotationIn, desk: _Writes) -> Response:
+    """
+    Give a webhook a new secret, which is told this once; the old one signs too, for a time.
+    """
+    found = _find(webhook_id, desk)
+    overlap = timedelta(seconds=body.overlap)
+    return answer({"secret": events_of(desk).rotate_secret(found.id, overlap=overlap)})
+
+
+@router.post(
+    "/webhooks/{webhook_id}/test",
+    responses=answers(SentOut, 404, told="It is owed"),
+    response_model=None,
+)
+def test_webhook(webhook_id: str, desk: _Writes) -> Response:
+    """
+    Send a webhook an event that is of nothing; its attempts tell what became of it.
+    """
+    return answer({"event": event_name(events_of(desk).test(_find(webhook_id, desk).id))})
+
+
+@router.get(
+    "/webhooks/{webhook_id}/attempts",
+    responses=answers(AttemptsOut, 404),
+    response_model=None,
+)
+def list_attempts(
+    webhook_id: str, desk: _Reads, limit: Annotated[int, Query(ge=1, le=200)] = 100
+) -> Response:
+    """
+    List the last tries to deliver to a webhook, newest first.
+    """
+    rows = events_of(desk).attempts(_find(webhook_id, desk).id, limit=limit)
+    return answer({"attempts": list(map(describe_attempt, rows))})
+
+
+@router.post(
+    "/webhooks/{webhook_id}/resend",
+    responses=answers(OwedOut, 404, 413, 415, told="They are owed"),
+    response_model=None,
+)
+def resend(webhook_id: str, body: ResendIn, desk: _Writes) -> Response:
+    """
+    Send a webhook events again, under the ids they had.
+    """
+    if (body.event is None) == (body.since is None) or (body.until and body.since is None):
+        fault = FieldFault("", "missing", "give event, or since and perhaps until")
+        raise Problem.of_fields([fault])
+    owed = events_of(desk).resend(
+        _find(webhook_id, desk).id,
+        event_id=None if body.event is None else parse_event_name(body.event),
+        since=body.since,
+        until=body.until,
+    )
+    return answer({"owed": owed})
+
+
+def events_of(desk: Desk) -> EventStore:
+    """
+    The events and webhooks that a key reaches.
+    """
+    return EventStore(desk.queries, desk.store.keys, scope=desk.store.scope)
+
+
+def tenant_of(asked: str | None, desk: Desk) -> str:
+    """
+    Whose webhooks or events are meant.
+
+    Args:
+        asked: Who is named; the operator's keys alone may name another than their own.
+        desk: Who asks.
+
+    Raises:
+        TenantNotFound: There is none of this name for the one who asks.
+    """
+    if asked is None:
+        return desk.tenant or "default"
+    try:
+        desk.store.inventory.tenants.find_id(check_tenant(asked))
+    except (ValueError, TenantNotFound):
+        # What was asked for could be anything, a number too.
+        raise TenantNotFound from None
+    return asked
+
+
+def _find(webhook_id: str, desk: Desk) -> Webhook:
+    """
+    A webhook that this key may see.
+
+    Raises:
+        WebhookNotFound: There is none, or it is another tenant's.
+    """
+    try:
+        if _ID.fullmatch(webhook_id) is not None:
+            return events_of(desk).find(int(webhook_id))
+    except WebhookNotFound:
+        pass
+    # What was asked for could be anything, a number too.
+    raise WebhookNotFound
+
+
+def _check_url(url: str, desk: Desk) -> None:
+    """
+    Refuse at once what no deliverer would send to. A name is resolved by the deliverer alone.
+    """
+    parts = urlsplit(url)
+    try:
+        check_host(
+            parts.hostname or "",
+            secure=parts.scheme == "https",
+            allowed=desk.options.webhook_hosts,
+        )
+    except WebhookInvalid as error:
+        raise Problem.of_fields([FieldFault("/url", error.code, str(error))]) from None
+
+
+def _allow_numbers(act: str, url: str, desk: Desk) -> None:
+    """
+    Write down that real numbers are to be sent in full to an address, if this key may have that.
+    """
+    desk.require(KeyScope.NUMBERS_READ)
+    # An address is anything, even a number.
+    desk.audit(act, redact(f"numbers in full to {url}"))
+
+
+def _seen(webhook_id: int, desk: Desk) -> tuple[dict[str, Any], dict[str, str]]:
+    webhook, debts = events_of(desk).look_at(webhook_id)
+    seen = describe_webhook(webhook, debts)
+    return seen, {"ETag": etag_of(webhook.version, seen)}
+
+
+def _answer(webhook: Webhook, desk: Desk) -> Response:
+    seen, headers = _seen(webhook.id, desk)
+    return answer(seen, headers=headers)

@@ -1,0 +1,139 @@
+"""Events by HTTP: pulled in order, each once, by their tenant alone, as the document says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from agi_router.bindings.reasons import Reason
+from agi_router.calls.end import Outcome
+from agi_router.calls.store import AdmissionStore
+from agi_router.db.connection import Connection
+from agi_router.doors.http.event_outs import EVENTS
+from agi_router.events.model import EventType
+from agi_router.keys.ring import KeyRing
+from agi_router.numbers import PhoneNumber, XNumber
+from harness.api import Client
+from harness.database import SOON, a_call, an_end, new_call_id
+
+A, B = "13800000601", "13800000602"
+ALL = [each.value for each in EventType if each is not EventType.WEBHOOK_TEST]
+
+
+@pytest.fixture
+def told(couriers: Client) -> Client:
+    """A tenant that has all events written."""
+    body = {"types": ALL}
+    answer = couriers.ask("PATCH", "/v1/events/types", body)
+    assert answer.json() == {"tenant": "couriers", "types": ALL}
+    return couriers
+
+
+def types(page: Any) -> list[str]:
+    """Of the events of a page, without what is before each."""
+    return [each["type"].removeprefix("agi_router.") for each in page["events"]]
+
+
+def test_a_life_is_pulled(told: Client) -> None:
+    """Page by page, none missed and none twice; by type and by time; one by its id."""
+    made = told.bind(A, B, order="A-1")
+    for calls in (5, 6):
+        changed = told.ask(
+            "PATCH", f"/v1/bindings/{made['id']}", {"max_calls": calls}, If_Match="*"
+        )
+        assert changed.status_code == 200
+    assert told.ask("DELETE", f"/v1/bindings/{made['id']}").status_code == 200
+    whole = told.get("/v1/events")
+    assert types(whole) == [
+        "binding.created",
+        "binding.changed",
+        "binding.changed",
+        "binding.ended",
+    ]
+    assert [each["sequence"] for each in whole["events"]] == [1, 2, 3, 4]
+    assert {each["subject"] for each in whole["events"]} == {made["id"]}
+    first = whole["events"][0]
+    assert first["data"]["parties"] == {"a": ["138****0601"], "b": ["138****0602"]}
+    assert A not in str(whole)
+    assert told.get(f"/v1/events/{first['id']}") == first
+    path, seen = "/v1/events?limit=1", list[Any]()
+    while True:
+        answer = told.ask("GET", path)
+        page = answer.json()
+        if not page["events"]:
+            break
+        seen += page["events"]
+        path = answer.links["next"]["url"]
+    assert seen == whole["events"]
+    assert page["next_cursor"] == whole["next_cursor"]
+    # Who has waited goes on from there.
+    told.bind(A, B)
+    assert types(told.get(path)) == ["binding.created"]
+    query = "type=binding.created&type=binding.ended"
+    found = told.get(f"/v1/events?{query}&cursor=0.0")
+    assert types(found) == ["binding.created", "binding.ended", "binding.created"]
+    ended = whole["events"][3]["time"]
+    assert types(told.get(f"/v1/events?until={ended}")) == types(whole)[:3]
+    assert types(told.get(f"/v1/events?since={ended}")) == ["binding.ended", "binding.created"]
+
+
+def test_what_is_no_place(told: Client) -> None:
+    """It is refused, and not told back."""
+    for query in (f"cursor={A}", "cursor=x", "type=nothing", "since=today", "limit=201"):
+        answer = told.ask("GET", f"/v1/events?{query}")
+        assert (answer.status_code, A in answer.text) == (422, False)
+    for name in ("evt_999", "evt_x", A, f"evt_{A}"):
+        answer = told.ask("GET", f"/v1/events/{name}")
+        assert (answer.json()["code"], A in answer.text) == ("event_not_found", False)
+
+
+def test_of_another_tenant(told: Client, drivers: Client, operator: Client) -> None:
+    """Neither a list nor an id shows them; the operator names whose it wants."""
+    told.bind(A, B)
+    (event,) = told.get("/v1/events")["events"]
+    assert drivers.get("/v1/events")["events"] == []
+    assert drivers.ask("GET", f"/v1/events/{event['id']}").json()["code"] == "event_not_found"
+    assert operator.get(f"/v1/events/{event['id']}") == event
+    assert operator.get("/v1/events?tenant=couriers")["events"] == [event]
+    assert operator.get("/v1/events")["events"] == []
+    for path in ("/v1/events", "/v1/events/types"):
+        refused = drivers.ask("GET", f"{path}?tenant=couriers")
+        assert refused.json()["code"] == "tenant_not_found"
+    body = {"types": [], "tenant": "couriers"}
+    assert drivers.ask("PATCH", "/v1/events/types", body).json()["code"] == "tenant_not_found"
+    assert told.get("/v1/events/types")["types"] == ALL
+    assert operator.ask("PATCH", "/v1/events/types", body).json()["types"] == []
+    told.bind("13800000603", "13800000604")
+    assert told.get("/v1/events")["events"] == [event]
+
+
+async def test_events_are_as_the_document_says(
+    told: Client, dsn: str, ring: KeyRing, connection: Connection
+) -> None:
+    """Each type that there is, by the schema of its own and no other."""
+    connection.execute(
+        "UPDATE agi_router.block SET tenant_id ="
+        " (SELECT id FROM agi_router.tenant WHERE name = 'couriers')"
+    )
+    made = told.bind(A, B, order="A-1")
+    x, caller = XNumber.parse(made["x"]), PhoneNumber.parse(A)
+    admitted, refused = new_call_id(), new_call_id()
+    async with AdmissionStore(dsn, ring, connections=1) as admissions:
+        answer = await admissions.admit(a_call(caller, x), admitted, timeout=SOON)
+        assert answer.admitted
+        ends = [
+            an_end(admitted, Outcome.ANSWERED, x=x),
+            an_end(refused, None, x=x, reason=Reason.STRANGER),
+        ]
+        left = await admissions.settle(ends)
+        assert (left.held, left.refused, left.broken) == ([], [], [])
+    assert told.ask("PATCH", f"/v1/bindings/{made['id']}", {"ttl": 60}, If_Match="*").is_success
+    assert told.ask("DELETE", f"/v1/bindings/{made['id']}").is_success
+    webhook = told.post("/v1/webhooks", {"url": "https://shop.example/"}, status=201)
+    told.post(f"/v1/webhooks/{webhook['id']}/test", None)
+    page = told.get("/v1/events")
+    assert {*types(page)} == set(EventType)
+    for type_, event in zip(types(page), page["events"], strict=True):
+        EVENTS[EventType(type_)].model_validate(event)
+    assert [each["subject"] for each in page["events"]].count(made["id"]) == 5
