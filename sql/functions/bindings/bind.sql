@@ -3,7 +3,9 @@ CREATE OR REPLACE FUNCTION agi_router.bind(
     _x_number bigint[], _caller_tag bigint[], _shown bigint[], _side text[], _callee bytea[],
     _callee_tags text[], _caller bytea[], _place_x bigint[], _place_tag bigint[], _place integer[])
 RETURNS SETOF timestamptz
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
+-- The planner would plan these look-ups anew for each bind, for twice what it takes to run them: arrays
+-- of a few values look cheaper than arrays of any length. All go by an index, whatever is in the tables.
 DECLARE
     made agi_router.binding;
 BEGIN
