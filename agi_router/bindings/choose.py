@@ -12,6 +12,7 @@ from typing import Any
 
 from agi_router.bindings.modes import Parties
 from agi_router.bindings.words import Mode
+from agi_router.db.arrays import array_of_integers
 from agi_router.db.connection import Queries
 from agi_router.errors import (
     BlockNotFound,
@@ -64,6 +65,8 @@ class OpenBlocks:
         shared: The same of those that are shared by all.
         digit: The operator digit that they have; :obj:`None` for any.
         binding_id: What the new binding is numbered by: its values are sealed before it is made.
+        searched: Whether a number was looked for in the first of these blocks.
+        x_number: The one that was found.
     """
 
     tenant_id: int
@@ -72,6 +75,8 @@ class OpenBlocks:
     shared: Sequence[Block]
     digit: int | None
     binding_id: int
+    searched: bool
+    x_number: XNumber | None
 
 
 class NumberChooser:
@@ -102,25 +107,44 @@ class NumberChooser:
         self._inventory = inventory
         self._discreet = discreet
 
-    def opening(self, tenant: str, choice: NumberPolicy) -> OpenBlocks:
+    def opening(
+        self, tenant: str, choice: NumberPolicy, parties: Parties | None = None
+    ) -> OpenBlocks:
         """
         The blocks in which *tenant* may make new bindings now.
+
+        Args:
+            tenant: Its name.
+            choice: How numbers are chosen.
+            parties: For whom one is looked for in the same statement, if that can be done.
 
         Raises:
             TenantNotFound: There is no such tenant, or it is suspended.
         """
         digit = choice.operator_digit
-        values = {"tenant": tenant, "digit": digit, "draws": len(_ROUNDS)}
+        # Strangers' numbers are free of others, and two numbers are chosen one after the other.
+        searched = parties is not None and parties.numbers == 1 and not parties.mode.open
+        callers = (*parties.side_a, *parties.side_b) if parties is not None and searched else ()
+        values = {
+            "tenant": tenant,
+            "digit": digit,
+            "draws": len(_ROUNDS),
+            "serials": array_of_integers(_draw(_ROUNDS[0]) if searched else ()),
+            "tags": self._tags(callers),
+            **self._spans(choice),
+        }
         row = self._queries.row("find_opening", values)
         if row is None:
             raise TenantNotFound(f"there is no active tenant {tenant!r}")
         return OpenBlocks(
-            tenant_id=row["id"],
-            now=row["now"],
+            tenant_id=row["tenant_id"],
+            now=row["opened_at"],
             own=[Block(value=each) for each in row["own"]],
             shared=[Block(value=each) for each in row["shared"]],
             digit=digit,
             binding_id=row["binding_id"],
+            searched=searched,
+            x_number=None if row["x_number"] is None else XNumber.from_int(row["x_number"]),
         )
 
     def check_open(self, block: Block, opening: OpenBlocks) -> None:
@@ -172,6 +196,8 @@ class NumberChooser:
         given = x or y
         if given is None and (before := self.last_numbers(parties, opening, choice)) is not None:
             yield before
+        if opening.x_number is not None:
+            yield opening.x_number, opening.x_number
         for drawn in self.candidates(opening, given):
             left = drawn
             while (numbers := self.choose(parties, left, x, y, choice)) is not None:
@@ -191,14 +217,16 @@ class NumberChooser:
             given: A number that is chosen already; then only its block.
         """
         kinds = (opening.own, opening.shared) if given is None else ((given.block,), ())
-        pick = random.SystemRandom()
+        searched = opening.searched
         for drawn in kinds:
             # Rounds go on where there are fewer blocks than rounds; none where there is no block.
-            for size, block in zip(_ROUNDS, cycle(drawn), strict=False):
-                yield [block.number(serial) for serial in pick.sample(range(BLOCK_SIZE), size)]
+            rounds = list(zip(_ROUNDS, cycle(drawn), strict=False))
+            for size, block in rounds[1:] if searched else rounds:
+                yield [block.number(serial) for serial in _draw(size)]
+            searched = searched and not rounds
         for block in self._open_blocks(opening, given):
             numbers = [x for x, _ in self._inventory.unrested(block)]
-            pick.shuffle(numbers)
+            random.SystemRandom().shuffle(numbers)
             for start in range(0, len(numbers), _CHUNK):
                 yield numbers[start : start + _CHUNK]
 
@@ -237,7 +265,7 @@ class NumberChooser:
         Raises:
             NoNumberAvailable: Of those tried none is free.
         """
-        drawn = random.SystemRandom().sample(range(10_000), _EXTENSIONS)
+        drawn = _draw(_EXTENSIONS)
         places = {
             # Under every key: while keys are rotated one may be there by an old tag.
             tag: extension
@@ -365,21 +393,37 @@ class NumberChooser:
         choice: NumberPolicy,
         block: Block,
     ) -> dict[str, Any]:
-        spans = {"rest": self._quarantine.number, "party_rest": self._quarantine.party}
-        if choice.same_x is Affinity.AVOID:
-            spans["party_rest"] = _FOREVER
         return {
             "block": block.value,
-            "x_number": [x.value for x in candidates],
-            # Under every key: while keys are rotated a party may be there by an old tag.
-            "tags": [tag for each in callers for tag in self._keys.tags(each)],
-            **spans,
+            "x_number": array_of_integers(x.value for x in candidates),
+            "tags": self._tags(callers),
+            **self._spans(choice),
         }
+
+    def _tags(self, callers: Sequence[PhoneNumber]) -> str:
+        """
+        Those of *callers* under every key: while keys are rotated one may be there by an old tag.
+        """
+        return array_of_integers(tag for each in callers for tag in self._keys.tags(each))
+
+    def _spans(self, choice: NumberPolicy) -> dict[str, timedelta]:
+        """
+        How long numbers and parties rest, as far as a choice goes by it.
+        """
+        party = _FOREVER if choice.same_x is Affinity.AVOID else self._quarantine.party
+        return {"rest": self._quarantine.number, "party_rest": party}
 
     def _free_of_others(self, mode: Mode, candidates: Sequence[XNumber]) -> list[XNumber]:
         values = {"x_number": [x.value for x in candidates], "mode": mode}
         rows = self._queries.rows("list_free", values)
         return [XNumber.from_int(row["x_number"]) for row in rows]
+
+
+def _draw(size: int) -> list[int]:
+    """
+    Some numbers of a block, at random, which nobody is to guess.
+    """
+    return random.SystemRandom().sample(range(BLOCK_SIZE), size)
 
 
 # What closes a block: said of one, and of a number of them.

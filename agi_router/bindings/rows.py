@@ -16,7 +16,7 @@ from agi_router.bindings.words import (
     Mode,
     Side,
 )
-from agi_router.db.arrays import array_of_integers
+from agi_router.db.arrays import array_of_bytes, array_of_integers, array_of_texts
 from agi_router.errors import SealError
 from agi_router.keys.ring import KeyRing, Purpose, Row
 from agi_router.numbers import Block, PhoneNumber
@@ -166,16 +166,25 @@ def _seal_route(
     )
 
 
-def route_columns(routes: Sequence[SealedRoute]) -> dict[str, list[Any]]:
+def route_columns(routes: Sequence[SealedRoute]) -> dict[str, str]:
     """
-    The same as columns.
+    The same as columns, each an array as text.
     """
-    columns: dict[str, list[Any]] = {
-        name: [route[place] for route in routes] for place, name in enumerate(SealedRoute._fields)
+    return {
+        "x_number": array_of_integers(route.x_number for route in routes),
+        "caller_tag": array_of_integers(route.caller_tag for route in routes),
+        "shown": array_of_texts(
+            None if route.shown is None else str(route.shown) for route in routes
+        ),
+        "side": array_of_texts(route.side for route in routes),
+        "callee": array_of_bytes(route.callee for route in routes),
+        # Arrays of one array are of one length; as text they need not be.
+        "callee_tags": array_of_texts(
+            None if route.callee_tags is None else array_of_integers(route.callee_tags)
+            for route in routes
+        ),
+        "caller": array_of_bytes(route.caller for route in routes),
     }
-    # Arrays of one array are of one length; as text they need not be.
-    columns["callee_tags"] = [tags and array_of_integers(tags) for tags in columns["callee_tags"]]
-    return columns
 
 
 def order_tags(parties: Parties, *, tenant: str, order_id: str, keys: KeyRing) -> list[int]:

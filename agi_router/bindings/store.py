@@ -43,6 +43,7 @@ from agi_router.bindings.rows import (
 from agi_router.bindings.terms import TERMS, Terms
 from agi_router.bindings.words import BindingState, Callback, Mode, Side
 from agi_router.cursors import Cursor
+from agi_router.db.arrays import array_of_integers
 from agi_router.db.connection import NO_TIMES, Connection, Queries
 from agi_router.errors import (
     AgiRouterError,
@@ -602,7 +603,8 @@ class BindingStore:
         y: XNumber | None,
         choice: NumberPolicy,
     ) -> Binding:
-        opening = self.chooser.opening(terms.tenant, choice)
+        given = x or y
+        opening = self.chooser.opening(terms.tenant, choice, None if given else parties)
         check_expiry(terms.expires_at, opening.now)
         if y is not None and parties.numbers == 1:
             raise ModeError(f"a binding by {parties.mode} has one number")
@@ -614,7 +616,6 @@ class BindingStore:
             "pair_tag": self.chooser.pair_tag(parties, choice),
             "order_tag": self._order_tag(parties, terms),
         }
-        given = x or y
         if given is not None:
             self.chooser.check_open(given.block, opening)
             self._check_foreign(x, y)
@@ -1027,14 +1028,14 @@ def _no_such(name: BindingId) -> BindingNotFound:
     return BindingNotFound(f"there is no binding {name}")
 
 
-def _columns_of(places: dict[tuple[int, int], int]) -> dict[str, list[int]]:
+def _columns_of(places: dict[tuple[int, int], int]) -> dict[str, str]:
     """
-    Places as columns, those of one row under one number.
+    Places as columns, those of one row under one number; each an array as text.
     """
     return {
-        "place_x": [x_number for x_number, _ in places],
-        "place_tag": [tag for _, tag in places],
-        "place": list(places.values()),
+        "place_x": array_of_integers(x_number for x_number, _ in places),
+        "place_tag": array_of_integers(tag for _, tag in places),
+        "place": array_of_integers(places.values()),
     }
 
 

@@ -140,10 +140,10 @@ SELECT count(*) AS numbers
   FROM (SELECT clock_timestamp() AS now OFFSET 0) t
  CROSS JOIN unnest(%(x_number)s::bigint[]) n (x_number)
  WHERE (SELECT true FROM agi_router.route r
-         WHERE r.block = %(block)s AND r.x_number = n.x_number AND r.caller_tag = ANY (%(tags)s)
+         WHERE r.block = %(block)s AND r.x_number = n.x_number AND r.caller_tag = ANY (%(tags)s::bigint[])
            AND r.ends_at > t.now - %(party_rest)s::interval LIMIT 1)
     OR (SELECT true FROM agi_router.past_route r
-         WHERE r.block = %(block)s AND r.x_number = n.x_number AND r.caller_tag = ANY (%(tags)s)
+         WHERE r.block = %(block)s AND r.x_number = n.x_number AND r.caller_tag = ANY (%(tags)s::bigint[])
            AND r.ends_at > t.now - %(party_rest)s::interval LIMIT 1);
 
 -- find_pair --
@@ -179,14 +179,16 @@ SELECT x_number, caller_tag, until
 SELECT *
   FROM agi_router.bind(
        %(block)s, %(tag_key)s::integer, %(seal_key)s::integer, %(terms)s, %(rest)s, %(party_rest)s,
-       %(x_number)s, %(caller_tag)s, %(shown)s, %(side)s, %(callee)s, %(callee_tags)s::text[], %(caller)s,
+       %(x_number)s::bigint[], %(caller_tag)s::bigint[], %(shown)s::bigint[], %(side)s::text[],
+       %(callee)s::bytea[], %(callee_tags)s::text[], %(caller)s::bytea[],
        %(place_x)s::bigint[], %(place_tag)s::bigint[], %(place)s::integer[]) AS made (begins_at);
 
 -- add_routes --
 -- Add routes to a binding; route_pkey is violated where a live binding is in the way.
 SELECT agi_router.add_routes(
-    %(block)s, %(tag_key)s::integer, %(seal_key)s::integer, %(id)s, %(x_number)s, %(caller_tag)s, %(shown)s,
-    %(side)s, %(callee)s, %(callee_tags)s::text[], %(caller)s, %(place_x)s::bigint[], %(place_tag)s::bigint[]);
+    %(block)s, %(tag_key)s::integer, %(seal_key)s::integer, %(id)s, %(x_number)s::bigint[],
+    %(caller_tag)s::bigint[], %(shown)s::bigint[], %(side)s::text[], %(callee)s::bytea[],
+    %(callee_tags)s::text[], %(caller)s::bytea[], %(place_x)s::bigint[], %(place_tag)s::bigint[]);
 
 -- remove_route --
 -- Take the route of a member who leaves out of a binding that lives on.

@@ -99,23 +99,11 @@ SELECT agi_router.why_closed(k.block, k.tenant_id, k.state, k.valid_from, k.vali
  WHERE k.block = %(block)s;
 
 -- find_opening --
--- An active tenant, the time, and some of the blocks in which it may make new bindings, drawn at random: of its
--- own, and of the shared ones. There may be thousands, of which a bind uses one. And the number of the binding, which
--- has to be known before it is made.
--- The time is a column, not the function: else why_closed would not be inlined, at six times the cost.
-SELECT t.id, n.now, nextval('agi_router.binding_id') AS binding_id,
-       ARRAY(SELECT k.block FROM agi_router.block k
-              WHERE k.tenant_id = t.id
-                AND agi_router.why_closed(k.block, k.tenant_id, k.state, k.valid_from, k.valid_until,
-                                          t.id, %(digit)s, n.now) IS NULL
-              ORDER BY random() LIMIT %(draws)s) AS own,
-       ARRAY(SELECT k.block FROM agi_router.block k
-              WHERE k.tenant_id IS NULL
-                AND agi_router.why_closed(k.block, k.tenant_id, k.state, k.valid_from, k.valid_until,
-                                          t.id, %(digit)s, n.now) IS NULL
-              ORDER BY random() LIMIT %(draws)s) AS shared
-  FROM (SELECT clock_timestamp() AS now OFFSET 0) n
-  JOIN agi_router.tenant t ON t.name = %(tenant)s AND t.active AND agi_router.in_scope(t.id, %(scope)s);
+-- Where a tenant may make a binding, and a number for it; see agi_router.open_blocks.
+SELECT *
+  FROM agi_router.open_blocks(
+       %(tenant)s, %(digit)s::integer, %(draws)s, %(serials)s::integer[], %(tags)s::bigint[], %(rest)s,
+       %(party_rest)s, %(scope)s::integer);
 
 -- list_open_blocks --
 -- All blocks in which a tenant may make new bindings: its own, then the shared ones.

@@ -57,43 +57,36 @@ def script(recorder: Recorder) -> str:
     """
     cursor = psycopg.ClientCursor(recorder)
     lines = []
-    names: dict[int, str] = {}
+    names: list[str] = []
     for query, values in recorder.asked:
         line = cursor.mogrify(query, values)
         if "terms" in values:
             if not names:
                 raise BenchError("bind no longer chooses its number by a statement of its own")
-            line = _array(line, values["caller_tag"], [names[tag] for tag in values["caller_tag"]])
+            line = _array(line, values["caller_tag"], names)
             # Each is the only callee of the other.
-            line = _array(
-                line,
-                [f'"{{{tag}}}"' for tag in reversed(values["caller_tag"])],
-                [f"'{{' || {names[tag]} || '}}'" for tag in reversed(values["caller_tag"])],
-                "text",
-            )
-            # What is dialled and what is shown are one number here.
-            line = _array(line, values["x_number"], [":x_number"] * len(values["x_number"]))
+            callees = [f"'{{' || {name} || '}}'" for name in reversed(names)]
+            line = _array(line, values["callee_tags"], callees, "text")
+            for column in ("x_number", "shown"):
+                line = _array(line, values[column], [":drawn_x_number"] * len(names))
+            line = line.replace(str(values["block"]), "(:drawn_x_number::bigint / 10000)")
             terms = cursor.mogrify("%(terms)s", values)
             drawn = f"jsonb_set({terms}, '{{id}}', to_jsonb(:drawn_binding_id::bigint))"
             line = line.replace(terms, drawn)
         # One line each: a comment would hide the rest of it.
         line = " ".join(re.sub(r"--.*", "", line).split()).rstrip(";")
         if "draws" in values:
+            names = [f":tag{place}" for place in range(values["tags"].count(",") + 1)]
+            lines += [rf"\set {name[1:]} {_ANY_TAG}" for name in names]
+            line = _array(line, values["tags"], names)
             lines.append(line + r" \gset drawn_")
-        elif "tags" in values:
-            names = {tag: f":tag{place}" for place, tag in enumerate(values["tags"])}
-            lines += [rf"\set {name[1:]} {_ANY_TAG}" for name in names.values()]
-            line = _array(line, values["tags"], list(names.values()))
-            lines.append(line + r" \gset")
         else:
             lines.append(line + ";")
     return "\n".join(lines) + "\n"
 
 
-def _array(
-    text: str, values: Sequence[object], variables: Sequence[str], kind: str = "bigint"
-) -> str:
-    literal = "'{" + ",".join(map(str, values)) + "}'"
+def _array(text: str, array: str, variables: Sequence[str], kind: str = "bigint") -> str:
+    literal = f"'{array}'"
     if literal not in text:
         raise BenchError("bind no longer takes its routes as arrays")
     return text.replace(literal, f"(ARRAY[{','.join(variables)}]::{kind}[])")

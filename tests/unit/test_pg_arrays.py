@@ -1,6 +1,6 @@
 """Arrays as text: what PostgreSQL would read as something else is quoted."""
 
-from agi_router.db.arrays import array_of_integers, array_of_texts
+from agi_router.db.arrays import array_of_bytes, array_of_integers, array_of_texts
 
 
 def test_integers() -> None:
@@ -15,4 +15,11 @@ def test_texts() -> None:
     assert array_of_texts(["A-1", 'a"b', "a\\b", "NULL", "", "{,}"]) == (
         r'{"A-1","a\"b","a\\b","NULL","","{,}"}'
     )
+    assert array_of_texts([None, "NULL"]) == '{NULL,"NULL"}'
     assert array_of_texts(()) == "{}"
+
+
+def test_bytes() -> None:
+    """In hexadecimal; none is null, and nothing is no bytes."""
+    assert array_of_bytes([b"\x00\xff", None, b""]) == r'{"\\x00ff",NULL,"\\x"}'
+    assert array_of_bytes(()) == "{}"
