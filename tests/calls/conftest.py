@@ -2,6 +2,7 @@
 Fixtures for real calls: the test PBX, its router under the tests' hand, phones, and the CLI.
 """
 
+import contextlib
 import itertools
 import os
 import signal
@@ -14,7 +15,7 @@ import pytest
 
 from calls import patience
 from harness import prompts
-from harness.pbx import BLOCK, STATE, Asterisk, Cli, Dialplan, Router
+from harness.pbx import BLOCK, STATE, Asterisk, Cli, Dialplan, Router, end_others, unused_number
 from testpbx.phones import Phones
 from testpbx.waiting import until
 
@@ -51,11 +52,12 @@ def running_router(pbx: dict[str, Any]) -> Iterator[Router]:
     router = Router(env, STATE / "logs/router.log")
     fastagi = Router(env, STATE / "logs/fastagi.log", door="agi")
     for service in ("router", "fastagi"):
-        os.kill(int((STATE / f"{service}.pid").read_text().split()[0]), signal.SIGTERM)
-    assert until(lambda: not router.registered() and not fastagi.registered(), timeout=15)
-    router.start()
-    yield router
-    router.stop()
+        # It is gone already where this fixture has failed before.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int((STATE / f"{service}.pid").read_text().split()[0]), signal.SIGTERM)
+    assert until(lambda: not router.registered() and not fastagi.registered(), timeout=60)
+    with router.serving():
+        yield router
 
 
 @pytest.fixture(scope="session")
@@ -66,9 +68,10 @@ def asterisk(pbx: dict[str, Any]) -> Asterisk:
 
 @pytest.fixture
 def router(running_router: Router) -> Iterator[Router]:
-    """The running router; whatever a test does to it, the next one finds it running."""
+    """The running router; whatever a test does to it, the next one finds it running, and alone."""
     running_router.ensure()
     yield running_router
+    end_others(running_router)
     running_router.ensure()
 
 
@@ -76,10 +79,8 @@ def router(running_router: Router) -> Iterator[Router]:
 def fastagi(pbx: dict[str, Any], router: Router) -> Iterator[Router]:
     """The FastAGI door, in a process of its own, beside the router."""
     assert router
-    door = Router(pbx["env"], STATE / "logs/fastagi.log", door="agi")
-    door.start()
-    yield door
-    door.stop()
+    with Router(pbx["env"], STATE / "logs/fastagi.log", door="agi").serving() as door:
+        yield door
 
 
 @pytest.fixture
@@ -104,6 +105,13 @@ def database(pbx: dict[str, Any]) -> Iterator[psycopg.Connection[dict[str, Any]]
         pbx["dsn"], autocommit=True, row_factory=psycopg.rows.dict_row
     ) as connection:
         yield connection
+
+
+@pytest.fixture
+def unused(cli: Cli, database: psycopg.Connection[dict[str, Any]]) -> str:
+    """A 700 number of ours on which nobody is bound, and of which no call is on record."""
+    assert cli
+    return unused_number(database)
 
 
 _numbers = itertools.count(13800001000)

@@ -25,11 +25,8 @@ def test_no_router(cli: Cli, phones: Phones, router: Router, a: str, b: str) -> 
 def test_frozen_router(cli: Cli, phones: Phones, router: Router, a: str, b: str) -> None:
     """A router that is up and silent costs the caller's patience, then the call is refused."""
     x = cli.bind(a, b, "--max-calls", "1")["x"]
-    router.send(signal.SIGSTOP)
-    try:
+    with router.frozen():
         call = phones.call(a, x)
-    finally:
-        router.send(signal.SIGCONT)
 
     assert (call.status, call.invites) == (480, ())
     assert cli.record(x)["reason"] == "platform_fault"
@@ -45,7 +42,7 @@ def test_router_killed_while_people_talk(
 
     with phones.listen() as callee:
         talk = phones.dial(a, binding["x"], hold=3.0)
-        assert until(lambda: any(m.method == "ACK" for m in callee.messages), timeout=10)
+        assert until(lambda: any(m.method == "ACK" for m in callee.messages), timeout=20)
         router.send(signal.SIGKILL)
         router.wait()
         (heard,) = talk.heard()
@@ -65,7 +62,7 @@ def test_router_drains(cli: Cli, phones: Phones, router: Router, a: str, b: str)
 
     with phones.listen() as callee:
         talk = phones.dial(a, x, hold=2.0)
-        assert until(lambda: any(m.method == "ACK" for m in callee.messages), timeout=10)
+        assert until(lambda: any(m.method == "ACK" for m in callee.messages), timeout=20)
         router.send(signal.SIGTERM)
         assert router.wait() == 0
         (heard,) = talk.heard()

@@ -9,9 +9,9 @@ import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import psycopg
 
@@ -75,7 +75,7 @@ class Cli:
         found: list[Any] = []
 
         def settled() -> bool:
-            found[:] = calls_on(x, self("calls", "--limit", "1000"))
+            found[:] = calls_on(x, self("calls", "--x", x, "--limit", "1000"))
             return len(found) >= count and all(c["state"] == "settled" for c in found)
 
         assert until(settled, timeout=30), found
@@ -100,6 +100,8 @@ class Router:
         if door == "agi":
             self._env["AGI_ROUTER_METRICS_LISTEN"] = "127.0.0.1:9701"
         self._log = log
+        # Several write to one file, one after the other.
+        self._before = log.stat().st_size if log.exists() else 0
         self._door = door
         _made.append(self)
         self.process: subprocess.Popen[bytes] | None = None
@@ -135,18 +137,49 @@ class Router:
         assert until(lambda: not self.registered(), timeout=20)
         return code
 
+    @property
+    def runs(self) -> bool:
+        """Whether its process is there."""
+        return self.process is not None and self.process.poll() is None
+
+    @contextmanager
+    def serving(self) -> Iterator[Self]:
+        """Start it for the time of a block; whatever happens, it does not run afterwards."""
+        try:
+            self.start()
+            yield self
+        finally:
+            self.stop()
+
     def ensure(self) -> None:
         """Start it if it does not run, and wait until its door is open: Asterisk may be new."""
-        if self.process is None or self.process.poll() is not None:
+        if self.runs:
+            self.send(signal.SIGCONT)
+        else:
             self.start()
         assert until(self.registered, timeout=20), self._log.read_text()
 
     def stop(self) -> None:
         """End it in an orderly way."""
-        if self.process is not None and self.process.poll() is None:
+        if self.runs:
             self.send(signal.SIGCONT)
             self.send(signal.SIGTERM)
-            assert self.wait() == 0
+            try:
+                assert self.wait() == 0
+            finally:
+                self.end()
+
+    def end(self) -> None:
+        """End its process, whatever it does and whoever serves besides."""
+        if self.process is None or not self.runs:
+            return
+        self.send(signal.SIGCONT)
+        self.send(signal.SIGTERM)
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
 
     def registered(self) -> bool:
         """Whether its door is open: Asterisk knows the application, or FastAGI answers."""
@@ -157,17 +190,21 @@ class Router:
 
     @property
     def log(self) -> str:
-        """What it has logged."""
-        return self._log.read_text("utf-8")
+        """What has been logged in its file since it was made."""
+        with self._log.open("rb") as file:
+            file.seek(self._before)
+            return file.read().decode()
+
+    def says(self, *words: str, since: int = 0) -> bool:
+        """Whether all of *words* come to stand in its log, behind its first *since* characters."""
+        return until(lambda: all(each in self.log[since:] for each in words), timeout=20)
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
         """Let it not move for the time of a block."""
-        self.send(signal.SIGSTOP)
-        try:
+        assert self.process is not None
+        with _frozen(self.process.pid):
             yield
-        finally:
-            self.send(signal.SIGCONT)
 
 
 _made: list[Router] = []
@@ -178,6 +215,13 @@ def stop_routers() -> None:
     for each in _made:
         if type(each) is Router:
             each.stop()
+
+
+def end_others(router: Router) -> None:
+    """End all but one: a test that has failed may have left some, which serve or stand by."""
+    for each in _made:
+        if each is not router:
+            each.end()
 
 
 class Dialplan:
@@ -302,6 +346,21 @@ class Asterisk:
         return ari_answers("asterisk/info?only=status", self._password)
 
 
+def unused_number(database: psycopg.Connection[dict[str, Any]]) -> str:
+    """
+    A number of the block of all tests on which nobody is or was bound, and nobody has called.
+
+    Which those are is drawn: a number that is written down may be anybody's.
+    """
+    [row] = database.execute(
+        "SELECT x FROM generate_series(%(block)s * 10000, %(block)s * 10000 + 9999) AS x WHERE x"
+        " NOT IN (SELECT x_number FROM agi_router.route UNION SELECT x_number FROM"
+        " agi_router.past_route UNION SELECT x_number FROM agi_router.call) LIMIT 1",
+        {"block": int(BLOCK)},
+    ).fetchall()
+    return str(row["x"])
+
+
 def expire(database: psycopg.Connection[dict[str, Any]], binding: Mapping[str, Any]) -> None:
     """Make a binding one that has just expired, unnoticed by anybody."""
     database.execute(
@@ -329,14 +388,53 @@ def tree(pid: int) -> list[int]:
 @contextmanager
 def frozen(service: str) -> Iterator[None]:
     """A server of the PBX that does not move, with all its children, for the time of a block."""
-    pids = tree(int((STATE / f"{service}.pid").read_text().split()[0]))
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
+    with _frozen(int((STATE / f"{service}.pid").read_text().split()[0])):
+        yield
+
+
+@contextmanager
+def _frozen(first: int) -> Iterator[None]:
+    """
+    A process and its descendants that do not move for the time of a block.
+
+    The signal does not wait until they stand: another thread may answer meanwhile, and a server
+    make another child.
+    """
+    pids: list[int] = []
+
+    def all_stand() -> bool:
+        """Whether those do that there are now; who is new is stopped too."""
+        more = [pid for pid in tree(first) if pid not in pids]
+        pids.extend(more)
+        for pid in more:
+            _signal(pid, signal.SIGSTOP)
+        return not more and all(map(_stands, pids))
+
     try:
+        assert until(all_stand, timeout=20), pids
         yield
     finally:
         for pid in reversed(pids):
-            os.kill(pid, signal.SIGCONT)
+            _signal(pid, signal.SIGCONT)
+
+
+def _signal(pid: int, signum: signal.Signals) -> None:
+    # A child may have ended meanwhile.
+    with suppress(ProcessLookupError):
+        os.kill(pid, signum)
+
+
+def _stands(pid: int) -> bool:
+    """Whether no thread of a process moves; one that has ended does not."""
+    try:
+        states = [
+            # Behind the name, which may hold anything: proc(5).
+            (task / "stat").read_text().rpartition(") ")[2][0]
+            for task in Path(f"/proc/{pid}/task").iterdir()
+        ]
+    except (FileNotFoundError, ProcessLookupError):
+        return not Path(f"/proc/{pid}").exists()
+    return all(state in "TtZX" for state in states)
 
 
 def ask(path: str) -> tuple[int, str]:
