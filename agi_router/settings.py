@@ -23,6 +23,7 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from agi_router.bindings.words import Language
+from agi_router.calls.check import NOTE_CHECK
 from agi_router.calls.end import UnknownEnd
 from agi_router.calls.refusal_limit import OFF, Rate
 from agi_router.durations import format_duration, parse_duration
@@ -249,6 +250,11 @@ class Settings:
         open_modes: Whether numbers may be bound that strangers can call (AX, AXE). No source says
             that 700 numbers may.
         extension_tries: How many times a stranger may type an extension.
+        check_url: Address of the verification service that is asked before a call is connected;
+            not set: nobody is asked.
+        check_timeout: Seconds that it has for its answer. A call without one is refused.
+        check_token_file: The file that holds what is sent to it as a bearer token.
+        check_numbers: Whether it is sent the real numbers. Needs https, or this host.
         strict: Whether all refusals that depend on a binding sound alike and come at one moment,
             so that a refused caller learns nothing about it.
         refusal_limit_caller: How many refused calls of one caller may cost a look-up in this time.
@@ -305,6 +311,10 @@ class Settings:
     unasserted: str = _setting(_unasserted, default="from")
     open_modes: bool = _setting(_switch, default=False)
     extension_tries: int = _setting(_whole(1, 9, ""), default=3)
+    check_url: str | None = _setting(_url)
+    check_timeout: float = _setting(_seconds(0.01, 5), default=0.15)
+    check_token_file: Path | None = _setting(_path)
+    check_numbers: bool = _setting(_switch, default=False)
     strict: bool = _setting(_switch, default=False)
     refusal_limit_caller: Rate = _setting(_rate, default=Rate(20, timedelta(minutes=10)))
     refusal_limit_trunk: Rate = _setting(_rate, default=OFF)
@@ -362,7 +372,22 @@ class Settings:
                 f"{PREFIX}DECISION_TIMEOUT must be shorter than {PREFIX}PATIENCE, after which"
                 " nobody waits for the decision"
             )
+        if settings.check_url is not None:
+            settings._judge_check()
         return settings
+
+    def _judge_check(self) -> None:
+        if self.check_timeout + NOTE_CHECK >= self.decision_timeout:
+            raise SettingsError(
+                f"{PREFIX}CHECK_TIMEOUT must be shorter than {PREFIX}DECISION_TIMEOUT by more than"
+                f" {NOTE_CHECK:g} seconds, in which the answer is written down"
+            )
+        parts = urlsplit(self.check_url or "")
+        if self.check_numbers and parts.scheme == "http" and not _is_here(parts.hostname or ""):
+            raise SettingsError(
+                f"{PREFIX}CHECK_NUMBERS sends real numbers, which anybody on the way could read:"
+                f" give {PREFIX}CHECK_URL by https"
+            )
 
     def agi_address(self) -> tuple[str, int] | None:
         """
@@ -444,6 +469,23 @@ class Settings:
         except ValueError as exc:
             raise SettingsError(f"{PREFIX}AGI_SECRET_FILE is malformed; expected {exc}") from None
 
+    def load_check_token(self) -> str | None:
+        """
+        Return what is sent to the verification service as a bearer token, if anything is.
+
+        Raises:
+            SettingsError: The file cannot be read, is open to others, or is malformed.
+        """
+        if self.check_token_file is None:
+            return None
+        line = _first_line(self.check_token_file, "CHECK_TOKEN", "token of the real-time check")
+        # RFC 6750, 2.1.
+        if not re.fullmatch(r"[A-Za-z0-9._~+/-]{1,4096}=*", line):
+            raise SettingsError(
+                f"{PREFIX}CHECK_TOKEN_FILE is malformed; expected letters, digits and -._~+/"
+            )
+        return line
+
     def describe(self) -> dict[str, str]:
         """
         Return the effective value of every variable as text, secrets hidden.
@@ -454,6 +496,13 @@ class Settings:
             )
             for each in fields(self)
         }
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _split(listen: str) -> tuple[str, int] | None:

@@ -8,9 +8,10 @@ from typing import Protocol
 
 from agi_router.bindings.facts import Facts
 from agi_router.calls.arrival import Call
+from agi_router.calls.check import Verdict
 from agi_router.calls.decision import AllocationNeeded, Refusal, Route
 
-__all__ = ["Admission", "Admissions", "Meter"]
+__all__ = ["Admission", "Admissions", "Checker", "Meter"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +52,28 @@ class Admissions(Protocol):
 
         Raises:
             StoreError: No answer within *timeout* seconds, or the store failed.
+        """
+        ...
+
+
+class Checker(Protocol):
+    """
+    Who says whether an admitted call may be connected.
+    """
+
+    async def check(
+        self,
+        call: Call,
+        call_id: str,
+        route: Route,
+        *,
+        timeout: float,  # noqa: ASYNC109
+    ) -> Verdict:
+        """
+        Tell whether *call*, which is to go by *route*, is confirmed, and put that on record.
+
+        Raises:
+            StoreError: It cannot be put on record within *timeout* seconds, or the call is over.
         """
         ...
 

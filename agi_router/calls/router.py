@@ -15,6 +15,7 @@ from typing import Self, TypeGuard
 from agi_router.bindings.reasons import Reason
 from agi_router.bindings.words import Language
 from agi_router.calls.arrival import Call
+from agi_router.calls.check import Verdict
 from agi_router.calls.decision import (
     AllocationNeeded,
     Ask,
@@ -27,7 +28,7 @@ from agi_router.calls.decision import (
 from agi_router.calls.dialplan import Destination, to_ask, to_dial, to_refuse
 from agi_router.calls.identity import Signalled, read_caller
 from agi_router.calls.merged import First, Requests
-from agi_router.calls.ports import Admissions, Meter
+from agi_router.calls.ports import Admissions, Checker, Meter
 from agi_router.calls.refusal_limit import OFF, Rate, RefusalLimit
 from agi_router.errors import AgiRouterError, StoreBusy
 from agi_router.logs import LateLog
@@ -140,6 +141,7 @@ class Router:
         trunk_limit: The same for all callers of one trunk together.
         extension_limit: How many wrong extensions may be typed on one number by all callers
             together: a caller's number can be another one in each call.
+        checker: Who is asked whether an admitted call may be connected, if anybody is.
         clock: Nanoseconds; does not go back.
     """
 
@@ -159,6 +161,7 @@ class Router:
         caller_limit: Rate = OFF,
         trunk_limit: Rate = OFF,
         extension_limit: Rate = OFF,
+        checker: Checker | None = None,
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._store = store
@@ -177,6 +180,7 @@ class Router:
             _EXTENSIONS: RefusalLimit(extension_limit),
         }
         self._requests = Requests()
+        self._checker = checker
         self._clock = clock
         self._spared = RefusalLimit(_SPARED_PROMPTS)
         # Callers are remembered by a hash whose key is in no other place.
@@ -280,6 +284,7 @@ class Router:
         return crowd
 
     async def _decide(self, arrival: Arrival, lives: Lives) -> Decision:
+        deadline = self._clock() + int(self._timeout * _SECOND)
         trunk = arrival.trunk
         if self.ways_in is not None and trunk not in self.ways_in:
             # Nothing is known of what its caller id is worth, nor of what it is shown.
@@ -309,6 +314,10 @@ class Router:
             return Refusal(reason=Reason.MERGED)
         else:
             decision = await self._admit(screened, arrival.call_id)
+            if isinstance(decision, Route) and self._checker is not None:
+                decision = await self._check(
+                    self._checker, screened, arrival.call_id, decision, deadline
+                )
             if isinstance(decision, Route):
                 return decision
         refused = isinstance(decision, Refusal) and not decision.reason.is_platform_fault
@@ -398,5 +407,27 @@ class Router:
         log.error("decision.disagrees", extra={"call": call_id})
         return Refusal(reason=Reason.PLATFORM_FAULT)
 
+    async def _check(
+        self, checker: Checker, call: Call, call_id: str, route: Route, deadline: int
+    ) -> Route | Refusal:
+        """
+        Have an admitted call confirmed. Its use comes back where it is refused.
+        """
+        verdict = await checker.check(call, call_id, route, timeout=self._left(deadline))
+        if verdict is Verdict.YES:
+            return route
+        return Refusal(
+            reason=_BY_VERDICT[verdict],
+            binding=route.binding,
+            language=route.language,
+            prompts=route.prompts,
+        )
+
     def _left(self, deadline: int) -> float:
         return max(0.0, (deadline - self._clock()) / _SECOND)
+
+
+_BY_VERDICT = {
+    Verdict.NO: Reason.CHECK_REFUSED,
+    Verdict.UNAVAILABLE: Reason.CHECK_UNAVAILABLE,
+}

@@ -14,6 +14,7 @@ from datetime import datetime
 from itertools import groupby
 from types import TracebackType
 from typing import Any, Self, TypeVar
+from uuid import uuid4
 
 import psycopg
 
@@ -21,8 +22,9 @@ from agi_router.bindings.modes import Y_TTL, Axyb, compile_child
 from agi_router.bindings.rows import find_back, seal_routes
 from agi_router.bindings.words import Callback, Side
 from agi_router.calls.arrival import Call
+from agi_router.calls.check import Checked, Question
 from agi_router.calls.days import check_days
-from agi_router.calls.decision import AllocationNeeded
+from agi_router.calls.decision import AllocationNeeded, Route
 from agi_router.calls.end import End, call_day
 from agi_router.calls.ports import Admission
 from agi_router.calls.rows import caller_tags, read_admission
@@ -311,6 +313,67 @@ class AdmissionStore:
             "y_callee": other.callee,
         }
         await connection.execute(query("add_child"), child)
+
+    async def find_question(
+        self,
+        call: Call,
+        call_id: str,
+        route: Route,
+        *,
+        timeout: float,  # noqa: ASYNC109
+    ) -> Question:
+        """
+        What a verification service is to be asked about an admitted call; without real numbers.
+
+        Raises:
+            StoreError: No answer within *timeout* seconds, or the call is over already.
+        """
+        values = _key(call, call_id)
+
+        async def work(connection: FastConnection) -> dict[str, Any] | None:
+            return await (await connection.execute(query("find_checked"), values)).fetchone()
+
+        row = await self.pool.submit(work, timeout=timeout, about=call)
+        if row is None:
+            raise StoreError("the call to check is over already")
+        return Question(
+            id=str(uuid4()),
+            call_id=call_id,
+            asked_at=row["asked_at"],
+            binding=route.binding,
+            x_number=call.x_number,
+            side=Side(row["side"]),
+            tenant=row["tenant"],
+            order_id=row["order_id"],
+            out_id=row["out_id"],
+            industrial_id=row["industrial_id"],
+        )
+
+    async def note_check(
+        self,
+        call: Call,
+        call_id: str,
+        checked: Checked,
+        *,
+        timeout: float,  # noqa: ASYNC109
+    ) -> None:
+        """
+        Write what became of a check on the record of its call.
+
+        Raises:
+            StoreError: No answer within *timeout* seconds, or the store failed.
+        """
+        values = {
+            **_key(call, call_id),
+            "check_id": checked.id,
+            "verdict": checked.verdict,
+            "ms": checked.ms,
+        }
+
+        async def work(connection: FastConnection) -> None:
+            await connection.execute(query("note_check"), values)
+
+        await self.pool.submit(work, timeout=timeout, about=call)
 
     async def _write(
         self, connection: FastConnection, write: Callable[[KeyRing], Awaitable[None]]
@@ -621,6 +684,10 @@ class AdmissionStore:
                 return await settle(connection)
 
         return await self.pool.submit(work, timeout=timeout)  # type: ignore[no-any-return]
+
+
+def _key(call: Call, call_id: str) -> dict[str, Any]:
+    return {"block": call.x_number.block.value, "day": call_day(call_id), "call_id": call_id}
 
 
 def _name(keys: KeyRing) -> str:

@@ -79,14 +79,14 @@ def describe_call(row: dict[str, Any]) -> dict[str, Any]:
     """
     binding = row["binding_id"]
     # Neither: the caller hung up before there was a decision.
-    verdict = "refuse" if row["reason"] else "gave_up"
+    decided = "gave_up" if binding is None else "route"
     return {
         "id": row["id"],
         "tenant": row["tenant"],
         "x": str(row["x_number"]),
         "binding": None if binding is None else f"{row['block']}-{binding}",
         "side": row["side"],
-        "verdict": verdict if binding is None else "route",
+        "verdict": "refuse" if row["reason"] else decided,
         "reason": row["reason"],
         "outcome": row["outcome"],
         "state": row["state"],
@@ -96,4 +96,7 @@ def describe_call(row: dict[str, Any]) -> dict[str, Any]:
         "talk_ms": row["talk_ms"],
         "released_by": row["released_by"],
         "cause": row["cause"],
+        "check_id": None if row["check_id"] is None else str(row["check_id"]),
+        "check_verdict": row["check_verdict"],
+        "check_ms": row["check_ms"],
     }

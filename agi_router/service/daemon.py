@@ -26,6 +26,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from agi_router.ari import AriUnavailable
+from agi_router.calls.checker import CallChecker
 from agi_router.calls.journal import EndJournal
 from agi_router.calls.journal_probe import JournalProbe
 from agi_router.calls.router import Router
@@ -57,6 +58,7 @@ from agi_router.service.upkeep import (
 from agi_router.settings import Settings
 
 if TYPE_CHECKING:
+    from agi_router.calls.verifier import HttpVerifier
     from agi_router.doors.fastagi import FastAgiDoor
 
 __all__ = ["Doors", "serve"]
@@ -144,6 +146,7 @@ async def _serve(
         quarantine=settings.quarantine,
         open_modes=settings.open_modes,
     )
+    verifier = _open_verifier(settings)
     router = Router(
         store,
         timeout=settings.decision_timeout,
@@ -158,6 +161,9 @@ async def _serve(
         caller_limit=settings.refusal_limit_caller,
         trunk_limit=settings.refusal_limit_trunk,
         extension_limit=settings.refusal_limit_extensions,
+        checker=None
+        if verifier is None
+        else CallChecker(store, verifier, numbers=settings.check_numbers),
     )
     fastagi = None if doors is Doors.ARI else _open_fastagi(settings, router)
     if doors is Doors.AGI and fastagi is None:
@@ -195,6 +201,8 @@ async def _serve(
         if fastagi is not None:
             await fastagi.drain()
         await settlement.close()
+        if verifier is not None:
+            verifier.close()
     return not stop.is_set()
 
 
@@ -386,6 +394,17 @@ def _open_fastagi(settings: Settings, router: Router) -> "FastAgiDoor | None":
     door = FastAgiDoor(router, host=host, port=port, secret=settings.load_agi_secret())
     door.open()
     return door
+
+
+def _open_verifier(settings: Settings) -> "HttpVerifier | None":
+    if settings.check_url is None:
+        return None
+    # Here, so that a router that asks nobody does not hold h11 as well.
+    from agi_router.calls.verifier import HttpVerifier  # noqa: PLC0415
+
+    return HttpVerifier(
+        settings.check_url, timeout=settings.check_timeout, token=settings.load_check_token()
+    )
 
 
 async def _leaving(stop: asyncio.Event, door: AriDoor, handover: float) -> None:

@@ -376,6 +376,9 @@ CREATE TABLE agi_router.call (
     reason      text,
     outcome     text,
     released_by text,
+    check_id    uuid,
+    check_verdict text,
+    check_ms    integer,
     CONSTRAINT call_pkey PRIMARY KEY (block, id, day)
 ) PARTITION BY RANGE (day);
 CREATE TABLE agi_router.call_other PARTITION OF agi_router.call DEFAULT;
@@ -404,6 +407,9 @@ COMMENT ON COLUMN agi_router.call.state IS 'reserved: a use is taken and the cal
 COMMENT ON COLUMN agi_router.call.reason IS 'Why it was refused; null if it was not';
 COMMENT ON COLUMN agi_router.call.outcome IS 'What became of the dialled leg; null if none was dialled';
 COMMENT ON COLUMN agi_router.call.released_by IS 'Who ended it: caller, callee, us';
+COMMENT ON COLUMN agi_router.call.check_id IS 'Id of the question to a verification service; null: none was asked';
+COMMENT ON COLUMN agi_router.call.check_verdict IS 'What became of it: yes, no, unavailable';
+COMMENT ON COLUMN agi_router.call.check_ms IS 'Milliseconds that it took';
 COMMENT ON INDEX agi_router.call_tenant IS 'Calls of a tenant, by time';
 COMMENT ON INDEX agi_router.call_reserved IS 'Calls that take a use and are not settled: running, or their end was not seen';
 

@@ -25,6 +25,20 @@ SELECT agi_router.add_child(
     %(block)s, %(tag_key)s::integer, %(seal_key)s::integer, %(id)s, %(x_number)s, %(x_tag)s, %(x_callee)s,
     %(x_caller)s, %(y_number)s, %(y_tags)s::bigint[], %(y_callee)s);
 
+-- find_checked --
+-- What a verification service is told of an admitted call and its binding; no row once the call is over.
+SELECT c.side, t.name AS tenant, b.order_id, b.out_id, b.industrial_id, clock_timestamp() AS asked_at
+  FROM agi_router.call c
+  JOIN agi_router.binding b ON b.block = c.block AND b.id = c.binding_id
+  JOIN agi_router.tenant t ON t.id = b.tenant_id
+ WHERE c.block = %(block)s AND c.day = %(day)s AND c.id = %(call_id)s AND c.state = 'reserved';
+
+-- note_check --
+-- Write what became of the check of an admitted call on its record.
+UPDATE agi_router.call
+   SET check_id = %(check_id)s::uuid, check_verdict = %(verdict)s, check_ms = %(ms)s
+ WHERE block = %(block)s AND day = %(day)s AND id = %(call_id)s;
+
 -- settle --
 -- Settle a batch of ended calls of one day; returns the ids it neither settled nor inserted, and whether
 -- there is such a call: if not, it came at this moment, or no call may have that day.
@@ -52,7 +66,7 @@ SELECT count(*) AS open_calls FROM agi_router.call WHERE state = 'reserved';
 -- Calls since a time, newest first; of all, or of some bindings, one number, one reason or outcome; until a time, or
 -- behind a call. Blocks are given with the first two: they lead the key.
 SELECT c.block, c.id, t.name AS tenant, c.x_number, c.binding_id, c.side, c.received_at, c.ended_at, c.ring_ms,
-       c.talk_ms, c.state, c.reason, c.outcome, c.released_by, c.cause
+       c.talk_ms, c.state, c.reason, c.outcome, c.released_by, c.cause, c.check_id, c.check_verdict, c.check_ms
   FROM agi_router.call c
   LEFT JOIN agi_router.tenant t ON t.id = c.tenant_id
  WHERE c.day >= (%(since)s::timestamptz AT TIME ZONE 'UTC')::date - 1

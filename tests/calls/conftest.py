@@ -6,7 +6,8 @@ import contextlib
 import itertools
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from harness import prompts
 from harness.pbx import BLOCK, STATE, Asterisk, Cli, Dialplan, Router, end_others, unused_number
 from testpbx.phones import Phones
 from testpbx.waiting import until
+
+Serving = Callable[..., AbstractContextManager[None]]
 
 # Strangers are refused where no binding lets them through, with the modes that do so on.
 OPEN = {"AGI_ROUTER_OPEN_MODES": "on"}
@@ -73,6 +76,24 @@ def router(running_router: Router) -> Iterator[Router]:
     yield running_router
     end_others(running_router)
     running_router.ensure()
+
+
+@pytest.fixture
+def serving(cli: Cli, router: Router) -> Serving:
+    """A router with settings of its own in place of the running one."""
+
+    @contextmanager
+    def with_settings(**settings: str) -> Iterator[None]:
+        router.stop()
+        other = Router({**cli.env, **settings}, STATE / "logs/router-of-its-own.log")
+        try:
+            other.start()
+            yield
+        finally:
+            other.stop()
+            router.ensure()
+
+    return with_settings
 
 
 @pytest.fixture

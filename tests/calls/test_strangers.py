@@ -2,36 +2,14 @@
 Strangers on a real Asterisk: they learn nothing, and who asks too often is not looked up any more.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import psycopg
-import pytest
 
-from harness.pbx import CARRIER_IN, STATE, Cli, Router, ask, expire, frozen
+from calls.conftest import Serving
+from harness.pbx import CARRIER_IN, STATE, Cli, ask, expire, frozen
 from testpbx.phones import Call, Phones
 from testpbx.waiting import until
-
-Serving = Callable[..., AbstractContextManager[None]]
-
-
-@pytest.fixture
-def serving(cli: Cli, router: Router) -> Serving:
-    """A router with settings of its own in place of the running one."""
-
-    @contextmanager
-    def with_settings(**settings: str) -> Iterator[None]:
-        router.stop()
-        other = Router({**cli.env, **settings}, STATE / "logs/router-of-its-own.log")
-        other.start()
-        try:
-            yield
-        finally:
-            other.stop()
-            router.ensure()
-
-    return with_settings
 
 
 def conversation(call: Call) -> list[str]:

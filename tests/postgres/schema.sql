@@ -364,6 +364,9 @@ CREATE TABLE agi_router.call (
     reason text,
     outcome text,
     released_by text,
+    check_id uuid,
+    check_verdict text,
+    check_ms integer,
     CONSTRAINT call_state_check CHECK ((state = ANY (ARRAY['reserved'::text, 'settled'::text])))
 )
 PARTITION BY RANGE (day);
@@ -402,6 +405,12 @@ COMMENT ON COLUMN agi_router.call.outcome IS 'What became of the dialled leg; nu
 
 COMMENT ON COLUMN agi_router.call.released_by IS 'Who ended it: caller, callee, us';
 
+COMMENT ON COLUMN agi_router.call.check_id IS 'Id of the question to a verification service; null: none was asked';
+
+COMMENT ON COLUMN agi_router.call.check_verdict IS 'What became of it: yes, no, unavailable';
+
+COMMENT ON COLUMN agi_router.call.check_ms IS 'Milliseconds that it took';
+
 CREATE TABLE agi_router.call_other (
     block bigint NOT NULL,
     id text NOT NULL,
@@ -419,6 +428,9 @@ CREATE TABLE agi_router.call_other (
     reason text,
     outcome text,
     released_by text,
+    check_id uuid,
+    check_verdict text,
+    check_ms integer,
     CONSTRAINT call_state_check CHECK ((state = ANY (ARRAY['reserved'::text, 'settled'::text])))
 );
 

@@ -12,8 +12,9 @@ import pytest
 
 from agi_router.bindings.reasons import Reason
 from agi_router.bindings.store import BindingStore
-from agi_router.bindings.words import BindingState, Counting, Language
+from agi_router.bindings.words import BindingState, Counting, Language, Side
 from agi_router.calls.arrival import Call
+from agi_router.calls.check import Checked, Verdict
 from agi_router.calls.decision import AllocationNeeded, Refusal, Route, decide
 from agi_router.calls.dialplan import to_refuse
 from agi_router.calls.end import End, Outcome, parse_end
@@ -21,6 +22,7 @@ from agi_router.calls.lookup import CallLookup
 from agi_router.calls.ports import Admission
 from agi_router.calls.router import Arrival, Router
 from agi_router.calls.store import AdmissionStore
+from agi_router.calls.views import describe_call
 from agi_router.db.connection import Connection
 from agi_router.errors import BindingEnded, DayRefused, ProtocolError, RowRefused, StoreError
 from agi_router.keys.ring import KeyRing
@@ -238,7 +240,44 @@ async def test_record_of_a_call(
         "outcome": "answered",
         "released_by": "callee",
         "cause": 16,
+        "check_id": None,
+        "check_verdict": None,
+        "check_ms": None,
     }
+
+
+async def test_record_of_a_check(
+    store: BindingStore, admissions: AdmissionStore, admit: Admit
+) -> None:
+    """What is asked about an admitted call; the verdict is on record; refused, its use is back."""
+    made = bind(store, max_calls=1, order_id="A-1001", industrial_id="700.100.1/12345678")
+    (call_id,) = await admit(1)
+    decision = decide(
+        a_call(),
+        (await admissions.admit(a_call(), call_id, timeout=TIMEOUT)).facts,
+        now=store.now(),
+    )
+    assert isinstance(decision, Route)
+    question = await admissions.find_question(a_call(), call_id, decision, timeout=TIMEOUT)
+    assert question.call_id == call_id
+    assert (question.binding, question.side) == (decision.binding, Side.A)
+    assert (question.x_number, question.caller, question.callees) == (X, None, ())
+    assert (question.order_id, question.industrial_id) == ("A-1001", "700.100.1/12345678")
+    assert question.out_id is None
+    checked = Checked(id=question.id, verdict=Verdict.NO, ms=17)
+    await admissions.note_check(a_call(), call_id, checked, timeout=TIMEOUT)
+    await admissions.settle([an_end(call_id, None, reason=Reason.CHECK_REFUSED)])
+    assert store.find(made.id).calls_used == 0
+    (row,) = CallLookup(store.connection).calls(since=datetime.now(UTC) - HOUR, limit=10)
+    record = describe_call(row)
+    assert (record["verdict"], record["reason"]) == ("refuse", "check_refused")
+    assert (record["check_id"], record["check_verdict"], record["check_ms"]) == (
+        question.id,
+        "no",
+        17,
+    )
+    with pytest.raises(StoreError, match="over already"):
+        await admissions.find_question(a_call(), call_id, decision, timeout=TIMEOUT)
 
 
 async def test_a_line_that_is_forged_is_believed(

@@ -44,6 +44,7 @@ HARMLESS = frozenset(
 # Hashes and random bits, and what a request is made of.
 CODES = {"calls.identity", "events.signature", "keys.ring"}
 CRYPTO = {
+    "calls.check": {"json"},
     "cursors": {"base64"},
     "doors.alibaba.parameters": {"json"},
     "doors.alibaba.signature": {"base64", "hmac", "urllib"},
@@ -168,6 +169,7 @@ def test_where_the_libraries_are() -> None:
     assert users("cryptography") == {"keys.ring"}
     assert users("prometheus_client") == {"service.metrics"}
     assert {name.partition(".")[0] for name in users("click")} == {"cli"}
+    assert users("h11") == {"calls.verifier"}
     assert users("uvloop") == {"cli.service"}
     assert users("uvicorn") == {"service.http_server"}
     for library in ("fastapi", "pydantic"):
@@ -185,6 +187,7 @@ def test_no_library_but_those_that_are_installed_with_us() -> None:
         "click",
         "cryptography",
         "fastapi",
+        "h11",
         "prometheus_client",
         "psycopg",
         "pydantic",

@@ -11,6 +11,7 @@ ROOT = Path(agi_router.__file__).parent
 READS = {
     "numbers": "numbers themselves",
     "keys/ring": "to tag and to seal",
+    "calls/check": "to send them to the operator's verification service, where a setting says so",
     "calls/dialplan": "to have them dialled",
     "calls/identity": "to compare one form of a caller's number with another",
     "calls/router": "to tell callers apart, by a hash",

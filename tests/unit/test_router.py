@@ -14,6 +14,7 @@ from agi_router.bindings.facts import Facts, RouteHit
 from agi_router.bindings.reasons import Reason
 from agi_router.bindings.words import BindingState, Direction, Language, Mode, Side
 from agi_router.calls.arrival import Call
+from agi_router.calls.check import Verdict
 from agi_router.calls.decision import AllocationNeeded, Refusal, Route
 from agi_router.calls.dialplan import Destination, to_refuse
 from agi_router.calls.end import call_day
@@ -133,6 +134,21 @@ def router(store: Store, *, fixed_lines: bool = False, **settings: Any) -> Route
 def refused(facts: Facts) -> Admission:
     """Return the store's answer where a guard failed."""
     return Admission(admitted=False, facts=facts, now=NOW)
+
+
+@dataclass
+class Checker:
+    """Says the same of every call, and notes what it was asked."""
+
+    answer: Verdict | AgiRouterError
+    asked: list[tuple[Call, str, tuple[PhoneNumber, ...], float]] = field(default_factory=list)
+
+    async def check(self, call: Call, call_id: str, route: Route, *, timeout: float) -> Verdict:  # noqa: ASYNC109
+        """Answer, or fail as told."""
+        self.asked.append((call, call_id, route.callees, timeout))
+        if isinstance(self.answer, AgiRouterError):
+            raise self.answer
+        return self.answer
 
 
 async def test_a_call_is_routed() -> None:
@@ -735,3 +751,54 @@ async def test_an_arrival_does_not_show_what_was_typed() -> None:
     shown = repr(replace(ARRIVAL, typed="1234"))
     assert "1234" not in shown.replace(ARRIVAL.call_id, "").replace(X.digits, "")
     assert A.digits not in shown
+
+
+async def test_a_confirmed_call_is_routed() -> None:
+    """Asked after it is admitted, within the time that the database has left."""
+    now = [0]
+
+    class Slow(Store):
+        async def admit(self, call: Call, call_id: str, *, timeout: float) -> Admission:  # noqa: ASYNC109
+            now[0] += 10**8
+            return await super().admit(call, call_id, timeout=timeout)
+
+    checker = Checker(Verdict.YES)
+    asked = router(Slow(ADMITTED), checker=checker, clock=lambda: now[0])
+    assert await asked.answer(ARRIVAL) == ROUTED
+    ((call, call_id, callees, timeout),) = checker.asked
+    assert (call, call_id, callees) == (Call(caller=A, x_number=X), ARRIVAL.call_id, (B,))
+    assert timeout == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (Verdict.NO, Reason.CHECK_REFUSED),
+        (Verdict.UNAVAILABLE, Reason.CHECK_UNAVAILABLE),
+        (StoreError("no answer"), Reason.PLATFORM_FAULT),
+    ],
+)
+async def test_a_call_that_is_not_confirmed(
+    answer: Verdict | AgiRouterError, reason: Reason
+) -> None:
+    """It is refused by name; whoever is not asked about was refused before."""
+    checker = Checker(answer)
+    destination = await router(Store(ADMITTED), checker=checker).answer(ARRIVAL)
+    assert destination == to_refuse(Refusal(reason=reason), language=Language.ZH)
+    assert len(checker.asked) == 1
+    await router(Store(refused(replace(FACTS, hit=None))), checker=checker).answer(ARRIVAL)
+    assert len(checker.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "then"),
+    [(Verdict.NO, Reason.RATE_CALLER), (Verdict.UNAVAILABLE, Reason.CHECK_UNAVAILABLE)],
+)
+async def test_only_a_no_counts_for_the_limit(answer: Verdict, then: Reason) -> None:
+    """A service that fails locks nobody out."""
+    asked = router(
+        Store(ADMITTED), checker=Checker(answer), caller_limit=Rate(1, timedelta(minutes=1))
+    )
+    await asked.answer(ARRIVAL)
+    destination = await asked.answer(replace(ARRIVAL, call_id="pbx1-1741988825.43"))
+    assert destination == to_refuse(Refusal(reason=then), language=Language.ZH)

@@ -363,3 +363,41 @@ def test_ari_password(tmp_path: Path) -> None:
 def test_the_page() -> None:
     """docs/settings.md is what ``python tests/settings_page.py`` writes."""
     assert page() == PAGE.read_text("utf-8")
+
+
+def test_the_time_of_a_check() -> None:
+    """It fits into that of a decision, with what writing it down takes; if anybody is asked."""
+    assert settings(CHECK_TIMEOUT="0.3").check_timeout == 0.3
+    assert settings(CHECK_URL="https://check.example", CHECK_TIMEOUT="0.2").check_timeout == 0.2
+    with pytest.raises(SettingsError, match="CHECK_TIMEOUT must be shorter than AGI_ROUTER_DECI"):
+        settings(CHECK_URL="https://check.example", CHECK_TIMEOUT="0.25")
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:1", "http://[::1]:1", "http://localhost", "https://check.example"]
+)
+def test_real_numbers_go_to_a_check_unread(url: str) -> None:
+    """On this host, or by https."""
+    assert settings(CHECK_URL=url, CHECK_NUMBERS="on").check_numbers
+
+
+@pytest.mark.parametrize("url", ["http://check.example", "http://10.0.0.1", "http://localhost.x"])
+def test_real_numbers_go_to_no_check_that_others_read(url: str) -> None:
+    """By http they would be in the clear."""
+    assert settings(CHECK_URL=url).check_url == url
+    with pytest.raises(SettingsError, match="give AGI_ROUTER_CHECK_URL by https"):
+        settings(CHECK_URL=url, CHECK_NUMBERS="on")
+
+
+def test_token_of_a_check(tmp_path: Path) -> None:
+    """None, or the first line of a file; it cannot end a header."""
+    path = tmp_path / "token"
+    assert settings().load_check_token() is None
+    path.touch(0o600)
+    path.write_text("t0ken~of+the/check-service.==\n")
+    from_file = settings(CHECK_TOKEN_FILE=str(path))
+    assert from_file.load_check_token() == "t0ken~of+the/check-service.=="
+    path.write_text("a token\n")
+    with pytest.raises(SettingsError, match="CHECK_TOKEN_FILE is malformed") as raised:
+        from_file.load_check_token()
+    assert "a token" not in str(raised.value)

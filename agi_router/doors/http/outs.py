@@ -224,6 +224,9 @@ class CallOut(Out):
     talk_ms: int | None
     released_by: str | None
     cause: int | None
+    check_id: str | None = Field(description="Of the question to the verification service.")
+    check_verdict: str | None = Field(description="yes, no or unavailable; null: nobody asked.")
+    check_ms: int | None
 
     model_config = ConfigDict(json_schema_extra={"examples": [_CALL]})
 
