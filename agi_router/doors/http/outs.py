@@ -201,6 +201,9 @@ _CALL: dict[str, Any] = {
     "talk_ms": 30000,
     "released_by": "caller",
     "cause": 16,
+    "check_id": None,
+    "check_verdict": None,
+    "check_ms": None,
 }
 
 
