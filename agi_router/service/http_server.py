@@ -27,6 +27,7 @@ from agi_router.doors.http.pool import StorePool
 from agi_router.errors import AgiRouterError, SettingsError
 from agi_router.keys.registry import check_keys
 from agi_router.keys.ring import KeyRing
+from agi_router.service.http_connections import HttpConnection
 from agi_router.service.systemd import Notifier
 from agi_router.settings import Settings
 
@@ -37,7 +38,6 @@ log = logging.getLogger(__name__)
 # Seconds until a statement is given up.
 _TIMEOUT: Final = 10
 _BACKLOG: Final = 2048
-_CONNECTIONS: Final = 1000
 _KEEP_ALIVE: Final = 65
 _LOOK: Final = 0.05
 _ENDING: Final = 10
@@ -60,7 +60,7 @@ async def serve(settings: Settings, keys: KeyRing) -> None:
     server = _Server(
         uvicorn.Config(
             create_app(stores, options_of(settings)),
-            http="httptools",
+            http=HttpConnection,
             loop="none",
             ws="none",
             lifespan="off",
@@ -69,12 +69,12 @@ async def serve(settings: Settings, keys: KeyRing) -> None:
             access_log=False,
             server_header=False,
             forwarded_allow_ips=sorted(settings.http_proxies),
-            limit_concurrency=_CONNECTIONS,
             timeout_keep_alive=_KEEP_ALIVE,
             timeout_graceful_shutdown=_ENDING,
         )
     )
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    # What it warns of is told in lines of our own.
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)
     notifier = Notifier(os.environ)
     serving = asyncio.create_task(server.serve([listener]))
     watching = asyncio.create_task(_watch(server, notifier, holder, stores))

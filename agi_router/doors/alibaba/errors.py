@@ -99,6 +99,7 @@ OF_DOOR: Final[Mapping[str, str]] = {
     "rate_exceeded": "Throttling.User",
     "address_blocked": "Throttling.User",
     "busy": "ServiceUnavailable",
+    "header_repeated": "InvalidParameter",
     "body_too_large": "RequestBodyTooLarge",
     "body_late": "RequestTimeout",
     "credentials_invalid": "InvalidAccessKeyId.Inactive",

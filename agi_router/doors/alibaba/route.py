@@ -65,7 +65,14 @@ class AlibabaDoor:
         """
         Serve one request.
         """
-        response = await run_in_threadpool(self._answer, Request(scope, receive))
+        request = Request(scope, receive)
+        try:
+            async with self._door.stores.turn():
+                response = await run_in_threadpool(self._answer, request)
+        except Problem as problem:
+            request.state.code = problem.code
+            fault = fault_of_door(problem.code, problem.headers)
+            response = fault_response(fault, request.state.id)
         await response(scope, receive, send)
 
     def _answer(self, request: Request) -> Response:

@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -116,6 +117,8 @@ def _routes() -> FastAPI:
         docs_url=None,
         redoc_url=None,
         generate_unique_id_function=lambda route: route.name,
+        # It would go where the Host of the request says.
+        redirect_slashes=False,
     )
     for each in (bindings, calls, events, webhooks, inventory, tenants, api_keys):
         app.include_router(each.router)
@@ -185,14 +188,19 @@ async def _alive() -> Response:
     return PlainTextResponse("ok\n")
 
 
-def _ready(request: Request) -> Response:
+async def _ready(request: Request) -> Response:
     """
     The database answers.
     """
     door: Door = request.app.state.door
-    try:
+
+    def look() -> None:
         with door.stores.lend() as store:
             store.now()
+
+    try:
+        async with door.stores.turn():
+            await run_in_threadpool(look)
     except (Problem, AgiRouterError) as error:
         told = error.detail if isinstance(error, Problem) else str(error)
         return PlainTextResponse(f"{told}\n", status_code=503)

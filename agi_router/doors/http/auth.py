@@ -12,12 +12,13 @@ Rules for the editor:
 import hashlib
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import ip_address
-from typing import Final
+from typing import Annotated, Final
 
+from fastapi import Depends
 from starlette.requests import Request as HttpRequest
 
 from agi_router.bindings.store import BindingStore
@@ -59,6 +60,7 @@ __all__ = [
     "open_secret",
     "signed_part",
     "take_nonce",
+    "take_turn",
 ]
 
 _MINUTE: Final = timedelta(minutes=1)
@@ -189,6 +191,21 @@ class Desk:
         )
 
 
+async def take_turn(request: HttpRequest) -> AsyncIterator[None]:
+    """
+    Wait for a store, in no thread.
+
+    Raises:
+        Problem: None is free in time.
+    """
+    door: Door = request.app.state.door
+    async with door.stores.turn():
+        yield
+
+
+_Turn = Annotated[None, Depends(take_turn, scope="function")]
+
+
 class Needs:
     """
     What a handler needs: a desk whose key has a scope.
@@ -201,7 +218,7 @@ class Needs:
         self.scope = scope
         """What the key has to have."""
 
-    def __call__(self, request: HttpRequest) -> Iterator[Desk]:
+    def __call__(self, request: HttpRequest, _: _Turn) -> Iterator[Desk]:
         """
         Lend a store for the request.
 
@@ -229,6 +246,7 @@ class Needs:
             desk.require(self.scope)
             if request.state.body and not _is_json(request):
                 raise Problem.of_door("media_type_unsupported")
+            _check_query(request)
             yield desk
 
 
@@ -362,7 +380,23 @@ def _unknown(code: str) -> Problem:
 
 def _is_json(request: HttpRequest) -> bool:
     kind = request.headers.get("content-type", "").partition(";")[0]
-    return kind.strip().lower() == "application/json"
+    packed = request.headers.get("content-encoding", "identity").strip().lower() != "identity"
+    return kind.strip().lower() == "application/json" and not packed
+
+
+def _check_query(request: HttpRequest) -> None:
+    """
+    Make sure that the query says what the operation knows, and each thing once.
+
+    A filter with a slip of the pen would else list everything.
+
+    Raises:
+        Problem: It does not.
+    """
+    names = [name for name, _ in request.query_params.multi_items()]
+    known = {each.alias for each in request.scope["route"].dependant.query_params}
+    if not known.issuperset(names) or len(names) > len(set(names)):
+        raise Problem.of_door("query_invalid")
 
 
 def address_of(request: HttpRequest) -> Address:

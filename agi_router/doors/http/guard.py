@@ -26,7 +26,7 @@ from agi_router.doors.http.problems import Problem, problem_of
 from agi_router.errors import AgiRouterError
 from agi_router.logs import redact
 
-__all__ = ["LARGEST_BODY", "Guard", "report", "tell_problem"]
+__all__ = ["LARGEST_BODY", "Guard", "new_request_id", "report", "tell_problem"]
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,14 @@ LARGEST_BODY: Final = 2**20
 
 # Seconds that a body may take to come.
 _PATIENCE: Final = 30.0
+_LONGEST_LENGTH: Final = 20
 
+# Where it is there twice, somebody in between could have taken the other one.
+_SINGLE = frozenset(
+    {b"host", b"authorization", b"content-type", b"content-encoding"}
+    | {b"idempotency-key", b"if-match", b"if-none-match"}
+)
+_LETTERS = str.maketrans("0123456789", "ghijklmnop")
 _ID = re.compile(r"[0-9a-f-]{16,64}")
 _HEADERS = (
     (b"cache-control", b"no-store"),
@@ -88,6 +95,7 @@ class Guard:
             await send(message)
 
         try:
+            _check_head(scope)
             async with asyncio.timeout(_PATIENCE):
                 body = state["body"] = await _read(receive)
             await self._app(scope, _given(body, receive), send_marked)
@@ -121,7 +129,35 @@ def _request_id(scope: Scope) -> str:
             text: str = value.decode("latin-1")
             if _ID.fullmatch(text) and redact(text) == text:
                 return text
-    return secrets.token_hex(16)
+    return new_request_id()
+
+
+def new_request_id() -> str:
+    """
+    The id of a request: letters, which nothing that looks for numbers masks in the log.
+    """
+    return secrets.token_hex(16).translate(_LETTERS)
+
+
+def _check_head(scope: Scope) -> None:
+    """
+    Refuse what need not be read.
+
+    Raises:
+        Problem: A header that decides is there twice, or the body is told to be too large.
+    """
+    names = [name for name, _ in scope["headers"] if name in _SINGLE]
+    if len(names) > len(set(names)):
+        raise Problem.of_door("header_repeated")
+    told = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+    # The server takes digits only; more of them than these are too many in any case.
+    if len(told) > _LONGEST_LENGTH or int(told) > LARGEST_BODY:
+        raise _too_large()
+
+
+def _too_large() -> Problem:
+    # The connection cannot be used any more: the body is still to come.
+    return Problem.of_door("body_too_large", headers={"Connection": "close"})
 
 
 async def _read(receive: Receive) -> bytes:
@@ -139,7 +175,7 @@ async def _read(receive: Receive) -> bytes:
             raise Problem.of_door("body_late")
         body += message.get("body", b"")
         if len(body) > LARGEST_BODY:
-            raise Problem.of_door("body_too_large", headers={"Connection": "close"})
+            raise _too_large()
         if not message.get("more_body"):
             return bytes(body)
 

@@ -2,8 +2,9 @@
 The stores that requests work with: a connection each, lent to one request at a time.
 """
 
+import asyncio
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from queue import Empty, LifoQueue
 from typing import Final
 
@@ -31,8 +32,29 @@ class StorePool:
         self.size = size
         """How many there are at most."""
         self._era = 0
+        self._turns = asyncio.Semaphore(size)
         for _ in range(size):
             self._places.put(None)
+
+    @contextlib.asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """
+        A turn at a store. Every request waits for one before it is given a thread.
+
+        Else those that wait would hold the threads that those with a store need to go on.
+
+        Raises:
+            Problem: It does not come in time.
+        """
+        try:
+            async with asyncio.timeout(_WAIT):
+                await self._turns.acquire()
+        except TimeoutError:
+            raise _busy() from None
+        try:
+            yield
+        finally:
+            self._turns.release()
 
     @contextlib.contextmanager
     def lend(self) -> Iterator[BindingStore]:
@@ -46,7 +68,7 @@ class StorePool:
         try:
             store = self._places.get(timeout=_WAIT)
         except Empty:
-            raise Problem.of_door("busy", headers={"Retry-After": "1"}) from None
+            raise _busy() from None
         era = self._era
         try:
             if store is None or not _in_order(store):
@@ -78,6 +100,10 @@ class StorePool:
         Close all that nobody uses.
         """
         self.renew()
+
+
+def _busy() -> Problem:
+    return Problem.of_door("busy", headers={"Retry-After": "1"})
 
 
 def _in_order(store: BindingStore) -> bool:

@@ -75,6 +75,8 @@ STATUSES: Final[Mapping[str, int]] = {
 _POINTERS: Final = {"expires": "expires_at"}
 
 DOOR: Final[Mapping[str, tuple[int, str]]] = {
+    "http_malformed": (400, "What came is no request of HTTP/1.1"),
+    "header_repeated": (400, "A header is there twice that may be there once"),
     "body_malformed": (400, "The body is no JSON in UTF-8"),
     "idempotency_key_missing": (
         400,
@@ -91,7 +93,11 @@ DOOR: Final[Mapping[str, tuple[int, str]]] = {
     "method_not_allowed": (405, "The path does not take this method"),
     "body_late": (408, "The body did not come in time: send it again"),
     "body_too_large": (413, "A body has 1 MiB at most"),
-    "media_type_unsupported": (415, "A body is application/json"),
+    "media_type_unsupported": (415, "A body is application/json, and not compressed"),
+    "query_invalid": (
+        422,
+        "The query says what this path does not know, or something twice: see the document",
+    ),
     "idempotency_key_reused": (
         422,
         "The Idempotency-Key was used for another request: take a new one",
@@ -100,8 +106,10 @@ DOOR: Final[Mapping[str, tuple[int, str]]] = {
         428,
         "Give If-Match with the ETag of what is to be changed",
     ),
+    "head_too_large": (431, "The request line and the headers have 128 KiB at most"),
     "rate_exceeded": (429, "The API key has asked too often: wait as Retry-After says"),
     "address_blocked": (429, "Too many wrong API keys came from this address: wait"),
+    "crowded": (503, "Too many requests are being answered: try again"),
     "busy": (503, "All connections to the database are in use: try again"),
 }
 """What the door itself refuses: code, status and what to do."""
