@@ -171,7 +171,7 @@ def test_where_the_libraries_are() -> None:
     assert {name.partition(".")[0] for name in users("click")} == {"cli"}
     assert users("h11") == {"calls.verifier"}
     assert users("uvloop") == {"cli.service"}
-    assert users("uvicorn") == {"service.http_server"}
+    assert users("uvicorn") == {"service.http_connections", "service.http_server"}
     for library in ("fastapi", "pydantic"):
         assert {name.rpartition(".")[0] for name in users(library)} == {"doors.http"}
     assert {name.rpartition(".")[0] for name in users("starlette")} == {
