@@ -12,11 +12,12 @@ Rules for the editor:
 import hashlib
 import threading
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import ip_address
-from typing import Annotated, Final
+from typing import Annotated, Final, get_args, get_origin
 
 from fastapi import Depends
 from starlette.requests import Request as HttpRequest
@@ -393,10 +394,15 @@ def _check_query(request: HttpRequest) -> None:
     Raises:
         Problem: It does not.
     """
-    names = [name for name, _ in request.query_params.multi_items()]
-    known = {each.alias for each in request.scope["route"].dependant.query_params}
-    if not known.issuperset(names) or len(names) > len(set(names)):
+    said = Counter(name for name, _ in request.query_params.multi_items())
+    known = request.scope["route"].dependant.query_params
+    once = {each.alias for each in known if not _is_list(each.field_info.annotation)}
+    if not said.keys() <= {each.alias for each in known} or any(said[name] > 1 for name in once):
         raise Problem.of_door("query_invalid")
+
+
+def _is_list(annotation: object) -> bool:
+    return any(get_origin(each) is list for each in (annotation, *get_args(annotation)))
 
 
 def address_of(request: HttpRequest) -> Address:
