@@ -296,6 +296,25 @@ def test_search_by_party(couriers: Client, connection: Connection) -> None:
     assert one(connection, "SELECT count(*) FROM agi_router.audit") == 2
 
 
+def test_search_by_party_on_all_numbers(couriers: Client) -> None:
+    """Newest first, page by page; those that are over when they are asked for."""
+    made = [couriers.bind(A, each)["id"] for each in (B, C, D)]
+    couriers.bind(C, D)
+    found: list[str] = []
+    asked: dict[str, Any] = {"number": A, "limit": 2}
+    while True:
+        page = couriers.post("/v1/bindings/search", asked)
+        found += [each["id"] for each in page["bindings"]]
+        if page["next_cursor"] is None:
+            break
+        asked["cursor"] = page["next_cursor"]
+    assert found == made[::-1]
+    couriers.ask("DELETE", f"/v1/bindings/{made[0]}")
+    for everything, expected in ((False, made[:0:-1]), (True, made[::-1])):
+        page = couriers.post("/v1/bindings/search", {"number": A, "everything": everything})
+        assert [each["id"] for each in page["bindings"]] == expected
+
+
 def test_bodies(http: TestClient, couriers: Client) -> None:
     """JSON of at most 1 MiB, counted while it comes."""
     headers = {

@@ -113,7 +113,7 @@ def list_bindings(  # noqa: PLR0917 - filters
     """
     List bindings, newest first, a page at a time.
     """
-    x_number = None if x is None else read_field("/x", lambda: XNumber.parse(x))
+    x_number = None if x is None else _x_number(x)
     order_id = None if order is None else _order(order)
     found = desk.store.bindings(
         everything=everything or state not in {None, BindingState.ACTIVE},
@@ -131,29 +131,31 @@ def list_bindings(  # noqa: PLR0917 - filters
     return page(request, "bindings", list(map(describe_binding, found)), behind)
 
 
+def _x_number(text: str) -> XNumber:
+    return read_field("/x", lambda: XNumber.parse(text))
+
+
 @router.post("/bindings/search", responses=answers(BindingsOut, 413, 415), response_model=None)
 def search_bindings(body: SearchIn, desk: _Reads) -> Response:
     """
-    Find the bindings of a party on a 700 number.
+    Find the bindings of a party, newest first, a page at a time.
 
     Needs the scope numbers:read as well, and is audited.
     """
     desk.require(KeyScope.NUMBERS_READ)
     party = read_number("/number", body.number, fixed_lines=desk.options.fixed_lines)
-    x_number = read_field("/x", lambda: XNumber.parse(body.x))
-    desk.audit("POST /v1/bindings/search", f"a party on {x_number}")
+    x_number = None if body.x is None else _x_number(body.x)
+    desk.audit("POST /v1/bindings/search", f"a party on {x_number or 'any number'}")
     found = desk.store.bindings(
-        everything=body.everything, order_id=None, x_number=x_number, limit=200
+        everything=body.everything,
+        order_id=None,
+        x_number=x_number,
+        party=party,
+        after=read_cursor(body.cursor),
+        limit=body.limit,
     )
-    return answer(
-        {
-            "bindings": [
-                describe_binding(each)
-                for each in found
-                if any(known.number == party for known in each.parties)
-            ]
-        }
-    )
+    behind = str(found[-1].cursor) if len(found) == body.limit else None
+    return answer({"bindings": list(map(describe_binding, found)), "next_cursor": behind})
 
 
 @router.get("/bindings/{name}", responses=answers(BindingOut, 404), response_model=None)

@@ -318,12 +318,14 @@ class MembersIn(Body):
 
 class SearchIn(Body):
     """
-    A party, and a number that it is on.
+    A party, and perhaps a number that it is on.
     """
 
     number: _Number
-    x: _X
+    x: _X | None = Field(default=None, description="On this 700 number only.")
     everything: bool = Field(default=False, description="Bindings that are over, too.")
+    cursor: str | None = Field(default=None, max_length=256, description=CURSOR)
+    limit: int = Field(default=100, ge=1, le=200)
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"number": "13800000001", "x": "700123456780001"}]}
