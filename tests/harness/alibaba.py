@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode
 import httpx2
 from starlette.testclient import TestClient
 
-__all__ = ["AlibabaClient", "beijing"]
+__all__ = ["AlibabaClient", "beijing", "sign_rpc"]
 
 
 def beijing(ahead: timedelta) -> str:
@@ -29,6 +29,27 @@ def _strict(text: str) -> str:
 
 def _sorted(values: Mapping[str, str]) -> str:
     return "&".join(f"{_strict(k)}={_strict(v)}" for k, v in sorted(values.items()))
+
+
+def sign_rpc(
+    action: str, own: Mapping[str, str], *, key_id: str, secret: str, **common: str
+) -> dict[str, str]:
+    """Parameters that are signed by RPC 1.0."""
+    values = {
+        **own,
+        "Action": action,
+        "Version": "2017-05-25",
+        "Format": "JSON",
+        "Timestamp": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        "SignatureNonce": secrets.token_hex(16),
+        "SignatureMethod": "HMAC-SHA1",
+        "SignatureVersion": "1.0",
+        "AccessKeyId": key_id,
+        **common,
+    }
+    text = f"POST&%2F&{_strict(_sorted(values))}".encode()
+    mac = hmac.digest(f"{secret}&".encode(), text, "sha1")
+    return {**values, "Signature": b64encode(mac).decode()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,21 +69,7 @@ class AlibabaClient:
 
     def rpc(self, action: str, own: Mapping[str, str], **common: str) -> dict[str, str]:
         """Parameters that are signed by RPC 1.0."""
-        values = {
-            **own,
-            "Action": action,
-            "Version": "2017-05-25",
-            "Format": "JSON",
-            "Timestamp": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
-            "SignatureNonce": secrets.token_hex(16),
-            "SignatureMethod": "HMAC-SHA1",
-            "SignatureVersion": "1.0",
-            "AccessKeyId": self.key_id,
-            **common,
-        }
-        text = f"POST&%2F&{_strict(_sorted(values))}".encode()
-        mac = hmac.digest(f"{self.secret}&".encode(), text, "sha1")
-        return {**values, "Signature": b64encode(mac).decode()}
+        return sign_rpc(action, own, key_id=self.key_id, secret=self.secret, **common)
 
     def acs3(self, action: str, own: Mapping[str, str], **common: str) -> dict[str, str]:
         """Headers that sign parameters by ACS3; names in *common* have ``_`` for ``-``."""

@@ -1,0 +1,400 @@
+"""
+The command `tests/bench/run api`: what it costs a platform to bind.
+
+Single binds per second through each way in, and PostgreSQL alone inserting the same rows.
+"""
+
+# ruff: noqa: T201  (a command prints)
+
+import argparse
+import contextlib
+import json
+import multiprocessing
+import os
+import platform
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import count
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any
+from urllib.parse import urlencode
+from urllib.request import urlopen
+
+from agi_router.bindings.store import BindingStore
+from agi_router.bindings.terms import Terms
+from agi_router.db.connection import Queries, connect
+from agi_router.keys.file import write_key_ring
+from agi_router.keys.ring import KeyRing
+from agi_router.numbers import Block
+from agi_router.tenants.api_key_store import ApiKeyStore
+from agi_router.tenants.api_keys import KeyForm, KeyScope, write_bearer
+from harness.alibaba import beijing, sign_rpc
+from harness.database import Server
+
+from .binding import bind_for, parties, party
+from .cpu import Processes
+from .errors import BenchError
+from .http_clients import Answers, ask_all, post
+from .pgbench import pgbench
+from .rows import copied, copy_in, insert_script
+
+ABOUT = """\
+Binds per second: of the store, through /v1 and through the door for clients of Alibaba Cloud; and
+of pgbench that inserts the same rows. Batches of 200 against COPY. Interleaved, with CPU.
+See tests/bench/README.md.
+"""
+
+_PROGRAM = Path(sys.executable).with_name("agi-router")
+_TENANT = "couriers"
+_BLOCKS = 20
+_FIRST = 70012340000
+_STORE_CLIENTS = 8
+_HTTP_CLIENTS = 16
+_BATCH = 200
+_ROOM = 100_000
+_SIGNED = 6_000
+_DAY = timedelta(days=1)
+_START = 30.0
+
+
+def say(text: str) -> None:
+    """Report progress; standard output is for the result."""
+    print(f"bench: {text}", file=sys.stderr, flush=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """
+    The HTTP door, on a database of its own.
+    """
+
+    pid: int
+    address: tuple[str, int]
+    dsn: str
+    bearer: str
+    key_id: str
+    secret: str
+
+    @property
+    def host(self) -> str:
+        """As requests name it."""
+        return f"{self.address[0]}:{self.address[1]}"
+
+    def bindings(self, serials: Iterator[int]) -> Iterator[bytes]:
+        """Requests of /v1, without end."""
+        for serial in serials:
+            body = {"a": party(2 * serial).digits, "b": party(2 * serial + 1).digits, "ttl": 86400}
+            yield self._post("/v1/bindings", body, serial)
+
+    def batches(self, serials: Iterator[int]) -> Iterator[bytes]:
+        """The same with 200 bindings each."""
+        while True:
+            some = [next(serials) for _ in range(_BATCH)]
+            bodies = [
+                {"a": party(2 * each).digits, "b": party(2 * each + 1).digits, "ttl": 86400}
+                for each in some
+            ]
+            yield self._post("/v1/bindings/batch", {"bindings": bodies}, some[0])
+
+    def _post(self, target: str, body: dict[str, Any], serial: int) -> bytes:
+        headers = {
+            "Authorization": f"Bearer {self.bearer}",
+            "Content-Type": "application/json",
+            "Idempotency-Key": f"bench-{serial}",
+        }
+        return post(target, self.host, headers, json.dumps(body).encode())
+
+    def actions(self, serials: Iterator[int], number: int) -> list[bytes]:
+        """Requests of BindAxb; all are signed before, as clients would elsewhere."""
+        until = beijing(_DAY)
+        found = []
+        for _ in range(number):
+            serial = next(serials)
+            own = {
+                "PoolKey": _TENANT,
+                "PhoneNoA": party(2 * serial).digits,
+                "PhoneNoB": party(2 * serial + 1).digits,
+                "Expiration": until,
+            }
+            values = sign_rpc("BindAxb", own, key_id=self.key_id, secret=self.secret)
+            headers = {"Content-Type": "application/x-www-form-urlencoded"}
+            found.append(post("/", self.host, headers, urlencode(values).encode()))
+        return found
+
+
+class Bench:
+    """
+    One run on a server of its own.
+
+    Args:
+        server: The server.
+        work: Directory for files.
+    """
+
+    def __init__(self, server: Server, work: Path) -> None:
+        self._server = server
+        self._work = work
+        self._keys = KeyRing.generate()
+        self._serials = count()
+        write_key_ring(work / "key", self._keys)
+
+    @contextmanager
+    def database(self) -> Iterator[str]:
+        """A database of its own, with blocks."""
+        dsn = self._server.clone()
+        with connect(dsn) as connection:
+            store = BindingStore(connection, self._keys)
+            store.inventory.tenants.add(_TENANT)
+            for place in range(_BLOCKS):
+                store.inventory.add_block(
+                    Block(value=_FIRST + place), operator=None, certificate=None
+                )
+        with self._server.admin() as admin:
+            admin.execute("CHECKPOINT")
+        try:
+            yield dsn
+        finally:
+            self._server.drop(dsn)
+
+    @contextmanager
+    def door(self) -> Iterator[Door]:
+        """The HTTP door, on a database of its own."""
+        with self.database() as dsn:
+            with connect(dsn) as connection:
+                keys = ApiKeyStore(Queries(connection))
+                of_tenant = frozenset(each for each in KeyScope if not each.of_operator)
+                bearer, secret = (
+                    keys.add(
+                        tenant=_TENANT,
+                        form=form,
+                        label="bench",
+                        scopes=of_tenant,
+                        networks=(),
+                        life=_DAY,
+                        keys=self._keys,
+                    )
+                    for form in (KeyForm.BEARER, KeyForm.SIGNED)
+                )
+            with socket.create_server(("127.0.0.1", 0)) as probe:
+                address = probe.getsockname()[:2]
+            env = {
+                "AGI_ROUTER_DSN": dsn,
+                "AGI_ROUTER_KEY_FILE": str(self._work / "key"),
+                "AGI_ROUTER_HTTP_LISTEN": f"{address[0]}:{address[1]}",
+                "AGI_ROUTER_HTTP_RATE": "1000000/1s",
+                "AGI_ROUTER_DB_CONNECTIONS": str(_STORE_CLIENTS),
+            }
+            with (self._work / "door.log").open("ab") as log:
+                process = subprocess.Popen(
+                    [_PROGRAM, "serve", "--door", "http"], env=env, stdout=log, stderr=log
+                )
+            try:
+                self._wait(process, address)
+                yield Door(
+                    process.pid,
+                    address,
+                    dsn,
+                    write_bearer(bearer[0].id, bearer[1]),
+                    secret[0].id,
+                    secret[1],
+                )
+            finally:
+                process.terminate()
+                process.wait()
+
+    def _wait(self, process: subprocess.Popen[bytes], address: tuple[str, int]) -> None:
+        until = time.monotonic() + _START
+        while time.monotonic() < until and process.poll() is None:
+            with (
+                contextlib.suppress(OSError),
+                urlopen(f"http://{address[0]}:{address[1]}/readyz") as answer,
+            ):
+                if answer.status == 200:
+                    return
+            time.sleep(0.05)
+        raise BenchError(f"the HTTP door does not start: {(self._work / 'door.log').read_text()}")
+
+    def raw(self, seconds: int) -> dict[str, float]:
+        """PostgreSQL alone."""
+        with self.database() as dsn:
+            scripts = []
+            with connect(dsn) as connection:
+                store = BindingStore(connection, self._keys)
+                for block in {
+                    store.bind(
+                        parties(next(self._serials)), Terms(expires_at=store.now() + _DAY)
+                    ).id.block.value
+                    for _ in range(_BLOCKS)
+                }:
+                    file = self._work / f"insert-{block}.sql"
+                    file.write_text(insert_script(connection, block))
+                    scripts.append(file)
+            before = self._server_cpu()
+            rate = pgbench(
+                self._server.program("pgbench"),
+                dsn,
+                scripts,
+                clients=_STORE_CLIENTS,
+                seconds=seconds,
+            )
+            return {
+                "raw_per_second": rate,
+                "raw_server_ms": 1000 * (self._server_cpu() - before) / (rate * seconds),
+            }
+
+    def store(self, seconds: int) -> dict[str, float]:
+        """The store, by as many processes."""
+        with self.database() as dsn:
+            first = next(self._serials)
+            # They start where no other side has been.
+            work = [
+                (dsn, self._keys.to_text(), first + _ROOM * (each + 1), seconds)
+                for each in range(_STORE_CLIENTS)
+            ]
+            before = self._server_cpu()
+            children = os.times()
+            with multiprocessing.get_context("spawn").Pool(_STORE_CLIENTS) as pool:
+                made = sum(pool.starmap(bind_for, work))
+                pool.close()
+                pool.join()
+            ended = os.times()
+            used = ended.children_user + ended.children_system
+            used -= children.children_user + children.children_system
+            return {
+                "store_per_second": made / seconds,
+                "store_server_ms": 1000 * (self._server_cpu() - before) / made,
+                # With the start of the processes.
+                "store_client_ms": 1000 * used / made,
+            }
+
+    def rest(self, seconds: int) -> dict[str, float]:
+        """Through /v1; at half of that rate too, to see how long a bind takes then."""
+        with self.door() as door:
+            found = self._measured(
+                "rest", door, lambda rate: self._bind(door, seconds, rate), rate=None
+            )
+            paced = self._bind(door, seconds, found["rest_per_second"] / 2)
+            cuts = quantiles(paced.waits, n=100)
+            return {
+                **found,
+                "rest_half_rate_p50_ms": 1000 * cuts[49],
+                "rest_half_rate_p99_ms": 1000 * cuts[98],
+            }
+
+    def _bind(self, door: Door, seconds: int, rate: float | None) -> Answers:
+        return ask_all(
+            door.address,
+            door.bindings(self._serials),
+            clients=_HTTP_CLIENTS,
+            seconds=seconds,
+            right=b" 201 ",
+            rate=rate,
+        )
+
+    def alibaba(self, seconds: int) -> dict[str, float]:
+        """Through the door for clients of Alibaba Cloud."""
+        with self.door() as door:
+            requests = door.actions(self._serials, _SIGNED)
+            return self._measured(
+                "alibaba",
+                door,
+                lambda _: ask_all(
+                    door.address,
+                    iter(requests),
+                    clients=_HTTP_CLIENTS,
+                    seconds=seconds,
+                    right=b'"Code":"OK"',
+                ),
+                rate=None,
+            )
+
+    def batches(self, seconds: int) -> dict[str, float]:
+        """Batches of 200 by one client, and COPY of the rows that they have made."""
+        with self.door() as door:
+            made = ask_all(
+                door.address,
+                door.batches(self._serials),
+                clients=1,
+                seconds=seconds,
+                right=b'"status":201',
+            )
+            with connect(door.dsn) as connection:
+                pieces = copied(connection, _BATCH)
+        with self.database() as dsn, connect(dsn) as connection:
+            begun = time.monotonic()
+            copy_in(connection, pieces)
+            copy = len(pieces) * _BATCH / (time.monotonic() - begun)
+        ours = made.count * _BATCH / made.seconds
+        return {"batch_per_second": ours, "copy_per_second": copy, "batch_vs_copy": ours / copy}
+
+    def _measured(
+        self, name: str, door: Door, ask: Any, *, rate: float | None
+    ) -> dict[str, float]:
+        server, own = self._server_cpu(), Processes().cpu(door.pid)
+        answers: Answers = ask(rate)
+        if not answers.count:
+            raise BenchError("nothing was bound")
+        return {
+            f"{name}_per_second": answers.count / answers.seconds,
+            f"{name}_server_ms": 1000 * (self._server_cpu() - server) / answers.count,
+            f"{name}_door_ms": 1000 * (Processes().cpu(door.pid) - own) / answers.count,
+            f"{name}_client_ms": 1000 * answers.cpu / answers.count,
+        }
+
+    def _server_cpu(self) -> float:
+        return Processes().cpu(self._server.pid)
+
+
+def arguments() -> argparse.Namespace:
+    """Parse the command line; exits with 2 if it is none of ours."""
+    parser = argparse.ArgumentParser(prog="tests/bench/run api", description=ABOUT)
+    parser.add_argument("--quick", action="store_true", help="to see that it works")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the result there too")
+    args = parser.parse_args()
+    args.rounds, args.seconds = (1, 2) if args.quick else (5, 8)
+    return args
+
+
+def main() -> int:
+    """Run the command line; returns the exit code."""
+    args = arguments()
+    work = Path(tempfile.mkdtemp(prefix="agi-router-bench-"))
+    rounds: list[dict[str, float]] = []
+    try:
+        with Server("18", durable=True) as server:
+            bench = Bench(server, work)
+            for number in range(1, args.rounds + 1):
+                one: dict[str, float] = {}
+                for side in (bench.raw, bench.store, bench.rest, bench.alibaba, bench.batches):
+                    one |= side(args.seconds)
+                for name in ("store", "rest", "alibaba"):
+                    one[f"{name}_vs_raw"] = one[f"{name}_per_second"] / one["raw_per_second"]
+                rounds.append(one)
+                say(f"round {number}: {one['raw_per_second']:.0f}/s raw")
+    except BenchError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    finally:
+        shutil.rmtree(work)
+    result = {name: [one[name] for one in rounds] for name in sorted(rounds[0])}
+    print("| what | median | min | max |\n| --- | --: | --: | --: |")
+    for name, values in result.items():
+        shown = " | ".join(f"{each:,.3g}" for each in (median(values), min(values), max(values)))
+        print(f"| {name.replace('_vs_', ' ÷ ').replace('_', ' ')} | {shown} |")
+    print(f"\ncores {os.cpu_count()} · postgresql 18 · python {platform.python_version()}")
+    if args.json:
+        args.json.write_text(json.dumps(result, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
