@@ -220,7 +220,9 @@ def up(places: Places, *, engine: str, router: bool) -> dict[str, Any]:
         owner = env | {"AGI_ROUTER_DSN": owner_dsn(pbx)}
         run_cli(owner, "db", "migrate")
         if pbx.database_port:
+            # One role for all: the example of README.md delivers too.
             run_cli(owner, "db", "grant", ROLE)
+            run_cli(owner, "db", "grant", ROLE, "--deliver")
         say("starting the router")
         form.start_router(pbx, env)
     if not pbx.complete:
