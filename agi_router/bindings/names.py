@@ -14,7 +14,7 @@ from agi_router.errors import BindingNotFound, CursorInvalid, NumberError
 from agi_router.numbers import Block, XNumber
 from agi_router.tenants.scope import OPERATOR, Scope
 
-__all__ = ["NONE_OF_ORDER", "BindingNames", "filter_values", "read_names"]
+__all__ = ["NONE_OF_ORDER", "BindingNames", "filter_values", "name_values", "read_names"]
 
 NONE_OF_ORDER = "no binding was made for this order"
 """What is said of an order without bindings."""
@@ -132,6 +132,13 @@ def filter_values(
         "after_block": None if last is None else last.block.value,
         "after_id": None if last is None else last.id,
     }
+
+
+def name_values(name: BindingId) -> dict[str, int]:
+    """
+    The same as values of a query.
+    """
+    return {"block": name.block.value, "id": name.id}
 
 
 def read_names(rows: Sequence[dict[str, Any]]) -> list[BindingId]:

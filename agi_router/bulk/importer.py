@@ -28,10 +28,11 @@ from typing import Any, BinaryIO
 import psycopg
 
 from agi_router.bindings.choose import NumberPolicy
+from agi_router.bindings.conflicts import FOREIGN
 from agi_router.bindings.model import BindingId
 from agi_router.bindings.requests import BindRequest, Fault
 from agi_router.bindings.rows import order_tags
-from agi_router.bindings.store import FOREIGN, BindingStore
+from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
 from agi_router.bulk.columns import Header
 from agi_router.bulk.copy_rows import copy_statement, pack_file

@@ -15,12 +15,13 @@ from typing import Any
 import pytest
 
 import agi_router
+from agi_router.bindings.conflicts import FOREIGN
 from agi_router.bindings.model import Binding, BindingId
 from agi_router.bindings.modes import Axb, Axe, Gxb
 from agi_router.bindings.names import BindingNames
 from agi_router.bindings.reasons import Reason
 from agi_router.bindings.requests import make_request
-from agi_router.bindings.store import FOREIGN, BindingStore
+from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
 from agi_router.bindings.words import Callback, Mode
 from agi_router.bulk.importer import Importer
@@ -397,6 +398,10 @@ UNSCOPED = {
 }
 
 
+# What a store is made of is tried as the store.
+PARTS = BindingStore.__mro__[1:-1]
+
+
 def _given(each: type) -> Mapping[str, inspect.Parameter]:
     try:
         return inspect.signature(each).parameters
@@ -411,7 +416,7 @@ def _classes() -> Iterator[type]:
         if module.name.rpartition(".")[2] == "__main__":
             continue
         for each in vars(importlib.import_module(module.name)).values():
-            if inspect.isclass(each) and each.__module__ == module.name:
+            if inspect.isclass(each) and each.__module__ == module.name and each not in PARTS:
                 kinds = [given.annotation for given in _given(each).values()]
                 if Connection in kinds or Queries in kinds:
                     yield each

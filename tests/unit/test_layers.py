@@ -155,7 +155,9 @@ def test_the_package_itself_imports_nothing() -> None:
 def test_where_the_libraries_are() -> None:
     """Each foreign library has its door."""
     assert users("psycopg") == {
-        "bindings.store",
+        "bindings.bind",
+        "bindings.change",
+        "bindings.group",
         "bulk.importer",
         "calls.store",
         "db.connection",

@@ -1,0 +1,110 @@
+"""
+What every part of the management store works with.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Self, TypeVar
+
+from agi_router.bindings.choose import NumberChooser
+from agi_router.bindings.names import BindingNames
+from agi_router.db.connection import Connection, Queries
+from agi_router.errors import KeysOutdated
+from agi_router.inventory.capacity import Quarantine
+from agi_router.inventory.store import InventoryStore
+from agi_router.keys.registry import check_keys
+from agi_router.keys.ring import KeyRing
+from agi_router.tenants.scope import OPERATOR, Scope
+
+__all__ = ["BindingContext"]
+
+_QUARANTINE = Quarantine()
+
+_Done = TypeVar("_Done")
+
+
+class BindingContext:
+    """
+    A connection, whose things are seen on it, and the keys that are current.
+
+    Args:
+        connection: See :func:`agi_router.db.connection.connect`.
+        keys: To tag and seal the parties' numbers.
+        quarantine: How long numbers are kept from new bindings after a binding's end.
+        open_modes: Whether numbers may be bound that strangers can call.
+        scope: Whose bindings these are; see :meth:`within`.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        keys: KeyRing,
+        quarantine: Quarantine = _QUARANTINE,
+        *,
+        open_modes: bool = False,
+        scope: Scope = OPERATOR,
+    ) -> None:
+        self.connection = connection
+        """What the stores of other rooms may use too."""
+        self.scope = scope
+        """What lies outside is answered as what does not exist."""
+        self._queries = Queries(connection, scope.values)
+        self._quarantine = quarantine
+        self._wider: BindingContext | None = None
+        self.names = BindingNames(self._queries, scope)
+        """Bindings by what they are called."""
+        self.inventory = InventoryStore(self._queries, quarantine, scope)
+        """The blocks."""
+        self._use_keys(keys)
+        self._open_modes = open_modes
+
+    def within(self, scope: Scope) -> Self:
+        """
+        The same bindings, so far as they lie within *scope*; on the same connection.
+
+        Costs no query: one for every request.
+
+        Raises:
+            OperatorOnly: It is wider than this one.
+        """
+        if scope != self.scope:
+            self.scope.check_operator("acts for others")
+        store = type(self)(
+            self.connection, self.keys, self._quarantine, open_modes=self._open_modes, scope=scope
+        )
+        store._wider = self  # noqa: SLF001 - one of us
+        return store
+
+    def _use_keys(self, keys: KeyRing) -> None:
+        if self._wider is not None:
+            # For those who come after.
+            self._wider._use_keys(keys)  # noqa: SLF001 - one of us
+        self.keys = keys
+        """What numbers are tagged and sealed with now."""
+        self.chooser = NumberChooser(
+            self._queries,
+            keys,
+            self._quarantine,
+            inventory=self.inventory,
+            discreet=not self.scope.whole,
+        )
+        """The choice of numbers."""
+
+    def now(self) -> datetime:
+        """
+        The database's clock, which alone judges expiry.
+        """
+        row = self._queries.row("now", {})
+        assert row is not None  # noqa: S101 - a SELECT without FROM has one row
+        return row["clock_timestamp"]  # type: ignore[no-any-return]
+
+    def _under_current_keys(self, work: Callable[[], _Done]) -> _Done:
+        """
+        Do something; once more with the new keys where they were rotated since they were read.
+        """
+        try:
+            return work()
+        except KeysOutdated:
+            # The new ones were in the file before.
+            self._use_keys(check_keys(self.connection, self.keys))
+            return work()
