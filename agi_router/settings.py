@@ -281,8 +281,8 @@ class Settings:
         ring_timeout: Seconds for which a callee rings, if the binding says nothing.
         max_duration: Longest call, if the binding says nothing shorter.
         ttl: Life of a binding, if none is given.
-        rest: How long a number takes no new binding after one on it has ended.
-        party_rest: How long a number takes no new binding of a party that was on it.
+        number_quarantine: How long a number takes no new binding after one on it has ended.
+        party_quarantine: How long a number takes no new binding of a party that was on it.
         retention: How long bindings and records of calls are kept after their end; never less
             than the six months that are required.
         unknown_end: What becomes of the use of a call whose end nobody saw: ``taken``,
@@ -332,8 +332,8 @@ class Settings:
     ring_timeout: int = _setting(_whole(5, 120, " of seconds"), default=45)
     max_duration: timedelta = _setting(_duration("1m", "240m"), default=timedelta(minutes=60))
     ttl: timedelta = _setting(_duration("60s", "90d"), default=timedelta(hours=24))
-    rest: timedelta = _setting(_duration("0s", "30d"), default=Quarantine().number)
-    party_rest: timedelta = _setting(_duration("0s", "180d"), default=Quarantine().party)
+    number_quarantine: timedelta = _setting(_duration("0s", "30d"), default=Quarantine().number)
+    party_quarantine: timedelta = _setting(_duration("0s", "180d"), default=Quarantine().party)
     retention: timedelta = _setting(_duration("184d", "3650d"), default=timedelta(days=190))
     unknown_end: UnknownEnd = _setting(_unknown_end, default=UnknownEnd.LIKELY)
     webhook_hosts: frozenset[str] = _setting(_hosts, default=frozenset())
@@ -432,7 +432,7 @@ class Settings:
         """
         How long numbers are kept from new bindings.
         """
-        return Quarantine(number=self.rest, party=self.party_rest)
+        return Quarantine(number=self.number_quarantine, party=self.party_quarantine)
 
     @property
     def knows_ari_password(self) -> bool:

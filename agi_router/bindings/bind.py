@@ -162,8 +162,8 @@ class BindingMaking(RouteConflicts):
         values = {
             "block": block.value,
             "terms": Jsonb(written),
-            "rest": self._quarantine.number,
-            "party_rest": self._quarantine.party,
+            "number_quarantine": self._quarantine.number,
+            "party_quarantine": self._quarantine.party,
             **route_columns(routes),
             **key_ids(self.keys),
             **place_columns(self._places(rows)),

@@ -411,7 +411,7 @@ class NumberChooser:
         How long numbers and parties rest, as far as a choice goes by it.
         """
         party = _FOREVER if choice.same_x is Affinity.AVOID else self._quarantine.party
-        return {"rest": self._quarantine.number, "party_rest": party}
+        return {"number_quarantine": self._quarantine.number, "party_quarantine": party}
 
     def _free_of_others(self, mode: Mode, candidates: Sequence[XNumber]) -> list[XNumber]:
         values = {"x_number": [x.value for x in candidates], "mode": mode}

@@ -78,8 +78,8 @@ class RouteConflicts(BindingContext):
                 "block": block.value,
                 "id": binding_id,
                 **place_columns(places),
-                "rest": rest,
-                "party_rest": self._quarantine.party,
+                "number_quarantine": rest,
+                "party_quarantine": self._quarantine.party,
             },
         )
         return [

@@ -330,10 +330,11 @@ class Importer:
         return bool(
             self._execute("find_bound", orders)
             or len(self._execute("lock_open_blocks", {"block": batch.blocks})) < len(batch.blocks)
-            or self._execute("find_held", {**places, "party_rest": self._quarantine.party})
+            or self._execute("find_held", {**places, "party_quarantine": self._quarantine.party})
             or self._foreign(batch.given)
             or self._execute(
-                "find_closed_numbers", {"x_number": batch.numbers, "rest": self._quarantine.number}
+                "find_closed_numbers",
+                {"x_number": batch.numbers, "number_quarantine": self._quarantine.number},
             )
         )
 
@@ -521,7 +522,7 @@ class Importer:
             {
                 "x_number": array_of_integers(place.x_number for place, _ in found),
                 "caller_tag": array_of_integers(place.caller_tag for place, _ in found),
-                "party_rest": self._quarantine.party,
+                "party_quarantine": self._quarantine.party,
             },
         )
         held = [(*found[row["place"] - 1], row) for row in rows]
@@ -531,7 +532,7 @@ class Importer:
                 "find_closed_numbers",
                 {
                     "x_number": array_of_integers({place.x_number for place in places}),
-                    "rest": self._quarantine.number,
+                    "number_quarantine": self._quarantine.number,
                 },
             )
         }

@@ -288,8 +288,8 @@ class AdmissionStore:
                 if y_number != needed.x_number
             ],
             "tags": tags,
-            "rest": self._quarantine.number,
-            "party_rest": self._quarantine.party,
+            "number_quarantine": self._quarantine.number,
+            "party_quarantine": self._quarantine.party,
         }
         cursor = await connection.execute(query("choose_x"), values)
         chosen = await cursor.fetchone()
@@ -615,7 +615,7 @@ class AdmissionStore:
         values = {
             "after": -1 if after is None else after.last,
             "limit": _COUNTED_NUMBERS,
-            "rest": self._quarantine.number,
+            "number_quarantine": self._quarantine.number,
         }
 
         return await self._count("count_numbers", values, NumberCount, timeout)

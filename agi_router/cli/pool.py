@@ -66,7 +66,7 @@ def group(ctx: click.Context, tenant: str | None, *, as_json: bool) -> None:
 @click.option(
     "--quarantine",
     type=Duration(timedelta(), _MAX_TTL),
-    help="How long a number rests; AGI_ROUTER_REST if absent.",
+    help="How long a number rests; AGI_ROUTER_NUMBER_QUARANTINE if absent.",
 )
 @click.option(
     "--share",
@@ -83,8 +83,8 @@ def size(
     Reckon how many blocks are needed for so many pairs at once.
 
     A number is bound for the TTL and then rests, so that many numbers more are needed. Besides,
-    nobody meets another party on a number for AGI_ROUTER_PARTY_REST: the busiest party needs as
-    many numbers as it has bindings in that time.
+    nobody meets another party on a number for AGI_ROUTER_PARTY_QUARANTINE: the busiest party needs
+    as many numbers as it has bindings in that time.
 
     \b
     Example:

@@ -158,7 +158,10 @@ class InventoryStore:
         return [(XNumber.from_int(row["x_number"]), row["bound"]) for row in rows]
 
     def _spans(self) -> dict[str, timedelta]:
-        return {"rest": self._quarantine.number, "party_rest": self._quarantine.party}
+        return {
+            "number_quarantine": self._quarantine.number,
+            "party_quarantine": self._quarantine.party,
+        }
 
     @staticmethod
     def _described(row: dict[str, Any]) -> dict[str, Any]:

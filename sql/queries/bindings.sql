@@ -131,8 +131,8 @@ UPDATE agi_router.binding b
 -- choose_x --
 -- Of candidate numbers of one block, one that can be had.
 SELECT x_number
-  FROM agi_router.choose_x(%(block)s, %(x_number)s::bigint[], %(tags)s::bigint[], %(rest)s::interval,
-                           %(party_rest)s::interval);
+  FROM agi_router.choose_x(%(block)s, %(x_number)s::bigint[], %(tags)s::bigint[],
+                           %(number_quarantine)s::interval, %(party_quarantine)s::interval);
 
 -- count_met --
 -- On how many of some numbers of one block a caller with one of these tags is, or was of late.
@@ -141,10 +141,10 @@ SELECT count(*) AS numbers
  CROSS JOIN unnest(%(x_number)s::bigint[]) n (x_number)
  WHERE (SELECT true FROM agi_router.route r
          WHERE r.block = %(block)s AND r.x_number = n.x_number AND r.caller_tag = ANY (%(tags)s::bigint[])
-           AND r.ends_at > t.now - %(party_rest)s::interval LIMIT 1)
+           AND r.ends_at > t.now - %(party_quarantine)s::interval LIMIT 1)
     OR (SELECT true FROM agi_router.past_route r
          WHERE r.block = %(block)s AND r.x_number = n.x_number AND r.caller_tag = ANY (%(tags)s::bigint[])
-           AND r.ends_at > t.now - %(party_rest)s::interval LIMIT 1);
+           AND r.ends_at > t.now - %(party_quarantine)s::interval LIMIT 1);
 
 -- find_pair --
 -- The numbers that the same parties had last, by a binding that is over: what side A dialled, and B.
@@ -169,8 +169,8 @@ SELECT r.x_number, r.caller_tag, r.shown
 -- Which of these (number, caller) pairs may not be bound yet, and until when.
 SELECT x_number, caller_tag, until
   FROM agi_router.find_rests(
-       %(block)s, %(id)s, %(place_x)s::bigint[], %(place_tag)s::bigint[], %(place)s::integer[], %(rest)s,
-       %(party_rest)s, clock_timestamp())
+       %(block)s, %(id)s, %(place_x)s::bigint[], %(place_tag)s::bigint[], %(place)s::integer[],
+       %(number_quarantine)s, %(party_quarantine)s, clock_timestamp())
  ORDER BY until DESC;
 
 -- bind --
@@ -178,7 +178,8 @@ SELECT x_number, caller_tag, until
 -- route_pkey is violated where a live binding is in the way. place: see agi_router.bind.
 SELECT *
   FROM agi_router.bind(
-       %(block)s, %(tag_key)s::integer, %(seal_key)s::integer, %(terms)s, %(rest)s, %(party_rest)s,
+       %(block)s, %(tag_key)s::integer, %(seal_key)s::integer, %(terms)s, %(number_quarantine)s,
+       %(party_quarantine)s,
        %(x_number)s::bigint[], %(caller_tag)s::bigint[], %(shown)s::bigint[], %(side)s::text[],
        %(callee)s::bytea[], %(callee_tags)s::text[], %(caller)s::bytea[],
        %(place_x)s::bigint[], %(place_tag)s::bigint[], %(place)s::integer[]) AS made (begins_at);

@@ -44,7 +44,7 @@ SELECT n.place, h.binding_id, h.lives, h.until
        WITH ORDINALITY n (x_number, caller_tag, place)
  CROSS JOIN LATERAL (
        SELECT r.binding_id, b.ended_at IS NULL AND b.expires_at > t.now AS lives,
-              nullif(greatest(r.ends_at + %(party_rest)s::interval, t.now), t.now) AS until
+              nullif(greatest(r.ends_at + %(party_quarantine)s::interval, t.now), t.now) AS until
          FROM agi_router.route r
          JOIN agi_router.binding b ON b.block = r.block AND b.id = r.binding_id
         WHERE r.block = n.x_number / 10000 AND r.x_number = n.x_number AND r.caller_tag = n.caller_tag
@@ -52,21 +52,21 @@ SELECT n.place, h.binding_id, h.lives, h.until
 
 -- find_closed_numbers --
 -- Which of these numbers rest, and until when; or, null, have strangers as callers and nobody else.
-SELECT n.x_number, max(e.ends_at) + %(rest)s::interval AS until
+SELECT n.x_number, max(e.ends_at) + %(number_quarantine)s::interval AS until
   FROM (SELECT clock_timestamp() AS now OFFSET 0) t
  CROSS JOIN unnest(%(x_number)s::bigint[]) n (x_number)
  CROSS JOIN LATERAL (
        (SELECT r.ends_at
           FROM agi_router.route r
          WHERE r.block = n.x_number / 10000 AND r.x_number = n.x_number
-           AND r.ends_at > t.now - %(rest)s::interval AND r.ends_at <= t.now
+           AND r.ends_at > t.now - %(number_quarantine)s::interval AND r.ends_at <= t.now
          ORDER BY r.ends_at DESC
          LIMIT 1)
        UNION ALL
        (SELECT r.ends_at
           FROM agi_router.past_route r
          WHERE r.block = n.x_number / 10000 AND r.x_number = n.x_number
-           AND r.ends_at > t.now - %(rest)s::interval AND r.ends_at <= t.now
+           AND r.ends_at > t.now - %(number_quarantine)s::interval AND r.ends_at <= t.now
          ORDER BY r.ends_at DESC
          LIMIT 1)) e
  GROUP BY 1

@@ -17,7 +17,7 @@ SELECT max(x.x_number) AS last,
          ORDER BY block
          LIMIT 1) k
  CROSS JOIN LATERAL agi_router.number_states(
-       k.block, k.first, least(k.last, k.first + %(limit)s - 1), %(rest)s, clock_timestamp()) x
+       k.block, k.first, least(k.last, k.first + %(limit)s - 1), %(number_quarantine)s, clock_timestamp()) x
 HAVING count(*) > 0;
 
 -- add_block --
@@ -60,7 +60,7 @@ SELECT k.block, k.operator, k.certificate, t.name AS tenant, k.state, k.created_
 -- pool_statistics --
 -- Of each block that is not returned: how many numbers are bound, rest, and were held a day ago.
 SELECT k.block, k.state, t.name AS tenant, n.now, s.bound, s.resting,
-       agi_router.count_held(k.block, %(rest)s, n.now - interval '1 day') AS held_before
+       agi_router.count_held(k.block, %(number_quarantine)s, n.now - interval '1 day') AS held_before
   FROM agi_router.block k
  CROSS JOIN (SELECT now() AS now) n
   LEFT JOIN agi_router.tenant t ON t.id = k.tenant_id
@@ -68,7 +68,7 @@ SELECT k.block, k.state, t.name AS tenant, n.now, s.bound, s.resting,
        SELECT count(*) FILTER (WHERE x.bound) AS bound,
               count(*) FILTER (WHERE NOT x.bound AND x.rests_until IS NOT NULL) AS resting
          FROM agi_router.number_states(
-                k.block, k.block * 10000, k.block * 10000 + 9999, %(rest)s, n.now) x) s
+                k.block, k.block * 10000, k.block * 10000 + 9999, %(number_quarantine)s, n.now) x) s
  WHERE k.state <> 'returned' AND agi_router.in_scope(k.tenant_id, %(scope)s)
  ORDER BY k.block;
 
@@ -77,7 +77,8 @@ SELECT k.block, k.state, t.name AS tenant, n.now, s.bound, s.resting,
 -- another tenant's.
 SELECT n.bound, n.rests_until
   FROM agi_router.block k
- CROSS JOIN agi_router.number_states(%(block)s, %(x_number)s, %(x_number)s, %(rest)s, clock_timestamp()) n
+ CROSS JOIN agi_router.number_states(
+       %(block)s, %(x_number)s, %(x_number)s, %(number_quarantine)s, clock_timestamp()) n
  WHERE k.block = %(block)s AND k.state <> 'returned'
    AND (k.tenant_id IS NULL OR agi_router.in_scope(k.tenant_id, %(scope)s));
 
@@ -85,7 +86,8 @@ SELECT n.bound, n.rests_until
 -- The numbers of a block that do not rest, and whether anybody is bound on them; of a tenant's own block or a shared one.
 SELECT x_number, bound
   FROM agi_router.number_states(
-       %(block)s, %(block)s::bigint * 10000, %(block)s::bigint * 10000 + 9999, %(rest)s, clock_timestamp())
+       %(block)s, %(block)s::bigint * 10000, %(block)s::bigint * 10000 + 9999, %(number_quarantine)s,
+       clock_timestamp())
  WHERE rests_until IS NULL
    AND (SELECT k.tenant_id IS NULL OR agi_router.in_scope(k.tenant_id, %(scope)s)
           FROM agi_router.block k
@@ -102,8 +104,8 @@ SELECT agi_router.why_closed(k.block, k.tenant_id, k.state, k.valid_from, k.vali
 -- Where a tenant may make a binding, and a number for it; see agi_router.open_blocks.
 SELECT *
   FROM agi_router.open_blocks(
-       %(tenant)s, %(digit)s::integer, %(draws)s, %(serials)s::integer[], %(tags)s::bigint[], %(rest)s,
-       %(party_rest)s, %(scope)s::integer);
+       %(tenant)s, %(digit)s::integer, %(draws)s, %(serials)s::integer[], %(tags)s::bigint[],
+       %(number_quarantine)s, %(party_quarantine)s, %(scope)s::integer);
 
 -- list_open_blocks --
 -- All blocks in which a tenant may make new bindings: its own, then the shared ones.

@@ -125,8 +125,8 @@ def cli(dsn: str, key_file: Path) -> Cli:
             "AGI_ROUTER_DSN": dsn,
             "AGI_ROUTER_KEY_FILE": str(key_file),
             # Tests bind again at once on the same number.
-            "AGI_ROUTER_REST": "0s",
-            "AGI_ROUTER_PARTY_REST": "0s",
+            "AGI_ROUTER_NUMBER_QUARANTINE": "0s",
+            "AGI_ROUTER_PARTY_QUARANTINE": "0s",
         }
     )
 
@@ -1044,9 +1044,9 @@ def test_wishes_for_a_number(cli: Cli, store: BindingStore) -> None:
 def test_rests_are_settings(cli: Cli, store: BindingStore) -> None:
     """A number that was given up rests as long as the setting says."""
     store.unbind(bind(store).id)
-    refused = cli(*axb("--x", X, a=C.digits, b=D.digits), AGI_ROUTER_REST="10m")
+    refused = cli(*axb("--x", X, a=C.digits, b=D.digits), AGI_ROUTER_NUMBER_QUARANTINE="10m")
     assert (refused.code, f"{X} rests until" in refused.error) == (73, True)
-    party = cli(*axb("--x", X, b=C.digits), AGI_ROUTER_PARTY_REST="30d")
+    party = cli(*axb("--x", X, b=C.digits), AGI_ROUTER_PARTY_QUARANTINE="30d")
     assert (party.code, f"{A.masked} was on {X} by another binding" in party.error) == (73, True)
     assert cli(*axb("--x", X, a=C.digits, b=D.digits)).code == 0
     assert cli("settings", AGI_ROUTER_RETENTION="30d").code == 78
@@ -1056,7 +1056,7 @@ def test_pool(cli: Cli, store: BindingStore) -> None:
     """What is bound, rests and is free, and until when it lasts."""
     bind(store)
     store.unbind(bind(store, C, D, x=BLOCK.number(2)).id)
-    told, listed = cli("pool", AGI_ROUTER_REST="10m"), cli("pool", "--json")
+    told, listed = cli("pool", AGI_ROUTER_NUMBER_QUARANTINE="10m"), cli("pool", "--json")
     assert told.out.splitlines()[0].split() == [
         *("BLOCK", "TENANT", "STATE", "BOUND", "RESTING", "FREE", "GROWTH", "EXHAUSTED")
     ]

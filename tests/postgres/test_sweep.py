@@ -219,7 +219,9 @@ def test_the_service_sweeps(
     """In a thread of its own, with a sign of life after each step, with which a stop ends it."""
     expire(connection, bind(store).id)
     monkeypatch.setattr(upkeep, "_SWEEP_PAUSE", 0.0)
-    sweeper = Sweeper(Settings(dsn=dsn, rest=timedelta(), party_rest=timedelta()))
+    sweeper = Sweeper(
+        Settings(dsn=dsn, number_quarantine=timedelta(), party_quarantine=timedelta())
+    )
     told: list[None] = []
     asyncio.run(sweeper.sweep(lambda: told.append(None)))
     assert one(connection, "SELECT count(*) FROM agi_router.route") == 0

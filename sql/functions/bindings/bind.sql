@@ -1,7 +1,8 @@
 CREATE OR REPLACE FUNCTION agi_router.bind(
-    _block bigint, _tag_key integer, _seal_key integer, _terms jsonb, _rest interval, _party_rest interval,
-    _x_number bigint[], _caller_tag bigint[], _shown bigint[], _side text[], _callee bytea[],
-    _callee_tags text[], _caller bytea[], _place_x bigint[], _place_tag bigint[], _place integer[])
+    _block bigint, _tag_key integer, _seal_key integer, _terms jsonb, _number_quarantine interval,
+    _party_quarantine interval, _x_number bigint[], _caller_tag bigint[], _shown bigint[], _side text[],
+    _callee bytea[], _callee_tags text[], _caller bytea[], _place_x bigint[], _place_tag bigint[],
+    _place integer[])
 RETURNS SETOF timestamptz
 LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 -- The planner would plan these look-ups anew for each bind, for twice what it takes to run them: arrays
@@ -34,7 +35,8 @@ BEGIN
     END IF;
     PERFORM 1
        FROM agi_router.find_rests(
-            _block, NULL, _place_x, _place_tag, _place, _rest, _party_rest, clock_timestamp());
+            _block, NULL, _place_x, _place_tag, _place, _number_quarantine, _party_quarantine,
+            clock_timestamp());
     IF FOUND THEN
         RETURN;
     END IF;

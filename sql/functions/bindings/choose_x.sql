@@ -1,5 +1,5 @@
 CREATE OR REPLACE FUNCTION agi_router.choose_x(
-    _block bigint, _x_number bigint[], _tags bigint[], _rest interval, _party_rest interval)
+    _block bigint, _x_number bigint[], _tags bigint[], _number_quarantine interval, _party_quarantine interval)
 RETURNS TABLE (x_number bigint)
 LANGUAGE sql STABLE AS $$
 -- Subqueries, not joins: a candidate that is not needed is not looked at. OFFSET 0 keeps the time out of
@@ -10,20 +10,20 @@ LANGUAGE sql STABLE AS $$
              CROSS JOIN unnest(_x_number) WITH ORDINALITY n (x_number, place)
              WHERE (SELECT true FROM agi_router.route r
                      WHERE r.block = _block AND r.x_number = n.x_number
-                       AND r.ends_at > t.now - _rest AND r.ends_at <= t.now LIMIT 1) IS NULL
+                       AND r.ends_at > t.now - _number_quarantine AND r.ends_at <= t.now LIMIT 1) IS NULL
                AND (SELECT true FROM agi_router.past_route r
                      WHERE r.block = _block AND r.x_number = n.x_number
-                       AND r.ends_at > t.now - _rest AND r.ends_at <= t.now LIMIT 1) IS NULL
+                       AND r.ends_at > t.now - _number_quarantine AND r.ends_at <= t.now LIMIT 1) IS NULL
                AND (SELECT true
                       FROM (SELECT r.ends_at FROM agi_router.route r
                              WHERE r.block = _block AND r.x_number = n.x_number
                                AND r.caller_tag = ANY (_tags) OFFSET 0) m
-                     WHERE m.ends_at > t.now - _party_rest LIMIT 1) IS NULL
+                     WHERE m.ends_at > t.now - _party_quarantine LIMIT 1) IS NULL
                AND (SELECT true
                       FROM (SELECT r.ends_at FROM agi_router.past_route r
                              WHERE r.block = _block AND r.x_number = n.x_number
                                AND r.caller_tag = ANY (_tags) OFFSET 0) m
-                     WHERE m.ends_at > t.now - _party_rest LIMIT 1) IS NULL
+                     WHERE m.ends_at > t.now - _party_quarantine LIMIT 1) IS NULL
              LIMIT 4) c
      ORDER BY (SELECT count(*) FROM agi_router.route o
                 WHERE o.block = _block AND o.x_number = c.x_number AND o.ends_at > c.now), c.place

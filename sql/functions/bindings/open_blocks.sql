@@ -1,6 +1,6 @@
 CREATE OR REPLACE FUNCTION agi_router.open_blocks(
-    _tenant text, _digit integer, _draws integer, _serials integer[], _tags bigint[], _rest interval,
-    _party_rest interval, _scope integer)
+    _tenant text, _digit integer, _draws integer, _serials integer[], _tags bigint[],
+    _number_quarantine interval, _party_quarantine interval, _scope integer)
 RETURNS TABLE (tenant_id integer, opened_at timestamptz, binding_id bigint, own bigint[], shared bigint[],
                x_number bigint)
 LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
@@ -34,7 +34,7 @@ BEGIN
               FROM agi_router.choose_x(
                    coalesce(own[1], shared[1]),
                    ARRAY(SELECT coalesce(own[1], shared[1]) * 10000 + s FROM unnest(_serials) s),
-                   _tags, _rest, _party_rest) c);
+                   _tags, _number_quarantine, _party_quarantine) c);
     END IF;
     RETURN NEXT;
 END

@@ -1,5 +1,5 @@
 CREATE OR REPLACE FUNCTION agi_router.number_states(
-    _block bigint, _first bigint, _last bigint, _rest interval, _now timestamptz)
+    _block bigint, _first bigint, _last bigint, _number_quarantine interval, _now timestamptz)
 RETURNS TABLE (x_number bigint, bound boolean, rests_until timestamptz)
 LANGUAGE plpgsql STABLE SET jit = off AS $$
 -- Numbers are counted a few at a time: whoever counts a whole block keeps a processor from calls for
@@ -13,12 +13,12 @@ BEGIN
            greatest(
                (SELECT r.ends_at FROM agi_router.route r
                  WHERE r.block = _block AND r.x_number = n.x
-                   AND r.ends_at > _now - _rest AND r.ends_at <= _now
+                   AND r.ends_at > _now - _number_quarantine AND r.ends_at <= _now
                  ORDER BY r.ends_at DESC LIMIT 1),
                (SELECT r.ends_at FROM agi_router.past_route r
                  WHERE r.block = _block AND r.x_number = n.x
-                   AND r.ends_at > _now - _rest AND r.ends_at <= _now
-                 ORDER BY r.ends_at DESC LIMIT 1)) + _rest
+                   AND r.ends_at > _now - _number_quarantine AND r.ends_at <= _now
+                 ORDER BY r.ends_at DESC LIMIT 1)) + _number_quarantine
       FROM generate_series(_first, _last) n (x);
 END
 $$;
