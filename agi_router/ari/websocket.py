@@ -31,6 +31,8 @@ _silent = logging.Logger("agi_router.ari.silent", level=logging.CRITICAL + 1)  #
 
 # A closing handshake tells us nothing; after a ping time-out it would only add to the delay.
 _CLOSE_TIMEOUT: Final = 0.2
+# What has come is read in far less.
+_ONCE_MORE: Final = 0.1
 
 
 class WebSocket(asyncio.Protocol):
@@ -246,8 +248,12 @@ class WebSocket(asyncio.Protocol):
     def _ping(self) -> None:
         if self._protocol.state is State.OPEN:
             self._protocol.send_ping(b"")
-            self._set_timer(self._loop.call_later(self._ping_timeout, self._give_up))
+            self._set_timer(self._loop.call_later(self._ping_timeout, self._look_once_more))
             self._flush()
+
+    def _look_once_more(self) -> None:
+        # A loop that has stood, like a frozen process's, finds its timers before what has come.
+        self._set_timer(self._loop.call_later(_ONCE_MORE, self._give_up))
 
     def _give_up(self) -> None:
         self._protocol.fail(CloseCode.INTERNAL_ERROR)

@@ -6,17 +6,22 @@ import asyncio
 import base64
 import json
 import logging
+import socket
 import textwrap
+import threading
+import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from http import HTTPStatus
 from typing import Any, TypeVar
 
 import pytest
 from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.frames import Frame, Opcode
 from websockets.http11 import Request as Upgrade
 from websockets.http11 import Response as Refusal
+from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
 import agi_router.ari as ari_package
@@ -38,6 +43,7 @@ from agi_router.ari import (
     UnknownEvent,
     WireError,
 )
+from agi_router.ari.websocket import WebSocket
 
 CALLER = "13912345678"
 PASSWORD = "pass:word中"
@@ -623,8 +629,8 @@ async def test_peer_that_drops_us_at_once_is_not_hammered(pbx: StandIn) -> None:
 
 async def drop_all(pbx: StandIn) -> None:
     while True:
-        for socket in pbx.sockets:
-            socket.transport.abort()
+        for each in pbx.sockets:
+            each.transport.abort()
         await asyncio.sleep(0.001)
 
 
@@ -739,6 +745,88 @@ async def test_silent_peer_is_noticed_by_ping(pbx: StandIn) -> None:
         await take(ari, Connected)
         assert await take(ari, Disconnected) == Disconnected(reason="no answer to a ping")
         await take(ari, Connected)
+
+
+class LatePongs:
+    """A peer in a thread of its own, which a loop that stands does not stop."""
+
+    def __init__(self) -> None:
+        self.pongs = 0
+        self.looked_at, self.sent, self.again = (threading.Event() for _ in range(3))
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return f"ws://127.0.0.1:{self._listener.getsockname()[1]}/"
+
+    def _serve(self) -> None:
+        peer = ServerProtocol(subprotocols=[Subprotocol("ari")])
+        connection, _ = self._listener.accept()
+        with connection, self._at_end():
+            while data := connection.recv(65_536):
+                peer.receive_data(data)
+                for event in peer.events_received():
+                    if isinstance(event, Upgrade):
+                        peer.send_response(peer.accept(event))
+                    elif isinstance(event, Frame) and event.opcode is Opcode.PING:
+                        [pong] = peer.data_to_send()
+                        # Something else first, and the pong when that is being looked at.
+                        peer.send_text(b"{}")
+                        connection.sendall(b"".join(peer.data_to_send()))
+                        self.looked_at.wait(PATIENCE)
+                        connection.sendall(pong)
+                        self.pongs += 1
+                        (self.again if self.sent.is_set() else self.sent).set()
+                connection.sendall(b"".join(peer.data_to_send()))
+
+    @contextmanager
+    def _at_end(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            self.again.set()
+
+    def close(self) -> None:
+        """End it, once whoever has connected has gone."""
+        self._thread.join(PATIENCE)
+        self._listener.close()
+
+
+async def test_a_loop_that_stands_gives_nobody_up_whose_pong_has_come() -> None:
+    """As when the process was frozen: its timers come due before it has read anything."""
+    peer = LatePongs()
+    wait = 0.2
+
+    def receive(_: bytes) -> None:
+        if peer.pongs == 0:
+            peer.looked_at.set()
+            assert peer.sent.wait(PATIENCE)
+            began = time.monotonic()
+            while time.monotonic() - began < 1.5 * wait:
+                pass
+
+    end = await WebSocket.open(
+        peer.url,
+        subprotocol="ari",
+        headers={},
+        receive=receive,
+        message_max=1000,
+        open_timeout=PATIENCE,
+        ping_interval=0.05,
+        ping_timeout=wait,
+    )
+    try:
+        async with asyncio.timeout(PATIENCE):
+            # Once it has answered again, the first one was read; else there is no second one.
+            await asyncio.to_thread(peer.again.wait, PATIENCE)
+        assert not end.lost.done(), end.lost.result()
+    finally:
+        end.abort()
+        await end.lost
+        peer.close()
 
 
 async def test_defaults_notice_a_silent_cut_within_three_seconds() -> None:
