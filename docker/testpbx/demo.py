@@ -315,7 +315,7 @@ class Demo:
         return json.loads(done.stdout)
 
 
-def until(ready: Callable[[], T | None], what: str, *, timeout: float = 15) -> T:
+def until(ready: Callable[[], T | None], what: str, *, timeout: float = 60) -> T:
     """
     Ask *ready* again and again until it has an answer that counts as true.
 

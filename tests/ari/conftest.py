@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 PORT = 18088
-START_TIMEOUT = 20.0
+START_TIMEOUT = 60.0
 
 CONFIG = {
     "asterisk.conf": """

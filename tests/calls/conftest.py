@@ -20,7 +20,7 @@ from harness.pbx import BLOCK, STATE, Asterisk, Cli, Dialplan, Router, end_other
 from testpbx.phones import Phones
 from testpbx.waiting import until
 
-Serving = Callable[..., AbstractContextManager[None]]
+Serving = Callable[..., AbstractContextManager[Router]]
 
 # Strangers are refused where no binding lets them through, with the modes that do so on.
 OPEN = {"AGI_ROUTER_OPEN_MODES": "on"}
@@ -83,15 +83,12 @@ def serving(cli: Cli, router: Router) -> Serving:
     """A router with settings of its own in place of the running one."""
 
     @contextmanager
-    def with_settings(**settings: str) -> Iterator[None]:
+    def with_settings(**settings: str) -> Iterator[Router]:
         router.stop()
-        other = Router({**cli.env, **settings}, STATE / "logs/router-of-its-own.log")
-        try:
-            other.start()
-            yield
-        finally:
-            other.stop()
-            router.ensure()
+        env = {**cli.env, **settings}
+        with Router(env, STATE / "logs/router-of-its-own.log").serving() as other:
+            yield other
+        router.ensure()
 
     return with_settings
 

@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 
 from agi_router.leaktest.messages import Message
 
+# Linux's numbers, which Python does not name.
+_SO_TIMESTAMPNS, _SO_RCVBUFFORCE = 35, 33
 _UDP_HEADER = 8
 _RTP_HEADER = 12
 
@@ -25,11 +27,11 @@ class Sound:
         """Heard nothing yet."""
         self._heard: list[tuple[datetime, int, bytes]] = []
 
-    def add(self, packet: bytes) -> None:
+    def add(self, packet: bytes, at: datetime) -> None:
         """Take one IP packet that carries UDP."""
         datagram = packet[(packet[0] & 0x0F) * 4 :]
         (port,) = struct.unpack_from("!H", datagram, 2)
-        self._heard.append((datetime.now(UTC), port, datagram[_UDP_HEADER + _RTP_HEADER :]))
+        self._heard.append((at, port, datagram[_UDP_HEADER + _RTP_HEADER :]))
 
     def of(self, phone: Sequence[Message]) -> list[tuple[datetime, bytes]]:
         """When which sound was sent to the phone that sent or received these messages."""
@@ -43,14 +45,19 @@ def listening() -> Iterator[Sound]:
     sound = Sound()
     with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP) as ear:
         ear.settimeout(0.1)
+        # A machine that stalls moves no packet from before an answer behind it, and loses none.
+        ear.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        ear.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, 1 << 24)
         over = threading.Event()
 
         def hear() -> None:
             while not over.is_set():
                 try:
-                    sound.add(ear.recv(65535))
+                    packet, [(_, _, stamp), *_], _, _ = ear.recvmsg(65535, 64)
                 except TimeoutError:
                     continue
+                seconds, nanoseconds = struct.unpack("ll", stamp)
+                sound.add(packet, datetime.fromtimestamp(seconds + nanoseconds / 1e9, UTC))
 
         thread = threading.Thread(target=hear)
         thread.start()

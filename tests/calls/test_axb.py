@@ -129,7 +129,7 @@ def test_caller_who_gives_up_loses_nothing(cli: Cli, phones: Phones, a: str, b: 
     """Cancelled while ringing: the callee's phone stops, the use is given back."""
     binding = cli.bind(a, b, "--max-calls", "1")
 
-    call = phones.call(a, binding["x"], does=Does.SILENT, patience=1.0)
+    call = phones.call(a, binding["x"], does=Does.SILENT, patience=3.0)
 
     assert (call.status, len(call.invites)) == (487, 1)
     record = cli.record(binding["x"])

@@ -153,8 +153,10 @@ def nothing_else_changes(
     assert settings(asterisk) == globals_before
     # No caller can make a line that nobody can read.
     journal = Path(pbx["env"]["AGI_ROUTER_JOURNAL"])
-    assert until(lambda: EndJournal(journal).backlog().size == 0, timeout=10)
-    assert [each for each in journal.rglob("*") if not each.is_dir()] == []
+    assert until(lambda: EndJournal(journal).backlog().size == 0, timeout=30)
+    assert until(
+        lambda: [each for each in journal.rglob("*") if not each.is_dir()] == [], timeout=30
+    )
     root = Path(pbx["rootfs"])
     assert [path for name in ("tmp", "var") for path in (root / name).rglob("pwned*")] == []
 
@@ -205,9 +207,17 @@ def test_torture(
         ]
         for messages in (everything, [m[: len(m) // 2] for m in everything], aimed):
             exchange(messages, source=source, port=5060, wait=0.2)
-    # They did arrive, and nobody was let in.
-    assert statuses["clerr" if greeted == 404 else "dblreq"] == {greeted}
-    assert statuses["wsinv"] == {481}
+        # They did arrive: two that are answered. Asterisk answers none that it has had before,
+        # until it has forgotten that: after 5 s, or 32 where it got no ACK (RFC 3261, 17.2).
+        for name, status in (("clerr" if greeted == 404 else "dblreq", greeted), ("wsinv", 481)):
+            # Of dblreq the first: the other lies behind the end of the datagram's message.
+            call_id = re.findall(rb"(?mi)^(?:Call-ID|i)\s*:\s*(\S+)", TORTURE[name])[0]
+            answer = Answer(call_id.decode(), status)
+            assert until(
+                lambda: answer in exchange([TORTURE[name]], source=source, port=5060, wait=0.5),  # noqa: B023
+                timeout=60,
+            )
+    # And nobody was let in.
     assert set().union(*statuses.values()) <= {400, 401, 404, 416, 481, 501}
     good_call(cli, phones, b, a)
 
@@ -229,8 +239,8 @@ def test_callers(cli: Cli, phones: Phones, a: str, b: str, stranger: str) -> Non
         answers = finals(exchange(messages, wait=1, finals=len(messages)))
 
     assert len(answers) == len(messages)
-    # 400 and the like is Asterisk's own word for what is not SIP.
-    assert {*answers.values()} <= {400, 403}
+    # 400 and the like is Asterisk's own word for what is not SIP; a busy machine may refuse some.
+    assert {*answers.values()} <= {400, 403, 480, 503}
     assert list(answers.values()).count(403) >= len(TEXTS)
     good_call(cli, phones, a, stranger)
 
@@ -238,13 +248,14 @@ def test_callers(cli: Cli, phones: Phones, a: str, b: str, stranger: str) -> Non
 def test_dialled(cli: Cli, phones: Phones, a: str, b: str) -> None:
     """Whatever a party dials that is no 700 number: no such number, or no answer at all."""
     cli.bind(a, b)
+    most = len(DIALLED) - 6
     with nobody_rings(phones):
         answers = finals(
-            exchange([invite(uri_user(text), a.encode()) for text in DIALLED], wait=1, finals=1)
+            exchange([invite(uri_user(text), a.encode()) for text in DIALLED], wait=1, finals=most)
         )
 
     assert {*answers.values()} <= {400, 404, 416, 480}
-    assert list(answers.values()).count(404) >= len(DIALLED) - 6
+    assert list(answers.values()).count(404) >= most
     good_call(cli, phones, b, a)
 
 

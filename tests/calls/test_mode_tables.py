@@ -113,7 +113,7 @@ def check_talked(cli: Cli, phones: Phones, binding: Binding) -> None:
             # So that it is the next one's turn.
             "all members in turn": Does.BUSY,
         }.get(str(row.rings), Does.ANSWER),
-        patience=1.0 if row.rings == "all members at once" else None,
+        patience=3.0 if row.rings == "all members at once" else None,
     )
     rang = [str(invite.request_user) for invite in call.invites]
     expected = (

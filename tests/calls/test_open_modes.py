@@ -20,8 +20,11 @@ def test_ringing_is_heard_after_the_answer(
         call = phones.call(stranger, x, types=["1234"], ring=2.5, talk=3.0)
 
     assert (call.status, len(call.invites)) == (200, 1)
-    [ringing] = (m.at for m in call.callee if m.sent and m.status == 180)
-    [answered] = (m.at for m in call.callee if m.sent and m.status == 200 and m.method == "INVITE")
+    # The first: what is not heard of in time is sent again.
+    ringing = next(m.at for m in call.callee if m.sent and m.status == 180)
+    answered = next(
+        m.at for m in call.callee if m.sent and m.status == 200 and m.method == "INVITE"
+    )
     tone = [p for at, p in sound.of(call.caller.messages) if ringing < at < answered]
     # A second of 450 Hz in five; silence is one value.
     assert sum(len(set(payload)) > 8 for payload in tone) > 20
@@ -37,8 +40,7 @@ def test_refused_after_the_answer(cli: Cli, phones: Phones, a: str, stranger: st
     call = phones.call(stranger, x, types=["7#"], does=Does.BUSY, talk=30.0)
 
     assert call.status == 200
-    requests = [m.start_line for m in call.caller.messages if not m.sent and m.status is None]
-    assert [line.split()[0] for line in requests] == ["BYE"]
+    assert {m.method for m in call.caller.messages if not m.sent and m.status is None} == {"BYE"}
     record = cli.record(x)
     assert (record["outcome"], record["released_by"], record["cause"]) == ("busy", "us", 17)
     assert cli("show", binding["id"])["calls_used"] == 0
@@ -63,17 +65,13 @@ def test_switched_off(
     axe = cli("bind", "axe", "--a", a, "--extension", "1234")["x"]
     env = {name: value for name, value in cli.env.items() if name not in OPEN}
     router.stop()
-    closed = Router(env, STATE / "logs/router-closed.log")
-    closed.start()
-    try:
+    with Router(env, STATE / "logs/router-closed.log").serving():
         for x in (ax, axe):
             call = phones.call(stranger, x)
             assert (call.status, call.invites) == (403, ())
             assert cli.record(x)["reason"] == "stranger"
         call = phones.call(a, ax)
         assert [invite.request_user for invite in call.invites] == [b]
-    finally:
-        closed.stop()
 
 
 def test_switching_on_is_logged(router: Router) -> None:

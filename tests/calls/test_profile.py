@@ -93,7 +93,7 @@ async def until_async(
     look: Callable[[AriClient], Awaitable[list[str]]], ari: AriClient, wanted: list[str]
 ) -> bool:
     """Whether *look* says *wanted*, within some seconds."""
-    for _ in range(100):
+    for _ in range(200):
         if await look(ari) == wanted:
             return True
         await asyncio.sleep(0.1)
@@ -256,10 +256,11 @@ def test_a_way_in_that_is_new(
 ) -> None:
     """Its first call is refused, and makes the router look; soon it is let in, without a start."""
     x = cli.bind(a, b)["x"]
+    before = len(router.log)
     new = "[new](leg)\ncontext=agi-router-in\n[carrier-in](+)\nendpoint=new"
     with asterisk.appended("pjsip.conf", new, RELOAD):
         assert until(lambda: phones.call(a, x).status == 200, timeout=60)
-        refused = "call.unjudged" in router.log
+        refused = router.says("call.unjudged", since=before)
         serving = router.process is not None and router.process.poll() is None
 
     assert (refused, serving) == (True, True)
@@ -420,15 +421,13 @@ def test_serve_refuses_and_may_be_told_otherwise(
             check=False,
             capture_output=True,
             text=True,
-            timeout=20,
+            timeout=60,
         )
         told = {**pbx["env"], "AGI_ROUTER_UNSAFE_PROFILE": "allow"}
         log = tmp_path / "unsafe.log"
-        unsafe = Router(told, log)
-        unsafe.start()
-        # The application is known as soon as the socket is.
-        assert until(lambda: "serve.ready" in log.read_text(), timeout=10)
-        unsafe.stop()
+        with Router(told, log).serving() as unsafe:
+            # The application is known as soon as the socket is.
+            assert unsafe.says("serve.ready")
 
     assert refused.returncode == 78
     error = refused.stderr.splitlines()[-1]
@@ -452,7 +451,7 @@ def test_asterisk_comes_back_with_another_profile(
     with asterisk.appended("pjsip.conf", f"[{OUT}](+)\nsend_rpid=yes", RELOAD):
         asterisk.restart()
         assert router.process is not None
-        assert router.process.wait(20) == 78
+        assert router.process.wait(60) == 78
         call = phones.call(a, x)
     asterisk.restart()
     router.start()
@@ -475,7 +474,9 @@ async def test_a_trunk_that_reaches_nobody(asterisk: Asterisk, ari: AriClient) -
             assert await gaps(ari) == [f"{OUT}/aors is none, which is no aor, wanted an aor"]
         empty = f"[{OUT}](+)\naors=empty\n[empty]\ntype=aor"
         with asterisk.appended("pjsip.conf", empty, RELOAD):
-            assert await gaps(ari) == [f"{OUT}/state is offline, wanted online"]
+            assert await until_async(gaps, ari, [f"{OUT}/state is offline, wanted online"]), (
+                await gaps(ari)
+            )
         dead = f"[{OUT}](+)\naors=dead\n[dead]\ntype=aor\ncontact=sip:127.0.0.1:5999\n{asked}"
         with asterisk.appended("pjsip.conf", dead, RELOAD):
             assert await until_async(gaps, ari, [f"{OUT}/state is offline, wanted online"]), (

@@ -29,7 +29,7 @@ def _whole(pbx: dict[str, Any]) -> Iterator[None]:
 def prompts(pbx: dict[str, Any]) -> Iterator[str]:
     """A set with one prompt, a tone of half a second, in Mandarin."""
     folder = Path(pbx["rootfs"]) / "usr/share/asterisk/sounds/zh/agi-router" / _NAME
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     file = folder / "one_way.wav"
     with wave.open(str(file), "wb") as tone:
         tone.setnchannels(1)

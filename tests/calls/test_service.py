@@ -31,7 +31,7 @@ def systemd() -> Iterator[socket.socket]:
     """A socket as systemd has it; an abstract one, to which every account may write."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
         receiver.bind(f"\0agi-router-test-{os.getpid()}")
-        receiver.settimeout(10)
+        receiver.settimeout(30)
         yield receiver
 
 
@@ -47,12 +47,8 @@ def watched(
     }
     # It would stand by, and be back as soon as the other one is gone.
     router.stop()
-    started = Router({**pbx["env"], **env}, tmp_path / "watched.log")
-    started.start()
-    try:
+    with Router({**pbx["env"], **env}, tmp_path / "watched.log").serving() as started:
         yield started
-    finally:
-        started.stop()
 
 
 def flush(receiver: socket.socket) -> None:
@@ -67,15 +63,12 @@ def test_systemd_is_told(systemd: socket.socket, watched: Router) -> None:
     """Ready, alive while it moves, silent while it is frozen, stopping when it is told to."""
     assert systemd.recv(100) == b"READY=1"
     assert systemd.recv(100) == b"WATCHDOG=1"
-    watched.send(signal.SIGSTOP)
-    try:
+    with watched.frozen():
         flush(systemd)
         systemd.settimeout(1.5)
         with pytest.raises(TimeoutError):
             systemd.recv(100)
-    finally:
-        watched.send(signal.SIGCONT)
-    systemd.settimeout(10)
+    systemd.settimeout(30)
     assert systemd.recv(100) == b"WATCHDOG=1"
     watched.send(signal.SIGTERM)
     assert watched.wait() == 0
@@ -92,7 +85,7 @@ def test_probes_and_metrics(
 ) -> None:
     """Ready while it has all it needs; calls are counted and timed, and no number is shown."""
     assert watched.registered()
-    assert until(lambda: ask("/readyz") == (200, "ok\n"), timeout=10)
+    assert until(lambda: ask("/readyz") == (200, "ok\n"), timeout=30)
     x = cli.bind(a, b)["x"]
     assert phones.call(a, x).status == 200
     assert phones.call(stranger, x).status == 403
@@ -106,16 +99,16 @@ def test_probes_and_metrics(
         "agi_router_ari_connected 1.0",
         "agi_router_settle_backlog_bytes 0.0",
     )
-    assert until(lambda: set(told) <= set(ask("/metrics")[1].splitlines()), timeout=10), ask(
+    assert until(lambda: set(told) <= set(ask("/metrics")[1].splitlines()), timeout=30), ask(
         "/metrics"
     )[1]
     text = ask("/metrics")[1]
     assert not [number for number in (a, b, stranger, x) if number in text]
     with frozen("postgres"):
-        assert until(lambda: ask("/readyz")[0] == 503, timeout=10)
+        assert until(lambda: ask("/readyz")[0] == 503, timeout=30)
         assert "database" in ask("/readyz")[1]
         assert ask("/livez") == (200, "ok\n")
-    assert until(lambda: ask("/readyz")[0] == 200, timeout=10)
+    assert until(lambda: ask("/readyz")[0] == 200, timeout=30)
 
 
 FAKETIME = "/usr/$LIB/faketime/libfaketimeMT.so.1"
@@ -139,35 +132,40 @@ def test_clocks_that_differ(
     router.stop()
     # The wall clock only, as if somebody had set it.
     faked = {"LD_PRELOAD": FAKETIME, "FAKETIME": apart, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
-    other = Router({**pbx["env"], **faked}, tmp_path / "other.log")
-    other.start()
-    try:
-        assert until(lambda: "Asterisk's" in ask("/readyz")[1], timeout=15), ask("/readyz")
+    with Router({**pbx["env"], **faked}, tmp_path / "other.log").serving() as other:
+        assert until(lambda: "Asterisk's" in ask("/readyz")[1], timeout=30), ask("/readyz")
         assert phones.call(a, x).status == 200
         assert "call.late" not in other.log
-        ahead = re.search(
-            r'(?m)^agi_router_clock_ahead_seconds{of="asterisk"} (.*)$', ask("/metrics")[1]
-        )
-        assert ahead is not None
-        assert abs(float(ahead[1]) - {"+2s": 2, "-2s": -2, "+1h": 3600}[apart]) < 0.5
-    finally:
-        other.stop()
-    done = subprocess.run(
-        ["agi-router", "doctor", "--json"],
-        env={**cli.env, **faked},
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    clocks = [each for each in json.loads(done.stdout)["checks"] if each["check"] == "clock"]
+
+        def off() -> float:
+            """By how much it is wrong: while an answer takes its time, that is not known well."""
+            metric = r'(?m)^agi_router_clock_ahead_seconds{of="asterisk"} (.*)$'
+            [ahead] = re.findall(metric, ask("/metrics")[1])
+            return abs(float(ahead) - {"+2s": 2, "-2s": -2, "+1h": 3600}[apart])
+
+        # It asks again every ten seconds.
+        assert until(lambda: off() < 0.5, timeout=40)
     side = "behind" if apart.startswith("-") else "ahead of"
-    (told,) = [each for each in clocks if "Asterisk's" in each["text"]]
-    assert told["status"] == "fail"
-    assert re.fullmatch(
+    expected = (
         rf"this machine's is \d+\.\d+ s {side} Asterisk's, and may be {PATIENCE / 2:g} s:"
-        " set both by NTP",
-        told["text"],
+        " set both by NTP"
     )
+
+    def is_told() -> bool:
+        """Whether the doctor says so; where answers take their time it is in doubt."""
+        done = subprocess.run(
+            ["agi-router", "doctor", "--json"],
+            env={**cli.env, **faked},
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        clocks = [each for each in json.loads(done.stdout)["checks"] if each["check"] == "clock"]
+        return any(
+            each["status"] == "fail" and re.fullmatch(expected, each["text"]) for each in clocks
+        )
+
+    assert until(is_told, timeout=40)
 
 
 def test_clocks_that_agree(router: Router, cli: Cli) -> None:
@@ -258,7 +256,10 @@ def test_more_than_may_wait(watched: Router, cli: Cli, phones: Phones, a: str, b
     x = cli.bind(a, b)["x"]
     with frozen("postgres"):
         burst = phones.burst(a, x, calls=CALLS)
-    assert burst.by_status == {480: WAITING, 503: CALLS - WAITING}
+    # Whoever comes when the first ones have waited in vain finds room.
+    waited = burst.by_status[480]
+    assert burst.by_status == {480: waited, 503: CALLS - waited}
+    assert WAITING <= waited < CALLS
     assert burst.reached == 0
     reasons = [record["reason"] for record in cli.records(x, CALLS)]
-    assert sorted(reasons) == ["no_capacity"] * (CALLS - WAITING) + ["platform_fault"] * WAITING
+    assert sorted(reasons) == ["no_capacity"] * (CALLS - waited) + ["platform_fault"] * waited

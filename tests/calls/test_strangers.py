@@ -7,19 +7,21 @@ from typing import Any
 import psycopg
 
 from calls.conftest import Serving
-from harness.pbx import CARRIER_IN, STATE, Cli, ask, expire, frozen
+from harness.pbx import CARRIER_IN, Cli, ask, expire, frozen
 from testpbx.phones import Call, Phones
 from testpbx.waiting import until
 
 
 def conversation(call: Call) -> list[str]:
-    """What the caller was told: every status line, and every header that may differ."""
+    """What the caller was told: every status line, and every header that may differ; once each."""
     told = ("reason", "retry-after", "warning", "content-type", "contact")
-    return [
+    lines = [
         f"{message.start_line} {[(n, v) for n, v in message.headers if n in told]}"
         for message in call.caller.messages
         if not message.sent
     ]
+    # Asterisk sends again what is not acknowledged in time.
+    return list(dict.fromkeys(lines))
 
 
 def test_a_caller_who_is_refused_too_often(
@@ -50,15 +52,13 @@ def test_a_trunk_with_too_many_refusals(
 ) -> None:
     """Whoever it is that calls: the trunk is the endpoint on which the calls come in."""
     x = cli.bind(a, b)["x"]
-    with serving(AGI_ROUTER_REFUSAL_LIMIT_TRUNK="2/1h"):
+    with serving(AGI_ROUTER_REFUSAL_LIMIT_TRUNK="2/1h") as limited:
         assert phones.call(stranger, x).status == 403
         assert phones.call("+14155550100", x).status == 403
         assert (phones.call(a, x).status, phones.call(b, x).status) == (403, 403)
         reasons = [record["reason"] for record in cli.records(x, 4)]
     assert sorted(reasons) == ["caller_foreign", "rate_caller", "rate_caller", "stranger"]
-    log = (STATE / "logs/router-of-its-own.log").read_text()
-    assert "refusals.limited" in log
-    assert f"trunk=PJSIP/{CARRIER_IN}" in log
+    assert limited.says("refusals.limited", f"trunk=PJSIP/{CARRIER_IN}")
 
 
 def test_strict(
@@ -95,4 +95,4 @@ def test_strict(
         assert (call.status, call.invites) == (403, ())
         assert conversation(call) == conversation(calls["stranger"])
         # Who runs the service sees why.
-        assert until(lambda: cli.record(bindings[reason]["x"])["reason"] == reason, timeout=10)  # noqa: B023
+        assert until(lambda: cli.record(bindings[reason]["x"])["reason"] == reason, timeout=30)  # noqa: B023

@@ -83,15 +83,16 @@ def test_a_password_for_each_call(
 ) -> None:
     """Asterisk answers the carrier's question with the trunk's name and password (RFC 2617)."""
     x = cli.bind(a, b)["x"]
-    asterisk.command(f"module load {_MODULE}")
     reload = "module reload res_pjsip.so"
-
-    with (
-        asterisk.appended("pjsip.conf", _WITH_PASSWORD, reload),
-        asterisk.trunk("carrier-with-password"),
-    ):
-        call = phones.call(a, x, does=Does.ASKS_WHO)
-    asterisk.command(f"module unload {_MODULE}")
+    asterisk.command(f"module load {_MODULE}")
+    try:
+        with (
+            asterisk.appended("pjsip.conf", _WITH_PASSWORD, reload),
+            asterisk.trunk("carrier-with-password"),
+        ):
+            call = phones.call(a, x, does=Does.ASKS_WHO)
+    finally:
+        asterisk.command(f"module unload {_MODULE}")
 
     assert call.status == 200
     # One call, asked for a password on the way.

@@ -26,8 +26,8 @@ NOW = datetime(2025, 3, 14, 21, 30, 25, tzinfo=UTC)
 X = "700012345670001"
 A, B = "13800130001", "13900130002"
 CALL = "pbx1-1741988825.42"
-# Seconds that a conversation may take.
-PATIENCE = 1.0
+# Seconds that a conversation may take, where a test is not about that.
+PATIENCE = 20.0
 CROWD = 4
 STRANGERS = 8
 SECRET = "not-a-secret-0123456789"
@@ -89,10 +89,17 @@ def leg() -> RouteHit:
 class RunningDoor:
     """A door that serves in a loop of its own, as in the process."""
 
-    def __init__(self, store: Store, *, trunk_limit: Rate = OFF, host: str = "127.0.0.1") -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        trunk_limit: Rate = OFF,
+        host: str = "127.0.0.1",
+        patience: float = PATIENCE,
+    ) -> None:
         router = Router(
             store,
-            timeout=PATIENCE,
+            timeout=patience,
             ring_timeout=timedelta(seconds=45),
             max_duration=timedelta(hours=1),
             language=Language.ZH,
@@ -105,7 +112,7 @@ class RunningDoor:
             port=0,
             secret=SECRET,
             crowd=CROWD,
-            patience=PATIENCE,
+            patience=patience,
             strangers=STRANGERS,
             today=NOW.date,
         )
@@ -137,7 +144,7 @@ class Peer:
     """One connection to the door."""
 
     def __init__(self, port: int) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=10)
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=30)
         self._lines = self.socket.makefile("rb")
 
     def send(self, text: str | bytes) -> None:
@@ -200,9 +207,15 @@ def store() -> Store:
 
 
 @pytest.fixture
-def door(store: Store) -> Iterator[RunningDoor]:
+def patience() -> float:
+    """Seconds that a conversation at the door may take."""
+    return PATIENCE
+
+
+@pytest.fixture
+def door(store: Store, patience: float) -> Iterator[RunningDoor]:
     """A door that serves."""
-    running = RunningDoor(store)
+    running = RunningDoor(store, patience=patience)
     yield running
     store.open.set()
     running.close()

@@ -132,8 +132,8 @@ class Caller:
         """Whether its final answer has come."""
         return any(self.is_mine(m) and (m.status or 0) >= 200 for m in self.side.came)
 
-    def final(self) -> int:
-        """The final status; a refusal is acknowledged, an answered call is ended."""
+    def final(self, talk: Callable[[], object] = lambda: None) -> int:
+        """The final status; a refusal is acknowledged, an answered call is ended after *talk*."""
         found = self.side.wait(lambda m: self.is_mine(m) and (m.status or 0) >= 200)
         assert found.status is not None
         to = f"To: {found.header('to')}"
@@ -144,6 +144,7 @@ class Caller:
         else:
             lines[0] += "x"
             self.side.send(f"ACK {start}", *lines, to, "CSeq: 1 ACK")
+            talk()
             lines[0] += "x"
             self.side.send(f"BYE {start}", *lines, to, "CSeq: 2 BYE")
         return found.status

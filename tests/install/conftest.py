@@ -71,7 +71,7 @@ class Site:
             found[:] = calls_on(x, self.cli("calls", "--limit", "1000"))
             return len(found) >= count and all(each["state"] == "settled" for each in found)
 
-        assert until(settled, timeout=30), (found, self.machine.journal())
+        assert until(settled, timeout=60), (found, self.machine.journal())
         return found
 
     def doctor(self) -> tuple[int, list[str]]:

@@ -40,9 +40,34 @@ def agi_router(pbx: dict[str, Any], *arguments: str) -> subprocess.CompletedProc
 @pytest.fixture(scope="module")
 def serving(pbx: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The test PBX, with numbers to give out for the time of these tests."""
-    assert agi_router(pbx, "block", "add", BLOCK).returncode == 0
+    added = agi_router(pbx, "block", "add", BLOCK)
+    # It is there already where this fixture was made before.
+    assert added.returncode == 0 or "is already there" in added.stderr, added.stderr
     yield pbx
-    assert agi_router(pbx, "block", "return", BLOCK).returncode == 0
+    # Of a command that was ended some may be left.
+    agi_router(pbx, "unbind", "--order", "leaktest")
+    returned = agi_router(pbx, "block", "return", BLOCK)
+    assert returned.returncode == 0, returned.stderr
+
+
+def leaktest(pbx: dict[str, Any], *arguments: str) -> dict[str, Any]:
+    """
+    What ``agi-router leaktest`` says of all numbers here.
+
+    It is asked again where a call went wrong by which nothing was found: callers have the patience
+    that is shipped, and a machine that stalls has them refused.
+    """
+    for _ in range(3):
+        done = agi_router(pbx, "leaktest", "--numbers", NUMBERS, *arguments, "--json")
+        assert done.returncode in {0, 1}, done.stderr
+        report: dict[str, Any] = json.loads(done.stdout)
+        assert done.returncode == (0 if report["ok"] else 1)
+        rows = report["vectors"]
+        wrong = [row for row in rows if row["faults"]]
+        wrong += [row for row in report["identities"] if row["fault"]]
+        if not wrong or any(row["findings"] for row in rows):
+            break
+    return report
 
 
 def console(pbx: dict[str, Any], *words: str) -> None:
@@ -56,20 +81,9 @@ def report(serving: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) ->
     """What ``agi-router leaktest`` says of the shipped PBX, with sound before the answer."""
     console(serving, "dialplan set global AGI_ROUTER_EARLY_MEDIA both")
     try:
-        done = agi_router(
-            serving,
-            "leaktest",
-            *("--numbers", NUMBERS),
-            *("--captures", str(tmp_path_factory.mktemp("leaktest"))),
-            "--json",
-        )
+        return leaktest(serving, "--captures", str(tmp_path_factory.mktemp("leaktest")))
     finally:
         console(serving, "dialplan reload")
-    assert done.returncode in {0, 1}, done.stderr
-    report = json.loads(done.stdout)
-    assert done.returncode == (0 if report["ok"] else 1)
-    found: dict[str, Any] = report
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -90,11 +104,10 @@ def doors(serving: dict[str, Any], report: dict[str, Any]) -> dict[str, dict[str
     console(serving, "dialplan set global AGI_ROUTER_PATIENCE_FALLBACK 1.5")
     names = [word for each in IDENTITIES for word in ("--vector", each.name)]
     try:
-        done = agi_router(serving, "leaktest", "--numbers", NUMBERS, *names, "--json")
+        by_fastagi = leaktest(serving, *names)
     finally:
         console(serving, "dialplan reload")
-    assert done.returncode in {0, 1}, done.stderr
-    return {"ari": told(report), "fastagi": told(json.loads(done.stdout))}
+    return {"ari": told(report), "fastagi": told(by_fastagi)}
 
 
 Naive = tuple[dict[str, dict[str, Any]], list[Sighting]]

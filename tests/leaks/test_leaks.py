@@ -13,7 +13,7 @@ import pytest
 from agi_router.leaktest.callers import Sighting
 from agi_router.leaktest.identities import IDENTITIES, Identity, Taken
 from agi_router.leaktest.vectors import VECTORS
-from leaks.conftest import BLOCK, NUMBERS, agi_router
+from leaks.conftest import BLOCK, NUMBERS, agi_router, leaktest
 from leaks.table import README, with_table
 
 Report = dict[str, dict[str, Any]]
@@ -43,10 +43,10 @@ def test_nothing_gets_through_where_the_caller_hears_a_ringing_tone(
 ) -> None:
     """As shipped: no sound before the answer, and a 180 where the callee sends 183."""
     vectors = [word for name in ("from-name", "cancel") for word in ("--vector", name)]
-    done = agi_router(serving, "leaktest", "--numbers", NUMBERS, *vectors, "--json")
+    report = leaktest(serving, *vectors)
 
-    assert done.returncode == 0, done.stdout + done.stderr
-    rows = {row["vector"]: row for row in json.loads(done.stdout)["vectors"]}
+    assert report["ok"], report
+    rows = {row["vector"]: row for row in report["vectors"]}
     assert [rows[name]["faults"] for name in ("from-name", "cancel")] == [[], []]
     assert [rows[name]["scenarios"] for name in ("from-name", "cancel")] == [8, 8]
 
