@@ -150,7 +150,8 @@ def test_the_checkout_is_upgraded_while_people_talk(site: Site) -> None:
     (site.machine.seen_from_outside / "root/agi_router/agi_router/later.py").write_text(
         '"""."""\n'
     )
-    with site.far.listen() as callee:
+    # The upgrade may take minutes on a busy machine.
+    with site.far.listen(hold=600) as callee:
         talk = site.near.dial("13800000141", x, hold=600)
         assert until(lambda: any(m.method == "ACK" for m in callee.messages), timeout=20), (
             site.doctor(),
