@@ -23,6 +23,7 @@ from enum import StrEnum
 from functools import cache
 from typing import Any, ClassVar, NamedTuple, Self
 
+from agi_router.bindings.expiry import LONGEST_LIFE
 from agi_router.bindings.model import RouteRow
 from agi_router.bindings.words import Callback, Mode, Side
 from agi_router.durations import format_duration
@@ -312,8 +313,11 @@ makes a number for B, which B can call back as long as it lives."""
     def __post_init__(self) -> None:
         # Not super(): slots make the class anew, and the cell still holds the old one.
         Axb.__post_init__(self)
-        if self.y_ttl is not None and self.y_ttl < _SECOND:
-            raise ModeError("a number made on a call lives for a second at least")
+        if self.y_ttl is not None and not _SECOND <= self.y_ttl <= LONGEST_LIFE:
+            raise ModeError(
+                "a number made on a call lives for a second at least, and"
+                f" {LONGEST_LIFE.days} days at most"
+            )
 
     @property
     def numbers(self) -> int:
@@ -607,8 +611,11 @@ def _check_window(callback: Callback, window: timedelta | None) -> None:
         return
     if callback is not Callback.LAST:
         raise ModeError("only the last caller is called back for a time: --callback last")
-    if window < _SECOND:
-        raise ModeError("the last caller is called back for a second at least")
+    if not _SECOND <= window <= LONGEST_LIFE:
+        raise ModeError(
+            f"the last caller is called back for a second at least, and {LONGEST_LIFE.days} days"
+            " at most"
+        )
 
 
 def compile_routes(parties: Parties, a_number: XNumber, b_number: XNumber) -> tuple[RouteRow, ...]:

@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from agi_router.cli.arguments import TENANT, TIME, scope_option
+from agi_router.cli.arguments import TENANT, TIME, Checked, scope_option
 from agi_router.cli.context import read_settings
 from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
 from agi_router.cli.stores import open_inventory
-from agi_router.inventory.model import BlockState
+from agi_router.inventory.model import BlockState, check_carrier, check_certificate
 from agi_router.inventory.views import describe_block
 from agi_router.numbers import Block
 
@@ -29,8 +29,12 @@ def group() -> None:
 
 @group.command("add")
 @_PREFIX
-@click.option("--operator", help="Name of the carrier.")
-@click.option("--certificate", help="Number of the certificate that assigns the block.")
+@click.option("--operator", type=Checked("text", check_carrier), help="Name of the carrier.")
+@click.option(
+    "--certificate",
+    type=Checked("text", check_certificate),
+    help="Number of the certificate that assigns the block.",
+)
 @click.option(
     "--tenant", type=TENANT, metavar="NAME", help="Keep it for this tenant; shared if absent."
 )

@@ -4,7 +4,9 @@ What a managed block and a number of it may be.
 
 from enum import StrEnum
 
-__all__ = ["BlockState", "NumberState"]
+from agi_router.texts import LONGEST_NAME, check_name
+
+__all__ = ["BlockState", "NumberState", "check_carrier", "check_certificate"]
 
 
 class BlockState(StrEnum):
@@ -25,3 +27,23 @@ class NumberState(StrEnum):
     FREE = "free"
     BOUND = "bound"
     RESTING = "resting"
+
+
+def check_carrier(text: str) -> str:
+    """
+    Return *text*, stripped, if it may be a carrier's name.
+
+    Raises:
+        ValueError: If it may not.
+    """
+    return check_name(text, what="a carrier's name", longest=LONGEST_NAME)
+
+
+def check_certificate(text: str) -> str:
+    """
+    Return *text*, stripped, if it may be the number of a certificate.
+
+    Raises:
+        ValueError: If it may not.
+    """
+    return check_name(text, what="a certificate's number", longest=LONGEST_NAME)

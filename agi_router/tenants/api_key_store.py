@@ -19,6 +19,7 @@ from agi_router.tenants.api_keys import (
     KeyState,
     Network,
     digest_secret,
+    is_key_id,
     new_key_id,
     new_secret,
 )
@@ -129,7 +130,7 @@ class ApiKeyStore:
         Raises:
             ApiKeyNotFound: There is none of this id.
         """
-        row = self._queries.row("find_api_key", {"id": key_id})
+        row = self._queries.row("find_api_key", {"id": key_id}) if is_key_id(key_id) else None
         if row is None:
             raise ApiKeyNotFound(f"there is no API key {key_id!r}")
         return FoundKey(

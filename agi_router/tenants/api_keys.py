@@ -35,6 +35,7 @@ __all__ = [
     "check_label",
     "check_scopes",
     "digest_secret",
+    "is_key_id",
     "new_key_id",
     "new_secret",
     "parse_bearer",
@@ -57,6 +58,7 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _SECRET_BYTES = 32
 _LONGEST_LABEL = 64
 # 32 bytes in base64 have 43 characters.
+_KEY_ID = re.compile(rf"[a-z]{{{_ID_LENGTH}}}")
 _BEARER = re.compile(rf"agr_([a-z]{{{_ID_LENGTH}}})_([A-Za-z0-9_-]{{43}})")
 
 NO_DIGEST = bytes(32)
@@ -188,6 +190,13 @@ def same_secret(secret: str, digest: bytes) -> bool:
     Whether *secret* is the one that *digest* was made of; takes as long whatever the answer is.
     """
     return hmac.compare_digest(digest_secret(secret), digest)
+
+
+def is_key_id(text: str) -> bool:
+    """
+    Whether *text* may be the id of a key: anything else need not be looked for.
+    """
+    return _KEY_ID.fullmatch(text) is not None
 
 
 def check_label(text: str) -> str:

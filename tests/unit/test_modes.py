@@ -193,6 +193,8 @@ SECOND = timedelta(seconds=1)
         (Callback.LAST, None, None),
         (Callback.LAST, timedelta(0), "a second at least"),
         (Callback.LAST, SECOND / 2, "a second at least"),
+        (Callback.LAST, timedelta(days=90), None),
+        (Callback.LAST, timedelta(days=90) + SECOND, "90 days at most"),
         (Callback.DEFAULT, SECOND, "--callback last"),
     ],
 )
@@ -239,6 +241,7 @@ def test_anyone_reaches_a(default: PhoneNumber | None, extension: str | None) ->
         (lambda: compile_routes(Axe(a=A), X, X), ModeError, "not chosen yet"),
         (lambda: Axyb(a=A, b=A, y_ttl=Y_TTL), SameParty, "same number"),
         (lambda: Axyb(a=A, b=B, y_ttl=timedelta(0)), ModeError, "a second at least"),
+        (lambda: Axyb(a=A, b=B, y_ttl=timedelta(days=91)), ModeError, "90 days at most"),
     ],
 )
 def test_what_these_modes_do_not_allow(

@@ -8,6 +8,7 @@ import unicodedata
 import pytest
 
 from agi_router.bindings.words import check_order_id
+from agi_router.inventory.model import check_carrier, check_certificate
 from agi_router.tenants.model import check_tenant
 from agi_router.texts import SHORTENED, check_name, is_shortened, narrow, shown, strip
 
@@ -37,6 +38,7 @@ UNSEEN = (
 def test_names_as_they_are_meant(text: str, name: str) -> None:
     """What stands around a name is no part of it."""
     assert check_order_id(text) == check_tenant(text) == name
+    assert check_carrier(text) == check_certificate(text) == name
     assert check_order_id(name) == name
 
 

@@ -37,7 +37,7 @@ from agi_router.events.model import (
     parse_event_name,
     parse_types,
 )
-from agi_router.inventory.model import BlockState
+from agi_router.inventory.model import BlockState, check_carrier, check_certificate
 from agi_router.numbers import PhoneNumber
 from agi_router.tenants.api_keys import (
     KeyForm,
@@ -223,7 +223,7 @@ class BindingIn(_TermsIn):
     default: _Number | None = Field(
         default=None, description="The default member; of ax and axe, the fixed number."
     )
-    window: int | None = _seconds("how long who called last is called back", _SECOND)
+    window: int | None = _seconds("how long who called last is called back", _SECOND, LONGEST_LIFE)
     x: _X | None = Field(
         default=None, description="The number that A's side dials; chosen if left out."
     )
@@ -231,7 +231,7 @@ class BindingIn(_TermsIn):
         default=None, description="The number that B dials: axyb, gxyb; chosen if left out."
     )
     y_on_call: bool = Field(default=False, description="axyb: make B's number when A calls.")
-    y_ttl: int | None = _seconds("how long such a number lives", _SECOND)
+    y_ttl: int | None = _seconds("how long such a number lives", _SECOND, LONGEST_LIFE)
     extension: str | None = Field(
         default=None, max_length=4, description="axe: 1 to 4 digits; chosen if left out."
     )
@@ -392,8 +392,12 @@ class BlockIn(Body):
     block: str = Field(
         max_length=32, description="Its 11 digits, beginning 700.", examples=["70012345678"]
     )
-    operator: str | None = Field(default=None, max_length=128, description="The carrier.")
-    certificate: str | None = Field(default=None, max_length=128, description="Of the assignment.")
+    operator: Annotated[str, Field(max_length=512), AfterValidator(check_carrier)] | None = Field(
+        default=None, description="The carrier."
+    )
+    certificate: (
+        Annotated[str, Field(max_length=512), AfterValidator(check_certificate)] | None
+    ) = Field(default=None, description="Of the assignment.")
     tenant: Annotated[str, Field(max_length=512), AfterValidator(check_tenant)] | None = Field(
         default=None, description="Whom it is kept for; shared if left out."
     )
