@@ -2,6 +2,7 @@
 Calls and decisions as they are shown, to people and to programs: numbers of parties are masked.
 """
 
+from datetime import datetime, timedelta
 from typing import Any
 
 from agi_router.calls.decision import (
@@ -85,12 +86,15 @@ def describe_call(row: dict[str, Any]) -> dict[str, Any]:
         "tenant": row["tenant"],
         "x": str(row["x_number"]),
         "binding": None if binding is None else f"{row['block']}-{binding}",
+        "shown": None if row["shown"] is None else str(row["shown"]),
         "side": row["side"],
         "verdict": "refuse" if row["reason"] else decided,
         "reason": row["reason"],
         "outcome": row["outcome"],
         "state": row["state"],
         "received_at": row["received_at"],
+        "ringing_at": _after(row["received_at"], row["ring_ms"]),
+        "answered_at": _after(row["ended_at"], row["talk_ms"] and -row["talk_ms"]),
         "ended_at": row["ended_at"],
         "ring_ms": row["ring_ms"],
         "talk_ms": row["talk_ms"],
@@ -100,3 +104,7 @@ def describe_call(row: dict[str, Any]) -> dict[str, Any]:
         "check_verdict": row["check_verdict"],
         "check_ms": row["check_ms"],
     }
+
+
+def _after(when: datetime | None, ms: int | None) -> datetime | None:
+    return None if when is None or not ms else when + timedelta(milliseconds=ms)

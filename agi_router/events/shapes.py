@@ -12,7 +12,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from agi_router.bindings.reasons import Reason
-from agi_router.bindings.words import BindingState, Mode, Side
+from agi_router.bindings.words import BindingState, Side
 from agi_router.events.model import Event, EventType, event_name
 
 __all__ = ["Parties", "ali_reports", "cloud_event"]
@@ -98,19 +98,17 @@ def ali_reports(event: Event, parties: Parties) -> list[dict[str, Any]]:
         parties: As above, in full.
     """
     data = event.data
-    mode = data["mode"]
     start = {
         "id": event.id,
         "partner_key": event.tenant,
         "pool_key": "" if event.binding is None else str(event.binding.block),
         "sub_id": 0 if event.binding is None else event.binding.id,
-        "out_id": data["order_id"] or "",
+        "out_id": data["out_id"] or data["order_id"] or "",
         "call_id": data["call_id"],
         "phone_no": _single(parties.get(Side.A, ())),
         "secret_no": data["x_number"],
         "peer_no": _single(parties.get(Side.B, ())),
-        # With one number for both sides, that is what is shown.
-        "called_display_no": "" if mode in {None, Mode.AXYB, Mode.GXYB} else data["x_number"],
+        "called_display_no": data["shown"] or "",
         "call_type": _call_type(event),
         "call_time": _local(data["received_at"]),
         "control_type": data["reason"] or "",

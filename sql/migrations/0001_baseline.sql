@@ -367,6 +367,7 @@ CREATE TABLE agi_router.call (
     received_at timestamptz NOT NULL DEFAULT now(),
     ended_at    timestamptz,
     binding_id  bigint,
+    shown       bigint,
     tenant_id   integer,
     ring_ms     integer,
     talk_ms     integer,
@@ -398,6 +399,7 @@ COMMENT ON COLUMN agi_router.call.x_number IS 'The 700 number dialled';
 COMMENT ON COLUMN agi_router.call.received_at IS 'When it was admitted, or for a refused call settled';
 COMMENT ON COLUMN agi_router.call.ended_at IS 'When it ended';
 COMMENT ON COLUMN agi_router.call.binding_id IS 'Binding it used; null if it was refused';
+COMMENT ON COLUMN agi_router.call.shown IS '700 number that its callee is shown; null if it was refused';
 COMMENT ON COLUMN agi_router.call.tenant_id IS 'Tenant whose binding it used, or for whom its block is kept; null: of nobody in particular';
 COMMENT ON COLUMN agi_router.call.ring_ms IS 'Milliseconds until the callee rang';
 COMMENT ON COLUMN agi_router.call.talk_ms IS 'Milliseconds of talk';

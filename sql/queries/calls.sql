@@ -65,8 +65,8 @@ SELECT count(*) AS open_calls FROM agi_router.call WHERE state = 'reserved';
 -- list_calls --
 -- Calls since a time, newest first; of all, or of some bindings, one number, one reason or outcome; until a time, or
 -- behind a call. Blocks are given with the first two: they lead the key.
-SELECT c.block, c.id, t.name AS tenant, c.x_number, c.binding_id, c.side, c.received_at, c.ended_at, c.ring_ms,
-       c.talk_ms, c.state, c.reason, c.outcome, c.released_by, c.cause, c.check_id, c.check_verdict, c.check_ms
+SELECT c.block, c.id, t.name AS tenant, c.x_number, c.binding_id, c.shown, c.side, c.received_at, c.ended_at,
+       c.ring_ms, c.talk_ms, c.state, c.reason, c.outcome, c.released_by, c.cause, c.check_id, c.check_verdict, c.check_ms
   FROM agi_router.call c
   LEFT JOIN agi_router.tenant t ON t.id = c.tenant_id
  WHERE c.day >= (%(since)s::timestamptz AT TIME ZONE 'UTC')::date - 1

@@ -355,6 +355,7 @@ CREATE TABLE agi_router.call (
     received_at timestamp with time zone DEFAULT now() NOT NULL,
     ended_at timestamp with time zone,
     binding_id bigint,
+    shown bigint,
     tenant_id integer,
     ring_ms integer,
     talk_ms integer,
@@ -386,6 +387,8 @@ COMMENT ON COLUMN agi_router.call.received_at IS 'When it was admitted, or for a
 COMMENT ON COLUMN agi_router.call.ended_at IS 'When it ended';
 
 COMMENT ON COLUMN agi_router.call.binding_id IS 'Binding it used; null if it was refused';
+
+COMMENT ON COLUMN agi_router.call.shown IS '700 number that its callee is shown; null if it was refused';
 
 COMMENT ON COLUMN agi_router.call.tenant_id IS 'Tenant whose binding it used, or for whom its block is kept; null: of nobody in particular';
 
@@ -419,6 +422,7 @@ CREATE TABLE agi_router.call_other (
     received_at timestamp with time zone DEFAULT now() NOT NULL,
     ended_at timestamp with time zone,
     binding_id bigint,
+    shown bigint,
     tenant_id integer,
     ring_ms integer,
     talk_ms integer,

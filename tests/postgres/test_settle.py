@@ -231,6 +231,7 @@ async def test_record_of_a_call(
         "tenant": "default",
         "x_number": X.value,
         "binding_id": made.id.id,
+        "shown": X.value,
         "side": "a",
         "ended_at": datetime.fromtimestamp(ended, UTC),
         "ring_ms": 1500,

@@ -50,6 +50,7 @@ PARTIES = {Side.A: ["138****0001"], Side.B: ["138****0002"]}
 CALL: dict[str, Any] = {
     "call_id": "n1-1769843045.17",
     "x_number": "700123456784910",
+    "shown": "700123456784910",
     "caller_side": "a",
     "reason": None,
     "outcome": "answered",
@@ -61,6 +62,8 @@ CALL: dict[str, Any] = {
     "released_by": "caller",
     "mode": "axb",
     "order_id": "A-1001",
+    "out_id": None,
+    "user_data": None,
     "max_calls": 10,
     "calls_used": 1,
 }
@@ -131,29 +134,36 @@ def test_a_report_of_the_older_service() -> None:
     assert (answered["release_dir"], answered["release_cause"]) == (1, 16)
     assert answered["called_display_no"] == answered["secret_no"] == "700123456784910"
     silent = an_event(
-        caller_side="b", ring_ms=None, talk_ms=None, released_by=None, q850=None, mode="axyb"
+        caller_side="b",
+        ring_ms=None,
+        talk_ms=None,
+        released_by=None,
+        q850=None,
+        mode="axyb",
+        shown="700123456784911",
+        out_id="ours-1",
     )
     [missed] = ali_reports(silent, {Side.A: ["1", "2"]})
     assert missed["ring_time"] == missed["call_time"]
     assert missed["start_time"] == missed["release_time"]
     assert (missed["phone_no"], missed["peer_no"], missed["call_type"]) == ("", "", 1)
-    assert (missed["called_display_no"], missed["release_dir"], missed["release_cause"]) == (
-        "",
-        0,
-        0,
-    )
+    assert (missed["release_dir"], missed["release_cause"]) == (0, 0)
+    assert missed["called_display_no"] == "700123456784911"
+    assert (answered["out_id"], missed["out_id"]) == ("A-1001", "ours-1")
 
 
 def test_a_call_that_was_refused_or_let_through() -> None:
     """Refused calls have a cause of five; of one that begins there is less to tell."""
     refused = replace(
-        an_event(EventType.CALL_REFUSED, reason="no_binding", mode=None, order_id=None),
+        an_event(
+            EventType.CALL_REFUSED, reason="no_binding", mode=None, order_id=None, shown=None
+        ),
         binding=None,
         sequence=None,
     )
     [report] = ali_reports(refused, {})
     assert (report["call_type"], report["unconnected_cause"], report["sub_id"]) == (4, 2, 0)
-    assert (report["pool_key"], report["out_id"]) == ("", "")
+    assert (report["pool_key"], report["out_id"], report["called_display_no"]) == ("", "", "")
     [start] = ali_reports(an_event(EventType.CALL_ADMITTED, ended_at=None), PARTIES)
     assert "release_time" not in start
     assert start["call_type"] == 0

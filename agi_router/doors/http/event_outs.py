@@ -207,6 +207,8 @@ class BindingToldOut(ToldOut):
     mode: Mode
     state: BindingState
     order_id: str | None
+    out_id: str | None
+    user_data: str | None
     begins_at: str
     expires_at: str
     ended_at: str | None
@@ -229,6 +231,7 @@ class CallToldOut(ToldOut):
 
     call_id: str
     x_number: str = Field(description="What was dialled.")
+    shown: str | None = Field(description="The 700 number that the callee is shown.")
     caller_side: Side | None
     reason: Reason | None = Field(description="Why it was refused.")
     outcome: Outcome | None = Field(description="Of the dialled leg.")
@@ -240,6 +243,8 @@ class CallToldOut(ToldOut):
     released_by: str | None
     mode: Mode | None
     order_id: str | None
+    out_id: str | None
+    user_data: str | None
     max_calls: int | None
     calls_used: int | None
 
@@ -251,6 +256,8 @@ _OF_BINDING: dict[str, Any] = {
     "parties": _PARTIES,
     "mode": "axb",
     "order_id": "A-1001",
+    "out_id": None,
+    "user_data": None,
     "max_calls": 10,
     "calls_used": 1,
 }
@@ -266,6 +273,7 @@ _CALL: dict[str, Any] = {
     **_OF_BINDING,
     "call_id": "pbx1-1769843045.17",
     "x_number": "700123456780001",
+    "shown": "700123456780001",
     "caller_side": "a",
     "reason": None,
     "outcome": None,
@@ -285,7 +293,7 @@ _CALL_ENDED = {
     "q850": 16,
     "released_by": "caller",
 }
-_REFUSED = {**_CALL, "reason": "wrong_direction", "ended_at": _TIME, "q850": 21}
+_REFUSED = {**_CALL, "shown": None, "reason": "wrong_direction", "ended_at": _TIME, "q850": 21}
 _NOTHING: dict[str, Any] = {
     "tenant": "couriers",
     "binding_id": None,

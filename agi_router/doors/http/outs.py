@@ -190,12 +190,15 @@ _CALL: dict[str, Any] = {
     "tenant": "couriers",
     "x": "700123456780001",
     "binding": "70012345678-42",
+    "shown": "700123456780001",
     "side": "a",
     "verdict": "route",
     "reason": None,
     "outcome": "answered",
     "state": "settled",
     "received_at": _TIME,
+    "ringing_at": "2026-01-31T15:04:09.200000+00:00",
+    "answered_at": "2026-01-31T15:04:35+00:00",
     "ended_at": "2026-01-31T15:05:05+00:00",
     "ring_ms": 4200,
     "talk_ms": 30000,
@@ -216,12 +219,15 @@ class CallOut(Out):
     tenant: str | None = Field(description="Of the binding that it used.")
     x: str
     binding: str | None
+    shown: str | None = Field(description="The 700 number that the callee is shown.")
     side: str | None
     verdict: str
     reason: Reason | None
     outcome: str | None
     state: str
     received_at: str
+    ringing_at: str | None
+    answered_at: str | None
     ended_at: str | None
     ring_ms: int | None
     talk_ms: int | None

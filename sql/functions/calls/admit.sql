@@ -54,8 +54,9 @@ BEGIN
         RETURN agi_router.find_facts(_block, _x_number, _tags, _now);
     END IF;
     -- A call admitted or settled before collides here, and everything above is rolled back.
-    INSERT INTO agi_router.call (block, id, day, x_number, binding_id, tenant_id, side, state, received_at)
-    VALUES (_block, _call_id, _day, _x_number, facts.binding_id, facts.tenant_id, facts.side, 'reserved', _now);
+    INSERT INTO agi_router.call (block, id, day, x_number, binding_id, shown, tenant_id, side, state, received_at)
+    VALUES (_block, _call_id, _day, _x_number, facts.binding_id, facts.shown, facts.tenant_id, facts.side,
+            'reserved', _now);
     IF facts.sequence IS NOT NULL THEN
         PERFORM agi_router.tell_calls(
             ARRAY[_block], _day, ARRAY[_call_id], ARRAY[facts.binding_id], ARRAY[facts.sequence]);

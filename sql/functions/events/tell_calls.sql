@@ -8,7 +8,7 @@ DECLARE
 BEGIN
     WITH told AS (
         -- Of calls of one binding the last has the sequence that its row has now.
-        SELECT c.*, b.mode, b.order_id, b.max_calls, b.calls_used,
+        SELECT c.*, b.mode, b.order_id, b.out_id, b.user_data, b.max_calls, b.calls_used,
                n.sequence + 1 - row_number() OVER (PARTITION BY c.block, c.binding_id ORDER BY c.id DESC) AS place
           FROM unnest(_block, _id) p (block, id)
           JOIN agi_router.call c ON c.block = p.block AND c.id = p.id AND c.day = _day
@@ -21,10 +21,11 @@ BEGIN
                     WHEN c.reason IS NULL THEN 'call.ended'
                     ELSE 'call.refused' END,
                jsonb_build_object(
-                   'call_id', c.id, 'x_number', c.x_number::text, 'caller_side', c.side, 'reason', c.reason,
+                   'call_id', c.id, 'x_number', c.x_number::text, 'shown', c.shown::text, 'caller_side', c.side, 'reason', c.reason,
                    'outcome', c.outcome, 'received_at', c.received_at, 'ended_at', c.ended_at,
                    'ring_ms', c.ring_ms, 'talk_ms', c.talk_ms, 'q850', c.cause, 'released_by', c.released_by,
-                   'mode', c.mode, 'order_id', c.order_id, 'max_calls', c.max_calls, 'calls_used', c.calls_used)
+                   'mode', c.mode, 'order_id', c.order_id, 'out_id', c.out_id, 'user_data', c.user_data,
+                   'max_calls', c.max_calls, 'calls_used', c.calls_used)
           FROM told c
          WHERE c.place IS NOT NULL
             OR c.binding_id IS NULL
