@@ -13,7 +13,6 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import httpx2
-from starlette.testclient import TestClient
 
 __all__ = ["AlibabaClient", "beijing", "sign_rpc"]
 
@@ -63,7 +62,7 @@ class AlibabaClient:
         secret: Of the key.
     """
 
-    http: TestClient
+    http: httpx2.Client
     key_id: str
     secret: str
 
