@@ -1,4 +1,4 @@
-"""docs/http.md: the recipe for nginx, as it stands but for places and ports, in front of the door."""
+"""docs/http.md: the recipe for nginx, as it stands but for places and ports; a door behind it."""
 
 from __future__ import annotations
 
