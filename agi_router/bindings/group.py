@@ -107,7 +107,9 @@ class GroupChanging(BindingListing, RouteConflicts):
                     for row in compile_routes(whole, group.a_number, group.b_number)
                     if row.caller in members
                 )
-                self._check_rests(name, whole, group, members)
+                self._check_rests(
+                    name, compile_routes(whole, group.a_number, group.b_number), members
+                )
                 routes = seal_routes(rows, self.keys, binding_id=name.id, back=group.back)
                 # With one key, the key of the table sees to it.
                 places = self._places(rows if len(self.keys.tag_keys) > 1 else ())
@@ -186,16 +188,15 @@ class GroupChanging(BindingListing, RouteConflicts):
             self._call_back(name, group, (member,), forget=True)
 
     def _check_rests(
-        self, name: BindingId, whole: Gxb, group: _Group, joining: Sequence[PhoneNumber]
+        self, name: BindingId, rows: Sequence[RouteRow], joining: Sequence[PhoneNumber]
     ) -> None:
         """
-        Make sure that nobody who joins a group was on its number by another binding of late.
+        Make sure that nobody who joins a binding was on its number by another binding of late.
 
         Raises:
             NumberResting: Somebody was.
         """
-        rows = compile_routes(whole, group.a_number, group.b_number)
-        # The group is on the number, so the number need not rest for it.
+        # The binding is on the number, so the number need not rest for it.
         for each, caller in self._find_rests(name.block, name.id, rows, timedelta()):
             if caller in joining:
                 # Of another tenant's binding nobody learns when it ended.
@@ -234,6 +235,23 @@ class GroupChanging(BindingListing, RouteConflicts):
             places: Numbers and tags, under every key, for which routes will be added.
             version: The one that the binding is to have still.
         """
+        with self._locked(name, places, version=version) as row:
+            yield self._group(row, self._current_routes(name))
+            # Last: with it a trigger tells of the change, and of the parties as they are then.
+            self._queries.execute("raise_version", name_values(name))
+
+    @contextmanager
+    def _locked(
+        self, name: BindingId, places: Sequence[tuple[int, int]], *, version: int | None
+    ) -> Iterator[dict[str, Any]]:
+        """
+        A transaction in which a live binding is held; calls on it wait.
+
+        Args:
+            name: The binding.
+            places: Numbers and tags, under every key, for which routes will be added.
+            version: The one that the binding is to have still.
+        """
         locked = {
             "x_number": [x_number for x_number, _ in places],
             "caller_tag": [tag for _, tag in places],
@@ -245,9 +263,7 @@ class GroupChanging(BindingListing, RouteConflicts):
                 raise self._over(self.find(name))
             if version not in {None, row["version"]}:
                 raise BindingChanged
-            yield self._group(row, self._current_routes(name))
-            # Last: with it a trigger tells of the change, and of the parties as they are then.
-            self._queries.execute("raise_version", name_values(name))
+            yield row
 
     def _current_routes(self, name: BindingId) -> list[dict[str, Any]]:
         """

@@ -45,6 +45,7 @@ __all__ = [
     "compile_child",
     "compile_routes",
     "group_of",
+    "replace_party",
 ]
 
 GROUP_MAX = 200
@@ -596,6 +597,30 @@ AGI_ROUTER_OPEN_MODES."""
 
 MODES: Mapping[Mode, type[Parties]] = {each.mode: each for each in (Axb, Axyb, Gxb, Gxyb, Ax, Axe)}
 """The parties of each mode."""
+
+
+def replace_party(parties: Parties, side: Side, number: PhoneNumber) -> Parties:
+    """
+    The same parties, but for who is A, or B.
+
+    Args:
+        parties: Who is bound.
+        side: Who leaves.
+        number: Who comes instead.
+
+    Raises:
+        ModeError: The mode has nobody in particular on that side.
+        SameParty: The one who comes is the other one, or is called back.
+    """
+    if side not in {each.name for each in fields(parties)}:
+        raise ModeError(_NOBODY[side].format(parties.mode))
+    return replace(parties, **{side.value: number})
+
+
+_NOBODY = {
+    Side.A: "{}: side A is a group; let members into it, and take others out",
+    Side.B: "{}: side B is whoever calls; there is nobody to be replaced",
+}
 
 
 def group_of(mode: Mode) -> type[Gxb] | None:

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from agi_router.bindings.model import Party
-from agi_router.bindings.modes import Parties
+from agi_router.bindings.model import Binding, Party
+from agi_router.bindings.modes import MODES, Parties
 from agi_router.bindings.rows import check_caller, purpose_of_caller, row_of, seconds
-from agi_router.bindings.words import Mode, Side
+from agi_router.bindings.words import Callback, Mode, Side
 from agi_router.errors import SealError
 from agi_router.keys.ring import KeyRing, Purpose
 from agi_router.numbers import PhoneNumber, XNumber
@@ -21,6 +21,7 @@ __all__ = [
     "open_callees",
     "open_caller",
     "open_last_caller",
+    "parties_of",
     "read_parties",
     "who_rings",
 ]
@@ -66,6 +67,33 @@ def read_parties(binding: _Row, routes: Sequence[_Row], keys: KeyRing) -> tuple[
                     Party(side=Side.B, number=number, dials=dials and XNumber.from_int(dials))
                 )
     return tuple(sorted(found, key=lambda party: (party.side, party.number.digits)))
+
+
+def parties_of(binding: Binding, called_back: Sequence[PhoneNumber]) -> Parties:
+    """
+    The parties of a binding as they would be bound.
+
+    Args:
+        binding: Its row and its parties, as they were read.
+        called_back: Whom the side that calls back reaches, the last caller apart; in order.
+
+    Raises:
+        ModeError: They do not go together.
+    """
+    sides = {side: [each.number for each in binding.parties if each.side is side] for side in Side}
+    rings_all = binding.callback in {Callback.ALL, Callback.SEQUENCE}
+    values = {
+        "a": next(iter(sides[Side.A]), None),
+        "b": next(iter(sides[Side.B]), None),
+        "members": tuple(called_back if rings_all and called_back else sides[Side.A]),
+        "callback": binding.callback,
+        "default": next(iter(called_back), None) if not rings_all else None,
+        "window": binding.callback_window,
+        "extension": binding.extension,
+        "y_ttl": binding.y_ttl,
+    }
+    mode = MODES[binding.mode]
+    return mode(**{each.name: values[each.name] for each in mode.said() if each.name in values})
 
 
 def _side_a(

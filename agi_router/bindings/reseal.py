@@ -15,20 +15,24 @@ Rules for the editor:
 3. What cannot be renewed stays as it is, and keeps its keys from being retired: a value that does
    not open, a row that is not its party's, a live binding whose place another live one holds, and
    what the database refuses. It is named, and the others are renewed.
-4. An order and a pair are recognised by tags of their parties, which are made anew with the rows.
+4. Where a party was replaced, the rows of then all ended at that time. Those of one time are read
+   with each other, and with no row of another.
+5. An order and a pair are recognised by tags of their parties, which are made anew with the rows.
    Where the members of a group are not those any more who were bound, the old tag stays: after its
    key is retired, an import does not recognise that order.
-5. What is done is seen in the rows themselves. So it may be interrupted anywhere, and begun again.
+6. What is done is seen in the rows themselves. So it may be interrupted anywhere, and begun again.
 """
 
 import contextlib
 import time
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from agi_router.bindings.model import BindingId
+from agi_router.bindings.modes import group_of
 from agi_router.bindings.rows import purpose_of_caller, row_of, tag_order
 from agi_router.bindings.words import Mode, Side
 from agi_router.db.arrays import array_of_integers
@@ -182,7 +186,7 @@ class Renewal:
         found: dict[BindingId, list[dict[str, Any]]] = {name: [] for name in bindings}
         for row in self._queries.rows("lock_routes", values):
             found[_name(row["block"], row["binding_id"])].append(
-                {**row, "removed_at": None, "left_group": False}
+                {**row, "removed_at": None, "left_group": False, "ends_at": None}
             )
         for row in self._queries.rows("list_past_routes", values):
             found[_name(row["block"], row["binding_id"])].append({**row, "last_callee": None})
@@ -252,6 +256,27 @@ class Renewal:
         Raises:
             SealError: A value does not open, or the number of a caller cannot be known.
         """
+        if any(route["removed_at"] in NO_TIMES for route in routes):
+            raise ValueError("a time by which a row cannot be found again")
+        rows: list[_Row] = []
+        callers: list[tuple[PhoneNumber, bool]] = []
+        side_b: tuple[PhoneNumber, ...] = ()
+        for own in _of_each_time(Mode(binding["mode"]), routes):
+            renewed, callers, side_b = self._anew_of_a_time(name, binding, own)
+            rows += renewed
+        return rows, self._tags(binding, callers, side_b)
+
+    def _anew_of_a_time(
+        self, name: BindingId, binding: dict[str, Any], routes: Sequence[dict[str, Any]]
+    ) -> tuple[list[_Row], list[tuple[PhoneNumber, bool]], tuple[PhoneNumber, ...]]:
+        """
+        The routes of a binding while nobody was replaced; with side A, and side B.
+
+        Each of side A with whether it has left the group.
+
+        Raises:
+            SealError: A value does not open, or the number of a caller cannot be known.
+        """
         # A is sealed for its own row where there may be none of B, or B is anyone.
         alone = Mode(binding["mode"]).open or binding["y_ttl"] is not None
         # A row of B that is for anyone rings A too, and so tells who A is.
@@ -272,8 +297,6 @@ class Renewal:
         back_tag = 0 if back is None else self._tag(back, b, extension)
         rows: list[_Row] = []
         callers: list[tuple[PhoneNumber, bool]] = []
-        if any(route["removed_at"] in NO_TIMES for route in routes):
-            raise ValueError("a time by which a row cannot be found again")
         for route in routes:
             if route["side"] == Side.B:
                 tag = self._tag(route, b, extension)
@@ -313,8 +336,7 @@ class Renewal:
                     last_tag=None if last_tags is None else last_tags[0],
                 )
             )
-        side_b = () if alone or b is None else (b,)
-        return rows, self._tags(binding, callers, side_b)
+        return rows, callers, () if alone or b is None else (b,)
 
     def _side_a(self, route: dict[str, Any], place: dict[str, Any] | None) -> PhoneNumber | None:
         """
@@ -402,6 +424,28 @@ class Renewal:
 
     def _header(self) -> dict[str, Any]:
         return {"header": self._keys.header}
+
+
+def _of_each_time(mode: Mode, routes: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """
+    The routes of one binding by the time between two replacements of a party; the present last.
+
+    What left while the binding lived ended with the others of its time, or, a member of a group,
+    before them. Of a group the row of B leaves only as all do.
+    """
+    in_group = group_of(mode) is not None
+    ends = sorted(
+        {
+            route["ends_at"]
+            for route in routes
+            if route["left_group"] and (route["side"] == Side.B or not in_group)
+        }
+    )
+    found: list[list[dict[str, Any]]] = [[] for _ in (*ends, None)]
+    for route in routes:
+        place = bisect_left(ends, route["ends_at"]) if route["left_group"] else len(ends)
+        found[place].append(route)
+    return found
 
 
 def _name(block: int, serial: int) -> BindingId:

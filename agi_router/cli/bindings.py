@@ -18,7 +18,7 @@ from agi_router.bindings.modes import MODES, Parties
 from agi_router.bindings.requests import make_request, place_y
 from agi_router.bindings.terms import TERMS
 from agi_router.bindings.views import describe_binding
-from agi_router.bindings.words import BindingState, Mode
+from agi_router.bindings.words import BindingState, Mode, Side
 from agi_router.cli.arguments import (
     COUNT,
     LIFE,
@@ -35,8 +35,10 @@ from agi_router.cli.arguments import (
 from agi_router.cli.context import read_settings
 from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
 from agi_router.cli.stores import open_store
+from agi_router.db.connection import Queries
 from agi_router.errors import SealError
 from agi_router.numbers import PhoneNumber, XNumber, parse_members
+from agi_router.records.audit import Audit, AuditEntry
 from agi_router.settings import Settings
 
 __all__ = [
@@ -266,6 +268,23 @@ def extend(
         echo_binding(store.extend(store.names.find(name), end), as_json=as_json)
 
 
+def _replace(
+    name: str, side: Side, text: str, *, version: int | None, tenant: str | None
+) -> Binding:
+    """
+    Put another into the place of A or B, and write that down.
+    """
+    number = number_reader()(text)
+    with open_store(read_settings(), tenant=tenant) as store:
+        queries = Queries(store.connection)
+        found = store.names.find(name)
+        with queries.transaction():
+            changed = store.replace(found, side, number, version=version)
+            subject = f"another {side} of binding {found}"
+            Audit(queries).record(AuditEntry(act="change", subject=subject, reason=None))
+        return changed
+
+
 _NAMES = {"order": "order_id", **{term.word: term.name for term in TERMS}}
 
 
@@ -275,6 +294,8 @@ def _changes_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """
     for option in reversed(
         (
+            click.option("--a", type=NUMBER, metavar="NUM", help="Who takes the place of A."),
+            click.option("--b", type=NUMBER, metavar="NUM", help="Who takes the place of B."),
             _TTL,
             _EXPIRES,
             *(term_option(term, new=False) for term in TERMS),
@@ -303,6 +324,8 @@ def _changes_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @_changes_options
 def change(  # noqa: PLR0917 - options, not arguments
     name: str,
+    a: str | None,
+    b: str | None,
     ttl: timedelta | None,
     expires: datetime | None,
     unset: Sequence[str],
@@ -317,11 +340,14 @@ def change(  # noqa: PLR0917 - options, not arguments
 
     Its end may be earlier or later than before. What is left out stays as it is.
 
+    A, or B, is replaced by another by itself; that is on record.
+
     \b
     Examples:
       agi-router change 70012345678-42 --ttl 30m --direction a
       agi-router change 70012345678-42 --max-calls 20 --out-id 4711 --version 3
       agi-router change 70012345678-42 --unset max-calls --unset ring
+      agi-router change 70012345678-42 --a -
     """
     changes = {_NAMES[word]: value for word, value in given.items() if value is not None}
     for word in unset:
@@ -329,6 +355,13 @@ def change(  # noqa: PLR0917 - options, not arguments
         if key in changes:
             raise click.UsageError(f"give --{word} or --unset {word}, not both")
         changes[key] = None
+    if a is not None or b is not None:
+        if None not in {a, b} or changes or ttl is not None or expires is not None:
+            raise click.UsageError("change --a, or --b, by itself")
+        side, text = (Side.A, a) if b is None else (Side.B, b)
+        binding = _replace(name, side, str(text), version=version, tenant=tenant)
+        echo_binding(binding, as_json=as_json)
+        return
     if ttl is None and expires is None and not changes:
         raise click.UsageError("say what is to change")
     if ttl is not None and expires is not None:

@@ -3,6 +3,7 @@ The parties of events: no event holds them, they are read from the routes of its
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from agi_router.bindings.parties import read_parties
@@ -24,6 +25,8 @@ def open_parties(
     """
     The parties of each of *events* at its time; none where it has no binding, or not any more.
 
+    A call is between those who were parties when it came: one may be replaced while they talk.
+
     :obj:`None` where they cannot be read: a row was sealed with a key that is not at hand, or is
     forged.
 
@@ -33,7 +36,7 @@ def open_parties(
         events: The events.
         numbers: Masked or in full.
     """
-    bound = [(event.binding, event.at) for event in events if event.binding is not None]
+    bound = [(event.binding, _then(event)) for event in events if event.binding is not None]
     values = {
         "block": [binding.block.value for binding, _ in bound],
         "id": [binding.id for binding, _ in bound],
@@ -44,6 +47,11 @@ def open_parties(
         routes.setdefault(row["place"] - 1, []).append(row)
     read = iter([_read(routes.get(place, []), keys, numbers) for place in range(len(bound))])
     return [{} if event.binding is None else next(read) for event in events]
+
+
+def _then(event: Event) -> datetime:
+    received_at = event.data.get("received_at")
+    return event.at if received_at is None else datetime.fromisoformat(received_at)
 
 
 def _read(routes: Sequence[dict[str, Any]], keys: KeyRing, numbers: Numbers) -> Parties | None:

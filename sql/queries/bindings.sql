@@ -66,9 +66,10 @@ SELECT r.block, r.binding_id, r.x_number, r.caller_tag, r.shown, r.side, r.calle
    FOR UPDATE OF r;
 
 -- list_past_routes --
--- The routes of some bindings that were taken out of use, those of members who left included.
+-- The routes of some bindings that were taken out of use, those of members who left and of parties before one of them
+-- was replaced included.
 SELECT p.block, p.binding_id, p.x_number, p.caller_tag, p.shown, p.side, p.callee, p.caller,
-       p.removed_at, p.left_group
+       p.removed_at, p.left_group, p.ends_at
   FROM unnest(%(block)s::bigint[], %(id)s::bigint[]) n (block, id)
   JOIN agi_router.past_route p ON p.block = n.block AND p.binding_id = n.id;
 
@@ -189,6 +190,13 @@ SELECT *
 SELECT agi_router.add_routes(
     %(block)s, %(tag_key)s::integer, %(seal_key)s::integer, %(id)s, %(x_number)s::bigint[],
     %(caller_tag)s::bigint[], %(shown)s::bigint[], %(side)s::text[], %(callee)s::bytea[],
+    %(callee_tags)s::text[], %(caller)s::bytea[], %(place_x)s::bigint[], %(place_tag)s::bigint[]);
+
+-- replace_parties --
+-- Give a locked binding other parties; see agi_router.replace_parties.
+SELECT agi_router.replace_parties(
+    %(block)s, %(tag_key)s::integer, %(seal_key)s::integer, %(id)s, %(order_tag)s::bigint, %(pair_tag)s::bigint,
+    %(x_number)s::bigint[], %(caller_tag)s::bigint[], %(shown)s::bigint[], %(side)s::text[], %(callee)s::bytea[],
     %(callee_tags)s::text[], %(caller)s::bytea[], %(place_x)s::bigint[], %(place_tag)s::bigint[]);
 
 -- remove_route --

@@ -69,6 +69,17 @@ def test_last_member_who_called(
     check_talked(phones.call(b, y), caller=b, rang=second, shown=x)
 
 
+def test_a_party_is_replaced(cli: Cli, phones: Phones, a: str, b: str, stranger: str) -> None:
+    """Who came reaches B, and B reaches who came; who left reaches nobody."""
+    binding = cli.bind(a, b)
+    x = binding["x"]
+    check_talked(phones.call(a, x), caller=a, rang=b, shown=x)
+    assert cli("change", binding["id"], "--a", "-", typed=[stranger])["version"] == 2
+    check_refused(cli, phones.call(a, x), x, "stranger")
+    check_talked(phones.call(stranger, x), caller=stranger, rang=b, shown=x)
+    check_talked(phones.call(b, x), caller=b, rang=stranger, shown=x)
+
+
 @pytest.mark.parametrize("mode", ["gxb", "gxyb"])
 def test_all_members_ring(cli: Cli, phones: Phones, members: list[str], b: str, mode: str) -> None:
     """B's call back rings all at once, each is shown X; B gives up, and all of them stop."""

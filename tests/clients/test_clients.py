@@ -108,11 +108,16 @@ def live_by_700(caller: Caller, store: BindingStore) -> None:
     number = {"TelX": made["SecretNo"], "SubsId": str(made["SubsId"])}
     later = beijing(2 * HOUR)
     caller.done("UpdateSubs700", OperateType="updateExpire", Expiration=later, **number)
+    a, b = (f"{caller.a[:-1]}{place}" for place in (2, 3))
+    caller.done("UpdateSubs700", OperateType="updateNoA", TelA=a, **number)
+    caller.done("UpdateSubs700", OperateType="updateNoB", TelB=b, **number)
+    found = store.find(found.id)
+    assert {party.number.digits for party in found.parties} == {a, b}
     shown = caller.done(
         "QuerySubscriptionDetail", PhoneNoX=number["TelX"], SubsId=number["SubsId"]
     )["SecretBindDetailDTO"]
     assert (shown["PhoneNoA"], shown["ExpireDate"], int(shown["Status"])) == (
-        caller.a,
+        a,
         later,
         1,
     )

@@ -19,6 +19,7 @@ import pytest
 from starlette.requests import Request
 from starlette.testclient import TestClient
 
+from agi_router.bindings.model import BindingId
 from agi_router.bindings.modes import Gxb
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
@@ -41,7 +42,7 @@ from agi_router.tenants.api_keys import KeyForm, KeyScope
 from harness.alibaba import AlibabaClient, beijing
 from harness.database import BLOCK, NO_REST, one
 
-A, B, C, D = (f"1380000040{serial}" for serial in range(4))
+A, B, C, D, E, F = (f"1380000040{serial}" for serial in range(6))
 X = str(BLOCK.number(4321))
 HOUR = timedelta(hours=1)
 AWKWARD = "张三 +*~/&='()!"
@@ -292,11 +293,33 @@ def test_no_number_is_left(client: AlibabaClient, store: BindingStore) -> None:
     assert told["Message"].startswith("无可用号码: ")
 
 
+def test_parties_are_replaced(client: AlibabaClient, store: BindingStore) -> None:
+    """By the names of both actions; it is on record, and one who is on the number is refused."""
+    made = bind_700(client, TelX=X)
+    other = bind_700(client, TelA=C, TelB=D, TelX=X, OrderId="A-1002")
+    replaced = {"OperateType": "updateNoA", "TelA": E}
+    assert client.code("UpdateSubs700", **replaced, **named(made)) == "OK"
+    number = {"PhoneNoX": X, "SubsId": str(made["Data"]["SubsId"])}
+    replaced = {"OperateType": "updateNoB", "PhoneNoB": F, **number}
+    assert client.code("UpdateSubscription", PoolKey="couriers", **replaced) == "OK"
+    binding = store.find(BindingId(BLOCK, made["Data"]["SubsId"]))
+    assert [party.number.digits for party in binding.parties] == [E, F]
+    rows = store.connection.execute("SELECT act FROM agi_router.audit ORDER BY id").fetchall()
+    assert [row["act"] for row in rows] == ["updateNoA", "updateNoB"]
+    for side, number_of in (("A", C), ("B", D)):
+        taken = {"OperateType": f"updateNo{side}", f"Tel{side}": number_of}
+        assert client.code("UpdateSubs700", **taken, **named(made)) == "isv.UPDATE_CONFLICT"
+    assert client.code("UnbindSubs700", **named(other)) == "OK"
+
+
 def test_what_a_change_is_told(client: AlibabaClient) -> None:
     """It changes what it names, or nothing."""
     cases: list[tuple[dict[str, str], str]] = [
-        ({"OperateType": "updateNoA", "TelA": C}, "UnsupportedOperation"),
-        ({"OperateType": "updateNoB", "TelB": C}, "UnsupportedOperation"),
+        ({"OperateType": "updateNoA"}, "MissingTelA"),
+        ({"OperateType": "updateNoA", "TelB": C}, "MissingTelA"),
+        ({"OperateType": "updateNoA", "TelA": "1380000"}, "isv.MOBILE_NUMBER_ILLEGAL"),
+        ({"OperateType": "updateNoA", "TelA": B}, "isv.ILLEGAL_ARGUMENT"),
+        ({"OperateType": "updateNoB", "TelB": A}, "isv.ILLEGAL_ARGUMENT"),
         ({"OperateType": "updateCallRestrict"}, "MissingCallRestrict"),
         ({"OperateType": "updateCallRestrict", "CallRestrict": "x"}, "isv.ILLEGAL_ARGUMENT"),
         ({"OperateType": "updateAxgGroup"}, "UnsupportedOperation"),

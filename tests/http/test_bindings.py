@@ -204,11 +204,40 @@ def test_every_term_changes(couriers: Client) -> None:
         ({"default": C}, 422, "mode_invalid"),
         ({"default": C, "ring": 20}, 422, "request_invalid"),
         ({"direction": "c"}, 422, "request_invalid"),
-        ({"a": C}, 422, "request_invalid"),
+        ({"a": C, "ttl": 600}, 422, "request_invalid"),
+        ({"a": C, "b": D}, 422, "request_invalid"),
+        ({"b": None}, 422, "request_invalid"),
+        ({"a": "1380000"}, 422, "number_invalid"),
+        ({"a": B}, 422, "same_party"),
         ({"ttl": 60, "expires_at": "2030-01-01T00:00:00Z"}, 422, "expiry_invalid"),
     ):
         answer = couriers.ask("PATCH", path, fields, If_Match="*")
         assert (answer.status_code, answer.json()["code"]) == (status, code), fields
+
+
+def test_a_party_is_replaced(couriers: Client, connection: Connection) -> None:
+    """Of what was read, and on record; who comes may not be on the number already."""
+    made = couriers.bind(A, B, order="A-1")
+    other = couriers.bind("13800000109", D, x=made["x"])
+    path = f"/v1/bindings/{made['id']}"
+    read = couriers.ask("GET", path).headers["etag"]
+    changed = couriers.ask("PATCH", path, {"a": C}, If_Match=read)
+    assert changed.status_code == 200, changed.text
+    assert changed.json() == {**made, "a": MASKED[C], "version": 2}
+    assert couriers.get(path) == changed.json()
+    for fields, if_match, status, code in (
+        ({"b": A}, read, 412, "binding_changed"),
+        ({"b": D}, "*", 409, "binding_conflict"),
+    ):
+        answer = couriers.ask("PATCH", path, fields, If_Match=if_match)
+        assert (answer.status_code, answer.json()["code"]) == (status, code)
+        assert A not in answer.text
+    assert other["id"] in answer.text
+    assert couriers.ask("PATCH", path, {"b": A}, If_Match="*").json()["b"] == MASKED[A]
+    rows = connection.execute("SELECT act, subject FROM agi_router.audit ORDER BY id").fetchall()
+    assert [(row["act"], row["subject"]) for row in rows] == [
+        ("PATCH /v1/bindings/{name}", f"another {side} of binding {made['id']}") for side in "ab"
+    ]
 
 
 def test_end(couriers: Client) -> None:

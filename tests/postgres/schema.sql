@@ -644,7 +644,7 @@ CREATE TABLE agi_router.past_route (
     ends_at timestamp with time zone NOT NULL
 );
 
-COMMENT ON TABLE agi_router.past_route IS 'Routes taken out of use: of ended bindings whose place was taken or whose rest is over, and of members who left';
+COMMENT ON TABLE agi_router.past_route IS 'Routes taken out of use: of ended bindings whose place was taken or whose rest is over, of members who left, and of parties before one of them was replaced';
 
 COMMENT ON COLUMN agi_router.past_route.block IS 'Block of the number';
 
@@ -664,7 +664,7 @@ COMMENT ON COLUMN agi_router.past_route.callee_tags IS 'Tags of those whom calle
 
 COMMENT ON COLUMN agi_router.past_route.caller IS 'A group''s member itself, sealed for the row of B; null in modes without a group';
 
-COMMENT ON COLUMN agi_router.past_route.left_group IS 'Whether it is of a member who left while the binding lived';
+COMMENT ON COLUMN agi_router.past_route.left_group IS 'Whether it ended while the binding lived: of a member who left, or of parties one of whom was replaced';
 
 COMMENT ON COLUMN agi_router.past_route.removed_at IS 'When it was taken out of route';
 

@@ -272,7 +272,9 @@ async def test_a_number_made_on_a_call(store: BindingStore, admissions: Admissio
     assert store.find(child.id).expires_at == end
 
 
-def test_the_command_line(store: BindingStore, dsn: str, tmp_path: Path) -> None:
+def test_the_command_line(
+    store: BindingStore, dsn: str, tmp_path: Path, connection: Connection
+) -> None:
     """It takes what is new, and what is agreed no longer; others stay as they are."""
     file = tmp_path / "key"
     write_key_ring(file, store.keys)
@@ -293,6 +295,13 @@ def test_the_command_line(store: BindingStore, dsn: str, tmp_path: Path) -> None
         (("--expires", "2020-01-01T00:00:00Z"), 65, "in the past"),
         ((), 2, "say what is to change"),
         (("--ring", "9s", "--unset", "ring"), 2, "not both"),
+        (("--a", "13912340001", "--b", "13912340002"), 2, "by itself"),
+        (("--b", "13912340002", "--ring", "9s"), 2, "by itself"),
+        (("--a", "1391234"), 65, "number"),
     ):
         done = change(*options)
         assert (done.code, words in done.err) == (code, True)
+    replaced = run(["change", str(made.id), "--a", "-", "--json"], env, typed=f"{C.digits}\n")
+    assert (replaced.json["a"], replaced.json["version"]) == (C.masked, 4)
+    acts = connection.execute("SELECT act, subject FROM agi_router.audit").fetchall()
+    assert acts == [{"act": "change", "subject": f"another a of binding {made.id}"}]

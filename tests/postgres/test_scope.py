@@ -23,7 +23,7 @@ from agi_router.bindings.reasons import Reason
 from agi_router.bindings.requests import make_request
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
-from agi_router.bindings.words import Callback, Mode
+from agi_router.bindings.words import Callback, Mode, Side
 from agi_router.bulk.importer import Importer
 from agi_router.calls.lookup import CallLookup
 from agi_router.calls.store import AdmissionStore
@@ -279,6 +279,9 @@ OPERATIONS: dict[tuple[type, str], Operation] = {
     (BindingStore, "set_default"): lambda store, target: store.set_default(target.group, D),
     (BindingStore, "change"): lambda store, target: [
         store.change(target.pair, **changes) for changes in ({"max_calls": 9}, {"order_id": "O"})
+    ],
+    (BindingStore, "replace"): lambda store, target: [
+        store.replace(target.pair, side, F) for side in Side
     ],
     (BindingStore, "extend"): lambda store, target: store.extend(
         target.pair, store.now() + timedelta(days=2)

@@ -158,6 +158,7 @@ def test_where_the_libraries_are() -> None:
         "bindings.bind",
         "bindings.change",
         "bindings.group",
+        "bindings.replace",
         "bulk.importer",
         "calls.store",
         "db.connection",

@@ -22,6 +22,7 @@ from agi_router.bindings.modes import (
     Parties,
     compile_child,
     compile_routes,
+    replace_party,
 )
 from agi_router.bindings.words import Callback, Mode, Side
 from agi_router.errors import ModeError, SameParty
@@ -291,3 +292,41 @@ def test_numbers_fit_the_mode(
     words = "one block" if parties.numbers == 2 and not one else "one number|two different"
     with pytest.raises(ModeError, match=words):
         compile_routes(parties, *numbers)
+
+
+@pytest.mark.parametrize(
+    ("parties", "side", "replaced"),
+    [
+        (Axb(a=A, b=B), Side.A, Axb(a=G1, b=B)),
+        (Axyb(a=A, b=B, y_ttl=Y_TTL), Side.B, Axyb(a=A, b=G1, y_ttl=Y_TTL)),
+        (
+            group(Gxb, Callback.ALL, None, G2, G3),
+            Side.B,
+            replace(group(Gxb, Callback.ALL, None, G2, G3), b=G1),
+        ),
+        (Ax(a=A, default=B), Side.A, Ax(a=G1, default=B)),
+        (Axe(a=A, extension="12"), Side.A, Axe(a=G1, extension="12")),
+    ],
+)
+def test_one_is_replaced(parties: Parties, side: Side, replaced: Parties) -> None:
+    """The others, and what is agreed with them, stay."""
+    assert replace_party(parties, side, G1) == replaced
+
+
+@pytest.mark.parametrize(
+    ("parties", "side", "number", "error"),
+    [
+        (Axb(a=A, b=B), Side.A, B, SameParty),
+        (Axb(a=A, b=B), Side.B, A, SameParty),
+        (group(Gxyb, Callback.DEFAULT, G1), Side.B, G1, SameParty),
+        (group(Gxb, Callback.DEFAULT, G1), Side.A, A, ModeError),
+        (Ax(a=A, default=B), Side.A, B, SameParty),
+        (Ax(a=A), Side.B, G1, ModeError),
+    ],
+)
+def test_who_cannot_be_replaced(
+    parties: Parties, side: Side, number: PhoneNumber, error: type[Exception]
+) -> None:
+    """A group, whoever calls; and by nobody who is there already."""
+    with pytest.raises(error):
+        replace_party(parties, side, number)

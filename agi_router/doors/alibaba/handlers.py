@@ -257,9 +257,23 @@ def _update(desk: Desk, given: Parameters, name_of_x: str) -> None:
 
 
 def _update_a(desk: Desk, given: Parameters, found: Binding) -> None:
-    if found.mode not in {Mode.GXB, Mode.GXYB}:
-        raise Fault("UnsupportedOperation", "updateNoA")
-    desk.store.set_default(found.id, given.party("DefaultA"))
+    if found.mode in {Mode.GXB, Mode.GXYB}:
+        desk.store.set_default(found.id, given.party("DefaultA"))
+    else:
+        _replace(desk, given, found, Side.A)
+
+
+def _update_b(desk: Desk, given: Parameters, found: Binding) -> None:
+    _replace(desk, given, found, Side.B)
+
+
+def _replace(desk: Desk, given: Parameters, found: Binding, side: Side) -> None:
+    # TelA or PhoneNoA, as the number that the binding is on is called.
+    kind = "Tel" if "TelX" in given else "PhoneNo"
+    number = given.party(f"{kind}{side.upper()}")
+    with desk.queries.transaction():
+        desk.store.replace(found.id, side, number)
+        desk.audit(f"updateNo{side.upper()}", f"another {side} of binding {found.id}")
 
 
 def _update_expiry(desk: Desk, given: Parameters, found: Binding) -> None:
@@ -293,7 +307,7 @@ def _update_nothing_yet(_: Desk, given: Parameters, found: Binding) -> None:
 
 CHANGES: Final[Mapping[str, Callable[[Desk, Parameters, Binding], None]]] = {
     "updateNoA": _update_a,
-    "updateNoB": _update_nothing_yet,
+    "updateNoB": _update_b,
     "updateExpire": _update_expiry,
     "updateAxgGroup": _update_nothing_yet,
     "updateCallRestrict": _update_restrict,

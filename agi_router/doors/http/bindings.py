@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from agi_router.bindings.model import Binding, BindingId
 from agi_router.bindings.views import describe_binding, reveal_binding
-from agi_router.bindings.words import BindingState, Mode, check_order_id
+from agi_router.bindings.words import BindingState, Mode, Side, check_order_id
 from agi_router.doors.http.answers import (
     answer,
     binding_answer,
@@ -56,6 +56,10 @@ _Full = Annotated[
         description="Show the parties' numbers; needs the scope numbers:read, and is audited.",
     ),
 ]
+
+
+# Who is said by a number in a change; each by itself.
+_PEOPLE = {"a", "b", "default"}
 
 
 @router.post(
@@ -193,20 +197,29 @@ def end_binding(name: str, desk: _Writes) -> Response:
 )
 def change_binding(name: str, body: BindingChange, request: Request, desk: _Writes) -> Response:
     """
-    Change a binding, if it is still as it was read.
+    Change a binding, if it is still as it was read; or replace A or B, which is audited.
     """
     version = read_version(request, BindingChanged)
-    if body.default is None:
+    people = sorted(_PEOPLE & body.model_fields_set)
+    if not people:
         found = _find(name, desk)
         changes = read_changes(body, now=desk.store.now())
         return binding_answer(desk.store.change(found.id, version=version, **changes))
-    if body.model_fields_set != {"default"}:
-        raise Problem.of_fields([FieldFault("/default", "alone", "change it by itself")])
-    member = read_number("/default", body.default, fixed_lines=desk.options.fixed_lines)
+    word = people[0]
+    number = getattr(body, word)
+    if number is None:
+        fault = FieldFault(f"/{word}", "missing", "nobody can be left out: say who it is")
+        raise Problem.of_fields([fault])
+    if len(body.model_fields_set) > 1:
+        raise Problem.of_fields([FieldFault(f"/{word}", "alone", "change it by itself")])
+    party = read_number(f"/{word}", number, fixed_lines=desk.options.fixed_lines)
     found = _find(name, desk)
-    if version not in {None, found.version}:
-        raise BindingChanged
-    return binding_answer(desk.store.set_default(found.id, member))
+    if word == "default":
+        return binding_answer(desk.store.set_default(found.id, party, version=version))
+    with desk.queries.transaction():
+        changed = desk.store.replace(found.id, Side(word), party, version=version)
+        desk.audit("PATCH /v1/bindings/{name}", f"another {word} of binding {found.id}")
+    return binding_answer(changed)
 
 
 @router.post(

@@ -300,9 +300,13 @@ class BindingChange(_TermsChange):
         default=None,
         description="By itself: the member whom B reaches; by last, until one has called.",
     )
+    a: _Number | None = Field(default=None, description="By itself: who takes the place of A.")
+    b: _Number | None = Field(default=None, description="By itself: who takes the place of B.")
 
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"ttl": 3600, "max_calls": 20, "ring": None}]}
+        json_schema_extra={
+            "examples": [{"ttl": 3600, "max_calls": 20, "ring": None}, {"a": "13800000003"}]
+        }
     )
 
 

@@ -9,6 +9,8 @@ BEGIN
     UPDATE agi_router.route r
        SET last_callee = _caller, last_tag = _tag, last_at = _at
      WHERE r.block = _block AND r.binding_id = _binding_id AND r.side = 'a'
+       -- Who is A by now may not have been A when the call came.
+       AND r.begins_at <= _at
        AND (r.last_at IS NULL OR r.last_at < _at);
 END
 $$;
