@@ -27,7 +27,7 @@ import contextlib
 import time
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -232,11 +232,11 @@ class Renewal:
         barred = {row.name for row in in_the_way if not over[row.name]}
         for name in sorted(barred):
             self.left.append((name, "another live binding holds its place under the new key"))
-        past = [row for row in in_the_way if row.name not in barred]
+        moved = self._retire([row for row in in_the_way if row.name not in barred])
+        past = [row for row in rows if row.removed_at is not None]
         for statement, some in (
-            ("renew_as_past", past),
             ("renew_routes", [row for row in present if row not in in_the_way]),
-            ("renew_past_routes", [row for row in rows if row.removed_at is not None]),
+            ("renew_past_routes", [*moved, *past]),
         ):
             chosen = [row for row in some if row.name not in barred]
             if chosen:
@@ -246,6 +246,21 @@ class Renewal:
                 count = len(sealed) - sealed.count(None)
                 self._queries.execute("count_seals", {"count": count})
         return barred
+
+    def _retire(self, rows: Sequence[_Row]) -> list[_Row]:
+        """
+        Take routes of bindings that are over out of the way of newer ones.
+        """
+        if not rows:
+            return []
+        moments = {
+            (row["block"], row["x_number"], row["caller_tag"]): row["removed_at"]
+            for row in self._queries.rows("retire_routes", _columns(rows))
+        }
+        return [
+            replace(row, removed_at=moments[row.name.block.value, row.x_number.value, row.old_tag])
+            for row in rows
+        ]
 
     def _anew(
         self, name: BindingId, binding: dict[str, Any], routes: Sequence[dict[str, Any]]

@@ -27,20 +27,10 @@ SELECT l.block, l.id,
 SELECT agi_router.evict_ended_routes(%(block)s, %(x_number)s::bigint[], %(caller_tag)s::bigint[]);
 
 -- list_unrenewed --
--- The next few of those bindings. LATERAL with LIMIT: each is looked up by its key, none is scanned for.
+-- The next few of those bindings.
 SELECT b.block, b.id
   FROM agi_router.binding b
- CROSS JOIN LATERAL (
-       SELECT 1
-         FROM (SELECT r.callee, r.caller, r.last_callee FROM agi_router.route r
-                WHERE r.block = b.block AND r.binding_id = b.id
-               UNION ALL
-               SELECT p.callee, p.caller, NULL FROM agi_router.past_route p
-                WHERE p.block = b.block AND p.binding_id = b.id) o
-        WHERE agi_router.sealed_otherwise(o.callee, %(header)s::bytea)
-           OR agi_router.sealed_otherwise(o.caller, %(header)s::bytea)
-           OR agi_router.sealed_otherwise(o.last_callee, %(header)s::bytea)
-        LIMIT 1) s
+ CROSS JOIN LATERAL agi_router.find_unrenewed(b.block, b.id, %(header)s::bytea) u
  WHERE (b.block, b.id) > (%(block)s::bigint, %(id)s::bigint)
  ORDER BY b.block, b.id
  LIMIT %(limit)s;
@@ -105,21 +95,11 @@ UPDATE agi_router.past_route p
  WHERE p.block = n.block AND p.x_number = n.x_number AND p.caller_tag = n.caller_tag
    AND p.binding_id = n.id AND p.removed_at = n.removed_at;
 
--- renew_as_past --
--- Take routes of bindings that are over out of the way of newer ones, with new tags and sealed values.
-WITH gone AS (
-    DELETE FROM agi_router.route r
-     USING unnest(%(block)s::bigint[], %(id)s::bigint[], %(x_number)s::bigint[], %(caller_tag)s::bigint[],
-                  %(tag)s::bigint[], %(callee)s::bytea[], %(callee_tags)s::text[], %(caller)s::bytea[])
-           n (block, id, x_number, caller_tag, tag, callee, callee_tags, caller)
-     WHERE r.block = n.block AND r.x_number = n.x_number AND r.caller_tag = n.caller_tag
-       AND r.binding_id = n.id
-    RETURNING r.block, r.x_number, n.tag, r.binding_id, r.shown, r.side, n.callee,
-              n.callee_tags::bigint[], n.caller, r.begins_at, r.ends_at
-)
-INSERT INTO agi_router.past_route (block, x_number, caller_tag, binding_id, shown, side, callee,
-                                   callee_tags, caller, begins_at, ends_at)
-SELECT * FROM gone;
+-- retire_routes --
+-- Take routes of bindings that are over out of the way of newer ones; says when, which is part of their name from now on.
+SELECT *
+  FROM agi_router.retire_routes(%(block)s::bigint[], %(x_number)s::bigint[], %(caller_tag)s::bigint[],
+                                %(id)s::bigint[], false);
 
 -- tag_bindings --
 -- Give bindings their new tags, of their orders and of their parties.
@@ -201,18 +181,9 @@ SELECT agi_router.replace_parties(
 
 -- remove_route --
 -- Take the route of a member who leaves out of a binding that lives on.
-WITH gone AS (
-    DELETE FROM agi_router.route
-     WHERE block = %(block)s AND x_number = %(x_number)s AND caller_tag = %(caller_tag)s
-       AND binding_id = %(id)s
-    RETURNING *
-)
-INSERT INTO agi_router.past_route (block, x_number, caller_tag, binding_id, shown, side, callee,
-                                   callee_tags, caller, begins_at, ends_at, left_group)
-SELECT block, x_number, caller_tag, binding_id, shown, side, callee, callee_tags, caller, begins_at,
-       statement_timestamp(), true
-  FROM gone
-RETURNING binding_id;
+SELECT binding_id
+  FROM agi_router.retire_routes(ARRAY[%(block)s::bigint], ARRAY[%(x_number)s::bigint],
+                                ARRAY[%(caller_tag)s::bigint], ARRAY[%(id)s::bigint], true);
 
 -- set_callee --
 -- Say anew whom a route rings, null: nobody; and perhaps forget the last caller.
@@ -357,12 +328,10 @@ SELECT b.*, t.name AS tenant, now() AS now
         WHERE o.tenant_id = t.id
           -- Not now(), which would have all that live fetched by their expiry, and sorted.
           AND o.ended_at IS NULL AND o.expires_at > clock_timestamp()
-          AND (%(state)s::text IS NULL
-               OR CASE WHEN o.ended_at IS NULL AND o.expires_at <= clock_timestamp() THEN 'expired' ELSE o.state END = %(state)s)
-          AND (%(mode)s::text IS NULL OR o.mode = %(mode)s)
-          AND (%(created_after)s::timestamptz IS NULL OR o.begins_at > %(created_after)s)
-          AND (%(after_at)s::timestamptz IS NULL
-               OR (o.begins_at, o.block, o.id) < (%(after_at)s, %(after_block)s::bigint, %(after_id)s::bigint))
+          AND agi_router.is_listed(
+              o.block, o.id, o.mode, o.state, o.begins_at, o.expires_at, o.ended_at,
+              %(state)s::text, %(mode)s::text, %(created_after)s::timestamptz, %(after_at)s::timestamptz,
+              %(after_block)s::bigint, %(after_id)s::bigint)
         ORDER BY o.begins_at DESC, o.block DESC, o.id DESC
         LIMIT %(limit)s) b
  WHERE agi_router.in_scope(t.id, %(scope)s)
@@ -377,12 +346,10 @@ SELECT b.*, t.name AS tenant, now() AS now
        SELECT *
          FROM agi_router.binding o
         WHERE o.tenant_id = t.id
-          AND (%(state)s::text IS NULL
-               OR CASE WHEN o.ended_at IS NULL AND o.expires_at <= clock_timestamp() THEN 'expired' ELSE o.state END = %(state)s)
-          AND (%(mode)s::text IS NULL OR o.mode = %(mode)s)
-          AND (%(created_after)s::timestamptz IS NULL OR o.begins_at > %(created_after)s)
-          AND (%(after_at)s::timestamptz IS NULL
-               OR (o.begins_at, o.block, o.id) < (%(after_at)s, %(after_block)s::bigint, %(after_id)s::bigint))
+          AND agi_router.is_listed(
+              o.block, o.id, o.mode, o.state, o.begins_at, o.expires_at, o.ended_at,
+              %(state)s::text, %(mode)s::text, %(created_after)s::timestamptz, %(after_at)s::timestamptz,
+              %(after_block)s::bigint, %(after_id)s::bigint)
         ORDER BY o.begins_at DESC, o.block DESC, o.id DESC
         LIMIT %(limit)s) b
  WHERE agi_router.in_scope(t.id, %(scope)s)
@@ -396,12 +363,10 @@ SELECT b.*, t.name AS tenant, now() AS now
   JOIN agi_router.tenant t ON t.id = b.tenant_id
  WHERE b.order_id = %(order_id)s AND (%(all)s OR b.ended_at IS NULL AND b.expires_at > now())
    AND agi_router.in_scope(b.tenant_id, %(scope)s)
-   AND (%(state)s::text IS NULL
-        OR CASE WHEN b.ended_at IS NULL AND b.expires_at <= clock_timestamp() THEN 'expired' ELSE b.state END = %(state)s)
-   AND (%(mode)s::text IS NULL OR b.mode = %(mode)s)
-   AND (%(created_after)s::timestamptz IS NULL OR b.begins_at > %(created_after)s)
-   AND (%(after_at)s::timestamptz IS NULL
-        OR (b.begins_at, b.block, b.id) < (%(after_at)s, %(after_block)s::bigint, %(after_id)s::bigint))
+   AND agi_router.is_listed(
+       b.block, b.id, b.mode, b.state, b.begins_at, b.expires_at, b.ended_at,
+       %(state)s::text, %(mode)s::text, %(created_after)s::timestamptz, %(after_at)s::timestamptz,
+       %(after_block)s::bigint, %(after_id)s::bigint)
  ORDER BY b.begins_at DESC, b.block DESC, b.id DESC
  LIMIT %(limit)s;
 
@@ -439,12 +404,10 @@ SELECT b.*, t.name AS tenant, now() AS now
  WHERE (%(all)s OR b.ended_at IS NULL AND b.expires_at > clock_timestamp())
    AND (%(order_id)s::text IS NULL OR b.order_id = %(order_id)s)
    AND agi_router.in_scope(b.tenant_id, %(scope)s)
-   AND (%(state)s::text IS NULL
-        OR CASE WHEN b.ended_at IS NULL AND b.expires_at <= clock_timestamp() THEN 'expired' ELSE b.state END = %(state)s)
-   AND (%(mode)s::text IS NULL OR b.mode = %(mode)s)
-   AND (%(created_after)s::timestamptz IS NULL OR b.begins_at > %(created_after)s)
-   AND (%(after_at)s::timestamptz IS NULL
-        OR (b.begins_at, b.block, b.id) < (%(after_at)s, %(after_block)s::bigint, %(after_id)s::bigint))
+   AND agi_router.is_listed(
+       b.block, b.id, b.mode, b.state, b.begins_at, b.expires_at, b.ended_at,
+       %(state)s::text, %(mode)s::text, %(created_after)s::timestamptz, %(after_at)s::timestamptz,
+       %(after_block)s::bigint, %(after_id)s::bigint)
  ORDER BY b.begins_at DESC, b.block DESC, b.id DESC
  LIMIT %(limit)s;
 
@@ -475,12 +438,10 @@ SELECT b.*, t.name AS tenant, now() AS now
  WHERE (%(all)s OR b.ended_at IS NULL AND b.expires_at > clock_timestamp())
    AND (%(order_id)s::text IS NULL OR b.order_id = %(order_id)s)
    AND agi_router.in_scope(b.tenant_id, %(scope)s)
-   AND (%(state)s::text IS NULL
-        OR CASE WHEN b.ended_at IS NULL AND b.expires_at <= clock_timestamp() THEN 'expired' ELSE b.state END = %(state)s)
-   AND (%(mode)s::text IS NULL OR b.mode = %(mode)s)
-   AND (%(created_after)s::timestamptz IS NULL OR b.begins_at > %(created_after)s)
-   AND (%(after_at)s::timestamptz IS NULL
-        OR (b.begins_at, b.block, b.id) < (%(after_at)s, %(after_block)s::bigint, %(after_id)s::bigint))
+   AND agi_router.is_listed(
+       b.block, b.id, b.mode, b.state, b.begins_at, b.expires_at, b.ended_at,
+       %(state)s::text, %(mode)s::text, %(created_after)s::timestamptz, %(after_at)s::timestamptz,
+       %(after_block)s::bigint, %(after_id)s::bigint)
  ORDER BY b.begins_at DESC, b.block DESC, b.id DESC
  LIMIT %(limit)s;
 

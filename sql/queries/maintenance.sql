@@ -33,17 +33,7 @@ SELECT substring(s.sealed FROM 1 FOR 3) AS header, count(*) AS values
 -- How many bindings have a row that was sealed or tagged with an older key, or by the other cipher.
 SELECT count(*) AS bindings
   FROM agi_router.binding b
- CROSS JOIN LATERAL (
-       SELECT 1
-         FROM (SELECT r.callee, r.caller, r.last_callee FROM agi_router.route r
-                WHERE r.block = b.block AND r.binding_id = b.id
-               UNION ALL
-               SELECT p.callee, p.caller, NULL FROM agi_router.past_route p
-                WHERE p.block = b.block AND p.binding_id = b.id) o
-        WHERE agi_router.sealed_otherwise(o.callee, %(header)s::bytea)
-           OR agi_router.sealed_otherwise(o.caller, %(header)s::bytea)
-           OR agi_router.sealed_otherwise(o.last_callee, %(header)s::bytea)
-        LIMIT 1) s;
+ CROSS JOIN LATERAL agi_router.find_unrenewed(b.block, b.id, %(header)s::bytea) u;
 
 -- list_swept_blocks --
 -- The blocks, for the sweep.
@@ -56,27 +46,19 @@ SELECT agi_router.mark_expired(%(limit)s::integer) AS rows;
 -- forget_routes --
 -- Move routes of some numbers whose binding ended so long ago that nothing rests for it any more.
 WITH old AS (
-    SELECT r.block, r.x_number, r.caller_tag
+    SELECT r.block, r.x_number, r.caller_tag, r.binding_id
       FROM agi_router.route r
       JOIN agi_router.binding b ON b.block = r.block AND b.id = r.binding_id
      WHERE r.block = %(block)s AND r.x_number BETWEEN %(first)s AND %(last)s
        AND r.ends_at <= now() - %(memory)s::interval AND b.ended_at IS NOT NULL
      LIMIT %(limit)s
        FOR UPDATE OF r SKIP LOCKED
-), gone AS (
-    DELETE FROM agi_router.route r
-     USING old o
-     WHERE r.block = o.block AND r.x_number = o.x_number AND r.caller_tag = o.caller_tag
-    RETURNING r.*
-), moved AS (
-    INSERT INTO agi_router.past_route (block, x_number, caller_tag, binding_id, shown, side, callee,
-                                       callee_tags, caller, begins_at, ends_at)
-    SELECT block, x_number, caller_tag, binding_id, shown, side, callee, callee_tags, caller, begins_at,
-           ends_at
-      FROM gone
-    RETURNING binding_id
 )
-SELECT count(*) AS rows FROM moved;
+SELECT count(p.binding_id) AS rows
+  FROM (SELECT array_agg(block) AS block, array_agg(x_number) AS x_number, array_agg(caller_tag) AS caller_tag,
+               array_agg(binding_id) AS binding_id
+          FROM old) o
+ CROSS JOIN LATERAL agi_router.retire_routes(o.block, o.x_number, o.caller_tag, o.binding_id, false) p;
 
 -- delete_bindings --
 -- Walk on along a block's bindings, oldest first, and delete those past retention and their routes.

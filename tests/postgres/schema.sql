@@ -1019,9 +1019,9 @@ CREATE TRIGGER route_alone AFTER INSERT ON agi_router.route REFERENCING NEW TABL
 
 CREATE TRIGGER route_seals AFTER INSERT ON agi_router.route REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT EXECUTE FUNCTION agi_router.count_new_seals();
 
-CREATE TRIGGER tell_binding_change AFTER UPDATE OF version ON agi_router.binding FOR EACH ROW WHEN (((new.version <> old.version) AND (new.ended_at IS NULL) AND (new.parent_id IS NULL))) EXECUTE FUNCTION agi_router.tell_binding_change();
+CREATE TRIGGER tell_binding_change AFTER UPDATE OF version ON agi_router.binding FOR EACH ROW WHEN (((new.version <> old.version) AND (new.ended_at IS NULL) AND (new.parent_id IS NULL))) EXECUTE FUNCTION agi_router.tell_binding_event('binding.changed');
 
-CREATE TRIGGER tell_binding_end AFTER UPDATE OF ended_at ON agi_router.binding FOR EACH ROW WHEN (((new.ended_at IS NOT NULL) AND (old.ended_at IS NULL) AND (new.parent_id IS NULL))) EXECUTE FUNCTION agi_router.tell_binding_end();
+CREATE TRIGGER tell_binding_end AFTER UPDATE OF ended_at ON agi_router.binding FOR EACH ROW WHEN (((new.ended_at IS NOT NULL) AND (old.ended_at IS NULL) AND (new.parent_id IS NULL))) EXECUTE FUNCTION agi_router.tell_binding_event('binding.ended');
 
 ALTER TABLE ONLY agi_router.api_key
     ADD CONSTRAINT api_key_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES agi_router.tenant(id);

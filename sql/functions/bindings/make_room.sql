@@ -20,23 +20,18 @@ BEGIN
              ORDER BY o.id
                FOR NO KEY UPDATE) over
      WHERE b.block = _block AND b.id = over.id;
-    WITH gone AS (
-        DELETE FROM agi_router.route r
-         USING (SELECT o.x_number, o.caller_tag
-                  FROM unnest(_x_number, _caller_tag) n (x_number, caller_tag)
-                  JOIN agi_router.route o
-                    ON o.block = _block AND o.x_number = n.x_number AND o.caller_tag = n.caller_tag
-                  JOIN agi_router.binding b ON b.block = o.block AND b.id = o.binding_id
-                 WHERE b.ended_at IS NOT NULL
-                 ORDER BY o.x_number, o.caller_tag
-                   FOR UPDATE OF o) old
-         WHERE r.block = _block AND r.x_number = old.x_number AND r.caller_tag = old.caller_tag
-        RETURNING r.*)
-    INSERT INTO agi_router.past_route (block, x_number, caller_tag, binding_id, shown, side, callee,
-                                       callee_tags, caller, begins_at, ends_at)
-    SELECT block, x_number, caller_tag, binding_id, shown, side, callee, callee_tags, caller, begins_at,
-           ends_at
-      FROM gone;
+    PERFORM agi_router.retire_routes(
+                array_agg(old.block), array_agg(old.x_number), array_agg(old.caller_tag),
+                array_agg(old.binding_id), false)
+       FROM (SELECT o.block, o.x_number, o.caller_tag, o.binding_id
+               FROM unnest(_x_number, _caller_tag) n (x_number, caller_tag)
+               JOIN agi_router.route o
+                 ON o.block = _block AND o.x_number = n.x_number AND o.caller_tag = n.caller_tag
+               JOIN agi_router.binding b ON b.block = o.block AND b.id = o.binding_id
+              WHERE b.ended_at IS NOT NULL
+              ORDER BY o.x_number, o.caller_tag
+                FOR UPDATE OF o) old
+     HAVING count(*) > 0;
 END
 $$;
 COMMENT ON FUNCTION agi_router.make_room IS 'Moves the routes of ended bindings out of the way of new ones';
