@@ -43,7 +43,7 @@ class Others:
             assert until(lambda: bool(caller.so_far().answered), timeout=60)
             yield
             # An attack may be over before a second of calls was placed.
-            assert until(lambda: len(caller.so_far().calls) >= _RATE, timeout=60)
+            caller.places(_RATE)
             self.load = caller.done(timeout=60)
 
     def also(self, pairs: list[tuple[str, str]], *, rate: int) -> Caller:

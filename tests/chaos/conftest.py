@@ -151,7 +151,7 @@ def pairs(
     journal = EndJournal(Path(env["AGI_ROUTER_JOURNAL"]))
     # What has no media ends after half a minute.
     assert until(lambda: servers.channels() == 0, timeout=60)
-    assert until(lambda: journal.backlog().size == 0, timeout=20)
+    assert until(lambda: journal.backlog().size == 0, timeout=60)
     return records.open(BINDINGS)
 
 

@@ -95,7 +95,8 @@ class Load:
         with messages.open(encoding="ascii", errors="replace") as lines:
             for line in lines:
                 fields = line.rstrip("\n").split("\t")
-                if len(fields) == 7:
+                # The last line may be half written.
+                if len(fields) == 7 and line.endswith("\n"):
                     _note(calls, float(fields[2]), fields[3], fields[4], fields[5], fields[6])
         return cls(list(calls.values()))
 
@@ -128,11 +129,34 @@ class Load:
         return [call for call in self.answered if call.got_bye or not call.sent_bye]
 
     @property
+    def whole(self) -> bool:
+        """
+        Whether every call was answered, and lasted as long as it should.
+        """
+        return all(call.answered for call in self.calls) and not self.dropped
+
+    @property
     def clean(self) -> bool:
         """
-        Whether every call was answered at the first INVITE, and lasted as long as it should.
+        The same, each at the first INVITE.
+
+        Where a machine stands still for half a second, callers send another.
         """
-        return all(call.answered and call.invites == 1 for call in self.calls) and not self.dropped
+        return self.whole and all(call.invites == 1 for call in self.calls)
+
+    @property
+    def rate(self) -> float:
+        """
+        How many were placed in a second, from the first to the last.
+        """
+        times = [call.sent for call in self.calls]
+        return (len(times) - 1) / (max(times) - min(times)) if len(times) > 1 else 0.0
+
+    def between(self, begin: float, end: float = float("inf")) -> list[Seen]:
+        """
+        Those that were placed between two times.
+        """
+        return [call for call in self.calls if begin < call.sent < end]
 
     def __str__(self) -> str:
         statuses = Counter(call.status or 0 for call in self.calls)
@@ -232,6 +256,14 @@ class Caller:
             self._process.wait()
         return self.so_far()
 
+    def places(self, count: int, *, since: float = 0.0) -> None:
+        """
+        Wait until it has placed so many calls after a time.
+        """
+        assert until(lambda: len(self.so_far().between(since)) >= count, timeout=60), str(
+            self.so_far()
+        )
+
     def so_far(self) -> Load:
         """
         What became of the calls up to now; those that go on have no end yet.
@@ -248,7 +280,7 @@ def callee(work: Path, port: int) -> Iterator[None]:
     work.mkdir(parents=True)
     process = _sipp(work, *("-sf", str(_CALLEE), "-p", str(port), "-l", "100000"))
     try:
-        assert until(lambda: ports.taken(port, socket.SOCK_DGRAM), timeout=10)
+        assert until(lambda: ports.taken(port, socket.SOCK_DGRAM), timeout=60)
         yield
     finally:
         process.kill()

@@ -121,7 +121,7 @@ class CallRecords:
         assert row is not None
         return Count(**row)
 
-    def settled(self, calls: int, *, timeout: float = 30) -> Count:
+    def settled(self, calls: int, *, timeout: float = 60) -> Count:
         """
         What they say once *calls* calls are on record and none is open, or after the time-out.
         """
@@ -194,7 +194,7 @@ class Router(RouterProcess):
         """
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(30)
+        return self.process.wait(60)
 
     def leave(self) -> None:
         """
@@ -267,7 +267,7 @@ class Servers:
                 pids[:] = [row["pid"] for row in connection.execute(_BACKENDS).fetchall()]
             return bool(pids)
 
-        assert until(found, timeout=30)
+        assert until(found, timeout=60)
         with suppress(ProcessLookupError):
             os.kill(dice.choice(pids), signal.SIGKILL)
 
@@ -286,7 +286,7 @@ class Servers:
         with suppress(ChildProcessError):
             os.waitpid(first, 0)
         # A new one does not start while any of them still has its memory.
-        assert until(lambda: not any(map(processes.started, pids)), timeout=20)
+        assert until(lambda: not any(map(processes.started, pids)), timeout=60)
         assert not self._form.alive(service)
 
     def start_postgres(self) -> None:

@@ -31,6 +31,7 @@ from agi_router.keys.ring import KeyRing
 from harness.database import (
     BLOCK,
     HOUR,
+    SOON,
     A,
     B,
     Server,
@@ -184,7 +185,7 @@ def test_the_order_of_a_binding(
         for made in bindings:
             store.extend(made.id, store.find(made.id).expires_at + HOUR)
     with delivering(dsn, keys):
-        until(lambda: owed(events, webhook) == 0 or hurry(connection), timeout=30.0)
+        until(lambda: owed(events, webhook) == 0 or hurry(connection))
     for made in bindings:
         told = [each.told for each in receiver.received if each.told["subject"] == str(made.id)]
         places = [each["sequence"] for each in told]
@@ -291,13 +292,19 @@ def test_what_fails_for_days(
 
 
 def test_a_slow_receiver_delays_no_other(
-    dsn: str, keys: KeyRing, store: BindingStore, events: EventStore, receiver: Receiver
+    dsn: str,
+    keys: KeyRing,
+    store: BindingStore,
+    events: EventStore,
+    receiver: Receiver,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """However much it is owed, it takes half of what is free at most."""
+    monkeypatch.setitem(LIMITS, Format.CLOUDEVENTS, 4 * SOON)
     stuck = threading.Event()
 
     def wait(_: Received) -> Reply:
-        stuck.wait(30.0)
+        stuck.wait(4 * SOON)
         return Reply()
 
     with Receiver(wait) as slow:

@@ -47,13 +47,14 @@ from harness.database import (
     until_async,
 )
 
-TIMEOUT = 3.0
-"""Less than two tries of a statement: who waits behind a lock is not served in it."""
+TIMEOUT = 10.0
+"""Far less than the reader stays for: who waits behind it is not served in it."""
+STAY = 120
+"""Seconds for which the reader stays where something waits for it."""
 PATIENCE = 0.5
 """Of what is tried again: nobody ends the reader."""
 RETENTION = timedelta(days=190)
 RESTS = Quarantine(number=timedelta(minutes=10), party=timedelta(days=7))
-TODAY = datetime.now(UTC).date()
 
 
 class Reader:
@@ -141,18 +142,21 @@ async def beside(
         try:
             async with calling(admissions):
                 # Whoever waits for the reader is not done before it ends.
-                return await asyncio.wait_for(asyncio.shield(doing), 20)
+                return await asyncio.wait_for(asyncio.shield(doing), STAY)
         finally:
             reader.end()
             with suppress(Exception):
                 await doing
 
 
-def drop_day(connection: Connection, ahead: int) -> date:
-    """Drop the partition of a day to come, and return the day."""
-    day = TODAY + timedelta(days=ahead)
-    connection.execute(f"DROP TABLE agi_router.call_{day:%Y%m%d}")
-    return day
+def drop_days(connection: Connection, *ahead: int) -> list[date]:
+    """Drop the partitions of some days to come, and return the days; no other is missing."""
+    connection.execute(query("ensure_days"))
+    today = datetime.now(UTC).date()
+    days = [today + timedelta(days=each) for each in ahead]
+    for day in days:
+        connection.execute(f"DROP TABLE agi_router.call_{day:%Y%m%d}")
+    return days
 
 
 def has_day(connection: Connection, day: date) -> bool:
@@ -177,7 +181,7 @@ async def test_days_wait_for_the_reader(
 ) -> None:
     """Beside a dump a day is not made, and nobody waits for it; after the dump it is."""
     bind(store)
-    day = drop_day(connection, 3)
+    (day,) = drop_days(connection, 3)
 
     def upkeep() -> list[dict[str, Any]]:
         with connect(dsn) as other:
@@ -195,8 +199,7 @@ async def test_the_router_tells_that_days_wait(
 ) -> None:
     """Its own attempt is told as what it is, and costs it no connection."""
     bind(store)
-    drop_day(connection, 3)
-    drop_day(connection, 5)
+    drop_days(connection, 3, 5)
     reader.begin()
     with pytest.raises(StoreHeld, match=r"2 day\(s\).*dump"):
         await admissions.ensure_days()
@@ -208,7 +211,7 @@ async def test_the_router_tells_that_days_wait(
 @pytest.mark.parametrize("ahead", [1, 9])
 def test_rows_that_came_too_early_are_moved(connection: Connection, ahead: int) -> None:
     """A row of a day without a partition does not keep it from getting one."""
-    day = drop_day(connection, ahead)
+    (day,) = drop_days(connection, ahead)
     insert_calls(connection, day, 3)
     assert connection.execute(query("ensure_days")).fetchall() == []
     assert one(connection, "SELECT count(*) FROM ONLY agi_router.call_other") == 0
@@ -217,7 +220,7 @@ def test_rows_that_came_too_early_are_moved(connection: Connection, ahead: int) 
 
 def test_a_crowded_day_is_left(connection: Connection) -> None:
     """More rows than can be moved while calls wait stay, are told, and keep no other day back."""
-    crowded, other = drop_day(connection, 4), drop_day(connection, 5)
+    crowded, other = drop_days(connection, 4, 5)
     insert_calls(connection, crowded, 1001)
     rows = connection.execute(query("ensure_days")).fetchall()
     assert rows == [{"parent": "call", "day": crowded, "why": "crowded"}]
@@ -229,7 +232,7 @@ def test_a_crowded_day_is_left(connection: Connection) -> None:
 
 def test_a_default_partition_that_is_too_large(connection: Connection) -> None:
     """PostgreSQL would look through it whole for each day, while calls wait."""
-    day = drop_day(connection, 3)
+    (day,) = drop_days(connection, 3)
     insert_calls(connection, date(2001, 9, 9), 60_000)
     rows = connection.execute(query("ensure_days")).fetchall()
     assert rows == [{"parent": "call", "day": day, "why": "crowded"}]
@@ -246,7 +249,7 @@ async def test_a_day_is_dropped_later(
     made = bind(store, new_party(), new_party(), x=BLOCK.number(7))
     expire(connection, made.id)
     bind(store)
-    day = TODAY - RETENTION - timedelta(days=5)
+    day = datetime.now(UTC).date() - RETENTION - timedelta(days=5)
     connection.execute("SELECT agi_router.ensure_days('call', %s, %s)", (day, day))
 
     def upkeep() -> None:
