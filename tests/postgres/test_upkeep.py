@@ -38,6 +38,7 @@ from harness.database import (
     C,
     Server,
     a_call,
+    admit_as_router,
     an_end,
     bind,
     expire,
@@ -95,7 +96,8 @@ class Calls:
         """Until it is cancelled, or one is not served in time."""
         while True:
             call_id = new_call_id()
-            answer = await self._admissions.admit(a_call(), call_id, timeout=TIMEOUT)
+            # Its route may get a new tag between two looks: then the router asks again.
+            answer, _ = await admit_as_router(self._admissions, a_call(), call_id, timeout=TIMEOUT)
             assert answer.admitted
             # Whether the call of a stranger is known is looked up in all days.
             refused = await self._admissions.admit(a_call(C), new_call_id(), timeout=TIMEOUT)
