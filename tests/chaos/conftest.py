@@ -4,6 +4,7 @@ Fixtures for chaos: the test PBX without its router, callers, and the table of w
 
 import random
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -100,40 +101,46 @@ def settings(
         shorten(Path(pbx["rootfs"]))
 
 
+@contextmanager
+def kept(running: Router) -> Iterator[Router]:
+    """A router that is started, and ended whether or not its door ever opens."""
+    try:
+        running.start()
+        yield running
+    finally:
+        running.stop()
+
+
 @pytest.fixture
 def router(settings: dict[str, str], pbx: dict[str, Any]) -> Iterator[Router]:
     """A router that is started again when it dies; it serves the ARI door."""
-    running = Router(settings, Path(pbx["logs"]) / "chaos.log")
-    running.start()
-    yield running
-    running.stop()
+    with kept(Router(settings, Path(pbx["logs"]) / "chaos.log")) as running:
+        yield running
 
 
 @pytest.fixture
 def fastagi(settings: dict[str, str], pbx: dict[str, Any]) -> Iterator[Router]:
     """The same for FastAGI, the second door."""
-    running = Router(settings, Path(pbx["logs"]) / "chaos-fastagi.log", door="agi")
-    running.start()
-    yield running
-    running.stop()
+    with kept(Router(settings, Path(pbx["logs"]) / "chaos-fastagi.log", door="agi")) as running:
+        yield running
 
 
 @pytest.fixture
 def second(env: dict[str, str], pbx: dict[str, Any]) -> Iterator[Router]:
     """A second router at the ARI door; each of the two takes over from the other."""
-    dialplan = Dialplan(Path(pbx["rootfs"]))
-    dialplan.set(
-        AGI_ROUTER_NEXT_agi_router="agi_router_2", AGI_ROUTER_NEXT_agi_router_2="agi_router"
-    )
     own = {
         "AGI_ROUTER_ARI_APP": "agi_router_2",
         "AGI_ROUTER_METRICS_LISTEN": "127.0.0.1:9702",
     }
-    running = Router({**env, **own}, Path(pbx["logs"]) / "chaos-2.log")
-    running.start()
-    yield running
-    running.stop()
-    dialplan.reset()
+    dialplan = Dialplan(Path(pbx["rootfs"]))
+    dialplan.set(
+        AGI_ROUTER_NEXT_agi_router="agi_router_2", AGI_ROUTER_NEXT_agi_router_2="agi_router"
+    )
+    try:
+        with kept(Router({**env, **own}, Path(pbx["logs"]) / "chaos-2.log")) as running:
+            yield running
+    finally:
+        dialplan.reset()
 
 
 @pytest.fixture

