@@ -95,6 +95,7 @@ def _inside(address: IPv4Address | IPv6Address) -> list[IPv4Address]:
     if isinstance(address, IPv4Address):
         return []
     found = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
-    if int(address) >> 32 << 32 == _NAT64:
+    # Or by the old way, in which 32 bits stood behind zeros alone (RFC 4291, 2.5.5.1).
+    if int(address) >> 32 << 32 in {_NAT64, 0}:
         found.append(IPv4Address(int(address) & 0xFFFFFFFF))
     return [each for each in found if each is not None]

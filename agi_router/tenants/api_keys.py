@@ -14,7 +14,7 @@ Rules for the editor:
 import hmac
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -36,6 +36,7 @@ __all__ = [
     "check_scopes",
     "digest_secret",
     "is_key_id",
+    "narrow_networks",
     "new_key_id",
     "new_secret",
     "parse_bearer",
@@ -223,6 +224,28 @@ def parse_network(text: str) -> Network:
             "a network looks like 192.0.2.0/24, 192.0.2.10 or 2001:db8::/32, with no bit set"
             " behind its length"
         ) from None
+
+
+def narrow_networks(
+    networks: Sequence[Network], *, within: Sequence[Network]
+) -> Sequence[Network]:
+    """
+    The networks of a key that another key makes: none that the other one may not be used from.
+
+    Args:
+        networks: Those that are wanted; none: the same.
+        within: Those of the other key; none: anywhere.
+
+    Raises:
+        ValueError: One is not within them.
+    """
+    if not within:
+        return networks
+    for each in networks:
+        # Of another version none is a part; supernet_of would raise.
+        if not any(each.version == of.version and each.subnet_of(of) for of in within):  # type: ignore[arg-type]
+            raise ValueError("a network is not within those of the API key that asks")
+    return networks or within
 
 
 def check_scopes(scopes: Iterable[KeyScope], *, tenant: str | None) -> frozenset[KeyScope]:

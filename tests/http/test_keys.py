@@ -100,6 +100,24 @@ def test_networks(stores: StorePool, options: Options, make_key: Callable[..., s
         assert asked(far, f"Bearer {bearer}").json()["code"] == "address_refused"
 
 
+def test_no_key_makes_one_for_elsewhere(
+    stores: StorePool, options: Options, make_key: Callable[..., str]
+) -> None:
+    """A key that is good in a network makes none that is good outside of it."""
+    bearer = make_key("couriers", networks=[ip_network("192.0.2.0/24")])
+    body = {"label": "x", "scopes": ["bindings:read"]}
+    with opened(stores, options, "192.0.2.9") as near:
+        client = Client(near, bearer)
+        for networks in (["0.0.0.0/0"], ["192.0.2.9/32", "198.51.100.0/24"], ["2001:db8::/32"]):
+            told = client.post("/v1/api-keys", {**body, "networks": networks}, status=422)
+            assert told["errors"][0]["pointer"] == "/networks"
+        made = client.post("/v1/api-keys", body, status=201)
+        assert made["networks"] == ["192.0.2.0/24"]
+        client.ask("DELETE", f"/v1/api-keys/{made['id']}")
+        part = {**body, "networks": ["192.0.2.8/30"]}
+        assert client.post("/v1/api-keys", part, status=201)["networks"] == ["192.0.2.8/30"]
+
+
 def test_every_operation_needs_its_scope(
     operator: Client, http: TestClient, connection: Connection
 ) -> None:
@@ -145,6 +163,12 @@ def test_wrong_keys_of_an_address(
         assert asked(http, right).json()["code"] == "address_blocked"
         other = TestClient(http.app, client=("192.0.2.10", 1))
         assert asked(other, right).status_code == 200
+        # Whoever has one address of IPv6 has all of its /64.
+        wrong = f"Bearer agr_{'q' * 16}_{'A' * 43}"
+        beside = [TestClient(http.app, client=(f"2001:db8::{n}", 1)) for n in range(1, 5)]
+        assert [asked(each, wrong).status_code for each in beside] == [401, 401, 401, 429]
+        elsewhere = TestClient(http.app, client=("2001:db8:0:1::1", 1))
+        assert asked(elsewhere, right).status_code == 200
 
 
 class Signer:

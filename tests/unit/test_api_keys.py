@@ -18,6 +18,8 @@ from agi_router.tenants.api_keys import (
     check_label,
     check_scopes,
     digest_secret,
+    is_key_id,
+    narrow_networks,
     new_key_id,
     new_secret,
     parse_bearer,
@@ -125,3 +127,24 @@ def test_how_they_are_shown() -> None:
     tenant = {"name": "couriers", "active": False, "created_at": NOON}
     assert describe_tenant(tenant)["state"] == "suspended"
     assert describe_tenant({**tenant, "active": True})["state"] == "active"
+
+
+def test_networks_within_others() -> None:
+    """A key makes none that is good where it is not itself."""
+    here, part, far, new = (
+        parse_network(text)
+        for text in ("192.0.2.0/24", "192.0.2.8/30", "198.51.100.0/24", "2001:db8::/32")
+    )
+    assert narrow_networks([far, new], within=[]) == [far, new]
+    assert narrow_networks([], within=[here, new]) == [here, new]
+    assert narrow_networks([part, new], within=[here, new]) == [part, new]
+    for wanted in ([far], [part, far], [new], [parse_network("192.0.0.0/16")]):
+        with pytest.raises(ValueError, match="not within"):
+            narrow_networks(wanted, within=[here])
+
+
+@pytest.mark.parametrize("text", ["", "a\0b", "q" * 15, "q" * 17, "Q" * 16, "q" * 15 + "1"])
+def test_what_is_no_id(text: str) -> None:
+    """It is not looked for."""
+    assert is_key_id(new_key_id())
+    assert not is_key_id(text)

@@ -362,6 +362,8 @@ def test_hosts_before_they_are_resolved(url: str) -> None:
         "https://[::1]/",
         "https://[::ffff:10.0.0.1]/",
         "https://[64:ff9b::a00:1]/",
+        "https://[::7f00:1]/",
+        "https://[::10.0.0.1]/",
     ],
 )
 def test_hosts_that_are_refused_at_once(url: str) -> None:

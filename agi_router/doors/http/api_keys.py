@@ -19,6 +19,7 @@ from agi_router.tenants.api_keys import (
     KeyForm,
     KeyScope,
     check_scopes,
+    narrow_networks,
     parse_network,
     write_bearer,
 )
@@ -58,12 +59,18 @@ def create_api_key(body: ApiKeyIn, desk: _Writes) -> Response:
         raise Problem.of_fields([fault]) from None
     if not scopes <= desk.key.scopes:
         raise Problem.of_door("scope_missing")
+    wanted = list(map(parse_network, body.networks))
+    try:
+        networks = narrow_networks(wanted, within=desk.key.networks)
+    except ValueError as error:
+        fault = FieldFault("/networks", "network_invalid", str(error))
+        raise Problem.of_fields([fault]) from None
     key, secret = ApiKeyStore(desk.queries, desk.store.scope).add(
         tenant=tenant,
         form=body.form,
         label=body.label,
         scopes=scopes,
-        networks=list(map(parse_network, body.networks)),
+        networks=networks,
         life=timedelta(seconds=body.ttl),
         keys=desk.store.keys,
     )

@@ -13,7 +13,7 @@ import hashlib
 import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import ip_address
@@ -95,7 +95,7 @@ class Door:
             Problem: It has.
         """
         with self._lock:
-            if self._wrong.reached(address, now=time.monotonic_ns()):
+            if self._wrong.reached(_place(address), now=time.monotonic_ns()):
                 window = str(int(self.options.wrong_keys.window.total_seconds()))
                 raise Problem.of_door("address_blocked", headers={"Retry-After": window})
 
@@ -104,7 +104,7 @@ class Door:
         An address has shown a wrong key.
         """
         with self._lock:
-            self._wrong.note(address, now=time.monotonic_ns())
+            self._wrong.note(_place(address), now=time.monotonic_ns())
 
     def count(self, key: ApiKey) -> Mapping[str, str]:
         """
@@ -403,6 +403,13 @@ def _check_query(request: HttpRequest) -> None:
 
 def _is_list(annotation: object) -> bool:
     return any(get_origin(each) is list for each in (annotation, *get_args(annotation)))
+
+
+def _place(address: Address) -> Hashable:
+    """
+    What is counted as one address: whoever has one of IPv6 has the 2⁶⁴ beside it, too.
+    """
+    return address if address.version == 4 else int(address) >> 64  # noqa: PLR2004 - IPv4
 
 
 def address_of(request: HttpRequest) -> Address:

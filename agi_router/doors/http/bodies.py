@@ -437,7 +437,9 @@ class ApiKeyIn(Body):
         min_length=1, max_length=len(KeyScope)
     )
     networks: list[Annotated[str, Field(max_length=64), AfterValidator(_is_network)]] = Field(
-        default=[], max_length=32, description="Where requests may come from; empty: anywhere."
+        default=[],
+        max_length=32,
+        description="Where requests may come from; empty: from where the asking key may be used.",
     )
     ttl: int = Field(
         default=365 * 86400, ge=60, le=3650 * 86400, description="Seconds that it lives."
