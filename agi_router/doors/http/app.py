@@ -211,7 +211,11 @@ async def _document(request: Request) -> Response:
     """
     The OpenAPI document.
     """
-    return Response(write(request.app.openapi()), media_type="application/json")
+    # Nobody need show a key for it, and writing it takes milliseconds in which nobody is served.
+    state = request.app.state
+    if not hasattr(state, "document"):
+        state.document = write(request.app.openapi())
+    return Response(state.document, media_type="application/json")
 
 
 async def _answer_problem(request: Request, error: Exception) -> Response:
