@@ -234,6 +234,7 @@ class Phones:
         self._command = tuple(command)
         self._sip = sip
         self._carrier_out = carrier_out
+        self._started: list[RunningPhone] = []
 
     @classmethod
     def of_pbx(cls, pbx: Mapping[str, Any], work: Path) -> Self:
@@ -309,7 +310,15 @@ class Phones:
                 f"{host}:{self._sip[1]}",
             ],
         )
-        return RunningCall(process, files, control)
+        call = RunningCall(process, files, control)
+        self._started.append(call)
+        return call
+
+    def kill(self) -> None:
+        """End those calling phones that run, whatever they do; Asterisk is not told."""
+        for each in self._started:
+            if each.running:
+                each.kill()
 
     @contextmanager
     def listen(

@@ -35,6 +35,11 @@ def until_ready(ready: Callable[[], bool], alive: Callable[[], bool]) -> bool:
 
 def ari_answers(path: str, password: str) -> bool:
     """Whether ARI answers 200 to a GET of *path*."""
+    return ari_tells(path, password) is not None
+
+
+def ari_tells(path: str, password: str) -> bytes | None:
+    """What ARI answers to a GET of *path*; :obj:`None` unless it is 200."""
     credentials = base64.b64encode(f"router:{password}".encode()).decode()
     request = urllib.request.Request(
         f"http://{HOST}:{ARI_PORT}/ari/{path}",
@@ -44,9 +49,9 @@ def ari_answers(path: str, password: str) -> bool:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(request, timeout=2) as response:
-            return bool(response.status == 200)  # noqa: PLR2004
+            return bytes(response.read()) if response.status == 200 else None  # noqa: PLR2004
     except (urllib.error.URLError, OSError):
-        return False
+        return None
 
 
 def health_answers(path: str, port: int) -> tuple[int, str]:

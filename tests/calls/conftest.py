@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import pytest
 
 from calls import patience
 from harness import prompts
+from harness.ends import clear_the_far_end
 from harness.pbx import BLOCK, STATE, Asterisk, Cli, Dialplan, Router, end_others, unused_number
 from testpbx.phones import Phones
 from testpbx.waiting import until
@@ -69,12 +70,35 @@ def asterisk(pbx: dict[str, Any]) -> Asterisk:
     return Asterisk(pbx)
 
 
+_failed = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Note which test has failed."""
+    report = yield
+    if report.failed:
+        item.stash[_failed] = True
+    return report
+
+
 @pytest.fixture
-def router(running_router: Router) -> Iterator[Router]:
-    """The running router; whatever a test does to it, the next one finds it running, and alone."""
+def router(
+    request: pytest.FixtureRequest, running_router: Router, asterisk: Asterisk
+) -> Iterator[Router]:
+    """
+    The running router; whatever a test does to it, the next one finds it running, and alone.
+
+    Nor does the next one, or a second try, find calls of a test that has failed.
+    """
     running_router.ensure()
     yield running_router
     end_others(running_router)
+    if _failed in request.node.stash:
+        asterisk.hang_up()
+        clear_the_far_end()
     running_router.ensure()
 
 
@@ -110,10 +134,12 @@ def dialplan(pbx: dict[str, Any]) -> Iterator[Dialplan]:
 
 
 @pytest.fixture
-def phones(pbx: dict[str, Any], router: Router, tmp_path: Path) -> Phones:
-    """SIPp phones, with a router that serves."""
+def phones(pbx: dict[str, Any], router: Router, tmp_path: Path) -> Iterator[Phones]:
+    """SIPp phones, with a router that serves; none calls any more after the test."""
     assert router
-    return Phones.of_pbx(pbx, tmp_path)
+    made = Phones.of_pbx(pbx, tmp_path)
+    yield made
+    made.kill()
 
 
 @pytest.fixture

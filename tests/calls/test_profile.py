@@ -257,7 +257,9 @@ def test_a_way_in_that_is_new(
     """Its first call is refused, and makes the router look; soon it is let in, without a start."""
     x = cli.bind(a, b)["x"]
     before = len(router.log)
-    new = "[new](leg)\ncontext=agi-router-in\n[carrier-in](+)\nendpoint=new"
+    # Of a name that no router knows from a try before.
+    name = f"new-{a}"
+    new = f"[{name}](leg)\ncontext=agi-router-in\n[carrier-in](+)\nendpoint={name}"
     with asterisk.appended("pjsip.conf", new, RELOAD):
         assert until(lambda: phones.call(a, x).status == 200, timeout=60)
         refused = router.says("call.unjudged", since=before)

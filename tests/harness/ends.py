@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 from agi_router.leaktest.messages import Message
 
-__all__ = ["SDP", "Caller", "Side", "sides"]
+__all__ = ["SDP", "Caller", "Side", "clear_the_far_end", "sides"]
 
 PBX, FAR = ("127.0.0.1", 5060), ("127.0.0.1", 5090)
 SDP = (
@@ -62,21 +62,27 @@ class Side:
             assert left > 0, [message.start_line for message in self.came]
             self._take(left)
 
-    def be_left_alone(self) -> None:
-        """Answer what still comes, until nothing does: else the next test would hear it again."""
-        while self._take(2):
-            pass
+    def be_left_alone(self, quiet: float = 2) -> None:
+        """
+        Answer what still comes, until nothing does: else the next test would hear it again.
 
-    def _take(self, patience: float) -> bool:
+        Args:
+            quiet: Seconds in which nothing has come.
+        """
+        while message := self._take(quiet):
+            if message.method == "INVITE" and message.status is None:
+                self.answer(message, "480 Temporarily Unavailable", tag="end")
+
+    def _take(self, patience: float) -> Message | None:
         """Take what comes within so many seconds, if anything does."""
         if not select.select([self.socket], [], [], patience)[0]:
-            return False
+            return None
         raw = self.socket.recv(65_535)
         message = Message.parse(raw, at=datetime.now(UTC), sent=False)
         self.came.append(message)
         if message.method in {"BYE", "CANCEL"} and message.status is None:
             self.answer(message, "200 OK", tag="end")
-        return True
+        return message
 
 
 @contextmanager
@@ -87,6 +93,16 @@ def sides() -> Iterator[tuple[Side, Side]]:
         yield near, far
     finally:
         near.socket.close()
+        far.socket.close()
+
+
+def clear_the_far_end() -> None:
+    """Answer what Asterisk goes on to send to a called phone that has been killed."""
+    far = Side(FAR)
+    try:
+        # It sends again after four seconds at most (RFC 3261, T2).
+        far.be_left_alone(5)
+    finally:
         far.socket.close()
 
 

@@ -18,7 +18,7 @@ import psycopg
 from harness.cli import Done, run
 from testpbx.rootfs import router_env
 from testpbx.state import ASTERISK_ACCOUNT, ROUTER_ACCOUNT
-from testpbx.waiting import ari_answers, fastagi_answers, until
+from testpbx.waiting import ari_answers, ari_tells, fastagi_answers, until
 
 BLOCK = "70012345678"
 CARRIER_IN = "carrier-in-of-a-name-so-long-that-asterisk-works-out-no-device-states-for-it"
@@ -335,15 +335,23 @@ class Asterisk:
         finally:
             self.command("dialplan reload")
 
+    def hang_up(self) -> None:
+        """End all calls, and wait until they are over."""
+        self.command("channel request hangup all")
+        assert until(lambda: "0 active channels" in self.command("core show channels"), timeout=60)
+
     def restart(self) -> None:
         """Start it anew, in place; calls that are up are gone. Wait until ARI answers again."""
+        before = self._startup()
+        assert before is not None
         self.command("core restart now")
-        assert until(lambda: not self._answers(), timeout=10)
-        assert until(self._answers, timeout=20)
+        # It may be back before anybody has seen that it was away.
+        assert until(lambda: self._startup() not in {None, before}, timeout=60)
         self.command("core waitfullybooted")
 
-    def _answers(self) -> bool:
-        return ari_answers("asterisk/info?only=status", self._password)
+    def _startup(self) -> bytes | None:
+        """When it was started; nothing where it does not answer."""
+        return ari_tells("asterisk/info?only=status", self._password)
 
 
 def unused_number(database: psycopg.Connection[dict[str, Any]]) -> str:
