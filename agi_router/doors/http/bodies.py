@@ -23,7 +23,7 @@ from agi_router.bindings.expiry import LONGEST_LIFE, find_expiry
 from agi_router.bindings.fields import Dialled, Members, PartyNumber, reader
 from agi_router.bindings.modes import GROUP_MAX
 from agi_router.bindings.requests import BindRequest, find_misplaced, make_request, place_y
-from agi_router.bindings.terms import TERMS, Kind, Name, Span, Text, Whole, Words
+from agi_router.bindings.terms import TERMS, Kind, Name, Span, Term, Text, Whole, Words
 from agi_router.bindings.words import Callback, Mode, check_order_id
 from agi_router.cursors import Cursor
 from agi_router.doors.http.problems import FieldFault, Problem, problem_of
@@ -67,6 +67,7 @@ __all__ = [
     "TenantIn",
     "WebhookChange",
     "WebhookIn",
+    "describe_term",
     "read_changes",
     "read_choice",
     "read_cursor",
@@ -174,9 +175,12 @@ def _type_of(kind: Kind) -> Any:
             raise TypeError(kind)
 
 
-def _about(text: str, kind: Kind) -> str:
-    unit = "Seconds: " if isinstance(kind, Span) else ""
-    return f"{unit}{text}.".replace("`", "")
+def describe_term(term: Term) -> str:
+    """
+    What a term is, for the OpenAPI document.
+    """
+    unit = "Seconds: " if isinstance(term.kind, Span) else ""
+    return f"{unit}{term.about}.".replace("`", "")
 
 
 def _terms(*, new: bool) -> dict[str, Any]:
@@ -191,7 +195,7 @@ def _terms(*, new: bool) -> dict[str, Any]:
             _type_of(term.kind) | None,
             Field(
                 default=term.default if new else None,
-                description=_about(term.about, term.kind),
+                description=describe_term(term),
             ),
         )
         for term in TERMS

@@ -4,14 +4,15 @@ What is answered, for the OpenAPI document: fields and examples of the views of 
 The views make the answers; a test holds both together.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import status
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from agi_router.bindings.reasons import Reason
-from agi_router.bindings.terms import TERMS
+from agi_router.bindings.terms import TERMS, Span, Term, Whole, Words
 from agi_router.bindings.words import BindingState, Callback, Mode
+from agi_router.doors.http.bodies import describe_term
 from agi_router.inventory.model import BlockState
 from agi_router.tenants.api_keys import KeyForm, KeyScope, KeyState
 
@@ -71,11 +72,7 @@ _BINDING: dict[str, Any] = {
 }
 
 
-class BindingOut(Out):
-    """
-    A binding. Numbers of parties are masked.
-    """
-
+class _BindingHead(Out):
     id: str
     mode: Mode
     x: str | None = Field(description="What A's side dials.")
@@ -94,18 +91,34 @@ class BindingOut(Out):
     expires_at: str
     ended_at: str | None
     calls_used: int
-    max_calls: int | None
-    count: str
-    direction: str
-    ring: int | None
-    max_duration: int | None
-    language: str | None
-    display_a: str
-    display_b: str
-    prompts: str | None
-    out_id: str | None
-    user_data: str | None
-    industrial_id: str | None
+
+
+def _type_of(term: Term) -> Any:
+    match term.kind:
+        case Words(enum=enum):
+            kind: Any = enum
+        case Whole() | Span():
+            kind = int
+        case _:
+            kind = str
+    return kind | None if term.default is None else kind
+
+
+if TYPE_CHECKING:
+    _TermsOut = _BindingHead
+else:
+    _TermsOut = create_model(
+        "_TermsOut",
+        __base__=_BindingHead,
+        **{term.word: (_type_of(term), Field(description=describe_term(term))) for term in TERMS},
+    )
+
+
+class BindingOut(_TermsOut):
+    """
+    A binding. Numbers of parties are masked.
+    """
+
     order: str | None
     tenant: str
     version: int = Field(description="Counts its changes.")
