@@ -11,15 +11,16 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from agi_router.bindings.facts import Facts, RouteHit
-from agi_router.bindings.words import BindingState, Direction, Language, Mode, Side
+from agi_router.bindings.modes import Axb
+from agi_router.bindings.terms import Terms
+from agi_router.bindings.words import Language
 from agi_router.calls.arrival import Call
-from agi_router.calls.decision import AllocationNeeded
 from agi_router.calls.ports import Admission
 from agi_router.calls.refusal_limit import OFF, Rate
 from agi_router.calls.router import Router
 from agi_router.doors.fastagi import FastAgiDoor, token_of
 from agi_router.numbers import PhoneNumber, XNumber
+from agi_router.testing import FrozenClock, MemoryAdmissions
 from harness.identities import told as identity
 
 NOW = datetime(2025, 3, 14, 21, 30, 25, tzinfo=UTC)
@@ -35,55 +36,25 @@ SECRET = "not-a-secret-0123456789"
 Lines = list[tuple[str, str]]
 
 
-class Store:
-    """Admissions where A reaches B by X, and nobody else anybody; they may be made to wait."""
+class Store(MemoryAdmissions):
+    """Admissions where A and B reach each other by X, nobody else anybody; they can be held up."""
 
     def __init__(self) -> None:
+        super().__init__(FrozenClock(NOW))
+        self.bind(
+            Axb(a=PhoneNumber(digits=A), b=PhoneNumber(digits=B)),
+            Terms(expires_at=NOW + timedelta(hours=1)),
+            x=XNumber.parse(X),
+        )
         self.open = threading.Event()
         self.open.set()
         self.asked: list[str] = []
 
     async def admit(self, call: Call, call_id: str, *, timeout: float) -> Admission:  # noqa: ASYNC109
         """Answer when the store is open."""
-        del timeout
         self.asked.append(call_id)
         await asyncio.to_thread(self.open.wait)
-        admitted = call.caller.digits == A
-        facts = Facts(
-            block_known=True,
-            certificate_valid=True,
-            x_bound=True,
-            hit=leg() if admitted else None,
-        )
-        return Admission(admitted=admitted, facts=facts, now=NOW)
-
-    async def allocate(self, needed: AllocationNeeded, *, timeout: float) -> None:  # noqa: ASYNC109
-        """No call here needs one."""
-        raise NotImplementedError
-
-
-def leg() -> RouteHit:
-    """Return what the store knows of A on X."""
-    x_number = XNumber.parse(X)
-    return RouteHit(
-        block=x_number.block,
-        binding_id=42,
-        mode=Mode.AXB,
-        side=Side.A,
-        callees=(PhoneNumber(digits=B),),
-        shown=x_number,
-        state=BindingState.ACTIVE,
-        direction=Direction.BOTH,
-        begins_at=NOW - timedelta(hours=1),
-        expires_at=NOW + timedelta(hours=1),
-        ended_at=None,
-        max_calls=None,
-        calls_used=0,
-        ring_timeout=None,
-        max_duration=None,
-        language=None,
-        tenant_active=True,
-    )
+        return await super().admit(call, call_id, timeout=timeout)
 
 
 class RunningDoor:
