@@ -99,7 +99,7 @@ UPDATE agi_router.past_route p
 -- Take routes of bindings that are over out of the way of newer ones; says when, which is part of their name from now on.
 SELECT *
   FROM agi_router.retire_routes(%(block)s::bigint[], %(x_number)s::bigint[], %(caller_tag)s::bigint[],
-                                %(id)s::bigint[], false);
+                                %(id)s::bigint[], NULL);
 
 -- tag_bindings --
 -- Give bindings their new tags, of their orders and of their parties.
@@ -183,7 +183,8 @@ SELECT agi_router.replace_parties(
 -- Take the route of a member who leaves out of a binding that lives on.
 SELECT binding_id
   FROM agi_router.retire_routes(ARRAY[%(block)s::bigint], ARRAY[%(x_number)s::bigint],
-                                ARRAY[%(caller_tag)s::bigint], ARRAY[%(id)s::bigint], true);
+                                ARRAY[%(caller_tag)s::bigint], ARRAY[%(id)s::bigint],
+                                statement_timestamp());
 
 -- set_callee --
 -- Say anew whom a route rings, null: nobody; and perhaps forget the last caller.

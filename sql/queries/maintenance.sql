@@ -58,7 +58,7 @@ SELECT count(p.binding_id) AS rows
   FROM (SELECT array_agg(block) AS block, array_agg(x_number) AS x_number, array_agg(caller_tag) AS caller_tag,
                array_agg(binding_id) AS binding_id
           FROM old) o
- CROSS JOIN LATERAL agi_router.retire_routes(o.block, o.x_number, o.caller_tag, o.binding_id, false) p;
+ CROSS JOIN LATERAL agi_router.retire_routes(o.block, o.x_number, o.caller_tag, o.binding_id, NULL) p;
 
 -- delete_bindings --
 -- Walk on along a block's bindings, oldest first, and delete those past retention and their routes.

@@ -22,7 +22,7 @@ BEGIN
      WHERE b.block = _block AND b.id = over.id;
     PERFORM agi_router.retire_routes(
                 array_agg(old.block), array_agg(old.x_number), array_agg(old.caller_tag),
-                array_agg(old.binding_id), false)
+                array_agg(old.binding_id), NULL)
        FROM (SELECT o.block, o.x_number, o.caller_tag, o.binding_id
                FROM unnest(_x_number, _caller_tag) n (x_number, caller_tag)
                JOIN agi_router.route o

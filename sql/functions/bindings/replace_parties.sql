@@ -11,13 +11,10 @@ DECLARE
     _now timestamptz := clock_timestamp();
 BEGIN
     PERFORM agi_router.assert_current_keys(_block, _tag_key, _seal_key);
-    WITH gone AS (
-        DELETE FROM agi_router.route r WHERE r.block = _block AND r.binding_id = _binding_id RETURNING r.*)
-    INSERT INTO agi_router.past_route (block, x_number, caller_tag, binding_id, shown, side, callee, callee_tags,
-                                       caller, left_group, begins_at, ends_at)
-    SELECT g.block, g.x_number, g.caller_tag, g.binding_id, g.shown, g.side, g.callee, g.callee_tags, g.caller,
-           true, g.begins_at, _now
-      FROM gone g;
+    PERFORM agi_router.retire_routes(
+                array_agg(r.block), array_agg(r.x_number), array_agg(r.caller_tag), array_agg(r.binding_id), _now)
+       FROM agi_router.route r
+      WHERE r.block = _block AND r.binding_id = _binding_id;
     -- A Y that a call has made was for those who are not together any more.
     UPDATE agi_router.binding c
        SET state = 'unbound', ended_at = _now
