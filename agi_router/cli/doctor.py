@@ -9,8 +9,11 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from dataclasses import dataclass
+from datetime import timedelta
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
 from importlib.resources import files
 from pathlib import Path
 
@@ -37,6 +40,7 @@ from agi_router.db.queries import query
 from agi_router.db.rights import check_rights, owns_schema
 from agi_router.db.session import why_read_only
 from agi_router.doors.fastagi import answers
+from agi_router.durations import format_duration
 from agi_router.errors import AgiRouterError, JournalError
 from agi_router.files import account_name, may_write, open_directory
 from agi_router.keys.registry import SEALS_ALLOWED, SEALS_WARNED, check_keys, count_sealed
@@ -47,6 +51,7 @@ from agi_router.pbx.rules import Profile, find_faults, find_gaps, ways_in
 from agi_router.service.account import Account
 from agi_router.service.health import CLOCKS_APART
 from agi_router.settings import Settings
+from agi_router.texts import shown
 
 __all__ = ["doctor"]
 
@@ -55,6 +60,11 @@ _OLDEST_ASTERISK = (22, 10, 1)
 _SHORT_SILENCE = 30
 # Seconds in which Asterisk tells the time.
 _TIME_TOLD = 2.0
+# Seconds until the HTTP door says how it is.
+_HTTP_PATIENCE = 3.0
+_LONGEST_ANSWER = 200
+# A deliverer looks five times a second.
+_TAKEN_WITHIN = timedelta(minutes=1)
 _OFF = "off"
 _LANGUAGES = tuple(each.value for each in Language)
 
@@ -173,6 +183,8 @@ def _database(settings: Settings) -> Iterator[_Check]:
         if schema.status == "ok":
             yield _rights(connection)
             yield _keys(connection, settings)
+            yield from _events(connection)
+            yield from _http(connection, settings)
         else:
             yield _tried("key", "readable; not compared with the database", settings.load_keys)
 
@@ -247,6 +259,63 @@ def _rights(connection: Connection) -> _Check:
             " it: make another one that serves, and give it its rights by 'agi-router db grant'",
         )
     return check
+
+
+def _events(connection: Connection) -> Iterator[_Check]:
+    """
+    Whether events get to webhooks; nothing where there are none.
+    """
+    row = Queries(connection).row("watch_deliveries", {})
+    if row is None or not row["webhooks"]:
+        return
+    told = []
+    if row["waiting"] is not None and row["waiting"] > _TAKEN_WITHIN:
+        told.append(
+            f"an event has waited for {format_duration(row['waiting'])} to be sent: is"
+            " 'agi-router deliver' running, and is one enough?"
+        )
+    if row["off"]:
+        names = ", ".join(map(str, row["off"]))
+        told.append(
+            f"switched off: webhook {names}; see 'agi-router webhook show', then resume it"
+        )
+    if row["held"]:
+        told.append(
+            f"{row['held']} deliveries have failed for seven days: see 'agi-router webhook list',"
+            " then resend them"
+        )
+    yield from (_Check("events", "warn", each) for each in told)
+    if not told:
+        yield _Check("events", "ok", f"{row['webhooks']} webhooks, and nothing waits")
+
+
+def _http(connection: Connection, settings: Settings) -> Iterator[_Check]:
+    """
+    Whether the HTTP door serves; nothing where no API key opens it.
+    """
+    row = Queries(connection).row("count_api_keys", {})
+    address = settings.http_address
+    if row is None or not row["keys"] or address is None:
+        return
+    door = HTTPConnection(*address, timeout=_HTTP_PATIENCE)
+    try:
+        with closing(door):
+            door.request("GET", "/readyz")
+            answer = door.getresponse()
+            text = shown(answer.read(_LONGEST_ANSWER).decode("utf-8", "replace").strip())
+    except (OSError, HTTPException) as error:
+        yield _Check(
+            "http",
+            "warn",
+            f"the HTTP door does not answer at {settings.http_listen}"
+            f" ({type(error).__name__}), and there are API keys: start it, by 'systemctl start"
+            " agi-router-http', or set AGI_ROUTER_HTTP_LISTEN here as it is there",
+        )
+        return
+    if answer.status == HTTPStatus.OK:
+        yield _Check("http", "ok", f"answers at {settings.http_listen}")
+    else:
+        yield _Check("http", "warn", f"the door at {settings.http_listen} is not ready: {text}")
 
 
 def _journal(settings: Settings) -> _Check:

@@ -183,6 +183,24 @@ SELECT w.id, w.url, w.format, w.numbers, w.failures, w.secret,
                 WHERE d.webhook_id = w.id AND d.next_at <= clock_timestamp())
  ORDER BY w.id;
 
+-- watch_deliveries --
+-- How many webhooks there are, which of them were switched off, what is held, and how long the first event has waited
+-- for a deliverer; null: none waits. As claim_deliveries would take it.
+SELECT (SELECT count(*) FROM agi_router.webhook w WHERE w.state <> 'removed') AS webhooks,
+       ARRAY(SELECT w.id FROM agi_router.webhook w WHERE w.state IN ('failed', 'gone') ORDER BY w.id) AS off,
+       (SELECT count(*)
+          FROM agi_router.webhook w
+          JOIN agi_router.delivery d ON d.webhook_id = w.id
+         WHERE w.state <> 'removed' AND d.next_at = 'infinity') AS held,
+       (SELECT clock_timestamp() - min(greatest(d.next_at, w.retry_at))
+          FROM agi_router.webhook w
+          JOIN agi_router.delivery d ON d.webhook_id = w.id
+         WHERE w.state = 'active' AND w.retry_at <= clock_timestamp() AND d.next_at <= clock_timestamp()
+           AND NOT EXISTS (SELECT 1
+                             FROM agi_router.delivery e
+                            WHERE e.webhook_id = d.webhook_id AND e.block = d.block AND e.binding_id = d.binding_id
+                              AND e.sequence < d.sequence AND e.next_at < 'infinity')) AS waiting;
+
 -- claim_deliveries --
 -- Take some deliveries of a webhook that are due, for as long as a lease; with their events, in the order of the
 -- binding. Of one binding only the first that is owed: what is under way is owed until it has arrived.

@@ -99,3 +99,7 @@ UPDATE agi_router.api_key
   FROM (SELECT agi_router.count_seals(1) OFFSET 0) c
  WHERE id = %(id)s
 RETURNING id;
+
+-- count_api_keys --
+-- How many API keys open something.
+SELECT count(*) AS keys FROM agi_router.api_key WHERE state = 'active' AND expires_at > clock_timestamp();

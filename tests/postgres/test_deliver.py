@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -611,3 +612,89 @@ def test_the_command_line(
         {"act": "webhook change", "reason": "a receiver"},
         {"act": "webhook add", "reason": "old receiver"},
     ]
+
+
+@pytest.fixture
+def readiness() -> Iterator[dict[str, Any]]:
+    """What stands in for an HTTP door: its address, and how it says that it is."""
+    told: dict[str, Any] = {"status": 200}
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(told["status"] if self.path == "/readyz" else 404)
+            self.end_headers()
+            self.wfile.write(b"no connection is free\x1b[2J\n")
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        told["address"] = f"127.0.0.1:{server.server_port}"
+        serving = threading.Thread(target=server.serve_forever)
+        serving.start()
+        try:
+            yield told
+        finally:
+            server.shutdown()
+            serving.join()
+
+
+@on_one_server
+def test_the_doctor_looks_at_what_tells_platforms(
+    dsn: str,
+    store: BindingStore,
+    events: EventStore,
+    key_file: Path,
+    connection: Connection,
+    readiness: dict[str, Any],
+) -> None:
+    """At the deliverer by what waits for it, and at the door; not where nobody is told."""
+    cli = Cli(
+        {
+            "AGI_ROUTER_DSN": dsn,
+            "AGI_ROUTER_KEY_FILE": str(key_file),
+            "AGI_ROUTER_ARI_URL": "http://127.0.0.1:1",
+            "AGI_ROUTER_HTTP_LISTEN": readiness["address"],
+        }
+    )
+
+    def told() -> list[tuple[str, str]]:
+        checks = json.loads(cli("doctor", "--json").out)["checks"]
+        return [(c["status"], c["text"]) for c in checks if c["check"] in {"events", "http"}]
+
+    bind(store)
+    assert told() == []
+    webhook, _ = events.add(TENANT, "https://shop.example/", ALL)
+    store.unbind(store.bindings(everything=False, order_id=None, limit=1)[0].id)
+    assert told() == [("ok", "1 webhooks, and nothing waits")]
+    connection.execute("UPDATE agi_router.delivery SET next_at = now() - interval '5 minutes'")
+    ((status, text),) = told()
+    assert (status, text.startswith("an event has waited for ")) == ("warn", True)
+    connection.execute("UPDATE agi_router.webhook SET retry_at = now() + interval '5 minutes'")
+    assert told() == [("ok", "1 webhooks, and nothing waits")]
+    connection.execute("UPDATE agi_router.delivery SET next_at = 'infinity'")
+    connection.execute("UPDATE agi_router.webhook SET state = 'failed'")
+    off, held = told()
+    assert off == (
+        "warn",
+        f"switched off: webhook {webhook.id}; see 'agi-router webhook show', then resume it",
+    )
+    assert held[1].startswith("1 deliveries have failed")
+    events.remove(webhook.id)
+    assert (
+        cli("api-key", "create", "--operator", "--label", "x", "--scope", "bindings:read").code
+        == 0
+    )
+    assert told() == [("ok", f"answers at {readiness['address']}")]
+    readiness["status"] = 503
+    ((status, text),) = told()
+    assert (status, "is not ready: no connection is free" in text) == ("warn", True)
+    assert "\x1b" not in text
+    ((status, text),) = [
+        (c["status"], c["text"])
+        for c in json.loads(cli("doctor", "--json", AGI_ROUTER_HTTP_LISTEN="127.0.0.1:1").out)[
+            "checks"
+        ]
+        if c["check"] == "http"
+    ]
+    assert (status, "does not answer at 127.0.0.1:1" in text) == ("warn", True)
