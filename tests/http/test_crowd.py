@@ -30,7 +30,7 @@ def test_who_waits_takes_no_thread(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """All are served in turn, as soon as the only store is free."""
-    monkeypatch.setattr(pools, "_WAIT", 4 * SOON)
+    monkeypatch.setattr(pools, "_WAIT", 8 * SOON)
     stores = StorePool(lambda: BindingStore(connect(dsn), ring, NO_REST), 1)
     app, came = create_app(stores, options), []
 
@@ -49,8 +49,8 @@ def test_who_waits_takes_no_thread(
 
         with stores.lend():
             asked = [crowd.submit(ask, serial) for serial in range(ASKING)]
-            until(lambda: came.count("http") == ASKING)
+            until(lambda: came.count("http") == ASKING, timeout=8 * SOON)
             assert http.get("/livez").status_code == 200
-        found = [each.result(2 * SOON) for each in asked]
+        found = [each.result(8 * SOON) for each in asked]
     stores.close()
     assert found == [200] * ASKING
