@@ -9,12 +9,14 @@ from contextlib import contextmanager
 from agi_router.db.connection import IDLE, Connection, connect
 from agi_router.db.migrate import check_schema
 from agi_router.db.rights import check_rights
+from agi_router.errors import SettingsError
 from agi_router.settings import Settings
 
 __all__ = [
     "open_database",
     "open_serving_database",
     "read_settings",
+    "with_extra",
 ]
 
 
@@ -26,6 +28,25 @@ def read_settings() -> Settings:
         SettingsError: A variable is unknown or malformed.
     """
     return Settings.from_env(os.environ)
+
+
+@contextmanager
+def with_extra() -> Iterator[None]:
+    """
+    What is imported within belongs to the extra agi_router[api], which not every machine has.
+
+    Raises:
+        SettingsError: It is not installed here.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "agi_router").startswith("agi_router"):
+            raise
+        raise SettingsError(
+            f"the package {error.name} is not installed: the extra agi_router[api] is missing;"
+            " install docker/pins/http.txt (docs/http.md, Serving it)"
+        ) from None
 
 
 @contextmanager

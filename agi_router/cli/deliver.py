@@ -12,11 +12,10 @@ from types import FrameType
 import click
 
 from agi_router import logs
-from agi_router.cli.context import open_database, read_settings
+from agi_router.cli.context import open_database, read_settings, with_extra
 from agi_router.db.connection import Connection, connect
 from agi_router.db.migrate import check_schema
 from agi_router.db.rights import Purpose, check_rights
-from agi_router.events.deliverer import Deliverer
 from agi_router.events.keys import KeysAtHand
 from agi_router.keys.registry import check_keys
 from agi_router.keys.ring import KeyRing
@@ -35,6 +34,9 @@ def deliver() -> None:
     It also marks bindings that the clock has ended, so that their end is told within seconds. Of
     the database it needs what "db grant --deliver" gives.
     """
+    # Whoever has not installed it has all other commands, and their help.
+    with with_extra():
+        from agi_router.events.deliverer import Deliverer  # noqa: PLC0415
     settings = read_settings()
     keys = settings.load_keys()
     with open_database(settings) as connection:

@@ -6,7 +6,7 @@ import click
 import uvloop
 
 from agi_router import logs
-from agi_router.cli.context import open_database, read_settings
+from agi_router.cli.context import open_database, read_settings, with_extra
 from agi_router.cli.output import echo, echo_json, json_option
 from agi_router.db.migrate import check_schema
 from agi_router.db.rights import check_rights
@@ -44,6 +44,10 @@ def serve(doors: str, *, take_over: bool) -> None:
     The door "http" serves no calls: by it platforms make bindings. It needs the extra
     agi_router[api], and a process of its own.
     """
+    if doors == _HTTP:
+        # A router is to hold none of it in memory.
+        with with_extra():
+            from agi_router.service import http_server  # noqa: PLC0415
     effective = read_settings()
     keys = effective.load_keys()
     with open_database(effective) as connection:
@@ -52,9 +56,6 @@ def serve(doors: str, *, take_over: bool) -> None:
         keys = check_keys(connection, keys)
     logs.set_up(effective.log_level)
     if doors == _HTTP:
-        # A router is to hold none of it in memory.
-        from agi_router.service import http_server  # noqa: PLC0415
-
         uvloop.run(http_server.serve(effective, keys))
         return
     uvloop.run(daemon.serve(effective, keys, daemon.Doors(doors), take_over=take_over))
