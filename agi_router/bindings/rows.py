@@ -139,8 +139,12 @@ def seal_routes(
         binding_id: Their binding.
         back: See :func:`find_back`.
     """
-    people = {each for row in rows for each in (row.caller, *row.callees) if each is not None}
-    tags = {each: keys.tag(each) for each in people}
+    # By digits: they keep their hash, a number is hashed anew each time.
+    tags: dict[str, int] = {}
+    for row in rows:
+        for each in (row.caller, *row.callees):
+            if each is not None and each.digits not in tags:
+                tags[each.digits] = keys.tag(each)
     return [_seal_route(row, keys, binding_id, back, tags) for row in rows]
 
 
@@ -149,9 +153,9 @@ def _seal_route(
     keys: KeyRing,
     binding_id: int,
     back: Row | None,
-    tags: Mapping[PhoneNumber, int],
+    tags: Mapping[str, int],
 ) -> SealedRoute:
-    tag = tag_caller(row, keys) if row.caller is None else tags[row.caller]
+    tag = tag_caller(row, keys) if row.caller is None else tags[row.caller.digits]
     own = _row(row, tag, binding_id)
     return SealedRoute(
         x_number=own.x_number,
@@ -159,7 +163,7 @@ def _seal_route(
         shown=own.shown,
         side=row.side,
         callee=keys.seal(row.callees, own, Purpose.CALLEE) if row.callees else None,
-        callee_tags=tuple([tags[callee] for callee in row.callees]) or None,
+        callee_tags=tuple([tags[callee.digits] for callee in row.callees]) or None,
         caller=keys.seal([row.caller], back, purpose_of_caller(back))
         if back is not None and row.side is Side.A and row.caller
         else None,

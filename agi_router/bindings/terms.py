@@ -76,11 +76,10 @@ class Words(Kind):
         Raises:
             ValueError: It is none of them; says which there are.
         """
-        known = {each.value: each for each in self.enum}
         try:
-            return known[narrow(text).lower()]
-        except KeyError:
-            raise ValueError(f"one of {', '.join(known)}") from None
+            return self.enum(narrow(text).lower())
+        except ValueError:
+            raise ValueError(f"one of {', '.join(self.enum)}") from None
 
     def load(self, value: str) -> StrEnum:
         """
