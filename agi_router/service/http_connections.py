@@ -8,7 +8,8 @@ what it cannot read. Rules for the editor:
    says what he came for.
 2. Where all places are taken, whoever has been idle for the longest leaves. Somebody with a
    request has it served, however many others only hold a place.
-3. What follows a head is a body: a header behind it (a trailer) is dropped. A proxy in front may
+3. An answer that nobody takes holds a place only for a time.
+4. What follows a head is a body: a header behind it (a trailer) is dropped. A proxy in front may
    not have seen it.
 """
 
@@ -23,7 +24,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from agi_router.doors.http.guard import new_request_id, tell_problem
 from agi_router.doors.http.problems import Problem
 
-__all__ = ["HEAD_PATIENCE", "LARGEST_HEAD", "PLACES", "HttpConnection"]
+__all__ = ["HEAD_PATIENCE", "LARGEST_HEAD", "PLACES", "READ_PATIENCE", "HttpConnection"]
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +33,9 @@ LARGEST_HEAD: Final = 2**17
 
 HEAD_PATIENCE: Final = 10.0
 """Seconds that a head may take to come."""
+
+READ_PATIENCE: Final = 30.0
+"""Seconds for which a client may take nothing of an answer that is on its way."""
 
 PLACES: Final = 1000
 """Connections that are open at once."""
@@ -52,6 +56,7 @@ class HttpConnection(HttpToolsProtocol):
         self._in_head = False
         self._size = 0
         self._late: asyncio.TimerHandle | None = None
+        self._unread: asyncio.TimerHandle | None = None
         # The lower it is, the longer it has been idle.
         self._since = next(_serial)
 
@@ -84,6 +89,7 @@ class HttpConnection(HttpToolsProtocol):
         Give the place back.
         """
         self._head_came()
+        self._taken()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -134,6 +140,20 @@ class HttpConnection(HttpToolsProtocol):
         self._since = next(_serial)
         super().on_response_complete()
 
+    def pause_writing(self) -> None:
+        """
+        The client takes nothing at the moment; for some time it may.
+        """
+        super().pause_writing()
+        self._unread = self.loop.call_later(READ_PATIENCE, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """
+        The client takes what is written.
+        """
+        self._taken()
+        super().resume_writing()
+
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's, in plain text
         """
         Refuse what is no HTTP.
@@ -160,9 +180,18 @@ class HttpConnection(HttpToolsProtocol):
             self._late.cancel()
             self._late = None
 
+    def _taken(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+
     def _leave(self) -> None:
         self._head_came()
-        self.transport.close()
+        if self._unread is None:
+            self.transport.close()
+        else:
+            # It would wait until all is taken.
+            self.transport.abort()
 
     def _refuse(self, code: str) -> None:
         """

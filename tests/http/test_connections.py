@@ -7,7 +7,7 @@ import contextlib
 import json
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import pytest
@@ -29,7 +29,10 @@ class Service:
         self.let = threading.Event()
         self.let.set()
         self.begun = 0
+        self.padding = b""
         self.port = 0
+        self.places: Collection[object] = ()
+        """Who has one."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, behind the body."""
@@ -38,7 +41,7 @@ class Service:
         self.begun += 1
         while not self.let.is_set():  # noqa: ASYNC110 - of another thread
             await asyncio.sleep(0.005)
-        told = json.dumps([name.decode() for name, _ in scope["headers"]]).encode()
+        told = json.dumps([name.decode() for name, _ in scope["headers"]]).encode() + self.padding
         length = (b"content-length", str(len(told)).encode())
         await send({"type": "http.response.start", "status": 200, "headers": [length]})
         await send({"type": "http.response.body", "body": told})
@@ -81,6 +84,7 @@ def service(monkeypatch: pytest.MonkeyPatch, patience: float) -> Iterator[Servic
         thread.start()
         try:
             until(lambda: server.started)
+            app.places = server.server_state.connections
             yield app
         finally:
             app.let.set()
@@ -164,6 +168,21 @@ def test_another_protocol(service: Service) -> None:
     with service.connect() as connection:
         connection.sendall(ASKED + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
         assert answered(connection)[0] == 200
+
+
+def test_an_answer_that_nobody_takes(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not kept for ever, nor is the place."""
+    monkeypatch.setattr(http_connections, "READ_PATIENCE", 0.2)
+    # More than the buffers of the two ends.
+    service.padding = b" " * 2**26
+    with service.connect() as connection:
+        connection.sendall(ASKED + b"\r\n")
+        until(lambda: service.begun == 1 and not service.places)
+        taken = 0
+        with contextlib.suppress(ConnectionResetError):
+            while chunk := connection.recv(2**20):
+                taken += len(chunk)
+        assert taken < len(service.padding)
 
 
 def test_places_that_are_only_held(service: Service) -> None:
