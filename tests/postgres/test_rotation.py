@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from threading import Barrier
@@ -145,6 +145,9 @@ def rotating(dsn: str, file: Path, *, cipher: Cipher = Cipher.AES_256_GCM) -> It
     """The keys, to be changed, on a connection of their own."""
     with connect(dsn) as own:
         yield Rotation(own, check_keys(own, load_key_ring(file, cipher=cipher)), file)
+        # A server ends a session a moment after its client, who may change keys again at once.
+        with suppress(psycopg.Error):
+            own.execute("SELECT pg_advisory_unlock_all()")
 
 
 def rotate(dsn: str, file: Path, kinds: Sequence[Any] = KINDS) -> KeyRing:
