@@ -742,7 +742,10 @@ def test_hostile_text(cli: Cli, store: BindingStore) -> None:
 
 def test_hostile_names_of_blocks(cli: Cli) -> None:
     """The same of whoever assigned a block."""
-    for serial, text in enumerate([*HOSTILE, *UNSEEN]):
+    for text in UNSEEN:
+        for option in ("--operator", "--certificate"):
+            assert cli("block", "add", "70012345600", option, text).code == 2
+    for serial, text in enumerate(HOSTILE):
         block = f"700123456{serial:02}"
         made = cli("block", "add", block, "--operator", text, "--certificate", text, "--json")
         assert (made.json["operator"], made.json["certificate"]) == (text, text)

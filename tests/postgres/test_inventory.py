@@ -400,8 +400,8 @@ def test_load_is_spread(resting: BindingStore, shadowed: Connection) -> None:
     fill(shadowed, holder, lambda serial: serial not in free, ended_ago=timedelta())
     chosen = Counter(x_of(anywhere(resting, new_party(), new_party())).serial for _ in range(80))
     assert set(chosen) == free
-    # One may be met by chance, alone, before the whole block is looked through.
-    assert max(chosen.values()) - min(chosen.values()) <= 2
+    # One in forty is met by chance, alone, before the whole block is looked through.
+    assert max(chosen.values()) - min(chosen.values()) <= 6
 
 
 def test_the_words_name_what_closes_blocks(resting: BindingStore, shadowed: Connection) -> None:
