@@ -33,7 +33,7 @@ from agi_router.inventory.capacity import Quarantine
 from agi_router.keys.file import load_key_ring
 from agi_router.keys.ring import Cipher, KeyRing
 
-__all__ = ["PREFIX", "Settings"]
+__all__ = ["PREFIX", "Settings", "is_loopback"]
 
 PREFIX = "AGI_ROUTER_"
 """
@@ -383,7 +383,7 @@ class Settings:
                 f" {NOTE_CHECK:g} seconds, in which the answer is written down"
             )
         parts = urlsplit(self.check_url or "")
-        if self.check_numbers and parts.scheme == "http" and not _is_here(parts.hostname or ""):
+        if self.check_numbers and parts.scheme == "http" and not is_loopback(parts.hostname or ""):
             raise SettingsError(
                 f"{PREFIX}CHECK_NUMBERS sends real numbers, which anybody on the way could read:"
                 f" give {PREFIX}CHECK_URL by https"
@@ -498,11 +498,16 @@ class Settings:
         }
 
 
-def _is_here(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """
+    Whether a host of a setting is this one; any name but ``localhost`` stands for anything.
+    """
+    if host == "localhost":
+        return True
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
-        return host == "localhost"
+        return False
 
 
 def _split(listen: str) -> tuple[str, int] | None:

@@ -13,14 +13,13 @@ from agi_router.bindings.model import Binding, BindingId
 from agi_router.bindings.names import name_values
 from agi_router.bindings.rows import tag_order
 from agi_router.bindings.terms import TERMS
-from agi_router.bindings.words import BindingState, Side
+from agi_router.bindings.words import Side
 from agi_router.errors import (
     AgiRouterError,
     BindingChanged,
     ExpiryInvalid,
     LimitTooLow,
     ModeError,
-    SealError,
 )
 from agi_router.keys.registry import key_ids
 
@@ -114,8 +113,7 @@ class TermsChanging(BindingListing):
         """
         if order_id is None:
             return None
-        if found.damage is not None:
-            raise SealError(f"binding {found.id} cannot be read: {found.damage}")
+        self._check_readable(found)
         # B is nobody in particular, or not on a number yet.
         alone = found.mode.open or found.y_ttl is not None
         sides = {
@@ -142,8 +140,7 @@ class TermsChanging(BindingListing):
         check_expiry(expires_at, self.now())
         if self._queries.row("extend", {**name_values(name), "expires_at": expires_at}) is None:
             found = self.find(name)
-            if found.state is not BindingState.ACTIVE:
-                raise self._over(found)
+            self._check_live(found)
             raise ExpiryInvalid(
                 "the binding would end earlier than it does now; it can only be extended"
             )

@@ -20,13 +20,12 @@ from agi_router.bindings.names import name_values
 from agi_router.bindings.parties import open_callees, open_caller, open_last_caller
 from agi_router.bindings.reseal import Renewal
 from agi_router.bindings.rows import check_caller, route_columns, row_of, seal_routes
-from agi_router.bindings.words import BindingState, Callback, Mode, Side
+from agi_router.bindings.words import Callback, Mode, Side
 from agi_router.errors import (
     BindingChanged,
     MemberNotFound,
     ModeError,
     NumberResting,
-    SealError,
     StoreError,
 )
 from agi_router.keys.registry import key_ids
@@ -102,14 +101,9 @@ class GroupChanging(BindingListing, RouteConflicts):
             places_of_tags = [(a_number.value, tag) for tag in tags]
             with self._changing(name, places_of_tags, version=version) as group:
                 whole = replace(_parties(group), members=(*group.members, *members))
-                rows += (
-                    row
-                    for row in compile_routes(whole, group.a_number, group.b_number)
-                    if row.caller in members
-                )
-                self._check_rests(
-                    name, compile_routes(whole, group.a_number, group.b_number), members
-                )
+                of_all = compile_routes(whole, group.a_number, group.b_number)
+                rows += (row for row in of_all if row.caller in members)
+                self._check_rests(name, of_all, members)
                 routes = seal_routes(rows, self.keys, binding_id=name.id, back=group.back)
                 # With one key, the key of the table sees to it.
                 places = self._places(rows if len(self.keys.tag_keys) > 1 else ())
@@ -211,10 +205,8 @@ class GroupChanging(BindingListing, RouteConflicts):
         The number that the members of a live group dial.
         """
         found = self.find(name)
-        if found.state is not BindingState.ACTIVE:
-            raise self._over(found)
-        if found.damage is not None:
-            raise SealError(f"binding {name} cannot be read: {found.damage}")
+        self._check_live(found)
+        self._check_readable(found)
         if group_of(found.mode) is None:
             raise ModeError(f"binding {name} has no group: its mode is {found.mode}")
         return next(party.dials for party in found.parties if party.side is Side.A and party.dials)

@@ -102,6 +102,27 @@ class BindingListing(BindingContext):
     def _over(self, found: Binding) -> BindingEnded:
         return BindingEnded(f"binding {found.id} is over ({found.state}); make a new one")
 
+    def _check_live(self, found: Binding) -> None:
+        """
+        Make sure that a binding is not over.
+
+        Raises:
+            BindingEnded: It is.
+        """
+        if found.state is not BindingState.ACTIVE:
+            raise self._over(found)
+
+    @staticmethod
+    def _check_readable(found: Binding) -> None:
+        """
+        Make sure that the parties of a binding can be read.
+
+        Raises:
+            SealError: They cannot.
+        """
+        if found.damage is not None:
+            raise SealError(f"binding {found.id} cannot be read: {found.damage}")
+
     def _of_party(self, party: PhoneNumber, values: dict[str, Any]) -> list[Binding]:
         """
         Bindings that *party* is found in by its tags, and that concern it: two may have one tag.

@@ -13,8 +13,8 @@ from agi_router.bindings.modes import compile_routes, replace_party
 from agi_router.bindings.names import name_values
 from agi_router.bindings.parties import open_callees, parties_of
 from agi_router.bindings.rows import find_back, order_tags, route_columns, seal_routes
-from agi_router.bindings.words import BindingState, Side
-from agi_router.errors import BindingChanged, ModeError, SealError
+from agi_router.bindings.words import Side
+from agi_router.errors import BindingChanged, ModeError
 from agi_router.keys.registry import key_ids
 from agi_router.numbers import PhoneNumber, XNumber
 
@@ -92,12 +92,10 @@ class PartyReplacing(GroupChanging):
         A binding whose parties may change.
         """
         found = self.find(name)
-        if found.state is not BindingState.ACTIVE:
-            raise self._over(found)
+        self._check_live(found)
         if found.parent is not None:
             raise ModeError(f"binding {name} was made by a call: change its parent")
-        if found.damage is not None:
-            raise SealError(f"binding {name} cannot be read: {found.damage}")
+        self._check_readable(found)
         return found
 
     def _write(

@@ -4,7 +4,6 @@
 
 import asyncio
 import hmac
-import ipaddress
 import os
 import re
 import stat
@@ -50,7 +49,7 @@ from agi_router.pbx.prompts import APP, PromptFile, find_missing
 from agi_router.pbx.rules import Profile, find_faults, find_gaps, ways_in
 from agi_router.service.account import Account
 from agi_router.service.health import CLOCKS_APART
-from agi_router.settings import Settings
+from agi_router.settings import Settings, is_loopback
 from agi_router.texts import shown
 
 __all__ = ["doctor"]
@@ -569,7 +568,7 @@ def _fastagi(settings: Settings, eyes: _Eyes) -> _Check:
     address = settings.agi_address()
     if address is None:
         return _Check("fastagi", "ok", _OFF)
-    if not _is_loopback(address[0]):
+    if not is_loopback(address[0]):
         return _Check(
             "fastagi",
             "warn",
@@ -595,16 +594,6 @@ def _fastagi(settings: Settings, eyes: _Eyes) -> _Check:
             " here: restart it",
         )
     return _Check("fastagi", "ok", f"answers at {settings.agi_listen}")
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        # A name that stands for anything.
-        return False
 
 
 def _of_profile(profile: Profile, settings: Settings) -> list[_Check]:

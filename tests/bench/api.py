@@ -34,15 +34,15 @@ from agi_router.bindings.terms import Terms
 from agi_router.db.connection import Queries, connect
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.ring import KeyRing
-from agi_router.numbers import Block
 from agi_router.tenants.api_key_store import ApiKeyStore
 from agi_router.tenants.api_keys import KeyForm, KeyScope, write_bearer
 from harness.alibaba import beijing, sign_rpc
 from harness.database import Server
 
-from .binding import bind_for, parties, party
+from .binding import bind_for, parties, party, say
 from .cpu import Processes
 from .errors import BenchError
+from .fresh import fresh_database
 from .http_clients import Answers, ask_all, post
 from .pgbench import pgbench
 from .rows import copied, copy_in, insert_script
@@ -64,11 +64,6 @@ _ROOM = 100_000
 _SIGNED = 6_000
 _DAY = timedelta(days=1)
 _START = 30.0
-
-
-def say(text: str) -> None:
-    """Report progress; standard output is for the result."""
-    print(f"bench: {text}", file=sys.stderr, flush=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,21 +144,11 @@ class Bench:
 
     @contextmanager
     def database(self) -> Iterator[str]:
-        """A database of its own, with blocks."""
-        dsn = self._server.clone()
-        with connect(dsn) as connection:
-            store = BindingStore(connection, self._keys)
-            store.inventory.tenants.add(_TENANT)
-            for place in range(_BLOCKS):
-                store.inventory.add_block(
-                    Block(value=_FIRST + place), operator=None, certificate=None
-                )
-        with self._server.admin() as admin:
-            admin.execute("CHECKPOINT")
-        try:
+        """A database of its own, with blocks and the tenant."""
+        with fresh_database(self._server, self._keys, first=_FIRST, blocks=_BLOCKS) as dsn:
+            with connect(dsn) as connection:
+                BindingStore(connection, self._keys).inventory.tenants.add(_TENANT)
             yield dsn
-        finally:
-            self._server.drop(dsn)
 
     @contextmanager
     def door(self) -> Iterator[Door]:

@@ -16,8 +16,8 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from itertools import count
 from pathlib import Path
@@ -37,6 +37,7 @@ from harness.database import Server
 
 from .cpu import Processes
 from .errors import BenchError
+from .fresh import fresh_database
 from .pgbench import Recorder, pgbench, script
 
 ABOUT = """\
@@ -97,26 +98,9 @@ class Bench:
         # Room for as many binds as one client makes.
         self._serials = count(0, _CLIENTS * _ROOM)
 
-    @contextmanager
-    def database(self) -> Iterator[str]:
-        """A database of its own, with blocks; what came before is not to be paid for in it."""
-        dsn = self._server.clone()
-        with self._opened(dsn) as store:
-            for place in range(_BLOCKS):
-                store.inventory.add_block(
-                    Block(value=_FIRST + place), operator=None, certificate=None
-                )
-        with self._server.admin() as admin:
-            admin.execute("CHECKPOINT")
-        try:
-            yield dsn
-        finally:
-            self._server.drop(dsn)
-
-    @contextmanager
-    def _opened(self, dsn: str) -> Iterator[BindingStore]:
-        with connect(dsn) as connection:
-            yield BindingStore(connection, self._keys, _QUARANTINE)
+    def database(self) -> AbstractContextManager[str]:
+        """A database of its own, with blocks."""
+        return fresh_database(self._server, self._keys, first=_FIRST, blocks=_BLOCKS)
 
     def rates(self, *, seconds: int) -> dict[str, float]:
         """Binds per second and PostgreSQL's CPU per bind, of the program and of pgbench."""

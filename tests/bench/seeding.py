@@ -18,21 +18,20 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from agi_router.bindings.store import BindingStore
 from agi_router.bulk.copy_rows import copy_statement
 from agi_router.db.connection import Connection, connect
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.ring import KeyRing
-from agi_router.numbers import Block
 from harness.database import Server
 
 from .cpu import Processes
+from .fresh import fresh_database
 
 ABOUT = """\
 Bindings per second of `agi-router import`, and of a raw COPY of the same rows of binding and
@@ -108,22 +107,9 @@ class Bench:
             copied = self._copy(dsn, rows)
         return imported, copied
 
-    @contextmanager
-    def _database(self) -> Iterator[str]:
-        dsn = self._server.clone()
-        with connect(dsn) as connection:
-            store = BindingStore(connection, self._keys)
-            for i in range(-(-self._bindings // _PER_BLOCK)):
-                store.inventory.add_block(
-                    Block(value=_FIRST_BLOCK + i), operator=None, certificate=None
-                )
-        with self._server.admin() as admin:
-            # What came before is not to be paid for here.
-            admin.execute("CHECKPOINT")
-        try:
-            yield dsn
-        finally:
-            self._server.drop(dsn)
+    def _database(self) -> AbstractContextManager[str]:
+        blocks = -(-self._bindings // _PER_BLOCK)
+        return fresh_database(self._server, self._keys, first=_FIRST_BLOCK, blocks=blocks)
 
     def _import(self, dsn: str) -> Sample:
         env = {

@@ -40,7 +40,7 @@ from agi_router.errors import (
 )
 from agi_router.events.addresses import check_host
 from agi_router.events.model import Numbers, Webhook, event_name, parse_event_name
-from agi_router.events.store import EventStore
+from agi_router.events.store import Debts, EventStore
 from agi_router.events.views import describe_attempt, describe_webhook
 from agi_router.logs import redact
 from agi_router.tenants.api_keys import KeyScope
@@ -88,7 +88,7 @@ def add_webhook(body: WebhookIn, request: Request, desk: _Writes) -> Response:
         webhook, told_once["secret"] = events_of(desk).add(
             tenant, body.url, body.types, form=body.format, numbers=body.numbers
         )
-        seen, headers = _seen(webhook.id, desk)
+        seen, headers = _seen(*events_of(desk).look_at(webhook.id))
         return 201, seen, {"Location": f"/v1/webhooks/{webhook.id}", **headers}
 
     kept = keep_once(request, desk, make)
@@ -103,7 +103,7 @@ def get_webhook(webhook_id: str, request: Request, desk: _Reads) -> Response:
     """
     Get a webhook.
     """
-    seen, headers = _seen(_find(webhook_id, desk).id, desk)
+    seen, headers = _seen(*_look_at(webhook_id, desk))
     if request.headers.get("if-none-match") == headers["ETag"]:
         return Response(status_code=304, headers=headers)
     return answer(seen, headers=headers)
@@ -144,8 +144,8 @@ def remove_webhook(webhook_id: str, desk: _Writes) -> Response:
     """
     Remove a webhook with what it is owed; its answer is the last that is known of it.
     """
-    found = _find(webhook_id, desk)
-    seen, _ = _seen(found.id, desk)
+    found, debts = _look_at(webhook_id, desk)
+    seen, _ = _seen(found, debts)
     events_of(desk).remove(found.id)
     return answer(seen)
 
@@ -265,15 +265,19 @@ def tenant_of(asked: str | None, desk: Desk) -> str:
 
 
 def _find(webhook_id: str, desk: Desk) -> Webhook:
+    return _look_at(webhook_id, desk)[0]
+
+
+def _look_at(webhook_id: str, desk: Desk) -> tuple[Webhook, Debts]:
     """
-    A webhook that this key may see.
+    A webhook that this key may see, with what it is owed.
 
     Raises:
         WebhookNotFound: There is none, or it is another tenant's.
     """
     try:
         if _ID.fullmatch(webhook_id) is not None:
-            return events_of(desk).find(int(webhook_id))
+            return events_of(desk).look_at(int(webhook_id))
     except WebhookNotFound:
         pass
     # What was asked for could be anything, a number too.
@@ -304,12 +308,11 @@ def _allow_numbers(act: str, url: str, desk: Desk) -> None:
     desk.audit(act, redact(f"numbers in full to {url}"))
 
 
-def _seen(webhook_id: int, desk: Desk) -> tuple[dict[str, Any], dict[str, str]]:
-    webhook, debts = events_of(desk).look_at(webhook_id)
+def _seen(webhook: Webhook, debts: Debts) -> tuple[dict[str, Any], dict[str, str]]:
     seen = describe_webhook(webhook, debts)
     return seen, {"ETag": etag_of(webhook.version, seen)}
 
 
 def _answer(webhook: Webhook, desk: Desk) -> Response:
-    seen, headers = _seen(webhook.id, desk)
+    seen, headers = _seen(*events_of(desk).look_at(webhook.id))
     return answer(seen, headers=headers)
