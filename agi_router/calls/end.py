@@ -2,8 +2,10 @@
 The end of a call: the line that the dialplan's hangup handler writes, and what it means.
 
 The line is written by ``[agi-router-end]`` of the shipped dialplan and read only here:
-``1|call id|dialled|ended|reason|DIALSTATUS|ring ms|talk ms|who hung up|channel|cause|end``.
-It holds no real number. The call id is Asterisk's UNIQUEID, ``<systemname>-<epoch>.<counter>``.
+``2|call id|dialled|ended|reason|DIALSTATUS|ring ms|talk ms|who hung up|channel|cause|SIP status of
+the leg|longest talk|clock|end``. One that begins with 1 lacks the three before the end: dialplans
+before version 6 wrote such. A line holds no real number. The call id is Asterisk's UNIQUEID,
+``<systemname>-<epoch>.<counter>``.
 """
 
 import re
@@ -17,6 +19,7 @@ from agi_router.errors import NumberError, ProtocolError
 from agi_router.numbers import XNumber
 
 __all__ = [
+    "Clock",
     "End",
     "Outcome",
     "ReleasedBy",
@@ -29,8 +32,13 @@ __all__ = [
 ]
 
 _CALL_ID = re.compile(r"(?:[\w.-]{1,64}-)?(\d{9,11})\.\d{1,10}", re.ASCII)
-_FIELDS = 12
+# How many fields a line of each version has.
+_FIELDS = {"1": 12, "2": 15}
 _LARGEST_CAUSE = 127
+# For INVITE, the one status of an answer (RFC 3261, 21.2); the least that ends a transaction.
+_ANSWERED = 200
+_FINAL_STATUSES = range(200, 700)
+_NO_CHANNEL = 44
 # The dialplan's own, in small letters. Asterisk takes the name of one for a number that fits it.
 _PATTERNS = frozenset(f"_{form}700xxxxxxxxxxxx" for form in ("", "86", "+86", "0086"))
 # What the store can keep: 24 days.
@@ -64,6 +72,21 @@ class ReleasedBy(StrEnum):
     CALLER = "caller"
     CALLEE = "callee"
     US = "us"
+
+
+class Clock(StrEnum):
+    """
+    Which clock ended a call whose callee was dialled.
+    """
+
+    RING = "ring"
+    """The ringing time; of the last one, where they rang in turn."""
+    TALK = "talk"
+    """The longest talk of the binding, or else of the router."""
+    MEDIA = "media"
+    """No sound came from a side for the endpoint's ``rtp_timeout``."""
+    WHOLE = "whole"
+    """The limit of the whole call, which holds where another one has failed."""
 
 
 _BY_STATUS = {
@@ -103,6 +126,11 @@ class End:
     released_by: ReleasedBy | None
     cause: int
     """Q.850 cause, 0 if none was given."""
+    sip_status: int | None = None
+    """The final SIP status of the callee's leg; :obj:`None` where it gave none, or several rang at
+    once and nobody answered."""
+    clock: Clock | None = None
+    """Which clock ended it; :obj:`None`: none, or no leg was dialled."""
     kept: bool = False
     """Whether the use stays taken though nobody knows of an answer."""
 
@@ -199,9 +227,11 @@ def parse_end(line: str) -> End:
         ProtocolError: The line is cut, or a field is not of its form.
     """
     fields = line.split("|")
-    if len(fields) != _FIELDS or fields[0] != "1" or fields[-1] != "end":
+    if len(fields) != _FIELDS.get(fields[0]) or fields[-1] != "end":
         raise ProtocolError(f"not a line of the end journal: {len(fields)} fields")
-    _, call_id, dialled, ended, reason, status, ring, talk, source, channel, cause, _ = fields
+    _, call_id, dialled, ended, reason, status, ring, talk, source, channel, cause, *new = fields
+    leg_status, longest, clock, _ = new if len(new) > 1 else ("", "", "", "")
+    released_by = _released_by(source, channel)
     try:
         return End(
             call_id=call_id,
@@ -214,8 +244,12 @@ def parse_end(line: str) -> End:
             else None,
             ring_time=_bounded(ring, _LONGEST_MS) * _MS if ring else None,
             talk_time=_bounded(talk, _LONGEST_MS) * _MS if talk else None,
-            released_by=_released_by(source, channel),
+            released_by=released_by,
             cause=_bounded(cause or "0", _LARGEST_CAUSE),
+            sip_status=_sip_status(status, leg_status),
+            clock=_clock_of_talk(clock, talk, longest, cause)
+            if status == "ANSWER" and released_by is ReleasedBy.US
+            else _clock_of_ringing(status, clock),
         )
     except NumberError as error:
         raise ProtocolError(f"the dialled number of an end line is wrong: {error}") from None
@@ -232,7 +266,7 @@ def dials_a_pattern(line: str) -> bool:
     nothing to settle.
     """
     fields = line.split("|")
-    if len(fields) != _FIELDS:
+    if len(fields) != _FIELDS.get(fields[0]):
         return False
     dialled, status = fields[2], fields[5]
     return dialled.replace("-", "").lower() in _PATTERNS and not status
@@ -259,3 +293,27 @@ def _released_by(source: str, channel: str) -> ReleasedBy:
     if source == channel:
         return ReleasedBy.CALLER
     return ReleasedBy.CALLEE if source.startswith("PJSIP/") else ReleasedBy.US
+
+
+def _sip_status(status: str, leg_status: str) -> int | None:
+    # Of a leg that goes on ringing when its caller gives up, the dialplan may still know the one
+    # that rang before.
+    if status in {"", "CANCEL"}:
+        return None
+    if status == "ANSWER":
+        return _ANSWERED
+    found = int(leg_status or "0")
+    return found if found in _FINAL_STATUSES else None
+
+
+def _clock_of_ringing(status: str, told: str) -> Clock | None:
+    return Clock.RING if (status, told) == ("NOANSWER", Clock.RING) else None
+
+
+def _clock_of_talk(told: str, talk: str, longest: str, cause: str) -> Clock | None:
+    if told == Clock.WHOLE:
+        return Clock.WHOLE
+    # Both legs are ended alike: the talk has lasted as long as it may, or it has not.
+    if longest and int(talk or "0") >= int(longest) * 1000:
+        return Clock.TALK
+    return Clock.MEDIA if cause == str(_NO_CHANNEL) else None

@@ -722,6 +722,8 @@ def _columns(ends: Sequence[End]) -> dict[str, list[Any]]:
         "talk_ms": [_ms(end.talk_time) for end in ends],
         "released_by": [end.released_by for end in ends],
         "cause": [end.cause for end in ends],
+        "sip_status": [end.sip_status for end in ends],
+        "clock": [end.clock for end in ends],
         "kept": [end.kept for end in ends],
     }
 

@@ -100,6 +100,8 @@ def describe_call(row: dict[str, Any]) -> dict[str, Any]:
         "talk_ms": row["talk_ms"],
         "released_by": row["released_by"],
         "cause": row["cause"],
+        "sip_status": row["sip_status"],
+        "clock": row["clock"],
         "check_id": None if row["check_id"] is None else str(row["check_id"]),
         "check_verdict": row["check_verdict"],
         "check_ms": row["check_ms"],

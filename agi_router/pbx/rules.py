@@ -283,6 +283,7 @@ NEEDED_MODULES = {
     "func_dialplan.so": "tells which contexts include the entry",
     "func_env.so": "writes the end journal",
     "func_global.so": "remembers which router serves, and counts calls a second",
+    "func_hangupcause.so": "tells a callee's SIP status",
     "func_logic.so": "chooses, by IF()",
     "func_strings.so": "takes apart and checks what the router says",
     "func_timeout.so": "ends the wait for a frozen router",

@@ -372,11 +372,13 @@ CREATE TABLE agi_router.call (
     ring_ms     integer,
     talk_ms     integer,
     cause       smallint,
+    sip_status  smallint,
     side        text,
     state       text        NOT NULL CONSTRAINT call_state_check CHECK (state IN ('reserved', 'settled')),
     reason      text,
     outcome     text,
     released_by text,
+    clock       text,
     check_id    uuid,
     check_verdict text,
     check_ms    integer,
@@ -404,11 +406,13 @@ COMMENT ON COLUMN agi_router.call.tenant_id IS 'Tenant whose binding it used, or
 COMMENT ON COLUMN agi_router.call.ring_ms IS 'Milliseconds until the callee rang';
 COMMENT ON COLUMN agi_router.call.talk_ms IS 'Milliseconds of talk';
 COMMENT ON COLUMN agi_router.call.cause IS 'Q.850 cause at the end; 0: none given';
+COMMENT ON COLUMN agi_router.call.sip_status IS 'Final SIP status of the callee''s leg; null: it gave none, or several rang at once and nobody answered';
 COMMENT ON COLUMN agi_router.call.side IS 'Side the caller stood on';
 COMMENT ON COLUMN agi_router.call.state IS 'reserved: a use is taken and the call may be running; settled: final';
 COMMENT ON COLUMN agi_router.call.reason IS 'Why it was refused; null if it was not';
 COMMENT ON COLUMN agi_router.call.outcome IS 'What became of the dialled leg; null if none was dialled';
 COMMENT ON COLUMN agi_router.call.released_by IS 'Who ended it: caller, callee, us';
+COMMENT ON COLUMN agi_router.call.clock IS 'Which clock ended it: ring, talk, media, whole; null: none';
 COMMENT ON COLUMN agi_router.call.check_id IS 'Id of the question to a verification service; null: none was asked';
 COMMENT ON COLUMN agi_router.call.check_verdict IS 'What became of it: yes, no, unavailable';
 COMMENT ON COLUMN agi_router.call.check_ms IS 'Milliseconds that it took';

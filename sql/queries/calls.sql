@@ -46,7 +46,8 @@ SELECT call_id AS id, known
   FROM agi_router.settle(
        %(block)s::bigint[], %(day)s, %(id)s::text[], %(x_number)s::bigint[], %(ended_at)s::timestamptz[],
        %(reason)s::text[], %(outcome)s::text[], %(ring_ms)s::integer[], %(talk_ms)s::integer[],
-       %(released_by)s::text[], %(cause)s::integer[], %(kept)s::boolean[]);
+       %(released_by)s::text[], %(cause)s::integer[], %(sip_status)s::integer[], %(clock)s::text[],
+       %(kept)s::boolean[]);
 
 -- find_used --
 -- Which binding a call has used; no row: there is no such call.
@@ -66,7 +67,8 @@ SELECT count(*) AS open_calls FROM agi_router.call WHERE state = 'reserved';
 -- Calls since a time, newest first; of all, or of some bindings, one number, one reason or outcome; until a time, or
 -- behind a call. Blocks are given with the first two: they lead the key.
 SELECT c.block, c.id, t.name AS tenant, c.x_number, c.binding_id, c.shown, c.side, c.received_at, c.ended_at,
-       c.ring_ms, c.talk_ms, c.state, c.reason, c.outcome, c.released_by, c.cause, c.check_id, c.check_verdict, c.check_ms
+       c.ring_ms, c.talk_ms, c.state, c.reason, c.outcome, c.released_by, c.cause,
+       c.sip_status, c.clock, c.check_id, c.check_verdict, c.check_ms
   FROM agi_router.call c
   LEFT JOIN agi_router.tenant t ON t.id = c.tenant_id
  WHERE c.day >= (%(since)s::timestamptz AT TIME ZONE 'UTC')::date - 1

@@ -56,6 +56,7 @@ def test_both_ways_the_other_side_sees_x(
     assert [r["outcome"] for r in records] == ["answered", "answered"]
     assert [r["side"] for r in records] == ["b", "a"]
     assert {r["released_by"] for r in records} == {hung_up_by}
+    assert {(r["sip_status"], r["clock"]) for r in records} == {(200, None)}
     assert all(r["talk_ms"] >= 400 for r in records)
 
 
@@ -83,12 +84,12 @@ def test_caller_is_known_by_the_network_form(cli: Cli, phones: Phones, a: str, b
 
 
 @pytest.mark.parametrize(
-    ("does", "status", "seen", "outcome"),
+    ("does", "status", "seen", "outcome", "sip_status"),
     [
-        (Does.BUSY, "", 486, "busy"),
-        (Does.REJECT, "603 Decline", 403, "rejected"),
-        (Does.REJECT, "480 Temporarily Unavailable", 480, None),
-        (Does.REJECT, "404 Not Found", 480, "no_such_number"),
+        (Does.BUSY, "", 486, "busy", 486),
+        (Does.REJECT, "603 Decline", 403, "rejected", 603),
+        (Does.REJECT, "480 Temporarily Unavailable", 480, None, 480),
+        (Does.REJECT, "404 Not Found", 480, "no_such_number", 404),
     ],
 )
 def test_unanswered_gives_the_use_back(
@@ -100,6 +101,7 @@ def test_unanswered_gives_the_use_back(
     status: str,
     seen: int,
     outcome: str | None,
+    sip_status: int,
 ) -> None:
     """The caller hears why, the wire carries the right cause, and no use is lost."""
     binding = cli.bind(a, b, "--max-calls", "1")
@@ -110,6 +112,7 @@ def test_unanswered_gives_the_use_back(
     record = cli.record(binding["x"])
     assert record["verdict"] == "route"
     assert outcome in {None, record["outcome"]}
+    assert (record["sip_status"], record["clock"]) == (sip_status, None)
     assert cli("show", binding["id"])["calls_used"] == 0
 
 
@@ -134,6 +137,7 @@ def test_caller_who_gives_up_loses_nothing(cli: Cli, phones: Phones, a: str, b: 
     assert (call.status, len(call.invites)) == (487, 1)
     record = cli.record(binding["x"])
     assert (record["outcome"], record["released_by"]) == ("caller_gave_up", "caller")
+    assert (record["sip_status"], record["clock"]) == (None, None)
     assert cli("show", binding["id"])["calls_used"] == 0
 
 

@@ -69,6 +69,7 @@ def test_a_call_is_told(pbx: dict[str, Any], cli: Cli, phones: Phones, a: str, b
         }
     assert (ended["data"]["outcome"], ended["data"]["order_id"]) == ("answered", "O-1")
     assert ended["data"]["talk_ms"] == record["talk_ms"]
+    assert (ended["data"]["sip_status"], ended["data"]["clock"]) == (200, None)
     sent = b"".join(each.body for each in receiver.received).decode()
     log = (STATE / "logs/deliver.log").read_text()
     assert not [number for number in (a, b) if number in sent + log]

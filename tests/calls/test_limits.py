@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from harness.pbx import STATE, Cli, Dialplan, Router
+from harness.pbx import CARRIER_IN, STATE, Asterisk, Cli, Dialplan, Router
 from testpbx.phones import Does, Phones
 from testpbx.waiting import until
 
@@ -78,7 +78,28 @@ def test_longest_call(cli: Cli, phones: Phones, a: str, b: str) -> None:
         assert [m.method for m in messages if not m.sent and m.status is None][-1] == "BYE"
     record = cli.record(binding["x"])
     assert (record["outcome"], record["released_by"]) == ("answered", "us")
+    assert (record["clock"], record["sip_status"]) == ("talk", 200)
     assert 2500 <= record["talk_ms"] <= 8000
+
+
+def test_the_limit_of_the_whole_call(
+    asterisk: Asterisk, cli: Cli, phones: Phones, a: str, b: str
+) -> None:
+    """Where the limit of the talk does not end a call, that of the whole call does."""
+    binding = cli.bind(a, b)
+
+    with phones.listen() as callee:
+        talk = phones.dial(a, binding["x"])
+        assert until(lambda: any(m.method == "ACK" for m in callee.messages), timeout=20)
+        channels = asterisk.command("core show channels concise")
+        (near,) = {line.split("!")[0] for line in channels.splitlines() if CARRIER_IN in line}
+        asterisk.command(f"dialplan set chanvar {near} TIMEOUT(absolute) 1")
+        (heard,) = talk.heard(timeout=30)
+
+    assert heard.status == 200
+    record = cli.record(binding["x"])
+    assert (record["outcome"], record["released_by"]) == ("answered", "us")
+    assert record["clock"] == "whole"
 
 
 def test_ring_time_out(
@@ -98,5 +119,8 @@ def test_ring_time_out(
     call = phones.call(a, binding["x"], does=Does.SILENT)
 
     assert (call.status, len(call.invites)) == (480, 1)
-    assert cli.record(binding["x"])["outcome"] == "no_answer"
+    record = cli.record(binding["x"])
+    assert (record["outcome"], record["clock"]) == ("no_answer", "ring")
+    # It only rang.
+    assert record["sip_status"] is None
     assert until(lambda: cli("show", binding["id"])["calls_used"] == 0, timeout=20)

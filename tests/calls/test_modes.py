@@ -171,6 +171,8 @@ def test_two_hundred_ring_in_turn(cli: Cli, phones: Phones, b: str) -> None:
     assert [invite.request_user for invite in call.invites] == members
     record = cli.record(binding["y"])
     assert (record["outcome"], record["cause"]) == ("busy", 17)
+    # Of the last one alone.
+    assert record["sip_status"] == 486
     assert cli("show", binding["id"])["calls_used"] == 1
 
 

@@ -360,11 +360,13 @@ CREATE TABLE agi_router.call (
     ring_ms integer,
     talk_ms integer,
     cause smallint,
+    sip_status smallint,
     side text,
     state text NOT NULL,
     reason text,
     outcome text,
     released_by text,
+    clock text,
     check_id uuid,
     check_verdict text,
     check_ms integer,
@@ -398,6 +400,8 @@ COMMENT ON COLUMN agi_router.call.talk_ms IS 'Milliseconds of talk';
 
 COMMENT ON COLUMN agi_router.call.cause IS 'Q.850 cause at the end; 0: none given';
 
+COMMENT ON COLUMN agi_router.call.sip_status IS 'Final SIP status of the callee''s leg; null: it gave none, or several rang at once and nobody answered';
+
 COMMENT ON COLUMN agi_router.call.side IS 'Side the caller stood on';
 
 COMMENT ON COLUMN agi_router.call.state IS 'reserved: a use is taken and the call may be running; settled: final';
@@ -407,6 +411,8 @@ COMMENT ON COLUMN agi_router.call.reason IS 'Why it was refused; null if it was 
 COMMENT ON COLUMN agi_router.call.outcome IS 'What became of the dialled leg; null if none was dialled';
 
 COMMENT ON COLUMN agi_router.call.released_by IS 'Who ended it: caller, callee, us';
+
+COMMENT ON COLUMN agi_router.call.clock IS 'Which clock ended it: ring, talk, media, whole; null: none';
 
 COMMENT ON COLUMN agi_router.call.check_id IS 'Id of the question to a verification service; null: none was asked';
 
@@ -427,11 +433,13 @@ CREATE TABLE agi_router.call_other (
     ring_ms integer,
     talk_ms integer,
     cause smallint,
+    sip_status smallint,
     side text,
     state text NOT NULL,
     reason text,
     outcome text,
     released_by text,
+    clock text,
     check_id uuid,
     check_verdict text,
     check_ms integer,

@@ -59,6 +59,7 @@ RETENTION = timedelta(days=190)
 PLACES = [BLOCK.number(serial) for serial in range(2)]
 PEOPLE = [A, B, C, D]
 MINUTE = timedelta(minutes=1)
+UNTOLD = ("reason", "ring_ms", "talk_ms", "released_by", "cause", "sip_status", "clock")
 
 people = st.permutations(PEOPLE).map(lambda order: order[:2])
 places = st.sampled_from(PLACES)
@@ -355,7 +356,7 @@ class Machine(RuleBasedStateMachine):
             "ended_at": [self.now],
             "outcome": [outcome],
             "kept": [False],
-            **{name: [None] for name in ("reason", "ring_ms", "talk_ms", "released_by", "cause")},
+            **{name: [None] for name in UNTOLD},
         }
         for _ in range(2):
             self.connection.execute(query("settle"), values)

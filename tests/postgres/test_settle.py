@@ -222,7 +222,7 @@ async def test_record_of_a_call(
     made = bind(store)
     (call_id,) = await admit(1)
     ended = int(datetime.now(UTC).timestamp())
-    line = f"1|{call_id}|{X}|{ended}||ANSWER|1500|61000|PJSIP/b-2|PJSIP/a-1|16|end"
+    line = f"2|{call_id}|{X}|{ended}||ANSWER|1500|61000||PJSIP/a-1|16||61|talk|end"
     await admissions.settle([parse_end(line)])
     (row,) = CallLookup(store.connection).calls(since=datetime.now(UTC) - HOUR, limit=10)
     assert row.pop("received_at") <= datetime.now(UTC)
@@ -240,8 +240,10 @@ async def test_record_of_a_call(
         "state": "settled",
         "reason": None,
         "outcome": "answered",
-        "released_by": "callee",
+        "released_by": "us",
         "cause": 16,
+        "sip_status": 200,
+        "clock": "talk",
         "check_id": None,
         "check_verdict": None,
         "check_ms": None,

@@ -26,7 +26,7 @@ numbers = st.just("") | st.integers(0, 2**31 - 1).map(str)
 sources = st.sampled_from(["", "dialplan/builtin", "PJSIP/in-00000001", "PJSIP/out-00000002"])
 
 lines = st.tuples(
-    st.just("1"),
+    st.just("2"),
     call_ids,
     x_numbers.map(lambda x: x.digits),
     st.integers(0, 2**33).map(str),
@@ -37,6 +37,9 @@ lines = st.tuples(
     sources,
     st.just("PJSIP/in-00000001"),
     st.just("") | st.integers(0, 127).map(str),
+    st.just("") | st.integers(100, 699).map(str),
+    st.just("") | st.integers(5, 14_400).map(str),
+    st.sampled_from(["", "ring", "whole"]),
     st.just("end"),
 ).map("|".join)
 
@@ -47,12 +50,12 @@ spoilt = st.builds(
         junk if n == place else field for n, field in enumerate(line.split("|"))
     ),
     lines,
-    st.integers(0, 11),
+    st.integers(0, 14),
     garbage,
 )
 
 
-@given(st.text() | spoilt | st.text(st.sampled_from("1|700end. -"), max_size=40))
+@given(st.text() | spoilt | st.text(st.sampled_from("12|700end. -"), max_size=40))
 def test_any_text_is_an_end_or_a_protocol_error(text: str) -> None:
     """Reading raises nothing else, and what it returns is consistent in itself."""
     try:
@@ -68,7 +71,7 @@ def test_any_text_is_an_end_or_a_protocol_error(text: str) -> None:
 @given(lines)
 def test_a_whole_line_tells_what_was_written(text: str) -> None:
     """No field is lost or moved."""
-    _, call_id, dialled, ended, reason, status, ring, talk, _, _, cause, _ = text.split("|")
+    _, call_id, dialled, ended, reason, status, ring, talk, _, _, cause, leg, *_ = text.split("|")
     end = parse_end(text)
     assert (end.call_id, end.x_number.digits) == (call_id, dialled)
     assert end.ended_at == datetime.fromtimestamp(int(ended), UTC)
@@ -77,6 +80,7 @@ def test_a_whole_line_tells_what_was_written(text: str) -> None:
     assert end.ring_time == (int(ring) * MS if ring else None)
     assert end.talk_time == (int(talk) * MS if talk else None)
     assert end.cause == int(cause or 0)
+    assert status in {"", "CANCEL"} or end.sip_status in {None, 200, int(leg or 0)}
 
 
 @given(lines, st.data())

@@ -8,6 +8,7 @@ import pytest
 
 from agi_router.bindings.reasons import Reason
 from agi_router.calls.end import (
+    Clock,
     End,
     Outcome,
     ReleasedBy,
@@ -28,7 +29,7 @@ FAR = "PJSIP/carrier-out-0000002b"
 
 def line(
     *,
-    version: str = "1",
+    version: str = "2",
     call_id: str = CALL_ID,
     dialled: str = X.digits,
     ended: str = "1741988890",
@@ -39,11 +40,21 @@ def line(
     source: str = NEAR,
     channel: str = NEAR,
     cause: str = "16",
+    leg_status: str = "",
+    longest: str = "",
+    clock: str = "",
     mark: str = "end",
 ) -> str:
     """Return a line as the hangup handler writes it."""
     fields = (version, call_id, dialled, ended, reason, status)
-    return "|".join((*fields, ring, talk, source, channel, cause, mark))
+    of_leg = (leg_status, longest, clock)
+    return "|".join((*fields, ring, talk, source, channel, cause, *of_leg, mark))
+
+
+def old_line(**fields: str) -> str:
+    """Return a line as dialplans before version 6 wrote it."""
+    *told, _, _, _, mark = line(version="1", **fields).split("|")
+    return "|".join((*told, mark))
 
 
 def end(
@@ -54,6 +65,8 @@ def end(
     talk: int | None = None,
     released_by: ReleasedBy = ReleasedBy.CALLER,
     cause: int = 16,
+    sip_status: int | None = None,
+    clock: Clock | None = None,
 ) -> End:
     """Return the end that a line tells; times in milliseconds."""
     return End(
@@ -67,6 +80,8 @@ def end(
         talk_time=None if talk is None else timedelta(milliseconds=talk),
         released_by=released_by,
         cause=cause,
+        sip_status=200 if outcome is Outcome.ANSWERED else sip_status,
+        clock=clock,
     )
 
 
@@ -85,11 +100,11 @@ def end(
         # The callee's answer crossed the caller's CANCEL: its channel was never up.
         (
             line(status="ANSWER", ring="0", talk="0"),
-            end(outcome=Outcome.CALLER_GAVE_UP, ring=0, talk=0),
+            end(outcome=Outcome.CALLER_GAVE_UP, ring=0, talk=0, sip_status=200),
         ),
         (
             line(status="ANSWER", ring="0"),
-            end(outcome=Outcome.CALLER_GAVE_UP, ring=0),
+            end(outcome=Outcome.CALLER_GAVE_UP, ring=0, sip_status=200),
         ),
         # A burst of sound needs no longer.
         (
@@ -138,6 +153,63 @@ def test_parse_end(text: str, expected: End) -> None:
     assert parse_end(text) == expected
 
 
+@pytest.mark.parametrize(
+    ("status", "leg_status", "sip_status"),
+    [
+        # Who answers has sent the one status of an answer.
+        ("ANSWER", "", 200),
+        ("BUSY", "486", 486),
+        ("CONGESTION", "503", 503),
+        ("CHANUNAVAIL", "699", 699),
+        # It only rang; nothing came of it, or several rang.
+        ("NOANSWER", "180", None),
+        ("NOANSWER", "", None),
+        ("CHANUNAVAIL", "700", None),
+        # Of one who rang before the last, whose caller has given up.
+        ("CANCEL", "486", None),
+        # No leg was dialled.
+        ("", "", None),
+    ],
+)
+def test_sip_status(status: str, leg_status: str, sip_status: int | None) -> None:
+    """The final status of the leg, where it gave one."""
+    told = line(status=status, talk="1", leg_status=leg_status)
+    assert parse_end(told).sip_status == sip_status
+
+
+@pytest.mark.parametrize(
+    ("told", "clock"),
+    [
+        (line(status="NOANSWER", source="", clock="ring"), Clock.RING),
+        # Its caller does not wait for the prompt.
+        (line(status="NOANSWER", clock="ring"), Clock.RING),
+        (line(status="NOANSWER", source="", cause="44"), None),
+        # One rang out, and the next one is busy.
+        (line(status="BUSY", source="", clock="ring"), None),
+        (line(status="ANSWER", talk="3000", longest="3", source=""), Clock.TALK),
+        (line(status="ANSWER", talk="2999", longest="3", source=""), None),
+        (line(status="ANSWER", longest="3", source=""), None),
+        (line(status="ANSWER", talk="2999", longest="3", source="", cause="44"), Clock.MEDIA),
+        (line(status="ANSWER", talk="9", longest="3", source="", clock="whole"), Clock.WHOLE),
+        # Who hangs up in the last moment has ended it, and no clock; so has who says 44.
+        (line(status="ANSWER", talk="3000", longest="3"), None),
+        (line(status="ANSWER", talk="1", longest="3", source=FAR, cause="44"), None),
+        (line(status="", source="", clock="whole"), None),
+        # An operator ends it, by Asterisk's console.
+        (line(status="ANSWER", talk="9", source=""), None),
+    ],
+)
+def test_clock(told: str, clock: Clock | None) -> None:
+    """The clock that ended a call, if one did."""
+    assert parse_end(told).clock is clock
+
+
+def test_a_line_of_an_older_dialplan() -> None:
+    """It tells all but what was not written then."""
+    told = old_line(status="ANSWER", ring="900", talk="1")
+    assert parse_end(told) == end(outcome=Outcome.ANSWERED, ring=900, talk=1)
+
+
 @pytest.mark.parametrize("reason", Reason)
 def test_every_reason_comes_back(reason: Reason) -> None:
     """What the router refused for is what is booked."""
@@ -158,8 +230,10 @@ def test_every_reason_comes_back(reason: Reason) -> None:
         line() + "|end",
         line(mark="end\n"),
         f" {line()}",
-        # Another version, another file.
-        line(version="2"),
+        # Another version, or not as that one is; another file.
+        line(version="1"),
+        line(version="3"),
+        f"2{old_line()[1:]}",
         line(version=""),
         "Mar 14 21:30:25 pbx1 asterisk[42]: end",
         "\x00" * 64,
@@ -184,6 +258,8 @@ def test_every_reason_comes_back(reason: Reason) -> None:
         line(status="ANSWER", talk="1.5"),
         line(status="ANSWER", talk="9" * 30),
         line(cause="normal"),
+        line(status="BUSY", leg_status="SIP"),
+        line(status="ANSWER", talk="1", source="", longest="long"),
     ],
 )
 def test_garbage(text: str) -> None:

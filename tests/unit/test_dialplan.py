@@ -519,13 +519,13 @@ def test_a_prompt_that_a_set_lacks_is_the_shipped_one() -> None:
 
 
 def test_the_end_line_is_the_one_that_is_read() -> None:
-    """Twelve fields, none of which can be a real number; filled in, they can be read."""
+    """Fifteen fields, none of which can be a real number; filled in, they can be read."""
     step, probe = (step for step in STEPS if step.data.startswith("FILE("))
     assert (step.context, step.extension) == ("agi-router-end", "line")
     head, _, fields = step.data.partition("=")
     assert head == "FILE(${AGI_ROUTER_JOURNAL}/ends,,,al,u)"
     values = {
-        "1": "1",
+        "2": "2",
         "${UNIQUEID}": "pbx1-1741988825.42",
         "${CALLERID(dnid)}": "700012345670001",
         "${EPOCH}": "1741988890",
@@ -536,6 +536,9 @@ def test_the_end_line_is_the_one_that_is_read() -> None:
         "${CHANNEL(hangupsource)}": "PJSIP/carrier-in-0000002a",
         "${CHANNEL}": "PJSIP/carrier-in-0000002a",
         '${IF($["${LEG_CAUSE}" = ""]?${HANGUPCAUSE}:${LEG_CAUSE})}': "16",
+        "${LEG_STATUS}": "",
+        "${LONGEST}": "3600",
+        "${CLOCK}": "",
         "end": "end",
     }
     assert fields.split("|") == list(values)

@@ -250,6 +250,9 @@ MODULE_OF = {
     "CUT": "func_cut.so",
     **dict.fromkeys(("FILE", "STAT"), "func_env.so"),
     "GLOBAL": "func_global.so",
+    **dict.fromkeys(
+        ("HANGUPCAUSE", "HANGUPCAUSE_KEYS", "HangupCauseClear"), "func_hangupcause.so"
+    ),
     "IF": "func_logic.so",
     "MUTEAUDIO": "res_mutestream.so",
     **dict.fromkeys(

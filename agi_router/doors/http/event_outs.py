@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, RootModel
 
 from agi_router.bindings.reasons import Reason
 from agi_router.bindings.words import BindingState, Mode, Side
-from agi_router.calls.end import Outcome
+from agi_router.calls.end import Clock, Outcome
 from agi_router.doors.http.outs import Out
 from agi_router.events.model import EventType, Format, Numbers, WebhookState
 
@@ -240,7 +240,11 @@ class CallToldOut(ToldOut):
     ring_ms: int | None
     talk_ms: int | None
     q850: int | None
+    sip_status: int | None = Field(
+        description="The callee's final SIP status; null: it gave none, or several rang at once."
+    )
     released_by: str | None
+    clock: Clock | None = Field(description="Which clock ended it; null: none.")
     mode: Mode | None
     order_id: str | None
     out_id: str | None
@@ -282,7 +286,9 @@ _CALL: dict[str, Any] = {
     "ring_ms": None,
     "talk_ms": None,
     "q850": None,
+    "sip_status": None,
     "released_by": None,
+    "clock": None,
 }
 _CALL_ENDED = {
     **_CALL,
@@ -291,6 +297,7 @@ _CALL_ENDED = {
     "ring_ms": 4200,
     "talk_ms": 30_000,
     "q850": 16,
+    "sip_status": 200,
     "released_by": "caller",
 }
 _REFUSED = {**_CALL, "shown": None, "reason": "wrong_direction", "ended_at": _TIME, "q850": 21}

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from agi_router.bindings.reasons import Reason
 from agi_router.bindings.terms import TERMS, Span, Term, Whole, Words
 from agi_router.bindings.words import BindingState, Callback, Mode
+from agi_router.calls.end import Clock
 from agi_router.doors.http.bodies import describe_term
 from agi_router.inventory.model import BlockState
 from agi_router.tenants.api_keys import KeyForm, KeyScope, KeyState
@@ -217,6 +218,8 @@ _CALL: dict[str, Any] = {
     "talk_ms": 30000,
     "released_by": "caller",
     "cause": 16,
+    "sip_status": 200,
+    "clock": None,
     "check_id": None,
     "check_verdict": None,
     "check_ms": None,
@@ -246,6 +249,10 @@ class CallOut(Out):
     talk_ms: int | None
     released_by: str | None
     cause: int | None
+    sip_status: int | None = Field(
+        description="The callee's final SIP status; null: it gave none, or several rang at once."
+    )
+    clock: Clock | None = Field(description="Which clock ended it; null: none.")
     check_id: str | None = Field(description="Of the question to the verification service.")
     check_verdict: str | None = Field(description="yes, no or unavailable; null: nobody asked.")
     check_ms: int | None

@@ -1,7 +1,7 @@
 CREATE OR REPLACE FUNCTION agi_router.settle(
     _block bigint[], _day date, _id text[], _x_number bigint[], _ended_at timestamptz[], _reason text[],
     _outcome text[], _ring_ms integer[], _talk_ms integer[], _released_by text[], _cause integer[],
-    _kept boolean[])
+    _sip_status integer[], _clock text[], _kept boolean[])
 RETURNS TABLE (call_id text, known boolean)
 LANGUAGE plpgsql AS $$
 -- Bindings are locked in one order for all, and before the places of new calls, as an admission does:
@@ -17,12 +17,14 @@ BEGIN
           FROM unnest(_block, _id, _x_number,
                       _ended_at, _reason, _outcome,
                       _ring_ms, _talk_ms, _released_by,
-                      _cause, _kept)
-            AS e (block, id, x_number, ended_at, reason, outcome, ring_ms, talk_ms, released_by, cause, kept)
+                      _cause, _sip_status, _clock, _kept)
+            AS e (block, id, x_number, ended_at, reason, outcome, ring_ms, talk_ms, released_by, cause,
+                  sip_status, clock, kept)
     ), settled AS (
         UPDATE agi_router.call c
            SET state = 'settled', ended_at = e.ended_at, reason = e.reason, outcome = e.outcome,
-               ring_ms = e.ring_ms, talk_ms = e.talk_ms, released_by = e.released_by, cause = e.cause
+               ring_ms = e.ring_ms, talk_ms = e.talk_ms, released_by = e.released_by, cause = e.cause,
+               sip_status = e.sip_status, clock = e.clock
           FROM ended e
          WHERE c.day = _day AND c.block = e.block AND c.id = e.id AND c.state = 'reserved'
         RETURNING c.block, c.id, c.binding_id, c.outcome, e.kept
@@ -61,13 +63,13 @@ BEGIN
         RETURNING b.block, b.id, b.sequence, h.told
     ), inserted AS (
         INSERT INTO agi_router.call (block, id, day, x_number, tenant_id, received_at, ended_at, state,
-                                     reason, outcome, ring_ms, talk_ms, released_by, cause)
+                                     reason, outcome, ring_ms, talk_ms, released_by, cause, sip_status, clock)
         -- A call that was refused came in the second that its id tells; it ended when its prompt was over.
         SELECT e.block, e.id, _day, e.x_number,
                (SELECT k.tenant_id FROM agi_router.block k WHERE k.block = e.block),
                least(e.ended_at, to_timestamp(substring(e.id FROM '([0-9]+)[.][0-9]+$')::bigint)),
                e.ended_at, 'settled', e.reason,
-               e.outcome, e.ring_ms, e.talk_ms, e.released_by, e.cause
+               e.outcome, e.ring_ms, e.talk_ms, e.released_by, e.cause, e.sip_status, e.clock
           FROM ended e
          WHERE (SELECT count(*) FROM held) >= 0
            AND agi_router.settled_day(_day)

@@ -23,7 +23,8 @@ BEGIN
                jsonb_build_object(
                    'call_id', c.id, 'x_number', c.x_number::text, 'shown', c.shown::text, 'caller_side', c.side, 'reason', c.reason,
                    'outcome', c.outcome, 'received_at', c.received_at, 'ended_at', c.ended_at,
-                   'ring_ms', c.ring_ms, 'talk_ms', c.talk_ms, 'q850', c.cause, 'released_by', c.released_by,
+                   'ring_ms', c.ring_ms, 'talk_ms', c.talk_ms, 'q850', c.cause, 'sip_status', c.sip_status,
+                   'released_by', c.released_by, 'clock', c.clock,
                    'mode', c.mode, 'order_id', c.order_id, 'out_id', c.out_id, 'user_data', c.user_data,
                    'max_calls', c.max_calls, 'calls_used', c.calls_used)
           FROM told c
