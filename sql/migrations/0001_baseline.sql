@@ -88,6 +88,7 @@ CREATE TABLE agi_router.api_key (
     expires_at   timestamptz NOT NULL,
     revoked_at   timestamptz,
     last_used_at timestamptz,
+    signed_until timestamptz,
     CONSTRAINT api_key_secret_check
         CHECK ((digest IS NOT NULL) = (form = 'bearer') AND (sealed IS NOT NULL) = (form = 'signed'))
 );
@@ -107,11 +108,12 @@ COMMENT ON COLUMN agi_router.api_key.created_at IS 'When it was made';
 COMMENT ON COLUMN agi_router.api_key.expires_at IS 'When it ends by time';
 COMMENT ON COLUMN agi_router.api_key.revoked_at IS 'When it was revoked; null: it was not';
 COMMENT ON COLUMN agi_router.api_key.last_used_at IS 'When it was used last, to the minute; null: not yet';
+COMMENT ON COLUMN agi_router.api_key.signed_until IS 'No nonce of a later date was taken; null: none at all. It is ahead of those that were, so that it is seldom written';
 COMMENT ON INDEX agi_router.api_key_active IS 'Two active keys for each tenant and for the operator';
 
 -- What the HTTP door remembers: what it has answered, so that a request that is sent again makes nothing anew;
--- and the nonces of signed requests, so that none is accepted twice. A server that has crashed has forgotten the
--- nonces.
+-- and the nonces of signed requests, so that none is accepted twice. A server that has crashed, or was promoted, has
+-- forgotten the nonces, and with them since when it knows them: then what api_key.signed_until covers is refused.
 
 CREATE TABLE agi_router.answer (
     name    bytea       NOT NULL CONSTRAINT answer_pkey PRIMARY KEY
@@ -140,6 +142,14 @@ CREATE INDEX nonce_taken ON agi_router.nonce (taken_at);
 COMMENT ON TABLE agi_router.nonce IS 'Nonces of signed requests, while their dates are good';
 COMMENT ON COLUMN agi_router.nonce.digest IS 'SHA-256 of API key, date and nonce';
 COMMENT ON COLUMN agi_router.nonce.taken_at IS 'When the request came';
+
+CREATE UNLOGGED TABLE agi_router.nonce_since (
+    key_id text        NOT NULL CONSTRAINT nonce_since_pkey PRIMARY KEY,
+    since  timestamptz NOT NULL
+);
+COMMENT ON TABLE agi_router.nonce_since IS 'Since when the nonces of an API key are known; it is forgotten with them';
+COMMENT ON COLUMN agi_router.nonce_since.key_id IS 'The API key';
+COMMENT ON COLUMN agi_router.nonce_since.since IS 'What was signed until then is refused';
 
 CREATE TABLE agi_router.block (
     block       bigint      NOT NULL CONSTRAINT block_pkey PRIMARY KEY

@@ -1,11 +1,32 @@
 -- What the HTTP door remembers of requests.
 
 -- take_nonce --
--- Take the nonce of a signed request; no row if it is taken.
-INSERT INTO agi_router.nonce (digest, taken_at)
-VALUES (%(digest)s, statement_timestamp())
-    ON CONFLICT DO NOTHING
-RETURNING digest;
+-- Take the nonce of a signed request: whether it was taken now, and whether that can be known. Before a nonce is taken
+-- the key's row says, durably, that dates up to its own were; so it is refused where the nonces were forgotten since.
+WITH known AS (
+    SELECT coalesce(f.since, k.signed_until, '-infinity') AS since, f.since IS NULL AS forgotten
+      FROM agi_router.api_key k
+      LEFT JOIN agi_router.nonce_since f ON f.key_id = k.id
+     WHERE k.id = %(key)s
+), begun AS (
+    INSERT INTO agi_router.nonce_since (key_id, since)
+    SELECT %(key)s, since FROM known WHERE forgotten
+        ON CONFLICT DO NOTHING
+), covered AS (
+    UPDATE agi_router.api_key k
+       SET signed_until = %(date)s::timestamptz + interval '10 seconds'
+      FROM known
+     WHERE k.id = %(key)s AND known.since < %(date)s::timestamptz
+       AND (k.signed_until IS NULL OR k.signed_until < %(date)s::timestamptz)
+), taken AS (
+    INSERT INTO agi_router.nonce (digest, taken_at)
+    SELECT %(digest)s, statement_timestamp() FROM known WHERE since < %(date)s::timestamptz
+        ON CONFLICT DO NOTHING
+    RETURNING digest
+)
+SELECT EXISTS (SELECT 1 FROM taken) AS taken,
+       extract(epoch FROM nullif(since, '-infinity') - %(date)s::timestamptz) AS forgotten_for
+  FROM known;
 
 -- forget_nonces --
 -- Forget nonces of requests that were signed so long ago that none is accepted any more.

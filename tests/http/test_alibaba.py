@@ -464,6 +464,17 @@ def test_a_nonce_is_taken_once(sign: Opener) -> None:
         assert first.http.post("/", headers=spelled).json()["Code"] == code
 
 
+def test_a_nonce_that_was_forgotten(sign: Opener, connection: Connection) -> None:
+    """By a database that has crashed: nothing is done, and a client may try again."""
+    client = sign()
+    headers = client.acs3("QuerySubsId", {})
+    assert client.http.post("/", headers=headers).json()["Code"] == "MissingPhoneNoX"
+    connection.execute("TRUNCATE agi_router.nonce, agi_router.nonce_since")
+    answer = client.http.post("/", headers=headers)
+    assert (answer.status_code, answer.json()["Code"]) == (503, "ServiceUnavailable")
+    assert answer.headers["Retry-After"] == "11"
+
+
 def test_strangers_take_no_nonce(client: AlibabaClient, connection: Connection) -> None:
     """A wrong signature fills nothing."""
     replace(client, secret="x").send("QuerySubsId", {})

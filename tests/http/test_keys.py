@@ -258,6 +258,16 @@ def test_a_signature_in_another_spelling(signer: Signer, blank: bytes) -> None:
             assert answer.json()["code"] in {"signature_repeated", "credentials_invalid"}
 
 
+def test_signatures_of_before_a_crash(signer: Signer, connection: Connection) -> None:
+    """The database has forgotten the nonces: it says when it can tell again."""
+    headers = signer.headers("GET", "/v1/bindings", b"", algorithm="ACS3-HMAC-SHA256")
+    assert signer.http.get("/v1/bindings", headers=headers).status_code == 200
+    connection.execute("TRUNCATE agi_router.nonce, agi_router.nonce_since")
+    answer = signer.http.get("/v1/bindings", headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (503, "signatures_forgotten")
+    assert answer.headers["Retry-After"] == "11"
+
+
 def test_old_signatures(signer: Signer) -> None:
     """A quarter of an hour is allowed."""
     for minutes, code in ((14, None), (-14, None), (16, "signature_expired")):

@@ -83,6 +83,7 @@ CREATE TABLE agi_router.api_key (
     expires_at timestamp with time zone NOT NULL,
     revoked_at timestamp with time zone,
     last_used_at timestamp with time zone,
+    signed_until timestamp with time zone,
     CONSTRAINT api_key_digest_check CHECK ((length(digest) = 32)),
     CONSTRAINT api_key_form_check CHECK ((form = ANY (ARRAY['bearer'::text, 'signed'::text]))),
     CONSTRAINT api_key_id_check CHECK ((id ~ '^[a-z]{16}$'::text)),
@@ -120,6 +121,8 @@ COMMENT ON COLUMN agi_router.api_key.expires_at IS 'When it ends by time';
 COMMENT ON COLUMN agi_router.api_key.revoked_at IS 'When it was revoked; null: it was not';
 
 COMMENT ON COLUMN agi_router.api_key.last_used_at IS 'When it was used last, to the minute; null: not yet';
+
+COMMENT ON COLUMN agi_router.api_key.signed_until IS 'No nonce of a later date was taken; null: none at all. It is ahead of those that were, so that it is seldom written';
 
 CREATE TABLE agi_router.attempt (
     webhook_id bigint NOT NULL,
@@ -636,6 +639,17 @@ COMMENT ON COLUMN agi_router.nonce.digest IS 'SHA-256 of API key, date and nonce
 
 COMMENT ON COLUMN agi_router.nonce.taken_at IS 'When the request came';
 
+CREATE UNLOGGED TABLE agi_router.nonce_since (
+    key_id text NOT NULL,
+    since timestamp with time zone NOT NULL
+);
+
+COMMENT ON TABLE agi_router.nonce_since IS 'Since when the nonces of an API key are known; it is forgotten with them';
+
+COMMENT ON COLUMN agi_router.nonce_since.key_id IS 'The API key';
+
+COMMENT ON COLUMN agi_router.nonce_since.since IS 'What was signed until then is refused';
+
 CREATE TABLE agi_router.past_route (
     block bigint NOT NULL,
     x_number bigint NOT NULL,
@@ -899,6 +913,9 @@ ALTER TABLE ONLY agi_router.node
 
 ALTER TABLE ONLY agi_router.nonce
     ADD CONSTRAINT nonce_pkey PRIMARY KEY (digest);
+
+ALTER TABLE ONLY agi_router.nonce_since
+    ADD CONSTRAINT nonce_since_pkey PRIMARY KEY (key_id);
 
 ALTER TABLE ONLY agi_router.past_route
     ADD CONSTRAINT past_route_pkey PRIMARY KEY (block, x_number, caller_tag, binding_id, removed_at);

@@ -7,6 +7,8 @@ import contextlib
 import gc
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -17,10 +19,15 @@ from agi_router.calls.decision import Refusal, decide
 from agi_router.calls.end import Outcome
 from agi_router.calls.store import AdmissionStore, Unsettled
 from agi_router.db import pool as connection_pool
-from agi_router.db.connection import Connection, connect
+from agi_router.db.connection import Connection, Queries, connect
 from agi_router.db.fast_connection import FastConnection
+from agi_router.doors.http.auth import take_nonce
+from agi_router.doors.http.problems import Problem
 from agi_router.errors import StoreBusy, StoreUnavailable
 from agi_router.keys.ring import KeyRing
+from agi_router.tenants.api_key_store import ApiKeyStore
+from agi_router.tenants.api_keys import KeyForm, KeyScope
+from agi_router.tenants.signature import Stamp
 from harness.database import (
     BLOCK,
     NO_REST,
@@ -42,6 +49,7 @@ TIMEOUT = 30.0
 EVER = 10 * TIMEOUT
 """Longer than a line is silent where the machine stands still."""
 WORKERS = 16
+REPEATED, FORGOTTEN = "signature_repeated", "signatures_forgotten"
 
 
 class Callers:
@@ -652,3 +660,49 @@ async def test_closed_in_the_middle(
         other.execute("ROLLBACK")
     # What was left open warns when it is collected, and a warning fails the test.
     gc.collect()
+
+
+def test_killed_with_nonces(durable_server: Server, durable_dsn: str, keys: KeyRing) -> None:
+    """It has forgotten them: what may have been signed before is refused, by each key's clock."""
+    now = datetime.now(UTC)
+
+    def make_key(connection: Connection) -> str:
+        key, _ = ApiKeyStore(Queries(connection)).add(
+            tenant="default",
+            form=KeyForm.SIGNED,
+            label="signs",
+            scopes=frozenset({KeyScope.BINDINGS_READ}),
+            networks=(),
+            life=timedelta(hours=1),
+            keys=keys,
+        )
+        return key.id
+
+    def take(key_id: str, seconds: int) -> str:
+        stamp = Stamp(f"{now + timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%SZ}", "0123456789")
+        with connect(durable_dsn) as connection:
+            try:
+                take_nonce(BindingStore(connection, keys), key_id, stamp)
+            except Problem as problem:
+                return problem.code
+            return "taken"
+
+    with connect(durable_dsn) as connection:
+        right, ahead = make_key(connection), make_key(connection)
+    assert [take(right, 0), take(right, 3), take(right, 3)] == ["taken", "taken", REPEATED]
+    assert [take(ahead, 800), take(ahead, -800)] == ["taken", "taken"]
+    durable_server.kill()
+    durable_server.start()
+    # Nothing that was taken is taken again, and nothing is known of what is in between.
+    assert [take(right, 0), take(right, 3), take(right, 10)] == [FORGOTTEN] * 3
+    assert [take(ahead, 800), take(ahead, -800), take(ahead, 11)] == [FORGOTTEN] * 3
+    # All at once find that they are the first.
+    with ThreadPoolExecutor(8) as threads:
+        codes = sorted(threads.map(lambda _: take(right, 11), range(8)))
+    assert codes == [REPEATED] * 7 + ["taken"]
+    assert [take(right, 5), take(ahead, 811)] == [FORGOTTEN, "taken"]
+    assert [take(right, 60), take(right, 59), take(right, 60)] == ["taken", "taken", REPEATED]
+    # It is as sure the second time.
+    durable_server.kill()
+    durable_server.start()
+    assert [take(right, n) for n in (11, 59, 60, 71)] == [FORGOTTEN] * 3 + ["taken"]

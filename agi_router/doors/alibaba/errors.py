@@ -104,6 +104,7 @@ OF_DOOR: Final[Mapping[str, str]] = {
     "body_late": "RequestTimeout",
     "credentials_invalid": "InvalidAccessKeyId.Inactive",
     "signature_repeated": "SignatureNonceUsed",
+    "signatures_forgotten": "ServiceUnavailable",
     "not_found": "InvalidApi.NotFound",
     "idempotency_key_reused": "isv.BIND_CONFLICT",
 }

@@ -368,11 +368,18 @@ def take_nonce(store: BindingStore, key_id: str, stamp: Stamp) -> None:
         stamp: It, with its date.
 
     Raises:
-        Problem: It was taken before.
+        Problem: It was taken before; or the database has crashed since, and cannot tell.
     """
     digest = hashlib.sha256(f"{key_id}\n{stamp.date}\n{stamp.nonce}".encode()).digest()
-    if Queries(store.connection).row("take_nonce", {"digest": digest}) is None:
-        raise _unknown("signature_repeated")
+    asked = {"key": key_id, "digest": digest, "date": stamp.date}
+    row = Queries(store.connection).row("take_nonce", asked)
+    if row is not None and row["taken"]:
+        return
+    if row is not None and row["forgotten_for"] is not None and row["forgotten_for"] >= 0:
+        # By the clock that has signed.
+        headers = {"Retry-After": str(int(row["forgotten_for"]) + 1)}
+        raise Problem.of_door("signatures_forgotten", headers=headers)
+    raise _unknown("signature_repeated")
 
 
 def _unknown(code: str) -> Problem:

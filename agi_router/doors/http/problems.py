@@ -109,6 +109,10 @@ DOOR: Final[Mapping[str, tuple[int, str]]] = {
     "head_too_large": (431, "The request line and the headers have 128 KiB at most"),
     "rate_exceeded": (429, "The API key has asked too often: wait as Retry-After says"),
     "address_blocked": (429, "Too many wrong API keys came from this address: wait"),
+    "signatures_forgotten": (
+        503,
+        "The database has crashed and no longer knows which signatures were used: sign anew later",
+    ),
     "crowded": (503, "Too many requests are being answered: try again"),
     "busy": (503, "All connections to the database are in use: try again"),
 }
