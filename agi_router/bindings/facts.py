@@ -55,6 +55,8 @@ class RouteHit:
     """Until when the number shown or dialled lives; :obj:`None`: as long as the binding."""
     display: Display = Display.NUMBER
     prompts: str | None = None
+    tell_answer: bool = False
+    """Whether its tenant is told, while a call goes on, that the callee has answered."""
 
     @property
     def binding(self) -> str:

@@ -50,6 +50,8 @@ class Route:
     """Whether the callees ring one after the other."""
     display: Display = Display.NUMBER
     prompts: str | None = None
+    tell_answer: bool = False
+    """Whether the callee's answer is to be told while the call goes on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,6 +202,7 @@ def decide(call: Call, facts: Facts, *, now: datetime) -> Decision:
         language=found.hit.language,
         sequence=found.hit.callback is Callback.SEQUENCE and len(found.parties) > 1,
         display=found.hit.display,
+        tell_answer=found.hit.tell_answer,
         prompts=found.hit.prompts,
     )
 

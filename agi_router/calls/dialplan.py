@@ -31,6 +31,8 @@ _MANY = 100
 
 _SECOND = timedelta(seconds=1)
 _DISPLAYS = {Display.NUMBER: "n", Display.ANONYMOUS: "a"}
+# Behind it, where the dialplan is to leave a line as the callee answers.
+_TELL = "t"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,8 @@ def to_dial(
         f"*{(route.ring_timeout or ring_timeout) // _SECOND}"
         f"*{(route.max_duration or max_duration) // _SECOND}"
         f"*{(route.language or language).value}"
-        f"*{_DISPLAYS[route.display]}*{route.prompts or ''}*end"
+        f"*{_DISPLAYS[route.display]}{_TELL if route.tell_answer else ''}"
+        f"*{route.prompts or ''}*end"
     )
     *parts, last = _pieces([callee.digits for callee in route.callees], rest)
     context = "agi-router-dial" if len(route.callees) <= _MANY else "agi-router-many"

@@ -3,9 +3,10 @@ The end of a call: the line that the dialplan's hangup handler writes, and what 
 
 The line is written by ``[agi-router-end]`` of the shipped dialplan and read only here:
 ``2|call id|dialled|ended|reason|DIALSTATUS|ring ms|talk ms|who hung up|channel|cause|SIP status of
-the leg|longest talk|clock|end``. One that begins with 1 lacks the three before the end: dialplans
-before version 6 wrote such. A line holds no real number. The call id is Asterisk's UNIQUEID,
-``<systemname>-<epoch>.<counter>``.
+the leg|longest talk|clock|end``; before it comes ``answered|call id|dialled|answered|end``, where
+somebody wants to hear of that while the call goes on. One that begins with 1 lacks the three
+before the end: dialplans before version 6 wrote such. A line holds no real number. The call id is
+Asterisk's UNIQUEID, ``<systemname>-<epoch>.<counter>``.
 """
 
 import re
@@ -19,6 +20,7 @@ from agi_router.errors import NumberError, ProtocolError
 from agi_router.numbers import XNumber
 
 __all__ = [
+    "Answer",
     "Clock",
     "End",
     "Outcome",
@@ -29,11 +31,13 @@ __all__ = [
     "dials_a_pattern",
     "keeps_use",
     "parse_end",
+    "parse_line",
 ]
 
 _CALL_ID = re.compile(r"(?:[\w.-]{1,64}-)?(\d{9,11})\.\d{1,10}", re.ASCII)
 # How many fields a line of each version has.
 _FIELDS = {"1": 12, "2": 15}
+_ANSWERED_LINE = "answered"
 _LARGEST_CAUSE = 127
 # For INVITE, the one status of an answer (RFC 3261, 21.2); the least that ends a transaction.
 _ANSWERED = 200
@@ -104,6 +108,19 @@ _BY_CAUSE = {
     20: Outcome.ABSENT,
     21: Outcome.REJECTED,
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """
+    The callee of a call has answered; the call goes on.
+    """
+
+    call_id: str
+    day: date
+    """The day of the call's row, read from the call id."""
+    x_number: XNumber
+    answered_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,6 +236,31 @@ def call_begin(call_id: str) -> datetime:
     return datetime.fromtimestamp(int(match[1]), UTC)
 
 
+def parse_line(line: str) -> Answer | End:
+    """
+    Read one line of the end journal, of whichever kind.
+
+    Raises:
+        ProtocolError: The line is cut, or a field is not of its form.
+    """
+    fields = line.split("|")
+    if fields[0] != _ANSWERED_LINE:
+        return parse_end(line)
+    match fields:
+        case [_, call_id, dialled, answered, "end"]:
+            try:
+                return Answer(
+                    call_id=call_id,
+                    day=call_day(call_id),
+                    x_number=XNumber.parse(dialled),
+                    answered_at=datetime.fromtimestamp(int(answered) / 1000, UTC),
+                )
+            except (NumberError, ValueError, OverflowError, OSError) as error:
+                raise _fault(error) from None
+        case _:
+            raise ProtocolError(f"not a line of the end journal: {len(fields)} fields")
+
+
 def parse_end(line: str) -> End:
     """
     Read one line of the end journal.
@@ -251,10 +293,14 @@ def parse_end(line: str) -> End:
             if status == "ANSWER" and released_by is ReleasedBy.US
             else _clock_of_ringing(status, clock),
         )
-    except NumberError as error:
-        raise ProtocolError(f"the dialled number of an end line is wrong: {error}") from None
-    except (ValueError, OverflowError, OSError):
-        raise ProtocolError("a field of an end line is not of its form") from None
+    except (NumberError, ValueError, OverflowError, OSError) as error:
+        raise _fault(error) from None
+
+
+def _fault(error: Exception) -> ProtocolError:
+    if isinstance(error, NumberError):
+        return ProtocolError(f"the dialled number of an end line is wrong: {error}")
+    return ProtocolError("a field of an end line is not of its form")
 
 
 def dials_a_pattern(line: str) -> bool:

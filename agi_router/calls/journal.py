@@ -1,6 +1,8 @@
 """
 The end journal: a directory where Asterisk leaves one line per ended call.
 
+Where somebody wants to hear of it, another line before it says that the callee has answered.
+
 Asterisk appends to the file ``ends``. To read it, the router moves it into ``claimed``, its own
 directory, and reads it on the next run: by then nobody writes to it any more (a line is opened,
 written and closed in one go). A file is deleted when all its lines are settled, so whoever dies in
@@ -29,7 +31,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from agi_router.calls.end import End, dials_a_pattern, parse_end
+from agi_router.calls.end import Answer, End, dials_a_pattern, parse_line
 from agi_router.errors import JournalError, ProtocolError
 from agi_router.files import (
     UnfitFile,
@@ -153,9 +155,9 @@ class EndJournal:
         with self._in_words(), self._opened() as journal:
             return dict(self._waiting(journal)).get(name, math.inf)
 
-    def read(self, name: str) -> Iterator[list[End]]:
+    def read(self, name: str) -> Iterator[list[Answer | End]]:
         """
-        The ends in a claimed file, some at a time; none if another router has discarded it.
+        The answers and ends in a claimed file, some at a time; none if it was discarded.
 
         After an outage a file may hold those of hours: they are never all in memory.
 
@@ -386,11 +388,11 @@ def _next_data(file: int, at: int) -> int:
         return os.lseek(file, 0, os.SEEK_END)
 
 
-def _read(lines: list[bytes], unreadable: _Unreadable) -> Iterator[End]:
+def _read(lines: list[bytes], unreadable: _Unreadable) -> Iterator[Answer | End]:
     for line in lines:
         text = line.decode("utf-8", errors="replace")
         try:
-            yield parse_end(text)
+            yield parse_line(text)
         except ProtocolError:
             # What any caller can bring about must not fill the disk, nor call people.
             if not dials_a_pattern(text):
@@ -404,7 +406,7 @@ def _of_calls(lines: list[bytes], calls: frozenset[str]) -> Iterator[str]:
     for line in lines:
         text = line.decode("utf-8", errors="replace")
         with contextlib.suppress(ProtocolError):
-            if parse_end(text).call_id in calls:
+            if parse_line(text).call_id in calls:
                 yield text
 
 

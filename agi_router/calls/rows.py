@@ -129,6 +129,7 @@ def _read_hit(row: dict[str, Any], x_number: XNumber, keys: KeyRing) -> RouteHit
             child_until=row["child_until"],
             display=_DISPLAYS[row["display"] or Display.NUMBER],
             prompts=row["prompts"] and check_prompts(row["prompts"]),
+            tell_answer=row["tell_answer"] is True,
         )
     except ValueError:
         # The chain would show what stands there.

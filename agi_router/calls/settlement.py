@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from agi_router.ari import AriClient
-from agi_router.calls.end import End, UnknownEnd, call_begin, keeps_use
+from agi_router.calls.end import Answer, End, UnknownEnd, call_begin, keeps_use
 from agi_router.calls.journal import EndJournal
 from agi_router.calls.store import AdmissionStore, Unsettled
 from agi_router.errors import AgiRouterError, JournalError, ProtocolError, StoreHeld
@@ -72,7 +72,7 @@ class Settlement:
         self._broken = 0
         self._broken_at = -math.inf
         self._settling = asyncio.Lock()
-        self._left: dict[str, list[End]] = {}
+        self._left: dict[str, list[Answer | End]] = {}
         # A disk may hang.
         self._disk = SideThread("journal")
 
@@ -131,13 +131,16 @@ class Settlement:
         """
         Settle a file, or what was left of it; returns how many calls are left.
         """
-        left: list[End] = []
+        left: list[Answer | End] = []
         broken: set[str] = set()
         # Not all again: somebody may hold a binding for long.
         before = self._left.get(file)
         pieces = self._journal.read(file) if before is None else iter([before])
-        while (ends := await self._disk.do(next, pieces, None)) is not None:
-            if ends:
+        while (told := await self._disk.do(next, pieces, None)) is not None:
+            # An end tells of its call's answer, too, where nothing has before: no order is to be
+            # kept with other files.
+            left += await self._tell_answers([each for each in told if isinstance(each, Answer)])
+            if ends := [each for each in told if isinstance(each, End)]:
                 unsettled = await self._settle(ends)
                 left += unsettled.held
                 broken |= {each.end.call_id for each in unsettled.broken}
@@ -153,6 +156,17 @@ class Settlement:
             self._left.pop(file, None)
             await self._disk.do(self._journal.discard, file)
         return len(left)
+
+    async def _tell_answers(self, answers: Sequence[Answer]) -> Sequence[Answer]:
+        """
+        Tell that callees have answered; returns those whose bindings somebody holds.
+        """
+        if not answers:
+            return ()
+        untold = await self._store.tell_answers(answers)
+        for answer in untold.refused:
+            log.error("answer.refused", extra={"call": answer.call_id})
+        return untold.held
 
     async def _settle(self, ends: Sequence[End]) -> Unsettled:
         """

@@ -25,7 +25,7 @@ from agi_router.calls.arrival import Call
 from agi_router.calls.check import Checked, Question
 from agi_router.calls.days import check_days
 from agi_router.calls.decision import AllocationNeeded, Route
-from agi_router.calls.end import End, call_day
+from agi_router.calls.end import Answer, End, call_day
 from agi_router.calls.ports import Admission
 from agi_router.calls.rows import caller_tags, read_admission
 from agi_router.db.connection import KEYS_OUTDATED
@@ -46,7 +46,15 @@ from agi_router.keys.registry import key_ids, using_current
 from agi_router.keys.ring import KeyRing, Purpose, Row
 from agi_router.numbers import BLOCK_SIZE, XNumber
 
-__all__ = ["AdmissionStore", "BindingCount", "Broken", "NumberCount", "Statistics", "Unsettled"]
+__all__ = [
+    "AdmissionStore",
+    "BindingCount",
+    "Broken",
+    "NumberCount",
+    "Statistics",
+    "Unsettled",
+    "Untold",
+]
 
 log = logging.getLogger(__name__)
 
@@ -131,6 +139,18 @@ class Unsettled:
     """The database refuses them, whatever else is settled: somebody has to look at the row."""
     waited: int = 0
     """Milliseconds for which bindings were waited for in vain."""
+
+
+@dataclass(slots=True)
+class Untold:
+    """
+    Answers of callees that could not be told while their calls go on; their ends will tell.
+    """
+
+    held: list[Answer] = field(default_factory=list)
+    """Somebody holds their bindings: tell them again, later."""
+    refused: list[Answer] = field(default_factory=list)
+    """The database refuses them: somebody has to look at the row."""
 
 
 class AdmissionStore:
@@ -395,6 +415,43 @@ class AdmissionStore:
         rows = await cursor.fetchall()
         self._keys = using_current(self._keys, rows)
         await write(self._keys)
+
+    async def tell_answers(self, answers: Sequence[Answer], *, timeout: float = 10.0) -> Untold:  # noqa: ASYNC109
+        """
+        Tell tenants that callees have answered, once of each call however often it is told.
+
+        Raises:
+            StoreError: Some may be told and some not; tell all again.
+        """
+        left = Untold()
+        for _, some in groupby(sorted(answers, key=lambda a: (a.day, a.call_id)), _day):
+            unique = list({answer.call_id: answer for answer in some}.values())
+            for start in range(0, len(unique), _SETTLE_BATCH):
+                await self._tell_free(unique[start : start + _SETTLE_BATCH], timeout, left)
+        return left
+
+    async def _tell_free(self, answers: Sequence[Answer], timeout: float, left: Untold) -> None:  # noqa: ASYNC109
+        """
+        Tell of *answers*; where a binding of theirs is held, or a row is at fault, each alone.
+        """
+        values = {
+            "block": [each.x_number.block.value for each in answers],
+            "day": answers[0].day,
+            "id": [each.call_id for each in answers],
+            "at": [each.answered_at for each in answers],
+        }
+
+        async def work(connection: FastConnection) -> None:
+            await connection.execute(query("answer_calls"), values)
+
+        try:
+            await self.pool.submit(work, timeout=timeout)
+        except (StoreHeld, RowRefused) as error:
+            if len(answers) == 1:
+                (left.held if isinstance(error, StoreHeld) else left.refused).extend(answers)
+                return
+            for each in answers:
+                await self._tell_free([each], timeout, left)
 
     async def settle(self, ends: Sequence[End], *, timeout: float = 10.0) -> Unsettled:  # noqa: ASYNC109
         """
@@ -694,8 +751,8 @@ def _name(keys: KeyRing) -> str:
     return f"agi_router serve {keys.digest}"
 
 
-def _day(end: End) -> Any:
-    return end.day
+def _day(told: Answer | End) -> Any:
+    return told.day
 
 
 def _dialled(row: Mapping[str, Any]) -> XNumber | None:

@@ -94,7 +94,8 @@ def describe_call(row: dict[str, Any]) -> dict[str, Any]:
         "state": row["state"],
         "received_at": row["received_at"],
         "ringing_at": _after(row["received_at"], row["ring_ms"]),
-        "answered_at": _after(row["ended_at"], row["talk_ms"] and -row["talk_ms"]),
+        "answered_at": row["answered_at"]
+        or _after(row["ended_at"], row["talk_ms"] and -row["talk_ms"]),
         "ended_at": row["ended_at"],
         "ring_ms": row["ring_ms"],
         "talk_ms": row["talk_ms"],

@@ -42,6 +42,7 @@ class EventType(StrEnum):
     BINDING_CHANGED = "binding.changed"
     BINDING_ENDED = "binding.ended"
     CALL_ADMITTED = "call.admitted"
+    CALL_ANSWERED = "call.answered"
     CALL_ENDED = "call.ended"
     CALL_REFUSED = "call.refused"
     WEBHOOK_TEST = "webhook.test"
@@ -80,7 +81,14 @@ class WebhookState(StrEnum):
     REMOVED = "removed"
 
 
-ALI_TYPES = frozenset({EventType.CALL_ADMITTED, EventType.CALL_ENDED, EventType.CALL_REFUSED})
+ALI_TYPES = frozenset(
+    {
+        EventType.CALL_ADMITTED,
+        EventType.CALL_ANSWERED,
+        EventType.CALL_ENDED,
+        EventType.CALL_REFUSED,
+    }
+)
 """What the format ``ali`` has a report for."""
 
 _ASKED_FOR = tuple(each for each in EventType if each is not EventType.WEBHOOK_TEST)

@@ -4,7 +4,8 @@ What a receiver gets: an event as a CloudEvent, or as the report of an older ser
 Both have the parties as texts, which are masked where the webhook is.
 
 Sources:
-    CloudEvents 1.0.2, JSON format; Alibaba Cloud's ``SecretReport`` and ``SecretStartReport``.
+    CloudEvents 1.0.2, JSON format; Alibaba Cloud's ``SecretReport``, ``SecretStartReport`` and
+    ``SecretPickUpReport``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -56,6 +57,11 @@ _UNCONNECTED = {
     Reason.REGION_NOT_SERVED: 3,
 }
 _OTHER = 4
+# What a report of an answer has of that of a start.
+_OF_PICK_UP = (
+    *("phone_no", "secret_no", "peer_no", "call_type", "call_id", "call_time"),
+    *("pool_key", "sub_id", "out_id"),
+)
 
 
 def cloud_event(event: Event, parties: Parties) -> dict[str, Any]:
@@ -90,7 +96,8 @@ def ali_reports(event: Event, parties: Parties) -> list[dict[str, Any]]:
     """
     An event of a call as an older service reports it, in a list of one.
 
-    It is a ``SecretReport``; as a call is admitted, a ``SecretStartReport``. A time that did not
+    It is a ``SecretReport``; as a call is admitted, a ``SecretStartReport``, as it is answered, a
+    ``SecretPickUpReport``. A time that did not
     happen is a copy of the one before, as receivers of that format expect.
 
     Args:
@@ -115,6 +122,11 @@ def ali_reports(event: Event, parties: Parties) -> list[dict[str, Any]]:
     }
     if event.type is EventType.CALL_ADMITTED:
         return [start]
+    if event.type is EventType.CALL_ANSWERED:
+        called = {"ring_time": start["call_time"], "start_time": _local(data["answered_at"])}
+        return [
+            {**{name: start[name] for name in _OF_PICK_UP}, **called, "city": "", "extension": ""}
+        ]
     began, ended = _time(data["received_at"]), _time(data["ended_at"])
     rang = began if data["ring_ms"] is None else began + data["ring_ms"] * _MILLISECOND
     answered = ended - (data["talk_ms"] or 0) * _MILLISECOND

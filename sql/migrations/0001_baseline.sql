@@ -52,7 +52,9 @@ CREATE TABLE agi_router.tenant (
     told            text[]      NOT NULL DEFAULT '{}',
     -- What each call asks, in the form that costs it the least.
     told_of_calls   boolean     NOT NULL GENERATED ALWAYS AS ('call.admitted' = ANY (told)) STORED,
-    told_of_ends    boolean     NOT NULL GENERATED ALWAYS AS (told && ARRAY['call.ended', 'call.refused']) STORED
+    told_of_answers boolean     NOT NULL GENERATED ALWAYS AS ('call.answered' = ANY (told)) STORED,
+    told_of_ends    boolean     NOT NULL
+                    GENERATED ALWAYS AS (told && ARRAY['call.answered', 'call.ended', 'call.refused']) STORED
 );
 CREATE INDEX tenant_told_of_ends ON agi_router.tenant (id) WHERE told_of_ends;
 COMMENT ON TABLE agi_router.tenant IS 'Business users whose orders the bindings serve';
@@ -64,7 +66,8 @@ COMMENT ON COLUMN agi_router.tenant.qualified_until IS 'Last day of its qualific
 COMMENT ON COLUMN agi_router.tenant.created_at IS 'When it was added';
 COMMENT ON COLUMN agi_router.tenant.told IS 'Types of events that are written for it; of none, events cost nothing';
 COMMENT ON COLUMN agi_router.tenant.told_of_calls IS 'Whether calls that are admitted are told to it';
-COMMENT ON COLUMN agi_router.tenant.told_of_ends IS 'Whether calls that have ended, or were refused, are told to it: both or neither';
+COMMENT ON COLUMN agi_router.tenant.told_of_answers IS 'Whether it is told, while a call goes on, that its callee has answered';
+COMMENT ON COLUMN agi_router.tenant.told_of_ends IS 'Whether calls that have ended, or were refused, are told to it: both or neither; both where answers are';
 COMMENT ON INDEX agi_router.tenant_told_of_ends IS 'Whom a settlement tells';
 INSERT INTO agi_router.tenant (name) VALUES ('default');
 
@@ -375,6 +378,7 @@ CREATE TABLE agi_router.call (
     day         date        NOT NULL,
     x_number    bigint      NOT NULL,
     received_at timestamptz NOT NULL DEFAULT now(),
+    answered_at timestamptz,
     ended_at    timestamptz,
     binding_id  bigint,
     shown       bigint,
@@ -409,6 +413,7 @@ COMMENT ON COLUMN agi_router.call.id IS 'Asterisk''s UNIQUEID, with the node''s 
 COMMENT ON COLUMN agi_router.call.day IS 'Day (UTC) of the second in the id; the partition';
 COMMENT ON COLUMN agi_router.call.x_number IS 'The 700 number dialled';
 COMMENT ON COLUMN agi_router.call.received_at IS 'When it was admitted, or for a refused call settled';
+COMMENT ON COLUMN agi_router.call.answered_at IS 'When its callee answered, where its tenant is told of that while the call goes on; else null';
 COMMENT ON COLUMN agi_router.call.ended_at IS 'When it ended';
 COMMENT ON COLUMN agi_router.call.binding_id IS 'Binding it used; null if it was refused';
 COMMENT ON COLUMN agi_router.call.shown IS '700 number that its callee is shown; null if it was refused';
@@ -461,9 +466,10 @@ CREATE TYPE agi_router.facts AS (
     language          text,
     prompts           text,
     tenant_active     boolean,
-    sequence          integer
+    sequence          integer,
+    tell_answer       boolean
 );
-COMMENT ON TYPE agi_router.facts IS 'What is known of one caller on one number at one moment; binding_id and what follows are null for a stranger; sequence: of the event to be written of an admission, null where none is';
+COMMENT ON TYPE agi_router.facts IS 'What is known of one caller on one number at one moment; binding_id and what follows are null for a stranger; sequence: of the event to be written of an admission, null where none is; tell_answer: whether its tenant is told of the callee''s answer';
 
 -- A call is named by its Asterisk, so two of them may not have one name: either would give back the
 -- other's uses.

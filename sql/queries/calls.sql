@@ -49,6 +49,10 @@ SELECT call_id AS id, known
        %(released_by)s::text[], %(cause)s::integer[], %(sip_status)s::integer[], %(clock)s::text[],
        %(kept)s::boolean[]);
 
+-- answer_calls --
+-- Note that callees have answered while their calls go on, and tell whoever wants to hear so.
+SELECT agi_router.answer_calls(%(block)s::bigint[], %(day)s, %(id)s::text[], %(at)s::timestamptz[]);
+
 -- find_used --
 -- Which binding a call has used; no row: there is no such call.
 SELECT block, binding_id
@@ -66,8 +70,8 @@ SELECT count(*) AS open_calls FROM agi_router.call WHERE state = 'reserved';
 -- list_calls --
 -- Calls since a time, newest first; of all, or of some bindings, one number, one reason or outcome; until a time, or
 -- behind a call. Blocks are given with the first two: they lead the key.
-SELECT c.block, c.id, t.name AS tenant, c.x_number, c.binding_id, c.shown, c.side, c.received_at, c.ended_at,
-       c.ring_ms, c.talk_ms, c.state, c.reason, c.outcome, c.released_by, c.cause,
+SELECT c.block, c.id, t.name AS tenant, c.x_number, c.binding_id, c.shown, c.side, c.received_at, c.answered_at,
+       c.ended_at, c.ring_ms, c.talk_ms, c.state, c.reason, c.outcome, c.released_by, c.cause,
        c.sip_status, c.clock, c.check_id, c.check_verdict, c.check_ms
   FROM agi_router.call c
   LEFT JOIN agi_router.tenant t ON t.id = c.tenant_id

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from harness.ends import SDP, Caller, sides
 from harness.pbx import STATE, Cli
 from harness.receiver import Receiver
 from testpbx.phones import Phones
@@ -37,6 +38,53 @@ def delivering(cli: Cli, dsn: str) -> Iterator[None]:
     finally:
         process.terminate()
         assert process.wait(20) == 0, log.read_text()
+
+
+def test_an_answer_is_told_while_they_talk(
+    pbx: dict[str, Any], cli: Cli, phones: Phones, a: str, b: str
+) -> None:
+    """Before the end, which comes when the caller has heard of it."""
+    assert phones
+    with Receiver() as receiver:
+        made = cli("webhook", "add", receiver.url, "--types", "call.answered,call.ended")
+        bound = cli.bind(a, b)
+
+        def told() -> list[dict[str, Any]]:
+            """What came of the binding, each once, in the order in which it came."""
+            events = [each.verified(made["secret"]) for each in receiver.received]
+            return list(
+                {each["id"]: each for each in events if each["subject"] == bound["id"]}.values()
+            )
+
+        try:
+            with delivering(cli, pbx["dsn"]), sides() as (near, far):
+                call = Caller(near, a, bound["x"])
+                call.invite()
+                ringing = far.wait(lambda m: m.start_line.startswith("INVITE "))
+                far.answer(ringing, "200 OK", tag=call.call_id, body=SDP.format(far.port + 2))
+                # Sides without sound are parted after half a minute.
+                heard: list[bool] = []
+                status = call.final(
+                    lambda: heard.append(until(lambda: len(told()) == 1, timeout=25))
+                )
+                assert (status, heard) == (200, [True])
+                (record,) = cli("calls", "--binding", bound["id"])
+                far.wait(lambda m: m.start_line.startswith("BYE "))
+                far.be_left_alone()
+                assert until(lambda: len(told()) == 2, timeout=30)
+        finally:
+            cli("webhook", "remove", made["id"])
+            cli("events", "write", "--none")
+    answered, ended = told()
+    assert (answered["type"], ended["type"]) == (
+        "agi_router.call.answered",
+        "agi_router.call.ended",
+    )
+    assert answered["sequence"] < ended["sequence"]
+    data = answered["data"]
+    assert (data["call_id"], data["ended_at"], data["outcome"]) == (record["id"], None, None)
+    assert data["answered_at"] == ended["data"]["answered_at"]
+    assert ended["data"]["outcome"] == "answered"
 
 
 def test_a_call_is_told(pbx: dict[str, Any], cli: Cli, phones: Phones, a: str, b: str) -> None:

@@ -136,4 +136,4 @@ async def test_events_are_as_the_document_says(
     assert {*types(page)} == set(EventType)
     for type_, event in zip(types(page), page["events"], strict=True):
         EVENTS[EventType(type_)].model_validate(event)
-    assert [each["subject"] for each in page["events"]].count(made["id"]) == 5
+    assert [each["subject"] for each in page["events"]].count(made["id"]) == 6

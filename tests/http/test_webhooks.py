@@ -124,6 +124,7 @@ def test_a_change(couriers: Client) -> None:
         "binding.changed",
         "binding.ended",
         "call.admitted",
+        "call.answered",
         "call.ended",
         "call.refused",
     ]

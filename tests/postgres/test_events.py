@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from agi_router.bindings.reasons import Reason
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
 from agi_router.bindings.words import Side
-from agi_router.calls.end import Outcome
+from agi_router.calls.end import Answer, Outcome, call_day
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection, Queries, connect
 from agi_router.errors import (
@@ -82,6 +83,94 @@ async def a_used_call(admissions: AdmissionStore, outcome: Outcome, **call: Any)
     return call_id
 
 
+def an_answer(call_id: str) -> Answer:
+    """The callee of a call has answered just now."""
+    now = datetime.now(UTC)
+    return Answer(call_id=call_id, day=call_day(call_id), x_number=X, answered_at=now)
+
+
+async def test_an_answer_is_told_while_the_call_goes_on(
+    store: BindingStore, admissions: AdmissionStore, told: Callable[[], list[Event]]
+) -> None:
+    """Once, however often its line is read, and before the end; also where the end is first."""
+    told()
+    bind(store)
+    calls = [new_call_id() for _ in range(3)]
+    for call_id in calls:
+        await admit_as_router(admissions, a_call(), call_id)
+    first, *_ = calls
+    answer = an_answer(first)
+    for _ in range(2):
+        left = await admissions.tell_answers([answer, answer])
+        assert (left.held, left.refused) == ([], [])
+    found = told()
+    assert types_of(found)[-1:] == ["call.answered"]
+    data = found[-1].data
+    assert (data["call_id"], data["ended_at"], data["outcome"]) == (first, None, None)
+    assert datetime.fromisoformat(data["answered_at"]) == answer.answered_at
+    # All at once: of two nobody has told that they were answered, and one was not.
+    outcomes = [Outcome.ANSWERED, Outcome.ANSWERED, Outcome.BUSY]
+    await admissions.settle(
+        [an_end(call_id, outcome) for call_id, outcome in zip(calls, outcomes, strict=True)]
+    )
+    await admissions.tell_answers(list(map(an_answer, calls)))
+    found = told()
+    assert [event.sequence for event in found] == list(range(1, len(found) + 1))
+    of_each = {
+        call_id: [e.type.value for e in found if e.data.get("call_id") == call_id]
+        for call_id in calls
+    }
+    heard = ["call.admitted", "call.answered", "call.ended"]
+    assert list(of_each.values()) == [heard, heard, ["call.admitted", "call.ended"]]
+    for event in found:
+        if event.type is EventType.CALL_ANSWERED:
+            assert (event.data["ended_at"], event.data["clock"]) == (None, None)
+
+
+async def test_who_wants_no_answers_hears_of_none(
+    store: BindingStore, admissions: AdmissionStore, events: EventStore
+) -> None:
+    """And the dialplan is told not to write any; who wants them has the ends as well."""
+    events.set_types(TENANT, [EventType.CALL_ENDED])
+    bind(store)
+    call_id = new_call_id()
+    admission, _ = await admit_as_router(admissions, a_call(), call_id)
+    assert admission.facts.hit is not None
+    assert not admission.facts.hit.tell_answer
+    await admissions.tell_answers([an_answer(call_id)])
+    await admissions.settle([an_end(call_id, Outcome.ANSWERED)])
+    events.set_types(TENANT, [EventType.CALL_ANSWERED])
+    wanted = new_call_id()
+    for _ in range(2):
+        # Asked again, as by another door, it is the same.
+        admission, _ = await admit_as_router(admissions, a_call(), wanted)
+        assert admission.facts.hit is not None
+        assert admission.facts.hit.tell_answer
+    await admissions.settle([an_end(wanted, Outcome.ANSWERED)])
+    found = [event for event, _ in events.events(TENANT, limit=10).events]
+    assert types_of(found) == ["call.ended", "call.answered", "call.ended"]
+
+
+async def test_an_answer_whose_binding_is_held_is_told_later(
+    dsn: str, store: BindingStore, admissions: AdmissionStore, told: Callable[[], list[Event]]
+) -> None:
+    """It keeps no other from being told."""
+    told()
+    bind(store)
+    bind(store, a=A, b=B, x=BLOCK.number(77))
+    held, free = new_call_id(), new_call_id()
+    await admit_as_router(admissions, a_call(), held)
+    other = replace(an_answer(free), x_number=BLOCK.number(77))
+    await admit_as_router(admissions, a_call(x=BLOCK.number(77)), free)
+    with connect(dsn, writable=True) as holder, holder.transaction():
+        holder.execute("SELECT FROM agi_router.call WHERE id = %s FOR UPDATE", [held])
+        left = await admissions.tell_answers([an_answer(held), other])
+        assert [each.call_id for each in left.held] == [held]
+    assert types_of(told()).count("call.answered") == 1
+    assert not (await admissions.tell_answers(left.held)).held
+    assert types_of(told()).count("call.answered") == 2
+
+
 async def test_nothing_is_written_for_who_wants_nothing(
     connection: Connection, store: BindingStore, admissions: AdmissionStore
 ) -> None:
@@ -109,13 +198,14 @@ async def test_the_life_of_a_binding(
         "call.admitted",
         "call.ended",
         "call.admitted",
+        "call.answered",
         "call.ended",
         "binding.changed",
         "binding.ended",
     ]
-    assert [event.sequence for event in found] == list(range(1, 8))
+    assert [event.sequence for event in found] == list(range(1, 9))
     assert {event.binding for event in found} == {made.id}
-    busy, answered = found[2].data, found[4].data
+    busy, answered = found[2].data, found[5].data
     assert (busy["outcome"], busy["calls_used"], busy["caller_side"]) == ("busy", 0, "a")
     assert (answered["outcome"], answered["calls_used"], answered["max_calls"]) == (
         "answered",
@@ -123,8 +213,8 @@ async def test_the_life_of_a_binding(
         3,
     )
     assert answered["x_number"] == str(X)
-    assert found[6].data["state"] == "unbound"
-    assert found[5].data["expires_at"] > found[0].data["expires_at"]
+    assert found[7].data["state"] == "unbound"
+    assert found[6].data["expires_at"] > found[0].data["expires_at"]
 
 
 @pytest.mark.parametrize("clock", ["time", "count", "unbind", "order"])
@@ -182,7 +272,7 @@ async def test_many_calls_of_one_batch(
     await admissions.settle(ends)
     for made in (first, second):
         own = [event for event in told() if event.binding == made.id]
-        assert sorted(event.sequence or 0 for event in own) == list(range(1, 8))
+        assert sorted(event.sequence or 0 for event in own) == list(range(1, 11))
         assert types_of(own).count("call.ended") == 3
 
 

@@ -309,6 +309,7 @@ async def test_what_is_told(
         "binding.created",
         "call.admitted",
         "binding.changed",
+        "call.answered",
         "call.ended",
         "binding.changed",
     ]
@@ -318,6 +319,7 @@ async def test_what_is_told(
         before,
         before,
         ([NEW.masked], [B.masked]),
+        before,
         before,
         ([NEW.masked], [C.masked]),
     ]

@@ -234,6 +234,7 @@ async def test_record_of_a_call(
         "binding_id": made.id.id,
         "shown": X.value,
         "side": "a",
+        "answered_at": None,
         "ended_at": datetime.fromtimestamp(ended, UTC),
         "ring_ms": 1500,
         "talk_ms": 61000,

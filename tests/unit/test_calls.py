@@ -8,6 +8,7 @@ import pytest
 
 from agi_router.bindings.reasons import Reason
 from agi_router.calls.end import (
+    Answer,
     Clock,
     End,
     Outcome,
@@ -17,6 +18,7 @@ from agi_router.calls.end import (
     call_day,
     keeps_use,
     parse_end,
+    parse_line,
 )
 from agi_router.errors import ProtocolError
 from agi_router.numbers import XNumber
@@ -391,6 +393,37 @@ def test_not_a_call_id(call_id: str) -> None:
     """Anything else is no call id; the message does not repeat it."""
     with pytest.raises(ProtocolError, match=f"not a call id: {len(call_id)} characters"):
         call_day(call_id)
+
+
+def test_a_line_of_an_answer() -> None:
+    """Which call it is, and when, to the millisecond; the line of an end is read beside it."""
+    assert parse_line(f"answered|{CALL_ID}|+86{X}|1741988830123|end") == Answer(
+        call_id=CALL_ID,
+        day=date(2025, 3, 14),
+        x_number=X,
+        answered_at=datetime(2025, 3, 14, 21, 47, 10, 123_000, tzinfo=UTC),
+    )
+    assert parse_line(line()) == end()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"answered|{CALL_ID}|{X}|1741988830123|en",
+        f"answered|{CALL_ID}|{X}|1741988830123",
+        f"answered|{CALL_ID}|{X}|1741988830123|16|end",
+        f"answered|{CALL_ID}|13800130001|1741988830123|end",
+        f"answered|{CALL_ID}|{X}|soon|end",
+        f"answered|{CALL_ID}|{X}|{9 * 10**30}|end",
+        f"answered|pbx1|{X}|1741988830123|end",
+        "answered",
+    ],
+)
+def test_garbage_of_an_answer(text: str) -> None:
+    """It is refused as that of an end is, and not repeated."""
+    with pytest.raises(ProtocolError) as caught:
+        parse_line(text)
+    assert "13800130001" not in str(caught.value)
 
 
 def test_an_end_that_nobody_saw() -> None:

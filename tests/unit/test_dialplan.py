@@ -14,7 +14,7 @@ from agi_router.bindings.reasons import Reason
 from agi_router.bindings.words import Language
 from agi_router.calls.decision import Refusal
 from agi_router.calls.dialplan import DIALPLAN_VERSION, to_refuse
-from agi_router.calls.end import parse_end
+from agi_router.calls.end import Answer, parse_end, parse_line
 from agi_router.doors.fastagi import token_of
 from agi_router.pbx.rules import ENTRY_LABEL
 
@@ -118,6 +118,7 @@ def test_the_contexts() -> None:
         "agi-router-more",
         "agi-router-next",
         "agi-router-out",
+        "agi-router-answered",
         "agi-router-mute",
         "agi-router-unanswered",
         "agi-router-ask",
@@ -273,7 +274,7 @@ def test_patience_may_run_out_anywhere() -> None:
     without = {"globals", "agi-router-in", "agi-router-in-fastagi", "agi-router-entered-fastagi"}
     without |= {"agi-router-unanswered", "agi-router-end"}
     without |= {"agi-router-check", "agi-router-nowhere", "agi-router-rate", "agi-router-caller"}
-    without |= {"agi-router-probe", "agi-router-mute"}
+    without |= {"agi-router-probe", "agi-router-mute", "agi-router-answered"}
     assert over.keys() == set(CONTEXTS) - without
     for context in ("dial", "many", "sequence", "part", "more", "next", "fallback"):
         assert over[f"agi-router-{context}"].data.startswith("agi-router-refuse,platform_fault*")
@@ -389,18 +390,28 @@ def test_dial_masks_and_leaves_nobody_a_lever() -> None:
             assert f"{option}({value})" in options
         assert "L(${LONGEST}000:60000)" in options
         # Whatever is not said to be shown is withheld.
-        assert 'u(${IF($["${DISPLAY}" = "n"]?allowed:prohib)})' in options
+        assert 'u(${IF($["${DISPLAY:0:1}" = "n"]?allowed:prohib)})' in options
 
 
 def test_no_two_can_talk_before_the_answer() -> None:
     """Neither hears the other, or the caller alone does; a site's own word opens both ways."""
     [dial] = of("Dial")
-    one_way = "b(agi-router-mute^s^1(on))U(agi-router-mute^off)"
+    one_way = "b(agi-router-mute^s^1(on))"
+    told = (
+        f"U(agi-router-answered^{'${AGI_ROUTER_EARLY_MEDIA}'}^${{UNIQUEID}}^${{CALLERID(dnid)}})"
+    )
     early = "${AGI_ROUTER_EARLY_MEDIA}"
     assert top_level(dial.data)[2].endswith(
         f'L(${{LONGEST}}000:60000)${{IF($["{early}" = "hear"]?{one_way}'
         f':${{IF($["{early}" = "both"]?:r)}})}}'
+        f'${{IF($["${{DISPLAY:1}}" = "t"]?{told}'
+        f':${{IF($["{early}" = "hear"]?U(agi-router-mute^off))}})}}'
     )
+    answered = [step for step in STEPS if step.context == "agi-router-answered"]
+    assert [(step.application, step.data) for step in answered[1:]] == [
+        ("GosubIf", '$["${ARG1}" = "hear"]?agi-router-mute,s,1(off)'),
+        ("Return", ""),
+    ]
     mute = [step for step in STEPS if step.context == "agi-router-mute"]
     assert [(step.extension, step.application, step.data) for step in mute] == [
         ("s", "Set", "MUTEAUDIO(out)=${ARG1}"),
@@ -520,7 +531,18 @@ def test_a_prompt_that_a_set_lacks_is_the_shipped_one() -> None:
 
 def test_the_end_line_is_the_one_that_is_read() -> None:
     """Fifteen fields, none of which can be a real number; filled in, they can be read."""
-    step, probe = (step for step in STEPS if step.data.startswith("FILE("))
+    answer, step, probe = (step for step in STEPS if step.data.startswith("FILE("))
+    told = {
+        "answered": "answered",
+        "${ARG2}": "pbx1-1741988825.42",
+        "${ARG3}": "700012345670001",
+        "${STRFTIME(,,%s%3q)}": "1741988890123",
+        "end": "end",
+    }
+    assert answer.data == f"FILE(${{AGI_ROUTER_JOURNAL}}/ends,,,al,u)={'|'.join(told)}"
+    read = parse_line("|".join(told.values()))
+    assert isinstance(read, Answer)
+    assert read.answered_at.microsecond == 123_000
     assert (step.context, step.extension) == ("agi-router-end", "line")
     head, _, fields = step.data.partition("=")
     assert head == "FILE(${AGI_ROUTER_JOURNAL}/ends,,,al,u)"

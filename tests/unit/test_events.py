@@ -55,6 +55,7 @@ CALL: dict[str, Any] = {
     "reason": None,
     "outcome": "answered",
     "received_at": "2026-01-31T07:03:20+00:00",
+    "answered_at": "2026-01-31T07:03:35+00:00",
     "ended_at": "2026-01-31T07:04:05+00:00",
     "ring_ms": 4200,
     "talk_ms": 30_000,
@@ -168,6 +169,11 @@ def test_a_call_that_was_refused_or_let_through() -> None:
     assert (report["pool_key"], report["out_id"], report["called_display_no"]) == ("", "", "")
     [start] = ali_reports(an_event(EventType.CALL_ADMITTED, ended_at=None), PARTIES)
     assert "release_time" not in start
+    [up] = ali_reports(an_event(EventType.CALL_ANSWERED, ended_at=None), PARTIES)
+    assert (up["call_time"], up["start_time"]) == ("2026-01-31 15:03:20", "2026-01-31 15:03:35")
+    assert up["ring_time"] == up["call_time"]
+    assert (up["phone_no"], up["call_type"]) == (start["phone_no"], 0)
+    assert "release_time" not in up
     assert start["call_type"] == 0
 
 

@@ -73,6 +73,8 @@ def dial(route: Route) -> Destination:
             replace(BARE, display=Display.ANONYMOUS, prompts="takeaway-2"),
             f"13900130002*{X}*45*3600*zh*a*takeaway-2*end",
         ),
+        # Whose answer is told while the call goes on.
+        (replace(BARE, tell_answer=True), f"13900130002*{X}*45*3600*zh*nt**end"),
         # Several who ring at once.
         (replace(BARE, callees=(A, B)), f"13800130001+13900130002*{X}*45*3600*zh*n**end"),
     ],

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from agi_router.calls.end import End, parse_end
+from agi_router.calls.end import Answer, End, parse_end
 from agi_router.calls.journal import Backlog, EndJournal
 from agi_router.errors import JournalError
 from harness.accounts import as_account, open_to_all
@@ -31,7 +31,7 @@ def append(directory: Path, *lines: str) -> None:
         ends.writelines(f"{text}\n" for text in lines)
 
 
-def read(journal: EndJournal, file: str) -> list[End]:
+def read(journal: EndJournal, file: str) -> list[Answer | End]:
     """Return all ends in a claimed file."""
     return [end for ends in journal.read(file) for end in ends]
 

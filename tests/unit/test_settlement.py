@@ -17,10 +17,10 @@ import pytest
 from agi_router.ari import AriClient, AriUnavailable
 from agi_router.bindings.reasons import Reason
 from agi_router.calls import settlement as settlement_module
-from agi_router.calls.end import End
+from agi_router.calls.end import Answer, End
 from agi_router.calls.journal import EndJournal
 from agi_router.calls.settlement import Settlement
-from agi_router.calls.store import AdmissionStore, Broken, Unsettled
+from agi_router.calls.store import AdmissionStore, Broken, Unsettled, Untold
 from agi_router.errors import NodeTaken, StoreError, StoreHeld, StoreUnavailable
 from agi_router.numbers import XNumber
 from agi_router.service import upkeep
@@ -47,6 +47,12 @@ def append(directory: Path, *numbers: int) -> None:
 def left(directory: Path) -> list[str]:
     """Return the names of all files in a journal."""
     return [file.name for file in directory.rglob("*") if not file.is_dir()]
+
+
+def append_answers(directory: Path, *numbers: int) -> None:
+    """Write that the callees of calls have answered, as Asterisk does."""
+    with (directory / "ends").open("a", encoding="utf-8") as ends:
+        ends.writelines(f"answered|{call(number)}|{X}|1741988830123|end\n" for number in numbers)
 
 
 class Store:
@@ -85,6 +91,19 @@ class Store:
                 left.broken.append(Broken(end=end, binding="70012345670-7", why="(23514)"))
             else:
                 self.settled.setdefault(end.call_id, end)
+        return left
+
+    async def tell_answers(self, answers: Sequence[Answer]) -> Untold:
+        """Keep the answers, unless somebody holds their bindings or they are refused."""
+        await asyncio.sleep(0)
+        left = Untold()
+        for answer in answers:
+            if answer.call_id in self.held:
+                left.held.append(answer)
+            elif answer.call_id in self.refused:
+                left.refused.append(answer)
+            else:
+                self.steps.append(f"answer {answer.call_id}")
         return left
 
     async def see_node(self, name: str, entity_id: str, started_at: datetime) -> None:
@@ -311,6 +330,42 @@ async def test_what_somebody_holds_waits_alone(
     assert sorted(told) == [call(number) for number in range(1, 5)]
     assert left(tmp_path) == []
     assert caplog.records == []
+
+
+async def test_answers_are_told_before_ends(tmp_path: Path) -> None:
+    """Of one piece of the journal; whose binding is held is told again, by itself."""
+    store = Store()
+    settlement = make_settlement(store, tmp_path)
+    append_answers(tmp_path, 1, 2)
+    append(tmp_path, 1)
+    store.held = {call(2)}
+
+    await settlement.settle_journal()
+    with pytest.raises(StoreHeld):
+        await settlement.settle_journal()
+
+    assert store.steps == [f"answer {call(1)}", "settle"]
+    store.held = set()
+    await settlement.settle_journal()
+    assert store.steps[2:] == [f"answer {call(2)}"]
+    assert left(tmp_path) == []
+
+
+async def test_an_answer_that_is_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """It is for people to look at, and keeps nothing else from being told."""
+    store = Store()
+    settlement = make_settlement(store, tmp_path)
+    append_answers(tmp_path, 1, 2)
+    store.refused = {call(1)}
+
+    await settlement.settle_journal()
+    await settlement.settle_journal()
+
+    assert store.steps == [f"answer {call(2)}"]
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == [
+        "answer.refused"
+    ]
+    assert left(tmp_path) == []
 
 
 async def test_too_many_are_held_to_be_remembered(

@@ -24,6 +24,7 @@ __all__ = [
     "BindingEndedEvent",
     "BindingToldOut",
     "CallAdmittedEvent",
+    "CallAnsweredEvent",
     "CallEndedEvent",
     "CallRefusedEvent",
     "CallToldOut",
@@ -236,6 +237,7 @@ class CallToldOut(ToldOut):
     reason: Reason | None = Field(description="Why it was refused.")
     outcome: Outcome | None = Field(description="Of the dialled leg.")
     received_at: str
+    answered_at: str | None
     ended_at: str | None
     ring_ms: int | None
     talk_ms: int | None
@@ -282,6 +284,7 @@ _CALL: dict[str, Any] = {
     "reason": None,
     "outcome": None,
     "received_at": _TIME,
+    "answered_at": None,
     "ended_at": None,
     "ring_ms": None,
     "talk_ms": None,
@@ -290,8 +293,9 @@ _CALL: dict[str, Any] = {
     "released_by": None,
     "clock": None,
 }
+_CALL_ANSWERED = {**_CALL, "answered_at": "2026-01-31T15:04:35+00:00"}
 _CALL_ENDED = {
-    **_CALL,
+    **_CALL_ANSWERED,
     "outcome": "answered",
     "ended_at": "2026-01-31T15:05:05+00:00",
     "ring_ms": 4200,
@@ -385,6 +389,17 @@ class CallAdmittedEvent(EventBase):
     model_config = _sent("agi_router.call.admitted", _CALL)
 
 
+class CallAnsweredEvent(EventBase):
+    """
+    The callee of a call has answered.
+    """
+
+    type: Literal["agi_router.call.answered"]
+    data: CallToldOut
+
+    model_config = _sent("agi_router.call.answered", _CALL_ANSWERED)
+
+
 class CallEndedEvent(EventBase):
     """
     A call that was let through, or whose caller gave up, is over.
@@ -423,6 +438,7 @@ EVENTS: Final[dict[EventType, type[EventBase]]] = {
     EventType.BINDING_CHANGED: BindingChangedEvent,
     EventType.BINDING_ENDED: BindingEndedEvent,
     EventType.CALL_ADMITTED: CallAdmittedEvent,
+    EventType.CALL_ANSWERED: CallAnsweredEvent,
     EventType.CALL_ENDED: CallEndedEvent,
     EventType.CALL_REFUSED: CallRefusedEvent,
     EventType.WEBHOOK_TEST: WebhookTestEvent,
@@ -434,6 +450,7 @@ _Any = (
     | BindingChangedEvent
     | BindingEndedEvent
     | CallAdmittedEvent
+    | CallAnsweredEvent
     | CallEndedEvent
     | CallRefusedEvent
     | WebhookTestEvent

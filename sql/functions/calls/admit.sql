@@ -41,7 +41,7 @@ BEGIN
               c.expires_at, b.state, b.direction, b.begins_at, b.expires_at, b.ended_at, b.max_calls, b.calls_used - 1,
               b.callback, b.callback_window, CASE r.side WHEN 'a' THEN b.display_b ELSE b.display_a END,
               b.ring_timeout, b.max_duration, b.language, b.prompts, true,
-              CASE WHEN t.told_of_calls THEN b.sequence END
+              CASE WHEN t.told_of_calls THEN b.sequence END, t.told_of_answers
          INTO facts;
     IF NOT FOUND THEN
         -- A retry may fail a guard for the use that it took itself, or for what has come since.
@@ -59,7 +59,7 @@ BEGIN
             'reserved', _now);
     IF facts.sequence IS NOT NULL THEN
         PERFORM agi_router.tell_calls(
-            ARRAY[_block], _day, ARRAY[_call_id], ARRAY[facts.binding_id], ARRAY[facts.sequence]);
+            ARRAY[_block], _day, ARRAY[_call_id], NULL, ARRAY[facts.binding_id], ARRAY[facts.sequence]);
     END IF;
     IF facts.callback = 'last' AND facts.side = 'a' AND facts.mode IN ('gxb', 'gxyb') THEN
         -- The member who called last is the one whom B calls back.

@@ -7,12 +7,13 @@ LANGUAGE sql STABLE AS $$
            b.state, b.direction, b.begins_at, b.expires_at, b.ended_at, b.max_calls,
            b.calls_used - 1, b.callback, b.callback_window,
            CASE r.side WHEN 'a' THEN b.display_b ELSE b.display_a END,
-           b.ring_timeout, b.max_duration, b.language, b.prompts, true, NULL::integer
+           b.ring_timeout, b.max_duration, b.language, b.prompts, true, NULL::integer, t.told_of_answers
       FROM agi_router.call c
       JOIN agi_router.binding b ON b.block = c.block AND b.id = c.binding_id
       JOIN agi_router.route r
         ON r.block = b.block AND r.binding_id = b.id AND r.x_number = c.x_number
        AND r.caller_tag = ANY (_tags)
+      JOIN agi_router.tenant t ON t.id = b.tenant_id
       LEFT JOIN agi_router.binding h ON h.block = r.block AND h.id = r.child_id
      WHERE c.block = _block AND c.id = _call_id AND c.day = _day AND c.state = 'reserved'
      ORDER BY array_position(_tags, r.caller_tag)

@@ -8,7 +8,9 @@ LANGUAGE plpgsql AS $$
 -- else they would wait for each other in a circle. Where no tenant is told of ends, events cost nothing.
 DECLARE
     tellers CONSTANT integer[] := ARRAY(SELECT t.id FROM agi_router.tenant t WHERE t.told_of_ends);
+    listeners CONSTANT integer[] := ARRAY(SELECT t.id FROM agi_router.tenant t WHERE t.told_of_ends AND t.told_of_answers);
     missed    text[];
+    answered  text[];
     told      bigint[];
     sequences integer[];
 BEGIN
@@ -27,19 +29,22 @@ BEGIN
                sip_status = e.sip_status, clock = e.clock
           FROM ended e
          WHERE c.day = _day AND c.block = e.block AND c.id = e.id AND c.state = 'reserved'
-        RETURNING c.block, c.id, c.binding_id, c.outcome, e.kept
+        RETURNING c.block, c.id, c.binding_id, c.outcome, e.kept,
+                  -- Who wants to hear of answers hears of this one now, if nothing has told of it before.
+                  c.outcome = 'answered' AND c.answered_at IS NULL AND c.tenant_id = ANY (listeners) AS unheard
     ), used AS (
         -- Where no leg was dialled nothing was used, whatever the binding counts; where nobody saw the end it
         -- was told whether it counts.
         SELECT s.block, s.binding_id, count(*) AS taken,
                count(*) FILTER (WHERE s.outcome IS NOT NULL OR s.kept) AS dialled,
-               count(*) FILTER (WHERE s.outcome = 'answered' OR s.kept) AS answered
+               count(*) FILTER (WHERE s.outcome = 'answered' OR s.kept) AS answered,
+               count(*) FILTER (WHERE s.unheard) AS unheard
           FROM settled s
          WHERE s.binding_id IS NOT NULL
          GROUP BY 1, 2
     ), held AS (
         -- Where all was answered and there is no limit, nothing changes.
-        SELECT b.block, b.id, u.taken, b.tenant_id = ANY (tellers) AS told,
+        SELECT b.block, b.id, u.taken, u.unheard, b.tenant_id = ANY (tellers) AS told,
                CASE b.counting WHEN 'answered' THEN u.answered ELSE u.dialled END AS kept
           FROM used u
           JOIN agi_router.binding b ON b.block = u.block AND b.id = u.binding_id
@@ -51,7 +56,7 @@ BEGIN
         -- Within bounds: counts that somebody has altered must not keep other calls from being settled.
         UPDATE agi_router.binding b
            SET calls_used = greatest(0, b.calls_used - (h.taken - h.kept)),
-               sequence = CASE WHEN h.told THEN b.sequence + h.taken ELSE b.sequence END,
+               sequence = CASE WHEN h.told THEN b.sequence + h.taken + h.unheard ELSE b.sequence END,
                calls_settled = CASE WHEN b.max_calls IS NULL THEN b.calls_settled
                                     ELSE greatest(0, least(b.calls_settled + h.kept, b.max_calls)) END,
                state = CASE WHEN b.ended_at IS NULL AND b.expires_at > now()
@@ -83,12 +88,16 @@ BEGIN
                    FROM (SELECT e.block, e.id FROM ended e
                          EXCEPT SELECT s.block, s.id FROM settled s
                          EXCEPT SELECT i.block, i.id FROM inserted i) m),
+           CASE WHEN cardinality(listeners) > 0
+                THEN ARRAY(SELECT s.id FROM settled s WHERE s.unheard) END,
            ARRAY(SELECT g.id FROM given_back g WHERE g.told),
            ARRAY(SELECT g.sequence FROM given_back g WHERE g.told)
-      INTO missed, told, sequences;
+      INTO missed, answered, told, sequences;
     IF cardinality(tellers) > 0 THEN
         PERFORM agi_router.tell_calls(
             _block, _day, ARRAY(SELECT CASE WHEN n.id <> ALL (missed) THEN n.id END FROM unnest(_id) n (id)),
+            CASE WHEN cardinality(answered) > 0
+                 THEN ARRAY(SELECT CASE WHEN n.id = ANY (answered) THEN n.id END FROM unnest(_id) n (id)) END,
             told, sequences);
     END IF;
     IF cardinality(missed) > 0 THEN
