@@ -26,6 +26,7 @@ from agi_router.tenants.api_key_store import ApiKeyStore
 from agi_router.tenants.api_keys import KeyForm, KeyScope, parse_bearer
 from harness.api import Client
 from harness.api_scopes import SCOPED
+from harness.database import one
 
 A, B = "13800000101", "13800000102"
 
@@ -178,7 +179,14 @@ class Signer:
         self.http, self.key_id, self.secret = http, key_id, secret
 
     def headers(
-        self, method: str, url: str, body: bytes, *, algorithm: str, date: datetime | None = None
+        self,
+        method: str,
+        url: str,
+        body: bytes,
+        *,
+        algorithm: str,
+        date: datetime | None = None,
+        **more: str,
     ) -> dict[str, str]:
         """The headers of a request."""
         digest = "sm3" if algorithm.endswith("SM3") else "sha256"
@@ -192,6 +200,7 @@ class Signer:
             "x-acs-signature-nonce": secrets.token_hex(16),
             "x-acs-content-sha256": hashlib.new(digest, body).hexdigest(),
             **({"content-type": "application/json"} if body else {}),
+            **{name.replace("_", "-"): value for name, value in more.items()},
         }
         names = ";".join(sorted(headers))
         lines = "".join(f"{name}:{headers[name]}\n" for name in sorted(headers))
@@ -225,8 +234,14 @@ def signer(http: TestClient, connection: Connection, ring: KeyRing) -> Signer:
 def test_signed_requests(signer: Signer, algorithm: str) -> None:
     """Accepted once: what was captured is of no use, nor is a part of it."""
     body = f'{{"a":"{A}","b":"{B}"}}'.encode()
-    headers = signer.headers("POST", "/v1/bindings", body, algorithm=algorithm)
-    headers["idempotency-key"] = "one"
+    headers = signer.headers(
+        "POST", "/v1/bindings", body, algorithm=algorithm, idempotency_key="one"
+    )
+    # It is part of what is signed: under another one the same would be made again.
+    other = signer.http.post(
+        "/v1/bindings", content=body, headers={**headers, "idempotency-key": "two"}
+    )
+    assert (other.status_code, other.json()["code"]) == (401, "credentials_invalid")
     made = signer.http.post("/v1/bindings", content=body, headers=headers)
     assert made.status_code == 201, made.text
     assert made.json()["tenant"] == "couriers"
@@ -256,6 +271,14 @@ def test_a_signature_in_another_spelling(signer: Signer, blank: bytes) -> None:
             answer = signer.http.get("/v1/bindings", headers=again)
             assert answer.status_code == 401, name
             assert answer.json()["code"] in {"signature_repeated", "credentials_invalid"}
+
+
+def test_headers_that_decide_are_signed(signer: Signer) -> None:
+    """One that is not signed could be anybody's on the way."""
+    for name in ("idempotency-key", "if-match"):
+        headers = signer.headers("GET", "/v1/bindings", b"", algorithm="ACS3-HMAC-SHA256")
+        answer = signer.http.get("/v1/bindings", headers={**headers, name: '"1"'})
+        assert (answer.status_code, answer.json()["code"]) == (401, "credentials_invalid")
 
 
 def test_signatures_of_before_a_crash(signer: Signer, connection: Connection) -> None:
@@ -318,6 +341,29 @@ def test_keys_make_keys(couriers: Client, operator: Client, http: TestClient) ->
         {"label": "x", "scopes": ["bindings:read"], "networks": ["192.0.2.1/24"]},
     ):
         assert couriers.post("/v1/api-keys", body, status=422)["code"] == "request_invalid"
+
+
+@pytest.mark.parametrize(("form", "told"), [("bearer", "bearer"), ("signed", "secret")])
+def test_a_key_that_is_asked_for_again(
+    couriers: Client, connection: Connection, form: str, told: str
+) -> None:
+    """It is made once; its secret is in no answer that is kept, nor in the next one."""
+    body = {"label": "again", "scopes": ["bindings:read"], "form": form}
+    unnamed = couriers.ask("POST", "/v1/api-keys", body)
+    assert (unnamed.status_code, unnamed.json()["code"]) == (400, "idempotency_key_missing")
+    first, again = (
+        couriers.ask("POST", "/v1/api-keys", body, Idempotency_Key="once") for _ in range(2)
+    )
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert again.headers["idempotency-replayed"] == "true"
+    made = first.json()
+    secret = made.pop(told)
+    assert made == again.json()
+    kept = one(connection, "SELECT body FROM agi_router.answer WHERE status = 201")
+    assert made["id"] in kept
+    assert secret[-43:] not in kept
+    labels = [key["label"] for key in couriers.get("/v1/api-keys")["api_keys"]]
+    assert labels.count("again") == 1
 
 
 def test_no_key_makes_a_larger_one(http: TestClient, make_key: Callable[..., str]) -> None:

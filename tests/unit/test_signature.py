@@ -38,6 +38,7 @@ def signed(
     nonce: str = NONCE,
     raw: str | None = None,
     leave_out: str = "",
+    more: tuple[tuple[str, str], ...] = (),
 ) -> tuple[Request, str]:
     """A request and its Authorization, by a signer of its own, as the clients write it."""
     digest = "sha256" if algorithm.endswith("SHA256") else "sm3"
@@ -50,6 +51,7 @@ def signed(
         "x-acs-content-sha256": hashlib.new(digest, body).hexdigest(),
         "accept": "application/json",
         **({"content-type": "application/json"} if body else {}),
+        **dict(more),
     }
     names = sorted(name for name in headers if name != leave_out)
     canonical_query = "&".join(
@@ -159,6 +161,19 @@ def test_a_query_that_cannot_be_read(raw: str) -> None:
 def test_what_has_to_be_signed(name: str) -> None:
     """The client does not choose."""
     assert fault(*signed(body=b"{}", leave_out=name)) is SignatureFault.INCOMPLETE
+
+
+@pytest.mark.parametrize("name", ["idempotency-key", "if-match"])
+def test_what_has_to_be_signed_if_it_is_sent(name: str) -> None:
+    """It decides what is done: nobody on the way may set, change or take it away."""
+    sent = ((name, '"1"'),)
+    request, authorization = signed(more=sent)
+    assert accepted(request, authorization) == NONCE
+    assert fault(*signed(more=sent, leave_out=name)) is SignatureFault.INCOMPLETE
+    plain, unsigned = signed()
+    added = replace(plain, headers=(*plain.headers, *sent))
+    assert fault(added, unsigned) is SignatureFault.INCOMPLETE
+    assert fault(plain, authorization) is SignatureFault.INCOMPLETE
 
 
 def test_headers_that_are_there_twice() -> None:

@@ -2,15 +2,17 @@
 ``/v1/api-keys``: what programs prove themselves with.
 """
 
+import json
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from agi_router.doors.http.answers import answer
 from agi_router.doors.http.auth import Desk, Needs
 from agi_router.doors.http.bodies import ApiKeyIn
+from agi_router.doors.http.idempotency import KEYED, keep_once
 from agi_router.doors.http.outs import ApiKeyMadeOut, ApiKeyOut, ApiKeysOut, answers
 from agi_router.doors.http.problems import FieldFault, Problem
 from agi_router.errors import ApiKeyNotFound
@@ -45,11 +47,14 @@ def list_api_keys(desk: _Writes) -> Response:
     "/api-keys",
     status_code=201,
     responses=answers(ApiKeyMadeOut, 404, 409, 413, 415, ok=201, told="Made"),
+    openapi_extra=KEYED,
     response_model=None,
 )
-def create_api_key(body: ApiKeyIn, desk: _Writes) -> Response:
+def create_api_key(body: ApiKeyIn, request: Request, desk: _Writes) -> Response:
     """
-    Make an API key and tell its secret, once. It can do nothing that the one who asks cannot do.
+    Make an API key that can do nothing that the one who asks cannot do.
+
+    Its secret is told this once: no answer that is given again has it.
     """
     tenant = body.tenant or desk.tenant
     try:
@@ -65,22 +70,30 @@ def create_api_key(body: ApiKeyIn, desk: _Writes) -> Response:
     except ValueError as error:
         fault = FieldFault("/networks", "network_invalid", str(error))
         raise Problem.of_fields([fault]) from None
-    key, secret = ApiKeyStore(desk.queries, desk.store.scope).add(
-        tenant=tenant,
-        form=body.form,
-        label=body.label,
-        scopes=scopes,
-        networks=networks,
-        life=timedelta(seconds=body.ttl),
-        keys=desk.store.keys,
-    )
-    desk.audit("POST /v1/api-keys", f"API key {key.id}")
-    shown = (
-        {"secret": secret}
-        if body.form is KeyForm.SIGNED
-        else {"bearer": write_bearer(key.id, secret)}
-    )
-    return answer({**describe_api_key(key), **shown}, status=201)
+    told_once: dict[str, str] = {}
+
+    def make() -> tuple[int, Any, dict[str, str]]:
+        key, secret = ApiKeyStore(desk.queries, desk.store.scope).add(
+            tenant=tenant,
+            form=body.form,
+            label=body.label,
+            scopes=scopes,
+            networks=networks,
+            life=timedelta(seconds=body.ttl),
+            keys=desk.store.keys,
+        )
+        desk.audit("POST /v1/api-keys", f"API key {key.id}")
+        if body.form is KeyForm.SIGNED:
+            told_once["secret"] = secret
+        else:
+            told_once["bearer"] = write_bearer(key.id, secret)
+        return 201, describe_api_key(key), {}
+
+    kept = keep_once(request, desk, make)
+    if kept.again:
+        return kept.response()
+    # What is kept of an answer is not sealed.
+    return answer({**json.loads(kept.body), **told_once}, status=201, headers=kept.headers)
 
 
 @router.delete(
