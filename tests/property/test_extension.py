@@ -15,13 +15,12 @@ from agi_router.calls.decision import Refusal, Route
 from agi_router.calls.dialplan import to_dial, to_refuse
 from agi_router.calls.treatment import treat
 from agi_router.numbers import PhoneNumber, XNumber
+from harness.draws import fixed_lines, mobiles
 
 SECOND = timedelta(seconds=1)
 
 x_numbers = st.integers(700 * 10**12, 701 * 10**12 - 1).map(XNumber.from_int)
-numbers = st.from_regex(
-    r"1[3-9][0-9]{9}|0(10|2[0-9]|[3-9][0-9]{2})[1-9][0-9]{6,7}", fullmatch=True
-).map(lambda digits: PhoneNumber(digits=digits))
+numbers = (mobiles | fixed_lines).map(lambda digits: PhoneNumber(digits=digits))
 languages = st.sampled_from(Language)
 # As long as settings and bindings may say.
 rings = st.timedeltas(min_value=SECOND, max_value=timedelta(seconds=120))

@@ -9,12 +9,12 @@ from agi_router.bindings.reasons import Reason
 from agi_router.calls import identity
 from agi_router.calls.identity import Signalled, read_caller
 from agi_router.numbers import PhoneNumber
+from harness.draws import mobiles
 from harness.identities import told
 
 REASONS = {Reason.CALLER_HIDDEN, Reason.CALLER_UNREADABLE}
 VICTIM, TRUE = "13800130001", "13900130002"
 
-numbers = st.from_regex(r"1[3-9][0-9]{9}", fullmatch=True)
 bytes_of_headers = st.text(st.characters(min_codepoint=1, max_codepoint=0xFF), max_size=300)
 # The characters that mean something, and pieces of addresses.
 pieces = st.sampled_from(
@@ -95,7 +95,7 @@ def test_a_victim_is_nobody_beside_another_number(before: str, after: str) -> No
 
 
 @given(
-    numbers,
+    mobiles,
     st.sampled_from(["", "+86", "%2B86", "0"]),
     st.sampled_from(
         [

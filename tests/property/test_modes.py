@@ -25,12 +25,11 @@ from agi_router.bindings.words import Callback, Language, Mode, Side
 from agi_router.calls.decision import Route
 from agi_router.calls.dialplan import to_dial
 from agi_router.numbers import Block, PhoneNumber, XNumber
+from harness.draws import fixed_lines, mobiles
 
 blocks = st.integers(700 * 10**8, 701 * 10**8 - 1).map(lambda value: Block(value=value))
 serials = st.integers(0, 9999)
-numbers = st.from_regex(
-    r"1[3-9][0-9]{9}|0(10|2[0-9]|[3-9][0-9]{2})[1-9][0-9]{6,7}", fullmatch=True
-).map(lambda digits: PhoneNumber(digits=digits))
+numbers = (mobiles | fixed_lines).map(lambda digits: PhoneNumber(digits=digits))
 
 
 windows = st.none() | st.timedeltas(min_value=timedelta(seconds=1), max_value=timedelta(days=90))

@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 
 from agi_router.errors import NumberError
 from agi_router.numbers import Block, PhoneNumber, XNumber
+from harness.draws import fixed_lines, mobiles
 
 x_numbers = st.integers(700 * 10**12, 701 * 10**12 - 1).map(XNumber.from_int)
-mobiles = st.from_regex(r"1[3-9][0-9]{9}", fullmatch=True)
-fixed = st.from_regex(r"0(10|2[0-9]|[3-9][0-9]{2})[1-9][0-9]{6,7}", fullmatch=True)
 
 # Texts near enough to a number to be taken for one.
 near = st.text(st.sampled_from("0123456789+-() 86700\uff10\uff11\u00b2\u0661a\n"), max_size=24)
@@ -81,7 +80,7 @@ def test_every_spelling_of_a_mobile(data: st.DataObject, digits: str, prefix: st
     assert PhoneNumber.parse(text, fixed_lines=True).digits == digits
 
 
-@given(st.data(), fixed, st.sampled_from(["0", "86", "+86", "0086", "+860"]))
+@given(st.data(), fixed_lines, st.sampled_from(["0", "86", "+86", "0086", "+860"]))
 def test_every_spelling_of_a_fixed_line(data: st.DataObject, digits: str, prefix: str) -> None:
     """However it is written, it is the same number."""
     text = data.draw(written(prefix + digits.removeprefix("0")))
@@ -90,7 +89,7 @@ def test_every_spelling_of_a_fixed_line(data: st.DataObject, digits: str, prefix
         assert PhoneNumber.parse(text, fixed_lines=True).digits == digits
 
 
-@given(mobiles | fixed)
+@given(mobiles | fixed_lines)
 def test_masking_hides(digits: str) -> None:
     """At most seven digits show, and at least four are hidden."""
     number = PhoneNumber(digits=digits)

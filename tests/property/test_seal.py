@@ -10,10 +10,9 @@ from agi_router.bindings.words import Side
 from agi_router.errors import KeyRingError, SealError
 from agi_router.keys.ring import Cipher, KeyRing, Purpose, Row
 from agi_router.numbers import PhoneNumber
+from harness.draws import fixed_lines, mobiles
 
-parties = st.from_regex(r"1[3-9][0-9]{9}|010[2-8][0-9]{7}", fullmatch=True).map(
-    lambda digits: PhoneNumber(digits=digits)
-)
+parties = (mobiles | fixed_lines).map(lambda digits: PhoneNumber(digits=digits))
 groups = st.lists(parties, min_size=1, max_size=3)
 tags = st.integers(-(2**63), 2**63 - 1)
 x_values = st.integers(700 * 10**12, 701 * 10**12 - 1)

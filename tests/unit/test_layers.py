@@ -112,6 +112,7 @@ def ours(name: str) -> set[str]:
     return {module.partition(".")[2] for module in found}
 
 
+@cache
 def theirs(name: str) -> set[str]:
     """Return the top-level modules that *name* imports from elsewhere."""
     return {module.partition(".")[0] for module in imported(name)} - {"agi_router"}

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from agi_router import logs
 from agi_router.logs import Formatter, redact
 from agi_router.numbers import PhoneNumber, XNumber
+from harness.draws import mobiles
 
 LOG = logging.getLogger("agi_router.test")
 
@@ -101,7 +102,7 @@ def test_what_is_masked(text: str, shown: str) -> None:
 
 
 @given(
-    st.from_regex(r"1[3-9][0-9]{9}", fullmatch=True),
+    mobiles,
     st.lists(st.sampled_from(["", " ", "-", "\u2011", " - "]), min_size=11, max_size=11),
     st.sampled_from(["", "0", "86", "+86", "+86 ", "0086"]),
     st.text(st.characters(exclude_categories=["Nd"]), max_size=8),
