@@ -2,34 +2,32 @@
 How bindings are made.
 """
 
-from datetime import UTC, timedelta
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
 from psycopg.types.json import Jsonb
 
 from agi_router.bindings.choose import NumberPolicy, OpenBlocks
-from agi_router.bindings.conflicts import RouteConflicts, place_columns
-from agi_router.bindings.expiry import check_expiry
+from agi_router.bindings.conflicts import place_columns
+from agi_router.bindings.draw import NumberDrawing, Wish, can_draw, new_binding, terms_columns
+from agi_router.bindings.expiry import LONGEST_LIFE, check_expiry
 from agi_router.bindings.model import Binding
 from agi_router.bindings.modes import Parties, compile_routes
-from agi_router.bindings.parties import mode_columns, read_parties, who_rings
+from agi_router.bindings.parties import mode_columns
 from agi_router.bindings.requests import BindRequest
-from agi_router.bindings.rows import (
-    find_back,
-    order_tags,
-    read_binding,
-    route_columns,
-    seal_routes,
-)
-from agi_router.bindings.terms import TERMS, Terms
-from agi_router.bindings.words import BindingState
+from agi_router.bindings.rows import find_back, route_columns, seal_routes
+from agi_router.bindings.terms import Terms
 from agi_router.errors import (
     BindingConflict,
+    ExpiryInvalid,
     ModeError,
     NoNumberAvailable,
     NumberResting,
     StoreError,
+    TenantNotFound,
 )
 from agi_router.keys.registry import key_ids
 from agi_router.numbers import XNumber
@@ -37,9 +35,11 @@ from agi_router.numbers import XNumber
 __all__ = ["BindingMaking"]
 
 _POLICY = NumberPolicy()
+# An end that stands for none: the store reckons it.
+_UNSAID = datetime.max.replace(tzinfo=UTC)
 
 
-class BindingMaking(RouteConflicts):
+class BindingMaking(NumberDrawing):
     """
     Binding parties on numbers, given or chosen.
     """
@@ -72,20 +72,10 @@ class BindingMaking(RouteConflicts):
             NumberResting: A binding on *x* ended not long ago.
             NoNumberAvailable: No number can be chosen; says why.
         """
-        self.scope.check_tenant(terms.tenant)
-        if parties.mode.open and not self._open_modes:
-            raise ModeError(
-                f"{parties.mode} lets strangers call, and nothing says that 700 numbers may:"
-                " it is off until AGI_ROUTER_OPEN_MODES is on"
-            )
-        try:
-            return self._under_current_keys(
-                lambda: self._bind_parties(parties, terms, x, y, choice)
-            )
-        except (BindingConflict, NumberResting):
-            # Somebody may have come to the number meanwhile.
-            self._check_foreign(x, y)
-            raise
+        plain = x is None and y is None and can_draw(parties, choice)
+        if plain and (made := self._draw_remembered(parties, terms, None, choice)) is not None:
+            return made
+        return self._bind_by_steps(parties, terms, x, y, choice)
 
     def make(
         self, request: BindRequest, *, default_ttl: timedelta, choice: NumberPolicy = _POLICY
@@ -102,8 +92,94 @@ class BindingMaking(RouteConflicts):
             ExpiryInvalid: Its end is in the past or too far away.
             AgiRouterError: See :meth:`bind`.
         """
+        parties, x, y = request.parties, request.x, request.y
+        if _is_plain(request, choice):
+            life = request.life(default_ttl)
+            terms = request.until(request.expires_at or _UNSAID)
+            if (made := self._draw_remembered(parties, terms, life, choice)) is not None:
+                return made
         terms = request.agreed(self.now(), default_ttl=default_ttl)
-        return self.bind(request.parties, terms, x=request.x, y=request.y, choice=choice)
+        return self._bind_by_steps(parties, terms, x, y, choice)
+
+    def make_together(
+        self, requests: Sequence[tuple[BindRequest, NumberPolicy]], *, default_ttl: timedelta
+    ) -> dict[int, Binding]:
+        """
+        Bind many as they are asked for, those of one tenant by one statement, as far as that goes.
+
+        Args:
+            requests: What is asked for, and how its number is chosen.
+            default_ttl: How long those live of whose end nothing is said.
+
+        Returns:
+            The bindings that could be made so, each by its place among *requests*. The others are
+            for :meth:`make`, which binds them or says why they cannot be.
+        """
+        groups: dict[tuple[str, int | None], list[int]] = {}
+        for place, (request, choice) in enumerate(requests):
+            if _is_plain(request, choice):
+                whose = request.tenant, choice.operator_digit
+                groups.setdefault(whose, []).append(place)
+        made: dict[int, Binding] = {}
+        for (tenant, digit), places in groups.items():
+            choice = NumberPolicy(operator_digit=digit)
+            try:
+                opening = self.chooser.opening(tenant, choice, count=len(places))
+            except TenantNotFound:
+                continue
+            wishes = {}
+            for place, binding_id in zip(places, opening.binding_ids, strict=True):
+                request, _ = requests[place]
+                # One whose end is none is refused by itself.
+                with suppress(ExpiryInvalid):
+                    terms = request.agreed(opening.now, default_ttl=default_ttl)
+                    wishes[place] = Wish(
+                        binding_id=binding_id, parties=request.parties, terms=terms
+                    )
+            drawn = self._draw_all(list(wishes.values()), opening) if wishes else {}
+            made |= {
+                place: drawn[wish.binding_id]
+                for place, wish in wishes.items()
+                if wish.binding_id in drawn
+            }
+        return made
+
+    def _draw_remembered(
+        self, parties: Parties, terms: Terms, life: timedelta | None, choice: NumberPolicy
+    ) -> Binding | None:
+        """
+        Bind on a number drawn where the tenant could bind a moment ago; :obj:`None`: it is to ask.
+        """
+        taken = self._openings.take((terms.tenant, choice.operator_digit))
+        # A longer life is refused, and may be more than a database can reckon with.
+        if taken is None or (life is not None and life > LONGEST_LIFE):
+            return None
+        opening, binding_id = taken
+        wish = Wish(binding_id=binding_id, parties=parties, terms=terms, life=life)
+        return self._draw_one(wish, opening)
+
+    def _bind_by_steps(
+        self,
+        parties: Parties,
+        terms: Terms,
+        x: XNumber | None,
+        y: XNumber | None,
+        choice: NumberPolicy,
+    ) -> Binding:
+        self.scope.check_tenant(terms.tenant)
+        if parties.mode.open and not self._open_modes:
+            raise ModeError(
+                f"{parties.mode} lets strangers call, and nothing says that 700 numbers may:"
+                " it is off until AGI_ROUTER_OPEN_MODES is on"
+            )
+        try:
+            return self._under_current_keys(
+                lambda: self._bind_parties(parties, terms, x, y, choice)
+            )
+        except (BindingConflict, NumberResting):
+            # Somebody may have come to the number meanwhile.
+            self._check_foreign(x, y)
+            raise
 
     def _bind_parties(
         self,
@@ -114,15 +190,24 @@ class BindingMaking(RouteConflicts):
         choice: NumberPolicy,
     ) -> Binding:
         given = x or y
-        opening = self.chooser.opening(terms.tenant, choice, None if given else parties)
+        plain = given is None and can_draw(parties, choice)
+        whose = terms.tenant, choice.operator_digit
+        count = self._openings.ahead(whose) if plain else 1
+        opening = self.chooser.opening(terms.tenant, choice, count=count)
         check_expiry(terms.expires_at, opening.now)
         if y is not None and parties.numbers == 1:
             raise ModeError(f"a binding by {parties.mode} has one number")
+        binding_id = opening.binding_ids[0]
+        if plain:
+            self._openings.keep(whose, opening)
+            wish = Wish(binding_id=binding_id, parties=parties, terms=terms)
+            if (drawn := self._draw_one(wish, opening)) is not None:
+                return drawn
         columns = {
-            **_columns(terms),
+            **terms_columns(terms),
             "tenant_id": opening.tenant_id,
             # So that its values can be sealed for it.
-            "id": opening.binding_id,
+            "id": binding_id,
             "pair_tag": self.chooser.pair_tag(parties, choice),
             "order_tag": self._order_tag(parties, terms),
         }
@@ -177,24 +262,8 @@ class BindingMaking(RouteConflicts):
             raise self._conflict(block, rows, error.diag.constraint_name) from None
         if made is None:
             return None
-        # As it was just written, so it would be read.
-        row = {
-            **written,
-            "block": block.value,
-            "tenant": terms.tenant,
-            "state": BindingState.ACTIVE,
-            "begins_at": made["begins_at"],
-            "expires_at": terms.expires_at.astimezone(UTC),
-            "ended_at": None,
-            "calls_used": 0,
-            "parent_id": None,
-            "version": 1,
-            "now": made["begins_at"],
-        }
-        own = [
-            {**route._asdict(), "binding_id": binding_id, "last_callee": None} for route in routes
-        ]
-        return read_binding(row, read_parties(row, own, self.keys), who_rings(row, own, self.keys))
+        told = {"id": binding_id, **made, "expires_at": terms.expires_at.astimezone(UTC)}
+        return new_binding(parties, terms, rows, told)
 
     def _refusal(
         self, parties: Parties, numbers: tuple[XNumber, XNumber], opening: OpenBlocks
@@ -212,18 +281,11 @@ class BindingMaking(RouteConflicts):
             "the number was resting, or its block closed, until this moment: try again"
         )
 
-    def _order_tag(self, parties: Parties, terms: Terms) -> int | None:
-        if terms.order_id is None:
-            return None
-        return order_tags(parties, tenant=terms.tenant, order_id=terms.order_id, keys=self.keys)[0]
 
-
-def _columns(terms: Terms) -> dict[str, Any]:
+def _is_plain(request: BindRequest, choice: NumberPolicy) -> bool:
     """
-    What is agreed, as columns of a binding.
+    Whether a number may be drawn for it, and its end is said in one way at most.
     """
-    return {
-        "expires_at": terms.expires_at.isoformat(),
-        **{term.name: term.store(getattr(terms, term.name)) for term in TERMS},
-        "order_id": terms.order_id,
-    }
+    given = (request.x, request.y) != (None, None)
+    twice = request.ttl is not None and request.expires_at is not None
+    return not given and not twice and can_draw(request.parties, choice)

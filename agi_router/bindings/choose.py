@@ -3,6 +3,7 @@ The choice of numbers: from a tenant's own blocks first, then from those shared 
 """
 
 import random
+import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -24,10 +25,19 @@ from agi_router.inventory.store import InventoryStore
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import BLOCK_SIZE, Block, PhoneNumber, XNumber
 
-__all__ = ["Affinity", "NumberChooser", "NumberPolicy", "OpenBlocks"]
+__all__ = [
+    "Affinity",
+    "NumberChooser",
+    "NumberPolicy",
+    "OpenBlocks",
+    "draw_numbers",
+    "draw_stride",
+]
 
-# A few numbers are enough where many are free; where few are, it takes more of them.
-_ROUNDS = (16, 64, 64, 64)
+# So many numbers of a block are looked at at once, and so often; then blocks are looked through.
+_ROUNDS = (64, 64, 64, 64)
+# The last digits of what has no factor in common with the size of a block.
+_COPRIME = (1, 3, 7, 9)
 _CHUNK = 1000
 _EXTENSIONS = 64
 _FOREVER = timedelta(days=365 * 100)
@@ -64,9 +74,8 @@ class OpenBlocks:
         own: Some of its own open blocks, drawn at random.
         shared: The same of those that are shared by all.
         digit: The operator digit that they have; :obj:`None` for any.
-        binding_id: What the new binding is numbered by: its values are sealed before it is made.
-        searched: Whether a number was looked for in the first of these blocks.
-        x_number: The one that was found.
+        binding_ids: What new bindings are numbered by: their values are sealed before they are
+            made.
     """
 
     tenant_id: int
@@ -74,9 +83,14 @@ class OpenBlocks:
     own: Sequence[Block]
     shared: Sequence[Block]
     digit: int | None
-    binding_id: int
-    searched: bool
-    x_number: XNumber | None
+    binding_ids: Sequence[int]
+
+    @property
+    def first(self) -> Block | None:
+        """
+        One of those that come first, if there is any: its own, or else a shared one.
+        """
+        return next(iter(self.own or self.shared), None)
 
 
 class NumberChooser:
@@ -107,32 +121,20 @@ class NumberChooser:
         self._inventory = inventory
         self._discreet = discreet
 
-    def opening(
-        self, tenant: str, choice: NumberPolicy, parties: Parties | None = None
-    ) -> OpenBlocks:
+    def opening(self, tenant: str, choice: NumberPolicy, *, count: int = 1) -> OpenBlocks:
         """
         The blocks in which *tenant* may make new bindings now.
 
         Args:
             tenant: Its name.
             choice: How numbers are chosen.
-            parties: For whom one is looked for in the same statement, if that can be done.
+            count: How many bindings.
 
         Raises:
             TenantNotFound: There is no such tenant, or it is suspended.
         """
         digit = choice.operator_digit
-        # Strangers' numbers are free of others, and two numbers are chosen one after the other.
-        searched = parties is not None and parties.numbers == 1 and not parties.mode.open
-        callers = (*parties.side_a, *parties.side_b) if parties is not None and searched else ()
-        values = {
-            "tenant": tenant,
-            "digit": digit,
-            "draws": len(_ROUNDS),
-            "serials": array_of_integers(_draw(_ROUNDS[0]) if searched else ()),
-            "tags": self._tags(callers),
-            **self._spans(choice),
-        }
+        values = {"tenant": tenant, "digit": digit, "draws": len(_ROUNDS), "count": count}
         row = self._queries.row("find_opening", values)
         if row is None:
             raise TenantNotFound(f"there is no active tenant {tenant!r}")
@@ -142,9 +144,7 @@ class NumberChooser:
             own=[Block(value=each) for each in row["own"]],
             shared=[Block(value=each) for each in row["shared"]],
             digit=digit,
-            binding_id=row["binding_id"],
-            searched=searched,
-            x_number=None if row["x_number"] is None else XNumber.from_int(row["x_number"]),
+            binding_ids=row["binding_ids"],
         )
 
     def check_open(self, block: Block, opening: OpenBlocks) -> None:
@@ -196,8 +196,6 @@ class NumberChooser:
         given = x or y
         if given is None and (before := self.last_numbers(parties, opening, choice)) is not None:
             yield before
-        if opening.x_number is not None:
-            yield opening.x_number, opening.x_number
         for drawn in self.candidates(opening, given):
             left = drawn
             while (numbers := self.choose(parties, left, x, y, choice)) is not None:
@@ -217,13 +215,10 @@ class NumberChooser:
             given: A number that is chosen already; then only its block.
         """
         kinds = (opening.own, opening.shared) if given is None else ((given.block,), ())
-        searched = opening.searched
         for drawn in kinds:
             # Rounds go on where there are fewer blocks than rounds; none where there is no block.
-            rounds = list(zip(_ROUNDS, cycle(drawn), strict=False))
-            for size, block in rounds[1:] if searched else rounds:
+            for size, block in zip(_ROUNDS, cycle(drawn), strict=False):
                 yield [block.number(serial) for serial in _draw(size)]
-            searched = searched and not rounds
         for block in self._open_blocks(opening, given):
             numbers = [x for x, _ in self._inventory.unrested(block)]
             random.SystemRandom().shuffle(numbers)
@@ -417,6 +412,22 @@ class NumberChooser:
         values = {"x_number": [x.value for x in candidates], "mode": mode}
         rows = self._queries.rows("list_free", values)
         return [XNumber.from_int(row["x_number"]) for row in rows]
+
+
+def draw_numbers(block: Block, count: int) -> list[XNumber]:
+    """
+    Numbers of *block* for so many bindings, at random; all of them different.
+    """
+    return list(map(block.number, _draw(count)))
+
+
+def draw_stride() -> int:
+    """
+    How far the numbers lie apart that are looked through from one that was drawn.
+
+    At random; by such steps one comes to all numbers of a block.
+    """
+    return 10 * secrets.randbelow(BLOCK_SIZE // 10) + secrets.choice(_COPRIME)
 
 
 def _draw(size: int) -> list[int]:

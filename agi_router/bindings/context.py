@@ -8,6 +8,7 @@ from typing import Self, TypeVar
 
 from agi_router.bindings.choose import NumberChooser
 from agi_router.bindings.names import BindingNames
+from agi_router.bindings.openings import Openings
 from agi_router.db.connection import Connection, Queries
 from agi_router.errors import KeysOutdated
 from agi_router.inventory.capacity import Quarantine
@@ -51,6 +52,7 @@ class BindingContext:
         self._queries = Queries(connection, scope.values)
         self._quarantine = quarantine
         self._wider: BindingContext | None = None
+        self._openings = Openings()
         self.names = BindingNames(self._queries, scope)
         """Bindings by what they are called."""
         self.inventory = InventoryStore(self._queries, quarantine, scope)
@@ -72,7 +74,7 @@ class BindingContext:
         store = type(self)(
             self.connection, self.keys, self._quarantine, open_modes=self._open_modes, scope=scope
         )
-        store._wider = self  # noqa: SLF001 - one of us
+        store._wider, store._openings = self, self._openings  # noqa: SLF001 - one of us
         return store
 
     def _use_keys(self, keys: KeyRing) -> None:

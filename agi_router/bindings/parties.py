@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from agi_router.bindings.model import Binding, Party
+from agi_router.bindings.model import Binding, Party, RouteRow
 from agi_router.bindings.modes import MODES, Parties
 from agi_router.bindings.rows import check_caller, purpose_of_caller, row_of, seconds
 from agi_router.bindings.words import Callback, Mode, Side
@@ -22,6 +22,7 @@ __all__ = [
     "open_caller",
     "open_last_caller",
     "parties_of",
+    "parties_of_rows",
     "read_parties",
     "who_rings",
 ]
@@ -67,6 +68,28 @@ def read_parties(binding: _Row, routes: Sequence[_Row], keys: KeyRing) -> tuple[
                     Party(side=Side.B, number=number, dials=dials and XNumber.from_int(dials))
                 )
     return tuple(sorted(found, key=lambda party: (party.side, party.number.digits)))
+
+
+def parties_of_rows(
+    mode: Mode, rows: Sequence[RouteRow]
+) -> tuple[tuple[Party, ...], tuple[PhoneNumber, ...]]:
+    """
+    The parties of a binding of these *rows*, and whom the side that calls back reaches.
+
+    They are what :func:`read_parties` and :func:`who_rings` read once the rows are written.
+    """
+    back = next((row for row in rows if row.side is Side.B), None)
+    found: set[Party] = set()
+    for row in rows:
+        if row.side is Side.A:
+            if row.caller is not None:
+                found.add(Party(side=Side.A, number=row.caller, dials=row.x_number))
+            if not mode.open:
+                dials = row.shown if back is None else back.x_number
+                found |= {Party(side=Side.B, number=each, dials=dials) for each in row.callees}
+    calls_back = Side.A if mode.open else Side.B
+    rung = next((row.callees for row in rows if row.side is calls_back), ())
+    return tuple(sorted(found, key=lambda party: (party.side, party.number.digits))), rung
 
 
 def parties_of(binding: Binding, called_back: Sequence[PhoneNumber]) -> Parties:

@@ -80,7 +80,22 @@ class BindRequest:
         Raises:
             ExpiryInvalid: Its end is in the past or too far away.
         """
-        end = find_expiry(now, ttl=self.ttl, expires_at=self.expires_at, default=default_ttl)
+        return self.until(
+            find_expiry(now, ttl=self.ttl, expires_at=self.expires_at, default=default_ttl)
+        )
+
+    def life(self, default_ttl: timedelta) -> timedelta | None:
+        """
+        How long it is to live, where its end is not said.
+        """
+        if self.expires_at is not None:
+            return None
+        return default_ttl if self.ttl is None else self.ttl
+
+    def until(self, end: datetime) -> Terms:
+        """
+        What is agreed, with an end that nobody has looked at.
+        """
         return Terms(expires_at=end, order_id=self.order_id, tenant=self.tenant, **self.terms)
 
 

@@ -113,7 +113,7 @@ UPDATE agi_router.binding b
 -- Of candidate numbers of one block, one that can be had.
 SELECT x_number
   FROM agi_router.choose_x(%(block)s, %(x_number)s::bigint[], %(tags)s::bigint[],
-                           %(number_quarantine)s::interval, %(party_quarantine)s::interval);
+                           %(number_quarantine)s::interval, %(party_quarantine)s::interval, 4);
 
 -- count_met --
 -- On how many of some numbers of one block a caller with one of these tags is, or was of late.
@@ -153,6 +153,16 @@ SELECT x_number, caller_tag, until
        %(block)s, %(id)s, %(place_x)s::bigint[], %(place_tag)s::bigint[], %(place)s::integer[],
        %(number_quarantine)s, %(party_quarantine)s, clock_timestamp())
  ORDER BY until DESC;
+
+-- bind_drawn --
+-- Make bindings on numbers that were drawn for them; see agi_router.bind_drawn.
+SELECT *
+  FROM agi_router.bind_drawn(
+       %(block)s, %(tag_key)s::integer, %(seal_key)s::integer, %(tenant)s, %(digit)s::integer, %(terms)s::jsonb,
+       %(life)s::interval, %(longest)s, %(number_quarantine)s, %(party_quarantine)s, %(scope)s::integer,
+       %(stride)s::integer, %(id)s::bigint[], %(drawn)s::bigint[], %(tags)s::text[], %(binding_id)s::bigint[],
+       %(x_number)s::bigint[], %(caller_tag)s::bigint[], %(shown)s::bigint[], %(side)s::text[],
+       %(callee)s::bytea[], %(callee_tags)s::text[], %(caller)s::bytea[]);
 
 -- bind --
 -- Make a binding with its routes; no row where its block is closed to it or a number rests.

@@ -101,11 +101,10 @@ SELECT agi_router.why_closed(k.block, k.tenant_id, k.state, k.valid_from, k.vali
  WHERE k.block = %(block)s;
 
 -- find_opening --
--- Where a tenant may make a binding, and a number for it; see agi_router.open_blocks.
+-- Where a tenant may make bindings; see agi_router.open_blocks.
 SELECT *
   FROM agi_router.open_blocks(
-       %(tenant)s, %(digit)s::integer, %(draws)s, %(serials)s::integer[], %(tags)s::bigint[],
-       %(number_quarantine)s, %(party_quarantine)s, %(scope)s::integer);
+       %(tenant)s, %(digit)s::integer, %(draws)s, %(count)s, %(scope)s::integer);
 
 -- list_open_blocks --
 -- All blocks in which a tenant may make new bindings: its own, then the shared ones.

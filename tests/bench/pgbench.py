@@ -16,6 +16,8 @@ from typing import Any
 import psycopg
 from psycopg.abc import Params, Query
 
+from agi_router.numbers import BLOCK_SIZE
+
 from .errors import BenchError
 
 __all__ = ["Recorder", "pgbench", "script"]
@@ -50,39 +52,39 @@ class Recorder(psycopg.Connection[dict[str, Any]]):
 
 def script(recorder: Recorder) -> str:
     """
-    What one bind has asked, as a pgbench script that binds other parties each time it is run.
+    What one bind on a number drawn has asked, as a script that binds others each time it is run.
 
     Raises:
         BenchError: A bind is not of the form that this module knows.
     """
-    cursor = psycopg.ClientCursor(recorder)
-    lines = []
-    names: list[str] = []
-    for query, values in recorder.asked:
-        line = cursor.mogrify(query, values)
-        if "terms" in values:
-            if not names:
-                raise BenchError("bind no longer chooses its number by a statement of its own")
-            line = _array(line, values["caller_tag"], names)
-            # Each is the only callee of the other.
-            callees = [f"'{{' || {name} || '}}'" for name in reversed(names)]
-            line = _array(line, values["callee_tags"], callees, "text")
-            for column in ("x_number", "shown"):
-                line = _array(line, values[column], [":drawn_x_number"] * len(names))
-            line = line.replace(str(values["block"]), "(:drawn_x_number::bigint / 10000)")
-            terms = cursor.mogrify("%(terms)s", values)
-            drawn = f"jsonb_set({terms}, '{{id}}', to_jsonb(:drawn_binding_id::bigint))"
-            line = line.replace(terms, drawn)
-        # One line each: a comment would hide the rest of it.
-        line = " ".join(re.sub(r"--.*", "", line).split()).rstrip(";")
-        if "draws" in values:
-            names = [f":tag{place}" for place in range(values["tags"].count(",") + 1)]
-            lines += [rf"\set {name[1:]} {_ANY_TAG}" for name in names]
-            line = _array(line, values["tags"], names)
-            lines.append(line + r" \gset drawn_")
-        else:
-            lines.append(line + ";")
-    return "\n".join(lines) + "\n"
+    if [set(values) & {"drawn"} for _, values in recorder.asked] != [{"drawn"}]:
+        raise BenchError("a bind is no longer one statement")
+    ((query, values),) = recorder.asked
+    line = psycopg.ClientCursor(recorder).mogrify(query, values)
+    tags = [":tag0", ":tag1"]
+    number = f"({values['block'] * BLOCK_SIZE}::bigint + :serial)"
+    for column, variables, kind in (
+        ("id", [":id"], "bigint"),
+        ("drawn", [number], "bigint"),
+        ("tags", [f"'{{' || {' || $$,$$ || '.join(tags)} || '}}'"], "text"),
+        ("binding_id", [":id", ":id"], "bigint"),
+        ("x_number", [number] * 2, "bigint"),
+        ("shown", [number] * 2, "bigint"),
+        ("caller_tag", tags, "bigint"),
+        # Each is the only callee of the other.
+        ("callee_tags", [f"'{{' || {name} || '}}'" for name in reversed(tags)], "text"),
+    ):
+        line = _array(line, values[column], variables, kind)
+    terms = psycopg.ClientCursor(recorder).mogrify("%(terms)s::jsonb", values)
+    if terms not in line:
+        raise BenchError("bind no longer takes its terms as text")
+    line = line.replace(terms, f"jsonb_set({terms}, '{{0,id}}', to_jsonb(:id::bigint))")
+    # One line: a comment would hide the rest of it.
+    line = " ".join(re.sub(r"--.*", "", line).split()).rstrip(";")
+    draws = [rf"\set {name[1:]} {_ANY_TAG}" for name in tags]
+    draws.append(rf"\set serial random(0, {BLOCK_SIZE - 1})")
+    id_drawn = r"SELECT nextval('agi_router.binding_id') AS id \gset"
+    return "\n".join([*draws, id_drawn, line + ";"]) + "\n"
 
 
 def _array(text: str, array: str, variables: Sequence[str], kind: str = "bigint") -> str:

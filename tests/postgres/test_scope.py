@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 import agi_router
+from agi_router.bindings.choose import NumberPolicy
 from agi_router.bindings.conflicts import FOREIGN
 from agi_router.bindings.model import Binding, BindingId
 from agi_router.bindings.modes import Axb, Axe, Gxb
@@ -266,12 +267,21 @@ def _make(store: BindingStore, target: Target) -> Any:
     return store.make(asked, default_ttl=timedelta(days=1))
 
 
+def _make_together(store: BindingStore, target: Target) -> Any:
+    """Several of them; what is left out says why by itself."""
+    asked = make_request({"mode": Mode.AXB, "a": C, "b": D, "tenant": target.tenant})
+    return store.make_together(
+        [(asked, NumberPolicy())] * 2, default_ttl=timedelta(days=1)
+    ) or _make(store, target)
+
+
 # What each operation does to a target. Where it makes something new, the target is where.
 OPERATIONS: dict[tuple[type, str], Operation] = {
     (BindingStore, "now"): lambda store, _: store.now() > LONG_AGO,
     (BindingStore, "within"): lambda store, _: store.within(store.scope).scope == store.scope,
     (BindingStore, "bind"): _bind,
     (BindingStore, "make"): _make,
+    (BindingStore, "make_together"): _make_together,
     (BindingStore, "unbind"): lambda store, target: store.unbind(target.pair),
     (BindingStore, "end_order"): lambda store, target: store.end_order(target.order),
     (BindingStore, "add_members"): lambda store, target: store.add_members(target.group, [F]),

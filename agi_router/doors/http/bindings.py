@@ -2,12 +2,16 @@
 ``/v1/bindings`` and ``/v1/orders``: bindings are made, changed, ended and looked at.
 """
 
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
+from agi_router.bindings.choose import NumberPolicy
 from agi_router.bindings.model import Binding, BindingId
+from agi_router.bindings.requests import BindRequest
 from agi_router.bindings.views import describe_binding, reveal_binding
 from agi_router.bindings.words import BindingState, Mode, Side, check_order_id
 from agi_router.doors.http.answers import (
@@ -94,7 +98,7 @@ def create_bindings(body: BatchIn, request: Request, desk: _Writes) -> Response:
     """
 
     def make() -> tuple[int, Any, dict[str, str]]:
-        return 200, {"results": [_result(each, desk) for each in body.bindings]}, {}
+        return 200, {"results": _results(body.bindings, desk)}, {}
 
     return answer_once(request, desk, make)
 
@@ -268,14 +272,44 @@ def end_order(body: OrderIn, desk: _Writes) -> Response:
     return answer({"bindings": list(map(describe_binding, ended))})
 
 
+def _read(body: BindingIn, desk: Desk) -> tuple[BindRequest, NumberPolicy]:
+    """
+    What is asked for, and how its number is to be chosen.
+    """
+    tenant = desk.tenant or "default"
+    request = read_request(body, fixed_lines=desk.options.fixed_lines, tenant=tenant)
+    return request, read_choice(body)
+
+
 def _bind(body: BindingIn, desk: Desk) -> Binding:
-    options = desk.options
-    request = read_request(body, fixed_lines=options.fixed_lines, tenant=desk.tenant or "default")
+    request, choice = _read(body, desk)
     try:
-        return desk.store.make(request, default_ttl=options.ttl, choice=read_choice(body))
+        return desk.store.make(request, default_ttl=desk.options.ttl, choice=choice)
     except ExpiryInvalid as error:
         pointer = "/expires_at" if body.expires_at is not None else "/ttl"
         raise problem_of(error, pointer=pointer) from None
+
+
+def _results(bodies: Sequence[BindingIn], desk: Desk) -> list[dict[str, Any]]:
+    """
+    What became of each of a batch: most are made together, and what is left one by one.
+    """
+    read = {}
+    for place, body in enumerate(bodies):
+        # What cannot be read is told by itself.
+        with suppress(Problem, AgiRouterError):
+            read[place] = _read(body, desk)
+    together = desk.store.make_together(list(read.values()), default_ttl=desk.options.ttl)
+    places = list(read)
+    made = {places[each]: binding for each, binding in together.items()}
+    return [
+        _made(made[place]) if place in made else _result(body, desk)
+        for place, body in enumerate(bodies)
+    ]
+
+
+def _made(binding: Binding) -> dict[str, Any]:
+    return {"status": 201, "binding": describe_binding(binding)}
 
 
 def _result(body: BindingIn, desk: Desk) -> dict[str, Any]:
@@ -284,7 +318,7 @@ def _result(body: BindingIn, desk: Desk) -> dict[str, Any]:
     """
     try:
         with desk.queries.attempt():
-            return {"status": 201, "binding": describe_binding(_bind(body, desk))}
+            return _made(_bind(body, desk))
     except Problem as problem:
         told = problem
     except AgiRouterError as error:

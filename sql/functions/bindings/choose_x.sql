@@ -1,5 +1,6 @@
 CREATE OR REPLACE FUNCTION agi_router.choose_x(
-    _block bigint, _x_number bigint[], _tags bigint[], _number_quarantine interval, _party_quarantine interval)
+    _block bigint, _x_number bigint[], _tags bigint[], _number_quarantine interval, _party_quarantine interval,
+    _few integer)
 RETURNS TABLE (x_number bigint)
 LANGUAGE sql STABLE AS $$
 -- Subqueries, not joins: a candidate that is not needed is not looked at. OFFSET 0 keeps the time out of
@@ -24,9 +25,9 @@ LANGUAGE sql STABLE AS $$
                              WHERE r.block = _block AND r.x_number = n.x_number
                                AND r.caller_tag = ANY (_tags) OFFSET 0) m
                      WHERE m.ends_at > t.now - _party_quarantine LIMIT 1) IS NULL
-             LIMIT 4) c
+             LIMIT _few) c
      ORDER BY (SELECT count(*) FROM agi_router.route o
                 WHERE o.block = _block AND o.x_number = c.x_number AND o.ends_at > c.now), c.place
      LIMIT 1
 $$;
-COMMENT ON FUNCTION agi_router.choose_x IS 'Of candidate numbers of one block, one that does not rest and on which no caller with one of these tags is or was of late: of the first few such the one with the fewest live routes';
+COMMENT ON FUNCTION agi_router.choose_x IS 'Of candidate numbers of one block, one that does not rest and on which no caller with one of these tags is or was of late: of the first _few such the one with the fewest live routes';

@@ -1,0 +1,219 @@
+"""
+How bindings are made on numbers that are drawn for them: one or many, by one statement.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from agi_router.bindings.choose import NumberPolicy, OpenBlocks, draw_numbers, draw_stride
+from agi_router.bindings.conflicts import RouteConflicts
+from agi_router.bindings.expiry import LONGEST_LIFE
+from agi_router.bindings.model import Binding, RouteRow
+from agi_router.bindings.modes import Parties, compile_routes
+from agi_router.bindings.parties import mode_columns, parties_of_rows
+from agi_router.bindings.rows import (
+    SealedRoute,
+    find_back,
+    order_tags,
+    read_binding,
+    route_columns,
+    seal_routes,
+)
+from agi_router.bindings.terms import TERMS, Terms
+from agi_router.bindings.words import BindingState
+from agi_router.db.arrays import array_of_integers, array_of_texts
+from agi_router.keys.registry import key_ids
+from agi_router.numbers import BLOCK_SIZE, XNumber
+
+__all__ = ["NumberDrawing", "Wish", "can_draw", "new_binding", "terms_columns"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """
+    A binding that is to be made on a number that is drawn.
+    """
+
+    binding_id: int
+    parties: Parties
+    terms: Terms
+    life: timedelta | None = None
+    """How long it is to live; :obj:`None`: until the end that its terms say."""
+
+
+def can_draw(parties: Parties, choice: NumberPolicy) -> bool:
+    """
+    Whether a number may be drawn for *parties* without a look at what else there is.
+
+    Strangers' numbers are free of others, two numbers are chosen one after the other, and who asks
+    for the same number again, or for another one, asks what was before.
+    """
+    plain = choice == NumberPolicy(operator_digit=choice.operator_digit)
+    return plain and parties.numbers == 1 and not parties.mode.open
+
+
+class NumberDrawing(RouteConflicts):
+    """
+    Binding on numbers that are drawn, where nothing is in the way.
+    """
+
+    def _draw_one(self, wish: Wish, opening: OpenBlocks) -> Binding | None:
+        """
+        Bind on a number drawn, or on one that is found instead.
+
+        Args:
+            wish: What is to be made.
+            opening: Where; it need not be so any more.
+
+        Returns:
+            The binding; :obj:`None`: it is to be bound step by step, which says why it cannot be.
+        """
+        if opening.first is None:
+            return None
+        drawn = draw_numbers(opening.first, 1)
+        for stride in (draw_stride(), None):
+            rows = self._bind_drawn([wish], drawn, opening.digit, stride)
+            for row, made in rows:
+                if made is not None:
+                    return made
+                drawn = [XNumber.from_int(row["x_number"])]
+            if not rows:
+                break
+        return None
+
+    def _draw_all(self, wishes: Sequence[Wish], opening: OpenBlocks) -> dict[int, Binding]:
+        """
+        Bind many in one block by one statement, as far as that goes.
+
+        Args:
+            wishes: Of one tenant, each with an end.
+            opening: Where.
+
+        Returns:
+            The bindings made, by their number.
+        """
+        if opening.first is None:
+            return {}
+        drawn = draw_numbers(opening.first, min(len(wishes), BLOCK_SIZE))
+        rows = self._bind_drawn(wishes[: len(drawn)], drawn, opening.digit, None)
+        return {row["id"]: made for row, made in rows if made is not None}
+
+    def _bind_drawn(
+        self,
+        wishes: Sequence[Wish],
+        drawn: Sequence[XNumber],
+        digit: int | None,
+        stride: int | None,
+    ) -> list[tuple[dict[str, Any], Binding | None]]:
+        """
+        Bind each of *wishes*, of which there is one at least, on the number drawn for it.
+
+        Returns:
+            What the statement has told; each with the binding, if it is of one that was made.
+        """
+        compiled = {
+            wish.binding_id: (wish, compile_routes(wish.parties, number, number))
+            for wish, number in zip(wishes, drawn, strict=True)
+        }
+        routes = [
+            (wish.binding_id, route)
+            for wish, rows in compiled.values()
+            for route in self._seal(wish, rows)
+        ]
+        values = {
+            "block": drawn[0].block.value,
+            **key_ids(self.keys),
+            "tenant": wishes[0].terms.tenant,
+            "digit": digit,
+            # As text: psycopg takes longer for a Jsonb than for all the rest.
+            "terms": json.dumps(list(map(self._written, wishes, drawn))),
+            "life": wishes[0].life,
+            "longest": LONGEST_LIFE,
+            "number_quarantine": self._quarantine.number,
+            "party_quarantine": self._quarantine.party,
+            "stride": stride,
+            "id": array_of_integers(compiled),
+            "drawn": array_of_integers(number.value for number in drawn),
+            "tags": array_of_texts(self._tags(wish.parties) for wish in wishes),
+            "binding_id": array_of_integers(binding_id for binding_id, _ in routes),
+            **route_columns([route for _, route in routes]),
+        }
+        told = []
+        for row in self._queries.rows("bind_drawn", values):
+            wish, rows = compiled[row["id"]]
+            begun = row["begins_at"] is not None
+            told.append((row, new_binding(wish.parties, wish.terms, rows, row) if begun else None))
+        return told
+
+    def _written(self, wish: Wish, number: XNumber) -> dict[str, Any]:
+        """
+        The columns that *wish* fills of its binding.
+        """
+        written = {
+            **terms_columns(wish.terms),
+            **mode_columns(wish.parties, number),
+            "id": wish.binding_id,
+            "order_tag": self._order_tag(wish.parties, wish.terms),
+            "expires_at": None if wish.life is not None else wish.terms.expires_at.isoformat(),
+        }
+        # What is left out is null, and an end is by the life then.
+        return {name: value for name, value in written.items() if value is not None}
+
+    def _seal(self, wish: Wish, rows: Sequence[RouteRow]) -> list[SealedRoute]:
+        back = find_back(wish.parties, rows, self.keys, binding_id=wish.binding_id)
+        return seal_routes(rows, self.keys, binding_id=wish.binding_id, back=back)
+
+    def _tags(self, parties: Parties) -> str:
+        """
+        Those of all callers, under every key: an old row may have an old tag.
+        """
+        callers = (*parties.side_a, *parties.side_b)
+        return array_of_integers(tag for each in callers for tag in self.keys.tags(each))
+
+    def _order_tag(self, parties: Parties, terms: Terms) -> int | None:
+        if terms.order_id is None:
+            return None
+        return order_tags(parties, tenant=terms.tenant, order_id=terms.order_id, keys=self.keys)[0]
+
+
+def terms_columns(terms: Terms) -> dict[str, Any]:
+    """
+    What is agreed, as columns of a binding.
+    """
+    return {
+        "expires_at": terms.expires_at.isoformat(),
+        **{term.name: term.store(getattr(terms, term.name)) for term in TERMS},
+        "order_id": terms.order_id,
+    }
+
+
+def new_binding(
+    parties: Parties, terms: Terms, rows: Sequence[RouteRow], made: Mapping[str, Any]
+) -> Binding:
+    """
+    A binding as it was just written, and so would be read.
+
+    Args:
+        parties: Who was bound.
+        terms: What is agreed; its end may be provisional.
+        rows: Its rows.
+        made: Its number, *begins_at* and *expires_at*, as the store has told them.
+    """
+    a_number = rows[0].x_number
+    row = {
+        **terms_columns(terms),
+        **mode_columns(parties, a_number),
+        **made,
+        "block": a_number.block.value,
+        "tenant": terms.tenant,
+        "state": BindingState.ACTIVE,
+        "ended_at": None,
+        "calls_used": 0,
+        "parent_id": None,
+        "version": 1,
+        "now": made["begins_at"],
+    }
+    return read_binding(row, *parties_of_rows(parties.mode, rows))
