@@ -269,6 +269,7 @@ class Settings:
             another router of its name takes over.
         metrics_listen: Address and port of ``/livez``, ``/readyz`` and ``/metrics``; ``off``
             serves none.
+        deliver_metrics_listen: The same of ``agi-router deliver``.
         http_listen: Address and port of the HTTP door, on loopback: a proxy in front of it ends
             TLS.
         http_proxies: Addresses of proxies that are believed where a request comes from, with
@@ -323,6 +324,7 @@ class Settings:
     waiting_limit: int = _setting(_whole(1, 10_000, " of calls"), default=200)
     handover: float = _setting(_seconds(0, 600), default=0.0)
     metrics_listen: str = _setting(_listen, default="127.0.0.1:9700")
+    deliver_metrics_listen: str = _setting(_listen, default="127.0.0.1:9702")
     http_listen: str = _setting(_listen, default="127.0.0.1:8700")
     http_proxies: frozenset[str] = _setting(_names, default=frozenset({"127.0.0.1", "::1"}))
     http_rate: Rate = _setting(_rate, default=Rate(6000, timedelta(minutes=1)))
@@ -400,6 +402,12 @@ class Settings:
         Return where health and metrics are served, or :obj:`None` where they are not.
         """
         return _split(self.metrics_listen)
+
+    def deliver_metrics_address(self) -> tuple[str, int] | None:
+        """
+        Return where those of the deliverer are served, or :obj:`None` where they are not.
+        """
+        return _split(self.deliver_metrics_listen)
 
     @property
     def http_address(self) -> tuple[str, int] | None:

@@ -2,12 +2,14 @@
 ``agi-router deliver``: sends events to webhooks, as a process of its own.
 """
 
+import asyncio
 import os
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import click
 
@@ -19,7 +21,13 @@ from agi_router.db.rights import Purpose, check_rights
 from agi_router.events.keys import KeysAtHand
 from agi_router.keys.registry import check_keys
 from agi_router.keys.ring import KeyRing
+from agi_router.service.gauges import show_deliveries
+from agi_router.service.health_server import HealthServer
+from agi_router.service.metrics import Figures
 from agi_router.service.systemd import Notifier
+
+if TYPE_CHECKING:
+    from agi_router.events.deliverer import Deliverer
 
 __all__ = ["deliver"]
 
@@ -61,8 +69,31 @@ def deliver() -> None:
         signal.signal(number, end)
     at_hand = KeysAtHand(settings.key_file, settings.load_keys, keys)
     deliverer = Deliverer(connected, at_hand.now, allowed=settings.webhook_hosts)
+    figures = Figures()
+    show_deliveries(figures, deliverer=deliverer)
+    _serve_health(settings.deliver_metrics_address(), deliverer, figures)
     notifier.ready()
     deliverer.run(stop, notifier.alive)
+
+
+def _serve_health(
+    address: tuple[str, int] | None, deliverer: "Deliverer", figures: Figures
+) -> None:
+    """
+    Tell how the deliverer does, from a thread that ends with the process.
+    """
+    if address is None:
+        return
+    server = HealthServer(
+        *address,
+        alive=lambda: deliverer.alive,
+        missing=lambda: deliverer.trouble,
+        metrics=figures.application(),
+    )
+    thread = threading.Thread(
+        target=lambda: asyncio.run(server.serve()), name="health", daemon=True
+    )
+    thread.start()
 
 
 def _name(ring: KeyRing) -> str:

@@ -14,12 +14,14 @@ from collections import Counter
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from datetime import timedelta
+from enum import StrEnum
 from queue import Empty, SimpleQueue
 from typing import Any, Final
 
 from agi_router.db.connection import Connection
 from agi_router.errors import StoreError
-from agi_router.events.deliveries import Delivery, DeliveryStore, Due
+from agi_router.events.deliveries import Backlog, Delivery, DeliveryStore, Due
 from agi_router.events.model import ALI_TYPES, Format, WebhookState, event_name
 from agi_router.events.schedule import IN_FLIGHT, PROBED_AFTER, next_delay, pause_of_webhook
 from agi_router.events.sender import Answer, Request, Try
@@ -27,7 +29,7 @@ from agi_router.events.shapes import Parties, ali_reports, cloud_event
 from agi_router.events.signature import signed_headers
 from agi_router.keys.ring import KeyRing
 
-__all__ = ["Deliverer"]
+__all__ = ["Deliverer", "Result"]
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +39,24 @@ _LOOK: Final = 0.2
 # Seconds between two looks at what the clock has ended.
 _EXPIRE: Final = 1.0
 _FORGET: Final = 600.0
+# Seconds between two counts of what is owed, and after which one who has not moved hangs.
+_COUNT: Final = 60.0
+_STILL: Final = 60.0
 _RETRY: Final = 1.0
 _RANDOM = random.SystemRandom()
+
+
+class Result(StrEnum):
+    """
+    How a try ended.
+    """
+
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    UNREADABLE = "unreadable"
+    """It could not be sent."""
+    HELD = "held"
+    """One of the two before, and there is to be no further try."""
 
 
 class Deliverer:
@@ -68,6 +86,27 @@ class Deliverer:
         self._under_way: dict[tuple[int, int, int], Try] = {}
         self._of_webhook: Counter[int] = Counter()
         self._kept: list[tuple[Delivery, Answer]] = []
+        self._moved = time.monotonic()
+        self.ended = dict.fromkeys(Result, 0)
+        """How many tries have ended, by how."""
+        self.backlog = Backlog()
+        """What webhooks are owed, as it was counted last."""
+        self.trouble: list[str] = []
+        """What keeps it from delivering, a line each."""
+
+    @property
+    def under_way(self) -> int:
+        """
+        How many deliveries have not ended yet.
+        """
+        return len(self._under_way)
+
+    @property
+    def alive(self) -> bool:
+        """
+        Whether it has moved lately.
+        """
+        return time.monotonic() - self._moved < _STILL
 
     def run(self, stop: threading.Event, alive: Callable[[], None] = lambda: None) -> None:
         """
@@ -82,11 +121,14 @@ class Deliverer:
         with ThreadPoolExecutor(self._threads, thread_name_prefix="deliver") as pool:
             while not (stop.is_set() and not self._under_way and not self._kept):
                 alive()
+                self._moved = time.monotonic()
                 keys = self._keys()
                 try:
                     with self._connect(keys) as connection:
+                        self.trouble = []
                         self._work(DeliveryStore(connection), keys, pool, stop, alive)
                 except StoreError as error:
+                    self.trouble = [f"database: {error}"]
                     log.warning("database.away", extra={"error": str(error)})
                     if stop.is_set():
                         # What has been sent is sent again after its lease.
@@ -104,9 +146,10 @@ class Deliverer:
         """
         Work on one connection, until the keys are others or there is no more to do.
         """
-        expired = forgotten = 0.0
+        expired = forgotten = counted = -_FORGET
         while True:
             alive()
+            self._moved = time.monotonic()
             self._cut()
             self._note(store)
             if stop.is_set():
@@ -122,6 +165,9 @@ class Deliverer:
                 if now - forgotten >= _FORGET:
                     store.forget_attempts()
                     forgotten = now
+                if now - counted >= _COUNT:
+                    self.backlog = store.backlog()
+                    counted = now
                 self._send(store, keys, pool)
             self._wait()
 
@@ -197,6 +243,7 @@ class Deliverer:
         arrived = [each for each in self._kept if each[1].why is None]
         if arrived:
             store.finish(arrived)
+            self.ended[Result.DELIVERED] += len(arrived)
             self._forget(arrived)
         for delivery, answer in list(self._kept):
             self._fail(store, delivery, answer)
@@ -207,6 +254,7 @@ class Deliverer:
         delay = next_delay(delivery.tries, delivery.owed, _RANDOM.random, wish=answer.wish)
         pause = pause_of_webhook(webhook.failures + 1, wish=answer.wish)
         state = store.fail(delivery, answer, delay=delay, pause=pause)
+        self._count(Result.FAILED, delay)
         told = {
             "webhook": webhook.id,
             "delivery": event_name(delivery.event.id),
@@ -221,8 +269,14 @@ class Deliverer:
     def _put_off(self, store: DeliveryStore, delivery: Delivery) -> None:
         delay = next_delay(delivery.tries, delivery.owed, _RANDOM.random)
         store.put_off(delivery, delay=delay)
+        self._count(Result.UNREADABLE, delay)
         told = {"webhook": delivery.webhook.id, "delivery": event_name(delivery.event.id)}
         log.error("delivery.unreadable", extra=told | {"held": delay is None})
+
+    def _count(self, result: Result, delay: timedelta | None) -> None:
+        self.ended[result] += 1
+        if delay is None:
+            self.ended[Result.HELD] += 1
 
     def _forget(self, noted: Collection[tuple[Delivery, Answer]]) -> None:
         for each in noted:

@@ -21,7 +21,7 @@ from agi_router.events.shapes import Parties
 from agi_router.events.store import read_event, sealed_for
 from agi_router.keys.ring import KeyRing
 
-__all__ = ["Delivery", "DeliveryStore", "Due"]
+__all__ = ["Backlog", "Delivery", "DeliveryStore", "Due"]
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +68,22 @@ class Delivery:
         The webhook's id, the event's, and the how-manieth try it is.
         """
         return self.webhook.id, self.event.id, self.tries
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backlog:
+    """
+    What webhooks are owed, by all deliverers together.
+    """
+
+    waiting: int = 0
+    """Deliveries that active webhooks are owed."""
+    held: int = 0
+    """Those that nobody tries any more, until somebody asks for it."""
+    oldest: timedelta = timedelta()
+    """For how long the oldest of those that wait has been owed."""
+    off: int = 0
+    """Webhooks that were switched off."""
 
 
 class DeliveryStore:
@@ -176,6 +192,14 @@ class DeliveryStore:
             "delay": delay,
         }
         self._queries.execute("put_off_delivery", values)
+
+    def backlog(self) -> Backlog:
+        """
+        Count what webhooks are owed.
+        """
+        row = self._queries.row("count_deliveries", {})
+        assert row is not None  # noqa: S101 - an aggregate has one row
+        return Backlog(**row)
 
     def expire_bindings(self) -> int:
         """

@@ -7,6 +7,7 @@ for now and then, however often it is shown.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from agi_router.ari import AriClient
@@ -15,13 +16,23 @@ from agi_router.calls.store import AdmissionStore
 from agi_router.clocks import OtherClock
 from agi_router.db.pool import ConnectionPool
 from agi_router.doors.ari import AriDoor
-from agi_router.service.metrics import Metrics
+from agi_router.service.metrics import Figures, Metrics
 
 if TYPE_CHECKING:
     # The process of the ARI door is not to hold pystrix as well.
     from agi_router.doors.fastagi import FastAgiDoor
 
-__all__ = ["DatabaseGauges", "show", "show_ari", "show_clocks", "show_fastagi"]
+    # It needs an extra.
+    from agi_router.events.deliverer import Deliverer
+
+__all__ = [
+    "DatabaseGauges",
+    "show",
+    "show_ari",
+    "show_clocks",
+    "show_deliveries",
+    "show_fastagi",
+]
 
 # Of the time that a piece of counting takes: how long the database is left alone after it.
 _REST: Final = 50
@@ -231,4 +242,43 @@ def show_fastagi(metrics: Metrics, *, door: "FastAgiDoor") -> None:
         "Connections so far that had to leave: strangers who were slow or too many, and calls"
         " beyond the limit.",
         lambda: door.sent_away,
+    )
+
+
+def show_deliveries(figures: Figures, *, deliverer: "Deliverer") -> None:
+    """
+    Show what a deliverer has done, and what webhooks are owed.
+    """
+    figures.show_each_total(
+        "agi_router_deliveries",
+        "Tries of this process that have ended, by result: delivered, failed, unreadable (the"
+        " parties of the event, or its row, cannot be read), and of the last two held, when there"
+        " is to be no further one.",
+        "result",
+        lambda: {name.value: count for name, count in list(deliverer.ended.items())},
+    )
+    figures.show(
+        "agi_router_deliveries_under_way",
+        "Deliveries of this process whose receivers have not answered yet.",
+        lambda: deliverer.under_way,
+    )
+    figures.show(
+        "agi_router_events_waiting",
+        "Deliveries that active webhooks are owed, of all deliverers; looked at every minute.",
+        lambda: deliverer.backlog.waiting,
+    )
+    figures.show(
+        "agi_router_events_oldest_seconds",
+        "For how long the oldest of them has been owed.",
+        lambda: deliverer.backlog.oldest / timedelta(seconds=1),
+    )
+    figures.show(
+        "agi_router_events_held",
+        "Deliveries that nobody tries any more, of all deliverers; looked at every minute.",
+        lambda: deliverer.backlog.held,
+    )
+    figures.show(
+        "agi_router_webhooks_off",
+        "Webhooks that were switched off, as they take nothing; looked at every minute.",
+        lambda: deliverer.backlog.off,
     )

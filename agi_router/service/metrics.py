@@ -1,14 +1,13 @@
 """
-Metrics: what the router counts and times, in the form of Prometheus.
+Metrics: what a process counts and times, in the form of Prometheus.
 
-A registry belongs to one :class:`Metrics`, not to the process. No label holds a number of any
+A registry belongs to one :class:`Figures`, not to the process. No label holds a number of any
 kind: only reasons, outcomes and states, which are few.
 """
 
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
 from typing import Final
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
@@ -26,7 +25,7 @@ from agi_router.bindings.reasons import Reason
 from agi_router.calls.decision import Refusal, Route
 from agi_router.calls.end import End, Outcome
 
-__all__ = ["Metrics"]
+__all__ = ["Figures", "Metrics"]
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +37,76 @@ _TOGETHER: Final = 200
 _BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 1.0)
 
 
-class Metrics:
+class Figures:
+    """
+    What a process tells Prometheus: of itself, and values that are kept elsewhere.
+    """
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        """What is told to Prometheus, by :meth:`application`."""
+        ProcessCollector(registry=self.registry)
+        self._live = _Live(self.unseen)
+        self.registry.register(self._live)
+
+    def application(self) -> WSGIApplication:
+        """
+        What answers a scrape.
+        """
+        tell: WSGIApplication = make_wsgi_app(self.registry)
+        return tell
+
+    def unseen(self) -> None:
+        """
+        Whatever is to be done where a value cannot be had: nothing.
+        """
+
+    def show(self, name: str, text: str, value: Callable[[], float]) -> None:
+        """
+        Tell *value* at each scrape. It is asked from another thread and must only look.
+        """
+        self._live.add(lambda: GaugeMetricFamily(name, text, value=float(value())))
+
+    def show_total(self, name: str, text: str, value: Callable[[], float]) -> None:
+        """
+        The same for a value that only grows.
+        """
+        self._live.add(lambda: CounterMetricFamily(name, text, value=float(value())))
+
+    def show_each(
+        self, name: str, text: str, label: str, values: Callable[[], Mapping[str, float]]
+    ) -> None:
+        """
+        The same for several values that differ by one label.
+        """
+        self._show_each(GaugeMetricFamily, name, text, label, values)
+
+    def show_each_total(
+        self, name: str, text: str, label: str, values: Callable[[], Mapping[str, float]]
+    ) -> None:
+        """
+        The same for several values that only grow.
+        """
+        self._show_each(CounterMetricFamily, name, text, label, values)
+
+    def _show_each(
+        self,
+        kind: type[CounterMetricFamily | GaugeMetricFamily],
+        name: str,
+        text: str,
+        label: str,
+        values: Callable[[], Mapping[str, float]],
+    ) -> None:
+        def family() -> Metric:
+            found = kind(name, text, labels=[label])
+            for key, value in values().items():
+                found.add_metric([key], float(value))
+            return found
+
+        self._live.add(family)
+
+
+class Metrics(Figures):
     """
     Counts and times calls; fits :class:`agi_router.calls.ports.Meter`.
 
@@ -46,10 +114,8 @@ class Metrics:
     """
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        """What is told to Prometheus, by :meth:`application`."""
+        super().__init__()
         self._noted: deque[tuple[Callable[[float], None], float]] = deque()
-        ProcessCollector(registry=self.registry)
         decided = Counter(
             "agi_router_calls_decided",
             "Calls decided, by decision (routed, refused) and reason (empty if routed).",
@@ -93,14 +159,12 @@ class Metrics:
             " killed, or may not write there.",
             registry=self.registry,
         )
-        self._live = _Live(partial(self.job_failed, "metrics"))
-        self.registry.register(self._live)
 
     def application(self) -> WSGIApplication:
         """
         What answers a scrape.
         """
-        tell: WSGIApplication = make_wsgi_app(self.registry)
+        tell = super().application()
 
         def count_and_tell(
             environ: WSGIEnvironment, start_response: StartResponse
@@ -167,32 +231,11 @@ class Metrics:
         """
         self._without_end.inc(calls)
 
-    def show(self, name: str, text: str, value: Callable[[], float]) -> None:
+    def unseen(self) -> None:
         """
-        Tell *value* at each scrape. It is asked from another thread and must only look.
+        Count that a value could not be had.
         """
-        self._live.add(lambda: GaugeMetricFamily(name, text, value=float(value())))
-
-    def show_total(self, name: str, text: str, value: Callable[[], float]) -> None:
-        """
-        The same for a value that only grows.
-        """
-        self._live.add(lambda: CounterMetricFamily(name, text, value=float(value())))
-
-    def show_each(
-        self, name: str, text: str, label: str, values: Callable[[], Mapping[str, float]]
-    ) -> None:
-        """
-        The same for several values that differ by one label.
-        """
-
-        def family() -> Metric:
-            gauge = GaugeMetricFamily(name, text, labels=[label])
-            for key, value in values().items():
-                gauge.add_metric([key], float(value))
-            return gauge
-
-        self._live.add(family)
+        self.job_failed("metrics")
 
 
 class _Live(Collector):

@@ -201,6 +201,16 @@ SELECT (SELECT count(*) FROM agi_router.webhook w WHERE w.state <> 'removed') AS
                             WHERE e.webhook_id = d.webhook_id AND e.block = d.block AND e.binding_id = d.binding_id
                               AND e.sequence < d.sequence AND e.next_at < 'infinity')) AS waiting;
 
+-- count_deliveries --
+-- What active webhooks are owed and since when, what is held, and how many webhooks were switched off.
+SELECT count(*) FILTER (WHERE w.state = 'active' AND d.next_at < 'infinity') AS waiting,
+       count(*) FILTER (WHERE d.next_at = 'infinity') AS held,
+       coalesce(clock_timestamp() - min(d.owed_since) FILTER (WHERE w.state = 'active' AND d.next_at < 'infinity'),
+                interval '0') AS oldest,
+       (SELECT count(*) FROM agi_router.webhook o WHERE o.state IN ('failed', 'gone')) AS off
+  FROM agi_router.delivery d
+  JOIN agi_router.webhook w ON w.id = d.webhook_id AND w.state <> 'removed';
+
 -- claim_deliveries --
 -- Take some deliveries of a webhook that are due, for as long as a lease; with their events, in the order of the
 -- binding. Of one binding only the first that is owed: what is under way is owed until it has arrived.

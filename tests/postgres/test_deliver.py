@@ -7,8 +7,10 @@ import os
 import socket
 import subprocess
 import threading
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -25,10 +27,13 @@ from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection, Queries, connect
 from agi_router.db.rights import Purpose, check_rights, grant
 from agi_router.events.deliverer import Deliverer
+from agi_router.events.deliveries import DeliveryStore
 from agi_router.events.model import EventType, Format, Numbers, Webhook, WebhookState, event_name
 from agi_router.events.sender import LIMITS
 from agi_router.events.store import EventStore
 from agi_router.keys.ring import KeyRing
+from agi_router.service.gauges import show_deliveries
+from agi_router.service.metrics import Figures
 from harness.database import (
     BLOCK,
     HOUR,
@@ -145,6 +150,91 @@ def test_an_end_by_time_is_told_by_itself(
         expire(connection, bind(store).id)
         until(lambda: receiver.received)
     assert receiver.received[0].told["data"]["ended_by"] == "time"
+
+
+def test_what_it_has_done_is_counted(
+    dsn: str,
+    keys: KeyRing,
+    connection: Connection,
+    store: BindingStore,
+    events: EventStore,
+    receiver: Receiver,
+) -> None:
+    """And what is owed: what arrived, what failed, what nobody tries any more, what waits."""
+    receiver.answer = lambda got: Reply(204 if got.path.startswith("/hooks") else 500)
+    events.add(TENANT, receiver.url, [EventType.BINDING_CREATED])
+    bad, _ = events.add(TENANT, receiver.url.replace("hooks", "bad"), [EventType.BINDING_CREATED])
+    bind(store)
+    # The next one of those is told at the end of its week, and fails for good.
+    connection.execute(
+        "UPDATE agi_router.delivery SET owed_since = now() - interval '7 days'"
+        " WHERE webhook_id = %s",
+        [bad.id],
+    )
+    deliverer = Deliverer(lambda _: connect(dsn), lambda: keys, allowed=LOOPBACK)
+    figures = Figures()
+    show_deliveries(figures, deliverer=deliverer)
+
+    def sample(name: str, **labels: str) -> float | None:
+        return figures.registry.get_sample_value(f"agi_router_{name}", labels)
+
+    def results() -> list[float | None]:
+        names = ("delivered", "failed", "held", "unreadable")
+        return [sample("deliveries_total", result=name) for name in names]
+
+    assert results() == [0, 0, 0, 0]
+    stop = threading.Event()
+    thread = threading.Thread(target=deliverer.run, args=(stop,))
+    thread.start()
+    try:
+        until(lambda: results() == [1, 1, 1, 0])
+        assert deliverer.alive
+        assert not deliverer.trouble
+    finally:
+        stop.set()
+        thread.join()
+    assert sample("deliveries_under_way") == 0
+    # Of another one, which finds what is there now.
+    connection.execute("UPDATE agi_router.webhook SET state = 'gone' WHERE id = %s", [bad.id])
+    bound = bind(store, new_party(), new_party(), x=BLOCK.number(9))
+    assert bound.id
+    connection.execute("UPDATE agi_router.delivery SET owed_since = now() - interval '1 day'")
+    found = DeliveryStore(connection).backlog()
+    assert (found.waiting, found.held, found.off) == (1, 1, 1)
+    assert timedelta(days=1) <= found.oldest <= timedelta(days=1, hours=1)
+
+
+@on_one_server
+def test_it_tells_how_it_does(dsn: str, key_file: Path) -> None:
+    """To whoever asks by HTTP."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    environment = {
+        **os.environ,
+        "AGI_ROUTER_DSN": dsn,
+        "AGI_ROUTER_KEY_FILE": str(key_file),
+        "AGI_ROUTER_DELIVER_METRICS_LISTEN": address,
+    }
+    process = subprocess.Popen([PROGRAM, "deliver"], env=environment)
+    try:
+
+        def asked(path: str) -> str:
+            try:
+                with urllib.request.urlopen(f"http://{address}{path}", timeout=5) as answer:
+                    return str(answer.read().decode())
+            except OSError:
+                return ""
+
+        for path, told in (
+            ("/livez", "ok\n"),
+            ("/readyz", "ok\n"),
+            ("/metrics", 'agi_router_deliveries_total{result="held"} 0.0\n'),
+        ):
+            until(lambda path=path, told=told: told in asked(path))  # type: ignore[misc]
+    finally:
+        process.terminate()
+        assert process.wait(30) == 0
 
 
 def hurry(connection: Connection) -> bool:
