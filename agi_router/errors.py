@@ -46,7 +46,11 @@ What can go wrong, as one tree.
      │   ├─ WebhookNotFound   webhook_not_found     no webhook has this id
      │   ├─ WebhookChanged    webhook_changed       it has another version by now
      │   ├─ WebhookLimit      webhook_limit         its tenant has as many as may be
-     │   └─ WebhookInvalid    webhook_invalid       a webhook may not be like this
+     │   ├─ WebhookInvalid    webhook_invalid       a webhook may not be like this
+     │   ├─ FeedNotFound      feed_not_found        there is no feed, or run, of this name
+     │   ├─ FeedExists        feed_exists           the feed is already there
+     │   ├─ FeedBusy          feed_busy             another command reads the feed
+     │   └─ FeedInvalid       feed_invalid          a feed may not be like this
      ├─ JournalError          journal_failed        the end journal cannot be used
      ├─ LeakTestError         leaktest_failed       the leak test lacks a program or an address
      └─ AsteriskError         asterisk_unavailable  Asterisk is away, or said no
@@ -85,6 +89,10 @@ __all__ = [
     "DayRefused",
     "EventNotFound",
     "ExpiryInvalid",
+    "FeedBusy",
+    "FeedExists",
+    "FeedInvalid",
+    "FeedNotFound",
     "JournalError",
     "KeyInUse",
     "KeyMismatch",
@@ -462,6 +470,30 @@ class WebhookLimit(StoreError):
 class WebhookInvalid(StoreError):
     """
     A webhook may not be like this.
+    """
+
+
+class FeedNotFound(StoreError):
+    """
+    There is no feed, or no run of one, of this name.
+    """
+
+
+class FeedExists(StoreError):
+    """
+    The feed is already there.
+    """
+
+
+class FeedBusy(StoreError):
+    """
+    Another command reads this feed; wait until it is done.
+    """
+
+
+class FeedInvalid(StoreError):
+    """
+    A feed may not be like this, or its file cannot be read.
     """
 
 

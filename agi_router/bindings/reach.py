@@ -126,6 +126,16 @@ _HIT_RULES = (
         lambda _, g, now: _alive(g, now, BindingState.ORDER_ENDED),
     ),
     _HitRule(
+        "no party's number was given to somebody else",
+        Reason.PARTY_RECYCLED,
+        lambda _, g, now: _alive(g, now, BindingState.PARTY_RECYCLED),
+    ),
+    _HitRule(
+        "the owner of no party's number is unknown",
+        Reason.RECYCLE_UNKNOWN,
+        lambda _, g, now: _alive(g, now, BindingState.RECYCLE_UNKNOWN),
+    ),
+    _HitRule(
         "the binding has not expired",
         Reason.EXPIRED,
         # What its count has ended no longer ends by time.

@@ -118,6 +118,10 @@ class BindingState(StrEnum):
     UNBOUND = "unbound"
     ORDER_ENDED = "order_ended"
     USED_UP = "used_up"
+    PARTY_RECYCLED = "party_recycled"
+    """A party's number has a new owner, or none."""
+    RECYCLE_UNKNOWN = "recycle_unknown"
+    """Nobody knows whether it has, and the tenant lets no such number ring."""
 
 
 _PROMPTS = re.compile(r"[a-z0-9][a-z0-9_-]{0,15}")

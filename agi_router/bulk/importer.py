@@ -209,7 +209,9 @@ class Importer:
                     self._run_whole(reader, workshop, limit)
         return self.tally
 
-    def _run_whole(self, reader: CsvReader, workshop: Workshop, limit: int | None) -> None:
+    def _run_whole(
+        self, reader: CsvReader, workshop: Workshop[Chunk, Prepared], limit: int | None
+    ) -> None:
         with self._transaction():
             if self._dry:
                 self._execute("begin_rehearsal", {})

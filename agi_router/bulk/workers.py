@@ -1,6 +1,8 @@
 """
 Sealing in bulk: rows of a file are read, given numbers, tagged, sealed and packed, on all cores.
 
+The workshop takes other crafts that need keys, too: feeds open what is sealed in it.
+
 1. Workers are processes that are started afresh, not forked: they inherit no connection. Keys
    reach them through a pipe, never by a command line or a file.
 2. A worker ends when its parent does, however that ended.
@@ -15,12 +17,12 @@ import os
 import pickle
 import signal
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from itertools import chain, islice
 from multiprocessing.connection import Connection
-from typing import Any, NamedTuple, Self
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, Self, TypeVar
 
 from agi_router.bindings.expiry import find_expiry
 from agi_router.bindings.model import RouteRow
@@ -41,7 +43,18 @@ from agi_router.errors import ExpiryInvalid, ModeError, StoreError
 from agi_router.keys.ring import Cipher, KeyRing
 from agi_router.numbers import BLOCK_SIZE, Block, XNumber
 
-__all__ = ["Batch", "Chunk", "Entry", "Place", "Prepared", "Sealer", "Workshop", "cores"]
+__all__ = [
+    "Batch",
+    "Chunk",
+    "Craft",
+    "Entry",
+    "Made",
+    "Place",
+    "Prepared",
+    "Sealer",
+    "Workshop",
+    "cores",
+]
 
 # Coprime with the size of a block, and far from a small part of it: neighbours in the file lie far
 # apart in the block, and all numbers come once before one comes twice.
@@ -419,19 +432,57 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-class Workshop:
+class Made(Protocol):
+    """
+    What a craft makes of a piece of work.
+    """
+
+    def packed(self) -> Self:
+        """
+        The same, to be sent to another process.
+        """
+
+
+_Given = TypeVar("_Given")
+_Given_contra = TypeVar("_Given_contra", contravariant=True)
+_Made = TypeVar("_Made", bound=Made)
+_Made_co = TypeVar("_Made_co", bound=Made, covariant=True)
+
+
+class Craft(Protocol[_Given_contra, _Made_co]):
+    """
+    What a worker does: a dataclass.
+
+    Its ``keys`` reach a worker as text, and its other fields as they are.
+    """
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def keys(self) -> KeyRing:
+        """
+        To tag, seal and open with.
+        """
+
+    def prepare(self, chunk: _Given_contra, /) -> _Made_co:
+        """
+        Work on a piece.
+        """
+
+
+class Workshop(Generic[_Given, _Made]):
     """
     Works on chunks, several at once, and gives them back in their order.
 
     Args:
-        sealer: What is done with a chunk.
+        craft: What is done with a chunk.
         processes: How many workers; with one, or with a single chunk, the work is done here.
     """
 
-    def __init__(self, sealer: Sealer, *, processes: int) -> None:
-        self._sealer = sealer
+    def __init__(self, craft: Craft[_Given, _Made], *, processes: int) -> None:
+        self._craft = craft
         self._processes = processes
-        self._workers: list[_Worker] = []
+        self._workers: list[_Worker[_Given, _Made]] = []
 
     def __enter__(self) -> Self:
         return self
@@ -440,7 +491,7 @@ class Workshop:
         for worker in self._workers:
             worker.stop()
 
-    def work(self, chunks: Iterator[Chunk]) -> Iterator[tuple[Chunk, Prepared]]:
+    def work(self, chunks: Iterator[_Given]) -> Iterator[tuple[_Given, _Made]]:
         """
         Work on *chunks*; no more of them are read than there are workers, and one.
 
@@ -451,12 +502,12 @@ class Workshop:
         whole = chain(head, chunks)
         if self._processes == 1 or len(head) < 2:  # noqa: PLR2004
             for chunk in whole:
-                yield chunk, self._sealer.prepare(chunk)
+                yield chunk, self._craft.prepare(chunk)
             return
-        self._workers = [_Worker(self._sealer) for _ in range(self._processes)]
+        self._workers = [_Worker(self._craft) for _ in range(self._processes)]
         # A worker has one chunk at a time: its answer is taken before it is given the next. So
         # neither waits for the other to read, and the answers come in the order of the chunks.
-        waiting: deque[tuple[Chunk, _Worker]] = deque()
+        waiting: deque[tuple[_Given, _Worker[_Given, _Made]]] = deque()
         try:
             for worker, chunk in zip(self._workers, whole, strict=False):
                 worker.pipe.send(chunk)
@@ -473,23 +524,24 @@ class Workshop:
             raise StoreError("a worker process has died") from None
 
 
-class _Worker:
+class _Worker(Generic[_Given, _Made]):
     """
-    A process that makes entries.
+    A process that does a craft.
     """
 
-    def __init__(self, sealer: Sealer) -> None:
+    def __init__(self, craft: Craft[_Given, _Made]) -> None:
         context = multiprocessing.get_context("spawn")
+        self.pipe: Connection[_Given, _Made]
         self.pipe, theirs = context.Pipe()
         # A ring does not travel as it is: its ciphers hold what is not Python's.
         plain = {
-            each.name: getattr(sealer, each.name)
-            for each in fields(sealer)
+            each.name: getattr(craft, each.name)
+            for each in fields(craft)
             if each.init and each.name != "keys"
         }
         self._process = context.Process(
             target=_serve,
-            args=(theirs, sealer.keys.to_text(), sealer.keys.cipher, plain),
+            args=(theirs, type(craft), craft.keys.to_text(), craft.keys.cipher, plain),
             daemon=True,
         )
         self._process.start()
@@ -506,14 +558,18 @@ class _Worker:
 
 
 def _serve(
-    pipe: "Connection[Prepared, Chunk]", keys: str, cipher: Cipher, plain: dict[str, Any]
+    pipe: "Connection[Any, Any]",
+    craft: Callable[..., Craft[Any, Made]],
+    keys: str,
+    cipher: Cipher,
+    plain: dict[str, Any],
 ) -> None:
     """
     Work as a worker, until the parent is gone.
     """
     # Ctrl-C reaches the whole group; the parent ends us.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    sealer = Sealer(keys=KeyRing.parse(keys, cipher=cipher), **plain)
+    worker = craft(keys=KeyRing.parse(keys, cipher=cipher), **plain)
     with contextlib.suppress(EOFError, OSError):
         while True:
-            pipe.send(sealer.prepare(pipe.recv()).packed())
+            pipe.send(worker.prepare(pipe.recv()).packed())

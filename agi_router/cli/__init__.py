@@ -59,6 +59,7 @@ _COMMANDS = {
     "api-key": ("api_keys", "group"),
     "audit": ("audit", "audit"),
     "webhook": ("webhooks", "group"),
+    "feed": ("feeds", "group"),
     "events": ("events", "group"),
     "deliver": ("deliver", "deliver"),
     "serve": ("service", "serve"),

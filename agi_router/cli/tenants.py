@@ -10,6 +10,7 @@ from agi_router.cli.arguments import TENANT
 from agi_router.cli.context import read_settings
 from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
 from agi_router.cli.stores import open_inventory
+from agi_router.tenants.model import UnknownNumbers
 from agi_router.tenants.views import describe_tenant
 
 __all__ = ["group"]
@@ -87,6 +88,25 @@ def activate(name: str, *, as_json: bool) -> None:
     """
     with open_inventory(read_settings()) as inventory:
         _echo(inventory.tenants.set_active(name, active=True), as_json=as_json)
+
+
+@group.command("unknown")
+@_NAME
+@click.argument("what", type=click.Choice([each.value for each in UnknownNumbers]))
+@json_option
+def unknown(name: str, what: str, *, as_json: bool) -> None:
+    r"""
+    Say what becomes of a tenant's bindings where a feed does not know a number's owner.
+
+    They go on and ring, or they end and calls are refused.
+
+    \b
+    Example:
+      agi-router tenant unknown couriers refuse
+    """
+    with open_inventory(read_settings()) as inventory:
+        row = inventory.tenants.set_unknown_numbers(name, UnknownNumbers(what))
+    _echo(row, as_json=as_json)
 
 
 def _echo(row: dict[str, Any], *, as_json: bool) -> None:

@@ -45,6 +45,7 @@ class EventType(StrEnum):
     CALL_ANSWERED = "call.answered"
     CALL_ENDED = "call.ended"
     CALL_REFUSED = "call.refused"
+    FEED_FINISHED = "feed.finished"
     WEBHOOK_TEST = "webhook.test"
 
 

@@ -32,6 +32,8 @@ _ENDED_BY = {
     BindingState.USED_UP: "count",
     BindingState.UNBOUND: "unbind",
     BindingState.ORDER_ENDED: "order",
+    BindingState.PARTY_RECYCLED: "recycled",
+    BindingState.RECYCLE_UNKNOWN: "recycled",
 }
 
 _RELEASED = {"us": 0, "caller": 1, "callee": 2}

@@ -109,6 +109,8 @@ class Sweep:
         self._one("forget_nonces", window=WINDOW)
         for rows in self._repeated("delete_events"):
             yield Swept(events=rows)
+        while self._one("delete_feed_runs")["rows"]:
+            yield Swept()
         yield from self._drop_days()
 
     def _drop_days(self) -> Iterator[Swept]:

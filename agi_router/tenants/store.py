@@ -9,6 +9,7 @@ from agi_router.errors import (
     TenantExists,
     TenantNotFound,
 )
+from agi_router.tenants.model import UnknownNumbers
 from agi_router.tenants.scope import OPERATOR, Scope
 
 __all__ = ["TenantStore"]
@@ -57,6 +58,20 @@ class TenantStore:
         """
         self._scope.check_operator("suspends tenants, and lets them go on")
         row = self._queries.row("set_tenant_active", {"name": name, "active": active})
+        if row is None:
+            raise TenantNotFound(f"there is no tenant {name!r}")
+        return row
+
+    def set_unknown_numbers(self, name: str, unknown: UnknownNumbers) -> dict[str, Any]:
+        """
+        Say what becomes of bindings where nobody knows whether a number has a new owner.
+
+        Raises:
+            TenantNotFound: There is no such tenant.
+            OperatorOnly: A tenant asks.
+        """
+        self._scope.check_operator("says what becomes of numbers whose owner is unknown")
+        row = self._queries.row("set_tenant_unknown_numbers", {"name": name, "unknown": unknown})
         if row is None:
             raise TenantNotFound(f"there is no tenant {name!r}")
         return row

@@ -35,5 +35,6 @@ def describe_tenant(row: dict[str, Any]) -> dict[str, Any]:
     return {
         "name": row["name"],
         "state": "active" if row["active"] else "suspended",
+        "unknown_numbers": row["unknown_numbers"],
         "created_at": row["created_at"],
     }

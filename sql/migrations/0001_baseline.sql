@@ -50,6 +50,8 @@ CREATE TABLE agi_router.tenant (
     qualified_until date,
     created_at      timestamptz NOT NULL DEFAULT now(),
     told            text[]      NOT NULL DEFAULT '{}',
+    unknown_numbers text        NOT NULL DEFAULT 'ring'
+                    CONSTRAINT tenant_unknown_numbers_check CHECK (unknown_numbers IN ('ring', 'refuse')),
     -- What each call asks, in the form that costs it the least.
     told_of_calls   boolean     NOT NULL GENERATED ALWAYS AS ('call.admitted' = ANY (told)) STORED,
     told_of_answers boolean     NOT NULL GENERATED ALWAYS AS ('call.answered' = ANY (told)) STORED,
@@ -65,6 +67,7 @@ COMMENT ON COLUMN agi_router.tenant.qualified_from IS 'First day of its qualific
 COMMENT ON COLUMN agi_router.tenant.qualified_until IS 'Last day of its qualification, if recorded';
 COMMENT ON COLUMN agi_router.tenant.created_at IS 'When it was added';
 COMMENT ON COLUMN agi_router.tenant.told IS 'Types of events that are written for it; of none, events cost nothing';
+COMMENT ON COLUMN agi_router.tenant.unknown_numbers IS 'What becomes of its bindings where a feed does not know whether a party''s number has a new owner: ring, or refuse, which ends them';
 COMMENT ON COLUMN agi_router.tenant.told_of_calls IS 'Whether calls that are admitted are told to it';
 COMMENT ON COLUMN agi_router.tenant.told_of_answers IS 'Whether it is told, while a call goes on, that its callee has answered';
 COMMENT ON COLUMN agi_router.tenant.told_of_ends IS 'Whether calls that have ended, or were refused, are told to it: both or neither; both where answers are';
@@ -612,6 +615,95 @@ COMMENT ON COLUMN agi_router.attempt.tries IS 'The how-manieth try it was';
 COMMENT ON COLUMN agi_router.attempt.status IS 'HTTP status; null: there was no answer';
 COMMENT ON COLUMN agi_router.attempt.ms IS 'Milliseconds it took';
 COMMENT ON COLUMN agi_router.attempt.why IS 'Why it failed, in our words; null: it did not';
+
+-- Feeds of numbers that carriers gave to new owners
+--
+-- No number and no tag of one stands here: a run knows a number by its line in the file.
+
+CREATE TABLE agi_router.feed (
+    id         integer     NOT NULL GENERATED ALWAYS AS IDENTITY CONSTRAINT feed_pkey PRIMARY KEY,
+    name       text        NOT NULL CONSTRAINT feed_name_key UNIQUE
+               CONSTRAINT feed_name_check CHECK (length(name) BETWEEN 1 AND 64),
+    kind       text        NOT NULL CONSTRAINT feed_kind_check CHECK (kind IN ('file', 'folder', 'stdin')),
+    path       text,
+    numbers    text        NOT NULL
+               CONSTRAINT feed_numbers_check CHECK (numbers IN ('plain', 'md5', 'sha256', 'sm3')),
+    trust      text        NOT NULL CONSTRAINT feed_trust_check CHECK (trust IN ('full', 'hint')),
+    every      interval,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT feed_path_check CHECK ((path IS NULL) = (kind = 'stdin'))
+);
+COMMENT ON TABLE agi_router.feed IS 'Where we learn which numbers were given to new owners';
+COMMENT ON COLUMN agi_router.feed.id IS 'Key';
+COMMENT ON COLUMN agi_router.feed.name IS 'Name, unique';
+COMMENT ON COLUMN agi_router.feed.kind IS 'Where its files come from: one path, a folder, or standard input';
+COMMENT ON COLUMN agi_router.feed.path IS 'The file, or the folder; null: standard input';
+COMMENT ON COLUMN agi_router.feed.numbers IS 'How numbers stand in it: plain, or as a digest in hexadecimal';
+COMMENT ON COLUMN agi_router.feed.trust IS 'full: what it says is done; hint: who has a new owner by it counts as unknown';
+COMMENT ON COLUMN agi_router.feed.every IS 'How often a new file is expected; null: nobody says';
+COMMENT ON COLUMN agi_router.feed.created_at IS 'When it was added';
+
+CREATE TABLE agi_router.feed_run (
+    id         bigint      NOT NULL GENERATED ALWAYS AS IDENTITY CONSTRAINT feed_run_pkey PRIMARY KEY,
+    feed_id    integer     NOT NULL CONSTRAINT feed_run_feed_id_fkey REFERENCES agi_router.feed ON DELETE CASCADE,
+    file       text        NOT NULL,
+    digest     bytea       NOT NULL CONSTRAINT feed_run_digest_check CHECK (length(digest) = 32),
+    begun_at   timestamptz NOT NULL DEFAULT now(),
+    ended_at   timestamptz,
+    taken      bigint      NOT NULL DEFAULT 0,
+    reissued   bigint      NOT NULL DEFAULT 0,
+    cancelled  bigint      NOT NULL DEFAULT 0,
+    kept       bigint      NOT NULL DEFAULT 0,
+    unknown    bigint      NOT NULL DEFAULT 0,
+    malformed  bigint      NOT NULL DEFAULT 0,
+    CONSTRAINT feed_run_digest_key UNIQUE (feed_id, digest)
+);
+CREATE INDEX feed_run_begun ON agi_router.feed_run (begun_at);
+COMMENT ON TABLE agi_router.feed_run IS 'Files of feeds, each once, and how far each was read';
+COMMENT ON COLUMN agi_router.feed_run.id IS 'Key';
+COMMENT ON COLUMN agi_router.feed_run.feed_id IS 'Its feed';
+COMMENT ON COLUMN agi_router.feed_run.file IS 'Name of the file; -: standard input';
+COMMENT ON COLUMN agi_router.feed_run.digest IS 'SHA-256 of the file: read again it is the same run';
+COMMENT ON COLUMN agi_router.feed_run.begun_at IS 'When it was begun';
+COMMENT ON COLUMN agi_router.feed_run.ended_at IS 'When all of it was done; null: it was not, the next run goes on';
+COMMENT ON COLUMN agi_router.feed_run.taken IS 'Records that are done, from the first: where the next run goes on';
+COMMENT ON COLUMN agi_router.feed_run.reissued IS 'How many of them say that the number has a new owner';
+COMMENT ON COLUMN agi_router.feed_run.cancelled IS 'How many say that it was given back';
+COMMENT ON COLUMN agi_router.feed_run.kept IS 'How many say that it has its owner still';
+COMMENT ON COLUMN agi_router.feed_run.unknown IS 'How many say that nobody knows';
+COMMENT ON COLUMN agi_router.feed_run.malformed IS 'How many cannot be read';
+COMMENT ON INDEX agi_router.feed_run_begun IS 'Runs by age: for the sweep';
+
+CREATE TABLE agi_router.feed_fault (
+    run_id bigint NOT NULL CONSTRAINT feed_fault_run_id_fkey REFERENCES agi_router.feed_run ON DELETE CASCADE,
+    line   bigint NOT NULL,
+    why    text   NOT NULL CONSTRAINT feed_fault_why_check CHECK (length(why) <= 200),
+    CONSTRAINT feed_fault_pkey PRIMARY KEY (run_id, line)
+);
+COMMENT ON TABLE agi_router.feed_fault IS 'Lines of files that cannot be read, the first of each file; never what stands in them';
+COMMENT ON COLUMN agi_router.feed_fault.run_id IS 'The run';
+COMMENT ON COLUMN agi_router.feed_fault.line IS 'The line of the file, from 1';
+COMMENT ON COLUMN agi_router.feed_fault.why IS 'Why, in our words';
+
+CREATE TABLE agi_router.feed_match (
+    run_id     bigint      NOT NULL CONSTRAINT feed_match_run_id_fkey REFERENCES agi_router.feed_run ON DELETE CASCADE,
+    block      bigint      NOT NULL,
+    binding_id bigint      NOT NULL,
+    line       bigint      NOT NULL,
+    tenant_id  integer     NOT NULL,
+    outcome    text        NOT NULL
+               CONSTRAINT feed_match_outcome_check CHECK (outcome IN ('ended', 'began_later', 'rings')),
+    at         timestamptz NOT NULL,
+    CONSTRAINT feed_match_pkey PRIMARY KEY (run_id, block, binding_id)
+);
+COMMENT ON TABLE agi_router.feed_match IS 'Bindings that lived and had a party with a number of a feed, and what became of them';
+COMMENT ON COLUMN agi_router.feed_match.run_id IS 'The run that found it';
+COMMENT ON COLUMN agi_router.feed_match.block IS 'Block of the binding';
+COMMENT ON COLUMN agi_router.feed_match.binding_id IS 'The binding';
+COMMENT ON COLUMN agi_router.feed_match.line IS 'The line that its party stands on';
+COMMENT ON COLUMN agi_router.feed_match.tenant_id IS 'Whose it is';
+COMMENT ON COLUMN agi_router.feed_match.outcome IS 'ended; began_later: it was made after the number had its new owner; rings: nobody knows, and its tenant lets it ring';
+COMMENT ON COLUMN agi_router.feed_match.at IS 'When that was';
 
 -- Who had real numbers shown to him, and who changed what opens them
 

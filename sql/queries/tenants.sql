@@ -4,11 +4,11 @@
 -- Add a tenant; no row if it is there already.
 INSERT INTO agi_router.tenant (name) VALUES (%(name)s)
     ON CONFLICT DO NOTHING
-RETURNING name, active, created_at;
+RETURNING name, active, unknown_numbers, created_at;
 
 -- list_tenants --
 -- All tenants, with the number of blocks kept for each.
-SELECT t.name, t.active, t.created_at,
+SELECT t.name, t.active, t.unknown_numbers, t.created_at,
        (SELECT count(*) FROM agi_router.block k WHERE k.tenant_id = t.id) AS blocks
   FROM agi_router.tenant t
  WHERE agi_router.in_scope(t.id, %(scope)s)
@@ -19,7 +19,14 @@ SELECT t.name, t.active, t.created_at,
 UPDATE agi_router.tenant
    SET active = %(active)s
  WHERE name = %(name)s
-RETURNING name, active, created_at;
+RETURNING name, active, unknown_numbers, created_at;
+
+-- set_tenant_unknown_numbers --
+-- Say what becomes of a tenant's bindings where the owner of a number is unknown; no row if there is no such tenant.
+UPDATE agi_router.tenant
+   SET unknown_numbers = %(unknown)s
+ WHERE name = %(name)s
+RETURNING name, active, unknown_numbers, created_at;
 
 -- find_tenant --
 -- A tenant's id by name.

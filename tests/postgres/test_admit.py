@@ -115,6 +115,16 @@ GUARDS = [
     ),
     Guard("unbound", f"{BINDING} state = 'unbound', ended_at = now()", Reason.UNBOUND),
     Guard("order ended", f"{BINDING} state = 'order_ended', ended_at = now()", Reason.ORDER_ENDED),
+    Guard(
+        "a number has a new owner",
+        f"{BINDING} state = 'party_recycled', ended_at = now()",
+        Reason.PARTY_RECYCLED,
+    ),
+    Guard(
+        "nobody knows whose number it is",
+        f"{BINDING} state = 'recycle_unknown', ended_at = now()",
+        Reason.RECYCLE_UNKNOWN,
+    ),
     Guard("last use", f"{BINDING} max_calls = 3, calls_used = 2", None),
     Guard("used up", f"{BINDING} max_calls = 3, calls_used = 3", Reason.USED_UP),
     Guard("no limit", f"{BINDING} calls_used = 1000", None),

@@ -59,7 +59,10 @@ def bindings(draw: st.DrawFn) -> dict[str, Any]:
     max_calls = draw(st.none() | st.integers(1, 3))
     state = draw(
         st.sampled_from(
-            ["active", "active", "active", "expired", "unbound", "order_ended", "used_up"]
+            [
+                *("active", "active", "active", "expired", "unbound", "order_ended", "used_up"),
+                *("party_recycled", "recycle_unknown"),
+            ]
         )
     )
     return {

@@ -46,6 +46,7 @@ from agi_router.keys.ring import KeyRing
 from agi_router.numbers import Block, PhoneNumber, XNumber
 from agi_router.tenants.api_key_store import ApiKeyStore
 from agi_router.tenants.api_keys import ApiKey, KeyForm, KeyScope
+from agi_router.tenants.model import UnknownNumbers
 from agi_router.tenants.scope import OPERATOR, Scope
 from agi_router.tenants.store import TenantStore
 from harness.cli import Done, run
@@ -333,6 +334,9 @@ OPERATIONS: dict[tuple[type, str], Operation] = {
     (TenantStore, "set_active"): lambda store, target: store.inventory.tenants.set_active(
         target.tenant, active=False
     ),
+    (TenantStore, "set_unknown_numbers"): lambda store, target: (
+        store.inventory.tenants.set_unknown_numbers(target.tenant, UnknownNumbers.REFUSE)
+    ),
     (TenantStore, "find_id"): lambda store, target: store.inventory.tenants.find_id(target.tenant),
     (TenantStore, "scope"): lambda store, target: store.inventory.tenants.scope(target.tenant),
     (ApiKeyStore, "add"): lambda store, target: _add_key(store, target.tenant)[0].tenant,
@@ -401,8 +405,10 @@ ASKED_OF_ALL = {
 # What needs a connection and no scope, and why.
 UNSCOPED = {
     "DeliveryStore": "the operator's",
+    "FeedStore": "the operator's",
     "Importer": "takes a scope for its rows",
     "NumberChooser": "serves a store, which says whether it may tell of others",
+    "Recycler": "the operator's",
     "Renewal": "renews what a store has locked",
     "Rotation": "the operator's",
     "Sweep": "the operator's",

@@ -43,6 +43,8 @@ REASONS = {
     "the tenant is active": Reason.TENANT_SUSPENDED,
     "the binding was not unbound": Reason.UNBOUND,
     "the order has not ended": Reason.ORDER_ENDED,
+    "no party's number was given to somebody else": Reason.PARTY_RECYCLED,
+    "the owner of no party's number is unknown": Reason.RECYCLE_UNKNOWN,
     "the binding has not expired": Reason.EXPIRED,
     "the number dialled has not expired": Reason.EXPIRED,
     "calls are left": Reason.USED_UP,

@@ -188,6 +188,8 @@ def test_decide_routes(changes: dict[str, Any]) -> None:
         ({"state": BindingState.UNBOUND, "ended_at": NOW}, Reason.UNBOUND),
         ({"state": BindingState.UNBOUND, "ended_at": NOW - TICK}, Reason.UNBOUND),
         ({"state": BindingState.ORDER_ENDED, "ended_at": NOW}, Reason.ORDER_ENDED),
+        ({"state": BindingState.PARTY_RECYCLED, "ended_at": NOW}, Reason.PARTY_RECYCLED),
+        ({"state": BindingState.RECYCLE_UNKNOWN, "ended_at": NOW}, Reason.RECYCLE_UNKNOWN),
         ({"state": BindingState.ORDER_ENDED, "ended_at": NOW - TICK}, Reason.ORDER_ENDED),
         # How it ended, not that it would have expired since.
         (
@@ -273,6 +275,8 @@ def test_the_first_rule_that_fails_gives_the_reason() -> None:
         {"begins_at": NOW},
         {"tenant_active": True},
         {"state": BindingState.ORDER_ENDED},
+        {"state": BindingState.PARTY_RECYCLED},
+        {"state": BindingState.RECYCLE_UNKNOWN},
         {"state": BindingState.ACTIVE, "ended_at": None},
         {"expires_at": NOW + TICK},
         {"calls_used": 2},
@@ -293,6 +297,8 @@ def test_the_first_rule_that_fails_gives_the_reason() -> None:
         Reason.TENANT_SUSPENDED,
         Reason.UNBOUND,
         Reason.ORDER_ENDED,
+        Reason.PARTY_RECYCLED,
+        Reason.RECYCLE_UNKNOWN,
         Reason.EXPIRED,
         Reason.USED_UP,
         Reason.WRONG_DIRECTION,
@@ -314,6 +320,8 @@ def test_explain_tells_every_rule_of_a_good_call() -> None:
         "the tenant is active",
         "the binding was not unbound",
         "the order has not ended",
+        "no party's number was given to somebody else",
+        "the owner of no party's number is unknown",
         "the binding has not expired",
         "the number dialled has not expired",
         "calls are left",
@@ -330,15 +338,15 @@ def test_explain_tells_every_rule_of_a_good_call() -> None:
     [
         (replace(FACTS, block_known=False), 1, "the 700 number lies in a block of ours"),
         (replace(FACTS, hit=None), 4, "the caller is a party on the number"),
-        (facts(expires_at=NOW), 9, "the binding has not expired"),
-        (facts(side=Side.B, child_until=NOW), 10, "the number dialled has not expired"),
+        (facts(expires_at=NOW), 11, "the binding has not expired"),
+        (facts(side=Side.B, child_until=NOW), 12, "the number dialled has not expired"),
         (
             facts(mode=Mode.AX, callees=()),
-            13,
+            15,
             "somebody has called, or a fixed number is set",
         ),
-        (facts(callees=()), 14, "the other side has somebody to ring"),
-        (facts(callees=(A,)), 15, "the call does not ring its own caller"),
+        (facts(callees=()), 16, "the other side has somebody to ring"),
+        (facts(callees=(A,)), 17, "the call does not ring its own caller"),
     ],
 )
 def test_explain_ends_at_the_rule_that_fails(known: Facts, count: int, last: str) -> None:

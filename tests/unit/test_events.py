@@ -116,7 +116,14 @@ def test_an_event_without_a_binding() -> None:
 
 @pytest.mark.parametrize(
     ("state", "clock"),
-    [("expired", "time"), ("used_up", "count"), ("unbound", "unbind"), ("order_ended", "order")],
+    [
+        ("expired", "time"),
+        ("used_up", "count"),
+        ("unbound", "unbind"),
+        ("order_ended", "order"),
+        ("party_recycled", "recycled"),
+        ("recycle_unknown", "recycled"),
+    ],
 )
 def test_which_clock(state: str, clock: str) -> None:
     """A binding's end says which clock has ended it; its beginning says nothing of it."""

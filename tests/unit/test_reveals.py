@@ -20,6 +20,7 @@ READS = {
     "bindings/parties": "to order by them",
     "bindings/views": "to show them: after a row of the audit",
     "bindings/rows": "to order by them",
+    "feeds/digests": "to compare them with the digests of a feed",
     "cli/leaktest": "invented ones that the operator gave",
 }
 

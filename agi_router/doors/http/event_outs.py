@@ -32,6 +32,8 @@ __all__ = [
     "EventOut",
     "EventTypesOut",
     "EventsOut",
+    "FeedFinishedEvent",
+    "FeedToldOut",
     "OwedOut",
     "SecretOut",
     "SentOut",
@@ -222,7 +224,7 @@ class BindingEndToldOut(BindingToldOut):
     A binding that is over, and by which clock.
     """
 
-    ended_by: Literal["time", "count", "unbind", "order"]
+    ended_by: Literal["time", "count", "unbind", "order", "recycled"]
 
 
 class CallToldOut(ToldOut):
@@ -305,6 +307,16 @@ _CALL_ENDED = {
     "released_by": "caller",
 }
 _REFUSED = {**_CALL, "shown": None, "reason": "wrong_direction", "ended_at": _TIME, "q850": 21}
+_FEED: dict[str, Any] = {
+    "tenant": "couriers",
+    "binding_id": None,
+    "parties": {"a": [], "b": []},
+    "feed": "carriers",
+    "run": 7,
+    "begun_at": _TIME,
+    "matched": 3,
+    "ended": 2,
+}
 _NOTHING: dict[str, Any] = {
     "tenant": "couriers",
     "binding_id": None,
@@ -422,6 +434,29 @@ class CallRefusedEvent(EventBase):
     model_config = _sent("agi_router.call.refused", _REFUSED)
 
 
+class FeedToldOut(ToldOut):
+    """
+    What a file of a feed of numbers with new owners meant for the tenant's bindings.
+    """
+
+    feed: str
+    run: int
+    begun_at: str
+    matched: int = Field(description="Live bindings that had such a party.")
+    ended: int = Field(description="How many of them have ended; each is told as such, too.")
+
+
+class FeedFinishedEvent(EventBase):
+    """
+    A file of a feed is done, and had to do with bindings of the tenant.
+    """
+
+    type: Literal["agi_router.feed.finished"]
+    data: FeedToldOut
+
+    model_config = _sent("agi_router.feed.finished", _FEED)
+
+
 class WebhookTestEvent(EventBase):
     """
     Somebody asked for it.
@@ -441,6 +476,7 @@ EVENTS: Final[dict[EventType, type[EventBase]]] = {
     EventType.CALL_ANSWERED: CallAnsweredEvent,
     EventType.CALL_ENDED: CallEndedEvent,
     EventType.CALL_REFUSED: CallRefusedEvent,
+    EventType.FEED_FINISHED: FeedFinishedEvent,
     EventType.WEBHOOK_TEST: WebhookTestEvent,
 }
 """Each type of event, as it is sent and pulled."""
@@ -453,6 +489,7 @@ _Any = (
     | CallAnsweredEvent
     | CallEndedEvent
     | CallRefusedEvent
+    | FeedFinishedEvent
     | WebhookTestEvent
 )
 

@@ -16,6 +16,7 @@ from agi_router.calls.end import Clock
 from agi_router.doors.http.bodies import describe_term
 from agi_router.inventory.model import BlockState
 from agi_router.tenants.api_keys import KeyForm, KeyScope, KeyState
+from agi_router.tenants.model import UnknownNumbers
 
 __all__ = [
     "ApiKeyMadeOut",
@@ -402,7 +403,12 @@ class BlocksOut(Out):
     model_config = ConfigDict(json_schema_extra={"examples": [{"blocks": [_BLOCK]}]})
 
 
-_TENANT: dict[str, Any] = {"name": "couriers", "state": "active", "created_at": _TIME}
+_TENANT: dict[str, Any] = {
+    "name": "couriers",
+    "state": "active",
+    "unknown_numbers": "ring",
+    "created_at": _TIME,
+}
 
 
 class TenantOut(Out):
@@ -412,6 +418,10 @@ class TenantOut(Out):
 
     name: str
     state: str
+    unknown_numbers: UnknownNumbers = Field(
+        description="What becomes of bindings where a feed does not know whether a party's number"
+        " has a new owner: ring, they go on; refuse, they end."
+    )
     created_at: str
 
     model_config = ConfigDict(json_schema_extra={"examples": [_TENANT]})

@@ -48,7 +48,8 @@ COMMENT ON TRIGGER binding_mode ON agi_router.binding IS 'What belongs to which 
 CREATE OR REPLACE TRIGGER binding_state
     AFTER INSERT OR UPDATE OF state, ended_at, calls_settled
     ON agi_router.binding FOR EACH ROW
-    WHEN (NOT (NEW.state IN ('active', 'expired', 'unbound', 'order_ended', 'used_up')
+    WHEN (NOT (NEW.state IN ('active', 'expired', 'unbound', 'order_ended', 'used_up',
+                             'party_recycled', 'recycle_unknown')
                AND (NEW.state = 'active') = (NEW.ended_at IS NULL)
                AND NEW.calls_settled >= 0))
     EXECUTE FUNCTION agi_router.refuse_row();

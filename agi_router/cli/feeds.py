@@ -1,0 +1,268 @@
+"""
+``agi-router feed``: numbers that carriers gave to new owners.
+"""
+
+import io
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import click
+
+from agi_router import logs
+from agi_router.bulk.workers import cores
+from agi_router.cli.arguments import SPAN, Checked
+from agi_router.cli.context import open_serving_database, read_settings
+from agi_router.cli.output import echo, echo_json, echo_pairs, echo_table, json_option
+from agi_router.db.connection import Queries
+from agi_router.errors import FeedInvalid
+from agi_router.feeds.files import list_files, open_file
+from agi_router.feeds.model import Feed, FeedKind, NumberForm, Trust
+from agi_router.feeds.recycler import Recycler
+from agi_router.feeds.store import FeedStore
+from agi_router.feeds.views import describe_feed, describe_match, describe_run
+from agi_router.keys.registry import check_keys
+from agi_router.texts import check_name
+
+__all__ = ["group"]
+
+# Bytes that are taken from a pipe, and held in memory: some five million numbers.
+_LARGEST_PIPE = 128 * 1024 * 1024
+# Seconds for which a transaction may stand still while numbers are opened.
+_IDLE = 600
+
+
+def _check_feed_name(text: str) -> str:
+    return check_name(text, what="a feed's name", longest=64)
+
+
+_NAME = click.argument("name", type=Checked("name", _check_feed_name), metavar="NAME")
+
+
+@click.group("feed")
+def group() -> None:
+    """
+    Feeds of numbers that carriers gave to new owners: bindings of the old owners end.
+    """
+
+
+@group.command("add")
+@_NAME
+@click.option(
+    "--kind",
+    type=click.Choice([each.value for each in FeedKind]),
+    default=FeedKind.STDIN.value,
+    show_default=True,
+    help="Where its files come from.",
+)
+@click.option("--path", metavar="PATH", help="The file, or the folder.")
+@click.option(
+    "--numbers",
+    type=click.Choice([each.value for each in NumberForm]),
+    default=NumberForm.PLAIN.value,
+    show_default=True,
+    help="How numbers stand in it: plain, or as a digest of their digits in hexadecimal.",
+)
+@click.option(
+    "--trust",
+    type=click.Choice([each.value for each in Trust]),
+    default=Trust.FULL.value,
+    show_default=True,
+    help="hint: a new owner by this feed counts as unknown.",
+)
+@click.option("--every", type=SPAN, help="How often a new file is expected.")
+@json_option
+def add(
+    name: str,
+    kind: str,
+    path: str | None,
+    numbers: str,
+    *,
+    trust: str,
+    every: timedelta | None,
+    as_json: bool,
+) -> None:
+    r"""
+    Add a feed.
+
+    \b
+    Examples:
+      agi-router feed add unicom
+      agi-router feed add sharing --kind folder --path /srv/recycled --numbers sha256 --every 1d
+    """
+    with _store() as store:
+        feed = store.add(
+            name,
+            kind=FeedKind(kind),
+            path=path,
+            numbers=NumberForm(numbers),
+            trust=Trust(trust),
+            every=every,
+        )
+    (echo_json if as_json else echo_pairs)(describe_feed(feed))
+
+
+@group.command("list")
+@json_option
+def list_(*, as_json: bool) -> None:
+    """
+    List the feeds, and when a file of each was done last.
+    """
+    with _store() as store:
+        rows = list(map(describe_feed, store.all()))
+    if as_json:
+        echo_json(rows)
+        return
+    columns = ("name", "kind", "numbers", "trust", "last_at", "overdue")
+    echo_table(
+        [each.replace("_", " ") for each in columns],
+        [[row[each] for each in columns] for row in rows],
+        empty="no feeds",
+    )
+
+
+@group.command("remove")
+@_NAME
+def remove(name: str) -> None:
+    r"""
+    Delete a feed and the reports of its runs. Bindings that have ended stay so.
+
+    \b
+    Example:
+      agi-router feed remove unicom
+    """
+    with _store() as store:
+        store.remove(name)
+    echo(f"feed {name} is removed")
+
+
+@group.command("run")
+@_NAME
+@click.argument("file", required=False, metavar="[FILE]")
+@click.option(
+    "--processes",
+    type=click.IntRange(1, 256),
+    help="Processes that open numbers, for digests; as many as there are cores if absent.",
+)
+@json_option
+def run(name: str, file: str | None, processes: int | None, *, as_json: bool) -> None:
+    r"""
+    Do what FILE says ("-": standard input), or the feed's own file, or each file of its folder.
+
+    A file is CSV with the columns number, status and date, or JSON Lines with these names, in
+    UTF-8 or GB18030. The status is reissued, cancelled, kept or unknown; or 1, 3, 2 or 0. A file
+    that was read before changes nothing; one that was begun goes on.
+
+    \b
+    Examples:
+      agi-router feed run unicom today.csv
+      printf 'number,status,date\n13800000001,reissued,2026-01-31\n' | agi-router feed run unicom -
+      agi-router feed run sharing
+    """
+    settings = read_settings()
+    keys = settings.load_keys()
+    logs.set_up(settings.log_level)
+    with open_serving_database(settings, idle=_IDLE) as connection:
+        recycler = Recycler(
+            connection, check_keys(connection, keys), processes=processes or cores()
+        )
+        feed = recycler.store.find(name)
+        reports = []
+        for path in _paths(feed, file):
+            with _opened(path) as stream:
+                run_id = recycler.run(feed, stream, name="-" if path is None else path.name)
+            reports.append(describe_run(recycler.store.run(run_id), recycler.store.faults(run_id)))
+    if as_json:
+        echo_json(reports)
+        return
+    for report in reports:
+        _echo(report)
+    if not reports:
+        echo("no files")
+
+
+@group.command("runs")
+@click.argument("name", required=False, type=Checked("name", _check_feed_name), metavar="[NAME]")
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
+@json_option
+def runs(name: str | None, limit: int, *, as_json: bool) -> None:
+    """
+    List files that were read, of one feed or of all, the latest first.
+    """
+    with _store() as store:
+        rows = list(map(describe_run, store.runs(name, limit=limit)))
+    if as_json:
+        echo_json(rows)
+        return
+    columns = ("run", "feed", "file", "state", "records", "malformed", "matched", "ended")
+    echo_table(columns, [[row[each] for each in columns] for row in rows], empty="no runs")
+
+
+@group.command("show")
+@click.argument("run_id", type=click.IntRange(1), metavar="RUN")
+@json_option
+def show(run_id: int, *, as_json: bool) -> None:
+    r"""
+    Show a run: its counts, the lines that cannot be read, and the bindings that it has met.
+
+    \b
+    Example:
+      agi-router feed show 7
+    """
+    with _store() as store:
+        report = describe_run(store.run(run_id), store.faults(run_id))
+        matches = list(map(describe_match, store.matches(run_id)))
+    if as_json:
+        echo_json({**report, "matches": matches})
+        return
+    _echo(report)
+    columns = ("line", "binding", "tenant", "outcome", "at")
+    echo_table(columns, [[row[each] for each in columns] for row in matches], empty="no matches")
+
+
+def _echo(report: dict[str, Any]) -> None:
+    echo_pairs({name: value for name, value in report.items() if name != "faults"})
+    for fault in report["faults"]:
+        echo(f"line {fault['line']}: {fault['why']}")
+
+
+@contextmanager
+def _store() -> Iterator[FeedStore]:
+    """
+    The feeds, without the keys: nothing about them is sealed.
+    """
+    with open_serving_database(read_settings()) as connection:
+        yield FeedStore(Queries(connection))
+
+
+def _paths(feed: Feed, file: str | None) -> list[Path | None]:
+    """
+    What is read; :obj:`None` is standard input.
+
+    Raises:
+        FeedInvalid: The feed has no file of its own, or its folder cannot be read.
+    """
+    if file is not None:
+        return [None if file == "-" else Path(file)]
+    if feed.path is None:
+        raise FeedInvalid(f"feed {feed.name!r} has no file of its own: give one, or -")
+    path = Path(feed.path)
+    return list(list_files(path)) if feed.kind is FeedKind.FOLDER else [path]
+
+
+def _opened(path: Path | None) -> BinaryIO:
+    """
+    A file that can be read twice.
+
+    Raises:
+        FeedInvalid: It cannot be read, or too much comes by the pipe.
+    """
+    if path is not None:
+        return open_file(path)
+    whole = sys.stdin.buffer.read(_LARGEST_PIPE + 1)
+    if len(whole) > _LARGEST_PIPE:
+        raise FeedInvalid("standard input has more than 128 MiB: give the file by its name")
+    return io.BytesIO(whole)

@@ -1,0 +1,134 @@
+"""
+Files of feeds: bytes in, records with their line numbers out.
+
+A file is CSV whose first line names the columns, or JSON Lines, in UTF-8 or GB18030. Its first
+byte says which.
+"""
+
+import hashlib
+import json
+import os
+import shlex
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+from agi_router.bulk.csv_file import LONGEST_LINE, CsvReader
+from agi_router.errors import CsvError, FeedInvalid
+from agi_router.feeds.model import COLUMNS, Fault
+from agi_router.texts import strip
+
+__all__ = ["Record", "digest_of", "list_files", "open_file", "read_records"]
+
+Record = tuple[int, Mapping[str, str]]
+"""A line, and what stands there by the names of the columns."""
+
+_PIECE = 1 << 20
+_NO_OBJECT = 'a line is one JSON object, like {"number": …, "status": …}'
+
+
+def list_files(folder: Path) -> list[Path]:
+    """
+    The files of a folder by name, those that begin with a dot left out.
+
+    Raises:
+        FeedInvalid: It cannot be read.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            found = [Path(each.path) for each in entries if each.is_file()]
+    except OSError as error:
+        raise FeedInvalid(_cannot(folder, error)) from None
+    return sorted(each for each in found if not each.name.startswith("."))
+
+
+def open_file(path: Path) -> BinaryIO:
+    """
+    Open a file to be read more than once.
+
+    Raises:
+        FeedInvalid: It cannot be read, or is no regular file.
+    """
+    try:
+        # Not blocking: nobody waits for the writer of a pipe.
+        stream = os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb")
+    except OSError as error:
+        raise FeedInvalid(_cannot(path, error)) from None
+    if not stream.seekable():
+        stream.close()
+        raise FeedInvalid(f"{shlex.quote(str(path))} is no regular file; give - and pipe it")
+    return stream
+
+
+def digest_of(stream: BinaryIO) -> bytes:
+    """
+    SHA-256 of a file, which then stands at its begin again.
+    """
+    found = hashlib.sha256()
+    while piece := stream.read(_PIECE):
+        found.update(piece)
+    stream.seek(0)
+    return found.digest()
+
+
+def read_records(stream: BinaryIO) -> Iterator[Record | Fault]:
+    """
+    The records of a file, in order; empty lines are left out.
+
+    Raises:
+        CsvError: It is CSV and cannot be read from some line on, or has not all columns.
+    """
+    first = stream.read(1)
+    stream.seek(0)
+    return _json_lines(stream) if first == b"{" else _rows(stream)
+
+
+def _rows(stream: BinaryIO) -> Iterator[Record]:
+    reader = CsvReader(stream)
+    header = [strip(cell).lower() for cell in reader.header]
+    for needed in ("number", "status"):
+        if header.count(needed) != 1:
+            raise CsvError(f"the first line has to name the column {needed!r}, once")
+    places = [(name, header.index(name)) for name in COLUMNS if name in header]
+    for record in reader:
+        cells = record.cells
+        yield record.line, {name: cells[i] for name, i in places if i < len(cells)}
+
+
+def _json_lines(stream: BinaryIO) -> Iterator[Record | Fault]:
+    line = 0
+    while raw := stream.readline(LONGEST_LINE + 1):
+        line += 1
+        if len(raw) > LONGEST_LINE:
+            raise CsvError(f"line {line}: it is longer than {LONGEST_LINE} bytes")
+        if raw.strip():
+            found = _object(raw)
+            if found is None:
+                yield Fault(line, _NO_OBJECT)
+            else:
+                yield line, found
+
+
+def _object(raw: bytes) -> Mapping[str, str] | None:
+    """
+    What a line says, as texts; nothing where it is no JSON object.
+    """
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError:
+        text = raw.decode("gb18030", "replace")
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(found, dict):
+        return None
+    return {
+        name: str(found[name])
+        for name in COLUMNS
+        if isinstance(found.get(name), str | int) and not isinstance(found[name], bool)
+    }
+
+
+def _cannot(path: Path, error: OSError) -> str:
+    return f"{shlex.quote(str(path))} cannot be read: {error.strerror}"

@@ -1,0 +1,233 @@
+"""
+Feeds as values, and how one record of a file is read.
+
+1. A record says of one number since when it has a new owner, that it was given back, that it has
+   its owner still, or that nobody knows. Codes of Alibaba Cloud's look-up are taken beside our
+   words.
+2. A day without a time is that of Beijing, and the whole of it: a binding made on that day could
+   be of the old owner, and then must ring nobody.
+3. What is wrong with a record is said without a digit of it.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import NamedTuple
+
+from agi_router.errors import FeedInvalid, NumberError
+from agi_router.numbers import PhoneNumber
+from agi_router.texts import narrow, strip
+from agi_router.times import parse_time
+
+__all__ = [
+    "COLUMNS",
+    "Answer",
+    "Fault",
+    "Feed",
+    "FeedKind",
+    "Notice",
+    "NumberForm",
+    "Outcome",
+    "Trust",
+    "check_feed",
+    "read_notice",
+]
+
+
+class FeedKind(StrEnum):
+    """
+    Where the files of a feed come from.
+    """
+
+    FILE = "file"
+    FOLDER = "folder"
+    STDIN = "stdin"
+
+
+class NumberForm(StrEnum):
+    """
+    How numbers stand in a feed: plain, or as a digest of their 11 digits, in hexadecimal.
+    """
+
+    PLAIN = "plain"
+    MD5 = "md5"
+    SHA256 = "sha256"
+    SM3 = "sm3"
+
+
+class Trust(StrEnum):
+    """
+    Whether what a feed says is done; who has a new owner by a hint counts as unknown.
+    """
+
+    FULL = "full"
+    HINT = "hint"
+
+
+class Answer(StrEnum):
+    """
+    What a record says of its number.
+    """
+
+    REISSUED = "reissued"
+    CANCELLED = "cancelled"
+    KEPT = "kept"
+    UNKNOWN = "unknown"
+
+
+class Outcome(StrEnum):
+    """
+    What has become of a binding that a run has met.
+    """
+
+    ENDED = "ended"
+    BEGAN_LATER = "began_later"
+    RINGS = "rings"
+
+
+COLUMNS = ("number", "status", "date")
+"""What a record has; anything else is passed over."""
+
+_ANSWERS: dict[str, Answer] = {
+    **{each.value: each for each in Answer},
+    "not": Answer.KEPT,
+    "0": Answer.UNKNOWN,
+    "1": Answer.REISSUED,
+    "2": Answer.KEPT,
+    "3": Answer.CANCELLED,
+}
+_DIGEST_SIZES = {NumberForm.MD5: 16, NumberForm.SHA256: 32, NumberForm.SM3: 32}
+_HEX = re.compile(r"(?:[0-9a-f]{2})+", re.IGNORECASE)
+_BARE_DAY = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})")
+_OFFSET = re.compile(r".*:.*(?:z|[+-][0-9]{2}(?::?[0-9]{2})?)", re.IGNORECASE)
+_BEIJING = "+08:00"
+_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feed:
+    """
+    Where we learn which numbers were given to new owners.
+    """
+
+    id: int
+    name: str
+    kind: FeedKind
+    path: str | None
+    numbers: NumberForm
+    trust: Trust
+    every: timedelta | None
+    """How often a new file is expected."""
+    created_at: datetime
+    last_at: datetime | None
+    """When a file of it was done last."""
+    now: datetime
+    """The store's clock when it was read."""
+
+    @property
+    def overdue(self) -> bool:
+        """
+        Whether its next file should have come.
+        """
+        return self.every is not None and self.now - (self.last_at or self.created_at) > self.every
+
+
+class Notice(NamedTuple):
+    """
+    One record that can be read.
+
+    Attributes:
+        line: The line of the file that it begins on.
+        number: Whose it is: the number, or a digest of it.
+        answer: What it says.
+        until: Bindings that began before this time are of the old owner.
+    """
+
+    line: int
+    number: PhoneNumber | bytes
+    answer: Answer
+    until: datetime
+
+
+class Fault(NamedTuple):
+    """
+    One record that cannot be read, and why.
+    """
+
+    line: int
+    why: str
+
+
+def check_feed(kind: FeedKind, path: str | None) -> None:
+    """
+    Make sure that a feed may be like this.
+
+    Raises:
+        FeedInvalid: A path goes with a file or a folder, and with nothing else.
+    """
+    if kind is FeedKind.STDIN and path is not None:
+        raise FeedInvalid("a feed of standard input has no path: leave it out")
+    if kind is not FeedKind.STDIN and path is None:
+        raise FeedInvalid(f"a feed of a {kind} needs its path")
+    if path is not None and not path.startswith("/"):
+        raise FeedInvalid("the path of a feed begins with /: whoever runs it may stand elsewhere")
+
+
+def read_notice(
+    line: int, cells: Mapping[str, str], form: NumberForm, *, now: datetime
+) -> Notice | Fault:
+    """
+    Read one record.
+
+    Args:
+        line: The line that it begins on.
+        cells: What it has, by the names of :data:`COLUMNS`; a name may be missing.
+        form: How numbers stand in the feed.
+        now: The store's clock; no record is of a later time.
+    """
+    number = _read_number(cells.get("number", ""), form)
+    if isinstance(number, str):
+        return Fault(line, number)
+    answer = _ANSWERS.get(strip(cells.get("status", "")).lower())
+    if answer is None:
+        known = ", ".join(Answer)
+        return Fault(line, f"the status is one of {known}; got something else")
+    if answer is Answer.UNKNOWN or answer is Answer.KEPT:
+        return Notice(line, number, answer, now)
+    until = _read_until(cells.get("date", ""), now)
+    return Fault(line, until) if isinstance(until, str) else Notice(line, number, answer, until)
+
+
+def _read_number(text: str, form: NumberForm) -> PhoneNumber | bytes | str:
+    """
+    A number or a digest; or what is wrong with it.
+    """
+    if form is NumberForm.PLAIN:
+        try:
+            return PhoneNumber.parse(text, fixed_lines=True)
+        except NumberError as error:
+            return str(error)
+    digits, size = strip(text), _DIGEST_SIZES[form]
+    if len(digits) != 2 * size or not _HEX.fullmatch(digits):
+        return f"a digest by {form} has {2 * size} hexadecimal digits; got something else"
+    return bytes.fromhex(digits)
+
+
+def _read_until(text: str, now: datetime) -> datetime | str:
+    """
+    The time before which bindings are of the old owner; or what is wrong with it.
+    """
+    text = narrow(strip(text))
+    if not text:
+        return "a number that was reissued or cancelled needs the date of it"
+    if match := _BARE_DAY.fullmatch(text):
+        text = "-".join(match.groups())
+    try:
+        at = parse_time(text if _OFFSET.fullmatch(text) else f"{text} {_BEIJING}")
+    except ValueError:
+        return "a date looks like 2026-01-31, or 2026-01-31 15:04"
+    if at > now:
+        return "the date lies in the future"
+    return at if ":" in text else min(at + _DAY, now)

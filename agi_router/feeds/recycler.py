@@ -1,0 +1,311 @@
+"""
+Reading a file of a feed: whose number has a new owner is found among live bindings, and they end.
+
+1. A binding ends in a transaction of its own; a step of the file is noted when all of it is done.
+   So a run that is killed does its last step again, and finds what is done already over.
+2. Plain numbers are found by tag, step by step. Digests are looked for among the numbers of all
+   live bindings, opened on all cores; what is found goes the same way.
+3. A tag may be that of another number, too: before anything is done the binding's parties are
+   opened and compared.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
+from itertools import islice
+from operator import itemgetter
+from typing import Any, BinaryIO, NamedTuple, TypeVar
+
+from agi_router.bindings.parties import open_callees, open_last_caller, read_parties
+from agi_router.bindings.words import Mode
+from agi_router.bulk.workers import Workshop
+from agi_router.db.arrays import array_of_integers
+from agi_router.db.connection import Connection, Queries
+from agi_router.errors import KeysOutdated, SealError
+from agi_router.feeds.digests import DigestIndex, Finder, Found, Rows
+from agi_router.feeds.files import Record, digest_of, read_records
+from agi_router.feeds.model import Answer, Fault, Feed, Notice, NumberForm, Trust, read_notice
+from agi_router.feeds.store import FeedStore, Run
+from agi_router.keys.registry import check_keys, key_ids
+from agi_router.keys.ring import KeyRing
+from agi_router.numbers import PhoneNumber
+
+__all__ = ["Recycler"]
+
+log = logging.getLogger(__name__)
+
+_Done = TypeVar("_Done")
+_Each = TypeVar("_Each")
+
+# Records of a step: what is done again after a crash, and what is held in memory.
+_PLAIN_STEP = 100_000
+_DIGEST_STEP = 1_000_000
+# Numbers of a statement.
+_BATCH = 1000
+_STREAMED = 2000
+# How often a binding is looked at anew whose parties have changed meanwhile.
+_TRIES = 5
+
+
+class _Person(NamedTuple):
+    """
+    Whose number a record has.
+    """
+
+    number: PhoneNumber
+    line: int
+    unknown: bool
+    until: datetime
+
+
+class Recycler:
+    """
+    Reads files of feeds.
+
+    Args:
+        connection: Its own. See :func:`agi_router.db.connection.connect`.
+        keys: As :func:`check_keys` returned them.
+        processes: How many open numbers, where a feed has digests.
+        plain_step: Records of a step of a plain feed.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        keys: KeyRing,
+        *,
+        processes: int = 1,
+        plain_step: int = _PLAIN_STEP,
+    ) -> None:
+        self._connection = connection
+        self._queries = Queries(connection)
+        self._keys = keys
+        self._processes = processes
+        self._plain_step = plain_step
+        self.store = FeedStore(self._queries)
+        """The feeds and their runs."""
+        self.opened = 0
+        """How many numbers of live bindings were compared with digests."""
+
+    def run(self, feed: Feed, stream: BinaryIO, *, name: str) -> int:
+        """
+        Do what a file says, or what is left of it; a file that was done before changes nothing.
+
+        Args:
+            feed: The feed.
+            stream: The file; it can be read twice.
+            name: What it is called.
+
+        Returns:
+            The number of the run.
+
+        Raises:
+            FeedBusy: Somebody else reads the feed.
+            FeedInvalid: The algorithm of its digests cannot be had.
+            CsvError: The file cannot be read from some line on; all before it is done.
+        """
+        with self.store.held(feed):
+            run = self.store.begin(feed, name, digest_of(stream))
+            if run.over:
+                return run.id
+            size = self._plain_step if feed.numbers is NumberForm.PLAIN else _DIGEST_STEP
+            records = islice(read_records(stream), run.taken, None)
+            for step in _steps(records, size):
+                notices, faults = self._read(step, feed)
+                self._act(feed, run, notices)
+                run = self.store.advance(
+                    run,
+                    taken=run.taken + len(step),
+                    answers=Counter(each.answer for each in notices),
+                    faults=faults,
+                )
+            self.store.finish(run)
+        return run.id
+
+    def _read(
+        self, step: Sequence[Record | Fault], feed: Feed
+    ) -> tuple[list[Notice], list[Fault]]:
+        row = self._queries.row("now", {})
+        assert row is not None  # noqa: S101 - a SELECT without FROM has one row
+        notices: list[Notice] = []
+        faults: list[Fault] = []
+        for record in step:
+            read = (
+                record
+                if isinstance(record, Fault)
+                else read_notice(*record, feed.numbers, now=row["clock_timestamp"])
+            )
+            if isinstance(read, Fault):
+                faults.append(read)
+            else:
+                notices.append(read)
+        return notices, faults
+
+    def _act(self, feed: Feed, run: Run, notices: Iterable[Notice]) -> None:
+        """
+        End the bindings of those whose number has a new owner, or of whom nobody knows.
+        """
+        told = [each for each in notices if each.answer is not Answer.KEPT]
+        people = [
+            _Person(
+                number=number,
+                line=notice.line,
+                unknown=notice.answer is Answer.UNKNOWN or feed.trust is Trust.HINT,
+                until=notice.until,
+            )
+            for notice, number in self._numbers(feed.numbers, told)
+        ]
+        for batch in _steps(iter(people), _BATCH):
+            self._end(run, batch)
+        self._forget_callers(people)
+
+    def _numbers(
+        self, form: NumberForm, notices: Sequence[Notice]
+    ) -> Iterator[tuple[Notice, PhoneNumber]]:
+        """
+        The records with their numbers; of digests, those that a live binding has.
+        """
+        if form is NumberForm.PLAIN:
+            for each in notices:
+                if isinstance(each.number, PhoneNumber):
+                    yield each, each.number
+        elif notices:
+            for place, number in self._find(form, DigestIndex.of(notices)):
+                yield notices[place], number
+
+    def _find(self, form: NumberForm, index: DigestIndex) -> Sequence[tuple[int, PhoneNumber]]:
+        """
+        The numbers of live bindings that have one of these digests, each once.
+        """
+        found: set[tuple[int, PhoneNumber]] = set()
+        damaged = 0
+        self._keys = check_keys(self._connection, self._keys)
+        finder = Finder(keys=self._keys, form=form, index=index)
+        shop: Workshop[Rows, Found] = Workshop(finder, processes=self._processes)
+        with shop, self._queries.snapshot():
+            streamed = self._queries.stream("stream_live_routes", {}, size=_STREAMED)
+            for _, made in shop.work(map(Rows, streamed)):
+                self.opened += made.opened
+                damaged += made.damaged
+                found.update(made.hits)
+        if damaged:
+            log.warning("feed.damaged", extra={"rows": damaged})
+        return sorted(found, key=itemgetter(0))
+
+    def _end(self, run: Run, people: Sequence[_Person]) -> None:
+        """
+        End what they are party of.
+        """
+        left = list(people)
+        for _ in range(_TRIES):
+            left = self._end_once(run, left)
+            if not left:
+                return
+        log.warning("feed.changing", extra={"bindings": len(left)})
+
+    def _end_once(self, run: Run, people: Sequence[_Person]) -> list[_Person]:
+        """
+        The same, once; returns those who have a binding that was changed meanwhile.
+        """
+        again: list[_Person] = []
+        rows, owners = self._look("list_recycled", people)
+        routes: dict[tuple[int, int], list[dict[str, Any]]] = {}
+        for route in self._queries.rows(
+            "list_routes",
+            {"block": [row["block"] for row in rows], "id": [row["id"] for row in rows]},
+        ):
+            routes.setdefault((route["block"], route["id"]), []).append(route)
+        for row in rows:
+            person = owners[row["n"] - 1]
+            if not self._is_party(person.number, row, routes.get((row["block"], row["id"]), [])):
+                continue
+            if self._end_one(run, person, row) == "changed":
+                again.append(person)
+        return again
+
+    def _is_party(
+        self, number: PhoneNumber, row: dict[str, Any], routes: Sequence[dict[str, Any]]
+    ) -> bool:
+        """
+        Whether a number is really that of a party, or the fixed one that is called back.
+        """
+        try:
+            return any(
+                each.number == number for each in read_parties(row, routes, self._keys)
+            ) or any(number in open_callees(route, self._keys) for route in routes)
+        except SealError:
+            log.warning("feed.damaged", extra={"rows": 1})
+            return False
+
+    def _end_one(self, run: Run, person: _Person, row: dict[str, Any]) -> str:
+        def end() -> dict[str, Any] | None:
+            values = {
+                "block": row["block"],
+                "id": row["id"],
+                "version": row["version"],
+                "tags": self._keys.tags(person.number),
+                "unknown": person.unknown,
+                "until": person.until,
+                "line": person.line,
+                "run_id": run.id,
+            }
+            return self._queries.row("end_recycled", {**values, **key_ids(self._keys)})
+
+        done = self._under_current_keys(end)
+        assert done is not None  # noqa: S101 - the function returns one row always
+        return done["outcome"]  # type: ignore[no-any-return]
+
+    def _forget_callers(self, people: Sequence[_Person]) -> None:
+        """
+        Let nobody be called back, as who called last, whose number has a new owner since.
+        """
+        sure = [each for each in people if not each.unknown]
+        if not sure:
+            return
+        rows, owners = self._look("list_recycled_callers", sure)
+        for row in rows:
+            person = owners[row["n"] - 1]
+            try:
+                last = open_last_caller(row, self._keys, mode=Mode(row["mode"]))
+            except SealError:
+                log.warning("feed.damaged", extra={"rows": 1})
+                continue
+            if person.number in last and row["last_at"] < person.until:
+                self._queries.row("forget_last_caller", row)
+
+    def _look(
+        self, name: str, people: Sequence[_Person]
+    ) -> tuple[list[dict[str, Any]], list[_Person]]:
+        """
+        The rows of a statement that is given the tags of people, and whose each tag is.
+        """
+
+        def look() -> tuple[list[dict[str, Any]], list[_Person]]:
+            tags = [(tag, each) for each in people for tag in self._keys.tags(each.number)]
+            array = array_of_integers(tag for tag, _ in tags)
+            # Under other keys than the current ones some would not be found.
+            with self._queries.transaction():
+                self._queries.execute("assert_current_keys", {"block": 0, **key_ids(self._keys)})
+                rows = self._queries.rows(name, {"tags": array})
+            return rows, [each for _, each in tags]
+
+        return self._under_current_keys(look)
+
+    def _under_current_keys(self, work: Callable[[], _Done]) -> _Done:
+        """
+        Do something; once more with the new keys where they were rotated since they were read.
+        """
+        try:
+            return work()
+        except KeysOutdated:
+            self._keys = check_keys(self._connection, self._keys)
+            return work()
+
+
+def _steps(records: Iterator[_Each], size: int) -> Iterator[list[_Each]]:
+    """
+    So many at a time.
+    """
+    while step := list(islice(records, size)):
+        yield step

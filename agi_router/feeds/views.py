@@ -1,0 +1,70 @@
+"""
+Feeds and their runs as they are shown, to people and to programs; no number.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from agi_router.feeds.model import Fault, Feed
+
+__all__ = ["describe_fault", "describe_feed", "describe_match", "describe_run"]
+
+
+def describe_feed(feed: Feed) -> dict[str, Any]:
+    """
+    A feed as it is printed; times in seconds.
+    """
+    return {
+        "name": feed.name,
+        "kind": feed.kind.value,
+        "path": feed.path,
+        "numbers": feed.numbers.value,
+        "trust": feed.trust.value,
+        "every": None if feed.every is None else int(feed.every.total_seconds()),
+        "created_at": feed.created_at,
+        "last_at": feed.last_at,
+        "overdue": feed.overdue,
+    }
+
+
+def describe_run(row: dict[str, Any], faults: Sequence[Fault] | None = None) -> dict[str, Any]:
+    """
+    A run, from its row; with the lines that cannot be read, if they are given.
+    """
+    told = {
+        "run": row["id"],
+        "feed": row["feed"],
+        "file": row["file"],
+        "state": "running" if row["ended_at"] is None else "done",
+        "begun_at": row["begun_at"],
+        "ended_at": row["ended_at"],
+        "records": row["taken"],
+        "reissued": row["reissued"],
+        "cancelled": row["cancelled"],
+        "kept": row["kept"],
+        "unknown": row["unknown"],
+        "malformed": row["malformed"],
+        "matched": row["matched"],
+        "ended": row["ended"],
+    }
+    return told if faults is None else {**told, "faults": list(map(describe_fault, faults))}
+
+
+def describe_fault(fault: Fault) -> dict[str, Any]:
+    """
+    A line that cannot be read, and why.
+    """
+    return {"line": fault.line, "why": fault.why}
+
+
+def describe_match(row: dict[str, Any]) -> dict[str, Any]:
+    """
+    A binding that a run has met, from its row.
+    """
+    return {
+        "line": row["line"],
+        "binding": f"{row['block']}-{row['binding_id']}",
+        "tenant": row["tenant"],
+        "outcome": row["outcome"],
+        "at": row["at"],
+    }

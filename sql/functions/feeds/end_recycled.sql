@@ -1,0 +1,56 @@
+CREATE OR REPLACE FUNCTION agi_router.end_recycled(
+    _block bigint, _tag_key integer, _seal_key integer, _binding_id bigint, _version integer, _tags bigint[],
+    _unknown boolean, _until timestamptz, _run_id bigint, _line bigint)
+RETURNS TABLE (outcome text)
+LANGUAGE plpgsql AS $$
+DECLARE
+    _now     timestamptz;
+    _done    text;
+    _rings   boolean;
+    found_at record;
+BEGIN
+    PERFORM agi_router.assert_current_keys(_block, _tag_key, _seal_key);
+    SELECT b.tenant_id, b.version, b.begins_at, b.expires_at, b.ended_at, t.unknown_numbers
+      INTO found_at
+      FROM agi_router.binding b
+      JOIN agi_router.tenant t ON t.id = b.tenant_id
+     WHERE b.block = _block AND b.id = _binding_id
+       FOR NO KEY UPDATE OF b;
+    -- It may end while whoever holds it is waited for: the clock is read after that.
+    _now := clock_timestamp();
+    IF found_at.tenant_id IS NULL OR found_at.ended_at IS NOT NULL OR found_at.expires_at <= _now THEN
+        RETURN QUERY SELECT 'over';
+        RETURN;
+    END IF;
+    IF found_at.version <> _version THEN
+        -- Its parties may be others by now.
+        RETURN QUERY SELECT 'changed';
+        RETURN;
+    END IF;
+    _rings := _unknown AND found_at.unknown_numbers = 'ring';
+    _done := CASE WHEN found_at.begins_at >= _until THEN 'began_later'
+                  WHEN _rings THEN 'rings'
+                  ELSE 'ended' END;
+    INSERT INTO agi_router.feed_match (run_id, block, binding_id, line, tenant_id, outcome, at)
+    VALUES (_run_id, _block, _binding_id, _line, found_at.tenant_id, _done, _now)
+        ON CONFLICT ON CONSTRAINT feed_match_pkey DO UPDATE
+       SET line = excluded.line, outcome = excluded.outcome, at = excluded.at
+     WHERE excluded.outcome = 'ended';
+    IF _done = 'ended' THEN
+        -- A new owner asks for no number of the old one: the pair is forgotten.
+        UPDATE agi_router.binding b
+           SET state = CASE WHEN _unknown THEN 'recycle_unknown' ELSE 'party_recycled' END,
+               ended_at = _now, version = b.version + 1, pair_tag = NULL
+         WHERE b.block = _block AND b.id = _binding_id;
+        -- Who has the number now is a stranger on it.
+        PERFORM agi_router.retire_routes(o.block, o.x_number, o.caller_tag, o.binding_id, NULL)
+           FROM (SELECT array_agg(r.block) AS block, array_agg(r.x_number) AS x_number,
+                        array_agg(r.caller_tag) AS caller_tag, array_agg(r.binding_id) AS binding_id
+                   FROM agi_router.route r
+                  WHERE r.block = _block AND r.binding_id = _binding_id AND r.caller_tag = ANY (_tags)) o
+          WHERE o.block IS NOT NULL;
+    END IF;
+    RETURN QUERY SELECT _done;
+END
+$$;
+COMMENT ON FUNCTION agi_router.end_recycled IS 'Ends a binding a party of which has these tags and, by a feed, a number with a new owner, or nobody knows; where it began before _until. Returns what became of it: ended, began_later, rings, over, changed';

@@ -1,0 +1,147 @@
+-- Feeds of numbers that carriers gave to new owners.
+
+-- add_feed --
+-- Add a feed; no row if there is one of this name.
+INSERT INTO agi_router.feed (name, kind, path, numbers, trust, every)
+VALUES (%(name)s, %(kind)s, %(path)s, %(numbers)s, %(trust)s, %(every)s::interval)
+    ON CONFLICT (name) DO NOTHING
+RETURNING id;
+
+-- list_feeds --
+-- Feeds by name, or one; when a file of each was done last.
+SELECT f.id, f.name, f.kind, f.path, f.numbers, f.trust, f.every, f.created_at,
+       (SELECT max(r.ended_at) FROM agi_router.feed_run r WHERE r.feed_id = f.id) AS last_at, now() AS now
+  FROM agi_router.feed f
+ WHERE %(name)s::text IS NULL OR f.name = %(name)s
+ ORDER BY f.name;
+
+-- remove_feed --
+-- Delete a feed and the reports of its runs.
+DELETE FROM agi_router.feed WHERE name = %(name)s RETURNING id;
+
+-- hold_feed --
+-- One reads a feed at a time, as long as the connection lives; false where another does.
+SELECT pg_try_advisory_lock(7002031, %(feed_id)s::integer) AS held;
+
+-- release_feed --
+-- Let the next one read it.
+SELECT pg_advisory_unlock(7002031, %(feed_id)s::integer);
+
+-- begin_feed_run --
+-- Note a file as begun, unless it was.
+INSERT INTO agi_router.feed_run (feed_id, file, digest)
+VALUES (%(feed_id)s, %(file)s, %(digest)s)
+    ON CONFLICT (feed_id, digest) DO NOTHING;
+
+-- find_feed_run --
+-- The run of a file.
+SELECT r.id, r.taken, r.malformed, r.ended_at
+  FROM agi_router.feed_run r
+ WHERE r.feed_id = %(feed_id)s AND r.digest = %(digest)s;
+
+-- advance_feed_run --
+-- Note that some more records of a file are done.
+UPDATE agi_router.feed_run
+   SET taken = %(taken)s, reissued = reissued + %(reissued)s, cancelled = cancelled + %(cancelled)s,
+       kept = kept + %(kept)s, unknown = unknown + %(unknown)s, malformed = malformed + %(malformed)s
+ WHERE id = %(run_id)s;
+
+-- add_feed_faults --
+-- Note lines that cannot be read.
+INSERT INTO agi_router.feed_fault (run_id, line, why)
+SELECT %(run_id)s, n.line, n.why
+  FROM unnest(%(line)s::bigint[], %(why)s::text[]) n (line, why)
+    ON CONFLICT (run_id, line) DO NOTHING;
+
+-- finish_feed_run --
+-- Note that all of a file is done.
+SELECT * FROM agi_router.finish_feed_run(%(run_id)s);
+
+-- list_feed_runs --
+-- Runs of a feed, or one run; the latest first.
+SELECT r.id, f.name AS feed, r.file, r.begun_at, r.ended_at, r.taken, r.reissued, r.cancelled, r.kept, r.unknown,
+       r.malformed,
+       (SELECT count(*) FROM agi_router.feed_match m WHERE m.run_id = r.id) AS matched,
+       (SELECT count(*) FROM agi_router.feed_match m WHERE m.run_id = r.id AND m.outcome = 'ended') AS ended
+  FROM agi_router.feed_run r
+  JOIN agi_router.feed f ON f.id = r.feed_id
+ WHERE (%(feed)s::text IS NULL OR f.name = %(feed)s) AND (%(run_id)s::bigint IS NULL OR r.id = %(run_id)s)
+ ORDER BY r.begun_at DESC, r.id DESC
+ LIMIT %(limit)s;
+
+-- list_feed_faults --
+-- The lines of a run that cannot be read.
+SELECT f.line, f.why FROM agi_router.feed_fault f WHERE f.run_id = %(run_id)s ORDER BY f.line;
+
+-- list_feed_matches --
+-- The bindings that a run has met, and what became of them.
+SELECT m.block, m.binding_id, m.line, t.name AS tenant, m.outcome, m.at
+  FROM agi_router.feed_match m
+  JOIN agi_router.tenant t ON t.id = m.tenant_id
+ WHERE m.run_id = %(run_id)s
+ ORDER BY m.line, m.block, m.binding_id
+ LIMIT %(limit)s;
+
+-- end_recycled --
+-- End a binding a party of which may have another number's owner by now; one word tells what came of it.
+SELECT *
+  FROM agi_router.end_recycled(
+       %(block)s, %(tag_key)s::integer, %(seal_key)s::integer, %(id)s, %(version)s, %(tags)s::bigint[], %(unknown)s,
+       %(until)s::timestamptz, %(run_id)s, %(line)s);
+
+-- list_recycled --
+-- Live bindings with a party, or a fixed number to call back, of one of these tags; n: the place of the tag.
+SELECT b.*, o.n, t.name AS tenant, now() AS now
+  FROM (SELECT DISTINCT h.n, h.block, h.binding_id
+          FROM (SELECT n.n, r.block, r.binding_id
+                  FROM unnest(%(tags)s::bigint[]) WITH ORDINALITY n (tag, n)
+                  JOIN agi_router.route r ON r.caller_tag = n.tag
+                 UNION ALL
+                SELECT n.n, r.block, r.binding_id
+                  FROM unnest(%(tags)s::bigint[]) WITH ORDINALITY n (tag, n)
+                  JOIN agi_router.route r ON r.callee_tags[1] = n.tag AND r.caller IS NOT NULL) h) o
+  JOIN agi_router.binding b ON b.block = o.block AND b.id = o.binding_id
+  JOIN agi_router.tenant t ON t.id = b.tenant_id
+ WHERE b.ended_at IS NULL AND b.expires_at > clock_timestamp()
+ ORDER BY o.n, b.block, b.id;
+
+-- list_recycled_callers --
+-- Routes by which one of these tags would be called back who called last, and is no party.
+SELECT r.block, r.binding_id, r.x_number, r.caller_tag, r.shown, r.side, r.last_callee, r.last_at, b.mode, n.n
+  FROM unnest(%(tags)s::bigint[]) WITH ORDINALITY n (tag, n)
+  JOIN agi_router.route r ON r.last_tag = n.tag
+  JOIN agi_router.binding b ON b.block = r.block AND b.id = r.binding_id
+ WHERE b.ended_at IS NULL AND b.open_number IS NOT NULL;
+
+-- forget_last_caller --
+-- Forget who called last, if it is still who it was.
+UPDATE agi_router.route
+   SET last_callee = NULL, last_tag = NULL, last_at = NULL
+ WHERE block = %(block)s AND x_number = %(x_number)s AND caller_tag = %(caller_tag)s
+   AND last_at = %(last_at)s::timestamptz
+RETURNING binding_id;
+
+-- stream_live_routes --
+-- What is sealed in live bindings, and the row of B for which members of a group are sealed.
+SELECT r.block, r.binding_id, r.x_number, r.caller_tag, r.shown, r.side, r.callee, r.caller, r.last_callee, b.mode,
+       p.x_number AS back_x, p.caller_tag AS back_tag, p.shown AS back_shown
+  FROM agi_router.route r
+  JOIN agi_router.binding b ON b.block = r.block AND b.id = r.binding_id
+  LEFT JOIN agi_router.route p
+    ON r.caller IS NOT NULL AND b.mode IN ('gxb', 'gxyb') AND p.block = r.block AND p.binding_id = r.binding_id
+       AND p.side = 'b'
+ WHERE b.ended_at IS NULL AND b.expires_at > now();
+
+-- delete_feed_runs --
+-- Delete the oldest run past retention, with what it has met.
+WITH gone AS (
+    DELETE FROM agi_router.feed_run
+     WHERE id = ANY (ARRAY(
+           SELECT id
+             FROM agi_router.feed_run
+            WHERE begun_at < now() - %(retention)s::interval
+            ORDER BY begun_at
+            LIMIT 1))
+    RETURNING id
+)
+SELECT count(*) AS rows FROM gone;

@@ -1,0 +1,421 @@
+"""Feeds of numbers with new owners: whose binding ends, whose does not, and what is left of it."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from agi_router.bindings.model import Binding
+from agi_router.bindings.modes import Ax, Axyb, Gxb
+from agi_router.bindings.reasons import Reason
+from agi_router.bindings.store import BindingStore
+from agi_router.bindings.terms import Terms
+from agi_router.bindings.words import BindingState, Callback
+from agi_router.calls.arrival import Call
+from agi_router.calls.decision import Refusal, Route, decide
+from agi_router.calls.store import AdmissionStore
+from agi_router.db.connection import Connection, Queries, connect
+from agi_router.errors import CsvError, FeedBusy, FeedExists, FeedInvalid, FeedNotFound
+from agi_router.events.model import EventType
+from agi_router.events.store import EventStore
+from agi_router.feeds import recycler as recycling
+from agi_router.feeds.model import Feed, FeedKind, NumberForm, Trust
+from agi_router.feeds.recycler import Recycler
+from agi_router.feeds.store import FeedStore
+from agi_router.maintenance.retention import Sweep
+from agi_router.numbers import PhoneNumber
+from agi_router.tenants.model import UnknownNumbers
+from harness.database import (
+    BLOCK,
+    HOUR,
+    NO_REST,
+    A,
+    B,
+    C,
+    D,
+    X,
+    a_call,
+    admit_as_router,
+    bind,
+    look_up,
+    new_call_id,
+    on_each_version,
+    one,
+)
+
+YESTERDAY = "2000-01-01"
+HEADER = "number,status,date\n"
+DIGESTS = {NumberForm.MD5: "md5", NumberForm.SHA256: "sha256", NumberForm.SM3: "sm3"}
+
+
+@pytest.fixture
+def recycler(connection: Connection, store: BindingStore) -> Recycler:
+    """What reads files."""
+    return Recycler(connection, store.keys)
+
+
+@pytest.fixture
+def feed(recycler: Recycler) -> Feed:
+    """A feed of plain numbers."""
+    return add(recycler)
+
+
+def add(
+    recycler: Recycler,
+    name: str = "unicom",
+    numbers: NumberForm = NumberForm.PLAIN,
+    trust: Trust = Trust.FULL,
+) -> Feed:
+    return recycler.store.add(name, kind=FeedKind.STDIN, path=None, numbers=numbers, trust=trust)
+
+
+def now(store: BindingStore) -> str:
+    return store.now().isoformat()
+
+
+def line(number: PhoneNumber, status: str = "reissued", date: str = "") -> str:
+    return f"{number.digits},{status},{date}\n"
+
+
+def run(recycler: Recycler, feed: Feed, *lines: str) -> dict[str, Any]:
+    """Read a file, and return its report."""
+    text = HEADER + "".join(lines)
+    run_id = recycler.run(feed, io.BytesIO(text.encode()), name="file")
+    return recycler.store.run(run_id)
+
+
+def hears(store: BindingStore, call: Call) -> Reason | None:
+    """Why a call is refused, if it is."""
+    found = look_up(store, call, at=None)
+    decision = decide(call, found.facts, now=found.now)
+    assert isinstance(decision, Refusal | Route)
+    return decision.reason if isinstance(decision, Refusal) else None
+
+
+@on_each_version
+@pytest.mark.parametrize("status", ["reissued", "3"])
+def test_a_new_owner(store: BindingStore, recycler: Recycler, feed: Feed, status: str) -> None:
+    """The binding rings nobody, the other party hears why, and the new owner is a stranger."""
+    made = bind(store)
+    other = bind(store, C, D, x=BLOCK.number(2))
+    report = run(recycler, feed, line(B, status, now(store)), line(new_party()))
+    found = store.find(made.id)
+    assert found.state is BindingState.PARTY_RECYCLED
+    assert {each.number for each in found.parties} == {A, B}
+    assert hears(store, a_call(A)) is Reason.PARTY_RECYCLED
+    assert hears(store, a_call(B)) in {Reason.NO_BINDING, Reason.STRANGER}
+    assert store.find(other.id).state is BindingState.ACTIVE
+    counts = ("taken", "matched", "ended", "malformed")
+    assert [report[each] for each in counts] == [2, 1, 1, 1]
+
+
+def new_party() -> PhoneNumber:
+    """Somebody of whom nothing is known; its date is missing, and so its line is malformed."""
+    return PhoneNumber.parse("13912349999")
+
+
+def test_a_binding_with_the_new_owner(store: BindingStore, recycler: Recycler, feed: Feed) -> None:
+    """What began after the date goes on."""
+    before = now(store)
+    made = bind(store)
+    report = run(recycler, feed, line(A, "reissued", before), line(B, "cancelled", YESTERDAY))
+    assert store.find(made.id).state is BindingState.ACTIVE
+    assert (report["matched"], report["ended"]) == (1, 0)
+    assert [each["outcome"] for each in recycler.store.matches(report["id"])] == ["began_later"]
+    assert hears(store, a_call(A)) is None
+
+
+@pytest.mark.parametrize("trust", Trust)
+@pytest.mark.parametrize("what", UnknownNumbers)
+def test_nobody_knows(
+    store: BindingStore, recycler: Recycler, trust: Trust, what: UnknownNumbers
+) -> None:
+    """The tenant says what becomes of it; so it does where a feed is not trusted."""
+    feed = add(recycler, trust=trust)
+    store.inventory.tenants.set_unknown_numbers("default", what)
+    made = bind(store)
+    status = "unknown" if trust is Trust.FULL else "reissued"
+    report = run(recycler, feed, line(A, status, now(store)))
+    rings = what is UnknownNumbers.RING
+    assert store.find(made.id).state is (
+        BindingState.ACTIVE if rings else BindingState.RECYCLE_UNKNOWN
+    )
+    assert hears(store, a_call(B)) is (None if rings else Reason.RECYCLE_UNKNOWN)
+    assert (report["matched"], report["ended"]) == (1, 0 if rings else 1)
+
+
+def test_who_has_the_number_still(store: BindingStore, recycler: Recycler, feed: Feed) -> None:
+    """Nothing changes, and nothing is met."""
+    made = bind(store)
+    report = run(recycler, feed, line(A, "kept"), line(B, "2"), line(C, "not"))
+    assert store.find(made.id).state is BindingState.ACTIVE
+    assert (report["kept"], report["matched"]) == (3, 0)
+
+
+@on_each_version
+def test_the_same_file_twice(store: BindingStore, recycler: Recycler, feed: Feed) -> None:
+    """It is the same run, and a binding that was made since goes on."""
+    made = bind(store)
+    text = line(A, "reissued", now(store))
+    first = run(recycler, feed, text)
+    again = bind(store, x=BLOCK.number(2))
+    assert run(recycler, feed, text) == first
+    assert store.find(made.id).state is BindingState.PARTY_RECYCLED
+    assert store.find(again.id).state is BindingState.ACTIVE
+
+
+def test_it_goes_on_where_it_stood(
+    connection: Connection,
+    store: BindingStore,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Wherever a run dies: what it reports in the end is what one that did not die reports."""
+    made = [bind(store, A, B), bind(store, C, D, x=BLOCK.number(2))]
+    when = now(store)
+    lines = [line(A, "reissued", when), "nonsense,reissued,\n", line(C, "cancelled", when)]
+    recycler = Recycler(connection, store.keys, plain_step=1)
+    feed = add(recycler)
+
+    class Killed(Exception):  # noqa: N818
+        pass
+
+    deaths = ["_forget_callers", "_end_once"]
+    for death in deaths:
+        with monkeypatch.context() as patch:
+
+            def die(*_: Any) -> None:
+                raise Killed
+
+            patch.setattr(Recycler, death, die)
+            with pytest.raises(Killed):
+                run(recycler, feed, *lines)
+    advance = FeedStore.advance
+    with monkeypatch.context() as patch:
+
+        def advance_and_die(self: FeedStore, *args: Any, **values: Any) -> None:
+            advance(self, *args, **values)
+            raise Killed
+
+        patch.setattr(FeedStore, "advance", advance_and_die)
+        for _ in lines:
+            with pytest.raises(Killed):
+                run(recycler, feed, *lines)
+    report = run(recycler, feed, *lines)
+    assert [store.find(each.id).state for each in made] == [BindingState.PARTY_RECYCLED] * 2
+    counts = ("taken", "reissued", "cancelled", "malformed", "matched", "ended")
+    assert [report[each] for each in counts] == [3, 1, 1, 1, 2, 2]
+    assert [fault.line for fault in recycler.store.faults(report["id"])] == [3]
+    assert report["ended_at"] is not None
+
+
+@pytest.mark.parametrize(
+    ("form", "processes"), [*((form, 1) for form in DIGESTS), (NumberForm.SHA256, 2)]
+)
+def test_digests(
+    connection: Connection,
+    store: BindingStore,
+    form: NumberForm,
+    processes: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever is sealed in a live binding is found by his digest, in every mode."""
+    monkeypatch.setattr(recycling, "_STREAMED", 2)
+    recycler = Recycler(connection, store.keys, processes=processes)
+    feed = add(recycler, numbers=form)
+    made = bind_modes(store)
+    bystander = bind(store, PHONES[8], PHONES[9], x=BLOCK.number(9))
+    members = [PHONES[3], PHONES[1], PHONES[5], PHONES[6]]
+    lines = [
+        f"{hashlib.new(DIGESTS[form], each.digits.encode()).hexdigest()},1,{now(store)}\n"
+        for each in members
+    ]
+    report = run(recycler, feed, *lines)
+    assert {store.find(each.id).state for each in made} == {BindingState.PARTY_RECYCLED}
+    assert store.find(bystander.id).state is BindingState.ACTIVE
+    assert (report["matched"], report["ended"]) == (4, 4)
+
+
+PHONES = [PhoneNumber.parse(f"1391234100{serial}") for serial in range(10)]
+
+
+def bind_modes(store: BindingStore) -> list[Binding]:
+    """A binding of each form of sealing: a pair, a group, a Y to come, strangers."""
+    terms = Terms(expires_at=store.now() + HOUR)
+    modes = [
+        Axyb(a=PHONES[0], b=PHONES[1]),
+        Gxb(members=(PHONES[2], PHONES[3]), b=PHONES[4], callback=Callback.LAST),
+        Axyb(a=PHONES[5], b=PHONES[7], y_ttl=timedelta(minutes=5)),
+        Ax(a=PHONES[6], callback=Callback.LAST),
+    ]
+    wide = BindingStore(store.connection, store.keys, NO_REST, open_modes=True)
+    return [wide.bind(each, terms) for each in modes]
+
+
+@pytest.mark.parametrize("place", [0, 1, 3, 4, 5, 6, 7])
+def test_every_mode(store: BindingStore, recycler: Recycler, feed: Feed, place: int) -> None:
+    """A party of whatever side is found by tag, too; the bindings of others go on."""
+    made = bind_modes(store)
+    run(recycler, feed, line(PHONES[place], "reissued", now(store)))
+    states = [store.find(each.id).state for each in made]
+    assert states.count(BindingState.PARTY_RECYCLED) == 1
+    of = {0: 0, 1: 0, 3: 1, 4: 1, 5: 2, 7: 2, 6: 3}
+    assert states[of[place]] is BindingState.PARTY_RECYCLED
+
+
+def test_a_tag_of_two(
+    connection: Connection, store: BindingStore, recycler: Recycler, feed: Feed
+) -> None:
+    """Who has the tag of another number by chance is left alone."""
+    made = bind(store)
+    connection.execute(
+        "UPDATE agi_router.route SET caller_tag = %s WHERE caller_tag = %s",
+        (store.keys.tag(C), store.keys.tag(A)),
+    )
+    report = run(recycler, feed, line(C, "reissued", now(store)))
+    assert (report["matched"], report["ended"]) == (0, 0)
+    assert one(connection, "SELECT state FROM agi_router.binding WHERE id = %s", made.id.id) == (
+        "active"
+    )
+
+
+async def test_nobody_is_called_back_who_is_somebody_else(
+    connection: Connection,
+    store: BindingStore,
+    open_admissions: AdmissionStore,
+    recycler: Recycler,
+    feed: Feed,
+) -> None:
+    """A stranger who called last is forgotten, and the binding goes on."""
+    wide = BindingStore(connection, store.keys, NO_REST, open_modes=True)
+    made = wide.bind(Ax(a=A, callback=Callback.LAST), Terms(expires_at=store.now() + HOUR), x=X)
+    await admit_as_router(open_admissions, a_call(C), new_call_id())
+    known = "SELECT count(*) FROM agi_router.route WHERE last_tag IS NOT NULL"
+    assert one(connection, known) == 1
+    before = (store.now() - HOUR).isoformat()
+    run(recycler, feed, line(C, "reissued", before))
+    assert one(connection, known) == 1
+    run(recycler, feed, line(C, "reissued", now(store)))
+    assert one(connection, known) == 0
+    assert store.find(made.id).state is BindingState.ACTIVE
+
+
+def test_the_new_owner_inherits_nothing(
+    connection: Connection, store: BindingStore, recycler: Recycler, feed: Feed
+) -> None:
+    """He is bound, and the pair of before asks for no number."""
+    made = bind(store)
+    run(recycler, feed, line(A, "reissued", now(store)))
+    assert (
+        one(connection, "SELECT pair_tag FROM agi_router.binding WHERE id = %s", made.id.id)
+        is None
+    )
+    again = bind(store, x=BLOCK.number(3))
+    assert run(recycler, feed, line(A, "reissued", YESTERDAY))["ended"] == 0
+    assert store.find(again.id).state is BindingState.ACTIVE
+    assert hears(store, a_call(A, BLOCK.number(3))) is None
+
+
+def test_what_tenants_are_told(
+    connection: Connection, store: BindingStore, recycler: Recycler, feed: Feed
+) -> None:
+    """The end of a binding, and what the file meant; no number and no tag stands in either."""
+    events = EventStore(Queries(connection), store.keys)
+    events.set_types("default", [EventType.BINDING_ENDED, EventType.FEED_FINISHED])
+    made = bind(store)
+    report = run(recycler, feed, line(B, "reissued", now(store)))
+    told = [event for event, _ in events.events("default", limit=10).events]
+    assert [event.type for event in told] == [EventType.BINDING_ENDED, EventType.FEED_FINISHED]
+    assert (told[0].binding, told[0].data["state"]) == (made.id, "party_recycled")
+    wanted = {"feed": "unicom", "run": report["id"], "matched": 1, "ended": 1}
+    assert {name: told[1].data[name] for name in wanted} == wanted
+    for number in (A, B):
+        assert number.digits not in json.dumps([event.data for event in told], default=str)
+
+
+def test_malformed_lines(recycler: Recycler, feed: Feed) -> None:
+    """Each is told by its line, without a digit of it."""
+    future = "2100-01-01"
+    report = run(
+        recycler,
+        feed,
+        "12345,reissued,2026-01-31\n",
+        line(A, "lost", YESTERDAY),
+        line(A, "reissued", "soon"),
+        line(A, "reissued", future),
+        line(A, "reissued"),
+        f"{A.digits}\n",
+    )
+    faults = recycler.store.faults(report["id"])
+    assert [fault.line for fault in faults] == [2, 3, 4, 5, 6, 7]
+    assert report["malformed"] == report["taken"] == 6
+    assert not any(digit in fault.why for fault in faults for digit in ("12345", A.digits, future))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "gb18030"])
+def test_json_lines(store: BindingStore, recycler: Recycler, feed: Feed, encoding: str) -> None:
+    """One object a line, whatever else stands in it."""
+    made = bind(store)
+    good = {"number": A.digits, "status": 1, "date": now(store), "省": "北京"}
+    text = json.dumps(good, ensure_ascii=False) + "\n\n[1]\n{broken\n" + "[" * 50_000
+    run_id = recycler.run(feed, io.BytesIO(text.encode(encoding)), name="file.jsonl")
+    report = recycler.store.run(run_id)
+    assert (report["ended"], report["malformed"]) == (1, 3)
+    assert store.find(made.id).state is BindingState.PARTY_RECYCLED
+
+
+def test_a_broken_file(recycler: Recycler, feed: Feed) -> None:
+    """It says which line, and is no run that is done."""
+    with pytest.raises(CsvError, match="number"):
+        recycler.run(feed, io.BytesIO(b"a,b\n1,2\n"), name="file")
+    assert recycler.store.runs("unicom", limit=9)[0]["ended_at"] is None
+
+
+def test_feeds(connection: Connection, recycler: Recycler) -> None:
+    """They have names, and one reads each at a time."""
+    feeds = recycler.store
+    feed = add(recycler)
+    with pytest.raises(FeedExists):
+        add(recycler)
+    with pytest.raises(FeedNotFound):
+        feeds.find("nobody")
+    with pytest.raises(FeedNotFound):
+        feeds.runs("nobody", limit=1)
+    with pytest.raises(FeedNotFound):
+        feeds.run(1)
+    for kind, path in (
+        (FeedKind.STDIN, "/a"),
+        (FeedKind.FILE, None),
+        (FeedKind.FOLDER, "relative"),
+    ):
+        with pytest.raises(FeedInvalid):
+            feeds.add("other", kind=kind, path=path, numbers=NumberForm.PLAIN, trust=Trust.FULL)
+    with connect(connection.info.dsn) as other:
+        theirs = FeedStore(Queries(other))
+        with theirs.held(feed), pytest.raises(FeedBusy):
+            run(recycler, feed)
+    run(recycler, feed)
+    feeds.remove("unicom")
+    with pytest.raises(FeedNotFound):
+        feeds.remove("unicom")
+
+
+def test_reports_are_swept(
+    connection: Connection, store: BindingStore, recycler: Recycler, feed: Feed
+) -> None:
+    """Past retention, with what they have met."""
+    bind(store)
+    run(recycler, feed, line(A, "reissued", now(store)), "bad,bad,\n")
+    run(recycler, feed)
+    connection.execute(
+        "UPDATE agi_router.feed_run SET begun_at = now() - interval '200 days' WHERE taken = 2"
+    )
+    list(Sweep(connection, NO_REST, timedelta(days=190)).steps())
+    counts = "SELECT (SELECT count(*) FROM agi_router.feed_run) * 100 + "
+    counts += "(SELECT count(*) FROM agi_router.feed_fault) * 10 + "
+    counts += "(SELECT count(*) FROM agi_router.feed_match)"
+    assert one(connection, counts) == 100
