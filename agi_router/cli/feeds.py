@@ -12,7 +12,6 @@ from typing import Any, BinaryIO
 
 import click
 
-from agi_router import logs
 from agi_router.bulk.workers import cores
 from agi_router.cli.arguments import SPAN, Checked
 from agi_router.cli.context import open_serving_database, read_settings
@@ -164,7 +163,6 @@ def run(name: str, file: str | None, processes: int | None, *, as_json: bool) ->
     """
     settings = read_settings()
     keys = settings.load_keys()
-    logs.set_up(settings.log_level)
     with open_serving_database(settings, idle=_IDLE) as connection:
         recycler = Recycler(
             connection, check_keys(connection, keys), processes=processes or cores()
@@ -175,6 +173,12 @@ def run(name: str, file: str | None, processes: int | None, *, as_json: bool) ->
             with _opened(path) as stream:
                 run_id = recycler.run(feed, stream, name="-" if path is None else path.name)
             reports.append(describe_run(recycler.store.run(run_id), recycler.store.faults(run_id)))
+    if recycler.damaged:
+        echo(
+            f"agi-router: {recycler.damaged} binding(s) or row(s) do not open and were passed over;"
+            " 'agi-router list' shows which are damaged",
+            err=True,
+        )
     if as_json:
         echo_json(reports)
         return

@@ -9,7 +9,6 @@ Reading a file of a feed: whose number has a new owner is found among live bindi
    opened and compared.
 """
 
-import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
@@ -22,7 +21,7 @@ from agi_router.bindings.words import Mode
 from agi_router.bulk.workers import Workshop
 from agi_router.db.arrays import array_of_integers
 from agi_router.db.connection import Connection, Queries
-from agi_router.errors import KeysOutdated, SealError
+from agi_router.errors import KeysOutdated, SealError, StoreHeld
 from agi_router.feeds.digests import DigestIndex, Finder, Found, Rows
 from agi_router.feeds.files import Record, digest_of, read_records
 from agi_router.feeds.model import Answer, Fault, Feed, Notice, NumberForm, Trust, read_notice
@@ -32,8 +31,6 @@ from agi_router.keys.ring import KeyRing
 from agi_router.numbers import PhoneNumber
 
 __all__ = ["Recycler"]
-
-log = logging.getLogger(__name__)
 
 _Done = TypeVar("_Done")
 _Each = TypeVar("_Each")
@@ -87,6 +84,8 @@ class Recycler:
         """The feeds and their runs."""
         self.opened = 0
         """How many numbers of live bindings were compared with digests."""
+        self.damaged = 0
+        """How often something did not open, and was passed over."""
 
     def run(self, feed: Feed, stream: BinaryIO, *, name: str) -> int:
         """
@@ -102,6 +101,7 @@ class Recycler:
 
         Raises:
             FeedBusy: Somebody else reads the feed.
+            StoreHeld: A binding is changed all the time; the file goes on when it is read again.
             FeedInvalid: The algorithm of its digests cannot be had.
             CsvError: The file cannot be read from some line on; all before it is done.
         """
@@ -179,7 +179,6 @@ class Recycler:
         The numbers of live bindings that have one of these digests, each once.
         """
         found: set[tuple[int, PhoneNumber]] = set()
-        damaged = 0
         self._keys = check_keys(self._connection, self._keys)
         finder = Finder(keys=self._keys, form=form, index=index)
         shop: Workshop[Rows, Found] = Workshop(finder, processes=self._processes)
@@ -187,10 +186,8 @@ class Recycler:
             streamed = self._queries.stream("stream_live_routes", {}, size=_STREAMED)
             for _, made in shop.work(map(Rows, streamed)):
                 self.opened += made.opened
-                damaged += made.damaged
+                self.damaged += made.damaged
                 found.update(made.hits)
-        if damaged:
-            log.warning("feed.damaged", extra={"rows": damaged})
         return sorted(found, key=itemgetter(0))
 
     def _end(self, run: Run, people: Sequence[_Person]) -> None:
@@ -202,7 +199,7 @@ class Recycler:
             left = self._end_once(run, left)
             if not left:
                 return
-        log.warning("feed.changing", extra={"bindings": len(left)})
+        raise StoreHeld("a binding is changed all the time; read the file again, it goes on")
 
     def _end_once(self, run: Run, people: Sequence[_Person]) -> list[_Person]:
         """
@@ -235,7 +232,7 @@ class Recycler:
                 each.number == number for each in read_parties(row, routes, self._keys)
             ) or any(number in open_callees(route, self._keys) for route in routes)
         except SealError:
-            log.warning("feed.damaged", extra={"rows": 1})
+            self.damaged += 1
             return False
 
     def _end_one(self, run: Run, person: _Person, row: dict[str, Any]) -> str:
@@ -269,7 +266,7 @@ class Recycler:
             try:
                 last = open_last_caller(row, self._keys, mode=Mode(row["mode"]))
             except SealError:
-                log.warning("feed.damaged", extra={"rows": 1})
+                self.damaged += 1
                 continue
             if person.number in last and row["last_at"] < person.until:
                 self._queries.row("forget_last_caller", row)

@@ -5,6 +5,7 @@ Sets of prompts: a binding's own is heard, and where it lacks one, that which is
 import struct
 import wave
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,18 +28,20 @@ def _whole(pbx: dict[str, Any]) -> Iterator[None]:
 
 @pytest.fixture
 def prompts(pbx: dict[str, Any]) -> Iterator[str]:
-    """A set with one prompt, a tone of half a second, in Mandarin."""
+    """A set with two prompts, a tone of half a second each, in Mandarin."""
     folder = Path(pbx["rootfs"]) / "usr/share/asterisk/sounds/zh/agi-router" / _NAME
     folder.mkdir(exist_ok=True)
-    file = folder / "one_way.wav"
-    with wave.open(str(file), "wb") as tone:
-        tone.setnchannels(1)
-        tone.setsampwidth(2)
-        tone.setframerate(8000)
-        # Square, 1000 Hz: two values, which no speech keeps to.
-        tone.writeframes(struct.pack("<8h", *[8000] * 4, *[-8000] * 4) * 500)
+    files = [folder / f"{name}.wav" for name in ("one_way", "party_changed")]
+    for file in files:
+        with wave.open(str(file), "wb") as tone:
+            tone.setnchannels(1)
+            tone.setsampwidth(2)
+            tone.setframerate(8000)
+            # Square, 1000 Hz: two values, which no speech keeps to.
+            tone.writeframes(struct.pack("<8h", *[8000] * 4, *[-8000] * 4) * 500)
     yield _NAME
-    file.unlink()
+    for file in files:
+        file.unlink()
     folder.rmdir()
 
 
@@ -61,6 +64,29 @@ def test_a_prompt_of_the_set(
     heard = tones(sound.of(call.caller.messages))
     assert any(heard) is own
     assert len(heard) > 10
+
+
+def test_a_number_with_a_new_owner(
+    cli: Cli, phones: Phones, prompts: str, a: str, b: str, tmp_path: Path
+) -> None:
+    """By a feed: the other party hears that the number may have changed, and nobody rings."""
+    binding = cli.bind(a, b, "--prompts", prompts)
+    name, x = f"calls-{binding['id']}", binding["x"]
+    cli("feed", "add", name)
+    file = tmp_path / "feed.csv"
+    file.write_text(f"number,status,date\n{b},reissued,{datetime.now(UTC).isoformat()}\n")
+    [report] = cli("feed", "run", name, str(file))
+    assert report["ended"] == 1
+
+    with listening() as sound:
+        call = phones.call(a, x)
+
+    assert (call.status, call.invites) == (480, ())
+    assert cli.record(x)["reason"] == "party_recycled"
+    assert any(tones(sound.of(call.caller.messages)))
+
+    # Whoever has the number now is a stranger.
+    assert (phones.call(b, x).status, cli.records(x, 2)[0]["reason"]) == (403, "stranger")
 
 
 def test_a_prompt_that_the_set_lacks(

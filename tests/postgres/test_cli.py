@@ -1103,3 +1103,41 @@ def test_what_needs_no_key_opens_none(cli: Cli) -> None:
         [tuple(c.split()) for c in commands], [{"AGI_ROUTER_KEY_FILE": None}] * 7
     ):
         assert done.code == 0, done.err
+
+
+def test_feeds(cli: Cli, store: BindingStore, tmp_path: Path) -> None:
+    """A feed is added, read from a file, a folder and a pipe, and looked at; no number is shown."""
+    made, other = bind(store), bind(store, C, D, x=BLOCK.number(2))
+    folder = tmp_path / "feeds"
+    folder.mkdir()
+    when = store.now().isoformat()
+    (folder / "one.csv").write_text(f"number,status,date\n{A.digits},reissued,{when}\nx,1,\n")
+    added = cli("feed", "add", "unicom", "--kind", "folder", "--path", folder, "--every", "1d")
+    assert "every       86400" in added.out
+    cli("feed", "add", "pipe")
+    [report] = cli("feed", "run", "unicom", "--json").json
+    counts = {"records": 2, "reissued": 1, "malformed": 1, "matched": 1, "ended": 1}
+    assert {name: report[name] for name in counts} == counts
+    assert report["faults"][0]["line"] == 3
+    assert cli("feed", "run", "unicom", "--json").json == [report]
+    shown = cli("feed", "show", report["run"], "--json").json
+    assert [each["binding"] for each in shown["matches"]] == [str(made.id)]
+    assert "line 3: " in cli("feed", "show", report["run"]).out
+    assert cli("show", made.id, "--json").json["state"] == "party_recycled"
+    typed = f'{{"number": "{C.digits}", "status": "cancelled", "date": "{when}"}}\n'
+    env = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", **cli.env}
+    piped = program(["feed", "run", "pipe", "-"], env, typed=typed)
+    assert (piped.code, C.digits in piped.out + piped.err) == (0, False)
+    assert cli("show", other.id, "--json").json["state"] == "party_recycled"
+    assert [each["name"] for each in cli("feed", "list", "--json").json] == ["pipe", "unicom"]
+    assert "unicom" in cli("feed", "list").out
+    assert len(cli("feed", "runs", "--json").json) == 2
+    assert "one.csv" in cli("feed", "runs", "unicom").out
+    (folder / "one.csv").unlink()
+    assert cli("feed", "run", "unicom").out == "no files\n"
+    wrong = cli("feed", "run", "pipe")
+    assert (wrong.code, "has no file of its own" in wrong.err) == (65, True)
+    assert cli("feed", "run", "nobody").code == 66
+    assert cli("feed", "remove", "pipe").out == "feed pipe is removed\n"
+    told = cli("tenant", "unknown", "default", "refuse", "--json").json
+    assert told["unknown_numbers"] == "refuse"

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from agi_router.bindings.model import Binding
-from agi_router.bindings.modes import Ax, Axyb, Gxb
+from agi_router.bindings.choose import Affinity, NumberPolicy
+from agi_router.bindings.modes import Ax, Axb, Axyb, Gxb
 from agi_router.bindings.reasons import Reason
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
@@ -308,12 +309,15 @@ def test_the_new_owner_inherits_nothing(
     connection: Connection, store: BindingStore, recycler: Recycler, feed: Feed
 ) -> None:
     """He is bound, and the pair of before asks for no number."""
-    made = bind(store)
-    run(recycler, feed, line(A, "reissued", now(store)))
-    assert (
-        one(connection, "SELECT pair_tag FROM agi_router.binding WHERE id = %s", made.id.id)
-        is None
+    made = store.bind(
+        Axb(a=A, b=B),
+        Terms(expires_at=store.now() + HOUR),
+        choice=NumberPolicy(same_x=Affinity.PREFER),
     )
+    pair = "SELECT pair_tag FROM agi_router.binding WHERE id = %s"
+    assert one(connection, pair, made.id.id) is not None
+    run(recycler, feed, line(A, "reissued", now(store)))
+    assert one(connection, pair, made.id.id) is None
     again = bind(store, x=BLOCK.number(3))
     assert run(recycler, feed, line(A, "reissued", YESTERDAY))["ended"] == 0
     assert store.find(again.id).state is BindingState.ACTIVE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -12,7 +13,7 @@ import pytest
 from postgres.test_cli import Cli
 from postgres.test_import import Importing, axb_rows
 
-from agi_router.bindings.modes import Y_TTL, Ax, Axe, Axyb, Gxb
+from agi_router.bindings.modes import Y_TTL, Ax, Axb, Axe, Axyb, Gxb
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
 from agi_router.bindings.words import Callback
@@ -24,6 +25,8 @@ from agi_router.db.connection import Connection, connect
 from agi_router.db.migrate import check_schema, migrate
 from agi_router.db.rights import check_rights, grant, owns_schema, renew_grants
 from agi_router.errors import StoreError
+from agi_router.feeds.model import FeedKind, NumberForm, Trust
+from agi_router.feeds.recycler import Recycler
 from agi_router.inventory.capacity import Quarantine
 from agi_router.inventory.model import BlockState
 from agi_router.keys.file import write_key_ring
@@ -37,6 +40,8 @@ from harness.database import (
     NO_REST,
     A,
     B,
+    C,
+    D,
     Server,
     a_call,
     admit_as_router,
@@ -136,6 +141,20 @@ def test_work_by_hand(served: str, keys: KeyRing, connection: Connection, tmp_pa
         assert store.inventory.statistics()
         assert Importing(served, keys)(axb_rows(20, first=100)).bound == 20
         assert Importing(served, keys)(axb_rows(20, first=200), dry_run=True).bound == 20
+        recycler = Recycler(own, ring)
+        recycler.store.add(
+            "unicom",
+            kind=FeedKind.STDIN,
+            path=None,
+            numbers=NumberForm.PLAIN,
+            trust=Trust.FULL,
+        )
+        store.bind(Axb(a=C, b=D), terms)
+        text = f"number,status,date\n{C.digits},1,{store.now().isoformat()}\nx,y,z\n"
+        run = recycler.run(recycler.store.find("unicom"), io.BytesIO(text.encode()), name="-")
+        assert (recycler.store.run(run)["ended"], len(recycler.store.faults(run))) == (1, 1)
+        assert recycler.store.matches(run)
+        recycler.store.remove("unicom")
         swept = [
             *Sweep(own, Quarantine(number=timedelta(0), party=timedelta(0)), RETENTION).steps()
         ]

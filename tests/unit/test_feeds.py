@@ -181,7 +181,7 @@ def test_columns_in_any_order() -> None:
 
 
 def test_json_lines_of_all_sorts() -> None:
-    """Numbers in JSON are texts here; a line that is no object is a fault, one too long the end."""
+    """Numbers are texts here; a line that is no object is a fault, one too long the end."""
     text = b'{"number": 138, "status": "0", "date": null, "x": []}\n{}\n \n{"number": true}\n7\n'
     assert list(read_records(io.BytesIO(text))) == [
         (1, {"number": "138", "status": "0"}),
