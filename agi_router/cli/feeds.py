@@ -175,8 +175,8 @@ def run(name: str, file: str | None, processes: int | None, *, as_json: bool) ->
             reports.append(describe_run(recycler.store.run(run_id), recycler.store.faults(run_id)))
     if recycler.damaged:
         echo(
-            f"agi-router: {recycler.damaged} binding(s) or row(s) do not open and were passed over;"
-            " 'agi-router list' shows which are damaged",
+            f"agi-router: {recycler.damaged} binding(s) or row(s) do not open and were passed"
+            " over; 'agi-router list' shows which are damaged",
             err=True,
         )
     if as_json:

@@ -1106,7 +1106,7 @@ def test_what_needs_no_key_opens_none(cli: Cli) -> None:
 
 
 def test_feeds(cli: Cli, store: BindingStore, tmp_path: Path) -> None:
-    """A feed is added, read from a file, a folder and a pipe, and looked at; no number is shown."""
+    """A feed is added, read from a folder and a pipe, and looked at; no number is shown."""
     made, other = bind(store), bind(store, C, D, x=BLOCK.number(2))
     folder = tmp_path / "feeds"
     folder.mkdir()

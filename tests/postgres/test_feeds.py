@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from agi_router.bindings.model import Binding
 from agi_router.bindings.choose import Affinity, NumberPolicy
+from agi_router.bindings.model import Binding
 from agi_router.bindings.modes import Ax, Axb, Axyb, Gxb
 from agi_router.bindings.reasons import Reason
 from agi_router.bindings.store import BindingStore
