@@ -549,6 +549,142 @@ CREATE TABLE agi_router.event_other (
 
 COMMENT ON TABLE agi_router.event_other IS 'Events of days for which no partition was made';
 
+CREATE TABLE agi_router.feed (
+    id integer NOT NULL,
+    name text NOT NULL,
+    kind text NOT NULL,
+    path text,
+    numbers text NOT NULL,
+    trust text NOT NULL,
+    every interval,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT feed_kind_check CHECK ((kind = ANY (ARRAY['file'::text, 'folder'::text, 'stdin'::text]))),
+    CONSTRAINT feed_name_check CHECK (((length(name) >= 1) AND (length(name) <= 64))),
+    CONSTRAINT feed_numbers_check CHECK ((numbers = ANY (ARRAY['plain'::text, 'md5'::text, 'sha256'::text, 'sm3'::text]))),
+    CONSTRAINT feed_path_check CHECK (((path IS NULL) = (kind = 'stdin'::text))),
+    CONSTRAINT feed_trust_check CHECK ((trust = ANY (ARRAY['full'::text, 'hint'::text])))
+);
+
+COMMENT ON TABLE agi_router.feed IS 'Where we learn which numbers were given to new owners';
+
+COMMENT ON COLUMN agi_router.feed.id IS 'Key';
+
+COMMENT ON COLUMN agi_router.feed.name IS 'Name, unique';
+
+COMMENT ON COLUMN agi_router.feed.kind IS 'Where its files come from: one path, a folder, or standard input';
+
+COMMENT ON COLUMN agi_router.feed.path IS 'The file, or the folder; null: standard input';
+
+COMMENT ON COLUMN agi_router.feed.numbers IS 'How numbers stand in it: plain, or as a digest in hexadecimal';
+
+COMMENT ON COLUMN agi_router.feed.trust IS 'full: what it says is done; hint: who has a new owner by it counts as unknown';
+
+COMMENT ON COLUMN agi_router.feed.every IS 'How often a new file is expected; null: nobody says';
+
+COMMENT ON COLUMN agi_router.feed.created_at IS 'When it was added';
+
+CREATE TABLE agi_router.feed_fault (
+    run_id bigint NOT NULL,
+    line bigint NOT NULL,
+    why text NOT NULL,
+    CONSTRAINT feed_fault_why_check CHECK ((length(why) <= 200))
+);
+
+COMMENT ON TABLE agi_router.feed_fault IS 'Lines of files that cannot be read, the first of each file; never what stands in them';
+
+COMMENT ON COLUMN agi_router.feed_fault.run_id IS 'The run';
+
+COMMENT ON COLUMN agi_router.feed_fault.line IS 'The line of the file, from 1';
+
+COMMENT ON COLUMN agi_router.feed_fault.why IS 'Why, in our words';
+
+ALTER TABLE agi_router.feed ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME agi_router.feed_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE agi_router.feed_match (
+    run_id bigint NOT NULL,
+    block bigint NOT NULL,
+    binding_id bigint NOT NULL,
+    line bigint NOT NULL,
+    tenant_id integer NOT NULL,
+    outcome text NOT NULL,
+    at timestamp with time zone NOT NULL,
+    CONSTRAINT feed_match_outcome_check CHECK ((outcome = ANY (ARRAY['ended'::text, 'began_later'::text, 'rings'::text])))
+);
+
+COMMENT ON TABLE agi_router.feed_match IS 'Bindings that lived and had a party with a number of a feed, and what became of them';
+
+COMMENT ON COLUMN agi_router.feed_match.run_id IS 'The run that found it';
+
+COMMENT ON COLUMN agi_router.feed_match.block IS 'Block of the binding';
+
+COMMENT ON COLUMN agi_router.feed_match.binding_id IS 'The binding';
+
+COMMENT ON COLUMN agi_router.feed_match.line IS 'The line that its party stands on';
+
+COMMENT ON COLUMN agi_router.feed_match.tenant_id IS 'Whose it is';
+
+COMMENT ON COLUMN agi_router.feed_match.outcome IS 'ended; began_later: it was made after the number had its new owner; rings: nobody knows, and its tenant lets it ring';
+
+COMMENT ON COLUMN agi_router.feed_match.at IS 'When that was';
+
+CREATE TABLE agi_router.feed_run (
+    id bigint NOT NULL,
+    feed_id integer NOT NULL,
+    file text NOT NULL,
+    digest bytea NOT NULL,
+    begun_at timestamp with time zone DEFAULT now() NOT NULL,
+    ended_at timestamp with time zone,
+    taken bigint DEFAULT 0 NOT NULL,
+    reissued bigint DEFAULT 0 NOT NULL,
+    cancelled bigint DEFAULT 0 NOT NULL,
+    kept bigint DEFAULT 0 NOT NULL,
+    unknown bigint DEFAULT 0 NOT NULL,
+    malformed bigint DEFAULT 0 NOT NULL,
+    CONSTRAINT feed_run_digest_check CHECK ((length(digest) = 32))
+);
+
+COMMENT ON TABLE agi_router.feed_run IS 'Files of feeds, each once, and how far each was read';
+
+COMMENT ON COLUMN agi_router.feed_run.id IS 'Key';
+
+COMMENT ON COLUMN agi_router.feed_run.feed_id IS 'Its feed';
+
+COMMENT ON COLUMN agi_router.feed_run.file IS 'Name of the file; -: standard input';
+
+COMMENT ON COLUMN agi_router.feed_run.digest IS 'SHA-256 of the file: read again it is the same run';
+
+COMMENT ON COLUMN agi_router.feed_run.begun_at IS 'When it was begun';
+
+COMMENT ON COLUMN agi_router.feed_run.ended_at IS 'When all of it was done; null: it was not, the next run goes on';
+
+COMMENT ON COLUMN agi_router.feed_run.taken IS 'Records that are done, from the first: where the next run goes on';
+
+COMMENT ON COLUMN agi_router.feed_run.reissued IS 'How many of them say that the number has a new owner';
+
+COMMENT ON COLUMN agi_router.feed_run.cancelled IS 'How many say that it was given back';
+
+COMMENT ON COLUMN agi_router.feed_run.kept IS 'How many say that it has its owner still';
+
+COMMENT ON COLUMN agi_router.feed_run.unknown IS 'How many say that nobody knows';
+
+COMMENT ON COLUMN agi_router.feed_run.malformed IS 'How many cannot be read';
+
+ALTER TABLE agi_router.feed_run ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME agi_router.feed_run_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE agi_router.function (
     name text NOT NULL,
     checksum text NOT NULL,
@@ -770,10 +906,12 @@ CREATE TABLE agi_router.tenant (
     qualified_until date,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     told text[] DEFAULT '{}'::text[] NOT NULL,
+    unknown_numbers text DEFAULT 'ring'::text NOT NULL,
     told_of_calls boolean GENERATED ALWAYS AS (('call.admitted'::text = ANY (told))) STORED NOT NULL,
     told_of_answers boolean GENERATED ALWAYS AS (('call.answered'::text = ANY (told))) STORED NOT NULL,
     told_of_ends boolean GENERATED ALWAYS AS ((told && ARRAY['call.answered'::text, 'call.ended'::text, 'call.refused'::text])) STORED NOT NULL,
-    CONSTRAINT tenant_name_check CHECK ((name <> ''::text))
+    CONSTRAINT tenant_name_check CHECK ((name <> ''::text)),
+    CONSTRAINT tenant_unknown_numbers_check CHECK ((unknown_numbers = ANY (ARRAY['ring'::text, 'refuse'::text])))
 );
 
 COMMENT ON TABLE agi_router.tenant IS 'Business users whose orders the bindings serve';
@@ -791,6 +929,8 @@ COMMENT ON COLUMN agi_router.tenant.qualified_until IS 'Last day of its qualific
 COMMENT ON COLUMN agi_router.tenant.created_at IS 'When it was added';
 
 COMMENT ON COLUMN agi_router.tenant.told IS 'Types of events that are written for it; of none, events cost nothing';
+
+COMMENT ON COLUMN agi_router.tenant.unknown_numbers IS 'What becomes of its bindings where a feed does not know whether a party''s number has a new owner: ring, or refuse, which ends them';
 
 COMMENT ON COLUMN agi_router.tenant.told_of_calls IS 'Whether calls that are admitted are told to it';
 
@@ -907,6 +1047,24 @@ ALTER TABLE ONLY agi_router.event
 ALTER TABLE ONLY agi_router.event_other
     ADD CONSTRAINT event_other_pkey PRIMARY KEY (id, day);
 
+ALTER TABLE ONLY agi_router.feed_fault
+    ADD CONSTRAINT feed_fault_pkey PRIMARY KEY (run_id, line);
+
+ALTER TABLE ONLY agi_router.feed_match
+    ADD CONSTRAINT feed_match_pkey PRIMARY KEY (run_id, block, binding_id);
+
+ALTER TABLE ONLY agi_router.feed
+    ADD CONSTRAINT feed_name_key UNIQUE (name);
+
+ALTER TABLE ONLY agi_router.feed
+    ADD CONSTRAINT feed_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY agi_router.feed_run
+    ADD CONSTRAINT feed_run_digest_key UNIQUE (feed_id, digest);
+
+ALTER TABLE ONLY agi_router.feed_run
+    ADD CONSTRAINT feed_run_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY agi_router.function
     ADD CONSTRAINT function_pkey PRIMARY KEY (name);
 
@@ -994,6 +1152,10 @@ CREATE INDEX event_tenant ON ONLY agi_router.event USING btree (tenant_id, xid, 
 
 CREATE INDEX event_other_tenant_id_xid_id_idx ON agi_router.event_other USING btree (tenant_id, xid, id);
 
+CREATE INDEX feed_run_begun ON agi_router.feed_run USING btree (begun_at);
+
+COMMENT ON INDEX agi_router.feed_run_begun IS 'Runs by age: for the sweep';
+
 CREATE UNIQUE INDEX key_current ON agi_router.key USING btree (kind) WHERE (state = 'current'::text);
 
 CREATE INDEX nonce_taken ON agi_router.nonce USING btree (taken_at);
@@ -1038,7 +1200,7 @@ CREATE TRIGGER binding_mode AFTER INSERT OR UPDATE OF block, mode, callback, cal
 
 COMMENT ON TRIGGER binding_mode ON agi_router.binding IS 'What belongs to which mode';
 
-CREATE TRIGGER binding_state AFTER INSERT OR UPDATE OF state, ended_at, calls_settled ON agi_router.binding FOR EACH ROW WHEN ((NOT ((new.state = ANY (ARRAY['active'::text, 'expired'::text, 'unbound'::text, 'order_ended'::text, 'used_up'::text])) AND ((new.state = 'active'::text) = (new.ended_at IS NULL)) AND (new.calls_settled >= 0)))) EXECUTE FUNCTION agi_router.refuse_row();
+CREATE TRIGGER binding_state AFTER INSERT OR UPDATE OF state, ended_at, calls_settled ON agi_router.binding FOR EACH ROW WHEN ((NOT ((new.state = ANY (ARRAY['active'::text, 'expired'::text, 'unbound'::text, 'order_ended'::text, 'used_up'::text, 'party_recycled'::text, 'recycle_unknown'::text])) AND ((new.state = 'active'::text) = (new.ended_at IS NULL)) AND (new.calls_settled >= 0)))) EXECUTE FUNCTION agi_router.refuse_row();
 
 COMMENT ON TRIGGER binding_state ON agi_router.binding IS 'What ended a binding goes with when it ended';
 
@@ -1070,6 +1232,15 @@ ALTER TABLE ONLY agi_router.binding
 
 ALTER TABLE ONLY agi_router.block
     ADD CONSTRAINT block_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES agi_router.tenant(id);
+
+ALTER TABLE ONLY agi_router.feed_fault
+    ADD CONSTRAINT feed_fault_run_id_fkey FOREIGN KEY (run_id) REFERENCES agi_router.feed_run(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY agi_router.feed_match
+    ADD CONSTRAINT feed_match_run_id_fkey FOREIGN KEY (run_id) REFERENCES agi_router.feed_run(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY agi_router.feed_run
+    ADD CONSTRAINT feed_run_feed_id_fkey FOREIGN KEY (feed_id) REFERENCES agi_router.feed(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY agi_router.route
     ADD CONSTRAINT route_block_binding_id_fkey FOREIGN KEY (block, binding_id) REFERENCES agi_router.binding(block, id);
