@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import pytest
@@ -12,6 +13,8 @@ from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection
 from agi_router.doors.http.event_outs import EVENTS
 from agi_router.events.model import EventType
+from agi_router.feeds.model import FeedKind, NumberForm, Trust
+from agi_router.feeds.recycler import Recycler
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import PhoneNumber, XNumber
 from harness.api import Client
@@ -130,6 +133,13 @@ async def test_events_are_as_the_document_says(
         assert (left.held, left.refused, left.broken) == ([], [], [])
     assert told.ask("PATCH", f"/v1/bindings/{made['id']}", {"ttl": 60}, If_Match="*").is_success
     assert told.ask("DELETE", f"/v1/bindings/{made['id']}").is_success
+    recycler = Recycler(connection, ring)
+    feed = recycler.store.add(
+        "unicom", kind=FeedKind.STDIN, path=None, numbers=NumberForm.PLAIN, trust=Trust.HINT
+    )
+    told.bind("13800000603", "13800000604")
+    file = io.BytesIO(b"number,status\n13800000603,unknown\n")
+    assert recycler.run(feed, file, name="-")
     webhook = told.post("/v1/webhooks", {"url": "https://shop.example/"}, status=201)
     told.post(f"/v1/webhooks/{webhook['id']}/test", None)
     page = told.get("/v1/events")
