@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -19,9 +21,11 @@ from schemathesis.specs.openapi import checks as schema_checks
 from starlette.testclient import TestClient
 
 from agi_router.calls.refusal_limit import OFF
+from agi_router.db.connection import Connection
 from agi_router.doors.http.app import create_app, describe_api
 from agi_router.doors.http.bodies import Body
 from agi_router.doors.http.event_outs import EVENTS
+from agi_router.doors.http.links import LINKS
 from agi_router.doors.http.options import Options
 from agi_router.doors.http.outs import Out
 from agi_router.doors.http.pool import StorePool
@@ -168,3 +172,120 @@ def test_schemathesis(stores: StorePool, operator: Client) -> None:
 
         check()
     assert tried > 60
+
+
+def test_links_lead_somewhere() -> None:
+    """To operations that there are, by parameters that they have, of what is answered."""
+    known = {operation["operationId"]: operation for _, _, operation in operations()}
+    written = {
+        name: links
+        for name, operation in known.items()
+        for status, answer in operation["responses"].items()
+        if (links := answer.get("links"))
+    }
+    assert written.keys() == LINKS.keys()
+    for name, links in written.items():
+        (ok,) = (status for status in known[name]["responses"] if status < "300")
+        schema = known[name]["responses"][ok]["content"]["application/json"]["schema"]["$ref"]
+        answered = DOCUMENT["components"]["schemas"][schema.rpartition("/")[2]]["properties"]
+        for link in links.values():
+            target = known[link["operationId"]]
+            places = {f"{each['in']}.{each['name']}" for each in target["parameters"]}
+            assert link["parameters"].keys() <= places
+            for taken in link["parameters"].values():
+                field = taken.removeprefix("$response.body#/")
+                assert field in answered or taken == "$response.header.ETag"
+
+
+def test_schemathesis_goes_on_from_what_it_has_made(
+    stores: StorePool, operator: Client, connection: Connection
+) -> None:
+    """By the links of the document: whatever it does next, nothing that is not said there."""
+    options = Options(rate=OFF, wrong_keys=OFF, ttl=timedelta(hours=1))
+    linked = {*LINKS, *(name for links in LINKS.values() for name in links)}
+    app = create_app(stores, options)
+    schema = schemathesis.openapi.from_asgi("/v1/openapi.json", app).include(
+        operation_id=sorted(linked)
+    )
+    # What is there before any of it, and what is to be there before each scenario: another course
+    # of the same choices would be taken for a fault of the test.
+    blocks, tenants, keys = (
+        [
+            row["id"]
+            for row in connection.execute(f"SELECT {column}::text AS id FROM {table}".encode())
+        ]
+        for table, column in (
+            ("agi_router.block", "block"),
+            ("agi_router.tenant", "id"),
+            ("agi_router.api_key", "id"),
+        )
+    )
+    done: Counter[str] = Counter()
+
+    class Machine(schema.as_state_machine()):  # type: ignore[misc]
+        """Makes what can be made: of most that the schema takes nothing comes."""
+
+        def setup(self) -> None:
+            """Begin each time with the same."""
+            self.serial = itertools.count(1)
+            for table in (
+                "route",
+                "past_route",
+                "binding",
+                "answer",
+                "delivery",
+                "attempt",
+                "event",
+                "webhook",
+            ):
+                connection.execute(f"DELETE FROM agi_router.{table}".encode())
+            connection.execute("DELETE FROM agi_router.api_key WHERE id <> ALL (%s)", [keys])
+            connection.execute(
+                "DELETE FROM agi_router.block WHERE block::text <> ALL (%s)", [blocks]
+            )
+            connection.execute(
+                "DELETE FROM agi_router.tenant WHERE id::text <> ALL (%s)", [tenants]
+            )
+            connection.execute(
+                "UPDATE agi_router.block SET state = 'active', tenant_id = NULL,"
+                " valid_from = '-infinity', valid_until = 'infinity'"
+            )
+            connection.execute("UPDATE agi_router.tenant SET active = true, told = '{}'")
+            connection.execute("UPDATE agi_router.api_key SET state = 'active', revoked_at = NULL")
+
+        def before_call(self, case: Any) -> None:
+            """Make things of people and names that were not there before."""
+            number = next(self.serial)
+            match case.operation.label:
+                case "POST /v1/bindings":
+                    case.body = {"a": f"138{number:08}", "b": f"139{number:08}", "ttl": 7200}
+                case "POST /v1/webhooks":
+                    case.body = {"url": f"https://shop.example/{number}", "types": ["call.ended"]}
+                case "POST /v1/blocks":
+                    case.body = {"block": f"7001{number:07}"}
+                case "POST /v1/tenants":
+                    case.body = {"name": f"tenant-{number}"}
+
+        def get_call_kwargs(self, case: Any) -> dict[str, Any]:  # noqa: ARG002
+            """With a key."""
+            return {"headers": {"Authorization": f"Bearer {operator.bearer}"}}
+
+        def validate_response(self, response: Any, case: Any, **_: Any) -> None:
+            """By the document."""
+            done[f"{case.operation.label} {response.status_code}"] += 1
+            case.validate_response(response, checks=CHECKS)
+
+    Machine.run(
+        settings=settings(
+            max_examples=30,
+            stateful_step_count=8,
+            derandomize=True,
+            database=None,
+            deadline=None,
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )
+    )
+    # It has gone on from what was made, and has not only been told that there is no such thing.
+    went_on = {each: count for each, count in done.items() if "{" in each and each.endswith("200")}
+    assert sum(went_on.values()) > 10, done

@@ -31,6 +31,7 @@ from agi_router.doors.http.auth import Door
 from agi_router.doors.http.bodies import Body
 from agi_router.doors.http.event_outs import describe_sent
 from agi_router.doors.http.guard import Guard, tell_problem
+from agi_router.doors.http.links import add_links
 from agi_router.doors.http.options import Options
 from agi_router.doors.http.outs import FieldFaultOut, Out, ProblemOut
 from agi_router.doors.http.pool import StorePool
@@ -164,6 +165,7 @@ def _described(app: FastAPI) -> dict[str, Any]:
                 "description": _SIGNED_ABOUT,
             },
         }
+        add_links(document["paths"])
         document["webhooks"] = describe_sent()
         document["security"] = [{"bearer": []}, {"signed": []}]
         app.openapi_schema = document
