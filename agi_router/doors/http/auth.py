@@ -13,7 +13,8 @@ import hashlib
 import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Hashable, Iterator, Mapping
+from collections.abc import AsyncIterator, Hashable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import ip_address
@@ -194,14 +195,17 @@ class Desk:
 
 async def take_turn(request: HttpRequest) -> AsyncIterator[None]:
     """
-    Wait for a store, in no thread.
+    Wait for a store, in no thread; whoever then borrows one need not see to its return.
 
     Raises:
         Problem: None is free in time.
     """
     door: Door = request.app.state.door
     async with door.stores.turn():
-        yield
+        # Given back here and not by the borrower: that would take another change of threads.
+        with ExitStack() as borrowed:
+            request.state.borrowed = borrowed
+            yield
 
 
 _Turn = Annotated[None, Depends(take_turn, scope="function")]
@@ -219,9 +223,9 @@ class Needs:
         self.scope = scope
         """What the key has to have."""
 
-    def __call__(self, request: HttpRequest, _: _Turn) -> Iterator[Desk]:
+    def __call__(self, request: HttpRequest, _: _Turn) -> Desk:
         """
-        Lend a store for the request.
+        Lend a store for the request, until its turn is over.
 
         Raises:
             Problem: Nobody may ask so.
@@ -233,22 +237,22 @@ class Needs:
         authorization = request.headers.get("authorization")
         if authorization is None:
             raise _unknown("credentials_missing")
-        with door.stores.lend() as store:
-            found = _authenticate(request, store, authorization, address, door)
-            key = found.key
-            request.state.key = key.id
-            request.state.headers = door.count(key)
-            desk = Desk(
-                store=store.within(found.scope),
-                key=key,
-                request_id=request.state.id,
-                options=door.options,
-            )
-            desk.require(self.scope)
-            if request.state.body and not _is_json(request):
-                raise Problem.of_door("media_type_unsupported")
-            _check_query(request)
-            yield desk
+        store = request.state.borrowed.enter_context(door.stores.lend())
+        found = _authenticate(request, store, authorization, address, door)
+        key = found.key
+        request.state.key = key.id
+        request.state.headers = door.count(key)
+        desk = Desk(
+            store=store.within(found.scope),
+            key=key,
+            request_id=request.state.id,
+            options=door.options,
+        )
+        desk.require(self.scope)
+        if request.state.body and not _is_json(request):
+            raise Problem.of_door("media_type_unsupported")
+        _check_query(request)
+        return desk
 
 
 def _authenticate(
