@@ -41,6 +41,9 @@ What can go wrong, as one tree.
      │   ├─ BlockInUse        block_in_use          bindings live in the block
      │   ├─ TenantExists      tenant_exists         the tenant is already there
      │   ├─ OperatorOnly      operator_only         a tenant asks for what is the operator's
+     │   ├─ PoolNotFound      pool_not_found        the tenant has no pool of this name
+     │   ├─ PoolExists        pool_exists           the tenant has a pool of this name
+     │   ├─ PoolChanged       pool_changed          it has another version by now
      │   ├─ NoNumberAvailable no_number_available   no 700 number is free
      │   ├─ EventNotFound     event_not_found       no event has this id
      │   ├─ WebhookNotFound   webhook_not_found     no webhook has this id
@@ -109,6 +112,9 @@ __all__ = [
     "NumberFault",
     "NumberResting",
     "OperatorOnly",
+    "PoolChanged",
+    "PoolExists",
+    "PoolNotFound",
     "ProtocolError",
     "RequestInvalid",
     "RowInvalid",
@@ -446,6 +452,24 @@ class OperatorOnly(StoreError):
 class EventNotFound(StoreError):
     """
     There is no event of this id.
+    """
+
+
+class PoolNotFound(StoreError):
+    """
+    The tenant has no pool of this name.
+    """
+
+
+class PoolExists(StoreError):
+    """
+    The tenant has a pool of this name already.
+    """
+
+
+class PoolChanged(StoreError):
+    """
+    The pool was changed since it was read; read it again.
     """
 
 

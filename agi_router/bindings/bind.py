@@ -10,16 +10,18 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 
-from agi_router.bindings.choose import NumberPolicy, OpenBlocks
+from agi_router.bindings.choose import OpenBlocks
 from agi_router.bindings.conflicts import place_columns
 from agi_router.bindings.draw import NumberDrawing, Wish, can_draw, new_binding, terms_columns
 from agi_router.bindings.expiry import LONGEST_LIFE, check_expiry
 from agi_router.bindings.model import Binding
 from agi_router.bindings.modes import Parties, compile_routes
 from agi_router.bindings.parties import mode_columns
+from agi_router.bindings.policy import NumberPolicy
 from agi_router.bindings.requests import BindRequest
 from agi_router.bindings.rows import find_back, route_columns, seal_routes
 from agi_router.bindings.terms import Terms
+from agi_router.bindings.words import Mode
 from agi_router.errors import (
     BindingConflict,
     ExpiryInvalid,
@@ -67,12 +69,14 @@ class BindingMaking(NumberDrawing):
             ModeError: The mode does not allow these numbers.
             ExpiryInvalid: The binding would end before it begins, or live too long.
             TenantNotFound: There is no such tenant, or it is suspended.
-            BlockNotFound: *x* lies in no block of ours.
+            BlockNotFound: *x* lies in no block of ours, or in none of its pool's.
+            PoolNotFound: The tenant has no pool of this name.
+            RequestInvalid: The pool has another mode or operator digit than is asked for.
             BindingConflict: A party is on *x* already.
             NumberResting: A binding on *x* ended not long ago.
             NoNumberAvailable: No number can be chosen; says why.
         """
-        plain = x is None and y is None and can_draw(parties, choice)
+        plain = x is None and y is None and terms.pool is None and can_draw(parties, choice)
         if plain and (made := self._draw_remembered(parties, terms, None, choice)) is not None:
             return made
         return self._bind_by_steps(parties, terms, x, y, choice)
@@ -167,6 +171,7 @@ class BindingMaking(NumberDrawing):
         choice: NumberPolicy,
     ) -> Binding:
         self.scope.check_tenant(terms.tenant)
+        choice = self._in_pool(terms, parties.mode, choice, x, y)
         if parties.mode.open and not self._open_modes:
             raise ModeError(
                 f"{parties.mode} lets strangers call, and nothing says that 700 numbers may:"
@@ -180,6 +185,24 @@ class BindingMaking(NumberDrawing):
             # Somebody may have come to the number meanwhile.
             self._check_foreign(x, y)
             raise
+
+    def _in_pool(
+        self, terms: Terms, mode: Mode, choice: NumberPolicy, *numbers: XNumber | None
+    ) -> NumberPolicy:
+        """
+        How numbers are chosen, within the pool that a binding is to be made in, if there is one.
+
+        Raises:
+            PoolNotFound: There is none of this name.
+            RequestInvalid: Its mode is another one, or its operator digit.
+            BlockNotFound: One of the *numbers* given is not of it.
+        """
+        if terms.pool is None:
+            return choice
+        pool = self.pools.find(terms.tenant, terms.pool)
+        pool.check_mode(mode)
+        pool.check_numbers(numbers)
+        return pool.narrow(choice)
 
     def _bind_parties(
         self,
@@ -285,7 +308,10 @@ class BindingMaking(NumberDrawing):
 def _is_plain(request: BindRequest, choice: NumberPolicy) -> bool:
     """
     Whether a number may be drawn for it, and its end is said in one way at most.
+
+    Its pool says where, and is asked for it step by step.
     """
     given = (request.x, request.y) != (None, None)
     twice = request.ttl is not None and request.expires_at is not None
-    return not given and not twice and can_draw(request.parties, choice)
+    pooled = request.terms["pool"] is not None
+    return not given and not twice and not pooled and can_draw(request.parties, choice)

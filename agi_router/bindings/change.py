@@ -12,7 +12,7 @@ from agi_router.bindings.listing import BindingListing, no_such
 from agi_router.bindings.model import Binding, BindingId
 from agi_router.bindings.names import name_values
 from agi_router.bindings.rows import tag_order
-from agi_router.bindings.terms import TERMS
+from agi_router.bindings.terms import CHANGEABLE
 from agi_router.bindings.words import Side
 from agi_router.errors import (
     AgiRouterError,
@@ -27,7 +27,7 @@ __all__ = ["TermsChanging"]
 
 # How often a change is tried anew that has to look at the binding first.
 _TRIES = 5
-_TERMS = {term.name: term for term in TERMS}
+_TERMS = {term.name: term for term in CHANGEABLE}
 
 
 class TermsChanging(BindingListing):
@@ -42,7 +42,7 @@ class TermsChanging(BindingListing):
         Args:
             name: The binding.
             version: The one that it is to have still.
-            changes: New values by the names of :class:`Terms`: all but the tenant.
+            changes: New values by the names of :class:`Terms`: all but the tenant and the pool.
                 ``expires_at`` may be earlier or later; :obj:`None` takes back what was agreed.
 
         Raises:

@@ -7,11 +7,11 @@ import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 from itertools import cycle
 from typing import Any
 
 from agi_router.bindings.modes import Parties
+from agi_router.bindings.policy import Affinity, NumberPolicy
 from agi_router.bindings.words import Mode
 from agi_router.db.arrays import array_of_integers
 from agi_router.db.connection import Queries
@@ -25,14 +25,7 @@ from agi_router.inventory.store import InventoryStore
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import BLOCK_SIZE, Block, PhoneNumber, XNumber
 
-__all__ = [
-    "Affinity",
-    "NumberChooser",
-    "NumberPolicy",
-    "OpenBlocks",
-    "draw_numbers",
-    "draw_stride",
-]
+__all__ = ["NumberChooser", "OpenBlocks", "draw_numbers", "draw_stride"]
 
 # So many numbers of a block are looked at at once, and so often; then blocks are looked through.
 _ROUNDS = (64, 64, 64, 64)
@@ -41,26 +34,6 @@ _COPRIME = (1, 3, 7, 9)
 _CHUNK = 1000
 _EXTENSIONS = 64
 _FOREVER = timedelta(days=365 * 100)
-
-
-class Affinity(StrEnum):
-    """
-    Whether the same parties are to have the number again that they had before, or never.
-    """
-
-    PREFER = "prefer"
-    AVOID = "avoid"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NumberPolicy:
-    """
-    How numbers are chosen where none is given.
-    """
-
-    operator_digit: int | None = None
-    """The digit after 700; :obj:`None` for any."""
-    same_x: Affinity | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +47,7 @@ class OpenBlocks:
         own: Some of its own open blocks, drawn at random.
         shared: The same of those that are shared by all.
         digit: The operator digit that they have; :obj:`None` for any.
+        blocks: Those that they are among; none: all.
         binding_ids: What new bindings are numbered by: their values are sealed before they are
             made.
     """
@@ -83,6 +57,7 @@ class OpenBlocks:
     own: Sequence[Block]
     shared: Sequence[Block]
     digit: int | None
+    blocks: tuple[Block, ...]
     binding_ids: Sequence[int]
 
     @property
@@ -134,7 +109,13 @@ class NumberChooser:
             TenantNotFound: There is no such tenant, or it is suspended.
         """
         digit = choice.operator_digit
-        values = {"tenant": tenant, "digit": digit, "draws": len(_ROUNDS), "count": count}
+        values = {
+            "tenant": tenant,
+            "digit": digit,
+            "draws": len(_ROUNDS),
+            "count": count,
+            "blocks": _values(choice.blocks),
+        }
         row = self._queries.row("find_opening", values)
         if row is None:
             raise TenantNotFound(f"there is no active tenant {tenant!r}")
@@ -144,6 +125,7 @@ class NumberChooser:
             own=[Block(value=each) for each in row["own"]],
             shared=[Block(value=each) for each in row["shared"]],
             digit=digit,
+            blocks=choice.blocks,
             binding_ids=row["binding_ids"],
         )
 
@@ -346,9 +328,7 @@ class NumberChooser:
             if blocks
             else "no block is open"
         ]
-        closed = self._queries.rows(
-            "count_closed", {"tenant_id": opening.tenant_id, "digit": opening.digit}
-        )
+        closed = self._queries.rows("count_closed", _asked(opening))
         if given is None:
             words += [f"{row['blocks']} {_CLOSED[row['closed']][1]}" for row in closed]
             if not blocks and not closed:
@@ -359,8 +339,7 @@ class NumberChooser:
         )
 
     def _find_block(self, block: Block, opening: OpenBlocks) -> dict[str, Any] | None:
-        values = {"block": block.value, "tenant_id": opening.tenant_id, "digit": opening.digit}
-        return self._queries.row("find_block", values)
+        return self._queries.row("find_block", {"block": block.value, **_asked(opening)})
 
     def _open_blocks(self, opening: OpenBlocks, given: XNumber | None) -> list[Block]:
         """
@@ -368,8 +347,7 @@ class NumberChooser:
         """
         if given is not None:
             return [given.block]
-        values = {"tenant_id": opening.tenant_id, "digit": opening.digit}
-        rows = self._queries.rows("list_open_blocks", values)
+        rows = self._queries.rows("list_open_blocks", _asked(opening))
         return [Block(value=row["block"]) for row in rows]
 
     def _choose_x(
@@ -430,6 +408,21 @@ def draw_stride() -> int:
     return 10 * secrets.randbelow(BLOCK_SIZE // 10) + secrets.choice(_COPRIME)
 
 
+def _asked(opening: OpenBlocks) -> dict[str, Any]:
+    """
+    Whose blocks are looked for, and which.
+    """
+    return {
+        "tenant_id": opening.tenant_id,
+        "digit": opening.digit,
+        "blocks": _values(opening.blocks),
+    }
+
+
+def _values(blocks: Sequence[Block]) -> list[int]:
+    return [block.value for block in blocks]
+
+
 def _draw(size: int) -> list[int]:
     """
     Some numbers of a block, at random, which nobody is to guess.
@@ -450,4 +443,5 @@ _CLOSED = {
         "has another operator digit than the one asked for",
         "block(s) with another operator digit",
     ),
+    "pool": ("is not of the pool asked for", "block(s) outside the pool"),
 }

@@ -9,6 +9,7 @@ from typing import Self, TypeVar
 from agi_router.bindings.choose import NumberChooser
 from agi_router.bindings.names import BindingNames
 from agi_router.bindings.openings import Openings
+from agi_router.bindings.pool_store import PoolStore
 from agi_router.db.connection import Connection, Queries
 from agi_router.errors import KeysOutdated
 from agi_router.inventory.capacity import Quarantine
@@ -57,6 +58,8 @@ class BindingContext:
         """Bindings by what they are called."""
         self.inventory = InventoryStore(self._queries, quarantine, scope)
         """The blocks."""
+        self.pools = PoolStore(self._queries, self.inventory, scope)
+        """Sets of their numbers."""
         self._use_keys(keys)
         self._open_modes = open_modes
 

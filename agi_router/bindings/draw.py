@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from agi_router.bindings.choose import NumberPolicy, OpenBlocks, draw_numbers, draw_stride
+from agi_router.bindings.choose import OpenBlocks, draw_numbers, draw_stride
 from agi_router.bindings.conflicts import RouteConflicts
 from agi_router.bindings.expiry import LONGEST_LIFE
 from agi_router.bindings.model import Binding, RouteRow
 from agi_router.bindings.modes import Parties, compile_routes
 from agi_router.bindings.parties import mode_columns, parties_of_rows
+from agi_router.bindings.policy import NumberPolicy
 from agi_router.bindings.rows import (
     SealedRoute,
     find_back,

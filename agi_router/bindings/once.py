@@ -18,7 +18,7 @@ def bind_once(
     store: BindingStore, parties: Parties, terms: Terms, *, x: XNumber | None = None
 ) -> Binding:
     """
-    Bind *parties*, unless a binding of theirs lives that is of the same order, mode and tenant.
+    Bind *parties*, unless a binding of theirs lives of the same order, mode, tenant and pool.
 
     Of several who ask at once one binds, and the others wait for it. Without an order they are
     bound in any case.
@@ -43,6 +43,7 @@ def bind_once(
         "order_tag": order_tags(
             parties, tenant=terms.tenant, order_id=terms.order_id, keys=store.keys
         ),
+        "pool": terms.pool,
         "x_number": None if x is None else x.value,
     }
     queries = Queries(store.connection, store.scope.values)

@@ -13,11 +13,29 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from agi_router.bindings.words import Counting, Direction, Display, Language, check_prompts
+from agi_router.bindings.words import (
+    Counting,
+    Direction,
+    Display,
+    Language,
+    check_pool,
+    check_prompts,
+)
 from agi_router.durations import format_duration, parse_within
 from agi_router.texts import narrow
 
-__all__ = ["TERMS", "Kind", "Name", "Span", "Term", "Terms", "Text", "Whole", "Words"]
+__all__ = [
+    "CHANGEABLE",
+    "TERMS",
+    "Kind",
+    "Name",
+    "Span",
+    "Term",
+    "Terms",
+    "Text",
+    "Whole",
+    "Words",
+]
 
 _WHOLE = re.compile(r"[0-9]{1,10}")
 # NUL, and halves of characters.
@@ -212,6 +230,8 @@ class Term:
     about: str
     """What it is, for people."""
     default: Any
+    fixed: bool = False
+    """Whether it stays as it was when the binding was made."""
 
     def store(self, value: Any) -> Any:
         """
@@ -229,8 +249,10 @@ class Term:
         return self.default if value is None else self.kind.load(value)
 
 
-def _told(about: str, kind: Kind, *, word: str | None = None) -> Mapping[str, Any]:
-    return {"about": about, "kind": kind, "word": word}
+def _told(
+    about: str, kind: Kind, *, word: str | None = None, fixed: bool = False
+) -> Mapping[str, Any]:
+    return {"about": about, "kind": kind, "word": word, "fixed": fixed}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -298,6 +320,14 @@ class Terms:
         default=None,
         metadata=_told("the order's id at an industrial platform, 1 to 128 characters", Text(128)),
     )
+    pool: str | None = field(
+        default=None,
+        metadata=_told(
+            "the tenant's pool that its numbers come from; any blocks open to it if left out",
+            Name(check_pool),
+            fixed=True,
+        ),
+    )
 
 
 TERMS = tuple(
@@ -307,8 +337,12 @@ TERMS = tuple(
         kind=each.metadata["kind"],
         about=each.metadata["about"],
         default=each.default,
+        fixed=each.metadata["fixed"],
     )
     for each in fields(Terms)
     if each.metadata
 )
 """The terms that people may choose, in the order in which they are shown."""
+
+CHANGEABLE = tuple(term for term in TERMS if not term.fixed)
+"""Those of them that may be changed while the binding lives."""

@@ -7,12 +7,13 @@ from typing import Any
 
 from agi_router.bindings.model import Binding, Party
 from agi_router.bindings.modes import MODES, group_of
+from agi_router.bindings.pools import Pool
 from agi_router.bindings.rows import seconds
 from agi_router.bindings.terms import TERMS
 from agi_router.bindings.words import Side
 from agi_router.numbers import PhoneNumber
 
-__all__ = ["describe_binding", "reveal_binding"]
+__all__ = ["describe_binding", "describe_pool", "reveal_binding"]
 
 _Shown = Callable[[PhoneNumber], str]
 
@@ -51,6 +52,25 @@ def _describe(binding: Binding, told: _Shown) -> dict[str, Any]:
         "tenant": binding.tenant,
         "version": binding.version,
         "damage": binding.damage,
+    }
+
+
+def describe_pool(pool: Pool) -> dict[str, Any]:
+    """
+    A pool as it is printed.
+    """
+    return {
+        "name": pool.name,
+        "tenant": pool.tenant,
+        "blocks": list(map(str, pool.blocks)),
+        "operator_digit": pool.operator_digit,
+        "mode": pool.mode,
+        "callback": pool.callback,
+        "window": seconds(pool.window),
+        "language": pool.language,
+        "prompts": pool.prompts,
+        "created_at": pool.created_at,
+        "version": pool.version,
     }
 
 

@@ -19,6 +19,7 @@ __all__ = [
     "Mode",
     "Side",
     "check_order_id",
+    "check_pool",
     "check_prompts",
 ]
 
@@ -125,6 +126,8 @@ class BindingState(StrEnum):
 
 
 _PROMPTS = re.compile(r"[a-z0-9][a-z0-9_-]{0,15}")
+# It begins with a letter: so it is no number, and may stand in a path.
+_POOL = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
 
 
 def check_order_id(text: str) -> str:
@@ -146,4 +149,19 @@ def check_prompts(text: str) -> str:
     """
     if not _PROMPTS.fullmatch(text):
         raise ValueError("a name has 1 to 16 of a-z, 0-9, '_' and '-'")
+    return text
+
+
+def check_pool(text: str) -> str:
+    """
+    Return *text* if it may be a pool's name.
+
+    Raises:
+        ValueError: If it may not.
+    """
+    if not _POOL.fullmatch(text):
+        raise ValueError(
+            "a pool's name has 1 to 64 of A-Z, a-z, 0-9, '.', '_' and '-', and begins with a"
+            " letter"
+        )
     return text

@@ -21,9 +21,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from agi_router.bindings.fields import FIELDS, reader
+from agi_router.bindings.pools import Pool
 from agi_router.bindings.requests import BindRequest, Fault, find_misplaced, make_request
 from agi_router.bindings.words import BindingState
-from agi_router.errors import CsvError
+from agi_router.errors import CsvError, RequestInvalid
 from agi_router.tenants.model import check_tenant
 from agi_router.texts import narrow, strip
 
@@ -109,6 +110,7 @@ The columns that an export has, in their order.
 
 _REQUIRED = ("mode", "order")
 _TENANT = "default"
+_NO_POOLS: Mapping[tuple[str, str], Pool] = {}
 _UNREAD = frozenset({"id", "fault"})
 
 
@@ -120,6 +122,7 @@ class Header:
         names: Its cells. A column without a name is to be empty.
         fixed_lines: Whether fixed lines may be parties.
         tenant: Whose rows alone it may have; :obj:`None` for anybody's.
+        pools: The pools that rows may name, by tenant and name.
 
     Raises:
         CsvError: A column is not known, comes twice, or is missing; its name is not told where it
@@ -127,7 +130,12 @@ class Header:
     """
 
     def __init__(
-        self, names: Sequence[str], *, fixed_lines: bool = False, tenant: str | None = None
+        self,
+        names: Sequence[str],
+        *,
+        fixed_lines: bool = False,
+        tenant: str | None = None,
+        pools: Mapping[tuple[str, str], Pool] = _NO_POOLS,
     ) -> None:
         self.names = tuple(narrow(strip(unescape(strip(name)))).lower() for name in names)
         _check_names(self.names)
@@ -144,6 +152,7 @@ class Header:
             "tenant": only,
         }
         self._tenant = _TENANT if tenant is None else tenant
+        self._pools = pools
         # Modes, and the columns that are filled; as many as there are kinds of rows.
         self._well_placed: set[tuple[Any, ...]] = set()
         self._readers = [
@@ -198,9 +207,23 @@ class Header:
         if faults or mode is None:
             return faults
         try:
-            return make_request(values, tenant=self._tenant)
+            return make_request(self._filled(values), tenant=self._tenant)
         except ValueError as error:
             return [Fault(None, str(error))]
+
+    def _filled(self, values: dict[str, Any]) -> dict[str, Any]:
+        """
+        The same, with what their pool has by default, if they name one.
+
+        Raises:
+            RequestInvalid: There is no such pool, or it takes nothing of this mode.
+        """
+        if "pool" not in values:
+            return values
+        pool = self._pools.get((values.get("tenant", self._tenant), values["pool"]))
+        if pool is None:
+            raise RequestInvalid("the tenant has no pool of this name", ("pool",))
+        return pool.fill(values)
 
     def _values(self, cells: Sequence[str]) -> tuple[dict[str, Any], list[Fault]]:
         """

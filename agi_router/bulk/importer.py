@@ -27,9 +27,10 @@ from typing import Any, BinaryIO
 
 import psycopg
 
-from agi_router.bindings.choose import NumberPolicy
 from agi_router.bindings.conflicts import FOREIGN
 from agi_router.bindings.model import BindingId
+from agi_router.bindings.policy import NumberPolicy
+from agi_router.bindings.pools import Pool
 from agi_router.bindings.requests import BindRequest, Fault
 from agi_router.bindings.rows import order_tags
 from agi_router.bindings.store import BindingStore
@@ -191,10 +192,14 @@ class Importer:
         """
         self._dry = dry_run
         reader = CsvReader(stream, self._watcher.encoding)
-        self._header = Header(reader.header, fixed_lines=self._fixed_lines, tenant=self._tenant)
+        found = self._store_of_one.pools.all(limit=None)
+        pools = {(pool.tenant, pool.name): pool for pool in found}
+        self._header = Header(
+            reader.header, fixed_lines=self._fixed_lines, tenant=self._tenant, pools=pools
+        )
         self._watcher.header(self._header.names)
         with translated(), _rotated_meanwhile():
-            self._sealer = self._make_sealer()
+            self._sealer = self._make_sealer(pools)
             with Workshop(self._sealer, processes=self._processes) as workshop:
                 if keep_going and not dry_run:
                     for chunk, prepared in workshop.work(self._chunks(reader)):
@@ -240,7 +245,7 @@ class Importer:
             self._execute("steer_import", {})
             yield
 
-    def _make_sealer(self) -> Sealer:
+    def _make_sealer(self, pools: Mapping[tuple[str, str], Pool]) -> Sealer:
         tenants = {row["name"]: row["id"] for row in self._execute("list_active_tenants", {})}
         if self._tenant is not None and self._tenant not in tenants:
             raise TenantNotFound(f"there is no active tenant {self._tenant!r}")
@@ -254,6 +259,7 @@ class Importer:
                 row["block"]: row["tenant_id"] for row in self._execute("list_all_open_blocks", {})
             },
             ttl=self._ttl,
+            pools=pools,
         )
 
     def _chunks(self, reader: CsvReader) -> Iterator[Chunk]:
@@ -379,9 +385,11 @@ class Importer:
         """
         row = self._row(record)
         chooser = self._store_of_one.chooser
-        opening = chooser.opening(row.tenant, _POLICY)
+        pool = self._sealer.pool(row)
+        choice = _POLICY if pool is None else pool.narrow(_POLICY)
+        opening = chooser.opening(row.tenant, choice)
         try:
-            for numbers in chooser.pairs(row.parties, opening, _POLICY, row.x, row.y):
+            for numbers in chooser.pairs(row.parties, opening, choice, row.x, row.y):
                 if self._bind_on(numbers, row, entry, now):
                     return
         except NoNumberAvailable as error:

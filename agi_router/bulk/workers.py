@@ -28,6 +28,7 @@ from agi_router.bindings.expiry import find_expiry
 from agi_router.bindings.model import RouteRow
 from agi_router.bindings.modes import compile_routes
 from agi_router.bindings.parties import mode_columns
+from agi_router.bindings.pools import Pool
 from agi_router.bindings.requests import BindRequest, Fault
 from agi_router.bindings.rows import (
     find_back,
@@ -39,7 +40,7 @@ from agi_router.bulk.columns import Header
 from agi_router.bulk.copy_rows import BINDING, ROUTE, pack_array, to_microseconds
 from agi_router.bulk.csv_file import Record
 from agi_router.db.arrays import array_of_integers, array_of_texts
-from agi_router.errors import ExpiryInvalid, ModeError, StoreError
+from agi_router.errors import BlockNotFound, ExpiryInvalid, ModeError, StoreError
 from agi_router.keys.ring import Cipher, KeyRing
 from agi_router.numbers import BLOCK_SIZE, Block, XNumber
 
@@ -199,6 +200,7 @@ class Sealer:
         tenants: Ids of the active tenants, by name.
         blocks: The blocks of ours that take new bindings, and the tenants they are kept for.
         ttl: Life of a binding, where a row says nothing.
+        pools: The pools that rows may name, by tenant and name.
     """
 
     keys: KeyRing
@@ -208,8 +210,9 @@ class Sealer:
     tenants: Mapping[str, int]
     blocks: Mapping[int, int | None]
     ttl: timedelta
-    # By tenant, as they are asked for: its own, and those shared by all.
-    _open_blocks: dict[int, tuple[list[int], list[int]]] = field(
+    pools: Mapping[tuple[str, str], Pool] = field(default_factory=dict)
+    # By tenant and pool, as they are asked for: its own, and those shared by all.
+    _open_blocks: dict[tuple[int, str | None], tuple[list[int], list[int]]] = field(
         default_factory=dict, init=False, compare=False
     )
 
@@ -217,7 +220,9 @@ class Sealer:
         """
         Work on a chunk.
         """
-        header = Header(self.names, fixed_lines=self.fixed_lines, tenant=self.tenant)
+        header = Header(
+            self.names, fixed_lines=self.fixed_lines, tenant=self.tenant, pools=self.pools
+        )
         entries: list[Entry] = []
         faults: list[tuple[int, Fault]] = []
         over = 0
@@ -368,7 +373,13 @@ class Sealer:
         The numbers of A and of B, dealt out where they are not given.
         """
         given = row.x or row.y
+        pool = self.pool(row)
         if given is not None:
+            if pool is not None:
+                try:
+                    pool.check_numbers((row.x, row.y))
+                except BlockNotFound as error:
+                    return Fault("y" if row.x is None else "x", str(error))
             if not self._open(given.block.value, tenant_id):
                 return Fault(
                     "y" if row.x is None else "x",
@@ -376,7 +387,7 @@ class Sealer:
                 )
             block = given.block
         else:
-            own, others = self._blocks_of(tenant_id)
+            own, others = self._blocks_of(tenant_id, pool)
             blocks = others or own if shared else own or others
             if not blocks:
                 return Fault(None, "no block is open for new bindings of this tenant")
@@ -392,12 +403,25 @@ class Sealer:
             return (x_number, other) if row.y is None else (other, y_number)
         return x_number, y_number
 
-    def _blocks_of(self, tenant_id: int) -> tuple[list[int], list[int]]:
-        if tenant_id not in self._open_blocks:
-            own = [block for block, owner in self.blocks.items() if owner == tenant_id]
-            others = [block for block, owner in self.blocks.items() if owner is None]
-            self._open_blocks[tenant_id] = own, others
-        return self._open_blocks[tenant_id]
+    def pool(self, row: BindRequest) -> Pool | None:
+        """
+        The pool that a row names.
+        """
+        name: str | None = row.terms["pool"]
+        return None if name is None else self.pools[row.tenant, name]
+
+    def _blocks_of(self, tenant_id: int, pool: Pool | None) -> tuple[list[int], list[int]]:
+        whose = tenant_id, None if pool is None else pool.name
+        if whose not in self._open_blocks:
+            blocks = {
+                block: owner
+                for block, owner in self.blocks.items()
+                if pool is None or pool.takes(Block(value=block))
+            }
+            own = [block for block, owner in blocks.items() if owner == tenant_id]
+            others = [block for block, owner in blocks.items() if owner is None]
+            self._open_blocks[whose] = own, others
+        return self._open_blocks[whose]
 
     def _open(self, block: int, tenant_id: int) -> bool:
         return self.blocks.get(block, -1) in {None, tenant_id}

@@ -2,21 +2,22 @@
 ``agi-router bind``, ``unbind``, ``extend``, ``show``, ``list``: bindings.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from textwrap import wrap
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
-from agi_router.bindings.choose import Affinity, NumberPolicy
 from agi_router.bindings.expiry import find_expiry
 from agi_router.bindings.fields import reader
 from agi_router.bindings.model import Binding
 from agi_router.bindings.modes import MODES, Parties
-from agi_router.bindings.requests import make_request, place_y
-from agi_router.bindings.terms import TERMS
+from agi_router.bindings.policy import Affinity, NumberPolicy
+from agi_router.bindings.requests import BindRequest, make_request, place_y
+from agi_router.bindings.terms import CHANGEABLE, TERMS
 from agi_router.bindings.views import describe_binding
 from agi_router.bindings.words import BindingState, Mode, Side
 from agi_router.cli.arguments import (
@@ -172,11 +173,34 @@ def _bind(mode: Mode, *, as_json: bool, **given: Any) -> None:
     with usage():
         said = place_y(said)
     values = {word: _read(word, value, settings) for word, value in said.items()}
-    with usage():
-        request = make_request({"mode": mode, **values})
+    values["mode"] = mode
+    request = None if "pool" in values else _request(values)
     with open_store(settings) as store:
+        if request is None:
+            pool = store.pools.find(values["tenant"], values["pool"])
+            with usage():
+                values = pool.fill(_without_defaults(values))
+            request = _request(values)
         made = store.make(request, default_ttl=settings.ttl, choice=choice)
         echo_binding(made, as_json=as_json)
+
+
+def _without_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    The same without what nobody has typed; its tenant apart.
+    """
+    source = click.get_current_context().get_parameter_source
+    kept = {"mode", "tenant"}
+    return {
+        word: value
+        for word, value in values.items()
+        if word in kept or source(word) is not ParameterSource.DEFAULT
+    }
+
+
+def _request(values: Mapping[str, Any]) -> BindRequest:
+    with usage():
+        return make_request(values)
 
 
 def _read(word: str, value: Any, settings: Settings) -> Any:
@@ -285,7 +309,7 @@ def _replace(
         return changed
 
 
-_NAMES = {"order": "order_id", **{term.word: term.name for term in TERMS}}
+_NAMES = {"order": "order_id", **{term.word: term.name for term in CHANGEABLE}}
 
 
 def _changes_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -298,7 +322,7 @@ def _changes_options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--b", type=NUMBER, metavar="NUM", help="Who takes the place of B."),
             _TTL,
             _EXPIRES,
-            *(term_option(term, new=False) for term in TERMS),
+            *(term_option(term, new=False) for term in CHANGEABLE),
             click.option("--order", type=ORDER_ID, help="The order behind it."),
             click.option(
                 "--unset",

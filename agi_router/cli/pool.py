@@ -1,23 +1,37 @@
 """
-``agi-router pool``: how full the blocks are, how long they last, how many are needed.
+``agi-router pool``: how full the blocks are, how many are needed, and named sets of them.
 """
 
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 import click
 
-from agi_router.cli.arguments import COUNT, Duration, scope_option
-from agi_router.cli.context import read_settings
-from agi_router.cli.output import echo, echo_json, echo_table, json_option
+from agi_router.bindings.pool_store import PoolStore
+from agi_router.bindings.pools import Pool
+from agi_router.bindings.views import describe_pool
+from agi_router.bindings.words import Callback, Language, Mode, check_pool, check_prompts
+from agi_router.cli.arguments import COUNT, SPAN, TENANT, Checked, Duration, scope_option, usage
+from agi_router.cli.context import open_serving_database, read_settings
+from agi_router.cli.output import echo, echo_json, echo_pairs, echo_table, json_option
 from agi_router.cli.stores import open_inventory
+from agi_router.db.connection import Queries
 from agi_router.durations import format_duration
 from agi_router.inventory.capacity import size_pool
-from agi_router.numbers import BLOCK_SIZE
+from agi_router.inventory.store import InventoryStore
+from agi_router.numbers import BLOCK_SIZE, Block
 
 __all__ = ["group"]
 
 _MAX_TTL = timedelta(days=90)
+# What may be unset of a pool, as its option is called, and what it is.
+_UNSET = {
+    "block": "blocks",
+    "operator-digit": "operator_digit",
+    **{word: word for word in ("mode", "callback", "window", "language", "prompts")},
+}
 
 
 @click.group("pool", invoke_without_command=True)
@@ -28,6 +42,8 @@ def group(ctx: click.Context, tenant: str | None, *, as_json: bool) -> None:
     r"""
     Show how many numbers of each block are bound, rest and are free, and when none will be.
 
+    The commands below keep pools by name: sets of a tenant's numbers that bindings name.
+
     The forecast is linear: numbers held (bound or resting) go on growing as they did in the last
     24 hours. Returned blocks are left out.
 
@@ -35,6 +51,7 @@ def group(ctx: click.Context, tenant: str | None, *, as_json: bool) -> None:
     Examples:
       agi-router pool
       agi-router pool size --pairs 50000 --ttl 2h
+      agi-router pool add FC1001 --tenant couriers --block 70012345678
     """
     if ctx.invoked_subcommand is not None:
         if as_json:
@@ -47,12 +64,7 @@ def group(ctx: click.Context, tenant: str | None, *, as_json: bool) -> None:
     if as_json:
         echo_json(rows)
         return
-    columns = ("block", "tenant", "state", "bound", "resting", "free", "growth")
-    echo_table(
-        (*columns, "exhausted"),
-        [(*(r[name] for name in columns), r["exhausted_at"] or "never") for r in rows],
-        empty="no blocks yet: add one with 'agi-router block add'",
-    )
+    _echo_capacity(rows)
 
 
 @group.command("size")
@@ -119,3 +131,175 @@ def size(
 
 def _seconds(value: timedelta) -> int:
     return int(value.total_seconds())
+
+
+_TENANT = click.option("--tenant", type=TENANT, default="default", show_default=True)
+_NAME = click.argument("name", type=Checked("name", check_pool), metavar="NAME")
+
+
+def _said_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """
+    The options that say what a pool is.
+    """
+    for option in reversed(
+        (
+            click.option(
+                "--block",
+                "blocks",
+                type=Checked("block", Block.parse),
+                multiple=True,
+                help="Numbers come from this block alone, or from these; as often as needed.",
+            ),
+            click.option(
+                "--operator-digit",
+                type=click.IntRange(0, 9),
+                help="Numbers have this digit after 700.",
+            ),
+            click.option(
+                "--mode",
+                type=click.Choice([each.value for each in Mode]),
+                help="The only mode in it, and that of bindings that say none.",
+            ),
+            click.option(
+                "--callback",
+                type=click.Choice([each.value for each in Callback]),
+                help="Who is called back, where a binding does not say.",
+            ),
+            click.option(
+                "--window", type=SPAN, help="How long who called last is, e.g. 30m; with last."
+            ),
+            click.option("--language", type=click.Choice([each.value for each in Language])),
+            click.option("--prompts", type=Checked("name", check_prompts), help="Set of prompts."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+@group.command("add")
+@_NAME
+@_TENANT
+@_said_options
+@json_option
+def add(name: str, tenant: str, *, as_json: bool, **given: Any) -> None:
+    r"""
+    Add a pool: a named set of a tenant's numbers, with what bindings on them have by default.
+
+    \b
+    Examples:
+      agi-router pool add FC1001 --tenant couriers --block 70012345678
+      agi-router pool add hotline --mode gxb --callback last --window 30m
+    """
+    with _open() as pools, usage():
+        _echo(pools.add(tenant, name, **_said(given)), as_json=as_json)
+
+
+@group.command("list")
+@click.option("--tenant", type=TENANT, help="Only those of this tenant.")
+@json_option
+def list_(tenant: str | None, *, as_json: bool) -> None:
+    """
+    List the pools, newest first.
+    """
+    with _open() as pools:
+        rows = list(map(describe_pool, pools.all(tenant=tenant, limit=None)))
+    if as_json:
+        echo_json(rows)
+        return
+    echo_table(
+        ("name", "tenant", "blocks", "mode"),
+        [(r["name"], r["tenant"], len(r["blocks"]) or "any", r["mode"] or "any") for r in rows],
+        empty="no pools: add one with 'agi-router pool add'",
+    )
+
+
+@group.command("show")
+@_NAME
+@_TENANT
+@json_option
+def show(name: str, tenant: str, *, as_json: bool) -> None:
+    """
+    Show a pool, and how full its blocks are.
+    """
+    with _open() as pools:
+        found = pools.find(tenant, name)
+        rows = pools.capacity(found)
+    if as_json:
+        echo_json({**describe_pool(found), "capacity": rows})
+        return
+    _echo(found, as_json=False)
+    _echo_capacity(rows)
+
+
+@group.command("change")
+@_NAME
+@_TENANT
+@_said_options
+@click.option(
+    "--unset",
+    type=click.Choice(_UNSET),
+    multiple=True,
+    help="What it has no longer; as often as needed.",
+)
+@json_option
+def change(name: str, tenant: str, unset: Sequence[str], *, as_json: bool, **given: Any) -> None:
+    r"""
+    Change a pool; what is left out stays. Bindings that were made in it stay as they are.
+
+    \b
+    Example:
+      agi-router pool change FC1001 --tenant couriers --callback last --unset operator-digit
+    """
+    changes = {**_said(given), **{_UNSET[word]: None for word in unset}}
+    if not changes:
+        raise click.UsageError("say what is to change")
+    with _open() as pools, usage():
+        _echo(pools.change(tenant, name, **changes), as_json=as_json)
+
+
+@group.command("remove")
+@_NAME
+@_TENANT
+@json_option
+def remove(name: str, tenant: str, *, as_json: bool) -> None:
+    """
+    Remove a pool. Bindings that were made in it stay as they are.
+    """
+    with _open() as pools:
+        _echo(pools.remove(tenant, name), as_json=as_json)
+
+
+@contextmanager
+def _open() -> Iterator[PoolStore]:
+    with open_serving_database(settings := read_settings()) as connection:
+        queries = Queries(connection)
+        yield PoolStore(queries, InventoryStore(queries, settings.quarantine))
+
+
+def _said(given: dict[str, Any]) -> dict[str, Any]:
+    """
+    What the options say, as a pool has it.
+    """
+    kinds = {"mode": Mode, "callback": Callback, "language": Language}
+    return {
+        word: kinds[word](value) if word in kinds else value
+        for word, value in given.items()
+        if value not in {None, ()}
+    }
+
+
+def _echo(pool: Pool, *, as_json: bool) -> None:
+    described = describe_pool(pool)
+    if as_json:
+        echo_json(described)
+        return
+    echo_pairs({**described, "blocks": ", ".join(described["blocks"]) or "any"})
+
+
+def _echo_capacity(rows: list[dict[str, Any]]) -> None:
+    columns = ("block", "tenant", "state", "bound", "resting", "free", "growth")
+    echo_table(
+        (*columns, "exhausted"),
+        [(*(r[name] for name in columns), r["exhausted_at"] or "never") for r in rows],
+        empty="no blocks yet: add one with 'agi-router block add'",
+    )

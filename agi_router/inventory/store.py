@@ -4,6 +4,7 @@ Managed blocks, as the database keeps them.
 Numbers exist only by their block: there is no row for a free number.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -122,18 +123,29 @@ class InventoryStore:
             self._queries.row("set_block_state", values)
         return self.block(block)
 
-    def statistics(self) -> list[dict[str, Any]]:
+    def statistics(
+        self,
+        *,
+        tenant: str | None = None,
+        digit: int | None = None,
+        blocks: Sequence[Block] = (),
+    ) -> list[dict[str, Any]]:
         """
         How many numbers of each block are bound, rest and are free, and when none will be.
+
+        Args:
+            tenant: Only those that are kept for this one, and shared ones.
+            digit: Only those with this operator digit.
+            blocks: Only these; none: all.
 
         Returns:
             One dictionary a block, returned ones left out: ``block``, ``state``, ``tenant``,
             ``bound``, ``resting``, ``free``, ``growth`` (numbers held more than a day ago), and
             ``exhausted_at``, :obj:`None` for never.
         """
-        return [
-            self._described(row) for row in self._queries.rows("pool_statistics", self._spans())
-        ]
+        asked = {"tenant": tenant, "digit": digit, "blocks": [block.value for block in blocks]}
+        rows = self._queries.rows("pool_statistics", {**asked, **self._spans()})
+        return [self._described(row) for row in rows]
 
     def number_state(self, x_number: XNumber) -> NumberState:
         """

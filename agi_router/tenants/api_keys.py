@@ -92,6 +92,7 @@ class KeyScope(StrEnum):
 
     BINDINGS_READ = "bindings:read"
     BINDINGS_WRITE = "bindings:write"
+    POOLS_WRITE = "pools:write"
     CALLS_READ = "calls:read"
     EVENTS_READ = "events:read"
     WEBHOOKS_READ = "webhooks:read"

@@ -392,6 +392,7 @@ SELECT b.block, b.id
   FROM agi_router.binding b
  WHERE b.order_id = %(order_id)s AND b.order_tag = ANY (%(order_tag)s::bigint[])
    AND b.ended_at IS NULL AND b.expires_at > clock_timestamp()
+   AND b.pool IS NOT DISTINCT FROM %(pool)s::text
    AND agi_router.in_scope(b.tenant_id, %(scope)s)
    AND (%(x_number)s::bigint IS NULL
         OR EXISTS (SELECT 1
@@ -469,3 +470,41 @@ SELECT b.*, t.name AS tenant, now() AS now
 -- list_routes --
 -- The routes of some bindings, those included whose place was taken since; not of those who left.
 SELECT * FROM agi_router.list_routes(%(block)s::bigint[], %(id)s::bigint[]);
+
+-- add_pool --
+-- Add a pool; no row if its tenant has one of this name.
+INSERT INTO agi_router.pool (tenant_id, name, blocks, operator_digit, mode, callback, callback_window, language, prompts)
+VALUES (%(tenant_id)s, %(name)s, %(blocks)s::bigint[], %(operator_digit)s, %(mode)s, %(callback)s, %(callback_window)s,
+        %(language)s, %(prompts)s)
+    ON CONFLICT (tenant_id, name) DO NOTHING
+RETURNING id;
+
+-- list_pools --
+-- Pools, those that were added last before others: of one tenant or of all in the scope, of one name, behind one of them.
+SELECT p.*, t.name AS tenant
+  FROM agi_router.pool p
+  JOIN agi_router.tenant t ON t.id = p.tenant_id
+ WHERE agi_router.in_scope(p.tenant_id, %(scope)s)
+   AND (%(tenant)s::text IS NULL OR t.name = %(tenant)s)
+   AND (%(name)s::text IS NULL OR p.name = %(name)s)
+   AND (%(after_at)s::timestamptz IS NULL OR (p.created_at, p.id) < (%(after_at)s, %(after_id)s::integer))
+ ORDER BY p.created_at DESC, p.id DESC
+ LIMIT %(limit)s;
+
+-- change_pool --
+-- Say anew what a pool is; no row if it has another version than the one given, or there is none.
+UPDATE agi_router.pool
+   SET blocks = %(blocks)s::bigint[], operator_digit = %(operator_digit)s, mode = %(mode)s, callback = %(callback)s,
+       callback_window = %(callback_window)s, language = %(language)s, prompts = %(prompts)s, version = version + 1
+ WHERE id = %(id)s AND version = %(version)s AND agi_router.in_scope(tenant_id, %(scope)s)
+RETURNING id;
+
+-- remove_pool --
+-- Forget a pool; no row if there is none.
+DELETE FROM agi_router.pool WHERE id = %(id)s AND agi_router.in_scope(tenant_id, %(scope)s) RETURNING id;
+
+-- count_kept_blocks --
+-- How many of some blocks are ours, and not kept for another than one tenant.
+SELECT count(*) AS blocks
+  FROM agi_router.block k
+ WHERE k.block = ANY (%(blocks)s::bigint[]) AND coalesce(k.tenant_id, %(tenant_id)s) = %(tenant_id)s;

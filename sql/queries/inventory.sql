@@ -58,7 +58,8 @@ SELECT k.block, k.operator, k.certificate, t.name AS tenant, k.state, k.created_
  ORDER BY k.block;
 
 -- pool_statistics --
--- Of each block that is not returned: how many numbers are bound, rest, and were held a day ago.
+-- Of each block that is not returned: how many numbers are bound, rest, and were held a day ago. Of a pool: of its blocks,
+-- as far as they are its tenant's or shared.
 SELECT k.block, k.state, t.name AS tenant, n.now, s.bound, s.resting,
        agi_router.count_held(k.block, %(number_quarantine)s, n.now - interval '1 day') AS held_before
   FROM agi_router.block k
@@ -70,6 +71,9 @@ SELECT k.block, k.state, t.name AS tenant, n.now, s.bound, s.resting,
          FROM agi_router.number_states(
                 k.block, k.block * 10000, k.block * 10000 + 9999, %(number_quarantine)s, n.now) x) s
  WHERE k.state <> 'returned' AND agi_router.in_scope(k.tenant_id, %(scope)s)
+   AND (%(tenant)s::text IS NULL OR t.name IS NULL OR t.name = %(tenant)s)
+   AND (%(digit)s::integer IS NULL OR k.block / 10000000 %% 10 = %(digit)s)
+   AND (%(blocks)s::bigint[] IS NULL OR %(blocks)s::bigint[] = '{}' OR k.block = ANY (%(blocks)s::bigint[]))
  ORDER BY k.block;
 
 -- find_number_state --
@@ -96,7 +100,7 @@ SELECT x_number, bound
 -- find_block --
 -- One block and what keeps a tenant's new bindings out of it; null: nothing does.
 SELECT agi_router.why_closed(k.block, k.tenant_id, k.state, k.valid_from, k.valid_until,
-                             %(tenant_id)s, %(digit)s, clock_timestamp()) AS closed
+                             %(tenant_id)s, %(digit)s, clock_timestamp(), %(blocks)s::bigint[]) AS closed
   FROM agi_router.block k
  WHERE k.block = %(block)s;
 
@@ -104,21 +108,22 @@ SELECT agi_router.why_closed(k.block, k.tenant_id, k.state, k.valid_from, k.vali
 -- Where a tenant may make bindings; see agi_router.open_blocks.
 SELECT *
   FROM agi_router.open_blocks(
-       %(tenant)s, %(digit)s::integer, %(draws)s, %(count)s, %(scope)s::integer);
+       %(tenant)s, %(digit)s::integer, %(draws)s, %(count)s, %(scope)s::integer,
+       %(blocks)s::bigint[]);
 
 -- list_open_blocks --
 -- All blocks in which a tenant may make new bindings: its own, then the shared ones.
 SELECT k.block
   FROM agi_router.block k
  WHERE agi_router.why_closed(k.block, k.tenant_id, k.state, k.valid_from, k.valid_until,
-                             %(tenant_id)s, %(digit)s, clock_timestamp()) IS NULL
+                             %(tenant_id)s, %(digit)s, clock_timestamp(), %(blocks)s::bigint[]) IS NULL
  ORDER BY k.tenant_id NULLS LAST, k.block;
 
 -- count_closed --
 -- How many blocks are closed to a tenant's new bindings, by what closes them.
 SELECT c.closed, count(*) AS blocks
   FROM (SELECT agi_router.why_closed(k.block, k.tenant_id, k.state, k.valid_from, k.valid_until,
-                                     %(tenant_id)s, %(digit)s, clock_timestamp()) AS closed
+                                     %(tenant_id)s, %(digit)s, clock_timestamp(), %(blocks)s::bigint[]) AS closed
           FROM agi_router.block k) c
  WHERE c.closed IS NOT NULL
  GROUP BY c.closed;

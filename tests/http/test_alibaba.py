@@ -23,7 +23,7 @@ from agi_router.bindings.model import BindingId
 from agi_router.bindings.modes import Gxb
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
-from agi_router.bindings.words import Direction
+from agi_router.bindings.words import Direction, Mode
 from agi_router.calls.refusal_limit import Rate
 from agi_router.db.connection import Connection, Queries, connect
 from agi_router.doors.alibaba.actions import ACTIONS, LATER, NEVER
@@ -672,3 +672,38 @@ def test_the_page_lists_every_code() -> None:
         codes = set(re.findall(r"`([A-Z][A-Za-z.]+)`", told))
         of_status = {code for code, (at, _) in GATEWAY.items() if str(at) in statuses}
         assert of_status == codes - {"Retry-After"}, statuses
+
+
+def test_pools(client: AlibabaClient, sign: Opener, store: BindingStore) -> None:
+    """A PoolKey names a pool, or the tenant with all that it has, in pools and out of them."""
+    other = Block.parse("70022345678")
+    store.inventory.add_block(other, operator=None, certificate=None)
+    store.pools.add("couriers", "FC1001", blocks=(other,), prompts="rides")
+    store.pools.add("couriers", "FC1002", mode=Mode.GXB)
+    store.pools.add("drivers", "FC1003")
+    made = bind_700(client, PoolKey="FC1001")
+    number = made["Data"]["SecretNo"]
+    assert number.startswith(str(other))
+    found = store.find(store.names.find(number))
+    assert (found.tenant, found.pool, found.prompts) == ("couriers", "FC1001", "rides")
+    # Asked again it is the same, and in no pool another one.
+    assert bind_700(client, PoolKey="FC1001")["Data"] == made["Data"]
+    plain = bind_700(client)
+    assert plain["Data"] != made["Data"]
+    assert client.code("QuerySubsId", PhoneNoX=number, PoolKey="FC1002") == "isv.SUBS_NOT_EXIST"
+    for key in ("FC1001", "couriers"):
+        told = client.ask("QuerySubsId", PhoneNoX=number, PoolKey=key)
+        assert told["SubsId"] == str(made["Data"]["SubsId"])
+    given = {"Expiration": beijing(HOUR), "TelA": C, "TelB": D, "OrderId": "A-1002"}
+    assert client.code("BindAxb700", PoolKey="FC1002", **given) == "isv.ILLEGAL_ARGUMENT"
+    foreign = client.code("BindAxb700", PoolKey="FC1001", TelX=X, **given)
+    assert foreign == "isv.FORBIDDEN_ACTION"
+    for key in ("FC1003", "drivers", "FC1004", C):
+        assert client.code("BindAxb700", PoolKey=key, **given) == "isv.POOLKEY_NOT_EXISTS"
+    wrong = {**named(made), "PoolKey": "FC1002"}
+    assert client.code("UnbindSubs700", **wrong) == "isv.SUBS_NOT_EXIST"
+    wrong = {**named(plain), "PoolKey": "FC1001"}
+    assert client.code("UnbindSubs700", **wrong) == "isv.SUBS_NOT_EXIST"
+    assert client.ask("UnbindSubs700", **{**named(made), "PoolKey": "FC1001"})["Code"] == "OK"
+    operators = sign(None)
+    assert operators.code("BindAxb700", PoolKey="FC1001", **given) == "isv.POOLKEY_NOT_EXISTS"

@@ -14,7 +14,7 @@ from agi_router.bindings.modes import Axb, Axe, Axyb, Gxb
 from agi_router.bindings.reasons import Reason
 from agi_router.bindings.rows import order_tags
 from agi_router.bindings.store import BindingStore
-from agi_router.bindings.terms import TERMS, Span, Term, Terms, Text, Whole, Words
+from agi_router.bindings.terms import CHANGEABLE, Span, Term, Terms, Text, Whole, Words
 from agi_router.bindings.words import BindingState, Direction
 from agi_router.calls.decision import Refusal, decide
 from agi_router.calls.end import Outcome
@@ -48,7 +48,7 @@ from harness.database import (
     one,
 )
 
-BY_NAME = {term.name: term for term in TERMS}
+BY_NAME = {term.name: term for term in CHANGEABLE}
 
 
 def sample(term: Term) -> Any:

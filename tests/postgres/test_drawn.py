@@ -8,10 +8,10 @@ import pytest
 from bench.pgbench import Recorder
 from psycopg.rows import dict_row
 
-from agi_router.bindings.choose import NumberPolicy
 from agi_router.bindings.draw import can_draw
 from agi_router.bindings.model import Binding
 from agi_router.bindings.modes import MODES, Ax, Axb, Axyb, Gxb, Parties
+from agi_router.bindings.policy import NumberPolicy
 from agi_router.bindings.requests import BindRequest, make_request
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms

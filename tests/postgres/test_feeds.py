@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from agi_router.bindings.choose import Affinity, NumberPolicy
 from agi_router.bindings.model import Binding
 from agi_router.bindings.modes import Ax, Axb, Axyb, Gxb
+from agi_router.bindings.policy import Affinity, NumberPolicy
 from agi_router.bindings.reasons import Reason
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from agi_router.bindings.choose import Affinity, NumberPolicy
 from agi_router.bindings.model import Binding, BindingId
 from agi_router.bindings.modes import Axb, Axyb, Gxb
+from agi_router.bindings.policy import Affinity, NumberPolicy
 from agi_router.bindings.reasons import Reason
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms

@@ -15,10 +15,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from agi_router.bindings.choose import Affinity, NumberPolicy
 from agi_router.bindings.model import Binding, BindingId
 from agi_router.bindings.modes import Ax, Axb, Axe, Axyb, Gxb, Gxyb, Parties
 from agi_router.bindings.once import bind_once
+from agi_router.bindings.policy import Affinity, NumberPolicy
 from agi_router.bindings.reasons import Reason
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms

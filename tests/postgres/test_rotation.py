@@ -21,9 +21,9 @@ import psycopg
 import pytest
 from postgres.test_import import Importing
 
-from agi_router.bindings.choose import Affinity, NumberPolicy
 from agi_router.bindings.model import Binding
 from agi_router.bindings.modes import Y_TTL, Ax, Axb, Axe, Axyb, Gxb, Gxyb, Parties
+from agi_router.bindings.policy import Affinity, NumberPolicy
 from agi_router.bindings.reasons import Reason
 from agi_router.bindings.reseal import Renewal
 from agi_router.bindings.store import BindingStore

@@ -15,11 +15,12 @@ from typing import Any
 import pytest
 
 import agi_router
-from agi_router.bindings.choose import NumberPolicy
 from agi_router.bindings.conflicts import FOREIGN
 from agi_router.bindings.model import Binding, BindingId
 from agi_router.bindings.modes import Axb, Axe, Gxb
 from agi_router.bindings.names import BindingNames
+from agi_router.bindings.policy import NumberPolicy
+from agi_router.bindings.pool_store import PoolStore
 from agi_router.bindings.reasons import Reason
 from agi_router.bindings.requests import make_request
 from agi_router.bindings.store import BindingStore
@@ -84,6 +85,7 @@ class Target:
     """An API key."""
     webhook: int
     event: int
+    pool: str
 
 
 @dataclass
@@ -121,6 +123,7 @@ class World:
             "event": "tenant_id = (SELECT id FROM agi_router.tenant WHERE name = 'theirs')",
             "delivery": "webhook_id = (SELECT id FROM agi_router.webhook"
             " WHERE tenant_id = (SELECT id FROM agi_router.tenant WHERE name = 'theirs'))",
+            "pool": "tenant_id = (SELECT id FROM agi_router.tenant WHERE name = 'theirs')",
             "tenant": "true",
             "block": "true",
         }
@@ -175,6 +178,8 @@ def world(server: Server) -> Iterator[World]:
         own = store.bind(
             Gxb(members=(A,), b=B), _terms(store, US, order_id="order-ours"), x=OWN.number(11)
         )
+        store.pools.add(THEM, "FC9001", blocks=(OTHERS,))
+        store.pools.add(US, "FC9003")
         key, _ = _add_key(store, THEM)
         _add_key(store, US)
         # A number that is no part of another one.
@@ -191,7 +196,16 @@ def world(server: Server) -> Iterator[World]:
             connection=connection,
             store=store,
             theirs=Target(
-                pair.id, group.id, x, "order-theirs", OTHERS, THEM, key.id, webhook.id, event
+                pair.id,
+                group.id,
+                x,
+                "order-theirs",
+                OTHERS,
+                THEM,
+                key.id,
+                webhook.id,
+                event,
+                "FC9001",
             ),
             absent=Target(
                 replace(pair.id, id=10**9),
@@ -203,6 +217,7 @@ def world(server: Server) -> Iterator[World]:
                 "a" * 16,
                 98765432,
                 87654321,
+                "FC9002",
             ),
             own=own,
             marks=frozenset(
@@ -213,6 +228,7 @@ def world(server: Server) -> Iterator[World]:
                     str(OTHERS),
                     str(x),
                     key.id,
+                    "FC9001",
                     str(webhook.id),
                     "theirs.example",
                     E.masked,
@@ -329,6 +345,18 @@ OPERATIONS: dict[tuple[type, str], Operation] = {
     (InventoryStore, "number_state"): lambda store, target: store.inventory.number_state(
         target.block.number(1)
     ),
+    (PoolStore, "add"): lambda store, target: store.pools.add(target.tenant, "FC1"),
+    (PoolStore, "find"): lambda store, target: store.pools.find(target.tenant, target.pool),
+    (PoolStore, "all"): lambda store, target: [
+        store.pools.all(tenant=tenant, limit=9) for tenant in (None, target.tenant)
+    ],
+    (PoolStore, "change"): lambda store, target: store.pools.change(
+        target.tenant, target.pool, mode=Mode.AXB
+    ),
+    (PoolStore, "remove"): lambda store, target: store.pools.remove(target.tenant, target.pool),
+    (PoolStore, "capacity"): lambda store, target: store.pools.capacity(
+        replace(store.pools.all(limit=1)[0], tenant=target.tenant, blocks=(target.block,))
+    ),
     (TenantStore, "add"): lambda store, target: store.inventory.tenants.add(target.tenant),
     (TenantStore, "all"): lambda store, _: store.inventory.tenants.all(),
     (TenantStore, "set_active"): lambda store, target: store.inventory.tenants.set_active(
@@ -398,6 +426,7 @@ ASKED_OF_ALL = {
     (BindingStore, "stream"),
     (InventoryStore, "blocks"),
     (InventoryStore, "statistics"),
+    (PoolStore, "all"),
     (ApiKeyStore, "all"),
     (EventStore, "webhooks"),
     (TenantStore, "all"),

@@ -119,6 +119,7 @@ def bindings(draw: st.DrawFn) -> dict[str, Any]:
         "out_id": draw(st.none() | NAMES),
         "user_data": draw(st.none() | NAMES),
         "industrial_id": draw(st.none() | NAMES),
+        "pool": None,
         "order": draw(NAMES),
         "tenant": draw(NAMES),
         "id": "70012345678-1",

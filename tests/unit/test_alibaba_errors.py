@@ -43,6 +43,8 @@ ELSEWHERE = {
     "node_taken",
     "protocol_violated",
     "tenant_exists",
+    "pool_changed",
+    "pool_exists",
     "webhook_changed",
     "webhook_invalid",
     "webhook_limit",

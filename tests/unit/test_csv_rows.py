@@ -80,6 +80,7 @@ def test_the_least_there_is() -> None:
             "out_id": None,
             "user_data": None,
             "industrial_id": None,
+            "pool": None,
         },
     )
 
@@ -128,6 +129,7 @@ def test_all_there_is() -> None:
         "out_id": "4711",
         "user_data": "a text; 文",
         "industrial_id": "700.100.1/12345678",
+        "pool": None,
     }
 
 

@@ -155,6 +155,7 @@ _OURS: Final[Mapping[str, Mapping[Kind, str]]] = {
         Kind.LOOK: "isv.NO_NOT_EXIST",
     },
     "tenant_not_found": dict.fromkeys(Kind, "isv.POOLKEY_NOT_EXISTS"),
+    "pool_not_found": dict.fromkeys(Kind, "isv.POOLKEY_NOT_EXISTS"),
     "binding_changed": dict.fromkeys(Kind, "isv.FORBIDDEN_ACTION"),
     "limit_too_low": dict.fromkeys(Kind, "isv.ILLEGAL_ARGUMENT"),
     "operator_only": dict.fromkeys(Kind, "Forbidden.RAM"),

@@ -6,7 +6,9 @@ Each handler takes the desk of a request and its parameters, and returns what it
 
 Rules for the editor:
 
-1. A pool is a tenant: its ``PoolKey`` is the tenant's name.
+1. A ``PoolKey`` names a pool of the key's tenant, or the tenant itself: all that it has, in any
+   pool or in none. A tenant's pool of the tenant's own name comes first. The operator's keys are
+   of no tenant: there it names the tenant.
 2. A binding is found by its 700 number, which names the block, and its ``SubsId``. It has to be on
    that number and of that pool; else it does not exist.
 3. What cannot be done is refused by the name of its parameter. Nothing that was asked for is left
@@ -15,15 +17,24 @@ Rules for the editor:
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from agi_router.bindings.model import Binding, BindingId
-from agi_router.bindings.modes import Ax, Axb, Axe, Parties
+from agi_router.bindings.modes import MODES
 from agi_router.bindings.once import bind_once
+from agi_router.bindings.pools import Pool
 from agi_router.bindings.terms import TERMS, Span, Terms
 from agi_router.bindings.views import describe_binding, reveal_binding
-from agi_router.bindings.words import BindingState, Direction, Mode, Side, check_order_id
+from agi_router.bindings.words import (
+    BindingState,
+    Direction,
+    Mode,
+    Side,
+    check_order_id,
+    check_pool,
+)
 from agi_router.doors.alibaba.errors import Fault
 from agi_router.doors.alibaba.parameters import (
     ZONE,
@@ -33,7 +44,7 @@ from agi_router.doors.alibaba.parameters import (
 )
 from agi_router.doors.http.auth import Desk
 from agi_router.doors.http.idempotency import do_once
-from agi_router.errors import ExpiryInvalid
+from agi_router.errors import ExpiryInvalid, PoolNotFound
 from agi_router.inventory.model import NumberState
 from agi_router.numbers import XNumber, is_extension
 from agi_router.tenants.api_keys import KeyScope
@@ -88,16 +99,16 @@ def bind_axb_700(desk: Desk, given: Parameters) -> Told:
     """
     ``BindAxb700``.
     """
-    parties = Axb(a=given.party("TelA"), b=given.party("TelB"))
-    return _bind(desk, given, "BindAxb700", parties, "TelX", _as_700)
+    said = {"mode": Mode.AXB, "a": given.party("TelA"), "b": given.party("TelB")}
+    return _bind(desk, given, "BindAxb700", said, "TelX", _as_700)
 
 
 def bind_axb(desk: Desk, given: Parameters) -> Told:
     """
     ``BindAxb``, the same by other names.
     """
-    parties = Axb(a=given.party("PhoneNoA"), b=given.party("PhoneNoB"))
-    return _bind(desk, given, "BindAxb", parties, "PhoneNoX", _as_secret_bind)
+    said = {"mode": Mode.AXB, "a": given.party("PhoneNoA"), "b": given.party("PhoneNoB")}
+    return _bind(desk, given, "BindAxb", said, "PhoneNoX", _as_secret_bind)
 
 
 def bind_axn(desk: Desk, given: Parameters) -> Told:
@@ -105,8 +116,12 @@ def bind_axn(desk: Desk, given: Parameters) -> Told:
     ``BindAxn``: anyone reaches A.
     """
     _check_open(desk)
-    parties = Ax(a=given.party("PhoneNoA"), default=given.some_party("PhoneNoB"))
-    return _bind(desk, given, "BindAxn", parties, "PhoneNoX", _as_secret_bind)
+    said = {
+        "mode": Mode.AX,
+        "a": given.party("PhoneNoA"),
+        "default": given.some_party("PhoneNoB"),
+    }
+    return _bind(desk, given, "BindAxn", said, "PhoneNoX", _as_secret_bind)
 
 
 def bind_axn_extension(desk: Desk, given: Parameters) -> Told:
@@ -119,10 +134,13 @@ def bind_axn_extension(desk: Desk, given: Parameters) -> Told:
         if not is_extension(extension) or len(extension) > _EXTENSION:
             raise ParameterInvalid("Extension", f"1 to {_EXTENSION} digits")
         given.need_x("PhoneNoX")
-    parties = Axe(
-        a=given.party("PhoneNoA"), default=given.some_party("PhoneNoB"), extension=extension
-    )
-    return _bind(desk, given, "BindAxnExtension", parties, "PhoneNoX", _as_secret_bind)
+    said = {
+        "mode": Mode.AXE,
+        "a": given.party("PhoneNoA"),
+        "default": given.some_party("PhoneNoB"),
+        "extension": extension,
+    }
+    return _bind(desk, given, "BindAxnExtension", said, "PhoneNoX", _as_secret_bind)
 
 
 def update_700(desk: Desk, given: Parameters) -> Told:
@@ -185,11 +203,11 @@ def query_subs_id(desk: Desk, given: Parameters) -> Told:
     """
     ``QuerySubsId``: of several live bindings on a number the newest.
     """
-    pool = _pool(desk, given) if "PoolKey" in given else desk.tenant
+    asked = _pool(desk, given) if "PoolKey" in given else _Asked(desk.tenant, None)
     found = desk.store.bindings(
         everything=False, order_id=None, x_number=given.need_x("PhoneNoX"), limit=200
     )
-    own = [each for each in found if pool in {None, each.tenant}]
+    own = [each for each in found if asked.has(each)]
     if not own:
         raise Fault("isv.SUBS_NOT_EXIST")
     return {"SubsId": str(own[0].id.id)}
@@ -208,14 +226,18 @@ def _bind(  # noqa: PLR0917 - the handlers above are alike
     desk: Desk,
     given: Parameters,
     action: str,
-    parties: Parties,
+    said: Mapping[str, Any],
     name_of_x: str,
     tell: Callable[[Binding], Told],
 ) -> Told:
     """
-    Bind *parties*: what was asked before with the same ``OutOrderId`` is answered once more.
+    Bind who is *said*: what was asked before with the same ``OutOrderId`` is answered once more.
     """
-    pool = _pool(desk, given)
+    asked = _pool(desk, given)
+    values = {word: value for word, value in said.items() if value is not None}
+    if asked.pool is not None:
+        values = asked.pool.fill(values)
+    parties = MODES[values["mode"]].make(values)
     x = given.x(name_of_x)
     _check_wishes(given)
     terms = Terms(
@@ -223,7 +245,10 @@ def _bind(  # noqa: PLR0917 - the handlers above are alike
         order_id=given.read("OrderId", check_order_id),
         out_id=_term(given, "OutId", "out_id"),
         industrial_id=_term(given, "IndustrialId", "industrial_id"),
-        tenant=pool,
+        tenant=asked.owner(desk),
+        pool=None if asked.pool is None else asked.pool.name,
+        language=values.get("language"),
+        prompts=values.get("prompts"),
         direction=given.read("CallRestrict", _direction) or Direction.BOTH,
         ring_timeout=_ring_timeout(given),
     )
@@ -234,11 +259,11 @@ def _bind(  # noqa: PLR0917 - the handlers above are alike
     once = given.text("OutOrderId")
     if once is None:
         return make()
-    asked = json.dumps(sorted(given.items()))
+    key, sent = given.need("PoolKey").encode(), json.dumps(sorted(given.items()))
     told = do_once(
         desk,
-        name=(b"alibaba", pool.encode(), action.encode(), once.encode()),
-        payload=(b"alibaba", pool.encode(), action.encode(), asked.encode()),
+        name=(b"alibaba", key, action.encode(), once.encode()),
+        payload=(b"alibaba", key, action.encode(), sent.encode()),
         make=lambda: (200, json.dumps(make()), {}),
     )
     answer: Told = json.loads(told.body)
@@ -318,17 +343,47 @@ CHANGES: Final[Mapping[str, Callable[[Desk, Parameters, Binding], None]]] = {
 """What ``OperateType`` may say."""
 
 
-def _pool(desk: Desk, given: Parameters) -> str:
+@dataclass(frozen=True, slots=True)
+class _Asked:
     """
-    The pool that is asked for, as the name of its tenant.
+    What a ``PoolKey`` names: a tenant, and perhaps one of its pools.
+    """
+
+    tenant: str | None
+    """:obj:`None`: the operator asks, and names none."""
+    pool: Pool | None
+
+    def has(self, binding: Binding) -> bool:
+        """
+        Whether a binding is of it.
+        """
+        return self.tenant in {None, binding.tenant} and (
+            self.pool is None or self.pool.name == binding.pool
+        )
+
+    def owner(self, desk: Desk) -> str:
+        """
+        Whose a new binding is.
+        """
+        return self.tenant or desk.tenant or "default"
+
+
+def _pool(desk: Desk, given: Parameters) -> _Asked:
+    """
+    The pool that is asked for.
 
     Raises:
-        Fault: It is another tenant's; whether that one exists is told to nobody.
+        Fault: There is none, or it is another tenant's; which of both is told to nobody.
     """
-    pool = given.need("PoolKey")
-    if desk.tenant not in {None, pool}:
-        raise Fault("isv.POOLKEY_NOT_EXISTS")
-    return pool
+    key = given.need("PoolKey")
+    tenant = desk.tenant or key
+    try:
+        return _Asked(tenant, desk.store.pools.find(tenant, check_pool(key)))
+    except (ValueError, PoolNotFound):
+        # The tenant itself, with all that it has.
+        if key == tenant:
+            return _Asked(tenant, None)
+    raise Fault("isv.POOLKEY_NOT_EXISTS")
 
 
 def _find(desk: Desk, given: Parameters, name_of_x: str) -> Binding:
@@ -338,13 +393,13 @@ def _find(desk: Desk, given: Parameters, name_of_x: str) -> Binding:
     Raises:
         Fault: There is no such binding.
     """
-    pool = _pool(desk, given)
+    asked = _pool(desk, given)
     x_number = given.need_x(name_of_x)
     number = given.whole("SubsId")
     if number is None:
         raise ParameterMissing("SubsId")
     found = desk.store.find(BindingId(x_number.block, number))
-    if found.tenant != pool or not _is_on(found, x_number):
+    if not asked.has(found) or not _is_on(found, x_number):
         raise Fault("isv.SUBS_NOT_EXIST")
     return found
 

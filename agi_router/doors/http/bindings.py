@@ -9,8 +9,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
-from agi_router.bindings.choose import NumberPolicy
 from agi_router.bindings.model import Binding, BindingId
+from agi_router.bindings.policy import NumberPolicy
 from agi_router.bindings.requests import BindRequest
 from agi_router.bindings.views import describe_binding, reveal_binding
 from agi_router.bindings.words import BindingState, Mode, Side, check_order_id
@@ -277,7 +277,8 @@ def _read(body: BindingIn, desk: Desk) -> tuple[BindRequest, NumberPolicy]:
     What is asked for, and how its number is to be chosen.
     """
     tenant = desk.tenant or "default"
-    request = read_request(body, fixed_lines=desk.options.fixed_lines, tenant=tenant)
+    pool = None if body.pool is None else desk.store.pools.find(body.tenant or tenant, body.pool)
+    request = read_request(body, fixed_lines=desk.options.fixed_lines, tenant=tenant, pool=pool)
     return request, read_choice(body)
 
 

@@ -18,13 +18,21 @@ from pydantic import (
     create_model,
 )
 
-from agi_router.bindings.choose import Affinity, NumberPolicy
 from agi_router.bindings.expiry import LONGEST_LIFE, find_expiry
 from agi_router.bindings.fields import Dialled, Members, PartyNumber, reader
 from agi_router.bindings.modes import GROUP_MAX
+from agi_router.bindings.policy import Affinity, NumberPolicy
+from agi_router.bindings.pools import Pool
 from agi_router.bindings.requests import BindRequest, find_misplaced, make_request, place_y
-from agi_router.bindings.terms import TERMS, Kind, Name, Span, Term, Text, Whole, Words
-from agi_router.bindings.words import Callback, Mode, check_order_id
+from agi_router.bindings.terms import CHANGEABLE, TERMS, Kind, Name, Span, Term, Text, Whole, Words
+from agi_router.bindings.words import (
+    Callback,
+    Language,
+    Mode,
+    check_order_id,
+    check_pool,
+    check_prompts,
+)
 from agi_router.cursors import Cursor
 from agi_router.doors.http.problems import FieldFault, Problem, problem_of
 from agi_router.errors import AgiRouterError
@@ -38,7 +46,7 @@ from agi_router.events.model import (
     parse_types,
 )
 from agi_router.inventory.model import BlockState, check_carrier, check_certificate
-from agi_router.numbers import PhoneNumber
+from agi_router.numbers import Block, PhoneNumber
 from agi_router.tenants.api_keys import (
     KeyForm,
     KeyScope,
@@ -60,6 +68,8 @@ __all__ = [
     "ExplanationIn",
     "MembersIn",
     "OrderIn",
+    "PoolChange",
+    "PoolIn",
     "ResendIn",
     "RotationIn",
     "SearchIn",
@@ -74,6 +84,7 @@ __all__ = [
     "read_field",
     "read_members",
     "read_number",
+    "read_pool",
     "read_request",
     "read_time",
     "read_webhook_change",
@@ -85,6 +96,7 @@ CURSOR = "next_cursor of the page before; with the same filters."
 """What a cursor in a query is, for the document."""
 
 _BATCH = 200
+_POOL_BLOCKS = 1000
 _NUMBER = Field(
     max_length=64,
     description="A mainland mobile number, in any form that people write numbers in.",
@@ -198,12 +210,15 @@ def _terms(*, new: bool) -> dict[str, Any]:
                 description=describe_term(term),
             ),
         )
-        for term in TERMS
+        for term in (TERMS if new else CHANGEABLE)
     }
 
 
 if TYPE_CHECKING:
-    _TermsIn = Body
+
+    class _TermsIn(Body):
+        pool: str | None
+
     _TermsChange = Body
 else:
     _TermsIn = create_model("_TermsIn", __base__=Body, **_terms(new=True))
@@ -512,6 +527,61 @@ class WebhookChange(Body):
     model_config = ConfigDict(json_schema_extra={"examples": [{"types": ["call.ended"]}]})
 
 
+_Blocks = Annotated[list[Annotated[str, Field(max_length=32)]], Field(max_length=_POOL_BLOCKS)]
+_Prompts = Annotated[str, Field(max_length=128), AfterValidator(check_prompts)]
+_WINDOW = _seconds("how long who called last is called back", _SECOND, LONGEST_LIFE)
+
+
+class PoolChange(Body):
+    """
+    What changes of a pool (RFC 7396): what is left out stays, null is what a new one has.
+    """
+
+    blocks: _Blocks | None = Field(
+        default=None,
+        description="Numbers come from these alone; else from any open to the tenant.",
+    )
+    operator_digit: int | None = Field(
+        default=None, ge=0, le=9, description="Numbers have this digit after 700."
+    )
+    mode: Annotated[Mode, Field(strict=False)] | None = Field(
+        default=None, description="The only mode in it, and that of bindings that say none."
+    )
+    callback: Annotated[Callback, Field(strict=False)] | None = Field(
+        default=None, description="Who is called back, where a binding does not say."
+    )
+    window: int | None = _WINDOW
+    language: Annotated[Language, Field(strict=False)] | None = None
+    prompts: _Prompts | None = None
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"mode": "gxb"}]})
+
+
+class PoolIn(PoolChange):
+    """
+    A pool to be added.
+    """
+
+    name: Annotated[str, Field(max_length=64), AfterValidator(check_pool)]
+    tenant: Annotated[str, Field(max_length=512), AfterValidator(check_tenant)] | None = Field(
+        default=None, description="Whose it is; the operator's keys alone may say so."
+    )
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "FC1001",
+                    "blocks": ["70012345678"],
+                    "mode": "gxb",
+                    "callback": "last",
+                    "window": 1800,
+                }
+            ]
+        }
+    )
+
+
 class RotationIn(Body):
     """
     How a webhook gets a new secret.
@@ -560,6 +630,25 @@ class EventTypesIn(Body):
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"types": ["binding.ended", "call.ended"]}]}
     )
+
+
+def read_pool(body: PoolChange) -> dict[str, Any]:
+    """
+    What is said of a pool, by the names of :class:`agi_router.bindings.pools.Pool`.
+
+    Raises:
+        Problem: A block is none.
+    """
+    said = {name: getattr(body, name) for name in body.model_fields_set - {"name", "tenant"}}
+    if said.get("window") is not None:
+        said["window"] = timedelta(seconds=said["window"])
+    if said.get("blocks") is not None:
+        said["blocks"] = tuple(map(_read_block, range(_POOL_BLOCKS), said["blocks"]))
+    return said
+
+
+def _read_block(place: int, text: str) -> Block:
+    return read_field(f"/blocks/{place}", lambda: Block.parse(text))
 
 
 def read_webhook_change(body: WebhookChange) -> dict[str, Any]:
@@ -615,7 +704,9 @@ _BESIDE = {"mode", "operator_digit", "same_x"}
 _WORDS = {"expires_at": "expires"}
 
 
-def read_request(body: BindingIn, *, fixed_lines: bool, tenant: str) -> BindRequest:
+def read_request(
+    body: BindingIn, *, fixed_lines: bool, tenant: str, pool: Pool | None = None
+) -> BindRequest:
     """
     What is asked for.
 
@@ -623,8 +714,10 @@ def read_request(body: BindingIn, *, fixed_lines: bool, tenant: str) -> BindRequ
         body: What came.
         fixed_lines: Whether fixed lines may be parties.
         tenant: Whose binding it is, where it does not say.
+        pool: The pool that it names.
 
     Raises:
+        RequestInvalid: The pool takes no bindings by its mode.
         Problem: A field is missing, not of this mode or not acceptable, or fields do not go
             together.
     """
@@ -633,19 +726,24 @@ def read_request(body: BindingIn, *, fixed_lines: bool, tenant: str) -> BindRequ
         for name in body.model_fields_set - _BESIDE
         if (value := getattr(body, name)) is not None
     }
-    placed = read_field("", lambda: place_y(said))
+    placed = {"mode": body.mode, **read_field("", lambda: place_y(said))}
+    if pool is not None:
+        if "mode" not in body.model_fields_set and pool.mode is not None:
+            del placed["mode"]
+        placed = pool.fill(placed)
+    mode = placed.pop("mode")
     faults = [
         FieldFault(
             f"/{each.word}", "not_of_mode" if each.word in placed else "missing", each.message
         )
-        for each in find_misplaced(body.mode, placed)
+        for each in find_misplaced(mode, placed)
     ]
     if faults:
         raise Problem.of_fields(faults)
     values = {
         word: _read_word(word, value, fixed_lines=fixed_lines) for word, value in placed.items()
     }
-    return read_field("", lambda: make_request({"mode": body.mode, **values}, tenant=tenant))
+    return read_field("", lambda: make_request({"mode": mode, **values}, tenant=tenant))
 
 
 def read_changes(body: BindingChange, *, now: datetime) -> dict[str, Any]:
@@ -672,7 +770,7 @@ def read_changes(body: BindingChange, *, now: datetime) -> dict[str, Any]:
         )
     if "order" in body.model_fields_set:
         changes["order_id"] = body.order
-    for term in TERMS:
+    for term in CHANGEABLE:
         if term.word in body.model_fields_set:
             value = getattr(body, term.word)
             spans = isinstance(term.kind, Span) and value is not None

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from agi_router.bindings.reasons import Reason
 from agi_router.bindings.terms import TERMS, Span, Term, Whole, Words
-from agi_router.bindings.words import BindingState, Callback, Mode
+from agi_router.bindings.words import BindingState, Callback, Language, Mode
 from agi_router.calls.end import Clock
 from agi_router.doors.http.bodies import describe_term
 from agi_router.inventory.model import BlockState
@@ -32,6 +32,8 @@ __all__ = [
     "CallsOut",
     "ExplanationOut",
     "FieldFaultOut",
+    "NumberPoolOut",
+    "NumberPoolsOut",
     "Out",
     "PoolOut",
     "ProblemOut",
@@ -354,6 +356,56 @@ class PoolOut(Out):
     blocks: list[BlockPoolOut]
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"blocks": [_POOL]}]})
+
+
+_NUMBER_POOL: dict[str, Any] = {
+    "name": "FC1001",
+    "tenant": "couriers",
+    "blocks": ["70012345678"],
+    "operator_digit": None,
+    "mode": "gxb",
+    "callback": "last",
+    "window": 1800,
+    "language": "zh",
+    "prompts": None,
+    "created_at": _TIME,
+    "version": 1,
+}
+
+
+class NumberPoolOut(Out):
+    """
+    A pool: a named set of a tenant's numbers, with what bindings on them have by default.
+    """
+
+    name: str
+    tenant: str
+    blocks: list[str] = Field(description="None: all that are open to the tenant.")
+    operator_digit: int | None
+    mode: Mode | None
+    callback: Callback | None
+    window: int | None
+    language: Language | None
+    prompts: str | None
+    created_at: str
+    version: int = Field(description="Counts its changes.")
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_NUMBER_POOL]})
+
+
+class NumberPoolsOut(Out):
+    """
+    Pools, newest first.
+    """
+
+    pools: list[NumberPoolOut]
+    next_cursor: str | None = Field(
+        default=None, description="Where the next page begins; null: there is none."
+    )
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"pools": [_NUMBER_POOL], "next_cursor": None}]}
+    )
 
 
 _BLOCK: dict[str, Any] = {

@@ -1,5 +1,6 @@
 CREATE OR REPLACE FUNCTION agi_router.open_blocks(
-    _tenant text, _digit integer, _draws integer, _count integer, _scope integer)
+    _tenant text, _digit integer, _draws integer, _count integer, _scope integer,
+    _pool bigint[])
 RETURNS TABLE (tenant_id integer, opened_at timestamptz, binding_ids bigint[], own bigint[], shared bigint[])
 LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 -- For the settings see agi_router.bind. Blocks of which there may be thousands are drawn, not listed.
@@ -17,14 +18,14 @@ BEGIN
           FROM agi_router.block k
          WHERE k.tenant_id = open_blocks.tenant_id
            AND agi_router.why_closed(k.block, k.tenant_id, k.state, k.valid_from, k.valid_until,
-                                     open_blocks.tenant_id, _digit, opened_at) IS NULL
+                                     open_blocks.tenant_id, _digit, opened_at, _pool) IS NULL
          ORDER BY random() LIMIT _draws);
     shared := ARRAY(
         SELECT k.block
           FROM agi_router.block k
          WHERE k.tenant_id IS NULL
            AND agi_router.why_closed(k.block, k.tenant_id, k.state, k.valid_from, k.valid_until,
-                                     open_blocks.tenant_id, _digit, opened_at) IS NULL
+                                     open_blocks.tenant_id, _digit, opened_at, _pool) IS NULL
          ORDER BY random() LIMIT _draws);
     RETURN NEXT;
 END

@@ -1,0 +1,221 @@
+"""
+Pools, as the database keeps them.
+"""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from agi_router.bindings.pools import Pool
+from agi_router.bindings.words import Callback, Language, Mode
+from agi_router.cursors import Cursor
+from agi_router.db.connection import Queries
+from agi_router.errors import (
+    BlockNotFound,
+    CursorInvalid,
+    PoolChanged,
+    PoolExists,
+    PoolNotFound,
+    RequestInvalid,
+)
+from agi_router.inventory.store import InventoryStore
+from agi_router.numbers import Block
+from agi_router.tenants.scope import OPERATOR, Scope
+
+__all__ = ["PoolStore"]
+
+_LARGEST = 2**31 - 1
+# What a new pool has, and what may be said of it.
+_NEW: Mapping[str, Any] = {
+    "blocks": (),
+    "operator_digit": None,
+    "mode": None,
+    "callback": None,
+    "window": None,
+    "language": None,
+    "prompts": None,
+}
+
+
+class PoolStore:
+    """
+    The pools of one database; for a tenant, its own.
+
+    Args:
+        queries: Where they are kept.
+        inventory: The blocks.
+        scope: Who asks.
+    """
+
+    def __init__(
+        self, queries: Queries, inventory: InventoryStore, scope: Scope = OPERATOR
+    ) -> None:
+        self._queries = queries.given(scope.values)
+        self._inventory = inventory
+
+    def add(self, tenant: str, name: str, **said: Any) -> Pool:
+        """
+        Add a pool.
+
+        Args:
+            tenant: Whose it is.
+            name: As :func:`agi_router.bindings.words.check_pool` allows it.
+            said: By the names of :class:`~agi_router.bindings.pools.Pool`: *blocks*,
+                *operator_digit*, *mode*, *callback*, *window*, *language*, *prompts*.
+
+        Raises:
+            TenantNotFound: There is no such tenant.
+            PoolExists: It has one of this name.
+            BlockNotFound: A block is not ours, or is kept for another tenant.
+            RequestInvalid: There is a window, and who called last is not called back.
+        """
+        tenant_id = self._inventory.tenants.find_id(tenant)
+        wished = {**_NEW, **said}
+        _check(wished)
+        with self._queries.transaction():
+            self._check_blocks(wished["blocks"], tenant_id)
+            values = {"tenant_id": tenant_id, "name": name, **_columns(wished)}
+            if self._queries.row("add_pool", values) is None:
+                raise PoolExists(f"tenant {tenant!r} has a pool {name} already")
+        return self.find(tenant, name)
+
+    def find(self, tenant: str, name: str) -> Pool:
+        """
+        One pool.
+
+        Raises:
+            PoolNotFound: The tenant has none of this name.
+        """
+        found = self._list(tenant, name, None, 1)
+        if not found:
+            raise PoolNotFound(f"tenant {tenant!r} has no pool {name}")
+        return found[0]
+
+    def all(
+        self, *, tenant: str | None = None, after: Cursor | None = None, limit: int | None
+    ) -> list[Pool]:
+        """
+        Pools, newest first.
+
+        Args:
+            tenant: Only those of this one.
+            after: Only those behind the last one of another page, see :attr:`Pool.cursor`.
+            limit: At most so many; :obj:`None`: all.
+
+        Raises:
+            CursorInvalid: *after* is of another list.
+        """
+        return self._list(tenant, None, after, limit)
+
+    def change(self, tenant: str, name: str, *, version: int | None = None, **said: Any) -> Pool:
+        """
+        Say anew what a pool is; what is left out stays as it is.
+
+        Bindings that were made in it stay as they are.
+
+        Args:
+            tenant: Whose it is.
+            name: Its name, which it keeps.
+            version: The one that it is to have still.
+            said: As for :meth:`add`; :obj:`None` is what a new one has.
+
+        Raises:
+            PoolNotFound: The tenant has none of this name.
+            PoolChanged: It has another version by now.
+            BlockNotFound: A block is not ours, or is kept for another tenant.
+            RequestInvalid: There is a window, and who called last is not called back.
+        """
+        with self._queries.transaction():
+            found = self.find(tenant, name)
+            if version not in {None, found.version}:
+                raise PoolChanged
+            wished = {each: getattr(found, each) for each in _NEW}
+            wished |= {each: _NEW[each] if new is None else new for each, new in said.items()}
+            _check(wished)
+            if "blocks" in said:
+                self._check_blocks(wished["blocks"], self._inventory.tenants.find_id(tenant))
+            values = {"id": found.id, "version": found.version, **_columns(wished)}
+            # Of two at once the second finds what the first has made of it.
+            if self._queries.row("change_pool", values) is None:
+                raise PoolChanged
+        return self.find(tenant, name)
+
+    def remove(self, tenant: str, name: str) -> Pool:
+        """
+        Forget a pool. Bindings that were made in it stay as they are.
+
+        Returns:
+            What it was.
+
+        Raises:
+            PoolNotFound: The tenant has none of this name.
+        """
+        found = self.find(tenant, name)
+        self._queries.row("remove_pool", {"id": found.id})
+        return found
+
+    def capacity(self, pool: Pool) -> list[dict[str, Any]]:
+        """
+        How full the blocks of a pool are; of those that are shared the operator alone is told.
+
+        Returns:
+            As :meth:`agi_router.inventory.store.InventoryStore.statistics`.
+        """
+        return self._inventory.statistics(
+            tenant=pool.tenant, digit=pool.operator_digit, blocks=pool.blocks
+        )
+
+    def _list(
+        self, tenant: str | None, name: str | None, after: Cursor | None, limit: int | None
+    ) -> list[Pool]:
+        if after is not None and not (after.name.isdecimal() and int(after.name) <= _LARGEST):
+            raise CursorInvalid
+        values = {
+            "tenant": tenant,
+            "name": name,
+            "after_at": None if after is None else after.at,
+            "after_id": None if after is None else int(after.name),
+            "limit": limit,
+        }
+        return list(map(_read, self._queries.rows("list_pools", values)))
+
+    def _check_blocks(self, blocks: tuple[Block, ...], tenant_id: int) -> None:
+        """
+        Make sure that a tenant may have numbers of these blocks.
+        """
+        values = {"blocks": [block.value for block in {*blocks}], "tenant_id": tenant_id}
+        row = self._queries.row("count_kept_blocks", values)
+        if row is None or row["blocks"] < len({*blocks}):
+            raise BlockNotFound("a block of the pool is not ours, or is kept for another tenant")
+
+
+def _check(wished: Mapping[str, Any]) -> None:
+    if wished["window"] is not None and wished["callback"] is not Callback.LAST:
+        raise RequestInvalid("window goes with callback last", ("window", "callback"))
+
+
+def _columns(wished: Mapping[str, Any]) -> dict[str, Any]:
+    window: timedelta | None = wished["window"]
+    return {
+        **{name: value for name, value in wished.items() if name != "window"},
+        "blocks": sorted({block.value for block in wished["blocks"]}),
+        "callback_window": None if window is None else int(window.total_seconds()),
+    }
+
+
+def _read(row: Mapping[str, Any]) -> Pool:
+    seconds = row["callback_window"]
+    return Pool(
+        id=row["id"],
+        tenant=row["tenant"],
+        name=row["name"],
+        blocks=tuple(Block(value=each) for each in row["blocks"]),
+        operator_digit=row["operator_digit"],
+        mode=None if row["mode"] is None else Mode(row["mode"]),
+        callback=None if row["callback"] is None else Callback(row["callback"]),
+        window=None if seconds is None else timedelta(seconds=seconds),
+        language=None if row["language"] is None else Language(row["language"]),
+        prompts=row["prompts"],
+        created_at=row["created_at"],
+        version=row["version"],
+    )

@@ -1,0 +1,146 @@
+"""
+``/v1/pools``: named sets of numbers, with what bindings on them have by default.
+"""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request
+from starlette.responses import Response
+
+from agi_router.bindings.pools import Pool
+from agi_router.bindings.views import describe_pool
+from agi_router.bindings.words import check_pool
+from agi_router.doors.http.answers import answer, etag_of, matched, page, read_version
+from agi_router.doors.http.auth import Desk, Needs
+from agi_router.doors.http.bodies import CURSOR, PoolChange, PoolIn, read_cursor, read_pool
+from agi_router.doors.http.outs import NumberPoolOut, NumberPoolsOut, PoolOut, answers
+from agi_router.doors.http.webhooks import tenant_of
+from agi_router.errors import PoolChanged, PoolNotFound
+from agi_router.tenants.api_keys import KeyScope
+
+__all__ = ["router"]
+
+router = APIRouter(prefix="/v1", tags=["pools"])
+
+_Reads = Annotated[Desk, Depends(Needs(KeyScope.BINDINGS_READ), scope="function")]
+_Writes = Annotated[Desk, Depends(Needs(KeyScope.POOLS_WRITE), scope="function")]
+_Tenant = Annotated[
+    str | None,
+    Query(max_length=512, description="Whose; the operator's keys alone may name another."),
+]
+
+
+@router.get("/pools", responses=answers(NumberPoolsOut, 404), response_model=None)
+def list_pools(
+    request: Request,
+    desk: _Reads,
+    tenant: _Tenant = None,
+    cursor: Annotated[str | None, Query(max_length=256, description=CURSOR)] = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 100,
+) -> Response:
+    """
+    List pools, newest first, a page at a time.
+    """
+    whose = None if tenant is None else tenant_of(tenant, desk)
+    found = desk.store.pools.all(tenant=whose, after=read_cursor(cursor), limit=limit)
+    behind = found[-1].cursor if len(found) == limit else None
+    return page(request, "pools", list(map(describe_pool, found)), behind)
+
+
+@router.post(
+    "/pools",
+    status_code=201,
+    responses=answers(NumberPoolOut, 404, 409, 413, 415, ok=201, told="Added"),
+    response_model=None,
+)
+def add_pool(body: PoolIn, desk: _Writes) -> Response:
+    """
+    Add a pool.
+    """
+    tenant, said = tenant_of(body.tenant, desk), read_pool(body)
+    with desk.queries.transaction():
+        pool = desk.store.pools.add(tenant, body.name, **said)
+        desk.audit("POST /v1/pools", f"pool {pool.name} of tenant {pool.tenant}")
+    seen, headers = _seen(pool)
+    place = {"Location": f"/v1/pools/{pool.name}", **headers}
+    return answer(seen, status=201, headers=place)
+
+
+@router.get("/pools/{name}", responses=answers(NumberPoolOut, 404), response_model=None)
+def get_pool_by_name(
+    name: str, request: Request, desk: _Reads, tenant: _Tenant = None
+) -> Response:
+    """
+    Get a pool.
+    """
+    seen, headers = _seen(_find(name, tenant, desk))
+    if request.headers.get("if-none-match") == headers["ETag"]:
+        return Response(status_code=304, headers=headers)
+    return answer(seen, headers=headers)
+
+
+@router.get("/pools/{name}/capacity", responses=answers(PoolOut, 404), response_model=None)
+def get_pool_capacity(name: str, desk: _Reads, tenant: _Tenant = None) -> Response:
+    """
+    Say how full the blocks of a pool are; to a tenant, those that are kept for it.
+    """
+    pools = desk.store.pools
+    return answer({"blocks": pools.capacity(_find(name, tenant, desk))})
+
+
+@router.patch(
+    "/pools/{name}",
+    responses=answers(NumberPoolOut, 404, 412, 413, 415, 428, told="Changed"),
+    openapi_extra=matched("pool"),
+    response_model=None,
+)
+def change_pool(
+    name: str, body: PoolChange, request: Request, desk: _Writes, tenant: _Tenant = None
+) -> Response:
+    """
+    Change a pool, if it is still as it was read. Bindings that were made in it stay as they are.
+    """
+    version = read_version(request, PoolChanged)
+    said = read_pool(body)
+    with desk.queries.transaction():
+        found = _find(name, tenant, desk)
+        changed = desk.store.pools.change(found.tenant, found.name, version=version, **said)
+        desk.audit("PATCH /v1/pools/{name}", f"pool {found.name} of tenant {found.tenant}")
+    seen, headers = _seen(changed)
+    return answer(seen, headers=headers)
+
+
+@router.delete(
+    "/pools/{name}",
+    responses=answers(NumberPoolOut, 404, told="Removed"),
+    response_model=None,
+)
+def remove_pool(name: str, desk: _Writes, tenant: _Tenant = None) -> Response:
+    """
+    Remove a pool. Bindings that were made in it stay as they are.
+    """
+    with desk.queries.transaction():
+        found = _find(name, tenant, desk)
+        removed = desk.store.pools.remove(found.tenant, found.name)
+        desk.audit("DELETE /v1/pools/{name}", f"pool {found.name} of tenant {found.tenant}")
+    return answer(describe_pool(removed))
+
+
+def _find(name: str, tenant: str | None, desk: Desk) -> Pool:
+    """
+    A pool that this key may see.
+
+    Raises:
+        PoolNotFound: There is none, or it is another tenant's.
+    """
+    whose = tenant_of(tenant, desk)
+    try:
+        return desk.store.pools.find(whose, check_pool(name))
+    except (ValueError, PoolNotFound):
+        # What was asked for could be anything, a number too.
+        raise PoolNotFound from None
+
+
+def _seen(pool: Pool) -> tuple[dict[str, Any], dict[str, str]]:
+    seen = describe_pool(pool)
+    return seen, {"ETag": etag_of(pool.version, seen)}
