@@ -238,6 +238,13 @@ async def test_a_setting_changes_nothing(
     assert await story(dsn, keys) == expected
 
 
+def test_no_statement_is_compiled(dsn: str, begin_with: Callable[[str, str], None]) -> None:
+    """A bind took 50 ms and more where PostgreSQL is as Debian ships it."""
+    begin_with("jit", "on")
+    with connect(dsn) as connection:
+        assert one(connection, "SHOW jit") == "off"
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

@@ -1,7 +1,7 @@
 CREATE OR REPLACE FUNCTION agi_router.count_held(
     _block bigint, _number_quarantine interval, _at timestamptz)
 RETURNS bigint
-LANGUAGE plpgsql STABLE SET jit = off AS $$
+LANGUAGE plpgsql STABLE AS $$
 BEGIN
     RETURN (
         SELECT count(*)

@@ -1,7 +1,7 @@
 CREATE OR REPLACE FUNCTION agi_router.number_states(
     _block bigint, _first bigint, _last bigint, _number_quarantine interval, _now timestamptz)
 RETURNS TABLE (x_number bigint, bound boolean, rests_until timestamptz)
-LANGUAGE plpgsql STABLE SET jit = off AS $$
+LANGUAGE plpgsql STABLE AS $$
 -- Numbers are counted a few at a time: whoever counts a whole block keeps a processor from calls for
 -- as long.
 BEGIN
