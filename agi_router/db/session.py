@@ -52,8 +52,8 @@ SETTINGS: Final[dict[str, str]] = {
     "idle_in_transaction_session_timeout": "0",
     # With "force_generic_plan" settling takes a thousand times as long; see docs/performance.md.
     "plan_cache_mode": "auto",
-    # What PostgreSQL takes to be dear is compiled first, for 50 ms and more. With enable_seqscan off
-    # it takes whatever has no index for dear, though it be a few rows.
+    # PostgreSQL compiles first what it takes to be dear, for 50 ms and more. With enable_seqscan
+    # off it takes whatever has no index for dear, though it be a few rows.
     "jit": "off",
 }
 """Settings of every session, by name; the encoding of the client goes its own way."""
