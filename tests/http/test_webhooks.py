@@ -127,6 +127,7 @@ def test_a_change(couriers: Client) -> None:
         "call.answered",
         "call.ended",
         "call.refused",
+        "feed.finished",
     ]
     assert patch(couriers, made, {"url": None}).json()["errors"][0]["pointer"] == "/url"
     wrong = patch(couriers, made, {"format": "ali", "numbers": "full"})
