@@ -21,7 +21,7 @@ from agi_router.bindings.words import Mode
 from agi_router.bulk.workers import Workshop
 from agi_router.db.arrays import array_of_integers
 from agi_router.db.connection import Connection, Queries
-from agi_router.errors import KeysOutdated, SealError, StoreHeld
+from agi_router.errors import CsvError, KeysOutdated, SealError, StoreHeld
 from agi_router.feeds.digests import DigestIndex, Finder, Found, Rows
 from agi_router.feeds.files import Record, digest_of, read_records
 from agi_router.feeds.model import Answer, Fault, Feed, Notice, NumberForm, Trust, read_notice
@@ -302,7 +302,21 @@ class Recycler:
 
 def _steps(records: Iterator[_Each], size: int) -> Iterator[list[_Each]]:
     """
-    So many at a time.
+    So many at a time; where the file breaks off, those before the fault, and then the fault.
+
+    Raises:
+        CsvError: The file cannot be read from some line on.
     """
-    while step := list(islice(records, size)):
+    step: list[_Each] = []
+    try:
+        for each in records:
+            step.append(each)
+            if len(step) == size:
+                yield step
+                step = []
+    except CsvError:
+        if step:
+            yield step
+        raise
+    if step:
         yield step

@@ -379,6 +379,25 @@ def test_a_broken_file(recycler: Recycler, feed: Feed) -> None:
     assert recycler.store.runs("unicom", limit=9)[0]["ended_at"] is None
 
 
+@pytest.mark.parametrize("fault", [b'"', b"\xff\n", b"\0\n"])
+def test_a_file_that_breaks_off(
+    store: BindingStore, recycler: Recycler, feed: Feed, fault: bytes
+) -> None:
+    """What stands before the fault is done, each time as far; the mended file does the rest."""
+    made, other = bind(store), bind(store, C, D, x=BLOCK.number(2))
+    lines = [line(A, "reissued", now(store)), line(C, "reissued", now(store))]
+    begin = f"{HEADER}{lines[0]}".encode()
+    for _ in range(2):
+        with pytest.raises(CsvError, match="line 3"):
+            recycler.run(feed, io.BytesIO(begin + fault + lines[1].encode()), name="file")
+        [report] = recycler.store.runs("unicom", limit=9)
+        assert (report["taken"], report["ended"], report["ended_at"]) == (1, 1, None)
+    assert store.find(made.id).state is BindingState.PARTY_RECYCLED
+    assert store.find(other.id).state is BindingState.ACTIVE
+    assert run(recycler, feed, *lines)["ended"] == 1
+    assert store.find(other.id).state is BindingState.PARTY_RECYCLED
+
+
 def test_feeds(connection: Connection, recycler: Recycler) -> None:
     """They have names, and one reads each at a time."""
     feeds = recycler.store
