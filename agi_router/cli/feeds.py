@@ -3,6 +3,7 @@
 """
 
 import io
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,15 +16,17 @@ import click
 from agi_router.bulk.workers import cores
 from agi_router.cli.arguments import SPAN, Checked
 from agi_router.cli.context import open_serving_database, read_settings
+from agi_router.cli.exit_codes import exit_code
 from agi_router.cli.output import echo, echo_json, echo_pairs, echo_table, json_option
 from agi_router.db.connection import Queries
-from agi_router.errors import FeedInvalid
+from agi_router.errors import CsvError, FeedInvalid
 from agi_router.feeds.files import list_files, open_file
 from agi_router.feeds.model import Feed, FeedKind, NumberForm, Trust
 from agi_router.feeds.recycler import Recycler
 from agi_router.feeds.store import FeedStore
 from agi_router.feeds.views import describe_feed, describe_match, describe_run
 from agi_router.keys.registry import check_keys
+from agi_router.logs import redact
 from agi_router.texts import check_name
 
 __all__ = ["group"]
@@ -147,13 +150,22 @@ def remove(name: str) -> None:
     help="Processes that open numbers, for digests; as many as there are cores if absent.",
 )
 @json_option
-def run(name: str, file: str | None, processes: int | None, *, as_json: bool) -> None:
+@click.pass_context
+def run(
+    context: click.Context,
+    name: str,
+    file: str | None,
+    processes: int | None,
+    *,
+    as_json: bool,
+) -> None:
     r"""
     Do what FILE says ("-": standard input), or the feed's own file, or each file of its folder.
 
     A file is CSV with the columns number, status and date, or JSON Lines with these names, in
     UTF-8 or GB18030. The status is reissued, cancelled, kept or unknown; or 1, 3, 2 or 0. A file
-    that was read before changes nothing; one that was begun goes on.
+    that was read before changes nothing; one that was begun goes on. A file that cannot be read
+    keeps no other from being read.
 
     \b
     Examples:
@@ -169,9 +181,17 @@ def run(name: str, file: str | None, processes: int | None, *, as_json: bool) ->
         )
         feed = recycler.store.find(name)
         reports = []
+        code = 0
         for path in _paths(feed, file):
-            with _opened(path) as stream:
-                run_id = recycler.run(feed, stream, name="-" if path is None else path.name)
+            file_name = "-" if path is None else _name(path)
+            try:
+                with _opened(path) as stream:
+                    run_id = recycler.run(feed, stream, name=file_name)
+            except (CsvError, FeedInvalid) as error:
+                # Else a file that nobody mends would keep all behind it from being read.
+                echo(f"agi-router: {redact(f'{file_name}: {error}')}", err=True)
+                code = exit_code(error)
+                continue
             reports.append(describe_run(recycler.store.run(run_id), recycler.store.faults(run_id)))
     if recycler.damaged:
         echo(
@@ -181,11 +201,12 @@ def run(name: str, file: str | None, processes: int | None, *, as_json: bool) ->
         )
     if as_json:
         echo_json(reports)
-        return
-    for report in reports:
-        _echo(report)
-    if not reports:
-        echo("no files")
+    else:
+        for report in reports:
+            _echo(report)
+        if not reports and not code:
+            echo("no files")
+    context.exit(code)
 
 
 @group.command("runs")
@@ -255,6 +276,13 @@ def _paths(feed: Feed, file: str | None) -> list[Path | None]:
         raise FeedInvalid(f"feed {feed.name!r} has no file of its own: give one, or -")
     path = Path(feed.path)
     return list(list_files(path)) if feed.kind is FeedKind.FOLDER else [path]
+
+
+def _name(path: Path) -> str:
+    """
+    What a file is called; bytes that are not UTF-8 are replaced.
+    """
+    return os.fsencode(path.name).decode("utf-8", "replace")
 
 
 def _opened(path: Path | None) -> BinaryIO:

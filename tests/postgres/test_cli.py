@@ -1141,3 +1141,29 @@ def test_feeds(cli: Cli, store: BindingStore, tmp_path: Path) -> None:
     assert cli("feed", "remove", "pipe").out == "feed pipe is removed\n"
     told = cli("tenant", "unknown", "default", "refuse", "--json").json
     assert told["unknown_numbers"] == "refuse"
+
+
+def test_a_folder_with_what_is_no_feed(cli: Cli, store: BindingStore, tmp_path: Path) -> None:
+    """Each file that cannot be read is told by its name, and the others are done."""
+    made = bind(store)
+    good = f"number,status,date\n{A.digits},reissued,{store.now().isoformat()}\n".encode()
+    folder = tmp_path / "feeds"
+    folder.mkdir()
+    files = {
+        b"1.csv": b"",
+        b"2.xlsx": b"PK\3\4",
+        b"3.csv": b'number,status\n"',
+        b"README": b"Hi\n",
+    }
+    for name, content in {**files, b"z\xff.csv": good}.items():
+        (folder / os.fsdecode(name)).write_bytes(content)
+    cli("feed", "add", "unicom", "--kind", "folder", "--path", folder)
+    for _ in range(2):
+        done = cli("feed", "run", "unicom", "--json")
+        assert done.code == 65
+        reports = json.loads(done.out)
+        assert [(each["file"], each["ended"]) for each in reports] == [("z\ufffd.csv", 1)]
+        for name in files:
+            assert f"agi-router: {name.decode()}: " in done.err
+    assert cli("show", made.id, "--json").json["state"] == "party_recycled"
+    assert cli("feed", "run", "unicom", folder / "1.csv").out == ""
