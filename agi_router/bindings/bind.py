@@ -19,7 +19,7 @@ from agi_router.bindings.modes import Parties, compile_routes
 from agi_router.bindings.parties import mode_columns
 from agi_router.bindings.policy import NumberPolicy
 from agi_router.bindings.requests import BindRequest
-from agi_router.bindings.rows import find_back, route_columns, seal_routes
+from agi_router.bindings.rows import route_columns
 from agi_router.bindings.terms import Terms
 from agi_router.bindings.words import Mode
 from agi_router.errors import (
@@ -264,8 +264,7 @@ class BindingMaking(NumberDrawing):
         parties = parties.with_extension(lambda: self.chooser.choose_extension(numbers[0]))
         rows = compile_routes(parties, *numbers)
         block, binding_id = rows[0].x_number.block, columns["id"]
-        back = find_back(parties, rows, self.keys, binding_id=binding_id)
-        routes = seal_routes(rows, self.keys, binding_id=binding_id, back=back)
+        routes = self._seal(Wish(binding_id=binding_id, parties=parties, terms=terms), rows)
         written = {**columns, **mode_columns(parties, numbers[0])}
         values = {
             "block": block.value,

@@ -369,11 +369,11 @@ class NumberChooser:
         return {
             "block": block.value,
             "x_number": array_of_integers(x.value for x in candidates),
-            "tags": self._tags(callers),
+            "tags": self.tags(callers),
             **self._spans(choice),
         }
 
-    def _tags(self, callers: Sequence[PhoneNumber]) -> str:
+    def tags(self, callers: Sequence[PhoneNumber]) -> str:
         """
         Those of *callers* under every key: while keys are rotated one may be there by an old tag.
         """

@@ -138,7 +138,9 @@ class NumberDrawing(RouteConflicts):
             "stride": stride,
             "id": array_of_integers(compiled),
             "drawn": array_of_integers(number.value for number in drawn),
-            "tags": array_of_texts(self._tags(wish.parties) for wish in wishes),
+            "tags": array_of_texts(
+                self.chooser.tags((*wish.parties.side_a, *wish.parties.side_b)) for wish in wishes
+            ),
             "binding_id": array_of_integers(binding_id for binding_id, _ in routes),
             **route_columns([route for _, route in routes]),
         }
@@ -166,13 +168,6 @@ class NumberDrawing(RouteConflicts):
     def _seal(self, wish: Wish, rows: Sequence[RouteRow]) -> list[SealedRoute]:
         back = find_back(wish.parties, rows, self.keys, binding_id=wish.binding_id)
         return seal_routes(rows, self.keys, binding_id=wish.binding_id, back=back)
-
-    def _tags(self, parties: Parties) -> str:
-        """
-        Those of all callers, under every key: an old row may have an old tag.
-        """
-        callers = (*parties.side_a, *parties.side_b)
-        return array_of_integers(tag for each in callers for tag in self.keys.tags(each))
 
     def _order_tag(self, parties: Parties, terms: Terms) -> int | None:
         if terms.order_id is None:

@@ -79,14 +79,23 @@ class Pool:
         if mode is None:
             raise RequestInvalid(f"pool {self.name} has no mode of its own: give one", ("mode",))
         self.check_mode(mode)
-        taken = MODES[mode].may()
         defaults: dict[str, Any] = {"language": self.language, "prompts": self.prompts}
-        if "callback" in taken:
+        if self.callback in self._callbacks(mode):
             defaults["callback"] = self.callback
-            if values.get("callback", self.callback) is Callback.LAST:
-                defaults["window"] = self.window
+        if values.get("callback", defaults.get("callback")) is Callback.LAST:
+            defaults["window"] = self.window
         filled = {word: value for word, value in defaults.items() if value is not None}
         return {**filled, "mode": mode, **values}
+
+    @staticmethod
+    def _callbacks(mode: Mode) -> Sequence[Callback]:
+        """
+        Who may be called back in bindings by *mode*.
+        """
+        for said in MODES[mode].said():
+            if said.word == "callback":
+                return [each for each in Callback if each in (said.only or Callback)]
+        return ()
 
     def check_mode(self, mode: Mode) -> None:
         """

@@ -632,6 +632,23 @@ def test_out_order_ids(client: AlibabaClient, crowded: AlibabaClient, sign: Open
     assert bind_700(other, **given, PoolKey="drivers")["Code"] == "OK"
 
 
+def test_out_order_ids_in_pools(client: AlibabaClient, sign: Opener, store: BindingStore) -> None:
+    """A tenant's own, though a pool of another is called the same, or as the tenant is."""
+    given = {"OutOrderId": f"once-{secrets.token_hex(4)}", "Expiration": beijing(HOUR)}
+    for tenant, name in (("couriers", "FC1"), ("drivers", "FC1"), ("drivers", "couriers")):
+        store.pools.add(tenant, name)
+    other = sign("drivers")
+    made = [
+        bind_700(who, **given, PoolKey=key)["Data"]
+        for key in ("FC1", "couriers")
+        for who in (client, other)
+    ]
+    assert [store.find(store.names.find(each["SecretNo"])).tenant for each in made] == [
+        *("couriers", "drivers"),
+        *("couriers", "drivers"),
+    ]
+
+
 def test_directions_are_those_of_the_binding(client: AlibabaClient, store: BindingStore) -> None:
     """Who may not call is who is named."""
     for serial, (word, direction) in enumerate(

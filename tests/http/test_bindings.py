@@ -112,6 +112,17 @@ def test_what_does_not_go_together(
     assert [each["pointer"] for each in answer["errors"]] == fields
 
 
+@pytest.mark.parametrize("named", [{"tenant": D}, {"tenant": D, "pool": "x"}])
+def test_a_tenant_that_is_not_there_is_not_told_back(
+    couriers: Client, named: dict[str, str]
+) -> None:
+    """What stands in its place may be a number, and the answers of a batch are kept."""
+    wanted = {"bindings": [{"a": A, "b": B, **named}]}
+    answer = couriers.ask("POST", "/v1/bindings/batch", wanted, Idempotency_Key=f"k-{len(named)}")
+    assert answer.json()["results"][0]["status"] == 404
+    assert D not in answer.text
+
+
 def test_a_batch(couriers: Client) -> None:
     """Each is made by itself; one that cannot be made keeps off no other."""
     x = couriers.bind(A, B)["x"]

@@ -97,6 +97,15 @@ def test_what_a_mode_does_not_take_is_left_out() -> None:
     assert pool.fill(said) == said
 
 
+def test_a_callback_that_a_mode_does_not_take_is_left_out() -> None:
+    """AX calls back one number, so nobody is refused for what the pool has for groups."""
+    pool = replace(POOL, callback=Callback.ALL)
+    said = {"mode": Mode.AX, "a": A}
+    assert pool.fill(said) == said
+    pool = replace(POOL, callback=Callback.LAST, window=HALF)
+    assert pool.fill(said) == {**said, "callback": Callback.LAST, "window": HALF}
+
+
 def test_the_only_mode() -> None:
     """Another is refused; without one a binding has to say its own."""
     with pytest.raises(RequestInvalid, match="takes bindings by gxb alone"):

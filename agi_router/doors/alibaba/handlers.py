@@ -204,13 +204,15 @@ def query_subs_id(desk: Desk, given: Parameters) -> Told:
     ``QuerySubsId``: of several live bindings on a number the newest.
     """
     asked = _pool(desk, given) if "PoolKey" in given else _Asked(desk.tenant, None)
-    found = desk.store.bindings(
-        everything=False, order_id=None, x_number=given.need_x("PhoneNoX"), limit=200
-    )
-    own = [each for each in found if asked.has(each)]
-    if not own:
-        raise Fault("isv.SUBS_NOT_EXIST")
-    return {"SubsId": str(own[0].id.id)}
+    number, after = given.need_x("PhoneNoX"), None
+    while found := desk.store.bindings(
+        everything=False, order_id=None, x_number=number, after=after, limit=200
+    ):
+        for each in found:
+            if asked.has(each):
+                return {"SubsId": str(each.id.id)}
+        after = found[-1].cursor
+    raise Fault("isv.SUBS_NOT_EXIST")
 
 
 def query_number(desk: Desk, given: Parameters) -> Told:
@@ -259,11 +261,13 @@ def _bind(  # noqa: PLR0917 - the handlers above are alike
     once = given.text("OutOrderId")
     if once is None:
         return make()
-    key, sent = given.need("PoolKey").encode(), json.dumps(sorted(given.items()))
+    # Two tenants may have a pool of one name, and a pool may be called as another tenant is.
+    place = (b"alibaba", terms.tenant.encode(), given.need("PoolKey").encode(), action.encode())
+    sent = json.dumps(sorted(given.items()))
     told = do_once(
         desk,
-        name=(b"alibaba", key, action.encode(), once.encode()),
-        payload=(b"alibaba", key, action.encode(), sent.encode()),
+        name=(*place, once.encode()),
+        payload=(*place, sent.encode()),
         make=lambda: (200, json.dumps(make()), {}),
     )
     answer: Told = json.loads(told.body)

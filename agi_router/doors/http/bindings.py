@@ -295,18 +295,20 @@ def _results(bodies: Sequence[BindingIn], desk: Desk) -> list[dict[str, Any]]:
     """
     What became of each of a batch: most are made together, and what is left one by one.
     """
-    read = {}
+    read, results = {}, {}
     for place, body in enumerate(bodies):
         # What cannot be read is told by itself.
         with suppress(Problem, AgiRouterError):
-            read[place] = _read(body, desk)
+            request, choice = _read(body, desk)
+            if request.x is None and request.y is None:
+                read[place] = request, choice
+            else:
+                # Before any number is drawn, which could be the one that is given.
+                results[place] = _result(body, desk)
     together = desk.store.make_together(list(read.values()), default_ttl=desk.options.ttl)
     places = list(read)
-    made = {places[each]: binding for each, binding in together.items()}
-    return [
-        _made(made[place]) if place in made else _result(body, desk)
-        for place, body in enumerate(bodies)
-    ]
+    results |= {places[each]: _made(binding) for each, binding in together.items()}
+    return [results.get(place) or _result(body, desk) for place, body in enumerate(bodies)]
 
 
 def _made(binding: Binding) -> dict[str, Any]:

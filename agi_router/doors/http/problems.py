@@ -14,7 +14,13 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Final
 
-from agi_router.errors import AgiRouterError, NumberError, RequestInvalid
+from agi_router.errors import (
+    AgiRouterError,
+    NumberError,
+    PoolNotFound,
+    RequestInvalid,
+    TenantNotFound,
+)
 
 __all__ = ["DOOR", "STATUSES", "FieldFault", "Problem", "problem_of"]
 
@@ -216,6 +222,9 @@ def problem_of(error: AgiRouterError, *, pointer: str | None = None) -> Problem:
     detail = str(error)
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         detail = "A fault of ours; report the id of the request"
+    elif isinstance(error, TenantNotFound | PoolNotFound):
+        # The name that was given could be anything, a number too.
+        detail = str(type(error)())
     faults = []
     if isinstance(error, RequestInvalid):
         faults = [
