@@ -142,7 +142,7 @@ class Notice(NamedTuple):
         line: The line of the file that it begins on.
         number: Whose it is: the number, or a digest of it.
         answer: What it says.
-        until: Bindings that began before this time are of the old owner.
+        until: Who was bound before this time is the old owner.
     """
 
     line: int

@@ -736,7 +736,7 @@ COMMENT ON COLUMN agi_router.feed_match.block IS 'Block of the binding';
 COMMENT ON COLUMN agi_router.feed_match.binding_id IS 'The binding';
 COMMENT ON COLUMN agi_router.feed_match.line IS 'The line that its party stands on';
 COMMENT ON COLUMN agi_router.feed_match.tenant_id IS 'Whose it is';
-COMMENT ON COLUMN agi_router.feed_match.outcome IS 'ended; began_later: it was made after the number had its new owner; rings: nobody knows, and its tenant lets it ring';
+COMMENT ON COLUMN agi_router.feed_match.outcome IS 'ended; began_later: its party was bound after the number had its new owner; rings: nobody knows, and its tenant lets it ring';
 COMMENT ON COLUMN agi_router.feed_match.at IS 'When that was';
 
 -- Who had real numbers shown to him, and who changed what opens them

@@ -16,7 +16,7 @@ from agi_router.bindings.policy import Affinity, NumberPolicy
 from agi_router.bindings.reasons import Reason
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
-from agi_router.bindings.words import BindingState, Callback
+from agi_router.bindings.words import BindingState, Callback, Side
 from agi_router.calls.arrival import Call
 from agi_router.calls.decision import Refusal, Route, decide
 from agi_router.calls.store import AdmissionStore
@@ -129,6 +129,28 @@ def test_a_binding_with_the_new_owner(store: BindingStore, recycler: Recycler, f
     assert (report["matched"], report["ended"]) == (1, 0)
     assert [each["outcome"] for each in recycler.store.matches(report["id"])] == ["began_later"]
     assert hears(store, a_call(A)) is None
+
+
+@pytest.mark.parametrize("mode", ["group", "pair", "y"])
+def test_who_came_in_later(store: BindingStore, recycler: Recycler, feed: Feed, mode: str) -> None:
+    """A new owner in an older binding is none of before; whoever stayed is as old as he was."""
+    terms = Terms(expires_at=store.now() + HOUR)
+    modes = {
+        "group": Gxb(members=(A,), b=B),
+        "pair": Axb(a=A, b=B),
+        "y": Axyb(a=A, b=B, y_ttl=timedelta(minutes=5)),
+    }
+    made = store.bind(modes[mode], terms)
+    issued = now(store)
+    if mode == "group":
+        store.add_members(made.id, [C])
+    else:
+        store.replace(made.id, Side.B, C)
+    report = run(recycler, feed, line(C, "reissued", issued))
+    assert [each["outcome"] for each in recycler.store.matches(report["id"])] == ["began_later"]
+    assert store.find(made.id).state is BindingState.ACTIVE
+    assert run(recycler, feed, line(A, "reissued", issued))["ended"] == 1
+    assert store.find(made.id).state is BindingState.PARTY_RECYCLED
 
 
 @pytest.mark.parametrize("trust", Trust)

@@ -7,6 +7,7 @@ DECLARE
     _now     timestamptz;
     _done    text;
     _rings   boolean;
+    _since   timestamptz;
     found_at record;
 BEGIN
     PERFORM agi_router.assert_current_keys(_block, _tag_key, _seal_key);
@@ -27,8 +28,20 @@ BEGIN
         RETURN QUERY SELECT 'changed';
         RETURN;
     END IF;
+    -- Not since when the binding lives: a member or a party came in later. Whoever stayed when another was
+    -- replaced has new rows, so his first one counts.
+    SELECT coalesce(min(r.begins_at), found_at.begins_at)
+      INTO _since
+      FROM (SELECT n.begins_at, n.caller_tag, n.callee_tags, n.caller
+              FROM agi_router.route n
+             WHERE n.block = _block AND n.binding_id = _binding_id
+             UNION ALL
+            SELECT p.begins_at, p.caller_tag, p.callee_tags, p.caller
+              FROM agi_router.past_route p
+             WHERE p.block = _block AND p.binding_id = _binding_id) r
+     WHERE r.caller_tag = ANY (_tags) OR (r.callee_tags[1] = ANY (_tags) AND r.caller IS NOT NULL);
     _rings := _unknown AND found_at.unknown_numbers = 'ring';
-    _done := CASE WHEN found_at.begins_at >= _until THEN 'began_later'
+    _done := CASE WHEN _since >= _until THEN 'began_later'
                   WHEN _rings THEN 'rings'
                   ELSE 'ended' END;
     INSERT INTO agi_router.feed_match (run_id, block, binding_id, line, tenant_id, outcome, at)
@@ -53,4 +66,4 @@ BEGIN
     RETURN QUERY SELECT _done;
 END
 $$;
-COMMENT ON FUNCTION agi_router.end_recycled IS 'Ends a binding a party of which has these tags and, by a feed, a number with a new owner, or nobody knows; where it began before _until. Returns what became of it: ended, began_later, rings, over, changed';
+COMMENT ON FUNCTION agi_router.end_recycled IS 'Ends a binding a party of which has these tags and, by a feed, a number with a new owner, or nobody knows; where that party came in before _until. Returns what became of it: ended, began_later, rings, over, changed';
