@@ -109,7 +109,7 @@ class Sweep:
         self._one("forget_nonces", window=WINDOW)
         for rows in self._repeated("delete_events"):
             yield Swept(events=rows)
-        while self._one("delete_feed_runs")["rows"]:
+        while self._one("delete_feed_reports")["rows"]:
             yield Swept()
         yield from self._drop_days()
 
