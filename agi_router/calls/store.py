@@ -151,6 +151,8 @@ class Untold:
     """Somebody holds their bindings: tell them again, later."""
     refused: list[Answer] = field(default_factory=list)
     """The database refuses them: somebody has to look at the row."""
+    waited: int = 0
+    """Milliseconds for which bindings were waited for in vain."""
 
 
 class AdmissionStore:
@@ -433,7 +435,12 @@ class AdmissionStore:
     async def _tell_free(self, answers: Sequence[Answer], timeout: float, left: Untold) -> None:  # noqa: ASYNC109
         """
         Tell of *answers*; where a binding of theirs is held, or a row is at fault, each alone.
+
+        Nobody waits for long: the ends behind them tell of them too.
         """
+        if left.waited >= _SETTLE_WAIT:
+            left.held.extend(answers)
+            return
         values = {
             "block": [each.x_number.block.value for each in answers],
             "day": answers[0].day,
@@ -447,8 +454,10 @@ class AdmissionStore:
         try:
             await self.pool.submit(work, timeout=timeout)
         except (StoreHeld, RowRefused) as error:
+            held = isinstance(error, StoreHeld)
+            left.waited += LOCK_WAIT * held
             if len(answers) == 1:
-                (left.held if isinstance(error, StoreHeld) else left.refused).extend(answers)
+                (left.held if held else left.refused).extend(answers)
                 return
             for each in answers:
                 await self._tell_free([each], timeout, left)

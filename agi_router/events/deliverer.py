@@ -87,6 +87,7 @@ class Deliverer:
         self._of_webhook: Counter[int] = Counter()
         self._kept: list[tuple[Delivery, Answer]] = []
         self._moved = time.monotonic()
+        self._counted = -_COUNT
         self.ended = dict.fromkeys(Result, 0)
         """How many tries have ended, by how."""
         self.backlog = Backlog()
@@ -146,7 +147,7 @@ class Deliverer:
         """
         Work on one connection, until the keys are others or there is no more to do.
         """
-        expired = forgotten = counted = -_FORGET
+        expired = forgotten = -_FORGET
         while True:
             alive()
             self._moved = time.monotonic()
@@ -165,10 +166,12 @@ class Deliverer:
                 if now - forgotten >= _FORGET:
                     store.forget_attempts()
                     forgotten = now
-                if now - counted >= _COUNT:
-                    self.backlog = store.backlog()
-                    counted = now
                 self._send(store, keys, pool)
+                if now - self._counted >= _COUNT:
+                    # Said before: a count that takes too long ends the connection, and keeps
+                    # nobody from delivering on the next one.
+                    self._counted = now
+                    self.backlog = store.backlog()
             self._wait()
 
     def _send(self, store: DeliveryStore, keys: KeyRing, pool: ThreadPoolExecutor) -> None:

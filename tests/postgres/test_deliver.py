@@ -15,6 +15,7 @@ from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import psycopg
 import pytest
@@ -26,6 +27,7 @@ from agi_router.calls.end import Outcome
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection, Queries, connect
 from agi_router.db.rights import Purpose, check_rights, grant
+from agi_router.errors import StoreUnavailable
 from agi_router.events.deliverer import Deliverer
 from agi_router.events.deliveries import DeliveryStore
 from agi_router.events.model import EventType, Format, Numbers, Webhook, WebhookState, event_name
@@ -150,6 +152,17 @@ def test_an_end_by_time_is_told_by_itself(
         expire(connection, bind(store).id)
         until(lambda: receiver.received)
     assert receiver.received[0].told["data"]["ended_by"] == "time"
+
+
+def test_a_count_that_takes_too_long_keeps_nothing_back(
+    dsn: str, keys: KeyRing, store: BindingStore, events: EventStore, receiver: Receiver
+) -> None:
+    """What is owed is delivered, however much it is."""
+    events.add(TENANT, receiver.url, [EventType.BINDING_CREATED])
+    bind(store)
+    slow = mock.patch.object(DeliveryStore, "backlog", side_effect=StoreUnavailable("too long"))
+    with slow, delivering(dsn, keys):
+        until(lambda: receiver.received)
 
 
 def test_what_it_has_done_is_counted(

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -169,6 +170,24 @@ async def test_an_answer_whose_binding_is_held_is_told_later(
     assert types_of(told()).count("call.answered") == 1
     assert not (await admissions.tell_answers(left.held)).held
     assert types_of(told()).count("call.answered") == 2
+
+
+async def test_many_answers_that_are_held_keep_no_end_waiting(
+    dsn: str, store: BindingStore, admissions: AdmissionStore, told: Callable[[], list[Event]]
+) -> None:
+    """They are waited for a second in all, 20 ms each; the rest is not even asked for."""
+    told()
+    bind(store)
+    calls = [new_call_id() for _ in range(60)]
+    for call_id in calls:
+        await admit_as_router(admissions, a_call(), call_id)
+    submit = mock.patch.object(admissions.pool, "submit", wraps=admissions.pool.submit)
+    with connect(dsn, writable=True) as holder, holder.transaction(), submit as submitted:
+        holder.execute("SELECT FROM agi_router.call WHERE id = ANY (%s) FOR UPDATE", [calls])
+        left = await admissions.tell_answers(list(map(an_answer, calls)))
+    assert {each.call_id for each in left.held} == set(calls)
+    assert submitted.call_count == 50
+    assert not (await admissions.tell_answers(left.held)).held
 
 
 async def test_nothing_is_written_for_who_wants_nothing(
