@@ -19,7 +19,7 @@ from agi_router.cli.context import open_serving_database, read_settings
 from agi_router.cli.exit_codes import exit_code
 from agi_router.cli.output import echo, echo_json, echo_pairs, echo_table, json_option
 from agi_router.db.connection import Queries
-from agi_router.errors import CsvError, FeedInvalid
+from agi_router.errors import CsvError, FeedInvalid, SealError
 from agi_router.feeds.files import list_files, open_file
 from agi_router.feeds.model import Feed, FeedKind, NumberForm, Trust
 from agi_router.feeds.recycler import Recycler
@@ -199,6 +199,7 @@ def run(
             " over; 'agi-router list' shows which are damaged",
             err=True,
         )
+        code = exit_code(SealError)
     if as_json:
         echo_json(reports)
     else:

@@ -8,8 +8,9 @@ of it: on all cores, by :class:`agi_router.bulk.workers.Workshop`.
 import hashlib
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple, Self
 
 from agi_router.bindings.parties import open_callees, open_caller, open_last_caller
@@ -19,7 +20,9 @@ from agi_router.feeds.model import Notice, NumberForm
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import PhoneNumber
 
-__all__ = ["DigestIndex", "Finder", "Found", "Rows", "digest_maker"]
+__all__ = ["DigestIndex", "Finder", "Found", "Rows", "digest_maker", "open_each"]
+
+_Reader = Callable[[], Iterable[PhoneNumber]]
 
 _HEAD = 8
 
@@ -83,7 +86,7 @@ class Found(NamedTuple):
     Attributes:
         hits: Place and number.
         opened: How many numbers were compared.
-        damaged: How many rows do not open.
+        damaged: In how many rows something does not open.
     """
 
     hits: list[tuple[int, PhoneNumber]]
@@ -120,11 +123,8 @@ class Finder:
         hits: list[tuple[int, PhoneNumber]] = []
         opened = damaged = 0
         for row in chunk.rows:
-            try:
-                numbers = _numbers(row, self.keys)
-            except SealError:
-                damaged += 1
-                continue
+            numbers, broken = open_each(_readers(row, self.keys))
+            damaged += broken
             opened += len(numbers)
             for number in numbers:
                 hits += ((place, number) for place in self.index.find(make(number)))
@@ -153,15 +153,29 @@ def digest_maker(form: NumberForm) -> Callable[[PhoneNumber], bytes]:
     return make
 
 
-def _numbers(row: dict[str, Any], keys: KeyRing) -> list[PhoneNumber]:
+def open_each(readers: Iterable[_Reader]) -> tuple[list[PhoneNumber], bool]:
     """
-    All whose numbers are sealed in a row.
+    All numbers that open, and whether others do not: what is damaged hides nothing beside it.
 
-    Raises:
-        SealError: One does not open.
+    Args:
+        readers: Each opens what is sealed together.
     """
-    mode = Mode(row["mode"])
-    found = [*open_callees(row, keys), *open_last_caller(row, keys, mode=mode)]
+    found: list[PhoneNumber] = []
+    broken = False
+    for read in readers:
+        try:
+            found += read()
+        except SealError:
+            broken = True
+    return found, broken
+
+
+def _readers(row: dict[str, Any], keys: KeyRing) -> Iterator[_Reader]:
+    """
+    What opens all that is sealed in a row.
+    """
+    yield partial(open_callees, row, keys)
+    yield partial(open_last_caller, row, keys, mode=Mode(row["mode"]))
     if row["caller"] is not None:
         # A member is sealed for the row of B; elsewhere A is for its own.
         place = row
@@ -173,5 +187,4 @@ def _numbers(row: dict[str, Any], keys: KeyRing) -> list[PhoneNumber]:
                 "side": Side.B,
                 "shown": row["back_shown"],
             }
-        found += open_caller(row, place, keys)
-    return found
+        yield partial(open_caller, row, place, keys)

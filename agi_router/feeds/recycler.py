@@ -12,17 +12,18 @@ Reading a file of a feed: whose number has a new owner is found among live bindi
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
+from functools import partial
 from itertools import islice
 from operator import itemgetter
 from typing import Any, BinaryIO, NamedTuple, TypeVar
 
-from agi_router.bindings.parties import open_callees, open_last_caller, read_parties
-from agi_router.bindings.words import Mode
+from agi_router.bindings.parties import open_callees, open_caller, open_last_caller
+from agi_router.bindings.words import Mode, Side
 from agi_router.bulk.workers import Workshop
 from agi_router.db.arrays import array_of_integers
 from agi_router.db.connection import Connection, Queries
 from agi_router.errors import CsvError, KeysOutdated, SealError, StoreHeld
-from agi_router.feeds.digests import DigestIndex, Finder, Found, Rows
+from agi_router.feeds.digests import DigestIndex, Finder, Found, Rows, open_each
 from agi_router.feeds.files import Record, digest_of, read_records
 from agi_router.feeds.model import Answer, Fault, Feed, Notice, NumberForm, Trust, read_notice
 from agi_router.feeds.store import FeedStore, Run
@@ -227,13 +228,23 @@ class Recycler:
         """
         Whether a number is really that of a party, or the fixed one that is called back.
         """
-        try:
-            return any(
-                each.number == number for each in read_parties(row, routes, self._keys)
-            ) or any(number in open_callees(route, self._keys) for route in routes)
-        except SealError:
-            self.damaged += 1
-            return False
+        keys = self._keys
+        readers = [partial(open_callees, route, keys) for route in routes]
+        if row["parent_id"] is None:
+            # A member is sealed for the row of B; elsewhere A is for its own.
+            back = next((route for route in routes if route["side"] == Side.B), None)
+            if row["y_ttl"] is not None or Mode(row["mode"]).open:
+                back = None
+            readers += [
+                partial(open_caller, route, back or route, keys)
+                for route in routes
+                if route["caller"] is not None
+            ]
+        numbers, broken = open_each(readers)
+        if number in numbers:
+            return True
+        self.damaged += broken
+        return False
 
     def _end_one(self, run: Run, person: _Person, row: dict[str, Any]) -> str:
         def end() -> dict[str, Any] | None:

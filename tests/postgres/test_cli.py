@@ -1167,3 +1167,14 @@ def test_a_folder_with_what_is_no_feed(cli: Cli, store: BindingStore, tmp_path: 
             assert f"agi-router: {name.decode()}: " in done.err
     assert cli("show", made.id, "--json").json["state"] == "party_recycled"
     assert cli("feed", "run", "unicom", folder / "1.csv").out == ""
+
+
+def test_a_feed_meets_damage(cli: Cli, connection: Connection, store: BindingStore) -> None:
+    """What does not open may be of who has a new owner: the end of the command says so."""
+    bind(store)
+    connection.execute(b"UPDATE agi_router.route SET callee = substring(callee FOR 5)")
+    cli("feed", "add", "pipe")
+    typed = f"number,status,date\n{A.digits},reissued,{store.now().isoformat()}\n"
+    env = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", **cli.env}
+    done = program(["feed", "run", "pipe", "-"], env, typed=typed)
+    assert (done.code, "1 binding(s) or row(s) do not open" in done.err) == (70, True)

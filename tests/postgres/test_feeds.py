@@ -266,6 +266,35 @@ def test_digests(
 PHONES = [PhoneNumber.parse(f"1391234100{serial}") for serial in range(10)]
 
 
+@pytest.mark.parametrize("form", [NumberForm.PLAIN, NumberForm.SHA256])
+def test_a_damaged_row(connection: Connection, store: BindingStore, form: NumberForm) -> None:
+    """It hides no other party; where it may be of who is looked for, it is counted."""
+    recycler = Recycler(connection, store.keys)
+    feed = add(recycler, numbers=form)
+    terms = Terms(expires_at=store.now() + HOUR)
+    group = store.bind(Gxb(members=(A, C), b=B), terms, x=X)
+    pair = bind(store, D, PHONES[1], x=BLOCK.number(2))
+    spoil = "UPDATE agi_router.route SET {0} = set_bit({0}, 200, 1 - get_bit({0}, 200))"
+    spoil += " WHERE caller_tag = %s AND binding_id = %s"
+    for column, number, made in (("caller", C, group), ("callee", D, pair)):
+        connection.execute(spoil.format(column).encode(), (store.keys.tag(number), made.id.id))
+
+    def recycle(number: PhoneNumber) -> tuple[int, int]:
+        what = number.digits
+        if form is not NumberForm.PLAIN:
+            what = hashlib.new(form.value, what.encode()).hexdigest()
+        before = recycler.damaged
+        ended: int = run(recycler, feed, f"{what},1,{now(store)}\n")["ended"]
+        return ended, recycler.damaged - before
+
+    # A run that looks for digests opens all, and meets both.
+    everywhere = 0 if form is NumberForm.PLAIN else 2
+    assert recycle(PHONES[1]) == (0, everywhere or 1)
+    assert recycle(C) == (0, everywhere or 1)
+    assert recycle(A) == (1, everywhere)
+    assert recycle(D) == (1, everywhere and 1)
+
+
 def bind_modes(store: BindingStore) -> list[Binding]:
     """A binding of each form of sealing: a pair, a group, a Y to come, strangers."""
     terms = Terms(expires_at=store.now() + HOUR)
