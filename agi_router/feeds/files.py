@@ -1,10 +1,11 @@
 """
 Files of feeds: bytes in, records with their line numbers out.
 
-A file is CSV whose first line names the columns, or JSON Lines, in UTF-8 or GB18030. Its first
-byte says which.
+A file is CSV whose first line names the columns, or JSON Lines, in UTF-8 or GB18030. The first
+byte that is neither a mark nor white space says which.
 """
 
+import codecs
 import hashlib
 import json
 import os
@@ -78,9 +79,9 @@ def read_records(stream: BinaryIO) -> Iterator[Record | Fault]:
     Raises:
         CsvError: It is CSV and cannot be read from some line on, or has not all columns.
     """
-    first = stream.read(1)
+    begin = stream.read(LONGEST_LINE).removeprefix(codecs.BOM_UTF8).lstrip()
     stream.seek(0)
-    return _json_lines(stream) if first == b"{" else _rows(stream)
+    return _json_lines(stream) if begin.startswith(b"{") else _rows(stream)
 
 
 def _rows(stream: BinaryIO) -> Iterator[Record]:
@@ -99,6 +100,8 @@ def _json_lines(stream: BinaryIO) -> Iterator[Record | Fault]:
     line = 0
     while raw := stream.readline(LONGEST_LINE + 1):
         line += 1
+        if line == 1:
+            raw = raw.removeprefix(codecs.BOM_UTF8)
         if len(raw) > LONGEST_LINE:
             raise CsvError(f"line {line}: it is longer than {LONGEST_LINE} bytes")
         if raw.strip():

@@ -23,7 +23,7 @@ from agi_router.bulk.workers import Workshop
 from agi_router.db.arrays import array_of_integers
 from agi_router.db.connection import Connection, Queries
 from agi_router.errors import CsvError, KeysOutdated, SealError, StoreHeld
-from agi_router.feeds.digests import DigestIndex, Finder, Found, Rows, open_each
+from agi_router.feeds.digests import DigestIndex, Finder, Found, Rows, digest_maker, open_each
 from agi_router.feeds.files import Record, digest_of, read_records
 from agi_router.feeds.model import Answer, Fault, Feed, Notice, NumberForm, Trust, read_notice
 from agi_router.feeds.store import FeedStore, Run
@@ -38,7 +38,7 @@ _Each = TypeVar("_Each")
 
 # Records of a step: what is done again after a crash, and what is held in memory.
 _PLAIN_STEP = 100_000
-_DIGEST_STEP = 1_000_000
+_DIGEST_STEP = 200_000
 # Numbers of a statement.
 _BATCH = 1000
 _STREAMED = 2000
@@ -181,6 +181,8 @@ class Recycler:
         """
         found: set[tuple[int, PhoneNumber]] = set()
         self._keys = check_keys(self._connection, self._keys)
+        # A worker that lacks the algorithm could not say so.
+        digest_maker(form)
         finder = Finder(keys=self._keys, form=form, index=index)
         shop: Workshop[Rows, Found] = Workshop(finder, processes=self._processes)
         with shop, self._queries.snapshot():

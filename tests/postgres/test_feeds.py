@@ -295,6 +295,22 @@ def test_a_damaged_row(connection: Connection, store: BindingStore, form: Number
     assert recycle(D) == (1, everywhere and 1)
 
 
+def test_an_algorithm_that_is_not_there(
+    connection: Connection, store: BindingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is said before anything is looked for, however many look."""
+
+    def lacking(*_: object, **__: object) -> None:
+        raise ValueError
+
+    recycler = Recycler(connection, store.keys, processes=2)
+    feed = add(recycler, numbers=NumberForm.SM3)
+    digest = hashlib.new("sm3", A.digits.encode()).hexdigest()
+    monkeypatch.setattr(hashlib, "new", lacking)
+    with pytest.raises(FeedInvalid, match="sm3 cannot be had"):
+        run(recycler, feed, f"{digest},0,\n")
+
+
 def bind_modes(store: BindingStore) -> list[Binding]:
     """A binding of each form of sealing: a pair, a group, a Y to come, strangers."""
     terms = Terms(expires_at=store.now() + HOUR)

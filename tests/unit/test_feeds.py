@@ -193,6 +193,17 @@ def test_json_lines_of_all_sorts() -> None:
         list(read_records(io.BytesIO(b"{}\n{" + b" " * 70_000)))
 
 
+@pytest.mark.parametrize(
+    ("begin", "line"), [("\ufeff", 1), ("\n \r\n", 3), ("\ufeff\n", 2), (" ", 1)]
+)
+def test_what_stands_before_the_first_object(begin: str, line: int) -> None:
+    """A mark and empty lines make no CSV of JSON Lines."""
+    text = f'{begin}{{"number": "138", "status": "0"}}\n'
+    assert list(read_records(io.BytesIO(text.encode()))) == [
+        (line, {"number": "138", "status": "0"})
+    ]
+
+
 def test_files_of_a_folder(tmp_path: Path) -> None:
     """By name; what begins with a dot may be half written, and a folder is no file."""
     for name in ("b.csv", "a.csv", ".a.csv.part"):
