@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import subprocess
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,12 +36,13 @@ def calls_on(x: str, records: Sequence[Any]) -> list[Any]:
     A refused call is on record with the second in which it came, an admitted one with the moment
     of its admission: of two within a second the time does not tell which was first.
     """
+    return sorted((each for each in records if each["x"] == x), key=channel_of, reverse=True)
 
-    def channel(record: Any) -> tuple[int, ...]:
-        second, _, serial = record["id"].rpartition("-")[2].partition(".")
-        return int(second), int(serial)
 
-    return sorted((each for each in records if each["x"] == x), key=channel, reverse=True)
+def channel_of(record: Any) -> tuple[int, int]:
+    """The second in which Asterisk got a call, and which it was since Asterisk started."""
+    second, _, serial = record["id"].rpartition("-")[2].partition(".")
+    return int(second), int(serial)
 
 
 class Cli:
@@ -48,11 +50,23 @@ class Cli:
 
     def __init__(self, env: Mapping[str, str]) -> None:
         self.env = dict(env)
+        # By number that was drawn: its last binding, and the second before it was made.
+        self._drawn: dict[str, tuple[str, int]] = {}
 
     def __call__(self, *arguments: str, typed: Sequence[str] = ()) -> Any:
         """Run a command with ``--json``, type lines into it, and return what it printed."""
         text = "".join(f"{line}\n" for line in typed)
-        return run([*arguments, "--json"], self.env, typed=text).json
+        second = int(time.time())
+        printed = run([*arguments, "--json"], self.env, typed=text).json
+        if arguments[0] == "bind" and "--x" not in arguments:
+            self._note_drawn(printed, second)
+        return printed
+
+    def _note_drawn(self, binding: Any, second: int) -> None:
+        """Keep in mind since when numbers are a binding's, unless it was made before."""
+        for number in (binding["x"], binding.get("y")):
+            if self._drawn.get(number, ("", 0))[0] != binding["id"]:
+                self._drawn[number] = binding["id"], second
 
     def doctor(self, **settings: str) -> Done:
         """What the doctor says in JSON, whatever it finds."""
@@ -71,11 +85,17 @@ class Cli:
         return self.records(x, 1)[0]
 
     def records(self, x: str, count: int) -> list[Any]:
-        """All calls on a number, newest first, once there are *count* and all are settled."""
+        """
+        All calls on a number, newest first, once there are *count* and all are settled.
+
+        Those of other people, before the number was drawn for a binding, are left out.
+        """
         found: list[Any] = []
 
         def settled() -> bool:
-            found[:] = calls_on(x, self("calls", "--x", x, "--limit", "1000"))
+            _, since = self._drawn.get(x, ("", 0))
+            calls = calls_on(x, self("calls", "--x", x, "--limit", "1000"))
+            found[:] = [call for call in calls if channel_of(call)[0] >= since]
             return len(found) >= count and all(c["state"] == "settled" for c in found)
 
         assert until(settled, timeout=30), found
