@@ -57,10 +57,7 @@ class TenantStore:
             OperatorOnly: A tenant asks.
         """
         self._scope.check_operator("suspends tenants, and lets them go on")
-        row = self._queries.row("set_tenant_active", {"name": name, "active": active})
-        if row is None:
-            raise TenantNotFound(f"there is no tenant {name!r}")
-        return row
+        return self._found("set_tenant_active", name, active=active)
 
     def set_unknown_numbers(self, name: str, unknown: UnknownNumbers) -> dict[str, Any]:
         """
@@ -71,10 +68,7 @@ class TenantStore:
             OperatorOnly: A tenant asks.
         """
         self._scope.check_operator("says what becomes of numbers whose owner is unknown")
-        row = self._queries.row("set_tenant_unknown_numbers", {"name": name, "unknown": unknown})
-        if row is None:
-            raise TenantNotFound(f"there is no tenant {name!r}")
-        return row
+        return self._found("set_tenant_unknown_numbers", name, unknown=unknown)
 
     def find_id(self, name: str) -> int:
         """
@@ -83,10 +77,7 @@ class TenantStore:
         Raises:
             TenantNotFound: There is no such tenant.
         """
-        row = self._queries.row("find_tenant", {"name": name})
-        if row is None:
-            raise TenantNotFound(f"there is no tenant {name!r}")
-        return row["id"]  # type: ignore[no-any-return]
+        return self._found("find_tenant", name)["id"]  # type: ignore[no-any-return]
 
     def scope(self, name: str) -> Scope:
         """
@@ -96,3 +87,15 @@ class TenantStore:
             TenantNotFound: There is no such tenant.
         """
         return Scope(self.find_id(name), name)
+
+    def _found(self, query: str, name: str, **values: Any) -> dict[str, Any]:
+        """
+        The row of a tenant that a query answers.
+
+        Raises:
+            TenantNotFound: There is no such tenant.
+        """
+        row = self._queries.row(query, {"name": name, **values})
+        if row is None:
+            raise TenantNotFound(f"there is no tenant {name!r}")
+        return row
