@@ -10,7 +10,7 @@ import re
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +46,7 @@ class Load:
         disturbed: Messages that were retransmitted, late or unexpected, at either end.
         out: Seconds from the caller's INVITE to the one that reaches the callee, call by call.
         delays: Seconds from INVITE to 180, call by call.
+        hung_up: When the caller's BYE was sent, in seconds of the epoch, by the number dialled.
         rate: Calls per second as they were really sent.
     """
 
@@ -54,6 +55,7 @@ class Load:
     disturbed: int
     out: tuple[float, ...]
     delays: tuple[float, ...]
+    hung_up: Mapping[str, float]
     rate: float
 
 
@@ -101,6 +103,7 @@ class Phones:
             disturbed=near.disturbed + far.disturbed,
             out=times.out(calls),
             delays=times.delays,
+            hung_up=times.hung_up,
             rate=times.rate,
         )
 
@@ -215,17 +218,20 @@ class _Times:
     Attributes:
         sent: When each INVITE was sent, by the number it dials.
         rang: When its 180 came, by the same.
+        hung_up: When its BYE was sent, by the same.
         reached: When an INVITE came to the callee, by the callee's number.
     """
 
     sent: dict[str, float]
     rang: dict[str, float]
+    hung_up: dict[str, float]
     reached: dict[str, float]
 
     @classmethod
     def read(cls, caller: Path, callee: Path) -> Self:
         sent: dict[str, float] = {}
         rang: dict[str, float] = {}
+        hung_up: dict[str, float] = {}
         reached: dict[str, float] = {}
         number: dict[str, str] = {}
         for at, way, call, first in _messages(caller):
@@ -234,10 +240,12 @@ class _Times:
                 sent.setdefault(invited[1], at)
             elif way == "R" and first.startswith("SIP/2.0 180 ") and call in number:
                 rang.setdefault(number[call], at)
+            elif way == "S" and first.startswith("BYE ") and call in number:
+                hung_up.setdefault(number[call], at)
         for at, way, _, first in _messages(callee):
             if way == "R" and (invited := _INVITED.match(first)):
                 reached.setdefault(invited[1], at)
-        return cls(sent, rang, reached)
+        return cls(sent, rang, hung_up, reached)
 
     def out(self, calls: Sequence[Call]) -> tuple[float, ...]:
         return tuple(
