@@ -11,7 +11,6 @@ Rules for the editor:
 
 from typing import Final
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -67,8 +66,7 @@ class AlibabaDoor:
         """
         request = Request(scope, receive)
         try:
-            async with self._door.stores.turn():
-                response = await run_in_threadpool(self._answer, request)
+            response = await self._door.stores.run(self._answer, request)
         except Problem as problem:
             request.state.code = problem.code
             fault = fault_of_door(problem.code, problem.headers)

@@ -3,7 +3,7 @@ The HTTP door as an ASGI application.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -30,15 +30,15 @@ from agi_router.doors.http import (
 from agi_router.doors.http.answers import write
 from agi_router.doors.http.auth import Door
 from agi_router.doors.http.bodies import Body
+from agi_router.doors.http.direct import Direct, problem_of_faults
 from agi_router.doors.http.event_outs import describe_sent
 from agi_router.doors.http.guard import Guard, tell_problem
 from agi_router.doors.http.links import add_links
 from agi_router.doors.http.options import Options
 from agi_router.doors.http.outs import FieldFaultOut, Out, ProblemOut
 from agi_router.doors.http.pool import StorePool
-from agi_router.doors.http.problems import DOOR, FieldFault, Problem, problem_of
+from agi_router.doors.http.problems import DOOR, Problem, problem_of
 from agi_router.errors import AgiRouterError
-from agi_router.logs import redact
 
 __all__ = ["create_app", "describe_api"]
 
@@ -73,7 +73,7 @@ def create_app(stores: StorePool, options: Options) -> ASGIApp:
     """
     app = _routes()
     door = app.state.door = Door(stores, options)
-    return Guard(_Doors(app, AlibabaDoor(door)), _tell)
+    return Guard(_Doors(app, Direct(door), AlibabaDoor(door)), _tell)
 
 
 class _Doors:
@@ -81,14 +81,18 @@ class _Doors:
     The two doors of one process: what is no path of ours is that of Alibaba Cloud's clients.
     """
 
-    def __init__(self, rest: ASGIApp, alibaba: ASGIApp) -> None:
+    def __init__(self, rest: ASGIApp, direct: Direct, alibaba: ASGIApp) -> None:
         self._rest = rest
+        self._direct = direct
         self._alibaba = alibaba
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """
         Hand a request on.
         """
+        if scope["type"] == "http" and self._direct.takes(scope):
+            await self._direct(scope, receive, send)
+            return
         ours = scope["type"] != "http" or _PATHS.match(scope["path"])
         await (self._rest if ours else self._alibaba)(scope, receive, send)
 
@@ -247,22 +251,6 @@ async def _answer_http(request: Request, error: Exception) -> Response:
 
 async def _answer_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - it is registered for these
-    found = error.errors()
-    if any(each["type"] == "json_invalid" for each in found):
-        return await _answer_problem(request, Problem.of_door("body_malformed"))
-    faults = [FieldFault(_pointer(each), each["type"], _detail(each)) for each in found]
-    return await _answer_problem(request, Problem.of_fields(faults))
-
-
-def _pointer(fault: Mapping[str, Any]) -> str:
-    """
-    Where a fault is; the name of a field that we do not know could be a number.
-    """
-    place: Sequence[str | int] = fault["loc"][1:]
-    if fault["type"] == "extra_forbidden":
-        place = place[:-1]
-    return "".join(f"/{each}" for each in place)
-
-
-def _detail(fault: Mapping[str, Any]) -> str:
-    return redact(str(fault["msg"]).removeprefix("Value error, "))
+    # Each begins with where it is: in the body, the path or the query.
+    found = [{**each, "loc": each["loc"][1:]} for each in error.errors()]
+    return await _answer_problem(request, problem_of_faults(found))

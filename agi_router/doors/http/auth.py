@@ -13,12 +13,12 @@ import hashlib
 import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Hashable, Mapping
+from collections.abc import AsyncIterator, Hashable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import ip_address
-from typing import Annotated, Final, get_args, get_origin
+from typing import Annotated, Any, Final, get_args, get_origin
 
 from fastapi import Depends
 from starlette.requests import Request as HttpRequest
@@ -57,6 +57,7 @@ __all__ = [
     "Door",
     "Needs",
     "address_of",
+    "admit",
     "admit_key",
     "find_key",
     "open_secret",
@@ -231,28 +232,54 @@ class Needs:
             Problem: Nobody may ask so.
         """
         door: Door = request.app.state.door
-        request.state.action = request.scope["endpoint"].__name__
-        address = address_of(request)
-        door.check_address(address)
-        authorization = request.headers.get("authorization")
-        if authorization is None:
-            raise _unknown("credentials_missing")
-        store = request.state.borrowed.enter_context(door.stores.lend())
-        found = _authenticate(request, store, authorization, address, door)
-        key = found.key
-        request.state.key = key.id
-        request.state.headers = door.count(key)
-        desk = Desk(
-            store=store.within(found.scope),
-            key=key,
-            request_id=request.state.id,
-            options=door.options,
-        )
-        desk.require(self.scope)
-        if request.state.body and not _is_json(request):
-            raise Problem.of_door("media_type_unsupported")
-        _check_query(request)
-        return desk
+        known = request.scope["route"].dependant.query_params
+        return admit(request, door, request.state.borrowed, self.scope, known=known)
+
+
+def admit(
+    request: HttpRequest,
+    door: Door,
+    borrowed: ExitStack,
+    scope: KeyScope,
+    *,
+    known: Sequence[Any] = (),
+) -> Desk:
+    """
+    Let somebody in.
+
+    Args:
+        request: Its ``endpoint`` says what is asked for.
+        door: At which.
+        borrowed: Gives the store back that is lent.
+        scope: What the key has to have.
+        known: What the query may say.
+
+    Raises:
+        Problem: Nobody may ask so.
+    """
+    request.state.action = request.scope["endpoint"].__name__
+    address = address_of(request)
+    door.check_address(address)
+    authorization = request.headers.get("authorization")
+    if authorization is None:
+        raise _unknown("credentials_missing")
+    store = borrowed.enter_context(door.stores.lend())
+    found = _authenticate(request, store, authorization, address, door)
+    key = found.key
+    request.state.key = key.id
+    request.state.headers = door.count(key)
+    desk = Desk(
+        store=store.within(found.scope),
+        key=key,
+        request_id=request.state.id,
+        options=door.options,
+    )
+    desk.require(scope)
+    if request.state.body and not _is_json(request):
+        raise Problem.of_door("media_type_unsupported")
+    if request.scope["query_string"]:
+        _check_query(request, known)
+    return desk
 
 
 def _authenticate(
@@ -396,7 +423,7 @@ def _is_json(request: HttpRequest) -> bool:
     return kind.strip().lower() == "application/json" and not packed
 
 
-def _check_query(request: HttpRequest) -> None:
+def _check_query(request: HttpRequest, known: Sequence[Any]) -> None:
     """
     Make sure that the query says what the operation knows, and each thing once.
 
@@ -406,7 +433,6 @@ def _check_query(request: HttpRequest) -> None:
         Problem: It does not.
     """
     said = Counter(name for name, _ in request.query_params.multi_items())
-    known = request.scope["route"].dependant.query_params
     once = {each.alias for each in known if not _is_list(each.field_info.annotation)}
     if not said.keys() <= {each.alias for each in known} or any(said[name] > 1 for name in once):
         raise Problem.of_door("query_invalid")
