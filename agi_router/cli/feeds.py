@@ -21,13 +21,12 @@ from agi_router.cli.output import echo, echo_json, echo_pairs, echo_table, json_
 from agi_router.db.connection import Queries
 from agi_router.errors import CsvError, FeedInvalid, SealError
 from agi_router.feeds.files import list_files, open_file
-from agi_router.feeds.model import Feed, FeedKind, NumberForm, Trust
+from agi_router.feeds.model import Feed, FeedKind, NumberForm, Trust, check_feed_name
 from agi_router.feeds.recycler import Recycler
 from agi_router.feeds.store import FeedStore
 from agi_router.feeds.views import describe_feed, describe_match, describe_run
 from agi_router.keys.registry import check_keys
 from agi_router.logs import redact
-from agi_router.texts import check_name
 
 __all__ = ["group"]
 
@@ -37,11 +36,7 @@ _LARGEST_PIPE = 128 * 1024 * 1024
 _IDLE = 600
 
 
-def _check_feed_name(text: str) -> str:
-    return check_name(text, what="a feed's name", longest=64)
-
-
-_NAME = click.argument("name", type=Checked("name", _check_feed_name), metavar="NAME")
+_NAME = click.argument("name", type=Checked("name", check_feed_name), metavar="NAME")
 
 
 @click.group("feed")
@@ -58,7 +53,7 @@ def group() -> None:
     type=click.Choice([each.value for each in FeedKind]),
     default=FeedKind.STDIN.value,
     show_default=True,
-    help="Where its files come from.",
+    help="Where its files come from; push: a program sends records by HTTP.",
 )
 @click.option("--path", metavar="PATH", help="The file, or the folder.")
 @click.option(
@@ -211,7 +206,7 @@ def run(
 
 
 @group.command("runs")
-@click.argument("name", required=False, type=Checked("name", _check_feed_name), metavar="[NAME]")
+@click.argument("name", required=False, type=Checked("name", check_feed_name), metavar="[NAME]")
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
 @json_option
 def runs(name: str | None, limit: int, *, as_json: bool) -> None:

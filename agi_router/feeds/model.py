@@ -18,11 +18,12 @@ from typing import NamedTuple
 
 from agi_router.errors import FeedInvalid, NumberError
 from agi_router.numbers import PhoneNumber
-from agi_router.texts import narrow, strip
+from agi_router.texts import LONGEST_NAME, check_name, narrow, strip
 from agi_router.times import parse_time
 
 __all__ = [
     "COLUMNS",
+    "RECORDS_AT_ONCE",
     "Answer",
     "Fault",
     "Feed",
@@ -32,6 +33,8 @@ __all__ = [
     "Outcome",
     "Trust",
     "check_feed",
+    "check_feed_name",
+    "check_file_name",
     "read_notice",
 ]
 
@@ -44,6 +47,15 @@ class FeedKind(StrEnum):
     FILE = "file"
     FOLDER = "folder"
     STDIN = "stdin"
+    PUSH = "push"
+    """A program sends records by HTTP."""
+
+    @property
+    def has_path(self) -> bool:
+        """
+        Whether its files lie somewhere.
+        """
+        return self in {FeedKind.FILE, FeedKind.FOLDER}
 
 
 class NumberForm(StrEnum):
@@ -87,6 +99,9 @@ class Outcome(StrEnum):
     RINGS = "rings"
 
 
+RECORDS_AT_ONCE = 1000
+"""Records that a program may push at once: each binding that ends is a transaction."""
+
 COLUMNS = ("number", "status", "date")
 """What a record has; anything else is passed over."""
 
@@ -99,6 +114,7 @@ _ANSWERS: dict[str, Answer] = {
     "3": Answer.CANCELLED,
 }
 _DIGEST_SIZES = {NumberForm.MD5: 16, NumberForm.SHA256: 32, NumberForm.SM3: 32}
+_LONGEST_NAME = 64
 _HEX = re.compile(r"(?:[0-9a-f]{2})+", re.IGNORECASE)
 _BARE_DAY = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})")
 _OFFSET = re.compile(r".*:.*(?:z|[+-][0-9]{2}(?::?[0-9]{2})?)", re.IGNORECASE)
@@ -160,6 +176,26 @@ class Fault(NamedTuple):
     why: str
 
 
+def check_feed_name(text: str) -> str:
+    """
+    Return *text*, stripped, if it may name a feed: 1 to 64 characters that are seen.
+
+    Raises:
+        ValueError: If it may not.
+    """
+    return check_name(text, what="a feed's name", longest=_LONGEST_NAME)
+
+
+def check_file_name(text: str) -> str:
+    """
+    Return *text*, stripped, if it may name what is pushed: 1 to 128 characters that are seen.
+
+    Raises:
+        ValueError: If it may not.
+    """
+    return check_name(text, what="a file's name", longest=LONGEST_NAME)
+
+
 def check_feed(kind: FeedKind, path: str | None) -> None:
     """
     Make sure that a feed may be like this.
@@ -167,9 +203,9 @@ def check_feed(kind: FeedKind, path: str | None) -> None:
     Raises:
         FeedInvalid: A path goes with a file or a folder, and with nothing else.
     """
-    if kind is FeedKind.STDIN and path is not None:
-        raise FeedInvalid("a feed of standard input has no path: leave it out")
-    if kind is not FeedKind.STDIN and path is None:
+    if path is not None and not kind.has_path:
+        raise FeedInvalid(f"a feed of the kind {kind} has no path: leave it out")
+    if path is None and kind.has_path:
         raise FeedInvalid(f"a feed of a {kind} needs its path")
     if path is not None and not path.startswith("/"):
         raise FeedInvalid("the path of a feed begins with /: whoever runs it may stand elsewhere")

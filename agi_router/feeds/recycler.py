@@ -88,7 +88,7 @@ class Recycler:
         self.damaged = 0
         """How often something did not open, and was passed over."""
 
-    def run(self, feed: Feed, stream: BinaryIO, *, name: str) -> int:
+    def run(self, feed: Feed, stream: BinaryIO, *, name: str, digest: bytes | None = None) -> int:
         """
         Do what a file says, or what is left of it; a file that was done before changes nothing.
 
@@ -96,6 +96,7 @@ class Recycler:
             feed: The feed.
             stream: The file; it can be read twice.
             name: What it is called.
+            digest: By what it is known again, 32 bytes; by default what stands in it.
 
         Returns:
             The number of the run.
@@ -107,7 +108,7 @@ class Recycler:
             CsvError: The file cannot be read from some line on; all before it is done.
         """
         with self.store.held(feed):
-            run = self.store.begin(feed, name, digest_of(stream))
+            run = self.store.begin(feed, name, digest or digest_of(stream))
             if run.over:
                 return run.id
             size = self._plain_step if feed.numbers is NumberForm.PLAIN else _DIGEST_STEP

@@ -94,6 +94,8 @@ class KeyScope(StrEnum):
     BINDINGS_WRITE = "bindings:write"
     POOLS_WRITE = "pools:write"
     CALLS_READ = "calls:read"
+    FEEDS_READ = "feeds:read"
+    FEEDS_WRITE = "feeds:write"
     EVENTS_READ = "events:read"
     WEBHOOKS_READ = "webhooks:read"
     WEBHOOKS_WRITE = "webhooks:write"
@@ -110,6 +112,8 @@ class KeyScope(StrEnum):
         Whether the operator's keys alone may have it.
         """
         return self in {
+            KeyScope.FEEDS_READ,
+            KeyScope.FEEDS_WRITE,
             KeyScope.INVENTORY_WRITE,
             KeyScope.TENANTS_WRITE,
             KeyScope.AUDIT_READ,

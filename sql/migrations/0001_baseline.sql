@@ -658,20 +658,21 @@ CREATE TABLE agi_router.feed (
     id         integer     NOT NULL GENERATED ALWAYS AS IDENTITY CONSTRAINT feed_pkey PRIMARY KEY,
     name       text        NOT NULL CONSTRAINT feed_name_key UNIQUE
                CONSTRAINT feed_name_check CHECK (length(name) BETWEEN 1 AND 64),
-    kind       text        NOT NULL CONSTRAINT feed_kind_check CHECK (kind IN ('file', 'folder', 'stdin')),
+    kind       text        NOT NULL
+               CONSTRAINT feed_kind_check CHECK (kind IN ('file', 'folder', 'stdin', 'push')),
     path       text,
     numbers    text        NOT NULL
                CONSTRAINT feed_numbers_check CHECK (numbers IN ('plain', 'md5', 'sha256', 'sm3')),
     trust      text        NOT NULL CONSTRAINT feed_trust_check CHECK (trust IN ('full', 'hint')),
     every      interval,
     created_at timestamptz NOT NULL DEFAULT now(),
-    CONSTRAINT feed_path_check CHECK ((path IS NULL) = (kind = 'stdin'))
+    CONSTRAINT feed_path_check CHECK ((path IS NULL) = (kind IN ('stdin', 'push')))
 );
 COMMENT ON TABLE agi_router.feed IS 'Where we learn which numbers were given to new owners';
 COMMENT ON COLUMN agi_router.feed.id IS 'Key';
 COMMENT ON COLUMN agi_router.feed.name IS 'Name, unique';
-COMMENT ON COLUMN agi_router.feed.kind IS 'Where its files come from: one path, a folder, or standard input';
-COMMENT ON COLUMN agi_router.feed.path IS 'The file, or the folder; null: standard input';
+COMMENT ON COLUMN agi_router.feed.kind IS 'Where its files come from: one path, a folder, standard input, or a program that pushes records by HTTP';
+COMMENT ON COLUMN agi_router.feed.path IS 'The file, or the folder; null: it has none';
 COMMENT ON COLUMN agi_router.feed.numbers IS 'How numbers stand in it: plain, or as a digest in hexadecimal';
 COMMENT ON COLUMN agi_router.feed.trust IS 'full: what it says is done; hint: who has a new owner by it counts as unknown';
 COMMENT ON COLUMN agi_router.feed.every IS 'How often a new file is expected; null: nobody says';
@@ -696,8 +697,8 @@ CREATE INDEX feed_run_begun ON agi_router.feed_run (begun_at);
 COMMENT ON TABLE agi_router.feed_run IS 'Files of feeds, each once, and how far each was read';
 COMMENT ON COLUMN agi_router.feed_run.id IS 'Key';
 COMMENT ON COLUMN agi_router.feed_run.feed_id IS 'Its feed';
-COMMENT ON COLUMN agi_router.feed_run.file IS 'Name of the file; -: standard input';
-COMMENT ON COLUMN agi_router.feed_run.digest IS 'SHA-256 of the file: read again it is the same run';
+COMMENT ON COLUMN agi_router.feed_run.file IS 'Name of the file, or of what was pushed; -: standard input';
+COMMENT ON COLUMN agi_router.feed_run.digest IS 'SHA-256 of the file, or of what was pushed with its name: read again it is the same run';
 COMMENT ON COLUMN agi_router.feed_run.begun_at IS 'When it was begun';
 COMMENT ON COLUMN agi_router.feed_run.ended_at IS 'When all of it was done; null: it was not, the next run goes on';
 COMMENT ON COLUMN agi_router.feed_run.taken IS 'Records that are done, from the first: where the next run goes on';

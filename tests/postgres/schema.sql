@@ -561,10 +561,10 @@ CREATE TABLE agi_router.feed (
     trust text NOT NULL,
     every interval,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT feed_kind_check CHECK ((kind = ANY (ARRAY['file'::text, 'folder'::text, 'stdin'::text]))),
+    CONSTRAINT feed_kind_check CHECK ((kind = ANY (ARRAY['file'::text, 'folder'::text, 'stdin'::text, 'push'::text]))),
     CONSTRAINT feed_name_check CHECK (((length(name) >= 1) AND (length(name) <= 64))),
     CONSTRAINT feed_numbers_check CHECK ((numbers = ANY (ARRAY['plain'::text, 'md5'::text, 'sha256'::text, 'sm3'::text]))),
-    CONSTRAINT feed_path_check CHECK (((path IS NULL) = (kind = 'stdin'::text))),
+    CONSTRAINT feed_path_check CHECK (((path IS NULL) = (kind = ANY (ARRAY['stdin'::text, 'push'::text])))),
     CONSTRAINT feed_trust_check CHECK ((trust = ANY (ARRAY['full'::text, 'hint'::text])))
 );
 
@@ -574,9 +574,9 @@ COMMENT ON COLUMN agi_router.feed.id IS 'Key';
 
 COMMENT ON COLUMN agi_router.feed.name IS 'Name, unique';
 
-COMMENT ON COLUMN agi_router.feed.kind IS 'Where its files come from: one path, a folder, or standard input';
+COMMENT ON COLUMN agi_router.feed.kind IS 'Where its files come from: one path, a folder, standard input, or a program that pushes records by HTTP';
 
-COMMENT ON COLUMN agi_router.feed.path IS 'The file, or the folder; null: standard input';
+COMMENT ON COLUMN agi_router.feed.path IS 'The file, or the folder; null: it has none';
 
 COMMENT ON COLUMN agi_router.feed.numbers IS 'How numbers stand in it: plain, or as a digest in hexadecimal';
 
@@ -659,9 +659,9 @@ COMMENT ON COLUMN agi_router.feed_run.id IS 'Key';
 
 COMMENT ON COLUMN agi_router.feed_run.feed_id IS 'Its feed';
 
-COMMENT ON COLUMN agi_router.feed_run.file IS 'Name of the file; -: standard input';
+COMMENT ON COLUMN agi_router.feed_run.file IS 'Name of the file, or of what was pushed; -: standard input';
 
-COMMENT ON COLUMN agi_router.feed_run.digest IS 'SHA-256 of the file: read again it is the same run';
+COMMENT ON COLUMN agi_router.feed_run.digest IS 'SHA-256 of the file, or of what was pushed with its name: read again it is the same run';
 
 COMMENT ON COLUMN agi_router.feed_run.begun_at IS 'When it was begun';
 

@@ -107,7 +107,7 @@ def test_scopes() -> None:
     assert check_scopes([KeyScope.KEYS_WRITE], tenant="couriers") == {KeyScope.KEYS_WRITE}
     with pytest.raises(ValueError, match="one scope at least"):
         check_scopes([], tenant=None)
-    with pytest.raises(ValueError, match="audit:read, inventory:write, tenants:write"):
+    with pytest.raises(ValueError, match="audit:read, feeds:read, feeds:write, inventory:write"):
         check_scopes(every, tenant="couriers")
 
 

@@ -22,6 +22,7 @@ from agi_router.doors.http import (
     bindings,
     calls,
     events,
+    feeds,
     inventory,
     pools,
     tenants,
@@ -126,7 +127,7 @@ def _routes() -> FastAPI:
         # It would go where the Host of the request says.
         redirect_slashes=False,
     )
-    for each in (bindings, calls, events, webhooks, pools, inventory, tenants, api_keys):
+    for each in (bindings, calls, events, webhooks, pools, inventory, tenants, feeds, api_keys):
         app.include_router(each.router)
     app.add_api_route("/livez", _alive, include_in_schema=False)
     app.add_api_route("/readyz", _ready, include_in_schema=False)

@@ -45,6 +45,7 @@ from agi_router.events.model import (
     parse_event_name,
     parse_types,
 )
+from agi_router.feeds.model import RECORDS_AT_ONCE, Trust, check_feed_name, check_file_name
 from agi_router.inventory.model import BlockState, check_carrier, check_certificate
 from agi_router.numbers import Block, PhoneNumber
 from agi_router.tenants.api_keys import (
@@ -66,10 +67,13 @@ __all__ = [
     "Body",
     "EventTypesIn",
     "ExplanationIn",
+    "FeedIn",
     "MembersIn",
     "OrderIn",
     "PoolChange",
     "PoolIn",
+    "RecordIn",
+    "RecordsIn",
     "ResendIn",
     "RotationIn",
     "SearchIn",
@@ -576,6 +580,72 @@ class PoolIn(PoolChange):
                     "mode": "gxb",
                     "callback": "last",
                     "window": 1800,
+                }
+            ]
+        }
+    )
+
+
+class FeedIn(Body):
+    """
+    A feed to be added, whose records a program sends.
+    """
+
+    name: Annotated[str, Field(max_length=512), AfterValidator(check_feed_name)]
+    trust: Annotated[Trust, Field(strict=False)] = Field(
+        default=Trust.FULL, description="hint: a new owner by this feed counts as unknown."
+    )
+    every: int | None = Field(
+        default=None, ge=60, le=366 * 86_400, description="Seconds until new records are expected."
+    )
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "carriers"}]})
+
+
+class RecordIn(Body):
+    """
+    What is known of one number.
+    """
+
+    number: str = Field(max_length=64)
+    status: str = Field(
+        max_length=32,
+        description="`reissued`: it has a new owner; `cancelled`: it was given back; `kept`: it"
+        " has its owner still; `unknown`: nobody knows. Or `1`, `3`, `2`, `0`.",
+    )
+    date: str | None = Field(
+        default=None,
+        max_length=64,
+        description="When it was reissued or cancelled: a time with its offset, or Beijing's; a"
+        " day without a time is the whole day.",
+    )
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"number": "13800000001", "status": "reissued", "date": "2026-01-31"}]
+        }
+    )
+
+
+class RecordsIn(Body):
+    """
+    Records of a feed. Sent again under the same name, the same records change nothing.
+    """
+
+    file: Annotated[str, Field(max_length=512), AfterValidator(check_file_name)] = Field(
+        description="What these records are called: a new name for each time."
+    )
+    records: Annotated[list[RecordIn], Field(min_length=1, max_length=RECORDS_AT_ONCE)]
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "file": "2026-02-01/17",
+                    "records": [
+                        {"number": "13800000001", "status": "reissued", "date": "2026-01-31"},
+                        {"number": "13800000002", "status": "unknown"},
+                    ],
                 }
             ]
         }

@@ -4,7 +4,7 @@ What is answered, for the OpenAPI document: fields and examples of the views of 
 The views make the answers; a test holds both together.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from fastapi import status
 from pydantic import BaseModel, ConfigDict, Field, create_model
@@ -14,6 +14,7 @@ from agi_router.bindings.terms import TERMS, Span, Term, Whole, Words
 from agi_router.bindings.words import BindingState, Callback, Language, Mode
 from agi_router.calls.end import Clock
 from agi_router.doors.http.bodies import describe_term
+from agi_router.feeds.model import FeedKind, NumberForm, Outcome, Trust
 from agi_router.inventory.model import BlockState
 from agi_router.tenants.api_keys import KeyForm, KeyScope, KeyState
 from agi_router.tenants.model import UnknownNumbers
@@ -31,14 +32,22 @@ __all__ = [
     "CallOut",
     "CallsOut",
     "ExplanationOut",
+    "FaultOut",
+    "FeedOut",
+    "FeedsOut",
     "FieldFaultOut",
+    "MatchOut",
     "NumberPoolOut",
     "NumberPoolsOut",
     "Out",
     "PoolOut",
     "ProblemOut",
+    "PushOut",
     "ResultOut",
     "RuleOut",
+    "RunOut",
+    "RunReportOut",
+    "RunsOut",
     "TenantOut",
     "TenantsOut",
     "answers",
@@ -487,6 +496,167 @@ class TenantsOut(Out):
     tenants: list[TenantOut]
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"tenants": [_TENANT]}]})
+
+
+_FEED: dict[str, Any] = {
+    "name": "carriers",
+    "kind": "push",
+    "path": None,
+    "numbers": "plain",
+    "trust": "full",
+    "every": 86_400,
+    "created_at": _TIME,
+    "last_at": _TIME,
+    "overdue": False,
+}
+
+
+class FeedOut(Out):
+    """
+    A feed of numbers with new owners.
+    """
+
+    name: str
+    kind: FeedKind = Field(
+        description="Where its records come from; push: a program sends them. The others are read"
+        " by the command line."
+    )
+    path: str | None
+    numbers: NumberForm
+    trust: Trust
+    every: int | None = Field(description="Seconds in which new records are expected.")
+    created_at: str
+    last_at: str | None = Field(description="When a file of it was done last.")
+    overdue: bool
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_FEED]})
+
+
+class FeedsOut(Out):
+    """
+    The feeds.
+    """
+
+    feeds: list[FeedOut]
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"feeds": [_FEED]}]})
+
+
+_RUN: dict[str, Any] = {
+    "run": 7,
+    "feed": "carriers",
+    "file": "2026-02-01/17",
+    "state": "done",
+    "begun_at": _TIME,
+    "ended_at": _TIME,
+    "records": 3,
+    "reissued": 1,
+    "cancelled": 0,
+    "kept": 0,
+    "unknown": 1,
+    "malformed": 1,
+    "matched": 1,
+    "ended": 1,
+}
+_RUN_REPORT: dict[str, Any] = {
+    **_RUN,
+    "faults": [{"line": 3, "why": "a date looks like 2026-01-31, or 2026-01-31 15:04"}],
+    "matches": [
+        {
+            "line": 1,
+            "binding": "70012345678-42",
+            "tenant": "couriers",
+            "outcome": "ended",
+            "at": _TIME,
+        }
+    ],
+}
+
+
+class RunOut(Out):
+    """
+    A file of a feed, and what came of it.
+    """
+
+    run: int
+    feed: str
+    file: str
+    state: Literal["running", "done"] = Field(
+        description="running, too: it was broken off, and goes on when it is sent again."
+    )
+    begun_at: str
+    ended_at: str | None
+    records: int = Field(description="How many are done, whatever they say.")
+    reissued: int
+    cancelled: int
+    kept: int
+    unknown: int
+    malformed: int
+    matched: int = Field(description="Live bindings that have such a party.")
+    ended: int = Field(description="Those of them that ended by it.")
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_RUN]})
+
+
+class RunsOut(Out):
+    """
+    Runs of a feed, the latest first.
+    """
+
+    runs: list[RunOut]
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"runs": [_RUN]}]})
+
+
+class FaultOut(Out):
+    """
+    A record that cannot be read, by its place among those of the file, from 1.
+    """
+
+    line: int
+    why: str
+
+    model_config = ConfigDict(json_schema_extra={"examples": _RUN_REPORT["faults"]})
+
+
+class MatchOut(Out):
+    """
+    A binding with a party of such a number.
+    """
+
+    line: int
+    binding: str
+    tenant: str
+    outcome: Outcome = Field(
+        description="began_later: the new owner was bound; rings: nobody knows, and its tenant"
+        " lets it ring."
+    )
+    at: str
+
+    model_config = ConfigDict(json_schema_extra={"examples": _RUN_REPORT["matches"]})
+
+
+class RunReportOut(RunOut):
+    """
+    The same, with its first thousand faults, and ten thousand bindings at most.
+    """
+
+    faults: list[FaultOut]
+    matches: list[MatchOut]
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_RUN_REPORT]})
+
+
+class PushOut(RunReportOut):
+    """
+    The same, as it was sent just now.
+    """
+
+    damaged: int = Field(
+        description="Rows that do not open and were passed over; `agi-router list` shows which."
+    )
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{**_RUN_REPORT, "damaged": 0}]})
 
 
 _API_KEY: dict[str, Any] = {

@@ -1,0 +1,169 @@
+"""
+``/v1/feeds``: numbers that carriers gave to new owners, as programs tell of them.
+"""
+
+import io
+import json
+from datetime import timedelta
+from hashlib import sha256
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Path, Query
+from starlette.responses import Response
+
+from agi_router.doors.http.answers import answer
+from agi_router.doors.http.auth import Desk, Needs
+from agi_router.doors.http.bodies import FeedIn, RecordsIn
+from agi_router.doors.http.outs import (
+    FeedOut,
+    FeedsOut,
+    PushOut,
+    RunReportOut,
+    RunsOut,
+    answers,
+)
+from agi_router.errors import FeedInvalid, FeedNotFound
+from agi_router.feeds.model import Feed, FeedKind, NumberForm, check_feed_name
+from agi_router.feeds.recycler import Recycler
+from agi_router.feeds.store import FeedStore
+from agi_router.feeds.views import describe_feed, describe_match, describe_run
+from agi_router.tenants.api_keys import KeyScope
+
+__all__ = ["router"]
+
+router = APIRouter(prefix="/v1", tags=["feeds"])
+
+_Reads = Annotated[Desk, Depends(Needs(KeyScope.FEEDS_READ), scope="function")]
+_Writes = Annotated[Desk, Depends(Needs(KeyScope.FEEDS_WRITE), scope="function")]
+_Run = Annotated[int, Path(ge=1, le=2**63 - 1)]
+
+
+@router.get("/feeds", responses=answers(FeedsOut), response_model=None)
+def list_feeds(desk: _Reads) -> Response:
+    """
+    List the feeds, and when records of each came last.
+    """
+    return answer({"feeds": list(map(describe_feed, _feeds(desk).all()))})
+
+
+@router.post(
+    "/feeds",
+    status_code=201,
+    responses=answers(FeedOut, 409, 413, 415, ok=201, told="Added"),
+    response_model=None,
+)
+def add_feed(body: FeedIn, desk: _Writes) -> Response:
+    """
+    Add a feed whose records a program sends.
+    """
+    with desk.queries.transaction():
+        feed = _feeds(desk).add(
+            body.name,
+            kind=FeedKind.PUSH,
+            path=None,
+            numbers=NumberForm.PLAIN,
+            trust=body.trust,
+            every=None if body.every is None else timedelta(seconds=body.every),
+        )
+        desk.audit("POST /v1/feeds", f"feed {feed.name}")
+    return answer(describe_feed(feed), status=201)
+
+
+@router.get("/feeds/{name}", responses=answers(FeedOut, 404), response_model=None)
+def get_feed(name: str, desk: _Reads) -> Response:
+    """
+    Get a feed.
+    """
+    return answer(describe_feed(_find(name, desk)))
+
+
+@router.delete(
+    "/feeds/{name}", responses=answers(FeedOut, 404, told="Removed"), response_model=None
+)
+def remove_feed(name: str, desk: _Writes) -> Response:
+    """
+    Remove a feed and the reports of its runs. Bindings that have ended stay so.
+    """
+    with desk.queries.transaction():
+        feed = _find(name, desk)
+        _feeds(desk).remove(feed.name)
+        desk.audit("DELETE /v1/feeds/{name}", f"feed {feed.name}")
+    return answer(describe_feed(feed))
+
+
+@router.post(
+    "/feeds/{name}/records",
+    responses=answers(PushOut, 404, 409, 413, 415, told="All of them are done"),
+    response_model=None,
+)
+def push_records(name: str, body: RecordsIn, desk: _Writes) -> Response:
+    """
+    Do what records say, or what is left of it: bindings of old owners end.
+
+    A record that cannot be read keeps no other from being done.
+    """
+    feed = _find(name, desk)
+    if feed.kind is not FeedKind.PUSH:
+        raise FeedInvalid(
+            f"feed {feed.name!r} is of the kind {feed.kind}, and read by the command line: add one"
+            " for what is pushed"
+        )
+    lines = "".join(f"{json.dumps(each.model_dump(exclude_none=True))}\n" for each in body.records)
+    content = lines.encode()
+    recycler = Recycler(desk.store.connection, desk.store.keys)
+    desk.audit("POST /v1/feeds/{name}/records", f"feed {feed.name}")
+    run_id = recycler.run(
+        feed,
+        io.BytesIO(content),
+        name=body.file,
+        digest=sha256(f"{body.file}\n".encode() + content).digest(),
+    )
+    return answer({**_report(recycler.store, run_id), "damaged": recycler.damaged})
+
+
+@router.get("/feeds/{name}/runs", responses=answers(RunsOut, 404), response_model=None)
+def list_runs(
+    name: str, desk: _Reads, limit: Annotated[int, Query(ge=1, le=200)] = 100
+) -> Response:
+    """
+    List the last runs of a feed, the latest first.
+    """
+    rows = _feeds(desk).runs(_find(name, desk).name, limit=limit)
+    return answer({"runs": list(map(describe_run, rows))})
+
+
+@router.get("/feeds/{name}/runs/{run}", responses=answers(RunReportOut, 404), response_model=None)
+def get_run(name: str, run: _Run, desk: _Reads) -> Response:
+    """
+    Get a run, with what cannot be read and the bindings that it has met.
+    """
+    report = _report(_feeds(desk), run)
+    if report["feed"] != _find(name, desk).name:
+        raise FeedNotFound
+    return answer(report)
+
+
+def _feeds(desk: Desk) -> FeedStore:
+    """
+    The feeds: the operator's, whose keys alone may have their scopes.
+    """
+    return FeedStore(desk.queries)
+
+
+def _find(name: str, desk: Desk) -> Feed:
+    """
+    A feed.
+
+    Raises:
+        FeedNotFound: There is none of this name.
+    """
+    try:
+        return _feeds(desk).find(check_feed_name(name))
+    except (ValueError, FeedNotFound):
+        # What was asked for could be anything, a number too.
+        raise FeedNotFound from None
+
+
+def _report(feeds: FeedStore, run_id: int) -> dict[str, Any]:
+    told = describe_run(feeds.run(run_id), feeds.faults(run_id))
+    return {**told, "matches": list(map(describe_match, feeds.matches(run_id)))}

@@ -1,0 +1,117 @@
+"""Feeds by HTTP: a program tells which numbers have new owners, and bindings end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from agi_router.bindings.store import BindingStore
+from agi_router.db.connection import Connection, Queries
+from agi_router.feeds.model import RECORDS_AT_ONCE, FeedKind, NumberForm, Trust
+from agi_router.feeds.store import FeedStore
+from harness.api import Client
+
+A, B, C, D = (f"1380000060{serial}" for serial in range(4))
+RECORDS = "/v1/feeds/carriers/records"
+
+
+@pytest.fixture
+def feed(operator: Client) -> Any:
+    """A feed."""
+    return operator.post("/v1/feeds", {"name": "carriers", "every": 86_400}, status=201)
+
+
+def push(operator: Client, *records: dict[str, str], file: str = "1") -> Any:
+    """Send records, and return what came of them."""
+    return operator.post(RECORDS, {"file": file, "records": list(records)})
+
+
+def reissued(store: BindingStore, number: str) -> dict[str, str]:
+    """What says that a number has a new owner since this moment."""
+    return {"number": number, "status": "reissued", "date": store.now().isoformat()}
+
+
+def test_the_life_of_a_feed(operator: Client, connection: Connection, feed: Any) -> None:
+    """Added, shown, removed; each change is on record."""
+    assert (feed["kind"], feed["numbers"], feed["trust"]) == ("push", "plain", "full")
+    assert (feed["every"], feed["overdue"], feed["last_at"]) == (86_400, False, None)
+    again = operator.ask("POST", "/v1/feeds", {"name": "carriers"})
+    assert (again.status_code, again.json()["code"]) == (409, "feed_exists")
+    assert operator.get("/v1/feeds/carriers") == feed
+    assert operator.get("/v1/feeds") == {"feeds": [feed]}
+    assert operator.ask("DELETE", "/v1/feeds/carriers").json() == feed
+    absent = operator.ask("DELETE", "/v1/feeds/carriers")
+    assert (absent.status_code, absent.json()["code"]) == (404, "feed_not_found")
+    rows = connection.execute(b"SELECT act, subject FROM agi_router.audit ORDER BY at").fetchall()
+    assert [row["act"].partition(" ")[0] for row in rows] == ["POST", "DELETE"]
+    assert {row["subject"] for row in rows} == {"feed carriers"}
+
+
+@pytest.mark.usefixtures("feed")
+def test_bindings_of_old_owners_end(
+    operator: Client, couriers: Client, store: BindingStore, connection: Connection
+) -> None:
+    """What cannot be read is told by its place; sent again, nothing more is done."""
+    ended, lives = couriers.bind(A, B), couriers.bind(A, C)
+    records = reissued(store, B), {"number": D, "status": "reissued"}, {"number": C, "status": "0"}
+    told = push(operator, *records)
+    counts = ("records", "reissued", "unknown", "malformed", "matched", "ended", "damaged")
+    assert [told[each] for each in counts] == [3, 1, 1, 1, 2, 1, 0]
+    assert [each["line"] for each in told["faults"]] == [2]
+    outcomes = {each["binding"]: each["outcome"] for each in told["matches"]}
+    assert outcomes == {ended["id"]: "ended", lives["id"]: "rings"}
+    assert couriers.get(f"/v1/bindings/{ended['id']}")["state"] == "party_recycled"
+    assert couriers.get(f"/v1/bindings/{lives['id']}")["state"] == "active"
+    assert push(operator, *records) == told
+    other = push(operator, *records, file="2")
+    assert (other["run"] != told["run"], other["ended"]) == (True, 0)
+    report = operator.get(f"/v1/feeds/carriers/runs/{told['run']}")
+    assert {**report, "damaged": 0} == told
+    runs = operator.get("/v1/feeds/carriers/runs")["runs"]
+    assert [each["run"] for each in runs] == [other["run"], told["run"]]
+    assert operator.get("/v1/feeds/carriers")["last_at"] is not None
+    dump = connection.execute(
+        b"SELECT (SELECT json_agg(a) FROM agi_router.audit a)::text"
+        b" || (SELECT json_agg(r) FROM agi_router.feed_run r)::text"
+        b" || (SELECT json_agg(f) FROM agi_router.feed_fault f)::text AS all_of_it"
+    ).fetchone()
+    assert dump is not None
+    assert not [each for each in (A, B, C, D) if each in dump["all_of_it"] + str(told)]
+
+
+@pytest.mark.usefixtures("feed")
+def test_what_is_refused(operator: Client, connection: Connection) -> None:
+    """Without telling what came."""
+    some = {"number": A, "status": "kept"}
+    for body in (
+        {"records": [some]},
+        {"file": "1", "records": []},
+        {"file": "1", "records": [some] * (RECORDS_AT_ONCE + 1)},
+        {"file": "1", "records": [{**some, "owner": B}]},
+        {"file": "1", "records": [{**some, "date": B * 10}]},
+        {"file": "\n", "records": [some]},
+    ):
+        refused = operator.ask("POST", RECORDS, body)
+        assert (refused.status_code, refused.json()["code"]) == (422, "request_invalid")
+        assert A not in refused.text
+        assert B not in refused.text
+    feeds = FeedStore(Queries(connection))
+    feeds.add(
+        "files",
+        kind=FeedKind.FILE,
+        path="/srv/feed",
+        numbers=NumberForm.PLAIN,
+        trust=Trust.FULL,
+    )
+    push_body = {"file": "1", "records": [some]}
+    elsewhere = operator.ask("POST", "/v1/feeds/files/records", push_body)
+    assert (elsewhere.status_code, elsewhere.json()["code"]) == (422, "feed_invalid")
+    run = push(operator, some)["run"]
+    for path in (f"/v1/feeds/files/runs/{run}", f"/v1/feeds/{A}", "/v1/feeds/carriers/runs/999"):
+        absent = operator.ask("GET", path)
+        assert (absent.status_code, absent.json()["code"]) == (404, "feed_not_found")
+        assert A not in absent.text
+    with feeds.held(feeds.find("carriers")):
+        busy = operator.ask("POST", RECORDS, push_body)
+    assert (busy.status_code, busy.json()["code"]) == (409, "feed_busy")
