@@ -7,11 +7,13 @@ Errors are one line on stderr that says what to do; results are on stdout.
 """
 
 import logging
+import os
 import select
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 from itertools import takewhile
+from pathlib import Path
 
 import click
 
@@ -139,6 +141,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Run the command line and exit.
     """
     given = sys.argv[1:] if arguments is None else arguments
+    if sys.stdin is None:
+        # It was closed: nothing comes from there, and no connection gets its descriptor.
+        sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115 - open to the end
     try:
         "".join(given).encode()
     except UnicodeEncodeError:

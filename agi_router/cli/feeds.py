@@ -184,10 +184,19 @@ def run(
                     run_id = recycler.run(feed, stream, name=file_name)
             except (CsvError, FeedInvalid) as error:
                 # Else a file that nobody mends would keep all behind it from being read.
-                echo(f"agi-router: {redact(f'{file_name}: {error}')}", err=True)
+                echo(f"agi-router: {file_name}: {redact(str(error))}", err=True)
                 code = exit_code(error)
                 continue
-            reports.append(describe_run(recycler.store.run(run_id), recycler.store.faults(run_id)))
+            report = describe_run(recycler.store.run(run_id), recycler.store.faults(run_id))
+            reports.append(report)
+            if report["records"] and report["malformed"] == report["records"]:
+                # Nobody reads a report of a timer, and the file is done.
+                echo(
+                    f"agi-router: {file_name}: no record can be read; if the feed was added with"
+                    f" other --numbers than {feed.numbers}, remove it and add it anew",
+                    err=True,
+                )
+                code = exit_code(FeedInvalid)
     if recycler.damaged:
         echo(
             f"agi-router: {recycler.damaged} binding(s) or row(s) do not open and were passed"
@@ -276,9 +285,9 @@ def _paths(feed: Feed, file: str | None) -> list[Path | None]:
 
 def _name(path: Path) -> str:
     """
-    What a file is called; bytes that are not UTF-8 are replaced.
+    What a file is called; bytes that are not UTF-8 are replaced, and a number is masked.
     """
-    return os.fsencode(path.name).decode("utf-8", "replace")
+    return redact(os.fsencode(path.name).decode("utf-8", "replace"))
 
 
 def _opened(path: Path | None) -> BinaryIO:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import shlex
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
@@ -37,9 +38,9 @@ def list_files(folder: Path) -> list[Path]:
     """
     try:
         with os.scandir(folder) as entries:
-            found = [Path(each.path) for each in entries if each.is_file()]
+            found = [Path(each.path) for each in entries if _is_file(each)]
     except OSError as error:
-        raise FeedInvalid(_cannot(folder, error)) from None
+        raise FeedInvalid(f"{shlex.quote(str(folder))} {_cannot(error)}") from None
     return sorted(each for each in found if not each.name.startswith("."))
 
 
@@ -48,27 +49,34 @@ def open_file(path: Path) -> BinaryIO:
     Open a file to be read more than once.
 
     Raises:
-        FeedInvalid: It cannot be read, or is no regular file.
+        FeedInvalid: It cannot be read, or is no regular file; the caller says which file.
     """
     try:
         # Not blocking: nobody waits for the writer of a pipe.
         stream = os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb")
     except OSError as error:
-        raise FeedInvalid(_cannot(path, error)) from None
-    if not stream.seekable():
+        raise FeedInvalid(f"it {_cannot(error)}") from None
+    # A device may be one that can be sought in, and never ends.
+    if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
         stream.close()
-        raise FeedInvalid(f"{shlex.quote(str(path))} is no regular file; give - and pipe it")
+        raise FeedInvalid("it is no regular file; give - and pipe it")
     return stream
 
 
 def digest_of(stream: BinaryIO) -> bytes:
     """
     SHA-256 of a file, which then stands at its begin again.
+
+    Raises:
+        FeedInvalid: It cannot be read.
     """
     found = hashlib.sha256()
-    while piece := stream.read(_PIECE):
-        found.update(piece)
-    stream.seek(0)
+    try:
+        while piece := stream.read(_PIECE):
+            found.update(piece)
+        stream.seek(0)
+    except OSError as error:
+        raise FeedInvalid(f"it {_cannot(error)}") from None
     return found.digest()
 
 
@@ -77,11 +85,14 @@ def read_records(stream: BinaryIO) -> Iterator[Record | Fault]:
     The records of a file, in order; empty lines are left out.
 
     Raises:
-        CsvError: It is CSV and cannot be read from some line on, or has not all columns.
+        CsvError: It cannot be read from some line on, or is CSV and has not all columns.
     """
-    begin = stream.read(LONGEST_LINE).removeprefix(codecs.BOM_UTF8).lstrip()
-    stream.seek(0)
-    return _json_lines(stream) if begin.startswith(b"{") else _rows(stream)
+    try:
+        begin = stream.read(LONGEST_LINE).removeprefix(codecs.BOM_UTF8).lstrip()
+        stream.seek(0)
+        yield from _json_lines(stream) if begin.startswith(b"{") else _rows(stream)
+    except OSError as error:
+        raise CsvError(f"it {_cannot(error)}") from None
 
 
 def _rows(stream: BinaryIO) -> Iterator[Record]:
@@ -133,5 +144,15 @@ def _object(raw: bytes) -> Mapping[str, str] | None:
     }
 
 
-def _cannot(path: Path, error: OSError) -> str:
-    return f"{shlex.quote(str(path))} cannot be read: {error.strerror}"
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    """
+    Whether an entry of a folder is to be opened; one that nobody can look at says why when it is.
+    """
+    try:
+        return entry.is_file()
+    except OSError:
+        return True
+
+
+def _cannot(error: OSError) -> str:
+    return f"cannot be read: {error.strerror}"

@@ -36,6 +36,9 @@ __all__ = ["Recycler"]
 _Done = TypeVar("_Done")
 _Each = TypeVar("_Each")
 
+_Name = tuple[int, int]
+"""A binding: its block, and its number there."""
+
 # Records of a step: what is done again after a crash, and what is held in memory.
 _PLAIN_STEP = 100_000
 _DIGEST_STEP = 200_000
@@ -113,8 +116,11 @@ class Recycler:
                 return run.id
             size = self._plain_step if feed.numbers is NumberForm.PLAIN else _DIGEST_STEP
             records = islice(read_records(stream), run.taken, None)
-            for step in _steps(records, size):
-                notices, faults = self._read(step, feed)
+            # Each as it comes: a step holds what records say, and not what stands in the file.
+            read = map(partial(_read, form=feed.numbers, now=self._now()), records)
+            for step in _steps(read, size):
+                notices = [each for each in step if isinstance(each, Notice)]
+                faults = [each for each in step if isinstance(each, Fault)]
                 self._act(feed, run, notices)
                 run = self.store.advance(
                     run,
@@ -125,31 +131,18 @@ class Recycler:
             self.store.finish(run)
         return run.id
 
-    def _read(
-        self, step: Sequence[Record | Fault], feed: Feed
-    ) -> tuple[list[Notice], list[Fault]]:
+    def _now(self) -> datetime:
         row = self._queries.row("now", {})
         assert row is not None  # noqa: S101 - a SELECT without FROM has one row
-        notices: list[Notice] = []
-        faults: list[Fault] = []
-        for record in step:
-            read = (
-                record
-                if isinstance(record, Fault)
-                else read_notice(*record, feed.numbers, now=row["clock_timestamp"])
-            )
-            if isinstance(read, Fault):
-                faults.append(read)
-            else:
-                notices.append(read)
-        return notices, faults
+        now: datetime = row["clock_timestamp"]
+        return now
 
     def _act(self, feed: Feed, run: Run, notices: Iterable[Notice]) -> None:
         """
         End the bindings of those whose number has a new owner, or of whom nobody knows.
         """
         told = [each for each in notices if each.answer is not Answer.KEPT]
-        people = [
+        people = _furthest(
             _Person(
                 number=number,
                 line=notice.line,
@@ -157,7 +150,7 @@ class Recycler:
                 until=notice.until,
             )
             for notice, number in self._numbers(feed.numbers, told)
-        ]
+        )
         for batch in _steps(iter(people), _BATCH):
             self._end(run, batch)
         self._forget_callers(people)
@@ -211,18 +204,21 @@ class Recycler:
         """
         again: list[_Person] = []
         rows, owners = self._look("list_recycled", people)
-        routes: dict[tuple[int, int], list[dict[str, Any]]] = {}
-        for route in self._queries.rows(
-            "list_routes",
-            {"block": [row["block"] for row in rows], "id": [row["id"] for row in rows]},
-        ):
-            routes.setdefault((route["block"], route["id"]), []).append(route)
+        # Many people may be of one binding: its routes are listed once, and it ends once.
+        routes: dict[_Name, list[dict[str, Any]]] = {_name(row): [] for row in rows}
+        asked = {"block": [block for block, _ in routes], "id": [number for _, number in routes]}
+        for route in self._queries.rows("list_routes", asked):
+            routes[_name(route)].append(route)
         for row in rows:
             person = owners[row["n"] - 1]
-            if not self._is_party(person.number, row, routes.get((row["block"], row["id"]), [])):
+            name = _name(row)
+            if name not in routes or not self._is_party(person.number, row, routes[name]):
                 continue
-            if self._end_one(run, person, row) == "changed":
+            outcome = self._end_one(run, person, row)
+            if outcome == "changed":
                 again.append(person)
+            elif outcome in {"ended", "over"}:
+                del routes[name]
         return again
 
     def _is_party(
@@ -312,6 +308,26 @@ class Recycler:
         except KeysOutdated:
             self._keys = check_keys(self._connection, self._keys)
             return work()
+
+
+def _read(record: Record | Fault, *, form: NumberForm, now: datetime) -> Notice | Fault:
+    return record if isinstance(record, Fault) else read_notice(*record, form, now=now)
+
+
+def _furthest(people: Iterable[_Person]) -> list[_Person]:
+    """
+    Of what is said of one number, what reaches furthest: it may stand in a file a million times.
+    """
+    found: dict[tuple[PhoneNumber, bool], _Person] = {}
+    for each in people:
+        known = found.setdefault((each.number, each.unknown), each)
+        if known.until < each.until:
+            found[each.number, each.unknown] = each
+    return list(found.values())
+
+
+def _name(row: dict[str, Any]) -> _Name:
+    return row["block"], row["id"]
 
 
 def _steps(records: Iterator[_Each], size: int) -> Iterator[list[_Each]]:

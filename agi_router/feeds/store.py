@@ -109,9 +109,14 @@ class FeedStore:
 
         Raises:
             FeedNotFound: There is none.
+            FeedBusy: Somebody reads it.
         """
-        if self._queries.row("remove_feed", {"name": name}) is None:
-            raise FeedNotFound(f"there is no feed {name!r}")
+        with self._queries.transaction():
+            feed = self.find(name)
+            row = self._queries.row("close_feed", {"feed_id": feed.id})
+            if row is None or not row["held"]:
+                raise _busy(feed)
+            self._queries.row("remove_feed", {"feed_id": feed.id})
 
     @contextmanager
     def held(self, feed: Feed) -> Iterator[None]:
@@ -123,7 +128,7 @@ class FeedStore:
         """
         row = self._queries.row("hold_feed", {"feed_id": feed.id})
         if row is None or not row["held"]:
-            raise FeedBusy(f"feed {feed.name!r} is read by another command; wait until it is done")
+            raise _busy(feed)
         try:
             yield
         finally:
@@ -132,11 +137,15 @@ class FeedStore:
     def begin(self, feed: Feed, file: str, digest: bytes) -> Run:
         """
         Note that a file is read; one that was begun before goes on.
+
+        Raises:
+            FeedNotFound: The feed was removed meanwhile.
         """
         values = {"feed_id": feed.id, "file": file, "digest": digest}
         self._queries.execute("begin_feed_run", values)
         row = self._queries.row("find_feed_run", values)
-        assert row is not None  # noqa: S101 - it was noted, or was there
+        if row is None:
+            raise FeedNotFound(f"there is no feed {feed.name!r}")
         return Run(row["id"], row["taken"], row["malformed"], row["ended_at"] is not None)
 
     def advance(
@@ -208,6 +217,10 @@ class FeedStore:
         The bindings that a run has met, by line, and what became of them; ten thousand at most.
         """
         return self._queries.rows("list_feed_matches", {"run_id": run_id, "limit": _MATCHES})
+
+
+def _busy(feed: Feed) -> FeedBusy:
+    return FeedBusy(f"feed {feed.name!r} is read by another command; wait until it is done")
 
 
 def _read(row: dict[str, Any]) -> Feed:

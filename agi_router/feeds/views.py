@@ -35,7 +35,7 @@ def describe_run(row: dict[str, Any], faults: Sequence[Fault] | None = None) -> 
         "run": row["id"],
         "feed": row["feed"],
         "file": row["file"],
-        "state": "running" if row["ended_at"] is None else "done",
+        "state": "unfinished" if row["ended_at"] is None else "done",
         "begun_at": row["begun_at"],
         "ended_at": row["ended_at"],
         "records": row["taken"],

@@ -17,7 +17,11 @@ SELECT f.id, f.name, f.kind, f.path, f.numbers, f.trust, f.every, f.created_at,
 
 -- remove_feed --
 -- Delete a feed and the reports of its runs.
-DELETE FROM agi_router.feed WHERE name = %(name)s RETURNING id;
+DELETE FROM agi_router.feed WHERE id = %(feed_id)s RETURNING id;
+
+-- close_feed --
+-- Nobody reads a feed until the transaction is over; false where somebody does.
+SELECT pg_try_advisory_xact_lock(7002031, %(feed_id)s::integer) AS held;
 
 -- hold_feed --
 -- One reads a feed at a time, as long as the connection lives; false where another does.
@@ -28,9 +32,11 @@ SELECT pg_try_advisory_lock(7002031, %(feed_id)s::integer) AS held;
 SELECT pg_advisory_unlock(7002031, %(feed_id)s::integer);
 
 -- begin_feed_run --
--- Note a file as begun, unless it was.
+-- Note a file as begun, unless it was, or its feed is gone.
 INSERT INTO agi_router.feed_run (feed_id, file, digest)
-VALUES (%(feed_id)s, %(file)s, %(digest)s)
+SELECT f.id, %(file)s, %(digest)s
+  FROM agi_router.feed f
+ WHERE f.id = %(feed_id)s
     ON CONFLICT (feed_id, digest) DO NOTHING;
 
 -- find_feed_run --

@@ -30,6 +30,7 @@ from agi_router.db.connection import Connection
 from agi_router.inventory.model import BlockState
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.ring import KeyRing
+from agi_router.logs import redact
 from agi_router.numbers import Block
 from harness.cli import Done, run
 from harness.database import (
@@ -1155,6 +1156,9 @@ def test_a_folder_with_what_is_no_feed(cli: Cli, store: BindingStore, tmp_path: 
         b"3.csv": b'number,status\n"',
         b"README": b"Hi\n",
     }
+    # A loop cannot even be looked at; a name may hold a number.
+    (folder / "loop.csv").symlink_to("loop.csv")
+    files[f"x{C.digits}.csv".encode()] = b"number,status\nx,1\n"
     for name, content in {**files, b"z\xff.csv": good}.items():
         (folder / os.fsdecode(name)).write_bytes(content)
     cli("feed", "add", "unicom", "--kind", "folder", "--path", folder)
@@ -1162,11 +1166,30 @@ def test_a_folder_with_what_is_no_feed(cli: Cli, store: BindingStore, tmp_path: 
         done = cli("feed", "run", "unicom", "--json")
         assert done.code == 65
         reports = json.loads(done.out)
-        assert [(each["file"], each["ended"]) for each in reports] == [("z\ufffd.csv", 1)]
-        for name in files:
-            assert f"agi-router: {name.decode()}: " in done.err
+        masked = redact(f"x{C.digits}.csv")
+        assert C.digits not in masked + done.out + done.err
+        read = [(each["file"], each["ended"]) for each in reports]
+        assert read == [(masked, 0), ("z\ufffd.csv", 1)]
+        for name in (*files, b"loop.csv"):
+            assert done.err.count(f"agi-router: {redact(name.decode())}: ") == 1
+        # All of it is wrong: the feed may have been added with other --numbers.
+        assert f"{masked}: no record can be read" in done.err
     assert cli("show", made.id, "--json").json["state"] == "party_recycled"
     assert cli("feed", "run", "unicom", folder / "1.csv").out == ""
+
+
+def test_a_standard_input_that_is_closed(cli: Cli) -> None:
+    """It is an empty one, and no fault of ours."""
+    cli("feed", "add", "pipe")
+    env = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", **cli.env}
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$0" feed run pipe - <&-', PROGRAM],
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, "the file is empty" in done.stderr) == (65, True), done.stderr
 
 
 def test_a_feed_meets_damage(cli: Cli, connection: Connection, store: BindingStore) -> None:

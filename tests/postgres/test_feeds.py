@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import tracemalloc
 from datetime import timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from agi_router.bindings.model import Binding
 from agi_router.bindings.modes import Ax, Axb, Axyb, Gxb
+from agi_router.bindings.parties import open_callees
 from agi_router.bindings.policy import Affinity, NumberPolicy
 from agi_router.bindings.reasons import Reason
 from agi_router.bindings.store import BindingStore
@@ -465,6 +467,62 @@ def test_a_file_that_breaks_off(
     assert store.find(other.id).state is BindingState.PARTY_RECYCLED
 
 
+def test_a_number_that_stands_there_often(
+    store: BindingStore, recycler: Recycler, feed: Feed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is sealed is opened once for it, and the record that reaches furthest holds."""
+    made = bind(store)
+    other = bind(store, C, D, x=BLOCK.number(2))
+    opened = []
+
+    def counted(row: dict[str, Any], keys: Any) -> Any:
+        opened.append(row)
+        return open_callees(row, keys)
+
+    monkeypatch.setattr(recycling, "open_callees", counted)
+    lines = [line(A, "unknown"), line(C, "reissued", YESTERDAY)] * 50
+    report = run(recycler, feed, *lines, line(C, "reissued", now(store)), *lines)
+    assert (report["taken"], report["matched"], report["ended"]) == (201, 2, 1)
+    assert len(opened) <= 8
+    assert store.find(made.id).state is BindingState.ACTIVE
+    assert store.find(other.id).state is BindingState.PARTY_RECYCLED
+
+
+def test_members_of_one_group(
+    store: BindingStore, recycler: Recycler, feed: Feed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first who has a new owner ends it; nothing is opened for the others."""
+    members = [PhoneNumber.parse(f"138001380{serial:02}") for serial in range(50)]
+    made = store.bind(Gxb(members=tuple(members), b=B), Terms(expires_at=store.now() + HOUR), x=X)
+    ends = []
+
+    def counted(*arguments: Any) -> Any:
+        ends.append(arguments)
+        return end_one(*arguments)
+
+    end_one = recycler._end_one
+    monkeypatch.setattr(recycler, "_end_one", counted)
+    run(recycler, feed, *(line(each, "reissued", now(store)) for each in members))
+    assert store.find(made.id).state is BindingState.PARTY_RECYCLED
+    assert len(ends) == 1
+
+
+def test_long_cells(recycler: Recycler, feed: Feed) -> None:
+    """What stands in a file is not held until a step is done."""
+    lines = [f"1,{'x' * 60_000},\n"] * 200
+    tracemalloc.start()
+    try:
+        stream = io.BytesIO((HEADER + "".join(lines)).encode())
+        tracemalloc.reset_peak()
+        before = tracemalloc.get_traced_memory()[0]
+        recycler.run(feed, stream, name="file")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # A piece for the digest is 1 MiB; the cells together are 12 MB.
+    assert peak - before < 6_000_000
+
+
 def test_feeds(connection: Connection, recycler: Recycler) -> None:
     """They have names, and one reads each at a time."""
     feeds = recycler.store
@@ -486,10 +544,16 @@ def test_feeds(connection: Connection, recycler: Recycler) -> None:
             feeds.add("other", kind=kind, path=path, numbers=NumberForm.PLAIN, trust=Trust.FULL)
     with connect(connection.info.dsn) as other:
         theirs = FeedStore(Queries(other))
-        with theirs.held(feed), pytest.raises(FeedBusy):
-            run(recycler, feed)
-    run(recycler, feed)
-    feeds.remove("unicom")
+        with theirs.held(feed):
+            with pytest.raises(FeedBusy):
+                run(recycler, feed)
+            # Its bindings would not end, though the file says so.
+            with pytest.raises(FeedBusy):
+                feeds.remove("unicom")
+        run(recycler, feed)
+        feeds.remove("unicom")
+        with pytest.raises(FeedNotFound):
+            theirs.begin(feed, "file", bytes(32))
     with pytest.raises(FeedNotFound):
         feeds.remove("unicom")
 

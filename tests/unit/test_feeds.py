@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
+import os
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,7 +14,7 @@ import pytest
 
 from agi_router.errors import CsvError, FeedInvalid
 from agi_router.feeds.digests import DigestIndex, digest_maker
-from agi_router.feeds.files import list_files, open_file, read_records
+from agi_router.feeds.files import digest_of, list_files, open_file, read_records
 from agi_router.feeds.model import (
     Answer,
     Fault,
@@ -212,6 +214,40 @@ def test_files_of_a_folder(tmp_path: Path) -> None:
     assert [each.name for each in list_files(tmp_path)] == ["a.csv", "b.csv"]
     with open_file(tmp_path / "a.csv") as stream:
         assert stream.read() == b"{}"
+    (tmp_path / "a.loop").symlink_to("a.loop")
+    assert [each.name for each in list_files(tmp_path)] == ["a.csv", "a.loop", "b.csv"]
+    with pytest.raises(FeedInvalid, match="it cannot be read: Too many levels"):
+        open_file(tmp_path / "a.loop")
     for broken in (list_files, open_file):
         with pytest.raises(FeedInvalid, match="cannot be read"):
             broken(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("device", ["/dev/zero", "/dev/null"])
+def test_a_device_is_no_file(device: str) -> None:
+    """It can be sought in, and may never end."""
+    with pytest.raises(FeedInvalid, match="no regular file"):
+        open_file(Path(device))
+
+
+class Torn(io.BytesIO):
+    """A file on a disk that fails."""
+
+    def __init__(self, begin: bytes) -> None:
+        super().__init__(begin)
+        self.reads = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Once it can be read."""
+        self.reads += 1
+        if self.reads > 1:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return super().read(size)
+
+
+def test_a_disk_fails() -> None:
+    """The file cannot be read, and that is told in words."""
+    with pytest.raises(FeedInvalid, match="it cannot be read: Input/output error"):
+        digest_of(Torn(b"number"))
+    with pytest.raises(CsvError, match="it cannot be read: Input/output error"):
+        list(read_records(Torn(b"number,status\n")))

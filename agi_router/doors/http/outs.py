@@ -581,8 +581,8 @@ class RunOut(Out):
     run: int
     feed: str
     file: str
-    state: Literal["running", "done"] = Field(
-        description="running, too: it was broken off, and goes on when it is sent again."
+    state: Literal["unfinished", "done"] = Field(
+        description="unfinished: it is read now, or was broken off; sent again it goes on."
     )
     begun_at: str
     ended_at: str | None
