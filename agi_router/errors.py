@@ -50,6 +50,7 @@ What can go wrong, as one tree.
      │   ├─ WebhookChanged    webhook_changed       it has another version by now
      │   ├─ WebhookLimit      webhook_limit         its tenant has as many as may be
      │   ├─ WebhookInvalid    webhook_invalid       a webhook may not be like this
+     │   ├─ CheckNotFound     check_not_found       the tenant has no check of its own
      │   ├─ FeedNotFound      feed_not_found        there is no feed, or run, of this name
      │   ├─ FeedExists        feed_exists           the feed is already there
      │   ├─ FeedBusy          feed_busy             another command reads the feed
@@ -87,6 +88,7 @@ __all__ = [
     "BlockExists",
     "BlockInUse",
     "BlockNotFound",
+    "CheckNotFound",
     "CsvError",
     "CursorInvalid",
     "DayRefused",
@@ -494,6 +496,12 @@ class WebhookLimit(StoreError):
 class WebhookInvalid(StoreError):
     """
     A webhook may not be like this.
+    """
+
+
+class CheckNotFound(StoreError):
+    """
+    The tenant has no check of its own.
     """
 
 

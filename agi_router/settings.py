@@ -252,7 +252,8 @@ class Settings:
         extension_tries: How many times a stranger may type an extension.
         check_url: Address of the verification service that is asked before a call is connected;
             not set: nobody is asked.
-        check_timeout: Seconds that it has for its answer. A call without one is refused.
+        check_timeout: Seconds that it has for its answer, and a tenant's own service at most. A
+            call without one is refused.
         check_token_file: The file that holds what is sent to it as a bearer token.
         check_numbers: Whether it is sent the real numbers. Needs https, or this host.
         strict: Whether all refusals that depend on a binding sound alike and come at one moment,
@@ -288,8 +289,8 @@ class Settings:
             than the six months that are required.
         unknown_end: What becomes of the use of a call whose end nobody saw: ``taken``,
             ``given_back``, or ``likely``: taken if the call may have been answered.
-        webhook_hosts: Hosts of webhooks that may have any address, and be reached by http. Others
-            are reached by https, at public addresses only.
+        webhook_hosts: Hosts of webhooks and tenants' checks that may have any address, and be
+            reached by http. Others are reached by https, at public addresses only.
         log_level: Lowest level that is logged.
     """
 

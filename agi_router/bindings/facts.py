@@ -57,6 +57,8 @@ class RouteHit:
     prompts: str | None = None
     tell_answer: bool = False
     """Whether its tenant is told, while a call goes on, that the callee has answered."""
+    tenant_check: bool = False
+    """Whether its tenant has a check of its own."""
 
     @property
     def binding(self) -> str:

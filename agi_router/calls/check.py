@@ -1,8 +1,9 @@
 """
 The real-time check (核验): whether a verification service lets an admitted call be connected.
 
-What is asked and what counts as an answer; :mod:`agi_router.calls.verifier` sends it. Whatever is
-no answer in time refuses the call.
+What is asked and what counts as an answer; :mod:`agi_router.calls.verifier` sends it. There is one
+service of the operator's, and one of each tenant that wants it. Whatever is no answer in time
+refuses the call, unless the tenant has said that it rings where its own service is silent.
 
 Source: domain notes 0.4: "every call passes a real-time check before it is connected".
 """
@@ -21,7 +22,11 @@ __all__ = [
     "AnswerError",
     "Checked",
     "Question",
+    "TenantCheck",
+    "TenantService",
+    "Unanswered",
     "Verdict",
+    "judge",
     "read_verdict",
 ]
 
@@ -43,6 +48,15 @@ class Verdict(StrEnum):
     """There was no answer, or none that can be read."""
 
 
+class Unanswered(StrEnum):
+    """
+    What becomes of a call about which the service of its tenant says nothing in time.
+    """
+
+    REFUSE = "refuse"
+    RING = "ring"
+
+
 class AnswerError(ValueError):
     """
     What came is no answer; the words say why, and hold nothing of it.
@@ -59,6 +73,36 @@ class Checked:
     verdict: Verdict
     ms: int
     """Milliseconds that it took."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TenantCheck:
+    """
+    A tenant's own check, as it is managed; without its secrets.
+    """
+
+    tenant: str
+    url: str
+    unanswered: Unanswered
+    timeout_ms: int | None
+    """Milliseconds that it has, if those are fewer than the operator's; :obj:`None`: as many."""
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TenantService:
+    """
+    The service that is asked for a tenant. Its ``repr`` shows no secret.
+    """
+
+    tenant_id: int
+    url: str = field(repr=False)
+    """As the row has it: whoever connects looks at it."""
+    unanswered: Unanswered
+    timeout: float | None
+    """Seconds that it has, as above."""
+    secrets: tuple[str, ...] = field(repr=False)
+    """What questions are signed with: the current one first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,3 +180,22 @@ def read_verdict(status: int, body: bytes, *, question_id: str) -> Verdict:
             return Verdict.NO
         case _:
             raise AnswerError("neither yes nor no")
+
+
+def judge(operator: Checked | None, tenant: Checked | None, unanswered: Unanswered) -> Verdict:
+    """
+    What becomes of a call.
+
+    Args:
+        operator: What the operator's service said; :obj:`None`: it was not asked.
+        tenant: The same of its tenant's.
+        unanswered: What the tenant wants where its service has said nothing.
+    """
+    verdicts = [each.verdict for each in (operator, tenant) if each is not None]
+    if Verdict.NO in verdicts:
+        return Verdict.NO
+    if operator is not None and operator.verdict is Verdict.UNAVAILABLE:
+        return Verdict.UNAVAILABLE
+    if Verdict.UNAVAILABLE in verdicts and unanswered is Unanswered.REFUSE:
+        return Verdict.UNAVAILABLE
+    return Verdict.YES

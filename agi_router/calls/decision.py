@@ -52,6 +52,8 @@ class Route:
     prompts: str | None = None
     tell_answer: bool = False
     """Whether the callee's answer is to be told while the call goes on."""
+    tenant_check: bool = False
+    """Whether the service of its tenant is to be asked first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,6 +205,7 @@ def decide(call: Call, facts: Facts, *, now: datetime) -> Decision:
         sequence=found.hit.callback is Callback.SEQUENCE and len(found.parties) > 1,
         display=found.hit.display,
         tell_answer=found.hit.tell_answer,
+        tenant_check=found.hit.tenant_check,
         prompts=found.hit.prompts,
     )
 

@@ -61,6 +61,13 @@ class Checker(Protocol):
     Who says whether an admitted call may be connected.
     """
 
+    @property
+    def asks_of_all(self) -> bool:
+        """
+        Whether it is asked about every call; else about those whose tenant has a check.
+        """
+        ...
+
     async def check(
         self,
         call: Call,

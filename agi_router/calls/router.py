@@ -141,7 +141,8 @@ class Router:
         trunk_limit: The same for all callers of one trunk together.
         extension_limit: How many wrong extensions may be typed on one number by all callers
             together: a caller's number can be another one in each call.
-        checker: Who is asked whether an admitted call may be connected, if anybody is.
+        checker: Who is asked whether an admitted call may be connected; without one, no call is
+            connected whose tenant has a check.
         clock: Nanoseconds; does not go back.
     """
 
@@ -181,6 +182,7 @@ class Router:
         }
         self._requests = Requests()
         self._checker = checker
+        self._checks_all = checker is not None and checker.asks_of_all
         self._clock = clock
         self._spared = RefusalLimit(_SPARED_PROMPTS)
         # Callers are remembered by a hash whose key is in no other place.
@@ -314,10 +316,8 @@ class Router:
             return Refusal(reason=Reason.MERGED)
         else:
             decision = await self._admit(screened, arrival.call_id)
-            if isinstance(decision, Route) and self._checker is not None:
-                decision = await self._check(
-                    self._checker, screened, arrival.call_id, decision, deadline
-                )
+            if isinstance(decision, Route) and (decision.tenant_check or self._checks_all):
+                decision = await self._check(screened, arrival.call_id, decision, deadline)
             if isinstance(decision, Route):
                 return decision
         refused = isinstance(decision, Refusal) and not decision.reason.is_platform_fault
@@ -408,12 +408,15 @@ class Router:
         return Refusal(reason=Reason.PLATFORM_FAULT)
 
     async def _check(
-        self, checker: Checker, call: Call, call_id: str, route: Route, deadline: int
+        self, call: Call, call_id: str, route: Route, deadline: int
     ) -> Route | Refusal:
         """
         Have an admitted call confirmed. Its use comes back where it is refused.
         """
-        verdict = await checker.check(call, call_id, route, timeout=self._left(deadline))
+        verdict = Verdict.UNAVAILABLE
+        if self._checker is not None:
+            left = self._left(deadline)
+            verdict = await self._checker.check(call, call_id, route, timeout=left)
         if verdict is Verdict.YES:
             return route
         return Refusal(

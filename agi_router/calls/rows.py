@@ -22,12 +22,13 @@ from agi_router.bindings.words import (
     check_prompts,
 )
 from agi_router.calls.arrival import Call
+from agi_router.calls.check import TenantService, Unanswered
 from agi_router.calls.ports import Admission
 from agi_router.errors import RowInvalid
 from agi_router.keys.ring import KeyRing, Purpose, Row
 from agi_router.numbers import XNumber
 
-__all__ = ["caller_tags", "read_admission"]
+__all__ = ["caller_tags", "check_sealed_for", "read_admission", "read_service"]
 
 _Word = TypeVar("_Word", bound=StrEnum)
 
@@ -54,6 +55,7 @@ _DIRECTIONS: Final = _Words(Direction)
 _LANGUAGES: Final = _Words(Language)
 _CALLBACKS: Final = _Words(Callback)
 _DISPLAYS: Final = _Words(Display)
+_UNANSWERED: Final = _Words(Unanswered)
 
 
 def read_admission(row: dict[str, Any], x_number: XNumber, keys: KeyRing) -> Admission:
@@ -130,9 +132,39 @@ def _read_hit(row: dict[str, Any], x_number: XNumber, keys: KeyRing) -> RouteHit
             display=_DISPLAYS[row["display"] or Display.NUMBER],
             prompts=row["prompts"] and check_prompts(row["prompts"]),
             tell_answer=row["tell_answer"] is True,
+            tenant_check=row["tenant_check"] is True,
         )
     except ValueError:
         # The chain would show what stands there.
+        raise RowInvalid from None
+
+
+def check_sealed_for(tenant_id: int) -> str:
+    """
+    What the secrets of a tenant's check are sealed for.
+    """
+    return f"check {tenant_id}"
+
+
+def read_service(row: dict[str, Any], keys: KeyRing) -> TenantService:
+    """
+    Read the service that is asked for a tenant.
+
+    Raises:
+        SealError: Its secret does not open with these keys.
+        RowInvalid: The row holds what is never written.
+    """
+    where = check_sealed_for(row["tenant_id"])
+    sealed = (row["secret"], row["old_secret"])
+    try:
+        return TenantService(
+            tenant_id=row["tenant_id"],
+            url=row["url"],
+            unanswered=_UNANSWERED[row["unanswered"]],
+            timeout=None if row["timeout_ms"] is None else row["timeout_ms"] / 1000,
+            secrets=tuple(keys.open_secret(each, where) for each in sealed if each is not None),
+        )
+    except ValueError:
         raise RowInvalid from None
 
 

@@ -22,12 +22,12 @@ from agi_router.bindings.modes import Y_TTL, Axyb, compile_child
 from agi_router.bindings.rows import find_back, seal_routes
 from agi_router.bindings.words import Callback, Side
 from agi_router.calls.arrival import Call
-from agi_router.calls.check import Checked, Question
+from agi_router.calls.check import Checked, Question, TenantService
 from agi_router.calls.days import check_days
 from agi_router.calls.decision import AllocationNeeded, Route
 from agi_router.calls.end import Answer, End, call_day
 from agi_router.calls.ports import Admission
-from agi_router.calls.rows import caller_tags, read_admission
+from agi_router.calls.rows import caller_tags, read_admission, read_service
 from agi_router.db.connection import KEYS_OUTDATED
 from agi_router.db.fast_connection import LOCK_WAIT, FastConnection, Value
 from agi_router.db.pool import ConnectionPool, SharedWork
@@ -343,12 +343,16 @@ class AdmissionStore:
         route: Route,
         *,
         timeout: float,  # noqa: ASYNC109
-    ) -> Question:
+    ) -> tuple[Question, TenantService | None]:
         """
-        What a verification service is to be asked about an admitted call; without real numbers.
+        What verification services are to be asked about an admitted call; without real numbers.
+
+        Returns:
+            The question, and the service of the call's tenant, if it has one.
 
         Raises:
             StoreError: No answer within *timeout* seconds, or the call is over already.
+            SealError: The secret of the tenant's service does not open.
         """
         values = _key(call, call_id)
 
@@ -358,7 +362,7 @@ class AdmissionStore:
         row = await self.pool.submit(work, timeout=timeout, about=call)
         if row is None:
             raise StoreError("the call to check is over already")
-        return Question(
+        question = Question(
             id=str(uuid4()),
             call_id=call_id,
             asked_at=row["asked_at"],
@@ -370,30 +374,38 @@ class AdmissionStore:
             out_id=row["out_id"],
             industrial_id=row["industrial_id"],
         )
+        return question, None if row["url"] is None else read_service(row, self._keys)
 
-    async def note_check(
+    async def note_checks(
         self,
         call: Call,
         call_id: str,
-        checked: Checked,
+        operator: Checked | None,
+        tenant: Checked | None,
         *,
         timeout: float,  # noqa: ASYNC109
     ) -> None:
         """
-        Write what became of a check on the record of its call.
+        Write what became of the checks of a call on its record.
+
+        Args:
+            call: The call.
+            call_id: Its id.
+            operator: What the operator's service said; :obj:`None`: it was not asked.
+            tenant: The same of its tenant's.
+            timeout: Seconds.
 
         Raises:
             StoreError: No answer within *timeout* seconds, or the store failed.
         """
         values = {
             **_key(call, call_id),
-            "check_id": checked.id,
-            "verdict": checked.verdict,
-            "ms": checked.ms,
+            **_checked("", operator),
+            **_checked("tenant_", tenant),
         }
 
         async def work(connection: FastConnection) -> None:
-            await connection.execute(query("note_check"), values)
+            await connection.execute(query("note_checks"), values)
 
         await self.pool.submit(work, timeout=timeout, about=call)
 
@@ -754,6 +766,11 @@ class AdmissionStore:
 
 def _key(call: Call, call_id: str) -> dict[str, Any]:
     return {"block": call.x_number.block.value, "day": call_day(call_id), "call_id": call_id}
+
+
+def _checked(prefix: str, checked: Checked | None) -> dict[str, Any]:
+    told = (None,) * 3 if checked is None else (checked.id, checked.verdict, checked.ms)
+    return dict(zip((f"{prefix}id", f"{prefix}verdict", f"{prefix}ms"), told, strict=True))
 
 
 def _name(keys: KeyRing) -> str:

@@ -3,7 +3,7 @@ Asks a verification service by HTTP whether an admitted call may be connected.
 
 Rules for the editor:
 
-1. It runs in the router's event loop, where a service is set; only then h11 is imported.
+1. It runs in the router's event loop, where a service is to be asked; only then h11 is imported.
 2. Whatever goes wrong is a verdict, :attr:`~agi_router.calls.check.Verdict.UNAVAILABLE`. No
    redirect is followed, no proxy of the environment is used.
 3. Neither the question nor the answer is logged.
@@ -15,6 +15,7 @@ import logging
 import ssl
 import time
 from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -28,12 +29,19 @@ from agi_router.calls.check import (
     Verdict,
     read_verdict,
 )
+from agi_router.errors import WebhookInvalid
+from agi_router.events.signature import signed_headers
 
-__all__ = ["HttpVerifier"]
+__all__ = ["PORTS", "HttpVerifier", "Opening"]
 
 log = logging.getLogger(__name__)
 
-_PORTS = {"http": 80, "https": 443}
+PORTS = {"http": 80, "https": 443}
+"""Where a service is that names no port."""
+
+Opening = Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
+"""Connects to a service."""
+
 # Servers close what is idle for longer, some after five seconds.
 _KEPT_IDLE = 4.0
 _IDLE_MOST = 32
@@ -125,15 +133,26 @@ class HttpVerifier:
         url: Where it is.
         timeout: Seconds that it has for one answer.
         token: Sent as ``Authorization: Bearer``; :obj:`None`: nothing is.
+        opening: How it is connected to; :obj:`None`: by its name, wherever that leads.
+        told: What its lines in the log say beside the fault, such as whose it is.
     """
 
-    def __init__(self, url: str, *, timeout: float, token: str | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout: float,
+        token: str | None = None,
+        opening: Opening | None = None,
+        told: Mapping[str, object] | None = None,
+    ) -> None:
         parts = urlsplit(url)
         self._timeout = timeout
-        self._host = parts.hostname or ""
-        self._port = parts.port or _PORTS[parts.scheme]
-        self._tls = ssl.create_default_context() if parts.scheme == "https" else None
-        self._target = parts.path or "/"
+        self._open = opening or _opening(
+            parts.hostname or "", parts.port or PORTS[parts.scheme], secure=parts.scheme == "https"
+        )
+        self._told = dict(told or {})
+        self._target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         self._headers = [
             ("Host", parts.netloc),
             ("Content-Type", "application/json"),
@@ -150,7 +169,13 @@ class HttpVerifier:
         while self._idle:
             self._idle.popleft().close()
 
-    async def ask(self, question: Question, *, timeout: float) -> Checked:  # noqa: ASYNC109
+    async def ask(
+        self,
+        question: Question,
+        *,
+        timeout: float,  # noqa: ASYNC109
+        secrets: Sequence[str] = (),
+    ) -> Checked:
         """
         Ask about one call.
 
@@ -158,6 +183,7 @@ class HttpVerifier:
             question: The question.
             timeout: Seconds that are left for the whole decision; at most the verifier's own
                 limit of them is used.
+            secrets: What the question is signed with, as events are; none: it is not.
         """
         if timeout <= 0:
             # The service has not failed.
@@ -167,11 +193,11 @@ class HttpVerifier:
         verdict = Verdict.UNAVAILABLE
         try:
             async with asyncio.timeout(min(self._timeout, timeout)):
-                status, body = await self._post(question.to_json())
+                status, body = await self._post(question, secrets)
             verdict = read_verdict(status, body, question_id=question.id)
         except TimeoutError:
             why = "no answer in time"
-        except AnswerError as error:
+        except (AnswerError, WebhookInvalid) as error:
             why = str(error)
         except (OSError, h11.ProtocolError, _StaleError) as error:
             why = type(error).__name__
@@ -184,23 +210,24 @@ class HttpVerifier:
         Log where the service falls silent, and where it answers again; not each call of between.
         """
         if why is not None and not self._silent:
-            log.error("check.unavailable", extra={"why": why})
+            log.error("check.unavailable", extra={"why": why, **self._told})
         elif why is None and self._silent:
-            log.warning("check.available")
+            log.warning("check.available", extra=self._told)
         self._silent = why is not None
 
-    async def _post(self, body: bytes) -> tuple[int, bytes]:
+    async def _post(self, question: Question, secrets: Sequence[str]) -> tuple[int, bytes]:
+        body = question.to_json()
+        signed = signed_headers(question.id, int(time.time()), body, secrets) if secrets else {}
         request = h11.Request(
             method="POST",
             target=self._target,
-            headers=[*self._headers, ("Content-Length", str(len(body)))],
+            headers=[*self._headers, *signed.items(), ("Content-Length", str(len(body)))],
         )
         while connection := self._kept():
             # It may have been closed at this moment: the question is asked again on a new one.
             with contextlib.suppress(_StaleError):
                 return await self._exchange(connection, request, body)
-        reader, writer = await asyncio.open_connection(self._host, self._port, ssl=self._tls)
-        return await self._exchange(_Connection(reader, writer), request, body)
+        return await self._exchange(_Connection(*await self._open()), request, body)
 
     def _kept(self) -> _Connection | None:
         """
@@ -229,3 +256,12 @@ class HttpVerifier:
         finally:
             if not kept:
                 connection.close()
+
+
+def _opening(host: str, port: int, *, secure: bool) -> Opening:
+    tls = ssl.create_default_context() if secure else None
+
+    async def opening() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection(host, port, ssl=tls)
+
+    return opening

@@ -5,6 +5,7 @@ Calls and decisions as they are shown, to people and to programs: numbers of par
 from datetime import datetime, timedelta
 from typing import Any
 
+from agi_router.calls.check import TenantCheck
 from agi_router.calls.decision import (
     AllocationNeeded,
     Ask,
@@ -15,7 +16,13 @@ from agi_router.calls.decision import (
 from agi_router.calls.explanation import Explanation
 from agi_router.calls.treatment import treat
 
-__all__ = ["describe_call", "describe_decision", "describe_explanation", "name_callees"]
+__all__ = [
+    "describe_call",
+    "describe_check",
+    "describe_decision",
+    "describe_explanation",
+    "name_callees",
+]
 
 
 def name_callees(decision: Route | AllocationNeeded) -> str:
@@ -74,6 +81,19 @@ def describe_explanation(explanation: Explanation, *, strict: bool) -> dict[str,
     }
 
 
+def describe_check(check: TenantCheck) -> dict[str, Any]:
+    """
+    A tenant's own check as it is printed.
+    """
+    return {
+        "tenant": check.tenant,
+        "url": check.url,
+        "unanswered": check.unanswered,
+        "timeout_ms": check.timeout_ms,
+        "created_at": check.created_at,
+    }
+
+
 def describe_call(row: dict[str, Any]) -> dict[str, Any]:
     """
     A call record, from its row.
@@ -106,6 +126,9 @@ def describe_call(row: dict[str, Any]) -> dict[str, Any]:
         "check_id": None if row["check_id"] is None else str(row["check_id"]),
         "check_verdict": row["check_verdict"],
         "check_ms": row["check_ms"],
+        "tenant_check_id": None if row["tenant_check_id"] is None else str(row["tenant_check_id"]),
+        "tenant_check_verdict": row["tenant_check_verdict"],
+        "tenant_check_ms": row["tenant_check_ms"],
     }
 
 

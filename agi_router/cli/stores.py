@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from agi_router.bindings.store import BindingStore
+from agi_router.calls.tenant_checks import TenantCheckStore
 from agi_router.cli.context import open_serving_database
 from agi_router.db.connection import IDLE, Connection, Queries
 from agi_router.events.store import EventStore
@@ -17,7 +18,7 @@ from agi_router.settings import Settings
 from agi_router.tenants.scope import OPERATOR, Scope
 from agi_router.tenants.store import TenantStore
 
-__all__ = ["find_scope", "open_events", "open_inventory", "open_store"]
+__all__ = ["find_scope", "open_checks", "open_events", "open_inventory", "open_store"]
 
 
 @contextmanager
@@ -99,3 +100,23 @@ def open_events(settings: Settings) -> Iterator[tuple[EventStore, Queries]]:
     with open_serving_database(settings) as connection:
         queries = Queries(connection)
         yield EventStore(queries, check_keys(connection, keys)), queries
+
+
+@contextmanager
+def open_checks(settings: Settings) -> Iterator[tuple[TenantCheckStore, Queries]]:
+    """
+    Tenants' checks, and the queries for what has to be on record of them.
+
+    Args:
+        settings: They say where it is.
+
+    Raises:
+        StoreUnavailable: The database cannot be reached.
+        SchemaMismatch: Its schema is older or newer than the program.
+        StoreError: The role lacks a right.
+        KeyMismatch: It was sealed with other keys.
+    """
+    keys = settings.load_keys()
+    with open_serving_database(settings) as connection:
+        queries = Queries(connection)
+        yield TenantCheckStore(queries, check_keys(connection, keys)), queries

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from agi_router.cli import tenant_checks
 from agi_router.cli.arguments import TENANT
 from agi_router.cli.context import read_settings
 from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
@@ -23,6 +24,9 @@ def group() -> None:
     """
     Tenants: blocks may be kept for one, and bindings are made for one.
     """
+
+
+group.add_command(tenant_checks.group)
 
 
 @group.command("add")

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from agi_router.bindings.reseal import Renewal
+from agi_router.calls.tenant_checks import TenantCheckStore
 from agi_router.db.connection import Connection, Queries
 from agi_router.errors import KeyInUse, KeyRingError
 from agi_router.events.store import EventStore
@@ -128,7 +129,10 @@ class Rotation:
 
     def renew_secrets(self) -> int:
         """
-        Bring the secrets of API keys and webhooks under the current keys; how many there were.
+        Bring the secrets of API keys, webhooks and tenants' checks under the current keys.
+
+        Returns:
+            How many there were.
 
         Raises:
             SealError: One does not open.
@@ -136,6 +140,7 @@ class Rotation:
         return (
             ApiKeyStore(self._queries).renew(self.keys)
             + EventStore(self._queries, self.keys).renew()
+            + TenantCheckStore(self._queries, self.keys).renew()
         )
 
     def retire(self, kind: KeyKind, keyid: int) -> None:

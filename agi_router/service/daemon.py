@@ -58,6 +58,7 @@ from agi_router.service.upkeep import (
 from agi_router.settings import Settings
 
 if TYPE_CHECKING:
+    from agi_router.calls.tenant_verifiers import TenantVerifiers
     from agi_router.calls.verifier import HttpVerifier
     from agi_router.doors.fastagi import FastAgiDoor
 
@@ -146,7 +147,12 @@ async def _serve(
         quarantine=settings.quarantine,
         open_modes=settings.open_modes,
     )
-    verifier = _open_verifier(settings)
+    checker = CallChecker(
+        store,
+        _open_verifier(settings),
+        partial(_open_tenant_verifiers, settings),
+        numbers=settings.check_numbers,
+    )
     router = Router(
         store,
         timeout=settings.decision_timeout,
@@ -161,9 +167,7 @@ async def _serve(
         caller_limit=settings.refusal_limit_caller,
         trunk_limit=settings.refusal_limit_trunk,
         extension_limit=settings.refusal_limit_extensions,
-        checker=None
-        if verifier is None
-        else CallChecker(store, verifier, numbers=settings.check_numbers),
+        checker=checker,
     )
     fastagi = None if doors is Doors.ARI else _open_fastagi(settings, router)
     if doors is Doors.AGI and fastagi is None:
@@ -201,8 +205,7 @@ async def _serve(
         if fastagi is not None:
             await fastagi.drain()
         await settlement.close()
-        if verifier is not None:
-            verifier.close()
+        checker.close()
     return not stop.is_set()
 
 
@@ -405,6 +408,12 @@ def _open_verifier(settings: Settings) -> "HttpVerifier | None":
     return HttpVerifier(
         settings.check_url, timeout=settings.check_timeout, token=settings.load_check_token()
     )
+
+
+def _open_tenant_verifiers(settings: Settings) -> "TenantVerifiers":
+    from agi_router.calls.tenant_verifiers import TenantVerifiers  # noqa: PLC0415
+
+    return TenantVerifiers(timeout=settings.check_timeout, allowed=settings.webhook_hosts)
 
 
 async def _leaving(stop: asyncio.Event, door: AriDoor, handover: float) -> None:

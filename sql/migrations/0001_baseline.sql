@@ -52,6 +52,7 @@ CREATE TABLE agi_router.tenant (
     told            text[]      NOT NULL DEFAULT '{}',
     unknown_numbers text        NOT NULL DEFAULT 'ring'
                     CONSTRAINT tenant_unknown_numbers_check CHECK (unknown_numbers IN ('ring', 'refuse')),
+    has_check       boolean     NOT NULL DEFAULT false,
     -- What each call asks, in the form that costs it the least.
     told_of_calls   boolean     NOT NULL GENERATED ALWAYS AS ('call.admitted' = ANY (told)) STORED,
     told_of_answers boolean     NOT NULL GENERATED ALWAYS AS ('call.answered' = ANY (told)) STORED,
@@ -68,11 +69,34 @@ COMMENT ON COLUMN agi_router.tenant.qualified_until IS 'Last day of its qualific
 COMMENT ON COLUMN agi_router.tenant.created_at IS 'When it was added';
 COMMENT ON COLUMN agi_router.tenant.told IS 'Types of events that are written for it; of none, events cost nothing';
 COMMENT ON COLUMN agi_router.tenant.unknown_numbers IS 'What becomes of its bindings where a feed does not know whether a party''s number has a new owner: ring, or refuse, which ends them';
+COMMENT ON COLUMN agi_router.tenant.has_check IS 'Whether it has a row in tenant_check: each call looks here, and there only then';
 COMMENT ON COLUMN agi_router.tenant.told_of_calls IS 'Whether calls that are admitted are told to it';
 COMMENT ON COLUMN agi_router.tenant.told_of_answers IS 'Whether it is told, while a call goes on, that its callee has answered';
 COMMENT ON COLUMN agi_router.tenant.told_of_ends IS 'Whether calls that have ended, or were refused, are told to it: both or neither; both where answers are';
 COMMENT ON INDEX agi_router.tenant_told_of_ends IS 'Whom a settlement tells';
 INSERT INTO agi_router.tenant (name) VALUES ('default');
+
+CREATE TABLE agi_router.tenant_check (
+    tenant_id  integer     NOT NULL CONSTRAINT tenant_check_pkey PRIMARY KEY
+               CONSTRAINT tenant_check_tenant_id_fkey REFERENCES agi_router.tenant,
+    url        text        NOT NULL CONSTRAINT tenant_check_url_check CHECK (length(url) BETWEEN 1 AND 2000),
+    unanswered text        NOT NULL CONSTRAINT tenant_check_unanswered_check CHECK (unanswered IN ('ring', 'refuse')),
+    timeout_ms integer     CONSTRAINT tenant_check_timeout_ms_check CHECK (timeout_ms BETWEEN 10 AND 5000),
+    secret     bytea       NOT NULL,
+    old_secret bytea,
+    old_until  timestamptz,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT tenant_check_old_secret_check CHECK ((old_secret IS NULL) = (old_until IS NULL))
+);
+COMMENT ON TABLE agi_router.tenant_check IS 'Services that tenants have asked about each of their calls before anybody rings';
+COMMENT ON COLUMN agi_router.tenant_check.tenant_id IS 'Whose it is';
+COMMENT ON COLUMN agi_router.tenant_check.url IS 'Address that questions are posted to';
+COMMENT ON COLUMN agi_router.tenant_check.unanswered IS 'What becomes of a call about which it says nothing in time: ring, or refuse';
+COMMENT ON COLUMN agi_router.tenant_check.timeout_ms IS 'Milliseconds that it has, if those are fewer than the operator lets it have; null: as many as that';
+COMMENT ON COLUMN agi_router.tenant_check.secret IS 'What questions are signed with, sealed';
+COMMENT ON COLUMN agi_router.tenant_check.old_secret IS 'The one before it, by which they are signed too, sealed';
+COMMENT ON COLUMN agi_router.tenant_check.old_until IS 'Until when; null: there is none';
+COMMENT ON COLUMN agi_router.tenant_check.created_at IS 'When it was made';
 
 -- What programs prove themselves with. A tenant, or the operator, has two at once: one in use, and the one
 -- that follows it. So each stands in one of two places, and the index lets nobody have more.
@@ -433,6 +457,9 @@ CREATE TABLE agi_router.call (
     check_id    uuid,
     check_verdict text,
     check_ms    integer,
+    tenant_check_id uuid,
+    tenant_check_verdict text,
+    tenant_check_ms integer,
     CONSTRAINT call_pkey PRIMARY KEY (block, id, day)
 ) PARTITION BY RANGE (day);
 CREATE TABLE agi_router.call_other PARTITION OF agi_router.call DEFAULT;
@@ -465,9 +492,12 @@ COMMENT ON COLUMN agi_router.call.reason IS 'Why it was refused; null if it was 
 COMMENT ON COLUMN agi_router.call.outcome IS 'What became of the dialled leg; null if none was dialled';
 COMMENT ON COLUMN agi_router.call.released_by IS 'Who ended it: caller, callee, us';
 COMMENT ON COLUMN agi_router.call.clock IS 'Which clock ended it: ring, talk, media, whole; null: none';
-COMMENT ON COLUMN agi_router.call.check_id IS 'Id of the question to a verification service; null: none was asked';
+COMMENT ON COLUMN agi_router.call.check_id IS 'Id of the question to the operator''s verification service; null: it was not asked';
 COMMENT ON COLUMN agi_router.call.check_verdict IS 'What became of it: yes, no, unavailable';
 COMMENT ON COLUMN agi_router.call.check_ms IS 'Milliseconds that it took';
+COMMENT ON COLUMN agi_router.call.tenant_check_id IS 'Id of the question to the service of the tenant; null: it was not asked';
+COMMENT ON COLUMN agi_router.call.tenant_check_verdict IS 'What became of it: yes, no, unavailable';
+COMMENT ON COLUMN agi_router.call.tenant_check_ms IS 'Milliseconds that it took';
 COMMENT ON INDEX agi_router.call_tenant IS 'Calls of a tenant, by time';
 COMMENT ON INDEX agi_router.call_reserved IS 'Calls that take a use and are not settled: running, or their end was not seen';
 
@@ -504,9 +534,10 @@ CREATE TYPE agi_router.facts AS (
     prompts           text,
     tenant_active     boolean,
     sequence          integer,
-    tell_answer       boolean
+    tell_answer       boolean,
+    tenant_check      boolean
 );
-COMMENT ON TYPE agi_router.facts IS 'What is known of one caller on one number at one moment; binding_id and what follows are null for a stranger; sequence: of the event to be written of an admission, null where none is; tell_answer: whether its tenant is told of the callee''s answer';
+COMMENT ON TYPE agi_router.facts IS 'What is known of one caller on one number at one moment; binding_id and what follows are null for a stranger; sequence: of the event to be written of an admission, null where none is; tell_answer: whether its tenant is told of the callee''s answer; tenant_check: whether its tenant has a check of its own';
 
 -- A call is named by its Asterisk, so two of them may not have one name: either would give back the
 -- other's uses.

@@ -26,18 +26,83 @@ SELECT agi_router.add_child(
     %(x_caller)s, %(y_number)s, %(y_tags)s::bigint[], %(y_callee)s);
 
 -- find_checked --
--- What a verification service is told of an admitted call and its binding; no row once the call is over.
-SELECT c.side, t.name AS tenant, b.order_id, b.out_id, b.industrial_id, clock_timestamp() AS asked_at
+-- What verification services are told of an admitted call and its binding, and that of its tenant, if it has one; no row
+-- once the call is over.
+SELECT c.side, t.id AS tenant_id, t.name AS tenant, b.order_id, b.out_id, b.industrial_id,
+       clock_timestamp() AS asked_at, s.url, s.unanswered, s.timeout_ms, s.secret,
+       CASE WHEN s.old_until > clock_timestamp() THEN s.old_secret END AS old_secret
   FROM agi_router.call c
   JOIN agi_router.binding b ON b.block = c.block AND b.id = c.binding_id
   JOIN agi_router.tenant t ON t.id = b.tenant_id
+  LEFT JOIN agi_router.tenant_check s ON s.tenant_id = t.id
  WHERE c.block = %(block)s AND c.day = %(day)s AND c.id = %(call_id)s AND c.state = 'reserved';
 
--- note_check --
--- Write what became of the check of an admitted call on its record.
+-- note_checks --
+-- Write what became of the checks of an admitted call on its record: the operator's, and that of its tenant.
 UPDATE agi_router.call
-   SET check_id = %(check_id)s::uuid, check_verdict = %(verdict)s, check_ms = %(ms)s
+   SET check_id = %(id)s::uuid, check_verdict = %(verdict)s, check_ms = %(ms)s,
+       tenant_check_id = %(tenant_id)s::uuid, tenant_check_verdict = %(tenant_verdict)s,
+       tenant_check_ms = %(tenant_ms)s
  WHERE block = %(block)s AND day = %(day)s AND id = %(call_id)s;
+
+-- mark_tenant_check --
+-- Say whether a tenant has a check of its own; its row is locked then. No row: there is no such tenant.
+UPDATE agi_router.tenant
+   SET has_check = %(has)s
+ WHERE id = %(tenant_id)s AND agi_router.in_scope(id, %(scope)s)
+RETURNING id;
+
+-- add_tenant_check --
+-- Have a tenant's service asked about its calls.
+INSERT INTO agi_router.tenant_check (tenant_id, url, unanswered, timeout_ms, secret)
+SELECT %(tenant_id)s, %(url)s, %(unanswered)s, %(timeout_ms)s, %(secret)s
+  FROM (SELECT agi_router.count_seals(1) OFFSET 0) c
+RETURNING tenant_id;
+
+-- change_tenant_check --
+-- Have it asked otherwise; its secret stays. No row if it is not asked.
+UPDATE agi_router.tenant_check
+   SET url = %(url)s, unanswered = %(unanswered)s, timeout_ms = %(timeout_ms)s
+ WHERE tenant_id = %(tenant_id)s AND agi_router.in_scope(tenant_id, %(scope)s)
+RETURNING tenant_id;
+
+-- find_tenant_check --
+-- The check of a tenant; no row if it has none.
+SELECT t.name AS tenant, c.url, c.unanswered, c.timeout_ms, c.created_at
+  FROM agi_router.tenant_check c
+  JOIN agi_router.tenant t ON t.id = c.tenant_id
+ WHERE c.tenant_id = %(tenant_id)s AND agi_router.in_scope(t.id, %(scope)s);
+
+-- remove_tenant_check --
+-- Have a tenant's service asked no more; no row if it has none.
+DELETE FROM agi_router.tenant_check
+ WHERE tenant_id = %(tenant_id)s AND agi_router.in_scope(tenant_id, %(scope)s)
+RETURNING tenant_id;
+
+-- rotate_check_secret --
+-- Give a tenant's check a new secret; the one before is good for some time yet.
+UPDATE agi_router.tenant_check
+   SET old_secret = secret, old_until = statement_timestamp() + %(overlap)s::interval, secret = %(secret)s
+  FROM (SELECT agi_router.count_seals(1) OFFSET 0) c
+ WHERE tenant_id = %(tenant_id)s AND agi_router.in_scope(tenant_id, %(scope)s)
+RETURNING tenant_id;
+
+-- list_check_secrets --
+-- Secrets of tenants' checks that are sealed otherwise than with this header.
+SELECT tenant_id, secret, old_secret
+  FROM agi_router.tenant_check
+ WHERE agi_router.sealed_otherwise(secret, %(header)s::bytea)
+    OR agi_router.sealed_otherwise(old_secret, %(header)s::bytea)
+ ORDER BY tenant_id
+   FOR NO KEY UPDATE;
+
+-- seal_check_secrets --
+-- Keep secrets as they are sealed now.
+UPDATE agi_router.tenant_check
+   SET secret = %(secret)s, old_secret = %(old_secret)s
+  FROM (SELECT agi_router.count_seals(2) OFFSET 0) c
+ WHERE tenant_id = %(tenant_id)s
+RETURNING tenant_id;
 
 -- settle --
 -- Settle a batch of ended calls of one day; returns the ids it neither settled nor inserted, and whether
@@ -72,7 +137,8 @@ SELECT count(*) AS open_calls FROM agi_router.call WHERE state = 'reserved';
 -- behind a call. Blocks are given with the first two: they lead the key.
 SELECT c.block, c.id, t.name AS tenant, c.x_number, c.binding_id, c.shown, c.side, c.received_at, c.answered_at,
        c.ended_at, c.ring_ms, c.talk_ms, c.state, c.reason, c.outcome, c.released_by, c.cause,
-       c.sip_status, c.clock, c.check_id, c.check_verdict, c.check_ms
+       c.sip_status, c.clock, c.check_id, c.check_verdict, c.check_ms, c.tenant_check_id,
+       c.tenant_check_verdict, c.tenant_check_ms
   FROM agi_router.call c
   LEFT JOIN agi_router.tenant t ON t.id = c.tenant_id
  WHERE c.day >= (%(since)s::timestamptz AT TIME ZONE 'UTC')::date - 1

@@ -24,7 +24,9 @@ SELECT substring(s.sealed FROM 1 FOR 3) AS header, count(*) AS values
         UNION ALL SELECT caller FROM agi_router.past_route
         UNION ALL SELECT sealed FROM agi_router.api_key
         UNION ALL SELECT secret FROM agi_router.webhook
-        UNION ALL SELECT old_secret FROM agi_router.webhook) s (sealed)
+        UNION ALL SELECT old_secret FROM agi_router.webhook
+        UNION ALL SELECT secret FROM agi_router.tenant_check
+        UNION ALL SELECT old_secret FROM agi_router.tenant_check) s (sealed)
  WHERE s.sealed IS NOT NULL
  GROUP BY 1
  ORDER BY 1;

@@ -3,108 +3,19 @@ The real-time check on a real Asterisk: who is not confirmed in time reaches nob
 """
 
 import json
-import socket
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from calls.conftest import OPEN, Serving
 from harness.pbx import STATE, Cli, Router
+from harness.verification import FAULTS, Service, a_service
 from testpbx.phones import Phones
 from testpbx.waiting import until
 
 # Less than the patience of this PBX. A service that answers at all does so within it.
 TIMEOUT = "1"
-# What the service can do beside "yes" and "no". "frozen" does not answer.
-FAULTS = ("status 500", "HTML", "too long", "another id", "neither", "hangs up", "frozen")
-
-
-class Service:
-    """
-    A verification service that does as it is told.
-    """
-
-    def __init__(self, port: int) -> None:
-        self.does = "yes"
-        self.asked: list[dict[str, Any]] = []
-        self.connections: list[socket.socket] = []
-        self.thawed = threading.Event()
-        service = self
-
-        class Handler(BaseHTTPRequestHandler):
-            """Answers one question."""
-
-            protocol_version = "HTTP/1.1"
-
-            def setup(self) -> None:
-                """Remember the connection, which outlives the server."""
-                super().setup()
-                service.connections.append(self.connection)
-
-            def log_message(self, *_: Any) -> None:
-                """Nothing."""
-
-            def do_POST(self) -> None:
-                """Read the question and do as told."""
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                asked = json.loads(body)
-                service.asked.append(asked)
-                status, answer = service.answer(asked["id"])
-                if status == 0:
-                    self.close_connection = True
-                    return
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(answer)))
-                self.end_headers()
-                self.wfile.write(answer)
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-        self._server.daemon_threads = True
-        self.port = self._server.server_port
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-        self._thread.start()
-
-    def answer(self, id_: str) -> tuple[int, bytes]:
-        """Status and body; 0 hangs up."""
-        verdict = {"id": id_, "verdict": self.does}
-        match self.does:
-            case "status 500":
-                return 500, json.dumps({**verdict, "verdict": "yes"}).encode()
-            case "HTML":
-                return 200, b"<html>yes</html>"
-            case "too long":
-                return 200, json.dumps({"id": id_, "verdict": "yes", "x": "x" * 5000}).encode()
-            case "another id":
-                return 200, json.dumps({"id": f"{id_}0", "verdict": "yes"}).encode()
-            case "hangs up":
-                return 0, b""
-            case "frozen":
-                self.thawed.wait()
-        return 200, json.dumps(verdict).encode()
-
-    def stop(self) -> None:
-        """End it; whoever waits for it is let go."""
-        self.thawed.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-        for connection in self.connections:
-            with suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
-
-
-@contextmanager
-def a_service(port: int = 0) -> Iterator[Service]:
-    """A verification service for the time of a block."""
-    service = Service(port)
-    try:
-        yield service
-    finally:
-        service.stop()
 
 
 def settings(port: int) -> dict[str, str]:
@@ -195,3 +106,87 @@ def test_the_other_door_asks_as_well(
             assert bool(call.invites) is (verdict == "yes")
             (asked,) = service.asked
             assert (asked["caller"], asked["callees"]) == (a, [b])
+
+
+def of_tenant(cli: Cli, service: Service, *options: str) -> tuple[str, str]:
+    """A tenant of its own whose calls this service is asked about, and what signs questions."""
+    name = f"checked-{uuid4().hex}"
+    cli("tenant", "add", name)
+    url = f"http://127.0.0.1:{service.port}/{name}"
+    return name, cli("tenant", "check", "set", name, url, *options)["secret"]
+
+
+@pytest.fixture
+def allowing(cli: Cli) -> Cli:
+    """The command line of an operator whose tenants' services may be on this host."""
+    return Cli({**cli.env, "AGI_ROUTER_WEBHOOK_HOSTS": "127.0.0.1"})
+
+
+OWN = {
+    "AGI_ROUTER_CHECK_TIMEOUT": TIMEOUT,
+    "AGI_ROUTER_WEBHOOK_HOSTS": "127.0.0.1",
+    "AGI_ROUTER_REFUSAL_LIMIT_CALLER": "off",
+}
+
+
+def test_a_tenants_own_service(
+    allowing: Cli, phones: Phones, serving: Serving, a: str, b: str
+) -> None:
+    """It alone is asked, signed and without a real number; its tenant says what silence means."""
+    cli = allowing
+    with a_service() as service, serving(**OWN):
+        name, secret = of_tenant(cli, service)
+        binding = cli.bind(a, b, "--tenant", name, "--max-calls", "1", "--out-id", "o-7")
+        x = binding["x"]
+        service.does = "no"
+        call = phones.call(a, x)
+        assert (call.status, call.invites) == (403, ())
+        record = cli.record(x)
+        asked = service.received[0].verified(secret)
+        assert record["reason"] == "check_refused"
+        assert (record["check_id"], record["tenant_check_verdict"]) == (None, "no")
+        assert record["tenant_check_id"] == asked["id"] == service.received[0].id
+        assert (asked["x"], asked["side"], asked["out_id"]) == (x, "a", "o-7")
+        assert not {"caller", "callees"} & asked.keys()
+        assert a not in service.received[0].body.decode()
+        for count, fault in enumerate(("another id", "frozen"), 2):
+            assert until(lambda: given_back(cli, binding), timeout=20)
+            service.does = fault
+            call = phones.call(a, x)
+            assert (fault, call.status, call.invites) == (fault, 480, ())
+            record = cli.records(x, count)[0]
+            assert (record["reason"], record["tenant_check_verdict"]) == (
+                "check_unavailable",
+                "unavailable",
+            )
+        assert until(lambda: given_back(cli, binding), timeout=20)
+        url = f"http://127.0.0.1:{service.port}/{name}"
+        changed = cli("tenant", "check", "set", name, url, "--unanswered", "ring")
+        assert "secret" not in changed
+        service.does = "HTML"
+        assert phones.call(b, x).status == 200
+        record = cli.records(x, 4)[0]
+        assert (record["reason"], record["tenant_check_verdict"]) == (None, "unavailable")
+
+
+def test_both_services(allowing: Cli, phones: Phones, serving: Serving, a: str, b: str) -> None:
+    """Each is asked with an id of its own, and either refuses; of others nobody is asked."""
+    cli = allowing
+    with a_service() as operators, a_service() as tenants:
+        with serving(**settings(operators.port), AGI_ROUTER_WEBHOOK_HOSTS="127.0.0.1"):
+            name, _ = of_tenant(cli, tenants, "--unanswered", "ring")
+            x = cli.bind(a, b, "--tenant", name)["x"]
+            assert phones.call(a, x).status == 200
+            for count, who in enumerate((operators, tenants), 2):
+                who.does = "no"
+                call = phones.call(a, x)
+                assert (call.status, call.invites) == (403, ())
+                record = cli.records(x, count)[0]
+                who.does = "yes"
+                assert {record["check_id"], record["tenant_check_id"]} == {
+                    operators.asked[-1]["id"],
+                    tenants.asked[-1]["id"],
+                }
+            cli("tenant", "check", "remove", name)
+            assert phones.call(a, x).status == 200
+        assert operators.asked[-1]["call_id"] not in {each["call_id"] for each in tenants.asked}

@@ -39,10 +39,11 @@ CREATE TYPE agi_router.facts AS (
 	prompts text,
 	tenant_active boolean,
 	sequence integer,
-	tell_answer boolean
+	tell_answer boolean,
+	tenant_check boolean
 );
 
-COMMENT ON TYPE agi_router.facts IS 'What is known of one caller on one number at one moment; binding_id and what follows are null for a stranger; sequence: of the event to be written of an admission, null where none is; tell_answer: whether its tenant is told of the callee''s answer';
+COMMENT ON TYPE agi_router.facts IS 'What is known of one caller on one number at one moment; binding_id and what follows are null for a stranger; sequence: of the event to be written of an admission, null where none is; tell_answer: whether its tenant is told of the callee''s answer; tenant_check: whether its tenant has a check of its own';
 
 CREATE TABLE agi_router.answer (
     name bytea NOT NULL,
@@ -378,6 +379,9 @@ CREATE TABLE agi_router.call (
     check_id uuid,
     check_verdict text,
     check_ms integer,
+    tenant_check_id uuid,
+    tenant_check_verdict text,
+    tenant_check_ms integer,
     CONSTRAINT call_state_check CHECK ((state = ANY (ARRAY['reserved'::text, 'settled'::text])))
 )
 PARTITION BY RANGE (day);
@@ -424,11 +428,17 @@ COMMENT ON COLUMN agi_router.call.released_by IS 'Who ended it: caller, callee, 
 
 COMMENT ON COLUMN agi_router.call.clock IS 'Which clock ended it: ring, talk, media, whole; null: none';
 
-COMMENT ON COLUMN agi_router.call.check_id IS 'Id of the question to a verification service; null: none was asked';
+COMMENT ON COLUMN agi_router.call.check_id IS 'Id of the question to the operator''s verification service; null: it was not asked';
 
 COMMENT ON COLUMN agi_router.call.check_verdict IS 'What became of it: yes, no, unavailable';
 
 COMMENT ON COLUMN agi_router.call.check_ms IS 'Milliseconds that it took';
+
+COMMENT ON COLUMN agi_router.call.tenant_check_id IS 'Id of the question to the service of the tenant; null: it was not asked';
+
+COMMENT ON COLUMN agi_router.call.tenant_check_verdict IS 'What became of it: yes, no, unavailable';
+
+COMMENT ON COLUMN agi_router.call.tenant_check_ms IS 'Milliseconds that it took';
 
 CREATE TABLE agi_router.call_other (
     block bigint NOT NULL,
@@ -454,6 +464,9 @@ CREATE TABLE agi_router.call_other (
     check_id uuid,
     check_verdict text,
     check_ms integer,
+    tenant_check_id uuid,
+    tenant_check_verdict text,
+    tenant_check_ms integer,
     CONSTRAINT call_state_check CHECK ((state = ANY (ARRAY['reserved'::text, 'settled'::text])))
 );
 
@@ -967,6 +980,7 @@ CREATE TABLE agi_router.tenant (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     told text[] DEFAULT '{}'::text[] NOT NULL,
     unknown_numbers text DEFAULT 'ring'::text NOT NULL,
+    has_check boolean DEFAULT false NOT NULL,
     told_of_calls boolean GENERATED ALWAYS AS (('call.admitted'::text = ANY (told))) STORED NOT NULL,
     told_of_answers boolean GENERATED ALWAYS AS (('call.answered'::text = ANY (told))) STORED NOT NULL,
     told_of_ends boolean GENERATED ALWAYS AS ((told && ARRAY['call.answered'::text, 'call.ended'::text, 'call.refused'::text])) STORED NOT NULL,
@@ -992,11 +1006,46 @@ COMMENT ON COLUMN agi_router.tenant.told IS 'Types of events that are written fo
 
 COMMENT ON COLUMN agi_router.tenant.unknown_numbers IS 'What becomes of its bindings where a feed does not know whether a party''s number has a new owner: ring, or refuse, which ends them';
 
+COMMENT ON COLUMN agi_router.tenant.has_check IS 'Whether it has a row in tenant_check: each call looks here, and there only then';
+
 COMMENT ON COLUMN agi_router.tenant.told_of_calls IS 'Whether calls that are admitted are told to it';
 
 COMMENT ON COLUMN agi_router.tenant.told_of_answers IS 'Whether it is told, while a call goes on, that its callee has answered';
 
 COMMENT ON COLUMN agi_router.tenant.told_of_ends IS 'Whether calls that have ended, or were refused, are told to it: both or neither; both where answers are';
+
+CREATE TABLE agi_router.tenant_check (
+    tenant_id integer NOT NULL,
+    url text NOT NULL,
+    unanswered text NOT NULL,
+    timeout_ms integer,
+    secret bytea NOT NULL,
+    old_secret bytea,
+    old_until timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT tenant_check_old_secret_check CHECK (((old_secret IS NULL) = (old_until IS NULL))),
+    CONSTRAINT tenant_check_timeout_ms_check CHECK (((timeout_ms >= 10) AND (timeout_ms <= 5000))),
+    CONSTRAINT tenant_check_unanswered_check CHECK ((unanswered = ANY (ARRAY['ring'::text, 'refuse'::text]))),
+    CONSTRAINT tenant_check_url_check CHECK (((length(url) >= 1) AND (length(url) <= 2000)))
+);
+
+COMMENT ON TABLE agi_router.tenant_check IS 'Services that tenants have asked about each of their calls before anybody rings';
+
+COMMENT ON COLUMN agi_router.tenant_check.tenant_id IS 'Whose it is';
+
+COMMENT ON COLUMN agi_router.tenant_check.url IS 'Address that questions are posted to';
+
+COMMENT ON COLUMN agi_router.tenant_check.unanswered IS 'What becomes of a call about which it says nothing in time: ring, or refuse';
+
+COMMENT ON COLUMN agi_router.tenant_check.timeout_ms IS 'Milliseconds that it has, if those are fewer than the operator lets it have; null: as many as that';
+
+COMMENT ON COLUMN agi_router.tenant_check.secret IS 'What questions are signed with, sealed';
+
+COMMENT ON COLUMN agi_router.tenant_check.old_secret IS 'The one before it, by which they are signed too, sealed';
+
+COMMENT ON COLUMN agi_router.tenant_check.old_until IS 'Until when; null: there is none';
+
+COMMENT ON COLUMN agi_router.tenant_check.created_at IS 'When it was made';
 
 ALTER TABLE agi_router.tenant ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
     SEQUENCE NAME agi_router.tenant_id_seq
@@ -1154,6 +1203,9 @@ ALTER TABLE ONLY agi_router.pool
 
 ALTER TABLE ONLY agi_router.route
     ADD CONSTRAINT route_pkey PRIMARY KEY (block, x_number, caller_tag);
+
+ALTER TABLE ONLY agi_router.tenant_check
+    ADD CONSTRAINT tenant_check_pkey PRIMARY KEY (tenant_id);
 
 ALTER TABLE ONLY agi_router.tenant
     ADD CONSTRAINT tenant_name_key UNIQUE (name);
@@ -1316,6 +1368,9 @@ ALTER TABLE ONLY agi_router.route
 
 ALTER TABLE ONLY agi_router.route
     ADD CONSTRAINT route_block_child_id_fkey FOREIGN KEY (block, child_id) REFERENCES agi_router.binding(block, id);
+
+ALTER TABLE ONLY agi_router.tenant_check
+    ADD CONSTRAINT tenant_check_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES agi_router.tenant(id);
 
 ALTER TABLE ONLY agi_router.webhook
     ADD CONSTRAINT webhook_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES agi_router.tenant(id);

@@ -29,6 +29,7 @@ from agi_router.bindings.words import Callback, Mode, Side
 from agi_router.bulk.importer import Importer
 from agi_router.calls.lookup import CallLookup
 from agi_router.calls.store import AdmissionStore
+from agi_router.calls.tenant_checks import TenantCheckStore
 from agi_router.calls.views import describe_call
 from agi_router.db.connection import Connection, Queries, connect
 from agi_router.db.queries import query
@@ -124,6 +125,7 @@ class World:
             "delivery": "webhook_id = (SELECT id FROM agi_router.webhook"
             " WHERE tenant_id = (SELECT id FROM agi_router.tenant WHERE name = 'theirs'))",
             "pool": "tenant_id = (SELECT id FROM agi_router.tenant WHERE name = 'theirs')",
+            "tenant_check": "tenant_id = (SELECT id FROM agi_router.tenant WHERE name = 'theirs')",
             "tenant": "true",
             "block": "true",
         }
@@ -188,6 +190,8 @@ def world(server: Server) -> Iterator[World]:
         events = _events(store)
         webhook, _ = events.add(THEM, "https://theirs.example/", [EventType.CALL_ENDED])
         events.add(US, "https://ours.example/", [EventType.CALL_ENDED])
+        for name in (US, THEM):
+            _checks(store).put(name, f"https://{name}.example/check")
         event = events.test(webhook.id)
         _call(connection, keys, A, x)
         _call(connection, keys, A, own.parties[0].dials or x)
@@ -264,6 +268,10 @@ def _note_use(store: BindingStore, target: Target) -> datetime | None:
 
 def _events(store: BindingStore) -> EventStore:
     return EventStore(Queries(store.connection), store.keys, scope=store.scope)
+
+
+def _checks(store: BindingStore) -> TenantCheckStore:
+    return TenantCheckStore(Queries(store.connection), store.keys, scope=store.scope)
 
 
 Operation = Callable[[BindingStore, Target], Any]
@@ -404,6 +412,15 @@ OPERATIONS: dict[tuple[type, str], Operation] = {
     ),
     (EventStore, "events"): lambda store, target: _events(store).events(target.tenant, limit=9),
     (EventStore, "renew"): lambda store, _: _events(store).renew(),
+    (TenantCheckStore, "put"): lambda store, target: _checks(store).put(
+        target.tenant, "https://shop.example/"
+    ),
+    (TenantCheckStore, "find"): lambda store, target: _checks(store).find(target.tenant),
+    (TenantCheckStore, "rotate_secret"): lambda store, target: _checks(store).rotate_secret(
+        target.tenant, overlap=HOUR
+    ),
+    (TenantCheckStore, "remove"): lambda store, target: _checks(store).remove(target.tenant),
+    (TenantCheckStore, "renew"): lambda store, _: _checks(store).renew(),
     (CallLookup, "facts"): lambda store, target: replace(
         _lookup(store).facts(a_call(A, target.x), store.keys, at=None, open_modes=True),
         now=LONG_AGO,
@@ -420,6 +437,7 @@ NOTHING_TO_SEE = {
     (BindingStore, "within"),
     (ApiKeyStore, "renew"),
     (EventStore, "renew"),
+    (TenantCheckStore, "renew"),
 }
 # Whoever asks does not learn either whether there is such a thing.
 ASKED_OF_ALL = {

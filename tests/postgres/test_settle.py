@@ -7,6 +7,7 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import pytest
 
@@ -248,6 +249,9 @@ async def test_record_of_a_call(
         "check_id": None,
         "check_verdict": None,
         "check_ms": None,
+        "tenant_check_id": None,
+        "tenant_check_verdict": None,
+        "tenant_check_ms": None,
     }
 
 
@@ -263,14 +267,18 @@ async def test_record_of_a_check(
         now=store.now(),
     )
     assert isinstance(decision, Route)
-    question = await admissions.find_question(a_call(), call_id, decision, timeout=TIMEOUT)
+    question, service = await admissions.find_question(
+        a_call(), call_id, decision, timeout=TIMEOUT
+    )
+    assert service is None
     assert question.call_id == call_id
     assert (question.binding, question.side) == (decision.binding, Side.A)
     assert (question.x_number, question.caller, question.callees) == (X, None, ())
     assert (question.order_id, question.industrial_id) == ("A-1001", "700.100.1/12345678")
     assert question.out_id is None
     checked = Checked(id=question.id, verdict=Verdict.NO, ms=17)
-    await admissions.note_check(a_call(), call_id, checked, timeout=TIMEOUT)
+    own = Checked(id=str(uuid4()), verdict=Verdict.UNAVAILABLE, ms=150)
+    await admissions.note_checks(a_call(), call_id, checked, own, timeout=TIMEOUT)
     await admissions.settle([an_end(call_id, None, reason=Reason.CHECK_REFUSED)])
     assert store.find(made.id).calls_used == 0
     (row,) = CallLookup(store.connection).calls(since=datetime.now(UTC) - HOUR, limit=10)
@@ -281,6 +289,8 @@ async def test_record_of_a_check(
         "no",
         17,
     )
+    assert record["tenant_check_id"] == own.id
+    assert (record["tenant_check_verdict"], record["tenant_check_ms"]) == ("unavailable", 150)
     with pytest.raises(StoreError, match="over already"):
         await admissions.find_question(a_call(), call_id, decision, timeout=TIMEOUT)
 

@@ -49,6 +49,7 @@ ELSEWHERE = {
     "webhook_invalid",
     "webhook_limit",
     "webhook_not_found",
+    "check_not_found",
 }
 OURS = {"internal", "store_failed", "row_invalid", "row_refused", "day_refused", "seal_invalid"}
 

@@ -3,24 +3,42 @@
 import asyncio
 import json
 import logging
+import socket
+import ssl
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from standardwebhooks import Webhook
 
 from agi_router.bindings.words import Side
+from agi_router.calls.arrival import Call
 from agi_router.calls.check import (
     LARGEST_ANSWER,
+    NOTE_CHECK,
     AnswerError,
     Checked,
     Question,
+    TenantService,
+    Unanswered,
     Verdict,
+    judge,
     read_verdict,
 )
+from agi_router.calls.checker import CallChecker
+from agi_router.calls.decision import Route
+from agi_router.calls.store import AdmissionStore
+from agi_router.calls.tenant_verifiers import TenantVerifiers
 from agi_router.calls.verifier import HttpVerifier
+from agi_router.events.signature import new_secret
 from agi_router.numbers import PhoneNumber, XNumber
 
 QUESTION = Question(
@@ -113,7 +131,7 @@ def answer(body: bytes, *, status: str = "200 OK", more: str = "") -> bytes:
 
 
 @asynccontextmanager
-async def service(peer: Peer) -> AsyncIterator[str]:
+async def service(peer: Peer, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
     """A verification service; its address."""
     tasks = set()
 
@@ -130,7 +148,7 @@ async def service(peer: Peer) -> AsyncIterator[str]:
             with suppress(OSError):
                 await writer.wait_closed()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
     host, port = server.sockets[0].getsockname()[:2]
     try:
         yield f"http://{host}:{port}/calls"
@@ -296,3 +314,240 @@ async def test_the_log_names_an_outage_once(caplog: pytest.LogCaptureFixture) ->
         "check.available",
         "check.unavailable",
     ]
+
+
+YES, NO, SILENT = Verdict.YES, Verdict.NO, Verdict.UNAVAILABLE
+
+
+@pytest.mark.parametrize(
+    ("operator", "tenant", "unanswered", "verdict"),
+    [
+        (None, None, "refuse", YES),
+        (YES, None, "refuse", YES),
+        (SILENT, None, "refuse", SILENT),
+        (None, YES, "refuse", YES),
+        (None, NO, "ring", NO),
+        (None, SILENT, "refuse", SILENT),
+        (None, SILENT, "ring", YES),
+        (YES, SILENT, "ring", YES),
+        (YES, NO, "ring", NO),
+        (NO, SILENT, "ring", NO),
+        (SILENT, NO, "refuse", NO),
+        (SILENT, YES, "ring", SILENT),
+        (SILENT, SILENT, "ring", SILENT),
+    ],
+)
+def test_what_two_services_say(
+    operator: Verdict | None, tenant: Verdict | None, unanswered: str, verdict: Verdict
+) -> None:
+    """Either refuses; only a tenant can say that its own service's silence does not."""
+
+    def checked(said: Verdict | None) -> Checked | None:
+        return None if said is None else Checked(id="1", verdict=said, ms=1)
+
+    assert judge(checked(operator), checked(tenant), Unanswered(unanswered)) is verdict
+
+
+def of_tenant(url: str, **terms: Any) -> TenantService:
+    """A tenant's service."""
+    given = {"unanswered": Unanswered.REFUSE, "timeout": None, "secrets": (new_secret(),)}
+    return TenantService(**{"tenant_id": 7, "url": url, **given, **terms})
+
+
+@pytest.fixture
+async def verifiers() -> AsyncIterator[TenantVerifiers]:
+    """What asks tenants' services, which may be on this host."""
+    made = TenantVerifiers(timeout=PATIENCE, allowed={"127.0.0.1", "localhost"})
+    yield made
+    made.close()
+
+
+async def test_a_tenants_service_is_asked(verifiers: TenantVerifiers) -> None:
+    """Signed as events are, with each secret; on one connection, as long as its address stays."""
+    heads: list[list[str]] = []
+
+    async def peer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            head, asked = await read_request(reader)
+            heads.append(head)
+            writer.write(answer(said(of=asked["id"])))
+
+    secrets = (new_secret(), new_secret())
+    async with service(peer) as url:
+        for _ in range(2):
+            asked = of_tenant(url.replace("127.0.0.1", "localhost") + "?of=us", secrets=secrets)
+            checked = await verifiers.ask(asked, QUESTION, timeout=PATIENCE)
+            assert checked.verdict is Verdict.YES
+    assert heads[0][0] == "POST /calls?of=us HTTP/1.1"
+    headers = dict(line.lower().split(": ", 1) for line in heads[0] if ": " in line)
+    for secret in secrets:
+        # Names of headers are told apart by nobody; values are.
+        exact = dict(line.split(": ", 1) for line in heads[0] if ": " in line)
+        Webhook(secret).verify(QUESTION.to_json(), {k.lower(): v for k, v in exact.items()})
+    assert headers["webhook-id"] == QUESTION.id
+    assert "authorization" not in headers
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://127.0.0.1/calls",
+        "https://[::1]/calls",
+        "https://10.0.0.1/calls",
+        "http://192.0.2.1/calls",
+        "https://localhost/calls",
+        "ftp://shop.example/",
+        "",
+    ],
+)
+async def test_where_no_tenants_service_may_be(url: str) -> None:
+    """Neither in the operator's networks nor in the open; nobody connects."""
+    verifiers = TenantVerifiers(timeout=PATIENCE, allowed=())
+    checked = await verifiers.ask(of_tenant(url), QUESTION, timeout=PATIENCE)
+    assert checked.verdict is Verdict.UNAVAILABLE
+    verifiers.close()
+
+
+async def test_a_tenants_service_has_the_shorter_time(verifiers: TenantVerifiers) -> None:
+    """Its own limit, where that is below the operator's."""
+
+    async def peer(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        await reader.read()
+        await asyncio.Event().wait()
+
+    async with service(peer) as url:
+        checked = await verifiers.ask(of_tenant(url, timeout=SHORT), QUESTION, timeout=PATIENCE)
+    assert checked.verdict is Verdict.UNAVAILABLE
+
+
+@pytest.mark.parametrize(("name", "verdict"), [("localhost", YES), ("else.example", SILENT)])
+async def test_the_certificate_is_that_of_the_name(
+    verifiers: TenantVerifiers, tmp_path: Path, name: str, verdict: Verdict
+) -> None:
+    """Though it is connected to by its address."""
+    key, certificate = self_signed(name, tmp_path)
+    verifiers._tls.load_verify_locations(certificate)
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(certificate, key)
+
+    async def peer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(answer(said()))
+        await writer.drain()
+
+    async with service(peer, tls) as url:
+        address = url.replace("http:", "https:").replace("127.0.0.1", "localhost")
+        checked = await verifiers.ask(of_tenant(address), QUESTION, timeout=PATIENCE)
+    assert checked.verdict is verdict
+
+
+async def test_only_so_many_services_are_kept(
+    verifiers: TenantVerifiers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one that was not asked for the longest goes first, with its connection."""
+    monkeypatch.setattr("agi_router.calls.tenant_verifiers._KEPT", 1)
+    ended = asyncio.Event()
+
+    async def peer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(answer(said()))
+        with suppress(ConnectionError):
+            await reader.read()
+        ended.set()
+
+    async with service(peer) as url:
+        for place in ("/first", "/second"):
+            checked = await verifiers.ask(of_tenant(url + place), QUESTION, timeout=PATIENCE)
+            assert checked.verdict is Verdict.YES
+        await asyncio.wait_for(ended.wait(), PATIENCE)
+
+
+async def test_a_name_is_looked_up_once_at_a_time(
+    verifiers: TenantVerifiers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that nobody answers holds up its own calls alone; one that fails is looked up again."""
+    looked: list[str] = []
+    answered = threading.Event()
+
+    def resolve(host: str, *_: Any, **__: Any) -> str:
+        looked.append(host)
+        if host == "slow.example":
+            assert answered.wait(PATIENCE)
+        raise socket.gaierror
+
+    monkeypatch.setattr("agi_router.calls.tenant_verifiers.resolve", resolve)
+    slow, other = of_tenant("https://slow.example/"), of_tenant("https://b.example/", tenant_id=8)
+    first = asyncio.gather(*(verifiers.ask(slow, QUESTION, timeout=PATIENCE) for _ in range(3)))
+    for _ in range(2):
+        checked = await verifiers.ask(other, QUESTION, timeout=PATIENCE)
+        assert checked.verdict is Verdict.UNAVAILABLE
+    cut = await verifiers.ask(slow, QUESTION, timeout=SHORT)
+    assert cut.verdict is Verdict.UNAVAILABLE
+    answered.set()
+    assert {each.verdict for each in await first} == {Verdict.UNAVAILABLE}
+    assert looked.count("slow.example") == 1
+    assert looked.count("b.example") == 2
+
+
+async def test_no_time_is_left_to_load_what_asks() -> None:
+    """The tenant's service has not answered then; what is there is closed at the end."""
+    loading = threading.Event()
+
+    class Store:
+        """Knows a service, and notes what became of it."""
+
+        noted: Any = None
+
+        async def find_question(self, *_: Any, **__: Any) -> tuple[Question, TenantService]:
+            return QUESTION, of_tenant("https://shop.example/")
+
+        async def note_checks(self, *told: Any, **_: Any) -> None:
+            self.noted = told[2:]
+
+    def load() -> TenantVerifiers:
+        assert loading.wait(PATIENCE)
+        return TenantVerifiers(timeout=PATIENCE, allowed=())
+
+    store: Any = Store()
+    checker = CallChecker(cast("AdmissionStore", store), None, load, numbers=False)
+    assert not checker.asks_of_all
+    call, route = cast("Call", None), cast("Route", None)
+    verdict = await checker.check(call, QUESTION.call_id, route, timeout=SHORT)
+    assert verdict is Verdict.UNAVAILABLE
+    operator, tenant = store.noted
+    assert (operator, tenant.verdict) == (None, Verdict.UNAVAILABLE)
+    assert tenant.id != QUESTION.id
+    checker.close()
+    loading.set()
+    verdict = await checker.check(call, QUESTION.call_id, route, timeout=SHORT + NOTE_CHECK)
+    assert verdict is Verdict.UNAVAILABLE
+    checker.close()
+
+
+def self_signed(name: str, place: Path) -> tuple[Path, Path]:
+    """A key and a certificate of a name, which vouches for itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    files = place / "key.pem", place / "certificate.pem"
+    files[0].write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    files[1].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    return files

@@ -141,6 +141,7 @@ class Checker:
     """Says the same of every call, and notes what it was asked."""
 
     answer: Verdict | AgiRouterError
+    asks_of_all: bool = True
     asked: list[tuple[Call, str, tuple[PhoneNumber, ...], float]] = field(default_factory=list)
 
     async def check(self, call: Call, call_id: str, route: Route, *, timeout: float) -> Verdict:  # noqa: ASYNC109
@@ -788,6 +789,17 @@ async def test_a_call_that_is_not_confirmed(
     assert len(checker.asked) == 1
     await router(Store(refused(replace(FACTS, hit=None))), checker=checker).answer(ARRIVAL)
     assert len(checker.asked) == 1
+
+
+async def test_a_tenant_with_a_check_of_its_own() -> None:
+    """Its calls are asked about where no others are; never connected where nobody could ask."""
+    checker = Checker(Verdict.YES, asks_of_all=False)
+    own = replace(ADMITTED, facts=replace(FACTS, hit=replace(LEG, tenant_check=True)))
+    for store, asked in ((Store(ADMITTED), 0), (Store(own), 1)):
+        assert await router(store, checker=checker).answer(ARRIVAL) == ROUTED
+        assert len(checker.asked) == asked
+    refusal = to_refuse(Refusal(reason=Reason.CHECK_UNAVAILABLE), language=Language.ZH)
+    assert await router(Store(own)).answer(ARRIVAL) == refusal
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from agi_router.doors.http import (
     api_keys,
     bindings,
     calls,
+    checks,
     events,
     feeds,
     inventory,
@@ -127,7 +128,8 @@ def _routes() -> FastAPI:
         # It would go where the Host of the request says.
         redirect_slashes=False,
     )
-    for each in (bindings, calls, events, webhooks, pools, inventory, tenants, feeds, api_keys):
+    rooms = (bindings, calls, checks, events, webhooks, pools, inventory, tenants, feeds, api_keys)
+    for each in rooms:
         app.include_router(each.router)
     app.add_api_route("/livez", _alive, include_in_schema=False)
     app.add_api_route("/readyz", _ready, include_in_schema=False)

@@ -33,6 +33,7 @@ from agi_router.bindings.words import (
     check_pool,
     check_prompts,
 )
+from agi_router.calls.check import Unanswered
 from agi_router.cursors import Cursor
 from agi_router.doors.http.problems import FieldFault, Problem, problem_of
 from agi_router.errors import AgiRouterError
@@ -65,6 +66,7 @@ __all__ = [
     "BlockChange",
     "BlockIn",
     "Body",
+    "CheckIn",
     "EventTypesIn",
     "ExplanationIn",
     "FeedIn",
@@ -518,6 +520,32 @@ class WebhookIn(Body):
     )
 
 
+class CheckIn(Body):
+    """
+    How a service is asked before a call is connected.
+    """
+
+    url: Annotated[
+        str,
+        Field(max_length=2000, examples=["https://shop.example/calls"]),
+        AfterValidator(check_url),
+    ] = Field(description="An https address at a public host.")
+    unanswered: Annotated[Unanswered, Field(strict=False)] = Field(
+        default=Unanswered.REFUSE,
+        description="What becomes of a call about which it says nothing in time.",
+    )
+    timeout_ms: int | None = Field(
+        default=None,
+        ge=10,
+        le=5000,
+        description="Milliseconds that it has; null, or more: as many as the operator lets it.",
+    )
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"url": "https://shop.example/calls"}]}
+    )
+
+
 class WebhookChange(Body):
     """
     What changes of a webhook (RFC 7396): what is left out stays, null is what a new one has.
@@ -654,14 +682,14 @@ class RecordsIn(Body):
 
 class RotationIn(Body):
     """
-    How a webhook gets a new secret.
+    How a webhook or a check gets a new secret.
     """
 
     overlap: int = Field(
         default=86_400,
         ge=0,
         le=30 * 86_400,
-        description="Seconds for which events are signed with the old secret, too.",
+        description="Seconds for which the old secret signs, too.",
     )
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"overlap": 86_400}]})

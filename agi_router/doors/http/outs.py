@@ -235,6 +235,9 @@ _CALL: dict[str, Any] = {
     "check_id": None,
     "check_verdict": None,
     "check_ms": None,
+    "tenant_check_id": None,
+    "tenant_check_verdict": None,
+    "tenant_check_ms": None,
 }
 
 
@@ -265,9 +268,14 @@ class CallOut(Out):
         description="The callee's final SIP status; null: it gave none, or several rang at once."
     )
     clock: Clock | None = Field(description="Which clock ended it; null: none.")
-    check_id: str | None = Field(description="Of the question to the verification service.")
+    check_id: str | None = Field(
+        description="Of the question to the operator's verification service."
+    )
     check_verdict: str | None = Field(description="yes, no or unavailable; null: nobody asked.")
     check_ms: int | None
+    tenant_check_id: str | None = Field(description="The same of the tenant's own service.")
+    tenant_check_verdict: str | None
+    tenant_check_ms: int | None
 
     model_config = ConfigDict(json_schema_extra={"examples": [_CALL]})
 

@@ -61,6 +61,7 @@ STATUSES: Final[Mapping[str, int]] = {
     "webhook_not_found": 404,
     "webhook_changed": 412,
     "webhook_limit": 409,
+    "check_not_found": 404,
     "binding_conflict": 409,
     "number_resting": 409,
     "binding_changed": 412,

@@ -46,7 +46,7 @@ from agi_router.logs import redact
 from agi_router.tenants.api_keys import KeyScope
 from agi_router.tenants.model import check_tenant
 
-__all__ = ["events_of", "router", "tenant_of"]
+__all__ = ["check_address", "events_of", "router", "tenant_of"]
 
 router = APIRouter(prefix="/v1", tags=["webhooks"])
 
@@ -79,7 +79,7 @@ def add_webhook(body: WebhookIn, request: Request, desk: _Writes) -> Response:
     The secret that signs them is told this once: no answer that is given again has it.
     """
     tenant = tenant_of(body.tenant, desk)
-    _check_url(body.url, desk)
+    check_address(body.url, desk)
     if body.numbers is Numbers.FULL:
         _allow_numbers("POST /v1/webhooks", body.url, desk)
     told_once: dict[str, str] = {}
@@ -125,7 +125,7 @@ def change_webhook(
     changes = read_webhook_change(body)
     found = _find(webhook_id, desk)
     url = changes.get("url", found.url)
-    _check_url(url, desk)
+    check_address(url, desk)
     if changes.get("numbers", found.numbers) is Numbers.FULL:
         _allow_numbers("PATCH /v1/webhooks/{webhook_id}", url, desk)
     # The version, too, of what was just looked at: nobody makes it another one meanwhile.
@@ -284,9 +284,12 @@ def _look_at(webhook_id: str, desk: Desk) -> tuple[Webhook, Debts]:
     raise WebhookNotFound
 
 
-def _check_url(url: str, desk: Desk) -> None:
+def check_address(url: str, desk: Desk) -> None:
     """
-    Refuse at once what no deliverer would send to. A name is resolved by the deliverer alone.
+    Refuse at once what nobody would send to. A name is resolved by whoever sends.
+
+    Raises:
+        Problem: It is private by its very text, or not https.
     """
     parts = urlsplit(url)
     try:

@@ -41,7 +41,7 @@ BEGIN
               c.expires_at, b.state, b.direction, b.begins_at, b.expires_at, b.ended_at, b.max_calls, b.calls_used - 1,
               b.callback, b.callback_window, CASE r.side WHEN 'a' THEN b.display_b ELSE b.display_a END,
               b.ring_timeout, b.max_duration, b.language, b.prompts, true,
-              CASE WHEN t.told_of_calls THEN b.sequence END, t.told_of_answers
+              CASE WHEN t.told_of_calls THEN b.sequence END, t.told_of_answers, t.has_check
          INTO facts;
     IF NOT FOUND THEN
         -- A retry may fail a guard for the use that it took itself, or for what has come since.

@@ -20,7 +20,7 @@ LANGUAGE sql STABLE AS $$
            b.state, b.direction, b.begins_at, b.expires_at, b.ended_at, b.max_calls, b.calls_used,
            b.callback, b.callback_window, CASE r.side WHEN 'a' THEN b.display_b ELSE b.display_a END,
            b.ring_timeout, b.max_duration, b.language, b.prompts, t.active, NULL::integer,
-           t.told_of_answers
+           t.told_of_answers, t.has_check
       FROM (SELECT 1) one
       LEFT JOIN agi_router.block k ON k.block = _block
       LEFT JOIN LATERAL (

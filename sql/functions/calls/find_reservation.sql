@@ -7,7 +7,8 @@ LANGUAGE sql STABLE AS $$
            b.state, b.direction, b.begins_at, b.expires_at, b.ended_at, b.max_calls,
            b.calls_used - 1, b.callback, b.callback_window,
            CASE r.side WHEN 'a' THEN b.display_b ELSE b.display_a END,
-           b.ring_timeout, b.max_duration, b.language, b.prompts, true, NULL::integer, t.told_of_answers
+           b.ring_timeout, b.max_duration, b.language, b.prompts, true, NULL::integer, t.told_of_answers,
+           t.has_check
       FROM agi_router.call c
       JOIN agi_router.binding b ON b.block = c.block AND b.id = c.binding_id
       JOIN agi_router.route r
