@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from agi_router.bindings.pools import Pool
+from agi_router.bindings.pools import Pool, check_pool_values
 from agi_router.bindings.words import Callback, Language, Mode
 from agi_router.cursors import Cursor
 from agi_router.db.connection import Queries
@@ -16,7 +16,6 @@ from agi_router.errors import (
     PoolChanged,
     PoolExists,
     PoolNotFound,
-    RequestInvalid,
 )
 from agi_router.inventory.store import InventoryStore
 from agi_router.numbers import Block
@@ -67,11 +66,11 @@ class PoolStore:
             TenantNotFound: There is no such tenant.
             PoolExists: It has one of this name.
             BlockNotFound: A block is not ours, or is kept for another tenant.
-            RequestInvalid: There is a window, and who called last is not called back.
+            RequestInvalid: See :func:`agi_router.bindings.pools.check_pool_values`.
         """
         tenant_id = self._inventory.tenants.find_id(tenant)
         wished = {**_NEW, **said}
-        _check(wished)
+        check_pool_values(wished)
         with self._queries.transaction():
             self._check_blocks(wished["blocks"], tenant_id)
             values = {"tenant_id": tenant_id, "name": name, **_columns(wished)}
@@ -104,10 +103,13 @@ class PoolStore:
 
         Raises:
             CursorInvalid: *after* is of another list.
+            TenantNotFound: There is no such tenant.
         """
+        if tenant is not None:
+            self._inventory.tenants.find_id(tenant)
         return self._list(tenant, None, after, limit)
 
-    def change(self, tenant: str, name: str, *, version: int | None = None, **said: Any) -> Pool:
+    def change(self, tenant: str, name: str, *, seen: Pool | None = None, **said: Any) -> Pool:
         """
         Say anew what a pool is; what is left out stays as it is.
 
@@ -116,22 +118,23 @@ class PoolStore:
         Args:
             tenant: Whose it is.
             name: Its name, which it keeps.
-            version: The one that it is to have still.
+            seen: What it is to be still. Its version alone says too little: another pool may have
+                the name by now.
             said: As for :meth:`add`; :obj:`None` is what a new one has.
 
         Raises:
             PoolNotFound: The tenant has none of this name.
-            PoolChanged: It has another version by now.
+            PoolChanged: It is another by now.
             BlockNotFound: A block is not ours, or is kept for another tenant.
-            RequestInvalid: There is a window, and who called last is not called back.
+            RequestInvalid: See :func:`agi_router.bindings.pools.check_pool_values`.
         """
         with self._queries.transaction():
             found = self.find(tenant, name)
-            if version not in {None, found.version}:
+            if seen not in {None, found}:
                 raise PoolChanged
             wished = {each: getattr(found, each) for each in _NEW}
             wished |= {each: _NEW[each] if new is None else new for each, new in said.items()}
-            _check(wished)
+            check_pool_values(wished)
             if "blocks" in said:
                 self._check_blocks(wished["blocks"], self._inventory.tenants.find_id(tenant))
             values = {"id": found.id, "version": found.version, **_columns(wished)}
@@ -187,11 +190,6 @@ class PoolStore:
         row = self._queries.row("count_kept_blocks", values)
         if row is None or row["blocks"] < len({*blocks}):
             raise BlockNotFound("a block of the pool is not ours, or is kept for another tenant")
-
-
-def _check(wished: Mapping[str, Any]) -> None:
-    if wished["window"] is not None and wished["callback"] is not Callback.LAST:
-        raise RequestInvalid("window goes with callback last", ("window", "callback"))
 
 
 def _columns(wished: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from agi_router.cursors import Cursor
 from agi_router.errors import BlockNotFound, RequestInvalid
 from agi_router.numbers import Block, XNumber
 
-__all__ = ["Pool"]
+__all__ = ["Pool", "check_pool_values"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,22 +80,12 @@ class Pool:
             raise RequestInvalid(f"pool {self.name} has no mode of its own: give one", ("mode",))
         self.check_mode(mode)
         defaults: dict[str, Any] = {"language": self.language, "prompts": self.prompts}
-        if self.callback in self._callbacks(mode):
+        if self.callback in _callbacks(mode):
             defaults["callback"] = self.callback
         if values.get("callback", defaults.get("callback")) is Callback.LAST:
             defaults["window"] = self.window
         filled = {word: value for word, value in defaults.items() if value is not None}
         return {**filled, "mode": mode, **values}
-
-    @staticmethod
-    def _callbacks(mode: Mode) -> Sequence[Callback]:
-        """
-        Who may be called back in bindings by *mode*.
-        """
-        for said in MODES[mode].said():
-            if said.word == "callback":
-                return [each for each in Callback if each in (said.only or Callback)]
-        return ()
 
     def check_mode(self, mode: Mode) -> None:
         """
@@ -137,3 +127,40 @@ class Pool:
             )
         digit = choice.operator_digit if self.operator_digit is None else self.operator_digit
         return replace(choice, operator_digit=digit, blocks=self.blocks)
+
+
+def check_pool_values(values: Mapping[str, Any]) -> None:
+    """
+    Make sure that what a pool has goes together: else no binding could be made in it as it says.
+
+    Args:
+        values: By the names of :class:`Pool`.
+
+    Raises:
+        RequestInvalid: A window without a callback of who called last, a callback that the mode
+            does not have, or a block without the operator digit.
+    """
+    callback, mode, digit = values["callback"], values["mode"], values["operator_digit"]
+    if values["window"] is not None and callback is not Callback.LAST:
+        raise RequestInvalid("window goes with callback last", ("window", "callback"))
+    if callback is not None and mode is not None and callback not in _callbacks(mode):
+        raise RequestInvalid(
+            f"callback {callback} goes with another mode: bindings by {mode} do not have it",
+            ("callback", "mode"),
+        )
+    for block in values["blocks"]:
+        if digit not in {None, int(block.operator)}:
+            raise RequestInvalid(
+                f"operator_digit {digit} is not that of block {block}: leave one of both out",
+                ("operator_digit",),
+            )
+
+
+def _callbacks(mode: Mode) -> Sequence[Callback]:
+    """
+    Who may be called back in bindings by *mode*.
+    """
+    for said in MODES[mode].said():
+        if said.word == "callback":
+            return [each for each in Callback if each in (said.only or Callback)]
+    return ()

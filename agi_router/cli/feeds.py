@@ -184,7 +184,7 @@ def run(
                     run_id = recycler.run(feed, stream, name=file_name)
             except (CsvError, FeedInvalid) as error:
                 # Else a file that nobody mends would keep all behind it from being read.
-                echo(f"agi-router: {file_name}: {redact(str(error))}", err=True)
+                echo(f"agi-router: {redact(f'{file_name}: {error}')}", err=True)
                 code = exit_code(error)
                 continue
             report = describe_run(recycler.store.run(run_id), recycler.store.faults(run_id))
@@ -192,8 +192,8 @@ def run(
             if report["records"] and report["malformed"] == report["records"]:
                 # Nobody reads a report of a timer, and the file is done.
                 echo(
-                    f"agi-router: {file_name}: no record can be read; if the feed was added with"
-                    f" other --numbers than {feed.numbers}, remove it and add it anew",
+                    f"agi-router: {report['file']}: no record can be read; if the feed was added"
+                    f" with other --numbers than {feed.numbers}, remove it and add it anew",
                     err=True,
                 )
                 code = exit_code(FeedInvalid)
@@ -285,9 +285,9 @@ def _paths(feed: Feed, file: str | None) -> list[Path | None]:
 
 def _name(path: Path) -> str:
     """
-    What a file is called; bytes that are not UTF-8 are replaced, and a number is masked.
+    What a file is called; bytes that are not UTF-8 are replaced.
     """
-    return redact(os.fsencode(path.name).decode("utf-8", "replace"))
+    return os.fsencode(path.name).decode("utf-8", "replace")
 
 
 def _opened(path: Path | None) -> BinaryIO:

@@ -57,7 +57,7 @@ def group(ctx: click.Context, tenant: str | None, *, as_json: bool) -> None:
         if as_json:
             raise click.UsageError("--json goes behind the subcommand")
         if tenant is not None:
-            raise click.UsageError("--tenant goes without a subcommand")
+            raise click.UsageError("--tenant goes behind the subcommand")
         return
     with open_inventory(read_settings(), tenant=tenant) as inventory:
         rows = inventory.statistics()
@@ -250,7 +250,11 @@ def change(name: str, tenant: str, unset: Sequence[str], *, as_json: bool, **giv
     Example:
       agi-router pool change FC1001 --tenant couriers --callback last --unset operator-digit
     """
-    changes = {**_said(given), **{_UNSET[word]: None for word in unset}}
+    said = _said(given)
+    for word in unset:
+        if _UNSET[word] in said:
+            raise click.UsageError(f"--unset {word} goes without --{word}")
+    changes = {**said, **{_UNSET[word]: None for word in unset}}
     if not changes:
         raise click.UsageError("say what is to change")
     with _open() as pools, usage():

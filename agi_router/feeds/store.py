@@ -19,6 +19,7 @@ from agi_router.feeds.model import (
     Trust,
     check_feed,
 )
+from agi_router.logs import redact
 
 __all__ = ["FeedStore", "Run"]
 
@@ -141,7 +142,8 @@ class FeedStore:
         Raises:
             FeedNotFound: The feed was removed meanwhile.
         """
-        values = {"feed_id": feed.id, "file": file, "digest": digest}
+        # Whoever names files may put a number there.
+        values = {"feed_id": feed.id, "file": redact(file), "digest": digest}
         self._queries.execute("begin_feed_run", values)
         row = self._queries.row("find_feed_run", values)
         if row is None:

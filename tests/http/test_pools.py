@@ -53,8 +53,19 @@ def test_the_life_of_a_pool(couriers: Client, connection: Connection, pool: Any)
     removed = couriers.ask("DELETE", "/v1/pools/FC1001")
     assert removed.json() == changed.json()
     assert couriers.ask("GET", "/v1/pools/FC1001").json()["code"] == "pool_not_found"
+    # Another of this name has a first version, too, and was not read.
+    couriers.post("/v1/pools", {"name": "FC1001"}, status=201)
+    stale = couriers.ask("PATCH", "/v1/pools/FC1001", {"mode": None}, If_Match=etag)
+    assert (stale.status_code, stale.json()["code"]) == (412, "pool_changed")
+    couriers.ask("DELETE", "/v1/pools/FC1001")
     rows = connection.execute(b"SELECT act, subject FROM agi_router.audit ORDER BY at").fetchall()
-    assert [row["act"].partition(" ")[0] for row in rows] == ["POST", "PATCH", "DELETE"]
+    assert [row["act"].partition(" ")[0] for row in rows] == [
+        "POST",
+        "PATCH",
+        "DELETE",
+        "POST",
+        "DELETE",
+    ]
     assert {row["subject"] for row in rows} == {"pool FC1001 of tenant couriers"}
 
 
@@ -103,6 +114,8 @@ def test_the_mode_of_a_pool(couriers: Client) -> None:
         ({"name": "1380000"}, 422, "request_invalid"),
         ({"name": "FC3", "blocks": ["123"]}, 422, "number_invalid"),
         ({"name": "FC3", "window": 60}, 422, "request_invalid"),
+        ({"name": "FC3", "mode": "axb", "callback": "last"}, 422, "request_invalid"),
+        ({"name": "FC3", "operator_digit": 1, "blocks": [str(OTHER)]}, 422, "request_invalid"),
         ({"name": "FC3", "blocks": ["70099999999"]}, 404, "block_not_found"),
         ({"name": "FC3", "blocks": [str(FOREIGN)]}, 404, "block_not_found"),
         ({"name": "FC3", "tenant": "drivers"}, 404, "tenant_not_found"),
@@ -116,7 +129,9 @@ def test_what_a_pool_may_not_be(
     assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
 
 
-def test_pools_are_of_a_tenant(drivers: Client, operator: Client, pool: Any) -> None:
+def test_pools_are_of_a_tenant(
+    couriers: Client, drivers: Client, operator: Client, pool: Any
+) -> None:
     """Another tenant may have one of the same name, and sees nothing of this one."""
     assert drivers.get("/v1/pools")["pools"] == []
     for method, rest in (("GET", ""), ("PATCH", ""), ("DELETE", ""), ("GET", "/capacity")):
@@ -133,3 +148,6 @@ def test_pools_are_of_a_tenant(drivers: Client, operator: Client, pool: Any) -> 
     assert first["pools"] + rest["pools"] == [own, pool]
     assert operator.get("/v1/pools/FC1001?tenant=couriers") == pool
     assert operator.ask("GET", "/v1/pools/FC1001").status_code == 404
+    for client, body in ((operator, {"tenant": "couriers"}), (couriers, {})):
+        added = client.ask("POST", "/v1/pools", {"name": f"FC{len(body)}", **body})
+        assert client.get(added.headers["location"]) == added.json()

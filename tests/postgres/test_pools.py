@@ -87,6 +87,9 @@ def test_the_command_line(store: BindingStore, dsn: str, tmp_path: Path) -> None
     changed = run(["pool", "change", "FC1001", *change, "--json"], env).json
     assert (changed["callback"], changed["window"], changed["blocks"]) == ("all", None, [])
     assert run(["pool", "change", "FC1001"], env).code == 2
+    both = run(["pool", "change", "FC1001", "--callback", "all", "--unset", "callback"], env)
+    assert (both.code, "--unset callback goes without --callback" in both.error) == (2, True)
+    assert run(["pool", "list", "--tenant", "nobody"], env).code == 66
     assert run(["pool", "remove", "FC1001"], env).code == 0
     assert run(["pool", "show", "FC1001"], env).code == 66
     assert len(run(["pool", "--json"], env).json) == 2

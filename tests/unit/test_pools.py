@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agi_router.bindings.policy import Affinity, NumberPolicy
-from agi_router.bindings.pools import Pool
+from agi_router.bindings.pools import Pool, check_pool_values
 from agi_router.bindings.requests import make_request
 from agi_router.bindings.words import Callback, Language, Mode, check_pool
 from agi_router.bulk.columns import Header
@@ -141,3 +141,30 @@ def test_a_row_of_a_file() -> None:
 
 def test_where_a_page_ends() -> None:
     assert POOL.cursor.name == "7"
+
+
+@pytest.mark.parametrize(
+    ("values", "wrong"),
+    [
+        ({}, None),
+        ({"callback": Callback.LAST, "window": timedelta(seconds=60)}, None),
+        ({"callback": Callback.ALL, "window": timedelta(seconds=60)}, "window"),
+        ({"window": timedelta(seconds=60)}, "window"),
+        ({"mode": Mode.GXB, "callback": Callback.ALL}, None),
+        ({"mode": Mode.AXB, "callback": Callback.DEFAULT}, "callback"),
+        ({"mode": Mode.AX, "callback": Callback.ALL}, "callback"),
+        ({"operator_digit": 1, "blocks": (MINE,)}, None),
+        ({"operator_digit": 9, "blocks": (MINE,)}, "operator_digit"),
+        ({"operator_digit": 9}, None),
+    ],
+)
+def test_what_goes_together(values: dict[str, Any], wrong: str | None) -> None:
+    """Else no binding could be made as the pool says."""
+    nothing = {"callback": None, "mode": None, "operator_digit": None, "window": None}
+    said = {**nothing, "blocks": (), **values}
+    if wrong is None:
+        check_pool_values(said)
+    else:
+        with pytest.raises(RequestInvalid) as raised:
+            check_pool_values(said)
+        assert raised.value.words[0] == wrong

@@ -3,6 +3,7 @@
 """
 
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
@@ -62,7 +63,9 @@ def add_pool(body: PoolIn, desk: _Writes) -> Response:
         pool = desk.store.pools.add(tenant, body.name, **said)
         desk.audit("POST /v1/pools", f"pool {pool.name} of tenant {pool.tenant}")
     seen, headers = _seen(pool)
-    place = {"Location": f"/v1/pools/{pool.name}", **headers}
+    # The operator's keys say whose a pool is.
+    whose = "" if desk.tenant else f"?{urlencode({'tenant': pool.tenant})}"
+    place = {"Location": f"/v1/pools/{pool.name}{whose}", **headers}
     return answer(seen, status=201, headers=place)
 
 
@@ -100,11 +103,14 @@ def change_pool(
     """
     Change a pool, if it is still as it was read. Bindings that were made in it stay as they are.
     """
-    version = read_version(request, PoolChanged)
-    said = read_pool(body)
+    asked, said = read_version(request, PoolChanged), read_pool(body)
     with desk.queries.transaction():
         found = _find(name, tenant, desk)
-        changed = desk.store.pools.change(found.tenant, found.name, version=version, **said)
+        # All of the ETag: a pool that was added anew has a version of this number again.
+        if asked is not None and request.headers["if-match"].strip() != _seen(found)[1]["ETag"]:
+            raise PoolChanged
+        seen_before = None if asked is None else found
+        changed = desk.store.pools.change(found.tenant, found.name, seen=seen_before, **said)
         desk.audit("PATCH /v1/pools/{name}", f"pool {found.name} of tenant {found.tenant}")
     seen, headers = _seen(changed)
     return answer(seen, headers=headers)
