@@ -141,8 +141,8 @@ class Recycler:
         """
         End the bindings of those whose number has a new owner, or of whom nobody knows.
         """
-        told = [each for each in notices if each.answer is not Answer.KEPT]
-        people = _furthest(
+        told = _furthest(each for each in notices if each.answer is not Answer.KEPT)
+        people = [
             _Person(
                 number=number,
                 line=notice.line,
@@ -150,7 +150,7 @@ class Recycler:
                 until=notice.until,
             )
             for notice, number in self._numbers(feed.numbers, told)
-        )
+        ]
         for batch in _steps(iter(people), _BATCH):
             self._end(run, batch)
         self._forget_callers(people)
@@ -314,15 +314,16 @@ def _read(record: Record | Fault, *, form: NumberForm, now: datetime) -> Notice 
     return record if isinstance(record, Fault) else read_notice(*record, form, now=now)
 
 
-def _furthest(people: Iterable[_Person]) -> list[_Person]:
+def _furthest(notices: Iterable[Notice]) -> list[Notice]:
     """
     Of what is said of one number, what reaches furthest: it may stand in a file a million times.
     """
-    found: dict[tuple[PhoneNumber, bool], _Person] = {}
-    for each in people:
-        known = found.setdefault((each.number, each.unknown), each)
+    found: dict[tuple[PhoneNumber | bytes, bool], Notice] = {}
+    for each in notices:
+        name = each.number, each.answer is Answer.UNKNOWN
+        known = found.setdefault(name, each)
         if known.until < each.until:
-            found[each.number, each.unknown] = each
+            found[name] = each
     return list(found.values())
 
 

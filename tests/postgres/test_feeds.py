@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import tracemalloc
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -27,7 +28,8 @@ from agi_router.errors import CsvError, FeedBusy, FeedExists, FeedInvalid, FeedN
 from agi_router.events.model import EventType
 from agi_router.events.store import EventStore
 from agi_router.feeds import recycler as recycling
-from agi_router.feeds.model import Feed, FeedKind, NumberForm, Trust
+from agi_router.feeds.digests import DigestIndex
+from agi_router.feeds.model import Feed, FeedKind, Notice, NumberForm, Trust
 from agi_router.feeds.recycler import Recycler
 from agi_router.feeds.store import FeedStore
 from agi_router.maintenance.retention import Sweep
@@ -467,10 +469,12 @@ def test_a_file_that_breaks_off(
     assert store.find(other.id).state is BindingState.PARTY_RECYCLED
 
 
+@pytest.mark.parametrize("form", [NumberForm.PLAIN, NumberForm.SHA256])
 def test_a_number_that_stands_there_often(
-    store: BindingStore, recycler: Recycler, feed: Feed, monkeypatch: pytest.MonkeyPatch
+    store: BindingStore, recycler: Recycler, form: NumberForm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is sealed is opened once for it, and the record that reaches furthest holds."""
+    feed = add(recycler, numbers=form)
     made = bind(store)
     other = bind(store, C, D, x=BLOCK.number(2))
     opened = []
@@ -481,7 +485,24 @@ def test_a_number_that_stands_there_often(
 
     monkeypatch.setattr(recycling, "open_callees", counted)
     lines = [line(A, "unknown"), line(C, "reissued", YESTERDAY)] * 50
-    report = run(recycler, feed, *lines, line(C, "reissued", now(store)), *lines)
+    lines += [line(C, "reissued", now(store)), *lines]
+    if form is NumberForm.SHA256:
+        for each in (A, C):
+            digest = hashlib.sha256(each.digits.encode()).hexdigest()
+            lines = [text.replace(each.digits, digest) for text in lines]
+    indexed: list[int] = []
+
+    class Counted(DigestIndex):
+        """Tells how many digests are looked for."""
+
+        @classmethod
+        def of(cls, notices: Sequence[Notice]) -> Any:
+            indexed.append(len(notices))
+            return DigestIndex.of(notices)
+
+    monkeypatch.setattr(recycling, "DigestIndex", Counted)
+    report = run(recycler, feed, *lines)
+    assert indexed == ([2] if form is NumberForm.SHA256 else [])
     assert (report["taken"], report["matched"], report["ended"]) == (201, 2, 1)
     assert len(opened) <= 8
     assert store.find(made.id).state is BindingState.ACTIVE
