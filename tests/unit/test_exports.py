@@ -96,12 +96,19 @@ def test_names_handed_on() -> None:
         if (exports := set(getattr(importlib.import_module(name), "__all__", ()))
             - public(tree(name)))
     }  # fmt: skip
-    assert handing_on.keys() == {"agi_router.ari", "agi_router.numbers"}
+    assert handing_on.keys() == {"agi_router.ari", "agi_router.numbers", "agi_router.smpp"}
     assert handing_on["agi_router.numbers"] == {"NumberFault"}
 
 
-def test_the_client_library_hands_on_all_it_has() -> None:
-    """Whoever uses the ARI client by itself needs to import one module."""
-    package = set(importlib.import_module("agi_router.ari").__all__)
-    for name in ("agi_router.ari.client", "agi_router.ari.errors"):
-        assert set(importlib.import_module(name).__all__) <= package
+@pytest.mark.parametrize(
+    ("library", "parts"),
+    [
+        ("ari", ("client", "errors")),
+        ("smpp", ("codings", "errors", "parts", "receipts", "session")),
+    ],
+)
+def test_a_client_library_hands_on_all_it_has(library: str, parts: tuple[str, ...]) -> None:
+    """Whoever uses it by itself needs to import one module."""
+    package = set(importlib.import_module(f"agi_router.{library}").__all__)
+    for part in parts:
+        assert set(importlib.import_module(f"agi_router.{library}.{part}").__all__) <= package

@@ -50,6 +50,7 @@ CRYPTO = {
     "doors.alibaba.signature": {"base64", "hmac", "urllib"},
     "events.model": {"urllib"},
     "events.signature": {"hmac", "secrets"},
+    "smpp.wire": {"struct"},
     "keys.ring": {"cryptography", "hmac", "secrets"},
     "tenants.api_keys": {"hashlib", "hmac", "ipaddress", "secrets"},
     "tenants.signature": {"hashlib", "hmac", "urllib"},

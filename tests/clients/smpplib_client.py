@@ -1,0 +1,37 @@
+"""
+A client by the library smpplib: sends texts that stand on lines of JSON, and says what came.
+
+Arguments: the port of a message centre. Each text is answered by the ids of its parts, on a line.
+"""
+
+import json
+import sys
+from typing import Any
+
+import smpplib.client
+import smpplib.consts
+import smpplib.gsm
+
+client: Any = smpplib.client.Client("127.0.0.1", int(sys.argv[1]), allow_unknown_opt_params=True)
+ids: list[str] = []
+client.set_message_sent_handler(lambda pdu: ids.append(pdu.message_id.decode()))
+client.set_message_received_handler(lambda _: None)
+client.connect()
+client.bind_transceiver(system_id="phone", password="secret")
+for line in sys.stdin:
+    ids.clear()
+    parts, coding, kind = smpplib.gsm.make_parts(json.loads(line))
+    for part in parts:
+        client.send_message(
+            source_addr="13800000001",
+            destination_addr="700123456780001",
+            short_message=part,
+            data_coding=coding,
+            esm_class=kind,
+            registered_delivery=False,
+        )
+    while len(ids) < len(parts):
+        client.read_once()
+    print(json.dumps(ids), flush=True)  # noqa: T201
+client.unbind()
+client.disconnect()
