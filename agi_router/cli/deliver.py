@@ -88,7 +88,7 @@ def _serve_health(
         *address,
         alive=lambda: deliverer.alive,
         missing=lambda: deliverer.trouble,
-        metrics=figures.application(),
+        metrics=figures.tell,
     )
     thread = threading.Thread(
         target=lambda: asyncio.run(server.serve()), name="health", daemon=True

@@ -442,7 +442,7 @@ def _health_servers(settings: Settings, health: Health, metrics: Metrics) -> lis
         *address,
         alive=lambda: health.alive,
         missing=lambda: health.missing,
-        metrics=metrics.application(),
+        metrics=metrics.tell,
     )
 
     return [_endless("health", server.serve)]

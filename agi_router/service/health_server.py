@@ -7,19 +7,17 @@ must not be able to cost calls anything.
 """
 
 import asyncio
-import io
 import logging
 import re
 import socket
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from http import HTTPStatus
 from typing import Final
-from wsgiref.handlers import SimpleHandler
-from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from agi_router.doors.lobby import Guest, Lobby, listen
+from agi_router.service.exposition import CONTENT_TYPE
 
 __all__ = ["HealthServer"]
 
@@ -27,7 +25,7 @@ log = logging.getLogger(__name__)
 
 _RETRY: Final = 1.0
 _POLL: Final = 0.1
-_TEXT: Final = ("Content-Type", "text/plain; charset=utf-8")
+_TEXT: Final = "text/plain; charset=utf-8"
 
 # Connections whose question has not come yet, and those that are being answered.
 _WAITING: Final = 128
@@ -36,6 +34,7 @@ _ANSWERED: Final = 8
 _QUESTION: Final = 2.0
 _PATIENCE: Final = 5.0
 _MOST_BYTES: Final = 8 * 1024
+_END: Final = b"\r\n\r\n"
 _REQUEST: Final = re.compile(rb"([A-Z]{1,16}) (/[!-~]{0,255}) HTTP/1\.[01]\r?\n")
 
 
@@ -48,7 +47,7 @@ class HealthServer:
         port: Port.
         alive: Whether the router lives.
         missing: What stands between the router and calls; nothing if it is ready.
-        metrics: What answers ``/metrics``.
+        metrics: The text that answers ``/metrics``.
     """
 
     def __init__(
@@ -58,7 +57,7 @@ class HealthServer:
         *,
         alive: Callable[[], bool],
         missing: Callable[[], Sequence[str]],
-        metrics: WSGIApplication,
+        metrics: Callable[[], bytes],
     ) -> None:
         self._host = host
         self._port = port
@@ -132,50 +131,47 @@ class HealthServer:
         """All bytes of an answer."""
         request = _REQUEST.match(question)
         if request is None:
-            return b"HTTP/1.0 400 Bad Request\r\nContent-Length: 0\r\n\r\n"
+            return _response(HTTPStatus.BAD_REQUEST)
         method, path = request[1].decode(), request[2].decode().partition("?")[0]
-        answer = io.BytesIO()
-        environ = {"REQUEST_METHOD": method, "PATH_INFO": path, "SERVER_PROTOCOL": "HTTP/1.0"}
-        handler = _Handler(io.BytesIO(), answer, io.StringIO(), environ)
-        handler.run(self._answer)
-        if not answer.getvalue():
-            return b"HTTP/1.0 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n"
-        head, end, body = answer.getvalue().partition(b"\r\n\r\n")
-        return head + end + (b"" if method == "HEAD" else body)
+        if method not in {"GET", "HEAD"}:
+            return _say(HTTPStatus.METHOD_NOT_ALLOWED, "only GET")
+        try:
+            answer = self._answer(path)
+        except Exception as error:  # noqa: BLE001 - the traceback is for no log
+            log.error("health.failed", extra={"error": type(error).__name__})  # noqa: TRY400
+            return _response(HTTPStatus.INTERNAL_SERVER_ERROR)
+        if method == "HEAD":
+            head, end, _ = answer.partition(_END)
+            return head + end
+        return answer
 
-    def _answer(self, environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
-        if environ["REQUEST_METHOD"] not in {"GET", "HEAD"}:
-            return _say(start, "405 Method Not Allowed", "only GET")
-        match environ["PATH_INFO"]:
+    def _answer(self, path: str) -> bytes:
+        match path:
             case "/metrics":
-                return self._metrics(environ, start)
+                return _response(HTTPStatus.OK, self._metrics(), CONTENT_TYPE)
             case "/livez":
                 lines = [] if self._alive() else ["event loop: it does not move"]
             case "/readyz":
                 lines = list(self._missing())
             case _:
-                return _say(start, "404 Not Found", "there are /livez, /readyz and /metrics")
+                return _say(HTTPStatus.NOT_FOUND, "there are /livez, /readyz and /metrics")
         if lines:
-            return _say(start, "503 Service Unavailable", *lines)
-        return _say(start, "200 OK", "ok")
+            return _say(HTTPStatus.SERVICE_UNAVAILABLE, *lines)
+        return _say(HTTPStatus.OK, "ok")
 
 
 def _is_asked(said: bytearray) -> bool:
-    return b"\r\n\r\n" in said or b"\n\n" in said
+    return _END in said or b"\n\n" in said
 
 
-def _say(start: StartResponse, status: str, *lines: str) -> Iterable[bytes]:
-    # A new list: the server writes the length into it.
-    start(status, [_TEXT])
-    return [f"{line}\n".encode() for line in lines]
+def _say(status: HTTPStatus, *lines: str) -> bytes:
+    return _response(status, "".join(f"{line}\n" for line in lines).encode())
 
 
-class _Handler(SimpleHandler):
-    # Nothing of this process's environment has a place in a request.
-    os_environ: Final = {}  # type: ignore[misc]  # a mapping of the class, and is not changed
-
-    def log_exception(self, *_: object) -> None:
-        """
-        Say in one line what went wrong; the traceback is for no log.
-        """
-        log.error("health.failed", extra={"error": type(sys.exc_info()[1]).__name__})
+def _response(status: HTTPStatus, body: bytes = b"", content_type: str = _TEXT) -> bytes:
+    head = (
+        f"HTTP/1.0 {status.value} {status.phrase}\r\n"
+        f"Content-Type: {content_type}\r\n"
+        f"Content-Length: {len(body)}"
+    )
+    return head.encode("ascii") + _END + body

@@ -1,7 +1,7 @@
 """
 Metrics: what a process counts and times, in the form of Prometheus.
 
-A registry belongs to one :class:`Figures`, not to the process. No label holds a number of any
+They belong to one :class:`Figures`, not to the process. No label holds a number of any
 kind: only reasons, outcomes and states, which are few.
 """
 
@@ -9,21 +9,13 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
-from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
-
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Histogram,
-    ProcessCollector,
-    make_wsgi_app,
-)
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 
 from agi_router.bindings.reasons import Reason
 from agi_router.calls.decision import Refusal, Route
 from agi_router.calls.end import End, Outcome
+from agi_router.service.counters import Counter, Histogram
+from agi_router.service.exposition import Family, Kind, Sample, expose
+from agi_router.service.process import process_families
 
 __all__ = ["Figures", "Metrics"]
 
@@ -43,18 +35,21 @@ class Figures:
     """
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        """What is told to Prometheus, by :meth:`application`."""
-        ProcessCollector(registry=self.registry)
-        self._live = _Live(self.unseen)
-        self.registry.register(self._live)
+        self._families: list[Callable[[], Iterable[Family]]] = [process_families]
 
-    def application(self) -> WSGIApplication:
+    def tell(self) -> bytes:
         """
         What answers a scrape.
         """
-        tell: WSGIApplication = make_wsgi_app(self.registry)
-        return tell
+        return expose(self._now())
+
+    def _now(self) -> Iterator[Family]:
+        for families in self._families:
+            try:
+                yield from families()
+            except Exception as error:  # noqa: BLE001 - a disk, or a value that is none
+                log.warning("metrics.failed", extra={"error": type(error).__name__})
+                self.unseen()
 
     def unseen(self) -> None:
         """
@@ -65,13 +60,14 @@ class Figures:
         """
         Tell *value* at each scrape. It is asked from another thread and must only look.
         """
-        self._live.add(lambda: GaugeMetricFamily(name, text, value=float(value())))
+        self._families.append(lambda: [Family(name, text, "gauge", [Sample(float(value()))])])
 
     def show_total(self, name: str, text: str, value: Callable[[], float]) -> None:
         """
-        The same for a value that only grows.
+        The same for a value that only grows; its name is told with ``_total``.
         """
-        self._live.add(lambda: CounterMetricFamily(name, text, value=float(value())))
+        total = f"{name}_total"
+        self._families.append(lambda: [Family(total, text, "counter", [Sample(float(value()))])])
 
     def show_each(
         self, name: str, text: str, label: str, values: Callable[[], Mapping[str, float]]
@@ -79,31 +75,35 @@ class Figures:
         """
         The same for several values that differ by one label.
         """
-        self._show_each(GaugeMetricFamily, name, text, label, values)
+        self._show_each(name, text, "gauge", label, values)
 
     def show_each_total(
         self, name: str, text: str, label: str, values: Callable[[], Mapping[str, float]]
     ) -> None:
         """
-        The same for several values that only grow.
+        The same for several values that only grow; their name is told with ``_total``.
         """
-        self._show_each(CounterMetricFamily, name, text, label, values)
+        self._show_each(f"{name}_total", text, "counter", label, values)
 
     def _show_each(
         self,
-        kind: type[CounterMetricFamily | GaugeMetricFamily],
         name: str,
         text: str,
+        kind: Kind,
         label: str,
         values: Callable[[], Mapping[str, float]],
     ) -> None:
-        def family() -> Metric:
-            found = kind(name, text, labels=[label])
-            for key, value in values().items():
-                found.add_metric([key], float(value))
-            return found
+        def families() -> Iterable[Family]:
+            samples = [Sample(float(value), ((label, key),)) for key, value in values().items()]
+            return [Family(name, text, kind, samples)]
 
-        self._live.add(family)
+        self._families.append(families)
+
+    def keep(self, kept: Counter | Histogram) -> None:
+        """
+        Tell what is kept here at each scrape.
+        """
+        self._families.append(lambda: [kept.family()])
 
 
 class Metrics(Figures):
@@ -117,62 +117,52 @@ class Metrics(Figures):
         super().__init__()
         self._noted: deque[tuple[Callable[[float], None], float]] = deque()
         decided = Counter(
-            "agi_router_calls_decided",
+            "agi_router_calls_decided_total",
             "Calls decided, by decision (routed, refused) and reason (empty if routed).",
-            ["decision", "reason"],
-            registry=self.registry,
+            "decision",
+            "reason",
         )
-        # Looked up once: labels() costs more than counting. All are there from the start.
-        self._routed = decided.labels("routed", "")
-        self._refused = {each: decided.labels("refused", each.value) for each in Reason}
+        # Looked up once; all are there from the start.
+        self._routed = decided.of("routed", "")
+        self._refused = {each: decided.of("refused", each.value) for each in Reason}
         ended = Counter(
-            "agi_router_calls_ended",
+            "agi_router_calls_ended_total",
             "Calls whose end was read from the journal and settled, by outcome of the dialled leg"
             " (none if none was dialled). After a fault an end may count twice here; never in the"
             " database.",
-            ["outcome"],
-            registry=self.registry,
+            "outcome",
         )
-        self._ended = {each: ended.labels(each.value) for each in Outcome}
-        self._undialled = ended.labels("none")
+        self._ended = {each: ended.of(each.value) for each in Outcome}
+        self._undialled = ended.of("none")
         self._decision = Histogram(
             "agi_router_decision_seconds",
             "From a call's arrival in the router to its decision.",
-            buckets=_BUCKETS,
-            registry=self.registry,
+            _BUCKETS,
         )
         self._admission = Histogram(
-            "agi_router_admission_seconds",
-            "What the database took of it.",
-            buckets=_BUCKETS,
-            registry=self.registry,
+            "agi_router_admission_seconds", "What the database took of it.", _BUCKETS
         )
         self._job_failures = Counter(
-            "agi_router_job_failures",
+            "agi_router_job_failures_total",
             "Runs of a job beside the doors that failed or hung, by job.",
-            ["job"],
-            registry=self.registry,
+            "job",
         )
-        self._without_end = Counter(
-            "agi_router_calls_without_end",
+        without_end = Counter(
+            "agi_router_calls_without_end_total",
             "Calls that ended without a line in the journal, found by reconciling: Asterisk was"
             " killed, or may not write there.",
-            registry=self.registry,
         )
+        self._without_end = without_end.of()
+        counters = (decided, ended, self._job_failures, without_end)
+        for kept in (*counters, self._decision, self._admission):
+            self.keep(kept)
 
-    def application(self) -> WSGIApplication:
+    def tell(self) -> bytes:
         """
         What answers a scrape.
         """
-        tell = super().application()
-
-        def count_and_tell(
-            environ: WSGIEnvironment, start_response: StartResponse
-        ) -> Iterable[bytes]:
-            self._count()
-            return tell(environ, start_response)
-
-        return count_and_tell
+        self._count()
+        return super().tell()
 
     def decided(self, decision: Route | Refusal) -> None:
         """
@@ -180,9 +170,9 @@ class Metrics(Figures):
         """
         match decision:
             case Route():
-                self._note(self._routed.inc, 1)
+                self._note(self._routed.add, 1)
             case Refusal():
-                self._note(self._refused[decision.reason].inc, 1)
+                self._note(self._refused[decision.reason].add, 1)
 
     def took(self, seconds: float) -> None:
         """
@@ -217,58 +207,22 @@ class Metrics(Figures):
         Count calls that have ended.
         """
         for end in ends:
-            (self._undialled if end.outcome is None else self._ended[end.outcome]).inc()
+            (self._undialled if end.outcome is None else self._ended[end.outcome]).add()
 
     def job_failed(self, job: str) -> None:
         """
         Count a job that failed.
         """
-        self._job_failures.labels(job).inc()
+        self._job_failures.of(job).add()
 
     def ended_unseen(self, calls: int) -> None:
         """
         Count calls whose end nobody saw.
         """
-        self._without_end.inc(calls)
+        self._without_end.add(calls)
 
     def unseen(self) -> None:
         """
         Count that a value could not be had.
         """
         self.job_failed("metrics")
-
-
-class _Live(Collector):
-    """
-    Values that are kept elsewhere and looked at when somebody asks.
-
-    Args:
-        failed: Told where one cannot be had. The others are shown all the same.
-    """
-
-    def __init__(self, failed: Callable[[], None]) -> None:
-        self._failed = failed
-        self._families: list[Callable[[], Metric]] = []
-
-    def add(self, family: Callable[[], Metric]) -> None:
-        """
-        Ask *family* at each scrape.
-        """
-        self._families.append(family)
-
-    def describe(self) -> Iterable[Metric]:
-        """
-        Nothing: what is shown may not be looked at before the router runs.
-        """
-        return ()
-
-    def collect(self) -> Iterator[Metric]:
-        """
-        What all of them say now.
-        """
-        for family in self._families:
-            try:
-                yield family()
-            except Exception as error:  # noqa: BLE001 - a disk, or a value that is none
-                log.warning("metrics.failed", extra={"error": type(error).__name__})
-                self._failed()

@@ -60,6 +60,24 @@ def test_a_router_holds_nothing_of_the_http_door() -> None:
     assert ours.split() == ["agi_router.ari.http_get"]
 
 
+ARI_DOOR = """
+import sys
+import agi_router.cli.service, agi_router.service.daemon
+print(*sorted(sys.modules))
+"""
+
+
+def test_the_ari_door_holds_no_other_server() -> None:
+    """Each of these costs its memory for as long as it runs."""
+    done = subprocess.run(
+        [sys.executable, "-c", ARI_DOOR], check=True, capture_output=True, text=True
+    )
+    held = set(done.stdout.split())
+    assert "agi_router.service.metrics" in held
+    servers = {"html", "http.server", "socketserver", "urllib.request", "wsgiref"}
+    assert not held & {"h11", "prometheus_client", "pystrix", *servers}
+
+
 def test_serve_imports_no_other_command() -> None:
     done = subprocess.run(
         [sys.executable, "-c", SERVE_ALONE], check=True, capture_output=True, text=True

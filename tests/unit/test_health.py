@@ -17,8 +17,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
-from wsgiref.util import setup_testing_defaults
+from typing import cast
 
 import pytest
 
@@ -39,7 +38,7 @@ from agi_router.service.gauges import DatabaseGauges, show, show_ari, show_clock
 from agi_router.service.health import Health
 from agi_router.service.health_server import HealthServer
 from agi_router.service.jobs import Jobs
-from agi_router.service.metrics import Metrics
+from agi_router.service.metrics import Figures, Metrics
 from agi_router.service.systemd import Notifier
 from agi_router.service.upkeep import health_jobs
 
@@ -222,7 +221,7 @@ async def test_probes(port: int, ari: SimpleNamespace, store: Store) -> None:
         port,
         alive=lambda: health.alive,
         missing=lambda: health.missing,
-        metrics=Metrics().application(),
+        metrics=Metrics().tell,
     )
     with socket.socket() as taken:
         # The router before this one still has the port.
@@ -250,7 +249,7 @@ async def test_probes(port: int, ari: SimpleNamespace, store: Store) -> None:
 async def healthy(port: int) -> AsyncIterator[None]:
     """Serve health, of a router that lacks nothing."""
     server = HealthServer(
-        "127.0.0.1", port, alive=lambda: True, missing=list, metrics=Metrics().application()
+        "127.0.0.1", port, alive=lambda: True, missing=list, metrics=Metrics().tell
     )
     async with serving(server):
         assert await ask(port, "/livez") == (200, "ok\n")
@@ -349,7 +348,7 @@ async def test_what_is_no_question(
 async def test_metrics_that_fail(port: int, caplog: pytest.LogCaptureFixture) -> None:
     """One line of the log, an answer, and no traceback; the next question is answered."""
 
-    def fail(*_: object) -> list[bytes]:
+    def fail() -> bytes:
         raise RuntimeError
 
     server = HealthServer("127.0.0.1", port, alive=lambda: True, missing=list, metrics=fail)
@@ -424,16 +423,34 @@ def end(outcome: Outcome | None) -> End:
 def test_what_is_noted_of_calls_is_counted_meanwhile() -> None:
     """Without a scrape, too, no more than some hundred are kept; none is lost or counted twice."""
     metrics = Metrics()
-    name, labels = "agi_router_calls_decided_total", {"decision": "routed", "reason": ""}
+
+    def counted() -> float:
+        # Without a scrape, which counts what was noted.
+        text = Figures.tell(metrics).decode()
+        [found] = re.findall(r'calls_decided_total{decision="routed",reason=""} (\S+)', text)
+        return float(found)
+
     for _ in range(999):
         metrics.decided(route())
-    counted = metrics.registry.get_sample_value(name, labels)
-    assert counted is not None
-    assert 0 < 999 - counted < 200
-    environ: dict[str, Any] = {}
-    setup_testing_defaults(environ)
-    metrics.application()(environ, lambda *_: lambda _: None)
-    assert metrics.registry.get_sample_value(name, labels) == 999
+    assert 0 < 999 - counted() < 200
+    metrics.tell()
+    assert counted() == 999
+
+
+def test_a_value_that_cannot_be_had(caplog: pytest.LogCaptureFixture) -> None:
+    """The others are told, and the next scrape tells that one failed."""
+
+    def fail() -> float:
+        raise OSError
+
+    metrics = Metrics()
+    metrics.show("agi_router_lost", "Lost.", fail)
+    metrics.show("agi_router_found", "Found.", lambda: 1)
+    told = metrics.tell().decode().splitlines()
+    assert "agi_router_found 1.0" in told
+    assert not [line for line in told if "agi_router_lost" in line]
+    assert 'agi_router_job_failures_total{job="metrics"} 1.0' in metrics.tell().decode()
+    assert {record.getMessage() for record in caplog.records} == {"metrics.failed"}
 
 
 async def test_metrics(port: int, tmp_path: Path, ari: SimpleNamespace) -> None:
@@ -469,7 +486,7 @@ async def test_metrics(port: int, tmp_path: Path, ari: SimpleNamespace) -> None:
         gauges=gauges,
     )
     server = HealthServer(
-        "127.0.0.1", port, alive=lambda: True, missing=list, metrics=metrics.application()
+        "127.0.0.1", port, alive=lambda: True, missing=list, metrics=metrics.tell
     )
     async with serving(server):
         _, text = await ask(port, "/metrics")

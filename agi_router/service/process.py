@@ -1,0 +1,50 @@
+"""
+What the kernel tells of this process, under the names that Prometheus' own clients use.
+"""
+
+import os
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from agi_router.service.exposition import Family, Kind, Sample
+
+__all__ = ["process_families"]
+
+_PROC: Final = Path("/proc")
+# Fields of /proc/self/stat behind the name, which may hold anything (proc(5)).
+_USER, _SYSTEM, _STARTED, _VIRTUAL, _RESIDENT = 11, 12, 19, 20, 21
+
+
+def process_families() -> Iterator[Family]:
+    """
+    Memory, CPU, start and descriptors of this process.
+
+    Raises:
+        OSError: The kernel does not tell.
+    """
+    fields = (_PROC / "self/stat").read_text("ascii", "replace").rpartition(")")[2].split()
+    ticks = os.sysconf("SC_CLK_TCK")
+    page = os.sysconf("SC_PAGE_SIZE")
+    booted = next(
+        int(line.split()[1])
+        for line in (_PROC / "stat").read_text("ascii").splitlines()
+        if line.startswith("btime ")
+    )
+    cpu = (int(fields[_USER]) + int(fields[_SYSTEM])) / ticks
+    started = booted + int(fields[_STARTED]) / ticks
+    yield _family("virtual_memory_bytes", "Virtual memory.", int(fields[_VIRTUAL]))
+    yield _family("resident_memory_bytes", "Resident memory.", int(fields[_RESIDENT]) * page)
+    yield _family("start_time_seconds", "When it started, in Unix time.", started)
+    yield _family("cpu_seconds_total", "User and system CPU.", cpu, "counter")
+    yield _family("open_fds", "Open descriptors.", len(list((_PROC / "self/fd").iterdir())))
+    yield _family(
+        "max_fds",
+        "Most descriptors that it may open.",
+        resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+    )
+
+
+def _family(name: str, text: str, value: float, kind: Kind = "gauge") -> Family:
+    return Family(f"process_{name}", text, kind, [Sample(value)])
