@@ -36,6 +36,7 @@ HARMLESS = frozenset(
         "functools",
         "math",
         "re",
+        "struct",
         "types",
         "typing",
     }

@@ -11,39 +11,49 @@ CALLS = [First(f"pbx1-1741988825.{serial}", f"PJSIP/in-{serial}") for serial in 
 def test_the_first_one_is_known() -> None:
     """To others by the same request; the same call again is no other."""
     requests = Requests()
-    assert requests.meet("r", CALLS[0], now=0) is None
-    assert requests.meet("r", CALLS[0], now=1) is None
-    assert requests.meet("r", CALLS[1], now=2) is CALLS[0]
-    assert requests.meet("other", CALLS[2], now=3) is None
+    assert requests.meet(b"r", CALLS[0], now=0) is None
+    assert requests.meet(b"r", CALLS[0], now=1) is None
+    assert requests.meet(b"r", CALLS[1], now=2) == CALLS[0]
+    assert requests.meet(b"other", CALLS[2], now=3) is None
 
 
 def test_it_is_forgotten_with_its_transaction() -> None:
     """After 32 s nothing is kept of it, whoever came meanwhile."""
     requests = Requests()
-    requests.meet("r", CALLS[0], now=0)
-    assert requests.meet("r", CALLS[1], now=32 * SECOND - 1) is CALLS[0]
-    assert requests.meet("r", CALLS[2], now=32 * SECOND) is None
-    assert requests.meet("r", CALLS[0], now=33 * SECOND) is CALLS[2]
+    requests.meet(b"r", CALLS[0], now=0)
+    assert requests.meet(b"r", CALLS[1], now=32 * SECOND - 1) == CALLS[0]
+    assert requests.meet(b"r", CALLS[2], now=32 * SECOND) is None
+    assert requests.meet(b"r", CALLS[0], now=33 * SECOND) == CALLS[2]
     assert len(requests) == 1
 
 
 def test_it_may_be_given_up() -> None:
     """By whoever has found it ended, but not for another one that has come since."""
     requests = Requests()
-    requests.give_up("r", CALLS[0])
-    requests.meet("r", CALLS[0], now=0)
-    requests.give_up("r", CALLS[0])
-    assert requests.meet("r", CALLS[1], now=1) is None
-    requests.give_up("r", CALLS[0])
-    assert requests.meet("r", CALLS[2], now=2) is CALLS[1]
+    requests.give_up(b"r", CALLS[0])
+    requests.meet(b"r", CALLS[0], now=0)
+    requests.give_up(b"r", CALLS[0])
+    assert requests.meet(b"r", CALLS[1], now=1) is None
+    requests.give_up(b"r", CALLS[0])
+    assert requests.meet(b"r", CALLS[2], now=2) == CALLS[1]
+
+
+def test_whatever_a_channel_is_called() -> None:
+    """Its name comes back as it was."""
+    requests = Requests()
+    first = First("pbx1-1741988825.1", "PJSIP/\udcff\0中文-1")
+    requests.meet(b"r", first, now=0)
+    assert requests.meet(b"r", CALLS[0], now=1) == first
+    requests.give_up(b"r", first)
+    assert len(requests) == 0
 
 
 def test_memory_is_bounded() -> None:
     """The one that came longest ago makes room."""
     requests = Requests(capacity=3)
     for place, call in enumerate(CALLS):
-        requests.meet(place, call, now=place)
+        requests.meet(bytes([place]), call, now=place)
     assert len(requests) == 3
-    assert requests.meet(1, CALLS[0], now=4) is CALLS[1]
-    assert requests.meet(0, CALLS[3], now=5) is None
-    assert requests.meet(1, CALLS[0], now=6) is None
+    assert requests.meet(b"\x01", CALLS[0], now=4) == CALLS[1]
+    assert requests.meet(b"\x00", CALLS[3], now=5) is None
+    assert requests.meet(b"\x01", CALLS[0], now=6) is None
