@@ -7,7 +7,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from itertools import accumulate
 
-from agi_router.service.exposition import Family, Sample, number
+from agi_router.service.exposition import Family, Sample, show_number
 
 __all__ = ["Count", "Counter", "Histogram"]
 
@@ -43,13 +43,13 @@ class Counter:
     Counts of one name, one for each set of values of its labels.
 
     Args:
-        name: The name, which ends in ``_total``.
+        name: The name; it is told with ``_total``.
         text: What is counted.
         labels: The names of its labels.
     """
 
     def __init__(self, name: str, text: str, *labels: str) -> None:
-        self._name = name
+        self._name = f"{name}_total"
         self._text = text
         self._labels = labels
         self._counts: dict[tuple[str, ...], Count] = {}
@@ -107,7 +107,7 @@ class Histogram:
         """
         with self._lock:
             counts, total = list(accumulate(self._counts)), self._sum
-        bounds = [*map(number, self._bounds), "+Inf"]
+        bounds = [*map(show_number, self._bounds), "+Inf"]
         samples = [
             Sample(count, (("le", bound),), "_bucket")
             for bound, count in zip(bounds, counts, strict=True)

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-__all__ = ["CONTENT_TYPE", "Family", "Kind", "Sample", "expose"]
+__all__ = ["CONTENT_TYPE", "Family", "Kind", "Sample", "expose", "show_number"]
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 """The media type of what :func:`expose` makes."""
@@ -69,14 +69,14 @@ def _lines(family: Family) -> Iterable[str]:
     for sample in family.samples:
         labels = ",".join(f'{name}="{_quoted(value)}"' for name, value in sample.labels)
         shown = f"{{{labels}}}" if labels else ""
-        yield f"{family.name}{sample.suffix}{shown} {number(sample.value)}\n"
+        yield f"{family.name}{sample.suffix}{shown} {show_number(sample.value)}\n"
 
 
 def _quoted(value: str) -> str:
     return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
 
 
-def number(value: float) -> str:
+def show_number(value: float) -> str:
     """
     A value as Prometheus reads it.
     """

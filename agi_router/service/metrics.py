@@ -117,7 +117,7 @@ class Metrics(Figures):
         super().__init__()
         self._noted: deque[tuple[Callable[[float], None], float]] = deque()
         decided = Counter(
-            "agi_router_calls_decided_total",
+            "agi_router_calls_decided",
             "Calls decided, by decision (routed, refused) and reason (empty if routed).",
             "decision",
             "reason",
@@ -126,7 +126,7 @@ class Metrics(Figures):
         self._routed = decided.of("routed", "")
         self._refused = {each: decided.of("refused", each.value) for each in Reason}
         ended = Counter(
-            "agi_router_calls_ended_total",
+            "agi_router_calls_ended",
             "Calls whose end was read from the journal and settled, by outcome of the dialled leg"
             " (none if none was dialled). After a fault an end may count twice here; never in the"
             " database.",
@@ -143,12 +143,12 @@ class Metrics(Figures):
             "agi_router_admission_seconds", "What the database took of it.", _BUCKETS
         )
         self._job_failures = Counter(
-            "agi_router_job_failures_total",
+            "agi_router_job_failures",
             "Runs of a job beside the doors that failed or hung, by job.",
             "job",
         )
         without_end = Counter(
-            "agi_router_calls_without_end_total",
+            "agi_router_calls_without_end",
             "Calls that ended without a line in the journal, found by reconciling: Asterisk was"
             " killed, or may not write there.",
         )

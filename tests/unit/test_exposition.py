@@ -51,11 +51,11 @@ def test_what_would_break_a_line() -> None:
 
 def test_counters() -> None:
     """Each set of values by itself; one without labels is there from the start."""
-    counter = Counter("ends_total", "Ends.", "how", "why")
+    counter = Counter("ends", "Ends.", "how", "why")
     counter.of("late", "held").add()
     counter.of("late", "held").add(2)
     counter.of("early", "").add(0)
-    plain = Counter("all_total", "All.")
+    plain = Counter("all", "All.")
     assert read(counter.family(), plain.family()) == {
         "ends": (
             "counter",
@@ -86,7 +86,7 @@ def test_histogram() -> None:
 
 def test_many_threads_count() -> None:
     """Nothing is lost."""
-    count = Counter("calls_total", "Calls.").of()
+    count = Counter("calls", "Calls.").of()
     histogram = Histogram("wait_seconds", "Waits.", (1.0,))
 
     def work() -> None:
