@@ -5,7 +5,7 @@
 import io
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -32,6 +32,8 @@ __all__ = ["group"]
 
 # Bytes that are taken from a pipe, and held in memory: some five million numbers.
 _LARGEST_PIPE = 128 * 1024 * 1024
+# Lines that cannot be read, as far as they are shown at once.
+_SHOWN = 10
 # Seconds for which a transaction may stand still while numbers are opened.
 _IDLE = 600
 
@@ -206,11 +208,11 @@ def run(
         code = exit_code(SealError)
     if as_json:
         echo_json(reports)
-    else:
-        for report in reports:
-            _echo(report)
-        if not reports and not code:
-            echo("no files")
+    elif len(reports) == 1:
+        _echo(reports[0], most=_SHOWN)
+    elif reports or not code:
+        # A folder has all files of old, too.
+        _echo_runs(reports, empty="no files")
     context.exit(code)
 
 
@@ -227,8 +229,7 @@ def runs(name: str | None, limit: int, *, as_json: bool) -> None:
     if as_json:
         echo_json(rows)
         return
-    columns = ("run", "feed", "file", "state", "records", "malformed", "matched", "ended")
-    echo_table(columns, [[row[each] for each in columns] for row in rows], empty="no runs")
+    _echo_runs(rows, empty="no runs")
 
 
 @group.command("show")
@@ -253,10 +254,20 @@ def show(run_id: int, *, as_json: bool) -> None:
     echo_table(columns, [[row[each] for each in columns] for row in matches], empty="no matches")
 
 
-def _echo(report: dict[str, Any]) -> None:
+def _echo_runs(rows: Sequence[dict[str, Any]], *, empty: str) -> None:
+    columns = ("run", "feed", "file", "state", "records", "malformed", "matched", "ended")
+    echo_table(columns, [[row[each] for each in columns] for row in rows], empty=empty)
+
+
+def _echo(report: dict[str, Any], *, most: int | None = None) -> None:
+    """
+    Show a run, with its faults, or the first of them.
+    """
     echo_pairs({name: value for name, value in report.items() if name != "faults"})
-    for fault in report["faults"]:
+    for fault in report["faults"][:most]:
         echo(f"line {fault['line']}: {fault['why']}")
+    if most is not None and report["malformed"] > most:
+        echo(f"and more: see 'agi-router feed show {report['run']}'")
 
 
 @contextmanager

@@ -1134,7 +1134,13 @@ def test_feeds(cli: Cli, store: BindingStore, tmp_path: Path) -> None:
     assert "unicom" in cli("feed", "list").out
     assert len(cli("feed", "runs", "--json").json) == 2
     assert "one.csv" in cli("feed", "runs", "unicom").out
-    (folder / "one.csv").unlink()
+    (folder / "two.csv").write_text("number,status\n" + "x,1\n" * 11 + f"{A.digits},0\n")
+    table = cli("feed", "run", "unicom").out
+    assert [line.split()[2] for line in table.splitlines()] == ["FILE", "one.csv", "two.csv"]
+    long = cli("feed", "run", "unicom", folder / "two.csv").out
+    assert (long.count("line "), "and more: see 'agi-router feed show" in long) == (10, True)
+    for file in folder.iterdir():
+        file.unlink()
     assert cli("feed", "run", "unicom").out == "no files\n"
     wrong = cli("feed", "run", "pipe")
     assert (wrong.code, "has no file of its own" in wrong.err) == (65, True)
