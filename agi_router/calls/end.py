@@ -148,11 +148,13 @@ class End:
     once and nobody answered."""
     clock: Clock | None = None
     """Which clock ended it; :obj:`None`: none, or no leg was dialled."""
-    kept: bool = False
-    """Whether the use stays taken though nobody knows of an answer."""
+    kept: bool | None = False
+    """Whether the use stays taken though nobody saw the end; :obj:`None`: by an answer told."""
 
     @classmethod
-    def unseen(cls, call_id: str, x_number: XNumber, *, now: datetime, kept: bool = False) -> Self:
+    def unseen(
+        cls, call_id: str, x_number: XNumber, *, now: datetime, kept: bool | None = False
+    ) -> Self:
         """
         The end of a call that nobody saw end: Asterisk was killed, or its line was lost.
 
@@ -191,7 +193,7 @@ class UnknownEnd(StrEnum):
     GIVEN_BACK = "given_back"
 
 
-def keeps_use(call_id: str, rule: UnknownEnd, *, asterisk_since: datetime) -> bool:
+def keeps_use(call_id: str, rule: UnknownEnd, *, asterisk_since: datetime) -> bool | None:
     """
     Whether a call whose end nobody saw keeps its use.
 
@@ -204,13 +206,16 @@ def keeps_use(call_id: str, rule: UnknownEnd, *, asterisk_since: datetime) -> bo
         rule: What the operator wants.
         asterisk_since: When this Asterisk started.
 
+    Returns:
+        :obj:`None` where it has hardly been answered: it does where an answer was told.
+
     Raises:
         ProtocolError: The text is no call id.
     """
     if rule is not UnknownEnd.LIKELY:
         return rule is UnknownEnd.TAKEN
     begin = call_begin(call_id)
-    return begin >= asterisk_since or asterisk_since - begin >= _ANSWERED_AFTER
+    return begin >= asterisk_since or asterisk_since - begin >= _ANSWERED_AFTER or None
 
 
 def call_day(call_id: str) -> date:

@@ -243,7 +243,7 @@ class Settlement:
         if not ends:
             return
         lost = sum(call_begin(end.call_id) >= asterisk_since for end in ends)
-        kept = sum(end.kept for end in ends)
+        kept = sum(end.kept or False for end in ends)
         log.warning("settle.without_end", extra={"calls": len(ends), "lost": lost, "kept": kept})
         if self._without_end is not None:
             self._without_end(len(ends))

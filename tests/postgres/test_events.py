@@ -16,7 +16,7 @@ from agi_router.bindings.reasons import Reason
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
 from agi_router.bindings.words import Side
-from agi_router.calls.end import Answer, Outcome, call_day
+from agi_router.calls.end import Answer, End, Outcome, call_day
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection, Queries, connect
 from agi_router.errors import (
@@ -88,6 +88,24 @@ def an_answer(call_id: str) -> Answer:
     """The callee of a call has answered just now."""
     now = datetime.now(UTC)
     return Answer(call_id=call_id, day=call_day(call_id), x_number=X, answered_at=now)
+
+
+async def test_an_answer_that_was_told_keeps_its_use(
+    store: BindingStore, admissions: AdmissionStore, told: Callable[[], list[Event]]
+) -> None:
+    """Where nobody saw the end, and it is unlikely that it was answered: here it is known."""
+    told()
+    made = bind(store, max_calls=9)
+    calls = [new_call_id() for _ in range(3)]
+    for call_id in calls:
+        await admit_as_router(admissions, a_call(), call_id)
+    answered, _, given_back = calls
+    await admissions.tell_answers([an_answer(answered), an_answer(given_back)])
+    now = datetime.now(UTC)
+    for call_id in calls:
+        kept = False if call_id == given_back else None
+        await admissions.settle([End.unseen(call_id, X, now=now, kept=kept)])
+    assert store.find(made.id).calls_used == 1
 
 
 async def test_an_answer_is_told_while_the_call_goes_on(

@@ -455,7 +455,7 @@ BEGIN = datetime(2025, 3, 14, 21, 47, 5, tzinfo=UTC)
         (UnknownEnd.LIKELY, BEGIN - timedelta(hours=1), True),
         (UnknownEnd.LIKELY, BEGIN, True),
         # It was cut off: it may have been answered by then, or not.
-        (UnknownEnd.LIKELY, BEGIN + timedelta(seconds=9), False),
+        (UnknownEnd.LIKELY, BEGIN + timedelta(seconds=9), None),
         (UnknownEnd.LIKELY, BEGIN + timedelta(seconds=10), True),
         (UnknownEnd.LIKELY, BEGIN + timedelta(hours=1), True),
         (UnknownEnd.TAKEN, BEGIN + timedelta(seconds=1), True),
@@ -464,7 +464,7 @@ BEGIN = datetime(2025, 3, 14, 21, 47, 5, tzinfo=UTC)
     ],
 )
 def test_what_an_unknown_end_costs(
-    rule: UnknownEnd, asterisk_since: datetime, *, kept: bool
+    rule: UnknownEnd, asterisk_since: datetime, *, kept: bool | None
 ) -> None:
     """By the operator's rule; else by whether it may have been answered."""
     assert call_begin(CALL_ID) == BEGIN

@@ -29,7 +29,8 @@ BEGIN
                sip_status = e.sip_status, clock = e.clock
           FROM ended e
          WHERE c.day = _day AND c.block = e.block AND c.id = e.id AND c.state = 'reserved'
-        RETURNING c.block, c.id, c.binding_id, c.outcome, e.kept,
+        -- Where nobody saw the end an answer may have been told.
+        RETURNING c.block, c.id, c.binding_id, c.outcome, coalesce(e.kept, c.answered_at IS NOT NULL) AS kept,
                   -- Who wants to hear of answers hears of this one now, if nothing has told of it before.
                   c.outcome = 'answered' AND c.answered_at IS NULL AND c.tenant_id = ANY (listeners) AS unheard
     ), used AS (
