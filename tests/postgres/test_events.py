@@ -181,7 +181,7 @@ async def test_an_answer_whose_binding_is_held_is_told_later(
     await admit_as_router(admissions, a_call(), held)
     other = replace(an_answer(free), x_number=BLOCK.number(77))
     await admit_as_router(admissions, a_call(x=BLOCK.number(77)), free)
-    with connect(dsn, writable=True) as holder, holder.transaction():
+    with connect(dsn, writable=True, idle=600) as holder, holder.transaction():
         holder.execute("SELECT FROM agi_router.call WHERE id = %s FOR UPDATE", [held])
         left = await admissions.tell_answers([an_answer(held), other])
         assert [each.call_id for each in left.held] == [held]
@@ -200,7 +200,11 @@ async def test_many_answers_that_are_held_keep_no_end_waiting(
     for call_id in calls:
         await admit_as_router(admissions, a_call(), call_id)
     submit = mock.patch.object(admissions.pool, "submit", wraps=admissions.pool.submit)
-    with connect(dsn, writable=True) as holder, holder.transaction(), submit as submitted:
+    with (
+        connect(dsn, writable=True, idle=600) as holder,
+        holder.transaction(),
+        submit as submitted,
+    ):
         holder.execute("SELECT FROM agi_router.call WHERE id = ANY (%s) FOR UPDATE", [calls])
         left = await admissions.tell_answers(list(map(an_answer, calls)))
     assert {each.call_id for each in left.held} == set(calls)
