@@ -50,6 +50,7 @@ What can go wrong, as one tree.
      │   ├─ WebhookChanged    webhook_changed       it has another version by now
      │   ├─ WebhookLimit      webhook_limit         its tenant has as many as may be
      │   ├─ WebhookInvalid    webhook_invalid       a webhook may not be like this
+     │   ├─ QuotaExceeded     quota_exceeded        its tenant has as many bindings as it may
      │   ├─ CheckNotFound     check_not_found       the tenant has no check of its own
      │   ├─ FeedNotFound      feed_not_found        there is no feed, or run, of this name
      │   ├─ FeedExists        feed_exists           the feed is already there
@@ -118,6 +119,7 @@ __all__ = [
     "PoolExists",
     "PoolNotFound",
     "ProtocolError",
+    "QuotaExceeded",
     "RequestInvalid",
     "RowInvalid",
     "RowRefused",
@@ -497,6 +499,17 @@ class WebhookInvalid(StoreError):
     """
     A webhook may not be like this.
     """
+
+
+class QuotaExceeded(StoreError):
+    """
+    The tenant has as many bindings as it may have, or has made as many today.
+
+    Attributes:
+        wait: Seconds until it may make more; :obj:`None`: as soon as some have ended.
+    """
+
+    wait: int | None = None
 
 
 class CheckNotFound(StoreError):

@@ -2,7 +2,7 @@
 How bindings are made.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -28,11 +28,13 @@ from agi_router.errors import (
     ModeError,
     NoNumberAvailable,
     NumberResting,
+    QuotaExceeded,
     StoreError,
     TenantNotFound,
 )
 from agi_router.keys.registry import key_ids
 from agi_router.numbers import XNumber
+from agi_router.tenants.quotas import take_quota
 
 __all__ = ["BindingMaking"]
 
@@ -45,6 +47,9 @@ class BindingMaking(NumberDrawing):
     """
     Binding parties on numbers, given or chosen.
     """
+
+    counting = True
+    """Whether what is made is counted for quotas; an import counts it all at once by itself."""
 
     def bind(
         self,
@@ -75,6 +80,7 @@ class BindingMaking(NumberDrawing):
             BindingConflict: A party is on *x* already.
             NumberResting: A binding on *x* ended not long ago.
             NoNumberAvailable: No number can be chosen; says why.
+            QuotaExceeded: The tenant has as many bindings as it may.
         """
         plain = x is None and y is None and terms.pool is None and can_draw(parties, choice)
         if plain and (made := self._draw_remembered(parties, terms, None, choice)) is not None:
@@ -125,7 +131,8 @@ class BindingMaking(NumberDrawing):
                 whose = request.tenant, choice.operator_digit
                 groups.setdefault(whose, []).append(place)
         made: dict[int, Binding] = {}
-        for (tenant, digit), places in groups.items():
+        # In one order for all: they wait for each other where tenants have quotas.
+        for (tenant, digit), places in sorted(groups.items(), key=lambda each: each[0][0]):
             choice = NumberPolicy(operator_digit=digit)
             try:
                 opening = self.chooser.opening(tenant, choice, count=len(places))
@@ -140,7 +147,7 @@ class BindingMaking(NumberDrawing):
                     wishes[place] = Wish(
                         binding_id=binding_id, parties=request.parties, terms=terms
                     )
-            drawn = self._draw_all(list(wishes.values()), opening) if wishes else {}
+            drawn = self._draw_within_quota(list(wishes.values()), opening) if wishes else {}
             made |= {
                 place: drawn[wish.binding_id]
                 for place, wish in wishes.items()
@@ -159,6 +166,8 @@ class BindingMaking(NumberDrawing):
         if taken is None or (life is not None and life > LONGEST_LIFE):
             return None
         opening, binding_id = taken
+        if opening.limited:
+            return None
         wish = Wish(binding_id=binding_id, parties=parties, terms=terms, life=life)
         return self._draw_one(wish, opening)
 
@@ -220,9 +229,59 @@ class BindingMaking(NumberDrawing):
         check_expiry(terms.expires_at, opening.now)
         if y is not None and parties.numbers == 1:
             raise ModeError(f"a binding by {parties.mode} has one number")
-        binding_id = opening.binding_ids[0]
         if plain:
             self._openings.keep(whose, opening)
+        if not opening.limited:
+            return self._bind_opened(parties, terms, (x, y), choice, opening)
+        self._openings.check_full(opening.tenant_id)
+        with self._queries.transaction():
+            made = self._bind_opened(parties, terms, (x, y), choice, opening)
+            self._take_quota(opening, 1)
+        return made
+
+    def _draw_within_quota(
+        self, wishes: Sequence[Wish], opening: OpenBlocks
+    ) -> Mapping[int, Binding]:
+        """
+        Bind many; none where their tenant has a quota that is too small for them.
+        """
+        if not opening.limited:
+            return self._draw_all(wishes, opening)
+        with suppress(QuotaExceeded), self._queries.transaction():
+            drawn = self._draw_all(wishes, opening)
+            self._take_quota(opening, len(drawn))
+            return drawn
+        # The last ones may be had one by one.
+        self._openings.forget_full(opening.tenant_id)
+        return {}
+
+    def _take_quota(self, opening: OpenBlocks, count: int) -> None:
+        """
+        Count what this transaction has made for a tenant.
+
+        Raises:
+            QuotaExceeded: It may not have so many: the transaction has to be undone.
+        """
+        if not self.counting:
+            return
+        try:
+            take_quota(self._queries, opening.tenant_id, count)
+        except QuotaExceeded as error:
+            self._openings.note_full(opening.tenant_id, error)
+            raise
+
+    def _bind_opened(
+        self,
+        parties: Parties,
+        terms: Terms,
+        asked: tuple[XNumber | None, XNumber | None],
+        choice: NumberPolicy,
+        opening: OpenBlocks,
+    ) -> Binding:
+        x, y = asked
+        given = x or y
+        binding_id = opening.binding_ids[0]
+        if given is None and can_draw(parties, choice):
             wish = Wish(binding_id=binding_id, parties=parties, terms=terms)
             if (drawn := self._draw_one(wish, opening)) is not None:
                 return drawn

@@ -43,6 +43,7 @@ class OpenBlocks:
 
     Attributes:
         tenant_id: The tenant.
+        limited: Whether it has a quota.
         now: The store's time.
         own: Some of its own open blocks, drawn at random.
         shared: The same of those that are shared by all.
@@ -53,6 +54,7 @@ class OpenBlocks:
     """
 
     tenant_id: int
+    limited: bool
     now: datetime
     own: Sequence[Block]
     shared: Sequence[Block]
@@ -121,6 +123,7 @@ class NumberChooser:
             raise TenantNotFound(f"there is no active tenant {tenant!r}")
         return OpenBlocks(
             tenant_id=row["tenant_id"],
+            limited=row["limited"],
             now=row["opened_at"],
             own=[Block(value=each) for each in row["own"]],
             shared=[Block(value=each) for each in row["shared"]],

@@ -18,6 +18,7 @@ Importing: the rows of a file become bindings, all or none, or batch by batch.
 import random
 from array import array
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -40,7 +41,7 @@ from agi_router.bulk.copy_rows import copy_statement, pack_file
 from agi_router.bulk.csv_file import CsvReader, Record
 from agi_router.bulk.workers import Batch, Chunk, Entry, Place, Prepared, Sealer, Workshop
 from agi_router.db.arrays import array_of_integers, array_of_texts
-from agi_router.db.connection import KEYS_OUTDATED, Connection, translated
+from agi_router.db.connection import KEYS_OUTDATED, Connection, Queries, translated
 from agi_router.db.queries import query
 from agi_router.errors import (
     AgiRouterError,
@@ -54,6 +55,7 @@ from agi_router.inventory.capacity import Quarantine
 from agi_router.keys.registry import key_ids
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import BLOCK_SIZE, Block, XNumber
+from agi_router.tenants.quotas import take_quota
 from agi_router.tenants.scope import OPERATOR, Scope
 
 __all__ = ["Importer", "Tally", "Watcher"]
@@ -145,9 +147,13 @@ class Importer:
     ) -> None:
         self._connection = connection
         self._keys = keys
+        self._queries = Queries(connection)
+        self._bound: Counter[int] = Counter()
+        self._limited: frozenset[int] = frozenset()
         self._store_of_one = BindingStore(
             connection, keys, quarantine, open_modes=open_modes, scope=scope
         )
+        self._store_of_one.counting = False
         self._quarantine = quarantine
         self._fixed_lines = fixed_lines
         self._ttl = ttl
@@ -189,6 +195,7 @@ class Importer:
                 stands before the fault is imported.
             StoreError: The database failed; likewise.
             TenantNotFound: There is no such active tenant as the one whose rows are taken.
+            QuotaExceeded: A tenant may not have so many bindings; likewise, and none otherwise.
         """
         self._dry = dry_run
         reader = CsvReader(stream, self._watcher.encoding)
@@ -243,10 +250,17 @@ class Importer:
                 # After the imports' lock: who rotates keys takes both in this order.
                 self._execute("assert_current_keys", {"block": None, **key_ids(self._keys)})
             self._execute("steer_import", {})
+            self._bound.clear()
             yield
+            # At the end: until then no other bind of these tenants waits.
+            for tenant_id, count in sorted(self._bound.items()):
+                if tenant_id in self._limited:
+                    take_quota(self._queries, tenant_id, count)
 
     def _make_sealer(self, pools: Mapping[tuple[str, str], Pool]) -> Sealer:
-        tenants = {row["name"]: row["id"] for row in self._execute("list_active_tenants", {})}
+        rows = self._execute("list_active_tenants", {})
+        tenants = {row["name"]: row["id"] for row in rows}
+        self._limited = frozenset(row["id"] for row in rows if row["limited"])
         if self._tenant is not None and self._tenant not in tenants:
             raise TenantNotFound(f"there is no active tenant {self._tenant!r}")
         return Sealer(
@@ -306,6 +320,7 @@ class Importer:
             self._bind_single(records[line], chunk.now)
         if prepared.batch is not None and not self._dry and self._load_batch(prepared.batch):
             self.tally.bound += prepared.batch.size
+            self._bound.update(prepared.batch.tenants)
             return
         left = prepared.entries
         for deal in range(1, _DEALS + 1):
@@ -351,7 +366,7 @@ class Importer:
         Load *entries*; return those for which other numbers would do.
         """
         loaded = self._load(entries)
-        self.tally.bound += len(loaded.bound)
+        self._note_bound(loaded.bound)
         self.tally.there += loaded.there
         left = []
         for entry, place, why in loaded.refused:
@@ -422,6 +437,7 @@ class Importer:
             with self._connection.transaction():
                 self._store_of_one.bind(row.parties, terms, x=row.x, y=row.y)
                 self.tally.bound += 1
+                self._bound[self._sealer.tenants[row.tenant]] += not self._dry
                 if self._dry:
                     raise psycopg.Rollback
         except AgiRouterError as error:
@@ -430,6 +446,11 @@ class Importer:
                 self._reject(record, [_foreign_fault(row, foreign)])
             else:
                 self._reject(record, [Fault(None, str(error))])
+
+    def _note_bound(self, entries: Sequence[Entry]) -> None:
+        self.tally.bound += len(entries)
+        if not self._dry:
+            self._bound.update(entry.tenant_id for entry in entries)
 
     def _bind_on(
         self, numbers: tuple[XNumber, XNumber], row: BindRequest, entry: Entry, now: datetime
@@ -445,7 +466,7 @@ class Importer:
         if isinstance(again, Fault):
             return False
         loaded = self._load([again])
-        self.tally.bound += len(loaded.bound)
+        self._note_bound(loaded.bound)
         self.tally.there += loaded.there
         return not loaded.refused
 

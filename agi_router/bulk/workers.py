@@ -16,7 +16,7 @@ import multiprocessing
 import os
 import pickle
 import signal
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
@@ -128,6 +128,7 @@ class Batch(NamedTuple):
 
     Attributes:
         size: How many.
+        tenants: Of which tenant how many.
         blocks: Their blocks, each once, in order.
         numbers: The numbers they are on, each once.
         given: Those of them that the file gives.
@@ -140,6 +141,7 @@ class Batch(NamedTuple):
     """
 
     size: int
+    tenants: Mapping[int, int]
     blocks: list[int]
     numbers: str
     given: str
@@ -437,6 +439,7 @@ def _as_batch(entries: Sequence[Entry]) -> Batch | None:
         return None
     return Batch(
         size=len(entries),
+        tenants=Counter(entry.tenant_id for entry in entries),
         blocks=sorted({entry.block for entry in entries}),
         numbers=array_of_integers({place.x_number for place in places}),
         given=array_of_integers({number for entry in entries for number in entry.given}),

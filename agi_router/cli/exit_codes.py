@@ -72,6 +72,7 @@ EXIT_CODES = {
     "webhook_limit": 73,
     "webhook_invalid": 65,
     "check_not_found": 66,
+    "quota_exceeded": 73,
     "feed_not_found": 66,
     "feed_exists": 73,
     "feed_busy": 73,

@@ -2,20 +2,32 @@
 ``agi-router tenant``: the business users whose orders the bindings serve.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import click
 
 from agi_router.cli import tenant_checks
-from agi_router.cli.arguments import TENANT
+from agi_router.cli.arguments import TENANT, Checked
 from agi_router.cli.context import read_settings
 from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
 from agi_router.cli.stores import open_inventory
-from agi_router.tenants.model import UnknownNumbers
+from agi_router.tenants.model import Quota, UnknownNumbers, check_quota
 from agi_router.tenants.views import describe_tenant
 
 __all__ = ["group"]
 
+
+@dataclass(frozen=True)
+class _Most:
+    """
+    A quota that was typed; of nothing, there is none.
+    """
+
+    value: int | None
+
+
+_QUOTA = Checked("number|none", lambda text: _Most(check_quota(text)))
 _NAME = click.argument("name", type=TENANT, metavar="NAME")
 
 
@@ -110,6 +122,35 @@ def unknown(name: str, what: str, *, as_json: bool) -> None:
     """
     with open_inventory(read_settings()) as inventory:
         row = inventory.tenants.set_unknown_numbers(name, UnknownNumbers(what))
+    _echo(row, as_json=as_json)
+
+
+@group.command("limit")
+@_NAME
+@click.option(
+    "--max-bindings", type=_QUOTA, help="So many of its bindings may live at once; none: any."
+)
+@click.option("--max-binds", type=_QUOTA, help="So many may be made on a day; none: any.")
+@json_option
+def limit(
+    name: str, max_bindings: "_Most | None", max_binds: "_Most | None", *, as_json: bool
+) -> None:
+    r"""
+    Say how many bindings a tenant may have. What is left out stays as it is.
+
+    A day begins at 00:00 UTC. It is heeded within ten seconds.
+
+    \b
+    Example:
+      agi-router tenant limit couriers --max-bindings 100000 --max-binds none
+    """
+    wanted = {Quota.BINDINGS: max_bindings, Quota.BINDS: max_binds}
+    if set(wanted.values()) == {None}:
+        raise click.UsageError("say --max-bindings or --max-binds")
+    with open_inventory(read_settings()) as inventory:
+        for quota, most in wanted.items():
+            if most is not None:
+                row = inventory.tenants.set_quota(name, quota, most.value)
     _echo(row, as_json=as_json)
 
 

@@ -6,7 +6,9 @@ from enum import StrEnum
 
 from agi_router.texts import LONGEST_NAME, check_name
 
-__all__ = ["UnknownNumbers", "check_tenant"]
+__all__ = ["Quota", "UnknownNumbers", "check_quota", "check_tenant"]
+
+_LARGEST = 1_000_000_000
 
 
 class UnknownNumbers(StrEnum):
@@ -18,6 +20,31 @@ class UnknownNumbers(StrEnum):
     """It goes on."""
     REFUSE = "refuse"
     """It ends."""
+
+
+class Quota(StrEnum):
+    """
+    Of what a tenant may have only so many.
+    """
+
+    BINDINGS = "bindings"
+    """Bindings that live at once."""
+    BINDS = "binds"
+    """Bindings that are made on a day, which begins at 00:00 UTC."""
+
+
+def check_quota(text: str) -> int | None:
+    """
+    Read a quota: a number of 1 or more, or ``none``.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    if text.strip().lower() == "none":
+        return None
+    if text.isascii() and text.isdigit() and 1 <= int(text[:11]) <= _LARGEST:
+        return int(text)
+    raise ValueError("a quota is a number from 1 to 1000000000, or none")
 
 
 def check_tenant(text: str) -> str:

@@ -9,7 +9,7 @@ from agi_router.errors import (
     TenantExists,
     TenantNotFound,
 )
-from agi_router.tenants.model import UnknownNumbers
+from agi_router.tenants.model import Quota, UnknownNumbers
 from agi_router.tenants.scope import OPERATOR, Scope
 
 __all__ = ["TenantStore"]
@@ -69,6 +69,31 @@ class TenantStore:
         """
         self._scope.check_operator("says what becomes of numbers whose owner is unknown")
         return self._found("set_tenant_unknown_numbers", name, unknown=unknown)
+
+    def set_quota(self, name: str, quota: Quota, most: int | None) -> dict[str, Any]:
+        """
+        Say how many bindings a tenant may have, or have made on a day.
+
+        Args:
+            name: Of the tenant.
+            quota: Of what.
+            most: So many; :obj:`None`: any number.
+
+        Raises:
+            TenantNotFound: There is no such tenant.
+            OperatorOnly: A tenant asks.
+        """
+        self._scope.check_operator("says how many bindings a tenant may have")
+        return self._found("set_tenant_quota", name, quota=quota, most=most)
+
+    def find(self, name: str) -> dict[str, Any]:
+        """
+        A tenant.
+
+        Raises:
+            TenantNotFound: There is no such tenant.
+        """
+        return self._found("find_tenant", name)
 
     def find_id(self, name: str) -> int:
         """

@@ -36,5 +36,7 @@ def describe_tenant(row: dict[str, Any]) -> dict[str, Any]:
         "name": row["name"],
         "state": "active" if row["active"] else "suspended",
         "unknown_numbers": row["unknown_numbers"],
+        "max_bindings": row["max_bindings"],
+        "max_binds": row["max_binds"],
         "created_at": row["created_at"],
     }

@@ -53,6 +53,10 @@ CREATE TABLE agi_router.tenant (
     unknown_numbers text        NOT NULL DEFAULT 'ring'
                     CONSTRAINT tenant_unknown_numbers_check CHECK (unknown_numbers IN ('ring', 'refuse')),
     has_check       boolean     NOT NULL DEFAULT false,
+    max_bindings    integer     CONSTRAINT tenant_max_bindings_check CHECK (max_bindings > 0),
+    max_binds       integer     CONSTRAINT tenant_max_binds_check CHECK (max_binds > 0),
+    limited         boolean     NOT NULL
+                    GENERATED ALWAYS AS (max_bindings IS NOT NULL OR max_binds IS NOT NULL) STORED,
     -- What each call asks, in the form that costs it the least.
     told_of_calls   boolean     NOT NULL GENERATED ALWAYS AS ('call.admitted' = ANY (told)) STORED,
     told_of_answers boolean     NOT NULL GENERATED ALWAYS AS ('call.answered' = ANY (told)) STORED,
@@ -70,11 +74,45 @@ COMMENT ON COLUMN agi_router.tenant.created_at IS 'When it was added';
 COMMENT ON COLUMN agi_router.tenant.told IS 'Types of events that are written for it; of none, events cost nothing';
 COMMENT ON COLUMN agi_router.tenant.unknown_numbers IS 'What becomes of its bindings where a feed does not know whether a party''s number has a new owner: ring, or refuse, which ends them';
 COMMENT ON COLUMN agi_router.tenant.has_check IS 'Whether it has a row in tenant_check: each call looks here, and there only then';
+COMMENT ON COLUMN agi_router.tenant.max_bindings IS 'So many bindings of it may live at once; null: any number';
+COMMENT ON COLUMN agi_router.tenant.max_binds IS 'So many may be made for it on a day; null: any number';
+COMMENT ON COLUMN agi_router.tenant.limited IS 'Whether it has a quota: only then its binds are counted';
 COMMENT ON COLUMN agi_router.tenant.told_of_calls IS 'Whether calls that are admitted are told to it';
 COMMENT ON COLUMN agi_router.tenant.told_of_answers IS 'Whether it is told, while a call goes on, that its callee has answered';
 COMMENT ON COLUMN agi_router.tenant.told_of_ends IS 'Whether calls that have ended, or were refused, are told to it: both or neither; both where answers are';
 COMMENT ON INDEX agi_router.tenant_told_of_ends IS 'Whom a settlement tells';
 INSERT INTO agi_router.tenant (name) VALUES ('default');
+
+-- What binds of tenants with quotas are counted by, in several places of each tenant, so that they do not wait for each
+-- other; see agi_router.take_quota.
+
+CREATE TABLE agi_router.quota_use (
+    tenant_id integer  NOT NULL CONSTRAINT quota_use_tenant_id_fkey REFERENCES agi_router.tenant,
+    place     smallint NOT NULL,
+    day       date     NOT NULL,
+    binds     integer  NOT NULL,
+    in_all    bigint   NOT NULL,
+    CONSTRAINT quota_use_pkey PRIMARY KEY (tenant_id, place)
+) WITH (fillfactor = 50);
+COMMENT ON TABLE agi_router.quota_use IS 'How many bindings were made for tenants with quotas';
+COMMENT ON COLUMN agi_router.quota_use.tenant_id IS 'For whom';
+COMMENT ON COLUMN agi_router.quota_use.place IS 'One of several that are counted in; their sum counts';
+COMMENT ON COLUMN agi_router.quota_use.day IS 'The last day (UTC) on which any was made';
+COMMENT ON COLUMN agi_router.quota_use.binds IS 'How many on that day';
+COMMENT ON COLUMN agi_router.quota_use.in_all IS 'How many since it has a quota';
+
+CREATE TABLE agi_router.quota_count (
+    tenant_id  integer     NOT NULL CONSTRAINT quota_count_pkey PRIMARY KEY
+               CONSTRAINT quota_count_tenant_id_fkey REFERENCES agi_router.tenant,
+    alive      bigint,
+    mark       bigint,
+    counted_at timestamptz
+);
+COMMENT ON TABLE agi_router.quota_count IS 'How many bindings of tenants with quotas lived when they were counted; locked by those who are near a quota';
+COMMENT ON COLUMN agi_router.quota_count.tenant_id IS 'Whose';
+COMMENT ON COLUMN agi_router.quota_count.alive IS 'How many lived; null: not counted yet';
+COMMENT ON COLUMN agi_router.quota_count.mark IS 'How many had been made in all then';
+COMMENT ON COLUMN agi_router.quota_count.counted_at IS 'When they were counted';
 
 CREATE TABLE agi_router.tenant_check (
     tenant_id  integer     NOT NULL CONSTRAINT tenant_check_pkey PRIMARY KEY

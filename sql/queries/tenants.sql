@@ -4,11 +4,11 @@
 -- Add a tenant; no row if it is there already.
 INSERT INTO agi_router.tenant (name) VALUES (%(name)s)
     ON CONFLICT DO NOTHING
-RETURNING name, active, unknown_numbers, created_at;
+RETURNING name, active, unknown_numbers, max_bindings, max_binds, created_at;
 
 -- list_tenants --
 -- All tenants, with the number of blocks kept for each.
-SELECT t.name, t.active, t.unknown_numbers, t.created_at,
+SELECT t.name, t.active, t.unknown_numbers, t.max_bindings, t.max_binds, t.created_at,
        (SELECT count(*) FROM agi_router.block k WHERE k.tenant_id = t.id) AS blocks
   FROM agi_router.tenant t
  WHERE agi_router.in_scope(t.id, %(scope)s)
@@ -19,22 +19,41 @@ SELECT t.name, t.active, t.unknown_numbers, t.created_at,
 UPDATE agi_router.tenant
    SET active = %(active)s
  WHERE name = %(name)s
-RETURNING name, active, unknown_numbers, created_at;
+RETURNING name, active, unknown_numbers, max_bindings, max_binds, created_at;
 
 -- set_tenant_unknown_numbers --
 -- Say what becomes of a tenant's bindings where the owner of a number is unknown; no row if there is no such tenant.
 UPDATE agi_router.tenant
    SET unknown_numbers = %(unknown)s
  WHERE name = %(name)s
-RETURNING name, active, unknown_numbers, created_at;
+RETURNING name, active, unknown_numbers, max_bindings, max_binds, created_at;
 
 -- find_tenant --
--- A tenant's id by name.
-SELECT id FROM agi_router.tenant WHERE name = %(name)s AND agi_router.in_scope(id, %(scope)s);
+-- A tenant by name.
+SELECT id, name, active, unknown_numbers, max_bindings, max_binds, created_at
+  FROM agi_router.tenant
+ WHERE name = %(name)s AND agi_router.in_scope(id, %(scope)s);
 
 -- list_active_tenants --
--- The active tenants.
-SELECT id, name FROM agi_router.tenant WHERE active;
+-- The active tenants, and whether they have quotas.
+SELECT id, name, limited FROM agi_router.tenant WHERE active;
+
+-- set_tenant_quota --
+-- Say how many bindings a tenant may have; what was counted of it is counted anew. No row if there is no such tenant.
+WITH gone AS (
+    DELETE FROM agi_router.quota_count c
+     USING agi_router.tenant t
+     WHERE t.id = c.tenant_id AND t.name = %(name)s
+)
+UPDATE agi_router.tenant
+   SET max_bindings = CASE %(quota)s WHEN 'bindings' THEN %(most)s::integer ELSE max_bindings END,
+       max_binds = CASE %(quota)s WHEN 'binds' THEN %(most)s::integer ELSE max_binds END
+ WHERE name = %(name)s
+RETURNING name, active, unknown_numbers, max_bindings, max_binds, created_at;
+
+-- take_quota --
+-- Count bindings that were just made; a row where they are more than their tenant may have.
+SELECT * FROM agi_router.take_quota(%(tenant_id)s, %(count)s);
 
 -- expire_api_keys --
 -- Say of an owner's keys whose time is over that they are expired: they make room.

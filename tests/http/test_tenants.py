@@ -8,6 +8,7 @@ import pytest
 
 from agi_router.db.connection import Connection
 from harness.api import Client
+from testpbx.waiting import until
 
 A, B, C = (f"1380000020{serial}" for serial in range(3))
 
@@ -158,3 +159,27 @@ def test_explanations(operator: Client, couriers: Client, drivers: Client) -> No
     assert (told["verdict"], told["reason"]) == ("refuse", "stranger")
     told = operator.post("/v1/explanations", {"caller": "anonymous", "x": made["x"]})
     assert told["verdict"] == "refuse"
+
+
+def test_quotas(operator: Client, couriers: Client) -> None:
+    """The operator sets them; whoever has as many as he may is told so, and until when."""
+    told = operator.ask("PATCH", "/v1/tenants/couriers", {"max_bindings": 1, "max_binds": 2})
+    assert (told.json()["max_bindings"], told.json()["max_binds"]) == (1, 2)
+    made = couriers.bind("13800000701", "13800000702")
+    body = {"a": "13800000703", "b": "13800000704"}
+    refused = couriers.ask("POST", "/v1/bindings", body, Idempotency_Key="one")
+    assert (refused.status_code, refused.json()["code"]) == (429, "quota_exceeded")
+    assert "retry-after" not in refused.headers
+    operator.ask("PATCH", "/v1/tenants/couriers", {"max_bindings": None})
+    couriers.ask("DELETE", f"/v1/bindings/{made['id']}")
+
+    def bound() -> bool:
+        return couriers.ask("POST", "/v1/bindings", body, Idempotency_Key="two").status_code == 201
+
+    assert until(bound, timeout=20)
+    refused = couriers.ask("POST", "/v1/bindings", body, Idempotency_Key="three")
+    assert (refused.status_code, refused.json()["code"]) == (429, "quota_exceeded")
+    assert 0 < int(refused.headers["retry-after"]) <= 86_400
+    (left,) = couriers.post("/v1/bindings/batch", {"bindings": [body]})["results"]
+    assert (left["status"], left["problem"]["code"]) == (429, "quota_exceeded")
+    assert operator.ask("PATCH", "/v1/tenants/couriers", {"max_binds": 0}).status_code == 422

@@ -48,7 +48,7 @@ from agi_router.keys.ring import KeyRing
 from agi_router.numbers import Block, PhoneNumber, XNumber
 from agi_router.tenants.api_key_store import ApiKeyStore
 from agi_router.tenants.api_keys import ApiKey, KeyForm, KeyScope
-from agi_router.tenants.model import UnknownNumbers
+from agi_router.tenants.model import Quota, UnknownNumbers
 from agi_router.tenants.scope import OPERATOR, Scope
 from agi_router.tenants.store import TenantStore
 from harness.cli import Done, run
@@ -373,6 +373,10 @@ OPERATIONS: dict[tuple[type, str], Operation] = {
     (TenantStore, "set_unknown_numbers"): lambda store, target: (
         store.inventory.tenants.set_unknown_numbers(target.tenant, UnknownNumbers.REFUSE)
     ),
+    (TenantStore, "set_quota"): lambda store, target: store.inventory.tenants.set_quota(
+        target.tenant, Quota.BINDS, 9
+    ),
+    (TenantStore, "find"): lambda store, target: store.inventory.tenants.find(target.tenant),
     (TenantStore, "find_id"): lambda store, target: store.inventory.tenants.find_id(target.tenant),
     (TenantStore, "scope"): lambda store, target: store.inventory.tenants.scope(target.tenant),
     (ApiKeyStore, "add"): lambda store, target: _add_key(store, target.tenant)[0].tenant,

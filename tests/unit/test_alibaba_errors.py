@@ -83,6 +83,7 @@ def test_every_error_has_a_code(error: type[errors.AgiRouterError], kind: Kind) 
 @pytest.mark.parametrize(
     ("error", "kind", "code"),
     [
+        (errors.QuotaExceeded(), Kind.BIND, "isv.FLOW_LIMIT"),
         (errors.BindingConflict(), Kind.BIND, "isv.BIND_CONFLICT"),
         (errors.BindingConflict(), Kind.CHANGE, "isv.UPDATE_CONFLICT"),
         (errors.NumberResting(), Kind.BIND, "isv.BIND_CONFLICT"),

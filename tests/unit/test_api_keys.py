@@ -124,7 +124,14 @@ def test_how_they_are_shown() -> None:
     assert shown["scopes"] == ["bindings:read", "bindings:write"]
     assert shown["networks"] == ["192.0.2.0/24"]
     assert shown["tenant"] == "couriers"
-    tenant = {"name": "couriers", "active": False, "unknown_numbers": "ring", "created_at": NOON}
+    tenant = {
+        "name": "couriers",
+        "active": False,
+        "unknown_numbers": "ring",
+        "max_bindings": 9,
+        "max_binds": None,
+        "created_at": NOON,
+    }
     assert describe_tenant(tenant)["state"] == "suspended"
     assert describe_tenant(tenant)["unknown_numbers"] == "ring"
     assert describe_tenant({**tenant, "active": True})["state"] == "active"

@@ -89,6 +89,7 @@ BUSINESS: Final[Mapping[str, str]] = {
     "isv.POOLKEY_NOT_EXISTS": "号码池不存在",
     "isv.NO_NOT_EXIST": "号码不存在",
     "isv.OUT_OF_SERVICE": "账户已停用",
+    "isv.FLOW_LIMIT": "绑定数量已达上限",
 }
 """What is answered with 200 and ``Success: false``."""
 
@@ -155,6 +156,7 @@ _OURS: Final[Mapping[str, Mapping[Kind, str]]] = {
         Kind.LOOK: "isv.NO_NOT_EXIST",
     },
     "tenant_not_found": dict.fromkeys(Kind, "isv.POOLKEY_NOT_EXISTS"),
+    "quota_exceeded": dict.fromkeys(Kind, "isv.FLOW_LIMIT"),
     "pool_not_found": dict.fromkeys(Kind, "isv.POOLKEY_NOT_EXISTS"),
     "binding_changed": dict.fromkeys(Kind, "isv.FORBIDDEN_ACTION"),
     "limit_too_low": dict.fromkeys(Kind, "isv.ILLEGAL_ARGUMENT"),

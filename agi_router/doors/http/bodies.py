@@ -405,10 +405,21 @@ class TenantIn(Body):
 
 class TenantChange(Body):
     """
-    Whether a tenant's calls and bindings go on.
+    Whether a tenant's calls and bindings go on, and how many it may have.
+
+    What is left out stays (RFC 7396); null is any number.
     """
 
-    active: bool
+    active: bool = True
+    max_bindings: int | None = Field(
+        default=None, ge=1, le=10**9, description="So many of its bindings may live at once."
+    )
+    max_binds: int | None = Field(
+        default=None,
+        ge=1,
+        le=10**9,
+        description="So many may be made for it on a day, which begins at 00:00 UTC.",
+    )
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"active": False}]})
 

@@ -476,6 +476,8 @@ _TENANT: dict[str, Any] = {
     "name": "couriers",
     "state": "active",
     "unknown_numbers": "ring",
+    "max_bindings": 100_000,
+    "max_binds": None,
     "created_at": _TIME,
 }
 
@@ -490,6 +492,12 @@ class TenantOut(Out):
     unknown_numbers: UnknownNumbers = Field(
         description="What becomes of bindings where a feed does not know whether a party's number"
         " has a new owner: ring, they go on; refuse, they end."
+    )
+    max_bindings: int | None = Field(
+        description="So many of its bindings may live at once; null: any number."
+    )
+    max_binds: int | None = Field(
+        description="So many may be made for it on a day, which begins at 00:00 UTC."
     )
     created_at: str
 

@@ -18,6 +18,7 @@ from agi_router.errors import (
     AgiRouterError,
     NumberError,
     PoolNotFound,
+    QuotaExceeded,
     RequestInvalid,
     TenantNotFound,
 )
@@ -62,6 +63,7 @@ STATUSES: Final[Mapping[str, int]] = {
     "webhook_changed": 412,
     "webhook_limit": 409,
     "check_not_found": 404,
+    "quota_exceeded": 429,
     "binding_conflict": 409,
     "number_resting": 409,
     "binding_changed": 412,
@@ -219,6 +221,8 @@ def problem_of(error: AgiRouterError, *, pointer: str | None = None) -> Problem:
     """
     status = STATUSES[error.code]
     headers = {"Retry-After": "1"} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
+    if isinstance(error, QuotaExceeded) and error.wait is not None:
+        headers = {"Retry-After": str(error.wait)}
     # What is broken inside is nobody's business outside.
     detail = str(error)
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:

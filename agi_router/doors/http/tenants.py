@@ -13,12 +13,14 @@ from agi_router.doors.http.bodies import TenantChange, TenantIn
 from agi_router.doors.http.outs import TenantOut, TenantsOut, answers
 from agi_router.errors import TenantNotFound
 from agi_router.tenants.api_keys import KeyScope
-from agi_router.tenants.model import check_tenant
+from agi_router.tenants.model import Quota, check_tenant
 from agi_router.tenants.views import describe_tenant
 
 __all__ = ["router"]
 
 router = APIRouter(prefix="/v1", tags=["tenants"])
+
+_QUOTAS = {Quota.BINDINGS: "max_bindings", Quota.BINDS: "max_binds"}
 
 _Writes = Annotated[Desk, Depends(Needs(KeyScope.TENANTS_WRITE), scope="function")]
 
@@ -53,13 +55,22 @@ def add_tenant(body: TenantIn, desk: _Writes) -> Response:
 )
 def change_tenant(name: str, body: TenantChange, desk: _Writes) -> Response:
     """
-    Refuse every call and every new binding of a tenant from now on, or let them go on.
+    Refuse every call and every new binding of a tenant, or let them go on; set its quotas.
     """
+    tenants = desk.store.inventory.tenants
     try:
         known = check_tenant(name)
-        row = desk.store.inventory.tenants.set_active(known, active=body.active)
+        row = tenants.find(known)
     except (ValueError, TenantNotFound):
         raise TenantNotFound from None
-    state = "active" if body.active else "suspended"
-    desk.audit("PATCH /v1/tenants/{name}", f"tenant {known}: {state}")
+    said = body.model_fields_set
+    if "active" in said:
+        row = tenants.set_active(known, active=body.active)
+        state = "active" if body.active else "suspended"
+        desk.audit("PATCH /v1/tenants/{name}", f"tenant {known}: {state}")
+    for quota, word in _QUOTAS.items():
+        if word in said:
+            most = getattr(body, word)
+            row = tenants.set_quota(known, quota, most)
+            desk.audit("PATCH /v1/tenants/{name}", f"tenant {known}: {word} {most or 'any'}")
     return answer(describe_tenant(row))
