@@ -359,7 +359,12 @@ def test_another_tenants_bindings_do_not_exist(client: AlibabaClient, sign: Open
     assert operator.code(
         "BindAxb700", PoolKey="nobody", TelA=C, TelB=D, Expiration=beijing(HOUR)
     ) == ("isv.POOLKEY_NOT_EXISTS")
-    assert operator.code("UnbindSubs700", **name) == "OK"
+    for nobody in ("nobody", "a\0b"):
+        told = {**name, "PoolKey": nobody, "TelA": C, "TelB": D, "Expiration": beijing(HOUR)}
+        told |= {"PhoneNoX": name["TelX"], "SecretNo": name["TelX"]}
+        for action in ("BindAxb700", "UnbindSubs700", "QuerySubsId", "QuerySecretNoDetail"):
+            assert operator.code(action, **told) == "isv.POOLKEY_NOT_EXISTS", action
+    assert operator.code("UnbindSubs700", **{**name, "PoolKey": " couriers"}) == "OK"
 
 
 def test_a_block_of_another_tenant(client: AlibabaClient, store: BindingStore) -> None:

@@ -44,6 +44,7 @@ from agi_router.doors.alibaba.parameters import (
 )
 from agi_router.doors.http.auth import Desk
 from agi_router.doors.http.idempotency import do_once
+from agi_router.doors.http.webhooks import tenant_of
 from agi_router.errors import ExpiryInvalid, PoolNotFound
 from agi_router.inventory.model import NumberState
 from agi_router.numbers import XNumber, is_extension
@@ -378,6 +379,7 @@ def _pool(desk: Desk, given: Parameters) -> _Asked:
 
     Raises:
         Fault: There is none, or it is another tenant's; which of both is told to nobody.
+        TenantNotFound: The operator asks, and there is no such tenant.
     """
     key = given.need("PoolKey")
     tenant = desk.tenant or key
@@ -385,6 +387,8 @@ def _pool(desk: Desk, given: Parameters) -> _Asked:
         return _Asked(tenant, desk.store.pools.find(tenant, check_pool(key)))
     except (ValueError, PoolNotFound):
         # The tenant itself, with all that it has.
+        if desk.tenant is None:
+            return _Asked(tenant_of(key, desk), None)
         if key == tenant:
             return _Asked(tenant, None)
     raise Fault("isv.POOLKEY_NOT_EXISTS")

@@ -257,11 +257,12 @@ def tenant_of(asked: str | None, desk: Desk) -> str:
     if asked is None:
         return desk.tenant or "default"
     try:
-        desk.store.inventory.tenants.find_id(check_tenant(asked))
+        tenant = check_tenant(asked)
+        desk.store.inventory.tenants.find_id(tenant)
     except (ValueError, TenantNotFound):
         # What was asked for could be anything, a number too.
         raise TenantNotFound from None
-    return asked
+    return tenant
 
 
 def _find(webhook_id: str, desk: Desk) -> Webhook:
