@@ -11,6 +11,7 @@ from agi_router.bindings.words import (
     Direction,
     Display,
     Language,
+    Messages,
     Mode,
     Side,
 )
@@ -34,12 +35,13 @@ class RouteHit:
     shown: XNumber | None
     """The number the callee sees; :obj:`None` if it was never made."""
     state: BindingState
-    direction: Direction
+    direction: Direction | Messages
+    """Which side may call; of a text, which may text."""
     begins_at: datetime
     expires_at: datetime
     ended_at: datetime | None
     max_calls: int | None
-    """Uses in all, or :obj:`None` for no limit."""
+    """Uses in all, or :obj:`None` for no limit; of a text, texts."""
     calls_used: int
     ring_timeout: timedelta | None
     max_duration: timedelta | None

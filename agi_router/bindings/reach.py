@@ -5,20 +5,30 @@ Rules for the editor:
 
 1. A rule is a text, a reason and a predicate; the first that fails gives the reason. The texts are
    what :func:`explain` shows.
-2. Nothing here knows what is asked for: what a refused caller hears, and what rings, is of
-   :mod:`agi_router.calls`.
+2. What is asked for changes the rules about uses and sides, and nothing else: what a refused
+   caller hears, and what rings, is of :mod:`agi_router.calls`.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from enum import Enum, auto
 
 from agi_router.bindings.facts import Facts, RouteHit
 from agi_router.bindings.reasons import Reason
-from agi_router.bindings.words import BindingState, Side
+from agi_router.bindings.words import BindingState, Callback, Messages, Side
 from agi_router.numbers import PhoneNumber, XNumber
 
-__all__ = ["Reach", "Step", "Unreachable", "explain", "find_reach"]
+__all__ = ["Asked", "Reach", "Step", "Unreachable", "explain", "find_reach"]
+
+
+class Asked(Enum):
+    """
+    What somebody wants of the other side.
+    """
+
+    CALL = auto()
+    TEXT = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +122,7 @@ _X_RULES = (
     ),
 )
 _IS_PARTY = "the caller is a party on the number"
-_HIT_RULES = (
+_LIFE_RULES = (
     _HitRule("the binding has begun", Reason.NO_BINDING, lambda _, g, now: g.begins_at <= now),
     _HitRule("the tenant is active", Reason.TENANT_SUSPENDED, lambda _, g, __: g.tenant_active),
     _HitRule(
@@ -154,6 +164,8 @@ _HIT_RULES = (
         # That of A lives as long as the binding; the one that A's call has made may not.
         lambda _, g, now: g.side is Side.A or _number_lives(g, now),
     ),
+)
+_CALL_RULES = (
     _HitRule(
         "calls are left",
         Reason.USED_UP,
@@ -167,6 +179,33 @@ _HIT_RULES = (
         Reason.WRONG_DIRECTION,
         lambda _, g, __: g.direction.allows(g.side),
     ),
+)
+# A text has the uses and the sides of its own. Strangers are not remembered by what they write, so
+# what A wrote back could reach somebody else; and one text goes to one.
+_TEXT_RULES = (
+    _HitRule(
+        "the mode takes texts",
+        Reason.MODE_UNSUPPORTED,
+        lambda _, g, __: not g.mode.open and not (g.callback is Callback.ALL and g.several),
+    ),
+    _HitRule(
+        "texts are on", Reason.MESSAGES_OFF, lambda _, g, __: g.direction is not Messages.OFF
+    ),
+    _HitRule(
+        "texts are left",
+        Reason.USED_UP,
+        lambda _, g, __: (
+            g.state is not BindingState.USED_UP
+            and (g.max_calls is None or g.calls_used < g.max_calls)
+        ),
+    ),
+    _HitRule(
+        "this side may text",
+        Reason.WRONG_DIRECTION,
+        lambda _, g, __: g.direction.allows(g.side),
+    ),
+)
+_PARTY_RULES = (
     _HitRule(
         "somebody has called, or a fixed number is set",
         Reason.NO_CALLBACK,
@@ -183,16 +222,23 @@ _HIT_RULES = (
         lambda caller, g, now: caller not in _parties(g, now),
     ),
 )
+_HIT_RULES = {
+    Asked.CALL: (*_LIFE_RULES, *_CALL_RULES, *_PARTY_RULES),
+    Asked.TEXT: (*_LIFE_RULES, *_TEXT_RULES, *_PARTY_RULES),
+}
 
 
-def find_reach(caller: PhoneNumber, facts: Facts, *, now: datetime) -> Reach | Unreachable:
+def find_reach(
+    caller: PhoneNumber, facts: Facts, *, now: datetime, asked: Asked = Asked.CALL
+) -> Reach | Unreachable:
     """
     Whether *caller* may reach the other side.
 
     Args:
         caller: Who asks.
-        facts: What the store knows of it on the number that it dials.
+        facts: What the store knows of it on the number that it dials, for what is asked.
         now: The store's time, timezone-aware.
+        asked: What is asked for.
 
     Returns:
         Who is reached, or why nobody is: ``stranger`` where the caller is no party. Never raises.
@@ -203,27 +249,31 @@ def find_reach(caller: PhoneNumber, facts: Facts, *, now: datetime) -> Reach | U
     hit = facts.hit
     if hit is None:
         return Unreachable(Reason.STRANGER, None)
-    for hit_rule in _HIT_RULES:
+    for hit_rule in _HIT_RULES[asked]:
         if not hit_rule.holds(caller, hit, now):
             return Unreachable(hit_rule.reason, hit)
     return Reach(hit, _parties(hit, now), hit.shown if _number_lives(hit, now) else None)
 
 
-def explain(caller: PhoneNumber, facts: Facts, *, now: datetime) -> Iterator[Step]:
+def explain(
+    caller: PhoneNumber, facts: Facts, *, now: datetime, asked: Asked = Asked.CALL
+) -> Iterator[Step]:
     """
     The rules that :func:`find_reach` applies, in order, up to the first that fails.
     """
-    for step in _steps(caller, facts, now):
+    for step in _steps(caller, facts, now, asked):
         yield step
         if not step.holds:
             return
 
 
-def _steps(caller: PhoneNumber, facts: Facts, now: datetime) -> Iterator[Step]:
+def _steps(
+    caller: PhoneNumber, facts: Facts, now: datetime, asked: Asked = Asked.CALL
+) -> Iterator[Step]:
     for rule in _X_RULES:
         yield Step(rule.text, rule.holds(facts))
     hit = facts.hit
     yield Step(_IS_PARTY, hit is not None)
     if hit is not None:
-        for hit_rule in _HIT_RULES:
+        for hit_rule in _HIT_RULES[asked]:
             yield Step(hit_rule.text, hit_rule.holds(caller, hit, now))

@@ -11,7 +11,7 @@ __all__ = ["Reason"]
 
 class Reason(StrEnum):
     """
-    Why a call is refused: one word.
+    Why a call, or a text, is refused: one word.
 
     Source: the project's domain notes, sections 2.2 and 4.1. ``party_locked`` is told to the
     locked caller; a locked callee is another reason, because the caller must not learn of it.
@@ -55,6 +55,9 @@ class Reason(StrEnum):
     CERTIFICATE_INVALID = "certificate_invalid"
     REGION_NOT_SERVED = "region_not_served"
     MERGED = "merged"
+    MESSAGES_OFF = "messages_off"
+    MODE_UNSUPPORTED = "mode_unsupported"
+    TOO_LONG = "too_long"
     NO_CAPACITY = "no_capacity"
     PLATFORM_FAULT = "platform_fault"
 
@@ -87,4 +90,5 @@ _HIDES_NOTHING = _OURS | {
     Reason.CALLER_UNREADABLE,
     Reason.RATE_CALLER,
     Reason.MERGED,
+    Reason.TOO_LONG,
 }

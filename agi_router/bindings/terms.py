@@ -18,6 +18,7 @@ from agi_router.bindings.words import (
     Direction,
     Display,
     Language,
+    Messages,
     check_pool,
     check_prompts,
 )
@@ -327,6 +328,13 @@ class Terms:
             Name(check_pool),
             fixed=True,
         ),
+    )
+    messages: Messages = field(
+        default=Messages.OFF,
+        metadata=_told("`both`, `a`, `b` or `off`: which side may text", Words(Messages)),
+    )
+    max_messages: int | None = field(
+        default=None, metadata=_told("texts in all; no limit if left out", Whole())
     )
 
 

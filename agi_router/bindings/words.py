@@ -16,6 +16,7 @@ __all__ = [
     "Direction",
     "Display",
     "Language",
+    "Messages",
     "Mode",
     "Side",
     "check_order_id",
@@ -67,6 +68,23 @@ class Direction(StrEnum):
         Whether a caller standing on *side* may call.
         """
         return self is Direction.BOTH or self.value == side.value
+
+
+class Messages(StrEnum):
+    """
+    Which side may text the other: both, only A, only B, or none.
+    """
+
+    BOTH = "both"
+    A = "a"
+    B = "b"
+    OFF = "off"
+
+    def allows(self, side: Side) -> bool:
+        """
+        Whether a sender standing on *side* may text.
+        """
+        return self is Messages.BOTH or self.value == side.value
 
 
 class Callback(StrEnum):

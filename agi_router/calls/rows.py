@@ -17,6 +17,7 @@ from agi_router.bindings.words import (
     Direction,
     Display,
     Language,
+    Messages,
     Mode,
     Side,
     check_prompts,
@@ -52,15 +53,18 @@ _MODES: Final = _Words(Mode)
 _SIDES: Final = _Words(Side)
 _STATES: Final = _Words(BindingState)
 _DIRECTIONS: Final = _Words(Direction)
+_MESSAGES: Final = _Words(Messages)
 _LANGUAGES: Final = _Words(Language)
 _CALLBACKS: Final = _Words(Callback)
 _DISPLAYS: Final = _Words(Display)
 _UNANSWERED: Final = _Words(Unanswered)
 
 
-def read_admission(row: dict[str, Any], x_number: XNumber, keys: KeyRing) -> Admission:
+def read_admission(
+    row: dict[str, Any], x_number: XNumber, keys: KeyRing, *, text: bool = False
+) -> Admission:
     """
-    Read one row of facts about a caller on *x_number*.
+    Read one row of facts about a caller on *x_number*: for a call, or for a *text*.
 
     Raises:
         SealError: The callee does not open with these keys.
@@ -74,7 +78,7 @@ def read_admission(row: dict[str, Any], x_number: XNumber, keys: KeyRing) -> Adm
             certificate_valid=row["certificate_valid"],
             x_bound=row["x_bound"],
             x_extended=row["x_extended"],
-            hit=None if row["binding_id"] is None else _read_hit(row, x_number, keys),
+            hit=None if row["binding_id"] is None else _read_hit(row, x_number, keys, text=text),
         ),
     )
 
@@ -95,7 +99,7 @@ def caller_tags(call: Call, keys: KeyRing, *, open_modes: bool) -> list[int]:
     return [*tags, 0] if open_modes else tags
 
 
-def _read_hit(row: dict[str, Any], x_number: XNumber, keys: KeyRing) -> RouteHit:
+def _read_hit(row: dict[str, Any], x_number: XNumber, keys: KeyRing, *, text: bool) -> RouteHit:
     try:
         mode, side = _MODES[row["mode"]], _SIDES[row["side"]]
         last = row["last_callee"]
@@ -110,7 +114,7 @@ def _read_hit(row: dict[str, Any], x_number: XNumber, keys: KeyRing) -> RouteHit
             else keys.open(row["callee"], route, Purpose.CALLEE),
             shown=None if row["shown"] is None else XNumber.from_int(row["shown"]),
             state=_STATES[row["state"]],
-            direction=_DIRECTIONS[row["direction"]],
+            direction=(_MESSAGES if text else _DIRECTIONS)[row["direction"]],
             begins_at=row["begins_at"],
             expires_at=row["expires_at"],
             ended_at=row["ended_at"],

@@ -81,6 +81,10 @@ _TREATMENTS = {
     # RFC 3261, 8.2.2.2, has 482 for a copy of a call that goes on, and no cause becomes that. A
     # 603 would end the first one, too.
     Reason.MERGED: Treatment(31, "try_later"),
+    # A call is never refused so.
+    Reason.MESSAGES_OFF: Treatment(21, "one_way"),
+    Reason.MODE_UNSUPPORTED: Treatment(21, "one_way"),
+    Reason.TOO_LONG: Treatment(21, "one_way"),
     Reason.NO_CAPACITY: Treatment(34, "lines_busy"),
     Reason.PLATFORM_FAULT: Treatment(31, "try_later"),
 }

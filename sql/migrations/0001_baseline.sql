@@ -321,10 +321,13 @@ CREATE TABLE agi_router.binding (
     pool            text,
     version         integer     NOT NULL DEFAULT 1,
     sequence        integer     NOT NULL DEFAULT 0,
+    messages        text        NOT NULL DEFAULT 'off',
+    max_messages    integer,
+    messages_used   integer     NOT NULL DEFAULT 0,
     CONSTRAINT binding_pkey PRIMARY KEY (block, id),
     CONSTRAINT binding_block_parent_id_fkey
         FOREIGN KEY (block, parent_id) REFERENCES agi_router.binding (block, id),
-    CONSTRAINT binding_uses CHECK (calls_used BETWEEN 0 AND max_calls)
+    CONSTRAINT binding_uses CHECK (calls_used BETWEEN 0 AND max_calls AND messages_used BETWEEN 0 AND max_messages)
 ) WITH (fillfactor = 85);
 -- The newest and the number of those that live, and what the clock has ended: without looking at the rest.
 CREATE INDEX binding_alive ON agi_router.binding (block, id) INCLUDE (expires_at) WHERE ended_at IS NULL;
@@ -376,6 +379,9 @@ COMMENT ON COLUMN agi_router.binding.industrial_id IS 'Id of the order at an ind
 COMMENT ON COLUMN agi_router.binding.pool IS 'Name of the pool that it was made in; null: none';
 COMMENT ON COLUMN agi_router.binding.version IS 'How often somebody has said what is agreed, members and end included; counts and ends by clock leave it';
 COMMENT ON COLUMN agi_router.binding.sequence IS 'How many events of it were written';
+COMMENT ON COLUMN agi_router.binding.messages IS 'Which side may text';
+COMMENT ON COLUMN agi_router.binding.max_messages IS 'Texts in all; null: no limit';
+COMMENT ON COLUMN agi_router.binding.messages_used IS 'Texts taken, less those that came back because they were not sent';
 
 -- Routes
 --
@@ -576,6 +582,117 @@ CREATE TYPE agi_router.facts AS (
     tenant_check      boolean
 );
 COMMENT ON TYPE agi_router.facts IS 'What is known of one caller on one number at one moment; binding_id and what follows are null for a stranger; sequence: of the event to be written of an admission, null where none is; tell_answer: whether its tenant is told of the callee''s answer; tenant_check: whether its tenant has a check of its own';
+
+-- Texts
+--
+-- A text is taken, counted and stored in one transaction, and only then is it accepted; from then on it is owed
+-- (message_out) until it was sent or cannot be. What it said, and to whom it goes, stands in message_out alone and
+-- is deleted with it. A request that is repeated is known by message_seen.
+
+CREATE TABLE agi_router.message (
+    block       bigint      NOT NULL,
+    id          text        NOT NULL,
+    day         date        NOT NULL,
+    x_number    bigint      NOT NULL,
+    binding_id  bigint      NOT NULL,
+    tenant_id   integer     NOT NULL,
+    side        text        NOT NULL CONSTRAINT message_side_check CHECK (side IN ('a', 'b')),
+    shown       bigint      NOT NULL,
+    link_in     text        NOT NULL,
+    octets      integer     NOT NULL,
+    received_at timestamptz NOT NULL,
+    expires_at  timestamptz NOT NULL,
+    state       text        NOT NULL DEFAULT 'queued'
+                CONSTRAINT message_state_check CHECK (state IN ('queued', 'sent', 'failed', 'expired')),
+    reason      text,
+    status      integer,
+    attempts    integer     NOT NULL DEFAULT 0,
+    maybe_twice boolean     NOT NULL DEFAULT false,
+    done_at     timestamptz,
+    CONSTRAINT message_pkey PRIMARY KEY (block, id, day),
+    CONSTRAINT message_done_check CHECK ((state = 'queued') = (done_at IS NULL))
+) PARTITION BY RANGE (day);
+CREATE TABLE agi_router.message_other PARTITION OF agi_router.message DEFAULT;
+CREATE INDEX message_binding ON agi_router.message (block, binding_id);
+CREATE INDEX message_tenant ON agi_router.message (tenant_id, received_at);
+COMMENT ON TABLE agi_router.message IS 'One row per text that was accepted, without what it said; a partition per day, kept as long as calls';
+COMMENT ON TABLE agi_router.message_other IS 'Texts of days for which no partition was made';
+COMMENT ON COLUMN agi_router.message.block IS 'Block of the number it was sent to';
+COMMENT ON COLUMN agi_router.message.id IS 'Its name: block, second and a random number';
+COMMENT ON COLUMN agi_router.message.day IS 'Day (UTC) of the second in the id; the partition';
+COMMENT ON COLUMN agi_router.message.x_number IS 'The 700 number it was sent to';
+COMMENT ON COLUMN agi_router.message.binding_id IS 'Binding it used';
+COMMENT ON COLUMN agi_router.message.tenant_id IS 'Tenant whose binding it used';
+COMMENT ON COLUMN agi_router.message.side IS 'Side the sender stood on';
+COMMENT ON COLUMN agi_router.message.shown IS '700 number that its receiver is shown';
+COMMENT ON COLUMN agi_router.message.link_in IS 'The door it came in by';
+COMMENT ON COLUMN agi_router.message.octets IS 'Length of what it said, in UTF-8';
+COMMENT ON COLUMN agi_router.message.received_at IS 'When it was accepted';
+COMMENT ON COLUMN agi_router.message.expires_at IS 'When it is given up';
+COMMENT ON COLUMN agi_router.message.state IS 'queued: owed; sent: the next hop has taken it; failed: it never will; expired: its time was over';
+COMMENT ON COLUMN agi_router.message.reason IS 'Why it was not sent; null: it was, or may be yet';
+COMMENT ON COLUMN agi_router.message.status IS 'Final status of the last try, of the protocol it went out by; null: none';
+COMMENT ON COLUMN agi_router.message.attempts IS 'How often it was tried';
+COMMENT ON COLUMN agi_router.message.maybe_twice IS 'Whether a try was begun of which nobody knows how it ended, and another one after it';
+COMMENT ON COLUMN agi_router.message.done_at IS 'When it reached a final state';
+COMMENT ON INDEX agi_router.message_tenant IS 'Texts of a tenant, by time';
+
+CREATE TABLE agi_router.message_out (
+    block       bigint      NOT NULL,
+    id          text        NOT NULL,
+    day         date        NOT NULL,
+    binding_id  bigint      NOT NULL,
+    link_out    text        NOT NULL,
+    next_at     timestamptz NOT NULL,
+    expires_at  timestamptz NOT NULL,
+    attempts    integer     NOT NULL DEFAULT 0,
+    in_hand     boolean     NOT NULL DEFAULT false,
+    maybe_twice boolean     NOT NULL DEFAULT false,
+    x_number    bigint      NOT NULL,
+    caller_tag  bigint      NOT NULL,
+    side        text        NOT NULL,
+    shown       bigint      NOT NULL,
+    purpose     text        NOT NULL
+                CONSTRAINT message_out_purpose_check CHECK (purpose IN ('callee', 'last_caller')),
+    callee      bytea       NOT NULL,
+    body        bytea       NOT NULL,
+    CONSTRAINT message_out_pkey PRIMARY KEY (block, id)
+) WITH (fillfactor = 70);
+CREATE INDEX message_out_due ON agi_router.message_out (link_out, next_at);
+COMMENT ON TABLE agi_router.message_out IS 'Texts that are owed, with what they say and to whom they go, sealed; what has a final state is deleted';
+COMMENT ON COLUMN agi_router.message_out.block IS 'Block of the text';
+COMMENT ON COLUMN agi_router.message_out.id IS 'The text';
+COMMENT ON COLUMN agi_router.message_out.day IS 'Its day';
+COMMENT ON COLUMN agi_router.message_out.binding_id IS 'Binding it used';
+COMMENT ON COLUMN agi_router.message_out.link_out IS 'The door it goes out by: no other takes it';
+COMMENT ON COLUMN agi_router.message_out.next_at IS 'When it is tried next; while it is in hand, when it is given to another';
+COMMENT ON COLUMN agi_router.message_out.expires_at IS 'When it is given up';
+COMMENT ON COLUMN agi_router.message_out.attempts IS 'How often it was taken to be sent';
+COMMENT ON COLUMN agi_router.message_out.in_hand IS 'Whether a try is under way, or was when its door died';
+COMMENT ON COLUMN agi_router.message_out.maybe_twice IS 'Whether a try was taken of which nobody knows how it ended';
+COMMENT ON COLUMN agi_router.message_out.x_number IS 'Number of the route that callee is sealed for';
+COMMENT ON COLUMN agi_router.message_out.caller_tag IS 'Tag of that route';
+COMMENT ON COLUMN agi_router.message_out.side IS 'Side of that route';
+COMMENT ON COLUMN agi_router.message_out.shown IS '700 number of that route, which the receiver is shown';
+COMMENT ON COLUMN agi_router.message_out.purpose IS 'What callee stands for in that route';
+COMMENT ON COLUMN agi_router.message_out.callee IS 'Who receives it, sealed as in that route; of several the first';
+COMMENT ON COLUMN agi_router.message_out.body IS 'What it says, sealed for its id';
+COMMENT ON INDEX agi_router.message_out_due IS 'What a door has to send next';
+
+CREATE TABLE agi_router.message_seen (
+    block bigint      NOT NULL,
+    same  bytea       NOT NULL CONSTRAINT message_seen_same_check CHECK (length(same) = 32),
+    id    text        NOT NULL,
+    at    timestamptz NOT NULL,
+    CONSTRAINT message_seen_pkey PRIMARY KEY (block, same)
+);
+CREATE INDEX message_seen_at ON agi_router.message_seen (at);
+COMMENT ON TABLE agi_router.message_seen IS 'Requests by which texts were accepted, while their senders may repeat them';
+COMMENT ON COLUMN agi_router.message_seen.block IS 'Block of the text';
+COMMENT ON COLUMN agi_router.message_seen.same IS 'Keyed hash of what makes the request the same as another';
+COMMENT ON COLUMN agi_router.message_seen.id IS 'The text';
+COMMENT ON COLUMN agi_router.message_seen.at IS 'When it was accepted';
+COMMENT ON INDEX agi_router.message_seen_at IS 'What may be forgotten';
 
 -- A call is named by its Asterisk, so two of them may not have one name: either would give back the
 -- other's uses.

@@ -22,6 +22,8 @@ SELECT substring(s.sealed FROM 1 FOR 3) AS header, count(*) AS values
         UNION ALL SELECT last_callee FROM agi_router.route
         UNION ALL SELECT callee FROM agi_router.past_route
         UNION ALL SELECT caller FROM agi_router.past_route
+        UNION ALL SELECT callee FROM agi_router.message_out
+        UNION ALL SELECT body FROM agi_router.message_out
         UNION ALL SELECT sealed FROM agi_router.api_key
         UNION ALL SELECT secret FROM agi_router.webhook
         UNION ALL SELECT old_secret FROM agi_router.webhook
@@ -117,14 +119,14 @@ WITH gone AS (
 SELECT count(*) AS rows FROM gone;
 
 -- drop_day --
--- Drop the oldest day of calls or events if all of it is past retention; null where it cannot be had at once.
+-- Drop the oldest day of calls, events or texts if all of it is past retention; null where it cannot be had at once.
 SELECT agi_router.drop_day(
     %(parent)s, ((now() - %(retention)s::interval) AT TIME ZONE 'UTC')::date) AS day;
 
 -- ensure_days --
 -- Make the partitions of yesterday to two weeks ahead; returns the days that have none yet, and why.
 SELECT p.parent, e.day, e.why
-  FROM (VALUES ('call'), ('event')) p (parent)
+  FROM (VALUES ('call'), ('event'), ('message')) p (parent)
  CROSS JOIN LATERAL agi_router.ensure_days(
        p.parent, (now() AT TIME ZONE 'UTC')::date - 1, (now() AT TIME ZONE 'UTC')::date + 14) e
  ORDER BY p.parent, e.day;

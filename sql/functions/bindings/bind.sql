@@ -15,6 +15,7 @@ BEGIN
     made := jsonb_populate_record(NULL::agi_router.binding, _terms);
     made.block := _block;
     made.calls_used := 0;
+    made.messages_used := 0;
     made.calls_settled := 0;
     made.sequence := 0;
     made.begins_at := now();

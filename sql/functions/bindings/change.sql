@@ -24,7 +24,7 @@ BEGIN
                     WHEN was.parent_id IS NOT NULL THEN 'child'
                     WHEN _changes ? 'expires_at'
                          AND (made.expires_at <= _now OR made.expires_at > _now + _longest) THEN 'expiry'
-                    WHEN made.max_calls < was.calls_used THEN 'used'
+                    WHEN made.max_calls < was.calls_used OR made.max_messages < was.messages_used THEN 'used'
                     WHEN made IS NOT DISTINCT FROM was THEN 'same' ELSE 'changed' END;
     IF outcome <> 'changed' THEN
         RETURN NEXT;

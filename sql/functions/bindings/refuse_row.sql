@@ -11,7 +11,7 @@ COMMENT ON FUNCTION agi_router.refuse_row IS 'Fails as a CHECK of the trigger''s
 CREATE OR REPLACE TRIGGER binding_terms
     AFTER INSERT OR UPDATE OF max_calls, ring_timeout, max_duration, language, order_id, counting,
                               direction, display_a, display_b, prompts, out_id, user_data, industrial_id,
-                              pool
+                              pool, messages, max_messages
     ON agi_router.binding FOR EACH ROW
     WHEN (NOT (NEW.max_calls > 0
                AND NEW.ring_timeout BETWEEN 5 AND 120
@@ -26,7 +26,9 @@ CREATE OR REPLACE TRIGGER binding_terms
                AND length(NEW.out_id) BETWEEN 1 AND 128
                AND length(NEW.user_data) BETWEEN 1 AND 1024
                AND length(NEW.industrial_id) BETWEEN 1 AND 128
-               AND NEW.pool ~ '^[A-Za-z][A-Za-z0-9._-]{0,63}$'))
+               AND NEW.pool ~ '^[A-Za-z][A-Za-z0-9._-]{0,63}$'
+               AND NEW.messages IN ('both', 'a', 'b', 'off')
+               AND NEW.max_messages > 0))
     EXECUTE FUNCTION agi_router.refuse_row();
 COMMENT ON TRIGGER binding_terms ON agi_router.binding IS 'What the terms of a binding may be; null is none';
 

@@ -33,6 +33,7 @@ BEGIN
     made.id := nextval('agi_router.binding_id');
     made.parent_id := _parent_id;
     made.calls_used := 0;
+    made.messages_used := 0;
     made.calls_settled := 0;
     made.sequence := 0;
     made.pair_tag := NULL;

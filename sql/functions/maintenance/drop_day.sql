@@ -6,7 +6,7 @@ DECLARE
     oldest text;
     its_day date;
 BEGIN
-    IF parent NOT IN ('call', 'event') THEN
+    IF parent NOT IN ('call', 'event', 'message') THEN
         RAISE invalid_parameter_value USING MESSAGE = format('%s has no days', parent);
     END IF;
     SELECT c.relname, to_date(right(c.relname, 8), 'YYYYMMDD')
@@ -30,5 +30,5 @@ EXCEPTION
         RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION agi_router.drop_day IS 'Drops the oldest partition of a table, call or event, if its day is before this one and older than six months, and returns the day; null: nothing to drop, or no lock to be had now';
+COMMENT ON FUNCTION agi_router.drop_day IS 'Drops the oldest partition of a table, call, event or message, if its day is before this one and older than six months, and returns the day; null: nothing to drop, or no lock to be had now';
 REVOKE EXECUTE ON FUNCTION agi_router.drop_day FROM PUBLIC;

@@ -16,7 +16,7 @@ DECLARE
     own text;
     other CONSTANT text := format('agi_router.%I', parent || '_other');
 BEGIN
-    IF parent NOT IN ('call', 'event') THEN
+    IF parent NOT IN ('call', 'event', 'message') THEN
         RAISE invalid_parameter_value USING MESSAGE = format('%s has no days', parent);
     END IF;
     IF last >= first + most_days THEN
@@ -78,5 +78,5 @@ BEGIN
     END;
 END
 $$;
-COMMENT ON FUNCTION agi_router.ensure_days IS 'Makes the partitions of a table, call or event, for these days, 31 at most, and moves their rows there; returns the days that have none yet. held: somebody has locked the default partition, as a dump does; crowded: it has too many rows to be looked through while calls wait';
+COMMENT ON FUNCTION agi_router.ensure_days IS 'Makes the partitions of a table, call, event or message, for these days, 31 at most, and moves their rows there; returns the days that have none yet. held: somebody has locked the default partition, as a dump does; crowded: it has too many rows to be looked through while calls wait';
 REVOKE EXECUTE ON FUNCTION agi_router.ensure_days FROM PUBLIC;

@@ -1,0 +1,93 @@
+CREATE OR REPLACE FUNCTION agi_router.admit_message(
+    _block bigint, _tag_key integer, _seal_key integer, _x_number bigint, _tags bigint[], _id text, _day date,
+    _same bytea, _link_in text, _link_out text, _validity interval, _octets integer, _body bytea)
+RETURNS agi_router.facts
+LANGUAGE plpgsql AS $$
+-- The guards below are those of agi_router/bindings/reach.py. Taking the use and checking it are one
+-- UPDATE, as in agi_router.admit: a concurrent text waits for the row and checks the newest version.
+DECLARE
+    _now    timestamptz := clock_timestamp();
+    _tag    bigint := _tags[1];
+    _chosen bytea;
+    _latest boolean;
+    facts   agi_router.facts;
+BEGIN
+    -- A repeat may fail a guard for the use that the first one took, so it is known before.
+    IF EXISTS (SELECT 1 FROM agi_router.message_seen s WHERE s.block = _block AND s.same = _same) THEN
+        RAISE unique_violation USING
+            MESSAGE = 'the text was accepted before', CONSTRAINT = 'message_seen_pkey';
+    END IF;
+    PERFORM agi_router.assert_current_keys(_block, _tag_key, _seal_key);
+    IF cardinality(_tags) > 1 THEN
+        SELECT o.caller_tag
+          INTO _tag
+          FROM agi_router.route o
+         WHERE o.block = _block AND o.x_number = _x_number AND o.caller_tag = ANY (_tags)
+         ORDER BY array_position(_tags, o.caller_tag)
+         LIMIT 1;
+    END IF;
+    UPDATE agi_router.binding b
+       SET messages_used = b.messages_used + 1
+      FROM agi_router.route r
+      LEFT JOIN agi_router.binding c ON c.block = r.block AND c.id = r.child_id,
+           agi_router.block k,
+           agi_router.tenant t
+     WHERE r.block = _block AND r.x_number = _x_number AND r.caller_tag = _tag
+       AND b.block = _block AND b.id = r.binding_id
+       AND k.block = _block AND k.state <> 'returned' AND k.valid_from <= _now AND k.valid_until > _now
+       AND t.id = b.tenant_id AND t.active
+       AND b.ended_at IS NULL AND b.begins_at <= _now AND b.expires_at > _now
+       AND b.mode NOT IN ('ax', 'axe')
+       AND NOT (b.callback IS NOT DISTINCT FROM 'all' AND coalesce(cardinality(r.callee_tags), 0) > 1)
+       AND (b.max_messages IS NULL OR b.messages_used < b.max_messages)
+       AND (b.messages = 'both' OR b.messages = r.side)
+       AND (r.callee IS NOT NULL
+            OR r.last_callee IS NOT NULL
+               AND (b.callback_window IS NULL OR _now - r.last_at < make_interval(secs => b.callback_window)))
+       AND r.shown IS NOT NULL
+       AND (r.child_id IS NULL OR c.ended_at IS NULL AND c.expires_at > _now)
+    RETURNING true, _now, true, true, true, false,
+              b.id, b.tenant_id, b.mode, r.side, r.caller_tag, r.callee, r.last_callee, r.last_at, r.shown,
+              c.expires_at, b.state, b.messages, b.begins_at, b.expires_at, b.ended_at, b.max_messages,
+              b.messages_used - 1,
+              b.callback, b.callback_window, CASE r.side WHEN 'a' THEN b.display_b ELSE b.display_a END,
+              b.ring_timeout, b.max_duration, b.language, b.prompts, true, NULL::integer
+         INTO facts;
+    IF NOT FOUND THEN
+        -- The first one may have come between the look above and the UPDATE, and have taken the last use.
+        IF EXISTS (SELECT 1 FROM agi_router.message_seen s WHERE s.block = _block AND s.same = _same) THEN
+            RAISE unique_violation USING
+                MESSAGE = 'the text was accepted before', CONSTRAINT = 'message_seen_pkey';
+        END IF;
+        RETURN agi_router.find_message_facts(_block, _x_number, _tags, _now);
+    END IF;
+    _latest := facts.last_callee IS NOT NULL
+               AND (facts.callback_window IS NULL
+                    OR _now - facts.last_at < make_interval(secs => facts.callback_window));
+    _chosen := CASE WHEN _latest THEN facts.last_callee ELSE facts.callee END;
+    -- One that came meanwhile by the same request collides here, and everything above is rolled back.
+    INSERT INTO agi_router.message_seen (block, same, id, at) VALUES (_block, _same, _id, _now);
+    INSERT INTO agi_router.message (block, id, day, x_number, binding_id, tenant_id, side, shown, link_in, octets,
+                                    received_at, expires_at)
+    VALUES (_block, _id, _day, _x_number, facts.binding_id, facts.tenant_id, facts.side, facts.shown, _link_in,
+            _octets, _now, least(_now + _validity, facts.expires_at));
+    INSERT INTO agi_router.message_out (block, id, day, binding_id, link_out, next_at, expires_at, x_number,
+                                        caller_tag, side, shown, purpose, callee, body)
+    VALUES (_block, _id, _day, facts.binding_id, _link_out, _now, least(_now + _validity, facts.expires_at),
+            _x_number, facts.caller_tag, facts.side, facts.shown,
+            CASE WHEN _latest THEN 'last_caller' ELSE 'callee' END, _chosen, _body);
+    PERFORM agi_router.count_seals(1);
+    IF facts.callback = 'last' AND facts.side = 'a' AND facts.mode IN ('gxb', 'gxyb') THEN
+        -- The member who wrote last is the one whom B answers.
+        UPDATE agi_router.route back
+           SET last_callee = member.caller, last_tag = member.caller_tag, last_at = _now
+          FROM agi_router.route member
+         WHERE member.block = _block AND member.x_number = _x_number AND member.caller_tag = facts.caller_tag
+           AND member.caller IS NOT NULL
+           AND back.block = _block AND back.binding_id = facts.binding_id AND back.side = 'b'
+           AND (facts.callback_window IS NOT NULL OR back.last_callee IS DISTINCT FROM member.caller);
+    END IF;
+    RETURN facts;
+END
+$$;
+COMMENT ON FUNCTION agi_router.admit_message IS 'Takes one text of the binding behind (number, sender) and stores it to be sent, if every guard holds; returns the facts either way, where direction, max_calls and calls_used are those of texts. Fails with message_seen_pkey where the same request was accepted before';

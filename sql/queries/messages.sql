@@ -1,0 +1,71 @@
+-- Texts: taking, sending, looking them up.
+
+-- admit_message --
+-- Take one use and store the text if every guard holds; the facts either way.
+SELECT * FROM agi_router.admit_message(
+    %(block)s, %(tag_key)s::integer, %(seal_key)s::integer, %(x_number)s, %(tags)s::bigint[], %(id)s, %(day)s,
+    %(same)s::bytea, %(link_in)s, %(link_out)s, %(validity)s::interval, %(octets)s::integer, %(body)s::bytea);
+
+-- find_message_facts --
+-- The facts as they stand for a text, nothing taken.
+SELECT * FROM agi_router.find_message_facts(%(block)s, %(x_number)s, %(tags)s::bigint[], clock_timestamp());
+
+-- take_messages --
+-- Take texts that are due, for so long. What was in hand and has not ended may have been sent. ended: what its
+-- binding has become; over: whether its own time is.
+UPDATE agi_router.message_out o
+   SET attempts = o.attempts + 1, in_hand = true, maybe_twice = o.maybe_twice OR o.in_hand,
+       next_at = statement_timestamp() + %(lease)s::interval
+  FROM (SELECT d.block, d.id
+          FROM agi_router.message_out d
+         WHERE d.link_out = %(link)s AND d.next_at <= statement_timestamp()
+         ORDER BY d.next_at
+         LIMIT %(limit)s
+           FOR UPDATE SKIP LOCKED) due
+  JOIN agi_router.message_out own ON own.block = due.block AND own.id = due.id
+  LEFT JOIN agi_router.binding b ON b.block = own.block AND b.id = own.binding_id
+ WHERE o.block = due.block AND o.id = due.id
+RETURNING o.block, o.id, o.attempts, o.maybe_twice, o.binding_id, o.x_number, o.caller_tag, o.side, o.shown,
+          o.purpose, o.callee, o.body,
+          o.expires_at <= statement_timestamp() AS over,
+          CASE WHEN b.ended_at IS NOT NULL THEN b.state
+               WHEN b.expires_at <= statement_timestamp() THEN 'expired' END AS ended;
+
+-- put_off_message --
+-- Try it again later, unless somebody else has it in hand. known: whether it was certainly not delivered by now.
+UPDATE agi_router.message_out
+   SET next_at = statement_timestamp() + %(pause)s::interval, in_hand = NOT %(known)s::boolean
+ WHERE block = %(block)s AND id = %(id)s AND attempts = %(attempts)s;
+
+-- finish_message --
+-- End it; no row where somebody else has it in hand or has ended it.
+SELECT * FROM agi_router.finish_message(
+    %(block)s, %(id)s, %(attempts)s::integer, %(state)s, %(reason)s, %(status)s::integer);
+
+-- forget_seen_messages --
+-- Forget requests that nobody repeats any more.
+WITH old AS (
+    SELECT block, same
+      FROM agi_router.message_seen
+     WHERE at < statement_timestamp() - interval '10 minutes'
+     LIMIT %(limit)s
+       FOR UPDATE SKIP LOCKED
+), gone AS (
+    DELETE FROM agi_router.message_seen s USING old o WHERE s.block = o.block AND s.same = o.same
+    RETURNING s.block
+)
+SELECT count(*) AS rows FROM gone;
+
+-- list_messages --
+-- Texts of a time, newest first.
+SELECT m.id, m.block, m.x_number, m.binding_id, t.name AS tenant, m.side, m.shown, m.octets, m.received_at,
+       m.expires_at, m.state, m.reason, m.status, coalesce(o.attempts, m.attempts) AS attempts,
+       coalesce(o.maybe_twice, m.maybe_twice) AS maybe_twice, m.done_at
+  FROM agi_router.message m
+  JOIN agi_router.tenant t ON t.id = m.tenant_id
+  LEFT JOIN agi_router.message_out o ON o.block = m.block AND o.id = m.id
+ WHERE m.received_at >= %(since)s AND (%(state)s::text IS NULL OR m.state = %(state)s)
+   AND agi_router.in_scope(m.tenant_id, %(scope)s)
+   AND (%(id)s::text IS NULL OR m.id = %(id)s)
+ ORDER BY m.received_at DESC, m.block, m.id
+ LIMIT %(limit)s;
