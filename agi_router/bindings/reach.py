@@ -186,7 +186,9 @@ _TEXT_RULES = (
     _HitRule(
         "the mode takes texts",
         Reason.MODE_UNSUPPORTED,
-        lambda _, g, __: not g.mode.open and not (g.callback is Callback.ALL and g.several),
+        lambda _, g, __: (
+            not g.mode.open and not (g.callback is Callback.ALL and len(g.callees) > 1)
+        ),
     ),
     _HitRule(
         "texts are on", Reason.MESSAGES_OFF, lambda _, g, __: g.direction is not Messages.OFF

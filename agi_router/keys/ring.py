@@ -407,6 +407,25 @@ class KeyRing:
         """
         return self._open(sealed, _bound_secret(key_id))
 
+    def seal_text(self, text: str, message_id: str) -> bytes:
+        """
+        Seal what a text says, for that text alone, under the current seal key.
+        """
+        header = self.secret_header
+        nonce = secrets.token_bytes(_NONCE)
+        cipher = self._ciphers[header[0], self.seal_key_id]
+        bound = header + _bound_text(message_id)
+        return header + nonce + cipher.encrypt(nonce, text.encode("utf-8"), bound)
+
+    def open_text(self, sealed: bytes, message_id: str) -> str:
+        """
+        Open what a text says.
+
+        Raises:
+            SealError: Wrong key, another text's or altered data.
+        """
+        return self._open(sealed, _bound_text(message_id))
+
     def _open(self, sealed: bytes, bound: bytes) -> str:
         header = sealed[:_HEADER]
         if len(sealed) <= _HEADER + _NONCE or header[0] not in _KNOWN:
@@ -416,7 +435,7 @@ class KeyRing:
             raise SealError(f"a number is sealed with key {header[1]}, which is not at hand")
         nonce, body = sealed[_HEADER : _HEADER + _NONCE], sealed[_HEADER + _NONCE :]
         try:
-            return cipher.decrypt(nonce, body, header + bound).decode("ascii")
+            return cipher.decrypt(nonce, body, header + bound).decode("utf-8")
         except UnsupportedAlgorithm:
             raise SealError("a number is sealed by SM4-GCM, which this OpenSSL lacks") from None
         except (InvalidTag, UnicodeDecodeError):
@@ -576,6 +595,11 @@ def _bound(row: Row, purpose: Purpose) -> bytes:
 def _bound_secret(key_id: str) -> bytes:
     # No purpose of a row begins so.
     return f"api_key|{key_id}".encode()
+
+
+def _bound_text(message_id: str) -> bytes:
+    # Neither a purpose of a row nor an API key begins so.
+    return f"message|{message_id}".encode()
 
 
 def _fill(plain: str) -> str:

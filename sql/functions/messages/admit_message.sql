@@ -12,12 +12,12 @@ DECLARE
     _latest boolean;
     facts   agi_router.facts;
 BEGIN
+    PERFORM agi_router.assert_current_keys(_block, _tag_key, _seal_key);
     -- A repeat may fail a guard for the use that the first one took, so it is known before.
     IF EXISTS (SELECT 1 FROM agi_router.message_seen s WHERE s.block = _block AND s.same = _same) THEN
         RAISE unique_violation USING
             MESSAGE = 'the text was accepted before', CONSTRAINT = 'message_seen_pkey';
     END IF;
-    PERFORM agi_router.assert_current_keys(_block, _tag_key, _seal_key);
     IF cardinality(_tags) > 1 THEN
         SELECT o.caller_tag
           INTO _tag

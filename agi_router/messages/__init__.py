@@ -1,0 +1,1 @@
+"""Texts through 700 numbers: taken, counted, stored, and sent on."""

@@ -1,0 +1,136 @@
+"""
+Texts, as values: what they are called, what becomes of them, and when one is tried again.
+
+::
+
+    queued ──take──> in hand ──2xx──> sent
+       ^                 ├─ temporary, or no answer ──> queued, later
+       │                 ├─ for good ──> failed
+       └── lease over ───┘
+    queued ── its time or its binding's is over ──> expired, failed
+"""
+
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+from agi_router.numbers import Block, PhoneNumber, XNumber
+
+__all__ = [
+    "LEASE",
+    "LONGEST",
+    "RETRIES",
+    "MessageState",
+    "Outgoing",
+    "Text",
+    "is_temporary",
+    "message_day",
+    "name_message",
+    "pause_after",
+]
+
+LONGEST: Final = 4096
+"""Octets, in UTF-8, that a text may have: some 1,300 Chinese characters."""
+RETRIES: Final = tuple(
+    timedelta(seconds=seconds) for seconds in (5, 15, 60, 5 * 60, 15 * 60, 60 * 60)
+)
+"""How long a text waits after its first try, its second and so on; then as after the last."""
+LEASE: Final = timedelta(seconds=45)
+"""How long one try may take: SIP gives up after 32 seconds, and its end has to be written."""
+
+_NAME = re.compile(r"(700[0-9]{8})-([0-9]{9,11})\.([0-9]{1,10})")
+_LARGEST_RANDOM = 10**10
+# What may pass by itself: time-outs, somebody who is away, a server that is down or overloaded.
+_TEMPORARY = frozenset({408, 480, 500, 503, 504})
+
+
+class MessageState(StrEnum):
+    """
+    What has become of a text.
+    """
+
+    QUEUED = "queued"
+    """It is owed."""
+    SENT = "sent"
+    """The next hop has taken it. SIP has no receipts: nobody knows more."""
+    FAILED = "failed"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Text:
+    """
+    A text that somebody wants to send; its numbers are parsed.
+    """
+
+    sender: PhoneNumber
+    x_number: XNumber
+    body: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outgoing:
+    """
+    A text that is in hand to be sent.
+    """
+
+    id: str
+    attempts: int
+    """The how-manieth try this is."""
+    maybe_twice: bool
+    """Whether an earlier try may have delivered it."""
+    receiver: PhoneNumber
+    shown: XNumber
+    """Whom the receiver sees."""
+    body: str = field(repr=False)
+
+    @property
+    def block(self) -> Block:
+        """
+        Where it is kept.
+        """
+        return self.shown.block
+
+
+def name_message(block: Block, now: datetime, chance: int) -> str:
+    """
+    A name for a new text: it tells its block and its second.
+
+    Args:
+        block: Of the number it is sent to.
+        now: The time, timezone-aware.
+        chance: Any whole number that nobody can guess.
+    """
+    return f"{block}-{int(now.timestamp())}.{chance % _LARGEST_RANDOM}"
+
+
+def message_day(name: str) -> date:
+    """
+    The day, in UTC, on which a text is kept: that of the second in its name.
+
+    Raises:
+        ValueError: It is no name of a text.
+    """
+    match = _NAME.fullmatch(name)
+    if match is None:
+        raise ValueError("a text's id looks like 70012345678-1790000000.123")
+    return datetime.fromtimestamp(int(match[2]), UTC).date()
+
+
+def pause_after(attempts: int) -> timedelta:
+    """
+    How long a text waits after so many tries, 1 or more.
+    """
+    return RETRIES[min(attempts, len(RETRIES)) - 1]
+
+
+def is_temporary(status: int | None) -> bool:
+    """
+    Whether a text that was answered so is tried again.
+
+    Args:
+        status: A final SIP status; :obj:`None` where there was no answer.
+    """
+    return status is None or status in _TEMPORARY

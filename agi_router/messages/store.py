@@ -1,0 +1,287 @@
+"""
+Where texts are taken, kept and sent from.
+
+A statement whose reply was lost is asked again: a text is known by the request that brought it,
+and its end by its number of tries.
+"""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+
+from agi_router.calls.ports import Admission
+from agi_router.calls.rows import read_admission
+from agi_router.db.connection import KEYS_OUTDATED
+from agi_router.db.fast_connection import FastConnection
+from agi_router.db.pool import ConnectionPool
+from agi_router.db.queries import query
+from agi_router.errors import NumberError, RowInvalid, SealError
+from agi_router.keys.registry import key_ids, using_current
+from agi_router.keys.ring import KeyRing, Purpose, Row
+from agi_router.messages.model import (
+    LEASE,
+    MessageState,
+    Outgoing,
+    Text,
+    message_day,
+    name_message,
+)
+from agi_router.numbers import XNumber
+
+__all__ = ["Ended", "MessageStore", "Repeated"]
+
+# Which unique constraint tells a repeat.
+_SEEN = "message_seen_pkey"
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """
+    The same request was taken before.
+    """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """
+    A text that is due and cannot be sent any more.
+    """
+
+    block: int
+    id: str
+    attempts: int
+    state: MessageState
+    reason: str
+
+
+class MessageStore:
+    """
+    Texts of one installation.
+
+    Args:
+        pool: Connections to its database, running.
+        keys: To find senders, to seal and to open.
+        link: The door that is served: what it takes goes out by it, too.
+        validity: How long a text is tried, unless its binding ends before.
+    """
+
+    def __init__(
+        self, pool: ConnectionPool, keys: KeyRing, *, link: str, validity: timedelta
+    ) -> None:
+        self._pool = pool
+        self.keys = keys
+        self._link = link
+        self._validity = validity
+
+    def digest(self, *parts: bytes) -> bytes:
+        """
+        By what a request is known again: a keyed hash, for it holds numbers.
+        """
+        # Of the oldest key: it stays the same when another one becomes current.
+        return self.keys.request_tags(b"message", *parts)[-1]
+
+    async def admit(
+        self,
+        text: Text,
+        same: bytes,
+        *,
+        timeout: float,  # noqa: ASYNC109
+    ) -> Admission | Repeated:
+        """
+        Take *text* if every guard holds, and store it to be sent; tell the facts either way.
+
+        Args:
+            text: The text.
+            same: Digest of its request, see :meth:`digest`: what was taken once is not again.
+            timeout: Seconds to wait.
+
+        Raises:
+            StoreError: No answer within *timeout* seconds, or the store failed: nobody knows
+                whether it was taken, and asking again with the same digest tells.
+            SealError: The receiver does not open.
+        """
+        x_number = text.x_number
+        name = name_message(x_number.block, datetime.now(UTC), secrets.randbits(64))
+
+        def values() -> dict[str, Any]:
+            return {
+                **key_ids(self.keys),
+                "block": x_number.block.value,
+                "x_number": x_number.value,
+                "tags": self.keys.tags(text.sender),
+                "id": name,
+                "day": message_day(name),
+                "same": same,
+                "link_in": self._link,
+                "link_out": self._link,
+                "validity": self._validity,
+                "octets": len(text.body.encode()),
+                "body": self.keys.seal_text(text.body, name),
+            }
+
+        async def work(connection: FastConnection) -> Admission | Repeated:
+            row = await self._write(connection, "admit_message", values)
+            if row is None:
+                return Repeated()
+            return read_admission(row, x_number, self.keys, text=True)
+
+        return await self._pool.submit(  # type: ignore[no-any-return]
+            work, timeout=timeout, fail_fast=True, about=text.sender
+        )
+
+    async def _write(
+        self, connection: FastConnection, name: str, values: Callable[[], dict[str, Any]]
+    ) -> dict[str, Any] | None:
+        """
+        Write under the current keys; where others have become so a moment ago, under those.
+        """
+        try:
+            return await _one(connection, name, values())
+        except psycopg.errors.UniqueViolation as error:
+            if error.diag.constraint_name != _SEEN:
+                raise
+            return None
+        except psycopg.DatabaseError as error:
+            if error.sqlstate != KEYS_OUTDATED:
+                raise
+        rows = await (await connection.execute(query("list_keys"))).fetchall()
+        self.keys = using_current(self.keys, rows)
+        return await _one(connection, name, values())
+
+    async def take(self, limit: int, *, timeout: float) -> list[Outgoing | Ended]:  # noqa: ASYNC109
+        """
+        Take texts of this door that are due, *limit* at most, for :data:`LEASE`.
+
+        What cannot be opened, or is over, comes as :class:`Ended`: to be finished.
+
+        Raises:
+            StoreError: No answer within *timeout* seconds, or the store failed.
+        """
+        values = {"link": self._link, "limit": limit, "lease": LEASE}
+
+        async def work(connection: FastConnection) -> list[dict[str, Any]]:
+            return await (await connection.execute(query("take_messages"), values)).fetchall()
+
+        rows: list[dict[str, Any]] = await self._pool.submit(work, timeout=timeout)
+        return [self._read(row) for row in rows]
+
+    def _read(self, row: dict[str, Any]) -> Outgoing | Ended:
+        if row["ended"] is not None or row["over"]:
+            state = MessageState.EXPIRED if row["over"] else MessageState.FAILED
+            return _ended(row, state, row["ended"] or "expired")
+        try:
+            shown = XNumber.from_int(row["shown"])
+            route = Row(
+                row["binding_id"], row["x_number"], row["caller_tag"], row["side"], shown.value
+            )
+            receivers = self.keys.open(row["callee"], route, Purpose(row["purpose"]))
+            body = self.keys.open_text(row["body"], row["id"])
+        except (SealError, NumberError, ValueError, RowInvalid):
+            return _ended(row, MessageState.FAILED, "platform_fault")
+        return Outgoing(
+            id=row["id"],
+            attempts=row["attempts"],
+            maybe_twice=row["maybe_twice"],
+            receiver=receivers[0],
+            shown=shown,
+            body=body,
+        )
+
+    async def finish(
+        self,
+        message: Outgoing | Ended,
+        state: MessageState,
+        *,
+        reason: str | None,
+        status: int | None,
+        timeout: float,  # noqa: ASYNC109
+    ) -> bool:
+        """
+        End a text: what it said is deleted, and its use comes back unless it was sent.
+
+        Returns:
+            Whether it was still owed.
+
+        Raises:
+            StoreError: No answer within *timeout* seconds, or the store failed.
+        """
+        values = {
+            **_key(message),
+            "state": state,
+            "reason": reason,
+            "status": status,
+        }
+
+        async def work(connection: FastConnection) -> bool:
+            return await _one(connection, "finish_message", values) is not None
+
+        return await self._pool.submit(  # type: ignore[no-any-return]
+            work, timeout=timeout, about=message.id
+        )
+
+    async def put_off(
+        self,
+        message: Outgoing,
+        pause: timedelta,
+        *,
+        answered: bool,
+        timeout: float,  # noqa: ASYNC109
+    ) -> None:
+        """
+        Try a text again after *pause*.
+
+        Args:
+            message: The text.
+            pause: How long it waits.
+            answered: Whether this try was refused: one without an answer may have arrived.
+            timeout: Seconds to wait.
+
+        Raises:
+            StoreError: No answer within *timeout* seconds, or the store failed.
+        """
+        values = {**_key(message), "pause": pause, "known": answered}
+
+        async def work(connection: FastConnection) -> None:
+            await connection.execute(query("put_off_message"), values)
+
+        await self._pool.submit(work, timeout=timeout, about=message.id)
+
+    async def forget_seen(self, *, timeout: float) -> int:  # noqa: ASYNC109
+        """
+        Forget requests that nobody repeats any more; how many these were.
+
+        Raises:
+            StoreError: No answer within *timeout* seconds, or the store failed.
+        """
+
+        async def work(connection: FastConnection) -> int:
+            row = await _one(connection, "forget_seen_messages", {"limit": 5000})
+            return 0 if row is None else row["rows"]
+
+        return await self._pool.submit(work, timeout=timeout)  # type: ignore[no-any-return]
+
+
+async def _one(
+    connection: FastConnection, name: str, values: dict[str, Any]
+) -> dict[str, Any] | None:
+    row: dict[str, Any] | None = await (await connection.execute(query(name), values)).fetchone()
+    return row
+
+
+def _ended(row: dict[str, Any], state: MessageState, reason: str) -> Ended:
+    return Ended(
+        block=row["block"],
+        id=row["id"],
+        attempts=row["attempts"],
+        state=state,
+        reason=reason,
+    )
+
+
+def _key(message: Outgoing | Ended) -> dict[str, Any]:
+    block = message.block if isinstance(message, Ended) else message.block.value
+    return {"block": block, "id": message.id, "attempts": message.attempts}

@@ -1,0 +1,319 @@
+"""Texts in the database: taken exactly, stored sealed, sent, ended, forgotten."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from agi_router.bindings.modes import Gxb
+from agi_router.bindings.reasons import Reason
+from agi_router.bindings.store import BindingStore
+from agi_router.bindings.terms import Terms
+from agi_router.bindings.words import Callback, Messages
+from agi_router.calls.decision import Refusal
+from agi_router.calls.ports import Admission
+from agi_router.calls.store import AdmissionStore
+from agi_router.db.connection import Connection
+from agi_router.keys.ring import KeyRing
+from agi_router.messages.decision import Taken, decide_text
+from agi_router.messages.model import MessageState, Outgoing, Text
+from agi_router.messages.store import Ended, MessageStore, Repeated
+from agi_router.numbers import PhoneNumber
+from harness.database import HOUR, A, B, C, X, bind, on_each_version, one
+
+pytestmark = on_each_version
+
+TIMEOUT = 30.0
+DAY = timedelta(days=1)
+BODY = "到门口了 😀"
+
+
+@pytest.fixture
+def texts(admissions: AdmissionStore, keys: KeyRing) -> MessageStore:
+    """Where texts are taken and sent from."""
+    return MessageStore(admissions.pool, keys, link="sip", validity=DAY)
+
+
+def text(sender: PhoneNumber = A, body: str = BODY) -> Text:
+    """Return a text to X."""
+    return Text(sender=sender, x_number=X, body=body)
+
+
+async def send(
+    texts: MessageStore, sender: PhoneNumber = A, same: bytes | None = None
+) -> Reason | Taken | None:
+    """Offer a text; why it was refused, or that it was taken; none: it was taken before."""
+    said = text(sender)
+    answer = await texts.admit(said, same or secrets.token_bytes(32), timeout=TIMEOUT)
+    if isinstance(answer, Repeated):
+        return None
+    found = decide_text(said, answer.facts, now=answer.now)
+    assert answer.admitted is isinstance(found, Taken)
+    return found.reason if isinstance(found, Refusal) else found  # type: ignore[return-value]
+
+
+def used(connection: Connection) -> int:
+    """Texts taken, of all bindings."""
+    return int(one(connection, "SELECT sum(messages_used) FROM agi_router.binding"))
+
+
+def states(connection: Connection) -> list[str]:
+    """The states of all texts, sorted."""
+    rows = connection.execute(b"SELECT state FROM agi_router.message ORDER BY 1").fetchall()
+    return [row["state"] for row in rows]
+
+
+def owed(connection: Connection) -> int:
+    """How many texts are owed."""
+    return int(one(connection, "SELECT count(*) FROM agi_router.message_out"))
+
+
+def due_now(connection: Connection) -> None:
+    """Let all that waits be due."""
+    connection.execute(b"UPDATE agi_router.message_out SET next_at = now() - interval '1s'")
+
+
+async def take_one(texts: MessageStore) -> Outgoing:
+    """Take the only text that is due."""
+    [taken] = await texts.take(10, timeout=TIMEOUT)
+    assert isinstance(taken, Outgoing)
+    return taken
+
+
+GUARDS: list[tuple[str, str | None, Reason | None, PhoneNumber]] = [
+    ("a-texts", None, None, A),
+    ("b-texts", None, None, B),
+    ("stranger", None, Reason.STRANGER, C),
+    ("off", "messages = 'off'", Reason.MESSAGES_OFF, A),
+    ("only-a-a", "messages = 'a'", None, A),
+    ("only-a-b", "messages = 'a'", Reason.WRONG_DIRECTION, B),
+    ("last", "max_messages = 2, messages_used = 1", None, A),
+    ("used-up", "max_messages = 2, messages_used = 2", Reason.USED_UP, A),
+    ("calls-used-up", "max_calls = 1, calls_used = 1", None, A),
+    ("unbound", "state = 'unbound', ended_at = now()", Reason.UNBOUND, A),
+    ("expired", "expires_at = now() - interval '1s'", Reason.EXPIRED, A),
+    ("not-begun", "begins_at = now() + interval '1h'", Reason.NO_BINDING, A),
+]
+
+
+@pytest.mark.parametrize("guard", GUARDS, ids=lambda guard: guard[0])
+async def test_guard(
+    guard: tuple[str, str | None, Reason | None, PhoneNumber],
+    connection: Connection,
+    store: BindingStore,
+    texts: MessageStore,
+) -> None:
+    """A guard that fails gives its reason, and nothing is taken or written."""
+    _, change, reason, sender = guard
+    bind(store, messages=Messages.BOTH)
+    if change is not None:
+        connection.execute(f"UPDATE agi_router.binding SET {change}".encode())
+    before = used(connection)
+    found = await send(texts, sender)
+    taken = reason is None
+    assert isinstance(found, Taken) if taken else found is reason
+    assert used(connection) == before + taken
+    assert states(connection) == ["queued"] * taken
+    assert owed(connection) == taken
+
+
+async def test_fifty_at_once_with_ten_left(
+    connection: Connection, store: BindingStore, texts: MessageStore
+) -> None:
+    """Exactly ten are taken."""
+    bind(store, messages=Messages.BOTH, max_messages=10)
+    found = await asyncio.gather(*(send(texts) for _ in range(50)))
+    assert sum(isinstance(each, Taken) for each in found) == 10
+    assert sum(each is Reason.USED_UP for each in found) == 40
+    assert (used(connection), owed(connection)) == (10, 10)
+
+
+async def test_a_request_that_is_repeated_takes_nothing_more(
+    connection: Connection, store: BindingStore, texts: MessageStore
+) -> None:
+    """Also many times at once, where it has taken the last use itself, and once that is over."""
+    made = bind(store, messages=Messages.BOTH, max_messages=1)
+    same = texts.digest(b"branch", b"call-id")
+    found = await asyncio.gather(*(send(texts, same=same) for _ in range(12)))
+    assert sum(isinstance(each, Taken) for each in found) == 1
+    assert found.count(None) == 11
+    store.unbind(made.id)
+    assert await send(texts, same=same) is None
+    assert (used(connection), owed(connection)) == (1, 1)
+
+
+async def test_a_text_is_sent_and_forgotten(
+    connection: Connection, store: BindingStore, texts: MessageStore
+) -> None:
+    """What it said goes to the other party with X, and is gone when it was sent."""
+    bind(store, messages=Messages.BOTH, max_messages=2)
+    await send(texts)
+    taken = await take_one(texts)
+    assert (taken.receiver, taken.shown, taken.body, taken.attempts) == (B, X, BODY, 1)
+    assert not taken.maybe_twice
+    assert await texts.take(10, timeout=TIMEOUT) == []
+    assert await texts.finish(taken, MessageState.SENT, reason=None, status=202, timeout=TIMEOUT)
+    assert (states(connection), owed(connection), used(connection)) == (["sent"], 0, 1)
+    # Told twice, it has ended once.
+    again = texts.finish(taken, MessageState.FAILED, reason=None, status=404, timeout=TIMEOUT)
+    assert not await again
+    assert (states(connection), used(connection)) == (["sent"], 1)
+
+
+async def test_what_was_not_sent_gives_its_use_back_once(
+    connection: Connection, store: BindingStore, texts: MessageStore
+) -> None:
+    """And it can be used again."""
+    bind(store, messages=Messages.BOTH, max_messages=1)
+    await send(texts)
+    taken = await take_one(texts)
+    for _ in range(2):
+        await texts.finish(
+            taken, MessageState.FAILED, reason="refused", status=404, timeout=TIMEOUT
+        )
+    assert (states(connection), owed(connection), used(connection)) == (["failed"], 0, 0)
+    assert isinstance(await send(texts), Taken)
+
+
+@pytest.mark.parametrize("answered", [True, False])
+async def test_a_text_is_put_off(
+    connection: Connection,
+    store: BindingStore,
+    texts: MessageStore,
+    answered: bool,  # noqa: FBT001
+) -> None:
+    """It waits; only a try without an answer may have delivered it."""
+    bind(store, messages=Messages.BOTH)
+    await send(texts)
+    await texts.put_off(await take_one(texts), HOUR, answered=answered, timeout=TIMEOUT)
+    assert await texts.take(10, timeout=TIMEOUT) == []
+    due_now(connection)
+    taken = await take_one(texts)
+    assert (taken.attempts, taken.maybe_twice) == (2, not answered)
+
+
+async def test_the_door_that_died_had_a_text_in_hand(
+    connection: Connection, store: BindingStore, texts: MessageStore
+) -> None:
+    """When its lease is over it is taken again, and marked; the first end to be told counts."""
+    bind(store, messages=Messages.BOTH)
+    await send(texts)
+    first = await take_one(texts)
+    due_now(connection)
+    second = await take_one(texts)
+    assert (second.attempts, second.maybe_twice) == (2, True)
+    # It thaws and says that the text was not sent: it may not know that of another's try.
+    assert not await texts.finish(
+        first, MessageState.FAILED, reason="refused", status=404, timeout=TIMEOUT
+    )
+    await texts.put_off(first, HOUR, answered=True, timeout=TIMEOUT)
+    assert owed(connection) == 1
+    # That it was sent is true whoever says so.
+    assert await texts.finish(first, MessageState.SENT, reason=None, status=200, timeout=TIMEOUT)
+    assert one(connection, "SELECT maybe_twice FROM agi_router.message") is True
+
+
+@pytest.mark.parametrize(
+    ("change", "state", "reason"),
+    [
+        (b"UPDATE agi_router.message_out SET expires_at = now()", "expired", "expired"),
+        (
+            b"UPDATE agi_router.binding SET state = 'order_ended', ended_at = now()",
+            "failed",
+            "order_ended",
+        ),
+        (b"UPDATE agi_router.message_out SET shown = x_number + 1", "failed", "platform_fault"),
+        (b"UPDATE agi_router.message_out SET body = callee", "failed", "platform_fault"),
+        (b"UPDATE agi_router.message_out SET side = 'b'", "failed", "platform_fault"),
+    ],
+)
+async def test_what_cannot_be_sent_any_more(
+    connection: Connection,
+    store: BindingStore,
+    texts: MessageStore,
+    change: bytes,
+    state: str,
+    reason: str,
+) -> None:
+    """Its time or its binding's is over, or somebody has altered it: it is not sent."""
+    bind(store, messages=Messages.BOTH)
+    await send(texts)
+    connection.execute(change)
+    [taken] = await texts.take(10, timeout=TIMEOUT)
+    assert isinstance(taken, Ended)
+    assert (taken.state, taken.reason) == (state, reason)
+    await texts.finish(taken, taken.state, reason=taken.reason, status=None, timeout=TIMEOUT)
+    assert (states(connection), owed(connection), used(connection)) == ([state], 0, 0)
+
+
+async def test_a_door_takes_its_own_texts(
+    store: BindingStore, texts: MessageStore, admissions: AdmissionStore, keys: KeyRing
+) -> None:
+    """Two doors at one store do not send each other's; two of one link share them."""
+    bind(store, messages=Messages.BOTH)
+    for _ in range(10):
+        await send(texts)
+    other = MessageStore(admissions.pool, keys, link="other", validity=DAY)
+    assert await other.take(10, timeout=TIMEOUT) == []
+    twin = MessageStore(admissions.pool, keys, link="sip", validity=DAY)
+    shares = await asyncio.gather(*(each.take(3, timeout=TIMEOUT) for each in (texts, twin) * 3))
+    names = [taken.id for share in shares for taken in share]
+    assert len(names) == len(set(names)) == 10
+
+
+async def test_no_text_and_no_number_can_be_read_without_keys(
+    connection: Connection, store: BindingStore, texts: MessageStore
+) -> None:
+    """Whatever is in the tables."""
+    bind(store, messages=Messages.BOTH)
+    await send(texts)
+    tables = ("message", "message_out", "message_seen", "binding", "route")
+    dump = "".join(
+        str(one(connection, f"SELECT string_agg(t::text, ' ') FROM agi_router.{table} t"))
+        for table in tables
+    )
+    for secret in (A.digits, B.digits, BODY, BODY.encode().hex(), B.digits.encode().hex()):
+        assert secret not in dump
+
+
+async def test_the_member_who_wrote_last_is_answered(
+    store: BindingStore, texts: MessageStore
+) -> None:
+    """And not who had called or written before."""
+    terms: dict[str, Any] = {"expires_at": store.now() + HOUR, "messages": Messages.BOTH}
+    store.bind(Gxb(members=(A, C), b=B, callback=Callback.LAST), Terms(**terms), x=X)
+    for member in (A, C, A):
+        assert isinstance(await send(texts, member), Taken)
+        found = await send(texts, B)
+        assert isinstance(found, Taken)
+        assert found.receiver == member
+
+
+async def test_requests_are_forgotten_in_time(
+    connection: Connection, store: BindingStore, texts: MessageStore
+) -> None:
+    """When nobody repeats them any more."""
+    bind(store, messages=Messages.BOTH)
+    await send(texts)
+    assert await texts.forget_seen(timeout=TIMEOUT) == 0
+    connection.execute(b"UPDATE agi_router.message_seen SET at = now() - interval '11 minutes'")
+    assert await texts.forget_seen(timeout=TIMEOUT) == 1
+
+
+async def test_keys_that_were_rotated_meanwhile(
+    connection: Connection, store: BindingStore, texts: MessageStore
+) -> None:
+    """What waits opens with the keys it was sealed with, and is counted as needing them."""
+    bind(store, messages=Messages.BOTH)
+    answer = await texts.admit(text(), secrets.token_bytes(32), timeout=TIMEOUT)
+    assert isinstance(answer, Admission)
+    headers = connection.execute(
+        b"SELECT substring(callee FROM 1 FOR 3) AS callee, substring(body FROM 1 FOR 3) AS body"
+        b" FROM agi_router.message_out"
+    ).fetchone()
+    assert headers is not None
+    assert headers == {"callee": texts.keys.header, "body": texts.keys.secret_header}
