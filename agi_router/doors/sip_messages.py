@@ -1,0 +1,464 @@
+"""
+The door for texts by SIP MESSAGE (RFC 3428): requests of peers in, requests to the next hop out.
+
+1. A text is accepted (202) only once it is stored: before that nothing is said but a refusal.
+   Where nobody knows whether it was stored, nothing is said at all: the sender repeats its
+   request, and the store knows it again.
+2. Nothing of a sender's request goes on but what the text says: Call-ID, tags, Via and From are
+   made anew, and no other header of it is read but those that tell who sends.
+3. A packet that has waited in the socket for longer than its sender waits before it repeats is
+   dropped. The kernel says when it came.
+4. Who is no peer, by its address, hears nothing. A request that is no MESSAGE is answered 405.
+5. No log line holds a number, a header or a text.
+
+Source:
+    RFC 3261, 8.2 and 18.2.2 (answers go where the request came from), RFC 3581 (rport), RFC 3428,
+    7 (202 where the text is stored) and 8.
+"""
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import socket
+import struct
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Final
+
+from agi_router.bindings.reasons import Reason
+from agi_router.calls.decision import AllocationNeeded as ChildNeeded
+from agi_router.calls.decision import Refusal
+from agi_router.calls.identity import Signalled, read_caller
+from agi_router.calls.ports import Admissions
+from agi_router.errors import AgiRouterError
+from agi_router.messages.decision import AllocationNeeded, decide_text, screen_text
+from agi_router.messages.model import MessageState, Outgoing, Text, is_temporary, pause_after
+from agi_router.messages.store import Ended, MessageStore, Repeated
+from agi_router.sip import (
+    Answered,
+    BadMessage,
+    ClientTransaction,
+    Key,
+    Request,
+    Response,
+    ServerTransactions,
+    answer,
+    branch_of,
+    build,
+    key_of,
+    parse,
+)
+from agi_router.sip.wire import LARGEST_BODY
+
+__all__ = ["Options", "SipMessageDoor", "status_of"]
+
+log = logging.getLogger(__name__)
+
+_METHOD: Final = "MESSAGE"
+# Seconds after which a sender repeats at the latest: what is older waits for its repeat.
+_TOO_OLD: Final = 4.0
+_ADMISSION: Final = 0.45
+# Pieces of a decision: the number that is made first, and a use that came back meanwhile.
+_TRIES: Final = 3
+_LOOK: Final = 1.0
+_WRITE: Final = 10.0
+_LARGEST: Final = LARGEST_BODY
+_TIMESTAMP = getattr(socket, "SO_TIMESTAMPNS", 35)
+_TIMESPEC = struct.Struct("@ll")
+
+Address = tuple[str, int]
+
+# By reason; all that is left is policy. As for calls, 480 lets another node be tried by nobody.
+_STATUSES: Final = {
+    Reason.X_MALFORMED: (404, "Not Found"),
+    Reason.X_UNKNOWN: (404, "Not Found"),
+    Reason.TOO_LONG: (413, "Request Entity Too Large"),
+    Reason.X_LOCKED: (480, "Temporarily Unavailable"),
+    Reason.CALLEE_LOCKED: (480, "Temporarily Unavailable"),
+    Reason.PARTY_RECYCLED: (480, "Temporarily Unavailable"),
+    Reason.RECYCLE_UNKNOWN: (480, "Temporarily Unavailable"),
+    Reason.CHECK_UNAVAILABLE: (503, "Service Unavailable"),
+    Reason.NO_CAPACITY: (503, "Service Unavailable"),
+    Reason.PLATFORM_FAULT: (503, "Service Unavailable"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """
+    How the door is served.
+    """
+
+    listen: Address
+    """An address of IPv4 and a port."""
+    next_hop: Address
+    """Where texts are sent to."""
+    peers: Collection[str]
+    """Addresses that texts are taken from."""
+    believe_from: bool = True
+    fixed_lines: bool = False
+    strict: bool = False
+    waiting: int = 1000
+    """How many texts may wait for the store."""
+    window: int = 50
+    """How many may be on their way at once."""
+
+
+def status_of(reason: Reason, *, strict: bool) -> tuple[int, str]:
+    """
+    How a refused text is answered.
+
+    Args:
+        reason: Why it is refused.
+        strict: Whether nobody is to learn anything about a binding.
+    """
+    if strict and reason.reveals_binding:
+        return (403, "Forbidden")
+    return _STATUSES.get(reason, (403, "Forbidden"))
+
+
+class SipMessageDoor:
+    """
+    One socket, by which texts come and go.
+
+    Args:
+        store: Where they are kept.
+        admissions: What makes numbers that a receiver can be shown.
+        options: How it is served.
+    """
+
+    def __init__(self, store: MessageStore, admissions: Admissions, options: Options) -> None:
+        self._store = store
+        self._admissions = admissions
+        self._options = options
+        self._known = ServerTransactions()
+        self._sent: dict[str, tuple[ClientTransaction, asyncio.Event]] = {}
+        self._waiting = 0
+        self._due = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._socket: socket.socket | None = None
+
+    @property
+    def listening(self) -> bool:
+        """
+        Whether it is served.
+        """
+        return self._socket is not None
+
+    @property
+    def address(self) -> Address:
+        """
+        Where it listens; the port is one of the system's own choice where none was given.
+        """
+        assert self._socket is not None, "it is not served"  # noqa: S101 - a fault of ours
+        host, port = self._socket.getsockname()
+        return (host, port)
+
+    async def serve(self, stop: asyncio.Event) -> None:
+        """
+        Take and send texts until *stop*; what is in hand then is sent to its end.
+
+        Raises:
+            OSError: The address cannot be had.
+        """
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as opened:
+            opened.settimeout(0)
+            opened.setsockopt(socket.SOL_SOCKET, _TIMESTAMP, 1)
+            opened.bind(self._options.listen)
+            self._socket = opened
+            loop = asyncio.get_running_loop()
+            loop.add_reader(opened, self._read)
+            sending = asyncio.create_task(self._send_due())
+            try:
+                await stop.wait()
+            finally:
+                sending.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await sending
+                await asyncio.gather(*self._tasks)
+                loop.remove_reader(opened)
+
+    def _read(self) -> None:
+        """
+        Read all that has come.
+        """
+        assert self._socket is not None  # noqa: S101 - a fault of ours
+        while True:
+            try:
+                data, extra, _, address = self._socket.recvmsg(_LARGEST, 64)
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError:
+                # What an earlier packet of ours met: nobody listens there.
+                continue
+            if address[0] not in self._options.peers or _age(extra) > _TOO_OLD:
+                continue
+            with contextlib.suppress(BadMessage):
+                message = parse(data)
+                if isinstance(message, Response):
+                    self._receive(message)
+                else:
+                    self._take(message, address)
+
+    def _receive(self, response: Response) -> None:
+        found = self._sent.get(branch_of(response, _METHOD))
+        if found is not None:
+            found[0].receive(response)
+            found[1].set()
+
+    def _take(self, request: Request, address: Address) -> None:
+        back = (address[0], address[1] if request.via.rport else request.via.port or 5060)
+        key = key_of(request)
+        # Read before anything is kept: who sends no Call-ID gets no answer.
+        request.one("call-id"), request.cseq, request.one("from"), request.one("to")
+        if request.method == "ACK":
+            return
+        known = self._known.take(key, time.monotonic())
+        if known is not None:
+            if isinstance(known, Answered):
+                self._write(known.data, back)
+            return
+        if request.method != _METHOD:
+            self._answer(request, key, back, (405, "Method Not Allowed"), allow=True)
+        elif request.cseq[1] != _METHOD:
+            self._answer(request, key, back, (400, "Bad Request"))
+        elif self._waiting >= self._options.waiting:
+            self._answer(request, key, back, (503, "Service Unavailable"), again=True)
+        else:
+            self._waiting += 1
+            self._start(self._admit(request, key, back))
+
+    def _start(self, work: "asyncio._CoroutineLike[None]") -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _admit(self, request: Request, key: Key, back: Address) -> None:
+        try:
+            status = await self._decide(request)
+        except AgiRouterError as error:
+            # Perhaps it was stored: a refusal would be untrue. The repeat tells.
+            log.warning("message.unanswered", extra={"error": type(error).__name__})
+            self._known.drop(key)
+            return
+        finally:
+            self._waiting -= 1
+        if status[0] == 202:  # noqa: PLR2004
+            self._due.set()
+        self._answer(request, key, back, status, again=status[0] == 503)  # noqa: PLR2004
+
+    async def _decide(self, request: Request) -> tuple[int, str]:
+        body = _body_of(request)
+        if body is None:
+            return (415, "Unsupported Media Type")
+        options = self._options
+        signalled = Signalled(
+            asserted=tuple(request.all("p-asserted-identity")),
+            privacy=tuple(request.all("privacy")),
+            sender=request.one("from"),
+        )
+        screened = screen_text(
+            sender=read_caller(signalled, believe_from=options.believe_from),
+            to=_user_of(request.uri),
+            body=body,
+            fixed_lines=options.fixed_lines,
+        )
+        if isinstance(screened, Refusal):
+            return status_of(screened.reason, strict=options.strict)
+        refused = await self._store_text(screened, self._digest(request))
+        if refused is None:
+            return (202, "Accepted")
+        log.info("message.refused", extra={"reason": refused.value})
+        return status_of(refused, strict=options.strict)
+
+    def _digest(self, request: Request) -> bytes:
+        number, method = request.cseq
+        parts = (
+            request.via.branch,
+            request.one("call-id"),
+            f"{number} {method}",
+            request.tag("from"),
+        )
+        return self._store.digest(*(part.encode("latin-1") for part in parts))
+
+    async def _store_text(self, text: Text, same: bytes) -> Reason | None:
+        for _ in range(_TRIES):
+            stored = await self._store.admit(text, same, timeout=_ADMISSION)
+            if isinstance(stored, Repeated) or stored.admitted:
+                return None
+            found = decide_text(text, stored.facts, now=stored.now)
+            if isinstance(found, Refusal):
+                return found.reason
+            if isinstance(found, AllocationNeeded):
+                needed = ChildNeeded(
+                    binding=found.binding,
+                    binding_id=found.binding_id,
+                    x_number=text.x_number,
+                    caller=text.sender,
+                    callee=found.receiver,
+                )
+                await self._admissions.allocate(needed, timeout=_ADMISSION)
+        return Reason.PLATFORM_FAULT
+
+    def _answer(
+        self,
+        request: Request,
+        key: Key,
+        back: Address,
+        status: tuple[int, str],
+        *,
+        allow: bool = False,
+        again: bool = False,
+    ) -> None:
+        headers = [("allow", _METHOD)] if allow else []
+        headers += [("retry-after", "5")] if again else []
+        headers += [("accept", "text/plain")] if status[0] == 415 else []  # noqa: PLR2004
+        made = answer(request, *status, tag=secrets.token_hex(8), headers=headers)
+        data = build(made)
+        self._known.answered(key, data, time.monotonic())
+        self._write(data, back)
+
+    def _write(self, data: bytes, address: Address) -> None:
+        assert self._socket is not None  # noqa: S101 - a fault of ours
+        # UDP may lose it all the same: the other side repeats, or we do.
+        with contextlib.suppress(OSError):
+            self._socket.sendto(data, address)
+
+    async def _send_due(self) -> None:
+        """
+        Take what is due and send it, as many at once as the window has room for.
+        """
+        while True:
+            room = self._options.window - len(self._sent)
+            taken: list[Outgoing | Ended] = []
+            self._due.clear()
+            if room > 0:
+                with contextlib.suppress(AgiRouterError):
+                    taken = await self._store.take(room, timeout=_WRITE)
+            for message in taken:
+                if isinstance(message, Ended):
+                    self._start(self._finish(message, message.state, message.reason, None))
+                else:
+                    self._begin(message)
+            if len(taken) < room or room <= 0:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._due.wait(), _LOOK)
+
+    def _begin(self, message: Outgoing) -> None:
+        branch = f"z9hG4bK{secrets.token_hex(12)}"
+        transaction = ClientTransaction(time.monotonic(), reliable=False)
+        changed = asyncio.Event()
+        self._sent[branch] = (transaction, changed)
+        self._start(self._send(message, branch, transaction, changed))
+
+    async def _send(
+        self,
+        message: Outgoing,
+        branch: str,
+        transaction: ClientTransaction,
+        changed: asyncio.Event,
+    ) -> None:
+        try:
+            data = build(self._request(message, branch))
+            self._write(data, self._options.next_hop)
+            while not transaction.is_over(now := time.monotonic()):
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(changed.wait(), max(0.0, transaction.next_at - now))
+                changed.clear()
+                if transaction.repeats(time.monotonic()):
+                    self._write(data, self._options.next_hop)
+        finally:
+            del self._sent[branch]
+            self._due.set()
+        status = transaction.status
+        if status is not None and status < 300:  # noqa: PLR2004
+            await self._finish(message, MessageState.SENT, None, status)
+        elif is_temporary(status):
+            # Where that cannot be written the lease ends, and it is taken again.
+            with contextlib.suppress(AgiRouterError):
+                await self._store.put_off(
+                    message,
+                    pause_after(message.attempts),
+                    answered=status is not None,
+                    timeout=_WRITE,
+                )
+        else:
+            await self._finish(message, MessageState.FAILED, "refused", status)
+
+    async def _finish(
+        self,
+        message: Outgoing | Ended,
+        state: MessageState,
+        reason: str | None,
+        status: int | None,
+    ) -> None:
+        try:
+            await self._store.finish(message, state, reason=reason, status=status, timeout=_WRITE)
+        except AgiRouterError as error:
+            log.warning("message.end_unwritten", extra={"error": type(error).__name__})
+            return
+        log.info("message.ended", extra={"text": message.id, "state": state.value})
+
+    def _request(self, message: Outgoing, branch: str) -> Request:
+        """
+        The request by which a text goes out: the number shown, the receiver, what it says.
+        """
+        host, port = self.address
+        next_host, next_port = self._options.next_hop
+        # The number that its receiver dials is all that is told of the sender.
+        return Request(
+            method=_METHOD,
+            uri=f"sip:{message.receiver.digits}@{next_host}:{next_port}",
+            headers=[
+                ("via", f"SIP/2.0/UDP {host}:{port};branch={branch};rport"),
+                ("max-forwards", "70"),
+                ("from", f"<sip:{message.shown}@{host}>;tag={secrets.token_hex(8)}"),
+                ("to", f"<sip:{message.receiver.digits}@{next_host}>"),
+                # The same for each try, by which a receiver may know it again.
+                ("call-id", f"{message.id}@{host}"),
+                ("cseq", f"{message.attempts} {_METHOD}"),
+                ("content-type", "text/plain;charset=UTF-8"),
+            ],
+            body=message.body.encode(),
+        )
+
+
+def _age(extra: list[tuple[int, int, bytes]]) -> float:
+    """
+    Seconds that a packet has waited in the socket, by the kernel's stamp; 0 without one.
+    """
+    for level, kind, value in extra:
+        if level == socket.SOL_SOCKET and kind == _TIMESTAMP:
+            seconds, nanoseconds = _TIMESPEC.unpack(value[: _TIMESPEC.size])
+            return float(time.time() - seconds - nanoseconds / 1e9)
+    return 0.0
+
+
+def _body_of(request: Request) -> str | None:
+    """
+    What a request says; :obj:`None` where it is no text of UTF-8.
+    """
+    lines = request.all("content-type")
+    if len(lines) != 1 or request.all("content-encoding"):
+        return None
+    kind, _, parameters = lines[0].lower().partition(";")
+    charset = parameters.replace(" ", "").replace('"', "")
+    if kind.strip() != "text/plain" or charset not in {"", "charset=utf-8", "charset=us-ascii"}:
+        return None
+    try:
+        return request.body.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+
+
+def _user_of(uri: str) -> str:
+    """
+    The user of a SIP URI, or the number of a tel URI, without parameters; empty without one.
+    """
+    scheme, _, rest = uri.partition(":")
+    if scheme.lower() == "tel":
+        return rest.partition(";")[0]
+    user, found, _ = rest.partition("@")
+    return user.partition(";")[0].partition(":")[0] if found else ""

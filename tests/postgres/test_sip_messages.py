@@ -1,0 +1,263 @@
+"""The door for texts by SIP, between two peers on loopback, with every byte looked at."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from agi_router.bindings.store import BindingStore
+from agi_router.bindings.words import Messages
+from agi_router.calls.store import AdmissionStore
+from agi_router.db.connection import Connection
+from agi_router.doors.sip_messages import Options, SipMessageDoor
+from agi_router.keys.ring import KeyRing
+from agi_router.messages.store import MessageStore
+from agi_router.sip import Request, Response, answer, build, parse
+from harness.database import A, B, C, X, bind, one, until_async
+
+HOST = "127.0.0.1"
+BODY = "到门口了 😀"
+
+
+@dataclass
+class Peer(asyncio.DatagramProtocol):
+    """A SIP peer: it keeps what comes, and answers requests as it is told."""
+
+    status: int | None = 200
+    received: list[bytes] = field(default_factory=list)
+    transport: Any = None
+
+    def connection_made(self, transport: Any) -> None:
+        """Keep the way out."""
+        self.transport = transport
+
+    def datagram_received(self, data: bytes, address: Any) -> None:
+        """Keep what has come."""
+        self.received.append(data)
+        message = parse(data)
+        if isinstance(message, Request) and self.status is not None:
+            made = answer(message, self.status, "As told", tag="peer")
+            self.transport.sendto(build(made), address)
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self.transport.get_extra_info("sockname")[1])
+
+    @property
+    def requests(self) -> list[Request]:
+        """The requests that came."""
+        return [read for data in self.received if isinstance(read := parse(data), Request)]
+
+    @property
+    def statuses(self) -> list[int]:
+        """What its own requests were answered."""
+        return [read.status for data in self.received if isinstance(read := parse(data), Response)]
+
+
+@dataclass
+class World:
+    """A door with a peer on each side."""
+
+    sender: Peer
+    receiver: Peer
+    door: SipMessageDoor
+
+    def send(self, data: bytes) -> None:
+        """Send octets to the door."""
+        self.sender.transport.sendto(data, self.door.address)
+
+    async def ask(self, data: bytes) -> int:
+        """Send octets, and return the status of the answer to them."""
+        before = len(self.sender.statuses)
+        self.send(data)
+        await until_async(lambda: len(self.sender.statuses) > before)
+        return self.sender.statuses[-1]
+
+
+@contextlib.asynccontextmanager
+async def peer() -> AsyncIterator[Peer]:
+    """A peer that listens."""
+    loop = asyncio.get_running_loop()
+    transport, protocol = await loop.create_datagram_endpoint(Peer, local_addr=(HOST, 0))
+    try:
+        yield protocol
+    finally:
+        transport.close()
+
+
+@pytest.fixture
+async def world(admissions: AdmissionStore, keys: KeyRing) -> AsyncIterator[World]:
+    """A door between two peers."""
+    store = MessageStore(admissions.pool, keys, link="sip", validity=timedelta(days=1))
+    async with peer() as sender, peer() as receiver:
+        door = SipMessageDoor(
+            store,
+            admissions,
+            Options(listen=(HOST, 0), next_hop=(HOST, receiver.port), peers={HOST}),
+        )
+        stop = asyncio.Event()
+        serving = asyncio.create_task(door.serve(stop))
+        await until_async(lambda: door.listening)
+        yield World(sender, receiver, door)
+        receiver.status = 200
+        stop.set()
+        await serving
+
+
+def a_request(sender: str = A.digits, to: str = str(X), body: str = BODY, **more: str) -> bytes:
+    """Return a MESSAGE in which the sender stands wherever one can stand."""
+    headers = {
+        "via": f"SIP/2.0/UDP 127.0.0.9:5070;branch=z9hG4bK{secrets.token_hex(8)}-{sender};rport",
+        "from": f'"Zhang San" <sip:{sender}@carrier.example>;tag={sender}',
+        "to": f"<sip:{to}@router.example>",
+        "call-id": f"{sender}-{secrets.token_hex(8)}@carrier.example",
+        "cseq": "1 MESSAGE",
+        "contact": f"<sip:{sender}@127.0.0.9>",
+        "p-asserted-identity": f'"Zhang San" <sip:+86{sender}@carrier.example>',
+        "subject": f"from {sender}",
+        "user-agent": f"Zhang San {sender}",
+        "x-caller": sender,
+        "content-type": "text/plain;charset=UTF-8",
+        **more,
+    }
+    request = Request(
+        method="MESSAGE",
+        uri=f"sip:{to}@router.example",
+        headers=list(headers.items()),
+        body=body.encode(),
+    )
+    return build(request)
+
+
+@pytest.mark.parametrize("way", [(A, B), (B, A)], ids=["from-a", "from-b"])
+async def test_a_text_reaches_the_other_party_and_nothing_of_its_sender_does(
+    way: tuple[Any, Any], connection: Connection, store: BindingStore, world: World
+) -> None:
+    """The receiver sees X and what the text says."""
+    bind(store, messages=Messages.BOTH)
+    sender, receiver = way
+    assert await world.ask(a_request(sender.digits)) == 202
+    await until_async(lambda: world.receiver.requests)
+    [sent] = world.receiver.requests
+    assert sent.uri.startswith(f"sip:{receiver.digits}@")
+    assert sent.one("from").startswith(f"<sip:{X}@")
+    assert sent.body.decode() == BODY
+    for data in world.receiver.received:
+        for secret in (sender.digits.encode(), b"Zhang", b"carrier.example", b"127.0.0.9"):
+            assert secret not in data
+    await until_async(lambda: one(connection, "SELECT state FROM agi_router.message") == "sent")
+    assert one(connection, "SELECT count(*) FROM agi_router.message_out") == 0
+
+
+@pytest.mark.parametrize(
+    ("changed", "status"),
+    [
+        ({"sender": C.digits}, 403),
+        ({"to": "700999999990001"}, 404),
+        ({"to": "12345"}, 404),
+        ({"body": "a" * 5000}, 413),
+        ({"content-type": "text/html"}, 415),
+        ({"content-type": "text/plain;charset=GBK"}, 415),
+        ({"cseq": "1 OPTIONS"}, 400),
+        ({"privacy": "id"}, 403),
+    ],
+)
+async def test_what_is_refused(
+    changed: dict[str, str],
+    status: int,
+    connection: Connection,
+    store: BindingStore,
+    world: World,
+) -> None:
+    """With its status, and nothing is kept or sent."""
+    bind(store, messages=Messages.BOTH)
+    assert await world.ask(a_request(**changed)) == status
+    assert one(connection, "SELECT count(*) FROM agi_router.message") == 0
+    assert one(connection, "SELECT sum(messages_used) FROM agi_router.binding") == 0
+
+
+async def test_a_request_that_is_repeated_is_one_text(
+    connection: Connection, store: BindingStore, world: World
+) -> None:
+    """However often; each is answered, and the receiver gets one."""
+    bind(store, messages=Messages.BOTH, max_messages=1)
+    data = a_request()
+    assert [await world.ask(data) for _ in range(5)] == [202] * 5
+    assert one(connection, "SELECT count(*) FROM agi_router.message") == 1
+    await until_async(lambda: world.receiver.requests)
+    await until_async(lambda: one(connection, "SELECT state FROM agi_router.message") == "sent")
+    assert len({sent.one("call-id") for sent in world.receiver.requests}) == 1
+
+
+async def test_fifty_at_once_with_ten_left(
+    connection: Connection, store: BindingStore, world: World
+) -> None:
+    """Ten are accepted and arrive, forty are refused."""
+    bind(store, messages=Messages.BOTH, max_messages=10)
+    for _ in range(50):
+        world.send(a_request())
+    await until_async(lambda: len(world.sender.statuses) >= 50)
+    assert sorted(world.sender.statuses) == [202] * 10 + [403] * 40
+    await until_async(
+        lambda: (
+            one(connection, "SELECT count(*) FROM agi_router.message WHERE state = 'sent'") == 10
+        )
+    )
+    assert len({sent.one("call-id") for sent in world.receiver.requests}) == 10
+
+
+async def test_a_receiver_who_refuses_for_good(
+    connection: Connection, store: BindingStore, world: World
+) -> None:
+    """The text has failed, its use comes back."""
+    bind(store, messages=Messages.BOTH)
+    world.receiver.status = 404
+    assert await world.ask(a_request()) == 202
+    await until_async(lambda: one(connection, "SELECT state FROM agi_router.message") == "failed")
+    row = connection.execute(b"SELECT reason, status FROM agi_router.message").fetchone()
+    assert row == {"reason": "refused", "status": 404}
+    assert one(connection, "SELECT sum(messages_used) FROM agi_router.binding") == 0
+
+
+async def test_a_receiver_who_is_away_for_a_moment(
+    connection: Connection, store: BindingStore, world: World
+) -> None:
+    """The text is put off and tried again, with the same Call-ID."""
+    bind(store, messages=Messages.BOTH)
+    world.receiver.status = 503
+    assert await world.ask(a_request()) == 202
+    await until_async(
+        lambda: one(
+            connection,
+            "SELECT count(*) FROM agi_router.message_out WHERE attempts = 1 AND NOT in_hand",
+        )
+    )
+    world.receiver.status = 200
+    connection.execute(b"UPDATE agi_router.message_out SET next_at = now()")
+    await until_async(lambda: one(connection, "SELECT state FROM agi_router.message") == "sent")
+    first, last = world.receiver.requests[0], world.receiver.requests[-1]
+    assert first.one("call-id") == last.one("call-id")
+    assert (first.cseq, last.cseq) == ((1, "MESSAGE"), (2, "MESSAGE"))
+    assert one(connection, "SELECT maybe_twice FROM agi_router.message") is False
+
+
+async def test_strangers_hear_nothing_and_other_requests_are_refused(world: World) -> None:
+    """By their address; what is no SIP is dropped."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+        stranger.bind(("127.0.0.2", 0))
+        stranger.settimeout(0)
+        stranger.sendto(a_request(), world.door.address)
+        world.send(b"nonsense")
+        options = a_request(cseq="1 OPTIONS").replace(b"MESSAGE sip", b"OPTIONS sip", 1)
+        assert await world.ask(options) == 405
+        with pytest.raises(BlockingIOError):
+            stranger.recv(1)
