@@ -1,0 +1,75 @@
+"""A text is taken if and only if the rules say so, whatever is bound, blocked or over."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import timedelta
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from postgres.test_admit_agrees import NOW, build, worlds
+
+from agi_router.calls.rows import read_admission
+from agi_router.db.connection import Connection
+from agi_router.db.queries import query
+from agi_router.keys.registry import key_ids
+from agi_router.keys.ring import KeyRing
+from agi_router.messages.decision import Taken, decide_text
+from agi_router.messages.model import Text, message_day, name_message
+from harness.database import BLOCK, X, on_each_version, one, set_clock
+
+pytestmark = on_each_version
+
+
+@settings(
+    max_examples=100,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(world=worlds, messages=st.sampled_from([None, None, None, "off"]))
+def test_taken_if_and_only_if_decided(
+    world: dict[str, Any], messages: str | None, shadowed: Connection, keys: KeyRing
+) -> None:
+    """Both say the same of the facts; a use, a record and what is owed, or none of them."""
+    name = name_message(BLOCK, NOW, secrets.randbits(64))
+    set_clock(shadowed, NOW)
+    with shadowed.transaction(force_rollback=True):
+        build(shadowed, keys, world)
+        # What is agreed for calls is agreed for texts, and calls have no limit.
+        shadowed.execute(
+            "UPDATE agi_router.binding SET messages = coalesce(%s, direction),"
+            " max_messages = max_calls, messages_used = calls_used,"
+            " max_calls = NULL, direction = 'both'",
+            (messages,),
+        )
+        used = one(shadowed, "SELECT coalesce(sum(messages_used), 0) FROM agi_router.binding")
+        row = shadowed.execute(
+            query("admit_message"),
+            {
+                **key_ids(keys),
+                "block": BLOCK.value,
+                "x_number": X.value,
+                "tags": keys.tags(world["caller"]),
+                "id": name,
+                "day": message_day(name),
+                "same": secrets.token_bytes(32),
+                "link_in": "sip",
+                "link_out": "sip",
+                "validity": timedelta(days=1),
+                "octets": 1,
+                "body": keys.seal_text("a", name),
+            },
+        ).fetchone()
+        assert row is not None
+        answer = read_admission(row, X, keys, text=True)
+        found = decide_text(
+            Text(sender=world["caller"], x_number=X, body="a"), answer.facts, now=answer.now
+        )
+        assert answer.admitted is isinstance(found, Taken)
+        now_used = one(shadowed, "SELECT coalesce(sum(messages_used), 0) FROM agi_router.binding")
+        assert now_used - used == answer.admitted
+        for table in ("message", "message_out", "message_seen"):
+            assert one(shadowed, f"SELECT count(*) FROM agi_router.{table}") == answer.admitted
