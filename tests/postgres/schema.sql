@@ -250,7 +250,10 @@ CREATE TABLE agi_router.binding (
     pool text,
     version integer DEFAULT 1 NOT NULL,
     sequence integer DEFAULT 0 NOT NULL,
-    CONSTRAINT binding_uses CHECK (((calls_used >= 0) AND (calls_used <= max_calls)))
+    messages text DEFAULT 'off'::text NOT NULL,
+    max_messages integer,
+    messages_used integer DEFAULT 0 NOT NULL,
+    CONSTRAINT binding_uses CHECK ((((calls_used >= 0) AND (calls_used <= max_calls)) AND ((messages_used >= 0) AND (messages_used <= max_messages))))
 )
 WITH (fillfactor='85');
 
@@ -323,6 +326,12 @@ COMMENT ON COLUMN agi_router.binding.pool IS 'Name of the pool that it was made 
 COMMENT ON COLUMN agi_router.binding.version IS 'How often somebody has said what is agreed, members and end included; counts and ends by clock leave it';
 
 COMMENT ON COLUMN agi_router.binding.sequence IS 'How many events of it were written';
+
+COMMENT ON COLUMN agi_router.binding.messages IS 'Which side may text';
+
+COMMENT ON COLUMN agi_router.binding.max_messages IS 'Texts in all; null: no limit';
+
+COMMENT ON COLUMN agi_router.binding.messages_used IS 'Texts taken, less those that came back because they were not sent';
 
 CREATE TABLE agi_router.block (
     block bigint NOT NULL,
@@ -747,6 +756,1147 @@ COMMENT ON COLUMN agi_router.key.state IS 'new: known, not written with yet; cur
 COMMENT ON COLUMN agi_router.key.current_at IS 'When it became the current one; null: not yet';
 
 COMMENT ON COLUMN agi_router.key.sealed_before IS 'How many values had been sealed when it became the current one';
+
+CREATE TABLE agi_router.message (
+    block bigint NOT NULL,
+    id text NOT NULL,
+    day date NOT NULL,
+    x_number bigint NOT NULL,
+    binding_id bigint NOT NULL,
+    tenant_id integer NOT NULL,
+    side text NOT NULL,
+    shown bigint NOT NULL,
+    link_in text NOT NULL,
+    octets integer NOT NULL,
+    received_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    state text DEFAULT 'queued'::text NOT NULL,
+    reason text,
+    status integer,
+    attempts integer DEFAULT 0 NOT NULL,
+    maybe_twice boolean DEFAULT false NOT NULL,
+    done_at timestamp with time zone,
+    CONSTRAINT message_done_check CHECK (((state = 'queued'::text) = (done_at IS NULL))),
+    CONSTRAINT message_side_check CHECK ((side = ANY (ARRAY['a'::text, 'b'::text]))),
+    CONSTRAINT message_state_check CHECK ((state = ANY (ARRAY['queued'::text, 'sent'::text, 'failed'::text, 'expired'::text])))
+)
+PARTITION BY RANGE (day);
+
+COMMENT ON TABLE agi_router.message IS 'One row per text that was accepted, without what it said; a partition per day, kept as long as calls';
+
+COMMENT ON COLUMN agi_router.message.block IS 'Block of the number it was sent to';
+
+COMMENT ON COLUMN agi_router.message.id IS 'Its name: block, second and a random number';
+
+COMMENT ON COLUMN agi_router.message.day IS 'Day (UTC) of the second in the id; the partition';
+
+COMMENT ON COLUMN agi_router.message.x_number IS 'The 700 number it was sent to';
+
+COMMENT ON COLUMN agi_router.message.binding_id IS 'Binding it used';
+
+COMMENT ON COLUMN agi_router.message.tenant_id IS 'Tenant whose binding it used';
+
+COMMENT ON COLUMN agi_router.message.side IS 'Side the sender stood on';
+
+COMMENT ON COLUMN agi_router.message.shown IS '700 number that its receiver is shown';
+
+COMMENT ON COLUMN agi_router.message.link_in IS 'The door it came in by';
+
+COMMENT ON COLUMN agi_router.message.octets IS 'Length of what it said, in UTF-8';
+
+COMMENT ON COLUMN agi_router.message.received_at IS 'When it was accepted';
+
+COMMENT ON COLUMN agi_router.message.expires_at IS 'When it is given up';
+
+COMMENT ON COLUMN agi_router.message.state IS 'queued: owed; sent: the next hop has taken it; failed: it never will; expired: its time was over';
+
+COMMENT ON COLUMN agi_router.message.reason IS 'Why it was not sent; null: it was, or may be yet';
+
+COMMENT ON COLUMN agi_router.message.status IS 'Final status of the last try, of the protocol it went out by; null: none';
+
+COMMENT ON COLUMN agi_router.message.attempts IS 'How often it was tried';
+
+COMMENT ON COLUMN agi_router.message.maybe_twice IS 'Whether a try was begun of which nobody knows how it ended, and another one after it';
+
+COMMENT ON COLUMN agi_router.message.done_at IS 'When it reached a final state';
+
+CREATE TABLE agi_router.message_20261128 (
+    block bigint NOT NULL,
+    id text NOT NULL,
+    day date NOT NULL,
+    x_number bigint NOT NULL,
+    binding_id bigint NOT NULL,
+    tenant_id integer NOT NULL,
+    side text NOT NULL,
+    shown bigint NOT NULL,
+    link_in text NOT NULL,
+    octets integer NOT NULL,
+    received_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    state text DEFAULT 'queued'::text NOT NULL,
+    reason text,
+    status integer,
+    attempts integer DEFAULT 0 NOT NULL,
+    maybe_twice boolean DEFAULT false NOT NULL,
+    done_at timestamp with time zone,
+    CONSTRAINT message_done_check CHECK (((state = 'queued'::text) = (done_at IS NULL))),
+    CONSTRAINT message_side_check CHECK ((side = ANY (ARRAY['a'::text, 'b'::text]))),
+    CONSTRAINT message_state_check CHECK ((state = ANY (ARRAY['queued'::text, 'sent'::text, 'failed'::text, 'expired'::text])))
+)
+WITH (fillfactor='100');
+
+COMMENT ON COLUMN agi_router.message_20261128.block IS 'Block of the number it was sent to';
+
+COMMENT ON COLUMN agi_router.message_20261128.id IS 'Its name: block, second and a random number';
+
+COMMENT ON COLUMN agi_router.message_20261128.day IS 'Day (UTC) of the second in the id; the partition';
+
+COMMENT ON COLUMN agi_router.message_20261128.x_number IS 'The 700 number it was sent to';
+
+COMMENT ON COLUMN agi_router.message_20261128.binding_id IS 'Binding it used';
+
+COMMENT ON COLUMN agi_router.message_20261128.tenant_id IS 'Tenant whose binding it used';
+
+COMMENT ON COLUMN agi_router.message_20261128.side IS 'Side the sender stood on';
+
+COMMENT ON COLUMN agi_router.message_20261128.shown IS '700 number that its receiver is shown';
+
+COMMENT ON COLUMN agi_router.message_20261128.link_in IS 'The door it came in by';
+
+COMMENT ON COLUMN agi_router.message_20261128.octets IS 'Length of what it said, in UTF-8';
+
+COMMENT ON COLUMN agi_router.message_20261128.received_at IS 'When it was accepted';
+
+COMMENT ON COLUMN agi_router.message_20261128.expires_at IS 'When it is given up';
+
+COMMENT ON COLUMN agi_router.message_20261128.state IS 'queued: owed; sent: the next hop has taken it; failed: it never will; expired: its time was over';
+
+COMMENT ON COLUMN agi_router.message_20261128.reason IS 'Why it was not sent; null: it was, or may be yet';
+
+COMMENT ON COLUMN agi_router.message_20261128.status IS 'Final status of the last try, of the protocol it went out by; null: none';
+
+COMMENT ON COLUMN agi_router.message_20261128.attempts IS 'How often it was tried';
+
+COMMENT ON COLUMN agi_router.message_20261128.maybe_twice IS 'Whether a try was begun of which nobody knows how it ended, and another one after it';
+
+COMMENT ON COLUMN agi_router.message_20261128.done_at IS 'When it reached a final state';
+
+CREATE TABLE agi_router.message_20261129 (
+    block bigint NOT NULL,
+    id text NOT NULL,
+    day date NOT NULL,
+    x_number bigint NOT NULL,
+    binding_id bigint NOT NULL,
+    tenant_id integer NOT NULL,
+    side text NOT NULL,
+    shown bigint NOT NULL,
+    link_in text NOT NULL,
+    octets integer NOT NULL,
+    received_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    state text DEFAULT 'queued'::text NOT NULL,
+    reason text,
+    status integer,
+    attempts integer DEFAULT 0 NOT NULL,
+    maybe_twice boolean DEFAULT false NOT NULL,
+    done_at timestamp with time zone,
+    CONSTRAINT message_done_check CHECK (((state = 'queued'::text) = (done_at IS NULL))),
+    CONSTRAINT message_side_check CHECK ((side = ANY (ARRAY['a'::text, 'b'::text]))),
+    CONSTRAINT message_state_check CHECK ((state = ANY (ARRAY['queued'::text, 'sent'::text, 'failed'::text, 'expired'::text])))
+)
+WITH (fillfactor='100');
+
+COMMENT ON COLUMN agi_router.message_20261129.block IS 'Block of the number it was sent to';
+
+COMMENT ON COLUMN agi_router.message_20261129.id IS 'Its name: block, second and a random number';
+
+COMMENT ON COLUMN agi_router.message_20261129.day IS 'Day (UTC) of the second in the id; the partition';
+
+COMMENT ON COLUMN agi_router.message_20261129.x_number IS 'The 700 number it was sent to';
+
+COMMENT ON COLUMN agi_router.message_20261129.binding_id IS 'Binding it used';
+
+COMMENT ON COLUMN agi_router.message_20261129.tenant_id IS 'Tenant whose binding it used';
+
+COMMENT ON COLUMN agi_router.message_20261129.side IS 'Side the sender stood on';
+
+COMMENT ON COLUMN agi_router.message_20261129.shown IS '700 number that its receiver is shown';
+
+COMMENT ON COLUMN agi_router.message_20261129.link_in IS 'The door it came in by';
+
+COMMENT ON COLUMN agi_router.message_20261129.octets IS 'Length of what it said, in UTF-8';
+
+COMMENT ON COLUMN agi_router.message_20261129.received_at IS 'When it was accepted';
+
+COMMENT ON COLUMN agi_router.message_20261129.expires_at IS 'When it is given up';
+
+COMMENT ON COLUMN agi_router.message_20261129.state IS 'queued: owed; sent: the next hop has taken it; failed: it never will; expired: its time was over';
+
+COMMENT ON COLUMN agi_router.message_20261129.reason IS 'Why it was not sent; null: it was, or may be yet';
+
+COMMENT ON COLUMN agi_router.message_20261129.status IS 'Final status of the last try, of the protocol it went out by; null: none';
+
+COMMENT ON COLUMN agi_router.message_20261129.attempts IS 'How often it was tried';
+
+COMMENT ON COLUMN agi_router.message_20261129.maybe_twice IS 'Whether a try was begun of which nobody knows how it ended, and another one after it';
+
+COMMENT ON COLUMN agi_router.message_20261129.done_at IS 'When it reached a final state';
+
+CREATE TABLE agi_router.message_20261130 (
+    block bigint NOT NULL,
+    id text NOT NULL,
+    day date NOT NULL,
+    x_number bigint NOT NULL,
+    binding_id bigint NOT NULL,
+    tenant_id integer NOT NULL,
+    side text NOT NULL,
+    shown bigint NOT NULL,
+    link_in text NOT NULL,
+    octets integer NOT NULL,
+    received_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    state text DEFAULT 'queued'::text NOT NULL,
+    reason text,
+    status integer,
+    attempts integer DEFAULT 0 NOT NULL,
+    maybe_twice boolean DEFAULT false NOT NULL,
+    done_at timestamp with time zone,
+    CONSTRAINT message_done_check CHECK (((state = 'queued'::text) = (done_at IS NULL))),
+    CONSTRAINT message_side_check CHECK ((side = ANY (ARRAY['a'::text, 'b'::text]))),
+    CONSTRAINT message_state_check CHECK ((state = ANY (ARRAY['queued'::text, 'sent'::text, 'failed'::text, 'expired'::text])))
+)
+WITH (fillfactor='100');
+
+COMMENT ON COLUMN agi_router.message_20261130.block IS 'Block of the number it was sent to';
+
+COMMENT ON COLUMN agi_router.message_20261130.id IS 'Its name: block, second and a random number';
+
+COMMENT ON COLUMN agi_router.message_20261130.day IS 'Day (UTC) of the second in the id; the partition';
+
+COMMENT ON COLUMN agi_router.message_20261130.x_number IS 'The 700 number it was sent to';
+
+COMMENT ON COLUMN agi_router.message_20261130.binding_id IS 'Binding it used';
+
+COMMENT ON COLUMN agi_router.message_20261130.tenant_id IS 'Tenant whose binding it used';
+
+COMMENT ON COLUMN agi_router.message_20261130.side IS 'Side the sender stood on';
+
+COMMENT ON COLUMN agi_router.message_20261130.shown IS '700 number that its receiver is shown';
+
+COMMENT ON COLUMN agi_router.message_20261130.link_in IS 'The door it came in by';
+
+COMMENT ON COLUMN agi_router.message_20261130.octets IS 'Length of what it said, in UTF-8';
+
+COMMENT ON COLUMN agi_router.message_20261130.received_at IS 'When it was accepted';
+
+COMMENT ON COLUMN agi_router.message_20261130.expires_at IS 'When it is given up';
+
+COMMENT ON COLUMN agi_router.message_20261130.state IS 'queued: owed; sent: the next hop has taken it; failed: it never will; expired: its time was over';
+
+COMMENT ON COLUMN agi_router.message_20261130.reason IS 'Why it was not sent; null: it was, or may be yet';
+
+COMMENT ON COLUMN agi_router.message_20261130.status IS 'Final status of the last try, of the protocol it went out by; null: none';
+
+COMMENT ON COLUMN agi_router.message_20261130.attempts IS 'How often it was tried';
+
+COMMENT ON COLUMN agi_router.message_20261130.maybe_twice IS 'Whether a try was begun of which nobody knows how it ended, and another one after it';
+
+COMMENT ON COLUMN agi_router.message_20261130.done_at IS 'When it reached a final state';
+
+CREATE TABLE agi_router.message_20261201 (
+    block bigint NOT NULL,
+    id text NOT NULL,
+    day date NOT NULL,
+    x_number bigint NOT NULL,
+    binding_id bigint NOT NULL,
+    tenant_id integer NOT NULL,
+    side text NOT NULL,
+    shown bigint NOT NULL,
+    link_in text NOT NULL,
+    octets integer NOT NULL,
+    received_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    state text DEFAULT 'queued'::text NOT NULL,
+    reason text,
+    status integer,
+    attempts integer DEFAULT 0 NOT NULL,
+    maybe_twice boolean DEFAULT false NOT NULL,
+    done_at timestamp with time zone,
+    CONSTRAINT message_done_check CHECK (((state = 'queued'::text) = (done_at IS NULL))),
+    CONSTRAINT message_side_check CHECK ((side = ANY (ARRAY['a'::text, 'b'::text]))),
+    CONSTRAINT message_state_check CHECK ((state = ANY (ARRAY['queued'::text, 'sent'::text, 'failed'::text, 'expired'::text])))
+)
+WITH (fillfactor='100');
+
+COMMENT ON COLUMN agi_router.message_20261201.block IS 'Block of the number it was sent to';
+
+COMMENT ON COLUMN agi_router.message_20261201.id IS 'Its name: block, second and a random number';
+
+COMMENT ON COLUMN agi_router.message_20261201.day IS 'Day (UTC) of the second in the id; the partition';
+
+COMMENT ON COLUMN agi_router.message_20261201.x_number IS 'The 700 number it was sent to';
+
+COMMENT ON COLUMN agi_router.message_20261201.binding_id IS 'Binding it used';
+
+COMMENT ON COLUMN agi_router.message_20261201.tenant_id IS 'Tenant whose binding it used';
+
+COMMENT ON COLUMN agi_router.message_20261201.side IS 'Side the sender stood on';
+
+COMMENT ON COLUMN agi_router.message_20261201.shown IS '700 number that its receiver is shown';
+
+COMMENT ON COLUMN agi_router.message_20261201.link_in IS 'The door it came in by';
+
+COMMENT ON COLUMN agi_router.message_20261201.octets IS 'Length of what it said, in UTF-8';
+
+COMMENT ON COLUMN agi_router.message_20261201.received_at IS 'When it was accepted';
+
+COMMENT ON COLUMN agi_router.message_20261201.expires_at IS 'When it is given up';
+
+COMMENT ON COLUMN agi_router.message_20261201.state IS 'queued: owed; sent: the next hop has taken it; failed: it never will; expired: its time was over';
+
+COMMENT ON COLUMN agi_router.message_20261201.reason IS 'Why it was not sent; null: it was, or may be yet';
+
+COMMENT ON COLUMN agi_router.message_20261201.status IS 'Final status of the last try, of the protocol it went out by; null: none';
+
+COMMENT ON COLUMN agi_router.message_20261201.attempts IS 'How often it was tried';
+
+COMMENT ON COLUMN agi_router.message_20261201.maybe_twice IS 'Whether a try was begun of which nobody knows how it ended, and another one after it';
+
+COMMENT ON COLUMN agi_router.message_20261201.done_at IS 'When it reached a final state';
+
+CREATE TABLE agi_router.message_20261202 (
+    block bigint NOT NULL,
+    id text NOT NULL,
+    day date NOT NULL,
+    x_number bigint NOT NULL,
+    binding_id bigint NOT NULL,
+    tenant_id integer NOT NULL,
+    side text NOT NULL,
+    shown bigint NOT NULL,
+    link_in text NOT NULL,
+    octets integer NOT NULL,
+    received_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    state text DEFAULT 'queued'::text NOT NULL,
+    reason text,
+    status integer,
+    attempts integer DEFAULT 0 NOT NULL,
+    maybe_twice boolean DEFAULT false NOT NULL,
+    done_at timestamp with time zone,
+    CONSTRAINT message_done_check CHECK (((state = 'queued'::text) = (done_at IS NULL))),
+    CONSTRAINT message_side_check CHECK ((side = ANY (ARRAY['a'::text, 'b'::text]))),
+    CONSTRAINT message_state_check CHECK ((state = ANY (ARRAY['queued'::text, 'sent'::text, 'failed'::text, 'expired'::text])))
+)
+WITH (fillfactor='100');
+
+COMMENT ON COLUMN agi_router.message_20261202.block IS 'Block of the number it was sent to';
+
+COMMENT ON COLUMN agi_router.message_20261202.id IS 'Its name: block, second and a random number';
+
+COMMENT ON COLUMN agi_router.message_20261202.day IS 'Day (UTC) of the second in the id; the partition';
+
+COMMENT ON COLUMN agi_router.message_20261202.x_number IS 'The 700 number it was sent to';
+
+COMMENT ON COLUMN agi_router.message_20261202.binding_id IS 'Binding it used';
+
+COMMENT ON COLUMN agi_router.message_20261202.tenant_id IS 'Tenant whose binding it used';
+
+COMMENT ON COLUMN agi_router.message_20261202.side IS 'Side the sender stood on';
+
+COMMENT ON COLUMN agi_router.message_20261202.shown IS '700 number that its receiver is shown';
+
+COMMENT ON COLUMN agi_router.message_20261202.link_in IS 'The door it came in by';
+
+COMMENT ON COLUMN agi_router.message_20261202.octets IS 'Length of what it said, in UTF-8';
+
+COMMENT ON COLUMN agi_router.message_20261202.received_at IS 'When it was accepted';
+
+COMMENT ON COLUMN agi_router.message_20261202.expires_at IS 'When it is given up';
+
+COMMENT ON COLUMN agi_router.message_20261202.state IS 'queued: owed; sent: the next hop has taken it; failed: it never will; expired: its time was over';
+
+COMMENT ON COLUMN agi_router.message_20261202.reason IS 'Why it was not sent; null: it was, or may be yet';
+
+COMMENT ON COLUMN agi_router.message_20261202.status IS 'Final status of the last try, of the protocol it went out by; null: none';
+
+COMMENT ON COLUMN agi_router.message_20261202.attempts IS 'How often it was tried';
+
+COMMENT ON COLUMN agi_router.message_20261202.maybe_twice IS 'Whether a try was begun of which nobody knows how it ended, and another one after it';
+
+COMMENT ON COLUMN agi_router.message_20261202.done_at IS 'When it reached a final state';
+
+CREATE TABLE agi_router.message_20261203 (
+    block bigint NOT NULL,
+    id text NOT NULL,
+    day date NOT NULL,
+    x_number bigint NOT NULL,
+    binding_id bigint NOT NULL,
+    tenant_id integer NOT NULL,
+    side text NOT NULL,
+    shown bigint NOT NULL,
+    link_in text NOT NULL,
+    octets integer NOT NULL,
+    received_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    state text DEFAULT 'queued'::text NOT NULL,
+    reason text,
+    status integer,
+    attempts integer DEFAULT 0 NOT NULL,
+    maybe_twice boolean DEFAULT false NOT NULL,
+    done_at timestamp with time zone,
+    CONSTRAINT message_done_check CHECK (((state = 'queued'::text) = (done_at IS NULL))),
+    CONSTRAINT message_side_check CHECK ((side = ANY (ARRAY['a'::text, 'b'::text]))),
+    CONSTRAINT message_state_check CHECK ((state = ANY (ARRAY['queued'::text, 'sent'::text, 'failed'::text, 'expired'::text])))
+)
+WITH (fillfactor='100');
+
+COMMENT ON COLUMN agi_router.message_20261203.block IS 'Block of the number it was sent to';
+
+COMMENT ON COLUMN agi_router.message_20261203.id IS 'Its name: block, second and a random number';
+
+COMMENT ON COLUMN agi_router.message_20261203.day IS 'Day (UTC) of the second in the id; the partition';
+
+COMMENT ON COLUMN agi_router.message_20261203.x_number IS 'The 700 number it was sent to';
+
+COMMENT ON COLUMN agi_router.message_20261203.binding_id IS 'Binding it used';
+
+COMMENT ON COLUMN agi_router.message_20261203.tenant_id IS 'Tenant whose binding it used';
+
+COMMENT ON COLUMN agi_router.message_20261203.side IS 'Side the sender stood on';
+
+COMMENT ON COLUMN agi_router.message_20261203.shown IS '700 number that its receiver is shown';
+
+COMMENT ON COLUMN agi_router.message_20261203.link_in IS 'The door it came in by';
+
+COMMENT ON COLUMN agi_router.message_20261203.octets IS 'Length of what it said, in UTF-8';
+
+COMMENT ON COLUMN agi_router.message_20261203.received_at IS 'When it was accepted';
+
+COMMENT ON COLUMN agi_router.message_20261203.expires_at IS 'When it is given up';
+
+COMMENT ON COLUMN agi_router.message_20261203.state IS 'queued: owed; sent: the next hop has taken it; failed: it never will; expired: its time was over';
+
+COMMENT ON COLUMN agi_router.message_20261203.reason IS 'Why it was not sent; null: it was, or may be yet';
+
+COMMENT ON COLUMN agi_router.message_20261203.status IS 'Final status of the last try, of the protocol it went out by; null: none';
+
+COMMENT ON COLUMN agi_router.message_20261203.attempts IS 'How often it was tried';
+
+COMMENT ON COLUMN agi_router.message_20261203.maybe_twice IS 'Whether a try was begun of which nobody knows how it ended, and another one after it';
+
+COMMENT ON COLUMN agi_router.message_20261203.done_at IS 'When it reached a final state';
+
+CREATE TABLE agi_router.message_20261204 (
+    block bigint NOT NULL,
+    id text NOT NULL,
+    day date NOT NULL,
+    x_number bigint NOT NULL,
+    binding_id bigint NOT NULL,
+    tenant_id integer NOT NULL,
+    side text NOT NULL,
+    shown bigint NOT NULL,
+    link_in text NOT NULL,
+    octets integer NOT NULL,
+    received_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    state text DEFAULT 'queued'::text NOT NULL,
+    reason text,
+    status integer,
+    attempts integer DEFAULT 0 NOT NULL,
+    maybe_twice boolean DEFAULT false NOT NULL,
+    done_at timestamp with time zone,
+    CONSTRAINT message_done_check CHECK (((state = 'queued'::text) = (done_at IS NULL))),
+    CONSTRAINT message_side_check CHECK ((side = ANY (ARRAY['a'::text, 'b'::text]))),
+    CONSTRAINT message_state_check CHECK ((state = ANY (ARRAY['queued'::text, 'sent'::text, 'failed'::text, 'expired'::text])))
+)
+WITH (fillfactor='100');
+
+COMMENT ON COLUMN agi_router.message_20261204.block IS 'Block of the number it was sent to';
+
+COMMENT ON COLUMN agi_router.message_20261204.id IS 'Its name: block, second and a random number';
+
+COMMENT ON COLUMN agi_router.message_20261204.day IS 'Day (UTC) of the second in the id; the partition';
+
+COMMENT ON COLUMN agi_router.message_20261204.x_number IS 'The 700 number it was sent to';
+
+COMMENT ON COLUMN agi_router.message_20261204.binding_id IS 'Binding it used';
+
+COMMENT ON COLUMN agi_router.message_20261204.tenant_id IS 'Tenant whose binding it used';
+
+COMMENT ON COLUMN agi_router.message_20261204.side IS 'Side the sender stood on';
+
+COMMENT ON COLUMN agi_router.message_20261204.shown IS '700 number that its receiver is shown';
+
+COMMENT ON COLUMN agi_router.message_20261204.link_in IS 'The door it came in by';
+
+COMMENT ON COLUMN agi_router.message_20261204.octets IS 'Length of what it said, in UTF-8';
+
+COMMENT ON COLUMN agi_router.message_20261204.received_at IS 'When it was accepted';
+
+COMMENT ON COLUMN agi_router.message_20261204.expires_at IS 'When it is given up';
+
+COMMENT ON COLUMN agi_router.message_20261204.state IS 'queued: owed; sent: the next hop has taken it; failed: it never will; expired: its time was over';
+
+COMMENT ON COLUMN agi_router.message_20261204.reason IS 'Why it was not sent; null: it was, or may be yet';
+
+COMMENT ON COLUMN agi_router.message_20261204.status IS 'Final status of the last try, of the protocol it went out by; null: none';
+
+COMMENT ON COLUMN agi_router.message_20261204.attempts IS 'How often it was tried';
+
+COMMENT ON COLUMN agi_router.message_20261204.maybe_twice IS 'Whether a try was begun of which nobody knows how it ended, and another one after it';
+
+COMMENT ON COLUMN agi_router.message_20261204.done_at IS 'When it reached a final state';
+
+CREATE TABLE agi_router.message_20261205 (
+    block bigint NOT NULL,
+    id text NOT NULL,
+    day date NOT NULL,
+    x_number bigint NOT NULL,
+    binding_id bigint NOT NULL,
+    tenant_id integer NOT NULL,
+    side text NOT NULL,
+    shown bigint NOT NULL,
+    link_in text NOT NULL,
+    octets integer NOT NULL,
+    received_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    state text DEFAULT 'queued'::text NOT NULL,
+    reason text,
+    status integer,
+    attempts integer DEFAULT 0 NOT NULL,
+    maybe_twice boolean DEFAULT false NOT NULL,
+    done_at timestamp with time zone,
+    CONSTRAINT message_done_check CHECK (((state = 'queued'::text) = (done_at IS NULL))),
+    CONSTRAINT message_side_check CHECK ((side = ANY (ARRAY['a'::text, 'b'::text]))),
+    CONSTRAINT message_state_check CHECK ((state = ANY (ARRAY['queued'::text, 'sent'::text, 'failed'::text, 'expired'::text])))
+)
+WITH (fillfactor='100');
+
+COMMENT ON COLUMN agi_router.message_20261205.block IS 'Block of the number it was sent to';
+
+COMMENT ON COLUMN agi_router.message_20261205.id IS 'Its name: block, second and a random number';
+
+COMMENT ON COLUMN agi_router.message_20261205.day IS 'Day (UTC) of the second in the id; the partition';
+
+COMMENT ON COLUMN agi_router.message_20261205.x_number IS 'The 700 number it was sent to';
+
+COMMENT ON COLUMN agi_router.message_20261205.binding_id IS 'Binding it used';
+
+COMMENT ON COLUMN agi_router.message_20261205.tenant_id IS 'Tenant whose binding it used';
+
+COMMENT ON COLUMN agi_router.message_20261205.side IS 'Side the sender stood on';
+
+COMMENT ON COLUMN agi_router.message_20261205.shown IS '700 number that its receiver is shown';
+
+COMMENT ON COLUMN agi_router.message_20261205.link_in IS 'The door it came in by';
+
+COMMENT ON COLUMN agi_router.message_20261205.octets IS 'Length of what it said, in UTF-8';
+
+COMMENT ON COLUMN agi_router.message_20261205.received_at IS 'When it was accepted';
+
+COMMENT ON COLUMN agi_router.message_20261205.expires_at IS 'When it is given up';
+
+COMMENT ON COLUMN agi_router.message_20261205.state IS 'queued: owed; sent: the next hop has taken it; failed: it never will; expired: its time was over';
+
+COMMENT ON COLUMN agi_router.message_20261205.reason IS 'Why it was not sent; null: it was, or may be yet';
+
+COMMENT ON COLUMN agi_router.message_20261205.status IS 'Final status of the last try, of the protocol it went out by; null: none';
+
+COMMENT ON COLUMN agi_router.message_20261205.attempts IS 'How often it was tried';
+
+COMMENT ON COLUMN agi_router.message_20261205.maybe_twice IS 'Whether a try was begun of which nobody knows how it ended, and another one after it';
+
+COMMENT ON COLUMN agi_router.message_20261205.done_at IS 'When it reached a final state';
+
+CREATE TABLE agi_router.message_20261206 (
+    block bigint NOT NULL,
+    id text NOT NULL,
+    day date NOT NULL,
+    x_number bigint NOT NULL,
+    binding_id bigint NOT NULL,
+    tenant_id integer NOT NULL,
+    side text NOT NULL,
+    shown bigint NOT NULL,
+    link_in text NOT NULL,
+    octets integer NOT NULL,
+    received_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    state text DEFAULT 'queued'::text NOT NULL,
+    reason text,
+    status integer,
+    attempts integer DEFAULT 0 NOT NULL,
+    maybe_twice boolean DEFAULT false NOT NULL,
+    done_at timestamp with time zone,
+    CONSTRAINT message_done_check CHECK (((state = 'queued'::text) = (done_at IS NULL))),
+    CONSTRAINT message_side_check CHECK ((side = ANY (ARRAY['a'::text, 'b'::text]))),
+    CONSTRAINT message_state_check CHECK ((state = ANY (ARRAY['queued'::text, 'sent'::text, 'failed'::text, 'expired'::text])))
+)
+WITH (fillfactor='100');
+
+COMMENT ON COLUMN agi_router.message_20261206.block IS 'Block of the number it was sent to';
+
+COMMENT ON COLUMN agi_router.message_20261206.id IS 'Its name: block, second and a random number';
+
+COMMENT ON COLUMN agi_router.message_20261206.day IS 'Day (UTC) of the second in the id; the partition';
+
+COMMENT ON COLUMN agi_router.message_20261206.x_number IS 'The 700 number it was sent to';
+
+COMMENT ON COLUMN agi_router.message_20261206.binding_id IS 'Binding it used';
+
+COMMENT ON COLUMN agi_router.message_20261206.tenant_id IS 'Tenant whose binding it used';
+
+COMMENT ON COLUMN agi_router.message_20261206.side IS 'Side the sender stood on';
+
+COMMENT ON COLUMN agi_router.message_20261206.shown IS '700 number that its receiver is shown';
+
+COMMENT ON COLUMN agi_router.message_20261206.link_in IS 'The door it came in by';
+
+COMMENT ON COLUMN agi_router.message_20261206.octets IS 'Length of what it said, in UTF-8';
+
+COMMENT ON COLUMN agi_router.message_20261206.received_at IS 'When it was accepted';
+
+COMMENT ON COLUMN agi_router.message_20261206.expires_at IS 'When it is given up';
+
+COMMENT ON COLUMN agi_router.message_20261206.state IS 'queued: owed; sent: the next hop has taken it; failed: it never will; expired: its time was over';
+
+COMMENT ON COLUMN agi_router.message_20261206.reason IS 'Why it was not sent; null: it was, or may be yet';
+
+COMMENT ON COLUMN agi_router.message_20261206.status IS 'Final status of the last try, of the protocol it went out by; null: none';
+
+COMMENT ON COLUMN agi_router.message_20261206.attempts IS 'How often it was tried';
+
+COMMENT ON COLUMN agi_router.message_20261206.maybe_twice IS 'Whether a try was begun of which nobody knows how it ended, and another one after it';
+
+COMMENT ON COLUMN agi_router.message_20261206.done_at IS 'When it reached a final state';
+
+CREATE TABLE agi_router.message_20261207 (
+    block bigint NOT NULL,
+    id text NOT NULL,
+    day date NOT NULL,
+    x_number bigint NOT NULL,
+    binding_id bigint NOT NULL,
+    tenant_id integer NOT NULL,
+    side text NOT NULL,
+    shown bigint NOT NULL,
+    link_in text NOT NULL,
+    octets integer NOT NULL,
+    received_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    state text DEFAULT 'queued'::text NOT NULL,
+    reason text,
+    status integer,
+    attempts integer DEFAULT 0 NOT NULL,
+    maybe_twice boolean DEFAULT false NOT NULL,
+    done_at timestamp with time zone,
+    CONSTRAINT message_done_check CHECK (((state = 'queued'::text) = (done_at IS NULL))),
+    CONSTRAINT message_side_check CHECK ((side = ANY (ARRAY['a'::text, 'b'::text]))),
+    CONSTRAINT message_state_check CHECK ((state = ANY (ARRAY['queued'::text, 'sent'::text, 'failed'::text, 'expired'::text])))
+)
+WITH (fillfactor='100');
+
+COMMENT ON COLUMN agi_router.message_20261207.block IS 'Block of the number it was sent to';
+
+COMMENT ON COLUMN agi_router.message_20261207.id IS 'Its name: block, second and a random number';
+
+COMMENT ON COLUMN agi_router.message_20261207.day IS 'Day (UTC) of the second in the id; the partition';
+
+COMMENT ON COLUMN agi_router.message_20261207.x_number IS 'The 700 number it was sent to';
+
+COMMENT ON COLUMN agi_router.message_20261207.binding_id IS 'Binding it used';
+
+COMMENT ON COLUMN agi_router.message_20261207.tenant_id IS 'Tenant whose binding it used';
+
+COMMENT ON COLUMN agi_router.message_20261207.side IS 'Side the sender stood on';
+
+COMMENT ON COLUMN agi_router.message_20261207.shown IS '700 number that its receiver is shown';
+
+COMMENT ON COLUMN agi_router.message_20261207.link_in IS 'The door it came in by';
+
+COMMENT ON COLUMN agi_router.message_20261207.octets IS 'Length of what it said, in UTF-8';
+
+COMMENT ON COLUMN agi_router.message_20261207.received_at IS 'When it was accepted';
+
+COMMENT ON COLUMN agi_router.message_20261207.expires_at IS 'When it is given up';
+
+COMMENT ON COLUMN agi_router.message_20261207.state IS 'queued: owed; sent: the next hop has taken it; failed: it never will; expired: its time was over';
+
+COMMENT ON COLUMN agi_router.message_20261207.reason IS 'Why it was not sent; null: it was, or may be yet';
+
+COMMENT ON COLUMN agi_router.message_20261207.status IS 'Final status of the last try, of the protocol it went out by; null: none';
+
+COMMENT ON COLUMN agi_router.message_20261207.attempts IS 'How often it was tried';
+
+COMMENT ON COLUMN agi_router.message_20261207.maybe_twice IS 'Whether a try was begun of which nobody knows how it ended, and another one after it';
+
+COMMENT ON COLUMN agi_router.message_20261207.done_at IS 'When it reached a final state';
+
+CREATE TABLE agi_router.message_20261208 (
+    block bigint NOT NULL,
+    id text NOT NULL,
+    day date NOT NULL,
+    x_number bigint NOT NULL,
+    binding_id bigint NOT NULL,
+    tenant_id integer NOT NULL,
+    side text NOT NULL,
+    shown bigint NOT NULL,
+    link_in text NOT NULL,
+    octets integer NOT NULL,
+    received_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    state text DEFAULT 'queued'::text NOT NULL,
+    reason text,
+    status integer,
+    attempts integer DEFAULT 0 NOT NULL,
+    maybe_twice boolean DEFAULT false NOT NULL,
+    done_at timestamp with time zone,
+    CONSTRAINT message_done_check CHECK (((state = 'queued'::text) = (done_at IS NULL))),
+    CONSTRAINT message_side_check CHECK ((side = ANY (ARRAY['a'::text, 'b'::text]))),
+    CONSTRAINT message_state_check CHECK ((state = ANY (ARRAY['queued'::text, 'sent'::text, 'failed'::text, 'expired'::text])))
+)
+WITH (fillfactor='100');
+
+COMMENT ON COLUMN agi_router.message_20261208.block IS 'Block of the number it was sent to';
+
+COMMENT ON COLUMN agi_router.message_20261208.id IS 'Its name: block, second and a random number';
+
+COMMENT ON COLUMN agi_router.message_20261208.day IS 'Day (UTC) of the second in the id; the partition';
+
+COMMENT ON COLUMN agi_router.message_20261208.x_number IS 'The 700 number it was sent to';
+
+COMMENT ON COLUMN agi_router.message_20261208.binding_id IS 'Binding it used';
+
+COMMENT ON COLUMN agi_router.message_20261208.tenant_id IS 'Tenant whose binding it used';
+
+COMMENT ON COLUMN agi_router.message_20261208.side IS 'Side the sender stood on';
+
+COMMENT ON COLUMN agi_router.message_20261208.shown IS '700 number that its receiver is shown';
+
+COMMENT ON COLUMN agi_router.message_20261208.link_in IS 'The door it came in by';
+
+COMMENT ON COLUMN agi_router.message_20261208.octets IS 'Length of what it said, in UTF-8';
+
+COMMENT ON COLUMN agi_router.message_20261208.received_at IS 'When it was accepted';
+
+COMMENT ON COLUMN agi_router.message_20261208.expires_at IS 'When it is given up';
+
+COMMENT ON COLUMN agi_router.message_20261208.state IS 'queued: owed; sent: the next hop has taken it; failed: it never will; expired: its time was over';
+
+COMMENT ON COLUMN agi_router.message_20261208.reason IS 'Why it was not sent; null: it was, or may be yet';
+
+COMMENT ON COLUMN agi_router.message_20261208.status IS 'Final status of the last try, of the protocol it went out by; null: none';
+
+COMMENT ON COLUMN agi_router.message_20261208.attempts IS 'How often it was tried';
+
+COMMENT ON COLUMN agi_router.message_20261208.maybe_twice IS 'Whether a try was begun of which nobody knows how it ended, and another one after it';
+
+COMMENT ON COLUMN agi_router.message_20261208.done_at IS 'When it reached a final state';
+
+CREATE TABLE agi_router.message_20261209 (
+    block bigint NOT NULL,
+    id text NOT NULL,
+    day date NOT NULL,
+    x_number bigint NOT NULL,
+    binding_id bigint NOT NULL,
+    tenant_id integer NOT NULL,
+    side text NOT NULL,
+    shown bigint NOT NULL,
+    link_in text NOT NULL,
+    octets integer NOT NULL,
+    received_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    state text DEFAULT 'queued'::text NOT NULL,
+    reason text,
+    status integer,
+    attempts integer DEFAULT 0 NOT NULL,
+    maybe_twice boolean DEFAULT false NOT NULL,
+    done_at timestamp with time zone,
+    CONSTRAINT message_done_check CHECK (((state = 'queued'::text) = (done_at IS NULL))),
+    CONSTRAINT message_side_check CHECK ((side = ANY (ARRAY['a'::text, 'b'::text]))),
+    CONSTRAINT message_state_check CHECK ((state = ANY (ARRAY['queued'::text, 'sent'::text, 'failed'::text, 'expired'::text])))
+)
+WITH (fillfactor='100');
+
+COMMENT ON COLUMN agi_router.message_20261209.block IS 'Block of the number it was sent to';
+
+COMMENT ON COLUMN agi_router.message_20261209.id IS 'Its name: block, second and a random number';
+
+COMMENT ON COLUMN agi_router.message_20261209.day IS 'Day (UTC) of the second in the id; the partition';
+
+COMMENT ON COLUMN agi_router.message_20261209.x_number IS 'The 700 number it was sent to';
+
+COMMENT ON COLUMN agi_router.message_20261209.binding_id IS 'Binding it used';
+
+COMMENT ON COLUMN agi_router.message_20261209.tenant_id IS 'Tenant whose binding it used';
+
+COMMENT ON COLUMN agi_router.message_20261209.side IS 'Side the sender stood on';
+
+COMMENT ON COLUMN agi_router.message_20261209.shown IS '700 number that its receiver is shown';
+
+COMMENT ON COLUMN agi_router.message_20261209.link_in IS 'The door it came in by';
+
+COMMENT ON COLUMN agi_router.message_20261209.octets IS 'Length of what it said, in UTF-8';
+
+COMMENT ON COLUMN agi_router.message_20261209.received_at IS 'When it was accepted';
+
+COMMENT ON COLUMN agi_router.message_20261209.expires_at IS 'When it is given up';
+
+COMMENT ON COLUMN agi_router.message_20261209.state IS 'queued: owed; sent: the next hop has taken it; failed: it never will; expired: its time was over';
+
+COMMENT ON COLUMN agi_router.message_20261209.reason IS 'Why it was not sent; null: it was, or may be yet';
+
+COMMENT ON COLUMN agi_router.message_20261209.status IS 'Final status of the last try, of the protocol it went out by; null: none';
+
+COMMENT ON COLUMN agi_router.message_20261209.attempts IS 'How often it was tried';
+
+COMMENT ON COLUMN agi_router.message_20261209.maybe_twice IS 'Whether a try was begun of which nobody knows how it ended, and another one after it';
+
+COMMENT ON COLUMN agi_router.message_20261209.done_at IS 'When it reached a final state';
+
+CREATE TABLE agi_router.message_20261210 (
+    block bigint NOT NULL,
+    id text NOT NULL,
+    day date NOT NULL,
+    x_number bigint NOT NULL,
+    binding_id bigint NOT NULL,
+    tenant_id integer NOT NULL,
+    side text NOT NULL,
+    shown bigint NOT NULL,
+    link_in text NOT NULL,
+    octets integer NOT NULL,
+    received_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    state text DEFAULT 'queued'::text NOT NULL,
+    reason text,
+    status integer,
+    attempts integer DEFAULT 0 NOT NULL,
+    maybe_twice boolean DEFAULT false NOT NULL,
+    done_at timestamp with time zone,
+    CONSTRAINT message_done_check CHECK (((state = 'queued'::text) = (done_at IS NULL))),
+    CONSTRAINT message_side_check CHECK ((side = ANY (ARRAY['a'::text, 'b'::text]))),
+    CONSTRAINT message_state_check CHECK ((state = ANY (ARRAY['queued'::text, 'sent'::text, 'failed'::text, 'expired'::text])))
+)
+WITH (fillfactor='100');
+
+COMMENT ON COLUMN agi_router.message_20261210.block IS 'Block of the number it was sent to';
+
+COMMENT ON COLUMN agi_router.message_20261210.id IS 'Its name: block, second and a random number';
+
+COMMENT ON COLUMN agi_router.message_20261210.day IS 'Day (UTC) of the second in the id; the partition';
+
+COMMENT ON COLUMN agi_router.message_20261210.x_number IS 'The 700 number it was sent to';
+
+COMMENT ON COLUMN agi_router.message_20261210.binding_id IS 'Binding it used';
+
+COMMENT ON COLUMN agi_router.message_20261210.tenant_id IS 'Tenant whose binding it used';
+
+COMMENT ON COLUMN agi_router.message_20261210.side IS 'Side the sender stood on';
+
+COMMENT ON COLUMN agi_router.message_20261210.shown IS '700 number that its receiver is shown';
+
+COMMENT ON COLUMN agi_router.message_20261210.link_in IS 'The door it came in by';
+
+COMMENT ON COLUMN agi_router.message_20261210.octets IS 'Length of what it said, in UTF-8';
+
+COMMENT ON COLUMN agi_router.message_20261210.received_at IS 'When it was accepted';
+
+COMMENT ON COLUMN agi_router.message_20261210.expires_at IS 'When it is given up';
+
+COMMENT ON COLUMN agi_router.message_20261210.state IS 'queued: owed; sent: the next hop has taken it; failed: it never will; expired: its time was over';
+
+COMMENT ON COLUMN agi_router.message_20261210.reason IS 'Why it was not sent; null: it was, or may be yet';
+
+COMMENT ON COLUMN agi_router.message_20261210.status IS 'Final status of the last try, of the protocol it went out by; null: none';
+
+COMMENT ON COLUMN agi_router.message_20261210.attempts IS 'How often it was tried';
+
+COMMENT ON COLUMN agi_router.message_20261210.maybe_twice IS 'Whether a try was begun of which nobody knows how it ended, and another one after it';
+
+COMMENT ON COLUMN agi_router.message_20261210.done_at IS 'When it reached a final state';
+
+CREATE TABLE agi_router.message_20261211 (
+    block bigint NOT NULL,
+    id text NOT NULL,
+    day date NOT NULL,
+    x_number bigint NOT NULL,
+    binding_id bigint NOT NULL,
+    tenant_id integer NOT NULL,
+    side text NOT NULL,
+    shown bigint NOT NULL,
+    link_in text NOT NULL,
+    octets integer NOT NULL,
+    received_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    state text DEFAULT 'queued'::text NOT NULL,
+    reason text,
+    status integer,
+    attempts integer DEFAULT 0 NOT NULL,
+    maybe_twice boolean DEFAULT false NOT NULL,
+    done_at timestamp with time zone,
+    CONSTRAINT message_done_check CHECK (((state = 'queued'::text) = (done_at IS NULL))),
+    CONSTRAINT message_side_check CHECK ((side = ANY (ARRAY['a'::text, 'b'::text]))),
+    CONSTRAINT message_state_check CHECK ((state = ANY (ARRAY['queued'::text, 'sent'::text, 'failed'::text, 'expired'::text])))
+)
+WITH (fillfactor='100');
+
+COMMENT ON COLUMN agi_router.message_20261211.block IS 'Block of the number it was sent to';
+
+COMMENT ON COLUMN agi_router.message_20261211.id IS 'Its name: block, second and a random number';
+
+COMMENT ON COLUMN agi_router.message_20261211.day IS 'Day (UTC) of the second in the id; the partition';
+
+COMMENT ON COLUMN agi_router.message_20261211.x_number IS 'The 700 number it was sent to';
+
+COMMENT ON COLUMN agi_router.message_20261211.binding_id IS 'Binding it used';
+
+COMMENT ON COLUMN agi_router.message_20261211.tenant_id IS 'Tenant whose binding it used';
+
+COMMENT ON COLUMN agi_router.message_20261211.side IS 'Side the sender stood on';
+
+COMMENT ON COLUMN agi_router.message_20261211.shown IS '700 number that its receiver is shown';
+
+COMMENT ON COLUMN agi_router.message_20261211.link_in IS 'The door it came in by';
+
+COMMENT ON COLUMN agi_router.message_20261211.octets IS 'Length of what it said, in UTF-8';
+
+COMMENT ON COLUMN agi_router.message_20261211.received_at IS 'When it was accepted';
+
+COMMENT ON COLUMN agi_router.message_20261211.expires_at IS 'When it is given up';
+
+COMMENT ON COLUMN agi_router.message_20261211.state IS 'queued: owed; sent: the next hop has taken it; failed: it never will; expired: its time was over';
+
+COMMENT ON COLUMN agi_router.message_20261211.reason IS 'Why it was not sent; null: it was, or may be yet';
+
+COMMENT ON COLUMN agi_router.message_20261211.status IS 'Final status of the last try, of the protocol it went out by; null: none';
+
+COMMENT ON COLUMN agi_router.message_20261211.attempts IS 'How often it was tried';
+
+COMMENT ON COLUMN agi_router.message_20261211.maybe_twice IS 'Whether a try was begun of which nobody knows how it ended, and another one after it';
+
+COMMENT ON COLUMN agi_router.message_20261211.done_at IS 'When it reached a final state';
+
+CREATE TABLE agi_router.message_20261212 (
+    block bigint NOT NULL,
+    id text NOT NULL,
+    day date NOT NULL,
+    x_number bigint NOT NULL,
+    binding_id bigint NOT NULL,
+    tenant_id integer NOT NULL,
+    side text NOT NULL,
+    shown bigint NOT NULL,
+    link_in text NOT NULL,
+    octets integer NOT NULL,
+    received_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    state text DEFAULT 'queued'::text NOT NULL,
+    reason text,
+    status integer,
+    attempts integer DEFAULT 0 NOT NULL,
+    maybe_twice boolean DEFAULT false NOT NULL,
+    done_at timestamp with time zone,
+    CONSTRAINT message_done_check CHECK (((state = 'queued'::text) = (done_at IS NULL))),
+    CONSTRAINT message_side_check CHECK ((side = ANY (ARRAY['a'::text, 'b'::text]))),
+    CONSTRAINT message_state_check CHECK ((state = ANY (ARRAY['queued'::text, 'sent'::text, 'failed'::text, 'expired'::text])))
+)
+WITH (fillfactor='100');
+
+COMMENT ON COLUMN agi_router.message_20261212.block IS 'Block of the number it was sent to';
+
+COMMENT ON COLUMN agi_router.message_20261212.id IS 'Its name: block, second and a random number';
+
+COMMENT ON COLUMN agi_router.message_20261212.day IS 'Day (UTC) of the second in the id; the partition';
+
+COMMENT ON COLUMN agi_router.message_20261212.x_number IS 'The 700 number it was sent to';
+
+COMMENT ON COLUMN agi_router.message_20261212.binding_id IS 'Binding it used';
+
+COMMENT ON COLUMN agi_router.message_20261212.tenant_id IS 'Tenant whose binding it used';
+
+COMMENT ON COLUMN agi_router.message_20261212.side IS 'Side the sender stood on';
+
+COMMENT ON COLUMN agi_router.message_20261212.shown IS '700 number that its receiver is shown';
+
+COMMENT ON COLUMN agi_router.message_20261212.link_in IS 'The door it came in by';
+
+COMMENT ON COLUMN agi_router.message_20261212.octets IS 'Length of what it said, in UTF-8';
+
+COMMENT ON COLUMN agi_router.message_20261212.received_at IS 'When it was accepted';
+
+COMMENT ON COLUMN agi_router.message_20261212.expires_at IS 'When it is given up';
+
+COMMENT ON COLUMN agi_router.message_20261212.state IS 'queued: owed; sent: the next hop has taken it; failed: it never will; expired: its time was over';
+
+COMMENT ON COLUMN agi_router.message_20261212.reason IS 'Why it was not sent; null: it was, or may be yet';
+
+COMMENT ON COLUMN agi_router.message_20261212.status IS 'Final status of the last try, of the protocol it went out by; null: none';
+
+COMMENT ON COLUMN agi_router.message_20261212.attempts IS 'How often it was tried';
+
+COMMENT ON COLUMN agi_router.message_20261212.maybe_twice IS 'Whether a try was begun of which nobody knows how it ended, and another one after it';
+
+COMMENT ON COLUMN agi_router.message_20261212.done_at IS 'When it reached a final state';
+
+CREATE TABLE agi_router.message_20261213 (
+    block bigint NOT NULL,
+    id text NOT NULL,
+    day date NOT NULL,
+    x_number bigint NOT NULL,
+    binding_id bigint NOT NULL,
+    tenant_id integer NOT NULL,
+    side text NOT NULL,
+    shown bigint NOT NULL,
+    link_in text NOT NULL,
+    octets integer NOT NULL,
+    received_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    state text DEFAULT 'queued'::text NOT NULL,
+    reason text,
+    status integer,
+    attempts integer DEFAULT 0 NOT NULL,
+    maybe_twice boolean DEFAULT false NOT NULL,
+    done_at timestamp with time zone,
+    CONSTRAINT message_done_check CHECK (((state = 'queued'::text) = (done_at IS NULL))),
+    CONSTRAINT message_side_check CHECK ((side = ANY (ARRAY['a'::text, 'b'::text]))),
+    CONSTRAINT message_state_check CHECK ((state = ANY (ARRAY['queued'::text, 'sent'::text, 'failed'::text, 'expired'::text])))
+)
+WITH (fillfactor='100');
+
+COMMENT ON COLUMN agi_router.message_20261213.block IS 'Block of the number it was sent to';
+
+COMMENT ON COLUMN agi_router.message_20261213.id IS 'Its name: block, second and a random number';
+
+COMMENT ON COLUMN agi_router.message_20261213.day IS 'Day (UTC) of the second in the id; the partition';
+
+COMMENT ON COLUMN agi_router.message_20261213.x_number IS 'The 700 number it was sent to';
+
+COMMENT ON COLUMN agi_router.message_20261213.binding_id IS 'Binding it used';
+
+COMMENT ON COLUMN agi_router.message_20261213.tenant_id IS 'Tenant whose binding it used';
+
+COMMENT ON COLUMN agi_router.message_20261213.side IS 'Side the sender stood on';
+
+COMMENT ON COLUMN agi_router.message_20261213.shown IS '700 number that its receiver is shown';
+
+COMMENT ON COLUMN agi_router.message_20261213.link_in IS 'The door it came in by';
+
+COMMENT ON COLUMN agi_router.message_20261213.octets IS 'Length of what it said, in UTF-8';
+
+COMMENT ON COLUMN agi_router.message_20261213.received_at IS 'When it was accepted';
+
+COMMENT ON COLUMN agi_router.message_20261213.expires_at IS 'When it is given up';
+
+COMMENT ON COLUMN agi_router.message_20261213.state IS 'queued: owed; sent: the next hop has taken it; failed: it never will; expired: its time was over';
+
+COMMENT ON COLUMN agi_router.message_20261213.reason IS 'Why it was not sent; null: it was, or may be yet';
+
+COMMENT ON COLUMN agi_router.message_20261213.status IS 'Final status of the last try, of the protocol it went out by; null: none';
+
+COMMENT ON COLUMN agi_router.message_20261213.attempts IS 'How often it was tried';
+
+COMMENT ON COLUMN agi_router.message_20261213.maybe_twice IS 'Whether a try was begun of which nobody knows how it ended, and another one after it';
+
+COMMENT ON COLUMN agi_router.message_20261213.done_at IS 'When it reached a final state';
+
+CREATE TABLE agi_router.message_other (
+    block bigint NOT NULL,
+    id text NOT NULL,
+    day date NOT NULL,
+    x_number bigint NOT NULL,
+    binding_id bigint NOT NULL,
+    tenant_id integer NOT NULL,
+    side text NOT NULL,
+    shown bigint NOT NULL,
+    link_in text NOT NULL,
+    octets integer NOT NULL,
+    received_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    state text DEFAULT 'queued'::text NOT NULL,
+    reason text,
+    status integer,
+    attempts integer DEFAULT 0 NOT NULL,
+    maybe_twice boolean DEFAULT false NOT NULL,
+    done_at timestamp with time zone,
+    CONSTRAINT message_done_check CHECK (((state = 'queued'::text) = (done_at IS NULL))),
+    CONSTRAINT message_side_check CHECK ((side = ANY (ARRAY['a'::text, 'b'::text]))),
+    CONSTRAINT message_state_check CHECK ((state = ANY (ARRAY['queued'::text, 'sent'::text, 'failed'::text, 'expired'::text])))
+);
+
+COMMENT ON TABLE agi_router.message_other IS 'Texts of days for which no partition was made';
+
+CREATE TABLE agi_router.message_out (
+    block bigint NOT NULL,
+    id text NOT NULL,
+    day date NOT NULL,
+    binding_id bigint NOT NULL,
+    link_out text NOT NULL,
+    next_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
+    in_hand boolean DEFAULT false NOT NULL,
+    maybe_twice boolean DEFAULT false NOT NULL,
+    x_number bigint NOT NULL,
+    caller_tag bigint NOT NULL,
+    side text NOT NULL,
+    shown bigint NOT NULL,
+    purpose text NOT NULL,
+    callee bytea NOT NULL,
+    body bytea NOT NULL,
+    CONSTRAINT message_out_purpose_check CHECK ((purpose = ANY (ARRAY['callee'::text, 'last_caller'::text])))
+)
+WITH (fillfactor='70');
+
+COMMENT ON TABLE agi_router.message_out IS 'Texts that are owed, with what they say and to whom they go, sealed; what has a final state is deleted';
+
+COMMENT ON COLUMN agi_router.message_out.block IS 'Block of the text';
+
+COMMENT ON COLUMN agi_router.message_out.id IS 'The text';
+
+COMMENT ON COLUMN agi_router.message_out.day IS 'Its day';
+
+COMMENT ON COLUMN agi_router.message_out.binding_id IS 'Binding it used';
+
+COMMENT ON COLUMN agi_router.message_out.link_out IS 'The door it goes out by: no other takes it';
+
+COMMENT ON COLUMN agi_router.message_out.next_at IS 'When it is tried next; while it is in hand, when it is given to another';
+
+COMMENT ON COLUMN agi_router.message_out.expires_at IS 'When it is given up';
+
+COMMENT ON COLUMN agi_router.message_out.attempts IS 'How often it was taken to be sent';
+
+COMMENT ON COLUMN agi_router.message_out.in_hand IS 'Whether a try is under way, or was when its door died';
+
+COMMENT ON COLUMN agi_router.message_out.maybe_twice IS 'Whether a try was taken of which nobody knows how it ended';
+
+COMMENT ON COLUMN agi_router.message_out.x_number IS 'Number of the route that callee is sealed for';
+
+COMMENT ON COLUMN agi_router.message_out.caller_tag IS 'Tag of that route';
+
+COMMENT ON COLUMN agi_router.message_out.side IS 'Side of that route';
+
+COMMENT ON COLUMN agi_router.message_out.shown IS '700 number of that route, which the receiver is shown';
+
+COMMENT ON COLUMN agi_router.message_out.purpose IS 'What callee stands for in that route';
+
+COMMENT ON COLUMN agi_router.message_out.callee IS 'Who receives it, sealed as in that route; of several the first';
+
+COMMENT ON COLUMN agi_router.message_out.body IS 'What it says, sealed for its id';
+
+CREATE TABLE agi_router.message_seen (
+    block bigint NOT NULL,
+    same bytea NOT NULL,
+    id text NOT NULL,
+    at timestamp with time zone NOT NULL,
+    CONSTRAINT message_seen_same_check CHECK ((length(same) = 32))
+);
+
+COMMENT ON TABLE agi_router.message_seen IS 'Requests by which texts were accepted, while their senders may repeat them';
+
+COMMENT ON COLUMN agi_router.message_seen.block IS 'Block of the text';
+
+COMMENT ON COLUMN agi_router.message_seen.same IS 'Keyed hash of what makes the request the same as another';
+
+COMMENT ON COLUMN agi_router.message_seen.id IS 'The text';
+
+COMMENT ON COLUMN agi_router.message_seen.at IS 'When it was accepted';
 
 CREATE TABLE agi_router.migration (
     number integer NOT NULL,
@@ -1175,6 +2325,40 @@ ALTER TABLE ONLY agi_router.call ATTACH PARTITION agi_router.call_other DEFAULT;
 
 ALTER TABLE ONLY agi_router.event ATTACH PARTITION agi_router.event_other DEFAULT;
 
+ALTER TABLE ONLY agi_router.message ATTACH PARTITION agi_router.message_20261128 FOR VALUES FROM ('2026-11-28') TO ('2026-11-29');
+
+ALTER TABLE ONLY agi_router.message ATTACH PARTITION agi_router.message_20261129 FOR VALUES FROM ('2026-11-29') TO ('2026-11-30');
+
+ALTER TABLE ONLY agi_router.message ATTACH PARTITION agi_router.message_20261130 FOR VALUES FROM ('2026-11-30') TO ('2026-12-01');
+
+ALTER TABLE ONLY agi_router.message ATTACH PARTITION agi_router.message_20261201 FOR VALUES FROM ('2026-12-01') TO ('2026-12-02');
+
+ALTER TABLE ONLY agi_router.message ATTACH PARTITION agi_router.message_20261202 FOR VALUES FROM ('2026-12-02') TO ('2026-12-03');
+
+ALTER TABLE ONLY agi_router.message ATTACH PARTITION agi_router.message_20261203 FOR VALUES FROM ('2026-12-03') TO ('2026-12-04');
+
+ALTER TABLE ONLY agi_router.message ATTACH PARTITION agi_router.message_20261204 FOR VALUES FROM ('2026-12-04') TO ('2026-12-05');
+
+ALTER TABLE ONLY agi_router.message ATTACH PARTITION agi_router.message_20261205 FOR VALUES FROM ('2026-12-05') TO ('2026-12-06');
+
+ALTER TABLE ONLY agi_router.message ATTACH PARTITION agi_router.message_20261206 FOR VALUES FROM ('2026-12-06') TO ('2026-12-07');
+
+ALTER TABLE ONLY agi_router.message ATTACH PARTITION agi_router.message_20261207 FOR VALUES FROM ('2026-12-07') TO ('2026-12-08');
+
+ALTER TABLE ONLY agi_router.message ATTACH PARTITION agi_router.message_20261208 FOR VALUES FROM ('2026-12-08') TO ('2026-12-09');
+
+ALTER TABLE ONLY agi_router.message ATTACH PARTITION agi_router.message_20261209 FOR VALUES FROM ('2026-12-09') TO ('2026-12-10');
+
+ALTER TABLE ONLY agi_router.message ATTACH PARTITION agi_router.message_20261210 FOR VALUES FROM ('2026-12-10') TO ('2026-12-11');
+
+ALTER TABLE ONLY agi_router.message ATTACH PARTITION agi_router.message_20261211 FOR VALUES FROM ('2026-12-11') TO ('2026-12-12');
+
+ALTER TABLE ONLY agi_router.message ATTACH PARTITION agi_router.message_20261212 FOR VALUES FROM ('2026-12-12') TO ('2026-12-13');
+
+ALTER TABLE ONLY agi_router.message ATTACH PARTITION agi_router.message_20261213 FOR VALUES FROM ('2026-12-13') TO ('2026-12-14');
+
+ALTER TABLE ONLY agi_router.message ATTACH PARTITION agi_router.message_other DEFAULT;
+
 ALTER TABLE ONLY agi_router.answer
     ADD CONSTRAINT answer_pkey PRIMARY KEY (name);
 
@@ -1228,6 +2412,66 @@ ALTER TABLE ONLY agi_router.function
 
 ALTER TABLE ONLY agi_router.key
     ADD CONSTRAINT key_pkey PRIMARY KEY (kind, id);
+
+ALTER TABLE ONLY agi_router.message
+    ADD CONSTRAINT message_pkey PRIMARY KEY (block, id, day);
+
+ALTER TABLE ONLY agi_router.message_20261128
+    ADD CONSTRAINT message_20261128_pkey PRIMARY KEY (block, id, day);
+
+ALTER TABLE ONLY agi_router.message_20261129
+    ADD CONSTRAINT message_20261129_pkey PRIMARY KEY (block, id, day);
+
+ALTER TABLE ONLY agi_router.message_20261130
+    ADD CONSTRAINT message_20261130_pkey PRIMARY KEY (block, id, day);
+
+ALTER TABLE ONLY agi_router.message_20261201
+    ADD CONSTRAINT message_20261201_pkey PRIMARY KEY (block, id, day);
+
+ALTER TABLE ONLY agi_router.message_20261202
+    ADD CONSTRAINT message_20261202_pkey PRIMARY KEY (block, id, day);
+
+ALTER TABLE ONLY agi_router.message_20261203
+    ADD CONSTRAINT message_20261203_pkey PRIMARY KEY (block, id, day);
+
+ALTER TABLE ONLY agi_router.message_20261204
+    ADD CONSTRAINT message_20261204_pkey PRIMARY KEY (block, id, day);
+
+ALTER TABLE ONLY agi_router.message_20261205
+    ADD CONSTRAINT message_20261205_pkey PRIMARY KEY (block, id, day);
+
+ALTER TABLE ONLY agi_router.message_20261206
+    ADD CONSTRAINT message_20261206_pkey PRIMARY KEY (block, id, day);
+
+ALTER TABLE ONLY agi_router.message_20261207
+    ADD CONSTRAINT message_20261207_pkey PRIMARY KEY (block, id, day);
+
+ALTER TABLE ONLY agi_router.message_20261208
+    ADD CONSTRAINT message_20261208_pkey PRIMARY KEY (block, id, day);
+
+ALTER TABLE ONLY agi_router.message_20261209
+    ADD CONSTRAINT message_20261209_pkey PRIMARY KEY (block, id, day);
+
+ALTER TABLE ONLY agi_router.message_20261210
+    ADD CONSTRAINT message_20261210_pkey PRIMARY KEY (block, id, day);
+
+ALTER TABLE ONLY agi_router.message_20261211
+    ADD CONSTRAINT message_20261211_pkey PRIMARY KEY (block, id, day);
+
+ALTER TABLE ONLY agi_router.message_20261212
+    ADD CONSTRAINT message_20261212_pkey PRIMARY KEY (block, id, day);
+
+ALTER TABLE ONLY agi_router.message_20261213
+    ADD CONSTRAINT message_20261213_pkey PRIMARY KEY (block, id, day);
+
+ALTER TABLE ONLY agi_router.message_other
+    ADD CONSTRAINT message_other_pkey PRIMARY KEY (block, id, day);
+
+ALTER TABLE ONLY agi_router.message_out
+    ADD CONSTRAINT message_out_pkey PRIMARY KEY (block, id);
+
+ALTER TABLE ONLY agi_router.message_seen
+    ADD CONSTRAINT message_seen_pkey PRIMARY KEY (block, same);
 
 ALTER TABLE ONLY agi_router.migration
     ADD CONSTRAINT migration_pkey PRIMARY KEY (number);
@@ -1331,6 +2575,120 @@ COMMENT ON INDEX agi_router.feed_run_begun IS 'Runs by age: for the sweep';
 
 CREATE UNIQUE INDEX key_current ON agi_router.key USING btree (kind) WHERE (state = 'current'::text);
 
+CREATE INDEX message_binding ON ONLY agi_router.message USING btree (block, binding_id);
+
+CREATE INDEX message_20261128_block_binding_id_idx ON agi_router.message_20261128 USING btree (block, binding_id);
+
+CREATE INDEX message_tenant ON ONLY agi_router.message USING btree (tenant_id, received_at);
+
+COMMENT ON INDEX agi_router.message_tenant IS 'Texts of a tenant, by time';
+
+CREATE INDEX message_20261128_tenant_id_received_at_idx ON agi_router.message_20261128 USING btree (tenant_id, received_at);
+
+COMMENT ON INDEX agi_router.message_20261128_tenant_id_received_at_idx IS 'Texts of a tenant, by time';
+
+CREATE INDEX message_20261129_block_binding_id_idx ON agi_router.message_20261129 USING btree (block, binding_id);
+
+CREATE INDEX message_20261129_tenant_id_received_at_idx ON agi_router.message_20261129 USING btree (tenant_id, received_at);
+
+COMMENT ON INDEX agi_router.message_20261129_tenant_id_received_at_idx IS 'Texts of a tenant, by time';
+
+CREATE INDEX message_20261130_block_binding_id_idx ON agi_router.message_20261130 USING btree (block, binding_id);
+
+CREATE INDEX message_20261130_tenant_id_received_at_idx ON agi_router.message_20261130 USING btree (tenant_id, received_at);
+
+COMMENT ON INDEX agi_router.message_20261130_tenant_id_received_at_idx IS 'Texts of a tenant, by time';
+
+CREATE INDEX message_20261201_block_binding_id_idx ON agi_router.message_20261201 USING btree (block, binding_id);
+
+CREATE INDEX message_20261201_tenant_id_received_at_idx ON agi_router.message_20261201 USING btree (tenant_id, received_at);
+
+COMMENT ON INDEX agi_router.message_20261201_tenant_id_received_at_idx IS 'Texts of a tenant, by time';
+
+CREATE INDEX message_20261202_block_binding_id_idx ON agi_router.message_20261202 USING btree (block, binding_id);
+
+CREATE INDEX message_20261202_tenant_id_received_at_idx ON agi_router.message_20261202 USING btree (tenant_id, received_at);
+
+COMMENT ON INDEX agi_router.message_20261202_tenant_id_received_at_idx IS 'Texts of a tenant, by time';
+
+CREATE INDEX message_20261203_block_binding_id_idx ON agi_router.message_20261203 USING btree (block, binding_id);
+
+CREATE INDEX message_20261203_tenant_id_received_at_idx ON agi_router.message_20261203 USING btree (tenant_id, received_at);
+
+COMMENT ON INDEX agi_router.message_20261203_tenant_id_received_at_idx IS 'Texts of a tenant, by time';
+
+CREATE INDEX message_20261204_block_binding_id_idx ON agi_router.message_20261204 USING btree (block, binding_id);
+
+CREATE INDEX message_20261204_tenant_id_received_at_idx ON agi_router.message_20261204 USING btree (tenant_id, received_at);
+
+COMMENT ON INDEX agi_router.message_20261204_tenant_id_received_at_idx IS 'Texts of a tenant, by time';
+
+CREATE INDEX message_20261205_block_binding_id_idx ON agi_router.message_20261205 USING btree (block, binding_id);
+
+CREATE INDEX message_20261205_tenant_id_received_at_idx ON agi_router.message_20261205 USING btree (tenant_id, received_at);
+
+COMMENT ON INDEX agi_router.message_20261205_tenant_id_received_at_idx IS 'Texts of a tenant, by time';
+
+CREATE INDEX message_20261206_block_binding_id_idx ON agi_router.message_20261206 USING btree (block, binding_id);
+
+CREATE INDEX message_20261206_tenant_id_received_at_idx ON agi_router.message_20261206 USING btree (tenant_id, received_at);
+
+COMMENT ON INDEX agi_router.message_20261206_tenant_id_received_at_idx IS 'Texts of a tenant, by time';
+
+CREATE INDEX message_20261207_block_binding_id_idx ON agi_router.message_20261207 USING btree (block, binding_id);
+
+CREATE INDEX message_20261207_tenant_id_received_at_idx ON agi_router.message_20261207 USING btree (tenant_id, received_at);
+
+COMMENT ON INDEX agi_router.message_20261207_tenant_id_received_at_idx IS 'Texts of a tenant, by time';
+
+CREATE INDEX message_20261208_block_binding_id_idx ON agi_router.message_20261208 USING btree (block, binding_id);
+
+CREATE INDEX message_20261208_tenant_id_received_at_idx ON agi_router.message_20261208 USING btree (tenant_id, received_at);
+
+COMMENT ON INDEX agi_router.message_20261208_tenant_id_received_at_idx IS 'Texts of a tenant, by time';
+
+CREATE INDEX message_20261209_block_binding_id_idx ON agi_router.message_20261209 USING btree (block, binding_id);
+
+CREATE INDEX message_20261209_tenant_id_received_at_idx ON agi_router.message_20261209 USING btree (tenant_id, received_at);
+
+COMMENT ON INDEX agi_router.message_20261209_tenant_id_received_at_idx IS 'Texts of a tenant, by time';
+
+CREATE INDEX message_20261210_block_binding_id_idx ON agi_router.message_20261210 USING btree (block, binding_id);
+
+CREATE INDEX message_20261210_tenant_id_received_at_idx ON agi_router.message_20261210 USING btree (tenant_id, received_at);
+
+COMMENT ON INDEX agi_router.message_20261210_tenant_id_received_at_idx IS 'Texts of a tenant, by time';
+
+CREATE INDEX message_20261211_block_binding_id_idx ON agi_router.message_20261211 USING btree (block, binding_id);
+
+CREATE INDEX message_20261211_tenant_id_received_at_idx ON agi_router.message_20261211 USING btree (tenant_id, received_at);
+
+COMMENT ON INDEX agi_router.message_20261211_tenant_id_received_at_idx IS 'Texts of a tenant, by time';
+
+CREATE INDEX message_20261212_block_binding_id_idx ON agi_router.message_20261212 USING btree (block, binding_id);
+
+CREATE INDEX message_20261212_tenant_id_received_at_idx ON agi_router.message_20261212 USING btree (tenant_id, received_at);
+
+COMMENT ON INDEX agi_router.message_20261212_tenant_id_received_at_idx IS 'Texts of a tenant, by time';
+
+CREATE INDEX message_20261213_block_binding_id_idx ON agi_router.message_20261213 USING btree (block, binding_id);
+
+CREATE INDEX message_20261213_tenant_id_received_at_idx ON agi_router.message_20261213 USING btree (tenant_id, received_at);
+
+COMMENT ON INDEX agi_router.message_20261213_tenant_id_received_at_idx IS 'Texts of a tenant, by time';
+
+CREATE INDEX message_other_block_binding_id_idx ON agi_router.message_other USING btree (block, binding_id);
+
+CREATE INDEX message_other_tenant_id_received_at_idx ON agi_router.message_other USING btree (tenant_id, received_at);
+
+CREATE INDEX message_out_due ON agi_router.message_out USING btree (link_out, next_at);
+
+COMMENT ON INDEX agi_router.message_out_due IS 'What a door has to send next';
+
+CREATE INDEX message_seen_at ON agi_router.message_seen USING btree (at);
+
+COMMENT ON INDEX agi_router.message_seen_at IS 'What may be forgotten';
+
 CREATE INDEX nonce_taken ON agi_router.nonce USING btree (taken_at);
 
 CREATE INDEX past_route_binding ON agi_router.past_route USING btree (block, binding_id);
@@ -1367,6 +2725,108 @@ ALTER INDEX agi_router.event_pkey ATTACH PARTITION agi_router.event_other_pkey;
 
 ALTER INDEX agi_router.event_tenant ATTACH PARTITION agi_router.event_other_tenant_id_xid_id_idx;
 
+ALTER INDEX agi_router.message_binding ATTACH PARTITION agi_router.message_20261128_block_binding_id_idx;
+
+ALTER INDEX agi_router.message_pkey ATTACH PARTITION agi_router.message_20261128_pkey;
+
+ALTER INDEX agi_router.message_tenant ATTACH PARTITION agi_router.message_20261128_tenant_id_received_at_idx;
+
+ALTER INDEX agi_router.message_binding ATTACH PARTITION agi_router.message_20261129_block_binding_id_idx;
+
+ALTER INDEX agi_router.message_pkey ATTACH PARTITION agi_router.message_20261129_pkey;
+
+ALTER INDEX agi_router.message_tenant ATTACH PARTITION agi_router.message_20261129_tenant_id_received_at_idx;
+
+ALTER INDEX agi_router.message_binding ATTACH PARTITION agi_router.message_20261130_block_binding_id_idx;
+
+ALTER INDEX agi_router.message_pkey ATTACH PARTITION agi_router.message_20261130_pkey;
+
+ALTER INDEX agi_router.message_tenant ATTACH PARTITION agi_router.message_20261130_tenant_id_received_at_idx;
+
+ALTER INDEX agi_router.message_binding ATTACH PARTITION agi_router.message_20261201_block_binding_id_idx;
+
+ALTER INDEX agi_router.message_pkey ATTACH PARTITION agi_router.message_20261201_pkey;
+
+ALTER INDEX agi_router.message_tenant ATTACH PARTITION agi_router.message_20261201_tenant_id_received_at_idx;
+
+ALTER INDEX agi_router.message_binding ATTACH PARTITION agi_router.message_20261202_block_binding_id_idx;
+
+ALTER INDEX agi_router.message_pkey ATTACH PARTITION agi_router.message_20261202_pkey;
+
+ALTER INDEX agi_router.message_tenant ATTACH PARTITION agi_router.message_20261202_tenant_id_received_at_idx;
+
+ALTER INDEX agi_router.message_binding ATTACH PARTITION agi_router.message_20261203_block_binding_id_idx;
+
+ALTER INDEX agi_router.message_pkey ATTACH PARTITION agi_router.message_20261203_pkey;
+
+ALTER INDEX agi_router.message_tenant ATTACH PARTITION agi_router.message_20261203_tenant_id_received_at_idx;
+
+ALTER INDEX agi_router.message_binding ATTACH PARTITION agi_router.message_20261204_block_binding_id_idx;
+
+ALTER INDEX agi_router.message_pkey ATTACH PARTITION agi_router.message_20261204_pkey;
+
+ALTER INDEX agi_router.message_tenant ATTACH PARTITION agi_router.message_20261204_tenant_id_received_at_idx;
+
+ALTER INDEX agi_router.message_binding ATTACH PARTITION agi_router.message_20261205_block_binding_id_idx;
+
+ALTER INDEX agi_router.message_pkey ATTACH PARTITION agi_router.message_20261205_pkey;
+
+ALTER INDEX agi_router.message_tenant ATTACH PARTITION agi_router.message_20261205_tenant_id_received_at_idx;
+
+ALTER INDEX agi_router.message_binding ATTACH PARTITION agi_router.message_20261206_block_binding_id_idx;
+
+ALTER INDEX agi_router.message_pkey ATTACH PARTITION agi_router.message_20261206_pkey;
+
+ALTER INDEX agi_router.message_tenant ATTACH PARTITION agi_router.message_20261206_tenant_id_received_at_idx;
+
+ALTER INDEX agi_router.message_binding ATTACH PARTITION agi_router.message_20261207_block_binding_id_idx;
+
+ALTER INDEX agi_router.message_pkey ATTACH PARTITION agi_router.message_20261207_pkey;
+
+ALTER INDEX agi_router.message_tenant ATTACH PARTITION agi_router.message_20261207_tenant_id_received_at_idx;
+
+ALTER INDEX agi_router.message_binding ATTACH PARTITION agi_router.message_20261208_block_binding_id_idx;
+
+ALTER INDEX agi_router.message_pkey ATTACH PARTITION agi_router.message_20261208_pkey;
+
+ALTER INDEX agi_router.message_tenant ATTACH PARTITION agi_router.message_20261208_tenant_id_received_at_idx;
+
+ALTER INDEX agi_router.message_binding ATTACH PARTITION agi_router.message_20261209_block_binding_id_idx;
+
+ALTER INDEX agi_router.message_pkey ATTACH PARTITION agi_router.message_20261209_pkey;
+
+ALTER INDEX agi_router.message_tenant ATTACH PARTITION agi_router.message_20261209_tenant_id_received_at_idx;
+
+ALTER INDEX agi_router.message_binding ATTACH PARTITION agi_router.message_20261210_block_binding_id_idx;
+
+ALTER INDEX agi_router.message_pkey ATTACH PARTITION agi_router.message_20261210_pkey;
+
+ALTER INDEX agi_router.message_tenant ATTACH PARTITION agi_router.message_20261210_tenant_id_received_at_idx;
+
+ALTER INDEX agi_router.message_binding ATTACH PARTITION agi_router.message_20261211_block_binding_id_idx;
+
+ALTER INDEX agi_router.message_pkey ATTACH PARTITION agi_router.message_20261211_pkey;
+
+ALTER INDEX agi_router.message_tenant ATTACH PARTITION agi_router.message_20261211_tenant_id_received_at_idx;
+
+ALTER INDEX agi_router.message_binding ATTACH PARTITION agi_router.message_20261212_block_binding_id_idx;
+
+ALTER INDEX agi_router.message_pkey ATTACH PARTITION agi_router.message_20261212_pkey;
+
+ALTER INDEX agi_router.message_tenant ATTACH PARTITION agi_router.message_20261212_tenant_id_received_at_idx;
+
+ALTER INDEX agi_router.message_binding ATTACH PARTITION agi_router.message_20261213_block_binding_id_idx;
+
+ALTER INDEX agi_router.message_pkey ATTACH PARTITION agi_router.message_20261213_pkey;
+
+ALTER INDEX agi_router.message_tenant ATTACH PARTITION agi_router.message_20261213_tenant_id_received_at_idx;
+
+ALTER INDEX agi_router.message_binding ATTACH PARTITION agi_router.message_other_block_binding_id_idx;
+
+ALTER INDEX agi_router.message_pkey ATTACH PARTITION agi_router.message_other_pkey;
+
+ALTER INDEX agi_router.message_tenant ATTACH PARTITION agi_router.message_other_tenant_id_received_at_idx;
+
 CREATE TRIGGER binding_end AFTER UPDATE OF ended_at ON agi_router.binding FOR EACH ROW WHEN (((new.y_ttl IS NOT NULL) AND (new.ended_at IS NOT NULL) AND (old.ended_at IS NULL))) EXECUTE FUNCTION agi_router.end_children();
 
 CREATE TRIGGER binding_mode AFTER INSERT OR UPDATE OF block, mode, callback, callback_window, extension, open_number, y_ttl, parent_id ON agi_router.binding FOR EACH ROW WHEN ((NOT ((new.mode = ANY (ARRAY['axb'::text, 'axyb'::text, 'gxb'::text, 'gxyb'::text, 'ax'::text, 'axe'::text])) AND (new.callback = ANY (ARRAY['default'::text, 'last'::text, 'all'::text, 'sequence'::text])) AND ((new.callback IS NOT NULL) = (new.mode = ANY (ARRAY['gxb'::text, 'gxyb'::text, 'ax'::text, 'axe'::text]))) AND (new.callback_window > 0) AND ((new.callback_window IS NULL) OR (new.callback = 'last'::text)) AND (new.extension ~ '^[0-9]{1,4}$'::text) AND ((new.extension IS NOT NULL) = (new.mode = 'axe'::text)) AND ((new.open_number / 10000) = new.block) AND ((new.open_number IS NOT NULL) = (new.mode = ANY (ARRAY['ax'::text, 'axe'::text]))) AND (new.y_ttl > 0) AND ((new.mode = 'axyb'::text) OR ((new.y_ttl IS NULL) AND (new.parent_id IS NULL)))))) EXECUTE FUNCTION agi_router.refuse_row();
@@ -1377,7 +2837,7 @@ CREATE TRIGGER binding_state AFTER INSERT OR UPDATE OF state, ended_at, calls_se
 
 COMMENT ON TRIGGER binding_state ON agi_router.binding IS 'What ended a binding goes with when it ended';
 
-CREATE TRIGGER binding_terms AFTER INSERT OR UPDATE OF max_calls, ring_timeout, max_duration, language, order_id, counting, direction, display_a, display_b, prompts, out_id, user_data, industrial_id, pool ON agi_router.binding FOR EACH ROW WHEN ((NOT ((new.max_calls > 0) AND ((new.ring_timeout >= 5) AND (new.ring_timeout <= 120)) AND ((new.max_duration >= 1) AND (new.max_duration <= 14400)) AND (new.language = ANY (ARRAY['zh'::text, 'en'::text])) AND ((length(new.order_id) >= 1) AND (length(new.order_id) <= 128)) AND (new.counting = ANY (ARRAY['answered'::text, 'attempts'::text])) AND (new.direction = ANY (ARRAY['both'::text, 'a'::text, 'b'::text])) AND (new.display_a = ANY (ARRAY['number'::text, 'anonymous'::text])) AND (new.display_b = ANY (ARRAY['number'::text, 'anonymous'::text])) AND (new.prompts ~ '^[a-z0-9][a-z0-9_-]{0,15}$'::text) AND ((length(new.out_id) >= 1) AND (length(new.out_id) <= 128)) AND ((length(new.user_data) >= 1) AND (length(new.user_data) <= 1024)) AND ((length(new.industrial_id) >= 1) AND (length(new.industrial_id) <= 128)) AND (new.pool ~ '^[A-Za-z][A-Za-z0-9._-]{0,63}$'::text)))) EXECUTE FUNCTION agi_router.refuse_row();
+CREATE TRIGGER binding_terms AFTER INSERT OR UPDATE OF max_calls, ring_timeout, max_duration, language, order_id, counting, direction, display_a, display_b, prompts, out_id, user_data, industrial_id, pool, messages, max_messages ON agi_router.binding FOR EACH ROW WHEN ((NOT ((new.max_calls > 0) AND ((new.ring_timeout >= 5) AND (new.ring_timeout <= 120)) AND ((new.max_duration >= 1) AND (new.max_duration <= 14400)) AND (new.language = ANY (ARRAY['zh'::text, 'en'::text])) AND ((length(new.order_id) >= 1) AND (length(new.order_id) <= 128)) AND (new.counting = ANY (ARRAY['answered'::text, 'attempts'::text])) AND (new.direction = ANY (ARRAY['both'::text, 'a'::text, 'b'::text])) AND (new.display_a = ANY (ARRAY['number'::text, 'anonymous'::text])) AND (new.display_b = ANY (ARRAY['number'::text, 'anonymous'::text])) AND (new.prompts ~ '^[a-z0-9][a-z0-9_-]{0,15}$'::text) AND ((length(new.out_id) >= 1) AND (length(new.out_id) <= 128)) AND ((length(new.user_data) >= 1) AND (length(new.user_data) <= 1024)) AND ((length(new.industrial_id) >= 1) AND (length(new.industrial_id) <= 128)) AND (new.pool ~ '^[A-Za-z][A-Za-z0-9._-]{0,63}$'::text) AND (new.messages = ANY (ARRAY['both'::text, 'a'::text, 'b'::text, 'off'::text])) AND (new.max_messages > 0)))) EXECUTE FUNCTION agi_router.refuse_row();
 
 COMMENT ON TRIGGER binding_terms ON agi_router.binding IS 'What the terms of a binding may be; null is none';
 
