@@ -36,7 +36,7 @@ What can go wrong, as one tree.
      │   ├─ NumberResting     number_resting        a binding on the number ended not long ago
      │   ├─ BindingEnded      binding_ended         it is over and cannot change
      │   ├─ BindingChanged    binding_changed       it has another version by now
-     │   ├─ LimitTooLow       limit_too_low         more calls are used already
+     │   ├─ LimitTooLow       limit_too_low         more calls or texts are used already
      │   ├─ BlockExists       block_exists          the block is already there
      │   ├─ BlockInUse        block_in_use          bindings live in the block
      │   ├─ TenantExists      tenant_exists         the tenant is already there
@@ -401,7 +401,7 @@ class BindingChanged(StoreError):
 
 class LimitTooLow(StoreError):
     """
-    More calls are used, or running, than the new limit allows; give a higher one, or unbind it.
+    More calls or texts are used, or running, than the new limit allows; give a higher one, or unbind it.
     """
 
 

@@ -50,7 +50,7 @@ class TermsChanging(BindingListing):
             BindingEnded: It is over already.
             BindingChanged: It has another version by now.
             ExpiryInvalid: It would end in the past, or live too long.
-            LimitTooLow: More calls are used already than ``max_calls``.
+            LimitTooLow: More calls or texts are used already than the new limit allows.
             ModeError: A call has made it; its parent may be changed.
             TypeError: There is no such term.
         """

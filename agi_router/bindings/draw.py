@@ -208,6 +208,7 @@ def new_binding(
         "state": BindingState.ACTIVE,
         "ended_at": None,
         "calls_used": 0,
+        "messages_used": 0,
         "parent_id": None,
         "version": 1,
         "now": made["begins_at"],

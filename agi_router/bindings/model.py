@@ -90,6 +90,7 @@ class Binding(Terms):
     begins_at: datetime
     ended_at: datetime | None
     calls_used: int
+    messages_used: int
     version: int
     """How often somebody has said what is agreed."""
     callback: Callback | None

@@ -257,6 +257,7 @@ def read_binding(
         expires_at=row["expires_at"],
         ended_at=ended_at,
         calls_used=row["calls_used"],
+        messages_used=row["messages_used"],
         version=row["version"],
         **{term.name: term.load(row[term.name]) for term in TERMS},
         callback=None if row["callback"] is None else Callback(row["callback"]),

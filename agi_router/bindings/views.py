@@ -47,6 +47,7 @@ def _describe(binding: Binding, told: _Shown) -> dict[str, Any]:
         "expires_at": binding.expires_at,
         "ended_at": binding.ended_at,
         "calls_used": binding.calls_used,
+        "messages_used": binding.messages_used,
         **{term.word: term.store(getattr(binding, term.name)) for term in TERMS},
         "order": binding.order_id,
         "tenant": binding.tenant,

@@ -1,7 +1,7 @@
 """
 Exporting: bindings as the rows that an import reads.
 
-What is exported is what is left: of a limit the calls that are left, of its life the end. A
+What is exported is what is left: of a limit the calls or texts that are left, of its life the end. A
 binding without an order goes under its own name, because an import asks for an order.
 """
 
@@ -13,7 +13,7 @@ from agi_router.bindings.model import Binding
 from agi_router.bindings.modes import MODES, group_of
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import TERMS
-from agi_router.bindings.words import BindingState, Callback, Side
+from agi_router.bindings.words import BindingState, Callback, Messages, Side
 from agi_router.bulk.columns import DAMAGED, write_cells
 from agi_router.db.connection import Queries
 from agi_router.numbers import PhoneNumber
@@ -79,7 +79,8 @@ def _values(binding: Binding, *, reveal: bool) -> Mapping[str, Any]:
     )
     a = " ".join(map(shown, members))
     first = next(map(shown, binding.called_back), None)
-    left = None if binding.max_calls is None else binding.max_calls - binding.calls_used
+    left = _rest(binding.max_calls, binding.calls_used)
+    texts_left = _rest(binding.max_messages, binding.messages_used)
     return {
         **{term.word: getattr(binding, term.name) for term in TERMS},
         "mode": binding.mode,
@@ -94,11 +95,18 @@ def _values(binding: Binding, *, reveal: bool) -> Mapping[str, Any]:
         "y_ttl": binding.y_ttl,
         "expires": binding.expires_at,
         "max_calls": left,
+        # It goes on for calls, and no limit is 0.
+        "messages": Messages.OFF if texts_left == 0 else binding.messages,
+        "max_messages": texts_left or None,
         "order": binding.order_id or str(binding.id),
         "tenant": binding.tenant,
         "id": binding.id,
         "state": _state(binding, left),
     }
+
+
+def _rest(limit: int | None, used: int) -> int | None:
+    return None if limit is None else limit - used
 
 
 def _state(binding: Binding, left: int | None) -> str:

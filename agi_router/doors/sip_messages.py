@@ -37,6 +37,7 @@ from agi_router.messages.decision import AllocationNeeded, decide_text, screen_t
 from agi_router.messages.model import MessageState, Outgoing, Text, is_temporary, pause_after
 from agi_router.messages.store import Ended, MessageStore, Repeated
 from agi_router.sip import (
+    LARGEST_BODY,
     Answered,
     BadMessage,
     ClientTransaction,
@@ -50,9 +51,8 @@ from agi_router.sip import (
     key_of,
     parse,
 )
-from agi_router.sip.wire import LARGEST_BODY
 
-__all__ = ["Options", "SipMessageDoor", "status_of"]
+__all__ = ["Address", "Options", "SipMessageDoor", "status_of"]
 
 log = logging.getLogger(__name__)
 

@@ -8,6 +8,7 @@ shows what stood in a message, so all of them may be logged.
 
 from .errors import BadMessage, SipError
 from .transactions import (
+    T1,
     Answered,
     ClientTransaction,
     Key,
@@ -16,9 +17,23 @@ from .transactions import (
     branch_of,
     key_of,
 )
-from .wire import Framer, Message, Request, Response, Via, answer, build, parse
+from .wire import (
+    LARGEST_BODY,
+    LARGEST_HEAD,
+    Framer,
+    Message,
+    Request,
+    Response,
+    Via,
+    answer,
+    build,
+    parse,
+)
 
 __all__ = [
+    "LARGEST_BODY",
+    "LARGEST_HEAD",
+    "T1",
     "Answered",
     "BadMessage",
     "ClientTransaction",

@@ -70,7 +70,7 @@ _REPEATED = ("via", "from", "to", "call-id", "cseq")
 _LARGEST_PORT = 65535
 _LARGEST_CSEQ = 2**31 - 1
 
-Headers: TypeAlias = Sequence[tuple[str, str]]
+_Headers: TypeAlias = Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +91,7 @@ class Via:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Parts:
-    headers: Headers = field(repr=False)
+    headers: _Headers = field(repr=False)
     """Names in small letters and in their long form, values without folds, as they came."""
     body: bytes = field(default=b"", repr=False)
 
@@ -253,7 +253,7 @@ def build(message: Message) -> bytes:
 
 
 def answer(
-    request: Request, status: int, reason: str, *, tag: str, headers: Headers = ()
+    request: Request, status: int, reason: str, *, tag: str, headers: _Headers = ()
 ) -> Response:
     """
     The answer to *request*, with what has to be repeated of it.

@@ -146,6 +146,16 @@ async def test_limit(store: BindingStore, admissions: AdmissionStore) -> None:
     assert store.find(made.id).state is BindingState.USED_UP
 
 
+def test_limit_of_texts(store: BindingStore, connection: Connection) -> None:
+    """Not below those that are used."""
+    made = bind(store, max_messages=3)
+    connection.execute("UPDATE agi_router.binding SET messages_used = 2")
+    with pytest.raises(LimitTooLow):
+        store.change(made.id, max_messages=1)
+    changed = store.change(made.id, max_messages=2)
+    assert (changed.max_messages, changed.messages_used, changed.max_calls) == (2, 2, None)
+
+
 async def test_limit_where_there_was_none(store: BindingStore, admissions: AdmissionStore) -> None:
     """What has been used counts, that of calls that are up may come back."""
     made = bind(store)

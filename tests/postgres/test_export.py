@@ -18,7 +18,7 @@ from agi_router.bindings.model import Binding
 from agi_router.bindings.modes import Axyb, Gxb, Gxyb
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
-from agi_router.bindings.words import Callback, Counting, Direction, Language
+from agi_router.bindings.words import Callback, Counting, Direction, Language, Messages
 from agi_router.bulk.columns import EXPORTED
 from agi_router.bulk.exporter import export_rows
 from agi_router.bulk.importer import Tally
@@ -71,6 +71,8 @@ def test_a_round_trip(server: Server, store: BindingStore) -> None:
         ring_timeout=timedelta(seconds=119),
         max_duration=timedelta(hours=4),
         language=Language.ZH,
+        messages=Messages.A,
+        max_messages=4,
         order_id="O-1",
     )
     plain = Terms(expires_at=until, order_id="O-2")
@@ -104,9 +106,11 @@ def test_what_is_exported_is_what_is_left(
     store: BindingStore, connection: Connection, importing_here: Importing
 ) -> None:
     """Uses that are left; those that are over only if asked for, and they are not imported."""
-    bind(store, A, B, max_calls=5, order_id="O-1")
+    bind(store, A, B, max_calls=5, messages=Messages.BOTH, max_messages=3, order_id="O-1")
     bind(store, C, D, max_calls=5)
-    connection.execute("UPDATE agi_router.binding SET calls_used = 2 WHERE order_id = 'O-1'")
+    connection.execute(
+        "UPDATE agi_router.binding SET calls_used = 2, messages_used = 2 WHERE order_id = 'O-1'"
+    )
     connection.execute("UPDATE agi_router.binding SET calls_used = 5 WHERE order_id IS NULL")
     gone = bind(store, A, C, x=None, order_id="O-3")
     store.unbind(gone.id)
@@ -119,6 +123,10 @@ def test_what_is_exported_is_what_is_left(
         ("", "unbound"),
         ("", "expired"),
     ]
+    assert (rows[0]["messages"], rows[0]["max_messages"]) == ("both", "1")
+    connection.execute("UPDATE agi_router.binding SET messages_used = 3 WHERE order_id = 'O-1'")
+    (row, *_) = csv.DictReader(io.StringIO(exported(store), newline=""))
+    assert (row["messages"], row["max_messages"]) == ("off", "")
     # Without an order, a binding goes under its own name.
     assert rows[1]["order"] == rows[1]["id"]
     assert len(exported(store).splitlines()) == 3

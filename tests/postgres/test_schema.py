@@ -12,8 +12,8 @@ from harness.database import Server, on_the_oldest
 
 SCHEMA = Path(__file__).with_name("schema.sql")
 HEADER = """\
--- The schema as pg_dump of PostgreSQL 15 tells it, without days of calls and events, and without
--- functions: these have files of their own. Written by:
+-- The schema as pg_dump of PostgreSQL 15 tells it, without days of calls, events and texts, and
+-- without functions: these have files of their own. Written by:
 -- ./tests/run postgres -- -k test_schema --write-schema
 """
 # Statements of sessions, owners, and what has another name or other words every day.
@@ -21,7 +21,7 @@ LEFT_OUT = re.compile(
     r"(SET|SELECT pg_catalog\.set_config|\\restrict|\\unrestrict)\b"
     r"|ALTER [^;]* OWNER TO"
     r"|(CREATE|COMMENT ON) FUNCTION"
-    r"|.*\bagi_router\.(call|event)_\d{8}",
+    r"|.*\bagi_router\.(call|event|message)_\d{8}",
     re.DOTALL,
 )
 

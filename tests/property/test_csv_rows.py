@@ -19,6 +19,7 @@ from agi_router.bindings.words import (
     Direction,
     Display,
     Language,
+    Messages,
     Mode,
     check_order_id,
 )
@@ -120,6 +121,8 @@ def bindings(draw: st.DrawFn) -> dict[str, Any]:
         "user_data": draw(st.none() | NAMES),
         "industrial_id": draw(st.none() | NAMES),
         "pool": None,
+        "messages": draw(st.sampled_from(Messages)),
+        "max_messages": draw(st.none() | st.integers(1, 2**31 - 1)),
         "order": draw(NAMES),
         "tenant": draw(NAMES),
         "id": "70012345678-1",

@@ -11,7 +11,15 @@ import pytest
 
 from agi_router.bindings.modes import Y_TTL, Ax, Axb, Axe, Axyb, Gxb, Gxyb, Parties
 from agi_router.bindings.requests import BindRequest, Fault
-from agi_router.bindings.words import Callback, Counting, Direction, Display, Language, Mode
+from agi_router.bindings.words import (
+    Callback,
+    Counting,
+    Direction,
+    Display,
+    Language,
+    Messages,
+    Mode,
+)
 from agi_router.bulk.columns import COLUMNS, EXPORTED, Header, escape, unescape, write_cells
 from agi_router.errors import CsvError
 from agi_router.numbers import PhoneNumber, XNumber
@@ -81,6 +89,8 @@ def test_the_least_there_is() -> None:
             "user_data": None,
             "industrial_id": None,
             "pool": None,
+            "messages": Messages.OFF,
+            "max_messages": None,
         },
     )
 
@@ -105,6 +115,8 @@ def test_all_there_is() -> None:
             "out_id": "4711",
             "user_data": "a text; 文",
             "industrial_id": "700.100.1/12345678",
+            "messages": "b",
+            "max_messages": "20",
             "tenant": " rides\u200b",
             "order": "\t O-1\u00a0",
             "id": "70012345678-1",
@@ -130,6 +142,8 @@ def test_all_there_is() -> None:
         "user_data": "a text; 文",
         "industrial_id": "700.100.1/12345678",
         "pool": None,
+        "messages": Messages.B,
+        "max_messages": 20,
     }
 
 

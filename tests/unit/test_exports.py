@@ -96,7 +96,8 @@ def test_names_handed_on() -> None:
         if (exports := set(getattr(importlib.import_module(name), "__all__", ()))
             - public(tree(name)))
     }  # fmt: skip
-    assert handing_on.keys() == {"agi_router.ari", "agi_router.numbers", "agi_router.smpp"}
+    libraries = {"agi_router.ari", "agi_router.sip", "agi_router.smpp"}
+    assert handing_on.keys() == {"agi_router.numbers", *libraries}
     assert handing_on["agi_router.numbers"] == {"NumberFault"}
 
 
@@ -104,6 +105,7 @@ def test_names_handed_on() -> None:
     ("library", "parts"),
     [
         ("ari", ("client", "errors")),
+        ("sip", ("errors", "transactions", "wire")),
         ("smpp", ("codings", "errors", "parts", "receipts", "session")),
     ],
 )

@@ -170,6 +170,7 @@ def test_where_the_libraries_are() -> None:
         "db.migrate",
         "db.pool",
         "db.session",
+        "messages.store",
     }
     assert users("websockets") == {"ari.client", "ari.websocket"}
     assert users("pystrix") == {"doors.fastagi"}

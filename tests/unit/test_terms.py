@@ -8,13 +8,15 @@ from typing import Any
 import pytest
 
 from agi_router.bindings.terms import TERMS, Term
-from agi_router.bindings.words import Counting, Display, Language
+from agi_router.bindings.words import Counting, Display, Language, Messages
 
 BY_WORD = {term.word: term for term in TERMS}
 
 # Word, what people write, the value, what its column holds, and how it is written for people.
 CASES = [
     ("max_calls", "10", 10, 10, "10"),
+    ("messages", "B", Messages.B, "b", "b"),
+    ("max_messages", "20", 20, 20, "20"),
     ("count", "Attempts", Counting.ATTEMPTS, "attempts", "attempts"),
     ("ring", "15s", timedelta(seconds=15), 15, "15s"),
     ("max_duration", "1h30m", timedelta(minutes=90), 5400, "1h30m"),
@@ -49,6 +51,8 @@ def test_nothing_agreed(term: Term) -> None:
         ("max_calls", "0"),
         ("max_calls", "2147483648"),
         ("max_calls", "ten"),
+        ("messages", "yes"),
+        ("max_messages", "0"),
         ("count", "always"),
         ("ring", "4s"),
         ("ring", "3m"),

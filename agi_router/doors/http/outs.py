@@ -76,6 +76,7 @@ _BINDING: dict[str, Any] = {
     "expires_at": "2026-01-31T17:04:05+00:00",
     "ended_at": None,
     "calls_used": 0,
+    "messages_used": 0,
     **{term.word: term.store(term.default) for term in TERMS},
     "max_calls": 10,
     "order": "A-1001",
@@ -104,6 +105,7 @@ class _BindingHead(Out):
     expires_at: str
     ended_at: str | None
     calls_used: int
+    messages_used: int
 
 
 def _type_of(term: Term) -> Any:

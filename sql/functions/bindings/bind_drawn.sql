@@ -20,6 +20,7 @@ BEGIN
     -- What every new binding has; the terms say the rest, and its number, for which it was sealed.
     made.block := _block;
     made.calls_used := 0;
+    made.messages_used := 0;
     made.calls_settled := 0;
     made.sequence := 0;
     made.begins_at := now();
