@@ -401,7 +401,7 @@ class BindingChanged(StoreError):
 
 class LimitTooLow(StoreError):
     """
-    More calls or texts are used, or running, than the new limit allows; give a higher one, or unbind it.
+    More calls or texts are used, or running, than the new limit allows; raise it, or unbind.
     """
 
 

@@ -143,6 +143,36 @@ def _listen(value: str) -> str:
     return value
 
 
+def _ipv4(value: str) -> str:
+    expected = "an IPv4 address of one host and a port, like 192.0.2.1:5062"
+    host, _, port = value.rpartition(":")
+    try:
+        _whole(1, 65535, "")(port)
+        # It is told to others, so it must be one that they can reach.
+        reachable = not ipaddress.IPv4Address(host).is_unspecified
+    except ValueError:
+        raise ValueError(expected) from None
+    if not reachable:
+        raise ValueError(expected)
+    return value
+
+
+def _ipv4_or_off(value: str) -> str:
+    if value.lower() in _OFF:
+        return "off"
+    try:
+        return _ipv4(value)
+    except ValueError as exc:
+        raise ValueError(f"{exc}, or off") from None
+
+
+def _addresses(value: str) -> frozenset[str]:
+    try:
+        return frozenset(str(ipaddress.IPv4Address(each)) for each in _names(value))
+    except ValueError:
+        raise ValueError("IPv4 addresses, with commas") from None
+
+
 def _secret(value: str) -> str:
     # It has to pass through a dialplan as it is.
     if not re.fullmatch(r"[A-Za-z0-9_-]{16,128}", value):
@@ -277,6 +307,14 @@ class Settings:
             commas.
         http_rate: How many requests of one API key are answered in this time, by each process.
         http_wrong_keys: How many wrong API keys of one address are looked at in this time.
+        sip_listen: Address and port at which texts are taken by SIP MESSAGE, over UDP; ``off``
+            takes none.
+        sip_next: Address and port that texts are sent to.
+        sip_peers: Addresses that texts are taken from, with commas. Others hear nothing.
+        message_validity: How long a text is tried that cannot be sent, if its binding does not end
+            before.
+        message_waiting: How many texts may wait for the database at once. Further ones are
+            answered 503.
         patience: Seconds after which the dialplan asks another door; the same as the dialplan's
             ``AGI_ROUTER_PATIENCE``.
         db_connections: Number of connections to the database.
@@ -330,6 +368,11 @@ class Settings:
     http_proxies: frozenset[str] = _setting(_names, default=frozenset({"127.0.0.1", "::1"}))
     http_rate: Rate = _setting(_rate, default=Rate(6000, timedelta(minutes=1)))
     http_wrong_keys: Rate = _setting(_rate, default=Rate(20, timedelta(minutes=10)))
+    sip_listen: str = _setting(_ipv4_or_off, default="off")
+    sip_next: str | None = _setting(_ipv4)
+    sip_peers: frozenset[str] = _setting(_addresses, default=frozenset())
+    message_validity: timedelta = _setting(_duration("1m", "7d"), default=timedelta(hours=24))
+    message_waiting: int = _setting(_whole(1, 10_000, " of texts"), default=1000)
     patience: float = _setting(_seconds(0.05, 10), default=0.35)
     db_connections: int = _setting(_whole(1, 100, ""), default=4)
     ring_timeout: int = _setting(_whole(5, 120, " of seconds"), default=45)
@@ -416,6 +459,20 @@ class Settings:
         Return where the HTTP door listens, or :obj:`None` where it is off.
         """
         return _split(self.http_listen)
+
+    @property
+    def sip_address(self) -> tuple[str, int] | None:
+        """
+        Return where texts are taken by SIP, or :obj:`None` where they are not.
+        """
+        return _split(self.sip_listen)
+
+    @property
+    def sip_next_address(self) -> tuple[str, int] | None:
+        """
+        Return where texts are sent to by SIP, if that is set.
+        """
+        return None if self.sip_next is None else _split(self.sip_next)
 
     def load_keys(self) -> KeyRing:
         """

@@ -1,8 +1,8 @@
 """
 Exporting: bindings as the rows that an import reads.
 
-What is exported is what is left: of a limit the calls or texts that are left, of its life the end. A
-binding without an order goes under its own name, because an import asks for an order.
+What is exported is what is left: of a limit the calls or texts that are left, of its life the end.
+A binding without an order goes under its own name, because an import asks for an order.
 """
 
 from collections.abc import Generator, Mapping

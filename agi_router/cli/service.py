@@ -16,13 +16,14 @@ from agi_router.service import daemon
 __all__ = ["serve", "settings"]
 
 _HTTP = "http"
+_SIP_MESSAGES = "sip-messages"
 
 
 @click.command()
 @click.option(
     "--door",
     "doors",
-    type=click.Choice([*(each.value for each in daemon.Doors), _HTTP]),
+    type=click.Choice([*(each.value for each in daemon.Doors), _HTTP, _SIP_MESSAGES]),
     default=daemon.Doors.BOTH.value,
     show_default=True,
     help="Which doors this process serves. A process each, and one may freeze or fail alone.",
@@ -43,6 +44,8 @@ def serve(doors: str, *, take_over: bool) -> None:
 
     The door "http" serves no calls: by it platforms make bindings. It needs the extra
     agi_router[api], and a process of its own.
+
+    The door "sip-messages" takes and sends texts by SIP, in a process of its own too.
     """
     if doors == _HTTP:
         # A router is to hold none of it in memory.
@@ -57,6 +60,12 @@ def serve(doors: str, *, take_over: bool) -> None:
     logs.set_up(effective.log_level)
     if doors == _HTTP:
         uvloop.run(http_server.serve(effective, keys))
+        return
+    if doors == _SIP_MESSAGES:
+        # Nor any of this.
+        from agi_router.service import message_server  # noqa: PLC0415
+
+        uvloop.run(message_server.serve(effective, keys))
         return
     uvloop.run(daemon.serve(effective, keys, daemon.Doors(doors), take_over=take_over))
 

@@ -3,7 +3,8 @@ The door for texts by SIP MESSAGE (RFC 3428): requests of peers in, requests to 
 
 1. A text is accepted (202) only once it is stored: before that nothing is said but a refusal.
    Where nobody knows whether it was stored, nothing is said at all: the sender repeats its
-   request, and the store knows it again.
+   request, and the store knows it again. Where the store was not asked, 503 is said at once; but
+   not while a copy of the request may have been stored, by us or by who was here before us.
 2. Nothing of a sender's request goes on but what the text says: Call-ID, tags, Via and From are
    made anew, and no other header of it is read but those that tell who sends.
 3. A packet that has waited in the socket for longer than its sender waits before it repeats is
@@ -24,7 +25,7 @@ import socket
 import struct
 import time
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from agi_router.bindings.reasons import Reason
@@ -32,12 +33,13 @@ from agi_router.calls.decision import AllocationNeeded as ChildNeeded
 from agi_router.calls.decision import Refusal
 from agi_router.calls.identity import Signalled, read_caller
 from agi_router.calls.ports import Admissions
-from agi_router.errors import AgiRouterError
+from agi_router.errors import AgiRouterError, NoNumberAvailable
 from agi_router.messages.decision import AllocationNeeded, decide_text, screen_text
 from agi_router.messages.model import MessageState, Outgoing, Text, is_temporary, pause_after
-from agi_router.messages.store import Ended, MessageStore, Repeated
+from agi_router.messages.store import Ended, MessageStore, Repeated, Unasked
 from agi_router.sip import (
     LARGEST_BODY,
+    T1,
     Answered,
     BadMessage,
     ClientTransaction,
@@ -52,7 +54,7 @@ from agi_router.sip import (
     parse,
 )
 
-__all__ = ["Address", "Options", "SipMessageDoor", "status_of"]
+__all__ = ["Address", "Counts", "Options", "SipMessageDoor", "status_of"]
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +66,8 @@ _ADMISSION: Final = 0.45
 _TRIES: Final = 3
 _LOOK: Final = 1.0
 _WRITE: Final = 10.0
+# Seconds for which a sender repeats a request.
+_REPEATED_FOR: Final = 64 * T1
 _LARGEST: Final = LARGEST_BODY
 _TIMESTAMP = getattr(socket, "SO_TIMESTAMPNS", 35)
 _TIMESPEC = struct.Struct("@ll")
@@ -106,6 +110,29 @@ class Options:
     """How many may be on their way at once."""
 
 
+@dataclass(slots=True)
+class Counts:
+    """
+    What a door has done so far.
+    """
+
+    accepted: int = 0
+    repeats: int = 0
+    """Requests that were accepted before."""
+    unanswered: int = 0
+    """Requests of which nobody knows whether they were stored."""
+    refused: dict[Reason, int] = field(default_factory=lambda: dict.fromkeys(Reason, 0))
+    ended: dict[MessageState, int] = field(
+        default_factory=lambda: dict.fromkeys(
+            (MessageState.SENT, MessageState.FAILED, MessageState.EXPIRED), 0
+        )
+    )
+    put_off: int = 0
+    """Tries that were not the last."""
+    maybe_twice: int = 0
+    """Tries after one of which nobody knows how it ended."""
+
+
 def status_of(reason: Reason, *, strict: bool) -> tuple[int, str]:
     """
     How a refused text is answered.
@@ -133,19 +160,32 @@ class SipMessageDoor:
         self._store = store
         self._admissions = admissions
         self._options = options
+        self.counts = Counts()
         self._known = ServerTransactions()
+        # Until when a copy of a request may have been stored without an answer: of each, of all.
+        self._unsure: dict[Key, float] = {}
+        self._all_unsure = 0.0
         self._sent: dict[str, tuple[ClientTransaction, asyncio.Event]] = {}
         self._waiting = 0
         self._due = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._socket: socket.socket | None = None
+        self.opened = asyncio.Event()
+        """Set once it is served."""
 
     @property
-    def listening(self) -> bool:
+    def waiting(self) -> int:
         """
-        Whether it is served.
+        How many texts wait for the store.
         """
-        return self._socket is not None
+        return self._waiting
+
+    @property
+    def under_way(self) -> int:
+        """
+        How many texts are being sent.
+        """
+        return len(self._sent)
 
     @property
     def address(self) -> Address:
@@ -168,8 +208,11 @@ class SipMessageDoor:
             opened.setsockopt(socket.SOL_SOCKET, _TIMESTAMP, 1)
             opened.bind(self._options.listen)
             self._socket = opened
+            # Who was here before us may have stored what is repeated now.
+            self._all_unsure = time.monotonic() + _REPEATED_FOR
             loop = asyncio.get_running_loop()
             loop.add_reader(opened, self._read)
+            self.opened.set()
             sending = asyncio.create_task(self._send_due())
             try:
                 await stop.wait()
@@ -237,19 +280,40 @@ class SipMessageDoor:
 
     async def _admit(self, request: Request, key: Key, back: Address) -> None:
         try:
-            status = await self._decide(request)
+            status = await self._decide(request, key)
         except AgiRouterError as error:
             # Perhaps it was stored: a refusal would be untrue. The repeat tells.
             log.warning("message.unanswered", extra={"error": type(error).__name__})
-            self._known.drop(key)
-            return
+            self._note_unsure(key)
+            status = None
         finally:
             self._waiting -= 1
+        if status is None:
+            self.counts.unanswered += 1
+            self._known.drop(key)
+            return
         if status[0] == 202:  # noqa: PLR2004
             self._due.set()
         self._answer(request, key, back, status, again=status[0] == 503)  # noqa: PLR2004
 
-    async def _decide(self, request: Request) -> tuple[int, str]:
+    def _note_unsure(self, key: Key) -> None:
+        now = time.monotonic()
+        # In the order in which they came, so the first are over first.
+        while self._unsure and (oldest := next(iter(self._unsure))) and self._unsure[oldest] < now:
+            del self._unsure[oldest]
+        self._unsure.pop(key, None)
+        self._unsure[key] = now + _REPEATED_FOR
+
+    def _may_be_stored(self, key: Key) -> bool:
+        """
+        Whether a copy of this request may have been stored by now.
+        """
+        return time.monotonic() < max(self._unsure.get(key, 0.0), self._all_unsure)
+
+    async def _decide(self, request: Request, key: Key) -> tuple[int, str] | None:
+        """
+        The answer to a request; none where nobody knows whether it was stored.
+        """
         body = _body_of(request)
         if body is None:
             return (415, "Unsupported Media Type")
@@ -266,12 +330,25 @@ class SipMessageDoor:
             fixed_lines=options.fixed_lines,
         )
         if isinstance(screened, Refusal):
-            return status_of(screened.reason, strict=options.strict)
-        refused = await self._store_text(screened, self._digest(request))
-        if refused is None:
-            return (202, "Accepted")
-        log.info("message.refused", extra={"reason": refused.value})
-        return status_of(refused, strict=options.strict)
+            return self._refuse(screened.reason)
+        stored = await self._store_text(screened, self._digest(request))
+        match stored:
+            case Repeated():
+                self.counts.repeats += 1
+            case Unasked():
+                return None if self._may_be_stored(key) else self._refuse(Reason.PLATFORM_FAULT)
+            case Reason():
+                return self._refuse(stored)
+            case None:
+                self.counts.accepted += 1
+        return (202, "Accepted")
+
+    def _refuse(self, reason: Reason) -> tuple[int, str]:
+        # Anybody could write and count: where nobody is to learn anything, nor by the metrics.
+        hidden = self._options.strict and reason.reveals_binding
+        self.counts.refused[Reason.NO_BINDING if hidden else reason] += 1
+        log.info("message.refused", extra={"reason": reason.value})
+        return status_of(reason, strict=self._options.strict)
 
     def _digest(self, request: Request) -> bytes:
         number, method = request.cseq
@@ -283,10 +360,15 @@ class SipMessageDoor:
         )
         return self._store.digest(*(part.encode("latin-1") for part in parts))
 
-    async def _store_text(self, text: Text, same: bytes) -> Reason | None:
+    async def _store_text(self, text: Text, same: bytes) -> Reason | Repeated | Unasked | None:
+        """
+        Store a text; or why not, or that it was, or that nobody could be asked.
+        """
         for _ in range(_TRIES):
             stored = await self._store.admit(text, same, timeout=_ADMISSION)
-            if isinstance(stored, Repeated) or stored.admitted:
+            if isinstance(stored, Repeated | Unasked):
+                return stored
+            if stored.admitted:
                 return None
             found = decide_text(text, stored.facts, now=stored.now)
             if isinstance(found, Refusal):
@@ -299,7 +381,10 @@ class SipMessageDoor:
                     caller=text.sender,
                     callee=found.receiver,
                 )
-                await self._admissions.allocate(needed, timeout=_ADMISSION)
+                try:
+                    await self._admissions.allocate(needed, timeout=_ADMISSION)
+                except NoNumberAvailable:
+                    return Reason.NO_CAPACITY
         return Reason.PLATFORM_FAULT
 
     def _answer(
@@ -347,6 +432,7 @@ class SipMessageDoor:
                     await asyncio.wait_for(self._due.wait(), _LOOK)
 
     def _begin(self, message: Outgoing) -> None:
+        self.counts.maybe_twice += message.maybe_twice
         branch = f"z9hG4bK{secrets.token_hex(12)}"
         transaction = ClientTransaction(time.monotonic(), reliable=False)
         changed = asyncio.Event()
@@ -376,6 +462,7 @@ class SipMessageDoor:
         if status is not None and status < 300:  # noqa: PLR2004
             await self._finish(message, MessageState.SENT, None, status)
         elif is_temporary(status):
+            self.counts.put_off += 1
             # Where that cannot be written the lease ends, and it is taken again.
             with contextlib.suppress(AgiRouterError):
                 await self._store.put_off(
@@ -395,11 +482,15 @@ class SipMessageDoor:
         status: int | None,
     ) -> None:
         try:
-            await self._store.finish(message, state, reason=reason, status=status, timeout=_WRITE)
+            ended = await self._store.finish(
+                message, state, reason=reason, status=status, timeout=_WRITE
+            )
         except AgiRouterError as error:
             log.warning("message.end_unwritten", extra={"error": type(error).__name__})
             return
-        log.info("message.ended", extra={"text": message.id, "state": state.value})
+        if ended:
+            self.counts.ended[state] += 1
+            log.info("message.ended", extra={"text": message.id, "state": state.value})
 
     def _request(self, message: Outgoing, branch: str) -> Request:
         """

@@ -3,7 +3,7 @@ The sweep: what is over is marked, moved out of the way, and in the end deleted.
 
 1. Bindings that the clock has ended are marked; until then only whoever looks at them notices.
 2. Routes for which nothing rests any more go from ``route``, where calls look, to ``past_route``.
-3. Bindings, calls and events past retention are deleted; calls and events by whole days.
+3. Bindings, calls, texts and events past retention are deleted; all but bindings by whole days.
 4. What the HTTP door remembers of requests is forgotten when nobody can send them again.
 
 Everything is done in small steps, each a transaction of its own that waits for nobody: what
@@ -39,10 +39,12 @@ class Swept:
     """Bindings deleted."""
     calls: int = 0
     """Calls deleted one by one."""
+    messages: int = 0
+    """Texts deleted one by one."""
     events: int = 0
     """Events deleted one by one."""
     days: int = 0
-    """Days of calls and of events dropped."""
+    """Days of calls, of texts and of events dropped."""
     answers: int = 0
     """Answers of the HTTP door forgotten."""
 
@@ -52,6 +54,7 @@ class Swept:
             moved=self.moved + other.moved,
             bindings=self.bindings + other.bindings,
             calls=self.calls + other.calls,
+            messages=self.messages + other.messages,
             events=self.events + other.events,
             days=self.days + other.days,
             answers=self.answers + other.answers,
@@ -102,19 +105,21 @@ class Sweep:
                     yield Swept(moved=rows)
         for block in blocks:
             yield from self._delete_bindings(block)
-        for rows in self._repeated("delete_calls"):
-            yield Swept(calls=rows)
         for rows in self._repeated("forget_answers"):
             yield Swept(answers=rows)
         self._one("forget_nonces", window=WINDOW)
-        for rows in self._repeated("delete_events"):
-            yield Swept(events=rows)
         while self._one("delete_feed_reports")["rows"]:
             yield Swept()
-        yield from self._drop_days()
+        yield from self._delete_records()
 
-    def _drop_days(self) -> Iterator[Swept]:
-        for parent in ("call", "event"):
+    def _delete_records(self) -> Iterator[Swept]:
+        for rows in self._repeated("delete_calls"):
+            yield Swept(calls=rows)
+        for rows in self._repeated("delete_messages"):
+            yield Swept(messages=rows)
+        for rows in self._repeated("delete_events"):
+            yield Swept(events=rows)
+        for parent in ("call", "message", "event"):
             values = {**self._spans, "parent": parent}
             while (row := self._queries.row("drop_day", values)) and row["day"]:
                 yield Swept(days=1)

@@ -19,7 +19,7 @@ from agi_router.db.connection import KEYS_OUTDATED
 from agi_router.db.fast_connection import FastConnection
 from agi_router.db.pool import ConnectionPool
 from agi_router.db.queries import query
-from agi_router.errors import NumberError, RowInvalid, SealError
+from agi_router.errors import NumberError, RowInvalid, SealError, StoreUnavailable
 from agi_router.keys.registry import key_ids, using_current
 from agi_router.keys.ring import KeyRing, Purpose, Row
 from agi_router.messages.model import (
@@ -32,10 +32,12 @@ from agi_router.messages.model import (
 )
 from agi_router.numbers import XNumber
 
-__all__ = ["Ended", "MessageStore", "Repeated"]
+__all__ = ["Ended", "MessageStore", "Owed", "Repeated", "Unasked"]
 
 # Which unique constraint tells a repeat.
 _SEEN = "message_seen_pkey"
+# Requests that are forgotten at once.
+_FORGOTTEN = 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,24 @@ class Repeated:
     """
     The same request was taken before.
     """
+
+
+@dataclass(frozen=True, slots=True)
+class Unasked:
+    """
+    The database was not asked: nothing is stored by this request.
+    """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owed:
+    """
+    What a door has still to send.
+    """
+
+    owed: int
+    oldest: float
+    """Seconds since the oldest was accepted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +97,19 @@ class MessageStore:
         self._link = link
         self._validity = validity
 
+    @property
+    def link(self) -> str:
+        """
+        The door that is served.
+        """
+        return self._link
+
+    def use(self, keys: KeyRing) -> None:
+        """
+        Find, seal and open with these keys from now on.
+        """
+        self.keys = keys
+
     def digest(self, *parts: bytes) -> bytes:
         """
         By what a request is known again: a keyed hash, for it holds numbers.
@@ -90,7 +123,7 @@ class MessageStore:
         same: bytes,
         *,
         timeout: float,  # noqa: ASYNC109
-    ) -> Admission | Repeated:
+    ) -> Admission | Repeated | Unasked:
         """
         Take *text* if every guard holds, and store it to be sent; tell the facts either way.
 
@@ -100,8 +133,9 @@ class MessageStore:
             timeout: Seconds to wait.
 
         Raises:
-            StoreError: No answer within *timeout* seconds, or the store failed: nobody knows
-                whether it was taken, and asking again with the same digest tells.
+            StoreError: The store was asked and failed, or has not answered within *timeout*
+                seconds: nobody knows whether it was taken, and asking again with the same digest
+                tells.
             SealError: The receiver does not open.
         """
         x_number = text.x_number
@@ -123,15 +157,29 @@ class MessageStore:
                 "body": self.keys.seal_text(text.body, name),
             }
 
+        asked = given_up = False
+
         async def work(connection: FastConnection) -> Admission | Repeated:
+            nonlocal asked
+            if given_up:
+                raise StoreUnavailable("nobody waits for it any more")
+            asked = True
             row = await self._write(connection, "admit_message", values)
             if row is None:
                 return Repeated()
             return read_admission(row, x_number, self.keys, text=True)
 
-        return await self._pool.submit(  # type: ignore[no-any-return]
-            work, timeout=timeout, fail_fast=True, about=text.sender
-        )
+        try:
+            admitted: Admission | Repeated = await self._pool.submit(
+                work, timeout=timeout, fail_fast=True, about=text.sender
+            )
+        except StoreUnavailable:
+            if asked:
+                raise
+            # Nor will it be: what was said by then must stay true.
+            given_up = True
+            return Unasked()
+        return admitted
 
     async def _write(
         self, connection: FastConnection, name: str, values: Callable[[], dict[str, Any]]
@@ -259,8 +307,26 @@ class MessageStore:
         """
 
         async def work(connection: FastConnection) -> int:
-            row = await _one(connection, "forget_seen_messages", {"limit": 5000})
+            row = await _one(connection, "forget_seen_messages", {"limit": _FORGOTTEN})
             return 0 if row is None else row["rows"]
+
+        forgotten = rows = await self._pool.submit(work, timeout=timeout)
+        while rows == _FORGOTTEN:
+            rows = await self._pool.submit(work, timeout=timeout)
+            forgotten += rows
+        return forgotten  # type: ignore[no-any-return]
+
+    async def count_owed(self, *, timeout: float) -> Owed:  # noqa: ASYNC109
+        """
+        How many texts this door has still to send, and for how long the oldest waits.
+
+        Raises:
+            StoreError: No answer within *timeout* seconds, or the store failed.
+        """
+
+        async def work(connection: FastConnection) -> Owed:
+            row = await _one(connection, "count_owed_messages", {"link": self._link})
+            return Owed(owed=0, oldest=0.0) if row is None else Owed(**row)
 
         return await self._pool.submit(work, timeout=timeout)  # type: ignore[no-any-return]
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import asdict
 from functools import partial
@@ -39,6 +39,7 @@ __all__ = [
     "asterisk_jobs",
     "database_jobs",
     "health_jobs",
+    "key_jobs",
     "lent",
     "own",
     "settle_job",
@@ -148,11 +149,25 @@ def database_jobs(
             first=300.0,
         ),
     ]
-    if settings.key_file is not None:
-        # Keys from the environment stay as they are. A look at the file is one system call.
-        follower = KeyFollower(settings, store, keys)
-        jobs.append(Job(name="keys", work=follower.look, every=1.0, limit=30.0, retry=_RETRY))
-    return jobs
+    return [*jobs, *key_jobs(settings, store.use, keys)]
+
+
+def key_jobs(
+    settings: Settings, use: Callable[[KeyRing], Awaitable[None]], keys: KeyRing
+) -> list[Job]:
+    """
+    The one that follows the key file, if there is one: keys from the environment stay as they are.
+
+    Args:
+        settings: Which file.
+        use: Told the new keys.
+        keys: Those that are in use.
+    """
+    if settings.key_file is None:
+        return []
+    # A look at the file is one system call.
+    follower = KeyFollower(settings, use, keys)
+    return [Job(name="keys", work=follower.look, every=1.0, limit=30.0, retry=_RETRY)]
 
 
 def asterisk_jobs(
@@ -370,13 +385,15 @@ class KeyFollower:
 
     Args:
         settings: Which file, and of which database.
-        store: Who is told the new keys.
+        use: Told the new keys.
         keys: Those that are in use.
     """
 
-    def __init__(self, settings: Settings, store: AdmissionStore, keys: KeyRing) -> None:
+    def __init__(
+        self, settings: Settings, use: Callable[[KeyRing], Awaitable[None]], keys: KeyRing
+    ) -> None:
         self._settings = settings
-        self._store = store
+        self._use = use
         self._keys = keys
         self._seen: tuple[int, int] | None = None
         self._thread = SideThread("keys")
@@ -391,7 +408,7 @@ class KeyFollower:
         """
         found, new = await self._thread.do(self._read)
         if new is not None and new != self._keys:
-            await self._store.use(new)
+            await self._use(new)
             self._keys = new
             log.info("keys.changed", extra={"keys": repr(new)})
         self._seen = found

@@ -118,6 +118,19 @@ WITH gone AS (
 )
 SELECT count(*) AS rows FROM gone;
 
+-- delete_messages --
+-- Delete texts past retention that lie in no partition of their own day.
+WITH gone AS (
+    DELETE FROM agi_router.message_other
+     WHERE ctid = ANY (ARRAY(
+           SELECT ctid
+             FROM agi_router.message_other
+            WHERE day < ((now() - %(retention)s::interval) AT TIME ZONE 'UTC')::date
+            LIMIT %(limit)s))
+    RETURNING id
+)
+SELECT count(*) AS rows FROM gone;
+
 -- drop_day --
 -- Drop the oldest day of calls, events or texts if all of it is past retention; null where it cannot be had at once.
 SELECT agi_router.drop_day(

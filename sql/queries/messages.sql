@@ -56,6 +56,13 @@ WITH old AS (
 )
 SELECT count(*) AS rows FROM gone;
 
+-- count_owed_messages --
+-- How many texts a door owes, and since when the oldest.
+SELECT count(*) AS owed, coalesce(extract(epoch FROM statement_timestamp() - min(m.received_at)), 0)::float8 AS oldest
+  FROM agi_router.message_out o
+  JOIN agi_router.message m ON m.block = o.block AND m.id = o.id AND m.day = o.day
+ WHERE o.link_out = %(link)s;
+
 -- list_messages --
 -- Texts of a time, newest first.
 SELECT m.id, m.block, m.x_number, m.binding_id, t.name AS tenant, m.side, m.shown, m.octets, m.received_at,

@@ -1088,7 +1088,7 @@ async def test_router_reads_the_file_again(
         return sum(record.msg == event for record in caplog.records)
 
     async with AdmissionStore(dsn, keys, connections=2) as admissions:
-        follower = KeyFollower(settings, admissions, keys)
+        follower = KeyFollower(settings, admissions.use, keys)
         job = Job(name="keys", work=follower.look, every=0.01, limit=10, retry=0.01)
         following = asyncio.ensure_future(Jobs().run(job))
         with rotating(dsn, key_file) as rotation:

@@ -13,13 +13,17 @@ from typing import Any
 
 import pytest
 
+from agi_router.bindings.reasons import Reason
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.words import Messages
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection
+from agi_router.db.pool import ConnectionPool
+from agi_router.doors import sip_messages
 from agi_router.doors.sip_messages import Options, SipMessageDoor
+from agi_router.errors import StoreUnavailable
 from agi_router.keys.ring import KeyRing
-from agi_router.messages.store import MessageStore
+from agi_router.messages.store import MessageStore, Unasked
 from agi_router.sip import Request, Response, answer, build, parse
 from harness.database import A, B, C, X, bind, one, until_async
 
@@ -33,6 +37,8 @@ class Peer(asyncio.DatagramProtocol):
 
     status: int | None = 200
     received: list[bytes] = field(default_factory=list)
+    answers: dict[str, int] = field(default_factory=dict)
+    """What its own requests were answered last, by their branch."""
     transport: Any = None
 
     def connection_made(self, transport: Any) -> None:
@@ -43,7 +49,9 @@ class Peer(asyncio.DatagramProtocol):
         """Keep what has come."""
         self.received.append(data)
         message = parse(data)
-        if isinstance(message, Request) and self.status is not None:
+        if isinstance(message, Response):
+            self.answers[message.via.branch] = message.status
+        elif self.status is not None:
             made = answer(message, self.status, "As told", tag="peer")
             self.transport.sendto(build(made), address)
 
@@ -56,11 +64,6 @@ class Peer(asyncio.DatagramProtocol):
     def requests(self) -> list[Request]:
         """The requests that came."""
         return [read for data in self.received if isinstance(read := parse(data), Request)]
-
-    @property
-    def statuses(self) -> list[int]:
-        """What its own requests were answered."""
-        return [read.status for data in self.received if isinstance(read := parse(data), Response)]
 
 
 @dataclass
@@ -75,12 +78,25 @@ class World:
         """Send octets to the door."""
         self.sender.transport.sendto(data, self.door.address)
 
-    async def ask(self, data: bytes) -> int:
-        """Send octets, and return the status of the answer to them."""
-        before = len(self.sender.statuses)
-        self.send(data)
-        await until_async(lambda: len(self.sender.statuses) > before)
-        return self.sender.statuses[-1]
+    async def ask(self, *requests: bytes) -> list[int]:
+        """Send requests until each is answered, as senders do, and return the last statuses."""
+        branches = [a_branch(data) for data in requests]
+        for branch in branches:
+            self.sender.answers.pop(branch, None)
+
+        def all_answered() -> bool:
+            return set(branches) <= self.sender.answers.keys()
+
+        for pause in (0.5, 1.0, 2.0, *[4.0] * 8):
+            for data, branch in zip(requests, branches, strict=True):
+                if branch not in self.sender.answers:
+                    self.send(data)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await until_async(all_answered)
+            if all_answered():
+                break
+        return [self.sender.answers[branch] for branch in branches]
 
 
 @contextlib.asynccontextmanager
@@ -94,10 +110,9 @@ async def peer() -> AsyncIterator[Peer]:
         transport.close()
 
 
-@pytest.fixture
-async def world(admissions: AdmissionStore, keys: KeyRing) -> AsyncIterator[World]:
+@contextlib.asynccontextmanager
+async def serving(store: MessageStore, admissions: AdmissionStore) -> AsyncIterator[World]:
     """A door between two peers."""
-    store = MessageStore(admissions.pool, keys, link="sip", validity=timedelta(days=1))
     async with peer() as sender, peer() as receiver:
         door = SipMessageDoor(
             store,
@@ -105,12 +120,27 @@ async def world(admissions: AdmissionStore, keys: KeyRing) -> AsyncIterator[Worl
             Options(listen=(HOST, 0), next_hop=(HOST, receiver.port), peers={HOST}),
         )
         stop = asyncio.Event()
-        serving = asyncio.create_task(door.serve(stop))
-        await until_async(lambda: door.listening)
+        task = asyncio.create_task(door.serve(stop))
+        await door.opened.wait()
         yield World(sender, receiver, door)
         receiver.status = 200
         stop.set()
-        await serving
+        await task
+
+
+@pytest.fixture
+async def world(admissions: AdmissionStore, keys: KeyRing) -> AsyncIterator[World]:
+    """A door that works."""
+    store = MessageStore(admissions.pool, keys, link="sip", validity=timedelta(days=1))
+    async with serving(store, admissions) as made:
+        yield made
+
+
+def a_branch(data: bytes) -> str:
+    """The branch of a request."""
+    message = parse(data)
+    assert isinstance(message, Request)
+    return message.via.branch
 
 
 def a_request(sender: str = A.digits, to: str = str(X), body: str = BODY, **more: str) -> bytes:
@@ -145,7 +175,7 @@ async def test_a_text_reaches_the_other_party_and_nothing_of_its_sender_does(
     """The receiver sees X and what the text says."""
     bind(store, messages=Messages.BOTH)
     sender, receiver = way
-    assert await world.ask(a_request(sender.digits)) == 202
+    assert await world.ask(a_request(sender.digits)) == [202]
     await until_async(lambda: world.receiver.requests)
     [sent] = world.receiver.requests
     assert sent.uri.startswith(f"sip:{receiver.digits}@")
@@ -180,7 +210,7 @@ async def test_what_is_refused(
 ) -> None:
     """With its status, and nothing is kept or sent."""
     bind(store, messages=Messages.BOTH)
-    assert await world.ask(a_request(**changed)) == status
+    assert await world.ask(a_request(**changed)) == [status]
     assert one(connection, "SELECT count(*) FROM agi_router.message") == 0
     assert one(connection, "SELECT sum(messages_used) FROM agi_router.binding") == 0
 
@@ -191,7 +221,7 @@ async def test_a_request_that_is_repeated_is_one_text(
     """However often; each is answered, and the receiver gets one."""
     bind(store, messages=Messages.BOTH, max_messages=1)
     data = a_request()
-    assert [await world.ask(data) for _ in range(5)] == [202] * 5
+    assert [await world.ask(data) for _ in range(5)] == [[202]] * 5
     assert one(connection, "SELECT count(*) FROM agi_router.message") == 1
     await until_async(lambda: world.receiver.requests)
     await until_async(lambda: one(connection, "SELECT state FROM agi_router.message") == "sent")
@@ -203,10 +233,10 @@ async def test_fifty_at_once_with_ten_left(
 ) -> None:
     """Ten are accepted and arrive, forty are refused."""
     bind(store, messages=Messages.BOTH, max_messages=10)
-    for _ in range(50):
-        world.send(a_request())
-    await until_async(lambda: len(world.sender.statuses) >= 50)
-    assert sorted(world.sender.statuses) == [202] * 10 + [403] * 40
+    statuses = await world.ask(*(a_request() for _ in range(50)))
+    assert sorted(statuses) == [202] * 10 + [403] * 40
+    assert world.door.counts.accepted + world.door.counts.repeats >= 10
+    assert world.door.counts.refused[Reason.USED_UP] >= 40
     await until_async(
         lambda: (
             one(connection, "SELECT count(*) FROM agi_router.message WHERE state = 'sent'") == 10
@@ -221,7 +251,7 @@ async def test_a_receiver_who_refuses_for_good(
     """The text has failed, its use comes back."""
     bind(store, messages=Messages.BOTH)
     world.receiver.status = 404
-    assert await world.ask(a_request()) == 202
+    assert await world.ask(a_request()) == [202]
     await until_async(lambda: one(connection, "SELECT state FROM agi_router.message") == "failed")
     row = connection.execute(b"SELECT reason, status FROM agi_router.message").fetchone()
     assert row == {"reason": "refused", "status": 404}
@@ -234,7 +264,7 @@ async def test_a_receiver_who_is_away_for_a_moment(
     """The text is put off and tried again, with the same Call-ID."""
     bind(store, messages=Messages.BOTH)
     world.receiver.status = 503
-    assert await world.ask(a_request()) == 202
+    assert await world.ask(a_request()) == [202]
     await until_async(
         lambda: one(
             connection,
@@ -258,6 +288,60 @@ async def test_strangers_hear_nothing_and_other_requests_are_refused(world: Worl
         stranger.sendto(a_request(), world.door.address)
         world.send(b"nonsense")
         options = a_request(cseq="1 OPTIONS").replace(b"MESSAGE sip", b"OPTIONS sip", 1)
-        assert await world.ask(options) == 405
+        assert await world.ask(options) == [405]
         with pytest.raises(BlockingIOError):
             stranger.recv(1)
+
+
+@contextlib.asynccontextmanager
+async def away(keys: KeyRing) -> AsyncIterator[MessageStore]:
+    """A store whose database is away."""
+    async with ConnectionPool("host=/nowhere dbname=none", size=1) as pool:
+        yield MessageStore(pool, keys, link="sip", validity=timedelta(days=1))
+
+
+async def test_a_store_that_is_away(
+    admissions: AdmissionStore, keys: KeyRing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is said at once: nothing can have been stored."""
+    monkeypatch.setattr(sip_messages, "_REPEATED_FOR", 0.0)
+    async with away(keys) as store, serving(store, admissions) as world:
+        assert await world.ask(a_request()) == [503]
+        assert world.door.counts.refused[Reason.PLATFORM_FAULT] >= 1
+
+
+async def test_a_door_that_has_just_come(admissions: AdmissionStore, keys: KeyRing) -> None:
+    """Who was here before it may have stored the same request: nothing is said."""
+    async with away(keys) as store, serving(store, admissions) as world:
+        world.send(a_request())
+        await until_async(lambda: world.door.counts.unanswered)
+        assert world.sender.received == []
+
+
+class Doubtful(MessageStore):
+    """A store that fails once it was asked, and cannot be asked from then on."""
+
+    asked = False
+
+    async def admit(self, *_: Any, **__: Any) -> Any:
+        """Fail."""
+        if not self.asked:
+            self.asked = True
+            raise StoreUnavailable("the database did not answer in time")
+        return Unasked()
+
+
+async def test_a_request_that_may_have_been_stored(
+    admissions: AdmissionStore, keys: KeyRing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its repeat is not refused, though another one is."""
+    store = Doubtful(admissions.pool, keys, link="sip", validity=timedelta(days=1))
+    monkeypatch.setattr(sip_messages, "_REPEATED_FOR", 0.0)
+    async with serving(store, admissions) as world:
+        monkeypatch.setattr(sip_messages, "_REPEATED_FOR", 32.0)
+        data = a_request()
+        for times in (1, 2):
+            world.send(data)
+            await until_async(lambda: world.door.counts.unanswered == times)  # noqa: B023
+        assert await world.ask(a_request()) == [503]
+        assert a_branch(data) not in world.sender.answers

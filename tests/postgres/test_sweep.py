@@ -177,6 +177,26 @@ async def test_calls_past_retention(
     assert swept(connection) == Swept()
 
 
+def test_texts_past_retention(connection: Connection, store: BindingStore) -> None:
+    """As calls: whole days are dropped, those of no partition deleted."""
+    assert store
+    now = datetime.now(UTC)
+    older, gone, kept = (now - RETENTION + timedelta(days=days) for days in (-4, -1, 1))
+    for day in (gone, kept):
+        days = (day.date(), day.date())
+        connection.execute("SELECT agi_router.ensure_days('message', %s, %s)", days)
+    for day in (older, gone, kept):
+        connection.execute(
+            "INSERT INTO agi_router.message (block, id, day, x_number, binding_id, tenant_id,"
+            " side, shown, link_in, octets, received_at, expires_at, state, done_at)"
+            " VALUES (%s, %s, %s, %s, 1, 1, 'a', %s, 'sip', 1, %s, %s, 'sent', %s)",
+            (BLOCK.value, f"{BLOCK}-1.{day.day}", day.date(), X.value, X.value, *[day] * 3),
+        )
+    assert swept(connection) == Swept(messages=1, days=1)
+    assert one(connection, "SELECT day FROM agi_router.message") == kept.date()
+    assert swept(connection) == Swept()
+
+
 def test_what_is_held_is_left(
     dsn: str, clock: Clock, shadowed: Connection, resting: BindingStore
 ) -> None:

@@ -20,6 +20,7 @@ SERVICE = Path(str(files("agi_router"))) / "service"
 UNIT = SERVICE / "agi-router@.service"
 HTTP_UNIT = SERVICE / "agi-router-http.service"
 DELIVER = SERVICE / "agi-router-deliver.service"
+TEXTS = SERVICE / "agi-router-sip-messages.service"
 # Of 10; what is left is the network, and that group members may read what it writes.
 EXPOSURE = 1.5
 
@@ -81,7 +82,7 @@ def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("unit", [UNIT, HTTP_UNIT, DELIVER], ids=lambda unit: unit.name)
+@pytest.mark.parametrize("unit", [UNIT, HTTP_UNIT, DELIVER, TEXTS], ids=lambda unit: unit.name)
 def test_unit_is_valid(tmp_path: Path, unit: Path) -> None:
     """Systemd reads every line of it."""
     # Only the program is not where the unit expects it.
@@ -95,7 +96,7 @@ def test_unit_is_valid(tmp_path: Path, unit: Path) -> None:
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("unit", [UNIT, HTTP_UNIT, DELIVER], ids=lambda unit: unit.name)
+@pytest.mark.parametrize("unit", [UNIT, HTTP_UNIT, DELIVER, TEXTS], ids=lambda unit: unit.name)
 def test_unit_is_hardened(unit: Path) -> None:
     """Systemd's own judgement of what the service could do if it were taken over."""
     done = analyze(
@@ -140,4 +141,15 @@ def test_the_deliverer_says_how_it_is_watched() -> None:
     assert f"RestartPreventExitStatus={exit_code(SettingsError)}" in lines
     assert "EnvironmentFile=-/etc/agi-router/deliver.env" in lines
     assert "Environment=AGI_ROUTER_KEY_FILE=/etc/agi-router/key" in lines
+    assert not any(line.startswith("ReadWritePaths") for line in lines)
+
+
+def test_unit_of_texts() -> None:
+    """It follows the key file, writes nowhere, and shows its health at a port of its own."""
+    lines = TEXTS.read_text().splitlines()
+    assert {"Type=notify", "WatchdogSec=5", "Restart=on-failure", "User=agi-router"} <= set(lines)
+    assert "ExecStart=/opt/agi-router/bin/agi-router serve --door sip-messages" in lines
+    assert f"RestartPreventExitStatus={exit_code(SettingsError)}" in lines
+    assert "Environment=AGI_ROUTER_KEY_FILE=/etc/agi-router/key" in lines
+    assert "Environment=AGI_ROUTER_METRICS_LISTEN=127.0.0.1:9703" in lines
     assert not any(line.startswith("ReadWritePaths") for line in lines)
