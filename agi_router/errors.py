@@ -46,6 +46,8 @@ What can go wrong, as one tree.
      │   ├─ PoolChanged       pool_changed          it has another version by now
      │   ├─ NoNumberAvailable no_number_available   no 700 number is free
      │   ├─ EventNotFound     event_not_found       no event has this id
+     │   ├─ MessageNotFound   message_not_found     no text has this id
+     │   ├─ MessageOver       message_over          it is being sent, or has ended
      │   ├─ WebhookNotFound   webhook_not_found     no webhook has this id
      │   ├─ WebhookChanged    webhook_changed       it has another version by now
      │   ├─ WebhookLimit      webhook_limit         its tenant has as many as may be
@@ -108,6 +110,8 @@ __all__ = [
     "LeakTestError",
     "LimitTooLow",
     "MemberNotFound",
+    "MessageNotFound",
+    "MessageOver",
     "ModeError",
     "NoNumberAvailable",
     "NodeTaken",
@@ -414,6 +418,18 @@ class BlockExists(StoreError):
 class BlockInUse(StoreError):
     """
     Bindings live in the block; unbind them or wait until they end.
+    """
+
+
+class MessageNotFound(StoreError):
+    """
+    No text has this id; "agi-router messages" lists them.
+    """
+
+
+class MessageOver(StoreError):
+    """
+    The text is being sent, or has ended: it cannot be taken back.
     """
 
 

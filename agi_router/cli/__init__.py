@@ -58,6 +58,8 @@ _COMMANDS = {
     "export": ("bulk", "export"),
     "explain": ("calls", "explain"),
     "calls": ("calls", "calls"),
+    "messages": ("messages", "messages"),
+    "message": ("messages", "group"),
     "api-key": ("api_keys", "group"),
     "audit": ("audit", "audit"),
     "webhook": ("webhooks", "group"),

@@ -21,7 +21,12 @@ from agi_router.cli.context import open_serving_database, read_settings
 from agi_router.cli.output import echo, echo_json, echo_table, json_option, local_time
 from agi_router.cli.stores import find_scope, open_store
 from agi_router.db.connection import Queries
+from agi_router.messages.explanation import explain_text
+from agi_router.messages.model import Text
+from agi_router.messages.records import MessageRecords
+from agi_router.messages.views import describe_text_explanation
 from agi_router.numbers import XNumber
+from agi_router.settings import Settings
 
 __all__ = ["calls", "explain"]
 
@@ -32,6 +37,7 @@ __all__ = ["calls", "explain"]
 )
 @click.option("--to", "dialled", required=True, metavar="700…", help="What is dialled.")
 @click.option("--extension", metavar="DIGITS", help="What the caller types when asked for it.")
+@click.option("--message", is_flag=True, help="Of a text instead of a call.")
 @click.option("--at", type=TIME, help="Decide as of this time instead of now.")
 @scope_option
 @json_option
@@ -42,10 +48,11 @@ def explain(
     at: datetime | None,
     tenant: str | None,
     *,
+    message: bool,
     as_json: bool,
 ) -> None:
     r"""
-    Show the decision on a call, rule by rule; nothing is dialled and nothing is counted.
+    Show the decision on a call, or on a text, rule by rule; nothing is done and nothing counted.
 
     With --at, times are judged as of then; uses are counted as they stand now.
 
@@ -54,6 +61,11 @@ def explain(
       agi-router explain --from - --to 700123456780001
     """
     settings = read_settings()
+    if message:
+        if extension is not None:
+            raise click.UsageError("give --message or --extension, not both")
+        _explain_text(settings, sender=caller, to=dialled, at=at, tenant=tenant, as_json=as_json)
+        return
 
     def look(call: Call) -> Admission:
         with open_store(settings, tenant=tenant) as store:
@@ -169,6 +181,33 @@ def calls(  # noqa: PLR0917 - options, not arguments
         ],
         empty="no calls",
     )
+
+
+def _explain_text(
+    settings: Settings,
+    *,
+    sender: str,
+    to: str,
+    at: datetime | None,
+    tenant: str | None,
+    as_json: bool,
+) -> None:
+    def look(text: Text) -> Admission:
+        with open_store(settings, tenant=tenant) as store:
+            return MessageRecords(store.connection, store.scope).facts(text, store.keys, at=at)
+
+    explanation = explain_text(look, sender=sender, to=to, at=at, fixed_lines=settings.fixed_lines)
+    described = describe_text_explanation(explanation)
+    if as_json:
+        echo_json(described)
+        return
+    for step in explanation.steps:
+        echo(f"{'yes' if step.holds else 'NO ':4} {step.rule}")
+    if described["reason"] is not None:
+        echo(f"refuse: {described['reason']}")
+        return
+    shown = described["shown"] or "a number that the text makes"
+    echo(f"take: {described['receiver']} gets it from {shown} (binding {described['binding']})")
 
 
 def _told(decision: Decision, *, strict: bool) -> str:

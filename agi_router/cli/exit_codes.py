@@ -64,6 +64,8 @@ EXIT_CODES = {
     "operator_only": 77,
     "no_number_available": 73,
     "event_not_found": 66,
+    "message_not_found": 66,
+    "message_over": 73,
     "pool_not_found": 66,
     "pool_exists": 73,
     "pool_changed": 73,

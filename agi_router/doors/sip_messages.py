@@ -29,14 +29,14 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from agi_router.bindings.reasons import Reason
-from agi_router.calls.decision import AllocationNeeded as ChildNeeded
 from agi_router.calls.decision import Refusal
 from agi_router.calls.identity import Signalled, read_caller
 from agi_router.calls.ports import Admissions
-from agi_router.errors import AgiRouterError, NoNumberAvailable
-from agi_router.messages.decision import AllocationNeeded, decide_text, screen_text
-from agi_router.messages.model import MessageState, Outgoing, Text, is_temporary, pause_after
+from agi_router.errors import AgiRouterError
+from agi_router.messages.decision import screen_text
+from agi_router.messages.model import MessageState, Outgoing, is_temporary, pause_after
 from agi_router.messages.store import Ended, MessageStore, Repeated, Unasked
+from agi_router.messages.taking import Accepted, take_text
 from agi_router.sip import (
     LARGEST_BODY,
     T1,
@@ -62,8 +62,6 @@ _METHOD: Final = "MESSAGE"
 # Seconds after which a sender repeats at the latest: what is older waits for its repeat.
 _TOO_OLD: Final = 4.0
 _ADMISSION: Final = 0.45
-# Pieces of a decision: the number that is made first, and a use that came back meanwhile.
-_TRIES: Final = 3
 _LOOK: Final = 1.0
 _WRITE: Final = 10.0
 # Seconds for which a sender repeats a request.
@@ -331,7 +329,13 @@ class SipMessageDoor:
         )
         if isinstance(screened, Refusal):
             return self._refuse(screened.reason)
-        stored = await self._store_text(screened, self._digest(request))
+        stored = await take_text(
+            screened,
+            self._digest(request),
+            store=self._store,
+            admissions=self._admissions,
+            timeout=_ADMISSION,
+        )
         match stored:
             case Repeated():
                 self.counts.repeats += 1
@@ -339,7 +343,7 @@ class SipMessageDoor:
                 return None if self._may_be_stored(key) else self._refuse(Reason.PLATFORM_FAULT)
             case Reason():
                 return self._refuse(stored)
-            case None:
+            case Accepted():
                 self.counts.accepted += 1
         return (202, "Accepted")
 
@@ -359,33 +363,6 @@ class SipMessageDoor:
             request.tag("from"),
         )
         return self._store.digest(*(part.encode("latin-1") for part in parts))
-
-    async def _store_text(self, text: Text, same: bytes) -> Reason | Repeated | Unasked | None:
-        """
-        Store a text; or why not, or that it was, or that nobody could be asked.
-        """
-        for _ in range(_TRIES):
-            stored = await self._store.admit(text, same, timeout=_ADMISSION)
-            if isinstance(stored, Repeated | Unasked):
-                return stored
-            if stored.admitted:
-                return None
-            found = decide_text(text, stored.facts, now=stored.now)
-            if isinstance(found, Refusal):
-                return found.reason
-            if isinstance(found, AllocationNeeded):
-                needed = ChildNeeded(
-                    binding=found.binding,
-                    binding_id=found.binding_id,
-                    x_number=text.x_number,
-                    caller=text.sender,
-                    callee=found.receiver,
-                )
-                try:
-                    await self._admissions.allocate(needed, timeout=_ADMISSION)
-                except NoNumberAvailable:
-                    return Reason.NO_CAPACITY
-        return Reason.PLATFORM_FAULT
 
     def _answer(
         self,

@@ -26,6 +26,7 @@ __all__ = [
     "Outgoing",
     "Text",
     "is_temporary",
+    "message_block",
     "message_day",
     "name_message",
     "pause_after",
@@ -113,10 +114,24 @@ def message_day(name: str) -> date:
     Raises:
         ValueError: It is no name of a text.
     """
+    return datetime.fromtimestamp(int(_read_name(name)[2]), UTC).date()
+
+
+def message_block(name: str) -> Block:
+    """
+    The block in which a text is kept.
+
+    Raises:
+        ValueError: It is no name of a text.
+    """
+    return Block.parse(_read_name(name)[1])
+
+
+def _read_name(name: str) -> re.Match[str]:
     match = _NAME.fullmatch(name)
     if match is None:
         raise ValueError("a text's id looks like 70012345678-1790000000.123")
-    return datetime.fromtimestamp(int(match[2]), UTC).date()
+    return match
 
 
 def pause_after(attempts: int) -> timedelta:

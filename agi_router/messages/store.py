@@ -110,6 +110,13 @@ class MessageStore:
         """
         self.keys = keys
 
+    @staticmethod
+    def name_text(text: Text) -> str:
+        """
+        A name for a new text.
+        """
+        return name_message(text.x_number.block, datetime.now(UTC), secrets.randbits(64))
+
     def digest(self, *parts: bytes) -> bytes:
         """
         By what a request is known again: a keyed hash, for it holds numbers.
@@ -122,6 +129,7 @@ class MessageStore:
         text: Text,
         same: bytes,
         *,
+        name: str | None = None,
         timeout: float,  # noqa: ASYNC109
     ) -> Admission | Repeated | Unasked:
         """
@@ -130,6 +138,7 @@ class MessageStore:
         Args:
             text: The text.
             same: Digest of its request, see :meth:`digest`: what was taken once is not again.
+            name: What it is to be called, see :meth:`name_text`; :obj:`None`: by any such name.
             timeout: Seconds to wait.
 
         Raises:
@@ -139,7 +148,7 @@ class MessageStore:
             SealError: The receiver does not open.
         """
         x_number = text.x_number
-        name = name_message(x_number.block, datetime.now(UTC), secrets.randbits(64))
+        name = name or self.name_text(text)
 
         def values() -> dict[str, Any]:
             return {

@@ -16,28 +16,22 @@ from agi_router.calls.store import AdmissionStore
 from agi_router.clocks import OtherClock
 from agi_router.db.pool import ConnectionPool
 from agi_router.doors.ari import AriDoor
-from agi_router.messages.store import MessageStore, Owed
 from agi_router.service.metrics import Figures, Metrics
 
 if TYPE_CHECKING:
     # The process of the ARI door is not to hold pystrix as well.
     from agi_router.doors.fastagi import FastAgiDoor
 
-    # Nor what serves texts.
-    from agi_router.doors.sip_messages import SipMessageDoor
-
     # It needs an extra.
     from agi_router.events.deliverer import Deliverer
 
 __all__ = [
     "DatabaseGauges",
-    "MessageGauges",
     "show",
     "show_ari",
     "show_clocks",
     "show_deliveries",
     "show_fastagi",
-    "show_messages",
 ]
 
 # Of the time that a piece of counting takes: how long the database is left alone after it.
@@ -45,8 +39,6 @@ _REST: Final = 50
 # Seconds; a database that takes longer for a piece has other troubles.
 _LONGEST_REST: Final = 60.0
 
-# Seconds for the database to count what is owed.
-_OWED: Final = 5.0
 
 _Count = TypeVar("_Count")
 
@@ -113,29 +105,6 @@ class DatabaseGauges:
             bound += count.bound
             resting += count.resting
         self.numbers = {"bound": bound, "resting": resting, "free": numbers - bound - resting}
-
-
-class MessageGauges:
-    """
-    Asks the database what a door for texts owes.
-
-    Args:
-        store: Who knows.
-    """
-
-    def __init__(self, store: MessageStore) -> None:
-        self.owed = Owed(owed=0, oldest=0.0)
-        """As it was at the last look."""
-        self._store = store
-
-    async def look(self) -> None:
-        """
-        Look once.
-
-        Raises:
-            StoreError: No answer; the last look stands.
-        """
-        self.owed = await self._store.count_owed(timeout=_OWED)
 
 
 async def _pieces(
@@ -274,66 +243,6 @@ def show_fastagi(metrics: Metrics, *, door: "FastAgiDoor") -> None:
         "Connections so far that had to leave: strangers who were slow or too many, and calls"
         " beyond the limit.",
         lambda: door.sent_away,
-    )
-
-
-def show_messages(figures: Figures, *, door: "SipMessageDoor", gauges: "MessageGauges") -> None:
-    """
-    Show what a door for texts has done, and what it owes.
-    """
-    counts = door.counts
-    figures.show_total(
-        "agi_router_messages_accepted", "Texts that were accepted.", lambda: counts.accepted
-    )
-    figures.show_each_total(
-        "agi_router_messages_refused",
-        "Texts that were refused, by reason.",
-        "reason",
-        lambda: {reason.value: count for reason, count in list(counts.refused.items())},
-    )
-    figures.show_total(
-        "agi_router_messages_repeated",
-        "Requests whose text was accepted before.",
-        lambda: counts.repeats,
-    )
-    figures.show_total(
-        "agi_router_messages_unanswered",
-        "Requests without an answer, as nobody knew whether they were stored.",
-        lambda: counts.unanswered,
-    )
-    figures.show_each_total(
-        "agi_router_messages_ended",
-        "Texts that have reached their final state, by state (sent, failed, expired).",
-        "state",
-        lambda: {state.value: count for state, count in list(counts.ended.items())},
-    )
-    figures.show_total(
-        "agi_router_messages_put_off",
-        "Tries that were not the last one of their text.",
-        lambda: counts.put_off,
-    )
-    figures.show_total(
-        "agi_router_messages_maybe_twice",
-        "Tries of texts that an earlier try may have delivered.",
-        lambda: counts.maybe_twice,
-    )
-    figures.show(
-        "agi_router_messages_waiting",
-        "Texts that wait for the database now.",
-        lambda: door.waiting,
-    )
-    figures.show(
-        "agi_router_messages_under_way", "Texts that are being sent now.", lambda: door.under_way
-    )
-    figures.show(
-        "agi_router_messages_owed",
-        "Texts that were accepted and have no final state; looked at every ten seconds.",
-        lambda: gauges.owed.owed,
-    )
-    figures.show(
-        "agi_router_messages_oldest_seconds",
-        "For how long the oldest of them has been owed.",
-        lambda: gauges.owed.oldest,
     )
 
 

@@ -16,10 +16,11 @@ from agi_router.doors.sip_messages import Options, SipMessageDoor
 from agi_router.errors import SettingsError
 from agi_router.keys.ring import KeyRing
 from agi_router.messages.store import MessageStore
-from agi_router.service.gauges import MessageGauges, show_clocks, show_messages
+from agi_router.service.gauges import show_clocks
 from agi_router.service.health import Health
 from agi_router.service.health_server import HealthServer
 from agi_router.service.jobs import Alive, Job, Jobs
+from agi_router.service.message_gauges import MessageGauges, show_messages
 from agi_router.service.metrics import Figures
 from agi_router.service.systemd import Notifier
 from agi_router.service.upkeep import health_jobs, key_jobs

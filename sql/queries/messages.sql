@@ -7,8 +7,9 @@ SELECT * FROM agi_router.admit_message(
     %(same)s::bytea, %(link_in)s, %(link_out)s, %(validity)s::interval, %(octets)s::integer, %(body)s::bytea);
 
 -- find_message_facts --
--- The facts as they stand for a text, nothing taken.
-SELECT * FROM agi_router.find_message_facts(%(block)s, %(x_number)s, %(tags)s::bigint[], clock_timestamp());
+-- The facts for a text at a time, so far as they lie within the scope, nothing taken: now, unless another time is given.
+SELECT * FROM agi_router.find_message_facts(
+    %(block)s, %(x_number)s, %(tags)s::bigint[], coalesce(%(at)s, clock_timestamp()), %(scope)s);
 
 -- take_messages --
 -- Take texts that are due, for so long. What was in hand and has not ended may have been sent. ended: what its
@@ -64,15 +65,28 @@ SELECT count(*) AS owed, coalesce(extract(epoch FROM statement_timestamp() - min
  WHERE o.link_out = %(link)s;
 
 -- list_messages --
--- Texts of a time, newest first.
+-- Texts of a time, or one by its id, newest first.
 SELECT m.id, m.block, m.x_number, m.binding_id, t.name AS tenant, m.side, m.shown, m.octets, m.received_at,
        m.expires_at, m.state, m.reason, m.status, coalesce(o.attempts, m.attempts) AS attempts,
        coalesce(o.maybe_twice, m.maybe_twice) AS maybe_twice, m.done_at
   FROM agi_router.message m
   JOIN agi_router.tenant t ON t.id = m.tenant_id
   LEFT JOIN agi_router.message_out o ON o.block = m.block AND o.id = m.id
- WHERE m.received_at >= %(since)s AND (%(state)s::text IS NULL OR m.state = %(state)s)
+ WHERE m.received_at >= %(since)s::timestamptz
+   -- Its day is that of the door's clock, give or take one.
+   AND m.day >= (%(since)s::timestamptz AT TIME ZONE 'UTC')::date - 1
+   AND (%(until)s::timestamptz IS NULL OR m.received_at < %(until)s)
    AND agi_router.in_scope(m.tenant_id, %(scope)s)
+   AND (%(state)s::text IS NULL OR m.state = %(state)s)
+   AND (%(block)s::bigint IS NULL OR m.block = %(block)s)
+   AND (%(binding_id)s::bigint IS NULL OR m.binding_id = %(binding_id)s)
    AND (%(id)s::text IS NULL OR m.id = %(id)s)
  ORDER BY m.received_at DESC, m.block, m.id
  LIMIT %(limit)s;
+
+-- lock_owed_message --
+-- A text that is owed, kept from doors until the transaction ends; no row once it has ended.
+SELECT o.attempts, o.in_hand
+  FROM agi_router.message_out o
+ WHERE o.block = %(block)s AND o.id = %(id)s
+   FOR UPDATE;

@@ -6,6 +6,7 @@ import importlib
 import inspect
 import pkgutil
 import re
+import secrets
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
@@ -25,7 +26,7 @@ from agi_router.bindings.reasons import Reason
 from agi_router.bindings.requests import make_request
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
-from agi_router.bindings.words import Callback, Mode, Side
+from agi_router.bindings.words import Callback, Messages, Mode, Side
 from agi_router.bulk.importer import Importer
 from agi_router.calls.lookup import CallLookup
 from agi_router.calls.store import AdmissionStore
@@ -44,7 +45,10 @@ from agi_router.events.store import EventStore
 from agi_router.inventory.model import BlockState
 from agi_router.inventory.store import InventoryStore
 from agi_router.keys.file import write_key_ring
+from agi_router.keys.registry import key_ids
 from agi_router.keys.ring import KeyRing
+from agi_router.messages.model import Text, message_day, name_message
+from agi_router.messages.records import MessageRecords
 from agi_router.numbers import Block, PhoneNumber, XNumber
 from agi_router.tenants.api_key_store import ApiKeyStore
 from agi_router.tenants.api_keys import ApiKey, KeyForm, KeyScope
@@ -87,6 +91,7 @@ class Target:
     webhook: int
     event: int
     pool: str
+    message: str
 
 
 @dataclass
@@ -116,6 +121,9 @@ class World:
             "route": "(block, binding_id) IN (SELECT block, id FROM agi_router.binding"
             " WHERE tenant_id = (SELECT id FROM agi_router.tenant WHERE name = 'theirs'))",
             "past_route": "(block, binding_id) IN (SELECT block, id FROM agi_router.binding"
+            " WHERE tenant_id = (SELECT id FROM agi_router.tenant WHERE name = 'theirs'))",
+            "message": "tenant_id = (SELECT id FROM agi_router.tenant WHERE name = 'theirs')",
+            "message_out": "(block, binding_id) IN (SELECT block, id FROM agi_router.binding"
             " WHERE tenant_id = (SELECT id FROM agi_router.tenant WHERE name = 'theirs'))",
             "call": "tenant_id = (SELECT id FROM agi_router.tenant WHERE name = 'theirs')",
             "api_key": "tenant_id IS DISTINCT FROM"
@@ -158,6 +166,29 @@ def _call(connection: Connection, keys: KeyRing, caller: PhoneNumber, x: XNumber
     return call_id
 
 
+def _text(connection: Connection, keys: KeyRing, sender: PhoneNumber, x: XNumber) -> str:
+    """Take a text, without a door."""
+    name = name_message(x.block, datetime.now(UTC), secrets.randbits(64))
+    connection.execute(
+        query("admit_message"),
+        {
+            **key_ids(keys),
+            "block": x.block.value,
+            "x_number": x.value,
+            "tags": keys.tags(sender),
+            "id": name,
+            "day": message_day(name),
+            "same": secrets.token_bytes(32),
+            "link_in": "sip",
+            "link_out": "sip",
+            "validity": HOUR,
+            "octets": 1,
+            "body": keys.seal_text("a", name),
+        },
+    )
+    return name
+
+
 @pytest.fixture(scope="module")
 def world(server: Server) -> Iterator[World]:
     """Two tenants: bindings of each in a shared block and in its own, and calls."""
@@ -170,7 +201,11 @@ def world(server: Server) -> Iterator[World]:
         for block, tenant in ((SHARED, None), (OWN, US), (OTHERS, THEM)):
             store.inventory.add_block(block, operator=None, certificate=None, tenant=tenant)
         x = SHARED.number(77)
-        pair = store.bind(Axb(a=A, b=B), _terms(store, THEM, order_id="order-theirs"), x=x)
+        pair = store.bind(
+            Axb(a=A, b=B),
+            _terms(store, THEM, order_id="order-theirs", messages=Messages.BOTH),
+            x=x,
+        )
         group = store.bind(
             Gxb(members=(C, D), b=E, callback=Callback.DEFAULT, default=C),
             _terms(store, THEM, order_id="group-theirs"),
@@ -194,6 +229,7 @@ def world(server: Server) -> Iterator[World]:
             _checks(store).put(name, f"https://{name}.example/check")
         event = events.test(webhook.id)
         _call(connection, keys, A, x)
+        message = _text(connection, keys, A, x)
         _call(connection, keys, A, own.parties[0].dials or x)
         yield World(
             dsn=dsn,
@@ -210,6 +246,7 @@ def world(server: Server) -> Iterator[World]:
                 webhook.id,
                 event,
                 "FC9001",
+                message,
             ),
             absent=Target(
                 replace(pair.id, id=10**9),
@@ -222,6 +259,7 @@ def world(server: Server) -> Iterator[World]:
                 98765432,
                 87654321,
                 "FC9002",
+                f"{NOBODYS}-1790000000.1",
             ),
             own=own,
             marks=frozenset(
@@ -233,6 +271,7 @@ def world(server: Server) -> Iterator[World]:
                     str(x),
                     key.id,
                     "FC9001",
+                    message,
                     str(webhook.id),
                     "theirs.example",
                     E.masked,
@@ -279,6 +318,10 @@ Operation = Callable[[BindingStore, Target], Any]
 
 def _lookup(store: BindingStore) -> CallLookup:
     return CallLookup(store.connection, store.scope)
+
+
+def _records(store: BindingStore) -> MessageRecords:
+    return MessageRecords(store.connection, store.scope)
 
 
 def _bind(store: BindingStore, target: Target) -> Any:
@@ -429,6 +472,16 @@ OPERATIONS: dict[tuple[type, str], Operation] = {
         _lookup(store).facts(a_call(A, target.x), store.keys, at=None, open_modes=True),
         now=LONG_AGO,
     ),
+    (MessageRecords, "facts"): lambda store, target: replace(
+        _records(store).facts(Text(sender=A, x_number=target.x, body=""), store.keys, at=None),
+        now=LONG_AGO,
+    ),
+    (MessageRecords, "messages"): lambda store, target: [
+        _records(store).messages(since=LONG_AGO, binding=binding, limit=100)
+        for binding in (None, target.pair)
+    ],
+    (MessageRecords, "find"): lambda store, target: _records(store).find(target.message),
+    (MessageRecords, "discard"): lambda store, target: _records(store).discard(target.message),
     (CallLookup, "calls"): lambda store, target: [
         _lookup(store).calls(since=LONG_AGO, x_number=x, bindings=bindings, limit=100)
         for x, bindings in ((None, None), (target.x, None), (None, [target.pair]))

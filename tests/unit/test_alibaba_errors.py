@@ -40,6 +40,8 @@ ELSEWHERE = {
     "feed_not_found",
     "journal_failed",
     "leaktest_failed",
+    "message_not_found",
+    "message_over",
     "node_taken",
     "protocol_violated",
     "tenant_exists",

@@ -13,13 +13,16 @@ from agi_router.bindings.reach import Asked, explain
 from agi_router.bindings.reasons import Reason
 from agi_router.bindings.words import BindingState, Callback, Messages, Mode, Side
 from agi_router.calls.decision import Refusal
+from agi_router.calls.ports import Admission
 from agi_router.messages.decision import AllocationNeeded, Taken, decide_text, screen_text
+from agi_router.messages.explanation import explain_text
 from agi_router.messages.model import (
     LONGEST,
     RETRIES,
     Outgoing,
     Text,
     is_temporary,
+    message_block,
     message_day,
     name_message,
     pause_after,
@@ -174,3 +177,40 @@ def test_where_an_outgoing_text_is_kept() -> None:
     sent = Outgoing(id="1", attempts=1, maybe_twice=False, receiver=B, shown=X, body="secret")
     assert sent.block == X.block
     assert "secret" not in repr(sent)
+
+
+def test_the_block_in_a_name() -> None:
+    """It tells where the text is kept."""
+    assert message_block(name_message(X.block, NOW, 7)) == X.block
+    with pytest.raises(ValueError, match="looks like"):
+        message_block("70012345678-1")
+
+
+def test_a_decision_is_explained() -> None:
+    """Rule by rule, by those of texts, up to the first that fails."""
+
+    def look(said: Text) -> Admission:
+        assert (said.sender, said.x_number) == (A, X)
+        return Admission(admitted=False, facts=facts, now=NOW)
+
+    facts = FACTS
+    found = explain_text(look, sender=A.digits, to=str(X))
+    assert (found.decision, found.at) == (Taken(binding=HIT.binding, receiver=B, shown=X), NOW)
+    assert all(step.holds for step in found.steps)
+    facts = replace(FACTS, hit=replace(HIT, direction=Messages.OFF))
+    found = explain_text(look, sender=A.digits, to=str(X))
+    assert isinstance(found.decision, Refusal)
+    assert [step.rule for step in found.steps if not step.holds] == ["texts are on"]
+    assert found.steps[-1].rule == "texts are on"
+
+
+def test_numbers_alone_explain_a_refusal() -> None:
+    """The store is not asked."""
+
+    def look(_: Text) -> Admission:
+        raise AssertionError
+
+    found = explain_text(look, sender="anonymous", to=str(X), at=NOW)
+    assert isinstance(found.decision, Refusal)
+    assert (found.decision.reason, found.at) == (Reason.CALLER_HIDDEN, NOW)
+    assert [step.holds for step in found.steps] == [False]

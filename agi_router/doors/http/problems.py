@@ -56,6 +56,8 @@ STATUSES: Final[Mapping[str, int]] = {
     "tenant_not_found": 404,
     "api_key_not_found": 404,
     "event_not_found": 404,
+    "message_not_found": 404,
+    "message_over": 409,
     "pool_not_found": 404,
     "pool_exists": 409,
     "pool_changed": 412,

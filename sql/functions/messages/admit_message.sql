@@ -59,7 +59,7 @@ BEGIN
             RAISE unique_violation USING
                 MESSAGE = 'the text was accepted before', CONSTRAINT = 'message_seen_pkey';
         END IF;
-        RETURN agi_router.find_message_facts(_block, _x_number, _tags, _now);
+        RETURN agi_router.find_message_facts(_block, _x_number, _tags, _now, NULL);
     END IF;
     _latest := facts.last_callee IS NOT NULL
                AND (facts.callback_window IS NULL

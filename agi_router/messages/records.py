@@ -1,0 +1,126 @@
+"""
+Texts as they are asked for by hand: what would become of one, what has become of them.
+"""
+
+from datetime import UTC, datetime, time
+from typing import Any
+
+from agi_router.bindings.model import BindingId
+from agi_router.calls.ports import Admission
+from agi_router.calls.rows import read_admission
+from agi_router.db.connection import Connection, Queries
+from agi_router.errors import MessageNotFound, MessageOver
+from agi_router.keys.ring import KeyRing
+from agi_router.messages.model import MessageState, Text, message_block, message_day
+from agi_router.tenants.scope import OPERATOR, Scope
+
+__all__ = ["DISCARDED", "MessageRecords"]
+
+DISCARDED = "discarded"
+"""Why a text has failed that somebody discarded."""
+
+
+class MessageRecords:
+    """
+    Texts, as they are asked for by hand.
+
+    Args:
+        connection: See :func:`agi_router.db.connection.connect`.
+        scope: Who asks.
+    """
+
+    def __init__(self, connection: Connection, scope: Scope = OPERATOR) -> None:
+        self._queries = Queries(connection, scope.values)
+
+    def facts(self, text: Text, keys: KeyRing, *, at: datetime | None) -> Admission:
+        """
+        The facts about *text* at a time, nothing taken; uses are counted as they stand now.
+        """
+        row = self._queries.row(
+            "find_message_facts",
+            {
+                "block": text.x_number.block.value,
+                "x_number": text.x_number.value,
+                "tags": keys.tags(text.sender),
+                "at": at,
+            },
+        )
+        assert row is not None  # noqa: S101 - the function returns one row always
+        return read_admission(row, text.x_number, keys, text=True)
+
+    def messages(
+        self,
+        *,
+        since: datetime,
+        until: datetime | None = None,
+        binding: BindingId | None = None,
+        state: MessageState | None = None,
+        limit: int,
+    ) -> list[dict[str, Any]]:
+        """
+        Records of texts since a time, newest first.
+
+        Args:
+            since: The time.
+            until: Only those before this time.
+            binding: Only those that used this one.
+            state: Only those in this state.
+            limit: At most so many.
+        """
+        return self._queries.rows(
+            "list_messages",
+            {
+                "since": since,
+                "until": until,
+                "block": None if binding is None else binding.block.value,
+                "binding_id": None if binding is None else binding.id,
+                "state": state,
+                "id": None,
+                "limit": limit,
+            },
+        )
+
+    def find(self, name: str) -> dict[str, Any]:
+        """
+        The record of one text.
+
+        Raises:
+            MessageNotFound: There is none.
+        """
+        try:
+            since = datetime.combine(message_day(name), time(), UTC)
+            block = message_block(name)
+        except ValueError as error:
+            raise MessageNotFound(str(error)) from None
+        values = {
+            **dict.fromkeys(("until", "binding_id", "state")),
+            "since": since,
+            "block": block.value,
+            "id": name,
+            "limit": 1,
+        }
+        row = self._queries.row("list_messages", values)
+        if row is None:
+            raise MessageNotFound
+        return row
+
+    def discard(self, name: str) -> dict[str, Any]:
+        """
+        End a text that is owed and not being sent; its use comes back.
+
+        Returns:
+            Its record.
+
+        Raises:
+            MessageNotFound: There is none.
+            MessageOver: It is being sent, or has ended.
+        """
+        found = self.find(name)
+        key = {"block": found["block"], "id": name}
+        with self._queries.transaction():
+            owed = self._queries.row("lock_owed_message", key)
+            if owed is None or owed["in_hand"]:
+                raise MessageOver
+            values = {"attempts": owed["attempts"], "state": MessageState.FAILED, "status": None}
+            self._queries.row("finish_message", {**key, **values, "reason": DISCARDED})
+        return self.find(name)

@@ -1,0 +1,51 @@
+"""
+Texts as they are shown, to people and to programs: never what they say, numbers of parties masked.
+"""
+
+from typing import Any
+
+from agi_router.calls.decision import Refusal
+from agi_router.messages.decision import Taken
+from agi_router.messages.explanation import TextExplanation
+
+__all__ = ["describe_message", "describe_text_explanation"]
+
+
+def describe_message(row: dict[str, Any]) -> dict[str, Any]:
+    """
+    The record of a text, from its row.
+    """
+    return {
+        "id": row["id"],
+        "tenant": row["tenant"],
+        "x": str(row["x_number"]),
+        "binding": f"{row['block']}-{row['binding_id']}",
+        "side": row["side"],
+        "shown": str(row["shown"]),
+        "octets": row["octets"],
+        "state": row["state"],
+        "reason": row["reason"],
+        "status": row["status"],
+        "attempts": row["attempts"],
+        "maybe_twice": row["maybe_twice"],
+        "received_at": row["received_at"],
+        "expires_at": row["expires_at"],
+        "done_at": row["done_at"],
+    }
+
+
+def describe_text_explanation(explanation: TextExplanation) -> dict[str, Any]:
+    """
+    A decision on a text, with the rules that led to it.
+    """
+    decision = explanation.decision
+    refused = isinstance(decision, Refusal)
+    return {
+        "verdict": "refuse" if refused else "take",
+        "reason": decision.reason.value if isinstance(decision, Refusal) else None,
+        "binding": decision.binding,
+        "receiver": None if isinstance(decision, Refusal) else decision.receiver.masked,
+        "shown": str(decision.shown) if isinstance(decision, Taken) else None,
+        "at": explanation.at,
+        "rules": [{"rule": step.rule, "holds": step.holds} for step in explanation.steps],
+    }

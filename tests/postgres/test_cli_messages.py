@@ -1,0 +1,84 @@
+"""Texts at the command line: sent, listed, shown, discarded, explained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agi_router.bindings.store import BindingStore
+from agi_router.bindings.words import Messages
+from agi_router.db.connection import Connection
+from agi_router.keys.file import write_key_ring
+from agi_router.keys.ring import KeyRing
+from harness.cli import Done, run
+from harness.database import A, B, C, X, bind, one
+
+BODY = "到门口了"
+Cli = Callable[..., Done]
+
+
+@pytest.fixture
+def cli(dsn: str, keys: KeyRing, tmp_path: Path) -> Cli:
+    """The command line on this test's database."""
+    write_key_ring(tmp_path / "key", keys)
+    environment = {"AGI_ROUTER_DSN": dsn, "AGI_ROUTER_KEY_FILE": str(tmp_path / "key")}
+
+    def call(*arguments: object, typed: str = "") -> Done:
+        return run(list(map(str, arguments)), environment, typed=typed)
+
+    return call
+
+
+def send(cli: Cli, sender: Any = A) -> Done:
+    """Send a text from standard input."""
+    arguments = ("message", "send", "--from", "-", "--to", X, "--text", "-", "--json")
+    return cli(*arguments, typed=f"{sender.digits}\n{BODY}\n")
+
+
+def test_a_text_by_hand(cli: Cli, connection: Connection, store: BindingStore) -> None:
+    """It is taken, listed, shown and discarded; what it says and to whom is told nowhere."""
+    made = bind(store, messages=Messages.BOTH, max_messages=1)
+    name = send(cli).json["id"]
+    assert send(cli).error.endswith("the text is refused: used_up")
+    (listed,) = cli("messages", "--since", "1h", "--state", "queued", "--json").json
+    shown = cli("message", "show", name, "--json")
+    assert shown.json == listed
+    assert (listed["id"], listed["x"], listed["shown"]) == (name, str(X), str(X))
+    assert (listed["binding"], listed["side"], listed["attempts"]) == (str(made.id), "a", 0)
+    table = cli("messages", "--binding", made.id)
+    for told in (shown.out, table.out, cli("message", "show", name).out):
+        assert name in told
+        assert not any(secret in told for secret in (BODY, A.digits, B.digits))
+    discarded = cli("message", "discard", name, "--json").json
+    assert (discarded["state"], discarded["reason"]) == ("failed", "discarded")
+    assert one(connection, "SELECT count(*) FROM agi_router.message_out") == 0
+    assert one(connection, "SELECT sum(messages_used) FROM agi_router.binding") == 0
+    assert "cannot be taken back" in cli("message", "discard", name).error
+    assert cli("messages", "--state", "queued").out == "no texts\n"
+
+
+def test_what_cannot_be_discarded(cli: Cli, connection: Connection, store: BindingStore) -> None:
+    """What is being sent, and what is not there."""
+    bind(store, messages=Messages.BOTH)
+    name = send(cli).json["id"]
+    connection.execute(b"UPDATE agi_router.message_out SET in_hand = true")
+    assert cli("message", "discard", name).code == 73
+    assert one(connection, "SELECT count(*) FROM agi_router.message_out") == 1
+    for missing in (name[:-1] + ("1" if name[-1] != "1" else "2"), "70012345678-1"):
+        assert cli("message", "show", missing).code == 66
+
+
+def test_explain(cli: Cli, store: BindingStore) -> None:
+    """The decision and its rules, which are those of texts."""
+    bind(store, messages=Messages.A)
+    told = cli("explain", "--message", "--from", A.digits, "--to", X, "--json").json
+    assert (told["verdict"], told["shown"], told["receiver"]) == ("take", str(X), B.masked)
+    for sender, reason in ((B, "wrong_direction"), (C, "stranger")):
+        done = cli("explain", "--message", "--from", sender.digits, "--to", X)
+        assert done.out.endswith(f"refuse: {reason}\n")
+    done = cli("explain", "--message", "--from", A.digits, "--to", X)
+    assert f"take: {B.masked} gets it from {X}" in done.out
+    assert cli("explain", "--message", "--from", "1", "--to", X, "--extension", "1").code == 2
