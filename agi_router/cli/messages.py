@@ -193,8 +193,13 @@ async def _send(settings: Settings, keys: KeyRing, text: Text) -> Accepted | Rea
     raise StoreUnavailable
 
 
+class _Refused(click.ClickException):
+    """
+    A rule says no: as whatever else does not fit to what is there.
+    """
+
+    exit_code = 73
+
+
 def _refuse(reason: Reason) -> NoReturn:
-    error = click.ClickException(f"the text is refused: {reason.value}")
-    # As whatever else does not fit to what is there.
-    error.exit_code = 73
-    raise error
+    raise _Refused(f"the text is refused: {reason.value}")

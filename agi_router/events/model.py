@@ -45,6 +45,9 @@ class EventType(StrEnum):
     CALL_ANSWERED = "call.answered"
     CALL_ENDED = "call.ended"
     CALL_REFUSED = "call.refused"
+    MESSAGE_ACCEPTED = "message.accepted"
+    MESSAGE_SENT = "message.sent"
+    MESSAGE_FAILED = "message.failed"
     FEED_FINISHED = "feed.finished"
     WEBHOOK_TEST = "webhook.test"
 

@@ -13,11 +13,13 @@ from agi_router.bindings.modes import Gxb
 from agi_router.bindings.reasons import Reason
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
-from agi_router.bindings.words import Callback, Messages
+from agi_router.bindings.words import Callback, Messages, Side
 from agi_router.calls.decision import Refusal
 from agi_router.calls.ports import Admission
 from agi_router.calls.store import AdmissionStore
-from agi_router.db.connection import Connection
+from agi_router.db.connection import Connection, Queries
+from agi_router.events.model import EventType
+from agi_router.events.store import EventStore
 from agi_router.keys.ring import KeyRing
 from agi_router.messages.decision import Taken, decide_text
 from agi_router.messages.model import MessageState, Outgoing, Text
@@ -288,6 +290,37 @@ async def test_the_member_who_wrote_last_is_answered(
         found = await send(texts, B)
         assert isinstance(found, Taken)
         assert found.receiver == member
+
+
+@on_each_version
+async def test_its_tenant_is_told(
+    connection: Connection, store: BindingStore, texts: MessageStore
+) -> None:
+    """Of each step, with the place among the events of the binding; never what it says."""
+    events = EventStore(Queries(connection), store.keys)
+    kinds = [EventType.MESSAGE_ACCEPTED, EventType.MESSAGE_SENT, EventType.MESSAGE_FAILED]
+    made = bind(store, messages=Messages.BOTH, max_messages=2, order_id="O-1")
+    await send(texts)
+    taken = await take_one(texts)
+    # Of what was before nobody is told.
+    events.set_types("default", kinds)
+    await texts.finish(taken, MessageState.SENT, reason=None, status=200, timeout=TIMEOUT)
+    await send(texts, B)
+    await texts.finish(
+        await take_one(texts), MessageState.FAILED, reason="refused", status=404, timeout=TIMEOUT
+    )
+    told = events.events("default", limit=9).events
+    assert [event.type for event, _ in told] == [kinds[1], kinds[0], kinds[2]]
+    assert [event.sequence for event, _ in told] == [1, 2, 3]
+    for event, parties in told:
+        assert event.binding == made.id
+        assert (event.data["order_id"], event.data["octets"]) == ("O-1", len(BODY.encode()))
+        assert parties == {Side.A: [A.masked], Side.B: [B.masked]}
+        assert BODY not in str(event)
+    sent, accepted, failed = (event.data for event, _ in told)
+    assert (sent["state"], sent["sip_status"], sent["attempts"]) == ("sent", 200, 1)
+    assert (accepted["sender_side"], accepted["messages_used"]) == ("b", 2)
+    assert (failed["reason"], failed["messages_used"]) == ("refused", 1)
 
 
 async def test_requests_are_forgotten_in_time(

@@ -13,6 +13,7 @@ from agi_router.bindings.words import BindingState, Mode, Side
 from agi_router.calls.end import Clock, Outcome
 from agi_router.doors.http.outs import Out
 from agi_router.events.model import EventType, Format, Numbers, WebhookState
+from agi_router.messages.model import MessageState
 
 __all__ = [
     "EVENTS",
@@ -34,6 +35,10 @@ __all__ = [
     "EventsOut",
     "FeedFinishedEvent",
     "FeedToldOut",
+    "MessageAcceptedEvent",
+    "MessageFailedEvent",
+    "MessageSentEvent",
+    "MessageToldOut",
     "OwedOut",
     "SecretOut",
     "SentOut",
@@ -307,6 +312,43 @@ _CALL_ENDED = {
     "released_by": "caller",
 }
 _REFUSED = {**_CALL, "shown": None, "reason": "wrong_direction", "ended_at": _TIME, "q850": 21}
+_MESSAGE: dict[str, Any] = {
+    "tenant": "couriers",
+    "binding_id": "70012345678-42",
+    "parties": _PARTIES,
+    "message_id": "70012345678-1769871845.4711",
+    "x_number": "700123456780001",
+    "shown": "700123456780001",
+    "sender_side": "a",
+    "state": "queued",
+    "reason": None,
+    "sip_status": None,
+    "attempts": 0,
+    "maybe_twice": False,
+    "octets": 12,
+    "received_at": _TIME,
+    "done_at": None,
+    "mode": "axb",
+    "order_id": "A-1001",
+    "out_id": None,
+    "user_data": None,
+    "max_messages": 20,
+    "messages_used": 1,
+}
+_MESSAGE_SENT = {
+    **_MESSAGE,
+    "state": "sent",
+    "sip_status": 200,
+    "attempts": 1,
+    "done_at": "2026-01-31T15:04:06+00:00",
+}
+_MESSAGE_FAILED = {
+    **_MESSAGE_SENT,
+    "state": "failed",
+    "reason": "refused",
+    "sip_status": 404,
+    "messages_used": 0,
+}
 _FEED: dict[str, Any] = {
     "tenant": "couriers",
     "binding_id": None,
@@ -434,6 +476,64 @@ class CallRefusedEvent(EventBase):
     model_config = _sent("agi_router.call.refused", _REFUSED)
 
 
+class MessageToldOut(ToldOut):
+    """
+    A text as it was then, and the binding that it used; never what it says.
+    """
+
+    message_id: str
+    x_number: str = Field(description="What it was sent to.")
+    shown: str = Field(description="The 700 number that its receiver is shown.")
+    sender_side: Side
+    state: MessageState
+    reason: str | None = Field(description="Why it was not sent; null: it was, or may be yet.")
+    sip_status: int | None = Field(description="The final SIP status of the last try.")
+    attempts: int
+    maybe_twice: bool = Field(description="Whether it may have arrived twice.")
+    octets: int = Field(description="Its length in UTF-8.")
+    received_at: str
+    done_at: str | None
+    mode: Mode
+    order_id: str | None
+    out_id: str | None
+    user_data: str | None
+    max_messages: int | None
+    messages_used: int
+
+
+class MessageAcceptedEvent(EventBase):
+    """
+    A text was accepted, and will be tried.
+    """
+
+    type: Literal["agi_router.message.accepted"]
+    data: MessageToldOut
+
+    model_config = _sent("agi_router.message.accepted", _MESSAGE)
+
+
+class MessageSentEvent(EventBase):
+    """
+    A text was sent: the next hop has taken it.
+    """
+
+    type: Literal["agi_router.message.sent"]
+    data: MessageToldOut
+
+    model_config = _sent("agi_router.message.sent", _MESSAGE_SENT)
+
+
+class MessageFailedEvent(EventBase):
+    """
+    A text was not sent, and never will be.
+    """
+
+    type: Literal["agi_router.message.failed"]
+    data: MessageToldOut
+
+    model_config = _sent("agi_router.message.failed", _MESSAGE_FAILED)
+
+
 class FeedToldOut(ToldOut):
     """
     What a file of a feed of numbers with new owners meant for the tenant's bindings.
@@ -476,6 +576,9 @@ EVENTS: Final[dict[EventType, type[EventBase]]] = {
     EventType.CALL_ANSWERED: CallAnsweredEvent,
     EventType.CALL_ENDED: CallEndedEvent,
     EventType.CALL_REFUSED: CallRefusedEvent,
+    EventType.MESSAGE_ACCEPTED: MessageAcceptedEvent,
+    EventType.MESSAGE_SENT: MessageSentEvent,
+    EventType.MESSAGE_FAILED: MessageFailedEvent,
     EventType.FEED_FINISHED: FeedFinishedEvent,
     EventType.WEBHOOK_TEST: WebhookTestEvent,
 }
@@ -489,6 +592,9 @@ _Any = (
     | CallAnsweredEvent
     | CallEndedEvent
     | CallRefusedEvent
+    | MessageAcceptedEvent
+    | MessageSentEvent
+    | MessageFailedEvent
     | FeedFinishedEvent
     | WebhookTestEvent
 )

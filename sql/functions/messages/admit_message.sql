@@ -77,6 +77,7 @@ BEGIN
             _x_number, facts.caller_tag, facts.side, facts.shown,
             CASE WHEN _latest THEN 'last_caller' ELSE 'callee' END, _chosen, _body);
     PERFORM agi_router.count_seals(1);
+    PERFORM agi_router.tell_message(_block, _id, _day, 'message.accepted');
     IF facts.callback = 'last' AND facts.side = 'a' AND facts.mode IN ('gxb', 'gxyb') THEN
         -- The member who wrote last is the one whom B answers.
         UPDATE agi_router.route back

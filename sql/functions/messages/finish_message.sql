@@ -23,6 +23,8 @@ BEGIN
            SET messages_used = greatest(0, b.messages_used - 1)
          WHERE b.block = _block AND b.id = owed.binding_id;
     END IF;
+    PERFORM agi_router.tell_message(
+        _block, _id, owed.day, CASE WHEN _state = 'sent' THEN 'message.sent' ELSE 'message.failed' END);
     state := _state;
     RETURN NEXT;
 END
