@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import secrets
 from typing import Any
 
 import pytest
@@ -16,9 +17,11 @@ from agi_router.events.model import EventType
 from agi_router.feeds.model import FeedKind, NumberForm, Trust
 from agi_router.feeds.recycler import Recycler
 from agi_router.keys.ring import KeyRing
+from agi_router.messages.model import MessageState, Text
+from agi_router.messages.store import MessageStore
 from agi_router.numbers import PhoneNumber, XNumber
 from harness.api import Client
-from harness.database import SOON, a_call, an_end, new_call_id
+from harness.database import HOUR, SOON, a_call, an_end, new_call_id
 
 A, B = "13800000601", "13800000602"
 ALL = [each.value for each in EventType if each is not EventType.WEBHOOK_TEST]
@@ -111,6 +114,15 @@ def test_of_another_tenant(told: Client, drivers: Client, operator: Client) -> N
     assert told.get("/v1/events")["events"] == [event]
 
 
+async def send_texts(store: MessageStore, sender: PhoneNumber, x: XNumber) -> None:
+    """Have one text sent, and one not."""
+    for state in (MessageState.SENT, MessageState.FAILED):
+        text = Text(sender=sender, x_number=x, body="at the gate")
+        await store.admit(text, secrets.token_bytes(32), timeout=SOON)
+        (taken,) = await store.take(9, timeout=SOON)
+        assert await store.finish(taken, state, reason=None, status=200, timeout=SOON)
+
+
 async def test_events_are_as_the_document_says(
     told: Client, dsn: str, ring: KeyRing, connection: Connection
 ) -> None:
@@ -119,7 +131,7 @@ async def test_events_are_as_the_document_says(
         "UPDATE agi_router.block SET tenant_id ="
         " (SELECT id FROM agi_router.tenant WHERE name = 'couriers')"
     )
-    made = told.bind(A, B, order="A-1")
+    made = told.bind(A, B, order="A-1", messages="both")
     x, caller = XNumber.parse(made["x"]), PhoneNumber.parse(A)
     admitted, refused = new_call_id(), new_call_id()
     async with AdmissionStore(dsn, ring, connections=1) as admissions:
@@ -131,6 +143,7 @@ async def test_events_are_as_the_document_says(
         ]
         left = await admissions.settle(ends)
         assert (left.held, left.refused, left.broken) == ([], [], [])
+        await send_texts(MessageStore(admissions.pool, ring, link="sip", validity=HOUR), caller, x)
     assert told.ask("PATCH", f"/v1/bindings/{made['id']}", {"ttl": 60}, If_Match="*").is_success
     assert told.ask("DELETE", f"/v1/bindings/{made['id']}").is_success
     recycler = Recycler(connection, ring)
@@ -146,4 +159,4 @@ async def test_events_are_as_the_document_says(
     assert {*types(page)} == set(EventType)
     for type_, event in zip(types(page), page["events"], strict=True):
         EVENTS[EventType(type_)].model_validate(event)
-    assert [each["subject"] for each in page["events"]].count(made["id"]) == 6
+    assert [each["subject"] for each in page["events"]].count(made["id"]) == 10

@@ -127,6 +127,9 @@ def test_a_change(couriers: Client) -> None:
         "call.answered",
         "call.ended",
         "call.refused",
+        "message.accepted",
+        "message.sent",
+        "message.failed",
         "feed.finished",
     ]
     assert patch(couriers, made, {"url": None}).json()["errors"][0]["pointer"] == "/url"

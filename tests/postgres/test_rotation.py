@@ -389,6 +389,12 @@ def test_every_sealed_column_is_renewed(connection: Connection) -> None:
         "nonce.digest",
         # Of a file of a feed.
         "feed_run.digest",
+        # Stays as it is until its text ends; it is counted, so that no key is retired before.
+        "message_out.body",
+        "message_out.callee",
+        "message_out.caller_tag",
+        # A digest.
+        "message_seen.same",
     } | {f"{table}.{column}" for table in ("route", "past_route") for column in columns}
 
 
