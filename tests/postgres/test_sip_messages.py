@@ -25,7 +25,7 @@ from agi_router.errors import StoreUnavailable
 from agi_router.keys.ring import KeyRing
 from agi_router.messages.store import MessageStore, Unasked
 from agi_router.sip import Request, Response, answer, build, parse
-from harness.database import A, B, C, X, bind, one, until_async
+from harness.database import SOON, A, B, C, X, bind, one, until_async
 
 HOST = "127.0.0.1"
 BODY = "到门口了 😀"
@@ -345,3 +345,20 @@ async def test_a_request_that_may_have_been_stored(
             await until_async(lambda: world.door.counts.unanswered == times)  # noqa: B023
         assert await world.ask(a_request()) == [503]
         assert a_branch(data) not in world.sender.answers
+
+
+async def test_an_end_at_the_moment_when_a_text_is_due(
+    admissions: AdmissionStore, keys: KeyRing
+) -> None:
+    """The door ends all the same."""
+    store = MessageStore(admissions.pool, keys, link="sip", validity=timedelta(days=1))
+    options = Options(listen=(HOST, 0), next_hop=(HOST, 9), peers={HOST})
+    for _ in range(5):
+        door, stop = SipMessageDoor(store, admissions, options), asyncio.Event()
+        task = asyncio.create_task(door.serve(stop))
+        await door.opened.wait()
+        await until_async(lambda: door._due._waiters)  # type: ignore[attr-defined]  # noqa: B023
+        door._due.set()
+        stop.set()
+        await asyncio.wait({task}, timeout=SOON)
+        assert task.done()
