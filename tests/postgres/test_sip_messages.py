@@ -357,7 +357,7 @@ async def test_an_end_at_the_moment_when_a_text_is_due(
         door, stop = SipMessageDoor(store, admissions, options), asyncio.Event()
         task = asyncio.create_task(door.serve(stop))
         await door.opened.wait()
-        await until_async(lambda: door._due._waiters)  # type: ignore[attr-defined]  # noqa: B023
+        await until_async(lambda: door._due._waiters)  # noqa: B023
         door._due.set()
         stop.set()
         await asyncio.wait({task}, timeout=SOON)
