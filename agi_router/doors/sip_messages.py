@@ -24,7 +24,7 @@ import secrets
 import socket
 import struct
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Coroutine
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -34,7 +34,13 @@ from agi_router.calls.identity import Signalled, read_caller
 from agi_router.calls.ports import Admissions
 from agi_router.errors import AgiRouterError
 from agi_router.messages.decision import screen_text
-from agi_router.messages.model import MessageState, Outgoing, is_temporary, pause_after
+from agi_router.messages.model import (
+    MessageState,
+    Outgoing,
+    is_certain,
+    is_temporary,
+    pause_after,
+)
 from agi_router.messages.store import Ended, MessageStore, Repeated, Unasked
 from agi_router.messages.taking import Accepted, take_text
 from agi_router.sip import (
@@ -67,6 +73,8 @@ _WRITE: Final = 10.0
 # Seconds for which a sender repeats a request.
 _REPEATED_FOR: Final = 64 * T1
 _LARGEST: Final = LARGEST_BODY
+# Packets that are read before others have their turn: who sends without an end stops nobody.
+_AT_ONCE: Final = 64
 _TIMESTAMP = getattr(socket, "SO_TIMESTAMPNS", 35)
 _TIMESPEC = struct.Struct("@ll")
 
@@ -200,6 +208,7 @@ class SipMessageDoor:
 
         Raises:
             OSError: The address cannot be had.
+            Exception: A fault of ours, by which nothing would be sent any more.
         """
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as opened:
             opened.settimeout(0)
@@ -212,21 +221,27 @@ class SipMessageDoor:
             loop.add_reader(opened, self._read)
             self.opened.set()
             sending = asyncio.create_task(self._send_due())
+            stopping = asyncio.create_task(stop.wait())
             try:
-                await stop.wait()
+                # It ends by itself only by a fault of ours. Who cannot send must not accept.
+                await asyncio.wait({stopping, sending}, return_when="FIRST_COMPLETED")
             finally:
+                stopping.cancel()
                 sending.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await sending
+                await asyncio.gather(sending, return_exceptions=True)
                 await asyncio.gather(*self._tasks)
                 loop.remove_reader(opened)
+                # What came meanwhile has its answer, too.
+                await asyncio.gather(*self._tasks)
+            if not sending.cancelled():
+                await sending
 
     def _read(self) -> None:
         """
-        Read all that has come.
+        Read what has come.
         """
         assert self._socket is not None  # noqa: S101 - a fault of ours
-        while True:
+        for _ in range(_AT_ONCE):
             try:
                 data, extra, _, address = self._socket.recvmsg(_LARGEST, 64)
             except (BlockingIOError, InterruptedError):
@@ -265,30 +280,38 @@ class SipMessageDoor:
             self._answer(request, key, back, (405, "Method Not Allowed"), allow=True)
         elif request.cseq[1] != _METHOD:
             self._answer(request, key, back, (400, "Bad Request"))
-        elif self._waiting >= self._options.waiting:
-            self._answer(request, key, back, (503, "Service Unavailable"), again=True)
-        else:
+        elif self._waiting < self._options.waiting:
             self._waiting += 1
             self._start(self._admit(request, key, back))
+        elif self._may_be_stored(key):
+            self._leave(key)
+        else:
+            self._answer(request, key, back, (503, "Service Unavailable"), again=True)
 
-    def _start(self, work: "asyncio._CoroutineLike[None]") -> None:
-        task = asyncio.get_running_loop().create_task(work)
+    def _start(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.get_running_loop().create_task(_guarded(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def _leave(self, key: Key) -> None:
+        """
+        Leave a request without an answer: its repeat is asked again.
+        """
+        self.counts.unanswered += 1
+        self._known.drop(key)
 
     async def _admit(self, request: Request, key: Key, back: Address) -> None:
         try:
             status = await self._decide(request, key)
-        except AgiRouterError as error:
-            # Perhaps it was stored: a refusal would be untrue. The repeat tells.
+        except Exception as error:  # noqa: BLE001
+            # Whatever it is, perhaps it was stored: a refusal would be untrue. The repeat tells.
             log.warning("message.unanswered", extra={"error": type(error).__name__})
             self._note_unsure(key)
             status = None
         finally:
             self._waiting -= 1
         if status is None:
-            self.counts.unanswered += 1
-            self._known.drop(key)
+            self._leave(key)
             return
         if status[0] == 202:  # noqa: PLR2004
             self._due.set()
@@ -448,7 +471,7 @@ class SipMessageDoor:
                 await self._store.put_off(
                     message,
                     pause_after(message.attempts),
-                    answered=status is not None,
+                    known=is_certain(status),
                     timeout=_WRITE,
                 )
         else:
@@ -494,6 +517,17 @@ class SipMessageDoor:
             ],
             body=message.body.encode(),
         )
+
+
+async def _guarded(work: Coroutine[object, object, None]) -> None:
+    """
+    Do *work* to its end; a fault of ours ends nothing else.
+    """
+    try:
+        await work
+    except Exception as error:  # noqa: BLE001
+        # Its words may quote a text.
+        log.error("message.fault", extra={"error": type(error).__name__})  # noqa: TRY400
 
 
 def _age(extra: list[tuple[int, int, bytes]]) -> float:

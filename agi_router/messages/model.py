@@ -25,6 +25,7 @@ __all__ = [
     "MessageState",
     "Outgoing",
     "Text",
+    "is_certain",
     "is_temporary",
     "message_block",
     "message_day",
@@ -45,6 +46,8 @@ _NAME = re.compile(r"(700[0-9]{8})-([0-9]{9,11})\.([0-9]{1,10})")
 _LARGEST_RANDOM = 10**10
 # What may pass by itself: time-outs, somebody who is away, a server that is down or overloaded.
 _TEMPORARY = frozenset({408, 480, 500, 503, 504})
+# Said by who sits between, of an answer that did not come in time: the text may have arrived.
+_UNCERTAIN = frozenset({408, 504})
 
 
 class MessageState(StrEnum):
@@ -149,3 +152,13 @@ def is_temporary(status: int | None) -> bool:
         status: A final SIP status; :obj:`None` where there was no answer.
     """
     return status is None or status in _TEMPORARY
+
+
+def is_certain(status: int | None) -> bool:
+    """
+    Whether a text whose try was refused so has certainly not arrived by it.
+
+    Args:
+        status: A final SIP status; :obj:`None` where there was no answer.
+    """
+    return status is not None and status not in _UNCERTAIN

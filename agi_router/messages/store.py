@@ -285,7 +285,7 @@ class MessageStore:
         message: Outgoing,
         pause: timedelta,
         *,
-        answered: bool,
+        known: bool,
         timeout: float,  # noqa: ASYNC109
     ) -> None:
         """
@@ -294,13 +294,13 @@ class MessageStore:
         Args:
             message: The text.
             pause: How long it waits.
-            answered: Whether this try was refused: one without an answer may have arrived.
+            known: Whether it has certainly not arrived by this try.
             timeout: Seconds to wait.
 
         Raises:
             StoreError: No answer within *timeout* seconds, or the store failed.
         """
-        values = {**_key(message), "pause": pause, "known": answered}
+        values = {**_key(message), "pause": pause, "known": known}
 
         async def work(connection: FastConnection) -> None:
             await connection.execute(query("put_off_message"), values)

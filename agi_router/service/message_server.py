@@ -9,6 +9,7 @@ import asyncio
 import logging
 import os
 import signal
+from collections import Counter
 from typing import Final
 
 from agi_router.calls.store import AdmissionStore
@@ -65,16 +66,19 @@ async def serve(settings: Settings, keys: KeyRing) -> None:
         messages = MessageStore(store.pool, keys, link=_LINK, validity=settings.message_validity)
         door = SipMessageDoor(messages, store, options)
         health = Health(store, notifier, timeout=_SIGN)
-        failures: dict[str, int] = {}
-
-        def failed(job: str) -> None:
-            failures[job] = failures.get(job, 0) + 1
-
-        jobs = Jobs(failed)
+        failures: Counter[str] = Counter()
+        # Each by its name.
+        jobs = Jobs(lambda job: failures.update([job]))
         health.others.append(lambda: jobs.troubles)
         figures = Figures()
         gauges = MessageGauges(messages)
         show_messages(figures, door=door, gauges=gauges)
+        figures.show_each_total(
+            "agi_router_job_failures",
+            "Runs of a job beside the door that failed or hung, by job.",
+            "job",
+            failures.copy,
+        )
         show_clocks(figures, clocks=health.clocks)
 
         async def use(ring: KeyRing) -> None:

@@ -6,6 +6,7 @@ Source:
     for: a proxy that forks a MESSAGE to us twice sends two).
 """
 
+import hashlib
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
@@ -31,8 +32,8 @@ _GIVEN_UP: Final = 64 * T1
 _COOKIE: Final = "z9hG4bK"
 _FINAL: Final = 200
 
-Key: TypeAlias = tuple[str, ...]
-"""By what a request is known to be the same as another."""
+Key: TypeAlias = bytes
+"""By what a request is known to be the same as another: a hash, however much it says."""
 
 
 def key_of(request: Request) -> Key:
@@ -44,10 +45,10 @@ def key_of(request: Request) -> Key:
     """
     via = request.via
     if via.branch.startswith(_COOKIE) and len(via.branch) > len(_COOKIE):
-        return (via.branch, via.host.lower(), str(via.port or ""), request.method)
+        return _hash(via.branch, via.host.lower(), str(via.port or ""), request.method)
     # RFC 2543 knew no such branches.
     number, method = request.cseq
-    return (
+    return _hash(
         request.uri,
         request.tag("from"),
         request.tag("to"),
@@ -55,6 +56,11 @@ def key_of(request: Request) -> Key:
         f"{number} {method}",
         request.all("via")[0],
     )
+
+
+def _hash(*parts: str) -> bytes:
+    # No line holds a line end.
+    return hashlib.blake2b("\n".join(parts).encode("latin-1"), digest_size=16).digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +86,13 @@ class ServerTransactions:
 
     Args:
         most: How many are kept; beyond that the oldest is forgotten.
+        octets: How much of answers is kept, in the same way.
     """
 
-    def __init__(self, *, most: int = 100_000) -> None:
+    def __init__(self, *, most: int = 100_000, octets: int = 64 * 1024 * 1024) -> None:
         self._most = most
+        self._most_octets = octets
+        self._octets = 0
         self._known: OrderedDict[Key, tuple[float, Taken | Answered]] = OrderedDict()
 
     def __len__(self) -> int:
@@ -107,7 +116,7 @@ class ServerTransactions:
         if (known := self._known.get(key)) is not None:
             return known[1]
         if len(self._known) >= self._most:
-            self._known.popitem(last=False)
+            self.drop(next(iter(self._known)))
         self._known[key] = (now, Taken())
         return None
 
@@ -115,18 +124,23 @@ class ServerTransactions:
         """
         Keep what a request was answered.
         """
+        self.drop(key)
         self._known[key] = (now, Answered(data))
-        self._known.move_to_end(key)
+        self._octets += len(data)
+        while self._octets > self._most_octets:
+            self.drop(next(iter(self._known)))
 
     def drop(self, key: Key) -> None:
         """
         Forget a request that gets no answer: when it is repeated it is new.
         """
-        self._known.pop(key, None)
+        _, found = self._known.pop(key, (0.0, None))
+        if isinstance(found, Answered):
+            self._octets -= len(found.data)
 
     def _forget(self, now: float) -> None:
         while self._known and now - next(iter(self._known.values()))[0] >= _GIVEN_UP:
-            self._known.popitem(last=False)
+            self.drop(next(iter(self._known)))
 
 
 class ClientTransaction:

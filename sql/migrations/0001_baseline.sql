@@ -643,6 +643,7 @@ CREATE TABLE agi_router.message_out (
     day         date        NOT NULL,
     binding_id  bigint      NOT NULL,
     link_out    text        NOT NULL,
+    received_at timestamptz NOT NULL,
     next_at     timestamptz NOT NULL,
     expires_at  timestamptz NOT NULL,
     attempts    integer     NOT NULL DEFAULT 0,
@@ -665,6 +666,7 @@ COMMENT ON COLUMN agi_router.message_out.id IS 'The text';
 COMMENT ON COLUMN agi_router.message_out.day IS 'Its day';
 COMMENT ON COLUMN agi_router.message_out.binding_id IS 'Binding it used';
 COMMENT ON COLUMN agi_router.message_out.link_out IS 'The door it goes out by: no other takes it';
+COMMENT ON COLUMN agi_router.message_out.received_at IS 'When it was accepted';
 COMMENT ON COLUMN agi_router.message_out.next_at IS 'When it is tried next; while it is in hand, when it is given to another';
 COMMENT ON COLUMN agi_router.message_out.expires_at IS 'When it is given up';
 COMMENT ON COLUMN agi_router.message_out.attempts IS 'How often it was taken to be sent';

@@ -12,8 +12,8 @@ SELECT * FROM agi_router.find_message_facts(
     %(block)s, %(x_number)s, %(tags)s::bigint[], coalesce(%(at)s, clock_timestamp()), %(scope)s);
 
 -- take_messages --
--- Take texts that are due, for so long. What was in hand and has not ended may have been sent. ended: what its
--- binding has become; over: whether its own time is.
+-- Take texts that are due, for so long. What was in hand and has not ended may have been sent. ended: by which
+-- reason it would not be taken any more; over: whether its own time is.
 UPDATE agi_router.message_out o
    SET attempts = o.attempts + 1, in_hand = true, maybe_twice = o.maybe_twice OR o.in_hand,
        next_at = statement_timestamp() + %(lease)s::interval
@@ -25,12 +25,17 @@ UPDATE agi_router.message_out o
            FOR UPDATE SKIP LOCKED) due
   JOIN agi_router.message_out own ON own.block = due.block AND own.id = due.id
   LEFT JOIN agi_router.binding b ON b.block = own.block AND b.id = own.binding_id
+  LEFT JOIN agi_router.tenant t ON t.id = b.tenant_id
+  LEFT JOIN agi_router.block k ON k.block = own.block
  WHERE o.block = due.block AND o.id = due.id
 RETURNING o.block, o.id, o.attempts, o.maybe_twice, o.binding_id, o.x_number, o.caller_tag, o.side, o.shown,
           o.purpose, o.callee, o.body,
           o.expires_at <= statement_timestamp() AS over,
           CASE WHEN b.ended_at IS NOT NULL THEN b.state
-               WHEN b.expires_at <= statement_timestamp() THEN 'expired' END AS ended;
+               WHEN b.expires_at <= statement_timestamp() THEN 'expired'
+               WHEN NOT t.active THEN 'tenant_suspended'
+               WHEN k.state = 'returned' OR k.valid_until <= statement_timestamp() THEN 'certificate_invalid'
+          END AS ended;
 
 -- put_off_message --
 -- Try it again later, unless somebody else has it in hand. known: whether it was certainly not delivered by now.
@@ -59,9 +64,8 @@ SELECT count(*) AS rows FROM gone;
 
 -- count_owed_messages --
 -- How many texts a door owes, and since when the oldest.
-SELECT count(*) AS owed, coalesce(extract(epoch FROM statement_timestamp() - min(m.received_at)), 0)::float8 AS oldest
+SELECT count(*) AS owed, coalesce(extract(epoch FROM statement_timestamp() - min(o.received_at)), 0)::float8 AS oldest
   FROM agi_router.message_out o
-  JOIN agi_router.message m ON m.block = o.block AND m.id = o.id AND m.day = o.day
  WHERE o.link_out = %(link)s;
 
 -- list_messages --

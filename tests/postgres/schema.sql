@@ -852,6 +852,7 @@ CREATE TABLE agi_router.message_out (
     day date NOT NULL,
     binding_id bigint NOT NULL,
     link_out text NOT NULL,
+    received_at timestamp with time zone NOT NULL,
     next_at timestamp with time zone NOT NULL,
     expires_at timestamp with time zone NOT NULL,
     attempts integer DEFAULT 0 NOT NULL,
@@ -879,6 +880,8 @@ COMMENT ON COLUMN agi_router.message_out.day IS 'Its day';
 COMMENT ON COLUMN agi_router.message_out.binding_id IS 'Binding it used';
 
 COMMENT ON COLUMN agi_router.message_out.link_out IS 'The door it goes out by: no other takes it';
+
+COMMENT ON COLUMN agi_router.message_out.received_at IS 'When it was accepted';
 
 COMMENT ON COLUMN agi_router.message_out.next_at IS 'When it is tried next; while it is in hand, when it is given to another';
 

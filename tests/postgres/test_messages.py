@@ -172,21 +172,21 @@ async def test_what_was_not_sent_gives_its_use_back_once(
     assert isinstance(await send(texts), Taken)
 
 
-@pytest.mark.parametrize("answered", [True, False])
+@pytest.mark.parametrize("known", [True, False])
 async def test_a_text_is_put_off(
     connection: Connection,
     store: BindingStore,
     texts: MessageStore,
-    answered: bool,  # noqa: FBT001
+    known: bool,  # noqa: FBT001
 ) -> None:
-    """It waits; only a try without an answer may have delivered it."""
+    """It waits; only a try whose end is not known may have delivered it."""
     bind(store, messages=Messages.BOTH)
     await send(texts)
-    await texts.put_off(await take_one(texts), HOUR, answered=answered, timeout=TIMEOUT)
+    await texts.put_off(await take_one(texts), HOUR, known=known, timeout=TIMEOUT)
     assert await texts.take(10, timeout=TIMEOUT) == []
     due_now(connection)
     taken = await take_one(texts)
-    assert (taken.attempts, taken.maybe_twice) == (2, not answered)
+    assert (taken.attempts, taken.maybe_twice) == (2, not known)
 
 
 @on_each_version
@@ -204,7 +204,7 @@ async def test_the_door_that_died_had_a_text_in_hand(
     assert not await texts.finish(
         first, MessageState.FAILED, reason="refused", status=404, timeout=TIMEOUT
     )
-    await texts.put_off(first, HOUR, answered=True, timeout=TIMEOUT)
+    await texts.put_off(first, HOUR, known=True, timeout=TIMEOUT)
     assert owed(connection) == 1
     # That it was sent is true whoever says so.
     assert await texts.finish(first, MessageState.SENT, reason=None, status=200, timeout=TIMEOUT)
@@ -219,6 +219,12 @@ async def test_the_door_that_died_had_a_text_in_hand(
             b"UPDATE agi_router.binding SET state = 'order_ended', ended_at = now()",
             "failed",
             "order_ended",
+        ),
+        (b"UPDATE agi_router.tenant SET active = false", "failed", "tenant_suspended"),
+        (
+            b"UPDATE agi_router.block SET valid_until = now()",
+            "failed",
+            "certificate_invalid",
         ),
         (b"UPDATE agi_router.message_out SET shown = x_number + 1", "failed", "platform_fault"),
         (b"UPDATE agi_router.message_out SET body = callee", "failed", "platform_fault"),

@@ -7,7 +7,7 @@ import contextlib
 import secrets
 import socket
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -258,17 +258,24 @@ async def test_a_receiver_who_refuses_for_good(
     assert one(connection, "SELECT sum(messages_used) FROM agi_router.binding") == 0
 
 
+@pytest.mark.parametrize(("status", "known"), [(503, True), (504, False)])
 async def test_a_receiver_who_is_away_for_a_moment(
-    connection: Connection, store: BindingStore, world: World
+    status: int,
+    known: bool,  # noqa: FBT001
+    connection: Connection,
+    store: BindingStore,
+    world: World,
 ) -> None:
-    """The text is put off and tried again, with the same Call-ID."""
+    """It is put off and tried again, with the same Call-ID; 504 says as little as silence."""
     bind(store, messages=Messages.BOTH)
-    world.receiver.status = 503
+    world.receiver.status = status
     assert await world.ask(a_request()) == [202]
+    await until_async(lambda: world.door.counts.put_off and not world.door.under_way)
     await until_async(
         lambda: one(
             connection,
-            "SELECT count(*) FROM agi_router.message_out WHERE attempts = 1 AND NOT in_hand",
+            "SELECT count(*) FROM agi_router.message_out"
+            " WHERE attempts = 1 AND next_at < now() + interval '10s'",
         )
     )
     world.receiver.status = 200
@@ -277,7 +284,7 @@ async def test_a_receiver_who_is_away_for_a_moment(
     first, last = world.receiver.requests[0], world.receiver.requests[-1]
     assert first.one("call-id") == last.one("call-id")
     assert (first.cseq, last.cseq) == ((1, "MESSAGE"), (2, "MESSAGE"))
-    assert one(connection, "SELECT maybe_twice FROM agi_router.message") is False
+    assert one(connection, "SELECT maybe_twice FROM agi_router.message") is not known
 
 
 async def test_strangers_hear_nothing_and_other_requests_are_refused(world: World) -> None:
@@ -322,25 +329,40 @@ class Doubtful(MessageStore):
     """A store that fails once it was asked, and cannot be asked from then on."""
 
     asked = False
+    failure: Exception = StoreUnavailable("the database did not answer in time")
 
     async def admit(self, *_: Any, **__: Any) -> Any:
         """Fail."""
         if not self.asked:
             self.asked = True
-            raise StoreUnavailable("the database did not answer in time")
+            raise self.failure
         return Unasked()
 
 
+@pytest.mark.parametrize(
+    ("failure", "waiting"),
+    [(Doubtful.failure, 1000), (ZeroDivisionError(), 1000), (Doubtful.failure, 0)],
+    ids=["no-answer", "a-fault-of-ours", "too-many"],
+)
 async def test_a_request_that_may_have_been_stored(
-    admissions: AdmissionStore, keys: KeyRing, monkeypatch: pytest.MonkeyPatch
+    failure: Exception,
+    waiting: int,
+    admissions: AdmissionStore,
+    keys: KeyRing,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Its repeat is not refused, though another one is."""
+    """Its repeat is not refused, though another one is; also where too many wait by then."""
     store = Doubtful(admissions.pool, keys, link="sip", validity=timedelta(days=1))
+    monkeypatch.setattr(store, "failure", failure)
     monkeypatch.setattr(sip_messages, "_REPEATED_FOR", 0.0)
     async with serving(store, admissions) as world:
         monkeypatch.setattr(sip_messages, "_REPEATED_FOR", 32.0)
         data = a_request()
         for times in (1, 2):
+            if times > 1:
+                monkeypatch.setattr(
+                    world.door, "_options", replace(world.door._options, waiting=waiting)
+                )
             world.send(data)
             await until_async(lambda: world.door.counts.unanswered == times)  # noqa: B023
         assert await world.ask(a_request()) == [503]
@@ -362,3 +384,38 @@ async def test_an_end_at_the_moment_when_a_text_is_due(
         stop.set()
         await asyncio.wait({task}, timeout=SOON)
         assert task.done()
+
+
+async def test_a_door_that_cannot_send_accepts_nothing(
+    admissions: AdmissionStore, keys: KeyRing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a fault of ours: it ends, and whoever starts it again is told."""
+
+    async def take(*_: Any, **__: Any) -> Any:
+        raise ZeroDivisionError
+
+    store = MessageStore(admissions.pool, keys, link="sip", validity=timedelta(days=1))
+    monkeypatch.setattr(store, "take", take)
+    options = Options(listen=(HOST, 0), next_hop=(HOST, 9), peers={HOST})
+    with pytest.raises(ZeroDivisionError):
+        await SipMessageDoor(store, admissions, options).serve(asyncio.Event())
+
+
+async def test_who_sends_without_an_end_stops_nobody(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After some packets others have their turn."""
+
+    class Endless:
+        read = 0
+
+        def recvmsg(self, *_: int) -> tuple[bytes, list[Any], int, tuple[str, int]]:
+            self.read += 1
+            assert self.read < 10_000
+            return b"", [], 0, ("127.0.0.2", 5060)
+
+    endless = Endless()
+    with monkeypatch.context() as changed:
+        changed.setattr(world.door, "_socket", endless)
+        world.door._read()
+    assert 0 < endless.read < 10_000

@@ -21,6 +21,7 @@ from agi_router.messages.model import (
     RETRIES,
     Outgoing,
     Text,
+    is_certain,
     is_temporary,
     message_block,
     message_day,
@@ -170,6 +171,14 @@ def test_when_a_text_is_tried_again() -> None:
 def test_what_may_pass_by_itself(status: int | None, again: bool) -> None:  # noqa: FBT001
     """A refusal for good is one."""
     assert is_temporary(status) is again
+
+
+@pytest.mark.parametrize(
+    ("status", "certain"), [(None, False), (408, False), (504, False), (503, True)]
+)
+def test_what_has_certainly_not_arrived(status: int | None, certain: bool) -> None:  # noqa: FBT001
+    """A proxy that has waited for nothing does not know."""
+    assert is_certain(status) is certain
 
 
 def test_where_an_outgoing_text_is_kept() -> None:

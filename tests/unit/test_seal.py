@@ -555,6 +555,21 @@ def test_key_file_cannot_be_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_what_a_text_says() -> None:
+    """It opens for its own id, with its own key; altered it does not open."""
+    ring = KeyRing.generate()
+    sealed = ring.seal_text("到门口了 😀", "70012345678-1790000000.1")
+    assert sealed[:3] == ring.secret_header
+    assert ring.open_text(sealed, "70012345678-1790000000.1") == "到门口了 😀"
+    for opener, data, name in (
+        (ring, sealed, "70012345678-1790000000.2"),
+        (KeyRing.generate(), sealed, "70012345678-1790000000.1"),
+        (ring, sealed[:-1], "70012345678-1790000000.1"),
+    ):
+        with pytest.raises(SealError):
+            opener.open_text(data, name)
+
+
 def test_the_secret_of_an_api_key() -> None:
     """It opens for the key that it was sealed for, and for no row."""
     ring = KeyRing.generate()

@@ -66,6 +66,24 @@ def test_no_more_are_kept_than_agreed() -> None:
     assert len(known) == 2
 
 
+def test_no_more_of_answers_is_kept_than_agreed() -> None:
+    """The oldest go, whatever they are; what is known by more lines is no longer."""
+    known = ServerTransactions(octets=10)
+    first, second, third = (key_of(request(f"z9hG4bK{n}" + "x" * 5000)) for n in range(3))
+    assert len(first) == len(key_of(request()))
+    for key in (first, second, third):
+        assert known.take(key, 0.0) is None
+    known.answered(first, b"12345", 1.0)
+    known.answered(first, b"54321", 1.0)
+    known.answered(second, b"12345", 1.0)
+    assert known.take(first, 2.0) == Answered(b"54321")
+    known.answered(third, b"1", 3.0)
+    assert known.take(second, 3.0) == Answered(b"12345")
+    assert known.take(third, 3.0) == Answered(b"1")
+    assert known.take(first, 3.0) is None
+    assert len(known) == 3
+
+
 @pytest.mark.parametrize(
     "other",
     [
