@@ -22,7 +22,7 @@ from agi_router.service.health import Health
 from agi_router.service.health_server import HealthServer
 from agi_router.service.jobs import Alive, Job, Jobs
 from agi_router.service.message_gauges import MessageGauges, show_messages
-from agi_router.service.metrics import Figures
+from agi_router.service.metrics import JOB_FAILURES, Figures
 from agi_router.service.systemd import Notifier
 from agi_router.service.upkeep import health_jobs, key_jobs
 from agi_router.settings import Settings
@@ -73,12 +73,7 @@ async def serve(settings: Settings, keys: KeyRing) -> None:
         figures = Figures()
         gauges = MessageGauges(messages)
         show_messages(figures, door=door, gauges=gauges)
-        figures.show_each_total(
-            "agi_router_job_failures",
-            "Runs of a job beside the door that failed or hung, by job.",
-            "job",
-            failures.copy,
-        )
+        figures.show_each_total(*JOB_FAILURES, "job", failures.copy)
         show_clocks(figures, clocks=health.clocks)
 
         async def use(ring: KeyRing) -> None:

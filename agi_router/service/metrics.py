@@ -17,7 +17,7 @@ from agi_router.service.counters import Counter, Histogram
 from agi_router.service.exposition import Family, Kind, Sample, expose
 from agi_router.service.process import process_families
 
-__all__ = ["Figures", "Metrics"]
+__all__ = ["JOB_FAILURES", "Figures", "Metrics"]
 
 log = logging.getLogger(__name__)
 
@@ -106,6 +106,13 @@ class Figures:
         self._families.append(lambda: [kept.family()])
 
 
+# What it is called, and what it means.
+JOB_FAILURES: Final = (
+    "agi_router_job_failures",
+    "Runs of a job beside the doors that failed or hung, by job.",
+)
+
+
 class Metrics(Figures):
     """
     Counts and times calls; fits :class:`agi_router.calls.ports.Meter`.
@@ -142,11 +149,7 @@ class Metrics(Figures):
         self._admission = Histogram(
             "agi_router_admission_seconds", "What the database took of it.", _BUCKETS
         )
-        self._job_failures = Counter(
-            "agi_router_job_failures",
-            "Runs of a job beside the doors that failed or hung, by job.",
-            "job",
-        )
+        self._job_failures = Counter(*JOB_FAILURES, "job")
         without_end = Counter(
             "agi_router_calls_without_end",
             "Calls that ended without a line in the journal, found by reconciling: Asterisk was"

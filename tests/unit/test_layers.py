@@ -54,6 +54,7 @@ CRYPTO = {
     "events.signature": {"hmac", "secrets"},
     "smpp.wire": {"struct"},
     "keys.ring": {"cryptography", "hmac", "secrets"},
+    "sip.transactions": {"hashlib"},
     "tenants.api_keys": {"hashlib", "hmac", "ipaddress", "secrets"},
     "tenants.signature": {"hashlib", "hmac", "urllib"},
 }
