@@ -171,7 +171,7 @@ def _health_server(settings: Settings, health: Health, figures: Figures) -> list
         *address,
         alive=lambda: health.alive,
         missing=lambda: health.missing,
-        metrics=figures.application(),
+        metrics=figures.tell,
     )
 
     async def run(_: Alive) -> None:
