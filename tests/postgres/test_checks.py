@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import psycopg
 import pytest
 
 from agi_router.bindings.store import BindingStore
-from agi_router.db.connection import Connection
-from harness.database import bind, on_each_version
+from agi_router.db.connection import connect
+from agi_router.keys.ring import KeyRing
+from harness.database import BLOCK, NO_REST, Server, bind, on_each_version
 
 pytestmark = on_each_version
 
@@ -68,27 +71,47 @@ RIGHT = [
 ]
 
 
+@pytest.fixture(scope="module")
+def shared(server: Server) -> Iterator[BindingStore]:
+    """One database for all: what a test changes is undone."""
+    dsn = server.clone()
+    with connect(dsn) as connection:
+        store = BindingStore(connection, KeyRing.generate(), NO_REST)
+        store.inventory.add_block(BLOCK, operator=None, certificate=None)
+        yield store
+    server.drop(dsn)
+
+
+@pytest.fixture
+def store(shared: BindingStore) -> Iterator[BindingStore]:
+    """Where one binding is made, which is gone after the test."""
+    with shared.connection.transaction(force_rollback=True):
+        yield shared
+
+
+def refusal(store: BindingStore, statement: str) -> psycopg.errors.Diagnostic:
+    """What the database says of a statement that it refuses, and undoes."""
+    with pytest.raises(psycopg.errors.CheckViolation) as refused, store.connection.transaction():
+        store.connection.execute(statement.encode())
+    return refused.value.diag
+
+
 @pytest.mark.parametrize(
     ("name", "change"), [(name, change) for name, each in WRONG.items() for change in each]
 )
-def test_what_a_binding_may_not_become(
-    connection: Connection, store: BindingStore, name: str, change: str
-) -> None:
+def test_what_a_binding_may_not_become(store: BindingStore, name: str, change: str) -> None:
     made = store.find(bind(store).id)
-    with pytest.raises(psycopg.errors.CheckViolation) as refused:
-        connection.execute(f"UPDATE agi_router.binding SET {change}".encode())
+    refused = refusal(store, f"UPDATE agi_router.binding SET {change}")
 
-    assert refused.value.diag.constraint_name == name
-    assert refused.value.diag.table_name == "binding"
+    assert refused.constraint_name == name
+    assert refused.table_name == "binding"
     assert store.find(made.id) == made
 
 
 @pytest.mark.parametrize("change", RIGHT)
-def test_what_a_binding_may_become(
-    connection: Connection, store: BindingStore, change: str
-) -> None:
+def test_what_a_binding_may_become(store: BindingStore, change: str) -> None:
     bind(store)
-    done = connection.execute(f"UPDATE agi_router.binding SET {change}".encode())
+    done = store.connection.execute(f"UPDATE agi_router.binding SET {change}".encode())
 
     assert done.rowcount == 1
 
@@ -102,9 +125,7 @@ def test_what_a_binding_may_become(
         ("binding_state", "state", "'expired'"),
     ],
 )
-def test_what_is_not_inserted(
-    connection: Connection, store: BindingStore, name: str, column: str, value: str
-) -> None:
+def test_what_is_not_inserted(store: BindingStore, name: str, column: str, value: str) -> None:
     made = bind(store)
     columns = {
         "block": str(made.id.block.value),
@@ -115,7 +136,5 @@ def test_what_is_not_inserted(
     }
     names, values = ", ".join(columns), ", ".join(columns.values())
     statement = f"INSERT INTO agi_router.binding ({names}) VALUES ({values})"
-    with pytest.raises(psycopg.errors.CheckViolation) as refused:
-        connection.execute(statement.encode())
 
-    assert refused.value.diag.constraint_name == name
+    assert refusal(store, statement).constraint_name == name
