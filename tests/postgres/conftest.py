@@ -10,7 +10,7 @@ from agi_router.bindings.store import BindingStore
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection, connect
 from agi_router.keys.ring import KeyRing
-from harness.database import BLOCK, NEWEST, NO_REST, Clock, Proxy, Server, until_async
+from harness.database import BLOCK, NEWEST, NO_REST, SOON, Clock, Proxy, Server, until_async
 
 # The fixtures that are of a version.
 _OF_A_VERSION = ("server", "durable_server", "gate", "version")
@@ -84,8 +84,8 @@ def clock(server: Server, dsn: str) -> Iterator[Clock]:
 
 @pytest.fixture
 def connection(dsn: str) -> Iterator[Connection]:
-    """A connection to this test's database."""
-    with connect(dsn) as opened:
+    """A connection to this test's database, which may stand still in a transaction for long."""
+    with connect(dsn, idle=int(SOON)) as opened:
         yield opened
 
 

@@ -10,7 +10,7 @@ import pytest
 from agi_router.bindings.store import BindingStore
 from agi_router.db.connection import connect
 from agi_router.keys.ring import KeyRing
-from harness.database import BLOCK, NO_REST, Server, bind, on_each_version
+from harness.database import BLOCK, NO_REST, SOON, Server, bind, on_each_version
 
 pytestmark = on_each_version
 
@@ -75,7 +75,7 @@ RIGHT = [
 def shared(server: Server) -> Iterator[BindingStore]:
     """One database for all: what a test changes is undone."""
     dsn = server.clone()
-    with connect(dsn) as connection:
+    with connect(dsn, idle=int(SOON)) as connection:
         store = BindingStore(connection, KeyRing.generate(), NO_REST)
         store.inventory.add_block(BLOCK, operator=None, certificate=None)
         yield store
