@@ -27,6 +27,7 @@ __all__ = [
     "LIFE",
     "NUMBER",
     "ORDER_ID",
+    "ROW",
     "SINCE",
     "SPAN",
     "TENANT",
@@ -173,6 +174,7 @@ class _Number(click.ParamType[Any]):
 
 _SECOND, _MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 COUNT = click.IntRange(1, 2**31 - 1)
+ROW = click.IntRange(1, 2**63 - 1)
 LIFE = Duration(_MINUTE)
 SPAN = Duration(_SECOND, bare=_MINUTE)
 NUMBER = _Number()

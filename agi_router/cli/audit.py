@@ -6,7 +6,7 @@ from datetime import datetime
 
 import click
 
-from agi_router.cli.arguments import SINCE
+from agi_router.cli.arguments import COUNT, SINCE
 from agi_router.cli.context import open_serving_database, read_settings
 from agi_router.cli.output import echo_json, echo_table, json_option, local_time
 from agi_router.db.connection import Queries
@@ -23,7 +23,7 @@ __all__ = ["audit"]
     show_default=True,
     help="A time, or how long ago.",
 )
-@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True)
+@click.option("--limit", type=COUNT, default=100, show_default=True)
 @json_option
 def audit(since: datetime, limit: int, *, as_json: bool) -> None:
     r"""

@@ -16,7 +16,7 @@ from agi_router.calls.lookup import CallLookup
 from agi_router.calls.ports import Admission
 from agi_router.calls.treatment import treat
 from agi_router.calls.views import describe_call, describe_explanation, name_callees
-from agi_router.cli.arguments import NUMBER, ORDER_ID, SINCE, TIME, scope_option
+from agi_router.cli.arguments import COUNT, NUMBER, ORDER_ID, SINCE, TIME, scope_option
 from agi_router.cli.context import open_serving_database, read_settings
 from agi_router.cli.output import echo, echo_json, echo_table, json_option, local_time
 from agi_router.cli.stores import find_scope, open_store
@@ -113,7 +113,7 @@ def explain(
     help="Only those whose callee did this, like answered or busy.",
 )
 @click.option("--until", type=SINCE, help="Only those before a time, or so long ago.")
-@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True)
+@click.option("--limit", type=COUNT, default=100, show_default=True)
 @scope_option
 @json_option
 def calls(  # noqa: PLR0917 - options, not arguments

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import click
 
 from agi_router.bulk.workers import cores
-from agi_router.cli.arguments import SPAN, Checked
+from agi_router.cli.arguments import ROW, SPAN, Checked
 from agi_router.cli.context import open_serving_database, read_settings
 from agi_router.cli.exit_codes import exit_code
 from agi_router.cli.output import echo, echo_json, echo_pairs, echo_table, json_option
@@ -27,6 +27,7 @@ from agi_router.feeds.store import FeedStore
 from agi_router.feeds.views import describe_feed, describe_match, describe_run
 from agi_router.keys.registry import check_keys
 from agi_router.logs import redact
+from agi_router.texts import shown
 
 __all__ = ["group"]
 
@@ -186,24 +187,22 @@ def run(
                     run_id = recycler.run(feed, stream, name=file_name)
             except (CsvError, FeedInvalid) as error:
                 # Else a file that nobody mends would keep all behind it from being read.
-                echo(f"agi-router: {redact(f'{file_name}: {error}')}", err=True)
+                _warn(f"{file_name}: {error}")
                 code = exit_code(error)
                 continue
             report = describe_run(recycler.store.run(run_id), recycler.store.faults(run_id))
             reports.append(report)
             if report["records"] and report["malformed"] == report["records"]:
                 # Nobody reads a report of a timer, and the file is done.
-                echo(
-                    f"agi-router: {report['file']}: no record can be read; if the feed was added"
-                    f" with other --numbers than {feed.numbers}, remove it and add it anew",
-                    err=True,
+                _warn(
+                    f"{file_name}: no record can be read; if the feed was added with other"
+                    f" --numbers than {feed.numbers}, remove it and add it anew"
                 )
                 code = exit_code(FeedInvalid)
     if recycler.damaged:
-        echo(
-            f"agi-router: {recycler.damaged} binding(s) or row(s) do not open and were passed"
-            " over; 'agi-router list' shows which are damaged",
-            err=True,
+        _warn(
+            f"{recycler.damaged} binding(s) or row(s) do not open and were passed"
+            " over; 'agi-router list' shows which are damaged"
         )
         code = exit_code(SealError)
     if as_json:
@@ -233,7 +232,7 @@ def runs(name: str | None, limit: int, *, as_json: bool) -> None:
 
 
 @group.command("show")
-@click.argument("run_id", type=click.IntRange(1), metavar="RUN")
+@click.argument("run_id", type=ROW, metavar="RUN")
 @json_option
 def show(run_id: int, *, as_json: bool) -> None:
     r"""
@@ -252,6 +251,13 @@ def show(run_id: int, *, as_json: bool) -> None:
     _echo(report)
     columns = ("line", "binding", "tenant", "outcome", "at")
     echo_table(columns, [[row[each] for each in columns] for row in matches], empty="no matches")
+
+
+def _warn(text: str) -> None:
+    """
+    Tell what is wrong in one line, whatever a file is called, and no number of it.
+    """
+    echo(shown(f"agi-router: {redact(text)}"), err=True)
 
 
 def _echo_runs(rows: Sequence[dict[str, Any]], *, empty: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from agi_router import logs
-from agi_router.cli.arguments import SINCE, SPAN, TENANT, TIME, Checked
+from agi_router.cli.arguments import COUNT, ROW, SINCE, SPAN, TENANT, TIME, Checked
 from agi_router.cli.context import read_settings
 from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option, local_time
 from agi_router.cli.stores import open_events
@@ -73,7 +73,7 @@ TYPES = _Types()
 EVENT_NAME = _EventName()
 """The id of an event."""
 
-_ID = click.argument("webhook_id", type=click.IntRange(1), metavar="ID")
+_ID = click.argument("webhook_id", type=ROW, metavar="ID")
 
 
 @click.group("webhook")
@@ -150,7 +150,7 @@ def list_(tenant: str | None, *, as_json: bool) -> None:
 
 @group.command("show")
 @_ID
-@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True)
+@click.option("--limit", type=COUNT, default=20, show_default=True)
 @json_option
 def show(webhook_id: int, limit: int, *, as_json: bool) -> None:
     """

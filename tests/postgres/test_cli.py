@@ -32,6 +32,7 @@ from agi_router.keys.file import write_key_ring
 from agi_router.keys.ring import KeyRing
 from agi_router.logs import redact
 from agi_router.numbers import Block
+from agi_router.texts import shown
 from harness.cli import Done, run
 from harness.database import (
     BLOCK,
@@ -1164,6 +1165,7 @@ def test_a_folder_with_what_is_no_feed(cli: Cli, store: BindingStore, tmp_path: 
     }
     # A loop cannot even be looked at; a name may hold a number.
     (folder / "loop.csv").symlink_to("loop.csv")
+    files[b"new\nline"] = b""
     files[f"x{C.digits}.csv".encode()] = b"number,status\nx,1\n"
     for name, content in {**files, b"z\xff.csv": good}.items():
         (folder / os.fsdecode(name)).write_bytes(content)
@@ -1177,11 +1179,23 @@ def test_a_folder_with_what_is_no_feed(cli: Cli, store: BindingStore, tmp_path: 
         read = [(each["file"], each["ended"]) for each in reports]
         assert read == [(masked, 0), ("z\ufffd.csv", 1)]
         for name in (*files, b"loop.csv"):
-            assert done.err.count(f"agi-router: {redact(name.decode())}: ") == 1
+            assert done.err.count(f"agi-router: {shown(redact(name.decode()))}: ") == 1
         # All of it is wrong: the feed may have been added with other --numbers.
         assert f"{masked}: no record can be read" in done.err
     assert cli("show", made.id, "--json").json["state"] == "party_recycled"
     assert cli("feed", "run", "unicom", folder / "1.csv").out == ""
+
+
+def test_numbers_that_no_database_has(cli: Cli) -> None:
+    """They are wrong usage, and no fault of ours."""
+    large = 2**64
+    limited = ("list", "calls", "audit", "webhook show 1", "feed runs")
+    commands = [(*each.split(), "--limit", large) for each in limited]
+    commands += [("feed", "show", large), ("webhook", "show", large)]
+    for done in cli.many(commands):
+        assert (done.code, "is not in the range" in done.err) == (2, True), done.err
+    for absent in (("feed", "show", 2**62), ("webhook", "show", 2**62)):
+        assert cli(*absent).code == 66
 
 
 def test_a_standard_input_that_is_closed(cli: Cli) -> None:
