@@ -30,8 +30,7 @@ from agi_router.calls.decision import (
     screen,
 )
 from agi_router.numbers import PhoneNumber, XNumber
-
-NOW = datetime(2025, 3, 14, 21, 30, 25, tzinfo=UTC)
+from harness.values import NOW
 
 # The reason that goes with each rule.
 REASONS = {

@@ -41,8 +41,8 @@ from agi_router.doors import ari as ari_door
 from agi_router.doors.ari import EVENTS, AriDoor
 from agi_router.numbers import Block, PhoneNumber, XNumber
 from harness.identities import told
+from harness.values import NOW, call_id
 
-NOW = datetime(2025, 3, 14, 21, 30, 25, tzinfo=UTC)
 PATIENCE = timedelta(seconds=60)
 X = "700012345670001"
 A = "13800130001"
@@ -120,7 +120,7 @@ def start(
 ) -> StasisStart:
     """Return the event of a call that entered *age* ago."""
     channel = Channel(
-        id=f"pbx1-1741988825.{number}",
+        id=call_id(number),
         name=f"PJSIP/carrier-in-{number:08x}",
         state="Ring",
         protocol_id=protocol_id,
@@ -169,8 +169,8 @@ async def test_a_call_is_answered_once() -> None:
     door = make_door(ari, store)
     await door.serve()
     await door.drain()
-    assert ari.continued == [("pbx1-1741988825.1", "agi-router-refuse", STRANGER)]
-    assert store.asked == ["pbx1-1741988825.1"]
+    assert ari.continued == [(call_id(1), "agi-router-refuse", STRANGER)]
+    assert store.asked == [call_id(1)]
 
 
 async def test_a_look_at_the_profile_is_no_call() -> None:
@@ -296,7 +296,7 @@ async def test_another_router_takes_over() -> None:
     assert door.waiting == 1
     store.open.set()
     await door.drain()
-    assert [channel for channel, _, _ in ari.continued] == ["pbx1-1741988825.1"]
+    assert [channel for channel, _, _ in ari.continued] == [call_id(1)]
 
 
 async def test_each_connection_is_told() -> None:
@@ -366,7 +366,7 @@ async def test_clocks_that_differ(seconds: int) -> None:
     finally:
         tasks[1].cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-    assert [answer[0] for answer in ari.continued] == ["pbx1-1741988825.1"]
+    assert [answer[0] for answer in ari.continued] == [call_id(1)]
     assert abs(door.clock.ahead - seconds) < 1
 
 
@@ -382,8 +382,8 @@ async def test_a_crowd_is_refused(*, at_once: bool) -> None:
     crowd = Reason.NO_CAPACITY
     refused = f"no_capacity*{treat(Refusal(reason=crowd)).prompt}*34*zh**end"
     assert ari.continued == [
-        ("pbx1-1741988825.4", "agi-router-refuse", refused),
-        ("pbx1-1741988825.5", "agi-router-refuse", refused),
+        (call_id(4), "agi-router-refuse", refused),
+        (call_id(5), "agi-router-refuse", refused),
     ]
     store.open.set()
     await door.drain()
@@ -398,10 +398,10 @@ async def test_a_call_that_has_gone_elsewhere_is_not_taken(
     door = make_door(ari, store)
     await door.serve()
     await door.drain()
-    assert store.asked == ["pbx1-1741988825.2"]
-    assert [channel for channel, _, _ in ari.continued] == ["pbx1-1741988825.2"]
+    assert store.asked == [call_id(2)]
+    assert [channel for channel, _, _ in ari.continued] == [call_id(2)]
     [late] = [record for record in caplog.records if record.msg == "call.late"]
-    assert vars(late)["call"] == "pbx1-1741988825.1"
+    assert vars(late)["call"] == call_id(1)
 
 
 async def test_a_late_answer_fetches_no_call_back(caplog: pytest.LogCaptureFixture) -> None:
@@ -410,7 +410,7 @@ async def test_a_late_answer_fetches_no_call_back(caplog: pytest.LogCaptureFixtu
     store.open.clear()
     door = make_door(ari, store, patience=timedelta(milliseconds=200))
     await door.serve()
-    assert store.asked == ["pbx1-1741988825.1"]
+    assert store.asked == [call_id(1)]
     await asyncio.sleep(0.25)
     store.open.set()
     await door.drain()

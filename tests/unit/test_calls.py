@@ -21,9 +21,8 @@ from agi_router.calls.end import (
     parse_line,
 )
 from agi_router.errors import ProtocolError
-from agi_router.numbers import XNumber
+from harness.values import X
 
-X = XNumber(value=700012345670001)
 CALL_ID = "pbx1-1741988825.42"
 NEAR = "PJSIP/carrier-in-0000002a"
 FAR = "PJSIP/carrier-out-0000002b"

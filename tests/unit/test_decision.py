@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -30,15 +30,11 @@ from agi_router.calls.decision import (
     decide,
     screen,
 )
-from agi_router.numbers import PhoneNumber, XNumber
+from agi_router.numbers import PhoneNumber
+from harness.values import NOW, A, B, C, X, Y
 
-X = XNumber(value=700012345670001)
-SHOWN = XNumber(value=700012345670002)
-A = PhoneNumber(digits="13800130001")
-B = PhoneNumber(digits="13900130002")
 LINE = "01062345678"
 
-NOW = datetime(2025, 3, 14, 21, 30, 25, tzinfo=UTC)
 TICK = timedelta(microseconds=1)
 HOUR = timedelta(hours=1)
 
@@ -49,7 +45,7 @@ LEG = RouteHit(
     mode=Mode.AXB,
     side=Side.A,
     callees=(B,),
-    shown=SHOWN,
+    shown=Y,
     state=BindingState.ACTIVE,
     direction=Direction.BOTH,
     begins_at=NOW - HOUR,
@@ -113,8 +109,8 @@ def test_screen_reads_every_form(caller: str, dialled: str) -> None:
         (LINE, X.digits, Reason.CALLER_TYPE),
         (f"+86{LINE[1:]}", X.digits, Reason.CALLER_TYPE),
         (X.digits, X.digits, Reason.CALLER_TYPE),
-        (SHOWN.digits, X.digits, Reason.CALLER_TYPE),
-        (f"+86{SHOWN}", X.digits, Reason.CALLER_TYPE),
+        (Y.digits, X.digits, Reason.CALLER_TYPE),
+        (f"+86{Y}", X.digits, Reason.CALLER_TYPE),
     ],
 )
 def test_screen_refuses(caller: str | Reason, dialled: str, reason: Reason) -> None:
@@ -136,7 +132,7 @@ def test_a_route_is_what_the_leg_says() -> None:
     assert decide(CALL, FACTS, now=NOW) == Route(
         binding=f"{X.block}-42",
         callees=(B,),
-        shown=SHOWN,
+        shown=Y,
         ring_timeout=timedelta(seconds=30),
         max_duration=timedelta(minutes=10),
         language=Language.EN,
@@ -170,7 +166,7 @@ def test_decide_routes(changes: dict[str, Any]) -> None:
     """A call goes through up to the very boundary."""
     decision = decide(CALL, facts(**changes), now=NOW)
     assert isinstance(decision, Route)
-    assert (decision.callees, decision.shown) == ((B,), SHOWN)
+    assert (decision.callees, decision.shown) == ((B,), Y)
 
 
 @pytest.mark.parametrize(
@@ -363,7 +359,6 @@ def test_nothing_is_asked_of_a_leg_that_is_not_there() -> None:
     assert [step.holds for step in steps] == [True, True, True, False]
 
 
-C = PhoneNumber(digits="13700130003")
 LAST = {"callback": Callback.LAST, "last_caller": C}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
@@ -13,8 +13,8 @@ from agi_router.calls.arrival import Call, DialledExtension
 from agi_router.calls.decision import Ask, Refusal
 from agi_router.calls.explanation import explain_call
 from agi_router.calls.ports import Admission
+from harness.values import NOW
 
-NOW = datetime(2025, 3, 14, 21, 30, 25, tzinfo=UTC)
 A, X = "13800000001", "700123456780001"
 NOBODY = Facts(block_known=True, certificate_valid=True, x_bound=True, hit=None)
 EXTENDED = replace(NOBODY, x_extended=True)

@@ -17,10 +17,8 @@ from agi_router.calls.decision import Ask, Refusal, Route
 from agi_router.calls.dialplan import DIALPLAN_VERSION, Destination, to_ask, to_dial, to_refuse
 from agi_router.calls.treatment import treat
 from agi_router.numbers import PhoneNumber, XNumber
+from harness.values import A, B, X
 
-X = XNumber(value=700012345670001)
-B = PhoneNumber(digits="13900130002")
-A = PhoneNumber(digits="13800130001")
 LONGEST_LINE = PhoneNumber(digits="031162345678")
 ROUTE = Route(
     binding="70001234567-42",

@@ -30,7 +30,6 @@ from agi_router.calls.store import AdmissionStore
 from agi_router.clocks import OtherClock
 from agi_router.db.pool import ConnectionPool
 from agi_router.errors import StoreUnavailable
-from agi_router.numbers import PhoneNumber, XNumber
 from agi_router.service import health as health_module
 from agi_router.service import health_server as health_server_module
 from agi_router.service.descriptors import raise_limit
@@ -41,10 +40,9 @@ from agi_router.service.jobs import Jobs
 from agi_router.service.metrics import Figures, Metrics
 from agi_router.service.systemd import Notifier
 from agi_router.service.upkeep import health_jobs
+from harness.values import A, X, call_id
 
-CALL = "pbx1-1741988825.1"
-X = XNumber(value=700012345670001)
-A = PhoneNumber(digits="13800130001")
+CALL = call_id(1)
 
 
 class Store:

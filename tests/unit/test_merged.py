@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from agi_router.calls.merged import First, Requests
+from harness.values import call_id
 
 SECOND = 10**9
-CALLS = [First(f"pbx1-1741988825.{serial}", f"PJSIP/in-{serial}") for serial in range(4)]
+CALLS = [First(call_id(serial), f"PJSIP/in-{serial}") for serial in range(4)]
 
 
 def test_the_first_one_is_known() -> None:
@@ -41,7 +42,7 @@ def test_it_may_be_given_up() -> None:
 def test_whatever_a_channel_is_called() -> None:
     """Its name comes back as it was."""
     requests = Requests()
-    first = First("pbx1-1741988825.1", "PJSIP/\udcff\0中文-1")
+    first = First(call_id(1), "PJSIP/\udcff\0中文-1")
     requests.meet(b"r", first, now=0)
     assert requests.meet(b"r", CALLS[0], now=1) == first
     requests.give_up(b"r", first)

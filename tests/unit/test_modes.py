@@ -27,14 +27,10 @@ from agi_router.bindings.modes import (
 from agi_router.bindings.words import Callback, Mode, Side
 from agi_router.errors import ModeError, SameParty
 from agi_router.numbers import PhoneNumber, XNumber
+from harness.values import LINE, A, B, X, Y
 
-X = XNumber(value=700012345670001)
-Y = XNumber(value=700012345670002)
 ELSEWHERE = XNumber(value=700012345680002)
-A = PhoneNumber(digits="13800130001")
-B = PhoneNumber(digits="13900130002")
 G1, G2, G3 = (PhoneNumber(digits=f"1370013000{serial}") for serial in (1, 2, 3))
-LINE = PhoneNumber(digits="01062345678")
 GROUP = (G1, G2, G3)
 
 Row = tuple[XNumber, PhoneNumber, tuple[PhoneNumber, ...], XNumber, Side]

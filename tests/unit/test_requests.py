@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -20,10 +20,10 @@ from agi_router.bindings.terms import TERMS
 from agi_router.bindings.words import Callback, Direction, Mode, Side
 from agi_router.errors import ExpiryInvalid, ModeError, NumberError, RequestInvalid, SameParty
 from agi_router.numbers import PhoneNumber, XNumber
+from harness.values import NOW
 
 A, B, C = (PhoneNumber(digits=f"1380000000{serial}") for serial in (1, 2, 3))
 X, Y = XNumber(value=700123456780001), XNumber(value=700123456780002)
-NOW = datetime(2025, 3, 14, 21, 30, 25, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 AXB: dict[str, Any] = {"mode": Mode.AXB, "a": A, "b": B}
 GXB: dict[str, Any] = {"mode": Mode.GXB, "g": (A, C), "b": B}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -33,13 +33,10 @@ from agi_router.errors import (
     StoreUnavailable,
 )
 from agi_router.logs import Formatter
-from agi_router.numbers import PhoneNumber, XNumber
+from agi_router.numbers import PhoneNumber
 from harness.identities import from_header
+from harness.values import NOW, A, B, X
 
-X = XNumber(value=700012345670001)
-A = PhoneNumber(digits="13800130001")
-B = PhoneNumber(digits="13900130002")
-NOW = datetime(2025, 3, 14, 21, 30, 25, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 
 LEG = RouteHit(

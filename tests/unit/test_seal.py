@@ -20,12 +20,8 @@ from agi_router.bindings.words import Side
 from agi_router.errors import KeyMismatch, KeyRingError, SealError
 from agi_router.keys.file import load_key_ring, replace_key_ring, write_key_ring
 from agi_router.keys.ring import Cipher, KeyRing, Purpose, Row, _Sm4Gcm
-from agi_router.numbers import PhoneNumber, XNumber
-
-X = XNumber.parse("700012345670001")
-OTHER_X = XNumber.parse("700012345670002")
-A = PhoneNumber.parse("13800130001")
-B = PhoneNumber.parse("13900130002")
+from agi_router.numbers import PhoneNumber
+from harness.values import A, B, X, Y
 
 K1 = bytes(range(32))
 K2 = bytes(range(32, 64))
@@ -35,7 +31,7 @@ T2 = base64.b64encode(K2).decode()
 RING = KeyRing.parse(f"tag 1 {T1}\nseal 1 {T2}")
 SM4_RING = replace(RING, cipher=Cipher.SM4_GCM)
 SM4_DERIVED = "9f275bf46c89f7924342765c34fe931a"
-ROW = Row(7, X.value, 5, Side.A, OTHER_X.value)
+ROW = Row(7, X.value, 5, Side.A, Y.value)
 BOUND = b"callee|7|700012345670001|700012345670002|a|5"
 CALLEE = Purpose.CALLEE
 
@@ -295,7 +291,7 @@ def _other(**columns: object) -> tuple[Row, Purpose]:
     ("sealed", "place"),
     [
         (SEALED, _other(binding_id=8)),
-        (SEALED, _other(x_number=OTHER_X.value)),
+        (SEALED, _other(x_number=Y.value)),
         (SEALED, _other(caller_tag=6)),
         (SEALED, _other(caller_tag=-5)),
         (SEALED, _other(caller_tag=0)),

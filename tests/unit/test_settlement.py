@@ -26,21 +26,16 @@ from agi_router.numbers import XNumber
 from agi_router.service import upkeep
 from agi_router.service.jobs import Jobs
 from agi_router.service.upkeep import settle_job
+from harness.values import X, call_id
 
-X = XNumber(value=700012345670001)
 STARTED = datetime(2025, 3, 14, tzinfo=UTC)
-
-
-def call(number: int) -> str:
-    """Return a call id."""
-    return f"pbx1-1741988825.{number}"
 
 
 def append(directory: Path, *numbers: int) -> None:
     """Write the lines of refused calls, as Asterisk does."""
     with (directory / "ends").open("a", encoding="utf-8") as ends:
         for number in numbers:
-            fields = f"1|{call(number)}|{X}|1741988890|stranger|||"
+            fields = f"1|{call_id(number)}|{X}|1741988890|stranger|||"
             ends.write(f"{fields}|dialplan/builtin|PJSIP/in-{number:08x}|21|end\n")
 
 
@@ -52,7 +47,9 @@ def left(directory: Path) -> list[str]:
 def append_answers(directory: Path, *numbers: int) -> None:
     """Write that the callees of calls have answered, as Asterisk does."""
     with (directory / "ends").open("a", encoding="utf-8") as ends:
-        ends.writelines(f"answered|{call(number)}|{X}|1741988830123|end\n" for number in numbers)
+        ends.writelines(
+            f"answered|{call_id(number)}|{X}|1741988830123|end\n" for number in numbers
+        )
 
 
 class Store:
@@ -193,11 +190,11 @@ async def test_a_line_is_settled_one_run_after_it_is_claimed(tmp_path: Path) -> 
     await settlement.settle_journal()
     assert store.told == []
     await settlement.settle_journal()
-    assert store.told == [[call(1)]]
+    assert store.told == [[call_id(1)]]
     await settlement.settle_journal()
-    assert store.told == [[call(1)]]
+    assert store.told == [[call_id(1)]]
     assert left(tmp_path) == []
-    assert store.settled[call(1)].reason is Reason.STRANGER
+    assert store.settled[call_id(1)].reason is Reason.STRANGER
 
 
 async def test_a_run_that_waits_claims_what_comes_meanwhile(tmp_path: Path) -> None:
@@ -211,7 +208,7 @@ async def test_a_run_that_waits_claims_what_comes_meanwhile(tmp_path: Path) -> N
         await run
     assert not (tmp_path / "ends").exists()
     await settlement.settle_journal()
-    assert store.told == [[call(1)]]
+    assert store.told == [[call_id(1)]]
 
 
 async def test_a_run_that_waits_and_is_given_up_is_in_nobodys_way(tmp_path: Path) -> None:
@@ -223,7 +220,7 @@ async def test_a_run_that_waits_and_is_given_up_is_in_nobodys_way(tmp_path: Path
     run.cancel()
     append(tmp_path, 1)
     await settlement.close()
-    assert store.told == [[call(1)]]
+    assert store.told == [[call_id(1)]]
 
 
 async def test_claimed_files_are_settled_before_the_next_is_claimed(tmp_path: Path) -> None:
@@ -237,10 +234,10 @@ async def test_claimed_files_are_settled_before_the_next_is_claimed(tmp_path: Pa
     store.before_settling = lambda: seen.append((tmp_path / "ends").exists())
     seen: list[bool] = []
     await settlement.settle_journal()
-    assert store.told == [[call(1)], [call(2)], [call(3)]]
+    assert store.told == [[call_id(1)], [call_id(2)], [call_id(3)]]
     assert seen == [True, True, True]
     await settlement.settle_journal()
-    assert store.told[3:] == [[call(4)]]
+    assert store.told[3:] == [[call_id(4)]]
 
 
 async def test_a_store_that_is_away_loses_nothing(
@@ -257,7 +254,7 @@ async def test_a_store_that_is_away_loses_nothing(
         store.away = False
         await until(lambda: len(store.settled) == 2)
         await until(lambda: not left(tmp_path))
-    assert store.told == [[call(1)], [call(2)]]
+    assert store.told == [[call_id(1)], [call_id(2)]]
     assert {record.msg for record in caplog.records} == {"job.failed", "job.back"}
 
 
@@ -273,7 +270,7 @@ async def test_files_that_were_settled_are_not_told_again(tmp_path: Path) -> Non
         await settlement.settle_journal()
     store.away, store.before_settling = False, lambda: None
     await settlement.settle_journal()
-    assert store.told == [[call(1)], [call(2)]]
+    assert store.told == [[call_id(1)], [call_id(2)]]
 
 
 async def test_what_another_router_has_claimed_is_settled_by_it(
@@ -285,21 +282,21 @@ async def test_what_another_router_has_claimed_is_settled_by_it(
     assert other.claim()
     append(tmp_path, 2)
     async with keeping(make_settlement(store, tmp_path)):
-        await until(lambda: store.told == [[call(2)]])
+        await until(lambda: store.told == [[call_id(2)]])
         await until(lambda: len(left(tmp_path)) == 1)
         monkeypatch.setattr(upkeep, "_ABANDONED", 0)
-        await until(lambda: store.told == [[call(2)], [call(1)]])
+        await until(lambda: store.told == [[call_id(2)], [call_id(1)]])
         await until(lambda: not left(tmp_path))
 
 
 async def test_reconciling_reads_what_others_have_claimed(tmp_path: Path) -> None:
     """The line of a call that is gone may lie with a router that is frozen: it counts."""
-    store = Store(call(1), call(2))
+    store = Store(call_id(1), call_id(2))
     append(tmp_path, 1)
     assert EndJournal(tmp_path).claim()
-    await reconcile(make_settlement(store, tmp_path), Ari(store, call(2)))
-    assert list(store.settled) == [call(1)]
-    assert store.settled[call(1)].reason is Reason.STRANGER
+    await reconcile(make_settlement(store, tmp_path), Ari(store, call_id(2)))
+    assert list(store.settled) == [call_id(1)]
+    assert store.settled[call_id(1)].reason is Reason.STRANGER
 
 
 async def test_what_somebody_holds_waits_alone(
@@ -307,7 +304,7 @@ async def test_what_somebody_holds_waits_alone(
 ) -> None:
     """A call whose binding is held is told again by itself; all others are settled, and go on."""
     store = Store()
-    store.held = {call(2)}
+    store.held = {call_id(2)}
     told: list[str] = []
     journal = EndJournal(tmp_path)
     settlement = Settlement(
@@ -323,11 +320,11 @@ async def test_what_somebody_holds_waits_alone(
     for _ in range(2):
         with pytest.raises(StoreHeld):
             await settlement.settle_journal()
-    assert set(store.settled) == {call(1), call(3), call(4)}
+    assert set(store.settled) == {call_id(1), call_id(3), call_id(4)}
     store.held = set()
     await settlement.settle_journal()
-    assert store.told.count([call(2)]) == 3
-    assert sorted(told) == [call(number) for number in range(1, 5)]
+    assert store.told.count([call_id(2)]) == 3
+    assert sorted(told) == [call_id(number) for number in range(1, 5)]
     assert left(tmp_path) == []
     assert caplog.records == []
 
@@ -338,16 +335,16 @@ async def test_answers_are_told_before_ends(tmp_path: Path) -> None:
     settlement = make_settlement(store, tmp_path)
     append_answers(tmp_path, 1, 2)
     append(tmp_path, 1)
-    store.held = {call(2)}
+    store.held = {call_id(2)}
 
     await settlement.settle_journal()
     with pytest.raises(StoreHeld):
         await settlement.settle_journal()
 
-    assert store.steps == [f"answer {call(1)}", "settle"]
+    assert store.steps == [f"answer {call_id(1)}", "settle"]
     store.held = set()
     await settlement.settle_journal()
-    assert store.steps[2:] == [f"answer {call(2)}"]
+    assert store.steps[2:] == [f"answer {call_id(2)}"]
     assert left(tmp_path) == []
 
 
@@ -356,12 +353,12 @@ async def test_an_answer_that_is_refused(tmp_path: Path, caplog: pytest.LogCaptu
     store = Store()
     settlement = make_settlement(store, tmp_path)
     append_answers(tmp_path, 1, 2)
-    store.refused = {call(1)}
+    store.refused = {call_id(1)}
 
     await settlement.settle_journal()
     await settlement.settle_journal()
 
-    assert store.steps == [f"answer {call(2)}"]
+    assert store.steps == [f"answer {call_id(2)}"]
     assert [record.message for record in caplog.records if record.levelname == "ERROR"] == [
         "answer.refused"
     ]
@@ -374,17 +371,17 @@ async def test_too_many_are_held_to_be_remembered(
     """Their file is read again."""
     monkeypatch.setattr(settlement_module, "_LEFT_LIMIT", 1)
     store = Store()
-    store.held = {call(1), call(2)}
+    store.held = {call_id(1), call_id(2)}
     settlement = make_settlement(store, tmp_path)
     append(tmp_path, 1, 2)
     await settlement.settle_journal()
     for _ in range(2):
         with pytest.raises(StoreHeld):
             await settlement.settle_journal()
-    assert store.told == [[call(1), call(2)]] * 2
+    assert store.told == [[call_id(1), call_id(2)]] * 2
     store.held = set()
     await settlement.settle_journal()
-    assert set(store.settled) == {call(1), call(2)}
+    assert set(store.settled) == {call_id(1), call_id(2)}
     assert left(tmp_path) == []
 
 
@@ -393,15 +390,15 @@ async def test_what_can_never_be_settled_is_named(
 ) -> None:
     """Calls of a day that none may have keep no other from being settled, nor fill the log."""
     store = Store()
-    store.refused = {call(1), call(3), call(4)}
+    store.refused = {call_id(1), call_id(3), call_id(4)}
     settlement = make_settlement(store, tmp_path)
     append(tmp_path, 1, 2, 3, 4)
     await settlement.settle_journal()
     await settlement.settle_journal()
-    assert set(store.settled) == {call(2)}
+    assert set(store.settled) == {call_id(2)}
     assert left(tmp_path) == []
     (record,) = caplog.records
-    assert (record.msg, record.__dict__["call"]) == ("settle.refused", call(1))
+    assert (record.msg, record.__dict__["call"]) == ("settle.refused", call_id(1))
     assert record.__dict__["calls"] == 3
 
 
@@ -410,7 +407,7 @@ async def test_what_the_database_refuses_is_passed_over(
 ) -> None:
     """Its binding and call are told once, its line is kept, and the router is ready again."""
     store = Store()
-    store.broken, store.held = {call(1), call(4)}, {call(4)}
+    store.broken, store.held = {call_id(1), call_id(4)}, {call_id(4)}
     told: list[str] = []
     settlement = Settlement(
         cast("AdmissionStore", store),
@@ -427,15 +424,15 @@ async def test_what_the_database_refuses_is_passed_over(
     store.held = set()
     await settlement.settle_journal()
     await settlement.settle_journal()
-    assert set(store.settled) == {call(2), call(3)}
-    assert sorted(told) == [call(2), call(3)]
+    assert set(store.settled) == {call_id(2), call_id(3)}
+    assert sorted(told) == [call_id(2), call_id(3)]
     assert left(tmp_path) == ["unreadable"]
     kept = (tmp_path / "claimed/unreadable").read_text("utf-8").splitlines()
     assert kept == [lines[0], lines[3]]
     failed = [vars(record) for record in caplog.records if record.msg == "settle.failed"]
     assert [(each["call"], each["binding"]) for each in failed] == [
-        (call(1), "70012345670-7"),
-        (call(4), "70012345670-7"),
+        (call_id(1), "70012345670-7"),
+        (call_id(4), "70012345670-7"),
     ]
     assert not any(str(X) in str(each) for each in failed)
     assert "refuses to settle 1 call(s)" in settlement.trouble[0]
@@ -447,8 +444,8 @@ async def test_what_cannot_be_reconciled_is_not_lost_for_ever(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A call that the database refuses to settle is told each time, and counted not once."""
-    store = Store(call(1), call(2))
-    store.broken = {call(1)}
+    store = Store(call_id(1), call_id(2))
+    store.broken = {call_id(1)}
     ended: list[int] = []
     settlement = Settlement(
         cast("AdmissionStore", store), EndJournal(tmp_path), without_end=ended.append
@@ -467,7 +464,7 @@ async def test_close_settles_what_there_is(tmp_path: Path) -> None:
     EndJournal(tmp_path).claim()
     append(tmp_path, 3)
     await make_settlement(store, tmp_path).close()
-    assert sorted(store.settled) == [call(1), call(2), call(3)]
+    assert sorted(store.settled) == [call_id(1), call_id(2), call_id(3)]
     assert left(tmp_path) == []
 
 
@@ -479,7 +476,7 @@ async def test_close_does_not_wait_for_a_store_that_is_away(tmp_path: Path) -> N
     await make_settlement(store, tmp_path).close()
     store.away = False
     await make_settlement(store, tmp_path).close()
-    assert store.told == [[call(1)]]
+    assert store.told == [[call_id(1)]]
 
 
 async def test_reconcile_settles_only_whose_end_nobody_saw(
@@ -487,18 +484,18 @@ async def test_reconcile_settles_only_whose_end_nobody_saw(
 ) -> None:
     """Not those that are alive, and not those whose line is in the journal, claimed or not."""
     caplog.set_level(logging.INFO)
-    store = Store(call(1), call(2), call(3), call(4), "not a call id")
+    store = Store(call_id(1), call_id(2), call_id(3), call_id(4), "not a call id")
     append(tmp_path, 2)
     EndJournal(tmp_path).claim()
     append(tmp_path, 3)
     before = datetime.now(UTC)
-    await reconcile(make_settlement(store, tmp_path), Ari(store, call(1), call(99)))
-    assert sorted(store.settled) == [call(2), call(3), call(4)]
-    assert store.settled[call(2)].reason is Reason.STRANGER
-    assert store.settled[call(3)].reason is Reason.STRANGER
-    end = store.settled[call(4)]
+    await reconcile(make_settlement(store, tmp_path), Ari(store, call_id(1), call_id(99)))
+    assert sorted(store.settled) == [call_id(2), call_id(3), call_id(4)]
+    assert store.settled[call_id(2)].reason is Reason.STRANGER
+    assert store.settled[call_id(3)].reason is Reason.STRANGER
+    end = store.settled[call_id(4)]
     # Asterisk was up all the while: its line is lost, and it may have been answered.
-    assert end == End.unseen(call(4), X, now=end.ended_at, kept=True)
+    assert end == End.unseen(call_id(4), X, now=end.ended_at, kept=True)
     assert before <= end.ended_at <= datetime.now(UTC)
     assert store.nodes == ["pbx1", "pbx1"]
     [record] = [record for record in caplog.records if record.msg == "settle.reconciled"]
@@ -507,16 +504,16 @@ async def test_reconcile_settles_only_whose_end_nobody_saw(
 
 async def test_reconcile_asks_in_the_order_that_is_safe(tmp_path: Path) -> None:
     """The store, then Asterisk, then the journal: a call that ends meanwhile has its line."""
-    store = Store(call(1))
+    store = Store(call_id(1))
     append(tmp_path, 2)
     await reconcile(make_settlement(store, tmp_path), Ari(store))
     assert store.steps == ["node pbx1", "reserved", "channel", "settle", "reserved", "settle"]
-    assert store.told == [[call(2)], [call(1)]]
+    assert store.told == [[call_id(2)], [call_id(1)]]
 
 
 async def test_calls_that_may_be_of_another_asterisk(tmp_path: Path) -> None:
     """Where another one has the name nothing is given back: the calls may be alive there."""
-    store = Store(call(1))
+    store = Store(call_id(1))
     store.taken = True
     with pytest.raises(NodeTaken):
         await reconcile(make_settlement(store, tmp_path), Ari(store))
@@ -525,7 +522,7 @@ async def test_calls_that_may_be_of_another_asterisk(tmp_path: Path) -> None:
 
 async def test_reconcile_asks_about_every_call(tmp_path: Path) -> None:
     """However many they are, a few at a time: a list of all would end Asterisk."""
-    calls = [call(number) for number in range(1, 60)]
+    calls = [call_id(number) for number in range(1, 60)]
     store = Store(*calls)
     await reconcile(make_settlement(store, tmp_path), Ari(store, *calls[:57]))
     assert store.steps.count("channel") == 59
@@ -542,14 +539,14 @@ async def test_a_call_that_ends_while_reconciling_keeps_its_line(tmp_path: Path)
             append(tmp_path, 1)
             return await super().has_channel(name)
 
-    store = Store(call(1))
+    store = Store(call_id(1))
     await reconcile(make_settlement(store, tmp_path), Ending(store))
-    assert store.settled[call(1)].reason is Reason.STRANGER
+    assert store.settled[call_id(1)].reason is Reason.STRANGER
 
 
 async def test_reconcile_fails_without_settling(tmp_path: Path) -> None:
     """Without an answer of Asterisk nobody is taken for dead."""
-    store = Store(call(1))
+    store = Store(call_id(1))
     with pytest.raises(AriUnavailable):
         await reconcile(make_settlement(store, tmp_path), AwayAri(store))
     store.away = True
@@ -560,14 +557,14 @@ async def test_reconcile_fails_without_settling(tmp_path: Path) -> None:
 
 async def test_runs_do_not_overlap(tmp_path: Path) -> None:
     """Keeping and reconciling at once tell no line twice."""
-    store = Store(call(1), call(2))
+    store = Store(call_id(1), call_id(2))
     append(tmp_path, 1)
     settlement = make_settlement(store, tmp_path)
     async with keeping(settlement):
-        await asyncio.gather(*(reconcile(settlement, Ari(store, call(2))) for _ in range(3)))
+        await asyncio.gather(*(reconcile(settlement, Ari(store, call_id(2))) for _ in range(3)))
         await until(lambda: not left(tmp_path))
-    assert store.lines == [call(1)]
-    assert list(store.settled) == [call(1)]
+    assert store.lines == [call_id(1)]
+    assert list(store.settled) == [call_id(1)]
 
 
 async def test_a_busy_journal_does_not_hold_up_the_end(tmp_path: Path) -> None:
@@ -591,11 +588,11 @@ async def test_a_line_is_not_lost_between_two_runs(
     with (tmp_path / "ends").open("a", encoding="utf-8") as ends:
         runs = asyncio.gather(settlement.settle_journal(), settlement.settle_journal())
         await until(lambda: not (tmp_path / "ends").exists())
-        ends.write(text.replace(call(1), call(2)))
+        ends.write(text.replace(call_id(1), call_id(2)))
         ends.flush()
         await runs
     await settlement.close()
-    assert sorted(store.settled) == [call(1), call(2)]
+    assert sorted(store.settled) == [call_id(1), call_id(2)]
 
 
 async def test_two_routers_share_a_journal(tmp_path: Path) -> None:
@@ -607,7 +604,7 @@ async def test_two_routers_share_a_journal(tmp_path: Path) -> None:
     other = EndJournal(tmp_path)
     store.before_settling = lambda: list(map(other.discard, other.claimed()[1:]))
     await make_settlement(store, tmp_path).settle_journal()
-    assert store.told[0] == [call(1)]
+    assert store.told[0] == [call_id(1)]
 
 
 async def test_an_unreadable_line_is_kept_once(tmp_path: Path) -> None:
@@ -629,7 +626,7 @@ async def test_an_unreadable_line_is_kept_once(tmp_path: Path) -> None:
 async def test_settled_lines_are_told(tmp_path: Path) -> None:
     """Whoever counts is told of each line that was settled, and of none that was not."""
     told: list[str] = []
-    store = Store(call(3))
+    store = Store(call_id(3))
     settlement = Settlement(
         cast(AdmissionStore, store),
         EndJournal(tmp_path),
@@ -644,5 +641,5 @@ async def test_settled_lines_are_told(tmp_path: Path) -> None:
     store.away = False
     # A call whose end nobody saw has no line.
     await reconcile(settlement, Ari(store))
-    assert told == [call(1), call(2)]
-    assert call(3) in store.settled
+    assert told == [call_id(1), call_id(2)]
+    assert call_id(3) in store.settled
