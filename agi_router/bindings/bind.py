@@ -2,7 +2,8 @@
 How bindings are made.
 """
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,7 +13,14 @@ from psycopg.types.json import Jsonb
 
 from agi_router.bindings.choose import OpenBlocks
 from agi_router.bindings.conflicts import place_columns
-from agi_router.bindings.draw import NumberDrawing, Wish, can_draw, new_binding, terms_columns
+from agi_router.bindings.draw import (
+    Drawn,
+    NumberDrawing,
+    Wish,
+    can_draw,
+    new_binding,
+    terms_columns,
+)
 from agi_router.bindings.expiry import LONGEST_LIFE, check_expiry
 from agi_router.bindings.model import Binding
 from agi_router.bindings.modes import Parties, compile_routes
@@ -33,10 +41,10 @@ from agi_router.errors import (
     TenantNotFound,
 )
 from agi_router.keys.registry import key_ids
-from agi_router.numbers import XNumber
+from agi_router.numbers import Block, XNumber
 from agi_router.tenants.quotas import take_quota
 
-__all__ = ["BindingMaking"]
+__all__ = ["BindingMaking", "wished_terms"]
 
 _POLICY = NumberPolicy()
 # An end that stands for none: the store reckons it.
@@ -82,10 +90,12 @@ class BindingMaking(NumberDrawing):
             NoNumberAvailable: No number can be chosen; says why.
             QuotaExceeded: The tenant has as many bindings as it may.
         """
-        plain = x is None and y is None and terms.pool is None and can_draw(parties, choice)
-        if plain and (made := self._draw_remembered(parties, terms, None, choice)) is not None:
-            return made
-        return self._bind_by_steps(parties, terms, x, y, choice)
+        tried = None
+        if terms.pool is None and _is_plain(parties, x, y, choice):
+            made, tried = self._draw_remembered(parties, terms, None, choice)
+            if made is not None:
+                return made
+        return self._bind_by_steps(parties, terms, x, y, choice, tried=tried)
 
     def make(
         self, request: BindRequest, *, default_ttl: timedelta, choice: NumberPolicy = _POLICY
@@ -103,13 +113,78 @@ class BindingMaking(NumberDrawing):
             AgiRouterError: See :meth:`bind`.
         """
         parties, x, y = request.parties, request.x, request.y
-        if _is_plain(request, choice):
-            life = request.life(default_ttl)
-            terms = request.until(request.expires_at or _UNSAID)
-            if (made := self._draw_remembered(parties, terms, life, choice)) is not None:
+        tried = None
+        if _may_draw(request, choice):
+            terms, life = wished_terms(request, default_ttl=default_ttl)
+            made, tried = self._draw_remembered(parties, terms, life, choice)
+            if made is not None:
                 return made
         terms = request.agreed(self.now(), default_ttl=default_ttl)
-        return self._bind_by_steps(parties, terms, x, y, choice)
+        return self._bind_by_steps(parties, terms, x, y, choice, tried=tried)
+
+    def make_asked(
+        self,
+        parties: Parties,
+        terms: Terms,
+        life: timedelta | None,
+        *,
+        choice: NumberPolicy = _POLICY,
+        beside: Mapping[str, Any],
+        tell: Callable[[Binding, Collection[str]], tuple[Mapping[str, str], str]],
+    ) -> tuple[Mapping[str, str], str] | None:
+        """
+        Bind, look at who asks, and keep what is answered: by one statement, as far as that goes.
+
+        Args:
+            parties: Who is bound.
+            terms: What is agreed.
+            life: How long it lives; :obj:`None`: until the end that its terms say.
+            choice: How its number is chosen.
+            beside: What is looked at and kept besides, as the query ``bind_asked`` names it.
+            tell: Writes headers and body of the answer. Of the binding that it is given, the
+                names given beside are not known yet: in JSON they are null.
+
+        Returns:
+            Headers and body, as they are kept; :obj:`None`: nothing was done, and step by step it
+            is found out why it cannot be.
+        """
+        if terms.pool is not None or not _is_plain(parties, None, None, choice):
+            return None
+        if life is not None and life > LONGEST_LIFE:
+            return None
+        whose = terms.tenant, choice.operator_digit
+        taken = self._openings.take(whose)
+        if taken is None:
+            try:
+                opening = self.chooser.opening(
+                    terms.tenant, choice, count=self._openings.ahead(whose)
+                )
+            except TenantNotFound:
+                return None
+            self._openings.keep(whose, opening)
+            taken = opening, opening.binding_ids[0]
+        opening, binding_id = taken
+        if opening.limited:
+            return None
+        wish = Wish(binding_id=binding_id, parties=parties, terms=terms, life=life)
+        begins_at = opening.now
+        made = {
+            "id": binding_id,
+            "begins_at": begins_at,
+            "expires_at": terms.expires_at.astimezone(UTC) if life is None else begins_at + life,
+        }
+        unknown = ("begins_at",) if life is None else ("begins_at", "expires_at")
+
+        def ask(drawn: Drawn) -> dict[str, Any] | None:
+            headers, answer = tell(drawn.binding(made), unknown)
+            kept = {"headers": json.dumps(dict(headers)), "answer": answer}
+            row = self._queries.row("bind_asked", {**beside, **drawn.values, **kept})
+            return None if row is None else {**row, "headers": headers}
+
+        if (found := self._try(wish, opening, ask)) is None:
+            return None
+        _, row = found
+        return row["headers"], row["body"]
 
     def make_together(
         self, requests: Sequence[tuple[BindRequest, NumberPolicy]], *, default_ttl: timedelta
@@ -127,7 +202,7 @@ class BindingMaking(NumberDrawing):
         """
         groups: dict[tuple[str, int | None], list[int]] = {}
         for place, (request, choice) in enumerate(requests):
-            if _is_plain(request, choice):
+            if _may_draw(request, choice):
                 whose = request.tenant, choice.operator_digit
                 groups.setdefault(whose, []).append(place)
         made: dict[int, Binding] = {}
@@ -157,19 +232,22 @@ class BindingMaking(NumberDrawing):
 
     def _draw_remembered(
         self, parties: Parties, terms: Terms, life: timedelta | None, choice: NumberPolicy
-    ) -> Binding | None:
+    ) -> tuple[Binding | None, Block | None]:
         """
-        Bind on a number drawn where the tenant could bind a moment ago; :obj:`None`: it is to ask.
+        Bind on a number drawn where the tenant could bind a moment ago.
+
+        Returns:
+            The binding; or :obj:`None`, where the tenant is to ask. And the block that was tried.
         """
         taken = self._openings.take((terms.tenant, choice.operator_digit))
         # A longer life is refused, and may be more than a database can reckon with.
         if taken is None or (life is not None and life > LONGEST_LIFE):
-            return None
+            return None, None
         opening, binding_id = taken
         if opening.limited:
-            return None
+            return None, None
         wish = Wish(binding_id=binding_id, parties=parties, terms=terms, life=life)
-        return self._draw_one(wish, opening)
+        return self._draw_one(wish, opening), opening.first
 
     def _bind_by_steps(
         self,
@@ -178,6 +256,8 @@ class BindingMaking(NumberDrawing):
         x: XNumber | None,
         y: XNumber | None,
         choice: NumberPolicy,
+        *,
+        tried: Block | None,
     ) -> Binding:
         self.scope.check_tenant(terms.tenant)
         choice = self._in_pool(terms, parties.mode, choice, x, y)
@@ -188,7 +268,7 @@ class BindingMaking(NumberDrawing):
             )
         try:
             return self._under_current_keys(
-                lambda: self._bind_parties(parties, terms, x, y, choice)
+                lambda: self._bind_parties(parties, terms, x, y, choice, tried=tried)
             )
         except (BindingConflict, NumberResting):
             # Somebody may have come to the number meanwhile.
@@ -220,11 +300,13 @@ class BindingMaking(NumberDrawing):
         x: XNumber | None,
         y: XNumber | None,
         choice: NumberPolicy,
+        *,
+        tried: Block | None,
     ) -> Binding:
-        given = x or y
-        plain = given is None and can_draw(parties, choice)
+        plain = _is_plain(parties, x, y, choice)
         whose = terms.tenant, choice.operator_digit
-        count = self._openings.ahead(whose) if plain else 1
+        # Where none could be drawn, more are not asked for ahead.
+        count = self._openings.ahead(whose) if plain and tried is None else 1
         opening = self.chooser.opening(terms.tenant, choice, count=count)
         check_expiry(terms.expires_at, opening.now)
         if y is not None and parties.numbers == 1:
@@ -232,10 +314,10 @@ class BindingMaking(NumberDrawing):
         if plain:
             self._openings.keep(whose, opening)
         if not opening.limited:
-            return self._bind_opened(parties, terms, (x, y), choice, opening)
+            return self._bind_opened(parties, terms, (x, y), choice, opening, tried)
         self._openings.check_full(opening.tenant_id)
         with self._queries.transaction():
-            made = self._bind_opened(parties, terms, (x, y), choice, opening)
+            made = self._bind_opened(parties, terms, (x, y), choice, opening, tried)
             self._take_quota(opening, 1)
         return made
 
@@ -270,20 +352,23 @@ class BindingMaking(NumberDrawing):
             self._openings.note_full(opening.tenant_id, error)
             raise
 
-    def _bind_opened(
+    def _bind_opened(  # noqa: PLR0917 - as they are asked for
         self,
         parties: Parties,
         terms: Terms,
         asked: tuple[XNumber | None, XNumber | None],
         choice: NumberPolicy,
         opening: OpenBlocks,
+        tried: Block | None,
     ) -> Binding:
         x, y = asked
         given = x or y
         binding_id = opening.binding_ids[0]
-        if given is None and can_draw(parties, choice):
+        if _is_plain(parties, x, y, choice):
             wish = Wish(binding_id=binding_id, parties=parties, terms=terms)
-            if (drawn := self._draw_one(wish, opening)) is not None:
+            # Not twice in one block: from what is free there one is chosen now.
+            drawn = self._draw_one(wish, opening) if opening.first != tried else None
+            if drawn is not None:
                 return drawn
         columns = {
             **terms_columns(terms),
@@ -363,13 +448,31 @@ class BindingMaking(NumberDrawing):
         )
 
 
-def _is_plain(request: BindRequest, choice: NumberPolicy) -> bool:
+def wished_terms(
+    request: BindRequest, *, default_ttl: timedelta
+) -> tuple[Terms, timedelta | None]:
     """
-    Whether a number may be drawn for it, and its end is said in one way at most.
+    What is agreed, and how long it lives where its end is not said: the store reckons that.
+    """
+    return request.until(request.expires_at or _UNSAID), request.life(default_ttl)
+
+
+def _may_draw(request: BindRequest, choice: NumberPolicy) -> bool:
+    """
+    Whether a number may be drawn for what is asked for, and its end is said in one way at most.
 
     Its pool says where, and is asked for it step by step.
     """
-    given = (request.x, request.y) != (None, None)
     twice = request.ttl is not None and request.expires_at is not None
     pooled = request.terms["pool"] is not None
-    return not given and not twice and not pooled and can_draw(request.parties, choice)
+    plain = _is_plain(request.parties, request.x, request.y, choice)
+    return plain and not twice and not pooled
+
+
+def _is_plain(
+    parties: Parties, x: XNumber | None, y: XNumber | None, choice: NumberPolicy
+) -> bool:
+    """
+    Whether a number may be drawn for *parties*, who have given none.
+    """
+    return x is None and y is None and can_draw(parties, choice)

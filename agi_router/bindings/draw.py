@@ -3,7 +3,7 @@ How bindings are made on numbers that are drawn for them: one or many, by one st
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -29,7 +29,7 @@ from agi_router.db.arrays import array_of_integers, array_of_texts
 from agi_router.keys.registry import key_ids
 from agi_router.numbers import BLOCK_SIZE, XNumber
 
-__all__ = ["NumberDrawing", "Wish", "can_draw", "new_binding", "terms_columns"]
+__all__ = ["Drawn", "NumberDrawing", "Wish", "can_draw", "new_binding", "terms_columns"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +43,25 @@ class Wish:
     terms: Terms
     life: timedelta | None = None
     """How long it is to live; :obj:`None`: until the end that its terms say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """
+    Bindings that are to be made on numbers drawn.
+    """
+
+    values: dict[str, Any]
+    """What the statement is given."""
+    rows: Mapping[int, tuple[Wish, Sequence[RouteRow]]]
+    """What each is, by the number of the binding."""
+
+    def binding(self, told: Mapping[str, Any]) -> Binding:
+        """
+        One of them, by what is told of it: its *id*, *begins_at* and *expires_at*.
+        """
+        wish, rows = self.rows[told["id"]]
+        return new_binding(wish.parties, wish.terms, rows, told)
 
 
 def can_draw(parties: Parties, choice: NumberPolicy) -> bool:
@@ -72,17 +91,42 @@ class NumberDrawing(RouteConflicts):
         Returns:
             The binding; :obj:`None`: it is to be bound step by step, which says why it cannot be.
         """
+        found = self._try(
+            wish, opening, lambda drawn: self._queries.row("bind_drawn", drawn.values)
+        )
+        if found is None:
+            return None
+        drawn, row = found
+        return drawn.binding(row)
+
+    def _try(
+        self,
+        wish: Wish,
+        opening: OpenBlocks,
+        ask: Callable[[Drawn], dict[str, Any] | None],
+    ) -> tuple[Drawn, dict[str, Any]] | None:
+        """
+        Have a binding made on a number drawn, or on one that is told instead.
+
+        Args:
+            wish: What is to be made.
+            opening: Where.
+            ask: Runs the statement; returns what it tells.
+
+        Returns:
+            What was made, and what was told of it; :obj:`None`: nothing was.
+        """
         if opening.first is None:
             return None
-        drawn = draw_numbers(opening.first, 1)
+        numbers = draw_numbers(opening.first, 1)
         for stride in (draw_stride(), None):
-            rows = self._bind_drawn([wish], drawn, opening.digit, stride)
-            for row, made in rows:
-                if made is not None:
-                    return made
-                drawn = [XNumber.from_int(row["x_number"])]
-            if not rows:
+            drawn = self._drawn([wish], numbers, opening.digit, stride)
+            row = ask(drawn)
+            if row is None:
                 break
+            if row["begins_at"] is not None:
+                return drawn, row
+            numbers = [XNumber.from_int(row["x_number"])]
         return None
 
     def _draw_all(self, wishes: Sequence[Wish], opening: OpenBlocks) -> dict[int, Binding]:
@@ -98,22 +142,20 @@ class NumberDrawing(RouteConflicts):
         """
         if opening.first is None:
             return {}
-        drawn = draw_numbers(opening.first, min(len(wishes), BLOCK_SIZE))
-        rows = self._bind_drawn(wishes[: len(drawn)], drawn, opening.digit, None)
-        return {row["id"]: made for row, made in rows if made is not None}
+        numbers = draw_numbers(opening.first, min(len(wishes), BLOCK_SIZE))
+        drawn = self._drawn(wishes[: len(numbers)], numbers, opening.digit, None)
+        rows = self._queries.rows("bind_drawn", drawn.values)
+        return {row["id"]: drawn.binding(row) for row in rows}
 
-    def _bind_drawn(
+    def _drawn(
         self,
         wishes: Sequence[Wish],
         drawn: Sequence[XNumber],
         digit: int | None,
         stride: int | None,
-    ) -> list[tuple[dict[str, Any], Binding | None]]:
+    ) -> Drawn:
         """
-        Bind each of *wishes*, of which there is one at least, on the number drawn for it.
-
-        Returns:
-            What the statement has told; each with the binding, if it is of one that was made.
+        Each of *wishes*, of which there is one at least, on the number drawn for it.
         """
         compiled = {
             wish.binding_id: (wish, compile_routes(wish.parties, number, number))
@@ -144,12 +186,7 @@ class NumberDrawing(RouteConflicts):
             "binding_id": array_of_integers(binding_id for binding_id, _ in routes),
             **route_columns([route for _, route in routes]),
         }
-        told = []
-        for row in self._queries.rows("bind_drawn", values):
-            wish, rows = compiled[row["id"]]
-            begun = row["begins_at"] is not None
-            told.append((row, new_binding(wish.parties, wish.terms, rows, row) if begun else None))
-        return told
+        return Drawn(values, compiled)
 
     def _written(self, wish: Wish, number: XNumber) -> dict[str, Any]:
         """

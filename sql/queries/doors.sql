@@ -1,32 +1,8 @@
 -- What the HTTP door remembers of requests.
 
 -- take_nonce --
--- Take the nonce of a signed request: whether it was taken now, and whether that can be known. Before a nonce is taken
--- the key's row says, durably, that dates up to its own were; so it is refused where the nonces were forgotten since.
-WITH known AS (
-    SELECT coalesce(f.since, k.signed_until, '-infinity') AS since, f.since IS NULL AS forgotten
-      FROM agi_router.api_key k
-      LEFT JOIN agi_router.nonce_since f ON f.key_id = k.id
-     WHERE k.id = %(key)s
-), begun AS (
-    INSERT INTO agi_router.nonce_since (key_id, since)
-    SELECT %(key)s, since FROM known WHERE forgotten
-        ON CONFLICT DO NOTHING
-), covered AS (
-    UPDATE agi_router.api_key k
-       SET signed_until = %(date)s::timestamptz + interval '10 seconds'
-      FROM known
-     WHERE k.id = %(key)s AND known.since < %(date)s::timestamptz
-       AND (k.signed_until IS NULL OR k.signed_until < %(date)s::timestamptz)
-), taken AS (
-    INSERT INTO agi_router.nonce (digest, taken_at)
-    SELECT %(digest)s, statement_timestamp() FROM known WHERE since < %(date)s::timestamptz
-        ON CONFLICT DO NOTHING
-    RETURNING digest
-)
-SELECT EXISTS (SELECT 1 FROM taken) AS taken,
-       extract(epoch FROM nullif(since, '-infinity') - %(date)s::timestamptz) AS forgotten_for
-  FROM known;
+-- Take the nonce of a signed request; see agi_router.take_nonce.
+SELECT taken, forgotten_for FROM agi_router.take_nonce(%(key)s, %(digest)s, %(date)s::timestamptz);
 
 -- forget_nonces --
 -- Forget nonces of requests that were signed so long ago that none is accepted any more.
@@ -46,6 +22,18 @@ INSERT INTO agi_router.answer (name, payload)
 VALUES (%(name)s, %(payload)s)
     ON CONFLICT DO NOTHING
 RETURNING name;
+
+-- bind_asked --
+-- Make a binding as it is asked for, and keep what is answered; see agi_router.bind_asked.
+SELECT *
+  FROM agi_router.bind_asked(
+       %(block)s, %(api_key)s, %(api_scope)s, %(nonce)s::bytea, %(signed_at)s::timestamptz, %(pool)s, %(name)s::bytea,
+       %(payload)s::bytea, %(status)s::integer, %(headers)s::jsonb, %(answer)s,
+       %(tag_key)s::integer, %(seal_key)s::integer, %(tenant)s, %(digit)s::integer, %(terms)s::jsonb,
+       %(life)s::interval, %(longest)s, %(number_quarantine)s, %(party_quarantine)s, %(scope)s::integer,
+       %(stride)s::integer, %(id)s::bigint[], %(drawn)s::bigint[], %(tags)s::text[], %(binding_id)s::bigint[],
+       %(x_number)s::bigint[], %(caller_tag)s::bigint[], %(shown)s::bigint[], %(side)s::text[],
+       %(callee)s::bytea[], %(callee_tags)s::text[], %(caller)s::bytea[]);
 
 -- keep_answer --
 -- Keep what was answered.

@@ -343,6 +343,23 @@ def _make_together(store: BindingStore, target: Target) -> Any:
     ) or _make(store, target)
 
 
+def _make_asked(store: BindingStore, target: Target) -> Any:
+    """The same by one statement, as a key asks; what is left out says why by itself."""
+    beside = {
+        "api_key": target.key,
+        "api_scope": KeyScope.BINDINGS_READ,
+        "status": 200,
+        **dict.fromkeys(("nonce", "signed_at", "pool", "name", "payload")),
+    }
+    return store.make_asked(
+        Axb(a=C, b=D),
+        _terms(store, target.tenant),
+        None,
+        beside=beside,
+        tell=lambda made, _: ({}, made.tenant),
+    ) or _make(store, target)
+
+
 # What each operation does to a target. Where it makes something new, the target is where.
 OPERATIONS: dict[tuple[type, str], Operation] = {
     (BindingStore, "now"): lambda store, _: store.now() > LONG_AGO,
@@ -350,6 +367,7 @@ OPERATIONS: dict[tuple[type, str], Operation] = {
     (BindingStore, "bind"): _bind,
     (BindingStore, "make"): _make,
     (BindingStore, "make_together"): _make_together,
+    (BindingStore, "make_asked"): _make_asked,
     (BindingStore, "unbind"): lambda store, target: store.unbind(target.pair),
     (BindingStore, "end_order"): lambda store, target: store.end_order(target.order),
     (BindingStore, "add_members"): lambda store, target: store.add_members(target.group, [F]),

@@ -16,13 +16,13 @@ Rules for the editor:
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from agi_router.bindings.model import Binding, BindingId
-from agi_router.bindings.modes import MODES
+from agi_router.bindings.modes import MODES, Parties
 from agi_router.bindings.once import bind_once
 from agi_router.bindings.pools import Pool
 from agi_router.bindings.terms import TERMS, Span, Terms
@@ -43,9 +43,9 @@ from agi_router.doors.alibaba.parameters import (
     Parameters,
 )
 from agi_router.doors.http.auth import Desk
-from agi_router.doors.http.idempotency import do_once
+from agi_router.doors.http.idempotency import do_once, only_name
 from agi_router.doors.http.webhooks import tenant_of
-from agi_router.errors import ExpiryInvalid, PoolNotFound
+from agi_router.errors import AgiRouterError, ExpiryInvalid, PoolNotFound
 from agi_router.inventory.model import NumberState
 from agi_router.numbers import XNumber, is_extension
 from agi_router.tenants.api_keys import KeyScope
@@ -236,25 +236,11 @@ def _bind(  # noqa: PLR0917 - the handlers above are alike
     """
     Bind who is *said*: what was asked before with the same ``OutOrderId`` is answered once more.
     """
+    done = _bind_at_once(desk, given, action, said, name_of_x, tell)
+    if done is not None:
+        return done
     asked = _pool(desk, given)
-    values = {word: value for word, value in said.items() if value is not None}
-    if asked.pool is not None:
-        values = asked.pool.fill(values)
-    parties = MODES[values["mode"]].make(values)
-    x = given.x(name_of_x)
-    _check_wishes(given)
-    terms = Terms(
-        expires_at=_expiry(desk, given),
-        order_id=given.read("OrderId", check_order_id),
-        out_id=_term(given, "OutId", "out_id"),
-        industrial_id=_term(given, "IndustrialId", "industrial_id"),
-        tenant=asked.owner(desk),
-        pool=None if asked.pool is None else asked.pool.name,
-        language=values.get("language"),
-        prompts=values.get("prompts"),
-        direction=given.read("CallRestrict", _direction) or Direction.BOTH,
-        ring_timeout=_ring_timeout(given),
-    )
+    parties, x, terms = _wish(desk, given, asked, said, name_of_x)
 
     def make() -> Told:
         return tell(bind_once(desk.store, parties, terms, x=x))
@@ -262,17 +248,92 @@ def _bind(  # noqa: PLR0917 - the handlers above are alike
     once = given.text("OutOrderId")
     if once is None:
         return make()
+    name, payload = _names(given, action, terms, once)
+    told = do_once(desk, name=name, payload=payload, make=lambda: (200, json.dumps(make()), {}))
+    answer: Told = json.loads(told.body)
+    return answer
+
+
+def _bind_at_once(  # noqa: PLR0917 - as above
+    desk: Desk,
+    given: Parameters,
+    action: str,
+    said: Mapping[str, Any],
+    name_of_x: str,
+    tell: Callable[[Binding], Told],
+) -> Told | None:
+    """
+    The same by one statement, where the ``PoolKey`` is the tenant and nothing is in the way.
+
+    Returns:
+        What is told; :obj:`None`: nothing was done.
+    """
+    if desk.tenant is None or given.text("PoolKey") != desk.tenant:
+        return None
+    try:
+        parties, x, terms = _wish(desk, given, _Asked(desk.tenant, None), said, name_of_x)
+    # It is told step by step.
+    except (Fault, ValueError, AgiRouterError):
+        return None
+    if x is not None or terms.order_id is not None:
+        return None
+    # A pool of the tenant's own name would come first.
+    beside: dict[str, Any] = {"status": 200, "pool": desk.tenant}
+    once = given.text("OutOrderId")
+    if once is not None:
+        kept = only_name(desk, *_names(given, action, terms, once))
+        if kept is None:
+            return None
+        beside |= kept
+    done = desk.bind_at_once(
+        parties, terms, None, beside=beside, tell=lambda made, _: ({}, json.dumps(tell(made)))
+    )
+    if done is None:
+        return None
+    told: Told = json.loads(done[1])
+    return told
+
+
+def _wish(
+    desk: Desk, given: Parameters, asked: "_Asked", said: Mapping[str, Any], name_of_x: str
+) -> tuple[Parties, XNumber | None, Terms]:
+    """
+    Who is to be bound, on which number if it is given, and what is agreed.
+    """
+    values = {word: value for word, value in said.items() if value is not None}
+    if asked.pool is not None:
+        values = asked.pool.fill(values)
+    parties = MODES[values["mode"]].make(values)
+    x = given.x(name_of_x)
+    _check_wishes(given)
+    return (
+        parties,
+        x,
+        Terms(
+            expires_at=_expiry(desk, given),
+            order_id=given.read("OrderId", check_order_id),
+            out_id=_term(given, "OutId", "out_id"),
+            industrial_id=_term(given, "IndustrialId", "industrial_id"),
+            tenant=asked.owner(desk),
+            pool=None if asked.pool is None else asked.pool.name,
+            language=values.get("language"),
+            prompts=values.get("prompts"),
+            direction=given.read("CallRestrict", _direction) or Direction.BOTH,
+            ring_timeout=_ring_timeout(given),
+        ),
+    )
+
+
+def _names(
+    given: Parameters, action: str, terms: Terms, once: str
+) -> tuple[Sequence[bytes], Sequence[bytes]]:
+    """
+    Under what an answer is kept, and what is asked.
+    """
     # Two tenants may have a pool of one name, and a pool may be called as another tenant is.
     place = (b"alibaba", terms.tenant.encode(), given.need("PoolKey").encode(), action.encode())
     sent = json.dumps(sorted(given.items()))
-    told = do_once(
-        desk,
-        name=(*place, once.encode()),
-        payload=(*place, sent.encode()),
-        make=lambda: (200, json.dumps(make()), {}),
-    )
-    answer: Told = json.loads(told.body)
-    return answer
+    return (*place, once.encode()), (*place, sent.encode())
 
 
 def _update(desk: Desk, given: Parameters, name_of_x: str) -> None:
@@ -456,7 +517,7 @@ def _expiry(desk: Desk, given: Parameters) -> datetime:
         ExpiryInvalid: It is no time, or in less than a minute.
     """
     end = given.time("Expiration")
-    if end < desk.store.now() + _SHORTEST:
+    if end < desk.now + _SHORTEST:
         raise ExpiryInvalid("Expiration is at least a minute ahead")
     return end
 

@@ -29,6 +29,7 @@ from agi_router.doors.http.auth import (
     Door,
     address_of,
     admit_key,
+    claim_of,
     find_key,
     open_secret,
     signed_part,
@@ -38,7 +39,7 @@ from agi_router.doors.http.guard import report
 from agi_router.doors.http.problems import Problem
 from agi_router.tenants.api_key_store import ApiKeyStore, FoundKey
 from agi_router.tenants.api_keys import Address
-from agi_router.tenants.signature import SignatureFault, SignatureInvalid
+from agi_router.tenants.signature import SignatureFault, SignatureInvalid, Stamp
 
 __all__ = ["LARGEST", "AlibabaDoor", "fault_response", "read_request"]
 
@@ -101,19 +102,29 @@ class AlibabaDoor:
         door, address = self._door, address_of(request)
         door.check_address(address)
         with door.stores.lend() as store:
-            found = _authenticate(call, store, address, door)
+
+            def prove() -> FoundKey:
+                return _authenticate(call, store, address, door)
+
+            recalled = _recall(call, store, address, door)
+            found = prove() if recalled is None else recalled[0]
             request.state.key = found.key.id
             request.state.headers = door.count(found.key)
-            action = find_action(call.action, call.version)
             desk = Desk(
                 store=store.within(found.scope),
-                key=found.key,
+                found=found,
                 request_id=request.state.id,
                 options=door.options,
+                claim=None if recalled is None else claim_of(*recalled, prove),
             )
-            desk.require(action.scope)
-            given = Parameters(call.parameters, fixed_lines=door.options.fixed_lines)
-            return action.handle(desk, given)
+            try:
+                action = find_action(call.action, call.version)
+                desk.require(action.scope)
+                given = Parameters(call.parameters, fixed_lines=door.options.fixed_lines)
+                return action.handle(desk, given)
+            finally:
+                # Whatever is answered, it is to nobody whose key does not stand.
+                desk.prove()
 
 
 def fault_response(fault: Fault, request_id: str) -> Response:
@@ -145,6 +156,24 @@ def read_request(request: Request) -> SignedCall:
     return call
 
 
+def _recall(
+    call: SignedCall, store: BindingStore, address: Address, door: Door
+) -> tuple[FoundKey, Stamp] | None:
+    """
+    The key that has signed, if it stood a moment ago, and what is good once.
+
+    Whatever is not right is told by the look-up that follows.
+    """
+    found = door.known.recall(call.key_id)
+    secret = open_secret(store, found)
+    if found is None or secret is None or not found.key.admits(address):
+        return None
+    try:
+        return found, call.verify(secret, now=found.now)
+    except SignatureInvalid:
+        return None
+
+
 def _authenticate(call: SignedCall, store: BindingStore, address: Address, door: Door) -> FoundKey:
     """
     Find out who asks.
@@ -170,7 +199,7 @@ def _authenticate(call: SignedCall, store: BindingStore, address: Address, door:
         # Somebody has signed with what stands for no secret.
         raise Fault("InvalidAccessKeyId.NotFound")
     take_nonce(store, call.key_id, stamp)
-    return admit_key(found, keys, address)
+    return door.known.keep(admit_key(found, keys, address))
 
 
 def _fault(error: Exception, kind: Kind) -> Fault:

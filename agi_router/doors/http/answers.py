@@ -25,6 +25,7 @@ __all__ = [
     "binding_answer",
     "etag",
     "etag_of",
+    "etag_of_body",
     "matched",
     "page",
     "read_etag",
@@ -99,7 +100,14 @@ def etag_of(version: int, seen: Mapping[str, Any]) -> str:
         version: How often somebody has said what it is.
         seen: It, as it is answered.
     """
-    return f'"{version}.{sha256(write(seen)).hexdigest()[:_DIGEST]}"'
+    return etag_of_body(version, write(seen))
+
+
+def etag_of_body(version: int, body: bytes) -> str:
+    """
+    The same of a thing as it was written.
+    """
+    return f'"{version}.{sha256(body).hexdigest()[:_DIGEST]}"'
 
 
 def matched(about: str) -> dict[str, Any]:

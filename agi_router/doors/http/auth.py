@@ -6,14 +6,16 @@ Rules for the editor:
 1. A secret or signature is checked before anything else is said: who has a wrong one learns
    neither whether the key exists nor what has become of it. It takes as long in any case.
 2. Wrong ones are counted by address, and from a certain number on nothing is looked at.
-3. Nothing is cached: a key that is revoked opens nothing from that moment on.
+3. A key that is revoked opens nothing from that moment on. What is remembered of keys is no more
+   than a guess: the statement that makes what is asked looks whether the key stands, and without
+   such a statement the key is looked up before a desk lends its store.
 """
 
 import hashlib
 import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Hashable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Hashable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
@@ -23,13 +25,19 @@ from typing import Annotated, Any, Final, get_args, get_origin
 from fastapi import Depends
 from starlette.requests import Request as HttpRequest
 
+from agi_router.bindings.model import Binding
+from agi_router.bindings.modes import Parties
+from agi_router.bindings.policy import NumberPolicy
 from agi_router.bindings.store import BindingStore
+from agi_router.bindings.terms import Terms
 from agi_router.calls.refusal_limit import RefusalLimit
 from agi_router.db.connection import Queries
+from agi_router.doors.http.known_keys import KnownKeys
 from agi_router.doors.http.options import Options
 from agi_router.doors.http.pool import StorePool
 from agi_router.doors.http.problems import Problem
 from agi_router.errors import ApiKeyNotFound, SealError
+from agi_router.keys.ring import KeyRing
 from agi_router.records.audit import Audit, AuditEntry
 from agi_router.tenants.api_key_store import ApiKeyStore, FoundKey
 from agi_router.tenants.api_keys import (
@@ -53,12 +61,15 @@ from agi_router.tenants.signature import (
 
 __all__ = [
     "NOBODY",
+    "Claim",
     "Desk",
     "Door",
     "Needs",
     "address_of",
     "admit",
     "admit_key",
+    "claim_of",
+    "digest_nonce",
     "find_key",
     "open_secret",
     "signed_part",
@@ -67,6 +78,7 @@ __all__ = [
 ]
 
 _MINUTE: Final = timedelta(minutes=1)
+_ANY: Final = NumberPolicy()
 NOBODY: Final = hashlib.sha256(b"agi_router nobody").hexdigest().encode()
 """What a signature is checked with where there is no key: it takes as long, and nobody has it."""
 
@@ -88,6 +100,8 @@ class Door:
         self._asked = RefusalLimit(options.rate)
         self._wrong = RefusalLimit(options.wrong_keys)
         self._lock = threading.Lock()
+        self.known = KnownKeys()
+        """Keys that were shown a moment ago."""
 
     def check_address(self, address: Address) -> None:
         """
@@ -137,16 +151,121 @@ class Door:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """
+    What is to be looked at yet: the key of a request is one that stood a moment ago.
+    """
+
+    prove: Callable[[], FoundKey]
+    """Looks the key up as ever, and takes the nonce; raises :exc:`Problem`."""
+    nonce: bytes | None = None
+    """Digest of the nonce; :obj:`None`: the request is not signed."""
+    signed_at: str | None = None
+
+
 class Desk:
     """
     What one request works with: a store, and who asks.
+
+    Args:
+        store: Of what the key reaches, and of nothing else.
+        found: The key.
+        request_id: Of the request.
+        options: As the operator has set them.
+        claim: What is to be looked at yet, before anything else is.
     """
 
-    store: BindingStore
-    """Of what the key reaches, and of nothing else."""
-    key: ApiKey
-    request_id: str
-    options: Options
+    def __init__(
+        self,
+        *,
+        store: BindingStore,
+        found: FoundKey,
+        request_id: str,
+        options: Options,
+        claim: Claim | None = None,
+    ) -> None:
+        self._store = store
+        self._claim = claim
+        self._needed: KeyScope | None = None
+        self.key = found.key
+        """Who asks."""
+        self.now = found.now
+        """When that was, by the database's clock."""
+        self.request_id = request_id
+        self.options = options
+
+    @property
+    def store(self) -> BindingStore:
+        """
+        Of what the key reaches, and of nothing else.
+
+        Raises:
+            Problem: Whoever asks may not, as it turns out now.
+        """
+        self.prove()
+        return self._store
+
+    def prove(self) -> None:
+        """
+        Look now whether the key stands, if nobody has.
+
+        Raises:
+            Problem: It does not.
+        """
+        if self._claim is not None:
+            self.key = self._claim.prove().key
+            if self._needed is not None:
+                self.require(self._needed)
+            self._claim = None
+
+    @property
+    def keys(self) -> KeyRing:
+        """
+        The keys that numbers and names are hashed by.
+        """
+        return self._store.keys
+
+    def bind_at_once(
+        self,
+        parties: Parties,
+        terms: Terms,
+        life: timedelta | None,
+        *,
+        choice: NumberPolicy = _ANY,
+        beside: Mapping[str, Any],
+        tell: Callable[[Binding, Collection[str]], tuple[Mapping[str, str], str]],
+    ) -> tuple[Mapping[str, str], str] | None:
+        """
+        Bind by the one statement that looks at the key too.
+
+        Args:
+            parties: See :meth:`agi_router.bindings.bind.BindingMaking.make_asked`.
+            terms: Ditto.
+            life: Ditto.
+            choice: Ditto.
+            beside: *status* of the answer; *name* and *payload*, if it is to be kept; *pool*, of
+                which name the tenant must have none.
+            tell: Writes headers and body of the answer.
+
+        Returns:
+            Both as they are kept; :obj:`None`: nothing was done, and the key not looked at.
+        """
+        claim = self._claim
+        looked_at = {
+            "api_key": self.key.id,
+            "api_scope": self._needed,
+            "nonce": None if claim is None else claim.nonce,
+            "signed_at": None if claim is None else claim.signed_at,
+            "pool": None,
+            "name": None,
+            "payload": None,
+        }
+        done = self._store.make_asked(
+            parties, terms, life, choice=choice, beside={**looked_at, **beside}, tell=tell
+        )
+        if done is not None:
+            self._claim = None
+        return done
 
     @property
     def tenant(self) -> str | None:
@@ -160,7 +279,8 @@ class Desk:
         """
         The queries of this request's connection, within what the key reaches.
         """
-        return Queries(self.store.connection, self.store.scope.values)
+        store = self.store
+        return Queries(store.connection, store.scope.values)
 
     def require(self, scope: KeyScope) -> None:
         """
@@ -171,6 +291,7 @@ class Desk:
         """
         if not self.key.allows(scope):
             raise Problem.of_door("scope_missing")
+        self._needed = scope
 
     def audit(self, act: str, subject: str) -> None:
         """
@@ -243,6 +364,7 @@ def admit(
     scope: KeyScope,
     *,
     known: Sequence[Any] = (),
+    trusting: bool = False,
 ) -> Desk:
     """
     Let somebody in.
@@ -253,6 +375,8 @@ def admit(
         borrowed: Gives the store back that is lent.
         scope: What the key has to have.
         known: What the query may say.
+        trusting: Whether a key that stood a moment ago will do; whoever serves then has
+            :meth:`Desk.prove` called at last.
 
     Raises:
         Problem: Nobody may ask so.
@@ -264,15 +388,26 @@ def admit(
     if authorization is None:
         raise _unknown("credentials_missing")
     store = borrowed.enter_context(door.stores.lend())
-    found = _authenticate(request, store, authorization, address, door)
+
+    def prove() -> FoundKey:
+        return _authenticate(request, store, authorization, address, door)
+
+    trusted = trusting and not request.scope["query_string"] and _is_json(request)
+    recalled = _recall(request, store, authorization, address, door) if trusted else None
+    if recalled is None or not recalled[0].key.allows(scope):
+        found, claim = prove(), None
+    else:
+        found, stamp = recalled
+        claim = claim_of(found, stamp, prove)
     key = found.key
     request.state.key = key.id
     request.state.headers = door.count(key)
     desk = Desk(
         store=store.within(found.scope),
-        key=key,
+        found=found,
         request_id=request.state.id,
         options=door.options,
+        claim=claim,
     )
     desk.require(scope)
     if request.state.body and not _is_json(request):
@@ -280,6 +415,48 @@ def admit(
     if request.scope["query_string"]:
         _check_query(request, known)
     return desk
+
+
+def claim_of(found: FoundKey, stamp: Stamp | None, prove: Callable[[], FoundKey]) -> Claim:
+    """
+    What is to be looked at yet, of a key that stood a moment ago.
+
+    Args:
+        found: The key.
+        stamp: What is good once, where it has signed.
+        prove: See :class:`Claim`.
+    """
+    if stamp is None:
+        return Claim(prove=prove)
+    nonce = digest_nonce(found.key.id, stamp)
+    return Claim(prove=prove, nonce=nonce, signed_at=stamp.date)
+
+
+def _recall(
+    request: HttpRequest, store: BindingStore, authorization: str, address: Address, door: Door
+) -> tuple[FoundKey, Stamp | None] | None:
+    """
+    The key that is shown, if it stood a moment ago, and what is good once of a signature.
+
+    Whatever is not right is told by the look-up that follows.
+    """
+    scheme, _, shown = authorization.partition(" ")
+    stamp = None
+    if scheme.lower() == "bearer":
+        key_id, secret = parse_bearer(shown.strip()) or ("", "")
+        found = door.known.recall(key_id)
+        if found is None or found.digest is None or not same_secret(secret, found.digest):
+            return None
+    else:
+        try:
+            signature = parse_signature(authorization)
+            found = door.known.recall(signature.key_id)
+            if found is None or (own := open_secret(store, found)) is None:
+                return None
+            stamp = verify(signed_part(request), signature, own, now=found.now)
+        except SignatureInvalid:
+            return None
+    return (found, stamp) if found.key.admits(address) else None
 
 
 def _authenticate(
@@ -297,7 +474,7 @@ def _authenticate(
         if problem.code == "credentials_invalid":
             door.note_wrong(address)
         raise
-    return admit_key(found, keys, address)
+    return door.known.keep(admit_key(found, keys, address))
 
 
 def admit_key(found: FoundKey, keys: ApiKeyStore, address: Address) -> FoundKey:
@@ -389,6 +566,13 @@ def signed_part(request: HttpRequest) -> Request:
     )
 
 
+def digest_nonce(key_id: str, stamp: Stamp) -> bytes:
+    """
+    What is kept of a nonce.
+    """
+    return hashlib.sha256(f"{key_id}\n{stamp.date}\n{stamp.nonce}".encode()).digest()
+
+
 def take_nonce(store: BindingStore, key_id: str, stamp: Stamp) -> None:
     """
     Take a nonce, which nobody can take again while its date is good.
@@ -401,8 +585,7 @@ def take_nonce(store: BindingStore, key_id: str, stamp: Stamp) -> None:
     Raises:
         Problem: It was taken before; or the database has crashed since, and cannot tell.
     """
-    digest = hashlib.sha256(f"{key_id}\n{stamp.date}\n{stamp.nonce}".encode()).digest()
-    asked = {"key": key_id, "digest": digest, "date": stamp.date}
+    asked = {"key": key_id, "digest": digest_nonce(key_id, stamp), "date": stamp.date}
     row = Queries(store.connection).row("take_nonce", asked)
     if row is not None and row["taken"]:
         return

@@ -2,13 +2,14 @@
 ``/v1/bindings`` and ``/v1/orders``: bindings are made, changed, ended and looked at.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
+from agi_router.bindings.bind import wished_terms
 from agi_router.bindings.model import Binding, BindingId
 from agi_router.bindings.policy import NumberPolicy
 from agi_router.bindings.requests import BindRequest
@@ -18,9 +19,11 @@ from agi_router.doors.http.answers import (
     answer,
     binding_answer,
     etag,
+    etag_of_body,
     matched,
     page,
     read_version,
+    write,
 )
 from agi_router.doors.http.auth import Desk, Needs
 from agi_router.doors.http.bodies import (
@@ -40,7 +43,7 @@ from agi_router.doors.http.bodies import (
     read_request,
     read_time,
 )
-from agi_router.doors.http.idempotency import KEYED, answer_once
+from agi_router.doors.http.idempotency import KEYED, Made, answer_once, keep_once
 from agi_router.doors.http.outs import BatchOut, BindingOut, BindingsOut, answers
 from agi_router.doors.http.problems import FieldFault, Problem, problem_of
 from agi_router.errors import AgiRouterError, BindingChanged, BindingNotFound, ExpiryInvalid
@@ -80,10 +83,43 @@ def create_binding(body: BindingIn, request: Request, desk: _Writes) -> Response
 
     def make() -> tuple[int, Any, dict[str, str]]:
         made = _bind(body, desk)
-        place = {"Location": f"/v1/bindings/{made.id}", "ETag": etag(made)}
-        return 201, describe_binding(made), place
+        return 201, describe_binding(made), _place(made)
 
-    return answer_once(request, desk, make)
+    def at_once(kept: Mapping[str, Any]) -> Made | None:
+        if body.pool is not None:
+            return None
+        try:
+            asked, choice = _read(body, desk)
+        # It is told step by step.
+        except (Problem, AgiRouterError):
+            return None
+        if (asked.x, asked.y) != (None, None):
+            return None
+        terms, life = wished_terms(asked, default_ttl=desk.options.ttl)
+        done = desk.bind_at_once(
+            asked.parties,
+            terms,
+            life,
+            choice=choice,
+            beside={"status": 201, **kept},
+            tell=_tell,
+        )
+        return None if done is None else (201, done[1], done[0])
+
+    kept = keep_once(request, desk, make, at_once=at_once)
+    # It is kept as it was made, in its first version.
+    return kept.response(ETag=etag_of_body(1, kept.body.encode()))
+
+
+def _place(made: Binding) -> dict[str, str]:
+    return {"Location": f"/v1/bindings/{made.id}"}
+
+
+def _tell(made: Binding, unknown: Collection[str]) -> tuple[dict[str, str], str]:
+    """
+    What is answered where it is made, but for what is not known yet.
+    """
+    return _place(made), write({**describe_binding(made), **dict.fromkeys(unknown)}).decode()
 
 
 @router.post(

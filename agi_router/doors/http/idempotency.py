@@ -22,7 +22,7 @@ from agi_router.doors.http.answers import write
 from agi_router.doors.http.auth import Desk
 from agi_router.doors.http.problems import Problem
 
-__all__ = ["KEYED", "Kept", "Made", "answer_once", "do_once", "keep_once"]
+__all__ = ["KEYED", "AtOnce", "Kept", "Made", "answer_once", "do_once", "keep_once", "only_name"]
 
 _HEADER: Final = "Idempotency-Key"
 
@@ -45,8 +45,14 @@ KEYED: Final[dict[str, Any]] = {
 _KEY = re.compile(r'"?([!#-~]{1,128})"?')
 
 
-Made = tuple[int, str, dict[str, str]]
+Made = tuple[int, str, Mapping[str, str]]
 """Status, body and headers of an answer."""
+
+AtOnce = Callable[[Mapping[str, Any]], Made | None]
+"""
+Makes something and keeps the answer by one statement, which is given the names of both; tells
+:obj:`None` where nothing was done.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,16 +67,19 @@ class Kept:
     again: bool
     """Whether it was answered before."""
 
-    def response(self) -> Response:
+    def response(self, **headers: str) -> Response:
         """
         The answer, which says whether it was given before.
+
+        Args:
+            headers: More of them.
         """
         again = {"Idempotency-Replayed": "true"} if self.again else {}
         return Response(
             self.body,
             status_code=self.status,
             media_type="application/json",
-            headers={**self.headers, **again},
+            headers={**self.headers, **again, **headers},
         )
 
 
@@ -92,10 +101,20 @@ def answer_once(
 
 
 def keep_once(
-    request: Request, desk: Desk, make: Callable[[], tuple[int, Any, dict[str, str]]]
+    request: Request,
+    desk: Desk,
+    make: Callable[[], tuple[int, Any, dict[str, str]]],
+    *,
+    at_once: AtOnce | None = None,
 ) -> Kept:
     """
     The same, for whoever tells more than what is kept.
+
+    Args:
+        request: With its ``Idempotency-Key``.
+        desk: Who asks.
+        make: Makes it, in the transaction that is open; returns status, body and headers.
+        at_once: Makes it in most cases; it is tried first.
 
     Raises:
         Problem: There is no key, or it was used for another request.
@@ -106,16 +125,38 @@ def keep_once(
     owner = (desk.tenant or "").encode()
     asked = json.dumps(json.loads(request.state.body), sort_keys=True).encode()
 
+    name = (owner, match[1].encode())
+    payload = (owner, request.state.action.encode(), asked)
+    if at_once is not None and (kept := only_name(desk, name, payload)) is not None:
+        done = at_once(kept)
+        if done is not None:
+            status, body, headers = done
+            return Kept(status=status, body=body, headers=headers, again=False)
+
     def made() -> Made:
         status, body, headers = make()
         return status, write(body).decode(), headers
 
-    return do_once(
-        desk,
-        name=(owner, match[1].encode()),
-        payload=(owner, request.state.action.encode(), asked),
-        make=made,
-    )
+    return do_once(desk, name=name, payload=payload, make=made)
+
+
+def only_name(
+    desk: Desk, name: Sequence[bytes], payload: Sequence[bytes]
+) -> Mapping[str, Any] | None:
+    """
+    The *name* under which an answer is kept, and its *payload*, as the query ``bind_asked`` does.
+
+    Args:
+        desk: Who asks.
+        name: See :func:`do_once`.
+        payload: See :func:`do_once`.
+
+    Returns:
+        Both; :obj:`None` where it could be kept under a name of an older key, too.
+    """
+    names = desk.keys.request_tags(b"name", *name)
+    payloads = desk.keys.request_tags(b"payload", *payload)
+    return {"name": names[0], "payload": payloads[0]} if len(names) == 1 else None
 
 
 def do_once(
@@ -150,6 +191,11 @@ def do_once(
                 status=known["status"], body=known["body"], headers=known["headers"], again=True
             )
         status, body, headers = make()
-        kept = {"name": names[0], "status": status, "headers": json.dumps(headers), "body": body}
+        kept = {
+            "name": names[0],
+            "status": status,
+            "headers": json.dumps(dict(headers)),
+            "body": body,
+        }
         queries.row("keep_answer", kept)
     return Kept(status=status, body=body, headers=headers, again=False)

@@ -24,7 +24,7 @@ BEGIN
     made.calls_settled := 0;
     made.sequence := 0;
     made.begins_at := now();
-    made.expires_at := _now + _life;
+    made.expires_at := made.begins_at + _life;
     made.state := 'active';
     made.version := 1;
     SELECT t.id, 'binding.created' = ANY (t.told)
@@ -105,4 +105,4 @@ EXCEPTION
         RETURN;
 END
 $$;
-COMMENT ON FUNCTION agi_router.bind_drawn IS 'Makes bindings of a tenant in one block, under these keys, each on the number drawn for it; one that cannot be had so is left out. _terms: columns of each by name, its id among them; one without an end lives for _life. _id, _drawn, _tags: of each, the number drawn, which no other has, and the tags of its callers under every key. _binding_id and the arrays behind it: their routes. None is made where somebody is faster, a row is refused, or these are not the current keys. _stride: if none is made, look through numbers that lie so far apart, and tell one that the first of the bindings could be made on; it begins at no time';
+COMMENT ON FUNCTION agi_router.bind_drawn IS 'Makes bindings of a tenant in one block, under these keys, each on the number drawn for it; one that cannot be had so is left out. _terms: columns of each by name, its id among them; one without an end lives for _life from its beginning. _id, _drawn, _tags: of each, the number drawn, which no other has, and the tags of its callers under every key. _binding_id and the arrays behind it: their routes. None is made where somebody is faster, a row is refused, or these are not the current keys. _stride: if none is made, look through numbers that lie so far apart, and tell one that the first of the bindings could be made on; it begins at no time';

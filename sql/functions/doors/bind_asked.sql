@@ -1,0 +1,63 @@
+CREATE OR REPLACE FUNCTION agi_router.bind_asked(
+    _block bigint, _api_key text, _api_scope text, _nonce bytea, _signed_at timestamptz, _pool text, _name bytea,
+    _payload bytea, _status integer, _headers jsonb, _answer text,
+    _tag_key integer, _seal_key integer, _tenant text, _digit integer, _terms jsonb,
+    _life interval, _longest interval, _number_quarantine interval, _party_quarantine interval, _scope integer,
+    _stride integer, _id bigint[], _drawn bigint[], _tags text[], _binding_id bigint[], _x_number bigint[],
+    _caller_tag bigint[], _shown bigint[], _side text[], _callee bytea[], _callee_tags text[], _caller bytea[])
+RETURNS TABLE (id bigint, x_number bigint, begins_at timestamptz, body text)
+LANGUAGE plpgsql AS $$
+-- In the order of those who ask step by step: the nonce, the name of the answer, the binding. Whatever is not
+-- as it should be, nothing is left of what was done, and the caller finds out step by step what it is.
+DECLARE
+    _made record;
+BEGIN
+    PERFORM k.id
+       FROM agi_router.api_key k
+      WHERE k.id = _api_key AND k.state = 'active' AND k.expires_at > clock_timestamp() AND _api_scope = ANY (k.scopes);
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    IF _pool IS NOT NULL THEN
+        PERFORM p.id
+           FROM agi_router.pool p
+           JOIN agi_router.tenant t ON t.id = p.tenant_id
+          WHERE p.name = _pool AND t.name = _tenant;
+        IF FOUND THEN
+            RETURN;
+        END IF;
+    END IF;
+    IF _nonce IS NOT NULL AND NOT (SELECT n.taken FROM agi_router.take_nonce(_api_key, _nonce, _signed_at) n) THEN
+        RETURN;
+    END IF;
+    -- In JSON no text holds these words: its quotes are written otherwise.
+    body := replace(_answer, '"begins_at":null', '"begins_at":"' || agi_router.write_time(now()) || '"');
+    IF _life IS NOT NULL THEN
+        body := replace(body, '"expires_at":null',
+                        '"expires_at":"' || agi_router.write_time(now() + _life) || '"');
+    END IF;
+    IF _name IS NOT NULL THEN
+        INSERT INTO agi_router.answer (name, payload, status, headers, body)
+        VALUES (_name, _payload, _status, _headers, bind_asked.body)
+            ON CONFLICT DO NOTHING;
+        IF NOT FOUND THEN
+            DELETE FROM agi_router.nonce n WHERE n.digest = _nonce;
+            RETURN;
+        END IF;
+    END IF;
+    SELECT d.* INTO _made
+      FROM agi_router.bind_drawn(
+           _block, _tag_key, _seal_key, _tenant, _digit, _terms, _life, _longest, _number_quarantine,
+           _party_quarantine, _scope, _stride, _id, _drawn, _tags, _binding_id, _x_number, _caller_tag, _shown,
+           _side, _callee, _callee_tags, _caller) d;
+    IF _made.begins_at IS NULL THEN
+        DELETE FROM agi_router.answer a WHERE a.name = _name;
+        DELETE FROM agi_router.nonce n WHERE n.digest = _nonce;
+        body := NULL;
+    END IF;
+    IF _made.id IS NOT NULL THEN
+        RETURN QUERY SELECT _made.id, _made.x_number, _made.begins_at, bind_asked.body;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION agi_router.bind_asked IS 'Makes one binding by bind_drawn, as somebody asks for it who has shown an API key: if that is in force still and has the scope, the nonce was not taken (null: none is needed), the tenant has no pool of this name (null: whether or not), and nothing was answered under this name (null: nothing is kept). Keeps the answer, in which it writes the times for null. No row, or one that begins at no time as of bind_drawn: nothing was done';
