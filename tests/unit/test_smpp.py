@@ -565,10 +565,11 @@ async def test_a_bind_without_an_answer(*, closes: bool) -> None:
     """In time, or at once where the connection is closed."""
 
     async def script(peer: Centre) -> None:
-        await peer.take(Command.BIND_TRANSCEIVER)
         if closes:
+            await peer.take(Command.BIND_TRANSCEIVER)
             peer.close()
         else:
+            # On a busy machine it may be given up before anything is sent.
             await peer.gone()
 
     async with centre(script) as port:
