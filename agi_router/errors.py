@@ -44,6 +44,10 @@ What can go wrong, as one tree.
      │   ├─ PoolNotFound      pool_not_found        the tenant has no pool of this name
      │   ├─ PoolExists        pool_exists           the tenant has a pool of this name
      │   ├─ PoolChanged       pool_changed          it has another version by now
+     │   ├─ GroupNotFound     group_not_found       the tenant has no party group of this name
+     │   ├─ GroupExists       group_exists          the tenant has a party group of this name
+     │   ├─ GroupChanged      group_changed         it has another version by now
+     │   ├─ GroupInUse        group_in_use          bindings by it live, or as many as may
      │   ├─ NoNumberAvailable no_number_available   no 700 number is free
      │   ├─ EventNotFound     event_not_found       no event has this id
      │   ├─ MessageNotFound   message_not_found     no text has this id
@@ -101,6 +105,10 @@ __all__ = [
     "FeedExists",
     "FeedInvalid",
     "FeedNotFound",
+    "GroupChanged",
+    "GroupExists",
+    "GroupInUse",
+    "GroupNotFound",
     "JournalError",
     "KeyInUse",
     "KeyMismatch",
@@ -490,6 +498,30 @@ class PoolExists(StoreError):
 class PoolChanged(StoreError):
     """
     The pool was changed since it was read; read it again.
+    """
+
+
+class GroupNotFound(StoreError):
+    """
+    The tenant has no party group of this name.
+    """
+
+
+class GroupExists(StoreError):
+    """
+    The tenant has a party group of this name already.
+    """
+
+
+class GroupChanged(StoreError):
+    """
+    The party group was changed since it was read; read it again.
+    """
+
+
+class GroupInUse(StoreError):
+    """
+    Bindings by this party group live; end them, or wait until they end.
     """
 
 

@@ -22,6 +22,7 @@ from agi_router.bindings.draw import (
     terms_columns,
 )
 from agi_router.bindings.expiry import LONGEST_LIFE, check_expiry
+from agi_router.bindings.group_members import GroupSharing
 from agi_router.bindings.model import Binding
 from agi_router.bindings.modes import Parties, compile_routes
 from agi_router.bindings.parties import mode_columns
@@ -51,7 +52,7 @@ _POLICY = NumberPolicy()
 _UNSAID = datetime.max.replace(tzinfo=UTC)
 
 
-class BindingMaking(NumberDrawing):
+class BindingMaking(NumberDrawing, GroupSharing):
     """
     Binding parties on numbers, given or chosen.
     """
@@ -84,6 +85,8 @@ class BindingMaking(NumberDrawing):
             TenantNotFound: There is no such tenant, or it is suspended.
             BlockNotFound: *x* lies in no block of ours, or in none of its pool's.
             PoolNotFound: The tenant has no pool of this name.
+            GroupNotFound: The tenant has no party group of this name.
+            GroupInUse: As many bindings live by it as may.
             RequestInvalid: The pool has another mode or operator digit than is asked for.
             BindingConflict: A party is on *x* already.
             NumberResting: A binding on *x* ended not long ago.
@@ -268,7 +271,7 @@ class BindingMaking(NumberDrawing):
             )
         try:
             return self._under_current_keys(
-                lambda: self._bind_parties(parties, terms, x, y, choice, tried=tried)
+                lambda: self._bind_by_group(parties, terms, x, y, choice, tried=tried)
             )
         except (BindingConflict, NumberResting):
             # Somebody may have come to the number meanwhile.
@@ -292,6 +295,23 @@ class BindingMaking(NumberDrawing):
         pool.check_mode(mode)
         pool.check_numbers(numbers)
         return pool.narrow(choice)
+
+    def _bind_by_group(
+        self,
+        parties: Parties,
+        terms: Terms,
+        x: XNumber | None,
+        y: XNumber | None,
+        choice: NumberPolicy,
+        *,
+        tried: Block | None,
+    ) -> Binding:
+        if parties.group is None:
+            return self._bind_parties(parties, terms, x, y, choice, tried=tried)
+        # Who is in the group stays so until it is bound.
+        with self._queries.transaction():
+            whole = parties.with_members(self._share_group(terms.tenant, parties.group))
+            return self._bind_parties(whole, terms, x, y, choice, tried=tried)
 
     def _bind_parties(
         self,

@@ -123,6 +123,7 @@ class TermsChanging(BindingListing):
             found.mode,
             sides[Side.A],
             () if alone else sides[Side.B],
+            group=found.group,
             tenant=found.tenant,
             order_id=order_id,
             keys=self.keys,

@@ -68,11 +68,12 @@ def can_draw(parties: Parties, choice: NumberPolicy) -> bool:
     """
     Whether a number may be drawn for *parties* without a look at what else there is.
 
-    Strangers' numbers are free of others, two numbers are chosen one after the other, and who asks
-    for the same number again, or for another one, asks what was before.
+    Who is in a party group is looked up first. Strangers' numbers are free of others, two numbers
+    are chosen one after the other, and who asks for the same number again, or for another one,
+    asks what was before.
     """
     plain = choice == NumberPolicy(operator_digit=choice.operator_digit)
-    return plain and parties.numbers == 1 and not parties.mode.open
+    return plain and parties.numbers == 1 and not parties.mode.open and parties.group is None
 
 
 class NumberDrawing(RouteConflicts):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from agi_router.bindings.terms import TERMS, Kind, Name, Span, Words
-from agi_router.bindings.words import Callback, Mode, check_order_id
+from agi_router.bindings.words import Callback, Mode, check_group, check_order_id
 from agi_router.errors import ModeError
 from agi_router.numbers import PhoneNumber, XNumber, is_extension, parse_members
 from agi_router.tenants.model import check_tenant
@@ -124,8 +124,13 @@ FIELDS: Mapping[str, Field] = {
     "a": Field(about="number of party A; required but for groups", kind=PartyNumber()),
     "g": Field(
         about="numbers of a group's members, with `;`, `、`, `/`, a comma or a space between;"
-        " required for groups",
+        " required for groups, unless `group` is given",
         kind=Members(),
+    ),
+    "group": Field(
+        about="name of the tenant's [party group](modes.md#party-groups) whose members are the"
+        " group",
+        kind=Name(check_group),
     ),
     "callback": Field(
         about="`default`, `last`, `all`, `sequence`: whom B of a group calls back, or A where"

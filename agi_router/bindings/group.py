@@ -54,6 +54,8 @@ class _Group:
     last: tuple[PhoneNumber, ...]
     """Who called last, if that is who is called back."""
     mode: type[Gxb]
+    name: str | None
+    """That of the party group, if it is one."""
 
     @property
     def rings_all(self) -> bool:
@@ -83,7 +85,7 @@ class GroupChanging(BindingListing, RouteConflicts):
             BindingChanged: It has another version by now.
             BindingNotFound: There is no such binding.
             BindingEnded: It is over.
-            ModeError: It has no group, or the group would be too large.
+            ModeError: It has no group of its own, or the group would be too large.
             SameParty: One of them is a member already, is B, or is named twice.
             BindingConflict: One of them is on the group's number by another binding.
             NumberResting: One of them was, not long ago.
@@ -100,6 +102,7 @@ class GroupChanging(BindingListing, RouteConflicts):
             tags = [tag for member in members for tag in self.keys.tags(member)]
             places_of_tags = [(a_number.value, tag) for tag in tags]
             with self._changing(name, places_of_tags, version=version) as group:
+                _check_own(name, group)
                 whole = replace(_parties(group), members=(*group.members, *members))
                 of_all = compile_routes(whole, group.a_number, group.b_number)
                 rows += (row for row in of_all if row.caller in members)
@@ -134,7 +137,7 @@ class GroupChanging(BindingListing, RouteConflicts):
             BindingChanged: It has another version by now.
             BindingNotFound: There is no such binding.
             BindingEnded: It is over.
-            ModeError: It has no group, or no other member.
+            ModeError: It has no group of its own, or no other member.
             MemberNotFound: It has no such member.
         """
         self._under_current_keys(lambda: self._remove_member(name, member, version))
@@ -143,6 +146,7 @@ class GroupChanging(BindingListing, RouteConflicts):
     def _remove_member(self, name: BindingId, member: PhoneNumber, version: int | None) -> None:
         self._find_group(name)
         with self._changing(name, version=version) as group:
+            _check_own(name, group)
             tag = _member(name, group, member)
             if len(group.members) == 1:
                 raise ModeError("a group keeps at least one member; unbind it instead")
@@ -261,15 +265,21 @@ class GroupChanging(BindingListing, RouteConflicts):
         """
         The routes of a locked binding, brought under the current keys: its rows are of one key.
         """
-        values = {"block": [name.block.value], "id": [name.id]}
+        return self._routes_under_current_keys([name])
+
+    def _routes_under_current_keys(self, names: Sequence[BindingId]) -> list[dict[str, Any]]:
+        """
+        The routes of several bindings, brought under the current keys; those are held by it.
+        """
+        values = {"block": [each.block.value for each in names], "id": [each.id for each in names]}
         routes = self._queries.rows("list_routes", values)
         columns = ("callee", "caller", "last_callee")
         sealed = [route[column] for route in routes for column in columns]
         if all(each is None or each[:3] == self.keys.header for each in sealed):
             return routes
         renewal = Renewal(self._queries, self.keys)
-        renewal.renew([name])
-        for _, why in renewal.left:
+        renewal.renew(names)
+        for name, why in renewal.left:
             raise StoreError(f"binding {name} cannot be brought under the current keys: {why}")
         return self._queries.rows("list_routes", values)
 
@@ -296,6 +306,7 @@ class GroupChanging(BindingListing, RouteConflicts):
             callees=open_callees(back, self.keys),
             last=open_last_caller(back, self.keys, mode=Mode(row["mode"])),
             mode=mode,
+            name=row["party_group"],
         )
 
     def _call_back(
@@ -318,6 +329,19 @@ class GroupChanging(BindingListing, RouteConflicts):
 
 def _parties(group: _Group) -> Gxb:
     return group.mode(members=tuple(group.members), b=group.b, callback=group.callback)
+
+
+def _check_own(name: BindingId, group: _Group) -> None:
+    """
+    Make sure that the members are the binding's alone.
+
+    Raises:
+        ModeError: Its side A is a party group.
+    """
+    if group.name is not None:
+        raise ModeError(
+            f"the members of binding {name} are those of party group {group.name}: change that"
+        )
 
 
 def _member(name: BindingId, group: _Group, member: PhoneNumber) -> int:

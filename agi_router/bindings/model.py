@@ -93,6 +93,8 @@ class Binding(Terms):
     messages_used: int
     version: int
     """How often somebody has said what is agreed."""
+    group: str | None
+    """The name of the party group that is side A; :obj:`None`: it has members of its own."""
     callback: Callback | None
     callback_window: timedelta | None
     extension: str | None

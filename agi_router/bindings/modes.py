@@ -70,6 +70,8 @@ class Said(NamedTuple):
     name: str
     """The attribute of the class."""
     needed: bool
+    instead: str | None
+    """The word that may be said instead of a needed one."""
     about: str
     """What it is in this mode, for people."""
     only: tuple[StrEnum, ...]
@@ -79,9 +81,13 @@ class Said(NamedTuple):
 
 
 def _about(
-    about: str, *, word: str | None = None, only: tuple[StrEnum, ...] = ()
+    about: str,
+    *,
+    word: str | None = None,
+    only: tuple[StrEnum, ...] = (),
+    instead: str | None = None,
 ) -> dict[str, Any]:
-    return {"about": about, "word": word, "only": only}
+    return {"about": about, "word": word, "only": only, "instead": instead}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +119,13 @@ class Parties(ABC):
         The words that have to be said.
         """
         return tuple(each.word for each in _said(cls) if each.needed)
+
+    @classmethod
+    def instead(cls) -> Mapping[str, str]:
+        """
+        The words that have to be said unless another one is, and not both.
+        """
+        return {each.word: each.instead for each in _said(cls) if each.instead is not None}
 
     @classmethod
     def may(cls) -> tuple[str, ...]:
@@ -175,6 +188,13 @@ class Parties(ABC):
         return None
 
     @property
+    def group(self) -> str | None:
+        """
+        The name of the party group that is side A.
+        """
+        return None
+
+    @property
     def callback(self) -> Callback | None:
         """
         Who is called back, where that is not plain.
@@ -207,7 +227,18 @@ class Parties(ABC):
         """
         Whether an import may load it among many; by itself it has columns that others lack.
         """
-        return not self.mode.open and self.y_ttl is None
+        return not self.mode.open and self.y_ttl is None and self.group is None
+
+    def with_members(self, members: tuple[PhoneNumber, ...]) -> "Parties":
+        """
+        The same, where side A is a party group with these members.
+
+        Raises:
+            SameParty: B is one of them.
+            ModeError: There is none, or the default is none of them.
+        """
+        del members
+        return self
 
     def with_extension(self, choose: Callable[[], str]) -> "Parties":
         """
@@ -223,10 +254,11 @@ def _said(parties: type[Parties]) -> tuple[Said, ...]:
         Said(
             word=each.metadata["word"] or each.name,
             name=each.name,
-            needed=each.default is MISSING,
+            needed=each.default is MISSING or each.metadata["instead"] is not None,
+            instead=each.metadata["instead"],
             about=each.metadata["about"],
             only=each.metadata["only"],
-            default=None if each.default is MISSING else each.default,
+            default=None if each.default in {MISSING, ()} else each.default,
         )
         for each in fields(parties)
     )
@@ -355,6 +387,9 @@ class Gxb(Parties):
     """
     Every member of a group reaches B through X; B, dialling X, reaches whom *callback* says.
 
+    The group is the binding's own, or a party group of its tenant. Of that only the name is known
+    until the store says who is in it, by :meth:`with_members`.
+
     Raises:
         SameParty: B is a member, or a member is named twice.
         ModeError: The group is empty or too large, or the default is no member or of no use.
@@ -367,11 +402,19 @@ class Gxb(Parties):
     examples: ClassVar[tuple[str, ...]] = (
         "--g - --b - --callback last --window 30m --default - --ttl 2h",
         "--g - --b - --callback sequence --ring 15s",
+        "--group night-shift --b - --ttl 2h",
     )
     members: tuple[PhoneNumber, ...] = field(
+        default=(),
         metadata=_about(
-            "mobile number of a member, or several with commas; as often as needed", word="g"
-        )
+            "mobile number of a member, or several with commas; as often as needed; or give group",
+            word="g",
+            instead="group",
+        ),
+    )
+    group: str | None = field(
+        default=None,
+        metadata=_about("name of the tenant's party group whose members are the group"),
     )
     b: PhoneNumber = field(metadata=_about("mobile number of party B"))
     callback: Callback = field(
@@ -389,13 +432,24 @@ class Gxb(Parties):
     def __post_init__(self) -> None:
         if len({*self.members, self.b}) != len(self.members) + 1:
             raise SameParty("the members of a group and B must all be different numbers")
-        if not 1 <= len(self.members) <= GROUP_MAX:
+        named = self.group is not None and not self.members
+        if not named and not 1 <= len(self.members) <= GROUP_MAX:
             raise ModeError(f"a group has 1 to {GROUP_MAX} members")
         if self.rings_all and self.default is not None:
             raise ModeError("a group all of whose members ring has no default member")
         _check_window(self.callback, self.window)
-        if self.default is not None and self.default not in self.members:
+        if self.default is not None and self.default not in self.members and not named:
             raise ModeError("the default is to be a member of the group")
+
+    def with_members(self, members: tuple[PhoneNumber, ...]) -> Parties:
+        """
+        Itself with the members of its party group, if it has one.
+        """
+        if self.group is None:
+            return self
+        if not members:
+            raise ModeError(f"party group {self.group} has no members yet: add one first")
+        return replace(self, members=members)
 
     @property
     def side_a(self) -> tuple[PhoneNumber, ...]:

@@ -36,6 +36,7 @@ def mode_columns(parties: Parties, a_number: XNumber) -> dict[str, Any]:
     """
     return {
         "mode": parties.mode,
+        "party_group": parties.group,
         "callback": parties.callback,
         "callback_window": seconds(parties.window),
         "extension": parties.extension,
@@ -109,6 +110,7 @@ def parties_of(binding: Binding, called_back: Sequence[PhoneNumber]) -> Parties:
         "a": next(iter(sides[Side.A]), None),
         "b": next(iter(sides[Side.B]), None),
         "members": tuple(called_back if rings_all and called_back else sides[Side.A]),
+        "group": binding.group,
         "callback": binding.callback,
         "default": next(iter(called_back), None) if not rings_all else None,
         "window": binding.callback_window,

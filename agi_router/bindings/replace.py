@@ -1,15 +1,19 @@
 """
-How one who is A, or B, is replaced by another while the binding lives.
+How one who is A, or B, is replaced by another while the binding lives; or its party group.
 
 All routes of the binding are made anew, in one transaction that holds it: whoever left has none.
 """
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import psycopg
 
 from agi_router.bindings.conflicts import place_columns
 from agi_router.bindings.group import GroupChanging
+from agi_router.bindings.group_members import GroupSharing
 from agi_router.bindings.model import Binding, BindingId, RouteRow
-from agi_router.bindings.modes import compile_routes, replace_party
+from agi_router.bindings.modes import Gxb, Parties, compile_routes, group_of, replace_party
 from agi_router.bindings.names import name_values
 from agi_router.bindings.parties import open_callees, parties_of
 from agi_router.bindings.rows import find_back, order_tags, route_columns, seal_routes
@@ -24,7 +28,7 @@ __all__ = ["PartyReplacing"]
 _TRIES = 5
 
 
-class PartyReplacing(GroupChanging):
+class PartyReplacing(GroupChanging, GroupSharing):
     """
     Replacing a party.
     """
@@ -53,9 +57,39 @@ class PartyReplacing(GroupChanging):
             BindingConflict: Who comes is on the number already, by another binding.
             NumberResting: Who comes was, not long ago.
         """
+        return self._replacing(name, version, lambda: self._replace(name, side, number, version))
+
+    def set_group(self, name: BindingId, group: str, *, version: int | None = None) -> Binding:
+        """
+        Let a party group be side A, instead of another one or of members of the binding's own.
+
+        A call that is up goes on. Nobody calls back who called last, and who is called back by
+        default is so still only if the group has it.
+
+        Args:
+            name: The binding.
+            group: The name of a party group of its tenant.
+            version: The one that the binding is to have still.
+
+        Raises:
+            BindingNotFound: There is none.
+            BindingEnded: It is over already.
+            BindingChanged: It has another version by now.
+            GroupNotFound: Its tenant has no party group of this name.
+            GroupInUse: As many bindings live by it as may.
+            ModeError: The binding has no group, or nobody is in the new one.
+            SameParty: B is in it.
+            BindingConflict: A member is on the number already, by another binding.
+            NumberResting: A member was, not long ago.
+        """
+        return self._replacing(name, version, lambda: self._set_group(name, group, version))
+
+    def _replacing(
+        self, name: BindingId, version: int | None, work: Callable[[], None]
+    ) -> Binding:
         for left in reversed(range(_TRIES)):
             try:
-                self._under_current_keys(lambda: self._replace(name, side, number, version))
+                self._under_current_keys(work)
                 break
             except BindingChanged:
                 if version is not None or not left:
@@ -65,14 +99,54 @@ class PartyReplacing(GroupChanging):
     def _replace(
         self, name: BindingId, side: Side, number: PhoneNumber, version: int | None
     ) -> None:
-        found = self._replaceable(name)
-        if version not in {None, found.version}:
-            raise BindingChanged
+        found = self._replaceable(name, version)
+
+        def change(parties: Parties) -> Parties:
+            return replace_party(parties, side, number)
+
         # Says so where there is nobody to be replaced.
-        replace_party(parties_of(found, ()), side, number)
+        change(parties_of(found, ()))
         a_number, b_number = _numbers(found)
         dialled = a_number if side is Side.A else b_number
-        places = [(dialled.value, tag) for tag in self.keys.tags(number)]
+        self._replace_parties(found, dialled, [number], change)
+
+    def _set_group(self, name: BindingId, group: str, version: int | None) -> None:
+        found = self._replaceable(name, version)
+        if group_of(found.mode) is None:
+            raise ModeError(f"binding {name} has no group: its mode is {found.mode}")
+        if found.group == group:
+            return
+        with self._queries.transaction():
+            # The group before the binding, as all who take both.
+            members = self._share_group(found.tenant, group)
+
+            def change(parties: Parties) -> Parties:
+                assert isinstance(parties, Gxb)  # noqa: S101 - its mode has a group
+                default = parties.default if parties.default in members else None
+                return replace(parties, group=group, default=default).with_members(members)
+
+            present = {party.number for party in found.parties if party.side is Side.A}
+            newcomers = [each for each in members if each not in present]
+            self._replace_parties(found, _numbers(found)[0], newcomers, change)
+
+    def _replace_parties(
+        self,
+        found: Binding,
+        dialled: XNumber,
+        newcomers: Sequence[PhoneNumber],
+        change: Callable[[Parties], Parties],
+    ) -> None:
+        """
+        Write the routes of a binding anew.
+
+        Args:
+            found: The binding.
+            dialled: The number that who comes dials.
+            newcomers: Who comes.
+            change: What becomes of its parties.
+        """
+        name = found.id
+        places = [(dialled.value, tag) for each in newcomers for tag in self.keys.tags(each)]
         joining: list[RouteRow] = []
         try:
             with self._queries.transaction():
@@ -80,30 +154,34 @@ class PartyReplacing(GroupChanging):
                     # Before the binding, as whoever binds there does.
                     self._queries.row("lock_block", {"block": name.block.value})
                 with self._locked(name, places, version=found.version):
-                    self._write(found, side, number, (a_number, b_number), joining)
+                    self._write(found, change, newcomers, joining)
         except psycopg.errors.UniqueViolation as error:
             constraint = error.diag.constraint_name
             if constraint == "route_alone":
                 raise self._not_alone(found.mode, name.block, joining) from None
             raise self._conflict(name.block, joining, constraint) from None
 
-    def _replaceable(self, name: BindingId) -> Binding:
+    def _replaceable(self, name: BindingId, version: int | None) -> Binding:
         """
         A binding whose parties may change.
+
+        Raises:
+            BindingChanged: It has another version.
         """
         found = self.find(name)
         self._check_live(found)
         if found.parent is not None:
             raise ModeError(f"binding {name} was made by a call: change its parent")
         self._check_readable(found)
+        if version not in {None, found.version}:
+            raise BindingChanged
         return found
 
     def _write(
         self,
         found: Binding,
-        side: Side,
-        number: PhoneNumber,
-        numbers: tuple[XNumber, XNumber],
+        change: Callable[[Parties], Parties],
+        newcomers: Sequence[PhoneNumber],
         joining: list[RouteRow],
     ) -> None:
         """
@@ -119,12 +197,12 @@ class PartyReplacing(GroupChanging):
             (),
         )
         before = parties_of(found, called_back)
-        whole = replace_party(before, side, number)
+        whole = change(before)
         if whole == before:
             return
-        rows = compile_routes(whole, *numbers)
-        joining += (row for row in rows if row.caller == number)
-        self._check_rests(found.id, rows, [number])
+        rows = compile_routes(whole, *_numbers(found))
+        joining += (row for row in rows if row.caller in newcomers)
+        self._check_rests(found.id, rows, newcomers)
         back = find_back(whole, rows, self.keys, binding_id=found.id.id)
         # With one key, the key of the table sees to it.
         places = self._places(joining if len(self.keys.tag_keys) > 1 else ())
@@ -139,6 +217,10 @@ class PartyReplacing(GroupChanging):
             **route_columns(seal_routes(rows, self.keys, binding_id=found.id.id, back=back)),
             **place_columns(places),
         }
+        if whole.group != found.group:
+            self._queries.execute(
+                "set_party_group", {**name_values(found.id), "party_group": whole.group}
+            )
         self._queries.row("replace_parties", values)
 
 

@@ -112,12 +112,20 @@ def find_misplaced(
     """
     parties = MODES[mode]
     needs, may = parties.needs(), parties.may()
-    missing = [word for word in needs if word not in said and word not in faulty]
+    instead = parties.instead()
+    there = {*said, *faulty}
+    missing = [word for word in needs if not there & {word, instead.get(word)}]
+    twice = [word for word, other in instead.items() if word in said and other in said]
     strange = _OF_MODES.intersection(said).difference(needs, may)
     return [
-        *(Fault(word, f"a binding by {mode} needs it") for word in missing),
+        *(Fault(word, _needs(mode, instead.get(word))) for word in missing),
+        *(Fault(word, f"give {word} or {instead[word]}, not both") for word in twice),
         *(Fault(word, f"a binding by {mode} has none") for word in sorted(strange)),
     ]
+
+
+def _needs(mode: Mode, instead: str | None) -> str:
+    return f"a binding by {mode} needs it" + ("" if instead is None else f", or {instead}")
 
 
 def place_y(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -156,8 +164,12 @@ def make_request(values: Mapping[str, Any], *, tenant: str = "default") -> BindR
         raise RequestInvalid("give ttl or expires, not both", ("ttl", "expires"))
     if "y" in values and "y_ttl" in values:
         raise RequestInvalid("give y or y_ttl, not both", ("y", "y_ttl"))
+    parties = MODES[values["mode"]]
+    for word, other in parties.instead().items():
+        if (word in values) is (other in values):
+            raise RequestInvalid(f"give {word} or {other}, and not both", (word, other))
     return BindRequest(
-        parties=MODES[values["mode"]].make(values),
+        parties=parties.make(values),
         x=values.get("x"),
         y=values.get("y"),
         ttl=values.get("ttl"),

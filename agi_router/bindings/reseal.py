@@ -407,6 +407,7 @@ class Renewal:
                     Mode(binding["mode"]),
                     tuple(side_a),
                     side_b,
+                    group=binding["party_group"],
                     tenant=binding["tenant"],
                     order_id=binding["order_id"],
                     keys=self._keys,

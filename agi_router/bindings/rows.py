@@ -199,6 +199,7 @@ def order_tags(parties: Parties, *, tenant: str, order_id: str, keys: KeyRing) -
         parties.mode,
         parties.side_a,
         parties.side_b,
+        group=parties.group,
         tenant=tenant,
         order_id=order_id,
         keys=keys,
@@ -210,13 +211,17 @@ def tag_order(
     side_a: Sequence[PhoneNumber],
     side_b: Sequence[PhoneNumber],
     *,
+    group: str | None,
     tenant: str,
     order_id: str,
     keys: KeyRing,
 ) -> list[int]:
     """
-    The same for parties that are known by their sides.
+    The same for parties that are known by their sides; a party group is known by its name.
     """
+    if group is not None:
+        # Whoever comes and goes: it is the same order still.
+        return keys.order_tags(tenant, order_id, f"{mode} {group}", numbers=side_b)
     members = sorted(side_a, key=lambda number: number.digits)
     return keys.order_tags(tenant, order_id, mode, numbers=[*members, *side_b])
 
@@ -260,6 +265,7 @@ def read_binding(
         messages_used=row["messages_used"],
         version=row["version"],
         **{term.name: term.load(row[term.name]) for term in TERMS},
+        group=row["party_group"],
         callback=None if row["callback"] is None else Callback(row["callback"]),
         callback_window=_span(row["callback_window"]),
         extension=row["extension"],

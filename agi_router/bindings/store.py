@@ -7,6 +7,7 @@ store stands in a file of its own.
 
 from agi_router.bindings.bind import BindingMaking
 from agi_router.bindings.change import TermsChanging
+from agi_router.bindings.group_store import PartyGroupKeeping
 from agi_router.bindings.model import Binding, BindingId
 from agi_router.bindings.names import NONE_OF_ORDER, name_values, read_names
 from agi_router.bindings.replace import PartyReplacing
@@ -15,7 +16,7 @@ from agi_router.errors import BindingEnded, BindingNotFound
 __all__ = ["BindingStore"]
 
 
-class BindingStore(BindingMaking, TermsChanging, PartyReplacing):
+class BindingStore(BindingMaking, TermsChanging, PartyReplacing, PartyGroupKeeping):
     """
     All that is done with bindings; for what it is made of see its bases.
     """

@@ -7,13 +7,20 @@ from typing import Any
 
 from agi_router.bindings.model import Binding, Party
 from agi_router.bindings.modes import MODES, group_of
+from agi_router.bindings.party_groups import PartyGroup
 from agi_router.bindings.pools import Pool
 from agi_router.bindings.rows import seconds
 from agi_router.bindings.terms import TERMS
 from agi_router.bindings.words import Side
 from agi_router.numbers import PhoneNumber
 
-__all__ = ["describe_binding", "describe_pool", "reveal_binding"]
+__all__ = [
+    "describe_binding",
+    "describe_group",
+    "describe_pool",
+    "reveal_binding",
+    "reveal_group",
+]
 
 _Shown = Callable[[PhoneNumber], str]
 
@@ -53,6 +60,34 @@ def _describe(binding: Binding, told: _Shown) -> dict[str, Any]:
         "tenant": binding.tenant,
         "version": binding.version,
         "damage": binding.damage,
+    }
+
+
+def describe_group(group: PartyGroup) -> dict[str, Any]:
+    """
+    A party group as it is printed: numbers of members masked.
+    """
+    return _describe_group(group, lambda number: number.masked)
+
+
+def reveal_group(group: PartyGroup) -> dict[str, Any]:
+    """
+    The same with the numbers of members in full; only after a row of the audit.
+    """
+    return _describe_group(group, lambda number: number.digits)
+
+
+def _describe_group(group: PartyGroup, told: _Shown) -> dict[str, Any]:
+    return {
+        "id": str(group.id),
+        "name": group.name,
+        "tenant": group.tenant,
+        "label": group.label,
+        "g": [told(number) for number in group.members],
+        "bindings": group.bindings,
+        "created_at": group.created_at,
+        "version": group.version,
+        "damage": group.damage,
     }
 
 
@@ -98,6 +133,8 @@ def _callback(binding: Binding, a: Sequence[Party], told: _Shown) -> dict[str, A
     numbers = [told(party.number) for party in a]
     grouped = group_of(binding.mode) is not None
     described: dict[str, Any] = {"g": numbers} if grouped else {"a": next(iter(numbers), None)}
+    if grouped:
+        described["group"] = binding.group
     if binding.callback is not None:
         described["callback"] = binding.callback
         described["window"] = seconds(binding.callback_window)

@@ -19,6 +19,7 @@ __all__ = [
     "Messages",
     "Mode",
     "Side",
+    "check_group",
     "check_order_id",
     "check_pool",
     "check_prompts",
@@ -145,7 +146,7 @@ class BindingState(StrEnum):
 
 _PROMPTS = re.compile(r"[a-z0-9][a-z0-9_-]{0,15}")
 # It begins with a letter: so it is no number, and may stand in a path.
-_POOL = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
 
 
 def check_order_id(text: str) -> str:
@@ -177,9 +178,22 @@ def check_pool(text: str) -> str:
     Raises:
         ValueError: If it may not.
     """
-    if not _POOL.fullmatch(text):
+    return _check_name(text, "a pool's name")
+
+
+def check_group(text: str) -> str:
+    """
+    Return *text* if it may be a party group's name.
+
+    Raises:
+        ValueError: If it may not.
+    """
+    return _check_name(text, "a party group's name")
+
+
+def _check_name(text: str, what: str) -> str:
+    if not _NAME.fullmatch(text):
         raise ValueError(
-            "a pool's name has 1 to 64 of A-Z, a-z, 0-9, '.', '_' and '-', and begins with a"
-            " letter"
+            f"{what} has 1 to 64 of A-Z, a-z, 0-9, '.', '_' and '-', and begins with a letter"
         )
     return text

@@ -49,6 +49,7 @@ _COMMANDS = {
     "pool": ("pool", "group"),
     "bind": ("bindings", "bind"),
     "group": ("groups", "group"),
+    "party-group": ("party_groups", "group"),
     "unbind": ("bindings", "unbind"),
     "extend": ("bindings", "extend"),
     "change": ("bindings", "change"),

@@ -14,7 +14,7 @@ import click
 from agi_router.bindings.fields import FIELDS, Members
 from agi_router.bindings.modes import Said
 from agi_router.bindings.terms import Kind, Name, Span, Term, Text, Whole, Words
-from agi_router.bindings.words import check_order_id
+from agi_router.bindings.words import check_group, check_order_id
 from agi_router.cli.output import echo
 from agi_router.durations import parse_duration, parse_within
 from agi_router.errors import RequestInvalid
@@ -24,6 +24,7 @@ from agi_router.times import parse_time
 
 __all__ = [
     "COUNT",
+    "GROUP",
     "LIFE",
     "NUMBER",
     "ORDER_ID",
@@ -179,6 +180,7 @@ LIFE = Duration(_MINUTE)
 SPAN = Duration(_SECOND, bare=_MINUTE)
 NUMBER = _Number()
 ORDER_ID = Checked("id", check_order_id)
+GROUP = Checked("name", check_group)
 TENANT = Checked("name", check_tenant)
 TIME = _Time()
 SINCE = _Since()
@@ -260,7 +262,7 @@ def party_option(said: Said) -> Callable[[Any], Any]:
         said.word,
         type=type_,
         metavar=metavar,
-        required=said.needed,
+        required=said.needed and said.instead is None,
         multiple=isinstance(kind, Members),
         help=f"{said.about[0].upper()}{said.about[1:]}.",
         **default,

@@ -22,6 +22,7 @@ from agi_router.bindings.views import describe_binding
 from agi_router.bindings.words import BindingState, Mode, Side
 from agi_router.cli.arguments import (
     COUNT,
+    GROUP,
     LIFE,
     NUMBER,
     ORDER_ID,
@@ -293,18 +294,21 @@ def extend(
 
 
 def _replace(
-    name: str, side: Side, text: str, *, version: int | None, tenant: str | None
+    name: str, word: str, who: str, *, version: int | None, tenant: str | None
 ) -> Binding:
     """
-    Put another into the place of A or B, and write that down.
+    Put another into the place of A, of B or of a group, and write that down.
     """
-    number = number_reader()(text)
+    number = None if word == "group" else number_reader()(who)
     with open_store(read_settings(), tenant=tenant) as store:
         queries = Queries(store.connection)
         found = store.names.find(name)
         with queries.transaction():
-            changed = store.replace(found, side, number, version=version)
-            subject = f"another {side} of binding {found}"
+            if number is None:
+                changed = store.set_group(found, who, version=version)
+            else:
+                changed = store.replace(found, Side(word), number, version=version)
+            subject = f"another {word} of binding {found}"
             Audit(queries).record(AuditEntry(act="change", subject=subject, reason=None))
         return changed
 
@@ -320,6 +324,7 @@ def _changes_options(command: Callable[..., Any]) -> Callable[..., Any]:
         (
             click.option("--a", type=NUMBER, metavar="NUM", help="Who takes the place of A."),
             click.option("--b", type=NUMBER, metavar="NUM", help="Who takes the place of B."),
+            click.option("--group", type=GROUP, help="The party group that becomes side A."),
             _TTL,
             _EXPIRES,
             *(term_option(term, new=False) for term in CHANGEABLE),
@@ -350,6 +355,7 @@ def change(  # noqa: PLR0917 - options, not arguments
     name: str,
     a: str | None,
     b: str | None,
+    group: str | None,
     ttl: timedelta | None,
     expires: datetime | None,
     unset: Sequence[str],
@@ -364,7 +370,7 @@ def change(  # noqa: PLR0917 - options, not arguments
 
     Its end may be earlier or later than before. What is left out stays as it is.
 
-    A, or B, is replaced by another by itself; that is on record.
+    A, B or a party group is replaced by another by itself; that is on record.
 
     \b
     Examples:
@@ -379,11 +385,12 @@ def change(  # noqa: PLR0917 - options, not arguments
         if key in changes:
             raise click.UsageError(f"give --{word} or --unset {word}, not both")
         changes[key] = None
-    if a is not None or b is not None:
-        if None not in {a, b} or changes or ttl is not None or expires is not None:
-            raise click.UsageError("change --a, or --b, by itself")
-        side, text = (Side.A, a) if b is None else (Side.B, b)
-        binding = _replace(name, side, str(text), version=version, tenant=tenant)
+    people = {word: who for word, who in {"a": a, "b": b, "group": group}.items() if who}
+    if people:
+        if len(people) > 1 or changes or ttl is not None or expires is not None:
+            raise click.UsageError("change --a, --b or --group by itself")
+        ((word, who),) = people.items()
+        binding = _replace(name, word, who, version=version, tenant=tenant)
         echo_binding(binding, as_json=as_json)
         return
     if ttl is None and expires is None and not changes:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, Self
 
+from agi_router.bindings.group_members import open_member
 from agi_router.bindings.parties import open_callees, open_caller, open_last_caller
 from agi_router.bindings.words import Mode, Side
 from agi_router.errors import FeedInvalid, SealError
@@ -73,7 +74,7 @@ class DigestIndex(NamedTuple):
 
 class Rows(NamedTuple):
     """
-    Some rows of the statement ``stream_live_routes``.
+    Some rows of the statement ``stream_live_routes``, or ``stream_group_members``.
     """
 
     rows: Sequence[dict[str, Any]]
@@ -174,6 +175,9 @@ def _readers(row: dict[str, Any], keys: KeyRing) -> Iterator[_Reader]:
     """
     What opens all that is sealed in a row.
     """
+    if "sealed" in row:
+        yield partial(open_member, row, keys)
+        return
     yield partial(open_callees, row, keys)
     yield partial(open_last_caller, row, keys, mode=Mode(row["mode"]))
     if row["caller"] is not None:

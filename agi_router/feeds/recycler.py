@@ -1,8 +1,9 @@
 """
 Reading a file of a feed: whose number has a new owner is found among live bindings, and they end.
 
-1. A binding ends in a transaction of its own; a step of the file is noted when all of it is done.
-   So a run that is killed does its last step again, and finds what is done already over.
+1. A binding ends in a transaction of its own, those of a party group with the membership; a step
+   of the file is noted when all of it is done. So a run that is killed does its last step again,
+   and finds what is done already over.
 2. Plain numbers are found by tag, step by step. Digests are looked for among the numbers of all
    live bindings, opened on all cores; what is found goes the same way.
 3. A tag may be that of another number, too: before anything is done the binding's parties are
@@ -13,10 +14,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from operator import itemgetter
 from typing import Any, BinaryIO, NamedTuple, TypeVar
 
+from agi_router.bindings.group_members import open_member
 from agi_router.bindings.parties import open_callees, open_caller, open_last_caller
 from agi_router.bindings.words import Mode, Side
 from agi_router.bulk.workers import Workshop
@@ -30,6 +32,7 @@ from agi_router.feeds.store import FeedStore, Run
 from agi_router.keys.registry import check_keys, key_ids
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import PhoneNumber
+from agi_router.tenants.model import UnknownNumbers
 
 __all__ = ["Recycler"]
 
@@ -153,6 +156,7 @@ class Recycler:
         ]
         for batch in _steps(iter(people), _BATCH):
             self._end(run, batch)
+            self._leave_groups(run, batch)
         self._forget_callers(people)
 
     def _numbers(
@@ -171,7 +175,7 @@ class Recycler:
 
     def _find(self, form: NumberForm, index: DigestIndex) -> Sequence[tuple[int, PhoneNumber]]:
         """
-        The numbers of live bindings that have one of these digests, each once.
+        The numbers of live bindings and party groups that have one of these digests, each once.
         """
         found: set[tuple[int, PhoneNumber]] = set()
         self._keys = check_keys(self._connection, self._keys)
@@ -180,7 +184,10 @@ class Recycler:
         finder = Finder(keys=self._keys, form=form, index=index)
         shop: Workshop[Rows, Found] = Workshop(finder, processes=self._processes)
         with shop, self._queries.snapshot():
-            streamed = self._queries.stream("stream_live_routes", {}, size=_STREAMED)
+            streamed = chain.from_iterable(
+                self._queries.stream(name, {}, size=_STREAMED)
+                for name in ("stream_live_routes", "stream_group_members")
+            )
             for _, made in shop.work(map(Rows, streamed)):
                 self.opened += made.opened
                 self.damaged += made.damaged
@@ -262,6 +269,42 @@ class Recycler:
         done = self._under_current_keys(end)
         assert done is not None  # noqa: S101 - the function returns one row always
         return done["outcome"]  # type: ignore[no-any-return]
+
+    def _leave_groups(self, run: Run, people: Sequence[_Person]) -> None:
+        """
+        Take those out of party groups who are in them since before their number had its new owner.
+        """
+        rows, owners = self._look("list_recycled_members", people)
+        for row in rows:
+            person = owners[row["n"] - 1]
+            if self._is_to_leave(person, row):
+                self._under_current_keys(partial(self._leave_group, run, person, row["group_id"]))
+
+    def _is_to_leave(self, person: _Person, row: dict[str, Any]) -> bool:
+        try:
+            if person.number not in open_member(row, self._keys):
+                return False
+        except SealError:
+            self.damaged += 1
+            return False
+        rings = person.unknown and row["unknown_numbers"] == UnknownNumbers.RING
+        return not rings and row["added_at"] < person.until
+
+    def _leave_group(self, run: Run, person: _Person, group_id: int) -> None:
+        """
+        Take a person out of a party group, and end what has been bound by it until this moment.
+        """
+        with self._queries.transaction():
+            self._queries.execute("assert_current_keys", {"block": 0, **key_ids(self._keys)})
+            # Nobody binds by it from now on, with the member still in it.
+            self._queries.execute("lock_group_by_id", {"group_id": group_id})
+            self._end(run, [person])
+            rows, _ = self._look("list_recycled_members", [person])
+            for row in rows:
+                if row["group_id"] == group_id and self._is_to_leave(person, row):
+                    self._queries.execute("remove_recycled_member", row)
+                    values = {"group_id": group_id, "relabel": False, "label": None}
+                    self._queries.execute("change_group", values)
 
     def _forget_callers(self, people: Sequence[_Person]) -> None:
         """

@@ -83,6 +83,8 @@ class Purpose(StrEnum):
     """Whom the row rings."""
     CALLER = "caller"
     """Who dials the row, where no other row tells."""
+    MEMBER = "member"
+    """Who is in a party group: its row has the number of the group for that of a binding."""
     LAST_CALLER = "last_caller"
     """Who called last; and each member of a group, in the row of B, who may become that."""
 

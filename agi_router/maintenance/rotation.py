@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from agi_router.bindings.group_members import GroupMembers
 from agi_router.bindings.reseal import Renewal
 from agi_router.calls.tenant_checks import TenantCheckStore
 from agi_router.db.connection import Connection, Queries
@@ -129,7 +130,9 @@ class Rotation:
 
     def renew_secrets(self) -> int:
         """
-        Bring the secrets of API keys, webhooks and tenants' checks under the current keys.
+        Bring what belongs to no binding under the current keys.
+
+        That is the secrets of API keys, webhooks and tenants' checks, and the members of groups.
 
         Returns:
             How many there were.
@@ -141,6 +144,7 @@ class Rotation:
             ApiKeyStore(self._queries).renew(self.keys)
             + EventStore(self._queries, self.keys).renew()
             + TenantCheckStore(self._queries, self.keys).renew()
+            + GroupMembers(self._queries, self.keys).renew()
         )
 
     def retire(self, kind: KeyKind, keyid: int) -> None:

@@ -39,7 +39,7 @@ SELECT b.block, b.id
 -- Keep calls and changes off some bindings until the transaction ends; says which are over, and of
 -- whom it is known by what their rows are tagged.
 SELECT b.block, b.id, b.ended_at IS NOT NULL OR b.expires_at <= clock_timestamp() AS over,
-       b.mode, b.extension, b.y_ttl, b.order_id, b.order_tag, b.pair_tag, t.name AS tenant
+       b.mode, b.extension, b.y_ttl, b.party_group, b.order_id, b.order_tag, b.pair_tag, t.name AS tenant
   FROM unnest(%(block)s::bigint[], %(id)s::bigint[]) n (block, id)
   JOIN agi_router.binding b ON b.block = n.block AND b.id = n.id
   JOIN agi_router.tenant t ON t.id = b.tenant_id
@@ -213,7 +213,7 @@ RETURNING binding_id;
 -- Keep calls and other changes off a binding until the transaction ends; no row if it is over or outside the scope.
 -- Bindings in the way of these (number, caller) pairs are locked too, in the order of all who do.
 WITH locked AS (
-    SELECT b.id, b.tenant_id, b.mode, b.callback, b.version, b.ended_at, b.expires_at
+    SELECT b.id, b.tenant_id, b.mode, b.callback, b.party_group, b.version, b.ended_at, b.expires_at
       FROM agi_router.binding b
      WHERE b.block = %(block)s
        AND b.id = ANY (ARRAY(
@@ -226,7 +226,7 @@ WITH locked AS (
      ORDER BY b.id
        FOR NO KEY UPDATE
 )
-SELECT mode, callback, version
+SELECT mode, callback, party_group, version
   FROM locked
  WHERE id = %(id)s AND ended_at IS NULL AND expires_at > clock_timestamp()
    AND agi_router.in_scope(tenant_id, %(scope)s);
@@ -508,3 +508,129 @@ DELETE FROM agi_router.pool WHERE id = %(id)s AND agi_router.in_scope(tenant_id,
 SELECT count(*) AS blocks
   FROM agi_router.block k
  WHERE k.block = ANY (%(blocks)s::bigint[]) AND coalesce(k.tenant_id, %(tenant_id)s) = %(tenant_id)s;
+
+-- add_group --
+-- Add a party group; no row if its tenant has one of this name.
+INSERT INTO agi_router.party_group (tenant_id, name, label)
+VALUES (%(tenant_id)s, %(name)s, %(label)s)
+    ON CONFLICT (tenant_id, name) DO NOTHING
+RETURNING id;
+
+-- list_groups --
+-- Party groups, those that were added last before others: of one tenant or of all in the scope, of one name or number,
+-- behind one of them; with the number of bindings that live.
+SELECT g.id, g.name, g.label, g.created_at, g.version, t.name AS tenant,
+       (SELECT count(*)
+          FROM agi_router.binding b
+         WHERE b.tenant_id = g.tenant_id AND b.party_group = g.name AND b.ended_at IS NULL
+           AND b.expires_at > clock_timestamp()) AS bindings
+  FROM agi_router.party_group g
+  JOIN agi_router.tenant t ON t.id = g.tenant_id
+ WHERE agi_router.in_scope(g.tenant_id, %(scope)s)
+   AND (%(tenant)s::text IS NULL OR t.name = %(tenant)s)
+   AND (%(name)s::text IS NULL OR g.name = %(name)s)
+   AND (%(id)s::integer IS NULL OR g.id = %(id)s)
+   AND (%(after_at)s::timestamptz IS NULL OR (g.created_at, g.id) < (%(after_at)s, %(after_id)s::integer))
+ ORDER BY g.created_at DESC, g.id DESC
+ LIMIT %(limit)s;
+
+-- list_group_members --
+-- The members of some party groups, each group's in their order.
+SELECT m.group_id, m.tag, m.sealed, m.added_at
+  FROM agi_router.group_member m
+ WHERE m.group_id = ANY (%(group_id)s::integer[])
+ ORDER BY m.group_id, m.place;
+
+-- share_group --
+-- Keep changes off a party group until the transaction ends; others may bind by it at the same time.
+SELECT g.id, g.tenant_id
+  FROM agi_router.party_group g
+  JOIN agi_router.tenant t ON t.id = g.tenant_id
+ WHERE t.name = %(tenant)s AND g.name = %(name)s AND agi_router.in_scope(g.tenant_id, %(scope)s)
+   FOR SHARE OF g;
+
+-- lock_group --
+-- Keep changes and binds off a party group until the transaction ends.
+SELECT g.id, g.tenant_id, g.name, g.version, t.name AS tenant
+  FROM agi_router.party_group g
+  JOIN agi_router.tenant t ON t.id = g.tenant_id
+ WHERE t.name = %(tenant)s AND g.name = %(name)s AND agi_router.in_scope(g.tenant_id, %(scope)s)
+   FOR UPDATE OF g;
+
+-- is_group_full --
+-- Whether so many bindings or more that nothing has ended yet are by a party group.
+SELECT count(*) >= %(limit)s AS crowded
+  FROM (SELECT b.id
+          FROM agi_router.binding b
+         WHERE b.tenant_id = %(tenant_id)s AND b.party_group = %(name)s AND b.ended_at IS NULL
+         LIMIT %(limit)s) n;
+
+-- is_group_used --
+-- Whether a binding by a party group lives. One that is about to expire may just be extended: that is waited for.
+WITH held AS (
+    SELECT b.ended_at, b.expires_at
+      FROM agi_router.binding b
+     WHERE b.tenant_id = %(tenant_id)s AND b.party_group = %(name)s AND b.ended_at IS NULL
+     ORDER BY b.block, b.id
+       FOR NO KEY UPDATE
+)
+SELECT count(*) > 0 AS used FROM held WHERE ended_at IS NULL AND expires_at > clock_timestamp();
+
+-- list_group_bindings --
+-- The bindings by a party group that nothing has ended yet, and which of them the clock has.
+SELECT b.block, b.id, b.mode, b.callback, b.version, b.expires_at <= clock_timestamp() AS over
+  FROM agi_router.binding b
+ WHERE b.tenant_id = %(tenant_id)s AND b.party_group = %(name)s AND b.ended_at IS NULL
+ ORDER BY b.block, b.id;
+
+-- hold_group_bindings --
+-- Keep calls and changes off bindings of one block, and off those in the way of new members; see the function.
+SELECT *
+  FROM agi_router.hold_group_bindings(
+       %(block)s, %(id)s::bigint[], %(place_x)s::bigint[], %(place_tag)s::bigint[], %(place_id)s::bigint[],
+       %(party_quarantine)s);
+
+-- change_group_bindings --
+-- Write what a party group's change makes of its bindings in one block; see the function.
+SELECT agi_router.change_group_bindings(
+    %(block)s, %(tag_key)s::integer, %(seal_key)s::integer, %(id)s::bigint[], %(leaving)s::bigint[],
+    %(left)s::bigint[], %(binding_id)s::bigint[], %(x_number)s::bigint[], %(caller_tag)s::bigint[],
+    %(shown)s::bigint[], %(callee)s::bytea[], %(callee_tags)s::text[], %(caller)s::bytea[],
+    %(place_x)s::bigint[], %(place_tag)s::bigint[], %(back_id)s::bigint[], %(back_callee)s::bytea[],
+    %(back_tags)s::text[]);
+
+-- delete_group_members --
+-- Forget who is in a party group.
+DELETE FROM agi_router.group_member WHERE group_id = %(group_id)s;
+
+-- add_group_members --
+-- Say who is in a party group, in their order.
+INSERT INTO agi_router.group_member (group_id, tag, place, sealed, added_at)
+SELECT %(group_id)s, n.tag, n.place, n.sealed, coalesce(n.added_at, statement_timestamp())
+  FROM unnest(%(tag)s::bigint[], %(sealed)s::bytea[], %(added_at)s::timestamptz[])
+       WITH ORDINALITY n (tag, sealed, added_at, place);
+
+-- change_group --
+-- Say that a party group has changed, and perhaps what it is labelled by.
+UPDATE agi_router.party_group
+   SET label = CASE WHEN %(relabel)s THEN %(label)s ELSE label END, version = version + 1
+ WHERE id = %(group_id)s;
+
+-- remove_group --
+-- Forget a party group and who is in it.
+DELETE FROM agi_router.party_group WHERE id = %(group_id)s;
+
+-- set_party_group --
+-- Say by which party group a locked binding is.
+UPDATE agi_router.binding SET party_group = %(party_group)s WHERE block = %(block)s AND id = %(id)s;
+
+-- list_unrenewed_groups --
+-- The party groups with a member that is sealed or tagged with other keys than those of a header, or by the other cipher.
+SELECT DISTINCT m.group_id
+  FROM agi_router.group_member m
+ WHERE agi_router.sealed_otherwise(m.sealed, %(header)s::bytea)
+ ORDER BY m.group_id;
+
+-- lock_group_by_id --
+-- Keep changes and binds off a party group until the transaction ends.
+SELECT g.id FROM agi_router.party_group g WHERE g.id = %(group_id)s FOR UPDATE;

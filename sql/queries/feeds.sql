@@ -119,6 +119,23 @@ SELECT r.block, r.binding_id, r.x_number, r.caller_tag, r.shown, r.side, r.last_
   JOIN agi_router.binding b ON b.block = r.block AND b.id = r.binding_id
  WHERE b.ended_at IS NULL AND b.open_number IS NOT NULL;
 
+-- list_recycled_members --
+-- Members of party groups with one of these tags, and what their tenant has become of numbers of which nobody knows.
+SELECT m.group_id, m.tag, m.sealed, m.added_at, t.unknown_numbers, n.n
+  FROM unnest(%(tags)s::bigint[]) WITH ORDINALITY n (tag, n)
+  JOIN agi_router.group_member m ON m.tag = n.tag
+  JOIN agi_router.party_group g ON g.id = m.group_id
+  JOIN agi_router.tenant t ON t.id = g.tenant_id
+ ORDER BY n.n, m.group_id;
+
+-- remove_recycled_member --
+-- Take a member out of a party group that is held.
+DELETE FROM agi_router.group_member WHERE group_id = %(group_id)s AND tag = %(tag)s;
+
+-- stream_group_members --
+-- What is sealed in party groups.
+SELECT m.group_id, m.tag, m.sealed FROM agi_router.group_member m;
+
 -- forget_last_caller --
 -- Forget who called last, if it is still who it was.
 UPDATE agi_router.route

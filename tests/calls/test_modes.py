@@ -3,6 +3,7 @@ Modes on a real Asterisk: what the tables of docs/modes.md do not say in a row.
 """
 
 import itertools
+import secrets
 
 import pytest
 
@@ -115,6 +116,21 @@ def test_the_first_of_all_to_answer_has_the_call(
     assert how == {members[0]: "CANCEL", members[1]: "BYE", members[2]: "CANCEL"}
     record = cli.record(y)
     assert (record["outcome"], record["released_by"]) == ("answered", "caller")
+
+
+def test_members_of_a_party_group(
+    cli: Cli, phones: Phones, members: list[str], a: str, b: str, stranger: str
+) -> None:
+    """Who is let into it reaches B in each binding by it, who has left reaches nobody in any."""
+    group = f"team-{secrets.token_hex(8)}"
+    cli("party-group", "add", group, *(part for each in members for part in ("--g", each)))
+    bound = {to: cli("bind", "gxb", "--group", group, "--b", to)["x"] for to in (a, b)}
+    for to, x in bound.items():
+        check_talked(phones.call(members[0], x), caller=members[0], rang=to, shown=x)
+    cli("party-group", "members", group, "--add", stranger, "--remove", members[0])
+    for to, x in bound.items():
+        check_talked(phones.call(stranger, x), caller=stranger, rang=to, shown=x)
+        check_refused(cli, phones.call(members[0], x), x, "stranger")
 
 
 def test_members_come_and_go(

@@ -40,14 +40,14 @@ CHECKS = [
     schema_checks.response_headers_conformance,
     schema_checks.response_schema_conformance,
 ]
-METHODS = {"get", "post", "patch", "delete"}
+METHODS = {"get", "post", "put", "patch", "delete"}
 DOCUMENT = describe_api()
 
 
 def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Every operation with its method and path."""
     for path, item in DOCUMENT["paths"].items():
-        for method in METHODS & item.keys():
+        for method in sorted(METHODS & item.keys()):
             yield method, path, item[method]
 
 

@@ -74,7 +74,9 @@ def test_operations() -> None:
     assert len(rows) == len(SCOPED)
     for method, path, scope in SCOPED:
         general = re.sub(
-            r"/(70012345678-1|70012345678|couriers|FC1001|q{16}|evt_1|1)(?=/|$)", "/{}", path
+            r"/(70012345678-1|70012345678|couriers|FC1001|night-shift|q{16}|evt_1|1)(?=/|$)",
+            "/{}",
+            path,
         )
         assert told[method, general] == scope.value
 

@@ -978,7 +978,7 @@ def test_changes_that_are_refused(cli: Cli, connection: Connection, store: Bindi
         (("bind", "ax", "--a", fresh[1], "--callback", "all"), 2, "--callback"),
         ((*gxb("--callback", "some"),), 2, "--callback"),
         ((*gxb("--g", B.digits),), 65, "must all be different numbers"),
-        (("bind", "gxb", "--b", B.digits), 2, "Missing option '--g'"),
+        (("bind", "gxb", "--b", B.digits), 2, "give --g or --group, and not both"),
         (("bind", "axyb", *axb("--x", X, "--y", X)[2:]), 65, "two different numbers"),
         (axb("--y", X), 2, "--y"),
         (axb("--ring", "4s"), 2, "5s to 2m is allowed"),

@@ -173,7 +173,7 @@ def test_masked_unless_revealed(cli: Cli, store: BindingStore, tmp_path: Path) -
     assert masked.code == 0
     header, row = masked.out.splitlines()
     assert header == ",".join(EXPORTED)
-    assert row.startswith(f"axb,{A},,,,,,{B},")
+    assert row.startswith(f"axb,{A},,,,,,,{B},")
     assert ",'=1+1,default," in row
     file = tmp_path / "out.csv"
     revealed = cli("export", "--reveal", "-o", file)

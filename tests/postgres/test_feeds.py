@@ -176,6 +176,54 @@ def test_nobody_knows(
     assert (report["matched"], report["ended"]) == (1, 0 if rings else 1)
 
 
+@on_each_version
+@pytest.mark.parametrize("form", [NumberForm.PLAIN, NumberForm.SHA256])
+def test_a_member_of_a_party_group(
+    store: BindingStore, recycler: Recycler, connection: Connection, form: NumberForm
+) -> None:
+    """He leaves it, and what was bound by it ends, though it was after the new owner came."""
+    feed = add(recycler, numbers=form)
+
+    def told(date: str) -> dict[str, Any]:
+        digits = A.digits
+        if form is not NumberForm.PLAIN:
+            digits = hashlib.new(form.value, digits.encode()).hexdigest()
+        return run(recycler, feed, f"{digits},reissued,{date}\n")
+
+    before = now(store)
+    store.add_group("default", "team", [A, C])
+    store.add_group("default", "others", [C, D])
+    terms = Terms(expires_at=store.now() + HOUR)
+    reissued = now(store)
+    bound = [store.bind(Gxb(group=each, b=B), terms).id for each in ("team", "team", "others")]
+    assert told(before)["ended"] == 0
+    assert store.find_group("default", "team").members == (A, C)
+    assert told(reissued)["ended"] == 2
+    states = [store.find(each).state for each in bound]
+    ended = BindingState.PARTY_RECYCLED
+    assert states == [ended, ended, BindingState.ACTIVE]
+    team = store.find_group("default", "team")
+    assert (team.members, team.version) == ((C,), 2)
+    later = store.bind(Gxb(group="team", b=B), terms)
+    assert {each.number for each in later.parties} == {B, C}
+    # Damaged, and nobody whom the file names: it is counted, and hides nothing.
+    connection.execute(b"UPDATE agi_router.group_member SET sealed = '\\x0401010000'")
+    told(now(store))
+    assert (recycler.damaged > 0) is (form is not NumberForm.PLAIN)
+
+
+@pytest.mark.parametrize("wish", UnknownNumbers)
+def test_nobody_knows_of_a_member(
+    store: BindingStore, recycler: Recycler, feed: Feed, wish: UnknownNumbers
+) -> None:
+    """He stays in his party group where his tenant lets such numbers ring."""
+    store.inventory.tenants.set_unknown_numbers("default", wish)
+    store.add_group("default", "team", [A, C])
+    run(recycler, feed, line(A, "unknown"))
+    members = (A, C) if wish is UnknownNumbers.RING else (C,)
+    assert store.find_group("default", "team").members == members
+
+
 def test_who_has_the_number_still(store: BindingStore, recycler: Recycler, feed: Feed) -> None:
     """Nothing changes, and nothing is met."""
     made = bind(store)

@@ -252,7 +252,7 @@ def test_columns_are_all_there(connection: Connection) -> None:
         "messages_used",
     }
     # What only `bind --same-x` fills, and what is not loaded but bound row by row.
-    apart = {"pair_tag", "extension", "open_number", "y_ttl", "parent_id"}
+    apart = {"pair_tag", "extension", "open_number", "y_ttl", "parent_id", "party_group"}
     called = {"begins_at", "last_callee", "last_tag", "last_at", "child_id"}
     assert columns == {
         "binding": {*BINDING.columns, *fresh, *apart},

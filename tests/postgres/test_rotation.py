@@ -23,6 +23,7 @@ from postgres.test_import import Importing
 
 from agi_router.bindings.model import Binding
 from agi_router.bindings.modes import Y_TTL, Ax, Axb, Axe, Axyb, Gxb, Gxyb, Parties
+from agi_router.bindings.once import bind_once
 from agi_router.bindings.policy import Affinity, NumberPolicy
 from agi_router.bindings.reasons import Reason
 from agi_router.bindings.reseal import Renewal
@@ -275,6 +276,37 @@ def test_what_is_over_is_renewed_too(
     assert before[A.digits, X.digits] is Reason.UNBOUND
 
 
+def test_a_party_group(
+    dsn: str, connection: Connection, store: BindingStore, key_file: Path
+) -> None:
+    """Its members are renewed, and it is bound by and changed before and after that."""
+    store.add_group("default", "team", [A, C])
+    terms = Terms(expires_at=store.now() + HOUR, order_id="O-1")
+    made = store.bind(Gxb(group="team", b=B), terms, x=X)
+    with rotating(dsn, key_file) as rotation:
+        rotation.switch(rotation.add(KINDS))
+        both = opened(connection, rotation.keys)
+        assert both.change_members("default", "team", joining=[D]).members == (A, C, D)
+        later = both.bind(Gxb(group="team", b=E), terms)
+        # It was changed, and is renewed by that.
+        assert rotation.renew_secrets() == 0
+        assert sum(rotation.renewal().run()) == 0
+        both.add_group("default", "others", [E])
+    rotate(dsn, key_file)
+    with rotating(dsn, key_file) as rotation:
+        assert rotation.renew_secrets() == 2
+        for kind in KINDS:
+            rotation.retire(kind, 1)
+            rotation.retire(kind, 2)
+        alone = opened(connection, rotation.keys)
+    group = alone.set_members("default", "team", [D, F])
+    assert (group.members, group.bindings) == ((D, F), 2)
+    for name in (made.id, later.id):
+        members = {p.number for p in alone.find(name).parties if p.side is Side.A}
+        assert members == {D, F}
+    assert bind_once(alone, Gxb(group="team", b=B), terms).id == made.id
+
+
 def test_rows_for_anyone(
     dsn: str, connection: Connection, store: BindingStore, key_file: Path, keys: KeyRing
 ) -> None:
@@ -377,6 +409,8 @@ def test_every_sealed_column_is_renewed(connection: Connection) -> None:
         "route.last_callee",
         "route.last_tag",
         # Rotation.renew_secrets.
+        "group_member.sealed",
+        "group_member.tag",
         "api_key.sealed",
         "webhook.secret",
         "webhook.old_secret",

@@ -37,6 +37,7 @@ from agi_router.db.queries import query
 from agi_router.errors import (
     AgiRouterError,
     BindingConflict,
+    GroupNotFound,
     OperatorOnly,
     TenantNotFound,
 )
@@ -92,6 +93,9 @@ class Target:
     event: int
     pool: str
     message: str
+    team: str
+    """A party group."""
+    team_id: int
 
 
 @dataclass
@@ -134,6 +138,9 @@ class World:
             " WHERE tenant_id = (SELECT id FROM agi_router.tenant WHERE name = 'theirs'))",
             "pool": "tenant_id = (SELECT id FROM agi_router.tenant WHERE name = 'theirs')",
             "tenant_check": "tenant_id = (SELECT id FROM agi_router.tenant WHERE name = 'theirs')",
+            "party_group": "tenant_id = (SELECT id FROM agi_router.tenant WHERE name = 'theirs')",
+            "group_member": "group_id IN (SELECT id FROM agi_router.party_group"
+            " WHERE tenant_id = (SELECT id FROM agi_router.tenant WHERE name = 'theirs'))",
             "tenant": "true",
             "block": "true",
         }
@@ -217,9 +224,12 @@ def world(server: Server) -> Iterator[World]:
         )
         store.pools.add(THEM, "FC9001", blocks=(OTHERS,))
         store.pools.add(US, "FC9003")
+        # A number that is no part of another one.
+        connection.execute("SELECT setval('agi_router.party_group_id_seq', 54321098)")
+        team = store.add_group(THEM, "night-9001", [C, E])
+        store.add_group(US, "night-9003", [A])
         key, _ = _add_key(store, THEM)
         _add_key(store, US)
-        # A number that is no part of another one.
         connection.execute("SELECT setval('agi_router.webhook_id', 76543210)")
         connection.execute("SELECT setval('agi_router.event_id', 65432100)")
         events = _events(store)
@@ -247,6 +257,8 @@ def world(server: Server) -> Iterator[World]:
                 event,
                 "FC9001",
                 message,
+                team.name,
+                team.id,
             ),
             absent=Target(
                 replace(pair.id, id=10**9),
@@ -260,6 +272,8 @@ def world(server: Server) -> Iterator[World]:
                 87654321,
                 "FC9002",
                 f"{NOBODYS}-1790000000.1",
+                "night-9002",
+                43210987,
             ),
             own=own,
             marks=frozenset(
@@ -272,6 +286,7 @@ def world(server: Server) -> Iterator[World]:
                     key.id,
                     "FC9001",
                     message,
+                    team.name,
                     str(webhook.id),
                     "theirs.example",
                     E.masked,
@@ -372,6 +387,31 @@ OPERATIONS: dict[tuple[type, str], Operation] = {
     (BindingStore, "end_order"): lambda store, target: store.end_order(target.order),
     (BindingStore, "add_members"): lambda store, target: store.add_members(target.group, [F]),
     (BindingStore, "remove_member"): lambda store, target: store.remove_member(target.group, C),
+    (BindingStore, "add_group"): lambda store, target: store.add_group(target.tenant, "team"),
+    (BindingStore, "find_group"): lambda store, target: store.find_group(
+        target.tenant, target.team
+    ),
+    (BindingStore, "find_group_by_id"): lambda store, target: store.find_group_by_id(
+        target.tenant, target.team_id
+    ),
+    (BindingStore, "groups"): lambda store, target: [
+        store.groups(tenant=tenant, limit=9) for tenant in (None, target.tenant)
+    ],
+    (BindingStore, "label_group"): lambda store, target: store.label_group(
+        target.tenant, target.team, "another"
+    ),
+    (BindingStore, "change_members"): lambda store, target: store.change_members(
+        target.tenant, target.team, joining=[F]
+    ),
+    (BindingStore, "set_members"): lambda store, target: store.set_members(
+        target.tenant, target.team, [F]
+    ),
+    (BindingStore, "remove_group"): lambda store, target: store.remove_group(
+        target.tenant, target.team
+    ),
+    (BindingStore, "set_group"): lambda store, target: [
+        store.set_group(target.group, name) for name in ("night-9003", target.team)
+    ],
     (BindingStore, "set_default"): lambda store, target: store.set_default(target.group, D),
     (BindingStore, "change"): lambda store, target: [
         store.change(target.pair, **changes) for changes in ({"max_calls": 9}, {"order_id": "O"})
@@ -519,6 +559,7 @@ ASKED_OF_ALL = {
     (BindingStore, "stream"),
     (InventoryStore, "blocks"),
     (InventoryStore, "statistics"),
+    (BindingStore, "groups"),
     (PoolStore, "all"),
     (ApiKeyStore, "all"),
     (EventStore, "webhooks"),
@@ -528,6 +569,7 @@ ASKED_OF_ALL = {
 UNSCOPED = {
     "DeliveryStore": "the operator's",
     "FeedStore": "the operator's",
+    "GroupMembers": "serves a store, which has found the group",
     "Importer": "takes a scope for its rows",
     "NumberChooser": "serves a store, which says whether it may tell of others",
     "Recycler": "the operator's",
@@ -679,6 +721,8 @@ def test_only_the_operator(world: World) -> None:
         store.inventory.set_block_state(OWN, BlockState.DRAINING)
     with pytest.raises(TenantNotFound):
         store.bind(Axb(a=A, b=B), _terms(store, "default"))
+    with pytest.raises(GroupNotFound):
+        store.bind(Gxb(group=world.theirs.team, b=B), _terms(store, US))
     assert [each["name"] for each in store.inventory.tenants.all()] == [US]
     assert [each["block"] for each in store.inventory.blocks()] == [OWN.value]
     assert {each.order_id for each in store.stream(everything=True, order_id=None)} == {

@@ -7,12 +7,14 @@ import traceback
 
 import pytest
 
+from agi_router.bindings.modes import Gxb
 from agi_router.bindings.reasons import Reason
 from agi_router.bindings.store import BindingStore
+from agi_router.bindings.terms import Terms
 from agi_router.calls.end import Outcome
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection, connect
-from agi_router.errors import AgiRouterError, BindingConflict, StoreError
+from agi_router.errors import AgiRouterError, BindingConflict, SameParty, StoreError
 from agi_router.keys.registry import check_keys
 from agi_router.keys.ring import KeyRing
 from harness.canaries import files_below, found, found_in_file
@@ -95,6 +97,16 @@ async def test_no_real_number_anywhere(  # noqa: PLR0915
             bind(store, stranger, gone, x=BLOCK.number(9), order_id="x" * 200)
         errors.append(failed.value)
         store.extend(made.id, made.expires_at)
+        store.add_group("default", "team", [a, c])
+        with pytest.raises(SameParty) as same:
+            store.bind(Gxb(group="team", b=c), Terms(expires_at=made.expires_at))
+        errors.append(same.value)
+        store.bind(Gxb(group="team", b=d), Terms(expires_at=made.expires_at))
+        for wrong in ([a], [d]):
+            with pytest.raises(SameParty) as same:
+                store.change_members("default", "team", joining=wrong)
+            errors.append(same.value)
+        store.change_members("default", "team", joining=[stranger], leaving=[a])
         async with AdmissionStore(dsn, keys, connections=2) as admissions:
             ends = []
             for caller in (a, b, c, stranger, gone, a, b):

@@ -230,7 +230,10 @@ def test_faults_of_groups() -> None:
         "the members of a group and B must all be different numbers"
     ]
     assert faults({**GXB, "a": A.digits}) == ["a: a binding by gxb has none"]
-    assert faults({**GXB, "g": ""}) == ["g: a binding by gxb needs it"]
+    assert faults({**GXB, "g": ""}) == ["g: a binding by gxb needs it, or group"]
+    assert faults({**GXB, "group": "team"}) == ["g: give g or group, not both"]
+    (told,) = faults({**GXB, "g": "", "group": "1"})
+    assert told.startswith("group: a party group's name has 1 to 64 of A-Z,")
 
 
 def test_rows_do_not_learn_from_each_other() -> None:

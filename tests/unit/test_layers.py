@@ -163,6 +163,7 @@ def test_where_the_libraries_are() -> None:
         "bindings.bind",
         "bindings.change",
         "bindings.group",
+        "bindings.group_store",
         "bindings.replace",
         "bulk.importer",
         "calls.store",

@@ -24,6 +24,7 @@ from agi_router.doors.http import (
     checks,
     events,
     feeds,
+    groups,
     inventory,
     pools,
     tenants,
@@ -128,7 +129,10 @@ def _routes() -> FastAPI:
         # It would go where the Host of the request says.
         redirect_slashes=False,
     )
-    rooms = (bindings, calls, checks, events, webhooks, pools, inventory, tenants, feeds, api_keys)
+    rooms = (
+        *(bindings, groups, calls, checks, events, webhooks),
+        *(pools, inventory, tenants, feeds, api_keys),
+    )
     for each in rooms:
         app.include_router(each.router)
     app.add_api_route("/livez", _alive, include_in_schema=False)

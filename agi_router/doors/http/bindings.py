@@ -65,8 +65,8 @@ _Full = Annotated[
 ]
 
 
-# Who is said by a number in a change; each by itself.
-_PEOPLE = {"a", "b", "default"}
+# Who is said in a change; each by itself.
+_PEOPLE = {"a", "b", "default", "group"}
 
 
 @router.post(
@@ -252,6 +252,8 @@ def change_binding(name: str, body: BindingChange, request: Request, desk: _Writ
         raise Problem.of_fields([fault])
     if len(body.model_fields_set) > 1:
         raise Problem.of_fields([FieldFault(f"/{word}", "alone", "change it by itself")])
+    if word == "group":
+        return _move(name, number, version, desk)
     party = read_number(f"/{word}", number, fixed_lines=desk.options.fixed_lines)
     found = _find(name, desk)
     if word == "default":
@@ -259,6 +261,17 @@ def change_binding(name: str, body: BindingChange, request: Request, desk: _Writ
     with desk.queries.transaction():
         changed = desk.store.replace(found.id, Side(word), party, version=version)
         desk.audit("PATCH /v1/bindings/{name}", f"another {word} of binding {found.id}")
+    return binding_answer(changed)
+
+
+def _move(name: str, group: str, version: int | None, desk: Desk) -> Response:
+    """
+    Let another group be side A.
+    """
+    found = _find(name, desk)
+    with desk.queries.transaction():
+        changed = desk.store.set_group(found.id, group, version=version)
+        desk.audit("PATCH /v1/bindings/{name}", f"another group of binding {found.id}")
     return binding_answer(changed)
 
 

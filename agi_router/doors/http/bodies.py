@@ -21,6 +21,7 @@ from pydantic import (
 from agi_router.bindings.expiry import LONGEST_LIFE, find_expiry
 from agi_router.bindings.fields import Dialled, Members, PartyNumber, reader
 from agi_router.bindings.modes import GROUP_MAX
+from agi_router.bindings.party_groups import LONGEST_LABEL
 from agi_router.bindings.policy import Affinity, NumberPolicy
 from agi_router.bindings.pools import Pool
 from agi_router.bindings.requests import BindRequest, find_misplaced, make_request, place_y
@@ -29,6 +30,7 @@ from agi_router.bindings.words import (
     Callback,
     Language,
     Mode,
+    check_group,
     check_order_id,
     check_pool,
     check_prompts,
@@ -70,6 +72,8 @@ __all__ = [
     "EventTypesIn",
     "ExplanationIn",
     "FeedIn",
+    "GroupChange",
+    "GroupIn",
     "MembersIn",
     "OrderIn",
     "PoolChange",
@@ -231,6 +235,9 @@ else:
     _TermsChange = create_model("_TermsChange", __base__=Body, **_terms(new=False))
 
 
+_Group = Annotated[str, Field(max_length=64), AfterValidator(check_group)]
+
+
 class BindingIn(_TermsIn):
     """
     A binding to be made. Fields that are left out are as the mode and the settings have them.
@@ -239,7 +246,12 @@ class BindingIn(_TermsIn):
     mode: Annotated[Mode, Field(strict=False)] = Mode.AXB
     a: _Number | None = Field(default=None, description="Party A; of groups, give g.")
     g: list[_Number] | None = Field(
-        default=None, max_length=GROUP_MAX, description="The members of a group: gxb, gxyb."
+        default=None,
+        max_length=GROUP_MAX,
+        description="The members of a group: gxb, gxyb; or give group.",
+    )
+    group: _Group | None = Field(
+        default=None, description="The party group whose members are the group; or give g."
     )
     b: _Number | None = Field(default=None, description="Party B.")
     callback: Annotated[Callback, Field(strict=False)] | None = Field(
@@ -327,6 +339,9 @@ class BindingChange(_TermsChange):
     )
     a: _Number | None = Field(default=None, description="By itself: who takes the place of A.")
     b: _Number | None = Field(default=None, description="By itself: who takes the place of B.")
+    group: _Group | None = Field(
+        default=None, description="By itself: the party group that becomes side A."
+    )
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -343,6 +358,38 @@ class MembersIn(Body):
     g: list[_Number] = Field(min_length=1, max_length=GROUP_MAX)
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"g": ["13800000003"]}]})
+
+
+class GroupChange(Body):
+    """
+    What changes of a party group (RFC 7396): what is left out stays, null is what a new one has.
+    """
+
+    label: Annotated[str, Field(min_length=1, max_length=LONGEST_LABEL)] | None = Field(
+        default=None, description="A text of your own; comes back with it."
+    )
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"label": "couriers by night"}]})
+
+
+class GroupIn(GroupChange):
+    """
+    A party group to be added.
+    """
+
+    name: _Group
+    g: list[_Number] = Field(
+        default=[], max_length=GROUP_MAX, description="Its members, in their order."
+    )
+    tenant: Annotated[str, Field(max_length=512), AfterValidator(check_tenant)] | None = Field(
+        default=None, description="Whose it is; the operator's keys alone may say so."
+    )
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"name": "night-shift", "g": ["13800000001", "13800000003"]}]
+        }
+    )
 
 
 class SearchIn(Body):

@@ -36,6 +36,8 @@ __all__ = [
     "FeedOut",
     "FeedsOut",
     "FieldFaultOut",
+    "GroupOut",
+    "GroupsOut",
     "MatchOut",
     "NumberPoolOut",
     "NumberPoolsOut",
@@ -96,6 +98,7 @@ class _BindingHead(Out):
     extension: str | None = None
     a: str | None = None
     g: list[str] | None = None
+    group: str | None = Field(default=None, description="The party group that is side A.")
     b: str | None
     callback: Callback | None = None
     window: int | None = None
@@ -153,6 +156,50 @@ class BindingsOut(Out):
     )
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"bindings": [_BINDING]}]})
+
+
+_GROUP: dict[str, Any] = {
+    "id": "17",
+    "name": "night-shift",
+    "tenant": "couriers",
+    "label": None,
+    "g": [_MASKED, "138****0003"],
+    "bindings": 3,
+    "created_at": _TIME,
+    "version": 1,
+    "damage": None,
+}
+
+
+class GroupOut(Out):
+    """
+    A party group. Numbers of members are masked.
+    """
+
+    id: str
+    name: str
+    tenant: str
+    label: str | None
+    g: list[str] = Field(description="Its members, in their order.")
+    bindings: int = Field(description="How many bindings by it live.")
+    created_at: str
+    version: int = Field(description="Counts its changes.")
+    damage: str | None = Field(description="Why its members cannot be read.")
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_GROUP]})
+
+
+class GroupsOut(Out):
+    """
+    Party groups, newest first.
+    """
+
+    groups: list[GroupOut]
+    next_cursor: str | None = Field(
+        default=None, description="Where the next page begins; null: there is none."
+    )
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"groups": [_GROUP]}]})
 
 
 class FieldFaultOut(Out):

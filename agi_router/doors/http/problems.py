@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from agi_router.errors import (
     AgiRouterError,
+    GroupNotFound,
     NumberError,
     PoolNotFound,
     QuotaExceeded,
@@ -58,6 +59,10 @@ STATUSES: Final[Mapping[str, int]] = {
     "event_not_found": 404,
     "message_not_found": 404,
     "message_over": 409,
+    "group_not_found": 404,
+    "group_exists": 409,
+    "group_changed": 412,
+    "group_in_use": 409,
     "pool_not_found": 404,
     "pool_exists": 409,
     "pool_changed": 412,
@@ -229,7 +234,7 @@ def problem_of(error: AgiRouterError, *, pointer: str | None = None) -> Problem:
     detail = str(error)
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         detail = "A fault of ours; report the id of the request"
-    elif isinstance(error, TenantNotFound | PoolNotFound):
+    elif isinstance(error, TenantNotFound | PoolNotFound | GroupNotFound):
         # The name that was given could be anything, a number too.
         detail = str(type(error)())
     faults = []

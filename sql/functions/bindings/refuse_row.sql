@@ -33,7 +33,8 @@ CREATE OR REPLACE TRIGGER binding_terms
 COMMENT ON TRIGGER binding_terms ON agi_router.binding IS 'What the terms of a binding may be; null is none';
 
 CREATE OR REPLACE TRIGGER binding_mode
-    AFTER INSERT OR UPDATE OF block, mode, callback, callback_window, extension, open_number, y_ttl, parent_id
+    AFTER INSERT OR UPDATE OF block, mode, callback, callback_window, extension, open_number, y_ttl, parent_id,
+                              party_group
     ON agi_router.binding FOR EACH ROW
     WHEN (NOT (NEW.mode IN ('axb', 'axyb', 'gxb', 'gxyb', 'ax', 'axe')
                AND NEW.callback IN ('default', 'last', 'all', 'sequence')
@@ -45,7 +46,9 @@ CREATE OR REPLACE TRIGGER binding_mode
                AND NEW.open_number / 10000 = NEW.block
                AND (NEW.open_number IS NOT NULL) = (NEW.mode IN ('ax', 'axe'))
                AND NEW.y_ttl > 0
-               AND (NEW.mode = 'axyb' OR NEW.y_ttl IS NULL AND NEW.parent_id IS NULL)))
+               AND (NEW.mode = 'axyb' OR NEW.y_ttl IS NULL AND NEW.parent_id IS NULL)
+               AND NEW.party_group ~ '^[A-Za-z][A-Za-z0-9._-]{0,63}$'
+               AND (NEW.party_group IS NULL OR NEW.mode IN ('gxb', 'gxyb'))))
     EXECUTE FUNCTION agi_router.refuse_row();
 COMMENT ON TRIGGER binding_mode ON agi_router.binding IS 'What belongs to which mode';
 

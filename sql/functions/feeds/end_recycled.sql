@@ -11,7 +11,7 @@ DECLARE
     found_at record;
 BEGIN
     PERFORM agi_router.assert_current_keys(_block, _tag_key, _seal_key);
-    SELECT b.tenant_id, b.version, b.begins_at, b.expires_at, b.ended_at, t.unknown_numbers
+    SELECT b.tenant_id, b.party_group, b.version, b.begins_at, b.expires_at, b.ended_at, t.unknown_numbers
       INTO found_at
       FROM agi_router.binding b
       JOIN agi_router.tenant t ON t.id = b.tenant_id
@@ -40,6 +40,12 @@ BEGIN
               FROM agi_router.past_route p
              WHERE p.block = _block AND p.binding_id = _binding_id) r
      WHERE r.caller_tag = ANY (_tags) OR (r.callee_tags[1] = ANY (_tags) AND r.caller IS NOT NULL);
+    -- Of a party group a member is not as young as a binding by it.
+    _since := least(_since, (
+        SELECT min(m.added_at)
+          FROM agi_router.party_group g
+          JOIN agi_router.group_member m ON m.group_id = g.id
+         WHERE g.tenant_id = found_at.tenant_id AND g.name = found_at.party_group AND m.tag = ANY (_tags)));
     _rings := _unknown AND found_at.unknown_numbers = 'ring';
     _done := CASE WHEN _since >= _until THEN 'began_later'
                   WHEN _rings THEN 'rings'
