@@ -14,6 +14,7 @@ from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
 from agi_router.cli.stores import open_events
 from agi_router.db.connection import Queries
 from agi_router.events.model import (
+    LARGEST_BATCH,
     EventType,
     Format,
     Numbers,
@@ -73,6 +74,9 @@ TYPES = _Types()
 EVENT_NAME = _EventName()
 """The id of an event."""
 
+_BATCH = click.IntRange(1, LARGEST_BATCH)
+_OF_BATCH = "So many events are sent in one request at most."
+
 _ID = click.argument("webhook_id", type=ROW, metavar="ID")
 
 
@@ -95,6 +99,7 @@ def group() -> None:
     show_default=True,
     help="How events are written; ali is that of an older service.",
 )
+@click.option("--batch", type=_BATCH, default=1, show_default=True, help=_OF_BATCH)
 @click.option("--full", is_flag=True, help="Send real numbers in full. It is on record.")
 @click.option("--reason", metavar="TEXT", help="Why they are sent in full.")
 @json_option
@@ -104,6 +109,7 @@ def add(
     types: tuple[EventType, ...],
     form: str,
     *,
+    batch: int,
     full: bool,
     reason: str | None,
     as_json: bool,
@@ -118,11 +124,13 @@ def add(
     if reason is not None and not full:
         raise click.UsageError("--reason goes with --full")
     numbers = Numbers.FULL if full else Numbers.MASKED
-    check_webhook(url, types, Format(form), numbers)
+    check_webhook(url, types, Format(form), numbers, batch=batch)
     with open_events(read_settings()) as (store, queries):
         if full:
             _record(queries, "webhook add", url, reason)
-        webhook, secret = store.add(tenant, url, types, form=Format(form), numbers=numbers)
+        webhook, secret = store.add(
+            tenant, url, types, form=Format(form), numbers=numbers, batch=batch
+        )
     (echo_json if as_json else _echo)({**describe_webhook(webhook), "secret": secret})
 
 
@@ -178,6 +186,7 @@ def show(webhook_id: int, limit: int, *, as_json: bool) -> None:
 @click.option("--url", type=Checked("url", check_url), help="Send events there.")
 @click.option("--types", type=TYPES, help="Send these, with commas.")
 @click.option("--format", "form", type=click.Choice([each.value for each in Format]))
+@click.option("--batch", type=_BATCH, help=_OF_BATCH)
 @click.option("--full/--masked", "full", default=None, help="How real numbers are sent.")
 @click.option("--reason", metavar="TEXT", help="Why they are sent in full.")
 @json_option
@@ -187,6 +196,7 @@ def change(
     types: tuple[EventType, ...] | None,
     form: str | None,
     *,
+    batch: int | None,
     full: bool | None,
     reason: str | None,
     as_json: bool,
@@ -198,8 +208,8 @@ def change(
     Example:
       agi-router webhook change 3 --url https://shop.example/hooks --types call.ended
     """
-    if (url, types, form, full) == (None,) * 4:
-        raise click.UsageError("say --url, --types, --format, --full or --masked")
+    if (url, types, form, batch, full) == (None,) * 5:
+        raise click.UsageError("say --url, --types, --format, --batch, --full or --masked")
     with open_events(read_settings()) as (store, queries):
         found = store.find(webhook_id)
         numbers = found.numbers if full is None else (Numbers.FULL if full else Numbers.MASKED)
@@ -213,6 +223,7 @@ def change(
             types=types,
             form=None if form is None else Format(form),
             numbers=numbers,
+            batch=batch,
             version=found.version,
         )
     (echo_json if as_json else _echo)(describe_webhook(changed))

@@ -11,7 +11,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from datetime import timedelta
@@ -21,11 +21,11 @@ from typing import Any, Final
 
 from agi_router.db.connection import Connection
 from agi_router.errors import StoreError
-from agi_router.events.deliveries import Backlog, Delivery, DeliveryStore, Due
+from agi_router.events.deliveries import Backlog, Delivery, DeliveryStore, Due, Parcel
 from agi_router.events.model import ALI_TYPES, Format, WebhookState, event_name
 from agi_router.events.schedule import IN_FLIGHT, PROBED_AFTER, next_delay, pause_of_webhook
 from agi_router.events.sender import Answer, Request, Try
-from agi_router.events.shapes import Parties, ali_reports, cloud_event
+from agi_router.events.shapes import ali_reports, cloud_event
 from agi_router.events.signature import signed_headers
 from agi_router.keys.ring import KeyRing
 
@@ -82,10 +82,10 @@ class Deliverer:
         self._keys = keys
         self._allowed = frozenset(allowed)
         self._threads = threads
-        self._ended: SimpleQueue[tuple[Delivery, Answer]] = SimpleQueue()
-        self._under_way: dict[tuple[int, int, int], Try] = {}
+        self._ended: SimpleQueue[tuple[Parcel, Answer]] = SimpleQueue()
+        self._under_way: dict[tuple[int, str, int], Try] = {}
         self._of_webhook: Counter[int] = Counter()
-        self._kept: list[tuple[Delivery, Answer]] = []
+        self._kept: list[tuple[Parcel, Answer]] = []
         self._moved = time.monotonic()
         self._counted = -_COUNT
         self.ended = dict.fromkeys(Result, 0)
@@ -179,14 +179,38 @@ class Deliverer:
             limit = self._room(webhook)
             if not limit:
                 continue
-            for delivery in store.claim(webhook, keys, limit=limit):
-                if delivery.parties is None:
-                    self._put_off(store, delivery)
-                    continue
-                attempt = Try(self._request(delivery, delivery.parties))
-                self._under_way[delivery.key] = attempt
+            for parcel in self._claim(store, webhook, keys, limit):
+                attempt = Try(self._request(parcel))
+                self._under_way[parcel.key] = attempt
                 self._of_webhook[webhook.id] += 1
-                pool.submit(self._run, delivery, attempt)
+                pool.submit(self._run, parcel, attempt)
+
+    def _claim(
+        self, store: DeliveryStore, webhook: Due, keys: KeyRing, limit: int
+    ) -> Iterator[Parcel]:
+        """
+        Up to so many parcels for a webhook; what cannot be read is put off.
+        """
+        if webhook.batch == 1:
+            for delivery in self._readable(store, store.claim(webhook, keys, limit=limit)):
+                yield Parcel(deliveries=(delivery,))
+            return
+        for _ in range(limit):
+            taken = store.claim_batch(webhook, keys)
+            if taken is None:
+                return
+            batch, deliveries = taken
+            if readable := tuple(self._readable(store, deliveries)):
+                yield Parcel(deliveries=readable, batch=batch)
+
+    def _readable(
+        self, store: DeliveryStore, deliveries: Iterable[Delivery]
+    ) -> Iterator[Delivery]:
+        for delivery in deliveries:
+            if delivery.parties is None:
+                self._put_off(store, delivery)
+            else:
+                yield delivery
 
     def _room(self, webhook: Due) -> int:
         """
@@ -199,18 +223,22 @@ class Deliverer:
         share = max((free + own) // 2, min(free, 1))
         return max(0, min(most, share) - own)
 
-    def _run(self, delivery: Delivery, attempt: Try) -> None:
-        self._ended.put((delivery, attempt.run()))
+    def _run(self, parcel: Parcel, attempt: Try) -> None:
+        self._ended.put((parcel, attempt.run()))
 
-    def _request(self, delivery: Delivery, parties: Parties) -> Request:
-        webhook, event = delivery.webhook, delivery.event
+    def _request(self, parcel: Parcel) -> Request:
+        webhook = parcel.webhook
+        event, parties = parcel.deliveries[0].event, parcel.deliveries[0].parties or {}
         shape: Any
-        if webhook.format is Format.ALI and event.type in ALI_TYPES:
+        if parcel.batch is not None:
+            shape = [cloud_event(each.event, each.parties or {}) for each in parcel.deliveries]
+            kind = "application/cloudevents-batch+json"
+        elif webhook.format is Format.ALI and event.type in ALI_TYPES:
             shape, kind = ali_reports(event, parties), "application/json"
         else:
             shape, kind = cloud_event(event, parties), "application/cloudevents+json"
         body = json.dumps(shape, ensure_ascii=False, separators=(",", ":")).encode()
-        signed = signed_headers(event_name(event.id), int(time.time()), body, webhook.secrets)
+        signed = signed_headers(parcel.name, int(time.time()), body, webhook.secrets)
         return Request(
             url=webhook.url,
             headers={
@@ -246,22 +274,22 @@ class Deliverer:
         arrived = [each for each in self._kept if each[1].why is None]
         if arrived:
             store.finish(arrived)
-            self.ended[Result.DELIVERED] += len(arrived)
+            self.ended[Result.DELIVERED] += sum(len(each.deliveries) for each, _ in arrived)
             self._forget(arrived)
-        for delivery, answer in list(self._kept):
-            self._fail(store, delivery, answer)
-            self._forget([(delivery, answer)])
+        for parcel, answer in list(self._kept):
+            self._fail(store, parcel, answer)
+            self._forget([(parcel, answer)])
 
-    def _fail(self, store: DeliveryStore, delivery: Delivery, answer: Answer) -> None:
-        webhook = delivery.webhook
-        delay = next_delay(delivery.tries, delivery.owed, _RANDOM.random, wish=answer.wish)
+    def _fail(self, store: DeliveryStore, parcel: Parcel, answer: Answer) -> None:
+        webhook = parcel.webhook
+        delay = next_delay(parcel.tries, parcel.owed, _RANDOM.random, wish=answer.wish)
         pause = pause_of_webhook(webhook.failures + 1, wish=answer.wish)
-        state = store.fail(delivery, answer, delay=delay, pause=pause)
-        self._count(Result.FAILED, delay)
+        state = store.fail(parcel, answer, delay=delay, pause=pause)
+        self._count(Result.FAILED, delay, len(parcel.deliveries))
         told = {
             "webhook": webhook.id,
-            "delivery": event_name(delivery.event.id),
-            "tries": delivery.tries,
+            "delivery": parcel.name,
+            "tries": parcel.tries,
             "why": answer.why,
         }
         if delay is None:
@@ -276,12 +304,12 @@ class Deliverer:
         told = {"webhook": delivery.webhook.id, "delivery": event_name(delivery.event.id)}
         log.error("delivery.unreadable", extra=told | {"held": delay is None})
 
-    def _count(self, result: Result, delay: timedelta | None) -> None:
-        self.ended[result] += 1
+    def _count(self, result: Result, delay: timedelta | None, deliveries: int = 1) -> None:
+        self.ended[result] += deliveries
         if delay is None:
-            self.ended[Result.HELD] += 1
+            self.ended[Result.HELD] += deliveries
 
-    def _forget(self, noted: Collection[tuple[Delivery, Answer]]) -> None:
+    def _forget(self, noted: Collection[tuple[Parcel, Answer]]) -> None:
         for each in noted:
             self._kept.remove(each)
             del self._under_way[each[0].key]

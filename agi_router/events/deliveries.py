@@ -6,6 +6,7 @@ program that dies loses nothing, and what it had sent already is sent twice unde
 """
 
 import logging
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -13,7 +14,14 @@ from typing import Any
 
 from agi_router.db.connection import Connection, Queries
 from agi_router.errors import SealError
-from agi_router.events.model import Event, Format, Numbers, WebhookState
+from agi_router.events.model import (
+    Event,
+    Format,
+    Numbers,
+    WebhookState,
+    batch_name,
+    event_name,
+)
 from agi_router.events.parties import open_parties
 from agi_router.events.schedule import FAILED_AFTER
 from agi_router.events.sender import Answer
@@ -21,7 +29,7 @@ from agi_router.events.shapes import Parties
 from agi_router.events.store import read_event, sealed_for
 from agi_router.keys.ring import KeyRing
 
-__all__ = ["Backlog", "Delivery", "DeliveryStore", "Due"]
+__all__ = ["Backlog", "Delivery", "DeliveryStore", "Due", "Parcel"]
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +50,8 @@ class Due:
     url: str = field(repr=False)
     format: Format
     numbers: Numbers
+    batch: int
+    """So many events are sent in one request at most."""
     failures: int
     secrets: tuple[str, ...] = field(repr=False)
     """What is signed with: the current one first."""
@@ -62,12 +72,54 @@ class Delivery:
     owed: timedelta
     """For how long it had been owed."""
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parcel:
+    """
+    What is sent in one request: a delivery, or a batch of some.
+    """
+
+    deliveries: tuple[Delivery, ...]
+    """Of one webhook and one try; in the order in which they are sent, one at least."""
+    batch: int | None = None
+    """What the batch is numbered by, on every try; :obj:`None`: it is none."""
+
     @property
-    def key(self) -> tuple[int, int, int]:
+    def webhook(self) -> Due:
         """
-        The webhook's id, the event's, and the how-manieth try it is.
+        To whom it is sent.
         """
-        return self.webhook.id, self.event.id, self.tries
+        return self.deliveries[0].webhook
+
+    @property
+    def tries(self) -> int:
+        """
+        Tries, with this one.
+        """
+        return self.deliveries[0].tries
+
+    @property
+    def owed(self) -> timedelta:
+        """
+        For how long the first of it had been owed.
+        """
+        return max(each.owed for each in self.deliveries)
+
+    @property
+    def name(self) -> str:
+        """
+        What it is called outside, the same on every try.
+        """
+        if self.batch is None:
+            return event_name(self.deliveries[0].event.id)
+        return batch_name(self.batch)
+
+    @property
+    def key(self) -> tuple[int, str, int]:
+        """
+        The webhook's id, its own name, and the how-manieth try it is.
+        """
+        return self.webhook.id, self.name, self.tries
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +176,9 @@ class DeliveryStore:
             limit: At most so many.
         """
         values = {"id": webhook.id, "limit": limit, "lease": _LEASE}
-        rows = self._queries.rows("claim_deliveries", values)
+        return self._read(self._queries.rows("claim_deliveries", values), webhook, keys)
+
+    def _read(self, rows: Sequence[dict[str, Any]], webhook: Due, keys: KeyRing) -> list[Delivery]:
         events = [read_event(row) for row in rows]
         parties = open_parties(self._queries, keys, events, numbers=webhook.numbers)
         return [
@@ -134,27 +188,51 @@ class DeliveryStore:
             for row, event, of in zip(rows, events, parties, strict=True)
         ]
 
-    def finish(self, done: Sequence[tuple[Delivery, Answer]]) -> None:
+    def claim_batch(self, webhook: Due, keys: KeyRing) -> tuple[int, list[Delivery]] | None:
+        """
+        Take a batch, as :meth:`claim` takes single ones: one that has failed before, as it was.
+
+        Args:
+            webhook: Whose.
+            keys: To open the parties' numbers.
+
+        Returns:
+            What it is numbered by, and what is in it; :obj:`None`: there is none now.
+        """
+        values = {
+            "id": webhook.id,
+            "limit": webhook.batch,
+            "lease": _LEASE,
+            # Of its own: what arrived once may be sent again in another one.
+            "batch": secrets.randbits(62),
+        }
+        rows = self._queries.rows("claim_batch", values)
+        if not rows:
+            return None
+        return rows[0]["batch"], self._read(rows, webhook, keys)
+
+    def finish(self, done: Sequence[tuple[Parcel, Answer]]) -> None:
         """
         Note what has arrived: it is owed no more.
         """
+        each = [(one, answer) for parcel, answer in done for one in parcel.deliveries]
         values = {
-            "webhook_id": [each.webhook.id for each, _ in done],
-            "event_id": [each.event.id for each, _ in done],
-            "tries": [each.tries for each, _ in done],
-            "status": [answer.status for _, answer in done],
-            "ms": [answer.ms for _, answer in done],
+            "webhook_id": [one.webhook.id for one, _ in each],
+            "event_id": [one.event.id for one, _ in each],
+            "tries": [one.tries for one, _ in each],
+            "status": [answer.status for _, answer in each],
+            "ms": [answer.ms for _, answer in each],
         }
         self._queries.execute("finish_deliveries", values)
 
     def fail(
-        self, delivery: Delivery, answer: Answer, *, delay: timedelta | None, pause: timedelta
+        self, parcel: Parcel, answer: Answer, *, delay: timedelta | None, pause: timedelta
     ) -> WebhookState | None:
         """
         Note a try that has failed.
 
         Args:
-            delivery: What was tried.
+            parcel: What was tried.
             answer: What came of it.
             delay: When it is tried again; :obj:`None`: it is held.
             pause: For how long nothing is sent to the webhook.
@@ -163,9 +241,9 @@ class DeliveryStore:
             What the webhook is now; :obj:`None` where it was switched off before.
         """
         values = {
-            "webhook_id": delivery.webhook.id,
-            "event_id": delivery.event.id,
-            "tries": delivery.tries,
+            "webhook_id": parcel.webhook.id,
+            "event_id": [each.event.id for each in parcel.deliveries],
+            "tries": parcel.tries,
             "status": answer.status,
             "ms": answer.ms,
             "why": answer.why,
@@ -227,6 +305,7 @@ def _due(row: dict[str, Any], keys: KeyRing) -> Due:
         url=row["url"],
         format=Format(row["format"]),
         numbers=Numbers(row["numbers"]),
+        batch=row["batch"],
         failures=row["failures"],
         secrets=tuple(keys.open_secret(each, where) for each in sealed if each is not None),
     )

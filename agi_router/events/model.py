@@ -18,6 +18,7 @@ from agi_router.texts import strip
 
 __all__ = [
     "ALI_TYPES",
+    "LARGEST_BATCH",
     "Cursor",
     "Event",
     "EventType",
@@ -25,6 +26,7 @@ __all__ = [
     "Numbers",
     "Webhook",
     "WebhookState",
+    "batch_name",
     "check_url",
     "check_webhook",
     "event_name",
@@ -95,6 +97,9 @@ ALI_TYPES = frozenset(
 )
 """What the format ``ali`` has a report for."""
 
+LARGEST_BATCH = 100
+"""Events in one request, at most."""
+
 _ASKED_FOR = tuple(each for each in EventType if each is not EventType.WEBHOOK_TEST)
 _LONGEST_URL = 2000
 _URL = re.compile(
@@ -133,6 +138,8 @@ class Webhook:
     types: tuple[EventType, ...]
     format: Format
     numbers: Numbers
+    batch: int
+    """So many events are sent in one request at most; 1: each by itself."""
     state: WebhookState
     failures: int
     failed_since: datetime | None
@@ -227,14 +234,25 @@ def _has_address(url: str) -> bool:
         return False
 
 
-def check_webhook(url: str, types: Collection[EventType], form: Format, numbers: Numbers) -> None:
+def batch_name(batch: int) -> str:
+    """
+    What a batch of events is called outside.
+    """
+    return f"batch_{batch}"
+
+
+def check_webhook(
+    url: str, types: Collection[EventType], form: Format, numbers: Numbers, *, batch: int = 1
+) -> None:
     """
     Make sure that a webhook may be like this.
 
     Raises:
-        WebhookInvalid: Its format does not go with its types or numbers, or numbers would be sent
-            in the open.
+        WebhookInvalid: Its format does not go with its types, numbers or batches, or numbers
+            would be sent in the open.
     """
+    if form is Format.ALI and batch > 1:
+        raise WebhookInvalid("the format ali has no batches: a batch is 1")
     if form is Format.ALI and not ALI_TYPES.issuperset(types):
         known = ", ".join(sorted(ALI_TYPES))
         raise WebhookInvalid(f"the format ali has reports for {known} only: name these as types")

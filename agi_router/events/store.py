@@ -115,6 +115,7 @@ class EventStore:
         *,
         form: Format = Format.CLOUDEVENTS,
         numbers: Numbers = Numbers.MASKED,
+        batch: int = 1,
     ) -> tuple[Webhook, str]:
         """
         Add a webhook; its types of events are written for the tenant from now on.
@@ -125,6 +126,7 @@ class EventStore:
             types: What it gets.
             form: How events are written.
             numbers: Whether real numbers are sent in full. That has to be on record before.
+            batch: So many events are sent in one request at most, 1 to 100.
 
         Returns:
             It, and its secret, which is shown this once.
@@ -135,7 +137,7 @@ class EventStore:
                 would send numbers in the open.
             WebhookLimit: The tenant has as many as may be.
         """
-        check_webhook(url, types, form, numbers)
+        check_webhook(url, types, form, numbers, batch=batch)
         secret = new_secret()
         with self._queries.transaction():
             self._assert_current_keys()
@@ -151,6 +153,7 @@ class EventStore:
                 "types": list(types),
                 "format": form,
                 "numbers": numbers,
+                "batch": batch,
                 "secret": self._keys.seal_secret(secret, sealed_for(webhook_id)),
             }
             self._queries.row("add_webhook", values)
@@ -191,6 +194,7 @@ class EventStore:
         types: Sequence[EventType] | None = None,
         form: Format | None = None,
         numbers: Numbers | None = None,
+        batch: int | None = None,
         version: int | None = None,
     ) -> Webhook:
         """
@@ -205,6 +209,7 @@ class EventStore:
             form: How events are written.
             numbers: Whether real numbers are sent in full. That has to be on record before, and
                 another address of a webhook that sends them so.
+            batch: So many events are sent in one request at most, 1 to 100.
             version: That it is to have still; :obj:`None`: any.
 
         Returns:
@@ -225,8 +230,15 @@ class EventStore:
                 "types": list(types or found.types),
                 "format": form or found.format,
                 "numbers": numbers or found.numbers,
+                "batch": batch or found.batch,
             }
-            check_webhook(values["url"], values["types"], values["format"], values["numbers"])
+            check_webhook(
+                values["url"],
+                values["types"],
+                values["format"],
+                values["numbers"],
+                batch=values["batch"],
+            )
             if types:
                 self._tell(found.tenant, types)
             # Of two at once the second finds what the first has made of it.
@@ -473,6 +485,7 @@ def _webhook(row: dict[str, Any]) -> Webhook:
         types=tuple(map(EventType, row["types"])),
         format=Format(row["format"]),
         numbers=Numbers(row["numbers"]),
+        batch=row["batch"],
         state=WebhookState(row["state"]),
         failures=row["failures"],
         failed_since=row["failed_since"],

@@ -775,6 +775,7 @@ CREATE TABLE agi_router.webhook (
                  CONSTRAINT webhook_format_check CHECK (format IN ('cloudevents', 'ali')),
     numbers      text        NOT NULL DEFAULT 'masked'
                  CONSTRAINT webhook_numbers_check CHECK (numbers IN ('masked', 'full')),
+    batch        smallint    NOT NULL DEFAULT 1 CONSTRAINT webhook_batch_check CHECK (batch BETWEEN 1 AND 100),
     secret       bytea,
     old_secret   bytea,
     old_until    timestamptz,
@@ -796,6 +797,7 @@ COMMENT ON COLUMN agi_router.webhook.url IS 'Address that events are posted to';
 COMMENT ON COLUMN agi_router.webhook.types IS 'Types of events that it gets';
 COMMENT ON COLUMN agi_router.webhook.format IS 'cloudevents, or the one of an older service: ali';
 COMMENT ON COLUMN agi_router.webhook.numbers IS 'Whether real numbers are masked in it or sent in full';
+COMMENT ON COLUMN agi_router.webhook.batch IS 'So many events are sent in one request at most; 1: each by itself';
 COMMENT ON COLUMN agi_router.webhook.secret IS 'What events are signed with, sealed';
 COMMENT ON COLUMN agi_router.webhook.old_secret IS 'The one before it, by which they are signed too, sealed';
 COMMENT ON COLUMN agi_router.webhook.old_until IS 'Until when; null: there is none';
@@ -847,6 +849,7 @@ CREATE TABLE agi_router.delivery (
     tries      integer     NOT NULL DEFAULT 0,
     owed_since timestamptz NOT NULL DEFAULT clock_timestamp(),
     next_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
+    batch      bigint,
     CONSTRAINT delivery_pkey PRIMARY KEY (webhook_id, event_id)
 ) WITH (fillfactor = 70);
 CREATE INDEX delivery_due ON agi_router.delivery (webhook_id, next_at);
@@ -860,6 +863,7 @@ COMMENT ON COLUMN agi_router.delivery.binding_id IS 'Its binding; null: it has n
 COMMENT ON COLUMN agi_router.delivery.sequence IS 'Its place among the events of its binding: those before it are sent first';
 COMMENT ON COLUMN agi_router.delivery.tries IS 'Tries so far';
 COMMENT ON COLUMN agi_router.delivery.owed_since IS 'Since when it has been owed';
+COMMENT ON COLUMN agi_router.delivery.batch IS 'The batch that it was sent in first, and is with on every try; null: none';
 COMMENT ON COLUMN agi_router.delivery.next_at IS 'When it is tried next; while it is under way, when it is given to another; infinity: no more, until somebody asks for it';
 
 CREATE TABLE agi_router.attempt (

@@ -168,7 +168,7 @@ SELECT n.kind, n.name, p.privilege,
        ('deliver', 'table', 'agi_router.event', 'SELECT'),
        ('deliver', 'table', 'agi_router.webhook',
         'SELECT, UPDATE (state), UPDATE (failures), UPDATE (failed_since), UPDATE (retry_at)'),
-       ('deliver', 'table', 'agi_router.delivery', 'SELECT, UPDATE (next_at), UPDATE (tries), DELETE'),
+       ('deliver', 'table', 'agi_router.delivery', 'SELECT, UPDATE (next_at), UPDATE (tries), UPDATE (batch), DELETE'),
        ('deliver', 'table', 'agi_router.attempt', 'SELECT, INSERT, DELETE'),
        ('deliver', 'function', 'agi_router.expire_bindings(integer)', 'EXECUTE')
        ) n (purpose, kind, name, privileges)

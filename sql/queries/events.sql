@@ -20,14 +20,14 @@ SELECT nextval('agi_router.webhook_id') AS id;
 
 -- add_webhook --
 -- Add a webhook.
-INSERT INTO agi_router.webhook (id, tenant_id, url, types, format, numbers, secret)
-SELECT %(id)s, %(tenant_id)s, %(url)s, %(types)s::text[], %(format)s, %(numbers)s, %(secret)s
+INSERT INTO agi_router.webhook (id, tenant_id, url, types, format, numbers, batch, secret)
+SELECT %(id)s, %(tenant_id)s, %(url)s, %(types)s::text[], %(format)s, %(numbers)s, %(batch)s, %(secret)s
   FROM (SELECT agi_router.count_seals(1) OFFSET 0) c
 RETURNING id;
 
 -- list_webhooks --
 -- Webhooks of one tenant or of all in the scope, or one; with what each is owed, and what is held.
-SELECT w.id, t.name AS tenant, w.url, w.types, w.format, w.numbers, w.state, w.failures, w.failed_since,
+SELECT w.id, t.name AS tenant, w.url, w.types, w.format, w.numbers, w.batch, w.state, w.failures, w.failed_since,
        w.version, w.created_at, w.old_until,
        (SELECT count(*) FROM agi_router.delivery d WHERE d.webhook_id = w.id AND d.next_at < 'infinity') AS owed,
        (SELECT count(*) FROM agi_router.delivery d WHERE d.webhook_id = w.id AND d.next_at = 'infinity') AS held
@@ -48,7 +48,8 @@ SELECT count(*) AS count
 -- change_webhook --
 -- Say anew what a webhook is; no row if it has another version than the one given, or there is none.
 UPDATE agi_router.webhook
-   SET url = %(url)s, types = %(types)s::text[], format = %(format)s, numbers = %(numbers)s, version = version + 1
+   SET url = %(url)s, types = %(types)s::text[], format = %(format)s, numbers = %(numbers)s, batch = %(batch)s,
+       version = version + 1
  WHERE id = %(id)s AND state <> 'removed' AND agi_router.in_scope(tenant_id, %(scope)s)
    AND (%(version)s::integer IS NULL OR version = %(version)s)
 RETURNING id;
@@ -115,7 +116,7 @@ SELECT w.id, e.id, e.day, e.block, e.binding_id, e.sequence
    AND (%(until)s::timestamptz IS NULL
         OR e.day <= (%(until)s::timestamptz AT TIME ZONE 'UTC')::date AND e.at < %(until)s)
     ON CONFLICT (webhook_id, event_id) DO UPDATE
-   SET tries = 0, owed_since = statement_timestamp(), next_at = statement_timestamp()
+   SET tries = 0, owed_since = statement_timestamp(), next_at = statement_timestamp(), batch = NULL
 RETURNING event_id;
 
 -- list_attempts --
@@ -174,7 +175,7 @@ SELECT n.place, r.block, r.binding_id, r.x_number, r.caller_tag, r.shown, r.side
 
 -- list_due_webhooks --
 -- Webhooks that are sent to now and are owed something now, with their secrets.
-SELECT w.id, w.url, w.format, w.numbers, w.failures, w.secret,
+SELECT w.id, w.url, w.format, w.numbers, w.batch, w.failures, w.secret,
        CASE WHEN w.old_until > clock_timestamp() THEN w.old_secret END AS old_secret
   FROM agi_router.webhook w
  WHERE w.state = 'active' AND w.retry_at <= clock_timestamp()
@@ -238,6 +239,47 @@ SELECT e.id, e.block, e.binding_id, e.sequence, e.at, e.type, e.data, t.name AS 
   JOIN agi_router.tenant t ON t.id = e.tenant_id
  ORDER BY e.id;
 
+-- claim_batch --
+-- Take a batch of a webhook's deliveries: one that was sent before and is due again, as it was, or else up to so many
+-- that are due. One deliverer at a time, or two could have parts of one batch.
+WITH own AS MATERIALIZED (
+    SELECT w.id FROM agi_router.webhook w WHERE w.id = %(id)s FOR NO KEY UPDATE SKIP LOCKED
+), again AS MATERIALIZED (
+    SELECT d.batch
+      FROM agi_router.delivery d
+     WHERE d.webhook_id = %(id)s AND d.next_at <= statement_timestamp() AND d.batch IS NOT NULL
+     ORDER BY d.next_at
+     LIMIT 1
+), due AS (
+    SELECT d.event_id, d.batch
+      FROM own o
+      JOIN agi_router.delivery d ON d.webhook_id = o.id
+     WHERE d.next_at <= statement_timestamp()
+       AND (d.batch = (SELECT a.batch FROM again a)
+            OR d.batch IS NULL
+               AND NOT EXISTS (SELECT a.batch FROM again a)
+               AND NOT EXISTS (SELECT 1
+                                 FROM agi_router.delivery e
+                                WHERE e.webhook_id = d.webhook_id AND e.block = d.block
+                                  AND e.binding_id = d.binding_id
+                                  AND e.sequence < d.sequence AND e.next_at < 'infinity'))
+     ORDER BY d.next_at
+     LIMIT (SELECT CASE WHEN EXISTS (SELECT a.batch FROM again a) THEN 100 ELSE %(limit)s END)
+       FOR UPDATE OF d
+), taken AS (
+    UPDATE agi_router.delivery d
+       SET next_at = statement_timestamp() + %(lease)s::interval, tries = d.tries + 1,
+           batch = coalesce(n.batch, %(batch)s)
+      FROM due n
+     WHERE d.webhook_id = %(id)s AND d.event_id = n.event_id
+    RETURNING d.event_id, d.day, d.tries, d.batch, statement_timestamp() - d.owed_since AS owed
+)
+SELECT e.id, e.block, e.binding_id, e.sequence, e.at, e.type, e.data, t.name AS tenant, n.tries, n.owed, n.batch
+  FROM taken n
+  JOIN agi_router.event e ON e.id = n.event_id AND e.day = n.day
+  JOIN agi_router.tenant t ON t.id = e.tenant_id
+ ORDER BY e.id;
+
 -- finish_deliveries --
 -- What has arrived is owed no more, and its webhooks work.
 WITH done AS (
@@ -255,15 +297,17 @@ UPDATE agi_router.webhook w
  WHERE w.id IN (SELECT webhook_id FROM done) AND w.failures > 0;
 
 -- fail_delivery --
--- Note a failed try: when it is tried again, null: it is held; and for how long nothing is sent to its webhook, which
+-- Note a failed try of one delivery or of a batch: when it is tried again, null: it is held; and for how long nothing is sent to its webhook, which
 -- is switched off if it is gone, or has failed for too long. Only the last try of a delivery has a say in it.
 WITH put_off AS (
     UPDATE agi_router.delivery
        SET next_at = coalesce(statement_timestamp() + %(delay)s::interval, 'infinity')
-     WHERE webhook_id = %(webhook_id)s AND event_id = %(event_id)s AND tries = %(tries)s
+     WHERE webhook_id = %(webhook_id)s AND event_id = ANY (%(event_id)s::bigint[]) AND tries = %(tries)s
 ), noted AS (
     INSERT INTO agi_router.attempt (webhook_id, event_id, at, tries, status, ms, why)
-    VALUES (%(webhook_id)s, %(event_id)s, statement_timestamp(), %(tries)s, %(status)s, %(ms)s, %(why)s)
+    SELECT %(webhook_id)s, n.event_id, statement_timestamp(), %(tries)s, %(status)s::integer, %(ms)s::integer,
+           %(why)s
+      FROM unnest(%(event_id)s::bigint[]) n (event_id)
 )
 UPDATE agi_router.webhook w
    SET failures = w.failures + 1, failed_since = coalesce(w.failed_since, statement_timestamp()),
@@ -275,9 +319,9 @@ UPDATE agi_router.webhook w
 RETURNING w.state;
 
 -- put_off_delivery --
--- Try a delivery later that could not be tried; null: it is held.
+-- Try a delivery later that could not be tried, and by itself; null: it is held.
 UPDATE agi_router.delivery
-   SET next_at = coalesce(statement_timestamp() + %(delay)s::interval, 'infinity')
+   SET next_at = coalesce(statement_timestamp() + %(delay)s::interval, 'infinity'), batch = NULL
  WHERE webhook_id = %(webhook_id)s AND event_id = %(event_id)s AND tries = %(tries)s;
 
 -- postpone_webhook --

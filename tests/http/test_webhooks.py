@@ -240,3 +240,16 @@ def test_there_are_not_too_many(couriers: Client, drivers: Client) -> None:
     add(drivers)
     couriers.ask("DELETE", f"/v1/webhooks/{made[0]['id']}")
     add(couriers)
+
+
+def test_batches(couriers: Client) -> None:
+    """From 1 to 100, null is 1; the older format has none."""
+    made = add(couriers, batch=100)
+    assert made["batch"] == 100
+    assert patch(couriers, made, {"batch": 7}).json()["batch"] == 7
+    assert patch(couriers, made, {"batch": None}).json()["batch"] == 1
+    for wrong in (0, 101, "7"):
+        assert patch(couriers, made, {"batch": wrong}).status_code == 422
+    ali = {"format": "ali", "numbers": "full", "types": ["call.ended"], "batch": 2}
+    refused = patch(couriers, made, ali)
+    assert (refused.status_code, refused.json()["code"]) == (422, "webhook_invalid")

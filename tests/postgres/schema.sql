@@ -493,7 +493,8 @@ CREATE TABLE agi_router.delivery (
     sequence integer,
     tries integer DEFAULT 0 NOT NULL,
     owed_since timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    next_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+    next_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    batch bigint
 )
 WITH (fillfactor='70');
 
@@ -516,6 +517,8 @@ COMMENT ON COLUMN agi_router.delivery.tries IS 'Tries so far';
 COMMENT ON COLUMN agi_router.delivery.owed_since IS 'Since when it has been owed';
 
 COMMENT ON COLUMN agi_router.delivery.next_at IS 'When it is tried next; while it is under way, when it is given to another; infinity: no more, until somebody asks for it';
+
+COMMENT ON COLUMN agi_router.delivery.batch IS 'The batch that it was sent in first, and is with on every try; null: none';
 
 CREATE SEQUENCE agi_router.event_id
     START WITH 1
@@ -1346,6 +1349,7 @@ CREATE TABLE agi_router.webhook (
     types text[] NOT NULL,
     format text DEFAULT 'cloudevents'::text NOT NULL,
     numbers text DEFAULT 'masked'::text NOT NULL,
+    batch smallint DEFAULT 1 NOT NULL,
     secret bytea,
     old_secret bytea,
     old_until timestamp with time zone,
@@ -1355,6 +1359,7 @@ CREATE TABLE agi_router.webhook (
     retry_at timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
     version integer DEFAULT 1 NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT webhook_batch_check CHECK (((batch >= 1) AND (batch <= 100))),
     CONSTRAINT webhook_format_check CHECK ((format = ANY (ARRAY['cloudevents'::text, 'ali'::text]))),
     CONSTRAINT webhook_numbers_check CHECK ((numbers = ANY (ARRAY['masked'::text, 'full'::text]))),
     CONSTRAINT webhook_old_secret_check CHECK (((old_secret IS NULL) = (old_until IS NULL))),
@@ -1377,6 +1382,8 @@ COMMENT ON COLUMN agi_router.webhook.types IS 'Types of events that it gets';
 COMMENT ON COLUMN agi_router.webhook.format IS 'cloudevents, or the one of an older service: ali';
 
 COMMENT ON COLUMN agi_router.webhook.numbers IS 'Whether real numbers are masked in it or sent in full';
+
+COMMENT ON COLUMN agi_router.webhook.batch IS 'So many events are sent in one request at most; 1: each by itself';
 
 COMMENT ON COLUMN agi_router.webhook.secret IS 'What events are signed with, sealed';
 

@@ -298,6 +298,77 @@ def test_the_order_of_a_binding(
         assert set(places) == {1, 2, 3, 4}
 
 
+def test_a_batch(
+    dsn: str,
+    keys: KeyRing,
+    connection: Connection,
+    store: BindingStore,
+    events: EventStore,
+    receiver: Receiver,
+) -> None:
+    """Signed as a whole; sent again as it was, under its id; of a binding in order."""
+    failing = True
+    receiver.answer = lambda _: Reply(503 if failing else 200)
+    webhook, secret = events.add(TENANT, receiver.url, ALL, batch=4)
+    bindings = [bind(store, new_party(), new_party(), x=BLOCK.number(i)) for i in range(6)]
+    for made in bindings:
+        store.extend(made.id, store.find(made.id).expires_at + HOUR)
+    with delivering(dsn, keys):
+        until(lambda: len({each.id for each in receiver.received}) == 2 or hurry(connection))
+        until(lambda: len(receiver.received) > 3 or hurry(connection))
+        failing = False
+        until(lambda: owed(events, webhook) == 0 or hurry(connection))
+    of_each: dict[str, set[bytes]] = {}
+    for each in receiver.received:
+        of_each.setdefault(each.id, set()).add(each.body)
+        assert each.verified(secret) == each.told
+        assert each.headers["content-type"].startswith("application/cloudevents-batch+json")
+    assert {len(bodies) for bodies in of_each.values()} == {1}
+    arrays = [json.loads(body) for bodies in of_each.values() for body in bodies]
+    assert max(map(len, arrays)) == 4
+    told = [event for array in arrays for event in array]
+    assert len({event["id"] for event in told}) == len(told) == 12
+    for made in bindings:
+        places = [each["sequence"] for each in told if each["subject"] == str(made.id)]
+        assert places == [1, 2]
+    assert events.find(webhook.id).failures == 0
+
+
+def test_a_failed_batch_is_one_failure(
+    dsn: str,
+    keys: KeyRing,
+    connection: Connection,
+    store: BindingStore,
+    events: EventStore,
+    receiver: Receiver,
+) -> None:
+    """Of the webhook; of each event in it there is a try. One that cannot be read leaves it."""
+    receiver.answer = lambda _: Reply(500)
+    webhook, _ = events.add(TENANT, receiver.url, [EventType.BINDING_CREATED], batch=9)
+    for place in range(3):
+        bind(store, new_party(), new_party(), x=BLOCK.number(place))
+    with delivering(dsn, keys):
+        until(lambda: events.attempts(webhook.id, limit=9))
+    # It may have been tried twice by now.
+    tries = len(receiver.received)
+    assert len(events.attempts(webhook.id, limit=99)) == 3 * tries
+    assert events.find(webhook.id).failures == tries
+    [got] = {each.id for each in receiver.received}
+    assert {len(each.told) for each in receiver.received} == {3}
+    connection.execute(
+        "UPDATE agi_router.route SET callee = '\\x00' WHERE binding_id ="
+        " (SELECT min(binding_id) FROM agi_router.route)"
+    )
+    hurry(connection)
+    receiver.answer = lambda _: Reply()
+    with delivering(dsn, keys):
+        until(lambda: reached(receiver, tries + 1))
+    again = receiver.received[-1]
+    assert (again.id, len(again.told)) == (got, 2)
+    batches = connection.execute("SELECT batch FROM agi_router.delivery").fetchall()
+    assert batches == [{"batch": None}]
+
+
 @pytest.mark.parametrize(
     ("reply", "why"),
     [

@@ -27,6 +27,7 @@ from agi_router.events.model import (
     EventType,
     Format,
     Numbers,
+    batch_name,
     check_url,
     check_webhook,
     event_name,
@@ -394,6 +395,9 @@ def test_what_goes_together() -> None:
     check_webhook(secure, list(EventType), Format.CLOUDEVENTS, full)
     check_webhook("http://shop.example/", list(EventType), Format.CLOUDEVENTS, Numbers.MASKED)
     check_webhook(secure, ALI_TYPES, Format.ALI, full)
+    with pytest.raises(WebhookInvalid, match="no batches"):
+        check_webhook(secure, ALI_TYPES, Format.ALI, full, batch=2)
+    assert batch_name(7) == "batch_7"
     for url, types, form, numbers, why in (
         ("http://shop.example/", ALI_TYPES, Format.CLOUDEVENTS, full, "https only"),
         (secure, ALI_TYPES, Format.ALI, Numbers.MASKED, "in full"),

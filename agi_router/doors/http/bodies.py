@@ -40,6 +40,7 @@ from agi_router.cursors import Cursor
 from agi_router.doors.http.problems import FieldFault, Problem, problem_of
 from agi_router.errors import AgiRouterError
 from agi_router.events.model import (
+    LARGEST_BATCH,
     EventType,
     Format,
     Numbers,
@@ -562,6 +563,12 @@ class WebhookIn(Body):
         default=Numbers.MASKED,
         description="Whether parties are sent in full: needs numbers:read, and is audited.",
     )
+    batch: int = Field(
+        default=1,
+        ge=1,
+        le=LARGEST_BATCH,
+        description="So many events are sent in one request at most; 1: each by itself.",
+    )
     tenant: Annotated[str, Field(max_length=512), AfterValidator(check_tenant)] | None = Field(
         default=None, description="Whose it is; the operator's keys alone may say so."
     )
@@ -613,6 +620,7 @@ class WebhookChange(Body):
     types: _Types | None = None
     format: Annotated[Format, Field(strict=False)] | None = None
     numbers: Annotated[Numbers, Field(strict=False)] | None = None
+    batch: int | None = Field(default=None, ge=1, le=LARGEST_BATCH)
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"types": ["call.ended"]}]})
 
@@ -821,6 +829,7 @@ def read_webhook_change(body: WebhookChange) -> dict[str, Any]:
         "types": body.types or _ALL_TYPES,
         "format": body.format or Format.CLOUDEVENTS,
         "numbers": body.numbers or Numbers.MASKED,
+        "batch": body.batch or 1,
     }
     return {
         {"format": "form"}.get(name, name): said[name] for name in sorted(body.model_fields_set)

@@ -12,7 +12,13 @@ from agi_router.bindings.reasons import Reason
 from agi_router.bindings.words import BindingState, Mode, Side
 from agi_router.calls.end import Clock, Outcome
 from agi_router.doors.http.outs import Out
-from agi_router.events.model import EventType, Format, Numbers, WebhookState
+from agi_router.events.model import (
+    LARGEST_BATCH,
+    EventType,
+    Format,
+    Numbers,
+    WebhookState,
+)
 from agi_router.messages.model import MessageState
 
 __all__ = [
@@ -65,6 +71,7 @@ _WEBHOOK: dict[str, Any] = {
     "types": ["binding.ended", "call.ended"],
     "format": "cloudevents",
     "numbers": "masked",
+    "batch": 1,
     "state": "active",
     "failures": 0,
     "failed_since": None,
@@ -86,6 +93,7 @@ class WebhookOut(Out):
     types: list[EventType]
     format: Format
     numbers: Numbers
+    batch: int = Field(description="So many events are sent in one request at most.")
     state: WebhookState = Field(description="Only an active one is sent to.")
     failures: int = Field(description="Failed tries since the last success.")
     failed_since: str | None
@@ -661,7 +669,16 @@ def describe_sent() -> dict[str, Any]:
                     "content": {
                         "application/cloudevents+json": {
                             "schema": {"$ref": f"#/components/schemas/{model.__name__}"}
-                        }
+                        },
+                        # Of a webhook that has batches; other types may stand beside it.
+                        "application/cloudevents-batch+json": {
+                            "schema": {
+                                "type": "array",
+                                "minItems": 1,
+                                "maxItems": LARGEST_BATCH,
+                                "contains": {"$ref": f"#/components/schemas/{model.__name__}"},
+                            }
+                        },
                     },
                 },
                 "responses": {

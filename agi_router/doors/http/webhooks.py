@@ -86,7 +86,12 @@ def add_webhook(body: WebhookIn, request: Request, desk: _Writes) -> Response:
 
     def make() -> tuple[int, Any, dict[str, str]]:
         webhook, told_once["secret"] = events_of(desk).add(
-            tenant, body.url, body.types, form=body.format, numbers=body.numbers
+            tenant,
+            body.url,
+            body.types,
+            form=body.format,
+            numbers=body.numbers,
+            batch=body.batch,
         )
         seen, headers = _seen(*events_of(desk).look_at(webhook.id))
         return 201, seen, {"Location": f"/v1/webhooks/{webhook.id}", **headers}
