@@ -27,7 +27,20 @@ from agi_router.keys.file import write_key_ring
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import PhoneNumber
 from agi_router.records.audit import AuditEntry
-from harness.database import BLOCK, HOUR, A, B, C, D, Server, bind, expire, on_each_version, one
+from harness.database import (
+    BLOCK,
+    HOUR,
+    A,
+    B,
+    C,
+    D,
+    Server,
+    bind,
+    expire,
+    on_each_version,
+    on_one_server,
+    one,
+)
 
 pytestmark = on_each_version
 
@@ -140,6 +153,7 @@ def importing_here(store: BindingStore, dsn: str, keys: KeyRing) -> Importing:
     return Importing(dsn, keys)
 
 
+@on_one_server
 def test_what_others_wrote_commands_no_terminal(
     cli: Cli, store: BindingStore, connection: Connection, tmp_path: Path
 ) -> None:
@@ -165,6 +179,7 @@ def test_what_others_wrote_commands_no_terminal(
     assert said[0].count("\n") == 2
 
 
+@on_one_server
 def test_masked_unless_revealed(cli: Cli, store: BindingStore, tmp_path: Path) -> None:
     """Numbers in full are asked for in so many words."""
     bind(store, A, B, order_id="=1+1")
@@ -188,6 +203,7 @@ def test_masked_unless_revealed(cli: Cli, store: BindingStore, tmp_path: Path) -
     assert "line 2: a: a number is written with digits" in cli("import", file).err
 
 
+@on_one_server
 def test_a_reader_that_goes_away(cli: Cli, store: BindingStore) -> None:
     """A pipe that is closed is no fault of ours to be shown a trace of."""
     assert store

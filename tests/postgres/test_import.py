@@ -64,6 +64,7 @@ from harness.database import (
     expire,
     look_up,
     on_each_version,
+    on_one_server,
     one,
     until,
 )
@@ -281,6 +282,7 @@ def test_one_fault_and_nothing_is_imported(
     assert snapshot(connection) == before
 
 
+@on_one_server
 def test_a_file_that_breaks_off(importing: Importing, connection: Connection) -> None:
     """It is no file of rows; by --keep-going, what stands before the fault is imported."""
     before = snapshot(connection)
@@ -800,6 +802,7 @@ def test_a_place_taken_between_looking_and_loading(
     assert importing.faults == [(2, f"x: {A} is on {X} already, by binding {taken[0].id}")]
 
 
+@on_one_server
 def test_killed_and_again(
     cli: Cli, store: BindingStore, connection: Connection, tmp_path: Path
 ) -> None:
@@ -849,6 +852,7 @@ def _session(leader: int) -> list[str]:
     return found.stdout.split()
 
 
+@on_one_server
 def test_a_worker_dies(importing: Importing, connection: Connection) -> None:
     """Nothing is imported, and nobody waits for it for ever."""
     importing.processes = 2
@@ -878,6 +882,7 @@ def test_a_lost_connection(importing: Importing, connection: Connection) -> None
     assert _bindings(connection) == 0
 
 
+@on_one_server
 def test_rejects_are_corrected_and_imported(cli: Cli, store: BindingStore, tmp_path: Path) -> None:
     """What is rejected comes back as it came, with the reason, and as no formula."""
     file, rejects, more = (tmp_path / name for name in ("in.csv", "rejects.csv", "more.csv"))
@@ -918,6 +923,7 @@ def test_rejects_are_corrected_and_imported(cli: Cli, store: BindingStore, tmp_p
     assert rejects.read_bytes().decode().startswith("fault,mode,order,a,b\r\n")
 
 
+@on_one_server
 def test_the_command(cli: Cli, connection: Connection, tmp_path: Path) -> None:
     """By people and programs, from files and standard input."""
     file = tmp_path / "in.csv"
@@ -955,6 +961,7 @@ def test_the_command(cli: Cli, connection: Connection, tmp_path: Path) -> None:
     assert cli("import", file, "--rejects", tmp_path / "r").code == 2
 
 
+@on_one_server
 def test_somebody_looks_on(cli: Cli, tmp_path: Path) -> None:
     """On a terminal a bar shows how much of the file is done; elsewhere there is none."""
     file = tmp_path / "in.csv"

@@ -80,6 +80,7 @@ from harness.database import (
     look_up,
     new_call_id,
     on_each_version,
+    on_one_server,
     one,
     until,
     until_async,
@@ -1177,6 +1178,7 @@ def command(dsn: str, key_file: Path) -> Command:
     return run
 
 
+@on_one_server
 def test_killed_in_the_middle(
     server: Server,
     dsn: str,
@@ -1235,6 +1237,7 @@ def test_killed_in_the_middle(
         assert all(look_up(alone, a_call(B, x), at=None).facts.hit for x in numbers[::9])
 
 
+@on_one_server
 def test_command(
     dsn: str, connection: Connection, store: BindingStore, key_file: Path, command: Command
 ) -> None:
