@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from postgres.test_sip_messages import BODY, a_request
+from postgres.test_sip_messages import BODY, a_branch, a_request
 
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.words import Messages
@@ -28,11 +32,10 @@ from harness.database import SOON, A, B, bind, one, until
 PROGRAM = str(Path(sys.executable).with_name("agi-router"))
 
 
-def free_port(kind: socket.SocketKind) -> int:
-    """Return a port that nobody has now."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def own_host() -> str:
+    """Return an address of loopback that no other process has, so that all its ports are free."""
+    process = os.getpid()
+    return f"127.{64 + (process >> 15 & 127)}.{process >> 7 & 255}.{1 + (process & 127)}"
 
 
 @pytest.fixture
@@ -54,8 +57,8 @@ def environment(
     return {
         "AGI_ROUTER_DSN": dsn,
         "AGI_ROUTER_KEY_FILE": str(tmp_path / "key"),
-        "AGI_ROUTER_METRICS_LISTEN": f"127.0.0.1:{free_port(socket.SOCK_STREAM)}",
-        "AGI_ROUTER_SIP_LISTEN": f"127.0.0.1:{free_port(socket.SOCK_DGRAM)}",
+        "AGI_ROUTER_METRICS_LISTEN": f"{own_host()}:9703",
+        "AGI_ROUTER_SIP_LISTEN": f"{own_host()}:5062",
         "AGI_ROUTER_SIP_NEXT": f"127.0.0.1:{peer.getsockname()[1]}",
         "AGI_ROUTER_SIP_PEERS": "127.0.0.1",
     }
@@ -85,10 +88,9 @@ class Served:
             return ""
 
 
-@pytest.fixture
-def served(environment: dict[str, str], tmp_path: Path) -> Iterator[Served]:
+@contextlib.contextmanager
+def serving(environment: dict[str, str], log: Path) -> Iterator[Served]:
     """``agi-router serve --door sip-messages``, ready."""
-    log = tmp_path / "log"
     with log.open("wb") as file:
         process = subprocess.Popen(
             [PROGRAM, "serve", "--door", "sip-messages"],
@@ -108,6 +110,13 @@ def served(environment: dict[str, str], tmp_path: Path) -> Iterator[Served]:
     finally:
         process.kill()
         process.wait(SOON)
+
+
+@pytest.fixture
+def served(environment: dict[str, str], tmp_path: Path) -> Iterator[Served]:
+    """The same for a whole test."""
+    with serving(environment, tmp_path / "log") as made:
+        yield made
 
 
 def test_a_life(
@@ -174,3 +183,103 @@ def test_settings_that_are_wrong(
     )
     assert done.returncode == exit_code(SettingsError)
     assert words in done.stderr
+
+
+@dataclass
+class Crowd:
+    """
+    Parties that text each other: each repeats its request until it is answered.
+
+    Attributes:
+        socket: Of all of them.
+        door: Where they send to.
+        unanswered: Requests that nobody has answered yet, by their branch.
+        answers: Whether texts that come are answered.
+    """
+
+    socket: socket.socket
+    door: tuple[str, int]
+    unanswered: dict[str, bytes]
+    answers: bool = False
+    accepted: int = 0
+    tries: dict[str, set[int]] = field(default_factory=dict)
+    """The tries in which each text has come, by its Call-ID."""
+    bodies: Counter[str] = field(default_factory=Counter)
+    """How many texts with each body have come, each counted once."""
+    _send_at: float = 0.0
+
+    def step(self) -> None:
+        """Send what is not answered, twice in a second, and read what has come."""
+        if time.monotonic() >= self._send_at:
+            for data in self.unanswered.values():
+                self._write(data, self.door)
+            self._send_at = time.monotonic() + 0.5
+        with contextlib.suppress(BlockingIOError, ConnectionRefusedError):
+            while True:
+                self._take(*self.socket.recvfrom(65535))
+
+    def until(self, condition: Callable[[], object]) -> None:
+        """Go on until it holds."""
+
+        def stepped() -> object:
+            self.step()
+            return condition()
+
+        until(stepped, timeout=2 * SOON)
+
+    def _take(self, data: bytes, address: tuple[str, int]) -> None:
+        message = parse(data)
+        if isinstance(message, Request):
+            tries = self.tries.setdefault(message.one("call-id"), set())
+            self.bodies[message.body.decode()] += not tries
+            tries.add(message.cseq[0])
+            if self.answers:
+                self._write(build(answer(message, 200, "OK", tag="peer")), address)
+        elif self.unanswered.pop(message.via.branch, None) is not None:
+            assert message.status == 202
+            self.accepted += 1
+
+    def _write(self, data: bytes, address: tuple[str, int]) -> None:
+        # Nobody may listen there now, or the line may be full: it is sent again.
+        with contextlib.suppress(OSError):
+            self.socket.sendto(data, address)
+
+
+def test_killed_under_load(
+    environment: dict[str, str],
+    store: BindingStore,
+    connection: Connection,
+    peer: socket.socket,
+    tmp_path: Path,
+) -> None:
+    """Whatever was accepted arrives; what arrives twice is marked; uses are exact."""
+    texts = 120
+    bind(store, messages=Messages.BOTH, max_messages=texts)
+    asked = [a_request(body=f"text {number}") for number in range(texts)]
+    address, port = environment["AGI_ROUTER_SIP_LISTEN"].split(":")
+    crowd = Crowd(peer, (address, int(port)), {a_branch(data): data for data in asked})
+    accepted = 0
+    for step in (20, 30, texts):
+        with serving(environment, tmp_path / "log") as served:
+            # Nobody answers before the first death: what was on its way may have arrived.
+            crowd.answers = accepted > 0
+            if step < texts:
+                accepted += step
+                crowd.until(lambda: crowd.accepted >= accepted and crowd.tries)  # noqa: B023
+                served.process.kill()
+                served.process.wait(SOON)
+                # As if the leases were over.
+                connection.execute(b"UPDATE agi_router.message_out SET next_at = now()")
+                continue
+            crowd.until(lambda: not crowd.unanswered)
+            crowd.until(lambda: not one(connection, "SELECT count(*) FROM agi_router.message_out"))
+    assert crowd.accepted == texts
+    assert crowd.bodies == Counter(f"text {number}" for number in range(texts))
+    sent = "SELECT count(*) FROM agi_router.message WHERE state = 'sent'"
+    assert one(connection, sent) == texts
+    assert one(connection, "SELECT sum(messages_used) FROM agi_router.binding") == texts
+    rows = connection.execute(b"SELECT id FROM agi_router.message WHERE maybe_twice").fetchall()
+    marked = {row["id"] for row in rows}
+    twice = {name.partition("@")[0] for name, tries in crowd.tries.items() if len(tries) > 1}
+    assert twice
+    assert twice <= marked

@@ -37,6 +37,8 @@ class Peer(asyncio.DatagramProtocol):
 
     status: int | None = 200
     received: list[bytes] = field(default_factory=list)
+    headers: list[tuple[str, str]] = field(default_factory=list)
+    """Of its answers, besides those that all have."""
     answers: dict[str, int] = field(default_factory=dict)
     """What its own requests were answered last, by their branch."""
     transport: Any = None
@@ -52,7 +54,7 @@ class Peer(asyncio.DatagramProtocol):
         if isinstance(message, Response):
             self.answers[message.via.branch] = message.status
         elif self.status is not None:
-            made = answer(message, self.status, "As told", tag="peer")
+            made = answer(message, self.status, "As told", tag="peer", headers=self.headers)
             self.transport.sendto(build(made), address)
 
     @property
@@ -73,6 +75,7 @@ class World:
     sender: Peer
     receiver: Peer
     door: SipMessageDoor
+    store: MessageStore
 
     def send(self, data: bytes) -> None:
         """Send octets to the door."""
@@ -122,7 +125,7 @@ async def serving(store: MessageStore, admissions: AdmissionStore) -> AsyncItera
         stop = asyncio.Event()
         task = asyncio.create_task(door.serve(stop))
         await door.opened.wait()
-        yield World(sender, receiver, door)
+        yield World(sender, receiver, door, store)
         receiver.status = 200
         stop.set()
         await task
