@@ -8,13 +8,15 @@ from typing import Any
 from agi_router.bindings.model import BindingId
 from agi_router.calls.ports import Admission
 from agi_router.calls.rows import read_admission
+from agi_router.cursors import Cursor
 from agi_router.db.connection import Connection, Queries
 from agi_router.errors import MessageNotFound, MessageOver
 from agi_router.keys.ring import KeyRing
 from agi_router.messages.model import MessageState, Text, message_block, message_day
+from agi_router.numbers import XNumber
 from agi_router.tenants.scope import OPERATOR, Scope
 
-__all__ = ["DISCARDED", "MessageRecords"]
+__all__ = ["DISCARDED", "MessageRecords", "cursor_of"]
 
 DISCARDED = "discarded"
 """Why a text has failed that somebody discarded."""
@@ -54,7 +56,9 @@ class MessageRecords:
         since: datetime,
         until: datetime | None = None,
         binding: BindingId | None = None,
+        x_number: XNumber | None = None,
         state: MessageState | None = None,
+        after: Cursor | None = None,
         limit: int,
     ) -> list[dict[str, Any]]:
         """
@@ -64,17 +68,27 @@ class MessageRecords:
             since: The time.
             until: Only those before this time.
             binding: Only those that used this one.
+            x_number: Only those to this number.
             state: Only those in this state.
+            after: Only those behind the last one of another page, see :func:`cursor_of`.
             limit: At most so many.
         """
+        block = None
+        if binding is not None:
+            block = binding.block.value
+        elif x_number is not None:
+            block = x_number.block.value
         return self._queries.rows(
             "list_messages",
             {
                 "since": since,
                 "until": until,
-                "block": None if binding is None else binding.block.value,
+                "block": block,
                 "binding_id": None if binding is None else binding.id,
+                "x_number": None if x_number is None else x_number.value,
                 "state": state,
+                "after_at": None if after is None else after.at,
+                "after_id": None if after is None else after.name,
                 "id": None,
                 "limit": limit,
             },
@@ -93,7 +107,7 @@ class MessageRecords:
         except ValueError as error:
             raise MessageNotFound(str(error)) from None
         values = {
-            **dict.fromkeys(("until", "binding_id", "state")),
+            **dict.fromkeys(("until", "binding_id", "x_number", "state", "after_at", "after_id")),
             "since": since,
             "block": block.value,
             "id": name,
@@ -124,3 +138,10 @@ class MessageRecords:
             values = {"attempts": owed["attempts"], "state": MessageState.FAILED, "status": None}
             self._queries.row("finish_message", {**key, **values, "reason": DISCARDED})
         return self.find(name)
+
+
+def cursor_of(row: dict[str, Any]) -> Cursor:
+    """
+    Where the page of a list ends that this record is the last of.
+    """
+    return Cursor(row["received_at"], row["id"])

@@ -96,6 +96,8 @@ class KeyScope(StrEnum):
     CALLS_READ = "calls:read"
     FEEDS_READ = "feeds:read"
     FEEDS_WRITE = "feeds:write"
+    MESSAGES_READ = "messages:read"
+    MESSAGES_WRITE = "messages:write"
     EVENTS_READ = "events:read"
     WEBHOOKS_READ = "webhooks:read"
     WEBHOOKS_WRITE = "webhooks:write"

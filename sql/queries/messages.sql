@@ -69,7 +69,8 @@ SELECT count(*) AS owed, coalesce(extract(epoch FROM statement_timestamp() - min
  WHERE o.link_out = %(link)s;
 
 -- list_messages --
--- Texts of a time, or one by its id, newest first.
+-- Texts of a time, or one by its id, newest first; of all, or of one binding, number or state, or behind a text. The
+-- block is given with the first two: it leads the key.
 SELECT m.id, m.block, m.x_number, m.binding_id, t.name AS tenant, m.side, m.shown, m.octets, m.received_at,
        m.expires_at, m.state, m.reason, m.status, coalesce(o.attempts, m.attempts) AS attempts,
        coalesce(o.maybe_twice, m.maybe_twice) AS maybe_twice, m.done_at
@@ -79,13 +80,18 @@ SELECT m.id, m.block, m.x_number, m.binding_id, t.name AS tenant, m.side, m.show
  WHERE m.received_at >= %(since)s::timestamptz
    -- Its day is that of the door's clock, give or take one.
    AND m.day >= (%(since)s::timestamptz AT TIME ZONE 'UTC')::date - 1
-   AND (%(until)s::timestamptz IS NULL OR m.received_at < %(until)s)
+   AND (%(until)s::timestamptz IS NULL 
+        OR m.day <= (%(until)s AT TIME ZONE 'UTC')::date + 1 AND m.received_at < %(until)s)
    AND agi_router.in_scope(m.tenant_id, %(scope)s)
    AND (%(state)s::text IS NULL OR m.state = %(state)s)
    AND (%(block)s::bigint IS NULL OR m.block = %(block)s)
    AND (%(binding_id)s::bigint IS NULL OR m.binding_id = %(binding_id)s)
+   AND (%(x_number)s::bigint IS NULL OR m.x_number = %(x_number)s)
+   AND (%(after_at)s::timestamptz IS NULL
+        OR m.day <= (%(after_at)s AT TIME ZONE 'UTC')::date + 1
+           AND (m.received_at, m.id) < (%(after_at)s, %(after_id)s::text))
    AND (%(id)s::text IS NULL OR m.id = %(id)s)
- ORDER BY m.received_at DESC, m.block, m.id
+ ORDER BY m.received_at DESC, m.id DESC
  LIMIT %(limit)s;
 
 -- lock_owed_message --

@@ -26,6 +26,7 @@ from agi_router.doors.http import (
     feeds,
     groups,
     inventory,
+    messages,
     pools,
     tenants,
     webhooks,
@@ -52,8 +53,8 @@ _PATHS = re.compile(r"/(?:v1|livez|readyz)(?:/|$)")
 _CODES = {code: status for code, (status, _) in DOOR.items()}
 _OF_STARLETTE = {400: "body_malformed", 404: "not_found", 405: "method_not_allowed"}
 _ABOUT = """
-Bindings of 700 numbers, the calls on them, and events of both. Numbers of parties are masked in
-every answer.
+Bindings of 700 numbers, calls and texts on them, and events of all three. Numbers of parties are
+masked in every answer.
 
 Every answer of 400 or more is `application/problem+json` (RFC 9457): its `code` is for programs,
 its `detail` says what to do, and none of them holds what came. No real number is ever put into a
@@ -130,7 +131,7 @@ def _routes() -> FastAPI:
         redirect_slashes=False,
     )
     rooms = (
-        *(bindings, groups, calls, checks, events, webhooks),
+        *(bindings, groups, calls, checks, messages, events, webhooks),
         *(pools, inventory, tenants, feeds, api_keys),
     )
     for each in rooms:

@@ -441,6 +441,26 @@ class ExplanationIn(Body):
     )
 
 
+class TextExplanationIn(Body):
+    """
+    A text that nobody sends.
+    """
+
+    sender: str = Field(
+        max_length=64,
+        description="The sender's number, as it would arrive.",
+        examples=["13800000001"],
+    )
+    x: str = Field(
+        max_length=64, description="The number it is sent to.", examples=["700123456780001"]
+    )
+    at: _Time | None = Field(default=None, description="Decide as of this time instead of now.")
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"sender": "13800000001", "x": "700123456780001"}]}
+    )
+
+
 class TenantIn(Body):
     """
     A tenant to be added.

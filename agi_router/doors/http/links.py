@@ -20,6 +20,7 @@ _OF_BINDING: Final[Mapping[str, Mapping[str, str]]] = {
     "change_binding": {**_BINDING, **_AS_READ},
     "end_binding": _BINDING,
     "list_calls": {"query.binding": "$response.body#/id"},
+    "list_messages": {"query.binding": "$response.body#/id"},
 }
 _OF_WEBHOOK: Final[Mapping[str, Mapping[str, str]]] = {
     "get_webhook": _WEBHOOK,

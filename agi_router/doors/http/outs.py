@@ -16,6 +16,7 @@ from agi_router.calls.end import Clock
 from agi_router.doors.http.bodies import describe_term
 from agi_router.feeds.model import FeedKind, NumberForm, Outcome, Trust
 from agi_router.inventory.model import BlockState
+from agi_router.messages.model import MessageState
 from agi_router.tenants.api_keys import KeyForm, KeyScope, KeyState
 from agi_router.tenants.model import UnknownNumbers
 
@@ -39,6 +40,8 @@ __all__ = [
     "GroupOut",
     "GroupsOut",
     "MatchOut",
+    "MessageOut",
+    "MessagesOut",
     "NumberPoolOut",
     "NumberPoolsOut",
     "Out",
@@ -52,6 +55,7 @@ __all__ = [
     "RunsOut",
     "TenantOut",
     "TenantsOut",
+    "TextExplanationOut",
     "answers",
 ]
 
@@ -381,6 +385,92 @@ class ExplanationOut(Out):
                     "cause": 21,
                     "at": _TIME,
                     "rules": [{"rule": "numbers are of an accepted form", "holds": True}],
+                }
+            ]
+        }
+    )
+
+
+_MESSAGE: dict[str, Any] = {
+    "id": "70012345678-1769843045.1234567890",
+    "tenant": "couriers",
+    "x": "700123456780001",
+    "binding": "70012345678-42",
+    "side": "a",
+    "shown": "700123456780001",
+    "octets": 33,
+    "state": "sent",
+    "reason": None,
+    "status": 202,
+    "attempts": 1,
+    "maybe_twice": False,
+    "received_at": _TIME,
+    "expires_at": "2026-01-31T17:04:05+00:00",
+    "done_at": "2026-01-31T15:04:06+00:00",
+}
+
+
+class MessageOut(Out):
+    """
+    A text that was accepted, without what it said.
+    """
+
+    id: str
+    tenant: str
+    x: str
+    binding: str
+    side: str = Field(description="Of the sender.")
+    shown: str = Field(description="The 700 number that the receiver is shown.")
+    octets: int = Field(description="Its length in UTF-8.")
+    state: MessageState
+    reason: str | None = Field(description="Why it was not sent.")
+    status: int | None = Field(description="Final SIP status of the last try.")
+    attempts: int
+    maybe_twice: bool = Field(description="Whether it may have arrived twice.")
+    received_at: str
+    expires_at: str = Field(description="When it is given up.")
+    done_at: str | None
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_MESSAGE]})
+
+
+class MessagesOut(Out):
+    """
+    Texts, newest first.
+    """
+
+    messages: list[MessageOut]
+    next_cursor: str | None = Field(
+        default=None, description="Where the next page begins; null: there is none."
+    )
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"messages": [_MESSAGE]}]})
+
+
+class TextExplanationOut(Out):
+    """
+    What would become of a text, rule by rule.
+    """
+
+    verdict: str = Field(description="take or refuse.")
+    reason: Reason | None
+    binding: str | None
+    receiver: str | None
+    shown: str | None = Field(description="null: a number is made by the text.")
+    at: str | None
+    rules: list[RuleOut]
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "verdict": "take",
+                    "reason": None,
+                    "binding": "70012345678-42",
+                    "receiver": "138****0002",
+                    "shown": "700123456780001",
+                    "at": _TIME,
+                    "rules": [{"rule": "texts are left", "holds": True}],
                 }
             ]
         }
