@@ -93,6 +93,8 @@ ALI_TYPES = frozenset(
         EventType.CALL_ANSWERED,
         EventType.CALL_ENDED,
         EventType.CALL_REFUSED,
+        EventType.MESSAGE_SENT,
+        EventType.MESSAGE_FAILED,
     }
 )
 """What the format ``ali`` has a report for."""

@@ -5,7 +5,7 @@ Both have the parties as texts, which are masked where the webhook is.
 
 Sources:
     CloudEvents 1.0.2, JSON format; Alibaba Cloud's ``SecretReport``, ``SecretStartReport`` and
-    ``SecretPickUpReport``.
+    ``SecretPickUpReport``; of texts ``call_type`` is 2, 3 or 5.
 """
 
 from collections.abc import Mapping, Sequence
@@ -59,6 +59,7 @@ _UNCONNECTED = {
     Reason.REGION_NOT_SERVED: 3,
 }
 _OTHER = 4
+_OF_TEXTS = frozenset({EventType.MESSAGE_SENT, EventType.MESSAGE_FAILED})
 # What a report of an answer has of that of a start.
 _OF_PICK_UP = (
     *("phone_no", "secret_no", "peer_no", "call_type", "call_id", "call_time"),
@@ -96,11 +97,11 @@ def cloud_event(event: Event, parties: Parties) -> dict[str, Any]:
 
 def ali_reports(event: Event, parties: Parties) -> list[dict[str, Any]]:
     """
-    An event of a call as an older service reports it, in a list of one.
+    An event of a call or a text as an older service reports it, in a list of one.
 
     It is a ``SecretReport``; as a call is admitted, a ``SecretStartReport``, as it is answered, a
-    ``SecretPickUpReport``. A time that did not
-    happen is a copy of the one before, as receivers of that format expect.
+    ``SecretPickUpReport``. A time that did not happen is a copy of the one before, as receivers of
+    that format expect.
 
     Args:
         event: Of a type that is in :data:`agi_router.events.model.ALI_TYPES`.
@@ -113,7 +114,7 @@ def ali_reports(event: Event, parties: Parties) -> list[dict[str, Any]]:
         "pool_key": "" if event.binding is None else str(event.binding.block),
         "sub_id": 0 if event.binding is None else event.binding.id,
         "out_id": data["out_id"] or data["order_id"] or "",
-        "call_id": data["call_id"],
+        "call_id": data["message_id" if event.type in _OF_TEXTS else "call_id"],
         "phone_no": _single(parties.get(Side.A, ())),
         "secret_no": data["x_number"],
         "peer_no": _single(parties.get(Side.B, ())),
@@ -129,6 +130,8 @@ def ali_reports(event: Event, parties: Parties) -> list[dict[str, Any]]:
         return [
             {**{name: start[name] for name in _OF_PICK_UP}, **called, "city": "", "extension": ""}
         ]
+    if event.type in _OF_TEXTS:
+        return [{**start, **_rest_of_text(data)}]
     began, ended = _time(data["received_at"]), _time(data["ended_at"])
     rang = began if data["ring_ms"] is None else began + data["ring_ms"] * _MILLISECOND
     answered = ended - (data["talk_ms"] or 0) * _MILLISECOND
@@ -153,6 +156,26 @@ def ali_reports(event: Event, parties: Parties) -> list[dict[str, Any]]:
     ]
 
 
+def _rest_of_text(data: Mapping[str, Any]) -> dict[str, Any]:
+    done = _local(data["done_at"])
+    return {
+        **dict.fromkeys(
+            ("call_out_time", "ring_time", "free_ring_time"), _local(data["received_at"])
+        ),
+        "start_time": done,
+        "release_time": done,
+        "release_dir": 0,
+        "release_cause": 0,
+        "unconnected_cause": _unconnected_text(data["reason"]),
+        "control_msg": data["reason"] or "",
+        "record_url": "",
+        "ring_record_url": "",
+        "city": "",
+        "sms_number": data["parts"],
+        "extension": "",
+    }
+
+
 def _ended_by(event: Event) -> dict[str, str]:
     if event.type is not EventType.BINDING_ENDED:
         return {}
@@ -161,15 +184,26 @@ def _ended_by(event: Event) -> dict[str, str]:
 
 def _call_type(event: Event) -> int:
     """
-    0: A calls, 1: A is called, 4: refused.
+    0: A calls, 1: A is called, 4: refused; 2: A texts, 3: B does, 5: a text that was not sent.
     """
     if event.type is EventType.CALL_REFUSED:
         return 4
+    if event.type is EventType.MESSAGE_FAILED:
+        return 5
+    if event.type is EventType.MESSAGE_SENT:
+        return 2 if event.data["sender_side"] == Side.A else 3
     return 0 if event.data["caller_side"] == Side.A else 1
 
 
 def _unconnected(reason: str | None) -> int:
     return 0 if reason is None else _UNCONNECTED.get(Reason(reason), _OTHER)
+
+
+def _unconnected_text(reason: str | None) -> int:
+    # Some are no reasons by which a text is refused: refused, discarded.
+    if reason is None:
+        return 0
+    return _unconnected(reason) if reason in set(Reason) else _OTHER
 
 
 def _single(numbers: Sequence[str]) -> str:

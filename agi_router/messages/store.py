@@ -30,6 +30,7 @@ from agi_router.messages.model import (
     message_day,
     name_message,
 )
+from agi_router.messages.parts import count_parts
 from agi_router.numbers import XNumber
 
 __all__ = ["Ended", "MessageStore", "Owed", "Repeated", "Unasked"]
@@ -163,6 +164,7 @@ class MessageStore:
                 "link_out": self._link,
                 "validity": self._validity,
                 "octets": len(text.body.encode()),
+                "parts": count_parts(text.body),
                 "body": self.keys.seal_text(text.body, name),
             }
 

@@ -23,6 +23,7 @@ def describe_message(row: dict[str, Any]) -> dict[str, Any]:
         "side": row["side"],
         "shown": str(row["shown"]),
         "octets": row["octets"],
+        "parts": row["parts"],
         "state": row["state"],
         "reason": row["reason"],
         "status": row["status"],

@@ -644,6 +644,7 @@ CREATE TABLE agi_router.message (
     shown       bigint      NOT NULL,
     link_in     text        NOT NULL,
     octets      integer     NOT NULL,
+    parts       integer     NOT NULL,
     received_at timestamptz NOT NULL,
     expires_at  timestamptz NOT NULL,
     state       text        NOT NULL DEFAULT 'queued'
@@ -671,6 +672,7 @@ COMMENT ON COLUMN agi_router.message.side IS 'Side the sender stood on';
 COMMENT ON COLUMN agi_router.message.shown IS '700 number that its receiver is shown';
 COMMENT ON COLUMN agi_router.message.link_in IS 'The door it came in by';
 COMMENT ON COLUMN agi_router.message.octets IS 'Length of what it said, in UTF-8';
+COMMENT ON COLUMN agi_router.message.parts IS 'How many short messages it is, of 160 or 153 characters of the alphabet of seven bits, or of 70 or 67 others';
 COMMENT ON COLUMN agi_router.message.received_at IS 'When it was accepted';
 COMMENT ON COLUMN agi_router.message.expires_at IS 'When it is given up';
 COMMENT ON COLUMN agi_router.message.state IS 'queued: owed; sent: the next hop has taken it; failed: it never will; expired: its time was over';

@@ -4,7 +4,8 @@
 -- Take one use and store the text if every guard holds; the facts either way.
 SELECT * FROM agi_router.admit_message(
     %(block)s, %(tag_key)s::integer, %(seal_key)s::integer, %(x_number)s, %(tags)s::bigint[], %(id)s, %(day)s,
-    %(same)s::bytea, %(link_in)s, %(link_out)s, %(validity)s::interval, %(octets)s::integer, %(body)s::bytea);
+    %(same)s::bytea, %(link_in)s, %(link_out)s, %(validity)s::interval, %(octets)s::integer, %(parts)s::integer,
+    %(body)s::bytea);
 
 -- find_message_facts --
 -- The facts for a text at a time, so far as they lie within the scope, nothing taken: now, unless another time is given.
@@ -71,7 +72,7 @@ SELECT count(*) AS owed, coalesce(extract(epoch FROM statement_timestamp() - min
 -- list_messages --
 -- Texts of a time, or one by its id, newest first; of all, or of one binding, number or state, or behind a text. The
 -- block is given with the first two: it leads the key.
-SELECT m.id, m.block, m.x_number, m.binding_id, t.name AS tenant, m.side, m.shown, m.octets, m.received_at,
+SELECT m.id, m.block, m.x_number, m.binding_id, t.name AS tenant, m.side, m.shown, m.octets, m.parts, m.received_at,
        m.expires_at, m.state, m.reason, m.status, coalesce(o.attempts, m.attempts) AS attempts,
        coalesce(o.maybe_twice, m.maybe_twice) AS maybe_twice, m.done_at
   FROM agi_router.message m

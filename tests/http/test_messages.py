@@ -50,6 +50,7 @@ def text(connection: Connection, ring: KeyRing, bound: Any) -> Callable[..., str
                 "link_out": "sip",
                 "validity": timedelta(days=1),
                 "octets": len(BODY.encode()),
+                "parts": 1,
                 "body": ring.seal_text(BODY, name),
             },
         ).fetchone()

@@ -60,6 +60,7 @@ def test_taken_if_and_only_if_decided(
                 "link_out": "sip",
                 "validity": timedelta(days=1),
                 "octets": 1,
+                "parts": 1,
                 "body": keys.seal_text("a", name),
             },
         ).fetchone()

@@ -190,6 +190,7 @@ def _text(connection: Connection, keys: KeyRing, sender: PhoneNumber, x: XNumber
             "link_out": "sip",
             "validity": HOUR,
             "octets": 1,
+            "parts": 1,
             "body": keys.seal_text("a", name),
         },
     )

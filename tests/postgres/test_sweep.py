@@ -188,8 +188,8 @@ def test_texts_past_retention(connection: Connection, store: BindingStore) -> No
     for day in (older, gone, kept):
         connection.execute(
             "INSERT INTO agi_router.message (block, id, day, x_number, binding_id, tenant_id,"
-            " side, shown, link_in, octets, received_at, expires_at, state, done_at)"
-            " VALUES (%s, %s, %s, %s, 1, 1, 'a', %s, 'sip', 1, %s, %s, 'sent', %s)",
+            " side, shown, link_in, octets, parts, received_at, expires_at, state, done_at)"
+            " VALUES (%s, %s, %s, %s, 1, 1, 'a', %s, 'sip', 1, 1, %s, %s, 'sent', %s)",
             (BLOCK.value, f"{BLOCK}-1.{day.day}", day.date(), X.value, X.value, *[day] * 3),
         )
     assert swept(connection) == Swept(messages=1, days=1)

@@ -185,6 +185,51 @@ def test_a_call_that_was_refused_or_let_through() -> None:
     assert start["call_type"] == 0
 
 
+TEXT = {
+    "message_id": "70012345678-1769871845.4711",
+    "received_at": "2026-01-31T07:04:05+00:00",
+    "done_at": "2026-01-31T07:04:07+00:00",
+    "sender_side": "a",
+    "parts": 3,
+    "reason": None,
+    "order_id": None,
+    "out_id": "ours-1",
+    "x_number": "700123456784910",
+    "shown": "700123456784911",
+}
+
+
+def a_text(type_: EventType = EventType.MESSAGE_SENT, **changed: Any) -> Event:
+    """Return an event of a text."""
+    return replace(an_event(type_), data={**TEXT, **changed})
+
+
+def test_a_text_as_the_older_service_reports_it() -> None:
+    """As a SecretReport, with how many short messages it is."""
+    [sent] = ali_reports(a_text(), PARTIES)
+    [answered] = ali_reports(an_event(), PARTIES)
+    assert sent.keys() == answered.keys()
+    assert (sent["call_id"], sent["sub_id"]) == ("70012345678-1769871845.4711", 42)
+    assert (sent["call_type"], sent["sms_number"], sent["out_id"]) == (2, 3, "ours-1")
+    assert sent["call_time"] == sent["ring_time"] == "2026-01-31 15:04:05"
+    assert sent["start_time"] == sent["release_time"] == "2026-01-31 15:04:07"
+    assert (sent["phone_no"], sent["peer_no"]) == ("138****0001", "138****0002")
+    assert (sent["secret_no"], sent["called_display_no"]) == (TEXT["x_number"], TEXT["shown"])
+    assert (sent["unconnected_cause"], sent["control_msg"]) == (0, "")
+    [back] = ali_reports(a_text(sender_side="b"), PARTIES)
+    assert back["call_type"] == 3
+
+
+@pytest.mark.parametrize(
+    ("reason", "cause"), [("refused", 4), ("discarded", 4), ("expired", 2), ("order_ended", 2)]
+)
+def test_a_text_that_was_not_sent(reason: str, cause: int) -> None:
+    """It has a cause, also where that is none by which a call is refused."""
+    [failed] = ali_reports(a_text(EventType.MESSAGE_FAILED, reason=reason), PARTIES)
+    assert (failed["call_type"], failed["unconnected_cause"]) == (5, cause)
+    assert (failed["control_type"], failed["control_msg"]) == (reason, reason)
+
+
 @pytest.mark.parametrize("reason", list(Reason))
 def test_every_reason_has_a_cause(reason: Reason) -> None:
     """One of the five that the older service knows, and never that of a normal call."""

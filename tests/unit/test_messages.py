@@ -28,6 +28,7 @@ from agi_router.messages.model import (
     name_message,
     pause_after,
 )
+from agi_router.messages.parts import count_parts
 from agi_router.numbers import Block, PhoneNumber, XNumber
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -223,3 +224,34 @@ def test_numbers_alone_explain_a_refusal() -> None:
     assert isinstance(found.decision, Refusal)
     assert (found.decision.reason, found.at) == (Reason.CALLER_HIDDEN, NOW)
     assert [step.holds for step in found.steps] == [False]
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("", 1),
+        ("a" * 160, 1),
+        ("a" * 161, 2),
+        ("a" * 306, 2),
+        ("a" * 307, 3),
+        ("€" * 80, 1),
+        ("€" * 81, 2),
+        # 152 septets and an escape that would be cut.
+        ("a" * 152 + "€" + "a" * 151, 2),
+        ("a" * 152 + "€" + "a" * 152, 3),
+        ("你" * 70, 1),
+        ("你" * 71, 2),
+        ("a" * 69 + "你", 1),
+        ("a" * 70 + "你", 2),
+        ("😀" * 35, 1),
+        ("😀" * 36, 2),
+        # A pair is not cut: 33 of them in each part.
+        ("😀" * 66, 2),
+        ("😀" * 67, 3),
+        ("`", 1),
+        ("`" * 71, 2),
+    ],
+)
+def test_how_many_parts_a_text_has(text: str, parts: int) -> None:
+    """By the alphabet of seven bits, or in UTF-16."""
+    assert count_parts(text) == parts

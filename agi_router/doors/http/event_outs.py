@@ -334,6 +334,7 @@ _MESSAGE: dict[str, Any] = {
     "attempts": 0,
     "maybe_twice": False,
     "octets": 12,
+    "parts": 1,
     "received_at": _TIME,
     "done_at": None,
     "mode": "axb",
@@ -499,6 +500,7 @@ class MessageToldOut(ToldOut):
     attempts: int
     maybe_twice: bool = Field(description="Whether it may have arrived twice.")
     octets: int = Field(description="Its length in UTF-8.")
+    parts: int = Field(description="How many short messages it is.")
     received_at: str
     done_at: str | None
     mode: Mode

@@ -399,6 +399,7 @@ _MESSAGE: dict[str, Any] = {
     "side": "a",
     "shown": "700123456780001",
     "octets": 33,
+    "parts": 1,
     "state": "sent",
     "reason": None,
     "status": 202,
@@ -422,6 +423,7 @@ class MessageOut(Out):
     side: str = Field(description="Of the sender.")
     shown: str = Field(description="The 700 number that the receiver is shown.")
     octets: int = Field(description="Its length in UTF-8.")
+    parts: int = Field(description="How many short messages it is.")
     state: MessageState
     reason: str | None = Field(description="Why it was not sent.")
     status: int | None = Field(description="Final SIP status of the last try.")

@@ -1,6 +1,7 @@
 CREATE OR REPLACE FUNCTION agi_router.admit_message(
     _block bigint, _tag_key integer, _seal_key integer, _x_number bigint, _tags bigint[], _id text, _day date,
-    _same bytea, _link_in text, _link_out text, _validity interval, _octets integer, _body bytea)
+    _same bytea, _link_in text, _link_out text, _validity interval, _octets integer, _parts integer,
+    _body bytea)
 RETURNS agi_router.facts
 LANGUAGE plpgsql AS $$
 -- The guards below are those of agi_router/bindings/reach.py. Taking the use and checking it are one
@@ -68,9 +69,9 @@ BEGIN
     -- One that came meanwhile by the same request collides here, and everything above is rolled back.
     INSERT INTO agi_router.message_seen (block, same, id, at) VALUES (_block, _same, _id, _now);
     INSERT INTO agi_router.message (block, id, day, x_number, binding_id, tenant_id, side, shown, link_in, octets,
-                                    received_at, expires_at)
+                                    parts, received_at, expires_at)
     VALUES (_block, _id, _day, _x_number, facts.binding_id, facts.tenant_id, facts.side, facts.shown, _link_in,
-            _octets, _now, least(_now + _validity, facts.expires_at));
+            _octets, _parts, _now, least(_now + _validity, facts.expires_at));
     INSERT INTO agi_router.message_out (block, id, day, binding_id, link_out, received_at, next_at, expires_at,
                                         x_number, caller_tag, side, shown, purpose, callee, body)
     VALUES (_block, _id, _day, facts.binding_id, _link_out, _now, _now, least(_now + _validity, facts.expires_at),
