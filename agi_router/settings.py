@@ -313,6 +313,9 @@ class Settings:
         sip_peers: Addresses that texts are taken from, with commas. Others hear nothing.
         message_validity: How long a text is tried that cannot be sent, if its binding does not end
             before.
+        message_limit_sender: How many texts of one sender are looked at in this time, taken or
+            refused, by each process.
+        message_limit_number: The same for all texts to one 700 number.
         message_waiting: How many texts may wait for the database at once. Further ones are
             answered 503.
         patience: Seconds after which the dialplan asks another door; the same as the dialplan's
@@ -372,6 +375,8 @@ class Settings:
     sip_next: str | None = _setting(_ipv4)
     sip_peers: frozenset[str] = _setting(_addresses, default=frozenset())
     message_validity: timedelta = _setting(_duration("1m", "7d"), default=timedelta(hours=24))
+    message_limit_sender: Rate = _setting(_rate, default=Rate(10, timedelta(minutes=1)))
+    message_limit_number: Rate = _setting(_rate, default=Rate(60, timedelta(minutes=1)))
     message_waiting: int = _setting(_whole(1, 10_000, " of texts"), default=1000)
     patience: float = _setting(_seconds(0.05, 10), default=0.35)
     db_connections: int = _setting(_whole(1, 100, ""), default=4)

@@ -19,6 +19,7 @@ Source:
 
 import asyncio
 import contextlib
+import hashlib
 import logging
 import secrets
 import socket
@@ -32,11 +33,13 @@ from agi_router.bindings.reasons import Reason
 from agi_router.calls.decision import Refusal
 from agi_router.calls.identity import Signalled, read_caller
 from agi_router.calls.ports import Admissions
+from agi_router.calls.refusal_limit import OFF, Rate, RefusalLimit
 from agi_router.errors import AgiRouterError
 from agi_router.messages.decision import screen_text
 from agi_router.messages.model import (
     MessageState,
     Outgoing,
+    Text,
     is_certain,
     is_temporary,
     pause_after,
@@ -110,6 +113,10 @@ class Options:
     believe_from: bool = True
     fixed_lines: bool = False
     strict: bool = False
+    sender_limit: Rate = OFF
+    """How many texts of one sender are looked at."""
+    number_limit: Rate = OFF
+    """How many to one number."""
     waiting: int = 1000
     """How many texts may wait for the store."""
     window: int = 50
@@ -171,6 +178,9 @@ class SipMessageDoor:
         # Until when a copy of a request may have been stored without an answer: of each, of all.
         self._unsure: dict[Key, float] = {}
         self._all_unsure = 0.0
+        self._senders = RefusalLimit(options.sender_limit)
+        self._numbers = RefusalLimit(options.number_limit)
+        self._salt = secrets.token_bytes(16)
         self._sent: dict[str, tuple[ClientTransaction, asyncio.Event]] = {}
         self._waiting = 0
         self._due = asyncio.Event()
@@ -352,6 +362,8 @@ class SipMessageDoor:
         )
         if isinstance(screened, Refusal):
             return self._refuse(screened.reason)
+        if (too_many := self._count(screened)) and not self._may_be_stored(key):
+            return self._refuse(too_many)
         stored = await take_text(
             screened,
             self._digest(request),
@@ -369,6 +381,22 @@ class SipMessageDoor:
             case Accepted():
                 self.counts.accepted += 1
         return (202, "Accepted")
+
+    def _count(self, text: Text) -> Reason | None:
+        """
+        Count a text of its sender and to its number; why it is one too many, if it is.
+        """
+        now = time.monotonic_ns()
+        sender = hashlib.blake2b(text.sender.digits.encode(), digest_size=8, key=self._salt)
+        for limit, key, reason in (
+            (self._senders, sender.digest(), Reason.RATE_CALLER),
+            (self._numbers, text.x_number.value, Reason.RATE_X),
+        ):
+            # What is refused so fills nothing: who writes on and on is not shut out for ever.
+            if limit.reached(key, now=now):
+                return reason
+            limit.note(key, now=now)
+        return None
 
     def _refuse(self, reason: Reason) -> tuple[int, str]:
         # Anybody could write and count: where nobody is to learn anything, nor by the metrics.

@@ -127,6 +127,8 @@ def options_of(settings: Settings) -> Options:
         believe_from=settings.unasserted == "from",
         fixed_lines=settings.fixed_lines,
         strict=settings.strict,
+        sender_limit=settings.message_limit_sender,
+        number_limit=settings.message_limit_number,
         waiting=settings.message_waiting,
     )
 

@@ -61,6 +61,8 @@ def environment(
         "AGI_ROUTER_SIP_LISTEN": f"{own_host()}:5062",
         "AGI_ROUTER_SIP_NEXT": f"127.0.0.1:{peer.getsockname()[1]}",
         "AGI_ROUTER_SIP_PEERS": "127.0.0.1",
+        "AGI_ROUTER_MESSAGE_LIMIT_SENDER": "off",
+        "AGI_ROUTER_MESSAGE_LIMIT_NUMBER": "off",
     }
 
 
@@ -235,7 +237,12 @@ class Crowd:
             tries.add(message.cseq[0])
             if self.answers:
                 self._write(build(answer(message, 200, "OK", tag="peer")), address)
-        elif self.unanswered.pop(message.via.branch, None) is not None:
+        elif data := self.unanswered.pop(branch := message.via.branch, None):
+            if message.status == 503:
+                # Certainly not stored: it goes as a new one.
+                renewed = f"{branch}0"
+                self.unanswered[renewed] = data.replace(branch.encode(), renewed.encode())
+                return
             assert message.status == 202
             self.accepted += 1
 

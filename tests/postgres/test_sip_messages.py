@@ -16,6 +16,7 @@ import pytest
 from agi_router.bindings.reasons import Reason
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.words import Messages
+from agi_router.calls.refusal_limit import Rate
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection
 from agi_router.db.pool import ConnectionPool
@@ -23,9 +24,9 @@ from agi_router.doors import sip_messages
 from agi_router.doors.sip_messages import Options, SipMessageDoor
 from agi_router.errors import StoreUnavailable
 from agi_router.keys.ring import KeyRing
-from agi_router.messages.store import MessageStore, Unasked
+from agi_router.messages.store import MessageStore, Repeated, Unasked
 from agi_router.sip import Request, Response, answer, build, parse
-from harness.database import SOON, A, B, C, X, bind, one, until_async
+from harness.database import BLOCK, SOON, A, B, C, X, bind, one, until_async
 
 HOST = "127.0.0.1"
 BODY = "到门口了 😀"
@@ -114,13 +115,15 @@ async def peer() -> AsyncIterator[Peer]:
 
 
 @contextlib.asynccontextmanager
-async def serving(store: MessageStore, admissions: AdmissionStore) -> AsyncIterator[World]:
+async def serving(
+    store: MessageStore, admissions: AdmissionStore, **options: Any
+) -> AsyncIterator[World]:
     """A door between two peers."""
     async with peer() as sender, peer() as receiver:
         door = SipMessageDoor(
             store,
             admissions,
-            Options(listen=(HOST, 0), next_hop=(HOST, receiver.port), peers={HOST}),
+            Options(listen=(HOST, 0), next_hop=(HOST, receiver.port), peers={HOST}, **options),
         )
         stop = asyncio.Event()
         task = asyncio.create_task(door.serve(stop))
@@ -422,3 +425,38 @@ async def test_who_sends_without_an_end_stops_nobody(
         changed.setattr(world.door, "_socket", endless)
         world.door._read()
     assert 0 < endless.read < 10_000
+
+
+class Quick(MessageStore):
+    """A store that says at once that it has each text already."""
+
+    async def admit(self, *_: Any, **__: Any) -> Any:
+        """Say so."""
+        return Repeated()
+
+
+@pytest.mark.parametrize(
+    ("limit", "reason"),
+    [("sender_limit", Reason.RATE_CALLER), ("number_limit", Reason.RATE_X)],
+)
+async def test_too_many_in_a_time(
+    limit: str,
+    reason: Reason,
+    admissions: AdmissionStore,
+    keys: KeyRing,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A repeat is none, and what may have been stored is not refused by it."""
+    monkeypatch.setattr(sip_messages, "_REPEATED_FOR", 0.0)
+    store = Quick(admissions.pool, keys, link="sip", validity=timedelta(days=1))
+    async with serving(store, admissions, **{limit: Rate(3, timedelta(days=1))}) as world:
+        first, *more = (a_request() for _ in range(4))
+        for data in (first, first, *more[:2], first):
+            assert await world.ask(data) == [202]
+        assert world.door.counts.refused[reason] == 0
+        assert await world.ask(more[2]) == [403]
+        assert world.door.counts.refused[reason] == 1
+        assert await world.ask(a_request(B.digits, to=str(BLOCK.number(1)))) == [202]
+        # As after a start: its copy may have been stored by who was here before.
+        monkeypatch.setattr(world.door, "_all_unsure", float("inf"))
+        assert await world.ask(a_request()) == [202]

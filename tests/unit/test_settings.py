@@ -53,6 +53,8 @@ def test_defaults() -> None:
         refusal_limit_caller=Rate(20, timedelta(minutes=10)),
         refusal_limit_trunk=OFF,
         refusal_limit_extensions=Rate(20, timedelta(minutes=10)),
+        message_limit_sender=Rate(10, timedelta(minutes=1)),
+        message_limit_number=Rate(60, timedelta(minutes=1)),
         decision_timeout=0.3,
         patience=0.35,
         db_connections=4,
