@@ -17,6 +17,8 @@ from enum import StrEnum
 from typing import Final
 
 from agi_router.numbers import Block, PhoneNumber, XNumber
+from agi_router.smpp.codings import Alphabet
+from agi_router.smpp.parts import choose_coding, cut
 
 __all__ = [
     "LEASE",
@@ -25,6 +27,7 @@ __all__ = [
     "MessageState",
     "Outgoing",
     "Text",
+    "count_parts",
     "is_certain",
     "is_temporary",
     "message_block",
@@ -162,3 +165,10 @@ def is_certain(status: int | None) -> bool:
         status: A final SIP status; :obj:`None` where there was no answer.
     """
     return status is not None and status not in _UNCERTAIN
+
+
+def count_parts(body: str) -> int:
+    """
+    How many short messages a text is, as carriers and platforms count them: 1 or more.
+    """
+    return len(cut(body, choose_coding(body, Alphabet.GSM7)))

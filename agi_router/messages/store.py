@@ -27,10 +27,10 @@ from agi_router.messages.model import (
     MessageState,
     Outgoing,
     Text,
+    count_parts,
     message_day,
     name_message,
 )
-from agi_router.messages.parts import count_parts
 from agi_router.numbers import XNumber
 
 __all__ = ["Ended", "MessageStore", "Owed", "Repeated", "Unasked"]

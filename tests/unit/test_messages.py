@@ -21,6 +21,7 @@ from agi_router.messages.model import (
     RETRIES,
     Outgoing,
     Text,
+    count_parts,
     is_certain,
     is_temporary,
     message_block,
@@ -28,7 +29,6 @@ from agi_router.messages.model import (
     name_message,
     pause_after,
 )
-from agi_router.messages.parts import count_parts
 from agi_router.numbers import Block, PhoneNumber, XNumber
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
