@@ -794,6 +794,7 @@ CREATE TABLE agi_router.message (
     shown bigint NOT NULL,
     link_in text NOT NULL,
     octets integer NOT NULL,
+    parts integer NOT NULL,
     received_at timestamp with time zone NOT NULL,
     expires_at timestamp with time zone NOT NULL,
     state text DEFAULT 'queued'::text NOT NULL,
@@ -830,6 +831,8 @@ COMMENT ON COLUMN agi_router.message.link_in IS 'The door it came in by';
 
 COMMENT ON COLUMN agi_router.message.octets IS 'Length of what it said, in UTF-8';
 
+COMMENT ON COLUMN agi_router.message.parts IS 'How many short messages it is, of 160 or 153 characters of the alphabet of seven bits, or of 70 or 67 others';
+
 COMMENT ON COLUMN agi_router.message.received_at IS 'When it was accepted';
 
 COMMENT ON COLUMN agi_router.message.expires_at IS 'When it is given up';
@@ -857,6 +860,7 @@ CREATE TABLE agi_router.message_other (
     shown bigint NOT NULL,
     link_in text NOT NULL,
     octets integer NOT NULL,
+    parts integer NOT NULL,
     received_at timestamp with time zone NOT NULL,
     expires_at timestamp with time zone NOT NULL,
     state text DEFAULT 'queued'::text NOT NULL,

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from postgres.test_sip_messages import World, a_branch, serving
-from prometheus_client import generate_latest
 
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.words import Messages
@@ -171,7 +170,7 @@ async def test_vectors(
     records = "\n".join(str(vars(record)) for record in caplog.records)
     figures = Figures()
     show_messages(figures, door=world.door, gauges=MessageGauges(world.store))
-    told = generate_latest(figures.registry)
+    told = figures.tell()
     assert b"agi_router_messages_accepted_total" in told
     assert "message.ended" in records
     assert tells(records.encode() + told, A, B, C) == []

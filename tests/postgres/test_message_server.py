@@ -237,7 +237,7 @@ class Crowd:
             tries.add(message.cseq[0])
             if self.answers:
                 self._write(build(answer(message, 200, "OK", tag="peer")), address)
-        elif data := self.unanswered.pop(branch := message.via.branch, None):
+        elif data := self.unanswered.pop(branch := message.via.branch, b""):
             if message.status == 503:
                 # Certainly not stored: it goes as a new one.
                 renewed = f"{branch}0"
