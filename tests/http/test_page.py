@@ -74,7 +74,8 @@ def test_operations() -> None:
     assert len(rows) == len(SCOPED)
     for method, path, scope in SCOPED:
         general = re.sub(
-            r"/(70012345678-1|70012345678|couriers|FC1001|night-shift|q{16}|evt_1|1)(?=/|$)",
+            r"/(70012345678-1790000000\.1|70012345678-1|70012345678|couriers|FC1001|night-shift"
+            r"|q{16}|evt_1|1)(?=/|$)",
             "/{}",
             path,
         )

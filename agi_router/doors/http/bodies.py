@@ -86,6 +86,7 @@ __all__ = [
     "SearchIn",
     "TenantChange",
     "TenantIn",
+    "TextExplanationIn",
     "WebhookChange",
     "WebhookIn",
     "describe_term",
