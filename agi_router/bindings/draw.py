@@ -3,7 +3,7 @@ How bindings are made on numbers that are drawn for them: one or many, by one st
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -27,9 +27,13 @@ from agi_router.bindings.terms import TERMS, Terms
 from agi_router.bindings.words import BindingState
 from agi_router.db.arrays import array_of_integers, array_of_texts
 from agi_router.keys.registry import key_ids
-from agi_router.numbers import BLOCK_SIZE, XNumber
+from agi_router.numbers import XNumber
 
 __all__ = ["Drawn", "NumberDrawing", "Wish", "can_draw", "new_binding", "terms_columns"]
+
+
+# A statement is given up after ten seconds, and large groups have two hundred members each.
+_PEOPLE = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +66,20 @@ class Drawn:
         """
         wish, rows = self.rows[told["id"]]
         return new_binding(wish.parties, wish.terms, rows, told)
+
+
+def _pieces(wishes: Sequence[Wish]) -> Iterator[Sequence[Wish]]:
+    """
+    Runs of *wishes* that one statement may make: of so many parties, or of one wish.
+    """
+    start, people = 0, 0
+    for place, wish in enumerate(wishes):
+        more = len(wish.parties.side_a) + len(wish.parties.side_b)
+        if place > start and people + more > _PEOPLE:
+            yield wishes[start:place]
+            start, people = place, 0
+        people += more
+    yield wishes[start:]
 
 
 def can_draw(parties: Parties, choice: NumberPolicy) -> bool:
@@ -132,7 +150,7 @@ class NumberDrawing(RouteConflicts):
 
     def _draw_all(self, wishes: Sequence[Wish], opening: OpenBlocks) -> dict[int, Binding]:
         """
-        Bind many in one block by one statement, as far as that goes.
+        Bind many in one block by few statements, as far as that goes.
 
         Args:
             wishes: Of one tenant, each with an end.
@@ -143,10 +161,13 @@ class NumberDrawing(RouteConflicts):
         """
         if opening.first is None:
             return {}
-        numbers = draw_numbers(opening.first, min(len(wishes), BLOCK_SIZE))
-        drawn = self._drawn(wishes[: len(numbers)], numbers, opening.digit, None)
-        rows = self._queries.rows("bind_drawn", drawn.values)
-        return {row["id"]: drawn.binding(row) for row in rows}
+        made: dict[int, Binding] = {}
+        for some in _pieces(wishes):
+            numbers = draw_numbers(opening.first, len(some))
+            drawn = self._drawn(some, numbers, opening.digit, None)
+            rows = self._queries.rows("bind_drawn", drawn.values)
+            made |= {row["id"]: drawn.binding(row) for row in rows}
+        return made
 
     def _drawn(
         self,

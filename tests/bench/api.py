@@ -17,12 +17,13 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from itertools import count
+from itertools import count, cycle
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
@@ -31,6 +32,7 @@ from urllib.request import urlopen
 
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
+from agi_router.calls.arrival import Call
 from agi_router.db.connection import Queries, connect
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.ring import KeyRing
@@ -45,7 +47,9 @@ from .errors import BenchError
 from .fresh import fresh_database
 from .http_clients import Answers, ask_all, post
 from .pgbench import pgbench
+from .routers import serving
 from .rows import copied, copy_in, insert_script
+from .standin import Crowd, StandIn
 
 ABOUT = """\
 Binds per second: of the store, through /v1 and through the door for clients of Alibaba Cloud; and
@@ -64,6 +68,9 @@ _ROOM = 100_000
 _SIGNED = 6_000
 _DAY = timedelta(days=1)
 _START = 30.0
+# A second, and bindings that they are on.
+_CALLS = 30
+_CALLED = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,18 +269,70 @@ class Bench:
             }
 
     def rest(self, seconds: int) -> dict[str, float]:
-        """Through /v1; at half of that rate too, to see how long a bind takes then."""
+        """Through /v1; then at half of that rate, alone and beside calls: how long both take."""
         with self.door() as door:
             found = self._measured(
                 "rest", door, lambda rate: self._bind(door, seconds, rate), rate=None
             )
-            paced = self._bind(door, seconds, found["rest_per_second"] / 2)
-            cuts = quantiles(paced.waits, n=100)
+            half = found["rest_per_second"] / 2
+            alone = quantiles(self._bind(door, seconds, half).waits, n=100)
+            with self._calls(door) as crowd:
+                beside = quantiles(self._bind(door, seconds, half).waits, n=100)
+            calls = quantiles(crowd.waits, n=100)
             return {
                 **found,
-                "rest_half_rate_p50_ms": 1000 * cuts[49],
-                "rest_half_rate_p99_ms": 1000 * cuts[98],
+                "rest_half_rate_p50_ms": 1000 * alone[49],
+                "rest_half_rate_p99_ms": 1000 * alone[98],
+                "rest_beside_calls_p99_ms": 1000 * beside[98],
+                "call_beside_binds_p50_ms": calls[49],
+                "call_beside_binds_p99_ms": calls[98],
+                "calls_beside_binds": len(crowd.waits),
             }
+
+    @contextmanager
+    def _calls(self, door: Door) -> Iterator[Crowd]:
+        """
+        Thirty calls a second meanwhile, to a router on the door's database.
+
+        Raises:
+            BenchError: One was refused, or nobody decided.
+        """
+        with connect(door.dsn) as connection:
+            store = BindingStore(connection, self._keys)
+            terms = Terms(expires_at=store.now() + _DAY)
+            made = [store.bind(parties(next(self._serials)), terms) for _ in range(_CALLED)]
+        calls = [
+            Call(caller=party.number, x_number=party.dials)
+            for binding in made
+            for party in binding.parties
+            if party.dials is not None
+        ]
+        crowd, ended, faults = Crowd(), threading.Event(), []
+        home = Path(tempfile.mkdtemp(dir=self._work))
+        with ExitStack() as stack:
+            pbx = stack.enter_context(StandIn(cycle(calls)))
+            router = serving(pbx.url, dsn=door.dsn, work=home, keys=self._work / "key")
+            stack.enter_context(router)
+            pbx.meet()
+
+            def call() -> None:
+                begun = time.monotonic()
+                while not ended.wait(max(0, begun + len(crowd.waits) / _CALLS - time.monotonic())):
+                    try:
+                        pbx.call_once(crowd)
+                    except BenchError as error:
+                        faults.append(error)
+                        return
+
+            thread = threading.Thread(target=call)
+            thread.start()
+            try:
+                yield crowd
+            finally:
+                ended.set()
+                thread.join()
+        if faults:
+            raise faults[0]
 
     def _bind(self, door: Door, seconds: int, rate: float | None) -> Answers:
         return ask_all(

@@ -8,6 +8,7 @@ import pytest
 from bench.pgbench import Recorder
 from psycopg.rows import dict_row
 
+from agi_router.bindings import draw
 from agi_router.bindings.draw import can_draw
 from agi_router.bindings.model import Binding
 from agi_router.bindings.modes import MODES, Ax, Axb, Axyb, Gxb, Parties
@@ -175,6 +176,35 @@ def test_many_together(store: BindingStore) -> None:
         assert each.tenant == asked[place][0].tenant
         assert {party.number for party in each.parties} >= {A}
     assert len(left) < 10
+
+
+@pytest.mark.usefixtures("store")
+def test_large_ones_are_made_by_several_statements(
+    dsn: str, keys: KeyRing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A statement has an end, however many members groups have."""
+    monkeypatch.setattr(draw, "_PEOPLE", 5)
+    with Recorder.connect(dsn, autocommit=True, row_factory=dict_row) as recorder:
+        store = BindingStore(recorder, keys, NO_REST)
+        group = tuple(new_party() for _ in range(7))
+        wanted: list[Parties] = [Axb(a=new_party(), b=new_party()) for _ in range(5)]
+        wanted.insert(3, Gxb(members=group, b=new_party()))
+        requests = [
+            (make_request({"mode": each.mode, "a": each.a, "b": each.b}), NumberPolicy())
+            if isinstance(each, Axb)
+            else (
+                make_request({"mode": Mode.GXB, "g": group, "b": each.side_b[0]}),
+                NumberPolicy(),
+            )
+            for each in wanted
+        ]
+        recorder.asked.clear()
+        made = store.make_together(requests, default_ttl=DAY)
+        # Two, one, the group by itself, two.
+        binds = [asked for asked, _ in recorder.asked if asked == query("bind_drawn")]
+    assert len(binds) == 4
+    assert sorted(made) == list(range(6))
+    assert [len(made[place].parties) for place in range(6)] == [2, 2, 2, 8, 2, 2]
 
 
 def test_one_that_cannot_be_made_spoils_none(store: BindingStore) -> None:

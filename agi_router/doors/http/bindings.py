@@ -3,7 +3,6 @@
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -12,6 +11,7 @@ from starlette.responses import Response
 from agi_router.bindings.bind import wished_terms
 from agi_router.bindings.model import Binding, BindingId
 from agi_router.bindings.policy import NumberPolicy
+from agi_router.bindings.pools import Pool
 from agi_router.bindings.requests import BindRequest
 from agi_router.bindings.views import describe_binding, reveal_binding
 from agi_router.bindings.words import BindingState, Mode, Side, check_order_id
@@ -82,7 +82,7 @@ def create_binding(body: BindingIn, request: Request, desk: _Writes) -> Response
     """
 
     def make() -> tuple[int, Any, dict[str, str]]:
-        made = _bind(body, desk)
+        made = _bind(body, _read(body, desk), desk)
         return 201, describe_binding(made), _place(made)
 
     def at_once(kept: Mapping[str, Any]) -> Made | None:
@@ -321,18 +321,47 @@ def end_order(body: OrderIn, desk: _Writes) -> Response:
     return answer({"bindings": list(map(describe_binding, ended))})
 
 
-def _read(body: BindingIn, desk: Desk) -> tuple[BindRequest, NumberPolicy]:
+_Asked = tuple[BindRequest, NumberPolicy]
+"""What is asked for, and how its number is to be chosen."""
+
+
+def _read(body: BindingIn, desk: Desk, pools: "_Pools | None" = None) -> _Asked:
     """
-    What is asked for, and how its number is to be chosen.
+    What is asked for.
+
+    Args:
+        body: What came.
+        desk: Who asks.
+        pools: Those that were looked up before.
     """
     tenant = desk.tenant or "default"
-    pool = None if body.pool is None else desk.store.pools.find(body.tenant or tenant, body.pool)
+    pool = None
+    if body.pool is not None:
+        pool = (pools or _Pools(desk)).find(body.tenant or tenant, body.pool)
     request = read_request(body, fixed_lines=desk.options.fixed_lines, tenant=tenant, pool=pool)
     return request, read_choice(body)
 
 
-def _bind(body: BindingIn, desk: Desk) -> Binding:
-    request, choice = _read(body, desk)
+class _Pools:
+    """
+    Pools that the bindings of one batch name: each is looked up once.
+    """
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._found: dict[tuple[str, str], Pool] = {}
+
+    def find(self, tenant: str, name: str) -> Pool:
+        """
+        One of them; raises :exc:`PoolNotFound`.
+        """
+        if (tenant, name) not in self._found:
+            self._found[tenant, name] = self._desk.store.pools.find(tenant, name)
+        return self._found[tenant, name]
+
+
+def _bind(body: BindingIn, asked: _Asked, desk: Desk) -> Binding:
+    request, choice = asked
     try:
         return desk.store.make(request, default_ttl=desk.options.ttl, choice=choice)
     except ExpiryInvalid as error:
@@ -344,39 +373,53 @@ def _results(bodies: Sequence[BindingIn], desk: Desk) -> list[dict[str, Any]]:
     """
     What became of each of a batch: most are made together, and what is left one by one.
     """
-    read, results = {}, {}
+    read: dict[int, _Asked] = {}
+    results: dict[int, dict[str, Any]] = {}
+    pools = _Pools(desk)
     for place, body in enumerate(bodies):
-        # What cannot be read is told by itself.
-        with suppress(Problem, AgiRouterError):
-            request, choice = _read(body, desk)
-            if request.x is None and request.y is None:
-                read[place] = request, choice
-            else:
-                # Before any number is drawn, which could be the one that is given.
-                results[place] = _result(body, desk)
+        try:
+            asked = _read(body, desk, pools)
+        except (Problem, AgiRouterError) as error:
+            results[place] = _refused(error)
+            continue
+        if asked[0].x is None and asked[0].y is None:
+            read[place] = asked
+        else:
+            # Before any number is drawn, which could be the one that is given.
+            results[place] = _result(body, asked, desk)
     together = desk.store.make_together(list(read.values()), default_ttl=desk.options.ttl)
     places = list(read)
     results |= {places[each]: _made(binding) for each, binding in together.items()}
-    return [results.get(place) or _result(body, desk) for place, body in enumerate(bodies)]
+    return [
+        results.get(place) or _result(body, read[place], desk) for place, body in enumerate(bodies)
+    ]
 
 
 def _made(binding: Binding) -> dict[str, Any]:
     return {"status": 201, "binding": describe_binding(binding)}
 
 
-def _result(body: BindingIn, desk: Desk) -> dict[str, Any]:
+def _result(body: BindingIn, asked: _Asked, desk: Desk) -> dict[str, Any]:
     """
     What became of one of a batch.
     """
     try:
         with desk.queries.attempt():
-            return _made(_bind(body, desk))
-    except Problem as problem:
-        told = problem
-    except AgiRouterError as error:
-        told = problem_of(error)
-        if told.status >= 500:  # noqa: PLR2004 - nothing more can be done for the others
-            raise
+            return _made(_bind(body, asked, desk))
+    except (Problem, AgiRouterError) as error:
+        return _refused(error)
+
+
+def _refused(error: Problem | AgiRouterError) -> dict[str, Any]:
+    """
+    What is told of one that was not made.
+
+    Raises:
+        AgiRouterError: Nothing more can be done for the others.
+    """
+    told = error if isinstance(error, Problem) else problem_of(error)
+    if told.status >= 500:  # noqa: PLR2004 - as above
+        raise error
     return {"status": told.status, "problem": told.body(None)}
 
 
