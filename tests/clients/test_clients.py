@@ -121,6 +121,13 @@ def live_by_700(caller: Caller, store: BindingStore) -> None:
         later,
         1,
     )
+    group = {"GroupId": str(caller.done("CreateAxgGroup", Numbers=f"{caller.a[:-1]}6")["GroupId"])}
+    by_group = caller.done(
+        "BindGxb700", TelB=f"{caller.a[:-1]}7", Expiration=beijing(HOUR), **group
+    )["Data"]
+    bound = store.find(store.names.find(by_group["SecretNo"]))
+    assert {party.number.digits[-1] for party in bound.parties} == {"6", "7"}
+    caller.done("UnbindSubs700", TelX=by_group["SecretNo"], SubsId=str(by_group["SubsId"]))
     caller.done("UnbindSubs700", **number)
     assert caller.code("UnbindSubs700", **number) == "isv.SUBS_NOT_EXIST"
 
@@ -140,6 +147,13 @@ def live_by_classic(caller: Caller) -> None:
     state = caller.done("QuerySecretNoDetail", SecretNo=x)["SecretNoInfoDTO"]
     assert int(state["SecretStatus"]) == 1
     caller.done("UnbindSubscription", SecretNo=x, **number)
+    member = f"{caller.a[:-1]}4"
+    group = {"GroupId": caller.done("CreateAxgGroup", Name=AWKWARD, Numbers=member)["GroupId"]}
+    caller.done("OperateAxgGroup", OperateType="addNumbers", Numbers=f"{member[:-1]}5", **group)
+    bound = caller.done("BindAxg", PhoneNoX=x, **group, **given)["SecretBindDTO"]
+    assert caller.code("DeleteAxgGroup", **group) == "isv.FORBIDDEN_ACTION"
+    caller.done("UnbindSubscription", SecretNo=x, SubsId=bound["SubsId"])
+    caller.done("DeleteAxgGroup", **group)
     made = caller.done("BindAxnExtension", PhoneNoX=x, Extension="123", **given)["SecretBindDTO"]
     assert made["Extension"] == "123"
     caller.done("UnbindSubscription", SecretNo=x, SubsId=made["SubsId"])
@@ -154,5 +168,5 @@ def test_what_cannot_be_done(caller: Caller) -> None:
     )
     assert caller.code("BindAxb", **{**given, "PoolKey": "nobody"}) == "isv.POOLKEY_NOT_EXISTS"
     assert caller.code("QuerySubsId", PhoneNoX=free) == "isv.SUBS_NOT_EXIST"
-    assert caller.code("CreateAxgGroup", Name=AWKWARD, Numbers=caller.a) == "UnsupportedOperation"
+    assert caller.code("BuySecretNo", City=AWKWARD, SpecId="1") == "UnsupportedOperation"
     assert caller.code("UnbindSubscription", SecretNo=free, SubsId="") == "MissingSubsId"

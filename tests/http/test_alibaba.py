@@ -23,7 +23,7 @@ from agi_router.bindings.model import BindingId
 from agi_router.bindings.modes import Gxb
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
-from agi_router.bindings.words import Direction, Mode
+from agi_router.bindings.words import Direction, Mode, Side
 from agi_router.calls.refusal_limit import Rate
 from agi_router.db.connection import Connection, Queries, connect
 from agi_router.doors.alibaba.actions import ACTIONS, LATER, NEVER
@@ -239,6 +239,65 @@ def test_groups_that_were_made_elsewhere(client: AlibabaClient, store: BindingSt
     assert client.code("UpdateSubs700", OperateType="updateNoA", **name) == "MissingDefaultA"
 
 
+def test_the_life_of_a_group(
+    client: AlibabaClient, store: BindingStore, connection: Connection
+) -> None:
+    """Made, bound by, changed with all bindings by it, removed; each change is on record."""
+    pool = {"PoolKey": "couriers"}
+    made = client.ask("CreateAxgGroup", Name="夜班", Remark="+*~/&", Numbers=f"{A},{B}", **pool)
+    group = {**pool, "GroupId": str(made["GroupId"])}
+    kept = store.find_group_by_id("couriers", made["GroupId"])
+    assert (kept.label, [each.digits for each in kept.members]) == ("夜班: +*~/&", [A, B])
+    bind = {**group, "Expiration": beijing(HOUR), "TelB": C, "DefaultA": B, "OrderId": "A-1"}
+    bound = client.ask("BindGxb700", CallRestrict="CONTROL_GX_DISABLE", **bind)
+    assert client.ask("BindGxb700", **bind)["Data"] == bound["Data"]
+    other = client.ask("BindAxg", PhoneNoA=D, Expiration=beijing(HOUR), **group)
+    shown = detail(client, bound)
+    told = (shown["GroupId"], shown["CallRestrict"], "PhoneNoA" in shown)
+    assert told == (made["GroupId"], "CONTROL_GX_DISABLE", False)
+
+    def operate(what: str, numbers: str) -> Any:
+        return client.code("OperateAxgGroup", OperateType=what, Numbers=numbers, **group)
+
+    assert operate("addNumbers", "13900000009") == "OK"
+    assert operate("addNumbers", D) == "isv.ILLEGAL_ARGUMENT"
+    assert operate("deleteNumbers", A) == "OK"
+    assert operate("deleteNumbers", A) == "isv.ILLEGAL_ARGUMENT"
+    assert operate("overwriteNumbers", f"{B},13900000008") == "OK"
+    assert operate("overwriteNumbers", "1") == "isv.MOBILE_NUMBER_ILLEGAL"
+    assert operate("removeNumbers", A) == "isv.ILLEGAL_ARGUMENT"
+    for x in (bound["Data"]["SecretNo"], other["SecretBindDTO"]["SecretNo"]):
+        found = store.find(store.names.find(x))
+        members = {each.number.digits for each in found.parties if each.side is Side.A}
+        assert members == {B, "13900000008"}
+    assert client.code("DeleteAxgGroup", **group) == "isv.FORBIDDEN_ACTION"
+    another = client.ask("CreateAxgGroup", Numbers=A, **pool)["GroupId"]
+    moved = {**named(bound), "OperateType": "updateAxgGroup", "GroupId": str(another)}
+    assert client.code("UpdateSubs700", **moved) == "OK"
+    assert detail(client, bound)["GroupId"] == another
+    ended = {"SecretNo": other["SecretBindDTO"]["SecretNo"], **pool}
+    client.ask("UnbindSubscription", SubsId=other["SecretBindDTO"]["SubsId"], **ended)
+    assert client.code("DeleteAxgGroup", **group) == "OK"
+    assert client.code("DeleteAxgGroup", **group) == "isv.ILLEGAL_ARGUMENT"
+    gone = {"PhoneNoX": ended["SecretNo"], "SubsId": other["SecretBindDTO"]["SubsId"]}
+    over = client.ask("QuerySubscriptionDetail", **gone, **pool)["SecretBindDetailDTO"]
+    assert (over["Status"], "GroupId" in over) == (0, False)
+    acts = [
+        row["act"] for row in connection.execute(b"SELECT act FROM agi_router.audit").fetchall()
+    ]
+    assert (acts.count("OperateAxgGroup"), acts.count("DeleteAxgGroup")) == (3, 1)
+
+
+def test_another_tenants_group(client: AlibabaClient, store: BindingStore) -> None:
+    """It is answered as one that is not there."""
+    theirs = str(store.add_group("drivers", "team", [PhoneNumber(digits=A)]).id)
+    given = {"PoolKey": "couriers", "Expiration": beijing(HOUR), "TelB": B}
+    for number in (theirs, "99999999"):
+        answer = client.ask("BindGxb700", GroupId=number, **given)
+        assert (answer["Code"], "GroupId" in answer["Message"]) == ("isv.ILLEGAL_ARGUMENT", True)
+    assert client.code("BindGxb700", **given) == "MissingGroupId"
+
+
 def test_what_a_bind_is_told(client: AlibabaClient) -> None:
     """Each code of the table, and nothing of what came."""
     cases: list[tuple[dict[str, str], str]] = [
@@ -322,7 +381,8 @@ def test_what_a_change_is_told(client: AlibabaClient) -> None:
         ({"OperateType": "updateNoB", "TelB": A}, "isv.ILLEGAL_ARGUMENT"),
         ({"OperateType": "updateCallRestrict"}, "MissingCallRestrict"),
         ({"OperateType": "updateCallRestrict", "CallRestrict": "x"}, "isv.ILLEGAL_ARGUMENT"),
-        ({"OperateType": "updateAxgGroup"}, "UnsupportedOperation"),
+        ({"OperateType": "updateAxgGroup"}, "MissingGroupId"),
+        ({"OperateType": "updateAxgGroup", "GroupId": "99"}, "isv.ILLEGAL_ARGUMENT"),
         ({"OperateType": "updateOutId"}, "MissingOutId"),
         ({"OperateType": "updateOutId", "OutId": "x" * 129}, "isv.ILLEGAL_ARGUMENT"),
         ({"OperateType": "updateEverything"}, "isv.ILLEGAL_ARGUMENT"),

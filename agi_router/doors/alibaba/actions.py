@@ -45,9 +45,11 @@ def _served(
 ACTIONS: Final[Mapping[str, Action]] = dict(
     (
         _served("BindAxb700", Kind.BIND, handlers.bind_axb_700),
+        _served("BindGxb700", Kind.BIND, handlers.bind_gxb_700),
         _served("UpdateSubs700", Kind.CHANGE, handlers.update_700),
         _served("UnbindSubs700", Kind.END, handlers.unbind_700),
         _served("BindAxb", Kind.BIND, handlers.bind_axb),
+        _served("BindAxg", Kind.BIND, handlers.bind_axg),
         _served("BindAxn", Kind.BIND, handlers.bind_axn),
         _served("BindAxnExtension", Kind.BIND, handlers.bind_axn_extension),
         _served("UpdateSubscription", Kind.CHANGE, handlers.update),
@@ -55,19 +57,15 @@ ACTIONS: Final[Mapping[str, Action]] = dict(
         _served("QuerySubscriptionDetail", Kind.LOOK, handlers.query_subscription),
         _served("QuerySubsId", Kind.LOOK, handlers.query_subs_id),
         _served("QuerySecretNoDetail", Kind.LOOK, handlers.query_number),
+        _served("CreateAxgGroup", Kind.BIND, handlers.create_group),
+        _served("OperateAxgGroup", Kind.CHANGE, handlers.operate_group),
+        _served("DeleteAxgGroup", Kind.END, handlers.delete_group),
     )
 )
 """Those that are served, by name."""
 
-_GROUPS: Final = "群组将由 party_group 提供; 目前请用 /v1/bindings 的 gxb (groups: use gxb at /v1)"
-
 LATER: Final[Mapping[str, str]] = {
-    "BindGxb700": _GROUPS,
-    "BindAxg": _GROUPS,
-    "BindBatchAxg": _GROUPS,
-    "CreateAxgGroup": _GROUPS,
-    "OperateAxgGroup": _GROUPS,
-    "DeleteAxgGroup": _GROUPS,
+    "BindBatchAxg": "请逐个用 BindAxg (use BindAxg, one by one)",
     "LockSecretNo": "号码锁定 (locks)",
     "UnlockSecretNo": "号码锁定 (locks)",
     "AddSecretBlacklist": "黑名单 (block lists)",

@@ -11,21 +11,25 @@ Rules for the editor:
    of no tenant: there it names the tenant.
 2. A binding is found by its 700 number, which names the block, and its ``SubsId``. It has to be on
    that number and of that pool; else it does not exist.
-3. What cannot be done is refused by the name of its parameter. Nothing that was asked for is left
+3. A ``GroupId`` is the number of a party group of the tenant, in whichever of its pools.
+4. What cannot be done is refused by the name of its parameter. Nothing that was asked for is left
    out in silence, but for what docs/alibaba.md says.
 """
 
 import json
+import secrets
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from agi_router.bindings.model import Binding, BindingId
-from agi_router.bindings.modes import MODES, Parties
+from agi_router.bindings.modes import MODES, Parties, group_of
 from agi_router.bindings.once import bind_once
+from agi_router.bindings.party_groups import PartyGroup
 from agi_router.bindings.pools import Pool
-from agi_router.bindings.terms import TERMS, Span, Terms
+from agi_router.bindings.terms import TERMS, Span, Terms, Text
 from agi_router.bindings.views import describe_binding, reveal_binding
 from agi_router.bindings.words import (
     BindingState,
@@ -45,7 +49,7 @@ from agi_router.doors.alibaba.parameters import (
 from agi_router.doors.http.auth import Desk
 from agi_router.doors.http.idempotency import do_once, only_name
 from agi_router.doors.http.webhooks import tenant_of
-from agi_router.errors import AgiRouterError, ExpiryInvalid, PoolNotFound
+from agi_router.errors import AgiRouterError, ExpiryInvalid, GroupNotFound, PoolNotFound
 from agi_router.inventory.model import NumberState
 from agi_router.numbers import XNumber, is_extension
 from agi_router.tenants.api_keys import KeyScope
@@ -55,8 +59,13 @@ __all__ = [
     "Told",
     "bind_axb",
     "bind_axb_700",
+    "bind_axg",
     "bind_axn",
     "bind_axn_extension",
+    "bind_gxb_700",
+    "create_group",
+    "delete_group",
+    "operate_group",
     "query_number",
     "query_subs_id",
     "query_subscription",
@@ -72,6 +81,9 @@ Told = dict[str, Any]
 _SHORTEST: Final = timedelta(minutes=1)
 _KINDS: Final = {term.name: term.kind for term in TERMS}
 _EXTENSION: Final = 3
+_LARGEST_GROUP: Final = 2**31 - 1
+_GROUP_NAME: Final = Text(128)
+_GROUP_REMARK: Final = Text(256)
 
 _RESTRICTED: Final[Mapping[str, Direction]] = {
     "CONTROL_AX_DISABLE": Direction.B,
@@ -83,6 +95,7 @@ _TOLD: Final[Mapping[Direction, str]] = {
     Direction.A: "CONTROL_BX_DISABLE",
     Direction.B: "CONTROL_AX_DISABLE",
 }
+_TOLD_OF_GROUPS: Final = {**_TOLD, Direction.B: "CONTROL_GX_DISABLE"}
 
 _STATES: Final[Mapping[NumberState, int]] = {
     NumberState.FREE: 0,
@@ -110,6 +123,81 @@ def bind_axb(desk: Desk, given: Parameters) -> Told:
     """
     said = {"mode": Mode.AXB, "a": given.party("PhoneNoA"), "b": given.party("PhoneNoB")}
     return _bind(desk, given, "BindAxb", said, "PhoneNoX", _as_secret_bind)
+
+
+def bind_gxb_700(desk: Desk, given: Parameters) -> Told:
+    """
+    ``BindGxb700``: the members of a group reach B.
+    """
+    said = {
+        "mode": Mode.GXB,
+        "group": _group(desk, given, _pool(desk, given).owner(desk)).name,
+        "b": given.party("TelB"),
+        "default": given.some_party("DefaultA"),
+    }
+    return _bind(desk, given, "BindGxb700", said, "TelX", _as_700)
+
+
+def bind_axg(desk: Desk, given: Parameters) -> Told:
+    """
+    ``BindAxg``, the same by other names: who is A there is B of a group.
+    """
+    said = {
+        "mode": Mode.GXB,
+        "group": _group(desk, given, _pool(desk, given).owner(desk)).name,
+        "b": given.party("PhoneNoA"),
+        "default": given.some_party("PhoneNoB"),
+    }
+    return _bind(desk, given, "BindAxg", said, "PhoneNoX", _as_secret_bind)
+
+
+def create_group(desk: Desk, given: Parameters) -> Told:
+    """
+    ``CreateAxgGroup``: of its texts nothing more is known than that they come back with it.
+    """
+    tenant = _pool(desk, given).owner(desk)
+    texts = given.read("Name", _GROUP_NAME.read), given.read("Remark", _GROUP_REMARK.read)
+    members = given.parties("Numbers") if "Numbers" in given else ()
+    label = ": ".join(each for each in texts if each is not None) or None
+    # Theirs may be anything, and the same twice.
+    name = f"axg-{secrets.token_hex(8)}"
+    with desk.queries.transaction():
+        group = desk.store.add_group(tenant, name, members, label=label)
+        _note(desk, "CreateAxgGroup", group)
+    return {"GroupId": group.id}
+
+
+def operate_group(desk: Desk, given: Parameters) -> Told:
+    """
+    ``OperateAxgGroup``: members come or go, or others take their place, in all bindings at once.
+    """
+    tenant = _pool(desk, given).owner(desk)
+    name = _group(desk, given, tenant).name
+    what = given.need("OperateType")
+    if what not in _OPERATED:
+        raise ParameterInvalid("OperateType", f"one of {', '.join(_OPERATED)}")
+    members = given.parties("Numbers")
+    with desk.queries.transaction():
+        match what:
+            case "addNumbers":
+                group = desk.store.change_members(tenant, name, joining=members)
+            case "deleteNumbers":
+                group = desk.store.change_members(tenant, name, leaving=members)
+            case _:
+                group = desk.store.set_members(tenant, name, members)
+        _note(desk, "OperateAxgGroup", group)
+    return {}
+
+
+def delete_group(desk: Desk, given: Parameters) -> Told:
+    """
+    ``DeleteAxgGroup``: only one by which no binding lives.
+    """
+    tenant = _pool(desk, given).owner(desk)
+    name = _group(desk, given, tenant).name
+    with desk.queries.transaction():
+        _note(desk, "DeleteAxgGroup", desk.store.remove_group(tenant, name))
+    return {}
 
 
 def bind_axn(desk: Desk, given: Parameters) -> Told:
@@ -189,10 +277,11 @@ def query_subscription(desk: Desk, given: Parameters) -> Told:
         "SubsId": str(found.id.id),
         "PhoneNoX": given.need("PhoneNoX"),
         "PhoneNoA": seen.get("a"),
+        "GroupId": _group_id(desk, found),
         "PhoneNoB": seen["b"],
         "Extension": found.extension,
         "Status": int(found.state is BindingState.ACTIVE),
-        "CallRestrict": _TOLD.get(found.direction),
+        "CallRestrict": (_TOLD_OF_GROUPS if group_of(found.mode) else _TOLD).get(found.direction),
         "ExpireDate": _time(found.expires_at),
         "GmtCreate": _time(found.begins_at),
         "NeedRecord": False,
@@ -391,22 +480,27 @@ def _update_display(_: Desk, given: Parameters, found: Binding) -> None:
     _check_display(given)
 
 
-def _update_nothing_yet(_: Desk, given: Parameters, found: Binding) -> None:
-    _check_alive(found)
-    raise Fault("UnsupportedOperation", given.need("OperateType"))
+def _update_group(desk: Desk, given: Parameters, found: Binding) -> None:
+    group = _group(desk, given, found.tenant)
+    with desk.queries.transaction():
+        desk.store.set_group(found.id, group.name)
+        desk.audit("updateAxgGroup", f"another group of binding {found.id}")
 
 
 CHANGES: Final[Mapping[str, Callable[[Desk, Parameters, Binding], None]]] = {
     "updateNoA": _update_a,
     "updateNoB": _update_b,
     "updateExpire": _update_expiry,
-    "updateAxgGroup": _update_nothing_yet,
+    "updateAxgGroup": _update_group,
     "updateCallRestrict": _update_restrict,
     "updateOutId": _update_out_id,
     "updateIsRecordingEnabled": _update_recording,
     "updateCallDisplayType": _update_display,
 }
 """What ``OperateType`` may say."""
+
+
+_OPERATED: Final = ("addNumbers", "deleteNumbers", "overwriteNumbers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -453,6 +547,37 @@ def _pool(desk: Desk, given: Parameters) -> _Asked:
         if key == tenant:
             return _Asked(tenant, None)
     raise Fault("isv.POOLKEY_NOT_EXISTS")
+
+
+def _group(desk: Desk, given: Parameters, tenant: str) -> PartyGroup:
+    """
+    The party group that is asked for.
+
+    Raises:
+        ParameterMissing: None is.
+        ParameterInvalid: There is none of this number, or it is another tenant's.
+    """
+    number = given.whole("GroupId", low=1, high=_LARGEST_GROUP)
+    if number is None:
+        raise ParameterMissing("GroupId")
+    try:
+        return desk.store.find_group_by_id(tenant, number)
+    except GroupNotFound:
+        raise ParameterInvalid("GroupId", "群组不存在 (there is no such group)") from None
+
+
+def _group_id(desk: Desk, found: Binding) -> int | None:
+    """
+    The number of a binding's party group, unless that is removed by now.
+    """
+    if found.group is not None:
+        with suppress(GroupNotFound):
+            return desk.store.find_group(found.tenant, found.group).id
+    return None
+
+
+def _note(desk: Desk, action: str, group: PartyGroup) -> None:
+    desk.audit(action, f"party group {group.name} of tenant {group.tenant}")
 
 
 def _find(desk: Desk, given: Parameters, name_of_x: str) -> Binding:

@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, Final, TypeVar
 
 from agi_router.errors import ExpiryInvalid, NumberError
-from agi_router.numbers import PhoneNumber, XNumber
+from agi_router.numbers import PhoneNumber, XNumber, parse_members
 
 __all__ = ["ZONE", "NumberInvalid", "ParameterInvalid", "ParameterMissing", "Parameters"]
 
@@ -193,6 +193,19 @@ class Parameters:
             NumberInvalid: It is none.
         """
         return self.party(name) if name in self else None
+
+    def parties(self, name: str) -> tuple[PhoneNumber, ...]:
+        """
+        The numbers of parties, with commas between.
+
+        Raises:
+            ParameterMissing: It is not there.
+            NumberInvalid: One is none.
+        """
+        try:
+            return parse_members(self.need(name), fixed_lines=self._fixed_lines)
+        except NumberError as error:
+            raise NumberInvalid(name, str(error)) from None
 
     def x(self, name: str) -> XNumber | None:
         """
