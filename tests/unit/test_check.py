@@ -355,8 +355,15 @@ def of_tenant(url: str, **terms: Any) -> TenantService:
 
 
 @pytest.fixture
-async def verifiers() -> AsyncIterator[TenantVerifiers]:
+async def verifiers(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[TenantVerifiers]:
     """What asks tenants' services, which may be on this host."""
+    look_up = socket.getaddrinfo
+
+    def of_ipv4(*asked: Any, **more: Any) -> Any:
+        return [each for each in look_up(*asked, **more) if each[0] is socket.AF_INET]
+
+    # Elsewhere "localhost" is ::1 before it is 127.0.0.1, and there nobody listens.
+    monkeypatch.setattr(socket, "getaddrinfo", of_ipv4)
     made = TenantVerifiers(timeout=PATIENCE, allowed={"127.0.0.1", "localhost"})
     yield made
     made.close()
