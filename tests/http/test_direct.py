@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
@@ -83,3 +84,12 @@ def test_what_fails_inside_tells_nothing(
     failed = [each for each in caplog.records if each.getMessage() == "http.failed"]
     assert [each.error for each in failed] == ["ValueError"]  # type: ignore[attr-defined]
     assert C not in caplog.text
+
+
+def test_no_thread_keeps_the_process(couriers: Client) -> None:
+    """Though the database stood still and a thread waited for it, the door could end."""
+    answer = couriers.ask("POST", "/v1/bindings", {"a": A, "b": B}, Idempotency_Key="one")
+    assert answer.status_code == 201
+    threads = [each for each in threading.enumerate() if each.name == "store"]
+    assert threads
+    assert all(each.daemon for each in threads)

@@ -5,10 +5,10 @@ The stores that requests work with: a connection each, lent to one request at a 
 import asyncio
 import contextlib
 import functools
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from queue import Empty, LifoQueue
-from typing import Final, ParamSpec, TypeVar
+from queue import Empty, LifoQueue, SimpleQueue
+from typing import Any, Final, ParamSpec, TypeVar
 
 from agi_router.bindings.store import BindingStore
 from agi_router.doors.http.problems import Problem
@@ -38,8 +38,7 @@ class StorePool:
         """How many there are at most."""
         self._era = 0
         self._turns = asyncio.Semaphore(size)
-        # The framework's own way into a thread takes several times the CPU.
-        self._threads = ThreadPoolExecutor(size, thread_name_prefix="store")
+        self._threads = _Threads(size)
         for _ in range(size):
             self._places.put(None)
 
@@ -73,10 +72,7 @@ class StorePool:
             Problem: That does not come in time.
         """
         async with self.turn():
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(
-                self._threads, functools.partial(work, *args, **kwargs)
-            )
+            return await self._threads.run(functools.partial(work, *args, **kwargs))
 
     @contextlib.contextmanager
     def lend(self) -> Iterator[BindingStore]:
@@ -122,7 +118,60 @@ class StorePool:
         Close all that nobody uses, for good.
         """
         self.renew()
-        self._threads.shutdown(wait=False)
+        self._threads.close()
+
+
+class _Threads:
+    """
+    Threads in which a loop has work done; the process ends though one is at it.
+
+    The framework's way into a thread takes several times the CPU, and an executor's threads keep
+    a process that is to end while the database stands still.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._begun = 0
+        self._work: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+
+    def run(self, work: Callable[[], _Done]) -> "asyncio.Future[_Done]":
+        """
+        Have something done; the future has what comes of it.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[_Done] = loop.create_future()
+
+        def tell(method: Callable[[Any], None], told: object) -> None:
+            if not future.done():
+                method(told)
+
+        def do() -> None:
+            told: tuple[Callable[[Any], None], object]
+            try:
+                told = future.set_result, work()
+            except Exception as error:  # noqa: BLE001 - whoever waits is to have it
+                told = future.set_exception, error
+            # Nobody waits any more where the loop is closed.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(tell, *told)
+
+        if self._begun < self._size:
+            self._begun += 1
+            threading.Thread(target=self._serve, name="store", daemon=True).start()
+        self._work.put(do)
+        return future
+
+    def close(self) -> None:
+        """
+        Let the threads end, each after what it is at.
+        """
+        for _ in range(self._begun):
+            self._work.put(None)
+        self._begun = 0
+
+    def _serve(self) -> None:
+        while (do := self._work.get()) is not None:
+            do()
 
 
 def _busy() -> Problem:
