@@ -49,6 +49,12 @@ What can go wrong, as one tree.
      │   ├─ GroupChanged      group_changed         it has another version by now
      │   ├─ GroupInUse        group_in_use          bindings by it live, or as many as may
      │   ├─ NoNumberAvailable no_number_available   no 700 number is free
+     │   ├─ Locked            locked                a lock is in force
+     │   │   ├─ PartyLocked   party_locked          on a party
+     │   │   ├─ NumberLocked  number_locked         on a 700 number or its block
+     │   │   └─ TenantLocked  tenant_locked         on the tenant
+     │   ├─ LockNotFound      lock_not_found        no lock has this id
+     │   ├─ LockOver          lock_over             the lock has ended, or was lifted
      │   ├─ EventNotFound     event_not_found       no event has this id
      │   ├─ MessageNotFound   message_not_found     no text has this id
      │   ├─ MessageOver       message_over          it is being sent, or has ended
@@ -117,6 +123,9 @@ __all__ = [
     "KeysOutdated",
     "LeakTestError",
     "LimitTooLow",
+    "LockNotFound",
+    "LockOver",
+    "Locked",
     "MemberNotFound",
     "MessageNotFound",
     "MessageOver",
@@ -125,8 +134,10 @@ __all__ = [
     "NodeTaken",
     "NumberError",
     "NumberFault",
+    "NumberLocked",
     "NumberResting",
     "OperatorOnly",
+    "PartyLocked",
     "PoolChanged",
     "PoolExists",
     "PoolNotFound",
@@ -144,6 +155,7 @@ __all__ = [
     "StoreHeld",
     "StoreUnavailable",
     "TenantExists",
+    "TenantLocked",
     "TenantNotFound",
     "WebhookChanged",
     "WebhookInvalid",
@@ -444,6 +456,42 @@ class MessageOver(StoreError):
 class NoNumberAvailable(StoreError):
     """
     No 700 number is free for these parties; add a block or unbind first.
+    """
+
+
+class Locked(StoreError):
+    """
+    A lock is in force on what is asked for; see 'agi-router lock list'.
+    """
+
+
+class PartyLocked(Locked):
+    """
+    A party is locked: nothing is bound for it until the lock is lifted or ends.
+    """
+
+
+class NumberLocked(Locked):
+    """
+    The 700 number, or its block, is locked; choose another, or wait until it is not.
+    """
+
+
+class TenantLocked(Locked):
+    """
+    The tenant is locked: nothing is bound for it until the lock is lifted or ends.
+    """
+
+
+class LockNotFound(StoreError):
+    """
+    There is no lock of this id.
+    """
+
+
+class LockOver(StoreError):
+    """
+    The lock has ended, or was lifted before.
     """
 
 

@@ -90,6 +90,7 @@ class BindingMaking(NumberDrawing, GroupSharing):
             RequestInvalid: The pool has another mode or operator digit than is asked for.
             BindingConflict: A party is on *x* already.
             NumberResting: A binding on *x* ended not long ago.
+            Locked: A party, the number, its block or the tenant is locked.
             NoNumberAvailable: No number can be chosen; says why.
             QuotaExceeded: The tenant has as many bindings as it may.
         """
@@ -439,9 +440,15 @@ class BindingMaking(NumberDrawing, GroupSharing):
             **key_ids(self.keys),
             **place_columns(self._places(rows)),
         }
-        try:
+
+        def write() -> dict[str, Any] | None:
             with self._queries.attempt():
-                made = self._queries.row("bind", values)
+                return self._queries.row("bind", values)
+
+        try:
+            made = self._past_strangers(
+                parties.people, numbers, block, lambda: terms.tenant, write
+            )
         except psycopg.errors.UniqueViolation as error:
             if error.diag.constraint_name == "route_alone":
                 raise self._not_alone(parties.mode, block, rows) from None

@@ -437,6 +437,7 @@ def _draw(size: int) -> list[int]:
 _CLOSED = {
     "draining": ("is draining", "block(s) draining"),
     "returned": ("was returned", "block(s) returned"),
+    "locked": ("is locked", "block(s) locked"),
     "uncertified": (
         "lies outside the dates of its certificate",
         "block(s) outside the dates of their certificates",

@@ -2,7 +2,7 @@
 What every part of the management store works with.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Self, TypeVar
 
@@ -11,11 +11,13 @@ from agi_router.bindings.names import BindingNames
 from agi_router.bindings.openings import Openings
 from agi_router.bindings.pool_store import PoolStore
 from agi_router.db.connection import Connection, Queries
-from agi_router.errors import KeysOutdated
+from agi_router.errors import KeysOutdated, Locked
 from agi_router.inventory.capacity import Quarantine
 from agi_router.inventory.store import InventoryStore
 from agi_router.keys.registry import check_keys
 from agi_router.keys.ring import KeyRing
+from agi_router.numbers import Block, PhoneNumber, XNumber
+from agi_router.persons.store import LockStore
 from agi_router.tenants.scope import OPERATOR, Scope
 
 __all__ = ["BindingContext"]
@@ -23,6 +25,8 @@ __all__ = ["BindingContext"]
 _QUARANTINE = Quarantine()
 
 _Done = TypeVar("_Done")
+# How often a lock is looked for anew that was there and is gone.
+_TRIES = 5
 
 
 class BindingContext:
@@ -86,6 +90,8 @@ class BindingContext:
             self._wider._use_keys(keys)  # noqa: SLF001 - one of us
         self.keys = keys
         """What numbers are tagged and sealed with now."""
+        self.locks = LockStore(self._queries, keys, self.scope)
+        """Who and what is locked."""
         self.chooser = NumberChooser(
             self._queries,
             keys,
@@ -102,6 +108,39 @@ class BindingContext:
         row = self._queries.row("now", {})
         assert row is not None  # noqa: S101 - a SELECT without FROM has one row
         return row["clock_timestamp"]  # type: ignore[no-any-return]
+
+    def _past_strangers(
+        self,
+        people: Collection[PhoneNumber],
+        numbers: Collection[XNumber],
+        block: Block,
+        tenant: Callable[[], str],
+        work: Callable[[], _Done],
+    ) -> _Done:
+        """
+        Do something that a lock refuses; again, where the lock is that of somebody else.
+
+        Raises:
+            PartyLocked: One of *people* is locked for the tenant.
+            NumberLocked: One of *numbers* is, or the block.
+            TenantLocked: The tenant is.
+        """
+        strangers: set[int] = set()
+        try:
+            for left in reversed(range(_TRIES)):
+                try:
+                    return work()
+                except Locked:
+                    # None: it was lifted at this moment.
+                    found = self.locks.check_free(people, numbers, block, tenant())
+                    if not left or (found and strangers.issuperset(found)):
+                        raise
+                strangers.update(found)
+                self.locks.pass_strangers(strangers)
+            raise AssertionError("the last try returns or raises")
+        finally:
+            if strangers:
+                self.locks.pass_strangers(())
 
     def _under_current_keys(self, work: Callable[[], _Done]) -> _Done:
         """

@@ -16,6 +16,7 @@ from agi_router.bindings.words import (
     Side,
 )
 from agi_router.numbers import Block, PhoneNumber, XNumber
+from agi_router.persons.locks import Effect
 
 __all__ = ["Facts", "RouteHit"]
 
@@ -61,6 +62,8 @@ class RouteHit:
     """Whether its tenant is told, while a call goes on, that the callee has answered."""
     tenant_check: bool = False
     """Whether its tenant has a check of its own."""
+    locks: tuple[Effect, ...] = ()
+    """Those in force on the tenant, the number shown, a party, or the caller for this tenant."""
 
     @property
     def binding(self) -> str:
@@ -86,3 +89,5 @@ class Facts:
     """Whether a stranger on the X may reach somebody by an extension."""
     hit: RouteHit | None
     """The row for this caller, alive or ended; :obj:`None` for a stranger."""
+    locks: tuple[Effect, ...] = ()
+    """Those in force on the number that is dialled, its block, or the caller for all tenants."""

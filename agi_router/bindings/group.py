@@ -116,11 +116,22 @@ class GroupChanging(BindingListing, RouteConflicts):
                     **route_columns(routes),
                     **place_columns(places),
                 }
-                self._queries.row("add_routes", values)
+                numbers = (group.a_number, group.b_number)
+                self._past_strangers(
+                    (*members, *whole.side_b),
+                    numbers,
+                    name.block,
+                    lambda: self.find(name).tenant,
+                    lambda: self._add_routes(values),
+                )
                 if group.rings_all:
                     self._call_back(name, group, (*group.callees, *members))
         except psycopg.errors.UniqueViolation as error:
             raise self._conflict(name.block, rows, error.diag.constraint_name) from None
+
+    def _add_routes(self, values: dict[str, Any]) -> None:
+        with self._queries.attempt():
+            self._queries.row("add_routes", values)
 
     def remove_member(
         self, name: BindingId, member: PhoneNumber, *, version: int | None = None

@@ -476,7 +476,16 @@ class PartyGroupKeeping(GroupChanging):
                 array_of_integers(each) if each else None for each in tags
             ),
         }
-        self._queries.row("change_group_bindings", values)
+
+        def write() -> None:
+            with self._queries.attempt():
+                self._queries.row("change_group_bindings", values)
+
+        if change.joining and alive:
+            name = alive[0].name
+            self._past_strangers(change.joining, (), block, lambda: self.find(name).tenant, write)
+        else:
+            write()
 
 
 def _check_members(members: Sequence[PhoneNumber]) -> None:

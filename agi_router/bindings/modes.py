@@ -174,6 +174,13 @@ class Parties(ABC):
         Whom B reaches, or A where strangers may call; unless it is who called last.
         """
 
+    @property
+    def people(self) -> frozenset[PhoneNumber]:
+        """
+        All who take part: who may call, and the fixed number that is called back.
+        """
+        return frozenset((*self.side_a, *self.side_b, *self.called_back))
+
     @abstractmethod
     def routes(self, a_number: XNumber, b_number: XNumber) -> tuple[RouteRow, ...]:
         """

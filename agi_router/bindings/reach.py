@@ -18,6 +18,7 @@ from agi_router.bindings.facts import Facts, RouteHit
 from agi_router.bindings.reasons import Reason
 from agi_router.bindings.words import BindingState, Callback, Messages, Side
 from agi_router.numbers import PhoneNumber, XNumber
+from agi_router.persons.locks import Subject
 
 __all__ = ["Asked", "Reach", "Step", "Unreachable", "explain", "find_reach"]
 
@@ -74,6 +75,8 @@ class _Rule:
     text: str
     reason: Reason
     holds: Callable[[Facts], bool]
+    of_locks: bool = False
+    """Whether it holds wherever no lock was found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,7 @@ class _HitRule:
     text: str
     reason: Reason
     holds: Callable[[PhoneNumber, RouteHit, datetime], bool]
+    of_locks: bool = False
 
 
 def _alive(hit: RouteHit, now: datetime, state: BindingState) -> bool:
@@ -103,6 +107,17 @@ def _parties(hit: RouteHit, now: datetime) -> tuple[PhoneNumber, ...]:
     return hit.callees
 
 
+def _free(hit: RouteHit, now: datetime) -> tuple[PhoneNumber, ...]:
+    """
+    Those of them that no lock is on.
+    """
+    parties = _parties(hit, now)
+    if not hit.locks:
+        return parties
+    locked = {each.person for each in hit.locks}
+    return tuple(party for party in parties if party not in locked)
+
+
 def _number_lives(hit: RouteHit, now: datetime) -> bool:
     return hit.shown is not None and (hit.child_until is None or hit.child_until > now)
 
@@ -116,6 +131,18 @@ _X_RULES = (
         lambda f: f.certificate_valid,
     ),
     _Rule(
+        "neither the number nor its block is locked",
+        Reason.X_LOCKED,
+        lambda f: all(each.subject is Subject.PERSON for each in f.locks),
+        of_locks=True,
+    ),
+    _Rule(
+        "the caller is not locked",
+        Reason.PARTY_LOCKED,
+        lambda f: not f.locks,
+        of_locks=True,
+    ),
+    _Rule(
         "somebody is bound on the number",
         Reason.NO_BINDING,
         lambda f: f.x_bound or f.hit is not None,
@@ -125,6 +152,18 @@ _IS_PARTY = "the caller is a party on the number"
 _LIFE_RULES = (
     _HitRule("the binding has begun", Reason.NO_BINDING, lambda _, g, now: g.begins_at <= now),
     _HitRule("the tenant is active", Reason.TENANT_SUSPENDED, lambda _, g, __: g.tenant_active),
+    _HitRule(
+        "the tenant is not locked",
+        Reason.TENANT_SUSPENDED,
+        lambda _, g, __: all(each.subject is not Subject.TENANT for each in g.locks),
+        of_locks=True,
+    ),
+    _HitRule(
+        "the number that is shown is not locked",
+        Reason.X_LOCKED,
+        lambda _, g, __: all(each.subject is not Subject.NUMBER for each in g.locks),
+        of_locks=True,
+    ),
     _HitRule(
         "the binding was not unbound",
         Reason.UNBOUND,
@@ -209,6 +248,12 @@ _TEXT_RULES = (
 )
 _PARTY_RULES = (
     _HitRule(
+        "the caller is not locked for this tenant",
+        Reason.PARTY_LOCKED,
+        lambda caller, g, __: all(each.person != caller for each in g.locks),
+        of_locks=True,
+    ),
+    _HitRule(
         "somebody has called, or a fixed number is set",
         Reason.NO_CALLBACK,
         lambda _, g, now: not g.mode.open or bool(_parties(g, now)),
@@ -219,14 +264,33 @@ _PARTY_RULES = (
         lambda _, g, now: bool(_parties(g, now)),
     ),
     _HitRule(
+        "the other side has somebody who is not locked",
+        Reason.CALLEE_LOCKED,
+        lambda _, g, now: bool(_free(g, now)),
+        of_locks=True,
+    ),
+    _HitRule(
         "the call does not ring its own caller",
         Reason.SELF_CALL,
         lambda caller, g, now: caller not in _parties(g, now),
     ),
 )
+# Of several who would ring in turn the first receives a text, and nobody in its stead.
+_RECEIVER_RULE = _HitRule(
+    "the receiver is not locked",
+    Reason.CALLEE_LOCKED,
+    lambda _, g, now: _free(g, now)[:1] == _parties(g, now)[:1],
+    of_locks=True,
+)
 _HIT_RULES = {
     Asked.CALL: (*_LIFE_RULES, *_CALL_RULES, *_PARTY_RULES),
-    Asked.TEXT: (*_LIFE_RULES, *_TEXT_RULES, *_PARTY_RULES),
+    Asked.TEXT: (*_LIFE_RULES, *_TEXT_RULES, *_PARTY_RULES, _RECEIVER_RULE),
+}
+# Those that a call which met no lock can fail: of the others it pays for none.
+_UNLOCKED_X_RULES = tuple(rule for rule in _X_RULES if not rule.of_locks)
+_UNLOCKED_HIT_RULES = {
+    asked: tuple(rule for rule in rules if not rule.of_locks)
+    for asked, rules in _HIT_RULES.items()
 }
 
 
@@ -245,16 +309,16 @@ def find_reach(
     Returns:
         Who is reached, or why nobody is: ``stranger`` where the caller is no party. Never raises.
     """
-    for rule in _X_RULES:
+    for rule in _X_RULES if facts.locks else _UNLOCKED_X_RULES:
         if not rule.holds(facts):
             return Unreachable(rule.reason, None)
     hit = facts.hit
     if hit is None:
         return Unreachable(Reason.STRANGER, None)
-    for hit_rule in _HIT_RULES[asked]:
+    for hit_rule in (_HIT_RULES if hit.locks else _UNLOCKED_HIT_RULES)[asked]:
         if not hit_rule.holds(caller, hit, now):
             return Unreachable(hit_rule.reason, hit)
-    return Reach(hit, _parties(hit, now), hit.shown if _number_lives(hit, now) else None)
+    return Reach(hit, _free(hit, now), hit.shown if _number_lives(hit, now) else None)
 
 
 def explain(

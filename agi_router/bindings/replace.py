@@ -221,7 +221,12 @@ class PartyReplacing(GroupChanging, GroupSharing):
             self._queries.execute(
                 "set_party_group", {**name_values(found.id), "party_group": whole.group}
             )
-        self._queries.row("replace_parties", values)
+
+        def write() -> None:
+            with self._queries.attempt():
+                self._queries.row("replace_parties", values)
+
+        self._past_strangers(whole.people, numbers, found.id.block, lambda: found.tenant, write)
 
 
 def _numbers(found: Binding) -> tuple[XNumber, XNumber]:

@@ -13,6 +13,8 @@ Importing: the rows of a file become bindings, all or none, or batch by batch.
 5. Each transaction makes sure that its keys are the current ones, and holds them. Where they were
    rotated since the import began it ends; read again, the file goes on where it was.
 6. What strangers may call, and what gets a number on a call, is bound row by row, as by ``bind``.
+7. Locks are asked for set by set, and none is kept from being set: a file takes its time. What is
+   bound while a lock is just being set is refused at the call.
 """
 
 import random
@@ -55,6 +57,8 @@ from agi_router.inventory.capacity import Quarantine
 from agi_router.keys.registry import key_ids
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import BLOCK_SIZE, Block, XNumber
+from agi_router.persons.locks import Effect, Subject, find_strongest, holds_for
+from agi_router.persons.store import read_effect, refusal
 from agi_router.tenants.quotas import take_quota
 from agi_router.tenants.scope import OPERATOR, Scope
 
@@ -114,6 +118,8 @@ class _Loaded:
     there: int
     refused: list[tuple[Entry, Place | None, str]]
     """With the place that cannot be had, or none, and why."""
+    locked: list[tuple[Entry, str]]
+    """Those whom no other number would help, and why."""
 
 
 class Importer:
@@ -163,6 +169,8 @@ class Importer:
         self._dry = False
         self._waited = False
         self._broken: CsvError | None = None
+        # Those of the chunk that is worked on, by line.
+        self._records: Mapping[int, Record] = {}
         self._rejected: list[tuple[Record, Sequence[Fault]]] = []
         self.tally = Tally()
         # Numbers of the bindings made here, in their order, and the lines they are from.
@@ -312,7 +320,7 @@ class Importer:
             self._watcher.rejected(record, faults)
 
     def _bind_chunk(self, chunk: Chunk, prepared: Prepared) -> None:
-        records = {record.line: record for record in chunk.records}
+        self._records = records = {record.line: record for record in chunk.records}
         self.tally.over += prepared.over
         for line, faults in groupby(prepared.faults, key=lambda each: each[0]):
             self._reject(records[line], [fault for _, fault in faults])
@@ -324,7 +332,7 @@ class Importer:
             return
         left = prepared.entries
         for deal in range(1, _DEALS + 1):
-            left = self._load_or_reject(left, records)
+            left = self._load_or_reject(left)
             if not left:
                 return
             left = [
@@ -355,23 +363,21 @@ class Importer:
             or len(self._execute("lock_open_blocks", {"block": batch.blocks})) < len(batch.blocks)
             or self._execute("find_held", {**places, "party_quarantine": self._quarantine.party})
             or self._foreign(batch.given)
+            or self._execute("find_marks", {"keys": batch.keys})
             or self._execute(
                 "find_closed_numbers",
                 {"x_number": batch.numbers, "number_quarantine": self._quarantine.number},
             )
         )
 
-    def _load_or_reject(self, entries: list[Entry], records: Mapping[int, Record]) -> list[Entry]:
+    def _load_or_reject(self, entries: list[Entry]) -> list[Entry]:
         """
         Load *entries*; return those for which other numbers would do.
         """
-        loaded = self._load(entries)
-        self._note_bound(loaded.bound)
-        self.tally.there += loaded.there
         left = []
-        for entry, place, why in loaded.refused:
+        for entry, place, why in self._load_and_tell(entries):
             if place.x_number in entry.given if place else entry.given:
-                record = records[entry.line]
+                record = self._records[entry.line]
                 self._reject(record, [self._conflict(record, place, why)])
             else:
                 left.append(entry)
@@ -465,10 +471,18 @@ class Importer:
         )
         if isinstance(again, Fault):
             return False
-        loaded = self._load([again])
+        return not self._load_and_tell([again])
+
+    def _load_and_tell(self, entries: Sequence[Entry]) -> list[tuple[Entry, Place | None, str]]:
+        """
+        Load *entries*; reject those that are locked, and return those that cannot be had so.
+        """
+        loaded = self._load(entries)
         self._note_bound(loaded.bound)
         self.tally.there += loaded.there
-        return not loaded.refused
+        for entry, why in loaded.locked:
+            self._reject(self._records[entry.line], [Fault(None, why)])
+        return loaded.refused
 
     def _load(self, entries: Sequence[Entry]) -> _Loaded:
         """
@@ -490,11 +504,13 @@ class Importer:
             bound=one.bound + other.bound,
             there=one.there + other.there,
             refused=one.refused + other.refused,
+            locked=one.locked + other.locked,
         )
 
     def _load_once(self, entries: Sequence[Entry]) -> _Loaded:
         fresh = self._without_bound(entries)
         there = len(entries) - len(fresh)
+        fresh, locked, on_locked = self._without_locked(fresh)
         blocks = sorted({entry.block for entry in fresh})
         taking = {row["block"] for row in self._execute("lock_open_blocks", {"block": blocks})}
         bound, refused, ended = self._without_held(fresh, taking)
@@ -512,7 +528,7 @@ class Importer:
         if bound:
             self._copy("copy_bindings", [entry.binding for entry in bound])
             self._copy("copy_routes", [entry.routes for entry in bound])
-        return _Loaded(bound=bound, there=there, refused=refused)
+        return _Loaded(bound=bound, there=there, refused=refused + on_locked, locked=locked)
 
     def _without_bound(self, entries: Sequence[Entry]) -> list[Entry]:
         """
@@ -533,6 +549,56 @@ class Importer:
             if i not in bound
         }
         return sorted(fresh.values(), key=lambda entry: entry.line)
+
+    def _without_locked(
+        self, entries: Sequence[Entry]
+    ) -> tuple[list[Entry], list[tuple[Entry, str]], list[tuple[Entry, Place | None, str]]]:
+        """
+        Part *entries*: no lock is in force; one on a party or the tenant; one on a number.
+        """
+        keys = set().union(*(entry.keys for entry in entries))
+        marks: dict[int, list[dict[str, Any]]] = {}
+        for mark in self._execute("find_marks", {"keys": array_of_integers(keys)}):
+            marks.setdefault(mark["key"], []).append(mark)
+        free: list[Entry] = []
+        locked: list[tuple[Entry, str]] = []
+        on_locked: list[tuple[Entry, Place | None, str]] = []
+        for entry in entries:
+            found = [
+                read_effect(mark, self._keys)
+                for key in entry.keys & marks.keys()
+                for mark in marks[key]
+                if mark["tenant_id"] in {None, entry.tenant_id}
+            ]
+            effect = self._strongest(entry, found) if found else None
+            if effect is None:
+                free.append(entry)
+            elif effect.subject is Subject.NUMBER:
+                place = next(each for each in entry.places if each.x_number == effect.key)
+                why = f"cannot be on {place.x_number}: it is locked"
+                on_locked.append((entry, place, f"{why} ({effect.reason}, lock {effect.id})"))
+            else:
+                row = self._row(self._records[entry.line])
+                locked.append((entry, str(refusal(effect, row.tenant))))
+        return free, locked, on_locked
+
+    def _strongest(self, entry: Entry, found: Sequence[Effect]) -> Effect | None:
+        """
+        Of some locks the one that keeps *entry* from being bound.
+        """
+        row = self._row(self._records[entry.line])
+        numbers = {place.x_number for place in entry.places}
+        return find_strongest(
+            each
+            for each in found
+            if holds_for(
+                each,
+                numbers=numbers,
+                block=entry.block,
+                tenant=entry.tenant_id,
+                people=row.parties.people,
+            )
+        )
 
     def _without_held(
         self, entries: Sequence[Entry], taking: set[int]
@@ -605,6 +671,7 @@ class Importer:
         again = self._find_rehearsed([(entry.order_tags[0], 0) for entry in fresh])
         fresh = [entry for i, entry in enumerate(fresh) if i not in again]
         there = len(entries) - len(fresh)
+        fresh, locked, on_locked = self._without_locked(fresh)
         bound, refused, _ = self._without_held(fresh, {entry.block for entry in fresh})
         places = [place for entry in bound for place in entry.places]
         lines = self._find_rehearsed([(place.caller_tag, place.x_number) for place in places])
@@ -628,7 +695,9 @@ class Importer:
                 for i, name in enumerate(("tag", "x_number", "line"))
             },
         )
-        return _Loaded(bound=bound, there=there, refused=[*refused, *taken])
+        return _Loaded(
+            bound=bound, there=there, refused=[*refused, *taken, *on_locked], locked=locked
+        )
 
     def _find_rehearsed(self, wanted: Sequence[tuple[int, int]]) -> dict[int, int]:
         """

@@ -103,6 +103,13 @@ class Entry(NamedTuple):
     binding: bytes
     routes: bytes
 
+    @property
+    def keys(self) -> set[int]:
+        """
+        What a lock on its tenant, its numbers or its parties is found by; in bulk, all may call.
+        """
+        return {self.tenant_id, *(each for place in self.places for each in place)}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chunk:
@@ -136,6 +143,7 @@ class Batch(NamedTuple):
         order_tag: By which they are recognised.
         x_number: The numbers of their places.
         caller_tag: The tags of their places.
+        keys: What a lock on any of them is found by.
         bindings: Their rows, packed.
         routes: The rows of their routes, packed.
     """
@@ -149,6 +157,7 @@ class Batch(NamedTuple):
     order_tag: str
     x_number: str
     caller_tag: str
+    keys: str
     bindings: bytes
     routes: bytes
 
@@ -447,6 +456,7 @@ def _as_batch(entries: Sequence[Entry]) -> Batch | None:
         order_tag=array_of_integers(tags),
         x_number=array_of_integers(place.x_number for place in places),
         caller_tag=array_of_integers(place.caller_tag for place in places),
+        keys=array_of_integers(set().union(*(entry.keys for entry in entries))),
         bindings=b"".join([entry.binding for entry in entries]),
         routes=b"".join([entry.routes for entry in entries]),
     )

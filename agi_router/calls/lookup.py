@@ -42,17 +42,20 @@ class CallLookup:
         The facts about *call* at a time, nothing taken; uses are counted as they stand now.
         """
         x_number = call.x_number
+        tags, person = caller_tags(call, keys, open_modes=open_modes)
         row = self._queries.row(
             "find_facts",
             {
                 "block": x_number.block.value,
                 "x_number": x_number.value,
-                "tags": caller_tags(call, keys, open_modes=open_modes),
+                "tags": tags,
                 "at": at,
+                "person": person,
+                "strangers": [],
             },
         )
         assert row is not None  # noqa: S101 - the function returns one row always
-        return read_admission(row, x_number, keys)
+        return read_admission(row, call.caller, call.x_number, keys)
 
     def calls(
         self,

@@ -26,6 +26,8 @@ class Admission:
     """As they stood before the use was taken."""
     now: datetime
     """The store's clock at that moment."""
+    strangers: tuple[int, ...] = ()
+    """Locks that were found by a tag of this call, and are of somebody else with the same tag."""
 
 
 class Admissions(Protocol):

@@ -6,6 +6,7 @@ Rule for the editor: nothing of a row goes on unread. Its words are of closed se
 the dialplan whatever he likes.
 """
 
+from dataclasses import replace
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any, Final, Generic, TypeVar
@@ -27,7 +28,9 @@ from agi_router.calls.check import TenantService, Unanswered
 from agi_router.calls.ports import Admission
 from agi_router.errors import RowInvalid
 from agi_router.keys.ring import KeyRing, Purpose, Row
-from agi_router.numbers import XNumber
+from agi_router.numbers import PhoneNumber, XNumber
+from agi_router.persons.locks import Effect, Subject, holds_for
+from agi_router.persons.store import read_effect
 
 __all__ = ["caller_tags", "check_sealed_for", "read_admission", "read_service"]
 
@@ -61,15 +64,26 @@ _UNANSWERED: Final = _Words(Unanswered)
 
 
 def read_admission(
-    row: dict[str, Any], x_number: XNumber, keys: KeyRing, *, text: bool = False
+    row: dict[str, Any],
+    caller: PhoneNumber,
+    x_number: XNumber,
+    keys: KeyRing,
+    *,
+    text: bool = False,
 ) -> Admission:
     """
-    Read one row of facts about a caller on *x_number*: for a call, or for a *text*.
+    Read one row of facts about *caller* on *x_number*: for a call, or for a *text*.
 
     Raises:
         SealError: The callee does not open with these keys.
         RowInvalid: The row holds what is never written.
     """
+    hit = None if row["binding_id"] is None else _read_hit(row, x_number, keys, text=text)
+    locks: tuple[Effect, ...] = ()
+    strangers: tuple[int, ...] = ()
+    if row["locks"]:
+        locks, on_hit, strangers = _read_locks(row, caller, x_number, hit, keys)
+        hit = None if hit is None else replace(hit, locks=on_hit)
     return Admission(
         admitted=row["admitted"],
         now=row["now"],
@@ -78,25 +92,64 @@ def read_admission(
             certificate_valid=row["certificate_valid"],
             x_bound=row["x_bound"],
             x_extended=row["x_extended"],
-            hit=None if row["binding_id"] is None else _read_hit(row, x_number, keys, text=text),
+            hit=hit,
+            locks=locks,
         ),
+        strangers=strangers,
     )
 
 
-def caller_tags(call: Call, keys: KeyRing, *, open_modes: bool) -> list[int]:
+def _read_locks(
+    row: dict[str, Any],
+    caller: PhoneNumber,
+    x_number: XNumber,
+    hit: RouteHit | None,
+    keys: KeyRing,
+) -> tuple[tuple[Effect, ...], tuple[Effect, ...], tuple[int, ...]]:
     """
-    The tags to look *call* up by, in order of preference.
+    The locks that were found: on the number and caller, on what is of the hit, and strangers' ids.
+    """
+    # One person has a mark for each tag key.
+    found = {each["id"]: read_effect(each, keys) for each in row["locks"]}.values()
+    numbers, parties = {x_number.value}, [caller]
+    if hit is not None:
+        numbers |= set() if hit.shown is None else {hit.shown.value}
+        parties += [*hit.callees, *([] if hit.last_caller is None else [hit.last_caller])]
+    first, on_hit, strangers = [], [], []
+    for each in found:
+        if not holds_for(
+            each,
+            numbers=numbers,
+            block=x_number.block.value,
+            tenant=row["tenant_id"],
+            people=parties,
+        ):
+            strangers.append(each.id)
+        elif (
+            each.subject is Subject.BLOCK
+            or (each.subject is Subject.NUMBER and each.key == x_number.value)
+            or (each.person == caller and each.everywhere)
+        ):
+            first.append(each)
+        else:
+            on_hit.append(each)
+    return tuple(first), tuple(on_hit), tuple(strangers)
+
+
+def caller_tags(call: Call, keys: KeyRing, *, open_modes: bool) -> tuple[list[int], list[int]]:
+    """
+    The tags to look *call* up by, in order of preference; and those of the person who calls.
 
     Args:
         call: The call; once its caller has typed an extension, that is who is looked up.
         keys: What tags are made with.
         open_modes: Whether strangers get through where a binding says so.
     """
+    person = keys.tags(call.caller)
     if call.typed is not None:
-        return keys.extension_tags(call.typed.extension)
-    tags = keys.tags(call.caller)
+        return keys.extension_tags(call.typed.extension), person
     # 0 is the row for anyone.
-    return [*tags, 0] if open_modes else tags
+    return [*person, 0] if open_modes else person, person
 
 
 def _read_hit(row: dict[str, Any], x_number: XNumber, keys: KeyRing, *, text: bool) -> RouteHit:

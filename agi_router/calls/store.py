@@ -217,23 +217,34 @@ class AdmissionStore:
         """
         x_number = call.x_number
         keys = self._keys
+        statement = "admit" if call.typed is None else "admit_person"
 
         def values() -> dict[str, Value]:
             # With the keys of this moment, however long it waited.
             nonlocal keys
             keys = self._keys
+            tags, person = caller_tags(call, keys, open_modes=self._open_modes)
             return {
                 "block": x_number.block.value,
                 "x_number": x_number.value,
-                "tags": caller_tags(call, keys, open_modes=self._open_modes),
+                "tags": tags,
                 "call_id": call_id,
                 "day": call_day(call_id),
+                "person": person,
+                "strangers": [],
             }
 
         async def read(connection: FastConnection, rows: list[dict[str, Any]]) -> Admission:
             if not rows:
                 raise ProtocolError("the call to admit is over already")
-            answer = read_admission(rows[0], x_number, keys)
+            answer = read_admission(rows[0], call.caller, call.x_number, keys)
+            strangers = answer.strangers
+            while answer.strangers and not answer.admitted:
+                # A lock of somebody else with the same tag keeps nobody off.
+                past = {**values(), "strangers": strangers}
+                rows = await connection.fetch("admit_person", past)
+                answer = read_admission(rows[0], call.caller, call.x_number, keys)
+                strangers += answer.strangers
             if answer.admitted:
                 await self._remember(connection, call, answer)
             return answer
@@ -241,12 +252,12 @@ class AdmissionStore:
         async def alone(connection: FastConnection) -> Admission:
             asked = values()
             try:
-                rows = await connection.fetch("admit", asked)
+                rows = await connection.fetch(statement, asked)
             except psycopg.errors.UniqueViolation:
                 rows = await connection.fetch("find_reservation", asked)
             return await read(connection, rows)
 
-        work = SharedWork("admit", values, read, alone)
+        work = SharedWork(statement, values, read, alone)
         answer: Admission = await self.pool.submit(
             work, timeout=timeout, fail_fast=True, about=call
         )

@@ -57,6 +57,7 @@ _COMMANDS = {
     "list": ("bindings", "list_"),
     "import": ("bulk", "import_"),
     "export": ("bulk", "export"),
+    "lock": ("locks", "group"),
     "explain": ("calls", "explain"),
     "calls": ("calls", "calls"),
     "messages": ("messages", "messages"),

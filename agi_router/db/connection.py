@@ -26,6 +26,7 @@ from agi_router.errors import (
     DayRefused,
     KeysOutdated,
     KeyUsedUp,
+    Locked,
     RowRefused,
     SchemaMismatch,
     StoreError,
@@ -58,11 +59,12 @@ KEYS_OUTDATED = "AR001"
 """The SQLSTATE by which agi_router.assert_current_keys fails where the keys were rotated."""
 
 # By which our own functions fail; the second where the seal key has sealed as much as it may, the
-# third where a call's day is not that of the clock.
+# third where a call's day is not that of the clock, the fourth where a lock is in force.
 _OUR_OWN: Final[dict[str | None, type[AgiRouterError]]] = {
     KEYS_OUTDATED: KeysOutdated,
     "AR002": KeyUsedUp,
     "AR003": DayRefused,
+    "AR004": Locked,
 }
 
 # SQLSTATEs that say that a row is at fault, and not the whole: what is in it, what it breaks, and

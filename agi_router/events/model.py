@@ -51,6 +51,8 @@ class EventType(StrEnum):
     MESSAGE_SENT = "message.sent"
     MESSAGE_FAILED = "message.failed"
     FEED_FINISHED = "feed.finished"
+    LOCK_SET = "lock.set"
+    LOCK_LIFTED = "lock.lifted"
     WEBHOOK_TEST = "webhook.test"
 
 

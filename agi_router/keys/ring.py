@@ -390,6 +390,38 @@ class KeyRing:
             found.append(own.digest())
         return found
 
+    def seal_locked(self, number: PhoneNumber, lock_id: int) -> list[tuple[int, bytes]]:
+        """
+        Seal the *number* of a locked person under the current seal key, once for each tag key.
+
+        Returns:
+            The tag under each tag key, and what is sealed for this lock and that tag, the current
+            key's first.
+        """
+        found: list[tuple[int, bytes]] = []
+        plain = _fill(number.digits).encode("ascii")
+        for (keyid, _), tag in zip(reversed(self.tag_keys), self.tags(number), strict=True):
+            header = self._header(keyid)
+            nonce = secrets.token_bytes(_NONCE)
+            cipher = self._ciphers[header[0], self.seal_key_id]
+            bound = header + _bound_lock(lock_id, tag)
+            found.append((tag, header + nonce + cipher.encrypt(nonce, plain, bound)))
+        return found
+
+    def open_locked(self, sealed: bytes, lock_id: int, tag: int) -> PhoneNumber:
+        """
+        Open the number of a locked person.
+
+        Raises:
+            SealError: Wrong key, another lock's or another tag's, or altered data.
+        """
+        plain = self._open(sealed, _bound_lock(lock_id, tag))
+        try:
+            return PhoneNumber(digits=plain.rstrip(_FILLER))
+        except NumberError:
+            # The chain could carry what was decrypted.
+            raise SealError from None
+
     def seal_secret(self, secret: str, key_id: str) -> bytes:
         """
         Seal the *secret* of an API key, for that key alone, under the current seal key.
@@ -592,6 +624,11 @@ def _bound(row: Row, purpose: Purpose) -> bytes:
     binding_id, x_number, tag, side, shown = row
     # Only the side is text, and no text can pass for another: before and behind it are integers.
     return f"{purpose}|{binding_id}|{x_number}|{shown}|{side}|{tag}".encode()
+
+
+def _bound_lock(lock_id: int, tag: int) -> bytes:
+    # No purpose of a row begins so.
+    return f"lock|{lock_id}|{tag}".encode()
 
 
 def _bound_secret(key_id: str) -> bytes:

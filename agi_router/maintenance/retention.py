@@ -3,7 +3,8 @@ The sweep: what is over is marked, moved out of the way, and in the end deleted.
 
 1. Bindings that the clock has ended are marked; until then only whoever looks at them notices.
 2. Routes for which nothing rests any more go from ``route``, where calls look, to ``past_route``.
-3. Bindings, calls, texts and events past retention are deleted; all but bindings by whole days.
+3. Bindings, calls, texts, events and locks past retention are deleted; calls, texts and events by
+   whole days.
 4. What the HTTP door remembers of requests is forgotten when nobody can send them again.
 
 Everything is done in small steps, each a transaction of its own that waits for nobody: what
@@ -93,6 +94,7 @@ class Sweep:
         """
         for rows in self._repeated("mark_expired"):
             yield Swept(expired=rows)
+        yield from self._sweep_locks()
         blocks = [Block(value=row["block"]) for row in self._queries.rows("list_swept_blocks", {})]
         for block in blocks:
             for first in range(0, BLOCK_SIZE, _STRETCH):
@@ -111,6 +113,11 @@ class Sweep:
         while self._one("delete_feed_reports")["rows"]:
             yield Swept()
         yield from self._delete_records()
+
+    def _sweep_locks(self) -> Iterator[Swept]:
+        for name in ("end_locks", "delete_locks"):
+            for _ in self._repeated(name):
+                yield Swept()
 
     def _delete_records(self) -> Iterator[Swept]:
         for rows in self._repeated("delete_calls"):

@@ -45,10 +45,11 @@ class MessageRecords:
                 "x_number": text.x_number.value,
                 "tags": keys.tags(text.sender),
                 "at": at,
+                "strangers": [],
             },
         )
         assert row is not None  # noqa: S101 - the function returns one row always
-        return read_admission(row, text.x_number, keys, text=True)
+        return read_admission(row, text.sender, text.x_number, keys, text=True)
 
     def messages(
         self,

@@ -151,9 +151,12 @@ class MessageStore:
         x_number = text.x_number
         name = name or self.name_text(text)
 
+        strangers: tuple[int, ...] = ()
+
         def values() -> dict[str, Any]:
             return {
                 **key_ids(self.keys),
+                "strangers": list(strangers),
                 "block": x_number.block.value,
                 "x_number": x_number.value,
                 "tags": self.keys.tags(text.sender),
@@ -171,14 +174,19 @@ class MessageStore:
         asked = given_up = False
 
         async def work(connection: FastConnection) -> Admission | Repeated:
-            nonlocal asked
+            nonlocal asked, strangers
             if given_up:
                 raise StoreUnavailable("nobody waits for it any more")
             asked = True
-            row = await self._write(connection, "admit_message", values)
-            if row is None:
-                return Repeated()
-            return read_admission(row, x_number, self.keys, text=True)
+            while True:
+                row = await self._write(connection, "admit_message", values)
+                if row is None:
+                    return Repeated()
+                answer = read_admission(row, text.sender, x_number, self.keys, text=True)
+                if answer.admitted or not answer.strangers:
+                    return answer
+                # A lock of somebody else with the same tag keeps nobody off.
+                strangers += answer.strangers
 
         try:
             admitted: Admission | Repeated = await self._pool.submit(

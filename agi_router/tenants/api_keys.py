@@ -103,6 +103,8 @@ class KeyScope(StrEnum):
     WEBHOOKS_WRITE = "webhooks:write"
     CHECKS_READ = "checks:read"
     CHECKS_WRITE = "checks:write"
+    LOCKS_READ = "locks:read"
+    LOCKS_WRITE = "locks:write"
     NUMBERS_READ = "numbers:read"
     INVENTORY_READ = "inventory:read"
     INVENTORY_WRITE = "inventory:write"

@@ -623,9 +623,88 @@ CREATE TYPE agi_router.facts AS (
     tenant_active     boolean,
     sequence          integer,
     tell_answer       boolean,
-    tenant_check      boolean
+    tenant_check      boolean,
+    locks             jsonb
 );
-COMMENT ON TYPE agi_router.facts IS 'What is known of one caller on one number at one moment; binding_id and what follows are null for a stranger; sequence: of the event to be written of an admission, null where none is; tell_answer: whether its tenant is told of the callee''s answer; tenant_check: whether its tenant has a check of its own';
+COMMENT ON TYPE agi_router.facts IS 'What is known of one caller on one number at one moment; binding_id and what follows are null for a stranger; sequence: of the event to be written of an admission, null where none is; tell_answer: whether its tenant is told of the callee''s answer; tenant_check: whether its tenant has a check of its own; locks: those in force that were found by the numbers, the tenant and the tags, see agi_router.describe_locks';
+
+-- Locks
+--
+-- A lock has its whole history in one row of lock. While it is not lifted it also has marks, by which calls and
+-- binds find it: a person has one under every tag key, so that it is found while keys are rotated. The table of
+-- marks is small, and every shard will have a copy of it.
+
+CREATE SEQUENCE agi_router.lock_id;
+COMMENT ON SEQUENCE agi_router.lock_id IS 'Numbers of locks; gaps mean nothing';
+
+CREATE TABLE agi_router.lock (
+    id         bigint      NOT NULL CONSTRAINT lock_pkey PRIMARY KEY,
+    subject    text        NOT NULL
+               CONSTRAINT lock_subject_check CHECK (subject IN ('number', 'person', 'tenant', 'block')),
+    key        bigint      NOT NULL,
+    sealed     bytea,
+    tenant_id  integer     CONSTRAINT lock_tenant_id_fkey REFERENCES agi_router.tenant,
+    reason     text        NOT NULL
+               CONSTRAINT lock_reason_check
+               CHECK (reason IN ('arrears', 'misuse', 'account_anomaly', 'security_risk', 'maintenance')),
+    rule       text        CONSTRAINT lock_rule_check CHECK (length(rule) BETWEEN 1 AND 128),
+    note       text        CONSTRAINT lock_note_check CHECK (length(note) BETWEEN 1 AND 500),
+    setter_id  integer     CONSTRAINT lock_setter_id_fkey REFERENCES agi_router.tenant,
+    set_by     text        NOT NULL CONSTRAINT lock_set_by_check CHECK (length(set_by) BETWEEN 1 AND 128),
+    set_at     timestamptz NOT NULL,
+    starts_at  timestamptz NOT NULL,
+    ends_at    timestamptz,
+    over_at    timestamptz,
+    lifted_by  text        CONSTRAINT lock_lifted_by_check CHECK (length(lifted_by) BETWEEN 1 AND 128),
+    lift_note  text        CONSTRAINT lock_lift_note_check CHECK (length(lift_note) BETWEEN 1 AND 500),
+    CONSTRAINT lock_sealed_check CHECK ((sealed IS NOT NULL) = (subject = 'person')),
+    CONSTRAINT lock_tenant_check CHECK (subject <> 'tenant' OR tenant_id = key),
+    CONSTRAINT lock_times_check CHECK (ends_at > starts_at),
+    CONSTRAINT lock_lifted_check CHECK (lifted_by IS NULL OR over_at IS NOT NULL)
+);
+CREATE INDEX lock_key ON agi_router.lock (key);
+CREATE INDEX lock_live ON agi_router.lock (ends_at) WHERE over_at IS NULL;
+CREATE INDEX lock_over ON agi_router.lock (over_at) WHERE over_at IS NOT NULL;
+CREATE INDEX lock_set ON agi_router.lock (set_at, id);
+COMMENT ON TABLE agi_router.lock IS 'Locks: who or what neither calls, nor is called, nor is bound, why, and for how long; those that are over, too';
+COMMENT ON COLUMN agi_router.lock.id IS 'Key';
+COMMENT ON COLUMN agi_router.lock.subject IS 'What kind of thing is locked';
+COMMENT ON COLUMN agi_router.lock.key IS 'What is locked: the 700 number, the tag of the person, the key of the tenant, or the block';
+COMMENT ON COLUMN agi_router.lock.sealed IS 'Of a person: the number, sealed for this lock and this tag';
+COMMENT ON COLUMN agi_router.lock.tenant_id IS 'The tenant that is locked, or for which alone a person is; null: everywhere';
+COMMENT ON COLUMN agi_router.lock.reason IS 'Why';
+COMMENT ON COLUMN agi_router.lock.rule IS 'The rule by which it was set, in the words of whoever has set it';
+COMMENT ON COLUMN agi_router.lock.note IS 'What the person may be told';
+COMMENT ON COLUMN agi_router.lock.setter_id IS 'The tenant that has set it, and alone beside the operator may lift it; null: the operator';
+COMMENT ON COLUMN agi_router.lock.set_by IS 'The user of a host, or the API key, that has set it';
+COMMENT ON COLUMN agi_router.lock.set_at IS 'When it was set';
+COMMENT ON COLUMN agi_router.lock.starts_at IS 'From when it holds';
+COMMENT ON COLUMN agi_router.lock.ends_at IS 'When it ends by itself; null: until it is reviewed';
+COMMENT ON COLUMN agi_router.lock.over_at IS 'When it ended or was lifted; null while its marks stand';
+COMMENT ON COLUMN agi_router.lock.lifted_by IS 'Who has lifted it; null: nobody, it ended by itself';
+COMMENT ON COLUMN agi_router.lock.lift_note IS 'Why it was lifted';
+
+CREATE TABLE agi_router.lock_mark (
+    key       bigint      NOT NULL,
+    lock_id   bigint      NOT NULL CONSTRAINT lock_mark_lock_id_fkey REFERENCES agi_router.lock,
+    subject   text        NOT NULL,
+    reason    text        NOT NULL,
+    tenant_id integer,
+    sealed    bytea,
+    starts_at timestamptz NOT NULL,
+    ends_at   timestamptz,
+    CONSTRAINT lock_mark_pkey PRIMARY KEY (key, lock_id)
+);
+CREATE INDEX lock_mark_lock ON agi_router.lock_mark (lock_id);
+COMMENT ON TABLE agi_router.lock_mark IS 'What calls and binds find live locks by';
+COMMENT ON COLUMN agi_router.lock_mark.key IS 'What is locked, see lock.key; of a person the tag under one of the keys';
+COMMENT ON COLUMN agi_router.lock_mark.lock_id IS 'The lock';
+COMMENT ON COLUMN agi_router.lock_mark.subject IS 'What kind of thing is locked';
+COMMENT ON COLUMN agi_router.lock_mark.reason IS 'Why';
+COMMENT ON COLUMN agi_router.lock_mark.tenant_id IS 'For which tenant alone it holds; null: for all';
+COMMENT ON COLUMN agi_router.lock_mark.sealed IS 'Of a person: the number, sealed for this lock and this tag';
+COMMENT ON COLUMN agi_router.lock_mark.starts_at IS 'From when it holds';
+COMMENT ON COLUMN agi_router.lock_mark.ends_at IS 'Until when it holds; null: until it is reviewed';
 
 -- Texts
 --

@@ -9,8 +9,9 @@ SELECT pg_try_advisory_xact_lock(7002026) AS locked;
 SELECT pg_advisory_xact_lock(7002026);
 
 -- steer_import --
--- Until the transaction ends, look up by index: nobody has analysed what is just being loaded.
-SELECT set_config('enable_seqscan', 'off', true);
+-- Until the transaction ends, look up by index: nobody has analysed what is just being loaded; and keep nobody from
+-- setting a lock, see agi_router.await_locks.
+SELECT set_config('enable_seqscan', 'off', true), set_config('agi_router.imports', 'on', true);
 
 -- reserve_ids --
 -- Numbers for bindings to come, and the database's clock.
@@ -75,6 +76,14 @@ SELECT DISTINCT b.open_number, NULL::timestamptz
   FROM unnest(%(x_number)s::bigint[]) n (x_number)
   JOIN agi_router.binding b ON b.block = n.x_number / 10000 AND b.open_number = n.x_number
  WHERE b.open_number IS NOT NULL AND b.ended_at IS NULL AND b.expires_at > clock_timestamp();
+
+-- find_marks --
+-- The locks by these keys that are in force, for whatever tenant.
+SELECT m.lock_id AS id, m.key, m.subject, m.reason, m.tenant_id, encode(m.sealed, 'hex') AS sealed
+  FROM (SELECT clock_timestamp() AS now OFFSET 0) t
+ CROSS JOIN unnest(%(keys)s::bigint[]) n (key)
+  JOIN agi_router.lock_mark m ON m.key = n.key
+ WHERE m.starts_at <= t.now AND (m.ends_at IS NULL OR m.ends_at > t.now);
 
 -- copy_bindings --
 -- Load bindings that are new; the columns are those that bulk/copy_rows.py packs.

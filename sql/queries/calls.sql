@@ -5,10 +5,17 @@
 SELECT * FROM agi_router.admit(
     %(block)s, %(x_number)s, %(tags)s, %(call_id)s, agi_router.admitted_day(%(day)s));
 
+-- admit_person --
+-- The same where the caller is looked up by other tags than its own, or past locks that are of strangers.
+SELECT * FROM agi_router.admit(
+    %(block)s, %(x_number)s, %(tags)s, %(call_id)s, agi_router.admitted_day(%(day)s),
+    %(person)s::bigint[], %(strangers)s::bigint[]);
+
 -- find_facts --
 -- The facts at a time, so far as they lie within the scope, nothing taken: now, unless another time is given.
 SELECT * FROM agi_router.find_facts_within(
-    %(block)s, %(x_number)s, %(tags)s, coalesce(%(at)s, clock_timestamp()), %(scope)s);
+    %(block)s, %(x_number)s, %(tags)s, coalesce(%(at)s, clock_timestamp()), %(person)s::bigint[],
+    %(strangers)s::bigint[], %(scope)s);
 
 -- find_reservation --
 -- The stored decision of a call that was admitted before and is not over; no row once it is.

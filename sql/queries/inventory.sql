@@ -99,8 +99,10 @@ SELECT x_number, bound
 
 -- find_block --
 -- One block and what keeps a tenant's new bindings out of it; null: nothing does.
-SELECT agi_router.why_closed(k.block, k.tenant_id, k.state, k.valid_from, k.valid_until,
-                             %(tenant_id)s, %(digit)s, clock_timestamp(), %(blocks)s::bigint[]) AS closed
+SELECT coalesce(agi_router.why_closed(k.block, k.tenant_id, k.state, k.valid_from, k.valid_until,
+                                      %(tenant_id)s, %(digit)s, clock_timestamp(), %(blocks)s::bigint[]),
+                CASE WHEN EXISTS (SELECT f.lock_id FROM agi_router.find_locks(ARRAY[k.block], NULL, clock_timestamp(), '{}') f)
+                     THEN 'locked' END) AS closed
   FROM agi_router.block k
  WHERE k.block = %(block)s;
 
@@ -117,13 +119,16 @@ SELECT k.block
   FROM agi_router.block k
  WHERE agi_router.why_closed(k.block, k.tenant_id, k.state, k.valid_from, k.valid_until,
                              %(tenant_id)s, %(digit)s, clock_timestamp(), %(blocks)s::bigint[]) IS NULL
+   AND NOT EXISTS (SELECT f.lock_id FROM agi_router.find_locks(ARRAY[k.block], NULL, clock_timestamp(), '{}') f)
  ORDER BY k.tenant_id NULLS LAST, k.block;
 
 -- count_closed --
 -- How many blocks are closed to a tenant's new bindings, by what closes them.
 SELECT c.closed, count(*) AS blocks
-  FROM (SELECT agi_router.why_closed(k.block, k.tenant_id, k.state, k.valid_from, k.valid_until,
-                                     %(tenant_id)s, %(digit)s, clock_timestamp(), %(blocks)s::bigint[]) AS closed
+  FROM (SELECT coalesce(agi_router.why_closed(k.block, k.tenant_id, k.state, k.valid_from, k.valid_until,
+                                              %(tenant_id)s, %(digit)s, clock_timestamp(), %(blocks)s::bigint[]),
+                        CASE WHEN EXISTS (SELECT f.lock_id FROM agi_router.find_locks(ARRAY[k.block], NULL, clock_timestamp(), '{}') f)
+                             THEN 'locked' END) AS closed
           FROM agi_router.block k) c
  WHERE c.closed IS NOT NULL
  GROUP BY c.closed;
@@ -134,6 +139,7 @@ SELECT block, tenant_id
   FROM agi_router.block k
  WHERE agi_router.why_closed(k.block, k.tenant_id, k.state, k.valid_from, k.valid_until,
                              NULL, NULL, now()) IS NULL
+   AND NOT EXISTS (SELECT f.lock_id FROM agi_router.find_locks(ARRAY[k.block], NULL, clock_timestamp(), '{}') f)
  ORDER BY block;
 
 -- lock_open_blocks --
@@ -143,5 +149,6 @@ SELECT block
  WHERE block = ANY (%(block)s)
    AND agi_router.why_closed(k.block, k.tenant_id, k.state, k.valid_from, k.valid_until,
                              NULL, NULL, now()) IS NULL
+   AND NOT EXISTS (SELECT f.lock_id FROM agi_router.find_locks(ARRAY[k.block], NULL, clock_timestamp(), '{}') f)
  ORDER BY block
    FOR KEY SHARE;

@@ -25,6 +25,8 @@ SELECT substring(s.sealed FROM 1 FOR 3) AS header, count(*) AS values
         UNION ALL SELECT callee FROM agi_router.message_out
         UNION ALL SELECT body FROM agi_router.message_out
         UNION ALL SELECT sealed FROM agi_router.group_member
+        UNION ALL SELECT sealed FROM agi_router.lock
+        UNION ALL SELECT sealed FROM agi_router.lock_mark
         UNION ALL SELECT sealed FROM agi_router.api_key
         UNION ALL SELECT secret FROM agi_router.webhook
         UNION ALL SELECT old_secret FROM agi_router.webhook
@@ -43,6 +45,25 @@ SELECT count(*) AS bindings
 -- list_swept_blocks --
 -- The blocks, for the sweep.
 SELECT block FROM agi_router.block ORDER BY block;
+
+-- end_locks --
+-- Put locks away whose time is over.
+SELECT agi_router.end_locks(%(limit)s::integer) AS rows;
+
+-- delete_locks --
+-- Delete locks that were lifted or have ended so long ago that they are past retention.
+WITH gone AS (
+    DELETE FROM agi_router.lock
+     WHERE id = ANY (ARRAY(
+           SELECT id
+             FROM agi_router.lock
+            WHERE over_at <= now() - %(retention)s::interval
+            ORDER BY over_at
+            LIMIT %(limit)s
+              FOR UPDATE SKIP LOCKED))
+    RETURNING id
+)
+SELECT count(*) AS rows FROM gone;
 
 -- mark_expired --
 -- Mark bindings that the clock has ended; one that somebody holds has its turn later.

@@ -5,12 +5,13 @@
 SELECT * FROM agi_router.admit_message(
     %(block)s, %(tag_key)s::integer, %(seal_key)s::integer, %(x_number)s, %(tags)s::bigint[], %(id)s, %(day)s,
     %(same)s::bytea, %(link_in)s, %(link_out)s, %(validity)s::interval, %(octets)s::integer, %(parts)s::integer,
-    %(body)s::bytea);
+    %(body)s::bytea, %(strangers)s::bigint[]);
 
 -- find_message_facts --
 -- The facts for a text at a time, so far as they lie within the scope, nothing taken: now, unless another time is given.
 SELECT * FROM agi_router.find_message_facts(
-    %(block)s, %(x_number)s, %(tags)s::bigint[], coalesce(%(at)s, clock_timestamp()), %(scope)s);
+    %(block)s, %(x_number)s, %(tags)s::bigint[], coalesce(%(at)s, clock_timestamp()),
+    %(strangers)s::bigint[], %(scope)s);
 
 -- take_messages --
 -- Take texts that are due, for so long. What was in hand and has not ended may have been sent. ended: by which
@@ -34,7 +35,11 @@ RETURNING o.block, o.id, o.attempts, o.maybe_twice, o.binding_id, o.x_number, o.
           o.expires_at <= statement_timestamp() AS over,
           CASE WHEN b.ended_at IS NOT NULL THEN b.state
                WHEN b.expires_at <= statement_timestamp() THEN 'expired'
-               WHEN NOT t.active THEN 'tenant_suspended'
+               WHEN NOT t.active OR EXISTS (SELECT f.lock_id
+                                              FROM agi_router.find_locks(
+                                                   ARRAY[b.tenant_id::bigint], b.tenant_id, statement_timestamp(),
+                                                   '{}') f)
+               THEN 'tenant_suspended'
                WHEN k.state = 'returned' OR k.valid_until <= statement_timestamp() THEN 'certificate_invalid'
           END AS ended;
 

@@ -514,7 +514,7 @@ def insert_route(
     row = Row(binding, x.value, tag, Side(side), None if shown is None else shown.value)
     connection.execute(
         "INSERT INTO agi_router.route (block, x_number, caller_tag, binding_id, shown, side,"
-        " callee, ends_at) SELECT b.block, %s, %s, b.id, %s, %s, %s,"
+        " callee, callee_tags, ends_at) SELECT b.block, %s, %s, b.id, %s, %s, %s, %s,"
         " coalesce(b.ended_at, b.expires_at) FROM agi_router.binding b"
         " WHERE b.block = %s AND b.id = %s",
         (
@@ -523,10 +523,17 @@ def insert_route(
             row.shown,
             side,
             keys.seal([callee], row, Purpose.CALLEE) if callee else None,
+            [keys.tag(callee)] if callee else None,
             x.block.value,
             binding,
         ),
     )
+
+
+def forged(keys: KeyRing, person: PhoneNumber, lock_id: int, tag: int) -> bytes:
+    """Seal a locked person under a tag that is not its own, as if both were of one tag."""
+    with mock.patch.object(KeyRing, "tags", return_value=[tag]):
+        return keys.seal_locked(person, lock_id)[0][1]
 
 
 def new_call_id(when: datetime | None = None, *, node: str = "pbx1") -> str:

@@ -37,6 +37,7 @@ from agi_router.errors import StoreUnavailable
 from agi_router.inventory.model import BlockState
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import Block, PhoneNumber
+from agi_router.persons.locks import LockedThing, LockReason, Subject
 from agi_router.tenants.api_key_store import ApiKeyStore
 from agi_router.tenants.api_keys import KeyForm, KeyScope
 from harness.alibaba import AlibabaClient, beijing
@@ -184,6 +185,30 @@ def test_the_older_shapes(client: AlibabaClient) -> None:
     assert client.ask("QuerySecretNoDetail", SecretNo=free, **pool)["SecretNoInfoDTO"] == {
         "SecretStatus": 0
     }
+
+
+def test_a_number_is_locked(client: AlibabaClient, store: BindingStore, sign: Opener) -> None:
+    """One of the pool's own block; nothing is bound on it until it is unlocked."""
+    own = Block.parse("70012345677")
+    number = {"PoolKey": "couriers", "SecretNo": str(own.number(1))}
+    assert client.code("LockSecretNo", **number) == "isv.FORBIDDEN_ACTION"
+    store.inventory.add_block(own, operator=None, certificate=None, tenant="couriers")
+    bound = {"PoolKey": "couriers", "TelA": A, "TelB": B, "TelX": str(own.number(1))}
+    for _ in range(2):
+        assert client.code("LockSecretNo", **number) == "OK"
+    assert len(store.locks.all(limit=9)) == 1
+    refused = client.code("BindAxb700", OrderId="A-1", Expiration=beijing(HOUR), **bound)
+    assert refused == "isv.NUMBER_LOCKED"
+    # The operator's own stays, and is none of the pool's business.
+    on_it = LockedThing(subject=Subject.NUMBER, number=own.number(1))
+    kept = store.locks.set(on_it, LockReason.MISUSE, by="a test")
+    for _ in range(2):
+        assert client.code("UnlockSecretNo", **number) == "OK"
+    assert [lock.id for lock in store.locks.all(limit=9)] == [kept.id]
+    store.locks.lift(kept.id, by="a test")
+    assert client.code("BindAxb700", OrderId="A-1", Expiration=beijing(HOUR), **bound) == "OK"
+    reader = sign("couriers", scopes=frozenset({KeyScope.BINDINGS_WRITE}))
+    assert reader.code("LockSecretNo", **number) == "Forbidden.RAM"
 
 
 def test_numbers_that_strangers_may_call(client: AlibabaClient, sign: Opener) -> None:

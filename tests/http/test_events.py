@@ -11,7 +11,7 @@ import pytest
 from agi_router.bindings.reasons import Reason
 from agi_router.calls.end import Outcome
 from agi_router.calls.store import AdmissionStore
-from agi_router.db.connection import Connection
+from agi_router.db.connection import Connection, Queries
 from agi_router.doors.http.event_outs import EVENTS
 from agi_router.events.model import EventType
 from agi_router.feeds.model import FeedKind, NumberForm, Trust
@@ -20,6 +20,8 @@ from agi_router.keys.ring import KeyRing
 from agi_router.messages.model import MessageState, Text
 from agi_router.messages.store import MessageStore
 from agi_router.numbers import PhoneNumber, XNumber
+from agi_router.persons.locks import LockedThing, LockReason, Subject
+from agi_router.persons.store import LockStore
 from harness.api import Client
 from harness.database import HOUR, SOON, a_call, an_end, new_call_id
 
@@ -153,6 +155,10 @@ async def test_events_are_as_the_document_says(
     told.bind("13800000603", "13800000604")
     file = io.BytesIO(b"number,status\n13800000603,unknown\n")
     assert recycler.run(feed, file, name="-")
+    locks = LockStore(Queries(connection), ring)
+    number = LockedThing(subject=Subject.NUMBER, number=x)
+    lock = locks.set(number, LockReason.MISUSE, by="a test")
+    locks.lift(lock.id, by="a test")
     webhook = told.post("/v1/webhooks", {"url": "https://shop.example/"}, status=201)
     told.post(f"/v1/webhooks/{webhook['id']}/test", None)
     page = told.get("/v1/events")

@@ -131,6 +131,8 @@ def test_a_change(couriers: Client) -> None:
         "message.sent",
         "message.failed",
         "feed.finished",
+        "lock.set",
+        "lock.lifted",
     ]
     assert patch(couriers, made, {"url": None}).json()["errors"][0]["pointer"] == "/url"
     wrong = patch(couriers, made, {"format": "ali", "numbers": "full"})

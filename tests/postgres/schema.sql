@@ -40,10 +40,11 @@ CREATE TYPE agi_router.facts AS (
 	tenant_active boolean,
 	sequence integer,
 	tell_answer boolean,
-	tenant_check boolean
+	tenant_check boolean,
+	locks jsonb
 );
 
-COMMENT ON TYPE agi_router.facts IS 'What is known of one caller on one number at one moment; binding_id and what follows are null for a stranger; sequence: of the event to be written of an admission, null where none is; tell_answer: whether its tenant is told of the callee''s answer; tenant_check: whether its tenant has a check of its own';
+COMMENT ON TYPE agi_router.facts IS 'What is known of one caller on one number at one moment; binding_id and what follows are null for a stranger; sequence: of the event to be written of an admission, null where none is; tell_answer: whether its tenant is told of the callee''s answer; tenant_check: whether its tenant has a check of its own; locks: those in force that were found by the numbers, the tenant and the tags, see agi_router.describe_locks';
 
 CREATE TABLE agi_router.answer (
     name bytea NOT NULL,
@@ -783,6 +784,108 @@ COMMENT ON COLUMN agi_router.key.current_at IS 'When it became the current one; 
 
 COMMENT ON COLUMN agi_router.key.sealed_before IS 'How many values had been sealed when it became the current one';
 
+CREATE TABLE agi_router.lock (
+    id bigint NOT NULL,
+    subject text NOT NULL,
+    key bigint NOT NULL,
+    sealed bytea,
+    tenant_id integer,
+    reason text NOT NULL,
+    rule text,
+    note text,
+    setter_id integer,
+    set_by text NOT NULL,
+    set_at timestamp with time zone NOT NULL,
+    starts_at timestamp with time zone NOT NULL,
+    ends_at timestamp with time zone,
+    over_at timestamp with time zone,
+    lifted_by text,
+    lift_note text,
+    CONSTRAINT lock_lift_note_check CHECK (((length(lift_note) >= 1) AND (length(lift_note) <= 500))),
+    CONSTRAINT lock_lifted_by_check CHECK (((length(lifted_by) >= 1) AND (length(lifted_by) <= 128))),
+    CONSTRAINT lock_lifted_check CHECK (((lifted_by IS NULL) OR (over_at IS NOT NULL))),
+    CONSTRAINT lock_note_check CHECK (((length(note) >= 1) AND (length(note) <= 500))),
+    CONSTRAINT lock_reason_check CHECK ((reason = ANY (ARRAY['arrears'::text, 'misuse'::text, 'account_anomaly'::text, 'security_risk'::text, 'maintenance'::text]))),
+    CONSTRAINT lock_rule_check CHECK (((length(rule) >= 1) AND (length(rule) <= 128))),
+    CONSTRAINT lock_sealed_check CHECK (((sealed IS NOT NULL) = (subject = 'person'::text))),
+    CONSTRAINT lock_set_by_check CHECK (((length(set_by) >= 1) AND (length(set_by) <= 128))),
+    CONSTRAINT lock_subject_check CHECK ((subject = ANY (ARRAY['number'::text, 'person'::text, 'tenant'::text, 'block'::text]))),
+    CONSTRAINT lock_tenant_check CHECK (((subject <> 'tenant'::text) OR (tenant_id = key))),
+    CONSTRAINT lock_times_check CHECK ((ends_at > starts_at))
+);
+
+COMMENT ON TABLE agi_router.lock IS 'Locks: who or what neither calls, nor is called, nor is bound, why, and for how long; those that are over, too';
+
+COMMENT ON COLUMN agi_router.lock.id IS 'Key';
+
+COMMENT ON COLUMN agi_router.lock.subject IS 'What kind of thing is locked';
+
+COMMENT ON COLUMN agi_router.lock.key IS 'What is locked: the 700 number, the tag of the person, the key of the tenant, or the block';
+
+COMMENT ON COLUMN agi_router.lock.sealed IS 'Of a person: the number, sealed for this lock and this tag';
+
+COMMENT ON COLUMN agi_router.lock.tenant_id IS 'The tenant that is locked, or for which alone a person is; null: everywhere';
+
+COMMENT ON COLUMN agi_router.lock.reason IS 'Why';
+
+COMMENT ON COLUMN agi_router.lock.rule IS 'The rule by which it was set, in the words of whoever has set it';
+
+COMMENT ON COLUMN agi_router.lock.note IS 'What the person may be told';
+
+COMMENT ON COLUMN agi_router.lock.setter_id IS 'The tenant that has set it, and alone beside the operator may lift it; null: the operator';
+
+COMMENT ON COLUMN agi_router.lock.set_by IS 'The user of a host, or the API key, that has set it';
+
+COMMENT ON COLUMN agi_router.lock.set_at IS 'When it was set';
+
+COMMENT ON COLUMN agi_router.lock.starts_at IS 'From when it holds';
+
+COMMENT ON COLUMN agi_router.lock.ends_at IS 'When it ends by itself; null: until it is reviewed';
+
+COMMENT ON COLUMN agi_router.lock.over_at IS 'When it ended or was lifted; null while its marks stand';
+
+COMMENT ON COLUMN agi_router.lock.lifted_by IS 'Who has lifted it; null: nobody, it ended by itself';
+
+COMMENT ON COLUMN agi_router.lock.lift_note IS 'Why it was lifted';
+
+CREATE SEQUENCE agi_router.lock_id
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+
+COMMENT ON SEQUENCE agi_router.lock_id IS 'Numbers of locks; gaps mean nothing';
+
+CREATE TABLE agi_router.lock_mark (
+    key bigint NOT NULL,
+    lock_id bigint NOT NULL,
+    subject text NOT NULL,
+    reason text NOT NULL,
+    tenant_id integer,
+    sealed bytea,
+    starts_at timestamp with time zone NOT NULL,
+    ends_at timestamp with time zone
+);
+
+COMMENT ON TABLE agi_router.lock_mark IS 'What calls and binds find live locks by';
+
+COMMENT ON COLUMN agi_router.lock_mark.key IS 'What is locked, see lock.key; of a person the tag under one of the keys';
+
+COMMENT ON COLUMN agi_router.lock_mark.lock_id IS 'The lock';
+
+COMMENT ON COLUMN agi_router.lock_mark.subject IS 'What kind of thing is locked';
+
+COMMENT ON COLUMN agi_router.lock_mark.reason IS 'Why';
+
+COMMENT ON COLUMN agi_router.lock_mark.tenant_id IS 'For which tenant alone it holds; null: for all';
+
+COMMENT ON COLUMN agi_router.lock_mark.sealed IS 'Of a person: the number, sealed for this lock and this tag';
+
+COMMENT ON COLUMN agi_router.lock_mark.starts_at IS 'From when it holds';
+
+COMMENT ON COLUMN agi_router.lock_mark.ends_at IS 'Until when it holds; null: until it is reviewed';
+
 CREATE TABLE agi_router.message (
     block bigint NOT NULL,
     id text NOT NULL,
@@ -1479,6 +1582,12 @@ ALTER TABLE ONLY agi_router.group_member
 ALTER TABLE ONLY agi_router.key
     ADD CONSTRAINT key_pkey PRIMARY KEY (kind, id);
 
+ALTER TABLE ONLY agi_router.lock_mark
+    ADD CONSTRAINT lock_mark_pkey PRIMARY KEY (key, lock_id);
+
+ALTER TABLE ONLY agi_router.lock
+    ADD CONSTRAINT lock_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY agi_router.message
     ADD CONSTRAINT message_pkey PRIMARY KEY (block, id, day);
 
@@ -1603,6 +1712,16 @@ CREATE INDEX group_member_tag ON agi_router.group_member USING btree (tag);
 
 CREATE UNIQUE INDEX key_current ON agi_router.key USING btree (kind) WHERE (state = 'current'::text);
 
+CREATE INDEX lock_key ON agi_router.lock USING btree (key);
+
+CREATE INDEX lock_live ON agi_router.lock USING btree (ends_at) WHERE (over_at IS NULL);
+
+CREATE INDEX lock_mark_lock ON agi_router.lock_mark USING btree (lock_id);
+
+CREATE INDEX lock_over ON agi_router.lock USING btree (over_at) WHERE (over_at IS NOT NULL);
+
+CREATE INDEX lock_set ON agi_router.lock USING btree (set_at, id);
+
 CREATE INDEX message_binding ON ONLY agi_router.message USING btree (block, binding_id);
 
 CREATE INDEX message_tenant ON ONLY agi_router.message USING btree (tenant_id, received_at);
@@ -1713,6 +1832,15 @@ ALTER TABLE ONLY agi_router.feed_run
 
 ALTER TABLE ONLY agi_router.group_member
     ADD CONSTRAINT group_member_group_id_fkey FOREIGN KEY (group_id) REFERENCES agi_router.party_group(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY agi_router.lock_mark
+    ADD CONSTRAINT lock_mark_lock_id_fkey FOREIGN KEY (lock_id) REFERENCES agi_router.lock(id);
+
+ALTER TABLE ONLY agi_router.lock
+    ADD CONSTRAINT lock_setter_id_fkey FOREIGN KEY (setter_id) REFERENCES agi_router.tenant(id);
+
+ALTER TABLE ONLY agi_router.lock
+    ADD CONSTRAINT lock_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES agi_router.tenant(id);
 
 ALTER TABLE ONLY agi_router.party_group
     ADD CONSTRAINT party_group_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES agi_router.tenant(id);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -25,6 +26,7 @@ from harness.database import (
     X,
     a_call,
     call_states,
+    forged,
     insert_route,
     look_up,
     new_call_id,
@@ -94,6 +96,17 @@ worlds = st.fixed_dictionaries(
         | st.tuples(st.sampled_from([A, C]), past, st.sampled_from([None, 3600])),
         # The number that A shows and B dials: as old as the binding, not made, or a child's.
         "child": st.sampled_from(["", "", "none"]) | bindings(),
+        # Whom or what, as it is or with a stranger's number under its tag; when; for which tenant.
+        "locks": st.lists(
+            st.tuples(
+                st.sampled_from([A, B, C, "stranger", "number", "block", "tenant"]),
+                past | future,
+                st.none() | future,
+                st.booleans(),
+            ),
+            max_size=3,
+        )
+        | st.just([]),
     }
 )
 OPEN = {"state": "active", "valid_from": "-infinity", "valid_until": "infinity"}
@@ -106,7 +119,7 @@ ALIVE = {
     "state": "active",
     "ended_at": None,
 }
-AXB = {"mode": "axb", "called_back": A, "last": None, "child": ""}
+AXB = {"mode": "axb", "called_back": A, "last": None, "child": "", "locks": []}
 
 
 def build(connection: Connection, keys: KeyRing, world: dict[str, Any]) -> None:
@@ -158,6 +171,8 @@ def build(connection: Connection, keys: KeyRing, world: dict[str, Any]) -> None:
             )
     remember(connection, keys, world)
     give_birth(connection, world["child"])
+    for place, lock in enumerate(world["locks"], 1):
+        insert_lock(connection, keys, place, *lock)
 
 
 def remember(connection: Connection, keys: KeyRing, world: dict[str, Any]) -> None:
@@ -177,9 +192,50 @@ def remember(connection: Connection, keys: KeyRing, world: dict[str, Any]) -> No
         row = row_of(route)
         sealed = keys.seal([who], row.for_strangers if caller == A else row, Purpose.LAST_CALLER)
         connection.execute(
-            "UPDATE agi_router.route SET last_callee = %s, last_at = %s WHERE caller_tag = %s",
-            (sealed, when, tag),
+            "UPDATE agi_router.route SET last_callee = %s, last_tag = %s, last_at = %s"
+            " WHERE caller_tag = %s",
+            (sealed, keys.tag(who), when, tag),
         )
+
+
+def insert_lock(
+    connection: Connection,
+    keys: KeyRing,
+    number: int,
+    what: PhoneNumber | str,
+    starts_at: datetime,
+    ends_at: datetime | None,
+    for_tenant: bool,  # noqa: FBT001 - drawn
+) -> None:
+    """Write a lock as it may stand: of a person, under its own tag or under A's."""
+    tenant = one(connection, "SELECT id FROM agi_router.tenant")
+    subject, sealed, key = "person", None, 0
+    match what:
+        case "number":
+            subject, key = "number", X.value
+        case "block":
+            subject, key = "block", BLOCK.value
+        case "tenant":
+            subject, key = "tenant", tenant
+        case "stranger":
+            # Another person, whose tag is that of A.
+            key = keys.tag(A)
+            sealed = forged(keys, PhoneNumber(digits="13912349999"), number, key)
+        case PhoneNumber():
+            key, sealed = keys.seal_locked(what, number)[0]
+    owner = tenant if subject == "tenant" or (subject == "person" and for_tenant) else None
+    if ends_at is not None and ends_at <= starts_at:
+        ends_at = starts_at + timedelta(microseconds=1)
+    connection.execute(
+        "INSERT INTO agi_router.lock (id, subject, key, sealed, tenant_id, reason, set_by, set_at,"
+        " starts_at, ends_at) VALUES (%s, %s, %s, %s, %s, 'arrears', 'a test', %s, %s, %s)",
+        (number, subject, key, sealed, owner, NOW, starts_at, ends_at),
+    )
+    connection.execute(
+        "INSERT INTO agi_router.lock_mark SELECT key, id, subject, reason, tenant_id, sealed,"
+        " starts_at, ends_at FROM agi_router.lock WHERE id = %s",
+        (number,),
+    )
 
 
 def give_birth(connection: Connection, child: str | dict[str, Any]) -> None:
@@ -237,6 +293,7 @@ def give_birth(connection: Connection, child: str | dict[str, Any]) -> None:
         "called_back": None,
         "last": None,
         "child": "",
+        "locks": [],
     }
 )
 @example(
@@ -250,6 +307,29 @@ def give_birth(connection: Connection, child: str | dict[str, Any]) -> None:
         "called_back": None,
         "last": (A, NOW - timedelta(hours=1), 3600),
         "child": "",
+        "locks": [],
+    }
+)
+@example(
+    world={
+        "block": OPEN,
+        "tenant": True,
+        "exact": ALIVE,
+        "anyone": None,
+        "caller": A,
+        **AXB,
+        "locks": [("stranger", NOW, None, False)],
+    }
+)
+@example(
+    world={
+        "block": OPEN,
+        "tenant": True,
+        "exact": ALIVE,
+        "anyone": None,
+        "caller": A,
+        **AXB,
+        "locks": [(B, NOW, NOW + timedelta(microseconds=1), True)],
     }
 )
 @example(
@@ -274,18 +354,26 @@ def test_admitted_if_and_only_if_routed(
     with shadowed.transaction(force_rollback=True):
         build(shadowed, keys, world)
         used = sum(world[kind]["calls_used"] for kind in ("exact", "anyone") if world[kind])
-        row = shadowed.execute(
-            query("admit"),
-            {
-                "block": BLOCK.value,
-                "x_number": X.value,
-                "tags": [*keys.tags(caller), 0],
-                "call_id": call_id,
-                "day": call_day(call_id),
-            },
-        ).fetchone()
-        assert row is not None
-        admission = read_admission(row, X, keys)
+        strangers: list[int] = []
+        while True:
+            row = shadowed.execute(
+                query("admit_person" if strangers else "admit"),
+                {
+                    "block": BLOCK.value,
+                    "x_number": X.value,
+                    "tags": [*keys.tags(caller), 0],
+                    "person": keys.tags(caller),
+                    "strangers": strangers,
+                    "call_id": call_id,
+                    "day": call_day(call_id),
+                },
+            ).fetchone()
+            assert row is not None
+            admission = read_admission(row, caller, X, keys)
+            if not admission.strangers:
+                break
+            # As the store does: a lock of somebody else keeps nobody off.
+            strangers += admission.strangers
         decision = decide(a_call(caller), admission.facts, now=admission.now)
         assert admission.now == NOW
         assert admission.admitted is isinstance(decision, Route)
@@ -296,4 +384,4 @@ def test_admitted_if_and_only_if_routed(
         # The look-up that takes nothing says the same, as long as nothing was taken.
         if not admission.admitted:
             looked = look_up(BindingStore(shadowed, keys, open_modes=True), a_call(caller), at=NOW)
-            assert looked == admission
+            assert replace(looked, strangers=()) == admission

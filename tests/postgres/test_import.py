@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 from postgres.test_cli import PROGRAM, Cli, snapshot
+from postgres.test_locks import forge, on_number, on_person, on_tenant, put
 
 from agi_router.bindings.model import Binding
 from agi_router.bindings.modes import Axb, Axyb, Gxb
@@ -537,6 +538,76 @@ def test_blocks_that_take_none(
         (4, f"x: block {own} {refused}"),
     ]
     assert [each.id.block for each in everything(store)] == [own]
+
+
+@pytest.mark.parametrize("options", [{"keep_going": True}, {"dry_run": True}])
+def test_what_is_locked_is_not_bound(
+    importing: Importing,
+    store: BindingStore,
+    connection: Connection,
+    options: dict[str, bool],
+) -> None:
+    """A party, a number, a tenant; not who has the same tag, nor for another tenant."""
+    store.inventory.tenants.add("rides")
+    store.inventory.tenants.add("meals")
+    bind(store, D, C, x=BLOCK.number(9), order_id="O-9")
+    misuse = [
+        put(store, on_person(A)).id,
+        put(store, on_number(X)).id,
+        put(store, on_tenant("meals")).id,
+        put(store, on_person(C)).id,
+    ]
+    put(store, on_person(B, "rides"))
+    forge(connection, importing.keys, A, importing.keys.tag(party(7)))
+    rows = (
+        f"axb,O-1,{A.digits},{party(1).digits},,,",
+        f"ax,O-2,{A.digits},,,,",
+        f"axb,O-3,{party(3).digits},{B.digits},{X},,",
+        f"axb,O-4,{party(4).digits},{B.digits},,,",
+        f"axb,O-5,{party(5).digits},{B.digits},,,rides",
+        f"axb,O-6,{party(6).digits},{party(7).digits},,,",
+        f"axyb,O-7,{party(8).digits},{party(9).digits},{BLOCK.number(2)},,meals",
+        f"axb,O-9,{D.digits},{C.digits},,,",
+    )
+    text = "\n".join(("mode,order,a,b,x,y,tenant", *rows))
+    assert importing(text, **options) == Tally(bound=2, there=1, rejected=5)
+    why = "nothing is bound for it until the lock is lifted or ends"
+    assert importing.faults == [
+        (2, f"a party is locked (misuse, lock {misuse[0]}): {why}"),
+        (3, f"a party is locked (misuse, lock {misuse[0]}): {why}"),
+        (4, f"x: {party(3)} cannot be on {X}: it is locked (misuse, lock {misuse[1]})"),
+        (6, f"a party is locked (misuse, lock {misuse[3] + 1}): {why}"),
+        (8, f"tenant 'meals' is locked (misuse, lock {misuse[2]})"),
+    ]
+
+
+def test_locked_numbers_are_not_dealt(
+    importing: Importing, store: BindingStore, connection: Connection
+) -> None:
+    """All numbers of the only block but two are locked: on those the rows are bound."""
+    connection.execute(
+        "INSERT INTO agi_router.lock (id, subject, key, reason, set_by, set_at, starts_at)"
+        " SELECT nextval('agi_router.lock_id'), 'number', %s + n, 'maintenance', 'a test', now(),"
+        " now() FROM generate_series(0, 9997) n",
+        (BLOCK.number(0).value,),
+    )
+    connection.execute(
+        b"INSERT INTO agi_router.lock_mark (key, lock_id, subject, reason, starts_at)"
+        b" SELECT key, id, subject, reason, starts_at FROM agi_router.lock"
+    )
+    assert importing(axb_rows(3)) == Tally(bound=3)
+    assert {dials(p) for made in everything(store) for p in made.parties} <= {
+        BLOCK.number(9998),
+        BLOCK.number(9999),
+    }
+
+
+def test_an_import_keeps_no_lock_off(importing: Importing, store: BindingStore) -> None:
+    """A file may take its time, and somebody is to be locked now."""
+    store.connection.execute("SET lock_timeout = '20s'")
+    importing.read = lambda _: put(store, on_person(A))
+    assert importing(f"mode,order,a\nax,O-1,{A.digits}\n") == Tally(bound=1)
+    assert len(store.locks.of_person(A)) == 1
 
 
 def test_a_file_of_one_tenant(importing: Importing, store: BindingStore) -> None:

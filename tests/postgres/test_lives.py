@@ -300,12 +300,14 @@ class Machine(RuleBasedStateMachine):
                 "block": x.block.value,
                 "x_number": x.value,
                 "tags": [*self.keys.tags(caller), 0],
+                "person": self.keys.tags(caller),
+                "strangers": [],
                 "call_id": call_id,
                 "day": call_day(call_id),
             },
         ).fetchone()
         assert row is not None
-        admission = read_admission(row, x, self.keys)
+        admission = read_admission(row, caller, x, self.keys)
         decision = decide(a_call(caller, x), admission.facts, now=admission.now)
         life = self.row(caller, x)
         match decision:

@@ -25,6 +25,7 @@ from agi_router.messages.decision import Taken, decide_text
 from agi_router.messages.model import MessageState, Outgoing, Text
 from agi_router.messages.store import Ended, MessageStore, Owed, Repeated
 from agi_router.numbers import PhoneNumber
+from agi_router.persons.locks import LockedThing, LockReason, Subject
 from harness.database import HOUR, A, B, C, X, bind, on_each_version, one
 
 TIMEOUT = 30.0
@@ -248,6 +249,19 @@ async def test_what_cannot_be_sent_any_more(
     assert (taken.state, taken.reason) == (state, reason)
     await texts.finish(taken, taken.state, reason=taken.reason, status=None, timeout=TIMEOUT)
     assert (states(connection), owed(connection), used(connection)) == ([state], 0, 0)
+
+
+async def test_a_text_of_a_locked_tenant_is_not_sent(
+    store: BindingStore, texts: MessageStore
+) -> None:
+    """Nor is one taken: its sender is refused."""
+    bind(store, messages=Messages.BOTH)
+    await send(texts)
+    tenant = LockedThing(subject=Subject.TENANT, tenant="default")
+    store.locks.set(tenant, LockReason.MISUSE, by="a test")
+    [taken] = await texts.take(10, timeout=TIMEOUT)
+    assert isinstance(taken, Ended)
+    assert (taken.state, taken.reason) == (MessageState.FAILED, "tenant_suspended")
 
 
 @on_each_version

@@ -417,6 +417,8 @@ def test_every_sealed_column_is_renewed(connection: Connection) -> None:
         "webhook.old_secret",
         "tenant_check.secret",
         "tenant_check.old_secret",
+        "lock.sealed",
+        "lock_mark.sealed",
         # Digests, which are under no key or are forgotten in a day.
         "api_key.digest",
         "answer.name",

@@ -51,6 +51,8 @@ from agi_router.keys.ring import KeyRing
 from agi_router.messages.model import Text, message_day, name_message
 from agi_router.messages.records import MessageRecords
 from agi_router.numbers import Block, PhoneNumber, XNumber
+from agi_router.persons.locks import LockedThing, LockReason, Subject
+from agi_router.persons.store import LockStore
 from agi_router.tenants.api_key_store import ApiKeyStore
 from agi_router.tenants.api_keys import ApiKey, KeyForm, KeyScope
 from agi_router.tenants.model import Quota, UnknownNumbers
@@ -96,6 +98,7 @@ class Target:
     team: str
     """A party group."""
     team_id: int
+    lock: int
 
 
 @dataclass
@@ -141,6 +144,7 @@ class World:
             "party_group": "tenant_id = (SELECT id FROM agi_router.tenant WHERE name = 'theirs')",
             "group_member": "group_id IN (SELECT id FROM agi_router.party_group"
             " WHERE tenant_id = (SELECT id FROM agi_router.tenant WHERE name = 'theirs'))",
+            "lock": "tenant_id = (SELECT id FROM agi_router.tenant WHERE name = 'theirs')",
             "tenant": "true",
             "block": "true",
         }
@@ -166,6 +170,8 @@ def _call(connection: Connection, keys: KeyRing, caller: PhoneNumber, x: XNumber
             "block": x.block.value,
             "x_number": x.value,
             "tags": keys.tags(caller),
+            "person": keys.tags(caller),
+            "strangers": [],
             "call_id": call_id,
             "day": datetime.now(UTC).date(),
         },
@@ -192,6 +198,7 @@ def _text(connection: Connection, keys: KeyRing, sender: PhoneNumber, x: XNumber
             "octets": 1,
             "parts": 1,
             "body": keys.seal_text("a", name),
+            "strangers": [],
         },
     )
     return name
@@ -239,6 +246,12 @@ def world(server: Server) -> Iterator[World]:
         for name in (US, THEM):
             _checks(store).put(name, f"https://{name}.example/check")
         event = events.test(webhook.id)
+        connection.execute("SELECT setval('agi_router.lock_id', 54321098)")
+        lock = store.locks.set(
+            LockedThing(subject=Subject.PERSON, person=E, tenant=THEM),
+            LockReason.ARREARS,
+            by="a test",
+        )
         _call(connection, keys, A, x)
         message = _text(connection, keys, A, x)
         _call(connection, keys, A, own.parties[0].dials or x)
@@ -260,6 +273,7 @@ def world(server: Server) -> Iterator[World]:
                 message,
                 team.name,
                 team.id,
+                lock.id,
             ),
             absent=Target(
                 replace(pair.id, id=10**9),
@@ -275,6 +289,7 @@ def world(server: Server) -> Iterator[World]:
                 f"{NOBODYS}-1790000000.1",
                 "night-9002",
                 43210987,
+                10**9,
             ),
             own=own,
             marks=frozenset(
@@ -289,6 +304,7 @@ def world(server: Server) -> Iterator[World]:
                     message,
                     team.name,
                     str(webhook.id),
+                    str(lock.id),
                     "theirs.example",
                     E.masked,
                     F.masked,
@@ -343,6 +359,12 @@ def _records(store: BindingStore) -> MessageRecords:
 def _bind(store: BindingStore, target: Target) -> Any:
     """Bind for another, or for nobody."""
     return store.bind(Axb(a=C, b=D), _terms(store, target.tenant))
+
+
+def _set_lock(store: BindingStore, target: Target) -> Any:
+    """Lock a person for another tenant."""
+    person = LockedThing(subject=Subject.PERSON, person=D, tenant=target.tenant)
+    return store.locks.set(person, LockReason.MISUSE, by="a test").thing.tenant
 
 
 def _make(store: BindingStore, target: Target) -> Any:
@@ -527,6 +549,23 @@ OPERATIONS: dict[tuple[type, str], Operation] = {
     ),
     (TenantCheckStore, "remove"): lambda store, target: _checks(store).remove(target.tenant),
     (TenantCheckStore, "renew"): lambda store, _: _checks(store).renew(),
+    (LockStore, "set"): _set_lock,
+    (LockStore, "find"): lambda store, target: store.locks.find(target.lock),
+    (LockStore, "all"): lambda store, target: [
+        store.locks.all(everything=True, things=things, limit=100)
+        for things in (None, [target.x], [target.block])
+    ],
+    (LockStore, "of_person"): lambda store, _: store.locks.of_person(E, everything=True),
+    (LockStore, "lift"): lambda store, target: store.locks.lift(target.lock, by="a test"),
+    (LockStore, "lift_all"): lambda store, target: store.locks.lift_all(
+        [store.locks.find(target.lock)], by="a test"
+    ),
+    (LockStore, "check_free"): lambda store, target: store.locks.check_free(
+        [C], [target.x], target.block, target.tenant
+    ),
+    (LockStore, "pass_strangers"): lambda store, _: store.locks.pass_strangers(()),
+    (LockStore, "mark"): lambda store, _: store.locks.mark(store.keys.tag_key_id),
+    (LockStore, "renew"): lambda store, _: store.locks.renew(routes_done=False),
     (CallLookup, "facts"): lambda store, target: replace(
         _lookup(store).facts(a_call(A, target.x), store.keys, at=None, open_modes=True),
         now=LONG_AGO,
@@ -554,6 +593,9 @@ NOTHING_TO_SEE = {
     (ApiKeyStore, "renew"),
     (EventStore, "renew"),
     (TenantCheckStore, "renew"),
+    (LockStore, "pass_strangers"),
+    (LockStore, "mark"),
+    (LockStore, "renew"),
 }
 # Whoever asks does not learn either whether there is such a thing.
 ASKED_OF_ALL = {
@@ -565,6 +607,7 @@ ASKED_OF_ALL = {
     (ApiKeyStore, "all"),
     (EventStore, "webhooks"),
     (TenantStore, "all"),
+    (LockStore, "of_person"),
 }
 # What needs a connection and no scope, and why.
 UNSCOPED = {

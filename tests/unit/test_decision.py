@@ -31,6 +31,7 @@ from agi_router.calls.decision import (
     screen,
 )
 from agi_router.numbers import PhoneNumber
+from agi_router.persons.locks import Effect, LockReason, Subject
 from harness.values import NOW, A, B, C, X, Y
 
 LINE = "01062345678"
@@ -310,10 +311,14 @@ def test_explain_tells_every_rule_of_a_good_call() -> None:
     assert [step.rule for step in steps] == [
         "the 700 number lies in a block of ours",
         "its block is in service and certified",
+        "neither the number nor its block is locked",
+        "the caller is not locked",
         "somebody is bound on the number",
         "the caller is a party on the number",
         "the binding has begun",
         "the tenant is active",
+        "the tenant is not locked",
+        "the number that is shown is not locked",
         "the binding was not unbound",
         "the order has not ended",
         "no party's number was given to somebody else",
@@ -322,8 +327,10 @@ def test_explain_tells_every_rule_of_a_good_call() -> None:
         "the number dialled has not expired",
         "calls are left",
         "this side may call",
+        "the caller is not locked for this tenant",
         "somebody has called, or a fixed number is set",
         "the other side has somebody to ring",
+        "the other side has somebody who is not locked",
         "the call does not ring its own caller",
     ]
     assert all(step.holds for step in steps)
@@ -333,16 +340,16 @@ def test_explain_tells_every_rule_of_a_good_call() -> None:
     ("known", "count", "last"),
     [
         (replace(FACTS, block_known=False), 1, "the 700 number lies in a block of ours"),
-        (replace(FACTS, hit=None), 4, "the caller is a party on the number"),
-        (facts(expires_at=NOW), 11, "the binding has not expired"),
-        (facts(side=Side.B, child_until=NOW), 12, "the number dialled has not expired"),
+        (replace(FACTS, hit=None), 6, "the caller is a party on the number"),
+        (facts(expires_at=NOW), 15, "the binding has not expired"),
+        (facts(side=Side.B, child_until=NOW), 16, "the number dialled has not expired"),
         (
             facts(mode=Mode.AX, callees=()),
-            15,
+            20,
             "somebody has called, or a fixed number is set",
         ),
-        (facts(callees=()), 16, "the other side has somebody to ring"),
-        (facts(callees=(A,)), 17, "the call does not ring its own caller"),
+        (facts(callees=()), 21, "the other side has somebody to ring"),
+        (facts(callees=(A,)), 23, "the call does not ring its own caller"),
     ],
 )
 def test_explain_ends_at_the_rule_that_fails(known: Facts, count: int, last: str) -> None:
@@ -356,7 +363,54 @@ def test_explain_ends_at_the_rule_that_fails(known: Facts, count: int, last: str
 def test_nothing_is_asked_of_a_leg_that_is_not_there() -> None:
     """Also whoever reads on after the first failure gets no rule without a hit."""
     steps = list(reach._steps(CALL.caller, replace(FACTS, hit=None), NOW))
-    assert [step.holds for step in steps] == [True, True, True, False]
+    assert [step.holds for step in steps] == [True, True, True, True, True, False]
+
+
+def lock(
+    subject: Subject, person: PhoneNumber | None = None, *, everywhere: bool = True
+) -> Effect:
+    """Return a lock that is in force."""
+    return Effect(
+        id=1,
+        subject=subject,
+        reason=LockReason.ARREARS,
+        key=0,
+        person=person,
+        everywhere=everywhere,
+    )
+
+
+@pytest.mark.parametrize(
+    ("known", "reason"),
+    [
+        # Whoever calls, and whether or not anybody is bound.
+        (replace(FACTS, locks=(lock(Subject.NUMBER),)), Reason.X_LOCKED),
+        (replace(FACTS, locks=(lock(Subject.BLOCK),), hit=None, x_bound=False), Reason.X_LOCKED),
+        # A locked caller learns it on any number of ours.
+        (replace(FACTS, locks=(lock(Subject.PERSON, A),), hit=None), Reason.PARTY_LOCKED),
+        (facts(locks=(lock(Subject.TENANT),)), Reason.TENANT_SUSPENDED),
+        (facts(locks=(lock(Subject.NUMBER),)), Reason.X_LOCKED),
+        (facts(locks=(lock(Subject.PERSON, A, everywhere=False),)), Reason.PARTY_LOCKED),
+        (facts(locks=(lock(Subject.PERSON, B),)), Reason.CALLEE_LOCKED),
+    ],
+)
+def test_a_lock_refuses(known: Facts, reason: Reason) -> None:
+    """By what it is on; the other side is not told whom it is on."""
+    decision = decide(CALL, known, now=NOW)
+    assert isinstance(decision, Refusal)
+    assert decision.reason is reason
+
+
+def test_those_who_are_not_locked_ring() -> None:
+    """Of a group that rings together; who called last and is locked is not rung."""
+    several = facts(callees=(B, C), callback=Callback.ALL, locks=(lock(Subject.PERSON, B),))
+    decision = decide(CALL, several, now=NOW)
+    assert isinstance(decision, Route)
+    assert decision.callees == (C,)
+    last = facts(**LAST, last_at=NOW - HOUR, locks=(lock(Subject.PERSON, C),))
+    refused = decide(CALL, last, now=NOW)
+    assert isinstance(refused, Refusal)
+    assert refused.reason is Reason.CALLEE_LOCKED
 
 
 LAST = {"callback": Callback.LAST, "last_caller": C}

@@ -42,6 +42,10 @@ def _served(
     return name, Action(name=name, kind=kind, scope=scope, handle=handle)
 
 
+def _locking(name: str, handle: Callable[[Desk, Parameters], Told]) -> tuple[str, Action]:
+    return name, Action(name=name, kind=Kind.CHANGE, scope=KeyScope.LOCKS_WRITE, handle=handle)
+
+
 ACTIONS: Final[Mapping[str, Action]] = dict(
     (
         _served("BindAxb700", Kind.BIND, handlers.bind_axb_700),
@@ -60,14 +64,14 @@ ACTIONS: Final[Mapping[str, Action]] = dict(
         _served("CreateAxgGroup", Kind.BIND, handlers.create_group),
         _served("OperateAxgGroup", Kind.CHANGE, handlers.operate_group),
         _served("DeleteAxgGroup", Kind.END, handlers.delete_group),
+        _locking("LockSecretNo", handlers.lock_number),
+        _locking("UnlockSecretNo", handlers.unlock_number),
     )
 )
 """Those that are served, by name."""
 
 LATER: Final[Mapping[str, str]] = {
     "BindBatchAxg": "请逐个用 BindAxg (use BindAxg, one by one)",
-    "LockSecretNo": "号码锁定 (locks)",
-    "UnlockSecretNo": "号码锁定 (locks)",
     "AddSecretBlacklist": "黑名单 (block lists)",
     "DeleteSecretBlacklist": "黑名单 (block lists)",
     "OperateBlackNo": "黑名单 (block lists)",

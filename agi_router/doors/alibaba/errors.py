@@ -90,6 +90,7 @@ BUSINESS: Final[Mapping[str, str]] = {
     "isv.NO_NOT_EXIST": "号码不存在",
     "isv.OUT_OF_SERVICE": "账户已停用",
     "isv.FLOW_LIMIT": "绑定数量已达上限",
+    "isv.NUMBER_LOCKED": "号码或当事人已锁定",
 }
 """What is answered with 200 and ``Success: false``."""
 
@@ -165,6 +166,12 @@ _OURS: Final[Mapping[str, Mapping[Kind, str]]] = {
     "binding_changed": dict.fromkeys(Kind, "isv.FORBIDDEN_ACTION"),
     "limit_too_low": dict.fromkeys(Kind, "isv.ILLEGAL_ARGUMENT"),
     "operator_only": dict.fromkeys(Kind, "Forbidden.RAM"),
+    "locked": dict.fromkeys(Kind, "isv.NUMBER_LOCKED"),
+    "party_locked": dict.fromkeys(Kind, "isv.NUMBER_LOCKED"),
+    "number_locked": dict.fromkeys(Kind, "isv.NUMBER_LOCKED"),
+    "tenant_locked": dict.fromkeys(Kind, "isv.OUT_OF_SERVICE"),
+    "lock_not_found": dict.fromkeys(Kind, "isv.FORBIDDEN_ACTION"),
+    "lock_over": dict.fromkeys(Kind, "isv.FORBIDDEN_ACTION"),
 }
 
 # Those whose text holds neither a party's number nor what came.

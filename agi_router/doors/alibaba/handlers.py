@@ -52,6 +52,8 @@ from agi_router.doors.http.webhooks import tenant_of
 from agi_router.errors import AgiRouterError, ExpiryInvalid, GroupNotFound, PoolNotFound
 from agi_router.inventory.model import NumberState
 from agi_router.numbers import XNumber, is_extension
+from agi_router.persons.locks import Lock, LockedThing, LockReason, Subject
+from agi_router.persons.store import LockStore
 from agi_router.tenants.api_keys import KeyScope
 
 __all__ = [
@@ -65,12 +67,14 @@ __all__ = [
     "bind_gxb_700",
     "create_group",
     "delete_group",
+    "lock_number",
     "operate_group",
     "query_number",
     "query_subs_id",
     "query_subscription",
     "unbind",
     "unbind_700",
+    "unlock_number",
     "update",
     "update_700",
 ]
@@ -78,6 +82,9 @@ __all__ = [
 Told = dict[str, Any]
 """What an answer has beside the three fields of all."""
 
+_LOCKED: Final = "LockSecretNo"
+# More than anybody puts on one number.
+_SEVERAL: Final = 1000
 _SHORTEST: Final = timedelta(minutes=1)
 _KINDS: Final = {term.name: term.kind for term in TERMS}
 _EXTENSION: Final = 3
@@ -312,6 +319,47 @@ def query_number(desk: Desk, given: Parameters) -> Told:
     _pool(desk, given)
     state = desk.store.inventory.number_state(given.need_x("SecretNo"))
     return {"SecretNoInfoDTO": {"SecretStatus": _STATES[state]}}
+
+
+def lock_number(desk: Desk, given: Parameters) -> Told:
+    """
+    ``LockSecretNo``: a number of the pool's own blocks is locked until it is unlocked.
+    """
+    locks, x_number = _locks(desk, given)
+    with desk.queries.transaction():
+        if not _own_locks(locks, x_number):
+            made = locks.set(
+                LockedThing(subject=Subject.NUMBER, number=x_number),
+                LockReason.SECURITY_RISK,
+                by=f"API key {desk.key.id}",
+                rule=_LOCKED,
+            )
+            desk.audit("LockSecretNo", f"lock {made.id}")
+    return {"LockSecretNoDTO": {"Code": "OK"}}
+
+
+def unlock_number(desk: Desk, given: Parameters) -> Told:
+    """
+    ``UnlockSecretNo``: what ``LockSecretNo`` has locked; locks of the operator stay.
+    """
+    locks, x_number = _locks(desk, given)
+    with desk.queries.transaction():
+        for lifted in locks.lift_all(_own_locks(locks, x_number), by=f"API key {desk.key.id}"):
+            desk.audit("UnlockSecretNo", f"lock {lifted.id}")
+    return {"UnlockSecretNoDTO": {"Code": "OK"}}
+
+
+def _locks(desk: Desk, given: Parameters) -> tuple[LockStore, XNumber]:
+    asked = _pool(desk, given)
+    store = desk.store
+    if desk.tenant is None:
+        store = store.within(store.inventory.tenants.scope(asked.owner(desk)))
+    return store.locks, given.need_x("SecretNo")
+
+
+def _own_locks(locks: LockStore, x_number: XNumber) -> list[Lock]:
+    found = locks.all(subject=Subject.NUMBER, things=[x_number], limit=_SEVERAL)
+    return [each for each in found if each.rule == _LOCKED and each.liftable]
 
 
 def _bind(  # noqa: PLR0917 - the handlers above are alike

@@ -26,6 +26,7 @@ from agi_router.doors.http import (
     feeds,
     groups,
     inventory,
+    locks,
     messages,
     pools,
     tenants,
@@ -132,7 +133,7 @@ def _routes() -> FastAPI:
     )
     rooms = (
         *(bindings, groups, calls, checks, messages, events, webhooks),
-        *(pools, inventory, tenants, feeds, api_keys),
+        *(locks, pools, inventory, tenants, feeds, api_keys),
     )
     for each in rooms:
         app.include_router(each.router)

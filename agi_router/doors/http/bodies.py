@@ -52,6 +52,7 @@ from agi_router.events.model import (
 from agi_router.feeds.model import RECORDS_AT_ONCE, Trust, check_feed_name, check_file_name
 from agi_router.inventory.model import BlockState, check_carrier, check_certificate
 from agi_router.numbers import Block, PhoneNumber
+from agi_router.persons.locks import LockReason, check_note, check_rule
 from agi_router.tenants.api_keys import (
     KeyForm,
     KeyScope,
@@ -75,6 +76,9 @@ __all__ = [
     "FeedIn",
     "GroupChange",
     "GroupIn",
+    "LiftIn",
+    "LockIn",
+    "LockSearchIn",
     "MembersIn",
     "OrderIn",
     "PoolChange",
@@ -834,6 +838,55 @@ def read_pool(body: PoolChange) -> dict[str, Any]:
 
 def _read_block(place: int, text: str) -> Block:
     return read_field(f"/blocks/{place}", lambda: Block.parse(text))
+
+
+class LockIn(Body):
+    """
+    A lock on a 700 number, a block, a tenant, or a person: everywhere, or for one tenant.
+    """
+
+    reason: LockReason = Field(strict=False)
+    x: _X | None = None
+    block: Annotated[str, Field(max_length=16, examples=["70012345678"])] | None = None
+    person: _Number | None = None
+    tenant: Annotated[str, AfterValidator(check_tenant)] | None = Field(
+        default=None, description="The tenant; with a person, the one for which alone it is."
+    )
+    rule: Annotated[str, AfterValidator(check_rule)] | None = Field(
+        default=None, description="The rule by which it is set."
+    )
+    note: Annotated[str, AfterValidator(check_note)] | None = Field(
+        default=None, description="What the person may be told."
+    )
+    starts_at: _Time | None = Field(default=None, description="Absent: now.")
+    ends_at: _Time | None = Field(default=None, description="Absent: until it is reviewed.")
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"person": "13800000001", "reason": "arrears", "rule": "R-7"}]
+        }
+    )
+
+
+class LockSearchIn(Body):
+    """
+    Whose locks are asked for.
+    """
+
+    person: _Number
+    everything: bool = Field(default=False, description="Those that are over, too.")
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"person": "13800000001"}]})
+
+
+class LiftIn(Body):
+    """
+    Why a lock is lifted.
+    """
+
+    note: Annotated[str, AfterValidator(check_note)] | None = None
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"note": "paid"}]})
 
 
 def read_webhook_change(body: WebhookChange) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from agi_router.events.model import (
     WebhookState,
 )
 from agi_router.messages.model import MessageState
+from agi_router.persons.locks import LockReason, Subject
 
 __all__ = [
     "EVENTS",
@@ -41,6 +42,10 @@ __all__ = [
     "EventsOut",
     "FeedFinishedEvent",
     "FeedToldOut",
+    "LockLiftedEvent",
+    "LockSetEvent",
+    "LockToldOut",
+    "LockedBindingOut",
     "MessageAcceptedEvent",
     "MessageFailedEvent",
     "MessageSentEvent",
@@ -270,6 +275,34 @@ class CallToldOut(ToldOut):
     calls_used: int | None
 
 
+class LockedBindingOut(Out):
+    """
+    A live binding that a lock is about.
+    """
+
+    binding_id: str
+    order_id: str | None
+
+
+class LockToldOut(ToldOut):
+    """
+    A lock as it was then; whom it is on is known by the bindings.
+    """
+
+    lock_id: str
+    subject: Subject
+    x_number: str | None = Field(description="The 700 number, where it is on one.")
+    block: str | None = Field(description="The block, where it is on one.")
+    reason: LockReason
+    note: str | None = Field(description="What the person may be told.")
+    starts_at: str
+    ends_at: str | None = Field(description="null: until it is reviewed.")
+    over_at: str | None
+    bindings: list[LockedBindingOut] = Field(
+        description="The tenant's live bindings with the person or the number: a hundred at most."
+    )
+
+
 _PARTIES = {"a": ["138****0001"], "b": ["138****0002"]}
 _OF_BINDING: dict[str, Any] = {
     "tenant": "couriers",
@@ -375,6 +408,21 @@ _NOTHING: dict[str, Any] = {
 }
 
 
+_LOCK: dict[str, Any] = {
+    **_NOTHING,
+    "lock_id": "17",
+    "subject": "person",
+    "x_number": None,
+    "block": None,
+    "reason": "arrears",
+    "note": None,
+    "starts_at": _TIME,
+    "ends_at": None,
+    "over_at": None,
+    "bindings": [{"binding_id": "70012345678-42", "order_id": "A-1001"}],
+}
+
+
 class EventBase(Out):
     """
     An event, as CloudEvents 1.0 has it.
@@ -383,7 +431,7 @@ class EventBase(Out):
     specversion: Literal["1.0"]
     id: str = Field(description="The same on every try: drop what is known.")
     source: str
-    subject: str | None = Field(description="The binding, else the call.")
+    subject: str | None = Field(description="The binding, else the call, else the lock.")
     time: str
     datacontenttype: Literal["application/json"]
     sequence: int | None = Field(
@@ -399,7 +447,7 @@ def _sent(type_: str, data: dict[str, Any]) -> ConfigDict:
             "id": "evt_4711",
             "source": "/agi-router",
             "type": type_,
-            "subject": binding,
+            "subject": binding or data.get("lock_id"),
             "time": "2026-01-31T15:04:05.123Z",
             "datacontenttype": "application/json",
             "sequence": None if binding is None else 3,
@@ -567,6 +615,28 @@ class FeedFinishedEvent(EventBase):
     model_config = _sent("agi_router.feed.finished", _FEED)
 
 
+class LockSetEvent(EventBase):
+    """
+    Somebody or something was locked, or will be.
+    """
+
+    type: Literal["agi_router.lock.set"]
+    data: LockToldOut
+
+    model_config = _sent("agi_router.lock.set", _LOCK)
+
+
+class LockLiftedEvent(EventBase):
+    """
+    A lock was lifted, or has ended.
+    """
+
+    type: Literal["agi_router.lock.lifted"]
+    data: LockToldOut
+
+    model_config = _sent("agi_router.lock.lifted", {**_LOCK, "over_at": _TIME})
+
+
 class WebhookTestEvent(EventBase):
     """
     Somebody asked for it.
@@ -590,6 +660,8 @@ EVENTS: Final[dict[EventType, type[EventBase]]] = {
     EventType.MESSAGE_SENT: MessageSentEvent,
     EventType.MESSAGE_FAILED: MessageFailedEvent,
     EventType.FEED_FINISHED: FeedFinishedEvent,
+    EventType.LOCK_SET: LockSetEvent,
+    EventType.LOCK_LIFTED: LockLiftedEvent,
     EventType.WEBHOOK_TEST: WebhookTestEvent,
 }
 """Each type of event, as it is sent and pulled."""
@@ -606,6 +678,8 @@ _Any = (
     | MessageSentEvent
     | MessageFailedEvent
     | FeedFinishedEvent
+    | LockSetEvent
+    | LockLiftedEvent
     | WebhookTestEvent
 )
 

@@ -17,6 +17,7 @@ from agi_router.doors.http.bodies import describe_term
 from agi_router.feeds.model import FeedKind, NumberForm, Outcome, Trust
 from agi_router.inventory.model import BlockState
 from agi_router.messages.model import MessageState
+from agi_router.persons.locks import LockReason, LockState, Subject
 from agi_router.tenants.api_keys import KeyForm, KeyScope, KeyState
 from agi_router.tenants.model import UnknownNumbers
 
@@ -39,6 +40,8 @@ __all__ = [
     "FieldFaultOut",
     "GroupOut",
     "GroupsOut",
+    "LockOut",
+    "LocksOut",
     "MatchOut",
     "MessageOut",
     "MessagesOut",
@@ -814,6 +817,66 @@ class PushOut(RunReportOut):
     )
 
     model_config = ConfigDict(json_schema_extra={"examples": [{**_RUN_REPORT, "damaged": 0}]})
+
+
+_LOCK: dict[str, Any] = {
+    "id": "17",
+    "subject": "person",
+    "x": None,
+    "block": None,
+    "person": _MASKED,
+    "tenant": None,
+    "reason": "arrears",
+    "state": "in_force",
+    "rule": "R-7",
+    "note": None,
+    "starts_at": _TIME,
+    "ends_at": None,
+    "over_at": None,
+    "set_at": _TIME,
+    "set_by": "API key qkzwhtdmxcvbnrpl",
+    "lifted_by": None,
+    "lift_note": None,
+}
+
+
+class LockOut(Out):
+    """
+    A lock. The number of a person is masked.
+    """
+
+    id: str
+    subject: Subject
+    x: str | None = Field(description="The 700 number, where it is on one.")
+    block: str | None = Field(description="The block, where it is on one.")
+    person: str | None = Field(description="Whom it is on, masked.")
+    tenant: str | None = Field(description="Which it is on, or for which alone a person is.")
+    reason: LockReason
+    state: LockState
+    rule: str | None
+    note: str | None = Field(description="What the person may be told.")
+    starts_at: str
+    ends_at: str | None = Field(description="null: until it is reviewed.")
+    over_at: str | None
+    set_at: str
+    set_by: str | None = Field(description="Told to the operator alone.")
+    lifted_by: str | None = Field(description="The same.")
+    lift_note: str | None
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_LOCK]})
+
+
+class LocksOut(Out):
+    """
+    Locks, newest first.
+    """
+
+    locks: list[LockOut]
+    next_cursor: str | None = Field(
+        default=None, description="Where the next page begins; null: there is none."
+    )
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"locks": [_LOCK]}]})
 
 
 _API_KEY: dict[str, Any] = {

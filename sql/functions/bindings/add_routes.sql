@@ -7,6 +7,7 @@ LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM agi_router.assert_current_keys(_block, _tag_key, _seal_key);
     PERFORM agi_router.evict_ended_routes(_block, _place_x, _place_tag);
+    PERFORM agi_router.refuse_locked(_block, _binding_id, _x_number, _caller_tag, _shown, _callee_tags);
     PERFORM agi_router.insert_routes(
         _block, _binding_id, _x_number, _caller_tag, _shown, _side, _callee, _callee_tags, _caller);
 END

@@ -45,6 +45,7 @@ BEGIN
         PERFORM agi_router.evict_ended_routes(_block, _place_x, _place_tag);
     END IF;
     INSERT INTO agi_router.binding VALUES (made.*);
+    PERFORM agi_router.refuse_locked(_block, made.id, _x_number, _caller_tag, _shown, _callee_tags);
     PERFORM agi_router.insert_routes(
         _block, made.id, _x_number, _caller_tag, _shown, _side, _callee, _callee_tags, _caller);
     PERFORM agi_router.tell_binding(_block, made.id, 'binding.created');

@@ -11,6 +11,7 @@ DECLARE
     made    agi_router.binding;
     _told   boolean;
     _now    timestamptz;
+    _looked timestamptz;
     _made   bigint[];
     _on     bigint[];
     _end    timestamptz[];
@@ -45,6 +46,10 @@ BEGIN
     IF NOT FOUND THEN
         RETURN;
     END IF;
+    -- A lock that is just being set is seen, and one that comes later waits: see agi_router.set_lock.
+    PERFORM agi_router.await_locks(
+        ARRAY(SELECT unnest(t::bigint[]) FROM unnest(_tags) t) || _drawn || ARRAY[_block, made.tenant_id]);
+    _looked := clock_timestamp();
     WITH chosen AS MATERIALIZED (
         SELECT n.id, n.drawn AS x_number
           FROM unnest(_id, _drawn, _tags) n (id, drawn, tags)
@@ -52,6 +57,11 @@ BEGIN
                          FROM agi_router.choose_x(
                               _block, ARRAY[n.drawn], n.tags::bigint[], _number_quarantine, _party_quarantine,
                               1) c)
+           -- It may be a stranger's: that is found out step by step.
+           AND NOT EXISTS (SELECT f.lock_id
+                             FROM agi_router.find_locks(
+                                  n.tags::bigint[] || ARRAY[n.drawn, _block, made.tenant_id], made.tenant_id,
+                                  _looked, '{}') f)
            -- Nobody is in the way, nor has to be moved out of it.
            AND NOT EXISTS (SELECT 1
                              FROM agi_router.route r

@@ -9,6 +9,10 @@ DECLARE
     _now timestamptz := clock_timestamp();
 BEGIN
     PERFORM agi_router.assert_current_keys(_block, _tag_key, _seal_key);
+    IF cardinality(_binding_id) > 0 THEN
+        -- All are of one tenant. A number that is locked keeps nobody out of the group.
+        PERFORM agi_router.refuse_locked(_block, _binding_id[1], '{}', _caller_tag, '{}', '{}');
+    END IF;
     PERFORM agi_router.retire_routes(o.block, o.x_number, o.caller_tag, o.binding_id, _now)
        FROM (SELECT array_agg(r.block) AS block, array_agg(r.x_number) AS x_number,
                     array_agg(r.caller_tag) AS caller_tag, array_agg(r.binding_id) AS binding_id

@@ -9,7 +9,10 @@ LANGUAGE sql STABLE AS $$
       FROM (SELECT n.x_number, n.place, t.now
               FROM (SELECT clock_timestamp() AS now OFFSET 0) t
              CROSS JOIN unnest(_x_number) WITH ORDINALITY n (x_number, place)
-             WHERE (SELECT true FROM agi_router.route r
+             WHERE (SELECT true FROM agi_router.lock_mark m
+                     WHERE m.key = n.x_number AND m.starts_at <= t.now
+                       AND (m.ends_at IS NULL OR m.ends_at > t.now) LIMIT 1) IS NULL
+               AND (SELECT true FROM agi_router.route r
                      WHERE r.block = _block AND r.x_number = n.x_number
                        AND r.ends_at > t.now - _number_quarantine AND r.ends_at <= t.now LIMIT 1) IS NULL
                AND (SELECT true FROM agi_router.past_route r
@@ -30,4 +33,4 @@ LANGUAGE sql STABLE AS $$
                 WHERE o.block = _block AND o.x_number = c.x_number AND o.ends_at > c.now), c.place
      LIMIT 1
 $$;
-COMMENT ON FUNCTION agi_router.choose_x IS 'Of candidate numbers of one block, one that does not rest and on which no caller with one of these tags is or was of late: of the first _few such the one with the fewest live routes';
+COMMENT ON FUNCTION agi_router.choose_x IS 'Of candidate numbers of one block, one that does not rest, is not locked, and on which no caller with one of these tags is or was of late: of the first _few such the one with the fewest live routes';

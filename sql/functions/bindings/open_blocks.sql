@@ -20,6 +20,9 @@ BEGIN
          WHERE k.tenant_id = open_blocks.tenant_id
            AND agi_router.why_closed(k.block, k.tenant_id, k.state, k.valid_from, k.valid_until,
                                      open_blocks.tenant_id, _digit, opened_at, _pool) IS NULL
+           AND (SELECT true FROM agi_router.lock_mark m
+                 WHERE m.key = k.block AND m.starts_at <= opened_at
+                   AND (m.ends_at IS NULL OR m.ends_at > opened_at) LIMIT 1) IS NULL
          ORDER BY random() LIMIT _draws);
     shared := ARRAY(
         SELECT k.block
@@ -27,6 +30,9 @@ BEGIN
          WHERE k.tenant_id IS NULL
            AND agi_router.why_closed(k.block, k.tenant_id, k.state, k.valid_from, k.valid_until,
                                      open_blocks.tenant_id, _digit, opened_at, _pool) IS NULL
+           AND (SELECT true FROM agi_router.lock_mark m
+                 WHERE m.key = k.block AND m.starts_at <= opened_at
+                   AND (m.ends_at IS NULL OR m.ends_at > opened_at) LIMIT 1) IS NULL
          ORDER BY random() LIMIT _draws);
     RETURN NEXT;
 END

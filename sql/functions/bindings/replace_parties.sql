@@ -20,6 +20,7 @@ BEGIN
        SET state = 'unbound', ended_at = _now
      WHERE c.block = _block AND c.parent_id = _binding_id AND c.ended_at IS NULL AND c.expires_at > _now;
     PERFORM agi_router.evict_ended_routes(_block, _place_x, _place_tag);
+    PERFORM agi_router.refuse_locked(_block, _binding_id, _x_number, _caller_tag, _shown, _callee_tags);
     PERFORM agi_router.insert_routes(
         _block, _binding_id, _x_number, _caller_tag, _shown, _side, _callee, _callee_tags, _caller);
     -- Last: with the version a trigger tells of the change, and of the parties as they are then.

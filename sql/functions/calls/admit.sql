@@ -1,4 +1,6 @@
-CREATE OR REPLACE FUNCTION agi_router.admit(_block bigint, _x_number bigint, _tags bigint[], _call_id text, _day date)
+CREATE OR REPLACE FUNCTION agi_router.admit(
+    _block bigint, _x_number bigint, _tags bigint[], _call_id text, _day date,
+    _person bigint[] DEFAULT NULL, _strangers bigint[] DEFAULT '{}')
 RETURNS agi_router.facts
 LANGUAGE plpgsql AS $$
 -- The guards below are those of agi_router/decision.py. Taking the use and checking it are one
@@ -6,6 +8,7 @@ LANGUAGE plpgsql AS $$
 DECLARE
     _now  timestamptz := clock_timestamp();
     _tag  bigint := _tags[1];
+    _own  bigint[] := coalesce(_person, _tags);
     facts agi_router.facts;
 BEGIN
     IF cardinality(_tags) > 1 THEN
@@ -20,8 +23,7 @@ BEGIN
     UPDATE agi_router.binding b
        SET calls_used = b.calls_used + 1,
            sequence = b.sequence + t.told_of_calls::integer
-      FROM agi_router.route r
-      LEFT JOIN agi_router.binding c ON c.block = r.block AND c.id = r.child_id,
+      FROM agi_router.route r,
            agi_router.block k,
            agi_router.tenant t
      WHERE r.block = _block AND r.x_number = _x_number AND r.caller_tag = _tag
@@ -35,13 +37,28 @@ BEGIN
             OR r.last_callee IS NOT NULL
                AND (b.callback_window IS NULL OR _now - r.last_at < make_interval(secs => b.callback_window)))
        AND r.shown IS NOT NULL
-       AND (r.child_id IS NULL OR c.ended_at IS NULL AND c.expires_at > _now)
+       AND (r.child_id IS NULL OR agi_router.child_until(_block, r.child_id) > _now)
+       -- One look by key at a table that is nearly empty; where it finds something, the rest is asked.
+       AND (NOT EXISTS (SELECT 1
+                          FROM agi_router.lock_mark m
+                         WHERE m.key = ANY (r.callee_tags || _own
+                                            || ARRAY[_x_number, r.shown, _block, b.tenant_id, r.last_tag]))
+            OR agi_router.passes_locks(
+                   ARRAY[_x_number, r.shown, _block, b.tenant_id], _own,
+                   CASE WHEN r.last_callee IS NOT NULL
+                         AND (b.callback_window IS NULL
+                              OR _now - r.last_at < make_interval(secs => b.callback_window))
+                        THEN ARRAY[r.last_tag] ELSE r.callee_tags END,
+                   b.tenant_id, _now, _strangers))
     RETURNING true, _now, true, true, true, false,
               b.id, b.tenant_id, b.mode, r.side, r.caller_tag, r.callee, r.last_callee, r.last_at, r.shown,
-              c.expires_at, b.state, b.direction, b.begins_at, b.expires_at, b.ended_at, b.max_calls, b.calls_used - 1,
+              CASE WHEN r.child_id IS NOT NULL THEN agi_router.child_until(_block, r.child_id) END,
+              b.state, b.direction, b.begins_at, b.expires_at, b.ended_at, b.max_calls, b.calls_used - 1,
               b.callback, b.callback_window, CASE r.side WHEN 'a' THEN b.display_b ELSE b.display_a END,
               b.ring_timeout, b.max_duration, b.language, b.prompts, true,
-              CASE WHEN t.told_of_calls THEN b.sequence END, t.told_of_answers, t.has_check
+              CASE WHEN t.told_of_calls THEN b.sequence END, t.told_of_answers, t.has_check,
+              -- First the tags of several callees, then the locks on them: of those others ring.
+              CASE WHEN cardinality(r.callee_tags) > 1 THEN to_jsonb(r.callee_tags) END
          INTO facts;
     IF NOT FOUND THEN
         -- A retry may fail a guard for the use that it took itself, or for what has come since.
@@ -51,7 +68,12 @@ BEGIN
             RAISE unique_violation USING
                 MESSAGE = 'the call was admitted or settled before', CONSTRAINT = 'call_pkey';
         END IF;
-        RETURN agi_router.find_facts(_block, _x_number, _tags, _now);
+        RETURN agi_router.find_facts(_block, _x_number, _tags, _now, _own, _strangers);
+    END IF;
+    IF facts.locks IS NOT NULL THEN
+        facts.locks := agi_router.describe_locks(
+            ARRAY(SELECT t::bigint FROM jsonb_array_elements_text(facts.locks) t), facts.tenant_id, _now,
+            _strangers);
     END IF;
     -- A call admitted or settled before collides here, and everything above is rolled back.
     INSERT INTO agi_router.call (block, id, day, x_number, binding_id, shown, tenant_id, side, state, received_at)
@@ -74,4 +96,4 @@ BEGIN
     RETURN facts;
 END
 $$;
-COMMENT ON FUNCTION agi_router.admit IS 'Takes one use of the binding behind (number, caller) and writes the call as reserved, if every guard holds; returns the facts either way';
+COMMENT ON FUNCTION agi_router.admit IS 'Takes one use of the binding behind (number, caller) and writes the call as reserved, if every guard holds; returns the facts either way. _tags: by which the caller is looked up, in order of preference; _person: those of its number, by which locks are found, where these are others; _strangers: locks that are known to be of somebody else with the same tag';

@@ -1,4 +1,5 @@
-CREATE OR REPLACE FUNCTION agi_router.find_facts(_block bigint, _x_number bigint, _tags bigint[], _now timestamptz)
+CREATE OR REPLACE FUNCTION agi_router.find_facts(
+    _block bigint, _x_number bigint, _tags bigint[], _now timestamptz, _person bigint[], _strangers bigint[])
 RETURNS agi_router.facts
 LANGUAGE sql STABLE AS $$
     SELECT false,
@@ -20,7 +21,10 @@ LANGUAGE sql STABLE AS $$
            b.state, b.direction, b.begins_at, b.expires_at, b.ended_at, b.max_calls, b.calls_used,
            b.callback, b.callback_window, CASE r.side WHEN 'a' THEN b.display_b ELSE b.display_a END,
            b.ring_timeout, b.max_duration, b.language, b.prompts, t.active, NULL::integer,
-           t.told_of_answers, t.has_check
+           t.told_of_answers, t.has_check,
+           agi_router.describe_locks(
+               r.callee_tags || _person || ARRAY[_x_number, r.shown, _block, b.tenant_id, r.last_tag],
+               b.tenant_id, _now, _strangers)
       FROM (SELECT 1) one
       LEFT JOIN agi_router.block k ON k.block = _block
       LEFT JOIN LATERAL (
@@ -33,4 +37,4 @@ LANGUAGE sql STABLE AS $$
       LEFT JOIN agi_router.binding c ON c.block = r.block AND c.id = r.child_id
       LEFT JOIN agi_router.tenant t ON t.id = b.tenant_id
 $$;
-COMMENT ON FUNCTION agi_router.find_facts IS 'The facts as they stand, nothing taken. _tags in order of preference';
+COMMENT ON FUNCTION agi_router.find_facts IS 'The facts as they stand, nothing taken. _tags in order of preference; _person and _strangers: see agi_router.admit';

@@ -1,7 +1,7 @@
 CREATE OR REPLACE FUNCTION agi_router.admit_message(
     _block bigint, _tag_key integer, _seal_key integer, _x_number bigint, _tags bigint[], _id text, _day date,
     _same bytea, _link_in text, _link_out text, _validity interval, _octets integer, _parts integer,
-    _body bytea)
+    _body bytea, _strangers bigint[])
 RETURNS agi_router.facts
 LANGUAGE plpgsql AS $$
 -- The guards below are those of agi_router/bindings/reach.py. Taking the use and checking it are one
@@ -47,6 +47,18 @@ BEGIN
                AND (b.callback_window IS NULL OR _now - r.last_at < make_interval(secs => b.callback_window)))
        AND r.shown IS NOT NULL
        AND (r.child_id IS NULL OR c.ended_at IS NULL AND c.expires_at > _now)
+       -- As in agi_router.admit; of several who would ring in turn the first receives it.
+       AND (NOT EXISTS (SELECT 1
+                          FROM agi_router.lock_mark m
+                         WHERE m.key = ANY (r.callee_tags || _tags
+                                            || ARRAY[_x_number, r.shown, _block, b.tenant_id, r.last_tag]))
+            OR agi_router.passes_locks(
+                   ARRAY[_x_number, r.shown, _block, b.tenant_id], _tags,
+                   CASE WHEN r.last_callee IS NOT NULL
+                         AND (b.callback_window IS NULL
+                              OR _now - r.last_at < make_interval(secs => b.callback_window))
+                        THEN ARRAY[r.last_tag] ELSE r.callee_tags[1:1] END,
+                   b.tenant_id, _now, _strangers))
     RETURNING true, _now, true, true, true, false,
               b.id, b.tenant_id, b.mode, r.side, r.caller_tag, r.callee, r.last_callee, r.last_at, r.shown,
               c.expires_at, b.state, b.messages, b.begins_at, b.expires_at, b.ended_at, b.max_messages,
@@ -60,7 +72,7 @@ BEGIN
             RAISE unique_violation USING
                 MESSAGE = 'the text was accepted before', CONSTRAINT = 'message_seen_pkey';
         END IF;
-        RETURN agi_router.find_message_facts(_block, _x_number, _tags, _now, NULL);
+        RETURN agi_router.find_message_facts(_block, _x_number, _tags, _now, _strangers, NULL);
     END IF;
     _latest := facts.last_callee IS NOT NULL
                AND (facts.callback_window IS NULL
@@ -92,4 +104,4 @@ BEGIN
     RETURN facts;
 END
 $$;
-COMMENT ON FUNCTION agi_router.admit_message IS 'Takes one text of the binding behind (number, sender) and stores it to be sent, if every guard holds; returns the facts either way, where direction, max_calls and calls_used are those of texts. Fails with message_seen_pkey where the same request was accepted before';
+COMMENT ON FUNCTION agi_router.admit_message IS 'Takes one text of the binding behind (number, sender) and stores it to be sent, if every guard holds; returns the facts either way, where direction, max_calls and calls_used are those of texts. _strangers: see agi_router.admit. Fails with message_seen_pkey where the same request was accepted before';

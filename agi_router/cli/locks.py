@@ -1,0 +1,390 @@
+"""
+``agi-router lock``: who and what neither calls, nor is called, nor is bound.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any, TextIO, TypeVar
+
+import click
+
+from agi_router.bindings.store import BindingStore
+from agi_router.cli.arguments import NUMBER, SPAN, TENANT, TIME, Checked, scope_option
+from agi_router.cli.context import read_settings
+from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option, local_time
+from agi_router.cli.stores import open_store
+from agi_router.db.connection import Queries
+from agi_router.numbers import Block, PhoneNumber, XNumber
+from agi_router.persons.locks import (
+    Lock,
+    LockedThing,
+    LockReason,
+    Subject,
+    check_note,
+    check_rule,
+    parse_lock_id,
+)
+from agi_router.persons.views import describe_lock
+from agi_router.records.audit import Actor, Audit, AuditEntry
+from agi_router.settings import Settings
+from agi_router.texts import strip
+
+__all__ = ["group", "here"]
+
+_ALL = 1_000_000
+_COLUMNS = ("id", "on", "reason", "state", "from", "until", "set by")
+_REASON = click.Choice([each.value for each in LockReason])
+_LOCK = Checked("id", parse_lock_id)
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def here() -> str:
+    """
+    Who runs this command, as locks and appeals remember it.
+    """
+    actor = Actor.here(os.environ)
+    return f"{actor.name}@{actor.host}"[:128]
+
+
+@click.group("lock")
+def group() -> None:
+    """
+    Locks: on persons, 700 numbers, blocks and tenants.
+    """
+
+
+def _things(command: _Command) -> _Command:
+    """
+    The options that say what is locked.
+    """
+    for option in (
+        click.option(
+            "--file",
+            "file",
+            type=click.File("r"),
+            metavar="FILE",
+            help="700 numbers and blocks, a line each; - for standard input.",
+        ),
+        click.option(
+            "--digit",
+            type=click.IntRange(0, 9),
+            help="All blocks with this operator digit, the one after 700.",
+        ),
+        click.option(
+            "--tenant",
+            type=TENANT,
+            metavar="NAME",
+            help="A tenant; or, with --person, the one for which alone the person is locked.",
+        ),
+        click.option(
+            "--block",
+            "blocks",
+            multiple=True,
+            type=Checked("block", Block.parse),
+            metavar="BLOCK",
+            help="A block, as often as needed.",
+        ),
+        click.option(
+            "--x",
+            "numbers",
+            multiple=True,
+            type=Checked("number", XNumber.parse),
+            metavar="NUM",
+            help="A 700 number, as often as needed.",
+        ),
+        click.option(
+            "--person",
+            type=NUMBER,
+            metavar="NUM",
+            help="A real number; - for a line of standard input.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+@group.command("set")
+@_things
+@click.option("--reason", required=True, type=_REASON, help="Why.")
+@click.option("--from", "starts_at", type=TIME, help="From when; from now if absent.")
+@click.option("--until", "ends_at", type=TIME, help="Until when; until it is reviewed if absent.")
+@click.option("--for", "span", type=SPAN, help="For how long from now, instead of --until.")
+@click.option("--rule", type=Checked("text", check_rule), help="The rule by which it is done.")
+@click.option("--note", type=Checked("text", check_note), help="What the person may be told.")
+@json_option
+def set_(  # noqa: PLR0917 - options
+    reason: str,
+    starts_at: datetime | None,
+    ends_at: datetime | None,
+    span: timedelta | None,
+    rule: str | None,
+    note: str | None,
+    *,
+    as_json: bool,
+    **said: Any,
+) -> None:
+    r"""
+    Lock a person, 700 numbers, blocks or a tenant. Calls that are up go on; the next is refused.
+
+    \b
+    Examples:
+      agi-router lock set --person - --reason arrears --rule R-7
+      agi-router lock set --person - --tenant couriers --reason account_anomaly --for 2h
+      agi-router lock set --x 700… --reason misuse --note "complaints"
+      agi-router lock set --digit 1 --reason maintenance \
+          --from 2026-03-01T02:00+08:00 --until 2026-03-01T04:00+08:00
+    """
+    if span is not None and (ends_at is not None or starts_at is not None):
+        raise click.UsageError("--for counts from now: give --until instead")
+    with _opened() as (store, settings, queries):
+        things = _read_things(store, settings, **said)
+        until = store.now() + span if span is not None else ends_at
+        locks = []
+        for thing in things:
+            with queries.transaction():
+                made = store.locks.set(
+                    thing,
+                    LockReason(reason),
+                    by=here(),
+                    rule=rule,
+                    note=note,
+                    starts_at=starts_at,
+                    ends_at=until,
+                )
+                _audit(queries, "lock set", made, reason)
+            locks.append(made)
+    _echo_changed(locks, as_json=as_json)
+
+
+@group.command("list")
+@click.option("--subject", type=click.Choice([each.value for each in Subject]), help="On such.")
+@click.option("--reason", type=_REASON, help="For this reason.")
+@click.option("--all", "everything", is_flag=True, help="Those that are over, too.")
+@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True)
+@scope_option
+@json_option
+def list_(
+    subject: str | None,
+    reason: str | None,
+    limit: int,
+    tenant: str | None,
+    *,
+    everything: bool,
+    as_json: bool,
+) -> None:
+    r"""
+    List locks, newest first.
+
+    \b
+    Example:
+      agi-router lock list --reason misuse
+    """
+    with open_store(read_settings(), tenant=tenant) as store:
+        locks = store.locks.all(
+            subject=None if subject is None else Subject(subject),
+            reason=None if reason is None else LockReason(reason),
+            everything=everything,
+            limit=limit,
+        )
+    _echo_list(locks, as_json=as_json)
+
+
+@group.command("show")
+@click.argument("lock_id", type=_LOCK, metavar="[ID]", required=False)
+@click.option("--person", type=NUMBER, metavar="NUM", help="All on this real number instead.")
+@click.option("--all", "everything", is_flag=True, help="Of a person, those that are over, too.")
+@scope_option
+@json_option
+def show(
+    lock_id: int | None,
+    person: str | None,
+    tenant: str | None,
+    *,
+    everything: bool,
+    as_json: bool,
+) -> None:
+    r"""
+    Show a lock, or all locks on a person: why, until when, and what the person may be told.
+
+    \b
+    Examples:
+      agi-router lock show 17
+      agi-router lock show --person -
+    """
+    if (lock_id is None) is (person is None):
+        raise click.UsageError("give an id or --person, and not both")
+    settings = read_settings()
+    with open_store(settings, tenant=tenant) as store:
+        if lock_id is not None:
+            found = describe_lock(store.locks.find(lock_id))
+            (echo_json if as_json else echo_pairs)(found)
+            return
+        number = PhoneNumber.parse(person or "", fixed_lines=settings.fixed_lines)
+        locks = store.locks.of_person(number, everything=everything)
+    _echo_list(locks, as_json=as_json)
+
+
+@group.command("lift")
+@click.argument("lock_ids", type=_LOCK, metavar="[ID]...", nargs=-1)
+@_things
+@click.option("--reason", type=_REASON, help="Of what is named, only locks for this reason.")
+@click.option("--note", type=Checked("text", check_note), help="Why it is done.")
+@json_option
+def lift(
+    lock_ids: Sequence[int],
+    reason: str | None,
+    note: str | None,
+    *,
+    as_json: bool,
+    **said: Any,
+) -> None:
+    r"""
+    Lift locks now: by their ids, or all on what is named.
+
+    \b
+    Examples:
+      agi-router lock lift 17 --note "reviewed"
+      agi-router lock lift --person - --reason arrears --note "paid"
+      agi-router lock lift --digit 1 --reason maintenance
+    """
+    if bool(lock_ids) is any(value not in {None, ()} for value in said.values()):
+        raise click.UsageError("give ids, or say what is locked, and not both")
+    with _opened() as (store, settings, queries):
+        wanted = None if reason is None else LockReason(reason)
+        found = (
+            [store.locks.find(each) for each in lock_ids]
+            if lock_ids
+            else _find_on(store, _read_things(store, settings, **said), wanted)
+        )
+        with queries.transaction():
+            if lock_ids:
+                lifted = [store.locks.lift(each.id, by=here(), note=note) for each in found]
+            else:
+                lifted = store.locks.lift_all(found, by=here(), note=note)
+            for each in lifted:
+                _audit(queries, "lock lift", each, note)
+    _echo_changed(lifted, as_json=as_json)
+
+
+@contextmanager
+def _opened() -> Iterator[tuple[BindingStore, Settings, Queries]]:
+    settings = read_settings()
+    with open_store(settings) as store:
+        yield store, settings, Queries(store.connection)
+
+
+def _read_things(
+    store: BindingStore,
+    settings: Settings,
+    *,
+    person: str | None,
+    numbers: Sequence[XNumber],
+    blocks: Sequence[Block],
+    tenant: str | None,
+    digit: int | None,
+    file: TextIO | None,
+) -> list[LockedThing]:
+    """
+    What the options name.
+
+    Raises:
+        NumberError: A line is neither a 700 number nor a block, or --person is no number.
+        click.UsageError: They name nothing, or a person or a tenant and something else.
+    """
+    several = [LockedThing(subject=Subject.NUMBER, number=each) for each in numbers]
+    several += [LockedThing(subject=Subject.BLOCK, block=each) for each in blocks]
+    if digit is not None:
+        ours = (Block(value=row["block"]) for row in store.inventory.blocks())
+        several += [
+            LockedThing(subject=Subject.BLOCK, block=each)
+            for each in ours
+            if each.operator == str(digit)
+        ]
+    if file is not None:
+        several += [_read_line(line) for line in map(strip, file) if line]
+    if several and (person is not None or tenant is not None):
+        raise click.UsageError("a person or a tenant is locked by itself")
+    if person is not None:
+        number = PhoneNumber.parse(person, fixed_lines=settings.fixed_lines)
+        return [LockedThing(subject=Subject.PERSON, person=number, tenant=tenant)]
+    if tenant is not None:
+        return [LockedThing(subject=Subject.TENANT, tenant=tenant)]
+    if not several:
+        raise click.UsageError("say what: --person, --x, --block, --digit, --tenant or --file")
+    return several
+
+
+def _read_line(line: str) -> LockedThing:
+    if len(line) <= len("70012345678"):
+        return LockedThing(subject=Subject.BLOCK, block=Block.parse(line))
+    return LockedThing(subject=Subject.NUMBER, number=XNumber.parse(line))
+
+
+def _find_on(
+    store: BindingStore, things: Sequence[LockedThing], reason: LockReason | None
+) -> list[Lock]:
+    """
+    The locks on these things that are not over.
+    """
+    person, tenant = things[0].person, things[0].tenant
+    if person is not None:
+        found = [
+            lock for lock in store.locks.of_person(person) if tenant in {None, lock.thing.tenant}
+        ]
+    elif tenant is not None:
+        found = store.locks.all(subject=Subject.TENANT, tenant=tenant, limit=_ALL)
+    else:
+        places = [each.number or each.block for each in things]
+        found = store.locks.all(things=[each for each in places if each is not None], limit=_ALL)
+    return [lock for lock in found if reason in {None, lock.reason}]
+
+
+def _audit(queries: Queries, act: str, lock: Lock, why: str | None) -> None:
+    Audit(queries).record(AuditEntry(act=act, subject=f"lock {lock.id}", reason=why))
+
+
+def _echo_changed(locks: Sequence[Lock], *, as_json: bool) -> None:
+    if len(locks) == 1:
+        (echo_json if as_json else echo_pairs)(describe_lock(locks[0]))
+    else:
+        _echo_list(locks, as_json=as_json)
+
+
+def _echo_list(locks: Sequence[Lock], *, as_json: bool) -> None:
+    rows = list(map(describe_lock, locks))
+    if as_json:
+        echo_json(rows)
+        return
+    echo_table(
+        _COLUMNS,
+        [
+            (
+                row["id"],
+                _on(row),
+                row["reason"],
+                row["state"],
+                local_time(row["starts_at"]),
+                "reviewed" if row["ends_at"] is None else local_time(row["ends_at"]),
+                row["set_by"],
+            )
+            for row in rows
+        ],
+        empty="no locks",
+    )
+
+
+def _on(row: dict[str, Any]) -> str:
+    """
+    What a lock is on, for people.
+    """
+    match Subject(row["subject"]):
+        case Subject.NUMBER:
+            return str(row["x"])
+        case Subject.BLOCK:
+            return f"block {row['block']}"
+        case Subject.TENANT:
+            return f"tenant {row['tenant']}"
+        case Subject.PERSON:
+            return f"{row['person']} for {row['tenant']}" if row["tenant"] else str(row["person"])

@@ -1,0 +1,1 @@
+"""Persons: who is locked, why, and for how long; numbers, blocks and tenants are locked alike."""

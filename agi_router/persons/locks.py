@@ -1,0 +1,265 @@
+"""
+Locks: a person, a 700 number, a block or a tenant that neither calls, nor is called, nor is bound.
+
+Rules for the editor:
+
+1. Locks overlap: each holds by itself, and of several the strongest speaks.
+2. A lock holds from its start until its end, to the microsecond, as the database's clock has it.
+   One without an end holds until somebody lifts it.
+3. A lock is found by a tag or a number, and may be another person's with the same tag. It holds
+   for whoever's number its seal has, and for nobody else.
+
+Source:
+    Domain notes, 0.7.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from agi_router.cursors import Cursor
+from agi_router.numbers import Block, PhoneNumber, XNumber
+from agi_router.texts import check_name
+
+__all__ = [
+    "REASONS",
+    "Effect",
+    "Lock",
+    "LockReason",
+    "LockState",
+    "LockedThing",
+    "ReasonRule",
+    "Subject",
+    "check_note",
+    "check_rule",
+    "find_strongest",
+    "holds_for",
+    "parse_lock_id",
+]
+
+_LONGEST_RULE = 128
+_LONGEST_NOTE = 500
+_LARGEST_ID = 2**63 - 1
+
+
+class Subject(StrEnum):
+    """
+    What kind of thing a lock is on.
+    """
+
+    NUMBER = "number"
+    """A 700 number."""
+    PERSON = "person"
+    TENANT = "tenant"
+    BLOCK = "block"
+
+
+class LockReason(StrEnum):
+    """
+    Why something is locked; the strongest first.
+    """
+
+    MISUSE = "misuse"
+    SECURITY_RISK = "security_risk"
+    ACCOUNT_ANOMALY = "account_anomaly"
+    ARREARS = "arrears"
+    MAINTENANCE = "maintenance"
+
+
+class LockState(StrEnum):
+    """
+    Whether a lock holds.
+    """
+
+    PLANNED = "planned"
+    IN_FORCE = "in_force"
+    LIFTED = "lifted"
+    ENDED = "ended"
+    """Its time was over."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReasonRule:
+    """
+    What a reason means.
+
+    Attributes:
+        case: What has happened.
+        lifts: How such a lock ends.
+        needs_end: Whether it has to have an end.
+    """
+
+    case: str
+    lifts: str
+    needs_end: bool = False
+
+
+REASONS: dict[LockReason, ReasonRule] = {
+    LockReason.MISUSE: ReasonRule("harassing calls, spam, unlawful use", "by a review"),
+    LockReason.SECURITY_RISK: ReasonRule(
+        "odd behaviour that the platform has seen", "by a review, or at its end"
+    ),
+    LockReason.ACCOUNT_ANOMALY: ReasonRule(
+        "a wrong password or code too often, a stolen account",
+        "at its end, or as the owner proves to be it",
+    ),
+    LockReason.ARREARS: ReasonRule("unpaid", "when payment is reported"),
+    LockReason.MAINTENANCE: ReasonRule(
+        "work of a carrier or the platform", "at the end of its window", needs_end=True
+    ),
+}
+"""Every reason, the strongest first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockedThing:
+    """
+    What a lock is on.
+
+    Attributes:
+        subject: Its kind.
+        number: The 700 number, where it is one.
+        block: The block, where it is one.
+        person: The real number, where it is a person.
+        tenant: The tenant that is locked; of a person, the one for which alone it is, or
+            :obj:`None` for everywhere.
+    """
+
+    subject: Subject
+    number: XNumber | None = None
+    block: Block | None = None
+    person: PhoneNumber | None = field(default=None, repr=False)
+    tenant: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lock:
+    """
+    A lock, as it stands at one moment.
+    """
+
+    id: int
+    thing: LockedThing
+    reason: LockReason
+    rule: str | None
+    note: str | None
+    """What the person may be told."""
+    set_by: str | None
+    """Who has set it; :obj:`None` where that is not told."""
+    set_at: datetime
+    starts_at: datetime
+    ends_at: datetime | None
+    """:obj:`None`: until it is reviewed."""
+    over_at: datetime | None
+    lifted: bool
+    """Whether somebody has ended it before its time."""
+    lifted_by: str | None
+    lift_note: str | None
+    liftable: bool
+    """Whether whoever has asked for it may lift it."""
+    now: datetime
+    """When it stood so."""
+
+    @property
+    def state(self) -> LockState:
+        """
+        Whether it holds.
+        """
+        if self.lifted:
+            return LockState.LIFTED
+        if self.over_at is not None or (self.ends_at is not None and self.ends_at <= self.now):
+            return LockState.ENDED
+        return LockState.PLANNED if self.starts_at > self.now else LockState.IN_FORCE
+
+    @property
+    def cursor(self) -> Cursor:
+        """
+        Where a page of a list ends that this is the last of.
+        """
+        return Cursor(self.set_at, str(self.id))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effect:
+    """
+    A lock that is in force, so far as a call or a bind needs it.
+    """
+
+    id: int
+    subject: Subject
+    reason: LockReason
+    key: int
+    """The 700 number, block or tenant; of a person nothing."""
+    person: PhoneNumber | None = field(default=None, repr=False)
+    everywhere: bool = True
+    """Whether it holds for all tenants."""
+
+
+def holds_for(
+    effect: Effect,
+    *,
+    numbers: Collection[int],
+    block: int,
+    tenant: int | None,
+    people: Collection[PhoneNumber],
+) -> bool:
+    """
+    Whether a lock that was found by a key is on what was meant, and not a stranger's.
+
+    Args:
+        effect: The lock.
+        numbers: The 700 numbers that are used.
+        block: Their block.
+        tenant: Whose binding it is; :obj:`None` where there is none.
+        people: All who take part.
+    """
+    match effect.subject:
+        case Subject.NUMBER:
+            return effect.key in numbers
+        case Subject.BLOCK:
+            return effect.key == block
+        case Subject.TENANT:
+            return effect.key == tenant
+        case Subject.PERSON:
+            return effect.person in people
+
+
+def find_strongest(effects: Iterable[Effect]) -> Effect | None:
+    """
+    Of several locks the one that speaks; :obj:`None` where there is none.
+    """
+    order: Sequence[LockReason] = list(LockReason)
+    return min(effects, key=lambda each: (order.index(each.reason), each.id), default=None)
+
+
+def check_rule(text: str) -> str:
+    """
+    Return *text*, stripped, if it may name the rule by which a lock was set.
+
+    Raises:
+        ValueError: If it may not.
+    """
+    return check_name(text, what="a rule", longest=_LONGEST_RULE)
+
+
+def check_note(text: str) -> str:
+    """
+    Return *text*, stripped, if it may be a note on a lock.
+
+    Raises:
+        ValueError: If it may not.
+    """
+    return check_name(text, what="a note", longest=_LONGEST_NOTE)
+
+
+def parse_lock_id(text: str) -> int:
+    """
+    Read the id of a lock.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if not (text.isascii() and text.isdigit()) or not 0 < int(text[:20]) <= _LARGEST_ID:
+        raise ValueError("a lock's id is a whole number, as 'agi-router lock list' shows it")
+    return int(text)

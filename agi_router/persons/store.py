@@ -1,0 +1,459 @@
+"""
+Locks, as the database keeps them.
+
+Rules for the editor:
+
+1. A tag may be that of somebody else: what is done to a person opens the sealed number first.
+2. A live lock has a mark for each tag key, so that calls and binds find it while keys are rotated.
+   The switch to a new tag key marks those that have none under it, in its own transaction.
+3. Each lock is set in a transaction of its own: it waits for the binds of its own person alone.
+"""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any
+
+from agi_router.cursors import Cursor
+from agi_router.db.connection import Queries
+from agi_router.errors import (
+    BlockNotFound,
+    CursorInvalid,
+    ExpiryInvalid,
+    Locked,
+    LockNotFound,
+    LockOver,
+    NumberLocked,
+    PartyLocked,
+    RequestInvalid,
+    RowInvalid,
+    TenantLocked,
+)
+from agi_router.keys.registry import key_ids
+from agi_router.keys.ring import KeyRing
+from agi_router.numbers import Block, PhoneNumber, XNumber
+from agi_router.persons.locks import (
+    REASONS,
+    Effect,
+    Lock,
+    LockedThing,
+    LockReason,
+    Subject,
+    find_strongest,
+    holds_for,
+)
+from agi_router.tenants.scope import OPERATOR, Scope
+from agi_router.tenants.store import TenantStore
+
+__all__ = ["LockStore", "read_effect", "refusal"]
+
+_BATCH = 500
+
+
+class LockStore:
+    """
+    The locks of one database; for a tenant, those on it, for it and on its own blocks.
+
+    Args:
+        queries: Where they are kept.
+        keys: To tag and seal persons.
+        scope: Who asks.
+    """
+
+    def __init__(self, queries: Queries, keys: KeyRing, scope: Scope = OPERATOR) -> None:
+        self._queries = queries.given(scope.values)
+        self._keys = keys
+        self._scope = scope
+        self._tenants = TenantStore(queries, scope)
+
+    def set(
+        self,
+        thing: LockedThing,
+        reason: LockReason,
+        *,
+        by: str,
+        rule: str | None = None,
+        note: str | None = None,
+        starts_at: datetime | None = None,
+        ends_at: datetime | None = None,
+    ) -> Lock:
+        """
+        Lock a thing.
+
+        Args:
+            thing: It.
+            reason: Why.
+            by: Who does it: the user of a host, or an API key.
+            rule: The rule by which it is done.
+            note: What the person may be told.
+            starts_at: From when; :obj:`None`: from now.
+            ends_at: Until when; :obj:`None`: until it is reviewed.
+
+        Raises:
+            OperatorOnly: A tenant locks what is not its own.
+            TenantNotFound: There is no such tenant.
+            BlockNotFound: A number's block, or the block, is not ours, or another tenant's.
+            ExpiryInvalid: It would end before it begins, or has no end and needs one.
+            KeysOutdated: The keys were rotated since they were read.
+        """
+        self._check_times(reason, starts_at, ends_at)
+        tenant_id = self._check_reach(thing)
+        row = self._queries.row("new_lock_id", {})
+        lock_id: int = row["id"] if row else 0
+        block = thing.block or (thing.number and thing.number.block)
+        marks = self._marks(thing, lock_id, tenant_id)
+        values = {
+            "block": None if block is None else block.value,
+            "id": lock_id,
+            "subject": thing.subject,
+            "keys": [key for key, _ in marks],
+            "sealed": [sealed for _, sealed in marks],
+            "tenant_id": tenant_id,
+            "reason": reason,
+            "rule": rule,
+            "note": note,
+            "set_by": by,
+            "starts_at": starts_at,
+            "ends_at": ends_at,
+            **key_ids(self._keys),
+        }
+        self._queries.row("set_lock", values)
+        return self.find(lock_id)
+
+    def find(self, lock_id: int) -> Lock:
+        """
+        One lock, whatever has become of it.
+
+        Raises:
+            LockNotFound: There is none of this id.
+        """
+        row = self._queries.row("find_lock", {"id": lock_id})
+        if row is None:
+            raise LockNotFound(f"there is no lock {lock_id}")
+        return self._read(row)
+
+    def all(
+        self,
+        *,
+        subject: Subject | None = None,
+        reason: LockReason | None = None,
+        things: Collection[XNumber | Block] | None = None,
+        tenant: str | None = None,
+        everything: bool = False,
+        after: Cursor | None = None,
+        limit: int,
+    ) -> list[Lock]:
+        """
+        Locks, newest first.
+
+        Args:
+            subject: Only those on such things.
+            reason: Only those for this reason.
+            things: Only those on one of these 700 numbers and blocks.
+            tenant: Only those on, or for, this tenant.
+            everything: Those that are over, too.
+            after: Only those behind the last one of another page.
+            limit: At most so many.
+
+        Raises:
+            CursorInvalid: *after* is none of this list.
+            TenantNotFound: There is no such tenant.
+        """
+        values = {
+            "subject": subject,
+            "reason": reason,
+            "keys": None if things is None else [_key(each) for each in things],
+            "tenant_id": None if tenant is None else self._tenants.find_id(tenant),
+            "everything": everything,
+            "after_at": None if after is None else after.at,
+            "after_id": None if after is None else _after(after),
+            "limit": limit,
+        }
+        return list(map(self._read, self._queries.rows("list_locks", values)))
+
+    def of_person(self, person: PhoneNumber, *, everything: bool = False) -> list[Lock]:
+        """
+        The locks on one person, newest first.
+
+        A tenant sees those that are for it; and those that hold everywhere, of a person who is or
+        was a party of one of its bindings.
+
+        Args:
+            person: The real number.
+            everything: Those that are over, too.
+        """
+        values = {"tags": self._keys.tags(person), "everything": everything}
+        found = map(self._read, self._queries.rows("list_locks_of_person", values))
+        return [lock for lock in found if lock.thing.person == person]
+
+    def lift(self, lock_id: int, *, by: str, note: str | None = None) -> Lock:
+        """
+        Lift a lock now.
+
+        Args:
+            lock_id: Its id.
+            by: Who does it.
+            note: Why.
+
+        Raises:
+            LockNotFound: There is none of this id.
+            LockOver: It is over already.
+            OperatorOnly: A tenant lifts what the operator has set.
+        """
+        self._check_liftable(self.find(lock_id))
+        if not self._lift([lock_id], by, note):
+            raise LockOver(f"lock {lock_id} is {self.find(lock_id).state.value} already")
+        return self.find(lock_id)
+
+    def lift_all(self, locks: Sequence[Lock], *, by: str, note: str | None = None) -> list[Lock]:
+        """
+        Lift those of some locks that are not over, all at once.
+
+        Raises:
+            OperatorOnly: A tenant lifts what the operator has set.
+        """
+        for lock in locks:
+            self._check_liftable(lock)
+        return [self.find(each) for each in self._lift([lock.id for lock in locks], by, note)]
+
+    def check_free(
+        self,
+        people: Collection[PhoneNumber],
+        numbers: Collection[XNumber],
+        block: Block,
+        tenant: str,
+    ) -> list[int]:
+        """
+        Make sure that nothing of a bind that was refused is locked.
+
+        Returns:
+            Locks that were found by a tag of *people*, and are of somebody else.
+
+        Raises:
+            PartyLocked: A party is.
+            NumberLocked: A number or its block is.
+            TenantLocked: The tenant is.
+        """
+        tenant_id = self._tenants.find_id(tenant)
+        tags = [tag for each in people for tag in self._keys.tags(each)]
+        values = {
+            "keys": [*tags, *(each.value for each in numbers), block.value, tenant_id],
+            "tenant_id": tenant_id,
+        }
+        found = [
+            read_effect(row, self._keys) for row in self._queries.rows("list_effects", values)
+        ]
+        ours = [
+            each
+            for each in found
+            if holds_for(
+                each,
+                numbers={number.value for number in numbers},
+                block=block.value,
+                tenant=tenant_id,
+                people=people,
+            )
+        ]
+        if (strongest := find_strongest(ours)) is not None:
+            raise refusal(strongest, tenant)
+        return [each.id for each in found]
+
+    def pass_strangers(self, lock_ids: Collection[int]) -> None:
+        """
+        Let the binds of this session pass locks that are of somebody else; none: no more.
+        """
+        strangers = f"{{{','.join(map(str, lock_ids))}}}" if lock_ids else ""
+        self._queries.row("pass_strangers", {"strangers": strangers})
+
+    def mark(self, tag_key: int) -> int:
+        """
+        Mark live locks of persons under a tag key that they have no mark of; how many.
+
+        Raises:
+            SealError: One does not open.
+            OperatorOnly: A tenant asks.
+        """
+        self._scope.check_operator("rotates keys")
+        done = 0
+        while rows := self._queries.rows(
+            "list_unmarked_locks", {"tag_key": tag_key, "limit": _BATCH}
+        ):
+            for row in rows:
+                person = self._keys.open_locked(row["sealed"], row["id"], row["key"])
+                for tag, sealed in self._keys.seal_locked(person, row["id"]):
+                    if sealed[2] == tag_key:
+                        values = {"id": row["id"], "key": tag, "sealed": sealed}
+                        self._queries.row("add_lock_mark", values)
+                        self._queries.row("count_seals", {"count": 1})
+            done += len(rows)
+        return done
+
+    def renew(self, *, routes_done: bool) -> int:
+        """
+        Bring locks under the current keys; how many values there were.
+
+        Args:
+            routes_done: Whether no route has a tag of an older key any more: marks by such are
+                deleted then.
+
+        Raises:
+            SealError: One does not open.
+            OperatorOnly: A tenant asks.
+        """
+        self._scope.check_operator("rotates keys")
+        self.mark(self._keys.tag_key_id)
+        values = {"header": self._keys.header, "tag_key": self._keys.tag_key_id, "limit": _BATCH}
+        done = 0
+        while rows := self._queries.rows("list_sealed_locks", values):
+            for row in rows:
+                with self._queries.transaction():
+                    # Locks are of no block.
+                    self._queries.row(
+                        "assert_current_keys", {"block": None, **key_ids(self._keys)}
+                    )
+                    person = self._keys.open_locked(row["sealed"], row["id"], row["key"])
+                    tag, sealed = self._keys.seal_locked(person, row["id"])[0]
+                    self._queries.execute(
+                        "seal_lock_mark" if row["mark"] else "seal_lock",
+                        {"id": row["id"], "key": tag, "sealed": sealed},
+                    )
+                    self._queries.row("count_seals", {"count": 1})
+            done += len(rows)
+        if routes_done:
+            self._queries.execute("drop_old_lock_marks", {"tag_key": self._keys.tag_key_id})
+        return done
+
+    def _lift(self, lock_ids: Sequence[int], by: str, note: str | None) -> list[int]:
+        values = {"ids": list(lock_ids), "lifted_by": by, "note": note}
+        return [row["id"] for row in self._queries.rows("lift_locks", values)]
+
+    def _check_times(
+        self, reason: LockReason, starts_at: datetime | None, ends_at: datetime | None
+    ) -> None:
+        if ends_at is None:
+            if REASONS[reason].needs_end:
+                raise ExpiryInvalid(f"a lock for {reason} needs an end: say until when it holds")
+            return
+        row = self._queries.row("now", {})
+        assert row is not None  # noqa: S101 - a SELECT without FROM has one row
+        if ends_at <= (starts_at or row["clock_timestamp"]) or ends_at <= row["clock_timestamp"]:
+            raise ExpiryInvalid("a lock ends after it begins, and in the future")
+
+    def _check_reach(self, thing: LockedThing) -> int | None:
+        """
+        Make sure that whoever asks may lock a thing, or unlock it; the tenant it is for.
+        """
+        block = thing.block or (thing.number and thing.number.block)
+        values = {"block": None if block is None else block.value}
+        if block is not None and self._queries.row("find_own_block", values) is None:
+            raise BlockNotFound(f"block {block} is not ours")
+        own = thing.subject is Subject.NUMBER or (
+            thing.subject is Subject.PERSON and thing.tenant is not None
+        )
+        if not own:
+            self._scope.check_operator("locks blocks, tenants, and persons everywhere")
+        return None if thing.tenant is None else self._tenants.find_id(thing.tenant)
+
+    def _check_liftable(self, lock: Lock) -> None:
+        if not lock.liftable:
+            self._scope.check_operator("lifts what he has locked")
+
+    def _marks(
+        self, thing: LockedThing, lock_id: int, tenant_id: int | None
+    ) -> list[tuple[int, bytes | None]]:
+        if thing.person is not None:
+            return list(self._keys.seal_locked(thing.person, lock_id))
+        found = thing.number or thing.block
+        key = tenant_id if found is None else found.value
+        if key is None:
+            raise RequestInvalid("say what is to be locked")
+        return [(key, None)]
+
+    def _read(self, row: dict[str, Any]) -> Lock:
+        try:
+            subject, reason = Subject(row["subject"]), LockReason(row["reason"])
+        except ValueError:
+            raise RowInvalid from None
+        key = row["key"]
+        return Lock(
+            id=row["id"],
+            thing=LockedThing(
+                subject=subject,
+                number=XNumber.from_int(key) if subject is Subject.NUMBER else None,
+                block=Block(value=key) if subject is Subject.BLOCK else None,
+                person=None
+                if row["sealed"] is None
+                else self._keys.open_locked(row["sealed"], row["id"], key),
+                tenant=row["tenant"],
+            ),
+            reason=reason,
+            rule=row["rule"],
+            note=row["note"],
+            # Who they are is nothing to a tenant.
+            set_by=row["set_by"] if self._scope.whole else None,
+            set_at=row["set_at"],
+            starts_at=row["starts_at"],
+            ends_at=row["ends_at"],
+            over_at=row["over_at"],
+            lifted=row["lifted_by"] is not None,
+            lifted_by=row["lifted_by"] if self._scope.whole else None,
+            lift_note=row["lift_note"],
+            liftable=self._scope.whole or row["setter_id"] == self._scope.tenant_id,
+            now=row["now"],
+        )
+
+
+def read_effect(row: dict[str, Any], keys: KeyRing) -> Effect:
+    """
+    Read a lock that is in force, as ``agi_router.describe_locks`` has it.
+
+    Raises:
+        SealError: The person does not open with these keys.
+        RowInvalid: It is what is never written.
+    """
+    try:
+        subject, reason = Subject(row["subject"]), LockReason(row["reason"])
+        sealed = None if row["sealed"] is None else bytes.fromhex(row["sealed"])
+    except ValueError:
+        # The chain would show what stands there.
+        raise RowInvalid from None
+    if (sealed is None) is (subject is Subject.PERSON):
+        raise RowInvalid
+    return Effect(
+        id=row["id"],
+        subject=subject,
+        reason=reason,
+        key=row["key"],
+        person=None if sealed is None else keys.open_locked(sealed, row["id"], row["key"]),
+        everywhere=row["tenant_id"] is None,
+    )
+
+
+def refusal(effect: Effect, tenant: str) -> Locked:
+    """
+    Why nothing is bound for a tenant where a lock is in force.
+    """
+    which = f"{effect.reason}, lock {effect.id}"
+    match effect.subject:
+        case Subject.PERSON:
+            # Which of them is locked is told to nobody who does not know it.
+            return PartyLocked(
+                f"a party is locked ({which}): nothing is bound for it until the lock is lifted or"
+                " ends"
+            )
+        case Subject.TENANT:
+            return TenantLocked(f"tenant {tenant!r} is locked ({which})")
+        case _:
+            return NumberLocked(
+                f"the number or its block is locked ({which}): choose another, or wait until it is"
+                " not"
+            )
+
+
+def _key(thing: XNumber | Block) -> int:
+    return thing.value
+
+
+def _after(cursor: Cursor) -> int:
+    if not cursor.name.isdigit():
+        raise CursorInvalid
+    return int(cursor.name)

@@ -1,0 +1,133 @@
+-- Persons: locks, and by what calls and binds find them.
+
+-- find_own_block --
+-- A block, if it lies within the scope.
+SELECT k.block FROM agi_router.block k WHERE k.block = %(block)s AND agi_router.in_scope(k.tenant_id, %(scope)s);
+
+-- new_lock_id --
+-- What a new lock is numbered by: its values are sealed before it is set.
+SELECT nextval('agi_router.lock_id') AS id;
+
+-- set_lock --
+-- Set a lock.
+SELECT agi_router.set_lock(
+    %(block)s, %(tag_key)s::integer, %(seal_key)s::integer, %(id)s, %(subject)s, %(keys)s::bigint[],
+    %(sealed)s::bytea[], %(tenant_id)s::integer, %(reason)s, %(rule)s, %(note)s, %(scope)s::integer,
+    %(set_by)s, %(starts_at)s::timestamptz, %(ends_at)s::timestamptz);
+
+-- lift_locks --
+-- Lift those of these locks that are not over; returns them.
+SELECT l AS id FROM agi_router.lift_locks(%(ids)s::bigint[], %(lifted_by)s, %(note)s) l;
+
+-- find_lock --
+-- One lock, if it may be seen.
+SELECT l.id, l.subject, l.key, l.sealed, t.name AS tenant, l.reason, l.rule, l.note, l.setter_id, l.set_by,
+       l.set_at, l.starts_at, l.ends_at, l.over_at, l.lifted_by, l.lift_note, clock_timestamp() AS now
+  FROM agi_router.lock l
+  LEFT JOIN agi_router.tenant t ON t.id = l.tenant_id
+ WHERE l.id = %(id)s
+   AND (agi_router.in_scope(l.tenant_id, %(scope)s)
+        OR l.subject IN ('number', 'block')
+           AND EXISTS (SELECT k.block
+                         FROM agi_router.block k
+                        WHERE k.block = CASE l.subject WHEN 'block' THEN l.key ELSE l.key / 10000 END
+                          AND agi_router.in_scope(k.tenant_id, %(scope)s)));
+
+-- list_locks --
+-- Locks that may be seen, newest first.
+SELECT l.id, l.subject, l.key, l.sealed, t.name AS tenant, l.reason, l.rule, l.note, l.setter_id, l.set_by,
+       l.set_at, l.starts_at, l.ends_at, l.over_at, l.lifted_by, l.lift_note, clock_timestamp() AS now
+  FROM agi_router.lock l
+  LEFT JOIN agi_router.tenant t ON t.id = l.tenant_id
+ WHERE (agi_router.in_scope(l.tenant_id, %(scope)s)
+        OR l.subject IN ('number', 'block')
+           AND EXISTS (SELECT k.block
+                         FROM agi_router.block k
+                        WHERE k.block = CASE l.subject WHEN 'block' THEN l.key ELSE l.key / 10000 END
+                          AND agi_router.in_scope(k.tenant_id, %(scope)s)))
+   AND (%(everything)s OR l.over_at IS NULL AND (l.ends_at IS NULL OR l.ends_at > statement_timestamp()))
+   AND (%(subject)s::text IS NULL OR l.subject = %(subject)s)
+   AND (%(reason)s::text IS NULL OR l.reason = %(reason)s)
+   AND (%(keys)s::bigint[] IS NULL OR l.key = ANY (%(keys)s))
+   AND (%(tenant_id)s::integer IS NULL OR l.tenant_id = %(tenant_id)s)
+   AND (%(after_at)s::timestamptz IS NULL
+        OR (l.set_at, l.id) < (%(after_at)s, %(after_id)s::bigint))
+ ORDER BY l.set_at DESC, l.id DESC
+ LIMIT %(limit)s;
+
+-- list_locks_of_person --
+-- The locks by tags of one person; a tenant sees them of those alone who are or were parties of its bindings, and
+-- none that is for another tenant.
+SELECT l.id, l.subject, l.key, l.sealed, t.name AS tenant, l.reason, l.rule, l.note, l.setter_id, l.set_by,
+       l.set_at, l.starts_at, l.ends_at, l.over_at, l.lifted_by, l.lift_note, clock_timestamp() AS now
+  FROM agi_router.lock l
+  LEFT JOIN agi_router.tenant t ON t.id = l.tenant_id
+ WHERE l.subject = 'person' AND l.key = ANY (%(tags)s::bigint[])
+   AND (agi_router.in_scope(l.tenant_id, %(scope)s)
+        OR l.tenant_id IS NULL
+           AND EXISTS (SELECT r.block
+                         FROM agi_router.route r
+                         JOIN agi_router.binding b ON b.block = r.block AND b.id = r.binding_id
+                        WHERE r.caller_tag = ANY (%(tags)s::bigint[])
+                          AND agi_router.in_scope(b.tenant_id, %(scope)s)
+                        UNION ALL
+                       SELECT r.block
+                         FROM agi_router.past_route r
+                         JOIN agi_router.binding b ON b.block = r.block AND b.id = r.binding_id
+                        WHERE r.caller_tag = ANY (%(tags)s::bigint[])
+                          AND agi_router.in_scope(b.tenant_id, %(scope)s)))
+   AND (%(everything)s OR l.over_at IS NULL AND (l.ends_at IS NULL OR l.ends_at > statement_timestamp()))
+ ORDER BY l.set_at DESC, l.id DESC;
+
+-- list_effects --
+-- The locks by these keys that are in force now for a tenant.
+SELECT f.lock_id AS id, f.key, f.subject, f.reason, f.tenant_id, encode(f.sealed, 'hex') AS sealed
+  FROM agi_router.find_locks(%(keys)s::bigint[], %(tenant_id)s::integer, clock_timestamp(), '{}') f;
+
+-- pass_strangers --
+-- Say which locks are known to be of somebody else, until that is said otherwise; see agi_router.refuse_locked.
+SELECT set_config('agi_router.strangers', %(strangers)s, false) AS strangers;
+
+-- list_unmarked_locks --
+-- Live locks of persons that have no mark under a tag key.
+SELECT l.id, l.key, l.sealed
+  FROM agi_router.lock l
+ WHERE l.subject = 'person' AND l.over_at IS NULL
+   AND NOT EXISTS (SELECT m.key
+                     FROM agi_router.lock_mark m
+                    WHERE m.lock_id = l.id AND get_byte(m.sealed, 2) = %(tag_key)s)
+ ORDER BY l.id
+ LIMIT %(limit)s;
+
+-- add_lock_mark --
+-- Give a live lock of a person a mark under one more tag key; waits for whoever is just lifting it.
+INSERT INTO agi_router.lock_mark (key, lock_id, subject, reason, tenant_id, sealed, starts_at, ends_at)
+SELECT %(key)s, l.id, l.subject, l.reason, l.tenant_id, %(sealed)s, l.starts_at, l.ends_at
+  FROM agi_router.lock l
+ WHERE l.id = %(id)s AND l.over_at IS NULL
+   FOR SHARE
+    ON CONFLICT DO NOTHING
+RETURNING lock_id;
+
+-- list_sealed_locks --
+-- Locks of persons, and their marks of the current tag key, that are sealed otherwise than with this header.
+SELECT l.id, l.key, l.sealed, false AS mark
+  FROM agi_router.lock l
+ WHERE agi_router.sealed_otherwise(l.sealed, %(header)s)
+ UNION ALL
+SELECT m.lock_id, m.key, m.sealed, true
+  FROM agi_router.lock_mark m
+ WHERE agi_router.sealed_otherwise(m.sealed, %(header)s) AND get_byte(m.sealed, 2) = %(tag_key)s
+ LIMIT %(limit)s;
+
+-- seal_lock --
+-- Tag and seal the person of a lock anew.
+UPDATE agi_router.lock SET key = %(key)s, sealed = %(sealed)s WHERE id = %(id)s;
+
+-- seal_lock_mark --
+-- Seal a mark anew.
+UPDATE agi_router.lock_mark SET sealed = %(sealed)s WHERE lock_id = %(id)s AND key = %(key)s;
+
+-- drop_old_lock_marks --
+-- Delete the marks under tags of older keys: no route has such a tag any more.
+DELETE FROM agi_router.lock_mark WHERE get_byte(sealed, 2) <> %(tag_key)s;

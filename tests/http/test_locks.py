@@ -1,0 +1,87 @@
+"""Locks by HTTP."""
+
+from __future__ import annotations
+
+from harness.api import Client
+
+A, B, C, D = (f"1380000071{serial}" for serial in range(4))
+
+
+def test_a_person_is_locked_and_let_go(operator: Client, couriers: Client) -> None:
+    """A bind is refused by name meanwhile; the app of a tenant that knows it learns why."""
+    couriers.bind(A, B)
+    body = {"person": A, "reason": "arrears", "rule": "R-7", "note": "please pay"}
+    made = operator.post("/v1/locks", body, status=201)
+    assert made["person"].startswith("138****")
+    refused = couriers.ask("POST", "/v1/bindings", {"a": A, "b": C}, Idempotency_Key="l-1")
+    assert (refused.status_code, refused.json()["code"]) == (409, "party_locked")
+    assert A not in refused.text
+    found = couriers.post("/v1/locks/search", {"person": A})["locks"]
+    assert [(each["id"], each["reason"], each["note"]) for each in found] == [
+        (made["id"], "arrears", "please pay")
+    ]
+    assert found[0]["set_by"] is None
+    # It has no binding of this tenant, so nothing is told of it.
+    operator.post("/v1/locks", {"person": C, "reason": "misuse"}, status=201)
+    assert couriers.post("/v1/locks/search", {"person": C})["locks"] == []
+    lifted = operator.post(f"/v1/locks/{made['id']}/lift", {"note": "paid"})
+    assert (lifted["state"], lifted["lift_note"]) == ("lifted", "paid")
+    again = operator.ask("POST", f"/v1/locks/{made['id']}/lift", {})
+    assert (again.status_code, again.json()["code"]) == (409, "lock_over")
+    assert couriers.post("/v1/locks/search", {"person": A})["locks"] == []
+    couriers.bind(A, D)
+
+
+def test_a_tenants_key_locks_for_the_tenant(operator: Client, couriers: Client) -> None:
+    """A person for itself alone; blocks and tenants are the operator's."""
+    mine = couriers.post("/v1/locks", {"person": A, "reason": "misuse"}, status=201)
+    assert mine["tenant"] == "couriers"
+    assert couriers.get("/v1/locks")["locks"] == [mine]
+    for word, value in (("block", "70012345678"), ("tenant", "couriers")):
+        body = {word: value, "reason": "misuse"}
+        told = couriers.ask("POST", "/v1/locks", body, Idempotency_Key=word)
+        assert told.status_code in {403, 404}, told.text
+    hidden = operator.post("/v1/locks", {"person": B, "reason": "misuse"}, status=201)
+    assert couriers.ask("GET", f"/v1/locks/{hidden['id']}").json()["code"] == "lock_not_found"
+    assert couriers.ask("GET", "/v1/locks/13800000001").status_code == 404
+    assert couriers.ask("GET", f"/v1/locks/{A}x").json()["code"] == "lock_not_found"
+
+
+def test_pages(operator: Client) -> None:
+    """Newest first, each lock once."""
+    numbers = [f"70012345678000{serial}" for serial in range(3)]
+    for x in numbers:
+        operator.post("/v1/locks", {"x": x, "reason": "security_risk"}, status=201)
+    first = operator.get("/v1/locks?limit=2")
+    rest = operator.get(f"/v1/locks?limit=2&cursor={first['next_cursor']}")
+    assert [each["x"] for each in (*first["locks"], *rest["locks"])] == numbers[::-1]
+    assert operator.get(f"/v1/locks?x={numbers[0]}&subject=number")["locks"][0]["x"] == numbers[0]
+    assert operator.get("/v1/locks?reason=arrears")["locks"] == []
+
+
+def test_what_is_asked_for_has_to_be_one_thing(operator: Client) -> None:
+    """Else it is refused, and nothing of it is told back."""
+    for body, pointer in (
+        ({}, ""),
+        ({"x": "700123456780001", "person": A}, ""),
+        ({"x": "700123456780001", "tenant": "couriers"}, ""),
+        ({"x": "1"}, "/x"),
+        ({"block": "1"}, "/block"),
+        ({"person": "1"}, "/person"),
+    ):
+        told = operator.ask(
+            "POST", "/v1/locks", {**body, "reason": "misuse"}, Idempotency_Key=str(body)
+        )
+        assert told.status_code == 422, told.text
+        assert told.json()["errors"][0]["pointer"] == pointer
+        assert A not in told.text
+    late = {"tenant": "couriers", "reason": "maintenance"}
+    told = operator.ask("POST", "/v1/locks", late, Idempotency_Key="late")
+    assert told.json()["code"] == "expiry_invalid"
+    both = operator.post(
+        "/v1/locks", {"person": A, "tenant": "couriers", "reason": "misuse"}, status=201
+    )
+    assert (both["subject"], both["tenant"]) == ("person", "couriers")
+    tenant = operator.post("/v1/locks", {"tenant": "couriers", "reason": "misuse"}, status=201)
+    block = operator.post("/v1/locks", {"block": "70012345678", "reason": "misuse"}, status=201)
+    assert (tenant["subject"], block["block"]) == ("tenant", "70012345678")
