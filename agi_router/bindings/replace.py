@@ -226,7 +226,9 @@ class PartyReplacing(GroupChanging, GroupSharing):
             with self._queries.attempt():
                 self._queries.row("replace_parties", values)
 
-        self._past_strangers(whole.people, numbers, found.id.block, lambda: found.tenant, write)
+        self._past_strangers(
+            whole.people, _numbers(found), found.id.block, lambda: found.tenant, write
+        )
 
 
 def _numbers(found: Binding) -> tuple[XNumber, XNumber]:

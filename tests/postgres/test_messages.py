@@ -262,6 +262,7 @@ async def test_a_text_of_a_locked_tenant_is_not_sent(
     [taken] = await texts.take(10, timeout=TIMEOUT)
     assert isinstance(taken, Ended)
     assert (taken.state, taken.reason) == (MessageState.FAILED, "tenant_suspended")
+    assert await send(texts) is Reason.TENANT_SUSPENDED
 
 
 @on_each_version

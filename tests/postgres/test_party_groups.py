@@ -36,6 +36,7 @@ from agi_router.errors import (
     MemberNotFound,
     ModeError,
     NumberResting,
+    PartyLocked,
     SameParty,
     StoreError,
 )
@@ -43,6 +44,7 @@ from agi_router.inventory.capacity import Quarantine
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import Block, PhoneNumber, XNumber
+from agi_router.persons.locks import LockedThing, LockReason, Subject
 from harness.cli import run
 from harness.database import (
     HOUR,
@@ -484,3 +486,17 @@ def test_the_command_line(store: BindingStore, dsn: str, tmp_path: Path) -> None
     acts = [row["act"] for row in run(["audit", "--json"], env).json]
     assert acts.count("party-group members") == 2
     assert acts.count("party-group remove") == 1
+
+
+def test_who_is_locked_comes_into_no_binding(store: BindingStore, group: PartyGroup) -> None:
+    """Neither with the group, nor later; the others stay, and the group as it was."""
+    bound = by_group(store)
+    for person in (D, C):
+        thing = LockedThing(subject=Subject.PERSON, person=person)
+        store.locks.set(thing, LockReason.MISUSE, by="a test")
+    with pytest.raises(PartyLocked):
+        store.change_members("default", TEAM, joining=[D])
+    assert store.find_group("default", TEAM).version == group.version
+    assert members_of(store.find(bound.id)) == {A, C}
+    with pytest.raises(PartyLocked):
+        by_group(store, E)
