@@ -52,6 +52,7 @@ def text(connection: Connection, ring: KeyRing, bound: Any) -> Callable[..., str
                 "octets": len(BODY.encode()),
                 "parts": 1,
                 "body": ring.seal_text(BODY, name),
+                "strangers": [],
             },
         ).fetchone()
         assert row is not None
