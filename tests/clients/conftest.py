@@ -49,11 +49,11 @@ def connection(dsn: str) -> Iterator[Connection]:
 
 @pytest.fixture(scope="session")
 def store(connection: Connection) -> BindingStore:
-    """Its bindings, with a tenant and a block to make them in."""
+    """Its bindings, with a tenant and its own block to make them in."""
     ring = check_keys(connection, KeyRing.generate())
     opened = BindingStore(connection, ring, NO_REST)
     opened.inventory.tenants.add(POOL)
-    opened.inventory.add_block(BLOCK, operator=None, certificate=None)
+    opened.inventory.add_block(BLOCK, operator=None, certificate=None, tenant=POOL)
     return opened
 
 

@@ -157,6 +157,8 @@ def live_by_classic(caller: Caller) -> None:
     made = caller.done("BindAxnExtension", PhoneNoX=x, Extension="123", **given)["SecretBindDTO"]
     assert made["Extension"] == "123"
     caller.done("UnbindSubscription", SecretNo=x, SubsId=made["SubsId"])
+    caller.done("LockSecretNo", SecretNo=x)
+    caller.done("UnlockSecretNo", SecretNo=x)
 
 
 def test_what_cannot_be_done(caller: Caller) -> None:
