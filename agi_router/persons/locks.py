@@ -221,8 +221,7 @@ def holds_for(
             return effect.key == block
         case Subject.TENANT:
             return effect.key == tenant
-        case Subject.PERSON:
-            return effect.person in people
+    return effect.person in people
 
 
 def find_strongest(effects: Iterable[Effect]) -> Effect | None:

@@ -588,3 +588,18 @@ def test_requests_are_known_again() -> None:
     assert len({tag, *ring.request_tags(b"ab", b"c"), *ring.request_tags(b"abc")}) == 3
     assert both.request_tags(b"a", b"bc")[0] == tag
     assert len(set(both.request_tags(b"a", b"bc"))) == 2
+
+
+def test_a_locked_person() -> None:
+    """Opened for this lock and this tag alone; what is no number is told without it."""
+    ((tag, sealed),) = RING.seal_locked(A, 17)
+    assert RING.open_locked(sealed, 17, tag) == A
+    for lock_id, other in ((18, tag), (17, tag + 1)):
+        with pytest.raises(SealError):
+            RING.open_locked(sealed, lock_id, other)
+    header, nonce = sealed[:3], bytes(12)
+    bound = header + f"lock|17|{tag}".encode()
+    forged = header + nonce + AESGCM(K2).encrypt(nonce, b"no number", bound)
+    with pytest.raises(SealError) as caught:
+        RING.open_locked(forged, 17, tag)
+    assert "no number" not in "".join(traceback.format_exception(caught.value))
