@@ -6,29 +6,31 @@ Rules for the editor:
 1. A tenant names the address, so it is held to what webhooks are: https at a public address,
    unless the operator allows the host. The address that was checked is the one that is connected
    to.
-2. A name is looked up in threads of its own: one that nobody answers keeps neither the router nor
-   most other tenants waiting. Where it led is kept for some seconds.
+2. A name is looked up in a thread of its own, one at a time for each tenant: one that nobody
+   answers keeps neither the router nor another tenant waiting. Where it led is kept for some
+   seconds.
 3. Only so many services are kept in mind; the one that was not asked for the longest goes first.
 """
 
 import asyncio
+import contextlib
 import functools
 import ssl
+import threading
 import time
 from collections import OrderedDict
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
+from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from agi_router.calls.check import Checked, Question, TenantService, Verdict
 from agi_router.calls.verifier import PORTS, HttpVerifier
 from agi_router.events.addresses import resolve
 from agi_router.events.model import check_url
-from agi_router.side_thread import SideThread
 
 __all__ = ["TenantVerifiers"]
 
 _KEPT = 256
-_THREADS = 8
 _ADDRESS_KEPT = 10.0
 
 
@@ -45,14 +47,15 @@ class TenantVerifiers:
         self._timeout = timeout
         self._allowed = allowed
         self._tls = ssl.create_default_context()
-        self._threads = [SideThread(f"names-{number}") for number in range(_THREADS)]
-        self._verifiers: OrderedDict[tuple[int, str, float], HttpVerifier] = OrderedDict()
+        self._lookups = _Lookups()
+        # By tenant: what asks its service, as it was when it was asked last.
+        self._verifiers: OrderedDict[int, tuple[str, float, HttpVerifier]] = OrderedDict()
 
     def close(self) -> None:
         """
         Close the connections that are kept.
         """
-        for verifier in self._verifiers.values():
+        for _, _, verifier in self._verifiers.values():
             verifier.close()
         self._verifiers.clear()
 
@@ -81,24 +84,65 @@ class TenantVerifiers:
 
     def _verifier(self, service: TenantService) -> HttpVerifier:
         limit = self._timeout if service.timeout is None else min(service.timeout, self._timeout)
-        key = (service.tenant_id, service.url, limit)
-        found = self._verifiers.get(key)
+        found = self._verifiers.pop(service.tenant_id, None)
+        if found is not None and found[:2] != (service.url, limit):
+            found[2].close()
+            found = None
         if found is None:
-            found = HttpVerifier(
-                service.url,
-                timeout=limit,
-                opening=self._place(service).open,
-                told={"tenant": service.tenant_id},
-            )
-            self._verifiers[key] = found
-        self._verifiers.move_to_end(key)
+            found = service.url, limit, self._made(service, limit)
+        self._verifiers[service.tenant_id] = found
         if len(self._verifiers) > _KEPT:
-            self._verifiers.popitem(last=False)[1].close()
-        return found
+            self._verifiers.popitem(last=False)[1][2].close()
+        return found[2]
 
-    def _place(self, service: TenantService) -> "_Place":
-        thread = self._threads[service.tenant_id % _THREADS]
-        return _Place(urlsplit(service.url), thread, self._tls, self._allowed)
+    def _made(self, service: TenantService, limit: float) -> HttpVerifier:
+        look_up = functools.partial(self._lookups.do, service.tenant_id)
+        place = _Place(urlsplit(service.url), look_up, self._tls, self._allowed)
+        return HttpVerifier(
+            service.url, timeout=limit, opening=place.open, told={"tenant": service.tenant_id}
+        )
+
+
+class _Lookups:
+    """
+    Look-ups of names, each in a thread of its own, and of a tenant one at a time.
+    """
+
+    def __init__(self) -> None:
+        self._under_way: set[int] = set()
+
+    async def do(self, tenant_id: int, look_up: Callable[[], str]) -> str:
+        """
+        Look a name up for a tenant.
+
+        Raises:
+            WebhookInvalid: It may not be reached.
+            OSError: It leads nowhere, or another look-up for this tenant has no answer yet.
+        """
+        if tenant_id in self._under_way:
+            raise OSError("a name is looked up for this tenant still")
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[str] = loop.create_future()
+
+        def tell(method: Callable[[Any], None], told: object) -> None:
+            self._under_way.discard(tenant_id)
+            if not future.done():
+                method(told)
+
+        def work() -> None:
+            told: tuple[Callable[[Any], None], object]
+            try:
+                told = future.set_result, look_up()
+            except Exception as error:  # noqa: BLE001 - it belongs to whoever waits
+                told = future.set_exception, error
+            # Nobody waits any more where the loop is closed.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(tell, *told)
+
+        self._under_way.add(tenant_id)
+        # A daemon: the process does not wait for it at its end.
+        threading.Thread(target=work, name=f"names-{tenant_id}", daemon=True).start()
+        return await future
 
 
 class _Place:
@@ -109,7 +153,7 @@ class _Place:
     def __init__(
         self,
         parts: SplitResult,
-        thread: SideThread,
+        look_up: Callable[[Callable[[], str]], Awaitable[str]],
         tls: ssl.SSLContext,
         allowed: Collection[str],
     ) -> None:
@@ -118,7 +162,7 @@ class _Place:
         self._secure = parts.scheme == "https"
         self._tls = tls
         self._look_up = functools.partial(
-            thread.do,
+            look_up,
             functools.partial(
                 resolve, self._host, self._port, secure=self._secure, allowed=allowed
             ),

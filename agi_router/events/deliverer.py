@@ -83,7 +83,9 @@ class Deliverer:
         self._allowed = frozenset(allowed)
         self._threads = threads
         self._ended: SimpleQueue[tuple[Parcel, Answer]] = SimpleQueue()
-        self._under_way: dict[tuple[int, str, int], Try] = {}
+        # By the parcel itself: of two that are alike, one asked for again beside one under way,
+        # each ends.
+        self._under_way: dict[int, Try] = {}
         self._of_webhook: Counter[int] = Counter()
         self._kept: list[tuple[Parcel, Answer]] = []
         self._moved = time.monotonic()
@@ -181,7 +183,7 @@ class Deliverer:
                 continue
             for parcel in self._claim(store, webhook, keys, limit):
                 attempt = Try(self._request(parcel))
-                self._under_way[parcel.key] = attempt
+                self._under_way[id(parcel)] = attempt
                 self._of_webhook[webhook.id] += 1
                 pool.submit(self._run, parcel, attempt)
 
@@ -310,7 +312,8 @@ class Deliverer:
             self.ended[Result.HELD] += deliveries
 
     def _forget(self, noted: Collection[tuple[Parcel, Answer]]) -> None:
-        for each in noted:
-            self._kept.remove(each)
-            del self._under_way[each[0].key]
-            self._of_webhook[each[0].webhook.id] -= 1
+        gone = {id(parcel) for parcel, _ in noted}
+        self._kept = [each for each in self._kept if id(each[0]) not in gone]
+        for parcel, _ in noted:
+            del self._under_way[id(parcel)]
+            self._of_webhook[parcel.webhook.id] -= 1

@@ -114,13 +114,6 @@ class Parcel:
             return event_name(self.deliveries[0].event.id)
         return batch_name(self.batch)
 
-    @property
-    def key(self) -> tuple[int, str, int]:
-        """
-        The webhook's id, its own name, and the how-manieth try it is.
-        """
-        return self.webhook.id, self.name, self.tries
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backlog:

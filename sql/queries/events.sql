@@ -228,7 +228,9 @@ WITH due AS (
        FOR UPDATE OF d SKIP LOCKED
 ), taken AS (
     UPDATE agi_router.delivery d
-       SET next_at = statement_timestamp() + %(lease)s::interval, tries = d.tries + 1
+       SET next_at = statement_timestamp() + %(lease)s::interval, tries = d.tries + 1,
+           -- Sent by itself now, it is of no batch any more.
+           batch = NULL
       FROM due n
      WHERE d.webhook_id = %(id)s AND d.event_id = n.event_id
     RETURNING d.event_id, d.day, d.tries, statement_timestamp() - d.owed_since AS owed
@@ -241,7 +243,8 @@ SELECT e.id, e.block, e.binding_id, e.sequence, e.at, e.type, e.data, t.name AS 
 
 -- claim_batch --
 -- Take a batch of a webhook's deliveries: one that was sent before and is due again, as it was, or else up to so many
--- that are due. One deliverer at a time, or two could have parts of one batch.
+-- that are due. One deliverer at a time, or two could have parts of one batch. All of a batch have the same number of
+-- tries: they fail together.
 WITH own AS MATERIALIZED (
     SELECT w.id FROM agi_router.webhook w WHERE w.id = %(id)s FOR NO KEY UPDATE SKIP LOCKED
 ), again AS MATERIALIZED (
@@ -251,7 +254,7 @@ WITH own AS MATERIALIZED (
      ORDER BY d.next_at
      LIMIT 1
 ), due AS (
-    SELECT d.event_id, d.batch
+    SELECT d.event_id, d.batch, d.tries
       FROM own o
       JOIN agi_router.delivery d ON d.webhook_id = o.id
      WHERE d.next_at <= statement_timestamp()
@@ -268,7 +271,7 @@ WITH own AS MATERIALIZED (
        FOR UPDATE OF d
 ), taken AS (
     UPDATE agi_router.delivery d
-       SET next_at = statement_timestamp() + %(lease)s::interval, tries = d.tries + 1,
+       SET next_at = statement_timestamp() + %(lease)s::interval, tries = 1 + (SELECT max(t.tries) FROM due t),
            batch = coalesce(n.batch, %(batch)s)
       FROM due n
      WHERE d.webhook_id = %(id)s AND d.event_id = n.event_id

@@ -155,6 +155,21 @@ def test_a_key_that_no_longer_stands(
     assert (count(connection, "binding"), count(connection, "answer")) == (6, 6)
 
 
+@pytest.mark.parametrize(
+    "change",
+    ["tenant SET active = false", "api_key SET state = 'revoked', revoked_at = now()"],
+)
+def test_a_refused_signature_is_looked_at_once(
+    alibaba: AlibabaClient, connection: Connection, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    """Looked at twice, its nonce would be one that was used: that is not why."""
+    connection.execute(f"UPDATE agi_router.{change}".encode())
+    told = alibaba.code("BindAxb700", **wish())
+    monkeypatch.setattr(known_keys, "_AGE", -1.0)
+    assert told == alibaba.code("BindAxb700", **wish())
+    assert told != "SignatureNonceUsed"
+
+
 def test_a_number_that_cannot_be_had(
     bound: Client, connection: Connection, asked: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

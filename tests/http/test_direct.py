@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from agi_router.doors.http import direct
+from agi_router.doors.http.pool import StorePool
 from harness.api import Client
 
 A, B, C = "13800000001", "13800000002", "13800000003"
@@ -93,3 +94,18 @@ def test_no_thread_keeps_the_process(couriers: Client) -> None:
     threads = [each for each in threading.enumerate() if each.name == "store"]
     assert threads
     assert all(each.daemon for each in threads)
+
+
+@pytest.mark.parametrize("error", [StopIteration(), SystemExit(3)], ids=repr)
+async def test_work_that_fails_as_none_should(error: BaseException) -> None:
+    """Whoever waits for it hears so, and its thread and its turn are free again."""
+    pool = StorePool(lambda: pytest.fail("nobody asks for a store"), 1)
+
+    def fail() -> None:
+        raise error
+
+    for _ in range(2):
+        with pytest.raises(RuntimeError):
+            await pool.run(fail)
+    assert await pool.run(lambda: 1) == 1
+    pool.close()

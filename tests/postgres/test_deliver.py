@@ -30,7 +30,15 @@ from agi_router.db.rights import Purpose, check_rights, grant
 from agi_router.errors import StoreUnavailable
 from agi_router.events.deliverer import Deliverer
 from agi_router.events.deliveries import DeliveryStore
-from agi_router.events.model import EventType, Format, Numbers, Webhook, WebhookState, event_name
+from agi_router.events.model import (
+    EventType,
+    Format,
+    Numbers,
+    Webhook,
+    WebhookState,
+    event_name,
+    parse_event_name,
+)
 from agi_router.events.sender import LIMITS
 from agi_router.events.store import EventStore
 from agi_router.keys.ring import KeyRing
@@ -332,6 +340,61 @@ def test_a_batch(
         places = [each["sequence"] for each in told if each["subject"] == str(made.id)]
         assert places == [1, 2]
     assert events.find(webhook.id).failures == 0
+
+
+def test_an_event_that_is_asked_for_again_while_it_is_under_way(
+    dsn: str,
+    keys: KeyRing,
+    store: BindingStore,
+    events: EventStore,
+    receiver: Receiver,
+) -> None:
+    """Both tries are the first of it, and both end; the next event is told, too."""
+    answered = threading.Event()
+    receiver.answer = lambda _: Reply() if answered.wait(60) else Reply(500)
+    webhook, _ = events.add(TENANT, receiver.url, [EventType.BINDING_CREATED])
+    bind(store)
+    with delivering(dsn, keys):
+        until(lambda: reached(receiver, 1))
+        events.resend(webhook.id, event_id=parse_event_name(receiver.received[0].id))
+        until(lambda: reached(receiver, 2))
+        answered.set()
+        until(lambda: not owed(events, webhook))
+        bind(store, new_party(), new_party(), x=BLOCK.number(2))
+        until(lambda: reached(receiver, 3) and not owed(events, webhook))
+    first, again, other = (each.id for each in receiver.received)
+    assert first == again != other
+
+
+def test_a_batch_of_events_that_were_sent_by_themselves(
+    dsn: str,
+    keys: KeyRing,
+    connection: Connection,
+    store: BindingStore,
+    events: EventStore,
+    receiver: Receiver,
+) -> None:
+    """They have as many tries as the others in it from now on: all fail together."""
+    receiver.answer = lambda _: Reply(500)
+    webhook, _ = events.add(TENANT, receiver.url, [EventType.BINDING_CREATED])
+    bind(store)
+    with delivering(dsn, keys):
+        until(lambda: events.attempts(webhook.id, limit=9))
+    events.change(webhook.id, batch=9)
+    bind(store, new_party(), new_party(), x=BLOCK.number(2))
+    hurry(connection)
+    with delivering(dsn, keys):
+        until(lambda: len(events.attempts(webhook.id, limit=9)) == 3)
+    assert len(receiver.received[-1].told) == 2
+    rows = connection.execute(b"SELECT batch, tries FROM agi_router.delivery").fetchall()
+    assert len(rows) == 2
+    assert len({(row["batch"], row["tries"]) for row in rows}) == 1
+    # Sent by themselves again they are of no batch.
+    events.change(webhook.id, batch=1)
+    hurry(connection)
+    with delivering(dsn, keys):
+        until(lambda: len(events.attempts(webhook.id, limit=9)) == 5)
+    assert one(connection, "SELECT count(batch) FROM agi_router.delivery") == 0
 
 
 def test_a_failed_batch_is_one_failure(

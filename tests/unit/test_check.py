@@ -474,17 +474,24 @@ async def test_a_name_is_looked_up_once_at_a_time(
 ) -> None:
     """One that nobody answers holds up its own calls alone; one that fails is looked up again."""
     looked: list[str] = []
-    answered = threading.Event()
+    begun, answered = threading.Event(), threading.Event()
 
     def resolve(host: str, *_: Any, **__: Any) -> str:
         looked.append(host)
         if host == "slow.example":
+            begun.set()
             assert answered.wait(PATIENCE)
         raise socket.gaierror
 
     monkeypatch.setattr("agi_router.calls.tenant_verifiers.resolve", resolve)
-    slow, other = of_tenant("https://slow.example/"), of_tenant("https://b.example/", tenant_id=8)
+    slow, other = of_tenant("https://slow.example/"), of_tenant("https://b.example/", tenant_id=15)
     first = asyncio.gather(*(verifiers.ask(slow, QUESTION, timeout=PATIENCE) for _ in range(3)))
+    assert await asyncio.to_thread(begun.wait, PATIENCE)
+    # Nor does a change of it make more of them.
+    for seconds in (PATIENCE / 2, PATIENCE / 3):
+        changed = of_tenant("https://slow.example/", timeout=seconds)
+        checked = await verifiers.ask(changed, QUESTION, timeout=PATIENCE)
+        assert checked.verdict is Verdict.UNAVAILABLE
     for _ in range(2):
         checked = await verifiers.ask(other, QUESTION, timeout=PATIENCE)
         assert checked.verdict is Verdict.UNAVAILABLE

@@ -186,6 +186,7 @@ class Desk:
     ) -> None:
         self._store = store
         self._claim = claim
+        self._refused: Problem | None = None
         self._needed: KeyScope | None = None
         self.key = found.key
         """Who asks."""
@@ -212,10 +213,17 @@ class Desk:
         Raises:
             Problem: It does not.
         """
+        if self._refused is not None:
+            # Looked at once more, a nonce would be one that was used.
+            raise self._refused
         if self._claim is not None:
-            self.key = self._claim.prove().key
-            if self._needed is not None:
-                self.require(self._needed)
+            try:
+                self.key = self._claim.prove().key
+                if self._needed is not None:
+                    self.require(self._needed)
+            except Problem as problem:
+                self._refused = problem
+                raise
             self._claim = None
 
     @property

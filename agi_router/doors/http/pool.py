@@ -149,8 +149,10 @@ class _Threads:
             told: tuple[Callable[[Any], None], object]
             try:
                 told = future.set_result, work()
-            except Exception as error:  # noqa: BLE001 - whoever waits is to have it
-                told = future.set_exception, error
+            except BaseException as error:  # noqa: BLE001 - whoever waits is to have it
+                # A future takes no other, and the thread is to go on.
+                takes = isinstance(error, Exception) and not isinstance(error, StopIteration)
+                told = future.set_exception, error if takes else RuntimeError(repr(type(error)))
             # Nobody waits any more where the loop is closed.
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(tell, *told)
