@@ -36,6 +36,7 @@ from agi_router.errors import (
     ExpiryInvalid,
     ModeError,
     NoNumberAvailable,
+    NumberLocked,
     NumberResting,
     QuotaExceeded,
     StoreError,
@@ -405,8 +406,9 @@ class BindingMaking(NumberDrawing, GroupSharing):
         for numbers in self.chooser.pairs(parties, opening, choice, x, y):
             try:
                 made = self._bind(parties, numbers, columns, terms)
-            except BindingConflict:
-                # Another took the place between choosing and binding.
+            except (BindingConflict, NumberLocked):
+                # Another took the place between choosing and binding; or the number that they had
+                # before is locked, at which the choice of it does not look.
                 if given is None:
                     continue
                 raise

@@ -15,7 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agi_router.bindings.modes import Y_TTL, Ax, Axyb, Gxb
+from agi_router.bindings.model import Binding
+from agi_router.bindings.modes import Y_TTL, Ax, Axb, Axyb, Gxb
+from agi_router.bindings.policy import Affinity, NumberPolicy
 from agi_router.bindings.reasons import Reason
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
@@ -452,6 +454,27 @@ def test_what_is_locked_is_not_handed_out(connection: Connection, keys: KeyRing)
         bind(store, C, D, x=None)
     with pytest.raises(NoNumberAvailable, match="it is locked"):
         bind(store, C, D, x=BLOCK.number(9999))
+
+
+def test_another_number_is_chosen_where_the_last_is_locked(store: BindingStore) -> None:
+    """Those who prefer the one that they had get another; who insists on a number is refused."""
+
+    def bound() -> Binding:
+        terms = Terms(expires_at=store.now() + HOUR)
+        return store.bind(Axb(a=A, b=B), terms, choice=NumberPolicy(same_x=Affinity.PREFER))
+
+    made = bound()
+    before = made.parties[0].dials
+    assert before is not None
+    store.unbind(made.id)
+    put(store, on_number(before))
+    # A transaction that is under way goes on.
+    with store.connection.transaction():
+        again = bound()
+    assert again.parties[0].dials not in {None, before}
+    assert store.find(again.id).parties[0].dials == again.parties[0].dials
+    with pytest.raises(NumberLocked):
+        bind(store, C, D, x=before)
 
 
 def test_a_lock_waits_for_the_bind_under_way(dsn: str, store: BindingStore) -> None:
