@@ -579,7 +579,9 @@ class Importer:
                 on_locked.append((entry, place, f"{why} ({effect.reason}, lock {effect.id})"))
             else:
                 row = self._row(self._records[entry.line])
-                locked.append((entry, str(refusal(effect, row.tenant))))
+                locked.append(
+                    (entry, str(refusal(effect, row.tenant, whole=self._tenant is None)))
+                )
         return free, locked, on_locked
 
     def _strongest(self, entry: Entry, found: Sequence[Effect]) -> Effect | None:

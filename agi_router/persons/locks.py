@@ -259,6 +259,8 @@ def parse_lock_id(text: str) -> int:
     Raises:
         ValueError: It is none.
     """
-    if not (text.isascii() and text.isdigit()) or not 0 < int(text[:20]) <= _LARGEST_ID:
+    # What is longer is not read: of very many digits int() says something else.
+    digits = text.isascii() and text.isdigit() and len(text) <= len(str(_LARGEST_ID))
+    if not digits or not 0 < int(text) <= _LARGEST_ID:
         raise ValueError("a lock's id is a whole number, as 'agi-router lock list' shows it")
     return int(text)

@@ -40,6 +40,7 @@ from agi_router.persons.locks import (
     Subject,
     find_strongest,
     holds_for,
+    parse_lock_id,
 )
 from agi_router.tenants.scope import OPERATOR, Scope
 from agi_router.tenants.store import TenantStore
@@ -254,7 +255,7 @@ class LockStore:
             )
         ]
         if (strongest := find_strongest(ours)) is not None:
-            raise refusal(strongest, tenant)
+            raise refusal(strongest, tenant, whole=self._scope.whole)
         return [each.id for each in found]
 
     def pass_strangers(self, lock_ids: Collection[int]) -> None:
@@ -428,16 +429,23 @@ def read_effect(row: dict[str, Any], keys: KeyRing) -> Effect:
     )
 
 
-def refusal(effect: Effect, tenant: str) -> Locked:
+def refusal(effect: Effect, tenant: str, *, whole: bool) -> Locked:
     """
     Why nothing is bound for a tenant where a lock is in force.
+
+    Args:
+        effect: The lock.
+        tenant: The tenant.
+        whole: Whether the operator asks. A tenant learns nothing more of a person who is locked
+            everywhere.
     """
     which = f"{effect.reason}, lock {effect.id}"
     match effect.subject:
         case Subject.PERSON:
             # Which of them is locked is told to nobody who does not know it.
+            said = f" ({which})" if whole or not effect.everywhere else ""
             return PartyLocked(
-                f"a party is locked ({which}): nothing is bound for it until the lock is lifted or"
+                f"a party is locked{said}: nothing is bound for it until the lock is lifted or"
                 " ends"
             )
         case Subject.TENANT:
@@ -454,6 +462,7 @@ def _key(thing: XNumber | Block) -> int:
 
 
 def _after(cursor: Cursor) -> int:
-    if not cursor.name.isdigit():
-        raise CursorInvalid
-    return int(cursor.name)
+    try:
+        return parse_lock_id(cursor.name)
+    except ValueError:
+        raise CursorInvalid from None

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
+from agi_router.cursors import Cursor
 from harness.api import Client
 
 A, B, C, D = (f"1380000071{serial}" for serial in range(4))
@@ -57,6 +60,9 @@ def test_pages(operator: Client) -> None:
     assert [each["x"] for each in (*first["locks"], *rest["locks"])] == numbers[::-1]
     assert operator.get(f"/v1/locks?x={numbers[0]}&subject=number")["locks"][0]["x"] == numbers[0]
     assert operator.get("/v1/locks?reason=arrears")["locks"] == []
+    for name in ("0", str(2**63), "0" * 30 + str(2**63), "9" * 100, "x"):
+        told = operator.ask("GET", f"/v1/locks?cursor={Cursor(datetime.now(UTC), name)}")
+        assert (told.status_code, told.json()["code"]) == (422, "cursor_invalid"), name
 
 
 def test_what_is_asked_for_has_to_be_one_thing(operator: Client) -> None:

@@ -477,6 +477,23 @@ def test_another_number_is_chosen_where_the_last_is_locked(store: BindingStore) 
         bind(store, C, D, x=before)
 
 
+def test_a_lock_that_holds_everywhere_is_not_told_to_a_tenant(store: BindingStore) -> None:
+    """Neither its id nor why; of its own it hears both, and the operator of each."""
+    store.inventory.tenants.add(OTHER)
+    theirs = store.within(store.inventory.tenants.scope(OTHER))
+    everywhere = put(store, on_person(A), reason=LockReason.MISUSE)
+    own = put(store, on_person(C, OTHER), reason=LockReason.ARREARS)
+    with pytest.raises(PartyLocked) as refused:
+        bind(theirs, A, B, x=None, tenant=OTHER)
+    assert str(refused.value) == (
+        "a party is locked: nothing is bound for it until the lock is lifted or ends"
+    )
+    with pytest.raises(PartyLocked, match=f"arrears, lock {own.id}"):
+        bind(theirs, C, B, x=None, tenant=OTHER)
+    with pytest.raises(PartyLocked, match=f"misuse, lock {everywhere.id}"):
+        bind(store, A, B, x=None, tenant=OTHER)
+
+
 def test_a_lock_waits_for_the_bind_under_way(dsn: str, store: BindingStore) -> None:
     """And a bind for the lock that is just being set: whichever is first, the other sees it."""
 
