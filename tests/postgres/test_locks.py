@@ -494,6 +494,39 @@ def test_a_lock_that_holds_everywhere_is_not_told_to_a_tenant(store: BindingStor
         bind(store, A, B, x=None, tenant=OTHER)
 
 
+def test_a_tenant_is_not_told_that_a_stranger_is_locked(
+    connection: Connection, keys: KeyRing
+) -> None:
+    """Who calls a number that anyone may call is no party on it."""
+    store = BindingStore(connection, keys, NO_REST, open_modes=True)
+    store.inventory.add_block(BLOCK, operator=None, certificate=None)
+    made = store.bind(
+        Ax(a=A, callback=Callback.DEFAULT, default=C),
+        Terms(expires_at=store.now() + HOUR),
+        x=X,
+    )
+    tenant_id = store.inventory.tenants.find_id(made.tenant)
+    put(store, on_person(A))
+    put(store, on_person(B))
+
+    def persons_told(caller: PhoneNumber, scope: int | None) -> int:
+        tags = keys.tags(caller)
+        locks = one(
+            connection,
+            "SELECT f.locks FROM agi_router.find_facts_within("
+            "%s, %s, %s::bigint[], clock_timestamp(), %s::bigint[], '{}', %s) f",
+            BLOCK.value,
+            X.value,
+            [*tags, 0],
+            tags,
+            scope,
+        )
+        return sum(each["key"] in tags for each in locks or ())
+
+    assert (persons_told(A, tenant_id), persons_told(A, None)) == (1, 1)
+    assert (persons_told(B, tenant_id), persons_told(B, None)) == (0, 1)
+
+
 def test_a_lock_waits_for_the_bind_under_way(dsn: str, store: BindingStore) -> None:
     """And a bind for the lock that is just being set: whichever is first, the other sees it."""
 

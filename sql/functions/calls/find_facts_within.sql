@@ -20,10 +20,11 @@ BEGIN
           JOIN agi_router.binding b ON b.block = r.block AND b.id = r.binding_id
          WHERE agi_router.in_scope(b.tenant_id, _scope)
          ORDER BY t.place);
-    -- Whether somebody is locked is told of its own parties only.
+    -- Whether somebody is locked is told of its own parties only: who calls where anyone may, or types an
+    -- extension, is none by that.
     facts := agi_router.find_facts(
         _block, _x_number, _own, _now,
-        CASE WHEN cardinality(_own) > 0 THEN _person ELSE ARRAY[]::bigint[] END, _strangers);
+        CASE WHEN _own && _person THEN _person ELSE ARRAY[]::bigint[] END, _strangers);
     facts.x_bound := EXISTS (
         SELECT 1
           FROM agi_router.route r
