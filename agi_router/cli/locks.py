@@ -222,6 +222,9 @@ def show(
             (echo_json if as_json else echo_pairs)(found)
             return
         number = PhoneNumber.parse(person or "", fixed_lines=settings.fixed_lines)
+        Audit(Queries(store.connection)).record(
+            AuditEntry(act="lock show", subject="the locks on a person", reason=None)
+        )
         locks = store.locks.of_person(number, everything=everything)
     _echo_list(locks, as_json=as_json)
 

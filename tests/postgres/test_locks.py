@@ -740,7 +740,8 @@ def test_by_hand(cli: Cli, store: BindingStore) -> None:
     assert (lifted["id"], lifted["state"], lifted["lift_note"]) == (made["id"], "lifted", "paid")
     assert len(cli("lock", "list")) == 1
     assert len(cli("lock", "list", "--all", "--subject", "person")) == 2
-    assert [each["act"] for each in cli("audit")] == ["lock lift", "lock set", "lock set"]
+    acts = [each["act"] for each in cli("audit")]
+    assert acts == ["lock lift", "lock show", "lock set", "lock set"]
     assert all(A.digits not in str(each) for each in cli("audit"))
     over = run(["lock", "lift", made["id"]], cli.env)
     assert (over.code, "lifted already" in over.error) == (73, True)
