@@ -343,7 +343,7 @@ class SipMessageDoor:
 
     async def _decide(self, request: Request, key: Key) -> tuple[int, str] | None:
         """
-        The answer to a request; none where nobody knows whether it was stored.
+        The answer to a request; none where nobody knows whether it, or a copy, was stored.
         """
         body = _body_of(request)
         if body is None:
@@ -362,8 +362,8 @@ class SipMessageDoor:
         )
         if isinstance(screened, Refusal):
             return self._refuse(screened.reason)
-        if (too_many := self._count(screened)) and not self._may_be_stored(key):
-            return self._refuse(too_many)
+        if too_many := self._count(screened):
+            return None if self._may_be_stored(key) else self._refuse(too_many)
         stored = await take_text(
             screened,
             self._digest(request),

@@ -430,8 +430,11 @@ async def test_who_sends_without_an_end_stops_nobody(
 class Quick(MessageStore):
     """A store that says at once that it has each text already."""
 
+    asked = 0
+
     async def admit(self, *_: Any, **__: Any) -> Any:
         """Say so."""
+        self.asked += 1
         return Repeated()
 
 
@@ -446,7 +449,7 @@ async def test_too_many_in_a_time(
     keys: KeyRing,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A repeat is none, and what may have been stored is not refused by it."""
+    """A repeat is none; what may have been stored is neither refused by it nor admitted."""
     monkeypatch.setattr(sip_messages, "_REPEATED_FOR", 0.0)
     store = Quick(admissions.pool, keys, link="sip", validity=timedelta(days=1))
     async with serving(store, admissions, **{limit: Rate(3, timedelta(days=1))}) as world:
@@ -459,4 +462,8 @@ async def test_too_many_in_a_time(
         assert await world.ask(a_request(B.digits, to=str(BLOCK.number(2)))) == [202]
         # As after a start: its copy may have been stored by who was here before.
         monkeypatch.setattr(world.door, "_all_unsure", float("inf"))
-        assert await world.ask(a_request()) == [202]
+        asked, answers = store.asked, len(world.sender.received)
+        world.send(a_request())
+        await until_async(lambda: world.door.counts.unanswered == 1)
+        assert (store.asked, len(world.sender.received)) == (asked, answers)
+        assert world.door.counts.refused[reason] == 1
