@@ -758,7 +758,7 @@ COMMENT ON COLUMN agi_router.message.state IS 'queued: owed; sent: the next hop 
 COMMENT ON COLUMN agi_router.message.reason IS 'Why it was not sent; null: it was, or may be yet';
 COMMENT ON COLUMN agi_router.message.status IS 'Final status of the last try, of the protocol it went out by; null: none';
 COMMENT ON COLUMN agi_router.message.attempts IS 'How often it was tried';
-COMMENT ON COLUMN agi_router.message.maybe_twice IS 'Whether a try was begun of which nobody knows how it ended, and another one after it';
+COMMENT ON COLUMN agi_router.message.maybe_twice IS 'Whether a try was begun of which nobody knows how it ended; it may have arrived by that one';
 COMMENT ON COLUMN agi_router.message.done_at IS 'When it reached a final state';
 COMMENT ON INDEX agi_router.message_tenant IS 'Texts of a tenant, by time';
 

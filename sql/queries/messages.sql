@@ -40,13 +40,21 @@ RETURNING o.block, o.id, o.attempts, o.maybe_twice, o.binding_id, o.x_number, o.
                                                    ARRAY[b.tenant_id::bigint], b.tenant_id, statement_timestamp(),
                                                    '{}') f)
                THEN 'tenant_suspended'
+               -- Its parties were replaced: all routes of a binding begin anew then.
+               WHEN NOT EXISTS (SELECT 1
+                                  FROM agi_router.route r
+                                 WHERE r.block = own.block AND r.binding_id = own.binding_id
+                                   AND r.x_number = own.x_number AND r.side = own.side
+                                   AND r.begins_at <= own.received_at)
+               THEN 'unbound'
                WHEN k.state = 'returned' OR k.valid_until <= statement_timestamp() THEN 'certificate_invalid'
           END AS ended;
 
 -- put_off_message --
 -- Try it again later, unless somebody else has it in hand. known: whether it was certainly not delivered by now.
 UPDATE agi_router.message_out
-   SET next_at = statement_timestamp() + %(pause)s::interval, in_hand = NOT %(known)s::boolean
+   SET next_at = statement_timestamp() + %(pause)s::interval, in_hand = false,
+       maybe_twice = maybe_twice OR NOT %(known)s::boolean
  WHERE block = %(block)s AND id = %(id)s AND attempts = %(attempts)s;
 
 -- finish_message --

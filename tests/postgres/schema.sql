@@ -948,7 +948,7 @@ COMMENT ON COLUMN agi_router.message.status IS 'Final status of the last try, of
 
 COMMENT ON COLUMN agi_router.message.attempts IS 'How often it was tried';
 
-COMMENT ON COLUMN agi_router.message.maybe_twice IS 'Whether a try was begun of which nobody knows how it ended, and another one after it';
+COMMENT ON COLUMN agi_router.message.maybe_twice IS 'Whether a try was begun of which nobody knows how it ended; it may have arrived by that one';
 
 COMMENT ON COLUMN agi_router.message.done_at IS 'When it reached a final state';
 

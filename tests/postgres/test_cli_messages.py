@@ -11,10 +11,11 @@ import pytest
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.words import Messages
 from agi_router.db.connection import Connection
+from agi_router.db.queries import query
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.ring import KeyRing
 from harness.cli import Done, run
-from harness.database import A, B, C, X, bind, one
+from harness.database import HOUR, A, B, C, X, bind, one
 
 BODY = "到门口了"
 Cli = Callable[..., Done]
@@ -69,6 +70,26 @@ def test_what_cannot_be_discarded(cli: Cli, connection: Connection, store: Bindi
     assert one(connection, "SELECT count(*) FROM agi_router.message_out") == 1
     for missing in (name[:-1] + ("1" if name[-1] != "1" else "2"), "70012345678-1"):
         assert cli("message", "show", missing).code == 66
+
+
+def test_a_text_that_waits_for_its_next_try_is_discarded(
+    cli: Cli, connection: Connection, store: BindingStore
+) -> None:
+    """Also after a try of which nobody knows whether it arrived: that stays on record."""
+    bind(store, messages=Messages.BOTH)
+    name = send(cli).json["id"]
+    with connection.transaction():
+        connection.execute(
+            b"UPDATE agi_router.message_out SET attempts = 1, in_hand = true, next_at = now()"
+        )
+        owed = connection.execute(
+            b"SELECT block, id, attempts FROM agi_router.message_out"
+        ).fetchone()
+        assert owed is not None
+        pause = {"pause": HOUR, "known": False}
+        connection.execute(query("put_off_message"), {**owed, **pause})
+    discarded = cli("message", "discard", name, "--json").json
+    assert (discarded["state"], discarded["maybe_twice"]) == ("failed", True)
 
 
 def test_explain(cli: Cli, store: BindingStore) -> None:

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from agi_router.bindings.modes import Gxb
+from agi_router.bindings.modes import Y_TTL, Axyb, Gxb
 from agi_router.bindings.reasons import Reason
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
 from agi_router.bindings.words import Callback, Messages, Side
-from agi_router.calls.decision import Refusal
+from agi_router.calls.decision import AllocationNeeded, Refusal
 from agi_router.calls.ports import Admission
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection, Queries
@@ -249,6 +249,45 @@ async def test_what_cannot_be_sent_any_more(
     assert (taken.state, taken.reason) == (state, reason)
     await texts.finish(taken, taken.state, reason=taken.reason, status=None, timeout=TIMEOUT)
     assert (states(connection), owed(connection), used(connection)) == ([state], 0, 0)
+
+
+@on_each_version
+@pytest.mark.parametrize("side", [Side.A, Side.B])
+async def test_a_text_of_parties_who_were_replaced_is_not_sent(
+    side: Side, connection: Connection, store: BindingStore, texts: MessageStore
+) -> None:
+    """Neither to whom it was meant for, nor to who came: one that is written then is sent."""
+    made = bind(store, messages=Messages.BOTH)
+    await send(texts)
+    store.replace(made.id, side, C)
+    [taken] = await texts.take(10, timeout=TIMEOUT)
+    assert isinstance(taken, Ended)
+    assert (taken.state, taken.reason) == (MessageState.FAILED, "unbound")
+    await texts.finish(taken, taken.state, reason=taken.reason, status=None, timeout=TIMEOUT)
+    assert (states(connection), owed(connection), used(connection)) == (["failed"], 0, 0)
+    sender, receiver = (C, B) if side is Side.A else (A, C)
+    await send(texts, sender)
+    assert (await take_one(texts)).receiver == receiver
+
+
+async def test_no_text_goes_out_under_a_number_that_is_over(
+    connection: Connection, store: BindingStore, texts: MessageStore, admissions: AdmissionStore
+) -> None:
+    """A Y that a call has made lives by itself: a text that shows it ends with it."""
+    agreed = Terms(expires_at=store.now() + HOUR, messages=Messages.BOTH)
+    made = store.bind(Axyb(a=A, b=B, y_ttl=Y_TTL), agreed, x=X)
+    needed = AllocationNeeded(
+        binding=str(made.id), binding_id=made.id.id, x_number=X, caller=A, callee=B
+    )
+    await admissions.allocate(needed, timeout=TIMEOUT)
+    await send(texts)
+    assert one(
+        connection,
+        "SELECT m.expires_at = c.expires_at AND o.expires_at = c.expires_at"
+        " FROM agi_router.message m"
+        " JOIN agi_router.message_out o ON o.block = m.block AND o.id = m.id"
+        " JOIN agi_router.binding c ON c.block = m.block AND c.parent_id = m.binding_id",
+    )
 
 
 async def test_a_text_of_a_locked_tenant_is_not_sent(

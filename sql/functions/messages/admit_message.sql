@@ -83,10 +83,10 @@ BEGIN
     INSERT INTO agi_router.message (block, id, day, x_number, binding_id, tenant_id, side, shown, link_in, octets,
                                     parts, received_at, expires_at)
     VALUES (_block, _id, _day, _x_number, facts.binding_id, facts.tenant_id, facts.side, facts.shown, _link_in,
-            _octets, _parts, _now, least(_now + _validity, facts.expires_at));
+            _octets, _parts, _now, least(_now + _validity, facts.expires_at, facts.child_until));
     INSERT INTO agi_router.message_out (block, id, day, binding_id, link_out, received_at, next_at, expires_at,
                                         x_number, caller_tag, side, shown, purpose, callee, body)
-    VALUES (_block, _id, _day, facts.binding_id, _link_out, _now, _now, least(_now + _validity, facts.expires_at),
+    VALUES (_block, _id, _day, facts.binding_id, _link_out, _now, _now, least(_now + _validity, facts.expires_at, facts.child_until),
             _x_number, facts.caller_tag, facts.side, facts.shown,
             CASE WHEN _latest THEN 'last_caller' ELSE 'callee' END, _chosen, _body);
     PERFORM agi_router.count_seals(1);
