@@ -15,6 +15,7 @@ from agi_router.bindings.pools import Pool
 from agi_router.bindings.requests import BindRequest
 from agi_router.bindings.views import describe_binding, reveal_binding
 from agi_router.bindings.words import BindingState, Mode, Side, check_order_id
+from agi_router.doors.http import queries
 from agi_router.doors.http.answers import (
     answer,
     binding_answer,
@@ -27,7 +28,6 @@ from agi_router.doors.http.answers import (
 )
 from agi_router.doors.http.auth import Desk, Needs
 from agi_router.doors.http.bodies import (
-    CURSOR,
     BatchIn,
     BindingChange,
     BindingIn,
@@ -151,8 +151,8 @@ def list_bindings(  # noqa: PLR0917 - filters
         str | None, Query(max_length=40, description="Made after this time, with its offset.")
     ] = None,
     everything: Annotated[bool, Query(description="Those that are over, too.")] = False,  # noqa: FBT002
-    cursor: Annotated[str | None, Query(max_length=256, description=CURSOR)] = None,
-    limit: Annotated[int, Query(ge=1, le=200)] = 100,
+    cursor: queries.Cursor = None,
+    limit: queries.Limit = 100,
 ) -> Response:
     """
     List bindings, newest first, a page at a time.

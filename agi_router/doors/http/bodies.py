@@ -38,6 +38,7 @@ from agi_router.bindings.words import (
 from agi_router.calls.check import Unanswered
 from agi_router.cursors import Cursor
 from agi_router.doors.http.problems import FieldFault, Problem, problem_of
+from agi_router.doors.http.queries import CURSOR
 from agi_router.errors import AgiRouterError
 from agi_router.events.model import (
     LARGEST_BATCH,
@@ -62,7 +63,6 @@ from agi_router.tenants.api_keys import (
 from agi_router.tenants.model import check_tenant
 
 __all__ = [
-    "CURSOR",
     "ApiKeyIn",
     "BatchIn",
     "BindingChange",
@@ -107,9 +107,6 @@ __all__ = [
 ]
 
 Value = TypeVar("Value")
-
-CURSOR = "next_cursor of the page before; with the same filters."
-"""What a cursor in a query is, for the document."""
 
 _BATCH = 200
 _POOL_BLOCKS = 1000

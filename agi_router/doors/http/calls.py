@@ -16,9 +16,10 @@ from agi_router.calls.explanation import explain_call
 from agi_router.calls.lookup import CallLookup, cursor_of
 from agi_router.calls.ports import Admission
 from agi_router.calls.views import describe_call, describe_explanation
+from agi_router.doors.http import queries
 from agi_router.doors.http.answers import answer, page
 from agi_router.doors.http.auth import Desk, Needs
-from agi_router.doors.http.bodies import CURSOR, ExplanationIn, read_cursor, read_field, read_time
+from agi_router.doors.http.bodies import ExplanationIn, read_cursor, read_field, read_time
 from agi_router.doors.http.outs import CallsOut, ExplanationOut, answers
 from agi_router.errors import BindingNotFound
 from agi_router.numbers import XNumber
@@ -37,18 +38,14 @@ _DAY = timedelta(days=1)
 def list_calls(  # noqa: PLR0917 - filters
     request: Request,
     desk: _Reads,
-    since: Annotated[
-        str | None, Query(max_length=40, description="A time, with its offset; else a day ago.")
-    ] = None,
-    until: Annotated[
-        str | None, Query(max_length=40, description="Before this time, with its offset.")
-    ] = None,
-    binding: Annotated[str | None, Query(max_length=40, description="That used it.")] = None,
-    x: Annotated[str | None, Query(max_length=32, description="To this 700 number.")] = None,
+    since: queries.Since = None,
+    until: queries.Until = None,
+    binding: queries.Binding = None,
+    x: queries.Number = None,
     reason: Annotated[Reason | None, Query(description="Refused for it.")] = None,
     outcome: Annotated[Outcome | None, Query(description="Of the dialled leg.")] = None,
-    cursor: Annotated[str | None, Query(max_length=256, description=CURSOR)] = None,
-    limit: Annotated[int, Query(ge=1, le=200)] = 100,
+    cursor: queries.Cursor = None,
+    limit: queries.Limit = 100,
 ) -> Response:
     """
     List calls, newest first, a page at a time: admitted and refused ones.

@@ -5,12 +5,13 @@
 from datetime import timedelta
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
 from agi_router.calls.check import TenantCheck
 from agi_router.calls.tenant_checks import TenantCheckStore
 from agi_router.calls.views import describe_check
+from agi_router.doors.http import queries
 from agi_router.doors.http.answers import answer
 from agi_router.doors.http.auth import Desk, Needs
 from agi_router.doors.http.bodies import CheckIn, RotationIn
@@ -27,14 +28,10 @@ router = APIRouter(prefix="/v1", tags=["check"])
 
 _Reads = Annotated[Desk, Depends(Needs(KeyScope.CHECKS_READ), scope="function")]
 _Writes = Annotated[Desk, Depends(Needs(KeyScope.CHECKS_WRITE), scope="function")]
-_Tenant = Annotated[
-    str | None,
-    Query(max_length=512, description="Whose; the operator's keys alone may say so."),
-]
 
 
 @router.get("/check", responses=answers(CheckOut, 404), response_model=None)
-def get_check(desk: _Reads, tenant: _Tenant = None) -> Response:
+def get_check(desk: _Reads, tenant: queries.Tenant = None) -> Response:
     """
     Get the service that is asked before a call is connected.
     """
@@ -46,7 +43,7 @@ def get_check(desk: _Reads, tenant: _Tenant = None) -> Response:
     responses=answers(CheckMadeOut, 404, 413, 415, told="It is asked from now on"),
     response_model=None,
 )
-def put_check(body: CheckIn, desk: _Writes, tenant: _Tenant = None) -> Response:
+def put_check(body: CheckIn, desk: _Writes, tenant: queries.Tenant = None) -> Response:
     """
     Have a service asked about every call from now on, or have it asked otherwise.
 
@@ -63,7 +60,7 @@ def put_check(body: CheckIn, desk: _Writes, tenant: _Tenant = None) -> Response:
 
 
 @router.delete("/check", responses=answers(CheckOut, 404, told="Removed"), response_model=None)
-def remove_check(desk: _Writes, tenant: _Tenant = None) -> Response:
+def remove_check(desk: _Writes, tenant: queries.Tenant = None) -> Response:
     """
     Have nobody asked from now on; the answer is the last that is known of it.
     """
@@ -78,7 +75,9 @@ def remove_check(desk: _Writes, tenant: _Tenant = None) -> Response:
     responses=answers(SecretOut, 404, 413, 415, told="The new secret"),
     response_model=None,
 )
-def rotate_check_secret(body: RotationIn, desk: _Writes, tenant: _Tenant = None) -> Response:
+def rotate_check_secret(
+    body: RotationIn, desk: _Writes, tenant: queries.Tenant = None
+) -> Response:
     """
     Give the service a new secret, which is told this once; the old one signs too, for a time.
     """

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
+from agi_router.doors.http import queries
 from agi_router.doors.http.answers import answer, page
 from agi_router.doors.http.auth import Desk, Needs
 from agi_router.doors.http.bodies import EventTypesIn, read_time
@@ -25,10 +26,6 @@ router = APIRouter(prefix="/v1", tags=["events"])
 
 _Reads = Annotated[Desk, Depends(Needs(KeyScope.EVENTS_READ), scope="function")]
 _Writes = Annotated[Desk, Depends(Needs(KeyScope.WEBHOOKS_WRITE), scope="function")]
-_Tenant = Annotated[
-    str | None,
-    Query(max_length=512, description="Whose; the operator's keys alone may say so."),
-]
 
 
 @router.get("/events", responses=answers(EventsOut, 404), response_model=None)
@@ -44,12 +41,12 @@ def list_events(  # noqa: PLR0917 - filters
     until: Annotated[
         str | None, Query(max_length=40, description="Written before, with an offset.")
     ] = None,
-    tenant: _Tenant = None,
+    tenant: queries.Tenant = None,
     cursor: Annotated[
         str | None,
         Query(max_length=64, description="next_cursor of the page before, however old."),
     ] = None,
-    limit: Annotated[int, Query(ge=1, le=200)] = 100,
+    limit: queries.Limit = 100,
 ) -> Response:
     """
     Pull events, oldest first. Whoever goes on from next_cursor misses none and sees none twice.
@@ -68,7 +65,7 @@ def list_events(  # noqa: PLR0917 - filters
 
 
 @router.get("/events/types", responses=answers(EventTypesOut, 404), response_model=None)
-def get_event_types(desk: _Reads, tenant: _Tenant = None) -> Response:
+def get_event_types(desk: _Reads, tenant: queries.Tenant = None) -> Response:
     """
     Get the types of events that are written.
     """

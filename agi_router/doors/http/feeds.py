@@ -8,9 +8,10 @@ from datetime import timedelta
 from hashlib import sha256
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import APIRouter, Depends, Path
 from starlette.responses import Response
 
+from agi_router.doors.http import queries
 from agi_router.doors.http.answers import answer
 from agi_router.doors.http.auth import Desk, Needs
 from agi_router.doors.http.bodies import FeedIn, RecordsIn
@@ -122,9 +123,7 @@ def push_records(name: str, body: RecordsIn, desk: _Writes) -> Response:
 
 
 @router.get("/feeds/{name}/runs", responses=answers(RunsOut, 404), response_model=None)
-def list_runs(
-    name: str, desk: _Reads, limit: Annotated[int, Query(ge=1, le=200)] = 100
-) -> Response:
+def list_runs(name: str, desk: _Reads, limit: queries.Limit = 100) -> Response:
     """
     List the last runs of a feed, the latest first.
     """

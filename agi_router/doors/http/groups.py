@@ -11,10 +11,10 @@ from starlette.responses import Response
 from agi_router.bindings.party_groups import PartyGroup
 from agi_router.bindings.views import describe_group, reveal_group
 from agi_router.bindings.words import check_group
+from agi_router.doors.http import queries
 from agi_router.doors.http.answers import answer, etag_of, matched, page, read_version
 from agi_router.doors.http.auth import Desk, Needs
 from agi_router.doors.http.bodies import (
-    CURSOR,
     GroupChange,
     GroupIn,
     MembersIn,
@@ -33,10 +33,6 @@ router = APIRouter(prefix="/v1", tags=["groups"])
 
 _Reads = Annotated[Desk, Depends(Needs(KeyScope.BINDINGS_READ), scope="function")]
 _Writes = Annotated[Desk, Depends(Needs(KeyScope.BINDINGS_WRITE), scope="function")]
-_Tenant = Annotated[
-    str | None,
-    Query(max_length=512, description="Whose; the operator's keys alone may name another."),
-]
 _Full = Annotated[
     str | None,
     Query(
@@ -50,9 +46,9 @@ _Full = Annotated[
 def list_groups(
     request: Request,
     desk: _Reads,
-    tenant: _Tenant = None,
-    cursor: Annotated[str | None, Query(max_length=256, description=CURSOR)] = None,
-    limit: Annotated[int, Query(ge=1, le=200)] = 100,
+    tenant: queries.Tenant = None,
+    cursor: queries.Cursor = None,
+    limit: queries.Limit = 100,
 ) -> Response:
     """
     List party groups, newest first, a page at a time.
@@ -88,7 +84,7 @@ def add_group(body: GroupIn, request: Request, desk: _Writes) -> Response:
 
 @router.get("/groups/{name}", responses=answers(GroupOut, 404), response_model=None)
 def get_group(
-    name: str, request: Request, desk: _Reads, tenant: _Tenant = None, numbers: _Full = None
+    name: str, request: Request, desk: _Reads, tenant: queries.Tenant = None, numbers: _Full = None
 ) -> Response:
     """
     Get a party group.
@@ -111,7 +107,7 @@ def get_group(
     response_model=None,
 )
 def change_group(
-    name: str, body: GroupChange, request: Request, desk: _Writes, tenant: _Tenant = None
+    name: str, body: GroupChange, request: Request, desk: _Writes, tenant: queries.Tenant = None
 ) -> Response:
     """
     Change what a party group is labelled by, if it is still as it was read.
@@ -132,7 +128,7 @@ def change_group(
     responses=answers(GroupOut, 404, 409, told="Removed"),
     response_model=None,
 )
-def remove_group(name: str, desk: _Writes, tenant: _Tenant = None) -> Response:
+def remove_group(name: str, desk: _Writes, tenant: queries.Tenant = None) -> Response:
     """
     Remove a party group by which no binding lives.
     """
@@ -150,7 +146,7 @@ def remove_group(name: str, desk: _Writes, tenant: _Tenant = None) -> Response:
     response_model=None,
 )
 def add_group_members(
-    name: str, body: MembersIn, desk: _Writes, tenant: _Tenant = None
+    name: str, body: MembersIn, desk: _Writes, tenant: queries.Tenant = None
 ) -> Response:
     """
     Let members into a party group, in all bindings by it: all of them, or none if one cannot be.
@@ -170,7 +166,7 @@ def add_group_members(
     response_model=None,
 )
 def remove_group_members(
-    name: str, body: MembersIn, desk: _Writes, tenant: _Tenant = None
+    name: str, body: MembersIn, desk: _Writes, tenant: queries.Tenant = None
 ) -> Response:
     """
     Take members out of a party group, in all bindings by it: all of them, or none.
@@ -191,7 +187,7 @@ def remove_group_members(
     response_model=None,
 )
 def set_group_members(
-    name: str, body: MembersIn, request: Request, desk: _Writes, tenant: _Tenant = None
+    name: str, body: MembersIn, request: Request, desk: _Writes, tenant: queries.Tenant = None
 ) -> Response:
     """
     Say anew who is in a party group, if it is still as it was read.

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
+from agi_router.doors.http import queries
 from agi_router.doors.http.answers import answer, page
 from agi_router.doors.http.auth import Desk, Needs
 from agi_router.doors.http.bodies import (
-    CURSOR,
     LiftIn,
     LockIn,
     LockSearchIn,
@@ -43,8 +43,8 @@ def list_locks(  # noqa: PLR0917 - filters
     reason: Annotated[LockReason | None, Query(description="For this reason.")] = None,
     x: Annotated[str | None, Query(max_length=32, description="On this 700 number.")] = None,
     everything: Annotated[bool, Query(description="Those that are over, too.")] = False,  # noqa: FBT002
-    cursor: Annotated[str | None, Query(max_length=256, description=CURSOR)] = None,
-    limit: Annotated[int, Query(ge=1, le=200)] = 100,
+    cursor: queries.Cursor = None,
+    limit: queries.Limit = 100,
 ) -> Response:
     """
     List locks, newest first, a page at a time; to a tenant, those on it, for it and on its blocks.

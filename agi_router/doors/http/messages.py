@@ -10,10 +10,10 @@ from starlette.responses import Response
 
 from agi_router.bindings.model import BindingId
 from agi_router.calls.ports import Admission
+from agi_router.doors.http import queries
 from agi_router.doors.http.answers import answer, page
 from agi_router.doors.http.auth import Desk, Needs
 from agi_router.doors.http.bodies import (
-    CURSOR,
     TextExplanationIn,
     read_cursor,
     read_field,
@@ -42,17 +42,13 @@ _DAY = timedelta(days=1)
 def list_messages(  # noqa: PLR0917 - filters
     request: Request,
     desk: _Reads,
-    since: Annotated[
-        str | None, Query(max_length=40, description="A time, with its offset; else a day ago.")
-    ] = None,
-    until: Annotated[
-        str | None, Query(max_length=40, description="Before this time, with its offset.")
-    ] = None,
-    binding: Annotated[str | None, Query(max_length=40, description="That used it.")] = None,
-    x: Annotated[str | None, Query(max_length=32, description="To this 700 number.")] = None,
+    since: queries.Since = None,
+    until: queries.Until = None,
+    binding: queries.Binding = None,
+    x: queries.Number = None,
     state: Annotated[MessageState | None, Query(description="In this state.")] = None,
-    cursor: Annotated[str | None, Query(max_length=256, description=CURSOR)] = None,
-    limit: Annotated[int, Query(ge=1, le=200)] = 100,
+    cursor: queries.Cursor = None,
+    limit: queries.Limit = 100,
 ) -> Response:
     """
     List texts that were accepted, newest first, a page at a time.

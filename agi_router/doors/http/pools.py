@@ -5,15 +5,16 @@
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from agi_router.bindings.pools import Pool
 from agi_router.bindings.views import describe_pool
 from agi_router.bindings.words import check_pool
+from agi_router.doors.http import queries
 from agi_router.doors.http.answers import answer, etag_of, matched, page, read_version
 from agi_router.doors.http.auth import Desk, Needs
-from agi_router.doors.http.bodies import CURSOR, PoolChange, PoolIn, read_cursor, read_pool
+from agi_router.doors.http.bodies import PoolChange, PoolIn, read_cursor, read_pool
 from agi_router.doors.http.outs import NumberPoolOut, NumberPoolsOut, PoolOut, answers
 from agi_router.doors.http.webhooks import tenant_of
 from agi_router.errors import PoolChanged, PoolNotFound
@@ -25,19 +26,15 @@ router = APIRouter(prefix="/v1", tags=["pools"])
 
 _Reads = Annotated[Desk, Depends(Needs(KeyScope.BINDINGS_READ), scope="function")]
 _Writes = Annotated[Desk, Depends(Needs(KeyScope.POOLS_WRITE), scope="function")]
-_Tenant = Annotated[
-    str | None,
-    Query(max_length=512, description="Whose; the operator's keys alone may name another."),
-]
 
 
 @router.get("/pools", responses=answers(NumberPoolsOut, 404), response_model=None)
 def list_pools(
     request: Request,
     desk: _Reads,
-    tenant: _Tenant = None,
-    cursor: Annotated[str | None, Query(max_length=256, description=CURSOR)] = None,
-    limit: Annotated[int, Query(ge=1, le=200)] = 100,
+    tenant: queries.Tenant = None,
+    cursor: queries.Cursor = None,
+    limit: queries.Limit = 100,
 ) -> Response:
     """
     List pools, newest first, a page at a time.
@@ -71,7 +68,7 @@ def add_pool(body: PoolIn, desk: _Writes) -> Response:
 
 @router.get("/pools/{name}", responses=answers(NumberPoolOut, 404), response_model=None)
 def get_pool_by_name(
-    name: str, request: Request, desk: _Reads, tenant: _Tenant = None
+    name: str, request: Request, desk: _Reads, tenant: queries.Tenant = None
 ) -> Response:
     """
     Get a pool.
@@ -83,7 +80,7 @@ def get_pool_by_name(
 
 
 @router.get("/pools/{name}/capacity", responses=answers(PoolOut, 404), response_model=None)
-def get_pool_capacity(name: str, desk: _Reads, tenant: _Tenant = None) -> Response:
+def get_pool_capacity(name: str, desk: _Reads, tenant: queries.Tenant = None) -> Response:
     """
     Say how full the blocks of a pool are; to a tenant, those that are kept for it.
     """
@@ -98,7 +95,7 @@ def get_pool_capacity(name: str, desk: _Reads, tenant: _Tenant = None) -> Respon
     response_model=None,
 )
 def change_pool(
-    name: str, body: PoolChange, request: Request, desk: _Writes, tenant: _Tenant = None
+    name: str, body: PoolChange, request: Request, desk: _Writes, tenant: queries.Tenant = None
 ) -> Response:
     """
     Change a pool, if it is still as it was read. Bindings that were made in it stay as they are.
@@ -121,7 +118,7 @@ def change_pool(
     responses=answers(NumberPoolOut, 404, told="Removed"),
     response_model=None,
 )
-def remove_pool(name: str, desk: _Writes, tenant: _Tenant = None) -> Response:
+def remove_pool(name: str, desk: _Writes, tenant: queries.Tenant = None) -> Response:
     """
     Remove a pool. Bindings that were made in it stay as they are.
     """

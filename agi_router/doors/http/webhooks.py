@@ -8,9 +8,10 @@ from datetime import timedelta
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
+from agi_router.doors.http import queries
 from agi_router.doors.http.answers import answer, etag_of, matched, read_version
 from agi_router.doors.http.auth import Desk, Needs
 from agi_router.doors.http.bodies import (
@@ -210,9 +211,7 @@ def test_webhook(webhook_id: str, desk: _Writes) -> Response:
     responses=answers(AttemptsOut, 404),
     response_model=None,
 )
-def list_attempts(
-    webhook_id: str, desk: _Reads, limit: Annotated[int, Query(ge=1, le=200)] = 100
-) -> Response:
+def list_attempts(webhook_id: str, desk: _Reads, limit: queries.Limit = 100) -> Response:
     """
     List the last tries to deliver to a webhook, newest first.
     """
