@@ -83,15 +83,12 @@ _TIMESPEC = struct.Struct("@ll")
 
 Address = tuple[str, int]
 
-# By reason; all that is left is policy. As for calls, 480 lets another node be tried by nobody.
+# By reason; all that is left is policy, and answered alike: a status of its own for locks would
+# tell that the other side is locked.
 _STATUSES: Final = {
     Reason.X_MALFORMED: (404, "Not Found"),
     Reason.X_UNKNOWN: (404, "Not Found"),
     Reason.TOO_LONG: (413, "Request Entity Too Large"),
-    Reason.X_LOCKED: (480, "Temporarily Unavailable"),
-    Reason.CALLEE_LOCKED: (480, "Temporarily Unavailable"),
-    Reason.PARTY_RECYCLED: (480, "Temporarily Unavailable"),
-    Reason.RECYCLE_UNKNOWN: (480, "Temporarily Unavailable"),
     Reason.CHECK_UNAVAILABLE: (503, "Service Unavailable"),
     Reason.NO_CAPACITY: (503, "Service Unavailable"),
     Reason.PLATFORM_FAULT: (503, "Service Unavailable"),

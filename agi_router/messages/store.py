@@ -249,6 +249,10 @@ class MessageStore:
             body = self.keys.open_text(row["body"], row["id"])
         except (SealError, NumberError, ValueError, RowInvalid):
             return _ended(row, MessageState.FAILED, "platform_fault")
+        members = row["members"]
+        # Under whichever key: the rows may have been tagged again since.
+        if members is not None and set(members).isdisjoint(self.keys.tags(receivers[0])):
+            return _ended(row, MessageState.FAILED, "unbound")
         return Outgoing(
             id=row["id"],
             attempts=row["attempts"],

@@ -15,7 +15,8 @@ SELECT * FROM agi_router.find_message_facts(
 
 -- take_messages --
 -- Take texts that are due, for so long. What was in hand and has not ended may have been sent. ended: by which
--- reason it would not be taken any more; over: whether its own time is.
+-- reason it would not be taken any more; over: whether its own time is; members: of a text to a member of a group,
+-- the tags of those who have been in it since the text was accepted.
 UPDATE agi_router.message_out o
    SET attempts = o.attempts + 1, in_hand = true, maybe_twice = o.maybe_twice OR o.in_hand,
        next_at = statement_timestamp() + %(lease)s::interval
@@ -33,6 +34,12 @@ UPDATE agi_router.message_out o
 RETURNING o.block, o.id, o.attempts, o.maybe_twice, o.binding_id, o.x_number, o.caller_tag, o.side, o.shown,
           o.purpose, o.callee, o.body,
           o.expires_at <= statement_timestamp() AS over,
+          CASE WHEN own.side = 'b' AND b.mode IN ('gxb', 'gxyb')
+               THEN ARRAY(SELECT g.caller_tag
+                            FROM agi_router.route g
+                           WHERE g.block = own.block AND g.binding_id = own.binding_id AND g.side = 'a'
+                             AND g.begins_at <= own.received_at)
+          END AS members,
           CASE WHEN b.ended_at IS NOT NULL THEN b.state
                WHEN b.expires_at <= statement_timestamp() THEN 'expired'
                WHEN NOT t.active OR EXISTS (SELECT f.lock_id

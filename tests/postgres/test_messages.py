@@ -270,6 +270,27 @@ async def test_a_text_of_parties_who_were_replaced_is_not_sent(
     assert (await take_one(texts)).receiver == receiver
 
 
+@on_each_version
+async def test_a_text_to_a_member_who_has_left_is_not_sent(
+    connection: Connection, store: BindingStore, texts: MessageStore
+) -> None:
+    """Nor where he has come again since; what the others wrote and were written is sent."""
+    terms: dict[str, Any] = {"expires_at": store.now() + HOUR, "messages": Messages.BOTH}
+    made = store.bind(Gxb(members=(A, C), b=B, callback=Callback.LAST), Terms(**terms), x=X)
+    for member in (C, A):
+        await send(texts, member)
+        await send(texts, B)
+    store.remove_member(made.id, C)
+    store.add_members(made.id, [C])
+    taken = {each.id: each for each in await texts.take(10, timeout=TIMEOUT)}
+    ended = [each for each in taken.values() if isinstance(each, Ended)]
+    assert [(each.state, each.reason) for each in ended] == [(MessageState.FAILED, "unbound")]
+    sent = [each.receiver for each in taken.values() if isinstance(each, Outgoing)]
+    assert sorted(sent, key=str) == sorted([B, B, A], key=str)
+    await texts.finish(ended[0], ended[0].state, reason="unbound", status=None, timeout=TIMEOUT)
+    assert used(connection) == 3
+
+
 async def test_no_text_goes_out_under_a_number_that_is_over(
     connection: Connection, store: BindingStore, texts: MessageStore, admissions: AdmissionStore
 ) -> None:

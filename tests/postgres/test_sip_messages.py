@@ -25,6 +25,7 @@ from agi_router.doors.sip_messages import Options, SipMessageDoor
 from agi_router.errors import StoreUnavailable
 from agi_router.keys.ring import KeyRing
 from agi_router.messages.store import MessageStore, Repeated, Unasked
+from agi_router.persons.locks import LockedThing, LockReason, Subject
 from agi_router.sip import Request, Response, answer, build, parse
 from harness.database import BLOCK, SOON, A, B, C, X, bind, one, until_async
 
@@ -219,6 +220,17 @@ async def test_what_is_refused(
     assert await world.ask(a_request(**changed)) == [status]
     assert one(connection, "SELECT count(*) FROM agi_router.message") == 0
     assert one(connection, "SELECT sum(messages_used) FROM agi_router.binding") == 0
+
+
+@pytest.mark.parametrize("locked", [A, B], ids=["sender", "receiver"])
+async def test_a_lock_is_told_as_any_other_refusal_is(
+    locked: Any, store: BindingStore, world: World
+) -> None:
+    """Nobody learns from a text that the other side is locked."""
+    bind(store, messages=Messages.BOTH)
+    person = LockedThing(subject=Subject.PERSON, person=locked)
+    store.locks.set(person, LockReason.MISUSE, by="a test")
+    assert await world.ask(a_request(), a_request(C.digits)) == [403, 403]
 
 
 async def test_a_request_that_is_repeated_is_one_text(
