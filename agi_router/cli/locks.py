@@ -246,6 +246,8 @@ def lift(
     r"""
     Lift locks now: by their ids, or all on what is named.
 
+    Of a person those are lifted that hold everywhere; with --tenant, those for that tenant.
+
     \b
     Examples:
       agi-router lock lift 17 --note "reviewed"
@@ -333,9 +335,8 @@ def _find_on(
     """
     person, tenant = things[0].person, things[0].tenant
     if person is not None:
-        found = [
-            lock for lock in store.locks.of_person(person) if tenant in {None, lock.thing.tenant}
-        ]
+        # Without a tenant those that hold everywhere: a tenant's own are not of the same hand.
+        found = [lock for lock in store.locks.of_person(person) if lock.thing.tenant == tenant]
     elif tenant is not None:
         found = store.locks.all(subject=Subject.TENANT, tenant=tenant, limit=_ALL)
     else:

@@ -72,9 +72,16 @@ SELECT l.id, l.subject, l.key, l.sealed, t.name AS tenant, l.reason, l.rule, l.n
                           AND agi_router.in_scope(b.tenant_id, %(scope)s)
                         UNION ALL
                        SELECT r.block
+                         FROM agi_router.route r
+                         JOIN agi_router.binding b ON b.block = r.block AND b.id = r.binding_id
+                        WHERE r.callee_tags[1] = ANY (%(tags)s::bigint[]) AND r.caller IS NOT NULL
+                          AND agi_router.in_scope(b.tenant_id, %(scope)s)
+                        UNION ALL
+                       SELECT r.block
                          FROM agi_router.past_route r
                          JOIN agi_router.binding b ON b.block = r.block AND b.id = r.binding_id
-                        WHERE r.caller_tag = ANY (%(tags)s::bigint[])
+                        WHERE (r.caller_tag = ANY (%(tags)s::bigint[])
+                               OR r.callee_tags[1] = ANY (%(tags)s::bigint[]) AND r.caller IS NOT NULL)
                           AND agi_router.in_scope(b.tenant_id, %(scope)s)))
    AND (%(everything)s OR l.over_at IS NULL AND (l.ends_at IS NULL OR l.ends_at > statement_timestamp()))
  ORDER BY l.set_at DESC, l.id DESC;

@@ -646,6 +646,62 @@ def test_locks_are_told_to_whom_they_concern(store: BindingStore, keys: KeyRing)
     ]
 
 
+def test_a_callee_is_told_of_too(
+    open_store: BindingStore, keys: KeyRing, connection: Connection
+) -> None:
+    """Who is rung and never dials: its tenant hears of a lock, and finds it."""
+    store = open_store
+    EventStore(Queries(connection), keys).set_types(
+        "default", [EventType.LOCK_SET, EventType.LOCK_LIFTED]
+    )
+    store.inventory.tenants.add(OTHER)
+    made = store.bind(
+        Ax(a=A, default=B, callback=Callback.DEFAULT), Terms(expires_at=store.now() + HOUR), x=X
+    )
+    lock = put(store, on_person(B))
+    own, other = (
+        store.within(store.inventory.tenants.scope(tenant)).locks for tenant in ("default", OTHER)
+    )
+    assert [each.id for each in own.of_person(B)] == [lock.id]
+    assert other.of_person(B) == []
+    store.locks.lift(lock.id, by=TEST)
+    rows = connection.execute(
+        b"SELECT type, data -> 'bindings' -> 0 ->> 'binding_id' AS binding"
+        b" FROM agi_router.event ORDER BY id"
+    ).fetchall()
+    assert [tuple(row.values()) for row in rows] == [
+        ("lock.set", str(made.id)),
+        ("lock.lifted", str(made.id)),
+    ]
+
+
+def test_who_binds_many_and_who_locks_wait_for_each_other_in_no_circle(
+    dsn: str, store: BindingStore, keys: KeyRing
+) -> None:
+    """A batch takes the places of its parties one after the other, whatever their order is."""
+    both = keys.with_new("tag", 2)
+    # The place of its current tag lies before that of the other one.
+    person = next(
+        found
+        for found in (PhoneNumber(digits=f"1391235{n:04}") for n in range(10_000))
+        if both.tags(found)[0] & 63 < both.tags(found)[1] & 63
+    )
+    first, last = both.tags(person)
+    with connect(dsn) as other, ThreadPoolExecutor(1) as pool:
+        beside = BindingStore(other, both, NO_REST)
+        with store.connection.transaction():
+            store.connection.execute("SELECT agi_router.await_locks(ARRAY[%s])", (last,))
+            locked = pool.submit(put, beside, on_person(person))
+            until(
+                lambda: (
+                    locked.done()
+                    or one(store.connection, "SELECT count(*) FROM pg_locks WHERE NOT granted")
+                )
+            )
+            store.connection.execute("SELECT agi_router.await_locks(ARRAY[%s])", (first,))
+        assert locked.result().state is LockState.IN_FORCE
+
+
 def test_a_tenant_locks_for_itself(store: BindingStore) -> None:
     """Persons for itself, and numbers of its own blocks; and lifts what it has set, alone."""
     own = Block.parse("70012345679")
@@ -743,6 +799,9 @@ def test_by_hand(cli: Cli, store: BindingStore) -> None:
     acts = [each["act"] for each in cli("audit")]
     assert acts == ["lock lift", "lock show", "lock set", "lock set"]
     assert all(A.digits not in str(each) for each in cli("audit"))
+    # What holds for a tenant alone is lifted by who names the tenant.
+    assert cli("lock", "lift", "--person", "-", typed=[A.digits]) == []
+    assert len(cli("lock", "list")) == 1
     over = run(["lock", "lift", made["id"]], cli.env)
     assert (over.code, "lifted already" in over.error) == (73, True)
     assert A.digits not in run(["lock", "list", "--all"], cli.env).out

@@ -14,8 +14,8 @@ BEGIN
         UPDATE agi_router.lock l SET over_at = l.ends_at FROM over o WHERE l.id = o.id RETURNING l.id
     )
     SELECT array_agg(e.id ORDER BY e.id) INTO _ended FROM ended e;
-    DELETE FROM agi_router.lock_mark WHERE lock_id = ANY (_ended);
     PERFORM agi_router.tell_lock(l, 'lock.lifted') FROM unnest(_ended) l;
+    DELETE FROM agi_router.lock_mark WHERE lock_id = ANY (_ended);
     RETURN coalesce(cardinality(_ended), 0);
 END
 $$;

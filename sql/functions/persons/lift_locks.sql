@@ -11,8 +11,8 @@ BEGIN
         RETURNING id
     )
     SELECT array_agg(l.id ORDER BY l.id) INTO _lifted FROM lifted l;
-    DELETE FROM agi_router.lock_mark WHERE lock_id = ANY (_lifted);
     PERFORM agi_router.tell_lock(l, 'lock.lifted') FROM unnest(_lifted) l;
+    DELETE FROM agi_router.lock_mark WHERE lock_id = ANY (_lifted);
     RETURN QUERY SELECT l FROM unnest(_lifted) l;
 END
 $$;

@@ -8,9 +8,9 @@ DECLARE
     _now timestamptz := clock_timestamp();
 BEGIN
     PERFORM agi_router.assert_current_keys(_block, _tag_key, _seal_key);
-    -- Whoever is just binding it is done before: see agi_router.await_locks.
-    PERFORM pg_advisory_xact_lock(7002029, place)
-       FROM (SELECT DISTINCT (k & 63)::integer AS place FROM unnest(_keys) k ORDER BY 1) p;
+    -- Whoever is just binding it is done before: see agi_router.await_locks. They bind by the current tag, which is
+    -- the first; two places would be waited for in a circle with a batch, which takes its own one after the other.
+    PERFORM pg_advisory_xact_lock(7002029, (_keys[1] & 63)::integer);
     INSERT INTO agi_router.lock (id, subject, key, sealed, tenant_id, reason, rule, note, setter_id,
                                  set_by, set_at, starts_at, ends_at)
     VALUES (_id, _subject, _keys[1], _sealed[1], _tenant_id, _reason, _rule, _note, _setter_id, _set_by, _now,

@@ -3,18 +3,29 @@ LANGUAGE plpgsql AS $$
 -- A person is known by its tags alone here: once in 2^64 a tenant is told of a stranger of the same tag.
 DECLARE
     _lock agi_router.lock;
+    _tags bigint[];
     _told record;
 BEGIN
     IF NOT EXISTS (SELECT 1 FROM agi_router.tenant t WHERE _type = ANY (t.told)) THEN
         RETURN;
     END IF;
     SELECT * INTO _lock FROM agi_router.lock l WHERE l.id = _lock_id;
+    -- Under every key: routes of before a rotation have the tags of then.
+    IF _lock.subject = 'person' THEN
+        _tags := _lock.key || ARRAY(SELECT m.key FROM agi_router.lock_mark m WHERE m.lock_id = _lock_id);
+    END IF;
     FOR _told IN
         WITH bound AS (
             SELECT b.tenant_id, b.block, b.id, b.order_id
               FROM agi_router.route r
               JOIN agi_router.binding b ON b.block = r.block AND b.id = r.binding_id
-             WHERE r.caller_tag = _lock.key AND _lock.subject = 'person' AND b.ended_at IS NULL
+             WHERE r.caller_tag = ANY (_tags) AND b.ended_at IS NULL
+            UNION
+            -- A callee has no row of its own only where caller is not null.
+            SELECT b.tenant_id, b.block, b.id, b.order_id
+              FROM agi_router.route r
+              JOIN agi_router.binding b ON b.block = r.block AND b.id = r.binding_id
+             WHERE r.callee_tags[1] = ANY (_tags) AND r.caller IS NOT NULL AND b.ended_at IS NULL
             UNION
             SELECT b.tenant_id, b.block, b.id, b.order_id
               FROM agi_router.route r
