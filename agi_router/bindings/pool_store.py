@@ -143,18 +143,28 @@ class PoolStore:
                 raise PoolChanged
         return self.find(tenant, name)
 
-    def remove(self, tenant: str, name: str) -> Pool:
+    def remove(self, tenant: str, name: str, *, seen: Pool | None = None) -> Pool:
         """
         Forget a pool. Bindings that were made in it stay as they are.
+
+        Args:
+            tenant: Whose it is.
+            name: It.
+            seen: What it is to be still; see :meth:`change`.
 
         Returns:
             What it was.
 
         Raises:
+            PoolChanged: It is another one by now than *seen*.
             PoolNotFound: The tenant has none of this name.
         """
         found = self.find(tenant, name)
-        self._queries.row("remove_pool", {"id": found.id})
+        if seen not in {None, found}:
+            raise PoolChanged
+        asked = {"id": found.id, "version": None if seen is None else found.version}
+        if self._queries.row("remove_pool", asked) is None and seen is not None:
+            raise PoolChanged
         return found
 
     def capacity(self, pool: Pool) -> list[dict[str, Any]]:

@@ -11,7 +11,8 @@ from agi_router.bindings.group_store import PartyGroupKeeping
 from agi_router.bindings.model import Binding, BindingId
 from agi_router.bindings.names import NONE_OF_ORDER, name_values, read_names
 from agi_router.bindings.replace import PartyReplacing
-from agi_router.errors import BindingEnded, BindingNotFound
+from agi_router.bindings.words import BindingState
+from agi_router.errors import BindingChanged, BindingEnded, BindingNotFound
 
 __all__ = ["BindingStore"]
 
@@ -21,16 +22,24 @@ class BindingStore(BindingMaking, TermsChanging, PartyReplacing, PartyGroupKeepi
     All that is done with bindings; for what it is made of see its bases.
     """
 
-    def unbind(self, name: BindingId) -> Binding:
+    def unbind(self, name: BindingId, *, version: int | None = None) -> Binding:
         """
         End a binding now; calls that are up go on.
 
+        Args:
+            name: It.
+            version: The one that it is to have still.
+
         Raises:
+            BindingChanged: It has another version by now.
             BindingNotFound: There is none.
             BindingEnded: It is over already.
         """
-        if self._queries.row("unbind", name_values(name)) is None:
-            raise self._over(self.find(name))
+        if self._queries.row("unbind", {**name_values(name), "version": version}) is None:
+            found = self.find(name)
+            if found.state is BindingState.ACTIVE and found.version != version:
+                raise BindingChanged
+            raise self._over(found)
         return self.find(name)
 
     def end_order(self, order_id: str) -> list[Binding]:

@@ -265,15 +265,23 @@ class EventStore:
         """
         return self._set_state(webhook_id, WebhookState.ACTIVE)
 
-    def remove(self, webhook_id: int) -> None:
+    def remove(self, webhook_id: int, *, version: int | None = None) -> None:
         """
         Remove a webhook, with what it is owed.
 
+        Args:
+            webhook_id: It.
+            version: That it is to have still; :obj:`None`: any.
+
         Raises:
+            WebhookChanged: It has another version by now.
             WebhookNotFound: There is none.
         """
         with self._queries.transaction():
-            self._changed("remove_webhook", webhook_id)
+            row = self._queries.row("remove_webhook", {"id": webhook_id, "version": version})
+            if row is None:
+                self.find(webhook_id)
+                raise WebhookChanged
             self._queries.execute("forget_deliveries", {"id": webhook_id})
 
     def rotate_secret(self, webhook_id: int, *, overlap: timedelta) -> str:

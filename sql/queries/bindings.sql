@@ -289,8 +289,8 @@ SELECT caller_tag
  WHERE block = %(block)s AND x_number = %(x_number)s AND caller_tag = ANY (%(caller_tag)s);
 
 -- unbind --
--- End a binding that is alive; no row if it is over or was never made.
-SELECT * FROM agi_router.unbind(%(block)s, %(id)s, %(scope)s);
+-- End a binding that is alive; no row if it is over, has another version or was never made.
+SELECT * FROM agi_router.unbind(%(block)s, %(id)s, %(version)s::integer, %(scope)s);
 
 -- end_order --
 -- End all bindings of an order that are alive; locked in one order, as by a settlement.
@@ -500,8 +500,11 @@ UPDATE agi_router.pool
 RETURNING id;
 
 -- remove_pool --
--- Forget a pool; no row if there is none.
-DELETE FROM agi_router.pool WHERE id = %(id)s AND agi_router.in_scope(tenant_id, %(scope)s) RETURNING id;
+-- Forget a pool; no row if there is none, or it has another version.
+DELETE FROM agi_router.pool
+ WHERE id = %(id)s AND agi_router.in_scope(tenant_id, %(scope)s)
+   AND (%(version)s::integer IS NULL OR version = %(version)s)
+RETURNING id;
 
 -- count_kept_blocks --
 -- How many of some blocks are ours, and not kept for another than one tenant.

@@ -62,10 +62,11 @@ UPDATE agi_router.webhook
 RETURNING id;
 
 -- remove_webhook --
--- Remove a webhook; its secrets are forgotten.
+-- Remove a webhook; its secrets are forgotten. No row if there is none, or it has another version.
 UPDATE agi_router.webhook
    SET state = 'removed', secret = NULL, old_secret = NULL, old_until = NULL
  WHERE id = %(id)s AND state <> 'removed' AND agi_router.in_scope(tenant_id, %(scope)s)
+   AND (%(version)s::integer IS NULL OR version = %(version)s)
 RETURNING id;
 
 -- forget_deliveries --

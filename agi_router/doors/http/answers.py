@@ -110,19 +110,20 @@ def etag_of_body(version: int, body: bytes) -> str:
     return f'"{version}.{sha256(body).hexdigest()[:_DIGEST]}"'
 
 
-def matched(about: str) -> dict[str, Any]:
+def matched(about: str, *, needed: bool = True) -> dict[str, Any]:
     """
     The header ``If-Match`` of an operation, for the document.
 
     Args:
         about: What has the ETag.
+        needed: Whether it has to be there.
     """
     return {
         "parameters": [
             {
                 "name": "If-Match",
                 "in": "header",
-                "required": True,
+                "required": needed,
                 "description": f"The ETag of the {about} as it was read.",
                 "schema": {"type": "string"},
                 "example": '"1.9f0c2a7be4d54c19"',
@@ -131,20 +132,25 @@ def matched(about: str) -> dict[str, Any]:
     }
 
 
-def read_version(request: Request, changed: type[AgiRouterError]) -> int | None:
+def read_version(
+    request: Request, changed: type[AgiRouterError], *, needed: bool = True
+) -> int | None:
     """
     The version that a thing is to have still, by ``If-Match``; :obj:`None`: any.
 
     Args:
         request: What came.
         changed: What is raised where it is none that such a thing ever had.
+        needed: Whether it has to be said.
 
     Raises:
-        Problem: It is not said.
+        Problem: It has to be, and is not.
     """
     asked = request.headers.get("if-match")
     if asked is None:
-        raise Problem.of_door("precondition_missing")
+        if needed:
+            raise Problem.of_door("precondition_missing")
+        return None
     if asked.strip() == "*":
         return None
     version = read_etag(asked)

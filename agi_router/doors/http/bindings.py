@@ -219,14 +219,16 @@ def get_binding(name: str, request: Request, desk: _Reads, numbers: _Full = None
 
 @router.delete(
     "/bindings/{name}",
-    responses=answers(BindingOut, 404, 409, told="Ended"),
+    responses=answers(BindingOut, 404, 409, 412, told="Ended"),
+    openapi_extra=matched("binding", needed=False),
     response_model=None,
 )
-def end_binding(name: str, desk: _Writes) -> Response:
+def end_binding(name: str, request: Request, desk: _Writes) -> Response:
     """
     End a binding now. A call that is up goes on; the next one is refused.
     """
-    return binding_answer(desk.store.unbind(_find(name, desk).id))
+    version = read_version(request, BindingChanged, needed=False)
+    return binding_answer(desk.store.unbind(_find(name, desk).id, version=version))
 
 
 @router.patch(
@@ -277,31 +279,38 @@ def _move(name: str, group: str, version: int | None, desk: Desk) -> Response:
 
 @router.post(
     "/bindings/{name}/members",
-    responses=answers(BindingOut, 404, 409, 413, 415, told="They are members"),
+    responses=answers(BindingOut, 404, 409, 412, 413, 415, told="They are members"),
+    openapi_extra=matched("binding", needed=False),
     response_model=None,
 )
-def add_members(name: str, body: MembersIn, desk: _Writes) -> Response:
+def add_members(name: str, body: MembersIn, request: Request, desk: _Writes) -> Response:
     """
     Let members into a group: all of them, or none if one cannot be.
     """
+    version = read_version(request, BindingChanged, needed=False)
     members = read_members(body.g, fixed_lines=desk.options.fixed_lines)
-    return binding_answer(desk.store.add_members(_find(name, desk).id, members))
+    found = _find(name, desk)
+    return binding_answer(desk.store.add_members(found.id, members, version=version))
 
 
 @router.post(
     "/bindings/{name}/members/remove",
-    responses=answers(BindingOut, 404, 409, 413, 415, told="They are none any more"),
+    responses=answers(BindingOut, 404, 409, 412, 413, 415, told="They are none any more"),
+    openapi_extra=matched("binding", needed=False),
     response_model=None,
 )
-def remove_members(name: str, body: MembersIn, desk: _Writes) -> Response:
+def remove_members(name: str, body: MembersIn, request: Request, desk: _Writes) -> Response:
     """
     Take members out of a group: all of them, or none if one cannot be.
     """
+    version = read_version(request, BindingChanged, needed=False)
     members = read_members(body.g, fixed_lines=desk.options.fixed_lines)
     found = _find(name, desk)
     with desk.queries.transaction():
         for member in members:
-            found = desk.store.remove_member(found.id, member)
+            found = desk.store.remove_member(found.id, member, version=version)
+            # Each makes another version of it, which nobody but this transaction sees.
+            version = None
     return binding_answer(found)
 
 

@@ -125,58 +125,70 @@ def change_group(
 
 @router.delete(
     "/groups/{name}",
-    responses=answers(GroupOut, 404, 409, told="Removed"),
+    responses=answers(GroupOut, 404, 409, 412, told="Removed"),
+    openapi_extra=matched("group", needed=False),
     response_model=None,
 )
-def remove_group(name: str, desk: _Writes, tenant: queries.Tenant = None) -> Response:
+def remove_group(
+    name: str, request: Request, desk: _Writes, tenant: queries.Tenant = None
+) -> Response:
     """
     Remove a party group by which no binding lives.
     """
+    version = read_version(request, GroupChanged, needed=False)
     found = _find(name, tenant, desk)
     return _done(
         desk,
         "DELETE /v1/groups/{name}",
-        lambda: desk.store.remove_group(found.tenant, found.name),
+        lambda: desk.store.remove_group(found.tenant, found.name, version=version),
     )
 
 
 @router.post(
     "/groups/{name}/members",
-    responses=answers(GroupOut, 404, 409, 413, 415, told="They are members"),
+    responses=answers(GroupOut, 404, 409, 412, 413, 415, told="They are members"),
+    openapi_extra=matched("group", needed=False),
     response_model=None,
 )
 def add_group_members(
-    name: str, body: MembersIn, desk: _Writes, tenant: queries.Tenant = None
+    name: str, body: MembersIn, request: Request, desk: _Writes, tenant: queries.Tenant = None
 ) -> Response:
     """
     Let members into a party group, in all bindings by it: all of them, or none if one cannot be.
     """
+    version = read_version(request, GroupChanged, needed=False)
     members = read_members(body.g, fixed_lines=desk.options.fixed_lines)
     found = _find(name, tenant, desk)
     return _done(
         desk,
         "POST /v1/groups/{name}/members",
-        lambda: desk.store.change_members(found.tenant, found.name, joining=members),
+        lambda: desk.store.change_members(
+            found.tenant, found.name, joining=members, version=version
+        ),
     )
 
 
 @router.post(
     "/groups/{name}/members/remove",
-    responses=answers(GroupOut, 404, 409, 413, 415, told="They are none any more"),
+    responses=answers(GroupOut, 404, 409, 412, 413, 415, told="They are none any more"),
+    openapi_extra=matched("group", needed=False),
     response_model=None,
 )
 def remove_group_members(
-    name: str, body: MembersIn, desk: _Writes, tenant: queries.Tenant = None
+    name: str, body: MembersIn, request: Request, desk: _Writes, tenant: queries.Tenant = None
 ) -> Response:
     """
     Take members out of a party group, in all bindings by it: all of them, or none.
     """
+    version = read_version(request, GroupChanged, needed=False)
     members = read_members(body.g, fixed_lines=desk.options.fixed_lines)
     found = _find(name, tenant, desk)
     return _done(
         desk,
         "POST /v1/groups/{name}/members/remove",
-        lambda: desk.store.change_members(found.tenant, found.name, leaving=members),
+        lambda: desk.store.change_members(
+            found.tenant, found.name, leaving=members, version=version
+        ),
     )
 
 

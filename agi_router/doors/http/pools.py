@@ -103,10 +103,7 @@ def change_pool(
     asked, said = read_version(request, PoolChanged), read_pool(body)
     with desk.queries.transaction():
         found = _find(name, tenant, desk)
-        # All of the ETag: a pool that was added anew has a version of this number again.
-        if asked is not None and request.headers["if-match"].strip() != _seen(found)[1]["ETag"]:
-            raise PoolChanged
-        seen_before = None if asked is None else found
+        seen_before = _as_read(found, request, asked)
         changed = desk.store.pools.change(found.tenant, found.name, seen=seen_before, **said)
         desk.audit("PATCH /v1/pools/{name}", f"pool {found.name} of tenant {found.tenant}")
     seen, headers = _seen(changed)
@@ -115,16 +112,21 @@ def change_pool(
 
 @router.delete(
     "/pools/{name}",
-    responses=answers(NumberPoolOut, 404, told="Removed"),
+    responses=answers(NumberPoolOut, 404, 412, told="Removed"),
+    openapi_extra=matched("pool", needed=False),
     response_model=None,
 )
-def remove_pool(name: str, desk: _Writes, tenant: queries.Tenant = None) -> Response:
+def remove_pool(
+    name: str, request: Request, desk: _Writes, tenant: queries.Tenant = None
+) -> Response:
     """
     Remove a pool. Bindings that were made in it stay as they are.
     """
+    asked = read_version(request, PoolChanged, needed=False)
     with desk.queries.transaction():
         found = _find(name, tenant, desk)
-        removed = desk.store.pools.remove(found.tenant, found.name)
+        seen_before = _as_read(found, request, asked)
+        removed = desk.store.pools.remove(found.tenant, found.name, seen=seen_before)
         desk.audit("DELETE /v1/pools/{name}", f"pool {found.name} of tenant {found.tenant}")
     return answer(describe_pool(removed))
 
@@ -142,6 +144,21 @@ def _find(name: str, tenant: str | None, desk: Desk) -> Pool:
     except (ValueError, PoolNotFound):
         # What was asked for could be anything, a number too.
         raise PoolNotFound from None
+
+
+def _as_read(found: Pool, request: Request, asked: int | None) -> Pool | None:
+    """
+    What a pool is to be still; :obj:`None`: whatever it is.
+
+    Raises:
+        PoolChanged: It is not what was read: by all of the ETag, as a pool that was added anew
+            has a version of the same number again.
+    """
+    if asked is None:
+        return None
+    if request.headers["if-match"].strip() != _seen(found)[1]["ETag"]:
+        raise PoolChanged
+    return found
 
 
 def _seen(pool: Pool) -> tuple[dict[str, Any], dict[str, str]]:

@@ -143,16 +143,18 @@ def change_webhook(
 
 @router.delete(
     "/webhooks/{webhook_id}",
-    responses=answers(WebhookOut, 404, told="Removed"),
+    responses=answers(WebhookOut, 404, 412, told="Removed"),
+    openapi_extra=matched("webhook", needed=False),
     response_model=None,
 )
-def remove_webhook(webhook_id: str, desk: _Writes) -> Response:
+def remove_webhook(webhook_id: str, request: Request, desk: _Writes) -> Response:
     """
     Remove a webhook with what it is owed; its answer is the last that is known of it.
     """
+    version = read_version(request, WebhookChanged, needed=False)
     found, debts = _look_at(webhook_id, desk)
     seen, _ = _seen(found, debts)
-    events_of(desk).remove(found.id)
+    events_of(desk).remove(found.id, version=version)
     return answer(seen)
 
 
