@@ -101,9 +101,9 @@ class Parcel:
     @property
     def owed(self) -> timedelta:
         """
-        For how long the first of it had been owed.
+        For how long the last of it had been owed: none is given up because another is old.
         """
-        return max(each.owed for each in self.deliveries)
+        return min(each.owed for each in self.deliveries)
 
     @property
     def name(self) -> str:

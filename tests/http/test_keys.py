@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -26,9 +27,10 @@ from agi_router.tenants.api_key_store import ApiKeyStore
 from agi_router.tenants.api_keys import KeyForm, KeyScope, parse_bearer
 from harness.api import Client
 from harness.api_scopes import SCOPED
-from harness.database import one
+from harness.database import one, until
 
 A, B = "13800000101", "13800000102"
+PATIENCE = 30
 
 
 @contextmanager
@@ -300,6 +302,66 @@ def test_old_signatures(signer: Signer) -> None:
         )
         answer = signer.http.get("/v1/bindings", headers=headers)
         assert answer.json().get("code") == code
+
+
+def test_a_signature_that_is_one_too_many(
+    stores: StorePool, options: Options, signer: Signer
+) -> None:
+    """Refused by its rate, it is good for nobody any more, at no process of the door."""
+    body = f'{{"a":"{A}","b":"{B}"}}'.encode()
+
+    def signed(key: str) -> dict[str, str]:
+        return signer.headers(
+            "POST", "/v1/bindings", body, algorithm="ACS3-HMAC-SHA256", idempotency_key=key
+        )
+
+    with opened(stores, replace(options, rate=Rate(2, timedelta(days=1)))) as http:
+        for place, status in enumerate((201, 201, 429)):
+            headers = signed(f"many-{place}")
+            answer = http.post("/v1/bindings", content=body, headers=headers)
+            assert answer.status_code == status, answer.text
+    again = signer.http.post("/v1/bindings", content=body, headers=headers)
+    assert (again.status_code, again.json()["code"]) == (401, "signature_repeated")
+
+
+def test_a_signed_bind_that_waits_keeps_nobody_waiting(
+    signer: Signer, connection: Connection
+) -> None:
+    """Its key's row is not held, though it says up to when nonces were taken."""
+    body = f'{{"a":"{A}","b":"{B}"}}'.encode()
+
+    def bind(key: str, ahead: int) -> int:
+        headers = signer.headers(
+            "POST",
+            "/v1/bindings",
+            body,
+            algorithm="ACS3-HMAC-SHA256",
+            date=datetime.now(UTC) + timedelta(seconds=ahead),
+            idempotency_key=key,
+        )
+        answer = signer.http.post("/v1/bindings", content=body, headers=headers)
+        return int(answer.status_code)
+
+    assert [bind(f"before-{place}", 0) for place in range(2)] == [201, 201]
+    waits = (
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+        " AND wait_event_type = 'Lock'"
+    )
+    with ThreadPoolExecutor(1) as pool:
+        with connection.transaction():
+            connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+            connection.execute("SELECT block FROM agi_router.block FOR UPDATE")
+            waiting = pool.submit(bind, "waits", 60)
+            until(lambda: one(connection, waits) == 1, timeout=PATIENCE)
+            headers = signer.headers(
+                "GET",
+                "/v1/bindings",
+                b"",
+                algorithm="ACS3-HMAC-SHA256",
+                date=datetime.now(UTC) + timedelta(seconds=120),
+            )
+            assert signer.http.get("/v1/bindings", headers=headers).status_code == 200
+        assert waiting.result(PATIENCE) == 201
 
 
 def test_a_signing_key_is_no_bearer(signer: Signer, make_key: Callable[..., str]) -> None:

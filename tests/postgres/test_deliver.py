@@ -530,6 +530,31 @@ def test_what_fails_for_days(
         until(lambda: state_of(events, webhook) == ("active", 0, 0))
 
 
+def test_a_batch_is_held_when_its_last_is(
+    dsn: str,
+    keys: KeyRing,
+    connection: Connection,
+    store: BindingStore,
+    events: EventStore,
+    receiver: Receiver,
+) -> None:
+    """What is owed since today is not given up because something beside it is old."""
+    receiver.answer = lambda _: Reply(500)
+    webhook, _ = events.add(TENANT, receiver.url, [EventType.BINDING_CREATED], batch=9)
+    for place in range(2):
+        bind(store, new_party(), new_party(), x=BLOCK.number(place))
+    connection.execute(
+        "UPDATE agi_router.delivery SET owed_since = now() - interval '8 days'"
+        " WHERE event_id = (SELECT min(event_id) FROM agi_router.delivery)"
+    )
+    with delivering(dsn, keys):
+        until(lambda: len(events.attempts(webhook.id, limit=9)) >= 2)
+    assert state_of(events, webhook) == ("active", 2, 0)
+    connection.execute("UPDATE agi_router.delivery SET owed_since = now() - interval '8 days'")
+    with delivering(dsn, keys):
+        until(lambda: state_of(events, webhook)[1:] == (0, 2) or hurry(connection))
+
+
 def test_a_slow_receiver_delays_no_other(
     dsn: str,
     keys: KeyRing,

@@ -108,14 +108,15 @@ class AlibabaDoor:
 
             recalled = _recall(call, store, address, door)
             found = prove() if recalled is None else recalled[0]
+            claim = None if recalled is None else claim_of(*recalled, prove)
             request.state.key = found.key.id
-            request.state.headers = door.count(found.key)
+            request.state.headers = door.count(found, claim)
             desk = Desk(
                 store=store.within(found.scope),
                 found=found,
                 request_id=request.state.id,
                 options=door.options,
-                claim=None if recalled is None else claim_of(*recalled, prove),
+                claim=claim,
             )
             try:
                 action = find_action(call.action, call.version)

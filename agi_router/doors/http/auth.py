@@ -43,7 +43,6 @@ from agi_router.tenants.api_key_store import ApiKeyStore, FoundKey
 from agi_router.tenants.api_keys import (
     NO_DIGEST,
     Address,
-    ApiKey,
     KeyForm,
     KeyScope,
     KeyState,
@@ -81,6 +80,19 @@ _MINUTE: Final = timedelta(minutes=1)
 _ANY: Final = NumberPolicy()
 NOBODY: Final = hashlib.sha256(b"agi_router nobody").hexdigest().encode()
 """What a signature is checked with where there is no key: it takes as long, and nobody has it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """
+    What is to be looked at yet: the key of a request is one that stood a moment ago.
+    """
+
+    prove: Callable[[], FoundKey]
+    """Looks the key up as ever, and takes the nonce; raises :exc:`Problem`."""
+    nonce: bytes | None = None
+    """Digest of the nonce; :obj:`None`: the request is not signed."""
+    signed_at: str | None = None
 
 
 class Door:
@@ -122,9 +134,14 @@ class Door:
         with self._lock:
             self._wrong.note(_place(address), now=time.monotonic_ns())
 
-    def count(self, key: ApiKey) -> Mapping[str, str]:
+    def count(self, found: FoundKey, claim: Claim | None) -> Mapping[str, str]:
         """
         Count a request of a key.
+
+        Args:
+            found: The key.
+            claim: What is to be looked at yet; it is, where the request is one too many: one that
+                was signed and is refused is good for nobody any more.
 
         Returns:
             Headers that say how many are left; none where there is no limit.
@@ -132,7 +149,7 @@ class Door:
         Raises:
             Problem: It has asked too often.
         """
-        rate = self.options.rate
+        key, rate = found.key, self.options.rate
         if not rate.count:
             return {}
         with self._lock:
@@ -146,21 +163,10 @@ class Door:
             "RateLimit": f'"key";r={left};t={seconds}',
         }
         if reached:
+            if claim is not None:
+                claim.prove()
             raise Problem.of_door("rate_exceeded", headers={**headers, "Retry-After": "1"})
         return headers
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
-    """
-    What is to be looked at yet: the key of a request is one that stood a moment ago.
-    """
-
-    prove: Callable[[], FoundKey]
-    """Looks the key up as ever, and takes the nonce; raises :exc:`Problem`."""
-    nonce: bytes | None = None
-    """Digest of the nonce; :obj:`None`: the request is not signed."""
-    signed_at: str | None = None
 
 
 class Desk:
@@ -407,9 +413,8 @@ def admit(
     else:
         found, stamp = recalled
         claim = claim_of(found, stamp, prove)
-    key = found.key
-    request.state.key = key.id
-    request.state.headers = door.count(key)
+    request.state.key = found.key.id
+    request.state.headers = door.count(found, claim)
     desk = Desk(
         store=store.within(found.scope),
         found=found,

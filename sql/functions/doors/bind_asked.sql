@@ -14,7 +14,9 @@ DECLARE
 BEGIN
     PERFORM k.id
        FROM agi_router.api_key k
-      WHERE k.id = _api_key AND k.state = 'active' AND k.expires_at > clock_timestamp() AND _api_scope = ANY (k.scopes);
+      WHERE k.id = _api_key AND k.state = 'active' AND k.expires_at > clock_timestamp() AND _api_scope = ANY (k.scopes)
+            -- Else take_nonce writes to the key's row, and all that it signs would wait until this has bound.
+        AND (_nonce IS NULL OR k.signed_until >= _signed_at);
     IF NOT FOUND THEN
         RETURN;
     END IF;
