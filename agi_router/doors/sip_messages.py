@@ -19,32 +19,30 @@ Source:
 
 import asyncio
 import contextlib
-import hashlib
 import logging
 import secrets
 import socket
 import struct
 import time
-from collections.abc import Collection, Coroutine
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Final
 
 from agi_router.bindings.reasons import Reason
 from agi_router.calls.decision import Refusal
 from agi_router.calls.identity import Signalled, read_caller
 from agi_router.calls.ports import Admissions
-from agi_router.calls.refusal_limit import OFF, Rate, RefusalLimit
-from agi_router.errors import AgiRouterError
+from agi_router.calls.refusal_limit import OFF, Rate
+from agi_router.doors.outbox import Counts, Outbox, Outcome, Tasks, TextLimits
 from agi_router.messages.decision import screen_text
 from agi_router.messages.model import (
     MessageState,
     Outgoing,
-    Text,
     is_certain,
     is_temporary,
     pause_after,
 )
-from agi_router.messages.store import Ended, MessageStore, Repeated, Unasked
+from agi_router.messages.store import MessageStore, Repeated, Unasked
 from agi_router.messages.taking import Accepted, take_text
 from agi_router.sip import (
     LARGEST_BODY,
@@ -63,7 +61,7 @@ from agi_router.sip import (
     parse,
 )
 
-__all__ = ["Address", "Counts", "Options", "SipMessageDoor", "status_of"]
+__all__ = ["Address", "Options", "SipMessageDoor", "status_of"]
 
 log = logging.getLogger(__name__)
 
@@ -71,8 +69,6 @@ _METHOD: Final = "MESSAGE"
 # Seconds after which a sender repeats at the latest: what is older waits for its repeat.
 _TOO_OLD: Final = 4.0
 _ADMISSION: Final = 0.45
-_LOOK: Final = 1.0
-_WRITE: Final = 10.0
 # Seconds for which a sender repeats a request.
 _REPEATED_FOR: Final = 64 * T1
 _LARGEST: Final = LARGEST_BODY
@@ -120,29 +116,6 @@ class Options:
     """How many may be on their way at once."""
 
 
-@dataclass(slots=True)
-class Counts:
-    """
-    What a door has done so far.
-    """
-
-    accepted: int = 0
-    repeats: int = 0
-    """Requests that were accepted before."""
-    unanswered: int = 0
-    """Requests of which nobody knows whether they were stored."""
-    refused: dict[Reason, int] = field(default_factory=lambda: dict.fromkeys(Reason, 0))
-    ended: dict[MessageState, int] = field(
-        default_factory=lambda: dict.fromkeys(
-            (MessageState.SENT, MessageState.FAILED, MessageState.EXPIRED), 0
-        )
-    )
-    put_off: int = 0
-    """Tries that were not the last."""
-    maybe_twice: int = 0
-    """Tries after one of which nobody knows how it ended."""
-
-
 def status_of(reason: Reason, *, strict: bool) -> tuple[int, str]:
     """
     How a refused text is answered.
@@ -175,13 +148,13 @@ class SipMessageDoor:
         # Until when a copy of a request may have been stored without an answer: of each, of all.
         self._unsure: dict[Key, float] = {}
         self._all_unsure = 0.0
-        self._senders = RefusalLimit(options.sender_limit)
-        self._numbers = RefusalLimit(options.number_limit)
-        self._salt = secrets.token_bytes(16)
+        self._limits = TextLimits(options.sender_limit, options.number_limit)
         self._sent: dict[str, tuple[ClientTransaction, asyncio.Event]] = {}
         self._waiting = 0
-        self._due = asyncio.Event()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
+        self._outbox = Outbox(
+            store, self._send, counts=self.counts, tasks=self._tasks, window=options.window
+        )
         self._socket: socket.socket | None = None
         self.opened = asyncio.Event()
         """Set once it is served."""
@@ -227,7 +200,7 @@ class SipMessageDoor:
             loop = asyncio.get_running_loop()
             loop.add_reader(opened, self._read)
             self.opened.set()
-            sending = asyncio.create_task(self._send_due())
+            sending = asyncio.create_task(self._outbox.run())
             stopping = asyncio.create_task(stop.wait())
             try:
                 # It ends by itself only by a fault of ours. Who cannot send must not accept.
@@ -236,10 +209,10 @@ class SipMessageDoor:
                 stopping.cancel()
                 sending.cancel()
                 await asyncio.gather(sending, return_exceptions=True)
-                await asyncio.gather(*self._tasks)
+                await self._tasks.ended()
                 loop.remove_reader(opened)
                 # What came meanwhile has its answer, too.
-                await asyncio.gather(*self._tasks)
+                await self._tasks.ended()
             if not sending.cancelled():
                 await sending
 
@@ -289,16 +262,11 @@ class SipMessageDoor:
             self._answer(request, key, back, (400, "Bad Request"))
         elif self._waiting < self._options.waiting:
             self._waiting += 1
-            self._start(self._admit(request, key, back))
+            self._tasks.start(self._admit(request, key, back))
         elif self._may_be_stored(key):
             self._leave(key)
         else:
             self._answer(request, key, back, (503, "Service Unavailable"), again=True)
-
-    def _start(self, work: Coroutine[object, object, None]) -> None:
-        task = asyncio.get_running_loop().create_task(_guarded(work))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     def _leave(self, key: Key) -> None:
         """
@@ -321,7 +289,7 @@ class SipMessageDoor:
             self._leave(key)
             return
         if status[0] == 202:  # noqa: PLR2004
-            self._due.set()
+            self._outbox.wake()
         self._answer(request, key, back, status, again=status[0] == 503)  # noqa: PLR2004
 
     def _note_unsure(self, key: Key) -> None:
@@ -359,7 +327,7 @@ class SipMessageDoor:
         )
         if isinstance(screened, Refusal):
             return self._refuse(screened.reason)
-        if too_many := self._count(screened):
+        if too_many := self._limits.count(screened):
             return None if self._may_be_stored(key) else self._refuse(too_many)
         stored = await take_text(
             screened,
@@ -378,22 +346,6 @@ class SipMessageDoor:
             case Accepted():
                 self.counts.accepted += 1
         return (202, "Accepted")
-
-    def _count(self, text: Text) -> Reason | None:
-        """
-        Count a text of its sender and to its number; why it is one too many, if it is.
-        """
-        now = time.monotonic_ns()
-        sender = hashlib.blake2b(text.sender.digits.encode(), digest_size=8, key=self._salt)
-        for limit, key, reason in (
-            (self._senders, sender.digest(), Reason.RATE_CALLER),
-            (self._numbers, text.x_number.value, Reason.RATE_X),
-        ):
-            # What is refused so fills nothing: who writes on and on is not shut out for ever.
-            if limit.reached(key, now=now):
-                return reason
-            limit.note(key, now=now)
-        return None
 
     def _refuse(self, reason: Reason) -> tuple[int, str]:
         # Anybody could write and count: where nobody is to learn anything, nor by the metrics.
@@ -436,43 +388,11 @@ class SipMessageDoor:
         with contextlib.suppress(OSError):
             self._socket.sendto(data, address)
 
-    async def _send_due(self) -> None:
-        """
-        Take what is due and send it, as many at once as the window has room for.
-        """
-        while True:
-            room = self._options.window - len(self._sent)
-            taken: list[Outgoing | Ended] = []
-            self._due.clear()
-            if room > 0:
-                with contextlib.suppress(AgiRouterError):
-                    taken = await self._store.take(room, timeout=_WRITE)
-            for message in taken:
-                if isinstance(message, Ended):
-                    self._start(self._finish(message, message.state, message.reason, None))
-                else:
-                    self._begin(message)
-            if len(taken) < room or room <= 0:
-                # No wait_for: a result that comes at the moment of the end would hide that end.
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_LOOK):
-                        await self._due.wait()
-
-    def _begin(self, message: Outgoing) -> None:
-        self.counts.maybe_twice += message.maybe_twice
+    async def _send(self, message: Outgoing) -> Outcome:
         branch = f"z9hG4bK{secrets.token_hex(12)}"
         transaction = ClientTransaction(time.monotonic(), reliable=False)
         changed = asyncio.Event()
         self._sent[branch] = (transaction, changed)
-        self._start(self._send(message, branch, transaction, changed))
-
-    async def _send(
-        self,
-        message: Outgoing,
-        branch: str,
-        transaction: ClientTransaction,
-        changed: asyncio.Event,
-    ) -> None:
         try:
             data = build(self._request(message, branch))
             self._write(data, self._options.next_hop)
@@ -485,40 +405,14 @@ class SipMessageDoor:
                     self._write(data, self._options.next_hop)
         finally:
             del self._sent[branch]
-            self._due.set()
         status = transaction.status
         if status is not None and status < 300:  # noqa: PLR2004
-            await self._finish(message, MessageState.SENT, None, status)
-        elif is_temporary(status):
-            self.counts.put_off += 1
-            # Where that cannot be written the lease ends, and it is taken again.
-            with contextlib.suppress(AgiRouterError):
-                await self._store.put_off(
-                    message,
-                    pause_after(message.attempts),
-                    known=is_certain(status),
-                    timeout=_WRITE,
-                )
-        else:
-            await self._finish(message, MessageState.FAILED, "refused", status)
-
-    async def _finish(
-        self,
-        message: Outgoing | Ended,
-        state: MessageState,
-        reason: str | None,
-        status: int | None,
-    ) -> None:
-        try:
-            ended = await self._store.finish(
-                message, state, reason=reason, status=status, timeout=_WRITE
+            return Outcome(state=MessageState.SENT, status=status)
+        if is_temporary(status):
+            return Outcome(
+                status=status, pause=pause_after(message.attempts), known=is_certain(status)
             )
-        except AgiRouterError as error:
-            log.warning("message.end_unwritten", extra={"error": type(error).__name__})
-            return
-        if ended:
-            self.counts.ended[state] += 1
-            log.info("message.ended", extra={"text": message.id, "state": state.value})
+        return Outcome(state=MessageState.FAILED, reason="refused", status=status)
 
     def _request(self, message: Outgoing, branch: str) -> Request:
         """
@@ -542,17 +436,6 @@ class SipMessageDoor:
             ],
             body=message.body.encode(),
         )
-
-
-async def _guarded(work: Coroutine[object, object, None]) -> None:
-    """
-    Do *work* to its end; a fault of ours ends nothing else.
-    """
-    try:
-        await work
-    except Exception as error:  # noqa: BLE001
-        # Its words may quote a text.
-        log.error("message.fault", extra={"error": type(error).__name__})  # noqa: TRY400
 
 
 def _age(extra: list[tuple[int, int, bytes]]) -> float:

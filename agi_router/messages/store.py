@@ -204,20 +204,38 @@ class MessageStore:
         self, connection: FastConnection, name: str, values: Callable[[], dict[str, Any]]
     ) -> dict[str, Any] | None:
         """
-        Write under the current keys; where others have become so a moment ago, under those.
+        Write what a request brought; no row where the same request was taken before.
         """
         try:
-            return await _one(connection, name, values())
+            rows = await self.write_sealed(connection, name, values)
         except psycopg.errors.UniqueViolation as error:
             if error.diag.constraint_name != _SEEN:
                 raise
             return None
+        return rows[0]
+
+    async def write_sealed(
+        self, connection: FastConnection, name: str, values: Callable[[], dict[str, Any]]
+    ) -> list[dict[str, Any]]:
+        """
+        Write under the current keys; where others have become so a moment ago, under those.
+
+        Args:
+            connection: A connection.
+            name: The statement.
+            values: Makes what it is given, by the keys as they are.
+
+        Returns:
+            Its rows.
+        """
+        try:
+            return await _all(connection, name, values())
         except psycopg.DatabaseError as error:
             if error.sqlstate != KEYS_OUTDATED:
                 raise
         rows = await (await connection.execute(query("list_keys"))).fetchall()
         self.keys = using_current(self.keys, rows)
-        return await _one(connection, name, values())
+        return await _all(connection, name, values())
 
     async def take(self, limit: int, *, timeout: float) -> list[Outgoing | Ended]:  # noqa: ASYNC109
         """
@@ -352,6 +370,12 @@ class MessageStore:
             return Owed(owed=0, oldest=0.0) if row is None else Owed(**row)
 
         return await self._pool.submit(work, timeout=timeout)  # type: ignore[no-any-return]
+
+
+async def _all(
+    connection: FastConnection, name: str, values: dict[str, Any]
+) -> list[dict[str, Any]]:
+    return await (await connection.execute(query(name), values)).fetchall()
 
 
 async def _one(

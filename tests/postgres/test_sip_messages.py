@@ -397,8 +397,8 @@ async def test_an_end_at_the_moment_when_a_text_is_due(
         door, stop = SipMessageDoor(store, admissions, options), asyncio.Event()
         task = asyncio.create_task(door.serve(stop))
         await door.opened.wait()
-        await until_async(lambda: door._due._waiters)  # noqa: B023
-        door._due.set()
+        await until_async(lambda: door._outbox._due._waiters)  # noqa: B023
+        door._outbox.wake()
         stop.set()
         await asyncio.wait({task}, timeout=SOON)
         assert task.done()

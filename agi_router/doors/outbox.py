@@ -1,0 +1,240 @@
+"""
+What doors for texts have alike: what is owed is taken, sent, and ended or put off.
+
+Rules for the editor:
+
+1. A text is taken only where it can be sent at once: what waits, waits in the database.
+2. A fault of ours in one text ends nothing else. Where its end cannot be written its lease ends,
+   and it is taken again.
+3. No log line holds a number or a text.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Final
+
+from agi_router.bindings.reasons import Reason
+from agi_router.calls.refusal_limit import Rate, RefusalLimit
+from agi_router.errors import AgiRouterError
+from agi_router.messages.model import MessageState, Outgoing, Text
+from agi_router.messages.store import Ended, MessageStore
+
+__all__ = ["Counts", "Outbox", "Outcome", "Tasks", "TextLimits"]
+
+log = logging.getLogger(__name__)
+
+_LOOK: Final = 1.0
+_WRITE: Final = 10.0
+
+
+@dataclass(slots=True)
+class Counts:
+    """
+    What a door has done so far.
+    """
+
+    accepted: int = 0
+    repeats: int = 0
+    """Requests that were accepted before."""
+    unanswered: int = 0
+    """Requests of which nobody knows whether they were stored."""
+    refused: dict[Reason, int] = field(default_factory=lambda: dict.fromkeys(Reason, 0))
+    ended: dict[MessageState, int] = field(
+        default_factory=lambda: dict.fromkeys(
+            (MessageState.SENT, MessageState.FAILED, MessageState.EXPIRED), 0
+        )
+    )
+    put_off: int = 0
+    """Tries that were not the last."""
+    maybe_twice: int = 0
+    """Tries after one of which nobody knows how it ended."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """
+    How a try ended.
+    """
+
+    state: MessageState | None = None
+    """What the text has become; :obj:`None` where it is tried again, or its end is written."""
+    reason: str | None = None
+    status: int | None = None
+    """The final status of the other side; :obj:`None`: there was none."""
+    pause: timedelta | None = None
+    """How long it waits where it is tried again."""
+    known: bool = True
+    """Whether it has certainly not arrived by this try."""
+
+
+class Tasks:
+    """
+    Work that goes on beside.
+    """
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self, work: Coroutine[object, object, None]) -> None:
+        """
+        Do *work* beside; a fault of ours in it ends nothing else.
+        """
+        task = asyncio.get_running_loop().create_task(_guarded(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def ended(self) -> None:
+        """
+        Wait until all that goes on now has ended.
+        """
+        await asyncio.gather(*self._tasks)
+
+
+class Outbox:
+    """
+    What a door owes.
+
+    Args:
+        store: Where it is kept.
+        send: Tries one text.
+        counts: What the door has done.
+        tasks: Where tries go on.
+        window: How many may be on their way at once.
+    """
+
+    def __init__(
+        self,
+        store: MessageStore,
+        send: Callable[[Outgoing], Awaitable[Outcome]],
+        *,
+        counts: Counts,
+        tasks: Tasks,
+        window: int,
+    ) -> None:
+        self._store = store
+        self._send = send
+        self._counts = counts
+        self._tasks = tasks
+        self._window = window
+        self._due = asyncio.Event()
+        self.under_way = 0
+        """How many texts are being sent."""
+
+    def wake(self) -> None:
+        """
+        Something may be due.
+        """
+        self._due.set()
+
+    async def run(self) -> None:
+        """
+        Take what is due and send it, as many at once as the window has room for.
+        """
+        while True:
+            room = self._window - self.under_way
+            taken: list[Outgoing | Ended] = []
+            self._due.clear()
+            if room > 0:
+                with contextlib.suppress(AgiRouterError):
+                    taken = await self._store.take(room, timeout=_WRITE)
+            for message in taken:
+                if isinstance(message, Ended):
+                    self._tasks.start(self._finish(message, message.state, message.reason, None))
+                else:
+                    self.under_way += 1
+                    self._counts.maybe_twice += message.maybe_twice
+                    self._tasks.start(self._try(message))
+            if len(taken) < room or room <= 0:
+                # No wait_for: a result that comes at the moment of the end would hide that end.
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_LOOK):
+                        await self._due.wait()
+
+    async def _try(self, message: Outgoing) -> None:
+        try:
+            outcome = await self._send(message)
+        finally:
+            self.under_way -= 1
+            self._due.set()
+        if outcome.state is not None:
+            await self._finish(message, outcome.state, outcome.reason, outcome.status)
+        elif outcome.pause is not None:
+            self._counts.put_off += 1
+            # Where that cannot be written the lease ends, and it is taken again.
+            with contextlib.suppress(AgiRouterError):
+                await self._store.put_off(
+                    message, outcome.pause, known=outcome.known, timeout=_WRITE
+                )
+
+    async def _finish(
+        self,
+        message: Outgoing | Ended,
+        state: MessageState,
+        reason: str | None,
+        status: int | None,
+    ) -> None:
+        try:
+            ended = await self._store.finish(
+                message, state, reason=reason, status=status, timeout=_WRITE
+            )
+        except AgiRouterError as error:
+            log.warning("message.end_unwritten", extra={"error": type(error).__name__})
+            return
+        if ended:
+            self.note_end(message.id, state)
+
+    def note_end(self, name: str, state: MessageState) -> None:
+        """
+        A text has ended so.
+        """
+        self._counts.ended[state] += 1
+        log.info("message.ended", extra={"text": name, "state": state.value})
+
+
+class TextLimits:
+    """
+    How many texts are looked at.
+
+    Args:
+        sender: Of one sender.
+        number: To one number.
+    """
+
+    def __init__(self, sender: Rate, number: Rate) -> None:
+        self._senders = RefusalLimit(sender)
+        self._numbers = RefusalLimit(number)
+        self._salt = secrets.token_bytes(16)
+
+    def count(self, text: Text) -> Reason | None:
+        """
+        Count a text of its sender and to its number; why it is one too many, if it is.
+        """
+        now = time.monotonic_ns()
+        sender = hashlib.blake2b(text.sender.digits.encode(), digest_size=8, key=self._salt)
+        for limit, key, reason in (
+            (self._senders, sender.digest(), Reason.RATE_CALLER),
+            (self._numbers, text.x_number.value, Reason.RATE_X),
+        ):
+            # What is refused so fills nothing: who writes on and on is not shut out for ever.
+            if limit.reached(key, now=now):
+                return reason
+            limit.note(key, now=now)
+        return None
+
+
+async def _guarded(work: Coroutine[object, object, None]) -> None:
+    """
+    Do *work* to its end; a fault of ours ends nothing else.
+    """
+    try:
+        await work
+    except Exception as error:  # noqa: BLE001
+        # Its words may quote a text.
+        log.error("message.fault", extra={"error": type(error).__name__})  # noqa: TRY400
