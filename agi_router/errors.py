@@ -68,6 +68,8 @@ What can go wrong, as one tree.
      │   ├─ FeedExists        feed_exists           the feed is already there
      │   ├─ FeedBusy          feed_busy             another command reads the feed
      │   └─ FeedInvalid       feed_invalid          a feed may not be like this
+     ├─ AuditFileInvalid      audit_file_invalid    a key or head of the audit cannot be used
+     ├─ AuditBroken           audit_broken          the audit is not as it was signed
      ├─ JournalError          journal_failed        the end journal cannot be used
      ├─ LeakTestError         leaktest_failed       the leak test lacks a program or an address
      └─ AsteriskError         asterisk_unavailable  Asterisk is away, or said no
@@ -94,6 +96,8 @@ __all__ = [
     "ApiKeyLimit",
     "ApiKeyNotFound",
     "AsteriskError",
+    "AuditBroken",
+    "AuditFileInvalid",
     "BindingChanged",
     "BindingConflict",
     "BindingEnded",
@@ -636,6 +640,22 @@ class FeedInvalid(StoreError):
     """
     A feed may not be like this, or its file cannot be read.
     """
+
+
+class AuditFileInvalid(AgiRouterError):
+    """
+    The file of the audit's heads, or of a key that signs or verifies them, is missing or unfit.
+    """
+
+    code = "audit_file_invalid"
+
+
+class AuditBroken(AgiRouterError):
+    """
+    The audit is not as it was when its last head was signed.
+    """
+
+    code = "audit_broken"
 
 
 class JournalError(AgiRouterError):

@@ -63,7 +63,7 @@ _COMMANDS = {
     "messages": ("messages", "messages"),
     "message": ("messages", "group"),
     "api-key": ("api_keys", "group"),
-    "audit": ("audit", "audit"),
+    "audit": ("audit", "group"),
     "webhook": ("webhooks", "group"),
     "feed": ("feeds", "group"),
     "events": ("events", "group"),

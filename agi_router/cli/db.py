@@ -48,14 +48,21 @@ def migrate_(*, as_json: bool) -> None:
 
 @group.command("grant")
 @click.argument("role")
-@click.option("--deliver", is_flag=True, help='What "agi-router deliver" needs, in its place.')
+@click.option(
+    "--for",
+    "purpose",
+    type=click.Choice([each.value for each in Purpose]),
+    default=Purpose.SERVE.value,
+    show_default=True,
+    help='To serve and bind; for "agi-router deliver"; to read the audit; for "audit sign".',
+)
 @json_option
-def grant_(role: str, *, deliver: bool, as_json: bool) -> None:
+def grant_(role: str, purpose: str, *, as_json: bool) -> None:
     r"""
-    Give ROLE what serving and binding need, and nothing else: it owns nothing and creates nothing.
+    Give ROLE what its purpose needs, and nothing else: it owns nothing and creates nothing.
 
     It is for the role that owns the schema, and safe to run again. The router and all commands but
-    "db migrate" and "db grant" may then connect as ROLE.
+    "db migrate", "db grant" and "audit sign" may then connect as a ROLE that serves.
 
     \b
     Example:
@@ -63,13 +70,13 @@ def grant_(role: str, *, deliver: bool, as_json: bool) -> None:
     """
     with open_database(read_settings()) as connection:
         check_schema(connection)
-        given = grant(connection, role, Purpose.DELIVER if deliver else Purpose.SERVE)
+        given = grant(connection, role, Purpose(purpose))
     if as_json:
         echo_json({"role": role, "granted": given})
     else:
         for each in given:
             echo(f"granted {each}")
-        echo(f"{role} has what it needs to {'deliver' if deliver else 'serve'}")
+        echo(f"{role} has what it needs to {purpose}")
 
 
 @group.command("status")

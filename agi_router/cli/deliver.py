@@ -40,7 +40,7 @@ def deliver() -> None:
     Send events to webhooks until SIGTERM; several may do so at once.
 
     It also marks bindings that the clock has ended, so that their end is told within seconds. Of
-    the database it needs what "db grant --deliver" gives.
+    the database it needs what "db grant --for deliver" gives.
     """
     # Whoever has not installed it has all other commands, and their help.
     with with_extra():

@@ -89,6 +89,8 @@ EXIT_CODES = {
     "feed_exists": 73,
     "feed_busy": 73,
     "feed_invalid": 65,
+    "audit_file_invalid": 78,
+    "audit_broken": 70,
     "journal_failed": 70,
     "leaktest_failed": 69,
     "asterisk_unavailable": 69,

@@ -1,5 +1,5 @@
 """
-Roles: one owns the schema and migrates, one serves and one delivers events; they own nothing.
+Roles: one owns the schema and migrates; the others own nothing, and each is for a purpose.
 
 What these need stands in ``list_rights`` of ``sql/queries/db.sql``, and nowhere else. It
 makes and drops days of calls by functions that run with the owner's rights.
@@ -15,14 +15,13 @@ __all__ = ["Purpose", "check_rights", "grant", "owns_schema", "renew_grants"]
 
 class Purpose(StrEnum):
     """
-    What a role is for: to serve calls and bind, or to deliver events.
+    What a role is for: to serve and bind, to deliver events, to read the audit, to sign it.
     """
 
     SERVE = "serve"
     DELIVER = "deliver"
-
-
-_OPTIONS = {Purpose.SERVE: "", Purpose.DELIVER: " --deliver"}
+    AUDIT = "audit"
+    SIGN = "sign"
 
 
 def grant(connection: Connection, role: str, purpose: Purpose = Purpose.SERVE) -> list[str]:
@@ -58,7 +57,7 @@ def grant(connection: Connection, role: str, purpose: Purpose = Purpose.SERVE) -
 
 def renew_grants(connection: Connection) -> list[str]:
     """
-    Give all roles that serve or deliver what this program needs besides what an older one did.
+    Give all roles that have a purpose what this program needs besides what an older one did.
 
     Returns:
         The roles.
@@ -82,9 +81,10 @@ def check_rights(connection: Connection, purpose: Purpose = Purpose.SERVE) -> No
     user = connection.info.user
     rows = Queries(connection).rows("list_rights", {"role": user, "purpose": purpose})
     if missing := [_told(row) for row in rows if not row["held"]]:
+        option = "" if purpose is Purpose.SERVE else f" --for {purpose}"
         raise StoreError(
             f"the role {user!r} lacks {', '.join(missing)}: let the owner of the schema run"
-            f" 'agi-router db grant {user}{_OPTIONS[purpose]}'"
+            f" 'agi-router db grant {user}{option}'"
         )
 
 

@@ -222,7 +222,7 @@ def up(places: Places, *, engine: str, router: bool) -> dict[str, Any]:
         if pbx.database_port:
             # One role for all: the example of README.md delivers too.
             run_cli(owner, "db", "grant", ROLE)
-            run_cli(owner, "db", "grant", ROLE, "--deliver")
+            run_cli(owner, "db", "grant", ROLE, "--for", "deliver")
         say("starting the router")
         form.start_router(pbx, env)
     if not pbx.complete:

@@ -1088,3 +1088,18 @@ COMMENT ON COLUMN agi_router.audit.subject IS 'What was asked for; never a real 
 COMMENT ON COLUMN agi_router.audit.reason IS 'Why, as the user said it';
 COMMENT ON COLUMN agi_router.audit.api_key IS 'API key of the request, whose process the user ids are of; null: a command';
 COMMENT ON COLUMN agi_router.audit.request_id IS 'Id of the request; null: a command';
+
+CREATE INDEX audit_at ON agi_router.audit (at);
+COMMENT ON INDEX agi_router.audit_at IS 'What was written down since a time';
+
+CREATE TABLE agi_router.audit_chain (
+    position      bigint      NOT NULL CONSTRAINT audit_chain_pkey PRIMARY KEY CONSTRAINT audit_chain_position CHECK (position > 0),
+    audit_id      bigint      NOT NULL CONSTRAINT audit_chain_audit_id UNIQUE CONSTRAINT audit_chain_audit REFERENCES agi_router.audit,
+    algorithm     text        NOT NULL,
+    digest        bytea       NOT NULL CONSTRAINT audit_chain_digest CHECK (octet_length(digest) = 32)
+);
+COMMENT ON TABLE agi_router.audit_chain IS 'The place of each row of the audit, and a digest of it and of all before it; heads that are signed and kept elsewhere hold the chain';
+COMMENT ON COLUMN agi_router.audit_chain.position IS 'Place, from 1 without a gap';
+COMMENT ON COLUMN agi_router.audit_chain.audit_id IS 'The row';
+COMMENT ON COLUMN agi_router.audit_chain.algorithm IS 'What made the digest: sha256 or sm3';
+COMMENT ON COLUMN agi_router.audit_chain.digest IS 'Of the digest at the place before, the place and the row';

@@ -101,8 +101,8 @@ WITH gone AS (
 UPDATE agi_router.function SET version = %(version)s WHERE name = ANY (%(functions)s::text[]);
 
 -- list_rights --
--- What a role needs that serves and binds, or that delivers events, and whether it has it: no more than is here,
--- and nothing to own. A right in parentheses is one to a column.
+-- What a role needs that serves and binds, delivers events, or reads or signs the audit, and whether it has it: no
+-- more than is here, and nothing to own. A right in parentheses is one to a column.
 SELECT n.kind, n.name, p.privilege,
        CASE n.kind
             WHEN 'schema' THEN has_schema_privilege(%(role)s::name, n.name, p.privilege)
@@ -149,6 +149,7 @@ SELECT n.kind, n.name, p.privilege,
        ('serve', 'table', 'agi_router.feed_fault', 'SELECT, INSERT, DELETE'),
        ('serve', 'table', 'agi_router.feed_match', 'SELECT, INSERT, UPDATE, DELETE'),
        ('serve', 'table', 'agi_router.audit', 'SELECT, INSERT'),
+       ('serve', 'table', 'agi_router.audit_chain', 'SELECT'),
        ('serve', 'table', 'agi_router.lock', 'SELECT, INSERT, UPDATE, DELETE'),
        ('serve', 'table', 'agi_router.lock_mark', 'SELECT, INSERT, UPDATE, DELETE'),
        ('serve', 'table', 'agi_router.node', 'SELECT, INSERT, UPDATE'),
@@ -173,7 +174,17 @@ SELECT n.kind, n.name, p.privilege,
         'SELECT, UPDATE (state), UPDATE (failures), UPDATE (failed_since), UPDATE (retry_at)'),
        ('deliver', 'table', 'agi_router.delivery', 'SELECT, UPDATE (next_at), UPDATE (tries), UPDATE (batch), DELETE'),
        ('deliver', 'table', 'agi_router.attempt', 'SELECT, INSERT, DELETE'),
-       ('deliver', 'function', 'agi_router.expire_bindings(integer)', 'EXECUTE')
+       ('deliver', 'function', 'agi_router.expire_bindings(integer)', 'EXECUTE'),
+       ('audit', 'schema', 'agi_router', 'USAGE'),
+       ('audit', 'table', 'agi_router.migration', 'SELECT'),
+       ('audit', 'table', 'agi_router.function', 'SELECT'),
+       ('audit', 'table', 'agi_router.audit', 'SELECT'),
+       ('audit', 'table', 'agi_router.audit_chain', 'SELECT'),
+       ('sign', 'schema', 'agi_router', 'USAGE'),
+       ('sign', 'table', 'agi_router.migration', 'SELECT'),
+       ('sign', 'table', 'agi_router.function', 'SELECT'),
+       ('sign', 'table', 'agi_router.audit', 'SELECT'),
+       ('sign', 'table', 'agi_router.audit_chain', 'SELECT, INSERT')
        ) n (purpose, kind, name, privileges)
  CROSS JOIN LATERAL regexp_split_to_table(n.privileges, ', ') p (privilege)
  WHERE n.purpose = %(purpose)s;
@@ -190,14 +201,19 @@ SELECT pg_has_role(r.oid, n.nspowner, 'USAGE') AS owns
  WHERE r.rolname = coalesce(%(role)s::name, current_user) AND n.nspname = 'agi_router';
 
 -- list_granted_roles --
--- The roles that were given these rights, and for what: they may write calls, or the tries of deliveries, as nobody
--- else but the owner may.
+-- The roles that were given these rights, and for what: they may write calls, the tries of deliveries, or the chain of
+-- the audit, as nobody else but the owner may; or may read that chain and do nothing of this.
 SELECT p.purpose, r.rolname AS role
-  FROM (VALUES ('serve', 'agi_router.call'), ('deliver', 'agi_router.attempt')) p (purpose, name)
+  FROM (VALUES ('serve', 'agi_router.call', 'INSERT'), ('deliver', 'agi_router.attempt', 'INSERT'),
+               ('sign', 'agi_router.audit_chain', 'INSERT'), ('audit', 'agi_router.audit_chain', 'SELECT')
+       ) p (purpose, name, privilege)
   JOIN pg_catalog.pg_class c ON c.oid = p.name::regclass
  CROSS JOIN LATERAL aclexplode(c.relacl) a
   JOIN pg_catalog.pg_roles r ON r.oid = a.grantee
- WHERE a.privilege_type = 'INSERT' AND a.grantee <> c.relowner
+ WHERE a.privilege_type = p.privilege AND a.grantee <> c.relowner
+   AND (p.purpose <> 'audit'
+        OR NOT has_table_privilege(a.grantee, 'agi_router.call', 'INSERT')
+           AND NOT has_table_privilege(a.grantee, 'agi_router.audit_chain', 'INSERT'))
  ORDER BY r.rolname;
 
 -- lock_migrations --

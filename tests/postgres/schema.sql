@@ -198,6 +198,25 @@ COMMENT ON COLUMN agi_router.audit.api_key IS 'API key of the request, whose pro
 
 COMMENT ON COLUMN agi_router.audit.request_id IS 'Id of the request; null: a command';
 
+CREATE TABLE agi_router.audit_chain (
+    "position" bigint NOT NULL,
+    audit_id bigint NOT NULL,
+    algorithm text NOT NULL,
+    digest bytea NOT NULL,
+    CONSTRAINT audit_chain_digest CHECK ((octet_length(digest) = 32)),
+    CONSTRAINT audit_chain_position CHECK (("position" > 0))
+);
+
+COMMENT ON TABLE agi_router.audit_chain IS 'The place of each row of the audit, and a digest of it and of all before it; heads that are signed and kept elsewhere hold the chain';
+
+COMMENT ON COLUMN agi_router.audit_chain."position" IS 'Place, from 1 without a gap';
+
+COMMENT ON COLUMN agi_router.audit_chain.audit_id IS 'The row';
+
+COMMENT ON COLUMN agi_router.audit_chain.algorithm IS 'What made the digest: sha256 or sm3';
+
+COMMENT ON COLUMN agi_router.audit_chain.digest IS 'Of the digest at the place before, the place and the row';
+
 ALTER TABLE agi_router.audit ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME agi_router.audit_id_seq
     START WITH 1
@@ -1531,6 +1550,12 @@ ALTER TABLE ONLY agi_router.answer
 ALTER TABLE ONLY agi_router.api_key
     ADD CONSTRAINT api_key_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY agi_router.audit_chain
+    ADD CONSTRAINT audit_chain_audit_id UNIQUE (audit_id);
+
+ALTER TABLE ONLY agi_router.audit_chain
+    ADD CONSTRAINT audit_chain_pkey PRIMARY KEY ("position");
+
 ALTER TABLE ONLY agi_router.audit
     ADD CONSTRAINT audit_pkey PRIMARY KEY (id);
 
@@ -1657,6 +1682,10 @@ COMMENT ON INDEX agi_router.api_key_active IS 'Two active keys for each tenant a
 CREATE INDEX attempt_at ON agi_router.attempt USING btree (at);
 
 CREATE INDEX attempt_webhook ON agi_router.attempt USING btree (webhook_id, at);
+
+CREATE INDEX audit_at ON agi_router.audit USING btree (at);
+
+COMMENT ON INDEX agi_router.audit_at IS 'What was written down since a time';
 
 CREATE INDEX binding_alive ON agi_router.binding USING btree (block, id) INCLUDE (expires_at) WHERE (ended_at IS NULL);
 
@@ -1808,6 +1837,9 @@ CREATE TRIGGER tell_binding_end AFTER UPDATE OF ended_at ON agi_router.binding F
 
 ALTER TABLE ONLY agi_router.api_key
     ADD CONSTRAINT api_key_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES agi_router.tenant(id);
+
+ALTER TABLE ONLY agi_router.audit_chain
+    ADD CONSTRAINT audit_chain_audit FOREIGN KEY (audit_id) REFERENCES agi_router.audit(id);
 
 ALTER TABLE ONLY agi_router.binding
     ADD CONSTRAINT binding_block_fkey FOREIGN KEY (block) REFERENCES agi_router.block(block);

@@ -50,11 +50,11 @@ def test_who_it_was(cli: Cli, tmp_path: Path, connection: Connection) -> None:
     assert row["subject"] == f"--order A-1001 -o {file}"
     assert row["reason"] == f"asked for by {C}"
     assert not any(party.digits in str(row) for party in (A, B, C))
-    listed, told = cli("audit"), cli("audit", "--json")
+    listed, told = cli("audit", "list"), cli("audit", "list", "--json")
     assert f"{ME} ({os.getuid()})" in listed.out
     assert [each["claimed"] for each in json.loads(told.out)] == ["somebody-else"]
-    assert cli("audit", "--since", "2100-01-01").out == (
-        "nobody had a real number shown to him, or changed an API key\n"
+    assert cli("audit", "list", "--since", "2100-01-01").out == (
+        "nobody had a real number shown to him, or changed anything that is recorded\n"
     )
 
 
@@ -68,7 +68,7 @@ def test_what_is_masked_is_not_in_it(cli: Cli, connection: Connection, tmp_path:
 @pytest.mark.parametrize(
     "fault",
     [
-        "DROP TABLE agi_router.audit",
+        "DROP TABLE agi_router.audit CASCADE",
         "ALTER TABLE agi_router.audit ADD CHECK (act <> 'export')",
         "ALTER DATABASE {} SET default_transaction_read_only = on",
     ],
@@ -99,7 +99,7 @@ def test_it_is_committed_before_the_first_row(store: BindingStore, dsn: str) -> 
         assert one(other, "SELECT count(*) FROM agi_router.audit") == 1
         assert A.digits in next(rows)
         rows.close()
-        other.execute(b"DROP TABLE agi_router.audit")
+        other.execute(b"DROP TABLE agi_router.audit CASCADE")
     with pytest.raises(AgiRouterError):
         export_rows(store, everything=True, order_id=None, reveal=what)
 

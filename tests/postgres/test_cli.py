@@ -1100,7 +1100,15 @@ def test_sweep(cli: Cli, connection: Connection, store: BindingStore) -> None:
 
 def test_what_needs_no_key_opens_none(cli: Cli) -> None:
     """Least privilege: nothing of blocks, tenants and records of calls is sealed."""
-    commands = ["tenant list", "tenant add other", "block list", "pool", "calls", "audit", "sweep"]
+    commands = [
+        "tenant list",
+        "tenant add other",
+        "block list",
+        "pool",
+        "calls",
+        "audit list",
+        "sweep",
+    ]
     for done in cli.many(
         [tuple(c.split()) for c in commands], [{"AGI_ROUTER_KEY_FILE": None}] * 7
     ):
@@ -1189,7 +1197,7 @@ def test_a_folder_with_what_is_no_feed(cli: Cli, store: BindingStore, tmp_path: 
 def test_numbers_that_no_database_has(cli: Cli) -> None:
     """They are wrong usage, and no fault of ours."""
     large = 2**64
-    limited = ("list", "calls", "audit", "webhook show 1", "feed runs")
+    limited = ("list", "calls", "audit list", "webhook show 1", "feed runs")
     commands = [(*each.split(), "--limit", large) for each in limited]
     commands += [("feed", "show", large), ("webhook", "show", large)]
     for done in cli.many(commands):

@@ -483,7 +483,7 @@ def test_the_command_line(store: BindingStore, dsn: str, tmp_path: Path) -> None
     assert run([*team, "remove", TEAM], env).code == 0
     assert run([*team, "show", TEAM], env).code == 66
     assert [each["name"] for each in run([*team, "list", "--json"], env).json] == ["day-shift"]
-    acts = [row["act"] for row in run(["audit", "--json"], env).json]
+    acts = [row["act"] for row in run(["audit", "list", "--json"], env).json]
     assert acts.count("party-group members") == 2
     assert acts.count("party-group remove") == 1
 

@@ -621,6 +621,7 @@ UNSCOPED = {
     "Rotation": "the operator's",
     "Sweep": "the operator's",
     "Audit": "the operator's",
+    "AuditChain": "signs and verifies what all have done",
     "Queries": "has no query of its own",
 }
 

@@ -152,5 +152,5 @@ def test_the_command(dsn: str, keys: KeyRing, tmp_path: Any) -> None:
     assert check("rotate-secret", TENANT).json["secret"] != secret
     assert check("remove", TENANT).json == made
     assert check("show", TENANT).code == 66
-    acts = [row["act"] for row in run(["audit", "--json"], env).json]
+    acts = [row["act"] for row in run(["audit", "list", "--json"], env).json]
     assert sorted(acts) == ["tenant check remove", "tenant check set"]

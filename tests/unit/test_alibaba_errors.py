@@ -30,6 +30,8 @@ ELSEWHERE = {
     "api_key_limit",
     "api_key_not_found",
     "asterisk_unavailable",
+    "audit_broken",
+    "audit_file_invalid",
     "block_exists",
     "block_in_use",
     "csv_invalid",

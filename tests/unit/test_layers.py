@@ -54,6 +54,7 @@ CRYPTO = {
     "events.signature": {"hmac", "secrets"},
     "smpp.wire": {"struct"},
     "keys.ring": {"cryptography", "hmac", "secrets"},
+    "records.chain": {"base64", "cryptography", "hashlib", "json"},
     "sip.transactions": {"hashlib"},
     "tenants.api_keys": {"hashlib", "hmac", "ipaddress", "secrets"},
     "tenants.signature": {"hashlib", "hmac", "urllib"},
@@ -176,7 +177,7 @@ def test_where_the_libraries_are() -> None:
     }
     assert users("websockets") == {"ari.client", "ari.websocket"}
     assert users("pystrix") == {"doors.fastagi"}
-    assert users("cryptography") == {"keys.ring"}
+    assert users("cryptography") == {"keys.ring", "records.chain"}
     assert {name.partition(".")[0] for name in users("click")} == {"cli"}
     assert users("h11") == {"calls.verifier"}
     assert users("uvloop") == {"cli.service"}

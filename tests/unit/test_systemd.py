@@ -21,6 +21,8 @@ UNIT = SERVICE / "agi-router@.service"
 HTTP_UNIT = SERVICE / "agi-router-http.service"
 DELIVER = SERVICE / "agi-router-deliver.service"
 TEXTS = SERVICE / "agi-router-sip-messages.service"
+AUDIT = SERVICE / "agi-router-audit.service"
+UNITS = [UNIT, HTTP_UNIT, DELIVER, TEXTS, AUDIT]
 # Of 10; what is left is the network, and that group members may read what it writes.
 EXPOSURE = 1.5
 
@@ -82,7 +84,7 @@ def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("unit", [UNIT, HTTP_UNIT, DELIVER, TEXTS], ids=lambda unit: unit.name)
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
 def test_unit_is_valid(tmp_path: Path, unit: Path) -> None:
     """Systemd reads every line of it."""
     # Only the program is not where the unit expects it.
@@ -96,7 +98,7 @@ def test_unit_is_valid(tmp_path: Path, unit: Path) -> None:
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("unit", [UNIT, HTTP_UNIT, DELIVER, TEXTS], ids=lambda unit: unit.name)
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
 def test_unit_is_hardened(unit: Path) -> None:
     """Systemd's own judgement of what the service could do if it were taken over."""
     done = analyze(
@@ -153,3 +155,14 @@ def test_unit_of_texts() -> None:
     assert "Environment=AGI_ROUTER_KEY_FILE=/etc/agi-router/key" in lines
     assert "Environment=AGI_ROUTER_METRICS_LISTEN=127.0.0.1:9703" in lines
     assert not any(line.startswith("ReadWritePaths") for line in lines)
+
+
+def test_unit_that_signs_the_audit() -> None:
+    """It has an account of its own, for its key, and is begun by a timer of its own each hour."""
+    lines = AUDIT.read_text().splitlines()
+    assert {"Type=oneshot", "User=agi-router-audit", "StateDirectory=agi-router-audit"} <= set(
+        lines
+    )
+    assert "ExecStart=/opt/agi-router/bin/agi-router audit sign" in lines
+    timer = AUDIT.with_suffix(".timer")
+    assert {"OnCalendar=hourly", "Persistent=yes"} <= set(timer.read_text().splitlines())

@@ -92,6 +92,8 @@ STATUSES: Final[Mapping[str, int]] = {
     "tenant_locked": 409,
     "lock_not_found": 404,
     "lock_over": 409,
+    "audit_file_invalid": 500,
+    "audit_broken": 500,
     "journal_failed": 500,
     "leaktest_failed": 500,
     "asterisk_unavailable": 500,

@@ -1,0 +1,164 @@
+"""
+Signing the audit, and looking whether it is still what was signed.
+
+Rules for the editor:
+
+1. Whoever writes a row of the audit waits for no chain. A row gets its place when the audit is
+   signed next, and from then on it is held.
+2. Nothing is signed on top of a chain that does not fit the last head.
+3. A row is expected within an hour of its time: whoever writes one commits it at once. One that
+   turns up later was put there by somebody else. It gets no place, and each look at the audit
+   names it.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final, Protocol
+
+from agi_router.db.connection import Queries
+from agi_router.errors import AuditBroken
+from agi_router.records.chain import (
+    BEGIN,
+    Algorithm,
+    Head,
+    SigningKey,
+    VerifyingKey,
+    digest_row,
+)
+from agi_router.records.verification import Finding, Verdict, Walk, believe
+
+__all__ = ["AuditChain", "Heads"]
+
+_LATE: Final = timedelta(hours=1)
+_PAGE: Final = 1000
+
+
+class Heads(Protocol):
+    """
+    Where heads are kept (:class:`agi_router.records.heads.HeadsFile`).
+    """
+
+    @property
+    def last(self) -> Head | None:
+        """
+        The head that was signed last.
+        """
+
+    def append(self, head: Head) -> None:
+        """
+        Add a head.
+        """
+
+
+class AuditChain:
+    """
+    The chain of one database's audit.
+
+    Args:
+        queries: Where it is kept.
+    """
+
+    def __init__(self, queries: Queries) -> None:
+        self._queries = queries
+
+    def sign(self, heads: Heads, key: SigningKey, by: Algorithm) -> Head:
+        """
+        Give every new row its place, and sign what the audit is by then.
+
+        Args:
+            heads: Held for writing.
+            key: What signs.
+            by: What makes the digests of the new rows.
+
+        Returns:
+            The head, which is written by then.
+
+        Raises:
+            AuditBroken: The chain does not fit the last head; nothing was changed.
+            AuditFileInvalid: The head cannot be written. The rows have their places.
+            StoreError: The database failed; nothing was changed.
+        """
+        with self._queries.transaction():
+            self._queries.row("lock_chain", {})
+            end = self._queries.row("find_chain_end", {})
+            assert end is not None  # noqa: S101 - an aggregate has a row
+            position: int = end["position"]
+            digest = self._digest(position)
+            self._check_fits(heads.last, position)
+            since = heads.last.signed_at - _LATE if heads.last else "-infinity"
+            while rows := self._unchained(since, "infinity"):
+                links = []
+                for row in rows:
+                    position += 1
+                    digest = digest_row(digest, position, row, by)
+                    links.append((position, row["id"], digest))
+                positions, audit_ids, digests = zip(*links, strict=True)
+                self._queries.execute(
+                    "append_chain",
+                    {
+                        "algorithm": by.value,
+                        "positions": list(positions),
+                        "audit_ids": list(audit_ids),
+                        "digests": list(digests),
+                    },
+                )
+        head = key.sign(position, digest, end["now"])
+        heads.append(head)
+        return head
+
+    def verify(self, heads: Iterable[Head], keys: Sequence[VerifyingKey]) -> Verdict:
+        """
+        Look at the whole audit.
+
+        Args:
+            heads: All that were signed and are at hand, from any number of files.
+            keys: The public keys that are believed.
+        """
+        believed, findings = believe(heads, keys)
+        if not believed and not findings:
+            findings.append(Finding("no head was ever signed: nothing holds the audit"))
+        with self._queries.snapshot():
+            walk = Walk(believed)
+            for page in self._queries.stream("list_chain", {}, size=_PAGE):
+                for row in page:
+                    walk.step(row)
+                if walk.finding:
+                    break
+            walk.end()
+            last = max((head.signed_at for head in believed.values()), default=None)
+            late = [] if last is None else self._unchained("-infinity", last - _LATE)
+            new = self._count_unchained("-infinity" if last is None else last - _LATE)
+        findings += [walk.finding] if walk.finding else []
+        findings += [
+            Finding("a row was inserted after it should have been signed", audit_id=row["id"])
+            for row in late
+        ]
+        return Verdict(walk.rows, walk.signed, walk.position - walk.signed + new, findings)
+
+    def _digest(self, position: int) -> bytes:
+        if position == 0:
+            return BEGIN
+        row = self._queries.row("find_chain_digest", {"position": position})
+        return b"" if row is None else bytes(row["digest"])
+
+    def _check_fits(self, last: Head | None, position: int) -> None:
+        if last is None:
+            if position:
+                raise AuditBroken(
+                    f"the chain of the audit has {position} rows, and the file of heads no head:"
+                    " bring the file back from a copy"
+                )
+        elif last.position > position or self._digest(last.position) != last.digest:
+            raise AuditBroken(
+                f"the audit is not as it was signed at {last.signed_at:%Y-%m-%d %H:%M:%S%z}:"
+                " run 'agi-router audit verify', which names the first row"
+            )
+
+    def _unchained(self, since: datetime | str, until: datetime | str) -> list[dict[str, Any]]:
+        return self._queries.rows(
+            "list_unchained", {"since": since, "until": until, "limit": _PAGE}
+        )
+
+    def _count_unchained(self, since: datetime | str) -> int:
+        row = self._queries.row("count_unchained", {"since": since})
+        return 0 if row is None else int(row["rows"])
