@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -16,12 +17,13 @@ from agi_router.bindings.requests import make_request
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
 from agi_router.bindings.words import Mode
-from agi_router.db.connection import Connection, connect
+from agi_router.db.connection import Connection, Queries, connect
 from agi_router.errors import QuotaExceeded
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import PhoneNumber
 from agi_router.tenants.model import Quota
+from agi_router.tenants.quotas import take_quota
 from harness.cli import run
 from harness.database import HOUR, NO_REST, on_each_version, one
 from testpbx.waiting import until
@@ -100,7 +102,7 @@ def test_who_has_none_is_not_counted(connection: Connection, store: BindingStore
     """Nor is who is far from a quota counted more than once a minute."""
     bind(store, 0)
     assert one(connection, "SELECT count(*) FROM agi_router.quota_use") == 0
-    limit(store, Quota.BINDINGS, 5000)
+    limit(store, Quota.BINDINGS, 10**9)
     with BindingStoreOf(store) as other:
         for serial in (1, 2):
             bind(other, serial)
@@ -151,6 +153,60 @@ def test_many_at_once(dsn: str, store: BindingStore, quota: Quota) -> None:
     with ThreadPoolExecutor(8) as pool:
         assert sum(pool.map(work, range(8))) == 20
     assert alive(store.connection) == 20
+
+
+def count(dsn: str, tenant_id: int, binds: int, others: threading.Event) -> bool:
+    """Count so many in a transaction that waits for others to have counted too."""
+    with connect(dsn) as connection:
+        try:
+            with connection.transaction():
+                connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+                take_quota(Queries(connection), tenant_id, binds)
+                assert others.wait(PATIENCE)
+        except QuotaExceeded:
+            return False
+    return True
+
+
+def counted(connection: Connection) -> int:
+    """How many transactions have counted, or wait for another that has."""
+    found = one(
+        connection,
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+        " AND (state = 'idle in transaction' AND query LIKE '%%take_quota%%'"
+        "      OR wait_event_type = 'Lock')",
+    )
+    return int(found)
+
+
+@pytest.mark.parametrize(
+    ("most", "each", "allowed"),
+    [
+        # Batches: more of them at once than any room that is left for a single one.
+        (1201, [200] * 16, {6}),
+        # An import, and a bind beside it that sees nothing of it: either, and not both.
+        (10**8, [10**8, 1], {1}),
+    ],
+)
+def test_many_under_way_at_once(
+    dsn: str, store: BindingStore, most: int, each: list[int], allowed: set[int]
+) -> None:
+    """What others have counted and not committed is waited for where it could be too much."""
+    limit(store, Quota.BINDS, most)
+    tenant_id = store.inventory.tenants.find_id(TENANT)
+    others = threading.Event()
+    with ThreadPoolExecutor(len(each)) as pool:
+        done = []
+        try:
+            for place, binds in enumerate(each):
+                done.append(pool.submit(count, dsn, tenant_id, binds, others))
+                assert until(
+                    lambda place=place: counted(store.connection) == place + 1,  # type: ignore[misc]
+                    timeout=PATIENCE,
+                )
+        finally:
+            others.set()
+        assert sum(one.result(PATIENCE) for one in done) in allowed
 
 
 def test_a_batch(connection: Connection, store: BindingStore) -> None:

@@ -2,9 +2,11 @@ CREATE OR REPLACE FUNCTION agi_router.take_quota(_tenant_id integer, _count inte
 RETURNS TABLE (quota text, most integer)
 LANGUAGE plpgsql AS $$
 -- Binds count in a place that is their connection's, and do not wait for each other. Those of others that are under way
--- are not seen; so near a quota, where fewer are left than can be under way, they go one by one.
+-- are not seen; so near a quota, where fewer are left than can be under way, they go one by one. That is a batch for
+-- each connection. An import may be any number, and keeps all others waiting from here to its end.
 DECLARE
-    _margin CONSTANT integer := 1000;
+    _batch  CONSTANT integer := 200;
+    _margin CONSTANT integer := _batch * current_setting('max_connections')::integer;
     _now    CONSTANT timestamptz := statement_timestamp();
     _today  CONSTANT date := (_now AT TIME ZONE 'UTC')::date;
     allowed record;
@@ -13,6 +15,11 @@ BEGIN
     SELECT t.max_bindings, t.max_binds INTO allowed FROM agi_router.tenant t WHERE t.id = _tenant_id AND t.limited;
     IF NOT FOUND THEN
         RETURN;
+    END IF;
+    IF _count > _batch THEN
+        PERFORM pg_advisory_xact_lock(7002032, _tenant_id);
+    ELSE
+        PERFORM pg_advisory_xact_lock_shared(7002032, _tenant_id);
     END IF;
     INSERT INTO agi_router.quota_use AS u (tenant_id, place, day, binds, in_all)
     VALUES (_tenant_id, pg_backend_pid() % 8, _today, _count, _count)
@@ -54,4 +61,4 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION agi_router.take_quota IS 'Counts bindings that were just made in this transaction, where their tenant has a quota. A row: they are more than it may have, so the transaction has to be undone. quota: bindings, that live at once; binds, of a day. Exact where less than a thousand are being made at once';
+COMMENT ON FUNCTION agi_router.take_quota IS 'Counts bindings that were just made in this transaction, where their tenant has a quota. A row: they are more than it may have, so the transaction has to be undone. quota: bindings, that live at once; binds, of a day. Exact but for a transaction during which others make as many as may be under way at once';
