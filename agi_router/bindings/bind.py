@@ -44,7 +44,7 @@ from agi_router.errors import (
 )
 from agi_router.keys.registry import key_ids
 from agi_router.numbers import Block, XNumber
-from agi_router.tenants.quotas import take_quota
+from agi_router.tenants.quotas import take_key_quota, take_quota
 
 __all__ = ["BindingMaking", "wished_terms"]
 
@@ -60,6 +60,8 @@ class BindingMaking(NumberDrawing, GroupSharing):
 
     counting = True
     """Whether what is made is counted for quotas; an import counts it all at once by itself."""
+    api_key: str | None = None
+    """The API key with whose quota what is made is counted, if it has one."""
 
     def bind(
         self,
@@ -169,7 +171,7 @@ class BindingMaking(NumberDrawing, GroupSharing):
             self._openings.keep(whose, opening)
             taken = opening, opening.binding_ids[0]
         opening, binding_id = taken
-        if opening.limited:
+        if self._is_counted(opening):
             return None
         wish = Wish(binding_id=binding_id, parties=parties, terms=terms, life=life)
         begins_at = opening.now
@@ -249,7 +251,7 @@ class BindingMaking(NumberDrawing, GroupSharing):
         if taken is None or (life is not None and life > LONGEST_LIFE):
             return None, None
         opening, binding_id = taken
-        if opening.limited:
+        if self._is_counted(opening):
             return None, None
         wish = Wish(binding_id=binding_id, parties=parties, terms=terms, life=life)
         return self._draw_one(wish, opening), opening.first
@@ -335,7 +337,7 @@ class BindingMaking(NumberDrawing, GroupSharing):
             raise ModeError(f"a binding by {parties.mode} has one number")
         if plain:
             self._openings.keep(whose, opening)
-        if not opening.limited:
+        if not self._is_counted(opening):
             return self._bind_opened(parties, terms, (x, y), choice, opening, tried)
         self._openings.check_full(opening.tenant_id)
         with self._queries.transaction():
@@ -347,9 +349,9 @@ class BindingMaking(NumberDrawing, GroupSharing):
         self, wishes: Sequence[Wish], opening: OpenBlocks
     ) -> Mapping[int, Binding]:
         """
-        Bind many; none where their tenant has a quota that is too small for them.
+        Bind many; none where a quota is too small for them.
         """
-        if not opening.limited:
+        if not self._is_counted(opening):
             return self._draw_all(wishes, opening)
         with suppress(QuotaExceeded), self._queries.transaction():
             drawn = self._draw_all(wishes, opening)
@@ -359,14 +361,25 @@ class BindingMaking(NumberDrawing, GroupSharing):
         self._openings.forget_full(opening.tenant_id)
         return {}
 
+    def _is_counted(self, opening: OpenBlocks) -> bool:
+        """
+        Whether what is made is counted: the tenant has a quota, or the API key that asks.
+        """
+        return opening.limited or self.api_key is not None
+
     def _take_quota(self, opening: OpenBlocks, count: int) -> None:
         """
-        Count what this transaction has made for a tenant.
+        Count what this transaction has made for a tenant, and with an API key.
 
         Raises:
             QuotaExceeded: It may not have so many: the transaction has to be undone.
         """
         if not self.counting:
+            return
+        # First: of two with one key, the second then holds nothing that the first waits for.
+        if self.api_key is not None:
+            take_key_quota(self._queries, self.api_key, count)
+        if not opening.limited:
             return
         try:
             take_quota(self._queries, opening.tenant_id, count)

@@ -19,6 +19,7 @@ from agi_router.tenants.api_keys import (
     KeyScope,
     Network,
     check_label,
+    check_limits,
     check_scopes,
     parse_network,
     write_bearer,
@@ -26,6 +27,8 @@ from agi_router.tenants.api_keys import (
 from agi_router.tenants.views import describe_api_key
 
 __all__ = ["group"]
+
+_MOST = click.IntRange(1, 10**9)
 
 
 @click.group("api-key")
@@ -65,13 +68,25 @@ def group() -> None:
 @click.option(
     "--ttl", type=LIFE, default="365d", show_default=True, help="How long it lives from now."
 )
+@click.option(
+    "--max-binds", type=_MOST, metavar="N", help="So many bindings may it make on a day (UTC)."
+)
+@click.option(
+    "--max-requests",
+    type=_MOST,
+    metavar="N",
+    help="So many requests may it make in a minute, at each process of the door;"
+    " AGI_ROUTER_HTTP_RATE holds for every key besides.",
+)
 @json_option
-def create(
+def create(  # noqa: PLR0917 - options, not arguments
     tenant: str | None,
     label: str,
     scopes: Sequence[str],
     networks: Sequence[Network],
     ttl: timedelta,
+    max_binds: int | None,
+    max_requests: int | None,
     *,
     operator: bool,
     signed: bool,
@@ -92,6 +107,10 @@ def create(
         allowed = check_scopes(map(KeyScope, scopes), tenant=tenant)
     except ValueError as error:
         raise click.UsageError(f"--scope: {error}") from None
+    try:
+        check_limits(allowed, tenant=tenant, max_binds=max_binds, max_requests=max_requests)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
     settings = read_settings()
     with open_serving_database(settings) as connection:
         queries = Queries(connection)
@@ -103,6 +122,8 @@ def create(
             networks=networks,
             life=ttl,
             keys=check_keys(connection, settings.load_keys()),
+            max_binds=max_binds,
+            max_requests=max_requests,
         )
         Audit(queries).record(
             AuditEntry(act="api-key create", subject=f"API key {key.id}", reason=None)

@@ -131,12 +131,23 @@ def unknown(name: str, what: str, *, as_json: bool) -> None:
     "--max-bindings", type=_QUOTA, help="So many of its bindings may live at once; none: any."
 )
 @click.option("--max-binds", type=_QUOTA, help="So many may be made on a day; none: any.")
+@click.option(
+    "--max-requests",
+    type=_QUOTA,
+    help="So many requests may its API keys make in a minute together, at each process of the HTTP"
+    " door; none: any.",
+)
 @json_option
 def limit(
-    name: str, max_bindings: "_Most | None", max_binds: "_Most | None", *, as_json: bool
+    name: str,
+    max_bindings: "_Most | None",
+    max_binds: "_Most | None",
+    max_requests: "_Most | None",
+    *,
+    as_json: bool,
 ) -> None:
     r"""
-    Say how many bindings a tenant may have. What is left out stays as it is.
+    Say how many bindings a tenant may have, and how often it may ask. What is left out stays.
 
     A day begins at 00:00 UTC. It is heeded within ten seconds.
 
@@ -144,9 +155,13 @@ def limit(
     Example:
       agi-router tenant limit couriers --max-bindings 100000 --max-binds none
     """
-    wanted = {Quota.BINDINGS: max_bindings, Quota.BINDS: max_binds}
+    wanted = {
+        Quota.BINDINGS: max_bindings,
+        Quota.BINDS: max_binds,
+        Quota.REQUESTS: max_requests,
+    }
     if set(wanted.values()) == {None}:
-        raise click.UsageError("say --max-bindings or --max-binds")
+        raise click.UsageError("say --max-bindings, --max-binds or --max-requests")
     with open_inventory(read_settings()) as inventory:
         for quota, most in wanted.items():
             if most is not None:

@@ -47,6 +47,8 @@ class FoundKey:
     """What it reaches."""
     owner_active: bool
     """Whether its tenant is not suspended; the operator never is."""
+    tenant_requests: int | None
+    """So many requests may all keys of its tenant make in a minute; :obj:`None`: any number."""
     now: datetime
 
 
@@ -74,6 +76,8 @@ class ApiKeyStore:
         networks: Sequence[Network],
         life: timedelta,
         keys: KeyRing,
+        max_binds: int | None = None,
+        max_requests: int | None = None,
     ) -> tuple[ApiKey, str]:
         """
         Make a key.
@@ -86,6 +90,8 @@ class ApiKeyStore:
             networks: Where requests may come from; empty: from anywhere.
             life: How long it lives from now.
             keys: To seal a secret that signs.
+            max_binds: See :func:`agi_router.tenants.api_keys.check_limits`.
+            max_requests: Ditto.
 
         Returns:
             The key and its secret, which is told here and never again.
@@ -106,6 +112,8 @@ class ApiKeyStore:
             "label": label,
             "scopes": sorted(scope.value for scope in scopes),
             "networks": list(map(str, networks)),
+            "max_binds": max_binds,
+            "max_requests": max_requests,
             "digest": digest_secret(secret) if form is KeyForm.BEARER else None,
             "sealed": None,
             "life": life,
@@ -139,6 +147,7 @@ class ApiKeyStore:
             sealed=row["sealed"],
             scope=OPERATOR if row["tenant_id"] is None else Scope(row["tenant_id"], row["tenant"]),
             owner_active=row["owner_active"],
+            tenant_requests=row["tenant_requests"],
             now=row["now"],
         )
 
@@ -197,6 +206,8 @@ def _read(row: dict[str, Any]) -> ApiKey:
         label=row["label"],
         scopes=frozenset(map(KeyScope, row["scopes"])),
         networks=tuple(row["networks"]),
+        max_binds=row["max_binds"],
+        max_requests=row["max_requests"],
         state=KeyState(row["state"]),
         created_at=row["created_at"],
         expires_at=row["expires_at"],

@@ -14,7 +14,7 @@ Rules for the editor:
 import hmac
 import re
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -33,6 +33,7 @@ __all__ = [
     "KeyState",
     "Network",
     "check_label",
+    "check_limits",
     "check_scopes",
     "digest_secret",
     "is_key_id",
@@ -141,6 +142,10 @@ class ApiKey:
     scopes: frozenset[KeyScope]
     networks: tuple[Network, ...]
     """Where requests may come from; empty: from anywhere."""
+    max_binds: int | None = None
+    """So many bindings may it make on a day; :obj:`None`: any number."""
+    max_requests: int | None = None
+    """So many requests may it make in a minute; :obj:`None`: the door's setting alone holds."""
     state: KeyState
     created_at: datetime
     expires_at: datetime
@@ -276,3 +281,32 @@ def check_scopes(scopes: Iterable[KeyScope], *, tenant: str | None) -> frozenset
     if tenant is not None and (kept := sorted(each for each in found if each.of_operator)):
         raise ValueError(f"the operator's keys alone may have {', '.join(kept)}")
     return found
+
+
+def check_limits(
+    scopes: Collection[KeyScope],
+    *,
+    tenant: str | None,
+    max_binds: int | None,
+    max_requests: int | None,
+) -> None:
+    """
+    Make sure that the limits of a new key hold.
+
+    Args:
+        scopes: What it may do.
+        tenant: Whose it is; :obj:`None`: the operator's.
+        max_binds: So many bindings may it make on a day; :obj:`None`: any number.
+        max_requests: So many requests may it make in a minute; :obj:`None`: any number.
+
+    Raises:
+        ValueError: It could make a key without them; or it is the operator's, who binds for all
+            tenants, and has a quota.
+    """
+    limited = max_binds is not None or max_requests is not None
+    if limited and KeyScope.KEYS_WRITE in scopes:
+        raise ValueError(
+            "a key that has a limit may not have keys:write: it could make one without"
+        )
+    if max_binds is not None and tenant is None:
+        raise ValueError("the operator's keys have no quota: give the tenant one")

@@ -1,5 +1,5 @@
 """
-What a tenant may be called, and what it says of numbers whose owner is unknown.
+What a tenant may be called, what it says of numbers whose owner is unknown, and its limits.
 """
 
 from enum import StrEnum
@@ -31,6 +31,8 @@ class Quota(StrEnum):
     """Bindings that live at once."""
     BINDS = "binds"
     """Bindings that are made on a day, which begins at 00:00 UTC."""
+    REQUESTS = "requests"
+    """Requests that its API keys make in a minute, together, at each process of the HTTP door."""
 
 
 def check_quota(text: str) -> int | None:

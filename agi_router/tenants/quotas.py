@@ -1,7 +1,7 @@
 """
-Quotas: how many bindings a tenant may have, and how many may be made for it on a day.
+Quotas: how many bindings a tenant may have, and how many it, or one of its keys, may make a day.
 
-What is counted, and how exactly: ``agi_router.take_quota`` (``sql/``).
+What is counted, and how exactly: ``agi_router.take_quota`` and ``take_key_quota`` (``sql/``).
 """
 
 from datetime import UTC, datetime, timedelta
@@ -10,7 +10,7 @@ from agi_router.db.connection import Queries
 from agi_router.errors import QuotaExceeded
 from agi_router.tenants.model import Quota
 
-__all__ = ["take_quota"]
+__all__ = ["take_key_quota", "take_quota"]
 
 
 def take_quota(queries: Queries, tenant_id: int, count: int) -> None:
@@ -32,11 +32,36 @@ def take_quota(queries: Queries, tenant_id: int, count: int) -> None:
         raise QuotaExceeded(
             f"of this tenant {row['most']} bindings may live at once, and so many do: end some"
         )
-    error = QuotaExceeded(
-        f"for this tenant {row['most']} bindings may be made on a day, and so many were: the next"
-        " day begins at 00:00 UTC"
+    raise _used_up(
+        f"for this tenant {row['most']} bindings may be made on a day, and so many were"
     )
+
+
+def take_key_quota(queries: Queries, key_id: str, count: int) -> None:
+    """
+    Count bindings that the transaction under way has made with an API key.
+
+    Args:
+        queries: Where.
+        key_id: The key.
+        count: How many.
+
+    Raises:
+        QuotaExceeded: It may not make so many: the transaction has to be undone.
+    """
+    row = queries.row("take_key_quota", {"key": key_id, "count": count})
+    if row is not None:
+        raise _used_up(
+            f"with this API key {row['most']} bindings may be made on a day, and so many were"
+        )
+
+
+def _used_up(told: str) -> QuotaExceeded:
+    """
+    Of a quota of a day; says when the next one begins.
+    """
+    error = QuotaExceeded(f"{told}: the next day begins at 00:00 UTC")
     now = datetime.now(UTC)
     midnight = (now + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
     error.wait = max(1, round((midnight - now).total_seconds()))
-    raise error
+    return error

@@ -72,7 +72,7 @@ class TenantStore:
 
     def set_quota(self, name: str, quota: Quota, most: int | None) -> dict[str, Any]:
         """
-        Say how many bindings a tenant may have, or have made on a day.
+        Say how many bindings a tenant may have, or have made on a day, or how often it may ask.
 
         Args:
             name: Of the tenant.
@@ -83,7 +83,7 @@ class TenantStore:
             TenantNotFound: There is no such tenant.
             OperatorOnly: A tenant asks.
         """
-        self._scope.check_operator("says how many bindings a tenant may have")
+        self._scope.check_operator("says how much a tenant may have")
         return self._found("set_tenant_quota", name, quota=quota, most=most)
 
     def find(self, name: str) -> dict[str, Any]:

@@ -20,6 +20,8 @@ def describe_api_key(key: ApiKey) -> dict[str, Any]:
         "label": key.label,
         "scopes": sorted(scope.value for scope in key.scopes),
         "networks": list(map(str, key.networks)),
+        "max_binds": key.max_binds,
+        "max_requests": key.max_requests,
         "state": key.state.value,
         "created_at": key.created_at,
         "expires_at": key.expires_at,
@@ -38,5 +40,6 @@ def describe_tenant(row: dict[str, Any]) -> dict[str, Any]:
         "unknown_numbers": row["unknown_numbers"],
         "max_bindings": row["max_bindings"],
         "max_binds": row["max_binds"],
+        "max_requests": row["max_requests"],
         "created_at": row["created_at"],
     }

@@ -55,6 +55,7 @@ CREATE TABLE agi_router.tenant (
     has_check       boolean     NOT NULL DEFAULT false,
     max_bindings    integer     CONSTRAINT tenant_max_bindings_check CHECK (max_bindings > 0),
     max_binds       integer     CONSTRAINT tenant_max_binds_check CHECK (max_binds > 0),
+    max_requests    integer     CONSTRAINT tenant_max_requests_check CHECK (max_requests > 0),
     limited         boolean     NOT NULL
                     GENERATED ALWAYS AS (max_bindings IS NOT NULL OR max_binds IS NOT NULL) STORED,
     -- What each call asks, in the form that costs it the least.
@@ -76,6 +77,7 @@ COMMENT ON COLUMN agi_router.tenant.unknown_numbers IS 'What becomes of its bind
 COMMENT ON COLUMN agi_router.tenant.has_check IS 'Whether it has a row in tenant_check: each call looks here, and there only then';
 COMMENT ON COLUMN agi_router.tenant.max_bindings IS 'So many bindings of it may live at once; null: any number';
 COMMENT ON COLUMN agi_router.tenant.max_binds IS 'So many may be made for it on a day; null: any number';
+COMMENT ON COLUMN agi_router.tenant.max_requests IS 'So many requests may its API keys make in a minute together, at each process of the HTTP door; null: any number';
 COMMENT ON COLUMN agi_router.tenant.limited IS 'Whether it has a quota: only then its binds are counted';
 COMMENT ON COLUMN agi_router.tenant.told_of_calls IS 'Whether calls that are admitted are told to it';
 COMMENT ON COLUMN agi_router.tenant.told_of_answers IS 'Whether it is told, while a call goes on, that its callee has answered';
@@ -148,6 +150,8 @@ CREATE TABLE agi_router.api_key (
     label        text        NOT NULL,
     scopes       text[]      NOT NULL,
     networks     cidr[]      NOT NULL,
+    max_binds    integer     CONSTRAINT api_key_max_binds_check CHECK (max_binds > 0),
+    max_requests integer     CONSTRAINT api_key_max_requests_check CHECK (max_requests > 0),
     digest       bytea       CONSTRAINT api_key_digest_check CHECK (length(digest) = 32),
     sealed       bytea,
     state        text        NOT NULL DEFAULT 'active'
@@ -169,6 +173,8 @@ COMMENT ON COLUMN agi_router.api_key.form IS 'bearer: the secret is shown; signe
 COMMENT ON COLUMN agi_router.api_key.label IS 'What people call it';
 COMMENT ON COLUMN agi_router.api_key.scopes IS 'What it may do';
 COMMENT ON COLUMN agi_router.api_key.networks IS 'Where requests may come from; empty: from anywhere';
+COMMENT ON COLUMN agi_router.api_key.max_binds IS 'So many bindings may it make on a day; null: any number';
+COMMENT ON COLUMN agi_router.api_key.max_requests IS 'So many requests may it make in a minute, at each process of the HTTP door; null: the door''s setting alone holds';
 COMMENT ON COLUMN agi_router.api_key.digest IS 'SHA-256 of a bearer''s secret';
 COMMENT ON COLUMN agi_router.api_key.sealed IS 'The secret that requests are signed with, sealed';
 COMMENT ON COLUMN agi_router.api_key.state IS 'active, or what ended it; one whose time is over may still be called active';
@@ -177,6 +183,17 @@ COMMENT ON COLUMN agi_router.api_key.expires_at IS 'When it ends by time';
 COMMENT ON COLUMN agi_router.api_key.revoked_at IS 'When it was revoked; null: it was not';
 COMMENT ON COLUMN agi_router.api_key.last_used_at IS 'When it was used last, to the minute; null: not yet';
 COMMENT ON COLUMN agi_router.api_key.signed_until IS 'No nonce of a later date was taken; null: none at all. It is ahead of those that were, so that it is seldom written';
+
+CREATE TABLE agi_router.api_key_use (
+    key_id text    NOT NULL CONSTRAINT api_key_use_pkey PRIMARY KEY
+           CONSTRAINT api_key_use_key_id_fkey REFERENCES agi_router.api_key,
+    day    date    NOT NULL,
+    binds  integer NOT NULL
+) WITH (fillfactor = 50);
+COMMENT ON TABLE agi_router.api_key_use IS 'How many bindings were made with API keys that have a quota';
+COMMENT ON COLUMN agi_router.api_key_use.key_id IS 'With which';
+COMMENT ON COLUMN agi_router.api_key_use.day IS 'The last day (UTC) on which any was made';
+COMMENT ON COLUMN agi_router.api_key_use.binds IS 'How many on that day';
 COMMENT ON INDEX agi_router.api_key_active IS 'Two active keys for each tenant and for the operator';
 
 -- What the HTTP door remembers: what it has answered, so that a request that is sent again makes nothing anew;

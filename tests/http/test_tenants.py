@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from starlette.testclient import TestClient
 
 from agi_router.db.connection import Connection
+from agi_router.doors.http import auth
+from agi_router.tenants.api_keys import KeyScope
 from harness.api import Client
 from testpbx.waiting import until
 
@@ -183,3 +188,78 @@ def test_quotas(operator: Client, couriers: Client) -> None:
     (left,) = couriers.post("/v1/bindings/batch", {"bindings": [body]})["results"]
     assert (left["status"], left["problem"]["code"]) == (429, "quota_exceeded")
     assert operator.ask("PATCH", "/v1/tenants/couriers", {"max_binds": 0}).status_code == 422
+
+
+@pytest.mark.parametrize("ways", [["bind"], ["batch"], ["bind", "batch"]])
+def test_the_quota_of_a_key(
+    http: TestClient, make_key: Callable[..., str], couriers: Client, ways: list[str]
+) -> None:
+    """It binds so many on a day, one by one or together; another key of its tenant, any number."""
+    scopes = KeyScope.BINDINGS_READ, KeyScope.BINDINGS_WRITE
+    limited = Client(http, make_key("couriers", *scopes, max_binds=4))
+    statuses: list[int] = []
+    for serial in range(6):
+        way = ways[serial % len(ways)]
+        body = {"a": f"1380000071{serial}", "b": "13800000720"}
+        if way == "bind":
+            key = f"quota-{serial}"
+            answer = limited.ask("POST", "/v1/bindings", body, Idempotency_Key=key)
+            statuses.append(answer.status_code)
+            if answer.status_code == 429:
+                assert answer.json()["code"] == "quota_exceeded"
+                assert 0 < int(answer.headers["retry-after"]) <= 86_400
+                assert "API key" in answer.json()["detail"]
+        else:
+            done = limited.post("/v1/bindings/batch", {"bindings": [body]})
+            statuses += [each["status"] for each in done["results"]]
+    assert statuses == [201] * 4 + [429] * 2
+    # What was refused has left nothing.
+    assert len(limited.get("/v1/bindings")["bindings"]) == 4
+    couriers.bind("13800000716", "13800000720")
+
+
+def test_a_batch_beyond_the_quota_of_a_key(http: TestClient, make_key: Callable[..., str]) -> None:
+    """As many of it are made as may be."""
+    limited = Client(http, make_key("couriers", KeyScope.BINDINGS_WRITE, max_binds=2))
+    bodies = [{"a": f"1380000073{serial}", "b": "13800000740"} for serial in range(3)]
+    done = limited.post("/v1/bindings/batch", {"bindings": bodies})["results"]
+    assert sorted(each["status"] for each in done) == [201, 201, 429]
+
+
+def test_a_key_with_limits(couriers: Client, operator: Client) -> None:
+    """It is told what they are, and makes no key without them."""
+    limits = {"max_binds": 100, "max_requests": 60}
+    wanted = {"label": "partner", "scopes": ["bindings:write"], **limits}
+    made = couriers.post("/v1/api-keys", wanted, status=201)
+    assert {name: made[name] for name in limits} == limits
+    for client, wrong in (
+        (couriers, {**wanted, "scopes": ["keys:write"]}),
+        (operator, wanted),
+        (couriers, {**wanted, "max_binds": 0}),
+    ):
+        refused = client.ask("POST", "/v1/api-keys", wrong, Idempotency_Key="wrong")
+        assert refused.status_code == 422
+        assert [each["pointer"] for each in refused.json()["errors"]] == ["/max_binds"]
+
+
+def test_how_often_a_tenant_may_ask(
+    http: TestClient,
+    make_key: Callable[..., str],
+    operator: Client,
+    couriers: Client,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All of its keys together, and each by itself besides."""
+    # So long that nobody gets another request while this is asked.
+    monkeypatch.setattr(auth, "_MINUTE", timedelta(days=1))
+    told = operator.ask("PATCH", "/v1/tenants/couriers", {"max_requests": 3})
+    assert told.json()["max_requests"] == 3
+    second = Client(http, make_key("couriers", KeyScope.BINDINGS_READ, max_requests=1))
+    asking = (second, second, couriers, couriers)
+    answers = [client.ask("GET", "/v1/bindings") for client in asking]
+    assert [each.status_code for each in answers] == [200, 429, 200, 200]
+    assert answers[0].headers["ratelimit-policy"] == '"key";q=1;w=86400, "tenant";q=3;w=86400'
+    refused = couriers.ask("GET", "/v1/bindings")
+    assert (refused.status_code, refused.json()["code"]) == (429, "rate_exceeded")
+    assert refused.headers["ratelimit"].startswith('"tenant";r=0;')
+    assert operator.ask("GET", "/v1/tenants").status_code == 200

@@ -79,6 +79,8 @@ CREATE TABLE agi_router.api_key (
     label text NOT NULL,
     scopes text[] NOT NULL,
     networks cidr[] NOT NULL,
+    max_binds integer,
+    max_requests integer,
     digest bytea,
     sealed bytea,
     state text DEFAULT 'active'::text NOT NULL,
@@ -90,6 +92,8 @@ CREATE TABLE agi_router.api_key (
     CONSTRAINT api_key_digest_check CHECK ((length(digest) = 32)),
     CONSTRAINT api_key_form_check CHECK ((form = ANY (ARRAY['bearer'::text, 'signed'::text]))),
     CONSTRAINT api_key_id_check CHECK ((id ~ '^[a-z]{16}$'::text)),
+    CONSTRAINT api_key_max_binds_check CHECK ((max_binds > 0)),
+    CONSTRAINT api_key_max_requests_check CHECK ((max_requests > 0)),
     CONSTRAINT api_key_place_check CHECK ((place = ANY (ARRAY[1, 2]))),
     CONSTRAINT api_key_secret_check CHECK ((((digest IS NOT NULL) = (form = 'bearer'::text)) AND ((sealed IS NOT NULL) = (form = 'signed'::text)))),
     CONSTRAINT api_key_state_check CHECK ((state = ANY (ARRAY['active'::text, 'expired'::text, 'revoked'::text])))
@@ -111,6 +115,10 @@ COMMENT ON COLUMN agi_router.api_key.scopes IS 'What it may do';
 
 COMMENT ON COLUMN agi_router.api_key.networks IS 'Where requests may come from; empty: from anywhere';
 
+COMMENT ON COLUMN agi_router.api_key.max_binds IS 'So many bindings may it make on a day; null: any number';
+
+COMMENT ON COLUMN agi_router.api_key.max_requests IS 'So many requests may it make in a minute, at each process of the HTTP door; null: the door''s setting alone holds';
+
 COMMENT ON COLUMN agi_router.api_key.digest IS 'SHA-256 of a bearer''s secret';
 
 COMMENT ON COLUMN agi_router.api_key.sealed IS 'The secret that requests are signed with, sealed';
@@ -126,6 +134,21 @@ COMMENT ON COLUMN agi_router.api_key.revoked_at IS 'When it was revoked; null: i
 COMMENT ON COLUMN agi_router.api_key.last_used_at IS 'When it was used last, to the minute; null: not yet';
 
 COMMENT ON COLUMN agi_router.api_key.signed_until IS 'No nonce of a later date was taken; null: none at all. It is ahead of those that were, so that it is seldom written';
+
+CREATE TABLE agi_router.api_key_use (
+    key_id text NOT NULL,
+    day date NOT NULL,
+    binds integer NOT NULL
+)
+WITH (fillfactor='50');
+
+COMMENT ON TABLE agi_router.api_key_use IS 'How many bindings were made with API keys that have a quota';
+
+COMMENT ON COLUMN agi_router.api_key_use.key_id IS 'With which';
+
+COMMENT ON COLUMN agi_router.api_key_use.day IS 'The last day (UTC) on which any was made';
+
+COMMENT ON COLUMN agi_router.api_key_use.binds IS 'How many on that day';
 
 CREATE TABLE agi_router.attempt (
     webhook_id bigint NOT NULL,
@@ -1384,12 +1407,14 @@ CREATE TABLE agi_router.tenant (
     has_check boolean DEFAULT false NOT NULL,
     max_bindings integer,
     max_binds integer,
+    max_requests integer,
     limited boolean GENERATED ALWAYS AS (((max_bindings IS NOT NULL) OR (max_binds IS NOT NULL))) STORED NOT NULL,
     told_of_calls boolean GENERATED ALWAYS AS (('call.admitted'::text = ANY (told))) STORED NOT NULL,
     told_of_answers boolean GENERATED ALWAYS AS (('call.answered'::text = ANY (told))) STORED NOT NULL,
     told_of_ends boolean GENERATED ALWAYS AS ((told && ARRAY['call.answered'::text, 'call.ended'::text, 'call.refused'::text])) STORED NOT NULL,
     CONSTRAINT tenant_max_bindings_check CHECK ((max_bindings > 0)),
     CONSTRAINT tenant_max_binds_check CHECK ((max_binds > 0)),
+    CONSTRAINT tenant_max_requests_check CHECK ((max_requests > 0)),
     CONSTRAINT tenant_name_check CHECK ((name <> ''::text)),
     CONSTRAINT tenant_unknown_numbers_check CHECK ((unknown_numbers = ANY (ARRAY['ring'::text, 'refuse'::text])))
 );
@@ -1417,6 +1442,8 @@ COMMENT ON COLUMN agi_router.tenant.has_check IS 'Whether it has a row in tenant
 COMMENT ON COLUMN agi_router.tenant.max_bindings IS 'So many bindings of it may live at once; null: any number';
 
 COMMENT ON COLUMN agi_router.tenant.max_binds IS 'So many may be made for it on a day; null: any number';
+
+COMMENT ON COLUMN agi_router.tenant.max_requests IS 'So many requests may its API keys make in a minute together, at each process of the HTTP door; null: any number';
 
 COMMENT ON COLUMN agi_router.tenant.limited IS 'Whether it has a quota: only then its binds are counted';
 
@@ -1549,6 +1576,9 @@ ALTER TABLE ONLY agi_router.answer
 
 ALTER TABLE ONLY agi_router.api_key
     ADD CONSTRAINT api_key_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY agi_router.api_key_use
+    ADD CONSTRAINT api_key_use_pkey PRIMARY KEY (key_id);
 
 ALTER TABLE ONLY agi_router.audit_chain
     ADD CONSTRAINT audit_chain_audit_id UNIQUE (audit_id);
@@ -1837,6 +1867,9 @@ CREATE TRIGGER tell_binding_end AFTER UPDATE OF ended_at ON agi_router.binding F
 
 ALTER TABLE ONLY agi_router.api_key
     ADD CONSTRAINT api_key_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES agi_router.tenant(id);
+
+ALTER TABLE ONLY agi_router.api_key_use
+    ADD CONSTRAINT api_key_use_key_id_fkey FOREIGN KEY (key_id) REFERENCES agi_router.api_key(id);
 
 ALTER TABLE ONLY agi_router.audit_chain
     ADD CONSTRAINT audit_chain_audit FOREIGN KEY (audit_id) REFERENCES agi_router.audit(id);

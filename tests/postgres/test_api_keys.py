@@ -259,3 +259,10 @@ def test_the_command_line(dsn: str, connection: Connection, keys: KeyRing, tmp_p
     assert cli("api-key", "revoke", "nothing").code == 66
     assert cli(*create).code == 2
     assert cli(*create, "--tenant", "default", "--scope", "audit:read").code == 2
+    limits = ("--max-binds", "3", "--max-requests", "60")
+    limited = json.loads(cli(*create, "--tenant", "default", *limits).out)
+    assert (limited["max_binds"], limited["max_requests"]) == (3, 60)
+    refused = cli(*create, "--tenant", "default", *limits, "--scope", "keys:write")
+    assert (refused.code, "keys:write" in refused.err) == (2, True)
+    told = json.loads(cli("tenant", "limit", "default", "--max-requests", "90", "--json").out)
+    assert told["max_requests"] == 90

@@ -16,6 +16,7 @@ from agi_router.tenants.api_keys import (
     KeyState,
     Network,
     check_label,
+    check_limits,
     check_scopes,
     digest_secret,
     is_key_id,
@@ -130,6 +131,7 @@ def test_how_they_are_shown() -> None:
         "unknown_numbers": "ring",
         "max_bindings": 9,
         "max_binds": None,
+        "max_requests": None,
         "created_at": NOON,
     }
     assert describe_tenant(tenant)["state"] == "suspended"
@@ -156,3 +158,17 @@ def test_what_is_no_id(text: str) -> None:
     """It is not looked for."""
     assert is_key_id(new_key_id())
     assert not is_key_id(text)
+
+
+def test_limits_of_a_key() -> None:
+    """Nobody can give himself more, and the operator's keys have no quota."""
+    plain, makes = {KeyScope.BINDINGS_WRITE}, {KeyScope.BINDINGS_WRITE, KeyScope.KEYS_WRITE}
+    none: dict[str, int | None] = {"max_binds": None, "max_requests": None}
+    check_limits(makes, tenant="couriers", **none)
+    check_limits(plain, tenant="couriers", max_binds=1, max_requests=1)
+    check_limits(plain, tenant=None, max_binds=None, max_requests=1)
+    for limit in none:
+        with pytest.raises(ValueError, match="keys:write"):
+            check_limits(makes, tenant="couriers", **{**none, limit: 1})
+    with pytest.raises(ValueError, match="operator"):
+        check_limits(plain, tenant=None, max_binds=1, max_requests=None)

@@ -20,6 +20,7 @@ from agi_router.tenants.api_key_store import ApiKeyStore
 from agi_router.tenants.api_keys import (
     KeyForm,
     KeyScope,
+    check_limits,
     check_scopes,
     narrow_networks,
     parse_network,
@@ -64,6 +65,12 @@ def create_api_key(body: ApiKeyIn, request: Request, desk: _Writes) -> Response:
         raise Problem.of_fields([fault]) from None
     if not scopes <= desk.key.scopes:
         raise Problem.of_door("scope_missing")
+    limits = {"max_binds": body.max_binds, "max_requests": body.max_requests}
+    try:
+        check_limits(scopes, tenant=tenant, **limits)
+    except ValueError as error:
+        said = next(name for name, most in limits.items() if most is not None)
+        raise Problem.of_fields([FieldFault(f"/{said}", "limit_invalid", str(error))]) from None
     wanted = list(map(parse_network, body.networks))
     try:
         networks = narrow_networks(wanted, within=desk.key.networks)
@@ -81,6 +88,7 @@ def create_api_key(body: ApiKeyIn, request: Request, desk: _Writes) -> Response:
             networks=networks,
             life=timedelta(seconds=body.ttl),
             keys=desk.store.keys,
+            **limits,
         )
         desk.audit("POST /v1/api-keys", f"API key {key.id}")
         if body.form is KeyForm.SIGNED:

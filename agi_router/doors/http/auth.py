@@ -30,12 +30,13 @@ from agi_router.bindings.modes import Parties
 from agi_router.bindings.policy import NumberPolicy
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
-from agi_router.calls.refusal_limit import RefusalLimit
+from agi_router.calls.refusal_limit import Rate, RefusalLimit
 from agi_router.db.connection import Queries
 from agi_router.doors.http.known_keys import KnownKeys
 from agi_router.doors.http.options import Options
 from agi_router.doors.http.pool import StorePool
 from agi_router.doors.http.problems import Problem
+from agi_router.doors.http.request_rates import Asking, RequestRates, lower_rate
 from agi_router.errors import ApiKeyNotFound, SealError
 from agi_router.keys.ring import KeyRing
 from agi_router.records.audit import Audit, AuditEntry
@@ -109,7 +110,7 @@ class Door:
         """What they work with."""
         self.options = options
         """As the operator has set them."""
-        self._asked = RefusalLimit(options.rate)
+        self._asked = RequestRates()
         self._wrong = RefusalLimit(options.wrong_keys)
         self._lock = threading.Lock()
         self.known = KnownKeys()
@@ -136,7 +137,7 @@ class Door:
 
     def count(self, found: FoundKey, claim: Claim | None) -> Mapping[str, str]:
         """
-        Count a request of a key.
+        Count a request of a key, and of its tenant.
 
         Args:
             found: The key.
@@ -147,22 +148,18 @@ class Door:
             Headers that say how many are left; none where there is no limit.
 
         Raises:
-            Problem: It has asked too often.
+            Problem: They have asked too often.
         """
-        key, rate = found.key, self.options.rate
-        if not rate.count:
-            return {}
+        key = found.key
+        own = Rate(key.max_requests or 0, _MINUTE)
+        asking = [
+            Asking("key", key.id, lower_rate(own, self.options.rate)),
+            # The operator has no limit in all: his keys are of no tenant.
+            Asking("tenant", key.tenant or "", Rate(found.tenant_requests or 0, _MINUTE)),
+        ]
         with self._lock:
-            now = time.monotonic_ns()
-            reached = self._asked.reached(key.id, now=now)
-            if not reached:
-                self._asked.note(key.id, now=now)
-            left, seconds = self._asked.left(key.id, now=now)
-        headers = {
-            "RateLimit-Policy": f'"key";q={rate.count};w={int(rate.window.total_seconds())}',
-            "RateLimit": f'"key";r={left};t={seconds}',
-        }
-        if reached:
+            free, headers = self._asked.count(asking, now=time.monotonic_ns())
+        if not free:
             if claim is not None:
                 claim.prove()
             raise Problem.of_door("rate_exceeded", headers={**headers, "Retry-After": "1"})
@@ -196,6 +193,7 @@ class Desk:
         self._needed: KeyScope | None = None
         self.key = found.key
         """Who asks."""
+        store.api_key = None if found.key.max_binds is None else found.key.id
         self.now = found.now
         """When that was, by the database's clock."""
         self.request_id = request_id

@@ -490,6 +490,13 @@ class TenantChange(Body):
         le=10**9,
         description="So many may be made for it on a day, which begins at 00:00 UTC.",
     )
+    max_requests: int | None = Field(
+        default=None,
+        ge=1,
+        le=10**9,
+        description="So many requests may its API keys make in a minute, at each process of the"
+        " door.",
+    )
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"active": False}]})
 
@@ -549,6 +556,20 @@ class ApiKeyIn(Body):
     )
     ttl: int = Field(
         default=365 * 86400, ge=60, le=3650 * 86400, description="Seconds that it lives."
+    )
+    max_binds: int | None = Field(
+        default=None,
+        ge=1,
+        le=10**9,
+        description="So many bindings may it make on a day, which begins at 00:00 UTC; not for"
+        " the operator's, nor with keys:write.",
+    )
+    max_requests: int | None = Field(
+        default=None,
+        ge=1,
+        le=10**9,
+        description="So many requests may it make in a minute, at each process of the door; not"
+        " with keys:write.",
     )
 
     model_config = ConfigDict(

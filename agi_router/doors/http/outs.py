@@ -622,6 +622,7 @@ _TENANT: dict[str, Any] = {
     "unknown_numbers": "ring",
     "max_bindings": 100_000,
     "max_binds": None,
+    "max_requests": None,
     "created_at": _TIME,
 }
 
@@ -642,6 +643,10 @@ class TenantOut(Out):
     )
     max_binds: int | None = Field(
         description="So many may be made for it on a day, which begins at 00:00 UTC."
+    )
+    max_requests: int | None = Field(
+        description="So many requests may its API keys make in a minute, at each process of the"
+        " door; null: any number."
     )
     created_at: str
 
@@ -886,6 +891,8 @@ _API_KEY: dict[str, Any] = {
     "label": "orders",
     "scopes": ["bindings:read", "bindings:write"],
     "networks": [],
+    "max_binds": None,
+    "max_requests": None,
     "state": "active",
     "created_at": _TIME,
     "expires_at": "2027-01-31T15:04:05+00:00",
@@ -905,6 +912,13 @@ class ApiKeyOut(Out):
     label: str
     scopes: list[KeyScope]
     networks: list[str]
+    max_binds: int | None = Field(
+        description="So many bindings may it make on a day; null: any number."
+    )
+    max_requests: int | None = Field(
+        description="So many requests may it make in a minute, at each process of the door; what"
+        " the operator says for all keys holds besides."
+    )
     state: KeyState
     created_at: str
     expires_at: str

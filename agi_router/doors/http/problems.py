@@ -138,7 +138,10 @@ DOOR: Final[Mapping[str, tuple[int, str]]] = {
         "Give If-Match with the ETag of what is to be changed",
     ),
     "head_too_large": (431, "The request line and the headers have 128 KiB at most"),
-    "rate_exceeded": (429, "The API key has asked too often: wait as Retry-After says"),
+    "rate_exceeded": (
+        429,
+        "The API key, or all of its tenant, has asked too often: wait as Retry-After says",
+    ),
     "address_blocked": (429, "Too many wrong API keys came from this address: wait"),
     "signatures_forgotten": (
         503,

@@ -20,7 +20,11 @@ __all__ = ["router"]
 
 router = APIRouter(prefix="/v1", tags=["tenants"])
 
-_QUOTAS = {Quota.BINDINGS: "max_bindings", Quota.BINDS: "max_binds"}
+_QUOTAS = {
+    Quota.BINDINGS: "max_bindings",
+    Quota.BINDS: "max_binds",
+    Quota.REQUESTS: "max_requests",
+}
 
 _Writes = Annotated[Desk, Depends(Needs(KeyScope.TENANTS_WRITE), scope="function")]
 
