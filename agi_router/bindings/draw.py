@@ -184,8 +184,8 @@ class NumberDrawing(RouteConflicts):
             for wish, number in zip(wishes, drawn, strict=True)
         }
         routes = [
-            (wish.binding_id, route)
-            for wish, rows in compiled.values()
+            (place, route)
+            for place, (wish, rows) in enumerate(compiled.values(), 1)
             for route in self._seal(wish, rows)
         ]
         values = {
@@ -205,7 +205,7 @@ class NumberDrawing(RouteConflicts):
             "tags": array_of_texts(
                 self.chooser.tags((*wish.parties.side_a, *wish.parties.side_b)) for wish in wishes
             ),
-            "binding_id": array_of_integers(binding_id for binding_id, _ in routes),
+            "place": array_of_integers(place for place, _ in routes),
             **route_columns([route for _, route in routes]),
         }
         return Drawn(values, compiled)

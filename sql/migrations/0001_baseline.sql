@@ -337,7 +337,7 @@ COMMENT ON COLUMN agi_router.group_member.added_at IS 'When it came in; by a fee
 -- A call pays for what changes with it, and for nothing else. PostgreSQL reads every CHECK of a table
 -- anew, from its text in the catalogue, for each statement that writes a row, whatever that statement
 -- sets. So what a call changes is left to the one CHECK below; everything else that a binding may not
--- be is refused by triggers of some columns, under the same error (functions/bindings/refuse_row.sql).
+-- be is refused by triggers of some columns, under the same error (functions/bindings/check_*.sql).
 
 CREATE SEQUENCE agi_router.binding_id;
 COMMENT ON SEQUENCE agi_router.binding_id IS 'Numbers of bindings; gaps mean nothing';

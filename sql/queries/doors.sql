@@ -31,7 +31,7 @@ SELECT *
        %(payload)s::bytea, %(status)s::integer, %(headers)s::jsonb, %(answer)s,
        %(tag_key)s::integer, %(seal_key)s::integer, %(tenant)s, %(digit)s::integer, %(terms)s::jsonb,
        %(life)s::interval, %(longest)s, %(number_quarantine)s, %(party_quarantine)s, %(scope)s::integer,
-       %(stride)s::integer, %(id)s::bigint[], %(drawn)s::bigint[], %(tags)s::text[], %(binding_id)s::bigint[],
+       %(stride)s::integer, %(id)s::bigint[], %(drawn)s::bigint[], %(tags)s::text[], %(place)s::integer[],
        %(x_number)s::bigint[], %(caller_tag)s::bigint[], %(shown)s::bigint[], %(side)s::text[],
        %(callee)s::bytea[], %(callee_tags)s::text[], %(caller)s::bytea[]);
 

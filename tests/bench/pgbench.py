@@ -67,7 +67,7 @@ def script(recorder: Recorder) -> str:
         ("id", [":id"], "bigint"),
         ("drawn", [number], "bigint"),
         ("tags", [f"'{{' || {' || $$,$$ || '.join(tags)} || '}}'"], "text"),
-        ("binding_id", [":id", ":id"], "bigint"),
+        ("place", ["1", "1"], "integer"),
         ("x_number", [number] * 2, "bigint"),
         ("shown", [number] * 2, "bigint"),
         ("caller_tag", tags, "bigint"),

@@ -1,7 +1,7 @@
 CREATE OR REPLACE FUNCTION agi_router.bind_drawn(
     _block bigint, _tag_key integer, _seal_key integer, _tenant text, _digit integer, _terms jsonb,
     _life interval, _longest interval, _number_quarantine interval, _party_quarantine interval, _scope integer,
-    _stride integer, _id bigint[], _drawn bigint[], _tags text[], _binding_id bigint[], _x_number bigint[],
+    _stride integer, _id bigint[], _drawn bigint[], _tags text[], _place integer[], _x_number bigint[],
     _caller_tag bigint[], _shown bigint[], _side text[], _callee bytea[], _callee_tags text[], _caller bytea[])
 RETURNS TABLE (id bigint, x_number bigint, begins_at timestamptz, expires_at timestamptz)
 LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
@@ -12,9 +12,7 @@ DECLARE
     _told   boolean;
     _now    timestamptz;
     _looked timestamptz;
-    _made   bigint[];
-    _on     bigint[];
-    _end    timestamptz[];
+    _end    timestamptz[]; -- of each that can be made, where it stands in _id; null of the others
 BEGIN
     PERFORM agi_router.assert_current_keys(_block, _tag_key, _seal_key);
     _now := clock_timestamp();
@@ -48,71 +46,75 @@ BEGIN
     END IF;
     -- A lock that is just being set is seen, and one that comes later waits: see agi_router.set_lock.
     PERFORM agi_router.await_locks(
-        ARRAY(SELECT unnest(t::bigint[]) FROM unnest(_tags) t) || _drawn || ARRAY[_block, made.tenant_id]);
+        ARRAY(SELECT unnest(t.tags::bigint[]) FROM (SELECT unnest(_tags) AS tags) t)
+        || _drawn || ARRAY[_block, made.tenant_id]);
     _looked := clock_timestamp();
-    WITH chosen AS MATERIALIZED (
-        SELECT n.id, n.drawn AS x_number
-          FROM unnest(_id, _drawn, _tags) n (id, drawn, tags)
-         WHERE EXISTS (SELECT c.x_number
-                         FROM agi_router.choose_x(
-                              _block, ARRAY[n.drawn], n.tags::bigint[], _number_quarantine, _party_quarantine,
-                              1) c)
-           -- It may be a stranger's: that is found out step by step.
-           AND NOT EXISTS (SELECT f.lock_id
-                             FROM agi_router.find_locks(
-                                  n.tags::bigint[] || ARRAY[n.drawn, _block, made.tenant_id], made.tenant_id,
-                                  _looked, '{}') f)
-           -- Nobody is in the way, nor has to be moved out of it.
-           AND NOT EXISTS (SELECT 1
-                             FROM agi_router.route r
-                            WHERE r.block = _block AND r.x_number = n.drawn
-                              AND r.caller_tag = ANY (n.tags::bigint[]))
-           AND NOT EXISTS (SELECT 1
-                             FROM agi_router.binding b
-                            WHERE b.block = _block AND b.open_number = n.drawn AND b.ended_at IS NULL)
-    ), bound AS (
-        INSERT INTO agi_router.binding AS b
-        SELECT t.*
-          FROM jsonb_populate_recordset(made, _terms) t
-         WHERE t.id IN (SELECT c.id FROM chosen c)
-           AND t.expires_at > _now AND t.expires_at <= _now + _longest
-        RETURNING b.id, b.expires_at
-    ), routed AS (
-        INSERT INTO agi_router.route (block, binding_id, x_number, caller_tag, shown, side, callee, callee_tags,
-                                      caller, begins_at, ends_at)
-        SELECT _block, n.binding_id, n.x_number, n.caller_tag, n.shown, n.side, n.callee, n.callee_tags::bigint[],
-               n.caller, _now, b.expires_at
-          FROM unnest(_binding_id, _x_number, _caller_tag, _shown, _side, _callee, _callee_tags, _caller)
-               n (binding_id, x_number, caller_tag, shown, side, callee, callee_tags, caller)
-          JOIN bound b ON b.id = n.binding_id
-         ORDER BY n.x_number, n.caller_tag -- one order for all, or two binds of the same parties could deadlock
-    )
-    SELECT array_agg(b.id), array_agg(c.x_number), array_agg(b.expires_at)
-      INTO _made, _on, _end
-      FROM bound b
-      JOIN chosen c ON c.id = b.id;
-    IF _made IS NULL AND _stride IS NOT NULL THEN
-        -- Few are free, or few for this party: one is looked for, and is not bound before it is sealed for.
-        RETURN QUERY
-        SELECT _id[1], c.x_number, NULL::timestamptz, NULL::timestamptz
-          FROM agi_router.choose_x(
-               _block,
-               ARRAY(SELECT _block * 10000 + (_drawn[1] + s * _stride) % 10000 FROM generate_series(1, 250) s),
-               _tags[1]::bigint[], _number_quarantine, _party_quarantine, 1) c;
+    _end := ARRAY(
+        SELECT CASE WHEN n.expires_at > _now AND n.expires_at <= _now + _longest
+                     -- Nobody is in the way, nor has to be moved out of it.
+                     AND (SELECT true
+                            FROM agi_router.route r
+                           WHERE r.block = _block AND r.x_number = n.x_number AND r.caller_tag = ANY (n.tags)
+                           LIMIT 1) IS NULL
+                     AND (SELECT true
+                            FROM agi_router.binding b
+                           WHERE b.block = _block AND b.open_number = n.x_number AND b.ended_at IS NULL
+                           LIMIT 1) IS NULL
+                     AND (SELECT true
+                            FROM agi_router.find_rests_of_x(
+                                 _block, n.x_number, n.tags, _number_quarantine, _party_quarantine, _looked) f
+                           LIMIT 1) IS NULL
+                     -- Whoever of them is locked may be a stranger: that is found out step by step.
+                     AND (SELECT true
+                            FROM agi_router.find_locks(
+                                 n.tags || ARRAY[n.x_number, _block, made.tenant_id], made.tenant_id, _looked,
+                                 '{}') f
+                           LIMIT 1) IS NULL
+                    THEN n.expires_at END
+          FROM (SELECT p.place, _drawn[p.place] AS x_number, _tags[p.place]::bigint[] AS tags,
+                       coalesce((_terms -> p.place - 1 ->> 'expires_at')::timestamptz, made.expires_at) AS expires_at
+                  FROM (SELECT generate_subscripts(_id, 1) AS place) p OFFSET 0) n
+         ORDER BY n.place);
+    IF array_remove(_end, NULL) = '{}' THEN
+        IF _stride IS NOT NULL THEN
+            -- Few are free, or few for this party: one is looked for, and is not bound before it is sealed for.
+            RETURN QUERY
+            SELECT _id[1], c.x_number, NULL::timestamptz, NULL::timestamptz
+              FROM agi_router.choose_x(
+                   _block,
+                   ARRAY(SELECT _block * 10000 + (_drawn[1] + s * _stride) % 10000 FROM generate_series(1, 250) s),
+                   _tags[1]::bigint[], _number_quarantine, _party_quarantine, 1) c;
+        END IF;
         RETURN;
     END IF;
+    INSERT INTO agi_router.binding
+    SELECT (n.written).*
+      FROM (SELECT jsonb_populate_record(made, _terms -> p.place - 1) AS written
+              FROM (SELECT generate_subscripts(_id, 1) AS place) p
+             WHERE _end[p.place] IS NOT NULL OFFSET 0) n;
+    INSERT INTO agi_router.route (block, binding_id, x_number, caller_tag, shown, side, callee, callee_tags,
+                                  caller, begins_at, ends_at)
+    SELECT _block, _id[n.place], n.x_number, n.caller_tag, n.shown, n.side, n.callee, n.callee_tags::bigint[],
+           n.caller, _now, _end[n.place]
+      FROM (SELECT unnest(_place) AS place, unnest(_x_number) AS x_number, unnest(_caller_tag) AS caller_tag,
+                   unnest(_shown) AS shown, unnest(_side) AS side, unnest(_callee) AS callee,
+                   unnest(_callee_tags) AS callee_tags, unnest(_caller) AS caller) n
+     WHERE _end[n.place] IS NOT NULL
+     ORDER BY n.x_number, n.caller_tag; -- one order for all, or two binds of the same parties could deadlock
     IF _told THEN
-        PERFORM agi_router.tell_binding(_block, n.id, 'binding.created')
-           FROM unnest(_made) n (id);
+        PERFORM agi_router.tell_binding(_block, _id[p.place], 'binding.created')
+           FROM (SELECT generate_subscripts(_id, 1) AS place) p
+          WHERE _end[p.place] IS NOT NULL;
     END IF;
     -- Not before: what is returned stays so, though what was done is undone.
     RETURN QUERY
-    SELECT n.id, n.x_number, made.begins_at, n.expires_at
-      FROM unnest(_made, _on, _end) n (id, x_number, expires_at);
+    SELECT _id[p.place], _drawn[p.place], made.begins_at, _end[p.place]
+      FROM (SELECT generate_subscripts(_id, 1) AS place) p
+     WHERE _end[p.place] IS NOT NULL;
 EXCEPTION
     -- Somebody was faster, a row is refused, or keys were rotated: all is undone, and a transaction can go on.
     WHEN integrity_constraint_violation OR data_exception OR SQLSTATE 'AR001' THEN
         RETURN;
 END
 $$;
-COMMENT ON FUNCTION agi_router.bind_drawn IS 'Makes bindings of a tenant in one block, under these keys, each on the number drawn for it; one that cannot be had so is left out. _terms: columns of each by name, its id among them; one without an end lives for _life from its beginning. _id, _drawn, _tags: of each, the number drawn, which no other has, and the tags of its callers under every key. _binding_id and the arrays behind it: their routes. None is made where somebody is faster, a row is refused, or these are not the current keys. _stride: if none is made, look through numbers that lie so far apart, and tell one that the first of the bindings could be made on; it begins at no time';
+COMMENT ON FUNCTION agi_router.bind_drawn IS 'Makes bindings of a tenant in one block, under these keys, each on the number drawn for it; one that cannot be had so is left out. _terms: columns of each by name, its id among them; one without an end lives for _life from its beginning. _id, _drawn, _tags: of each, the number drawn, which no other has, and the tags of its callers under every key. _place and the arrays behind it: their routes, each by the place of its binding in _id. None is made where somebody is faster, a row is refused, or these are not the current keys. _stride: if none is made, look through numbers that lie so far apart, and tell one that the first of the bindings could be made on; it begins at no time';

@@ -3,8 +3,11 @@ CREATE OR REPLACE FUNCTION agi_router.check_alone() RETURNS trigger
 LANGUAGE plpgsql SET enable_seqscan = off AS $$
 -- Nobody may be on an X of AX, and on one of AXE only others of AXE. Whoever adds routes holds the
 -- block by its foreign key; a binding that strangers may call takes it whole, so that none of them
--- can miss the other. Without such bindings in the block this is one look into an index.
+-- can miss the other. Without such bindings this is one look into an index.
 BEGIN
+    IF NOT EXISTS (SELECT 1 FROM agi_router.binding b WHERE b.open_number IS NOT NULL) THEN
+        RETURN NULL;
+    END IF;
     IF NOT EXISTS (SELECT 1
                      FROM agi_router.binding b
                     WHERE b.block = ANY (ARRAY(SELECT DISTINCT n.block FROM fresh n))

@@ -3,7 +3,7 @@ CREATE OR REPLACE FUNCTION agi_router.bind_asked(
     _payload bytea, _status integer, _headers jsonb, _answer text,
     _tag_key integer, _seal_key integer, _tenant text, _digit integer, _terms jsonb,
     _life interval, _longest interval, _number_quarantine interval, _party_quarantine interval, _scope integer,
-    _stride integer, _id bigint[], _drawn bigint[], _tags text[], _binding_id bigint[], _x_number bigint[],
+    _stride integer, _id bigint[], _drawn bigint[], _tags text[], _place integer[], _x_number bigint[],
     _caller_tag bigint[], _shown bigint[], _side text[], _callee bytea[], _callee_tags text[], _caller bytea[])
 RETURNS TABLE (id bigint, x_number bigint, begins_at timestamptz, body text)
 LANGUAGE plpgsql AS $$
@@ -50,7 +50,7 @@ BEGIN
     SELECT d.* INTO _made
       FROM agi_router.bind_drawn(
            _block, _tag_key, _seal_key, _tenant, _digit, _terms, _life, _longest, _number_quarantine,
-           _party_quarantine, _scope, _stride, _id, _drawn, _tags, _binding_id, _x_number, _caller_tag, _shown,
+           _party_quarantine, _scope, _stride, _id, _drawn, _tags, _place, _x_number, _caller_tag, _shown,
            _side, _callee, _callee_tags, _caller) d;
     IF _made.begins_at IS NULL THEN
         DELETE FROM agi_router.answer a WHERE a.name = _name;

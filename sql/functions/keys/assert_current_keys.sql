@@ -1,20 +1,22 @@
 CREATE OR REPLACE FUNCTION agi_router.assert_current_keys(_block bigint, _tag_key integer, _seal_key integer)
 RETURNS void
 LANGUAGE plpgsql AS $$
--- Statements of their own: each looks anew, and so after the lock is there.
+DECLARE
+    _rotated boolean;
+    _used_up boolean;
 BEGIN
     LOCK TABLE agi_router.key IN ROW SHARE MODE;
-    IF EXISTS (SELECT 1
-                 FROM agi_router.key k
-                WHERE k.state = 'current'
-                  AND k.id <> CASE k.kind WHEN 'tag' THEN _tag_key ELSE _seal_key END) THEN
+    -- A statement of its own: it looks anew, and so after the lock is there. Nonces are random: see
+    -- agi_router/keys/ring.py.
+    SELECT bool_or(k.id <> CASE k.kind WHEN 'tag' THEN _tag_key ELSE _seal_key END),
+           bool_or(k.kind = 'seal' AND s.last_value - k.sealed_before >= 4294967296)
+      INTO _rotated, _used_up
+      FROM agi_router.key k, agi_router.seals s
+     WHERE k.state = 'current';
+    IF _rotated THEN
         RAISE 'the keys were rotated' USING ERRCODE = 'AR001';
     END IF;
-    -- Nonces are random: see agi_router/keys/ring.py.
-    IF EXISTS (SELECT 1
-                 FROM agi_router.key k
-                WHERE k.kind = 'seal' AND k.state = 'current'
-                  AND agi_router.seals_so_far() - k.sealed_before >= 4294967296) THEN
+    IF _used_up THEN
         RAISE 'the seal key is used up' USING ERRCODE = 'AR002';
     END IF;
 END
