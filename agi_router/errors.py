@@ -58,6 +58,7 @@ What can go wrong, as one tree.
      │   ├─ EventNotFound     event_not_found       no event has this id
      │   ├─ MessageNotFound   message_not_found     no text has this id
      │   ├─ MessageOver       message_over          it is being sent, or has ended
+     │   ├─ MessageNotHeld    message_not_held      it is not held, or not any more
      │   ├─ WebhookNotFound   webhook_not_found     no webhook has this id
      │   ├─ WebhookChanged    webhook_changed       it has another version by now
      │   ├─ WebhookLimit      webhook_limit         its tenant has as many as may be
@@ -132,6 +133,7 @@ __all__ = [
     "Locked",
     "MemberNotFound",
     "MessageNotFound",
+    "MessageNotHeld",
     "MessageOver",
     "ModeError",
     "NoNumberAvailable",
@@ -454,6 +456,12 @@ class MessageNotFound(StoreError):
 class MessageOver(StoreError):
     """
     The text is being sent, or has ended: it cannot be taken back.
+    """
+
+
+class MessageNotHeld(StoreError):
+    """
+    The text is not held, or the time to release it is over.
     """
 
 

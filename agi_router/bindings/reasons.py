@@ -58,6 +58,7 @@ class Reason(StrEnum):
     MESSAGES_OFF = "messages_off"
     MODE_UNSUPPORTED = "mode_unsupported"
     TOO_LONG = "too_long"
+    BODY_REFUSED = "body_refused"
     NO_CAPACITY = "no_capacity"
     PLATFORM_FAULT = "platform_fault"
 

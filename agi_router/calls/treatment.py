@@ -85,6 +85,7 @@ _TREATMENTS = {
     Reason.MESSAGES_OFF: Treatment(21, "one_way"),
     Reason.MODE_UNSUPPORTED: Treatment(21, "one_way"),
     Reason.TOO_LONG: Treatment(21, "one_way"),
+    Reason.BODY_REFUSED: Treatment(21, "one_way"),
     Reason.NO_CAPACITY: Treatment(34, "lines_busy"),
     Reason.PLATFORM_FAULT: Treatment(31, "try_later"),
 }

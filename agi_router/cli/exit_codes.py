@@ -72,6 +72,7 @@ EXIT_CODES = {
     "event_not_found": 66,
     "message_not_found": 66,
     "message_over": 73,
+    "message_not_held": 73,
     "group_not_found": 66,
     "group_exists": 73,
     "group_changed": 73,

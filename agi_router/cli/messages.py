@@ -103,7 +103,7 @@ def messages(  # noqa: PLR0917 - options, not arguments
 @click.group("message")
 def group() -> None:
     """
-    Look at one text, discard it, or send one.
+    Look at one text, release it, discard it, or send one.
     """
 
 
@@ -117,6 +117,19 @@ def show(name: str, tenant: str | None, *, as_json: bool) -> None:
     """
     with open_serving_database(read_settings()) as connection:
         row = MessageRecords(connection, find_scope(connection, tenant)).find(name)
+    (echo_json if as_json else echo_pairs)(describe_message(row))
+
+
+@group.command()
+@click.argument("name", metavar="ID")
+@scope_option
+@json_option
+def release(name: str, tenant: str | None, *, as_json: bool) -> None:
+    """
+    Let a text go that is held: it is sent at once.
+    """
+    with open_serving_database(read_settings()) as connection:
+        row = MessageRecords(connection, find_scope(connection, tenant)).release(name)
     (echo_json if as_json else echo_pairs)(describe_message(row))
 
 

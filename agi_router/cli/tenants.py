@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from agi_router.cli import tenant_checks
+from agi_router.cli import tenant_checks, tenant_texts
 from agi_router.cli.arguments import TENANT, Checked
 from agi_router.cli.context import read_settings
 from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
@@ -39,6 +39,7 @@ def group() -> None:
 
 
 group.add_command(tenant_checks.group)
+group.add_command(tenant_texts.group)
 
 
 @group.command("add")

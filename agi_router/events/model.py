@@ -47,6 +47,7 @@ class EventType(StrEnum):
     CALL_ANSWERED = "call.answered"
     CALL_ENDED = "call.ended"
     CALL_REFUSED = "call.refused"
+    MESSAGE_HELD = "message.held"
     MESSAGE_ACCEPTED = "message.accepted"
     MESSAGE_SENT = "message.sent"
     MESSAGE_FAILED = "message.failed"

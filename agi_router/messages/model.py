@@ -3,6 +3,7 @@ Texts, as values: what they are called, what becomes of them, and when one is tr
 
 ::
 
+      held ──released──> queued; not released in time, or discarded ──> failed
     queued ──take──> in hand ──2xx──> sent
        ^                 ├─ temporary, or no answer ──> queued, later
        │                 ├─ for good ──> failed
@@ -58,6 +59,8 @@ class MessageState(StrEnum):
     What has become of a text.
     """
 
+    HELD = "held"
+    """It is owed once its tenant releases it."""
     QUEUED = "queued"
     """It is owed."""
     SENT = "sent"

@@ -10,7 +10,7 @@ from agi_router.calls.ports import Admission
 from agi_router.calls.rows import read_admission
 from agi_router.cursors import Cursor
 from agi_router.db.connection import Connection, Queries
-from agi_router.errors import MessageNotFound, MessageOver
+from agi_router.errors import MessageNotFound, MessageNotHeld, MessageOver
 from agi_router.keys.ring import KeyRing
 from agi_router.messages.model import MessageState, Text, message_block, message_day
 from agi_router.numbers import XNumber
@@ -118,6 +118,22 @@ class MessageRecords:
         if row is None:
             raise MessageNotFound
         return row
+
+    def release(self, name: str) -> dict[str, Any]:
+        """
+        Let a text go that is held: it is due at once.
+
+        Returns:
+            Its record.
+
+        Raises:
+            MessageNotFound: There is none.
+            MessageNotHeld: It is not held, or the time for it is over.
+        """
+        found = self.find(name)
+        if self._queries.row("release_message", {"block": found["block"], "id": name}) is None:
+            raise MessageNotHeld
+        return self.find(name)
 
     def discard(self, name: str) -> dict[str, Any]:
         """

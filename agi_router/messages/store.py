@@ -13,6 +13,7 @@ from typing import Any
 
 import psycopg
 
+from agi_router.bindings.model import BindingId
 from agi_router.calls.ports import Admission
 from agi_router.calls.rows import read_admission
 from agi_router.db.connection import KEYS_OUTDATED
@@ -31,9 +32,10 @@ from agi_router.messages.model import (
     message_day,
     name_message,
 )
+from agi_router.messages.rules import TextRules, read_rules
 from agi_router.numbers import XNumber
 
-__all__ = ["Ended", "MessageStore", "Owed", "Repeated", "Unasked"]
+__all__ = ["UNJUDGED", "Ended", "JudgedBy", "MessageStore", "Owed", "Repeated", "Unasked"]
 
 # Which unique constraint tells a repeat.
 _SEEN = "message_seen_pkey"
@@ -53,6 +55,23 @@ class Unasked:
     """
     The database was not asked: nothing is stored by this request.
     """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgedBy:
+    """
+    By which rules of its tenant a text was judged, and what follows.
+    """
+
+    version: int | None
+    """:obj:`None`: its tenant has none."""
+    hold: timedelta | None = None
+    """How long it waits for its release."""
+    opts_out: bool = False
+    """Whether its sender is to be texted no more."""
+
+
+UNJUDGED = JudgedBy(version=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,15 +150,19 @@ class MessageStore:
         same: bytes,
         *,
         name: str | None = None,
+        judged: JudgedBy = UNJUDGED,
         timeout: float,  # noqa: ASYNC109
     ) -> Admission | Repeated | Unasked:
         """
         Take *text* if every guard holds, and store it to be sent; tell the facts either way.
 
+        It is not taken either where its tenant has other rules than it was judged by.
+
         Args:
             text: The text.
             same: Digest of its request, see :meth:`digest`: what was taken once is not again.
             name: What it is to be called, see :meth:`name_text`; :obj:`None`: by any such name.
+            judged: By which rules it was judged, see :meth:`find_rules`.
             timeout: Seconds to wait.
 
         Raises:
@@ -169,6 +192,9 @@ class MessageStore:
                 "octets": len(text.body.encode()),
                 "parts": count_parts(text.body),
                 "body": self.keys.seal_text(text.body, name),
+                "rules": judged.version,
+                "hold": judged.hold,
+                "opts_out": judged.opts_out,
             }
 
         asked = given_up = False
@@ -236,6 +262,26 @@ class MessageStore:
         rows = await (await connection.execute(query("list_keys"))).fetchall()
         self.keys = using_current(self.keys, rows)
         return await _all(connection, name, values())
+
+    async def find_rules(
+        self,
+        binding: BindingId,
+        *,
+        timeout: float,  # noqa: ASYNC109
+    ) -> tuple[int, TextRules] | None:
+        """
+        By what the texts of a binding are judged, and its version; :obj:`None`: by nothing.
+
+        Raises:
+            StoreError: No answer within *timeout* seconds, or the store failed.
+        """
+        values = {"block": binding.block.value, "binding_id": binding.id}
+
+        async def work(connection: FastConnection) -> dict[str, Any] | None:
+            return await _one(connection, "find_message_rules", values)
+
+        row = await self._pool.submit(work, timeout=timeout)
+        return None if row is None else (row.pop("version"), read_rules(row))
 
     async def take(self, limit: int, *, timeout: float) -> list[Outgoing | Ended]:  # noqa: ASYNC109
         """

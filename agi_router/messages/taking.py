@@ -1,10 +1,15 @@
 """
 Taking a text: the store and the rules together, and the number that its receiver is to be shown.
+
+Whose binding it is, and so by which rules of its tenant it is judged, only the store knows. So a
+text of a tenant who has some is offered twice: unjudged, which takes nothing, and judged.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
+from agi_router.bindings.facts import Facts
+from agi_router.bindings.model import BindingId
 from agi_router.bindings.reasons import Reason
 from agi_router.calls.decision import AllocationNeeded as ChildNeeded
 from agi_router.calls.decision import Refusal
@@ -12,12 +17,15 @@ from agi_router.calls.ports import Admissions
 from agi_router.errors import NoNumberAvailable
 from agi_router.messages.decision import AllocationNeeded, decide_text
 from agi_router.messages.model import Text
-from agi_router.messages.store import MessageStore, Repeated, Unasked
+from agi_router.messages.rules import judge_body
+from agi_router.messages.store import UNJUDGED, JudgedBy, MessageStore, Repeated, Unasked
+from agi_router.numbers import PhoneNumber
 
 __all__ = ["Accepted", "take_text"]
 
-# Pieces of a decision: the number that is made first, and a use that came back meanwhile.
-_TRIES: Final = 3
+# Pieces of a decision: the number that is made first, the rules of its tenant, and a use that came
+# back meanwhile.
+_TRIES: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +64,9 @@ async def take_text(
         SealError: The receiver does not open.
     """
     name = store.name_text(text)
+    offered, judged = text, UNJUDGED
     for _ in range(_TRIES):
-        stored = await store.admit(text, same, name=name, timeout=timeout)
+        stored = await store.admit(offered, same, name=name, judged=judged, timeout=timeout)
         if isinstance(stored, Repeated | Unasked):
             return stored
         if stored.admitted:
@@ -77,4 +86,24 @@ async def take_text(
                 await admissions.allocate(needed, timeout=timeout)
             except NoNumberAvailable:
                 return Reason.NO_CAPACITY
+            continue
+        found_rules = await store.find_rules(BindingId.parse(found.binding), timeout=timeout)
+        if found_rules is None:
+            offered, judged = text, UNJUDGED
+            continue
+        version, rules = found_rules
+        fit = judge_body(text.body, rules, _parties(text, stored.facts))
+        if fit is None:
+            return Reason.BODY_REFUSED
+        offered = replace(text, body=fit.body)
+        judged = JudgedBy(version=version, hold=rules.hold, opts_out=fit.opts_out)
     return Reason.PLATFORM_FAULT
+
+
+def _parties(text: Text, facts: Facts) -> list[PhoneNumber]:
+    """
+    Whose numbers its words are not to tell: the sender's, and of all who may receive it.
+    """
+    hit = facts.hit
+    last = () if hit is None or hit.last_caller is None else (hit.last_caller,)
+    return [text.sender, *last, *(() if hit is None else hit.callees)]

@@ -7,8 +7,9 @@ from typing import Any
 from agi_router.calls.decision import Refusal
 from agi_router.messages.decision import Taken
 from agi_router.messages.explanation import TextExplanation
+from agi_router.messages.rule_store import TenantRules
 
-__all__ = ["describe_message", "describe_text_explanation"]
+__all__ = ["describe_message", "describe_rules", "describe_text_explanation"]
 
 
 def describe_message(row: dict[str, Any]) -> dict[str, Any]:
@@ -32,6 +33,22 @@ def describe_message(row: dict[str, Any]) -> dict[str, Any]:
         "received_at": row["received_at"],
         "expires_at": row["expires_at"],
         "done_at": row["done_at"],
+    }
+
+
+def describe_rules(found: TenantRules) -> dict[str, Any]:
+    """
+    A tenant's rules for texts.
+    """
+    rules = found.rules
+    return {
+        "tenant": found.tenant,
+        "numbers": rules.numbers.value,
+        "words": list(rules.words),
+        "templates": list(rules.templates),
+        "opt_out": list(rules.opt_out),
+        "hold": None if rules.hold is None else int(rules.hold.total_seconds()),
+        "changed_at": found.changed_at,
     }
 
 

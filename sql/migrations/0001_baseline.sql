@@ -53,6 +53,7 @@ CREATE TABLE agi_router.tenant (
     unknown_numbers text        NOT NULL DEFAULT 'ring'
                     CONSTRAINT tenant_unknown_numbers_check CHECK (unknown_numbers IN ('ring', 'refuse')),
     has_check       boolean     NOT NULL DEFAULT false,
+    message_rules   integer,
     max_bindings    integer     CONSTRAINT tenant_max_bindings_check CHECK (max_bindings > 0),
     max_binds       integer     CONSTRAINT tenant_max_binds_check CHECK (max_binds > 0),
     max_requests    integer     CONSTRAINT tenant_max_requests_check CHECK (max_requests > 0),
@@ -75,6 +76,7 @@ COMMENT ON COLUMN agi_router.tenant.created_at IS 'When it was added';
 COMMENT ON COLUMN agi_router.tenant.told IS 'Types of events that are written for it; of none, events cost nothing';
 COMMENT ON COLUMN agi_router.tenant.unknown_numbers IS 'What becomes of its bindings where a feed does not know whether a party''s number has a new owner: ring, or refuse, which ends them';
 COMMENT ON COLUMN agi_router.tenant.has_check IS 'Whether it has a row in tenant_check: each call looks here, and there only then';
+COMMENT ON COLUMN agi_router.tenant.message_rules IS 'Version of its row in message_rule; null: it has none. A text is taken only where it was judged by this one';
 COMMENT ON COLUMN agi_router.tenant.max_bindings IS 'So many bindings of it may live at once; null: any number';
 COMMENT ON COLUMN agi_router.tenant.max_binds IS 'So many may be made for it on a day; null: any number';
 COMMENT ON COLUMN agi_router.tenant.max_requests IS 'So many requests may its API keys make in a minute together, at each process of the HTTP door; null: any number';
@@ -744,14 +746,14 @@ CREATE TABLE agi_router.message (
     received_at timestamptz NOT NULL,
     expires_at  timestamptz NOT NULL,
     state       text        NOT NULL DEFAULT 'queued'
-                CONSTRAINT message_state_check CHECK (state IN ('queued', 'sent', 'failed', 'expired')),
+                CONSTRAINT message_state_check CHECK (state IN ('held', 'queued', 'sent', 'failed', 'expired')),
     reason      text,
     status      integer,
     attempts    integer     NOT NULL DEFAULT 0,
     maybe_twice boolean     NOT NULL DEFAULT false,
     done_at     timestamptz,
     CONSTRAINT message_pkey PRIMARY KEY (block, id, day),
-    CONSTRAINT message_done_check CHECK ((state = 'queued') = (done_at IS NULL))
+    CONSTRAINT message_done_check CHECK ((state IN ('held', 'queued')) = (done_at IS NULL))
 ) PARTITION BY RANGE (day);
 CREATE TABLE agi_router.message_other PARTITION OF agi_router.message DEFAULT;
 CREATE INDEX message_binding ON agi_router.message (block, binding_id);
@@ -771,7 +773,7 @@ COMMENT ON COLUMN agi_router.message.octets IS 'Length of what it said, in UTF-8
 COMMENT ON COLUMN agi_router.message.parts IS 'How many short messages it is, of 160 or 153 characters of the alphabet of seven bits, or of 70 or 67 others';
 COMMENT ON COLUMN agi_router.message.received_at IS 'When it was accepted';
 COMMENT ON COLUMN agi_router.message.expires_at IS 'When it is given up';
-COMMENT ON COLUMN agi_router.message.state IS 'queued: owed; sent: the next hop has taken it; failed: it never will; expired: its time was over';
+COMMENT ON COLUMN agi_router.message.state IS 'held: owed once somebody releases it; queued: owed; sent: the next hop has taken it; failed: it never will; expired: its time was over';
 COMMENT ON COLUMN agi_router.message.reason IS 'Why it was not sent; null: it was, or may be yet';
 COMMENT ON COLUMN agi_router.message.status IS 'Final status of the last try, of the protocol it went out by; null: none';
 COMMENT ON COLUMN agi_router.message.attempts IS 'How often it was tried';
@@ -791,6 +793,7 @@ CREATE TABLE agi_router.message_out (
     attempts    integer     NOT NULL DEFAULT 0,
     in_hand     boolean     NOT NULL DEFAULT false,
     maybe_twice boolean     NOT NULL DEFAULT false,
+    held        boolean     NOT NULL DEFAULT false,
     x_number    bigint      NOT NULL,
     caller_tag  bigint      NOT NULL,
     side        text        NOT NULL,
@@ -814,6 +817,7 @@ COMMENT ON COLUMN agi_router.message_out.expires_at IS 'When it is given up';
 COMMENT ON COLUMN agi_router.message_out.attempts IS 'How often it was taken to be sent';
 COMMENT ON COLUMN agi_router.message_out.in_hand IS 'Whether a try is under way, or was when its door died';
 COMMENT ON COLUMN agi_router.message_out.maybe_twice IS 'Whether a try was taken of which nobody knows how it ended';
+COMMENT ON COLUMN agi_router.message_out.held IS 'Whether it waits for its release, until next_at: then it is not sent';
 COMMENT ON COLUMN agi_router.message_out.x_number IS 'Number of the route that callee is sealed for';
 COMMENT ON COLUMN agi_router.message_out.caller_tag IS 'Tag of that route';
 COMMENT ON COLUMN agi_router.message_out.side IS 'Side of that route';
@@ -837,6 +841,28 @@ COMMENT ON COLUMN agi_router.message_seen.same IS 'Keyed hash of what makes the 
 COMMENT ON COLUMN agi_router.message_seen.id IS 'The text';
 COMMENT ON COLUMN agi_router.message_seen.at IS 'When it was accepted';
 COMMENT ON INDEX agi_router.message_seen_at IS 'What may be forgotten';
+
+CREATE TABLE agi_router.message_rule (
+    tenant_id  integer     NOT NULL CONSTRAINT message_rule_pkey PRIMARY KEY
+               CONSTRAINT message_rule_tenant_id_fkey REFERENCES agi_router.tenant (id),
+    version    integer     NOT NULL,
+    numbers    text        NOT NULL
+               CONSTRAINT message_rule_numbers_check CHECK (numbers IN ('pass', 'redact', 'refuse')),
+    words      text[]      NOT NULL,
+    templates  text[]      NOT NULL,
+    opt_out    text[]      NOT NULL,
+    hold       interval    CONSTRAINT message_rule_hold_check CHECK (hold > interval '0'),
+    changed_at timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE agi_router.message_rule IS 'What tenants have said about the texts of their bindings';
+COMMENT ON COLUMN agi_router.message_rule.tenant_id IS 'Whose bindings';
+COMMENT ON COLUMN agi_router.message_rule.version IS 'Another one for each change; see tenant.message_rules';
+COMMENT ON COLUMN agi_router.message_rule.numbers IS 'What becomes of a text that tells a phone number';
+COMMENT ON COLUMN agi_router.message_rule.words IS 'A text with one of them is refused';
+COMMENT ON COLUMN agi_router.message_rule.templates IS 'Where there are any, a text that is none of them is refused';
+COMMENT ON COLUMN agi_router.message_rule.opt_out IS 'Who sends nothing but one of them is texted by that binding no more';
+COMMENT ON COLUMN agi_router.message_rule.hold IS 'How long a text waits for its release; null: it does not';
+COMMENT ON COLUMN agi_router.message_rule.changed_at IS 'When they were changed last';
 
 -- A call is named by its Asterisk, so two of them may not have one name: either would give back the
 -- other's uses.

@@ -5,7 +5,7 @@
 SELECT * FROM agi_router.admit_message(
     %(block)s, %(tag_key)s::integer, %(seal_key)s::integer, %(x_number)s, %(tags)s::bigint[], %(id)s, %(day)s,
     %(same)s::bytea, %(link_in)s, %(link_out)s, %(validity)s::interval, %(octets)s::integer, %(parts)s::integer,
-    %(body)s::bytea, %(strangers)s::bigint[]);
+    %(body)s::bytea, %(strangers)s::bigint[], %(rules)s::integer, %(hold)s::interval, %(opts_out)s::boolean);
 
 -- find_message_facts --
 -- The facts for a text at a time, so far as they lie within the scope, nothing taken: now, unless another time is given.
@@ -13,12 +13,50 @@ SELECT * FROM agi_router.find_message_facts(
     %(block)s, %(x_number)s, %(tags)s::bigint[], coalesce(%(at)s, clock_timestamp()),
     %(strangers)s::bigint[], %(scope)s);
 
+-- find_message_rules --
+-- By what texts of a binding are judged; no row: by nothing.
+SELECT r.version, r.numbers, r.words, r.templates, r.opt_out, r.hold
+  FROM agi_router.binding b
+  JOIN agi_router.message_rule r ON r.tenant_id = b.tenant_id
+ WHERE b.block = %(block)s AND b.id = %(binding_id)s;
+
+-- mark_message_rules --
+-- Say by which version of its rules a tenant's texts are judged from now on; its row is held.
+UPDATE agi_router.tenant
+   SET message_rules = %(version)s::integer
+ WHERE id = %(tenant_id)s AND agi_router.in_scope(id, %(scope)s)
+RETURNING id;
+
+-- put_message_rules --
+-- Set a tenant's rules for texts.
+INSERT INTO agi_router.message_rule (tenant_id, version, numbers, words, templates, opt_out, hold)
+VALUES (%(tenant_id)s, %(version)s, %(numbers)s, %(words)s::text[], %(templates)s::text[], %(opt_out)s::text[],
+        %(hold)s::interval)
+    ON CONFLICT (tenant_id) DO UPDATE
+   SET version = excluded.version, numbers = excluded.numbers, words = excluded.words,
+       templates = excluded.templates, opt_out = excluded.opt_out, hold = excluded.hold,
+       changed_at = statement_timestamp()
+RETURNING tenant_id;
+
+-- remove_message_rules --
+-- Remove them; no row where there are none.
+DELETE FROM agi_router.message_rule
+ WHERE tenant_id = %(tenant_id)s AND agi_router.in_scope(tenant_id, %(scope)s)
+RETURNING tenant_id;
+
+-- find_tenant_message_rules --
+-- A tenant's rules for texts; no row: it has none.
+SELECT t.name AS tenant, r.numbers, r.words, r.templates, r.opt_out, r.hold, r.changed_at
+  FROM agi_router.message_rule r
+  JOIN agi_router.tenant t ON t.id = r.tenant_id
+ WHERE r.tenant_id = %(tenant_id)s AND agi_router.in_scope(r.tenant_id, %(scope)s);
+
 -- take_messages --
 -- Take texts that are due, for so long. What was in hand and has not ended may have been sent. ended: by which
 -- reason it would not be taken any more; over: whether its own time is; members: of a text to a member of a group,
 -- the tags of those who have been in it since the text was accepted.
 UPDATE agi_router.message_out o
-   SET attempts = o.attempts + 1, in_hand = true, maybe_twice = o.maybe_twice OR o.in_hand,
+   SET attempts = o.attempts + (NOT o.held)::integer, in_hand = true, maybe_twice = o.maybe_twice OR o.in_hand,
        next_at = statement_timestamp() + %(lease)s::interval
   FROM (SELECT d.block, d.id
           FROM agi_router.message_out d
@@ -33,14 +71,15 @@ UPDATE agi_router.message_out o
  WHERE o.block = due.block AND o.id = due.id
 RETURNING o.block, o.id, o.attempts, o.maybe_twice, o.binding_id, o.x_number, o.caller_tag, o.side, o.shown,
           o.purpose, o.callee, o.body,
-          o.expires_at <= statement_timestamp() AS over,
+          o.expires_at <= statement_timestamp() AND NOT o.held AS over,
           CASE WHEN own.side = 'b' AND b.mode IN ('gxb', 'gxyb')
                THEN ARRAY(SELECT g.caller_tag
                             FROM agi_router.route g
                            WHERE g.block = own.block AND g.binding_id = own.binding_id AND g.side = 'a'
                              AND g.begins_at <= own.received_at)
           END AS members,
-          CASE WHEN b.ended_at IS NOT NULL THEN b.state
+          CASE WHEN o.held THEN 'hold_expired'
+               WHEN b.ended_at IS NOT NULL THEN b.state
                WHEN b.expires_at <= statement_timestamp() THEN 'expired'
                WHEN NOT t.active OR EXISTS (SELECT f.lock_id
                                               FROM agi_router.find_locks(
@@ -87,7 +126,7 @@ SELECT count(*) AS rows FROM gone;
 -- How many texts a door owes, and since when the oldest.
 SELECT count(*) AS owed, coalesce(extract(epoch FROM statement_timestamp() - min(o.received_at)), 0)::float8 AS oldest
   FROM agi_router.message_out o
- WHERE o.link_out = %(link)s;
+ WHERE o.link_out = %(link)s AND NOT o.held;
 
 -- list_messages --
 -- Texts of a time, or one by its id, newest first; of all, or of one binding, number or state, or behind a text. The
@@ -114,6 +153,10 @@ SELECT m.id, m.block, m.x_number, m.binding_id, t.name AS tenant, m.side, m.show
    AND (%(id)s::text IS NULL OR m.id = %(id)s)
  ORDER BY m.received_at DESC, m.id DESC
  LIMIT %(limit)s;
+
+-- release_message --
+-- Let a text go that is held and whose time is not over; no row where it is not.
+SELECT * FROM agi_router.release_message(%(block)s, %(id)s);
 
 -- lock_owed_message --
 -- A text that is owed, kept from doors until the transaction ends; no row once it has ended.

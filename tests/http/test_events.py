@@ -18,7 +18,7 @@ from agi_router.feeds.model import FeedKind, NumberForm, Trust
 from agi_router.feeds.recycler import Recycler
 from agi_router.keys.ring import KeyRing
 from agi_router.messages.model import MessageState, Text
-from agi_router.messages.store import MessageStore
+from agi_router.messages.store import JudgedBy, MessageStore
 from agi_router.numbers import PhoneNumber, XNumber
 from agi_router.persons.locks import LockedThing, LockReason, Subject
 from agi_router.persons.store import LockStore
@@ -117,7 +117,10 @@ def test_of_another_tenant(told: Client, drivers: Client, operator: Client) -> N
 
 
 async def send_texts(store: MessageStore, sender: PhoneNumber, x: XNumber) -> None:
-    """Have one text sent, and one not."""
+    """Have one text held, one sent, and one not."""
+    held = Text(sender=sender, x_number=x, body="at the gate")
+    judged = JudgedBy(version=None, hold=HOUR)
+    await store.admit(held, secrets.token_bytes(32), judged=judged, timeout=SOON)
     for state in (MessageState.SENT, MessageState.FAILED):
         text = Text(sender=sender, x_number=x, body="at the gate")
         await store.admit(text, secrets.token_bytes(32), timeout=SOON)
@@ -165,4 +168,4 @@ async def test_events_are_as_the_document_says(
     assert {*types(page)} == set(EventType)
     for type_, event in zip(types(page), page["events"], strict=True):
         EVENTS[EventType(type_)].model_validate(event)
-    assert [each["subject"] for each in page["events"]].count(made["id"]) == 10
+    assert [each["subject"] for each in page["events"]].count(made["id"]) == 11

@@ -127,6 +127,7 @@ def test_a_change(couriers: Client) -> None:
         "call.answered",
         "call.ended",
         "call.refused",
+        "message.held",
         "message.accepted",
         "message.sent",
         "message.failed",

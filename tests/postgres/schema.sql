@@ -948,9 +948,9 @@ CREATE TABLE agi_router.message (
     attempts integer DEFAULT 0 NOT NULL,
     maybe_twice boolean DEFAULT false NOT NULL,
     done_at timestamp with time zone,
-    CONSTRAINT message_done_check CHECK (((state = 'queued'::text) = (done_at IS NULL))),
+    CONSTRAINT message_done_check CHECK (((state = ANY (ARRAY['held'::text, 'queued'::text])) = (done_at IS NULL))),
     CONSTRAINT message_side_check CHECK ((side = ANY (ARRAY['a'::text, 'b'::text]))),
-    CONSTRAINT message_state_check CHECK ((state = ANY (ARRAY['queued'::text, 'sent'::text, 'failed'::text, 'expired'::text])))
+    CONSTRAINT message_state_check CHECK ((state = ANY (ARRAY['held'::text, 'queued'::text, 'sent'::text, 'failed'::text, 'expired'::text])))
 )
 PARTITION BY RANGE (day);
 
@@ -982,7 +982,7 @@ COMMENT ON COLUMN agi_router.message.received_at IS 'When it was accepted';
 
 COMMENT ON COLUMN agi_router.message.expires_at IS 'When it is given up';
 
-COMMENT ON COLUMN agi_router.message.state IS 'queued: owed; sent: the next hop has taken it; failed: it never will; expired: its time was over';
+COMMENT ON COLUMN agi_router.message.state IS 'held: owed once somebody releases it; queued: owed; sent: the next hop has taken it; failed: it never will; expired: its time was over';
 
 COMMENT ON COLUMN agi_router.message.reason IS 'Why it was not sent; null: it was, or may be yet';
 
@@ -1014,9 +1014,9 @@ CREATE TABLE agi_router.message_other (
     attempts integer DEFAULT 0 NOT NULL,
     maybe_twice boolean DEFAULT false NOT NULL,
     done_at timestamp with time zone,
-    CONSTRAINT message_done_check CHECK (((state = 'queued'::text) = (done_at IS NULL))),
+    CONSTRAINT message_done_check CHECK (((state = ANY (ARRAY['held'::text, 'queued'::text])) = (done_at IS NULL))),
     CONSTRAINT message_side_check CHECK ((side = ANY (ARRAY['a'::text, 'b'::text]))),
-    CONSTRAINT message_state_check CHECK ((state = ANY (ARRAY['queued'::text, 'sent'::text, 'failed'::text, 'expired'::text])))
+    CONSTRAINT message_state_check CHECK ((state = ANY (ARRAY['held'::text, 'queued'::text, 'sent'::text, 'failed'::text, 'expired'::text])))
 );
 
 COMMENT ON TABLE agi_router.message_other IS 'Texts of days for which no partition was made';
@@ -1033,6 +1033,7 @@ CREATE TABLE agi_router.message_out (
     attempts integer DEFAULT 0 NOT NULL,
     in_hand boolean DEFAULT false NOT NULL,
     maybe_twice boolean DEFAULT false NOT NULL,
+    held boolean DEFAULT false NOT NULL,
     x_number bigint NOT NULL,
     caller_tag bigint NOT NULL,
     side text NOT NULL,
@@ -1068,6 +1069,8 @@ COMMENT ON COLUMN agi_router.message_out.in_hand IS 'Whether a try is under way,
 
 COMMENT ON COLUMN agi_router.message_out.maybe_twice IS 'Whether a try was taken of which nobody knows how it ended';
 
+COMMENT ON COLUMN agi_router.message_out.held IS 'Whether it waits for its release, until next_at: then it is not sent';
+
 COMMENT ON COLUMN agi_router.message_out.x_number IS 'Number of the route that callee is sealed for';
 
 COMMENT ON COLUMN agi_router.message_out.caller_tag IS 'Tag of that route';
@@ -1081,6 +1084,37 @@ COMMENT ON COLUMN agi_router.message_out.purpose IS 'What callee stands for in t
 COMMENT ON COLUMN agi_router.message_out.callee IS 'Who receives it, sealed as in that route; of several the first';
 
 COMMENT ON COLUMN agi_router.message_out.body IS 'What it says, sealed for its id';
+
+CREATE TABLE agi_router.message_rule (
+    tenant_id integer NOT NULL,
+    version integer NOT NULL,
+    numbers text NOT NULL,
+    words text[] NOT NULL,
+    templates text[] NOT NULL,
+    opt_out text[] NOT NULL,
+    hold interval,
+    changed_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT message_rule_hold_check CHECK ((hold > '00:00:00'::interval)),
+    CONSTRAINT message_rule_numbers_check CHECK ((numbers = ANY (ARRAY['pass'::text, 'redact'::text, 'refuse'::text])))
+);
+
+COMMENT ON TABLE agi_router.message_rule IS 'What tenants have said about the texts of their bindings';
+
+COMMENT ON COLUMN agi_router.message_rule.tenant_id IS 'Whose bindings';
+
+COMMENT ON COLUMN agi_router.message_rule.version IS 'Another one for each change; see tenant.message_rules';
+
+COMMENT ON COLUMN agi_router.message_rule.numbers IS 'What becomes of a text that tells a phone number';
+
+COMMENT ON COLUMN agi_router.message_rule.words IS 'A text with one of them is refused';
+
+COMMENT ON COLUMN agi_router.message_rule.templates IS 'Where there are any, a text that is none of them is refused';
+
+COMMENT ON COLUMN agi_router.message_rule.opt_out IS 'Who sends nothing but one of them is texted by that binding no more';
+
+COMMENT ON COLUMN agi_router.message_rule.hold IS 'How long a text waits for its release; null: it does not';
+
+COMMENT ON COLUMN agi_router.message_rule.changed_at IS 'When they were changed last';
 
 CREATE TABLE agi_router.message_seen (
     block bigint NOT NULL,
@@ -1405,6 +1439,7 @@ CREATE TABLE agi_router.tenant (
     told text[] DEFAULT '{}'::text[] NOT NULL,
     unknown_numbers text DEFAULT 'ring'::text NOT NULL,
     has_check boolean DEFAULT false NOT NULL,
+    message_rules integer,
     max_bindings integer,
     max_binds integer,
     max_requests integer,
@@ -1438,6 +1473,8 @@ COMMENT ON COLUMN agi_router.tenant.told IS 'Types of events that are written fo
 COMMENT ON COLUMN agi_router.tenant.unknown_numbers IS 'What becomes of its bindings where a feed does not know whether a party''s number has a new owner: ring, or refuse, which ends them';
 
 COMMENT ON COLUMN agi_router.tenant.has_check IS 'Whether it has a row in tenant_check: each call looks here, and there only then';
+
+COMMENT ON COLUMN agi_router.tenant.message_rules IS 'Version of its row in message_rule; null: it has none. A text is taken only where it was judged by this one';
 
 COMMENT ON COLUMN agi_router.tenant.max_bindings IS 'So many bindings of it may live at once; null: any number';
 
@@ -1651,6 +1688,9 @@ ALTER TABLE ONLY agi_router.message_other
 
 ALTER TABLE ONLY agi_router.message_out
     ADD CONSTRAINT message_out_pkey PRIMARY KEY (block, id);
+
+ALTER TABLE ONLY agi_router.message_rule
+    ADD CONSTRAINT message_rule_pkey PRIMARY KEY (tenant_id);
 
 ALTER TABLE ONLY agi_router.message_seen
     ADD CONSTRAINT message_seen_pkey PRIMARY KEY (block, same);
@@ -1906,6 +1946,9 @@ ALTER TABLE ONLY agi_router.lock
 
 ALTER TABLE ONLY agi_router.lock
     ADD CONSTRAINT lock_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES agi_router.tenant(id);
+
+ALTER TABLE ONLY agi_router.message_rule
+    ADD CONSTRAINT message_rule_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES agi_router.tenant(id);
 
 ALTER TABLE ONLY agi_router.party_group
     ADD CONSTRAINT party_group_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES agi_router.tenant(id);

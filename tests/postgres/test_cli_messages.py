@@ -103,3 +103,24 @@ def test_explain(cli: Cli, store: BindingStore) -> None:
     done = cli("explain", "--message", "--from", A.digits, "--to", X)
     assert f"take: {B.masked} gets it from {X}" in done.out
     assert cli("explain", "--message", "--from", "1", "--to", X, "--extension", "1").code == 2
+
+
+def test_rules(cli: Cli, connection: Connection, store: BindingStore, tmp_path: Path) -> None:
+    """Said one by one, shown, and taken back; what is held is released."""
+    bind(store, messages=Messages.BOTH)
+    words = tmp_path / "words"
+    words.write_text("\ufeff加微信\n\n微信\n", encoding="utf-8")
+    said = ("tenant", "texts", "set", "default")
+    assert cli(*said, "--numbers", "redact", "--words", words, "--json").json["hold"] is None
+    assert cli(*said, "--hold", "10m").code == 0
+    shown = cli("tenant", "texts", "show", "default", "--json").json
+    assert (shown["numbers"], shown["words"], shown["hold"]) == ("redact", ["加微信", "微信"], 600)
+    assert "加微信, 微信" in cli("tenant", "texts", "show", "default").out
+    name = send(cli).json["id"]
+    assert cli("messages", "--state", "held", "--json").json[0]["id"] == name
+    assert cli("message", "release", name, "--json").json["state"] == "queued"
+    assert cli("message", "release", name).code == 73
+    for wrong in ((), ("--hold", "1w"), ("--words", tmp_path / "missing")):
+        assert cli(*said, *wrong).code == 2
+    cli(*said, "--numbers", "pass", "--words", "none", "--hold", "none")
+    assert one(connection, "SELECT count(*) FROM agi_router.message_rule") == 0

@@ -65,6 +65,9 @@ def test_taken_if_and_only_if_decided(
                     "parts": 1,
                     "body": keys.seal_text("a", name),
                     "strangers": strangers,
+                    "rules": None,
+                    "hold": None,
+                    "opts_out": False,
                 },
             ).fetchone()
             assert row is not None

@@ -50,6 +50,8 @@ from agi_router.keys.registry import key_ids
 from agi_router.keys.ring import KeyRing
 from agi_router.messages.model import Text, message_day, name_message
 from agi_router.messages.records import MessageRecords
+from agi_router.messages.rule_store import TextRuleStore
+from agi_router.messages.rules import TextRules
 from agi_router.numbers import Block, PhoneNumber, XNumber
 from agi_router.persons.locks import LockedThing, LockReason, Subject
 from agi_router.persons.store import LockStore
@@ -199,6 +201,9 @@ def _text(connection: Connection, keys: KeyRing, sender: PhoneNumber, x: XNumber
             "parts": 1,
             "body": keys.seal_text("a", name),
             "strangers": [],
+            "rules": None,
+            "hold": None,
+            "opts_out": False,
         },
     )
     return name
@@ -343,6 +348,10 @@ def _events(store: BindingStore) -> EventStore:
 
 def _checks(store: BindingStore) -> TenantCheckStore:
     return TenantCheckStore(Queries(store.connection), store.keys, scope=store.scope)
+
+
+def _text_rules(store: BindingStore) -> TextRuleStore:
+    return TextRuleStore(Queries(store.connection), scope=store.scope)
 
 
 Operation = Callable[[BindingStore, Target], Any]
@@ -549,6 +558,10 @@ OPERATIONS: dict[tuple[type, str], Operation] = {
     ),
     (TenantCheckStore, "remove"): lambda store, target: _checks(store).remove(target.tenant),
     (TenantCheckStore, "renew"): lambda store, _: _checks(store).renew(),
+    (TextRuleStore, "find"): lambda store, target: _text_rules(store).find(target.tenant),
+    (TextRuleStore, "put"): lambda store, target: _text_rules(store).put(
+        target.tenant, TextRules(words=("a",))
+    ),
     (LockStore, "set"): _set_lock,
     (LockStore, "find"): lambda store, target: store.locks.find(target.lock),
     (LockStore, "all"): lambda store, target: [
@@ -579,6 +592,7 @@ OPERATIONS: dict[tuple[type, str], Operation] = {
         for binding in (None, target.pair)
     ],
     (MessageRecords, "find"): lambda store, target: _records(store).find(target.message),
+    (MessageRecords, "release"): lambda store, target: _records(store).release(target.message),
     (MessageRecords, "discard"): lambda store, target: _records(store).discard(target.message),
     (CallLookup, "calls"): lambda store, target: [
         _lookup(store).calls(since=LONG_AGO, x_number=x, bindings=bindings, limit=100)

@@ -44,6 +44,7 @@ ELSEWHERE = {
     "leaktest_failed",
     "message_not_found",
     "message_over",
+    "message_not_held",
     "node_taken",
     "protocol_violated",
     "tenant_exists",

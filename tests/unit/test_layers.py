@@ -34,11 +34,13 @@ HARMLESS = frozenset(
         "enum",
         "fnmatch",
         "functools",
+        "itertools",
         "math",
         "re",
         "struct",
         "types",
         "typing",
+        "unicodedata",
     }
 )
 

@@ -34,6 +34,7 @@ WORDS = {
     "messages_off",
     "mode_unsupported",
     "too_long",
+    "body_refused",
     "no_default_party",
     "no_callback",
     "self_call",

@@ -21,6 +21,7 @@ READS = {
     "bindings/views": "to show them: after a row of the audit",
     "bindings/rows": "to order by them",
     "feeds/digests": "to compare them with the digests of a feed",
+    "messages/bodies": "to find them in what a text says",
     "doors/outbox": "to tell senders of texts apart, by a hash",
     "doors/sip_messages": "to send texts to them, and nowhere else",
     "cli/leaktest": "invented ones that the operator gave",

@@ -27,6 +27,7 @@ from agi_router.doors.http import (
     groups,
     inventory,
     locks,
+    message_rules,
     messages,
     pools,
     tenants,
@@ -132,7 +133,7 @@ def _routes() -> FastAPI:
         redirect_slashes=False,
     )
     rooms = (
-        *(bindings, groups, calls, checks, messages, events, webhooks),
+        *(bindings, groups, calls, checks, messages, message_rules, events, webhooks),
         *(locks, pools, inventory, tenants, feeds, api_keys),
     )
     for each in rooms:

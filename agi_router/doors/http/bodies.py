@@ -52,6 +52,7 @@ from agi_router.events.model import (
 )
 from agi_router.feeds.model import RECORDS_AT_ONCE, Trust, check_feed_name, check_file_name
 from agi_router.inventory.model import BlockState, check_carrier, check_certificate
+from agi_router.messages.rules import LONGEST_HOLD, MOST_WORDS, NumberRule, check_words
 from agi_router.numbers import Block, PhoneNumber
 from agi_router.persons.locks import LockReason, check_note, check_rule
 from agi_router.tenants.api_keys import (
@@ -80,6 +81,7 @@ __all__ = [
     "LockIn",
     "LockSearchIn",
     "MembersIn",
+    "MessageRulesIn",
     "OrderIn",
     "PoolChange",
     "PoolIn",
@@ -651,6 +653,43 @@ class CheckIn(Body):
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"url": "https://shop.example/calls"}]}
+    )
+
+
+_Words = Annotated[
+    list[Annotated[str, Field(max_length=500)]],
+    Field(max_length=MOST_WORDS),
+    AfterValidator(lambda words: list(check_words(words))),
+]
+
+
+class MessageRulesIn(Body):
+    """
+    By which rules texts are judged: what is left out takes all of them.
+    """
+
+    numbers: Annotated[NumberRule, Field(strict=False)] = Field(
+        default=NumberRule.PASS,
+        description="What becomes of a text that tells a phone number.",
+    )
+    words: _Words = Field(default=[], description="A text with one of these is refused.")
+    templates: _Words = Field(
+        default=[],
+        description="A text that is none of these is refused; * stands for anything.",
+    )
+    opt_out: _Words = Field(
+        default=[],
+        description="Who sends nothing but one of these is texted by that binding no more.",
+    )
+    hold: int | None = Field(
+        default=None,
+        ge=1,
+        le=int(LONGEST_HOLD.total_seconds()),
+        description="Seconds that a text waits for its release; null: it does not.",
+    )
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"numbers": "redact", "words": ["加微信"], "hold": 600}]}
     )
 
 

@@ -48,6 +48,7 @@ __all__ = [
     "LockedBindingOut",
     "MessageAcceptedEvent",
     "MessageFailedEvent",
+    "MessageHeldEvent",
     "MessageSentEvent",
     "MessageToldOut",
     "OwedOut",
@@ -559,6 +560,17 @@ class MessageToldOut(ToldOut):
     messages_used: int
 
 
+class MessageHeldEvent(EventBase):
+    """
+    A text was accepted, and waits for its release.
+    """
+
+    type: Literal["agi_router.message.held"]
+    data: MessageToldOut
+
+    model_config = _sent("agi_router.message.held", {**_MESSAGE, "state": "held"})
+
+
 class MessageAcceptedEvent(EventBase):
     """
     A text was accepted, and will be tried.
@@ -656,6 +668,7 @@ EVENTS: Final[dict[EventType, type[EventBase]]] = {
     EventType.CALL_ANSWERED: CallAnsweredEvent,
     EventType.CALL_ENDED: CallEndedEvent,
     EventType.CALL_REFUSED: CallRefusedEvent,
+    EventType.MESSAGE_HELD: MessageHeldEvent,
     EventType.MESSAGE_ACCEPTED: MessageAcceptedEvent,
     EventType.MESSAGE_SENT: MessageSentEvent,
     EventType.MESSAGE_FAILED: MessageFailedEvent,
@@ -675,6 +688,7 @@ _Any = (
     | CallEndedEvent
     | CallRefusedEvent
     | MessageAcceptedEvent
+    | MessageHeldEvent
     | MessageSentEvent
     | MessageFailedEvent
     | FeedFinishedEvent

@@ -100,6 +100,21 @@ def get_message(message_id: str, desk: _Reads) -> Response:
 
 
 @router.post(
+    "/messages/{message_id}/release",
+    responses=answers(MessageOut, 404, 409, told="Released"),
+    response_model=None,
+)
+def release_message(message_id: str, desk: _Writes) -> Response:
+    """
+    Let a text go that is held: it is sent at once.
+    """
+    try:
+        return answer(describe_message(_records(desk).release(message_id)))
+    except MessageNotFound:
+        raise MessageNotFound from None
+
+
+@router.post(
     "/messages/{message_id}/discard",
     responses=answers(MessageOut, 404, 409, told="Discarded"),
     response_model=None,

@@ -17,6 +17,7 @@ from agi_router.doors.http.bodies import describe_term
 from agi_router.feeds.model import FeedKind, NumberForm, Outcome, Trust
 from agi_router.inventory.model import BlockState
 from agi_router.messages.model import MessageState
+from agi_router.messages.rules import NumberRule
 from agi_router.persons.locks import LockReason, LockState, Subject
 from agi_router.tenants.api_keys import KeyForm, KeyScope, KeyState
 from agi_router.tenants.model import UnknownNumbers
@@ -44,6 +45,7 @@ __all__ = [
     "LocksOut",
     "MatchOut",
     "MessageOut",
+    "MessageRulesOut",
     "MessagesOut",
     "NumberPoolOut",
     "NumberPoolsOut",
@@ -394,6 +396,15 @@ class ExplanationOut(Out):
     )
 
 
+_MESSAGE_RULES: dict[str, Any] = {
+    "tenant": "couriers",
+    "numbers": "redact",
+    "words": ["加微信"],
+    "templates": [],
+    "opt_out": ["TD", "退订"],
+    "hold": None,
+    "changed_at": _TIME,
+}
 _MESSAGE: dict[str, Any] = {
     "id": "70012345678-1769843045.1234567890",
     "tenant": "couriers",
@@ -437,6 +448,22 @@ class MessageOut(Out):
     done_at: str | None
 
     model_config = ConfigDict(json_schema_extra={"examples": [_MESSAGE]})
+
+
+class MessageRulesOut(Out):
+    """
+    The rules by which a tenant's texts are judged.
+    """
+
+    tenant: str
+    numbers: NumberRule
+    words: list[str]
+    templates: list[str]
+    opt_out: list[str]
+    hold: int | None = Field(description="Seconds that a text waits for its release.")
+    changed_at: str | None = Field(description="Null: all texts go on, as of itself.")
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_MESSAGE_RULES]})
 
 
 class MessagesOut(Out):

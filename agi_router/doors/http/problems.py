@@ -59,6 +59,7 @@ STATUSES: Final[Mapping[str, int]] = {
     "event_not_found": 404,
     "message_not_found": 404,
     "message_over": 409,
+    "message_not_held": 409,
     "group_not_found": 404,
     "group_exists": 409,
     "group_changed": 412,

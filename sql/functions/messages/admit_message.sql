@@ -1,7 +1,7 @@
 CREATE OR REPLACE FUNCTION agi_router.admit_message(
     _block bigint, _tag_key integer, _seal_key integer, _x_number bigint, _tags bigint[], _id text, _day date,
     _same bytea, _link_in text, _link_out text, _validity interval, _octets integer, _parts integer,
-    _body bytea, _strangers bigint[])
+    _body bytea, _strangers bigint[], _rules integer, _hold interval, _opts_out boolean)
 RETURNS agi_router.facts
 LANGUAGE plpgsql AS $$
 -- The guards below are those of agi_router/bindings/reach.py. Taking the use and checking it are one
@@ -11,6 +11,7 @@ DECLARE
     _tag    bigint := _tags[1];
     _chosen bytea;
     _latest boolean;
+    _until  timestamptz;
     facts   agi_router.facts;
 BEGIN
     PERFORM agi_router.assert_current_keys(_block, _tag_key, _seal_key);
@@ -36,7 +37,7 @@ BEGIN
      WHERE r.block = _block AND r.x_number = _x_number AND r.caller_tag = _tag
        AND b.block = _block AND b.id = r.binding_id
        AND k.block = _block AND k.state <> 'returned' AND k.valid_from <= _now AND k.valid_until > _now
-       AND t.id = b.tenant_id AND t.active
+       AND t.id = b.tenant_id AND t.active AND t.message_rules IS NOT DISTINCT FROM _rules
        AND b.ended_at IS NULL AND b.begins_at <= _now AND b.expires_at > _now
        AND b.mode NOT IN ('ax', 'axe')
        AND NOT (b.callback IS NOT DISTINCT FROM 'all' AND coalesce(cardinality(r.callee_tags), 0) > 1)
@@ -78,19 +79,20 @@ BEGIN
                AND (facts.callback_window IS NULL
                     OR _now - facts.last_at < make_interval(secs => facts.callback_window));
     _chosen := CASE WHEN _latest THEN facts.last_callee ELSE facts.callee END;
+    _until := least(_now + _validity, facts.expires_at, facts.child_until);
     -- One that came meanwhile by the same request collides here, and everything above is rolled back.
     INSERT INTO agi_router.message_seen (block, same, id, at) VALUES (_block, _same, _id, _now);
     INSERT INTO agi_router.message (block, id, day, x_number, binding_id, tenant_id, side, shown, link_in, octets,
-                                    parts, received_at, expires_at)
+                                    parts, received_at, expires_at, state)
     VALUES (_block, _id, _day, _x_number, facts.binding_id, facts.tenant_id, facts.side, facts.shown, _link_in,
-            _octets, _parts, _now, least(_now + _validity, facts.expires_at, facts.child_until));
+            _octets, _parts, _now, _until, CASE WHEN _hold IS NULL THEN 'queued' ELSE 'held' END);
     INSERT INTO agi_router.message_out (block, id, day, binding_id, link_out, received_at, next_at, expires_at,
-                                        x_number, caller_tag, side, shown, purpose, callee, body)
-    VALUES (_block, _id, _day, facts.binding_id, _link_out, _now, _now, least(_now + _validity, facts.expires_at, facts.child_until),
-            _x_number, facts.caller_tag, facts.side, facts.shown,
+                                        held, x_number, caller_tag, side, shown, purpose, callee, body)
+    VALUES (_block, _id, _day, facts.binding_id, _link_out, _now, least(_until, _now + coalesce(_hold, '0')), _until,
+            _hold IS NOT NULL, _x_number, facts.caller_tag, facts.side, facts.shown,
             CASE WHEN _latest THEN 'last_caller' ELSE 'callee' END, _chosen, _body);
     PERFORM agi_router.count_seals(1);
-    PERFORM agi_router.tell_message(_block, _id, _day, 'message.accepted');
+    PERFORM agi_router.tell_message(_block, _id, _day, CASE WHEN _hold IS NULL THEN 'message.accepted' ELSE 'message.held' END);
     IF facts.callback = 'last' AND facts.side = 'a' AND facts.mode IN ('gxb', 'gxyb') THEN
         -- The member who wrote last is the one whom B answers.
         UPDATE agi_router.route back
@@ -101,7 +103,13 @@ BEGIN
            AND back.block = _block AND back.binding_id = facts.binding_id AND back.side = 'b'
            AND (facts.callback_window IS NOT NULL OR back.last_callee IS DISTINCT FROM member.caller);
     END IF;
+    IF _opts_out AND facts.direction = 'both' AND facts.mode IN ('axb', 'axyb') THEN
+        -- Who wrote is texted no more; a child has no terms of its own.
+        UPDATE agi_router.binding b
+           SET messages = facts.side, version = b.version + 1
+         WHERE b.block = _block AND b.id = facts.binding_id;
+    END IF;
     RETURN facts;
 END
 $$;
-COMMENT ON FUNCTION agi_router.admit_message IS 'Takes one text of the binding behind (number, sender) and stores it to be sent, if every guard holds; returns the facts either way, where direction, max_calls and calls_used are those of texts. _strangers: see agi_router.admit. Fails with message_seen_pkey where the same request was accepted before';
+COMMENT ON FUNCTION agi_router.admit_message IS 'Takes one text of the binding behind (number, sender) and stores it to be sent, if every guard holds; returns the facts either way, where direction, max_calls and calls_used are those of texts. _strangers: see agi_router.admit; _rules: by which version of its tenant''s rules it was judged; _hold: how long it waits for its release; _opts_out: whether its sender is texted no more, where there are two parties. Fails with message_seen_pkey where the same request was accepted before';
