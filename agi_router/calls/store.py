@@ -5,6 +5,7 @@ A statement whose reply was lost is asked again, by the pool or by whoever gave 
 settling are idempotent by call id.
 """
 
+import asyncio
 import contextlib
 import logging
 import random
@@ -54,6 +55,7 @@ __all__ = [
     "Statistics",
     "Unsettled",
     "Untold",
+    "calls_of",
 ]
 
 log = logging.getLogger(__name__)
@@ -155,6 +157,17 @@ class Untold:
     """Milliseconds for which bindings were waited for in vain."""
 
 
+def calls_of(node: str) -> tuple[str, str]:
+    """
+    Between which texts the ids of calls of an Asterisk lie, and perhaps some others.
+
+    Args:
+        node: Its ``systemname``; may be empty.
+    """
+    # Before Asterisk's own part, digits, the id has the name and a dash, or nothing.
+    return (f"{node}-", f"{node}.") if node else ("0", ":")
+
+
 class AdmissionStore:
     """
     Where calls are admitted and settled.
@@ -182,6 +195,17 @@ class AdmissionStore:
         self._quarantine = quarantine
         self._open_modes = open_modes
         self.pool = ConnectionPool(dsn or "", size=connections, name=_name(keys))
+        self.node: str | None = None
+        """The ``systemname`` of the Asterisk that is served, once it was seen."""
+        self.cuts = asyncio.Event()
+        """Set when a lock that cuts calls has begun; whoever cuts them clears it."""
+
+    @property
+    def keys(self) -> KeyRing:
+        """
+        Those of this moment.
+        """
+        return self._keys
 
     async def __aenter__(self) -> Self:
         """
@@ -574,6 +598,7 @@ class AdmissionStore:
             StoreError: No answer.
         """
         values = {"name": name, "entity_id": entity_id, "started_at": started_at}
+        self.node = name
 
         async def work(connection: FastConnection) -> dict[str, Any] | None:
             if await (await connection.execute(query("see_node"), values)).fetchone():
@@ -606,8 +631,7 @@ class AdmissionStore:
         """
         found: dict[str, XNumber] = {}
         invalid = 0
-        # Before Asterisk's own part, digits, the id has the name and a dash, or nothing.
-        after, before = (f"{node}-", f"{node}.") if node else ("0", ":")
+        after, before = calls_of(node)
         while True:
             rows = await self._page_of_reserved(node, after, before, timeout)
             for row in rows:
@@ -627,15 +651,19 @@ class AdmissionStore:
         """
         Ask the database for the time, at the place in the queue that a call would have.
 
+        What it says besides wakes whoever cuts calls: no statement is asked for that alone.
+
         Raises:
             StoreError: It gives none, or there is a pooler between.
         """
 
         async def work(connection: FastConnection) -> datetime:
-            row = await (await connection.execute(query("now"))).fetchone()
+            row = await (await connection.execute(query("beat"))).fetchone()
             check_backend(connection, row or {})
             if row is None:
                 raise StoreError("the database does not know the time")
+            if row["cuts"]:
+                self.cuts.set()
             now: datetime = row["clock_timestamp"]
             return now
 

@@ -123,6 +123,7 @@ def describe_call(row: dict[str, Any]) -> dict[str, Any]:
         "cause": row["cause"],
         "sip_status": row["sip_status"],
         "clock": row["clock"],
+        "cut": row["cut"],
         "check_id": None if row["check_id"] is None else str(row["check_id"]),
         "check_verdict": row["check_verdict"],
         "check_ms": row["check_ms"],

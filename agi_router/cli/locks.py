@@ -113,6 +113,11 @@ def _things(command: _Command) -> _Command:
 @click.option("--for", "span", type=SPAN, help="For how long from now, instead of --until.")
 @click.option("--rule", type=Checked("text", check_rule), help="The rule by which it is done.")
 @click.option("--note", type=Checked("text", check_note), help="What the person may be told.")
+@click.option(
+    "--cut",
+    is_flag=True,
+    help="Cut the calls that are up as it begins; for misuse and security_risk only.",
+)
 @json_option
 def set_(  # noqa: PLR0917 - options
     reason: str,
@@ -122,17 +127,20 @@ def set_(  # noqa: PLR0917 - options
     rule: str | None,
     note: str | None,
     *,
+    cut: bool,
     as_json: bool,
     **said: Any,
 ) -> None:
     r"""
-    Lock a person, 700 numbers, blocks or a tenant. Calls that are up go on; the next is refused.
+    Lock a person, 700 numbers, blocks or a tenant.
+
+    The next call is refused. Calls that are up go on, unless they are to be cut.
 
     \b
     Examples:
       agi-router lock set --person - --reason arrears --rule R-7
       agi-router lock set --person - --tenant couriers --reason account_anomaly --for 2h
-      agi-router lock set --x 700… --reason misuse --note "complaints"
+      agi-router lock set --x 700… --reason misuse --note "complaints" --cut
       agi-router lock set --digit 1 --reason maintenance \
           --from 2026-03-01T02:00+08:00 --until 2026-03-01T04:00+08:00
     """
@@ -152,6 +160,7 @@ def set_(  # noqa: PLR0917 - options
                     note=note,
                     starts_at=starts_at,
                     ends_at=until,
+                    cut=cut,
                 )
                 _audit(queries, "lock set", made, reason)
             locks.append(made)

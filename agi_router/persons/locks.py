@@ -88,17 +88,19 @@ class ReasonRule:
         case: What has happened.
         lifts: How such a lock ends.
         needs_end: Whether it has to have an end.
+        cuts: Whether it may cut calls that are up.
     """
 
     case: str
     lifts: str
     needs_end: bool = False
+    cuts: bool = False
 
 
 REASONS: dict[LockReason, ReasonRule] = {
-    LockReason.MISUSE: ReasonRule("harassing calls, spam, unlawful use", "by a review"),
+    LockReason.MISUSE: ReasonRule("harassing calls, spam, unlawful use", "by a review", cuts=True),
     LockReason.SECURITY_RISK: ReasonRule(
-        "odd behaviour that the platform has seen", "by a review, or at its end"
+        "odd behaviour that the platform has seen", "by a review, or at its end", cuts=True
     ),
     LockReason.ACCOUNT_ANOMALY: ReasonRule(
         "a wrong password or code too often, a stolen account",
@@ -156,6 +158,8 @@ class Lock:
     """Whether somebody has ended it before its time."""
     lifted_by: str | None
     lift_note: str | None
+    cut: bool
+    """Whether calls that are up as it begins are cut."""
     liftable: bool
     """Whether whoever has asked for it may lift it."""
     now: datetime

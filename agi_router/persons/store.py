@@ -48,6 +48,7 @@ from agi_router.tenants.store import TenantStore
 __all__ = ["LockStore", "read_effect", "refusal"]
 
 _BATCH = 500
+_CUTTING = " and ".join(reason for reason, rule in REASONS.items() if rule.cuts)
 
 
 class LockStore:
@@ -76,6 +77,7 @@ class LockStore:
         note: str | None = None,
         starts_at: datetime | None = None,
         ends_at: datetime | None = None,
+        cut: bool = False,
     ) -> Lock:
         """
         Lock a thing.
@@ -88,14 +90,18 @@ class LockStore:
             note: What the person may be told.
             starts_at: From when; :obj:`None`: from now.
             ends_at: Until when; :obj:`None`: until it is reviewed.
+            cut: Whether calls that are up as it begins are cut.
 
         Raises:
+            RequestInvalid: Calls are not cut for this reason.
             OperatorOnly: A tenant locks what is not its own.
             TenantNotFound: There is no such tenant.
             BlockNotFound: A number's block, or the block, is not ours, or another tenant's.
             ExpiryInvalid: It would end before it begins, or has no end and needs one.
             KeysOutdated: The keys were rotated since they were read.
         """
+        if cut and not REASONS[reason].cuts:
+            raise RequestInvalid(f"a lock for {reason} cuts no calls: {_CUTTING} do")
         self._check_times(reason, starts_at, ends_at)
         tenant_id = self._check_reach(thing)
         row = self._queries.row("new_lock_id", {})
@@ -115,6 +121,7 @@ class LockStore:
             "set_by": by,
             "starts_at": starts_at,
             "ends_at": ends_at,
+            "cut": cut,
             **key_ids(self._keys),
         }
         self._queries.row("set_lock", values)
@@ -398,6 +405,7 @@ class LockStore:
             lifted=row["lifted_by"] is not None,
             lifted_by=row["lifted_by"] if self._scope.whole else None,
             lift_note=row["lift_note"],
+            cut=row["cut"],
             liftable=self._scope.whole or row["setter_id"] == self._scope.tenant_id,
             now=row["now"],
         )

@@ -32,4 +32,5 @@ def describe_lock(lock: Lock) -> dict[str, Any]:
         "set_by": lock.set_by,
         "lifted_by": lock.lifted_by,
         "lift_note": lock.lift_note,
+        "cut": lock.cut,
     }

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from agi_router.ari import AriUnavailable
 from agi_router.calls.checker import CallChecker
+from agi_router.calls.cutting import Cutter
 from agi_router.calls.journal import EndJournal
 from agi_router.calls.journal_probe import JournalProbe
 from agi_router.calls.router import Router
@@ -236,8 +237,20 @@ class _Parts:
         """
         The jobs that ask Asterisk; the last one looks at its profile.
         """
+        cutter = Cutter(
+            self.store,
+            at_hand,
+            believe_from=self.settings.unasserted == "from",
+            fixed_lines=self.settings.fixed_lines,
+        )
         return asterisk_jobs(
-            self.settlement, JournalProbe(self.journal), watch, at_hand, first=first
+            self.settlement,
+            cutter,
+            JournalProbe(self.journal),
+            watch,
+            at_hand,
+            cuts=self.store.cuts,
+            first=first,
         )
 
     def watching(self, asking: Sequence[Job]) -> list[_Work]:

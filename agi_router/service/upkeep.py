@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from agi_router.ari import AriClient, AriError
+from agi_router.calls.cutting import Cutter
 from agi_router.calls.journal_probe import JournalProbe
 from agi_router.calls.router import Router
 from agi_router.calls.settlement import Settlement
@@ -172,28 +173,35 @@ def key_jobs(
 
 def asterisk_jobs(
     settlement: Settlement,
+    cutter: Cutter,
     probe: JournalProbe,
     watch: "ProfileWatch",
     at_hand: AriAtHand,
     *,
+    cuts: asyncio.Event,
     first: float,
 ) -> list[Job]:
     """
-    Those that ask Asterisk: reconcile, see that its lines still come, and watch its profile.
+    Those that ask Asterisk: reconcile, cut calls, see that its lines come, watch its profile.
 
     Each is woken by its event: Asterisk has come back, and may have done so with another profile.
 
     Args:
         settlement: What is reconciled.
+        cutter: Who cuts calls.
         probe: What sees whether lines come.
         watch: Who looks at the profile; the last of the jobs is its.
         at_hand: How Asterisk is asked.
+        cuts: Set when calls are to be cut.
         first: Seconds until they run for the first time, unless they are woken.
     """
 
     async def reconcile(_: Alive) -> None:
         async with at_hand("reconcile") as ari:
             await settlement.reconcile(ari)
+
+    async def cut(_: Alive) -> None:
+        await cutter.look()
 
     async def probe_journal(_: Alive) -> None:
         async with at_hand("journal") as ari:
@@ -206,6 +214,8 @@ def asterisk_jobs(
     job = partial(Job, limit=60.0, first=first)
     return [
         job(name="reconcile", work=reconcile, every=300.0, retry=_RETRY, wake=asyncio.Event()),
+        # As locks begin; now and then for what was missed.
+        job(name="cut", work=cut, every=300.0, retry=_RETRY, wake=cuts),
         job(
             name="journal",
             work=probe_journal,

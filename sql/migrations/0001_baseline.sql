@@ -561,6 +561,7 @@ CREATE TABLE agi_router.call (
     outcome     text,
     released_by text,
     clock       text,
+    cut         text,
     check_id    uuid,
     check_verdict text,
     check_ms    integer,
@@ -599,6 +600,7 @@ COMMENT ON COLUMN agi_router.call.reason IS 'Why it was refused; null if it was 
 COMMENT ON COLUMN agi_router.call.outcome IS 'What became of the dialled leg; null if none was dialled';
 COMMENT ON COLUMN agi_router.call.released_by IS 'Who ended it: caller, callee, us';
 COMMENT ON COLUMN agi_router.call.clock IS 'Which clock ended it: ring, talk, media, whole; null: none';
+COMMENT ON COLUMN agi_router.call.cut IS 'Of what lock the reason is for which we ended it while it went on; null: none did';
 COMMENT ON COLUMN agi_router.call.check_id IS 'Id of the question to the operator''s verification service; null: it was not asked';
 COMMENT ON COLUMN agi_router.call.check_verdict IS 'What became of it: yes, no, unavailable';
 COMMENT ON COLUMN agi_router.call.check_ms IS 'Milliseconds that it took';
@@ -676,6 +678,7 @@ CREATE TABLE agi_router.lock (
     over_at    timestamptz,
     lifted_by  text        CONSTRAINT lock_lifted_by_check CHECK (length(lifted_by) BETWEEN 1 AND 128),
     lift_note  text        CONSTRAINT lock_lift_note_check CHECK (length(lift_note) BETWEEN 1 AND 500),
+    cut        boolean     NOT NULL DEFAULT false,
     CONSTRAINT lock_sealed_check CHECK ((sealed IS NOT NULL) = (subject = 'person')),
     CONSTRAINT lock_tenant_check CHECK (subject <> 'tenant' OR tenant_id = key),
     CONSTRAINT lock_times_check CHECK (ends_at > starts_at),
@@ -702,6 +705,7 @@ COMMENT ON COLUMN agi_router.lock.ends_at IS 'When it ends by itself; null: unti
 COMMENT ON COLUMN agi_router.lock.over_at IS 'When it ended or was lifted; null while its marks stand';
 COMMENT ON COLUMN agi_router.lock.lifted_by IS 'Who has lifted it; null: nobody, it ended by itself';
 COMMENT ON COLUMN agi_router.lock.lift_note IS 'Why it was lifted';
+COMMENT ON COLUMN agi_router.lock.cut IS 'Whether calls that are up as it begins are cut';
 
 CREATE TABLE agi_router.lock_mark (
     key       bigint      NOT NULL,
@@ -712,9 +716,12 @@ CREATE TABLE agi_router.lock_mark (
     sealed    bytea,
     starts_at timestamptz NOT NULL,
     ends_at   timestamptz,
+    cut       boolean     NOT NULL DEFAULT false,
     CONSTRAINT lock_mark_pkey PRIMARY KEY (key, lock_id)
 );
 CREATE INDEX lock_mark_lock ON agi_router.lock_mark (lock_id);
+-- Each router looks each second whether one of these has just begun.
+CREATE INDEX lock_mark_cut ON agi_router.lock_mark (starts_at) WHERE cut;
 COMMENT ON TABLE agi_router.lock_mark IS 'What calls and binds find live locks by';
 COMMENT ON COLUMN agi_router.lock_mark.key IS 'What is locked, see lock.key; of a person the tag under one of the keys';
 COMMENT ON COLUMN agi_router.lock_mark.lock_id IS 'The lock';
@@ -724,6 +731,7 @@ COMMENT ON COLUMN agi_router.lock_mark.tenant_id IS 'For which tenant alone it h
 COMMENT ON COLUMN agi_router.lock_mark.sealed IS 'Of a person: the number, sealed for this lock and this tag';
 COMMENT ON COLUMN agi_router.lock_mark.starts_at IS 'From when it holds';
 COMMENT ON COLUMN agi_router.lock_mark.ends_at IS 'Until when it holds; null: until it is reviewed';
+COMMENT ON COLUMN agi_router.lock_mark.cut IS 'Whether calls that are up as it begins are cut';
 
 -- Texts
 --

@@ -125,6 +125,16 @@ SELECT call_id AS id, known
 -- Note that callees have answered while their calls go on, and tell whoever wants to hear so.
 SELECT agi_router.answer_calls(%(block)s::bigint[], %(day)s, %(id)s::text[], %(at)s::timestamptz[]);
 
+-- find_cuts --
+-- Calls of one node that go on though a lock which cuts calls is in force on what they use or on a person who may be in them.
+SELECT * FROM agi_router.find_cuts(%(node)s, %(after)s, %(before)s);
+
+-- note_cut --
+-- Write on the record of a call that goes on why it is about to be cut.
+UPDATE agi_router.call
+   SET cut = %(reason)s
+ WHERE block = %(block)s AND day = %(day)s AND id = %(id)s AND state = 'reserved' AND cut IS NULL;
+
 -- find_used --
 -- Which binding a call has used; no row: there is no such call.
 SELECT block, binding_id
@@ -144,7 +154,7 @@ SELECT count(*) AS open_calls FROM agi_router.call WHERE state = 'reserved';
 -- behind a call. Blocks are given with the first two: they lead the key.
 SELECT c.block, c.id, t.name AS tenant, c.x_number, c.binding_id, c.shown, c.side, c.received_at, c.answered_at,
        c.ended_at, c.ring_ms, c.talk_ms, c.state, c.reason, c.outcome, c.released_by, c.cause,
-       c.sip_status, c.clock, c.check_id, c.check_verdict, c.check_ms, c.tenant_check_id,
+       c.sip_status, c.clock, c.cut, c.check_id, c.check_verdict, c.check_ms, c.tenant_check_id,
        c.tenant_check_verdict, c.tenant_check_ms
   FROM agi_router.call c
   LEFT JOIN agi_router.tenant t ON t.id = c.tenant_id

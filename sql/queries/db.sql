@@ -16,6 +16,14 @@ SELECT set_config('application_name', %(name)s, false);
 -- The database's clock, which alone judges expiry; and the process that serves us.
 SELECT clock_timestamp(), pg_backend_pid() AS backend;
 
+-- beat --
+-- The same, and whether a lock that cuts calls began within the last minute.
+SELECT clock_timestamp(), pg_backend_pid() AS backend,
+       EXISTS (SELECT m.key
+                 FROM agi_router.lock_mark m
+                WHERE m.cut AND m.starts_at > statement_timestamp() - interval '1 minute'
+                  AND m.starts_at <= statement_timestamp()) AS cuts;
+
 -- look_at_session --
 -- What nobody reports unasked: the process that serves us, and whether it heeds triggers.
 SELECT pg_backend_pid() AS backend, current_setting('session_replication_role') AS replication_role;

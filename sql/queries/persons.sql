@@ -13,7 +13,7 @@ SELECT nextval('agi_router.lock_id') AS id;
 SELECT agi_router.set_lock(
     %(block)s, %(tag_key)s::integer, %(seal_key)s::integer, %(id)s, %(subject)s, %(keys)s::bigint[],
     %(sealed)s::bytea[], %(tenant_id)s::integer, %(reason)s, %(rule)s, %(note)s, %(scope)s::integer,
-    %(set_by)s, %(starts_at)s::timestamptz, %(ends_at)s::timestamptz);
+    %(set_by)s, %(starts_at)s::timestamptz, %(ends_at)s::timestamptz, %(cut)s);
 
 -- lift_locks --
 -- Lift those of these locks that are not over; returns them.
@@ -22,7 +22,8 @@ SELECT l AS id FROM agi_router.lift_locks(%(ids)s::bigint[], %(lifted_by)s, %(no
 -- find_lock --
 -- One lock, if it may be seen.
 SELECT l.id, l.subject, l.key, l.sealed, t.name AS tenant, l.reason, l.rule, l.note, l.setter_id, l.set_by,
-       l.set_at, l.starts_at, l.ends_at, l.over_at, l.lifted_by, l.lift_note, clock_timestamp() AS now
+       l.set_at, l.starts_at, l.ends_at, l.over_at, l.lifted_by, l.lift_note, l.cut,
+       clock_timestamp() AS now
   FROM agi_router.lock l
   LEFT JOIN agi_router.tenant t ON t.id = l.tenant_id
  WHERE l.id = %(id)s
@@ -36,7 +37,8 @@ SELECT l.id, l.subject, l.key, l.sealed, t.name AS tenant, l.reason, l.rule, l.n
 -- list_locks --
 -- Locks that may be seen, newest first.
 SELECT l.id, l.subject, l.key, l.sealed, t.name AS tenant, l.reason, l.rule, l.note, l.setter_id, l.set_by,
-       l.set_at, l.starts_at, l.ends_at, l.over_at, l.lifted_by, l.lift_note, clock_timestamp() AS now
+       l.set_at, l.starts_at, l.ends_at, l.over_at, l.lifted_by, l.lift_note, l.cut,
+       clock_timestamp() AS now
   FROM agi_router.lock l
   LEFT JOIN agi_router.tenant t ON t.id = l.tenant_id
  WHERE (agi_router.in_scope(l.tenant_id, %(scope)s)
@@ -59,7 +61,8 @@ SELECT l.id, l.subject, l.key, l.sealed, t.name AS tenant, l.reason, l.rule, l.n
 -- The locks by tags of one person; a tenant sees them of those alone who are or were parties of its bindings, and
 -- none that is for another tenant.
 SELECT l.id, l.subject, l.key, l.sealed, t.name AS tenant, l.reason, l.rule, l.note, l.setter_id, l.set_by,
-       l.set_at, l.starts_at, l.ends_at, l.over_at, l.lifted_by, l.lift_note, clock_timestamp() AS now
+       l.set_at, l.starts_at, l.ends_at, l.over_at, l.lifted_by, l.lift_note, l.cut,
+       clock_timestamp() AS now
   FROM agi_router.lock l
   LEFT JOIN agi_router.tenant t ON t.id = l.tenant_id
  WHERE l.subject = 'person' AND l.key = ANY (%(tags)s::bigint[])
@@ -108,8 +111,8 @@ SELECT l.id, l.key, l.sealed
 
 -- add_lock_mark --
 -- Give a live lock of a person a mark under one more tag key; waits for whoever is just lifting it.
-INSERT INTO agi_router.lock_mark (key, lock_id, subject, reason, tenant_id, sealed, starts_at, ends_at)
-SELECT %(key)s, l.id, l.subject, l.reason, l.tenant_id, %(sealed)s, l.starts_at, l.ends_at
+INSERT INTO agi_router.lock_mark (key, lock_id, subject, reason, tenant_id, sealed, starts_at, ends_at, cut)
+SELECT %(key)s, l.id, l.subject, l.reason, l.tenant_id, %(sealed)s, l.starts_at, l.ends_at, l.cut
   FROM agi_router.lock l
  WHERE l.id = %(id)s AND l.over_at IS NULL
    FOR SHARE

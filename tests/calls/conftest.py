@@ -174,6 +174,12 @@ def b() -> str:
 
 
 @pytest.fixture
+def numbers() -> list[str]:
+    """More such numbers, for a test with many calls."""
+    return [str(next(_numbers)) for _ in range(13)]
+
+
+@pytest.fixture
 def stranger() -> str:
     """A number that is bound nowhere."""
     return str(next(_numbers))

@@ -8,17 +8,19 @@ import re
 import secrets
 import struct
 import wave
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from calls.sound import listening
-from harness.pbx import Cli
+from harness.pbx import Cli, Router
 from harness.prompts import restored
-from testpbx.phones import Phones
+from testpbx.phones import Phones, RunningPhone
+from testpbx.waiting import until
 
 PAGE = (Path(__file__).parents[2] / "docs/persons.md").read_text("utf-8")
 _ROW = re.compile(
@@ -57,6 +59,77 @@ def locked(cli: Cli, *options: str, typed: tuple[str, ...] = ()) -> Iterator[Non
         yield
     finally:
         cli("lock", "lift", made["id"])
+
+
+def is_up(phone: RunningPhone) -> bool:
+    """Whether its call is answered, and not over."""
+    said = [each.method for each in phone.messages if each.status is None]
+    return "ACK" in said and "BYE" not in said
+
+
+@pytest.fixture
+def lock(cli: Cli) -> Iterator[Callable[..., Any]]:
+    """Lock something until the end of the test."""
+    ids: list[str] = []
+
+    def set_lock(*options: str, typed: tuple[str, ...] = ()) -> Any:
+        made = cli("lock", "set", *options, typed=typed)
+        ids.append(made["id"])
+        return made
+
+    yield set_lock
+    if ids:
+        cli("lock", "lift", *ids)
+
+
+def test_calls_that_are_up_are_cut(
+    cli: Cli, phones: Phones, fastagi: Router, lock: Callable[..., Any], numbers: list[str]
+) -> None:
+    """
+    By ARI, whatever is locked and whoever of a call; others go on.
+
+    Another router serves the same Asterisk, and cuts the same calls.
+    """
+    assert fastagi
+    tenant = f"cut-{secrets.token_hex(4)}"
+    cli("tenant", "add", tenant)
+    pairs = list(zip(numbers[:5], numbers[5:10], strict=True))
+    bound = [cli.bind(a, b) for a, b in pairs[:4]]
+    bound.append(cli.bind(*pairs[4], "--tenant", tenant))
+    member, other, b = numbers[10:]
+    group = cli("bind", "gxb", "--g", member, "--g", other, "--b", b)
+    cut = ("--reason", "security_risk", "--cut", "--person", "-")
+
+    with phones.listen():
+        talks = [phones.dial(a, made["x"]) for (a, _), made in zip(pairs, bound, strict=True)]
+        apart = phones.dial(member, group["x"])
+        for talk in (*talks, apart):
+            assert until(partial(is_up, talk), timeout=60)
+        # Without cut a call goes on, and so does one of a group of which another member is locked.
+        lock("--reason", "misuse", "--person", "-", typed=(pairs[0][0],))
+        lock(*cut, typed=(other,))
+        locks = [
+            lock(*cut, typed=(pairs[1][0],)),
+            lock(*cut, typed=(pairs[2][1],)),
+            lock("--reason", "misuse", "--cut", "--x", bound[3]["x"]),
+            lock("--reason", "misuse", "--cut", "--tenant", tenant),
+        ]
+        over = list(zip(talks[1:], bound[1:], locks, strict=True))
+        for talk, _, _ in over:
+            (heard,) = talk.heard(timeout=60)
+            assert heard.status == 200
+        assert is_up(talks[0])
+        assert is_up(apart)
+        left = [
+            (talks[0], bound[0], lock(*cut, typed=(pairs[0][0],))),
+            (apart, group, lock(*cut, typed=(member,))),
+        ]
+        for talk, made, of in over + left:
+            (heard,) = talk.heard(timeout=60)
+            assert any(m.method == "BYE" and not m.sent for m in heard.messages)
+            record = cli.record(made["x"])
+            assert (record["outcome"], record["released_by"]) == ("answered", "us")
+            assert (record["cut"], record["clock"]) == (of["reason"], None)
 
 
 def test_every_row_is_read() -> None:

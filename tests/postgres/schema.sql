@@ -431,6 +431,7 @@ CREATE TABLE agi_router.call (
     outcome text,
     released_by text,
     clock text,
+    cut text,
     check_id uuid,
     check_verdict text,
     check_ms integer,
@@ -483,6 +484,8 @@ COMMENT ON COLUMN agi_router.call.released_by IS 'Who ended it: caller, callee, 
 
 COMMENT ON COLUMN agi_router.call.clock IS 'Which clock ended it: ring, talk, media, whole; null: none';
 
+COMMENT ON COLUMN agi_router.call.cut IS 'Of what lock the reason is for which we ended it while it went on; null: none did';
+
 COMMENT ON COLUMN agi_router.call.check_id IS 'Id of the question to the operator''s verification service; null: it was not asked';
 
 COMMENT ON COLUMN agi_router.call.check_verdict IS 'What became of it: yes, no, unavailable';
@@ -516,6 +519,7 @@ CREATE TABLE agi_router.call_other (
     outcome text,
     released_by text,
     clock text,
+    cut text,
     check_id uuid,
     check_verdict text,
     check_ms integer,
@@ -843,6 +847,7 @@ CREATE TABLE agi_router.lock (
     over_at timestamp with time zone,
     lifted_by text,
     lift_note text,
+    cut boolean DEFAULT false NOT NULL,
     CONSTRAINT lock_lift_note_check CHECK (((length(lift_note) >= 1) AND (length(lift_note) <= 500))),
     CONSTRAINT lock_lifted_by_check CHECK (((length(lifted_by) >= 1) AND (length(lifted_by) <= 128))),
     CONSTRAINT lock_lifted_check CHECK (((lifted_by IS NULL) OR (over_at IS NOT NULL))),
@@ -890,6 +895,8 @@ COMMENT ON COLUMN agi_router.lock.lifted_by IS 'Who has lifted it; null: nobody,
 
 COMMENT ON COLUMN agi_router.lock.lift_note IS 'Why it was lifted';
 
+COMMENT ON COLUMN agi_router.lock.cut IS 'Whether calls that are up as it begins are cut';
+
 CREATE SEQUENCE agi_router.lock_id
     START WITH 1
     INCREMENT BY 1
@@ -907,7 +914,8 @@ CREATE TABLE agi_router.lock_mark (
     tenant_id integer,
     sealed bytea,
     starts_at timestamp with time zone NOT NULL,
-    ends_at timestamp with time zone
+    ends_at timestamp with time zone,
+    cut boolean DEFAULT false NOT NULL
 );
 
 COMMENT ON TABLE agi_router.lock_mark IS 'What calls and binds find live locks by';
@@ -927,6 +935,8 @@ COMMENT ON COLUMN agi_router.lock_mark.sealed IS 'Of a person: the number, seale
 COMMENT ON COLUMN agi_router.lock_mark.starts_at IS 'From when it holds';
 
 COMMENT ON COLUMN agi_router.lock_mark.ends_at IS 'Until when it holds; null: until it is reviewed';
+
+COMMENT ON COLUMN agi_router.lock_mark.cut IS 'Whether calls that are up as it begins are cut';
 
 CREATE TABLE agi_router.message (
     block bigint NOT NULL,
@@ -1814,6 +1824,8 @@ CREATE UNIQUE INDEX key_current ON agi_router.key USING btree (kind) WHERE (stat
 CREATE INDEX lock_key ON agi_router.lock USING btree (key);
 
 CREATE INDEX lock_live ON agi_router.lock USING btree (ends_at) WHERE (over_at IS NULL);
+
+CREATE INDEX lock_mark_cut ON agi_router.lock_mark USING btree (starts_at) WHERE cut;
 
 CREATE INDEX lock_mark_lock ON agi_router.lock_mark USING btree (lock_id);
 

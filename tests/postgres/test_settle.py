@@ -246,6 +246,7 @@ async def test_record_of_a_call(
         "cause": 16,
         "sip_status": 200,
         "clock": "talk",
+        "cut": None,
         "check_id": None,
         "check_verdict": None,
         "check_ms": None,

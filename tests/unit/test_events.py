@@ -64,6 +64,7 @@ CALL: dict[str, Any] = {
     "sip_status": 200,
     "released_by": "caller",
     "clock": None,
+    "cut": None,
     "mode": "axb",
     "order_id": "A-1001",
     "out_id": None,

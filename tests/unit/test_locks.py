@@ -45,6 +45,7 @@ LOCK = Lock(
     lifted=False,
     lifted_by=None,
     lift_note=None,
+    cut=False,
     liftable=True,
     now=NOW,
 )

@@ -12,6 +12,7 @@ READS = {
     "numbers": "numbers themselves",
     "keys/ring": "to tag and to seal",
     "calls/check": "to send them to the operator's verification service, where a setting says so",
+    "calls/cutting": "to compare them with who is dialled in a call",
     "calls/dialplan": "to have them dialled",
     "calls/identity": "to compare one form of a caller's number with another",
     "calls/router": "to tell callers apart, by a hash",

@@ -16,6 +16,7 @@ from typing import Any, cast
 import pytest
 
 from agi_router.ari import AriClient
+from agi_router.calls.cutting import Cutter
 from agi_router.calls.journal import EndJournal
 from agi_router.calls.journal_probe import JournalProbe
 from agi_router.calls.settlement import Settlement
@@ -40,6 +41,7 @@ NAMES = [
     "beat",
     "count_bindings",
     "count_numbers",
+    "cut",
     "database",
     "days",
     "journal",
@@ -127,9 +129,16 @@ def jobs_over(
         *database_jobs(settings, broken, DatabaseGauges(broken), KeyRing.generate()),
         *asterisk_jobs(
             settlement,
+            Cutter(
+                cast(Any, SimpleNamespace(node="pbx1", pool=broken, keys=None)),
+                lent(cast(AriClient, broken)),
+                believe_from=False,
+                fixed_lines=False,
+            ),
             JournalProbe(EndJournal(tmp_path), patience=0.05),
             watch,
             lent(cast(AriClient, broken)),
+            cuts=asyncio.Event(),
             first=300.0,
         ),
     ]
@@ -221,9 +230,11 @@ async def test_a_profile_that_leaks_ends_the_router(monkeypatch: pytest.MonkeyPa
     watch = ProfileWatch(Settings(), cast(Any, router))
     jobs = asterisk_jobs(
         cast(Settlement, None),
+        cast(Cutter, None),
         JournalProbe(EndJournal(Path("/nowhere"))),
         watch,
         lent(cast(AriClient, None)),
+        cuts=asyncio.Event(),
         first=0,
     )
     assert [job.name for job in jobs if job.fatal] == ["profile"]

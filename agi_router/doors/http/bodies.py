@@ -917,6 +917,11 @@ class LockIn(Body):
     )
     starts_at: _Time | None = Field(default=None, description="Absent: now.")
     ends_at: _Time | None = Field(default=None, description="Absent: until it is reviewed.")
+    cut: bool = Field(
+        default=False,
+        description="Whether calls that are up as it begins are cut; for misuse and"
+        " security_risk only.",
+    )
 
     model_config = ConfigDict(
         json_schema_extra={

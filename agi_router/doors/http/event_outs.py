@@ -268,6 +268,9 @@ class CallToldOut(ToldOut):
     )
     released_by: str | None
     clock: Clock | None = Field(description="Which clock ended it; null: none.")
+    cut: LockReason | None = Field(
+        description="The reason of the lock for which it was cut; null: it was not."
+    )
     mode: Mode | None
     order_id: str | None
     out_id: str | None
@@ -299,6 +302,7 @@ class LockToldOut(ToldOut):
     starts_at: str
     ends_at: str | None = Field(description="null: until it is reviewed.")
     over_at: str | None
+    cut: bool = Field(description="Whether calls that are up as it begins are cut.")
     bindings: list[LockedBindingOut] = Field(
         description="The tenant's live bindings with the person or the number: a hundred at most."
     )
@@ -341,6 +345,7 @@ _CALL: dict[str, Any] = {
     "sip_status": None,
     "released_by": None,
     "clock": None,
+    "cut": None,
 }
 _CALL_ANSWERED = {**_CALL, "answered_at": "2026-01-31T15:04:35+00:00"}
 _CALL_ENDED = {
@@ -420,6 +425,7 @@ _LOCK: dict[str, Any] = {
     "starts_at": _TIME,
     "ends_at": None,
     "over_at": None,
+    "cut": False,
     "bindings": [{"binding_id": "70012345678-42", "order_id": "A-1001"}],
 }
 

@@ -85,6 +85,7 @@ def set_lock(body: LockIn, request: Request, desk: _Writes) -> Response:
             note=body.note,
             starts_at=body.starts_at,
             ends_at=body.ends_at,
+            cut=body.cut,
         )
         desk.audit("POST /v1/locks", f"lock {made.id}")
         return 201, describe_lock(made), {"Location": f"/v1/locks/{made.id}"}

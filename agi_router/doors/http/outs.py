@@ -290,6 +290,7 @@ _CALL: dict[str, Any] = {
     "cause": 16,
     "sip_status": 200,
     "clock": None,
+    "cut": None,
     "check_id": None,
     "check_verdict": None,
     "check_ms": None,
@@ -326,6 +327,9 @@ class CallOut(Out):
         description="The callee's final SIP status; null: it gave none, or several rang at once."
     )
     clock: Clock | None = Field(description="Which clock ended it; null: none.")
+    cut: LockReason | None = Field(
+        description="The reason of the lock for which it was cut; null: it was not."
+    )
     check_id: str | None = Field(
         description="Of the question to the operator's verification service."
     )
@@ -869,6 +873,7 @@ _LOCK: dict[str, Any] = {
     "set_by": "API key qkzwhtdmxcvbnrpl",
     "lifted_by": None,
     "lift_note": None,
+    "cut": False,
 }
 
 
@@ -894,6 +899,7 @@ class LockOut(Out):
     set_by: str | None = Field(description="Told to the operator alone.")
     lifted_by: str | None = Field(description="The same.")
     lift_note: str | None
+    cut: bool = Field(description="Whether calls that are up as it begins are cut.")
 
     model_config = ConfigDict(json_schema_extra={"examples": [_LOCK]})
 

@@ -26,7 +26,9 @@ BEGIN
         UPDATE agi_router.call c
            SET state = 'settled', ended_at = e.ended_at, reason = e.reason, outcome = e.outcome,
                ring_ms = e.ring_ms, talk_ms = e.talk_ms, released_by = e.released_by, cause = e.cause,
-               sip_status = e.sip_status, clock = e.clock
+               sip_status = e.sip_status, clock = e.clock,
+               -- Who hung up in the same moment was first.
+               cut = CASE WHEN e.released_by = 'us' AND e.clock IS NULL THEN c.cut END
           FROM ended e
          WHERE c.day = _day AND c.block = e.block AND c.id = e.id AND c.state = 'reserved'
         -- Where nobody saw the end an answer may have been told.

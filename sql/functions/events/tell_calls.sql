@@ -28,13 +28,13 @@ BEGIN
                    'call_id', c.id, 'x_number', c.x_number::text, 'shown', c.shown::text, 'caller_side', c.side, 'reason', c.reason,
                    'outcome', c.outcome, 'received_at', c.received_at, 'answered_at', c.talked_from, 'ended_at', c.ended_at,
                    'ring_ms', c.ring_ms, 'talk_ms', c.talk_ms, 'q850', c.cause, 'sip_status', c.sip_status,
-                   'released_by', c.released_by, 'clock', c.clock,
+                   'released_by', c.released_by, 'clock', c.clock, 'cut', c.cut,
                    'mode', c.mode, 'order_id', c.order_id, 'out_id', c.out_id, 'user_data', c.user_data,
                    'max_calls', c.max_calls, 'calls_used', c.calls_used)
                -- What is not known as a call is answered stays so where that is told only as it ends.
                || CASE WHEN c.answer
                        THEN '{"outcome": null, "ended_at": null, "ring_ms": null, "talk_ms": null, "q850": null,
-                              "sip_status": null, "released_by": null, "clock": null}'::jsonb
+                              "sip_status": null, "released_by": null, "clock": null, "cut": null}'::jsonb
                        ELSE '{}' END
           FROM told c
          WHERE c.place IS NOT NULL

@@ -60,7 +60,7 @@ BEGIN
                 'x_number', CASE _lock.subject WHEN 'number' THEN _lock.key::text END,
                 'block', CASE _lock.subject WHEN 'block' THEN _lock.key::text END,
                 'reason', _lock.reason, 'note', _lock.note, 'starts_at', _lock.starts_at,
-                'ends_at', _lock.ends_at, 'over_at', _lock.over_at,
+                'ends_at', _lock.ends_at, 'over_at', _lock.over_at, 'cut', _lock.cut,
                 'bindings', _told.bindings));
     END LOOP;
 END
