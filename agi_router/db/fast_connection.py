@@ -12,7 +12,7 @@ import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Any, Final, TypeAlias
 
 import psycopg
@@ -26,9 +26,10 @@ __all__ = ["LOCK_WAIT", "FastConnection", "Value"]
 LOCK_WAIT: Final = 20
 """Milliseconds for which a line waits for a lock: a commit of somebody else's takes some."""
 
-Value: TypeAlias = int | str | date | Sequence[int] | None
+Value: TypeAlias = int | str | bytes | date | timedelta | Sequence[int] | None
 """What a statement may be given on the short way."""
 
+_MICROSECOND: Final = timedelta(microseconds=1)
 _PARAMETER: Final = re.compile(rb"%\((\w+)\)s")
 
 
@@ -207,5 +208,9 @@ def _text(value: Value) -> bytes | None:
             return value.encode()
         case int() | date():
             return str(value).encode()
+        case bytes():
+            return b"\\x" + value.hex().encode()
+        case timedelta():
+            return b"%d microseconds" % (value // _MICROSECOND)
         case _:
             return b"{%s}" % ",".join(map(str, value)).encode()

@@ -18,7 +18,7 @@ from agi_router.calls.ports import Admission
 from agi_router.calls.rows import read_admission
 from agi_router.db.connection import KEYS_OUTDATED
 from agi_router.db.fast_connection import FastConnection
-from agi_router.db.pool import ConnectionPool
+from agi_router.db.pool import ConnectionPool, SharedWork
 from agi_router.db.queries import query
 from agi_router.errors import NumberError, RowInvalid, SealError, StoreUnavailable
 from agi_router.keys.registry import key_ids, using_current
@@ -199,21 +199,34 @@ class MessageStore:
 
         asked = given_up = False
 
-        async def work(connection: FastConnection) -> Admission | Repeated:
-            nonlocal asked, strangers
+        def asked_values() -> dict[str, Any]:
+            nonlocal asked
             if given_up:
                 raise StoreUnavailable("nobody waits for it any more")
             asked = True
-            while True:
+            return values()
+
+        async def read(
+            connection: FastConnection, rows: list[dict[str, Any]]
+        ) -> Admission | Repeated:
+            nonlocal strangers
+            answer = read_admission(rows[0], text.sender, x_number, self.keys, text=True)
+            while answer.strangers and not answer.admitted:
+                # A lock of somebody else with the same tag keeps nobody off.
+                strangers += answer.strangers
                 row = await self._write(connection, "admit_message", values)
                 if row is None:
                     return Repeated()
                 answer = read_admission(row, text.sender, x_number, self.keys, text=True)
-                if answer.admitted or not answer.strangers:
-                    return answer
-                # A lock of somebody else with the same tag keeps nobody off.
-                strangers += answer.strangers
+            return answer
 
+        async def alone(connection: FastConnection) -> Admission | Repeated:
+            row = await self._write(connection, "admit_message", asked_values)
+            return Repeated() if row is None else await read(connection, [row])
+
+        # Texts that wait at the same moment share a transaction. Each is a statement of its own,
+        # so the use that one takes is there for the next.
+        work = SharedWork("admit_message", asked_values, read, alone)
         try:
             admitted: Admission | Repeated = await self._pool.submit(
                 work, timeout=timeout, fail_fast=True, about=text.sender
@@ -255,13 +268,13 @@ class MessageStore:
             Its rows.
         """
         try:
-            return await _all(connection, name, values())
+            return await connection.fetch(name, values())
         except psycopg.DatabaseError as error:
             if error.sqlstate != KEYS_OUTDATED:
                 raise
         rows = await (await connection.execute(query("list_keys"))).fetchall()
         self.keys = using_current(self.keys, rows)
-        return await _all(connection, name, values())
+        return await connection.fetch(name, values())
 
     async def find_rules(
         self,
@@ -416,12 +429,6 @@ class MessageStore:
             return Owed(owed=0, oldest=0.0) if row is None else Owed(**row)
 
         return await self._pool.submit(work, timeout=timeout)  # type: ignore[no-any-return]
-
-
-async def _all(
-    connection: FastConnection, name: str, values: dict[str, Any]
-) -> list[dict[str, Any]]:
-    return await (await connection.execute(query(name), values)).fetchall()
 
 
 async def _one(
