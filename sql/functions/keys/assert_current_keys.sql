@@ -9,9 +9,9 @@ BEGIN
     -- A statement of its own: it looks anew, and so after the lock is there. Nonces are random: see
     -- agi_router/keys/ring.py.
     SELECT bool_or(k.id <> CASE k.kind WHEN 'tag' THEN _tag_key ELSE _seal_key END),
-           bool_or(k.kind = 'seal' AND s.last_value - k.sealed_before >= 4294967296)
+           bool_or(k.kind = 'seal' AND agi_router.seals_so_far() - k.sealed_before >= 4294967296)
       INTO _rotated, _used_up
-      FROM agi_router.key k, agi_router.seals s
+      FROM agi_router.key k
      WHERE k.state = 'current';
     IF _rotated THEN
         RAISE 'the keys were rotated' USING ERRCODE = 'AR001';
