@@ -64,6 +64,11 @@ What can go wrong, as one tree.
      │   ├─ WebhookLimit      webhook_limit         its tenant has as many as may be
      │   ├─ WebhookInvalid    webhook_invalid       a webhook may not be like this
      │   ├─ QuotaExceeded     quota_exceeded        its tenant has as many bindings as it may
+     │   ├─ TenantUnqualified tenant_unqualified    its tenant's qualification is not valid
+     │   ├─ OrderMissing      order_missing         its tenant binds nothing without an order
+     │   ├─ SceneUnknown      scene_unknown         the scene is none of its tenant's
+     │   ├─ PairTooOften      pair_too_often        the two were bound too often in an hour
+     │   ├─ OrderCrowded      order_crowded         too many pairs are bound by its order
      │   ├─ CheckNotFound     check_not_found       the tenant has no check of its own
      │   ├─ FeedNotFound      feed_not_found        there is no feed, or run, of this name
      │   ├─ FeedExists        feed_exists           the feed is already there
@@ -143,6 +148,9 @@ __all__ = [
     "NumberLocked",
     "NumberResting",
     "OperatorOnly",
+    "OrderCrowded",
+    "OrderMissing",
+    "PairTooOften",
     "PartyLocked",
     "PoolChanged",
     "PoolExists",
@@ -153,6 +161,7 @@ __all__ = [
     "RowInvalid",
     "RowRefused",
     "SameParty",
+    "SceneUnknown",
     "SchemaMismatch",
     "SealError",
     "SettingsError",
@@ -163,6 +172,7 @@ __all__ = [
     "TenantExists",
     "TenantLocked",
     "TenantNotFound",
+    "TenantUnqualified",
     "WebhookChanged",
     "WebhookInvalid",
     "WebhookLimit",
@@ -618,6 +628,41 @@ class QuotaExceeded(StoreError):
     """
 
     wait: int | None = None
+
+
+class TenantUnqualified(StoreError):
+    """
+    The qualification of the tenant is not valid now: nothing is bound for it.
+    """
+
+
+class OrderMissing(StoreError):
+    """
+    For this tenant nothing is bound without an order: give the id of the order.
+    """
+
+
+class SceneUnknown(StoreError):
+    """
+    The scene is none of the tenant's.
+    """
+
+
+class PairTooOften(StoreError):
+    """
+    The same two were bound as often within an hour as they may be.
+
+    Attributes:
+        wait: Seconds until they may be bound again.
+    """
+
+    wait: int | None = None
+
+
+class OrderCrowded(StoreError):
+    """
+    As many different parties are bound by this order as may be.
+    """
 
 
 class CheckNotFound(StoreError):

@@ -41,6 +41,7 @@ from agi_router.errors import (
     QuotaExceeded,
     StoreError,
     TenantNotFound,
+    TenantUnqualified,
 )
 from agi_router.keys.registry import key_ids
 from agi_router.numbers import Block, XNumber
@@ -96,6 +97,11 @@ class BindingMaking(NumberDrawing, GroupSharing):
             Locked: A party, the number, its block or the tenant is locked.
             NoNumberAvailable: No number can be chosen; says why.
             QuotaExceeded: The tenant has as many bindings as it may.
+            TenantUnqualified: Its qualification is not valid.
+            OrderMissing: It binds nothing without an order.
+            SceneUnknown: The scene is none of its.
+            PairTooOften: The same two were bound too often within an hour.
+            OrderCrowded: Too many different parties are bound by the order.
         """
         tried = None
         if terms.pool is None and _is_plain(parties, x, y, choice):
@@ -166,12 +172,12 @@ class BindingMaking(NumberDrawing, GroupSharing):
                 opening = self.chooser.opening(
                     terms.tenant, choice, count=self._openings.ahead(whose)
                 )
-            except TenantNotFound:
+            except (TenantNotFound, TenantUnqualified):
                 return None
             self._openings.keep(whose, opening)
             taken = opening, opening.binding_ids[0]
         opening, binding_id = taken
-        if self._is_counted(opening):
+        if self._is_counted(opening) or opening.ruled:
             return None
         wish = Wish(binding_id=binding_id, parties=parties, terms=terms, life=life)
         begins_at = opening.now
@@ -218,7 +224,9 @@ class BindingMaking(NumberDrawing, GroupSharing):
             choice = NumberPolicy(operator_digit=digit)
             try:
                 opening = self.chooser.opening(tenant, choice, count=len(places))
-            except TenantNotFound:
+            except (TenantNotFound, TenantUnqualified):
+                continue
+            if opening.ruled:
                 continue
             wishes = {}
             for place, binding_id in zip(places, opening.binding_ids, strict=True):
@@ -251,7 +259,7 @@ class BindingMaking(NumberDrawing, GroupSharing):
         if taken is None or (life is not None and life > LONGEST_LIFE):
             return None, None
         opening, binding_id = taken
-        if self._is_counted(opening):
+        if self._is_counted(opening) or opening.ruled:
             return None, None
         wish = Wish(binding_id=binding_id, parties=parties, terms=terms, life=life)
         return self._draw_one(wish, opening), opening.first
@@ -337,12 +345,18 @@ class BindingMaking(NumberDrawing, GroupSharing):
             raise ModeError(f"a binding by {parties.mode} has one number")
         if plain:
             self._openings.keep(whose, opening)
-        if not self._is_counted(opening):
+        rules = self.inventory.tenants.rules(terms.tenant) if opening.ruled else None
+        if rules is not None:
+            rules.check(order=terms.order_id, scene=terms.scene)
+        elif not self._is_counted(opening):
             return self._bind_opened(parties, terms, (x, y), choice, opening, tried)
         self._openings.check_full(opening.tenant_id)
         with self._queries.transaction():
             made = self._bind_opened(parties, terms, (x, y), choice, opening, tried)
-            self._take_quota(opening, 1)
+            if rules is not None:
+                self.rules.check_made(rules, parties, terms, in_turn=self.counting)
+            if self._is_counted(opening):
+                self._take_quota(opening, 1)
         return made
 
     def _draw_within_quota(
@@ -399,7 +413,7 @@ class BindingMaking(NumberDrawing, GroupSharing):
         x, y = asked
         given = x or y
         binding_id = opening.binding_ids[0]
-        if _is_plain(parties, x, y, choice):
+        if _is_plain(parties, x, y, choice) and not opening.ruled:
             wish = Wish(binding_id=binding_id, parties=parties, terms=terms)
             # Not twice in one block: from what is free there one is chosen now.
             drawn = self._draw_one(wish, opening) if opening.first != tried else None

@@ -24,6 +24,7 @@ from agi_router.inventory.capacity import Quarantine
 from agi_router.inventory.store import InventoryStore
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import BLOCK_SIZE, Block, PhoneNumber, XNumber
+from agi_router.tenants.rules import check_qualified
 
 __all__ = ["NumberChooser", "OpenBlocks", "draw_numbers", "draw_stride"]
 
@@ -44,6 +45,7 @@ class OpenBlocks:
     Attributes:
         tenant_id: The tenant.
         limited: Whether it has a quota.
+        ruled: Whether its bindings are to keep rules of its own.
         now: The store's time.
         own: Some of its own open blocks, drawn at random.
         shared: The same of those that are shared by all.
@@ -55,6 +57,7 @@ class OpenBlocks:
 
     tenant_id: int
     limited: bool
+    ruled: bool
     now: datetime
     own: Sequence[Block]
     shared: Sequence[Block]
@@ -109,6 +112,7 @@ class NumberChooser:
 
         Raises:
             TenantNotFound: There is no such tenant, or it is suspended.
+            TenantUnqualified: Its qualification is not valid.
         """
         digit = choice.operator_digit
         values = {
@@ -121,9 +125,11 @@ class NumberChooser:
         row = self._queries.row("find_opening", values)
         if row is None:
             raise TenantNotFound(f"there is no active tenant {tenant!r}")
+        check_qualified(tenant, qualified=row["qualified"])
         return OpenBlocks(
             tenant_id=row["tenant_id"],
             limited=row["limited"],
+            ruled=row["ruled"],
             now=row["opened_at"],
             own=[Block(value=each) for each in row["own"]],
             shared=[Block(value=each) for each in row["shared"]],

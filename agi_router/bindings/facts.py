@@ -48,6 +48,8 @@ class RouteHit:
     max_duration: timedelta | None
     language: Language | None
     tenant_active: bool
+    tenant_qualified: bool = True
+    """Whether its tenant's qualification is valid at the moment."""
     callback: Callback | None = None
     last_caller: PhoneNumber | None = None
     """Who called last, if that is who is called back."""

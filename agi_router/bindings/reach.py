@@ -153,6 +153,11 @@ _LIFE_RULES = (
     _HitRule("the binding has begun", Reason.NO_BINDING, lambda _, g, now: g.begins_at <= now),
     _HitRule("the tenant is active", Reason.TENANT_SUSPENDED, lambda _, g, __: g.tenant_active),
     _HitRule(
+        "the tenant's qualification is valid",
+        Reason.TENANT_UNQUALIFIED,
+        lambda _, g, __: g.tenant_qualified,
+    ),
+    _HitRule(
         "the tenant is not locked",
         Reason.TENANT_SUSPENDED,
         lambda _, g, __: all(each.subject is not Subject.TENANT for each in g.locks),

@@ -52,6 +52,7 @@ class Reason(StrEnum):
     CHECK_REFUSED = "check_refused"
     CHECK_UNAVAILABLE = "check_unavailable"
     TENANT_SUSPENDED = "tenant_suspended"
+    TENANT_UNQUALIFIED = "tenant_unqualified"
     CERTIFICATE_INVALID = "certificate_invalid"
     REGION_NOT_SERVED = "region_not_served"
     MERGED = "merged"

@@ -23,6 +23,7 @@ from agi_router.bindings.words import (
     check_prompts,
 )
 from agi_router.durations import format_duration, parse_within
+from agi_router.tenants.rules import check_scene
 from agi_router.texts import narrow
 
 __all__ = [
@@ -326,6 +327,14 @@ class Terms:
         metadata=_told(
             "the tenant's pool that its numbers come from; any blocks open to it if left out",
             Name(check_pool),
+            fixed=True,
+        ),
+    )
+    scene: str | None = field(
+        default=None,
+        metadata=_told(
+            "the code of the use that it is made for, one of the tenant's scenes",
+            Name(check_scene),
             fixed=True,
         ),
     )

@@ -277,6 +277,7 @@ class Importer:
             fixed_lines=self._fixed_lines,
             tenant=self._tenant,
             tenants=tenants,
+            ruled=frozenset(row["name"] for row in rows if row["ruled"]),
             blocks={
                 row["block"]: row["tenant_id"] for row in self._execute("list_all_open_blocks", {})
             },

@@ -212,6 +212,7 @@ class Sealer:
         blocks: The blocks of ours that take new bindings, and the tenants they are kept for.
         ttl: Life of a binding, where a row says nothing.
         pools: The pools that rows may name, by tenant and name.
+        ruled: The tenants with rules of their own: their rows are bound one by one.
     """
 
     keys: KeyRing
@@ -222,6 +223,7 @@ class Sealer:
     blocks: Mapping[int, int | None]
     ttl: timedelta
     pools: Mapping[tuple[str, str], Pool] = field(default_factory=dict)
+    ruled: frozenset[str] = frozenset()
     # By tenant and pool, as they are asked for: its own, and those shared by all.
     _open_blocks: dict[tuple[int, str | None], tuple[list[int], list[int]]] = field(
         default_factory=dict, init=False, compare=False
@@ -246,7 +248,7 @@ class Sealer:
                 over += 1
             elif isinstance(row, list):
                 faults += ((record.line, fault) for fault in row)
-            elif not row.parties.in_bulk:
+            elif not row.parties.in_bulk or row.tenant in self.ruled:
                 single.append(record.line)
             else:
                 entry = self.entry(

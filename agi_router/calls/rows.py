@@ -177,6 +177,7 @@ def _read_hit(row: dict[str, Any], x_number: XNumber, keys: KeyRing, *, text: bo
             max_duration=_seconds(row["max_duration"]),
             language=None if row["language"] is None else _LANGUAGES[row["language"]],
             tenant_active=row["tenant_active"],
+            tenant_qualified=row["tenant_qualified"] is not False,
             callback=None if row["callback"] is None else _CALLBACKS[row["callback"]],
             last_caller=None
             if last is None

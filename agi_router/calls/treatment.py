@@ -76,6 +76,7 @@ _TREATMENTS = {
     Reason.CHECK_REFUSED: Treatment(21, "not_verified"),
     Reason.CHECK_UNAVAILABLE: Treatment(31, "try_later"),
     Reason.TENANT_SUSPENDED: Treatment(21, "paused"),
+    Reason.TENANT_UNQUALIFIED: Treatment(21, "paused"),
     Reason.CERTIFICATE_INVALID: Treatment(21, "paused"),
     Reason.REGION_NOT_SERVED: Treatment(21, "paused"),
     # RFC 3261, 8.2.2.2, has 482 for a copy of a call that goes on, and no cause becomes that. A

@@ -3,17 +3,20 @@
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import click
 
 from agi_router.cli import tenant_checks, tenant_texts
-from agi_router.cli.arguments import TENANT, Checked
+from agi_router.cli.arguments import TENANT, TIME, Checked
 from agi_router.cli.context import read_settings
 from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
 from agi_router.cli.stores import open_inventory
 from agi_router.tenants.model import Quota, UnknownNumbers, check_quota
+from agi_router.tenants.rules import RulesChange, check_scene
 from agi_router.tenants.views import describe_tenant
+from agi_router.texts import LONGEST_NAME, check_name
 
 __all__ = ["group"]
 
@@ -28,6 +31,9 @@ class _Most:
 
 
 _QUOTA = Checked("number|none", lambda text: _Most(check_quota(text)))
+_PAPER = Checked(
+    "text", lambda text: check_name(text, what="a qualification", longest=LONGEST_NAME)
+)
 _NAME = click.argument("name", type=TENANT, metavar="NAME")
 
 
@@ -44,17 +50,24 @@ group.add_command(tenant_texts.group)
 
 @group.command("add")
 @_NAME
+@click.option(
+    "--order/--no-order",
+    "needs_order",
+    default=True,
+    help="Whether each of its bindings needs an order's id; it does if absent.",
+)
 @json_option
-def add(name: str, *, as_json: bool) -> None:
+def add(name: str, *, needs_order: bool, as_json: bool) -> None:
     r"""
     Add a tenant.
 
     \b
-    Example:
+    Examples:
       agi-router tenant add couriers
+      agi-router tenant add trials --no-order
     """
     with open_inventory(read_settings()) as inventory:
-        _echo(inventory.tenants.add(name), as_json=as_json)
+        _echo(inventory.tenants.add(name, needs_order=needs_order), as_json=as_json)
 
 
 @group.command("list")
@@ -168,6 +181,102 @@ def limit(
             if most is not None:
                 row = inventory.tenants.set_quota(name, quota, most.value)
     _echo(row, as_json=as_json)
+
+
+@group.command("qualify")
+@_NAME
+@click.option("--number", type=_PAPER, help="Number of the paper that says so.")
+@click.option("--issuer", type=_PAPER, help="Who has issued it.")
+@click.option("--from", "valid_from", type=TIME, help="Since when; since ever if absent.")
+@click.option("--until", "valid_until", type=TIME, help="Until when; for ever if absent.")
+@json_option
+def qualify(
+    name: str,
+    number: str | None,
+    issuer: str | None,
+    valid_from: datetime | None,
+    valid_until: datetime | None,
+    *,
+    as_json: bool,
+) -> None:
+    r"""
+    Say by what a tenant is qualified, and until when. What was said before is forgotten.
+
+    Outside of that time its calls are refused, and nothing new is bound for it.
+
+    \b
+    Example:
+      agi-router tenant qualify couriers --number B2-20260001 --issuer MIIT --until 2028-01-01
+    """
+    with open_inventory(read_settings()) as inventory:
+        row = inventory.tenants.qualify(
+            name, number=number, issuer=issuer, valid_from=valid_from, valid_until=valid_until
+        )
+    _echo(row, as_json=as_json)
+
+
+@group.command("rules")
+@_NAME
+@click.option(
+    "--order/--no-order", "needs_order", default=None, help="Whether a binding needs an order."
+)
+@click.option(
+    "--scene",
+    "scenes",
+    multiple=True,
+    type=Checked("code", check_scene),
+    metavar="CODE",
+    help="A use that it binds for, as often as needed: each binding names one.",
+)
+@click.option("--any-scene", is_flag=True, help="Bindings may name any scene, or none.")
+@click.option(
+    "--max-pair-binds", type=_QUOTA, help="So often the same two may be bound in an hour."
+)
+@click.option("--max-order-pairs", type=_QUOTA, help="So many pairs may be bound by one order.")
+@click.option(
+    "--refuse-pairs/--tell-pairs",
+    "refuses_pairs",
+    default=None,
+    help="Whether more pairs are refused, or only told by the event order.crowded.",
+)
+@json_option
+def rules(
+    name: str,
+    scenes: tuple[str, ...],
+    max_pair_binds: "_Most | None",
+    max_order_pairs: "_Most | None",
+    *,
+    needs_order: bool | None,
+    refuses_pairs: bool | None,
+    any_scene: bool,
+    as_json: bool,
+) -> None:
+    r"""
+    Say what the bindings of a tenant keep to. What is left out stays as it is.
+
+    \b
+    Examples:
+      agi-router tenant rules couriers --scene parcel --scene meal
+      agi-router tenant rules couriers --max-pair-binds 30 --max-order-pairs 5 --refuse-pairs
+    """
+    if scenes and any_scene:
+        raise click.UsageError("give --scene or --any-scene, and not both")
+    change = RulesChange(
+        needs_order=needs_order,
+        scenes=list(dict.fromkeys(scenes)) if scenes or any_scene else None,
+        max_pair_binds=_limit(max_pair_binds),
+        max_order_pairs=_limit(max_order_pairs),
+        refuses_pairs=refuses_pairs,
+    )
+    if change == RulesChange():
+        raise click.UsageError("say what they keep to")
+    with open_inventory(read_settings()) as inventory:
+        row = inventory.tenants.set_rules(name, change)
+    _echo(row, as_json=as_json)
+
+
+def _limit(most: "_Most | None") -> int | None:
+    return None if most is None else most.value or 0
 
 
 def _echo(row: dict[str, Any], *, as_json: bool) -> None:

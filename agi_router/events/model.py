@@ -54,6 +54,7 @@ class EventType(StrEnum):
     FEED_FINISHED = "feed.finished"
     LOCK_SET = "lock.set"
     LOCK_LIFTED = "lock.lifted"
+    ORDER_CROWDED = "order.crowded"
     WEBHOOK_TEST = "webhook.test"
 
 

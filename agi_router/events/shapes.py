@@ -55,6 +55,7 @@ _UNCONNECTED = {
     Reason.RATE_TENANT: 3,
     Reason.OUTSIDE_HOURS: 3,
     Reason.TENANT_SUSPENDED: 3,
+    Reason.TENANT_UNQUALIFIED: 3,
     Reason.CERTIFICATE_INVALID: 3,
     Reason.REGION_NOT_SERVED: 3,
 }

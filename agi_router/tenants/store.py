@@ -2,14 +2,17 @@
 Tenants, as the database keeps them.
 """
 
+from datetime import datetime
 from typing import Any
 
 from agi_router.db.connection import Queries
 from agi_router.errors import (
+    RequestInvalid,
     TenantExists,
     TenantNotFound,
 )
 from agi_router.tenants.model import Quota, UnknownNumbers
+from agi_router.tenants.rules import RulesChange, TenantRules, read_rules
 from agi_router.tenants.scope import OPERATOR, Scope
 
 __all__ = ["TenantStore"]
@@ -28,25 +31,29 @@ class TenantStore:
         self._queries = queries.given(scope.values)
         self._scope = scope
 
-    def add(self, name: str) -> dict[str, Any]:
+    def add(self, name: str, *, needs_order: bool = False) -> dict[str, Any]:
         """
         Add a tenant.
+
+        Args:
+            name: Its name.
+            needs_order: Whether each of its bindings needs the id of an order. Both doors say so
+                of a new tenant, unless they are told otherwise.
 
         Raises:
             TenantExists: It is there already.
             OperatorOnly: A tenant asks.
         """
         self._scope.check_operator("adds tenants")
-        row = self._queries.row("add_tenant", {"name": name})
-        if row is None:
+        if self._queries.row("add_tenant", {"name": name, "needs_order": needs_order}) is None:
             raise TenantExists(f"tenant {name!r} is already there")
-        return row
+        return self.find(name)
 
     def all(self) -> list[dict[str, Any]]:
         """
         All tenants, with how many blocks are kept for each.
         """
-        return self._queries.rows("list_tenants", {})
+        return self._queries.rows("list_tenants", {"name": None})
 
     def set_active(self, name: str, *, active: bool) -> dict[str, Any]:
         """
@@ -86,6 +93,60 @@ class TenantStore:
         self._scope.check_operator("says how much a tenant may have")
         return self._found("set_tenant_quota", name, quota=quota, most=most)
 
+    def qualify(
+        self,
+        name: str,
+        *,
+        number: str | None,
+        issuer: str | None,
+        valid_from: datetime | None,
+        valid_until: datetime | None,
+    ) -> dict[str, Any]:
+        """
+        Say from when until when a tenant is qualified: outside, no call and no new binding.
+
+        Args:
+            name: Of the tenant.
+            number: Of the paper that says so.
+            issuer: Who has issued it.
+            valid_from: :obj:`None`: since ever.
+            valid_until: :obj:`None`: for ever.
+
+        Raises:
+            TenantNotFound: There is no such tenant.
+            OperatorOnly: A tenant asks.
+            RequestInvalid: It would end before it begins.
+        """
+        self._scope.check_operator("says until when a tenant is qualified")
+        if valid_from is not None and valid_until is not None and valid_until <= valid_from:
+            raise RequestInvalid("a qualification ends later than it begins")
+        return self._found(
+            "qualify_tenant",
+            name,
+            number=number,
+            issuer=issuer,
+            valid_from=valid_from,
+            valid_until=valid_until,
+        )
+
+    def set_rules(self, name: str, change: RulesChange) -> dict[str, Any]:
+        """
+        Say what the bindings of a tenant are to keep to, from now on.
+
+        Raises:
+            TenantNotFound: There is no such tenant.
+            OperatorOnly: A tenant asks.
+        """
+        self._scope.check_operator("says what bindings of a tenant keep to")
+        return self._found("set_tenant_rules", name, **change.values)
+
+    def rules(self, name: str) -> TenantRules | None:
+        """
+        What the bindings of a tenant are to keep to; :obj:`None`: there is nothing.
+        """
+        row = self._queries.row("find_tenant_rules", {"name": name})
+        return None if row is None else read_rules(row)
+
     def find(self, name: str) -> dict[str, Any]:
         """
         A tenant.
@@ -93,7 +154,10 @@ class TenantStore:
         Raises:
             TenantNotFound: There is no such tenant.
         """
-        return self._found("find_tenant", name)
+        row = self._queries.row("list_tenants", {"name": name})
+        if row is None:
+            raise TenantNotFound(f"there is no tenant {name!r}")
+        return row
 
     def find_id(self, name: str) -> int:
         """
@@ -102,7 +166,7 @@ class TenantStore:
         Raises:
             TenantNotFound: There is no such tenant.
         """
-        return self._found("find_tenant", name)["id"]  # type: ignore[no-any-return]
+        return self.find(name)["id"]  # type: ignore[no-any-return]
 
     def scope(self, name: str) -> Scope:
         """
@@ -115,12 +179,11 @@ class TenantStore:
 
     def _found(self, query: str, name: str, **values: Any) -> dict[str, Any]:
         """
-        The row of a tenant that a query answers.
+        A tenant, once a query has changed it.
 
         Raises:
             TenantNotFound: There is no such tenant.
         """
-        row = self._queries.row(query, {"name": name, **values})
-        if row is None:
+        if self._queries.row(query, {"name": name, **values}) is None:
             raise TenantNotFound(f"there is no tenant {name!r}")
-        return row
+        return self.find(name)

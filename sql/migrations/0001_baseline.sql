@@ -46,8 +46,18 @@ CREATE TABLE agi_router.tenant (
     name            text        NOT NULL CONSTRAINT tenant_name_key UNIQUE
                     CONSTRAINT tenant_name_check CHECK (name <> ''),
     active          boolean     NOT NULL DEFAULT true,
-    qualified_from  date,
-    qualified_until date,
+    qualified_from  timestamptz NOT NULL DEFAULT '-infinity',
+    qualified_until timestamptz NOT NULL DEFAULT 'infinity',
+    qualification   text        CONSTRAINT tenant_qualification_check CHECK (length(qualification) BETWEEN 1 AND 128),
+    qualified_by    text        CONSTRAINT tenant_qualified_by_check CHECK (length(qualified_by) BETWEEN 1 AND 128),
+    needs_order     boolean     NOT NULL DEFAULT false,
+    scenes          text[]      NOT NULL DEFAULT '{}',
+    max_pair_binds  integer     CONSTRAINT tenant_max_pair_binds_check CHECK (max_pair_binds > 0),
+    max_order_pairs integer     CONSTRAINT tenant_max_order_pairs_check CHECK (max_order_pairs > 0),
+    refuses_pairs   boolean     NOT NULL DEFAULT false,
+    ruled           boolean     NOT NULL
+                    GENERATED ALWAYS AS (needs_order OR scenes <> '{}' OR max_pair_binds IS NOT NULL
+                                         OR max_order_pairs IS NOT NULL) STORED,
     created_at      timestamptz NOT NULL DEFAULT now(),
     told            text[]      NOT NULL DEFAULT '{}',
     unknown_numbers text        NOT NULL DEFAULT 'ring'
@@ -70,8 +80,16 @@ COMMENT ON TABLE agi_router.tenant IS 'Business users whose orders the bindings 
 COMMENT ON COLUMN agi_router.tenant.id IS 'Key';
 COMMENT ON COLUMN agi_router.tenant.name IS 'Name, unique';
 COMMENT ON COLUMN agi_router.tenant.active IS 'False stops every call and every new binding of the tenant at once';
-COMMENT ON COLUMN agi_router.tenant.qualified_from IS 'First day of its qualification, if recorded';
-COMMENT ON COLUMN agi_router.tenant.qualified_until IS 'Last day of its qualification, if recorded';
+COMMENT ON COLUMN agi_router.tenant.qualified_from IS 'When its qualification begins: before it, no calls and no new bindings';
+COMMENT ON COLUMN agi_router.tenant.qualified_until IS 'When its qualification ends: from then on, no calls and no new bindings';
+COMMENT ON COLUMN agi_router.tenant.qualification IS 'Number of its qualification; null: not recorded';
+COMMENT ON COLUMN agi_router.tenant.qualified_by IS 'Who has issued it; null: not recorded';
+COMMENT ON COLUMN agi_router.tenant.needs_order IS 'Whether each of its bindings needs the id of an order';
+COMMENT ON COLUMN agi_router.tenant.scenes IS 'Codes of the uses that it may bind for, one of which each binding names; none: they may name any';
+COMMENT ON COLUMN agi_router.tenant.max_pair_binds IS 'So many times the same two may be bound within an hour; null: any number';
+COMMENT ON COLUMN agi_router.tenant.max_order_pairs IS 'So many different parties may be bound by one order; beyond, it is told, or refused; null: any number';
+COMMENT ON COLUMN agi_router.tenant.refuses_pairs IS 'Whether more parties of one order than that are refused';
+COMMENT ON COLUMN agi_router.tenant.ruled IS 'Whether its bindings are to keep rules of its own: only then they are looked at';
 COMMENT ON COLUMN agi_router.tenant.created_at IS 'When it was added';
 COMMENT ON COLUMN agi_router.tenant.told IS 'Types of events that are written for it; of none, events cost nothing';
 COMMENT ON COLUMN agi_router.tenant.unknown_numbers IS 'What becomes of its bindings where a feed does not know whether a party''s number has a new owner: ring, or refuse, which ends them';
@@ -383,6 +401,7 @@ CREATE TABLE agi_router.binding (
     messages        text        NOT NULL DEFAULT 'off',
     max_messages    integer,
     messages_used   integer     NOT NULL DEFAULT 0,
+    scene           text,
     CONSTRAINT binding_pkey PRIMARY KEY (block, id),
     CONSTRAINT binding_block_parent_id_fkey
         FOREIGN KEY (block, parent_id) REFERENCES agi_router.binding (block, id),
@@ -444,6 +463,7 @@ COMMENT ON COLUMN agi_router.binding.version IS 'How often somebody has said wha
 COMMENT ON COLUMN agi_router.binding.sequence IS 'How many events of it were written';
 COMMENT ON COLUMN agi_router.binding.messages IS 'Which side may text';
 COMMENT ON COLUMN agi_router.binding.max_messages IS 'Texts in all; null: no limit';
+COMMENT ON COLUMN agi_router.binding.scene IS 'Code of the use that it is made for; null: none is named';
 COMMENT ON COLUMN agi_router.binding.messages_used IS 'Texts taken, less those that came back because they were not sent';
 
 -- Routes
@@ -645,9 +665,10 @@ CREATE TYPE agi_router.facts AS (
     sequence          integer,
     tell_answer       boolean,
     tenant_check      boolean,
-    locks             jsonb
+    locks             jsonb,
+    tenant_qualified  boolean
 );
-COMMENT ON TYPE agi_router.facts IS 'What is known of one caller on one number at one moment; binding_id and what follows are null for a stranger; sequence: of the event to be written of an admission, null where none is; tell_answer: whether its tenant is told of the callee''s answer; tenant_check: whether its tenant has a check of its own; locks: those in force that were found by the numbers, the tenant and the tags, see agi_router.describe_locks';
+COMMENT ON TYPE agi_router.facts IS 'What is known of one caller on one number at one moment; binding_id and what follows are null for a stranger; sequence: of the event to be written of an admission, null where none is; tell_answer: whether its tenant is told of the callee''s answer; tenant_check: whether its tenant has a check of its own; locks: those in force that were found by the numbers, the tenant and the tags, see agi_router.describe_locks; tenant_qualified: whether its tenant''s qualification is valid, null where it was admitted';
 
 -- Locks
 --

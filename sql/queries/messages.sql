@@ -86,6 +86,7 @@ RETURNING o.block, o.id, o.attempts, o.maybe_twice, o.binding_id, o.x_number, o.
                                                    ARRAY[b.tenant_id::bigint], b.tenant_id, statement_timestamp(),
                                                    '{}') f)
                THEN 'tenant_suspended'
+               WHEN t.qualified_until <= statement_timestamp() THEN 'tenant_unqualified'
                -- Its parties were replaced: all routes of a binding begin anew then.
                WHEN NOT EXISTS (SELECT 1
                                   FROM agi_router.route r

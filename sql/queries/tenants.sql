@@ -2,16 +2,18 @@
 
 -- add_tenant --
 -- Add a tenant; no row if it is there already.
-INSERT INTO agi_router.tenant (name) VALUES (%(name)s)
+INSERT INTO agi_router.tenant (name, needs_order) VALUES (%(name)s, %(needs_order)s)
     ON CONFLICT DO NOTHING
-RETURNING name, active, unknown_numbers, max_bindings, max_binds, max_requests, created_at;
+RETURNING id;
 
 -- list_tenants --
--- All tenants, with the number of blocks kept for each.
-SELECT t.name, t.active, t.unknown_numbers, t.max_bindings, t.max_binds, t.max_requests, t.created_at,
+-- The tenants, or one, with the number of blocks kept for each.
+SELECT t.id, t.name, t.active, t.unknown_numbers, t.max_bindings, t.max_binds, t.max_requests, t.created_at,
+       nullif(t.qualified_from, '-infinity') AS qualified_from, nullif(t.qualified_until, 'infinity') AS qualified_until,
+       t.qualification, t.qualified_by, t.needs_order, t.scenes, t.max_pair_binds, t.max_order_pairs, t.refuses_pairs,
        (SELECT count(*) FROM agi_router.block k WHERE k.tenant_id = t.id) AS blocks
   FROM agi_router.tenant t
- WHERE agi_router.in_scope(t.id, %(scope)s)
+ WHERE agi_router.in_scope(t.id, %(scope)s) AND (%(name)s::text IS NULL OR t.name = %(name)s)
  ORDER BY t.name;
 
 -- set_tenant_active --
@@ -19,24 +21,90 @@ SELECT t.name, t.active, t.unknown_numbers, t.max_bindings, t.max_binds, t.max_r
 UPDATE agi_router.tenant
    SET active = %(active)s
  WHERE name = %(name)s
-RETURNING name, active, unknown_numbers, max_bindings, max_binds, max_requests, created_at;
+RETURNING id;
 
 -- set_tenant_unknown_numbers --
 -- Say what becomes of a tenant's bindings where the owner of a number is unknown; no row if there is no such tenant.
 UPDATE agi_router.tenant
    SET unknown_numbers = %(unknown)s
  WHERE name = %(name)s
-RETURNING name, active, unknown_numbers, max_bindings, max_binds, max_requests, created_at;
-
--- find_tenant --
--- A tenant by name.
-SELECT id, name, active, unknown_numbers, max_bindings, max_binds, max_requests, created_at
-  FROM agi_router.tenant
- WHERE name = %(name)s AND agi_router.in_scope(id, %(scope)s);
+RETURNING id;
 
 -- list_active_tenants --
--- The active tenants, and whether they have quotas.
-SELECT id, name, limited FROM agi_router.tenant WHERE active;
+-- The active tenants whose qualification is valid, and whether they have quotas, and rules of their own.
+SELECT id, name, limited, ruled
+  FROM agi_router.tenant
+ WHERE active AND qualified_from <= clock_timestamp() AND qualified_until > clock_timestamp();
+
+-- qualify_tenant --
+-- Say until when a tenant is qualified, by which paper of whom; no row if there is no such tenant.
+UPDATE agi_router.tenant
+   SET qualified_from = coalesce(%(valid_from)s::timestamptz, '-infinity'),
+       qualified_until = coalesce(%(valid_until)s::timestamptz, 'infinity'),
+       qualification = %(number)s, qualified_by = %(issuer)s
+ WHERE name = %(name)s
+RETURNING id;
+
+-- set_tenant_rules --
+-- Say what the bindings of a tenant are to keep to; null: as it was; 0: no limit. No row if there is no such tenant.
+UPDATE agi_router.tenant
+   SET needs_order = coalesce(%(needs_order)s, needs_order),
+       scenes = coalesce(%(scenes)s::text[], scenes),
+       max_pair_binds = nullif(coalesce(%(max_pair_binds)s, max_pair_binds), 0),
+       max_order_pairs = nullif(coalesce(%(max_order_pairs)s, max_order_pairs), 0),
+       refuses_pairs = coalesce(%(refuses_pairs)s, refuses_pairs)
+ WHERE name = %(name)s
+RETURNING id;
+
+-- find_tenant_rules --
+-- What the bindings of a tenant are to keep to; no row: nothing.
+SELECT t.id, t.needs_order, t.scenes, t.max_pair_binds, t.max_order_pairs, t.refuses_pairs
+  FROM agi_router.tenant t
+ WHERE t.name = %(name)s AND t.ruled AND agi_router.in_scope(t.id, %(scope)s);
+
+-- lock_order_rule --
+-- Of those who bind by one order of a tenant, one at a time.
+SELECT pg_advisory_xact_lock(7002041, hashtext(%(tenant_id)s || ' ' || %(order_id)s));
+
+-- lock_pair_rule --
+-- Of those who bind the same two for a tenant, one at a time.
+SELECT pg_advisory_xact_lock(7002042, hashtext(%(tenant_id)s || ' ' || %(pair)s));
+
+-- count_order_pairs --
+-- How many different parties were bound by an order of a tenant.
+SELECT count(DISTINCT b.order_tag) AS pairs
+  FROM agi_router.binding b
+ WHERE b.order_id = %(order_id)s AND b.tenant_id = %(tenant_id)s AND b.parent_id IS NULL;
+
+-- tell_order_crowded --
+-- Tell a tenant, if it is told of such, that many are bound by one order.
+SELECT agi_router.tell(NULL, NULL, t.id, 'order.crowded', NULL,
+                       jsonb_build_object('order_id', %(order_id)s::text, 'pairs', %(pairs)s::integer,
+                                          'most', %(most)s::integer, 'refused', %(refused)s::boolean)) AS event_id
+  FROM agi_router.tenant t
+ WHERE t.id = %(tenant_id)s AND 'order.crowded' = ANY (t.told);
+
+-- count_pair_binds --
+-- How often two were bound for a tenant in the last time, and how long until the first of these is longer ago.
+SELECT count(*) AS binds, min(f.begins_at) + %(within)s::interval - statement_timestamp() AS wait
+  FROM (SELECT DISTINCT b.block, b.id, b.begins_at
+          FROM (SELECT r.block, r.binding_id FROM agi_router.route r WHERE r.caller_tag = ANY (%(a_tags)s::bigint[])
+                UNION ALL
+                SELECT p.block, p.binding_id
+                  FROM agi_router.past_route p
+                 WHERE p.caller_tag = ANY (%(a_tags)s::bigint[])) o
+          JOIN agi_router.binding b ON b.block = o.block AND b.id = o.binding_id
+         WHERE b.tenant_id = %(tenant_id)s AND b.parent_id IS NULL
+           AND b.begins_at > statement_timestamp() - %(within)s::interval
+           AND (EXISTS (SELECT 1
+                          FROM agi_router.route r
+                         WHERE r.block = b.block AND r.binding_id = b.id
+                           AND (r.caller_tag = ANY (%(b_tags)s::bigint[]) OR r.callee_tags && %(b_tags)s::bigint[]))
+                OR EXISTS (SELECT 1
+                             FROM agi_router.past_route p
+                            WHERE p.block = b.block AND p.binding_id = b.id
+                              AND (p.caller_tag = ANY (%(b_tags)s::bigint[])
+                                   OR p.callee_tags && %(b_tags)s::bigint[])))) f;
 
 -- set_tenant_quota --
 -- Say how many bindings a tenant may have, or requests it may make; what was counted of it is counted anew. No row if there is no such tenant.
@@ -50,7 +118,7 @@ UPDATE agi_router.tenant
        max_binds = CASE %(quota)s WHEN 'binds' THEN %(most)s::integer ELSE max_binds END,
        max_requests = CASE %(quota)s WHEN 'requests' THEN %(most)s::integer ELSE max_requests END
  WHERE name = %(name)s
-RETURNING name, active, unknown_numbers, max_bindings, max_binds, max_requests, created_at;
+RETURNING id;
 
 -- take_quota --
 -- Count bindings that were just made; a row where they are more than their tenant may have.

@@ -22,6 +22,8 @@ from agi_router.messages.store import JudgedBy, MessageStore
 from agi_router.numbers import PhoneNumber, XNumber
 from agi_router.persons.locks import LockedThing, LockReason, Subject
 from agi_router.persons.store import LockStore
+from agi_router.tenants.rules import RulesChange
+from agi_router.tenants.store import TenantStore
 from harness.api import Client
 from harness.database import HOUR, SOON, a_call, an_end, new_call_id
 
@@ -162,6 +164,9 @@ async def test_events_are_as_the_document_says(
     number = LockedThing(subject=Subject.NUMBER, number=x)
     lock = locks.set(number, LockReason.MISUSE, by="a test")
     locks.lift(lock.id, by="a test")
+    rules = RulesChange(max_order_pairs=1, refuses_pairs=True)
+    TenantStore(Queries(connection)).set_rules("couriers", rules)
+    told.bind("13800000605", "13800000606", order="A-2")
     webhook = told.post("/v1/webhooks", {"url": "https://shop.example/"}, status=201)
     told.post(f"/v1/webhooks/{webhook['id']}/test", None)
     page = told.get("/v1/events")

@@ -149,6 +149,45 @@ def test_tenants(operator: Client, couriers: Client) -> None:
     assert (gone.status_code, gone.json()["code"]) == (404, "tenant_not_found")
 
 
+def test_rules(operator: Client, couriers: Client) -> None:
+    """Qualification and rules of a tenant's bindings; what breaks them is told by name."""
+    added = operator.post("/v1/tenants", {"name": "meals"}, status=201)
+    assert (added["needs_order"], added["scenes"]) == (True, [])
+    rules = {"needs_order": True, "scenes": ["parcel", "meal"], "max_pair_binds": 1}
+    told = operator.ask("PATCH", "/v1/tenants/couriers", rules).json()
+    assert {each: told[each] for each in rules} == rules
+    body = {"a": "13800000711", "b": "13800000712", "scene": "parcel"}
+    for said, status, code in (
+        ({}, 422, "order_missing"),
+        ({"order": "A-1", "scene": "taxi"}, 422, "scene_unknown"),
+        ({"order": "A-1"}, 201, None),
+        ({"order": "A-2"}, 429, "pair_too_often"),
+    ):
+        key = f"{said}".encode().hex()[:64]
+        answer = couriers.ask("POST", "/v1/bindings", {**body, **said}, Idempotency_Key=key)
+        assert (answer.status_code, answer.json().get("code")) == (status, code)
+    assert 0 < int(answer.headers["retry-after"]) <= 3600
+    batch = {"bindings": [{**body, "b": f"1380000072{each}", "order": "A-3"} for each in range(3)]}
+    done = couriers.post("/v1/bindings/batch", batch, status=200)
+    assert [each["status"] for each in done["results"]] == [201] * 3
+    rules = {"max_pair_binds": None, "max_order_pairs": 3, "refuses_pairs": True}
+    told = operator.ask("PATCH", "/v1/tenants/couriers", rules).json()
+    assert (told["max_pair_binds"], told["max_order_pairs"], told["scenes"]) == (None, 3, [
+        "parcel", "meal",
+    ])  # fmt: skip
+    answer = couriers.ask("POST", "/v1/bindings", {**body, "order": "A-3"}, Idempotency_Key="z")
+    assert (answer.status_code, answer.json()["code"]) == (409, "order_crowded")
+    paper = {"number": "B2-1", "issuer": "MIIT", "valid_until": "2020-01-01T00:00:00+08:00"}
+    told = operator.ask("PATCH", "/v1/tenants/couriers", {"qualification": paper}).json()
+    assert (told["qualification"], told["qualified_from"]) == ("B2-1", None)
+    answer = couriers.ask("POST", "/v1/bindings", {**body, "order": "A-4"}, Idempotency_Key="y")
+    assert (answer.status_code, answer.json()["code"]) == (403, "tenant_unqualified")
+    told = operator.ask("PATCH", "/v1/tenants/couriers", {"qualification": None}).json()
+    assert (told["qualification"], told["qualified_until"]) == (None, None)
+    wrong = operator.ask("PATCH", "/v1/tenants/couriers", {"scenes": ["a b"]})
+    assert wrong.status_code == 422
+
+
 def test_explanations(operator: Client, couriers: Client, drivers: Client) -> None:
     """What would become of a call, rule by rule; to a tenant, as if there were no others."""
     made = couriers.bind(A, B)

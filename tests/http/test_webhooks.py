@@ -134,6 +134,7 @@ def test_a_change(couriers: Client) -> None:
         "feed.finished",
         "lock.set",
         "lock.lifted",
+        "order.crowded",
     ]
     assert patch(couriers, made, {"url": None}).json()["errors"][0]["pointer"] == "/url"
     wrong = patch(couriers, made, {"format": "ali", "numbers": "full"})

@@ -41,10 +41,11 @@ CREATE TYPE agi_router.facts AS (
 	sequence integer,
 	tell_answer boolean,
 	tenant_check boolean,
-	locks jsonb
+	locks jsonb,
+	tenant_qualified boolean
 );
 
-COMMENT ON TYPE agi_router.facts IS 'What is known of one caller on one number at one moment; binding_id and what follows are null for a stranger; sequence: of the event to be written of an admission, null where none is; tell_answer: whether its tenant is told of the callee''s answer; tenant_check: whether its tenant has a check of its own; locks: those in force that were found by the numbers, the tenant and the tags, see agi_router.describe_locks';
+COMMENT ON TYPE agi_router.facts IS 'What is known of one caller on one number at one moment; binding_id and what follows are null for a stranger; sequence: of the event to be written of an admission, null where none is; tell_answer: whether its tenant is told of the callee''s answer; tenant_check: whether its tenant has a check of its own; locks: those in force that were found by the numbers, the tenant and the tags, see agi_router.describe_locks; tenant_qualified: whether its tenant''s qualification is valid, null where it was admitted';
 
 CREATE TABLE agi_router.answer (
     name bytea NOT NULL,
@@ -297,6 +298,7 @@ CREATE TABLE agi_router.binding (
     messages text DEFAULT 'off'::text NOT NULL,
     max_messages integer,
     messages_used integer DEFAULT 0 NOT NULL,
+    scene text,
     CONSTRAINT binding_uses CHECK ((((calls_used >= 0) AND (calls_used <= max_calls)) AND ((messages_used >= 0) AND (messages_used <= max_messages))))
 )
 WITH (fillfactor='85');
@@ -378,6 +380,8 @@ COMMENT ON COLUMN agi_router.binding.messages IS 'Which side may text';
 COMMENT ON COLUMN agi_router.binding.max_messages IS 'Texts in all; null: no limit';
 
 COMMENT ON COLUMN agi_router.binding.messages_used IS 'Texts taken, less those that came back because they were not sent';
+
+COMMENT ON COLUMN agi_router.binding.scene IS 'Code of the use that it is made for; null: none is named';
 
 CREATE TABLE agi_router.block (
     block bigint NOT NULL,
@@ -1443,8 +1447,16 @@ CREATE TABLE agi_router.tenant (
     id integer NOT NULL,
     name text NOT NULL,
     active boolean DEFAULT true NOT NULL,
-    qualified_from date,
-    qualified_until date,
+    qualified_from timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    qualified_until timestamp with time zone DEFAULT 'infinity'::timestamp with time zone NOT NULL,
+    qualification text,
+    qualified_by text,
+    needs_order boolean DEFAULT false NOT NULL,
+    scenes text[] DEFAULT '{}'::text[] NOT NULL,
+    max_pair_binds integer,
+    max_order_pairs integer,
+    refuses_pairs boolean DEFAULT false NOT NULL,
+    ruled boolean GENERATED ALWAYS AS ((needs_order OR (scenes <> '{}'::text[]) OR (max_pair_binds IS NOT NULL) OR (max_order_pairs IS NOT NULL))) STORED NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     told text[] DEFAULT '{}'::text[] NOT NULL,
     unknown_numbers text DEFAULT 'ring'::text NOT NULL,
@@ -1459,8 +1471,12 @@ CREATE TABLE agi_router.tenant (
     told_of_ends boolean GENERATED ALWAYS AS ((told && ARRAY['call.answered'::text, 'call.ended'::text, 'call.refused'::text])) STORED NOT NULL,
     CONSTRAINT tenant_max_bindings_check CHECK ((max_bindings > 0)),
     CONSTRAINT tenant_max_binds_check CHECK ((max_binds > 0)),
+    CONSTRAINT tenant_max_order_pairs_check CHECK ((max_order_pairs > 0)),
+    CONSTRAINT tenant_max_pair_binds_check CHECK ((max_pair_binds > 0)),
     CONSTRAINT tenant_max_requests_check CHECK ((max_requests > 0)),
     CONSTRAINT tenant_name_check CHECK ((name <> ''::text)),
+    CONSTRAINT tenant_qualification_check CHECK (((length(qualification) >= 1) AND (length(qualification) <= 128))),
+    CONSTRAINT tenant_qualified_by_check CHECK (((length(qualified_by) >= 1) AND (length(qualified_by) <= 128))),
     CONSTRAINT tenant_unknown_numbers_check CHECK ((unknown_numbers = ANY (ARRAY['ring'::text, 'refuse'::text])))
 );
 
@@ -1472,9 +1488,25 @@ COMMENT ON COLUMN agi_router.tenant.name IS 'Name, unique';
 
 COMMENT ON COLUMN agi_router.tenant.active IS 'False stops every call and every new binding of the tenant at once';
 
-COMMENT ON COLUMN agi_router.tenant.qualified_from IS 'First day of its qualification, if recorded';
+COMMENT ON COLUMN agi_router.tenant.qualified_from IS 'When its qualification begins: before it, no calls and no new bindings';
 
-COMMENT ON COLUMN agi_router.tenant.qualified_until IS 'Last day of its qualification, if recorded';
+COMMENT ON COLUMN agi_router.tenant.qualified_until IS 'When its qualification ends: from then on, no calls and no new bindings';
+
+COMMENT ON COLUMN agi_router.tenant.qualification IS 'Number of its qualification; null: not recorded';
+
+COMMENT ON COLUMN agi_router.tenant.qualified_by IS 'Who has issued it; null: not recorded';
+
+COMMENT ON COLUMN agi_router.tenant.needs_order IS 'Whether each of its bindings needs the id of an order';
+
+COMMENT ON COLUMN agi_router.tenant.scenes IS 'Codes of the uses that it may bind for, one of which each binding names; none: they may name any';
+
+COMMENT ON COLUMN agi_router.tenant.max_pair_binds IS 'So many times the same two may be bound within an hour; null: any number';
+
+COMMENT ON COLUMN agi_router.tenant.max_order_pairs IS 'So many different parties may be bound by one order; beyond, it is told, or refused; null: any number';
+
+COMMENT ON COLUMN agi_router.tenant.refuses_pairs IS 'Whether more parties of one order than that are refused';
+
+COMMENT ON COLUMN agi_router.tenant.ruled IS 'Whether its bindings are to keep rules of its own: only then they are looked at';
 
 COMMENT ON COLUMN agi_router.tenant.created_at IS 'When it was added';
 

@@ -85,6 +85,8 @@ worlds = st.fixed_dictionaries(
     {
         "block": st.none() | blocks | blocks,
         "tenant": st.sampled_from([True, True, True, False]),
+        # From when until when the tenant is qualified.
+        "qualified": st.none() | st.tuples(past, future),
         "exact": bindings(),
         "anyone": st.none() | bindings(),
         "caller": st.sampled_from([A, A, B, C]),
@@ -134,7 +136,10 @@ def build(connection: Connection, keys: KeyRing, world: dict[str, Any]) -> None:
             " VALUES (%s, %s, %s, %s)",
             (BLOCK.value, *(world["block"][name] for name in OPEN)),
         )
-    connection.execute("UPDATE agi_router.tenant SET active = %s", (world["tenant"],))
+    connection.execute(
+        "UPDATE agi_router.tenant SET active = %s, qualified_from = %s, qualified_until = %s",
+        (world["tenant"], *(world.get("qualified") or ("-infinity", "infinity"))),
+    )
     kinds = (
         ("exact", ((A, B, "a"), (B, world["called_back"], "b"))),
         ("anyone", ((None, B, "b"),)),

@@ -58,6 +58,7 @@ from agi_router.persons.store import LockStore
 from agi_router.tenants.api_key_store import ApiKeyStore
 from agi_router.tenants.api_keys import ApiKey, KeyForm, KeyScope
 from agi_router.tenants.model import Quota, UnknownNumbers
+from agi_router.tenants.rules import RulesChange
 from agi_router.tenants.scope import OPERATOR, Scope
 from agi_router.tenants.store import TenantStore
 from harness.cli import Done, run
@@ -217,7 +218,7 @@ def world(server: Server) -> Iterator[World]:
     with connect(dsn) as connection:
         store = BindingStore(connection, keys, NO_REST, open_modes=True)
         for name in (US, THEM):
-            store.inventory.tenants.add(name)
+            store.inventory.tenants.add(name, needs_order=name == THEM)
         for block, tenant in ((SHARED, None), (OWN, US), (OTHERS, THEM)):
             store.inventory.add_block(block, operator=None, certificate=None, tenant=tenant)
         x = SHARED.number(77)
@@ -509,6 +510,13 @@ OPERATIONS: dict[tuple[type, str], Operation] = {
     (TenantStore, "set_quota"): lambda store, target: store.inventory.tenants.set_quota(
         target.tenant, Quota.BINDS, 9
     ),
+    (TenantStore, "qualify"): lambda store, target: store.inventory.tenants.qualify(
+        target.tenant, number="B2-1", issuer=None, valid_from=None, valid_until=None
+    ),
+    (TenantStore, "set_rules"): lambda store, target: store.inventory.tenants.set_rules(
+        target.tenant, RulesChange(needs_order=True)
+    ),
+    (TenantStore, "rules"): lambda store, target: store.inventory.tenants.rules(target.tenant),
     (TenantStore, "find"): lambda store, target: store.inventory.tenants.find(target.tenant),
     (TenantStore, "find_id"): lambda store, target: store.inventory.tenants.find_id(target.tenant),
     (TenantStore, "scope"): lambda store, target: store.inventory.tenants.scope(target.tenant),
@@ -633,6 +641,7 @@ UNSCOPED = {
     "Recycler": "the operator's",
     "Renewal": "renews what a store has locked",
     "Rotation": "the operator's",
+    "RuleKeeping": "counts what a store has just made",
     "Sweep": "the operator's",
     "Audit": "the operator's",
     "AuditChain": "signs and verifies what all have done",
@@ -760,7 +769,7 @@ def test_members_who_are_on_the_number_by_others(world: World) -> None:
     x = SHARED.number(123)
     with world.connection.transaction(force_rollback=True):
         group = store.bind(Gxb(members=(A,), b=B), _terms(store, US), x=x)
-        other = world.store.bind(Axb(a=C, b=D), _terms(store, THEM), x=x)
+        other = world.store.bind(Axb(a=C, b=D), _terms(store, THEM, order_id="o-1"), x=x)
         with pytest.raises(BindingConflict) as told, world.connection.transaction():
             store.add_members(group.id, [C])
         assert str(other.id) not in str(told.value)

@@ -121,6 +121,7 @@ def bindings(draw: st.DrawFn) -> dict[str, Any]:
         "user_data": draw(st.none() | NAMES),
         "industrial_id": draw(st.none() | NAMES),
         "pool": None,
+        "scene": draw(st.none() | st.sampled_from(["parcel", "B2.1_x"])),
         "messages": draw(st.sampled_from(Messages)),
         "max_messages": draw(st.none() | st.integers(1, 2**31 - 1)),
         "order": draw(NAMES),

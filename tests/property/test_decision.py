@@ -40,6 +40,7 @@ REASONS = {
     "the caller is a party on the number": Reason.STRANGER,
     "the binding has begun": Reason.NO_BINDING,
     "the tenant is active": Reason.TENANT_SUSPENDED,
+    "the tenant's qualification is valid": Reason.TENANT_UNQUALIFIED,
     "the binding was not unbound": Reason.UNBOUND,
     "the order has not ended": Reason.ORDER_ENDED,
     "no party's number was given to somebody else": Reason.PARTY_RECYCLED,
@@ -104,6 +105,7 @@ def legs(*, consistent: bool) -> st.SearchStrategy[RouteHit]:
             max_duration=spans,
             language=st.none() | st.sampled_from(Language),
             tenant_active=st.booleans(),
+            tenant_qualified=st.booleans(),
             callback=st.none() | st.sampled_from(Callback),
             last_caller=st.none() | parties,
             last_at=st.none() | times,
@@ -195,6 +197,7 @@ def test_connects_if_and_only_if_everything_allows_it(
         and known.certificate_valid
         and hit is not None
         and hit.tenant_active
+        and hit.tenant_qualified
         and alive(hit, now)
         and (hit.max_calls is None or hit.max_calls - hit.calls_used > 0)
         and hit.direction.value in ("both", hit.side.value)

@@ -132,10 +132,16 @@ def test_how_they_are_shown() -> None:
         "max_bindings": 9,
         "max_binds": None,
         "max_requests": None,
+        **dict.fromkeys(("qualification", "qualified_by", "qualified_from", "qualified_until")),
+        **dict.fromkeys(("max_pair_binds", "max_order_pairs")),
+        "needs_order": True,
+        "scenes": ["parcel"],
+        "refuses_pairs": False,
         "created_at": NOON,
     }
     assert describe_tenant(tenant)["state"] == "suspended"
     assert describe_tenant(tenant)["unknown_numbers"] == "ring"
+    assert describe_tenant(tenant)["scenes"] == ["parcel"]
     assert describe_tenant({**tenant, "active": True})["state"] == "active"
 
 

@@ -89,6 +89,7 @@ def test_the_least_there_is() -> None:
             "user_data": None,
             "industrial_id": None,
             "pool": None,
+            "scene": None,
             "messages": Messages.OFF,
             "max_messages": None,
         },
@@ -115,6 +116,7 @@ def test_all_there_is() -> None:
             "out_id": "4711",
             "user_data": "a text; 文",
             "industrial_id": "700.100.1/12345678",
+            "scene": "parcel",
             "messages": "b",
             "max_messages": "20",
             "tenant": " rides\u200b",
@@ -142,6 +144,7 @@ def test_all_there_is() -> None:
         "user_data": "a text; 文",
         "industrial_id": "700.100.1/12345678",
         "pool": None,
+        "scene": "parcel",
         "messages": Messages.B,
         "max_messages": 20,
     }

@@ -176,6 +176,7 @@ def test_decide_routes(changes: dict[str, Any]) -> None:
         # It begins a microsecond from now.
         ({"begins_at": NOW + TICK}, Reason.NO_BINDING),
         ({"tenant_active": False}, Reason.TENANT_SUSPENDED),
+        ({"tenant_qualified": False}, Reason.TENANT_UNQUALIFIED),
         # Over at this very moment, a microsecond ago, long ago.
         ({"expires_at": NOW}, Reason.EXPIRED),
         ({"expires_at": NOW - TICK}, Reason.EXPIRED),
@@ -260,6 +261,7 @@ def test_the_first_rule_that_fails_gives_the_reason() -> None:
             LEG,
             begins_at=NOW + TICK,
             tenant_active=False,
+            tenant_qualified=False,
             state=BindingState.UNBOUND,
             ended_at=NOW,
             expires_at=NOW,
@@ -271,6 +273,7 @@ def test_the_first_rule_that_fails_gives_the_reason() -> None:
     repairs: list[dict[str, Any]] = [
         {"begins_at": NOW},
         {"tenant_active": True},
+        {"tenant_qualified": True},
         {"state": BindingState.ORDER_ENDED},
         {"state": BindingState.PARTY_RECYCLED},
         {"state": BindingState.RECYCLE_UNKNOWN},
@@ -292,6 +295,7 @@ def test_the_first_rule_that_fails_gives_the_reason() -> None:
         Reason.CERTIFICATE_INVALID,
         Reason.NO_BINDING,
         Reason.TENANT_SUSPENDED,
+        Reason.TENANT_UNQUALIFIED,
         Reason.UNBOUND,
         Reason.ORDER_ENDED,
         Reason.PARTY_RECYCLED,
@@ -317,6 +321,7 @@ def test_explain_tells_every_rule_of_a_good_call() -> None:
         "the caller is a party on the number",
         "the binding has begun",
         "the tenant is active",
+        "the tenant's qualification is valid",
         "the tenant is not locked",
         "the number that is shown is not locked",
         "the binding was not unbound",
@@ -341,15 +346,15 @@ def test_explain_tells_every_rule_of_a_good_call() -> None:
     [
         (replace(FACTS, block_known=False), 1, "the 700 number lies in a block of ours"),
         (replace(FACTS, hit=None), 6, "the caller is a party on the number"),
-        (facts(expires_at=NOW), 15, "the binding has not expired"),
-        (facts(side=Side.B, child_until=NOW), 16, "the number dialled has not expired"),
+        (facts(expires_at=NOW), 16, "the binding has not expired"),
+        (facts(side=Side.B, child_until=NOW), 17, "the number dialled has not expired"),
         (
             facts(mode=Mode.AX, callees=()),
-            20,
+            21,
             "somebody has called, or a fixed number is set",
         ),
-        (facts(callees=()), 21, "the other side has somebody to ring"),
-        (facts(callees=(A,)), 23, "the call does not ring its own caller"),
+        (facts(callees=()), 22, "the other side has somebody to ring"),
+        (facts(callees=(A,)), 24, "the call does not ring its own caller"),
     ],
 )
 def test_explain_ends_at_the_rule_that_fails(known: Facts, count: int, last: str) -> None:

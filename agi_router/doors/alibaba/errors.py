@@ -172,6 +172,11 @@ _OURS: Final[Mapping[str, Mapping[Kind, str]]] = {
     "tenant_locked": dict.fromkeys(Kind, "isv.OUT_OF_SERVICE"),
     "lock_not_found": dict.fromkeys(Kind, "isv.FORBIDDEN_ACTION"),
     "lock_over": dict.fromkeys(Kind, "isv.FORBIDDEN_ACTION"),
+    "tenant_unqualified": dict.fromkeys(Kind, "isv.OUT_OF_SERVICE"),
+    "order_missing": dict.fromkeys(Kind, "isv.ILLEGAL_ARGUMENT"),
+    "scene_unknown": dict.fromkeys(Kind, "isv.ILLEGAL_ARGUMENT"),
+    "pair_too_often": dict.fromkeys(Kind, "isv.FLOW_LIMIT"),
+    "order_crowded": dict.fromkeys(Kind, "isv.ILLEGAL_ARGUMENT"),
 }
 
 # Those whose text holds neither a party's number nor what came.

@@ -62,6 +62,8 @@ from agi_router.tenants.api_keys import (
     parse_network,
 )
 from agi_router.tenants.model import check_tenant
+from agi_router.tenants.rules import MOST_SCENES, check_scenes
+from agi_router.texts import LONGEST_NAME, check_name
 
 __all__ = [
     "ApiKeyIn",
@@ -85,6 +87,7 @@ __all__ = [
     "OrderIn",
     "PoolChange",
     "PoolIn",
+    "QualificationIn",
     "RecordIn",
     "RecordsIn",
     "ResendIn",
@@ -465,19 +468,40 @@ class TextExplanationIn(Body):
     )
 
 
+_Paper = Annotated[
+    str,
+    Field(max_length=512),
+    AfterValidator(lambda text: check_name(text, what="a qualification", longest=LONGEST_NAME)),
+]
+
+
 class TenantIn(Body):
     """
     A tenant to be added.
     """
 
     name: Annotated[str, Field(max_length=512), AfterValidator(check_tenant)]
+    needs_order: bool = Field(
+        default=True, description="Whether each of its bindings needs the id of an order."
+    )
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"name": "couriers"}]})
 
 
+class QualificationIn(Body):
+    """
+    By what a tenant is qualified; outside of its time there are no calls and no new bindings.
+    """
+
+    number: _Paper | None = Field(default=None, description="Number of the paper that says so.")
+    issuer: _Paper | None = Field(default=None, description="Who has issued it.")
+    valid_from: _Time | None = Field(default=None, description="Since when; null: since ever.")
+    valid_until: _Time | None = Field(default=None, description="Until when; null: for ever.")
+
+
 class TenantChange(Body):
     """
-    Whether a tenant's calls and bindings go on, and how many it may have.
+    Whether a tenant's calls and bindings go on, how many it may have, and what they keep to.
 
     What is left out stays (RFC 7396); null is any number.
     """
@@ -498,6 +522,28 @@ class TenantChange(Body):
         le=10**9,
         description="So many requests may its API keys make in a minute, at each process of the"
         " door.",
+    )
+    qualification: QualificationIn | None = Field(
+        default=None, description="By what it is qualified, and until when; null: nothing is said."
+    )
+    needs_order: bool = Field(
+        default=True, description="Whether each of its bindings needs the id of an order."
+    )
+    scenes: Annotated[list[str], Field(max_length=MOST_SCENES), AfterValidator(check_scenes)] = (
+        Field(
+            default_factory=list,
+            description="Codes of the uses that it binds for: each binding names one. None: any.",
+        )
+    )
+    max_pair_binds: int | None = Field(
+        default=None, ge=1, le=10**9, description="So often the same two may be bound in an hour."
+    )
+    max_order_pairs: int | None = Field(
+        default=None, ge=1, le=10**9, description="So many pairs may be bound by one order."
+    )
+    refuses_pairs: bool = Field(
+        default=False,
+        description="Whether more pairs of an order are refused, and not only told.",
     )
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"active": False}]})

@@ -51,6 +51,8 @@ __all__ = [
     "MessageHeldEvent",
     "MessageSentEvent",
     "MessageToldOut",
+    "OrderCrowdedEvent",
+    "OrderToldOut",
     "OwedOut",
     "SecretOut",
     "SentOut",
@@ -407,6 +409,15 @@ _FEED: dict[str, Any] = {
     "matched": 3,
     "ended": 2,
 }
+_ORDER: dict[str, Any] = {
+    "tenant": "couriers",
+    "binding_id": None,
+    "parties": {"a": [], "b": []},
+    "order_id": "A-1001",
+    "pairs": 6,
+    "most": 5,
+    "refused": False,
+}
 _NOTHING: dict[str, Any] = {
     "tenant": "couriers",
     "binding_id": None,
@@ -655,6 +666,28 @@ class LockLiftedEvent(EventBase):
     model_config = _sent("agi_router.lock.lifted", {**_LOCK, "over_at": _TIME})
 
 
+class OrderToldOut(ToldOut):
+    """
+    An order by which many different parties are bound.
+    """
+
+    order_id: str
+    pairs: int = Field(description="So many different parties were bound by it.")
+    most: int = Field(description="So many may be.")
+    refused: bool = Field(description="Whether more are refused; else they are bound, too.")
+
+
+class OrderCrowdedEvent(EventBase):
+    """
+    By one order more different parties are bound than may be; or as many, where more are refused.
+    """
+
+    type: Literal["agi_router.order.crowded"]
+    data: OrderToldOut
+
+    model_config = _sent("agi_router.order.crowded", _ORDER)
+
+
 class WebhookTestEvent(EventBase):
     """
     Somebody asked for it.
@@ -681,6 +714,7 @@ EVENTS: Final[dict[EventType, type[EventBase]]] = {
     EventType.FEED_FINISHED: FeedFinishedEvent,
     EventType.LOCK_SET: LockSetEvent,
     EventType.LOCK_LIFTED: LockLiftedEvent,
+    EventType.ORDER_CROWDED: OrderCrowdedEvent,
     EventType.WEBHOOK_TEST: WebhookTestEvent,
 }
 """Each type of event, as it is sent and pulled."""
@@ -700,6 +734,7 @@ _Any = (
     | FeedFinishedEvent
     | LockSetEvent
     | LockLiftedEvent
+    | OrderCrowdedEvent
     | WebhookTestEvent
 )
 

@@ -654,6 +654,15 @@ _TENANT: dict[str, Any] = {
     "max_bindings": 100_000,
     "max_binds": None,
     "max_requests": None,
+    "qualification": "B2-20260001",
+    "qualified_by": "MIIT",
+    "qualified_from": None,
+    "qualified_until": _TIME,
+    "needs_order": True,
+    "scenes": ["parcel", "meal"],
+    "max_pair_binds": 30,
+    "max_order_pairs": 5,
+    "refuses_pairs": False,
     "created_at": _TIME,
 }
 
@@ -678,6 +687,27 @@ class TenantOut(Out):
     max_requests: int | None = Field(
         description="So many requests may its API keys make in a minute, at each process of the"
         " door; null: any number."
+    )
+    qualification: str | None = Field(description="Number of the paper that qualifies it.")
+    qualified_by: str | None = Field(description="Who has issued it.")
+    qualified_from: str | None = Field(
+        description="Before it no calls and no new bindings; null: since ever."
+    )
+    qualified_until: str | None = Field(
+        description="From then on no calls and no new bindings; null: for ever."
+    )
+    needs_order: bool = Field(description="Whether each of its bindings needs an order.")
+    scenes: list[str] = Field(
+        description="Codes of the uses that it binds for: each binding names one. None: any."
+    )
+    max_pair_binds: int | None = Field(
+        description="So often the same two may be bound within an hour; null: any number."
+    )
+    max_order_pairs: int | None = Field(
+        description="So many different pairs may be bound by one order; null: any number."
+    )
+    refuses_pairs: bool = Field(
+        description="Whether more pairs of one order are refused, and not only told."
     )
     created_at: str
 

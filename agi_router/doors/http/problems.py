@@ -18,6 +18,7 @@ from agi_router.errors import (
     AgiRouterError,
     GroupNotFound,
     NumberError,
+    PairTooOften,
     PoolNotFound,
     QuotaExceeded,
     RequestInvalid,
@@ -95,6 +96,11 @@ STATUSES: Final[Mapping[str, int]] = {
     "lock_over": 409,
     "audit_file_invalid": 500,
     "audit_broken": 500,
+    "tenant_unqualified": 403,
+    "order_missing": 422,
+    "scene_unknown": 422,
+    "pair_too_often": 429,
+    "order_crowded": 409,
     "journal_failed": 500,
     "leaktest_failed": 500,
     "asterisk_unavailable": 500,
@@ -240,7 +246,7 @@ def problem_of(error: AgiRouterError, *, pointer: str | None = None) -> Problem:
     """
     status = STATUSES[error.code]
     headers = {"Retry-After": "1"} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
-    if isinstance(error, QuotaExceeded) and error.wait is not None:
+    if isinstance(error, (QuotaExceeded, PairTooOften)) and error.wait is not None:
         headers = {"Retry-After": str(error.wait)}
     # What is broken inside is nobody's business outside.
     detail = str(error)

@@ -2,18 +2,20 @@
 ``/v1/tenants``: the business users whose orders the bindings serve.
 """
 
-from typing import Annotated
+from dataclasses import fields
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
 from agi_router.doors.http.answers import answer
 from agi_router.doors.http.auth import Desk, Needs
-from agi_router.doors.http.bodies import TenantChange, TenantIn
+from agi_router.doors.http.bodies import QualificationIn, TenantChange, TenantIn
 from agi_router.doors.http.outs import TenantOut, TenantsOut, answers
 from agi_router.errors import TenantNotFound
 from agi_router.tenants.api_keys import KeyScope
 from agi_router.tenants.model import Quota, check_tenant
+from agi_router.tenants.rules import RulesChange
 from agi_router.tenants.views import describe_tenant
 
 __all__ = ["router"]
@@ -25,6 +27,8 @@ _QUOTAS = {
     Quota.BINDS: "max_binds",
     Quota.REQUESTS: "max_requests",
 }
+
+_RULES = {each.name for each in fields(RulesChange)}
 
 _Writes = Annotated[Desk, Depends(Needs(KeyScope.TENANTS_WRITE), scope="function")]
 
@@ -47,7 +51,7 @@ def add_tenant(body: TenantIn, desk: _Writes) -> Response:
     """
     Add a tenant.
     """
-    row = desk.store.inventory.tenants.add(body.name)
+    row = desk.store.inventory.tenants.add(body.name, needs_order=body.needs_order)
     desk.audit("POST /v1/tenants", f"tenant {body.name}")
     return answer(describe_tenant(row), status=201)
 
@@ -59,7 +63,7 @@ def add_tenant(body: TenantIn, desk: _Writes) -> Response:
 )
 def change_tenant(name: str, body: TenantChange, desk: _Writes) -> Response:
     """
-    Refuse every call and every new binding of a tenant, or let them go on; set its quotas.
+    Refuse every call and every new binding of a tenant, or let them go on; set what it may.
     """
     tenants = desk.store.inventory.tenants
     try:
@@ -77,4 +81,25 @@ def change_tenant(name: str, body: TenantChange, desk: _Writes) -> Response:
             most = getattr(body, word)
             row = tenants.set_quota(known, quota, most)
             desk.audit("PATCH /v1/tenants/{name}", f"tenant {known}: {word} {most or 'any'}")
+    if "qualification" in said:
+        paper = body.qualification or QualificationIn()
+        row = tenants.qualify(
+            known,
+            number=paper.number,
+            issuer=paper.issuer,
+            valid_from=paper.valid_from,
+            valid_until=paper.valid_until,
+        )
+        desk.audit("PATCH /v1/tenants/{name}", f"tenant {known}: qualification")
+    if rules := said & _RULES:
+        row = tenants.set_rules(known, RulesChange(**{each: _rule(body, each) for each in rules}))
+        desk.audit("PATCH /v1/tenants/{name}", f"tenant {known}: {', '.join(sorted(rules))}")
     return answer(describe_tenant(row))
+
+
+def _rule(body: TenantChange, word: str) -> Any:
+    """
+    The value of a rule; no limit is said by null, and written as 0.
+    """
+    value = getattr(body, word)
+    return 0 if value is None else value

@@ -28,6 +28,7 @@ BEGIN
     PERFORM 1
        FROM agi_router.block k, agi_router.tenant t
       WHERE k.block = _block AND t.id = made.tenant_id AND t.active
+        AND t.qualified_from <= made.begins_at AND t.qualified_until > made.begins_at
         AND agi_router.why_closed(k.block, k.tenant_id, k.state, k.valid_from, k.valid_until,
                                   made.tenant_id, NULL, made.begins_at) IS NULL
         FOR KEY SHARE OF k; -- waits where the block is just being returned, and looks again

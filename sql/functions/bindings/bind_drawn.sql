@@ -30,6 +30,8 @@ BEGIN
       INTO made.tenant_id, _told
       FROM agi_router.block k, agi_router.tenant t
      WHERE k.block = _block AND t.name = _tenant AND t.active AND agi_router.in_scope(t.id, _scope)
+       -- Rules of its own are looked at step by step.
+       AND NOT t.ruled AND t.qualified_from <= _now AND t.qualified_until > _now
        AND agi_router.why_closed(k.block, k.tenant_id, k.state, k.valid_from, k.valid_until,
                                  t.id, _digit, _now) IS NULL
        -- Its own blocks come first, one that it has just been given too.

@@ -37,7 +37,8 @@ BEGIN
      WHERE r.block = _block AND r.x_number = _x_number AND r.caller_tag = _tag
        AND b.block = _block AND b.id = r.binding_id
        AND k.block = _block AND k.state <> 'returned' AND k.valid_from <= _now AND k.valid_until > _now
-       AND t.id = b.tenant_id AND t.active AND t.message_rules IS NOT DISTINCT FROM _rules
+       AND t.id = b.tenant_id AND t.active AND t.qualified_from <= _now AND t.qualified_until > _now
+       AND t.message_rules IS NOT DISTINCT FROM _rules
        AND b.ended_at IS NULL AND b.begins_at <= _now AND b.expires_at > _now
        AND b.mode NOT IN ('ax', 'axe')
        AND NOT (b.callback IS NOT DISTINCT FROM 'all' AND coalesce(cardinality(r.callee_tags), 0) > 1)

@@ -1,0 +1,98 @@
+"""
+How the rules of tenants are kept as bindings are made; see :mod:`agi_router.tenants.rules`.
+
+Rules for the editor:
+
+1. A tenant without rules costs nothing: :attr:`OpenBlocks.ruled` says so.
+2. What is counted is counted within the transaction that binds, once it has bound; before that it
+   takes its turn, so that of two who come at once the second one sees the first.
+"""
+
+from datetime import timedelta
+
+from agi_router.bindings.modes import Parties
+from agi_router.bindings.terms import Terms
+from agi_router.db.connection import Queries
+from agi_router.errors import OrderCrowded, PairTooOften
+from agi_router.keys.ring import KeyRing
+from agi_router.tenants.rules import TenantRules
+
+__all__ = ["RuleKeeping"]
+
+_HOUR = timedelta(hours=1)
+
+
+class RuleKeeping:
+    """
+    The rules of tenants, as the database knows what they speak of.
+
+    Args:
+        queries: Where.
+        keys: To find parties.
+    """
+
+    def __init__(self, queries: Queries, keys: KeyRing) -> None:
+        self._queries = queries
+        self._keys = keys
+
+    def check_made(
+        self, rules: TenantRules, parties: Parties, terms: Terms, *, in_turn: bool
+    ) -> None:
+        """
+        Make sure that a binding may stand that the transaction under way has made.
+
+        Args:
+            rules: Those of its tenant.
+            parties: Who is bound.
+            terms: What is agreed.
+            in_turn: Whether others who bind the same wait for the transaction's end. Without, it
+                lasts too long for that, and those who bind at the same time are not counted.
+
+        Raises:
+            OrderCrowded: Too many are bound by its order: the transaction has to be undone.
+            PairTooOften: The two were bound too often: likewise.
+        """
+        if rules.max_order_pairs is not None and terms.order_id is not None:
+            self._check_order(rules, rules.max_order_pairs, terms.order_id, in_turn=in_turn)
+        if rules.max_pair_binds is not None and len(parties.side_a) == len(parties.side_b) == 1:
+            self._check_pair(rules, rules.max_pair_binds, parties, in_turn=in_turn)
+
+    def _check_order(self, rules: TenantRules, most: int, order_id: str, *, in_turn: bool) -> None:
+        values = {"tenant_id": rules.tenant_id, "order_id": order_id}
+        if in_turn:
+            self._queries.execute("lock_order_rule", values)
+        row = self._queries.row("count_order_pairs", values)
+        pairs: int = row["pairs"] if row else 0
+        if pairs > most and rules.refuses_pairs:
+            raise OrderCrowded(
+                f"by one order of this tenant {most} different pairs may be bound, and so many"
+                " are: give the order that is meant"
+            )
+        # Where more are refused, the last one that is not is told: what is refused is undone.
+        if pairs >= most + (not rules.refuses_pairs):
+            told = {"pairs": pairs, "most": most, "refused": rules.refuses_pairs}
+            self._queries.row("tell_order_crowded", {**values, **told})
+
+    def _check_pair(
+        self, rules: TenantRules, most: int, parties: Parties, *, in_turn: bool
+    ) -> None:
+        (a,), (b,) = parties.side_a, parties.side_b
+        values = {"tenant_id": rules.tenant_id, "pair": self._keys.pair_tag((a, b))}
+        if in_turn:
+            self._queries.execute("lock_pair_rule", values)
+        row = self._queries.row(
+            "count_pair_binds",
+            {
+                "tenant_id": rules.tenant_id,
+                "a_tags": self._keys.tags(a),
+                "b_tags": self._keys.tags(b),
+                "within": _HOUR,
+            },
+        )
+        if row is not None and row["binds"] > most:
+            error = PairTooOften(
+                f"for this tenant the same two may be bound {most} times within an hour, and so"
+                " often they were: wait, or use the binding that they have"
+            )
+            error.wait = max(1, round(row["wait"].total_seconds()))
+            raise error

@@ -1,0 +1,146 @@
+"""
+What the bindings of a tenant are to keep to, beside what all are.
+
+Source:
+    Domain notes, 0.5 and 3.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from agi_router.errors import OrderMissing, SceneUnknown, TenantUnqualified
+
+__all__ = [
+    "MOST_SCENES",
+    "RulesChange",
+    "TenantRules",
+    "check_qualified",
+    "check_scene",
+    "check_scenes",
+    "read_rules",
+]
+
+MOST_SCENES = 100
+"""Scenes that a tenant may have."""
+
+_SCENE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TenantRules:
+    """
+    The rules of one tenant.
+
+    Attributes:
+        tenant_id: Of the tenant.
+        needs_order: Whether a binding needs the id of an order.
+        scenes: Codes of the uses that it may bind for, one of which a binding names; none: a
+            binding may name any.
+        max_pair_binds: So many times the same two may be bound within an hour; :obj:`None`: any
+            number.
+        max_order_pairs: So many different parties may be bound by one order; :obj:`None`: any
+            number.
+        refuses_pairs: Whether more of them are refused, and not only told.
+    """
+
+    tenant_id: int
+    needs_order: bool = False
+    scenes: tuple[str, ...] = ()
+    max_pair_binds: int | None = None
+    max_order_pairs: int | None = None
+    refuses_pairs: bool = False
+
+    def check(self, *, order: str | None, scene: str | None) -> None:
+        """
+        Make sure that a binding names what it is to name.
+
+        Raises:
+            OrderMissing: It needs an order.
+            SceneUnknown: Its scene is none of the tenant's, or it names none and is to.
+        """
+        if self.needs_order and order is None:
+            raise OrderMissing
+        if self.scenes and scene not in self.scenes:
+            named = "names no scene" if scene is None else f"names the scene {scene!r}"
+            raise SceneUnknown(f"the binding {named}: say one of {', '.join(self.scenes)}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RulesChange:
+    """
+    What becomes other rules; :obj:`None`: it stays, and 0: there is no limit.
+    """
+
+    needs_order: bool | None = None
+    scenes: Sequence[str] | None = None
+    max_pair_binds: int | None = None
+    max_order_pairs: int | None = None
+    refuses_pairs: bool | None = None
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """
+        What the statement is given.
+        """
+        return {
+            "needs_order": self.needs_order,
+            "scenes": None if self.scenes is None else list(self.scenes),
+            "max_pair_binds": self.max_pair_binds,
+            "max_order_pairs": self.max_order_pairs,
+            "refuses_pairs": self.refuses_pairs,
+        }
+
+
+def read_rules(row: dict[str, Any]) -> TenantRules:
+    """
+    The rules of a tenant, from its row.
+    """
+    return TenantRules(
+        tenant_id=row["id"],
+        needs_order=row["needs_order"],
+        scenes=tuple(row["scenes"]),
+        max_pair_binds=row["max_pair_binds"],
+        max_order_pairs=row["max_order_pairs"],
+        refuses_pairs=row["refuses_pairs"],
+    )
+
+
+def check_qualified(tenant: str, *, qualified: bool) -> None:
+    """
+    Make sure that a tenant's qualification is valid.
+
+    Raises:
+        TenantUnqualified: It is not.
+    """
+    if not qualified:
+        raise TenantUnqualified(
+            f"the qualification of tenant {tenant!r} is not valid now: nothing is bound for it"
+            " until 'agi-router tenant qualify' has recorded another one"
+        )
+
+
+def check_scene(text: str) -> str:
+    """
+    Return *text* if it may be the code of a scene.
+
+    Raises:
+        ValueError: If it may not.
+    """
+    if not _SCENE.fullmatch(text):
+        raise ValueError("a scene has 1 to 32 of a-z, A-Z, 0-9, '.', '_' and '-'")
+    return text
+
+
+def check_scenes(scenes: Sequence[str]) -> Sequence[str]:
+    """
+    Return *scenes*, each once, if a tenant may have them.
+
+    Raises:
+        ValueError: It may not.
+    """
+    found = list(dict.fromkeys(map(check_scene, scenes)))
+    if len(found) > MOST_SCENES:
+        raise ValueError(f"a tenant has at most {MOST_SCENES} scenes")
+    return found
