@@ -55,6 +55,8 @@ What can go wrong, as one tree.
      │   │   └─ TenantLocked  tenant_locked         on the tenant
      │   ├─ LockNotFound      lock_not_found        no lock has this id
      │   ├─ LockOver          lock_over             the lock has ended, or was lifted
+     │   ├─ BlocklistEntryNotFound  blocklist_entry_not_found  no entry of a block list has this id
+     │   ├─ BlocklistEntryOver      blocklist_entry_over       the entry has ended, or was removed
      │   ├─ EventNotFound     event_not_found       no event has this id
      │   ├─ MessageNotFound   message_not_found     no text has this id
      │   ├─ MessageOver       message_over          it is being sent, or has ended
@@ -111,6 +113,8 @@ __all__ = [
     "BlockExists",
     "BlockInUse",
     "BlockNotFound",
+    "BlocklistEntryNotFound",
+    "BlocklistEntryOver",
     "CheckNotFound",
     "CsvError",
     "CursorInvalid",
@@ -514,6 +518,18 @@ class LockNotFound(StoreError):
 class LockOver(StoreError):
     """
     The lock has ended, or was lifted before.
+    """
+
+
+class BlocklistEntryNotFound(StoreError):
+    """
+    There is no entry of a block list of this id.
+    """
+
+
+class BlocklistEntryOver(StoreError):
+    """
+    The entry has ended, or was removed before.
     """
 
 

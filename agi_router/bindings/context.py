@@ -18,6 +18,7 @@ from agi_router.inventory.store import InventoryStore
 from agi_router.keys.registry import check_keys
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import Block, PhoneNumber, XNumber
+from agi_router.persons.blocklist_store import BlocklistStore
 from agi_router.persons.store import LockStore
 from agi_router.tenants.scope import OPERATOR, Scope
 
@@ -95,6 +96,8 @@ class BindingContext:
         """Who and what is locked."""
         self.rules = RuleKeeping(self._queries, keys)
         """What tenants' bindings are to keep to."""
+        self.blocklist = BlocklistStore(self._queries, keys, self.scope)
+        """Who is kept from whom."""
         self.chooser = NumberChooser(
             self._queries,
             keys,

@@ -16,6 +16,7 @@ from agi_router.bindings.words import (
     Side,
 )
 from agi_router.numbers import Block, PhoneNumber, XNumber
+from agi_router.persons.blocklist import Ban
 from agi_router.persons.locks import Effect
 
 __all__ = ["Facts", "RouteHit"]
@@ -66,6 +67,8 @@ class RouteHit:
     """Whether its tenant has a check of its own."""
     locks: tuple[Effect, ...] = ()
     """Those in force on the tenant, the number shown, a party, or the caller for this tenant."""
+    bans: tuple[Ban, ...] = ()
+    """The entries of block lists in force between the caller and whom it would reach."""
 
     @property
     def binding(self) -> str:

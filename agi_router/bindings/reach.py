@@ -76,7 +76,7 @@ class _Rule:
     reason: Reason
     holds: Callable[[Facts], bool]
     of_locks: bool = False
-    """Whether it holds wherever no lock was found."""
+    """Whether it holds wherever no lock, and no entry of a block list, was found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +107,23 @@ def _parties(hit: RouteHit, now: datetime) -> tuple[PhoneNumber, ...]:
     return hit.callees
 
 
-def _free(hit: RouteHit, now: datetime) -> tuple[PhoneNumber, ...]:
+def _unblocked(caller: PhoneNumber, hit: RouteHit, now: datetime) -> tuple[PhoneNumber, ...]:
     """
-    Those of them that no lock is on.
+    Those of them whom no block list keeps the caller from.
     """
     parties = _parties(hit, now)
+    if not hit.bans:
+        return parties
+    return tuple(
+        party for party in parties if not any(ban.keeps(caller, party) for ban in hit.bans)
+    )
+
+
+def _free(caller: PhoneNumber, hit: RouteHit, now: datetime) -> tuple[PhoneNumber, ...]:
+    """
+    Those of these that no lock is on.
+    """
+    parties = _unblocked(caller, hit, now)
     if not hit.locks:
         return parties
     locked = {each.person for each in hit.locks}
@@ -269,9 +281,15 @@ _PARTY_RULES = (
         lambda _, g, now: bool(_parties(g, now)),
     ),
     _HitRule(
+        "no block list keeps the caller from the other side",
+        Reason.BLOCKED,
+        lambda caller, g, now: bool(_unblocked(caller, g, now)),
+        of_locks=True,
+    ),
+    _HitRule(
         "the other side has somebody who is not locked",
         Reason.CALLEE_LOCKED,
-        lambda _, g, now: bool(_free(g, now)),
+        lambda caller, g, now: bool(_free(caller, g, now)),
         of_locks=True,
     ),
     _HitRule(
@@ -281,15 +299,23 @@ _PARTY_RULES = (
     ),
 )
 # Of several who would ring in turn the first receives a text, and nobody in its stead.
-_RECEIVER_RULE = _HitRule(
-    "the receiver is not locked",
-    Reason.CALLEE_LOCKED,
-    lambda _, g, now: _free(g, now)[:1] == _parties(g, now)[:1],
-    of_locks=True,
+_RECEIVER_RULES = (
+    _HitRule(
+        "no block list keeps the sender from the receiver",
+        Reason.BLOCKED,
+        lambda caller, g, now: _unblocked(caller, g, now)[:1] == _parties(g, now)[:1],
+        of_locks=True,
+    ),
+    _HitRule(
+        "the receiver is not locked",
+        Reason.CALLEE_LOCKED,
+        lambda caller, g, now: _free(caller, g, now)[:1] == _parties(g, now)[:1],
+        of_locks=True,
+    ),
 )
 _HIT_RULES = {
     Asked.CALL: (*_LIFE_RULES, *_CALL_RULES, *_PARTY_RULES),
-    Asked.TEXT: (*_LIFE_RULES, *_TEXT_RULES, *_PARTY_RULES, _RECEIVER_RULE),
+    Asked.TEXT: (*_LIFE_RULES, *_TEXT_RULES, *_PARTY_RULES, *_RECEIVER_RULES),
 }
 # Those that a call which met no lock can fail: of the others it pays for none.
 _UNLOCKED_X_RULES = tuple(rule for rule in _X_RULES if not rule.of_locks)
@@ -320,10 +346,10 @@ def find_reach(
     hit = facts.hit
     if hit is None:
         return Unreachable(Reason.STRANGER, None)
-    for hit_rule in (_HIT_RULES if hit.locks else _UNLOCKED_HIT_RULES)[asked]:
+    for hit_rule in (_HIT_RULES if hit.locks or hit.bans else _UNLOCKED_HIT_RULES)[asked]:
         if not hit_rule.holds(caller, hit, now):
             return Unreachable(hit_rule.reason, hit)
-    return Reach(hit, _free(hit, now), hit.shown if _number_lives(hit, now) else None)
+    return Reach(hit, _free(caller, hit, now), hit.shown if _number_lives(hit, now) else None)
 
 
 def explain(

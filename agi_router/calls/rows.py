@@ -29,6 +29,8 @@ from agi_router.calls.ports import Admission
 from agi_router.errors import RowInvalid
 from agi_router.keys.ring import KeyRing, Purpose, Row
 from agi_router.numbers import PhoneNumber, XNumber
+from agi_router.persons.blocklist import Ban
+from agi_router.persons.blocklist_store import read_ban
 from agi_router.persons.locks import Effect, Subject, holds_for
 from agi_router.persons.store import read_effect
 
@@ -52,6 +54,8 @@ class _Words(dict[str, _Word], Generic[_Word]):
         raise ValueError
 
 
+_BLOCKLIST: Final = "blocklist"
+"""What the mark of an entry says in the place where that of a lock says what is locked."""
 _MODES: Final = _Words(Mode)
 _SIDES: Final = _Words(Side)
 _STATES: Final = _Words(BindingState)
@@ -83,7 +87,9 @@ def read_admission(
     strangers: tuple[int, ...] = ()
     if row["locks"]:
         locks, on_hit, strangers = _read_locks(row, caller, x_number, hit, keys)
-        hit = None if hit is None else replace(hit, locks=on_hit)
+        bans, other_strangers = _read_bans(row, caller, hit, keys)
+        strangers += other_strangers
+        hit = None if hit is None else replace(hit, locks=on_hit, bans=bans)
     return Admission(
         admitted=row["admitted"],
         now=row["now"],
@@ -110,11 +116,14 @@ def _read_locks(
     The locks that were found: on the number and caller, on what is of the hit, and strangers' ids.
     """
     # One person has a mark for each tag key.
-    found = {each["id"]: read_effect(each, keys) for each in row["locks"]}.values()
-    numbers, parties = {x_number.value}, [caller]
+    found = {
+        each["id"]: read_effect(each, keys)
+        for each in row["locks"]
+        if each["subject"] != _BLOCKLIST
+    }.values()
+    numbers, parties = {x_number.value}, [caller, *_others(hit)]
     if hit is not None:
         numbers |= set() if hit.shown is None else {hit.shown.value}
-        parties += [*hit.callees, *([] if hit.last_caller is None else [hit.last_caller])]
     first, on_hit, strangers = [], [], []
     for each in found:
         if not holds_for(
@@ -134,6 +143,31 @@ def _read_locks(
         else:
             on_hit.append(each)
     return tuple(first), tuple(on_hit), tuple(strangers)
+
+
+def _read_bans(
+    row: dict[str, Any], caller: PhoneNumber, hit: RouteHit | None, keys: KeyRing
+) -> tuple[tuple[Ban, ...], tuple[int, ...]]:
+    """
+    The entries of block lists that were found: between these persons, and strangers' ids.
+    """
+    found = {
+        each["id"]: read_ban(each, keys) for each in row["locks"] if each["subject"] == _BLOCKLIST
+    }.values()
+    others = _others(hit)
+    bans = tuple(ban for ban in found if any(ban.keeps(caller, other) for other in others))
+    # Where nobody is hit, there is nobody to be kept from.
+    strangers = () if hit is None else tuple(ban.id for ban in found if ban not in bans)
+    return bans, strangers
+
+
+def _others(hit: RouteHit | None) -> tuple[PhoneNumber, ...]:
+    """
+    Whom a call may ring.
+    """
+    if hit is None:
+        return ()
+    return hit.callees if hit.last_caller is None else (*hit.callees, hit.last_caller)
 
 
 def caller_tags(call: Call, keys: KeyRing, *, open_modes: bool) -> tuple[list[int], list[int]]:

@@ -45,6 +45,7 @@ _COMMANDS = {
     "key": ("keys", "group"),
     "db": ("db", "group"),
     "block": ("blocks", "group"),
+    "blocklist": ("blocklist", "group"),
     "tenant": ("tenants", "group"),
     "pool": ("pool", "group"),
     "bind": ("bindings", "bind"),

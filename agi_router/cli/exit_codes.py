@@ -74,6 +74,8 @@ EXIT_CODES = {
     "scene_unknown": 65,
     "pair_too_often": 73,
     "order_crowded": 73,
+    "blocklist_entry_not_found": 66,
+    "blocklist_entry_over": 73,
     "event_not_found": 66,
     "message_not_found": 66,
     "message_over": 73,

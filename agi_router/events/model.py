@@ -55,6 +55,8 @@ class EventType(StrEnum):
     LOCK_SET = "lock.set"
     LOCK_LIFTED = "lock.lifted"
     ORDER_CROWDED = "order.crowded"
+    BLOCKLIST_ADDED = "blocklist.added"
+    BLOCKLIST_REMOVED = "blocklist.removed"
     WEBHOOK_TEST = "webhook.test"
 
 

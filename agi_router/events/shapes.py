@@ -82,7 +82,10 @@ def cloud_event(event: Event, parties: Parties) -> dict[str, Any]:
         "id": event_name(event.id),
         "source": _SOURCE,
         "type": _TYPE + event.type,
-        "subject": binding or event.data.get("call_id") or event.data.get("lock_id"),
+        "subject": binding
+        or event.data.get("call_id")
+        or event.data.get("lock_id")
+        or event.data.get("entry_id"),
         "time": _rfc3339(event.at),
         "datacontenttype": "application/json",
         "sequence": event.sequence,

@@ -20,6 +20,7 @@ from agi_router.errors import FeedInvalid, SealError
 from agi_router.feeds.model import Notice, NumberForm
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import PhoneNumber
+from agi_router.persons.blocklist_store import open_entry
 
 __all__ = ["DigestIndex", "Finder", "Found", "Rows", "digest_maker", "open_each"]
 
@@ -175,6 +176,9 @@ def _readers(row: dict[str, Any], keys: KeyRing) -> Iterator[_Reader]:
     """
     What opens all that is sealed in a row.
     """
+    if "other_sealed" in row:
+        yield partial(open_entry, row, keys)
+        return
     if "sealed" in row:
         yield partial(open_member, row, keys)
         return

@@ -32,6 +32,7 @@ from agi_router.feeds.store import FeedStore, Run
 from agi_router.keys.registry import check_keys, key_ids
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import PhoneNumber
+from agi_router.persons.blocklist_store import BlocklistStore
 from agi_router.tenants.model import UnknownNumbers
 
 __all__ = ["Recycler"]
@@ -50,6 +51,8 @@ _BATCH = 1000
 _STREAMED = 2000
 # How often a binding is looked at anew whose parties have changed meanwhile.
 _TRIES = 5
+# What is said to have removed an entry of a block list.
+_BY_FEED = "a feed"
 
 
 class _Person(NamedTuple):
@@ -158,6 +161,7 @@ class Recycler:
             self._end(run, batch)
             self._leave_groups(run, batch)
         self._forget_callers(people)
+        self._forget_entries(people)
 
     def _numbers(
         self, form: NumberForm, notices: Sequence[Notice]
@@ -175,7 +179,9 @@ class Recycler:
 
     def _find(self, form: NumberForm, index: DigestIndex) -> Sequence[tuple[int, PhoneNumber]]:
         """
-        The numbers of live bindings and party groups that have one of these digests, each once.
+        The numbers that have one of these digests, each once.
+
+        They are those of live bindings, party groups and block lists.
         """
         found: set[tuple[int, PhoneNumber]] = set()
         self._keys = check_keys(self._connection, self._keys)
@@ -186,7 +192,7 @@ class Recycler:
         with shop, self._queries.snapshot():
             streamed = chain.from_iterable(
                 self._queries.stream(name, {}, size=_STREAMED)
-                for name in ("stream_live_routes", "stream_group_members")
+                for name in ("stream_live_routes", "stream_group_members", "stream_blocklist")
             )
             for _, made in shop.work(map(Rows, streamed)):
                 self.opened += made.opened
@@ -323,6 +329,24 @@ class Recycler:
                 continue
             if person.number in last and row["last_at"] < person.until:
                 self._queries.row("forget_last_caller", row)
+
+    def _forget_entries(self, people: Sequence[_Person]) -> None:
+        """
+        Let no entry of a block list hold for a new owner that was added for, or against, the old.
+        """
+        sure = [each for each in people if not each.unknown]
+        if not sure:
+            return
+        rows, owners = self._look("list_recycled_entries", sure)
+        blocklist = BlocklistStore(self._queries, self._keys)
+        for row in rows:
+            person = owners[row["n"] - 1]
+            if row["added_at"] >= person.until:
+                continue
+            try:
+                blocklist.forget(row, person.number, by=_BY_FEED)
+            except SealError:
+                self.damaged += 1
 
     def _look(
         self, name: str, people: Sequence[_Person]

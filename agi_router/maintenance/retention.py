@@ -3,8 +3,8 @@ The sweep: what is over is marked, moved out of the way, and in the end deleted.
 
 1. Bindings that the clock has ended are marked; until then only whoever looks at them notices.
 2. Routes for which nothing rests any more go from ``route``, where calls look, to ``past_route``.
-3. Bindings, calls, texts, events and locks past retention are deleted; calls, texts and events by
-   whole days.
+3. Bindings, calls, texts, events, locks and entries of block lists past retention are deleted;
+   calls, texts and events by whole days.
 4. What the HTTP door remembers of requests is forgotten when nobody can send them again.
 
 Everything is done in small steps, each a transaction of its own that waits for nobody: what
@@ -115,7 +115,7 @@ class Sweep:
         yield from self._delete_records()
 
     def _sweep_locks(self) -> Iterator[Swept]:
-        for name in ("end_locks", "delete_locks"):
+        for name in ("end_locks", "delete_locks", "end_blocklist", "delete_blocklist"):
             for _ in self._repeated(name):
                 yield Swept()
 

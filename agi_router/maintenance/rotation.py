@@ -25,6 +25,7 @@ from agi_router.events.store import EventStore
 from agi_router.keys.file import replace_key_ring
 from agi_router.keys.registry import KINDS, check_keys, known_keys, lock_keys, make_current
 from agi_router.keys.ring import KeyKind, KeyRing
+from agi_router.persons.blocklist_store import BlocklistStore
 from agi_router.persons.store import LockStore
 from agi_router.tenants.api_key_store import ApiKeyStore
 
@@ -101,10 +102,13 @@ class Rotation:
         tag_key = ids.get("tag", self.keys.tag_key_id)
         # Most of them before anybody has to wait.
         locks = LockStore(self._queries, self.keys)
+        blocklist = BlocklistStore(self._queries, self.keys)
         locks.mark(tag_key)
+        blocklist.mark(tag_key)
         with self._queries.transaction():
             lock_keys(self._queries)
             locks.mark(tag_key)
+            blocklist.mark(tag_key)
             make_current(self._queries, ids)
         self.keys = check_keys(self._connection, self.keys)
         self.raise_floor()
@@ -138,9 +142,9 @@ class Rotation:
         """
         Bring what belongs to no binding under the current keys.
 
-        That is the secrets of API keys, webhooks and tenants' checks, the members of groups, and
-        locks: these are found by tags of older keys as long as a route has one, so renew routes
-        first.
+        That is the secrets of API keys, webhooks and tenants' checks, the members of groups,
+        entries of block lists, and locks: these are found by tags of older keys as long as a route
+        has one, so renew routes first.
 
         Returns:
             How many there were.
@@ -153,6 +157,7 @@ class Rotation:
             + EventStore(self._queries, self.keys).renew()
             + TenantCheckStore(self._queries, self.keys).renew()
             + GroupMembers(self._queries, self.keys).renew()
+            + BlocklistStore(self._queries, self.keys).renew()
             + LockStore(self._queries, self.keys).renew(
                 routes_done=self.renewal().outstanding() == 0
             )

@@ -1,12 +1,33 @@
 """
-Locks as they are shown, to people and to programs; numbers of persons masked.
+Locks and entries of block lists as they are shown; numbers of persons masked.
 """
 
 from typing import Any
 
+from agi_router.persons.blocklist import BlocklistEntry
 from agi_router.persons.locks import Lock
 
-__all__ = ["describe_lock"]
+__all__ = ["describe_entry", "describe_lock"]
+
+
+def describe_entry(entry: BlocklistEntry) -> dict[str, Any]:
+    """
+    An entry of a block list as it is printed.
+    """
+    pairing = entry.pairing
+    return {
+        "id": str(entry.id),
+        "person": pairing.person.masked,
+        "other": None if pairing.other is None else pairing.other.masked,
+        "tenant": pairing.tenant,
+        "direction": entry.direction.value,
+        "state": entry.state.value,
+        "note": entry.note,
+        "added_at": entry.added_at,
+        "added_by": entry.added_by,
+        "ends_at": entry.ends_at,
+        "over_at": entry.over_at,
+    }
 
 
 def describe_lock(lock: Lock) -> dict[str, Any]:

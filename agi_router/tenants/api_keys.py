@@ -106,6 +106,8 @@ class KeyScope(StrEnum):
     CHECKS_WRITE = "checks:write"
     LOCKS_READ = "locks:read"
     LOCKS_WRITE = "locks:write"
+    BLOCKLIST_READ = "blocklist:read"
+    BLOCKLIST_WRITE = "blocklist:write"
     NUMBERS_READ = "numbers:read"
     INVENTORY_READ = "inventory:read"
     INVENTORY_WRITE = "inventory:write"

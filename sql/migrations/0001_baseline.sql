@@ -728,30 +728,82 @@ COMMENT ON COLUMN agi_router.lock.lifted_by IS 'Who has lifted it; null: nobody,
 COMMENT ON COLUMN agi_router.lock.lift_note IS 'Why it was lifted';
 COMMENT ON COLUMN agi_router.lock.cut IS 'Whether calls that are up as it begins are cut';
 
+CREATE TABLE agi_router.blocklist (
+    id           bigint      NOT NULL CONSTRAINT blocklist_pkey PRIMARY KEY,
+    key          bigint      NOT NULL,
+    sealed       bytea       NOT NULL,
+    other_key    bigint,
+    other_sealed bytea,
+    tenant_id    integer     CONSTRAINT blocklist_tenant_id_fkey REFERENCES agi_router.tenant,
+    direction    text        NOT NULL
+                 CONSTRAINT blocklist_direction_check CHECK (direction IN ('both', 'out', 'in')),
+    note         text        CONSTRAINT blocklist_note_check CHECK (length(note) BETWEEN 1 AND 500),
+    setter_id    integer     CONSTRAINT blocklist_setter_id_fkey REFERENCES agi_router.tenant,
+    added_by     text        NOT NULL CONSTRAINT blocklist_added_by_check CHECK (length(added_by) BETWEEN 1 AND 128),
+    added_at     timestamptz NOT NULL,
+    ends_at      timestamptz,
+    over_at      timestamptz,
+    removed_by   text        CONSTRAINT blocklist_removed_by_check CHECK (length(removed_by) BETWEEN 1 AND 128),
+    CONSTRAINT blocklist_other_check CHECK ((other_key IS NULL) = (other_sealed IS NULL)),
+    CONSTRAINT blocklist_times_check CHECK (ends_at > added_at),
+    CONSTRAINT blocklist_removed_check CHECK (removed_by IS NULL OR over_at IS NOT NULL)
+);
+CREATE INDEX blocklist_key ON agi_router.blocklist (key);
+CREATE INDEX blocklist_other ON agi_router.blocklist (other_key) WHERE other_key IS NOT NULL;
+CREATE INDEX blocklist_live ON agi_router.blocklist (ends_at) WHERE over_at IS NULL;
+CREATE INDEX blocklist_over ON agi_router.blocklist (over_at) WHERE over_at IS NOT NULL;
+CREATE INDEX blocklist_added ON agi_router.blocklist (added_at, id);
+COMMENT ON TABLE agi_router.blocklist IS 'Block lists: which persons are not to reach which others, and for how long; entries that are over, too';
+COMMENT ON COLUMN agi_router.blocklist.id IS 'Key; of the numbers of locks';
+COMMENT ON COLUMN agi_router.blocklist.key IS 'Tag of the person whose entry it is';
+COMMENT ON COLUMN agi_router.blocklist.sealed IS 'The number of that person, sealed for this entry and this tag';
+COMMENT ON COLUMN agi_router.blocklist.other_key IS 'Tag of the one other person; null: anybody';
+COMMENT ON COLUMN agi_router.blocklist.other_sealed IS 'The number of the other person, sealed for this entry and that tag';
+COMMENT ON COLUMN agi_router.blocklist.tenant_id IS 'The tenant in whose bindings alone it holds; null: in all';
+COMMENT ON COLUMN agi_router.blocklist.direction IS 'What is refused: out, what the person asks of the other; in, what the other asks of the person; or both';
+COMMENT ON COLUMN agi_router.blocklist.note IS 'Why, for people';
+COMMENT ON COLUMN agi_router.blocklist.setter_id IS 'The tenant that has added it, and alone beside the operator may remove it; null: the operator';
+COMMENT ON COLUMN agi_router.blocklist.added_by IS 'The user of a host, or the API key, that has added it';
+COMMENT ON COLUMN agi_router.blocklist.added_at IS 'When it was added, from when it holds';
+COMMENT ON COLUMN agi_router.blocklist.ends_at IS 'When it ends by itself; null: never';
+COMMENT ON COLUMN agi_router.blocklist.over_at IS 'When it ended or was removed; null while its marks stand';
+COMMENT ON COLUMN agi_router.blocklist.removed_by IS 'Who has removed it; null: nobody, it ended by itself';
+
 CREATE TABLE agi_router.lock_mark (
-    key       bigint      NOT NULL,
-    lock_id   bigint      NOT NULL CONSTRAINT lock_mark_lock_id_fkey REFERENCES agi_router.lock,
-    subject   text        NOT NULL,
-    reason    text        NOT NULL,
-    tenant_id integer,
-    sealed    bytea,
-    starts_at timestamptz NOT NULL,
-    ends_at   timestamptz,
-    cut       boolean     NOT NULL DEFAULT false,
-    CONSTRAINT lock_mark_pkey PRIMARY KEY (key, lock_id)
+    key          bigint      NOT NULL,
+    lock_id      bigint      NOT NULL,
+    subject      text        NOT NULL,
+    reason       text,
+    tenant_id    integer,
+    sealed       bytea,
+    starts_at    timestamptz NOT NULL,
+    ends_at      timestamptz,
+    other_key    bigint,
+    other_sealed bytea,
+    direction    text,
+    cut          boolean     NOT NULL DEFAULT false,
+    CONSTRAINT lock_mark_pkey PRIMARY KEY (key, lock_id),
+    CONSTRAINT lock_mark_subject_check
+        CHECK ((subject = 'blocklist') = (direction IS NOT NULL) AND (subject = 'blocklist') = (reason IS NULL))
 );
 CREATE INDEX lock_mark_lock ON agi_router.lock_mark (lock_id);
 -- Each router looks each second whether one of these has just begun.
 CREATE INDEX lock_mark_cut ON agi_router.lock_mark (starts_at) WHERE cut;
-COMMENT ON TABLE agi_router.lock_mark IS 'What calls and binds find live locks by';
+-- Of a person who has a thousand entries, the one with the other side is found at once; and the locks among them.
+CREATE INDEX lock_mark_pair ON agi_router.lock_mark (key, other_key) WHERE subject = 'blocklist';
+CREATE INDEX lock_mark_locked ON agi_router.lock_mark (key) WHERE subject <> 'blocklist';
+COMMENT ON TABLE agi_router.lock_mark IS 'What calls and binds find live locks by, and calls the live entries of block lists: one look finds both';
 COMMENT ON COLUMN agi_router.lock_mark.key IS 'What is locked, see lock.key; of a person the tag under one of the keys';
-COMMENT ON COLUMN agi_router.lock_mark.lock_id IS 'The lock';
-COMMENT ON COLUMN agi_router.lock_mark.subject IS 'What kind of thing is locked';
-COMMENT ON COLUMN agi_router.lock_mark.reason IS 'Why';
+COMMENT ON COLUMN agi_router.lock_mark.lock_id IS 'The lock, or the entry of a block list';
+COMMENT ON COLUMN agi_router.lock_mark.subject IS 'What kind of thing is locked; blocklist: nothing is, it is the mark of an entry';
+COMMENT ON COLUMN agi_router.lock_mark.reason IS 'Why; null of an entry';
 COMMENT ON COLUMN agi_router.lock_mark.tenant_id IS 'For which tenant alone it holds; null: for all';
 COMMENT ON COLUMN agi_router.lock_mark.sealed IS 'Of a person: the number, sealed for this lock and this tag';
 COMMENT ON COLUMN agi_router.lock_mark.starts_at IS 'From when it holds';
-COMMENT ON COLUMN agi_router.lock_mark.ends_at IS 'Until when it holds; null: until it is reviewed';
+COMMENT ON COLUMN agi_router.lock_mark.ends_at IS 'Until when it holds; null: until it is reviewed, or removed';
+COMMENT ON COLUMN agi_router.lock_mark.other_key IS 'Of an entry: tag of the other person, of the key of key; null: anybody';
+COMMENT ON COLUMN agi_router.lock_mark.other_sealed IS 'Of an entry: the number of the other person, sealed for this entry and that tag';
+COMMENT ON COLUMN agi_router.lock_mark.direction IS 'Of an entry: what is refused, see blocklist.direction; null of a lock';
 COMMENT ON COLUMN agi_router.lock_mark.cut IS 'Whether calls that are up as it begins are cut';
 
 -- Texts

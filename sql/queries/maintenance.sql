@@ -27,6 +27,9 @@ SELECT substring(s.sealed FROM 1 FOR 3) AS header, count(*) AS values
         UNION ALL SELECT sealed FROM agi_router.group_member
         UNION ALL SELECT sealed FROM agi_router.lock
         UNION ALL SELECT sealed FROM agi_router.lock_mark
+        UNION ALL SELECT other_sealed FROM agi_router.lock_mark
+        UNION ALL SELECT sealed FROM agi_router.blocklist
+        UNION ALL SELECT other_sealed FROM agi_router.blocklist
         UNION ALL SELECT sealed FROM agi_router.api_key
         UNION ALL SELECT secret FROM agi_router.webhook
         UNION ALL SELECT old_secret FROM agi_router.webhook
@@ -57,6 +60,25 @@ WITH gone AS (
      WHERE id = ANY (ARRAY(
            SELECT id
              FROM agi_router.lock
+            WHERE over_at <= now() - %(retention)s::interval
+            ORDER BY over_at
+            LIMIT %(limit)s
+              FOR UPDATE SKIP LOCKED))
+    RETURNING id
+)
+SELECT count(*) AS rows FROM gone;
+
+-- end_blocklist --
+-- Put entries of the block lists away whose time is over.
+SELECT agi_router.end_blocklist(%(limit)s::integer) AS rows;
+
+-- delete_blocklist --
+-- Delete entries of the block lists that were removed or have ended so long ago that they are past retention.
+WITH gone AS (
+    DELETE FROM agi_router.blocklist
+     WHERE id = ANY (ARRAY(
+           SELECT id
+             FROM agi_router.blocklist
             WHERE over_at <= now() - %(retention)s::interval
             ORDER BY over_at
             LIMIT %(limit)s

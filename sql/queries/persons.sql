@@ -1,4 +1,4 @@
--- Persons: locks, and by what calls and binds find them.
+-- Persons: locks and block lists, and by what calls and binds find them.
 
 -- find_own_block --
 -- A block, if it lies within the scope.
@@ -127,7 +127,8 @@ SELECT l.id, l.key, l.sealed, false AS mark
  UNION ALL
 SELECT m.lock_id, m.key, m.sealed, true
   FROM agi_router.lock_mark m
- WHERE agi_router.sealed_otherwise(m.sealed, %(header)s) AND get_byte(m.sealed, 2) = %(tag_key)s
+ WHERE m.subject <> 'blocklist'
+   AND agi_router.sealed_otherwise(m.sealed, %(header)s) AND get_byte(m.sealed, 2) = %(tag_key)s
  LIMIT %(limit)s;
 
 -- seal_lock --
@@ -135,9 +136,102 @@ SELECT m.lock_id, m.key, m.sealed, true
 UPDATE agi_router.lock SET key = %(key)s, sealed = %(sealed)s WHERE id = %(id)s;
 
 -- seal_lock_mark --
--- Seal a mark anew.
+-- Seal the mark of a lock anew.
 UPDATE agi_router.lock_mark SET sealed = %(sealed)s WHERE lock_id = %(id)s AND key = %(key)s;
 
 -- drop_old_lock_marks --
 -- Delete the marks under tags of older keys: no route has such a tag any more.
 DELETE FROM agi_router.lock_mark WHERE get_byte(sealed, 2) <> %(tag_key)s;
+
+-- add_to_blocklist --
+-- Add an entry to the block lists.
+SELECT agi_router.add_to_blocklist(
+    NULL, %(tag_key)s::integer, %(seal_key)s::integer, %(id)s, %(keys)s::bigint[], %(sealed)s::bytea[],
+    %(other_keys)s::bigint[], %(other_sealed)s::bytea[], %(tenant_id)s::integer, %(direction)s, %(note)s,
+    %(scope)s::integer, %(added_by)s, %(ends_at)s::timestamptz);
+
+-- remove_from_blocklist --
+-- Remove those of these entries that are not over; returns them.
+SELECT r AS id FROM agi_router.remove_from_blocklist(%(ids)s::bigint[], %(removed_by)s) r;
+
+-- find_blocklist_entry --
+-- One entry of the block lists, if it may be seen.
+SELECT e.id, e.key, e.sealed, e.other_key, e.other_sealed, t.name AS tenant, e.direction, e.note, e.setter_id,
+       e.added_by, e.added_at, e.ends_at, e.over_at, e.removed_by, clock_timestamp() AS now
+  FROM agi_router.blocklist e
+  LEFT JOIN agi_router.tenant t ON t.id = e.tenant_id
+ WHERE e.id = %(id)s AND agi_router.in_scope(e.tenant_id, %(scope)s);
+
+-- list_blocklist --
+-- Entries of the block lists that may be seen, newest first; of a person, those with one of its tags on either side.
+SELECT e.id, e.key, e.sealed, e.other_key, e.other_sealed, t.name AS tenant, e.direction, e.note, e.setter_id,
+       e.added_by, e.added_at, e.ends_at, e.over_at, e.removed_by, clock_timestamp() AS now
+  FROM agi_router.blocklist e
+  LEFT JOIN agi_router.tenant t ON t.id = e.tenant_id
+ WHERE agi_router.in_scope(e.tenant_id, %(scope)s)
+   AND (%(everything)s OR e.over_at IS NULL AND (e.ends_at IS NULL OR e.ends_at > statement_timestamp()))
+   AND (%(tenant_id)s::integer IS NULL OR e.tenant_id = %(tenant_id)s)
+   AND (%(tags)s::bigint[] IS NULL OR e.key = ANY (%(tags)s) OR e.other_key = ANY (%(tags)s))
+   AND (%(after_at)s::timestamptz IS NULL
+        OR (e.added_at, e.id) < (%(after_at)s, %(after_id)s::bigint))
+ ORDER BY e.added_at DESC, e.id DESC
+ LIMIT %(limit)s;
+
+-- list_unmarked_blocklist --
+-- Live entries of the block lists that have no mark under a tag key.
+SELECT e.id, e.key, e.sealed, e.other_key, e.other_sealed
+  FROM agi_router.blocklist e
+ WHERE e.over_at IS NULL
+   AND NOT EXISTS (SELECT m.key
+                     FROM agi_router.lock_mark m
+                    WHERE m.lock_id = e.id AND get_byte(m.sealed, 2) = %(tag_key)s)
+ ORDER BY e.id
+ LIMIT %(limit)s;
+
+-- add_blocklist_mark --
+-- Give a live entry a mark under one more tag key; waits for whoever is just removing it.
+INSERT INTO agi_router.lock_mark (key, lock_id, subject, tenant_id, sealed, starts_at, ends_at, other_key,
+                                  other_sealed, direction)
+SELECT %(key)s, e.id, 'blocklist', e.tenant_id, %(sealed)s, e.added_at, e.ends_at, %(other_key)s::bigint,
+       %(other_sealed)s::bytea, e.direction
+  FROM agi_router.blocklist e
+ WHERE e.id = %(id)s AND e.over_at IS NULL
+   FOR SHARE
+    ON CONFLICT DO NOTHING
+RETURNING lock_id;
+
+-- list_sealed_blocklist --
+-- Entries, and their marks of the current tag key, that are sealed otherwise than with this header.
+SELECT e.id, e.key, e.sealed, e.other_key, e.other_sealed, false AS mark
+  FROM agi_router.blocklist e
+ WHERE agi_router.sealed_otherwise(e.sealed, %(header)s)
+ UNION ALL
+SELECT m.lock_id, m.key, m.sealed, m.other_key, m.other_sealed, true
+  FROM agi_router.lock_mark m
+ WHERE m.subject = 'blocklist'
+   AND agi_router.sealed_otherwise(m.sealed, %(header)s) AND get_byte(m.sealed, 2) = %(tag_key)s
+ LIMIT %(limit)s;
+
+-- seal_blocklist_entry --
+-- Tag and seal the persons of an entry anew.
+UPDATE agi_router.blocklist
+   SET key = %(key)s, sealed = %(sealed)s, other_key = %(other_key)s, other_sealed = %(other_sealed)s
+ WHERE id = %(id)s;
+
+-- seal_blocklist_mark --
+-- Seal the mark of an entry anew.
+UPDATE agi_router.lock_mark
+   SET sealed = %(sealed)s, other_sealed = %(other_sealed)s
+ WHERE lock_id = %(id)s AND key = %(key)s;
+
+-- list_recycled_entries --
+-- The live entries of the block lists on either side of which a person has one of these tags, and which tag that is.
+SELECT t.n, e.id, e.key, e.sealed, e.other_key, e.other_sealed, e.added_at
+  FROM unnest(%(tags)s::bigint[]) WITH ORDINALITY t (tag, n)
+  JOIN agi_router.blocklist e ON e.key = t.tag OR e.other_key = t.tag
+ WHERE e.over_at IS NULL
+ ORDER BY e.id, t.n;
+
+-- stream_blocklist --
+-- The persons of all live entries of the block lists, sealed: an entry, its tag, what is sealed.
+SELECT e.id, e.key, e.sealed, e.other_key, e.other_sealed FROM agi_router.blocklist e WHERE e.over_at IS NULL;

@@ -27,7 +27,7 @@ _ROW = re.compile(
     r"\| (?P<locked>the \w[^|]*|its block) \| `(?P<prompt>\w+)` \| (?P<cause>\d+) \|"
     r" (?P<status>\d+) \| `(?P<reason>\w+)` \|"
 )
-ROWS = [row.groupdict() for row in _ROW.finditer(PAGE)]
+ROWS = [row.groupdict() for row in _ROW.finditer(PAGE.split("## Block lists")[0])]
 
 
 @pytest.fixture(autouse=True)

@@ -211,6 +211,42 @@ def test_a_number_is_locked(client: AlibabaClient, store: BindingStore, sign: Op
     assert reader.code("LockSecretNo", **number) == "Forbidden.RAM"
 
 
+def test_block_lists(store: BindingStore, client: AlibabaClient, sign: Opener) -> None:
+    """A pair, or a number in all of the tenant's bindings; the same again changes nothing."""
+    pool = {"PoolKey": "couriers"}
+    pair = {"BlackNo": f"{A}:{B}", "BlackType": "POINT_TO_POINT_BLACK"}
+    number = {"BlackNo": A, "BlackType": "PARTNER_GLOBAL_NUMBER_BLACK"}
+    for given in (
+        {**pair, "Remark": "asked for it"},
+        {**number, "WayControl": "PHONEA_REJECT"},
+        {**number, "WayControl": "PHONEB_REJECT"},
+        number,
+    ):
+        for _ in range(2):
+            assert client.code("AddSecretBlacklist", **pool, **given) == "OK"
+    operate = {**pool, "BlackNo": A}
+    assert client.code("OperateBlackNo", OperateType="AddBlack", **operate) == "OK"
+    entries = store.blocklist.all(limit=9)
+    assert [each.direction.value for each in entries] == ["both", "in", "out", "out"]
+    assert {each.pairing.tenant for each in entries} == {"couriers"}
+    assert (entries[-1].note, entries[-1].pairing.other is None) == ("asked for it", False)
+    assert client.code("OperateBlackNo", OperateType="DeleteBlack", **operate) == "OK"
+    for _ in range(2):
+        assert client.code("DeleteSecretBlacklist", **pool, **pair) == "OK"
+    assert [each.direction.value for each in store.blocklist.all(limit=9)] == ["in", "out"]
+    for action, given in (
+        ("OperateBlackNo", {**operate, "OperateType": "Add"}),
+        ("AddSecretBlacklist", {**pool, **number, "BlackType": "x"}),
+        ("AddSecretBlacklist", {**pool, **number, "WayControl": "x"}),
+        ("AddSecretBlacklist", {**pool, **pair, "BlackNo": f"{A}:{B}", "Remark": "x" * 501}),
+    ):
+        assert client.code(action, **given) == "isv.ILLEGAL_ARGUMENT"
+    wrong = client.code("AddSecretBlacklist", **pool, **{**pair, "BlackNo": A})
+    assert wrong == "isv.MOBILE_NUMBER_ILLEGAL"
+    reader = sign("couriers", scopes=frozenset({KeyScope.BINDINGS_WRITE}))
+    assert reader.code("OperateBlackNo", OperateType="AddBlack", **operate) == "Forbidden.RAM"
+
+
 def test_numbers_that_strangers_may_call(client: AlibabaClient, sign: Opener) -> None:
     """Only where the operator lets them."""
     given = {"PoolKey": "couriers", "PhoneNoA": A, "Expiration": beijing(HOUR)}

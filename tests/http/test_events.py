@@ -20,6 +20,8 @@ from agi_router.keys.ring import KeyRing
 from agi_router.messages.model import MessageState, Text
 from agi_router.messages.store import JudgedBy, MessageStore
 from agi_router.numbers import PhoneNumber, XNumber
+from agi_router.persons.blocklist import Pairing
+from agi_router.persons.blocklist_store import BlocklistStore
 from agi_router.persons.locks import LockedThing, LockReason, Subject
 from agi_router.persons.store import LockStore
 from agi_router.tenants.rules import RulesChange
@@ -167,6 +169,11 @@ async def test_events_are_as_the_document_says(
     rules = RulesChange(max_order_pairs=1, refuses_pairs=True)
     TenantStore(Queries(connection)).set_rules("couriers", rules)
     told.bind("13800000605", "13800000606", order="A-2")
+    blocklist = BlocklistStore(Queries(connection), ring)
+    entry = blocklist.add(
+        Pairing(person=PhoneNumber.parse("13800000603"), tenant="couriers"), by="a test"
+    )
+    blocklist.remove(entry.id, by="a test")
     webhook = told.post("/v1/webhooks", {"url": "https://shop.example/"}, status=201)
     told.post(f"/v1/webhooks/{webhook['id']}/test", None)
     page = told.get("/v1/events")

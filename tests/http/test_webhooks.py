@@ -135,6 +135,8 @@ def test_a_change(couriers: Client) -> None:
         "lock.set",
         "lock.lifted",
         "order.crowded",
+        "blocklist.added",
+        "blocklist.removed",
     ]
     assert patch(couriers, made, {"url": None}).json()["errors"][0]["pointer"] == "/url"
     wrong = patch(couriers, made, {"format": "ali", "numbers": "full"})

@@ -414,6 +414,60 @@ COMMENT ON COLUMN agi_router.block.valid_until IS 'End of the certificate';
 
 COMMENT ON COLUMN agi_router.block.created_at IS 'When it was added';
 
+CREATE TABLE agi_router.blocklist (
+    id bigint NOT NULL,
+    key bigint NOT NULL,
+    sealed bytea NOT NULL,
+    other_key bigint,
+    other_sealed bytea,
+    tenant_id integer,
+    direction text NOT NULL,
+    note text,
+    setter_id integer,
+    added_by text NOT NULL,
+    added_at timestamp with time zone NOT NULL,
+    ends_at timestamp with time zone,
+    over_at timestamp with time zone,
+    removed_by text,
+    CONSTRAINT blocklist_added_by_check CHECK (((length(added_by) >= 1) AND (length(added_by) <= 128))),
+    CONSTRAINT blocklist_direction_check CHECK ((direction = ANY (ARRAY['both'::text, 'out'::text, 'in'::text]))),
+    CONSTRAINT blocklist_note_check CHECK (((length(note) >= 1) AND (length(note) <= 500))),
+    CONSTRAINT blocklist_other_check CHECK (((other_key IS NULL) = (other_sealed IS NULL))),
+    CONSTRAINT blocklist_removed_by_check CHECK (((length(removed_by) >= 1) AND (length(removed_by) <= 128))),
+    CONSTRAINT blocklist_removed_check CHECK (((removed_by IS NULL) OR (over_at IS NOT NULL))),
+    CONSTRAINT blocklist_times_check CHECK ((ends_at > added_at))
+);
+
+COMMENT ON TABLE agi_router.blocklist IS 'Block lists: which persons are not to reach which others, and for how long; entries that are over, too';
+
+COMMENT ON COLUMN agi_router.blocklist.id IS 'Key; of the numbers of locks';
+
+COMMENT ON COLUMN agi_router.blocklist.key IS 'Tag of the person whose entry it is';
+
+COMMENT ON COLUMN agi_router.blocklist.sealed IS 'The number of that person, sealed for this entry and this tag';
+
+COMMENT ON COLUMN agi_router.blocklist.other_key IS 'Tag of the one other person; null: anybody';
+
+COMMENT ON COLUMN agi_router.blocklist.other_sealed IS 'The number of the other person, sealed for this entry and that tag';
+
+COMMENT ON COLUMN agi_router.blocklist.tenant_id IS 'The tenant in whose bindings alone it holds; null: in all';
+
+COMMENT ON COLUMN agi_router.blocklist.direction IS 'What is refused: out, what the person asks of the other; in, what the other asks of the person; or both';
+
+COMMENT ON COLUMN agi_router.blocklist.note IS 'Why, for people';
+
+COMMENT ON COLUMN agi_router.blocklist.setter_id IS 'The tenant that has added it, and alone beside the operator may remove it; null: the operator';
+
+COMMENT ON COLUMN agi_router.blocklist.added_by IS 'The user of a host, or the API key, that has added it';
+
+COMMENT ON COLUMN agi_router.blocklist.added_at IS 'When it was added, from when it holds';
+
+COMMENT ON COLUMN agi_router.blocklist.ends_at IS 'When it ends by itself; null: never';
+
+COMMENT ON COLUMN agi_router.blocklist.over_at IS 'When it ended or was removed; null while its marks stand';
+
+COMMENT ON COLUMN agi_router.blocklist.removed_by IS 'Who has removed it; null: nobody, it ended by itself';
+
 CREATE TABLE agi_router.call (
     block bigint NOT NULL,
     id text NOT NULL,
@@ -914,23 +968,26 @@ CREATE TABLE agi_router.lock_mark (
     key bigint NOT NULL,
     lock_id bigint NOT NULL,
     subject text NOT NULL,
-    reason text NOT NULL,
+    reason text,
     tenant_id integer,
     sealed bytea,
     starts_at timestamp with time zone NOT NULL,
     ends_at timestamp with time zone,
-    cut boolean DEFAULT false NOT NULL
+    other_key bigint,
+    other_sealed bytea,
+    direction text,
+    CONSTRAINT lock_mark_subject_check CHECK ((((subject = 'blocklist'::text) = (direction IS NOT NULL)) AND ((subject = 'blocklist'::text) = (reason IS NULL))))
 );
 
-COMMENT ON TABLE agi_router.lock_mark IS 'What calls and binds find live locks by';
+COMMENT ON TABLE agi_router.lock_mark IS 'What calls and binds find live locks by, and calls the live entries of block lists: one look finds both';
 
 COMMENT ON COLUMN agi_router.lock_mark.key IS 'What is locked, see lock.key; of a person the tag under one of the keys';
 
-COMMENT ON COLUMN agi_router.lock_mark.lock_id IS 'The lock';
+COMMENT ON COLUMN agi_router.lock_mark.lock_id IS 'The lock, or the entry of a block list';
 
-COMMENT ON COLUMN agi_router.lock_mark.subject IS 'What kind of thing is locked';
+COMMENT ON COLUMN agi_router.lock_mark.subject IS 'What kind of thing is locked; blocklist: nothing is, it is the mark of an entry';
 
-COMMENT ON COLUMN agi_router.lock_mark.reason IS 'Why';
+COMMENT ON COLUMN agi_router.lock_mark.reason IS 'Why; null of an entry';
 
 COMMENT ON COLUMN agi_router.lock_mark.tenant_id IS 'For which tenant alone it holds; null: for all';
 
@@ -938,7 +995,13 @@ COMMENT ON COLUMN agi_router.lock_mark.sealed IS 'Of a person: the number, seale
 
 COMMENT ON COLUMN agi_router.lock_mark.starts_at IS 'From when it holds';
 
-COMMENT ON COLUMN agi_router.lock_mark.ends_at IS 'Until when it holds; null: until it is reviewed';
+COMMENT ON COLUMN agi_router.lock_mark.ends_at IS 'Until when it holds; null: until it is reviewed, or removed';
+
+COMMENT ON COLUMN agi_router.lock_mark.other_key IS 'Of an entry: tag of the other person, of the key of key; null: anybody';
+
+COMMENT ON COLUMN agi_router.lock_mark.other_sealed IS 'Of an entry: the number of the other person, sealed for this entry and that tag';
+
+COMMENT ON COLUMN agi_router.lock_mark.direction IS 'Of an entry: what is refused, see blocklist.direction; null of a lock';
 
 COMMENT ON COLUMN agi_router.lock_mark.cut IS 'Whether calls that are up as it begins are cut';
 
@@ -1674,6 +1737,9 @@ ALTER TABLE ONLY agi_router.binding
 ALTER TABLE ONLY agi_router.block
     ADD CONSTRAINT block_pkey PRIMARY KEY (block);
 
+ALTER TABLE ONLY agi_router.blocklist
+    ADD CONSTRAINT blocklist_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY agi_router.call
     ADD CONSTRAINT call_pkey PRIMARY KEY (block, id, day);
 
@@ -1825,6 +1891,16 @@ CREATE INDEX block_tenant ON agi_router.block USING btree (tenant_id) WHERE (ten
 
 COMMENT ON INDEX agi_router.block_tenant IS 'Blocks that are kept for a tenant';
 
+CREATE INDEX blocklist_added ON agi_router.blocklist USING btree (added_at, id);
+
+CREATE INDEX blocklist_key ON agi_router.blocklist USING btree (key);
+
+CREATE INDEX blocklist_live ON agi_router.blocklist USING btree (ends_at) WHERE (over_at IS NULL);
+
+CREATE INDEX blocklist_other ON agi_router.blocklist USING btree (other_key) WHERE (other_key IS NOT NULL);
+
+CREATE INDEX blocklist_over ON agi_router.blocklist USING btree (over_at) WHERE (over_at IS NOT NULL);
+
 CREATE INDEX call_reserved ON ONLY agi_router.call USING btree (id COLLATE "C") WHERE (state = 'reserved'::text);
 
 COMMENT ON INDEX agi_router.call_reserved IS 'Calls that take a use and are not settled: running, or their end was not seen';
@@ -1860,6 +1936,10 @@ CREATE INDEX lock_live ON agi_router.lock USING btree (ends_at) WHERE (over_at I
 CREATE INDEX lock_mark_cut ON agi_router.lock_mark USING btree (starts_at) WHERE cut;
 
 CREATE INDEX lock_mark_lock ON agi_router.lock_mark USING btree (lock_id);
+
+CREATE INDEX lock_mark_locked ON agi_router.lock_mark USING btree (key) WHERE (subject <> 'blocklist'::text);
+
+CREATE INDEX lock_mark_pair ON agi_router.lock_mark USING btree (key, other_key) WHERE (subject = 'blocklist'::text);
 
 CREATE INDEX lock_over ON agi_router.lock USING btree (over_at) WHERE (over_at IS NOT NULL);
 
@@ -1970,6 +2050,12 @@ ALTER TABLE ONLY agi_router.binding
 ALTER TABLE ONLY agi_router.block
     ADD CONSTRAINT block_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES agi_router.tenant(id);
 
+ALTER TABLE ONLY agi_router.blocklist
+    ADD CONSTRAINT blocklist_setter_id_fkey FOREIGN KEY (setter_id) REFERENCES agi_router.tenant(id);
+
+ALTER TABLE ONLY agi_router.blocklist
+    ADD CONSTRAINT blocklist_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES agi_router.tenant(id);
+
 ALTER TABLE ONLY agi_router.feed_fault
     ADD CONSTRAINT feed_fault_run_id_fkey FOREIGN KEY (run_id) REFERENCES agi_router.feed_run(id) ON DELETE CASCADE;
 
@@ -1981,9 +2067,6 @@ ALTER TABLE ONLY agi_router.feed_run
 
 ALTER TABLE ONLY agi_router.group_member
     ADD CONSTRAINT group_member_group_id_fkey FOREIGN KEY (group_id) REFERENCES agi_router.party_group(id) ON DELETE CASCADE;
-
-ALTER TABLE ONLY agi_router.lock_mark
-    ADD CONSTRAINT lock_mark_lock_id_fkey FOREIGN KEY (lock_id) REFERENCES agi_router.lock(id);
 
 ALTER TABLE ONLY agi_router.lock
     ADD CONSTRAINT lock_setter_id_fkey FOREIGN KEY (setter_id) REFERENCES agi_router.tenant(id);

@@ -91,11 +91,11 @@ worlds = st.fixed_dictionaries(
         "anyone": st.none() | bindings(),
         "caller": st.sampled_from([A, A, B, C]),
         "mode": st.sampled_from(["axb", "axyb", "gxb", "gxyb", "ax", "axe"]),
-        # Whom B reaches; a group may have nobody for it.
-        "called_back": st.sampled_from([A, A, None]),
+        # Whom B reaches, by a mistake itself; a group may have nobody for it.
+        "called_back": st.sampled_from([A, A, B, None]),
         # Who called last, when, and for how many seconds it counts.
         "last": st.none()
-        | st.tuples(st.sampled_from([A, C]), past, st.sampled_from([None, 3600])),
+        | st.tuples(st.sampled_from([A, B, C]), past, st.sampled_from([None, 3600])),
         # The number that A shows and B dials: as old as the binding, not made, or a child's.
         "child": st.sampled_from(["", "", "none"]) | bindings(),
         # Whom or what, as it is or with a stranger's number under its tag; when; for which tenant.
@@ -109,6 +109,19 @@ worlds = st.fixed_dictionaries(
             max_size=3,
         )
         | st.just([]),
+        # Who is kept from whom: as it is or with a stranger's number under A's tag.
+        "bans": st.just([])
+        | st.lists(
+            st.tuples(
+                st.sampled_from([A, B, C, "stranger"]),
+                st.sampled_from([None, A, B, C]),
+                st.sampled_from(["both", "out", "in"]),
+                past | future,
+                st.none() | future,
+                st.booleans(),
+            ),
+            max_size=2,
+        ),
     }
 )
 OPEN = {"state": "active", "valid_from": "-infinity", "valid_until": "infinity"}
@@ -121,7 +134,7 @@ ALIVE = {
     "state": "active",
     "ended_at": None,
 }
-AXB = {"mode": "axb", "called_back": A, "last": None, "child": "", "locks": []}
+AXB = {"mode": "axb", "called_back": A, "last": None, "child": "", "locks": [], "bans": []}
 
 
 def build(connection: Connection, keys: KeyRing, world: dict[str, Any]) -> None:
@@ -178,6 +191,8 @@ def build(connection: Connection, keys: KeyRing, world: dict[str, Any]) -> None:
     give_birth(connection, world["child"])
     for place, lock in enumerate(world["locks"], 1):
         insert_lock(connection, keys, place, *lock)
+    for place, ban in enumerate(world["bans"], 11):
+        insert_ban(connection, keys, place, *ban)
 
 
 def remember(connection: Connection, keys: KeyRing, world: dict[str, Any]) -> None:
@@ -186,8 +201,6 @@ def remember(connection: Connection, keys: KeyRing, world: dict[str, Any]) -> No
         return
     who, when, _ = world["last"]
     caller = A if world["mode"] in {"ax", "axe"} else B
-    # Nobody is a stranger on his own number: his own row is found first.
-    who = C if who == caller else who
     tag = keys.tag(caller)
     for route in connection.execute(
         "SELECT binding_id, x_number, caller_tag, side, shown FROM agi_router.route"
@@ -240,6 +253,43 @@ def insert_lock(
         "INSERT INTO agi_router.lock_mark SELECT key, id, subject, reason, tenant_id, sealed,"
         " starts_at, ends_at FROM agi_router.lock WHERE id = %s",
         (number,),
+    )
+
+
+def insert_ban(
+    connection: Connection,
+    keys: KeyRing,
+    number: int,
+    who: PhoneNumber | str,
+    other: PhoneNumber | None,
+    direction: str,
+    starts_at: datetime,
+    ends_at: datetime | None,
+    for_tenant: bool,  # noqa: FBT001 - drawn
+) -> None:
+    """Write the mark of an entry as it may stand: of a person, under its own tag or under A's."""
+    if isinstance(who, PhoneNumber):
+        key, sealed = keys.seal_locked(who, number)[0]
+    else:
+        key = keys.tag(A)
+        sealed = forged(keys, PhoneNumber(digits="13912349999"), number, key)
+    other_key, other_sealed = (None, None) if other is None else keys.seal_locked(other, number)[0]
+    connection.execute(
+        "INSERT INTO agi_router.lock_mark (key, lock_id, subject, tenant_id, sealed, starts_at,"
+        " ends_at, other_key, other_sealed, direction)"
+        " SELECT %s, %s, 'blocklist', CASE WHEN %s THEN t.id END, %s, %s, %s, %s, %s, %s"
+        " FROM agi_router.tenant t",
+        (
+            key,
+            number,
+            for_tenant,
+            sealed,
+            starts_at,
+            ends_at,
+            other_key,
+            other_sealed,
+            direction,
+        ),
     )
 
 
@@ -299,6 +349,7 @@ def give_birth(connection: Connection, child: str | dict[str, Any]) -> None:
         "last": None,
         "child": "",
         "locks": [],
+        "bans": [],
     }
 )
 @example(
@@ -313,6 +364,7 @@ def give_birth(connection: Connection, child: str | dict[str, Any]) -> None:
         "last": (A, NOW - timedelta(hours=1), 3600),
         "child": "",
         "locks": [],
+        "bans": [],
     }
 )
 @example(
@@ -346,6 +398,39 @@ def give_birth(connection: Connection, child: str | dict[str, Any]) -> None:
         "caller": B,
         **AXB,
         "child": {**ALIVE, "expires_at": NOW},
+    }
+)
+@example(
+    world={
+        "block": OPEN,
+        "tenant": True,
+        "exact": ALIVE,
+        "anyone": None,
+        "caller": B,
+        **AXB,
+        "called_back": B,
+    }
+)
+@example(
+    world={
+        "block": OPEN,
+        "tenant": True,
+        "exact": ALIVE,
+        "anyone": None,
+        "caller": A,
+        **AXB,
+        "bans": [(B, A, "in", NOW, None, True)],
+    }
+)
+@example(
+    world={
+        "block": OPEN,
+        "tenant": True,
+        "exact": ALIVE,
+        "anyone": None,
+        "caller": A,
+        **AXB,
+        "bans": [("stranger", B, "out", NOW, None, False), (C, None, "both", NOW, None, False)],
     }
 )
 def test_admitted_if_and_only_if_routed(

@@ -419,6 +419,9 @@ def test_every_sealed_column_is_renewed(connection: Connection) -> None:
         "tenant_check.old_secret",
         "lock.sealed",
         "lock_mark.sealed",
+        "lock_mark.other_sealed",
+        "blocklist.sealed",
+        "blocklist.other_sealed",
         # Digests, which are under no key or are forgotten in a day.
         "api_key.digest",
         "answer.name",

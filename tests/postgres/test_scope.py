@@ -53,6 +53,8 @@ from agi_router.messages.records import MessageRecords
 from agi_router.messages.rule_store import TextRuleStore
 from agi_router.messages.rules import TextRules
 from agi_router.numbers import Block, PhoneNumber, XNumber
+from agi_router.persons.blocklist import Pairing
+from agi_router.persons.blocklist_store import BlocklistStore
 from agi_router.persons.locks import LockedThing, LockReason, Subject
 from agi_router.persons.store import LockStore
 from agi_router.tenants.api_key_store import ApiKeyStore
@@ -102,6 +104,7 @@ class Target:
     """A party group."""
     team_id: int
     lock: int
+    entry: int
 
 
 @dataclass
@@ -258,6 +261,8 @@ def world(server: Server) -> Iterator[World]:
             LockReason.ARREARS,
             by="a test",
         )
+        connection.execute("SELECT setval('agi_router.lock_id', 32109876)")
+        entry = store.blocklist.add(Pairing(person=E, other=F, tenant=THEM), by="a test")
         _call(connection, keys, A, x)
         message = _text(connection, keys, A, x)
         _call(connection, keys, A, own.parties[0].dials or x)
@@ -280,6 +285,7 @@ def world(server: Server) -> Iterator[World]:
                 team.name,
                 team.id,
                 lock.id,
+                entry.id,
             ),
             absent=Target(
                 replace(pair.id, id=10**9),
@@ -296,6 +302,7 @@ def world(server: Server) -> Iterator[World]:
                 "night-9002",
                 43210987,
                 10**9,
+                10**9,
             ),
             own=own,
             marks=frozenset(
@@ -311,6 +318,7 @@ def world(server: Server) -> Iterator[World]:
                     team.name,
                     str(webhook.id),
                     str(lock.id),
+                    str(entry.id),
                     "theirs.example",
                     E.masked,
                     F.masked,
@@ -369,6 +377,18 @@ def _records(store: BindingStore) -> MessageRecords:
 def _bind(store: BindingStore, target: Target) -> Any:
     """Bind for another, or for nobody."""
     return store.bind(Axb(a=C, b=D), _terms(store, target.tenant))
+
+
+def _sealed_for(store: BindingStore, entry_id: int) -> dict[str, Any]:
+    """The row of an entry that E is on."""
+    key, sealed = store.keys.seal_locked(E, entry_id)[0]
+    return {
+        "id": entry_id,
+        "key": key,
+        "sealed": sealed,
+        "other_key": None,
+        "other_sealed": None,
+    }
 
 
 def _set_lock(store: BindingStore, target: Target) -> Any:
@@ -587,6 +607,27 @@ OPERATIONS: dict[tuple[type, str], Operation] = {
     (LockStore, "pass_strangers"): lambda store, _: store.locks.pass_strangers(()),
     (LockStore, "mark"): lambda store, _: store.locks.mark(store.keys.tag_key_id),
     (LockStore, "renew"): lambda store, _: store.locks.renew(routes_done=False),
+    (BlocklistStore, "add"): lambda store, target: (
+        store.blocklist.add(
+            Pairing(person=C, other=D, tenant=target.tenant), by="a test"
+        ).pairing.tenant
+    ),
+    (BlocklistStore, "find"): lambda store, target: store.blocklist.find(target.entry),
+    (BlocklistStore, "all"): lambda store, _: store.blocklist.all(everything=True, limit=100),
+    (BlocklistStore, "of_person"): lambda store, _: [
+        store.blocklist.of_person(each, everything=True, limit=100) for each in (E, F)
+    ],
+    (BlocklistStore, "remove"): lambda store, target: store.blocklist.remove(
+        target.entry, by="a test"
+    ),
+    (BlocklistStore, "remove_all"): lambda store, target: store.blocklist.remove_all(
+        [store.blocklist.find(target.entry)], by="a test"
+    ),
+    (BlocklistStore, "forget"): lambda store, target: store.blocklist.forget(
+        _sealed_for(store, target.entry), F, by="a test"
+    ),
+    (BlocklistStore, "mark"): lambda store, _: store.blocklist.mark(store.keys.tag_key_id),
+    (BlocklistStore, "renew"): lambda store, _: store.blocklist.renew(),
     (CallLookup, "facts"): lambda store, target: replace(
         _lookup(store).facts(a_call(A, target.x), store.keys, at=None, open_modes=True),
         now=LONG_AGO,
@@ -618,6 +659,9 @@ NOTHING_TO_SEE = {
     (LockStore, "pass_strangers"),
     (LockStore, "mark"),
     (LockStore, "renew"),
+    (BlocklistStore, "forget"),
+    (BlocklistStore, "mark"),
+    (BlocklistStore, "renew"),
 }
 # Whoever asks does not learn either whether there is such a thing.
 ASKED_OF_ALL = {

@@ -31,6 +31,7 @@ from agi_router.calls.decision import (
     screen,
 )
 from agi_router.numbers import PhoneNumber
+from agi_router.persons.blocklist import Ban, BlockDirection
 from agi_router.persons.locks import Effect, LockReason, Subject
 from harness.values import NOW, A, B, C, X, Y
 
@@ -335,6 +336,7 @@ def test_explain_tells_every_rule_of_a_good_call() -> None:
         "the caller is not locked for this tenant",
         "somebody has called, or a fixed number is set",
         "the other side has somebody to ring",
+        "no block list keeps the caller from the other side",
         "the other side has somebody who is not locked",
         "the call does not ring its own caller",
     ]
@@ -354,7 +356,7 @@ def test_explain_tells_every_rule_of_a_good_call() -> None:
             "somebody has called, or a fixed number is set",
         ),
         (facts(callees=()), 22, "the other side has somebody to ring"),
-        (facts(callees=(A,)), 24, "the call does not ring its own caller"),
+        (facts(callees=(A,)), 25, "the call does not ring its own caller"),
     ],
 )
 def test_explain_ends_at_the_rule_that_fails(known: Facts, count: int, last: str) -> None:
@@ -404,6 +406,32 @@ def test_a_lock_refuses(known: Facts, reason: Reason) -> None:
     decision = decide(CALL, known, now=NOW)
     assert isinstance(decision, Refusal)
     assert decision.reason is reason
+
+
+@pytest.mark.parametrize(
+    ("bans", "locked", "rings"),
+    [
+        ((Ban(id=1, person=A),), (), ()),
+        ((Ban(id=1, person=A, direction=BlockDirection.IN),), (), (B, C)),
+        ((Ban(id=1, person=B),), (), (C,)),
+        ((Ban(id=1, person=B, other=A, direction=BlockDirection.IN),), (), (C,)),
+        ((Ban(id=1, person=A, other=B), Ban(id=2, person=C, other=A)), (), ()),
+        ((Ban(id=1, person=A, other=B),), (C,), ()),
+    ],
+)
+def test_who_is_on_a_block_list(
+    bans: tuple[Ban, ...], locked: tuple[PhoneNumber, ...], rings: tuple[PhoneNumber, ...]
+) -> None:
+    """Of several those ring whom nothing keeps from the caller; where none is left, it is told."""
+    locks = tuple(lock(Subject.PERSON, each) for each in locked)
+    known = facts(callees=(B, C), callback=Callback.ALL, bans=bans, locks=locks)
+    decision = decide(CALL, known, now=NOW)
+    if rings:
+        assert isinstance(decision, Route)
+        assert decision.callees == rings
+    else:
+        assert isinstance(decision, Refusal)
+        assert decision.reason is (Reason.CALLEE_LOCKED if locked else Reason.BLOCKED)
 
 
 def test_those_who_are_not_locked_ring() -> None:

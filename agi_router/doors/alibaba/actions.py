@@ -46,6 +46,10 @@ def _locking(name: str, handle: Callable[[Desk, Parameters], Told]) -> tuple[str
     return name, Action(name=name, kind=Kind.CHANGE, scope=KeyScope.LOCKS_WRITE, handle=handle)
 
 
+def _blocking(name: str, handle: Callable[[Desk, Parameters], Told]) -> tuple[str, Action]:
+    return name, Action(name=name, kind=Kind.CHANGE, scope=KeyScope.BLOCKLIST_WRITE, handle=handle)
+
+
 ACTIONS: Final[Mapping[str, Action]] = dict(
     (
         _served("BindAxb700", Kind.BIND, handlers.bind_axb_700),
@@ -66,15 +70,15 @@ ACTIONS: Final[Mapping[str, Action]] = dict(
         _served("DeleteAxgGroup", Kind.END, handlers.delete_group),
         _locking("LockSecretNo", handlers.lock_number),
         _locking("UnlockSecretNo", handlers.unlock_number),
+        _blocking("AddSecretBlacklist", handlers.add_to_blacklist),
+        _blocking("DeleteSecretBlacklist", handlers.delete_from_blacklist),
+        _blocking("OperateBlackNo", handlers.operate_black_number),
     )
 )
 """Those that are served, by name."""
 
 LATER: Final[Mapping[str, str]] = {
     "BindBatchAxg": "请逐个用 BindAxg (use BindAxg, one by one)",
-    "AddSecretBlacklist": "黑名单 (block lists)",
-    "DeleteSecretBlacklist": "黑名单 (block lists)",
-    "OperateBlackNo": "黑名单 (block lists)",
     "QueryRecordFileDownloadUrl": "录音 (recordings)",
     "GetTotalPublicUrl": "录音 (recordings)",
     "QuerySecretNoRemain": "请用 agi-router pool (use agi-router pool)",

@@ -177,6 +177,8 @@ _OURS: Final[Mapping[str, Mapping[Kind, str]]] = {
     "scene_unknown": dict.fromkeys(Kind, "isv.ILLEGAL_ARGUMENT"),
     "pair_too_often": dict.fromkeys(Kind, "isv.FLOW_LIMIT"),
     "order_crowded": dict.fromkeys(Kind, "isv.ILLEGAL_ARGUMENT"),
+    "blocklist_entry_not_found": dict.fromkeys(Kind, "isv.FORBIDDEN_ACTION"),
+    "blocklist_entry_over": dict.fromkeys(Kind, "isv.FORBIDDEN_ACTION"),
 }
 
 # Those whose text holds neither a party's number nor what came.

@@ -52,13 +52,16 @@ from agi_router.doors.http.webhooks import tenant_of
 from agi_router.errors import AgiRouterError, ExpiryInvalid, GroupNotFound, PoolNotFound
 from agi_router.inventory.model import NumberState
 from agi_router.numbers import XNumber, is_extension
-from agi_router.persons.locks import Lock, LockedThing, LockReason, Subject
+from agi_router.persons.blocklist import BlockDirection, BlocklistEntry, Pairing
+from agi_router.persons.blocklist_store import BlocklistStore
+from agi_router.persons.locks import Lock, LockedThing, LockReason, Subject, check_note
 from agi_router.persons.store import LockStore
 from agi_router.tenants.api_keys import KeyScope
 
 __all__ = [
     "CHANGES",
     "Told",
+    "add_to_blacklist",
     "bind_axb",
     "bind_axb_700",
     "bind_axg",
@@ -66,8 +69,10 @@ __all__ = [
     "bind_axn_extension",
     "bind_gxb_700",
     "create_group",
+    "delete_from_blacklist",
     "delete_group",
     "lock_number",
+    "operate_black_number",
     "operate_group",
     "query_number",
     "query_subs_id",
@@ -85,6 +90,12 @@ Told = dict[str, Any]
 _LOCKED: Final = "LockSecretNo"
 # More than anybody puts on one number.
 _SEVERAL: Final = 1000
+_MOST_ENTRIES: Final = 10_000
+_WAYS: Final = {
+    "": BlockDirection.BOTH,
+    "PHONEA_REJECT": BlockDirection.OUT,
+    "PHONEB_REJECT": BlockDirection.IN,
+}
 _SHORTEST: Final = timedelta(minutes=1)
 _KINDS: Final = {term.name: term.kind for term in TERMS}
 _EXTENSION: Final = 3
@@ -360,6 +371,131 @@ def _locks(desk: Desk, given: Parameters) -> tuple[LockStore, XNumber]:
 def _own_locks(locks: LockStore, x_number: XNumber) -> list[Lock]:
     found = locks.all(subject=Subject.NUMBER, things=[x_number], limit=_SEVERAL)
     return [each for each in found if each.rule == _LOCKED and each.liftable]
+
+
+def add_to_blacklist(desk: Desk, given: Parameters) -> Told:
+    """
+    ``AddSecretBlacklist``: a pair, or a number in all of the tenant's bindings.
+    """
+    blocklist, owner = _blocklist(desk, given)
+    pairing, direction = _pairing(given, owner)
+    _block(desk, "AddSecretBlacklist", blocklist, pairing, direction, given.text("Remark"))
+    return {}
+
+
+def delete_from_blacklist(desk: Desk, given: Parameters) -> Told:
+    """
+    ``DeleteSecretBlacklist``: what ``AddSecretBlacklist`` has added by the same words.
+    """
+    blocklist, owner = _blocklist(desk, given)
+    pairing, direction = _pairing(given, owner)
+    _unblock(desk, "DeleteSecretBlacklist", blocklist, pairing, direction)
+    return {}
+
+
+def operate_black_number(desk: Desk, given: Parameters) -> Told:
+    """
+    ``OperateBlackNo``: a number in all of the tenant's bindings, both ways.
+    """
+    blocklist, owner = _blocklist(desk, given)
+    pairing = Pairing(person=given.party("BlackNo"), tenant=owner)
+    match given.need("OperateType"):
+        case "AddBlack":
+            _block(
+                desk,
+                "OperateBlackNo",
+                blocklist,
+                pairing,
+                BlockDirection.BOTH,
+                given.text("Tips"),
+            )
+        case "DeleteBlack":
+            _unblock(desk, "OperateBlackNo", blocklist, pairing, BlockDirection.BOTH)
+        case _:
+            raise ParameterInvalid("OperateType", "AddBlack or DeleteBlack")
+    return {}
+
+
+def _blocklist(desk: Desk, given: Parameters) -> tuple[BlocklistStore, str]:
+    owner = _pool(desk, given).owner(desk)
+    store = desk.store
+    if desk.tenant is None:
+        store = store.within(store.inventory.tenants.scope(owner))
+    return store.blocklist, owner
+
+
+def _pairing(given: Parameters, owner: str) -> tuple[Pairing, BlockDirection]:
+    """
+    Who is kept from whom.
+
+    Raises:
+        Fault: The words are none of those known.
+    """
+    match given.need("BlackType"):
+        case "POINT_TO_POINT_BLACK":
+            person, other = given.pair("BlackNo")
+            return Pairing(person=person, other=other, tenant=owner), BlockDirection.OUT
+        case "PARTNER_GLOBAL_NUMBER_BLACK":
+            pairing = Pairing(person=given.party("BlackNo"), tenant=owner)
+            if (way := _WAYS.get(given.text("WayControl") or "")) is None:
+                raise ParameterInvalid("WayControl", "PHONEA_REJECT or PHONEB_REJECT")
+            return pairing, way
+        case _:
+            raise ParameterInvalid(
+                "BlackType", "POINT_TO_POINT_BLACK or PARTNER_GLOBAL_NUMBER_BLACK"
+            )
+
+
+def _block(  # noqa: PLR0917 - the handlers above are alike
+    desk: Desk,
+    action: str,
+    blocklist: BlocklistStore,
+    pairing: Pairing,
+    direction: BlockDirection,
+    note: str | None,
+) -> None:
+    with desk.queries.transaction():
+        if not _entries(blocklist, pairing, direction):
+            made = blocklist.add(
+                pairing,
+                by=f"API key {desk.key.id}",
+                direction=direction,
+                note=None if note is None else _read_note(note),
+            )
+            desk.audit(action, f"blocklist entry {made.id}")
+
+
+def _unblock(
+    desk: Desk,
+    action: str,
+    blocklist: BlocklistStore,
+    pairing: Pairing,
+    direction: BlockDirection,
+) -> None:
+    with desk.queries.transaction():
+        found = [each for each in _entries(blocklist, pairing, direction) if each.removable]
+        for removed in blocklist.remove_all(found, by=f"API key {desk.key.id}"):
+            desk.audit(action, f"blocklist entry {removed.id}")
+
+
+def _entries(
+    blocklist: BlocklistStore, pairing: Pairing, direction: BlockDirection
+) -> list[BlocklistEntry]:
+    """
+    Those in force that say the same and end by themselves never.
+    """
+    return [
+        each
+        for each in blocklist.of_person(pairing.person, limit=_MOST_ENTRIES)
+        if each.pairing == pairing and each.direction is direction and each.ends_at is None
+    ]
+
+
+def _read_note(text: str) -> str:
+    try:
+        return check_note(text)
+    except ValueError:
+        raise ParameterInvalid("Remark", "1 to 500 characters that are seen") from None
 
 
 def _bind(  # noqa: PLR0917 - the handlers above are alike

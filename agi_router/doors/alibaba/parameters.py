@@ -207,6 +207,23 @@ class Parameters:
         except NumberError as error:
             raise NumberInvalid(name, str(error)) from None
 
+    def pair(self, name: str) -> tuple[PhoneNumber, PhoneNumber]:
+        """
+        The numbers of two parties, with a colon between.
+
+        Raises:
+            ParameterMissing: It is not there.
+            NumberInvalid: They are none.
+        """
+        try:
+            one, _, other = self.need(name).partition(":")
+            return (
+                PhoneNumber.parse(one, fixed_lines=self._fixed_lines),
+                PhoneNumber.parse(other, fixed_lines=self._fixed_lines),
+            )
+        except NumberError as error:
+            raise NumberInvalid(name, str(error)) from None
+
     def x(self, name: str) -> XNumber | None:
         """
         A 700 number, where one is given.

@@ -20,6 +20,7 @@ from agi_router.doors.alibaba.route import AlibabaDoor, fault_response
 from agi_router.doors.http import (
     api_keys,
     bindings,
+    blocklist,
     calls,
     checks,
     events,
@@ -134,7 +135,7 @@ def _routes() -> FastAPI:
     )
     rooms = (
         *(bindings, groups, calls, checks, messages, message_rules, events, webhooks),
-        *(locks, pools, inventory, tenants, feeds, api_keys),
+        *(locks, blocklist, pools, inventory, tenants, feeds, api_keys),
     )
     for each in rooms:
         app.include_router(each.router)

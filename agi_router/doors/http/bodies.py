@@ -54,6 +54,7 @@ from agi_router.feeds.model import RECORDS_AT_ONCE, Trust, check_feed_name, chec
 from agi_router.inventory.model import BlockState, check_carrier, check_certificate
 from agi_router.messages.rules import LONGEST_HOLD, MOST_WORDS, NumberRule, check_words
 from agi_router.numbers import Block, PhoneNumber
+from agi_router.persons.blocklist import BlockDirection
 from agi_router.persons.locks import LockReason, check_note, check_rule
 from agi_router.tenants.api_keys import (
     KeyForm,
@@ -72,6 +73,8 @@ __all__ = [
     "BindingIn",
     "BlockChange",
     "BlockIn",
+    "BlocklistIn",
+    "BlocklistSearchIn",
     "Body",
     "CheckIn",
     "EventTypesIn",
@@ -979,6 +982,42 @@ class LockIn(Body):
 class LockSearchIn(Body):
     """
     Whose locks are asked for.
+    """
+
+    person: _Number
+    everything: bool = Field(default=False, description="Those that are over, too.")
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"person": "13800000001"}]})
+
+
+class BlocklistIn(Body):
+    """
+    A person who is to be kept from another one, or from anybody.
+    """
+
+    person: _Number
+    other: _Number | None = Field(default=None, description="Absent: anybody.")
+    tenant: Annotated[str, AfterValidator(check_tenant)] | None = Field(
+        default=None, description="In whose bindings alone. Absent: in all, or the API key's own."
+    )
+    direction: BlockDirection = Field(
+        default=BlockDirection.BOTH,
+        strict=False,
+        description="`out`: what the person asks of the other; `in`: the other way; or both.",
+    )
+    note: Annotated[str, AfterValidator(check_note)] | None = None
+    ends_at: _Time | None = Field(default=None, description="Absent: until it is removed.")
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"person": "13800000001", "other": "13800000002", "direction": "out"}]
+        }
+    )
+
+
+class BlocklistSearchIn(Body):
+    """
+    Whose entries are asked for.
     """
 
     person: _Number

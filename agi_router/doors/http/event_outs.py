@@ -20,6 +20,7 @@ from agi_router.events.model import (
     WebhookState,
 )
 from agi_router.messages.model import MessageState
+from agi_router.persons.blocklist import BlockDirection
 from agi_router.persons.locks import LockReason, Subject
 
 __all__ = [
@@ -31,11 +32,14 @@ __all__ = [
     "BindingEndToldOut",
     "BindingEndedEvent",
     "BindingToldOut",
+    "BlocklistAddedEvent",
+    "BlocklistRemovedEvent",
     "CallAdmittedEvent",
     "CallAnsweredEvent",
     "CallEndedEvent",
     "CallRefusedEvent",
     "CallToldOut",
+    "EntryToldOut",
     "EventBase",
     "EventOut",
     "EventTypesOut",
@@ -290,6 +294,22 @@ class LockedBindingOut(Out):
     order_id: str | None
 
 
+class EntryToldOut(ToldOut):
+    """
+    An entry of the tenant's block list as it was then; it names nobody.
+    """
+
+    entry_id: str
+    scope: Literal["pair", "tenant"] = Field(
+        description="Against one other person, or against anybody in the tenant's bindings."
+    )
+    direction: BlockDirection
+    note: str | None
+    added_at: str
+    ends_at: str | None = Field(description="null: it holds until it is removed.")
+    over_at: str | None
+
+
 class LockToldOut(ToldOut):
     """
     A lock as it was then; whom it is on is known by the bindings.
@@ -441,6 +461,18 @@ _LOCK: dict[str, Any] = {
 }
 
 
+_ENTRY: dict[str, Any] = {
+    **_NOTHING,
+    "entry_id": "18",
+    "scope": "pair",
+    "direction": "both",
+    "note": None,
+    "added_at": _TIME,
+    "ends_at": None,
+    "over_at": None,
+}
+
+
 class EventBase(Out):
     """
     An event, as CloudEvents 1.0 has it.
@@ -449,7 +481,7 @@ class EventBase(Out):
     specversion: Literal["1.0"]
     id: str = Field(description="The same on every try: drop what is known.")
     source: str
-    subject: str | None = Field(description="The binding, else the call, else the lock.")
+    subject: str | None = Field(description="The binding, else the call, the lock, or the entry.")
     time: str
     datacontenttype: Literal["application/json"]
     sequence: int | None = Field(
@@ -465,7 +497,7 @@ def _sent(type_: str, data: dict[str, Any]) -> ConfigDict:
             "id": "evt_4711",
             "source": "/agi-router",
             "type": type_,
-            "subject": binding or data.get("lock_id"),
+            "subject": binding or data.get("lock_id") or data.get("entry_id"),
             "time": "2026-01-31T15:04:05.123Z",
             "datacontenttype": "application/json",
             "sequence": None if binding is None else 3,
@@ -688,6 +720,28 @@ class OrderCrowdedEvent(EventBase):
     model_config = _sent("agi_router.order.crowded", _ORDER)
 
 
+class BlocklistAddedEvent(EventBase):
+    """
+    An entry was put on the tenant's block list.
+    """
+
+    type: Literal["agi_router.blocklist.added"]
+    data: EntryToldOut
+
+    model_config = _sent("agi_router.blocklist.added", _ENTRY)
+
+
+class BlocklistRemovedEvent(EventBase):
+    """
+    An entry of the tenant's block list was removed, or has ended.
+    """
+
+    type: Literal["agi_router.blocklist.removed"]
+    data: EntryToldOut
+
+    model_config = _sent("agi_router.blocklist.removed", {**_ENTRY, "over_at": _TIME})
+
+
 class WebhookTestEvent(EventBase):
     """
     Somebody asked for it.
@@ -715,6 +769,8 @@ EVENTS: Final[dict[EventType, type[EventBase]]] = {
     EventType.LOCK_SET: LockSetEvent,
     EventType.LOCK_LIFTED: LockLiftedEvent,
     EventType.ORDER_CROWDED: OrderCrowdedEvent,
+    EventType.BLOCKLIST_ADDED: BlocklistAddedEvent,
+    EventType.BLOCKLIST_REMOVED: BlocklistRemovedEvent,
     EventType.WEBHOOK_TEST: WebhookTestEvent,
 }
 """Each type of event, as it is sent and pulled."""
@@ -735,6 +791,8 @@ _Any = (
     | LockSetEvent
     | LockLiftedEvent
     | OrderCrowdedEvent
+    | BlocklistAddedEvent
+    | BlocklistRemovedEvent
     | WebhookTestEvent
 )
 

@@ -18,6 +18,7 @@ from agi_router.feeds.model import FeedKind, NumberForm, Outcome, Trust
 from agi_router.inventory.model import BlockState
 from agi_router.messages.model import MessageState
 from agi_router.messages.rules import NumberRule
+from agi_router.persons.blocklist import BlockDirection, EntryState
 from agi_router.persons.locks import LockReason, LockState, Subject
 from agi_router.tenants.api_keys import KeyForm, KeyScope, KeyState
 from agi_router.tenants.model import UnknownNumbers
@@ -31,6 +32,8 @@ __all__ = [
     "BindingsOut",
     "BlockOut",
     "BlockPoolOut",
+    "BlocklistEntryOut",
+    "BlocklistOut",
     "BlocksOut",
     "CallOut",
     "CallsOut",
@@ -945,6 +948,54 @@ class LocksOut(Out):
     )
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"locks": [_LOCK]}]})
+
+
+_ENTRY: dict[str, Any] = {
+    "id": "18",
+    "person": _MASKED,
+    "other": None,
+    "tenant": "couriers",
+    "direction": "both",
+    "state": "in_force",
+    "note": None,
+    "added_at": _TIME,
+    "added_by": None,
+    "ends_at": None,
+    "over_at": None,
+}
+
+
+class BlocklistEntryOut(Out):
+    """
+    An entry of a block list. The numbers of persons are masked.
+    """
+
+    id: str
+    person: str = Field(description="Whose entry it is, masked.")
+    other: str | None = Field(description="From whom it keeps the person; null: from anybody.")
+    tenant: str | None = Field(description="In whose bindings alone it holds; null: in all.")
+    direction: BlockDirection
+    state: EntryState
+    note: str | None
+    added_at: str
+    added_by: str | None = Field(description="Told to the operator alone.")
+    ends_at: str | None = Field(description="null: it holds until it is removed.")
+    over_at: str | None
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_ENTRY]})
+
+
+class BlocklistOut(Out):
+    """
+    Entries of block lists, newest first.
+    """
+
+    entries: list[BlocklistEntryOut]
+    next_cursor: str | None = Field(
+        default=None, description="Where the next page begins; null: there is none."
+    )
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"entries": [_ENTRY]}]})
 
 
 _API_KEY: dict[str, Any] = {

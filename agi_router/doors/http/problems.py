@@ -101,6 +101,8 @@ STATUSES: Final[Mapping[str, int]] = {
     "scene_unknown": 422,
     "pair_too_often": 429,
     "order_crowded": 409,
+    "blocklist_entry_not_found": 404,
+    "blocklist_entry_over": 409,
     "journal_failed": 500,
     "leaktest_failed": 500,
     "asterisk_unavailable": 500,

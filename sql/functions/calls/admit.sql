@@ -9,6 +9,7 @@ DECLARE
     _now  timestamptz := clock_timestamp();
     _tag  bigint := _tags[1];
     _own  bigint[] := coalesce(_person, _tags);
+    _callees bigint[];
     facts agi_router.facts;
 BEGIN
     IF cardinality(_tags) > 1 THEN
@@ -38,6 +39,10 @@ BEGIN
                AND (b.callback_window IS NULL OR _now - r.last_at < make_interval(secs => b.callback_window)))
        AND r.shown IS NOT NULL
        AND (r.child_id IS NULL OR agi_router.child_until(_block, r.child_id) > _now)
+       -- Tags alone are compared: once in 2^64 somebody is refused for the tag that another one has.
+       AND (CASE WHEN r.last_callee IS NOT NULL
+                  AND (b.callback_window IS NULL OR _now - r.last_at < make_interval(secs => b.callback_window))
+                 THEN r.last_tag = ANY (_own) ELSE r.callee_tags && _own END) IS NOT TRUE
        -- One look by key at a table that is nearly empty; where it finds something, the rest is asked.
        AND (NOT EXISTS (SELECT 1
                           FROM agi_router.lock_mark m
@@ -71,9 +76,9 @@ BEGIN
         RETURN agi_router.find_facts(_block, _x_number, _tags, _now, _own, _strangers);
     END IF;
     IF facts.locks IS NOT NULL THEN
+        _callees := ARRAY(SELECT t::bigint FROM jsonb_array_elements_text(facts.locks) t);
         facts.locks := agi_router.describe_locks(
-            ARRAY(SELECT t::bigint FROM jsonb_array_elements_text(facts.locks) t), facts.tenant_id, _now,
-            _strangers);
+            _callees, _own, _callees, facts.tenant_id, _now, _strangers);
     END IF;
     -- A call admitted or settled before collides here, and everything above is rolled back.
     INSERT INTO agi_router.call (block, id, day, x_number, binding_id, shown, tenant_id, side, state, received_at)

@@ -24,7 +24,7 @@ LANGUAGE sql STABLE AS $$
            t.told_of_answers, t.has_check,
            agi_router.describe_locks(
                r.callee_tags || _person || ARRAY[_x_number, r.shown, _block, b.tenant_id, r.last_tag],
-               b.tenant_id, _now, _strangers),
+               _person, r.callee_tags || r.last_tag, b.tenant_id, _now, _strangers),
            t.qualified_from <= _now AND t.qualified_until > _now
       FROM (SELECT 1) one
       LEFT JOIN agi_router.block k ON k.block = _block

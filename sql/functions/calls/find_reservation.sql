@@ -10,7 +10,8 @@ LANGUAGE sql STABLE AS $$
            b.ring_timeout, b.max_duration, b.language, b.prompts, true, NULL::integer, t.told_of_answers,
            t.has_check,
            CASE WHEN cardinality(r.callee_tags) > 1
-                THEN agi_router.describe_locks(r.callee_tags, b.tenant_id, c.received_at, ARRAY[]::bigint[]) END,
+                THEN agi_router.describe_locks(
+                    r.callee_tags, _tags, r.callee_tags, b.tenant_id, c.received_at, ARRAY[]::bigint[]) END,
            NULL::boolean
       FROM agi_router.call c
       JOIN agi_router.binding b ON b.block = c.block AND b.id = c.binding_id

@@ -49,6 +49,10 @@ BEGIN
                AND (b.callback_window IS NULL OR _now - r.last_at < make_interval(secs => b.callback_window)))
        AND r.shown IS NOT NULL
        AND (r.child_id IS NULL OR c.ended_at IS NULL AND c.expires_at > _now)
+       -- As in agi_router.admit.
+       AND (CASE WHEN r.last_callee IS NOT NULL
+                  AND (b.callback_window IS NULL OR _now - r.last_at < make_interval(secs => b.callback_window))
+                 THEN r.last_tag = ANY (_tags) ELSE r.callee_tags && _tags END) IS NOT TRUE
        -- As in agi_router.admit; of several who would ring in turn the first receives it.
        AND (NOT EXISTS (SELECT 1
                           FROM agi_router.lock_mark m

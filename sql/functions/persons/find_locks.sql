@@ -4,7 +4,7 @@ RETURNS TABLE (lock_id bigint, key bigint, subject text, reason text, tenant_id 
 LANGUAGE sql STABLE AS $$
     SELECT m.lock_id, m.key, m.subject, m.reason, m.tenant_id, m.sealed
       FROM agi_router.lock_mark m
-     WHERE m.key = ANY (_keys)
+     WHERE m.key = ANY (_keys) AND m.subject <> 'blocklist'
        AND m.starts_at <= _now AND (m.ends_at IS NULL OR m.ends_at > _now)
        AND (m.tenant_id IS NULL OR m.tenant_id = _tenant_id)
        AND m.lock_id <> ALL (_strangers)

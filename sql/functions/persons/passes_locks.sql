@@ -3,7 +3,7 @@ CREATE OR REPLACE FUNCTION agi_router.passes_locks(
     _strangers bigint[])
 RETURNS boolean
 LANGUAGE plpgsql STABLE AS $$
--- In plpgsql: nothing of it is planned for a call that meets no lock.
+-- In plpgsql: nothing of it is planned for a call that meets no mark.
 BEGIN
     RETURN NOT EXISTS (SELECT 1
                          FROM agi_router.find_locks(_keys || _person, _tenant_id, _now, _strangers))
@@ -11,7 +11,10 @@ BEGIN
                      FROM unnest(_callee_tags) c (tag)
                     WHERE NOT EXISTS (SELECT 1
                                         FROM agi_router.find_locks(
-                                             ARRAY[c.tag], _tenant_id, _now, _strangers)));
+                                             ARRAY[c.tag], _tenant_id, _now, _strangers))
+                      AND NOT EXISTS (SELECT 1
+                                        FROM agi_router.find_bans(
+                                             _person, ARRAY[c.tag], _tenant_id, _now, _strangers)));
 END
 $$;
-COMMENT ON FUNCTION agi_router.passes_locks IS 'Whether no lock is in force on what a call uses (_keys: its numbers, block and tenant) and on its caller, and one of those whom it rings is free of them';
+COMMENT ON FUNCTION agi_router.passes_locks IS 'Whether no lock is in force on what a call uses (_keys: its numbers, block and tenant) and on its caller, and one of those whom it rings is free of them and on no block list with the caller';
