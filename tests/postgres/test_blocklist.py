@@ -285,7 +285,7 @@ def test_by_hand(cli: Cli, dsn: str, tmp_path: Path) -> None:
         assert [each["id"] for each in shown] == [made["id"]]
     assert cli("blocklist", "remove", made["id"])["state"] == "removed"
     assert cli("blocklist", "show", "--person", "-", typed=(A.digits,)) == []
-    acts = [each["act"] for each in cli("audit")]
+    acts = [each["act"] for each in cli("audit", "list")]
     assert acts.count("blocklist show") == 3
     assert {"blocklist add", "blocklist remove"} <= set(acts)
     env = {"AGI_ROUTER_DSN": dsn, "AGI_ROUTER_KEY_FILE": str(tmp_path / "keys")}
