@@ -976,6 +976,7 @@ CREATE TABLE agi_router.lock_mark (
     other_key bigint,
     other_sealed bytea,
     direction text,
+    cut boolean DEFAULT false NOT NULL,
     CONSTRAINT lock_mark_subject_check CHECK ((((subject = 'blocklist'::text) = (direction IS NOT NULL)) AND ((subject = 'blocklist'::text) = (reason IS NULL))))
 );
 
