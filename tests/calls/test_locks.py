@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from calls.sound import listening
@@ -170,3 +171,58 @@ def test_what_is_locked(
     record = cli.record(x)
     assert (record["reason"], record["cause"]) == (row["reason"], int(row["cause"]))
     assert phones.call(a, x).status == 200
+
+
+@pytest.mark.parametrize("locked", ["the tenant", "the caller"])
+def test_the_kill_switch(
+    cli: Cli,
+    phones: Phones,
+    database: psycopg.Connection[dict[str, Any]],
+    lock: Callable[..., Any],
+    a: str,
+    b: str,
+    locked: str,
+) -> None:
+    """
+    While 30 calls come each second: none is admitted later than 1 s after the command returned.
+
+    By the database's clock, which gives the time of each admission. Calls that are up are cut.
+    """
+    tenant = f"kill-{secrets.token_hex(4)}"
+    cli("tenant", "add", tenant)
+    bound = cli.bind(a, b, "--tenant", tenant)
+
+    def ask(statement: str, **values: Any) -> Any:
+        asked = {"binding": bound["id"], "x": int(bound["x"]), **values}
+        row = database.execute(statement.encode(), asked).fetchone()
+        assert row is not None
+        return next(iter(row.values()))
+
+    def admitted(more: str = "", **values: Any) -> int:
+        ours = (
+            "SELECT count(*) FROM agi_router.call WHERE block || '-' || binding_id = %(binding)s"
+        )
+        return int(ask(f"{ours} {more}", **values))
+
+    def refused_since(moment: Any) -> int:
+        since = (
+            "SELECT count(*) FROM agi_router.call WHERE x_number = %(x)s AND binding_id IS NULL"
+            " AND reason IN ('tenant_suspended', 'party_locked') AND received_at > %(moment)s"
+        )
+        return int(ask(since, moment=moment))
+
+    with phones.listen():
+        calls = phones.dial(a, bound["x"], calls=9000, rate=30)
+        assert until(lambda: admitted() >= 10, timeout=60)
+        if locked == "the tenant":
+            lock("--reason", "misuse", "--cut", "--tenant", tenant)
+        else:
+            lock("--reason", "misuse", "--cut", "--person", "-", typed=(a,))
+        returned = ask("SELECT clock_timestamp()")
+        # Beyond that second others came, and were refused.
+        second = "SELECT %(moment)s::timestamptz + interval '1 second'"
+        assert until(lambda: refused_since(ask(second, moment=returned)) >= 10, timeout=60)
+        calls.kill()
+        assert until(lambda: admitted("AND state = 'reserved'") == 0, timeout=60)
+    assert admitted("AND received_at > %(moment)s + interval '1 second'", moment=returned) == 0
+    assert admitted("AND cut = 'misuse'") > 0
