@@ -20,6 +20,7 @@ from agi_router.bindings.words import Callback, Display, Language
 from agi_router.calls.arrival import Call, DialledExtension
 from agi_router.errors import NumberError
 from agi_router.numbers import NumberFault, PhoneNumber, XNumber, is_extension
+from agi_router.persons.locks import LockReason, find_strongest
 
 __all__ = [
     "AllocationNeeded",
@@ -66,6 +67,8 @@ class Refusal:
     binding: str | None = None
     language: Language | None = None
     prompts: str | None = None
+    lock: LockReason | None = None
+    """Why the caller is locked, where it is refused for that."""
     too_short: bool = False
     """Whether digits are missing from the number dialled."""
 
@@ -179,10 +182,12 @@ def decide(call: Call, facts: Facts, *, now: datetime) -> Decision:
     if isinstance(found, Unreachable):
         if found.reason is Reason.STRANGER:
             return _stranger(call, facts)
+        lock = _own_lock(call, facts) if found.reason is Reason.PARTY_LOCKED else None
         if hit is None:
-            return Refusal(reason=found.reason)
+            return Refusal(reason=found.reason, lock=lock)
         return Refusal(
             reason=found.reason,
+            lock=lock,
             binding=hit.binding,
             language=hit.language,
             prompts=hit.prompts,
@@ -208,6 +213,15 @@ def decide(call: Call, facts: Facts, *, now: datetime) -> Decision:
         tenant_check=found.hit.tenant_check,
         prompts=found.hit.prompts,
     )
+
+
+def _own_lock(call: Call, facts: Facts) -> LockReason | None:
+    """
+    For what the caller is locked; of several locks the strongest speaks.
+    """
+    found = (*facts.locks, *(facts.hit.locks if facts.hit is not None else ()))
+    strongest = find_strongest(each for each in found if each.person == call.caller)
+    return None if strongest is None else strongest.reason
 
 
 def _stranger(call: Call, facts: Facts) -> Refusal | Ask:

@@ -20,7 +20,7 @@ from agi_router.calls.treatment import treat
 
 __all__ = ["DIALPLAN_VERSION", "EXTENSION_MAX", "Destination", "to_ask", "to_dial", "to_refuse"]
 
-DIALPLAN_VERSION = "6"
+DIALPLAN_VERSION = "7"
 """The value of the dialplan's global ``AGI_ROUTER_DIALPLAN`` that goes with this module."""
 
 EXTENSION_MAX = 79

@@ -35,6 +35,8 @@ def treat(refusal: Refusal) -> Treatment:
     Where it is to learn nothing, ask with :attr:`~agi_router.calls.decision.Refusal.undisclosed`.
     """
     treatment = _TREATMENTS[refusal.reason]
+    if refusal.lock is not None:
+        treatment = treatment._replace(prompt=f"{treatment.prompt}_{refusal.lock.value}")
     return treatment._replace(cause=_TOO_SHORT) if refusal.too_short else treatment
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from agi_router.persons.locks import LockReason
 from calls.sound import listening
 from harness.pbx import Cli, Router
 from harness.prompts import restored
@@ -38,7 +39,7 @@ def _whole(pbx: dict[str, Any]) -> Iterator[None]:
         yield
 
 
-def put_tone(root: Path, prompt: str) -> None:
+def put_tone(root: Path, prompt: str, *, level: int = 8000) -> None:
     """Have a tone of half a second in place of a prompt, in Mandarin."""
     file = root / f"usr/share/asterisk/sounds/zh/agi-router/{prompt}.wav"
     assert file.exists()
@@ -48,7 +49,7 @@ def put_tone(root: Path, prompt: str) -> None:
         tone.setsampwidth(2)
         tone.setframerate(8000)
         # Square, 1000 Hz: two values, which no speech keeps to.
-        tone.writeframes(struct.pack("<8h", *[8000] * 4, *[-8000] * 4) * 500)
+        tone.writeframes(struct.pack("<8h", *[level] * 4, *[-level] * 4) * 500)
     new.replace(file)
 
 
@@ -171,6 +172,40 @@ def test_what_is_locked(
     record = cli.record(x)
     assert (record["reason"], record["cause"]) == (row["reason"], int(row["cause"]))
     assert phones.call(a, x).status == 200
+
+
+def test_why_is_heard(
+    cli: Cli, phones: Phones, pbx: dict[str, Any], lock: Callable[..., Any], a: str, b: str
+) -> None:
+    """A prompt for each reason; where it was never made, the one for all."""
+    root = Path(pbx["rootfs"])
+    x = cli.bind(a, b, "--language", "zh")["x"]
+    put_tone(root, "you_locked", level=1000)
+    for level, reason in enumerate(LockReason, start=2):
+        put_tone(root, f"you_locked_{reason}", level=1000 * level)
+
+    def hear() -> frozenset[int]:
+        with listening() as sound:
+            call = phones.call(a, x)
+        assert call.status == 403
+        heard = {frozenset(payload) for _, payload in sound.of(call.caller.messages)}
+        # What is nearly silent has two values, too.
+        (tone,) = {each for each in heard if len(each) == 2 and not each & {0xD5, 0x55}}
+        return tone
+
+    heard = set()
+    for reason in reversed(list(LockReason)):
+        ends = ("--for", "2h") if reason is LockReason.MAINTENANCE else ()
+        # The strongest speaks: each is stronger than those before.
+        lock("--reason", reason.value, "--person", "-", *ends, typed=(a,))
+        heard.add(hear())
+    file = root / "usr/share/asterisk/sounds/zh/agi-router/you_locked_misuse.wav"
+    away = file.rename(file.with_suffix(".away"))
+    try:
+        heard.add(hear())
+    finally:
+        away.rename(file)
+    assert len(heard) == len(LockReason) + 1
 
 
 @pytest.mark.parametrize("locked", ["the tenant", "the caller"])

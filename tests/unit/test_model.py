@@ -16,6 +16,7 @@ from agi_router.calls.arrival import Call
 from agi_router.calls.decision import Refusal
 from agi_router.calls.treatment import treat
 from agi_router.numbers import Block, PhoneNumber, XNumber
+from agi_router.persons.locks import LockReason
 
 # The words of the domain notes, 4.1.
 WORDS = {
@@ -96,6 +97,19 @@ def test_a_reason_has_a_prompt_in_both_languages(reason: Reason) -> None:
     prompt = prompts()[treat(Refusal(reason=reason)).prompt]
     assert prompt["zh"].strip()
     assert prompt["en"].strip()
+
+
+@pytest.mark.parametrize("lock", LockReason)
+def test_whoever_is_locked_hears_why(lock: LockReason) -> None:
+    """In both languages; where the prompt was never made, that of its first two words."""
+    refusal = Refusal(reason=Reason.PARTY_LOCKED, lock=lock)
+    assert treat(refusal) == (21, f"you_locked_{lock}")
+    prompt = prompts()[treat(refusal).prompt]
+    assert prompt["zh"].strip()
+    assert prompt["en"].strip()
+    assert treat(refusal.undisclosed).prompt == "no_relation"
+    shorter = {"_".join(name.split("_")[:2]) for name in prompts()}
+    assert shorter <= prompts().keys()
 
 
 @pytest.mark.parametrize(
