@@ -3,9 +3,11 @@
 """
 
 import asyncio
+import errno
 import hmac
 import os
 import re
+import socket
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext, suppress
@@ -184,6 +186,7 @@ def _database(settings: Settings) -> Iterator[_Check]:
             yield _keys(connection, settings)
             yield from _events(connection)
             yield from _http(connection, settings)
+            yield from _texts(connection, settings)
         else:
             yield _tried("key", "readable; not compared with the database", settings.load_keys)
 
@@ -315,6 +318,37 @@ def _http(connection: Connection, settings: Settings) -> Iterator[_Check]:
         yield _Check("http", "ok", f"answers at {settings.http_listen}")
     else:
         yield _Check("http", "warn", f"the door at {settings.http_listen} is not ready: {text}")
+
+
+def _texts(connection: Connection, settings: Settings) -> Iterator[_Check]:
+    """
+    Whether texts are taken and sent; nothing where no door is set here and none owes any.
+    """
+    told = [
+        f"{row['due']} texts that the door {shown(row['link'])!r} owes are due, the first for"
+        f" {format_duration(row['waiting'])}, and nobody has taken them: is that door running?"
+        for row in Queries(connection).rows("watch_messages", {"within": _TAKEN_WITHIN})
+    ]
+    address = settings.sip_address
+    if address is not None and (trouble := _why_unserved(address)):
+        told.append(f"nobody takes texts at {settings.sip_listen}: {trouble}")
+    yield from (_Check("texts", "warn", each) for each in told)
+    if not told and address is not None:
+        yield _Check("texts", "ok", f"taken at {settings.sip_listen}, and none waits for a door")
+
+
+def _why_unserved(address: tuple[str, int]) -> str | None:
+    """
+    Why no door listens at an address; :obj:`None` where somebody has its port.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as tried:
+        try:
+            tried.bind(address)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return None
+            return f"{error.strerror}; is AGI_ROUTER_SIP_LISTEN an address of this machine?"
+    return "start the door, by 'systemctl start agi-router-sip-messages'"
 
 
 def _journal(settings: Settings) -> _Check:

@@ -1,5 +1,5 @@
 """
-The demo: a handful of calls through the test PBX, each one checked by what was on the wire.
+The demo: a handful of calls and texts through the test PBX, checked by what was on the wire.
 
 1. Bindings are made as a user makes them, by the command ``agi-router``.
 2. Every check reads the captured SIP of both legs. The router's own records are only compared.
@@ -27,11 +27,12 @@ from agi_router.leaktest.leaks import find_leaks, mask
 from agi_router.leaktest.messages import received_by
 from testpbx.ladder import draw_ladder
 from testpbx.phones import Call, PhoneError, Phones
+from testpbx.texts import SentText, TextError, texts_served
 
 __all__ = ["main"]
 
 BLOCK = "70012345678"
-OK, FORBIDDEN = 200, 403
+OK, ACCEPTED, FORBIDDEN = 200, 202, 403
 
 T = TypeVar("T")
 
@@ -137,6 +138,70 @@ def check(attempt: Attempt, call: Call, record: Mapping[str, Any]) -> Result:
     return Result(attempt=attempt, call=call, leaks=leaks, why=why, differences=tuple(found))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextResult:
+    """A text as it went, and what differs from what had to come of it."""
+
+    title: str
+    sender: Party
+    to: str
+    sent: SentText
+    leaks: int
+    differences: tuple[str, ...]
+
+
+def check_text(  # noqa: PLR0917 - a row of a table
+    title: str, sender: Party, receiver: Party | None, to: str, body: str, sent: SentText
+) -> TextResult:
+    """Compare a text with what had to come of it; *receiver* is nobody where it is refused."""
+    others = [each for each in (LI, HAN) if each != sender]
+    leaks = [
+        *find_leaks(
+            sent.at_sender,
+            numbers=[each.number for each in others],
+            names=[each.name for each in others],
+        ),
+        *find_leaks(sent.raw_at_receiver, numbers=[sender.number], names=[sender.name]),
+    ]
+    found = [f"leak {leak}" for leak in leaks]
+    saw = [(_user(each.uri), _user(each.one("from")), each.body) for each in sent.at_receiver]
+    wanted = [] if receiver is None else [(receiver.number, to, body.encode())]
+    if saw != wanted:
+        found.append("the receiver's phone did not get what was sent, from the 700 number")
+    status = ACCEPTED if receiver else FORBIDDEN
+    if sent.status != status:
+        found.append(f"status {sent.status}, expected {status}")
+    return TextResult(
+        title=title, sender=sender, to=to, sent=sent, leaks=len(leaks), differences=tuple(found)
+    )
+
+
+def text_table(results: Sequence[TextResult]) -> str:
+    """Render the texts for people, numbers masked."""
+    head = ("text", "from", "sent to", "reached", "was shown", "said", "status", "leaks", "")
+    rows: list[tuple[str, ...]] = [head]
+    for result in results:
+        came = result.sent.at_receiver
+        rows.append(
+            (
+                result.title,
+                mask(result.sender.number),
+                result.to,
+                mask(", ".join(_user(each.uri) for each in came)) or "nobody",
+                mask(", ".join(_user(each.one("from")) for each in came)) or "-",
+                mask(", ".join(each.body.decode() for each in came)) or "-",
+                str(result.sent.status),
+                str(result.leaks or "none"),
+                "DIFFERS" if result.differences else "ok",
+            )
+        )
+    return _columns(rows)
+
+
+def _user(address: str) -> str:
+    return address.partition("sip:")[2].partition("@")[0]
+
+
 def table(results: Sequence[Result]) -> str:
     """Render the results for people, numbers masked."""
     head = ("call", "from", "dialled", "rang", "was shown", "status", "why", "leaks", "")
@@ -156,7 +221,11 @@ def table(results: Sequence[Result]) -> str:
                 "DIFFERS" if result.differences else "ok",
             )
         )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
+    return _columns(rows)
+
+
+def _columns(rows: list[tuple[str, ...]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     rows.insert(1, tuple("-" * width for width in widths))
     lines = (
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -227,6 +296,29 @@ class Demo:
         ]
         self._check_count(once["id"], used=1)
         return results
+
+    def run_texts(self) -> list[TextResult]:
+        """Have the two parties of one more binding text each other, and a stranger one of them."""
+        pair = self._bind(LI, HAN, "--ttl", "2h", "--messages", "both")
+        texts = [
+            ("A→X→B", LI, HAN, "I am at the gate."),
+            ("B→X→A", HAN, LI, "The code of the locker is 4711."),
+            ("a stranger", STRANGER, None, "Hello?"),
+        ]
+        with texts_served(self._env) as carrier:
+            return [
+                check_text(
+                    title,
+                    sender,
+                    receiver,
+                    pair["x"],
+                    body,
+                    carrier.send(
+                        sender.number, sender.name, pair["x"], body, arrives=receiver is not None
+                    ),
+                )
+                for title, sender, receiver, body in texts
+            ]
 
     def _answered(self, attempt: Attempt) -> Call:
         callee = attempt.rings or STRANGER
@@ -338,9 +430,9 @@ def _identity(party: Party) -> str:
     return f'P-Asserted-Identity: "{party.name}" <sip:{party.number}@127.0.0.1>'
 
 
-def _report(results: Sequence[Result], out: Path) -> list[str]:
-    """Print the table, write it and the ladder of the first call to *out*."""
-    text = table(results)
+def _report(results: Sequence[Result], texts: Sequence[TextResult], out: Path) -> list[str]:
+    """Print the tables, write them and the ladder of the first call to *out*."""
+    text = f"{table(results)}\n\n{text_table(texts)}"
     first = results[0]
     svg = draw_ladder(
         caller=first.call.caller.messages,
@@ -350,11 +442,18 @@ def _report(results: Sequence[Result], out: Path) -> list[str]:
     out.mkdir(parents=True, exist_ok=True)
     (out / "calls.txt").write_text(f"{text}\n", "utf-8")
     (out / "ladder.svg").write_text(svg, "utf-8")
-    print(f"\n{text}\n\n{out}/calls.txt   this table\n{out}/ladder.svg  the first call, drawn")
+    print(f"\n{text}\n\n{out}/calls.txt   these tables\n{out}/ladder.svg  the first call, drawn")
     return [
-        f"{result.attempt.title}: {difference}"
-        for result in results
-        for difference in result.differences
+        *(
+            f"{result.attempt.title}: {difference}"
+            for result in results
+            for difference in result.differences
+        ),
+        *(
+            f"text {result.title}: {difference}"
+            for result in texts
+            for difference in result.differences
+        ),
     ]
 
 
@@ -366,9 +465,10 @@ def main() -> int:
     work = Path(tempfile.mkdtemp(prefix="agi-router-demo-"))
     began = time.monotonic()
     try:
-        results = Demo(json.load(sys.stdin), work).run()
-        differences = _report(results, out)
-    except (DemoError, PhoneError, OSError) as error:
+        demo = Demo(json.load(sys.stdin), work)
+        results, texts = demo.run(), demo.run_texts()
+        differences = _report(results, texts, out)
+    except (DemoError, PhoneError, TextError, OSError) as error:
         print(f"demo: {error}\ndemo: captures are in {work}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -380,7 +480,8 @@ def main() -> int:
         print(f"demo: {len(differences)} differences; captures are in {work}")
         return 1
     shutil.rmtree(work)
-    print(f"\ndemo: {len(results)} calls as expected, in {time.monotonic() - began:.0f} s")
+    took = time.monotonic() - began
+    print(f"\ndemo: {len(results)} calls and {len(texts)} texts as expected, in {took:.0f} s")
     return 0
 
 

@@ -129,6 +129,14 @@ SELECT count(*) AS owed, coalesce(extract(epoch FROM statement_timestamp() - min
   FROM agi_router.message_out o
  WHERE o.link_out = %(link)s AND NOT o.held;
 
+-- watch_messages --
+-- Texts that are due and that nobody has taken for so long, by the door that owes them.
+SELECT o.link_out AS link, count(*) AS due, statement_timestamp() - min(o.next_at) AS waiting
+  FROM agi_router.message_out o
+ WHERE o.next_at < statement_timestamp() - %(within)s::interval AND NOT o.held
+ GROUP BY o.link_out
+ ORDER BY o.link_out;
+
 -- list_messages --
 -- Texts of a time, or one by its id, newest first; of all, or of one binding, number or state, or behind a text. The
 -- block is given with the first two: it leads the key.

@@ -38,5 +38,5 @@ def test_demo_succeeds_in_containers() -> None:
 
     assert demo.returncode == 0, demo.stdout + demo.stderr
     # The table: both directions ring, and every refusal of the issue stands in it.
-    for word in ("A→X→B", "B→X→A", "stranger", "expired", "used_up"):
+    for word in ("A→X→B", "B→X→A", "stranger", "expired", "used_up", "at the gate", "the locker"):
         assert word in demo.stdout

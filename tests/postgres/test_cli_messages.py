@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,8 +29,8 @@ def cli(dsn: str, keys: KeyRing, tmp_path: Path) -> Cli:
     write_key_ring(tmp_path / "key", keys)
     environment = {"AGI_ROUTER_DSN": dsn, "AGI_ROUTER_KEY_FILE": str(tmp_path / "key")}
 
-    def call(*arguments: object, typed: str = "") -> Done:
-        return run(list(map(str, arguments)), environment, typed=typed)
+    def call(*arguments: object, typed: str = "", **more: str) -> Done:
+        return run(list(map(str, arguments)), {**environment, **more}, typed=typed)
 
     return call
 
@@ -124,3 +126,30 @@ def test_rules(cli: Cli, connection: Connection, store: BindingStore, tmp_path: 
         assert cli(*said, *wrong).code == 2
     cli(*said, "--numbers", "pass", "--words", "none", "--hold", "none")
     assert one(connection, "SELECT count(*) FROM agi_router.message_rule") == 0
+
+
+def test_the_doctor_knows_the_door(cli: Cli, connection: Connection, store: BindingStore) -> None:
+    """Whether somebody listens, and whether somebody takes what is owed; else it is silent."""
+
+    def told(**more: str) -> list[tuple[str, str]]:
+        checks = json.loads(cli("doctor", "--json", **more).out)["checks"]
+        return [(c["status"], c["text"]) for c in checks if c["check"] == "texts"]
+
+    bind(store, messages=Messages.BOTH)
+    send(cli)
+    assert told() == []
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as door:
+        door.bind(("127.0.0.1", 0))
+        listen = {"AGI_ROUTER_SIP_LISTEN": f"127.0.0.1:{door.getsockname()[1]}"}
+        assert [status for status, _ in told(**listen)] == ["ok"]
+        connection.execute(
+            b"UPDATE agi_router.message_out SET next_at = now() - interval '2 minutes'"
+        )
+        [(status, text)] = told(**listen)
+        assert status == "warn"
+        assert text.startswith("1 texts that the door 'sip' owes are due, the first for 2m")
+    connection.execute(b"UPDATE agi_router.message_out SET held = true")
+    # An address of the net for documentation: no machine has it.
+    [(status, text)] = told(AGI_ROUTER_SIP_LISTEN="192.0.2.1:5062")
+    assert status == "warn"
+    assert "is AGI_ROUTER_SIP_LISTEN an address of this machine?" in text
