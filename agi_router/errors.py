@@ -77,6 +77,7 @@ What can go wrong, as one tree.
      │   ├─ FeedBusy          feed_busy             another command reads the feed
      │   └─ FeedInvalid       feed_invalid          a feed may not be like this
      ├─ AuditFileInvalid      audit_file_invalid    a key or head of the audit cannot be used
+     ├─ RevealLimit           reveal_limit          somebody had numbers shown too often
      ├─ AuditBroken           audit_broken          the audit is not as it was signed
      ├─ JournalError          journal_failed        the end journal cannot be used
      ├─ LeakTestError         leaktest_failed       the leak test lacks a program or an address
@@ -162,6 +163,7 @@ __all__ = [
     "ProtocolError",
     "QuotaExceeded",
     "RequestInvalid",
+    "RevealLimit",
     "RowInvalid",
     "RowRefused",
     "SameParty",
@@ -717,6 +719,14 @@ class AuditFileInvalid(AgiRouterError):
     """
 
     code = "audit_file_invalid"
+
+
+class RevealLimit(AgiRouterError):
+    """
+    Somebody had real numbers shown as often as he may within an hour.
+    """
+
+    code = "reveal_limit"
 
 
 class AuditBroken(AgiRouterError):

@@ -307,6 +307,8 @@ class Settings:
             commas.
         http_rate: How many requests of one API key are answered in this time, by each process.
         http_wrong_keys: How many wrong API keys of one address are looked at in this time.
+        traces_per_hour: How many traces may show real numbers in an hour to one user, and by one
+            API key.
         sip_listen: Address and port at which texts are taken by SIP MESSAGE, over UDP; ``off``
             takes none.
         sip_next: Address and port that texts are sent to.
@@ -371,6 +373,7 @@ class Settings:
     http_proxies: frozenset[str] = _setting(_names, default=frozenset({"127.0.0.1", "::1"}))
     http_rate: Rate = _setting(_rate, default=Rate(6000, timedelta(minutes=1)))
     http_wrong_keys: Rate = _setting(_rate, default=Rate(20, timedelta(minutes=10)))
+    traces_per_hour: int = _setting(_whole(1, 10_000, " of traces"), default=30)
     sip_listen: str = _setting(_ipv4_or_off, default="off")
     sip_next: str | None = _setting(_ipv4)
     sip_peers: frozenset[str] = _setting(_addresses, default=frozenset())

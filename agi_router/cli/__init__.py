@@ -65,6 +65,7 @@ _COMMANDS = {
     "message": ("messages", "group"),
     "api-key": ("api_keys", "group"),
     "audit": ("audit", "group"),
+    "trace": ("traces", "trace"),
     "webhook": ("webhooks", "group"),
     "feed": ("feeds", "group"),
     "events": ("events", "group"),

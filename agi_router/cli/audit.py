@@ -75,7 +75,19 @@ def list_(since: datetime, limit: int, *, as_json: bool) -> None:
         echo_json(rows)
         return
     echo_table(
-        ("at", "user", "login", "sudo says", "host", "act", "what", "reason", "key", "request"),
+        (
+            "at",
+            "user",
+            "login",
+            "sudo says",
+            "host",
+            "act",
+            "what",
+            "case",
+            "reason",
+            "key",
+            "request",
+        ),
         [
             (
                 local_time(row["at"]),
@@ -85,6 +97,7 @@ def list_(since: datetime, limit: int, *, as_json: bool) -> None:
                 row["host"],
                 row["act"],
                 row["subject"],
+                row["case_id"],
                 row["reason"],
                 row["api_key"],
                 row["request_id"],

@@ -99,6 +99,7 @@ EXIT_CODES = {
     "feed_invalid": 65,
     "audit_file_invalid": 78,
     "audit_broken": 70,
+    "reveal_limit": 73,
     "journal_failed": 70,
     "leaktest_failed": 69,
     "asterisk_unavailable": 69,

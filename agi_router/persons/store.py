@@ -193,6 +193,39 @@ class LockStore:
         found = map(self._read, self._queries.rows("list_locks_of_person", values))
         return [lock for lock in found if lock.thing.person == person]
 
+    def in_time(
+        self,
+        *,
+        things: Collection[XNumber | Block],
+        people: Collection[PhoneNumber],
+        tenants: Collection[str],
+        since: datetime,
+        until: datetime,
+    ) -> list[Lock]:
+        """
+        The locks that held in a time, those that are over included; the earliest first.
+
+        Args:
+            things: 700 numbers and blocks.
+            people: Real numbers.
+            tenants: Names.
+            since: The begin of that time.
+            until: Its end.
+
+        Raises:
+            OperatorOnly: A tenant asks.
+        """
+        self._scope.check_operator("traces")
+        values = {
+            "keys": [_key(each) for each in things],
+            "tags": [tag for each in people for tag in self._keys.tags(each)],
+            "tenants": list(tenants),
+            "since": since,
+            "until": until,
+        }
+        found = map(self._read, self._queries.rows("list_locks_in_time", values))
+        return [lock for lock in found if lock.thing.person is None or lock.thing.person in people]
+
     def lift(self, lock_id: int, *, by: str, note: str | None = None) -> Lock:
         """
         Lift a lock now.

@@ -13,19 +13,23 @@ Rules for the editor:
 import os
 import pwd
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
 from agi_router.db.connection import Queries
+from agi_router.errors import RevealLimit
+from agi_router.logs import redact
+from agi_router.texts import check_name
 
-__all__ = ["Actor", "Audit", "AuditEntry"]
+__all__ = ["Actor", "Audit", "AuditEntry", "check_case"]
 
 _LOGIN = Path("/proc/self/loginuid")
 # What the kernel has for a process that no login began.
 _UNSET = 2**32 - 1
+_LONGEST_CASE = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +43,7 @@ class AuditEntry:
         reason: Why, if that was said.
         api_key: Id of the API key of a request; :obj:`None`: a command.
         request_id: Id of the request.
+        case_id: The case that it is for, where one has to be named.
     """
 
     act: str
@@ -46,6 +51,7 @@ class AuditEntry:
     reason: str | None
     api_key: str | None = None
     request_id: str | None = None
+    case_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +90,19 @@ class Actor:
         )
 
 
+def check_case(text: str) -> str:
+    """
+    Return *text*, stripped, if it may name a case: 1 to 64 characters, and no real number.
+
+    Raises:
+        ValueError: If it may not.
+    """
+    case = check_name(text, what="a case", longest=_LONGEST_CASE)
+    if redact(case) != case:
+        raise ValueError("a case is named by a reference, not by a phone number")
+    return case
+
+
 class Audit:
     """
     The audit of one database.
@@ -103,6 +122,29 @@ class Audit:
             StoreError: It could not be written; then nothing may be shown.
         """
         self._queries.execute("record_act", {**asdict(what), **asdict(Actor.here(os.environ))})
+
+    def record_limited(self, what: AuditEntry, *, acts: Sequence[str], most: int) -> None:
+        """
+        The same for what nobody may do without end: each user of a host, and each API key.
+
+        Args:
+            what: What is done.
+            acts: What counts as the same.
+            most: So often in an hour.
+
+        Raises:
+            RevealLimit: It was as often in the last hour; the row of this one is written.
+            StoreError: It could not be written; then nothing may be shown.
+        """
+        self.record(what)
+        who = {**asdict(Actor.here(os.environ)), "api_key": what.api_key, "acts": list(acts)}
+        row = self._queries.row("count_acts", who)
+        # Counted once it is written: of two at once, each sees the other.
+        if row is None or row["times"] > most:
+            raise RevealLimit(
+                f"numbers were shown {most} times within the last hour, and may not be more often"
+                " (AGI_ROUTER_TRACES_PER_HOUR)"
+            )
 
     def rows(self, *, since: datetime, limit: int) -> list[dict[str, Any]]:
         """

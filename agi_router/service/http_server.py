@@ -97,6 +97,7 @@ def options_of(settings: Settings) -> Options:
         rate=settings.http_rate,
         wrong_keys=settings.http_wrong_keys,
         ttl=settings.ttl,
+        traces_per_hour=settings.traces_per_hour,
         fixed_lines=settings.fixed_lines,
         open_modes=settings.open_modes,
         strict=settings.strict,

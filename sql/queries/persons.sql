@@ -89,6 +89,21 @@ SELECT l.id, l.subject, l.key, l.sealed, t.name AS tenant, l.reason, l.rule, l.n
    AND (%(everything)s OR l.over_at IS NULL AND (l.ends_at IS NULL OR l.ends_at > statement_timestamp()))
  ORDER BY l.set_at DESC, l.id DESC;
 
+-- list_locks_in_time --
+-- The locks on some things that held in a time, the earliest first.
+SELECT l.id, l.subject, l.key, l.sealed, t.name AS tenant, l.reason, l.rule, l.note, l.setter_id, l.set_by,
+       l.set_at, l.starts_at, l.ends_at, l.over_at, l.lifted_by, l.lift_note, l.cut,
+       clock_timestamp() AS now
+  FROM agi_router.lock l
+  LEFT JOIN agi_router.tenant t ON t.id = l.tenant_id
+ WHERE (l.subject = 'person' AND l.key = ANY (%(tags)s::bigint[])
+        OR l.subject IN ('number', 'block') AND l.key = ANY (%(keys)s::bigint[])
+        OR l.subject = 'tenant' AND t.name = ANY (%(tenants)s::text[]))
+   AND l.starts_at < %(until)s
+   AND least(coalesce(l.over_at, 'infinity'), coalesce(l.ends_at, 'infinity')) > %(since)s
+   AND agi_router.in_scope(l.tenant_id, %(scope)s)
+ ORDER BY l.starts_at, l.id;
+
 -- list_effects --
 -- The locks by these keys that are in force now for a tenant.
 SELECT f.lock_id AS id, f.key, f.subject, f.reason, f.tenant_id, encode(f.sealed, 'hex') AS sealed

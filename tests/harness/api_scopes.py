@@ -61,6 +61,8 @@ SCOPED = [
     ("POST", "/v1/blocklist/search", KeyScope.BLOCKLIST_READ),
     ("GET", "/v1/blocklist/1", KeyScope.BLOCKLIST_READ),
     ("POST", "/v1/blocklist/1/remove", KeyScope.BLOCKLIST_WRITE),
+    ("POST", "/v1/traces", KeyScope.AUDIT_READ),
+    ("POST", "/v1/traces/persons", KeyScope.AUDIT_READ),
     ("GET", "/v1/blocks", KeyScope.INVENTORY_READ),
     ("POST", "/v1/blocks", KeyScope.INVENTORY_WRITE),
     ("GET", "/v1/blocks/70012345678", KeyScope.INVENTORY_READ),

@@ -191,7 +191,8 @@ CREATE TABLE agi_router.audit (
     subject text NOT NULL,
     reason text,
     api_key text,
-    request_id text
+    request_id text,
+    case_id text
 );
 
 COMMENT ON TABLE agi_router.audit IS 'Who had real numbers shown to him, and who made or revoked API keys: a row is written, and committed, before anything is shown';
@@ -221,6 +222,8 @@ COMMENT ON COLUMN agi_router.audit.reason IS 'Why, as the user said it';
 COMMENT ON COLUMN agi_router.audit.api_key IS 'API key of the request, whose process the user ids are of; null: a command';
 
 COMMENT ON COLUMN agi_router.audit.request_id IS 'Id of the request; null: a command';
+
+COMMENT ON COLUMN agi_router.audit.case_id IS 'The case that a trace in full is for; null: none is asked for';
 
 CREATE TABLE agi_router.audit_chain (
     "position" bigint NOT NULL,

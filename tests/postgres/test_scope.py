@@ -597,6 +597,13 @@ OPERATIONS: dict[tuple[type, str], Operation] = {
         for things in (None, [target.x], [target.block])
     ],
     (LockStore, "of_person"): lambda store, _: store.locks.of_person(E, everything=True),
+    (LockStore, "in_time"): lambda store, target: [
+        lock
+        for lock in store.locks.in_time(
+            things=[], people=[E], tenants=[], since=LONG_AGO, until=store.now() + HOUR
+        )
+        if lock.id == target.lock
+    ],
     (LockStore, "lift"): lambda store, target: store.locks.lift(target.lock, by="a test"),
     (LockStore, "lift_all"): lambda store, target: store.locks.lift_all(
         [store.locks.find(target.lock)], by="a test"
@@ -689,6 +696,7 @@ UNSCOPED = {
     "Sweep": "the operator's",
     "Audit": "the operator's",
     "AuditChain": "signs and verifies what all have done",
+    "Tracer": "the operator's",
     "Queries": "has no query of its own",
 }
 

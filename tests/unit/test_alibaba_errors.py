@@ -32,6 +32,7 @@ ELSEWHERE = {
     "asterisk_unavailable",
     "audit_broken",
     "audit_file_invalid",
+    "reveal_limit",
     "block_exists",
     "block_in_use",
     "csv_invalid",

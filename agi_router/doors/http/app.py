@@ -32,6 +32,7 @@ from agi_router.doors.http import (
     messages,
     pools,
     tenants,
+    traces,
     webhooks,
 )
 from agi_router.doors.http.answers import write
@@ -135,7 +136,7 @@ def _routes() -> FastAPI:
     )
     rooms = (
         *(bindings, groups, calls, checks, messages, message_rules, events, webhooks),
-        *(locks, blocklist, pools, inventory, tenants, feeds, api_keys),
+        *(locks, blocklist, traces, pools, inventory, tenants, feeds, api_keys),
     )
     for each in rooms:
         app.include_router(each.router)

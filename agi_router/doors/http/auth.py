@@ -17,7 +17,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Hashable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from ipaddress import ip_address
 from typing import Annotated, Any, Final, get_args, get_origin
@@ -316,14 +316,38 @@ class Desk:
         Raises:
             StoreError: It could not be written; then nothing may be shown.
         """
-        Audit(self.queries).record(
-            AuditEntry(
-                act=act,
-                subject=subject,
-                reason=None,
-                api_key=self.key.id,
-                request_id=self.request_id,
-            )
+        Audit(self.queries).record(self._entry(act, subject))
+
+    def audit_reveal(
+        self, act: str, subject: str, *, case: str, reason: str, acts: Sequence[str]
+    ) -> None:
+        """
+        Write down that numbers are shown for a case, which may be so often in an hour.
+
+        Args:
+            act: Method and path.
+            subject: What it is about; no real number.
+            case: The case.
+            reason: Why, without numbers.
+            acts: What counts as the same.
+
+        Raises:
+            RevealLimit: It was as often in the last hour.
+            StoreError: It could not be written; then nothing may be shown.
+        """
+        Audit(self.queries).record_limited(
+            replace(self._entry(act, subject), reason=reason, case_id=case),
+            acts=acts,
+            most=self.options.traces_per_hour,
+        )
+
+    def _entry(self, act: str, subject: str) -> AuditEntry:
+        return AuditEntry(
+            act=act,
+            subject=subject,
+            reason=None,
+            api_key=self.key.id,
+            request_id=self.request_id,
         )
 
 

@@ -56,6 +56,7 @@ from agi_router.messages.rules import LONGEST_HOLD, MOST_WORDS, NumberRule, chec
 from agi_router.numbers import Block, PhoneNumber
 from agi_router.persons.blocklist import BlockDirection
 from agi_router.persons.locks import LockReason, check_note, check_rule
+from agi_router.records.audit import check_case
 from agi_router.tenants.api_keys import (
     KeyForm,
     KeyScope,
@@ -76,6 +77,7 @@ __all__ = [
     "BlocklistIn",
     "BlocklistSearchIn",
     "Body",
+    "CaseIn",
     "CheckIn",
     "EventTypesIn",
     "ExplanationIn",
@@ -88,6 +90,7 @@ __all__ = [
     "MembersIn",
     "MessageRulesIn",
     "OrderIn",
+    "PersonTraceIn",
     "PoolChange",
     "PoolIn",
     "QualificationIn",
@@ -99,6 +102,7 @@ __all__ = [
     "TenantChange",
     "TenantIn",
     "TextExplanationIn",
+    "TraceIn",
     "WebhookChange",
     "WebhookIn",
     "describe_term",
@@ -1034,6 +1038,63 @@ class LiftIn(Body):
     note: Annotated[str, AfterValidator(check_note)] | None = None
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"note": "paid"}]})
+
+
+class CaseIn(Body):
+    """
+    What real numbers are shown for.
+    """
+
+    id: Annotated[str, AfterValidator(check_case)]
+    reason: Annotated[str, AfterValidator(check_note)]
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"id": "P-2026-17", "reason": "police request"}]}
+    )
+
+
+_Case = Annotated[CaseIn | None, Field(description="Show real numbers, for this case.")]
+_Most = Annotated[
+    int, Field(ge=1, le=10_000, description="At most so many bindings, calls and texts each.")
+]
+
+
+class TraceIn(Body):
+    """
+    A 700 number and a time.
+    """
+
+    x: _X
+    at: _Time
+    window: int = Field(
+        default=3600, ge=1, le=366 * 86400, description="Seconds before and behind it."
+    )
+    limit: _Most = 1000
+    case: _Case = None
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"x": "700123456780001", "at": "2026-03-01T12:00:00+08:00"}]
+        }
+    )
+
+
+class PersonTraceIn(Body):
+    """
+    A person and a time.
+    """
+
+    person: _Number
+    since: _Time
+    until: _Time | None = Field(default=None, description="Absent: now.")
+    limit: _Most = 1000
+    case: _Case = None
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"person": "13800000001", "since": "2026-03-01T00:00:00+08:00"}]
+        }
+    )
 
 
 def read_webhook_change(body: WebhookChange) -> dict[str, Any]:

@@ -22,12 +22,14 @@ class Options:
         fixed_lines: Whether fixed lines may be parties.
         open_modes: Whether numbers may be bound that strangers can call.
         strict: Whether refused callers are told no reasons.
+        traces_per_hour: Traces that may show one API key real numbers in an hour.
         webhook_hosts: Hosts of webhooks that may have any address, and be reached without TLS.
     """
 
     rate: Rate
     wrong_keys: Rate
     ttl: timedelta
+    traces_per_hour: int = 30
     fixed_lines: bool = False
     open_modes: bool = False
     strict: bool = False

@@ -61,9 +61,12 @@ __all__ = [
     "RunOut",
     "RunReportOut",
     "RunsOut",
+    "StretchOut",
     "TenantOut",
     "TenantsOut",
     "TextExplanationOut",
+    "TraceOut",
+    "TracedParty",
     "answers",
 ]
 
@@ -996,6 +999,78 @@ class BlocklistOut(Out):
     )
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"entries": [_ENTRY]}]})
+
+
+_STRETCH: dict[str, Any] = {
+    "binding": "70012345678-42",
+    "tenant": "couriers",
+    "order": "A-1001",
+    "mode": "axb",
+    "state": "expired",
+    "since": _TIME,
+    "until": "2026-01-31T17:04:05+00:00",
+    "a": [{"number": _MASKED, "dials": "700123456780001"}],
+    "b": [{"number": _MASKED, "dials": "700123456780001"}],
+    "called_back": [],
+    "damage": None,
+}
+
+
+class TracedParty(Out):
+    """
+    Who was bound.
+    """
+
+    number: str = Field(description="The real number; masked where no case is named.")
+    dials: str | None = Field(description="The 700 number that it dials.")
+
+
+class StretchOut(Out):
+    """
+    A time in which a binding had the same parties.
+    """
+
+    binding: str
+    tenant: str
+    order: str | None
+    mode: Mode
+    state: BindingState
+    since: str
+    until: str = Field(description="In the future where the binding is to end then.")
+    a: list[TracedParty]
+    b: list[TracedParty]
+    called_back: list[str] = Field(description="Who else was rung by it.")
+    damage: str | None = Field(description="Why the parties cannot be read.")
+
+
+class TraceOut(Out):
+    """
+    Who was bound in a time, the earliest first, and what came of it, the newest first.
+    """
+
+    since: str
+    until: str
+    bound: list[StretchOut]
+    calls: list[CallOut]
+    messages: list[MessageOut]
+    locks: list[LockOut]
+    cut: bool = Field(description="Whether there is more than was asked for.")
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "since": _TIME,
+                    "until": "2026-01-31T17:04:05+00:00",
+                    "bound": [_STRETCH],
+                    "calls": [_CALL],
+                    "messages": [_MESSAGE],
+                    "locks": [_LOCK],
+                    "cut": False,
+                }
+            ]
+        }
+    )
 
 
 _API_KEY: dict[str, Any] = {

@@ -103,6 +103,7 @@ STATUSES: Final[Mapping[str, int]] = {
     "order_crowded": 409,
     "blocklist_entry_not_found": 404,
     "blocklist_entry_over": 409,
+    "reveal_limit": 429,
     "journal_failed": 500,
     "leaktest_failed": 500,
     "asterisk_unavailable": 500,

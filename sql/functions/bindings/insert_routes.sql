@@ -3,12 +3,15 @@ CREATE OR REPLACE FUNCTION agi_router.insert_routes(
     _side text[], _callee bytea[], _callee_tags text[], _caller bytea[])
 RETURNS void
 LANGUAGE plpgsql AS $$
+DECLARE
+    _now timestamptz; -- of all alike: they are read with each other
 BEGIN
     PERFORM agi_router.make_room(_block, _x_number, _caller_tag);
+    _now := clock_timestamp();
     INSERT INTO agi_router.route (block, binding_id, x_number, caller_tag, shown, side, callee, callee_tags,
                                   caller, begins_at, ends_at)
     SELECT _block, _binding_id, n.x_number, n.caller_tag, n.shown, n.side, n.callee, n.callee_tags::bigint[],
-           n.caller, clock_timestamp(), b.expires_at
+           n.caller, _now, b.expires_at
       FROM unnest(_x_number, _caller_tag, _shown, _side, _callee, _callee_tags, _caller)
            n (x_number, caller_tag, shown, side, callee, callee_tags, caller)
       JOIN agi_router.binding b ON b.block = _block AND b.id = _binding_id

@@ -1,0 +1,3 @@
+"""
+Traces: who was behind a 700 number at some time, and what became of it.
+"""

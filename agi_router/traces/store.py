@@ -1,0 +1,242 @@
+"""
+Traces, out of what the database keeps.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+from typing import Any
+
+from agi_router.bindings.model import BindingId, Party
+from agi_router.bindings.parties import open_callees, read_parties
+from agi_router.bindings.words import BindingState, Mode
+from agi_router.calls.lookup import CallLookup
+from agi_router.db.connection import NO_TIMES, Connection, Queries
+from agi_router.errors import RowInvalid, SealError
+from agi_router.keys.ring import KeyRing
+from agi_router.messages.records import MessageRecords
+from agi_router.numbers import Block, PhoneNumber, XNumber
+from agi_router.persons.store import LockStore
+from agi_router.traces.model import Stretch, Trace, join_stretches
+
+__all__ = ["Tracer"]
+
+_Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """
+    The time that is asked for, and how much of each kind is told.
+    """
+
+    since: datetime
+    until: datetime
+    limit: int
+
+
+class Tracer:
+    """
+    Traces in one database.
+
+    Args:
+        connection: See :func:`agi_router.db.connection.connect`.
+        keys: What parties are sealed with; those of before, too.
+    """
+
+    def __init__(self, connection: Connection, keys: KeyRing) -> None:
+        self._queries = Queries(connection)
+        self._keys = keys
+        self._calls = CallLookup(connection)
+        self._messages = MessageRecords(connection)
+        self._locks = LockStore(Queries(connection), keys)
+
+    def number(self, x_number: XNumber, *, since: datetime, until: datetime, limit: int) -> Trace:
+        """
+        Who was behind a 700 number in a time, and the calls and texts that had it on one side.
+
+        Args:
+            x_number: The number.
+            since: The begin of that time.
+            until: Its end.
+            limit: At most so many bindings, calls and texts each.
+        """
+        window = _Window(since, until, limit)
+        block = {"block": x_number.block.value, "x_number": x_number.value}
+        bound, cut = self._bound("list_bound_on_number", block, window)
+        calls, texts = self._came_of(bound, window, x_number)
+        return self._trace(window, bound, calls, texts, cut=cut, numbers=[x_number])
+
+    def person(
+        self, person: PhoneNumber, *, since: datetime, until: datetime, limit: int
+    ) -> Trace:
+        """
+        Where a person was bound in a time, and the calls and texts of these bindings.
+
+        Args:
+            person: The real number.
+            since: The begin of that time.
+            until: Its end.
+            limit: At most so many bindings, calls and texts each.
+        """
+        window = _Window(since, until, limit)
+        tags = {"tags": self._keys.tags(person)}
+        bound, cut = self._bound("list_bound_of_person", tags, window)
+        bound = [each for each in bound if each.concerns(person)]
+        calls, texts = self._came_of(bound, window)
+        return self._trace(window, bound, calls, texts, cut=cut, people=[person])
+
+    def _came_of(
+        self, bound: Sequence[Stretch], window: _Window, x_number: XNumber | None = None
+    ) -> tuple[list[_Row], list[_Row]]:
+        """
+        The calls and texts of bindings, newest first.
+
+        Args:
+            bound: The bindings.
+            window: The time.
+            x_number: Only those to this number, refused ones too, or from it.
+        """
+        since, until, limit = window.since, window.until, window.limit
+        bindings = _bindings(bound)
+        calls, texts = [], []
+        if bindings:
+            calls += self._calls.calls(bindings=bindings, since=since, until=until, limit=limit)
+        for each in bindings:
+            texts += self._messages.messages(binding=each, since=since, until=until, limit=limit)
+        if x_number is not None:
+            number = x_number.value
+            calls = [row for row in calls if number in {row["x_number"], row["shown"]}]
+            calls += self._calls.calls(x_number=x_number, since=since, until=until, limit=limit)
+            texts = [row for row in texts if number in {row["x_number"], row["shown"]}]
+        return _newest(calls), _newest(texts)
+
+    def _trace(
+        self,
+        window: _Window,
+        bound: Sequence[Stretch],
+        calls: Sequence[_Row],
+        texts: Sequence[_Row],
+        *,
+        cut: bool,
+        numbers: Sequence[XNumber] = (),
+        people: Sequence[PhoneNumber] = (),
+    ) -> Trace:
+        parties = {party.number for each in bound for party in each.parties}
+        dialled = {party.dials for each in bound for party in each.parties if party.dials}
+        locks = self._locks.in_time(
+            things=_with_blocks({*numbers, *dialled}),
+            people={*people, *parties},
+            tenants={each.tenant for each in bound},
+            since=window.since,
+            until=window.until,
+        )
+        return Trace(
+            since=window.since,
+            until=window.until,
+            bound=bound,
+            calls=calls[: window.limit],
+            messages=texts[: window.limit],
+            locks=locks,
+            cut=cut or max(len(calls), len(texts)) >= window.limit,
+        )
+
+    def _bound(
+        self, query: str, values: dict[str, Any], window: _Window
+    ) -> tuple[list[Stretch], bool]:
+        """
+        Who was bound by the bindings that a query names, and whether there are more of them.
+        """
+        named = self._queries.rows(query, {**values, "since": window.since, "until": window.until})
+        rows = self._queries.rows(
+            "list_traced",
+            {
+                "blocks": [row["block"] for row in named],
+                "ids": [row["id"] for row in named],
+                "limit": window.limit,
+            },
+        )
+        times = [(row, *each) for row in rows for each in _times(row, window)]
+        values = {
+            "block": [row["block"] for row, _, _ in times],
+            "id": [row["id"] for row, _, _ in times],
+            "at": [since for _, since, _ in times],
+        }
+        routes: dict[int, list[_Row]] = {}
+        for route in self._queries.rows("list_parties_then", values) if times else ():
+            routes.setdefault(route["place"] - 1, []).append(route)
+        # Its routes are written a moment after a binding begins.
+        read = [
+            self._stretch(row, since, until, routes[place])
+            for place, (row, since, until) in enumerate(times)
+            if place in routes
+        ]
+        return join_stretches(read), len(rows) == window.limit
+
+    def _stretch(
+        self, row: _Row, since: datetime, until: datetime, routes: Sequence[_Row]
+    ) -> Stretch:
+        parties: tuple[Party, ...] = ()
+        rung: dict[PhoneNumber, None] = {}
+        damage = None
+        try:
+            parties = read_parties(routes[0], routes, self._keys)
+            for route in routes:
+                rung |= dict.fromkeys(open_callees(route, self._keys))
+        except SealError as error:
+            damage = str(error)
+        except ValueError:
+            damage = str(RowInvalid())
+        return Stretch(
+            binding=BindingId(Block(value=row["block"]), row["id"]),
+            tenant=row["tenant"],
+            order=row["order_id"],
+            mode=Mode(row["mode"]),
+            state=_state(row),
+            since=since,
+            until=until,
+            parties=parties,
+            called_back=tuple(
+                each for each in rung if each not in {party.number for party in parties}
+            ),
+            damage=damage,
+        )
+
+
+def _times(row: _Row, window: _Window) -> Iterator[tuple[datetime, datetime]]:
+    """
+    The times within which nothing can have changed in a binding, as far as they meet a window.
+    """
+    ends = [row["expires_at"], row["ended_at"], *row["moments"]]
+    if not NO_TIMES.isdisjoint(ends):
+        raise RowInvalid
+    begin = row["begins_at"]
+    end = row["expires_at"] if row["ended_at"] is None else min(row["ended_at"], row["expires_at"])
+    moments = [begin, *(each for each in row["moments"] if begin < each < end), end]
+    for since, until in pairwise(moments):
+        if until > window.since and since < window.until:
+            yield since, until
+
+
+def _state(row: _Row) -> BindingState:
+    state = BindingState(row["state"])
+    over = state is BindingState.ACTIVE and row["expires_at"] <= row["now"]
+    # Nobody has noticed yet; the clock ended it.
+    return BindingState.EXPIRED if over else state
+
+
+def _bindings(bound: Sequence[Stretch]) -> list[BindingId]:
+    return list(dict.fromkeys(each.binding for each in bound))
+
+
+def _with_blocks(numbers: Collection[XNumber]) -> list[XNumber | Block]:
+    return [*numbers, *{each.block for each in numbers}]
+
+
+def _newest(rows: Collection[_Row]) -> list[_Row]:
+    """
+    Each once, the newest first.
+    """
+    each = {row["id"]: row for row in rows}
+    return sorted(each.values(), key=lambda row: (row["received_at"], row["id"]), reverse=True)

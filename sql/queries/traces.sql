@@ -1,0 +1,44 @@
+-- Who was behind a 700 number, or where a person was bound, at some time.
+
+-- list_bound_on_number --
+-- Bindings that somebody dialled a number for in a time.
+SELECT r.block, r.binding_id AS id
+  FROM agi_router.route r
+ WHERE r.block = %(block)s AND r.x_number = %(x_number)s
+   AND r.ends_at > %(since)s AND r.begins_at < %(until)s
+ UNION
+SELECT p.block, p.binding_id
+  FROM agi_router.past_route p
+ WHERE p.block = %(block)s AND p.x_number = %(x_number)s
+   AND p.ends_at > %(since)s AND p.begins_at < %(until)s;
+
+-- list_bound_of_person --
+-- Bindings of which somebody of one of these tags was a party in a time, or was rung.
+SELECT r.block, r.binding_id AS id
+  FROM agi_router.route r
+ WHERE r.caller_tag = ANY (%(tags)s) AND r.ends_at > %(since)s AND r.begins_at < %(until)s
+ UNION
+SELECT r.block, r.binding_id
+  FROM agi_router.route r
+ WHERE r.callee_tags[1] = ANY (%(tags)s) AND r.caller IS NOT NULL
+   AND r.ends_at > %(since)s AND r.begins_at < %(until)s
+ UNION
+SELECT p.block, p.binding_id
+  FROM agi_router.past_route p
+ WHERE p.caller_tag = ANY (%(tags)s) AND p.ends_at > %(since)s AND p.begins_at < %(until)s
+ UNION
+SELECT p.block, p.binding_id
+  FROM agi_router.past_route p
+ WHERE p.callee_tags[1] = ANY (%(tags)s) AND p.caller IS NOT NULL
+   AND p.ends_at > %(since)s AND p.begins_at < %(until)s;
+
+-- list_traced --
+-- Some bindings, the earliest first, with the times at which their parties may have changed.
+SELECT b.block, b.id, b.mode, b.state, b.begins_at, b.expires_at, b.ended_at, b.order_id, t.name AS tenant,
+       now() AS now,
+       ARRAY(SELECT m.at FROM agi_router.list_moments(b.block, b.id) m ORDER BY m.at) AS moments
+  FROM unnest(%(blocks)s::bigint[], %(ids)s::bigint[]) n (block, id)
+  JOIN agi_router.binding b ON b.block = n.block AND b.id = n.id
+  JOIN agi_router.tenant t ON t.id = b.tenant_id
+ ORDER BY b.begins_at, b.block, b.id
+ LIMIT %(limit)s;
