@@ -8,13 +8,14 @@ from typing import Any
 import click
 
 from agi_router import logs
-from agi_router.cli.arguments import COUNT, ROW, SINCE, SPAN, TENANT, TIME, Checked
+from agi_router.cli.arguments import COUNT, ROW, SINCE, SPAN, TENANT, TIME, Checked, Duration
 from agi_router.cli.context import read_settings
 from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option, local_time
 from agi_router.cli.stores import open_events
 from agi_router.db.connection import Queries
 from agi_router.events.model import (
     LARGEST_BATCH,
+    LONGEST_WAIT,
     EventType,
     Format,
     Numbers,
@@ -76,6 +77,8 @@ EVENT_NAME = _EventName()
 
 _BATCH = click.IntRange(1, LARGEST_BATCH)
 _OF_BATCH = "So many events are sent in one request at most."
+_WAIT = Duration(timedelta(), timedelta(seconds=LONGEST_WAIT))
+_OF_WAIT = "So long a batch that is not full waits for more, like 5s."
 
 _ID = click.argument("webhook_id", type=ROW, metavar="ID")
 
@@ -100,6 +103,7 @@ def group() -> None:
     help="How events are written; ali is that of an older service.",
 )
 @click.option("--batch", type=_BATCH, default=1, show_default=True, help=_OF_BATCH)
+@click.option("--batch-wait", type=_WAIT, default="0s", show_default=True, help=_OF_WAIT)
 @click.option("--full", is_flag=True, help="Send real numbers in full. It is on record.")
 @click.option("--reason", metavar="TEXT", help="Why they are sent in full.")
 @json_option
@@ -110,6 +114,7 @@ def add(
     form: str,
     *,
     batch: int,
+    batch_wait: timedelta,
     full: bool,
     reason: str | None,
     as_json: bool,
@@ -124,12 +129,13 @@ def add(
     if reason is not None and not full:
         raise click.UsageError("--reason goes with --full")
     numbers = Numbers.FULL if full else Numbers.MASKED
-    check_webhook(url, types, Format(form), numbers, batch=batch)
+    batches: Any = {"batch": batch, "batch_wait": batch_wait}
+    check_webhook(url, types, Format(form), numbers, **batches)
     with open_events(read_settings()) as (store, queries):
         if full:
             _record(queries, "webhook add", url, reason)
         webhook, secret = store.add(
-            tenant, url, types, form=Format(form), numbers=numbers, batch=batch
+            tenant, url, types, form=Format(form), numbers=numbers, **batches
         )
     (echo_json if as_json else _echo)({**describe_webhook(webhook), "secret": secret})
 
@@ -187,6 +193,7 @@ def show(webhook_id: int, limit: int, *, as_json: bool) -> None:
 @click.option("--types", type=TYPES, help="Send these, with commas.")
 @click.option("--format", "form", type=click.Choice([each.value for each in Format]))
 @click.option("--batch", type=_BATCH, help=_OF_BATCH)
+@click.option("--batch-wait", type=_WAIT, help=_OF_WAIT)
 @click.option("--full/--masked", "full", default=None, help="How real numbers are sent.")
 @click.option("--reason", metavar="TEXT", help="Why they are sent in full.")
 @json_option
@@ -197,6 +204,7 @@ def change(
     form: str | None,
     *,
     batch: int | None,
+    batch_wait: timedelta | None,
     full: bool | None,
     reason: str | None,
     as_json: bool,
@@ -208,8 +216,10 @@ def change(
     Example:
       agi-router webhook change 3 --url https://shop.example/hooks --types call.ended
     """
-    if (url, types, form, batch, full) == (None,) * 5:
-        raise click.UsageError("say --url, --types, --format, --batch, --full or --masked")
+    if (url, types, form, batch, batch_wait, full) == (None,) * 6:
+        raise click.UsageError(
+            "say --url, --types, --format, --batch, --batch-wait, --full or --masked"
+        )
     with open_events(read_settings()) as (store, queries):
         found = store.find(webhook_id)
         numbers = found.numbers if full is None else (Numbers.FULL if full else Numbers.MASKED)
@@ -224,6 +234,7 @@ def change(
             form=None if form is None else Format(form),
             numbers=numbers,
             batch=batch,
+            batch_wait=batch_wait,
             version=found.version,
         )
     (echo_json if as_json else _echo)(describe_webhook(changed))

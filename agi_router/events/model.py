@@ -7,7 +7,7 @@ Closed sets are enums; their values are the words of database, command line and 
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,6 +19,7 @@ from agi_router.texts import strip
 __all__ = [
     "ALI_TYPES",
     "LARGEST_BATCH",
+    "LONGEST_WAIT",
     "Cursor",
     "Event",
     "EventType",
@@ -108,6 +109,9 @@ ALI_TYPES = frozenset(
 LARGEST_BATCH = 100
 """Events in one request, at most."""
 
+LONGEST_WAIT = 60
+"""Seconds that a batch may wait for more."""
+
 _ASKED_FOR = tuple(each for each in EventType if each is not EventType.WEBHOOK_TEST)
 _LONGEST_URL = 2000
 _URL = re.compile(
@@ -148,6 +152,8 @@ class Webhook:
     numbers: Numbers
     batch: int
     """So many events are sent in one request at most; 1: each by itself."""
+    batch_wait: timedelta
+    """For so long a batch that is not full waits for more."""
     state: WebhookState
     failures: int
     failed_since: datetime | None
@@ -250,7 +256,13 @@ def batch_name(batch: int) -> str:
 
 
 def check_webhook(
-    url: str, types: Collection[EventType], form: Format, numbers: Numbers, *, batch: int = 1
+    url: str,
+    types: Collection[EventType],
+    form: Format,
+    numbers: Numbers,
+    *,
+    batch: int = 1,
+    batch_wait: timedelta = timedelta(),
 ) -> None:
     """
     Make sure that a webhook may be like this.
@@ -261,6 +273,8 @@ def check_webhook(
     """
     if form is Format.ALI and batch > 1:
         raise WebhookInvalid("the format ali has no batches: a batch is 1")
+    if batch_wait and batch == 1:
+        raise WebhookInvalid("a batch of 1 is full at once: batch_wait goes with a larger one")
     if form is Format.ALI and not ALI_TYPES.issuperset(types):
         known = ", ".join(sorted(ALI_TYPES))
         raise WebhookInvalid(f"the format ali has reports for {known} only: name these as types")

@@ -116,6 +116,7 @@ class EventStore:
         form: Format = Format.CLOUDEVENTS,
         numbers: Numbers = Numbers.MASKED,
         batch: int = 1,
+        batch_wait: timedelta = timedelta(),
     ) -> tuple[Webhook, str]:
         """
         Add a webhook; its types of events are written for the tenant from now on.
@@ -127,6 +128,8 @@ class EventStore:
             form: How events are written.
             numbers: Whether real numbers are sent in full. That has to be on record before.
             batch: So many events are sent in one request at most, 1 to 100.
+            batch_wait: For so long, in whole seconds up to a minute, a batch that is not full
+                waits for more.
 
         Returns:
             It, and its secret, which is shown this once.
@@ -137,7 +140,7 @@ class EventStore:
                 would send numbers in the open.
             WebhookLimit: The tenant has as many as may be.
         """
-        check_webhook(url, types, form, numbers, batch=batch)
+        check_webhook(url, types, form, numbers, batch=batch, batch_wait=batch_wait)
         secret = new_secret()
         with self._queries.transaction():
             self._assert_current_keys()
@@ -154,6 +157,7 @@ class EventStore:
                 "format": form,
                 "numbers": numbers,
                 "batch": batch,
+                "batch_wait": int(batch_wait.total_seconds()),
                 "secret": self._keys.seal_secret(secret, sealed_for(webhook_id)),
             }
             self._queries.row("add_webhook", values)
@@ -195,6 +199,7 @@ class EventStore:
         form: Format | None = None,
         numbers: Numbers | None = None,
         batch: int | None = None,
+        batch_wait: timedelta | None = None,
         version: int | None = None,
     ) -> Webhook:
         """
@@ -210,6 +215,7 @@ class EventStore:
             numbers: Whether real numbers are sent in full. That has to be on record before, and
                 another address of a webhook that sends them so.
             batch: So many events are sent in one request at most, 1 to 100.
+            batch_wait: For so long a batch that is not full waits for more.
             version: That it is to have still; :obj:`None`: any.
 
         Returns:
@@ -232,13 +238,16 @@ class EventStore:
                 "numbers": numbers or found.numbers,
                 "batch": batch or found.batch,
             }
+            wait = found.batch_wait if batch_wait is None else batch_wait
             check_webhook(
                 values["url"],
                 values["types"],
                 values["format"],
                 values["numbers"],
                 batch=values["batch"],
+                batch_wait=wait,
             )
+            values["batch_wait"] = int(wait.total_seconds())
             if types:
                 self._tell(found.tenant, types)
             # Of two at once the second finds what the first has made of it.
@@ -494,6 +503,7 @@ def _webhook(row: dict[str, Any]) -> Webhook:
         format=Format(row["format"]),
         numbers=Numbers(row["numbers"]),
         batch=row["batch"],
+        batch_wait=timedelta(seconds=row["batch_wait"]),
         state=WebhookState(row["state"]),
         failures=row["failures"],
         failed_since=row["failed_since"],

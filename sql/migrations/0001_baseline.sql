@@ -981,6 +981,8 @@ CREATE TABLE agi_router.webhook (
     numbers      text        NOT NULL DEFAULT 'masked'
                  CONSTRAINT webhook_numbers_check CHECK (numbers IN ('masked', 'full')),
     batch        smallint    NOT NULL DEFAULT 1 CONSTRAINT webhook_batch_check CHECK (batch BETWEEN 1 AND 100),
+    batch_wait   smallint    NOT NULL DEFAULT 0
+                 CONSTRAINT webhook_batch_wait_check CHECK (batch_wait BETWEEN 0 AND 60 AND (batch_wait = 0 OR batch > 1)),
     secret       bytea,
     old_secret   bytea,
     old_until    timestamptz,
@@ -1003,6 +1005,7 @@ COMMENT ON COLUMN agi_router.webhook.types IS 'Types of events that it gets';
 COMMENT ON COLUMN agi_router.webhook.format IS 'cloudevents, or the one of an older service: ali';
 COMMENT ON COLUMN agi_router.webhook.numbers IS 'Whether real numbers are masked in it or sent in full';
 COMMENT ON COLUMN agi_router.webhook.batch IS 'So many events are sent in one request at most; 1: each by itself';
+COMMENT ON COLUMN agi_router.webhook.batch_wait IS 'So many seconds a batch that is not full waits for more; 0: not at all';
 COMMENT ON COLUMN agi_router.webhook.secret IS 'What events are signed with, sealed';
 COMMENT ON COLUMN agi_router.webhook.old_secret IS 'The one before it, by which they are signed too, sealed';
 COMMENT ON COLUMN agi_router.webhook.old_until IS 'Until when; null: there is none';

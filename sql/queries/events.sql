@@ -20,14 +20,14 @@ SELECT nextval('agi_router.webhook_id') AS id;
 
 -- add_webhook --
 -- Add a webhook.
-INSERT INTO agi_router.webhook (id, tenant_id, url, types, format, numbers, batch, secret)
-SELECT %(id)s, %(tenant_id)s, %(url)s, %(types)s::text[], %(format)s, %(numbers)s, %(batch)s, %(secret)s
+INSERT INTO agi_router.webhook (id, tenant_id, url, types, format, numbers, batch, batch_wait, secret)
+SELECT %(id)s, %(tenant_id)s, %(url)s, %(types)s::text[], %(format)s, %(numbers)s, %(batch)s, %(batch_wait)s, %(secret)s
   FROM (SELECT agi_router.count_seals(1) OFFSET 0) c
 RETURNING id;
 
 -- list_webhooks --
 -- Webhooks of one tenant or of all in the scope, or one; with what each is owed, and what is held.
-SELECT w.id, t.name AS tenant, w.url, w.types, w.format, w.numbers, w.batch, w.state, w.failures, w.failed_since,
+SELECT w.id, t.name AS tenant, w.url, w.types, w.format, w.numbers, w.batch, w.batch_wait, w.state, w.failures, w.failed_since,
        w.version, w.created_at, w.old_until,
        (SELECT count(*) FROM agi_router.delivery d WHERE d.webhook_id = w.id AND d.next_at < 'infinity') AS owed,
        (SELECT count(*) FROM agi_router.delivery d WHERE d.webhook_id = w.id AND d.next_at = 'infinity') AS held
@@ -49,7 +49,7 @@ SELECT count(*) AS count
 -- Say anew what a webhook is; no row if it has another version than the one given, or there is none.
 UPDATE agi_router.webhook
    SET url = %(url)s, types = %(types)s::text[], format = %(format)s, numbers = %(numbers)s, batch = %(batch)s,
-       version = version + 1
+       batch_wait = %(batch_wait)s, version = version + 1
  WHERE id = %(id)s AND state <> 'removed' AND agi_router.in_scope(tenant_id, %(scope)s)
    AND (%(version)s::integer IS NULL OR version = %(version)s)
 RETURNING id;
@@ -180,9 +180,7 @@ SELECT w.id, w.url, w.format, w.numbers, w.batch, w.failures, w.secret,
        CASE WHEN w.old_until > clock_timestamp() THEN w.old_secret END AS old_secret
   FROM agi_router.webhook w
  WHERE w.state = 'active' AND w.retry_at <= clock_timestamp()
-   AND EXISTS (SELECT 1
-                 FROM agi_router.delivery d
-                WHERE d.webhook_id = w.id AND d.next_at <= clock_timestamp())
+   AND agi_router.is_batch_due(w.id, w.batch, w.batch_wait)
  ORDER BY w.id;
 
 -- watch_deliveries --
@@ -194,10 +192,11 @@ SELECT (SELECT count(*) FROM agi_router.webhook w WHERE w.state <> 'removed') AS
           FROM agi_router.webhook w
           JOIN agi_router.delivery d ON d.webhook_id = w.id
          WHERE w.state <> 'removed' AND d.next_at = 'infinity') AS held,
-       (SELECT clock_timestamp() - min(greatest(d.next_at, w.retry_at))
+       (SELECT clock_timestamp() - min(greatest(d.next_at + w.batch_wait * interval '1 s', w.retry_at))
           FROM agi_router.webhook w
           JOIN agi_router.delivery d ON d.webhook_id = w.id
-         WHERE w.state = 'active' AND w.retry_at <= clock_timestamp() AND d.next_at <= clock_timestamp()
+         WHERE w.state = 'active' AND w.retry_at <= clock_timestamp()
+           AND d.next_at <= clock_timestamp() - w.batch_wait * interval '1 s'
            AND NOT EXISTS (SELECT 1
                              FROM agi_router.delivery e
                             WHERE e.webhook_id = d.webhook_id AND e.block = d.block AND e.binding_id = d.binding_id
@@ -244,10 +243,13 @@ SELECT e.id, e.block, e.binding_id, e.sequence, e.at, e.type, e.data, t.name AS 
 
 -- claim_batch --
 -- Take a batch of a webhook's deliveries: one that was sent before and is due again, as it was, or else up to so many
--- that are due. One deliverer at a time, or two could have parts of one batch. All of a batch have the same number of
+-- that are due, unless they wait for more. One deliverer at a time, or two could have parts of one batch. All of a batch have the same number of
 -- tries: they fail together.
 WITH own AS MATERIALIZED (
-    SELECT w.id FROM agi_router.webhook w WHERE w.id = %(id)s FOR NO KEY UPDATE SKIP LOCKED
+    SELECT w.id
+      FROM agi_router.webhook w
+     WHERE w.id = %(id)s AND agi_router.is_batch_due(w.id, w.batch, w.batch_wait)
+       FOR NO KEY UPDATE SKIP LOCKED
 ), again AS MATERIALIZED (
     SELECT d.batch
       FROM agi_router.delivery d

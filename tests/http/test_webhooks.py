@@ -259,3 +259,14 @@ def test_batches(couriers: Client) -> None:
     ali = {"format": "ali", "numbers": "full", "types": ["call.ended"], "batch": 2}
     refused = patch(couriers, made, ali)
     assert (refused.status_code, refused.json()["code"]) == (422, "webhook_invalid")
+
+
+def test_batches_that_wait(couriers: Client) -> None:
+    """Up to a minute, null is not at all; a batch of one waits for nothing."""
+    made = add(couriers, batch=100, batch_wait=5)
+    assert (made["batch"], made["batch_wait"]) == (100, 5)
+    for wrong in (-1, 61, "5", 1.5):
+        assert patch(couriers, made, {"batch_wait": wrong}).status_code == 422
+    refused = patch(couriers, made, {"batch": 1})
+    assert (refused.status_code, refused.json()["code"]) == (422, "webhook_invalid")
+    assert patch(couriers, made, {"batch": None, "batch_wait": None}).json()["batch_wait"] == 0

@@ -1649,6 +1649,7 @@ CREATE TABLE agi_router.webhook (
     format text DEFAULT 'cloudevents'::text NOT NULL,
     numbers text DEFAULT 'masked'::text NOT NULL,
     batch smallint DEFAULT 1 NOT NULL,
+    batch_wait smallint DEFAULT 0 NOT NULL,
     secret bytea,
     old_secret bytea,
     old_until timestamp with time zone,
@@ -1659,6 +1660,7 @@ CREATE TABLE agi_router.webhook (
     version integer DEFAULT 1 NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT webhook_batch_check CHECK (((batch >= 1) AND (batch <= 100))),
+    CONSTRAINT webhook_batch_wait_check CHECK ((((batch_wait >= 0) AND (batch_wait <= 60)) AND ((batch_wait = 0) OR (batch > 1)))),
     CONSTRAINT webhook_format_check CHECK ((format = ANY (ARRAY['cloudevents'::text, 'ali'::text]))),
     CONSTRAINT webhook_numbers_check CHECK ((numbers = ANY (ARRAY['masked'::text, 'full'::text]))),
     CONSTRAINT webhook_old_secret_check CHECK (((old_secret IS NULL) = (old_until IS NULL))),
@@ -1683,6 +1685,8 @@ COMMENT ON COLUMN agi_router.webhook.format IS 'cloudevents, or the one of an ol
 COMMENT ON COLUMN agi_router.webhook.numbers IS 'Whether real numbers are masked in it or sent in full';
 
 COMMENT ON COLUMN agi_router.webhook.batch IS 'So many events are sent in one request at most; 1: each by itself';
+
+COMMENT ON COLUMN agi_router.webhook.batch_wait IS 'So many seconds a batch that is not full waits for more; 0: not at all';
 
 COMMENT ON COLUMN agi_router.webhook.secret IS 'What events are signed with, sealed';
 

@@ -27,7 +27,7 @@ from agi_router.calls.end import Outcome
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection, Queries, connect
 from agi_router.db.rights import Purpose, check_rights, grant
-from agi_router.errors import StoreUnavailable
+from agi_router.errors import StoreUnavailable, WebhookInvalid
 from agi_router.events.deliverer import Deliverer
 from agi_router.events.deliveries import DeliveryStore
 from agi_router.events.model import (
@@ -528,6 +528,59 @@ def test_what_fails_for_days(
         events.resume(webhook.id)
         assert events.resend(webhook.id, since=store.now() - HOUR) == 2
         until(lambda: state_of(events, webhook) == ("active", 0, 0))
+
+
+def test_a_batch_waits_for_more(
+    connection: Connection, keys: KeyRing, store: BindingStore, events: EventStore
+) -> None:
+    """Until it is full, or its first event has waited for so long; what failed waits for none."""
+    webhook, _ = events.add(
+        TENANT,
+        "https://shop.example/hooks",
+        [EventType.BINDING_CREATED],
+        batch=2,
+        batch_wait=timedelta(seconds=60),
+    )
+    deliveries = DeliveryStore(connection)
+
+    def take() -> list[int]:
+        """How many are in each batch that is to be sent now."""
+        found = []
+        for due in deliveries.due(keys):
+            while taken := deliveries.claim_batch(due, keys):
+                found.append(len(taken[1]))
+        return found
+
+    places = iter(range(9))
+
+    def told(count: int) -> None:
+        for _ in range(count):
+            bind(store, new_party(), new_party(), x=BLOCK.number(next(places)))
+
+    told(1)
+    assert take() == []
+    assert watch(connection)["waiting"] is None
+    told(2)
+    assert take() == [2]
+    abandon(connection)
+    # What was sent before comes again as it was; beside it there is one that waits.
+    assert take() == [2]
+    connection.execute(
+        "UPDATE agi_router.delivery SET next_at = now() - interval '61 s' WHERE batch IS NULL"
+    )
+    assert watch(connection)["waiting"] is not None
+    assert take() == [1]
+    told(1)
+    assert take() == []
+    assert events.change(webhook.id, batch_wait=timedelta()).batch_wait == timedelta()
+    assert take() == [1]
+    with pytest.raises(WebhookInvalid, match="batch_wait"):
+        events.change(webhook.id, batch=1, batch_wait=timedelta(seconds=1))
+
+
+def watch(connection: Connection) -> dict[str, Any]:
+    """What whoever watches is told."""
+    return Queries(connection).rows("watch_deliveries", {})[0]
 
 
 def test_a_batch_is_held_when_its_last_is(

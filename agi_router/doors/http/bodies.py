@@ -42,6 +42,7 @@ from agi_router.doors.http.queries import CURSOR
 from agi_router.errors import AgiRouterError
 from agi_router.events.model import (
     LARGEST_BATCH,
+    LONGEST_WAIT,
     EventType,
     Format,
     Numbers,
@@ -667,6 +668,12 @@ class WebhookIn(Body):
         le=LARGEST_BATCH,
         description="So many events are sent in one request at most; 1: each by itself.",
     )
+    batch_wait: int = Field(
+        default=0,
+        ge=0,
+        le=LONGEST_WAIT,
+        description="So many seconds a batch that is not full waits for more; 0: not at all.",
+    )
     tenant: Annotated[str, Field(max_length=512), AfterValidator(check_tenant)] | None = Field(
         default=None, description="Whose it is; the operator's keys alone may say so."
     )
@@ -756,6 +763,7 @@ class WebhookChange(Body):
     format: Annotated[Format, Field(strict=False)] | None = None
     numbers: Annotated[Numbers, Field(strict=False)] | None = None
     batch: int | None = Field(default=None, ge=1, le=LARGEST_BATCH)
+    batch_wait: int | None = Field(default=None, ge=0, le=LONGEST_WAIT)
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"types": ["call.ended"]}]})
 
@@ -1112,6 +1120,7 @@ def read_webhook_change(body: WebhookChange) -> dict[str, Any]:
         "format": body.format or Format.CLOUDEVENTS,
         "numbers": body.numbers or Numbers.MASKED,
         "batch": body.batch or 1,
+        "batch_wait": timedelta(seconds=body.batch_wait or 0),
     }
     return {
         {"format": "form"}.get(name, name): said[name] for name in sorted(body.model_fields_set)

@@ -84,6 +84,7 @@ _WEBHOOK: dict[str, Any] = {
     "format": "cloudevents",
     "numbers": "masked",
     "batch": 1,
+    "batch_wait": 0,
     "state": "active",
     "failures": 0,
     "failed_since": None,
@@ -106,6 +107,9 @@ class WebhookOut(Out):
     format: Format
     numbers: Numbers
     batch: int = Field(description="So many events are sent in one request at most.")
+    batch_wait: int = Field(
+        description="So many seconds a batch that is not full waits for more; 0: not at all."
+    )
     state: WebhookState = Field(description="Only an active one is sent to.")
     failures: int = Field(description="Failed tries since the last success.")
     failed_since: str | None

@@ -93,6 +93,7 @@ def add_webhook(body: WebhookIn, request: Request, desk: _Writes) -> Response:
             form=body.format,
             numbers=body.numbers,
             batch=body.batch,
+            batch_wait=timedelta(seconds=body.batch_wait),
         )
         seen, headers = _seen(*events_of(desk).look_at(webhook.id))
         return 201, seen, {"Location": f"/v1/webhooks/{webhook.id}", **headers}
