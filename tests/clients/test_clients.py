@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
 from itertools import count
@@ -153,6 +154,13 @@ def live_by_classic(caller: Caller) -> None:
     bound = caller.done("BindAxg", PhoneNoX=x, **group, **given)["SecretBindDTO"]
     assert caller.code("DeleteAxgGroup", **group) == "isv.FORBIDDEN_ACTION"
     caller.done("UnbindSubscription", SecretNo=x, SubsId=bound["SubsId"])
+    rows = [{"PhoneNoX": x, **group, **given}, {**group, "PhoneNoA": "none"}]
+    # As a list where the client knows that it is one.
+    knows = caller.client in CLASSIC or caller.client.startswith("sdk")
+    batch = rows if knows else json.dumps(rows)
+    told = caller.done("BindBatchAxg", AxgBindList=batch)["SecretBindList"]["SecretBind"]
+    assert [each["Code"] for each in told] == ["OK", "isv.MOBILE_NUMBER_ILLEGAL"]
+    caller.done("UnbindSubscription", SecretNo=x, SubsId=told[0]["SubsId"])
     caller.done("DeleteAxgGroup", **group)
     made = caller.done("BindAxnExtension", PhoneNoX=x, Extension="123", **given)["SecretBindDTO"]
     assert made["Extension"] == "123"

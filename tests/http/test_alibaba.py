@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import secrets
@@ -850,3 +851,85 @@ def test_pools(client: AlibabaClient, sign: Opener, store: BindingStore) -> None
     assert client.ask("UnbindSubs700", **{**named(made), "PoolKey": "FC1001"})["Code"] == "OK"
     operators = sign(None)
     assert operators.code("BindAxb700", PoolKey="FC1001", **given) == "isv.POOLKEY_NOT_EXISTS"
+
+
+def test_a_batch_of_a_group(sign: Opener, connection: Connection, store: BindingStore) -> None:
+    """Each by itself, in the order in which they came; what is asked again is answered again."""
+    client = sign()
+    pool = {"PoolKey": "couriers"}
+    group = str(client.ask("CreateAxgGroup", Numbers=f"{A},{B}", **pool)["GroupId"])
+    rows: list[dict[str, Any]] = [
+        {"PhoneNoA": C, "GroupId": group, "Expiration": beijing(HOUR), "OutOrderId": "batch-1"},
+        {"PhoneNoA": A, "GroupId": group, "Expiration": beijing(HOUR)},
+        {"PhoneNoA": D, "GroupId": "99", "Expiration": beijing(HOUR)},
+        {"GroupId": group, "Expiration": beijing(HOUR)},
+        # Not another tenant's pool, whatever the row says.
+        {"PhoneNoA": E, "GroupId": group, "Expiration": beijing(HOUR), "PoolKey": "drivers"},
+        {"PhoneNoA": F, "GroupId": int(group), "Expiration": beijing(HOUR), "PhoneNoB": B},
+    ]
+    told = client.ask("BindBatchAxg", AxgBindList=json.dumps(rows), **pool)
+    assert told["Code"] == "OK"
+    bound = told["SecretBindList"]["SecretBind"]
+    assert [each["Code"] for each in bound] == [
+        "OK",
+        "isv.ILLEGAL_ARGUMENT",
+        "isv.ILLEGAL_ARGUMENT",
+        "MissingPhoneNoA",
+        "OK",
+        "OK",
+    ]
+    assert [each.get("PhoneNoA") for each in bound] == [C, A, D, None, E, F]
+    assert [each["GroupId"] for each in bound] == [group, group, "99", group, group, group]
+    assert all("SubsId" in each and "SecretNo" in each for each in bound if each["Code"] == "OK")
+    made = store.find(store.names.find(bound[5]["SecretNo"]))
+    assert made.tenant == "couriers"
+    assert isinstance(made.parties[0].number, PhoneNumber)
+    again = client.ask("BindBatchAxg", AxgBindList=json.dumps(rows[:1]), **pool)
+    assert again["SecretBindList"]["SecretBind"] == bound[:1]
+    # What is kept to be answered again has no real number in it.
+    kept = connection.execute("SELECT body FROM agi_router.answer").fetchall()
+    assert kept
+    assert not any(number in str(kept) for number in (A, B, C, D, E, F))
+    flat = {f"AxgBindList.1.{name}": str(value) for name, value in rows[0].items()}
+    told = client.ask("BindBatchAxg", **flat, **pool)
+    assert told["SecretBindList"]["SecretBind"] == bound[:1]
+
+
+@pytest.mark.parametrize(
+    ("given", "code"),
+    [
+        ({}, "MissingAxgBindList"),
+        ({"AxgBindList": "[]"}, "MissingAxgBindList"),
+        ({"AxgBindList": "{}"}, "isv.ILLEGAL_ARGUMENT"),
+        ({"AxgBindList": json.dumps([{}] * 201)}, "isv.ILLEGAL_ARGUMENT"),
+        ({"AxgBindList": "[{}]", "PoolKey": "drivers"}, "OK"),
+    ],
+)
+def test_a_batch_that_is_none(sign: Opener, given: dict[str, str], code: str) -> None:
+    """It is refused as a whole; that its pool is not ours is said of each."""
+    assert sign().code("BindBatchAxg", **{"PoolKey": "couriers", **given}) == code
+
+
+def test_a_batch_in_which_the_database_goes_away(
+    sign: Opener, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of it was done, as it is told."""
+    client = sign()
+    pool = {"PoolKey": "couriers"}
+    group = str(client.ask("CreateAxgGroup", Numbers=A, **pool)["GroupId"])
+    rows = [{"PhoneNoA": each, "GroupId": group, "Expiration": beijing(HOUR)} for each in (B, C)]
+    bind = BindingStore.bind
+
+    made: list[Any] = []
+
+    def fails_second(self: BindingStore, *args: Any, **terms: Any) -> Any:
+        if made:
+            raise StoreUnavailable("it went away")
+        made.append(bind(self, *args, **terms))
+        return made[0]
+
+    monkeypatch.setattr(BindingStore, "bind", fails_second)
+    told = client.code("BindBatchAxg", AxgBindList=json.dumps(rows), **pool)
+    assert told == "ServiceUnavailable"
+    assert made
+    assert one(connection, "SELECT count(*) FROM agi_router.binding") == 0

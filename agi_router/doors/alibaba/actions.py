@@ -58,6 +58,7 @@ ACTIONS: Final[Mapping[str, Action]] = dict(
         _served("UnbindSubs700", Kind.END, handlers.unbind_700),
         _served("BindAxb", Kind.BIND, handlers.bind_axb),
         _served("BindAxg", Kind.BIND, handlers.bind_axg),
+        _served("BindBatchAxg", Kind.BIND, handlers.bind_batch_axg),
         _served("BindAxn", Kind.BIND, handlers.bind_axn),
         _served("BindAxnExtension", Kind.BIND, handlers.bind_axn_extension),
         _served("UpdateSubscription", Kind.CHANGE, handlers.update),
@@ -78,7 +79,6 @@ ACTIONS: Final[Mapping[str, Action]] = dict(
 """Those that are served, by name."""
 
 LATER: Final[Mapping[str, str]] = {
-    "BindBatchAxg": "请逐个用 BindAxg (use BindAxg, one by one)",
     "QueryRecordFileDownloadUrl": "录音 (recordings)",
     "GetTotalPublicUrl": "录音 (recordings)",
     "QuerySecretNoRemain": "请用 agi-router pool (use agi-router pool)",

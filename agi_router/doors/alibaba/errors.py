@@ -216,18 +216,24 @@ class Fault(Exception):  # noqa: N818  (named after what it is)
             return 200
         return GATEWAY[self.code][0] if self.code in GATEWAY else 400
 
-    def body(self, request_id: str) -> dict[str, Any]:
+    @property
+    def message(self) -> str:
         """
-        What is answered.
+        What is told to people.
         """
         if self.business:
             said = BUSINESS[self.code]
         else:
             said = GATEWAY[self.code][1] if self.code in GATEWAY else "缺少参数"
-        message = f"{said}: {self.detail}" if self.detail else said
+        return f"{said}: {self.detail}" if self.detail else said
+
+    def body(self, request_id: str) -> dict[str, Any]:
+        """
+        What is answered.
+        """
         told: dict[str, Any] = {
             "Code": self.code,
-            "Message": message,
+            "Message": self.message,
             "RequestId": request_id,
         }
         return {**told, "Success": False} if self.business else told

@@ -39,7 +39,8 @@ from agi_router.bindings.words import (
     check_order_id,
     check_pool,
 )
-from agi_router.doors.alibaba.errors import Fault
+from agi_router.db.connection import Queries
+from agi_router.doors.alibaba.errors import Fault, Kind, fault_of, fault_of_door
 from agi_router.doors.alibaba.parameters import (
     ZONE,
     ParameterInvalid,
@@ -47,7 +48,9 @@ from agi_router.doors.alibaba.parameters import (
     Parameters,
 )
 from agi_router.doors.http.auth import Desk
+from agi_router.doors.http.bodies import LARGEST_BINDINGS
 from agi_router.doors.http.idempotency import do_once, only_name
+from agi_router.doors.http.problems import Problem
 from agi_router.doors.http.webhooks import tenant_of
 from agi_router.errors import AgiRouterError, ExpiryInvalid, GroupNotFound, PoolNotFound
 from agi_router.inventory.model import NumberState
@@ -67,10 +70,12 @@ __all__ = [
     "bind_axg",
     "bind_axn",
     "bind_axn_extension",
+    "bind_batch_axg",
     "bind_gxb_700",
     "create_group",
     "delete_from_blacklist",
     "delete_group",
+    "fault_of_any",
     "lock_number",
     "operate_black_number",
     "operate_group",
@@ -167,6 +172,50 @@ def bind_axg(desk: Desk, given: Parameters) -> Told:
         "default": given.some_party("PhoneNoB"),
     }
     return _bind(desk, given, "BindAxg", said, "PhoneNoX", _as_secret_bind)
+
+
+def bind_batch_axg(desk: Desk, given: Parameters) -> Told:
+    """
+    ``BindBatchAxg``: ``BindAxg`` for each of a list; one that cannot be bound keeps off no other.
+    """
+    key = given.need("PoolKey")
+    rows = given.rows("AxgBindList")
+    if len(rows) > LARGEST_BINDINGS:
+        raise ParameterInvalid("AxgBindList", f"1 to {LARGEST_BINDINGS} of them")
+    queries = desk.queries
+    # All or none: else nobody knew what was done where the database goes away meanwhile.
+    with queries.transaction():
+        bound = [_bind_one_axg(desk, queries, row.beside("PoolKey", key)) for row in rows]
+    return {"SecretBindList": {"SecretBind": bound}}
+
+
+def _bind_one_axg(desk: Desk, queries: Queries, row: Parameters) -> Told:
+    """
+    What is told of one of a batch; what names it is said as it came, and to nobody else.
+
+    Raises:
+        Exception: Nothing more can be done for the others.
+    """
+    asked = {name: row.text(name) for name in ("PhoneNoA", "GroupId")}
+    named = {name: each for name, each in asked.items() if each is not None}
+    try:
+        with queries.attempt():
+            told = bind_axg(desk, row)["SecretBindDTO"]
+    except Exception as error:
+        fault = fault_of_any(error, Kind.BIND)
+        if fault.status >= 500:  # noqa: PLR2004 - a fault of ours
+            raise
+        return {**named, "Code": fault.code, "Message": fault.message}
+    return {**named, **told, "Code": "OK", "Message": "OK"}
+
+
+def fault_of_any(error: Exception, kind: Kind) -> Fault:
+    """
+    What is answered where *error* was raised by an action of this kind, or by the HTTP door.
+    """
+    if isinstance(error, Problem):
+        return fault_of_door(error.code, error.headers)
+    return fault_of(error, kind)
 
 
 def create_group(desk: Desk, given: Parameters) -> Told:

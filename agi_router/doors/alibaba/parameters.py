@@ -83,6 +83,12 @@ class Parameters:
     def __contains__(self, name: str) -> bool:
         return bool(self._values.get(name))
 
+    def beside(self, name: str, value: str) -> "Parameters":
+        """
+        The same, with one more: it stands in the place of one of this name that came.
+        """
+        return Parameters({**self._values, name: value}, fixed_lines=self._fixed_lines)
+
     def items(self) -> Iterable[tuple[str, str]]:
         """
         All of them, as they came.

@@ -18,8 +18,8 @@ from starlette.types import Receive, Scope, Send
 from agi_router.bindings.store import BindingStore
 from agi_router.db.connection import Queries
 from agi_router.doors.alibaba.actions import ACTIONS, LATER, NEVER, find_action
-from agi_router.doors.alibaba.errors import Fault, Kind, fault_of, fault_of_door
-from agi_router.doors.alibaba.handlers import Told
+from agi_router.doors.alibaba.errors import Fault, Kind, fault_of_door
+from agi_router.doors.alibaba.handlers import Told, fault_of_any
 from agi_router.doors.alibaba.parameters import Parameters
 from agi_router.doors.alibaba.signature import SignedCall, read_call
 from agi_router.doors.http.answers import answer
@@ -85,7 +85,7 @@ class AlibabaDoor:
             told = self._serve(request, call)
         # Whatever it is, the client is to understand the answer.
         except Exception as error:  # noqa: BLE001
-            fault = _fault(error, kind)
+            fault = fault_of_any(error, kind)
             request.state.code = fault.code
             if fault.code == "InternalError":
                 report(error, request.state.id)
@@ -97,7 +97,7 @@ class AlibabaDoor:
         Do what is asked for.
 
         Raises:
-            Exception: It is not done; see :func:`_fault`.
+            Exception: It is not done; see :func:`agi_router.doors.alibaba.handlers.fault_of_any`.
         """
         door, address = self._door, address_of(request)
         door.check_address(address)
@@ -201,9 +201,3 @@ def _authenticate(call: SignedCall, store: BindingStore, address: Address, door:
         raise Fault("InvalidAccessKeyId.NotFound")
     take_nonce(store, call.key_id, stamp)
     return door.known.keep(admit_key(found, keys, address))
-
-
-def _fault(error: Exception, kind: Kind) -> Fault:
-    if isinstance(error, Problem):
-        return fault_of_door(error.code, error.headers)
-    return fault_of(error, kind)

@@ -69,6 +69,7 @@ from agi_router.tenants.rules import MOST_SCENES, check_scenes
 from agi_router.texts import LONGEST_NAME, check_name
 
 __all__ = [
+    "LARGEST_BINDINGS",
     "ApiKeyIn",
     "BatchIn",
     "BindingChange",
@@ -121,7 +122,8 @@ __all__ = [
 
 Value = TypeVar("Value")
 
-_BATCH = 200
+LARGEST_BINDINGS = 200
+"""Bindings of one batch; ``agi_router.take_quota`` reckons with it."""
 _POOL_BLOCKS = 1000
 _NUMBER = Field(
     max_length=64,
@@ -326,7 +328,7 @@ class BatchIn(Body):
     Bindings to be made, each by itself.
     """
 
-    bindings: list[BindingIn] = Field(min_length=1, max_length=_BATCH)
+    bindings: list[BindingIn] = Field(min_length=1, max_length=LARGEST_BINDINGS)
 
     model_config = ConfigDict(
         json_schema_extra={
