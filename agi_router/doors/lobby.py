@@ -215,7 +215,10 @@ def listen(host: str, port: int) -> list[socket.socket]:
     Raises:
         OSError: An address is taken, or none is ours, or there is no such name.
     """
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    # Bytes: for text Python loads the tables of international names, 0.4 MB that a router keeps.
+    found = socket.getaddrinfo(
+        host.encode(), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
     # A hosts file may name an address twice.
     addresses = dict.fromkeys((family, address) for family, _, _, _, address in found)
     listeners: list[socket.socket] = []

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
-from agi_router.cli import cli
+from agi_router.cli.commands import cli
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(

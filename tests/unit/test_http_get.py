@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from agi_router.ari.errors import AriRefused, AriUnavailable
+from agi_router.ari.errors import AriRefused, AriTimeout, AriUnavailable
 from agi_router.ari.http_get import http_get
 
 
@@ -38,8 +38,48 @@ async def test_what_is_asked() -> None:
     ):
         assert await get(url) == "中!"
     lines = asked[0].decode().splitlines()
-    assert lines[0] == "GET /prefix/ari/a/b%20c HTTP/1.1"
+    assert lines[0] == "GET /prefix/ari/a/b%20c HTTP/1.0"
     assert "X-Who: me" in lines
+
+
+async def test_an_answer_ends_where_the_connection_does() -> None:
+    """Its length need not be told."""
+    async with answering(b"HTTP/1.0 200\r\n\r\n" + b"[]" * 100_000) as (url, _):
+        assert await get(url) == "[]" * 100_000
+
+
+async def test_an_answer_that_is_whole_is_not_waited_on() -> None:
+    """Asterisk closes the connection three seconds later."""
+    read = asyncio.Event()
+
+    async def linger(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n")
+        await writer.drain()
+        writer.write(b"[{}]")
+        await read.wait()
+        writer.close()
+
+    async with await asyncio.start_server(linger, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        said = await http_get(f"http://127.0.0.1:{port}", "a", headers={}, timeout=60)
+        read.set()
+    assert said == "[{}]"
+
+
+async def test_silence() -> None:
+    """Whoever says nothing is not waited for."""
+    quiet = asyncio.Event()
+
+    async def say_nothing(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await quiet.wait()
+        writer.close()
+
+    async with await asyncio.start_server(say_nothing, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(AriTimeout):
+            await http_get(f"http://127.0.0.1:{port}", "a", headers={}, timeout=0.05)
+        quiet.set()
 
 
 async def test_refusal() -> None:
@@ -58,6 +98,8 @@ async def test_refusal() -> None:
         b"13912345678\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n139",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: " + b"1" * 5000 + b"\r\n\r\n139",
+        b"HTTP/1.1 99999 OK\r\n\r\n139",
         b"HTTP/1.1 200 OK\r\n" + b"X: 13912345678\r\n" * 200,
     ],
 )

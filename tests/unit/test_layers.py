@@ -182,7 +182,7 @@ def test_where_the_libraries_are() -> None:
     assert users("cryptography") == {"keys.ring", "records.chain"}
     assert {name.partition(".")[0] for name in users("click")} == {"cli"}
     assert users("h11") == {"calls.verifier"}
-    assert users("uvloop") == {"cli.service"}
+    assert users("uvloop") == {"cli.serving"}
     assert users("uvicorn") == {"service.http_connections", "service.http_server"}
     for library in ("fastapi", "pydantic"):
         assert {name.rpartition(".")[0] for name in users(library)} == {"doors.http"}

@@ -1,0 +1,77 @@
+"""
+What ``agi-router serve`` does. A router keeps for ever what is imported here: no click.
+"""
+
+from collections.abc import Sequence
+
+import uvloop
+
+from agi_router import logs
+from agi_router.cli.context import open_database, read_settings, with_extra
+from agi_router.db.migrate import check_schema
+from agi_router.db.rights import check_rights
+from agi_router.keys.registry import check_keys
+from agi_router.service import daemon
+
+__all__ = ["ALL", "DOORS", "read", "serve"]
+
+_HTTP = "http"
+_SIP_MESSAGES = "sip-messages"
+_TAKE_OVER = "--take-over"
+
+ALL = daemon.Doors.BOTH.value
+"""What is served where nobody says."""
+
+DOORS = (*(each.value for each in daemon.Doors), _HTTP, _SIP_MESSAGES)
+"""What may stand behind ``--door``."""
+
+
+def read(words: Sequence[str]) -> tuple[str, bool] | None:
+    """
+    Read the words behind ``serve`` as services write them.
+
+    Returns:
+        The door and whether to take over; None for what else may stand there, which is click's.
+    """
+    match [word for word in words if word != _TAKE_OVER]:
+        case []:
+            door = ALL
+        case ["--door", word]:
+            door = word
+        case _:
+            return None
+    return (door, _TAKE_OVER in words) if door in DOORS else None
+
+
+def serve(door: str, *, take_over: bool) -> None:
+    """
+    Serve until SIGTERM, then drain.
+
+    Args:
+        door: One of :data:`DOORS`.
+        take_over: Whether to take the calls from a router that serves under the same name.
+
+    Raises:
+        AgiRouterError: Something that is needed is missing or wrong.
+    """
+    if door == _HTTP:
+        # A router is to hold none of it in memory.
+        with with_extra():
+            from agi_router.service import http_server  # noqa: PLC0415
+    effective = read_settings()
+    keys = effective.load_keys()
+    with open_database(effective) as connection:
+        check_schema(connection)
+        check_rights(connection)
+        keys = check_keys(connection, keys)
+    logs.set_up(effective.log_level)
+    if door == _HTTP:
+        uvloop.run(http_server.serve(effective, keys))
+        return
+    if door == _SIP_MESSAGES:
+        # Nor any of this.
+        from agi_router.service import message_server  # noqa: PLC0415
+
+        uvloop.run(message_server.serve(effective, keys))
+        return
+    uvloop.run(daemon.serve(effective, keys, daemon.Doors(door), take_over=take_over))
