@@ -59,6 +59,7 @@ What can go wrong, as one tree.
      │   ├─ BlocklistEntryOver      blocklist_entry_over       the entry has ended, or was removed
      │   ├─ EventNotFound     event_not_found       no event has this id
      │   ├─ MessageNotFound   message_not_found     no text has this id
+     │   ├─ LinkNotFound      link_not_found        no link has this name
      │   ├─ MessageOver       message_over          it is being sent, or has ended
      │   ├─ MessageNotHeld    message_not_held      it is not held, or not any more
      │   ├─ WebhookNotFound   webhook_not_found     no webhook has this id
@@ -138,6 +139,7 @@ __all__ = [
     "KeysOutdated",
     "LeakTestError",
     "LimitTooLow",
+    "LinkNotFound",
     "LockNotFound",
     "LockOver",
     "Locked",
@@ -466,6 +468,12 @@ class BlockInUse(StoreError):
 class MessageNotFound(StoreError):
     """
     No text has this id; "agi-router messages" lists them.
+    """
+
+
+class LinkNotFound(StoreError):
+    """
+    No link has this name; "agi-router link list" lists those that were ever served.
     """
 
 

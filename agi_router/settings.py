@@ -173,6 +173,50 @@ def _addresses(value: str) -> frozenset[str]:
         raise ValueError("IPv4 addresses, with commas") from None
 
 
+def _link_name(value: str) -> str:
+    # "sip" is the other door's.
+    if not re.fullmatch(r"[a-z0-9_-]{1,32}", value) or value == "sip":
+        raise ValueError("up to 32 small letters, digits, '_' and '-', and not \"sip\"")
+    return value
+
+
+def _host(value: str) -> str:
+    try:
+        if not re.fullmatch(r"[A-Za-z0-9.-]{1,253}", value):
+            ipaddress.IPv6Address(value)
+    except ValueError:
+        raise ValueError("a name of a host or an address") from None
+    return value
+
+
+def _system_text(longest: int) -> Callable[[str], str]:
+    def parse(value: str) -> str:
+        if not re.fullmatch(rf"[!-~]{{1,{longest}}}", value):
+            raise ValueError(f"up to {longest} ASCII characters without spaces")
+        return value
+
+    return parse
+
+
+def _tls(value: str) -> str:
+    if value.lower() in _ON:
+        return "on"
+    if value.lower() in _OFF:
+        return "off"
+    if not value.startswith("/") or "\0" in value:
+        raise ValueError("on, off, or the path of a file of certificates")
+    return value
+
+
+def _word(*words: str) -> Callable[[str], str]:
+    def parse(value: str) -> str:
+        if value.lower() not in words:
+            raise ValueError(f"{', '.join(words[:-1])} or {words[-1]}")
+        return value.lower()
+
+    return parse
+
+
 def _secret(value: str) -> str:
     # It has to pass through a dialplan as it is.
     if not re.fullmatch(r"[A-Za-z0-9_-]{16,128}", value):
@@ -313,6 +357,27 @@ class Settings:
             takes none.
         sip_next: Address and port that texts are sent to.
         sip_peers: Addresses that texts are taken from, with commas. Others hear nothing.
+        smpp_link: Name of the link to a message centre. Each has its own, and one process at a
+            time has it.
+        smpp_host: Host of the message centre.
+        smpp_port: Its port.
+        smpp_system_id: Who we are there.
+        smpp_password_file: The file that holds the password, of at most 8 characters.
+        smpp_system_type: As agreed with the message centre; mostly nothing.
+        smpp_tls: ``on`` encrypts and checks the message centre's certificate, as does the path of
+            a file with the certificates that are believed; ``off`` does not.
+        smpp_window: How many short messages may wait for their answer at once.
+        smpp_rate: How many short messages are sent in a second at most.
+        smpp_alphabet: What the message centre takes for its own alphabet: ``gsm7``, ``latin1`` or
+            ``ascii``.
+        smpp_gb18030: Whether coding 15 is GB18030 there.
+        smpp_ids: How the message centre writes an id in its answer and in its receipt: ``exact``
+            alike, ``upper`` in either case and with or without zeros in front, ``hex_dec`` in
+            hexadecimal and in decimal.
+        smpp_splitting: How long texts go out: ``udh``, ``sar`` or ``payload``.
+        smpp_refused: Whether a refused text is answered so (``refuse``), or as if it were accepted
+            (``drop``), for a message centre that sends refused ones again and again.
+        smpp_parts_wait: How long parts of a long text wait for the others.
         message_validity: How long a text is tried that cannot be sent, if its binding does not end
             before.
         message_limit_sender: How many texts of one sender are looked at in this time, taken or
@@ -377,6 +442,21 @@ class Settings:
     sip_listen: str = _setting(_ipv4_or_off, default="off")
     sip_next: str | None = _setting(_ipv4)
     sip_peers: frozenset[str] = _setting(_addresses, default=frozenset())
+    smpp_link: str = _setting(_link_name, default="smpp")
+    smpp_host: str | None = _setting(_host)
+    smpp_port: int = _setting(_whole(1, 65535, ""), default=2775)
+    smpp_system_id: str | None = _setting(_system_text(15))
+    smpp_password_file: Path | None = _setting(_path)
+    smpp_system_type: str = _setting(_system_text(12), default="")
+    smpp_tls: str = _setting(_tls, default="off")
+    smpp_window: int = _setting(_whole(1, 1000, " of short messages"), default=20)
+    smpp_rate: int = _setting(_whole(1, 10_000, " of short messages"), default=100)
+    smpp_alphabet: str = _setting(_word("gsm7", "latin1", "ascii"), default="gsm7")
+    smpp_gb18030: bool = _setting(_switch, default=True)
+    smpp_ids: str = _setting(_word("exact", "upper", "hex_dec"), default="exact")
+    smpp_splitting: str = _setting(_word("udh", "sar", "payload"), default="udh")
+    smpp_refused: str = _setting(_word("refuse", "drop"), default="refuse")
+    smpp_parts_wait: timedelta = _setting(_duration("10s", "1d"), default=timedelta(minutes=5))
     message_validity: timedelta = _setting(_duration("1m", "7d"), default=timedelta(hours=24))
     message_limit_sender: Rate = _setting(_rate, default=Rate(10, timedelta(minutes=1)))
     message_limit_number: Rate = _setting(_rate, default=Rate(60, timedelta(minutes=1)))
@@ -542,6 +622,23 @@ class Settings:
             return _secret(line)
         except ValueError as exc:
             raise SettingsError(f"{PREFIX}AGI_SECRET_FILE is malformed; expected {exc}") from None
+
+    def load_smpp_password(self) -> str:
+        """
+        Return the password of the link to the message centre, from its file (its first line).
+
+        Raises:
+            SettingsError: None is set, or the file cannot be read, is open to others, or is
+                malformed.
+        """
+        if self.smpp_password_file is None:
+            raise SettingsError(f"set {PREFIX}SMPP_PASSWORD_FILE: the link has no password")
+        line = _first_line(self.smpp_password_file, "SMPP_PASSWORD", "password of the link")
+        if not re.fullmatch(r"[!-~]{1,8}", line):
+            raise SettingsError(
+                f"{PREFIX}SMPP_PASSWORD_FILE is malformed; expected 1 to 8 ASCII characters"
+            )
+        return line
 
     def load_check_token(self) -> str | None:
         """

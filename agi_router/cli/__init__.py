@@ -47,6 +47,7 @@ COMMANDS = {
     "calls": ("calls", "calls"),
     "messages": ("messages", "messages"),
     "message": ("messages", "group"),
+    "link": ("links", "group"),
     "api-key": ("api_keys", "group"),
     "audit": ("audit", "group"),
     "trace": ("traces", "trace"),

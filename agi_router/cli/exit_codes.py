@@ -78,6 +78,7 @@ EXIT_CODES = {
     "blocklist_entry_over": 73,
     "event_not_found": 66,
     "message_not_found": 66,
+    "link_not_found": 66,
     "message_over": 73,
     "message_not_held": 73,
     "group_not_found": 66,

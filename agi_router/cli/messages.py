@@ -32,7 +32,6 @@ from agi_router.settings import Settings
 __all__ = ["group", "messages"]
 
 _TIMEOUT = 10.0
-_LINK = "sip"
 
 
 @click.command()
@@ -154,8 +153,11 @@ def discard(name: str, tenant: str | None, *, as_json: bool) -> None:
 @click.option(
     "--text", required=True, type=NUMBER, help="What it says; -: the next line of standard input."
 )
+@click.option(
+    "--link", default="sip", show_default=True, help="The door by which it goes: sip, or a link."
+)
 @json_option
-def send(sender: str, to: str, text: str, *, as_json: bool) -> None:
+def send(sender: str, to: str, text: str, link: str, *, as_json: bool) -> None:
     r"""
     Send a text as if *--from* had: it is judged, counted, stored, and sent by the door.
 
@@ -170,7 +172,7 @@ def send(sender: str, to: str, text: str, *, as_json: bool) -> None:
     keys = settings.load_keys()
     with open_serving_database(settings) as connection:
         ring = check_keys(connection, keys)
-    taken = asyncio.run(_send(settings, ring, screened))
+    taken = asyncio.run(_send(settings, ring, screened, link))
     if isinstance(taken, Reason):
         _refuse(taken)
     if as_json:
@@ -179,7 +181,7 @@ def send(sender: str, to: str, text: str, *, as_json: bool) -> None:
         echo(f"accepted: {taken.id}")
 
 
-async def _send(settings: Settings, keys: KeyRing, text: Text) -> Accepted | Reason:
+async def _send(settings: Settings, keys: KeyRing, text: Text, link: str) -> Accepted | Reason:
     """
     Take a text as the door does.
 
@@ -197,7 +199,7 @@ async def _send(settings: Settings, keys: KeyRing, text: Text) -> Accepted | Rea
             text,
             # Each is a request of its own.
             secrets.token_bytes(32),
-            store=MessageStore(store.pool, keys, link=_LINK, validity=settings.message_validity),
+            store=MessageStore(store.pool, keys, link=link, validity=settings.message_validity),
             admissions=store,
             timeout=_TIMEOUT,
         )

@@ -36,7 +36,8 @@ def serve(door: str, *, take_over: bool) -> None:
     The door "http" serves no calls: by it platforms make bindings. It needs the extra
     agi_router[api], and a process of its own.
 
-    The door "sip-messages" takes and sends texts by SIP, in a process of its own too.
+    The door "sip-messages" takes and sends texts by SIP, and "smpp" by a link to a message centre;
+    each in a process of its own too.
     """
     serving.serve(door, take_over=take_over)
 

@@ -17,12 +17,13 @@ __all__ = ["ALL", "DOORS", "read", "serve"]
 
 _HTTP = "http"
 _SIP_MESSAGES = "sip-messages"
+_SMPP = "smpp"
 _TAKE_OVER = "--take-over"
 
 ALL = daemon.Doors.BOTH.value
 """What is served where nobody says."""
 
-DOORS = (*(each.value for each in daemon.Doors), _HTTP, _SIP_MESSAGES)
+DOORS = (*(each.value for each in daemon.Doors), _HTTP, _SIP_MESSAGES, _SMPP)
 """What may stand behind ``--door``."""
 
 
@@ -68,10 +69,11 @@ def serve(door: str, *, take_over: bool) -> None:
     if door == _HTTP:
         uvloop.run(http_server.serve(effective, keys))
         return
-    if door == _SIP_MESSAGES:
+    if door in {_SIP_MESSAGES, _SMPP}:
         # Nor any of this.
         from agi_router.service import message_server  # noqa: PLC0415
 
-        uvloop.run(message_server.serve(effective, keys))
+        work = message_server.serve if door == _SIP_MESSAGES else message_server.serve_link
+        uvloop.run(work(effective, keys))
         return
     uvloop.run(daemon.serve(effective, keys, daemon.Doors(door), take_over=take_over))

@@ -18,7 +18,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from agi_router.bindings.reasons import Reason
 from agi_router.calls.refusal_limit import Rate, RefusalLimit
@@ -29,6 +29,8 @@ from agi_router.messages.store import Ended, MessageStore
 __all__ = ["Counts", "Outbox", "Outcome", "Tasks", "TextLimits"]
 
 log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
 
 _LOOK: Final = 1.0
 _WRITE: Final = 10.0
@@ -80,13 +82,23 @@ class Tasks:
     """
 
     def __init__(self) -> None:
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
 
     def start(self, work: Coroutine[object, object, None]) -> None:
         """
         Do *work* beside; a fault of ours in it ends nothing else.
         """
-        task = asyncio.get_running_loop().create_task(_guarded(work))
+        self._keep(asyncio.get_running_loop().create_task(_guarded(work)))
+
+    async def finish(self, work: Coroutine[object, object, _T]) -> _T:
+        """
+        Do *work*, and return what it returns; it goes on though nobody waits for it any more.
+        """
+        task = asyncio.get_running_loop().create_task(work)
+        self._keep(task)
+        return await asyncio.shield(task)
+
+    def _keep(self, task: "asyncio.Task[Any]") -> None:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -94,7 +106,7 @@ class Tasks:
         """
         Wait until all that goes on now has ended.
         """
-        await asyncio.gather(*self._tasks)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
 class Outbox:
@@ -124,6 +136,7 @@ class Outbox:
         self._tasks = tasks
         self._window = window
         self._due = asyncio.Event()
+        self._closed = False
         self.under_way = 0
         """How many texts are being sent."""
 
@@ -133,11 +146,19 @@ class Outbox:
         """
         self._due.set()
 
+    def close(self) -> None:
+        """
+        Take nothing any more; what is taken is sent, so no lease is left to end by itself.
+        """
+        self._closed = True
+        self._due.set()
+
     async def run(self) -> None:
         """
-        Take what is due and send it, as many at once as the window has room for.
+        Take what is due and send it, as many at once as there is room for, until it is closed.
         """
-        while True:
+        self._closed = False
+        while not self._closed:
             room = self._window - self.under_way
             taken: list[Outgoing | Ended] = []
             self._due.clear()
@@ -151,7 +172,7 @@ class Outbox:
                     self.under_way += 1
                     self._counts.maybe_twice += message.maybe_twice
                     self._tasks.start(self._try(message))
-            if len(taken) < room or room <= 0:
+            if not self._closed and (len(taken) < room or room <= 0):
                 # No wait_for: a result that comes at the moment of the end would hide that end.
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_LOOK):

@@ -52,6 +52,8 @@ class EventType(StrEnum):
     MESSAGE_ACCEPTED = "message.accepted"
     MESSAGE_SENT = "message.sent"
     MESSAGE_FAILED = "message.failed"
+    MESSAGE_DELIVERED = "message.delivered"
+    MESSAGE_UNDELIVERED = "message.undelivered"
     FEED_FINISHED = "feed.finished"
     LOCK_SET = "lock.set"
     LOCK_LIFTED = "lock.lifted"

@@ -4,7 +4,7 @@ Texts, as values: what they are called, what becomes of them, and when one is tr
 ::
 
       held ──released──> queued; not released in time, or discarded ──> failed
-    queued ──take──> in hand ──2xx──> sent
+    queued ──take──> in hand ──taken──> sent ──receipts──> delivered, undelivered, unknown
        ^                 ├─ temporary, or no answer ──> queued, later
        │                 ├─ for good ──> failed
        └── lease over ───┘
@@ -67,6 +67,12 @@ class MessageState(StrEnum):
     """The next hop has taken it. SIP has no receipts: nobody knows more."""
     FAILED = "failed"
     EXPIRED = "expired"
+    DELIVERED = "delivered"
+    """It was sent, and its receipts say that it has arrived."""
+    UNDELIVERED = "undelivered"
+    """It was sent, and a receipt says that it never will arrive."""
+    UNKNOWN = "unknown"
+    """It was sent, and a receipt is missing or says nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +101,8 @@ class Outgoing:
     shown: XNumber
     """Whom the receiver sees."""
     body: str = field(repr=False)
+    left: timedelta = timedelta(hours=24)
+    """For how long it is tried."""
 
     @property
     def block(self) -> Block:

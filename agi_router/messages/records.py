@@ -10,13 +10,13 @@ from agi_router.calls.ports import Admission
 from agi_router.calls.rows import read_admission
 from agi_router.cursors import Cursor
 from agi_router.db.connection import Connection, Queries
-from agi_router.errors import MessageNotFound, MessageNotHeld, MessageOver
+from agi_router.errors import LinkNotFound, MessageNotFound, MessageNotHeld, MessageOver
 from agi_router.keys.ring import KeyRing
 from agi_router.messages.model import MessageState, Text, message_block, message_day
 from agi_router.numbers import XNumber
 from agi_router.tenants.scope import OPERATOR, Scope
 
-__all__ = ["DISCARDED", "MessageRecords", "cursor_of"]
+__all__ = ["DISCARDED", "LinkRecords", "MessageRecords", "cursor_of"]
 
 DISCARDED = "discarded"
 """Why a text has failed that somebody discarded."""
@@ -155,6 +155,38 @@ class MessageRecords:
             values = {"attempts": owed["attempts"], "state": MessageState.FAILED, "status": None}
             self._queries.row("finish_message", {**key, **values, "reason": DISCARDED})
         return self.find(name)
+
+
+class LinkRecords:
+    """
+    Links to message centres, as they are asked for by hand.
+
+    Args:
+        connection: See :func:`agi_router.db.connection.connect`.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._queries = Queries(connection)
+
+    def links(self) -> list[dict[str, Any]]:
+        """
+        All that were ever served, by their names.
+        """
+        return self._queries.rows("list_links", {})
+
+    def drain(self, name: str, *, drained: bool) -> dict[str, Any]:
+        """
+        Say whether a link is to be unbound; whoever has it does so within seconds.
+
+        Returns:
+            Its row.
+
+        Raises:
+            LinkNotFound: There is none.
+        """
+        if self._queries.row("drain_link", {"name": name, "drained": drained}) is None:
+            raise LinkNotFound
+        return next(row for row in self.links() if row["name"] == name)
 
 
 def cursor_of(row: dict[str, Any]) -> Cursor:

@@ -337,6 +337,7 @@ class MessageStore:
             receiver=receivers[0],
             shown=shown,
             body=body,
+            left=row["time_left"],
         )
 
     async def finish(

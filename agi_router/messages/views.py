@@ -9,7 +9,12 @@ from agi_router.messages.decision import Taken
 from agi_router.messages.explanation import TextExplanation
 from agi_router.messages.rule_store import TenantRules
 
-__all__ = ["describe_message", "describe_rules", "describe_text_explanation"]
+__all__ = [
+    "describe_link",
+    "describe_message",
+    "describe_rules",
+    "describe_text_explanation",
+]
 
 
 def describe_message(row: dict[str, Any]) -> dict[str, Any]:
@@ -49,6 +54,26 @@ def describe_rules(found: TenantRules) -> dict[str, Any]:
         "opt_out": list(rules.opt_out),
         "hold": None if rules.hold is None else int(rules.hold.total_seconds()),
         "changed_at": found.changed_at,
+    }
+
+
+def describe_link(row: dict[str, Any]) -> dict[str, Any]:
+    """
+    A link to a message centre, from its row.
+    """
+    if not row["held"]:
+        state = "unserved"
+    elif row["up_since"] is not None:
+        state = "draining" if row["drained"] else "up"
+    else:
+        state = "drained" if row["drained"] else "down"
+    return {
+        "name": row["name"],
+        "state": state,
+        "drained": row["drained"],
+        "node": row["node"],
+        "up_since": row["up_since"] if row["held"] else None,
+        "owed": row["owed"],
     }
 
 

@@ -2,16 +2,67 @@
 The gauges of a door for texts: what it has done, and what it owes.
 """
 
-from typing import Final
+import asyncio
+from typing import Final, Protocol
 
-from agi_router.doors.sip_messages import SipMessageDoor
+from agi_router.doors.outbox import Counts
+from agi_router.doors.smpp import SmppDoor
+from agi_router.messages.link_store import LinkStore
 from agi_router.messages.store import MessageStore, Owed
 from agi_router.service.metrics import Figures
 
-__all__ = ["MessageGauges", "show_messages"]
+__all__ = ["LinkGauges", "MessageGauges", "TextDoor", "show_link", "show_messages"]
 
 # Seconds for the database to count what is owed.
 _OWED: Final = 5.0
+
+
+class TextDoor(Protocol):
+    """
+    A door for texts.
+    """
+
+    counts: Counts
+
+    @property
+    def waiting(self) -> int:
+        """
+        How many texts wait for the store.
+        """
+
+    @property
+    def under_way(self) -> int:
+        """
+        How many texts are being sent.
+        """
+
+    async def serve(self, stop: asyncio.Event) -> None:
+        """
+        Take and send texts until *stop*.
+        """
+
+
+class LinkGauges:
+    """
+    Asks the database what belongs to nothing.
+
+    Args:
+        links: Who knows.
+    """
+
+    def __init__(self, links: LinkStore) -> None:
+        self.unmatched = 0
+        """Receipts, as they were at the last look."""
+        self._links = links
+
+    async def look(self) -> None:
+        """
+        Look once.
+
+        Raises:
+            StoreError: No answer; the last look stands.
+        """
+        self.unmatched = await self._links.count_unmatched(timeout=_OWED)
 
 
 class MessageGauges:
@@ -37,7 +88,7 @@ class MessageGauges:
         self.owed = await self._store.count_owed(timeout=_OWED)
 
 
-def show_messages(figures: Figures, *, door: SipMessageDoor, gauges: MessageGauges) -> None:
+def show_messages(figures: Figures, *, door: TextDoor, gauges: MessageGauges) -> None:
     """
     Show what a door for texts has done, and what it owes.
     """
@@ -94,4 +145,54 @@ def show_messages(figures: Figures, *, door: SipMessageDoor, gauges: MessageGaug
         "agi_router_messages_oldest_seconds",
         "For how long the oldest of them has been owed.",
         lambda: gauges.owed.oldest,
+    )
+
+
+def show_link(figures: Figures, *, door: SmppDoor, gauges: LinkGauges) -> None:
+    """
+    Show how a link to a message centre is.
+    """
+    counts = door.link_counts
+    figures.show("agi_router_smpp_link_up", "1 while the link is bound.", lambda: int(door.is_up))
+    figures.show_total(
+        "agi_router_smpp_binds", "Times that the link was bound.", lambda: counts.binds
+    )
+    figures.show(
+        "agi_router_smpp_window_used",
+        "Short messages that wait for their answer now.",
+        lambda: door.window_used,
+    )
+    figures.show(
+        "agi_router_smpp_rate",
+        "Short messages in a second that are sent at most, as throttling has left it.",
+        lambda: door.rate,
+    )
+    figures.show_total(
+        "agi_router_smpp_throttled",
+        "Short messages that the message centre found to be too many.",
+        lambda: counts.throttled,
+    )
+    figures.show_total(
+        "agi_router_smpp_unreadable",
+        "Short messages and receipts that could not be read.",
+        lambda: counts.unreadable,
+    )
+    figures.show_total(
+        "agi_router_smpp_parts", "Parts of long texts that were kept.", lambda: counts.parts
+    )
+    figures.show_total(
+        "agi_router_smpp_parts_incomplete",
+        "Parts that were given up, as the others did not come.",
+        lambda: counts.incomplete,
+    )
+    figures.show_each_total(
+        "agi_router_smpp_receipts",
+        "Receipts, by what they tell.",
+        "state",
+        lambda: {state.value: count for state, count in list(counts.receipts.items())},
+    )
+    figures.show(
+        "agi_router_smpp_receipts_unmatched",
+        "Receipts that belong to nothing that is known; looked at every ten seconds.",
+        lambda: gauges.unmatched,
     )

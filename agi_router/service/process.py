@@ -4,13 +4,15 @@ What the kernel tells of this process, under the names that Prometheus' own clie
 
 import os
 import resource
+import secrets
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Final
 
 from agi_router.service.exposition import Family, Kind, Sample
 
-__all__ = ["process_families"]
+__all__ = ["is_gone", "own_name", "process_families"]
 
 _PROC: Final = Path("/proc")
 # Fields of /proc/self/stat behind the name, which may hold anything (proc(5)).
@@ -44,6 +46,54 @@ def process_families() -> Iterator[Family]:
         "Most descriptors that it may open.",
         resource.getrlimit(resource.RLIMIT_NOFILE)[0],
     )
+
+
+def own_name() -> str:
+    """
+    A name of this process that no other has, of this machine or another, now or later.
+
+    Raises:
+        OSError: The kernel does not tell.
+    """
+    return f"{_world()}:{os.getpid()}:{_started(os.getpid())}"
+
+
+def is_gone(name: str) -> bool:
+    """
+    Whether another process has certainly ended; not known of one that cannot be seen from here.
+
+    Args:
+        name: Its own :func:`own_name`.
+    """
+    world, _, rest = name.partition(":")
+    pid, _, started = rest.partition(":")
+    if world != _world():
+        return False
+    try:
+        return str(_started(int(pid))) != started
+    except FileNotFoundError:
+        return True
+    except (OSError, ValueError):
+        return False
+
+
+def _world() -> str:
+    # Of containers of one machine each sees its own processes alone.
+    return _boot() + f"/{(_PROC / 'self/ns/pid').stat().st_ino}"
+
+
+@cache
+def _boot() -> str:
+    try:
+        return (_PROC / "sys/kernel/random/boot_id").read_text("ascii").strip()
+    except OSError:
+        # It is hidden: this process knows no other, and no other knows it.
+        return secrets.token_hex(16)
+
+
+def _started(pid: int) -> int:
+    stat = (_PROC / f"{pid}/stat").read_text("ascii", "replace")
+    return int(stat.rpartition(")")[2].split()[_STARTED])
 
 
 def _family(name: str, text: str, value: float, kind: Kind = "gauge") -> Family:

@@ -37,6 +37,7 @@ from .errors import (
     SmppError,
     SubmitRefused,
 )
+from .pace import Pace
 from .parts import Part, Splitting, choose_coding, cut, join, messages_of, part_of
 from .receipts import IdForm, Receipt, ReceiptState, is_receipt, normal_id, read_receipt
 from .session import Deliver, Patience, Transceiver
@@ -70,6 +71,7 @@ __all__ = [
     "IdForm",
     "LinkDown",
     "NoAnswer",
+    "Pace",
     "Part",
     "Patience",
     "Pdu",

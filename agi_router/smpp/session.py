@@ -63,7 +63,7 @@ class Patience:
     submit: float = 30.0
     """Until a message has its answer."""
     idle: float = 30.0
-    """Without a PDU from the peer, until it is asked whether it lives."""
+    """Without an answer of the peer, until it is asked whether it lives."""
     enquire: float = 10.0
     """Until it has said so."""
     unbind: float = 5.0
@@ -79,6 +79,7 @@ class Transceiver:
         deliver: Called with each message that comes, receipts too, in a task of its own.
         window: Messages of ours that may wait for their answer at once.
         patience: How long what is waited for.
+        most_in_hand: How many that come may have no answer yet; as many as *window*, if not given.
     """
 
     def __init__(
@@ -89,19 +90,24 @@ class Transceiver:
         deliver: Deliver,
         window: int,
         patience: Patience,
+        most_in_hand: int | None = None,
     ) -> None:
         self._reader = reader
         self._writer = writer
         self._deliver = deliver
         self._patience = patience
         self._places = asyncio.Semaphore(window)
-        self._most_in_hand = window
+        self._most_in_hand = most_in_hand or window
         self._sequence = itertools.cycle(range(1, _LAST_SEQUENCE + 1))
         self._waiting: dict[int, asyncio.Future[Pdu]] = {}
         self._in_hand: set[asyncio.Task[None]] = set()
         self._heard = asyncio.get_running_loop().time()
         self._ended = asyncio.Event()
         self._bound = False
+        self.heard_at: float | None = None
+        """By the clock of the loop: the peer has read what was answered before."""
+        self.unbound = False
+        """Whether the peer has answered that we part: it has read all before."""
         self.unreadable = 0
         """PDUs that could not be read."""
         self.reason = "the session was ended"
@@ -119,6 +125,7 @@ class Transceiver:
         deliver: Deliver,
         system_type: str = "",
         window: int = 10,
+        most_in_hand: int | None = None,
         tls: ssl.SSLContext | None = None,
         patience: Patience | None = None,
     ) -> AsyncIterator[Self]:
@@ -132,7 +139,9 @@ class Transceiver:
             password: What proves it.
             deliver: See above.
             system_type: As agreed with the message centre.
-            window: See above; as many that come may be in hand, and more are throttled.
+            window: See above.
+            most_in_hand: How many that come may have no answer yet, and more are throttled; if it
+                is not given, as many as *window*.
             tls: How to encrypt; :obj:`None`: not.
             patience: How long what is waited for.
 
@@ -152,7 +161,14 @@ class Transceiver:
             raise LinkDown("no connection in time") from None
         except OSError as error:
             raise LinkDown(f"no connection: {_words(error)}") from None
-        session = cls(reader, writer, deliver=deliver, window=window, patience=patience)
+        session = cls(
+            reader,
+            writer,
+            deliver=deliver,
+            window=window,
+            patience=patience,
+            most_in_hand=most_in_hand,
+        )
         tasks = [loop.create_task(session._read()), loop.create_task(session._watch())]
         try:
             await session._bind(bind, deadline)
@@ -160,6 +176,13 @@ class Transceiver:
             await session._unbind()
         finally:
             await session._close(tasks)
+
+    @property
+    def unanswered(self) -> int:
+        """
+        How many requests of ours wait for their answer.
+        """
+        return len(self._waiting)
 
     @property
     def is_up(self) -> bool:
@@ -174,6 +197,12 @@ class Transceiver:
         """
         await self._ended.wait()
         return self.reason
+
+    async def answered(self) -> None:
+        """
+        Wait until all that has come by now has its answer.
+        """
+        await asyncio.gather(*self._in_hand, return_exceptions=True)
 
     async def submit(self, message: ShortMessage) -> str:
         """
@@ -221,6 +250,7 @@ class Transceiver:
             # Nobody minds: what is not answered now is not unbound, and ends with its connection.
             with contextlib.suppress(TimeoutError, LinkDown):
                 await self._ask(Command.UNBIND, b"", self._patience.unbind)
+                self.unbound = True
 
     async def _ask(self, command: Command, body: bytes, seconds: float) -> Pdu:
         """
@@ -235,8 +265,12 @@ class Transceiver:
         self._waiting[sequence] = answer
         try:
             self._send(Pdu(command=command, sequence=sequence, body=body))
+            asked_at = asyncio.get_running_loop().time()
             async with asyncio.timeout(seconds):
-                return await answer
+                found = await answer
+            # It reads in order, so it had read all that was written before it read this.
+            self.heard_at = max(self.heard_at or asked_at, asked_at)
+            return found
         finally:
             del self._waiting[sequence]
 
@@ -333,7 +367,10 @@ class Transceiver:
         """
         loop = asyncio.get_running_loop()
         while not self._ended.is_set():
-            left = self._heard + self._patience.idle - loop.time()
+            # A peer that only asks is asked too: it shows what it has heard.
+            left = (
+                min(self._heard, self.heard_at or self._heard) + self._patience.idle - loop.time()
+            )
             if left > 0:
                 await asyncio.sleep(left)
                 continue

@@ -66,9 +66,12 @@ class Status(IntEnum):
     """
 
     OK = 0x00
+    INVALID_LENGTH = 0x01
     INVALID_COMMAND = 0x03
     INVALID_STATE = 0x04
     SYSTEM_ERROR = 0x08
+    INVALID_SOURCE = 0x0A
+    INVALID_DESTINATION = 0x0B
     QUEUE_FULL = 0x14
     THROTTLED = 0x58
     TEMPORARY = 0x64

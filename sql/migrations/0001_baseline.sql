@@ -827,7 +827,8 @@ CREATE TABLE agi_router.message (
     received_at timestamptz NOT NULL,
     expires_at  timestamptz NOT NULL,
     state       text        NOT NULL DEFAULT 'queued'
-                CONSTRAINT message_state_check CHECK (state IN ('held', 'queued', 'sent', 'failed', 'expired')),
+                CONSTRAINT message_state_check CHECK (
+                    state IN ('held', 'queued', 'sent', 'failed', 'expired', 'delivered', 'undelivered', 'unknown')),
     reason      text,
     status      integer,
     attempts    integer     NOT NULL DEFAULT 0,
@@ -854,7 +855,7 @@ COMMENT ON COLUMN agi_router.message.octets IS 'Length of what it said, in UTF-8
 COMMENT ON COLUMN agi_router.message.parts IS 'How many short messages it is, of 160 or 153 characters of the alphabet of seven bits, or of 70 or 67 others';
 COMMENT ON COLUMN agi_router.message.received_at IS 'When it was accepted';
 COMMENT ON COLUMN agi_router.message.expires_at IS 'When it is given up';
-COMMENT ON COLUMN agi_router.message.state IS 'held: owed once somebody releases it; queued: owed; sent: the next hop has taken it; failed: it never will; expired: its time was over';
+COMMENT ON COLUMN agi_router.message.state IS 'held: owed once somebody releases it; queued: owed; sent: the next hop has taken it; failed: it never will; expired: its time was over; delivered, undelivered, unknown: what its receipts tell, where there are any';
 COMMENT ON COLUMN agi_router.message.reason IS 'Why it was not sent; null: it was, or may be yet';
 COMMENT ON COLUMN agi_router.message.status IS 'Final status of the last try, of the protocol it went out by; null: none';
 COMMENT ON COLUMN agi_router.message.attempts IS 'How often it was tried';
@@ -944,6 +945,75 @@ COMMENT ON COLUMN agi_router.message_rule.templates IS 'Where there are any, a t
 COMMENT ON COLUMN agi_router.message_rule.opt_out IS 'Who sends nothing but one of them is texted by that binding no more';
 COMMENT ON COLUMN agi_router.message_rule.hold IS 'How long a text waits for its release; null: it does not';
 COMMENT ON COLUMN agi_router.message_rule.changed_at IS 'When they were changed last';
+
+-- Message centres. One process at a time has a link to one: it says so again and again, and another may take the link
+-- once it has not. Texts that came in parts wait in message_part until all are there. What a message centre was
+-- given is known by the id that it gave, in message_sent, where its receipt finds it: whichever comes first.
+
+CREATE TABLE agi_router.message_link (
+    name       text        NOT NULL CONSTRAINT message_link_pkey PRIMARY KEY,
+    holder     text        NOT NULL,
+    node       text        NOT NULL,
+    until      timestamptz NOT NULL,
+    up_since   timestamptz,
+    drained    boolean     NOT NULL DEFAULT false,
+    heard_at   timestamptz NOT NULL
+);
+COMMENT ON TABLE agi_router.message_link IS 'Links to message centres, and who has each';
+COMMENT ON COLUMN agi_router.message_link.name IS 'Its name, as AGI_ROUTER_SMPP_LINK has it';
+COMMENT ON COLUMN agi_router.message_link.holder IS 'The process that has it, or had it last';
+COMMENT ON COLUMN agi_router.message_link.node IS 'The machine of that process';
+COMMENT ON COLUMN agi_router.message_link.until IS 'When another process may take it';
+COMMENT ON COLUMN agi_router.message_link.up_since IS 'Since when it is bound; null: it is not';
+COMMENT ON COLUMN agi_router.message_link.drained IS 'Whether an operator wants it to be unbound';
+COMMENT ON COLUMN agi_router.message_link.heard_at IS 'What was answered before this moment the message centre has heard, and does not send again';
+
+CREATE TABLE agi_router.message_part (
+    block   bigint      NOT NULL,
+    same    bytea       NOT NULL CONSTRAINT message_part_same_check CHECK (length(same) = 32),
+    number  integer     NOT NULL,
+    content bytea       NOT NULL CONSTRAINT message_part_content_check CHECK (length(content) = 32),
+    sealed  bytea,
+    at      timestamptz NOT NULL,
+    CONSTRAINT message_part_pkey PRIMARY KEY (block, same, number)
+);
+CREATE INDEX message_part_at ON agi_router.message_part (at);
+COMMENT ON TABLE agi_router.message_part IS 'Parts of texts that are not whole yet; for a while those of texts that are';
+COMMENT ON COLUMN agi_router.message_part.block IS 'Block of the number that the text is sent to';
+COMMENT ON COLUMN agi_router.message_part.same IS 'Keyed hash of what all parts of a text have alike';
+COMMENT ON COLUMN agi_router.message_part.number IS 'Its place, from 1';
+COMMENT ON COLUMN agi_router.message_part.content IS 'Keyed hash of what it says';
+COMMENT ON COLUMN agi_router.message_part.sealed IS 'What it says, sealed; null once the text was taken or refused';
+COMMENT ON COLUMN agi_router.message_part.at IS 'When it came';
+COMMENT ON INDEX agi_router.message_part_at IS 'What is given up';
+
+CREATE TABLE agi_router.message_sent (
+    link      text        NOT NULL,
+    remote_id text        NOT NULL,
+    block     bigint,
+    id        text,
+    day       date,
+    part      integer,
+    total     integer,
+    state     text
+              CONSTRAINT message_sent_state_check CHECK (state IN ('delivered', 'undelivered', 'unknown')),
+    until     timestamptz NOT NULL,
+    CONSTRAINT message_sent_pkey PRIMARY KEY (link, remote_id)
+);
+CREATE INDEX message_sent_text ON agi_router.message_sent (block, id);
+CREATE INDEX message_sent_until ON agi_router.message_sent (until);
+COMMENT ON TABLE agi_router.message_sent IS 'Short messages that message centres have taken, and receipts; one row of both, whichever comes first';
+COMMENT ON COLUMN agi_router.message_sent.link IS 'The link it went out by';
+COMMENT ON COLUMN agi_router.message_sent.remote_id IS 'What the message centre calls it, in the form in which its answer and its receipt agree';
+COMMENT ON COLUMN agi_router.message_sent.block IS 'Block of the text; null: a receipt has come, and not the answer before it';
+COMMENT ON COLUMN agi_router.message_sent.id IS 'The text';
+COMMENT ON COLUMN agi_router.message_sent.day IS 'Its day';
+COMMENT ON COLUMN agi_router.message_sent.part IS 'Which of its short messages this is, from 1';
+COMMENT ON COLUMN agi_router.message_sent.total IS 'How many it has';
+COMMENT ON COLUMN agi_router.message_sent.state IS 'What the receipt tells; null: none has come';
+COMMENT ON COLUMN agi_router.message_sent.until IS 'When nobody waits for the other side any more';
+COMMENT ON INDEX agi_router.message_sent_text IS 'Short messages of a text';
+COMMENT ON INDEX agi_router.message_sent_until IS 'What is given up';
 
 -- A call is named by its Asterisk, so two of them may not have one name: either would give back the
 -- other's uses.

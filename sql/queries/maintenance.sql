@@ -24,6 +24,7 @@ SELECT substring(s.sealed FROM 1 FOR 3) AS header, count(*) AS values
         UNION ALL SELECT caller FROM agi_router.past_route
         UNION ALL SELECT callee FROM agi_router.message_out
         UNION ALL SELECT body FROM agi_router.message_out
+        UNION ALL SELECT sealed FROM agi_router.message_part
         UNION ALL SELECT sealed FROM agi_router.group_member
         UNION ALL SELECT sealed FROM agi_router.lock
         UNION ALL SELECT sealed FROM agi_router.lock_mark

@@ -71,7 +71,7 @@ UPDATE agi_router.message_out o
  WHERE o.block = due.block AND o.id = due.id
 RETURNING o.block, o.id, o.attempts, o.maybe_twice, o.binding_id, o.x_number, o.caller_tag, o.side, o.shown,
           o.purpose, o.callee, o.body,
-          o.expires_at <= statement_timestamp() AND NOT o.held AS over,
+          o.expires_at <= statement_timestamp() AND NOT o.held AS over, o.expires_at - statement_timestamp() AS time_left,
           CASE WHEN own.side = 'b' AND b.mode IN ('gxb', 'gxyb')
                THEN ARRAY(SELECT g.caller_tag
                             FROM agi_router.route g
@@ -115,6 +115,9 @@ WITH old AS (
     SELECT block, same
       FROM agi_router.message_seen
      WHERE at < statement_timestamp() - interval '10 minutes'
+       -- A message centre that is away may repeat them when it is back, but not after a day.
+       AND (at < statement_timestamp() - interval '1 day'
+            OR at < (SELECT coalesce(min(l.heard_at), statement_timestamp()) FROM agi_router.message_link l))
      LIMIT %(limit)s
        FOR UPDATE SKIP LOCKED
 ), gone AS (
@@ -173,3 +176,75 @@ SELECT o.attempts, o.in_hand
   FROM agi_router.message_out o
  WHERE o.block = %(block)s AND o.id = %(id)s
    FOR UPDATE;
+
+-- keep_part --
+-- Keep a part of a text; all that are there.
+SELECT * FROM agi_router.keep_part(
+    %(block)s, %(tag_key)s::integer, %(seal_key)s::integer, %(same)s::bytea, %(number)s::integer, %(total)s::integer,
+    %(content)s::bytea, %(sealed)s::bytea);
+
+-- close_parts --
+-- The text of these parts was taken or refused: what they say is deleted.
+UPDATE agi_router.message_part SET sealed = NULL WHERE block = %(block)s AND same = %(same)s::bytea;
+
+-- forget_parts --
+-- Give parts up whose text was not whole in time.
+WITH gone AS (
+    DELETE FROM agi_router.message_part
+     WHERE at < statement_timestamp() - %(wait)s::interval
+    RETURNING sealed
+)
+SELECT count(g.sealed) AS incomplete FROM gone g;
+
+-- note_sent_parts --
+-- Note which short messages of a text a message centre has taken; a row once it has all.
+SELECT * FROM agi_router.note_sent_parts(
+    %(block)s, %(id)s, %(link)s, %(parts)s::integer[], %(remote_ids)s::text[],
+    %(total)s::integer, %(status)s::integer);
+
+-- list_sent_parts --
+-- Which short messages of a text a message centre has taken.
+SELECT DISTINCT part FROM agi_router.message_sent WHERE block = %(block)s AND id = %(id)s;
+
+-- note_receipt --
+-- Note what a receipt tells.
+SELECT * FROM agi_router.note_receipt(%(link)s, %(remote_id)s, %(state)s);
+
+-- give_up_receipts --
+-- What becomes of a text whose receipt nobody waits for any more is not known; receipts of nothing are deleted.
+WITH late AS (
+    SELECT DISTINCT s.block, s.id, s.day
+      FROM agi_router.message_sent s
+     WHERE s.until < statement_timestamp() AND s.id IS NOT NULL
+     LIMIT %(limit)s
+), gone AS (
+    DELETE FROM agi_router.message_sent s WHERE s.until < statement_timestamp() AND s.id IS NULL RETURNING s.link
+)
+SELECT agi_router.end_sent_message(l.block, l.id, l.day, 'unknown')::text AS ended, (SELECT count(*) FROM gone) AS gone
+  FROM late l;
+
+-- count_unmatched_receipts --
+-- How many receipts of a link belong to nothing that is known.
+SELECT count(*) AS rows FROM agi_router.message_sent WHERE link = %(link)s AND id IS NULL;
+
+-- hold_link --
+-- Take or keep a link, unless another process has it.
+SELECT * FROM agi_router.hold_link(
+    %(name)s, %(holder)s, %(node)s, %(for)s::interval, %(up)s::boolean, %(heard)s::interval, %(gone)s);
+
+-- list_unheard --
+-- Requests whose answer the message centre may not have heard.
+SELECT s.same
+  FROM agi_router.message_seen s
+ WHERE s.at >= (SELECT l.heard_at FROM agi_router.message_link l WHERE l.name = %(name)s);
+
+-- list_links --
+-- Links, by name, and what each owes.
+SELECT l.name, l.node, l.drained, l.up_since, l.until > statement_timestamp() AS held,
+       (SELECT count(*) FROM agi_router.message_out o WHERE o.link_out = l.name) AS owed
+  FROM agi_router.message_link l
+ ORDER BY l.name;
+
+-- drain_link --
+-- Say whether a link is to be unbound; no row where there is none.
+UPDATE agi_router.message_link SET drained = %(drained)s WHERE name = %(name)s RETURNING name;

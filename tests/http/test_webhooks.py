@@ -131,6 +131,8 @@ def test_a_change(couriers: Client) -> None:
         "message.accepted",
         "message.sent",
         "message.failed",
+        "message.delivered",
+        "message.undelivered",
         "feed.finished",
         "lock.set",
         "lock.lifted",

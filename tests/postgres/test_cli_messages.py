@@ -63,6 +63,27 @@ def test_a_text_by_hand(cli: Cli, connection: Connection, store: BindingStore) -
     assert cli("messages", "--state", "queued").out == "no texts\n"
 
 
+def test_links(cli: Cli, connection: Connection, store: BindingStore) -> None:
+    """Listed, drained and resumed; a text goes out by the one that is said."""
+    bind(store, messages=Messages.BOTH)
+    assert cli("link", "list").out == "no links\n"
+    assert cli("link", "drain", "carrier").code == 66
+    connection.execute(
+        b"INSERT INTO agi_router.message_link (name, holder, node, until, up_since, heard_at)"
+        b" VALUES ('carrier', 'x', 'host', now() + interval '1 hour', now(), now())"
+    )
+    arguments = ("message", "send", "--from", "-", "--to", X, "--text", "-", "--link", "carrier")
+    assert cli(*arguments, typed=f"{A.digits}\n{BODY}\n").code == 0
+    (listed,) = cli("link", "list", "--json").json
+    assert (listed["name"], listed["state"], listed["owed"]) == ("carrier", "up", 1)
+    assert cli("link", "drain", "carrier").out == "carrier: draining, 1 texts owed\n"
+    connection.execute(b"UPDATE agi_router.message_link SET up_since = NULL")
+    assert "drained" in cli("link", "list").out
+    assert cli("link", "resume", "carrier", "--json").json["state"] == "down"
+    connection.execute(b"UPDATE agi_router.message_link SET until = now()")
+    assert cli("link", "list", "--json").json[0]["state"] == "unserved"
+
+
 def test_what_cannot_be_discarded(cli: Cli, connection: Connection, store: BindingStore) -> None:
     """What is being sent, and what is not there."""
     bind(store, messages=Messages.BOTH)

@@ -399,7 +399,7 @@ async def test_its_tenant_is_told(
         assert parties == {Side.A: [A.masked], Side.B: [B.masked]}
         assert BODY not in str(event)
     sent, accepted, failed = (event.data for event, _ in told)
-    assert (sent["state"], sent["sip_status"], sent["attempts"]) == ("sent", 200, 1)
+    assert (sent["state"], sent["status"], sent["attempts"]) == ("sent", 200, 1)
     assert (accepted["sender_side"], accepted["messages_used"]) == ("b", 2)
     assert (failed["reason"], failed["messages_used"]) == ("refused", 1)
 

@@ -106,7 +106,7 @@ def test_names_handed_on() -> None:
     [
         ("ari", ("client", "errors")),
         ("sip", ("errors", "transactions", "wire")),
-        ("smpp", ("codings", "errors", "parts", "receipts", "session")),
+        ("smpp", ("codings", "errors", "pace", "parts", "receipts", "session")),
     ],
 )
 def test_a_client_library_hands_on_all_it_has(library: str, parts: tuple[str, ...]) -> None:

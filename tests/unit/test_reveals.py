@@ -26,6 +26,7 @@ READS = {
     "messages/bodies": "to find them in what a text says",
     "doors/outbox": "to tell senders of texts apart, by a hash",
     "doors/sip_messages": "to send texts to them, and nowhere else",
+    "doors/smpp": "to send texts to them, and nowhere else",
     "cli/leaktest": "invented ones that the operator gave",
 }
 

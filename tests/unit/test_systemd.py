@@ -22,7 +22,8 @@ HTTP_UNIT = SERVICE / "agi-router-http.service"
 DELIVER = SERVICE / "agi-router-deliver.service"
 TEXTS = SERVICE / "agi-router-sip-messages.service"
 AUDIT = SERVICE / "agi-router-audit.service"
-UNITS = [UNIT, HTTP_UNIT, DELIVER, TEXTS, AUDIT]
+LINK = SERVICE / "agi-router-smpp@.service"
+UNITS = [UNIT, HTTP_UNIT, DELIVER, TEXTS, LINK, AUDIT]
 # Of 10; what is left is the network, and that group members may read what it writes.
 EXPOSURE = 1.5
 
@@ -166,3 +167,17 @@ def test_unit_that_signs_the_audit() -> None:
     assert "ExecStart=/opt/agi-router/bin/agi-router audit sign" in lines
     timer = AUDIT.with_suffix(".timer")
     assert {"OnCalendar=hourly", "Persistent=yes"} <= set(timer.read_text().splitlines())
+
+
+def test_unit_of_a_link() -> None:
+    """An instance each: its settings, its password as a copy, and what it is called."""
+    lines = LINK.read_text().splitlines()
+    assert {"Type=notify", "WatchdogSec=5", "Restart=on-failure", "User=agi-router"} <= set(lines)
+    assert "ExecStart=/opt/agi-router/bin/agi-router serve --door smpp" in lines
+    assert f"RestartPreventExitStatus={exit_code(SettingsError)}" in lines
+    assert "Environment=AGI_ROUTER_KEY_FILE=/etc/agi-router/key" in lines
+    assert "Environment=AGI_ROUTER_SMPP_LINK=%i" in lines
+    assert "EnvironmentFile=/etc/agi-router/smpp-%i.env" in lines
+    assert "LoadCredential=smpp-password:/etc/agi-router/smpp-%i.password" in lines
+    # It looks whether the process that had the link before is gone.
+    assert "ProcSubset=pid" not in lines

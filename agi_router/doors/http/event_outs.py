@@ -51,10 +51,12 @@ __all__ = [
     "LockToldOut",
     "LockedBindingOut",
     "MessageAcceptedEvent",
+    "MessageDeliveredEvent",
     "MessageFailedEvent",
     "MessageHeldEvent",
     "MessageSentEvent",
     "MessageToldOut",
+    "MessageUndeliveredEvent",
     "OrderCrowdedEvent",
     "OrderToldOut",
     "OwedOut",
@@ -395,7 +397,7 @@ _MESSAGE: dict[str, Any] = {
     "sender_side": "a",
     "state": "queued",
     "reason": None,
-    "sip_status": None,
+    "status": None,
     "attempts": 0,
     "maybe_twice": False,
     "octets": 12,
@@ -412,7 +414,7 @@ _MESSAGE: dict[str, Any] = {
 _MESSAGE_SENT = {
     **_MESSAGE,
     "state": "sent",
-    "sip_status": 200,
+    "status": 200,
     "attempts": 1,
     "done_at": "2026-01-31T15:04:06+00:00",
 }
@@ -420,9 +422,11 @@ _MESSAGE_FAILED = {
     **_MESSAGE_SENT,
     "state": "failed",
     "reason": "refused",
-    "sip_status": 404,
+    "status": 404,
     "messages_used": 0,
 }
+_MESSAGE_DELIVERED = {**_MESSAGE_SENT, "state": "delivered", "status": 0}
+_MESSAGE_UNDELIVERED = {**_MESSAGE_DELIVERED, "state": "undelivered", "messages_used": 0}
 _FEED: dict[str, Any] = {
     "tenant": "couriers",
     "binding_id": None,
@@ -598,7 +602,9 @@ class MessageToldOut(ToldOut):
     sender_side: Side
     state: MessageState
     reason: str | None = Field(description="Why it was not sent; null: it was, or may be yet.")
-    sip_status: int | None = Field(description="The final SIP status of the last try.")
+    status: int | None = Field(
+        description="The final status of the last try: of SIP, or command_status of SMPP."
+    )
     attempts: int
     maybe_twice: bool = Field(description="Whether it may have arrived twice.")
     octets: int = Field(description="Its length in UTF-8.")
@@ -655,6 +661,28 @@ class MessageFailedEvent(EventBase):
     data: MessageToldOut
 
     model_config = _sent("agi_router.message.failed", _MESSAGE_FAILED)
+
+
+class MessageDeliveredEvent(EventBase):
+    """
+    A text that was sent has arrived, by its receipts.
+    """
+
+    type: Literal["agi_router.message.delivered"]
+    data: MessageToldOut
+
+    model_config = _sent("agi_router.message.delivered", _MESSAGE_DELIVERED)
+
+
+class MessageUndeliveredEvent(EventBase):
+    """
+    A text that was sent will not arrive, or nobody knows whether it has.
+    """
+
+    type: Literal["agi_router.message.undelivered"]
+    data: MessageToldOut
+
+    model_config = _sent("agi_router.message.undelivered", _MESSAGE_UNDELIVERED)
 
 
 class FeedToldOut(ToldOut):
@@ -769,6 +797,8 @@ EVENTS: Final[dict[EventType, type[EventBase]]] = {
     EventType.MESSAGE_ACCEPTED: MessageAcceptedEvent,
     EventType.MESSAGE_SENT: MessageSentEvent,
     EventType.MESSAGE_FAILED: MessageFailedEvent,
+    EventType.MESSAGE_DELIVERED: MessageDeliveredEvent,
+    EventType.MESSAGE_UNDELIVERED: MessageUndeliveredEvent,
     EventType.FEED_FINISHED: FeedFinishedEvent,
     EventType.LOCK_SET: LockSetEvent,
     EventType.LOCK_LIFTED: LockLiftedEvent,

@@ -59,6 +59,7 @@ STATUSES: Final[Mapping[str, int]] = {
     "api_key_not_found": 404,
     "event_not_found": 404,
     "message_not_found": 404,
+    "link_not_found": 404,
     "message_over": 409,
     "message_not_held": 409,
     "group_not_found": 404,

@@ -17,7 +17,7 @@ BEGIN
             _block, told.id, told.tenant_id, _type, told.sequence,
             jsonb_build_object(
                 'message_id', said.id, 'x_number', said.x_number::text, 'shown', said.shown::text,
-                'sender_side', said.side, 'state', said.state, 'reason', said.reason, 'sip_status', said.status,
+                'sender_side', said.side, 'state', said.state, 'reason', said.reason, 'status', said.status,
                 'attempts', said.attempts, 'maybe_twice', said.maybe_twice, 'octets', said.octets, 'parts', said.parts,
                 'received_at', said.received_at, 'done_at', said.done_at,
                 'mode', told.mode, 'order_id', told.order_id, 'out_id', told.out_id, 'user_data', told.user_data,
