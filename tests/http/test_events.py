@@ -17,7 +17,8 @@ from agi_router.events.model import EventType
 from agi_router.feeds.model import FeedKind, NumberForm, Trust
 from agi_router.feeds.recycler import Recycler
 from agi_router.keys.ring import KeyRing
-from agi_router.messages.model import MessageState, Text
+from agi_router.messages.link_store import LinkStore
+from agi_router.messages.model import MessageState, Outgoing, Text
 from agi_router.messages.store import JudgedBy, MessageStore
 from agi_router.numbers import PhoneNumber, XNumber
 from agi_router.persons.blocklist import Pairing
@@ -120,16 +121,23 @@ def test_of_another_tenant(told: Client, drivers: Client, operator: Client) -> N
     assert told.get("/v1/events")["events"] == [event]
 
 
-async def send_texts(store: MessageStore, sender: PhoneNumber, x: XNumber) -> None:
-    """Have one text held, one sent, and one not."""
+async def send_texts(
+    store: MessageStore, links: LinkStore, sender: PhoneNumber, x: XNumber
+) -> None:
+    """Have one text held, one fail, and two sent of which one arrives."""
     held = Text(sender=sender, x_number=x, body="at the gate")
     judged = JudgedBy(version=None, hold=HOUR)
     await store.admit(held, secrets.token_bytes(32), judged=judged, timeout=SOON)
-    for state in (MessageState.SENT, MessageState.FAILED):
+    for state in (MessageState.FAILED, MessageState.DELIVERED, MessageState.UNDELIVERED):
         text = Text(sender=sender, x_number=x, body="at the gate")
         await store.admit(text, secrets.token_bytes(32), timeout=SOON)
         (taken,) = await store.take(9, timeout=SOON)
-        assert await store.finish(taken, state, reason=None, status=200, timeout=SOON)
+        if state is MessageState.FAILED:
+            assert await store.finish(taken, state, reason=None, status=200, timeout=SOON)
+        else:
+            assert isinstance(taken, Outgoing)
+            assert await links.note_sent(taken, {1: taken.id}, total=1, status=0, timeout=SOON)
+            assert await links.note_receipt(taken.id, state, timeout=SOON)
 
 
 async def test_events_are_as_the_document_says(
@@ -152,7 +160,8 @@ async def test_events_are_as_the_document_says(
         ]
         left = await admissions.settle(ends)
         assert (left.held, left.refused, left.broken) == ([], [], [])
-        await send_texts(MessageStore(admissions.pool, ring, link="sip", validity=HOUR), caller, x)
+        texts = MessageStore(admissions.pool, ring, link="carrier", validity=HOUR)
+        await send_texts(texts, LinkStore(admissions.pool, texts), caller, x)
     assert told.ask("PATCH", f"/v1/bindings/{made['id']}", {"ttl": 60}, If_Match="*").is_success
     assert told.ask("DELETE", f"/v1/bindings/{made['id']}").is_success
     recycler = Recycler(connection, ring)
@@ -180,4 +189,4 @@ async def test_events_are_as_the_document_says(
     assert {*types(page)} == set(EventType)
     for type_, event in zip(types(page), page["events"], strict=True):
         EVENTS[EventType(type_)].model_validate(event)
-    assert [each["subject"] for each in page["events"]].count(made["id"]) == 11
+    assert [each["subject"] for each in page["events"]].count(made["id"]) == 15

@@ -821,6 +821,8 @@ _Any = (
     | MessageHeldEvent
     | MessageSentEvent
     | MessageFailedEvent
+    | MessageDeliveredEvent
+    | MessageUndeliveredEvent
     | FeedFinishedEvent
     | LockSetEvent
     | LockLiftedEvent
