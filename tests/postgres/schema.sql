@@ -1031,7 +1031,7 @@ CREATE TABLE agi_router.message (
     done_at timestamp with time zone,
     CONSTRAINT message_done_check CHECK (((state = ANY (ARRAY['held'::text, 'queued'::text])) = (done_at IS NULL))),
     CONSTRAINT message_side_check CHECK ((side = ANY (ARRAY['a'::text, 'b'::text]))),
-    CONSTRAINT message_state_check CHECK ((state = ANY (ARRAY['held'::text, 'queued'::text, 'sent'::text, 'failed'::text, 'expired'::text])))
+    CONSTRAINT message_state_check CHECK ((state = ANY (ARRAY['held'::text, 'queued'::text, 'sent'::text, 'failed'::text, 'expired'::text, 'delivered'::text, 'undelivered'::text, 'unknown'::text])))
 )
 PARTITION BY RANGE (day);
 
@@ -1063,7 +1063,7 @@ COMMENT ON COLUMN agi_router.message.received_at IS 'When it was accepted';
 
 COMMENT ON COLUMN agi_router.message.expires_at IS 'When it is given up';
 
-COMMENT ON COLUMN agi_router.message.state IS 'held: owed once somebody releases it; queued: owed; sent: the next hop has taken it; failed: it never will; expired: its time was over';
+COMMENT ON COLUMN agi_router.message.state IS 'held: owed once somebody releases it; queued: owed; sent: the next hop has taken it; failed: it never will; expired: its time was over; delivered, undelivered, unknown: what its receipts tell, where there are any';
 
 COMMENT ON COLUMN agi_router.message.reason IS 'Why it was not sent; null: it was, or may be yet';
 
@@ -1074,6 +1074,32 @@ COMMENT ON COLUMN agi_router.message.attempts IS 'How often it was tried';
 COMMENT ON COLUMN agi_router.message.maybe_twice IS 'Whether a try was begun of which nobody knows how it ended; it may have arrived by that one';
 
 COMMENT ON COLUMN agi_router.message.done_at IS 'When it reached a final state';
+
+CREATE TABLE agi_router.message_link (
+    name text NOT NULL,
+    holder text NOT NULL,
+    node text NOT NULL,
+    until timestamp with time zone NOT NULL,
+    up_since timestamp with time zone,
+    drained boolean DEFAULT false NOT NULL,
+    heard_at timestamp with time zone NOT NULL
+);
+
+COMMENT ON TABLE agi_router.message_link IS 'Links to message centres, and who has each';
+
+COMMENT ON COLUMN agi_router.message_link.name IS 'Its name, as AGI_ROUTER_SMPP_LINK has it';
+
+COMMENT ON COLUMN agi_router.message_link.holder IS 'The process that has it, or had it last';
+
+COMMENT ON COLUMN agi_router.message_link.node IS 'The machine of that process';
+
+COMMENT ON COLUMN agi_router.message_link.until IS 'When another process may take it';
+
+COMMENT ON COLUMN agi_router.message_link.up_since IS 'Since when it is bound; null: it is not';
+
+COMMENT ON COLUMN agi_router.message_link.drained IS 'Whether an operator wants it to be unbound';
+
+COMMENT ON COLUMN agi_router.message_link.heard_at IS 'What was answered before this moment the message centre has heard, and does not send again';
 
 CREATE TABLE agi_router.message_other (
     block bigint NOT NULL,
@@ -1097,7 +1123,7 @@ CREATE TABLE agi_router.message_other (
     done_at timestamp with time zone,
     CONSTRAINT message_done_check CHECK (((state = ANY (ARRAY['held'::text, 'queued'::text])) = (done_at IS NULL))),
     CONSTRAINT message_side_check CHECK ((side = ANY (ARRAY['a'::text, 'b'::text]))),
-    CONSTRAINT message_state_check CHECK ((state = ANY (ARRAY['held'::text, 'queued'::text, 'sent'::text, 'failed'::text, 'expired'::text])))
+    CONSTRAINT message_state_check CHECK ((state = ANY (ARRAY['held'::text, 'queued'::text, 'sent'::text, 'failed'::text, 'expired'::text, 'delivered'::text, 'undelivered'::text, 'unknown'::text])))
 );
 
 COMMENT ON TABLE agi_router.message_other IS 'Texts of days for which no partition was made';
@@ -1166,6 +1192,31 @@ COMMENT ON COLUMN agi_router.message_out.callee IS 'Who receives it, sealed as i
 
 COMMENT ON COLUMN agi_router.message_out.body IS 'What it says, sealed for its id';
 
+CREATE TABLE agi_router.message_part (
+    block bigint NOT NULL,
+    same bytea NOT NULL,
+    number integer NOT NULL,
+    content bytea NOT NULL,
+    sealed bytea,
+    at timestamp with time zone NOT NULL,
+    CONSTRAINT message_part_content_check CHECK ((length(content) = 32)),
+    CONSTRAINT message_part_same_check CHECK ((length(same) = 32))
+);
+
+COMMENT ON TABLE agi_router.message_part IS 'Parts of texts that are not whole yet; for a while those of texts that are';
+
+COMMENT ON COLUMN agi_router.message_part.block IS 'Block of the number that the text is sent to';
+
+COMMENT ON COLUMN agi_router.message_part.same IS 'Keyed hash of what all parts of a text have alike';
+
+COMMENT ON COLUMN agi_router.message_part.number IS 'Its place, from 1';
+
+COMMENT ON COLUMN agi_router.message_part.content IS 'Keyed hash of what it says';
+
+COMMENT ON COLUMN agi_router.message_part.sealed IS 'What it says, sealed; null once the text was taken or refused';
+
+COMMENT ON COLUMN agi_router.message_part.at IS 'When it came';
+
 CREATE TABLE agi_router.message_rule (
     tenant_id integer NOT NULL,
     version integer NOT NULL,
@@ -1214,6 +1265,39 @@ COMMENT ON COLUMN agi_router.message_seen.same IS 'Keyed hash of what makes the 
 COMMENT ON COLUMN agi_router.message_seen.id IS 'The text';
 
 COMMENT ON COLUMN agi_router.message_seen.at IS 'When it was accepted';
+
+CREATE TABLE agi_router.message_sent (
+    link text NOT NULL,
+    remote_id text NOT NULL,
+    block bigint,
+    id text,
+    day date,
+    part integer,
+    total integer,
+    state text,
+    until timestamp with time zone NOT NULL,
+    CONSTRAINT message_sent_state_check CHECK ((state = ANY (ARRAY['delivered'::text, 'undelivered'::text, 'unknown'::text])))
+);
+
+COMMENT ON TABLE agi_router.message_sent IS 'Short messages that message centres have taken, and receipts; one row of both, whichever comes first';
+
+COMMENT ON COLUMN agi_router.message_sent.link IS 'The link it went out by';
+
+COMMENT ON COLUMN agi_router.message_sent.remote_id IS 'What the message centre calls it, in the form in which its answer and its receipt agree';
+
+COMMENT ON COLUMN agi_router.message_sent.block IS 'Block of the text; null: a receipt has come, and not the answer before it';
+
+COMMENT ON COLUMN agi_router.message_sent.id IS 'The text';
+
+COMMENT ON COLUMN agi_router.message_sent.day IS 'Its day';
+
+COMMENT ON COLUMN agi_router.message_sent.part IS 'Which of its short messages this is, from 1';
+
+COMMENT ON COLUMN agi_router.message_sent.total IS 'How many it has';
+
+COMMENT ON COLUMN agi_router.message_sent.state IS 'What the receipt tells; null: none has come';
+
+COMMENT ON COLUMN agi_router.message_sent.until IS 'When nobody waits for the other side any more';
 
 CREATE TABLE agi_router.migration (
     number integer NOT NULL,
@@ -1799,17 +1883,26 @@ ALTER TABLE ONLY agi_router.lock
 ALTER TABLE ONLY agi_router.message
     ADD CONSTRAINT message_pkey PRIMARY KEY (block, id, day);
 
+ALTER TABLE ONLY agi_router.message_link
+    ADD CONSTRAINT message_link_pkey PRIMARY KEY (name);
+
 ALTER TABLE ONLY agi_router.message_other
     ADD CONSTRAINT message_other_pkey PRIMARY KEY (block, id, day);
 
 ALTER TABLE ONLY agi_router.message_out
     ADD CONSTRAINT message_out_pkey PRIMARY KEY (block, id);
 
+ALTER TABLE ONLY agi_router.message_part
+    ADD CONSTRAINT message_part_pkey PRIMARY KEY (block, same, number);
+
 ALTER TABLE ONLY agi_router.message_rule
     ADD CONSTRAINT message_rule_pkey PRIMARY KEY (tenant_id);
 
 ALTER TABLE ONLY agi_router.message_seen
     ADD CONSTRAINT message_seen_pkey PRIMARY KEY (block, same);
+
+ALTER TABLE ONLY agi_router.message_sent
+    ADD CONSTRAINT message_sent_pkey PRIMARY KEY (link, remote_id);
 
 ALTER TABLE ONLY agi_router.migration
     ADD CONSTRAINT migration_pkey PRIMARY KEY (number);
@@ -1967,9 +2060,21 @@ CREATE INDEX message_out_due ON agi_router.message_out USING btree (link_out, ne
 
 COMMENT ON INDEX agi_router.message_out_due IS 'What a door has to send next';
 
+CREATE INDEX message_part_at ON agi_router.message_part USING btree (at);
+
+COMMENT ON INDEX agi_router.message_part_at IS 'What is given up';
+
 CREATE INDEX message_seen_at ON agi_router.message_seen USING btree (at);
 
 COMMENT ON INDEX agi_router.message_seen_at IS 'What may be forgotten';
+
+CREATE INDEX message_sent_text ON agi_router.message_sent USING btree (block, id);
+
+COMMENT ON INDEX agi_router.message_sent_text IS 'Short messages of a text';
+
+CREATE INDEX message_sent_until ON agi_router.message_sent USING btree (until);
+
+COMMENT ON INDEX agi_router.message_sent_until IS 'What is given up';
 
 CREATE INDEX nonce_taken ON agi_router.nonce USING btree (taken_at);
 
