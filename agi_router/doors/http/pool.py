@@ -52,11 +52,7 @@ class StorePool:
         Raises:
             Problem: It does not come in time.
         """
-        try:
-            async with asyncio.timeout(_WAIT):
-                await self._turns.acquire()
-        except TimeoutError:
-            raise _busy() from None
+        await self._wait()
         try:
             yield
         finally:
@@ -71,8 +67,28 @@ class StorePool:
         Raises:
             Problem: That does not come in time.
         """
-        async with self.turn():
+        # As by turn, whose context manager would take longer than all else here.
+        await self._wait()
+        try:
             return await self._threads.run(functools.partial(work, *args, **kwargs))
+        finally:
+            self._turns.release()
+
+    async def _wait(self) -> None:
+        """
+        Wait for a turn; no clock is set where it has come already.
+
+        Raises:
+            Problem: It does not come in time.
+        """
+        if not self._turns.locked():
+            await self._turns.acquire()
+            return
+        try:
+            async with asyncio.timeout(_WAIT):
+                await self._turns.acquire()
+        except TimeoutError:
+            raise _busy() from None
 
     @contextlib.contextmanager
     def lend(self) -> Iterator[BindingStore]:
