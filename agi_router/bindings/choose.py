@@ -414,7 +414,9 @@ def draw_stride() -> int:
 
     At random; by such steps one comes to all numbers of a block.
     """
-    return 10 * secrets.randbelow(BLOCK_SIZE // 10) + secrets.choice(_COPRIME)
+    # Drawn at once: each draw asks the kernel.
+    tens, last = divmod(secrets.randbelow(BLOCK_SIZE // 10 * len(_COPRIME)), len(_COPRIME))
+    return 10 * tens + _COPRIME[last]
 
 
 def _asked(opening: OpenBlocks) -> dict[str, Any]:

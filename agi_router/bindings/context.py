@@ -29,6 +29,8 @@ _QUARANTINE = Quarantine()
 _Done = TypeVar("_Done")
 # How often a lock is looked for anew that was there and is gone.
 _TRIES = 5
+# Of so many tenants the store is kept that acts for them.
+_SCOPES = 100
 
 
 class BindingContext:
@@ -59,6 +61,7 @@ class BindingContext:
         self._queries = Queries(connection, scope.values)
         self._quarantine = quarantine
         self._wider: BindingContext | None = None
+        self._narrower: dict[Scope, Self] = {}
         self._openings = Openings()
         self.names = BindingNames(self._queries, scope)
         """Bindings by what they are called."""
@@ -73,17 +76,27 @@ class BindingContext:
         """
         The same bindings, so far as they lie within *scope*; on the same connection.
 
-        Costs no query: one for every request.
+        Costs no query, and is kept: one is asked for by every request.
 
         Raises:
             OperatorOnly: It is wider than this one.
         """
         if scope != self.scope:
             self.scope.check_operator("acts for others")
-        store = type(self)(
-            self.connection, self.keys, self._quarantine, open_modes=self._open_modes, scope=scope
-        )
-        store._wider, store._openings = self, self._openings  # noqa: SLF001 - one of us
+        store = self._narrower.get(scope)
+        # One that was made before keys were rotated has the old ones.
+        if store is None or store.keys is not self.keys:
+            store = type(self)(
+                self.connection,
+                self.keys,
+                self._quarantine,
+                open_modes=self._open_modes,
+                scope=scope,
+            )
+            store._wider, store._openings = self, self._openings  # noqa: SLF001 - one of us
+            if len(self._narrower) >= _SCOPES:
+                self._narrower.clear()
+            self._narrower[scope] = store
         return store
 
     def _use_keys(self, keys: KeyRing) -> None:

@@ -21,10 +21,7 @@ def array_of_texts(values: Iterable[str | None]) -> str:
     """
     Write a ``text[]``; :obj:`None` is null.
     """
-    quoted = [
-        "NULL" if each is None else '"' + _QUOTED.sub(r"\\\g<0>", each) + '"' for each in values
-    ]
-    return "{" + ",".join(quoted) + "}"
+    return "{" + ",".join(["NULL" if each is None else _quoted(each) for each in values]) + "}"
 
 
 def array_of_bytes(values: Iterable[bytes | None]) -> str:
@@ -33,3 +30,10 @@ def array_of_bytes(values: Iterable[bytes | None]) -> str:
     """
     quoted = ["NULL" if each is None else rf'"\\x{each.hex()}"' for each in values]
     return "{" + ",".join(quoted) + "}"
+
+
+def _quoted(text: str) -> str:
+    # Nearly none has any: a look for both takes a tenth of the time of a pattern.
+    if '"' in text or "\\" in text:
+        text = _QUOTED.sub(r"\\\g<0>", text)
+    return f'"{text}"'

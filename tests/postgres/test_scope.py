@@ -916,3 +916,21 @@ async def test_a_call_has_its_tenant(
     assert seen(tenants.scope(US)) == {admitted: US}
     assert seen(tenants.scope(THEM)) == {refused: THEM}
     assert bound.tenant == US
+
+
+def test_the_store_of_a_tenant_is_kept(dsn: str) -> None:
+    """Of some tenants, and while the keys are the same; whichever is asked for is its own."""
+    with connect(dsn) as connection:
+        store = BindingStore(connection, KeyRing.generate())
+        scopes = [Scope(tenant_id=each, tenant=f"t{each}") for each in range(1, 150)]
+        first = store.within(scopes[0])
+        assert store.within(scopes[0]) is first
+        for scope in (*scopes, *scopes):
+            assert store.within(scope).scope == scope
+        one, other = store.within(scopes[-1]), store.within(scopes[-2])
+        ring = KeyRing.generate()
+        one._use_keys(ring)
+        assert store.keys is ring
+        assert store.within(scopes[-1]) is one
+        assert store.within(scopes[-2]) is not other
+        assert store.within(scopes[-2]).keys is ring

@@ -19,6 +19,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Hashable, Mappi
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Annotated, Any, Final, get_args, get_origin
 
@@ -671,8 +672,13 @@ def address_of(request: HttpRequest) -> Address:
     """
     Where a request comes from.
     """
+    return _address(request.client.host if request.client else "")
+
+
+@lru_cache(maxsize=1000)
+def _address(host: str) -> Address:
     try:
-        return ip_address(request.client.host if request.client else "")
+        return ip_address(host)
     except ValueError:
         # A Unix socket, whose proxy says nothing.
         return ip_address(0)
