@@ -1,7 +1,8 @@
 """
 A client by the library smpplib: sends texts that stand on lines of JSON, and says what came.
 
-Arguments: the port of a message centre. Each text is answered by the ids of its parts, on a line.
+Arguments: the port of a message centre, who sends, and to which number. Each text is answered by
+the ids of its parts, on a line.
 """
 
 import json
@@ -12,10 +13,11 @@ import smpplib.client
 import smpplib.consts
 import smpplib.gsm
 
-client: Any = smpplib.client.Client("127.0.0.1", int(sys.argv[1]), allow_unknown_opt_params=True)
+port, sender, receiver = sys.argv[1:]
+client: Any = smpplib.client.Client("127.0.0.1", int(port), allow_unknown_opt_params=True)
 ids: list[str] = []
 client.set_message_sent_handler(lambda pdu: ids.append(pdu.message_id.decode()))
-client.set_message_received_handler(lambda _: None)
+client.set_message_received_handler(lambda pdu: None)  # noqa: ARG005 - by its name
 client.connect()
 client.bind_transceiver(system_id="phone", password="secret")
 for line in sys.stdin:
@@ -23,8 +25,8 @@ for line in sys.stdin:
     parts, coding, kind = smpplib.gsm.make_parts(json.loads(line))
     for part in parts:
         client.send_message(
-            source_addr="13800000001",
-            destination_addr="700123456780001",
+            source_addr=sender,
+            destination_addr=receiver,
             short_message=part,
             data_coding=coding,
             esm_class=kind,

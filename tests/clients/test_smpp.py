@@ -164,7 +164,7 @@ async def test_texts_of_smpplib() -> None:
     async with (
         centre() as port,
         session(port, "router", far),
-        running(python, HERE / "smpplib_client.py", str(port)) as client,
+        running(python, HERE / "smpplib_client.py", str(port), PERSON.number, X.number) as client,
     ):
         assert client.stdin is not None
         assert client.stdout is not None

@@ -177,6 +177,23 @@ async def test_parts_at_once(connection: Connection, store: BindingStore, world:
     assert world.centre.texts[-1] == f"new {LONG}"
 
 
+async def test_parts_that_are_cut_anywhere(store: BindingStore, world: World) -> None:
+    """In the middle of a character; references of 16 bits."""
+    bind(store, messages=Messages.BOTH)
+    octets = LONG.encode("utf-16-be")
+    pieces = [octets[at : at + 133] for at in range(0, len(octets), 133)]
+    for number, piece in enumerate(pieces, 1):
+        message = ShortMessage(
+            source=Address(number=A.digits),
+            destination=Address(number=str(X)),
+            esm_class=0x40,
+            data_coding=8,
+            octets=b"\x06\x08\x04\x12\x34" + bytes((len(pieces), number)) + piece,
+        )
+        assert await world.centre.deliver(message) == Status.OK
+    await until_async(lambda: world.centre.texts == [LONG])
+
+
 async def test_parts_that_stay_away(
     connection: Connection, store: BindingStore, world: World
 ) -> None:

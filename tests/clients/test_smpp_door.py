@@ -1,0 +1,184 @@
+"""The door for texts by SMPP, at a message centre and with a phone that nobody of us wrote."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import random
+import secrets
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+
+import pytest
+from clients.conftest import POOL
+from clients.test_smpp import HERE, INSTALLED, TEXTS, Mailbox, centre, running, session
+
+from agi_router.bindings.store import BindingStore
+from agi_router.bindings.words import Messages
+from agi_router.calls.store import AdmissionStore
+from agi_router.db.connection import Connection
+from agi_router.doors.smpp import Options, SmppDoor
+from agi_router.messages.link_store import LinkStore
+from agi_router.messages.store import MessageStore
+from agi_router.smpp import (
+    Address,
+    Coding,
+    Part,
+    ShortMessage,
+    Splitting,
+    Transceiver,
+    decode,
+    encode,
+    join,
+    messages_of,
+)
+from harness.database import A, B, bind, dials, one, until_async
+
+# Characters of all planes, of both alphabets of GSM, and what stands at the edges of UTF-16.
+ALPHABET = "abc @€{}[]~|^\\\f\n你好门口ñΔ\ud7ff\ue000\ufffd\uffff😀\U00010000\U0002a6d6\U0010ffff"
+
+
+@dataclass
+class World:
+    """A door at a message centre, and a phone at its other account."""
+
+    port: int
+    x: str
+    box: Mailbox
+    phone: Transceiver | None
+    parts: dict[tuple[int, int], list[Part]]
+
+    async def send(self, messages: Iterable[ShortMessage]) -> None:
+        """Let the phone send, all at once."""
+        assert self.phone is not None
+        await asyncio.gather(*map(self.phone.submit, messages))
+
+    async def texts(self, count: int) -> list[str]:
+        """Wait until so many texts have come to the phone."""
+        found: list[str] = []
+        while len(found) < count:
+            [part], _ = await self.box.texts_and_receipts(1, 0)
+            group = self.parts.setdefault((part.reference, part.total), [])
+            group.append(part)
+            if len(group) == part.total:
+                found.append(
+                    decode(join(self.parts.pop((part.reference, part.total))), part.data_coding)
+                )
+        return found
+
+
+@contextlib.asynccontextmanager
+async def world(
+    dsn: str, store: BindingStore, splitting: Splitting, *, phone: bool = True
+) -> AsyncIterator[World]:
+    """The door is bound, and a binding made."""
+    made = bind(
+        store,
+        x=None,
+        tenant=POOL,
+        messages=Messages.BOTH,
+        order_id=f"order-{secrets.token_hex(8)}",
+    )
+    box = Mailbox()
+    async with (
+        AdmissionStore(dsn, store.keys, connections=4) as admissions,
+        centre() as port,
+        contextlib.AsyncExitStack() as stack,
+    ):
+        texts = MessageStore(
+            admissions.pool, store.keys, link=splitting.value, validity=timedelta(days=1)
+        )
+        options = Options(
+            host="127.0.0.1",
+            port=port,
+            system_id="router",
+            password="secret",
+            holder=str(port),
+            node="here",
+            rate=10_000,
+            splitting=splitting,
+        )
+        door = SmppDoor(texts, LinkStore(admissions.pool, texts), admissions, options)
+        stop = asyncio.Event()
+        task = asyncio.create_task(door.serve(stop))
+        await until_async(lambda: door.is_up)
+        link = await stack.enter_async_context(session(port, "phone", box)) if phone else None
+        yield World(port, str(dials(made.parties[0])), box, link, {})
+        stop.set()
+        await task
+
+
+def cut_anywhere(text: str, reference: int, *, source: str, to: str) -> list[ShortMessage]:
+    """A text as a phone sends it that cuts surrogate pairs, and counts to 65,535."""
+    octets = encode(text, Coding.UCS2)
+    pieces = [octets[at : at + 132] for at in range(0, len(octets), 132)] or [b""]
+    return [
+        ShortMessage(
+            source=Address(number=source),
+            destination=Address(number=to),
+            esm_class=0x40,
+            data_coding=Coding.UCS2,
+            octets=b"\x06\x08\x04" + reference.to_bytes(2) + bytes((len(pieces), number)) + piece,
+        )
+        for number, piece in enumerate(pieces, 1)
+    ]
+
+
+def a_random_text(chance: random.Random) -> str:
+    """A text of up to some six short messages."""
+    return "".join(chance.choices(ALPHABET, k=chance.choice([1, 70, 71, 160, 161, 300])))
+
+
+@pytest.mark.parametrize("splitting", Splitting)
+async def test_texts_in_every_coding(
+    splitting: Splitting, dsn: str, connection: Connection, store: BindingStore
+) -> None:
+    """Each comes out as it went in, however it is cut, and is known to have arrived."""
+    async with world(dsn, store, splitting) as there:
+        for number, text in enumerate(TEXTS):
+            await there.send(
+                messages_of(
+                    text,
+                    source=Address(number=A.digits),
+                    destination=Address(number=there.x),
+                    reference=number,
+                    splitting=splitting,
+                )
+            )
+            assert await there.texts(1) == [text]
+        count = (
+            "SELECT count(*) FROM agi_router.message"
+            f" WHERE state = 'delivered' AND x_number = {there.x}"
+        )
+        await until_async(lambda: one(connection, count) == len(TEXTS))
+
+
+async def test_random_texts(dsn: str, store: BindingStore) -> None:
+    """All planes, with surrogate pairs that are cut: equal at the other end."""
+    chance = random.Random(700)  # noqa: S311 - the same ones each time
+    texts = [a_random_text(chance) for _ in range(60)]
+    async with world(dsn, store, Splitting.UDH) as there:
+        for number, text in enumerate(texts):
+            await there.send(cut_anywhere(text, 1000 + number, source=A.digits, to=there.x))
+            assert await there.texts(1) == [text]
+
+
+async def test_texts_of_smpplib(dsn: str, connection: Connection, store: BindingStore) -> None:
+    """A phone that parts surrogates: each of its texts is one, and reaches the message centre."""
+    python = INSTALLED / "venv/bin/python"
+    async with (
+        world(dsn, store, Splitting.UDH, phone=False) as there,
+        running(python, HERE / "smpplib_client.py", str(there.port), B.digits, there.x) as client,
+    ):
+        assert client.stdin is not None
+        assert client.stdout is not None
+        for text in TEXTS:
+            client.stdin.write(json.dumps(text).encode() + b"\n")
+            assert json.loads(await client.stdout.readline())
+        count = (
+            "SELECT count(*) FROM agi_router.message"
+            f" WHERE state IN ('sent', 'delivered') AND x_number = {there.x}"
+        )
+        await until_async(lambda: one(connection, count) == len(TEXTS))
