@@ -107,6 +107,12 @@ def _cipher(value: str) -> Cipher:
         raise ValueError(" or ".join(Cipher)) from None
 
 
+def _transport(value: str) -> str:
+    if value.lower() not in {"udp", "tcp"}:
+        raise ValueError("udp or tcp")
+    return value.lower()
+
+
 def _unasserted(value: str) -> str:
     if value.lower() not in {"from", "refuse"}:
         raise ValueError("from or refuse")
@@ -353,9 +359,10 @@ class Settings:
         http_wrong_keys: How many wrong API keys of one address are looked at in this time.
         traces_per_hour: How many traces may show real numbers in an hour to one user, and by one
             API key.
-        sip_listen: Address and port at which texts are taken by SIP MESSAGE, over UDP; ``off``
-            takes none.
+        sip_listen: Address and port at which texts are taken by SIP MESSAGE, over UDP and TCP;
+            ``off`` takes none.
         sip_next: Address and port that texts are sent to.
+        sip_transport: By which they are sent there: ``udp`` or ``tcp``.
         sip_peers: Addresses that texts are taken from, with commas. Others hear nothing.
         smpp_link: Name of the link to a message centre. Each has its own, and one process at a
             time has it.
@@ -441,6 +448,7 @@ class Settings:
     traces_per_hour: int = _setting(_whole(1, 10_000, " of traces"), default=30)
     sip_listen: str = _setting(_ipv4_or_off, default="off")
     sip_next: str | None = _setting(_ipv4)
+    sip_transport: str = _setting(_transport, default="udp")
     sip_peers: frozenset[str] = _setting(_addresses, default=frozenset())
     smpp_link: str = _setting(_link_name, default="smpp")
     smpp_host: str | None = _setting(_host)

@@ -7,10 +7,12 @@ The door for texts by SIP MESSAGE (RFC 3428): requests of peers in, requests to 
    not while a copy of the request may have been stored, by us or by who was here before us.
 2. Nothing of a sender's request goes on but what the text says: Call-ID, tags, Via and From are
    made anew, and no other header of it is read but those that tell who sends.
-3. A packet that has waited in the socket for longer than its sender waits before it repeats is
+3. UDP and TCP are taken on the same port (:mod:`agi_router.doors.sip_streams`). Who sends by TCP
+   does not repeat: where it is not known whether a text was stored, the store is asked again.
+4. A packet that has waited in the socket for longer than its sender waits before it repeats is
    dropped. The kernel says when it came.
-4. Who is no peer, by its address, hears nothing. A request that is no MESSAGE is answered 405.
-5. No log line holds a number, a header or a text.
+5. Who is no peer, by its address, hears nothing. A request that is no MESSAGE is answered 405.
+6. No log line holds a number, a header or a text.
 
 Source:
     RFC 3261, 8.2 and 18.2.2 (answers go where the request came from), RFC 3581 (rport), RFC 3428,
@@ -26,6 +28,7 @@ import struct
 import time
 from collections.abc import Collection
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 
 from agi_router.bindings.reasons import Reason
@@ -34,10 +37,12 @@ from agi_router.calls.identity import Signalled, read_caller
 from agi_router.calls.ports import Admissions
 from agi_router.calls.refusal_limit import OFF, Rate
 from agi_router.doors.outbox import Counts, Outbox, Outcome, Tasks, TextLimits
+from agi_router.doors.sip_streams import Streams, Way
 from agi_router.messages.decision import screen_text
 from agi_router.messages.model import (
     MessageState,
     Outgoing,
+    Text,
     is_certain,
     is_temporary,
     pause_after,
@@ -51,6 +56,7 @@ from agi_router.sip import (
     BadMessage,
     ClientTransaction,
     Key,
+    Message,
     Request,
     Response,
     ServerTransactions,
@@ -61,7 +67,7 @@ from agi_router.sip import (
     parse,
 )
 
-__all__ = ["Address", "Options", "SipMessageDoor", "status_of"]
+__all__ = ["Address", "Options", "SipMessageDoor", "Transport", "status_of"]
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +80,10 @@ _REPEATED_FOR: Final = 64 * T1
 _LARGEST: Final = LARGEST_BODY
 # Packets that are read before others have their turn: who sends without an end stops nobody.
 _AT_ONCE: Final = 64
+# Seconds after which the store is asked again about what came by a stream.
+_AGAIN: Final = (0.5, 1.0, 2.0, 4.0, 8.0, None)
+# Ports that are tried where the system chooses: what is free for UDP may not be for TCP.
+_PORTS_TRIED: Final = 20
 _TIMESTAMP = getattr(socket, "SO_TIMESTAMPNS", 35)
 _TIMESPEC = struct.Struct("@ll")
 
@@ -89,6 +99,33 @@ _STATUSES: Final = {
     Reason.NO_CAPACITY: (503, "Service Unavailable"),
     Reason.PLATFORM_FAULT: (503, "Service Unavailable"),
 }
+
+
+class Transport(StrEnum):
+    """
+    By which SIP goes.
+    """
+
+    UDP = "udp"
+    TCP = "tcp"
+
+
+@dataclass(frozen=True, slots=True)
+class _Datagrams:
+    """
+    The way to an address by UDP.
+    """
+
+    own: socket.socket
+    address: Address
+    reliable: bool = False
+
+    def write(self, data: bytes) -> None:
+        """
+        Send a message; it may be lost all the same: the other side repeats, or we do.
+        """
+        with contextlib.suppress(OSError):
+            self.own.sendto(data, self.address)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +149,8 @@ class Options:
     """How many to one number."""
     waiting: int = 1000
     """How many texts may wait for the store."""
+    transport: Transport = Transport.UDP
+    """By which texts are sent; they are taken by either."""
     window: int = 50
     """How many may be on their way at once."""
 
@@ -149,13 +188,14 @@ class SipMessageDoor:
         self._unsure: dict[Key, float] = {}
         self._all_unsure = 0.0
         self._limits = TextLimits(options.sender_limit, options.number_limit)
-        self._sent: dict[str, tuple[ClientTransaction, asyncio.Event]] = {}
+        self._sent: dict[str, tuple[ClientTransaction, asyncio.Event, Way]] = {}
         self._waiting = 0
         self._tasks = Tasks()
         self._outbox = Outbox(
             store, self._send, counts=self.counts, tasks=self._tasks, window=options.window
         )
         self._socket: socket.socket | None = None
+        self._streams = Streams(options.peers, self._take_message, self._lose)
         self.opened = asyncio.Event()
         """Set once it is served."""
 
@@ -190,15 +230,14 @@ class SipMessageDoor:
             OSError: The address cannot be had.
             Exception: A fault of ours, by which nothing would be sent any more.
         """
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as opened:
-            opened.settimeout(0)
-            opened.setsockopt(socket.SOL_SOCKET, _TIMESTAMP, 1)
-            opened.bind(self._options.listen)
+        opened, stream = _open(self._options.listen)
+        with opened, stream:
             self._socket = opened
             # Who was here before us may have stored what is repeated now.
             self._all_unsure = time.monotonic() + _REPEATED_FOR
             loop = asyncio.get_running_loop()
             loop.add_reader(opened, self._read)
+            server = await self._streams.listen(stream)
             self.opened.set()
             sending = asyncio.create_task(self._outbox.run())
             stopping = asyncio.create_task(stop.wait())
@@ -211,8 +250,10 @@ class SipMessageDoor:
                 await asyncio.gather(sending, return_exceptions=True)
                 await self._tasks.ended()
                 loop.remove_reader(opened)
+                server.close()
                 # What came meanwhile has its answer, too.
                 await self._tasks.ended()
+                self._streams.close()
             if not sending.cancelled():
                 await sending
 
@@ -236,7 +277,8 @@ class SipMessageDoor:
                 if isinstance(message, Response):
                     self._receive(message)
                 else:
-                    self._take(message, address)
+                    port = address[1] if message.via.rport else message.via.port or 5060
+                    self._take(message, _Datagrams(self._socket, (address[0], port)))
 
     def _receive(self, response: Response) -> None:
         found = self._sent.get(branch_of(response, _METHOD))
@@ -244,8 +286,22 @@ class SipMessageDoor:
             found[0].receive(response)
             found[1].set()
 
-    def _take(self, request: Request, address: Address) -> None:
-        back = (address[0], address[1] if request.via.rport else request.via.port or 5060)
+    def _take_message(self, message: Message, way: Way) -> None:
+        if isinstance(message, Response):
+            self._receive(message)
+        else:
+            self._take(message, way)
+
+    def _lose(self, way: Way) -> None:
+        """
+        No answer comes by this way any more.
+        """
+        for transaction, changed, used in self._sent.values():
+            if used is way:
+                transaction.give_up()
+                changed.set()
+
+    def _take(self, request: Request, back: Way) -> None:
         key = key_of(request)
         # Read before anything is kept: who sends no Call-ID gets no answer.
         request.one("call-id"), request.cseq, request.one("from"), request.one("to")
@@ -254,7 +310,7 @@ class SipMessageDoor:
         known = self._known.take(key, time.monotonic())
         if known is not None:
             if isinstance(known, Answered):
-                self._write(known.data, back)
+                back.write(known.data)
             return
         if request.method != _METHOD:
             self._answer(request, key, back, (405, "Method Not Allowed"), allow=True)
@@ -263,7 +319,7 @@ class SipMessageDoor:
         elif self._waiting < self._options.waiting:
             self._waiting += 1
             self._tasks.start(self._admit(request, key, back))
-        elif self._may_be_stored(key):
+        elif self._may_be_stored(key, back):
             self._leave(key)
         else:
             self._answer(request, key, back, (503, "Service Unavailable"), again=True)
@@ -275,13 +331,16 @@ class SipMessageDoor:
         self.counts.unanswered += 1
         self._known.drop(key)
 
-    async def _admit(self, request: Request, key: Key, back: Address) -> None:
+    async def _admit(self, request: Request, key: Key, back: Way) -> None:
+        status: tuple[int, str] | None
         try:
-            status = await self._decide(request, key)
+            screened = self._screen(request)
+            if isinstance(screened, Text):
+                status = await self._store_it(screened, request, key, back)
+            else:
+                status = screened
         except Exception as error:  # noqa: BLE001
-            # Whatever it is, perhaps it was stored: a refusal would be untrue. The repeat tells.
             log.warning("message.unanswered", extra={"error": type(error).__name__})
-            self._note_unsure(key)
             status = None
         finally:
             self._waiting -= 1
@@ -292,6 +351,28 @@ class SipMessageDoor:
             self._outbox.wake()
         self._answer(request, key, back, status, again=status[0] == 503)  # noqa: PLR2004
 
+    async def _store_it(
+        self, text: Text, request: Request, key: Key, back: Way
+    ) -> tuple[int, str] | None:
+        """
+        The answer to a text; none where nobody knows whether it, or a copy, was stored.
+        """
+        if too_many := self._limits.count(text):
+            return None if self._may_be_stored(key, back) else self._refuse(too_many)
+        # Who has sent it by a stream does not repeat it: so we ask again.
+        for pause in _AGAIN if back.reliable else (None,):
+            try:
+                status = await self._decide(text, request, key, back)
+            except Exception as error:  # noqa: BLE001
+                # Whatever it is, perhaps it was stored: a refusal would be untrue.
+                log.warning("message.unanswered", extra={"error": type(error).__name__})
+                self._note_unsure(key)
+                status = None
+            if status is not None or pause is None:
+                return status
+            await asyncio.sleep(pause)
+        return None
+
     def _note_unsure(self, key: Key) -> None:
         now = time.monotonic()
         # In the order in which they came, so the first are over first.
@@ -300,15 +381,17 @@ class SipMessageDoor:
         self._unsure.pop(key, None)
         self._unsure[key] = now + _REPEATED_FOR
 
-    def _may_be_stored(self, key: Key) -> bool:
+    def _may_be_stored(self, key: Key, way: Way) -> bool:
         """
         Whether a copy of this request may have been stored by now.
         """
-        return time.monotonic() < max(self._unsure.get(key, 0.0), self._all_unsure)
+        # A connection to us is none to who was here before.
+        of_all = 0.0 if way.reliable else self._all_unsure
+        return time.monotonic() < max(self._unsure.get(key, 0.0), of_all)
 
-    async def _decide(self, request: Request, key: Key) -> tuple[int, str] | None:
+    def _screen(self, request: Request) -> Text | tuple[int, str]:
         """
-        The answer to a request; none where nobody knows whether it, or a copy, was stored.
+        The text of a request, or the answer to one that is none.
         """
         body = _body_of(request)
         if body is None:
@@ -327,10 +410,13 @@ class SipMessageDoor:
         )
         if isinstance(screened, Refusal):
             return self._refuse(screened.reason)
-        if too_many := self._limits.count(screened):
-            return None if self._may_be_stored(key) else self._refuse(too_many)
+        return screened
+
+    async def _decide(
+        self, text: Text, request: Request, key: Key, back: Way
+    ) -> tuple[int, str] | None:
         stored = await take_text(
-            screened,
+            text,
             self._digest(request),
             store=self._store,
             admissions=self._admissions,
@@ -340,7 +426,8 @@ class SipMessageDoor:
             case Repeated():
                 self.counts.repeats += 1
             case Unasked():
-                return None if self._may_be_stored(key) else self._refuse(Reason.PLATFORM_FAULT)
+                unsure = self._may_be_stored(key, back)
+                return None if unsure else self._refuse(Reason.PLATFORM_FAULT)
             case Reason():
                 return self._refuse(stored)
             case Accepted():
@@ -368,7 +455,7 @@ class SipMessageDoor:
         self,
         request: Request,
         key: Key,
-        back: Address,
+        back: Way,
         status: tuple[int, str],
         *,
         allow: bool = False,
@@ -380,29 +467,27 @@ class SipMessageDoor:
         made = answer(request, *status, tag=secrets.token_hex(8), headers=headers)
         data = build(made)
         self._known.answered(key, data, time.monotonic())
-        self._write(data, back)
-
-    def _write(self, data: bytes, address: Address) -> None:
-        assert self._socket is not None  # noqa: S101 - a fault of ours
-        # UDP may lose it all the same: the other side repeats, or we do.
-        with contextlib.suppress(OSError):
-            self._socket.sendto(data, address)
+        back.write(data)
 
     async def _send(self, message: Outgoing) -> Outcome:
         branch = f"z9hG4bK{secrets.token_hex(12)}"
-        transaction = ClientTransaction(time.monotonic(), reliable=False)
+        try:
+            way = await self._way_out()
+        except OSError:
+            return Outcome(pause=pause_after(message.attempts), known=True)
+        transaction = ClientTransaction(time.monotonic(), reliable=way.reliable)
         changed = asyncio.Event()
-        self._sent[branch] = (transaction, changed)
+        self._sent[branch] = (transaction, changed, way)
         try:
             data = build(self._request(message, branch))
-            self._write(data, self._options.next_hop)
+            way.write(data)
             while not transaction.is_over(now := time.monotonic()):
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(max(0.0, transaction.next_at - now)):
                         await changed.wait()
                 changed.clear()
                 if transaction.repeats(time.monotonic()):
-                    self._write(data, self._options.next_hop)
+                    way.write(data)
         finally:
             del self._sent[branch]
         status = transaction.status
@@ -414,18 +499,31 @@ class SipMessageDoor:
             )
         return Outcome(state=MessageState.FAILED, reason="refused", status=status)
 
+    async def _way_out(self) -> Way:
+        """
+        By which texts go to the next hop.
+
+        Raises:
+            OSError: There is none.
+        """
+        if self._options.transport is Transport.TCP:
+            return await self._streams.connect(self._options.next_hop)
+        assert self._socket is not None  # noqa: S101 - a fault of ours
+        return _Datagrams(self._socket, self._options.next_hop)
+
     def _request(self, message: Outgoing, branch: str) -> Request:
         """
         The request by which a text goes out: the number shown, the receiver, what it says.
         """
         host, port = self.address
+        own = f"SIP/2.0/{self._options.transport.upper()} {host}:{port}"
         next_host, next_port = self._options.next_hop
         # The number that its receiver dials is all that is told of the sender.
         return Request(
             method=_METHOD,
             uri=f"sip:{message.receiver.digits}@{next_host}:{next_port}",
             headers=[
-                ("via", f"SIP/2.0/UDP {host}:{port};branch={branch};rport"),
+                ("via", f"{own};branch={branch};rport"),
                 ("max-forwards", "70"),
                 ("from", f"<sip:{message.shown}@{host}>;tag={secrets.token_hex(8)}"),
                 ("to", f"<sip:{message.receiver.digits}@{next_host}>"),
@@ -436,6 +534,33 @@ class SipMessageDoor:
             ],
             body=message.body.encode(),
         )
+
+
+def _open(address: Address) -> tuple[socket.socket, socket.socket]:
+    """
+    A socket for UDP and one for TCP at an address; at one of the system's own choice for port 0.
+
+    Raises:
+        OSError: It cannot be had.
+    """
+    for left in reversed(range(1 if address[1] else _PORTS_TRIED)):
+        datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        stream = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            datagrams.settimeout(0)
+            datagrams.setsockopt(socket.SOL_SOCKET, _TIMESTAMP, 1)
+            datagrams.bind(address)
+            stream.settimeout(0)
+            stream.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            stream.bind(datagrams.getsockname())
+        except OSError:
+            datagrams.close()
+            stream.close()
+            if not left:
+                raise
+        else:
+            return datagrams, stream
+    raise AssertionError("the last one was raised")
 
 
 def _age(extra: list[tuple[int, int, bytes]]) -> float:

@@ -18,7 +18,7 @@ from typing import Final
 
 from agi_router.calls.store import AdmissionStore
 from agi_router.doors import smpp
-from agi_router.doors.sip_messages import Options, SipMessageDoor
+from agi_router.doors.sip_messages import Options, SipMessageDoor, Transport
 from agi_router.errors import SettingsError
 from agi_router.keys.ring import KeyRing
 from agi_router.messages.link_store import LinkStore
@@ -218,6 +218,7 @@ def options_of(settings: Settings) -> Options:
     return Options(
         listen=listen,
         next_hop=following,
+        transport=Transport(settings.sip_transport),
         peers=settings.sip_peers | {following[0]},
         believe_from=settings.unasserted == "from",
         fixed_lines=settings.fixed_lines,

@@ -183,6 +183,12 @@ class ClientTransaction:
         self._next_at = now + self._pause
         return True
 
+    def give_up(self) -> None:
+        """
+        Wait for no answer any more: what it would have come by is gone.
+        """
+        self._given_up_at = 0.0
+
     def receive(self, response: Response) -> None:
         """
         Take an answer; what follows a final one is none.

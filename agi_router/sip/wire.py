@@ -207,6 +207,13 @@ class Framer:
     def __init__(self) -> None:
         self._held = b""
 
+    @property
+    def is_waiting(self) -> bool:
+        """
+        Whether a message has begun that is not whole.
+        """
+        return bool(self._held)
+
     def feed(self, data: bytes) -> Iterator[Message]:
         """
         The messages that are whole with *data*.

@@ -35,6 +35,14 @@ def response(status: int, **changed: str) -> Response:
     return Response(status=status, reason="", headers=request(**changed).headers)
 
 
+def test_a_request_whose_connection_is_gone() -> None:
+    """Is given up, and not sent again."""
+    sent = ClientTransaction(5.0, reliable=True)
+    assert not sent.is_over(6.0)
+    sent.give_up()
+    assert (sent.status, sent.is_over(6.0), sent.repeats(40.0)) == (None, True, False)
+
+
 def test_a_request_is_known_again_while_its_sender_may_repeat_it() -> None:
     """In hand, then answered, then, after 32 seconds, forgotten."""
     known, key = ServerTransactions(), key_of(request())

@@ -154,12 +154,16 @@ def test_a_stream_is_cut_into_messages(size: int) -> None:
         + build(Response(status=200, reason="OK", headers=[]))
     )
     framer = Framer()
+    assert not framer.is_waiting
     read = [
         message
         for start in range(0, len(stream), size)
         for message in framer.feed(stream[start : start + size])
     ]
     assert [message.body for message in read] == [BODY, BODY, b""]
+    assert not framer.is_waiting
+    list(framer.feed(b"M"))
+    assert framer.is_waiting
 
 
 @pytest.mark.parametrize(
