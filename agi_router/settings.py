@@ -25,13 +25,14 @@ from urllib.parse import urlsplit
 from agi_router.bindings.words import Language
 from agi_router.calls.check import NOTE_CHECK
 from agi_router.calls.end import UnknownEnd
-from agi_router.calls.refusal_limit import OFF, Rate
 from agi_router.durations import format_duration, parse_duration
 from agi_router.errors import KeyRingError, SettingsError
 from agi_router.files import UnfitFile, read_private
 from agi_router.inventory.capacity import Quarantine
 from agi_router.keys.file import load_key_ring
 from agi_router.keys.ring import Cipher, KeyRing
+from agi_router.rates import OFF, Rate, parse_rate
+from agi_router.tenants.call_rates import CallRates
 
 __all__ = ["PREFIX", "Settings", "is_loopback"]
 
@@ -274,14 +275,10 @@ def _rate(value: str) -> Rate:
     expected = "so many in a time, like 20/10m, or off"
     if value.lower() in _OFF:
         return OFF
-    count, slash, window = value.partition("/")
     try:
-        rate = Rate(_whole(1, 1_000_000, "")(count.strip()), _duration("1s", "1d")(window))
+        return parse_rate(value)
     except ValueError:
         raise ValueError(expected) from None
-    if not slash:
-        raise ValueError(expected)
-    return rate
 
 
 def _names(value: str) -> frozenset[str]:
@@ -355,6 +352,11 @@ class Settings:
             TLS.
         http_proxies: Addresses of proxies that are believed where a request comes from, with
             commas.
+        call_limit_caller: How many calls of one caller go through in any such time, at each
+            router; tenants may have further limits on their own calls.
+        call_limit_callee: The same of calls to one callee.
+        call_limit_number: The same of calls to one 700 number.
+        call_limit_tenant: The same of all calls of one tenant.
         http_rate: How many requests of one API key are answered in this time, by each process.
         http_wrong_keys: How many wrong API keys of one address are looked at in this time.
         traces_per_hour: How many traces may show real numbers in an hour to one user, and by one
@@ -443,6 +445,10 @@ class Settings:
     deliver_metrics_listen: str = _setting(_listen, default="127.0.0.1:9702")
     http_listen: str = _setting(_listen, default="127.0.0.1:8700")
     http_proxies: frozenset[str] = _setting(_names, default=frozenset({"127.0.0.1", "::1"}))
+    call_limit_caller: Rate = _setting(_rate, default=OFF)
+    call_limit_callee: Rate = _setting(_rate, default=OFF)
+    call_limit_number: Rate = _setting(_rate, default=OFF)
+    call_limit_tenant: Rate = _setting(_rate, default=OFF)
     http_rate: Rate = _setting(_rate, default=Rate(6000, timedelta(minutes=1)))
     http_wrong_keys: Rate = _setting(_rate, default=Rate(20, timedelta(minutes=10)))
     traces_per_hour: int = _setting(_whole(1, 10_000, " of traces"), default=30)
@@ -548,6 +554,18 @@ class Settings:
         Return where those of the deliverer are served, or :obj:`None` where they are not.
         """
         return _split(self.deliver_metrics_listen)
+
+    @property
+    def call_rates(self) -> CallRates:
+        """
+        Return how many calls go through in a time.
+        """
+        return CallRates(
+            caller=self.call_limit_caller,
+            callee=self.call_limit_callee,
+            number=self.call_limit_number,
+            tenant=self.call_limit_tenant,
+        )
 
     @property
     def http_address(self) -> tuple[str, int] | None:

@@ -18,6 +18,8 @@ from agi_router.bindings.words import (
 from agi_router.numbers import Block, PhoneNumber, XNumber
 from agi_router.persons.blocklist import Ban
 from agi_router.persons.locks import Effect
+from agi_router.tenants.call_rates import CallRates
+from agi_router.tenants.hours import Hours
 
 __all__ = ["Facts", "RouteHit"]
 
@@ -69,6 +71,13 @@ class RouteHit:
     """Those in force on the tenant, the number shown, a party, or the caller for this tenant."""
     bans: tuple[Ban, ...] = ()
     """The entries of block lists in force between the caller and whom it would reach."""
+    hours: Hours | None = None
+    """In which it may be used; :obj:`None`: always."""
+    minute: int = 0
+    """The minute of the local week, where there are hours."""
+    tenant_id: int = 0
+    call_rates: CallRates | None = None
+    """How many calls its tenant lets through; :obj:`None`: any number."""
 
     @property
     def binding(self) -> str:

@@ -76,7 +76,7 @@ class _Rule:
     reason: Reason
     holds: Callable[[Facts], bool]
     of_locks: bool = False
-    """Whether it holds wherever no lock, and no entry of a block list, was found."""
+    """Whether it holds wherever no lock, no entry of a block list and no hours were found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,6 +298,12 @@ _PARTY_RULES = (
         lambda caller, g, now: caller not in _parties(g, now),
     ),
 )
+_HOURS_RULE = _HitRule(
+    "it is within the hours of the binding or its tenant",
+    Reason.OUTSIDE_HOURS,
+    lambda _, g, __: g.hours is None or g.hours.holds(g.minute),
+    of_locks=True,
+)
 # Of several who would ring in turn the first receives a text, and nobody in its stead.
 _RECEIVER_RULES = (
     _HitRule(
@@ -314,8 +320,8 @@ _RECEIVER_RULES = (
     ),
 )
 _HIT_RULES = {
-    Asked.CALL: (*_LIFE_RULES, *_CALL_RULES, *_PARTY_RULES),
-    Asked.TEXT: (*_LIFE_RULES, *_TEXT_RULES, *_PARTY_RULES, *_RECEIVER_RULES),
+    Asked.CALL: (*_LIFE_RULES, *_CALL_RULES, *_PARTY_RULES, _HOURS_RULE),
+    Asked.TEXT: (*_LIFE_RULES, *_TEXT_RULES, *_PARTY_RULES, _HOURS_RULE, *_RECEIVER_RULES),
 }
 # Those that a call which met no lock can fail: of the others it pays for none.
 _UNLOCKED_X_RULES = tuple(rule for rule in _X_RULES if not rule.of_locks)
@@ -346,7 +352,9 @@ def find_reach(
     hit = facts.hit
     if hit is None:
         return Unreachable(Reason.STRANGER, None)
-    for hit_rule in (_HIT_RULES if hit.locks or hit.bans else _UNLOCKED_HIT_RULES)[asked]:
+    for hit_rule in (_HIT_RULES if hit.locks or hit.bans or hit.hours else _UNLOCKED_HIT_RULES)[
+        asked
+    ]:
         if not hit_rule.holds(caller, hit, now):
             return Unreachable(hit_rule.reason, hit)
     return Reach(hit, _free(caller, hit, now), hit.shown if _number_lives(hit, now) else None)

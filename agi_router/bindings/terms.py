@@ -23,6 +23,7 @@ from agi_router.bindings.words import (
     check_prompts,
 )
 from agi_router.durations import format_duration, parse_within
+from agi_router.tenants.hours import check_hours
 from agi_router.tenants.rules import check_scene
 from agi_router.texts import narrow
 
@@ -344,6 +345,14 @@ class Terms:
     )
     max_messages: int | None = field(
         default=None, metadata=_told("texts in all; no limit if left out", Whole())
+    )
+    hours: str | None = field(
+        default=None,
+        metadata=_told(
+            "hours of the week in which calls and texts go through, like"
+            " `mon-fri 09:00-18:00; sat 22:00-02:00`; the tenant's if left out",
+            Name(check_hours),
+        ),
     )
 
 

@@ -21,6 +21,7 @@ from agi_router.calls.arrival import Call, DialledExtension
 from agi_router.errors import NumberError
 from agi_router.numbers import NumberFault, PhoneNumber, XNumber, is_extension
 from agi_router.persons.locks import LockReason, find_strongest
+from agi_router.tenants.call_rates import CallRates
 
 __all__ = [
     "AllocationNeeded",
@@ -55,6 +56,9 @@ class Route:
     """Whether the callee's answer is to be told while the call goes on."""
     tenant_check: bool = False
     """Whether the service of its tenant is to be asked first."""
+    tenant_id: int = 0
+    call_rates: CallRates | None = None
+    """How many calls its tenant lets through; :obj:`None`: any number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,6 +216,8 @@ def decide(call: Call, facts: Facts, *, now: datetime) -> Decision:
         tell_answer=found.hit.tell_answer,
         tenant_check=found.hit.tenant_check,
         prompts=found.hit.prompts,
+        tenant_id=found.hit.tenant_id,
+        call_rates=found.hit.call_rates,
     )
 
 

@@ -10,8 +10,11 @@ from agi_router.bindings.reach import Step, explain
 from agi_router.calls.arrival import Call
 from agi_router.calls.decision import Decision, Refusal, decide, screen
 from agi_router.calls.ports import Admission
+from agi_router.tenants.call_rates import CallRates
 
 __all__ = ["Explanation", "explain_call"]
+
+_NO_RATES = CallRates()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +28,8 @@ class Explanation:
     """In order; the first that fails is the last."""
     at: datetime | None
     """The time it was judged by; :obj:`None` where no time was needed."""
+    limits: tuple[str, ...] = ()
+    """Rates that such a call is held to by what each router has counted; not judged here."""
 
 
 def explain_call(
@@ -36,6 +41,7 @@ def explain_call(
     at: datetime | None = None,
     fixed_lines: bool = False,
     open_modes: bool = False,
+    rates: CallRates = _NO_RATES,
 ) -> Explanation:
     """
     Explain the decision on a call.
@@ -49,6 +55,7 @@ def explain_call(
         at: Decide as of this time instead of now.
         fixed_lines: Whether fixed lines may call.
         open_modes: Whether strangers may be let through, and be asked for an extension.
+        rates: The operator's limits on calls.
 
     Raises:
         StoreError: The store did not answer.
@@ -66,4 +73,13 @@ def explain_call(
     admission = look(screened)
     steps += explain(screened.caller, admission.facts, now=admission.now)
     decision = decide(screened, admission.facts, now=admission.now)
-    return Explanation(decision=decision, steps=tuple(steps), at=admission.now)
+    hit = admission.facts.hit
+    own = _NO_RATES if hit is None else hit.call_rates or _NO_RATES
+    limits = [
+        f"{whose}: {name} {rate}"
+        for whose, each in (("all tenants", rates), ("the tenant", own))
+        for name, rate in each.words.items()
+    ]
+    return Explanation(
+        decision=decision, steps=tuple(steps), at=admission.now, limits=tuple(limits)
+    )

@@ -15,36 +15,15 @@ Rules for the editor:
 
 from collections import OrderedDict
 from collections.abc import Hashable
-from dataclasses import dataclass
 from datetime import timedelta
 
-from agi_router.durations import format_duration
+from agi_router.rates import Rate
 
-__all__ = ["OFF", "Rate", "RefusalLimit"]
+__all__ = ["RefusalLimit"]
 
 _MICROSECOND = timedelta(microseconds=1)
 _NANOSECONDS = 1000
 _SECOND = 1_000_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """
-    So many in a time; none at all stands for no limit.
-    """
-
-    count: int
-    window: timedelta
-
-    def __str__(self) -> str:
-        """
-        As a setting says it.
-        """
-        return f"{self.count}/{format_duration(self.window)}" if self.count else "off"
-
-
-OFF = Rate(0, timedelta(0))
-"""No limit."""
 
 
 class RefusalLimit:

@@ -15,6 +15,7 @@ from typing import Self, TypeGuard
 from agi_router.bindings.reasons import Reason
 from agi_router.bindings.words import Language
 from agi_router.calls.arrival import Call
+from agi_router.calls.call_limits import CallLimits
 from agi_router.calls.check import Verdict
 from agi_router.calls.decision import (
     AllocationNeeded,
@@ -29,14 +30,18 @@ from agi_router.calls.dialplan import Destination, to_ask, to_dial, to_refuse
 from agi_router.calls.identity import Signalled, read_caller
 from agi_router.calls.merged import First, Requests
 from agi_router.calls.ports import Admissions, Checker, Meter
-from agi_router.calls.refusal_limit import OFF, Rate, RefusalLimit
+from agi_router.calls.refusal_limit import RefusalLimit
 from agi_router.errors import AgiRouterError, StoreBusy
 from agi_router.logs import LateLog
+from agi_router.numbers import PhoneNumber
+from agi_router.rates import OFF, Rate
+from agi_router.tenants.call_rates import CallRates
 
 __all__ = ["Arrival", "Lives", "Router"]
 
 log = logging.getLogger(__name__)
 
+_NO_RATES = CallRates()
 _TRIES = 4
 _EXTENSIONS = "extensions"
 _SECOND = 10**9
@@ -141,6 +146,7 @@ class Router:
         trunk_limit: The same for all callers of one trunk together.
         extension_limit: How many wrong extensions may be typed on one number by all callers
             together: a caller's number can be another one in each call.
+        call_rates: How many calls go through, of all tenants.
         checker: Who is asked whether an admitted call may be connected; without one, no call is
             connected whose tenant has a check.
         clock: Nanoseconds; does not go back.
@@ -162,6 +168,7 @@ class Router:
         caller_limit: Rate = OFF,
         trunk_limit: Rate = OFF,
         extension_limit: Rate = OFF,
+        call_rates: CallRates = _NO_RATES,
         checker: Checker | None = None,
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
@@ -187,6 +194,7 @@ class Router:
         self._spared = RefusalLimit(_SPARED_PROMPTS)
         # Callers are remembered by a hash whose key is in no other place.
         self._salt = secrets.token_bytes(16)
+        self._call_limits = CallLimits(call_rates, self._hide)
         self._late_log = LateLog(log)
         self.ways_in: frozenset[str] | None = None
         """Where calls may come in, as :attr:`Arrival.trunk` has it; :obj:`None`: anywhere."""
@@ -316,11 +324,13 @@ class Router:
             return Refusal(reason=Reason.MERGED)
         else:
             decision = await self._admit(screened, arrival.call_id)
-            if isinstance(decision, Route) and (decision.tenant_check or self._checks_all):
-                decision = await self._check(screened, arrival.call_id, decision, deadline)
+            if isinstance(decision, Route):
+                decision = await self._let_through(screened, arrival.call_id, decision, deadline)
             if isinstance(decision, Route):
                 return decision
-        refused = isinstance(decision, Refusal) and not decision.reason.is_platform_fault
+        refused = isinstance(decision, Refusal) and not (
+            decision.reason.is_platform_fault or decision.reason in _RATES
+        )
         for of, key in sources.items():
             # To be asked again is to have typed a wrong one.
             counts = refused or (of == _EXTENSIONS and isinstance(decision, Ask))
@@ -359,13 +369,19 @@ class Router:
         """
         sources: dict[str, bytes | str] = {}
         if isinstance(screened, Call):
-            digits = screened.caller.digits.encode("ascii")
-            sources["caller"] = hashlib.blake2b(digits, digest_size=8, key=self._salt).digest()
+            sources["caller"] = self._hide(screened.caller)
             if screened.typed is not None:
                 sources[_EXTENSIONS] = screened.x_number.digits
         if trunk:
             sources["trunk"] = trunk
         return sources
+
+    def _hide(self, person: PhoneNumber) -> bytes:
+        """
+        What is remembered of a person.
+        """
+        digits = person.digits.encode("ascii")
+        return hashlib.blake2b(digits, digest_size=8, key=self._salt).digest()
 
     async def _admit(self, call: Call, call_id: str) -> Decision:
         begun = self._clock()
@@ -407,6 +423,23 @@ class Router:
         log.error("decision.disagrees", extra={"call": call_id})
         return Refusal(reason=Reason.PLATFORM_FAULT)
 
+    async def _let_through(
+        self, call: Call, call_id: str, route: Route, deadline: int
+    ) -> Route | Refusal:
+        """
+        Hold an admitted call to the limits, and have it confirmed where somebody is to be asked.
+
+        Its use comes back where it is refused, and then it does not count.
+        """
+        noted = self._clock()
+        decision = self._call_limits.take(call, route, now=noted)
+        if isinstance(decision, Refusal) or not (decision.tenant_check or self._checks_all):
+            return decision
+        checked = await self._check(call, call_id, decision, deadline)
+        if isinstance(checked, Refusal):
+            self._call_limits.give_back(call, decision, noted=noted)
+        return checked
+
     async def _check(
         self, call: Call, call_id: str, route: Route, deadline: int
     ) -> Route | Refusal:
@@ -430,6 +463,8 @@ class Router:
         return max(0.0, (deadline - self._clock()) / _SECOND)
 
 
+# Refusals that do not count as such, or redialling would never be of use again.
+_RATES = frozenset({Reason.RATE_CALLER, Reason.RATE_CALLEE, Reason.RATE_X, Reason.RATE_TENANT})
 _BY_VERDICT = {
     Verdict.NO: Reason.CHECK_REFUSED,
     Verdict.UNAVAILABLE: Reason.CHECK_UNAVAILABLE,

@@ -33,6 +33,8 @@ from agi_router.persons.blocklist import Ban
 from agi_router.persons.blocklist_store import read_ban
 from agi_router.persons.locks import Effect, Subject, holds_for
 from agi_router.persons.store import read_effect
+from agi_router.tenants.call_rates import read_call_rates
+from agi_router.tenants.hours import Hours
 
 __all__ = ["caller_tags", "check_sealed_for", "read_admission", "read_service"]
 
@@ -90,6 +92,8 @@ def read_admission(
         bans, other_strangers = _read_bans(row, caller, hit, keys)
         strangers += other_strangers
         hit = None if hit is None else replace(hit, locks=on_hit, bans=bans)
+    if row["limits"] and hit is not None:
+        hit = _read_limits(row["limits"], hit)
     return Admission(
         admitted=row["admitted"],
         now=row["now"],
@@ -145,6 +149,23 @@ def _read_locks(
     return tuple(first), tuple(on_hit), tuple(strangers)
 
 
+def _read_limits(limits: dict[str, Any], hit: RouteHit) -> RouteHit:
+    """
+    The hours and the rates that hold for a call or a text.
+    """
+    hours, calls = limits["hours"], limits["calls"]
+    try:
+        return replace(
+            hit,
+            hours=None if hours is None else Hours.parse(hours),
+            minute=limits["minute"] or 0,
+            call_rates=None if calls is None else read_call_rates(calls),
+        )
+    except ValueError:
+        # The chain would show what stands there.
+        raise RowInvalid from None
+
+
 def _read_bans(
     row: dict[str, Any], caller: PhoneNumber, hit: RouteHit | None, keys: KeyRing
 ) -> tuple[tuple[Ban, ...], tuple[int, ...]]:
@@ -194,6 +215,7 @@ def _read_hit(row: dict[str, Any], x_number: XNumber, keys: KeyRing, *, text: bo
         return RouteHit(
             block=x_number.block,
             binding_id=row["binding_id"],
+            tenant_id=row["tenant_id"],
             mode=mode,
             side=side,
             callees=()

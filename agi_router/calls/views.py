@@ -78,6 +78,7 @@ def describe_explanation(explanation: Explanation, *, strict: bool) -> dict[str,
         **describe_decision(explanation.decision, strict=strict),
         "at": explanation.at,
         "rules": [{"rule": step.rule, "holds": step.holds} for step in explanation.steps],
+        "limits": list(explanation.limits),
     }
 
 

@@ -80,12 +80,15 @@ def explain(
         at=at,
         fixed_lines=settings.fixed_lines,
         open_modes=settings.open_modes,
+        rates=settings.call_rates,
     )
     if as_json:
         echo_json(describe_explanation(explanation, strict=settings.strict))
         return
     for step in explanation.steps:
         echo(f"{'yes' if step.holds else 'NO ':4} {step.rule}")
+    for limit in explanation.limits:
+        echo(f"     counted by each router: {limit}")
     echo(_told(explanation.decision, strict=settings.strict))
 
 

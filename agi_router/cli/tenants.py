@@ -2,7 +2,7 @@
 ``agi-router tenant``: the business users whose orders the bindings serve.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +13,9 @@ from agi_router.cli.arguments import TENANT, TIME, Checked
 from agi_router.cli.context import read_settings
 from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
 from agi_router.cli.stores import open_inventory
+from agi_router.rates import OFF, Rate, parse_rate
+from agi_router.tenants.call_rates import read_call_rates
+from agi_router.tenants.hours import check_hours
 from agi_router.tenants.model import Quota, UnknownNumbers, check_quota
 from agi_router.tenants.rules import RulesChange, check_scene
 from agi_router.tenants.views import describe_tenant
@@ -34,6 +37,27 @@ _QUOTA = Checked("number|none", lambda text: _Most(check_quota(text)))
 _PAPER = Checked(
     "text", lambda text: check_name(text, what="a qualification", longest=LONGEST_NAME)
 )
+
+
+@dataclass(frozen=True)
+class _Hours:
+    """
+    Hours that were typed; of nothing, always.
+    """
+
+    value: str | None
+
+
+def _read_hours(text: str) -> _Hours:
+    return _Hours(None if text.strip().lower() == "always" else check_hours(text))
+
+
+def _read_rate(text: str) -> Rate:
+    return OFF if text.strip().lower() == "none" else parse_rate(text)
+
+
+_HOURS = Checked("hours", _read_hours)
+_RATE = Checked("rate|none", _read_rate)
 _NAME = click.argument("name", type=TENANT, metavar="NAME")
 
 
@@ -272,6 +296,56 @@ def rules(
         raise click.UsageError("say what they keep to")
     with open_inventory(read_settings()) as inventory:
         row = inventory.tenants.set_rules(name, change)
+    _echo(row, as_json=as_json)
+
+
+@group.command("hours")
+@_NAME
+@click.argument("hours", type=_HOURS, metavar="HOURS|always", required=False)
+@click.option("--zone", metavar="NAME", help="The time zone, like Asia/Shanghai.")
+@json_option
+def hours(name: str, hours: "_Hours | None", zone: str | None, *, as_json: bool) -> None:
+    r"""
+    Say in which hours calls and texts go through of bindings that have no hours of their own.
+
+    \b
+    Examples:
+      agi-router tenant hours couriers "mon-fri 08:00-21:00; sat 22:00-02:00"
+      agi-router tenant hours couriers always --zone Asia/Urumqi
+    """
+    if hours is None and zone is None:
+        raise click.UsageError("say hours, or --zone")
+    with open_inventory(read_settings()) as inventory:
+        if zone is not None:
+            row = inventory.tenants.set_time_zone(name, zone)
+        if hours is not None:
+            row = inventory.tenants.set_hours(name, hours.value)
+    _echo(row, as_json=as_json)
+
+
+@group.command("calls")
+@_NAME
+@click.option("--caller", type=_RATE, help="Of each caller; none: any.")
+@click.option("--callee", type=_RATE, help="To each callee; none: any.")
+@click.option("--number", type=_RATE, help="To each 700 number; none: any.")
+@click.option("--all", "tenant", type=_RATE, help="Of all its bindings; none: any.")
+@json_option
+def calls(name: str, *, as_json: bool, **said: "Rate | None") -> None:
+    r"""
+    Say how many calls of a tenant go through in a time. What is left out stays as it is.
+
+    Each router counts by itself.
+
+    \b
+    Example:
+      agi-router tenant calls couriers --caller 30/1h --number none --all 100/1s
+    """
+    given = {of: rate for of, rate in said.items() if rate is not None}
+    if not given:
+        raise click.UsageError("say --caller, --callee, --number or --all")
+    with open_inventory(read_settings()) as inventory:
+        known = read_call_rates(inventory.tenants.find(name)["call_limits"] or {})
+        row = inventory.tenants.set_call_rates(name, replace(known, **given))
     _echo(row, as_json=as_json)
 
 

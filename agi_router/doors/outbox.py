@@ -21,10 +21,11 @@ from datetime import timedelta
 from typing import Any, Final, TypeVar
 
 from agi_router.bindings.reasons import Reason
-from agi_router.calls.refusal_limit import Rate, RefusalLimit
+from agi_router.calls.refusal_limit import RefusalLimit
 from agi_router.errors import AgiRouterError
 from agi_router.messages.model import MessageState, Outgoing, Text
 from agi_router.messages.store import Ended, MessageStore
+from agi_router.rates import Rate
 
 __all__ = ["Counts", "Outbox", "Outcome", "Tasks", "TextLimits"]
 

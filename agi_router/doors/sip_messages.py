@@ -35,7 +35,6 @@ from agi_router.bindings.reasons import Reason
 from agi_router.calls.decision import Refusal
 from agi_router.calls.identity import Signalled, read_caller
 from agi_router.calls.ports import Admissions
-from agi_router.calls.refusal_limit import OFF, Rate
 from agi_router.doors.outbox import Counts, Outbox, Outcome, Tasks, TextLimits
 from agi_router.doors.sip_streams import Streams, Way
 from agi_router.messages.decision import screen_text
@@ -49,6 +48,7 @@ from agi_router.messages.model import (
 )
 from agi_router.messages.store import MessageStore, Repeated, Unasked
 from agi_router.messages.taking import Accepted, take_text
+from agi_router.rates import OFF, Rate
 from agi_router.sip import (
     LARGEST_BODY,
     T1,

@@ -168,6 +168,7 @@ async def _serve(
         caller_limit=settings.refusal_limit_caller,
         trunk_limit=settings.refusal_limit_trunk,
         extension_limit=settings.refusal_limit_extensions,
+        call_rates=settings.call_rates,
         checker=checker,
     )
     fastagi = None if doors is Doors.ARI else _open_fastagi(settings, router)

@@ -2,6 +2,7 @@
 Tenants, as the database keeps them.
 """
 
+import json
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +12,7 @@ from agi_router.errors import (
     TenantExists,
     TenantNotFound,
 )
+from agi_router.tenants.call_rates import CallRates
 from agi_router.tenants.model import Quota, UnknownNumbers
 from agi_router.tenants.rules import RulesChange, TenantRules, read_rules
 from agi_router.tenants.scope import OPERATOR, Scope
@@ -139,6 +141,47 @@ class TenantStore:
         """
         self._scope.check_operator("says what bindings of a tenant keep to")
         return self._found("set_tenant_rules", name, **change.values)
+
+    def set_hours(self, name: str, hours: str | None) -> dict[str, Any]:
+        """
+        Say in which hours calls and texts go through of bindings that have none of their own.
+
+        Args:
+            name: Of the tenant.
+            hours: The hours; :obj:`None`: always.
+
+        Raises:
+            TenantNotFound: There is no such tenant.
+            OperatorOnly: A tenant asks.
+        """
+        self._scope.check_operator("says in which hours calls go through")
+        return self._found("set_tenant_hours", name, given=True, hours=hours, zone=None)
+
+    def set_time_zone(self, name: str, zone: str) -> dict[str, Any]:
+        """
+        Say in which time zone its hours and those of its bindings are.
+
+        Raises:
+            TenantNotFound: There is no such tenant.
+            RequestInvalid: There is no such time zone.
+            OperatorOnly: A tenant asks.
+        """
+        self._scope.check_operator("says in which time zone hours are")
+        if self._queries.row("find_time_zone", {"zone": zone}) is None:
+            raise RequestInvalid("there is no such time zone: say one like Asia/Shanghai")
+        return self._found("set_tenant_hours", name, given=False, hours=None, zone=zone)
+
+    def set_call_rates(self, name: str, rates: CallRates) -> dict[str, Any]:
+        """
+        Say how many calls of a tenant go through in a time.
+
+        Raises:
+            TenantNotFound: There is no such tenant.
+            OperatorOnly: A tenant asks.
+        """
+        self._scope.check_operator("says how many calls of a tenant go through")
+        limits = json.dumps(rates.words) if rates.on else None
+        return self._found("set_tenant_call_limits", name, limits=limits)
 
     def rules(self, name: str) -> TenantRules | None:
         """

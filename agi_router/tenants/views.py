@@ -50,5 +50,8 @@ def describe_tenant(row: dict[str, Any]) -> dict[str, Any]:
         "max_pair_binds": row["max_pair_binds"],
         "max_order_pairs": row["max_order_pairs"],
         "refuses_pairs": row["refuses_pairs"],
+        "hours": row["hours"],
+        "time_zone": row["time_zone"],
+        "call_limits": row["call_limits"] or {},
         "created_at": row["created_at"],
     }

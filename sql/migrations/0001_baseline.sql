@@ -67,6 +67,9 @@ CREATE TABLE agi_router.tenant (
     max_bindings    integer     CONSTRAINT tenant_max_bindings_check CHECK (max_bindings > 0),
     max_binds       integer     CONSTRAINT tenant_max_binds_check CHECK (max_binds > 0),
     max_requests    integer     CONSTRAINT tenant_max_requests_check CHECK (max_requests > 0),
+    hours           text        CONSTRAINT tenant_hours_check CHECK (length(hours) BETWEEN 1 AND 400),
+    time_zone       text        NOT NULL DEFAULT 'Asia/Shanghai',
+    call_limits     jsonb,
     limited         boolean     NOT NULL
                     GENERATED ALWAYS AS (max_bindings IS NOT NULL OR max_binds IS NOT NULL) STORED,
     -- What each call asks, in the form that costs it the least.
@@ -98,6 +101,9 @@ COMMENT ON COLUMN agi_router.tenant.message_rules IS 'Version of its row in mess
 COMMENT ON COLUMN agi_router.tenant.max_bindings IS 'So many bindings of it may live at once; null: any number';
 COMMENT ON COLUMN agi_router.tenant.max_binds IS 'So many may be made for it on a day; null: any number';
 COMMENT ON COLUMN agi_router.tenant.max_requests IS 'So many requests may its API keys make in a minute together, at each process of the HTTP door; null: any number';
+COMMENT ON COLUMN agi_router.tenant.hours IS 'Hours of the week in which calls and texts of its bindings go through that have none of their own; null: always';
+COMMENT ON COLUMN agi_router.tenant.time_zone IS 'The time zone of its hours and of those of its bindings';
+COMMENT ON COLUMN agi_router.tenant.call_limits IS 'How many of its calls go through in a time, as agi_router/calls/call_limits.py reads it; null: any number';
 COMMENT ON COLUMN agi_router.tenant.limited IS 'Whether it has a quota: only then its binds are counted';
 COMMENT ON COLUMN agi_router.tenant.told_of_calls IS 'Whether calls that are admitted are told to it';
 COMMENT ON COLUMN agi_router.tenant.told_of_answers IS 'Whether it is told, while a call goes on, that its callee has answered';
@@ -402,6 +408,7 @@ CREATE TABLE agi_router.binding (
     max_messages    integer,
     messages_used   integer     NOT NULL DEFAULT 0,
     scene           text,
+    hours           text,
     CONSTRAINT binding_pkey PRIMARY KEY (block, id),
     CONSTRAINT binding_block_parent_id_fkey
         FOREIGN KEY (block, parent_id) REFERENCES agi_router.binding (block, id),
@@ -464,6 +471,7 @@ COMMENT ON COLUMN agi_router.binding.sequence IS 'How many events of it were wri
 COMMENT ON COLUMN agi_router.binding.messages IS 'Which side may text';
 COMMENT ON COLUMN agi_router.binding.max_messages IS 'Texts in all; null: no limit';
 COMMENT ON COLUMN agi_router.binding.scene IS 'Code of the use that it is made for; null: none is named';
+COMMENT ON COLUMN agi_router.binding.hours IS 'Hours of the week in which calls and texts go through, as agi_router.is_open reads them, in the time zone of its tenant; null: those of its tenant';
 COMMENT ON COLUMN agi_router.binding.messages_used IS 'Texts taken, less those that came back because they were not sent';
 
 -- Routes
@@ -666,9 +674,10 @@ CREATE TYPE agi_router.facts AS (
     tell_answer       boolean,
     tenant_check      boolean,
     locks             jsonb,
+    limits            jsonb,
     tenant_qualified  boolean
 );
-COMMENT ON TYPE agi_router.facts IS 'What is known of one caller on one number at one moment; binding_id and what follows are null for a stranger; sequence: of the event to be written of an admission, null where none is; tell_answer: whether its tenant is told of the callee''s answer; tenant_check: whether its tenant has a check of its own; locks: those in force that were found by the numbers, the tenant and the tags, see agi_router.describe_locks; tenant_qualified: whether its tenant''s qualification is valid, null where it was admitted';
+COMMENT ON TYPE agi_router.facts IS 'What is known of one caller on one number at one moment; binding_id and what follows are null for a stranger; sequence: of the event to be written of an admission, null where none is; tell_answer: whether its tenant is told of the callee''s answer; tenant_check: whether its tenant has a check of its own; locks: those in force that were found by the numbers, the tenant and the tags, see agi_router.describe_locks; limits: hours and rates that hold for it, see agi_router.describe_limits, null where there are none; tenant_qualified: whether its tenant''s qualification is valid, null where it was admitted';
 
 -- Locks
 --

@@ -11,6 +11,7 @@ RETURNING id;
 SELECT t.id, t.name, t.active, t.unknown_numbers, t.max_bindings, t.max_binds, t.max_requests, t.created_at,
        nullif(t.qualified_from, '-infinity') AS qualified_from, nullif(t.qualified_until, 'infinity') AS qualified_until,
        t.qualification, t.qualified_by, t.needs_order, t.scenes, t.max_pair_binds, t.max_order_pairs, t.refuses_pairs,
+       t.hours, t.time_zone, t.call_limits,
        (SELECT count(*) FROM agi_router.block k WHERE k.tenant_id = t.id) AS blocks
   FROM agi_router.tenant t
  WHERE agi_router.in_scope(t.id, %(scope)s) AND (%(name)s::text IS NULL OR t.name = %(name)s)
@@ -55,6 +56,21 @@ UPDATE agi_router.tenant
        refuses_pairs = coalesce(%(refuses_pairs)s, refuses_pairs)
  WHERE name = %(name)s
 RETURNING id;
+
+-- find_time_zone --
+-- A time zone; no row: there is none of this name.
+SELECT z.name FROM pg_catalog.pg_timezone_names z WHERE z.name = %(zone)s;
+
+-- set_tenant_hours --
+-- Say in which hours calls and texts of a tenant go through, and in which time zone; no row if there is no such tenant.
+UPDATE agi_router.tenant
+   SET hours = CASE WHEN %(given)s THEN %(hours)s::text ELSE hours END, time_zone = coalesce(%(zone)s, time_zone)
+ WHERE name = %(name)s
+RETURNING id;
+
+-- set_tenant_call_limits --
+-- Say how many calls of a tenant go through in a time; no row if there is no such tenant.
+UPDATE agi_router.tenant SET call_limits = %(limits)s::jsonb WHERE name = %(name)s RETURNING id;
 
 -- find_tenant_rules --
 -- What the bindings of a tenant are to keep to; no row: nothing.

@@ -16,13 +16,13 @@ import pytest
 import uvicorn
 
 from agi_router.bindings.store import BindingStore
-from agi_router.calls.refusal_limit import OFF
 from agi_router.db.connection import Connection, Queries, connect
 from agi_router.doors.http.app import create_app
 from agi_router.doors.http.options import Options
 from agi_router.doors.http.pool import StorePool
 from agi_router.keys.registry import check_keys
 from agi_router.keys.ring import KeyRing
+from agi_router.rates import OFF
 from agi_router.tenants.api_key_store import ApiKeyStore
 from agi_router.tenants.api_keys import KeyForm, KeyScope
 from harness.database import BLOCK, NEWEST, NO_REST, Server, until

@@ -16,10 +16,10 @@ from agi_router.bindings.terms import Terms
 from agi_router.bindings.words import Language
 from agi_router.calls.arrival import Call
 from agi_router.calls.ports import Admission
-from agi_router.calls.refusal_limit import OFF, Rate
 from agi_router.calls.router import Router
 from agi_router.doors.fastagi import FastAgiDoor, token_of
 from agi_router.numbers import PhoneNumber, XNumber
+from agi_router.rates import OFF, Rate
 from agi_router.testing import FrozenClock, MemoryAdmissions
 from harness.identities import told as identity
 

@@ -19,11 +19,11 @@ from agi_router.bindings.reasons import Reason
 from agi_router.bindings.words import Language
 from agi_router.calls.decision import Refusal, Route
 from agi_router.calls.dialplan import Destination, to_dial, to_refuse
-from agi_router.calls.refusal_limit import Rate
 from agi_router.calls.router import Router
 from agi_router.doors.fastagi import FastAgiDoor, _send, _sendable, answers, token_of
 from agi_router.errors import AsteriskError, ProtocolError
 from agi_router.numbers import PhoneNumber, XNumber
+from agi_router.rates import Rate
 from harness.identities import told as identity
 from testpbx.waiting import until
 

@@ -25,7 +25,6 @@ from agi_router.bindings.modes import Gxb
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
 from agi_router.bindings.words import Direction, Mode, Side
-from agi_router.calls.refusal_limit import Rate
 from agi_router.db.connection import Connection, Queries, connect
 from agi_router.doors.alibaba.actions import ACTIONS, LATER, NEVER
 from agi_router.doors.alibaba.errors import BUSINESS, GATEWAY, Fault
@@ -39,6 +38,7 @@ from agi_router.inventory.model import BlockState
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import Block, PhoneNumber
 from agi_router.persons.locks import LockedThing, LockReason, Subject
+from agi_router.rates import Rate
 from agi_router.tenants.api_key_store import ApiKeyStore
 from agi_router.tenants.api_keys import KeyForm, KeyScope
 from harness.alibaba import AlibabaClient, beijing

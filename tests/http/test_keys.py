@@ -17,12 +17,12 @@ from urllib.parse import urlsplit
 import pytest
 from starlette.testclient import TestClient
 
-from agi_router.calls.refusal_limit import Rate
 from agi_router.db.connection import Connection, Queries
 from agi_router.doors.http.app import create_app
 from agi_router.doors.http.options import Options
 from agi_router.doors.http.pool import StorePool
 from agi_router.keys.ring import KeyRing
+from agi_router.rates import Rate
 from agi_router.tenants.api_key_store import ApiKeyStore
 from agi_router.tenants.api_keys import KeyForm, KeyScope, parse_bearer
 from harness.api import Client

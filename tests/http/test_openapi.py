@@ -20,7 +20,6 @@ from schemathesis.core.result import Ok
 from schemathesis.specs.openapi import checks as schema_checks
 from starlette.testclient import TestClient
 
-from agi_router.calls.refusal_limit import OFF
 from agi_router.db.connection import Connection
 from agi_router.doors.http.app import create_app, describe_api
 from agi_router.doors.http.bodies import Body
@@ -30,6 +29,7 @@ from agi_router.doors.http.options import Options
 from agi_router.doors.http.outs import Out
 from agi_router.doors.http.pool import StorePool
 from agi_router.events.model import EventType
+from agi_router.rates import OFF
 from harness.api import Client
 
 # Not that all is taken that the schema takes: what a mode needs is no matter of the schema.

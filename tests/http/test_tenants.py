@@ -302,3 +302,27 @@ def test_how_often_a_tenant_may_ask(
     assert (refused.status_code, refused.json()["code"]) == (429, "rate_exceeded")
     assert refused.headers["ratelimit"].startswith('"tenant";r=0;')
     assert operator.ask("GET", "/v1/tenants").status_code == 200
+
+
+def test_hours_and_limits_on_calls(operator: Client) -> None:
+    """As they are kept; null is always, and any number."""
+    path, name = "/v1/tenants", "limited-tenant"
+    operator.post(path, {"name": name}, status=201)
+    body = {
+        "hours": "MON-FRI 09:00-18:00, sat 10:00-11:00",
+        "time_zone": "Asia/Urumqi",
+        "call_limits": {"caller": "30/60m", "tenant": None},
+    }
+    changed = operator.ask("PATCH", f"{path}/{name}", body).json()
+    assert changed["hours"] == "mon-fri 09:00-18:00; sat 10:00-11:00"
+    assert (changed["time_zone"], changed["call_limits"]) == ("Asia/Urumqi", {"caller": "30/1h"})
+    none = {"hours": None, "call_limits": None}
+    changed = operator.ask("PATCH", f"{path}/{name}", none).json()
+    assert (changed["hours"], changed["call_limits"]) == (None, {})
+    for wrong in (
+        {"hours": "9-5"},
+        {"time_zone": "Mars/Olympus"},
+        {"call_limits": {"caller": "1/0s"}},
+        {"call_limits": {"x": "1/1h"}},
+    ):
+        assert operator.ask("PATCH", f"{path}/{name}", wrong).status_code == 422

@@ -42,10 +42,11 @@ CREATE TYPE agi_router.facts AS (
 	tell_answer boolean,
 	tenant_check boolean,
 	locks jsonb,
+	limits jsonb,
 	tenant_qualified boolean
 );
 
-COMMENT ON TYPE agi_router.facts IS 'What is known of one caller on one number at one moment; binding_id and what follows are null for a stranger; sequence: of the event to be written of an admission, null where none is; tell_answer: whether its tenant is told of the callee''s answer; tenant_check: whether its tenant has a check of its own; locks: those in force that were found by the numbers, the tenant and the tags, see agi_router.describe_locks; tenant_qualified: whether its tenant''s qualification is valid, null where it was admitted';
+COMMENT ON TYPE agi_router.facts IS 'What is known of one caller on one number at one moment; binding_id and what follows are null for a stranger; sequence: of the event to be written of an admission, null where none is; tell_answer: whether its tenant is told of the callee''s answer; tenant_check: whether its tenant has a check of its own; locks: those in force that were found by the numbers, the tenant and the tags, see agi_router.describe_locks; limits: hours and rates that hold for it, see agi_router.describe_limits, null where there are none; tenant_qualified: whether its tenant''s qualification is valid, null where it was admitted';
 
 CREATE TABLE agi_router.answer (
     name bytea NOT NULL,
@@ -302,6 +303,7 @@ CREATE TABLE agi_router.binding (
     max_messages integer,
     messages_used integer DEFAULT 0 NOT NULL,
     scene text,
+    hours text,
     CONSTRAINT binding_uses CHECK ((((calls_used >= 0) AND (calls_used <= max_calls)) AND ((messages_used >= 0) AND (messages_used <= max_messages))))
 )
 WITH (fillfactor='85');
@@ -385,6 +387,8 @@ COMMENT ON COLUMN agi_router.binding.max_messages IS 'Texts in all; null: no lim
 COMMENT ON COLUMN agi_router.binding.messages_used IS 'Texts taken, less those that came back because they were not sent';
 
 COMMENT ON COLUMN agi_router.binding.scene IS 'Code of the use that it is made for; null: none is named';
+
+COMMENT ON COLUMN agi_router.binding.hours IS 'Hours of the week in which calls and texts go through, as agi_router.is_open reads them, in the time zone of its tenant; null: those of its tenant';
 
 CREATE TABLE agi_router.block (
     block bigint NOT NULL,
@@ -1616,10 +1620,14 @@ CREATE TABLE agi_router.tenant (
     max_bindings integer,
     max_binds integer,
     max_requests integer,
+    hours text,
+    time_zone text DEFAULT 'Asia/Shanghai'::text NOT NULL,
+    call_limits jsonb,
     limited boolean GENERATED ALWAYS AS (((max_bindings IS NOT NULL) OR (max_binds IS NOT NULL))) STORED NOT NULL,
     told_of_calls boolean GENERATED ALWAYS AS (('call.admitted'::text = ANY (told))) STORED NOT NULL,
     told_of_answers boolean GENERATED ALWAYS AS (('call.answered'::text = ANY (told))) STORED NOT NULL,
     told_of_ends boolean GENERATED ALWAYS AS ((told && ARRAY['call.answered'::text, 'call.ended'::text, 'call.refused'::text])) STORED NOT NULL,
+    CONSTRAINT tenant_hours_check CHECK (((length(hours) >= 1) AND (length(hours) <= 400))),
     CONSTRAINT tenant_max_bindings_check CHECK ((max_bindings > 0)),
     CONSTRAINT tenant_max_binds_check CHECK ((max_binds > 0)),
     CONSTRAINT tenant_max_order_pairs_check CHECK ((max_order_pairs > 0)),
@@ -1674,6 +1682,12 @@ COMMENT ON COLUMN agi_router.tenant.max_bindings IS 'So many bindings of it may 
 COMMENT ON COLUMN agi_router.tenant.max_binds IS 'So many may be made for it on a day; null: any number';
 
 COMMENT ON COLUMN agi_router.tenant.max_requests IS 'So many requests may its API keys make in a minute together, at each process of the HTTP door; null: any number';
+
+COMMENT ON COLUMN agi_router.tenant.hours IS 'Hours of the week in which calls and texts of its bindings go through that have none of their own; null: always';
+
+COMMENT ON COLUMN agi_router.tenant.time_zone IS 'The time zone of its hours and of those of its bindings';
+
+COMMENT ON COLUMN agi_router.tenant.call_limits IS 'How many of its calls go through in a time, as agi_router/calls/call_limits.py reads it; null: any number';
 
 COMMENT ON COLUMN agi_router.tenant.limited IS 'Whether it has a quota: only then its binds are counted';
 
@@ -2128,7 +2142,7 @@ CREATE TRIGGER binding_state AFTER INSERT OR UPDATE OF state, ended_at, calls_se
 
 COMMENT ON TRIGGER binding_state ON agi_router.binding IS 'What ended a binding goes with when it ended';
 
-CREATE TRIGGER binding_terms AFTER INSERT OR UPDATE OF max_calls, ring_timeout, max_duration, language, order_id, counting, direction, display_a, display_b, prompts, out_id, user_data, industrial_id, pool, messages, max_messages ON agi_router.binding FOR EACH ROW EXECUTE FUNCTION agi_router.check_terms();
+CREATE TRIGGER binding_terms AFTER INSERT OR UPDATE OF max_calls, ring_timeout, max_duration, language, order_id, counting, direction, display_a, display_b, prompts, out_id, user_data, industrial_id, pool, messages, max_messages, hours ON agi_router.binding FOR EACH ROW EXECUTE FUNCTION agi_router.check_terms();
 
 COMMENT ON TRIGGER binding_terms ON agi_router.binding IS 'What the terms of a binding may be; null is none';
 

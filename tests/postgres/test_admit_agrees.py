@@ -81,6 +81,18 @@ def bindings(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
+HOURS = st.none() | st.sampled_from(
+    [
+        "20:00-20:01",
+        "19:00-20:00",
+        "sun 17:30-17:31",
+        "22:00-21:00",
+        "sat 22:00-20:00",
+        "sat 22:00-20:01",
+        "fri-mon 00:00-24:00",
+        "mon-fri 09:00-18:00; sat-sun 17:00-18:00",
+    ]
+)
 worlds = st.fixed_dictionaries(
     {
         "block": st.none() | blocks | blocks,
@@ -109,6 +121,9 @@ worlds = st.fixed_dictionaries(
             max_size=3,
         )
         | st.just([]),
+        # Of the binding, and of its tenant; it is 20:00 on a Sunday in Shanghai, 17:30 in Delhi.
+        "hours": st.just((None, None, "Asia/Shanghai"))
+        | st.tuples(HOURS, HOURS, st.sampled_from(["Asia/Shanghai", "Asia/Kolkata"])),
         # Who is kept from whom: as it is or with a stranger's number under A's tag.
         "bans": st.just([])
         | st.lists(
@@ -134,7 +149,16 @@ ALIVE = {
     "state": "active",
     "ended_at": None,
 }
-AXB = {"mode": "axb", "called_back": A, "last": None, "child": "", "locks": [], "bans": []}
+ALWAYS = (None, None, "Asia/Shanghai")
+AXB = {
+    "mode": "axb",
+    "called_back": A,
+    "last": None,
+    "child": "",
+    "locks": [],
+    "bans": [],
+    "hours": ALWAYS,
+}
 
 
 def build(connection: Connection, keys: KeyRing, world: dict[str, Any]) -> None:
@@ -187,6 +211,11 @@ def build(connection: Connection, keys: KeyRing, world: dict[str, Any]) -> None:
                 side=side,
                 shown=None if world["child"] == "none" else X,
             )
+    of_binding, of_tenant, zone = world["hours"]
+    connection.execute("UPDATE agi_router.binding SET hours = %s", (of_binding,))
+    connection.execute(
+        "UPDATE agi_router.tenant SET hours = %s, time_zone = %s", (of_tenant, zone)
+    )
     remember(connection, keys, world)
     give_birth(connection, world["child"])
     for place, lock in enumerate(world["locks"], 1):
@@ -350,6 +379,7 @@ def give_birth(connection: Connection, child: str | dict[str, Any]) -> None:
         "child": "",
         "locks": [],
         "bans": [],
+        "hours": ALWAYS,
     }
 )
 @example(
@@ -365,6 +395,7 @@ def give_birth(connection: Connection, child: str | dict[str, Any]) -> None:
         "child": "",
         "locks": [],
         "bans": [],
+        "hours": ALWAYS,
     }
 )
 @example(

@@ -16,7 +16,6 @@ import pytest
 from agi_router.bindings.reasons import Reason
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.words import Messages
-from agi_router.calls.refusal_limit import Rate
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection
 from agi_router.db.pool import ConnectionPool
@@ -26,6 +25,7 @@ from agi_router.errors import StoreUnavailable
 from agi_router.keys.ring import KeyRing
 from agi_router.messages.store import MessageStore, Repeated, Unasked
 from agi_router.persons.locks import LockedThing, LockReason, Subject
+from agi_router.rates import Rate
 from agi_router.sip import Request, Response, answer, build, parse
 from harness.database import BLOCK, SOON, A, B, C, X, bind, one, until_async
 

@@ -124,6 +124,7 @@ def bindings(draw: st.DrawFn) -> dict[str, Any]:
         "scene": draw(st.none() | st.sampled_from(["parcel", "B2.1_x"])),
         "messages": draw(st.sampled_from(Messages)),
         "max_messages": draw(st.none() | st.integers(1, 2**31 - 1)),
+        "hours": draw(st.sampled_from([None, "mon-fri 09:00-18:00; sat 22:00-02:00"])),
         "order": draw(NAMES),
         "tenant": draw(NAMES),
         "id": "70012345678-1",

@@ -7,7 +7,8 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agi_router.calls.refusal_limit import Rate, RefusalLimit
+from agi_router.calls.refusal_limit import RefusalLimit
+from agi_router.rates import Rate
 
 rates = st.builds(Rate, st.integers(1, 50), st.timedeltas(timedelta(seconds=1), timedelta(days=1)))
 # Who calls, and nanoseconds since the call before.

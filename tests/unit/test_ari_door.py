@@ -34,12 +34,12 @@ from agi_router.bindings.words import BindingState, Callback, Direction, Languag
 from agi_router.calls.arrival import Call
 from agi_router.calls.decision import AllocationNeeded, Refusal
 from agi_router.calls.ports import Admission
-from agi_router.calls.refusal_limit import OFF, Rate
 from agi_router.calls.router import Router
 from agi_router.calls.treatment import treat
 from agi_router.doors import ari as ari_door
 from agi_router.doors.ari import EVENTS, AriDoor
 from agi_router.numbers import Block, PhoneNumber, XNumber
+from agi_router.rates import OFF, Rate
 from harness.identities import told
 from harness.values import NOW, call_id
 

@@ -92,6 +92,7 @@ def test_the_least_there_is() -> None:
             "scene": None,
             "messages": Messages.OFF,
             "max_messages": None,
+            "hours": None,
         },
     )
 
@@ -119,6 +120,7 @@ def test_all_there_is() -> None:
             "scene": "parcel",
             "messages": "b",
             "max_messages": "20",
+            "hours": "mon 09:00-18:00, sat 22:00-02:00",
             "tenant": " rides\u200b",
             "order": "\t O-1\u00a0",
             "id": "70012345678-1",
@@ -147,6 +149,7 @@ def test_all_there_is() -> None:
         "scene": "parcel",
         "messages": Messages.B,
         "max_messages": 20,
+        "hours": "mon 09:00-18:00; sat 22:00-02:00",
     }
 
 

@@ -33,6 +33,7 @@ from agi_router.calls.decision import (
 from agi_router.numbers import PhoneNumber
 from agi_router.persons.blocklist import Ban, BlockDirection
 from agi_router.persons.locks import Effect, LockReason, Subject
+from agi_router.tenants.hours import Hours
 from harness.values import NOW, A, B, C, X, Y
 
 LINE = "01062345678"
@@ -339,6 +340,7 @@ def test_explain_tells_every_rule_of_a_good_call() -> None:
         "no block list keeps the caller from the other side",
         "the other side has somebody who is not locked",
         "the call does not ring its own caller",
+        "it is within the hours of the binding or its tenant",
     ]
     assert all(step.holds for step in steps)
 
@@ -406,6 +408,15 @@ def test_a_lock_refuses(known: Facts, reason: Reason) -> None:
     decision = decide(CALL, known, now=NOW)
     assert isinstance(decision, Refusal)
     assert decision.reason is reason
+
+
+@pytest.mark.parametrize(("minute", "open_"), [(0, True), (59, True), (60, False)])
+def test_hours(minute: int, *, open_: bool) -> None:
+    """Outside of them nobody rings."""
+    decision = decide(CALL, facts(hours=Hours.parse("mon 00:00-01:00"), minute=minute), now=NOW)
+    assert isinstance(decision, Route) is open_
+    if isinstance(decision, Refusal):
+        assert decision.reason is Reason.OUTSIDE_HOURS
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from agi_router.calls.refusal_limit import OFF, Rate, RefusalLimit
+from agi_router.calls.refusal_limit import RefusalLimit
+from agi_router.rates import OFF, Rate
 
 SECOND = 10**9
 MINUTE = 60 * SECOND

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from agi_router.calls.refusal_limit import OFF, Rate
 from agi_router.doors.http.request_rates import Asking, RequestRates, lower_rate
+from agi_router.rates import OFF, Rate
 
 MINUTE = timedelta(minutes=1)
 SECOND = 1_000_000_000

@@ -21,7 +21,6 @@ from agi_router.calls.end import call_day
 from agi_router.calls.identity import Signalled
 from agi_router.calls.merged import First
 from agi_router.calls.ports import Admission
-from agi_router.calls.refusal_limit import Rate
 from agi_router.calls.router import Arrival, Router
 from agi_router.errors import (
     AgiRouterError,
@@ -34,6 +33,7 @@ from agi_router.errors import (
 )
 from agi_router.logs import Formatter
 from agi_router.numbers import PhoneNumber
+from agi_router.rates import Rate
 from harness.identities import from_header
 from harness.values import NOW, A, B, X
 

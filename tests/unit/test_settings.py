@@ -15,10 +15,10 @@ from settings_page import PAGE, page
 
 from agi_router.bindings.words import Language
 from agi_router.calls.end import UnknownEnd
-from agi_router.calls.refusal_limit import OFF, Rate
 from agi_router.errors import KeyRingError, SettingsError
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.ring import Cipher, KeyRing
+from agi_router.rates import OFF, Rate
 from agi_router.settings import PREFIX, Settings
 
 SECRET = "s3cret-Pa55"

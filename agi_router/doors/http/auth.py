@@ -31,7 +31,7 @@ from agi_router.bindings.modes import Parties
 from agi_router.bindings.policy import NumberPolicy
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
-from agi_router.calls.refusal_limit import Rate, RefusalLimit
+from agi_router.calls.refusal_limit import RefusalLimit
 from agi_router.db.connection import Queries
 from agi_router.doors.http.known_keys import KnownKeys
 from agi_router.doors.http.options import Options
@@ -40,6 +40,7 @@ from agi_router.doors.http.problems import Problem
 from agi_router.doors.http.request_rates import Asking, RequestRates, lower_rate
 from agi_router.errors import ApiKeyNotFound, SealError
 from agi_router.keys.ring import KeyRing
+from agi_router.rates import Rate
 from agi_router.records.audit import Audit, AuditEntry
 from agi_router.tenants.api_key_store import ApiKeyStore, FoundKey
 from agi_router.tenants.api_keys import (

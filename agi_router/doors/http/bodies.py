@@ -58,12 +58,14 @@ from agi_router.numbers import Block, PhoneNumber
 from agi_router.persons.blocklist import BlockDirection
 from agi_router.persons.locks import LockReason, check_note, check_rule
 from agi_router.records.audit import check_case
+from agi_router.rates import parse_rate
 from agi_router.tenants.api_keys import (
     KeyForm,
     KeyScope,
     check_label,
     parse_network,
 )
+from agi_router.tenants.hours import check_hours
 from agi_router.tenants.model import check_tenant
 from agi_router.tenants.rules import MOST_SCENES, check_scenes
 from agi_router.texts import LONGEST_NAME, check_name
@@ -80,6 +82,7 @@ __all__ = [
     "BlocklistSearchIn",
     "Body",
     "CaseIn",
+    "CallLimitsIn",
     "CheckIn",
     "EventTypesIn",
     "ExplanationIn",
@@ -509,6 +512,26 @@ class QualificationIn(Body):
     valid_until: _Time | None = Field(default=None, description="Until when; null: for ever.")
 
 
+_Rate = Annotated[
+    str,
+    Field(max_length=32, examples=["30/1h"]),
+    AfterValidator(lambda text: str(parse_rate(text))),
+]
+
+
+class CallLimitsIn(Body):
+    """
+    How many calls go through in any such time, at each router; what is left out is any number.
+    """
+
+    caller: _Rate | None = Field(default=None, description="Of each caller.")
+    callee: _Rate | None = Field(default=None, description="To each callee.")
+    number: _Rate | None = Field(default=None, description="To each 700 number.")
+    tenant: _Rate | None = Field(default=None, description="Of the tenant in all.")
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"caller": "30/1h"}]})
+
+
 class TenantChange(Body):
     """
     Whether a tenant's calls and bindings go on, how many it may have, and what they keep to.
@@ -554,6 +577,17 @@ class TenantChange(Body):
     refuses_pairs: bool = Field(
         default=False,
         description="Whether more pairs of an order are refused, and not only told.",
+    )
+    hours: Annotated[str, Field(max_length=512), AfterValidator(check_hours)] | None = Field(
+        default=None,
+        description="In which calls and texts go through of bindings without hours of their own:"
+        " mon-fri 09:00-18:00; sat 22:00-02:00. null: always.",
+    )
+    time_zone: Annotated[str, Field(max_length=64)] = Field(
+        default="Asia/Shanghai", description="Of these hours, and of those of its bindings."
+    )
+    call_limits: CallLimitsIn | None = Field(
+        default=None, description="How many of its calls go through; null: any number."
     )
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"active": False}]})

@@ -5,7 +5,7 @@ What the HTTP door is told by whoever serves it.
 from dataclasses import dataclass
 from datetime import timedelta
 
-from agi_router.calls.refusal_limit import Rate
+from agi_router.rates import Rate
 
 __all__ = ["Options"]
 

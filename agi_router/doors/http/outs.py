@@ -386,6 +386,10 @@ class ExplanationOut(Out):
     sequence: bool | None = None
     at: str | None
     rules: list[RuleOut]
+    limits: list[str] = Field(
+        default_factory=list,
+        description="Rates that it is held to by what each router has counted; not judged here.",
+    )
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -669,6 +673,9 @@ _TENANT: dict[str, Any] = {
     "max_pair_binds": 30,
     "max_order_pairs": 5,
     "refuses_pairs": False,
+    "hours": None,
+    "time_zone": "Asia/Shanghai",
+    "call_limits": {"caller": "30/1h"},
     "created_at": _TIME,
 }
 
@@ -714,6 +721,14 @@ class TenantOut(Out):
     )
     refuses_pairs: bool = Field(
         description="Whether more pairs of one order are refused, and not only told."
+    )
+    hours: str | None = Field(
+        description="In which calls and texts go through of bindings without hours of their own."
+    )
+    time_zone: str = Field(description="Of its hours, and of those of its bindings.")
+    call_limits: dict[str, str] = Field(
+        description="So many calls go through in a time: of a caller, to a callee, to a number, or"
+        " of the tenant; at each router."
     )
     created_at: str
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from agi_router.calls.refusal_limit import Rate, RefusalLimit
+from agi_router.calls.refusal_limit import RefusalLimit
+from agi_router.rates import Rate
 
 __all__ = ["Asking", "RequestRates", "lower_rate"]
 

@@ -10,10 +10,11 @@ from starlette.responses import Response
 
 from agi_router.doors.http.answers import answer
 from agi_router.doors.http.auth import Desk, Needs
-from agi_router.doors.http.bodies import QualificationIn, TenantChange, TenantIn
+from agi_router.doors.http.bodies import CallLimitsIn, QualificationIn, TenantChange, TenantIn
 from agi_router.doors.http.outs import TenantOut, TenantsOut, answers
 from agi_router.errors import TenantNotFound
 from agi_router.tenants.api_keys import KeyScope
+from agi_router.tenants.call_rates import read_call_rates
 from agi_router.tenants.model import Quota, check_tenant
 from agi_router.tenants.rules import RulesChange
 from agi_router.tenants.views import describe_tenant
@@ -94,6 +95,16 @@ def change_tenant(name: str, body: TenantChange, desk: _Writes) -> Response:
     if rules := said & _RULES:
         row = tenants.set_rules(known, RulesChange(**{each: _rule(body, each) for each in rules}))
         desk.audit("PATCH /v1/tenants/{name}", f"tenant {known}: {', '.join(sorted(rules))}")
+    if "hours" in said:
+        row = tenants.set_hours(known, body.hours)
+        desk.audit("PATCH /v1/tenants/{name}", f"tenant {known}: hours")
+    if "time_zone" in said:
+        row = tenants.set_time_zone(known, body.time_zone)
+        desk.audit("PATCH /v1/tenants/{name}", f"tenant {known}: time_zone")
+    if "call_limits" in said:
+        limits = body.call_limits or CallLimitsIn()
+        row = tenants.set_call_rates(known, read_call_rates(limits.model_dump(exclude_none=True)))
+        desk.audit("PATCH /v1/tenants/{name}", f"tenant {known}: call_limits")
     return answer(describe_tenant(row))
 
 

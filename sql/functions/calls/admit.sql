@@ -38,6 +38,8 @@ BEGIN
             OR r.last_callee IS NOT NULL
                AND (b.callback_window IS NULL OR _now - r.last_at < make_interval(secs => b.callback_window)))
        AND r.shown IS NOT NULL
+       AND (b.hours IS NULL AND t.hours IS NULL
+            OR agi_router.is_open(coalesce(b.hours, t.hours), t.time_zone, _now))
        AND (r.child_id IS NULL OR agi_router.child_until(_block, r.child_id) > _now)
        -- Tags alone are compared: once in 2^64 somebody is refused for the tag that another one has.
        AND (CASE WHEN r.last_callee IS NOT NULL
@@ -63,7 +65,9 @@ BEGIN
               b.ring_timeout, b.max_duration, b.language, b.prompts, true,
               CASE WHEN t.told_of_calls THEN b.sequence END, t.told_of_answers, t.has_check,
               -- First the tags of several callees, then the locks on them: of those others ring.
-              CASE WHEN cardinality(r.callee_tags) > 1 THEN to_jsonb(r.callee_tags) END
+              CASE WHEN cardinality(r.callee_tags) > 1 THEN to_jsonb(r.callee_tags) END,
+              CASE WHEN b.hours IS NOT NULL OR t.hours IS NOT NULL OR t.call_limits IS NOT NULL
+                   THEN agi_router.describe_limits(coalesce(b.hours, t.hours), t.time_zone, t.call_limits, _now) END
          INTO facts;
     IF NOT FOUND THEN
         -- A retry may fail a guard for the use that it took itself, or for what has come since.

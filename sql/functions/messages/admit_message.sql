@@ -48,6 +48,8 @@ BEGIN
             OR r.last_callee IS NOT NULL
                AND (b.callback_window IS NULL OR _now - r.last_at < make_interval(secs => b.callback_window)))
        AND r.shown IS NOT NULL
+       AND (b.hours IS NULL AND t.hours IS NULL
+            OR agi_router.is_open(coalesce(b.hours, t.hours), t.time_zone, _now))
        AND (r.child_id IS NULL OR c.ended_at IS NULL AND c.expires_at > _now)
        -- As in agi_router.admit.
        AND (CASE WHEN r.last_callee IS NOT NULL
