@@ -57,8 +57,8 @@ from agi_router.messages.rules import LONGEST_HOLD, MOST_WORDS, NumberRule, chec
 from agi_router.numbers import Block, PhoneNumber
 from agi_router.persons.blocklist import BlockDirection
 from agi_router.persons.locks import LockReason, check_note, check_rule
-from agi_router.records.audit import check_case
 from agi_router.rates import parse_rate
+from agi_router.records.audit import check_case
 from agi_router.tenants.api_keys import (
     KeyForm,
     KeyScope,
@@ -81,8 +81,8 @@ __all__ = [
     "BlocklistIn",
     "BlocklistSearchIn",
     "Body",
-    "CaseIn",
     "CallLimitsIn",
+    "CaseIn",
     "CheckIn",
     "EventTypesIn",
     "ExplanationIn",
