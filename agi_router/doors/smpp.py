@@ -33,7 +33,6 @@ from typing import Final
 from agi_router.bindings.reasons import Reason
 from agi_router.calls.decision import Refusal
 from agi_router.calls.ports import Admissions
-from agi_router.calls.refusal_limit import OFF, Rate
 from agi_router.doors.outbox import Counts, Outbox, Outcome, Tasks, TextLimits
 from agi_router.errors import AgiRouterError
 from agi_router.messages.decision import screen_text
@@ -43,6 +42,7 @@ from agi_router.messages.repeats import CONTENT, Repeats
 from agi_router.messages.store import MessageStore, Repeated, Unasked
 from agi_router.messages.taking import Accepted, take_text
 from agi_router.numbers import Block
+from agi_router.rates import OFF, Rate
 from agi_router.smpp import (
     Address,
     Alphabet,

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from agi_router.bindings.store import BindingStore
-from agi_router.calls.refusal_limit import OFF
 from agi_router.doors.http.options import Options
+from agi_router.rates import OFF
 from agi_router.tenants.api_keys import KeyScope
 from harness.api import Client
 

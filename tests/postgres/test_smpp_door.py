@@ -14,13 +14,13 @@ import pytest
 from agi_router.bindings.reasons import Reason
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.words import Messages
-from agi_router.calls.refusal_limit import Rate
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection
 from agi_router.doors.smpp import Options, SmppDoor
 from agi_router.keys.ring import KeyRing
 from agi_router.messages.link_store import LinkStore
 from agi_router.messages.store import MessageStore
+from agi_router.rates import Rate
 from agi_router.smpp import (
     Address,
     Alphabet,

@@ -28,6 +28,7 @@ HARMLESS = frozenset(
     {
         "__future__",
         "abc",
+        "array",
         "collections",
         "dataclasses",
         "datetime",
