@@ -102,6 +102,7 @@ ALI_TYPES = frozenset(
         EventType.CALL_ANSWERED,
         EventType.CALL_ENDED,
         EventType.CALL_REFUSED,
+        EventType.MESSAGE_HELD,
         EventType.MESSAGE_SENT,
         EventType.MESSAGE_FAILED,
     }

@@ -104,14 +104,16 @@ def ali_reports(event: Event, parties: Parties) -> list[dict[str, Any]]:
     An event of a call or a text as an older service reports it, in a list of one.
 
     It is a ``SecretReport``; as a call is admitted, a ``SecretStartReport``, as it is answered, a
-    ``SecretPickUpReport``. A time that did not happen is a copy of the one before, as receivers of
-    that format expect.
+    ``SecretPickUpReport``, and of a text that is held a ``SecretSmsIntercept``. A time that did
+    not happen is a copy of the one before, as receivers of that format expect.
 
     Args:
         event: Of a type that is in :data:`agi_router.events.model.ALI_TYPES`.
         parties: As above, in full.
     """
     data = event.data
+    if event.type is EventType.MESSAGE_HELD:
+        return [_intercepted(event, parties)]
     start = {
         "id": event.id,
         "partner_key": event.tenant,
@@ -184,6 +186,33 @@ def _ended_by(event: Event) -> dict[str, str]:
     if event.type is not EventType.BINDING_ENDED:
         return {}
     return {"ended_by": _ENDED_BY[BindingState(event.data["state"])]}
+
+
+def _intercepted(event: Event, parties: Parties) -> dict[str, Any]:
+    """
+    A ``SecretSmsIntercept``: a text that waits for its release; never what it says.
+    """
+    data = event.data
+    sides = (Side.A, Side.B) if data["sender_side"] == Side.A else (Side.B, Side.A)
+    sender, receiver = (_single(parties.get(side, ())) for side in sides)
+    return {
+        "id": event.id,
+        "partner_key": event.tenant,
+        "pool_key": "" if event.binding is None else str(event.binding.block),
+        "sub_id": 0 if event.binding is None else event.binding.id,
+        "out_id": data["out_id"] or data["order_id"] or "",
+        "sms_type": 1 if sides[0] is Side.A else 3,
+        "send_no": sender,
+        "secret_no": data["x_number"],
+        "receive_no": receiver,
+        "sms_content": "",
+        "sms_sign": "",
+        "status": 0,
+        "sms_intercept_type": "NORMAL",
+        "call_id": data["message_id"],
+        "code": "",
+        "start_time": _local(data["received_at"]),
+    }
 
 
 def _call_type(event: Event) -> int:

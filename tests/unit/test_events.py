@@ -222,6 +222,27 @@ def test_a_text_as_the_older_service_reports_it() -> None:
 
 
 @pytest.mark.parametrize(
+    ("side", "type_", "sender", "receiver"),
+    [("a", 1, "138****0001", "138****0002"), ("b", 3, "138****0002", "138****0001")],
+)
+def test_a_text_that_is_held(side: str, type_: int, sender: str, receiver: str) -> None:
+    """As a SecretSmsIntercept, without what it says."""
+    held = a_text(EventType.MESSAGE_HELD, sender_side=side)
+    [report] = ali_reports(held, PARTIES)
+    assert (report["sms_type"], report["send_no"], report["receive_no"]) == (
+        type_,
+        sender,
+        receiver,
+    )
+    assert (report["call_id"], report["sub_id"]) == ("70012345678-1769871845.4711", 42)
+    assert (report["secret_no"], report["out_id"]) == (TEXT["x_number"], "ours-1")
+    assert (report["sms_content"], report["sms_intercept_type"]) == ("", "NORMAL")
+    assert report["start_time"] == "2026-01-31 15:04:05"
+    [nobody] = ali_reports(replace(held, binding=None), {})
+    assert (nobody["sub_id"], nobody["pool_key"], nobody["send_no"]) == (0, "", "")
+
+
+@pytest.mark.parametrize(
     ("reason", "cause"), [("refused", 4), ("discarded", 4), ("expired", 2), ("order_ended", 2)]
 )
 def test_a_text_that_was_not_sent(reason: str, cause: int) -> None:
