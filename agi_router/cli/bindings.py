@@ -20,6 +20,7 @@ from agi_router.bindings.requests import BindRequest, make_request, place_y
 from agi_router.bindings.terms import CHANGEABLE, TERMS
 from agi_router.bindings.views import describe_binding
 from agi_router.bindings.words import BindingState, Mode, Side
+from agi_router.cli.acts import acting
 from agi_router.cli.arguments import (
     COUNT,
     GROUP,
@@ -37,10 +38,8 @@ from agi_router.cli.arguments import (
 from agi_router.cli.context import read_settings
 from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
 from agi_router.cli.stores import open_store
-from agi_router.db.connection import Queries
 from agi_router.errors import SealError
 from agi_router.numbers import PhoneNumber, XNumber, parse_members
-from agi_router.records.audit import Audit, AuditEntry
 from agi_router.settings import Settings
 
 __all__ = [
@@ -176,14 +175,15 @@ def _bind(mode: Mode, *, as_json: bool, **given: Any) -> None:
     values = {word: _read(word, value, settings) for word, value in said.items()}
     values["mode"] = mode
     request = None if "pool" in values else _request(values)
-    with open_store(settings) as store:
+    with open_store(settings) as store, acting(store.connection, "a binding") as act:
         if request is None:
             pool = store.pools.find(values["tenant"], values["pool"])
             with usage():
                 values = pool.fill(_without_defaults(values))
             request = _request(values)
         made = store.make(request, default_ttl=settings.ttl, choice=choice)
-        echo_binding(made, as_json=as_json)
+        act.subject = f"binding {made.id}"
+    echo_binding(made, as_json=as_json)
 
 
 def _without_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -256,11 +256,16 @@ def unbind(name: str | None, order: str | None, tenant: str | None, *, as_json: 
     """
     if (name is None) is (order is None):
         raise click.UsageError("give a binding or --order, and not both")
-    with open_store(read_settings(), tenant=tenant) as store:
+    subject = f"binding {name}" if order is None else f"order {order}"
+    with open_store(read_settings(), tenant=tenant, act=subject) as store:
         if order is not None:
-            _echo_all(store.end_order(order), as_json=as_json)
+            ended = store.end_order(order)
         elif name is not None:
-            echo_binding(store.unbind(store.names.find(name)), as_json=as_json)
+            ended = [store.unbind(store.names.find(name))]
+    if order is not None:
+        _echo_all(ended, as_json=as_json)
+    else:
+        echo_binding(ended[0], as_json=as_json)
 
 
 @click.command()
@@ -288,9 +293,10 @@ def extend(
         raise click.UsageError("give --ttl or --expires")
     if ttl is not None and expires is not None:
         raise click.UsageError("give --ttl or --expires, not both")
-    with open_store(read_settings(), tenant=tenant) as store:
+    with open_store(read_settings(), tenant=tenant, act=f"binding {name}") as store:
         end = find_expiry(store.now(), ttl=ttl, expires_at=expires, default=timedelta())
-        echo_binding(store.extend(store.names.find(name), end), as_json=as_json)
+        extended = store.extend(store.names.find(name), end)
+    echo_binding(extended, as_json=as_json)
 
 
 def _replace(
@@ -301,16 +307,11 @@ def _replace(
     """
     number = None if word == "group" else number_reader()(who)
     with open_store(read_settings(), tenant=tenant) as store:
-        queries = Queries(store.connection)
         found = store.names.find(name)
-        with queries.transaction():
+        with acting(store.connection, f"another {word} of binding {found}"):
             if number is None:
-                changed = store.set_group(found, who, version=version)
-            else:
-                changed = store.replace(found, Side(word), number, version=version)
-            subject = f"another {word} of binding {found}"
-            Audit(queries).record(AuditEntry(act="change", subject=subject, reason=None))
-        return changed
+                return store.set_group(found, who, version=version)
+            return store.replace(found, Side(word), number, version=version)
 
 
 _NAMES = {"order": "order_id", **{term.word: term.name for term in CHANGEABLE}}
@@ -397,14 +398,15 @@ def change(  # noqa: PLR0917 - options, not arguments
         raise click.UsageError("say what is to change")
     if ttl is not None and expires is not None:
         raise click.UsageError("give --ttl or --expires, not both")
-    with open_store(read_settings(), tenant=tenant) as store:
+    with open_store(read_settings(), tenant=tenant, act=f"binding {name}") as store:
         if ttl is not None or expires is not None:
             now = store.now()
             changes["expires_at"] = find_expiry(
                 now, ttl=ttl, expires_at=expires, default=timedelta()
             )
         found = store.names.find(name)
-        echo_binding(store.change(found, version=version, **changes), as_json=as_json)
+        changed = store.change(found, version=version, **changes)
+    echo_binding(changed, as_json=as_json)
 
 
 @click.command()

@@ -62,7 +62,7 @@ def add(  # noqa: PLR0917 - options, not arguments
     block = Block.parse(prefix)
     if valid_from is not None and valid_until is not None and valid_until <= valid_from:
         raise click.UsageError("--valid-until is to be later than --valid-from")
-    with open_inventory(read_settings()) as inventory:
+    with open_inventory(read_settings(), act=f"block {block}") as inventory:
         row = inventory.add_block(
             block,
             operator=operator,
@@ -160,7 +160,7 @@ def list_(tenant: str | None, *, as_json: bool) -> None:
 
 def _set_state(prefix: str, state: BlockState, *, as_json: bool) -> None:
     block = Block.parse(prefix)
-    with open_inventory(read_settings()) as inventory:
+    with open_inventory(read_settings(), act=f"block {block}") as inventory:
         row = inventory.set_block_state(block, state)
     _echo(row, as_json=as_json)
 

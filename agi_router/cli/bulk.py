@@ -20,11 +20,13 @@ from agi_router.bulk.csv_file import Record, new_file, write_record
 from agi_router.bulk.exporter import export_rows
 from agi_router.bulk.importer import Importer, Tally, Watcher
 from agi_router.bulk.workers import cores
+from agi_router.cli.acts import record_act
 from agi_router.cli.arguments import ORDER_ID, TENANT
 from agi_router.cli.bindings import fail_if_damaged
 from agi_router.cli.context import open_database, read_settings
 from agi_router.cli.output import echo, echo_json, echo_pairs, json_option
 from agi_router.cli.stores import find_scope, open_store
+from agi_router.db.connection import Queries
 from agi_router.db.migrate import check_schema
 from agi_router.errors import CsvError
 from agi_router.keys.registry import check_keys
@@ -133,6 +135,8 @@ def import_(
             ),
             scope=find_scope(connection, tenant),
         )
+        if not dry_run:
+            record_act(Queries(connection), "bindings of a file")
         try:
             importer.run(
                 file,

@@ -66,13 +66,16 @@ def open_database(settings: Settings, *, idle: int = IDLE) -> Iterator[Connectio
 
 
 @contextmanager
-def open_serving_database(settings: Settings, *, idle: int = IDLE) -> Iterator[Connection]:
+def open_serving_database(
+    settings: Settings, *, idle: int = IDLE, act: str | None = None
+) -> Iterator[Connection]:
     """
     A connection to the database, with schema and rights checked; no key is read.
 
     Args:
         settings: They say where it is.
         idle: See :func:`agi_router.db.connection.connect`.
+        act: What the command changes, which is put on record: all of it is one transaction.
 
     Raises:
         StoreUnavailable: The database cannot be reached.
@@ -82,4 +85,11 @@ def open_serving_database(settings: Settings, *, idle: int = IDLE) -> Iterator[C
     with open_database(settings, idle=idle) as connection:
         check_schema(connection)
         check_rights(connection)
-        yield connection
+        if act is None:
+            yield connection
+            return
+        # A router does nothing of this, and keeps it out of its memory.
+        from agi_router.cli.acts import acting  # noqa: PLC0415
+
+        with acting(connection, act):
+            yield connection

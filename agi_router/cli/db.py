@@ -4,8 +4,10 @@
 
 import click
 
+from agi_router.cli.acts import record_act
 from agi_router.cli.context import open_database, read_settings
 from agi_router.cli.output import echo, echo_json, echo_table, json_option
+from agi_router.db.connection import Queries
 from agi_router.db.migrate import check_schema, differences, migrate, status
 from agi_router.db.rights import Purpose, grant, renew_grants
 
@@ -71,6 +73,7 @@ def grant_(role: str, purpose: str, *, as_json: bool) -> None:
     with open_database(read_settings()) as connection:
         check_schema(connection)
         given = grant(connection, role, Purpose(purpose))
+        record_act(Queries(connection), f"role {role}, to {purpose}")
     if as_json:
         echo_json({"role": role, "granted": given})
     else:

@@ -64,7 +64,8 @@ def write(tenant: str, types: tuple[EventType, ...] | None, *, none: bool, as_js
     """
     if types is not None and none:
         raise click.UsageError("say --types or --none")
-    with open_events(read_settings()) as (store, _):
+    act = f"events of tenant {tenant}" if types is not None or none else None
+    with open_events(read_settings(), act=act) as (store, _):
         if types is not None or none:
             store.set_types(tenant, types or ())
         written = store.types(tenant)

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 import click
 
 from agi_router.bulk.workers import cores
+from agi_router.cli.acts import record_act
 from agi_router.cli.arguments import ROW, SPAN, Checked
 from agi_router.cli.context import open_serving_database, read_settings
 from agi_router.cli.exit_codes import exit_code
@@ -93,7 +94,7 @@ def add(
       agi-router feed add unicom
       agi-router feed add sharing --kind folder --path /srv/recycled --numbers sha256 --every 1d
     """
-    with _store() as store:
+    with _store(act=f"feed {name}") as store:
         feed = store.add(
             name,
             kind=FeedKind(kind),
@@ -134,7 +135,7 @@ def remove(name: str) -> None:
     Example:
       agi-router feed remove unicom
     """
-    with _store() as store:
+    with _store(act=f"feed {name}") as store:
         store.remove(name)
     echo(f"feed {name} is removed")
 
@@ -178,6 +179,7 @@ def run(
             connection, check_keys(connection, keys), processes=processes or cores()
         )
         feed = recycler.store.find(name)
+        record_act(Queries(connection), f"feed {feed.name}")
         reports = []
         code = 0
         for path in _paths(feed, file):
@@ -277,11 +279,11 @@ def _echo(report: dict[str, Any], *, most: int | None = None) -> None:
 
 
 @contextmanager
-def _store() -> Iterator[FeedStore]:
+def _store(*, act: str | None = None) -> Iterator[FeedStore]:
     """
     The feeds, without the keys: nothing about them is sealed.
     """
-    with open_serving_database(read_settings()) as connection:
+    with open_serving_database(read_settings(), act=act) as connection:
         yield FeedStore(Queries(connection))
 
 

@@ -48,8 +48,9 @@ def add(name: str, members: Sequence[str], tenant: str | None, *, as_json: bool)
       agi-router group add 70012345678-42 --g -
     """
     numbers = read_members(members)
-    with open_store(read_settings(), tenant=tenant) as store:
-        echo_binding(store.add_members(store.names.find(name), numbers), as_json=as_json)
+    with open_store(read_settings(), tenant=tenant, act=f"binding {name}") as store:
+        changed = store.add_members(store.names.find(name), numbers)
+    echo_binding(changed, as_json=as_json)
 
 
 @group.command("remove")
@@ -69,8 +70,9 @@ def remove(name: str, member: str, tenant: str | None, *, as_json: bool) -> None
       agi-router group remove 70012345678-42 --g -
     """
     number = number_reader()(member)
-    with open_store(read_settings(), tenant=tenant) as store:
-        echo_binding(store.remove_member(store.names.find(name), number), as_json=as_json)
+    with open_store(read_settings(), tenant=tenant, act=f"binding {name}") as store:
+        changed = store.remove_member(store.names.find(name), number)
+    echo_binding(changed, as_json=as_json)
 
 
 @group.command("default")
@@ -87,5 +89,6 @@ def default(name: str, member: str, tenant: str | None, *, as_json: bool) -> Non
       agi-router group default 70012345678-42 --g -
     """
     number = number_reader()(member)
-    with open_store(read_settings(), tenant=tenant) as store:
-        echo_binding(store.set_default(store.names.find(name), number), as_json=as_json)
+    with open_store(read_settings(), tenant=tenant, act=f"binding {name}") as store:
+        changed = store.set_default(store.names.find(name), number)
+    echo_binding(changed, as_json=as_json)

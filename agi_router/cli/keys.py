@@ -11,8 +11,10 @@ from pathlib import Path
 import click
 
 from agi_router.bindings.reseal import Renewal
+from agi_router.cli.acts import record_act
 from agi_router.cli.context import open_database, read_settings
 from agi_router.cli.output import echo, echo_json, echo_table, json_option
+from agi_router.db.connection import Queries
 from agi_router.db.migrate import check_schema
 from agi_router.errors import KeyInUse, SealError, SettingsError
 from agi_router.keys.file import write_key_ring
@@ -121,7 +123,7 @@ def rotate(*, tag: bool, seal: bool, wait: float, as_json: bool) -> None:
     """
     asked: dict[KeyKind, bool] = {"tag": tag, "seal": seal}
     kinds = [kind for kind in KINDS if asked[kind]]
-    with _open_rotation() as rotation:
+    with _open_rotation(act="the key file") as rotation:
         chosen = rotation.add(kinds or KINDS)
         _await_routers(rotation, wait)
         rotation.switch(chosen)
@@ -141,7 +143,7 @@ def renew(*, as_json: bool) -> None:
     Example:
       AGI_ROUTER_CIPHER=sm4-gcm agi-router key renew
     """
-    with _open_rotation() as rotation:
+    with _open_rotation(act="all rows") as rotation:
         rotation.finish()
         _renew(rotation, as_json=as_json)
 
@@ -160,7 +162,7 @@ def retire(kind: KeyKind, keyid: int, *, as_json: bool) -> None:
     Example:
       agi-router key retire tag 1
     """
-    with _open_rotation() as rotation:
+    with _open_rotation(act=f"{kind} key {keyid}") as rotation:
         rotation.retire(kind, keyid)
     if as_json:
         echo_json({"kind": kind, "id": keyid, "state": "retired"})
@@ -169,7 +171,7 @@ def retire(kind: KeyKind, keyid: int, *, as_json: bool) -> None:
 
 
 @contextmanager
-def _open_rotation() -> Iterator[Rotation]:
+def _open_rotation(*, act: str | None = None) -> Iterator[Rotation]:
     settings = read_settings()
     keys = settings.load_keys()
     if settings.key_file is None:
@@ -179,6 +181,8 @@ def _open_rotation() -> Iterator[Rotation]:
         )
     with open_database(settings) as connection:
         check_schema(connection)
+        if act is not None:
+            record_act(Queries(connection), act)
         yield Rotation(connection, check_keys(connection, keys), settings.key_file)
 
 

@@ -69,7 +69,7 @@ def resume(name: str, *, as_json: bool) -> None:
 
 
 def _drain(name: str, *, drained: bool) -> dict[str, Any]:
-    with open_serving_database(read_settings()) as connection:
+    with open_serving_database(read_settings(), act=f"link {name}") as connection:
         return describe_link(LinkRecords(connection).drain(name, drained=drained))
 
 

@@ -13,6 +13,7 @@ from agi_router.bindings.names import BindingNames
 from agi_router.bindings.reasons import Reason
 from agi_router.calls.decision import Refusal
 from agi_router.calls.store import AdmissionStore
+from agi_router.cli.acts import record_act
 from agi_router.cli.arguments import NUMBER, SINCE, scope_option
 from agi_router.cli.context import open_serving_database, read_settings
 from agi_router.cli.output import echo, echo_json, echo_pairs, echo_table, json_option, local_time
@@ -127,7 +128,7 @@ def release(name: str, tenant: str | None, *, as_json: bool) -> None:
     """
     Let a text go that is held: it is sent at once.
     """
-    with open_serving_database(read_settings()) as connection:
+    with open_serving_database(read_settings(), act=f"text {name}") as connection:
         row = MessageRecords(connection, find_scope(connection, tenant)).release(name)
     (echo_json if as_json else echo_pairs)(describe_message(row))
 
@@ -140,7 +141,7 @@ def discard(name: str, tenant: str | None, *, as_json: bool) -> None:
     """
     End a text that is not sent yet: what it says is deleted, and its use comes back.
     """
-    with open_serving_database(read_settings()) as connection:
+    with open_serving_database(read_settings(), act=f"text {name}") as connection:
         row = MessageRecords(connection, find_scope(connection, tenant)).discard(name)
     (echo_json if as_json else echo_pairs)(describe_message(row))
 
@@ -172,6 +173,7 @@ def send(sender: str, to: str, text: str, link: str, *, as_json: bool) -> None:
     keys = settings.load_keys()
     with open_serving_database(settings) as connection:
         ring = check_keys(connection, keys)
+        record_act(Queries(connection), f"a text to {screened.x_number}")
     taken = asyncio.run(_send(settings, ring, screened, link))
     if isinstance(taken, Reason):
         _refuse(taken)

@@ -190,8 +190,9 @@ def add(name: str, tenant: str, *, as_json: bool, **given: Any) -> None:
       agi-router pool add FC1001 --tenant couriers --block 70012345678
       agi-router pool add hotline --mode gxb --callback last --window 30m
     """
-    with _open() as pools, usage():
-        _echo(pools.add(tenant, name, **_said(given)), as_json=as_json)
+    with _open(act=f"pool {name} of tenant {tenant}") as pools, usage():
+        pool = pools.add(tenant, name, **_said(given))
+    _echo(pool, as_json=as_json)
 
 
 @group.command("list")
@@ -257,8 +258,9 @@ def change(name: str, tenant: str, unset: Sequence[str], *, as_json: bool, **giv
     changes = {**said, **{_UNSET[word]: None for word in unset}}
     if not changes:
         raise click.UsageError("say what is to change")
-    with _open() as pools, usage():
-        _echo(pools.change(tenant, name, **changes), as_json=as_json)
+    with _open(act=f"pool {name} of tenant {tenant}") as pools, usage():
+        pool = pools.change(tenant, name, **changes)
+    _echo(pool, as_json=as_json)
 
 
 @group.command("remove")
@@ -269,13 +271,14 @@ def remove(name: str, tenant: str, *, as_json: bool) -> None:
     """
     Remove a pool. Bindings that were made in it stay as they are.
     """
-    with _open() as pools:
-        _echo(pools.remove(tenant, name), as_json=as_json)
+    with _open(act=f"pool {name} of tenant {tenant}") as pools:
+        pool = pools.remove(tenant, name)
+    _echo(pool, as_json=as_json)
 
 
 @contextmanager
-def _open() -> Iterator[PoolStore]:
-    with open_serving_database(settings := read_settings()) as connection:
+def _open(*, act: str | None = None) -> Iterator[PoolStore]:
+    with open_serving_database(settings := read_settings(), act=act) as connection:
         queries = Queries(connection)
         yield PoolStore(queries, InventoryStore(queries, settings.quarantine))
 

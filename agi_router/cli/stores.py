@@ -22,13 +22,16 @@ __all__ = ["find_scope", "open_checks", "open_events", "open_inventory", "open_s
 
 
 @contextmanager
-def open_inventory(settings: Settings, *, tenant: str | None = None) -> Iterator[InventoryStore]:
+def open_inventory(
+    settings: Settings, *, tenant: str | None = None, act: str | None = None
+) -> Iterator[InventoryStore]:
     """
     Blocks and tenants, without the keys: nothing about them is sealed.
 
     Args:
         settings: They say where it is.
         tenant: Whose things alone are looked at.
+        act: See :func:`agi_router.cli.context.open_serving_database`.
 
     Raises:
         TenantNotFound: There is no such tenant.
@@ -36,14 +39,18 @@ def open_inventory(settings: Settings, *, tenant: str | None = None) -> Iterator
         SchemaMismatch: Its schema is older or newer than the program.
         StoreError: The role lacks a right.
     """
-    with open_serving_database(settings) as connection:
+    with open_serving_database(settings, act=act) as connection:
         queries = Queries(connection)
         yield InventoryStore(queries, settings.quarantine, find_scope(connection, tenant))
 
 
 @contextmanager
 def open_store(
-    settings: Settings, *, idle: int = IDLE, tenant: str | None = None
+    settings: Settings,
+    *,
+    idle: int = IDLE,
+    tenant: str | None = None,
+    act: str | None = None,
 ) -> Iterator[BindingStore]:
     """
     The store, with schema and keys checked.
@@ -52,6 +59,7 @@ def open_store(
         settings: They say where it is.
         idle: See :func:`agi_router.db.connection.connect`.
         tenant: Whose things alone are looked at and changed.
+        act: See :func:`agi_router.cli.context.open_serving_database`.
 
     Raises:
         TenantNotFound: There is no such tenant.
@@ -61,7 +69,7 @@ def open_store(
         KeyMismatch: It was sealed with other keys.
     """
     keys = settings.load_keys()
-    with open_serving_database(settings, idle=idle) as connection:
+    with open_serving_database(settings, idle=idle, act=act) as connection:
         ring = check_keys(connection, keys)
         yield BindingStore(
             connection,
@@ -83,12 +91,15 @@ def find_scope(connection: Connection, tenant: str | None) -> Scope:
 
 
 @contextmanager
-def open_events(settings: Settings) -> Iterator[tuple[EventStore, Queries]]:
+def open_events(
+    settings: Settings, *, act: str | None = None
+) -> Iterator[tuple[EventStore, Queries]]:
     """
     Events and webhooks, and the queries for what has to be on record of them.
 
     Args:
         settings: They say where it is.
+        act: See :func:`agi_router.cli.context.open_serving_database`.
 
     Raises:
         StoreUnavailable: The database cannot be reached.
@@ -97,7 +108,7 @@ def open_events(settings: Settings) -> Iterator[tuple[EventStore, Queries]]:
         KeyMismatch: It was sealed with other keys.
     """
     keys = settings.load_keys()
-    with open_serving_database(settings) as connection:
+    with open_serving_database(settings, act=act) as connection:
         queries = Queries(connection)
         yield EventStore(queries, check_keys(connection, keys)), queries
 

@@ -8,17 +8,15 @@ from urllib.parse import urlsplit
 
 import click
 
-from agi_router import logs
 from agi_router.calls.check import Unanswered
 from agi_router.calls.views import describe_check
+from agi_router.cli.acts import record_act
 from agi_router.cli.arguments import SPAN, TENANT, Checked
 from agi_router.cli.context import read_settings
 from agi_router.cli.output import echo_json, echo_pairs, json_option
 from agi_router.cli.stores import open_checks
-from agi_router.db.connection import Queries
 from agi_router.events.addresses import check_host
 from agi_router.events.model import check_url
-from agi_router.records.audit import Audit, AuditEntry
 
 __all__ = ["group"]
 
@@ -64,7 +62,7 @@ def set_(name: str, url: str, unanswered: str, timeout_ms: int | None, *, as_jso
         parts.hostname or "", secure=parts.scheme == "https", allowed=settings.webhook_hosts
     )
     with open_checks(settings) as (store, queries):
-        _record(queries, "tenant check set", f"check of {name} at {url}")
+        record_act(queries, f"check of {name} at {url}")
         made, secret = store.put(
             name, url, unanswered=Unanswered(unanswered), timeout_ms=timeout_ms
         )
@@ -98,7 +96,8 @@ def rotate_secret(name: str, overlap: timedelta, *, as_json: bool) -> None:
     """
     Give the service a new secret, and show it this once.
     """
-    with open_checks(read_settings()) as (store, _):
+    with open_checks(read_settings()) as (store, queries):
+        record_act(queries, f"secret of the check of {name}")
         secret = store.rotate_secret(name, overlap=overlap)
     (echo_json if as_json else echo_pairs)({"secret": secret})
 
@@ -112,11 +111,6 @@ def remove(name: str, *, as_json: bool) -> None:
     """
     with open_checks(read_settings()) as (store, queries):
         described = describe_check(store.find(name))
-        _record(queries, "tenant check remove", f"check of {name}")
+        record_act(queries, f"check of {name}")
         store.remove(name)
     (echo_json if as_json else echo_pairs)(described)
-
-
-def _record(queries: Queries, act: str, subject: str) -> None:
-    # An address and a name are anything, even a number.
-    Audit(queries).record(AuditEntry(act=act, subject=logs.redact(subject), reason=None))

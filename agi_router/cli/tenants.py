@@ -90,7 +90,7 @@ def add(name: str, *, needs_order: bool, as_json: bool) -> None:
       agi-router tenant add couriers
       agi-router tenant add trials --no-order
     """
-    with open_inventory(read_settings()) as inventory:
+    with open_inventory(read_settings(), act=f"tenant {name}") as inventory:
         _echo(inventory.tenants.add(name, needs_order=needs_order), as_json=as_json)
 
 
@@ -125,7 +125,7 @@ def suspend(name: str, *, as_json: bool) -> None:
     Example:
       agi-router tenant suspend couriers
     """
-    with open_inventory(read_settings()) as inventory:
+    with open_inventory(read_settings(), act=f"tenant {name}") as inventory:
         _echo(inventory.tenants.set_active(name, active=False), as_json=as_json)
 
 
@@ -140,7 +140,7 @@ def activate(name: str, *, as_json: bool) -> None:
     Example:
       agi-router tenant activate couriers
     """
-    with open_inventory(read_settings()) as inventory:
+    with open_inventory(read_settings(), act=f"tenant {name}") as inventory:
         _echo(inventory.tenants.set_active(name, active=True), as_json=as_json)
 
 
@@ -158,7 +158,7 @@ def unknown(name: str, what: str, *, as_json: bool) -> None:
     Example:
       agi-router tenant unknown couriers refuse
     """
-    with open_inventory(read_settings()) as inventory:
+    with open_inventory(read_settings(), act=f"tenant {name}") as inventory:
         row = inventory.tenants.set_unknown_numbers(name, UnknownNumbers(what))
     _echo(row, as_json=as_json)
 
@@ -200,7 +200,7 @@ def limit(
     }
     if set(wanted.values()) == {None}:
         raise click.UsageError("say --max-bindings, --max-binds or --max-requests")
-    with open_inventory(read_settings()) as inventory:
+    with open_inventory(read_settings(), act=f"tenant {name}") as inventory:
         for quota, most in wanted.items():
             if most is not None:
                 row = inventory.tenants.set_quota(name, quota, most.value)
@@ -232,7 +232,7 @@ def qualify(
     Example:
       agi-router tenant qualify couriers --number B2-20260001 --issuer MIIT --until 2028-01-01
     """
-    with open_inventory(read_settings()) as inventory:
+    with open_inventory(read_settings(), act=f"tenant {name}") as inventory:
         row = inventory.tenants.qualify(
             name, number=number, issuer=issuer, valid_from=valid_from, valid_until=valid_until
         )
@@ -294,7 +294,7 @@ def rules(
     )
     if change == RulesChange():
         raise click.UsageError("say what they keep to")
-    with open_inventory(read_settings()) as inventory:
+    with open_inventory(read_settings(), act=f"tenant {name}") as inventory:
         row = inventory.tenants.set_rules(name, change)
     _echo(row, as_json=as_json)
 

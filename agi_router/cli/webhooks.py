@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from agi_router import logs
+from agi_router.cli.acts import record_act
 from agi_router.cli.arguments import COUNT, ROW, SINCE, SPAN, TENANT, TIME, Checked, Duration
 from agi_router.cli.context import read_settings
 from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option, local_time
@@ -26,7 +26,6 @@ from agi_router.events.model import (
     parse_types,
 )
 from agi_router.events.views import describe_attempt, describe_webhook
-from agi_router.records.audit import Audit, AuditEntry
 
 __all__ = ["EVENT_NAME", "TYPES", "group"]
 
@@ -132,8 +131,7 @@ def add(
     batches: Any = {"batch": batch, "batch_wait": batch_wait}
     check_webhook(url, types, Format(form), numbers, **batches)
     with open_events(read_settings()) as (store, queries):
-        if full:
-            _record(queries, "webhook add", url, reason)
+        _record(queries, url, reason, full=full)
         webhook, secret = store.add(
             tenant, url, types, form=Format(form), numbers=numbers, **batches
         )
@@ -223,10 +221,9 @@ def change(
     with open_events(read_settings()) as (store, queries):
         found = store.find(webhook_id)
         numbers = found.numbers if full is None else (Numbers.FULL if full else Numbers.MASKED)
-        if numbers is Numbers.FULL:
-            _record(queries, "webhook change", url or found.url, reason)
-        elif reason is not None:
+        if reason is not None and numbers is not Numbers.FULL:
             raise click.UsageError("--reason goes with real numbers in full")
+        _record(queries, url or found.url, reason, full=numbers is Numbers.FULL)
         changed = store.change(
             webhook_id,
             url=url,
@@ -247,7 +244,7 @@ def pause(webhook_id: int, *, as_json: bool) -> None:
     """
     Send nothing to a webhook. What it is owed is kept.
     """
-    with open_events(read_settings()) as (store, _):
+    with open_events(read_settings(), act=f"webhook {webhook_id}") as (store, _):
         described = describe_webhook(store.pause(webhook_id))
     (echo_json if as_json else _echo)(described)
 
@@ -259,7 +256,7 @@ def resume(webhook_id: int, *, as_json: bool) -> None:
     """
     Send to a webhook again that was paused, has failed or was gone; what it was owed too.
     """
-    with open_events(read_settings()) as (store, _):
+    with open_events(read_settings(), act=f"webhook {webhook_id}") as (store, _):
         described = describe_webhook(store.resume(webhook_id))
     (echo_json if as_json else _echo)(described)
 
@@ -271,7 +268,7 @@ def test(webhook_id: int, *, as_json: bool) -> None:
     """
     Send a webhook an event that is of nothing; "webhook show" tells what became of it.
     """
-    with open_events(read_settings()) as (store, _):
+    with open_events(read_settings(), act=f"webhook {webhook_id}") as (store, _):
         name = event_name(store.test(webhook_id))
     (echo_json if as_json else echo_pairs)({"event": name})
 
@@ -299,7 +296,7 @@ def resend(
     """
     if (event is None) == (since is None) or (until is not None and since is None):
         raise click.UsageError("say --event, or --since and perhaps --until")
-    with open_events(read_settings()) as (store, _):
+    with open_events(read_settings(), act=f"webhook {webhook_id}") as (store, _):
         count = store.resend(webhook_id, event_id=event, since=since, until=until)
     (echo_json if as_json else echo_pairs)({"owed": count})
 
@@ -318,7 +315,7 @@ def rotate_secret(webhook_id: int, overlap: timedelta, *, as_json: bool) -> None
     """
     Give a webhook a new secret, and show it this once.
     """
-    with open_events(read_settings()) as (store, _):
+    with open_events(read_settings(), act=f"webhook {webhook_id}") as (store, _):
         secret = store.rotate_secret(webhook_id, overlap=overlap)
     (echo_json if as_json else echo_pairs)({"secret": secret})
 
@@ -330,22 +327,16 @@ def remove(webhook_id: int, *, as_json: bool) -> None:
     """
     Remove a webhook, with what it is owed. Its events stay, for others and to be pulled.
     """
-    with open_events(read_settings()) as (store, _):
+    with open_events(read_settings(), act=f"webhook {webhook_id}") as (store, _):
         store.remove(webhook_id)
     (echo_json if as_json else echo_pairs)({"removed": str(webhook_id)})
 
 
-def _record(queries: Queries, act: str, url: str, reason: str | None) -> None:
+def _record(queries: Queries, url: str, reason: str | None, *, full: bool) -> None:
     """
-    Write down that real numbers are to be sent in full.
+    Write down what a webhook is sent from now on.
     """
-    # An address and a reason are anything, even a number.
-    what = AuditEntry(
-        act=act,
-        subject=logs.redact(f"numbers in full to {url}"),
-        reason=None if reason is None else logs.redact(reason),
-    )
-    Audit(queries).record(what)
+    record_act(queries, f"{'numbers in full' if full else 'events'} to {url}", reason=reason)
 
 
 def _echo(described: dict[str, Any]) -> None:

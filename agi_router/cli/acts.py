@@ -1,0 +1,65 @@
+"""
+What commands do is on record: the audit gets a row in the transaction that does it.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import click
+
+from agi_router import logs
+from agi_router.db.connection import Connection, Queries
+from agi_router.records.audit import Audit, AuditEntry
+
+__all__ = ["Act", "acting", "record_act"]
+
+
+@dataclass(slots=True)
+class Act:
+    """
+    What is being done.
+
+    Attributes:
+        subject: What it is done to; known at the end, where something is made.
+    """
+
+    subject: str
+
+
+@contextmanager
+def acting(connection: Connection, subject: str) -> Iterator[Act]:
+    """
+    A transaction in which a command does something; at its end that is written down.
+
+    Args:
+        connection: Where it is done.
+        subject: What it is done to; numbers in it are masked.
+
+    Raises:
+        StoreError: It cannot be written down; then nothing was done.
+    """
+    act = Act(subject)
+    queries = Queries(connection)
+    with queries.transaction():
+        yield act
+        record_act(queries, act.subject)
+
+
+def record_act(queries: Queries, subject: str, *, reason: str | None = None) -> None:
+    """
+    Write down that the command that runs does something.
+
+    Args:
+        queries: Where.
+        subject: What it is done to.
+        reason: Why, if that was said.
+    """
+    name = click.get_current_context().command_path.partition(" ")[2]
+    Audit(queries).record(
+        AuditEntry(
+            act=name,
+            subject=logs.redact(subject),
+            reason=None if reason is None else logs.redact(reason),
+        )
+    )
