@@ -167,28 +167,14 @@ class GroupChanging(BindingListing, RouteConflicts):
                 left = tuple(each for each in group.callees if each != member)
                 self._call_back(name, group, left, forget=member in group.last)
 
-    def set_default(
-        self, name: BindingId, member: PhoneNumber, *, version: int | None = None
-    ) -> Binding:
+    def _set_default(self, name: BindingId, member: PhoneNumber, version: int | None) -> None:
         """
-        Say which member B reaches; by the callback ``last``, until a member calls again.
-
-        Args:
-            name: The group's binding.
-            member: Whom B reaches.
-            version: The one that the binding is to have still.
+        Let B reach a member.
 
         Raises:
-            BindingChanged: It has another version by now.
-            BindingNotFound: There is no such binding.
-            BindingEnded: It is over.
-            ModeError: It has no group, or one that rings all at once.
-            MemberNotFound: It has no such member.
+            ModeError: All ring at once.
+            MemberNotFound: It is none.
         """
-        self._under_current_keys(lambda: self._set_default(name, member, version))
-        return self.find(name)
-
-    def _set_default(self, name: BindingId, member: PhoneNumber, version: int | None) -> None:
         self._find_group(name)
         with self._changing(name, version=version) as group:
             _member(name, group, member)

@@ -102,9 +102,16 @@ class GroupSharing(BindingContext):
     Binding by a party group.
     """
 
-    def _share_group(self, tenant: str, name: str) -> tuple[PhoneNumber, ...]:
+    def _share_group(
+        self, tenant: str, name: str, *, another: bool = True
+    ) -> tuple[PhoneNumber, ...]:
         """
         Who is in a party group; nobody comes or goes until the transaction ends.
+
+        Args:
+            tenant: Whose it is.
+            name: It.
+            another: Whether one binding more is to live by it.
 
         Raises:
             GroupNotFound: The tenant has none of this name.
@@ -117,7 +124,7 @@ class GroupSharing(BindingContext):
         if found is None:
             raise no_such_group(tenant, name)
         values = {"tenant_id": found["tenant_id"], "name": name, "limit": BINDINGS_MAX}
-        full = self._queries.row("is_group_full", values)
+        full = self._queries.row("is_group_full", values) if another else None
         if full is not None and full["crowded"]:
             raise GroupInUse(
                 f"{BINDINGS_MAX} bindings by party group {name} live, as many as may: end one, or"

@@ -418,7 +418,13 @@ class PartyGroupKeeping(GroupChanging):
         mode = group_of(Mode(row["mode"]))
         back = next((route for route in routes if route["side"] == Side.B), None)
         own = [route for route in routes if route["side"] == Side.A]
-        if mode is None or back is None or {r["caller_tag"] for r in own} != change.tags_before:
+        tags = {route["caller_tag"] for route in own}
+        before = () if back is None else open_callees(back, self.keys)
+        # The default may be somebody who is not of the group.
+        extra = tags - change.tags_before
+        beside = tuple(each for each in before if extra and self.keys.tag(each) in extra)
+        expected = change.tags_before | set(map(self.keys.tag, beside))
+        if mode is None or back is None or tags != expected:
             raise StoreError(f"binding {name} has not the members of its party group: unbind it")
         (b,) = open_callees(own[0], self.keys)
         check_caller(row_of(back), b, self.keys)
@@ -429,12 +435,11 @@ class PartyGroupKeeping(GroupChanging):
         b_number = XNumber.from_int(back["x_number"])
         parties = mode(members=change.members, group=change.group, b=b, callback=callback)
         joined: tuple[RouteRow, ...] = ()
-        if change.joining:
-            newcomers = mode(members=change.joining, b=b, callback=callback)
+        if joining := _without(change.joining, beside):
+            newcomers = mode(members=joining, b=b, callback=callback)
             of_them = compile_routes(newcomers, a_number, b_number)
             joined = tuple(each for each in of_them if each.side is Side.A)
         place = row_of(back)
-        before = open_callees(back, self.keys)
         callees = parties.called_back if parties.rings_all else _without(before, change.leaving)
         return _Prepared(
             name=name,
@@ -503,9 +508,9 @@ def _check_members(members: Sequence[PhoneNumber]) -> None:
 
 
 def _without(
-    callees: tuple[PhoneNumber, ...], leaving: Sequence[PhoneNumber]
+    some: tuple[PhoneNumber, ...], leaving: Sequence[PhoneNumber]
 ) -> tuple[PhoneNumber, ...]:
-    return tuple(each for each in callees if each not in leaving)
+    return tuple(each for each in some if each not in leaving)
 
 
 def _read(

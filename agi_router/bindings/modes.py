@@ -398,8 +398,8 @@ class Gxb(Parties):
     until the store says who is in it, by :meth:`with_members`.
 
     Raises:
-        SameParty: B is a member, or a member is named twice.
-        ModeError: The group is empty or too large, or the default is no member or of no use.
+        SameParty: B is a member or the default, or a member is named twice.
+        ModeError: The group is empty or too large, or the default is of no use.
     """
 
     mode: ClassVar[Mode] = Mode.GXB
@@ -431,22 +431,29 @@ class Gxb(Parties):
             " sequence, one after the other"
         ),
     )
-    default: PhoneNumber | None = field(default=None, metadata=_about("the default member"))
-    """Whom B reaches by default, and by ``last`` while nobody is to be called back."""
+    default: PhoneNumber | None = field(
+        default=None, metadata=_about("whom B reaches by default; a member or not")
+    )
+    """
+    Whom B reaches by default, and by ``last`` while nobody is to be called back.
+
+    Who is not of the group reaches B as well: he is shown the number, and has to reach by it who
+    called him.
+    """
     window: timedelta | None = field(default=None, metadata=_about(_WINDOW))
     """How long who called last is called back; :obj:`None`: as long as the binding lives."""
 
     def __post_init__(self) -> None:
         if len({*self.members, self.b}) != len(self.members) + 1:
             raise SameParty("the members of a group and B must all be different numbers")
+        if self.default == self.b:
+            raise SameParty("the default member and B must be different numbers")
         named = self.group is not None and not self.members
         if not named and not 1 <= len(self.members) <= GROUP_MAX:
             raise ModeError(f"a group has 1 to {GROUP_MAX} members")
         if self.rings_all and self.default is not None:
             raise ModeError("a group all of whose members ring has no default member")
         _check_window(self.callback, self.window)
-        if self.default is not None and self.default not in self.members and not named:
-            raise ModeError("the default is to be a member of the group")
 
     def with_members(self, members: tuple[PhoneNumber, ...]) -> Parties:
         """
@@ -461,9 +468,11 @@ class Gxb(Parties):
     @property
     def side_a(self) -> tuple[PhoneNumber, ...]:
         """
-        The members.
+        The members, and the default beside them where it is none of them.
         """
-        return self.members
+        if self.default is None or self.default in self.members:
+            return self.members
+        return (*self.members, self.default)
 
     @property
     def side_b(self) -> tuple[PhoneNumber, ...]:
@@ -500,7 +509,7 @@ class Gxb(Parties):
         Each member reaches B; B reaches whom the callback says.
         """
         return (
-            *(_from_a(each, a_number, self.b, shown=b_number) for each in self.members),
+            *(_from_a(each, a_number, self.b, shown=b_number) for each in self.side_a),
             _from_b(self.b, b_number, self.called_back, shown=a_number),
         )
 

@@ -59,6 +59,55 @@ class PartyReplacing(GroupChanging, GroupSharing):
         """
         return self._replacing(name, version, lambda: self._replace(name, side, number, version))
 
+    def set_default(
+        self, name: BindingId, number: PhoneNumber, *, version: int | None = None
+    ) -> Binding:
+        """
+        Say whom B of a group reaches; by the callback ``last``, until a member calls again.
+
+        Who is not of the group comes to the binding by this: of its own group he is a member then;
+        of a party group he is beside it, and leaves when another is said.
+
+        Args:
+            name: The group's binding.
+            number: Whom B reaches.
+            version: The one that the binding is to have still.
+
+        Raises:
+            BindingChanged: It has another version by now.
+            BindingNotFound: There is no such binding.
+            BindingEnded: It is over.
+            ModeError: It has no group, or one that rings all at once.
+            SameParty: It is B.
+            BindingConflict: Who comes is on the number already, by another binding.
+            NumberResting: Who comes was, not long ago.
+        """
+        return self._replacing(name, version, lambda: self._let_default(name, number, version))
+
+    def _let_default(self, name: BindingId, number: PhoneNumber, version: int | None) -> None:
+        found = self._replaceable(name, version)
+        self._find_group(name)
+        present = {party.number for party in found.parties if party.side is Side.A}
+        with self._queries.transaction():
+            # The group before the binding, as all who take both.
+            shared = (
+                None
+                if found.group is None
+                else self._share_group(found.tenant, found.group, another=False)
+            )
+            members = tuple(present) if shared is None else shared
+            if present == set(members) and number in members:
+                self._set_default(name, number, version)
+                return
+
+            def change(parties: Parties) -> Parties:
+                assert isinstance(parties, Gxb)  # noqa: S101 - its mode has a group
+                own = parties.members if shared is None else members
+                return replace(parties, members=own, default=number)
+
+            newcomers = [] if number in present else [number]
+            self._replace_parties(found, _numbers(found)[0], newcomers, change)
+
     def set_group(self, name: BindingId, group: str, *, version: int | None = None) -> Binding:
         """
         Let a party group be side A, instead of another one or of members of the binding's own.

@@ -308,15 +308,35 @@ def test_the_place_of_an_ended_binding_is_taken(
 
 
 def test_default_is_set(store: BindingStore) -> None:
-    """Any member, as often as wanted; nobody else."""
+    """Any member, as often as wanted; who was none is one then, and B is none."""
     made = make(store)
     for member in (C, A, A):
         assert store.set_default(made.id, member).called_back == (member,)
         assert outcome(store, B) == ((member,), X)
-    for other in (B, D):
-        with pytest.raises(MemberNotFound):
-            store.set_default(made.id, other)
+    with pytest.raises(SameParty):
+        store.set_default(made.id, B)
     assert outcome(store, B) == ((A,), X)
+    changed = store.set_default(made.id, D)
+    assert changed.called_back == (D,)
+    assert {party.number for party in changed.parties if party.side is Side.A} == {A, C, D}
+    assert (outcome(store, B), outcome(store, D)) == (((D,), X), ((B,), X))
+    store.remove_member(made.id, D)
+    assert outcome(store, B) != ((D,), X)
+
+
+def test_a_default_who_cannot_be_on_the_number(store: BindingStore) -> None:
+    """He would be shown a number that leads him to somebody else."""
+    made = make(store)
+    taken = bind(store, D, E, x=X)
+    with pytest.raises(BindingConflict, match=str(taken.id)):
+        store.set_default(made.id, D)
+    assert store.find(made.id) == made
+    with pytest.raises(BindingConflict):
+        store.bind(
+            Gxb(members=(new_party(),), b=new_party(), default=D),
+            Terms(expires_at=store.now() + HOUR),
+            x=X,
+        )
 
 
 async def test_default_until_somebody_calls(

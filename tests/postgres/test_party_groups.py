@@ -283,14 +283,12 @@ def test_bindings_that_are_over(
 def test_what_a_bind_asks_of_it(
     store: BindingStore, group: PartyGroup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It has members, B is none of them and the default one; so many bindings live by it."""
+    """It has members, B is none of them; so many bindings live by it."""
     store.add_group("default", "nobody")
     with pytest.raises(ModeError, match="has no members yet"):
         by_group(store, group="nobody")
     with pytest.raises(SameParty):
         by_group(store, A)
-    with pytest.raises(ModeError):
-        by_group(store, default=D)
     monkeypatch.setattr(group_members, "BINDINGS_MAX", 2)
     made = [by_group(store, b) for b in (B, D)]
     with pytest.raises(GroupInUse, match="as many as may"):
@@ -500,3 +498,46 @@ def test_who_is_locked_comes_into_no_binding(store: BindingStore, group: PartyGr
     assert members_of(store.find(bound.id)) == {A, C}
     with pytest.raises(PartyLocked):
         by_group(store, E)
+
+
+@pytest.mark.parametrize("mode", [Gxb, Gxyb])
+def test_a_default_who_is_not_of_the_group(
+    store: BindingStore, group: PartyGroup, mode: type[Gxb]
+) -> None:
+    """He is of that binding alone, reaches B, and leaves where another is said."""
+    assert group.members == (A, C)
+    made = by_group(store, default=D, mode=mode)
+    other = by_group(store, new_party(), mode=mode)
+    assert (members_of(made), made.called_back) == ({A, C, D}, (D,))
+    assert members_of(other) == {A, C}
+    a_number, b_number = number_of(made), number_of(made, Side.B)
+    assert outcome(store, B, b_number) == (D,)
+    assert outcome(store, D, a_number) == (B,)
+    # The group changes in all of its bindings, whether somebody is beside it or not.
+    store.change_members("default", TEAM, joining=[E], leaving=[A])
+    assert members_of(store.find(made.id)) == {C, D, E}
+    assert outcome(store, B, b_number) == (D,)
+    # Another beside it takes his place; so does a member.
+    assert members_of(store.set_default(made.id, F)) == {C, E, F}
+    assert outcome(store, D, a_number) is Reason.STRANGER
+    assert outcome(store, B, b_number) == (F,)
+    # Who comes to the group is beside it no more, and stays.
+    store.change_members("default", TEAM, joining=[F])
+    assert members_of(store.find(made.id)) == {C, E, F} == members_of(store.find(other.id))
+    assert members_of(store.set_default(made.id, D)) == {C, D, E, F}
+    assert members_of(store.set_default(made.id, C)) == {C, E, F}
+    assert outcome(store, B, b_number) == (C,)
+    assert store.find_group("default", TEAM).members == (C, E, F)
+
+
+def test_a_default_of_a_full_group(
+    store: BindingStore, group: PartyGroup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No binding more lives by it."""
+    assert group
+    made = by_group(store)
+    monkeypatch.setattr(group_members, "BINDINGS_MAX", 1)
+    for default in (D, A):
+        assert store.set_default(made.id, default).called_back == (default,)
+    with pytest.raises(GroupInUse):
+        by_group(store, new_party())
