@@ -470,7 +470,8 @@ class Gxb(Parties):
         """
         The members, and the default beside them where it is none of them.
         """
-        if self.default is None or self.default in self.members:
+        # Of a group that is only named nobody is known yet.
+        if not self.members or self.default is None or self.default in self.members:
             return self.members
         return (*self.members, self.default)
 

@@ -53,6 +53,7 @@ def test_what_has_changed_since_is_not_removed(couriers: Client, make: Made) -> 
         refused = couriers.ask("DELETE", path, If_Match=stale)
         assert refused.status_code == 412, refused.text
         assert refused.json()["code"].endswith("_changed")
+    assert "double quotes" in refused.json()["detail"]
     assert couriers.ask("GET", path).headers["etag"] == changed.headers["etag"]
     assert couriers.ask("DELETE", path, If_Match=changed.headers["etag"]).status_code == 200
     # What is not there is not changed.

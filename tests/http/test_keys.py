@@ -137,6 +137,20 @@ def test_every_operation_needs_its_scope(
             assert (answer.status_code == 403) is refused, (method, path, answer.text)
 
 
+def test_what_is_lacking_is_named(http: TestClient, make_key: Callable[..., str]) -> None:
+    """A scope is no secret; a field that is not known could be a number, and is not told back."""
+    client = Client(http, make_key("couriers", KeyScope.BINDINGS_READ, KeyScope.KEYS_WRITE))
+    refused = client.ask("POST", "/v1/bindings", {"a": A, "b": B}, Idempotency_Key="one")
+    assert refused.json()["detail"].endswith(": bindings:write")
+    wanted = {"label": "x", "scopes": ["calls:read", "bindings:read", "numbers:read"]}
+    refused = client.ask("POST", "/v1/api-keys", wanted, Idempotency_Key="two")
+    assert refused.json()["detail"].endswith(": calls:read, numbers:read")
+    refused = client.ask("POST", "/v1/api-keys", {**wanted, A: "x"}, Idempotency_Key="three")
+    assert refused.status_code == 422
+    assert A not in refused.text
+    assert "openapi.json" in refused.json()["errors"][0]["detail"]
+
+
 def test_the_rate_of_a_key(
     stores: StorePool, options: Options, make_key: Callable[..., str]
 ) -> None:

@@ -24,7 +24,9 @@ def test_members_of_a_name() -> None:
     whole = named.with_members((A, C))
     assert whole == Gxb(group="team", members=(A, C), b=B, default=C)
     assert whole.with_members((C, D)).side_a == (C, D)
-    for members, error in (((), ModeError), ((A, B, C), SameParty), ((A, D), ModeError)):
+    # The default need not be one of them, and reaches B too.
+    assert named.with_members((A, D)).side_a == (A, D, C)
+    for members, error in (((), ModeError), ((A, B, C), SameParty)):
         with pytest.raises(error):
             named.with_members(members)
     own = Gxb(members=(A,), b=B)

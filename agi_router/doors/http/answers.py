@@ -155,7 +155,7 @@ def read_version(
         return None
     version = read_etag(asked)
     if version is None:
-        raise changed
+        raise changed("If-Match is none of the ETags that were told: it stands in double quotes")
     return version
 
 

@@ -64,7 +64,8 @@ def create_api_key(body: ApiKeyIn, request: Request, desk: _Writes) -> Response:
         fault = FieldFault("/scopes", "scope_invalid", str(error))
         raise Problem.of_fields([fault]) from None
     if not scopes <= desk.key.scopes:
-        raise Problem.of_door("scope_missing")
+        lacking = ", ".join(sorted(scopes - desk.key.scopes))
+        raise Problem.of_door("scope_missing", more=lacking)
     limits = {"max_binds": body.max_binds, "max_requests": body.max_requests}
     try:
         check_limits(scopes, tenant=tenant, **limits)

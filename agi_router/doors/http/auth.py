@@ -304,7 +304,7 @@ class Desk:
             Problem: It may not.
         """
         if not self.key.allows(scope):
-            raise Problem.of_door("scope_missing")
+            raise Problem.of_door("scope_missing", more=scope.value)
         self._needed = scope
 
     def audit(self, act: str, subject: str) -> None:

@@ -130,4 +130,6 @@ def _pointer(fault: Mapping[str, Any]) -> str:
 
 
 def _detail(fault: Mapping[str, Any]) -> str:
+    if fault["type"] == "extra_forbidden":
+        return "a field here is not known: /v1/openapi.json lists those that are"
     return redact(str(fault["msg"]).removeprefix("Value error, "))

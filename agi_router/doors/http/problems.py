@@ -201,12 +201,19 @@ class Problem(Exception):  # noqa: N818  (the word of the standard)
         code: str,
         *,
         headers: Mapping[str, str] | None = None,
+        more: str = "",
     ) -> "Problem":
         """
         One of :data:`DOOR`.
+
+        Args:
+            code: Which.
+            headers: Of the answer.
+            more: What is told besides; nothing of what came.
         """
         status, detail = DOOR[code]
-        return cls(code, status, detail, headers=headers or {})
+        told = f"{detail}: {more}" if more else detail
+        return cls(code, status, told, headers=headers or {})
 
     @classmethod
     def of_fields(cls, errors: Sequence[FieldFault]) -> "Problem":
