@@ -80,6 +80,8 @@ _RENEWED_EVERY: Final = 1.0
 _LEASE: Final = 6.0
 # Seconds for which an earlier session's texts may come again.
 _RETURN: Final = 300.0
+# Seconds between the moment at which a text is stored, by the database, and that of its answer.
+_ANSWERED_WITHIN: Final = 5.0
 _FIRST_PAUSE: Final = 1.0
 _LONGEST_PAUSE: Final = 30.0
 # Seconds in which a short message must have its turn: its lease is 45, and its answer may take 30.
@@ -313,7 +315,7 @@ class SmppDoor:
         loop = asyncio.get_running_loop()
         link = self._link
         if link is not None and link.heard_at is not None:
-            self._heard_at = link.heard_at
+            self._heard_at = link.heard_at - _ANSWERED_WITHIN
         asked_at = loop.time()
         heard = None if self._heard_at is None else timedelta(seconds=asked_at - self._heard_at)
         hold = await self._links.hold(
@@ -388,7 +390,10 @@ class SmppDoor:
                 await self._tasks.ended()
                 await link.answered()
         self.link_counts.unreadable += link.unreadable
-        self._heard_at = loop.time() if link.unbound else link.heard_at
+        if link.unbound:
+            self._heard_at = loop.time()
+        elif link.heard_at is not None:
+            self._heard_at = link.heard_at - _ANSWERED_WITHIN
         self._link = None
         await sending
         if not link.unbound:
