@@ -45,6 +45,8 @@ from agi_router.durations import format_duration
 from agi_router.errors import AgiRouterError, JournalError
 from agi_router.files import account_name, may_write, open_directory
 from agi_router.keys.registry import SEALS_ALLOWED, SEALS_WARNED, check_keys, count_sealed
+from agi_router.messages.records import LinkRecords
+from agi_router.messages.views import describe_link
 from agi_router.pbx.agreement import GLOBALS, NEXT, Known, find_differences
 from agi_router.pbx.audit import read_profile
 from agi_router.pbx.prompts import APP, PromptFile, find_missing
@@ -187,6 +189,7 @@ def _database(settings: Settings) -> Iterator[_Check]:
             yield from _events(connection)
             yield from _http(connection, settings)
             yield from _texts(connection, settings)
+            yield from _links(connection, settings)
         else:
             yield _tried("key", "readable; not compared with the database", settings.load_keys)
 
@@ -335,6 +338,60 @@ def _texts(connection: Connection, settings: Settings) -> Iterator[_Check]:
     yield from (_Check("texts", "warn", each) for each in told)
     if not told and address is not None:
         yield _Check("texts", "ok", f"taken at {settings.sip_listen}, and none waits for a door")
+
+
+def _links(connection: Connection, settings: Settings) -> Iterator[_Check]:
+    """
+    How each link to a message centre is; the one that is set here is bound where nobody has it.
+    """
+    links = list(map(describe_link, LinkRecords(connection).links()))
+    for link in links:
+        name, node = shown(link["name"]), shown(link["node"])
+        if link["state"] == "up":
+            yield _Check("link", "ok", f"{name!r} is bound by {node}")
+        elif link["state"] == "unserved":
+            if link["name"] != settings.smpp_link or settings.smpp_host is None:
+                yield _Check("link", "warn", f"{name!r} is served by nobody; {node} had it last")
+        else:
+            text = f"{name!r} is {link['state']} at {node}: 'journalctl -u agi-router-smpp@{name}'"
+            yield _Check("link", "warn", text)
+    served = {link["name"] for link in links if link["state"] != "unserved"}
+    if settings.smpp_host is not None and settings.smpp_link not in served:
+        # Not while a process has it: two sessions of one account share windows and receipts.
+        trouble = asyncio.run(_why_unbound(settings))
+        name = settings.smpp_link
+        if trouble is None:
+            yield _Check("link", "ok", f"{name!r} can be bound, and is served by nobody")
+        else:
+            yield _Check("link", "fail", f"{name!r} cannot be bound: {trouble}")
+
+
+async def _why_unbound(settings: Settings) -> str | None:
+    """
+    Why a link cannot be bound; :obj:`None` where it was.
+    """
+    # For those alone who have a link.
+    from agi_router.service.message_server import link_options_of  # noqa: PLC0415
+    from agi_router.smpp import ShortMessage, SmppError, Status, Transceiver  # noqa: PLC0415
+
+    async def deliver(_: ShortMessage) -> int:
+        # It is sent again to who serves the link.
+        return Status.TEMPORARY
+
+    try:
+        options = link_options_of(settings)
+        async with Transceiver.bound(
+            options.host,
+            options.port,
+            system_id=options.system_id,
+            password=options.password,
+            system_type=options.system_type,
+            deliver=deliver,
+            tls=options.tls,
+        ):
+            return None
+    except (SmppError, AgiRouterError) as error:
+        return str(error)
 
 
 def _why_unserved(address: tuple[str, int]) -> str | None:

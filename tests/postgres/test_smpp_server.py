@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
@@ -112,6 +113,37 @@ async def test_a_life(
         assert event in text
     assert not any(secret in text for secret in (A.digits, B.digits, "secret"))
     assert run(["link", "list", "--json"], environment).json[0]["state"] == "unserved"
+
+
+async def test_the_doctor_binds(environment: dict[str, str], smsc: Centre, tmp_path: Path) -> None:
+    """Where nobody has the link; else it says who has."""
+
+    async def told() -> list[tuple[str, str]]:
+        done = await asyncio.to_thread(run, ["doctor", "--json"], environment)
+        return [
+            (c["status"], c["text"])
+            for c in json.loads(done.out)["checks"]
+            if c["check"] == "link"
+        ]
+
+    assert await told() == [("ok", "'carrier' can be bound, and is served by nobody")]
+    assert smsc.binds == 1
+    smsc.bind_status = 0x0E
+    [(status, text)] = await told()
+    assert status == "fail"
+    assert "0x0000000e" in text
+    smsc.bind_status = Status.OK
+    async with serving(environment, smsc, tmp_path / "log"):
+        binds = smsc.binds
+
+        async def is_up() -> bool:
+            [(status, text)] = await told()
+            return status == "ok" and text.startswith("'carrier' is bound by ")
+
+        async with asyncio.timeout(SOON):
+            while not await is_up():
+                pass
+        assert smsc.binds == binds
 
 
 @dataclass
