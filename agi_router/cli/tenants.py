@@ -315,7 +315,7 @@ def hours(name: str, hours: "_Hours | None", zone: str | None, *, as_json: bool)
     """
     if hours is None and zone is None:
         raise click.UsageError("say hours, or --zone")
-    with open_inventory(read_settings()) as inventory:
+    with open_inventory(read_settings(), act=f"tenant {name}") as inventory:
         if zone is not None:
             row = inventory.tenants.set_time_zone(name, zone)
         if hours is not None:
@@ -343,7 +343,7 @@ def calls(name: str, *, as_json: bool, **said: "Rate | None") -> None:
     given = {of: rate for of, rate in said.items() if rate is not None}
     if not given:
         raise click.UsageError("say --caller, --callee, --number or --all")
-    with open_inventory(read_settings()) as inventory:
+    with open_inventory(read_settings(), act=f"tenant {name}") as inventory:
         known = read_call_rates(inventory.tenants.find(name)["call_limits"] or {})
         row = inventory.tenants.set_call_rates(name, replace(known, **given))
     _echo(row, as_json=as_json)

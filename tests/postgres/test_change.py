@@ -64,7 +64,7 @@ def sample(term: Term) -> Any:
             # Of all kinds, and as long as may be.
             return "订单 1\n\t'\"\\{}😀".ljust(longest, "~")
         case _:
-            return "rides"
+            return "mon 09:00-18:00" if term.word == "hours" else "rides"
 
 
 @on_each_version
