@@ -402,8 +402,8 @@ class Settings:
         ttl: Life of a binding, if none is given.
         number_quarantine: How long a number takes no new binding after one on it has ended.
         party_quarantine: How long a number takes no new binding of a party that was on it.
-        retention: How long bindings, records of calls and locks are kept after their end; never
-            less than the six months that are required.
+        retention: How long bindings, records of calls, locks and entries of block lists are kept
+            after their end; never less than the six months that are required.
         unknown_end: What becomes of the use of a call whose end nobody saw: ``taken``,
             ``given_back``, or ``likely``: taken if the call may have been answered.
         webhook_hosts: Hosts of webhooks and tenants' checks that may have any address, and be
