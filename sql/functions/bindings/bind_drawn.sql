@@ -5,8 +5,9 @@ CREATE OR REPLACE FUNCTION agi_router.bind_drawn(
     _caller_tag bigint[], _shown bigint[], _side text[], _callee bytea[], _callee_tags text[], _caller bytea[])
 RETURNS TABLE (id bigint, x_number bigint, begins_at timestamptz, expires_at timestamptz)
 LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
--- For the settings see agi_router.bind. What cannot be bound so is left out, and nothing says why: the
--- caller then asks step by step.
+-- For the settings see agi_router.bind. Arrays are read in select lists: as tables each would be kept by a
+-- store of its own, which takes more than all looks together. What cannot be bound so is left out, and
+-- nothing says why: the caller then asks step by step.
 DECLARE
     made    agi_router.binding;
     _told   boolean;
@@ -66,7 +67,7 @@ BEGIN
                             FROM agi_router.find_rests_of_x(
                                  _block, n.x_number, n.tags, _number_quarantine, _party_quarantine, _looked) f
                            LIMIT 1) IS NULL
-                     -- Whoever of them is locked may be a stranger: that is found out step by step.
+                     -- The one look at persons. Who is locked may be a stranger: that is found out step by step.
                      AND (SELECT true
                             FROM agi_router.find_locks(
                                  n.tags || ARRAY[n.x_number, _block, made.tenant_id], made.tenant_id, _looked,
