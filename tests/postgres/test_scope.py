@@ -57,8 +57,10 @@ from agi_router.persons.blocklist import Pairing
 from agi_router.persons.blocklist_store import BlocklistStore
 from agi_router.persons.locks import LockedThing, LockReason, Subject
 from agi_router.persons.store import LockStore
+from agi_router.rates import Rate
 from agi_router.tenants.api_key_store import ApiKeyStore
 from agi_router.tenants.api_keys import ApiKey, KeyForm, KeyScope
+from agi_router.tenants.call_rates import CallRates
 from agi_router.tenants.model import Quota, UnknownNumbers
 from agi_router.tenants.rules import RulesChange
 from agi_router.tenants.scope import OPERATOR, Scope
@@ -536,6 +538,15 @@ OPERATIONS: dict[tuple[type, str], Operation] = {
     (TenantStore, "set_rules"): lambda store, target: store.inventory.tenants.set_rules(
         target.tenant, RulesChange(needs_order=True)
     ),
+    (TenantStore, "set_hours"): lambda store, target: store.inventory.tenants.set_hours(
+        target.tenant, "09:00-18:00"
+    ),
+    (TenantStore, "set_time_zone"): lambda store, target: store.inventory.tenants.set_time_zone(
+        target.tenant, "Asia/Urumqi"
+    ),
+    (TenantStore, "set_call_rates"): lambda store, target: store.inventory.tenants.set_call_rates(
+        target.tenant, CallRates(caller=Rate(30, HOUR))
+    ),
     (TenantStore, "rules"): lambda store, target: store.inventory.tenants.rules(target.tenant),
     (TenantStore, "find"): lambda store, target: store.inventory.tenants.find(target.tenant),
     (TenantStore, "find_id"): lambda store, target: store.inventory.tenants.find_id(target.tenant),
@@ -688,6 +699,7 @@ UNSCOPED = {
     "FeedStore": "the operator's",
     "GroupMembers": "serves a store, which has found the group",
     "Importer": "takes a scope for its rows",
+    "LinkRecords": "the operator's",
     "NumberChooser": "serves a store, which says whether it may tell of others",
     "Recycler": "the operator's",
     "Renewal": "renews what a store has locked",
