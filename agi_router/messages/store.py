@@ -365,9 +365,13 @@ class MessageStore:
             "status": status,
         }
 
-        async def work(connection: FastConnection) -> bool:
-            return await _one(connection, "finish_message", values) is not None
+        async def read(_: FastConnection, rows: list[dict[str, Any]]) -> bool:
+            return bool(rows)
 
+        async def alone(connection: FastConnection) -> bool:
+            return bool(await connection.fetch("finish_message", values))
+
+        work = SharedWork("finish_message", lambda: values, read, alone)
         return await self._pool.submit(  # type: ignore[no-any-return]
             work, timeout=timeout, about=message.id
         )
