@@ -57,6 +57,11 @@ What can go wrong, as one tree.
      │   ├─ LockOver          lock_over             the lock has ended, or was lifted
      │   ├─ BlocklistEntryNotFound  blocklist_entry_not_found  no entry of a block list has this id
      │   ├─ BlocklistEntryOver      blocklist_entry_over       the entry has ended, or was removed
+     │   ├─ AppealNotFound    appeal_not_found      no appeal has this id
+     │   ├─ AppealOpen        appeal_open           there is an appeal against the lock already
+     │   ├─ AppealOver        appeal_over           the appeal is over
+     │   ├─ AppealNotReady    appeal_not_ready      another step of it comes first
+     │   ├─ SameActor         same_actor            whoever has set a lock does not judge it
      │   ├─ EventNotFound     event_not_found       no event has this id
      │   ├─ MessageNotFound   message_not_found     no text has this id
      │   ├─ LinkNotFound      link_not_found        no link has this name
@@ -105,6 +110,10 @@ __all__ = [
     "AgiRouterError",
     "ApiKeyLimit",
     "ApiKeyNotFound",
+    "AppealNotFound",
+    "AppealNotReady",
+    "AppealOpen",
+    "AppealOver",
     "AsteriskError",
     "AuditBroken",
     "AuditFileInvalid",
@@ -168,6 +177,7 @@ __all__ = [
     "RevealLimit",
     "RowInvalid",
     "RowRefused",
+    "SameActor",
     "SameParty",
     "SceneUnknown",
     "SchemaMismatch",
@@ -528,6 +538,36 @@ class LockNotFound(StoreError):
 class LockOver(StoreError):
     """
     The lock has ended, or was lifted before.
+    """
+
+
+class AppealNotFound(StoreError):
+    """
+    There is no appeal of this id.
+    """
+
+
+class AppealOpen(StoreError):
+    """
+    There is an appeal against the lock already.
+    """
+
+
+class AppealOver(StoreError):
+    """
+    The appeal is over.
+    """
+
+
+class AppealNotReady(StoreError):
+    """
+    Another step of the appeal comes first.
+    """
+
+
+class SameActor(StoreError):
+    """
+    Whoever has set a lock does not judge it.
     """
 
 

@@ -31,6 +31,7 @@ from agi_router.files import UnfitFile, read_private
 from agi_router.inventory.capacity import Quarantine
 from agi_router.keys.file import load_key_ring
 from agi_router.keys.ring import Cipher, KeyRing
+from agi_router.persons.appeals import Spans
 from agi_router.rates import OFF, Rate, parse_rate
 from agi_router.tenants.call_rates import CallRates
 
@@ -404,6 +405,9 @@ class Settings:
         party_quarantine: How long a number takes no new binding of a party that was on it.
         retention: How long bindings, records of calls, locks and entries of block lists are kept
             after their end; never less than the six months that are required.
+        appeal_evidence: How long after its filing the evidence of an appeal may be complete.
+        appeal_review: How long after that its review may begin.
+        appeal_decision: How long after that it may be decided.
         unknown_end: What becomes of the use of a call whose end nobody saw: ``taken``,
             ``given_back``, or ``likely``: taken if the call may have been answered.
         webhook_hosts: Hosts of webhooks and tenants' checks that may have any address, and be
@@ -483,6 +487,9 @@ class Settings:
     number_quarantine: timedelta = _setting(_duration("0s", "30d"), default=Quarantine().number)
     party_quarantine: timedelta = _setting(_duration("0s", "180d"), default=Quarantine().party)
     retention: timedelta = _setting(_duration("184d", "3650d"), default=timedelta(days=190))
+    appeal_evidence: timedelta = _setting(_duration("60s", "365d"), default=Spans().evidence)
+    appeal_review: timedelta = _setting(_duration("60s", "365d"), default=Spans().review)
+    appeal_decision: timedelta = _setting(_duration("60s", "365d"), default=Spans().decision)
     unknown_end: UnknownEnd = _setting(_unknown_end, default=UnknownEnd.LIKELY)
     webhook_hosts: frozenset[str] = _setting(_hosts, default=frozenset())
     log_level: str = _setting(_level, default="INFO")
@@ -613,6 +620,17 @@ class Settings:
         How long numbers are kept from new bindings.
         """
         return Quarantine(number=self.number_quarantine, party=self.party_quarantine)
+
+    @property
+    def appeal_spans(self) -> Spans:
+        """
+        How long the steps of an appeal may take.
+        """
+        return Spans(
+            evidence=self.appeal_evidence,
+            review=self.appeal_review,
+            decision=self.appeal_decision,
+        )
 
     @property
     def knows_ari_password(self) -> bool:

@@ -20,7 +20,8 @@ from agi_router.bindings.words import Callback, Display, Language
 from agi_router.calls.arrival import Call, DialledExtension
 from agi_router.errors import NumberError
 from agi_router.numbers import NumberFault, PhoneNumber, XNumber, is_extension
-from agi_router.persons.locks import LockReason, find_strongest
+from agi_router.persons.appeals import to_prompt
+from agi_router.persons.locks import Effect, LockReason, find_strongest
 from agi_router.tenants.call_rates import CallRates
 
 __all__ = [
@@ -73,6 +74,8 @@ class Refusal:
     prompts: str | None = None
     lock: LockReason | None = None
     """Why the caller is locked, where it is refused for that."""
+    appeal: str | None = None
+    """What has become of its appeal against that: the word of a prompt."""
     too_short: bool = False
     """Whether digits are missing from the number dialled."""
 
@@ -186,12 +189,14 @@ def decide(call: Call, facts: Facts, *, now: datetime) -> Decision:
     if isinstance(found, Unreachable):
         if found.reason is Reason.STRANGER:
             return _stranger(call, facts)
-        lock = _own_lock(call, facts) if found.reason is Reason.PARTY_LOCKED else None
+        own = _own_lock(call, facts) if found.reason is Reason.PARTY_LOCKED else None
+        lock, appeal = (None, None) if own is None else (own.reason, to_prompt(own.appeal))
         if hit is None:
-            return Refusal(reason=found.reason, lock=lock)
+            return Refusal(reason=found.reason, lock=lock, appeal=appeal)
         return Refusal(
             reason=found.reason,
             lock=lock,
+            appeal=appeal,
             binding=hit.binding,
             language=hit.language,
             prompts=hit.prompts,
@@ -221,13 +226,12 @@ def decide(call: Call, facts: Facts, *, now: datetime) -> Decision:
     )
 
 
-def _own_lock(call: Call, facts: Facts) -> LockReason | None:
+def _own_lock(call: Call, facts: Facts) -> Effect | None:
     """
-    For what the caller is locked; of several locks the strongest speaks.
+    The lock on the caller; of several the strongest speaks.
     """
     found = (*facts.locks, *(facts.hit.locks if facts.hit is not None else ()))
-    strongest = find_strongest(each for each in found if each.person == call.caller)
-    return None if strongest is None else strongest.reason
+    return find_strongest(each for each in found if each.person == call.caller)
 
 
 def _stranger(call: Call, facts: Facts) -> Refusal | Ask:

@@ -113,6 +113,9 @@ def to_refuse(
     """
     Where a refused call goes on: ``reason*prompt*cause*language*prompts*end``.
 
+    Behind the end stands, after an empty field, what has become of the caller's appeal: its prompt
+    follows.
+
     Args:
         refusal: The decision. Its reason is what goes on record, in any case.
         language: Used where the binding has none.
@@ -124,5 +127,6 @@ def to_refuse(
     return Destination(
         "agi-router-refuse",
         f"{refusal.reason.value}*{'' if silent else prompt}*{cause}"
-        f"*{(told.language or language).value}*{told.prompts or ''}*end",
+        f"*{(told.language or language).value}*{told.prompts or ''}*end"
+        f"{'' if told.appeal is None or silent else f'**{told.appeal}'}",
     )

@@ -43,6 +43,7 @@ COMMANDS = {
     "import": ("bulk", "import_"),
     "export": ("bulk", "export"),
     "lock": ("locks", "group"),
+    "appeal": ("appeals", "group"),
     "explain": ("calls", "explain"),
     "calls": ("calls", "calls"),
     "messages": ("messages", "messages"),

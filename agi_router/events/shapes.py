@@ -15,6 +15,7 @@ from typing import Any
 from agi_router.bindings.reasons import Reason
 from agi_router.bindings.words import BindingState, Side
 from agi_router.events.model import Event, EventType, event_name
+from agi_router.persons.appeals import NOTICES, AppealState
 
 __all__ = ["Parties", "ali_reports", "cloud_event"]
 
@@ -92,11 +93,21 @@ def cloud_event(event: Event, parties: Parties) -> dict[str, Any]:
         "data": {
             **event.data,
             **_ended_by(event),
+            **_notice(event),
             "tenant": event.tenant,
             "binding_id": binding,
             "parties": {side.value: list(parties.get(side, ())) for side in Side},
         },
     }
+
+
+def _notice(event: Event) -> dict[str, Any]:
+    """
+    What a person is told of its appeal.
+    """
+    if "appeal_id" not in event.data:
+        return {}
+    return {"text": dict(NOTICES[AppealState(event.data["state"])])}
 
 
 def ali_reports(event: Event, parties: Parties) -> list[dict[str, Any]]:

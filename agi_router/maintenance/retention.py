@@ -115,7 +115,13 @@ class Sweep:
         yield from self._delete_records()
 
     def _sweep_locks(self) -> Iterator[Swept]:
-        for name in ("end_locks", "delete_locks", "end_blocklist", "delete_blocklist"):
+        for name in (
+            "end_locks",
+            "lapse_appeals",
+            "delete_locks",
+            "end_blocklist",
+            "delete_blocklist",
+        ):
             for _ in self._repeated(name):
                 yield Swept()
 

@@ -198,6 +198,8 @@ class Effect:
     person: PhoneNumber | None = field(default=None, repr=False)
     everywhere: bool = True
     """Whether it holds for all tenants."""
+    appeal: str | None = None
+    """What has become of the last appeal against it."""
 
 
 def holds_for(

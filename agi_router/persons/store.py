@@ -139,6 +139,18 @@ class LockStore:
             raise LockNotFound(f"there is no lock {lock_id}")
         return self._read(row)
 
+    def find_concerning(self, lock_id: int) -> Lock:
+        """
+        The same; for a tenant also one that holds everywhere on a party of its bindings.
+
+        Raises:
+            LockNotFound: There is none of this id.
+        """
+        row = self._queries.row("find_concerning", {"id": lock_id})
+        if row is None:
+            raise LockNotFound(f"there is no lock {lock_id}")
+        return self._read(row)
+
     def all(
         self,
         *,
@@ -467,6 +479,7 @@ def read_effect(row: dict[str, Any], keys: KeyRing) -> Effect:
         key=row["key"],
         person=None if sealed is None else keys.open_locked(sealed, row["id"], row["key"]),
         everywhere=row["tenant_id"] is None,
+        appeal=row.get("appeal"),
     )
 
 

@@ -102,6 +102,7 @@ def options_of(settings: Settings) -> Options:
         open_modes=settings.open_modes,
         strict=settings.strict,
         webhook_hosts=settings.webhook_hosts,
+        appeal_spans=settings.appeal_spans,
     )
 
 

@@ -106,6 +106,8 @@ class KeyScope(StrEnum):
     CHECKS_WRITE = "checks:write"
     LOCKS_READ = "locks:read"
     LOCKS_WRITE = "locks:write"
+    APPEALS_READ = "appeals:read"
+    APPEALS_WRITE = "appeals:write"
     BLOCKLIST_READ = "blocklist:read"
     BLOCKLIST_WRITE = "blocklist:write"
     NUMBERS_READ = "numbers:read"

@@ -791,6 +791,7 @@ CREATE TABLE agi_router.lock_mark (
     other_sealed bytea,
     direction    text,
     cut          boolean     NOT NULL DEFAULT false,
+    appeal       text,
     CONSTRAINT lock_mark_pkey PRIMARY KEY (key, lock_id),
     CONSTRAINT lock_mark_subject_check
         CHECK ((subject = 'blocklist') = (direction IS NOT NULL) AND (subject = 'blocklist') = (reason IS NULL))
@@ -814,6 +815,63 @@ COMMENT ON COLUMN agi_router.lock_mark.other_key IS 'Of an entry: tag of the oth
 COMMENT ON COLUMN agi_router.lock_mark.other_sealed IS 'Of an entry: the number of the other person, sealed for this entry and that tag';
 COMMENT ON COLUMN agi_router.lock_mark.direction IS 'Of an entry: what is refused, see blocklist.direction; null of a lock';
 COMMENT ON COLUMN agi_router.lock_mark.cut IS 'Whether calls that are up as it begins are cut';
+COMMENT ON COLUMN agi_router.lock_mark.appeal IS 'What has become of the last appeal against the lock; null: there was none';
+
+CREATE SEQUENCE agi_router.appeal_id;
+COMMENT ON SEQUENCE agi_router.appeal_id IS 'Numbers of appeals; gaps mean nothing';
+
+CREATE TABLE agi_router.appeal (
+    id            bigint      NOT NULL CONSTRAINT appeal_pkey PRIMARY KEY,
+    lock_id       bigint      NOT NULL CONSTRAINT appeal_lock_id_fkey REFERENCES agi_router.lock ON DELETE CASCADE,
+    tenant_id     integer     CONSTRAINT appeal_tenant_id_fkey REFERENCES agi_router.tenant,
+    state         text        NOT NULL
+                  CONSTRAINT appeal_state_check
+                  CHECK (state IN ('filed', 'evidence_complete', 'in_review', 'lifted', 'upheld', 'withdrawn', 'lapsed')),
+    note          text        CONSTRAINT appeal_note_check CHECK (length(note) BETWEEN 1 AND 500),
+    filed_by      text        NOT NULL CONSTRAINT appeal_filed_by_check CHECK (length(filed_by) BETWEEN 1 AND 128),
+    filed_at      timestamptz NOT NULL,
+    state_at      timestamptz NOT NULL,
+    deadline_at   timestamptz,
+    overdue       boolean     NOT NULL DEFAULT false,
+    reviewer      text        CONSTRAINT appeal_reviewer_check CHECK (length(reviewer) BETWEEN 1 AND 128),
+    decided_by    text        CONSTRAINT appeal_decided_by_check CHECK (length(decided_by) BETWEEN 1 AND 128),
+    decision_note text        CONSTRAINT appeal_decision_note_check CHECK (length(decision_note) BETWEEN 1 AND 500)
+);
+CREATE UNIQUE INDEX appeal_open ON agi_router.appeal (lock_id) WHERE state IN ('filed', 'evidence_complete', 'in_review');
+CREATE INDEX appeal_lock ON agi_router.appeal (lock_id);
+CREATE INDEX appeal_filed ON agi_router.appeal (filed_at, id);
+CREATE INDEX appeal_deadline ON agi_router.appeal (deadline_at) WHERE deadline_at IS NOT NULL AND NOT overdue;
+COMMENT ON TABLE agi_router.appeal IS 'Appeals against locks, those that are over too';
+COMMENT ON COLUMN agi_router.appeal.id IS 'Key';
+COMMENT ON COLUMN agi_router.appeal.lock_id IS 'The lock';
+COMMENT ON COLUMN agi_router.appeal.tenant_id IS 'The tenant that has filed it; null: the operator';
+COMMENT ON COLUMN agi_router.appeal.state IS 'What has become of it';
+COMMENT ON COLUMN agi_router.appeal.note IS 'What the person says';
+COMMENT ON COLUMN agi_router.appeal.filed_by IS 'The user of a host, or the API key, that has filed it';
+COMMENT ON COLUMN agi_router.appeal.filed_at IS 'When it was filed';
+COMMENT ON COLUMN agi_router.appeal.state_at IS 'Since when it is in its state';
+COMMENT ON COLUMN agi_router.appeal.deadline_at IS 'Until when the next step is due; null: none is';
+COMMENT ON COLUMN agi_router.appeal.overdue IS 'Whether it was told that the step is late';
+COMMENT ON COLUMN agi_router.appeal.reviewer IS 'Who reviews it, not who has set the lock';
+COMMENT ON COLUMN agi_router.appeal.decided_by IS 'Who has ended it; null: nobody yet, or the clock';
+COMMENT ON COLUMN agi_router.appeal.decision_note IS 'Why';
+
+CREATE TABLE agi_router.appeal_evidence (
+    appeal_id bigint      NOT NULL CONSTRAINT appeal_evidence_appeal_id_fkey REFERENCES agi_router.appeal ON DELETE CASCADE,
+    kind      text        NOT NULL,
+    reference text        NOT NULL CONSTRAINT appeal_evidence_reference_check CHECK (length(reference) BETWEEN 1 AND 128),
+    digest    bytea       NOT NULL CONSTRAINT appeal_evidence_digest_check CHECK (length(digest) = 32),
+    added_by  text        NOT NULL CONSTRAINT appeal_evidence_added_by_check CHECK (length(added_by) BETWEEN 1 AND 128),
+    added_at  timestamptz NOT NULL,
+    CONSTRAINT appeal_evidence_pkey PRIMARY KEY (appeal_id, kind, digest)
+);
+COMMENT ON TABLE agi_router.appeal_evidence IS 'What appeals are backed with; the papers themselves are elsewhere';
+COMMENT ON COLUMN agi_router.appeal_evidence.appeal_id IS 'The appeal';
+COMMENT ON COLUMN agi_router.appeal_evidence.kind IS 'Which piece of evidence it is';
+COMMENT ON COLUMN agi_router.appeal_evidence.reference IS 'Where it lies, in the words of whoever has added it';
+COMMENT ON COLUMN agi_router.appeal_evidence.digest IS 'SHA-256 of what lies there';
+COMMENT ON COLUMN agi_router.appeal_evidence.added_by IS 'The user of a host, or the API key, that has added it';
+COMMENT ON COLUMN agi_router.appeal_evidence.added_at IS 'When it was added';
 
 -- Texts
 --

@@ -54,6 +54,10 @@ SELECT block FROM agi_router.block ORDER BY block;
 -- Put locks away whose time is over.
 SELECT agi_router.end_locks(%(limit)s::integer) AS rows;
 
+-- lapse_appeals --
+-- Have appeals lapse whose time is over.
+SELECT agi_router.lapse_appeals(%(limit)s::integer) AS rows;
+
 -- delete_locks --
 -- Delete locks that were lifted or have ended so long ago that they are past retention.
 WITH gone AS (

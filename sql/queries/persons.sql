@@ -106,7 +106,7 @@ SELECT l.id, l.subject, l.key, l.sealed, t.name AS tenant, l.reason, l.rule, l.n
 
 -- list_effects --
 -- The locks by these keys that are in force now for a tenant.
-SELECT f.lock_id AS id, f.key, f.subject, f.reason, f.tenant_id, encode(f.sealed, 'hex') AS sealed
+SELECT f.lock_id AS id, f.key, f.subject, f.reason, f.tenant_id, encode(f.sealed, 'hex') AS sealed, f.appeal
   FROM agi_router.find_locks(%(keys)s::bigint[], %(tenant_id)s::integer, clock_timestamp(), '{}') f;
 
 -- pass_strangers --
@@ -250,3 +250,84 @@ SELECT t.n, e.id, e.key, e.sealed, e.other_key, e.other_sealed, e.added_at
 -- stream_blocklist --
 -- The persons of all live entries of the block lists, sealed: an entry, its tag, what is sealed.
 SELECT e.id, e.key, e.sealed, e.other_key, e.other_sealed FROM agi_router.blocklist e WHERE e.over_at IS NULL;
+
+-- find_concerning --
+-- One lock, if it may be seen, or holds everywhere on a person who is or was a party of a binding in scope.
+SELECT l.id, l.subject, l.key, l.sealed, t.name AS tenant, l.reason, l.rule, l.note, l.setter_id, l.set_by,
+       l.set_at, l.starts_at, l.ends_at, l.over_at, l.lifted_by, l.lift_note, l.cut,
+       clock_timestamp() AS now
+  FROM agi_router.lock l
+  LEFT JOIN agi_router.tenant t ON t.id = l.tenant_id
+ WHERE l.id = %(id)s
+   AND (agi_router.in_scope(l.tenant_id, %(scope)s)
+        OR l.subject IN ('number', 'block')
+           AND EXISTS (SELECT k.block
+                         FROM agi_router.block k
+                        WHERE k.block = CASE l.subject WHEN 'block' THEN l.key ELSE l.key / 10000 END
+                          AND agi_router.in_scope(k.tenant_id, %(scope)s))
+        OR l.subject = 'person' AND l.tenant_id IS NULL
+           AND EXISTS (SELECT r.block
+                         FROM agi_router.route r
+                         JOIN agi_router.binding b ON b.block = r.block AND b.id = r.binding_id
+                        WHERE (r.caller_tag = l.key OR r.callee_tags[1] = l.key AND r.caller IS NOT NULL)
+                          AND agi_router.in_scope(b.tenant_id, %(scope)s)
+                        UNION ALL
+                       SELECT r.block
+                         FROM agi_router.past_route r
+                         JOIN agi_router.binding b ON b.block = r.block AND b.id = r.binding_id
+                        WHERE (r.caller_tag = l.key OR r.callee_tags[1] = l.key AND r.caller IS NOT NULL)
+                          AND agi_router.in_scope(b.tenant_id, %(scope)s)));
+
+-- file_appeal --
+-- File an appeal, unless the lock is over or another one is open.
+SELECT f.outcome, f.appeal_id AS id
+  FROM agi_router.file_appeal(%(lock_id)s, %(scope)s::integer, %(state)s, %(filed_by)s, %(note)s, %(span)s::interval) f;
+
+-- find_appeal --
+-- One appeal, if it was filed by whoever asks, or is against a lock of its own.
+SELECT a.*, l.reason, t.name AS tenant
+  FROM agi_router.appeal a
+  JOIN agi_router.lock l ON l.id = a.lock_id
+  LEFT JOIN agi_router.tenant t ON t.id = a.tenant_id
+ WHERE a.id = %(id)s
+   AND (agi_router.in_scope(a.tenant_id, %(scope)s) OR agi_router.in_scope(l.setter_id, %(scope)s));
+
+-- list_appeals --
+-- The same, newest first.
+SELECT a.*, l.reason, t.name AS tenant
+  FROM agi_router.appeal a
+  JOIN agi_router.lock l ON l.id = a.lock_id
+  LEFT JOIN agi_router.tenant t ON t.id = a.tenant_id
+ WHERE (agi_router.in_scope(a.tenant_id, %(scope)s) OR agi_router.in_scope(l.setter_id, %(scope)s))
+   AND (%(state)s::text IS NULL OR a.state = %(state)s)
+   AND (%(lock_id)s::bigint IS NULL OR a.lock_id = %(lock_id)s)
+   AND (%(after_at)s::timestamptz IS NULL
+        OR (a.filed_at, a.id) < (%(after_at)s, %(after_id)s::bigint))
+ ORDER BY a.filed_at DESC, a.id DESC
+ LIMIT %(limit)s;
+
+-- list_evidence --
+-- What an appeal is backed with.
+SELECT e.kind, e.reference, e.digest, e.added_at
+  FROM agi_router.appeal_evidence e
+ WHERE e.appeal_id = %(id)s
+ ORDER BY e.added_at, e.kind, e.digest;
+
+-- add_evidence --
+-- Back an appeal with one more piece, unless it is there.
+INSERT INTO agi_router.appeal_evidence (appeal_id, kind, reference, digest, added_by, added_at)
+VALUES (%(id)s, %(kind)s, %(reference)s, %(digest)s, %(added_by)s, clock_timestamp())
+    ON CONFLICT DO NOTHING
+RETURNING appeal_id;
+
+-- find_judge --
+-- Who has set the lock of an appeal, and so may not judge it.
+SELECT l.set_by, l.setter_id
+  FROM agi_router.appeal a
+  JOIN agi_router.lock l ON l.id = a.lock_id
+ WHERE a.id = %(id)s;
+
+-- step_appeal --
+-- Do a step.
+SELECT agi_router.step_appeal(
+    %(id)s, %(from)s::text[], %(to)s, %(actor)s, %(note)s, %(span)s::interval) AS done;

@@ -199,13 +199,19 @@ def test_why_is_heard(
         # The strongest speaks: each is stronger than those before.
         lock("--reason", reason.value, "--person", "-", *ends, typed=(a,))
         heard.add(hear())
+    # Behind the reason what has become of the appeal.
+    put_tone(root, "you_locked_misuse", level=0)
+    put_tone(root, "appeal_filed", level=500)
+    cli("appeal", "file", "--lock", cli("lock", "show", "--person", "-", typed=[a])[0]["id"])
+    heard.add(hear())
     file = root / "usr/share/asterisk/sounds/zh/agi-router/you_locked_misuse.wav"
     away = file.rename(file.with_suffix(".away"))
+    put_tone(root, "appeal_filed", level=0)
     try:
         heard.add(hear())
     finally:
         away.rename(file)
-    assert len(heard) == len(LockReason) + 1
+    assert len(heard) == len(LockReason) + 2
 
 
 @pytest.mark.parametrize("locked", ["the tenant", "the caller"])

@@ -152,6 +152,91 @@ COMMENT ON COLUMN agi_router.api_key_use.day IS 'The last day (UTC) on which any
 
 COMMENT ON COLUMN agi_router.api_key_use.binds IS 'How many on that day';
 
+CREATE TABLE agi_router.appeal (
+    id bigint NOT NULL,
+    lock_id bigint NOT NULL,
+    tenant_id integer,
+    state text NOT NULL,
+    note text,
+    filed_by text NOT NULL,
+    filed_at timestamp with time zone NOT NULL,
+    state_at timestamp with time zone NOT NULL,
+    deadline_at timestamp with time zone,
+    overdue boolean DEFAULT false NOT NULL,
+    reviewer text,
+    decided_by text,
+    decision_note text,
+    CONSTRAINT appeal_decided_by_check CHECK (((length(decided_by) >= 1) AND (length(decided_by) <= 128))),
+    CONSTRAINT appeal_decision_note_check CHECK (((length(decision_note) >= 1) AND (length(decision_note) <= 500))),
+    CONSTRAINT appeal_filed_by_check CHECK (((length(filed_by) >= 1) AND (length(filed_by) <= 128))),
+    CONSTRAINT appeal_note_check CHECK (((length(note) >= 1) AND (length(note) <= 500))),
+    CONSTRAINT appeal_reviewer_check CHECK (((length(reviewer) >= 1) AND (length(reviewer) <= 128))),
+    CONSTRAINT appeal_state_check CHECK ((state = ANY (ARRAY['filed'::text, 'evidence_complete'::text, 'in_review'::text, 'lifted'::text, 'upheld'::text, 'withdrawn'::text, 'lapsed'::text])))
+);
+
+COMMENT ON TABLE agi_router.appeal IS 'Appeals against locks, those that are over too';
+
+COMMENT ON COLUMN agi_router.appeal.id IS 'Key';
+
+COMMENT ON COLUMN agi_router.appeal.lock_id IS 'The lock';
+
+COMMENT ON COLUMN agi_router.appeal.tenant_id IS 'The tenant that has filed it; null: the operator';
+
+COMMENT ON COLUMN agi_router.appeal.state IS 'What has become of it';
+
+COMMENT ON COLUMN agi_router.appeal.note IS 'What the person says';
+
+COMMENT ON COLUMN agi_router.appeal.filed_by IS 'The user of a host, or the API key, that has filed it';
+
+COMMENT ON COLUMN agi_router.appeal.filed_at IS 'When it was filed';
+
+COMMENT ON COLUMN agi_router.appeal.state_at IS 'Since when it is in its state';
+
+COMMENT ON COLUMN agi_router.appeal.deadline_at IS 'Until when the next step is due; null: none is';
+
+COMMENT ON COLUMN agi_router.appeal.overdue IS 'Whether it was told that the step is late';
+
+COMMENT ON COLUMN agi_router.appeal.reviewer IS 'Who reviews it, not who has set the lock';
+
+COMMENT ON COLUMN agi_router.appeal.decided_by IS 'Who has ended it; null: nobody yet, or the clock';
+
+COMMENT ON COLUMN agi_router.appeal.decision_note IS 'Why';
+
+CREATE TABLE agi_router.appeal_evidence (
+    appeal_id bigint NOT NULL,
+    kind text NOT NULL,
+    reference text NOT NULL,
+    digest bytea NOT NULL,
+    added_by text NOT NULL,
+    added_at timestamp with time zone NOT NULL,
+    CONSTRAINT appeal_evidence_added_by_check CHECK (((length(added_by) >= 1) AND (length(added_by) <= 128))),
+    CONSTRAINT appeal_evidence_digest_check CHECK ((length(digest) = 32)),
+    CONSTRAINT appeal_evidence_reference_check CHECK (((length(reference) >= 1) AND (length(reference) <= 128)))
+);
+
+COMMENT ON TABLE agi_router.appeal_evidence IS 'What appeals are backed with; the papers themselves are elsewhere';
+
+COMMENT ON COLUMN agi_router.appeal_evidence.appeal_id IS 'The appeal';
+
+COMMENT ON COLUMN agi_router.appeal_evidence.kind IS 'Which piece of evidence it is';
+
+COMMENT ON COLUMN agi_router.appeal_evidence.reference IS 'Where it lies, in the words of whoever has added it';
+
+COMMENT ON COLUMN agi_router.appeal_evidence.digest IS 'SHA-256 of what lies there';
+
+COMMENT ON COLUMN agi_router.appeal_evidence.added_by IS 'The user of a host, or the API key, that has added it';
+
+COMMENT ON COLUMN agi_router.appeal_evidence.added_at IS 'When it was added';
+
+CREATE SEQUENCE agi_router.appeal_id
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+
+COMMENT ON SEQUENCE agi_router.appeal_id IS 'Numbers of appeals; gaps mean nothing';
+
 CREATE TABLE agi_router.attempt (
     webhook_id bigint NOT NULL,
     event_id bigint NOT NULL,
@@ -984,6 +1069,7 @@ CREATE TABLE agi_router.lock_mark (
     other_sealed bytea,
     direction text,
     cut boolean DEFAULT false NOT NULL,
+    appeal text,
     CONSTRAINT lock_mark_subject_check CHECK ((((subject = 'blocklist'::text) = (direction IS NOT NULL)) AND ((subject = 'blocklist'::text) = (reason IS NULL))))
 );
 
@@ -1012,6 +1098,8 @@ COMMENT ON COLUMN agi_router.lock_mark.other_sealed IS 'Of an entry: the number 
 COMMENT ON COLUMN agi_router.lock_mark.direction IS 'Of an entry: what is refused, see blocklist.direction; null of a lock';
 
 COMMENT ON COLUMN agi_router.lock_mark.cut IS 'Whether calls that are up as it begins are cut';
+
+COMMENT ON COLUMN agi_router.lock_mark.appeal IS 'What has become of the last appeal against the lock; null: there was none';
 
 CREATE TABLE agi_router.message (
     block bigint NOT NULL,
@@ -1828,6 +1916,12 @@ ALTER TABLE ONLY agi_router.api_key
 ALTER TABLE ONLY agi_router.api_key_use
     ADD CONSTRAINT api_key_use_pkey PRIMARY KEY (key_id);
 
+ALTER TABLE ONLY agi_router.appeal_evidence
+    ADD CONSTRAINT appeal_evidence_pkey PRIMARY KEY (appeal_id, kind, digest);
+
+ALTER TABLE ONLY agi_router.appeal
+    ADD CONSTRAINT appeal_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY agi_router.audit_chain
     ADD CONSTRAINT audit_chain_audit_id UNIQUE (audit_id);
 
@@ -1971,6 +2065,14 @@ CREATE INDEX answer_made ON agi_router.answer USING btree (made_at);
 CREATE UNIQUE INDEX api_key_active ON agi_router.api_key USING btree (COALESCE(tenant_id, 0), place) WHERE (state = 'active'::text);
 
 COMMENT ON INDEX agi_router.api_key_active IS 'Two active keys for each tenant and for the operator';
+
+CREATE INDEX appeal_deadline ON agi_router.appeal USING btree (deadline_at) WHERE ((deadline_at IS NOT NULL) AND (NOT overdue));
+
+CREATE INDEX appeal_filed ON agi_router.appeal USING btree (filed_at, id);
+
+CREATE INDEX appeal_lock ON agi_router.appeal USING btree (lock_id);
+
+CREATE UNIQUE INDEX appeal_open ON agi_router.appeal USING btree (lock_id) WHERE (state = ANY (ARRAY['filed'::text, 'evidence_complete'::text, 'in_review'::text]));
 
 CREATE INDEX attempt_at ON agi_router.attempt USING btree (at);
 
@@ -2161,6 +2263,15 @@ ALTER TABLE ONLY agi_router.api_key
 
 ALTER TABLE ONLY agi_router.api_key_use
     ADD CONSTRAINT api_key_use_key_id_fkey FOREIGN KEY (key_id) REFERENCES agi_router.api_key(id);
+
+ALTER TABLE ONLY agi_router.appeal_evidence
+    ADD CONSTRAINT appeal_evidence_appeal_id_fkey FOREIGN KEY (appeal_id) REFERENCES agi_router.appeal(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY agi_router.appeal
+    ADD CONSTRAINT appeal_lock_id_fkey FOREIGN KEY (lock_id) REFERENCES agi_router.lock(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY agi_router.appeal
+    ADD CONSTRAINT appeal_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES agi_router.tenant(id);
 
 ALTER TABLE ONLY agi_router.audit_chain
     ADD CONSTRAINT audit_chain_audit FOREIGN KEY (audit_id) REFERENCES agi_router.audit(id);

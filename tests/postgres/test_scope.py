@@ -53,6 +53,8 @@ from agi_router.messages.records import MessageRecords
 from agi_router.messages.rule_store import TextRuleStore
 from agi_router.messages.rules import TextRules
 from agi_router.numbers import Block, PhoneNumber, XNumber
+from agi_router.persons.appeal_store import AppealStore
+from agi_router.persons.appeals import AppealStep, Evidence, EvidenceKind, Spans
 from agi_router.persons.blocklist import Pairing
 from agi_router.persons.blocklist_store import BlocklistStore
 from agi_router.persons.locks import LockedThing, LockReason, Subject
@@ -107,6 +109,7 @@ class Target:
     team_id: int
     lock: int
     entry: int
+    appeal: int
 
 
 @dataclass
@@ -153,6 +156,9 @@ class World:
             "group_member": "group_id IN (SELECT id FROM agi_router.party_group"
             " WHERE tenant_id = (SELECT id FROM agi_router.tenant WHERE name = 'theirs'))",
             "lock": "tenant_id = (SELECT id FROM agi_router.tenant WHERE name = 'theirs')",
+            "appeal": "lock_id IN (SELECT id FROM agi_router.lock"
+            " WHERE tenant_id = (SELECT id FROM agi_router.tenant WHERE name = 'theirs'))",
+            "appeal_evidence": "true",
             "tenant": "true",
             "block": "true",
         }
@@ -263,6 +269,8 @@ def world(server: Server) -> Iterator[World]:
             LockReason.ARREARS,
             by="a test",
         )
+        connection.execute("SELECT setval('agi_router.appeal_id', 21098765)")
+        appeal = _appeals(store).file(lock.id, by="a test")
         connection.execute("SELECT setval('agi_router.lock_id', 32109876)")
         entry = store.blocklist.add(Pairing(person=E, other=F, tenant=THEM), by="a test")
         _call(connection, keys, A, x)
@@ -288,6 +296,7 @@ def world(server: Server) -> Iterator[World]:
                 team.id,
                 lock.id,
                 entry.id,
+                appeal.id,
             ),
             absent=Target(
                 replace(pair.id, id=10**9),
@@ -303,6 +312,7 @@ def world(server: Server) -> Iterator[World]:
                 f"{NOBODYS}-1790000000.1",
                 "night-9002",
                 43210987,
+                10**9,
                 10**9,
                 10**9,
             ),
@@ -321,6 +331,7 @@ def world(server: Server) -> Iterator[World]:
                     str(webhook.id),
                     str(lock.id),
                     str(entry.id),
+                    str(appeal.id),
                     "theirs.example",
                     E.masked,
                     F.masked,
@@ -355,6 +366,10 @@ def _note_use(store: BindingStore, target: Target) -> datetime | None:
 
 def _events(store: BindingStore) -> EventStore:
     return EventStore(Queries(store.connection), store.keys, scope=store.scope)
+
+
+def _appeals(store: BindingStore) -> AppealStore:
+    return AppealStore(Queries(store.connection), store.keys, Spans(), store.scope)
 
 
 def _checks(store: BindingStore) -> TenantCheckStore:
@@ -603,6 +618,20 @@ OPERATIONS: dict[tuple[type, str], Operation] = {
     ),
     (LockStore, "set"): _set_lock,
     (LockStore, "find"): lambda store, target: store.locks.find(target.lock),
+    (LockStore, "find_concerning"): lambda store, target: store.locks.find_concerning(target.lock),
+    (AppealStore, "file"): lambda store, target: _appeals(store).file(target.lock, by="a test"),
+    (AppealStore, "find"): lambda store, target: _appeals(store).find(target.appeal),
+    (AppealStore, "all"): lambda store, target: [
+        _appeals(store).all(lock_id=lock_id, limit=100) for lock_id in (None, target.lock)
+    ],
+    (AppealStore, "add_evidence"): lambda store, target: _appeals(store).add_evidence(
+        target.appeal,
+        Evidence(kind=EvidenceKind.PAYMENT_RECORD, reference="a", digest="00" * 32),
+        by="a test",
+    ),
+    (AppealStore, "take"): lambda store, target: _appeals(store).take(
+        target.appeal, AppealStep.WITHDRAW, by="a test"
+    ),
     (LockStore, "all"): lambda store, target: [
         store.locks.all(everything=True, things=things, limit=100)
         for things in (None, [target.x], [target.block])

@@ -523,7 +523,7 @@ def test_a_prompt_that_a_set_lacks_is_the_shipped_one() -> None:
     """Every prompt is looked for in the binding's set, in the language that is spoken."""
     places = re.findall(
         r"agi-router/\$\{IF\(\$\{STAT\(e,\$\{ASTDATADIR\}/sounds/\$\{LANGUAGE\}/agi-router"
-        r"/\$\{PROMPTS\}/([\w${}]+)\.wav\)\}\?\$\{PROMPTS\}/\)\}([\w${}]+)",
+        r"/\$\{PROMPTS\}/([\w${}]+)\.wav\)\}\?\$\{PROMPTS\}/\)\}(\$\{\w+\}|\w+)",
         DIALPLAN,
     )
     assert places == [(name, name) for name in ("one_minute", "time_over", "${PROMPT}")]

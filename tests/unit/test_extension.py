@@ -9,14 +9,21 @@ from importlib.resources import files
 
 import pytest
 
-from agi_router.ari import EXTENSION_MAX
 from agi_router.bindings.reasons import Reason
 from agi_router.bindings.words import Display, Language
 from agi_router.calls import dialplan as wire
 from agi_router.calls.decision import Ask, Refusal, Route
-from agi_router.calls.dialplan import DIALPLAN_VERSION, Destination, to_ask, to_dial, to_refuse
+from agi_router.calls.dialplan import (
+    DIALPLAN_VERSION,
+    EXTENSION_MAX,
+    Destination,
+    to_ask,
+    to_dial,
+    to_refuse,
+)
 from agi_router.calls.treatment import treat
 from agi_router.numbers import PhoneNumber, XNumber
+from agi_router.persons.locks import LockReason
 from harness.values import A, B, X
 
 LONGEST_LINE = PhoneNumber(digits="031162345678")
@@ -212,11 +219,24 @@ def test_the_dialplan_reads_what_is_written(destination: Destination, reader: st
     contexts = dict(re.findall(r"(?ms)^\[([\w-]+)\]$(.*?)(?=^\[|\Z)", DIALPLAN))
     assert destination.context in contexts
     [names] = re.findall(r"Set\(ARRAY\(([A-Z_,]+)\)=\$\{REPLACE\(\w+,\*,", contexts[reader])
-    # The dialplan's own refusals may carry one more, the cause of the leg that was dialled.
-    read = names.removesuffix(",LEG_CAUSE").split(",")
+    # Behind the mark may stand the cause of a leg that was dialled, and an appeal's state.
+    read = names.removesuffix(",LEG_CAUSE,APPEAL").split(",")
     assert len(read) == len(destination.extension.split("*"))
     assert read[-1] == "MARK"
     assert "LANGUAGE" in read
+
+
+@pytest.mark.parametrize("lock", LockReason)
+@pytest.mark.parametrize("appeal", [None, "filed", "review", "upheld"])
+def test_a_lock_and_its_appeal(lock: LockReason, appeal: str | None) -> None:
+    """Both fit, with the longest name of a set of prompts; silence and secrecy leave them out."""
+    refusal = Refusal(reason=Reason.PARTY_LOCKED, lock=lock, appeal=appeal, prompts="p" * 16)
+    extension = to_refuse(refusal, language=Language.ZH).extension
+    behind = "" if appeal is None else f"**{appeal}"
+    assert extension == f"party_locked*you_locked_{lock}*21*zh*{'p' * 16}*end{behind}"
+    assert len(extension) <= EXTENSION_MAX
+    for options in ({"silent": True}, {"strict": True}):
+        assert to_refuse(refusal, language=Language.ZH, **options).extension.endswith("*end")
 
 
 def test_the_versions_agree() -> None:

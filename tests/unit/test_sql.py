@@ -150,4 +150,6 @@ def test_newest_first_is_by_time(name: str) -> None:
     for query, text in zip(parts[1::2], parts[2::2], strict=True):
         if "newest first" in text:
             last = text.rpartition("ORDER BY ")[2]
-            assert re.match(r"(\w\.)?((begins|received|set|added)_at|at) DESC, ", last), query
+            assert re.match(r"(\w\.)?((begins|received|set|added|filed)_at|at) DESC, ", last), (
+                query
+            )

@@ -19,6 +19,7 @@ from agi_router.doors.alibaba.errors import fault_of_door
 from agi_router.doors.alibaba.route import AlibabaDoor, fault_response
 from agi_router.doors.http import (
     api_keys,
+    appeals,
     bindings,
     blocklist,
     calls,
@@ -136,7 +137,7 @@ def _routes() -> FastAPI:
     )
     rooms = (
         *(bindings, groups, calls, checks, messages, message_rules, events, webhooks),
-        *(locks, blocklist, traces, pools, inventory, tenants, feeds, api_keys),
+        *(locks, appeals, blocklist, traces, pools, inventory, tenants, feeds, api_keys),
     )
     for each in rooms:
         app.include_router(each.router)

@@ -7,7 +7,7 @@ write numbers in; it is read by :class:`agi_router.numbers.PhoneNumber` alone.
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -55,8 +55,9 @@ from agi_router.feeds.model import RECORDS_AT_ONCE, Trust, check_feed_name, chec
 from agi_router.inventory.model import BlockState, check_carrier, check_certificate
 from agi_router.messages.rules import LONGEST_HOLD, MOST_WORDS, NumberRule, check_words
 from agi_router.numbers import Block, PhoneNumber
+from agi_router.persons.appeals import EvidenceKind, check_digest, check_reference
 from agi_router.persons.blocklist import BlockDirection
-from agi_router.persons.locks import LockReason, check_note, check_rule
+from agi_router.persons.locks import LockReason, check_note, check_rule, parse_lock_id
 from agi_router.rates import parse_rate
 from agi_router.records.audit import check_case
 from agi_router.tenants.api_keys import (
@@ -73,6 +74,7 @@ from agi_router.texts import LONGEST_NAME, check_name
 __all__ = [
     "LARGEST_BINDINGS",
     "ApiKeyIn",
+    "AppealIn",
     "BatchIn",
     "BindingChange",
     "BindingIn",
@@ -84,7 +86,9 @@ __all__ = [
     "CallLimitsIn",
     "CaseIn",
     "CheckIn",
+    "DecideIn",
     "EventTypesIn",
+    "EvidenceIn",
     "ExplanationIn",
     "FeedIn",
     "GroupChange",
@@ -110,6 +114,7 @@ __all__ = [
     "TraceIn",
     "WebhookChange",
     "WebhookIn",
+    "check_lock_id",
     "describe_term",
     "read_changes",
     "read_choice",
@@ -1139,6 +1144,62 @@ class PersonTraceIn(Body):
             "examples": [{"person": "13800000001", "since": "2026-03-01T00:00:00+08:00"}]
         }
     )
+
+
+def check_lock_id(text: str) -> str:
+    """
+    Return *text* if it is the id of a lock.
+
+    Raises:
+        ValueError: It is none.
+    """
+    return str(parse_lock_id(text))
+
+
+class AppealIn(Body):
+    """
+    An appeal against a lock.
+    """
+
+    lock_id: Annotated[str, Field(max_length=32, examples=["17"]), AfterValidator(check_lock_id)]
+    note: Annotated[str, AfterValidator(check_note)] | None = Field(
+        default=None, description="What the person says."
+    )
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"lock_id": "17", "note": "it was not me"}]}
+    )
+
+
+class EvidenceIn(Body):
+    """
+    One piece of evidence: where it lies, and the digest of what lies there; never the paper.
+    """
+
+    kind: EvidenceKind = Field(strict=False)
+    reference: Annotated[str, AfterValidator(check_reference)]
+    digest: Annotated[str, Field(max_length=64), AfterValidator(check_digest)] = Field(
+        description="SHA-256, 64 hexadecimal digits."
+    )
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"kind": "payment_record", "reference": "ticket-77", "digest": "9f86d081" * 8}
+            ]
+        }
+    )
+
+
+class DecideIn(Body):
+    """
+    What becomes of the lock.
+    """
+
+    decision: Literal["lift", "uphold"]
+    note: Annotated[str, AfterValidator(check_note)] | None = None
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"decision": "lift"}]})
 
 
 def read_webhook_change(body: WebhookChange) -> dict[str, Any]:

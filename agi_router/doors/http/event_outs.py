@@ -20,11 +20,17 @@ from agi_router.events.model import (
     WebhookState,
 )
 from agi_router.messages.model import MessageState
+from agi_router.persons.appeals import NOTICES, AppealState
 from agi_router.persons.blocklist import BlockDirection
 from agi_router.persons.locks import LockReason, Subject
 
 __all__ = [
     "EVENTS",
+    "AppealChangedEvent",
+    "AppealClosedEvent",
+    "AppealFiledEvent",
+    "AppealOverdueEvent",
+    "AppealToldOut",
     "AttemptOut",
     "AttemptsOut",
     "BindingChangedEvent",
@@ -336,6 +342,30 @@ class LockToldOut(ToldOut):
     )
 
 
+class AppealToldOut(ToldOut):
+    """
+    An appeal against a lock, as it was then.
+    """
+
+    appeal_id: str
+    lock_id: str
+    subject: Subject
+    x_number: str | None = Field(description="The 700 number, where the lock is on one.")
+    block: str | None = Field(description="The block, where it is on one.")
+    person_tag: str | None = Field(
+        description="Of a person: the same in each event to this tenant, until keys are rotated."
+    )
+    reason: LockReason
+    state: AppealState
+    deadline_at: str | None = Field(description="Until when the next step is due.")
+    overdue: bool
+    decision_note: str | None
+    text: dict[str, str] = Field(description="For the person, in zh and en.")
+    bindings: list[LockedBindingOut] = Field(
+        description="The tenant's live bindings with the person or the number: a hundred at most."
+    )
+
+
 _PARTIES = {"a": ["138****0001"], "b": ["138****0002"]}
 _OF_BINDING: dict[str, Any] = {
     "tenant": "couriers",
@@ -478,6 +508,24 @@ _ENTRY: dict[str, Any] = {
     "added_at": _TIME,
     "ends_at": None,
     "over_at": None,
+}
+
+
+_APPEAL: dict[str, Any] = {
+    **_NOTHING,
+    "appeal_id": "3",
+    "lock_id": "17",
+    "subject": "person",
+    "x_number": None,
+    "block": None,
+    "person_tag": "5f2c8a6e0b1d4c37",
+    "reason": "arrears",
+    "state": "filed",
+    "deadline_at": _TIME,
+    "overdue": False,
+    "decision_note": None,
+    "text": dict(NOTICES[AppealState.FILED]),
+    "bindings": [{"binding_id": "70012345678-42", "order_id": "A-1001"}],
 }
 
 
@@ -774,6 +822,50 @@ class BlocklistRemovedEvent(EventBase):
     model_config = _sent("agi_router.blocklist.removed", {**_ENTRY, "over_at": _TIME})
 
 
+class AppealFiledEvent(EventBase):
+    """
+    Somebody has appealed against a lock.
+    """
+
+    type: Literal["agi_router.appeal.filed"]
+    data: AppealToldOut
+
+    model_config = _sent("agi_router.appeal.filed", _APPEAL)
+
+
+class AppealChangedEvent(EventBase):
+    """
+    The evidence of an appeal is complete, or its review has begun.
+    """
+
+    type: Literal["agi_router.appeal.changed"]
+    data: AppealToldOut
+
+    model_config = _sent("agi_router.appeal.changed", _APPEAL)
+
+
+class AppealClosedEvent(EventBase):
+    """
+    An appeal was lifted, upheld or withdrawn, or has lapsed.
+    """
+
+    type: Literal["agi_router.appeal.closed"]
+    data: AppealToldOut
+
+    model_config = _sent("agi_router.appeal.closed", _APPEAL)
+
+
+class AppealOverdueEvent(EventBase):
+    """
+    The review of an appeal has not begun, or is not decided, in time.
+    """
+
+    type: Literal["agi_router.appeal.overdue"]
+    data: AppealToldOut
+
+    model_config = _sent("agi_router.appeal.overdue", _APPEAL)
+
+
 class WebhookTestEvent(EventBase):
     """
     Somebody asked for it.
@@ -805,6 +897,10 @@ EVENTS: Final[dict[EventType, type[EventBase]]] = {
     EventType.ORDER_CROWDED: OrderCrowdedEvent,
     EventType.BLOCKLIST_ADDED: BlocklistAddedEvent,
     EventType.BLOCKLIST_REMOVED: BlocklistRemovedEvent,
+    EventType.APPEAL_FILED: AppealFiledEvent,
+    EventType.APPEAL_CHANGED: AppealChangedEvent,
+    EventType.APPEAL_CLOSED: AppealClosedEvent,
+    EventType.APPEAL_OVERDUE: AppealOverdueEvent,
     EventType.WEBHOOK_TEST: WebhookTestEvent,
 }
 """Each type of event, as it is sent and pulled."""
@@ -826,6 +922,10 @@ _Any = (
     | FeedFinishedEvent
     | LockSetEvent
     | LockLiftedEvent
+    | AppealFiledEvent
+    | AppealChangedEvent
+    | AppealClosedEvent
+    | AppealOverdueEvent
     | OrderCrowdedEvent
     | BlocklistAddedEvent
     | BlocklistRemovedEvent

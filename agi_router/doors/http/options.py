@@ -2,9 +2,10 @@
 What the HTTP door is told by whoever serves it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
+from agi_router.persons.appeals import Spans
 from agi_router.rates import Rate
 
 __all__ = ["Options"]
@@ -23,6 +24,7 @@ class Options:
         open_modes: Whether numbers may be bound that strangers can call.
         strict: Whether refused callers are told no reasons.
         traces_per_hour: Traces that may show one API key real numbers in an hour.
+        appeal_spans: How long the steps of an appeal may take.
         webhook_hosts: Hosts of webhooks that may have any address, and be reached without TLS.
     """
 
@@ -34,3 +36,4 @@ class Options:
     open_modes: bool = False
     strict: bool = False
     webhook_hosts: frozenset[str] = frozenset()
+    appeal_spans: Spans = field(default_factory=Spans)

@@ -18,6 +18,7 @@ from agi_router.feeds.model import FeedKind, NumberForm, Outcome, Trust
 from agi_router.inventory.model import BlockState
 from agi_router.messages.model import MessageState
 from agi_router.messages.rules import NumberRule
+from agi_router.persons.appeals import NOTICES, AppealState, EvidenceKind
 from agi_router.persons.blocklist import BlockDirection, EntryState
 from agi_router.persons.locks import LockReason, LockState, Subject
 from agi_router.tenants.api_keys import KeyForm, KeyScope, KeyState
@@ -27,6 +28,8 @@ __all__ = [
     "ApiKeyMadeOut",
     "ApiKeyOut",
     "ApiKeysOut",
+    "AppealOut",
+    "AppealsOut",
     "BatchOut",
     "BindingOut",
     "BindingsOut",
@@ -37,6 +40,7 @@ __all__ = [
     "BlocksOut",
     "CallOut",
     "CallsOut",
+    "EvidenceOut",
     "ExplanationOut",
     "FaultOut",
     "FeedOut",
@@ -953,6 +957,92 @@ class LockOut(Out):
     cut: bool = Field(description="Whether calls that are up as it begins are cut.")
 
     model_config = ConfigDict(json_schema_extra={"examples": [_LOCK]})
+
+
+_APPEAL: dict[str, Any] = {
+    "id": "3",
+    "lock_id": "17",
+    "subject": "person",
+    "x": None,
+    "block": None,
+    "person": _MASKED,
+    "reason": "arrears",
+    "tenant": "couriers",
+    "state": "evidence_complete",
+    "text": dict(NOTICES[AppealState.COMPLETE]),
+    "missing": [],
+    "evidence": [
+        {
+            "kind": "payment_record",
+            "reference": "ticket-77",
+            "digest": "9f86d081" * 8,
+            "added_at": _TIME,
+        }
+    ],
+    "note": None,
+    "filed_at": _TIME,
+    "filed_by": None,
+    "state_at": _TIME,
+    "deadline_at": _TIME,
+    "overdue": False,
+    "reviewer": None,
+    "decided_by": None,
+    "decision_note": None,
+}
+
+
+class EvidenceOut(Out):
+    """
+    One piece of evidence.
+    """
+
+    kind: EvidenceKind
+    reference: str
+    digest: str
+    added_at: str
+
+
+class AppealOut(Out):
+    """
+    An appeal against a lock. The number of a person is masked.
+    """
+
+    id: str
+    lock_id: str
+    subject: Subject
+    x: str | None
+    block: str | None
+    person: str | None
+    reason: LockReason = Field(description="Of the lock.")
+    tenant: str | None = Field(description="Who has filed it; null: the operator.")
+    state: AppealState
+    text: dict[str, str] = Field(description="For the person, in zh and en.")
+    missing: list[EvidenceKind]
+    evidence: list[EvidenceOut]
+    note: str | None
+    filed_at: str
+    filed_by: str | None = Field(description="Told to the operator alone; so the two below.")
+    state_at: str
+    deadline_at: str | None = Field(description="Until when the next step is due.")
+    overdue: bool
+    reviewer: str | None
+    decided_by: str | None
+    decision_note: str | None
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_APPEAL]})
+
+
+class AppealsOut(Out):
+    """
+    Appeals, newest first.
+    """
+
+    appeals: list[AppealOut]
+    next_cursor: str | None = Field(
+        default=None, description="Where the next page begins; null: there is none."
+    )
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"appeals": [_APPEAL]}]})
 
 
 class LocksOut(Out):

@@ -11,7 +11,7 @@ BEGIN
     RETURN (SELECT jsonb_agg(f.mark)
               FROM (SELECT jsonb_build_object(
                                'id', l.lock_id, 'key', l.key, 'subject', l.subject, 'reason', l.reason,
-                               'tenant_id', l.tenant_id, 'sealed', encode(l.sealed, 'hex')) AS mark
+                               'tenant_id', l.tenant_id, 'sealed', encode(l.sealed, 'hex'), 'appeal', l.appeal) AS mark
                       FROM agi_router.find_locks(_keys, _tenant_id, _now, _strangers) l
                      UNION ALL
                     SELECT jsonb_build_object(

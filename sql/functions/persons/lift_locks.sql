@@ -12,6 +12,7 @@ BEGIN
     )
     SELECT array_agg(l.id ORDER BY l.id) INTO _lifted FROM lifted l;
     PERFORM agi_router.tell_lock(l, 'lock.lifted') FROM unnest(_lifted) l;
+    PERFORM agi_router.close_appeals(_lifted, _lifted_by);
     DELETE FROM agi_router.lock_mark WHERE lock_id = ANY (_lifted);
     RETURN QUERY SELECT l FROM unnest(_lifted) l;
 END

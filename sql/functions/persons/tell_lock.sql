@@ -1,68 +1,17 @@
 CREATE OR REPLACE FUNCTION agi_router.tell_lock(_lock_id bigint, _type text) RETURNS void
 LANGUAGE plpgsql AS $$
--- A person is known by its tags alone here: once in 2^64 a tenant is told of a stranger of the same tag.
-DECLARE
-    _lock agi_router.lock;
-    _tags bigint[];
-    _told record;
 BEGIN
-    IF NOT EXISTS (SELECT 1 FROM agi_router.tenant t WHERE _type = ANY (t.told)) THEN
-        RETURN;
-    END IF;
-    SELECT * INTO _lock FROM agi_router.lock l WHERE l.id = _lock_id;
-    -- Under every key: routes of before a rotation have the tags of then.
-    IF _lock.subject = 'person' THEN
-        _tags := _lock.key || ARRAY(SELECT m.key FROM agi_router.lock_mark m WHERE m.lock_id = _lock_id);
-    END IF;
-    FOR _told IN
-        WITH bound AS (
-            SELECT b.tenant_id, b.block, b.id, b.order_id
-              FROM agi_router.route r
-              JOIN agi_router.binding b ON b.block = r.block AND b.id = r.binding_id
-             WHERE r.caller_tag = ANY (_tags) AND b.ended_at IS NULL
-            UNION
-            -- A callee has no row of its own only where caller is not null.
-            SELECT b.tenant_id, b.block, b.id, b.order_id
-              FROM agi_router.route r
-              JOIN agi_router.binding b ON b.block = r.block AND b.id = r.binding_id
-             WHERE r.callee_tags[1] = ANY (_tags) AND r.caller IS NOT NULL AND b.ended_at IS NULL
-            UNION
-            SELECT b.tenant_id, b.block, b.id, b.order_id
-              FROM agi_router.route r
-              JOIN agi_router.binding b ON b.block = r.block AND b.id = r.binding_id
-             WHERE r.block = _lock.key / 10000 AND r.x_number = _lock.key AND _lock.subject = 'number'
-               AND b.ended_at IS NULL
-        )
-        SELECT t.id AS tenant_id,
-               coalesce((SELECT jsonb_agg(jsonb_build_object('binding_id', f.block || '-' || f.id,
-                                                             'order_id', f.order_id) ORDER BY f.block, f.id)
-                           FROM (SELECT b.block, b.id, b.order_id
-                                   FROM bound b
-                                  WHERE b.tenant_id = t.id
-                                  ORDER BY b.block, b.id
-                                  LIMIT 100) f), '[]') AS bindings
-          FROM agi_router.tenant t
-         WHERE _type = ANY (t.told)
-           AND (_lock.tenant_id IS NULL OR t.id = _lock.tenant_id)
-           AND (t.id = _lock.tenant_id
-                OR EXISTS (SELECT 1 FROM bound b WHERE b.tenant_id = t.id)
-                OR _lock.subject IN ('block', 'number')
-                   AND EXISTS (SELECT 1
-                                 FROM agi_router.block k
-                                WHERE k.tenant_id = t.id
-                                  AND k.block = CASE _lock.subject WHEN 'block' THEN _lock.key
-                                                                   ELSE _lock.key / 10000 END))
-    LOOP
-        PERFORM agi_router.tell(
-            NULL, NULL, _told.tenant_id, _type, NULL,
-            jsonb_build_object(
-                'lock_id', _lock.id::text, 'subject', _lock.subject,
-                'x_number', CASE _lock.subject WHEN 'number' THEN _lock.key::text END,
-                'block', CASE _lock.subject WHEN 'block' THEN _lock.key::text END,
-                'reason', _lock.reason, 'note', _lock.note, 'starts_at', _lock.starts_at,
-                'ends_at', _lock.ends_at, 'over_at', _lock.over_at, 'cut', _lock.cut,
-                'bindings', _told.bindings));
-    END LOOP;
+    PERFORM agi_router.tell(
+                NULL, NULL, w.told_id, _type, NULL,
+                jsonb_build_object(
+                    'lock_id', l.id::text, 'subject', l.subject,
+                    'x_number', CASE l.subject WHEN 'number' THEN l.key::text END,
+                    'block', CASE l.subject WHEN 'block' THEN l.key::text END,
+                    'reason', l.reason, 'note', l.note, 'starts_at', l.starts_at,
+                    'ends_at', l.ends_at, 'over_at', l.over_at, 'cut', l.cut,
+                    'bindings', w.bindings))
+       FROM agi_router.told_of_lock(_lock_id, _type) w
+       JOIN agi_router.lock l ON l.id = _lock_id;
 END
 $$;
-COMMENT ON FUNCTION agi_router.tell_lock IS 'Tells of a lock: the tenant that is locked or for which it was set, those whose live bindings are on the number or have the person, and the one a block is kept for; a hundred bindings are named at most';
+COMMENT ON FUNCTION agi_router.tell_lock IS 'Tells of a lock those whom it concerns, see agi_router.told_of_lock';

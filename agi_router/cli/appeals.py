@@ -1,0 +1,253 @@
+"""
+``agi-router appeal``: objections to locks, from their filing to their end.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from agi_router.cli.arguments import Checked, scope_option
+from agi_router.cli.context import read_settings
+from agi_router.cli.locks import here
+from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option, local_time
+from agi_router.cli.stores import open_store
+from agi_router.db.connection import Queries
+from agi_router.persons.appeal_store import AppealStore
+from agi_router.persons.appeal_views import describe_appeal
+from agi_router.persons.appeals import (
+    Appeal,
+    AppealState,
+    AppealStep,
+    Evidence,
+    EvidenceKind,
+    check_digest,
+    check_reference,
+)
+from agi_router.persons.locks import check_note, parse_lock_id
+from agi_router.records.audit import Audit, AuditEntry
+
+__all__ = ["group"]
+
+_COLUMNS = ("id", "lock", "reason", "state", "missing", "due")
+_ID = Checked("id", parse_lock_id)
+_NOTE = Checked("text", check_note)
+
+
+@click.group("appeal")
+def group() -> None:
+    """
+    Appeals against locks.
+    """
+
+
+@group.command("file")
+@click.option("--lock", "lock_id", type=_ID, required=True, metavar="ID", help="The lock.")
+@click.option("--note", type=_NOTE, help="What the person says.")
+@scope_option
+@json_option
+def file(lock_id: int, note: str | None, tenant: str | None, *, as_json: bool) -> None:
+    r"""
+    File an appeal against a lock; it shows which evidence is missing, and until when.
+
+    \b
+    Example:
+      agi-router appeal file --lock 17 --note "it was not me"
+    """
+    with _opened(tenant) as (appeals, queries), queries.transaction():
+        made = appeals.file(lock_id, by=here(), note=note)
+        _audit(queries, "appeal file", made, note)
+    _echo(made, as_json=as_json)
+
+
+@group.command("evidence")
+@click.argument("appeal_id", type=_ID, metavar="ID")
+@click.option(
+    "--kind", required=True, type=click.Choice([each.value for each in EvidenceKind]), help="What."
+)
+@click.option(
+    "--reference",
+    required=True,
+    type=Checked("text", check_reference),
+    help="Where the paper lies; it never comes here.",
+)
+@click.option(
+    "--digest",
+    required=True,
+    type=Checked("digest", check_digest),
+    metavar="HEX",
+    help="SHA-256 of what lies there.",
+)
+@scope_option
+@json_option
+def evidence(
+    appeal_id: int, kind: str, reference: str, digest: str, tenant: str | None, *, as_json: bool
+) -> None:
+    r"""
+    Back an appeal with one more piece of evidence. With the last one it is complete.
+
+    \b
+    Example:
+      agi-router appeal evidence 3 --kind payment_record --reference ticket-77 \
+          --digest 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+    """
+    piece = Evidence(kind=EvidenceKind(kind), reference=reference, digest=digest)
+    with _opened(tenant) as (appeals, queries), queries.transaction():
+        found = appeals.add_evidence(appeal_id, piece, by=here())
+        _audit(queries, "appeal evidence", found, None)
+    _echo(found, as_json=as_json)
+
+
+@group.command("review")
+@click.argument("appeal_id", type=_ID, metavar="ID")
+@scope_option
+@json_option
+def review(appeal_id: int, tenant: str | None, *, as_json: bool) -> None:
+    r"""
+    Begin to review an appeal. Not for whoever has set the lock.
+
+    \b
+    Example:
+      agi-router appeal review 3
+    """
+    _take(appeal_id, AppealStep.REVIEW, None, tenant, as_json=as_json)
+
+
+@group.command("decide")
+@click.argument("appeal_id", type=_ID, metavar="ID")
+@click.option("--lift", "step", flag_value="lift", help="The lock is lifted.")
+@click.option("--uphold", "step", flag_value="uphold", help="The lock stays.")
+@click.option("--note", type=_NOTE, help="Why.")
+@scope_option
+@json_option
+def decide(
+    appeal_id: int, step: str | None, note: str | None, tenant: str | None, *, as_json: bool
+) -> None:
+    r"""
+    Decide an appeal that is in review. Not for whoever has set the lock.
+
+    \b
+    Example:
+      agi-router appeal decide 3 --lift --note "the calls were wanted"
+    """
+    if step is None:
+        raise click.UsageError("say --lift or --uphold")
+    _take(appeal_id, AppealStep(step), note, tenant, as_json=as_json)
+
+
+@group.command("withdraw")
+@click.argument("appeal_id", type=_ID, metavar="ID")
+@click.option("--note", type=_NOTE, help="Why.")
+@scope_option
+@json_option
+def withdraw(appeal_id: int, note: str | None, tenant: str | None, *, as_json: bool) -> None:
+    r"""
+    Withdraw an appeal.
+
+    \b
+    Example:
+      agi-router appeal withdraw 3
+    """
+    _take(appeal_id, AppealStep.WITHDRAW, note, tenant, as_json=as_json)
+
+
+@group.command("list")
+@click.option(
+    "--state", type=click.Choice([each.value for each in AppealState]), help="In this state."
+)
+@click.option("--lock", "lock_id", type=_ID, metavar="ID", help="Against this lock.")
+@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True)
+@scope_option
+@json_option
+def list_(
+    state: str | None, lock_id: int | None, limit: int, tenant: str | None, *, as_json: bool
+) -> None:
+    r"""
+    List appeals, newest first.
+
+    \b
+    Example:
+      agi-router appeal list --state in_review
+    """
+    with _opened(tenant) as (appeals, _):
+        found = appeals.all(
+            state=None if state is None else AppealState(state), lock_id=lock_id, limit=limit
+        )
+    _echo_list(found, as_json=as_json)
+
+
+@group.command("show")
+@click.argument("appeal_id", type=_ID, metavar="ID")
+@scope_option
+@json_option
+def show(appeal_id: int, tenant: str | None, *, as_json: bool) -> None:
+    r"""
+    Show an appeal: its state, what is missing, until when, and what the person is told.
+
+    \b
+    Example:
+      agi-router appeal show 3
+    """
+    with _opened(tenant) as (appeals, _):
+        found = appeals.find(appeal_id)
+    _echo(found, as_json=as_json)
+
+
+@contextmanager
+def _opened(tenant: str | None) -> Iterator[tuple[AppealStore, Queries]]:
+    settings = read_settings()
+    with open_store(settings, tenant=tenant) as store:
+        queries = Queries(store.connection)
+        yield AppealStore(queries, store.keys, settings.appeal_spans, store.scope), queries
+
+
+def _take(
+    appeal_id: int, step: AppealStep, note: str | None, tenant: str | None, *, as_json: bool
+) -> None:
+    with _opened(tenant) as (appeals, queries), queries.transaction():
+        found = appeals.take(appeal_id, step, by=here(), note=note)
+        _audit(queries, f"appeal {step.value}", found, note)
+    _echo(found, as_json=as_json)
+
+
+def _audit(queries: Queries, act: str, appeal: Appeal, why: str | None) -> None:
+    Audit(queries).record(AuditEntry(act=act, subject=f"appeal {appeal.id}", reason=why))
+
+
+def _echo(appeal: Appeal, *, as_json: bool) -> None:
+    described = describe_appeal(appeal)
+    if as_json:
+        echo_json(described)
+        return
+    pieces = [f"{each['kind']}: {each['reference']}" for each in described["evidence"]]
+    echo_pairs(
+        described
+        | {
+            "text": described["text"]["en"],
+            "missing": ", ".join(described["missing"]) or "nothing",
+            "evidence": ", ".join(pieces) or "none",
+        }
+    )
+
+
+def _echo_list(appeals: Sequence[Appeal], *, as_json: bool) -> None:
+    rows: list[dict[str, Any]] = list(map(describe_appeal, appeals))
+    if as_json:
+        echo_json(rows)
+        return
+    echo_table(
+        _COLUMNS,
+        [
+            (
+                row["id"],
+                row["lock_id"],
+                row["reason"],
+                row["state"],
+                ", ".join(row["missing"]),
+                None if row["deadline_at"] is None else local_time(row["deadline_at"]),
+            )
+            for row in rows
+        ],
+        empty="no appeals",
+    )

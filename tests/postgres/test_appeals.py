@@ -1,0 +1,290 @@
+"""Appeals in the database: steps, two actors, deadlines, and who hears of them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agi_router.bindings.store import BindingStore
+from agi_router.calls.decision import Refusal, decide
+from agi_router.calls.store import AdmissionStore
+from agi_router.cursors import Cursor
+from agi_router.db.connection import Connection, Queries
+from agi_router.errors import (
+    AppealNotFound,
+    AppealNotReady,
+    AppealOpen,
+    AppealOver,
+    CursorInvalid,
+    LockNotFound,
+    LockOver,
+    OperatorOnly,
+    RequestInvalid,
+    SameActor,
+)
+from agi_router.events.model import EventType
+from agi_router.events.store import EventStore
+from agi_router.keys.file import write_key_ring
+from agi_router.keys.ring import KeyRing
+from agi_router.maintenance.retention import Sweep
+from agi_router.persons.appeal_store import AppealStore
+from agi_router.persons.appeals import AppealState, AppealStep, Evidence, EvidenceKind, Spans
+from agi_router.persons.locks import Lock, LockedThing, LockReason, LockState, Subject
+from harness.cli import run
+from harness.database import NO_REST, SOON, A, B, C, a_call, bind, new_call_id, on_each_version
+from harness.pbx import Cli
+
+SETTER, JUDGE, TENANT = "root@one", "root@two", "API key abc"
+OTHER = "others"
+PAID = Evidence(kind=EvidenceKind.PAYMENT_RECORD, reference="ticket-77", digest="9f86d081" * 8)
+
+
+def appeals_of(store: BindingStore, spans: Spans | None = None) -> AppealStore:
+    """The appeals, as whoever has this store sees them."""
+    queries = Queries(store.connection)
+    return AppealStore(queries, store.keys, spans or Spans(), store.scope)
+
+
+def locked(store: BindingStore, **said: Any) -> Lock:
+    """A is locked, everywhere if nothing else is said."""
+    thing = LockedThing(subject=Subject.PERSON, person=A, tenant=said.pop("tenant", None))
+    return store.locks.set(thing, said.pop("reason", LockReason.ARREARS), by=SETTER, **said)
+
+
+def told(connection: Connection) -> list[tuple[str, str]]:
+    """The events of appeals: type and state."""
+    rows = connection.execute(
+        b"SELECT type, data ->> 'state' AS state FROM agi_router.event"
+        b" WHERE type LIKE 'appeal.%%' ORDER BY id"
+    ).fetchall()
+    return [(row["type"].removeprefix("appeal."), row["state"]) for row in rows]
+
+
+@on_each_version
+async def test_from_its_filing_to_its_end(
+    store: BindingStore, admissions: AdmissionStore, keys: KeyRing
+) -> None:
+    """The lock is lifted by who has not set it; the caller hears of each state, the tenant too."""
+    pair = bind(store, order_id="order-1")
+    EventStore(Queries(store.connection), keys).set_types("default", list(EventType)[:-1])
+    appeals = appeals_of(store)
+    lock = locked(store)
+
+    async def heard() -> tuple[LockReason | None, str | None]:
+        answer = await admissions.admit(a_call(A), new_call_id(), timeout=SOON)
+        decision = decide(a_call(A), answer.facts, now=answer.now)
+        assert isinstance(decision, Refusal)
+        return decision.lock, decision.appeal
+
+    assert await heard() == (LockReason.ARREARS, None)
+    made = appeals.file(lock.id, by=TENANT, note="I have paid")
+    assert (made.state, made.missing) == (AppealState.FILED, (EvidenceKind.PAYMENT_RECORD,))
+    assert made.deadline_at == made.filed_at + Spans().evidence
+    assert made.thing.person == A
+    assert await heard() == (LockReason.ARREARS, "filed")
+    with pytest.raises(AppealOpen):
+        appeals.file(lock.id, by=TENANT)
+    with pytest.raises(AppealNotReady):
+        appeals.take(made.id, AppealStep.REVIEW, by=JUDGE)
+    wrong = Evidence(kind=EvidenceKind.EXPLANATION, reference="x", digest="00" * 32)
+    with pytest.raises(RequestInvalid, match="needs payment_record"):
+        appeals.add_evidence(made.id, wrong, by=TENANT)
+    complete = appeals.add_evidence(made.id, PAID, by=TENANT)
+    assert (complete.state, complete.missing) == (AppealState.COMPLETE, ())
+    assert appeals.add_evidence(made.id, PAID, by=TENANT) == complete
+    with pytest.raises(SameActor):
+        appeals.take(made.id, AppealStep.REVIEW, by=SETTER)
+    assert appeals.take(made.id, AppealStep.REVIEW, by=JUDGE).reviewer == JUDGE
+    assert await heard() == (LockReason.ARREARS, "review")
+    with pytest.raises(SameActor):
+        appeals.take(made.id, AppealStep.LIFT, by=SETTER)
+    done = appeals.take(made.id, AppealStep.LIFT, by=JUDGE, note="paid")
+    assert (done.state, done.decided_by, done.decision_note, done.deadline_at) == (
+        AppealState.LIFTED,
+        JUDGE,
+        "paid",
+        None,
+    )
+    lifted = store.locks.find(lock.id)
+    assert (lifted.state, lifted.lifted_by, lifted.lift_note) == (LockState.LIFTED, JUDGE, "paid")
+    assert (await admissions.admit(a_call(A), new_call_id(), timeout=SOON)).admitted
+    with pytest.raises(AppealOver):
+        appeals.take(made.id, AppealStep.WITHDRAW, by=TENANT)
+    with pytest.raises(LockOver):
+        appeals.file(lock.id, by=TENANT)
+    assert told(store.connection) == [
+        ("filed", "filed"),
+        ("changed", "evidence_complete"),
+        ("changed", "in_review"),
+        ("closed", "lifted"),
+    ]
+    row = store.connection.execute(
+        b"SELECT data FROM agi_router.event WHERE type = 'appeal.filed'"
+    ).fetchone()
+    assert row is not None
+    assert row["data"]["bindings"] == [{"binding_id": str(pair.id), "order_id": "order-1"}]
+    assert len(row["data"]["person_tag"]) == 16
+
+
+async def test_the_statement_holds_to_two_actors_itself(
+    store: BindingStore, admissions: AdmissionStore
+) -> None:
+    """Whoever asks it; upheld, the lock stays, the caller hears so, and one may appeal anew."""
+    bind(store)
+    appeals = appeals_of(store)
+    lock = locked(store, reason=LockReason.MAINTENANCE, ends_at=store.now() + timedelta(hours=2))
+    made = appeals.file(lock.id, by=TENANT)
+    assert made.state is AppealState.COMPLETE
+
+    def step(source: str, target: str, actor: str) -> bool:
+        row = store.connection.execute(
+            "SELECT agi_router.step_appeal(%s, ARRAY[%s], %s, %s, NULL, NULL) AS done",
+            (made.id, source, target, actor),
+        ).fetchone()
+        assert row is not None
+        return bool(row["done"])
+
+    assert not step("evidence_complete", "in_review", SETTER)
+    assert not step("filed", "in_review", JUDGE)
+    assert step("evidence_complete", "in_review", JUDGE)
+    assert not step("in_review", "upheld", SETTER)
+    assert not step("in_review", "lifted", SETTER)
+    assert step("in_review", "upheld", JUDGE)
+    assert store.locks.find(lock.id).state is LockState.IN_FORCE
+    answer = await admissions.admit(a_call(A), new_call_id(), timeout=SOON)
+    decision = decide(a_call(A), answer.facts, now=answer.now)
+    assert isinstance(decision, Refusal)
+    assert decision.appeal == "upheld"
+    again = appeals.file(lock.id, by=TENANT)
+    assert [each.id for each in appeals.all(limit=9)] == [again.id, made.id]
+    assert [each.id for each in appeals.all(state=AppealState.UPHELD, limit=9)] == [made.id]
+    assert appeals.all(lock_id=lock.id + 1, limit=9) == []
+    assert appeals.all(after=again.cursor, limit=9) == appeals.all(
+        state=AppealState.UPHELD, limit=9
+    )
+    with pytest.raises(CursorInvalid):
+        appeals.all(after=Cursor(store.now(), "x"), limit=9)
+    assert appeals.take(again.id, AppealStep.WITHDRAW, by=TENANT).state is AppealState.WITHDRAWN
+
+
+@on_each_version
+def test_deadlines(store: BindingStore, keys: KeyRing) -> None:
+    """Who files and is late loses it; a review that is late is told once, and goes on."""
+    bind(store)
+    EventStore(Queries(store.connection), keys).set_types("default", list(EventType)[:-1])
+    hour = timedelta(hours=1)
+    appeals = appeals_of(store, Spans(evidence=hour, review=hour, decision=hour))
+    filed = appeals.file(locked(store).id, by=TENANT)
+    complete = appeals.file(
+        locked(store, reason=LockReason.MAINTENANCE, ends_at=store.now() + 9 * hour).id, by=TENANT
+    )
+    list(Sweep(store.connection, NO_REST, timedelta(days=190)).steps())
+    assert appeals.find(filed.id) == filed
+    store.connection.execute(
+        "UPDATE agi_router.appeal SET deadline_at = deadline_at - interval '1 hour'"
+    )
+    for _ in range(2):
+        list(Sweep(store.connection, NO_REST, timedelta(days=190)).steps())
+    lapsed, late = appeals.find(filed.id), appeals.find(complete.id)
+    assert (lapsed.state, lapsed.deadline_at, lapsed.decided_by) == (
+        AppealState.LAPSED,
+        None,
+        None,
+    )
+    assert lapsed.state_at == filed.filed_at
+    assert (late.state, late.overdue) == (AppealState.COMPLETE, True)
+    assert told(store.connection)[2:] in (
+        [("closed", "lapsed"), ("overdue", "evidence_complete")],
+        [("overdue", "evidence_complete"), ("closed", "lapsed")],
+    )
+    taken = appeals.take(complete.id, AppealStep.REVIEW, by=JUDGE)
+    assert (taken.overdue, taken.state) == (False, AppealState.IN_REVIEW)
+    # One that has lapsed may be filed anew.
+    assert appeals.file(filed.lock_id, by=TENANT).state is AppealState.FILED
+
+
+def test_a_lock_that_is_over_takes_its_appeal_with_it(store: BindingStore) -> None:
+    """Lifted otherwise, or at its end."""
+    appeals = appeals_of(store)
+    lock = locked(store)
+    made = appeals.file(lock.id, by=TENANT)
+    store.locks.lift(lock.id, by=SETTER)
+    assert (appeals.find(made.id).state, appeals.find(made.id).decided_by) == (
+        AppealState.LIFTED,
+        SETTER,
+    )
+    ending = locked(store, ends_at=store.now() + timedelta(hours=1))
+    made = appeals.file(ending.id, by=TENANT)
+    store.connection.execute(
+        "UPDATE agi_router.lock SET starts_at = now() - interval '2 h',"
+        " ends_at = now() - interval '1 h' WHERE id = %s",
+        (ending.id,),
+    )
+    list(Sweep(store.connection, NO_REST, timedelta(days=190)).steps())
+    closed = appeals.find(made.id)
+    assert (closed.state, closed.decided_by) == (AppealState.LIFTED, None)
+
+
+def test_who_may_do_what(store: BindingStore) -> None:
+    """A tenant files for its own parties; it judges what it has locked, and sees no other's."""
+    store.inventory.tenants.add(OTHER)
+    bind(store)
+    mine = store.within(store.inventory.tenants.scope("default"))
+    theirs = store.within(store.inventory.tenants.scope(OTHER))
+    lock = locked(store)
+    with pytest.raises(LockNotFound):
+        appeals_of(theirs).file(lock.id, by=TENANT)
+    made = appeals_of(mine).file(lock.id, by=TENANT)
+    assert (made.tenant, made.filed_by) == ("default", None)
+    with pytest.raises(AppealNotFound):
+        appeals_of(theirs).find(made.id)
+    assert appeals_of(theirs).all(limit=9) == []
+    assert appeals_of(mine).add_evidence(made.id, PAID, by=TENANT).missing == ()
+    with pytest.raises(OperatorOnly):
+        appeals_of(mine).take(made.id, AppealStep.REVIEW, by=JUDGE)
+    assert appeals_of(store).take(made.id, AppealStep.REVIEW, by=JUDGE).filed_by == TENANT
+    own = locked(mine, tenant="default")
+    appeals_of(mine).add_evidence(appeals_of(mine).file(own.id, by=TENANT).id, PAID, by=TENANT)
+    [found] = appeals_of(mine).all(lock_id=own.id, limit=9)
+    assert appeals_of(mine).take(found.id, AppealStep.REVIEW, by=JUDGE).reviewer is None
+
+
+def test_by_hand(store: BindingStore, dsn: str, keys: KeyRing, tmp_path: Path) -> None:
+    """File, back, show, list, withdraw; who has set the lock is no judge of it; all audited."""
+    file = tmp_path / "key"
+    write_key_ring(file, keys)
+    cli = Cli({"AGI_ROUTER_DSN": dsn, "AGI_ROUTER_KEY_FILE": str(file)})
+    lock = cli("lock", "set", "--person", "-", "--reason", "arrears", typed=[A.digits])
+    made = cli("appeal", "file", "--lock", lock["id"], "--note", "paid")
+    assert (made["state"], made["missing"], made["person"]) == (
+        "filed",
+        ["payment_record"],
+        A.masked,
+    )
+    piece = ("--kind", "payment_record", "--reference", "t-7", "--digest", "ab" * 32)
+    assert cli("appeal", "evidence", made["id"], *piece)["state"] == "evidence_complete"
+    refused = run(["appeal", "review", made["id"]], cli.env)
+    assert (refused.code, "does not judge" in refused.error) == (77, True)
+    assert "t-7" in run(["appeal", "show", made["id"]], cli.env).out
+    assert "arrears" in run(["appeal", "list"], cli.env).out
+    assert len(cli("appeal", "list", "--state", "evidence_complete")) == 1
+    assert cli("appeal", "withdraw", made["id"])["state"] == "withdrawn"
+    over = run(["appeal", "decide", made["id"], "--lift"], cli.env)
+    assert over.code == 73
+    assert run(["appeal", "decide", made["id"]], cli.env).code == 2
+    assert run(["appeal", "show", "99"], cli.env).code == 66
+    acts = [each["act"] for each in cli("audit", "list")]
+    assert acts == ["appeal withdraw", "appeal evidence", "appeal file", "lock set"]
+    store.locks.set(
+        LockedThing(subject=Subject.PERSON, person=B), LockReason.MISUSE, by="somebody@else"
+    )
+    [theirs] = cli("lock", "list", "--reason", "misuse")
+    made = cli("appeal", "file", "--lock", theirs["id"])
+    for kind in ("calls_in_question", "tenant_statement"):
+        cli("appeal", "evidence", made["id"], "--kind", kind, *piece[2:])
+    cli("appeal", "review", made["id"])
+    assert cli("appeal", "decide", made["id"], "--uphold", "--note", "no")["state"] == "upheld"
+    assert C.digits not in run(["appeal", "list"], cli.env).out
