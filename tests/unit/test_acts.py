@@ -42,6 +42,8 @@ READS = {
     "link list",
     "list",
     "lock list",
+    "appeal list",
+    "appeal show",
     "message show",
     "messages",
     "pool list",
