@@ -285,7 +285,7 @@ def test_a_resting_number(
 
 
 def test_groups_that_were_made_elsewhere(client: AlibabaClient, store: BindingStore) -> None:
-    """Their default member is changed as that of GXB is."""
+    """Whom their B reaches is changed as that of GXB is: a member or another, and not B."""
     members = tuple(PhoneNumber(digits=each) for each in (A, B))
     made = store.bind(
         Gxb(members=members, b=PhoneNumber(digits=C)),
@@ -295,7 +295,9 @@ def test_groups_that_were_made_elsewhere(client: AlibabaClient, store: BindingSt
     name = {"PoolKey": "couriers", "TelX": x, "SubsId": str(made.id.id)}
     assert client.code("UpdateSubs700", OperateType="updateNoA", DefaultA=B, **name) == "OK"
     assert store.find(made.id).called_back == (PhoneNumber(digits=B),)
-    assert client.code("UpdateSubs700", OperateType="updateNoA", DefaultA=D, **name) == (
+    assert client.code("UpdateSubs700", OperateType="updateNoA", DefaultA=D, **name) == "OK"
+    assert store.find(made.id).called_back == (PhoneNumber(digits=D),)
+    assert client.code("UpdateSubs700", OperateType="updateNoA", DefaultA=C, **name) == (
         "isv.ILLEGAL_ARGUMENT"
     )
     assert client.code("UpdateSubs700", OperateType="updateNoA", **name) == "MissingDefaultA"
