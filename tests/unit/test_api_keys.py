@@ -138,11 +138,15 @@ def test_how_they_are_shown() -> None:
         "needs_order": True,
         "scenes": ["parcel"],
         "refuses_pairs": False,
+        "hours": None,
+        "time_zone": "Asia/Shanghai",
+        "call_limits": None,
         "created_at": NOON,
     }
     assert describe_tenant(tenant)["state"] == "suspended"
     assert describe_tenant(tenant)["unknown_numbers"] == "ring"
     assert describe_tenant(tenant)["scenes"] == ["parcel"]
+    assert describe_tenant(tenant)["call_limits"] == {}
     assert describe_tenant({**tenant, "active": True})["state"] == "active"
 
 
