@@ -1,0 +1,242 @@
+"""
+What a text by SMPP costs the door and PostgreSQL, as a ratio to kannel passing the same on.
+
+`tests/bench/run texts`: texts come by `deliver_sm` at a rate, and leave by `submit_sm`. One round
+of the door and one of kannel take turns. kannel stores nothing before it answers, the door does.
+"""
+
+# ruff: noqa: T201  (a command prints)
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import socket
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+from agi_router.bindings.store import BindingStore
+from agi_router.bindings.words import Messages
+from agi_router.db.connection import connect
+from agi_router.keys.file import write_key_ring
+from agi_router.keys.registry import check_keys
+from agi_router.keys.ring import KeyRing
+from agi_router.smpp import Address, ShortMessage, Status
+from harness.database import BLOCK, NEWEST, NO_REST, A, Server, bind, until_async
+from harness.smsc import Centre, centre
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+_PROGRAM = str(Path(sys.executable).with_name("agi-router"))
+_KANNEL = """\
+group = core
+admin-port = {admin}
+admin-password = bench
+smsbox-port = {box}
+log-file = "{log}"
+log-level = 4
+
+# It asks for one, and none is started.
+group = smsbox
+bearerbox-host = 127.0.0.1
+
+group = smsc
+smsc = smpp
+smsc-id = in
+host = 127.0.0.1
+port = {inward}
+transceiver-mode = true
+smsc-username = bench
+smsc-password = bench
+system-type = ""
+max-pending-submits = 100
+reroute-smsc-id = out
+
+group = smsc
+smsc = smpp
+smsc-id = out
+host = 127.0.0.1
+port = {outward}
+transceiver-mode = true
+smsc-username = bench
+smsc-password = bench
+system-type = ""
+max-pending-submits = 100
+"""
+
+
+def cpu_of(root: int) -> float:
+    """CPU seconds of a process and all below it, those that ended too."""
+    parents, seconds = {}, {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = stat.read_text().rpartition(")")[2].split()
+            pid = int(stat.parent.name)
+            parents[pid] = int(fields[1])
+            seconds[pid] = sum(map(int, fields[11:15])) / _TICKS
+    below = {root}
+    while more := {pid for pid, parent in parents.items() if parent in below} - below:
+        below |= more
+    return sum(seconds.get(pid, 0.0) for pid in below)
+
+
+async def run(
+    inward: Centre, outward: Centre, *, rate: int, texts: int, to: Sequence[str]
+) -> list[float]:
+    """Send texts at a rate; how long each took until it left, in milliseconds."""
+    begun: dict[str, float] = {}
+    took: list[float] = []
+
+    def submitted(message: ShortMessage, _: int) -> int:
+        took.append(1000 * (time.monotonic() - begun[message.payload.decode()]))
+        return Status.OK
+
+    # kannel chooses by which of its links it sends.
+    inward.status = outward.status = submitted
+    outward.submitted.clear()
+
+    async def send(number: int) -> None:
+        body = f"text {number}"
+        begun[body] = time.monotonic()
+        message = ShortMessage(
+            source=Address(number=A.digits),
+            destination=Address(number=to[number % len(to)]),
+            octets=body.encode(),
+        )
+        while await inward.deliver(message) != Status.OK:
+            pass
+
+    start = time.monotonic()
+    sending = []
+    for number in range(texts):
+        if (wait := start + number / rate - time.monotonic()) > 0:
+            await asyncio.sleep(wait)
+        sending.append(asyncio.create_task(send(number)))
+    await asyncio.gather(*sending)
+    await until_async(lambda: len(took) >= texts)
+    return took
+
+
+@contextlib.asynccontextmanager
+async def program(*command: str, environment: dict[str, str]) -> AsyncIterator[int]:
+    """A process, for the time of a block."""
+    process = await asyncio.create_subprocess_exec(
+        *command, env=environment, stdout=asyncio.subprocess.DEVNULL, stderr=None
+    )
+    try:
+        yield process.pid
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+def free_port() -> int:
+    """A port that nobody has."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+async def measure(arguments: argparse.Namespace) -> dict[str, list[float]]:
+    """Milliseconds of CPU a text of both, by round, and delays."""
+    found: dict[str, list[float]] = {
+        name: [] for name in ("door", "kannel", "p50", "p99", "k50", "k99")
+    }
+    with tempfile.TemporaryDirectory() as home, Server(NEWEST, durable=True) as server:
+        dsn = server.clone()
+        key, password = Path(home) / "key", Path(home) / "password"
+        password.write_text("bench\n")
+        password.chmod(0o600)
+        ring = KeyRing.generate()
+        write_key_ring(key, ring)
+        with connect(dsn) as connection:
+            store = BindingStore(connection, check_keys(connection, ring), NO_REST)
+            store.inventory.add_block(BLOCK, operator=None, certificate=None)
+            # Texts of several pairs, as in service: one binding's texts wait for each other.
+            numbers = [str(BLOCK.number(10 + place)) for place in range(200)]
+            for place in range(200):
+                bind(store, x=BLOCK.number(10 + place), messages=Messages.BOTH)
+        environment = {
+            "AGI_ROUTER_DSN": dsn,
+            "AGI_ROUTER_KEY_FILE": str(key),
+            "AGI_ROUTER_METRICS_LISTEN": "off",
+            "AGI_ROUTER_SMPP_HOST": "127.0.0.1",
+            "AGI_ROUTER_SMPP_SYSTEM_ID": "bench",
+            "AGI_ROUTER_SMPP_PASSWORD_FILE": str(password),
+            "AGI_ROUTER_SMPP_RATE": "10000",
+            "AGI_ROUTER_SMPP_WINDOW": "100",
+            "AGI_ROUTER_MESSAGE_LIMIT_SENDER": "off",
+            "AGI_ROUTER_MESSAGE_LIMIT_NUMBER": "off",
+            "AGI_ROUTER_LOG_LEVEL": "WARNING",
+        }
+        async with centre() as own, centre() as inward, centre() as outward:
+            configuration = Path(home) / "kannel.conf"
+            configuration.write_text(
+                _KANNEL.format(
+                    admin=free_port(),
+                    box=free_port(),
+                    log=f"{home}/kannel.log",
+                    inward=inward.port,
+                    outward=outward.port,
+                )
+            )
+            environment["AGI_ROUTER_SMPP_PORT"] = str(own.port)
+            async with (
+                program(_PROGRAM, "serve", "--door", "smpp", environment=environment) as door,
+                program("bearerbox", str(configuration), environment=dict(os.environ)) as kannel,
+            ):
+                await own.bound()
+                await inward.bound()
+                await outward.bound()
+                postgres = server.pid
+                quantity = {"rate": arguments.rate, "texts": arguments.texts, "to": numbers}
+                await run(own, own, rate=100, texts=100, to=numbers)
+                await run(inward, outward, rate=100, texts=100, to=numbers)
+                for _ in range(arguments.rounds):
+                    before = cpu_of(door) + cpu_of(postgres)
+                    took = await run(own, own, **quantity)
+                    found["door"].append(
+                        1000 * (cpu_of(door) + cpu_of(postgres) - before) / arguments.texts
+                    )
+                    cuts = statistics.quantiles(took, n=100)
+                    found["p50"].append(cuts[49])
+                    found["p99"].append(cuts[98])
+                    before = cpu_of(kannel)
+                    took = await run(inward, outward, **quantity)
+                    found["kannel"].append(1000 * (cpu_of(kannel) - before) / arguments.texts)
+                    cuts = statistics.quantiles(took, n=100)
+                    found["k50"].append(cuts[49])
+                    found["k99"].append(cuts[98])
+    return found
+
+
+def main() -> int:
+    """Measure, and print."""
+    parser = argparse.ArgumentParser(prog="tests/bench/run texts", description=__doc__)
+    parser.add_argument("--rate", type=int, default=500, help="texts per second; default 500")
+    parser.add_argument("--texts", type=int, default=2500, help="per round; default 2500")
+    parser.add_argument("--rounds", type=int, default=5, help="default 5")
+    parser.add_argument("--json", type=Path, help="also write the figures there")
+    arguments = parser.parse_args()
+    found = asyncio.run(measure(arguments))
+    middle = {name: statistics.median(values) for name, values in found.items()}
+    ratio = statistics.median(d / k for d, k in zip(found["door"], found["kannel"], strict=True))
+    print(f"| at {arguments.rate} texts/s | CPU a text | p50 | p99 |\n|---|---|---|---|")
+    for what, cpu, p50, p99 in (
+        ("door and PostgreSQL", "door", "p50", "p99"),
+        ("kannel", "kannel", "k50", "k99"),
+    ):
+        delays = f"{middle[p50]:.1f} ms | {middle[p99]:.1f} ms"
+        print(f"| {what} | {middle[cpu]:.3f} ms | {delays} |")
+    print(f"| ratio | {ratio:.1f} | | |")
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps(found, indent=1))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
