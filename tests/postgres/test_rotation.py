@@ -436,6 +436,7 @@ def test_every_sealed_column_is_renewed(connection: Connection) -> None:
         # So does this, until they are all there.
         "message_part.sealed",
         # Digests.
+        "appeal_evidence.digest",
         "message_part.same",
         "message_part.content",
         "message_seen.same",

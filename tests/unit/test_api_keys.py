@@ -138,9 +138,6 @@ def test_how_they_are_shown() -> None:
         "needs_order": True,
         "scenes": ["parcel"],
         "refuses_pairs": False,
-        "hours": None,
-        "time_zone": "Asia/Shanghai",
-        "call_limits": None,
         "created_at": NOON,
     }
     assert describe_tenant(tenant)["state"] == "suspended"
