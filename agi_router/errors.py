@@ -75,6 +75,8 @@ What can go wrong, as one tree.
      │   ├─ TenantUnqualified tenant_unqualified    its tenant's qualification is not valid
      │   ├─ OrderMissing      order_missing         its tenant binds nothing without an order
      │   ├─ SceneUnknown      scene_unknown         the scene is none of its tenant's
+     │   ├─ ConsentMissing    consent_missing       a party does not agree to be bound
+     │   ├─ ConsentNotFound   consent_not_found     the ledger has no line of this id
      │   ├─ PairTooOften      pair_too_often        the two were bound too often in an hour
      │   ├─ OrderCrowded      order_crowded         too many pairs are bound by its order
      │   ├─ CheckNotFound     check_not_found       the tenant has no check of its own
@@ -127,6 +129,8 @@ __all__ = [
     "BlocklistEntryNotFound",
     "BlocklistEntryOver",
     "CheckNotFound",
+    "ConsentMissing",
+    "ConsentNotFound",
     "CsvError",
     "CursorInvalid",
     "DayRefused",
@@ -711,6 +715,18 @@ class OrderMissing(StoreError):
 class SceneUnknown(StoreError):
     """
     The scene is none of the tenant's.
+    """
+
+
+class ConsentMissing(StoreError):
+    """
+    A party has not agreed to be bound for this tenant, or has withdrawn its consent.
+    """
+
+
+class ConsentNotFound(StoreError):
+    """
+    The consent ledger has no line of this id.
     """
 
 

@@ -99,6 +99,7 @@ class BindingMaking(NumberDrawing, GroupSharing):
             QuotaExceeded: The tenant has as many bindings as it may.
             TenantUnqualified: Its qualification is not valid.
             OrderMissing: It binds nothing without an order.
+            ConsentMissing: A party has not agreed to it.
             SceneUnknown: The scene is none of its.
             PairTooOften: The same two were bound too often within an hour.
             OrderCrowded: Too many different parties are bound by the order.
@@ -322,6 +323,8 @@ class BindingMaking(NumberDrawing, GroupSharing):
             return self._bind_parties(parties, terms, x, y, choice, tried=tried)
         # Who is in the group stays so until it is bound.
         with self._queries.transaction():
+            if self.counting:
+                self.rules.hold(self.inventory.tenants.rules(terms.tenant))
             whole = parties.with_members(self._share_group(terms.tenant, parties.group))
             return self._bind_parties(whole, terms, x, y, choice, tried=tried)
 
@@ -352,8 +355,17 @@ class BindingMaking(NumberDrawing, GroupSharing):
             return self._bind_opened(parties, terms, (x, y), choice, opening, tried)
         self._openings.check_full(opening.tenant_id)
         with self._queries.transaction():
+            if self.counting:
+                self.rules.hold(rules)
             made = self._bind_opened(parties, terms, (x, y), choice, opening, tried)
             if rules is not None:
+                self.rules.check_people(
+                    rules,
+                    parties.people,
+                    order=terms.order_id,
+                    stated=terms.consent,
+                    binding=made.id,
+                )
                 self.rules.check_made(rules, parties, terms, in_turn=self.counting)
             if self._is_counted(opening):
                 self._take_quota(opening, 1)

@@ -11,6 +11,7 @@ from agi_router.bindings.names import BindingNames
 from agi_router.bindings.openings import Openings
 from agi_router.bindings.pool_store import PoolStore
 from agi_router.bindings.rule_keeping import RuleKeeping
+from agi_router.consent.store import ConsentStore
 from agi_router.db.connection import Connection, Queries
 from agi_router.errors import KeysOutdated, Locked
 from agi_router.inventory.capacity import Quarantine
@@ -107,6 +108,8 @@ class BindingContext:
         """What numbers are tagged and sealed with now."""
         self.locks = LockStore(self._queries, keys, self.scope)
         """Who and what is locked."""
+        self.consents = ConsentStore(self._queries, keys, self.scope)
+        """Who has agreed to be bound."""
         self.rules = RuleKeeping(self._queries, keys)
         """What tenants' bindings are to keep to."""
         self.blocklist = BlocklistStore(self._queries, keys, self.scope)

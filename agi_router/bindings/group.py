@@ -97,35 +97,46 @@ class GroupChanging(BindingListing, RouteConflicts):
         self, name: BindingId, members: Sequence[PhoneNumber], version: int | None
     ) -> None:
         a_number = self._find_group(name)
+        found = self.find(name)
+        rules = self.inventory.tenants.rules(found.tenant)
         rows: list[RouteRow] = []
         try:
             tags = [tag for member in members for tag in self.keys.tags(member)]
             places_of_tags = [(a_number.value, tag) for tag in tags]
-            with self._changing(name, places_of_tags, version=version) as group:
-                _check_own(name, group)
-                whole = replace(_parties(group), members=(*group.members, *members))
-                of_all = compile_routes(whole, group.a_number, group.b_number)
-                rows += (row for row in of_all if row.caller in members)
-                self._check_rests(name, of_all, members)
-                routes = seal_routes(rows, self.keys, binding_id=name.id, back=group.back)
-                # With one key, the key of the table sees to it.
-                places = self._places(rows if len(self.keys.tag_keys) > 1 else ())
-                values = {
-                    **name_values(name),
-                    **key_ids(self.keys),
-                    **route_columns(routes),
-                    **place_columns(places),
-                }
-                numbers = (group.a_number, group.b_number)
-                self._past_strangers(
-                    (*members, *whole.side_b),
-                    numbers,
-                    name.block,
-                    lambda: self.find(name).tenant,
-                    lambda: self._add_routes(values),
-                )
-                if group.rings_all:
-                    self._call_back(name, group, (*group.callees, *members))
+            with self._queries.transaction():
+                self.rules.hold(rules)
+                with self._changing(name, places_of_tags, version=version) as group:
+                    _check_own(name, group)
+                    self.rules.check_people(
+                        rules,
+                        members,
+                        order=found.order_id,
+                        stated=found.consent,
+                        binding=name,
+                    )
+                    whole = replace(_parties(group), members=(*group.members, *members))
+                    of_all = compile_routes(whole, group.a_number, group.b_number)
+                    rows += (row for row in of_all if row.caller in members)
+                    self._check_rests(name, of_all, members)
+                    routes = seal_routes(rows, self.keys, binding_id=name.id, back=group.back)
+                    # With one key, the key of the table sees to it.
+                    places = self._places(rows if len(self.keys.tag_keys) > 1 else ())
+                    values = {
+                        **name_values(name),
+                        **key_ids(self.keys),
+                        **route_columns(routes),
+                        **place_columns(places),
+                    }
+                    numbers = (group.a_number, group.b_number)
+                    self._past_strangers(
+                        (*members, *whole.side_b),
+                        numbers,
+                        name.block,
+                        lambda: self.find(name).tenant,
+                        lambda: self._add_routes(values),
+                    )
+                    if group.rings_all:
+                        self._call_back(name, group, (*group.callees, *members))
         except psycopg.errors.UniqueViolation as error:
             raise self._conflict(name.block, rows, error.diag.constraint_name) from None
 

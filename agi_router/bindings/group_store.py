@@ -40,6 +40,7 @@ from agi_router.errors import (
 from agi_router.keys.registry import key_ids
 from agi_router.keys.ring import Purpose
 from agi_router.numbers import Block, PhoneNumber, XNumber
+from agi_router.tenants.rules import Consent, TenantRules
 
 __all__ = ["PartyGroupKeeping"]
 
@@ -322,6 +323,8 @@ class PartyGroupKeeping(GroupChanging):
         joined: list[RouteRow] = []
         try:
             with self._queries.transaction():
+                rules = self.inventory.tenants.rules(tenant)
+                self.rules.hold(rules)
                 self._queries.row("assert_current_keys", {"block": None, **key_ids(self.keys)})
                 group = self._lock_group(tenant, name, version)
                 kept = GroupMembers(self._queries, self.keys)
@@ -338,6 +341,7 @@ class PartyGroupKeeping(GroupChanging):
                     tags_before=frozenset(map(self.keys.tag, present)),
                 )
                 self._change_bindings(group, change, joined)
+                self._check_joining(rules, group, change.joining)
                 kept.write(group["id"], {each: present.get(each) for each in members})
                 values = {"group_id": group["id"], "relabel": False, "label": None}
                 self._queries.execute("change_group", values)
@@ -355,6 +359,28 @@ class PartyGroupKeeping(GroupChanging):
             )
         for block, own in groupby(rows, key=itemgetter("block")):
             self._change_block(Block(value=block), list(own), change, joined)
+
+    def _check_joining(
+        self, rules: TenantRules | None, group: dict[str, Any], joining: Sequence[PhoneNumber]
+    ) -> None:
+        """
+        Make sure that who comes into a group agrees to each binding by it.
+
+        Raises:
+            ConsentMissing: One does not.
+        """
+        if rules is None or rules.consent is Consent.OFF or not joining:
+            return
+        for row in self._queries.rows("list_group_bindings", group):
+            if not row["over"]:
+                found = self.find(BindingId(Block(value=row["block"]), row["id"]))
+                self.rules.check_people(
+                    rules,
+                    joining,
+                    order=found.order_id,
+                    stated=found.consent,
+                    binding=found.id,
+                )
 
     def _change_block(
         self, block: Block, rows: list[dict[str, Any]], change: _Change, joined: list[RouteRow]

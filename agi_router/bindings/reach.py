@@ -202,6 +202,11 @@ _LIFE_RULES = (
         lambda _, g, now: _alive(g, now, BindingState.RECYCLE_UNKNOWN),
     ),
     _HitRule(
+        "no party has withdrawn its consent",
+        Reason.CONSENT_WITHDRAWN,
+        lambda _, g, now: _alive(g, now, BindingState.CONSENT_WITHDRAWN),
+    ),
+    _HitRule(
         "the binding has not expired",
         Reason.EXPIRED,
         # What its count has ended no longer ends by time.

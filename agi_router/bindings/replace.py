@@ -166,6 +166,7 @@ class PartyReplacing(GroupChanging, GroupSharing):
         if found.group == group:
             return
         with self._queries.transaction():
+            self.rules.hold(self.inventory.tenants.rules(found.tenant))
             # The group before the binding, as all who take both.
             members = self._share_group(found.tenant, group)
 
@@ -197,13 +198,22 @@ class PartyReplacing(GroupChanging, GroupSharing):
         name = found.id
         places = [(dialled.value, tag) for each in newcomers for tag in self.keys.tags(each)]
         joining: list[RouteRow] = []
+        rules = self.inventory.tenants.rules(found.tenant)
         try:
             with self._queries.transaction():
+                self.rules.hold(rules)
                 if found.mode.open:
                     # Before the binding, as whoever binds there does.
                     self._queries.row("lock_block", {"block": name.block.value})
                 with self._locked(name, places, version=found.version):
                     self._write(found, change, newcomers, joining)
+                    self.rules.check_people(
+                        rules,
+                        newcomers,
+                        order=found.order_id,
+                        stated=found.consent,
+                        binding=found.id,
+                    )
         except psycopg.errors.UniqueViolation as error:
             constraint = error.diag.constraint_name
             if constraint == "route_alone":

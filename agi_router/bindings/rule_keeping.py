@@ -8,14 +8,19 @@ Rules for the editor:
    takes its turn, so that of two who come at once the second one sees the first.
 """
 
+from collections.abc import Collection
 from datetime import timedelta
 
+from agi_router.bindings.model import BindingId
 from agi_router.bindings.modes import Parties
 from agi_router.bindings.terms import Terms
+from agi_router.consent.ledger import How
+from agi_router.consent.store import ConsentLedger
 from agi_router.db.connection import Queries
 from agi_router.errors import OrderCrowded, PairTooOften
 from agi_router.keys.ring import KeyRing
-from agi_router.tenants.rules import TenantRules
+from agi_router.numbers import PhoneNumber
+from agi_router.tenants.rules import Consent, TenantRules
 
 __all__ = ["RuleKeeping"]
 
@@ -34,6 +39,56 @@ class RuleKeeping:
     def __init__(self, queries: Queries, keys: KeyRing) -> None:
         self._queries = queries
         self._keys = keys
+        self._consents = ConsentLedger(queries, keys)
+
+    def hold(self, rules: TenantRules | None) -> None:
+        """
+        Keep consent from being withdrawn until the transaction ends, where it is asked for.
+
+        It comes first of all that is held.
+        """
+        if rules is not None and rules.consent is not Consent.OFF:
+            self._consents.hold(rules.tenant_id)
+
+    def check_none_withdrawn(self, tenant_id: int) -> None:
+        """
+        Make sure that nobody has withdrawn since the transaction under way has begun.
+
+        Raises:
+            StoreHeld: Somebody has: what was bound may be of that person.
+        """
+        self._consents.check_none_withdrawn(tenant_id)
+
+    def check_people(
+        self,
+        rules: TenantRules | None,
+        people: Collection[PhoneNumber],
+        *,
+        order: str | None,
+        stated: How | None,
+        binding: BindingId,
+    ) -> None:
+        """
+        Make sure that some people, who have come into a binding, agree to it.
+
+        Args:
+            rules: Those of its tenant; it is held.
+            people: Who has come.
+            order: By which it was made.
+            stated: How they have agreed, as its tenant states it; that is written down.
+            binding: The binding.
+
+        Raises:
+            ConsentMissing: One does not agree: the transaction has to be undone.
+        """
+        if rules is None or rules.consent is Consent.OFF or not people:
+            return
+        if rules.consent is Consent.ASSERTED and stated is not None:
+            self._consents.state(
+                rules.tenant_id, people, order=order, how=stated, binding=str(binding)
+            )
+        else:
+            self._consents.check(rules.tenant_id, people, order)
 
     def check_made(
         self, rules: TenantRules, parties: Parties, terms: Terms, *, in_turn: bool

@@ -22,6 +22,7 @@ from agi_router.bindings.words import (
     check_pool,
     check_prompts,
 )
+from agi_router.consent.ledger import How
 from agi_router.durations import format_duration, parse_within
 from agi_router.tenants.hours import check_hours
 from agi_router.tenants.rules import check_scene
@@ -336,6 +337,14 @@ class Terms:
         metadata=_told(
             "the code of the use that it is made for, one of the tenant's scenes",
             Name(check_scene),
+            fixed=True,
+        ),
+    )
+    consent: How | None = field(
+        default=None,
+        metadata=_told(
+            "`app`, `paper` or `spoken`: how its parties have agreed, as you state it",
+            Words(How),
             fixed=True,
         ),
     )

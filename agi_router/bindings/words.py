@@ -142,6 +142,8 @@ class BindingState(StrEnum):
     """A party's number has a new owner, or none."""
     RECYCLE_UNKNOWN = "recycle_unknown"
     """Nobody knows whether it has, and the tenant lets no such number ring."""
+    CONSENT_WITHDRAWN = "consent_withdrawn"
+    """A party no longer agrees to it."""
 
 
 _PROMPTS = re.compile(r"[a-z0-9][a-z0-9_-]{0,15}")

@@ -156,6 +156,7 @@ class Importer:
         self._queries = Queries(connection)
         self._bound: Counter[int] = Counter()
         self._limited: frozenset[int] = frozenset()
+        self._ruled: frozenset[int] = frozenset()
         self._store_of_one = BindingStore(
             connection, keys, quarantine, open_modes=open_modes, scope=scope
         )
@@ -262,6 +263,9 @@ class Importer:
             yield
             # At the end: until then no other bind of these tenants waits.
             for tenant_id, count in sorted(self._bound.items()):
+                if tenant_id in self._ruled:
+                    # Its transaction may be of an hour, so nobody waits for it.
+                    self._store_of_one.rules.check_none_withdrawn(tenant_id)
                 if tenant_id in self._limited:
                     take_quota(self._queries, tenant_id, count)
 
@@ -269,6 +273,7 @@ class Importer:
         rows = self._execute("list_active_tenants", {})
         tenants = {row["name"]: row["id"] for row in rows}
         self._limited = frozenset(row["id"] for row in rows if row["limited"])
+        self._ruled = frozenset(row["id"] for row in rows if row["ruled"])
         if self._tenant is not None and self._tenant not in tenants:
             raise TenantNotFound(f"there is no active tenant {self._tenant!r}")
         return Sealer(

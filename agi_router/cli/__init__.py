@@ -42,6 +42,7 @@ COMMANDS = {
     "list": ("bindings", "list_"),
     "import": ("bulk", "import_"),
     "export": ("bulk", "export"),
+    "consent": ("consents", "group"),
     "lock": ("locks", "group"),
     "appeal": ("appeals", "group"),
     "explain": ("calls", "explain"),

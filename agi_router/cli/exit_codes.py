@@ -77,6 +77,8 @@ EXIT_CODES = {
     "tenant_unqualified": 73,
     "order_missing": 65,
     "scene_unknown": 65,
+    "consent_missing": 73,
+    "consent_not_found": 66,
     "pair_too_often": 73,
     "order_crowded": 73,
     "blocklist_entry_not_found": 66,

@@ -17,7 +17,7 @@ from agi_router.rates import OFF, Rate, parse_rate
 from agi_router.tenants.call_rates import read_call_rates
 from agi_router.tenants.hours import check_hours
 from agi_router.tenants.model import Quota, UnknownNumbers, check_quota
-from agi_router.tenants.rules import RulesChange, check_scene
+from agi_router.tenants.rules import Consent, RulesChange, check_scene
 from agi_router.tenants.views import describe_tenant
 from agi_router.texts import LONGEST_NAME, check_name
 
@@ -80,18 +80,26 @@ group.add_command(tenant_texts.group)
     default=True,
     help="Whether each of its bindings needs an order's id; it does if absent.",
 )
+@click.option(
+    "--consent",
+    type=click.Choice([each.value for each in Consent]),
+    default=Consent.ASSERTED.value,
+    show_default=True,
+    help="Whether its parties' consent is stated with each bind, or is in the ledger before.",
+)
 @json_option
-def add(name: str, *, needs_order: bool, as_json: bool) -> None:
+def add(name: str, consent: str, *, needs_order: bool, as_json: bool) -> None:
     r"""
     Add a tenant.
 
     \b
     Examples:
       agi-router tenant add couriers
-      agi-router tenant add trials --no-order
+      agi-router tenant add trials --no-order --consent off
     """
     with open_inventory(read_settings(), act=f"tenant {name}") as inventory:
-        _echo(inventory.tenants.add(name, needs_order=needs_order), as_json=as_json)
+        row = inventory.tenants.add(name, needs_order=needs_order, consent=Consent(consent))
+    _echo(row, as_json=as_json)
 
 
 @group.command("list")
@@ -263,12 +271,18 @@ def qualify(
     default=None,
     help="Whether more pairs are refused, or only told by the event order.crowded.",
 )
+@click.option(
+    "--consent",
+    type=click.Choice([each.value for each in Consent]),
+    help="Whether its parties' consent is stated with each bind, or is in the ledger before.",
+)
 @json_option
 def rules(
     name: str,
     scenes: tuple[str, ...],
     max_pair_binds: "_Most | None",
     max_order_pairs: "_Most | None",
+    consent: str | None,
     *,
     needs_order: bool | None,
     refuses_pairs: bool | None,
@@ -291,6 +305,7 @@ def rules(
         max_pair_binds=_limit(max_pair_binds),
         max_order_pairs=_limit(max_order_pairs),
         refuses_pairs=refuses_pairs,
+        consent=None if consent is None else Consent(consent),
     )
     if change == RulesChange():
         raise click.UsageError("say what they keep to")

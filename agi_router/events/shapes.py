@@ -35,6 +35,7 @@ _ENDED_BY = {
     BindingState.ORDER_ENDED: "order",
     BindingState.PARTY_RECYCLED: "recycled",
     BindingState.RECYCLE_UNKNOWN: "recycled",
+    BindingState.CONSENT_WITHDRAWN: "consent",
 }
 
 _RELEASED = {"us": 0, "caller": 1, "callee": 2}

@@ -42,7 +42,7 @@ import binascii
 import hmac
 import re
 import secrets
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Literal, NamedTuple, Protocol, Self
@@ -398,15 +398,7 @@ class KeyRing:
             The tag under each tag key, and what is sealed for this lock and that tag, the current
             key's first.
         """
-        found: list[tuple[int, bytes]] = []
-        plain = _fill(number.digits).encode("ascii")
-        for (keyid, _), tag in zip(reversed(self.tag_keys), self.tags(number), strict=True):
-            header = self._header(keyid)
-            nonce = secrets.token_bytes(_NONCE)
-            cipher = self._ciphers[header[0], self.seal_key_id]
-            bound = header + _bound_lock(lock_id, tag)
-            found.append((tag, header + nonce + cipher.encrypt(nonce, plain, bound)))
-        return found
+        return self._seal_tagged(number, lambda tag: _bound_lock(lock_id, tag))
 
     def open_locked(self, sealed: bytes, lock_id: int, tag: int) -> PhoneNumber:
         """
@@ -415,7 +407,38 @@ class KeyRing:
         Raises:
             SealError: Wrong key, another lock's or another tag's, or altered data.
         """
-        plain = self._open(sealed, _bound_lock(lock_id, tag))
+        return self._open_tagged(sealed, _bound_lock(lock_id, tag))
+
+    def seal_person(self, number: PhoneNumber, person_id: int) -> list[tuple[int, bytes]]:
+        """
+        Seal the *number* of a person of the register, as :meth:`seal_locked` does for a lock.
+        """
+        return self._seal_tagged(number, lambda tag: _bound_person(person_id, tag))
+
+    def open_person(self, sealed: bytes, person_id: int, tag: int) -> PhoneNumber:
+        """
+        Open the number of a person of the register.
+
+        Raises:
+            SealError: Wrong key, another person's or another tag's, or altered data.
+        """
+        return self._open_tagged(sealed, _bound_person(person_id, tag))
+
+    def _seal_tagged(
+        self, number: PhoneNumber, bound: Callable[[int], bytes]
+    ) -> list[tuple[int, bytes]]:
+        found: list[tuple[int, bytes]] = []
+        plain = _fill(number.digits).encode("ascii")
+        for (keyid, _), tag in zip(reversed(self.tag_keys), self.tags(number), strict=True):
+            header = self._header(keyid)
+            nonce = secrets.token_bytes(_NONCE)
+            cipher = self._ciphers[header[0], self.seal_key_id]
+            sealed = cipher.encrypt(nonce, plain, header + bound(tag))
+            found.append((tag, header + nonce + sealed))
+        return found
+
+    def _open_tagged(self, sealed: bytes, bound: bytes) -> PhoneNumber:
+        plain = self._open(sealed, bound)
         try:
             return PhoneNumber(digits=plain.rstrip(_FILLER))
         except NumberError:
@@ -629,6 +652,11 @@ def _bound(row: Row, purpose: Purpose) -> bytes:
 def _bound_lock(lock_id: int, tag: int) -> bytes:
     # No purpose of a row begins so.
     return f"lock|{lock_id}|{tag}".encode()
+
+
+def _bound_person(person_id: int, tag: int) -> bytes:
+    # Nor does a lock.
+    return f"person|{person_id}|{tag}".encode()
 
 
 def _bound_secret(key_id: str) -> bytes:

@@ -26,6 +26,7 @@ from agi_router.keys.file import replace_key_ring
 from agi_router.keys.registry import KINDS, check_keys, known_keys, lock_keys, make_current
 from agi_router.keys.ring import KeyKind, KeyRing
 from agi_router.persons.blocklist_store import BlocklistStore
+from agi_router.persons.register import PersonRegister
 from agi_router.persons.store import LockStore
 from agi_router.tenants.api_key_store import ApiKeyStore
 
@@ -103,12 +104,15 @@ class Rotation:
         # Most of them before anybody has to wait.
         locks = LockStore(self._queries, self.keys)
         blocklist = BlocklistStore(self._queries, self.keys)
+        people = PersonRegister(self._queries, self.keys)
         locks.mark(tag_key)
         blocklist.mark(tag_key)
+        people.mark(tag_key)
         with self._queries.transaction():
             lock_keys(self._queries)
             locks.mark(tag_key)
             blocklist.mark(tag_key)
+            people.mark(tag_key)
             make_current(self._queries, ids)
         self.keys = check_keys(self._connection, self.keys)
         self.raise_floor()
@@ -143,8 +147,8 @@ class Rotation:
         Bring what belongs to no binding under the current keys.
 
         That is the secrets of API keys, webhooks and tenants' checks, the members of groups,
-        entries of block lists, and locks: these are found by tags of older keys as long as a route
-        has one, so renew routes first.
+        entries of block lists, persons of whom lines are kept, and locks: these are found by tags
+        of older keys as long as a route has one, so renew routes first.
 
         Returns:
             How many there were.
@@ -161,6 +165,7 @@ class Rotation:
             + LockStore(self._queries, self.keys).renew(
                 routes_done=self.renewal().outstanding() == 0
             )
+            + PersonRegister(self._queries, self.keys).renew()
         )
 
     def retire(self, kind: KeyKind, keyid: int) -> None:

@@ -110,6 +110,8 @@ class KeyScope(StrEnum):
     APPEALS_WRITE = "appeals:write"
     BLOCKLIST_READ = "blocklist:read"
     BLOCKLIST_WRITE = "blocklist:write"
+    CONSENTS_READ = "consents:read"
+    CONSENTS_WRITE = "consents:write"
     NUMBERS_READ = "numbers:read"
     INVENTORY_READ = "inventory:read"
     INVENTORY_WRITE = "inventory:write"

@@ -8,12 +8,14 @@ Source:
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 from agi_router.errors import OrderMissing, SceneUnknown, TenantUnqualified
 
 __all__ = [
     "MOST_SCENES",
+    "Consent",
     "RulesChange",
     "TenantRules",
     "check_qualified",
@@ -24,6 +26,19 @@ __all__ = [
 
 MOST_SCENES = 100
 """Scenes that a tenant may have."""
+
+
+class Consent(StrEnum):
+    """
+    Whether the consent of parties is asked for as they are bound.
+    """
+
+    OFF = "off"
+    ASSERTED = "asserted"
+    """The tenant states it with the bind, which is written down; or it is in the ledger."""
+    REQUIRED = "required"
+    """It is in the ledger."""
+
 
 _SCENE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
 
@@ -43,6 +58,7 @@ class TenantRules:
         max_order_pairs: So many different parties may be bound by one order; :obj:`None`: any
             number.
         refuses_pairs: Whether more of them are refused, and not only told.
+        consent: Whether the consent of its parties is asked for.
     """
 
     tenant_id: int
@@ -51,6 +67,7 @@ class TenantRules:
     max_pair_binds: int | None = None
     max_order_pairs: int | None = None
     refuses_pairs: bool = False
+    consent: Consent = Consent.OFF
 
     def check(self, *, order: str | None, scene: str | None) -> None:
         """
@@ -78,6 +95,7 @@ class RulesChange:
     max_pair_binds: int | None = None
     max_order_pairs: int | None = None
     refuses_pairs: bool | None = None
+    consent: Consent | None = None
 
     @property
     def values(self) -> dict[str, Any]:
@@ -90,6 +108,7 @@ class RulesChange:
             "max_pair_binds": self.max_pair_binds,
             "max_order_pairs": self.max_order_pairs,
             "refuses_pairs": self.refuses_pairs,
+            "consent": self.consent,
         }
 
 
@@ -104,6 +123,7 @@ def read_rules(row: dict[str, Any]) -> TenantRules:
         max_pair_binds=row["max_pair_binds"],
         max_order_pairs=row["max_order_pairs"],
         refuses_pairs=row["refuses_pairs"],
+        consent=Consent(row["consent"]),
     )
 
 

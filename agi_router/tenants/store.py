@@ -14,7 +14,7 @@ from agi_router.errors import (
 )
 from agi_router.tenants.call_rates import CallRates
 from agi_router.tenants.model import Quota, UnknownNumbers
-from agi_router.tenants.rules import RulesChange, TenantRules, read_rules
+from agi_router.tenants.rules import Consent, RulesChange, TenantRules, read_rules
 from agi_router.tenants.scope import OPERATOR, Scope
 
 __all__ = ["TenantStore"]
@@ -33,21 +33,25 @@ class TenantStore:
         self._queries = queries.given(scope.values)
         self._scope = scope
 
-    def add(self, name: str, *, needs_order: bool = False) -> dict[str, Any]:
+    def add(
+        self, name: str, *, needs_order: bool = False, consent: Consent = Consent.OFF
+    ) -> dict[str, Any]:
         """
         Add a tenant.
 
         Args:
             name: Its name.
-            needs_order: Whether each of its bindings needs the id of an order. Both doors say so
-                of a new tenant, unless they are told otherwise.
+            needs_order: Whether each of its bindings needs the id of an order.
+            consent: Whether the consent of its parties is asked for. Both doors say of a new
+                tenant that orders are needed and consent is asserted, unless told otherwise.
 
         Raises:
             TenantExists: It is there already.
             OperatorOnly: A tenant asks.
         """
         self._scope.check_operator("adds tenants")
-        if self._queries.row("add_tenant", {"name": name, "needs_order": needs_order}) is None:
+        values = {"name": name, "needs_order": needs_order, "consent": consent}
+        if self._queries.row("add_tenant", values) is None:
             raise TenantExists(f"tenant {name!r} is already there")
         return self.find(name)
 

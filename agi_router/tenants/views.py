@@ -53,5 +53,6 @@ def describe_tenant(row: dict[str, Any]) -> dict[str, Any]:
         "hours": row["hours"],
         "time_zone": row["time_zone"],
         "call_limits": row["call_limits"] or {},
+        "consent": row["consent"],
         "created_at": row["created_at"],
     }

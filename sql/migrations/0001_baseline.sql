@@ -55,8 +55,10 @@ CREATE TABLE agi_router.tenant (
     max_pair_binds  integer     CONSTRAINT tenant_max_pair_binds_check CHECK (max_pair_binds > 0),
     max_order_pairs integer     CONSTRAINT tenant_max_order_pairs_check CHECK (max_order_pairs > 0),
     refuses_pairs   boolean     NOT NULL DEFAULT false,
+    consent         text        NOT NULL DEFAULT 'off'
+                    CONSTRAINT tenant_consent_check CHECK (consent IN ('off', 'asserted', 'required')),
     ruled           boolean     NOT NULL
-                    GENERATED ALWAYS AS (needs_order OR scenes <> '{}' OR max_pair_binds IS NOT NULL
+                    GENERATED ALWAYS AS (needs_order OR consent <> 'off' OR scenes <> '{}' OR max_pair_binds IS NOT NULL
                                          OR max_order_pairs IS NOT NULL) STORED,
     created_at      timestamptz NOT NULL DEFAULT now(),
     told            text[]      NOT NULL DEFAULT '{}',
@@ -92,6 +94,7 @@ COMMENT ON COLUMN agi_router.tenant.scenes IS 'Codes of the uses that it may bin
 COMMENT ON COLUMN agi_router.tenant.max_pair_binds IS 'So many times the same two may be bound within an hour; null: any number';
 COMMENT ON COLUMN agi_router.tenant.max_order_pairs IS 'So many different parties may be bound by one order; beyond, it is told, or refused; null: any number';
 COMMENT ON COLUMN agi_router.tenant.refuses_pairs IS 'Whether more parties of one order than that are refused';
+COMMENT ON COLUMN agi_router.tenant.consent IS 'Whether its parties'' consent is asked for as they are bound: off; asserted: it states it with the bind, which is written down, or it is in the ledger; required: it is in the ledger';
 COMMENT ON COLUMN agi_router.tenant.ruled IS 'Whether its bindings are to keep rules of its own: only then they are looked at';
 COMMENT ON COLUMN agi_router.tenant.created_at IS 'When it was added';
 COMMENT ON COLUMN agi_router.tenant.told IS 'Types of events that are written for it; of none, events cost nothing';
@@ -409,6 +412,7 @@ CREATE TABLE agi_router.binding (
     messages_used   integer     NOT NULL DEFAULT 0,
     scene           text,
     hours           text,
+    consent         text,
     CONSTRAINT binding_pkey PRIMARY KEY (block, id),
     CONSTRAINT binding_block_parent_id_fkey
         FOREIGN KEY (block, parent_id) REFERENCES agi_router.binding (block, id),
@@ -472,6 +476,7 @@ COMMENT ON COLUMN agi_router.binding.messages IS 'Which side may text';
 COMMENT ON COLUMN agi_router.binding.max_messages IS 'Texts in all; null: no limit';
 COMMENT ON COLUMN agi_router.binding.scene IS 'Code of the use that it is made for; null: none is named';
 COMMENT ON COLUMN agi_router.binding.hours IS 'Hours of the week in which calls and texts go through, as agi_router.is_open reads them, in the time zone of its tenant; null: those of its tenant';
+COMMENT ON COLUMN agi_router.binding.consent IS 'How its parties have agreed, as its tenant has stated it with the bind; null: it did not';
 COMMENT ON COLUMN agi_router.binding.messages_used IS 'Texts taken, less those that came back because they were not sent';
 
 -- Routes
@@ -872,6 +877,59 @@ COMMENT ON COLUMN agi_router.appeal_evidence.reference IS 'Where it lies, in the
 COMMENT ON COLUMN agi_router.appeal_evidence.digest IS 'SHA-256 of what lies there';
 COMMENT ON COLUMN agi_router.appeal_evidence.added_by IS 'The user of a host, or the API key, that has added it';
 COMMENT ON COLUMN agi_router.appeal_evidence.added_at IS 'When it was added';
+
+-- Persons and their consent
+--
+-- A line of the ledger is never changed, so it names its person by a number that means nothing, and the keys of tags and
+-- seals are rotated in the marks of persons alone.
+
+CREATE SEQUENCE agi_router.person_id;
+COMMENT ON SEQUENCE agi_router.person_id IS 'Numbers of persons; gaps mean nothing';
+
+CREATE TABLE agi_router.person_mark (
+    tag       bigint NOT NULL,
+    person_id bigint NOT NULL,
+    sealed    bytea  NOT NULL,
+    CONSTRAINT person_mark_pkey PRIMARY KEY (tag, person_id)
+);
+CREATE INDEX person_mark_person ON agi_router.person_mark (person_id);
+COMMENT ON TABLE agi_router.person_mark IS 'By what persons are found of whom lines are kept: one row for each tag key';
+COMMENT ON COLUMN agi_router.person_mark.tag IS 'Tag of the person under one of the keys; may be that of another one, too';
+COMMENT ON COLUMN agi_router.person_mark.person_id IS 'The person';
+COMMENT ON COLUMN agi_router.person_mark.sealed IS 'Its number, sealed for this person and this tag';
+
+CREATE TABLE agi_router.consent (
+    id          bigint      NOT NULL GENERATED ALWAYS AS IDENTITY CONSTRAINT consent_pkey PRIMARY KEY,
+    tenant_id   integer     NOT NULL CONSTRAINT consent_tenant_id_fkey REFERENCES agi_router.tenant,
+    person_id   bigint      NOT NULL,
+    act         text        NOT NULL CONSTRAINT consent_act_check CHECK (act IN ('given', 'withdrawn')),
+    purpose     text        NOT NULL CONSTRAINT consent_purpose_check CHECK (purpose IN ('binding', 'recording')),
+    order_id    text        CONSTRAINT consent_order_id_check CHECK (length(order_id) BETWEEN 1 AND 128),
+    how         text        CONSTRAINT consent_how_check CHECK (how IN ('app', 'paper', 'spoken')),
+    at          timestamptz NOT NULL,
+    evidence    bytea       CONSTRAINT consent_evidence_check CHECK (length(evidence) = 32),
+    version     text        CONSTRAINT consent_version_check CHECK (length(version) BETWEEN 1 AND 64),
+    binding     text,
+    added_at timestamptz NOT NULL,
+    added_by text        NOT NULL CONSTRAINT consent_added_by_check CHECK (length(added_by) BETWEEN 1 AND 128),
+    CONSTRAINT consent_given_check CHECK ((act = 'given') = (how IS NOT NULL))
+);
+CREATE INDEX consent_person ON agi_router.consent (person_id, tenant_id);
+CREATE INDEX consent_tenant ON agi_router.consent (tenant_id, added_at, id);
+COMMENT ON TABLE agi_router.consent IS 'The consent ledger: whoever serves adds lines, and changes and deletes none';
+COMMENT ON COLUMN agi_router.consent.id IS 'Key; of lines about one person a later one is greater';
+COMMENT ON COLUMN agi_router.consent.tenant_id IS 'To whom it was said';
+COMMENT ON COLUMN agi_router.consent.person_id IS 'Who has said it, see person_mark';
+COMMENT ON COLUMN agi_router.consent.act IS 'given or withdrawn';
+COMMENT ON COLUMN agi_router.consent.purpose IS 'To what: to be bound, or recorded';
+COMMENT ON COLUMN agi_router.consent.order_id IS 'For which order alone; null: for all of the tenant';
+COMMENT ON COLUMN agi_router.consent.how IS 'How it was given';
+COMMENT ON COLUMN agi_router.consent.at IS 'When it was said';
+COMMENT ON COLUMN agi_router.consent.evidence IS 'Digest of the evidence, which is kept by the tenant; null: none is named';
+COMMENT ON COLUMN agi_router.consent.version IS 'Which text was agreed to; null: none is named';
+COMMENT ON COLUMN agi_router.consent.binding IS 'Name of the binding with which the tenant has stated it; null: it was written by itself';
+COMMENT ON COLUMN agi_router.consent.added_at IS 'When it was written down';
+COMMENT ON COLUMN agi_router.consent.added_by IS 'Who has written it';
 
 -- Texts
 --

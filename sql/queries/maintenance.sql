@@ -31,6 +31,7 @@ SELECT substring(s.sealed FROM 1 FOR 3) AS header, count(*) AS values
         UNION ALL SELECT other_sealed FROM agi_router.lock_mark
         UNION ALL SELECT sealed FROM agi_router.blocklist
         UNION ALL SELECT other_sealed FROM agi_router.blocklist
+        UNION ALL SELECT sealed FROM agi_router.person_mark
         UNION ALL SELECT sealed FROM agi_router.api_key
         UNION ALL SELECT secret FROM agi_router.webhook
         UNION ALL SELECT old_secret FROM agi_router.webhook

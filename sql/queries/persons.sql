@@ -331,3 +331,53 @@ SELECT l.set_by, l.setter_id
 -- Do a step.
 SELECT agi_router.step_appeal(
     %(id)s, %(from)s::text[], %(to)s, %(actor)s, %(note)s, %(span)s::interval) AS done;
+
+-- new_person_id --
+-- What a new person is numbered by: its number is sealed before it is written.
+SELECT nextval('agi_router.person_id') AS id;
+
+-- list_person_marks --
+-- Who has one of these tags.
+SELECT m.tag, m.person_id, m.sealed FROM agi_router.person_mark m WHERE m.tag = ANY (%(tags)s::bigint[]);
+
+-- list_persons --
+-- Some persons, each by one mark: that of a tag key if it has one.
+SELECT DISTINCT ON (m.person_id) m.tag, m.person_id, m.sealed
+  FROM agi_router.person_mark m
+ WHERE m.person_id = ANY (%(ids)s::bigint[])
+ ORDER BY m.person_id, get_byte(m.sealed, 2) <> %(tag_key)s;
+
+-- add_person_mark --
+-- Give a person a mark.
+INSERT INTO agi_router.person_mark (tag, person_id, sealed)
+VALUES (%(tag)s, %(person_id)s, %(sealed)s)
+    ON CONFLICT DO NOTHING;
+
+-- list_unmarked_persons --
+-- Persons that have no mark under a tag key, each by one mark.
+SELECT DISTINCT ON (m.person_id) m.tag, m.person_id, m.sealed
+  FROM agi_router.person_mark m
+ WHERE NOT EXISTS (SELECT o.tag
+                     FROM agi_router.person_mark o
+                    WHERE o.person_id = m.person_id AND get_byte(o.sealed, 2) = %(tag_key)s)
+ ORDER BY m.person_id
+ LIMIT %(limit)s;
+
+-- list_sealed_persons --
+-- Marks that are sealed otherwise than with this header.
+SELECT m.tag, m.person_id, m.sealed
+  FROM agi_router.person_mark m
+ WHERE agi_router.sealed_otherwise(m.sealed, %(header)s)
+ LIMIT %(limit)s;
+
+-- seal_person_mark --
+-- Seal a mark anew.
+UPDATE agi_router.person_mark SET sealed = %(sealed)s WHERE tag = %(tag)s AND person_id = %(person_id)s;
+
+-- drop_old_person_marks --
+-- Delete the marks under tags of older keys of persons that have one under the current key.
+DELETE FROM agi_router.person_mark m
+ WHERE get_byte(m.sealed, 2) <> %(tag_key)s
+   AND EXISTS (SELECT o.tag
+                 FROM agi_router.person_mark o
+                WHERE o.person_id = m.person_id AND get_byte(o.sealed, 2) = %(tag_key)s);

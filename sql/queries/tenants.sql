@@ -2,7 +2,7 @@
 
 -- add_tenant --
 -- Add a tenant; no row if it is there already.
-INSERT INTO agi_router.tenant (name, needs_order) VALUES (%(name)s, %(needs_order)s)
+INSERT INTO agi_router.tenant (name, needs_order, consent) VALUES (%(name)s, %(needs_order)s, %(consent)s)
     ON CONFLICT DO NOTHING
 RETURNING id;
 
@@ -12,6 +12,7 @@ SELECT t.id, t.name, t.active, t.unknown_numbers, t.max_bindings, t.max_binds, t
        nullif(t.qualified_from, '-infinity') AS qualified_from, nullif(t.qualified_until, 'infinity') AS qualified_until,
        t.qualification, t.qualified_by, t.needs_order, t.scenes, t.max_pair_binds, t.max_order_pairs, t.refuses_pairs,
        t.hours, t.time_zone, t.call_limits,
+       t.consent,
        (SELECT count(*) FROM agi_router.block k WHERE k.tenant_id = t.id) AS blocks
   FROM agi_router.tenant t
  WHERE agi_router.in_scope(t.id, %(scope)s) AND (%(name)s::text IS NULL OR t.name = %(name)s)
@@ -53,7 +54,8 @@ UPDATE agi_router.tenant
        scenes = coalesce(%(scenes)s::text[], scenes),
        max_pair_binds = nullif(coalesce(%(max_pair_binds)s, max_pair_binds), 0),
        max_order_pairs = nullif(coalesce(%(max_order_pairs)s, max_order_pairs), 0),
-       refuses_pairs = coalesce(%(refuses_pairs)s, refuses_pairs)
+       refuses_pairs = coalesce(%(refuses_pairs)s, refuses_pairs),
+       consent = coalesce(%(consent)s, consent)
  WHERE name = %(name)s
 RETURNING id;
 
@@ -74,7 +76,7 @@ UPDATE agi_router.tenant SET call_limits = %(limits)s::jsonb WHERE name = %(name
 
 -- find_tenant_rules --
 -- What the bindings of a tenant are to keep to; no row: nothing.
-SELECT t.id, t.needs_order, t.scenes, t.max_pair_binds, t.max_order_pairs, t.refuses_pairs
+SELECT t.id, t.needs_order, t.scenes, t.max_pair_binds, t.max_order_pairs, t.refuses_pairs, t.consent
   FROM agi_router.tenant t
  WHERE t.name = %(name)s AND t.ruled AND agi_router.in_scope(t.id, %(scope)s);
 

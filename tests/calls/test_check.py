@@ -111,7 +111,7 @@ def test_the_other_door_asks_as_well(
 def of_tenant(cli: Cli, service: Service, *options: str) -> tuple[str, str]:
     """A tenant of its own whose calls this service is asked about, and what signs questions."""
     name = f"checked-{uuid4().hex}"
-    cli("tenant", "add", name, "--no-order")
+    cli("tenant", "add", name, "--no-order", "--consent", "off")
     url = f"http://127.0.0.1:{service.port}/{name}"
     return name, cli("tenant", "check", "set", name, url, *options)["secret"]
 

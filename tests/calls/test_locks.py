@@ -146,7 +146,7 @@ def test_what_is_locked(
 ) -> None:
     """Nobody rings; the prompt and the cause are those of the page; lifted, they talk."""
     tenant = f"locked-{secrets.token_hex(4)}"
-    cli("tenant", "add", tenant, "--no-order")
+    cli("tenant", "add", tenant, "--no-order", "--consent", "off")
     x = cli.bind(a, b, "--tenant", tenant, "--language", "zh")["x"]
     what: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         "the caller": (("--person", "-"), (a,)),

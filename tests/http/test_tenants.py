@@ -326,3 +326,34 @@ def test_hours_and_limits_on_calls(operator: Client) -> None:
         {"call_limits": {"x": "1/1h"}},
     ):
         assert operator.ask("PATCH", f"{path}/{name}", wrong).status_code == 422
+
+
+def test_consent(operator: Client, couriers: Client, drivers: Client) -> None:
+    """A tenant's own ledger: what is given lets it bind, and what is withdrawn ends that."""
+    told = operator.ask("PATCH", "/v1/tenants/couriers", {"consent": "required"}).json()
+    assert told["consent"] == "required"
+    people = ("13800000731", "13800000732")
+    body = {"a": people[0], "b": people[1], "consent": "app"}
+    refused = couriers.ask("POST", "/v1/bindings", body, Idempotency_Key="a")
+    assert (refused.status_code, refused.json()["code"]) == (409, "consent_missing")
+    given = [
+        couriers.post("/v1/consents", {"person": each, "how": "app", "version": "v2"}, status=201)
+        for each in people
+    ]
+    assert (given[0]["person"], given[0]["added_by"]) == ("138****0731", None)
+    assert couriers.get(f"/v1/consents/{given[0]['id']}") == given[0]
+    assert drivers.ask("GET", f"/v1/consents/{given[0]['id']}").status_code == 404
+    assert drivers.ask("GET", "/v1/consents/abc").json()["code"] == "consent_not_found"
+    made = couriers.bind(*people)
+    assert drivers.post("/v1/consents/search", {"person": people[0]})["consents"] == []
+    (line,) = couriers.post("/v1/consents/search", {"person": people[0]})["consents"]
+    assert line == given[0]
+    gone = couriers.post("/v1/consents/withdraw", {"person": people[1]}, status=201)
+    assert (gone["act"], gone["ended"]) == ("withdrawn", [made["id"]])
+    assert couriers.get(f"/v1/bindings/{made['id']}")["state"] == "consent_withdrawn"
+    page = couriers.get("/v1/consents?limit=2")
+    assert [each["id"] for each in page["consents"]] == [gone["id"], given[1]["id"]]
+    rest = couriers.get(f"/v1/consents?cursor={page['next_cursor']}")
+    assert [each["id"] for each in rest["consents"]] == [given[0]["id"]]
+    unsaid = operator.ask("POST", "/v1/consents", {"person": people[0], "how": "app"})
+    assert unsaid.json()["errors"][0]["pointer"] == "/tenant"

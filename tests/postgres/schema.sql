@@ -389,6 +389,7 @@ CREATE TABLE agi_router.binding (
     messages_used integer DEFAULT 0 NOT NULL,
     scene text,
     hours text,
+    consent text,
     CONSTRAINT binding_uses CHECK ((((calls_used >= 0) AND (calls_used <= max_calls)) AND ((messages_used >= 0) AND (messages_used <= max_messages))))
 )
 WITH (fillfactor='85');
@@ -474,6 +475,8 @@ COMMENT ON COLUMN agi_router.binding.messages_used IS 'Texts taken, less those t
 COMMENT ON COLUMN agi_router.binding.scene IS 'Code of the use that it is made for; null: none is named';
 
 COMMENT ON COLUMN agi_router.binding.hours IS 'Hours of the week in which calls and texts go through, as agi_router.is_open reads them, in the time zone of its tenant; null: those of its tenant';
+
+COMMENT ON COLUMN agi_router.binding.consent IS 'How its parties have agreed, as its tenant has stated it with the bind; null: it did not';
 
 CREATE TABLE agi_router.block (
     block bigint NOT NULL,
@@ -680,6 +683,67 @@ CREATE TABLE agi_router.call_other (
 );
 
 COMMENT ON TABLE agi_router.call_other IS 'Calls of days for which no partition was made';
+
+CREATE TABLE agi_router.consent (
+    id bigint NOT NULL,
+    tenant_id integer NOT NULL,
+    person_id bigint NOT NULL,
+    act text NOT NULL,
+    purpose text NOT NULL,
+    order_id text,
+    how text,
+    at timestamp with time zone NOT NULL,
+    evidence bytea,
+    version text,
+    binding text,
+    added_at timestamp with time zone NOT NULL,
+    added_by text NOT NULL,
+    CONSTRAINT consent_act_check CHECK ((act = ANY (ARRAY['given'::text, 'withdrawn'::text]))),
+    CONSTRAINT consent_added_by_check CHECK (((length(added_by) >= 1) AND (length(added_by) <= 128))),
+    CONSTRAINT consent_evidence_check CHECK ((length(evidence) = 32)),
+    CONSTRAINT consent_given_check CHECK (((act = 'given'::text) = (how IS NOT NULL))),
+    CONSTRAINT consent_how_check CHECK ((how = ANY (ARRAY['app'::text, 'paper'::text, 'spoken'::text]))),
+    CONSTRAINT consent_order_id_check CHECK (((length(order_id) >= 1) AND (length(order_id) <= 128))),
+    CONSTRAINT consent_purpose_check CHECK ((purpose = ANY (ARRAY['binding'::text, 'recording'::text]))),
+    CONSTRAINT consent_version_check CHECK (((length(version) >= 1) AND (length(version) <= 64)))
+);
+
+COMMENT ON TABLE agi_router.consent IS 'The consent ledger: whoever serves adds lines, and changes and deletes none';
+
+COMMENT ON COLUMN agi_router.consent.id IS 'Key; of lines about one person a later one is greater';
+
+COMMENT ON COLUMN agi_router.consent.tenant_id IS 'To whom it was said';
+
+COMMENT ON COLUMN agi_router.consent.person_id IS 'Who has said it, see person_mark';
+
+COMMENT ON COLUMN agi_router.consent.act IS 'given or withdrawn';
+
+COMMENT ON COLUMN agi_router.consent.purpose IS 'To what: to be bound, or recorded';
+
+COMMENT ON COLUMN agi_router.consent.order_id IS 'For which order alone; null: for all of the tenant';
+
+COMMENT ON COLUMN agi_router.consent.how IS 'How it was given';
+
+COMMENT ON COLUMN agi_router.consent.at IS 'When it was said';
+
+COMMENT ON COLUMN agi_router.consent.evidence IS 'Digest of the evidence, which is kept by the tenant; null: none is named';
+
+COMMENT ON COLUMN agi_router.consent.version IS 'Which text was agreed to; null: none is named';
+
+COMMENT ON COLUMN agi_router.consent.binding IS 'Name of the binding with which the tenant has stated it; null: it was written by itself';
+
+COMMENT ON COLUMN agi_router.consent.added_at IS 'When it was written down';
+
+COMMENT ON COLUMN agi_router.consent.added_by IS 'Who has written it';
+
+ALTER TABLE agi_router.consent ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME agi_router.consent_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 
 CREATE TABLE agi_router.delivery (
     webhook_id bigint NOT NULL,
@@ -1528,6 +1592,29 @@ COMMENT ON COLUMN agi_router.past_route.begins_at IS 'When its party was let ont
 
 COMMENT ON COLUMN agi_router.past_route.ends_at IS 'When its binding ended, or its party left';
 
+CREATE SEQUENCE agi_router.person_id
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+
+COMMENT ON SEQUENCE agi_router.person_id IS 'Numbers of persons; gaps mean nothing';
+
+CREATE TABLE agi_router.person_mark (
+    tag bigint NOT NULL,
+    person_id bigint NOT NULL,
+    sealed bytea NOT NULL
+);
+
+COMMENT ON TABLE agi_router.person_mark IS 'By what persons are found of whom lines are kept: one row for each tag key';
+
+COMMENT ON COLUMN agi_router.person_mark.tag IS 'Tag of the person under one of the keys; may be that of another one, too';
+
+COMMENT ON COLUMN agi_router.person_mark.person_id IS 'The person';
+
+COMMENT ON COLUMN agi_router.person_mark.sealed IS 'Its number, sealed for this person and this tag';
+
 CREATE TABLE agi_router.pool (
     id integer NOT NULL,
     tenant_id integer NOT NULL,
@@ -1699,7 +1786,8 @@ CREATE TABLE agi_router.tenant (
     max_pair_binds integer,
     max_order_pairs integer,
     refuses_pairs boolean DEFAULT false NOT NULL,
-    ruled boolean GENERATED ALWAYS AS ((needs_order OR (scenes <> '{}'::text[]) OR (max_pair_binds IS NOT NULL) OR (max_order_pairs IS NOT NULL))) STORED NOT NULL,
+    consent text DEFAULT 'off'::text NOT NULL,
+    ruled boolean GENERATED ALWAYS AS ((needs_order OR (consent <> 'off'::text) OR (scenes <> '{}'::text[]) OR (max_pair_binds IS NOT NULL) OR (max_order_pairs IS NOT NULL))) STORED NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     told text[] DEFAULT '{}'::text[] NOT NULL,
     unknown_numbers text DEFAULT 'ring'::text NOT NULL,
@@ -1715,6 +1803,7 @@ CREATE TABLE agi_router.tenant (
     told_of_calls boolean GENERATED ALWAYS AS (('call.admitted'::text = ANY (told))) STORED NOT NULL,
     told_of_answers boolean GENERATED ALWAYS AS (('call.answered'::text = ANY (told))) STORED NOT NULL,
     told_of_ends boolean GENERATED ALWAYS AS ((told && ARRAY['call.answered'::text, 'call.ended'::text, 'call.refused'::text])) STORED NOT NULL,
+    CONSTRAINT tenant_consent_check CHECK ((consent = ANY (ARRAY['off'::text, 'asserted'::text, 'required'::text]))),
     CONSTRAINT tenant_hours_check CHECK (((length(hours) >= 1) AND (length(hours) <= 400))),
     CONSTRAINT tenant_max_bindings_check CHECK ((max_bindings > 0)),
     CONSTRAINT tenant_max_binds_check CHECK ((max_binds > 0)),
@@ -1752,6 +1841,8 @@ COMMENT ON COLUMN agi_router.tenant.max_pair_binds IS 'So many times the same tw
 COMMENT ON COLUMN agi_router.tenant.max_order_pairs IS 'So many different parties may be bound by one order; beyond, it is told, or refused; null: any number';
 
 COMMENT ON COLUMN agi_router.tenant.refuses_pairs IS 'Whether more parties of one order than that are refused';
+
+COMMENT ON COLUMN agi_router.tenant.consent IS 'Whether its parties'' consent is asked for as they are bound: off; asserted: it states it with the bind, which is written down, or it is in the ledger; required: it is in the ledger';
 
 COMMENT ON COLUMN agi_router.tenant.ruled IS 'Whether its bindings are to keep rules of its own: only then they are looked at';
 
@@ -1946,6 +2037,9 @@ ALTER TABLE ONLY agi_router.call
 ALTER TABLE ONLY agi_router.call_other
     ADD CONSTRAINT call_other_pkey PRIMARY KEY (block, id, day);
 
+ALTER TABLE ONLY agi_router.consent
+    ADD CONSTRAINT consent_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY agi_router.delivery
     ADD CONSTRAINT delivery_pkey PRIMARY KEY (webhook_id, event_id);
 
@@ -2032,6 +2126,9 @@ ALTER TABLE ONLY agi_router.party_group
 
 ALTER TABLE ONLY agi_router.past_route
     ADD CONSTRAINT past_route_pkey PRIMARY KEY (block, x_number, caller_tag, binding_id, removed_at);
+
+ALTER TABLE ONLY agi_router.person_mark
+    ADD CONSTRAINT person_mark_pkey PRIMARY KEY (tag, person_id);
 
 ALTER TABLE ONLY agi_router.pool
     ADD CONSTRAINT pool_pkey PRIMARY KEY (id);
@@ -2130,6 +2227,10 @@ CREATE INDEX call_other_id_idx ON agi_router.call_other USING btree (id COLLATE 
 
 CREATE INDEX call_other_tenant_id_received_at_idx ON agi_router.call_other USING btree (tenant_id, received_at) WHERE (tenant_id IS NOT NULL);
 
+CREATE INDEX consent_person ON agi_router.consent USING btree (person_id, tenant_id);
+
+CREATE INDEX consent_tenant ON agi_router.consent USING btree (tenant_id, added_at, id);
+
 CREATE INDEX delivery_due ON agi_router.delivery USING btree (webhook_id, next_at);
 
 CREATE INDEX delivery_order ON agi_router.delivery USING btree (webhook_id, block, binding_id, sequence) WHERE (binding_id IS NOT NULL);
@@ -2201,6 +2302,8 @@ CREATE INDEX past_route_callee ON agi_router.past_route USING btree ((callee_tag
 CREATE INDEX past_route_caller ON agi_router.past_route USING btree (caller_tag);
 
 CREATE INDEX past_route_end ON agi_router.past_route USING btree (block, x_number, ends_at) INCLUDE (begins_at);
+
+CREATE INDEX person_mark_person ON agi_router.person_mark USING btree (person_id);
 
 CREATE INDEX route_binding ON agi_router.route USING btree (block, binding_id);
 
@@ -2293,6 +2396,9 @@ ALTER TABLE ONLY agi_router.blocklist
 
 ALTER TABLE ONLY agi_router.blocklist
     ADD CONSTRAINT blocklist_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES agi_router.tenant(id);
+
+ALTER TABLE ONLY agi_router.consent
+    ADD CONSTRAINT consent_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES agi_router.tenant(id);
 
 ALTER TABLE ONLY agi_router.feed_fault
     ADD CONSTRAINT feed_fault_run_id_fkey FOREIGN KEY (run_id) REFERENCES agi_router.feed_run(id) ON DELETE CASCADE;

@@ -63,7 +63,7 @@ def bindings(draw: st.DrawFn) -> dict[str, Any]:
         st.sampled_from(
             [
                 *("active", "active", "active", "expired", "unbound", "order_ended", "used_up"),
-                *("party_recycled", "recycle_unknown"),
+                *("party_recycled", "recycle_unknown", "consent_withdrawn"),
             ]
         )
     )

@@ -1003,7 +1003,8 @@ def test_changes_that_are_refused(cli: Cli, connection: Connection, store: Bindi
 def test_tenants_and_their_blocks(cli: Cli, store: BindingStore) -> None:
     """A tenant is added, has a block of its own, is suspended and goes on."""
     assert store
-    assert cli("tenant", "add", "couriers", "--no-order", "--json").json["state"] == "active"
+    free = ("--no-order", "--consent", "off")
+    assert cli("tenant", "add", "couriers", *free, "--json").json["state"] == "active"
     assert cli("tenant", "add", "couriers").code == 73
     own = ("70022345678", "--tenant", "couriers", "--valid-until", "2099-01-01T00:00:00+08:00")
     added = cli("block", "add", *own, "--json").json

@@ -21,6 +21,8 @@ from agi_router.calls.decision import Route
 from agi_router.calls.end import Outcome
 from agi_router.calls.lookup import CallLookup
 from agi_router.calls.store import AdmissionStore
+from agi_router.consent.ledger import Act, How
+from agi_router.consent.store import Statement
 from agi_router.db.connection import Connection, connect
 from agi_router.db.migrate import check_schema, migrate
 from agi_router.db.rights import check_rights, grant, owns_schema, renew_grants
@@ -243,6 +245,23 @@ def test_every_table_is_thought_of(served: str, connection: Connection) -> None:
     with connect(served) as own:
         for table in one(connection, TABLES):
             assert one(own, "SELECT has_table_privilege(%s, 'SELECT')", table), table
+
+
+def test_consent_is_only_added(served: str, keys: KeyRing, connection: Connection) -> None:
+    """Whoever serves has no right to change or delete one."""
+    with connect(served) as own:
+        store = BindingStore(own, check_keys(own, keys))
+        said = Statement(act=Act.GIVEN, how=How.APP)
+        store.consents.write(A, "default", said, by="a test")
+        store.withdraw(A, "default", said, by="a test")
+        for statement in (
+            "UPDATE agi_router.consent SET act = 'given', how = 'app'",
+            "DELETE FROM agi_router.consent",
+            "TRUNCATE agi_router.consent",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                own.execute(statement)
+    assert one(connection, "SELECT count(*) FROM agi_router.consent") == 2
 
 
 def test_missing_rights_are_named(served: str, role: str, connection: Connection) -> None:

@@ -422,6 +422,8 @@ def test_every_sealed_column_is_renewed(connection: Connection) -> None:
         "lock_mark.other_sealed",
         "blocklist.sealed",
         "blocklist.other_sealed",
+        "person_mark.sealed",
+        "person_mark.tag",
         # Digests, which are under no key or are forgotten in a day.
         "api_key.digest",
         "answer.name",
@@ -433,6 +435,8 @@ def test_every_sealed_column_is_renewed(connection: Connection) -> None:
         "message_out.body",
         "message_out.callee",
         "message_out.caller_tag",
+        # Of evidence that the tenant keeps.
+        "consent.evidence",
         # So does this, until they are all there.
         "message_part.sealed",
         # Digests.

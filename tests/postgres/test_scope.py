@@ -32,6 +32,8 @@ from agi_router.calls.lookup import CallLookup
 from agi_router.calls.store import AdmissionStore
 from agi_router.calls.tenant_checks import TenantCheckStore
 from agi_router.calls.views import describe_call
+from agi_router.consent.ledger import Act, How
+from agi_router.consent.store import ConsentStore, Statement
 from agi_router.db.connection import Connection, Queries, connect
 from agi_router.db.queries import query
 from agi_router.errors import (
@@ -110,6 +112,8 @@ class Target:
     lock: int
     entry: int
     appeal: int
+    line: int
+    """Of the consent ledger."""
 
 
 @dataclass
@@ -273,6 +277,9 @@ def world(server: Server) -> Iterator[World]:
         appeal = _appeals(store).file(lock.id, by="a test")
         connection.execute("SELECT setval('agi_router.lock_id', 32109876)")
         entry = store.blocklist.add(Pairing(person=E, other=F, tenant=THEM), by="a test")
+        connection.execute("ALTER TABLE agi_router.consent ALTER COLUMN id RESTART 19876543")
+        said = Statement(act=Act.GIVEN, how=How.APP)
+        line = store.consents.write(E, THEM, said, by="a test")
         _call(connection, keys, A, x)
         message = _text(connection, keys, A, x)
         _call(connection, keys, A, own.parties[0].dials or x)
@@ -297,6 +304,7 @@ def world(server: Server) -> Iterator[World]:
                 lock.id,
                 entry.id,
                 appeal.id,
+                line.id,
             ),
             absent=Target(
                 replace(pair.id, id=10**9),
@@ -332,6 +340,7 @@ def world(server: Server) -> Iterator[World]:
                     str(lock.id),
                     str(entry.id),
                     str(appeal.id),
+                    str(line.id),
                     "theirs.example",
                     E.masked,
                     F.masked,
@@ -616,6 +625,19 @@ OPERATIONS: dict[tuple[type, str], Operation] = {
     (TextRuleStore, "put"): lambda store, target: _text_rules(store).put(
         target.tenant, TextRules(words=("a",))
     ),
+    (BindingStore, "withdraw"): lambda store, target: [
+        store.withdraw(
+            C, target.tenant, Statement(act=Act.WITHDRAWN, order=target.order), by="a test"
+        )[0].tenant
+    ],
+    (ConsentStore, "write"): lambda store, target: (
+        store.consents.write(
+            C, target.tenant, Statement(act=Act.GIVEN, how=How.APP), by="a test"
+        ).tenant
+    ),
+    (ConsentStore, "find"): lambda store, target: store.consents.find(target.line),
+    (ConsentStore, "all"): lambda store, _: store.consents.all(limit=100),
+    (ConsentStore, "of_person"): lambda store, _: store.consents.of_person(E),
     (LockStore, "set"): _set_lock,
     (LockStore, "find"): lambda store, target: store.locks.find(target.lock),
     (LockStore, "find_concerning"): lambda store, target: store.locks.find_concerning(target.lock),
@@ -721,6 +743,8 @@ ASKED_OF_ALL = {
     (EventStore, "webhooks"),
     (TenantStore, "all"),
     (LockStore, "of_person"),
+    (ConsentStore, "all"),
+    (ConsentStore, "of_person"),
 }
 # What needs a connection and no scope, and why.
 UNSCOPED = {
@@ -734,6 +758,8 @@ UNSCOPED = {
     "Renewal": "renews what a store has locked",
     "Rotation": "the operator's",
     "RuleKeeping": "counts what a store has just made",
+    "PersonRegister": "serves a store, which has the lines",
+    "ConsentLedger": "serves a store, which says whose lines",
     "Sweep": "the operator's",
     "Audit": "the operator's",
     "AuditChain": "signs and verifies what all have done",

@@ -25,6 +25,7 @@ from agi_router.bindings.words import (
 )
 from agi_router.bulk.columns import COLUMNS, EXPORTED, Header, escape, unescape, write_cells
 from agi_router.bulk.csv_file import CsvReader, write_record
+from agi_router.consent.ledger import How
 from agi_router.numbers import PhoneNumber, XNumber
 from agi_router.texts import strip
 
@@ -121,6 +122,7 @@ def bindings(draw: st.DrawFn) -> dict[str, Any]:
         "user_data": draw(st.none() | NAMES),
         "industrial_id": draw(st.none() | NAMES),
         "pool": None,
+        "consent": draw(st.none() | st.sampled_from(How)),
         "scene": draw(st.none() | st.sampled_from(["parcel", "B2.1_x"])),
         "messages": draw(st.sampled_from(Messages)),
         "max_messages": draw(st.none() | st.integers(1, 2**31 - 1)),

@@ -45,6 +45,7 @@ REASONS = {
     "the order has not ended": Reason.ORDER_ENDED,
     "no party's number was given to somebody else": Reason.PARTY_RECYCLED,
     "the owner of no party's number is unknown": Reason.RECYCLE_UNKNOWN,
+    "no party has withdrawn its consent": Reason.CONSENT_WITHDRAWN,
     "the binding has not expired": Reason.EXPIRED,
     "the number dialled has not expired": Reason.EXPIRED,
     "calls are left": Reason.USED_UP,

@@ -29,6 +29,7 @@ READS = {
     "block list",
     "block show",
     "calls",
+    "consent list",
     "db migrate",
     "db status",
     "deliver",

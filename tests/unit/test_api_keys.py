@@ -138,6 +138,7 @@ def test_how_they_are_shown() -> None:
         "needs_order": True,
         "scenes": ["parcel"],
         "refuses_pairs": False,
+        "consent": "off",
         "created_at": NOON,
     }
     assert describe_tenant(tenant)["state"] == "suspended"

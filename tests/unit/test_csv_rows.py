@@ -21,6 +21,7 @@ from agi_router.bindings.words import (
     Mode,
 )
 from agi_router.bulk.columns import COLUMNS, EXPORTED, Header, escape, unescape, write_cells
+from agi_router.consent.ledger import How
 from agi_router.errors import CsvError
 from agi_router.numbers import PhoneNumber, XNumber
 
@@ -90,6 +91,7 @@ def test_the_least_there_is() -> None:
             "industrial_id": None,
             "pool": None,
             "scene": None,
+            "consent": None,
             "messages": Messages.OFF,
             "max_messages": None,
             "hours": None,
@@ -118,6 +120,7 @@ def test_all_there_is() -> None:
             "user_data": "a text; 文",
             "industrial_id": "700.100.1/12345678",
             "scene": "parcel",
+            "consent": "paper",
             "messages": "b",
             "max_messages": "20",
             "hours": "mon 09:00-18:00, sat 22:00-02:00",
@@ -147,6 +150,7 @@ def test_all_there_is() -> None:
         "industrial_id": "700.100.1/12345678",
         "pool": None,
         "scene": "parcel",
+        "consent": How.PAPER,
         "messages": Messages.B,
         "max_messages": 20,
         "hours": "mon 09:00-18:00; sat 22:00-02:00",

@@ -190,6 +190,7 @@ def test_decide_routes(changes: dict[str, Any]) -> None:
         ({"state": BindingState.ORDER_ENDED, "ended_at": NOW}, Reason.ORDER_ENDED),
         ({"state": BindingState.PARTY_RECYCLED, "ended_at": NOW}, Reason.PARTY_RECYCLED),
         ({"state": BindingState.RECYCLE_UNKNOWN, "ended_at": NOW}, Reason.RECYCLE_UNKNOWN),
+        ({"state": BindingState.CONSENT_WITHDRAWN, "ended_at": NOW}, Reason.CONSENT_WITHDRAWN),
         ({"state": BindingState.ORDER_ENDED, "ended_at": NOW - TICK}, Reason.ORDER_ENDED),
         # How it ended, not that it would have expired since.
         (
@@ -279,6 +280,7 @@ def test_the_first_rule_that_fails_gives_the_reason() -> None:
         {"state": BindingState.ORDER_ENDED},
         {"state": BindingState.PARTY_RECYCLED},
         {"state": BindingState.RECYCLE_UNKNOWN},
+        {"state": BindingState.CONSENT_WITHDRAWN},
         {"state": BindingState.ACTIVE, "ended_at": None},
         {"expires_at": NOW + TICK},
         {"calls_used": 2},
@@ -302,6 +304,7 @@ def test_the_first_rule_that_fails_gives_the_reason() -> None:
         Reason.ORDER_ENDED,
         Reason.PARTY_RECYCLED,
         Reason.RECYCLE_UNKNOWN,
+        Reason.CONSENT_WITHDRAWN,
         Reason.EXPIRED,
         Reason.USED_UP,
         Reason.WRONG_DIRECTION,
@@ -330,6 +333,7 @@ def test_explain_tells_every_rule_of_a_good_call() -> None:
         "the order has not ended",
         "no party's number was given to somebody else",
         "the owner of no party's number is unknown",
+        "no party has withdrawn its consent",
         "the binding has not expired",
         "the number dialled has not expired",
         "calls are left",
@@ -350,15 +354,15 @@ def test_explain_tells_every_rule_of_a_good_call() -> None:
     [
         (replace(FACTS, block_known=False), 1, "the 700 number lies in a block of ours"),
         (replace(FACTS, hit=None), 6, "the caller is a party on the number"),
-        (facts(expires_at=NOW), 16, "the binding has not expired"),
-        (facts(side=Side.B, child_until=NOW), 17, "the number dialled has not expired"),
+        (facts(expires_at=NOW), 17, "the binding has not expired"),
+        (facts(side=Side.B, child_until=NOW), 18, "the number dialled has not expired"),
         (
             facts(mode=Mode.AX, callees=()),
-            21,
+            22,
             "somebody has called, or a fixed number is set",
         ),
-        (facts(callees=()), 22, "the other side has somebody to ring"),
-        (facts(callees=(A,)), 25, "the call does not ring its own caller"),
+        (facts(callees=()), 23, "the other side has somebody to ring"),
+        (facts(callees=(A,)), 26, "the call does not ring its own caller"),
     ],
 )
 def test_explain_ends_at_the_rule_that_fails(known: Facts, count: int, last: str) -> None:

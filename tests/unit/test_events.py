@@ -125,6 +125,7 @@ def test_an_event_without_a_binding() -> None:
         ("order_ended", "order"),
         ("party_recycled", "recycled"),
         ("recycle_unknown", "recycled"),
+        ("consent_withdrawn", "consent"),
     ],
 )
 def test_which_clock(state: str, clock: str) -> None:

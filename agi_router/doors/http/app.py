@@ -24,6 +24,7 @@ from agi_router.doors.http import (
     blocklist,
     calls,
     checks,
+    consents,
     events,
     feeds,
     groups,
@@ -137,7 +138,7 @@ def _routes() -> FastAPI:
     )
     rooms = (
         *(bindings, groups, calls, checks, messages, message_rules, events, webhooks),
-        *(locks, appeals, blocklist, traces, pools, inventory, tenants, feeds, api_keys),
+        *(locks, appeals, consents, blocklist, traces, pools, inventory, tenants, feeds, api_keys),
     )
     for each in rooms:
         app.include_router(each.router)

@@ -36,6 +36,7 @@ from agi_router.bindings.words import (
     check_prompts,
 )
 from agi_router.calls.check import Unanswered
+from agi_router.consent.ledger import How, Purpose, check_evidence, check_version
 from agi_router.cursors import Cursor
 from agi_router.doors.http.problems import FieldFault, Problem, problem_of
 from agi_router.doors.http.queries import CURSOR
@@ -68,7 +69,7 @@ from agi_router.tenants.api_keys import (
 )
 from agi_router.tenants.hours import check_hours
 from agi_router.tenants.model import check_tenant
-from agi_router.tenants.rules import MOST_SCENES, check_scenes
+from agi_router.tenants.rules import MOST_SCENES, Consent, check_scenes
 from agi_router.texts import LONGEST_NAME, check_name
 
 __all__ = [
@@ -86,6 +87,8 @@ __all__ = [
     "CallLimitsIn",
     "CaseIn",
     "CheckIn",
+    "ConsentIn",
+    "ConsentSearchIn",
     "DecideIn",
     "EventTypesIn",
     "EvidenceIn",
@@ -114,6 +117,7 @@ __all__ = [
     "TraceIn",
     "WebhookChange",
     "WebhookIn",
+    "WithdrawalIn",
     "check_lock_id",
     "describe_term",
     "read_changes",
@@ -502,6 +506,11 @@ class TenantIn(Body):
     needs_order: bool = Field(
         default=True, description="Whether each of its bindings needs the id of an order."
     )
+    consent: Annotated[Consent, Field(strict=False)] = Field(
+        default=Consent.ASSERTED,
+        description="Whether its parties' consent is stated with each bind (`asserted`), or is in"
+        " the ledger before (`required`).",
+    )
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"name": "couriers"}]})
 
@@ -593,6 +602,10 @@ class TenantChange(Body):
     )
     call_limits: CallLimitsIn | None = Field(
         default=None, description="How many of its calls go through; null: any number."
+    )
+
+    consent: Annotated[Consent, Field(strict=False)] = Field(
+        default=Consent.ASSERTED, description="Whether its parties' consent is asked for."
     )
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"active": False}]})
@@ -997,6 +1010,59 @@ def read_pool(body: PoolChange) -> dict[str, Any]:
 
 def _read_block(place: int, text: str) -> Block:
     return read_field(f"/blocks/{place}", lambda: Block.parse(text))
+
+
+_Order = Annotated[str, Field(max_length=512), AfterValidator(check_order_id)]
+_Digest = Annotated[str, Field(max_length=64), AfterValidator(check_evidence)]
+
+
+class ConsentSearchIn(Body):
+    """
+    Whose lines of the consent ledger are looked for.
+    """
+
+    person: _Number
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"person": "13800000001"}]})
+
+
+class WithdrawalIn(ConsentSearchIn):
+    """
+    That a person no longer agrees.
+    """
+
+    purpose: Annotated[Purpose, Field(strict=False)] = Field(
+        default=Purpose.BINDING, description="To be bound, or recorded."
+    )
+    order: _Order | None = Field(default=None, description="For this order alone; else for all.")
+    at: _Time | None = Field(default=None, description="When it was said; now if left out.")
+    evidence: _Digest | None = Field(
+        default=None, description="SHA-256 or SM3 of the evidence that you keep, in hexadecimal."
+    )
+    tenant: Annotated[str, Field(max_length=512), AfterValidator(check_tenant)] | None = Field(
+        default=None, description="To whom; the operator's keys alone may say so."
+    )
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"person": "13800000001", "tenant": "couriers"}]}
+    )
+
+
+class ConsentIn(WithdrawalIn):
+    """
+    That a person agrees.
+    """
+
+    how: Annotated[How, Field(strict=False)] = Field(description="How it was given.")
+    version: Annotated[str, Field(max_length=512), AfterValidator(check_version)] | None = Field(
+        default=None, description="Which text was agreed to."
+    )
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"person": "13800000001", "how": "app", "tenant": "couriers"}]
+        }
+    )
 
 
 class LockIn(Body):

@@ -13,6 +13,7 @@ from agi_router.bindings.reasons import Reason
 from agi_router.bindings.terms import TERMS, Span, Term, Whole, Words
 from agi_router.bindings.words import BindingState, Callback, Language, Mode
 from agi_router.calls.end import Clock
+from agi_router.consent.ledger import Act, How, Purpose
 from agi_router.doors.http.bodies import describe_term
 from agi_router.feeds.model import FeedKind, NumberForm, Outcome, Trust
 from agi_router.inventory.model import BlockState
@@ -23,6 +24,7 @@ from agi_router.persons.blocklist import BlockDirection, EntryState
 from agi_router.persons.locks import LockReason, LockState, Subject
 from agi_router.tenants.api_keys import KeyForm, KeyScope, KeyState
 from agi_router.tenants.model import UnknownNumbers
+from agi_router.tenants.rules import Consent
 
 __all__ = [
     "ApiKeyMadeOut",
@@ -40,6 +42,8 @@ __all__ = [
     "BlocksOut",
     "CallOut",
     "CallsOut",
+    "ConsentOut",
+    "ConsentsOut",
     "EvidenceOut",
     "ExplanationOut",
     "FaultOut",
@@ -71,6 +75,7 @@ __all__ = [
     "TextExplanationOut",
     "TraceOut",
     "TracedParty",
+    "WithdrawalOut",
     "answers",
 ]
 
@@ -680,6 +685,7 @@ _TENANT: dict[str, Any] = {
     "hours": None,
     "time_zone": "Asia/Shanghai",
     "call_limits": {"caller": "30/1h"},
+    "consent": "asserted",
     "created_at": _TIME,
 }
 
@@ -733,6 +739,10 @@ class TenantOut(Out):
     call_limits: dict[str, str] = Field(
         description="So many calls go through in a time: of a caller, to a callee, to a number, or"
         " of the tenant; at each router."
+    )
+    consent: Consent = Field(
+        description="Whether its parties' consent is asked for: `off`; `asserted`, it states it"
+        " with each bind; `required`, it is in the ledger before."
     )
     created_at: str
 
@@ -908,6 +918,72 @@ class PushOut(RunReportOut):
     )
 
     model_config = ConfigDict(json_schema_extra={"examples": [{**_RUN_REPORT, "damaged": 0}]})
+
+
+_CONSENT: dict[str, Any] = {
+    "id": "4711",
+    "person": _MASKED,
+    "tenant": "couriers",
+    "act": "given",
+    "purpose": "binding",
+    "order": None,
+    "how": "app",
+    "at": _TIME,
+    "evidence": None,
+    "version": "2026-07",
+    "binding": None,
+    "added_at": _TIME,
+    "added_by": "API key qkzwhtdmxcvbnrpl",
+}
+
+
+class ConsentOut(Out):
+    """
+    A line of the consent ledger. The number of the person is masked.
+    """
+
+    id: str
+    person: str
+    tenant: str
+    act: Act
+    purpose: Purpose
+    order: str | None = Field(description="For which order alone; null: for all of the tenant.")
+    how: How | None = Field(description="How it was given.")
+    at: str = Field(description="When it was said.")
+    evidence: str | None = Field(description="Digest of the evidence, in hexadecimal.")
+    version: str | None = Field(description="Which text was agreed to.")
+    binding: str | None = Field(description="The binding with which it was stated.")
+    added_at: str
+    added_by: str | None = Field(description="Told to the operator alone.")
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_CONSENT]})
+
+
+class WithdrawalOut(ConsentOut):
+    """
+    What was withdrawn, and the bindings that have ended by it.
+    """
+
+    ended: list[str]
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{**_CONSENT, "act": "withdrawn", "how": None, "ended": ["70012345678-1"]}]
+        }
+    )
+
+
+class ConsentsOut(Out):
+    """
+    Lines of the consent ledger, newest first.
+    """
+
+    consents: list[ConsentOut]
+    next_cursor: str | None = Field(
+        default=None, description="Where the next page begins; null: there is none."
+    )
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"consents": [_CONSENT]}]})
 
 
 _LOCK: dict[str, Any] = {

@@ -105,6 +105,8 @@ STATUSES: Final[Mapping[str, int]] = {
     "tenant_unqualified": 403,
     "order_missing": 422,
     "scene_unknown": 422,
+    "consent_missing": 409,
+    "consent_not_found": 404,
     "pair_too_often": 429,
     "order_crowded": 409,
     "blocklist_entry_not_found": 404,

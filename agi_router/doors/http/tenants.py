@@ -52,7 +52,9 @@ def add_tenant(body: TenantIn, desk: _Writes) -> Response:
     """
     Add a tenant.
     """
-    row = desk.store.inventory.tenants.add(body.name, needs_order=body.needs_order)
+    row = desk.store.inventory.tenants.add(
+        body.name, needs_order=body.needs_order, consent=body.consent
+    )
     desk.audit("POST /v1/tenants", f"tenant {body.name}")
     return answer(describe_tenant(row), status=201)
 

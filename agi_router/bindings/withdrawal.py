@@ -1,0 +1,92 @@
+"""
+How bindings end as one of their parties withdraws its consent.
+
+One transaction writes the line and ends them: there is no moment at which it is withdrawn and a
+call is let through. Party groups are held first, then bindings: the order that all keep to.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+from agi_router.bindings.group_members import open_member
+from agi_router.bindings.group_store import PartyGroupKeeping
+from agi_router.bindings.model import Binding
+from agi_router.bindings.names import name_values
+from agi_router.consent.ledger import Act, ConsentLine, Purpose
+from agi_router.consent.store import Statement
+from agi_router.numbers import PhoneNumber
+
+__all__ = ["ConsentWithdrawing"]
+
+_ALL = 1_000_000
+
+
+class ConsentWithdrawing(PartyGroupKeeping):
+    """
+    Withdrawing consent.
+    """
+
+    def withdraw(
+        self, person: PhoneNumber, tenant: str, said: Statement, *, by: str
+    ) -> tuple[ConsentLine, list[Binding]]:
+        """
+        Write that a person no longer agrees, and end what it is party of.
+
+        All its bindings of the tenant end, or those of the order that is withdrawn; of all orders,
+        it leaves the tenant's party groups as well. Calls that are up go on.
+
+        Args:
+            person: Who withdraws.
+            tenant: From whom.
+            said: What is withdrawn.
+            by: Who writes it down.
+
+        Returns:
+            The line, and the bindings that have ended.
+
+        Raises:
+            TenantNotFound: There is no such tenant.
+            StoreHeld: A party group is changed all the time.
+        """
+        return self._under_current_keys(lambda: self._withdraw(person, tenant, said, by))
+
+    def _withdraw(
+        self, person: PhoneNumber, tenant: str, said: Statement, by: str
+    ) -> tuple[ConsentLine, list[Binding]]:
+        said = replace(said, act=Act.WITHDRAWN, how=None)
+        with self._queries.transaction():
+            line = self.consents.write(person, tenant, said, by=by)
+            if said.purpose is not Purpose.BINDING:
+                return line, []
+            groups = [] if said.order is not None else self._groups_of(person, tenant)
+            for group in groups:
+                self._queries.execute("lock_group_by_id", group)
+            ended = self._end_withdrawn(person, tenant, said.order)
+            for group in groups:
+                self.change_members(tenant, group["name"], leaving=[person])
+        return line, ended
+
+    def _end_withdrawn(self, person: PhoneNumber, tenant: str, order: str | None) -> list[Binding]:
+        found = self.bindings(everything=False, order_id=None, party=person, limit=_ALL)
+        own = [
+            each
+            for each in found
+            # What does not open may be another's, and rings nobody.
+            if each.damage is None
+            and each.parent is None
+            and each.tenant == tenant
+            and order in {None, each.order_id}
+        ]
+        return [
+            self.find(each.id)
+            for each in sorted(own, key=lambda each: each.id.id)
+            if self._queries.row("end_withdrawn", name_values(each.id)) is not None
+        ]
+
+    def _groups_of(self, person: PhoneNumber, tenant: str) -> list[dict[str, Any]]:
+        values = {
+            "tenant_id": self.inventory.tenants.find_id(tenant),
+            "tags": self.keys.tags(person),
+        }
+        rows = self._queries.rows("list_groups_of_member", values)
+        return [row for row in rows if person in open_member(row, self.keys)]

@@ -1,0 +1,203 @@
+"""
+``agi-router consent``: who has agreed to be reached through 700 numbers, and who no longer does.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, TypeVar
+
+import click
+
+from agi_router.cli.arguments import NUMBER, ORDER_ID, TENANT, TIME, Checked, scope_option
+from agi_router.cli.context import read_settings
+from agi_router.cli.locks import here
+from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option, local_time
+from agi_router.cli.stores import open_store
+from agi_router.consent.ledger import Act, How, Purpose, check_evidence, check_version
+from agi_router.consent.store import Statement
+from agi_router.consent.views import describe_consent
+from agi_router.db.connection import Queries
+from agi_router.numbers import PhoneNumber
+from agi_router.records.audit import Audit, AuditEntry
+
+__all__ = ["group"]
+
+_COLUMNS = ("id", "person", "tenant", "act", "purpose", "order", "how", "at")
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+@click.group("consent")
+def group() -> None:
+    """
+    Consent: a ledger of who has agreed, to whom, and who has withdrawn.
+    """
+
+
+def _said(command: _Command) -> _Command:
+    """
+    The options that say who says what.
+    """
+    for option in (
+        click.option(
+            "--evidence",
+            type=Checked("digest", check_evidence),
+            help="SHA-256 or SM3 of the evidence that the tenant keeps, in hexadecimal.",
+        ),
+        click.option("--at", type=TIME, help="When it was said; now if absent."),
+        click.option("--order", type=ORDER_ID, help="For this order alone; for all if absent."),
+        click.option(
+            "--purpose",
+            type=click.Choice([each.value for each in Purpose]),
+            default=Purpose.BINDING.value,
+            show_default=True,
+            help="To be bound, or recorded.",
+        ),
+        click.option("--tenant", required=True, type=TENANT, metavar="NAME", help="To whom."),
+        click.option(
+            "--person",
+            required=True,
+            type=NUMBER,
+            metavar="NUM",
+            help="Who: a real number; - for a line of standard input.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+@group.command("give")
+@_said
+@click.option("--how", required=True, type=click.Choice([each.value for each in How]), help="How.")
+@click.option(
+    "--text-version",
+    "version",
+    type=Checked("version", check_version),
+    help="Which text was agreed to.",
+)
+@json_option
+def give(  # noqa: PLR0917 - options
+    person: str,
+    tenant: str,
+    purpose: str,
+    order: str | None,
+    at: datetime | None,
+    evidence: str | None,
+    how: str,
+    version: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    r"""
+    Write down that a person has agreed.
+
+    \b
+    Example:
+      agi-router consent give --person - --tenant couriers --how app --text-version 2026-07
+    """
+    settings = read_settings()
+    said = Statement(
+        act=Act.GIVEN,
+        purpose=Purpose(purpose),
+        order=order,
+        how=How(how),
+        at=at,
+        evidence=evidence,
+        version=version,
+    )
+    with open_store(settings, act="the consent of a person") as store:
+        number = PhoneNumber.parse(person, fixed_lines=settings.fixed_lines)
+        line = store.consents.write(number, tenant, said, by=here())
+    (echo_json if as_json else echo_pairs)(describe_consent(line))
+
+
+@group.command("withdraw")
+@_said
+@json_option
+def withdraw(  # noqa: PLR0917 - options
+    person: str,
+    tenant: str,
+    purpose: str,
+    order: str | None,
+    at: datetime | None,
+    evidence: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    r"""
+    Write down that a person no longer agrees, and end its bindings of the tenant at once.
+
+    Calls that are up go on; the next is refused.
+
+    \b
+    Example:
+      agi-router consent withdraw --person - --tenant couriers
+    """
+    settings = read_settings()
+    said = Statement(
+        act=Act.WITHDRAWN, purpose=Purpose(purpose), order=order, at=at, evidence=evidence
+    )
+    with open_store(settings, act="the consent of a person") as store:
+        number = PhoneNumber.parse(person, fixed_lines=settings.fixed_lines)
+        line, ended = store.withdraw(number, tenant, said, by=here())
+    told = {**describe_consent(line), "ended": [str(each.id) for each in ended]}
+    (echo_json if as_json else echo_pairs)(told)
+
+
+@group.command("list")
+@click.option("--order", type=ORDER_ID, help="About this order.")
+@click.option("--act", type=click.Choice([each.value for each in Act]), help="That say so.")
+@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True)
+@scope_option
+@json_option
+def list_(
+    order: str | None, act: str | None, limit: int, tenant: str | None, *, as_json: bool
+) -> None:
+    r"""
+    List lines of the ledger, newest first.
+
+    \b
+    Example:
+      agi-router consent list --tenant couriers --act withdrawn
+    """
+    with open_store(read_settings(), tenant=tenant) as store:
+        lines = store.consents.all(order=order, act=None if act is None else Act(act), limit=limit)
+    _echo_list([describe_consent(each) for each in lines], as_json=as_json)
+
+
+@group.command("show")
+@click.option(
+    "--person",
+    required=True,
+    type=NUMBER,
+    metavar="NUM",
+    help="Whose: a real number; - for a line of standard input.",
+)
+@scope_option
+@json_option
+def show(person: str, tenant: str | None, *, as_json: bool) -> None:
+    r"""
+    Show the lines about a person, newest first.
+
+    \b
+    Example:
+      agi-router consent show --person -
+    """
+    settings = read_settings()
+    with open_store(settings, tenant=tenant) as store:
+        number = PhoneNumber.parse(person, fixed_lines=settings.fixed_lines)
+        Audit(Queries(store.connection)).record(
+            AuditEntry(act="consent show", subject="the consent of a person", reason=None)
+        )
+        lines = store.consents.of_person(number)
+    _echo_list([describe_consent(each) for each in lines], as_json=as_json)
+
+
+def _echo_list(rows: list[dict[str, Any]], *, as_json: bool) -> None:
+    if as_json:
+        echo_json(rows)
+        return
+    echo_table(
+        _COLUMNS,
+        [(*(row[name] or "-" for name in _COLUMNS[:-1]), local_time(row["at"])) for row in rows],
+        empty="no lines",
+    )

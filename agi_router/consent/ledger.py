@@ -1,0 +1,130 @@
+"""
+The consent ledger: what a person has agreed to, line by line.
+
+Rules for the editor:
+
+1. A line is never changed: a withdrawal is a line of its own.
+2. A line is about one order, or about all orders of a tenant. Of those that are about an order,
+   general ones included, the last one speaks.
+3. The paper is never kept: a digest of it, and which text was agreed to.
+
+Source:
+    Domain notes, 0.5.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from agi_router.cursors import Cursor
+from agi_router.numbers import PhoneNumber
+from agi_router.texts import check_name
+
+__all__ = ["Act", "ConsentLine", "How", "Purpose", "check_evidence", "check_version", "is_given"]
+
+_LONGEST_VERSION = 64
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+class Act(StrEnum):
+    """
+    What a line says.
+    """
+
+    GIVEN = "given"
+    WITHDRAWN = "withdrawn"
+
+
+class How(StrEnum):
+    """
+    How consent was given.
+    """
+
+    APP = "app"
+    PAPER = "paper"
+    SPOKEN = "spoken"
+
+
+class Purpose(StrEnum):
+    """
+    What a person agrees to.
+    """
+
+    BINDING = "binding"
+    """To be reached through 700 numbers."""
+    RECORDING = "recording"
+    """To have calls recorded. Kept for the tenant; no rule asks for it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsentLine:
+    """
+    A line of the ledger.
+    """
+
+    id: int
+    person: PhoneNumber = field(repr=False)
+    tenant: str
+    act: Act
+    purpose: Purpose
+    order: str | None
+    """:obj:`None`: all orders of the tenant."""
+    how: How | None
+    """Of what was given."""
+    at: datetime
+    """When it was said."""
+    evidence: str | None
+    """SHA-256 or SM3 of the evidence, in hexadecimal."""
+    version: str | None
+    """Which text was agreed to."""
+    binding: str | None
+    """The binding with which it was stated."""
+    added_at: datetime
+    added_by: str | None
+    """Who has written it; :obj:`None` where that is not told."""
+
+    @property
+    def cursor(self) -> Cursor:
+        """
+        Where a page of a list ends that this is the last of.
+        """
+        return Cursor(self.added_at, str(self.id))
+
+
+def is_given(lines: Iterable[ConsentLine], order: str | None) -> bool:
+    """
+    Whether one person agrees to be bound.
+
+    Args:
+        lines: Those of the person for one tenant, in any order.
+        order: By which it is to be bound; :obj:`None`: by none, so general lines alone count.
+    """
+    about = [
+        line for line in lines if line.purpose is Purpose.BINDING and line.order in {None, order}
+    ]
+    last = max(about, key=lambda line: line.id, default=None)
+    return last is not None and last.act is Act.GIVEN
+
+
+def check_version(text: str) -> str:
+    """
+    Return *text*, stripped, if it may name a version of the text that is agreed to.
+
+    Raises:
+        ValueError: If it may not.
+    """
+    return check_name(text, what="a text's version", longest=_LONGEST_VERSION)
+
+
+def check_evidence(text: str) -> str:
+    """
+    Return *text* in small letters, if it is a digest of 32 bytes in hexadecimal.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if not _DIGEST.fullmatch(text.lower()):
+        raise ValueError("evidence is a SHA-256 or SM3 in hexadecimal: 64 digits")
+    return text.lower()

@@ -1,0 +1,281 @@
+"""
+The consent ledger, as the database keeps it.
+
+Rules for the editor:
+
+1. Whoever serves may read and add lines, and change none.
+2. Who binds for a tenant that asks for consent shares the tenant's place until the transaction
+   ends, and who writes a line for somebody takes it alone. So a withdrawal sees every binding that
+   was made before it, and none is made of what it has withdrawn.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from agi_router.consent.ledger import Act, ConsentLine, How, Purpose, is_given
+from agi_router.cursors import Cursor
+from agi_router.db.connection import Queries
+from agi_router.errors import ConsentMissing, ConsentNotFound, CursorInvalid, StoreHeld
+from agi_router.keys.ring import KeyRing
+from agi_router.numbers import PhoneNumber
+from agi_router.persons.register import PersonRegister
+from agi_router.tenants.scope import OPERATOR, Scope
+from agi_router.tenants.store import TenantStore
+
+__all__ = ["ConsentLedger", "ConsentStore", "Statement"]
+
+_LARGEST_ID = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """
+    What is written of a person: see :class:`ConsentLine`.
+    """
+
+    act: Act
+    purpose: Purpose = Purpose.BINDING
+    order: str | None = None
+    how: How | None = None
+    at: datetime | None = None
+    """:obj:`None`: now."""
+    evidence: str | None = None
+    version: str | None = None
+    binding: str | None = None
+
+
+class ConsentLedger:
+    """
+    Lines of any tenant, for a store that says whose.
+
+    Args:
+        queries: Where they are kept.
+        keys: To find persons.
+    """
+
+    def __init__(self, queries: Queries, keys: KeyRing) -> None:
+        self._queries = queries
+        self._register = PersonRegister(queries, keys)
+
+    def hold(self, tenant_id: int, *, alone: bool = False) -> None:
+        """
+        Share a tenant's place until the transaction ends, or take it alone.
+        """
+        name = "lock_consents" if alone else "share_consents"
+        self._queries.execute(name, {"tenant_id": tenant_id})
+
+    def check(self, tenant_id: int, people: Collection[PhoneNumber], order: str | None) -> None:
+        """
+        Make sure that all of some people agree to be bound for a tenant.
+
+        Raises:
+            ConsentMissing: One does not.
+        """
+        lines = self.of(people, tenant_id)
+        for each in people:
+            if not is_given((line for line in lines if line.person == each), order):
+                # Which of them is told to nobody: whoever binds knows whom to ask.
+                raise ConsentMissing
+
+    def state(
+        self,
+        tenant_id: int,
+        people: Collection[PhoneNumber],
+        *,
+        order: str | None,
+        how: How,
+        binding: str,
+    ) -> None:
+        """
+        Write down what a tenant states with a bind: that all of some people agree.
+
+        Raises:
+            KeysOutdated: The keys were rotated since they were read.
+        """
+        said = Statement(act=Act.GIVEN, order=order, how=how, binding=binding)
+        self.add(people, tenant_id, said, "the tenant, with the bind")
+
+    def check_none_withdrawn(self, tenant_id: int) -> None:
+        """
+        Make sure that nobody has withdrawn since the transaction under way has begun.
+
+        Raises:
+            StoreHeld: Somebody has: what was bound may be of that person.
+        """
+        self.hold(tenant_id)
+        if self._queries.row("find_withdrawal", {"tenant_id": tenant_id}) is not None:
+            raise StoreHeld("somebody has withdrawn its consent meanwhile: import the file again")
+
+    def add(
+        self, people: Collection[PhoneNumber], tenant_id: int, said: Statement, by: str
+    ) -> int:
+        """
+        Write the same line of each of some people; the id of the last one.
+
+        Raises:
+            KeysOutdated: The keys were rotated since they were read.
+        """
+        ids = self._register.add(people)
+        values = {
+            "tenant_id": tenant_id,
+            "act": said.act,
+            "purpose": said.purpose,
+            "order_id": said.order,
+            "how": said.how,
+            "at": said.at,
+            "evidence": None if said.evidence is None else bytes.fromhex(said.evidence),
+            "version": said.version,
+            "binding": said.binding,
+            "added_by": by[:128],
+        }
+        line_id = 0
+        for person_id in sorted(ids.values()):
+            row = self._queries.row("add_consent", {**values, "person_id": person_id})
+            line_id = row["id"] if row else 0
+        return line_id
+
+    def of(self, people: Collection[PhoneNumber], tenant_id: int | None) -> list[ConsentLine]:
+        """
+        The lines about some people, newest first.
+
+        Raises:
+            SealError: One who has the tag of one of them does not open.
+        """
+        known = self._register.find(people)
+        values = {"ids": list(known), "tenant_id": tenant_id}
+        rows = self._queries.rows("list_consents_of_persons", values) if known else []
+        return [_line(row, known[row["person_id"]]) for row in rows]
+
+    def read(self, rows: Collection[dict[str, Any]]) -> list[ConsentLine]:
+        """
+        Lines, from their rows.
+
+        Raises:
+            SealError: A person does not open.
+        """
+        people = self._register.open({row["person_id"] for row in rows}) if rows else {}
+        return [_line(row, people[row["person_id"]]) for row in rows]
+
+
+class ConsentStore:
+    """
+    The ledger of one database; for a tenant, its own lines.
+
+    Args:
+        queries: Where it is kept.
+        keys: To find persons.
+        scope: Who asks.
+    """
+
+    def __init__(self, queries: Queries, keys: KeyRing, scope: Scope = OPERATOR) -> None:
+        self._queries = queries.given(scope.values)
+        self._scope = scope
+        self._tenants = TenantStore(queries, scope)
+        self._ledger = ConsentLedger(self._queries, keys)
+
+    def write(self, person: PhoneNumber, tenant: str, said: Statement, *, by: str) -> ConsentLine:
+        """
+        Write a line. Of a withdrawal, :meth:`BindingStore.withdraw` ends bindings as well.
+
+        Args:
+            person: Who has said it.
+            tenant: To whom.
+            said: What.
+            by: Who writes it: the user of a host, or an API key.
+
+        Raises:
+            TenantNotFound: There is no such tenant.
+            KeysOutdated: The keys were rotated since they were read.
+        """
+        tenant_id = self._tenants.find_id(tenant)
+        with self._queries.transaction():
+            self._ledger.hold(tenant_id, alone=True)
+            line_id = self._ledger.add({person}, tenant_id, said, by)
+            return self.find(line_id)
+
+    def find(self, line_id: int) -> ConsentLine:
+        """
+        One line.
+
+        Raises:
+            ConsentNotFound: There is none of this id.
+        """
+        row = self._queries.row("find_consent", {"id": line_id})
+        if row is None:
+            raise ConsentNotFound(f"the ledger has no line {line_id}")
+        return self._told(self._ledger.read([row]))[0]
+
+    def all(
+        self,
+        *,
+        tenant: str | None = None,
+        order: str | None = None,
+        act: Act | None = None,
+        after: Cursor | None = None,
+        limit: int,
+    ) -> list[ConsentLine]:
+        """
+        Lines, newest first.
+
+        Args:
+            tenant: Only those for this tenant.
+            order: Only those about this order.
+            act: Only those that say so.
+            after: Only those behind the last one of another page.
+            limit: At most so many.
+
+        Raises:
+            CursorInvalid: *after* is none of this list.
+            TenantNotFound: There is no such tenant.
+        """
+        values = {
+            "tenant_id": None if tenant is None else self._tenants.find_id(tenant),
+            "order_id": order,
+            "act": act,
+            "after_at": None if after is None else after.at,
+            "after_id": None if after is None else _after(after),
+            "limit": limit,
+        }
+        return self._told(self._ledger.read(self._queries.rows("list_consents", values)))
+
+    def of_person(self, person: PhoneNumber, *, tenant: str | None = None) -> list[ConsentLine]:
+        """
+        The lines about one person, newest first.
+
+        Raises:
+            TenantNotFound: There is no such tenant.
+        """
+        tenant_id = None if tenant is None else self._tenants.find_id(tenant)
+        return self._told(self._ledger.of({person}, tenant_id))
+
+    def _told(self, lines: list[ConsentLine]) -> list[ConsentLine]:
+        """
+        Lines as whoever asks is told them: who wrote them is nothing to a tenant.
+        """
+        return lines if self._scope.whole else [replace(each, added_by=None) for each in lines]
+
+
+def _line(row: dict[str, Any], person: PhoneNumber) -> ConsentLine:
+    return ConsentLine(
+        id=row["id"],
+        person=person,
+        tenant=row["tenant"],
+        act=Act(row["act"]),
+        purpose=Purpose(row["purpose"]),
+        order=row["order_id"],
+        how=None if row["how"] is None else How(row["how"]),
+        at=row["at"],
+        evidence=None if row["evidence"] is None else row["evidence"].hex(),
+        version=row["version"],
+        binding=row["binding"],
+        added_at=row["added_at"],
+        added_by=row["added_by"],
+    )
+
+
+def _after(cursor: Cursor) -> int:
+    if not (cursor.name.isascii() and cursor.name.isdigit()) or int(cursor.name) > _LARGEST_ID:
+        raise CursorInvalid
+    return int(cursor.name)

@@ -1,0 +1,147 @@
+"""
+``/v1/consents``: who has agreed to be reached through 700 numbers, and who no longer does.
+"""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request
+from starlette.responses import Response
+
+from agi_router.consent.ledger import Act
+from agi_router.consent.store import Statement
+from agi_router.consent.views import describe_consent
+from agi_router.doors.http import queries
+from agi_router.doors.http.answers import answer, page
+from agi_router.doors.http.auth import Desk, Needs
+from agi_router.doors.http.bodies import (
+    ConsentIn,
+    ConsentSearchIn,
+    WithdrawalIn,
+    read_cursor,
+    read_number,
+)
+from agi_router.doors.http.idempotency import KEYED, answer_once
+from agi_router.doors.http.outs import ConsentOut, ConsentsOut, WithdrawalOut, answers
+from agi_router.doors.http.problems import FieldFault, Problem
+from agi_router.errors import ConsentNotFound
+from agi_router.tenants.api_keys import KeyScope
+
+__all__ = ["router"]
+
+router = APIRouter(prefix="/v1", tags=["consents"])
+
+_LONGEST_ID = 18
+
+_Reads = Annotated[Desk, Depends(Needs(KeyScope.CONSENTS_READ), scope="function")]
+_Writes = Annotated[Desk, Depends(Needs(KeyScope.CONSENTS_WRITE), scope="function")]
+
+
+@router.get("/consents", responses=answers(ConsentsOut), response_model=None)
+def list_consents(  # noqa: PLR0917 - filters
+    request: Request,
+    desk: _Reads,
+    act: Annotated[Act | None, Query(description="That say so.")] = None,
+    order: Annotated[str | None, Query(max_length=512, description="About this order.")] = None,
+    cursor: queries.Cursor = None,
+    limit: queries.Limit = 100,
+) -> Response:
+    """
+    List lines of the ledger, newest first, a page at a time.
+    """
+    found = desk.store.consents.all(order=order, act=act, after=read_cursor(cursor), limit=limit)
+    behind = found[-1].cursor if len(found) == limit else None
+    return page(request, "consents", list(map(describe_consent, found)), behind)
+
+
+@router.post(
+    "/consents",
+    status_code=201,
+    responses=answers(ConsentOut, 404, 413, 415, ok=201, told="Written"),
+    openapi_extra=KEYED,
+    response_model=None,
+)
+def give_consent(body: ConsentIn, request: Request, desk: _Writes) -> Response:
+    """
+    Write down that a person has agreed.
+    """
+    person = read_number("/person", body.person, fixed_lines=desk.options.fixed_lines)
+    tenant = _tenant(body.tenant, desk)
+    said = Statement(
+        act=Act.GIVEN,
+        purpose=body.purpose,
+        order=body.order,
+        how=body.how,
+        at=body.at,
+        evidence=body.evidence,
+        version=body.version,
+    )
+
+    def make() -> tuple[int, Any, dict[str, str]]:
+        line = desk.store.consents.write(person, tenant, said, by=f"API key {desk.key.id}")
+        return 201, describe_consent(line), {"Location": f"/v1/consents/{line.id}"}
+
+    return answer_once(request, desk, make)
+
+
+@router.post(
+    "/consents/withdraw",
+    status_code=201,
+    responses=answers(WithdrawalOut, 404, 413, 415, ok=201, told="Withdrawn"),
+    openapi_extra=KEYED,
+    response_model=None,
+)
+def withdraw_consent(body: WithdrawalIn, request: Request, desk: _Writes) -> Response:
+    """
+    Write down that a person no longer agrees, and end its bindings of the tenant at once.
+    """
+    person = read_number("/person", body.person, fixed_lines=desk.options.fixed_lines)
+    tenant = _tenant(body.tenant, desk)
+    said = Statement(
+        act=Act.WITHDRAWN,
+        purpose=body.purpose,
+        order=body.order,
+        at=body.at,
+        evidence=body.evidence,
+    )
+
+    def make() -> tuple[int, Any, dict[str, str]]:
+        line, ended = desk.store.withdraw(person, tenant, said, by=f"API key {desk.key.id}")
+        told = {**describe_consent(line), "ended": [str(each.id) for each in ended]}
+        return 201, told, {"Location": f"/v1/consents/{line.id}"}
+
+    return answer_once(request, desk, make)
+
+
+@router.post("/consents/search", responses=answers(ConsentsOut, 413, 415), response_model=None)
+def search_consents(body: ConsentSearchIn, desk: _Reads) -> Response:
+    """
+    Find the lines about a person.
+    """
+    person = read_number("/person", body.person, fixed_lines=desk.options.fixed_lines)
+    desk.audit("POST /v1/consents/search", "the consent of a person")
+    found = desk.store.consents.of_person(person)
+    return answer({"consents": list(map(describe_consent, found)), "next_cursor": None})
+
+
+@router.get("/consents/{consent_id}", responses=answers(ConsentOut, 404), response_model=None)
+def get_consent(consent_id: str, desk: _Reads) -> Response:
+    """
+    Get a line by its id.
+    """
+    if not (consent_id.isascii() and consent_id.isdigit() and len(consent_id) <= _LONGEST_ID):
+        # What was asked for could be anything, a number too.
+        raise ConsentNotFound
+    return answer(describe_consent(desk.store.consents.find(int(consent_id))))
+
+
+def _tenant(said: str | None, desk: Desk) -> str:
+    """
+    The tenant that a line is for.
+
+    Raises:
+        Problem: The operator's key does not say.
+    """
+    tenant = said or desk.tenant
+    if tenant is None:
+        raise Problem.of_fields([FieldFault("/tenant", "missing", "say to whom")])
+    return tenant

@@ -1,0 +1,290 @@
+"""Consent: no binding without it where a tenant is held to it, and none after it is withdrawn."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from postgres.test_feeds import hears
+from postgres.test_import import Importing
+
+from agi_router.bindings.modes import Axb, Gxb
+from agi_router.bindings.reasons import Reason
+from agi_router.bindings.store import BindingStore
+from agi_router.bindings.terms import Terms
+from agi_router.bindings.words import BindingState, Side
+from agi_router.consent.ledger import Act, ConsentLine, How, Purpose
+from agi_router.consent.store import ConsentStore, Statement
+from agi_router.db.connection import Connection, Queries, connect
+from agi_router.errors import ConsentMissing, ConsentNotFound, StoreHeld
+from agi_router.keys.file import load_key_ring, write_key_ring
+from agi_router.keys.registry import KINDS, check_keys
+from agi_router.keys.ring import KeyRing
+from agi_router.maintenance.rotation import Rotation
+from agi_router.numbers import PhoneNumber
+from agi_router.persons.register import PersonRegister
+from agi_router.tenants.rules import Consent, RulesChange
+from harness.cli import run
+from harness.database import HOUR, A, B, C, D, X, a_call, bind, on_each_version, one
+
+TENANT = "default"
+BY = "a test"
+
+
+def keep(store: BindingStore, consent: Consent) -> None:
+    """Hold the tenant to it."""
+    store.inventory.tenants.set_rules(TENANT, RulesChange(consent=consent))
+
+
+def give(store: BindingStore, *people: PhoneNumber, **said: Any) -> None:
+    """Let people agree."""
+    for each in people:
+        said_ = Statement(act=Act.GIVEN, how=How.PAPER, **said)
+        store.consents.write(each, TENANT, said_, by=BY)
+
+
+def withdraw(store: BindingStore, person: PhoneNumber, **said: Any) -> int:
+    """Let one withdraw; how many bindings have ended."""
+    _, ended = store.withdraw(person, TENANT, Statement(act=Act.WITHDRAWN, **said), by=BY)
+    return len(ended)
+
+
+def lines(store: BindingStore, person: PhoneNumber) -> list[ConsentLine]:
+    return store.consents.of_person(person)
+
+
+@on_each_version
+@pytest.mark.parametrize("x", [None, X])
+def test_no_consent_no_binding(store: BindingStore, connection: Connection, x: Any) -> None:
+    """Both parties have agreed, or nothing is bound and nothing is left of it."""
+    bind(store, C, D, x=None)
+    keep(store, Consent.REQUIRED)
+    give(store, A)
+    for stated in (None, How.APP):
+        with pytest.raises(ConsentMissing):
+            bind(store, x=x, consent=stated)
+    assert one(connection, "SELECT count(*) FROM agi_router.binding") == 1
+    give(store, B)
+    assert bind(store, x=x).consent is None
+    assert [line.how for line in lines(store, B)] == [How.PAPER]
+
+
+@on_each_version
+def test_what_a_tenant_states(store: BindingStore) -> None:
+    """Is written down of each party, with the binding; without a statement the ledger counts."""
+    keep(store, Consent.ASSERTED)
+    with pytest.raises(ConsentMissing):
+        bind(store)
+    made = bind(store, order_id="A-1", consent=How.APP)
+    for each in (A, B):
+        (line,) = lines(store, each)
+        assert (line.person, line.act, line.how, line.order) == (each, Act.GIVEN, How.APP, "A-1")
+        assert line.binding == str(made.id)
+        assert store.consents.find(line.id) == line
+    give(store, A, B)
+    bind(store, x=None)
+
+
+@on_each_version
+def test_a_withdrawal(store: BindingStore) -> None:
+    """Ends what the person is party of, and nothing else; it is heard, and consent comes back."""
+    keep(store, Consent.REQUIRED)
+    give(store, A, B, C, D)
+    made = bind(store)
+    other = bind(store, C, D, x=None)
+    assert withdraw(store, B) == 1
+    assert store.find(made.id).state is BindingState.CONSENT_WITHDRAWN
+    assert store.find(other.id).state is BindingState.ACTIVE
+    assert hears(store, a_call(A)) is Reason.CONSENT_WITHDRAWN
+    assert hears(store, a_call(B)) is Reason.CONSENT_WITHDRAWN
+    with pytest.raises(ConsentMissing):
+        bind(store, x=None)
+    assert withdraw(store, B) == 0
+    assert [line.act for line in lines(store, B)] == [Act.WITHDRAWN, Act.WITHDRAWN, Act.GIVEN]
+    give(store, B)
+    bind(store, x=None)
+
+
+def test_of_one_order(store: BindingStore) -> None:
+    """What is withdrawn for an order ends that order's alone; for recording, nothing."""
+    keep(store, Consent.REQUIRED)
+    give(store, A, B)
+    first, second = (bind(store, x=None, order_id=each) for each in ("A-1", "A-2"))
+    assert withdraw(store, A, purpose=Purpose.RECORDING) == 0
+    assert withdraw(store, A, order="A-1") == 1
+    assert store.find(first.id).state is BindingState.CONSENT_WITHDRAWN
+    assert store.find(second.id).state is BindingState.ACTIVE
+    with pytest.raises(ConsentMissing):
+        bind(store, x=None, order_id="A-1")
+    bind(store, x=None, order_id="A-3")
+
+
+def test_who_is_replaced_and_who_comes_in(store: BindingStore) -> None:
+    """By the consent that is stated for the binding, or that the ledger has."""
+    keep(store, Consent.ASSERTED)
+    stated = bind(store, consent=How.APP)
+    store.replace(stated.id, Side.B, C)
+    assert [line.how for line in lines(store, C)] == [How.APP]
+    group = store.bind(
+        Gxb(members=(A,), b=B), Terms(expires_at=store.now() + HOUR, consent=How.SPOKEN)
+    )
+    store.add_members(group.id, [D])
+    assert [line.how for line in lines(store, D)] == [How.SPOKEN]
+    keep(store, Consent.REQUIRED)
+    newcomer = PhoneNumber(digits="13800000991")
+    with pytest.raises(ConsentMissing):
+        store.replace(stated.id, Side.B, newcomer)
+    with pytest.raises(ConsentMissing):
+        store.add_members(group.id, [newcomer])
+    assert len(store.find(group.id).parties) == 3
+    give(store, newcomer)
+    store.add_members(group.id, [newcomer])
+
+
+def test_a_party_group(store: BindingStore) -> None:
+    """Its members agree as they come in; who withdraws leaves it, and its bindings end."""
+    keep(store, Consent.REQUIRED)
+    give(store, A, B, C)
+    store.add_group(TENANT, "team", [A, C])
+    terms = Terms(expires_at=store.now() + HOUR)
+    made = store.bind(Gxb(group="team", b=B), terms)
+    with pytest.raises(ConsentMissing):
+        store.change_members(TENANT, "team", joining=[D])
+    give(store, D)
+    store.change_members(TENANT, "team", joining=[D])
+    assert withdraw(store, D) == 1
+    assert store.find(made.id).state is BindingState.CONSENT_WITHDRAWN
+    assert set(store.find_group(TENANT, "team").members) == {A, C}
+    store.bind(Gxb(group="team", b=B), Terms(expires_at=store.now() + HOUR))
+
+
+def test_a_bind_and_a_withdrawal_at_once(store: BindingStore, dsn: str, keys: KeyRing) -> None:
+    """Whichever comes first: nothing lives of who has withdrawn."""
+    keep(store, Consent.REQUIRED)
+    give(store, A, B)
+
+    def try_to_bind(_: int) -> None:
+        with connect(dsn) as connection:
+            own = BindingStore(connection, keys)
+            try:
+                own.bind(Axb(a=A, b=B), Terms(expires_at=own.now() + HOUR))
+            except ConsentMissing:
+                return
+
+    with ThreadPoolExecutor(5) as pool:
+        binding = [pool.submit(try_to_bind, each) for each in range(4)]
+        withdraw(store, A)
+        for each in binding:
+            each.result()
+    alive = store.bindings(everything=False, order_id=None, party=A, limit=10)
+    assert alive == []
+
+
+def test_an_import(store: BindingStore, dsn: str, keys: KeyRing) -> None:
+    """Rows say how it was given, or the ledger does."""
+    keep(store, Consent.ASSERTED)
+    importing = Importing(dsn, keys)
+    rows = (
+        "mode,a,b,order,consent\naxb,13800000051,13800000052,A-1,app\n"
+        "axb,13800000053,13800000054,A-2,\n"
+    )
+    assert importing(rows, keep_going=True).bound == 1
+    assert [line for line, _ in importing.faults] == [3]
+    assert len(lines(store, PhoneNumber(digits="13800000052"))) == 1
+
+
+def test_a_withdrawal_while_an_import_goes_on(
+    store: BindingStore, connection: Connection, dsn: str, keys: KeyRing
+) -> None:
+    """It does not wait; what was bound meanwhile is undone."""
+    keep(store, Consent.ASSERTED)
+    with connect(dsn) as other:
+        late = BindingStore(other, keys)
+        late.counting = False
+        with other.transaction(force_rollback=True):
+            late.bind(Axb(a=A, b=B), Terms(expires_at=late.now() + HOUR, consent=How.APP))
+            withdraw(store, A)
+            tenant_id = store.inventory.tenants.find_id(TENANT)
+            with pytest.raises(StoreHeld):
+                late.rules.check_none_withdrawn(tenant_id)
+    assert one(connection, "SELECT count(*) FROM agi_router.binding") == 0
+
+
+@on_each_version
+def test_the_tag_of_somebody_else(
+    store: BindingStore, connection: Connection, keys: KeyRing
+) -> None:
+    """Who has the tag of one who agrees has not agreed, and is not withdrawn with it."""
+    keep(store, Consent.REQUIRED)
+    give(store, A, B)
+    # C's tag in the register belongs to A as well: as if both had one tag.
+    person = PersonRegister(Queries(connection), keys)
+    (a_id,) = person.find([A])
+    forged = keys._seal_tagged(A, lambda _: f"person|{a_id}|{keys.tag(C)}".encode())
+    connection.execute(
+        "INSERT INTO agi_router.person_mark VALUES (%s, %s, %s)", (keys.tag(C), a_id, forged[0][1])
+    )
+    assert lines(store, C) == []
+    with pytest.raises(ConsentMissing):
+        bind(store, C, B)
+    made = bind(store)
+    assert withdraw(store, C) == 0
+    assert store.find(made.id).state is BindingState.ACTIVE
+
+
+def test_while_keys_are_rotated(
+    store: BindingStore, dsn: str, keys: KeyRing, tmp_path: Path
+) -> None:
+    """Between the switch and the last row, and afterwards without the key of before."""
+    file = tmp_path / "keys"
+    write_key_ring(file, keys)
+    give(store, A, B)
+    withdraw(store, B)
+    with connect(dsn) as own:
+        rotation = Rotation(own, check_keys(own, load_key_ring(file)), file)
+        rotation.switch(rotation.add(KINDS))
+
+        def check() -> None:
+            consents = ConsentStore(Queries(own), rotation.keys)
+            assert [line.act for line in consents.of_person(A)] == [Act.GIVEN]
+            assert [line.act for line in consents.of_person(B)] == [Act.WITHDRAWN, Act.GIVEN]
+            assert [line.person for line in consents.all(limit=9)] == [B, B, A]
+
+        check()
+        assert rotation.renew_secrets() > 0
+        check()
+        for _ in rotation.renewal().run():
+            pass
+        for kind in KINDS:
+            rotation.retire(kind, keys.tag_key_id)
+        check()
+        own.execute("SELECT pg_advisory_unlock_all()")
+
+
+def test_the_command(store: BindingStore, dsn: str, keys: KeyRing, tmp_path: Path) -> None:
+    """Give, bind, list, show, withdraw; numbers are masked, and never in the command line."""
+    write_key_ring(tmp_path / "keys", keys)
+    env = {"AGI_ROUTER_DSN": dsn, "AGI_ROUTER_KEY_FILE": str(tmp_path / "keys")}
+    assert run(["tenant", "add", "meals", "--json"], env).json["consent"] == "asserted"
+    told = run(["tenant", "rules", TENANT, "--consent", "required", "--json"], env).json
+    assert told["consent"] == "required"
+    words = ["--person", "-", "--tenant", TENANT]
+    for each in (A, B):
+        how = ["--how", "app", "--text-version", "v2", "--evidence", "ab" * 32]
+        given = run(["consent", "give", *words, *how, "--json"], env, typed=each.digits).json
+        assert (given["person"], given["version"]) == (each.masked, "v2")
+        assert given["evidence"] == "ab" * 32
+    made = bind(store)
+    assert len(run(["consent", "list", "--json"], env).json) == 2
+    assert run(["consent", "list", "--tenant", "meals", "--json"], env).json == []
+    assert A.digits not in run(["consent", "list"], env).out
+    shown = run(["consent", "show", "--person", "-", "--json"], env, typed=A.digits).json
+    assert [each["act"] for each in shown] == ["given"]
+    gone = run(["consent", "withdraw", *words, "--json"], env, typed=A.digits).json
+    assert gone["ended"] == [str(made.id)]
+    listed = run(["consent", "list", "--act", "withdrawn", "--json"], env).json
+    assert [each["id"] for each in listed] == [gone["id"]]
+    with pytest.raises(ConsentNotFound):
+        store.consents.find(999)
