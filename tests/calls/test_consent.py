@@ -29,11 +29,10 @@ def test_every_row_is_read() -> None:
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row["over"])
 def test_what_is_over(cli: Cli, phones: Phones, a: str, b: str, row: dict[str, str]) -> None:
-    """They talk; then nobody rings, and the cause is that of the page."""
+    """Nobody rings, and the cause is that of the page."""
     tenant = f"agreed-{secrets.token_hex(4)}"
     cli("tenant", "add", tenant)
     x = cli.bind(a, b, "--tenant", tenant, "--order", "A-1", "--consent", "app")["x"]
-    assert phones.call(a, x).status == 200
     if row["over"] == "tenant":
         cli("tenant", "qualify", tenant, "--until", "2020-01-01")
     else:
