@@ -323,6 +323,7 @@ def world(server: Server) -> Iterator[World]:
                 10**9,
                 10**9,
                 10**9,
+                10**9,
             ),
             own=own,
             marks=frozenset(
