@@ -758,7 +758,6 @@ UNSCOPED = {
     "Recycler": "the operator's",
     "Renewal": "renews what a store has locked",
     "Rotation": "the operator's",
-    "LinkRecords": "the operator's",
     "RuleKeeping": "counts what a store has just made",
     "PersonRegister": "serves a store, which has the lines",
     "ConsentLedger": "serves a store, which says whose lines",
