@@ -73,7 +73,7 @@ def test_what_is_limited(
 ) -> None:
     """Nobody rings; the prompt and the cause are those of the page."""
     tenant = f"limited-{secrets.token_hex(4)}"
-    cli("tenant", "add", tenant, "--no-order")
+    cli("tenant", "add", tenant, "--no-order", "--consent", "off")
     terms = ["--tenant", tenant, "--language", "zh"]
     if "binding's hours" in row["call"]:
         terms += ["--hours", other_hours()]

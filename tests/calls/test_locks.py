@@ -94,7 +94,7 @@ def test_calls_that_are_up_are_cut(
     """
     assert fastagi
     tenant = f"cut-{secrets.token_hex(4)}"
-    cli("tenant", "add", tenant, "--no-order")
+    cli("tenant", "add", tenant, "--no-order", "--consent", "off")
     pairs = list(zip(numbers[:5], numbers[5:10], strict=True))
     bound = [cli.bind(a, b) for a, b in pairs[:4]]
     bound.append(cli.bind(*pairs[4], "--tenant", tenant))
@@ -230,7 +230,7 @@ def test_the_kill_switch(
     By the database's clock, which gives the time of each admission. Calls that are up are cut.
     """
     tenant = f"kill-{secrets.token_hex(4)}"
-    cli("tenant", "add", tenant, "--no-order")
+    cli("tenant", "add", tenant, "--no-order", "--consent", "off")
     bound = cli.bind(a, b, "--tenant", tenant)
 
     def ask(statement: str, **values: Any) -> Any:
