@@ -44,7 +44,7 @@ def test_who_is_blocked(
 ) -> None:
     """Nobody rings; the prompt and the cause are those of the page; removed, they talk."""
     tenant = f"blocked-{secrets.token_hex(4)}"
-    cli("tenant", "add", tenant)
+    cli("tenant", "add", tenant, "--no-order", "--consent", "off")
     x = cli.bind(a, b, "--tenant", tenant, "--language", "zh")["x"]
     entry = row["entry"]
     typed = [a, b] if entry.startswith("of the caller") else [b, a]
