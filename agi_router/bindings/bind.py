@@ -348,10 +348,12 @@ class BindingMaking(NumberDrawing, GroupSharing):
             raise ModeError(f"a binding by {parties.mode} has one number")
         if plain:
             self._openings.keep(whose, opening)
-        rules = self.inventory.tenants.rules(terms.tenant) if opening.ruled else None
+        rules = None
+        if opening.ruled or opening.needs_order:
+            rules = self.inventory.tenants.rules(terms.tenant)
         if rules is not None:
             rules.check(order=terms.order_id, scene=terms.scene)
-        elif not self._is_counted(opening):
+        if not opening.ruled and not self._is_counted(opening):
             return self._bind_opened(parties, terms, (x, y), choice, opening, tried)
         self._openings.check_full(opening.tenant_id)
         with self._queries.transaction():

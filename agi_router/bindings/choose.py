@@ -45,7 +45,8 @@ class OpenBlocks:
     Attributes:
         tenant_id: The tenant.
         limited: Whether it has a quota.
-        ruled: Whether its bindings are to keep rules of its own.
+        needs_order: Whether its bindings need orders.
+        ruled: Whether they are to keep other rules of its own.
         now: The store's time.
         own: Some of its own open blocks, drawn at random.
         shared: The same of those that are shared by all.
@@ -57,6 +58,7 @@ class OpenBlocks:
 
     tenant_id: int
     limited: bool
+    needs_order: bool
     ruled: bool
     now: datetime
     own: Sequence[Block]
@@ -129,6 +131,7 @@ class NumberChooser:
         return OpenBlocks(
             tenant_id=row["tenant_id"],
             limited=row["limited"],
+            needs_order=row["needs_order"],
             ruled=row["ruled"],
             now=row["opened_at"],
             own=[Block(value=each) for each in row["own"]],

@@ -3,7 +3,8 @@ How the rules of tenants are kept as bindings are made; see :mod:`agi_router.ten
 
 Rules for the editor:
 
-1. A tenant without rules costs nothing: :attr:`OpenBlocks.ruled` says so.
+1. A tenant without rules costs nothing: :attr:`OpenBlocks.ruled` says so. That its bindings need
+   orders is looked at by the statement that binds.
 2. What is counted is counted within the transaction that binds, once it has bound; before that it
    takes its turn, so that of two who come at once the second one sees the first.
 """

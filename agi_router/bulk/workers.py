@@ -212,7 +212,8 @@ class Sealer:
         blocks: The blocks of ours that take new bindings, and the tenants they are kept for.
         ttl: Life of a binding, where a row says nothing.
         pools: The pools that rows may name, by tenant and name.
-        ruled: The tenants with rules of their own: their rows are bound one by one.
+        ruled: The tenants with rules of their own: their rows are bound one by one. All rows name
+            an order anyhow.
     """
 
     keys: KeyRing

@@ -58,7 +58,7 @@ CREATE TABLE agi_router.tenant (
     consent         text        NOT NULL DEFAULT 'off'
                     CONSTRAINT tenant_consent_check CHECK (consent IN ('off', 'asserted', 'required')),
     ruled           boolean     NOT NULL
-                    GENERATED ALWAYS AS (needs_order OR consent <> 'off' OR scenes <> '{}' OR max_pair_binds IS NOT NULL
+                    GENERATED ALWAYS AS (consent <> 'off' OR scenes <> '{}' OR max_pair_binds IS NOT NULL
                                          OR max_order_pairs IS NOT NULL) STORED,
     created_at      timestamptz NOT NULL DEFAULT now(),
     told            text[]      NOT NULL DEFAULT '{}',
@@ -95,7 +95,7 @@ COMMENT ON COLUMN agi_router.tenant.max_pair_binds IS 'So many times the same tw
 COMMENT ON COLUMN agi_router.tenant.max_order_pairs IS 'So many different parties may be bound by one order; beyond, it is told, or refused; null: any number';
 COMMENT ON COLUMN agi_router.tenant.refuses_pairs IS 'Whether more parties of one order than that are refused';
 COMMENT ON COLUMN agi_router.tenant.consent IS 'Whether its parties'' consent is asked for as they are bound: off; asserted: it states it with the bind, which is written down, or it is in the ledger; required: it is in the ledger';
-COMMENT ON COLUMN agi_router.tenant.ruled IS 'Whether its bindings are to keep rules of its own: only then they are looked at';
+COMMENT ON COLUMN agi_router.tenant.ruled IS 'Whether its bindings are to keep rules of its own beside that of an order: only then they are looked at';
 COMMENT ON COLUMN agi_router.tenant.created_at IS 'When it was added';
 COMMENT ON COLUMN agi_router.tenant.told IS 'Types of events that are written for it; of none, events cost nothing';
 COMMENT ON COLUMN agi_router.tenant.unknown_numbers IS 'What becomes of its bindings where a feed does not know whether a party''s number has a new owner: ring, or refuse, which ends them';

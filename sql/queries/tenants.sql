@@ -33,7 +33,7 @@ UPDATE agi_router.tenant
 RETURNING id;
 
 -- list_active_tenants --
--- The active tenants whose qualification is valid, and whether they have quotas, and rules of their own.
+-- The active tenants whose qualification is valid, and whether they have quotas, and rules of their own beside orders.
 SELECT id, name, limited, ruled
   FROM agi_router.tenant
  WHERE active AND qualified_from <= clock_timestamp() AND qualified_until > clock_timestamp();
@@ -78,7 +78,7 @@ UPDATE agi_router.tenant SET call_limits = %(limits)s::jsonb WHERE name = %(name
 -- What the bindings of a tenant are to keep to; no row: nothing.
 SELECT t.id, t.needs_order, t.scenes, t.max_pair_binds, t.max_order_pairs, t.refuses_pairs, t.consent
   FROM agi_router.tenant t
- WHERE t.name = %(name)s AND t.ruled AND agi_router.in_scope(t.id, %(scope)s);
+ WHERE t.name = %(name)s AND (t.needs_order OR t.ruled) AND agi_router.in_scope(t.id, %(scope)s);
 
 -- lock_order_rule --
 -- Of those who bind by one order of a tenant, one at a time.

@@ -1787,7 +1787,7 @@ CREATE TABLE agi_router.tenant (
     max_order_pairs integer,
     refuses_pairs boolean DEFAULT false NOT NULL,
     consent text DEFAULT 'off'::text NOT NULL,
-    ruled boolean GENERATED ALWAYS AS ((needs_order OR (consent <> 'off'::text) OR (scenes <> '{}'::text[]) OR (max_pair_binds IS NOT NULL) OR (max_order_pairs IS NOT NULL))) STORED NOT NULL,
+    ruled boolean GENERATED ALWAYS AS (((consent <> 'off'::text) OR (scenes <> '{}'::text[]) OR (max_pair_binds IS NOT NULL) OR (max_order_pairs IS NOT NULL))) STORED NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     told text[] DEFAULT '{}'::text[] NOT NULL,
     unknown_numbers text DEFAULT 'ring'::text NOT NULL,
@@ -1844,7 +1844,7 @@ COMMENT ON COLUMN agi_router.tenant.refuses_pairs IS 'Whether more parties of on
 
 COMMENT ON COLUMN agi_router.tenant.consent IS 'Whether its parties'' consent is asked for as they are bound: off; asserted: it states it with the bind, which is written down, or it is in the ledger; required: it is in the ledger';
 
-COMMENT ON COLUMN agi_router.tenant.ruled IS 'Whether its bindings are to keep rules of its own: only then they are looked at';
+COMMENT ON COLUMN agi_router.tenant.ruled IS 'Whether its bindings are to keep rules of its own beside that of an order: only then they are looked at';
 
 COMMENT ON COLUMN agi_router.tenant.created_at IS 'When it was added';
 

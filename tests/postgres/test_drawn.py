@@ -23,6 +23,7 @@ from agi_router.errors import ExpiryInvalid, NoNumberAvailable, TenantNotFound
 from agi_router.inventory.model import BlockState
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import Block, PhoneNumber, XNumber
+from agi_router.tenants.rules import RulesChange
 from harness.database import (
     BLOCK,
     HOUR,
@@ -61,10 +62,10 @@ def remembered(store: BindingStore, tenant: str = "default") -> None:
 
 
 def wanted(
-    a: PhoneNumber = A, *, tenant: str = "default", ttl: timedelta = HOUR
+    a: PhoneNumber = A, *, tenant: str = "default", ttl: timedelta = HOUR, order: str = "A-1"
 ) -> tuple[BindRequest, NumberPolicy]:
     said = {"mode": Mode.AXB, "a": a, "b": new_party(), "tenant": tenant, "ttl": ttl}
-    return make_request(said), NumberPolicy()
+    return make_request({**said, "order": order}), NumberPolicy()
 
 
 @pytest.mark.parametrize(
@@ -128,14 +129,21 @@ def test_what_is_remembered_is_no_more_than_a_guess(store: BindingStore) -> None
         anywhere(store, tenant="couriers")
 
 
-@pytest.mark.usefixtures("store")
-def test_a_bind_is_one_statement(dsn: str, keys: KeyRing, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("needs_order", [False, True])
+def test_a_bind_is_one_statement(
+    needs_order: bool,  # noqa: FBT001 - a parameter of the test
+    dsn: str,
+    keys: KeyRing,
+    store: BindingStore,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Of who binds again and again; not even the clock is asked."""
     # However long a busy machine takes for them.
     monkeypatch.setattr(openings, "_KEPT", 3600.0)
     with Recorder.connect(dsn, autocommit=True, row_factory=dict_row) as recorder:
         listened = BindingStore(recorder, keys, NO_REST)
         remembered(listened)
+        store.inventory.tenants.set_rules("default", RulesChange(needs_order=needs_order))
         recorder.asked.clear()
         for _ in range(20):
             request, choice = wanted(new_party())

@@ -11,6 +11,7 @@ LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = o
 DECLARE
     made    agi_router.binding;
     _told   boolean;
+    _ordered boolean; -- whether each needs an order
     _now    timestamptz;
     _looked timestamptz;
     _end    timestamptz[]; -- of each that can be made, where it stands in _id; null of the others
@@ -27,11 +28,11 @@ BEGIN
     made.expires_at := made.begins_at + _life;
     made.state := 'active';
     made.version := 1;
-    SELECT t.id, 'binding.created' = ANY (t.told)
-      INTO made.tenant_id, _told
+    SELECT t.id, 'binding.created' = ANY (t.told), t.needs_order
+      INTO made.tenant_id, _told, _ordered
       FROM agi_router.block k, agi_router.tenant t
      WHERE k.block = _block AND t.name = _tenant AND t.active AND agi_router.in_scope(t.id, _scope)
-       -- Rules of its own are looked at step by step.
+       -- Other rules of its own are looked at step by step.
        AND NOT t.ruled AND t.qualified_from <= _now AND t.qualified_until > _now
        AND agi_router.why_closed(k.block, k.tenant_id, k.state, k.valid_from, k.valid_until,
                                  t.id, _digit, _now) IS NULL
@@ -54,6 +55,7 @@ BEGIN
     _looked := clock_timestamp();
     _end := ARRAY(
         SELECT CASE WHEN n.expires_at > _now AND n.expires_at <= _now + _longest
+                     AND (NOT _ordered OR _terms -> n.place - 1 ->> 'order_id' IS NOT NULL)
                      -- Nobody is in the way, nor has to be moved out of it.
                      AND (SELECT true
                             FROM agi_router.route r
