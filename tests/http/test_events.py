@@ -140,6 +140,20 @@ async def send_texts(
             assert await links.note_receipt(taken.id, state, timeout=SOON)
 
 
+def appeal(platform: Client, locks: LockStore, connection: Connection) -> None:
+    """File an appeal, back it, let its review be late, and withdraw it."""
+    person = "13800000607"
+    platform.bind(person, "13800000608", order="A-3")
+    thing = LockedThing(subject=Subject.PERSON, person=PhoneNumber.parse(person))
+    lock = locks.set(thing, LockReason.ARREARS, by="a test")
+    made = platform.post("/v1/appeals", {"lock_id": str(lock.id)}, status=201)
+    body = {"kind": "payment_record", "reference": "t-7", "digest": "9f86d081" * 8}
+    platform.post(f"/v1/appeals/{made['id']}/evidence", body)
+    connection.execute("UPDATE agi_router.appeal SET deadline_at = now() - interval '1 s'")
+    connection.execute("SELECT agi_router.lapse_appeals(100)")
+    platform.post(f"/v1/appeals/{made['id']}/withdraw", {})
+
+
 async def test_events_are_as_the_document_says(
     told: Client, dsn: str, ring: KeyRing, connection: Connection
 ) -> None:
@@ -183,6 +197,7 @@ async def test_events_are_as_the_document_says(
         Pairing(person=PhoneNumber.parse("13800000603"), tenant="couriers"), by="a test"
     )
     blocklist.remove(entry.id, by="a test")
+    appeal(told, locks, connection)
     webhook = told.post("/v1/webhooks", {"url": "https://shop.example/"}, status=201)
     told.post(f"/v1/webhooks/{webhook['id']}/test", None)
     page = told.get("/v1/events")
