@@ -682,7 +682,7 @@ CREATE TYPE agi_router.facts AS (
     limits            jsonb,
     tenant_qualified  boolean
 );
-COMMENT ON TYPE agi_router.facts IS 'What is known of one caller on one number at one moment; binding_id and what follows are null for a stranger; sequence: of the event to be written of an admission, null where none is; tell_answer: whether its tenant is told of the callee''s answer; tenant_check: whether its tenant has a check of its own; locks: those in force that were found by the numbers, the tenant and the tags, see agi_router.describe_locks; limits: hours and rates that hold for it, see agi_router.describe_limits, null where there are none; tenant_qualified: whether its tenant''s qualification is valid, null where it was admitted';
+COMMENT ON TYPE agi_router.facts IS 'What is known of one caller on one number at one moment; binding_id and what follows are null for a stranger; sequence: of the event to be written of an admission, null where none is; tell_answer: whether its tenant is told of the callee''s answer; tenant_check: whether its tenant has a check of its own; locks: those in force that were found by the numbers, the tenant and the tags, see agi_router.describe_locks; limits: hours and rates that hold for it, see agi_router.describe_limits, null where there are none; tenant_qualified: whether its tenant''s qualification is valid';
 
 -- Locks
 --

@@ -167,6 +167,11 @@ def live_by_classic(caller: Caller) -> None:
     caller.done("UnbindSubscription", SecretNo=x, SubsId=made["SubsId"])
     caller.done("LockSecretNo", SecretNo=x)
     caller.done("UnlockSecretNo", SecretNo=x)
+    pair = {"BlackNo": f"{caller.a}:{caller.b}", "BlackType": "POINT_TO_POINT_BLACK"}
+    caller.done("AddSecretBlacklist", **pair, Remark=AWKWARD)
+    caller.done("DeleteSecretBlacklist", **pair)
+    for operation in ("AddBlack", "DeleteBlack"):
+        caller.done("OperateBlackNo", BlackNo=caller.a, OperateType=operation)
 
 
 def test_what_cannot_be_done(caller: Caller) -> None:

@@ -411,8 +411,8 @@ async def test_small_tags(
     """A tag that happens to be a small number is a tag like any other."""
     made = bind(store)
     connection.execute(b"DELETE FROM agi_router.route")
-    monkeypatch.setattr(KeyRing, "tag", lambda *_: 7)
-    monkeypatch.setattr(KeyRing, "tags", lambda *_: [7])
+    monkeypatch.setattr(KeyRing, "tag", lambda _, number: 7 if number == A else 8)
+    monkeypatch.setattr(KeyRing, "tags", lambda _, number: [7 if number == A else 8])
     insert_route(connection, keys, binding=made.id.id, caller=A, callee=B)
     call_id = new_call_id()
     for _ in range(2):

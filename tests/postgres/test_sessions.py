@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,7 +21,7 @@ from agi_router.bindings.modes import Axb, Gxb
 from agi_router.bindings.reasons import Reason
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
-from agi_router.bindings.words import Callback
+from agi_router.bindings.words import Callback, Messages
 from agi_router.bulk.columns import EXPORTED
 from agi_router.bulk.exporter import export_rows
 from agi_router.calls.decision import Route
@@ -33,6 +34,8 @@ from agi_router.errors import BindingConflict, StoreError, StoreUnavailable
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.registry import check_keys
 from agi_router.keys.ring import KeyRing
+from agi_router.messages.model import MessageState, Text
+from agi_router.messages.store import MessageStore
 from agi_router.records.audit import AuditEntry
 from harness.cli import Done
 from harness.database import (
@@ -147,7 +150,9 @@ async def story(dsn: str, keys: KeyRing) -> dict[str, Any]:
         store.inventory.add_block(
             BLOCK, operator="运营商", certificate="\\x", valid_until=ends + LIFE
         )
-        terms = Terms(expires_at=ends, max_calls=10, order_id=ORDER)
+        terms = Terms(
+            expires_at=ends, max_calls=10, order_id=ORDER, messages=Messages.BOTH, max_messages=9
+        )
         made = store.bind(Axb(a=A, b=B), terms, x=X)
         # Errors that are expected; no session ends with one.
         with pytest.raises(BindingConflict):
@@ -179,6 +184,13 @@ async def story(dsn: str, keys: KeyRing) -> dict[str, Any]:
         await admissions.admit(a_call(C), refused, timeout=TIMEOUT)
         ended = an_end(refused, None, reason=Reason.STRANGER)
         await admissions.settle([an_end(answered, Outcome.ANSWERED), ended])
+        texts = MessageStore(admissions.pool, keys, link="sip", validity=LIFE)
+        text = Text(sender=A, x_number=X, body="在门口")
+        await texts.admit(text, secrets.token_bytes(32), timeout=TIMEOUT)
+        (taken,) = await texts.take(9, timeout=TIMEOUT)
+        assert await texts.finish(
+            taken, MessageState.SENT, reason=None, status=200, timeout=TIMEOUT
+        )
         await admissions.check(timeout=TIMEOUT)
         await admissions.ensure_days()
         statistics = await admissions.statistics()
@@ -192,6 +204,7 @@ async def story(dsn: str, keys: KeyRing) -> dict[str, Any]:
         "rings": decision.callees,
         "statistics": statistics,
         "losses": losses,
+        "text": (taken.body, taken.receiver),
         "late": [since - call["received_at"] > LIFE / 2 for call in calls],
         "calls": {str([call[name] for name in CALL]) for call in calls},
     }

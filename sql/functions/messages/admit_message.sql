@@ -72,7 +72,8 @@ BEGIN
               c.expires_at, b.state, b.messages, b.begins_at, b.expires_at, b.ended_at, b.max_messages,
               b.messages_used - 1,
               b.callback, b.callback_window, CASE r.side WHEN 'a' THEN b.display_b ELSE b.display_a END,
-              b.ring_timeout, b.max_duration, b.language, b.prompts, true, NULL::integer
+              b.ring_timeout, b.max_duration, b.language, b.prompts, true, NULL::integer, false, false,
+              NULL::jsonb, NULL::jsonb, true
          INTO facts;
     IF NOT FOUND THEN
         -- The first one may have come between the look above and the UPDATE, and have taken the last use.
