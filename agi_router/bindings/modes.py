@@ -449,7 +449,8 @@ class Gxb(Parties):
         if self.default == self.b:
             raise SameParty("the default member and B must be different numbers")
         named = self.group is not None and not self.members
-        if not named and not 1 <= len(self.members) <= GROUP_MAX:
+        # Whoever is the default beside them counts: read back, he is one of them.
+        if not named and not 1 <= len(self.side_a) <= GROUP_MAX:
             raise ModeError(f"a group has 1 to {GROUP_MAX} members")
         if self.rings_all and self.default is not None:
             raise ModeError("a group all of whose members ring has no default member")

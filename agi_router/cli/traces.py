@@ -15,6 +15,7 @@ from agi_router.cli.stores import open_store
 from agi_router.db.connection import Queries
 from agi_router.numbers import PhoneNumber, XNumber
 from agi_router.records.audit import Audit, AuditEntry, check_case
+from agi_router.traces.model import around
 from agi_router.traces.store import Tracer
 from agi_router.traces.views import describe_trace, reveal_trace
 
@@ -99,7 +100,8 @@ def trace(  # noqa: PLR0917 - options, not arguments
                 number, since=since, until=until or datetime.now(UTC), limit=limit
             )
         elif x_number is not None and at is not None:
-            found = tracer.number(x_number, since=at - window, until=at + window, limit=limit)
+            begin, end = around(at, window)
+            found = tracer.number(x_number, since=begin, until=end, limit=limit)
     told = (reveal_trace if reveal else describe_trace)(found)
     (echo_json if as_json else _echo)(told)
 

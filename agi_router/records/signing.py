@@ -84,8 +84,12 @@ class AuditChain:
             assert end is not None  # noqa: S101 - an aggregate has a row
             position: int = end["position"]
             digest = self._digest(position)
-            self._check_fits(heads.last, position)
-            since = heads.last.signed_at - _LATE if heads.last else "-infinity"
+            last = heads.last
+            self._check_fits(last, position)
+            if last is None:
+                # Else there would be places and no head, where the rest of this fails.
+                heads.append(key.sign(0, BEGIN, end["now"]))
+            since = last.signed_at - _LATE if last and last.position else "-infinity"
             while rows := self._unchained(since, "infinity"):
                 links = []
                 for row in rows:
@@ -125,7 +129,7 @@ class AuditChain:
                 if walk.finding:
                     break
             walk.end()
-            last = max((head.signed_at for head in believed.values()), default=None)
+            last = max((head.signed_at for place, head in believed.items() if place), default=None)
             late = [] if last is None else self._unchained("-infinity", last - _LATE)
             new = self._count_unchained("-infinity" if last is None else last - _LATE)
         findings += [walk.finding] if walk.finding else []

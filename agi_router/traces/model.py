@@ -11,7 +11,7 @@ Rules for the editor:
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from agi_router.bindings.model import BindingId, Party
@@ -19,7 +19,7 @@ from agi_router.bindings.words import BindingState, Mode
 from agi_router.numbers import PhoneNumber
 from agi_router.persons.locks import Lock
 
-__all__ = ["Stretch", "Trace", "join_stretches"]
+__all__ = ["Stretch", "Trace", "around", "join_stretches"]
 
 _TOGETHER = timedelta(milliseconds=100)
 
@@ -86,6 +86,14 @@ class Trace:
     messages: Sequence[dict[str, Any]]
     locks: Sequence[Lock]
     cut: bool
+
+
+def around(at: datetime, width: timedelta) -> tuple[datetime, datetime]:
+    """
+    The time that lies so much before and behind a moment, as far as there is such a time.
+    """
+    first, last = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+    return at - min(width, at - first), at + min(width, last - at)
 
 
 def join_stretches(stretches: Iterable[Stretch]) -> list[Stretch]:

@@ -65,8 +65,8 @@ class Tracer:
         window = _Window(since, until, limit)
         block = {"block": x_number.block.value, "x_number": x_number.value}
         bound, cut = self._bound("list_bound_on_number", block, window)
-        calls, texts = self._came_of(bound, window, x_number)
-        return self._trace(window, bound, calls, texts, cut=cut, numbers=[x_number])
+        calls, texts, more = self._came_of(bound, window, x_number)
+        return self._trace(window, bound, calls, texts, cut=cut or more, numbers=[x_number])
 
     def person(
         self, person: PhoneNumber, *, since: datetime, until: datetime, limit: int
@@ -84,14 +84,14 @@ class Tracer:
         tags = {"tags": self._keys.tags(person)}
         bound, cut = self._bound("list_bound_of_person", tags, window)
         bound = [each for each in bound if each.concerns(person)]
-        calls, texts = self._came_of(bound, window)
-        return self._trace(window, bound, calls, texts, cut=cut, people=[person])
+        calls, texts, more = self._came_of(bound, window)
+        return self._trace(window, bound, calls, texts, cut=cut or more, people=[person])
 
     def _came_of(
         self, bound: Sequence[Stretch], window: _Window, x_number: XNumber | None = None
-    ) -> tuple[list[_Row], list[_Row]]:
+    ) -> tuple[list[_Row], list[_Row], bool]:
         """
-        The calls and texts of bindings, newest first.
+        The calls and texts of bindings, newest first, and whether there may be more of them.
 
         Args:
             bound: The bindings.
@@ -105,12 +105,13 @@ class Tracer:
             calls += self._calls.calls(bindings=bindings, since=since, until=until, limit=limit)
         for each in bindings:
             texts += self._messages.messages(binding=each, since=since, until=until, limit=limit)
+        more = len(calls) == limit or len(texts) >= limit
         if x_number is not None:
             number = x_number.value
             calls = [row for row in calls if number in {row["x_number"], row["shown"]}]
             calls += self._calls.calls(x_number=x_number, since=since, until=until, limit=limit)
             texts = [row for row in texts if number in {row["x_number"], row["shown"]}]
-        return _newest(calls), _newest(texts)
+        return _newest(calls), _newest(texts), more
 
     def _trace(
         self,

@@ -106,11 +106,16 @@ SELECT agi_router.tell(NULL, NULL, t.id, 'order.crowded', NULL,
 -- How often two were bound for a tenant in the last time, and how long until the first of these is longer ago.
 SELECT count(*) AS binds, min(f.begins_at) + %(within)s::interval - statement_timestamp() AS wait
   FROM (SELECT DISTINCT b.block, b.id, b.begins_at
-          FROM (SELECT r.block, r.binding_id FROM agi_router.route r WHERE r.caller_tag = ANY (%(a_tags)s::bigint[])
+          -- A route begins no earlier than its binding.
+          FROM (SELECT r.block, r.binding_id
+                  FROM agi_router.route r
+                 WHERE r.caller_tag = ANY (%(a_tags)s::bigint[])
+                   AND r.begins_at > statement_timestamp() - %(within)s::interval
                 UNION ALL
                 SELECT p.block, p.binding_id
                   FROM agi_router.past_route p
-                 WHERE p.caller_tag = ANY (%(a_tags)s::bigint[])) o
+                 WHERE p.caller_tag = ANY (%(a_tags)s::bigint[])
+                   AND p.begins_at > statement_timestamp() - %(within)s::interval) o
           JOIN agi_router.binding b ON b.block = o.block AND b.id = o.binding_id
          WHERE b.tenant_id = %(tenant_id)s AND b.parent_id IS NULL
            AND b.begins_at > statement_timestamp() - %(within)s::interval

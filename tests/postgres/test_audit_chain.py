@@ -12,7 +12,7 @@ from postgres.test_cli import Cli
 
 from agi_router.db.connection import Connection, Queries, connect
 from agi_router.db.rights import Purpose, check_rights, grant, renew_grants
-from agi_router.errors import AuditBroken, StoreError
+from agi_router.errors import AuditBroken, AuditFileInvalid, StoreError
 from agi_router.records.audit import Audit, AuditEntry
 from agi_router.records.chain import Algorithm, Head, SigningKey
 from agi_router.records.signing import AuditChain
@@ -186,7 +186,7 @@ def test_a_chain_that_was_made_anew(audited: Audited, change: str) -> None:
     # And his own head is signed by nobody who is believed.
     audited.kept.heads += own.heads
     assert any("signed by none" in each.what for each in audited.verify().findings)
-    del audited.kept.heads[-1]
+    del audited.kept.heads[-len(own.heads) :]
     with pytest.raises(AuditBroken, match="audit verify"):
         audited.sign()
 
@@ -211,16 +211,37 @@ def test_a_row_of_before(audited: Audited) -> None:
 def test_heads_that_are_lost(audited: Audited) -> None:
     """Nothing is signed beside them; what was kept of them elsewhere still holds."""
     kept = audited.kept.heads
-    first, audited.kept.heads = kept[0], []
+    first, audited.kept.heads = kept[1], []
     with pytest.raises(AuditBroken, match="bring the file back"):
         audited.sign()
     audited.kept.heads = [first]
     assert audited.verify() == Verdict(rows=8, signed=4, unsigned=4, findings=[])
 
 
+def test_a_first_signature_that_fails(connection: Connection) -> None:
+    """It can be tried again: a head was there before any place."""
+
+    class Full(Kept):
+        def append(self, head: Head) -> None:
+            if head.position:
+                raise AuditFileInvalid("the disk is full")
+            super().append(head)
+
+    first = Audited(connection)
+    first.write(2)
+    first.do("UPDATE agi_router.audit SET at = at - interval '1 day'")
+    full = Full()
+    with pytest.raises(AuditFileInvalid):
+        first.sign(kept=full)
+    first.kept.heads = full.heads
+    assert first.verify() == Verdict(rows=2, signed=0, unsigned=2, findings=[])
+    assert first.sign().position == 2
+    assert first.verify() == Verdict(rows=2, signed=2, unsigned=0, findings=[])
+
+
 def test_two_heads_that_differ(audited: Audited) -> None:
     """A database that was brought back from a backup and went on is told apart."""
-    head = audited.kept.heads[0]
+    head = audited.kept.heads[1]
     audited.kept.heads.append(KEY.sign(head.position, bytes(32), head.signed_at))
     assert [each.what for each in audited.verify().findings] == ["two heads of one place differ"]
 
@@ -234,8 +255,8 @@ def test_what_is_over_is_deleted_up_to_a_head(audited: Audited) -> None:
     audited.do("DELETE FROM agi_router.audit_chain WHERE position <= 4")
     audited.do("DELETE FROM agi_router.audit WHERE id IN (SELECT audit_id FROM old)")
     assert [each.position for each in audited.verify().findings] == [1]
-    old = audited.kept.heads[0]
-    audited.kept.heads[0] = KEY.sign(old.position, old.digest, old.signed_at - KEPT)
+    old = audited.kept.heads[1]
+    audited.kept.heads[1] = KEY.sign(old.position, old.digest, old.signed_at - KEPT)
     assert audited.verify() == Verdict(rows=4, signed=8, unsigned=0, findings=[])
     audited.write(1)
     assert audited.sign().position == 9

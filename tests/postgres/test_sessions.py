@@ -34,7 +34,7 @@ from agi_router.errors import BindingConflict, StoreError, StoreUnavailable
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.registry import check_keys
 from agi_router.keys.ring import KeyRing
-from agi_router.messages.model import MessageState, Text
+from agi_router.messages.model import MessageState, Outgoing, Text
 from agi_router.messages.store import MessageStore
 from agi_router.records.audit import AuditEntry
 from harness.cli import Done
@@ -188,6 +188,7 @@ async def story(dsn: str, keys: KeyRing) -> dict[str, Any]:
         text = Text(sender=A, x_number=X, body="在门口")
         await texts.admit(text, secrets.token_bytes(32), timeout=TIMEOUT)
         (taken,) = await texts.take(9, timeout=TIMEOUT)
+        assert isinstance(taken, Outgoing)
         assert await texts.finish(
             taken, MessageState.SENT, reason=None, status=200, timeout=TIMEOUT
         )

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from agi_router.bindings.model import BindingId, Party
 from agi_router.bindings.words import BindingState, Mode, Side
 from agi_router.numbers import PhoneNumber, XNumber
-from agi_router.traces.model import Stretch, Trace, join_stretches
+from agi_router.traces.model import Stretch, Trace, around, join_stretches
 from agi_router.traces.views import describe_trace, reveal_trace
 
 A, B, C = (PhoneNumber.parse(f"1380000073{serial}") for serial in range(3))
@@ -66,6 +66,14 @@ def test_a_binding_that_is_being_written() -> None:
     assert join_stretches([rung, whole]) == [rung, whole]
     assert join_stretches([replace(half, called_back=(B,)), whole]) == [whole]
     assert join_stretches([]) == []
+
+
+def test_around() -> None:
+    """Before and behind a moment, up to the ends of the calendar."""
+    assert around(AT, HOUR) == (AT - HOUR, AT + HOUR)
+    first, last = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+    assert around(first + HOUR, 2 * HOUR) == (first, first + 3 * HOUR)
+    assert around(last, HOUR) == (last - HOUR, last)
 
 
 def test_whom_it_concerns() -> None:

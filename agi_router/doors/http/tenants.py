@@ -2,7 +2,9 @@
 ``/v1/tenants``: the business users whose orders the bindings serve.
 """
 
+from collections.abc import Callable, Iterator
 from dataclasses import fields
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
@@ -17,6 +19,7 @@ from agi_router.tenants.api_keys import KeyScope
 from agi_router.tenants.call_rates import read_call_rates
 from agi_router.tenants.model import Quota, check_tenant
 from agi_router.tenants.rules import RulesChange
+from agi_router.tenants.store import TenantStore
 from agi_router.tenants.views import describe_tenant
 
 __all__ = ["router"]
@@ -52,10 +55,11 @@ def add_tenant(body: TenantIn, desk: _Writes) -> Response:
     """
     Add a tenant.
     """
-    row = desk.store.inventory.tenants.add(
-        body.name, needs_order=body.needs_order, consent=body.consent
-    )
-    desk.audit("POST /v1/tenants", f"tenant {body.name}")
+    with desk.queries.transaction():
+        row = desk.store.inventory.tenants.add(
+            body.name, needs_order=body.needs_order, consent=body.consent
+        )
+        desk.audit("POST /v1/tenants", f"tenant {body.name}")
     return answer(describe_tenant(row), status=201)
 
 
@@ -74,40 +78,51 @@ def change_tenant(name: str, body: TenantChange, desk: _Writes) -> Response:
         row = tenants.find(known)
     except (ValueError, TenantNotFound):
         raise TenantNotFound from None
+    # All of it, or nothing.
+    with desk.queries.transaction():
+        for what, change in _changes(known, body, tenants):
+            row = change()
+            desk.audit("PATCH /v1/tenants/{name}", f"tenant {known}: {what}")
+    return answer(describe_tenant(row))
+
+
+def _changes(
+    name: str, body: TenantChange, tenants: TenantStore
+) -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
+    """
+    What is to change, as the audit names it, and what changes it.
+    """
     said = body.model_fields_set
     if "active" in said:
-        row = tenants.set_active(known, active=body.active)
         state = "active" if body.active else "suspended"
-        desk.audit("PATCH /v1/tenants/{name}", f"tenant {known}: {state}")
+        yield state, lambda: tenants.set_active(name, active=body.active)
     for quota, word in _QUOTAS.items():
         if word in said:
             most = getattr(body, word)
-            row = tenants.set_quota(known, quota, most)
-            desk.audit("PATCH /v1/tenants/{name}", f"tenant {known}: {word} {most or 'any'}")
+            yield f"{word} {most or 'any'}", partial(tenants.set_quota, name, quota, most)
     if "qualification" in said:
         paper = body.qualification or QualificationIn()
-        row = tenants.qualify(
-            known,
-            number=paper.number,
-            issuer=paper.issuer,
-            valid_from=paper.valid_from,
-            valid_until=paper.valid_until,
+        yield (
+            "qualification",
+            lambda: tenants.qualify(
+                name,
+                number=paper.number,
+                issuer=paper.issuer,
+                valid_from=paper.valid_from,
+                valid_until=paper.valid_until,
+            ),
         )
-        desk.audit("PATCH /v1/tenants/{name}", f"tenant {known}: qualification")
     if rules := said & _RULES:
-        row = tenants.set_rules(known, RulesChange(**{each: _rule(body, each) for each in rules}))
-        desk.audit("PATCH /v1/tenants/{name}", f"tenant {known}: {', '.join(sorted(rules))}")
+        change = RulesChange(**{each: _rule(body, each) for each in rules})
+        yield ", ".join(sorted(rules)), lambda: tenants.set_rules(name, change)
     if "hours" in said:
-        row = tenants.set_hours(known, body.hours)
-        desk.audit("PATCH /v1/tenants/{name}", f"tenant {known}: hours")
+        yield "hours", lambda: tenants.set_hours(name, body.hours)
     if "time_zone" in said:
-        row = tenants.set_time_zone(known, body.time_zone)
-        desk.audit("PATCH /v1/tenants/{name}", f"tenant {known}: time_zone")
+        yield "time_zone", lambda: tenants.set_time_zone(name, body.time_zone)
     if "call_limits" in said:
         limits = body.call_limits or CallLimitsIn()
-        row = tenants.set_call_rates(known, read_call_rates(limits.model_dump(exclude_none=True)))
-        desk.audit("PATCH /v1/tenants/{name}", f"tenant {known}: call_limits")
-    return answer(describe_tenant(row))
+        rates = read_call_rates(limits.model_dump(exclude_none=True))
+        yield "call_limits", lambda: tenants.set_call_rates(name, rates)
 
 
 def _rule(body: TenantChange, word: str) -> Any:

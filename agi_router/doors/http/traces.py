@@ -15,7 +15,7 @@ from agi_router.doors.http.outs import TraceOut, answers
 from agi_router.logs import redact
 from agi_router.numbers import XNumber
 from agi_router.tenants.api_keys import KeyScope
-from agi_router.traces.model import Trace
+from agi_router.traces.model import Trace, around
 from agi_router.traces.store import Tracer
 from agi_router.traces.views import describe_trace, reveal_trace
 
@@ -39,9 +39,9 @@ def trace_number(body: TraceIn, desk: _Reads) -> Response:
     """
     x_number = read_field("/x", lambda: XNumber.parse(body.x))
     _record(body, desk, _NUMBER, f"number {x_number}")
-    window = timedelta(seconds=body.window)
+    since, until = around(body.at, timedelta(seconds=body.window))
     found = Tracer(desk.store.connection, desk.store.keys).number(
-        x_number, since=body.at - window, until=body.at + window, limit=body.limit
+        x_number, since=since, until=until, limit=body.limit
     )
     return answer(_told(body, found))
 

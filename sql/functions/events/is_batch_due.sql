@@ -4,6 +4,7 @@ LANGUAGE sql STABLE AS $$
     SELECT EXISTS (SELECT d.event_id
                      FROM agi_router.delivery d
                     WHERE d.webhook_id = _webhook_id
+                      AND d.next_at <= statement_timestamp() -- by the index, before what has to be reckoned
                       AND d.next_at <= statement_timestamp() - CASE WHEN d.batch IS NULL THEN _wait ELSE 0 END * interval '1 s')
         OR _wait > 0
            AND _batch <= (SELECT count(*)
