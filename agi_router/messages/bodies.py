@@ -4,7 +4,7 @@ Phone numbers in what people write: found however they are written, and struck o
 A digit is a digit in any script, of full width, in a circle, or a Chinese numeral. Two kinds of
 numbers are looked for:
 
-1. **Those of the parties**, of which it is certain that they are to stay hidden: all digits of the
+1. **Those that are given**, of which it is certain that they are to stay hidden: all digits of the
    text one after the other, whatever stands between them, with Chinese numerals and without.
 2. **Any other phone number**, a mobile or a fixed line with its area code: groups of digits that
    are nothing else together, with a few signs between them, or with words where each group has two
@@ -44,6 +44,8 @@ _SHORTEST: Final = 10
 # Characters between two groups of digits: signs and spaces; with words among them.
 _SIGNS: Final = 3
 _WORDS: Final = 16
+# Of numbers within numbers: those that are looked at before each digit is struck out.
+_ROUNDS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +79,17 @@ def strike_numbers(body: str, parties: Collection[PhoneNumber]) -> str:
         parties: Whose numbers are looked for most carefully.
     """
     # What was around a number that is struck out may be one.
-    while places := {place for found in _find(body, parties) for place in found}:
-        body = "".join(STRUCK if n in places else char for n, char in enumerate(body))
-    return body
+    for _ in range(_ROUNDS):
+        places = {place for found in _find(body, parties) for place in found}
+        if not places:
+            return body
+        body = _strike(body, places)
+    # Nobody writes so but to cost us time.
+    return _strike(body, {each.place for each in _digits(body)})
+
+
+def _strike(body: str, places: Collection[int]) -> str:
+    return "".join(STRUCK if n in places else char for n, char in enumerate(body))
 
 
 def _find(body: str, parties: Collection[PhoneNumber]) -> Iterator[list[int]]:

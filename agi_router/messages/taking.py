@@ -8,7 +8,6 @@ text of a tenant who has some is offered twice: unjudged, which takes nothing, a
 from dataclasses import dataclass, replace
 from typing import Final
 
-from agi_router.bindings.facts import Facts
 from agi_router.bindings.model import BindingId
 from agi_router.bindings.reasons import Reason
 from agi_router.calls.decision import AllocationNeeded as ChildNeeded
@@ -19,7 +18,6 @@ from agi_router.messages.decision import AllocationNeeded, decide_text
 from agi_router.messages.model import Text
 from agi_router.messages.rules import judge_body
 from agi_router.messages.store import UNJUDGED, JudgedBy, MessageStore, Repeated, Unasked
-from agi_router.numbers import PhoneNumber
 
 __all__ = ["Accepted", "take_text"]
 
@@ -92,18 +90,9 @@ async def take_text(
             offered, judged = text, UNJUDGED
             continue
         version, rules = found_rules
-        fit = judge_body(text.body, rules, _parties(text, stored.facts))
+        fit = judge_body(text.body, rules, text.sender)
         if fit is None:
             return Reason.BODY_REFUSED
         offered = replace(text, body=fit.body)
         judged = JudgedBy(version=version, hold=rules.hold, opts_out=fit.opts_out)
     return Reason.PLATFORM_FAULT
-
-
-def _parties(text: Text, facts: Facts) -> list[PhoneNumber]:
-    """
-    Whose numbers its words are not to tell: the sender's, and of all who may receive it.
-    """
-    hit = facts.hit
-    last = () if hit is None or hit.last_caller is None else (hit.last_caller,)
-    return [text.sender, *last, *(() if hit is None else hit.callees)]

@@ -90,10 +90,19 @@ async def test_each_text_is_judged_by_the_rules_of_the_moment(
     ]
     assert sorted(bodies) == sorted(["at the gate", "call *** **** **** or ***********", tells])
     assert used(connection) == 3
-    row = connection.execute(
-        "SELECT octets FROM agi_router.message ORDER BY received_at"
-    ).fetchall()
-    assert [each["octets"] for each in row] == [len(body.encode()) for body in bodies]
+    rows = connection.execute("SELECT octets FROM agi_router.message").fetchall()
+    assert sorted(row["octets"] for row in rows) == sorted(len(body.encode()) for body in bodies)
+
+
+async def test_a_refusal_tells_no_number(
+    store: BindingStore, rules: TextRuleStore, take: Any
+) -> None:
+    """Who guesses at the receiver's sees what he sees of anybody's; his own is refused."""
+    bind(store, messages=Messages.BOTH)
+    rules.put(TENANT, TextRules(numbers=NumberRule.REFUSE))
+    assert await take("x".join(A.digits)) is Reason.BODY_REFUSED
+    for guessed in (B, C):
+        assert isinstance(await take("x".join(guessed.digits)), Accepted)
 
 
 @on_each_version

@@ -84,7 +84,7 @@ def test_only_digits_of_numbers_are_struck_out(body: str) -> None:
 @given(body=bodies)
 def test_the_three_rules_agree(body: str) -> None:
     """Refused is what would be redacted, and passed is what was written."""
-    judged = {rule: judge_body(body, TextRules(numbers=rule), [A, B]) for rule in NumberRule}
+    judged = {rule: judge_body(body, TextRules(numbers=rule), A) for rule in NumberRule}
     passed, redacted = judged[NumberRule.PASS], judged[NumberRule.REDACT]
     assert passed is not None
     assert redacted is not None

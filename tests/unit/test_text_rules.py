@@ -49,6 +49,8 @@ B = PhoneNumber.parse("13900000002")
         # A party's is looked for in a longer group too; what it leaves is looked at again.
         ("9913800000001", "99***********"),
         ("1380001380000000100001", "*" * 22),
+        # Numbers within numbers without an end: each look would find one more.
+        ("13800" * 20 + "000001" * 20 + " 12", "*" * 220 + " **"),
         ("", ""),
     ],
 )
@@ -82,7 +84,7 @@ def test_numbers(body: str, struck: str) -> None:
 )
 def test_rules(rules: TextRules, body: str, judged: str | None) -> None:
     """What is refused, and what a text is to say."""
-    found = judge_body(body, rules, [A, B])
+    found = judge_body(body, rules, A)
     assert (found and found.body) == (body if judged == "same" else judged)
 
 
@@ -91,7 +93,7 @@ def test_rules(rules: TextRules, body: str, judged: str | None) -> None:
 )
 def test_words_to_opt_out(body: str, out: bool) -> None:  # noqa: FBT001
     """The whole text is one."""
-    found = judge_body(body, TextRules(opt_out=("TD", "退订"), templates=("*TD*",)), [A, B])
+    found = judge_body(body, TextRules(opt_out=("TD", "退订"), templates=("*TD*",)), A)
     assert found is not None
     assert found.opts_out is out
 
