@@ -357,7 +357,8 @@ class SipMessageDoor:
         """
         The answer to a text; none where nobody knows whether it, or a copy, was stored.
         """
-        if too_many := self._limits.count(text):
+        # A repeat of one that had no answer was counted.
+        if key not in self._unsure and (too_many := self._limits.count(text)):
             return None if self._may_be_stored(key, back) else self._refuse(too_many)
         # Who has sent it by a stream does not repeat it: so we ask again.
         for pause in _AGAIN if back.reliable else (None,):

@@ -86,6 +86,10 @@ _FIRST_PAUSE: Final = 1.0
 _LONGEST_PAUSE: Final = 30.0
 # Seconds in which a short message must have its turn: its lease is 45, and its answer may take 30.
 _TURN: Final = 10.0
+# Seconds until the next try of one that had no place in the window by then.
+_NO_PLACE: Final = 1.0
+# Seconds after which the store is asked again where nobody knows whether it has stored a text.
+_AGAIN: Final = (0.5, 1.0, 2.0, 4.0, None)
 _INTERNATIONAL: Final = 1
 _LETTERS: Final = 5
 _UNKNOWN: Final = 0
@@ -531,27 +535,50 @@ class SmppDoor:
         )
         if isinstance(whole, Refusal) or count_parts(body) > self._options.most_parts:
             return self._refuse(whole.reason if isinstance(whole, Refusal) else Reason.TOO_LONG)
-        try:
-            stored = await take_text(
-                whole,
-                same,
-                store=self._store,
-                admissions=self._admissions,
-                timeout=_ADMISSION,
-            )
-        except Exception as error:  # noqa: BLE001 - whatever it is, perhaps it was stored
-            return self._unsure(error)
-        match stored:
+        match await self._ask_store(whole, same):
+            case None:
+                self.counts.unanswered += 1
+                return Status.TEMPORARY
             case Repeated():
                 self.counts.repeats += 1
+                self._outbox.wake()
             case Unasked():
                 return self._refuse(Reason.PLATFORM_FAULT)
-            case Reason():
-                return self._refuse(stored)
+            case Reason() as reason:
+                return self._refuse(reason)
             case Accepted():
                 self.counts.accepted += 1
                 self._outbox.wake()
         return Status.OK
+
+    async def _ask_store(
+        self, text: Text, same: bytes
+    ) -> Accepted | Repeated | Unasked | Reason | None:
+        """
+        What the store says to a text; :obj:`None` where nobody knows whether it is stored.
+
+        Not every message centre sends again what it is told to: so we ask again.
+        """
+        unsure = False
+        for pause in _AGAIN:
+            try:
+                stored = await take_text(
+                    text,
+                    same,
+                    store=self._store,
+                    admissions=self._admissions,
+                    timeout=_ADMISSION,
+                )
+            except Exception as error:  # noqa: BLE001 - whatever it is, perhaps it was stored
+                log.warning("message.unanswered", extra={"error": type(error).__name__})
+                unsure = True
+            else:
+                if not (unsure and isinstance(stored, Unasked)):
+                    return stored
+            if pause is None or self._closing:
+                break
+            await asyncio.sleep(pause)
+        return None
 
     def _read(self, parts: Sequence[Part]) -> str | None:
         """
@@ -658,7 +685,10 @@ class SmppDoor:
         if link is None:
             return LinkDown("the session is over")
         try:
-            return await link.submit(piece)
+            return await link.submit(piece, by=by)
+        except LinkDown as error:
+            # Those before it have all places of the window, and wait for their answers.
+            return _NO_PLACE if link.is_up else error
         except SubmitRefused as error:
             if error.status == Status.THROTTLED:
                 self.link_counts.throttled += 1

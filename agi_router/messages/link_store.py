@@ -20,7 +20,7 @@ from agi_router.numbers import Block
 
 __all__ = ["Hold", "LinkStore", "Parts"]
 
-# Texts whose receipt is given up at once.
+# Texts whose receipt is given up in one statement.
 _GIVEN_UP = 500
 
 
@@ -70,12 +70,15 @@ class LinkStore:
         name: str,
         values: dict[str, Any],
         *,
+        about: str | None = None,
         timeout: float,  # noqa: ASYNC109
     ) -> list[dict[str, Any]]:
         async def work(connection: FastConnection) -> list[dict[str, Any]]:
             return await (await connection.execute(query(name), values)).fetchall()
 
-        return await self._pool.submit(work, timeout=timeout)  # type: ignore[no-any-return]
+        return await self._pool.submit(  # type: ignore[no-any-return]
+            work, timeout=timeout, about=about
+        )
 
     async def hold(
         self,
@@ -167,9 +170,9 @@ class LinkStore:
         async def work(connection: FastConnection) -> list[dict[str, Any]]:
             return await self._messages.write_sealed(connection, "keep_part", values)
 
-        rows = await self._pool.submit(work, timeout=timeout)
-        if rows[0]["sealed"] is None:
-            return Parts(known=True, over=True, octets={})
+        rows = await self._pool.submit(work, timeout=timeout, about=same)
+        if any(row["sealed"] is None for row in rows):
+            return Parts(known=rows[0]["known"], over=True, octets={})
         return Parts(
             known=rows[0]["known"],
             over=False,
@@ -200,7 +203,7 @@ class LinkStore:
         async def work(connection: FastConnection) -> None:
             await connection.execute(query("close_parts"), {"block": block.value, "same": same})
 
-        await self._pool.submit(work, timeout=timeout)
+        await self._pool.submit(work, timeout=timeout, about=same)
 
     async def forget_parts(self, wait: timedelta, *, timeout: float) -> int:  # noqa: ASYNC109
         """
@@ -246,7 +249,8 @@ class LinkStore:
             "total": total,
             "status": status,
         }
-        return bool(await self._rows("note_sent_parts", values, timeout=timeout))
+        rows = await self._rows("note_sent_parts", values, about=message.id, timeout=timeout)
+        return bool(rows)
 
     async def sent_parts(self, message: Outgoing, *, timeout: float) -> set[int]:  # noqa: ASYNC109
         """
@@ -281,12 +285,15 @@ class LinkStore:
             StoreError: No answer in time, or the store failed.
         """
         values = {"link": self._name, "remote_id": remote_id, "state": state}
-        [row] = await self._rows("note_receipt", values, timeout=timeout)
+        [row] = await self._rows("note_receipt", values, about=remote_id, timeout=timeout)
         return bool(row["matched"])
 
     async def give_up_receipts(self, *, timeout: float) -> int:  # noqa: ASYNC109
         """
         Wait no longer for receipts that have not come: their texts become ``unknown``.
+
+        Args:
+            timeout: Seconds to wait for each few hundred of them.
 
         Returns:
             How many texts these were.
@@ -294,7 +301,12 @@ class LinkStore:
         Raises:
             StoreError: No answer in time, or the store failed.
         """
-        return len(await self._rows("give_up_receipts", {"limit": _GIVEN_UP}, timeout=timeout))
+        given_up = 0
+        while True:
+            rows = await self._rows("give_up_receipts", {"limit": _GIVEN_UP}, timeout=timeout)
+            given_up += len(rows)
+            if len(rows) < _GIVEN_UP:
+                return given_up
 
     async def count_unmatched(self, *, timeout: float) -> int:  # noqa: ASYNC109
         """

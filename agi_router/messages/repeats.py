@@ -33,7 +33,10 @@ class Repeats:
             until: By when they have; seconds of any clock that does not go back.
         """
         for name in names:
-            self._waiting.setdefault(name[:CONTENT], {})[name] = until
+            # The last to be over stand last.
+            waiting = self._waiting.pop(name[:CONTENT], {})
+            waiting[name] = until
+            self._waiting[name[:CONTENT]] = waiting
 
     def find(self, content: bytes, *, now: float) -> bytes | None:
         """
@@ -43,6 +46,7 @@ class Repeats:
             content: Digest of what it says.
             now: By the clock of :meth:`may_return`.
         """
+        self._forget(now)
         waiting = self._waiting.get(content[:CONTENT], {})
         while waiting:
             name = next(iter(waiting))
@@ -52,6 +56,19 @@ class Repeats:
             if until >= now:
                 return name
         return None
+
+    def _forget(self, now: float) -> None:
+        while self._waiting:
+            content, waiting = next(iter(self._waiting.items()))
+            if any(until >= now for until in waiting.values()):
+                return
+            del self._waiting[content]
+
+    def __len__(self) -> int:
+        """
+        How many requests may come again, those included whose time is over since the last look.
+        """
+        return sum(map(len, self._waiting.values()))
 
     @staticmethod
     def make(content: bytes, chance: bytes) -> bytes:

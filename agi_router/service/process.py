@@ -70,9 +70,17 @@ def is_gone(name: str) -> bool:
     if world != _world():
         return False
     try:
-        return str(_started(int(pid))) != started
-    except FileNotFoundError:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
         return True
+    except PermissionError:
+        # Another account's: it lives.
+        pass
+    except (OSError, ValueError, OverflowError):
+        return False
+    try:
+        # What lives may be another one by now; and may be hidden (proc(5), hidepid).
+        return str(_started(int(pid))) != started
     except (OSError, ValueError):
         return False
 

@@ -204,29 +204,36 @@ class Transceiver:
         """
         await asyncio.gather(*self._in_hand, return_exceptions=True)
 
-    async def submit(self, message: ShortMessage) -> str:
+    async def submit(self, message: ShortMessage, *, by: float | None = None) -> str:
         """
         Send a message.
+
+        Args:
+            message: It.
+            by: When it must be sent, by the clock of the loop; :obj:`None`: whenever the window
+                has a place.
 
         Returns:
             The id by which its receipts tell of it, as the message centre wrote it.
 
         Raises:
-            LinkDown: It was not sent: there is no session any more.
+            LinkDown: It was not sent: there is no session any more, or no place in time.
             SubmitRefused: It was refused.
             NoAnswer: It was sent, and nobody knows whether it was taken.
             BadPdu: It does not fit into a PDU.
         """
         body = write_message(message)
-        async with self._places:
+        try:
+            async with asyncio.timeout_at(by):
+                await self._places.acquire()
+        except TimeoutError:
+            raise LinkDown("no place in the window in time") from None
+        try:
             if not self.is_up:
                 raise LinkDown(self.reason)
-            try:
-                answer = await self._ask(Command.SUBMIT_SM, body, self._patience.submit)
-            except TimeoutError:
-                raise NoAnswer("no answer in time") from None
-            except LinkDown as error:
-                raise NoAnswer(str(error)) from None
+            answer = await self._ask_to_take(body)
+        finally:
+            self._places.release()
         if answer.status != Status.OK:
             raise SubmitRefused(answer.status)
         try:
@@ -235,6 +242,14 @@ class Transceiver:
             # It was taken; no receipt will be known to be its.
             self.unreadable += 1
             return ""
+
+    async def _ask_to_take(self, body: bytes) -> Pdu:
+        try:
+            return await self._ask(Command.SUBMIT_SM, body, self._patience.submit)
+        except TimeoutError:
+            raise NoAnswer("no answer in time") from None
+        except LinkDown as error:
+            raise NoAnswer(str(error)) from None
 
     async def _bind(self, body: bytes, deadline: float) -> None:
         try:

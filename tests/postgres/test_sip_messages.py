@@ -373,7 +373,9 @@ async def test_a_request_that_may_have_been_stored(
     store = Doubtful(admissions.pool, keys, link="sip", validity=timedelta(days=1))
     monkeypatch.setattr(store, "failure", failure)
     monkeypatch.setattr(sip_messages, "_REPEATED_FOR", 0.0)
-    async with serving(store, admissions) as world:
+    # A repeat is not counted.
+    limit = Rate(2, timedelta(days=1))
+    async with serving(store, admissions, sender_limit=limit) as world:
         monkeypatch.setattr(sip_messages, "_REPEATED_FOR", 32.0)
         data = a_request()
         for times in (1, 2):

@@ -88,6 +88,12 @@ async def serving(
         server.close()
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A door that waits for the database as long as a test does."""
+    monkeypatch.setattr(sip_messages, "_ADMISSION", SOON)
+
+
 @pytest.fixture
 def messages(admissions: AdmissionStore, keys: KeyRing) -> MessageStore:
     """Where texts are kept."""

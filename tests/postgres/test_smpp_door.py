@@ -16,7 +16,9 @@ from agi_router.bindings.store import BindingStore
 from agi_router.bindings.words import Messages
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection
+from agi_router.doors import smpp
 from agi_router.doors.smpp import Options, SmppDoor
+from agi_router.errors import StoreUnavailable
 from agi_router.keys.ring import KeyRing
 from agi_router.messages.link_store import LinkStore
 from agi_router.messages.store import MessageStore
@@ -30,7 +32,7 @@ from agi_router.smpp import (
     Status,
     messages_of,
 )
-from harness.database import A, B, C, X, bind, one, until_async
+from harness.database import SOON, A, B, C, X, bind, one, until_async
 from harness.smsc import Centre, centre, receipt_of
 
 BODY = "到门口了 😀"
@@ -76,6 +78,12 @@ async def serving(
     finally:
         smsc.status = lambda _, __: Status.OK
         await world.end()
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A door that waits for the database as long as a test does."""
+    monkeypatch.setattr(smpp, "_ADMISSION", SOON)
 
 
 @pytest.fixture
@@ -165,15 +173,15 @@ async def test_a_long_text(
 async def test_parts_at_once(connection: Connection, store: BindingStore, world: World) -> None:
     """Whoever brings the last one sees the others, also of texts that count alike."""
     bind(store, messages=Messages.BOTH)
-    texts = [f"{number} {LONG}" for number in range(4)]
+    texts = [f"{number} {LONG}" for number in range(2)]
     parts = [part for number, text in enumerate(texts) for part in a_text(text, reference=number)]
     assert set(await asyncio.gather(*map(world.centre.deliver, parts))) == {Status.OK}
-    await until_async(lambda: states(connection) == {"sent": 4})
+    await until_async(lambda: states(connection) == {"sent": 2})
     assert sorted(world.centre.texts) == texts
     # The phone begins to count anew.
     for message in a_text(f"new {LONG}", reference=0):
         assert await world.centre.deliver(message) == Status.OK
-    await until_async(lambda: states(connection) == {"sent": 5})
+    await until_async(lambda: states(connection) == {"sent": 3})
     assert world.centre.texts[-1] == f"new {LONG}"
 
 
@@ -544,3 +552,84 @@ async def test_an_alphabet_that_is_another(
         assert await smsc.deliver(message) == Status.OK
         await until_async(lambda: smsc.submitted)
         assert smsc.submitted[0].octets == "ÿé@".encode("latin-1")
+
+
+async def test_rows_that_somebody_holds(
+    admissions: AdmissionStore, connection: Connection, store: BindingStore, world: World
+) -> None:
+    """They are waited for: a text is not sent twice by that, nor a receipt asked for again."""
+    bind(store, messages=Messages.BOTH)
+    with connection.transaction():
+
+        def hold(_: ShortMessage, __: int) -> Status:
+            connection.execute(b"SELECT id FROM agi_router.message_out FOR UPDATE")
+            return Status.OK
+
+        world.centre.status = hold
+        assert await world.centre.deliver(*a_text()) == Status.OK
+        await until_async(lambda: world.centre.submitted and admissions.pool.waiting)
+    await until_async(lambda: states(connection) == {"sent": 1})
+    assert not one(connection, "SELECT maybe_twice FROM agi_router.message")
+    with connection.transaction():
+        name = one(connection, "SELECT remote_id FROM agi_router.message_sent FOR UPDATE")
+        told = asyncio.create_task(world.centre.deliver(receipt_of(name)))
+        await until_async(lambda: told.done() or admissions.pool.waiting)
+    assert await told == Status.OK
+    assert states(connection) == {"delivered": 1}
+
+
+@pytest.mark.parametrize(("lost", "status"), [(1, Status.OK), (2, Status.TEMPORARY)])
+async def test_a_text_of_which_nobody_knows(
+    lost: int,
+    status: Status,
+    connection: Connection,
+    store: BindingStore,
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The store is asked again before the message centre is, which may not send it again."""
+    monkeypatch.setattr(smpp, "_AGAIN", (0.0, None))
+    bind(store, messages=Messages.BOTH)
+    admit, asked = MessageStore.admit, 0
+
+    async def lose(self: MessageStore, *args: Any, **named: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        answer = await admit(self, *args, **named)
+        if asked <= lost:
+            raise StoreUnavailable("its answer was lost")
+        return answer
+
+    monkeypatch.setattr(MessageStore, "admit", lose)
+    [message] = a_text()
+    assert await world.centre.deliver(message) == status
+    assert world.door.counts.unanswered == int(status != Status.OK)
+    if status != Status.OK:
+        assert await world.centre.deliver(message) == Status.OK
+    assert world.door.counts.repeats == 1
+    await until_async(lambda: states(connection) == {"sent": 1})
+
+
+async def test_parts_of_a_text_that_was_refused_by_another(
+    connection: Connection, store: BindingStore, world: World
+) -> None:
+    """Whichever that was, it is over, and what they say is not kept; until then all wait."""
+    assert store
+    same = b"s" * 32
+
+    async def keep(number: int) -> tuple[bool, bool]:
+        parts = await world.links.keep_part(
+            X.block, same, number=number, total=3, octets=b"a", timeout=SOON
+        )
+        return parts.known, parts.over
+
+    assert await keep(2) == (False, False)
+    assert await keep(3) == (False, False)
+    old = b"UPDATE agi_router.message_part SET at = now() - interval '2 hours'"
+    connection.execute(old)
+    assert await keep(3) == (True, False)
+    assert await world.links.forget_parts(timedelta(hours=1), timeout=SOON) == 0
+    await world.links.close_parts(X.block, same, timeout=SOON)
+    assert await keep(1) == (False, True)
+    assert await keep(1) == (True, True)
+    assert one(connection, "SELECT count(sealed) FROM agi_router.message_part") == 0

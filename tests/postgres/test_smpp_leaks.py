@@ -14,13 +14,14 @@ from agi_router.bindings.store import BindingStore
 from agi_router.bindings.words import Messages
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection
+from agi_router.doors import smpp
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import PhoneNumber
 from agi_router.service.message_gauges import LinkGauges, show_link
 from agi_router.service.metrics import Figures
 from agi_router.smpp import Address, Coding, ShortMessage, Status, encode, write_message
 from harness.canaries import found
-from harness.database import A, B, C, X, bind, one, until_async
+from harness.database import SOON, A, B, C, X, bind, one, until_async
 from harness.smsc import Centre, centre, receipt_of
 
 # Optional parameters (SMPP 3.4, 5.3.2; the last ones are vendors' own) that can hold a number.
@@ -92,6 +93,12 @@ ELEMENTS = {
     "SIM toolkit": 0x70,
     "one of a carrier's own": 0xA0,
 }
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A door that waits for the database as long as a test does."""
+    monkeypatch.setattr(smpp, "_ADMISSION", SOON)
 
 
 def said(sender: PhoneNumber) -> dict[str, ShortMessage]:

@@ -13,6 +13,7 @@ from agi_router.bindings.reasons import Reason
 from agi_router.doors.smpp import status_of
 from agi_router.errors import SettingsError
 from agi_router.messages.repeats import CONTENT, Repeats
+from agi_router.service import process
 from agi_router.service.message_server import link_options_of
 from agi_router.service.process import is_gone, own_name
 from agi_router.settings import Settings
@@ -61,6 +62,11 @@ def test_what_comes_again() -> None:
     assert repeats.find(HELLO, now=15) == second
     repeats.may_return([first], until=10)
     assert repeats.find(HELLO, now=15) is None
+    repeats.may_return([first], until=20)
+    repeats.may_return([Repeats.make(BYE, b"3" * 32)], until=30)
+    assert len(repeats) == 2
+    assert repeats.find(b"another" * 9, now=25) is None
+    assert len(repeats) == 1
 
 
 def test_a_process_that_is_gone() -> None:
@@ -85,6 +91,17 @@ def test_a_process_that_is_gone() -> None:
     assert is_gone(f"{world}:{os.getpid()}:1")
     for unknown in (f"elsewhere:{os.getpid()}:1", f"{world}:x:1", "nonsense"):
         assert not is_gone(unknown)
+
+
+def test_a_process_that_is_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It lives, though the kernel shows nothing of it."""
+    name = own_name()
+
+    def hide(_: int) -> int:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(process, "_started", hide)
+    assert not is_gone(name)
 
 
 def settings(tmp_path: Path, **changed: str) -> Settings:

@@ -546,6 +546,30 @@ async def test_answers_come_in_any_order() -> None:
     assert link.unreadable == 1
 
 
+async def test_a_window_that_is_full() -> None:
+    """What has no place in time is certainly not sent; the place of another is not lost by it."""
+
+    async def script(peer: Centre) -> None:
+        await peer.bind()
+        first = await peer.take(Command.SUBMIT_SM)
+        late.set()
+        await given_up.wait()
+        peer.answer(first, body=b"first\0")
+        peer.answer(await peer.take(Command.SUBMIT_SM), body=b"third\0")
+        await unbound(peer)
+
+    late, given_up = asyncio.Event(), asyncio.Event()
+    async with centre(script) as port, session(port, window=1) as link:
+        first = asyncio.create_task(link.submit(a_message(octets=b"1")))
+        await late.wait()
+        with pytest.raises(LinkDown, match="no place"):
+            await link.submit(a_message(octets=b"2"), by=0.0)
+        assert link.is_up
+        given_up.set()
+        assert await first == "first"
+        assert await link.submit(a_message(octets=b"3"), by=0.0) == "third"
+
+
 async def test_a_bind_that_is_refused() -> None:
     """With its status; the password is in no error."""
 

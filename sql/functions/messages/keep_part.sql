@@ -14,13 +14,23 @@ BEGIN
         RETURN QUERY SELECT true, _number, NULL::bytea;
         RETURN;
     END IF;
-    IF had.content IS DISTINCT FROM _content THEN
+    IF had.content IS NOT DISTINCT FROM _content THEN
+        -- Its text is asked for again: none of its parts is given up meanwhile.
+        UPDATE agi_router.message_part p SET at = statement_timestamp() WHERE p.block = _block AND p.same = _same;
+    ELSE
         IF had.content IS NOT NULL THEN
             -- The phone has begun to count its texts anew: what was there is of another one.
             DELETE FROM agi_router.message_part p WHERE p.block = _block AND p.same = _same;
         END IF;
         INSERT INTO agi_router.message_part (block, same, number, content, sealed, at)
-        VALUES (_block, _same, _number, _content, _sealed, statement_timestamp());
+        VALUES (_block, _same, _number, _content,
+                -- Of a text that was refused by another part nobody wants to know what it says.
+                CASE WHEN NOT EXISTS (SELECT 1
+                                        FROM agi_router.message_part p
+                                       WHERE p.block = _block AND p.same = _same AND p.sealed IS NULL)
+                     THEN _sealed
+                END,
+                statement_timestamp());
         PERFORM agi_router.count_seals(1);
     END IF;
     RETURN QUERY
