@@ -571,7 +571,7 @@ class AppealNotReady(StoreError):
 
 class SameActor(StoreError):
     """
-    Whoever has set a lock does not judge it.
+    Whoever has set a lock does not judge it, and nobody withdraws what another has filed.
     """
 
 

@@ -11,6 +11,7 @@ from agi_router.bindings.expiry import LONGEST_LIFE, check_expiry
 from agi_router.bindings.listing import BindingListing, no_such
 from agi_router.bindings.model import Binding, BindingId
 from agi_router.bindings.names import name_values
+from agi_router.bindings.parties import open_callees
 from agi_router.bindings.rows import tag_order
 from agi_router.bindings.terms import CHANGEABLE
 from agi_router.bindings.words import Side
@@ -22,6 +23,7 @@ from agi_router.errors import (
     ModeError,
 )
 from agi_router.keys.registry import key_ids
+from agi_router.numbers import PhoneNumber
 
 __all__ = ["TermsChanging"]
 
@@ -52,37 +54,59 @@ class TermsChanging(BindingListing):
             ExpiryInvalid: It would end in the past, or live too long.
             LimitTooLow: More calls or texts are used already than the new limit allows.
             ModeError: A call has made it; its parent may be changed.
+            OrderMissing: Its tenant's bindings need an order.
+            SceneUnknown: It comes under another order, and its scene is none of its tenant's.
+            ConsentMissing: A party has not agreed to the other order.
+            OrderCrowded: Too many different parties are bound by that order.
             TypeError: There is no such term.
         """
         columns = {key: _column(key, value) for key, value in changes.items()}
         for _ in range(_TRIES):
-            expected = version
             if "order_id" in columns:
-                # By its order and its parties an import recognises it: these may change meanwhile.
-                found = self.find(name)
-                columns["order_tag"] = self._tag_of(found, columns["order_id"])
-                expected = version or found.version
-            outcome = self._change(name, columns, expected)
+                outcome = self._under_current_keys(
+                    lambda: self._change_order(name, columns, version)
+                )
+            else:
+                outcome = self._under_current_keys(lambda: self._change(name, columns, version))
             if outcome != "stale" or version is not None:
                 break
         if outcome not in {"changed", "same"}:
             raise self._not_changed(name, outcome, changes)
         return self.find(name)
 
-    def _change(self, name: BindingId, columns: dict[str, Any], version: int | None) -> str:
-        def work() -> str:
-            values = {
-                **name_values(name),
-                **key_ids(self.keys),
-                "changes": Jsonb(columns),
-                "version": version,
-                "longest": LONGEST_LIFE,
-            }
-            row = self._queries.row("change", values)
-            assert row is not None  # noqa: S101 - the function returns one row always
-            return row["outcome"]  # type: ignore[no-any-return]
+    def _change_order(self, name: BindingId, columns: dict[str, Any], version: int | None) -> str:
+        """
+        Change a binding, its order too; under another one it is judged as if it were just made.
+        """
+        order = columns["order_id"]
+        with self._queries.transaction():
+            found = self.find(name)
+            rules = self.inventory.tenants.rules(found.tenant) if found.order_id != order else None
+            self.rules.hold(rules)
+            if rules is not None:
+                rules.check(order=order, scene=found.scene)
+            # By its order and its parties an import recognises it: these may change meanwhile.
+            columns["order_tag"] = self._tag_of(found, order)
+            outcome = self._change(name, columns, version or found.version)
+            if rules is not None and outcome == "changed":
+                people = self._people_of(found)
+                self.rules.check_people(
+                    rules, people, order=order, stated=found.consent, binding=found.id
+                )
+                self.rules.check_order(rules, order, in_turn=True)
+        return outcome
 
-        return self._under_current_keys(work)
+    def _change(self, name: BindingId, columns: dict[str, Any], version: int | None) -> str:
+        values = {
+            **name_values(name),
+            **key_ids(self.keys),
+            "changes": Jsonb(columns),
+            "version": version,
+            "longest": LONGEST_LIFE,
+        }
+        row = self._queries.row("change", values)
+        assert row is not None  # noqa: S101 - the function returns one row always
+        return row["outcome"]  # type: ignore[no-any-return]
 
     def _not_changed(
         self, name: BindingId, outcome: str, changes: dict[str, Any]
@@ -103,6 +127,19 @@ class TermsChanging(BindingListing):
                 return LimitTooLow()
             case _:
                 return BindingChanged()
+
+    def _people_of(self, found: Binding) -> set[PhoneNumber]:
+        """
+        All who take part in a binding, as :attr:`Parties.people` of one that is just made.
+
+        Raises:
+            SealError: They cannot be read.
+        """
+        self._check_readable(found)
+        values = {"block": [found.id.block.value], "id": [found.id.id]}
+        routes = self._queries.rows("list_routes", values)
+        rung = (each for route in routes for each in open_callees(route, self.keys))
+        return {*(party.number for party in found.parties), *rung}
 
     def _tag_of(self, found: Binding, order_id: str | None) -> int | None:
         """

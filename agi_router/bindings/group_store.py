@@ -340,8 +340,9 @@ class PartyGroupKeeping(GroupChanging):
                     leaving=tuple(each for each in present if each not in members),
                     tags_before=frozenset(map(self.keys.tag, present)),
                 )
-                self._change_bindings(group, change, joined)
+                # Before the bindings are held: calls on them wait.
                 self._check_joining(rules, group, change.joining)
+                self._change_bindings(group, change, joined)
                 kept.write(group["id"], {each: present.get(each) for each in members})
                 values = {"group_id": group["id"], "relabel": False, "label": None}
                 self._queries.execute("change_group", values)

@@ -89,6 +89,7 @@ class PartyReplacing(GroupChanging, GroupSharing):
         self._find_group(name)
         present = {party.number for party in found.parties if party.side is Side.A}
         with self._queries.transaction():
+            self.rules.hold(self.inventory.tenants.rules(found.tenant))
             # The group before the binding, as all who take both.
             shared = (
                 None

@@ -108,12 +108,20 @@ class RuleKeeping:
             OrderCrowded: Too many are bound by its order: the transaction has to be undone.
             PairTooOften: The two were bound too often: likewise.
         """
-        if rules.max_order_pairs is not None and terms.order_id is not None:
-            self._check_order(rules, rules.max_order_pairs, terms.order_id, in_turn=in_turn)
+        self.check_order(rules, terms.order_id, in_turn=in_turn)
         if rules.max_pair_binds is not None and len(parties.side_a) == len(parties.side_b) == 1:
             self._check_pair(rules, rules.max_pair_binds, parties, in_turn=in_turn)
 
-    def _check_order(self, rules: TenantRules, most: int, order_id: str, *, in_turn: bool) -> None:
+    def check_order(self, rules: TenantRules, order_id: str | None, *, in_turn: bool) -> None:
+        """
+        Make sure that one more binding may stand by an order; see :meth:`check_made`.
+
+        Raises:
+            OrderCrowded: Too many are bound by it: the transaction has to be undone.
+        """
+        most = rules.max_order_pairs
+        if most is None or order_id is None:
+            return
         values = {"tenant_id": rules.tenant_id, "order_id": order_id}
         if in_turn:
             self._queries.execute("lock_order_rule", values)

@@ -79,7 +79,7 @@ class ConsentWithdrawing(PartyGroupKeeping):
         ]
         return [
             self.find(each.id)
-            for each in sorted(own, key=lambda each: each.id.id)
+            for each in sorted(own, key=lambda each: (each.id.block.value, each.id.id))
             if self._queries.row("end_withdrawn", name_values(each.id)) is not None
         ]
 

@@ -156,7 +156,7 @@ class Importer:
         self._queries = Queries(connection)
         self._bound: Counter[int] = Counter()
         self._limited: frozenset[int] = frozenset()
-        self._ruled: frozenset[int] = frozenset()
+        self._asking: frozenset[int] = frozenset()
         self._store_of_one = BindingStore(
             connection, keys, quarantine, open_modes=open_modes, scope=scope
         )
@@ -250,6 +250,9 @@ class Importer:
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         with self._connection.transaction():
+            # One that began before this is not found at the end. Undone, it keeps nobody off.
+            with self._connection.transaction(force_rollback=True):
+                self._execute("await_withdrawals", {"tenants": sorted(self._asking)})
             if not self._dry and not self._execute("try_lock_imports", {})[0]["locked"]:
                 if not self._waited:
                     self._watcher.waiting()
@@ -263,7 +266,7 @@ class Importer:
             yield
             # At the end: until then no other bind of these tenants waits.
             for tenant_id, count in sorted(self._bound.items()):
-                if tenant_id in self._ruled:
+                if tenant_id in self._asking:
                     # Its transaction may be of an hour, so nobody waits for it.
                     self._store_of_one.rules.check_none_withdrawn(tenant_id)
                 if tenant_id in self._limited:
@@ -273,7 +276,7 @@ class Importer:
         rows = self._execute("list_active_tenants", {})
         tenants = {row["name"]: row["id"] for row in rows}
         self._limited = frozenset(row["id"] for row in rows if row["limited"])
-        self._ruled = frozenset(row["id"] for row in rows if row["ruled"])
+        self._asking = frozenset(row["id"] for row in rows if row["asks_consent"])
         if self._tenant is not None and self._tenant not in tenants:
             raise TenantNotFound(f"there is no active tenant {self._tenant!r}")
         return Sealer(

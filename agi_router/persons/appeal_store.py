@@ -16,6 +16,7 @@ from agi_router.errors import (
     LockOver,
     RequestInvalid,
     RowInvalid,
+    SameActor,
 )
 from agi_router.keys.ring import KeyRing
 from agi_router.persons.appeals import (
@@ -54,6 +55,8 @@ class AppealStore:
         self._spans = spans
         self._scope = scope
         self._locks = LockStore(queries, keys, scope)
+        # Whoever may see an appeal may see its lock, also once the person has no route any more.
+        self._appealed = LockStore(queries, keys)
 
     def file(self, lock_id: int, *, by: str, note: str | None = None) -> Appeal:
         """
@@ -136,6 +139,12 @@ class AppealStore:
             AppealOver: It is over.
             RequestInvalid: The lock's reason does not ask for it.
         """
+        with self._queries.transaction():
+            # Of two who bring the last pieces at once the second one sees the first.
+            self._queries.row("hold_appeal", {"id": appeal_id})
+            return self._add_evidence(appeal_id, evidence, by)
+
+    def _add_evidence(self, appeal_id: int, evidence: Evidence, by: str) -> Appeal:
         found = self.find(appeal_id)
         if evidence.kind not in EVIDENCE[found.reason]:
             needed = ", ".join(EVIDENCE[found.reason]) or "nothing"
@@ -164,7 +173,8 @@ class AppealStore:
             AppealNotFound: There is none of this id.
             AppealOver: It is over.
             AppealNotReady: Another step comes first.
-            SameActor: Whoever has set the lock may not.
+            SameActor: Whoever has set the lock may not; or an appeal that another has filed is
+                withdrawn.
             OperatorOnly: A tenant judges a lock that it has not set.
         """
         found = self.find(appeal_id)
@@ -175,6 +185,8 @@ class AppealStore:
         ):
             self._scope.check_operator("judges what he has locked")
         take(found.state, step, actor=by, set_by=row["set_by"])
+        if step is AppealStep.WITHDRAW and row["filer_id"] != self._scope.tenant_id:
+            raise SameActor("an appeal is withdrawn by whoever has filed it: judge it instead")
         values = {
             "id": appeal_id,
             "from": sorted(rule.sources),
@@ -190,7 +202,7 @@ class AppealStore:
         return self.find(appeal_id)
 
     def _read(self, row: dict[str, Any]) -> Appeal:
-        lock = self._locks.find_concerning(row["lock_id"])
+        lock = self._appealed.find(row["lock_id"])
         try:
             state, reason = AppealState(row["state"]), LockReason(row["reason"])
             evidence = tuple(

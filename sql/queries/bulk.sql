@@ -8,6 +8,10 @@ SELECT pg_try_advisory_xact_lock(7002026) AS locked;
 -- Keep other imports off until the transaction ends; waits for the one that is running.
 SELECT pg_advisory_xact_lock(7002026);
 
+-- await_withdrawals --
+-- Wait until the withdrawals that are just being written for these tenants are there.
+SELECT pg_advisory_xact_lock_shared(7002043, t) FROM unnest(%(tenants)s::integer[]) t;
+
 -- steer_import --
 -- Until the transaction ends, look up by index: nobody has analysed what is just being loaded; and keep nobody from
 -- setting a lock, see agi_router.await_locks.
@@ -83,7 +87,7 @@ SELECT m.lock_id AS id, m.key, m.subject, m.reason, m.tenant_id, encode(m.sealed
   FROM (SELECT clock_timestamp() AS now OFFSET 0) t
  CROSS JOIN unnest(%(keys)s::bigint[]) n (key)
   JOIN agi_router.lock_mark m ON m.key = n.key
- WHERE m.starts_at <= t.now AND (m.ends_at IS NULL OR m.ends_at > t.now);
+ WHERE m.subject <> 'blocklist' AND m.starts_at <= t.now AND (m.ends_at IS NULL OR m.ends_at > t.now);
 
 -- copy_bindings --
 -- Load bindings that are new; the columns are those that bulk/copy_rows.py packs.

@@ -48,10 +48,10 @@ SELECT c.*, t.name AS tenant
  ORDER BY c.added_at DESC, c.id DESC;
 
 -- find_withdrawal --
--- A withdrawal for a tenant that was written since the transaction has begun, if there is one.
+-- A withdrawal for a tenant that was written since the transaction has begun, if there is one that ends bindings.
 SELECT c.id
   FROM agi_router.consent c
- WHERE c.tenant_id = %(tenant_id)s AND c.act = 'withdrawn' AND c.added_at >= now()
+ WHERE c.tenant_id = %(tenant_id)s AND c.act = 'withdrawn' AND c.purpose = 'binding' AND c.added_at >= now()
  LIMIT 1;
 
 -- end_withdrawn --

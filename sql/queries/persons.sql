@@ -126,8 +126,9 @@ SELECT l.id, l.key, l.sealed
 
 -- add_lock_mark --
 -- Give a live lock of a person a mark under one more tag key; waits for whoever is just lifting it.
-INSERT INTO agi_router.lock_mark (key, lock_id, subject, reason, tenant_id, sealed, starts_at, ends_at, cut)
-SELECT %(key)s, l.id, l.subject, l.reason, l.tenant_id, %(sealed)s, l.starts_at, l.ends_at, l.cut
+INSERT INTO agi_router.lock_mark (key, lock_id, subject, reason, tenant_id, sealed, starts_at, ends_at, cut, appeal)
+SELECT %(key)s, l.id, l.subject, l.reason, l.tenant_id, %(sealed)s, l.starts_at, l.ends_at, l.cut,
+       (SELECT a.state FROM agi_router.appeal a WHERE a.lock_id = l.id ORDER BY a.id DESC LIMIT 1)
   FROM agi_router.lock l
  WHERE l.id = %(id)s AND l.over_at IS NULL
    FOR SHARE
@@ -320,9 +321,16 @@ VALUES (%(id)s, %(kind)s, %(reference)s, %(digest)s, %(added_by)s, clock_timesta
     ON CONFLICT DO NOTHING
 RETURNING appeal_id;
 
+-- hold_appeal --
+-- Keep an appeal as it is until the transaction ends, by its lock; see agi_router.step_appeal.
+SELECT l.id
+  FROM agi_router.lock l
+ WHERE l.id = (SELECT a.lock_id FROM agi_router.appeal a WHERE a.id = %(id)s)
+   FOR NO KEY UPDATE;
+
 -- find_judge --
--- Who has set the lock of an appeal, and so may not judge it.
-SELECT l.set_by, l.setter_id
+-- Who has set the lock of an appeal, and so may not judge it; and who has filed it, and so may withdraw it.
+SELECT l.set_by, l.setter_id, a.tenant_id AS filer_id
   FROM agi_router.appeal a
   JOIN agi_router.lock l ON l.id = a.lock_id
  WHERE a.id = %(id)s;
@@ -330,7 +338,8 @@ SELECT l.set_by, l.setter_id
 -- step_appeal --
 -- Do a step.
 SELECT agi_router.step_appeal(
-    %(id)s, %(from)s::text[], %(to)s, %(actor)s, %(note)s, %(span)s::interval) AS done;
+    %(id)s, %(from)s::text[], %(to)s, %(actor)s, %(note)s, %(span)s::interval,
+    %(scope)s::integer) AS done;
 
 -- new_person_id --
 -- What a new person is numbered by: its number is sealed before it is written.

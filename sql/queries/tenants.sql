@@ -33,8 +33,9 @@ UPDATE agi_router.tenant
 RETURNING id;
 
 -- list_active_tenants --
--- The active tenants whose qualification is valid, and whether they have quotas, and rules of their own beside orders.
-SELECT id, name, limited, ruled
+-- The active tenants whose qualification is valid, and whether they have quotas, rules of their own beside orders,
+-- and are held to consent.
+SELECT id, name, limited, ruled, consent <> 'off' AS asks_consent
   FROM agi_router.tenant
  WHERE active AND qualified_from <= clock_timestamp() AND qualified_until > clock_timestamp();
 

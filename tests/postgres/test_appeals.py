@@ -141,7 +141,7 @@ async def test_the_statement_holds_to_two_actors_itself(
 
     def step(source: str, target: str, actor: str) -> bool:
         row = store.connection.execute(
-            "SELECT agi_router.step_appeal(%s, ARRAY[%s], %s, %s, NULL, NULL) AS done",
+            "SELECT agi_router.step_appeal(%s, ARRAY[%s], %s, %s, NULL, NULL, NULL) AS done",
             (made.id, source, target, actor),
         ).fetchone()
         assert row is not None
@@ -167,6 +167,13 @@ async def test_the_statement_holds_to_two_actors_itself(
     )
     with pytest.raises(CursorInvalid):
         appeals.all(after=Cursor(store.now(), "x"), limit=9)
+    # Another tenant's it does not withdraw either.
+    store.connection.execute(
+        "UPDATE agi_router.appeal SET tenant_id = 1 WHERE id = %s", (again.id,)
+    )
+    made = again
+    assert not step("evidence_complete", "withdrawn", TENANT)
+    store.connection.execute("UPDATE agi_router.appeal SET tenant_id = NULL")
     assert appeals.take(again.id, AppealStep.WITHDRAW, by=TENANT).state is AppealState.WITHDRAWN
 
 
@@ -246,10 +253,59 @@ def test_who_may_do_what(store: BindingStore) -> None:
     with pytest.raises(OperatorOnly):
         appeals_of(mine).take(made.id, AppealStep.REVIEW, by=JUDGE)
     assert appeals_of(store).take(made.id, AppealStep.REVIEW, by=JUDGE).filed_by == TENANT
+    # Who has set the lock, or may see the appeal, does not withdraw it for who has filed it.
+    with pytest.raises(SameActor, match="whoever has filed"):
+        appeals_of(store).take(made.id, AppealStep.WITHDRAW, by=JUDGE)
+    # Its list stays whole once the person is party of nothing any more.
+    store.connection.execute("DELETE FROM agi_router.route")
+    assert [each.thing.person for each in appeals_of(mine).all(limit=9)] == [A]
+    done = appeals_of(mine).take(made.id, AppealStep.WITHDRAW, by=TENANT)
+    assert done.state is AppealState.WITHDRAWN
     own = locked(mine, tenant="default")
     appeals_of(mine).add_evidence(appeals_of(mine).file(own.id, by=TENANT).id, PAID, by=TENANT)
     [found] = appeals_of(mine).all(lock_id=own.id, limit=9)
     assert appeals_of(mine).take(found.id, AppealStep.REVIEW, by=JUDGE).reviewer is None
+
+
+def test_a_note_of_who_has_filed_is_told_to_nobody_else(
+    store: BindingStore, keys: KeyRing
+) -> None:
+    """What is said with a decision is for all whom it concerns."""
+    store.inventory.tenants.add(OTHER)
+    bind(store)
+    bind(store, A, C, x=None, tenant=OTHER)
+    for tenant in ("default", OTHER):
+        EventStore(Queries(store.connection), keys).set_types(tenant, [EventType.APPEAL_CLOSED])
+    mine = appeals_of(store.within(store.inventory.tenants.scope("default")))
+    lock = locked(store, reason=LockReason.MAINTENANCE, ends_at=store.now() + timedelta(hours=2))
+    first = mine.file(lock.id, by=TENANT)
+    mine.take(first.id, AppealStep.WITHDRAW, by=TENANT, note="never mind")
+    second = mine.file(lock.id, by=TENANT)
+    appeals = appeals_of(store)
+    appeals.take(second.id, AppealStep.REVIEW, by=JUDGE)
+    appeals.take(second.id, AppealStep.UPHOLD, by=JUDGE, note="no")
+    rows = store.connection.execute(
+        "SELECT data ->> 'state' AS state, data ->> 'decision_note' AS note, t.name"
+        "  FROM agi_router.event e JOIN agi_router.tenant t ON t.id = e.tenant_id"
+    ).fetchall()
+    assert {(row["name"], row["state"], row["note"]) for row in rows} == {
+        ("default", "withdrawn", "never mind"),
+        (OTHER, "withdrawn", None),
+        ("default", "upheld", "no"),
+        (OTHER, "upheld", "no"),
+    }
+
+
+def test_a_mark_under_another_key_has_the_state_of_the_appeal(store: BindingStore) -> None:
+    """So the caller hears of it while keys are rotated."""
+    lock = locked(store)
+    appeals_of(store).file(lock.id, by=TENANT)
+    row = store.connection.execute("SELECT key, sealed FROM agi_router.lock").fetchone()
+    assert row is not None
+    values = {"id": lock.id, "key": row["key"] + 1, "sealed": row["sealed"]}
+    assert Queries(store.connection).row("add_lock_mark", values) is not None
+    marks = store.connection.execute("SELECT appeal FROM agi_router.lock_mark").fetchall()
+    assert [row["appeal"] for row in marks] == ["filed", "filed"]
 
 
 def test_by_hand(store: BindingStore, dsn: str, keys: KeyRing, tmp_path: Path) -> None:

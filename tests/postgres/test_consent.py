@@ -121,6 +121,23 @@ def test_of_one_order(store: BindingStore) -> None:
     bind(store, x=None, order_id="A-3")
 
 
+def test_another_order(store: BindingStore) -> None:
+    """All who take part have agreed to it, or the binding stays as it was."""
+    keep(store, Consent.REQUIRED)
+    give(store, A, B, order="A-1")
+    made = bind(store, order_id="A-1")
+    for order in ("A-2", None):
+        with pytest.raises(ConsentMissing):
+            store.change(made.id, order_id=order)
+    assert store.find(made.id) == made
+    give(store, A, B, order="A-2")
+    assert store.change(made.id, order_id="A-2").order_id == "A-2"
+    keep(store, Consent.ASSERTED)
+    stated = bind(store, C, D, x=None, order_id="A-3", consent=How.APP)
+    store.change(stated.id, order_id="A-4")
+    assert [line.order for line in lines(store, C)] == ["A-4", "A-3"]
+
+
 def test_who_is_replaced_and_who_comes_in(store: BindingStore) -> None:
     """By the consent that is stated for the binding, or that the ledger has."""
     keep(store, Consent.ASSERTED)
@@ -205,10 +222,15 @@ def test_a_withdrawal_while_an_import_goes_on(
         late.counting = False
         with other.transaction(force_rollback=True):
             late.bind(Axb(a=A, b=B), Terms(expires_at=late.now() + HOUR, consent=How.APP))
-            withdraw(store, A)
             tenant_id = store.inventory.tenants.find_id(TENANT)
+            withdraw(store, A)
             with pytest.raises(StoreHeld):
                 late.rules.check_none_withdrawn(tenant_id)
+        with other.transaction(force_rollback=True):
+            other.execute("SELECT now()")
+            withdraw(store, A, purpose=Purpose.RECORDING)
+            # It ends no binding.
+            late.rules.check_none_withdrawn(tenant_id)
     assert one(connection, "SELECT count(*) FROM agi_router.binding") == 0
 
 

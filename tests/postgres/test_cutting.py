@@ -163,6 +163,23 @@ async def test_whatever_a_lock_is_on(
         asterisk.cut.clear()
 
 
+async def test_a_call_that_came_after_the_lock(
+    store: BindingStore, admissions: AdmissionStore, asterisk: Asterisk, cutter: Cutter
+) -> None:
+    """It was judged by it, and is not asked for again; one set later for before is no such."""
+    bind(store)
+    call_id = await place(admissions, asterisk, A, X, B)
+    put(store, LockedThing(subject=Subject.NUMBER, number=X))
+    before = "now() - interval '2 min'"
+    store.connection.execute(f"UPDATE agi_router.lock SET starts_at = {before}, set_at = {before}")
+    store.connection.execute(f"UPDATE agi_router.lock_mark SET starts_at = {before}")
+    await cutter.look()
+    assert asterisk.cut == []
+    store.connection.execute("UPDATE agi_router.lock SET set_at = now()")
+    await cutter.look()
+    assert asterisk.cut == [call_id]
+
+
 async def test_whoever_is_in_the_call(
     store: BindingStore, admissions: AdmissionStore, asterisk: Asterisk, cutter: Cutter
 ) -> None:

@@ -48,6 +48,7 @@ from agi_router.inventory.model import BlockState
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import Block, PhoneNumber, XNumber
+from agi_router.persons.blocklist import Pairing
 from agi_router.tenants.scope import OPERATOR
 from agi_router.tenants.store import TenantStore
 from harness.database import (
@@ -558,6 +559,8 @@ def test_what_is_locked_is_not_bound(
         put(store, on_person(C)).id,
     ]
     put(store, on_person(B, "rides"))
+    # Who is on a block list is bound, and kept from the other at the call.
+    store.blocklist.add(Pairing(person=party(6), other=party(7)), by="a test")
     forge(connection, importing.keys, A, importing.keys.tag(party(7)))
     rows = (
         f"axb,O-1,{A.digits},{party(1).digits},,,",

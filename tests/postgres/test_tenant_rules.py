@@ -150,6 +150,23 @@ def test_an_order_of_many(store: BindingStore, connection: Connection, *, refuse
     assert told == [{"order_id": "A-1", "pairs": pairs, "most": 2, "refused": refuses}]
 
 
+def test_another_order(store: BindingStore) -> None:
+    """A binding that comes under another order is judged as if it were just made."""
+    made = bind(store, order_id="A-0")
+    bind(store, C, D, x=None, order_id="A-1")
+    keep(store, needs_order=True, max_order_pairs=1, refuses_pairs=True)
+    with pytest.raises(OrderMissing):
+        store.change(made.id, order_id=None)
+    with pytest.raises(OrderCrowded):
+        store.change(made.id, order_id="A-1")
+    assert store.change(made.id, order_id="A-0", max_calls=2).order_id == "A-0"
+    keep(store, scenes=["meal"])
+    with pytest.raises(SceneUnknown):
+        store.change(made.id, order_id="A-2")
+    keep(store, scenes=[])
+    assert store.change(made.id, order_id="A-2").order_id == "A-2"
+
+
 def test_an_import_keeps_to_them(store: BindingStore, dsn: str, keys: KeyRing) -> None:
     """Row by row; and the same file twice changes nothing."""
     keep(store, max_order_pairs=1, refuses_pairs=True, max_pair_binds=1)

@@ -11,11 +11,12 @@ BEGIN
     END IF;
     RETURN QUERY
     WITH marks AS MATERIALIZED (
-        SELECT m.*
+        SELECT m.*, greatest(m.starts_at, l.set_at) AS began_at
           FROM agi_router.lock_mark m
+          JOIN agi_router.lock l ON l.id = m.lock_id
          WHERE m.cut AND m.starts_at <= _now AND (m.ends_at IS NULL OR m.ends_at > _now)
     ), up AS MATERIALIZED (
-        SELECT c.id, c.block, c.day, c.x_number, c.shown, c.tenant_id, c.binding_id
+        SELECT c.id, c.block, c.day, c.x_number, c.shown, c.tenant_id, c.binding_id, c.received_at
           FROM agi_router.call c
          WHERE c.state = 'reserved' AND c.binding_id IS NOT NULL
            AND c.id COLLATE "C" > _after AND c.id COLLATE "C" < _before
@@ -39,6 +40,8 @@ BEGIN
       JOIN agi_router.binding b ON b.block = u.block AND b.id = u.binding_id
       JOIN marks m
         ON (m.tenant_id IS NULL OR m.tenant_id = u.tenant_id)
+       -- A call that came later was judged by it.
+       AND m.began_at >= u.received_at - interval '1 minute'
        AND CASE m.subject
                 WHEN 'number' THEN m.key IN (u.x_number, u.shown)
                 WHEN 'block' THEN m.key = u.block

@@ -1,5 +1,5 @@
 CREATE OR REPLACE FUNCTION agi_router.step_appeal(
-    _id bigint, _from text[], _to text, _actor text, _note text, _span interval)
+    _id bigint, _from text[], _to text, _actor text, _note text, _span interval, _scope integer)
 RETURNS boolean
 LANGUAGE plpgsql AS $$
 -- Rows are locked in one order: the lock, its appeal, its marks.
@@ -15,6 +15,12 @@ BEGIN
        FOR NO KEY UPDATE;
     -- Two actors, whoever asks.
     IF _to IN ('in_review', 'lifted', 'upheld') AND _set_by = _actor THEN
+        RETURN false;
+    END IF;
+    -- Who has filed withdraws, and nobody else ends it so.
+    IF _to = 'withdrawn' AND NOT EXISTS (SELECT a.id
+                                           FROM agi_router.appeal a
+                                          WHERE a.id = _id AND a.tenant_id IS NOT DISTINCT FROM _scope) THEN
         RETURN false;
     END IF;
     _now := clock_timestamp();
@@ -36,4 +42,4 @@ BEGIN
     RETURN true;
 END
 $$;
-COMMENT ON FUNCTION agi_router.step_appeal IS 'Brings an appeal that is in one of _from to _to, and lifts its lock where that is so; whoever has set the lock neither reviews nor decides. Returns whether it was done';
+COMMENT ON FUNCTION agi_router.step_appeal IS 'Brings an appeal that is in one of _from to _to, and lifts its lock where that is so; whoever has set the lock neither reviews nor decides, and only who has filed withdraws. Returns whether it was done';

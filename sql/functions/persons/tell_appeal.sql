@@ -11,7 +11,10 @@ BEGIN
                     'person_tag', CASE l.subject WHEN 'person'
                                   THEN left(encode(sha256(convert_to(w.told_id || ':' || l.key, 'UTF8')), 'hex'), 16) END,
                     'reason', l.reason, 'state', a.state, 'deadline_at', a.deadline_at, 'overdue', a.overdue,
-                    'decision_note', a.decision_note, 'bindings', w.bindings))
+                    -- What is said beside a decision is for whoever has filed.
+                    'decision_note', CASE WHEN a.state IN ('lifted', 'upheld') OR a.tenant_id = w.told_id
+                                          THEN a.decision_note END,
+                    'bindings', w.bindings))
        FROM agi_router.appeal a
        JOIN agi_router.lock l ON l.id = a.lock_id
       CROSS JOIN LATERAL agi_router.told_of_lock(l.id, _type) w
