@@ -1,6 +1,5 @@
 """Fixtures of all tiers. No test is touched by the environment it is started from."""
 
-import gc
 import json
 import os
 import subprocess
@@ -31,12 +30,6 @@ settings.load_profile("untimed")
 
 for name in [name for name in os.environ if name.startswith(("AGI_ROUTER_", "PG"))]:
     del os.environ[name]
-
-
-def pytest_collection_finish() -> None:
-    """What all tests are made of stays to the end: no collection need look at it each time."""
-    gc.collect()
-    gc.freeze()
 
 
 @pytest.fixture(scope="session")
