@@ -5,7 +5,9 @@ The sweep: what is over is marked, moved out of the way, and in the end deleted.
 2. Routes for which nothing rests any more go from ``route``, where calls look, to ``past_route``.
 3. Bindings, calls, texts, events, locks and entries of block lists past retention are deleted;
    calls, texts and events by whole days.
-4. What the HTTP door remembers of requests is forgotten when nobody can send them again.
+4. Texts whose door is served no more end an hour after their time was over, and parts of texts are
+   deleted.
+5. What the HTTP door remembers of requests is forgotten when nobody can send them again.
 
 Everything is done in small steps, each a transaction of its own that waits for nobody: what
 somebody holds has its turn in a later sweep. Several may sweep at once.
@@ -112,6 +114,9 @@ class Sweep:
         self._one("forget_nonces", window=WINDOW)
         while self._one("delete_feed_reports")["rows"]:
             yield Swept()
+        for name in ("end_unserved_messages", "delete_parts"):
+            for _ in self._repeated(name):
+                yield Swept()
         yield from self._delete_records()
 
     def _sweep_locks(self) -> Iterator[Swept]:

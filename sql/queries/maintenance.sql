@@ -181,6 +181,39 @@ WITH gone AS (
 )
 SELECT count(*) AS rows FROM gone;
 
+-- end_unserved_messages --
+-- End texts whose time was over an hour ago: the door that owes them would have done it, and is not served.
+WITH late AS (
+    SELECT o.block, o.id, o.attempts, o.held
+      FROM agi_router.message_out o
+      JOIN agi_router.binding b ON b.block = o.block AND b.id = o.binding_id
+     WHERE o.expires_at <= now() - interval '1 hour' AND o.next_at <= now() - interval '1 hour'
+     LIMIT %(limit)s
+       FOR UPDATE SKIP LOCKED
+)
+SELECT count(f.state) AS rows
+  -- All are locked before the first one ends: two of one binding would meet its changed row.
+  FROM (SELECT array_agg(block) AS block, array_agg(id) AS id, array_agg(attempts) AS attempts, array_agg(held) AS held
+          FROM late) l
+ CROSS JOIN LATERAL unnest(l.block, l.id, l.attempts, l.held) o (block, id, attempts, held)
+ CROSS JOIN LATERAL agi_router.finish_message(
+       o.block, o.id, o.attempts, CASE WHEN o.held THEN 'failed' ELSE 'expired' END,
+       CASE WHEN o.held THEN 'hold_expired' ELSE 'expired' END, NULL) f;
+
+-- delete_parts --
+-- Delete parts of texts that have waited for longer than any door has them wait.
+WITH gone AS (
+    DELETE FROM agi_router.message_part
+     WHERE ctid = ANY (ARRAY(
+           SELECT ctid
+             FROM agi_router.message_part
+            WHERE at <= now() - interval '2 days'
+            LIMIT %(limit)s
+              FOR UPDATE SKIP LOCKED))
+    RETURNING number
+)
+SELECT count(*) AS rows FROM gone;
+
 -- drop_day --
 -- Drop the oldest day of calls, events or texts if all of it is past retention; null where it cannot be had at once.
 SELECT agi_router.drop_day(

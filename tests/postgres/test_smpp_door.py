@@ -567,13 +567,13 @@ async def test_rows_that_somebody_holds(
 
         world.centre.status = hold
         assert await world.centre.deliver(*a_text()) == Status.OK
-        await until_async(lambda: world.centre.submitted and admissions.pool.waiting)
+        await until_async(lambda: world.centre.submitted and admissions.pool._queue._put_off.held)
     await until_async(lambda: states(connection) == {"sent": 1})
     assert not one(connection, "SELECT maybe_twice FROM agi_router.message")
     with connection.transaction():
         name = one(connection, "SELECT remote_id FROM agi_router.message_sent FOR UPDATE")
         told = asyncio.create_task(world.centre.deliver(receipt_of(name)))
-        await until_async(lambda: told.done() or admissions.pool.waiting)
+        await until_async(lambda: told.done() or admissions.pool._queue._put_off.held)
     assert await told == Status.OK
     assert states(connection) == {"delivered": 1}
 

@@ -13,7 +13,7 @@ import pytest
 
 from agi_router.bindings.reasons import Reason
 from agi_router.bindings.store import BindingStore
-from agi_router.bindings.words import BindingState
+from agi_router.bindings.words import BindingState, Messages
 from agi_router.calls.decision import Refusal, decide
 from agi_router.calls.end import Outcome
 from agi_router.calls.store import AdmissionStore
@@ -22,6 +22,8 @@ from agi_router.errors import BindingEnded, BindingNotFound, ExpiryInvalid
 from agi_router.inventory.capacity import Quarantine
 from agi_router.keys.ring import KeyRing
 from agi_router.maintenance.retention import Sweep, Swept
+from agi_router.messages.model import Text
+from agi_router.messages.store import MessageStore
 from agi_router.service import upkeep
 from agi_router.service.upkeep import Sweeper
 from agi_router.settings import Settings
@@ -195,6 +197,40 @@ def test_texts_past_retention(connection: Connection, store: BindingStore) -> No
     assert swept(connection) == Swept(messages=1, days=1)
     assert one(connection, "SELECT day FROM agi_router.message") == kept.date()
     assert swept(connection) == Swept()
+
+
+async def test_texts_that_no_door_serves(
+    connection: Connection, store: BindingStore, keys: KeyRing, admissions: AdmissionStore
+) -> None:
+    """They end an hour after their time was over; parts are deleted after two days."""
+    bind(store, messages=Messages.BOTH)
+    texts = MessageStore(admissions.pool, keys, link="gone", validity=timedelta(days=1))
+    for same in (b"1" * 32, b"2" * 32):
+        await texts.admit(Text(sender=A, x_number=X, body="a"), same, timeout=TIMEOUT)
+    connection.execute(
+        "UPDATE agi_router.message_out SET held = true"
+        " WHERE id = (SELECT min(id) FROM agi_router.message_out)"
+    )
+    connection.execute(
+        "INSERT INTO agi_router.message_part (block, same, number, content, sealed, at)"
+        " SELECT %s, %s, n, %s, NULL, now() - n * interval '1 day'"
+        " FROM unnest(ARRAY[1, 2]) n",
+        (BLOCK.value, b"s" * 32, b"c" * 32),
+    )
+    for minutes, left in ((59, 2), (61, 0)):
+        connection.execute(
+            "UPDATE agi_router.message_out SET expires_at = now() - %s, next_at = now() - %s",
+            (timedelta(minutes=minutes), timedelta(hours=2)),
+        )
+        assert swept(connection) == Swept()
+        assert one(connection, "SELECT count(*) FROM agi_router.message_out") == left
+    rows = connection.execute("SELECT state, reason FROM agi_router.message").fetchall()
+    assert sorted((row["state"], row["reason"]) for row in rows) == [
+        ("expired", "expired"),
+        ("failed", "hold_expired"),
+    ]
+    assert one(connection, "SELECT messages_used FROM agi_router.binding") == 0
+    assert one(connection, "SELECT number FROM agi_router.message_part") == 1
 
 
 def test_what_is_held_is_left(
