@@ -27,7 +27,7 @@ from agi_router.numbers import PhoneNumber
 from agi_router.persons.register import PersonRegister
 from agi_router.tenants.rules import Consent, RulesChange
 from harness.cli import run
-from harness.database import HOUR, A, B, C, D, X, a_call, bind, on_each_version, one
+from harness.database import HOUR, A, B, C, D, X, a_call, bind, on_each_version, one, until
 
 TENANT = "default"
 BY = "a test"
@@ -232,6 +232,54 @@ def test_a_withdrawal_while_an_import_goes_on(
             # It ends no binding.
             late.rules.check_none_withdrawn(tenant_id)
     assert one(connection, "SELECT count(*) FROM agi_router.binding") == 0
+
+
+def waits(connection: Connection) -> bool:
+    """Whether somebody waits for a lock in this database."""
+    waiting = (
+        "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database"
+        " WHERE NOT l.granted AND d.datname = current_database()"
+    )
+    return bool(one(connection, waiting))
+
+
+def test_an_import_that_begins_while_somebody_withdraws(
+    store: BindingStore, dsn: str, keys: KeyRing
+) -> None:
+    """It waits for what is being written, and binds nothing of it."""
+    keep(store, Consent.REQUIRED)
+    give(store, A, B)
+    importing = Importing(dsn, keys)
+    rows = f"mode,a,b,order\naxb,{A.digits},{B.digits},A-1\n"
+    with connect(dsn, idle=600) as other, ThreadPoolExecutor(1) as pool:
+        with other.transaction():
+            withdraw(BindingStore(other, keys), A)
+            running = pool.submit(importing, rows, keep_going=True)
+            until(lambda: running.done() or waits(store.connection))
+        assert running.result().bound == 0
+    assert len(importing.faults) == 1
+
+
+def test_a_default_waits_for_a_withdrawal_before_it_holds_the_group(
+    store: BindingStore, dsn: str, keys: KeyRing
+) -> None:
+    """Or they would wait in a circle."""
+    keep(store, Consent.REQUIRED)
+    give(store, A, B, C, D)
+    store.add_group(TENANT, "team", [A, C])
+    made = store.bind(Gxb(group="team", b=B), Terms(expires_at=store.now() + HOUR))
+    tenant_id = store.inventory.tenants.find_id(TENANT)
+    with (
+        connect(dsn, idle=600) as one_,
+        connect(dsn, idle=600) as two,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        with one_.transaction():
+            one_.execute("SELECT pg_advisory_xact_lock(7002043, %s)", (tenant_id,))
+            setting = pool.submit(BindingStore(two, keys).set_default, made.id, D)
+            until(lambda: setting.done() or waits(store.connection))
+            one_.execute("SELECT id FROM agi_router.party_group FOR UPDATE NOWAIT")
+        setting.result()
 
 
 @on_each_version
