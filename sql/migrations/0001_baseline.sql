@@ -1038,6 +1038,7 @@ CREATE TABLE agi_router.message_seen (
     block bigint      NOT NULL,
     same  bytea       NOT NULL CONSTRAINT message_seen_same_check CHECK (length(same) = 32),
     id    text        NOT NULL,
+    link  text        NOT NULL,
     at    timestamptz NOT NULL,
     CONSTRAINT message_seen_pkey PRIMARY KEY (block, same)
 );
@@ -1046,6 +1047,7 @@ COMMENT ON TABLE agi_router.message_seen IS 'Requests by which texts were accept
 COMMENT ON COLUMN agi_router.message_seen.block IS 'Block of the text';
 COMMENT ON COLUMN agi_router.message_seen.same IS 'Keyed hash of what makes the request the same as another';
 COMMENT ON COLUMN agi_router.message_seen.id IS 'The text';
+COMMENT ON COLUMN agi_router.message_seen.link IS 'Door by which it came';
 COMMENT ON COLUMN agi_router.message_seen.at IS 'When it was accepted';
 COMMENT ON INDEX agi_router.message_seen_at IS 'What may be forgotten';
 

@@ -233,10 +233,11 @@ SELECT * FROM agi_router.hold_link(
     %(name)s, %(holder)s, %(node)s, %(for)s::interval, %(up)s::boolean, %(heard)s::interval, %(gone)s);
 
 -- list_unheard --
--- Requests whose answer the message centre may not have heard.
+-- Requests of a link whose answer the message centre may not have heard.
 SELECT s.same
   FROM agi_router.message_seen s
- WHERE s.at >= (SELECT l.heard_at FROM agi_router.message_link l WHERE l.name = %(name)s);
+ WHERE s.link = %(name)s
+   AND s.at >= (SELECT l.heard_at FROM agi_router.message_link l WHERE l.name = %(name)s);
 
 -- list_links --
 -- Links, by name, and what each owes.

@@ -1408,6 +1408,7 @@ CREATE TABLE agi_router.message_seen (
     block bigint NOT NULL,
     same bytea NOT NULL,
     id text NOT NULL,
+    link text NOT NULL,
     at timestamp with time zone NOT NULL,
     CONSTRAINT message_seen_same_check CHECK ((length(same) = 32))
 );
@@ -1419,6 +1420,8 @@ COMMENT ON COLUMN agi_router.message_seen.block IS 'Block of the text';
 COMMENT ON COLUMN agi_router.message_seen.same IS 'Keyed hash of what makes the request the same as another';
 
 COMMENT ON COLUMN agi_router.message_seen.id IS 'The text';
+
+COMMENT ON COLUMN agi_router.message_seen.link IS 'Door by which it came';
 
 COMMENT ON COLUMN agi_router.message_seen.at IS 'When it was accepted';
 

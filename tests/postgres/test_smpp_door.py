@@ -21,6 +21,7 @@ from agi_router.doors.smpp import Options, SmppDoor
 from agi_router.errors import StoreUnavailable
 from agi_router.keys.ring import KeyRing
 from agi_router.messages.link_store import LinkStore
+from agi_router.messages.model import Text
 from agi_router.messages.store import MessageStore
 from agi_router.rates import Rate
 from agi_router.smpp import (
@@ -633,3 +634,22 @@ async def test_parts_of_a_text_that_was_refused_by_another(
     assert await keep(1) == (False, True)
     assert await keep(1) == (True, True)
     assert one(connection, "SELECT count(sealed) FROM agi_router.message_part") == 0
+
+
+async def test_requests_of_other_doors(
+    admissions: AdmissionStore,
+    keys: KeyRing,
+    connection: Connection,
+    store: BindingStore,
+    world: World,
+) -> None:
+    """They are none of the message centre's, which has not heard of its own alone."""
+    bind(store, messages=Messages.BOTH)
+    same = {link: link[:1].encode() * 32 for link in (LINK, "sip")}
+    for link, name in same.items():
+        texts = MessageStore(admissions.pool, keys, link=link, validity=timedelta(days=1))
+        text = Text(sender=A, x_number=X, body=BODY)
+        await texts.admit(text, name, timeout=SOON)
+    # However long this takes.
+    connection.execute(b"UPDATE agi_router.message_seen SET at = now() + interval '1 hour'")
+    assert await world.links.unheard(timeout=SOON) == [same[LINK]]

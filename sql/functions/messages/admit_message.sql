@@ -89,7 +89,7 @@ BEGIN
     _chosen := CASE WHEN _latest THEN facts.last_callee ELSE facts.callee END;
     _until := least(_now + _validity, facts.expires_at, facts.child_until);
     -- One that came meanwhile by the same request collides here, and everything above is rolled back.
-    INSERT INTO agi_router.message_seen (block, same, id, at) VALUES (_block, _same, _id, _now);
+    INSERT INTO agi_router.message_seen (block, same, id, link, at) VALUES (_block, _same, _id, _link_in, _now);
     INSERT INTO agi_router.message (block, id, day, x_number, binding_id, tenant_id, side, shown, link_in, octets,
                                     parts, received_at, expires_at, state)
     VALUES (_block, _id, _day, _x_number, facts.binding_id, facts.tenant_id, facts.side, facts.shown, _link_in,
