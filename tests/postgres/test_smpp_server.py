@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from postgres.test_message_server import PROGRAM, own_host
 from postgres.test_smpp_door import a_text
+from postgres.test_smpp_leaks import taken
 
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.words import Messages
@@ -93,7 +94,7 @@ async def test_a_life(
     smsc.receipts = "after"
     log = tmp_path / "log"
     async with serving(environment, smsc, log) as process:
-        assert await smsc.deliver(*a_text()) == Status.OK
+        await taken(smsc, *a_text())
         delivered = "SELECT count(*) FROM agi_router.message WHERE state = 'delivered'"
         await until_async(lambda: one(connection, delivered) == 1)
         await until_async(lambda: one(connection, "SELECT up_since FROM agi_router.message_link"))
