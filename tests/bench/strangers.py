@@ -28,7 +28,8 @@ from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import XNumber
-from harness.database import BLOCK, HOUR, A, B, C, Server, bind, expire, new_call_id
+from harness.database import HOUR, Server, bind, expire, new_call_id
+from harness.values import BLOCK, A, B, C
 
 _NUMBERS = 200
 

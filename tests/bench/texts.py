@@ -27,8 +27,9 @@ from agi_router.keys.file import write_key_ring
 from agi_router.keys.registry import check_keys
 from agi_router.keys.ring import KeyRing
 from agi_router.smpp import Address, ShortMessage, Status
-from harness.database import BLOCK, NEWEST, NO_REST, A, Server, bind, until_async
+from harness.database import NEWEST, NO_REST, Server, bind, until_async
 from harness.smsc import Centre, centre
+from harness.values import BLOCK, A
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PROGRAM = str(Path(sys.executable).with_name("agi-router"))

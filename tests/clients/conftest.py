@@ -25,7 +25,8 @@ from agi_router.keys.ring import KeyRing
 from agi_router.rates import OFF
 from agi_router.tenants.api_key_store import ApiKeyStore
 from agi_router.tenants.api_keys import KeyForm, KeyScope
-from harness.database import BLOCK, NEWEST, NO_REST, Server, until
+from harness.database import NEWEST, NO_REST, Server, until
+from harness.values import BLOCK
 
 HERE = Path(__file__).parent
 POOL = "couriers"

@@ -28,10 +28,11 @@ from agi_router.smpp import (
     part_of,
     read_receipt,
 )
+from harness import values
 
 HERE = Path(__file__).parent
 INSTALLED = Path(os.environ["PBX_CLIENTS"])
-PERSON, X = Address(number="13800000001"), Address(number="700123456780001")
+PERSON, X = Address(number=values.A.digits), Address(number=values.X.digits)
 # As many are under way at once as a long text takes.
 WINDOW = 20
 PATIENCE = 60

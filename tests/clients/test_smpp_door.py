@@ -34,7 +34,8 @@ from agi_router.smpp import (
     join,
     messages_of,
 )
-from harness.database import A, B, bind, dials, one, until_async
+from harness.database import bind, dials, one, until_async
+from harness.values import A, B
 
 # Characters of all planes, of both alphabets of GSM, and what stands at the edges of UTF-16.
 ALPHABET = "abc @€{}[]~|^\\\f\n你好门口ñΔ\ud7ff\ue000\ufffd\uffff😀\U00010000\U0002a6d6\U0010ffff"

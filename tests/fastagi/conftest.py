@@ -7,7 +7,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
@@ -21,12 +21,13 @@ from agi_router.doors.fastagi import FastAgiDoor, token_of
 from agi_router.numbers import PhoneNumber, XNumber
 from agi_router.rates import OFF, Rate
 from agi_router.testing import FrozenClock, MemoryAdmissions
+from harness import values
 from harness.identities import told as identity
+from harness.values import NOW
 
-NOW = datetime(2025, 3, 14, 21, 30, 25, tzinfo=UTC)
-X = "700012345670001"
-A, B = "13800130001", "13900130002"
-CALL = "pbx1-1741988825.42"
+X = values.X.digits
+A, B = values.A.digits, values.B.digits
+CALL = values.call_id(42)
 # Seconds that a conversation may take, where a test is not about that.
 PATIENCE = 20.0
 CROWD = 4

@@ -43,12 +43,10 @@ from agi_router.db.migrate import migrate
 from agi_router.db.session import SETTINGS
 from agi_router.inventory.capacity import Quarantine
 from agi_router.keys.ring import KeyRing, Purpose, Row
-from agi_router.numbers import Block, PhoneNumber, XNumber
+from agi_router.numbers import PhoneNumber, XNumber
+from harness.values import A, B, X
 from testpbx import processes
 
-BLOCK = Block.parse("70012345678")
-X = BLOCK.number(1)
-A, B, C, D = (PhoneNumber.parse(f"1391234000{serial}") for serial in range(1, 5))
 HOUR = timedelta(hours=1)
 NO_REST = Quarantine(number=timedelta(), party=timedelta())
 """For tests that bind again at once on the same number."""

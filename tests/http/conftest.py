@@ -20,7 +20,8 @@ from agi_router.rates import OFF
 from agi_router.tenants.api_key_store import ApiKeyStore
 from agi_router.tenants.api_keys import KeyForm, KeyScope, write_bearer
 from harness.api import Client
-from harness.database import BLOCK, NO_REST, Server
+from harness.database import NO_REST, Server
+from harness.values import BLOCK
 
 VERSION = "18"
 TENANTS = ("couriers", "drivers")

@@ -42,7 +42,8 @@ from agi_router.rates import Rate
 from agi_router.tenants.api_key_store import ApiKeyStore
 from agi_router.tenants.api_keys import KeyForm, KeyScope
 from harness.alibaba import AlibabaClient, beijing
-from harness.database import BLOCK, NO_REST, one
+from harness.database import NO_REST, one
+from harness.values import BLOCK
 
 A, B, C, D, E, F = (f"1380000040{serial}" for serial in range(6))
 X = str(BLOCK.number(4321))

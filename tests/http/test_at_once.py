@@ -23,7 +23,8 @@ from agi_router.tenants.api_key_store import ApiKeyStore
 from agi_router.tenants.api_keys import KeyForm, KeyScope, parse_bearer
 from harness.alibaba import AlibabaClient, beijing
 from harness.api import Client
-from harness.database import BLOCK, one
+from harness.database import one
+from harness.values import BLOCK
 
 A, B, C = (f"1380000050{serial}" for serial in range(3))
 

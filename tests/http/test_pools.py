@@ -10,7 +10,7 @@ from agi_router.bindings.store import BindingStore
 from agi_router.db.connection import Connection
 from agi_router.numbers import Block
 from harness.api import Client
-from harness.database import BLOCK
+from harness.values import BLOCK
 
 A, B, C, D = (f"1380000050{serial}" for serial in range(4))
 OTHER, FOREIGN = Block.parse("70022345678"), Block.parse("70032345678")

@@ -10,7 +10,8 @@ from agi_router.bindings.store import BindingStore
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection, connect
 from agi_router.keys.ring import KeyRing
-from harness.database import BLOCK, NEWEST, NO_REST, SOON, Clock, Proxy, Server, until_async
+from harness.database import NEWEST, NO_REST, SOON, Clock, Proxy, Server, until_async
+from harness.values import BLOCK
 
 # The fixtures that are of a version.
 _OF_A_VERSION = ("server", "durable_server", "gate", "version")

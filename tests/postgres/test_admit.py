@@ -22,15 +22,9 @@ from agi_router.errors import ProtocolError, SchemaMismatch
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import PhoneNumber, XNumber
 from harness.database import (
-    BLOCK,
     HOUR,
-    A,
-    B,
-    C,
     Clock,
-    D,
     Server,
-    X,
     a_call,
     an_end,
     bind,
@@ -42,11 +36,11 @@ from harness.database import (
     on_each_version,
     one,
 )
+from harness.values import A, B, C, D, X, Y
 
 pytestmark = on_each_version
 
 TIMEOUT = 10.0
-OTHER_X = BLOCK.number(2)
 FOREIGN_X = XNumber.parse("700000000000001")
 
 BINDING = "UPDATE agi_router.binding SET"
@@ -69,7 +63,7 @@ GUARDS = [
     Guard("a calls", None, None),
     Guard("b calls", None, None, caller=B),
     Guard("number of no block of ours", None, Reason.X_UNKNOWN, x=FOREIGN_X),
-    Guard("nobody on the number", None, Reason.NO_BINDING, x=OTHER_X),
+    Guard("nobody on the number", None, Reason.NO_BINDING, x=Y),
     Guard("stranger", None, Reason.STRANGER, caller=C),
     # What was on the number is over: a stranger is told no more than that nobody is there.
     Guard(
@@ -280,11 +274,11 @@ async def test_same_call_again_for_another_caller(
 ) -> None:
     """A call id that is used again for another number gets no decision of the first."""
     bind(store)
-    bind(store, C, D, x=OTHER_X)
+    bind(store, C, D, x=Y)
     call_id = new_call_id()
     assert (await admissions.admit(a_call(), call_id, timeout=TIMEOUT)).admitted
     with pytest.raises(ProtocolError):
-        await admissions.admit(a_call(C, OTHER_X), call_id, timeout=TIMEOUT)
+        await admissions.admit(a_call(C, Y), call_id, timeout=TIMEOUT)
     assert calls_used(connection) == 1
 
 

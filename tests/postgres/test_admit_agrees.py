@@ -19,11 +19,6 @@ from agi_router.db.queries import query
 from agi_router.keys.ring import KeyRing, Purpose
 from agi_router.numbers import PhoneNumber
 from harness.database import (
-    BLOCK,
-    A,
-    B,
-    C,
-    X,
     a_call,
     call_states,
     forged,
@@ -34,6 +29,7 @@ from harness.database import (
     one,
     set_clock,
 )
+from harness.values import BLOCK, A, B, C, X
 
 pytestmark = on_each_version
 

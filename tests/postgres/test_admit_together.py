@@ -15,11 +15,6 @@ from agi_router.db.connection import Connection
 from agi_router.errors import SealError
 from agi_router.keys.ring import KeyRing
 from harness.database import (
-    BLOCK,
-    A,
-    B,
-    C,
-    D,
     Proxy,
     Server,
     a_call,
@@ -31,12 +26,12 @@ from harness.database import (
     one,
     until_async,
 )
+from harness.values import A, B, C, D, Y
 
 pytestmark = on_each_version
 
 TIMEOUT = 10.0
-OTHER_X = BLOCK.number(2)
-OTHER_CALL = a_call(C, OTHER_X)
+OTHER_CALL = a_call(C, Y)
 
 
 @pytest.fixture
@@ -63,7 +58,7 @@ async def test_those_who_wait_share_a_transaction(
 ) -> None:
     """Eight go together, and each rings whom it is to ring."""
     bind(store)
-    bind(store, C, D, x=OTHER_X)
+    bind(store, C, D, x=Y)
     calls = {new_call_id(): a_call() if n % 2 else OTHER_CALL for n in range(8)}
     answers = await admit_all(narrow, calls)
     for call, answer in zip(calls.values(), answers, strict=True):
@@ -118,7 +113,7 @@ async def test_one_waits_for_a_lock(
 ) -> None:
     """Whose binding somebody has locked waits; who came with it does not."""
     made = bind(store)
-    bind(store, C, D, x=OTHER_X)
+    bind(store, C, D, x=Y)
     async with AdmissionStore(dsn, keys, connections=2) as admissions:
         await until_async(lambda: admissions.pool.connected == 2)
         with server.connect(dsn) as other:
@@ -140,7 +135,7 @@ async def test_one_does_not_open(
 ) -> None:
     """A callee that was sealed with other keys fails the call that is for it, and no other."""
     made = bind(store)
-    bind(store, C, D, x=OTHER_X)
+    bind(store, C, D, x=Y)
     connection.execute(
         "UPDATE agi_router.route SET callee = set_byte(callee, 20, get_byte(callee, 20) # 1)"
         " WHERE binding_id = %s",

@@ -34,8 +34,9 @@ from agi_router.persons.appeal_store import AppealStore
 from agi_router.persons.appeals import AppealState, AppealStep, Evidence, EvidenceKind, Spans
 from agi_router.persons.locks import Lock, LockedThing, LockReason, LockState, Subject
 from harness.cli import run
-from harness.database import NO_REST, SOON, A, B, C, a_call, bind, new_call_id, on_each_version
+from harness.database import NO_REST, SOON, a_call, bind, new_call_id, on_each_version
 from harness.pbx import Cli
+from harness.values import A, B, C
 
 SETTER, JUDGE, TENANT = "root@one", "root@two", "API key abc"
 OTHER = "others"

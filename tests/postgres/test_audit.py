@@ -18,7 +18,8 @@ from agi_router.keys.file import write_key_ring
 from agi_router.keys.ring import KeyRing
 from agi_router.records import audit
 from agi_router.records.audit import Actor, AuditEntry
-from harness.database import A, B, C, bind, on_each_version, one
+from harness.database import bind, on_each_version, one
+from harness.values import A, B, C
 
 pytestmark = on_each_version
 

@@ -37,15 +37,9 @@ from agi_router.inventory.model import BlockState
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import Block, PhoneNumber, XNumber
 from harness.database import (
-    BLOCK,
     HOUR,
     NO_REST,
-    A,
-    B,
-    C,
     Clock,
-    D,
-    X,
     a_call,
     bind,
     expire,
@@ -56,11 +50,11 @@ from harness.database import (
     set_clock,
     until,
 )
+from harness.values import BLOCK, A, B, C, D, X, Y
 
 pytestmark = on_each_version
 
 OTHER_BLOCK = Block.parse("70012345679")
-OTHER_X = BLOCK.number(2)
 
 Stores = Callable[[], BindingStore]
 
@@ -624,8 +618,8 @@ def test_times_are_utc(store: BindingStore) -> None:
 
 def test_an_order_ends(connection: Connection, store: BindingStore) -> None:
     """All its live bindings end at once and say why; others, and those that were over, stay."""
-    unbound = store.unbind(bind(store, order_id="A-1", x=OTHER_X).id)
-    expired = bind(store, C, D, order_id="A-1", x=OTHER_X)
+    unbound = store.unbind(bind(store, order_id="A-1", x=Y).id)
+    expired = bind(store, C, D, order_id="A-1", x=Y)
     expire(connection, expired.id)
     mine = [bind(store, order_id="A-1"), bind(store, C, D, order_id="A-1")]
     other = bind(store, order_id="A-2", x=BLOCK.number(3))
@@ -678,7 +672,7 @@ def test_a_block_drains_and_is_returned(store: BindingStore) -> None:
     made = bind(store)
     assert store.inventory.set_block_state(BLOCK, BlockState.DRAINING)["state"] == "draining"
     assert reason(store, A) is None
-    for x in (OTHER_X, None):
+    for x in (Y, None):
         with pytest.raises(NoNumberAvailable):
             bind(store, C, D, x=x)
     with pytest.raises(BlockInUse, match=rf"1 binding\(s\) live in block {BLOCK}, the last until"):

@@ -40,13 +40,8 @@ from agi_router.persons.blocklist import (
 from agi_router.persons.blocklist_store import BlocklistStore
 from harness.cli import run
 from harness.database import (
-    BLOCK,
     HOUR,
     NO_REST,
-    A,
-    B,
-    C,
-    D,
     a_call,
     admit_as_router,
     bind,
@@ -56,6 +51,7 @@ from harness.database import (
     one,
 )
 from harness.pbx import Cli
+from harness.values import BLOCK, A, B, C, D
 
 TEST = "a test"
 

@@ -32,11 +32,6 @@ from agi_router.keys.file import write_key_ring
 from harness.cli import Done, run
 from harness.database import (
     HOUR,
-    A,
-    B,
-    C,
-    D,
-    X,
     a_call,
     admit_as_router,
     an_end,
@@ -47,6 +42,7 @@ from harness.database import (
     on_each_version,
     one,
 )
+from harness.values import A, B, C, D, X
 
 BY_NAME = {term.name: term for term in CHANGEABLE}
 

@@ -10,7 +10,8 @@ import pytest
 from agi_router.bindings.store import BindingStore
 from agi_router.db.connection import connect
 from agi_router.keys.ring import KeyRing
-from harness.database import BLOCK, NO_REST, SOON, Server, bind, on_each_version
+from harness.database import NO_REST, SOON, Server, bind, on_each_version
+from harness.values import BLOCK
 
 pytestmark = on_each_version
 

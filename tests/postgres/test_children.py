@@ -19,13 +19,8 @@ from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection
 from agi_router.numbers import PhoneNumber, XNumber
 from harness.database import (
-    BLOCK,
     HOUR,
-    A,
-    B,
-    C,
     Clock,
-    X,
     a_call,
     admit_as_router,
     an_end,
@@ -36,6 +31,7 @@ from harness.database import (
     on_each_version,
     one,
 )
+from harness.values import BLOCK, A, B, C, X
 
 pytestmark = on_each_version
 

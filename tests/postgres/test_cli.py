@@ -34,21 +34,8 @@ from agi_router.logs import redact
 from agi_router.numbers import Block
 from agi_router.texts import shown
 from harness.cli import Done, run
-from harness.database import (
-    BLOCK,
-    A,
-    B,
-    C,
-    D,
-    X,
-    a_call,
-    an_end,
-    bind,
-    calls_used,
-    expire,
-    new_call_id,
-    one,
-)
+from harness.database import a_call, an_end, bind, calls_used, expire, new_call_id, one
+from harness.values import BLOCK, A, B, C, D, X
 
 PROGRAM = Path(sys.executable).parent / "agi-router"
 SQL = Path(__file__).resolve().parents[2] / "sql"

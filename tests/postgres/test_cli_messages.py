@@ -17,7 +17,8 @@ from agi_router.db.queries import query
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.ring import KeyRing
 from harness.cli import Done, run
-from harness.database import HOUR, A, B, C, X, bind, one
+from harness.database import HOUR, bind, one
+from harness.values import A, B, C, X
 
 BODY = "到门口了"
 Cli = Callable[..., Done]

@@ -27,7 +27,8 @@ from agi_router.numbers import PhoneNumber
 from agi_router.persons.register import PersonRegister
 from agi_router.tenants.rules import Consent, RulesChange
 from harness.cli import run
-from harness.database import HOUR, A, B, C, D, X, a_call, bind, on_each_version, one, until
+from harness.database import HOUR, a_call, bind, on_each_version, one, until
+from harness.values import A, B, C, D, X
 
 TENANT = "default"
 BY = "a test"

@@ -29,10 +29,7 @@ from agi_router.tenants.api_key_store import ApiKeyStore
 from agi_router.tenants.api_keys import KeyForm, KeyScope
 from agi_router.tenants.signature import Stamp
 from harness.database import (
-    BLOCK,
     NO_REST,
-    C,
-    D,
     Proxy,
     Server,
     a_call,
@@ -44,6 +41,7 @@ from harness.database import (
     one,
     until_async,
 )
+from harness.values import BLOCK, C, D
 
 TIMEOUT = 30.0
 EVER = 10 * TIMEOUT

@@ -24,13 +24,7 @@ from agi_router.keys.ring import KeyRing
 from agi_router.numbers import PhoneNumber, XNumber
 from agi_router.persons.locks import LockedThing, LockReason, Subject
 from harness.database import (
-    BLOCK,
     HOUR,
-    A,
-    B,
-    C,
-    D,
-    X,
     a_call,
     admit_as_router,
     an_end,
@@ -41,8 +35,9 @@ from harness.database import (
     one,
 )
 from harness.identities import told
+from harness.values import BLOCK, A, B, C, D, X, Y
 
-Y, Z = BLOCK.number(2), BLOCK.number(3)
+Z = BLOCK.number(3)
 NODE = "pbx1"
 _GONE, _HANGS = 404, 500
 

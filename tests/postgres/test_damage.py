@@ -21,7 +21,8 @@ from agi_router.db.connection import Connection
 from agi_router.errors import SealError
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.ring import KeyRing
-from harness.database import BLOCK, A, B, C, D, bind, one
+from harness.database import bind, one
+from harness.values import BLOCK, A, B, C, D
 
 Damage = Callable[[Connection, Binding], None]
 

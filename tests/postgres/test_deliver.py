@@ -45,11 +45,8 @@ from agi_router.keys.ring import KeyRing
 from agi_router.service.gauges import show_deliveries
 from agi_router.service.metrics import Figures
 from harness.database import (
-    BLOCK,
     HOUR,
     SOON,
-    A,
-    B,
     Server,
     a_call,
     admit_as_router,
@@ -64,6 +61,7 @@ from harness.database import (
     until,
 )
 from harness.receiver import Received, Receiver, Reply
+from harness.values import BLOCK, A, B
 
 __all__ = ["key_file"]
 

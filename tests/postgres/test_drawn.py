@@ -24,19 +24,8 @@ from agi_router.inventory.model import BlockState
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import Block, PhoneNumber, XNumber
 from agi_router.tenants.rules import RulesChange
-from harness.database import (
-    BLOCK,
-    HOUR,
-    NO_REST,
-    A,
-    B,
-    C,
-    D,
-    bind,
-    dials,
-    new_party,
-    on_each_version,
-)
+from harness.database import HOUR, NO_REST, bind, dials, new_party, on_each_version
+from harness.values import BLOCK, A, B, C, D
 
 pytestmark = on_each_version
 

@@ -34,13 +34,8 @@ from agi_router.keys.ring import KeyRing
 from agi_router.maintenance.retention import Sweep
 from agi_router.maintenance.rotation import Rotation
 from harness.database import (
-    BLOCK,
     HOUR,
     NO_REST,
-    A,
-    B,
-    C,
-    X,
     a_call,
     admit_as_router,
     an_end,
@@ -50,6 +45,7 @@ from harness.database import (
     one,
     until,
 )
+from harness.values import BLOCK, A, B, C, X
 
 ALL = tuple(each for each in EventType if each is not EventType.WEBHOOK_TEST)
 TENANT = "default"

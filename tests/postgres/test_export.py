@@ -27,20 +27,8 @@ from agi_router.keys.file import write_key_ring
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import PhoneNumber
 from agi_router.records.audit import AuditEntry
-from harness.database import (
-    BLOCK,
-    HOUR,
-    A,
-    B,
-    C,
-    D,
-    Server,
-    bind,
-    expire,
-    on_each_version,
-    on_one_server,
-    one,
-)
+from harness.database import HOUR, Server, bind, expire, on_each_version, on_one_server, one
+from harness.values import BLOCK, A, B, C, D
 
 pytestmark = on_each_version
 

@@ -36,14 +36,8 @@ from agi_router.maintenance.retention import Sweep
 from agi_router.numbers import PhoneNumber
 from agi_router.tenants.model import UnknownNumbers
 from harness.database import (
-    BLOCK,
     HOUR,
     NO_REST,
-    A,
-    B,
-    C,
-    D,
-    X,
     a_call,
     admit_as_router,
     bind,
@@ -52,6 +46,7 @@ from harness.database import (
     on_each_version,
     one,
 )
+from harness.values import BLOCK, A, B, C, D, X
 
 YESTERDAY = "2000-01-01"
 HEADER = "number,status,date\n"

@@ -24,7 +24,6 @@ from agi_router.keys.registry import check_keys
 from agi_router.keys.ring import KeyRing
 from agi_router.maintenance.rotation import Rotation
 from harness.database import (
-    BLOCK,
     Server,
     a_call,
     an_end,
@@ -37,6 +36,7 @@ from harness.database import (
     one,
     until_async,
 )
+from harness.values import BLOCK
 
 pytestmark = on_each_version
 

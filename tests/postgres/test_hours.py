@@ -22,15 +22,9 @@ from agi_router.rates import Rate
 from agi_router.tenants.call_rates import CallRates
 from agi_router.tenants.hours import WEEK, Hours, check_hours
 from harness.cli import run
-from harness.database import (
-    A,
-    a_call,
-    admit_as_router,
-    bind,
-    new_call_id,
-    on_each_version,
-)
+from harness.database import a_call, admit_as_router, bind, new_call_id, on_each_version
 from harness.pbx import Cli
+from harness.values import A
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 clocks = st.integers(0, 1439).map(lambda each: f"{each // 60:02}:{each % 60:02}")

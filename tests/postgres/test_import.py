@@ -52,14 +52,8 @@ from agi_router.persons.blocklist import Pairing
 from agi_router.tenants.scope import OPERATOR
 from agi_router.tenants.store import TenantStore
 from harness.database import (
-    BLOCK,
     HOUR,
     NO_REST,
-    A,
-    B,
-    C,
-    D,
-    X,
     a_call,
     bind,
     dials,
@@ -70,6 +64,7 @@ from harness.database import (
     one,
     until,
 )
+from harness.values import BLOCK, A, B, C, D, X
 
 pytestmark = on_each_version
 

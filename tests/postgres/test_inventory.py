@@ -39,15 +39,9 @@ from agi_router.numbers import BLOCK_SIZE, Block, PhoneNumber, XNumber
 from agi_router.service import gauges as gauges_module
 from agi_router.service.gauges import DatabaseGauges
 from harness.database import (
-    BLOCK,
     HOUR,
-    A,
-    B,
-    C,
     Clock,
-    D,
     Server,
-    X,
     a_call,
     bind,
     database_of,
@@ -58,6 +52,7 @@ from harness.database import (
     one,
     set_clock,
 )
+from harness.values import BLOCK, A, B, C, D, X
 
 pytestmark = on_each_version
 

@@ -22,13 +22,7 @@ from agi_router.errors import KeyMismatch, SealError
 from agi_router.keys.registry import check_keys
 from agi_router.keys.ring import KeyRing
 from harness.database import (
-    BLOCK,
     NO_REST,
-    A,
-    B,
-    C,
-    D,
-    X,
     a_call,
     an_end,
     bind,
@@ -39,6 +33,7 @@ from harness.database import (
     one,
 )
 from harness.identities import from_header
+from harness.values import BLOCK, A, B, C, D, X
 
 pytestmark = on_each_version
 

@@ -37,19 +37,8 @@ from agi_router.inventory.capacity import Quarantine
 from agi_router.keys.ring import KeyRing
 from agi_router.maintenance.retention import Sweep
 from agi_router.numbers import PhoneNumber, XNumber
-from harness.database import (
-    BLOCK,
-    A,
-    B,
-    C,
-    D,
-    a_call,
-    bind,
-    dials,
-    new_call_id,
-    on_each_version,
-    set_clock,
-)
+from harness.database import a_call, bind, dials, new_call_id, on_each_version, set_clock
+from harness.values import BLOCK, A, B, C, D
 
 pytestmark = on_each_version
 

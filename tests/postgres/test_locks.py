@@ -50,15 +50,9 @@ from agi_router.persons.locks import Lock, LockedThing, LockReason, LockState, S
 from agi_router.persons.store import LockStore
 from harness.cli import run
 from harness.database import (
-    BLOCK,
     HOUR,
     NO_REST,
     SOON,
-    A,
-    B,
-    C,
-    D,
-    X,
     a_call,
     admit_as_router,
     bind,
@@ -72,11 +66,11 @@ from harness.database import (
     until_async,
 )
 from harness.pbx import Cli
+from harness.values import BLOCK, A, B, C, D, X, Y
 
 pytestmark = on_each_version
 
 NOW = datetime(2030, 3, 1, 12, tzinfo=UTC)
-Y = BLOCK.number(2)
 OTHER = "others"
 TEST = "a test"
 

@@ -32,14 +32,8 @@ from agi_router.errors import (
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import PhoneNumber, XNumber
 from harness.database import (
-    BLOCK,
     HOUR,
     NO_REST,
-    A,
-    B,
-    C,
-    D,
-    X,
     a_call,
     bind,
     expire,
@@ -50,12 +44,11 @@ from harness.database import (
     one,
     until,
 )
+from harness.values import BLOCK, A, B, C, D, E, F, X, Y
 
 pytestmark = on_each_version
 
 TIMEOUT = 10.0
-Y = BLOCK.number(2)
-E, F = PhoneNumber.parse("13912340005"), PhoneNumber.parse("13912340006")
 
 Stores = Callable[[], BindingStore]
 

@@ -22,7 +22,8 @@ from agi_router.service.message_gauges import MessageGauges, show_messages
 from agi_router.service.metrics import Figures
 from agi_router.sip import Request, build, parse
 from harness.canaries import found
-from harness.database import A, B, C, X, bind, one, until_async
+from harness.database import bind, one, until_async
+from harness.values import A, B, C, X
 
 NAME = "Zhang San"
 # What stands beside the least that a request has; {n} is who sends, {w} what it is called.

@@ -27,7 +27,8 @@ from agi_router.errors import SettingsError
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.ring import KeyRing
 from agi_router.sip import Request, answer, build, parse
-from harness.database import SOON, A, B, bind, one, until
+from harness.database import SOON, bind, one, until
+from harness.values import A, B
 
 PROGRAM = str(Path(sys.executable).with_name("agi-router"))
 

@@ -26,7 +26,8 @@ from agi_router.messages.model import MessageState, Outgoing, Text
 from agi_router.messages.store import Ended, MessageStore, Owed, Repeated
 from agi_router.numbers import PhoneNumber
 from agi_router.persons.locks import LockedThing, LockReason, Subject
-from harness.database import HOUR, A, B, C, X, bind, on_each_version, one
+from harness.database import HOUR, bind, on_each_version, one
+from harness.values import A, B, C, X
 
 TIMEOUT = 30.0
 DAY = timedelta(days=1)

@@ -17,7 +17,8 @@ from agi_router.keys.registry import key_ids
 from agi_router.keys.ring import KeyRing
 from agi_router.messages.decision import Taken, decide_text
 from agi_router.messages.model import Text, message_day, name_message
-from harness.database import BLOCK, X, on_each_version, one, set_clock
+from harness.database import on_each_version, one, set_clock
+from harness.values import BLOCK, X
 
 pytestmark = on_each_version
 

@@ -20,12 +20,12 @@ from agi_router.messages.decision import Taken, decide_text
 from agi_router.messages.model import Text
 from agi_router.messages.store import MessageStore, Repeated, Unasked
 from agi_router.numbers import PhoneNumber, XNumber
-from harness.database import BLOCK, A, B, C, D, X, bind, on_each_version, one, until_async
+from harness.database import bind, on_each_version, one, until_async
+from harness.values import BLOCK, A, B, C, D, X, Y
 
 pytestmark = on_each_version
 
 TIMEOUT = 30.0
-OTHER_X = BLOCK.number(2)
 Answer = Admission | Repeated | Unasked
 
 
@@ -79,8 +79,8 @@ async def test_those_who_wait_share_a_transaction(
 ) -> None:
     """Eight of two bindings go together."""
     bind(store, messages=Messages.BOTH)
-    bind(store, C, D, x=OTHER_X, messages=Messages.BOTH)
-    offers = [new(text() if n % 2 else text(C, OTHER_X)) for n in range(8)]
+    bind(store, C, D, x=Y, messages=Messages.BOTH)
+    offers = [new(text() if n % 2 else text(C, Y)) for n in range(8)]
     for (said, _), answer in zip(offers, await offer_all(narrow, *offers), strict=True):
         assert isinstance(answer, Admission)
         found = decide_text(said, answer.facts, now=answer.now)

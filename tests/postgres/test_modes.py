@@ -22,13 +22,7 @@ from agi_router.errors import BindingConflict, ModeError, NoNumberAvailable
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import Block, PhoneNumber, XNumber
 from harness.database import (
-    BLOCK,
     HOUR,
-    A,
-    B,
-    C,
-    D,
-    X,
     a_call,
     an_end,
     bind,
@@ -40,11 +34,11 @@ from harness.database import (
     on_each_version,
     one,
 )
+from harness.values import BLOCK, A, B, C, D, X, Y
 
 pytestmark = on_each_version
 
 TIMEOUT = 10.0
-Y = BLOCK.number(2)
 ELSEWHERE = Block.parse("70012345679")
 GROUP = (A, C, D)
 STRANGER = PhoneNumber.parse("13912340099")

@@ -23,14 +23,8 @@ from agi_router.errors import BindingConflict, ModeError, NoNumberAvailable
 from agi_router.keys.ring import KeyRing, Purpose, Row
 from agi_router.numbers import PhoneNumber, XNumber
 from harness.database import (
-    BLOCK,
     HOUR,
-    A,
-    B,
-    C,
     Clock,
-    D,
-    X,
     a_call,
     bind,
     calls_used,
@@ -40,6 +34,7 @@ from harness.database import (
     on_each_version,
     one,
 )
+from harness.values import BLOCK, A, B, C, D, X
 
 pytestmark = on_each_version
 

@@ -19,7 +19,8 @@ from agi_router.cursors import Cursor
 from agi_router.db.connection import Connection
 from agi_router.errors import CursorInvalid
 from agi_router.numbers import Block
-from harness.database import BLOCK, HOUR, A, B, X, bind, expire, new_party, on_each_version
+from harness.database import HOUR, bind, expire, new_party, on_each_version
+from harness.values import BLOCK, A, B, X
 
 OTHER = Block.parse("70012345679")
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)

@@ -49,11 +49,6 @@ from harness.cli import run
 from harness.database import (
     HOUR,
     NO_REST,
-    A,
-    B,
-    C,
-    D,
-    X,
     a_call,
     bind,
     dials,
@@ -64,10 +59,10 @@ from harness.database import (
     on_each_version,
     one,
 )
+from harness.values import A, B, C, D, E, F, X
 
 OTHER = Block.parse("70022345678")
 TEAM = "night-shift"
-E, F = PhoneNumber.parse("13912340005"), PhoneNumber.parse("13912340006")
 MANY = 20
 
 Stores = Callable[[], BindingStore]

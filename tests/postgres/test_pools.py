@@ -16,7 +16,8 @@ from agi_router.inventory.model import BlockState
 from agi_router.keys.file import write_key_ring
 from agi_router.numbers import Block
 from harness.cli import run
-from harness.database import BLOCK, HOUR, A, B, C, D, X
+from harness.database import HOUR
+from harness.values import BLOCK, A, B, C, D, X
 
 OTHER = Block.parse("70022345678")
 

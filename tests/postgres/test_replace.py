@@ -49,14 +49,8 @@ from agi_router.keys.ring import KeyRing
 from agi_router.maintenance.rotation import Rotation
 from agi_router.numbers import PhoneNumber, XNumber
 from harness.database import (
-    BLOCK,
     HOUR,
     NO_REST,
-    A,
-    B,
-    C,
-    D,
-    X,
     a_call,
     admit_as_router,
     an_end,
@@ -68,9 +62,9 @@ from harness.database import (
     one,
     until,
 )
+from harness.values import BLOCK, A, B, C, D, X, Y
 
 TIMEOUT = 15.0
-Y = BLOCK.number(2)
 NEW = PhoneNumber.parse("13912340077")
 ALL = tuple(each for each in EventType if each is not EventType.WEBHOOK_TEST)
 # How many wait for a lock.

@@ -37,13 +37,8 @@ from agi_router.keys.ring import KeyRing
 from agi_router.maintenance.retention import Sweep
 from agi_router.maintenance.rotation import Rotation
 from harness.database import (
-    BLOCK,
     HOUR,
     NO_REST,
-    A,
-    B,
-    C,
-    D,
     Server,
     a_call,
     admit_as_router,
@@ -55,6 +50,7 @@ from harness.database import (
     on_each_version,
     one,
 )
+from harness.values import BLOCK, A, B, C, D
 
 pytestmark = on_each_version
 

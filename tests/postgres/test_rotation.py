@@ -63,15 +63,9 @@ from agi_router.service.jobs import Job, Jobs
 from agi_router.service.upkeep import KeyFollower
 from agi_router.settings import Settings
 from harness.database import (
-    BLOCK,
     HOUR,
     NO_REST,
-    A,
-    B,
-    C,
-    D,
     Server,
-    X,
     a_call,
     admit_as_router,
     bind,
@@ -85,13 +79,13 @@ from harness.database import (
     until,
     until_async,
 )
+from harness.values import BLOCK, A, B, C, D, E, F, X
 
 pytestmark = on_each_version
 
 TIMEOUT = 10.0
 PROGRAM = Path(sys.executable).parent / "agi-router"
 EXTENSION = "1234"
-E, F = PhoneNumber.parse("13912340005"), PhoneNumber.parse("13912340006")
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -70,21 +70,11 @@ from agi_router.tenants.rules import RulesChange
 from agi_router.tenants.scope import OPERATOR, Scope
 from agi_router.tenants.store import TenantStore
 from harness.cli import Done, run
-from harness.database import (
-    BLOCK,
-    HOUR,
-    NO_REST,
-    Server,
-    X,
-    a_call,
-    an_end,
-    new_call_id,
-    on_one_server,
-)
+from harness.database import HOUR, NO_REST, Server, a_call, an_end, new_call_id, on_one_server
+from harness.values import BLOCK, A, B, C, D, E, F, X
 
 SHARED, OWN, OTHERS = (Block.parse(f"7001234567{digit}") for digit in "567")
 NOBODYS = Block.parse("70099999999")
-A, B, C, D, E, F = (PhoneNumber.parse(f"1391234000{serial}") for serial in range(1, 7))
 US, THEM = "ours", "theirs"
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 

@@ -19,10 +19,8 @@ from agi_router.keys.registry import check_keys
 from agi_router.keys.ring import KeyRing
 from harness.canaries import files_below, found, found_in_file
 from harness.database import (
-    BLOCK,
     NO_REST,
     Server,
-    X,
     a_call,
     an_end,
     bind,
@@ -32,6 +30,7 @@ from harness.database import (
     new_party,
     one,
 )
+from harness.values import BLOCK, X
 
 TIMEOUT = 10.0
 

@@ -39,15 +39,9 @@ from agi_router.messages.store import MessageStore
 from agi_router.records.audit import AuditEntry
 from harness.cli import Done
 from harness.database import (
-    BLOCK,
     NO_REST,
     ROLE,
-    A,
-    B,
-    C,
-    D,
     Server,
-    X,
     a_call,
     admit_as_router,
     an_end,
@@ -59,6 +53,7 @@ from harness.database import (
     one,
     until,
 )
+from harness.values import BLOCK, A, B, C, D, X
 
 pytestmark = on_each_version
 

@@ -29,13 +29,9 @@ from agi_router.errors import BindingEnded, DayRefused, ProtocolError, RowRefuse
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import XNumber
 from harness.database import (
-    BLOCK,
     HOUR,
     SOON,
-    A,
-    C,
     Server,
-    X,
     a_call,
     an_end,
     bind,
@@ -50,6 +46,7 @@ from harness.database import (
     until_async,
 )
 from harness.identities import from_header
+from harness.values import BLOCK, A, C, X
 
 pytestmark = on_each_version
 

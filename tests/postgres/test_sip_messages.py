@@ -27,7 +27,8 @@ from agi_router.messages.store import MessageStore, Repeated, Unasked
 from agi_router.persons.locks import LockedThing, LockReason, Subject
 from agi_router.rates import Rate
 from agi_router.sip import Request, Response, answer, build, parse
-from harness.database import BLOCK, SOON, A, B, C, X, bind, one, until_async
+from harness.database import SOON, bind, one, until_async
+from harness.values import BLOCK, A, B, C, X
 
 HOST = "127.0.0.1"
 BODY = "到门口了 😀"

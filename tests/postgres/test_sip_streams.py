@@ -24,7 +24,8 @@ from agi_router.keys.ring import KeyRing
 from agi_router.messages.model import Text
 from agi_router.messages.store import MessageStore
 from agi_router.sip import Framer, Request, Response, answer, build
-from harness.database import SOON, A, B, C, X, bind, one, until_async
+from harness.database import SOON, bind, one, until_async
+from harness.values import A, B, C, X
 
 
 @dataclass

@@ -33,8 +33,9 @@ from agi_router.smpp import (
     Status,
     messages_of,
 )
-from harness.database import SOON, A, B, C, X, bind, one, until_async
+from harness.database import SOON, bind, one, until_async
 from harness.smsc import Centre, centre, receipt_of
+from harness.values import A, B, C, X
 
 BODY = "到门口了 😀"
 LONG = "你好😀, at the gate. " * 30

@@ -21,8 +21,9 @@ from agi_router.service.message_gauges import LinkGauges, show_link
 from agi_router.service.metrics import Figures
 from agi_router.smpp import Address, Coding, ShortMessage, Status, encode, write_message
 from harness.canaries import found
-from harness.database import SOON, A, B, C, X, bind, one, until_async
+from harness.database import SOON, bind, one, until_async
 from harness.smsc import Centre, centre, receipt_of
+from harness.values import A, B, C, X
 
 # Optional parameters (SMPP 3.4, 5.3.2; the last ones are vendors' own) that can hold a number.
 PARAMETERS = {

@@ -23,8 +23,9 @@ from agi_router.keys.file import write_key_ring
 from agi_router.keys.ring import KeyRing
 from agi_router.smpp import ShortMessage, Status
 from harness.cli import run
-from harness.database import SOON, A, B, bind, one, until_async
+from harness.database import SOON, bind, one, until_async
 from harness.smsc import Centre, centre
+from harness.values import A, B
 
 
 @pytest.fixture

@@ -28,16 +28,10 @@ from agi_router.service import upkeep
 from agi_router.service.upkeep import Sweeper
 from agi_router.settings import Settings
 from harness.database import (
-    BLOCK,
     HOUR,
     NO_REST,
-    A,
-    B,
-    C,
     Clock,
-    D,
     Server,
-    X,
     a_call,
     an_end,
     bind,
@@ -51,6 +45,7 @@ from harness.database import (
     one,
     set_clock,
 )
+from harness.values import BLOCK, A, B, C, D, X
 
 pytestmark = on_each_version
 

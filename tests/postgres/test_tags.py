@@ -20,10 +20,8 @@ from agi_router.keys.registry import KINDS, check_keys
 from agi_router.keys.ring import KeyRing
 from agi_router.maintenance.rotation import Rotation
 from agi_router.numbers import PhoneNumber
-from harness.database import BLOCK, HOUR, NO_REST, A, B, C, D, X, admit_as_router, new_call_id
-
-E = PhoneNumber.parse("13912340005")
-Y = BLOCK.number(2)
+from harness.database import HOUR, NO_REST, admit_as_router, new_call_id
+from harness.values import A, B, C, D, E, X, Y
 
 # The parties, and everybody by whose number the binding is found.
 BOUND: list[tuple[Parties, set[PhoneNumber]]] = [

@@ -34,7 +34,8 @@ from agi_router.keys.ring import KeyRing
 from agi_router.numbers import PhoneNumber
 from agi_router.tenants.rules import RulesChange
 from harness.cli import run
-from harness.database import HOUR, A, B, C, D, X, a_call, bind, new_party, on_each_version, one
+from harness.database import HOUR, a_call, bind, new_party, on_each_version, one
+from harness.values import A, B, C, D, X
 
 TENANT = "default"
 

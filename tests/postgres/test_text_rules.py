@@ -27,7 +27,8 @@ from agi_router.messages.rules import NO_RULES, NumberRule, TextRules
 from agi_router.messages.store import Ended, JudgedBy, MessageStore, Repeated
 from agi_router.messages.taking import Accepted, take_text
 from agi_router.numbers import PhoneNumber
-from harness.database import HOUR, A, B, C, X, bind, on_each_version, one
+from harness.database import HOUR, bind, on_each_version, one
+from harness.values import A, B, C, X
 
 TIMEOUT = 30.0
 TENANT = "default"

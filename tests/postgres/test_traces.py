@@ -31,14 +31,8 @@ from agi_router.traces.model import Stretch, Trace
 from agi_router.traces.store import Tracer
 from harness.cli import run
 from harness.database import (
-    BLOCK,
     HOUR,
     NO_REST,
-    A,
-    B,
-    C,
-    D,
-    X,
     a_call,
     admit_as_router,
     an_end,
@@ -48,10 +42,9 @@ from harness.database import (
     on_each_version,
     one,
 )
+from harness.values import BLOCK, A, B, C, D, X, Y
 
 pytestmark = on_each_version
-
-Y = BLOCK.number(2)
 
 
 def trace(

@@ -22,13 +22,7 @@ from agi_router.db.connection import Connection
 from agi_router.db.queries import query
 from agi_router.texts import SHORTENED
 from harness.database import (
-    BLOCK,
     HOUR,
-    A,
-    B,
-    C,
-    D,
-    X,
     a_call,
     admit_as_router,
     an_end,
@@ -38,6 +32,7 @@ from harness.database import (
     on_each_version,
     one,
 )
+from harness.values import BLOCK, A, B, C, D, X
 
 __all__ = ["cli", "key_file"]
 

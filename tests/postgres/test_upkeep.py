@@ -33,9 +33,7 @@ from agi_router.keys.ring import KeyRing
 from agi_router.maintenance.retention import Sweep
 from agi_router.maintenance.rotation import Rotation
 from harness.database import (
-    BLOCK,
     HOUR,
-    C,
     Server,
     a_call,
     admit_as_router,
@@ -47,6 +45,7 @@ from harness.database import (
     one,
     until_async,
 )
+from harness.values import BLOCK, C
 
 TIMEOUT = 10.0
 """Far less than the reader stays for: who waits behind it is not served in it."""

@@ -32,25 +32,11 @@ from agi_router.keys.ring import KeyRing
 from agi_router.maintenance.rotation import Rotation
 from agi_router.numbers import PhoneNumber, XNumber
 from agi_router.records.audit import AuditEntry
-from harness.database import (
-    BLOCK,
-    HOUR,
-    NO_REST,
-    A,
-    B,
-    C,
-    D,
-    X,
-    admit_as_router,
-    look_up,
-    new_call_id,
-    one,
-)
+from harness.database import HOUR, NO_REST, admit_as_router, look_up, new_call_id, one
+from harness.values import BLOCK, A, B, C, D, E, F, X, Y
 
 SECURITY = Path(__file__).parents[2] / "docs" / "security.md"
 REVEAL = AuditEntry(act="test", subject="all", reason=None)
-E, F = PhoneNumber.parse("13912340005"), PhoneNumber.parse("13912340006")
-Y = BLOCK.number(2)
 
 
 @dataclass

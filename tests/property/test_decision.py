@@ -30,7 +30,7 @@ from agi_router.calls.decision import (
     screen,
 )
 from agi_router.numbers import PhoneNumber, XNumber
-from harness.values import NOW
+from harness.values import NOW, A, B, C
 
 # The reason that goes with each rule.
 REASONS = {
@@ -57,9 +57,7 @@ REASONS = {
 
 x_numbers = st.integers(700 * 10**12, 701 * 10**12 - 1).map(XNumber.from_int)
 # Few numbers, so that callers and callees meet.
-parties = st.sampled_from(["13800130001", "13900130002", "13700130003"]).map(
-    lambda digits: PhoneNumber(digits=digits)
-)
+parties = st.sampled_from([A, B, C])
 # A microsecond before, now, a microsecond after; and any time.
 times = st.sampled_from([-1, 0, 1]).map(lambda us: NOW + timedelta(microseconds=us)) | (
     st.datetimes(timezones=st.just(UTC))

@@ -9,11 +9,12 @@ from agi_router.bindings.reasons import Reason
 from agi_router.calls import identity
 from agi_router.calls.identity import Signalled, read_caller
 from agi_router.numbers import PhoneNumber
+from harness import values
 from harness.draws import mobiles
 from harness.identities import told
 
 REASONS = {Reason.CALLER_HIDDEN, Reason.CALLER_UNREADABLE}
-VICTIM, TRUE = "13800130001", "13900130002"
+VICTIM, TRUE = values.A.digits, values.B.digits
 
 bytes_of_headers = st.text(st.characters(min_codepoint=1, max_codepoint=0xFF), max_size=300)
 # The characters that mean something, and pieces of addresses.

@@ -27,8 +27,9 @@ from agi_router.smpp import (
     read_receipt,
     write_message,
 )
+from harness import values
 
-X, B = Address(number="700123456780001"), Address(number="13800000001")
+X, B = Address(number=values.X.digits), Address(number=values.B.digits)
 # All planes, and what the seven-bit alphabet has, so that it comes up.
 TEXTS = st.text(
     st.one_of(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from ipaddress import ip_address, ip_network
 
 import pytest
@@ -29,8 +28,7 @@ from agi_router.tenants.api_keys import (
     write_bearer,
 )
 from agi_router.tenants.views import describe_api_key, describe_tenant
-
-NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+from harness.values import NOW
 
 
 def a_key(*networks: Network) -> ApiKey:
@@ -43,8 +41,8 @@ def a_key(*networks: Network) -> ApiKey:
         scopes=frozenset({KeyScope.BINDINGS_WRITE, KeyScope.BINDINGS_READ}),
         networks=networks,
         state=KeyState.ACTIVE,
-        created_at=NOON,
-        expires_at=NOON,
+        created_at=NOW,
+        expires_at=NOW,
         revoked_at=None,
         last_used_at=None,
     )
@@ -139,7 +137,7 @@ def test_how_they_are_shown() -> None:
         "scenes": ["parcel"],
         "refuses_pairs": False,
         "consent": "off",
-        "created_at": NOON,
+        "created_at": NOW,
     }
     assert describe_tenant(tenant)["state"] == "suspended"
     assert describe_tenant(tenant)["unknown_numbers"] == "ring"

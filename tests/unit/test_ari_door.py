@@ -40,12 +40,13 @@ from agi_router.doors import ari as ari_door
 from agi_router.doors.ari import EVENTS, AriDoor
 from agi_router.numbers import Block, PhoneNumber, XNumber
 from agi_router.rates import OFF, Rate
+from harness import values
 from harness.identities import told
 from harness.values import NOW, call_id
 
 PATIENCE = timedelta(seconds=60)
-X = "700012345670001"
-A = "13800130001"
+X = values.X.digits
+A = values.A.digits
 ALLOWED = (X, told(sender=f"<sip:{A}@carrier>;tag=1"))
 STRANGER = "stranger*no_relation*21*zh**end"
 GONE = "/channels/pbx1-1741988825.1/continue"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
@@ -19,9 +19,8 @@ from agi_router.persons.blocklist import (
     parse_entry_id,
 )
 from agi_router.persons.views import describe_entry
+from harness.values import NOW, A, B, C
 
-A, B, C = (PhoneNumber.parse(f"1391234000{serial}") for serial in (1, 2, 3))
-NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ENTRY = BlocklistEntry(
     id=18,
     pairing=Pairing(person=A, other=B, tenant="couriers"),

@@ -17,9 +17,8 @@ from agi_router.calls.decision import Refusal, Route
 from agi_router.numbers import PhoneNumber, XNumber
 from agi_router.rates import OFF, Rate, parse_rate
 from agi_router.tenants.call_rates import CallRates, read_call_rates
+from harness.values import A, B, C, X, Y
 
-A, B, C = (PhoneNumber.parse(f"1391234000{serial}") for serial in (1, 2, 3))
-X, Y = (XNumber.parse(f"70012345678000{serial}") for serial in (1, 2))
 SECOND = 10**9
 MINUTE = timedelta(minutes=1)
 ROUTE = Route(

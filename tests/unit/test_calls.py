@@ -21,7 +21,7 @@ from agi_router.calls.end import (
     parse_line,
 )
 from agi_router.errors import ProtocolError
-from harness.values import X
+from harness.values import A, X
 
 CALL_ID = "pbx1-1741988825.42"
 NEAR = "PJSIP/carrier-in-0000002a"
@@ -245,7 +245,7 @@ def test_every_reason_comes_back(reason: Reason) -> None:
         line(call_id="pbx1-1741988825.42\n"),
         line(call_id="pbx 1-1741988825.42"),
         line(dialled=""),
-        line(dialled="13800130001"),
+        line(dialled=A.digits),
         line(dialled=X.digits[:-1]),
         line(ended=""),
         line(ended="now"),
@@ -267,7 +267,7 @@ def test_garbage(text: str) -> None:
     """What is not a whole line is a ProtocolError, and is not repeated in its message."""
     with pytest.raises(ProtocolError) as caught:
         parse_end(text)
-    assert "13800130001" not in str(caught.value)
+    assert A.digits not in str(caught.value)
     assert caught.value.__cause__ is None
 
 
@@ -385,7 +385,7 @@ def test_call_day(call_id: str, day: date) -> None:
         "pbx1-1741988825.42\n",
         "pbx1-\u0661741988825.42",
         "pbx\u00e9-1741988825.42",
-        "13800130001",
+        A.digits,
     ],
 )
 def test_not_a_call_id(call_id: str) -> None:
@@ -411,7 +411,7 @@ def test_a_line_of_an_answer() -> None:
         f"answered|{CALL_ID}|{X}|1741988830123|en",
         f"answered|{CALL_ID}|{X}|1741988830123",
         f"answered|{CALL_ID}|{X}|1741988830123|16|end",
-        f"answered|{CALL_ID}|13800130001|1741988830123|end",
+        f"answered|{CALL_ID}|{A.digits}|1741988830123|end",
         f"answered|{CALL_ID}|{X}|soon|end",
         f"answered|{CALL_ID}|{X}|{9 * 10**30}|end",
         f"answered|pbx1|{X}|1741988830123|end",
@@ -422,7 +422,7 @@ def test_garbage_of_an_answer(text: str) -> None:
     """It is refused as that of an end is, and not repeated."""
     with pytest.raises(ProtocolError) as caught:
         parse_line(text)
-    assert "13800130001" not in str(caught.value)
+    assert A.digits not in str(caught.value)
 
 
 def test_an_end_that_nobody_saw() -> None:

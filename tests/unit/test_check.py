@@ -39,7 +39,8 @@ from agi_router.calls.store import AdmissionStore
 from agi_router.calls.tenant_verifiers import TenantVerifiers
 from agi_router.calls.verifier import HttpVerifier
 from agi_router.events.signature import new_secret
-from agi_router.numbers import PhoneNumber, XNumber
+from agi_router.numbers import XNumber
+from harness.values import A, B
 
 QUESTION = Question(
     id="1f0a4c0e-6f0e-4d53-9c1d-3b1f5d0a7a55",
@@ -75,7 +76,7 @@ def test_a_question_holds_no_real_number() -> None:
 
 def test_a_question_with_the_real_numbers() -> None:
     """As the operator wants it; no text of it shows them."""
-    a, b = PhoneNumber(digits="13800130001"), PhoneNumber(digits="13900130002")
+    a, b = A, B
     question = replace(QUESTION, caller=a, callees=(b,))
     asked = json.loads(question.to_json())
     assert (asked["caller"], asked["callees"]) == (a.digits, [b.digits])

@@ -1,7 +1,5 @@
 """The consent ledger, as it is judged."""
 
-from datetime import UTC, datetime
-
 import pytest
 
 from agi_router.consent.ledger import (
@@ -14,9 +12,8 @@ from agi_router.consent.ledger import (
     is_given,
 )
 from agi_router.consent.views import describe_consent
-from agi_router.numbers import PhoneNumber
+from harness.values import NOW, A
 
-NOW = datetime(2026, 3, 1, tzinfo=UTC)
 GIVEN, WITHDRAWN = Act.GIVEN, Act.WITHDRAWN
 
 
@@ -25,7 +22,7 @@ def line(
 ) -> ConsentLine:
     return ConsentLine(
         id=number,
-        person=PhoneNumber(digits="13800000001"),
+        person=A,
         tenant="couriers",
         act=act,
         purpose=purpose,
@@ -72,7 +69,7 @@ def test_the_last_line_speaks(
 def test_how_it_is_shown() -> None:
     """The number is masked."""
     shown = describe_consent(line(4, GIVEN, "A-1"))
-    assert (shown["id"], shown["person"], shown["how"]) == ("4", "138****0001", "app")
+    assert (shown["id"], shown["person"], shown["how"]) == ("4", "139****0001", "app")
     assert describe_consent(line(5, WITHDRAWN))["how"] is None
     assert line(4, GIVEN).cursor.name == "4"
 

@@ -535,7 +535,7 @@ def test_the_end_line_is_the_one_that_is_read() -> None:
     told = {
         "answered": "answered",
         "${ARG2}": "pbx1-1741988825.42",
-        "${ARG3}": "700012345670001",
+        "${ARG3}": "700123456780001",
         "${STRFTIME(,,%s%3q)}": "1741988890123",
         "end": "end",
     }
@@ -549,7 +549,7 @@ def test_the_end_line_is_the_one_that_is_read() -> None:
     values = {
         "2": "2",
         "${UNIQUEID}": "pbx1-1741988825.42",
-        "${CALLERID(dnid)}": "700012345670001",
+        "${CALLERID(dnid)}": "700123456780001",
         "${EPOCH}": "1741988890",
         "${REFUSAL}": "",
         "${DIALSTATUS}": "ANSWER",

@@ -13,9 +13,10 @@ from agi_router.calls.arrival import Call, DialledExtension
 from agi_router.calls.decision import Ask, Refusal
 from agi_router.calls.explanation import explain_call
 from agi_router.calls.ports import Admission
+from harness import values
 from harness.values import NOW
 
-A, X = "13800000001", "700123456780001"
+A, X = values.A.digits, values.X.digits
 NOBODY = Facts(block_known=True, certificate_valid=True, x_bound=True, hit=None)
 EXTENDED = replace(NOBODY, x_extended=True)
 

@@ -28,7 +28,7 @@ from harness.values import A, B, X
 
 LONGEST_LINE = PhoneNumber(digits="031162345678")
 ROUTE = Route(
-    binding="70001234567-42",
+    binding="70012345678-42",
     callees=(B,),
     shown=X,
     ring_timeout=timedelta(seconds=30),
@@ -36,7 +36,7 @@ ROUTE = Route(
     language=Language.EN,
 )
 BARE = Route(
-    binding="70001234567-42",
+    binding="70012345678-42",
     callees=(B,),
     shown=X,
     ring_timeout=None,
@@ -60,11 +60,11 @@ def dial(route: Route) -> Destination:
     ("route", "extension"),
     [
         # The binding's own limits; the router's; a fixed line.
-        (ROUTE, f"13900130002*{X}*30*600*en*n**end"),
-        (BARE, f"13900130002*{X}*45*3600*zh*n**end"),
+        (ROUTE, f"13912340002*{X}*30*600*en*n**end"),
+        (BARE, f"13912340002*{X}*45*3600*zh*n**end"),
         (
             Route(
-                binding="70001234567-42",
+                binding="70012345678-42",
                 callees=(LONGEST_LINE,),
                 shown=X,
                 ring_timeout=timedelta(seconds=120),
@@ -76,12 +76,12 @@ def dial(route: Route) -> Destination:
         # Who sees no number; a set of prompts.
         (
             replace(BARE, display=Display.ANONYMOUS, prompts="takeaway-2"),
-            f"13900130002*{X}*45*3600*zh*a*takeaway-2*end",
+            f"13912340002*{X}*45*3600*zh*a*takeaway-2*end",
         ),
         # Whose answer is told while the call goes on.
-        (replace(BARE, tell_answer=True), f"13900130002*{X}*45*3600*zh*nt**end"),
+        (replace(BARE, tell_answer=True), f"13912340002*{X}*45*3600*zh*nt**end"),
         # Several who ring at once.
-        (replace(BARE, callees=(A, B)), f"13800130001+13900130002*{X}*45*3600*zh*n**end"),
+        (replace(BARE, callees=(A, B)), f"13912340001+13912340002*{X}*45*3600*zh*n**end"),
     ],
 )
 def test_to_dial(route: Route, extension: str) -> None:
@@ -93,7 +93,7 @@ def test_to_dial_in_sequence() -> None:
     """The same fields, another context."""
     destination = dial(replace(BARE, callees=(A, B), sequence=True))
     assert destination == Destination(
-        "agi-router-sequence", f"13800130001+13900130002*{X}*45*3600*zh*n**end"
+        "agi-router-sequence", f"13912340001+13912340002*{X}*45*3600*zh*n**end"
     )
 
 
@@ -115,7 +115,7 @@ def test_to_ask(ask: Ask, extension: str) -> None:
         (Refusal(reason=Reason.STRANGER), "stranger*no_relation*21*zh**end"),
         (Refusal(reason=Reason.NO_CAPACITY), "no_capacity*lines_busy*34*zh**end"),
         (
-            Refusal(reason=Reason.USED_UP, binding="70001234567-42", language=Language.EN),
+            Refusal(reason=Reason.USED_UP, binding="70012345678-42", language=Language.EN),
             "used_up*used_up*21*en**end",
         ),
         (Refusal(reason=Reason.EXPIRED, prompts="x"), "expired*order_ended*21*zh*x*end"),

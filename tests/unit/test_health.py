@@ -393,7 +393,7 @@ def test_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
 def route() -> Route:
     """Return the decision about a call that may go through."""
     return Route(
-        binding="70001234567-1",
+        binding="70012345678-1",
         callees=(A,),
         shown=X,
         ring_timeout=None,

@@ -13,9 +13,10 @@ from agi_router.errors import NumberError
 from agi_router.leaktest.identities import IDENTITIES, Identity, Taken
 from agi_router.leaktest.vectors import VECTORS
 from agi_router.numbers import PhoneNumber
+from harness import values
 from harness.identities import told
 
-A, B, C = "13800130001", "13900130002", "13700000009"
+A, B, C = values.A.digits, values.B.digits, values.C.digits
 NUMBERS = {"a": A, "b": B, "c": C}
 UNREADABLE, HIDDEN = Reason.CALLER_UNREADABLE, Reason.CALLER_HIDDEN
 

@@ -15,13 +15,14 @@ from agi_router.calls.end import Answer, End, parse_end
 from agi_router.calls.journal import Backlog, EndJournal
 from agi_router.errors import JournalError
 from harness.accounts import as_account, open_to_all
+from harness.values import X, call_id
 from testpbx.waiting import until
 
 
 def line(number: int) -> str:
     """Return the line of a refused call."""
     channel = f"PJSIP/carrier-in-{number:08x}"
-    fields = f"pbx1-1741988825.{number}|700012345670001|1741988890|stranger|||"
+    fields = f"{call_id(number)}|{X}|1741988890|stranger|||"
     return f"1|{fields}|dialplan/builtin|{channel}|21|end"
 
 
@@ -148,7 +149,7 @@ def test_two_may_discard_one_file(tmp_path: Path) -> None:
         line(2).replace("stranger", "because"),
         line(2).replace("1|pbx1", "2|pbx1"),
         # Somebody was rung: that cannot be.
-        line(2).replace("700012345670001", "_700XXXXXXXXXXXX").replace("|||", "|ANSWER||"),
+        line(2).replace(X.digits, "_700XXXXXXXXXXXX").replace("|||", "|ANSWER||"),
     ],
 )
 def test_lines_that_cannot_be_read_are_kept(
@@ -167,7 +168,7 @@ def test_lines_that_cannot_be_read_are_kept(
     assert unreadable(tmp_path) == [text]
     [record] = caplog.records
     assert record.msg == "journal.unreadable"
-    assert "700012345670001" not in str(vars(record))
+    assert X.digits not in str(vars(record))
     # It is no claimed file, and is never read again.
     assert journal.claimed() == []
 
@@ -189,7 +190,7 @@ def test_calls_to_the_name_of_the_pattern_are_no_alarm(
     dialled: str, reason: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Any caller can make such lines, as many as he likes: there is nothing to settle or keep."""
-    text = line(2).replace("700012345670001", dialled).replace("stranger", reason)
+    text = line(2).replace(X.digits, dialled).replace("stranger", reason)
     append(tmp_path, line(1), text, line(3))
     journal = EndJournal(tmp_path)
     journal.claim()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from agi_router.numbers import Block, PhoneNumber, XNumber
+from agi_router.numbers import Block, PhoneNumber
 from agi_router.persons.locks import (
     REASONS,
     Effect,
@@ -25,12 +25,10 @@ from agi_router.persons.locks import (
     parse_lock_id,
 )
 from agi_router.persons.views import describe_lock
+from harness.values import NOW, A, B, X
 
 PAGE = (Path(__file__).parents[2] / "docs/persons.md").read_text("utf-8")
-NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 TICK = timedelta(microseconds=1)
-A, B = PhoneNumber(digits="13912340001"), PhoneNumber(digits="13912340002")
-X = XNumber.parse("700123456780001")
 LOCK = Lock(
     id=17,
     thing=LockedThing(subject=Subject.PERSON, person=A),

@@ -12,9 +12,7 @@ from agi_router.bindings.party_groups import PartyGroup
 from agi_router.bindings.requests import find_misplaced, make_request
 from agi_router.bindings.words import Callback, Mode, check_group
 from agi_router.errors import ModeError, RequestInvalid, SameParty
-from agi_router.numbers import PhoneNumber
-
-A, B, C, D = (PhoneNumber.parse(f"1380000000{serial}") for serial in range(1, 5))
+from harness.values import A, B, C, D
 
 
 def test_members_of_a_name() -> None:

@@ -14,10 +14,10 @@ from agi_router.bindings.requests import make_request
 from agi_router.bindings.words import Callback, Language, Mode, check_pool
 from agi_router.bulk.columns import Header
 from agi_router.errors import BlockNotFound, RequestInvalid
-from agi_router.numbers import Block, PhoneNumber
+from agi_router.numbers import Block
+from harness.values import A, B, C
 
 MINE, OTHER = Block.parse("70012345678"), Block.parse("70022345678")
-A, B, C = (PhoneNumber.parse(f"1380000000{serial}") for serial in range(3))
 HALF = timedelta(minutes=30)
 POOL = Pool(
     id=7,

@@ -35,7 +35,7 @@ from agi_router.logs import Formatter
 from agi_router.numbers import PhoneNumber
 from agi_router.rates import Rate
 from harness.identities import from_header
-from harness.values import NOW, A, B, X
+from harness.values import LINE, NOW, A, B, X
 
 HOUR = timedelta(hours=1)
 
@@ -202,7 +202,7 @@ async def test_a_call_is_refused(facts: Facts, reason: Reason, language: Languag
         ({"caller": from_header("")}, Reason.CALLER_HIDDEN),
         ({"caller": from_header("alice")}, Reason.CALLER_UNREADABLE),
         ({"caller": from_header("+442071234567")}, Reason.CALLER_FOREIGN),
-        ({"caller": from_header("01062345678")}, Reason.CALLER_TYPE),
+        ({"caller": from_header(LINE.digits)}, Reason.CALLER_TYPE),
     ],
 )
 async def test_some_calls_never_reach_the_store(changes: dict[str, Any], reason: Reason) -> None:
@@ -245,9 +245,9 @@ async def test_from_may_count_for_nothing() -> None:
 async def test_fixed_lines_may_be_let_through() -> None:
     """The setting reaches the rule."""
     store = Store(ADMITTED)
-    arrival = replace(ARRIVAL, caller=from_header("01062345678"))
+    arrival = replace(ARRIVAL, caller=from_header(LINE.digits))
     assert await router(store, fixed_lines=True).answer(arrival) == ROUTED
-    assert store.asked[0][0].caller == PhoneNumber(digits="01062345678")
+    assert store.asked[0][0].caller == LINE
 
 
 @pytest.mark.parametrize(

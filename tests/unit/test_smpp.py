@@ -48,8 +48,9 @@ from agi_router.smpp import (
     write_message,
 )
 from agi_router.smpp.wire import LARGEST_PDU, read_text_field, write_text_field
+from harness import values
 
-X, B = Address(number="700123456780001"), Address(number="13800000001")
+X, B = Address(number=values.X.digits), Address(number=values.B.digits)
 CHINESE = "你好😀" * 60
 
 
@@ -70,7 +71,7 @@ def test_a_message_as_it_stands_in_the_standard() -> None:
     )  # fmt: skip
     assert body == (
         b"\0"  # service_type
-        b"\0\x0113800000001\0"
+        b"\0\x0113912340002\0"
         b"\0\x01700123456780001\0"
         b"\x40\0\0"  # esm_class, protocol_id, priority_flag
         b"\0"  # schedule_delivery_time
@@ -96,7 +97,7 @@ def test_a_bind() -> None:
         write_message(a_message(octets=b"hi"))[:-1],
         write_message(a_message(parameters=((Tag.SAR_TOTAL, b"\2"),)))[:-1],
         write_message(a_message()) + b"\2",
-        write_message(a_message()).replace(b"138", b"\xff38"),
+        write_message(a_message()).replace(b"139", b"\xff39"),
     ],
     ids=lambda broken: broken.hex()[:12],
 )
@@ -104,7 +105,7 @@ def test_what_is_no_message(broken: bytes) -> None:
     """It is told without what stands in it."""
     with pytest.raises(BadPdu) as caught:
         read_message(broken)
-    assert "138" not in str(caught.value)
+    assert "139" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -17,13 +17,11 @@ from agi_router.calls.decision import AllocationNeeded
 from agi_router.calls.ports import Admission
 from agi_router.calls.router import Arrival, Router
 from agi_router.errors import BindingConflict, BindingNotFound, ModeError, NoNumberAvailable
-from agi_router.numbers import Block, PhoneNumber, XNumber
+from agi_router.numbers import PhoneNumber, XNumber
 from agi_router.testing import FrozenClock, MemoryAdmissions
 from harness.identities import from_header
+from harness.values import BLOCK, A, B, C, D, X, Y
 
-A, B, C, D = (PhoneNumber.parse(f"1380013000{serial}") for serial in range(1, 5))
-BLOCK = Block.parse("70012345678")
-X, Y = BLOCK.number(1), BLOCK.number(2)
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 
 

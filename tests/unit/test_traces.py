@@ -7,13 +7,11 @@ from datetime import UTC, datetime, timedelta
 
 from agi_router.bindings.model import BindingId, Party
 from agi_router.bindings.words import BindingState, Mode, Side
-from agi_router.numbers import PhoneNumber, XNumber
+from agi_router.numbers import PhoneNumber
 from agi_router.traces.model import Stretch, Trace, around, join_stretches
 from agi_router.traces.views import describe_trace, reveal_trace
+from harness.values import NOW, A, B, C, X
 
-A, B, C = (PhoneNumber.parse(f"1380000073{serial}") for serial in range(3))
-X = XNumber.parse("700123456780001")
-AT = datetime(2026, 3, 1, tzinfo=UTC)
 MOMENT = timedelta(milliseconds=1)
 HOUR = timedelta(hours=1)
 
@@ -29,8 +27,8 @@ def stretch(since: timedelta, until: timedelta, *numbers: PhoneNumber, serial: i
         order=None,
         mode=Mode.AXB,
         state=BindingState.ACTIVE,
-        since=AT + since,
-        until=AT + until,
+        since=NOW + since,
+        until=NOW + until,
         parties=tuple(map(party, numbers)),
         called_back=(),
     )
@@ -70,7 +68,7 @@ def test_a_binding_that_is_being_written() -> None:
 
 def test_around() -> None:
     """Before and behind a moment, up to the ends of the calendar."""
-    assert around(AT, HOUR) == (AT - HOUR, AT + HOUR)
+    assert around(NOW, HOUR) == (NOW - HOUR, NOW + HOUR)
     first, last = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
     assert around(first + HOUR, 2 * HOUR) == (first, first + 3 * HOUR)
     assert around(last, HOUR) == (last - HOUR, last)
@@ -91,7 +89,7 @@ def test_how_it_is_shown() -> None:
         called_back=(C,),
     )
     trace = Trace(
-        since=AT, until=AT + HOUR, bound=[bound], calls=[], messages=[], locks=[], cut=False
+        since=NOW, until=NOW + HOUR, bound=[bound], calls=[], messages=[], locks=[], cut=False
     )
     (shown,) = reveal_trace(trace)["bound"]
     assert shown["a"] == [{"number": A.digits, "dials": str(X)}]
