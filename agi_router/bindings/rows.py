@@ -29,6 +29,7 @@ __all__ = [
     "purpose_of_caller",
     "read_binding",
     "read_damaged",
+    "read_state",
     "route_columns",
     "row_of",
     "seal_routes",
@@ -234,6 +235,18 @@ _WORDS: dict[str, StrEnum] = {
 }
 
 
+def read_state(row: dict[str, Any]) -> BindingState:
+    """
+    What has become of a binding by its row and the time in it, whether or not anybody has noticed.
+
+    Raises:
+        ValueError: The row holds what is never written.
+    """
+    state = BindingState(row["state"])
+    over = state is BindingState.ACTIVE and row["expires_at"] <= row["now"]
+    return BindingState.EXPIRED if over else state
+
+
 def read_binding(
     row: dict[str, Any],
     parties: tuple[Party, ...],
@@ -247,11 +260,9 @@ def read_binding(
     Raises:
         ValueError: The row holds what is never written.
     """
-    state = BindingState(row["state"])
-    ended_at = row["ended_at"]
-    if state is BindingState.ACTIVE and row["expires_at"] <= row["now"]:
-        # Nobody has noticed yet; the clock ended it.
-        state, ended_at = BindingState.EXPIRED, row["expires_at"]
+    state = read_state(row)
+    # Where nobody has noticed yet that the clock ended it, no time is written either.
+    noticed = state == row["state"]
     return Binding(
         id=BindingId(Block(value=row["block"]), row["id"]),
         mode=Mode(row["mode"]),
@@ -260,7 +271,7 @@ def read_binding(
         order_id=row["order_id"],
         begins_at=row["begins_at"],
         expires_at=row["expires_at"],
-        ended_at=ended_at,
+        ended_at=row["ended_at"] if noticed else row["expires_at"],
         calls_used=row["calls_used"],
         messages_used=row["messages_used"],
         version=row["version"],

@@ -10,7 +10,8 @@ from typing import Any
 
 from agi_router.bindings.model import BindingId, Party
 from agi_router.bindings.parties import open_callees, read_parties
-from agi_router.bindings.words import BindingState, Mode
+from agi_router.bindings.rows import read_state
+from agi_router.bindings.words import Mode
 from agi_router.calls.lookup import CallLookup
 from agi_router.db.connection import NO_TIMES, Connection, Queries
 from agi_router.errors import RowInvalid, SealError
@@ -194,7 +195,7 @@ class Tracer:
             tenant=row["tenant"],
             order=row["order_id"],
             mode=Mode(row["mode"]),
-            state=_state(row),
+            state=read_state(row),
             since=since,
             until=until,
             parties=parties,
@@ -218,13 +219,6 @@ def _times(row: _Row, window: _Window) -> Iterator[tuple[datetime, datetime]]:
     for since, until in pairwise(moments):
         if until > window.since and since < window.until:
             yield since, until
-
-
-def _state(row: _Row) -> BindingState:
-    state = BindingState(row["state"])
-    over = state is BindingState.ACTIVE and row["expires_at"] <= row["now"]
-    # Nobody has noticed yet; the clock ended it.
-    return BindingState.EXPIRED if over else state
 
 
 def _bindings(bound: Sequence[Stretch]) -> list[BindingId]:
