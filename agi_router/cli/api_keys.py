@@ -7,12 +7,12 @@ from datetime import timedelta
 
 import click
 
+from agi_router.cli.acts import record_act
 from agi_router.cli.arguments import LIFE, TENANT, Checked
 from agi_router.cli.context import open_serving_database, read_settings
 from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option, local_time
 from agi_router.db.connection import Queries
 from agi_router.keys.registry import check_keys
-from agi_router.records.audit import Audit, AuditEntry
 from agi_router.tenants.api_key_store import ApiKeyStore
 from agi_router.tenants.api_keys import (
     KeyForm,
@@ -125,9 +125,7 @@ def create(  # noqa: PLR0917 - options, not arguments
             max_binds=max_binds,
             max_requests=max_requests,
         )
-        Audit(queries).record(
-            AuditEntry(act="api-key create", subject=f"API key {key.id}", reason=None)
-        )
+        record_act(queries, f"API key {key.id}")
     shown = {"secret": secret} if signed else {"bearer": write_bearer(key.id, secret)}
     (echo_json if as_json else echo_pairs)({**describe_api_key(key), **shown})
 
@@ -179,7 +177,5 @@ def revoke(key_id: str, *, as_json: bool) -> None:
     with open_serving_database(read_settings()) as connection:
         queries = Queries(connection)
         key = ApiKeyStore(queries).revoke(key_id)
-        Audit(queries).record(
-            AuditEntry(act="api-key revoke", subject=f"API key {key.id}", reason=None)
-        )
+        record_act(queries, f"API key {key.id}")
     (echo_json if as_json else echo_pairs)(describe_api_key(key))

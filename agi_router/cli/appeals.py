@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from agi_router.cli.acts import record_act
 from agi_router.cli.arguments import Checked, scope_option
 from agi_router.cli.context import read_settings
 from agi_router.cli.locks import here
@@ -26,7 +27,6 @@ from agi_router.persons.appeals import (
     check_reference,
 )
 from agi_router.persons.locks import check_note, parse_lock_id
-from agi_router.records.audit import Audit, AuditEntry
 
 __all__ = ["group"]
 
@@ -57,7 +57,7 @@ def file(lock_id: int, note: str | None, tenant: str | None, *, as_json: bool) -
     """
     with _opened(tenant) as (appeals, queries), queries.transaction():
         made = appeals.file(lock_id, by=here(), note=note)
-        _audit(queries, "appeal file", made, note)
+        record_act(queries, f"appeal {made.id}", reason=note)
     _echo(made, as_json=as_json)
 
 
@@ -95,7 +95,7 @@ def evidence(
     piece = Evidence(kind=EvidenceKind(kind), reference=reference, digest=digest)
     with _opened(tenant) as (appeals, queries), queries.transaction():
         found = appeals.add_evidence(appeal_id, piece, by=here())
-        _audit(queries, "appeal evidence", found, None)
+        record_act(queries, f"appeal {found.id}")
     _echo(found, as_json=as_json)
 
 
@@ -207,12 +207,8 @@ def _take(
 ) -> None:
     with _opened(tenant) as (appeals, queries), queries.transaction():
         found = appeals.take(appeal_id, step, by=here(), note=note)
-        _audit(queries, f"appeal {step.value}", found, note)
+        record_act(queries, f"appeal {found.id}", reason=note)
     _echo(found, as_json=as_json)
-
-
-def _audit(queries: Queries, act: str, appeal: Appeal, why: str | None) -> None:
-    Audit(queries).record(AuditEntry(act=act, subject=f"appeal {appeal.id}", reason=why))
 
 
 def _echo(appeal: Appeal, *, as_json: bool) -> None:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 import click
 
+from agi_router.cli.acts import record_act
 from agi_router.cli.arguments import NUMBER, SPAN, TENANT, TIME, Checked, scope_option
 from agi_router.cli.context import read_settings
 from agi_router.cli.locks import here
@@ -17,7 +18,6 @@ from agi_router.numbers import PhoneNumber
 from agi_router.persons.blocklist import BlockDirection, BlocklistEntry, Pairing, parse_entry_id
 from agi_router.persons.locks import check_note
 from agi_router.persons.views import describe_entry
-from agi_router.records.audit import Audit, AuditEntry
 
 __all__ = ["group"]
 
@@ -86,7 +86,7 @@ def add(  # noqa: PLR0917 - options
             note=note,
             ends_at=ends_at if span is None else store.now() + span,
         )
-        _audit(Queries(store.connection), "blocklist add", made.id)
+        record_act(Queries(store.connection), f"blocklist entry {made.id}")
     _echo(made, as_json=as_json)
 
 
@@ -140,11 +140,7 @@ def show(
             _echo(store.blocklist.find(entry_id), as_json=as_json)
             return
         number = PhoneNumber.parse(person or "", fixed_lines=settings.fixed_lines)
-        Audit(Queries(store.connection)).record(
-            AuditEntry(
-                act="blocklist show", subject="the block list entries of a person", reason=None
-            )
-        )
+        record_act(Queries(store.connection), "the block list entries of a person")
         entries = store.blocklist.of_person(number, everything=everything, limit=limit)
     _echo_list(entries, as_json=as_json)
 
@@ -162,12 +158,8 @@ def remove(entry_id: int, *, as_json: bool) -> None:
     """
     with open_store(read_settings()) as store, store.connection.transaction():
         removed = store.blocklist.remove(entry_id, by=here())
-        _audit(Queries(store.connection), "blocklist remove", removed.id)
+        record_act(Queries(store.connection), f"blocklist entry {removed.id}")
     _echo(removed, as_json=as_json)
-
-
-def _audit(queries: Queries, act: str, entry_id: int) -> None:
-    Audit(queries).record(AuditEntry(act=act, subject=f"blocklist entry {entry_id}", reason=None))
 
 
 def _echo(entry: BlocklistEntry, *, as_json: bool) -> None:

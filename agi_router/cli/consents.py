@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from agi_router.cli.acts import record_act
 from agi_router.cli.arguments import NUMBER, ORDER_ID, TENANT, TIME, Checked, scope_option
 from agi_router.cli.context import read_settings
 from agi_router.cli.locks import here
@@ -18,7 +19,6 @@ from agi_router.consent.store import Statement
 from agi_router.consent.views import describe_consent
 from agi_router.db.connection import Queries
 from agi_router.numbers import PhoneNumber
-from agi_router.records.audit import Audit, AuditEntry
 
 __all__ = ["group"]
 
@@ -185,9 +185,7 @@ def show(person: str, tenant: str | None, *, as_json: bool) -> None:
     settings = read_settings()
     with open_store(settings, tenant=tenant) as store:
         number = PhoneNumber.parse(person, fixed_lines=settings.fixed_lines)
-        Audit(Queries(store.connection)).record(
-            AuditEntry(act="consent show", subject="the consent of a person", reason=None)
-        )
+        record_act(Queries(store.connection), "the consent of a person")
         lines = store.consents.of_person(number)
     _echo_list([describe_consent(each) for each in lines], as_json=as_json)
 

@@ -11,6 +11,7 @@ from typing import Any, TextIO, TypeVar
 import click
 
 from agi_router.bindings.store import BindingStore
+from agi_router.cli.acts import record_act
 from agi_router.cli.arguments import NUMBER, SPAN, TENANT, TIME, Checked, scope_option
 from agi_router.cli.context import read_settings
 from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option, local_time
@@ -27,7 +28,7 @@ from agi_router.persons.locks import (
     parse_lock_id,
 )
 from agi_router.persons.views import describe_lock
-from agi_router.records.audit import Actor, Audit, AuditEntry
+from agi_router.records.audit import Actor
 from agi_router.settings import Settings
 from agi_router.texts import strip
 
@@ -162,7 +163,7 @@ def set_(  # noqa: PLR0917 - options
                     ends_at=until,
                     cut=cut,
                 )
-                _audit(queries, "lock set", made, reason)
+                record_act(queries, f"lock {made.id}", reason=reason)
             locks.append(made)
     _echo_changed(locks, as_json=as_json)
 
@@ -231,9 +232,7 @@ def show(
             (echo_json if as_json else echo_pairs)(found)
             return
         number = PhoneNumber.parse(person or "", fixed_lines=settings.fixed_lines)
-        Audit(Queries(store.connection)).record(
-            AuditEntry(act="lock show", subject="the locks on a person", reason=None)
-        )
+        record_act(Queries(store.connection), "the locks on a person")
         locks = store.locks.of_person(number, everything=everything)
     _echo_list(locks, as_json=as_json)
 
@@ -278,7 +277,7 @@ def lift(
             else:
                 lifted = store.locks.lift_all(found, by=here(), note=note)
             for each in lifted:
-                _audit(queries, "lock lift", each, note)
+                record_act(queries, f"lock {each.id}", reason=note)
     _echo_changed(lifted, as_json=as_json)
 
 
@@ -352,10 +351,6 @@ def _find_on(
         places = [each.number or each.block for each in things]
         found = store.locks.all(things=[each for each in places if each is not None], limit=_ALL)
     return [lock for lock in found if reason in {None, lock.reason}]
-
-
-def _audit(queries: Queries, act: str, lock: Lock, why: str | None) -> None:
-    Audit(queries).record(AuditEntry(act=act, subject=f"lock {lock.id}", reason=why))
 
 
 def _echo_changed(locks: Sequence[Lock], *, as_json: bool) -> None:

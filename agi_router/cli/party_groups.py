@@ -11,13 +11,12 @@ from agi_router.bindings.party_groups import LONGEST_LABEL, PartyGroup
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Text
 from agi_router.bindings.views import describe_group
+from agi_router.cli.acts import acting
 from agi_router.cli.arguments import COUNT, GROUP, NUMBER, TENANT, Checked
 from agi_router.cli.bindings import read_members
 from agi_router.cli.context import read_settings
 from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
 from agi_router.cli.stores import open_store
-from agi_router.db.connection import Queries
-from agi_router.records.audit import Audit, AuditEntry
 
 __all__ = ["group"]
 
@@ -78,7 +77,6 @@ def add(
     """
     numbers = read_members(members)
     _do(
-        "party-group add",
         lambda store: store.add_group(tenant, name, numbers, label=label),
         as_json=as_json,
     )
@@ -141,7 +139,6 @@ def change(
     if (label is None) is (unset is None):
         raise click.UsageError("give --label or --unset label, and not both")
     _do(
-        "party-group change",
         lambda store: store.label_group(tenant, name, label, version=version),
         as_json=as_json,
     )
@@ -187,7 +184,7 @@ def members(  # noqa: PLR0917 - options, not arguments
             tenant, name, joining=incoming, leaving=outgoing, version=version
         )
 
-    _do("party-group members", work, as_json=as_json)
+    _do(work, as_json=as_json)
 
 
 @group.command("remove")
@@ -200,22 +197,18 @@ def remove(name: str, tenant: str, version: int | None, *, as_json: bool) -> Non
     Remove a party group by which no binding lives.
     """
     _do(
-        "party-group remove",
         lambda store: store.remove_group(tenant, name, version=version),
         as_json=as_json,
     )
 
 
-def _do(act: str, work: Callable[[BindingStore], PartyGroup], *, as_json: bool) -> None:
+def _do(work: Callable[[BindingStore], PartyGroup], *, as_json: bool) -> None:
     """
     Do something with a party group, write that down, and print the group.
     """
-    with open_store(read_settings()) as store:
-        queries = Queries(store.connection)
-        with queries.transaction():
-            done = work(store)
-            subject = f"party group {done.name} of tenant {done.tenant}"
-            Audit(queries).record(AuditEntry(act=act, subject=subject, reason=None))
+    with open_store(read_settings()) as store, acting(store.connection, "a party group") as act:
+        done = work(store)
+        act.subject = f"party group {done.name} of tenant {done.tenant}"
     _echo(done, as_json=as_json)
 
 

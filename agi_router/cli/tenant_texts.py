@@ -9,16 +9,15 @@ from typing import Any
 
 import click
 
+from agi_router.cli.acts import record_act
 from agi_router.cli.arguments import TENANT, Checked
 from agi_router.cli.context import open_serving_database, read_settings
 from agi_router.cli.output import echo_json, echo_pairs, json_option
 from agi_router.db.connection import Queries
 from agi_router.durations import parse_duration
-from agi_router.logs import redact
 from agi_router.messages.rule_store import TenantRules, TextRuleStore
 from agi_router.messages.rules import NumberRule, check_hold, check_words
 from agi_router.messages.views import describe_rules
-from agi_router.records.audit import Audit, AuditEntry
 
 __all__ = ["group"]
 
@@ -115,9 +114,7 @@ def set_(  # noqa: PLR0917 - options, not arguments
         queries = Queries(connection)
         store = TextRuleStore(queries)
         rules = replace(store.find(name).rules, **changes)
-        # A name is anything, even a number.
-        subject = redact(f"rules for texts of {name}")
-        Audit(queries).record(AuditEntry(act="tenant texts set", subject=subject, reason=None))
+        record_act(queries, f"rules for texts of {name}")
         _echo(store.put(name, rules), as_json=as_json)
 
 

@@ -796,6 +796,10 @@ def test_by_hand(cli: Cli, store: BindingStore) -> None:
     # What holds for a tenant alone is lifted by who names the tenant.
     assert cli("lock", "lift", "--person", "-", typed=[A.digits]) == []
     assert len(cli("lock", "list")) == 1
+    # A note is anything, even a number.
+    other = cli("lock", "set", "--x", str(X), "--reason", "misuse")
+    cli("lock", "lift", other["id"], "--note", f"asked for by {A.digits}")
+    assert all(A.digits not in str(each) for each in cli("audit", "list"))
     over = run(["lock", "lift", made["id"]], cli.env)
     assert (over.code, "lifted already" in over.error) == (73, True)
     assert A.digits not in run(["lock", "list", "--all"], cli.env).out
