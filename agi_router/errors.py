@@ -720,7 +720,7 @@ class SceneUnknown(StoreError):
 
 class ConsentMissing(StoreError):
     """
-    A party has not agreed to be bound for this tenant, or has withdrawn its consent.
+    A party has not agreed, or no longer does: state its consent, or have it written down first.
     """
 
 

@@ -10,7 +10,7 @@ import click
 from agi_router.cli.acts import record_act
 from agi_router.cli.arguments import LIFE, TENANT, Checked
 from agi_router.cli.context import open_serving_database, read_settings
-from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option, local_time
+from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
 from agi_router.db.connection import Queries
 from agi_router.keys.registry import check_keys
 from agi_router.tenants.api_key_store import ApiKeyStore
@@ -154,7 +154,7 @@ def list_(tenant: str | None, *, as_json: bool) -> None:
                 row["form"],
                 row["scopes"],
                 row["state"],
-                local_time(row["expires_at"]),
+                row["expires_at"],
                 row["last_used_at"],
             )
             for row in rows

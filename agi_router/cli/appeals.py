@@ -12,7 +12,7 @@ from agi_router.cli.acts import record_act
 from agi_router.cli.arguments import Checked, scope_option
 from agi_router.cli.context import read_settings
 from agi_router.cli.locks import here
-from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option, local_time
+from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
 from agi_router.cli.stores import open_store
 from agi_router.db.connection import Queries
 from agi_router.persons.appeal_store import AppealStore
@@ -241,7 +241,7 @@ def _echo_list(appeals: Sequence[Appeal], *, as_json: bool) -> None:
                 row["reason"],
                 row["state"],
                 ", ".join(row["missing"]),
-                None if row["deadline_at"] is None else local_time(row["deadline_at"]),
+                row["deadline_at"],
             )
             for row in rows
         ],

@@ -16,7 +16,6 @@ from agi_router.cli.output import (
     echo_pairs,
     echo_table,
     json_option,
-    local_time,
 )
 from agi_router.db.connection import Queries
 from agi_router.db.migrate import check_schema
@@ -90,7 +89,7 @@ def list_(since: datetime, limit: int, *, as_json: bool) -> None:
         ),
         [
             (
-                local_time(row["at"]),
+                row["at"],
                 f"{row['name']} ({row['uid']})",
                 row["login_uid"],
                 row["claimed"],

@@ -451,7 +451,7 @@ def show(name: str, tenant: str | None, *, as_json: bool) -> None:
 def list_(  # noqa: PLR0917 - options, not arguments
     order: str | None,
     x: str | None,
-    party: PhoneNumber | None,
+    party: str | None,
     state: str | None,
     mode: str | None,
     limit: int,
@@ -469,13 +469,15 @@ def list_(  # noqa: PLR0917 - options, not arguments
       agi-router list --all --x 700123456780001
       agi-router list --party -
     """
+    settings = read_settings()
     x_number = None if x is None else XNumber.parse(x)
-    with open_store(read_settings(), tenant=tenant) as store:
+    number = None if party is None else PhoneNumber.parse(party, fixed_lines=settings.fixed_lines)
+    with open_store(settings, tenant=tenant) as store:
         found = store.bindings(
             everything=everything or state is not None,
             order_id=order,
             x_number=x_number,
-            party=party,
+            party=number,
             state=None if state is None else BindingState(state),
             mode=None if mode is None else Mode(mode),
             limit=limit,

@@ -11,7 +11,7 @@ from agi_router.cli.acts import record_act
 from agi_router.cli.arguments import NUMBER, SPAN, TENANT, TIME, Checked, scope_option
 from agi_router.cli.context import read_settings
 from agi_router.cli.locks import here
-from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option, local_time
+from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
 from agi_router.cli.stores import open_store
 from agi_router.db.connection import Queries
 from agi_router.numbers import PhoneNumber
@@ -181,7 +181,7 @@ def _echo_list(entries: Sequence[BlocklistEntry], *, as_json: bool) -> None:
                 row["tenant"] or "all",
                 row["direction"],
                 row["state"],
-                "removed" if row["ends_at"] is None else local_time(row["ends_at"]),
+                row["ends_at"] or "removed",
             )
             for row in rows
         ],

@@ -18,7 +18,7 @@ from agi_router.calls.treatment import treat
 from agi_router.calls.views import describe_call, describe_explanation, name_callees
 from agi_router.cli.arguments import COUNT, NUMBER, ORDER_ID, SINCE, TIME, scope_option
 from agi_router.cli.context import open_serving_database, read_settings
-from agi_router.cli.output import echo, echo_json, echo_table, json_option, local_time
+from agi_router.cli.output import echo, echo_json, echo_table, json_option
 from agi_router.cli.stores import find_scope, open_store
 from agi_router.db.connection import Queries
 from agi_router.messages.explanation import explain_text
@@ -171,7 +171,7 @@ def calls(  # noqa: PLR0917 - options, not arguments
         ("received", "x", "binding", "side", "verdict", "why", "talk", "call"),
         [
             (
-                local_time(r["received_at"]),
+                r["received_at"],
                 r["x"],
                 r["binding"],
                 r["side"],

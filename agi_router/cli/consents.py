@@ -12,7 +12,7 @@ from agi_router.cli.acts import record_act
 from agi_router.cli.arguments import NUMBER, ORDER_ID, TENANT, TIME, Checked, scope_option
 from agi_router.cli.context import read_settings
 from agi_router.cli.locks import here
-from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option, local_time
+from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
 from agi_router.cli.stores import open_store
 from agi_router.consent.ledger import Act, How, Purpose, check_evidence, check_version
 from agi_router.consent.store import Statement
@@ -196,6 +196,6 @@ def _echo_list(rows: list[dict[str, Any]], *, as_json: bool) -> None:
         return
     echo_table(
         _COLUMNS,
-        [(*(row[name] or "-" for name in _COLUMNS[:-1]), local_time(row["at"])) for row in rows],
+        [(*(row[name] or "-" for name in _COLUMNS[:-1]), row["at"]) for row in rows],
         empty="no lines",
     )

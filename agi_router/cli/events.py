@@ -9,7 +9,7 @@ import click
 
 from agi_router.cli.arguments import SINCE, TENANT, TIME
 from agi_router.cli.context import read_settings
-from agi_router.cli.output import echo, echo_json, echo_table, json_option, local_time
+from agi_router.cli.output import echo, echo_json, echo_table, json_option
 from agi_router.cli.stores import open_events
 from agi_router.cli.webhooks import EVENT_NAME, TYPES
 from agi_router.events.model import Cursor, EventType
@@ -113,7 +113,7 @@ def list_(
     echo_table(
         ("at", "type", "binding", "call"),
         [
-            (local_time(event.at), event.type, event.binding, event.data.get("call_id"))
+            (event.at, event.type, event.binding, event.data.get("call_id"))
             for event, _ in page.events
         ],
         empty="no events",

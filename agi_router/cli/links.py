@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from agi_router.cli.context import open_serving_database, read_settings
-from agi_router.cli.output import echo, echo_json, echo_table, json_option, local_time
+from agi_router.cli.output import echo, echo_json, echo_table, json_option
 from agi_router.messages.records import LinkRecords
 from agi_router.messages.views import describe_link
 
@@ -39,7 +39,7 @@ def list_(*, as_json: bool) -> None:
                 r["name"],
                 r["state"],
                 r["node"],
-                None if r["up_since"] is None else local_time(r["up_since"]),
+                r["up_since"],
                 r["owed"],
             )
             for r in rows

@@ -14,7 +14,7 @@ from agi_router.bindings.store import BindingStore
 from agi_router.cli.acts import record_act
 from agi_router.cli.arguments import NUMBER, SPAN, TENANT, TIME, Checked, scope_option
 from agi_router.cli.context import read_settings
-from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option, local_time
+from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
 from agi_router.cli.stores import open_store
 from agi_router.db.connection import Queries
 from agi_router.numbers import Block, PhoneNumber, XNumber
@@ -373,8 +373,8 @@ def _echo_list(locks: Sequence[Lock], *, as_json: bool) -> None:
                 _on(row),
                 row["reason"],
                 row["state"],
-                local_time(row["starts_at"]),
-                "reviewed" if row["ends_at"] is None else local_time(row["ends_at"]),
+                row["starts_at"],
+                row["ends_at"] or "reviewed",
                 row["set_by"],
             )
             for row in rows

@@ -16,7 +16,7 @@ from agi_router.calls.store import AdmissionStore
 from agi_router.cli.acts import record_act
 from agi_router.cli.arguments import NUMBER, SINCE, scope_option
 from agi_router.cli.context import open_serving_database, read_settings
-from agi_router.cli.output import echo, echo_json, echo_pairs, echo_table, json_option, local_time
+from agi_router.cli.output import echo, echo_json, echo_pairs, echo_table, json_option
 from agi_router.cli.stores import find_scope
 from agi_router.db.connection import Queries
 from agi_router.errors import StoreUnavailable
@@ -85,7 +85,7 @@ def messages(  # noqa: PLR0917 - options, not arguments
         ("received", "x", "binding", "side", "state", "why", "tries", "text"),
         [
             (
-                local_time(r["received_at"]),
+                r["received_at"],
                 r["x"],
                 r["binding"],
                 r["side"],

@@ -11,7 +11,7 @@ import click
 
 from agi_router.texts import shown
 
-__all__ = ["echo", "echo_json", "echo_pairs", "echo_table", "json_option", "local_time"]
+__all__ = ["echo", "echo_json", "echo_pairs", "echo_table", "json_option"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -68,7 +68,7 @@ def echo_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, empty: 
         )
 
 
-def local_time(value: datetime) -> str:
+def _local_time(value: datetime) -> str:
     """
     A time for people: to the second, in this machine's zone, with its offset.
     """
@@ -80,7 +80,7 @@ def _shown(value: Any) -> str:
         case None:
             return "-"
         case datetime():
-            return local_time(value)
+            return _local_time(value)
         case list():
             return ", ".join(shown(str(each)) for each in value) or "-"
         case _:

@@ -10,7 +10,7 @@ import click
 from agi_router import logs
 from agi_router.cli.arguments import COUNT, NUMBER, SINCE, TIME, Checked, Duration
 from agi_router.cli.context import read_settings
-from agi_router.cli.output import echo, echo_json, echo_table, json_option, local_time
+from agi_router.cli.output import echo, echo_json, echo_table, json_option
 from agi_router.cli.stores import open_store
 from agi_router.db.connection import Queries
 from agi_router.numbers import PhoneNumber, XNumber
@@ -26,7 +26,7 @@ _ACT = "trace --reveal"
 
 @click.command()
 @click.argument("x", metavar="[700…]", required=False)
-@click.option("--at", type=TIME, help="The time, with a 700 number.")
+@click.option("--at", type=TIME, help="The time, with a 700 number; now if absent.")
 @click.option(
     "--window",
     type=Duration(timedelta(seconds=1), timedelta(days=366)),
@@ -99,8 +99,8 @@ def trace(  # noqa: PLR0917 - options, not arguments
             found = tracer.person(
                 number, since=since, until=until or datetime.now(UTC), limit=limit
             )
-        elif x_number is not None and at is not None:
-            begin, end = around(at, window)
+        elif x_number is not None:
+            begin, end = around(at or datetime.now(UTC), window)
             found = tracer.number(x_number, since=begin, until=end, limit=limit)
     told = (reveal_trace if reveal else describe_trace)(found)
     (echo_json if as_json else _echo)(told)
@@ -115,8 +115,8 @@ def _check_usage(
 ) -> None:
     if (x is None) is (person is None):
         raise click.UsageError("give a 700 number or --person, and not both")
-    if x is not None and (at is None or since is not None or until is not None):
-        raise click.UsageError("a 700 number needs --at, and takes no --since or --until")
+    if x is not None and (since is not None or until is not None):
+        raise click.UsageError("a 700 number takes --at and --window, and no --since or --until")
     if person is not None and (since is None or at is not None):
         raise click.UsageError("--person needs --since, and takes no --at")
 
@@ -126,8 +126,8 @@ def _echo(told: dict[str, Any]) -> None:
         ("since", "until", "binding", "tenant", "order", "state", "a", "b", "called back"),
         [
             (
-                local_time(each["since"]),
-                local_time(each["until"]),
+                each["since"],
+                each["until"],
                 each["binding"],
                 each["tenant"],
                 each["order"],
@@ -145,7 +145,7 @@ def _echo(told: dict[str, Any]) -> None:
         ("at", "call", "binding", "to", "side", "shown", "reason", "outcome", "ended"),
         [
             (
-                local_time(each["received_at"]),
+                each["received_at"],
                 each["id"],
                 each["binding"],
                 each["x"],
@@ -153,7 +153,7 @@ def _echo(told: dict[str, Any]) -> None:
                 each["shown"],
                 each["reason"],
                 each["outcome"],
-                local_time(each["ended_at"]),
+                each["ended_at"],
             )
             for each in told["calls"]
         ],
@@ -164,7 +164,7 @@ def _echo(told: dict[str, Any]) -> None:
         ("at", "text", "binding", "to", "side", "shown", "state", "reason"),
         [
             (
-                local_time(each["received_at"]),
+                each["received_at"],
                 each["id"],
                 each["binding"],
                 each["x"],
@@ -185,9 +185,9 @@ def _echo(told: dict[str, Any]) -> None:
                 each["id"],
                 each["person"] or each["x"] or each["block"] or each["tenant"],
                 each["reason"],
-                local_time(each["starts_at"]),
-                local_time(each["ends_at"]),
-                local_time(each["over_at"]),
+                each["starts_at"],
+                each["ends_at"],
+                each["over_at"],
             )
             for each in told["locks"]
         ],

@@ -10,7 +10,7 @@ import click
 from agi_router.cli.acts import record_act
 from agi_router.cli.arguments import COUNT, ROW, SINCE, SPAN, TENANT, TIME, Checked, Duration
 from agi_router.cli.context import read_settings
-from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option, local_time
+from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
 from agi_router.cli.stores import open_events
 from agi_router.db.connection import Queries
 from agi_router.events.model import (
@@ -177,10 +177,7 @@ def show(webhook_id: int, limit: int, *, as_json: bool) -> None:
     _echo(described)
     echo_table(
         ("at", "event", "try", "status", "ms", "why"),
-        [
-            (local_time(r["at"]), r["event"], r["try"], r["status"], r["ms"], r["why"])
-            for r in tries
-        ],
+        [(r["at"], r["event"], r["try"], r["status"], r["ms"], r["why"]) for r in tries],
         empty="nothing was sent of late",
     )
 

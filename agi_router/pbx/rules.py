@@ -402,7 +402,7 @@ def find_gaps(profile: Profile) -> list[Fault]:
     """
     What is missing for calls to get through, though nothing would leak.
     """
-    return [
+    gaps = [
         *(
             Fault(name=f"modules/{name}", value="not loaded", wanted="loaded", why=f"it {purpose}")
             for name, purpose in NEEDED_MODULES.items()
@@ -415,6 +415,8 @@ def find_gaps(profile: Profile) -> list[Fault]:
             for gap in _of_trunk(profile, name)
         ),
     ]
+    # Trunks may share an aor.
+    return list(dict.fromkeys(gaps))
 
 
 def _of_trunk(profile: Profile, name: str) -> Iterator[Fault]:

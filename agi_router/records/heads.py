@@ -31,6 +31,7 @@ __all__ = [
 ]
 
 _LARGEST_KEY: Final = 4096
+_NO_KEY: Final = "is not there: run 'agi-router audit new-key', or name another file"
 
 
 class HeadsFile:
@@ -124,7 +125,7 @@ def read_signing_key(path: Path) -> SigningKey:
     try:
         return SigningKey.parse(read_private(path, largest=_LARGEST_KEY))
     except FileNotFoundError:
-        raise _unfit(name, "is not there: run 'agi-router audit new-key'") from None
+        raise _unfit(name, _NO_KEY) from None
     except OSError as error:
         raise _unfit(name, f"cannot be read: {error.strerror}") from error
     except (UnfitFile, ValueError) as error:
@@ -141,6 +142,8 @@ def read_verifying_key(path: Path) -> VerifyingKey:
     name = shlex.quote(str(path))
     try:
         return VerifyingKey.parse(path.read_bytes())
+    except FileNotFoundError:
+        raise _unfit(name, _NO_KEY) from None
     except OSError as error:
         raise _unfit(name, f"cannot be read: {error.strerror}") from error
     except ValueError as error:
@@ -165,6 +168,11 @@ def write_keys(path: Path, key: SigningKey) -> Path:
                 stream.write(content)
         except FileExistsError:
             raise _unfit(name, "exists and is left as it is: choose another file") from None
+        except FileNotFoundError:
+            folder = shlex.quote(str(file.parent))
+            raise _unfit(
+                name, f"cannot be written: make {folder} first, for its account"
+            ) from None
         except (OSError, ValueError) as error:
             raise _unfit(name, f"cannot be written: {error}") from error
     return public

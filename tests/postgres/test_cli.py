@@ -292,6 +292,16 @@ def test_lists_of_nothing(cli: Cli, store: BindingStore) -> None:
     assert [each.out.strip() for each in done] == ["no bindings", "[]", "no calls", "[]"]
 
 
+def test_bindings_of_a_party(cli: Cli, store: BindingStore) -> None:
+    """A number is one however it is written, and found whichever side it is on."""
+    first, second = bind(store), bind(store, a=C, b=A, x=None)
+    bind(store, a=C, b=D, x=None)
+
+    found = json.loads(cli("list", "--json", "--party", f"+86 {A.digits}").out)
+    assert [each["id"] for each in found] == [str(second.id), str(first.id)]
+    assert cli("list", "--party", "12").code == os.EX_DATAERR
+
+
 async def test_calls(cli: Cli, store: BindingStore, admissions: AdmissionStore) -> None:
     """Calls are listed, newest first, as what became of them."""
     made = bind(store, max_calls=3)

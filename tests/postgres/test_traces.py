@@ -77,6 +77,21 @@ async def place(admissions: AdmissionStore, call: Call) -> str:
     return call_id
 
 
+async def test_what_has_no_end(cli: Cli, store: BindingStore, admissions: AdmissionStore) -> None:
+    """A call that is up, and a lock until it is reviewed, are told without one."""
+    admitted, _ = await admit_as_router(admissions, a_call(A, X), new_call_id())
+    assert admitted.admitted
+    lock = store.locks.set(
+        LockedThing(subject=Subject.NUMBER, number=X), LockReason.MISUSE, by="a test"
+    )
+    told = cli("trace", X)
+    assert told.code == 0, told.err
+    calls, locks = told.out.split("\n\n")[1::2]
+    assert calls.splitlines()[1].split()[-1] == "-"
+    assert locks.splitlines()[1].split()[:2] == [str(lock.id), str(X)]
+    assert locks.splitlines()[1].split()[-2:] == ["-", "-"]
+
+
 async def test_a_number(store: BindingStore, admissions: AdmissionStore) -> None:
     """Who is bound, and the calls to it and from it."""
     made = bind(store, A, B, order_id="A-1001")
@@ -217,6 +232,7 @@ def test_command(cli: Cli) -> None:
     at = datetime.now(UTC).isoformat()
     told = cli("trace", X, "--at", at)
     assert (told.code, A.masked in told.out, "A-1001" in told.out) == (0, True, True)
+    assert cli("trace", X).out == told.out
     assert cli("audit", "list", "--json").json == []
     person = run(["trace", "--person", "-", "--since", "1h"], cli.env, typed=f"{A.digits}\n")
     assert (person.code, A.masked in person.out) == (0, True)
@@ -257,7 +273,6 @@ def test_wrong_usage(cli: Cli) -> None:
     at = datetime.now(UTC).isoformat()
     for words in (
         (),
-        (X,),
         (X, "--at", at, "--since", "1h"),
         ("--person", A.digits),
         ("--person", A.digits, "--since", "1h", "--at", at),
