@@ -254,6 +254,7 @@ class NumberFault(Enum):
     NOT_700 = "not_700"
     IS_700 = "is_700"
     NOT_MOBILE = "not_mobile"
+    OTHER_RANGE = "other_range"
 
 
 class NumberError(AgiRouterError, ValueError):

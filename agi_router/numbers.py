@@ -8,7 +8,9 @@ Numbers: text in, a 700 number or a party's real number out.
 3. A message tells the shape that came (how many digits, which kind), never a digit of it.
 4. A real number shows itself masked wherever Python turns it into text (``str``, ``repr``,
    ``format``). Only :attr:`PhoneNumber.digits` gives it in full; grep for ``.digits``.
-5. Characters are an allow-list. ``str.isdigit`` and ``\d`` are not used: both take digits of
+5. What a number looks like is judged here, and whose its range is by :mod:`.number_ranges`, where
+   a text is read: what was sealed once opens, whatever became of its range.
+6. Characters are an allow-list. ``str.isdigit`` and ``\d`` are not used: both take digits of
    other scripts, the first takes superscripts too.
 
 Source:
@@ -23,6 +25,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from agi_router.errors import NumberError, NumberFault
+from agi_router.number_ranges import ANY_MOBILE, RangesInForce
 from agi_router.texts import INVISIBLE, SHORTENED, is_shortened, strip
 
 __all__ = [
@@ -33,6 +36,8 @@ __all__ = [
     "XNumber",
     "is_extension",
     "is_withheld",
+    "judge_by",
+    "judged_by",
     "parse_members",
 ]
 
@@ -67,6 +72,24 @@ _ANY_700 = re.compile(r"(?:\+|00)?(?:86)?700[0-9]{12}")
 _MAINLAND = re.compile(r"(?:\+86|0086|86(?=[0-9]{10}))0?([0-9]*)")
 
 _WITHHELD = frozenset({"anonymous", "private", "restricted", "unavailable", "unknown"})
+
+
+class _InForce:
+    ranges = ANY_MOBILE
+
+
+def judge_by(ranges: RangesInForce) -> None:
+    """
+    Take mobile numbers for people's that *ranges* say are: from now on, in all of this process.
+    """
+    _InForce.ranges = ranges
+
+
+def judged_by() -> RangesInForce:
+    """
+    What says which mobile numbers are people's.
+    """
+    return _InForce.ranges
 
 
 def _compact(text: str) -> str:
@@ -283,10 +306,10 @@ class PhoneNumber:
 
         Raises:
             NumberError: ``EMPTY``, ``WITHHELD``, ``NOT_DIGITS``, ``IS_700``, ``FOREIGN``,
-                ``FIXED_LINE``, ``TOO_SHORT``, ``TOO_LONG`` or ``NOT_MOBILE``.
+                ``FIXED_LINE``, ``TOO_SHORT``, ``TOO_LONG``, ``NOT_MOBILE`` or ``OTHER_RANGE``.
         """
         if told := _TOLD_MOBILE.fullmatch(text):
-            return cls(digits=told[1])
+            return cls._of_a_person(told[1])
         if is_withheld(text):
             raise NumberError(NumberFault.WITHHELD, "the number is withheld")
         compact = _compact(text)
@@ -302,7 +325,7 @@ class PhoneNumber:
         else:
             national, fixed = compact.removeprefix("0"), compact
         if _MOBILE.fullmatch(national):
-            return cls(digits=national)
+            return cls._of_a_person(national)
         if _FIXED.fullmatch(fixed):
             if fixed_lines:
                 return cls(digits=fixed)
@@ -317,6 +340,16 @@ class PhoneNumber:
             NumberFault.TOO_SHORT if short else NumberFault.TOO_LONG,
             f"{expected} {len(national)} digits",
         )
+
+    @classmethod
+    def _of_a_person(cls, digits: str) -> Self:
+        if not _InForce.ranges.is_mobile(digits):
+            raise NumberError(
+                NumberFault.OTHER_RANGE,
+                "a person's mobile number is needed; by its range it is a"
+                f" {_InForce.ranges.kind_of(digits)} number ('agi-router number-range list')",
+            )
+        return cls(digits=digits)
 
     @property
     def is_mobile(self) -> bool:

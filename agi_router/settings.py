@@ -323,6 +323,7 @@ class Settings:
             ``doctor`` prints; ``allow`` accepts all.
         language: Language of the prompts that a caller hears whose binding names none.
         fixed_lines: Whether fixed lines may be parties.
+        number_ranges: A file of ranges of mobile numbers, which extends the shipped table.
         unasserted: How a caller is treated whom the carrier does not assert
             (P-Asserted-Identity): ``from`` takes the number in From, ``refuse`` refuses the call.
         open_modes: Whether numbers may be bound that strangers can call (AX, AXE). No source says
@@ -431,6 +432,7 @@ class Settings:
     unsafe_profile: frozenset[str] = _setting(_names, default=frozenset())
     language: Language = _setting(_language, default=Language.ZH)
     fixed_lines: bool = _setting(_switch, default=False)
+    number_ranges: Path | None = _setting(_path)
     unasserted: str = _setting(_unasserted, default="from")
     open_modes: bool = _setting(_switch, default=False)
     extension_tries: int = _setting(_whole(1, 9, ""), default=3)

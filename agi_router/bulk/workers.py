@@ -42,7 +42,8 @@ from agi_router.bulk.csv_file import Record
 from agi_router.db.arrays import array_of_integers, array_of_texts
 from agi_router.errors import BlockNotFound, ExpiryInvalid, ModeError, StoreError
 from agi_router.keys.ring import Cipher, KeyRing
-from agi_router.numbers import BLOCK_SIZE, Block, XNumber
+from agi_router.number_ranges import RangesInForce
+from agi_router.numbers import BLOCK_SIZE, Block, XNumber, judge_by, judged_by
 
 __all__ = [
     "Batch",
@@ -581,7 +582,13 @@ class _Worker(Generic[_Given, _Made]):
         }
         self._process = context.Process(
             target=_serve,
-            args=(theirs, type(craft), craft.keys.to_text(), craft.keys.cipher, plain),
+            args=(
+                theirs,
+                type(craft),
+                (craft.keys.to_text(), craft.keys.cipher),
+                plain,
+                judged_by(),
+            ),
             daemon=True,
         )
         self._process.start()
@@ -600,16 +607,17 @@ class _Worker(Generic[_Given, _Made]):
 def _serve(
     pipe: "Connection[Any, Any]",
     craft: Callable[..., Craft[Any, Made]],
-    keys: str,
-    cipher: Cipher,
+    keys: tuple[str, Cipher],
     plain: dict[str, Any],
+    ranges: RangesInForce,
 ) -> None:
     """
     Work as a worker, until the parent is gone.
     """
+    judge_by(ranges)
     # Ctrl-C reaches the whole group; the parent ends us.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    worker = craft(keys=KeyRing.parse(keys, cipher=cipher), **plain)
+    worker = craft(keys=KeyRing.parse(keys[0], cipher=keys[1]), **plain)
     with contextlib.suppress(EOFError, OSError):
         while True:
             pipe.send(worker.prepare(pipe.recv()).packed())

@@ -168,6 +168,7 @@ _CALLER_REASONS = {
     NumberFault.WITHHELD: Reason.CALLER_HIDDEN,
     NumberFault.FIXED_LINE: Reason.CALLER_TYPE,
     NumberFault.IS_700: Reason.CALLER_TYPE,
+    NumberFault.OTHER_RANGE: Reason.CALLER_TYPE,
 }
 
 

@@ -55,6 +55,7 @@ COMMANDS = {
     "trace": ("traces", "trace"),
     "webhook": ("webhooks", "group"),
     "feed": ("feeds", "group"),
+    "number-range": ("number_ranges", "group"),
     "events": ("events", "group"),
     "deliver": ("deliver", "deliver"),
     "serve": ("service", "serve"),

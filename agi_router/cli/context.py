@@ -10,6 +10,7 @@ from agi_router.db.connection import IDLE, Connection, connect
 from agi_router.db.migrate import check_schema
 from agi_router.db.rights import check_rights
 from agi_router.errors import SettingsError
+from agi_router.numbering import judge_by_ranges
 from agi_router.settings import Settings
 
 __all__ = [
@@ -22,12 +23,14 @@ __all__ = [
 
 def read_settings() -> Settings:
     """
-    The settings of the environment.
+    The settings of the environment; numbers are judged by their ranges from now on.
 
     Raises:
-        SettingsError: A variable is unknown or malformed.
+        SettingsError: A variable is unknown or malformed, or the file of ranges is.
     """
-    return Settings.from_env(os.environ)
+    settings = Settings.from_env(os.environ)
+    judge_by_ranges(settings.number_ranges)
+    return settings
 
 
 @contextmanager

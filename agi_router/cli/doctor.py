@@ -47,6 +47,7 @@ from agi_router.files import account_name, may_write, open_directory
 from agi_router.keys.registry import SEALS_ALLOWED, SEALS_WARNED, check_keys, count_sealed
 from agi_router.messages.records import LinkRecords
 from agi_router.messages.views import describe_link
+from agi_router.numbering import load_ranges, today
 from agi_router.pbx.agreement import GLOBALS, NEXT, Known, find_differences
 from agi_router.pbx.audit import read_profile
 from agi_router.pbx.prompts import APP, PromptFile, find_missing
@@ -111,6 +112,7 @@ def doctor(context: click.Context, *, as_json: bool) -> None:
     checks = [
         *eyes.told(),
         *database,
+        _ranges(settings),
         journal,
         *asyncio.run(_asterisk(settings, sets, fastagi, eyes)),
         fastagi,
@@ -169,6 +171,19 @@ def _tried(what: str, good: str, check: Callable[[], object]) -> _Check:
     except AgiRouterError as error:
         return _Check(what, "fail", str(error))
     return _Check(what, "ok", good)
+
+
+def _ranges(settings: Settings) -> _Check:
+    """
+    How old the table is that says which numbers are people's.
+    """
+    ranges = load_ranges(settings.number_ranges)
+    own = sum(each.own for each in ranges.rows)
+    told = f"{len(ranges.rows)} of mobile numbers, {own} of them your own"
+    if ranges.as_of is None:
+        return _Check("ranges", "ok", told)
+    age = (today() - ranges.as_of).days
+    return _Check("ranges", "ok", f"{told}, as of {ranges.as_of} ({age} days ago)")
 
 
 def _database(settings: Settings) -> Iterator[_Check]:

@@ -27,6 +27,7 @@ from agi_router.doors.http.pool import StorePool
 from agi_router.errors import AgiRouterError, SettingsError
 from agi_router.keys.registry import check_keys
 from agi_router.keys.ring import KeyRing
+from agi_router.numbering import RangesFollower
 from agi_router.service.http_connections import HttpConnection
 from agi_router.service.systemd import Notifier
 from agi_router.settings import Settings
@@ -76,8 +77,9 @@ async def serve(settings: Settings, keys: KeyRing) -> None:
     # What it warns of is told in lines of our own.
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
     notifier = Notifier(os.environ)
+    ranges = RangesFollower(settings.number_ranges)
     serving = asyncio.create_task(server.serve([listener]))
-    watching = asyncio.create_task(_watch(server, notifier, holder, stores))
+    watching = asyncio.create_task(_watch(server, notifier, holder, stores, ranges))
     try:
         await serving
     finally:
@@ -184,10 +186,14 @@ class _Keys:
 
 
 async def _watch(
-    server: uvicorn.Server, notifier: Notifier, holder: _Keys, stores: StorePool
+    server: uvicorn.Server,
+    notifier: Notifier,
+    holder: _Keys,
+    stores: StorePool,
+    ranges: RangesFollower,
 ) -> None:
     """
-    Say when the door is open, and that it is alive; follow the key file.
+    Say when the door is open, and that it is alive; follow the files of keys and of ranges.
     """
     # uvicorn tells nobody.
     while not server.started:  # noqa: ASYNC110
@@ -199,6 +205,7 @@ async def _watch(
         if await asyncio.to_thread(holder.look):
             log.info("keys.changed", extra={"keys": repr(holder.ring)})
             await asyncio.to_thread(stores.renew)
+        await asyncio.to_thread(ranges.look)
         await asyncio.sleep(min(notifier.interval, 1.0))
 
 

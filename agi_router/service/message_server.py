@@ -37,7 +37,7 @@ from agi_router.service.message_gauges import (
 )
 from agi_router.service.metrics import JOB_FAILURES, Figures
 from agi_router.service.systemd import Notifier
-from agi_router.service.upkeep import health_jobs, key_jobs
+from agi_router.service.upkeep import health_jobs, key_jobs, ranges_job
 from agi_router.settings import Settings
 from agi_router.smpp import Alphabet, IdForm, Splitting
 
@@ -180,6 +180,7 @@ async def _serve(
             *_message_jobs(messages, gauges),
             *served.jobs,
             *key_jobs(settings, use, keys),
+            ranges_job(settings),
             *_health_server(settings, health, figures),
         ]
         running = [asyncio.create_task(jobs.run(work)) for work in works]

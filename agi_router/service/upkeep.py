@@ -24,6 +24,7 @@ from agi_router.errors import AsteriskError, SettingsError
 from agi_router.keys.registry import check_keys
 from agi_router.keys.ring import KeyRing
 from agi_router.maintenance.retention import Sweep, Swept
+from agi_router.numbering import RangesFollower
 from agi_router.pbx.audit import refuse_leaks
 from agi_router.service.gauges import DatabaseGauges
 from agi_router.service.health import Health
@@ -43,6 +44,7 @@ __all__ = [
     "key_jobs",
     "lent",
     "own",
+    "ranges_job",
     "settle_job",
 ]
 
@@ -150,7 +152,7 @@ def database_jobs(
             first=300.0,
         ),
     ]
-    return [*jobs, *key_jobs(settings, store.use, keys)]
+    return [*jobs, *key_jobs(settings, store.use, keys), ranges_job(settings)]
 
 
 def key_jobs(
@@ -169,6 +171,18 @@ def key_jobs(
     # A look at the file is one system call.
     follower = KeyFollower(settings, use, keys)
     return [Job(name="keys", work=follower.look, every=1.0, limit=30.0, retry=_RETRY)]
+
+
+def ranges_job(settings: Settings) -> Job:
+    """
+    The one that keeps to the ranges of numbers as they are on the day.
+    """
+    follower = RangesFollower(settings.number_ranges)
+
+    async def look(_: Alive) -> None:
+        follower.look()
+
+    return Job(name="ranges", work=look, every=10.0, limit=30.0, retry=_RETRY)
 
 
 def asterisk_jobs(

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-mobiles = st.integers(13_000_000_000, 19_999_999_999).map(str)
-"""Mobile numbers."""
+_NOT_PEOPLES = ("1349", "140", "141", "144", "174")
+
+mobiles = (
+    st.integers(13_000_000_000, 19_999_999_999)
+    .map(str)
+    .filter(lambda digits: not digits.startswith(_NOT_PEOPLES))
+)
+"""Mobile numbers of people, by the shipped ranges."""
 
 _areas = (
     st.just("010")

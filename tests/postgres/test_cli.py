@@ -590,6 +590,7 @@ def test_doctor(cli: Cli, dsn: str, store: BindingStore, tmp_path: Path) -> None
         "rights": "warn",
         "key": "ok",
         "journal": "ok",
+        "ranges": "ok",
         "ari": "fail",
         "fastagi": "ok",
     }
@@ -598,6 +599,7 @@ def test_doctor(cli: Cli, dsn: str, store: BindingStore, tmp_path: Path) -> None
         "database": "fail",
         "key": "ok",
         "journal": "fail",
+        "ranges": "ok",
         "ari": "fail",
         "fastagi": "warn",
     }

@@ -47,6 +47,7 @@ READS = {
     "appeal show",
     "message show",
     "messages",
+    "number-range list",
     "pool list",
     "pool show",
     "pool size",

@@ -282,6 +282,8 @@ def test_exports() -> None:
         "XNumber",
         "is_extension",
         "is_withheld",
+        "judge_by",
+        "judged_by",
         "parse_members",
     }
 

@@ -49,6 +49,7 @@ def test_defaults() -> None:
         unsafe_profile=frozenset(),
         language=Language.ZH,
         fixed_lines=False,
+        number_ranges=None,
         strict=False,
         refusal_limit_caller=Rate(20, timedelta(minutes=10)),
         refusal_limit_trunk=OFF,
