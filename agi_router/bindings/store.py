@@ -5,11 +5,10 @@ Every change is one statement or one transaction: it is done whole or not at all
 store stands in a file of its own.
 """
 
-from agi_router.bindings.bind import BindingMaking
 from agi_router.bindings.change import TermsChanging
 from agi_router.bindings.model import Binding, BindingId
 from agi_router.bindings.names import NONE_OF_ORDER, name_values, read_names
-from agi_router.bindings.replace import PartyReplacing
+from agi_router.bindings.rebind import AppealRebinding
 from agi_router.bindings.withdrawal import ConsentWithdrawing
 from agi_router.bindings.words import BindingState
 from agi_router.errors import BindingChanged, BindingEnded, BindingNotFound
@@ -17,7 +16,7 @@ from agi_router.errors import BindingChanged, BindingEnded, BindingNotFound
 __all__ = ["BindingStore"]
 
 
-class BindingStore(BindingMaking, TermsChanging, PartyReplacing, ConsentWithdrawing):
+class BindingStore(AppealRebinding, TermsChanging, ConsentWithdrawing):
     """
     All that is done with bindings; for what it is made of see its bases.
     """

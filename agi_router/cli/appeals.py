@@ -9,12 +9,14 @@ from typing import Any
 import click
 
 from agi_router.cli.acts import record_act
-from agi_router.cli.arguments import Checked, scope_option
+from agi_router.cli.arguments import NUMBER, Checked, scope_option
+from agi_router.cli.bindings import echo_binding
 from agi_router.cli.context import read_settings
 from agi_router.cli.locks import here
 from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
 from agi_router.cli.stores import open_store
 from agi_router.db.connection import Queries
+from agi_router.numbers import PhoneNumber
 from agi_router.persons.appeal_store import AppealStore
 from agi_router.persons.appeal_views import describe_appeal
 from agi_router.persons.appeals import (
@@ -152,6 +154,47 @@ def withdraw(appeal_id: int, note: str | None, tenant: str | None, *, as_json: b
     _take(appeal_id, AppealStep.WITHDRAW, note, tenant, as_json=as_json)
 
 
+@group.command("rebind")
+@click.argument("appeal_id", type=_ID, metavar="ID")
+@click.option(
+    "--binding", "name", required=True, metavar="ID|700…", help="The binding that the lock stops."
+)
+@click.option(
+    "--with",
+    "instead",
+    type=NUMBER,
+    metavar="NUM",
+    help="Who takes the place of a person who is locked; - for a line of standard input.",
+)
+@scope_option
+@json_option
+def rebind(
+    appeal_id: int, name: str, instead: str | None, tenant: str | None, *, as_json: bool
+) -> None:
+    r"""
+    Carry a binding over to another 700 number, once the appeal was upheld.
+
+    The new binding has the order, the terms and the end of the old one, which ends.
+
+    \b
+    Examples:
+      agi-router appeal rebind 3 --binding 70012345678-42
+      agi-router appeal rebind 4 --binding 70012345678-43 --with -
+    """
+    settings = read_settings()
+    come = (
+        None if instead is None else PhoneNumber.parse(instead, fixed_lines=settings.fixed_lines)
+    )
+    with open_store(settings, tenant=tenant) as store:
+        queries = Queries(store.connection)
+        appeals = AppealStore(queries, store.keys, settings.appeal_spans, store.scope)
+        with queries.transaction():
+            found = store.names.find(name)
+            made = store.rebind(appeals.find(appeal_id), found, instead=come, by=here())
+            record_act(queries, f"appeal {appeal_id}: binding {found} by {made.id}")
+    echo_binding(made, as_json=as_json)
+
+
 @group.command("list")
 @click.option(
     "--state", type=click.Choice([each.value for each in AppealState]), help="In this state."
@@ -217,12 +260,17 @@ def _echo(appeal: Appeal, *, as_json: bool) -> None:
         echo_json(described)
         return
     pieces = [f"{each['kind']}: {each['reference']}" for each in described["evidence"]]
+    carried = [
+        f"{each['old_binding_id']} by {each['new_binding_id']}" for each in described["rebinds"]
+    ]
     echo_pairs(
         described
         | {
             "text": described["text"]["en"],
             "missing": ", ".join(described["missing"]) or "nothing",
             "evidence": ", ".join(pieces) or "none",
+            "offers": ", ".join(described["offers"]) or "nothing",
+            "rebinds": ", ".join(carried) or "none",
         }
     )
 

@@ -61,6 +61,7 @@ class EventType(StrEnum):
     APPEAL_CHANGED = "appeal.changed"
     APPEAL_CLOSED = "appeal.closed"
     APPEAL_OVERDUE = "appeal.overdue"
+    APPEAL_REBOUND = "appeal.rebound"
     ORDER_CROWDED = "order.crowded"
     BLOCKLIST_ADDED = "blocklist.added"
     BLOCKLIST_REMOVED = "blocklist.removed"

@@ -15,7 +15,7 @@ from typing import Any
 from agi_router.bindings.reasons import Reason
 from agi_router.bindings.words import BindingState, Side
 from agi_router.events.model import Event, EventType, event_name
-from agi_router.persons.appeals import NOTICES, AppealState
+from agi_router.persons.appeals import NOTICES, REBOUND, AppealState
 
 __all__ = ["Parties", "ali_reports", "cloud_event"]
 
@@ -104,8 +104,10 @@ def cloud_event(event: Event, parties: Parties) -> dict[str, Any]:
 
 def _notice(event: Event) -> dict[str, Any]:
     """
-    What a person is told of its appeal.
+    What a person is told of its appeal, or of another number that came of one.
     """
+    if event.type is EventType.APPEAL_REBOUND:
+        return {"text": dict(REBOUND)}
     if "appeal_id" not in event.data:
         return {}
     return {"text": dict(NOTICES[AppealState(event.data["state"])])}

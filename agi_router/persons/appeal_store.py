@@ -27,14 +27,17 @@ from agi_router.persons.appeals import (
     AppealStep,
     Evidence,
     EvidenceKind,
+    Rebind,
     Spans,
     take,
 )
-from agi_router.persons.locks import LockReason, parse_lock_id
+from agi_router.persons.locks import LockReason, LockState, Subject, parse_lock_id
 from agi_router.persons.store import LockStore
 from agi_router.tenants.scope import OPERATOR, Scope
 
 __all__ = ["AppealStore"]
+
+_HOLDING = {LockState.PLANNED, LockState.IN_FORCE}
 
 
 class AppealStore:
@@ -217,6 +220,7 @@ class AppealStore:
         except ValueError:
             raise RowInvalid from None
         whole = self._scope.whole
+        upheld = state is AppealState.UPHELD
         return Appeal(
             id=row["id"],
             lock_id=row["lock_id"],
@@ -234,6 +238,20 @@ class AppealStore:
             decided_by=row["decided_by"] if whole else None,
             decision_note=row["decision_note"],
             evidence=evidence,
+            offers_rebind=upheld
+            and lock.state in _HOLDING
+            and lock.thing.subject is not Subject.TENANT,
+            rebinds=self._rebinds(row["id"]) if upheld else (),
+        )
+
+    def _rebinds(self, appeal_id: int) -> tuple[Rebind, ...]:
+        return tuple(
+            Rebind(
+                old=f"{row['block']}-{row['binding_id']}",
+                new=f"{row['new_block']}-{row['new_binding_id']}",
+                at=row["rebound_at"],
+            )
+            for row in self._queries.rows("list_rebinds", {"id": appeal_id})
         )
 
 

@@ -44,4 +44,9 @@ def describe_appeal(appeal: Appeal) -> dict[str, Any]:
         "reviewer": appeal.reviewer,
         "decided_by": appeal.decided_by,
         "decision_note": appeal.decision_note,
+        "offers": ["rebind"] if appeal.offers_rebind else [],
+        "rebinds": [
+            {"old_binding_id": each.old, "new_binding_id": each.new, "at": each.at}
+            for each in appeal.rebinds
+        ],
     }

@@ -27,12 +27,14 @@ __all__ = [
     "EVIDENCE",
     "NOTICES",
     "OPEN",
+    "REBOUND",
     "STEPS",
     "Appeal",
     "AppealState",
     "AppealStep",
     "Evidence",
     "EvidenceKind",
+    "Rebind",
     "Spans",
     "StepRule",
     "check_digest",
@@ -173,6 +175,12 @@ NOTICES: Mapping[AppealState, Mapping[str, str]] = {
 }
 """What the person is told, by state and language."""
 
+REBOUND: Mapping[str, str] = {
+    "zh": "您的订单已更换联系号码,请使用新号码。",
+    "en": "Your order has another number. Please use the new one.",
+}
+"""What the parties of a binding are told that was carried over, by language."""
+
 _PROMPTS = {
     AppealState.FILED: "filed",
     AppealState.COMPLETE: "review",
@@ -221,6 +229,19 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rebind:
+    """
+    A binding that was carried over to another number as an appeal was upheld.
+    """
+
+    old: str
+    """The binding that has ended."""
+    new: str
+    """The one that has its place."""
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Appeal:
     """
     An appeal, as it stands at one moment.
@@ -244,6 +265,10 @@ class Appeal:
     decided_by: str | None
     decision_note: str | None
     evidence: tuple[Evidence, ...]
+    offers_rebind: bool = False
+    """Whether bindings that its lock stops may be carried over to another number."""
+    rebinds: tuple[Rebind, ...] = ()
+    """Those that were."""
 
     @property
     def missing(self) -> tuple[EvidenceKind, ...]:

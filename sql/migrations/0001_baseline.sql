@@ -878,6 +878,27 @@ COMMENT ON COLUMN agi_router.appeal_evidence.digest IS 'SHA-256 of what lies the
 COMMENT ON COLUMN agi_router.appeal_evidence.added_by IS 'The user of a host, or the API key, that has added it';
 COMMENT ON COLUMN agi_router.appeal_evidence.added_at IS 'When it was added';
 
+CREATE TABLE agi_router.appeal_rebind (
+    appeal_id      bigint      NOT NULL CONSTRAINT appeal_rebind_appeal_id_fkey REFERENCES agi_router.appeal ON DELETE CASCADE,
+    block          bigint      NOT NULL,
+    binding_id     bigint      NOT NULL,
+    new_block      bigint      NOT NULL,
+    new_binding_id bigint      NOT NULL,
+    tenant_id      integer     NOT NULL CONSTRAINT appeal_rebind_tenant_id_fkey REFERENCES agi_router.tenant,
+    rebound_by     text        NOT NULL CONSTRAINT appeal_rebind_rebound_by_check CHECK (length(rebound_by) BETWEEN 1 AND 128),
+    rebound_at     timestamptz NOT NULL,
+    CONSTRAINT appeal_rebind_pkey PRIMARY KEY (appeal_id, block, binding_id)
+);
+COMMENT ON TABLE agi_router.appeal_rebind IS 'Bindings that were carried over to another number as an appeal was upheld; either may be deleted before';
+COMMENT ON COLUMN agi_router.appeal_rebind.appeal_id IS 'The appeal';
+COMMENT ON COLUMN agi_router.appeal_rebind.block IS 'Block of the binding that has ended';
+COMMENT ON COLUMN agi_router.appeal_rebind.binding_id IS 'The binding that has ended';
+COMMENT ON COLUMN agi_router.appeal_rebind.new_block IS 'Block of the one that was made';
+COMMENT ON COLUMN agi_router.appeal_rebind.new_binding_id IS 'The one that was made';
+COMMENT ON COLUMN agi_router.appeal_rebind.tenant_id IS 'Whose bindings they are';
+COMMENT ON COLUMN agi_router.appeal_rebind.rebound_by IS 'The user of a host, or the API key, that has done it';
+COMMENT ON COLUMN agi_router.appeal_rebind.rebound_at IS 'When that was';
+
 -- Persons and their consent
 --
 -- A line of the ledger is never changed, so it names its person by a number that means nothing, and the keys of tags and

@@ -321,6 +321,26 @@ VALUES (%(id)s, %(kind)s, %(reference)s, %(digest)s, %(added_by)s, clock_timesta
     ON CONFLICT DO NOTHING
 RETURNING appeal_id;
 
+-- hold_upheld --
+-- Keep a lock as it is until the transaction ends, if an appeal against it was upheld and it is not over.
+SELECT l.id
+  FROM agi_router.lock l
+  JOIN agi_router.appeal a ON a.lock_id = l.id
+ WHERE a.id = %(id)s AND a.state = 'upheld'
+   AND l.over_at IS NULL AND (l.ends_at IS NULL OR l.ends_at > statement_timestamp())
+   FOR SHARE OF l;
+
+-- note_rebind --
+-- Note which binding has taken the place of another one.
+SELECT agi_router.note_rebind(%(block)s, %(binding_id)s, %(new_block)s, %(new_binding_id)s, %(id)s, %(by)s);
+
+-- list_rebinds --
+-- Which bindings were carried over as an appeal was upheld, if they may be seen.
+SELECT r.block, r.binding_id, r.new_block, r.new_binding_id, r.rebound_at
+  FROM agi_router.appeal_rebind r
+ WHERE r.appeal_id = %(id)s AND agi_router.in_scope(r.tenant_id, %(scope)s)
+ ORDER BY r.rebound_at, r.new_binding_id;
+
 -- hold_appeal --
 -- Keep an appeal as it is until the transaction ends, by its lock; see agi_router.step_appeal.
 SELECT l.id

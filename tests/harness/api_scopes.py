@@ -75,6 +75,7 @@ SCOPED = [
     ("POST", "/v1/appeals/1/review", KeyScope.APPEALS_WRITE),
     ("POST", "/v1/appeals/1/decide", KeyScope.APPEALS_WRITE),
     ("POST", "/v1/appeals/1/withdraw", KeyScope.APPEALS_WRITE),
+    ("POST", "/v1/appeals/1/rebind", KeyScope.APPEALS_WRITE),
     ("GET", "/v1/blocks", KeyScope.INVENTORY_READ),
     ("POST", "/v1/blocks", KeyScope.INVENTORY_WRITE),
     ("GET", "/v1/blocks/70012345678", KeyScope.INVENTORY_READ),

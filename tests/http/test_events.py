@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import secrets
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -154,8 +155,28 @@ def appeal(platform: Client, locks: LockStore, connection: Connection) -> None:
     platform.post(f"/v1/appeals/{made['id']}/withdraw", {})
 
 
+def carry_over(platform: Client, locks: LockStore, make_key: Callable[..., str]) -> None:
+    """Take the other number that is offered where an appeal was upheld."""
+    pair = platform.bind("13800000609", "13800000610", order="A-4")
+    number = LockedThing(subject=Subject.NUMBER, number=XNumber.parse(pair["x"]))
+    lock = locks.set(number, LockReason.MISUSE, by="a test")
+    made = platform.post("/v1/appeals", {"lock_id": str(lock.id)}, status=201)
+    place = f"/v1/appeals/{made['id']}"
+    for kind in ("calls_in_question", "tenant_statement"):
+        body = {"kind": kind, "reference": "t-7", "digest": "9f86d081" * 8}
+        platform.post(f"{place}/evidence", body)
+    judge = Client(platform.http, make_key(None))
+    judge.post(f"{place}/review", None)
+    judge.post(f"{place}/decide", {"decision": "uphold"})
+    platform.post(f"{place}/rebind", {"binding_id": pair["id"]}, status=201)
+
+
 async def test_events_are_as_the_document_says(
-    told: Client, dsn: str, ring: KeyRing, connection: Connection
+    told: Client,
+    dsn: str,
+    ring: KeyRing,
+    connection: Connection,
+    make_key: Callable[..., str],
 ) -> None:
     """Each type that there is, by the schema of its own and no other."""
     connection.execute(
@@ -198,6 +219,7 @@ async def test_events_are_as_the_document_says(
     )
     blocklist.remove(entry.id, by="a test")
     appeal(told, locks, connection)
+    carry_over(told, locks, make_key)
     webhook = told.post("/v1/webhooks", {"url": "https://shop.example/"}, status=201)
     told.post(f"/v1/webhooks/{webhook['id']}/test", None)
     page = told.get("/v1/events")

@@ -140,6 +140,7 @@ def test_a_change(couriers: Client) -> None:
         "appeal.changed",
         "appeal.closed",
         "appeal.overdue",
+        "appeal.rebound",
         "order.crowded",
         "blocklist.added",
         "blocklist.removed",

@@ -237,6 +237,36 @@ CREATE SEQUENCE agi_router.appeal_id
 
 COMMENT ON SEQUENCE agi_router.appeal_id IS 'Numbers of appeals; gaps mean nothing';
 
+CREATE TABLE agi_router.appeal_rebind (
+    appeal_id bigint NOT NULL,
+    block bigint NOT NULL,
+    binding_id bigint NOT NULL,
+    new_block bigint NOT NULL,
+    new_binding_id bigint NOT NULL,
+    tenant_id integer NOT NULL,
+    rebound_by text NOT NULL,
+    rebound_at timestamp with time zone NOT NULL,
+    CONSTRAINT appeal_rebind_rebound_by_check CHECK (((length(rebound_by) >= 1) AND (length(rebound_by) <= 128)))
+);
+
+COMMENT ON TABLE agi_router.appeal_rebind IS 'Bindings that were carried over to another number as an appeal was upheld; either may be deleted before';
+
+COMMENT ON COLUMN agi_router.appeal_rebind.appeal_id IS 'The appeal';
+
+COMMENT ON COLUMN agi_router.appeal_rebind.block IS 'Block of the binding that has ended';
+
+COMMENT ON COLUMN agi_router.appeal_rebind.binding_id IS 'The binding that has ended';
+
+COMMENT ON COLUMN agi_router.appeal_rebind.new_block IS 'Block of the one that was made';
+
+COMMENT ON COLUMN agi_router.appeal_rebind.new_binding_id IS 'The one that was made';
+
+COMMENT ON COLUMN agi_router.appeal_rebind.tenant_id IS 'Whose bindings they are';
+
+COMMENT ON COLUMN agi_router.appeal_rebind.rebound_by IS 'The user of a host, or the API key, that has done it';
+
+COMMENT ON COLUMN agi_router.appeal_rebind.rebound_at IS 'When that was';
+
 CREATE TABLE agi_router.attempt (
     webhook_id bigint NOT NULL,
     event_id bigint NOT NULL,
@@ -2016,6 +2046,9 @@ ALTER TABLE ONLY agi_router.appeal_evidence
 ALTER TABLE ONLY agi_router.appeal
     ADD CONSTRAINT appeal_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY agi_router.appeal_rebind
+    ADD CONSTRAINT appeal_rebind_pkey PRIMARY KEY (appeal_id, block, binding_id);
+
 ALTER TABLE ONLY agi_router.audit_chain
     ADD CONSTRAINT audit_chain_audit_id UNIQUE (audit_id);
 
@@ -2375,6 +2408,12 @@ ALTER TABLE ONLY agi_router.appeal_evidence
 
 ALTER TABLE ONLY agi_router.appeal
     ADD CONSTRAINT appeal_lock_id_fkey FOREIGN KEY (lock_id) REFERENCES agi_router.lock(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY agi_router.appeal_rebind
+    ADD CONSTRAINT appeal_rebind_appeal_id_fkey FOREIGN KEY (appeal_id) REFERENCES agi_router.appeal(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY agi_router.appeal_rebind
+    ADD CONSTRAINT appeal_rebind_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES agi_router.tenant(id);
 
 ALTER TABLE ONLY agi_router.appeal
     ADD CONSTRAINT appeal_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES agi_router.tenant(id);

@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from agi_router.bindings.modes import Gxb
 from agi_router.bindings.store import BindingStore
+from agi_router.bindings.terms import Terms
+from agi_router.bindings.words import BindingState
 from agi_router.calls.decision import Refusal, decide
 from agi_router.calls.store import AdmissionStore
 from agi_router.cursors import Cursor
-from agi_router.db.connection import Connection, Queries
+from agi_router.db.connection import Connection, Queries, connect
 from agi_router.errors import (
     AppealNotFound,
     AppealNotReady,
     AppealOpen,
     AppealOver,
+    BindingEnded,
     CursorInvalid,
     LockNotFound,
     LockOver,
     OperatorOnly,
+    PartyLocked,
     RequestInvalid,
     SameActor,
+    SameParty,
 )
 from agi_router.events.model import EventType
 from agi_router.events.store import EventStore
@@ -34,9 +41,19 @@ from agi_router.persons.appeal_store import AppealStore
 from agi_router.persons.appeals import AppealState, AppealStep, Evidence, EvidenceKind, Spans
 from agi_router.persons.locks import Lock, LockedThing, LockReason, LockState, Subject
 from harness.cli import run
-from harness.database import NO_REST, SOON, a_call, bind, new_call_id, on_each_version
+from harness.database import (
+    NO_REST,
+    SOON,
+    Clock,
+    a_call,
+    bind,
+    new_call_id,
+    on_each_version,
+    set_clock,
+    until,
+)
 from harness.pbx import Cli
-from harness.values import A, B, C
+from harness.values import BLOCK, A, B, C, D, E, X
 
 SETTER, JUDGE, TENANT = "root@one", "root@two", "API key abc"
 OTHER = "others"
@@ -309,6 +326,212 @@ def test_a_mark_under_another_key_has_the_state_of_the_appeal(store: BindingStor
     assert [row["appeal"] for row in marks] == ["filed", "filed"]
 
 
+@pytest.fixture
+def shadowed(clock: Clock, dsn: str) -> Iterator[Connection]:
+    """A connection whose clock is set."""
+    assert clock is not None
+    with connect(dsn, idle=int(SOON)) as opened:
+        yield opened
+
+
+def test_the_steps_by_a_clock_that_is_given(shadowed: Connection, keys: KeyRing) -> None:
+    """To the microsecond: what lapses, what is late, and when the lock ends by itself."""
+    now = datetime(2026, 3, 1, 9, tzinfo=UTC)
+    set_clock(shadowed, now)
+    store = BindingStore(shadowed, keys, NO_REST)
+    store.inventory.add_block(BLOCK, operator=None, certificate=None)
+    bind(store, life=timedelta(days=60))
+    EventStore(Queries(shadowed), keys).set_types("default", list(EventType)[:-1])
+    spans = Spans()
+    appeals = appeals_of(store, spans)
+    instant = timedelta(microseconds=1)
+
+    def sweep(when: datetime) -> None:
+        set_clock(shadowed, when)
+        list(Sweep(shadowed, NO_REST, timedelta(days=190)).steps())
+
+    end = now + timedelta(days=30)
+    lock = locked(store, ends_at=end)
+    lost = appeals.file(lock.id, by=TENANT)
+    assert lost.deadline_at == now + spans.evidence
+    sweep(now + spans.evidence - instant)
+    assert appeals.find(lost.id).state is AppealState.FILED
+    sweep(now + spans.evidence)
+    assert appeals.find(lost.id).state is AppealState.LAPSED
+    filed = now + timedelta(days=9)
+    set_clock(shadowed, filed)
+    made = appeals.file(lock.id, by=TENANT)
+    set_clock(shadowed, filed + timedelta(days=6))
+    complete = appeals.add_evidence(made.id, PAID, by=TENANT)
+    assert complete.deadline_at == filed + timedelta(days=6) + spans.review
+    sweep(complete.deadline_at - instant)
+    assert not appeals.find(made.id).overdue
+    sweep(complete.deadline_at)
+    assert appeals.find(made.id).overdue
+    with pytest.raises(SameActor):
+        appeals.take(made.id, AppealStep.REVIEW, by=SETTER)
+    late = complete.deadline_at + timedelta(days=1)
+    set_clock(shadowed, late)
+    taken = appeals.take(made.id, AppealStep.REVIEW, by=JUDGE)
+    assert (taken.deadline_at, taken.overdue) == (late + spans.decision, False)
+    sweep(late + spans.decision)
+    assert appeals.find(made.id).overdue
+    sweep(end - instant)
+    assert (store.locks.find(lock.id).state, appeals.find(made.id).state) == (
+        LockState.IN_FORCE,
+        AppealState.IN_REVIEW,
+    )
+    sweep(end)
+    assert store.locks.find(lock.id).over_at == end
+    assert (appeals.find(made.id).state, appeals.find(made.id).decided_by) == (
+        AppealState.LIFTED,
+        None,
+    )
+    assert told(shadowed) == [
+        ("filed", "filed"),
+        ("closed", "lapsed"),
+        ("filed", "filed"),
+        ("changed", "evidence_complete"),
+        ("overdue", "evidence_complete"),
+        ("changed", "in_review"),
+        ("overdue", "in_review"),
+        ("closed", "lifted"),
+    ]
+
+
+async def test_deadlines_and_an_end_for_real(
+    store: BindingStore, admissions: AdmissionStore
+) -> None:
+    """Within seconds of the database's own clock; and the caller is let through then."""
+    bind(store)
+    appeals = appeals_of(store, Spans(evidence=timedelta(seconds=1)))
+    lock = locked(store, ends_at=store.now() + timedelta(seconds=2))
+    made = appeals.file(lock.id, by=TENANT)
+    answer = await admissions.admit(a_call(A), new_call_id(), timeout=SOON)
+    assert not answer.admitted
+
+    def swept() -> LockState:
+        list(Sweep(store.connection, NO_REST, timedelta(days=190)).steps())
+        return store.locks.find(lock.id).state
+
+    until(lambda: swept() is LockState.ENDED)
+    found = appeals.find(made.id)
+    assert (found.state, found.state_at) == (AppealState.LAPSED, made.deadline_at)
+    assert (await admissions.admit(a_call(A), new_call_id(), timeout=SOON)).admitted
+
+
+def test_whoever_has_filed_hears_of_it_without_a_live_binding(
+    store: BindingStore, keys: KeyRing
+) -> None:
+    """Once of each step, and by no other's binding."""
+    EventStore(Queries(store.connection), keys).set_types("default", list(EventType)[:-1])
+    mine = store.within(store.inventory.tenants.scope("default"))
+    pair = bind(store)
+    lock = locked(store)
+    made = appeals_of(mine).file(lock.id, by=TENANT)
+    store.unbind(pair.id)
+    appeals_of(mine).add_evidence(made.id, PAID, by=TENANT)
+    appeals_of(store).take(made.id, AppealStep.REVIEW, by=JUDGE)
+    appeals_of(store).take(made.id, AppealStep.UPHOLD, by=JUDGE)
+    rows = store.connection.execute(
+        "SELECT data ->> 'state' AS state, jsonb_array_length(data -> 'bindings') AS bindings"
+        "  FROM agi_router.event WHERE type LIKE 'appeal.%%' ORDER BY id"
+    ).fetchall()
+    assert [tuple(row.values()) for row in rows] == [
+        ("filed", 1),
+        ("evidence_complete", 0),
+        ("in_review", 0),
+        ("upheld", 0),
+    ]
+
+
+def upheld(store: BindingStore, thing: LockedThing) -> tuple[Lock, int]:
+    """A lock for work, and the appeal against it that was not granted."""
+    end = store.now() + timedelta(hours=9)
+    lock = store.locks.set(thing, LockReason.MAINTENANCE, by=SETTER, ends_at=end)
+    appeals = appeals_of(store)
+    made = appeals.file(lock.id, by=TENANT)
+    appeals.take(made.id, AppealStep.REVIEW, by=JUDGE)
+    appeals.take(made.id, AppealStep.UPHOLD, by=JUDGE)
+    return lock, made.id
+
+
+@on_each_version
+async def test_another_number_where_the_lock_stays(
+    store: BindingStore, admissions: AdmissionStore, keys: KeyRing
+) -> None:
+    """The order goes on by it, with what is left of its limits; the appeal keeps both."""
+    EventStore(Queries(store.connection), keys).set_types("default", list(EventType)[:-1])
+    pair = bind(store, order_id="order-1", max_calls=3, out_id="mine")
+    assert (await admissions.admit(a_call(A), new_call_id(), timeout=SOON)).admitted
+    lock, appeal_id = upheld(store, LockedThing(subject=Subject.NUMBER, number=X))
+    appeals = appeals_of(store)
+    assert (appeals.find(appeal_id).offers_rebind, appeals.find(appeal_id).rebinds) == (True, ())
+    with pytest.raises(RequestInvalid, match="nobody is locked"):
+        store.rebind(appeals.find(appeal_id), pair.id, instead=C, by=JUDGE)
+    made = store.rebind(appeals.find(appeal_id), pair.id, by=JUDGE)
+    new = made.parties[0].dials
+    assert new not in {X, None}
+    assert (made.order_id, made.expires_at, made.out_id, made.max_calls) == (
+        "order-1",
+        pair.expires_at,
+        "mine",
+        2,
+    )
+    assert {party.number for party in made.parties} == {A, B}
+    assert store.find(pair.id).state is BindingState.UNBOUND
+    (carried,) = appeals.find(appeal_id).rebinds
+    assert (carried.old, carried.new) == (str(pair.id), str(made.id))
+    assert (await admissions.admit(a_call(A, new), new_call_id(), timeout=SOON)).admitted
+    row = store.connection.execute(
+        b"SELECT data FROM agi_router.event WHERE type = 'appeal.rebound'"
+    ).fetchone()
+    assert row is not None
+    assert (row["data"]["old_binding_id"], row["data"]["new_binding_id"]) == (
+        str(pair.id),
+        str(made.id),
+    )
+    with pytest.raises(BindingEnded):
+        store.rebind(appeals.find(appeal_id), pair.id, by=JUDGE)
+    with pytest.raises(RequestInvalid, match="does not stop"):
+        store.rebind(appeals.find(appeal_id), made.id, by=JUDGE)
+    store.locks.lift(lock.id, by=JUDGE)
+    assert not appeals.find(appeal_id).offers_rebind
+
+
+def test_somebody_else_has_the_place_of_whoever_is_locked(store: BindingStore) -> None:
+    """Of a pair who is said; of a group all others go on. What is refused leaves all as it was."""
+    pair = bind(store)
+    terms = Terms(expires_at=store.now() + timedelta(hours=1))
+    group = store.bind(Gxb(members=(A, C), b=D, default=A), terms)
+    _, appeal_id = upheld(store, LockedThing(subject=Subject.PERSON, person=A))
+    appeal = appeals_of(store).find(appeal_id)
+    with pytest.raises(RequestInvalid, match="takes the place"):
+        store.rebind(appeal, pair.id, by=JUDGE)
+    with pytest.raises(SameParty):
+        store.rebind(appeal, pair.id, instead=B, by=JUDGE)
+    with pytest.raises(PartyLocked):
+        store.rebind(appeal, pair.id, instead=A, by=JUDGE)
+    assert store.find(pair.id).state is BindingState.ACTIVE
+    made = store.rebind(appeal, pair.id, instead=E, by=JUDGE)
+    assert {party.number for party in made.parties} == {E, B}
+    assert made.parties[0].dials != X
+    others = store.rebind(appeal, group.id, by=JUDGE)
+    assert ({party.number for party in others.parties}, others.called_back) == ({C, D}, ())
+    assert len(appeals_of(store).find(appeal_id).rebinds) == 2
+    # Not before it is upheld, nor for what it has nothing to do with.
+    open_ = appeals_of(store).file(appeal.lock_id, by=TENANT)
+    fresh = bind(store, C, D, x=BLOCK.number(77))
+    with pytest.raises(RequestInvalid, match="does not stop"):
+        store.rebind(open_, fresh.id, by=JUDGE)
+    store.locks.set(
+        LockedThing(subject=Subject.NUMBER, number=BLOCK.number(77)), LockReason.ARREARS, by=SETTER
+    )
+    (lock,) = store.locks.all(subject=Subject.NUMBER, limit=9)
+    with pytest.raises(AppealNotReady):
+        store.rebind(appeals_of(store).file(lock.id, by=TENANT), fresh.id, by=JUDGE)
+
+
 def test_by_hand(store: BindingStore, dsn: str, keys: KeyRing, tmp_path: Path) -> None:
     """File, back, show, list, withdraw; who has set the lock is no judge of it; all audited."""
     file = tmp_path / "key"
@@ -335,6 +558,7 @@ def test_by_hand(store: BindingStore, dsn: str, keys: KeyRing, tmp_path: Path) -
     assert run(["appeal", "show", "99"], cli.env).code == 66
     acts = [each["act"] for each in cli("audit", "list")]
     assert acts == ["appeal withdraw", "appeal evidence", "appeal file", "lock set"]
+    pair = bind(store, C, B)
     store.locks.set(
         LockedThing(subject=Subject.PERSON, person=B), LockReason.MISUSE, by="somebody@else"
     )
@@ -345,3 +569,11 @@ def test_by_hand(store: BindingStore, dsn: str, keys: KeyRing, tmp_path: Path) -
     cli("appeal", "review", made["id"])
     assert cli("appeal", "decide", made["id"], "--uphold", "--note", "no")["state"] == "upheld"
     assert C.digits not in run(["appeal", "list"], cli.env).out
+    carried = cli(
+        *("appeal", "rebind", made["id"], "--binding", str(pair.id), "--with", "-"),
+        typed=[D.digits],
+    )
+    assert (carried["a"], carried["b"]) == (C.masked, D.masked)
+    shown = run(["appeal", "show", made["id"]], cli.env).out
+    assert f"{pair.id} by {carried['id']}" in shown
+    assert cli("audit", "list")[0]["act"] == "appeal rebind"

@@ -153,6 +153,7 @@ class World:
             "appeal": "lock_id IN (SELECT id FROM agi_router.lock"
             " WHERE tenant_id = (SELECT id FROM agi_router.tenant WHERE name = 'theirs'))",
             "appeal_evidence": "true",
+            "appeal_rebind": "true",
             "tenant": "true",
             "block": "true",
         }
@@ -641,6 +642,9 @@ OPERATIONS: dict[tuple[type, str], Operation] = {
         target.appeal,
         Evidence(kind=EvidenceKind.PAYMENT_RECORD, reference="a", digest="00" * 32),
         by="a test",
+    ),
+    (BindingStore, "rebind"): lambda store, target: store.rebind(
+        _appeals(store).find(target.appeal), target.pair, instead=F, by="a test"
     ),
     (AppealStore, "take"): lambda store, target: _appeals(store).take(
         target.appeal, AppealStep.WITHDRAW, by="a test"

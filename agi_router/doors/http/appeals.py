@@ -8,6 +8,8 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic import AfterValidator
 from starlette.responses import Response
 
+from agi_router.bindings.model import BindingId
+from agi_router.bindings.views import describe_binding
 from agi_router.doors.http import queries
 from agi_router.doors.http.answers import answer, page
 from agi_router.doors.http.auth import Desk, Needs
@@ -16,11 +18,13 @@ from agi_router.doors.http.bodies import (
     DecideIn,
     EvidenceIn,
     LiftIn,
+    RebindIn,
     check_lock_id,
     read_cursor,
+    read_number,
 )
 from agi_router.doors.http.idempotency import KEYED, answer_once
-from agi_router.doors.http.outs import AppealOut, AppealsOut, answers
+from agi_router.doors.http.outs import AppealOut, AppealsOut, BindingOut, answers
 from agi_router.errors import AppealNotFound
 from agi_router.persons.appeal_store import AppealStore
 from agi_router.persons.appeal_views import describe_appeal
@@ -129,6 +133,40 @@ def withdraw_appeal(appeal_id: str, body: LiftIn, desk: _Writes) -> Response:
     Withdraw an appeal.
     """
     return _take(appeal_id, AppealStep.WITHDRAW, body.note, desk)
+
+
+@router.post(
+    "/appeals/{appeal_id}/rebind",
+    status_code=201,
+    responses=answers(BindingOut, 404, 409, 413, 415, ok=201, told="The new binding"),
+    openapi_extra=KEYED,
+    response_model=None,
+)
+def rebind(appeal_id: str, body: RebindIn, request: Request, desk: _Writes) -> Response:
+    """
+    Carry a binding over to another 700 number, once an appeal was upheld.
+
+    The new binding has the order, the terms and the end of the old one, which ends. Needs the
+    scope bindings:write as well.
+    """
+    desk.require(KeyScope.BINDINGS_WRITE)
+    instead = body.instead
+    come = (
+        None
+        if instead is None
+        else read_number("/instead", instead, fixed_lines=desk.options.fixed_lines)
+    )
+
+    def make() -> tuple[int, Any, dict[str, str]]:
+        appeal = _appeals(desk).find(_appeal_id(appeal_id))
+        # By its id alone: a number would be looked for.
+        found = BindingId.parse(body.binding_id)
+        made = desk.store.rebind(appeal, found, instead=come, by=_actor(desk))
+        subject = f"appeal {appeal.id}: binding {found} by {made.id}"
+        desk.audit("POST /v1/appeals/{appeal_id}/rebind", subject)
+        return 201, describe_binding(made), {"Location": f"/v1/bindings/{made.id}"}
+
+    return answer_once(request, desk, make)
 
 
 def _take(appeal_id: str, step: AppealStep, note: str | None, desk: Desk) -> Response:

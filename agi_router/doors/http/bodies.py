@@ -106,6 +106,7 @@ __all__ = [
     "PoolChange",
     "PoolIn",
     "QualificationIn",
+    "RebindIn",
     "RecordIn",
     "RecordsIn",
     "ResendIn",
@@ -1266,6 +1267,25 @@ class DecideIn(Body):
     note: Annotated[str, AfterValidator(check_note)] | None = None
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"decision": "lift"}]})
+
+
+class RebindIn(Body):
+    """
+    A binding that is to be carried over to another number.
+    """
+
+    binding_id: Annotated[str, Field(max_length=64)]
+    instead: str | None = Field(
+        default=None,
+        max_length=64,
+        description="Who takes the place of a person who is locked: a real number.",
+    )
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"binding_id": "70012345678-42", "instead": "13800000003"}]
+        }
+    )
 
 
 def read_webhook_change(body: WebhookChange) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from agi_router.events.model import (
     WebhookState,
 )
 from agi_router.messages.model import MessageState
-from agi_router.persons.appeals import NOTICES, AppealState
+from agi_router.persons.appeals import NOTICES, REBOUND, AppealState
 from agi_router.persons.blocklist import BlockDirection
 from agi_router.persons.locks import LockReason, Subject
 
@@ -30,6 +30,7 @@ __all__ = [
     "AppealClosedEvent",
     "AppealFiledEvent",
     "AppealOverdueEvent",
+    "AppealReboundEvent",
     "AppealToldOut",
     "AttemptOut",
     "AttemptsOut",
@@ -66,6 +67,7 @@ __all__ = [
     "OrderCrowdedEvent",
     "OrderToldOut",
     "OwedOut",
+    "RebindToldOut",
     "SecretOut",
     "SentOut",
     "ToldOut",
@@ -366,6 +368,21 @@ class AppealToldOut(ToldOut):
     )
 
 
+class RebindToldOut(ToldOut):
+    """
+    A binding that was carried over to another number, as an appeal was upheld.
+    """
+
+    appeal_id: str
+    lock_id: str
+    reason: LockReason
+    state: AppealState
+    order_id: str | None
+    old_binding_id: str = Field(description="It has ended.")
+    new_binding_id: str = Field(description="It has its place.")
+    text: dict[str, str] = Field(description="For the parties, in zh and en.")
+
+
 _PARTIES = {"a": ["138****0001"], "b": ["138****0002"]}
 _OF_BINDING: dict[str, Any] = {
     "tenant": "couriers",
@@ -526,6 +543,19 @@ _APPEAL: dict[str, Any] = {
     "decision_note": None,
     "text": dict(NOTICES[AppealState.FILED]),
     "bindings": [{"binding_id": "70012345678-42", "order_id": "A-1001"}],
+}
+
+
+_REBIND: dict[str, Any] = {
+    **_NOTHING,
+    "appeal_id": "3",
+    "lock_id": "17",
+    "reason": "misuse",
+    "state": "upheld",
+    "order_id": "A-1001",
+    "old_binding_id": "70012345678-42",
+    "new_binding_id": "70012345678-57",
+    "text": dict(REBOUND),
 }
 
 
@@ -866,6 +896,17 @@ class AppealOverdueEvent(EventBase):
     model_config = _sent("agi_router.appeal.overdue", _APPEAL)
 
 
+class AppealReboundEvent(EventBase):
+    """
+    An appeal was upheld, and a binding was carried over to another number.
+    """
+
+    type: Literal["agi_router.appeal.rebound"]
+    data: RebindToldOut
+
+    model_config = _sent("agi_router.appeal.rebound", _REBIND)
+
+
 class WebhookTestEvent(EventBase):
     """
     Somebody asked for it.
@@ -901,6 +942,7 @@ EVENTS: Final[dict[EventType, type[EventBase]]] = {
     EventType.APPEAL_CHANGED: AppealChangedEvent,
     EventType.APPEAL_CLOSED: AppealClosedEvent,
     EventType.APPEAL_OVERDUE: AppealOverdueEvent,
+    EventType.APPEAL_REBOUND: AppealReboundEvent,
     EventType.WEBHOOK_TEST: WebhookTestEvent,
 }
 """Each type of event, as it is sent and pulled."""
@@ -926,6 +968,7 @@ _Any = (
     | AppealChangedEvent
     | AppealClosedEvent
     | AppealOverdueEvent
+    | AppealReboundEvent
     | OrderCrowdedEvent
     | BlocklistAddedEvent
     | BlocklistRemovedEvent

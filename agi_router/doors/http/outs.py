@@ -64,6 +64,7 @@ __all__ = [
     "PoolOut",
     "ProblemOut",
     "PushOut",
+    "RebindOut",
     "ResultOut",
     "RuleOut",
     "RunOut",
@@ -1064,7 +1065,19 @@ _APPEAL: dict[str, Any] = {
     "reviewer": None,
     "decided_by": None,
     "decision_note": None,
+    "offers": [],
+    "rebinds": [],
 }
+
+
+class RebindOut(Out):
+    """
+    A binding that was carried over to another number.
+    """
+
+    old_binding_id: str = Field(description="It has ended.")
+    new_binding_id: str = Field(description="It has its place.")
+    at: str
 
 
 class EvidenceOut(Out):
@@ -1104,6 +1117,8 @@ class AppealOut(Out):
     reviewer: str | None
     decided_by: str | None
     decision_note: str | None
+    offers: list[Literal["rebind"]] = Field(description="What may be done about it yet.")
+    rebinds: list[RebindOut] = Field(description="Of the tenant's bindings.")
 
     model_config = ConfigDict(json_schema_extra={"examples": [_APPEAL]})
 

@@ -17,8 +17,17 @@ BEGIN
                     'bindings', w.bindings))
        FROM agi_router.appeal a
        JOIN agi_router.lock l ON l.id = a.lock_id
-      CROSS JOIN LATERAL agi_router.told_of_lock(l.id, _type) w
+      CROSS JOIN LATERAL (
+            SELECT t.told_id, t.bindings FROM agi_router.told_of_lock(l.id, _type) t
+             UNION ALL
+            -- Whoever has filed hears of it, though none of its bindings lives any more.
+            SELECT f.id, '[]'
+              FROM agi_router.tenant f
+             WHERE f.id = a.tenant_id AND _type = ANY (f.told)
+               AND NOT EXISTS (SELECT t.told_id
+                                 FROM agi_router.told_of_lock(l.id, _type) t
+                                WHERE t.told_id = f.id)) w
       WHERE a.id = _id;
 END
 $$;
-COMMENT ON FUNCTION agi_router.tell_appeal IS 'Tells of an appeal those whom its lock concerns, see agi_router.told_of_lock';
+COMMENT ON FUNCTION agi_router.tell_appeal IS 'Tells of an appeal those whom its lock concerns, see agi_router.told_of_lock, and the tenant that has filed it';
