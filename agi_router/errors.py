@@ -83,6 +83,7 @@ What can go wrong, as one tree.
      │   ├─ FeedNotFound      feed_not_found        there is no feed, or run, of this name
      │   ├─ FeedExists        feed_exists           the feed is already there
      │   ├─ FeedBusy          feed_busy             another command reads the feed
+     │   ├─ FeedUnreachable   feed_unreachable      the address of a feed gives no whole file
      │   └─ FeedInvalid       feed_invalid          a feed may not be like this
      ├─ AuditFileInvalid      audit_file_invalid    a key or head of the audit cannot be used
      ├─ RevealLimit           reveal_limit          somebody had numbers shown too often
@@ -140,6 +141,7 @@ __all__ = [
     "FeedExists",
     "FeedInvalid",
     "FeedNotFound",
+    "FeedUnreachable",
     "GroupChanged",
     "GroupExists",
     "GroupInUse",
@@ -769,6 +771,12 @@ class FeedExists(StoreError):
 class FeedBusy(StoreError):
     """
     Another command reads this feed; wait until it is done.
+    """
+
+
+class FeedUnreachable(StoreError):
+    """
+    The address of a feed may not be asked, does not answer, or gives no whole file.
     """
 
 

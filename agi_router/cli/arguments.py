@@ -29,6 +29,7 @@ __all__ = [
     "NUMBER",
     "ORDER_ID",
     "ROW",
+    "SECRET",
     "SINCE",
     "SPAN",
     "TENANT",
@@ -173,12 +174,29 @@ class _Number(click.ParamType[Any]):
         return line
 
 
+class _Secret(_Number):
+    """
+    A secret: the next line of standard input, and nothing else.
+    """
+
+    name = "secret"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """
+        Take a line; fail as wrong usage where another word than ``-`` is given.
+        """
+        if value != "-":
+            self.fail("a secret is read from standard input: give - in its place", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 _SECOND, _MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 COUNT = click.IntRange(1, 2**31 - 1)
 ROW = click.IntRange(1, 2**63 - 1)
 LIFE = Duration(_MINUTE)
 SPAN = Duration(_SECOND, bare=_MINUTE)
 NUMBER = _Number()
+SECRET = _Secret()
 ORDER_ID = Checked("id", check_order_id)
 GROUP = Checked("name", check_group)
 TENANT = Checked("name", check_tenant)

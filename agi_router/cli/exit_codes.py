@@ -105,6 +105,7 @@ EXIT_CODES = {
     "feed_exists": 73,
     "feed_busy": 73,
     "feed_invalid": 65,
+    "feed_unreachable": 69,
     "audit_file_invalid": 78,
     "audit_broken": 70,
     "reveal_limit": 73,

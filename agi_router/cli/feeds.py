@@ -10,19 +10,29 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, BinaryIO
+from urllib.parse import urlsplit
 
 import click
 
 from agi_router.bulk.workers import cores
 from agi_router.cli.acts import record_act
-from agi_router.cli.arguments import ROW, SPAN, Checked
-from agi_router.cli.context import open_serving_database, read_settings
+from agi_router.cli.arguments import ROW, SECRET, SPAN, Checked
+from agi_router.cli.context import open_serving_database, read_settings, with_extra
 from agi_router.cli.exit_codes import exit_code
 from agi_router.cli.output import echo, echo_json, echo_pairs, echo_table, json_option
 from agi_router.db.connection import Queries
-from agi_router.errors import CsvError, FeedInvalid, SealError
+from agi_router.errors import CsvError, FeedBusy, FeedInvalid, FeedUnreachable, SealError
+from agi_router.events.addresses import check_host
 from agi_router.feeds.files import list_files, open_file
-from agi_router.feeds.model import Feed, FeedKind, NumberForm, Trust, check_feed_name
+from agi_router.feeds.model import (
+    Feed,
+    FeedKind,
+    NumberForm,
+    Trust,
+    check_authorization,
+    check_feed_name,
+)
+from agi_router.feeds.pull_store import PullStore
 from agi_router.feeds.recycler import Recycler
 from agi_router.feeds.store import FeedStore
 from agi_router.feeds.views import describe_feed, describe_match, describe_run
@@ -43,6 +53,13 @@ _IDLE = 600
 _NAME = click.argument("name", type=Checked("name", check_feed_name), metavar="NAME")
 
 
+_PROCESSES = click.option(
+    "--processes",
+    type=click.IntRange(1, 256),
+    help="Processes that open numbers, for digests; as many as there are cores if absent.",
+)
+
+
 @click.group("feed")
 def group() -> None:
     """
@@ -57,9 +74,16 @@ def group() -> None:
     type=click.Choice([each.value for each in FeedKind]),
     default=FeedKind.STDIN.value,
     show_default=True,
-    help="Where its files come from; push: a program sends records by HTTP.",
+    help="Where its files come from; push: a program sends records by HTTP; pull: an address is"
+    " asked.",
 )
-@click.option("--path", metavar="PATH", help="The file, or the folder.")
+@click.option("--path", metavar="PATH", help="The file, the folder, or the address.")
+@click.option(
+    "--authorization",
+    type=SECRET,
+    metavar="-",
+    help='What an address is sent as Authorization; "-": the next line of standard input.',
+)
 @click.option(
     "--numbers",
     type=click.Choice([each.value for each in NumberForm]),
@@ -82,6 +106,7 @@ def add(
     path: str | None,
     numbers: str,
     *,
+    authorization: str | None,
     trust: str,
     every: timedelta | None,
     as_json: bool,
@@ -93,8 +118,21 @@ def add(
     Examples:
       agi-router feed add unicom
       agi-router feed add sharing --kind folder --path /srv/recycled --numbers sha256 --every 1d
+      agi-router feed add telecom --kind pull --path https://carrier.example/recycled --every 1d
     """
-    with _store(act=f"feed {name}") as store:
+    secret = _authorization(authorization)
+    if secret is not None and kind != FeedKind.PULL:
+        raise FeedInvalid("an authorization goes with a feed of the kind pull")
+    settings = read_settings()
+    if kind == FeedKind.PULL and path is not None:
+        parts = urlsplit(path)
+        check_host(
+            parts.hostname or "", secure=parts.scheme == "https", allowed=settings.webhook_hosts
+        )
+    # Without a secret nothing of a feed needs the keys.
+    keys = None if secret is None else settings.load_keys()
+    with open_serving_database(settings, act=f"feed {name}") as connection:
+        store = FeedStore(Queries(connection))
         feed = store.add(
             name,
             kind=FeedKind(kind),
@@ -103,7 +141,82 @@ def add(
             trust=Trust(trust),
             every=every,
         )
+        if keys is not None:
+            PullStore(Queries(connection), check_keys(connection, keys)).authorize(feed, secret)
+            feed = store.find(name)
     (echo_json if as_json else echo_pairs)(describe_feed(feed))
+
+
+@group.command("authorize")
+@_NAME
+@click.argument("authorization", type=SECRET, metavar="-", required=False)
+@json_option
+def authorize(name: str, authorization: str | None, *, as_json: bool) -> None:
+    r"""
+    Send another authorization to the address of a feed from now on, or none.
+
+    \b
+    Example:
+      agi-router feed authorize telecom - < token
+    """
+    secret = _authorization(authorization)
+    settings = read_settings()
+    keys = settings.load_keys()
+    with open_serving_database(settings, act=f"feed {name}") as connection:
+        store = FeedStore(Queries(connection))
+        feed = store.find(name)
+        if feed.kind is not FeedKind.PULL:
+            raise FeedInvalid(f"feed {name!r} is of the kind {feed.kind}, and not pulled")
+        PullStore(Queries(connection), check_keys(connection, keys)).authorize(feed, secret)
+        feed = store.find(name)
+    (echo_json if as_json else echo_pairs)(describe_feed(feed))
+
+
+@group.command("pull")
+@click.argument("name", required=False, type=Checked("name", check_feed_name), metavar="[NAME]")
+@_PROCESSES
+@json_option
+@click.pass_context
+def pull(
+    context: click.Context, name: str | None, processes: int | None, *, as_json: bool
+) -> None:
+    r"""
+    Ask the address of a feed, and do what it has that is new; or of each feed that is due.
+
+    A feed is due when its --every has passed since its address had nothing new to say. One that
+    fails keeps no other from being pulled. What was done before changes nothing.
+
+    \b
+    Examples:
+      agi-router feed pull telecom
+      agi-router feed pull            # as a timer does
+    """
+    # A router does without.
+    with with_extra():
+        from agi_router.feeds.puller import Puller  # noqa: PLC0415
+    settings = read_settings()
+    keys = settings.load_keys()
+    reports: list[dict[str, Any]] = []
+    code = 0
+    with open_serving_database(settings, idle=_IDLE) as connection:
+        ring = check_keys(connection, keys)
+        recycler = Recycler(connection, ring, processes=processes or cores())
+        puller = Puller(
+            recycler,
+            PullStore(Queries(connection), ring),
+            allowed=settings.webhook_hosts,
+        )
+        every = [each for each in recycler.store.all() if each.due]
+        for feed in every if name is None else [recycler.store.find(name)]:
+            record_act(Queries(connection), f"feed {feed.name}")
+            try:
+                for run_id in puller.pull(feed):
+                    faults = recycler.store.faults(run_id)
+                    reports.append(describe_run(recycler.store.run(run_id), faults))
+            except (CsvError, FeedBusy, FeedInvalid, FeedUnreachable) as error:
+                _warn(f"feed {feed.name}: {error}")
+                code = exit_code(error)
+    _finish(context, reports, recycler, code=code, as_json=as_json, empty="nothing new")
 
 
 @group.command("list")
@@ -143,11 +256,7 @@ def remove(name: str) -> None:
 @group.command("run")
 @_NAME
 @click.argument("file", required=False, metavar="[FILE]")
-@click.option(
-    "--processes",
-    type=click.IntRange(1, 256),
-    help="Processes that open numbers, for digests; as many as there are cores if absent.",
-)
+@_PROCESSES
 @json_option
 @click.pass_context
 def run(
@@ -201,20 +310,7 @@ def run(
                     f" --numbers than {feed.numbers}, remove it and add it anew"
                 )
                 code = exit_code(FeedInvalid)
-    if recycler.damaged:
-        _warn(
-            f"{recycler.damaged} binding(s) or row(s) do not open and were passed"
-            " over; 'agi-router list' shows which are damaged"
-        )
-        code = exit_code(SealError)
-    if as_json:
-        echo_json(reports)
-    elif len(reports) == 1:
-        _echo(reports[0], most=_SHOWN)
-    elif reports or not code:
-        # A folder has all files of old, too.
-        _echo_runs(reports, empty="no files")
-    context.exit(code)
+    _finish(context, reports, recycler, code=code, as_json=as_json, empty="no files")
 
 
 @group.command("runs")
@@ -253,6 +349,47 @@ def show(run_id: int, *, as_json: bool) -> None:
     _echo(report)
     columns = ("line", "binding", "tenant", "outcome", "at")
     echo_table(columns, [[row[each] for each in columns] for row in matches], empty="no matches")
+
+
+def _finish(
+    context: click.Context,
+    reports: list[dict[str, Any]],
+    recycler: Recycler,
+    *,
+    code: int,
+    as_json: bool,
+    empty: str,
+) -> None:
+    """
+    Tell what came of some files, and end.
+    """
+    if recycler.damaged:
+        _warn(
+            f"{recycler.damaged} binding(s) or row(s) do not open and were passed"
+            " over; 'agi-router list' shows which are damaged"
+        )
+        code = exit_code(SealError)
+    if as_json:
+        echo_json(reports)
+    elif len(reports) == 1:
+        _echo(reports[0], most=_SHOWN)
+    elif reports or not code:
+        # A folder has all files of old, too.
+        _echo_runs(reports, empty=empty)
+    context.exit(code)
+
+
+def _authorization(text: str | None) -> str | None:
+    """
+    What is sent as Authorization.
+
+    Raises:
+        FeedInvalid: It cannot be.
+    """
+    try:
+        return None if text is None else check_authorization(text)
+    except ValueError as error:
+        raise FeedInvalid(str(error)) from None
 
 
 def _warn(text: str) -> None:

@@ -21,11 +21,11 @@ from datetime import timedelta
 from http.client import HTTPException
 from urllib.parse import urlsplit
 
-from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connection import HTTPConnection
 from urllib3.exceptions import HTTPError
 
 from agi_router.errors import WebhookInvalid
-from agi_router.events.addresses import resolve
+from agi_router.events.connections import make_connection, path_of
 from agi_router.events.model import Format
 from agi_router.events.schedule import parse_retry_after
 
@@ -34,7 +34,6 @@ __all__ = ["LIMITS", "Answer", "Request", "Try"]
 LIMITS = {Format.CLOUDEVENTS: 10.0, Format.ALI: 0.7}
 """Seconds that a receiver of each format has."""
 
-_PORTS = {"http": 80, "https": 443}
 _LARGEST_ANSWER = 4096
 _OK = 200
 _GONE = 410
@@ -127,12 +126,14 @@ class Try:
     def _post(self) -> tuple[int, str | None, timedelta | None]:
         request = self._request
         parts = urlsplit(request.url)
-        host = parts.hostname or ""
-        port = parts.port or _PORTS[parts.scheme]
-        secure = parts.scheme == "https"
-        address = resolve(host, port, secure=secure, allowed=request.allowed)
-        connection = self._open(address, host, port, secure=secure)
-        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        connection = make_connection(
+            parts, timeout=LIMITS[request.format], allowed=request.allowed
+        )
+        self._connection = connection
+        connection.connect()
+        if self._cut:
+            raise TimeoutError
+        path = path_of(parts)
         headers = {**request.headers, "host": parts.netloc, "connection": "close"}
         try:
             # Nothing is read of the answer that is not needed: it may be without end.
@@ -149,26 +150,6 @@ class Try:
             wish = parse_retry_after(response.headers.get("Retry-After"))
         return status, _judge(request.format, status, answered), wish
 
-    def _open(self, address: str, host: str, port: int, *, secure: bool) -> HTTPConnection:
-        timeout = LIMITS[self._request.format]
-        if secure:
-            # The name is checked against the certificate; the address was checked before.
-            connection: HTTPConnection = HTTPSConnection(
-                address,
-                port,
-                timeout=timeout,
-                ssl_context=_CONTEXT,
-                server_hostname=host,
-                assert_hostname=host,
-            )
-        else:
-            connection = HTTPConnection(address, port, timeout=timeout)
-        self._connection = connection
-        connection.connect()
-        if self._cut:
-            raise TimeoutError
-        return connection
-
     def _failed(self, error: Exception) -> str:
         """
         What happened, without a word of the receiver's.
@@ -178,9 +159,6 @@ class Try:
         if isinstance(error, ssl.SSLCertVerificationError):
             return "its certificate is not valid for its name"
         return f"it cannot be reached ({type(error).__name__})"
-
-
-_CONTEXT = ssl.create_default_context()
 
 
 def _judge(form: Format, status: int, answered: bytes) -> str | None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from agi_router.errors import FeedInvalid, NumberError
 from agi_router.numbers import PhoneNumber
@@ -23,6 +24,7 @@ from agi_router.times import parse_time
 
 __all__ = [
     "COLUMNS",
+    "CURSOR",
     "RECORDS_AT_ONCE",
     "Answer",
     "Fault",
@@ -31,7 +33,9 @@ __all__ = [
     "Notice",
     "NumberForm",
     "Outcome",
+    "PullState",
     "Trust",
+    "check_authorization",
     "check_feed",
     "check_feed_name",
     "check_file_name",
@@ -49,13 +53,15 @@ class FeedKind(StrEnum):
     STDIN = "stdin"
     PUSH = "push"
     """A program sends records by HTTP."""
+    PULL = "pull"
+    """They are asked for by HTTP."""
 
     @property
     def has_path(self) -> bool:
         """
-        Whether its files lie somewhere.
+        Whether its files lie somewhere: the path of a pulled feed is its address.
         """
-        return self in {FeedKind.FILE, FeedKind.FOLDER}
+        return self in {FeedKind.FILE, FeedKind.FOLDER, FeedKind.PULL}
 
 
 class NumberForm(StrEnum):
@@ -102,6 +108,9 @@ class Outcome(StrEnum):
 RECORDS_AT_ONCE = 1000
 """Records that a program may push at once: each binding that ends is a transaction."""
 
+CURSOR = "{cursor}"
+"""What stands in the address of a pulled feed for where its last answer ended."""
+
 COLUMNS = ("number", "status", "date")
 """What a record has; anything else is passed over."""
 
@@ -115,6 +124,9 @@ _ANSWERS: dict[str, Answer] = {
 }
 _DIGEST_SIZES = {NumberForm.MD5: 16, NumberForm.SHA256: 32, NumberForm.SM3: 32}
 _LONGEST_NAME = 64
+_LONGEST_URL = 2000
+_URL = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?(?:[/?][!-\"$-~]*)?")
+_AUTHORIZATION = re.compile(r"[!-~](?:[ -~]{0,4094}[!-~])?")
 _HEX = re.compile(r"(?:[0-9a-f]{2})+", re.IGNORECASE)
 _BARE_DAY = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})")
 _OFFSET = re.compile(r".*:.*(?:z|[+-][0-9]{2}(?::?[0-9]{2})?)", re.IGNORECASE)
@@ -141,13 +153,46 @@ class Feed:
     """When a file of it was done last."""
     now: datetime
     """The store's clock when it was read."""
+    authorized: bool = False
+    """Whether a secret is sent to its address."""
+    pulled_at: datetime | None = None
+    """When its address was asked last, and all was done that was new."""
+    failed_at: datetime | None = None
+    """When that failed last."""
+    failure: str | None = None
+    """Why the last try has failed, in our words; None: it did not."""
 
     @property
     def overdue(self) -> bool:
         """
         Whether its next file should have come.
         """
-        return self.every is not None and self.now - (self.last_at or self.created_at) > self.every
+        last = max(filter(None, (self.created_at, self.last_at, self.pulled_at)))
+        return self.every is not None and self.now - last > self.every
+
+    @property
+    def due(self) -> bool:
+        """
+        Whether its address is to be asked by now.
+        """
+        if self.kind is not FeedKind.PULL or self.every is None:
+            return False
+        return self.pulled_at is None or self.now - self.pulled_at >= self.every
+
+
+class PullState(NamedTuple):
+    """
+    By what the next answer of an address is told from the last one that was done.
+
+    Attributes:
+        etag: The last answer's ``ETag``.
+        modified: Its ``Last-Modified``.
+        cursor: Where the next one begins; stands in the address for :data:`CURSOR`.
+    """
+
+    etag: str | None = None
+    modified: str | None = None
+    cursor: str | None = None
 
 
 class Notice(NamedTuple):
@@ -206,9 +251,46 @@ def check_feed(kind: FeedKind, path: str | None) -> None:
     if path is not None and not kind.has_path:
         raise FeedInvalid(f"a feed of the kind {kind} has no path: leave it out")
     if path is None and kind.has_path:
-        raise FeedInvalid(f"a feed of a {kind} needs its path")
-    if path is not None and not path.startswith("/"):
+        raise FeedInvalid(f"a feed of the kind {kind} needs its path")
+    if path is not None and kind is FeedKind.PULL:
+        _check_address(path)
+    elif path is not None and not path.startswith("/"):
         raise FeedInvalid("the path of a feed begins with /: whoever runs it may stand elsewhere")
+
+
+def check_authorization(text: str) -> str:
+    """
+    Return *text*, stripped, if it may be sent as ``Authorization``, like ``Bearer …``.
+
+    Raises:
+        ValueError: It may not; says nothing of it.
+    """
+    text = strip(text)
+    if not _AUTHORIZATION.fullmatch(text):
+        raise ValueError(
+            "an authorization is what stands in the header, like 'Bearer TOKEN': up to 4,096 ASCII"
+            " characters"
+        )
+    return text
+
+
+def _check_address(url: str) -> None:
+    """
+    Make sure that a URL may be the address of a feed.
+
+    Raises:
+        FeedInvalid: It has another scheme, a user, a fragment, or is no address.
+    """
+    try:
+        parts = urlsplit(url)
+        fits = parts.port != 0
+    except ValueError:
+        fits = False
+    if not fits or len(url) > _LONGEST_URL or not _URL.fullmatch(url):
+        raise FeedInvalid(
+            "the address of a feed looks like https://carrier.example/recycled?after={cursor},"
+            " with a host in small letters, and without user and fragment"
+        )
 
 
 def read_notice(

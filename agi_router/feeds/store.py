@@ -237,4 +237,8 @@ def _read(row: dict[str, Any]) -> Feed:
         created_at=row["created_at"],
         last_at=row["last_at"],
         now=row["now"],
+        authorized=row["authorized"],
+        pulled_at=row["pulled_at"],
+        failed_at=row["failed_at"],
+        failure=row["failure"],
     )

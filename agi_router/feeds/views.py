@@ -24,6 +24,10 @@ def describe_feed(feed: Feed) -> dict[str, Any]:
         "created_at": feed.created_at,
         "last_at": feed.last_at,
         "overdue": feed.overdue,
+        "authorized": feed.authorized,
+        "pulled_at": feed.pulled_at,
+        "failed_at": feed.failed_at,
+        "failure": feed.failure,
     }
 
 

@@ -22,6 +22,7 @@ from agi_router.calls.tenant_checks import TenantCheckStore
 from agi_router.db.connection import Connection, Queries
 from agi_router.errors import KeyInUse, KeyRingError
 from agi_router.events.store import EventStore
+from agi_router.feeds.pull_store import PullStore
 from agi_router.keys.file import replace_key_ring
 from agi_router.keys.registry import KINDS, check_keys, known_keys, lock_keys, make_current
 from agi_router.keys.ring import KeyKind, KeyRing
@@ -146,9 +147,9 @@ class Rotation:
         """
         Bring what belongs to no binding under the current keys.
 
-        That is the secrets of API keys, webhooks and tenants' checks, the members of groups,
-        entries of block lists, persons of whom lines are kept, and locks: these are found by tags
-        of older keys as long as a route has one, so renew routes first.
+        That is the secrets of API keys, webhooks, tenants' checks and feeds, the members of
+        groups, entries of block lists, persons of whom lines are kept, and locks: these are found
+        by tags of older keys as long as a route has one, so renew routes first.
 
         Returns:
             How many there were.
@@ -160,6 +161,7 @@ class Rotation:
             ApiKeyStore(self._queries).renew(self.keys)
             + EventStore(self._queries, self.keys).renew()
             + TenantCheckStore(self._queries, self.keys).renew()
+            + PullStore(self._queries, self.keys).renew()
             + GroupMembers(self._queries, self.keys).renew()
             + BlocklistStore(self._queries, self.keys).renew()
             + LockStore(self._queries, self.keys).renew(

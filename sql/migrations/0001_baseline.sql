@@ -1321,7 +1321,7 @@ CREATE TABLE agi_router.feed (
     name       text        NOT NULL CONSTRAINT feed_name_key UNIQUE
                CONSTRAINT feed_name_check CHECK (length(name) BETWEEN 1 AND 64),
     kind       text        NOT NULL
-               CONSTRAINT feed_kind_check CHECK (kind IN ('file', 'folder', 'stdin', 'push')),
+               CONSTRAINT feed_kind_check CHECK (kind IN ('file', 'folder', 'stdin', 'push', 'pull')),
     path       text,
     numbers    text        NOT NULL
                CONSTRAINT feed_numbers_check CHECK (numbers IN ('plain', 'md5', 'sha256', 'sm3')),
@@ -1333,12 +1333,33 @@ CREATE TABLE agi_router.feed (
 COMMENT ON TABLE agi_router.feed IS 'Where we learn which numbers were given to new owners';
 COMMENT ON COLUMN agi_router.feed.id IS 'Key';
 COMMENT ON COLUMN agi_router.feed.name IS 'Name, unique';
-COMMENT ON COLUMN agi_router.feed.kind IS 'Where its files come from: one path, a folder, standard input, or a program that pushes records by HTTP';
-COMMENT ON COLUMN agi_router.feed.path IS 'The file, or the folder; null: it has none';
+COMMENT ON COLUMN agi_router.feed.kind IS 'Where its files come from: one path, a folder, standard input, a program that pushes records by HTTP, or an address that is asked';
+COMMENT ON COLUMN agi_router.feed.path IS 'The file, the folder, or the address; null: it has none';
 COMMENT ON COLUMN agi_router.feed.numbers IS 'How numbers stand in it: plain, or as a digest in hexadecimal';
 COMMENT ON COLUMN agi_router.feed.trust IS 'full: what it says is done; hint: who has a new owner by it counts as unknown';
 COMMENT ON COLUMN agi_router.feed.every IS 'How often a new file is expected; null: nobody says';
 COMMENT ON COLUMN agi_router.feed.created_at IS 'When it was added';
+
+CREATE TABLE agi_router.feed_pull (
+    feed_id   integer     NOT NULL CONSTRAINT feed_pull_pkey PRIMARY KEY
+              CONSTRAINT feed_pull_feed_id_fkey REFERENCES agi_router.feed ON DELETE CASCADE,
+    sealed    bytea,
+    etag      text        CONSTRAINT feed_pull_etag_check CHECK (length(etag) <= 1024),
+    modified  text        CONSTRAINT feed_pull_modified_check CHECK (length(modified) <= 1024),
+    cursor    text        CONSTRAINT feed_pull_cursor_check CHECK (length(cursor) <= 1024),
+    pulled_at timestamptz,
+    failed_at timestamptz,
+    why       text        CONSTRAINT feed_pull_why_check CHECK (length(why) <= 200)
+);
+COMMENT ON TABLE agi_router.feed_pull IS 'How far feeds are pulled that are asked for by HTTP';
+COMMENT ON COLUMN agi_router.feed_pull.feed_id IS 'The feed';
+COMMENT ON COLUMN agi_router.feed_pull.sealed IS 'What is sent as Authorization, sealed; null: nothing';
+COMMENT ON COLUMN agi_router.feed_pull.etag IS 'ETag of the last answer that was done';
+COMMENT ON COLUMN agi_router.feed_pull.modified IS 'Its Last-Modified';
+COMMENT ON COLUMN agi_router.feed_pull.cursor IS 'Where the next answer begins, as the last one said';
+COMMENT ON COLUMN agi_router.feed_pull.pulled_at IS 'When the address was asked last and all was done that was new';
+COMMENT ON COLUMN agi_router.feed_pull.failed_at IS 'When that failed last';
+COMMENT ON COLUMN agi_router.feed_pull.why IS 'Why the last try has failed, in our words; null: it did not';
 
 CREATE TABLE agi_router.feed_run (
     id         bigint      NOT NULL GENERATED ALWAYS AS IDENTITY CONSTRAINT feed_run_pkey PRIMARY KEY,

@@ -8,12 +8,45 @@ VALUES (%(name)s, %(kind)s, %(path)s, %(numbers)s, %(trust)s, %(every)s::interva
 RETURNING id;
 
 -- list_feeds --
--- Feeds by name, or one; when a file of each was done last.
+-- Feeds by name, or one; when a file of each was done last, and how pulling it went.
 SELECT f.id, f.name, f.kind, f.path, f.numbers, f.trust, f.every, f.created_at,
-       (SELECT max(r.ended_at) FROM agi_router.feed_run r WHERE r.feed_id = f.id) AS last_at, now() AS now
+       (SELECT max(r.ended_at) FROM agi_router.feed_run r WHERE r.feed_id = f.id) AS last_at, now() AS now,
+       p.sealed IS NOT NULL AS authorized, p.pulled_at, p.failed_at, p.why AS failure
   FROM agi_router.feed f
+  LEFT JOIN agi_router.feed_pull p ON p.feed_id = f.id
  WHERE %(name)s::text IS NULL OR f.name = %(name)s
  ORDER BY f.name;
+
+-- authorize_feed --
+-- Keep what is sent to the address of a feed as Authorization; null: nothing.
+INSERT INTO agi_router.feed_pull (feed_id, sealed)
+VALUES (%(feed_id)s, %(sealed)s)
+    ON CONFLICT (feed_id) DO UPDATE SET sealed = excluded.sealed;
+
+-- find_feed_pull --
+-- How far a feed is pulled.
+SELECT p.sealed, p.etag, p.modified, p.cursor FROM agi_router.feed_pull p WHERE p.feed_id = %(feed_id)s;
+
+-- list_feed_secrets --
+-- What is sent as Authorization and was not sealed so.
+SELECT p.feed_id, p.sealed
+  FROM agi_router.feed_pull p
+ WHERE p.sealed IS NOT NULL AND substring(p.sealed FOR 3) <> %(header)s
+   FOR UPDATE;
+
+-- note_feed_pulled --
+-- Note that all is done that the address of a feed has had, and by what the next answer is told from it.
+INSERT INTO agi_router.feed_pull (feed_id, etag, modified, cursor, pulled_at)
+SELECT f.id, %(etag)s, %(modified)s, %(cursor)s, clock_timestamp() FROM agi_router.feed f WHERE f.id = %(feed_id)s
+    ON CONFLICT (feed_id) DO UPDATE
+   SET etag = excluded.etag, modified = excluded.modified, cursor = excluded.cursor, pulled_at = excluded.pulled_at,
+       why = NULL;
+
+-- note_feed_failed --
+-- Note why the address of a feed gave nothing that could be read.
+INSERT INTO agi_router.feed_pull (feed_id, failed_at, why)
+SELECT f.id, clock_timestamp(), %(why)s FROM agi_router.feed f WHERE f.id = %(feed_id)s
+    ON CONFLICT (feed_id) DO UPDATE SET failed_at = excluded.failed_at, why = excluded.why;
 
 -- remove_feed --
 -- Delete a feed and the reports of its runs.

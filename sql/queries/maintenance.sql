@@ -36,7 +36,8 @@ SELECT substring(s.sealed FROM 1 FOR 3) AS header, count(*) AS values
         UNION ALL SELECT secret FROM agi_router.webhook
         UNION ALL SELECT old_secret FROM agi_router.webhook
         UNION ALL SELECT secret FROM agi_router.tenant_check
-        UNION ALL SELECT old_secret FROM agi_router.tenant_check) s (sealed)
+        UNION ALL SELECT old_secret FROM agi_router.tenant_check
+        UNION ALL SELECT sealed FROM agi_router.feed_pull) s (sealed)
  WHERE s.sealed IS NOT NULL
  GROUP BY 1
  ORDER BY 1;

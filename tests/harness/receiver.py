@@ -42,6 +42,8 @@ class Reply:
     status: int = 204
     headers: Mapping[str, str] | None = None
     body: bytes = b""
+    raw: bytes | None = None
+    """What is written in place of all that; then the connection is closed."""
 
 
 class Receiver:
@@ -58,8 +60,11 @@ class Receiver:
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.do_POST()
+
             def do_POST(self) -> None:
-                length = int(self.headers["content-length"])
+                length = int(self.headers.get("content-length", 0))
                 body = self.rfile.read(length)
                 if len(body) < length:
                     # Its sender was killed in the midst of it.
@@ -68,6 +73,9 @@ class Receiver:
                 request = Received(self.path, headers, body)
                 outer.received.append(request)
                 reply = outer.answer(request)
+                if reply.raw is not None:
+                    self.wfile.write(reply.raw)
+                    return
                 self.send_response(reply.status)
                 for name, value in (reply.headers or {}).items():
                     self.send_header(name, value)

@@ -880,7 +880,7 @@ CREATE TABLE agi_router.feed (
     trust text NOT NULL,
     every interval,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT feed_kind_check CHECK ((kind = ANY (ARRAY['file'::text, 'folder'::text, 'stdin'::text, 'push'::text]))),
+    CONSTRAINT feed_kind_check CHECK ((kind = ANY (ARRAY['file'::text, 'folder'::text, 'stdin'::text, 'push'::text, 'pull'::text]))),
     CONSTRAINT feed_name_check CHECK (((length(name) >= 1) AND (length(name) <= 64))),
     CONSTRAINT feed_numbers_check CHECK ((numbers = ANY (ARRAY['plain'::text, 'md5'::text, 'sha256'::text, 'sm3'::text]))),
     CONSTRAINT feed_path_check CHECK (((path IS NULL) = (kind = ANY (ARRAY['stdin'::text, 'push'::text])))),
@@ -893,9 +893,9 @@ COMMENT ON COLUMN agi_router.feed.id IS 'Key';
 
 COMMENT ON COLUMN agi_router.feed.name IS 'Name, unique';
 
-COMMENT ON COLUMN agi_router.feed.kind IS 'Where its files come from: one path, a folder, standard input, or a program that pushes records by HTTP';
+COMMENT ON COLUMN agi_router.feed.kind IS 'Where its files come from: one path, a folder, standard input, a program that pushes records by HTTP, or an address that is asked';
 
-COMMENT ON COLUMN agi_router.feed.path IS 'The file, or the folder; null: it has none';
+COMMENT ON COLUMN agi_router.feed.path IS 'The file, the folder, or the address; null: it has none';
 
 COMMENT ON COLUMN agi_router.feed.numbers IS 'How numbers stand in it: plain, or as a digest in hexadecimal';
 
@@ -955,6 +955,39 @@ COMMENT ON COLUMN agi_router.feed_match.tenant_id IS 'Whose it is';
 COMMENT ON COLUMN agi_router.feed_match.outcome IS 'ended; began_later: its party was bound after the number had its new owner; rings: nobody knows, and its tenant lets it ring';
 
 COMMENT ON COLUMN agi_router.feed_match.at IS 'When that was';
+
+CREATE TABLE agi_router.feed_pull (
+    feed_id integer NOT NULL,
+    sealed bytea,
+    etag text,
+    modified text,
+    cursor text,
+    pulled_at timestamp with time zone,
+    failed_at timestamp with time zone,
+    why text,
+    CONSTRAINT feed_pull_cursor_check CHECK ((length(cursor) <= 1024)),
+    CONSTRAINT feed_pull_etag_check CHECK ((length(etag) <= 1024)),
+    CONSTRAINT feed_pull_modified_check CHECK ((length(modified) <= 1024)),
+    CONSTRAINT feed_pull_why_check CHECK ((length(why) <= 200))
+);
+
+COMMENT ON TABLE agi_router.feed_pull IS 'How far feeds are pulled that are asked for by HTTP';
+
+COMMENT ON COLUMN agi_router.feed_pull.feed_id IS 'The feed';
+
+COMMENT ON COLUMN agi_router.feed_pull.sealed IS 'What is sent as Authorization, sealed; null: nothing';
+
+COMMENT ON COLUMN agi_router.feed_pull.etag IS 'ETag of the last answer that was done';
+
+COMMENT ON COLUMN agi_router.feed_pull.modified IS 'Its Last-Modified';
+
+COMMENT ON COLUMN agi_router.feed_pull.cursor IS 'Where the next answer begins, as the last one said';
+
+COMMENT ON COLUMN agi_router.feed_pull.pulled_at IS 'When the address was asked last and all was done that was new';
+
+COMMENT ON COLUMN agi_router.feed_pull.failed_at IS 'When that failed last';
+
+COMMENT ON COLUMN agi_router.feed_pull.why IS 'Why the last try has failed, in our words; null: it did not';
 
 CREATE TABLE agi_router.feed_run (
     id bigint NOT NULL,
@@ -2097,6 +2130,9 @@ ALTER TABLE ONLY agi_router.feed
 ALTER TABLE ONLY agi_router.feed
     ADD CONSTRAINT feed_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY agi_router.feed_pull
+    ADD CONSTRAINT feed_pull_pkey PRIMARY KEY (feed_id);
+
 ALTER TABLE ONLY agi_router.feed_run
     ADD CONSTRAINT feed_run_digest_key UNIQUE (feed_id, digest);
 
@@ -2447,6 +2483,9 @@ ALTER TABLE ONLY agi_router.feed_fault
 
 ALTER TABLE ONLY agi_router.feed_match
     ADD CONSTRAINT feed_match_run_id_fkey FOREIGN KEY (run_id) REFERENCES agi_router.feed_run(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY agi_router.feed_pull
+    ADD CONSTRAINT feed_pull_feed_id_fkey FOREIGN KEY (feed_id) REFERENCES agi_router.feed(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY agi_router.feed_run
     ADD CONSTRAINT feed_run_feed_id_fkey FOREIGN KEY (feed_id) REFERENCES agi_router.feed(id) ON DELETE CASCADE;

@@ -411,6 +411,7 @@ def test_every_sealed_column_is_renewed(connection: Connection) -> None:
         "webhook.old_secret",
         "tenant_check.secret",
         "tenant_check.old_secret",
+        "feed_pull.sealed",
         "lock.sealed",
         "lock_mark.sealed",
         "lock_mark.other_sealed",
@@ -423,6 +424,8 @@ def test_every_sealed_column_is_renewed(connection: Connection) -> None:
         "answer.name",
         "answer.payload",
         "nonce.digest",
+        # What its address has said.
+        "feed_pull.etag",
         # Of a file of a feed.
         "feed_run.digest",
         # Stays as it is until its text ends; it is counted, so that no key is retired before.

@@ -43,6 +43,7 @@ ELSEWHERE = {
     "feed_not_found",
     "journal_failed",
     "leaktest_failed",
+    "feed_unreachable",
     "link_not_found",
     "message_not_found",
     "message_over",

@@ -54,6 +54,7 @@ CRYPTO = {
     "doors.alibaba.parameters": {"json"},
     "doors.alibaba.signature": {"base64", "hmac", "urllib"},
     "events.model": {"urllib"},
+    "feeds.model": {"urllib"},
     "events.signature": {"hmac", "secrets"},
     "smpp.wire": {"struct"},
     "keys.ring": {"cryptography", "hmac", "secrets"},

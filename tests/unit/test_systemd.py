@@ -23,7 +23,8 @@ DELIVER = SERVICE / "agi-router-deliver.service"
 TEXTS = SERVICE / "agi-router-sip-messages.service"
 AUDIT = SERVICE / "agi-router-audit.service"
 LINK = SERVICE / "agi-router-smpp@.service"
-UNITS = [UNIT, HTTP_UNIT, DELIVER, TEXTS, LINK, AUDIT]
+FEEDS = SERVICE / "agi-router-feeds.service"
+UNITS = [UNIT, HTTP_UNIT, DELIVER, TEXTS, LINK, AUDIT, FEEDS]
 # Of 10; what is left is the network, and that group members may read what it writes.
 EXPOSURE = 1.5
 

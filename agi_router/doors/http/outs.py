@@ -770,6 +770,10 @@ _FEED: dict[str, Any] = {
     "created_at": _TIME,
     "last_at": _TIME,
     "overdue": False,
+    "authorized": False,
+    "pulled_at": None,
+    "failed_at": None,
+    "failure": None,
 }
 
 
@@ -790,6 +794,14 @@ class FeedOut(Out):
     created_at: str
     last_at: str | None = Field(description="When a file of it was done last.")
     overdue: bool
+    authorized: bool = Field(
+        description="Whether a secret is sent to the address of a pulled one."
+    )
+    pulled_at: str | None = Field(
+        description="When its address was asked last, and all was done that was new."
+    )
+    failed_at: str | None = Field(description="When that failed last.")
+    failure: str | None = Field(description="Why the last try has failed; null: it did not.")
 
     model_config = ConfigDict(json_schema_extra={"examples": [_FEED]})
 

@@ -114,6 +114,7 @@ STATUSES: Final[Mapping[str, int]] = {
     "reveal_limit": 429,
     "journal_failed": 500,
     "leaktest_failed": 500,
+    "feed_unreachable": 500,
     "asterisk_unavailable": 500,
     "node_taken": 500,
     "protocol_violated": 500,

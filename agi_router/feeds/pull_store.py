@@ -1,0 +1,104 @@
+"""
+Feeds that are pulled, as the database keeps them: how far, since when, and what opens the address.
+"""
+
+from typing import Any
+
+from agi_router.db.connection import Queries
+from agi_router.feeds.model import Feed, PullState
+from agi_router.keys.registry import key_ids
+from agi_router.keys.ring import KeyRing
+
+__all__ = ["PullStore"]
+
+
+class PullStore:
+    """
+    What pulling a feed needs.
+
+    Args:
+        queries: Where it is kept.
+        keys: To seal and open what is sent as ``Authorization``.
+    """
+
+    def __init__(self, queries: Queries, keys: KeyRing) -> None:
+        self._queries = queries
+        self._keys = keys
+
+    def authorize(self, feed: Feed, secret: str | None) -> None:
+        """
+        Send *secret* as ``Authorization`` from now on, or nothing.
+
+        Raises:
+            KeysOutdated: The key ring was rotated since it was read.
+        """
+        with self._queries.transaction():
+            sealed = None
+            if secret is not None:
+                self._assert_current_keys()
+                sealed = self._keys.seal_secret(secret, _sealed_for(feed.id))
+            self._queries.execute("authorize_feed", {"feed_id": feed.id, "sealed": sealed})
+
+    def authorization(self, feed: Feed) -> str | None:
+        """
+        What is sent as ``Authorization``, if anything is.
+
+        Raises:
+            SealError: It does not open.
+        """
+        sealed = self._row(feed)["sealed"]
+        return None if sealed is None else self._keys.open_secret(sealed, _sealed_for(feed.id))
+
+    def state(self, feed: Feed) -> PullState:
+        """
+        By what the next answer is told from the last one that was done.
+        """
+        row = self._row(feed)
+        return PullState(etag=row["etag"], modified=row["modified"], cursor=row["cursor"])
+
+    def done(self, feed: Feed, state: PullState) -> None:
+        """
+        Note that all is done that the address has had.
+        """
+        values = {"feed_id": feed.id, **state._asdict()}
+        self._queries.execute("note_feed_pulled", values)
+
+    def failed(self, feed: Feed, why: str) -> None:
+        """
+        Note that nothing came, or that it could not be read.
+        """
+        self._queries.execute("note_feed_failed", {"feed_id": feed.id, "why": why[:200]})
+
+    def renew(self) -> int:
+        """
+        Seal secrets with the current key that were sealed with an older one, or by another cipher.
+
+        Returns:
+            How many there were.
+
+        Raises:
+            SealError: One does not open.
+        """
+        with self._queries.transaction():
+            self._assert_current_keys()
+            header = self._keys.secret_header
+            rows = self._queries.rows("list_feed_secrets", {"header": header})
+            for row in rows:
+                where = _sealed_for(row["feed_id"])
+                sealed = self._keys.seal_secret(
+                    self._keys.open_secret(row["sealed"], where), where
+                )
+                self._queries.execute("authorize_feed", {**row, "sealed": sealed})
+        return len(rows)
+
+    def _row(self, feed: Feed) -> dict[str, Any]:
+        row = self._queries.row("find_feed_pull", {"feed_id": feed.id})
+        return row or {"sealed": None, "etag": None, "modified": None, "cursor": None}
+
+    def _assert_current_keys(self) -> None:
+        # Feeds are of no block.
+        self._queries.row("assert_current_keys", {"block": None, **key_ids(self._keys)})
+
+
+def _sealed_for(feed_id: int) -> str:
+    return f"feed {feed_id}"

@@ -1,0 +1,257 @@
+"""Feeds that are asked for by HTTP: what comes is done once, and only whole."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from agi_router.bindings.store import BindingStore
+from agi_router.bindings.words import BindingState
+from agi_router.db.connection import Connection, Queries
+from agi_router.errors import CsvError, FeedInvalid, FeedUnreachable
+from agi_router.feeds.download import Limits
+from agi_router.feeds.model import Feed, FeedKind, NumberForm, PullState, Trust
+from agi_router.feeds.pull_store import PullStore
+from agi_router.feeds.puller import Puller
+from agi_router.feeds.recycler import Recycler
+from agi_router.keys.file import write_key_ring
+from agi_router.keys.ring import Cipher, KeyRing
+from harness.cli import Done, run
+from harness.database import bind
+from harness.receiver import Received, Receiver, Reply
+from harness.values import BLOCK, A, B, C, D
+
+SECRET = "Bearer s3cret-of-the-carrier"
+HEADER = b"number,status,date\n"
+LOOPBACK = ("127.0.0.1",)
+
+
+class Cli(Protocol):
+    """A command, with more settings and what stands on its standard input."""
+
+    def __call__(self, *arguments: str, typed: str = "", **more: str) -> Done: ...
+
+
+class Pulled:
+    """A feed, and what asks its address."""
+
+    def __init__(self, connection: Connection, store: BindingStore) -> None:
+        self.recycler = Recycler(connection, store.keys)
+        self.pulls = PullStore(Queries(connection), store.keys)
+
+    def add(self, url: str, *, secret: str | None = None) -> Feed:
+        feed = self.recycler.store.add(
+            "telecom",
+            kind=FeedKind.PULL,
+            path=url,
+            numbers=NumberForm.PLAIN,
+            trust=Trust.FULL,
+            every=timedelta(hours=1),
+        )
+        self.pulls.authorize(feed, secret)
+        return self.feed
+
+    @property
+    def feed(self) -> Feed:
+        return self.recycler.store.find("telecom")
+
+    def pull(
+        self, *, allowed: Sequence[str] = LOOPBACK, limits: Limits | None = None
+    ) -> list[int]:
+        """Pull once; the runs."""
+        puller = Puller(self.recycler, self.pulls, allowed=allowed, limits=limits or Limits())
+        return list(puller.pull(self.feed))
+
+
+@pytest.fixture
+def pulled(connection: Connection, store: BindingStore) -> Pulled:
+    """Nothing yet."""
+    return Pulled(connection, store)
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """The address."""
+    with Receiver() as serving:
+        yield serving
+
+
+def record(store: BindingStore, digits: str, status: str = "reissued") -> bytes:
+    return f"{digits},{status},{store.now().isoformat()}\n".encode()
+
+
+def test_what_is_new_is_done_once(
+    connection: Connection, store: BindingStore, pulled: Pulled, receiver: Receiver
+) -> None:
+    """With its authorization and the last ETag; 304 is no run; the secret survives rotation."""
+    made = bind(store)
+    content = HEADER + record(store, B.digits)
+
+    def answer(request: Received) -> Reply:
+        if request.headers.get("if-none-match") == '"1"':
+            return Reply(304)
+        return Reply(200, {"etag": '"1"', "last-modified": "yesterday"}, content)
+
+    receiver.answer = answer
+    assert pulled.add(receiver.url, secret=SECRET).due
+    assert len(pulled.pull()) == 1
+    assert store.find(made.id).state is BindingState.PARTY_RECYCLED
+    assert pulled.pull() == []
+    first, second = receiver.received
+    assert first.headers["authorization"] == second.headers["authorization"] == SECRET
+    assert "if-none-match" not in first.headers
+    assert second.headers["if-modified-since"] == "yesterday"
+    assert second.path == "/hooks?of=shop"
+    feed = pulled.feed
+    assert (feed.authorized, feed.due, feed.overdue, feed.failure) == (True, False, False, None)
+    assert len(pulled.recycler.store.runs("telecom", limit=9)) == 1
+    # Sealed, and for this feed alone.
+    assert pulled.pulls.authorization(feed) == SECRET
+    assert pulled.pulls.renew() == 0
+    other = KeyRing.parse(store.keys.to_text(), cipher=Cipher.SM4_GCM)
+    renewed = PullStore(Queries(connection), other)
+    assert [renewed.renew(), renewed.renew()] == [1, 0]
+    assert renewed.authorization(feed) == SECRET
+    pulled.pulls.authorize(feed, None)
+    assert not pulled.feed.authorized
+
+
+def test_pages(store: BindingStore, pulled: Pulled, receiver: Receiver) -> None:
+    """Each answer names where the next begins; a crash in between does nothing twice."""
+    ones = [bind(store), bind(store, C, D, x=BLOCK.number(2))]
+    pages = {
+        "": (record(store, B.digits), "2 b"),
+        "2%20b": (record(store, D.digits), "3"),
+        "3": (b"", "3"),
+    }
+
+    def answer(request: Received) -> Reply:
+        content, cursor = pages[request.path.partition("after=")[2]]
+        return Reply(200, {"Feed-Cursor": cursor}, HEADER + content)
+
+    receiver.answer = answer
+    feed = pulled.add(receiver.url.partition("?")[0] + "?after={cursor}")
+    puller = Puller(pulled.recycler, pulled.pulls, allowed=LOOPBACK)
+    # As one that is killed when the first file is done.
+    broken = puller.pull(feed)
+    first = next(broken)
+    broken.close()
+    assert pulled.pulls.state(feed) == PullState()
+    assert len(pulled.pull()) == 3
+    assert len({first, *(row["id"] for row in pulled.recycler.store.runs(limit=9))}) == 3
+    assert pulled.pulls.state(feed).cursor == "3"
+    assert [store.find(each.id).state for each in ones] == [BindingState.PARTY_RECYCLED] * 2
+
+
+def _length(content: bytes, told: int) -> Reply:
+    head = f"HTTP/1.0 200 OK\r\nContent-Length: {told}\r\n\r\n".encode()
+    return Reply(raw=head + content)
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "told"),
+    [
+        # With the whole record in it, so that something could be done.
+        (lambda rows: _length(rows, len(rows) + 1), FeedUnreachable, "cut off"),
+        (lambda rows: Reply(raw=b"HTTP/1.0 200 OK\r\n\r\n" + rows), FeedUnreachable, "its length"),
+        (lambda rows: Reply(raw=b"nonsense\r\n" + rows), FeedUnreachable, "cannot be reached"),
+        (lambda _: Reply(302, {"location": "http://127.0.0.1/"}), FeedUnreachable, "redirects"),
+        (lambda rows: Reply(500, None, rows), FeedUnreachable, "it answered 500"),
+        (lambda rows: Reply(200, {"content-encoding": "gzip"}, rows), FeedUnreachable, "compress"),
+        (lambda rows: Reply(200, None, rows + b"\n" * 3000), FeedUnreachable, "more than 2,000"),
+        (lambda _: Reply(200, None, b"<html>no</html>"), CsvError, "a web page"),
+        (lambda _: Reply(200, None, b'{"error": "try later"}'), FeedInvalid, "no record of it"),
+    ],
+)
+def test_what_is_no_whole_file(
+    store: BindingStore,
+    pulled: Pulled,
+    receiver: Receiver,
+    answer: Callable[[bytes], Reply],
+    error: type[Exception],
+    told: str,
+) -> None:
+    """Nothing of it is done; why is kept, and the next pull asks again and does it."""
+    made = bind(store)
+    rows = HEADER + record(store, A.digits)
+    receiver.answer = lambda _: answer(rows)
+    pulled.add(receiver.url)
+    limits = Limits(size=2000)
+    with pytest.raises(error, match=told):
+        pulled.pull(limits=limits)
+    assert store.find(made.id).state is BindingState.ACTIVE
+    feed = pulled.feed
+    assert told in str(feed.failure)
+    assert feed.due
+    receiver.answer = lambda _: Reply(200, None, rows)
+    assert len(pulled.pull(limits=limits)) == 1
+    assert pulled.feed.failure is None
+    assert store.find(made.id).state is BindingState.PARTY_RECYCLED
+
+
+def test_who_is_not_asked(pulled: Pulled, receiver: Receiver) -> None:
+    """What is not public or not https, and whoever takes too long."""
+    pulled.add(receiver.url)
+    with pytest.raises(FeedUnreachable, match="is not https"):
+        pulled.pull(allowed=())
+    assert receiver.received == []
+    over = threading.Event()
+    receiver.answer = lambda _: Reply(204) if over.wait(30) else Reply(500)
+    try:
+        with pytest.raises(FeedUnreachable, match="took too long"):
+            pulled.pull(limits=Limits(whole=0.1))
+    finally:
+        over.set()
+    receiver.answer = lambda _: Reply(204)
+    assert pulled.pull() == []
+    other = pulled.recycler.store.add(
+        "b", kind=FeedKind.STDIN, path=None, numbers=NumberForm.PLAIN, trust=Trust.FULL
+    )
+    puller = Puller(pulled.recycler, pulled.pulls, allowed=LOOPBACK)
+    with pytest.raises(FeedInvalid, match="of the kind stdin, and not pulled"):
+        list(puller.pull(other))
+
+
+@pytest.fixture
+def cli(dsn: str, keys: KeyRing, tmp_path: Path) -> Cli:
+    """The command line on this database."""
+    key_file = tmp_path / "key"
+    write_key_ring(key_file, keys)
+
+    def call(*arguments: str, typed: str = "", **more: str) -> Done:
+        env = {"AGI_ROUTER_DSN": dsn, "AGI_ROUTER_KEY_FILE": str(key_file), **more}
+        return run(arguments, env, typed=typed)
+
+    return call
+
+
+def test_commands(cli: Cli, store: BindingStore, receiver: Receiver) -> None:
+    """As an operator does it: the secret by standard input alone, and the timer's pull."""
+    made = bind(store)
+    receiver.answer = lambda _: Reply(200, {"etag": "1"}, HEADER + record(store, B.digits))
+    more = {"AGI_ROUTER_WEBHOOK_HOSTS": "127.0.0.1"}
+    add = ("feed", "add", "telecom", "--kind", "pull", "--every", "1h", "--path", receiver.url)
+    assert cli(*add).code == 65
+    assert cli(*add, "--authorization", SECRET, **more).code == 2
+    done = cli(*add, "--authorization", "-", "--json", typed=f"{SECRET}\n", **more)
+    assert done.code == 0, done.err
+    assert '"authorized": true' in done.out
+    done = cli("feed", "pull", "--json", **more)
+    assert done.code == 0, done.err
+    assert '"ended": 1' in done.out
+    assert store.find(made.id).state is BindingState.PARTY_RECYCLED
+    assert receiver.received[0].headers["authorization"] == SECRET
+    assert cli("feed", "authorize", "telecom", **more).code == 0
+    receiver.answer = lambda _: Reply(503)
+    # It is not due, but may be named.
+    assert cli("feed", "pull", **more).out == "nothing new\n"
+    done = cli("feed", "pull", "telecom", **more)
+    assert done.code == 69
+    assert "it answered 503" in done.err
+    assert "authorization" not in receiver.received[-1].headers
+    assert SECRET not in done.out + done.err
