@@ -14,6 +14,7 @@ from agi_router.bindings.model import Binding
 from agi_router.bindings.names import name_values
 from agi_router.consent.ledger import Act, ConsentLine, Purpose
 from agi_router.consent.store import Statement
+from agi_router.errors import RequestInvalid
 from agi_router.numbers import PhoneNumber
 
 __all__ = ["ConsentWithdrawing"]
@@ -33,7 +34,8 @@ class ConsentWithdrawing(PartyGroupKeeping):
         Write that a person no longer agrees, and end what it is party of.
 
         All its bindings of the tenant end, or those of the order that is withdrawn; of all orders,
-        it leaves the tenant's party groups as well. Calls that are up go on.
+        it leaves the tenant's party groups as well. Calls that are up go on, or those that the
+        person is in are cut, where that is said; see :mod:`agi_router.calls.cutting`.
 
         Args:
             person: Who withdraws.
@@ -45,6 +47,7 @@ class ConsentWithdrawing(PartyGroupKeeping):
             The line, and the bindings that have ended.
 
         Raises:
+            RequestInvalid: Calls are to be cut, and it is not withdrawn to be bound.
             TenantNotFound: There is no such tenant.
             StoreHeld: A party group is changed all the time.
         """
@@ -54,6 +57,8 @@ class ConsentWithdrawing(PartyGroupKeeping):
         self, person: PhoneNumber, tenant: str, said: Statement, by: str
     ) -> tuple[ConsentLine, list[Binding]]:
         said = replace(said, act=Act.WITHDRAWN, how=None)
+        if said.cut and said.purpose is not Purpose.BINDING:
+            raise RequestInvalid("who is no longer recorded may talk on: no call is cut by it")
         with self._queries.transaction():
             line = self.consents.write(person, tenant, said, by=by)
             if said.purpose is not Purpose.BINDING:

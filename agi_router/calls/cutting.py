@@ -1,8 +1,8 @@
 """
-Cutting: calls that are up as a lock begins which is to end them.
+Cutting: calls that are up as a lock begins, or consent is withdrawn, which is to end them.
 
-A lock is set by the command line or the HTTP door, in another process. A router hears of it by the
-look at the database that it has anyway, once a second, and looks then for calls of its own
+Either is written by the command line or the HTTP door, in another process. A router hears of it by
+the look at the database that it has anyway, once a second, and looks then for calls of its own
 Asterisk. Several routers of one Asterisk find the same calls; cutting one twice is of no harm.
 
 Rules for the editor:
@@ -28,8 +28,9 @@ from agi_router.calls.store import AdmissionStore, calls_of
 from agi_router.db.fast_connection import FastConnection
 from agi_router.db.queries import query
 from agi_router.errors import NumberError
+from agi_router.keys.ring import KeyRing
 from agi_router.numbers import PhoneNumber
-from agi_router.persons.locks import Effect, LockReason, find_strongest
+from agi_router.persons.locks import Effect, find_strongest
 from agi_router.persons.store import read_effect
 
 __all__ = ["Cutter"]
@@ -49,13 +50,36 @@ class _AtHand(Protocol):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Up:
     """
-    A call that goes on, and the locks for which it may have to be cut.
+    A call that goes on, and the grounds on which it may have to be cut.
     """
 
     call_id: str
     block: int
     day: date
-    locks: tuple[Effect, ...]
+    grounds: tuple["_Ground", ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ground:
+    """
+    A lock, or a line of the ledger by which somebody has withdrawn.
+
+    Attributes:
+        name: What it is known by.
+        person: Who has to be in the call; :obj:`None`: whoever is.
+        lock: The lock.
+    """
+
+    name: str
+    person: PhoneNumber | None
+    lock: Effect | None
+
+    @property
+    def reason(self) -> str:
+        """
+        What stands on the call's record.
+        """
+        return Reason.CONSENT_WITHDRAWN if self.lock is None else self.lock.reason
 
 
 class Cutter:
@@ -77,7 +101,7 @@ class Cutter:
         self._believe_from = believe_from
         self._fixed_lines = fixed_lines
         # Calls with none of those who are locked in them: Asterisk is asked once.
-        self._passed: frozenset[tuple[str, int]] = frozenset()
+        self._passed: frozenset[tuple[str, str]] = frozenset()
 
     async def look(self) -> None:
         """
@@ -89,16 +113,15 @@ class Cutter:
             AsteriskError: Asterisk cannot be asked.
         """
         found = await self._find()
-        met = {(call.call_id, lock.id) for call in found for lock in call.locks}
-        self._passed &= met
-        left = [call for call in found if any(self._new(call, lock) for lock in call.locks)]
+        self._passed &= {(call.call_id, each.name) for call in found for each in call.grounds}
+        left = [call for call in found if any(self._new(call, each) for each in call.grounds)]
         if left:
             async with self._at_hand("cut") as ari:
                 for call in left:
                     await self._cut(ari, call)
 
-    def _new(self, call: _Up, lock: Effect) -> bool:
-        return (call.call_id, lock.id) not in self._passed
+    def _new(self, call: _Up, ground: _Ground) -> bool:
+        return (call.call_id, ground.name) not in self._passed
 
     async def _find(self) -> Sequence[_Up]:
         if self._store.node is None:
@@ -116,24 +139,24 @@ class Cutter:
                 call_id=row["id"],
                 block=row["block"],
                 day=row["day"],
-                locks=tuple(read_effect(each, keys) for each in row["locks"]),
+                grounds=tuple(_read_ground(each, keys) for each in row["locks"]),
             )
             for row in rows
         ]
 
     async def _cut(self, ari: AriClient, call: _Up) -> None:
         """
-        Cut a call, if a lock is on what it uses or on somebody who is in it.
+        Cut a call, if a lock is on what it uses, or one who is in it is locked or has withdrawn.
         """
-        of_persons = any(lock.person is not None for lock in call.locks)
+        of_persons = any(each.person is not None for each in call.grounds)
         people = await self._people(ari, call) if of_persons else frozenset()
         if people is None:
             return
-        hit = find_strongest(
-            lock for lock in call.locks if lock.person is None or lock.person in people
+        hit = _strongest(
+            [each for each in call.grounds if each.person is None or each.person in people]
         )
         if hit is None:
-            self._passed |= {(call.call_id, lock.id) for lock in call.locks}
+            self._passed |= {(call.call_id, each.name) for each in call.grounds}
             return
         await self._note(call, hit.reason)
         try:
@@ -142,10 +165,10 @@ class Cutter:
             if error.status != _GONE:
                 raise
         log.info(
-            "call.cut", extra={"call": call.call_id, "lock": hit.id, "reason": hit.reason.value}
+            "call.cut", extra={"call": call.call_id, "ground": hit.name, "reason": str(hit.reason)}
         )
 
-    async def _note(self, call: _Up, reason: LockReason) -> None:
+    async def _note(self, call: _Up, reason: str) -> None:
         values = {"block": call.block, "day": call.day, "id": call.call_id, "reason": reason}
 
         async def work(connection: FastConnection) -> None:
@@ -155,7 +178,7 @@ class Cutter:
 
     async def _people(self, ari: AriClient, call: _Up) -> frozenset[PhoneNumber] | None:
         """
-        Those of the locked who are in a call; :obj:`None` where it is over, or not dialled yet.
+        The persons of its grounds who are in a call; :obj:`None` where it is over, or not dialled.
 
         While several ring, each of them is.
         """
@@ -169,11 +192,12 @@ class Cutter:
         # As it was dialled: perhaps with a prefix, and with the endpoint behind it.
         dialled = [each.partition("@")[0] for each in callees.split("+")]
         return frozenset(
-            lock.person
-            for lock in call.locks
-            if lock.person is not None
+            each.person
+            for each in call.grounds
+            if each.person is not None
             and (
-                lock.person == caller or any(each.endswith(lock.person.digits) for each in dialled)
+                each.person == caller
+                or any(number.endswith(each.person.digits) for number in dialled)
             )
         )
 
@@ -185,6 +209,30 @@ class Cutter:
             return PhoneNumber.parse(caller, fixed_lines=self._fixed_lines)
         except NumberError:
             return None
+
+
+def _read_ground(row: dict[str, Any], keys: KeyRing) -> _Ground:
+    """
+    Read a ground, as ``agi_router.find_cuts`` has it.
+
+    Raises:
+        SealError: The person does not open with these keys.
+        RowInvalid: It is what is never written.
+    """
+    if row["subject"] != "consent":
+        lock = read_effect(row, keys)
+        return _Ground(name=f"lock {lock.id}", person=lock.person, lock=lock)
+    sealed = bytes.fromhex(row["sealed"])
+    person = keys.open_person(sealed, row["person_id"], row["key"])
+    return _Ground(name=f"consent {row['id']}", person=person, lock=None)
+
+
+def _strongest(grounds: Sequence[_Ground]) -> _Ground | None:
+    """
+    Of several grounds the one that is told: a lock before a withdrawal.
+    """
+    lock = find_strongest(each.lock for each in grounds if each.lock is not None)
+    return next((each for each in grounds if each.lock is lock), None)
 
 
 async def _variable(ari: AriClient, channel: str, name: str) -> str:

@@ -112,6 +112,7 @@ def give(  # noqa: PLR0917 - options
 
 @group.command("withdraw")
 @_said
+@click.option("--cut", is_flag=True, help="Cut the calls that the person is in on these bindings.")
 @json_option
 def withdraw(  # noqa: PLR0917 - options
     person: str,
@@ -121,12 +122,13 @@ def withdraw(  # noqa: PLR0917 - options
     at: datetime | None,
     evidence: str | None,
     *,
+    cut: bool,
     as_json: bool,
 ) -> None:
     r"""
     Write down that a person no longer agrees, and end its bindings of the tenant at once.
 
-    Calls that are up go on; the next is refused.
+    Calls that are up go on, unless they are cut; the next is refused.
 
     \b
     Example:
@@ -134,7 +136,12 @@ def withdraw(  # noqa: PLR0917 - options
     """
     settings = read_settings()
     said = Statement(
-        act=Act.WITHDRAWN, purpose=Purpose(purpose), order=order, at=at, evidence=evidence
+        act=Act.WITHDRAWN,
+        purpose=Purpose(purpose),
+        order=order,
+        at=at,
+        evidence=evidence,
+        cut=cut,
     )
     with open_store(settings, act="the consent of a person") as store:
         number = PhoneNumber.parse(person, fixed_lines=settings.fixed_lines)

@@ -81,6 +81,8 @@ class ConsentLine:
     """Which text was agreed to."""
     binding: str | None
     """The binding with which it was stated."""
+    cut: bool = False
+    """Whether calls that were up are cut by what was withdrawn."""
     added_at: datetime
     added_by: str | None
     """Who has written it; :obj:`None` where that is not told."""

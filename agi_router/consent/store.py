@@ -44,6 +44,8 @@ class Statement:
     evidence: str | None = None
     version: str | None = None
     binding: str | None = None
+    cut: bool = False
+    """Whether calls that are up are cut by what is withdrawn."""
 
 
 class ConsentLedger:
@@ -128,6 +130,7 @@ class ConsentLedger:
             "evidence": None if said.evidence is None else bytes.fromhex(said.evidence),
             "version": said.version,
             "binding": said.binding,
+            "cut": said.cut,
             "added_by": by[:128],
         }
         line_id = 0
@@ -270,6 +273,7 @@ def _line(row: dict[str, Any], person: PhoneNumber) -> ConsentLine:
         evidence=None if row["evidence"] is None else row["evidence"].hex(),
         version=row["version"],
         binding=row["binding"],
+        cut=row["cut"],
         added_at=row["added_at"],
         added_by=row["added_by"],
     )

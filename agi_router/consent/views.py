@@ -25,6 +25,7 @@ def describe_consent(line: ConsentLine) -> dict[str, Any]:
         "evidence": line.evidence,
         "version": line.version,
         "binding": line.binding,
+        "cut": line.cut,
         "added_at": line.added_at,
         "added_by": line.added_by,
     }

@@ -633,7 +633,7 @@ COMMENT ON COLUMN agi_router.call.reason IS 'Why it was refused; null if it was 
 COMMENT ON COLUMN agi_router.call.outcome IS 'What became of the dialled leg; null if none was dialled';
 COMMENT ON COLUMN agi_router.call.released_by IS 'Who ended it: caller, callee, us';
 COMMENT ON COLUMN agi_router.call.clock IS 'Which clock ended it: ring, talk, media, whole; null: none';
-COMMENT ON COLUMN agi_router.call.cut IS 'Of what lock the reason is for which we ended it while it went on; null: none did';
+COMMENT ON COLUMN agi_router.call.cut IS 'Of what lock the reason is for which we ended it while it went on, or consent_withdrawn; null: none did';
 COMMENT ON COLUMN agi_router.call.check_id IS 'Id of the question to the operator''s verification service; null: it was not asked';
 COMMENT ON COLUMN agi_router.call.check_verdict IS 'What became of it: yes, no, unavailable';
 COMMENT ON COLUMN agi_router.call.check_ms IS 'Milliseconds that it took';
@@ -931,12 +931,15 @@ CREATE TABLE agi_router.consent (
     evidence    bytea       CONSTRAINT consent_evidence_check CHECK (length(evidence) = 32),
     version     text        CONSTRAINT consent_version_check CHECK (length(version) BETWEEN 1 AND 64),
     binding     text,
+    cut         boolean     NOT NULL DEFAULT false,
     added_at timestamptz NOT NULL,
     added_by text        NOT NULL CONSTRAINT consent_added_by_check CHECK (length(added_by) BETWEEN 1 AND 128),
     CONSTRAINT consent_given_check CHECK ((act = 'given') = (how IS NOT NULL))
 );
 CREATE INDEX consent_person ON agi_router.consent (person_id, tenant_id);
 CREATE INDEX consent_tenant ON agi_router.consent (tenant_id, added_at, id);
+-- Each router looks each second whether one of these was just written.
+CREATE INDEX consent_cut ON agi_router.consent (added_at) WHERE cut;
 COMMENT ON TABLE agi_router.consent IS 'The consent ledger: whoever serves adds lines, and changes and deletes none';
 COMMENT ON COLUMN agi_router.consent.id IS 'Key; of lines about one person a later one is greater';
 COMMENT ON COLUMN agi_router.consent.tenant_id IS 'To whom it was said';
@@ -949,6 +952,7 @@ COMMENT ON COLUMN agi_router.consent.at IS 'When it was said';
 COMMENT ON COLUMN agi_router.consent.evidence IS 'Digest of the evidence, which is kept by the tenant; null: none is named';
 COMMENT ON COLUMN agi_router.consent.version IS 'Which text was agreed to; null: none is named';
 COMMENT ON COLUMN agi_router.consent.binding IS 'Name of the binding with which the tenant has stated it; null: it was written by itself';
+COMMENT ON COLUMN agi_router.consent.cut IS 'Whether calls that are up are cut by what was withdrawn';
 COMMENT ON COLUMN agi_router.consent.added_at IS 'When it was written down';
 COMMENT ON COLUMN agi_router.consent.added_by IS 'Who has written it';
 

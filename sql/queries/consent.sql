@@ -11,10 +11,10 @@ SELECT pg_advisory_xact_lock(7002043, %(tenant_id)s::integer);
 -- add_consent --
 -- Add a line.
 INSERT INTO agi_router.consent (tenant_id, person_id, act, purpose, order_id, how, at, evidence, version, binding,
-                                added_at, added_by)
+                                cut, added_at, added_by)
 VALUES (%(tenant_id)s, %(person_id)s, %(act)s, %(purpose)s, %(order_id)s, %(how)s,
-        coalesce(%(at)s::timestamptz, clock_timestamp()), %(evidence)s, %(version)s, %(binding)s, clock_timestamp(),
-        %(added_by)s)
+        coalesce(%(at)s::timestamptz, clock_timestamp()), %(evidence)s, %(version)s, %(binding)s, %(cut)s,
+        clock_timestamp(), %(added_by)s)
 RETURNING id;
 
 -- find_consent --

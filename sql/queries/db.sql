@@ -17,12 +17,15 @@ SELECT set_config('application_name', %(name)s, false);
 SELECT clock_timestamp(), pg_backend_pid() AS backend;
 
 -- beat --
--- The same, and whether a lock that cuts calls began within the last minute.
+-- The same, and whether a lock that cuts calls began, or consent was withdrawn so, within the last minute.
 SELECT clock_timestamp(), pg_backend_pid() AS backend,
        EXISTS (SELECT m.key
                  FROM agi_router.lock_mark m
                 WHERE m.cut AND m.starts_at > statement_timestamp() - interval '1 minute'
-                  AND m.starts_at <= statement_timestamp()) AS cuts;
+                  AND m.starts_at <= statement_timestamp())
+       OR EXISTS (SELECT c.id
+                    FROM agi_router.consent c
+                   WHERE c.cut AND c.added_at > statement_timestamp() - interval '1 minute') AS cuts;
 
 -- look_at_session --
 -- What nobody reports unasked: the process that serves us, and whether it heeds triggers.

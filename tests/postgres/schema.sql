@@ -667,7 +667,7 @@ COMMENT ON COLUMN agi_router.call.released_by IS 'Who ended it: caller, callee, 
 
 COMMENT ON COLUMN agi_router.call.clock IS 'Which clock ended it: ring, talk, media, whole; null: none';
 
-COMMENT ON COLUMN agi_router.call.cut IS 'Of what lock the reason is for which we ended it while it went on; null: none did';
+COMMENT ON COLUMN agi_router.call.cut IS 'Of what lock the reason is for which we ended it while it went on, or consent_withdrawn; null: none did';
 
 COMMENT ON COLUMN agi_router.call.check_id IS 'Id of the question to the operator''s verification service; null: it was not asked';
 
@@ -726,6 +726,7 @@ CREATE TABLE agi_router.consent (
     evidence bytea,
     version text,
     binding text,
+    cut boolean DEFAULT false NOT NULL,
     added_at timestamp with time zone NOT NULL,
     added_by text NOT NULL,
     CONSTRAINT consent_act_check CHECK ((act = ANY (ARRAY['given'::text, 'withdrawn'::text]))),
@@ -761,6 +762,8 @@ COMMENT ON COLUMN agi_router.consent.evidence IS 'Digest of the evidence, which 
 COMMENT ON COLUMN agi_router.consent.version IS 'Which text was agreed to; null: none is named';
 
 COMMENT ON COLUMN agi_router.consent.binding IS 'Name of the binding with which the tenant has stated it; null: it was written by itself';
+
+COMMENT ON COLUMN agi_router.consent.cut IS 'Whether calls that are up are cut by what was withdrawn';
 
 COMMENT ON COLUMN agi_router.consent.added_at IS 'When it was written down';
 
@@ -2298,6 +2301,8 @@ COMMENT ON INDEX agi_router.call_tenant IS 'Calls of a tenant, by time';
 CREATE INDEX call_other_id_idx ON agi_router.call_other USING btree (id COLLATE "C") WHERE (state = 'reserved'::text);
 
 CREATE INDEX call_other_tenant_id_received_at_idx ON agi_router.call_other USING btree (tenant_id, received_at) WHERE (tenant_id IS NOT NULL);
+
+CREATE INDEX consent_cut ON agi_router.consent USING btree (added_at) WHERE cut;
 
 CREATE INDEX consent_person ON agi_router.consent USING btree (person_id, tenant_id);
 

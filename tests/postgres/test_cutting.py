@@ -18,7 +18,10 @@ from agi_router.bindings.words import Callback
 from agi_router.calls.cutting import Cutter
 from agi_router.calls.end import Clock, ReleasedBy
 from agi_router.calls.store import AdmissionStore
+from agi_router.consent.ledger import Act, Purpose
+from agi_router.consent.store import Statement
 from agi_router.db.connection import Connection
+from agi_router.db.queries import query
 from agi_router.errors import RequestInvalid
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import PhoneNumber, XNumber
@@ -321,3 +324,43 @@ def test_other_reasons_cut_nothing(store: BindingStore) -> None:
     for reason in (LockReason.ARREARS, LockReason.ACCOUNT_ANOMALY):
         with pytest.raises(RequestInvalid, match="cuts no calls: misuse and security_risk do"):
             put(store, on(A), reason=reason)
+
+
+@on_each_version
+async def test_whoever_has_withdrawn(
+    store: BindingStore, admissions: AdmissionStore, asterisk: Asterisk, cutter: Cutter
+) -> None:
+    """Where that is said, and of the calls that the person is in on the bindings that end."""
+    bind(store, order_id="order-1")
+    bind(store, A, C, x=Y, order_id="order-2")
+    terms = Terms(expires_at=store.now() + HOUR, order_id="order-3")
+    store.bind(Gxb(members=(A, C), b=D), terms, x=Z)
+    first = await place(admissions, asterisk, A, X, B)
+    second = await place(admissions, asterisk, C, Y, A)
+    apart = await place(admissions, asterisk, C, Z, D)
+
+    def withdraw(person: PhoneNumber, order: str | None, *, cut: bool) -> None:
+        said = Statement(act=Act.WITHDRAWN, order=order, cut=cut)
+        line, _ = store.withdraw(person, "default", said, by="a test")
+        assert line.cut is cut
+
+    withdraw(A, "order-1", cut=False)
+    withdraw(D, "order-9", cut=True)
+    await cutter.look()
+    assert asterisk.cut == []
+    withdraw(A, "order-2", cut=True)
+    await cutter.look()
+    await cutter.look()
+    assert asterisk.cut == [second]
+    assert cut_on_record(store.connection, second) == "consent_withdrawn"
+    # Of a group that ends, those talk on who have not withdrawn.
+    withdraw(A, None, cut=True)
+    await cutter.look()
+    assert asterisk.cut == [second]
+    assert {first, apart} <= set(asterisk.up)
+    row = store.connection.execute(query("beat")).fetchone()
+    assert row is not None
+    assert row["cuts"]
+    recording = Statement(act=Act.WITHDRAWN, purpose=Purpose.RECORDING, cut=True)
+    with pytest.raises(RequestInvalid, match="recorded"):
+        store.withdraw(A, "default", recording, by="a test")

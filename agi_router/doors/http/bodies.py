@@ -1027,9 +1027,9 @@ class ConsentSearchIn(Body):
     model_config = ConfigDict(json_schema_extra={"examples": [{"person": "13800000001"}]})
 
 
-class WithdrawalIn(ConsentSearchIn):
+class _ConsentSaid(ConsentSearchIn):
     """
-    That a person no longer agrees.
+    What is said of consent.
     """
 
     purpose: Annotated[Purpose, Field(strict=False)] = Field(
@@ -1044,12 +1044,23 @@ class WithdrawalIn(ConsentSearchIn):
         default=None, description="To whom; the operator's keys alone may say so."
     )
 
+
+class WithdrawalIn(_ConsentSaid):
+    """
+    That a person no longer agrees.
+    """
+
+    cut: bool = Field(
+        default=False,
+        description="Whether the calls that the person is in, on the bindings that end, are cut.",
+    )
+
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"person": "13800000001", "tenant": "couriers"}]}
     )
 
 
-class ConsentIn(WithdrawalIn):
+class ConsentIn(_ConsentSaid):
     """
     That a person agrees.
     """

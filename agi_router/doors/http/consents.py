@@ -102,6 +102,7 @@ def withdraw_consent(body: WithdrawalIn, request: Request, desk: _Writes) -> Res
         order=body.order,
         at=body.at,
         evidence=body.evidence,
+        cut=body.cut,
     )
 
     def make() -> tuple[int, Any, dict[str, str]]:

@@ -288,8 +288,9 @@ class CallToldOut(ToldOut):
     )
     released_by: str | None
     clock: Clock | None = Field(description="Which clock ended it; null: none.")
-    cut: LockReason | None = Field(
-        description="The reason of the lock for which it was cut; null: it was not."
+    cut: LockReason | Literal["consent_withdrawn"] | None = Field(
+        description="The reason of the lock for which it was cut, or that a party has withdrawn"
+        " its consent; null: it was not."
     )
     mode: Mode | None
     order_id: str | None

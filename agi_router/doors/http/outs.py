@@ -343,8 +343,9 @@ class CallOut(Out):
         description="The callee's final SIP status; null: it gave none, or several rang at once."
     )
     clock: Clock | None = Field(description="Which clock ended it; null: none.")
-    cut: LockReason | None = Field(
-        description="The reason of the lock for which it was cut; null: it was not."
+    cut: LockReason | Literal["consent_withdrawn"] | None = Field(
+        description="The reason of the lock for which it was cut, or that a party has withdrawn"
+        " its consent; null: it was not."
     )
     check_id: str | None = Field(
         description="Of the question to the operator's verification service."
@@ -945,6 +946,7 @@ _CONSENT: dict[str, Any] = {
     "evidence": None,
     "version": "2026-07",
     "binding": None,
+    "cut": False,
     "added_at": _TIME,
     "added_by": "API key qkzwhtdmxcvbnrpl",
 }
@@ -966,6 +968,7 @@ class ConsentOut(Out):
     evidence: str | None = Field(description="Digest of the evidence, in hexadecimal.")
     version: str | None = Field(description="Which text was agreed to.")
     binding: str | None = Field(description="The binding with which it was stated.")
+    cut: bool = Field(description="Whether calls that were up are cut by it.")
     added_at: str
     added_by: str | None = Field(description="Told to the operator alone.")
 
