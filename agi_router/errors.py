@@ -55,6 +55,7 @@ What can go wrong, as one tree.
      │   │   └─ TenantLocked  tenant_locked         on the tenant
      │   ├─ LockNotFound      lock_not_found        no lock has this id
      │   ├─ LockOver          lock_over             the lock has ended, or was lifted
+     │   ├─ HoldNotFound      hold_not_found        no hold of this id holds
      │   ├─ BlocklistEntryNotFound  blocklist_entry_not_found  no entry of a block list has this id
      │   ├─ BlocklistEntryOver      blocklist_entry_over       the entry has ended, or was removed
      │   ├─ AppealNotFound    appeal_not_found      no appeal has this id
@@ -146,6 +147,7 @@ __all__ = [
     "GroupExists",
     "GroupInUse",
     "GroupNotFound",
+    "HoldNotFound",
     "JournalError",
     "KeyInUse",
     "KeyMismatch",
@@ -545,6 +547,12 @@ class LockNotFound(StoreError):
 class LockOver(StoreError):
     """
     The lock has ended, or was lifted before.
+    """
+
+
+class HoldNotFound(StoreError):
+    """
+    There is no legal hold of this id, or it was released before.
     """
 
 

@@ -31,6 +31,7 @@ from agi_router.files import UnfitFile, read_private
 from agi_router.inventory.capacity import Quarantine
 from agi_router.keys.file import load_key_ring
 from agi_router.keys.ring import Cipher, KeyRing
+from agi_router.maintenance.classes import FLOORS, LONGEST, WHY, Retention, RetentionClass
 from agi_router.persons.appeals import Spans
 from agi_router.rates import OFF, Rate, parse_rate
 from agi_router.tenants.call_rates import CallRates
@@ -272,6 +273,24 @@ def _duration(low: str, high: str) -> Callable[[str], timedelta]:
     return parse
 
 
+def _kept(of: RetentionClass) -> Callable[[str], timedelta]:
+    floor = parse_duration(FLOORS[of])
+
+    def parse(value: str) -> timedelta:
+        expected = (
+            f"whole days, {FLOORS[of]} to {LONGEST}: {of} have to be kept for {WHY[of]} at least"
+        )
+        try:
+            kept = parse_duration(value)
+        except ValueError:
+            raise ValueError(expected) from None
+        if not floor <= kept <= parse_duration(LONGEST) or kept % timedelta(days=1):
+            raise ValueError(expected)
+        return kept
+
+    return parse
+
+
 def _rate(value: str) -> Rate:
     expected = "so many in a time, like 20/10m, or off"
     if value.lower() in _OFF:
@@ -404,8 +423,10 @@ class Settings:
         ttl: Life of a binding, if none is given.
         number_quarantine: How long a number takes no new binding after one on it has ended.
         party_quarantine: How long a number takes no new binding of a party that was on it.
-        retention: How long bindings, records of calls, locks and entries of block lists are kept
-            after their end; never less than the six months that are required.
+        retention: How long what was bound, called and texted is kept once it is over
+            (docs/operate.md, Retention).
+        retention_logs: How long what was done is kept: locks, block lists, withdrawn consents,
+            reports of feeds.
         appeal_evidence: How long after its filing the evidence of an appeal may be complete.
         appeal_review: How long after that its review may begin.
         appeal_decision: How long after that it may be decided.
@@ -488,7 +509,8 @@ class Settings:
     ttl: timedelta = _setting(_duration("60s", "90d"), default=timedelta(hours=24))
     number_quarantine: timedelta = _setting(_duration("0s", "30d"), default=Quarantine().number)
     party_quarantine: timedelta = _setting(_duration("0s", "180d"), default=Quarantine().party)
-    retention: timedelta = _setting(_duration("184d", "3650d"), default=timedelta(days=190))
+    retention: timedelta = _setting(_kept(RetentionClass.RECORDS), default=Retention().records)
+    retention_logs: timedelta = _setting(_kept(RetentionClass.LOGS), default=Retention().logs)
     appeal_evidence: timedelta = _setting(_duration("60s", "365d"), default=Spans().evidence)
     appeal_review: timedelta = _setting(_duration("60s", "365d"), default=Spans().review)
     appeal_decision: timedelta = _setting(_duration("60s", "365d"), default=Spans().decision)
@@ -622,6 +644,13 @@ class Settings:
         How long numbers are kept from new bindings.
         """
         return Quarantine(number=self.number_quarantine, party=self.party_quarantine)
+
+    @property
+    def kept(self) -> Retention:
+        """
+        How long what is over is kept.
+        """
+        return Retention(records=self.retention, logs=self.retention_logs)
 
     @property
     def appeal_spans(self) -> Spans:

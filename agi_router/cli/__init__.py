@@ -60,6 +60,7 @@ COMMANDS = {
     "deliver": ("deliver", "deliver"),
     "serve": ("service", "serve"),
     "sweep": ("sweep", "sweep"),
+    "retention": ("retention", "group"),
     "settings": ("service", "settings"),
     "doctor": ("doctor", "doctor"),
     "setup": ("setup", "setup"),

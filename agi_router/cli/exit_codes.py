@@ -67,6 +67,7 @@ EXIT_CODES = {
     "party_locked": 73,
     "number_locked": 73,
     "tenant_locked": 73,
+    "hold_not_found": 66,
     "lock_not_found": 66,
     "lock_over": 73,
     "appeal_not_found": 66,

@@ -221,6 +221,8 @@ def _renew(rotation: Rotation, *, as_json: bool) -> None:
         for count in renewal.run():
             done += count
             bar.update(count)
+    # Now that no route is found by an older tag, no mark is needed under one.
+    rotation.renew_secrets()
     done -= len(renewal.left)
     if as_json:
         current = {"tag": rotation.keys.tag_key_id, "seal": rotation.keys.seal_key_id}

@@ -33,7 +33,7 @@ def sweep(batch: int, *, as_json: bool) -> None:
     Sweep up what is over, once; "serve" does so by itself every few minutes.
 
     Marks bindings that have expired, moves routes out of the way once nothing rests for them any
-    more, and deletes bindings and calls past AGI_ROUTER_RETENTION. Calls are not held up.
+    more, and once a day deletes what is past retention (see "retention"). Calls are not held up.
 
     \b
     Example:
@@ -43,9 +43,7 @@ def sweep(batch: int, *, as_json: bool) -> None:
     done = Swept()
     with connect(settings.dsn, timeout=_TIMEOUT) as connection:
         check_schema(connection)
-        for step in Sweep(
-            connection, settings.quarantine, settings.retention, batch=batch
-        ).steps():
+        for step in Sweep(connection, settings.quarantine, settings.kept, batch=batch).steps():
             done += step
             if step != Swept():
                 time.sleep(_PAUSE)

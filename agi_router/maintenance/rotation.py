@@ -148,8 +148,8 @@ class Rotation:
         Bring what belongs to no binding under the current keys.
 
         That is the secrets of API keys, webhooks, tenants' checks and feeds, the members of
-        groups, entries of block lists, persons of whom lines are kept, and locks: these are found
-        by tags of older keys as long as a route has one, so renew routes first.
+        groups, entries of block lists, persons of whom lines are kept, and locks: these and
+        persons are found by tags of older keys as long as a route has one, so renew routes first.
 
         Returns:
             How many there were.
@@ -157,6 +157,7 @@ class Rotation:
         Raises:
             SealError: One does not open.
         """
+        routes_done = self.renewal().outstanding() == 0
         return (
             ApiKeyStore(self._queries).renew(self.keys)
             + EventStore(self._queries, self.keys).renew()
@@ -164,10 +165,8 @@ class Rotation:
             + PullStore(self._queries, self.keys).renew()
             + GroupMembers(self._queries, self.keys).renew()
             + BlocklistStore(self._queries, self.keys).renew()
-            + LockStore(self._queries, self.keys).renew(
-                routes_done=self.renewal().outstanding() == 0
-            )
-            + PersonRegister(self._queries, self.keys).renew()
+            + LockStore(self._queries, self.keys).renew(routes_done=routes_done)
+            + PersonRegister(self._queries, self.keys).renew(routes_done=routes_done)
         )
 
     def retire(self, kind: KeyKind, keyid: int) -> None:

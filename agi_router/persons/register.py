@@ -90,16 +90,22 @@ class PersonRegister:
             done += len(rows)
         return done
 
-    def renew(self) -> int:
+    def renew(self, *, routes_done: bool) -> int:
         """
-        Bring persons under the current keys, and forget their marks under older ones; how many.
+        Bring persons under the current keys; how many values there were.
+
+        Args:
+            routes_done: Whether no route has a tag of an older key any more: marks by such, which
+                legal holds find routes by, are deleted then.
 
         Raises:
             SealError: One does not open.
         """
-        done = self.mark(self._keys.tag_key_id)
-        self._queries.execute("drop_old_person_marks", {"tag_key": self._keys.tag_key_id})
-        values = {"header": self._keys.header, "limit": _BATCH}
+        tag_key = self._keys.tag_key_id
+        done = self.mark(tag_key)
+        if routes_done:
+            self._queries.execute("drop_old_person_marks", {"tag_key": tag_key})
+        values = {"header": self._keys.header, "tag_key": tag_key, "limit": _BATCH}
         while rows := self._queries.rows("list_sealed_persons", values):
             for row in rows:
                 with self._queries.transaction():

@@ -395,7 +395,7 @@ class Sweeper:
         done = Swept()
         settings = self._settings
         with connect(settings.dsn, timeout=_SWEEP_TIMEOUT) as connection:
-            for step in Sweep(connection, settings.quarantine, settings.retention).steps():
+            for step in Sweep(connection, settings.quarantine, settings.kept).steps():
                 done += step
                 alive()
                 if stop.wait(_SWEEP_PAUSE):

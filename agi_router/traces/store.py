@@ -106,7 +106,18 @@ class Tracer:
             calls += self._calls.calls(bindings=bindings, since=since, until=until, limit=limit)
         for each in bindings:
             texts += self._messages.messages(binding=each, since=since, until=until, limit=limit)
-        more = len(calls) == limit or len(texts) >= limit
+        # What a hold has kept of days that are deleted.
+        values = {
+            "blocks": [each.block.value for each in bindings],
+            "bindings": [each.id for each in bindings],
+            "x_number": None if x_number is None else x_number.value,
+            "since": since,
+            "until": until,
+            "limit": limit,
+        }
+        calls += self._queries.rows("list_kept_calls", values)
+        texts += self._queries.rows("list_kept_messages", values)
+        more = len(calls) >= limit or len(texts) >= limit
         if x_number is not None:
             number = x_number.value
             calls = [row for row in calls if number in {row["x_number"], row["shown"]}]

@@ -940,7 +940,8 @@ CREATE INDEX consent_person ON agi_router.consent (person_id, tenant_id);
 CREATE INDEX consent_tenant ON agi_router.consent (tenant_id, added_at, id);
 -- Each router looks each second whether one of these was just written.
 CREATE INDEX consent_cut ON agi_router.consent (added_at) WHERE cut;
-COMMENT ON TABLE agi_router.consent IS 'The consent ledger: whoever serves adds lines, and changes and deletes none';
+CREATE INDEX consent_withdrawn ON agi_router.consent (added_at) WHERE act = 'withdrawn';
+COMMENT ON TABLE agi_router.consent IS 'The consent ledger: whoever serves adds lines, changes none, and deletes what was withdrawn two years ago';
 COMMENT ON COLUMN agi_router.consent.id IS 'Key; of lines about one person a later one is greater';
 COMMENT ON COLUMN agi_router.consent.tenant_id IS 'To whom it was said';
 COMMENT ON COLUMN agi_router.consent.person_id IS 'Who has said it, see person_mark';
@@ -1475,3 +1476,81 @@ COMMENT ON COLUMN agi_router.audit_chain.position IS 'Place, from 1 without a ga
 COMMENT ON COLUMN agi_router.audit_chain.audit_id IS 'The row';
 COMMENT ON COLUMN agi_router.audit_chain.algorithm IS 'What made the digest: sha256 or sm3';
 COMMENT ON COLUMN agi_router.audit_chain.digest IS 'Of the digest at the place before, the place and the row';
+
+-- Retention: what is held for a case, what was kept of days that are deleted, and what was deleted
+
+CREATE TABLE agi_router.hold (
+    id           bigint      NOT NULL GENERATED ALWAYS AS IDENTITY CONSTRAINT hold_pkey PRIMARY KEY,
+    case_id      text        NOT NULL CONSTRAINT hold_case_id_check CHECK (length(case_id) BETWEEN 1 AND 64),
+    reason       text        NOT NULL CONSTRAINT hold_reason_check CHECK (length(reason) BETWEEN 1 AND 500),
+    x_number     bigint,
+    person_id    bigint,
+    order_id     text        CONSTRAINT hold_order_id_check CHECK (length(order_id) BETWEEN 1 AND 128),
+    tenant_id    integer     CONSTRAINT hold_tenant_id_fkey REFERENCES agi_router.tenant,
+    set_by       text        NOT NULL CONSTRAINT hold_set_by_check CHECK (length(set_by) BETWEEN 1 AND 128),
+    set_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
+    released_by  text        CONSTRAINT hold_released_by_check CHECK (length(released_by) BETWEEN 1 AND 128),
+    released_at  timestamptz,
+    release_note text        CONSTRAINT hold_release_note_check CHECK (length(release_note) BETWEEN 1 AND 500),
+    CONSTRAINT hold_subject_check CHECK (num_nonnulls(x_number, person_id, order_id) = 1),
+    CONSTRAINT hold_tenant_check CHECK (tenant_id IS NULL OR order_id IS NOT NULL),
+    CONSTRAINT hold_released_check CHECK ((released_at IS NULL) = (released_by IS NULL))
+);
+CREATE INDEX hold_live ON agi_router.hold (id) WHERE released_at IS NULL;
+COMMENT ON TABLE agi_router.hold IS 'Legal holds: of whom, of what number or of what order nothing is deleted until it is released';
+COMMENT ON COLUMN agi_router.hold.id IS 'Key';
+COMMENT ON COLUMN agi_router.hold.case_id IS 'The case that it is for';
+COMMENT ON COLUMN agi_router.hold.reason IS 'Why, for people';
+COMMENT ON COLUMN agi_router.hold.x_number IS 'The 700 number that is held; null: another thing is';
+COMMENT ON COLUMN agi_router.hold.person_id IS 'The person that is held, see person_mark; null: another thing is';
+COMMENT ON COLUMN agi_router.hold.order_id IS 'The order that is held; null: another thing is';
+COMMENT ON COLUMN agi_router.hold.tenant_id IS 'Of which tenant alone the order is; null: of any';
+COMMENT ON COLUMN agi_router.hold.set_by IS 'The user of a host, or the API key, that has set it';
+COMMENT ON COLUMN agi_router.hold.set_at IS 'When';
+COMMENT ON COLUMN agi_router.hold.released_by IS 'Who has released it; null: it holds';
+COMMENT ON COLUMN agi_router.hold.released_at IS 'When; null: it holds';
+COMMENT ON COLUMN agi_router.hold.release_note IS 'Why it was released';
+COMMENT ON INDEX agi_router.hold_live IS 'Those that hold';
+
+CREATE TABLE agi_router.kept_call (LIKE agi_router.call INCLUDING CONSTRAINTS INCLUDING COMMENTS,
+    CONSTRAINT kept_call_pkey PRIMARY KEY (block, id, day));
+CREATE INDEX kept_call_binding ON agi_router.kept_call (block, binding_id);
+CREATE INDEX kept_call_number ON agi_router.kept_call (x_number);
+COMMENT ON TABLE agi_router.kept_call IS 'Calls that are held of days that are deleted';
+
+CREATE TABLE agi_router.kept_message (LIKE agi_router.message INCLUDING CONSTRAINTS INCLUDING COMMENTS,
+    CONSTRAINT kept_message_pkey PRIMARY KEY (block, id, day));
+CREATE INDEX kept_message_binding ON agi_router.kept_message (block, binding_id);
+COMMENT ON TABLE agi_router.kept_message IS 'Texts that are held of days that are deleted';
+
+CREATE TABLE agi_router.deletion (
+    id            bigint      NOT NULL GENERATED ALWAYS AS IDENTITY CONSTRAINT deletion_pkey PRIMARY KEY,
+    kind          text        NOT NULL,
+    day           date        NOT NULL,
+    whole         boolean     NOT NULL,
+    rule          text        NOT NULL,
+    begun_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
+    ended_at      timestamptz,
+    deleted       bigint      NOT NULL DEFAULT 0,
+    digest        bytea       NOT NULL DEFAULT decode(repeat('00', 32), 'hex')
+                  CONSTRAINT deletion_digest_check CHECK (length(digest) = 32),
+    reached_block bigint      NOT NULL DEFAULT 0,
+    reached_id    text
+);
+-- One at a time of each kind: who finds one that was interrupted goes on with it.
+CREATE UNIQUE INDEX deletion_open ON agi_router.deletion (kind) WHERE ended_at IS NULL;
+CREATE INDEX deletion_kind ON agi_router.deletion (kind, day);
+COMMENT ON TABLE agi_router.deletion IS 'Proofs of what retention has deleted; of each that has deleted something the audit has a row, too';
+COMMENT ON COLUMN agi_router.deletion.id IS 'Key';
+COMMENT ON COLUMN agi_router.deletion.kind IS 'What was deleted, as agi_router/maintenance/classes.py names it';
+COMMENT ON COLUMN agi_router.deletion.day IS 'The day (UTC) of what was deleted, or up to whose end it was over';
+COMMENT ON COLUMN agi_router.deletion.whole IS 'Whether it is of that day alone: its table was dropped';
+COMMENT ON COLUMN agi_router.deletion.rule IS 'By which rule';
+COMMENT ON COLUMN agi_router.deletion.begun_at IS 'When it began';
+COMMENT ON COLUMN agi_router.deletion.ended_at IS 'When all was done; null: it was not yet, the next run goes on';
+COMMENT ON COLUMN agi_router.deletion.deleted IS 'How many rows were deleted';
+COMMENT ON COLUMN agi_router.deletion.digest IS 'SHA-256 of the digest before and a row''s name, over all rows in the order in which they were deleted; 32 zero bytes before the first';
+COMMENT ON COLUMN agi_router.deletion.reached_block IS 'Block of the last row that was looked at';
+COMMENT ON COLUMN agi_router.deletion.reached_id IS 'Name of the last row that was looked at; null: none was';
+COMMENT ON INDEX agi_router.deletion_open IS 'What is under way, or was interrupted';
+COMMENT ON INDEX agi_router.deletion_kind IS 'What was done of which day';

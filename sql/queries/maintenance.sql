@@ -1,4 +1,4 @@
--- Sweeping what is past retention, and rotating keys.
+-- Sweeping what is over, deleting what is past retention, holds, and rotating keys.
 
 -- try_lock_rotation --
 -- One rotates at a time; false where another does.
@@ -60,39 +60,9 @@ SELECT agi_router.end_locks(%(limit)s::integer) AS rows;
 -- Have appeals lapse whose time is over.
 SELECT agi_router.lapse_appeals(%(limit)s::integer) AS rows;
 
--- delete_locks --
--- Delete locks that were lifted or have ended so long ago that they are past retention.
-WITH gone AS (
-    DELETE FROM agi_router.lock
-     WHERE id = ANY (ARRAY(
-           SELECT id
-             FROM agi_router.lock
-            WHERE over_at <= now() - %(retention)s::interval
-            ORDER BY over_at
-            LIMIT %(limit)s
-              FOR UPDATE SKIP LOCKED))
-    RETURNING id
-)
-SELECT count(*) AS rows FROM gone;
-
 -- end_blocklist --
 -- Put entries of the block lists away whose time is over.
 SELECT agi_router.end_blocklist(%(limit)s::integer) AS rows;
-
--- delete_blocklist --
--- Delete entries of the block lists that were removed or have ended so long ago that they are past retention.
-WITH gone AS (
-    DELETE FROM agi_router.blocklist
-     WHERE id = ANY (ARRAY(
-           SELECT id
-             FROM agi_router.blocklist
-            WHERE over_at <= now() - %(retention)s::interval
-            ORDER BY over_at
-            LIMIT %(limit)s
-              FOR UPDATE SKIP LOCKED))
-    RETURNING id
-)
-SELECT count(*) AS rows FROM gone;
 
 -- mark_expired --
 -- Mark bindings that the clock has ended; one that somebody holds has its turn later.
@@ -114,73 +84,6 @@ SELECT count(p.binding_id) AS rows
                array_agg(binding_id) AS binding_id
           FROM old) o
  CROSS JOIN LATERAL agi_router.retire_routes(o.block, o.x_number, o.caller_tag, o.binding_id, NULL) p;
-
--- delete_bindings --
--- Walk on along a block's bindings, oldest first, and delete those past retention and their routes.
--- until: where the walk stands; null: nothing further was made so long ago.
-WITH walked AS (
-    SELECT id, begins_at, ended_at
-      FROM agi_router.binding
-     WHERE block = %(block)s AND id > %(after)s
-     ORDER BY block, id
-     LIMIT %(limit)s
-), old AS (
-    SELECT b.id
-      FROM agi_router.binding b
-      JOIN walked w ON w.id = b.id
-     WHERE b.block = %(block)s AND b.ended_at <= now() - %(retention)s::interval
-       -- A child goes with its parent, which ends no earlier.
-       AND b.parent_id IS NULL
-       -- While a route is where calls find it, its binding stays.
-       AND NOT EXISTS (SELECT 1 FROM agi_router.route r WHERE r.block = b.block AND r.binding_id = b.id)
-       -- A child has ended with it, and has neither routes nor children. A row that is tied to it otherwise is of a
-       -- writer's making: both stay, and the walk goes on.
-       AND NOT EXISTS (
-           SELECT 1
-             FROM agi_router.binding c
-            WHERE c.block = b.block AND c.parent_id = b.id
-              AND (c.ended_at IS NULL
-                   OR EXISTS (SELECT 1 FROM agi_router.route r WHERE r.block = c.block AND r.binding_id = c.id)
-                   OR EXISTS (SELECT 1 FROM agi_router.route r WHERE r.block = c.block AND r.child_id = c.id)
-                   OR EXISTS (SELECT 1 FROM agi_router.past_route p WHERE p.block = c.block AND p.binding_id = c.id)
-                   OR EXISTS (SELECT 1 FROM agi_router.binding g WHERE g.block = c.block AND g.parent_id = c.id)))
-       FOR UPDATE OF b SKIP LOCKED
-), past AS (
-    DELETE FROM agi_router.past_route p USING old o WHERE p.block = %(block)s AND p.binding_id = o.id
-), gone AS (
-    DELETE FROM agi_router.binding b
-     USING old o
-     WHERE b.block = %(block)s AND o.id IN (b.id, b.parent_id)
-    RETURNING b.id
-)
-SELECT (SELECT count(*) FROM gone) AS rows,
-       (SELECT max(id) FROM walked WHERE begins_at <= now() - %(retention)s::interval) AS until;
-
--- delete_calls --
--- Delete calls past retention that lie in no partition of their own day.
-WITH gone AS (
-    DELETE FROM agi_router.call_other
-     WHERE ctid = ANY (ARRAY(
-           SELECT ctid
-             FROM agi_router.call_other
-            WHERE day < ((now() - %(retention)s::interval) AT TIME ZONE 'UTC')::date
-            LIMIT %(limit)s))
-    RETURNING id
-)
-SELECT count(*) AS rows FROM gone;
-
--- delete_messages --
--- Delete texts past retention that lie in no partition of their own day.
-WITH gone AS (
-    DELETE FROM agi_router.message_other
-     WHERE ctid = ANY (ARRAY(
-           SELECT ctid
-             FROM agi_router.message_other
-            WHERE day < ((now() - %(retention)s::interval) AT TIME ZONE 'UTC')::date
-            LIMIT %(limit)s))
-    RETURNING id
-)
-SELECT count(*) AS rows FROM gone;
 
 -- end_unserved_messages --
 -- End texts whose time was over an hour ago: the door that owes them would have done it, and is not served.
@@ -215,11 +118,6 @@ WITH gone AS (
 )
 SELECT count(*) AS rows FROM gone;
 
--- drop_day --
--- Drop the oldest day of calls, events or texts if all of it is past retention; null where it cannot be had at once.
-SELECT agi_router.drop_day(
-    %(parent)s, ((now() - %(retention)s::interval) AT TIME ZONE 'UTC')::date) AS day;
-
 -- ensure_days --
 -- Make the partitions of yesterday to two weeks ahead; returns the days that have none yet, and why.
 SELECT p.parent, e.day, e.why
@@ -228,15 +126,286 @@ SELECT p.parent, e.day, e.why
        p.parent, (now() AT TIME ZONE 'UTC')::date - 1, (now() AT TIME ZONE 'UTC')::date + 14) e
  ORDER BY p.parent, e.day;
 
--- delete_events --
--- Delete events past retention that lie in no partition of their own day.
+-- try_lock_deletion --
+-- One deletes at a time; false where another does.
+SELECT pg_try_advisory_lock(7002045) AS locked;
+
+-- unlock_deletion --
+-- Let the next one delete.
+SELECT pg_advisory_unlock(7002045);
+
+-- today --
+-- The day (UTC), by the database's clock.
+SELECT (now() AT TIME ZONE 'UTC')::date AS day;
+
+-- find_deletion --
+-- The deletion of a kind that is under way, or was interrupted.
+SELECT d.* FROM agi_router.deletion d WHERE d.kind = %(kind)s AND d.ended_at IS NULL;
+
+-- is_deleted --
+-- A row if all of a kind that was over by the end of a day was looked at before.
+SELECT d.id FROM agi_router.deletion d WHERE d.kind = %(kind)s AND d.day >= %(day)s AND NOT d.whole LIMIT 1;
+
+-- begin_deletion --
+-- Begin to delete what of a kind was over by the end of a day.
+INSERT INTO agi_router.deletion (kind, day, whole, rule) VALUES (%(kind)s, %(day)s, false, %(rule)s);
+
+-- note_deletion --
+-- Note what was deleted, and how far all was looked at.
+UPDATE agi_router.deletion d
+   SET deleted = d.deleted + %(count)s, digest = %(digest)s, reached_block = %(reached_block)s,
+       reached_id = %(reached_id)s, ended_at = CASE WHEN %(ended)s THEN statement_timestamp() END
+ WHERE d.id = %(id)s AND d.ended_at IS NULL
+RETURNING d.*;
+
+-- list_deletions --
+-- Proofs, the latest first; what had nothing to delete is none.
+SELECT d.* FROM agi_router.deletion d
+ WHERE d.deleted > 0 AND d.ended_at >= %(since)s
+ ORDER BY d.ended_at DESC, d.id DESC
+ LIMIT %(limit)s;
+
+-- find_old_day --
+-- The oldest day of calls, texts or events, if it is before another; else no row.
+SELECT o.day
+  FROM (SELECT min(to_date(right(c.relname, 8), 'YYYYMMDD')) AS day
+          FROM pg_catalog.pg_inherits i
+          JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid
+         WHERE i.inhparent = format('agi_router.%%I', %(kind)s::text)::regclass AND c.relname ~ '_[0-9]{8}$') o
+ WHERE o.day <= %(day)s;
+
+-- keep_held --
+-- Copy what is held of a day to where it stays.
+SELECT agi_router.keep_held(%(kind)s, %(day)s) AS rows;
+
+-- detach_day --
+-- Take a day out of its table and begin its deletion; false where it cannot be had at once.
+SELECT agi_router.detach_day(%(kind)s, %(day)s, %(rule)s) AS done;
+
+-- list_day --
+-- Names of the rows of such a day, in order.
+SELECT * FROM agi_router.list_day(%(kind)s, %(day)s, %(reached_block)s, %(reached_id)s, %(limit)s::integer);
+
+-- drop_detached --
+-- Drop the table of such a day; false where it has to be looked through again.
+SELECT agi_router.drop_detached(%(id)s) AS done;
+
+-- describe_kept --
+-- The oldest day of each kind, and about how many rows there are.
+SELECT * FROM agi_router.describe_kept();
+
+-- find_next_block --
+-- Where a walk along the bindings of all blocks goes on: on the block where it stands, or on the next one.
+SELECT b.block, CASE WHEN b.block = %(reached_block)s THEN nullif(%(reached_id)s::text, '')::bigint ELSE 0 END AS after
+  FROM agi_router.block b
+ WHERE b.block > %(reached_block)s OR b.block = %(reached_block)s AND %(reached_id)s::text <> ''
+ ORDER BY b.block
+ LIMIT 1;
+
+-- delete_over_binding --
+-- Walk on along a block's bindings, oldest first, and delete those that had ended before a time, and their routes.
+-- until: where the walk stands; null: nothing further was made so long ago.
+WITH held AS MATERIALIZED (
+    SELECT h.binding_id FROM agi_router.list_held() h WHERE h.block = %(block)s
+), walked AS (
+    SELECT id, begins_at, ended_at
+      FROM agi_router.binding
+     WHERE block = %(block)s AND id > %(after)s
+     ORDER BY block, id
+     LIMIT %(limit)s
+), old AS (
+    SELECT b.id
+      FROM agi_router.binding b
+      JOIN walked w ON w.id = b.id
+     WHERE b.block = %(block)s AND b.ended_at < %(before)s
+       AND NOT EXISTS (SELECT 1 FROM held h WHERE h.binding_id = b.id)
+       -- A child goes with its parent, which ends no earlier.
+       AND b.parent_id IS NULL
+       -- While a route is where calls find it, its binding stays.
+       AND NOT EXISTS (SELECT 1 FROM agi_router.route r WHERE r.block = b.block AND r.binding_id = b.id)
+       -- A child has ended with it, and has neither routes nor children. A row that is tied to it otherwise is of a
+       -- writer's making: both stay, and the walk goes on.
+       AND NOT EXISTS (
+           SELECT 1
+             FROM agi_router.binding c
+            WHERE c.block = b.block AND c.parent_id = b.id
+              AND (c.ended_at IS NULL
+                   OR EXISTS (SELECT 1 FROM held h WHERE h.binding_id = c.id)
+                   OR EXISTS (SELECT 1 FROM agi_router.route r WHERE r.block = c.block AND r.binding_id = c.id)
+                   OR EXISTS (SELECT 1 FROM agi_router.route r WHERE r.block = c.block AND r.child_id = c.id)
+                   OR EXISTS (SELECT 1 FROM agi_router.past_route p WHERE p.block = c.block AND p.binding_id = c.id)
+                   OR EXISTS (SELECT 1 FROM agi_router.binding g WHERE g.block = c.block AND g.parent_id = c.id)))
+       FOR UPDATE OF b SKIP LOCKED
+), past AS (
+    DELETE FROM agi_router.past_route p USING old o WHERE p.block = %(block)s AND p.binding_id = o.id
+), gone AS (
+    DELETE FROM agi_router.binding b
+     USING old o
+     WHERE b.block = %(block)s AND o.id IN (b.id, b.parent_id)
+    RETURNING b.block, b.id
+)
+SELECT (SELECT coalesce(array_agg(g.block || '-' || g.id ORDER BY g.id), '{}') FROM gone g) AS ids,
+       (SELECT max(id) FROM walked WHERE begins_at < %(before)s) AS until;
+
+-- delete_over_lock --
+-- Delete locks that were over before a time, with their appeals.
 WITH gone AS (
-    DELETE FROM agi_router.event_other
+    DELETE FROM agi_router.lock
+     WHERE id = ANY (ARRAY(
+           SELECT l.id
+             FROM agi_router.lock l
+            WHERE l.over_at < %(before)s AND NOT EXISTS (SELECT 1 FROM agi_router.list_held_keys() k WHERE k.key = l.key)
+            ORDER BY l.over_at
+            LIMIT %(limit)s
+              FOR UPDATE SKIP LOCKED))
+    RETURNING id
+)
+SELECT coalesce(array_agg(g.id::text ORDER BY g.id), '{}') AS ids FROM gone g;
+
+-- delete_over_blocklist --
+-- Delete entries of the block lists that were over before a time.
+WITH gone AS (
+    DELETE FROM agi_router.blocklist
+     WHERE id = ANY (ARRAY(
+           SELECT l.id
+             FROM agi_router.blocklist l
+            WHERE l.over_at < %(before)s AND NOT EXISTS (SELECT 1 FROM agi_router.list_held_keys() k WHERE k.key = l.key)
+            ORDER BY l.over_at
+            LIMIT %(limit)s
+              FOR UPDATE SKIP LOCKED))
+    RETURNING id
+)
+SELECT coalesce(array_agg(g.id::text ORDER BY g.id), '{}') AS ids FROM gone g;
+
+-- delete_over_consent --
+-- Delete lines of the consent ledger that were withdrawn before a time.
+SELECT agi_router.delete_consents(%(before)s, %(limit)s::integer) AS ids;
+
+-- delete_over_feed --
+-- Delete what runs of feeds have told that were begun before a time; the runs stay, or their files would be read as new.
+WITH old AS (
+    SELECT r.id
+      FROM agi_router.feed_run r
+     WHERE r.begun_at < %(before)s
+       AND (EXISTS (SELECT 1 FROM agi_router.feed_fault f WHERE f.run_id = r.id)
+            OR EXISTS (SELECT 1
+                         FROM agi_router.feed_match m
+                        WHERE m.run_id = r.id
+                          AND NOT EXISTS (SELECT 1
+                                            FROM agi_router.list_held() h
+                                           WHERE h.block = m.block AND h.binding_id = m.binding_id)))
+     ORDER BY r.begun_at
+     LIMIT 1
+), faults AS (
+    DELETE FROM agi_router.feed_fault f USING old o WHERE f.run_id = o.id
+), matches AS (
+    DELETE FROM agi_router.feed_match m
+     USING old o
+     WHERE m.run_id = o.id
+       AND NOT EXISTS (SELECT 1
+                         FROM agi_router.list_held() h
+                        WHERE h.block = m.block AND h.binding_id = m.binding_id)
+)
+SELECT coalesce(array_agg(o.id::text), '{}') AS ids FROM old o;
+
+-- delete_over_call --
+-- Delete calls of days before a time that lie in no table of their day, or were held and are so no more.
+WITH stray AS (
+    DELETE FROM agi_router.call_other
      WHERE ctid = ANY (ARRAY(
-           SELECT ctid
-             FROM agi_router.event_other
-            WHERE day < ((now() - %(retention)s::interval) AT TIME ZONE 'UTC')::date
+           SELECT c.ctid
+             FROM agi_router.call_other c
+            WHERE c.day <= %(day)s
+              AND NOT EXISTS (SELECT 1
+                                FROM agi_router.list_held() h
+                               WHERE h.block = c.block AND h.binding_id = c.binding_id)
+              AND NOT EXISTS (SELECT 1
+                                FROM agi_router.hold n
+                               WHERE n.released_at IS NULL AND n.x_number IN (c.x_number, c.shown))
+            LIMIT %(limit)s))
+    RETURNING id
+), kept AS (
+    DELETE FROM agi_router.kept_call
+     WHERE ctid = ANY (ARRAY(
+           SELECT c.ctid
+             FROM agi_router.kept_call c
+            WHERE c.day <= %(day)s
+              AND NOT EXISTS (SELECT 1
+                                FROM agi_router.list_held() h
+                               WHERE h.block = c.block AND h.binding_id = c.binding_id)
+              AND NOT EXISTS (SELECT 1
+                                FROM agi_router.hold n
+                               WHERE n.released_at IS NULL AND n.x_number IN (c.x_number, c.shown))
             LIMIT %(limit)s))
     RETURNING id
 )
-SELECT count(*) AS rows FROM gone;
+SELECT coalesce(array_agg(g.id ORDER BY g.id), '{}') AS ids FROM (SELECT id FROM stray UNION ALL SELECT id FROM kept) g;
+
+-- delete_over_message --
+-- Delete texts of days before a time that lie in no table of their day, or were held and are so no more.
+WITH stray AS (
+    DELETE FROM agi_router.message_other
+     WHERE ctid = ANY (ARRAY(
+           SELECT c.ctid
+             FROM agi_router.message_other c
+            WHERE c.day <= %(day)s
+              AND NOT EXISTS (SELECT 1
+                                FROM agi_router.list_held() h
+                               WHERE h.block = c.block AND h.binding_id = c.binding_id)
+              AND NOT EXISTS (SELECT 1
+                                FROM agi_router.hold n
+                               WHERE n.released_at IS NULL AND n.x_number IN (c.x_number, c.shown))
+            LIMIT %(limit)s))
+    RETURNING id
+), kept AS (
+    DELETE FROM agi_router.kept_message
+     WHERE ctid = ANY (ARRAY(
+           SELECT c.ctid
+             FROM agi_router.kept_message c
+            WHERE c.day <= %(day)s
+              AND NOT EXISTS (SELECT 1
+                                FROM agi_router.list_held() h
+                               WHERE h.block = c.block AND h.binding_id = c.binding_id)
+              AND NOT EXISTS (SELECT 1
+                                FROM agi_router.hold n
+                               WHERE n.released_at IS NULL AND n.x_number IN (c.x_number, c.shown))
+            LIMIT %(limit)s))
+    RETURNING id
+)
+SELECT coalesce(array_agg(g.id ORDER BY g.id), '{}') AS ids FROM (SELECT id FROM stray UNION ALL SELECT id FROM kept) g;
+
+-- delete_over_event --
+-- Delete events of days before a time that lie in no table of their day.
+WITH gone AS (
+    DELETE FROM agi_router.event_other
+     WHERE ctid = ANY (ARRAY(
+           SELECT e.ctid FROM agi_router.event_other e WHERE e.day <= %(day)s LIMIT %(limit)s))
+    RETURNING id
+)
+SELECT coalesce(array_agg(g.id::text ORDER BY g.id), '{}') AS ids FROM gone g;
+
+-- add_hold --
+-- Hold something for a case.
+INSERT INTO agi_router.hold (case_id, reason, x_number, person_id, order_id, tenant_id, set_by)
+VALUES (%(case_id)s, %(reason)s, %(x_number)s, %(person_id)s, %(order_id)s, %(tenant_id)s, %(set_by)s)
+RETURNING id;
+
+-- list_holds --
+-- Holds, newest first; of some ids or a case, and those that were released only if that is asked for.
+SELECT h.*, t.name AS tenant
+  FROM agi_router.hold h
+  LEFT JOIN agi_router.tenant t ON t.id = h.tenant_id
+ WHERE (%(ids)s::bigint[] IS NULL OR h.id = ANY (%(ids)s))
+   AND (%(case_id)s::text IS NULL OR h.case_id = %(case_id)s)
+   AND (%(people)s::bigint[] IS NULL OR h.person_id = ANY (%(people)s))
+   AND (%(everything)s OR h.released_at IS NULL)
+   AND (%(after_at)s::timestamptz IS NULL OR (h.set_at, h.id) < (%(after_at)s, %(after_id)s::bigint))
+ ORDER BY h.set_at DESC, h.id DESC
+ LIMIT %(limit)s;
+
+-- release_hold --
+-- Release a hold that stands.
+UPDATE agi_router.hold
+   SET released_by = %(released_by)s, released_at = statement_timestamp(), release_note = %(note)s
+ WHERE id = %(id)s AND released_at IS NULL
+RETURNING id;

@@ -393,10 +393,10 @@ SELECT DISTINCT ON (m.person_id) m.tag, m.person_id, m.sealed
  LIMIT %(limit)s;
 
 -- list_sealed_persons --
--- Marks that are sealed otherwise than with this header.
+-- Marks of this tag key that are sealed otherwise than with this header.
 SELECT m.tag, m.person_id, m.sealed
   FROM agi_router.person_mark m
- WHERE agi_router.sealed_otherwise(m.sealed, %(header)s)
+ WHERE get_byte(m.sealed, 2) = %(tag_key)s AND agi_router.sealed_otherwise(m.sealed, %(header)s)
  LIMIT %(limit)s;
 
 -- seal_person_mark --

@@ -42,3 +42,30 @@ SELECT b.block, b.id, b.mode, b.state, b.begins_at, b.expires_at, b.ended_at, b.
   JOIN agi_router.tenant t ON t.id = b.tenant_id
  ORDER BY b.begins_at, b.block, b.id
  LIMIT %(limit)s;
+
+-- list_kept_calls --
+-- Calls that are held of days that are deleted, of a time: of some bindings, or of one number.
+SELECT c.block, c.id, t.name AS tenant, c.x_number, c.binding_id, c.shown, c.side, c.received_at, c.answered_at,
+       c.ended_at, c.ring_ms, c.talk_ms, c.state, c.reason, c.outcome, c.released_by, c.cause,
+       c.sip_status, c.clock, c.cut, c.check_id, c.check_verdict, c.check_ms, c.tenant_check_id,
+       c.tenant_check_verdict, c.tenant_check_ms
+  FROM agi_router.kept_call c
+  LEFT JOIN agi_router.tenant t ON t.id = c.tenant_id
+ WHERE c.received_at >= %(since)s AND c.received_at < %(until)s
+   AND (c.x_number = %(x_number)s
+        OR (c.block, c.binding_id) IN (
+            SELECT n.block, n.id FROM unnest(%(blocks)s::bigint[], %(bindings)s::bigint[]) n (block, id)))
+ ORDER BY c.received_at DESC, c.id DESC
+ LIMIT %(limit)s;
+
+-- list_kept_messages --
+-- The same of texts.
+SELECT m.id, m.block, m.x_number, m.binding_id, t.name AS tenant, m.side, m.shown, m.octets, m.parts, m.received_at,
+       m.expires_at, m.state, m.reason, m.status, m.attempts, m.maybe_twice, m.done_at
+  FROM agi_router.kept_message m
+  JOIN agi_router.tenant t ON t.id = m.tenant_id
+ WHERE m.received_at >= %(since)s AND m.received_at < %(until)s
+   AND (m.block, m.binding_id) IN (
+       SELECT n.block, n.id FROM unnest(%(blocks)s::bigint[], %(bindings)s::bigint[]) n (block, id))
+ ORDER BY m.received_at DESC, m.id DESC
+ LIMIT %(limit)s;

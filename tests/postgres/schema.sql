@@ -739,7 +739,7 @@ CREATE TABLE agi_router.consent (
     CONSTRAINT consent_version_check CHECK (((length(version) >= 1) AND (length(version) <= 64)))
 );
 
-COMMENT ON TABLE agi_router.consent IS 'The consent ledger: whoever serves adds lines, and changes and deletes none';
+COMMENT ON TABLE agi_router.consent IS 'The consent ledger: whoever serves adds lines, changes none, and deletes what was withdrawn two years ago';
 
 COMMENT ON COLUMN agi_router.consent.id IS 'Key; of lines about one person a later one is greater';
 
@@ -771,6 +771,54 @@ COMMENT ON COLUMN agi_router.consent.added_by IS 'Who has written it';
 
 ALTER TABLE agi_router.consent ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME agi_router.consent_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE agi_router.deletion (
+    id bigint NOT NULL,
+    kind text NOT NULL,
+    day date NOT NULL,
+    whole boolean NOT NULL,
+    rule text NOT NULL,
+    begun_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    ended_at timestamp with time zone,
+    deleted bigint DEFAULT 0 NOT NULL,
+    digest bytea DEFAULT decode(repeat('00'::text, 32), 'hex'::text) NOT NULL,
+    reached_block bigint DEFAULT 0 NOT NULL,
+    reached_id text,
+    CONSTRAINT deletion_digest_check CHECK ((length(digest) = 32))
+);
+
+COMMENT ON TABLE agi_router.deletion IS 'Proofs of what retention has deleted; of each that has deleted something the audit has a row, too';
+
+COMMENT ON COLUMN agi_router.deletion.id IS 'Key';
+
+COMMENT ON COLUMN agi_router.deletion.kind IS 'What was deleted, as agi_router/maintenance/classes.py names it';
+
+COMMENT ON COLUMN agi_router.deletion.day IS 'The day (UTC) of what was deleted, or up to whose end it was over';
+
+COMMENT ON COLUMN agi_router.deletion.whole IS 'Whether it is of that day alone: its table was dropped';
+
+COMMENT ON COLUMN agi_router.deletion.rule IS 'By which rule';
+
+COMMENT ON COLUMN agi_router.deletion.begun_at IS 'When it began';
+
+COMMENT ON COLUMN agi_router.deletion.ended_at IS 'When all was done; null: it was not yet, the next run goes on';
+
+COMMENT ON COLUMN agi_router.deletion.deleted IS 'How many rows were deleted';
+
+COMMENT ON COLUMN agi_router.deletion.digest IS 'SHA-256 of the digest before and a row''s name, over all rows in the order in which they were deleted; 32 zero bytes before the first';
+
+COMMENT ON COLUMN agi_router.deletion.reached_block IS 'Block of the last row that was looked at';
+
+COMMENT ON COLUMN agi_router.deletion.reached_id IS 'Name of the last row that was looked at; null: none was';
+
+ALTER TABLE agi_router.deletion ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME agi_router.deletion_id_seq
     START WITH 1
     INCREMENT BY 1
     NO MINVALUE
@@ -1079,6 +1127,217 @@ COMMENT ON COLUMN agi_router.group_member.place IS 'Its place in the order of th
 COMMENT ON COLUMN agi_router.group_member.sealed IS 'Its number, sealed for this row';
 
 COMMENT ON COLUMN agi_router.group_member.added_at IS 'When it came in; by a feed, who has its number now is judged by that';
+
+CREATE TABLE agi_router.hold (
+    id bigint NOT NULL,
+    case_id text NOT NULL,
+    reason text NOT NULL,
+    x_number bigint,
+    person_id bigint,
+    order_id text,
+    tenant_id integer,
+    set_by text NOT NULL,
+    set_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    released_by text,
+    released_at timestamp with time zone,
+    release_note text,
+    CONSTRAINT hold_case_id_check CHECK (((length(case_id) >= 1) AND (length(case_id) <= 64))),
+    CONSTRAINT hold_order_id_check CHECK (((length(order_id) >= 1) AND (length(order_id) <= 128))),
+    CONSTRAINT hold_reason_check CHECK (((length(reason) >= 1) AND (length(reason) <= 500))),
+    CONSTRAINT hold_release_note_check CHECK (((length(release_note) >= 1) AND (length(release_note) <= 500))),
+    CONSTRAINT hold_released_by_check CHECK (((length(released_by) >= 1) AND (length(released_by) <= 128))),
+    CONSTRAINT hold_released_check CHECK (((released_at IS NULL) = (released_by IS NULL))),
+    CONSTRAINT hold_set_by_check CHECK (((length(set_by) >= 1) AND (length(set_by) <= 128))),
+    CONSTRAINT hold_subject_check CHECK ((num_nonnulls(x_number, person_id, order_id) = 1)),
+    CONSTRAINT hold_tenant_check CHECK (((tenant_id IS NULL) OR (order_id IS NOT NULL)))
+);
+
+COMMENT ON TABLE agi_router.hold IS 'Legal holds: of whom, of what number or of what order nothing is deleted until it is released';
+
+COMMENT ON COLUMN agi_router.hold.id IS 'Key';
+
+COMMENT ON COLUMN agi_router.hold.case_id IS 'The case that it is for';
+
+COMMENT ON COLUMN agi_router.hold.reason IS 'Why, for people';
+
+COMMENT ON COLUMN agi_router.hold.x_number IS 'The 700 number that is held; null: another thing is';
+
+COMMENT ON COLUMN agi_router.hold.person_id IS 'The person that is held, see person_mark; null: another thing is';
+
+COMMENT ON COLUMN agi_router.hold.order_id IS 'The order that is held; null: another thing is';
+
+COMMENT ON COLUMN agi_router.hold.tenant_id IS 'Of which tenant alone the order is; null: of any';
+
+COMMENT ON COLUMN agi_router.hold.set_by IS 'The user of a host, or the API key, that has set it';
+
+COMMENT ON COLUMN agi_router.hold.set_at IS 'When';
+
+COMMENT ON COLUMN agi_router.hold.released_by IS 'Who has released it; null: it holds';
+
+COMMENT ON COLUMN agi_router.hold.released_at IS 'When; null: it holds';
+
+COMMENT ON COLUMN agi_router.hold.release_note IS 'Why it was released';
+
+ALTER TABLE agi_router.hold ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME agi_router.hold_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE agi_router.kept_call (
+    block bigint NOT NULL,
+    id text NOT NULL,
+    day date NOT NULL,
+    x_number bigint NOT NULL,
+    received_at timestamp with time zone NOT NULL,
+    answered_at timestamp with time zone,
+    ended_at timestamp with time zone,
+    binding_id bigint,
+    shown bigint,
+    tenant_id integer,
+    ring_ms integer,
+    talk_ms integer,
+    cause smallint,
+    sip_status smallint,
+    side text,
+    state text NOT NULL,
+    reason text,
+    outcome text,
+    released_by text,
+    clock text,
+    cut text,
+    check_id uuid,
+    check_verdict text,
+    check_ms integer,
+    tenant_check_id uuid,
+    tenant_check_verdict text,
+    tenant_check_ms integer,
+    CONSTRAINT call_state_check CHECK ((state = ANY (ARRAY['reserved'::text, 'settled'::text])))
+);
+
+COMMENT ON TABLE agi_router.kept_call IS 'Calls that are held of days that are deleted';
+
+COMMENT ON COLUMN agi_router.kept_call.block IS 'Block of the number dialled';
+
+COMMENT ON COLUMN agi_router.kept_call.id IS 'Asterisk''s UNIQUEID, with the node''s systemname in front';
+
+COMMENT ON COLUMN agi_router.kept_call.day IS 'Day (UTC) of the second in the id; the partition';
+
+COMMENT ON COLUMN agi_router.kept_call.x_number IS 'The 700 number dialled';
+
+COMMENT ON COLUMN agi_router.kept_call.received_at IS 'When it was admitted, or for a refused call settled';
+
+COMMENT ON COLUMN agi_router.kept_call.answered_at IS 'When its callee answered, where its tenant is told of that while the call goes on; else null';
+
+COMMENT ON COLUMN agi_router.kept_call.ended_at IS 'When it ended';
+
+COMMENT ON COLUMN agi_router.kept_call.binding_id IS 'Binding it used; null if it was refused';
+
+COMMENT ON COLUMN agi_router.kept_call.shown IS '700 number that its callee is shown; null if it was refused';
+
+COMMENT ON COLUMN agi_router.kept_call.tenant_id IS 'Tenant whose binding it used, or for whom its block is kept; null: of nobody in particular';
+
+COMMENT ON COLUMN agi_router.kept_call.ring_ms IS 'Milliseconds until the callee rang';
+
+COMMENT ON COLUMN agi_router.kept_call.talk_ms IS 'Milliseconds of talk';
+
+COMMENT ON COLUMN agi_router.kept_call.cause IS 'Q.850 cause at the end; 0: none given';
+
+COMMENT ON COLUMN agi_router.kept_call.sip_status IS 'Final SIP status of the callee''s leg; null: it gave none, or several rang at once and nobody answered';
+
+COMMENT ON COLUMN agi_router.kept_call.side IS 'Side the caller stood on';
+
+COMMENT ON COLUMN agi_router.kept_call.state IS 'reserved: a use is taken and the call may be running; settled: final';
+
+COMMENT ON COLUMN agi_router.kept_call.reason IS 'Why it was refused; null if it was not';
+
+COMMENT ON COLUMN agi_router.kept_call.outcome IS 'What became of the dialled leg; null if none was dialled';
+
+COMMENT ON COLUMN agi_router.kept_call.released_by IS 'Who ended it: caller, callee, us';
+
+COMMENT ON COLUMN agi_router.kept_call.clock IS 'Which clock ended it: ring, talk, media, whole; null: none';
+
+COMMENT ON COLUMN agi_router.kept_call.cut IS 'Of what lock the reason is for which we ended it while it went on, or consent_withdrawn; null: none did';
+
+COMMENT ON COLUMN agi_router.kept_call.check_id IS 'Id of the question to the operator''s verification service; null: it was not asked';
+
+COMMENT ON COLUMN agi_router.kept_call.check_verdict IS 'What became of it: yes, no, unavailable';
+
+COMMENT ON COLUMN agi_router.kept_call.check_ms IS 'Milliseconds that it took';
+
+COMMENT ON COLUMN agi_router.kept_call.tenant_check_id IS 'Id of the question to the service of the tenant; null: it was not asked';
+
+COMMENT ON COLUMN agi_router.kept_call.tenant_check_verdict IS 'What became of it: yes, no, unavailable';
+
+COMMENT ON COLUMN agi_router.kept_call.tenant_check_ms IS 'Milliseconds that it took';
+
+CREATE TABLE agi_router.kept_message (
+    block bigint NOT NULL,
+    id text NOT NULL,
+    day date NOT NULL,
+    x_number bigint NOT NULL,
+    binding_id bigint NOT NULL,
+    tenant_id integer NOT NULL,
+    side text NOT NULL,
+    shown bigint NOT NULL,
+    link_in text NOT NULL,
+    octets integer NOT NULL,
+    parts integer NOT NULL,
+    received_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    state text NOT NULL,
+    reason text,
+    status integer,
+    attempts integer NOT NULL,
+    maybe_twice boolean NOT NULL,
+    done_at timestamp with time zone,
+    CONSTRAINT message_done_check CHECK (((state = ANY (ARRAY['held'::text, 'queued'::text])) = (done_at IS NULL))),
+    CONSTRAINT message_side_check CHECK ((side = ANY (ARRAY['a'::text, 'b'::text]))),
+    CONSTRAINT message_state_check CHECK ((state = ANY (ARRAY['held'::text, 'queued'::text, 'sent'::text, 'failed'::text, 'expired'::text, 'delivered'::text, 'undelivered'::text, 'unknown'::text])))
+);
+
+COMMENT ON TABLE agi_router.kept_message IS 'Texts that are held of days that are deleted';
+
+COMMENT ON COLUMN agi_router.kept_message.block IS 'Block of the number it was sent to';
+
+COMMENT ON COLUMN agi_router.kept_message.id IS 'Its name: block, second and a random number';
+
+COMMENT ON COLUMN agi_router.kept_message.day IS 'Day (UTC) of the second in the id; the partition';
+
+COMMENT ON COLUMN agi_router.kept_message.x_number IS 'The 700 number it was sent to';
+
+COMMENT ON COLUMN agi_router.kept_message.binding_id IS 'Binding it used';
+
+COMMENT ON COLUMN agi_router.kept_message.tenant_id IS 'Tenant whose binding it used';
+
+COMMENT ON COLUMN agi_router.kept_message.side IS 'Side the sender stood on';
+
+COMMENT ON COLUMN agi_router.kept_message.shown IS '700 number that its receiver is shown';
+
+COMMENT ON COLUMN agi_router.kept_message.link_in IS 'The door it came in by';
+
+COMMENT ON COLUMN agi_router.kept_message.octets IS 'Length of what it said, in UTF-8';
+
+COMMENT ON COLUMN agi_router.kept_message.parts IS 'How many short messages it is, of 160 or 153 characters of the alphabet of seven bits, or of 70 or 67 others';
+
+COMMENT ON COLUMN agi_router.kept_message.received_at IS 'When it was accepted';
+
+COMMENT ON COLUMN agi_router.kept_message.expires_at IS 'When it is given up';
+
+COMMENT ON COLUMN agi_router.kept_message.state IS 'held: owed once somebody releases it; queued: owed; sent: the next hop has taken it; failed: it never will; expired: its time was over; delivered, undelivered, unknown: what its receipts tell, where there are any';
+
+COMMENT ON COLUMN agi_router.kept_message.reason IS 'Why it was not sent; null: it was, or may be yet';
+
+COMMENT ON COLUMN agi_router.kept_message.status IS 'Final status of the last try, of the protocol it went out by; null: none';
+
+COMMENT ON COLUMN agi_router.kept_message.attempts IS 'How often it was tried';
+
+COMMENT ON COLUMN agi_router.kept_message.maybe_twice IS 'Whether a try was begun of which nobody knows how it ended; it may have arrived by that one';
+
+COMMENT ON COLUMN agi_router.kept_message.done_at IS 'When it reached a final state';
 
 CREATE TABLE agi_router.key (
     kind text NOT NULL,
@@ -2112,6 +2371,9 @@ ALTER TABLE ONLY agi_router.call_other
 ALTER TABLE ONLY agi_router.consent
     ADD CONSTRAINT consent_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY agi_router.deletion
+    ADD CONSTRAINT deletion_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY agi_router.delivery
     ADD CONSTRAINT delivery_pkey PRIMARY KEY (webhook_id, event_id);
 
@@ -2147,6 +2409,15 @@ ALTER TABLE ONLY agi_router.function
 
 ALTER TABLE ONLY agi_router.group_member
     ADD CONSTRAINT group_member_pkey PRIMARY KEY (group_id, tag);
+
+ALTER TABLE ONLY agi_router.hold
+    ADD CONSTRAINT hold_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY agi_router.kept_call
+    ADD CONSTRAINT kept_call_pkey PRIMARY KEY (block, id, day);
+
+ALTER TABLE ONLY agi_router.kept_message
+    ADD CONSTRAINT kept_message_pkey PRIMARY KEY (block, id, day);
 
 ALTER TABLE ONLY agi_router.key
     ADD CONSTRAINT key_pkey PRIMARY KEY (kind, id);
@@ -2308,6 +2579,16 @@ CREATE INDEX consent_person ON agi_router.consent USING btree (person_id, tenant
 
 CREATE INDEX consent_tenant ON agi_router.consent USING btree (tenant_id, added_at, id);
 
+CREATE INDEX consent_withdrawn ON agi_router.consent USING btree (added_at) WHERE (act = 'withdrawn'::text);
+
+CREATE INDEX deletion_kind ON agi_router.deletion USING btree (kind, day);
+
+COMMENT ON INDEX agi_router.deletion_kind IS 'What was done of which day';
+
+CREATE UNIQUE INDEX deletion_open ON agi_router.deletion USING btree (kind) WHERE (ended_at IS NULL);
+
+COMMENT ON INDEX agi_router.deletion_open IS 'What is under way, or was interrupted';
+
 CREATE INDEX delivery_due ON agi_router.delivery USING btree (webhook_id, next_at);
 
 CREATE INDEX delivery_order ON agi_router.delivery USING btree (webhook_id, block, binding_id, sequence) WHERE (binding_id IS NOT NULL);
@@ -2321,6 +2602,16 @@ CREATE INDEX feed_run_begun ON agi_router.feed_run USING btree (begun_at);
 COMMENT ON INDEX agi_router.feed_run_begun IS 'Runs by age: for the sweep';
 
 CREATE INDEX group_member_tag ON agi_router.group_member USING btree (tag);
+
+CREATE INDEX hold_live ON agi_router.hold USING btree (id) WHERE (released_at IS NULL);
+
+COMMENT ON INDEX agi_router.hold_live IS 'Those that hold';
+
+CREATE INDEX kept_call_binding ON agi_router.kept_call USING btree (block, binding_id);
+
+CREATE INDEX kept_call_number ON agi_router.kept_call USING btree (x_number);
+
+CREATE INDEX kept_message_binding ON agi_router.kept_message USING btree (block, binding_id);
 
 CREATE UNIQUE INDEX key_current ON agi_router.key USING btree (kind) WHERE (state = 'current'::text);
 
@@ -2498,6 +2789,9 @@ ALTER TABLE ONLY agi_router.feed_run
 ALTER TABLE ONLY agi_router.group_member
     ADD CONSTRAINT group_member_group_id_fkey FOREIGN KEY (group_id) REFERENCES agi_router.party_group(id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY agi_router.hold
+    ADD CONSTRAINT hold_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES agi_router.tenant(id);
+
 ALTER TABLE ONLY agi_router.lock
     ADD CONSTRAINT lock_setter_id_fkey FOREIGN KEY (setter_id) REFERENCES agi_router.tenant(id);
 
@@ -2531,10 +2825,20 @@ ALTER TABLE ONLY agi_router.tenant_check
 ALTER TABLE ONLY agi_router.webhook
     ADD CONSTRAINT webhook_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES agi_router.tenant(id);
 
-REVOKE ALL ON FUNCTION agi_router.drop_day(parent text, before date) FROM PUBLIC;
+REVOKE ALL ON FUNCTION agi_router.delete_consents(_before timestamp with time zone, _limit integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION agi_router.describe_kept() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION agi_router.detach_day(_kind text, _day date, _rule text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION agi_router.drop_detached(_deletion bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION agi_router.ensure_days(parent text, first date, last date) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION agi_router.expire_bindings(_limit integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION agi_router.grant_right(_role name, _kind text, _name text, _privilege text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION agi_router.keep_held(_kind text, _day date) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION agi_router.list_day(_kind text, _day date, _after_block bigint, _after_id text, _limit integer) FROM PUBLIC;

@@ -36,6 +36,7 @@ from agi_router.events.model import EventType
 from agi_router.events.store import EventStore
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.ring import KeyRing
+from agi_router.maintenance.classes import Retention
 from agi_router.maintenance.retention import Sweep
 from agi_router.persons.appeal_store import AppealStore
 from agi_router.persons.appeals import AppealState, AppealStep, Evidence, EvidenceKind, Spans
@@ -206,13 +207,13 @@ def test_deadlines(store: BindingStore, keys: KeyRing) -> None:
     complete = appeals.file(
         locked(store, reason=LockReason.MAINTENANCE, ends_at=store.now() + 9 * hour).id, by=TENANT
     )
-    list(Sweep(store.connection, NO_REST, timedelta(days=190)).steps())
+    list(Sweep(store.connection, NO_REST, Retention()).steps())
     assert appeals.find(filed.id) == filed
     store.connection.execute(
         "UPDATE agi_router.appeal SET deadline_at = deadline_at - interval '1 hour'"
     )
     for _ in range(2):
-        list(Sweep(store.connection, NO_REST, timedelta(days=190)).steps())
+        list(Sweep(store.connection, NO_REST, Retention()).steps())
     lapsed, late = appeals.find(filed.id), appeals.find(complete.id)
     assert (lapsed.state, lapsed.deadline_at, lapsed.decided_by) == (
         AppealState.LAPSED,
@@ -248,7 +249,7 @@ def test_a_lock_that_is_over_takes_its_appeal_with_it(store: BindingStore) -> No
         " ends_at = now() - interval '1 h' WHERE id = %s",
         (ending.id,),
     )
-    list(Sweep(store.connection, NO_REST, timedelta(days=190)).steps())
+    list(Sweep(store.connection, NO_REST, Retention()).steps())
     closed = appeals.find(made.id)
     assert (closed.state, closed.decided_by) == (AppealState.LIFTED, None)
 
@@ -348,7 +349,7 @@ def test_the_steps_by_a_clock_that_is_given(shadowed: Connection, keys: KeyRing)
 
     def sweep(when: datetime) -> None:
         set_clock(shadowed, when)
-        list(Sweep(shadowed, NO_REST, timedelta(days=190)).steps())
+        list(Sweep(shadowed, NO_REST, Retention()).steps())
 
     end = now + timedelta(days=30)
     lock = locked(store, ends_at=end)
@@ -411,7 +412,7 @@ async def test_deadlines_and_an_end_for_real(
     assert not answer.admitted
 
     def swept() -> LockState:
-        list(Sweep(store.connection, NO_REST, timedelta(days=190)).steps())
+        list(Sweep(store.connection, NO_REST, Retention()).steps())
         return store.locks.find(lock.id).state
 
     until(lambda: swept() is LockState.ENDED)

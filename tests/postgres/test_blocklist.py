@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from agi_router.feeds.recycler import Recycler
 from agi_router.keys.file import load_key_ring, write_key_ring
 from agi_router.keys.registry import KINDS, check_keys
 from agi_router.keys.ring import KeyRing
+from agi_router.maintenance.classes import Retention
 from agi_router.maintenance.retention import Sweep
 from agi_router.maintenance.rotation import Rotation
 from agi_router.numbers import PhoneNumber
@@ -204,17 +204,17 @@ def test_entries_end_and_are_swept(connection: Connection, store: BindingStore) 
     )
     assert store.blocklist.find(entry.id).state is EntryState.ENDED
     assert [each.id for each in store.blocklist.all(limit=9)] == [kept.id]
-    list(Sweep(connection, NO_REST, timedelta(days=200)).steps())
+    list(Sweep(connection, NO_REST, Retention()).steps())
     assert one(connection, "SELECT count(*) FROM agi_router.lock_mark") == 1
     assert {each.id for each in store.blocklist.all(everything=True, limit=9)} == {
         entry.id,
         kept.id,
     }
     connection.execute(
-        "UPDATE agi_router.blocklist SET over_at = now() - interval '300 days' WHERE id = %s",
+        "UPDATE agi_router.blocklist SET over_at = now() - interval '800 days' WHERE id = %s",
         (entry.id,),
     )
-    list(Sweep(connection, NO_REST, timedelta(days=200)).steps())
+    list(Sweep(connection, NO_REST, Retention()).steps())
     with pytest.raises(BlocklistEntryNotFound):
         store.blocklist.find(entry.id)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from unittest import mock
 
@@ -31,6 +31,7 @@ from agi_router.events.store import EventStore
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.registry import check_keys
 from agi_router.keys.ring import KeyRing
+from agi_router.maintenance.classes import Retention
 from agi_router.maintenance.retention import Sweep
 from agi_router.maintenance.rotation import Rotation
 from harness.database import (
@@ -288,7 +289,7 @@ def test_a_sweep_tells_an_end_once(
     """Whoever marks it first: a sweep, or the job that looks each second."""
     made = bind(store)
     expire(connection, made.id)
-    list(Sweep(connection, NO_REST, timedelta(days=190)).steps())
+    list(Sweep(connection, NO_REST, Retention()).steps())
     assert one(connection, "SELECT agi_router.expire_bindings(9)") == 0
     assert types_of(told())[-1:] == ["binding.ended"]
 

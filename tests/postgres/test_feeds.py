@@ -32,6 +32,7 @@ from agi_router.feeds.digests import DigestIndex
 from agi_router.feeds.model import Feed, FeedKind, Notice, NumberForm, Trust
 from agi_router.feeds.recycler import Recycler
 from agi_router.feeds.store import FeedStore
+from agi_router.maintenance.classes import Retention
 from agi_router.maintenance.retention import Sweep
 from agi_router.numbers import PhoneNumber
 from agi_router.tenants.model import UnknownNumbers
@@ -633,10 +634,10 @@ def test_reports_are_swept(
     young = bind(store, C, D, x=BLOCK.number(2))
     run(recycler, feed, line(C, "unknown"), "bad,bad,\n")
     connection.execute(
-        "UPDATE agi_router.feed_run SET begun_at = now() - interval '200 days' WHERE id = %s",
+        "UPDATE agi_router.feed_run SET begun_at = now() - interval '800 days' WHERE id = %s",
         (first["id"],),
     )
-    list(Sweep(connection, NO_REST, timedelta(days=190)).steps())
+    list(Sweep(connection, NO_REST, Retention()).steps())
     assert not recycler.store.faults(first["id"])
     assert not recycler.store.matches(first["id"])
     for name in ("feed_run", "feed_fault", "feed_match"):

@@ -35,6 +35,7 @@ from agi_router.db.queries import query
 from agi_router.errors import BindingConflict, BindingEnded, BindingNotFound, NumberResting
 from agi_router.inventory.capacity import Quarantine
 from agi_router.keys.ring import KeyRing
+from agi_router.maintenance.classes import Retention
 from agi_router.maintenance.retention import Sweep
 from agi_router.numbers import PhoneNumber, XNumber
 from harness.database import a_call, bind, dials, new_call_id, on_each_version, set_clock
@@ -44,7 +45,7 @@ pytestmark = on_each_version
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 RESTS = Quarantine(number=timedelta(minutes=10), party=timedelta(hours=1))
-RETENTION = timedelta(days=190)
+RETENTION = Retention()
 PLACES = [BLOCK.number(serial) for serial in range(2)]
 PEOPLE = [A, B, C, D]
 MINUTE = timedelta(minutes=1)

@@ -43,6 +43,7 @@ from agi_router.events.store import EventStore
 from agi_router.keys.file import load_key_ring, write_key_ring
 from agi_router.keys.registry import KINDS, check_keys
 from agi_router.keys.ring import KeyRing
+from agi_router.maintenance.classes import Retention
 from agi_router.maintenance.retention import Sweep
 from agi_router.maintenance.rotation import Rotation
 from agi_router.numbers import Block, PhoneNumber, XNumber
@@ -570,11 +571,11 @@ def test_locks_are_swept(connection: Connection, store: BindingStore) -> None:
     for lock in (old, new):
         store.locks.lift(lock.id, by=TEST)
     connection.execute(
-        "UPDATE agi_router.lock SET starts_at = now() - interval '300 days',"
-        " over_at = CASE id WHEN %s THEN now() - interval '191 days' ELSE over_at END",
+        "UPDATE agi_router.lock SET starts_at = now() - interval '800 days',"
+        " over_at = CASE id WHEN %s THEN now() - interval '742 days' ELSE over_at END",
         (old.id,),
     )
-    list(Sweep(connection, NO_REST, timedelta(days=190)).steps())
+    list(Sweep(connection, NO_REST, Retention()).steps())
     assert [lock.id for lock in store.locks.all(everything=True, limit=9)] == [live.id, new.id]
     assert store.locks.find(live.id).state is LockState.IN_FORCE
 

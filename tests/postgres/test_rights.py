@@ -34,6 +34,7 @@ from agi_router.inventory.model import BlockState
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.registry import check_keys
 from agi_router.keys.ring import KeyRing
+from agi_router.maintenance.classes import Retention
 from agi_router.maintenance.retention import Sweep
 from agi_router.maintenance.rotation import Rotation
 from harness.database import (
@@ -55,7 +56,7 @@ from harness.values import BLOCK, A, B, C, D
 pytestmark = on_each_version
 
 TIMEOUT = 15.0
-RETENTION = timedelta(days=190)
+RETENTION = Retention()
 TABLES = """
 SELECT array_agg('agi_router.' || c.relname ORDER BY 1)
   FROM pg_class c
@@ -119,7 +120,7 @@ async def test_calls(served: str, keys: KeyRing, connection: Connection) -> None
 
 def test_work_by_hand(served: str, keys: KeyRing, connection: Connection, tmp_path: Path) -> None:
     """All that commands do but migrating and granting."""
-    gone = datetime.now(UTC).date() - RETENTION - timedelta(days=3)
+    gone = datetime.now(UTC).date() - RETENTION.records - timedelta(days=3)
     connection.execute("SELECT agi_router.ensure_days('call', %s, %s)", (gone, gone))
     with connect(served) as own:
         ring = check_keys(own, keys)
@@ -230,7 +231,7 @@ def test_what_runs_as_the_owner_looks_nowhere_else(connection: Connection) -> No
         "SELECT proname, proconfig, has_function_privilege('public', oid, 'EXECUTE') AS open"
         " FROM pg_proc WHERE pronamespace = 'agi_router'::regnamespace AND prosecdef"
     ).fetchall()
-    assert {row["proname"] for row in rows} >= {"ensure_days", "drop_day"}
+    assert {row["proname"] for row in rows} >= {"ensure_days", "detach_day", "drop_detached"}
     for row in rows:
         assert "search_path=pg_catalog, pg_temp" in row["proconfig"]
         assert not row["open"]
@@ -304,7 +305,7 @@ def test_rights_outlive_the_functions(served: str, role: str, connection: Connec
     assert migrate(connection).functions
     with connect(served) as own:
         check_rights(own)
-    for name in ("ensure_days(text, date, date)", "drop_day(text, date)"):
+    for name in ("ensure_days(text, date, date)", "detach_day(text, date, text)"):
         connection.execute(f"DROP FUNCTION agi_router.{name}")
     connection.execute("UPDATE agi_router.function SET checksum = 'x'")
     migrate(connection)

@@ -755,6 +755,8 @@ UNSCOPED = {
     "RuleKeeping": "counts what a store has just made",
     "PersonRegister": "serves a store, which has the lines",
     "ConsentLedger": "serves a store, which says whose lines",
+    "Deletion": "the operator's",
+    "HoldStore": "the operator's",
     "Sweep": "the operator's",
     "Audit": "the operator's",
     "AuditChain": "signs and verifies what all have done",

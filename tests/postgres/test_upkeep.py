@@ -30,6 +30,7 @@ from agi_router.inventory.model import BlockState
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.registry import check_keys
 from agi_router.keys.ring import KeyRing
+from agi_router.maintenance.classes import Retention
 from agi_router.maintenance.retention import Sweep
 from agi_router.maintenance.rotation import Rotation
 from harness.database import (
@@ -53,7 +54,7 @@ STAY = 120
 """Seconds for which the reader stays where something waits for it."""
 PATIENCE = 0.5
 """Of what is tried again: nobody ends the reader."""
-RETENTION = timedelta(days=190)
+RETENTION = Retention()
 RESTS = Quarantine(number=timedelta(minutes=10), party=timedelta(days=7))
 
 
@@ -250,7 +251,7 @@ async def test_a_day_is_dropped_later(
     made = bind(store, new_party(), new_party(), x=BLOCK.number(7))
     expire(connection, made.id)
     bind(store)
-    day = datetime.now(UTC).date() - RETENTION - timedelta(days=5)
+    day = datetime.now(UTC).date() - RETENTION.records - timedelta(days=5)
     connection.execute("SELECT agi_router.ensure_days('call', %s, %s)", (day, day))
 
     def upkeep() -> None:
@@ -267,7 +268,8 @@ async def test_a_day_is_dropped_later(
 
 def test_a_day_of_the_last_six_months_is_not_dropped(connection: Connection) -> None:
     """Whoever may call the function cannot do away with what has to be kept."""
-    assert one(connection, "SELECT agi_router.drop_day('call', 'infinity')") is None
+    day = datetime.now(UTC).date()
+    assert not one(connection, "SELECT agi_router.detach_day('call', %s, 'x')", day)
 
 
 async def test_migrating_gives_up(

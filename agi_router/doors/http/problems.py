@@ -93,6 +93,7 @@ STATUSES: Final[Mapping[str, int]] = {
     "party_locked": 409,
     "number_locked": 409,
     "tenant_locked": 409,
+    "hold_not_found": 404,
     "lock_not_found": 404,
     "lock_over": 409,
     "appeal_not_found": 404,

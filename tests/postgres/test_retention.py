@@ -1,0 +1,337 @@
+"""Retention: what goes and when, what a hold keeps, and the proofs."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from agi_router.bindings.model import Binding
+from agi_router.bindings.store import BindingStore
+from agi_router.consent.ledger import Act, How
+from agi_router.consent.store import Statement
+from agi_router.db.connection import Connection, Queries, connect
+from agi_router.db.rights import Purpose, grant
+from agi_router.errors import BindingNotFound, HoldNotFound
+from agi_router.keys.file import load_key_ring, write_key_ring
+from agi_router.keys.registry import KINDS, check_keys
+from agi_router.keys.ring import KeyRing
+from agi_router.maintenance.classes import KINDS as RULES
+from agi_router.maintenance.classes import Kind, Retention, digest_names
+from agi_router.maintenance.deletion import Deletion
+from agi_router.maintenance.holds import HeldThing, HoldStore
+from agi_router.maintenance.retention import Sweep
+from agi_router.maintenance.rotation import Rotation
+from agi_router.numbers import PhoneNumber
+from agi_router.persons.locks import LockedThing, LockReason, Subject
+from agi_router.traces.store import Tracer
+from harness.cli import run
+from harness.database import HOUR, NO_REST, Server, bind, one
+from harness.values import BLOCK, A, B, C, D, X
+
+RETENTION = Retention()
+DAY = timedelta(days=1)
+OLD = timedelta(days=300)
+TEST = "a test"
+
+
+@pytest.fixture
+def holds(store: BindingStore) -> HoldStore:
+    """The holds of this database."""
+    return HoldStore(Queries(store.connection), store.keys)
+
+
+def today(connection: Connection) -> date:
+    day: date = one(connection, "SELECT (now() AT TIME ZONE 'UTC')::date")
+    return day
+
+
+def age(store: BindingStore, made: Binding, by: timedelta = OLD) -> None:
+    """Let a binding, and its routes, have begun and ended so long ago."""
+    name = made.id
+    store.connection.execute(
+        "UPDATE agi_router.binding SET begins_at = begins_at - %s, expires_at = now() - %s,"
+        " ended_at = now() - %s, state = 'expired' WHERE id = %s",
+        (by, by, by, name.id),
+    )
+    store.connection.execute(
+        "UPDATE agi_router.route SET begins_at = begins_at - %s, ends_at = now() - %s"
+        " WHERE binding_id = %s",
+        (by, by, name.id),
+    )
+
+
+def add_calls(store: BindingStore, made: Binding, names: list[str], by: timedelta = OLD) -> date:
+    """Calls of a binding, so long ago, in a table of their day."""
+    connection = store.connection
+    name = made.id
+    day = today(connection) - by
+    connection.execute("SELECT agi_router.ensure_days('call', %s, %s)", (day, day))
+    for each in names:
+        connection.execute(
+            "INSERT INTO agi_router.call (block, id, day, x_number, received_at, binding_id,"
+            " shown, tenant_id, state) VALUES (%s, %s, %s, %s, now() - %s, %s, %s, 1, 'settled')",
+            (BLOCK.value, each, day, X.value, by, name.id, X.value),
+        )
+    return day
+
+
+def sweep(store: BindingStore) -> int:
+    """Sweep once; how many rows are deleted."""
+    return sum(step.deleted for step in Sweep(store.connection, NO_REST, RETENTION).steps())
+
+
+def delete(store: BindingStore, *, batch: int = 500) -> dict[Kind, int]:
+    """Delete what is past retention, though it was looked through today."""
+    rows = dict.fromkeys(Kind, 0)
+    for step in Deletion(store.connection, RETENTION, batch=batch).steps(again=True):
+        rows[step.kind] += step.rows
+    return {kind: count for kind, count in rows.items() if count}
+
+
+def test_a_proof_of_each_deletion(store: BindingStore) -> None:
+    """What, which day, how many, a digest that whoever has the names can make, in the audit."""
+    made = [bind(store, PhoneNumber.parse(f"1390000{n:04}"), B, x=BLOCK.number(n)) for n in (3, 4)]
+    for each in made:
+        age(store, each)
+    names = ["pbx1-1.1", "pbx1-2.2", "pbx1-3.3"]
+    day = add_calls(store, made[0], names)
+    assert sweep(store) == 5
+    proofs = store.connection.execute(
+        "SELECT * FROM agi_router.deletion WHERE deleted > 0 ORDER BY kind"
+    ).fetchall()
+    bindings, calls = proofs
+    assert (bindings["kind"], bindings["whole"], bindings["deleted"]) == ("binding", False, 2)
+    assert bindings["day"] == RETENTION.last_day(Kind.BINDING, today(store.connection))
+    assert bindings["digest"] == digest_names(bytes(32), [str(each.id) for each in made])
+    assert (calls["kind"], calls["whole"], calls["day"]) == ("call", True, day)
+    assert (calls["deleted"], calls["digest"]) == (3, digest_names(bytes(32), names))
+    assert calls["rule"] == "records, 190 days after its day"
+    told = store.connection.execute(
+        "SELECT subject, reason FROM agi_router.audit WHERE act = 'retention' ORDER BY id"
+    ).fetchall()
+    assert [row["subject"] for row in told] == [
+        f"binding up to {bindings['day']}: 2 row(s), sha256 {bindings['digest'].hex()}",
+        f"call of {day}: 3 row(s), sha256 {calls['digest'].hex()}",
+    ]
+    assert [row["reason"] for row in told] == [bindings["rule"], calls["rule"]]
+    # Looked through once on a day; by hand as often as one likes.
+    age(store, bind(store, C, D, x=BLOCK.number(5)))
+    assert sweep(store) == 0
+    assert delete(store) == {Kind.BINDING: 1}
+    assert delete(store) == {}
+
+
+THINGS = {
+    "number": HeldThing(number=X),
+    "side a": HeldThing(person=A),
+    "side b": HeldThing(person=B),
+    "order": HeldThing(order="O-1"),
+    "order of a tenant": HeldThing(order="O-1", tenant="default"),
+}
+
+
+@pytest.mark.parametrize("held", THINGS.values(), ids=THINGS)
+def test_what_is_held_is_kept(store: BindingStore, holds: HoldStore, held: HeldThing) -> None:
+    """Until it is released: binding, parties, calls and locks; a trace tells all of it."""
+    made = bind(store, A, B, order_id="O-1")
+    other = bind(store, C, D, x=BLOCK.number(7), order_id="O-2")
+    lock = store.locks.set(
+        LockedThing(subject=Subject.PERSON, person=A), LockReason.MISUSE, by=TEST
+    )
+    store.locks.lift(lock.id, by=TEST)
+    store.connection.execute(
+        "UPDATE agi_router.lock SET starts_at = now() - interval '800 days',"
+        " over_at = now() - interval '790 days'"
+    )
+    for each in (made, other):
+        age(store, each)
+    day = add_calls(store, made, ["pbx1-1.1", "pbx1-2.2"])
+    store.connection.execute(
+        "UPDATE agi_router.call SET binding_id = %s, x_number = %s, shown = %s"
+        " WHERE id = 'pbx1-2.2'",
+        (other.id.id, BLOCK.number(7).value, BLOCK.number(7).value),
+    )
+    hold = holds.add(held, case="P-1", reason="police", by=TEST)
+    assert sweep(store) == 2
+    assert store.find(made.id).id == made.id
+    with pytest.raises(BindingNotFound):
+        store.find(other.id)
+    assert one(store.connection, "SELECT count(*) FROM agi_router.call WHERE day = %s", day) == 0
+    tracer = Tracer(store.connection, store.keys)
+    since, until = store.now() - OLD - HOUR * 2, store.now()
+    number = tracer.number(X, since=since, until=until, limit=9)
+    for found in (number, tracer.person(A, since=since, until=until, limit=9)):
+        (stretch,) = found.bound
+        assert {party.number for party in stretch.parties} == {A, B}
+        assert [row["id"] for row in found.calls] == ["pbx1-1.1"]
+    assert store.locks.find(lock.id).id == lock.id
+    assert delete(store) == {}
+    assert [each.id for each in holds.all(limit=9)] == [hold.id]
+    released = holds.release(hold.id, by=TEST, note="closed")
+    assert (released.released_by, holds.all(limit=9)) == (TEST, [])
+    with pytest.raises(HoldNotFound):
+        holds.release(hold.id, by=TEST, note=None)
+    assert delete(store) == {Kind.BINDING: 1, Kind.CALL: 1, Kind.LOCK: 1}
+    assert not tracer.number(X, since=since, until=until, limit=9).calls
+
+
+def test_a_hold_that_comes_late(store: BindingStore, holds: HoldStore) -> None:
+    """Set while a day is being deleted: its rows are looked through once more, and kept."""
+    made = bind(store, A, B)
+    day = add_calls(store, made, ["pbx1-1.1", "pbx1-2.2"])
+    steps = Deletion(store.connection, RETENTION).steps()
+    for step in steps:
+        if step.kind is Kind.CALL and step.rows:
+            break
+    assert one(store.connection, "SELECT deleted FROM agi_router.deletion WHERE whole") == 2
+    holds.add(HeldThing(number=X), case="P-1", reason="police", by=TEST)
+    for _ in steps:
+        pass
+    proof = store.connection.execute("SELECT * FROM agi_router.deletion WHERE whole").fetchone()
+    assert proof is not None
+    assert (proof["day"], proof["deleted"], proof["ended_at"] is None) == (day, 0, False)
+    assert one(store.connection, "SELECT count(*) FROM agi_router.kept_call") == 2
+
+
+def test_while_keys_are_rotated(
+    store: BindingStore, holds: HoldStore, dsn: str, keys: KeyRing, tmp_path: Path
+) -> None:
+    """A held person is found at each moment of it."""
+    write_key_ring(tmp_path / "keys", keys)
+    made = bind(store, A, B)
+    age(store, made)
+    holds.add(HeldThing(person=B), case="P-1", reason="police", by=TEST)
+    with connect(dsn) as own:
+        rotation = Rotation(
+            own, check_keys(own, load_key_ring(tmp_path / "keys")), tmp_path / "keys"
+        )
+
+        def check() -> None:
+            assert one(own, "SELECT count(*) FROM agi_router.list_held()") == 1
+            assert [
+                hold.thing.person
+                for hold in HoldStore(Queries(own), rotation.keys).all(person=B, limit=9)
+            ] == [B]
+
+        rotation.switch(rotation.add(KINDS))
+        check()
+        rotation.renew_secrets()
+        check()
+        for _ in rotation.renewal().run():
+            check()
+        rotation.renew_secrets()
+        check()
+        for kind in KINDS:
+            rotation.retire(kind, keys.tag_key_id)
+        check()
+    assert sweep(store) == 0
+
+
+def test_withdrawn_consents(store: BindingStore) -> None:
+    """Two years after the withdrawal both go; what stands, or would stand again, stays."""
+    given = Statement(act=Act.GIVEN, how=How.APP)
+    for person, order in ((A, None), (B, None), (C, "O-1"), (D, None)):
+        store.consents.write(
+            person, "default", Statement(act=Act.GIVEN, how=How.APP, order=order), by=TEST
+        )
+    store.withdraw(A, "default", given, by=TEST)
+    store.withdraw(C, "default", Statement(act=Act.GIVEN, how=How.APP, order="O-1"), by=TEST)
+    # Of one order, though B agrees to all others.
+    store.withdraw(B, "default", Statement(act=Act.GIVEN, how=How.APP, order="O-1"), by=TEST)
+    assert delete(store) == {}
+    store.connection.execute("UPDATE agi_router.consent SET added_at = added_at - %s", (3 * OLD,))
+    assert delete(store) == {Kind.CONSENT: 4}
+    assert [(line.person, line.act) for line in store.consents.all(limit=9)] == [
+        (B, Act.WITHDRAWN),
+        (D, Act.GIVEN),
+        (B, Act.GIVEN),
+    ]
+
+
+def test_one_deletes_at_a_time(store: BindingStore, dsn: str) -> None:
+    """Another one does nothing, and the first goes on."""
+    age(store, bind(store))
+    list(Sweep(store.connection, NO_REST, RETENTION).steps())
+    with connect(dsn) as other:
+        one(other, "SELECT pg_advisory_lock(7002045)")
+        age(store, bind(store, C, D, x=BLOCK.number(8)))
+        assert delete(store) == {}
+    list(Sweep(store.connection, NO_REST, RETENTION).steps())
+    assert delete(store) == {Kind.BINDING: 1}
+
+
+def test_the_commands(store: BindingStore, dsn: str, keys: KeyRing, tmp_path: Path) -> None:
+    """Show, hold, delete, release, proofs; an auditor looks, and does nothing."""
+    write_key_ring(tmp_path / "keys", keys)
+    env = {"AGI_ROUTER_DSN": dsn, "AGI_ROUTER_KEY_FILE": str(tmp_path / "keys")}
+    made = bind(store, A, B, order_id="O-1")
+    age(store, made)
+    day = add_calls(store, made, ["pbx1-1.1"])
+    shown = {each["kind"]: each for each in run(["retention", "show", "--json"], env).json}
+    assert list(shown) == list(RULES)
+    call = shown["call"]
+    assert (call["class"], call["days"], call["oldest"], call["due"]) == (
+        "records",
+        190,
+        str(day),
+        True,
+    )
+    assert call["next_on"] == str(day + 191 * DAY)
+    assert shown["audit"]["due"] is False
+    dry = run(["retention", "run", "--dry-run", "--json"], env).json
+    assert {each["kind"] for each in dry} == {"binding", "call"}
+    words = ["retention", "hold", "add", "--case", "P-1", "--reason", "police", "--person", "-"]
+    (hold,) = run([*words, "--json"], env, typed=f"{A.digits}\n").json
+    assert (hold["person"], hold["case"], hold["x"]) == (A.masked, "P-1", None)
+    for more in (["--x", str(X)], ["--order", "O-1", "--tenant", "default"]):
+        assert run([*words[:-2], *more], env).code == 0
+    assert run(words[:-2], env).code == 2
+    # Its routes go out of the way of calls, and no more.
+    assert run(["sweep", "--json"], env).json["deleted"] == 0
+    deleted = run(["retention", "run", "--json"], env).json
+    assert (deleted["binding"], deleted["call"]) == (0, 0)
+    listed = run(["retention", "hold", "list", "--person", "-", "--json"], env, typed=A.digits)
+    assert [each["id"] for each in listed.json] == [hold["id"]]
+    text = run(["retention", "hold", "release", "--case", "P-1", "--note", "closed"], env)
+    assert text.code == 0
+    assert A.digits not in text.out
+    assert run(["retention", "hold", "list"], env).out == "no holds\n"
+    assert len(run(["retention", "hold", "list", "--all", "--json"], env).json) == 3
+    deleted = run(["retention", "run", "--json"], env).json
+    assert (deleted["binding"], deleted["call"]) == (1, 1)
+    proofs = run(["retention", "proofs", "--json"], env).json
+    assert {each["kind"] for each in proofs} == {"binding", "call"}
+    audit = run(["audit", "list", "--json"], env).json
+    acts = [row["act"] for row in audit]
+    assert acts.count("retention") == 2
+    assert acts.count("retention hold add") == acts.count("retention hold release") == 3
+    assert not re.search(A.digits, json.dumps(audit))
+
+
+def test_an_auditor_only_looks(
+    server: Server, store: BindingStore, keys: KeyRing, tmp_path: Path
+) -> None:
+    """The role that reads the audit reads retention too, and holds and deletes nothing."""
+    database = one(store.connection, "SELECT current_database()")
+    role = f"auditor {datetime.now(UTC):%H%M%S%f}"
+    with server.admin() as admin:
+        admin.execute(f'CREATE ROLE "{role}" LOGIN')
+    try:
+        grant(store.connection, role, Purpose.AUDIT)
+        write_key_ring(tmp_path / "keys", keys)
+        env = {
+            "AGI_ROUTER_DSN": server.dsn(database, user=role),
+            "AGI_ROUTER_KEY_FILE": str(tmp_path / "keys"),
+        }
+        for words in (["show"], ["proofs"]):
+            assert run(["retention", *words], env).code == 0
+        for words in (["run"], ["hold", "add", "--case", "1", "--reason", "r", "--x", str(X)]):
+            assert run(["retention", *words], env).code == 70
+    finally:
+        with server.admin(database) as admin:
+            admin.execute(f'DROP OWNED BY "{role}"')
+            admin.execute(f'DROP ROLE "{role}"')
