@@ -32,6 +32,7 @@ from agi_router.inventory.capacity import Quarantine
 from agi_router.keys.file import load_key_ring
 from agi_router.keys.ring import Cipher, KeyRing
 from agi_router.maintenance.classes import FLOORS, LONGEST, WHY, Retention, RetentionClass
+from agi_router.pbx.media_guard import MediaPorts
 from agi_router.persons.appeals import Spans
 from agi_router.rates import OFF, Rate, parse_rate
 from agi_router.tenants.call_rates import CallRates
@@ -340,6 +341,8 @@ class Settings:
         journal: Directory of the end journal; the same as the dialplan's ``AGI_ROUTER_JOURNAL``.
         unsafe_profile: Faults of the PBX's profile that the operator accepts, by the names that
             ``doctor`` prints; ``allow`` accepts all.
+        media_ports: ``FIRST-LAST``, the ports of Asterisk's sound as ``rtp.conf`` has them. Set
+            where a guard is there, behind which Asterisk may have its native bridge.
         language: Language of the prompts that a caller hears whose binding names none.
         fixed_lines: Whether fixed lines may be parties.
         number_ranges: A file of ranges of mobile numbers, which extends the shipped table.
@@ -451,6 +454,7 @@ class Settings:
     agi_secret_file: Path | None = _setting(_path)
     journal: Path = _setting(_path, default=Path("/var/spool/agi-router"))
     unsafe_profile: frozenset[str] = _setting(_names, default=frozenset())
+    media_ports: MediaPorts | None = _setting(MediaPorts.parse)
     language: Language = _setting(_language, default=Language.ZH)
     fixed_lines: bool = _setting(_switch, default=False)
     number_ranges: Path | None = _setting(_path)

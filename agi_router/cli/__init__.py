@@ -65,6 +65,7 @@ COMMANDS = {
     "doctor": ("doctor", "doctor"),
     "setup": ("setup", "setup"),
     "leaktest": ("leaktest", "leaktest"),
+    "media-guard": ("media_guard", "group"),
 }
 """By its name, the module of a command and the command's name in it; none is imported here."""
 

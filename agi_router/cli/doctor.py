@@ -523,7 +523,7 @@ async def _asterisk(
                 await _lines_come(ari, settings, eyes),
                 await _router(ari, settings.ari_app, fastagi),
                 *await _prompts(ari, sets),
-                *_of_profile(await read_profile(ari), settings),
+                *_of_profile(await read_profile(ari, ports=settings.media_ports), settings),
             ]
     except AriUnauthorized:
         return [_Check("ari", "fail", "Asterisk refuses AGI_ROUTER_ARI_USER or its password")]

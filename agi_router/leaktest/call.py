@@ -16,8 +16,9 @@ from pathlib import Path
 from agi_router.leaktest.call_setup import CallSetup
 from agi_router.leaktest.carrier import Carrier, Leg
 from agi_router.leaktest.leaks import find_leaks, mask
-from agi_router.leaktest.media import Media, peer_of, rtcp_of, rtp_of
+from agi_router.leaktest.media import Media, find_told, peer_of
 from agi_router.leaktest.messages import Message, received_by
+from agi_router.leaktest.packets import packets_of, sound_of
 from agi_router.leaktest.results import Finding, Result, Scenario
 from agi_router.leaktest.scripts import callee_script, caller_script, outside_script
 from agi_router.leaktest.vectors import End, Party
@@ -101,8 +102,11 @@ class Call:
             calling = await self._start(caller, caller_script(setup), setup.call_id)
             if setup.vector.outside is not None:
                 await self._send_outside()
-            if setup.vector.rtp or setup.vector.rtcp:
+            if setup.vector.sound:
+                await self._tell_early()
                 await self._tell()
+                if calling.returncode is not None:
+                    self._faults.append("the call was over before everything was told")
             await self._end(caller, calling)
             if rings:
                 await self._end(callee, called, patience=_PARTING)
@@ -123,21 +127,30 @@ class Call:
             return False
         return True
 
+    async def _tell_early(self) -> None:
+        """Let each side tell who it is before the answer, where the PBX lets it."""
+        if not self._setup.early_media:
+            return
+        deadline = asyncio.get_running_loop().time() + _ANSWERED
+        while peer_of(self._caller.leg.messages) is None:
+            if asyncio.get_running_loop().time() > deadline or self._caller.leg.accepted.is_set():
+                return
+            await asyncio.sleep(0.01)
+        await asyncio.gather(self._told(self._caller), self._told(self._callee))
+
     async def _tell(self) -> None:
         """Let each side tell who it is by its sound, once the call is up."""
-        if not await self._is_up():
-            return
-        vector = self._setup.vector
-        for phone in (self._caller, self._callee):
-            party, peer = self._setup.party(phone.side), peer_of(phone.leg.messages)
-            if peer is None:
-                self._faults.append(f"the {phone.name} was not told where its sound goes")
-            else:
-                await self._sound[phone.side].tell(
-                    peer,
-                    rtp=rtp_of(party if vector.rtp else None),
-                    rtcp=rtcp_of(party) if vector.rtcp else b"",
-                )
+        if await self._is_up():
+            await asyncio.gather(self._told(self._caller), self._told(self._callee))
+
+    async def _told(self, phone: _Phone) -> None:
+        kinds, party = self._setup.vector.sound, self._setup.party(phone.side)
+        peer = peer_of(phone.leg.messages)
+        if peer is None:
+            self._faults.append(f"the {phone.name} was not told where its sound goes")
+        else:
+            sound = self._sound[phone.side]
+            await sound.tell(peer, sound_of(kinds, party), packets_of(kinds, party))
 
     async def _send_outside(self) -> None:
         """Let another phone on each side send what it has to, once the call is up."""
@@ -265,8 +278,8 @@ class Call:
         """Yield what came with the sound."""
         for phone in (self._caller, self._callee):
             numbers, names = _texts(phone.secrets)
-            heard = b"\n".join(self._sound[phone.side].packets)
-            for leak in find_leaks(heard, numbers=numbers, names=names):
+            packets = self._sound[phone.side].packets
+            for leak in find_told(packets, numbers=numbers, names=names):
                 yield Finding(at=phone.side, leak=leak, message="RTP or RTCP")
 
     def _write_captures(self) -> None:
@@ -281,13 +294,12 @@ class Call:
         """Yield the sides that did not plant what they should have."""
         setup = self._setup
         stranger = setup.vector.outside is not None and setup.vector.outside.stranger
-        # What is told by sound is seen to where it is told.
-        by = setup.vector.by
-        if setup.vector.rtp or setup.vector.rtcp:
-            by = frozenset()
+        if setup.vector.sound:
             if not all(media.packets for media in self._sound.values()):
                 yield "a side has heard nothing of the other"
-        for side in sorted(by, key=lambda side: side.value):
+            if any(media.broken for media in self._sound.values()):
+                yield "a packet came that says it is padded, and is not"
+        for side in sorted(setup.vector.by, key=lambda side: side.value):
             party = setup.other if stranger else setup.party(side)
             sent = [
                 message
@@ -296,7 +308,7 @@ class Call:
                 for message in phone.leg.messages
                 if message.sent
             ]
-            everything = b"\n".join(message.raw for message in sent)
+            everything = b"\n".join([*(message.raw for message in sent), *self._sound[side].sent])
             if not find_leaks(everything, numbers=[party.number]):
                 yield f"the {side.value} has not planted its number"
             if not find_leaks(everything, numbers=[], names=[party.name, party.hanzi]):

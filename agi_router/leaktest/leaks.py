@@ -40,6 +40,8 @@ class Spelling(enum.Enum):
     LAST_EIGHT = "last eight digits"
     HEX = "in hexadecimal"
     BASE64 = "in base64"
+    PACKED = "two digits in a byte"
+    SOURCE = "as a source"
     NAME = "name"
     NAME_ESCAPED = "name, escaped"
     NAME_HEX = "name, in hexadecimal"

@@ -1,8 +1,9 @@
 """
-Sound: one phone's end of it, which tells who it is in everything that RTP has beside the sound.
+Sound: one phone's end of it, what it tells beside the sound, and what came.
 
 Source:
-    RFC 3550, 5.1 (header), 6.4.2 and 6.5 (RTCP: RR, SDES), 6.7 (APP); RFC 8285 (header extension).
+    RFC 3550, 5.1 (header), 6.4 (RTCP); RFC 5761, 4 (how they are told apart); RFC 8285 (header
+    extension).
 """
 
 from __future__ import annotations
@@ -11,65 +12,85 @@ import asyncio
 import re
 import socket
 import struct
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
+from agi_router.leaktest.leaks import Leak, Spelling, find_leaks, mask
 from agi_router.leaktest.messages import Message
-from agi_router.leaktest.vectors import Party
+from agi_router.leaktest.packets import SOUND_TYPES, Packet, Port, packed_source
 
-__all__ = ["Media", "peer_of", "rtcp_of", "rtp_of", "told_by"]
+__all__ = ["Media", "find_told", "is_broken", "peer_of", "told_by"]
 
-_SSRC = 0x5EC12E75
-# CNAME, NAME, EMAIL, PHONE, LOC, TOOL, NOTE: all items of SDES that are text.
-_SDES = range(1, 8)
-_A_LAW, _PACKET = 8, 160
-_RECEIVER_REPORT, _DESCRIPTION, _APPLICATION = 201, 202, 204
-
-
-def _telling(party: Party) -> bytes:
-    return f"{party.name} {party.number}".encode()
+_HEADER = 12
+# Between two packets of sound, in seconds and in time stamps.
+_INTERVAL, _SAMPLES = 0.02, 160
+# Packets beside the sound within one interval, and intervals at least: on the first the PBX learns
+# where sound comes from.
+_TOGETHER, _INTERVALS, _LEARNT = 5, 15, 5
 
 
-def rtp_of(party: Party | None) -> bytes:
-    """One packet of silence, whose header extension names *party* if there is one."""
-    text = _telling(party) if party else b""
-    text += bytes(-len(text) % 4)
-    extension = struct.pack("!HH", 0x1000, len(text) // 4) + text if text else b""
-    first = 0x90 if extension else 0x80
-    header = struct.pack("!BBHII", first, _A_LAW, 1, _PACKET, _SSRC)
-    return header + extension + b"\xd5" * _PACKET
+def _is_rtp(packet: bytes) -> bool:
+    return len(packet) >= _HEADER and packet[0] >> 6 == 2 and not 192 <= packet[1] <= 223  # noqa: PLR2004
 
 
-def rtcp_of(party: Party) -> bytes:
-    """A compound packet whose description and application part name *party*."""
-    text = _telling(party)
-    items = b"".join(struct.pack("!BB", item, len(text)) + text for item in _SDES)
-    chunk = struct.pack("!I", _SSRC) + items
-    # A chunk ends with a null, on a boundary of four.
-    chunk += bytes(4 - len(chunk) % 4)
-    own = struct.pack("!I4s", _SSRC, b"NAME") + text + bytes(-len(text) % 4)
-    return b"".join(
-        struct.pack("!BBH", 0x80 | count, kind, len(body) // 4) + body
-        for count, kind, body in (
-            (0, _RECEIVER_REPORT, struct.pack("!I", _SSRC)),
-            (1, _DESCRIPTION, chunk),
-            (0, _APPLICATION, own),
-        )
-    )
+def _header(packet: bytes) -> int:
+    """Bytes of the header of RTP, with its sources and its extension."""
+    end = _HEADER + 4 * (packet[0] & 0x0F)
+    if packet[0] & 0x10 and len(packet) >= end + 4:
+        end += 4 + 4 * int(struct.unpack_from("!H", packet, end + 2)[0])
+    return min(end, len(packet))
 
 
 def told_by(packet: bytes) -> bytes:
     """
-    What of *packet* is not sound: all of RTCP (RFC 5761, 4, tells them apart), the header of RTP.
-
-    Too short a packet is given whole.
+    What of *packet* is not sound: the header and the padding of RTP where it is sound, else all.
     """
-    if len(packet) < 12 or 192 <= packet[1] <= 223:  # noqa: PLR2004
+    if not _is_rtp(packet) or packet[1] & 0x7F not in SOUND_TYPES:
         return packet
-    end = 12 + 4 * (packet[0] & 0x0F)
-    if packet[0] & 0x10 and len(packet) >= end + 4:
-        end += 4 + 4 * int(struct.unpack_from("!H", packet, end + 2)[0])
-    return packet[:end]
+    end = _header(packet)
+    padding = min(packet[-1], len(packet) - end) if packet[0] & 0x20 else 0
+    return packet[:end] + packet[len(packet) - padding :]
+
+
+def is_broken(packet: bytes) -> bool:
+    """
+    Whether *packet* says that it is padded, and is not: whoever hears it loses sound.
+    """
+    padded = _is_rtp(packet) and packet[0] & 0x20
+    return bool(padded) and not 0 < packet[-1] <= len(packet) - _header(packet)
+
+
+def find_told(
+    packets: Sequence[bytes], *, numbers: Sequence[str], names: Iterable[str]
+) -> list[Leak]:
+    """
+    Find whom *packets* name: as any text does, by a number that is packed, or as a source.
+
+    Args:
+        packets: What :func:`told_by` has left of them.
+        numbers: Numbers of eleven digits that must not be in them.
+        names: Names that must not.
+    """
+    return [
+        *find_leaks(b"\n".join(packets), numbers=numbers, names=names),
+        *(leak for packet in packets for number in numbers for leak in _packed(packet, number)),
+    ]
+
+
+def _packed(packet: bytes, number: str) -> Iterator[Leak]:
+    if (at := packet.hex().find(number)) >= 0:
+        yield Leak(secret=mask(number), spelling=Spelling.PACKED, offset=at // 2)
+    for at in _sources(packet):
+        if packet[at : at + 4] == packed_source(number):
+            yield Leak(secret=mask(number), spelling=Spelling.SOURCE, offset=at)
+
+
+def _sources(packet: bytes) -> Sequence[int]:
+    """Where the sources stand, those of all who contribute too."""
+    if _is_rtp(packet):
+        return range(8, min(_HEADER + 4 * (packet[0] & 0x0F), len(packet)), 4)
+    return range(4, min(8, len(packet)), 4)
 
 
 def peer_of(messages: list[Message]) -> tuple[str, int] | None:
@@ -83,13 +104,13 @@ def peer_of(messages: list[Message]) -> tuple[str, int] | None:
 
 
 class _Inbox(asyncio.DatagramProtocol):
-    def __init__(self, packets: list[bytes]) -> None:
-        self._packets = packets
+    def __init__(self, media: Media) -> None:
+        self._media = media
 
     def datagram_received(self, data: bytes, addr: Any) -> None:
         """Keep what is not sound."""
         del addr
-        self._packets.append(told_by(data))
+        self._media.keep(data)
 
 
 class Media:
@@ -99,12 +120,17 @@ class Media:
     Attributes:
         port: The first.
         packets: What came to either, sound left out.
+        sent: What was told, sound left out.
+        broken: How many packets came that say they are padded, and are not.
     """
 
     def __init__(self) -> None:
         """Made by :meth:`open`."""
         self.port = 0
         self.packets: list[bytes] = []
+        self.sent: list[bytes] = []
+        self.broken = 0
+        self._number = 0
         self._transports: list[asyncio.DatagramTransport] = []
 
     @classmethod
@@ -119,7 +145,7 @@ class Media:
             with suppress(OSError):
                 for each in (port, port + 1):
                     transport, _ = await loop.create_datagram_endpoint(
-                        lambda: _Inbox(media.packets), local_addr=(host, each)
+                        lambda: _Inbox(media), local_addr=(host, each)
                     )
                     media._transports.append(transport)
             if len(media._transports) == 1:
@@ -128,15 +154,34 @@ class Media:
         media.port = port
         return media
 
-    async def tell(self, peer: tuple[str, int], *, rtp: bytes, rtcp: bytes) -> None:
-        """Send a moment of *rtp*, and *rtcp* at times, to where the PBX takes this sound."""
-        for sequence in range(1, 16):
-            # Each packet has its number, and its place in time.
-            numbered = struct.pack("!HI", sequence, sequence * _PACKET)
-            self._transports[0].sendto(rtp[:2] + numbered + rtp[8:], peer)
-            if rtcp and sequence % 5 == 0:
-                self._transports[1].sendto(rtcp, (peer[0], peer[1] + 1))
-            await asyncio.sleep(0.02)
+    def keep(self, packet: bytes) -> None:
+        """Keep what of a packet that came is not sound."""
+        self.packets.append(told_by(packet))
+        self.broken += is_broken(packet)
+
+    async def tell(self, peer: tuple[str, int], sound: Packet, packets: Sequence[Packet]) -> None:
+        """
+        Send sound to where the PBX takes it, and everything of *packets* twice in between.
+        """
+        waiting = [*packets, *packets]
+        for interval in range(max(_INTERVALS, _LEARNT + -(-len(waiting) // _TOGETHER))):
+            self._send(peer, sound)
+            if interval >= _LEARNT:
+                for each in waiting[:_TOGETHER]:
+                    self._send(peer, each)
+                del waiting[:_TOGETHER]
+            await asyncio.sleep(_INTERVAL)
+
+    def _send(self, peer: tuple[str, int], packet: Packet) -> None:
+        data = packet.data
+        if packet.in_stream:
+            # Each has its number, and its place in time.
+            self._number += 1
+            place = struct.pack("!HI", self._number & 0xFFFF, self._number * _SAMPLES)
+            data = data[:2] + place + data[8:]
+        beside = packet.port is Port.RTCP
+        self.sent.append(told_by(data))
+        self._transports[beside].sendto(data, (peer[0], peer[1] + beside))
 
     def close(self) -> None:
         """Give the ports back."""

@@ -64,16 +64,18 @@ class PhoneMessages:
         session.sort(key=lambda line: "osiuepca".index(line[0]))
         attributes = [line for line in session if line.startswith("a=")]
         media = [self.planted(line) for line in self.vector.media if self.plants_here]
+        beside = [codec.partition(" ")[0] for codec in self.vector.codecs]
         return "\n".join(
             (
                 "v=0",
                 *(line for line in session if line not in attributes),
                 "t=0 0",
                 *attributes,
-                f"m=audio {self._media} RTP/AVP 8 0",
+                f"m=audio {self._media} RTP/AVP {' '.join(['8', '0', *beside])}",
                 *(line for line in media if line.startswith("i=")),
                 "a=rtpmap:8 PCMA/8000",
                 "a=rtpmap:0 PCMU/8000",
+                *(f"a=rtpmap:{codec}" for codec in self.vector.codecs),
                 f"a={direction}",
                 *(line for line in media if line.startswith("a=")),
             )

@@ -22,11 +22,13 @@ from agi_router.leaktest.vectors import End, Request, Vector
 __all__ = ["callee_script", "caller_script", "outside_script"]
 
 # Milliseconds: between responses, before a request, for its answer, for what others have to say
-# during the call, and for a call that rings or talks.
+# during the call, before the answer and by sound, and for a call that rings or talks.
 _PAUSE = 60
 _ACT = 150
 _ANSWER = 250
 _LONG = 1500
+_EARLY = 800
+_TOLD = 2500
 _RING = 40_000
 
 _PROVISIONAL = (100, 180, 181, 182, 183, 199)
@@ -334,7 +336,8 @@ def caller_script(setup: CallSetup) -> bytes:
         done,
         last=3 * _ACT
         + (busy and busy + _ANSWER)
-        + (_LONG if vector.outside or vector.rtp or vector.rtcp else 0),
+        + (_LONG if vector.outside else 0)
+        + (_TOLD if vector.sound else 0),
     )
     return script.encode()
 
@@ -389,6 +392,8 @@ def callee_script(setup: CallSetup) -> bytes:
     else:
         script.send(respond("180 Ringing"))
     script.pause(_PAUSE)
+    if setup.early_media and vector.sound:
+        script.pause(_EARLY)
     for status in vector.after:
         script.send(respond(status))
         script.pause(_PAUSE)

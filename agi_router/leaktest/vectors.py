@@ -25,6 +25,7 @@ __all__ = [
     "Outside",
     "Party",
     "Request",
+    "Sound",
     "Vector",
     "fill",
     "plantings",
@@ -36,6 +37,20 @@ class End(enum.Enum):
 
     CALLER = "caller"
     CALLEE = "callee"
+
+
+class Sound(enum.Enum):
+    """By which packets beside its sound a phone tells who it is (:mod:`.packets`)."""
+
+    SOURCE = "source"
+    EXTENSION = "header extension"
+    CONTRIBUTORS = "contributing sources"
+    PADDING = "padding"
+    EVENT = "telephone events"
+    PAYLOAD = "payload types that were not agreed on"
+    RTCP_TEXT = "texts of RTCP"
+    RTCP_REST = "the rest of RTCP"
+    PROTOCOL = "other protocols"
 
 
 CALLER = frozenset({End.CALLER})
@@ -129,8 +144,8 @@ class Vector:
         cancel: With what the caller gives up while it rings; it waits for an answer if None.
         requests: Requests of each side within the dialog.
         outside: A request outside of it, from each side.
-        rtp: Whether the phones tell who they are in the headers of RTP.
-        rtcp: Whether they do in RTCP.
+        sound: By which packets beside their sound the phones tell who they are.
+        codecs: What is agreed on beside sound: ``a=rtpmap`` without its name.
         hung_up_by: Who ends the call.
         goodbye: With what; a plain BYE if None.
     """
@@ -156,8 +171,8 @@ class Vector:
     cancel: Request | None = None
     requests: tuple[Request, ...] = ()
     outside: Outside | None = None
-    rtp: bool = False
-    rtcp: bool = False
+    sound: tuple[Sound, ...] = ()
+    codecs: tuple[str, ...] = ()
     hung_up_by: End = End.CALLER
     goodbye: Request | None = None
 
@@ -229,6 +244,9 @@ _REDIRECTED = "Dial i; redirect_method=user; the way out has an empty context"
 _REFUSED = "the dialplan answers by a cause of its own; text and headers end at the leg"
 _SDP = "the session description is made anew; sdp_session=-, direct_media=no"
 _MESSAGE = "res_pjsip_messaging not loaded"
+_REBUILT = "bridge_native_rtp not loaded: packets of sound are made anew on each leg"
+_UNAGREED = "Asterisk drops payload types that were not agreed on"
+_RTCP = "RTCP is made anew on each leg"
 _REFER = "res_pjsip_refer not loaded, allow_transfer=no; the way out has an empty context"
 
 _IDENTITY = (
@@ -865,16 +883,84 @@ _WITHIN = (
 
 _SOUND = (
     Vector(
-        name="rtp-header",
-        planted="a header extension of RTP",
-        stopped_by="bridge_native_rtp not loaded (it hands packets on with their headers)",
-        rtp=True,
+        name="rtp-extension",
+        planted="header extensions of RTP: one byte, two bytes, id 15, zfone's, 200 bytes, packed",
+        stopped_by=_REBUILT,
+        media=("a=extmap:1 urn:ietf:params:rtp-hdrext:sdes:mid",),
+        sound=(Sound.EXTENSION,),
+    ),
+    Vector(
+        name="rtp-csrc",
+        planted="contributing sources of RTP: 1, 3, 15; with extension and padding",
+        stopped_by=_REBUILT,
+        sound=(Sound.CONTRIBUTORS,),
+    ),
+    Vector(
+        name="rtp-padding",
+        planted="padding of RTP, behind sound and alone",
+        stopped_by=_REBUILT,
+        sound=(Sound.PADDING,),
+    ),
+    Vector(
+        name="rtp-source",
+        planted="the number, packed, as source (SSRC) of RTP; texts of RTCP",
+        stopped_by=f"{_REBUILT}; {_RTCP}",
+        sound=(Sound.SOURCE, Sound.RTCP_TEXT),
+    ),
+    Vector(
+        name="rtp-event",
+        planted="telephone events with a tail, and a text in place of one",
+        stopped_by="an event is read, and made anew on the other leg",
+        sound=(Sound.EVENT,),
+        codecs=("101 telephone-event/8000",),
+    ),
+    Vector(
+        name="rtp-event-alone",
+        planted="the same where no events were agreed on",
+        stopped_by=_UNAGREED,
+        sound=(Sound.EVENT,),
+    ),
+    Vector(
+        name="rtp-payload",
+        planted="payload types that were not agreed on, each with a text; redundant blocks",
+        stopped_by=_UNAGREED,
+        sound=(Sound.PAYLOAD,),
+    ),
+    Vector(
+        name="rtp-noise",
+        planted="the same, with comfort noise and T.140 offered",
+        stopped_by=f"{_UNAGREED}; comfort noise ends at the leg",
+        sound=(Sound.PAYLOAD,),
+        codecs=("13 CN/8000", "98 t140/1000"),
+    ),
+    Vector(
+        name="rtp-protocol",
+        planted="STUN, TURN, DTLS, ZRTP, UDPTL, versions 0, 1, 3 and text, on both ports",
+        stopped_by="Asterisk reads RTP and RTCP there, and nothing else (no ICE, no DTLS)",
+        sound=(Sound.PROTOCOL,),
+    ),
+    Vector(
+        name="rtp-held",
+        planted="all of these while the call is held, and when it is taken up again",
+        stopped_by=f"{_REBUILT}; {_UNAGREED}; {_RTCP}",
+        requests=(
+            Request(method="INVITE", sdp=True, direction="sendonly"),
+            Request(method="INVITE", sdp=True),
+        ),
+        sound=tuple(Sound),
     ),
     Vector(
         name="rtcp",
         planted="RTCP: all texts of SDES (CNAME, NAME, EMAIL, PHONE, LOC, TOOL, NOTE), APP",
-        stopped_by="RTCP is made anew on each leg",
-        rtcp=True,
+        stopped_by=_RTCP,
+        sound=(Sound.RTCP_TEXT,),
+    ),
+    Vector(
+        name="rtcp-rest",
+        planted="RTCP: BYE, XR, feedback, extended reports, reduced in size; RTP and RTCP at the "
+        "other's port",
+        stopped_by=_RTCP,
+        sound=(Sound.RTCP_REST,),
     ),
 )
 

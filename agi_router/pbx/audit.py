@@ -4,6 +4,8 @@ The PBX's profile as Asterisk has it now, read through ARI.
 Not from files: what counts is what was loaded, whoever wrote it (a file, a wizard, a database).
 """
 
+import asyncio
+import logging
 import re
 import secrets
 from collections.abc import Set as AbstractSet
@@ -12,6 +14,9 @@ from dataclasses import dataclass
 
 from agi_router.ari import AriClient, AriError, AriRefused, path
 from agi_router.errors import AsteriskError, SettingsError
+from agi_router.pbx.bridge_switch import BRIDGE, SIMPLE
+from agi_router.pbx.guard_test import try_guard
+from agi_router.pbx.media_guard import MODULE, MediaPorts
 from agi_router.pbx.rules import (
     ENTRY_LABEL,
     LISTING_MODULE,
@@ -30,10 +35,16 @@ _PLAIN = re.compile(r"[A-Za-z0-9_.-]+")
 # A number of the right form; whether it is anybody's does not matter.
 _ANY_X = "700000000000000"
 
+log = logging.getLogger(__name__)
 
-async def read_profile(ari: AriClient) -> Profile:
+
+async def read_profile(ari: AriClient, *, ports: MediaPorts | None = None) -> Profile:
     """
     Read what is judged: about one request per endpoint, and one per context of theirs.
+
+    Args:
+        ari: A connection to its Asterisk.
+        ports: Those of its sound, if it is guarded there.
 
     Raises:
         AriError: Asterisk does not answer, or does not let it be read.
@@ -60,6 +71,7 @@ async def read_profile(ari: AriClient) -> Profile:
         global_options=await _section(ari, "global", "global"),
         modules=modules,
         logs=await ari.log_channels(),
+        plain_sound=MODULE in modules and await _is_plain(ari, ports),
     )
 
 
@@ -77,20 +89,23 @@ class ProfileRead:
     ways_in: tuple[str, ...]
 
 
-async def refuse_leaks(ari: AriClient, *, accepted: frozenset[str]) -> ProfileRead:
+async def refuse_leaks(
+    ari: AriClient, *, accepted: frozenset[str], ports: MediaPorts | None = None
+) -> ProfileRead:
     """
     Refuse a profile by which a number could get out.
 
     Args:
         ari: A connection to its Asterisk.
         accepted: Names of faults that the operator accepts; ``allow`` accepts all.
+        ports: Those of its sound, if it is guarded there.
 
     Raises:
         SettingsError: There are others; names each with its value and the wanted one.
         AsteriskError: The profile cannot be read.
     """
     try:
-        profile = await read_profile(ari)
+        profile = await read_profile(ari, ports=ports)
     except AriError as error:
         raise AsteriskError(f"the configuration of Asterisk cannot be read: {error}") from None
     faults = find_faults(profile)
@@ -100,6 +115,20 @@ async def refuse_leaks(ari: AriClient, *, accepted: frozenset[str]) -> ProfileRe
             " agi-router doctor tells why; AGI_ROUTER_UNSAFE_PROFILE accepts it"
         )
     return ProfileRead(accepted=tuple(faults), ways_in=ways_in(profile))
+
+
+async def _is_plain(ari: AriClient, ports: MediaPorts | None) -> bool:
+    """
+    Whether only plain packets reach the native bridge: by the guard, or as it is turned off.
+    """
+    if ports is None:
+        return False
+    seen = await asyncio.to_thread(try_guard, ports)
+    if seen.passed:
+        return True
+    simple = await ari.get_variable(BRIDGE) == SIMPLE
+    log.warning("media.unguarded", extra={"simple": simple, "why": "; ".join(seen.faults)})
+    return simple
 
 
 async def _endpoints(ari: AriClient, modules: frozenset[str]) -> dict[str, str] | None:

@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from agi_router.pbx.media_guard import MODULE
 from agi_router.texts import strip
 
 __all__ = [
@@ -244,8 +245,8 @@ MODULE_RULES = (
         why="Diversion and 181 cross, with the number that was forwarded",
     ),
     ModuleRule(
-        pattern="bridge_native_rtp.so",
-        why="RTP crosses with its header, and whatever a phone has put there",
+        pattern=MODULE,
+        why="RTP crosses with its header, and whatever a phone has put there; see media-guard.md",
     ),
     ModuleRule(
         pattern="res_pjsip_endpoint_identifier_anonymous.so",
@@ -319,6 +320,7 @@ class Profile:
             section of this name.
         modules: Names of the modules that run.
         logs: Levels by log channel, of those that are on.
+        plain_sound: Whether the native bridge, if it is there, joins calls of guarded sound only.
     """
 
     trunks: tuple[str, ...]
@@ -330,6 +332,7 @@ class Profile:
     global_options: Mapping[str, str] | None
     modules: frozenset[str]
     logs: Mapping[str, frozenset[str]]
+    plain_sound: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -510,6 +513,8 @@ def _of_modules(profile: Profile) -> Iterator[Fault]:
             why="the endpoints on which calls come in cannot be found",
         )
     for module in sorted(profile.modules):
+        if module == MODULE and profile.plain_sound:
+            continue
         for rule in MODULE_RULES:
             if fnmatchcase(module, rule.pattern):
                 yield Fault(

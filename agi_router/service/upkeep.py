@@ -240,7 +240,7 @@ def asterisk_jobs(
         job(
             name="profile",
             work=look_again,
-            every=300.0,
+            every=watch.every,
             retry=_RETRY,
             wake=asyncio.Event(),
             # A number could get out: no call may be taken.
@@ -266,6 +266,13 @@ class ProfileWatch:
         self._router = router
         self._looked = looked or asyncio.Event()
 
+    @property
+    def every(self) -> float:
+        """
+        Seconds between two looks: a guard of sound may be taken away at any time.
+        """
+        return 300.0 if self._settings.media_ports is None else 60.0
+
     async def look(self, ari: AriClient) -> None:
         """
         Look once.
@@ -274,7 +281,9 @@ class ProfileWatch:
             SettingsError: A number could get out.
             AsteriskError: The profile cannot be read.
         """
-        read = await refuse_leaks(ari, accepted=self._settings.unsafe_profile)
+        read = await refuse_leaks(
+            ari, accepted=self._settings.unsafe_profile, ports=self._settings.media_ports
+        )
         self._router.ways_in = frozenset(f"PJSIP/{name}" for name in read.ways_in)
         self._looked.set()
         for fault in read.accepted:

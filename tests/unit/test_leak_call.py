@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,10 +14,11 @@ from agi_router.leaktest.call import Call
 from agi_router.leaktest.call_setup import CallSetup
 from agi_router.leaktest.call_slots import people
 from agi_router.leaktest.carrier import Carrier
-from agi_router.leaktest.media import Media, rtp_of, told_by
+from agi_router.leaktest.media import Media
 from agi_router.leaktest.messages import Message
+from agi_router.leaktest.packets import packets_of, sound_of
 from agi_router.leaktest.results import Result, Scenario
-from agi_router.leaktest.vectors import VECTORS, End
+from agi_router.leaktest.vectors import VECTORS, End, Sound, Vector
 
 CALLER, CALLEE, OTHER = people(["13800000001", "13900000002", "13700000003"])
 
@@ -40,11 +42,16 @@ def message(
     return Message.parse("\r\n".join((*lines, "", "")).encode(), at=datetime.now(UTC), sent=sent)
 
 
+def vector_of(name: str) -> Vector:
+    """The vector of a name."""
+    return next(each for each in VECTORS if each.name == name)
+
+
 class Played:
     """A call that only the test plays: what passed is put in by hand."""
 
     def __init__(self, vector: str, work: Path) -> None:
-        chosen = next(each for each in VECTORS if each.name == vector)
+        chosen = vector_of(vector)
         setup = CallSetup(
             vector=chosen,
             caller=CALLER,
@@ -118,7 +125,8 @@ def test_what_the_callee_must_not_hear(played: Played) -> None:
 
 
 def test_what_comes_with_the_sound(played: Played) -> None:
-    played.call._sound[End.CALLEE].packets.append(told_by(rtp_of(CALLER)))
+    for packet in packets_of((Sound.EXTENSION,), CALLER):
+        played.call._sound[End.CALLEE].keep(packet.data)
 
     assert {finding.at for finding in played.result.findings} == {End.CALLEE}
 
@@ -193,8 +201,24 @@ def test_no_sound_is_a_fault(tmp_path: Path) -> None:
     call = Played("rtcp", tmp_path)
     call.caller(message(OK))
     call.callee(message(INVITE))
+    for end, party in zip(End, (CALLER, CALLEE), strict=True):
+        call.call._sound[end].sent += [
+            each.data for each in packets_of(call.call._setup.vector.sound, party)
+        ]
     assert list(call.result.faults) == ["a side has heard nothing of the other"]
     for end in End:
-        call.call._sound[end].packets.append(told_by(rtp_of(None)))
+        call.call._sound[end].keep(sound_of((), CALLER).data)
 
     assert not call.result.faults
+
+
+def test_a_packet_that_is_spoilt(played: Played) -> None:
+    """One that says it is padded, and is not, is a fault: its end is lost."""
+    played.call._setup = replace(played.call._setup, vector=vector_of("rtp-padding"))
+    for end in End:
+        played.call._sound[end].keep(sound_of((), CALLER).data)
+    assert "a packet came that says it is padded, and is not" not in played.result.faults
+    plain = sound_of((), CALLER).data
+    played.call._sound[End.CALLER].keep(bytes([plain[0] | 0x20]) + plain[1:])
+
+    assert "a packet came that says it is padded, and is not" in played.result.faults

@@ -11,10 +11,11 @@ import pytest
 from agi_router.leaktest.call_setup import CallSetup
 from agi_router.leaktest.call_slots import people
 from agi_router.leaktest.leaks import find_leaks
-from agi_router.leaktest.media import peer_of, rtcp_of, rtp_of, told_by
+from agi_router.leaktest.media import find_told, is_broken, peer_of, told_by
 from agi_router.leaktest.messages import Message
+from agi_router.leaktest.packets import packets_of, sound_of
 from agi_router.leaktest.scripts import callee_script, caller_script, outside_script
-from agi_router.leaktest.vectors import VECTORS, End, Vector, fill, plantings
+from agi_router.leaktest.vectors import VECTORS, End, Sound, Vector, fill, plantings
 
 CALLER, CALLEE, OTHER = people(["13800000001", "13900000002", "13700000003"])
 
@@ -64,8 +65,8 @@ def test_whoever_plants_tells_number_and_name(vector: Vector) -> None:
         if end is End.CALLER:
             # SIPp is told on its command line.
             text += setup(vector).call_id.encode()
-        text += rtp_of(party) if vector.rtp else b""
-        text += rtcp_of(party) if vector.rtcp else b""
+        told = [each.data for each in packets_of(vector.sound, party)] if vector.sound else []
+        text = b"\n".join([text, *told])
         names = find_leaks(text, numbers=[], names=[party.name, party.hanzi])
 
         assert bool(names) is (end in vector.by)
@@ -125,16 +126,52 @@ def test_people_must_not_be_taken_for_each_other(numbers: list[str]) -> None:
 
 def test_sound_itself_is_not_searched() -> None:
     """Of RTP the header counts, with its extension; of RTCP everything."""
-    rtp, rtcp = rtp_of(CALLER), rtcp_of(CALLER)
+    plain = sound_of((), CALLER).data
+    (rtcp,) = packets_of((Sound.RTCP_TEXT,), CALLER)
 
-    assert len(rtp) - len(told_by(rtp)) == 160
-    assert told_by(rtcp) == rtcp
-    assert find_leaks(told_by(rtp), numbers=[CALLER.number], names=[CALLER.name])
-    assert len(find_leaks(rtcp, numbers=[CALLER.number])) == 8
+    assert told_by(plain) == plain[:12]
+    assert told_by(rtcp.data) == rtcp.data
+    assert len(find_leaks(rtcp.data, numbers=[CALLER.number])) == 8
     assert told_by(b"short") == b"short"
-    assert told_by(rtp_of(None)) == rtp_of(None)[:12]
     # A header without an extension, and two contributing sources.
     assert len(told_by(bytes([0x82, 8]) + bytes(170))) == 20
+    # Sound of a type that is none of sound's is no sound.
+    assert told_by(plain[:1] + b"\x12" + plain[2:])[12:] == plain[12:]
+
+
+@pytest.mark.parametrize("kind", Sound)
+def test_each_kind_of_packet_is_seen(kind: Sound) -> None:
+    """If it got through as it was sent, it would be found; sound beside it is not."""
+    told = [told_by(each.data) for each in packets_of((kind,), CALLER)]
+    told = told or [told_by(sound_of((kind,), CALLER).data)]
+
+    found = [
+        bool(find_told([each], numbers=[CALLER.number], names=[CALLER.name])) for each in told
+    ]
+    # A letter alone is nothing.
+    assert sum(found) >= len(found) - 2
+    assert not find_told(told, numbers=[OTHER.number], names=[OTHER.name])
+    assert not find_told(
+        [told_by(sound_of((), CALLER).data)], numbers=[CALLER.number], names=[CALLER.name]
+    )
+
+
+def test_a_number_that_is_packed() -> None:
+    """Two digits in a byte, wherever they begin; or the last eight as a source."""
+    packed = b"\x80\x08" + bytes(10) + bytes.fromhex("a138000000010f")
+    as_source = sound_of((Sound.SOURCE,), CALLER).data
+    for packet in (packed, as_source):
+        assert find_told([packet], numbers=[CALLER.number], names=[])
+        assert not find_told([packet], numbers=[OTHER.number], names=[])
+
+
+def test_padding() -> None:
+    """It is searched, and one that is not there is told apart."""
+    padded = packets_of((Sound.PADDING,), CALLER)
+    assert not any(is_broken(each.data) for each in padded)
+    plain = sound_of((), CALLER).data
+    assert is_broken(bytes([plain[0] | 0x20]) + plain[1:])
+    assert not is_broken(plain)
 
 
 def test_where_the_sound_goes() -> None:
