@@ -20,7 +20,7 @@ from agi_router.bindings.words import BindingState, Callback, Messages, Side
 from agi_router.numbers import PhoneNumber, XNumber
 from agi_router.persons.locks import Subject
 
-__all__ = ["Asked", "Reach", "Step", "Unreachable", "explain", "find_reach"]
+__all__ = ["Asked", "Reach", "Step", "Unreachable", "explain", "find_reach", "parties_of"]
 
 
 class Asked(Enum):
@@ -96,7 +96,7 @@ def _alive(hit: RouteHit, now: datetime, state: BindingState) -> bool:
     return hit.state is not state or (hit.ended_at is not None and hit.ended_at > now)
 
 
-def _parties(hit: RouteHit, now: datetime) -> tuple[PhoneNumber, ...]:
+def parties_of(hit: RouteHit, now: datetime) -> tuple[PhoneNumber, ...]:
     """
     Whom the hit rings: the last caller, as long as its window is open, or whom it stands for.
     """
@@ -111,7 +111,7 @@ def _unblocked(caller: PhoneNumber, hit: RouteHit, now: datetime) -> tuple[Phone
     """
     Those of them whom no block list keeps the caller from.
     """
-    parties = _parties(hit, now)
+    parties = parties_of(hit, now)
     if not hit.bans:
         return parties
     return tuple(
@@ -278,12 +278,12 @@ _PARTY_RULES = (
     _HitRule(
         "somebody has called, or a fixed number is set",
         Reason.NO_CALLBACK,
-        lambda _, g, now: not g.mode.open or bool(_parties(g, now)),
+        lambda _, g, now: not g.mode.open or bool(parties_of(g, now)),
     ),
     _HitRule(
         "the other side has somebody to ring",
         Reason.NO_DEFAULT_PARTY,
-        lambda _, g, now: bool(_parties(g, now)),
+        lambda _, g, now: bool(parties_of(g, now)),
     ),
     _HitRule(
         "no block list keeps the caller from the other side",
@@ -300,7 +300,7 @@ _PARTY_RULES = (
     _HitRule(
         "the call does not ring its own caller",
         Reason.SELF_CALL,
-        lambda caller, g, now: caller not in _parties(g, now),
+        lambda caller, g, now: caller not in parties_of(g, now),
     ),
 )
 _HOURS_RULE = _HitRule(
@@ -314,13 +314,13 @@ _RECEIVER_RULES = (
     _HitRule(
         "no block list keeps the sender from the receiver",
         Reason.BLOCKED,
-        lambda caller, g, now: _unblocked(caller, g, now)[:1] == _parties(g, now)[:1],
+        lambda caller, g, now: _unblocked(caller, g, now)[:1] == parties_of(g, now)[:1],
         of_locks=True,
     ),
     _HitRule(
         "the receiver is not locked",
         Reason.CALLEE_LOCKED,
-        lambda caller, g, now: _free(caller, g, now)[:1] == _parties(g, now)[:1],
+        lambda caller, g, now: _free(caller, g, now)[:1] == parties_of(g, now)[:1],
         of_locks=True,
     ),
 )

@@ -26,7 +26,7 @@ __all__ = ["LOCK_WAIT", "FastConnection", "Value"]
 LOCK_WAIT: Final = 20
 """Milliseconds for which a line waits for a lock: a commit of somebody else's takes some."""
 
-Value: TypeAlias = int | str | bytes | date | timedelta | Sequence[int] | None
+Value: TypeAlias = int | str | bytes | date | timedelta | Sequence[int] | Sequence[str] | None
 """What a statement may be given on the short way."""
 
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -213,4 +213,11 @@ def _text(value: Value) -> bytes | None:
         case timedelta():
             return b"%d microseconds" % (value // _MICROSECOND)
         case _:
-            return b"{%s}" % ",".join(map(str, value)).encode()
+            return b"{%s}" % ",".join(map(_element, value)).encode()
+
+
+def _element(value: int | str) -> str:
+    if isinstance(value, int):
+        return str(value)
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

@@ -9,7 +9,7 @@ Rules for the editor:
 2. A job that is to fail fast is refused where the queue would take more than half of its time:
    so a server that cannot keep up does no work for callers that have left. The other half is for
    the statement, and for the way back through an event loop that is as busy then.
-3. Jobs that share a transaction stand one behind the other in the queue. A probe goes alone.
+3. Jobs that share a transaction stand near each other in the queue. A probe goes alone.
 4. A job that fails by a lock is put off, with all that is about the same thing. One of them is
    tried at a time, after other work and by few workers; as soon as it succeeds the others follow.
    So a transaction that holds some rows delays only the jobs that need these rows.
@@ -27,6 +27,9 @@ __all__ = ["Job", "JobQueue", "Promise"]
 _LIMIT: Final = 2000
 # Statements in one transaction: more bring less and less, and all wait for the last.
 _TOGETHER: Final = 8
+# Jobs of other statements that are passed over to find them: where two statements take turns, as
+# texts that come and texts that end do, none would share a transaction.
+_PASSED: Final = 16
 # Of the last job in the average of all.
 _WEIGHT: Final = 0.1
 # How many things may be held for a probe to wait longer for one of them.
@@ -263,18 +266,22 @@ class JobQueue(Generic[_Work, _Promise]):
 
     def take_batch(self, job: Job[_Work, _Promise]) -> list[Job[_Work, _Promise]]:
         """
-        Those next in the queue that may share a transaction with *job*, which was taken.
+        Those near in the queue that may share a transaction with *job*, which was taken.
         """
         batch: list[Job[_Work, _Promise]] = []
         if job.shares is None or job.probe:
             return batch
         held = self._put_off.held
-        while len(batch) < _TOGETHER - 1 and self._queue and self._queue[0].shares == job.shares:
+        passed: list[Job[_Work, _Promise]] = []
+        while self._queue and len(batch) < _TOGETHER - 1 and len(passed) < _PASSED:
             other = self._queue.popleft()
-            if held and other.about in held:
+            if other.shares != job.shares:
+                passed.append(other)
+            elif held and other.about in held:
                 self._put_off.add(other)
             elif not other.result.done():
                 batch.append(other)
+        self._queue.extendleft(reversed(passed))
         return batch
 
     def put_first(self, jobs: Iterable[Job[_Work, _Promise]]) -> int:

@@ -3,7 +3,8 @@ What doors for texts have alike: what is owed is taken, sent, and ended or put o
 
 Rules for the editor:
 
-1. A text is taken only where it can be sent at once: what waits, waits in the database.
+1. A text is taken only where it can be sent at once: what waits, waits in the database. One that
+   comes while there is room is stored as in hand, and sent as soon as that is committed.
 2. A fault of ours in one text ends nothing else. Where its end cannot be written its lease ends,
    and it is taken again.
 3. No log line holds a number or a text.
@@ -23,7 +24,7 @@ from typing import Any, Final, TypeVar
 from agi_router.bindings.reasons import Reason
 from agi_router.calls.refusal_limit import RefusalLimit
 from agi_router.errors import AgiRouterError
-from agi_router.messages.model import MessageState, Outgoing, Text
+from agi_router.messages.model import WRITE, MessageState, Outgoing, Text
 from agi_router.messages.store import Ended, MessageStore
 from agi_router.rates import Rate
 
@@ -33,8 +34,8 @@ log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
-_LOOK: Final = 1.0
-_WRITE: Final = 10.0
+# Seconds after which is looked for what became due: by its time, or by another process.
+_LOOK: Final = 0.5
 
 
 @dataclass(slots=True)
@@ -105,14 +106,15 @@ class Tasks:
 
     async def ended(self) -> None:
         """
-        Wait until all that goes on now has ended.
+        Wait until all that goes on now has ended, and what that has begun by then.
         """
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for _ in range(2):
+            await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
 class Outbox:
     """
-    What a door owes.
+    What a door owes; it fits :class:`agi_router.messages.model.Hands`.
 
     Args:
         store: Where it is kept.
@@ -137,14 +139,33 @@ class Outbox:
         self._tasks = tasks
         self._window = window
         self._due = asyncio.Event()
-        self._closed = False
+        self._closed = True
+        # Whether something may wait in the database, and whether there is more than there was room
+        # for.
+        self._wanted = self._behind = True
         self.under_way = 0
         """How many texts are being sent."""
+
+    @property
+    def free(self) -> bool:
+        """
+        Whether one more can be sent at once, and none that came before waits for its turn.
+        """
+        return not self._closed and not self._behind and self.under_way < self._window
+
+    def hand_over(self, message: Outgoing) -> None:
+        """
+        Send what is in hand.
+        """
+        self.under_way += 1
+        self._counts.maybe_twice += message.maybe_twice
+        self._tasks.start(self._try(message))
 
     def wake(self) -> None:
         """
         Something may be due.
         """
+        self._wanted = True
         self._due.set()
 
     def close(self) -> None:
@@ -158,21 +179,22 @@ class Outbox:
         """
         Take what is due and send it, as many at once as there is room for, until it is closed.
         """
-        self._closed = False
+        self._closed, self._wanted, self._behind = False, True, True
         while not self._closed:
             room = self._window - self.under_way
             taken: list[Outgoing | Ended] = []
             self._due.clear()
             if room > 0:
+                self._wanted = False
                 with contextlib.suppress(AgiRouterError):
-                    taken = await self._store.take(room, timeout=_WRITE)
+                    taken = await self._store.take(room, timeout=WRITE)
+                self._behind = len(taken) >= room
+                self._wanted |= self._behind
             for message in taken:
                 if isinstance(message, Ended):
                     self._tasks.start(self._finish(message, message.state, message.reason, None))
                 else:
-                    self.under_way += 1
-                    self._counts.maybe_twice += message.maybe_twice
-                    self._tasks.start(self._try(message))
+                    self.hand_over(message)
             if not self._closed and (len(taken) < room or room <= 0):
                 # No wait_for: a result that comes at the moment of the end would hide that end.
                 with contextlib.suppress(TimeoutError):
@@ -184,7 +206,8 @@ class Outbox:
             outcome = await self._send(message)
         finally:
             self.under_way -= 1
-            self._due.set()
+            if self._wanted:
+                self._due.set()
         if outcome.state is not None:
             await self._finish(message, outcome.state, outcome.reason, outcome.status)
         elif outcome.pause is not None:
@@ -192,7 +215,7 @@ class Outbox:
             # Where that cannot be written the lease ends, and it is taken again.
             with contextlib.suppress(AgiRouterError):
                 await self._store.put_off(
-                    message, outcome.pause, known=outcome.known, timeout=_WRITE
+                    message, outcome.pause, known=outcome.known, timeout=WRITE
                 )
 
     async def _finish(
@@ -204,7 +227,7 @@ class Outbox:
     ) -> None:
         try:
             ended = await self._store.finish(
-                message, state, reason=reason, status=status, timeout=_WRITE
+                message, state, reason=reason, status=status, timeout=WRITE
             )
         except AgiRouterError as error:
             log.warning("message.end_unwritten", extra={"error": type(error).__name__})

@@ -246,7 +246,7 @@ class SipMessageDoor:
                 await asyncio.wait({stopping, sending}, return_when="FIRST_COMPLETED")
             finally:
                 stopping.cancel()
-                sending.cancel()
+                self._outbox.close()
                 await asyncio.gather(sending, return_exceptions=True)
                 await self._tasks.ended()
                 loop.remove_reader(opened)
@@ -254,8 +254,7 @@ class SipMessageDoor:
                 # What came meanwhile has its answer, too.
                 await self._tasks.ended()
                 self._streams.close()
-            if not sending.cancelled():
-                await sending
+            await sending
 
     def _read(self) -> None:
         """
@@ -347,8 +346,6 @@ class SipMessageDoor:
         if status is None:
             self._leave(key)
             return
-        if status[0] == 202:  # noqa: PLR2004
-            self._outbox.wake()
         self._answer(request, key, back, status, again=status[0] == 503)  # noqa: PLR2004
 
     async def _store_it(
@@ -421,6 +418,7 @@ class SipMessageDoor:
             self._digest(request),
             store=self._store,
             admissions=self._admissions,
+            hands=self._outbox,
             timeout=_ADMISSION,
         )
         match stored:

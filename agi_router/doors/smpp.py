@@ -37,7 +37,15 @@ from agi_router.doors.outbox import Counts, Outbox, Outcome, Tasks, TextLimits
 from agi_router.errors import AgiRouterError
 from agi_router.messages.decision import screen_text
 from agi_router.messages.link_store import LinkStore
-from agi_router.messages.model import MessageState, Outgoing, Text, count_parts, pause_after
+from agi_router.messages.model import (
+    TURN,
+    WRITE,
+    MessageState,
+    Outgoing,
+    Text,
+    count_parts,
+    pause_after,
+)
 from agi_router.messages.repeats import CONTENT, Repeats
 from agi_router.messages.store import MessageStore, Repeated, Unasked
 from agi_router.messages.taking import Accepted, take_text
@@ -75,7 +83,6 @@ __all__ = ["LinkCounts", "Options", "SmppDoor", "status_of"]
 log = logging.getLogger(__name__)
 
 _ADMISSION: Final = 0.45
-_WRITE: Final = 10.0
 _RENEWED_EVERY: Final = 1.0
 _LEASE: Final = 6.0
 # Seconds for which an earlier session's texts may come again.
@@ -84,8 +91,6 @@ _RETURN: Final = 300.0
 _ANSWERED_WITHIN: Final = 5.0
 _FIRST_PAUSE: Final = 1.0
 _LONGEST_PAUSE: Final = 30.0
-# Seconds in which a short message must have its turn: its lease is 45, and its answer may take 30.
-_TURN: Final = 10.0
 # Seconds until the next try of one that had no place in the window by then.
 _NO_PLACE: Final = 1.0
 # Seconds after which the store is asked again where nobody knows whether it has stored a text.
@@ -364,7 +369,7 @@ class SmppDoor:
         loop = asyncio.get_running_loop()
         # What an earlier session has begun to store is stored by now, or never will be.
         await self._tasks.ended()
-        names = await self._links.unheard(timeout=_WRITE)
+        names = await self._links.unheard(timeout=WRITE)
         self._repeats.may_return(names, until=loop.time() + _RETURN)
         async with Transceiver.bound(
             options.host,
@@ -430,7 +435,7 @@ class SmppDoor:
             name = normal_id(receipt.message_id, self._options.ids, answer=False)
             try:
                 await self._links.note_receipt(
-                    name, MessageState(receipt.state.value), timeout=_WRITE
+                    name, MessageState(receipt.state.value), timeout=WRITE
                 )
             except AgiRouterError as error:
                 log.warning("message.unanswered", extra={"error": type(error).__name__})
@@ -482,7 +487,7 @@ class SmppDoor:
                 number=part.number,
                 total=part.total,
                 octets=part.octets,
-                timeout=_WRITE,
+                timeout=WRITE,
             )
         except AgiRouterError as error:
             return self._unsure(error)
@@ -507,7 +512,7 @@ class SmppDoor:
         """
         if status != Status.TEMPORARY:
             try:
-                await self._links.close_parts(block, group, timeout=_WRITE)
+                await self._links.close_parts(block, group, timeout=WRITE)
             except AgiRouterError as error:
                 # They are given up when their time is over.
                 log.warning("message.end_unwritten", extra={"error": type(error).__name__})
@@ -541,14 +546,12 @@ class SmppDoor:
                 return Status.TEMPORARY
             case Repeated():
                 self.counts.repeats += 1
-                self._outbox.wake()
             case Unasked():
                 return self._refuse(Reason.PLATFORM_FAULT)
             case Reason() as reason:
                 return self._refuse(reason)
             case Accepted():
                 self.counts.accepted += 1
-                self._outbox.wake()
         return Status.OK
 
     async def _ask_store(
@@ -567,6 +570,7 @@ class SmppDoor:
                     same,
                     store=self._store,
                     admissions=self._admissions,
+                    hands=self._outbox,
                     timeout=_ADMISSION,
                 )
             except Exception as error:  # noqa: BLE001 - whatever it is, perhaps it was stored
@@ -612,7 +616,7 @@ class SmppDoor:
 
     async def _send(self, message: Outgoing) -> Outcome:
         options = self._options
-        by = asyncio.get_running_loop().time() + _TURN
+        by = asyncio.get_running_loop().time() + TURN
         try:
             pieces = messages_of(
                 message.body,
@@ -629,7 +633,7 @@ class SmppDoor:
             return Outcome(state=MessageState.FAILED, reason=Reason.TOO_LONG.value)
         try:
             had = (
-                await self._links.sent_parts(message, timeout=_WRITE)
+                await self._links.sent_parts(message, timeout=WRITE)
                 if message.attempts > 1
                 else set()
             )
@@ -650,7 +654,7 @@ class SmppDoor:
         if not failures or sent:
             try:
                 ended = await self._links.note_sent(
-                    message, sent, total=len(pieces), status=Status.OK, timeout=_WRITE
+                    message, sent, total=len(pieces), status=Status.OK, timeout=WRITE
                 )
             except AgiRouterError as error:
                 # Its lease ends, and it is taken again as one that may have arrived.

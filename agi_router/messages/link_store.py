@@ -12,6 +12,7 @@ from typing import Any
 from agi_router.db.fast_connection import FastConnection
 from agi_router.db.pool import ConnectionPool
 from agi_router.db.queries import query
+from agi_router.db.turns import Turns
 from agi_router.errors import SealError
 from agi_router.keys.registry import key_ids
 from agi_router.messages.model import MessageState, Outgoing
@@ -64,6 +65,8 @@ class LinkStore:
         self._pool = pool
         self._messages = messages
         self._name = messages.link
+        self._sent = Turns(pool, "note_sent_parts")
+        self._receipts = Turns(pool, "note_receipt")
 
     async def _rows(
         self,
@@ -240,7 +243,7 @@ class LinkStore:
         Raises:
             StoreError: No answer in time, or the store failed.
         """
-        values = {
+        values: dict[str, Any] = {
             "block": message.block.value,
             "id": message.id,
             "link": self._name,
@@ -249,8 +252,7 @@ class LinkStore:
             "total": total,
             "status": status,
         }
-        rows = await self._rows("note_sent_parts", values, about=message.id, timeout=timeout)
-        return bool(rows)
+        return bool(await self._sent.fetch(values, about=message.id, timeout=timeout))
 
     async def sent_parts(self, message: Outgoing, *, timeout: float) -> set[int]:  # noqa: ASYNC109
         """
@@ -284,8 +286,8 @@ class LinkStore:
         Raises:
             StoreError: No answer in time, or the store failed.
         """
-        values = {"link": self._name, "remote_id": remote_id, "state": state}
-        [row] = await self._rows("note_receipt", values, about=remote_id, timeout=timeout)
+        values = {"link": self._name, "remote_id": remote_id, "state": state.value}
+        [row] = await self._receipts.fetch(values, about=remote_id, timeout=timeout)
         return bool(row["matched"])
 
     async def give_up_receipts(self, *, timeout: float) -> int:  # noqa: ASYNC109

@@ -15,16 +15,20 @@ import re
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
-from typing import Final
+from typing import Final, Protocol
 
 from agi_router.numbers import Block, PhoneNumber, XNumber
 from agi_router.smpp.codings import Alphabet
 from agi_router.smpp.parts import choose_coding, cut
 
 __all__ = [
+    "ANSWER",
     "LEASE",
     "LONGEST",
     "RETRIES",
+    "TURN",
+    "WRITE",
+    "Hands",
     "MessageState",
     "Outgoing",
     "Text",
@@ -43,8 +47,15 @@ RETRIES: Final = tuple(
     timedelta(seconds=seconds) for seconds in (5, 15, 60, 5 * 60, 15 * 60, 60 * 60)
 )
 """How long a text waits after its first try, its second and so on; then as after the last."""
-LEASE: Final = timedelta(seconds=45)
-"""How long one try may take: SIP gives up after 32 seconds, and its end has to be written."""
+TURN: Final = 10.0
+"""Seconds in which a text that was taken must have its turn, or it is put off."""
+ANSWER: Final = 32.0
+"""Seconds for which an answer is waited for, at most: SIP gives up then."""
+WRITE: Final = 10.0
+"""Seconds in which the end of a try is written, or it never is."""
+_TOLD: Final = 5.0
+LEASE: Final = timedelta(seconds=_TOLD + TURN + ANSWER + WRITE)
+"""How long one try may take: until we know that it is ours, and then all that it waits for."""
 
 _NAME = re.compile(r"(700[0-9]{8})-([0-9]{9,11})\.([0-9]{1,10})")
 _LARGEST_RANDOM = 10**10
@@ -110,6 +121,31 @@ class Outgoing:
         Where it is kept.
         """
         return self.shown.block
+
+
+class Hands(Protocol):
+    """
+    Who sends texts as soon as they are stored.
+    """
+
+    @property
+    def free(self) -> bool:
+        """
+        Whether one more can be sent at once.
+        """
+        ...
+
+    def hand_over(self, message: Outgoing) -> None:
+        """
+        Send *message*, which was stored as in hand; must not raise.
+        """
+        ...
+
+    def wake(self) -> None:
+        """
+        One was stored that is in nobody's hands; must not raise.
+        """
+        ...
 
 
 def name_message(block: Block, now: datetime, chance: int) -> str:

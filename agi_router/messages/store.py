@@ -13,18 +13,22 @@ from typing import Any
 
 import psycopg
 
+from agi_router.bindings.facts import RouteHit
 from agi_router.bindings.model import BindingId
+from agi_router.bindings.reach import parties_of
 from agi_router.calls.ports import Admission
 from agi_router.calls.rows import read_admission
 from agi_router.db.connection import KEYS_OUTDATED
 from agi_router.db.fast_connection import FastConnection
 from agi_router.db.pool import ConnectionPool, SharedWork
 from agi_router.db.queries import query
+from agi_router.db.turns import Turns
 from agi_router.errors import NumberError, RowInvalid, SealError, StoreUnavailable
 from agi_router.keys.registry import key_ids, using_current
 from agi_router.keys.ring import KeyRing, Purpose, Row
 from agi_router.messages.model import (
     LEASE,
+    Hands,
     MessageState,
     Outgoing,
     Text,
@@ -116,6 +120,7 @@ class MessageStore:
         self.keys = keys
         self._link = link
         self._validity = validity
+        self._ends = Turns(pool, "finish_message")
 
     @property
     def link(self) -> str:
@@ -151,6 +156,7 @@ class MessageStore:
         *,
         name: str | None = None,
         judged: JudgedBy = UNJUDGED,
+        hands: Hands | None = None,
         timeout: float,  # noqa: ASYNC109
     ) -> Admission | Repeated | Unasked:
         """
@@ -163,6 +169,8 @@ class MessageStore:
             same: Digest of its request, see :meth:`digest`: what was taken once is not again.
             name: What it is to be called, see :meth:`name_text`; :obj:`None`: by any such name.
             judged: By which rules it was judged, see :meth:`find_rules`.
+            hands: Who gets it as soon as it is stored, though nobody waits for the answer by then;
+                where there is no room it is :meth:`taken <take>`.
             timeout: Seconds to wait.
 
         Raises:
@@ -171,87 +179,29 @@ class MessageStore:
                 tells.
             SealError: The receiver does not open.
         """
-        x_number = text.x_number
-        name = name or self.name_text(text)
-
-        strangers: tuple[int, ...] = ()
-
-        def values() -> dict[str, Any]:
-            return {
-                **key_ids(self.keys),
-                "strangers": list(strangers),
-                "block": x_number.block.value,
-                "x_number": x_number.value,
-                "tags": self.keys.tags(text.sender),
-                "id": name,
-                "day": message_day(name),
-                "same": same,
-                "link_in": self._link,
-                "link_out": self._link,
-                "validity": self._validity,
-                "octets": len(text.body.encode()),
-                "parts": count_parts(text.body),
-                "body": self.keys.seal_text(text.body, name),
-                "rules": judged.version,
-                "hold": judged.hold,
-                "opts_out": judged.opts_out,
-            }
-
-        asked = given_up = False
-
-        def asked_values() -> dict[str, Any]:
-            nonlocal asked
-            if given_up:
-                raise StoreUnavailable("nobody waits for it any more")
-            asked = True
-            return values()
-
-        async def read(
-            connection: FastConnection, rows: list[dict[str, Any]]
-        ) -> Admission | Repeated:
-            nonlocal strangers
-            answer = read_admission(rows[0], text.sender, x_number, self.keys, text=True)
-            while answer.strangers and not answer.admitted:
-                # A lock of somebody else with the same tag keeps nobody off.
-                strangers += answer.strangers
-                row = await self._write(connection, "admit_message", values)
-                if row is None:
-                    return Repeated()
-                answer = read_admission(row, text.sender, x_number, self.keys, text=True)
-            return answer
-
-        async def alone(connection: FastConnection) -> Admission | Repeated:
-            row = await self._write(connection, "admit_message", asked_values)
-            return Repeated() if row is None else await read(connection, [row])
-
+        asking = _Asking(
+            self,
+            text,
+            same,
+            name=name or self.name_text(text),
+            judged=judged,
+            hands=hands,
+            validity=self._validity,
+        )
         # Texts that wait at the same moment share a transaction. Each is a statement of its own,
         # so the use that one takes is there for the next.
-        work = SharedWork("admit_message", asked_values, read, alone)
+        work = SharedWork("admit_message", asking.values, asking.read, asking.alone)
         try:
             admitted: Admission | Repeated = await self._pool.submit(
                 work, timeout=timeout, fail_fast=True, about=text.sender
             )
         except StoreUnavailable:
-            if asked:
+            if asking.asked:
                 raise
             # Nor will it be: what was said by then must stay true.
-            given_up = True
+            asking.given_up = True
             return Unasked()
         return admitted
-
-    async def _write(
-        self, connection: FastConnection, name: str, values: Callable[[], dict[str, Any]]
-    ) -> dict[str, Any] | None:
-        """
-        Write what a request brought; no row where the same request was taken before.
-        """
-        try:
-            rows = await self.write_sealed(connection, name, values)
-        except psycopg.errors.UniqueViolation as error:
-            if error.diag.constraint_name != _SEEN:
-                raise
-            return None
-        return rows[0]
 
     async def write_sealed(
         self, connection: FastConnection, name: str, values: Callable[[], dict[str, Any]]
@@ -305,10 +255,10 @@ class MessageStore:
         Raises:
             StoreError: No answer within *timeout* seconds, or the store failed.
         """
-        values = {"link": self._link, "limit": limit, "lease": LEASE}
+        values: dict[str, Any] = {"link": self._link, "limit": limit, "lease": LEASE}
 
         async def work(connection: FastConnection) -> list[dict[str, Any]]:
-            return await (await connection.execute(query("take_messages"), values)).fetchall()
+            return await connection.fetch("take_messages", values)
 
         rows: list[dict[str, Any]] = await self._pool.submit(work, timeout=timeout)
         return [self._read(row) for row in rows]
@@ -365,16 +315,7 @@ class MessageStore:
             "status": status,
         }
 
-        async def read(_: FastConnection, rows: list[dict[str, Any]]) -> bool:
-            return bool(rows)
-
-        async def alone(connection: FastConnection) -> bool:
-            return bool(await connection.fetch("finish_message", values))
-
-        work = SharedWork("finish_message", lambda: values, read, alone)
-        return await self._pool.submit(  # type: ignore[no-any-return]
-            work, timeout=timeout, about=message.id
-        )
+        return bool(await self._ends.fetch(values, about=message.id, timeout=timeout))
 
     async def put_off(
         self,
@@ -434,6 +375,173 @@ class MessageStore:
             return Owed(owed=0, oldest=0.0) if row is None else Owed(**row)
 
         return await self._pool.submit(work, timeout=timeout)  # type: ignore[no-any-return]
+
+
+class _Asking:
+    """
+    One text that the store is asked to take.
+
+    Args:
+        store: The store.
+        text: The text.
+        same: Digest of its request.
+        name: What it is called.
+        judged: By which rules it was judged.
+        hands: Who sends it at once.
+        validity: How long it is tried.
+    """
+
+    def __init__(
+        self,
+        store: MessageStore,
+        text: Text,
+        same: bytes,
+        *,
+        name: str,
+        judged: JudgedBy,
+        hands: Hands | None,
+        validity: timedelta,
+    ) -> None:
+        self._store = store
+        self._text = text
+        self._same = same
+        self._name = name
+        self._judged = judged
+        self._hands = hands
+        self._validity = validity
+        self._strangers: tuple[int, ...] = ()
+        # By what was asked last, which is what is answered.
+        self._leased = False
+        self.asked = False
+        """Whether the database was."""
+        self._asked_twice = False
+        self.given_up = False
+        """Whether it must not be any more."""
+
+    def values(self) -> dict[str, Any]:
+        """
+        What the statement is given.
+
+        Raises:
+            StoreUnavailable: It must not be asked any more.
+        """
+        if self.given_up:
+            raise StoreUnavailable("nobody waits for it any more")
+        self._asked_twice = self.asked
+        self.asked = True
+        keys, link, text, judged = self._store.keys, self._store.link, self._text, self._judged
+        hands = self._hands
+        self._leased = hands is not None and judged.hold is None and hands.free
+        return {
+            **key_ids(keys),
+            "strangers": list(self._strangers),
+            "block": text.x_number.block.value,
+            "x_number": text.x_number.value,
+            "tags": keys.tags(text.sender),
+            "id": self._name,
+            "day": message_day(self._name),
+            "same": self._same,
+            "link_in": link,
+            "link_out": link,
+            "validity": self._validity,
+            "octets": len(text.body.encode()),
+            "parts": count_parts(text.body),
+            "body": keys.seal_text(text.body, self._name),
+            "rules": judged.version,
+            "hold": judged.hold,
+            "opts_out": judged.opts_out,
+            "lease": LEASE if self._leased else None,
+        }
+
+    async def read(
+        self, connection: FastConnection, rows: list[dict[str, Any]]
+    ) -> Admission | Repeated:
+        """
+        What the statement answered; what it stored is on its way by then.
+
+        Raises:
+            StoreError: The store failed.
+            SealError: The receiver does not open.
+        """
+        if rows[0]["admitted"] is None:
+            return await self._repeated(connection)
+        answer = self._admission(rows[0])
+        while answer.strangers and not answer.admitted:
+            # A lock of somebody else with the same tag keeps nobody off.
+            self._strangers += answer.strangers
+            row = await self._write(connection)
+            if row is None:
+                return await self._repeated(connection)
+            answer = self._admission(row)
+        hit, hands = answer.facts.hit, self._hands
+        if answer.admitted and hands is not None and hit is not None:
+            if self._leased:
+                hands.hand_over(self._stored(hit, answer.now))
+            else:
+                hands.wake()
+        return answer
+
+    async def alone(self, connection: FastConnection) -> Admission | Repeated:
+        """
+        Ask in a transaction of its own.
+
+        Raises:
+            StoreError: The store failed.
+            SealError: The receiver does not open.
+        """
+        row = await self._write(connection)
+        if row is None:
+            return await self._repeated(connection)
+        return await self.read(connection, [row])
+
+    async def _repeated(self, connection: FastConnection) -> Repeated:
+        """
+        It was taken before: perhaps by ourselves, on a line that was lost before it said so.
+        """
+        if self._hands is not None and self._asked_twice:
+            # Then nobody sends it.
+            values = {
+                "block": self._text.x_number.block.value,
+                "id": self._name,
+                "attempts": 1,
+                "pause": timedelta(),
+                "known": True,
+            }
+            await connection.execute(query("put_off_message"), values)
+            self._hands.wake()
+        return Repeated()
+
+    async def _write(self, connection: FastConnection) -> dict[str, Any] | None:
+        """
+        Ask; :obj:`None` where the same request was taken before.
+        """
+        try:
+            rows = await self._store.write_sealed(connection, "admit_message", self.values)
+        except psycopg.errors.UniqueViolation as error:
+            if error.diag.constraint_name != _SEEN:
+                raise
+            return None
+        return None if rows[0]["admitted"] is None else rows[0]
+
+    def _admission(self, row: dict[str, Any]) -> Admission:
+        text = self._text
+        return read_admission(row, text.sender, text.x_number, self._store.keys, text=True)
+
+    def _stored(self, hit: RouteHit, now: datetime) -> Outgoing:
+        """
+        What was stored as in hand, as :meth:`MessageStore.take` would tell it.
+        """
+        assert hit.shown is not None  # noqa: S101 - a text without one is not admitted
+        over = min(filter(None, (now + self._validity, hit.expires_at, hit.child_until)))
+        return Outgoing(
+            id=self._name,
+            attempts=1,
+            maybe_twice=False,
+            receiver=parties_of(hit, now)[0],
+            shown=hit.shown,
+            body=self._text.body,
+            left=over - now,
+        )
 
 
 async def _one(

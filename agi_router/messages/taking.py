@@ -15,7 +15,7 @@ from agi_router.calls.decision import Refusal
 from agi_router.calls.ports import Admissions
 from agi_router.errors import NoNumberAvailable
 from agi_router.messages.decision import AllocationNeeded, decide_text
-from agi_router.messages.model import Text
+from agi_router.messages.model import Hands, Text
 from agi_router.messages.rules import judge_body
 from agi_router.messages.store import UNJUDGED, JudgedBy, MessageStore, Repeated, Unasked
 
@@ -41,6 +41,7 @@ async def take_text(
     *,
     store: MessageStore,
     admissions: Admissions,
+    hands: Hands | None = None,
     timeout: float,  # noqa: ASYNC109
 ) -> Accepted | Repeated | Unasked | Reason:
     """
@@ -51,6 +52,7 @@ async def take_text(
         same: Digest of its request, see :meth:`MessageStore.digest`.
         store: Where it is kept.
         admissions: What makes a number that its receiver can be shown.
+        hands: Who sends it as soon as it is stored; :obj:`None`: whoever looks what is due.
         timeout: Seconds for each step.
 
     Returns:
@@ -64,7 +66,9 @@ async def take_text(
     name = store.name_text(text)
     offered, judged = text, UNJUDGED
     for _ in range(_TRIES):
-        stored = await store.admit(offered, same, name=name, judged=judged, timeout=timeout)
+        stored = await store.admit(
+            offered, same, name=name, judged=judged, hands=hands, timeout=timeout
+        )
         if isinstance(stored, Repeated | Unasked):
             return stored
         if stored.admitted:

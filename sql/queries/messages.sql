@@ -5,7 +5,8 @@
 SELECT * FROM agi_router.admit_message(
     %(block)s, %(tag_key)s::integer, %(seal_key)s::integer, %(x_number)s, %(tags)s::bigint[], %(id)s, %(day)s,
     %(same)s::bytea, %(link_in)s, %(link_out)s, %(validity)s::interval, %(octets)s::integer, %(parts)s::integer,
-    %(body)s::bytea, %(strangers)s::bigint[], %(rules)s::integer, %(hold)s::interval, %(opts_out)s::boolean);
+    %(body)s::bytea, %(strangers)s::bigint[], %(rules)s::integer, %(hold)s::interval, %(opts_out)s::boolean,
+    %(lease)s::interval);
 
 -- find_message_facts --
 -- The facts for a text at a time, so far as they lie within the scope, nothing taken: now, unless another time is given.

@@ -56,6 +56,7 @@ def text(connection: Connection, ring: KeyRing, bound: Any) -> Callable[..., str
                 "rules": None,
                 "hold": hold,
                 "opts_out": False,
+                "lease": None,
             },
         ).fetchone()
         assert row is not None

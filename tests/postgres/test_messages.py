@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import psycopg
 import pytest
 
 from agi_router.bindings.modes import Y_TTL, Axyb, Gxb
@@ -18,6 +20,7 @@ from agi_router.calls.decision import AllocationNeeded, Refusal
 from agi_router.calls.ports import Admission
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection, Queries
+from agi_router.db.fast_connection import FastConnection
 from agi_router.events.model import EventType
 from agi_router.events.store import EventStore
 from agi_router.keys.ring import KeyRing
@@ -211,6 +214,69 @@ async def test_the_door_that_died_had_a_text_in_hand(
     # That it was sent is true whoever says so.
     assert await texts.finish(first, MessageState.SENT, reason=None, status=200, timeout=TIMEOUT)
     assert one(connection, "SELECT maybe_twice FROM agi_router.message") is True
+
+
+class Door:
+    """Who sends at once what was stored, as long as there is room."""
+
+    def __init__(self, *, free: bool = True) -> None:
+        self.free = free
+        self.handed: list[Outgoing] = []
+        self.woken = 0
+
+    def hand_over(self, message: Outgoing) -> None:
+        """Take it."""
+        self.handed.append(message)
+
+    def wake(self) -> None:
+        """Count."""
+        self.woken += 1
+
+
+@pytest.mark.parametrize("free", [True, False])
+async def test_a_text_is_in_hand_as_soon_as_it_is_stored(
+    *, free: bool, connection: Connection, store: BindingStore, texts: MessageStore
+) -> None:
+    """The door that brought it sends it, and nobody else; unless it has no room."""
+    bind(store, messages=Messages.BOTH)
+    door = Door(free=free)
+    answer = await texts.admit(text(), secrets.token_bytes(32), hands=door, timeout=TIMEOUT)
+    assert isinstance(answer, Admission)
+    assert (len(door.handed), door.woken) == ((1, 0) if free else (0, 1))
+    taken = door.handed[0] if free else await take_one(texts)
+    assert await texts.take(10, timeout=TIMEOUT) == []
+    # As it is told by who looks what is due.
+    due_now(connection)
+    again = await take_one(texts)
+    assert (again.attempts, again.maybe_twice) == (2, True)
+    left = taken.left - again.left
+    assert timedelta(0) <= left < timedelta(seconds=TIMEOUT)
+    assert replace(taken, attempts=2, maybe_twice=True, left=again.left) == again
+    assert await texts.finish(taken, MessageState.SENT, reason=None, status=0, timeout=TIMEOUT)
+
+
+async def test_a_line_that_is_lost_before_it_said_that_the_text_is_stored(
+    store: BindingStore, texts: MessageStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody sends it by then, so it is due at once, and it is not marked."""
+    bind(store, messages=Messages.BOTH)
+    fetch, lost = FastConnection.fetch, 0
+
+    async def lose(self: FastConnection, name: str, values: Any) -> Any:
+        nonlocal lost
+        rows = await fetch(self, name, values)
+        if name == "admit_message" and not lost:
+            lost += 1
+            await self.close()
+            raise psycopg.OperationalError
+        return rows
+
+    monkeypatch.setattr(FastConnection, "fetch", lose)
+    door = Door()
+    asked = texts.admit(text(), secrets.token_bytes(32), hands=door, timeout=TIMEOUT)
+    assert isinstance(await asked, Repeated)
+    assert (door.handed, door.woken) == ([], 1)
+    assert not (await take_one(texts)).maybe_twice
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,7 @@ def test_taken_if_and_only_if_decided(
                     "rules": None,
                     "hold": None,
                     "opts_out": False,
+                    "lease": None,
                 },
             ).fetchone()
             assert row is not None

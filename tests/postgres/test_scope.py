@@ -211,6 +211,7 @@ def _text(connection: Connection, keys: KeyRing, sender: PhoneNumber, x: XNumber
             "rules": None,
             "hold": None,
             "opts_out": False,
+            "lease": None,
         },
     )
     return name

@@ -196,6 +196,24 @@ async def test_a_text_reaches_the_other_party_and_nothing_of_its_sender_does(
     assert one(connection, "SELECT count(*) FROM agi_router.message_out") == 0
 
 
+async def test_a_text_leaves_without_being_looked_for(
+    store: BindingStore, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The door that stored it sends it at once."""
+    looked = 0
+
+    async def nothing(*_: Any, **__: Any) -> list[Any]:
+        nonlocal looked
+        looked += 1
+        return []
+
+    monkeypatch.setattr(MessageStore, "take", nothing)
+    await until_async(lambda: looked)
+    bind(store, messages=Messages.BOTH)
+    assert await world.ask(a_request()) == [202]
+    await until_async(lambda: world.receiver.requests)
+
+
 @pytest.mark.parametrize(
     ("changed", "status"),
     [

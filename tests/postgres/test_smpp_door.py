@@ -559,6 +559,28 @@ async def test_an_alphabet_that_is_another(
         assert smsc.submitted[0].octets == "ÿé@".encode("latin-1")
 
 
+async def test_a_text_leaves_without_being_looked_for(
+    connection: Connection,
+    store: BindingStore,
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The door that stored it sends it at once, and keeps its lease until it was sent."""
+    looked = 0
+
+    async def nothing(*_: Any, **__: Any) -> list[Any]:
+        nonlocal looked
+        looked += 1
+        return []
+
+    monkeypatch.setattr(MessageStore, "take", nothing)
+    await until_async(lambda: looked)
+    bind(store, messages=Messages.BOTH)
+    assert await world.centre.deliver(*a_text()) == Status.OK
+    await until_async(lambda: states(connection) == {"sent": 1})
+    assert world.centre.texts == [BODY]
+
+
 async def test_rows_that_somebody_holds(
     admissions: AdmissionStore, connection: Connection, store: BindingStore, world: World
 ) -> None:

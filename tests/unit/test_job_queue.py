@@ -65,18 +65,21 @@ def test_places_of_those_who_left_are_dropped() -> None:
     ("shares", "together"),
     [
         (["s", "s", "s"], ["1", "2"]),
-        (["s", "t", "s"], []),
+        (["s", "t", "s", None, "s"], ["2", "4"]),
+        (["s", *["t"] * 16, "s"], []),
         (["s", None], []),
         ([None, None], []),
         (["s"] * 12, list("1234567")),
     ],
 )
 def test_what_goes_together(shares: Sequence[str | None], together: Sequence[str]) -> None:
-    """Those right behind the first, of the same statement, eight at most."""
+    """Those near the first, of the same statement, eight at most; the others keep their order."""
     queue = queue_of(*(job(f"{i}", shares=each) for i, each in enumerate(shares)))
     first = queue.take()
     assert first is not None
     assert [each.work for each in queue.take_batch(first)] == list(together)
+    others = [f"{i}" for i in range(1, len(shares)) if f"{i}" not in together]
+    assert taken(queue) == others
 
 
 def test_who_left_or_is_put_off_does_not_go_together() -> None:

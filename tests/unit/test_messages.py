@@ -17,8 +17,12 @@ from agi_router.calls.ports import Admission
 from agi_router.messages.decision import AllocationNeeded, Taken, decide_text, screen_text
 from agi_router.messages.explanation import explain_text
 from agi_router.messages.model import (
+    ANSWER,
+    LEASE,
     LONGEST,
     RETRIES,
+    TURN,
+    WRITE,
     Outgoing,
     Text,
     count_parts,
@@ -30,6 +34,8 @@ from agi_router.messages.model import (
     pause_after,
 )
 from agi_router.numbers import Block
+from agi_router.sip import T1
+from agi_router.smpp import Patience
 from harness.values import NOW, A, B, C, X
 
 HOUR = timedelta(hours=1)
@@ -253,3 +259,10 @@ def test_numbers_alone_explain_a_refusal() -> None:
 def test_how_many_parts_a_text_has(text: str, parts: int) -> None:
     """By the alphabet of seven bits, or in UTF-16."""
     assert count_parts(text) == parts
+
+
+def test_a_lease_is_longer_than_all_that_a_try_waits_for() -> None:
+    """Its turn, an answer by either protocol, and a slow end; so nobody else begins meanwhile."""
+    answer = max(64 * T1, Patience().submit)
+    assert answer <= ANSWER
+    assert timedelta(seconds=TURN + answer + WRITE) < LEASE

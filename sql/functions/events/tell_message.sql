@@ -1,12 +1,17 @@
-CREATE OR REPLACE FUNCTION agi_router.tell_message(_block bigint, _id text, _day date, _type text)
+CREATE OR REPLACE FUNCTION agi_router.tell_message(_block bigint, _id text, _day date, _tenant integer, _type text)
 RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
     said agi_router.message;
     told agi_router.binding;
 BEGIN
+    -- Most tenants want no such events.
+    PERFORM 1 FROM agi_router.tenant t WHERE t.id = _tenant AND _type = ANY (t.told);
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
     SELECT * INTO said FROM agi_router.message m WHERE m.block = _block AND m.id = _id AND m.day = _day;
-    -- Where its tenant wants no such events this finds nothing, and that is all.
+    -- As it stands once the binding is held.
     UPDATE agi_router.binding b
        SET sequence = b.sequence + 1
       FROM agi_router.tenant t

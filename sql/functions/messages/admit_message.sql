@@ -1,7 +1,8 @@
 CREATE OR REPLACE FUNCTION agi_router.admit_message(
     _block bigint, _tag_key integer, _seal_key integer, _x_number bigint, _tags bigint[], _id text, _day date,
     _same bytea, _link_in text, _link_out text, _validity interval, _octets integer, _parts integer,
-    _body bytea, _strangers bigint[], _rules integer, _hold interval, _opts_out boolean)
+    _body bytea, _strangers bigint[], _rules integer, _hold interval, _opts_out boolean,
+    _lease interval)
 RETURNS agi_router.facts
 LANGUAGE plpgsql AS $$
 -- The guards below are those of agi_router/bindings/reach.py. Taking the use and checking it are one
@@ -15,10 +16,10 @@ DECLARE
     facts   agi_router.facts;
 BEGIN
     PERFORM agi_router.assert_current_keys(_block, _tag_key, _seal_key);
-    -- A repeat may fail a guard for the use that the first one took, so it is known before.
+    -- A repeat may fail a guard for the use that the first one took, so it is known before. It is no error: others
+    -- share the transaction.
     IF EXISTS (SELECT 1 FROM agi_router.message_seen s WHERE s.block = _block AND s.same = _same) THEN
-        RAISE unique_violation USING
-            MESSAGE = 'the text was accepted before', CONSTRAINT = 'message_seen_pkey';
+        RETURN NULL;
     END IF;
     IF cardinality(_tags) > 1 THEN
         SELECT o.caller_tag
@@ -78,8 +79,7 @@ BEGIN
     IF NOT FOUND THEN
         -- The first one may have come between the look above and the UPDATE, and have taken the last use.
         IF EXISTS (SELECT 1 FROM agi_router.message_seen s WHERE s.block = _block AND s.same = _same) THEN
-            RAISE unique_violation USING
-                MESSAGE = 'the text was accepted before', CONSTRAINT = 'message_seen_pkey';
+            RETURN NULL;
         END IF;
         RETURN agi_router.find_message_facts(_block, _x_number, _tags, _now, _strangers, NULL);
     END IF;
@@ -95,12 +95,17 @@ BEGIN
     VALUES (_block, _id, _day, _x_number, facts.binding_id, facts.tenant_id, facts.side, facts.shown, _link_in,
             _octets, _parts, _now, _until, CASE WHEN _hold IS NULL THEN 'queued' ELSE 'held' END);
     INSERT INTO agi_router.message_out (block, id, day, binding_id, link_out, received_at, next_at, expires_at,
-                                        held, x_number, caller_tag, side, shown, purpose, callee, body)
-    VALUES (_block, _id, _day, facts.binding_id, _link_out, _now, least(_until, _now + coalesce(_hold, '0')), _until,
-            _hold IS NOT NULL, _x_number, facts.caller_tag, facts.side, facts.shown,
+                                        held, attempts, in_hand, x_number, caller_tag, side, shown, purpose, callee,
+                                        body)
+    VALUES (_block, _id, _day, facts.binding_id, _link_out, _now,
+            CASE WHEN _lease IS NULL THEN least(_until, _now + coalesce(_hold, '0')) ELSE _now + _lease END, _until,
+            _hold IS NOT NULL, (_lease IS NOT NULL)::integer, _lease IS NOT NULL,
+            _x_number, facts.caller_tag, facts.side, facts.shown,
             CASE WHEN _latest THEN 'last_caller' ELSE 'callee' END, _chosen, _body);
     PERFORM agi_router.count_seals(1);
-    PERFORM agi_router.tell_message(_block, _id, _day, CASE WHEN _hold IS NULL THEN 'message.accepted' ELSE 'message.held' END);
+    PERFORM agi_router.tell_message(
+        _block, _id, _day, facts.tenant_id,
+        CASE WHEN _hold IS NULL THEN 'message.accepted' ELSE 'message.held' END);
     IF facts.callback = 'last' AND facts.side = 'a' AND facts.mode IN ('gxb', 'gxyb') THEN
         -- The member who wrote last is the one whom B answers.
         UPDATE agi_router.route back
@@ -120,4 +125,4 @@ BEGIN
     RETURN facts;
 END
 $$;
-COMMENT ON FUNCTION agi_router.admit_message IS 'Takes one text of the binding behind (number, sender) and stores it to be sent, if every guard holds; returns the facts either way, where direction, max_calls and calls_used are those of texts. _strangers: see agi_router.admit; _rules: by which version of its tenant''s rules it was judged; _hold: how long it waits for its release; _opts_out: whether its sender is texted no more, where there are two parties. Fails with message_seen_pkey where the same request was accepted before';
+COMMENT ON FUNCTION agi_router.admit_message IS 'Takes one text of the binding behind (number, sender) and stores it to be sent, if every guard holds; returns the facts either way, where direction, max_calls and calls_used are those of texts. _strangers: see agi_router.admit; _rules: by which version of its tenant''s rules it was judged; _hold: how long it waits for its release; _opts_out: whether its sender is texted no more, where there are two parties; _lease: for how long the door that asks has it in hand, to send it at once, null: it waits for whoever takes it. Nothing where the same request was accepted before; fails with message_seen_pkey where it is just being';

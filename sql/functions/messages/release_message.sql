@@ -1,6 +1,8 @@
 CREATE OR REPLACE FUNCTION agi_router.release_message(_block bigint, _id text)
 RETURNS TABLE (day date)
 LANGUAGE plpgsql AS $$
+DECLARE
+    _tenant integer;
 BEGIN
     UPDATE agi_router.message_out o
        SET held = false, next_at = statement_timestamp()
@@ -11,8 +13,9 @@ BEGIN
     END IF;
     UPDATE agi_router.message m
        SET state = 'queued'
-     WHERE m.block = _block AND m.id = _id AND m.day = release_message.day;
-    PERFORM agi_router.tell_message(_block, _id, day, 'message.accepted');
+     WHERE m.block = _block AND m.id = _id AND m.day = release_message.day
+    RETURNING m.tenant_id INTO _tenant;
+    PERFORM agi_router.tell_message(_block, _id, day, _tenant, 'message.accepted');
     RETURN NEXT;
 END
 $$;
