@@ -86,6 +86,7 @@ What can go wrong, as one tree.
      │   ├─ FeedBusy          feed_busy             another command reads the feed
      │   ├─ FeedUnreachable   feed_unreachable      the address of a feed gives no whole file
      │   └─ FeedInvalid       feed_invalid          a feed may not be like this
+     ├─ ExportInvalid         export_invalid        a day's package cannot be made or trusted
      ├─ AuditFileInvalid      audit_file_invalid    a key or head of the audit cannot be used
      ├─ RevealLimit           reveal_limit          somebody had numbers shown too often
      ├─ AuditBroken           audit_broken          the audit is not as it was signed
@@ -138,6 +139,7 @@ __all__ = [
     "DayRefused",
     "EventNotFound",
     "ExpiryInvalid",
+    "ExportInvalid",
     "FeedBusy",
     "FeedExists",
     "FeedInvalid",
@@ -792,6 +794,14 @@ class FeedInvalid(StoreError):
     """
     A feed may not be like this, or its file cannot be read.
     """
+
+
+class ExportInvalid(AgiRouterError):
+    """
+    A package of a day cannot be made, or is not as it was packed; or a key of it is unfit.
+    """
+
+    code = "export_invalid"
 
 
 class AuditFileInvalid(AgiRouterError):

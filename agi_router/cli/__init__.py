@@ -42,6 +42,7 @@ COMMANDS = {
     "list": ("bindings", "list_"),
     "import": ("bulk", "import_"),
     "export": ("bulk", "export"),
+    "export-day": ("exports", "export_day"),
     "consent": ("consents", "group"),
     "lock": ("locks", "group"),
     "appeal": ("appeals", "group"),

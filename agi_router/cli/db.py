@@ -56,7 +56,8 @@ def migrate_(*, as_json: bool) -> None:
     type=click.Choice([each.value for each in Purpose]),
     default=Purpose.SERVE.value,
     show_default=True,
-    help='To serve and bind; for "agi-router deliver"; to read the audit; for "audit sign".',
+    help='To serve and bind; for "agi-router deliver"; to read the audit; for "audit sign"; for'
+    ' "export-day".',
 )
 @json_option
 def grant_(role: str, purpose: str, *, as_json: bool) -> None:

@@ -12,7 +12,7 @@ import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from importlib.resources import files
@@ -43,6 +43,7 @@ from agi_router.db.session import why_read_only
 from agi_router.doors.fastagi import answers
 from agi_router.durations import format_duration
 from agi_router.errors import AgiRouterError, JournalError
+from agi_router.exports.kinds import ZONE
 from agi_router.files import account_name, may_write, open_directory
 from agi_router.keys.registry import SEALS_ALLOWED, SEALS_WARNED, check_keys, count_sealed
 from agi_router.messages.records import LinkRecords
@@ -69,6 +70,9 @@ _HTTP_PATIENCE = 3.0
 _LONGEST_ANSWER = 200
 # A deliverer looks five times a second.
 _TAKEN_WITHIN = timedelta(minutes=1)
+# The morning in which a day is packed, and how many days are looked at.
+_PACKED_WITHIN = timedelta(hours=6)
+_EXPORTS_LOOKED_AT = timedelta(days=6)
 _OFF = "off"
 _LANGUAGES = tuple(each.value for each in Language)
 
@@ -205,6 +209,7 @@ def _database(settings: Settings) -> Iterator[_Check]:
             yield from _http(connection, settings)
             yield from _texts(connection, settings)
             yield from _links(connection, settings)
+            yield from _exports(connection)
         else:
             yield _tried("key", "readable; not compared with the database", settings.load_keys)
 
@@ -379,6 +384,28 @@ def _links(connection: Connection, settings: Settings) -> Iterator[_Check]:
             yield _Check("link", "ok", f"{name!r} can be bound, and is served by nobody")
         else:
             yield _Check("link", "fail", f"{name!r} cannot be bound: {trouble}")
+
+
+def _exports(connection: Connection) -> Iterator[_Check]:
+    """
+    Whether the last days were handed over; nothing where none ever was.
+    """
+    queries = Queries(connection)
+    row = queries.row("find_exports", {})
+    if row is None or row["last"] is None:
+        return
+    # Each has the morning after it to be packed.
+    until = (datetime.now(ZONE) - _PACKED_WITHIN).date() - timedelta(days=1)
+    values = {"since": until - _EXPORTS_LOOKED_AT, "until": until}
+    if missing := [str(each["day"]) for each in queries.rows("list_missing_exports", values)]:
+        yield _Check(
+            "exports",
+            "warn",
+            f"not exported: {', '.join(missing)}; run 'agi-router export-day {missing[0]}', and"
+            " see 'systemctl status agi-router-export'",
+        )
+    else:
+        yield _Check("exports", "ok", f"days are exported up to {row['last']}")
 
 
 async def _why_unbound(settings: Settings) -> str | None:

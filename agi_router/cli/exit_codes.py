@@ -107,6 +107,7 @@ EXIT_CODES = {
     "feed_busy": 73,
     "feed_invalid": 65,
     "feed_unreachable": 69,
+    "export_invalid": 78,
     "audit_file_invalid": 78,
     "audit_broken": 70,
     "reveal_limit": 73,

@@ -15,13 +15,14 @@ __all__ = ["Purpose", "check_rights", "grant", "owns_schema", "renew_grants"]
 
 class Purpose(StrEnum):
     """
-    What a role is for: to serve and bind, to deliver events, to read the audit, to sign it.
+    What a role is for: to serve, to deliver events, to read the audit, to sign it, to export days.
     """
 
     SERVE = "serve"
     DELIVER = "deliver"
     AUDIT = "audit"
     SIGN = "sign"
+    EXPORT = "export"
 
 
 def grant(connection: Connection, role: str, purpose: Purpose = Purpose.SERVE) -> list[str]:

@@ -181,6 +181,16 @@ class VerifyingKey:
             return False
         return head.key == self.id
 
+    def has_signed_text(self, title: str, text: bytes, signature: bytes) -> bool:
+        """
+        Whether something else is signed by this key's partner, see :meth:`SigningKey.sign_text`.
+        """
+        try:
+            self.key.verify(signature, _titled(title, text))
+        except InvalidSignature:
+            return False
+        return True
+
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
@@ -240,6 +250,20 @@ class SigningKey:
         """
         signature = self.key.sign(_signed_text(position, digest, signed_at))
         return Head(position, digest, signed_at, self.partner.id, signature)
+
+    def sign_text(self, title: str, text: bytes) -> bytes:
+        """
+        Sign something else than a head.
+
+        Args:
+            title: What it is; no head's.
+            text: What it says.
+        """
+        return self.key.sign(_titled(title, text))
+
+
+def _titled(title: str, text: bytes) -> bytes:
+    return title.encode("ascii") + b"\n" + text
 
 
 def _signed_text(position: int, digest: bytes, signed_at: datetime) -> bytes:

@@ -88,6 +88,16 @@ class Tracer:
         calls, texts, more = self._came_of(bound, window)
         return self._trace(window, bound, calls, texts, cut=cut or more, people=[person])
 
+    def bound(
+        self, bindings: Sequence[BindingId], *, since: datetime, until: datetime
+    ) -> list[Stretch]:
+        """
+        Who was bound by some bindings in a time; of one that cannot be read, nothing.
+        """
+        names = [(each.block.value, each.id) for each in bindings]
+        rows = [row for row in self._traced(names, limit=len(names)) if _is_readable(row)]
+        return self._stretches(rows, _Window(since, until, len(names)))
+
     def _came_of(
         self, bound: Sequence[Stretch], window: _Window, x_number: XNumber | None = None
     ) -> tuple[list[_Row], list[_Row], bool]:
@@ -162,14 +172,18 @@ class Tracer:
         Who was bound by the bindings that a query names, and whether there are more of them.
         """
         named = self._queries.rows(query, {**values, "since": window.since, "until": window.until})
-        rows = self._queries.rows(
-            "list_traced",
-            {
-                "blocks": [row["block"] for row in named],
-                "ids": [row["id"] for row in named],
-                "limit": window.limit,
-            },
-        )
+        names = [(row["block"], row["id"]) for row in named]
+        rows = self._traced(names, limit=window.limit)
+        return self._stretches(rows, window), len(rows) == window.limit
+
+    def _traced(self, names: Sequence[tuple[int, int]], *, limit: int) -> list[_Row]:
+        values = {"blocks": [block for block, _ in names], "ids": [each for _, each in names]}
+        return self._queries.rows("list_traced", {**values, "limit": limit})
+
+    def _stretches(self, rows: Sequence[_Row], window: _Window) -> list[Stretch]:
+        """
+        Who was bound by some bindings, each by time.
+        """
         times = [(row, *each) for row in rows for each in _times(row, window)]
         values = {
             "block": [row["block"] for row, _, _ in times],
@@ -185,7 +199,7 @@ class Tracer:
             for place, (row, since, until) in enumerate(times)
             if place in routes
         ]
-        return join_stretches(read), len(rows) == window.limit
+        return join_stretches(read)
 
     def _stretch(
         self, row: _Row, since: datetime, until: datetime, routes: Sequence[_Row]
@@ -217,12 +231,15 @@ class Tracer:
         )
 
 
+def _is_readable(row: _Row) -> bool:
+    return NO_TIMES.isdisjoint([row["expires_at"], row["ended_at"], *row["moments"]])
+
+
 def _times(row: _Row, window: _Window) -> Iterator[tuple[datetime, datetime]]:
     """
     The times within which nothing can have changed in a binding, as far as they meet a window.
     """
-    ends = [row["expires_at"], row["ended_at"], *row["moments"]]
-    if not NO_TIMES.isdisjoint(ends):
+    if not _is_readable(row):
         raise RowInvalid
     begin = row["begins_at"]
     end = row["expires_at"] if row["ended_at"] is None else min(row["ended_at"], row["expires_at"])

@@ -421,6 +421,8 @@ CREATE TABLE agi_router.binding (
 -- The newest and the number of those that live, and what the clock has ended: without looking at the rest.
 CREATE INDEX binding_alive ON agi_router.binding (block, id) INCLUDE (expires_at) WHERE ended_at IS NULL;
 CREATE INDEX binding_expiry ON agi_router.binding (expires_at) WHERE ended_at IS NULL;
+-- What ended on a day; a bind does not pay for it.
+CREATE INDEX binding_over ON agi_router.binding (ended_at) WHERE ended_at IS NOT NULL;
 -- An import recognises a binding by its order and its parties, so that the same file changes nothing
 -- when it is read again. Whoever asks for an order alone finds it by the same index.
 CREATE INDEX binding_order ON agi_router.binding (order_id, order_tag) WHERE order_id IS NOT NULL;
@@ -555,6 +557,8 @@ CREATE TABLE agi_router.past_route (
 CREATE INDEX past_route_binding ON agi_router.past_route (block, binding_id);
 CREATE INDEX past_route_end ON agi_router.past_route (block, x_number, ends_at) INCLUDE (begins_at);
 CREATE INDEX past_route_caller ON agi_router.past_route (caller_tag);
+-- Who left, or was replaced, on a day: a few among those that ended with their bindings.
+CREATE INDEX past_route_left ON agi_router.past_route (ends_at) WHERE left_group;
 CREATE INDEX past_route_callee ON agi_router.past_route ((callee_tags[1])) WHERE caller IS NOT NULL;
 COMMENT ON TABLE agi_router.past_route IS 'Routes taken out of use: of ended bindings whose place was taken or whose rest is over, of members who left, and of parties before one of them was replaced';
 COMMENT ON COLUMN agi_router.past_route.block IS 'Block of the number';
@@ -1554,3 +1558,24 @@ COMMENT ON COLUMN agi_router.deletion.reached_block IS 'Block of the last row th
 COMMENT ON COLUMN agi_router.deletion.reached_id IS 'Name of the last row that was looked at; null: none was';
 COMMENT ON INDEX agi_router.deletion_open IS 'What is under way, or was interrupted';
 COMMENT ON INDEX agi_router.deletion_kind IS 'What was done of which day';
+
+-- What was handed over of each day
+
+CREATE TABLE agi_router.export_day (
+    day       date        NOT NULL,
+    sequence  integer     NOT NULL CONSTRAINT export_day_sequence_check CHECK (sequence >= 0),
+    made_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+    records   jsonb       NOT NULL,
+    numbers   text        NOT NULL CONSTRAINT export_day_numbers_check CHECK (numbers IN ('masked', 'full')),
+    recipient text        NOT NULL,
+    manifest  bytea       NOT NULL CONSTRAINT export_day_manifest_check CHECK (octet_length(manifest) = 32),
+    CONSTRAINT export_day_pkey PRIMARY KEY (day, sequence)
+);
+COMMENT ON TABLE agi_router.export_day IS 'Packages that were made of days';
+COMMENT ON COLUMN agi_router.export_day.day IS 'The day (Asia/Shanghai)';
+COMMENT ON COLUMN agi_router.export_day.sequence IS '0: the day; what follows are corrections, of what came late';
+COMMENT ON COLUMN agi_router.export_day.made_at IS 'When it was written down';
+COMMENT ON COLUMN agi_router.export_day.records IS 'How many records of each kind are in it';
+COMMENT ON COLUMN agi_router.export_day.numbers IS 'Whether real numbers are masked in it or in full';
+COMMENT ON COLUMN agi_router.export_day.recipient IS 'Id of the key that it is sealed for';
+COMMENT ON COLUMN agi_router.export_day.manifest IS 'SHA-256 of its manifest';

@@ -112,8 +112,8 @@ WITH gone AS (
 UPDATE agi_router.function SET version = %(version)s WHERE name = ANY (%(functions)s::text[]);
 
 -- list_rights --
--- What a role needs that serves and binds, delivers events, or reads or signs the audit, and whether it has it: no
--- more than is here, and nothing to own. A right in parentheses is one to a column.
+-- What a role needs that serves and binds, delivers events, reads or signs the audit, or exports days, and whether it
+-- has it: no more than is here, and nothing to own. A right in parentheses is one to a column.
 SELECT n.kind, n.name, p.privilege,
        CASE n.kind
             WHEN 'schema' THEN has_schema_privilege(%(role)s::name, n.name, p.privilege)
@@ -167,6 +167,7 @@ SELECT n.kind, n.name, p.privilege,
        ('serve', 'table', 'agi_router.feed_match', 'SELECT, INSERT, UPDATE, DELETE'),
        ('serve', 'table', 'agi_router.audit', 'SELECT, INSERT'),
        ('serve', 'table', 'agi_router.audit_chain', 'SELECT'),
+       ('serve', 'table', 'agi_router.export_day', 'SELECT'),
        ('serve', 'table', 'agi_router.lock', 'SELECT, INSERT, UPDATE, DELETE'),
        ('serve', 'table', 'agi_router.lock_mark', 'SELECT, INSERT, UPDATE, DELETE'),
        ('serve', 'table', 'agi_router.blocklist', 'SELECT, INSERT, UPDATE, DELETE'),
@@ -223,7 +224,23 @@ SELECT n.kind, n.name, p.privilege,
        ('sign', 'table', 'agi_router.migration', 'SELECT'),
        ('sign', 'table', 'agi_router.function', 'SELECT'),
        ('sign', 'table', 'agi_router.audit', 'SELECT'),
-       ('sign', 'table', 'agi_router.audit_chain', 'SELECT, INSERT')
+       ('sign', 'table', 'agi_router.audit_chain', 'SELECT, INSERT'),
+       ('export', 'schema', 'agi_router', 'USAGE'),
+       ('export', 'table', 'agi_router.migration', 'SELECT'),
+       ('export', 'table', 'agi_router.function', 'SELECT'),
+       ('export', 'table', 'agi_router.key', 'SELECT'),
+       ('export', 'sequence', 'agi_router.seals', 'SELECT'),
+       ('export', 'table', 'agi_router.tenant', 'SELECT'),
+       ('export', 'table', 'agi_router.binding', 'SELECT'),
+       ('export', 'table', 'agi_router.route', 'SELECT'),
+       ('export', 'table', 'agi_router.past_route', 'SELECT'),
+       ('export', 'table', 'agi_router.call', 'SELECT'),
+       ('export', 'table', 'agi_router.message', 'SELECT'),
+       ('export', 'table', 'agi_router.lock', 'SELECT'),
+       ('export', 'table', 'agi_router.consent', 'SELECT'),
+       ('export', 'table', 'agi_router.person_mark', 'SELECT'),
+       ('export', 'table', 'agi_router.audit', 'INSERT'),
+       ('export', 'table', 'agi_router.export_day', 'SELECT, INSERT')
        ) n (purpose, kind, name, privileges)
  CROSS JOIN LATERAL regexp_split_to_table(n.privileges, ', ') p (privilege)
  WHERE n.purpose = %(purpose)s;
@@ -240,11 +257,12 @@ SELECT pg_has_role(r.oid, n.nspowner, 'USAGE') AS owns
  WHERE r.rolname = coalesce(%(role)s::name, current_user) AND n.nspname = 'agi_router';
 
 -- list_granted_roles --
--- The roles that were given these rights, and for what: they may write calls, the tries of deliveries, or the chain of
--- the audit, as nobody else but the owner may; or may read that chain and do nothing of this.
+-- The roles that were given these rights, and for what: they may write calls, the tries of deliveries, the chain of
+-- the audit, or exports, as nobody else but the owner may; or may read that chain and do nothing of this.
 SELECT p.purpose, r.rolname AS role
   FROM (VALUES ('serve', 'agi_router.call', 'INSERT'), ('deliver', 'agi_router.attempt', 'INSERT'),
-               ('sign', 'agi_router.audit_chain', 'INSERT'), ('audit', 'agi_router.audit_chain', 'SELECT')
+               ('sign', 'agi_router.audit_chain', 'INSERT'), ('export', 'agi_router.export_day', 'INSERT'),
+               ('audit', 'agi_router.audit_chain', 'SELECT')
        ) p (purpose, name, privilege)
   JOIN pg_catalog.pg_class c ON c.oid = p.name::regclass
  CROSS JOIN LATERAL aclexplode(c.relacl) a

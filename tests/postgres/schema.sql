@@ -922,6 +922,35 @@ CREATE TABLE agi_router.event_other (
 
 COMMENT ON TABLE agi_router.event_other IS 'Events of days for which no partition was made';
 
+CREATE TABLE agi_router.export_day (
+    day date NOT NULL,
+    sequence integer NOT NULL,
+    made_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    records jsonb NOT NULL,
+    numbers text NOT NULL,
+    recipient text NOT NULL,
+    manifest bytea NOT NULL,
+    CONSTRAINT export_day_manifest_check CHECK ((octet_length(manifest) = 32)),
+    CONSTRAINT export_day_numbers_check CHECK ((numbers = ANY (ARRAY['masked'::text, 'full'::text]))),
+    CONSTRAINT export_day_sequence_check CHECK ((sequence >= 0))
+);
+
+COMMENT ON TABLE agi_router.export_day IS 'Packages that were made of days';
+
+COMMENT ON COLUMN agi_router.export_day.day IS 'The day (Asia/Shanghai)';
+
+COMMENT ON COLUMN agi_router.export_day.sequence IS '0: the day; what follows are corrections, of what came late';
+
+COMMENT ON COLUMN agi_router.export_day.made_at IS 'When it was written down';
+
+COMMENT ON COLUMN agi_router.export_day.records IS 'How many records of each kind are in it';
+
+COMMENT ON COLUMN agi_router.export_day.numbers IS 'Whether real numbers are masked in it or in full';
+
+COMMENT ON COLUMN agi_router.export_day.recipient IS 'Id of the key that it is sealed for';
+
+COMMENT ON COLUMN agi_router.export_day.manifest IS 'SHA-256 of its manifest';
+
 CREATE TABLE agi_router.feed (
     id integer NOT NULL,
     name text NOT NULL,
@@ -2383,6 +2412,9 @@ ALTER TABLE ONLY agi_router.event
 ALTER TABLE ONLY agi_router.event_other
     ADD CONSTRAINT event_other_pkey PRIMARY KEY (id, day);
 
+ALTER TABLE ONLY agi_router.export_day
+    ADD CONSTRAINT export_day_pkey PRIMARY KEY (day, sequence);
+
 ALTER TABLE ONLY agi_router.feed_fault
     ADD CONSTRAINT feed_fault_pkey PRIMARY KEY (run_id, line);
 
@@ -2535,6 +2567,8 @@ CREATE INDEX binding_open ON agi_router.binding USING btree (block, open_number)
 
 CREATE INDEX binding_order ON agi_router.binding USING btree (order_id, order_tag) WHERE (order_id IS NOT NULL);
 
+CREATE INDEX binding_over ON agi_router.binding USING btree (ended_at) WHERE (ended_at IS NOT NULL);
+
 CREATE INDEX binding_pair ON agi_router.binding USING btree (pair_tag, begins_at) WHERE (pair_tag IS NOT NULL);
 
 CREATE INDEX binding_parent ON agi_router.binding USING btree (block, parent_id) WHERE (parent_id IS NOT NULL);
@@ -2670,6 +2704,8 @@ CREATE INDEX past_route_callee ON agi_router.past_route USING btree ((callee_tag
 CREATE INDEX past_route_caller ON agi_router.past_route USING btree (caller_tag);
 
 CREATE INDEX past_route_end ON agi_router.past_route USING btree (block, x_number, ends_at) INCLUDE (begins_at);
+
+CREATE INDEX past_route_left ON agi_router.past_route USING btree (ends_at) WHERE left_group;
 
 CREATE INDEX person_mark_person ON agi_router.person_mark USING btree (person_id);
 

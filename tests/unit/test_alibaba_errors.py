@@ -31,6 +31,7 @@ ELSEWHERE = {
     "api_key_not_found",
     "asterisk_unavailable",
     "audit_broken",
+    "export_invalid",
     "audit_file_invalid",
     "reveal_limit",
     "block_exists",

@@ -55,6 +55,8 @@ CRYPTO = {
     "doors.alibaba.signature": {"base64", "hmac", "urllib"},
     "events.model": {"urllib"},
     "feeds.model": {"urllib"},
+    "exports.manifest": {"base64", "hashlib", "json"},
+    "exports.sealing": {"base64", "cryptography", "hashlib", "json", "secrets"},
     "events.signature": {"hmac", "secrets"},
     "smpp.wire": {"struct"},
     "keys.ring": {"cryptography", "hmac", "secrets"},
@@ -187,11 +189,12 @@ def test_where_the_libraries_are() -> None:
         "db.migrate",
         "db.pool",
         "db.session",
+        "exports.store",
         "messages.store",
     }
     assert users("websockets") == {"ari.client", "ari.websocket"}
     assert users("pystrix") == {"doors.fastagi"}
-    assert users("cryptography") == {"keys.ring", "records.chain"}
+    assert users("cryptography") == {"exports.sealing", "keys.ring", "records.chain"}
     assert {name.partition(".")[0] for name in users("click")} == {"cli"}
     assert users("h11") == {"calls.verifier"}
     assert users("uvloop") == {"cli.serving"}

@@ -21,6 +21,7 @@ READS = {
     "bindings/parties": "to order by them",
     "bindings/views": "to show them: after a row of the audit",
     "bindings/rows": "to order by them",
+    "exports/store": "to hand them over, sealed: after a row of the audit",
     "traces/views": "to show them for a case: after a row of the audit",
     "feeds/digests": "to compare them with the digests of a feed",
     "messages/bodies": "to find them in what a text says",

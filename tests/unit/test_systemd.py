@@ -24,7 +24,8 @@ TEXTS = SERVICE / "agi-router-sip-messages.service"
 AUDIT = SERVICE / "agi-router-audit.service"
 LINK = SERVICE / "agi-router-smpp@.service"
 FEEDS = SERVICE / "agi-router-feeds.service"
-UNITS = [UNIT, HTTP_UNIT, DELIVER, TEXTS, LINK, AUDIT, FEEDS]
+EXPORT = SERVICE / "agi-router-export.service"
+UNITS = [UNIT, HTTP_UNIT, DELIVER, TEXTS, LINK, AUDIT, FEEDS, EXPORT]
 # Of 10; what is left is the network, and that group members may read what it writes.
 EXPOSURE = 1.5
 
@@ -168,6 +169,17 @@ def test_unit_that_signs_the_audit() -> None:
     assert "ExecStart=/opt/agi-router/bin/agi-router audit sign" in lines
     timer = AUDIT.with_suffix(".timer")
     assert {"OnCalendar=hourly", "Persistent=yes"} <= set(timer.read_text().splitlines())
+
+
+def test_unit_that_exports() -> None:
+    """It has an account of its own, and is begun by a timer each night."""
+    lines = EXPORT.read_text().splitlines()
+    assert {"Type=oneshot", "User=agi-router-export", "StateDirectory=agi-router-export"} <= set(
+        lines
+    )
+    assert "LoadCredential=key:/etc/agi-router/key" in lines
+    timer = EXPORT.with_suffix(".timer").read_text().splitlines()
+    assert {"OnCalendar=*-*-* 01:00:00 Asia/Shanghai", "Persistent=yes"} <= set(timer)
 
 
 def test_unit_of_a_link() -> None:

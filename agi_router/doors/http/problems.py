@@ -101,6 +101,7 @@ STATUSES: Final[Mapping[str, int]] = {
     "appeal_over": 409,
     "appeal_not_ready": 409,
     "same_actor": 409,
+    "export_invalid": 500,
     "audit_file_invalid": 500,
     "audit_broken": 500,
     "tenant_unqualified": 403,

@@ -1,0 +1,124 @@
+-- What is handed over of a day, and what was.
+--
+-- Cells are in the order of agi_router/exports/kinds.py, times as text of ISO 8601. Whoever reads goes on behind a
+-- record by its key.
+
+-- steer_export --
+-- Until the transaction ends, sort in memory what fits.
+SELECT set_config('work_mem', '64MB', true), set_config('jit', 'off', true);
+
+-- copy_calls_of_day --
+-- Calls of a day that have ended.
+COPY (
+SELECT c.id, c.x_number, replace(c.received_at::text, ' ', 'T') || ':00',
+       replace(c.answered_at::text, ' ', 'T') || ':00', replace(c.ended_at::text, ' ', 'T') || ':00',
+       c.block || '-' || c.binding_id, c.side, c.shown, t.name, c.reason, c.outcome, c.ring_ms, c.talk_ms,
+       c.released_by, c.clock, c.cut, c.cause, c.sip_status, c.check_id, c.check_verdict, c.check_ms,
+       c.tenant_check_id, c.tenant_check_verdict, c.tenant_check_ms
+  FROM agi_router.call c
+  LEFT JOIN agi_router.tenant t ON t.id = c.tenant_id
+ WHERE c.day BETWEEN %(first)s AND %(last)s AND c.state = 'settled'
+   AND c.received_at >= %(since)s AND c.received_at < %(until)s
+   AND (%(after_at)s::timestamptz IS NULL
+        OR (c.received_at, c.x_number, c.id COLLATE "C")
+           > (%(after_at)s::timestamptz, %(after_x)s::bigint, %(after_id)s::text COLLATE "C"))
+ ORDER BY c.received_at, c.x_number, c.id COLLATE "C"
+) TO STDOUT;
+
+-- copy_texts_of_day --
+-- Texts of a day that have a final state.
+COPY (
+SELECT m.id, m.x_number, replace(m.received_at::text, ' ', 'T') || ':00',
+       replace(m.done_at::text, ' ', 'T') || ':00', m.block || '-' || m.binding_id, m.side, m.shown, t.name, m.link_in,
+       m.octets, m.parts, m.state, m.reason, m.status, m.attempts, m.maybe_twice
+  FROM agi_router.message m
+  JOIN agi_router.tenant t ON t.id = m.tenant_id
+ WHERE m.day BETWEEN %(first)s AND %(last)s AND m.done_at IS NOT NULL
+   AND m.received_at >= %(since)s AND m.received_at < %(until)s
+   AND (%(after_at)s::timestamptz IS NULL
+        OR (m.received_at, m.x_number, m.id COLLATE "C")
+           > (%(after_at)s::timestamptz, %(after_x)s::bigint, %(after_id)s::text COLLATE "C"))
+ ORDER BY m.received_at, m.x_number, m.id COLLATE "C"
+) TO STDOUT;
+
+-- stream_bindings_of_day --
+-- Bindings that began or ended on a day, or whose parties changed on it.
+WITH named AS (
+    SELECT b.block, b.id
+      FROM agi_router.tenant t
+     CROSS JOIN LATERAL (
+           SELECT o.block, o.id
+             FROM agi_router.binding o
+            WHERE o.tenant_id = t.id AND o.begins_at >= %(since)s AND o.begins_at < %(until)s) b
+     UNION
+    SELECT b.block, b.id
+      FROM agi_router.binding b
+     WHERE b.ended_at >= %(since)s AND b.ended_at < %(until)s
+     UNION
+    SELECT b.block, b.id
+      FROM agi_router.binding b
+     WHERE b.ended_at IS NULL AND b.expires_at >= %(since)s AND b.expires_at < %(until)s
+     UNION
+    SELECT r.block, r.binding_id
+      FROM agi_router.route r
+     WHERE r.begins_at >= %(since)s AND r.begins_at < %(until)s
+     UNION
+    SELECT p.block, p.binding_id
+      FROM agi_router.past_route p
+     WHERE p.left_group AND p.ends_at >= %(since)s AND p.ends_at < %(until)s
+)
+SELECT b.block, b.id, t.name AS tenant, b.order_id, b.mode,
+       CASE WHEN b.ended_at < %(until)s THEN b.state
+            WHEN least(b.expires_at, b.ended_at) < %(until)s THEN 'expired'
+            ELSE 'active' END AS state,
+       b.begins_at, b.expires_at,
+       CASE WHEN least(b.expires_at, b.ended_at) < %(until)s THEN least(b.expires_at, b.ended_at) END AS ended_at,
+       b.direction, b.max_calls, b.messages, b.max_messages, b.extension, b.scene, b.consent, b.industrial_id,
+       b.out_id, b.user_data, b.pool, b.party_group, b.parent_id
+  FROM named n
+  JOIN agi_router.binding b ON b.block = n.block AND b.id = n.id
+  JOIN agi_router.tenant t ON t.id = b.tenant_id
+ WHERE b.begins_at < %(until)s
+   AND (%(after_block)s::bigint IS NULL OR (b.block, b.id) > (%(after_block)s::bigint, %(after_id)s::bigint))
+ ORDER BY b.block, b.id;
+
+-- stream_locks_of_day --
+-- Locks that were set on a day or came to an end on it.
+SELECT l.id, l.subject, l.key, l.sealed, t.name AS tenant, l.reason, l.rule, l.note, l.set_by, l.set_at, l.starts_at,
+       l.ends_at, l.cut, l.over_at < %(until)s AS is_over, l.over_at, l.lifted_by, l.lift_note
+  FROM agi_router.lock l
+  LEFT JOIN agi_router.tenant t ON t.id = l.tenant_id
+ WHERE (l.set_at >= %(since)s AND l.set_at < %(until)s OR l.over_at >= %(since)s AND l.over_at < %(until)s)
+   AND (%(after_id)s::bigint IS NULL OR l.id > %(after_id)s)
+ ORDER BY l.id;
+
+-- stream_consents_of_day --
+-- Lines of the consent ledger that were written on a day.
+SELECT c.id, t.name AS tenant, c.person_id, c.act, c.purpose, c.order_id, c.how, c.at, c.evidence, c.version, c.binding,
+       c.added_at, c.added_by
+  FROM agi_router.tenant t
+ CROSS JOIN LATERAL (
+       SELECT o.*
+         FROM agi_router.consent o
+        WHERE o.tenant_id = t.id AND o.added_at >= %(since)s AND o.added_at < %(until)s) c
+ WHERE %(after_id)s::bigint IS NULL OR c.id > %(after_id)s
+ ORDER BY c.id;
+
+-- record_export --
+-- Write down that a package was made, unless it was.
+INSERT INTO agi_router.export_day (day, sequence, records, numbers, recipient, manifest)
+VALUES (%(day)s, %(sequence)s, %(records)s::jsonb, %(numbers)s, %(recipient)s, %(manifest)s)
+    ON CONFLICT (day, sequence) DO NOTHING
+RETURNING sequence;
+
+-- find_exports --
+-- Whether days are exported here at all, and the last day that was.
+SELECT max(e.day) AS last, min(e.day) AS first FROM agi_router.export_day e;
+
+-- list_missing_exports --
+-- Days of some that were not exported, since the first that was.
+SELECT d::date AS day
+  FROM generate_series(greatest(%(since)s::date, (SELECT min(e.day) FROM agi_router.export_day e)),
+                       %(until)s::date, interval '1 day') d
+ WHERE NOT EXISTS (SELECT 1 FROM agi_router.export_day e WHERE e.day = d::date)
+ ORDER BY 1;
