@@ -34,7 +34,8 @@ class PartyGroup:
         members: Who is in it, in their order.
         bindings: How many bindings by it live.
         created_at: When it was added.
-        version: How often it was said what it is, or who is in it.
+        version: Another one each time that it is said what it is, or who is in it; a group that
+            is added anew has none that one of its name had.
         damage: Why its members cannot be read; they are left out then.
     """
 

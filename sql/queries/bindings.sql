@@ -616,7 +616,7 @@ SELECT %(group_id)s, n.tag, n.place, n.sealed, coalesce(n.added_at, statement_ti
 -- change_group --
 -- Say that a party group has changed, and perhaps what it is labelled by.
 UPDATE agi_router.party_group
-   SET label = CASE WHEN %(relabel)s THEN %(label)s ELSE label END, version = version + 1
+   SET label = CASE WHEN %(relabel)s THEN %(label)s ELSE label END, version = nextval('agi_router.group_version')
  WHERE id = %(group_id)s;
 
 -- remove_group --

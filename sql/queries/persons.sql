@@ -267,17 +267,20 @@ SELECT l.id, l.subject, l.key, l.sealed, t.name AS tenant, l.reason, l.rule, l.n
                         WHERE k.block = CASE l.subject WHEN 'block' THEN l.key ELSE l.key / 10000 END
                           AND agi_router.in_scope(k.tenant_id, %(scope)s))
         OR l.subject = 'person' AND l.tenant_id IS NULL
+           -- While keys are rotated the lock has a mark under each, and routes have tags by one or the other.
            AND EXISTS (SELECT r.block
-                         FROM agi_router.route r
+                         FROM (SELECT l.key UNION SELECT m.key FROM agi_router.lock_mark m WHERE m.lock_id = l.id) k,
+                              LATERAL (SELECT c.block, c.binding_id
+                                         FROM agi_router.route c
+                                        WHERE c.caller_tag = k.key
+                                           OR c.callee_tags[1] = k.key AND c.caller IS NOT NULL
+                                        UNION ALL
+                                       SELECT p.block, p.binding_id
+                                         FROM agi_router.past_route p
+                                        WHERE p.caller_tag = k.key
+                                           OR p.callee_tags[1] = k.key AND p.caller IS NOT NULL) r
                          JOIN agi_router.binding b ON b.block = r.block AND b.id = r.binding_id
-                        WHERE (r.caller_tag = l.key OR r.callee_tags[1] = l.key AND r.caller IS NOT NULL)
-                          AND agi_router.in_scope(b.tenant_id, %(scope)s)
-                        UNION ALL
-                       SELECT r.block
-                         FROM agi_router.past_route r
-                         JOIN agi_router.binding b ON b.block = r.block AND b.id = r.binding_id
-                        WHERE (r.caller_tag = l.key OR r.callee_tags[1] = l.key AND r.caller IS NOT NULL)
-                          AND agi_router.in_scope(b.tenant_id, %(scope)s)));
+                        WHERE agi_router.in_scope(b.tenant_id, %(scope)s)));
 
 -- file_appeal --
 -- File an appeal, unless the lock is over or another one is open.

@@ -733,9 +733,9 @@ async def test_locks_hold_while_keys_are_rotated(
     write_key_ring(file, keys)
     bind(store)
     bind(store, C, D, x=Y)
-    for person in (B, C):
-        put(store, on_person(person))
+    held = [put(store, on_person(person)).id for person in (B, C)]
     lifted = put(store, on_person(D))
+    tenant = store.inventory.tenants.scope("default")
     store.locks.lift(lifted.id, by=TEST)
     with connect(dsn) as own:
         rotation = Rotation(own, check_keys(own, load_key_ring(file)), file)
@@ -751,6 +751,9 @@ async def test_locks_hold_while_keys_are_rotated(
                     call = a_call(caller, x)
                     _, decision = await admit_as_router(admissions, call, new_call_id())
                     assert told(decision) is reason
+            # Its tenant appeals meanwhile.
+            locks = LockStore(Queries(own), rotation.keys, tenant)
+            assert [locks.find_concerning(each).id for each in held] == held
 
         await check()
         assert rotation.renew_secrets() > 0

@@ -229,8 +229,10 @@ class Model:
         """The locks in force on a person, everywhere or for a tenant."""
         return [each for each in self.locked("person") if each.on(person, tenant)]
 
-    def number_locked(self, x: XNumber) -> bool:
-        return any(each.what in (x, x.block) for each in self.locked("number", "block"))
+    def number_locked(self, x: XNumber, *, whole: bool = False) -> bool:
+        """Whether a number or its block is locked; *whole*: its block."""
+        of = (x.block,) if whole else (x, x.block)
+        return any(each.what in of for each in self.locked("number", "block"))
 
     def tenant_locked(self, tenant: str) -> bool:
         return any(each.what == tenant for each in self.locked("tenant"))
@@ -253,12 +255,17 @@ class Model:
         stated: How | None,
         *,
         own: Life | None = None,
+        team: bool = False,
     ) -> set[type[Exception]]:
-        """The errors with which somebody may be told that a bind cannot be."""
+        """
+        The errors with which somebody may be told that a bind cannot be.
+
+        A number that is locked keeps nobody out of a party group, but its block does.
+        """
         found: set[type[Exception]] = set()
         if any(self.on(each, tenant) for each in parties) or self.tenant_locked(tenant):
             found.add(Locked)
-        if any(self.number_locked(x) for x, _ in taken):
+        if any(self.number_locked(x, whole=team) for x, _ in taken):
             found |= {Locked, NoNumberAvailable}
         for place in taken:
             life = self.routes.get(place)
@@ -530,7 +537,7 @@ class Machine(RuleBasedStateMachine):
             for life in lives:
                 place = life.numbers[0], person
                 hurdles |= model.hurdles(
-                    tenant, {life.b, person}, [person], [place], life.order, life.stated
+                    tenant, [person], [person], [place], life.order, life.stated, team=True
                 )
                 if life.b == person:
                     hurdles.add(SameParty)

@@ -208,7 +208,7 @@ class GroupOut(Out):
     g: list[str] = Field(description="Its members, in their order.")
     bindings: int = Field(description="How many bindings by it live.")
     created_at: str
-    version: int = Field(description="Counts its changes.")
+    version: int = Field(description="Another one after each change.")
     damage: str | None = Field(description="Why its members cannot be read.")
 
     model_config = ConfigDict(json_schema_extra={"examples": [_GROUP]})
