@@ -70,9 +70,9 @@ class BindingListing(BindingContext):
         Raises:
             CursorInvalid: *after* is of another list.
         """
-        if state is BindingState.ACTIVE:
+        if state is not None and state.lives:
             # By an index of these alone.
-            everything, state = False, None
+            everything = False
         values: dict[str, Any] = {
             **filter_values(state=state, mode=mode, created_after=created_after, after=after),
             "all": everything,
@@ -109,7 +109,7 @@ class BindingListing(BindingContext):
         Raises:
             BindingEnded: It is.
         """
-        if found.state is not BindingState.ACTIVE:
+        if not found.state.lives:
             raise self._over(found)
 
     @staticmethod

@@ -199,7 +199,10 @@ _LIFE_RULES = (
     _HitRule(
         "the owner of no party's number is unknown",
         Reason.RECYCLE_UNKNOWN,
-        lambda _, g, now: _alive(g, now, BindingState.RECYCLE_UNKNOWN),
+        lambda _, g, now: (
+            _alive(g, now, BindingState.RECYCLE_UNKNOWN)
+            and not (g.state is BindingState.HELD and g.expires_at > now)
+        ),
     ),
     _HitRule(
         "no party has withdrawn its consent",

@@ -243,7 +243,7 @@ def read_state(row: dict[str, Any]) -> BindingState:
         ValueError: The row holds what is never written.
     """
     state = BindingState(row["state"])
-    over = state is BindingState.ACTIVE and row["expires_at"] <= row["now"]
+    over = state.lives and row["expires_at"] <= row["now"]
     return BindingState.EXPIRED if over else state
 
 

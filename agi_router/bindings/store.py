@@ -10,7 +10,6 @@ from agi_router.bindings.model import Binding, BindingId
 from agi_router.bindings.names import NONE_OF_ORDER, name_values, read_names
 from agi_router.bindings.rebind import AppealRebinding
 from agi_router.bindings.withdrawal import ConsentWithdrawing
-from agi_router.bindings.words import BindingState
 from agi_router.errors import BindingChanged, BindingEnded, BindingNotFound
 
 __all__ = ["BindingStore"]
@@ -36,7 +35,7 @@ class BindingStore(AppealRebinding, TermsChanging, ConsentWithdrawing):
         """
         if self._queries.row("unbind", {**name_values(name), "version": version}) is None:
             found = self.find(name)
-            if found.state is BindingState.ACTIVE and found.version != version:
+            if found.state.lives and found.version != version:
                 raise BindingChanged
             raise self._over(found)
         return self.find(name)

@@ -134,6 +134,8 @@ class BindingState(StrEnum):
     """
 
     ACTIVE = "active"
+    HELD = "held"
+    """It lives and rings nobody: nobody knows whether a party's number has a new owner."""
     EXPIRED = "expired"
     UNBOUND = "unbound"
     ORDER_ENDED = "order_ended"
@@ -144,6 +146,13 @@ class BindingState(StrEnum):
     """Nobody knows whether it has, and the tenant lets no such number ring."""
     CONSENT_WITHDRAWN = "consent_withdrawn"
     """A party no longer agrees to it."""
+
+    @property
+    def lives(self) -> bool:
+        """
+        Whether a binding in this state is not over.
+        """
+        return self in {BindingState.ACTIVE, BindingState.HELD}
 
 
 _PROMPTS = re.compile(r"[a-z0-9][a-z0-9_-]{0,15}")

@@ -94,7 +94,7 @@ COLUMNS: Mapping[str, Column] = {
     "id": Column(about="name that the binding had where it was exported; not read"),
     "state": Column(
         about="`active`; a row where another word stands is over: it is left out, and counted;"
-        " but `damaged`, which is a fault",
+        " but `damaged` and `held`, which are faults",
         read=str.lower,
     ),
     "fault": Column(about="why a row was rejected; not read"),
@@ -109,6 +109,11 @@ The columns that an export has, in their order.
 """
 
 _REQUIRED = ("mode", "order")
+# Bindings that are not to be made anew as they stand there.
+_NOT_TAKEN = {
+    DAMAGED: "the binding was damaged where it comes from: bind it anew",
+    BindingState.HELD: "it is held where it comes from: release it there first",
+}
 _TENANT = "default"
 _NO_POOLS: Mapping[tuple[str, str], Pool] = {}
 _UNREAD = frozenset({"id", "fault"})
@@ -185,8 +190,8 @@ class Header:
             for place in self._unnamed
             if place < len(cells) and strip(cells[place])
         )
-        if values.get("state") == DAMAGED:
-            return [Fault("state", "the binding was damaged where it comes from: bind it anew")]
+        if (why := _NOT_TAKEN.get(values.get("state", ""))) is not None:
+            return [Fault("state", why)]
         if values.get("state", BindingState.ACTIVE) != BindingState.ACTIVE:
             return None
         faulty = {fault.word for fault in faults}

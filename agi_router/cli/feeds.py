@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import click
 
+from agi_router.bindings.model import BindingId
 from agi_router.bulk.workers import cores
 from agi_router.cli.acts import record_act
 from agi_router.cli.arguments import ROW, SECRET, SPAN, Checked
@@ -311,6 +312,23 @@ def run(
                 )
                 code = exit_code(FeedInvalid)
     _finish(context, reports, recycler, code=code, as_json=as_json, empty="no files")
+
+
+@group.command("release")
+@click.argument("binding", metavar="BINDING")
+def release(binding: str) -> None:
+    r"""
+    Let a binding ring again that waits to learn whose number a party has.
+
+    \b
+    Examples:
+      agi-router list --state held
+      agi-router feed release 70012345678-42
+    """
+    name = BindingId.parse(binding)
+    with _store(act=f"binding {name}") as store:
+        store.release(name)
+    echo(f"binding {name} is released")
 
 
 @group.command("runs")

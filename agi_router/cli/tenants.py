@@ -160,7 +160,8 @@ def unknown(name: str, what: str, *, as_json: bool) -> None:
     r"""
     Say what becomes of a tenant's bindings where a feed does not know a number's owner.
 
-    They go on and ring, or they end and calls are refused.
+    They go on and ring; they are held and calls are refused until a feed knows, or you release
+    them by 'agi-router feed release'; or they end.
 
     \b
     Example:

@@ -101,6 +101,10 @@ class Outcome(StrEnum):
     """
 
     ENDED = "ended"
+    HELD = "held"
+    """It rings nobody until a feed knows whose a party's number is."""
+    RELEASED = "released"
+    """That is known, and it rings again."""
     BEGAN_LATER = "began_later"
     RINGS = "rings"
 

@@ -49,6 +49,8 @@ _DIGEST_STEP = 200_000
 # Numbers of a statement.
 _BATCH = 1000
 _STREAMED = 2000
+_ROUTES = ("stream_live_routes",)
+_ALL = (*_ROUTES, "stream_group_members", "stream_blocklist")
 # How often a binding is looked at anew whose parties have changed meanwhile.
 _TRIES = 5
 # What is said to have removed an entry of a block list.
@@ -162,26 +164,44 @@ class Recycler:
             self._leave_groups(run, batch)
         self._forget_callers(people)
         self._forget_entries(people)
+        if feed.trust is Trust.FULL and self._queries.row("are_held", {}) is not None:
+            self._release(feed, run, notices)
+
+    def _release(self, feed: Feed, run: Run, notices: Iterable[Notice]) -> None:
+        """
+        Let bindings ring again that wait for those whose number has its owner still.
+        """
+        last = {each.number: each for each in notices}
+        kept = [each for each in last.values() if each.answer is Answer.KEPT]
+        people = (
+            _Person(number=number, line=notice.line, unknown=False, until=notice.until)
+            for notice, number in self._numbers(feed.numbers, kept, held=True)
+        )
+        act = partial(self._act_once, run, listed="list_held", act=self._release_one)
+        for batch in _steps(people, _BATCH):
+            self._try(act, batch)
 
     def _numbers(
-        self, form: NumberForm, notices: Sequence[Notice]
+        self, form: NumberForm, notices: Sequence[Notice], *, held: bool = False
     ) -> Iterator[tuple[Notice, PhoneNumber]]:
         """
-        The records with their numbers; of digests, those that a live binding has.
+        The records with their numbers; of digests, those that a live binding has, or a held one.
         """
         if form is NumberForm.PLAIN:
             for each in notices:
                 if isinstance(each.number, PhoneNumber):
                     yield each, each.number
         elif notices:
-            for place, number in self._find(form, DigestIndex.of(notices)):
+            for place, number in self._find(form, DigestIndex.of(notices), held=held):
                 yield notices[place], number
 
-    def _find(self, form: NumberForm, index: DigestIndex) -> Sequence[tuple[int, PhoneNumber]]:
+    def _find(
+        self, form: NumberForm, index: DigestIndex, *, held: bool
+    ) -> Sequence[tuple[int, PhoneNumber]]:
         """
         The numbers that have one of these digests, each once.
 
-        They are those of live bindings, party groups and block lists.
+        They are those of live bindings, party groups and block lists; or of held bindings alone.
         """
         found: set[tuple[int, PhoneNumber]] = set()
         self._keys = check_keys(self._connection, self._keys)
@@ -191,8 +211,8 @@ class Recycler:
         shop: Workshop[Rows, Found] = Workshop(finder, processes=self._processes)
         with shop, self._queries.snapshot():
             streamed = chain.from_iterable(
-                self._queries.stream(name, {}, size=_STREAMED)
-                for name in ("stream_live_routes", "stream_group_members", "stream_blocklist")
+                self._queries.stream(name, {"held": held}, size=_STREAMED)
+                for name in (_ROUTES if held else _ALL)
             )
             for _, made in shop.work(map(Rows, streamed)):
                 self.opened += made.opened
@@ -204,19 +224,31 @@ class Recycler:
         """
         End what they are party of.
         """
+        act = partial(self._act_once, run, listed="list_recycled", act=self._end_one)
+        self._try(act, people)
+
+    @staticmethod
+    def _try(act: Callable[[Sequence[_Person]], list[_Person]], people: Sequence[_Person]) -> None:
         left = list(people)
         for _ in range(_TRIES):
-            left = self._end_once(run, left)
+            left = act(left)
             if not left:
                 return
         raise StoreHeld("a binding is changed all the time; read the file again, it goes on")
 
-    def _end_once(self, run: Run, people: Sequence[_Person]) -> list[_Person]:
+    def _act_once(
+        self,
+        run: Run,
+        people: Sequence[_Person],
+        *,
+        listed: str,
+        act: Callable[[Run, _Person, dict[str, Any]], str],
+    ) -> list[_Person]:
         """
-        The same, once; returns those who have a binding that was changed meanwhile.
+        Do something to what they are party of; returns those who have a binding that was changed.
         """
         again: list[_Person] = []
-        rows, owners = self._look("list_recycled", people)
+        rows, owners = self._look(listed, people)
         # Many people may be of one binding: its routes are listed once, and it ends once.
         routes: dict[_Name, list[dict[str, Any]]] = {_name(row): [] for row in rows}
         asked = {"block": [block for block, _ in routes], "id": [number for _, number in routes]}
@@ -227,10 +259,10 @@ class Recycler:
             name = _name(row)
             if name not in routes or not self._is_party(person.number, row, routes[name]):
                 continue
-            outcome = self._end_one(run, person, row)
+            outcome = act(run, person, row)
             if outcome == "changed":
                 again.append(person)
-            elif outcome in {"ended", "over"}:
+            elif outcome in {"ended", "over", "released"}:
                 del routes[name]
         return again
 
@@ -276,6 +308,19 @@ class Recycler:
         assert done is not None  # noqa: S101 - the function returns one row always
         return done["outcome"]  # type: ignore[no-any-return]
 
+    def _release_one(self, run: Run, person: _Person, row: dict[str, Any]) -> str:
+        values = {
+            "block": row["block"],
+            "id": row["id"],
+            "version": row["version"],
+            "tags": self._keys.tags(person.number),
+            "run_id": run.id,
+            "line": person.line,
+        }
+        done = self._queries.row("release_held", values)
+        assert done is not None  # noqa: S101 - the function returns one row always
+        return done["outcome"]  # type: ignore[no-any-return]
+
     def _leave_groups(self, run: Run, people: Sequence[_Person]) -> None:
         """
         Take those out of party groups who are in them since before their number had its new owner.
@@ -293,8 +338,8 @@ class Recycler:
         except SealError:
             self.damaged += 1
             return False
-        rings = person.unknown and row["unknown_numbers"] == UnknownNumbers.RING
-        return not rings and row["added_at"] < person.until
+        stays = person.unknown and row["unknown_numbers"] != UnknownNumbers.REFUSE
+        return not stays and row["added_at"] < person.until
 
     def _leave_group(self, run: Run, person: _Person, group_id: int) -> None:
         """

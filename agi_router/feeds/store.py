@@ -7,9 +7,11 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, NamedTuple
 
+from agi_router.bindings.model import BindingId
+from agi_router.bindings.names import name_values
 from agi_router.db.arrays import array_of_integers, array_of_texts
 from agi_router.db.connection import Queries
-from agi_router.errors import FeedBusy, FeedExists, FeedNotFound
+from agi_router.errors import FeedBusy, FeedExists, FeedInvalid, FeedNotFound
 from agi_router.feeds.model import (
     Answer,
     Fault,
@@ -134,6 +136,18 @@ class FeedStore:
             yield
         finally:
             self._queries.row("release_feed", {"feed_id": feed.id})
+
+    def release(self, binding: BindingId) -> None:
+        """
+        Let a binding ring again that waits to learn whose number a party has.
+
+        Raises:
+            FeedInvalid: It is not held.
+        """
+        values = {**name_values(binding), "version": None, "tags": None}
+        row = self._queries.row("release_held", {**values, "run_id": None, "line": None})
+        if row is None or row["outcome"] != "released":
+            raise FeedInvalid(f"binding {binding} is not held: see 'agi-router list --state held'")
 
     def begin(self, feed: Feed, file: str, digest: bytes) -> Run:
         """

@@ -18,6 +18,8 @@ class UnknownNumbers(StrEnum):
 
     RING = "ring"
     """It goes on."""
+    HOLD = "hold"
+    """It rings nobody, until a feed knows or the operator releases it."""
     REFUSE = "refuse"
     """It ends."""
 

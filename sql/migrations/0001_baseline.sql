@@ -63,7 +63,7 @@ CREATE TABLE agi_router.tenant (
     created_at      timestamptz NOT NULL DEFAULT now(),
     told            text[]      NOT NULL DEFAULT '{}',
     unknown_numbers text        NOT NULL DEFAULT 'ring'
-                    CONSTRAINT tenant_unknown_numbers_check CHECK (unknown_numbers IN ('ring', 'refuse')),
+                    CONSTRAINT tenant_unknown_numbers_check CHECK (unknown_numbers IN ('ring', 'hold', 'refuse')),
     has_check       boolean     NOT NULL DEFAULT false,
     message_rules   integer,
     max_bindings    integer     CONSTRAINT tenant_max_bindings_check CHECK (max_bindings > 0),
@@ -98,7 +98,7 @@ COMMENT ON COLUMN agi_router.tenant.consent IS 'Whether its parties'' consent is
 COMMENT ON COLUMN agi_router.tenant.ruled IS 'Whether its bindings are to keep rules of its own beside that of an order: only then they are looked at';
 COMMENT ON COLUMN agi_router.tenant.created_at IS 'When it was added';
 COMMENT ON COLUMN agi_router.tenant.told IS 'Types of events that are written for it; of none, events cost nothing';
-COMMENT ON COLUMN agi_router.tenant.unknown_numbers IS 'What becomes of its bindings where a feed does not know whether a party''s number has a new owner: ring, or refuse, which ends them';
+COMMENT ON COLUMN agi_router.tenant.unknown_numbers IS 'What becomes of its bindings where a feed does not know whether a party''s number has a new owner: ring; hold, which keeps them from ringing until it is known; or refuse, which ends them';
 COMMENT ON COLUMN agi_router.tenant.has_check IS 'Whether it has a row in tenant_check: each call looks here, and there only then';
 COMMENT ON COLUMN agi_router.tenant.message_rules IS 'Version of its row in message_rule; null: it has none. A text is taken only where it was judged by this one';
 COMMENT ON COLUMN agi_router.tenant.max_bindings IS 'So many bindings of it may live at once; null: any number';
@@ -1415,6 +1415,23 @@ COMMENT ON COLUMN agi_router.feed_fault.run_id IS 'The run';
 COMMENT ON COLUMN agi_router.feed_fault.line IS 'The line of the file, from 1';
 COMMENT ON COLUMN agi_router.feed_fault.why IS 'Why, in our words';
 
+CREATE TABLE agi_router.binding_hold (
+    block      bigint      NOT NULL,
+    binding_id bigint      NOT NULL,
+    tag        bigint      NOT NULL,
+    since      timestamptz NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT binding_hold_pkey PRIMARY KEY (block, binding_id, tag),
+    CONSTRAINT binding_hold_binding_fkey FOREIGN KEY (block, binding_id)
+               REFERENCES agi_router.binding (block, id) ON DELETE CASCADE
+);
+CREATE INDEX binding_hold_tag ON agi_router.binding_hold (tag);
+COMMENT ON TABLE agi_router.binding_hold IS 'Of which parties nobody knows whether their numbers have new owners: for whom a binding that is held waits';
+COMMENT ON COLUMN agi_router.binding_hold.block IS 'Block of the binding';
+COMMENT ON COLUMN agi_router.binding_hold.binding_id IS 'The binding';
+COMMENT ON COLUMN agi_router.binding_hold.tag IS 'Tag of the party, under the key that was current';
+COMMENT ON COLUMN agi_router.binding_hold.since IS 'When a feed said so';
+COMMENT ON INDEX agi_router.binding_hold_tag IS 'What a feed that knows it releases';
+
 CREATE TABLE agi_router.feed_match (
     run_id     bigint      NOT NULL CONSTRAINT feed_match_run_id_fkey REFERENCES agi_router.feed_run ON DELETE CASCADE,
     block      bigint      NOT NULL,
@@ -1422,7 +1439,7 @@ CREATE TABLE agi_router.feed_match (
     line       bigint      NOT NULL,
     tenant_id  integer     NOT NULL,
     outcome    text        NOT NULL
-               CONSTRAINT feed_match_outcome_check CHECK (outcome IN ('ended', 'began_later', 'rings')),
+               CONSTRAINT feed_match_outcome_check CHECK (outcome IN ('ended', 'held', 'released', 'began_later', 'rings')),
     at         timestamptz NOT NULL,
     CONSTRAINT feed_match_pkey PRIMARY KEY (run_id, block, binding_id)
 );
@@ -1432,7 +1449,7 @@ COMMENT ON COLUMN agi_router.feed_match.block IS 'Block of the binding';
 COMMENT ON COLUMN agi_router.feed_match.binding_id IS 'The binding';
 COMMENT ON COLUMN agi_router.feed_match.line IS 'The line that its party stands on';
 COMMENT ON COLUMN agi_router.feed_match.tenant_id IS 'Whose it is';
-COMMENT ON COLUMN agi_router.feed_match.outcome IS 'ended; began_later: its party was bound after the number had its new owner; rings: nobody knows, and its tenant lets it ring';
+COMMENT ON COLUMN agi_router.feed_match.outcome IS 'ended; began_later: its party was bound after the number had its new owner; rings: nobody knows, and its tenant lets it ring; held: it rings nobody until that is known; released: it is known, and it rings again';
 COMMENT ON COLUMN agi_router.feed_match.at IS 'When that was';
 
 -- Who had real numbers shown to him, and who changed what opens them

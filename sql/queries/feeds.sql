@@ -144,6 +144,26 @@ SELECT b.*, o.n, t.name AS tenant, now() AS now
  WHERE b.ended_at IS NULL AND b.expires_at > clock_timestamp()
  ORDER BY o.n, b.block, b.id;
 
+-- are_held --
+-- A row if any binding waits to learn whose number a party has.
+SELECT 1 AS held FROM agi_router.binding_hold LIMIT 1;
+
+-- list_held --
+-- Bindings that wait for one of these tags; n: the place of the tag.
+SELECT b.*, n.n, t.name AS tenant, now() AS now
+  FROM unnest(%(tags)s::bigint[]) WITH ORDINALITY n (tag, n)
+  JOIN agi_router.binding_hold h ON h.tag = n.tag
+  JOIN agi_router.binding b ON b.block = h.block AND b.id = h.binding_id
+  JOIN agi_router.tenant t ON t.id = b.tenant_id
+ WHERE b.state = 'held' AND b.expires_at > clock_timestamp()
+ ORDER BY n.n, b.block, b.id;
+
+-- release_held --
+-- Let a binding ring again, as far as it waits for these tags; one word tells what came of it.
+SELECT *
+  FROM agi_router.release_held(
+       %(block)s, %(id)s, %(version)s, %(tags)s::bigint[], %(run_id)s::bigint, %(line)s::bigint);
+
 -- list_recycled_callers --
 -- Routes by which one of these tags would be called back who called last, and is no party.
 SELECT r.block, r.binding_id, r.x_number, r.caller_tag, r.shown, r.side, r.last_callee, r.last_at, b.mode, n.n
@@ -178,7 +198,7 @@ UPDATE agi_router.route
 RETURNING binding_id;
 
 -- stream_live_routes --
--- What is sealed in live bindings, and the row of B for which members of a group are sealed.
+-- What is sealed in live bindings, or in those that are held; and the row of B for which members of a group are sealed.
 SELECT r.block, r.binding_id, r.x_number, r.caller_tag, r.shown, r.side, r.callee, r.caller, r.last_callee, b.mode,
        p.x_number AS back_x, p.caller_tag AS back_tag, p.shown AS back_shown
   FROM agi_router.route r
@@ -186,4 +206,25 @@ SELECT r.block, r.binding_id, r.x_number, r.caller_tag, r.shown, r.side, r.calle
   LEFT JOIN agi_router.route p
     ON r.caller IS NOT NULL AND b.mode IN ('gxb', 'gxyb') AND p.block = r.block AND p.binding_id = r.binding_id
        AND p.side = 'b'
+<<<<<<< HEAD
  WHERE b.ended_at IS NULL AND b.expires_at > now();
+=======
+ WHERE b.ended_at IS NULL AND b.expires_at > now() AND (NOT %(held)s OR b.state = 'held');
+
+-- delete_feed_reports --
+-- Delete what the oldest run past retention has told; the run stays, or its file would be read as a new one.
+WITH old AS (
+    SELECT r.id
+      FROM agi_router.feed_run r
+     WHERE r.begun_at < now() - %(retention)s::interval
+       AND (EXISTS (SELECT 1 FROM agi_router.feed_fault f WHERE f.run_id = r.id)
+            OR EXISTS (SELECT 1 FROM agi_router.feed_match m WHERE m.run_id = r.id))
+     ORDER BY r.begun_at
+     LIMIT 1
+), faults AS (
+    DELETE FROM agi_router.feed_fault f USING old o WHERE f.run_id = o.id
+), matches AS (
+    DELETE FROM agi_router.feed_match m USING old o WHERE m.run_id = o.id
+)
+SELECT count(*) AS rows FROM old;
+>>>>>>> b3c9072 (Hold bindings of a tenant that wants to wait where nobody knows whose a number is)

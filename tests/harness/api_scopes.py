@@ -90,6 +90,7 @@ SCOPED = [
     ("GET", "/v1/tenants", KeyScope.TENANTS_WRITE),
     ("POST", "/v1/tenants", KeyScope.TENANTS_WRITE),
     ("PATCH", "/v1/tenants/couriers", KeyScope.TENANTS_WRITE),
+    ("POST", "/v1/bindings/70012345678-1/release", KeyScope.FEEDS_WRITE),
     ("GET", "/v1/feeds", KeyScope.FEEDS_READ),
     ("POST", "/v1/feeds", KeyScope.FEEDS_WRITE),
     ("GET", "/v1/feeds/couriers", KeyScope.FEEDS_READ),

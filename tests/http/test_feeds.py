@@ -10,6 +10,7 @@ from agi_router.bindings.store import BindingStore
 from agi_router.db.connection import Connection, Queries
 from agi_router.feeds.model import RECORDS_AT_ONCE, FeedKind, NumberForm, Trust
 from agi_router.feeds.store import FeedStore
+from agi_router.tenants.model import UnknownNumbers
 from harness.api import Client
 
 A, B, C, D = (f"1380000060{serial}" for serial in range(4))
@@ -46,6 +47,27 @@ def test_the_life_of_a_feed(operator: Client, connection: Connection, feed: Any)
     rows = connection.execute(b"SELECT act, subject FROM agi_router.audit ORDER BY at").fetchall()
     assert [row["act"].partition(" ")[0] for row in rows] == ["POST", "DELETE"]
     assert {row["subject"] for row in rows} == {"feed carriers"}
+
+
+@pytest.mark.usefixtures("feed")
+def test_a_binding_that_waits_is_released(
+    operator: Client, couriers: Client, store: BindingStore
+) -> None:
+    """By the operator alone, and once."""
+    store.inventory.tenants.set_unknown_numbers("couriers", UnknownNumbers.HOLD)
+    made = couriers.bind(A, B)
+    told = push(operator, {"number": B, "status": "unknown"})
+    assert [each["outcome"] for each in told["matches"]] == ["held"]
+    path = f"/v1/bindings/{made['id']}"
+    held = couriers.get(path)
+    assert (held["state"], held["version"]) == ("held", made["version"] + 1)
+    assert [each["id"] for each in couriers.get("/v1/bindings?state=held")["bindings"]] == [
+        made["id"]
+    ]
+    assert couriers.ask("POST", f"{path}/release").status_code == 403
+    assert operator.post(f"{path}/release", None)["state"] == "active"
+    again = operator.ask("POST", f"{path}/release")
+    assert (again.status_code, again.json()["code"]) == (422, "feed_invalid")
 
 
 @pytest.mark.usefixtures("feed")

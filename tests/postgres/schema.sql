@@ -508,6 +508,23 @@ COMMENT ON COLUMN agi_router.binding.hours IS 'Hours of the week in which calls 
 
 COMMENT ON COLUMN agi_router.binding.consent IS 'How its parties have agreed, as its tenant has stated it with the bind; null: it did not';
 
+CREATE TABLE agi_router.binding_hold (
+    block bigint NOT NULL,
+    binding_id bigint NOT NULL,
+    tag bigint NOT NULL,
+    since timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
+COMMENT ON TABLE agi_router.binding_hold IS 'Of which parties nobody knows whether their numbers have new owners: for whom a binding that is held waits';
+
+COMMENT ON COLUMN agi_router.binding_hold.block IS 'Block of the binding';
+
+COMMENT ON COLUMN agi_router.binding_hold.binding_id IS 'The binding';
+
+COMMENT ON COLUMN agi_router.binding_hold.tag IS 'Tag of the party, under the key that was current';
+
+COMMENT ON COLUMN agi_router.binding_hold.since IS 'When a feed said so';
+
 CREATE TABLE agi_router.block (
     block bigint NOT NULL,
     operator text,
@@ -1017,7 +1034,7 @@ CREATE TABLE agi_router.feed_match (
     tenant_id integer NOT NULL,
     outcome text NOT NULL,
     at timestamp with time zone NOT NULL,
-    CONSTRAINT feed_match_outcome_check CHECK ((outcome = ANY (ARRAY['ended'::text, 'began_later'::text, 'rings'::text])))
+    CONSTRAINT feed_match_outcome_check CHECK ((outcome = ANY (ARRAY['ended'::text, 'held'::text, 'released'::text, 'began_later'::text, 'rings'::text])))
 );
 
 COMMENT ON TABLE agi_router.feed_match IS 'Bindings that lived and had a party with a number of a feed, and what became of them';
@@ -1032,7 +1049,7 @@ COMMENT ON COLUMN agi_router.feed_match.line IS 'The line that its party stands 
 
 COMMENT ON COLUMN agi_router.feed_match.tenant_id IS 'Whose it is';
 
-COMMENT ON COLUMN agi_router.feed_match.outcome IS 'ended; began_later: its party was bound after the number had its new owner; rings: nobody knows, and its tenant lets it ring';
+COMMENT ON COLUMN agi_router.feed_match.outcome IS 'ended; began_later: its party was bound after the number had its new owner; rings: nobody knows, and its tenant lets it ring; held: it rings nobody until that is known; released: it is known, and it rings again';
 
 COMMENT ON COLUMN agi_router.feed_match.at IS 'When that was';
 
@@ -2179,7 +2196,7 @@ CREATE TABLE agi_router.tenant (
     CONSTRAINT tenant_name_check CHECK ((name <> ''::text)),
     CONSTRAINT tenant_qualification_check CHECK (((length(qualification) >= 1) AND (length(qualification) <= 128))),
     CONSTRAINT tenant_qualified_by_check CHECK (((length(qualified_by) >= 1) AND (length(qualified_by) <= 128))),
-    CONSTRAINT tenant_unknown_numbers_check CHECK ((unknown_numbers = ANY (ARRAY['ring'::text, 'refuse'::text])))
+    CONSTRAINT tenant_unknown_numbers_check CHECK ((unknown_numbers = ANY (ARRAY['ring'::text, 'hold'::text, 'refuse'::text])))
 );
 
 COMMENT ON TABLE agi_router.tenant IS 'Business users whose orders the bindings serve';
@@ -2216,7 +2233,7 @@ COMMENT ON COLUMN agi_router.tenant.created_at IS 'When it was added';
 
 COMMENT ON COLUMN agi_router.tenant.told IS 'Types of events that are written for it; of none, events cost nothing';
 
-COMMENT ON COLUMN agi_router.tenant.unknown_numbers IS 'What becomes of its bindings where a feed does not know whether a party''s number has a new owner: ring, or refuse, which ends them';
+COMMENT ON COLUMN agi_router.tenant.unknown_numbers IS 'What becomes of its bindings where a feed does not know whether a party''s number has a new owner: ring; hold, which keeps them from ringing until it is known; or refuse, which ends them';
 
 COMMENT ON COLUMN agi_router.tenant.has_check IS 'Whether it has a row in tenant_check: each call looks here, and there only then';
 
@@ -2390,6 +2407,9 @@ ALTER TABLE ONLY agi_router.audit_chain
 
 ALTER TABLE ONLY agi_router.audit
     ADD CONSTRAINT audit_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY agi_router.binding_hold
+    ADD CONSTRAINT binding_hold_pkey PRIMARY KEY (block, binding_id, tag);
 
 ALTER TABLE ONLY agi_router.binding
     ADD CONSTRAINT binding_pkey PRIMARY KEY (block, id);
@@ -2571,6 +2591,10 @@ CREATE INDEX binding_alive ON agi_router.binding USING btree (block, id) INCLUDE
 CREATE INDEX binding_expiry ON agi_router.binding USING btree (expires_at) WHERE (ended_at IS NULL);
 
 CREATE INDEX binding_group ON agi_router.binding USING btree (tenant_id, party_group, block, id) WHERE ((party_group IS NOT NULL) AND (ended_at IS NULL));
+
+CREATE INDEX binding_hold_tag ON agi_router.binding_hold USING btree (tag);
+
+COMMENT ON INDEX agi_router.binding_hold_tag IS 'What a feed that knows it releases';
 
 CREATE INDEX binding_open ON agi_router.binding USING btree (block, open_number) WHERE (open_number IS NOT NULL);
 
@@ -2803,6 +2827,9 @@ ALTER TABLE ONLY agi_router.binding
 
 ALTER TABLE ONLY agi_router.binding
     ADD CONSTRAINT binding_block_parent_id_fkey FOREIGN KEY (block, parent_id) REFERENCES agi_router.binding(block, id);
+
+ALTER TABLE ONLY agi_router.binding_hold
+    ADD CONSTRAINT binding_hold_binding_fkey FOREIGN KEY (block, binding_id) REFERENCES agi_router.binding(block, id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY agi_router.binding
     ADD CONSTRAINT binding_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES agi_router.tenant(id);

@@ -58,7 +58,16 @@ def bindings(draw: st.DrawFn) -> dict[str, Any]:
     state = draw(
         st.sampled_from(
             [
-                *("active", "active", "active", "expired", "unbound", "order_ended", "used_up"),
+                *(
+                    "active",
+                    "active",
+                    "active",
+                    "held",
+                    "expired",
+                    "unbound",
+                    "order_ended",
+                    "used_up",
+                ),
                 *("party_recycled", "recycle_unknown", "consent_withdrawn"),
             ]
         )
@@ -72,7 +81,7 @@ def bindings(draw: st.DrawFn) -> dict[str, Any]:
         "state": state,
         # A binding ends when it is ended; the clock does not go back afterwards.
         "ended_at": None
-        if state == "active"
+        if state in {"active", "held"}
         else draw(st.sampled_from([NOW, NOW - timedelta(1)])),
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from datetime import timedelta
 from typing import Any
 
@@ -17,7 +18,10 @@ from agi_router.bindings.words import BindingState, Direction, Side
 from agi_router.calls.decision import AllocationNeeded, Refusal, Route
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection
+from agi_router.feeds.model import FeedKind, NumberForm, Trust
+from agi_router.feeds.recycler import Recycler
 from agi_router.numbers import PhoneNumber, XNumber
+from agi_router.tenants.model import UnknownNumbers
 from harness.database import (
     HOUR,
     Clock,
@@ -146,6 +150,28 @@ async def test_children_end_with_their_parent(
     assert [each.state for each in children(store)] == [BindingState(end)]
     for caller, dialled in ((A, X), (B, y)):
         assert await place(admissions, caller, dialled) is Reason(end)
+
+
+async def test_children_wait_with_their_parent(
+    store: BindingStore, admissions: AdmissionStore
+) -> None:
+    """As long as nobody knows whose number A has; then both go on."""
+    make(store)
+    y = await made_by_a_call(admissions)
+    store.inventory.tenants.set_unknown_numbers("default", UnknownNumbers.HOLD)
+    recycler = Recycler(store.connection, store.keys)
+    feed = recycler.store.add(
+        "unicom",
+        kind=FeedKind.STDIN,
+        path=None,
+        numbers=NumberForm.PLAIN,
+        trust=Trust.FULL,
+    )
+    for status, heard in (("unknown", Reason.RECYCLE_UNKNOWN), ("kept", None)):
+        text = f"number,status\n{A.digits},{status}\n"
+        recycler.run(feed, io.BytesIO(text.encode()), name="file")
+        for caller, dialled, rings in ((A, X, (B, y)), (B, y, (A, X))):
+            assert await place(admissions, caller, dialled) == (heard or rings)
 
 
 async def test_first_calls_at_once_make_one(

@@ -164,12 +164,57 @@ def test_nobody_knows(
     made = bind(store)
     status = "unknown" if trust is Trust.FULL else "reissued"
     report = run(recycler, feed, line(A, status, now(store)))
-    rings = what is UnknownNumbers.RING
-    assert store.find(made.id).state is (
-        BindingState.ACTIVE if rings else BindingState.RECYCLE_UNKNOWN
+    assert (
+        store.find(made.id).state
+        is {
+            UnknownNumbers.RING: BindingState.ACTIVE,
+            UnknownNumbers.HOLD: BindingState.HELD,
+            UnknownNumbers.REFUSE: BindingState.RECYCLE_UNKNOWN,
+        }[what]
     )
+    rings = what is UnknownNumbers.RING
     assert hears(store, a_call(B)) is (None if rings else Reason.RECYCLE_UNKNOWN)
-    assert (report["matched"], report["ended"]) == (1, 0 if rings else 1)
+    assert (report["matched"], report["ended"]) == (1, int(what is UnknownNumbers.REFUSE))
+
+
+@on_each_version
+@pytest.mark.parametrize("form", [NumberForm.PLAIN, NumberForm.MD5])
+def test_a_binding_waits(store: BindingStore, recycler: Recycler, form: NumberForm) -> None:
+    """It rings nobody until it is known of each party; a hint knows nothing; an end is an end."""
+    feed = add(recycler, numbers=form)
+    hint = add(recycler, "hint", numbers=form, trust=Trust.HINT)
+
+    def told(which: Feed, *lines: str) -> int:
+        """The number of bindings that have ended."""
+        if form is NumberForm.PLAIN:
+            return int(run(recycler, which, *lines)["ended"])
+        hashed = []
+        for each in lines:
+            digits, _, rest = each.partition(",")
+            hashed.append(f"{hashlib.md5(digits.encode()).hexdigest()},{rest}")  # noqa: S324
+        return int(run(recycler, which, *hashed)["ended"])
+
+    store.inventory.tenants.set_unknown_numbers("default", UnknownNumbers.HOLD)
+    made, other = bind(store), bind(store, C, D, x=BLOCK.number(2))
+    assert told(feed, line(A, "unknown"), line(B, "unknown"), line(C, "unknown")) == 0
+    assert {store.find(each.id).state for each in (made, other)} == {BindingState.HELD}
+    assert told(feed, line(A, "kept")) == 0
+    assert told(hint, line(B, "kept")) == 0
+    assert hears(store, a_call(A)) is Reason.RECYCLE_UNKNOWN
+    # The last word of a file counts.
+    assert told(feed, line(B, "unknown"), line(B, "kept"), line(D, "kept")) == 0
+    assert store.find(made.id).state is BindingState.ACTIVE
+    assert hears(store, a_call(A)) is None
+    for state, which in ((BindingState.HELD, other), (BindingState.ACTIVE, made)):
+        listed = store.bindings(everything=False, order_id=None, state=state, limit=9)
+        assert [each.id for each in listed] == [which.id]
+    # Nobody is free of it by what others are told.
+    recycler.store.release(other.id)
+    with pytest.raises(FeedInvalid, match="is not held"):
+        recycler.store.release(other.id)
+    assert told(feed, line(C, "unknown"), line(D, "kept")) == 0
+    assert told(feed, line(C, "reissued", now(store))) == 1
+    assert store.find(other.id).state is BindingState.PARTY_RECYCLED
 
 
 @on_each_version
@@ -216,7 +261,7 @@ def test_nobody_knows_of_a_member(
     store.inventory.tenants.set_unknown_numbers("default", wish)
     store.add_group("default", "team", [A, C])
     run(recycler, feed, line(A, "unknown"))
-    members = (A, C) if wish is UnknownNumbers.RING else (C,)
+    members = (C,) if wish is UnknownNumbers.REFUSE else (A, C)
     assert store.find_group("default", "team").members == members
 
 
@@ -255,11 +300,11 @@ def test_it_goes_on_where_it_stood(
     class Killed(Exception):  # noqa: N818
         pass
 
-    deaths = ["_forget_callers", "_end_once"]
+    deaths = ["_forget_callers", "_act_once"]
     for death in deaths:
         with monkeypatch.context() as patch:
 
-            def die(*_: Any) -> None:
+            def die(*_: Any, **__: Any) -> None:
                 raise Killed
 
             patch.setattr(Recycler, death, die)

@@ -188,6 +188,8 @@ def test_decide_routes(changes: dict[str, Any]) -> None:
         ({"state": BindingState.ORDER_ENDED, "ended_at": NOW}, Reason.ORDER_ENDED),
         ({"state": BindingState.PARTY_RECYCLED, "ended_at": NOW}, Reason.PARTY_RECYCLED),
         ({"state": BindingState.RECYCLE_UNKNOWN, "ended_at": NOW}, Reason.RECYCLE_UNKNOWN),
+        ({"state": BindingState.HELD}, Reason.RECYCLE_UNKNOWN),
+        ({"state": BindingState.HELD, "expires_at": NOW}, Reason.EXPIRED),
         ({"state": BindingState.CONSENT_WITHDRAWN, "ended_at": NOW}, Reason.CONSENT_WITHDRAWN),
         ({"state": BindingState.ORDER_ENDED, "ended_at": NOW - TICK}, Reason.ORDER_ENDED),
         # How it ended, not that it would have expired since.

@@ -32,7 +32,6 @@ from agi_router.bindings.pools import Pool
 from agi_router.bindings.terms import TERMS, Span, Terms, Text
 from agi_router.bindings.views import describe_binding, reveal_binding
 from agi_router.bindings.words import (
-    BindingState,
     Direction,
     Mode,
     Side,
@@ -347,7 +346,7 @@ def query_subscription(desk: Desk, given: Parameters) -> Told:
         "GroupId": _group_id(desk, found),
         "PhoneNoB": seen["b"],
         "Extension": found.extension,
-        "Status": int(found.state is BindingState.ACTIVE),
+        "Status": int(found.state.lives),
         "CallRestrict": (_TOLD_OF_GROUPS if group_of(found.mode) else _TOLD).get(found.direction),
         "ExpireDate": _time(found.expires_at),
         "GmtCreate": _time(found.begins_at),
@@ -837,7 +836,7 @@ def _is_on(binding: Binding, x_number: XNumber) -> bool:
 
 
 def _check_alive(binding: Binding) -> None:
-    if binding.state is not BindingState.ACTIVE:
+    if not binding.state.lives:
         raise Fault("isv.FORBIDDEN_ACTION")
 
 

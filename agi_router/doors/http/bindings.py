@@ -47,6 +47,7 @@ from agi_router.doors.http.idempotency import KEYED, Made, answer_once, keep_onc
 from agi_router.doors.http.outs import BatchOut, BindingOut, BindingsOut, answers
 from agi_router.doors.http.problems import FieldFault, Problem, problem_of
 from agi_router.errors import AgiRouterError, BindingChanged, BindingNotFound, ExpiryInvalid
+from agi_router.feeds.store import FeedStore
 from agi_router.numbers import XNumber
 from agi_router.tenants.api_keys import KeyScope
 
@@ -55,6 +56,8 @@ __all__ = ["router"]
 router = APIRouter(prefix="/v1", tags=["bindings"])
 
 _Reads = Annotated[Desk, Depends(Needs(KeyScope.BINDINGS_READ), scope="function")]
+# Feeds are the operator's, and so is what they hold.
+_Releases = Annotated[Desk, Depends(Needs(KeyScope.FEEDS_WRITE), scope="function")]
 _Writes = Annotated[Desk, Depends(Needs(KeyScope.BINDINGS_WRITE), scope="function")]
 _Full = Annotated[
     str | None,
@@ -160,7 +163,7 @@ def list_bindings(  # noqa: PLR0917 - filters
     x_number = None if x is None else _x_number(x)
     order_id = None if order is None else _order(order)
     found = desk.store.bindings(
-        everything=everything or state not in {None, BindingState.ACTIVE},
+        everything=everything or (state is not None and not state.lives),
         order_id=order_id,
         x_number=x_number,
         state=state,
@@ -229,6 +232,22 @@ def end_binding(name: str, request: Request, desk: _Writes) -> Response:
     """
     version = read_version(request, BindingChanged, needed=False)
     return binding_answer(desk.store.unbind(_find(name, desk).id, version=version))
+
+
+@router.post(
+    "/bindings/{name}/release",
+    responses=answers(BindingOut, 404, told="It rings again"),
+    response_model=None,
+)
+def release_binding(name: str, desk: _Releases) -> Response:
+    """
+    Let a binding ring again that is held: nobody knows whether a party's number has a new owner.
+    """
+    with desk.queries.transaction():
+        found = _find(name, desk)
+        FeedStore(desk.queries).release(found.id)
+        desk.audit("POST /v1/bindings/{name}/release", f"binding {found.id}")
+    return binding_answer(_find(name, desk))
 
 
 @router.patch(

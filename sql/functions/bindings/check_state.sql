@@ -1,9 +1,9 @@
 CREATE OR REPLACE FUNCTION agi_router.check_state() RETURNS trigger
 LANGUAGE plpgsql AS $$
 BEGIN
-    IF NOT (NEW.state IN ('active', 'expired', 'unbound', 'order_ended', 'used_up',
+    IF NOT (NEW.state IN ('active', 'held', 'expired', 'unbound', 'order_ended', 'used_up',
                           'party_recycled', 'recycle_unknown', 'consent_withdrawn')
-            AND (NEW.state = 'active') = (NEW.ended_at IS NULL)
+            AND (NEW.state IN ('active', 'held')) = (NEW.ended_at IS NULL)
             AND NEW.calls_settled >= 0) THEN
         PERFORM agi_router.refuse_row(TG_TABLE_NAME, TG_NAME);
     END IF;

@@ -31,7 +31,7 @@ BEGIN
        AND b.block = _block AND b.id = r.binding_id
        AND k.block = _block AND k.state <> 'returned' AND k.valid_from <= _now AND k.valid_until > _now
        AND t.id = b.tenant_id AND t.active AND t.qualified_from <= _now AND t.qualified_until > _now
-       AND b.ended_at IS NULL AND b.begins_at <= _now AND b.expires_at > _now
+       AND b.ended_at IS NULL AND b.state <> 'held' AND b.begins_at <= _now AND b.expires_at > _now
        AND (b.max_calls IS NULL OR b.calls_used < b.max_calls)
        AND (b.direction = 'both' OR b.direction = r.side)
        AND (r.callee IS NOT NULL

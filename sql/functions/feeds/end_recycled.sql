@@ -6,7 +6,6 @@ LANGUAGE plpgsql AS $$
 DECLARE
     _now     timestamptz;
     _done    text;
-    _rings   boolean;
     _since   timestamptz;
     found_at record;
 BEGIN
@@ -46,15 +45,25 @@ BEGIN
           FROM agi_router.party_group g
           JOIN agi_router.group_member m ON m.group_id = g.id
          WHERE g.tenant_id = found_at.tenant_id AND g.name = found_at.party_group AND m.tag = ANY (_tags)));
-    _rings := _unknown AND found_at.unknown_numbers = 'ring';
     _done := CASE WHEN _since >= _until THEN 'began_later'
-                  WHEN _rings THEN 'rings'
+                  WHEN _unknown AND found_at.unknown_numbers = 'ring' THEN 'rings'
+                  WHEN _unknown AND found_at.unknown_numbers = 'hold' THEN 'held'
                   ELSE 'ended' END;
     INSERT INTO agi_router.feed_match (run_id, block, binding_id, line, tenant_id, outcome, at)
     VALUES (_run_id, _block, _binding_id, _line, found_at.tenant_id, _done, _now)
         ON CONFLICT ON CONSTRAINT feed_match_pkey DO UPDATE
        SET line = excluded.line, outcome = excluded.outcome, at = excluded.at
-     WHERE excluded.outcome = 'ended';
+     WHERE excluded.outcome IN ('ended', 'held');
+    IF _done = 'held' THEN
+        INSERT INTO agi_router.binding_hold (block, binding_id, tag)
+        VALUES (_block, _binding_id, _tags[1])
+            ON CONFLICT ON CONSTRAINT binding_hold_pkey DO NOTHING;
+        -- Numbers that its calls have made lead to its parties, too.
+        UPDATE agi_router.binding b
+           SET state = 'held', version = b.version + 1
+         WHERE b.block = _block AND (b.id = _binding_id OR b.parent_id = _binding_id)
+           AND b.ended_at IS NULL AND b.state = 'active';
+    END IF;
     IF _done = 'ended' THEN
         -- A new owner asks for no number of the old one: the pair is forgotten.
         UPDATE agi_router.binding b
@@ -72,4 +81,4 @@ BEGIN
     RETURN QUERY SELECT _done;
 END
 $$;
-COMMENT ON FUNCTION agi_router.end_recycled IS 'Ends a binding a party of which has these tags and, by a feed, a number with a new owner, or nobody knows; where that party came in before _until. Returns what became of it: ended, began_later, rings, over, changed';
+COMMENT ON FUNCTION agi_router.end_recycled IS 'Ends a binding a party of which has these tags and, by a feed, a number with a new owner, or nobody knows; where that party came in before _until. Returns what became of it: ended, held, began_later, rings, over, changed';

@@ -40,7 +40,7 @@ BEGIN
        AND k.block = _block AND k.state <> 'returned' AND k.valid_from <= _now AND k.valid_until > _now
        AND t.id = b.tenant_id AND t.active AND t.qualified_from <= _now AND t.qualified_until > _now
        AND t.message_rules IS NOT DISTINCT FROM _rules
-       AND b.ended_at IS NULL AND b.begins_at <= _now AND b.expires_at > _now
+       AND b.ended_at IS NULL AND b.state <> 'held' AND b.begins_at <= _now AND b.expires_at > _now
        AND b.mode NOT IN ('ax', 'axe')
        AND NOT (b.callback IS NOT DISTINCT FROM 'all' AND coalesce(cardinality(r.callee_tags), 0) > 1)
        AND (b.max_messages IS NULL OR b.messages_used < b.max_messages)

@@ -1,0 +1,44 @@
+CREATE OR REPLACE FUNCTION agi_router.release_held(
+    _block bigint, _binding_id bigint, _version integer, _tags bigint[], _run_id bigint, _line bigint)
+RETURNS TABLE (outcome text)
+LANGUAGE plpgsql AS $$
+DECLARE
+    _now     timestamptz;
+    _done    text := 'held';
+    found_at record;
+BEGIN
+    SELECT b.tenant_id, b.version, b.state, b.expires_at
+      INTO found_at
+      FROM agi_router.binding b
+     WHERE b.block = _block AND b.id = _binding_id
+       FOR NO KEY UPDATE;
+    -- It may end while whoever holds it is waited for: the clock is read after that.
+    _now := clock_timestamp();
+    IF found_at.state IS DISTINCT FROM 'held' OR found_at.expires_at <= _now THEN
+        RETURN QUERY SELECT 'over';
+        RETURN;
+    END IF;
+    IF found_at.version <> _version THEN
+        RETURN QUERY SELECT 'changed';
+        RETURN;
+    END IF;
+    DELETE FROM agi_router.binding_hold h
+     WHERE h.block = _block AND h.binding_id = _binding_id AND (_tags IS NULL OR h.tag = ANY (_tags));
+    IF NOT EXISTS (SELECT 1
+                     FROM agi_router.binding_hold h
+                    WHERE h.block = _block AND h.binding_id = _binding_id) THEN
+        UPDATE agi_router.binding b
+           SET state = 'active', version = b.version + 1
+         WHERE b.block = _block AND (b.id = _binding_id OR b.parent_id = _binding_id) AND b.state = 'held';
+        _done := 'released';
+    END IF;
+    IF _run_id IS NOT NULL THEN
+        INSERT INTO agi_router.feed_match (run_id, block, binding_id, line, tenant_id, outcome, at)
+        VALUES (_run_id, _block, _binding_id, _line, found_at.tenant_id, _done, _now)
+            ON CONFLICT ON CONSTRAINT feed_match_pkey DO UPDATE
+           SET line = excluded.line, outcome = excluded.outcome, at = excluded.at;
+    END IF;
+    RETURN QUERY SELECT _done;
+END
+$$;
+COMMENT ON FUNCTION agi_router.release_held IS 'Lets a binding ring again that waits to learn whose number a party has, as far as it waits for these tags; null: for anybody; _version null: whatever it is. Returns what became of it: released, held for another party still, over where it is not held, changed';
