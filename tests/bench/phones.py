@@ -32,6 +32,10 @@ _STRAY = ("OutOfCallMsgs(C)", "DeadCallMsgs(C)")
 _TRACE = ("-trace_shortmsg", "-shortmessage_file", "messages.csv")
 _SPARE = 60.0
 _TALK = 0.5
+# Samples of sound in a second.
+_SECOND = 8000
+# Where no PBX has its own: the caller has a port a call, the callee one for all.
+_CALLER_SOUND, _CALLEE_SOUND = ("-mp", "40000"), ("-mp", "39000")
 _INVITED = re.compile(r"INVITE sip:(\d+)@")
 
 
@@ -109,7 +113,14 @@ class Phones:
 
     @contextmanager
     def calling(
-        self, name: str, calls: Sequence[Call], *, sip: str, rate: int, talk: float
+        self,
+        name: str,
+        calls: Sequence[Call],
+        *,
+        sip: str,
+        rate: int,
+        talk: float,
+        sound: bool = False,
     ) -> Iterator[subprocess.Popen[bytes]]:
         """
         Let calls be placed for the time of a block; whatever is up then is dropped.
@@ -120,16 +131,20 @@ class Phones:
             sip: Where the PBX takes them.
             rate: How many a second.
             talk: Seconds from the answer to the caller's BYE.
+            sound: Whether the caller plays silence, and the callee echoes it; else both are still.
         """
         caller = self._work / name / "caller"
         caller.mkdir(parents=True)
         rows = "".join(f"{call.caller};{call.dialled}\n" for call in calls)
         (caller / "pairs.csv").write_text(f"SEQUENTIAL\n{rows}", "ascii")
         seconds = len(calls) / rate + talk + _SPARE
-        with self._listen(self._work / name / "callee"):
+        scenario = "uac.xml"
+        if sound:
+            scenario = str(_with_sound(caller))
+        with self._listen(self._work / name / "callee", echoing=sound):
             process = _start(
                 caller,
-                "uac.xml",
+                scenario,
                 *(
                     "-r",
                     str(rate),
@@ -139,6 +154,7 @@ class Phones:
                     str(round(rate * talk) + 20 * rate),
                 ),
                 *("-d", str(round(1000 * talk)), "-inf", "pairs.csv", *_TRACE),
+                *(_CALLER_SOUND if sound else ()),
                 *("-timeout", str(round(seconds)), "-timeout_error", sip),
             )
             try:
@@ -147,10 +163,11 @@ class Phones:
                 _end(process, signal.SIGKILL)
 
     @contextmanager
-    def _listen(self, files: Path) -> Iterator[Path]:
+    def _listen(self, files: Path, *, echoing: bool = False) -> Iterator[Path]:
         """Let the callee take calls; after the block its files are complete."""
         files.mkdir(parents=True)
-        process = _start(files, "uas.xml", "-p", str(self._port), "-l", "20000", *_TRACE)
+        echo = ("-rtp_echo", *_CALLEE_SOUND) if echoing else ()
+        process = _start(files, "uas.xml", "-p", str(self._port), "-l", "20000", *_TRACE, *echo)
         try:
             bound = until(
                 lambda: ports.taken(self._port, socket.SOCK_DGRAM) or process.poll() is not None,
@@ -162,6 +179,19 @@ class Phones:
         finally:
             # Takes no more calls, and ends when the last one has.
             _end(process, signal.SIGUSR1)
+
+
+def _with_sound(files: Path) -> Path:
+    """The caller's scenario, which plays A-law silence from the answer on."""
+    (files / "silence.al").write_bytes(b"\xd5" * _SECOND)
+    text = (_SCENARIOS / "uac.xml").read_text("utf-8")
+    play = f'<exec rtp_stream="{files / "silence.al"},-1,8,PCMA/8000"/>'
+    made = text.replace("[media_port]", "[rtpstream_audio_port]").replace(
+        "  <pause/>", f"  <nop><action>{play}</action></nop>\n  <pause/>"
+    )
+    file = files / "uac.xml"
+    file.write_text(made, "utf-8")
+    return file
 
 
 def _start(files: Path, scenario: str, *options: str) -> subprocess.Popen[bytes]:
