@@ -118,6 +118,7 @@ class KeyScope(StrEnum):
     TENANTS_WRITE = "tenants:write"
     KEYS_WRITE = "keys:write"
     AUDIT_READ = "audit:read"
+    RETENTION_WRITE = "retention:write"
 
     @property
     def of_operator(self) -> bool:
@@ -130,6 +131,7 @@ class KeyScope(StrEnum):
             KeyScope.INVENTORY_WRITE,
             KeyScope.TENANTS_WRITE,
             KeyScope.AUDIT_READ,
+            KeyScope.RETENTION_WRITE,
         }
 
 

@@ -33,6 +33,7 @@ from agi_router.doors.http import (
     message_rules,
     messages,
     pools,
+    retention,
     tenants,
     traces,
     webhooks,
@@ -138,7 +139,19 @@ def _routes() -> FastAPI:
     )
     rooms = (
         *(bindings, groups, calls, checks, messages, message_rules, events, webhooks),
-        *(locks, appeals, consents, blocklist, traces, pools, inventory, tenants, feeds, api_keys),
+        *(
+            locks,
+            appeals,
+            consents,
+            blocklist,
+            traces,
+            retention,
+            pools,
+            inventory,
+            tenants,
+            feeds,
+            api_keys,
+        ),
     )
     for each in rooms:
         app.include_router(each.router)

@@ -96,6 +96,8 @@ __all__ = [
     "FeedIn",
     "GroupChange",
     "GroupIn",
+    "HoldIn",
+    "HoldSearchIn",
     "LiftIn",
     "LockIn",
     "LockSearchIn",
@@ -109,6 +111,7 @@ __all__ = [
     "RebindIn",
     "RecordIn",
     "RecordsIn",
+    "ReleaseIn",
     "ResendIn",
     "RotationIn",
     "SearchIn",
@@ -1165,6 +1168,50 @@ class LiftIn(Body):
     note: Annotated[str, AfterValidator(check_note)] | None = None
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"note": "paid"}]})
+
+
+class HoldIn(Body):
+    """
+    What is to be held, for which case.
+    """
+
+    case: Annotated[str, AfterValidator(check_case)]
+    reason: Annotated[str, AfterValidator(check_note)]
+    x: str | None = Field(default=None, max_length=32, description="A 700 number.")
+    person: _Number | None = None
+    order: Annotated[str, AfterValidator(check_order_id)] | None = None
+    tenant: Annotated[str, AfterValidator(check_tenant)] | None = Field(
+        default=None, description="Whose order alone."
+    )
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"case": "P-2026-17", "reason": "police request", "person": "13800000001"}
+            ]
+        }
+    )
+
+
+class HoldSearchIn(Body):
+    """
+    Whose legal holds are asked for.
+    """
+
+    person: _Number
+    everything: bool = Field(default=False, description="Those that were released, too.")
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"person": "13800000001"}]})
+
+
+class ReleaseIn(Body):
+    """
+    Why a legal hold is released.
+    """
+
+    note: Annotated[str, AfterValidator(check_note)]
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"note": "case closed"}]})
 
 
 class CaseIn(Body):

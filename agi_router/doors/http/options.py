@@ -5,6 +5,7 @@ What the HTTP door is told by whoever serves it.
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from agi_router.maintenance.classes import Retention
 from agi_router.persons.appeals import Spans
 from agi_router.rates import Rate
 
@@ -25,6 +26,7 @@ class Options:
         strict: Whether refused callers are told no reasons.
         traces_per_hour: Traces that may show one API key real numbers in an hour.
         appeal_spans: How long the steps of an appeal may take.
+        kept: How long what is over is kept.
         webhook_hosts: Hosts of webhooks that may have any address, and be reached without TLS.
     """
 
@@ -37,3 +39,4 @@ class Options:
     strict: bool = False
     webhook_hosts: frozenset[str] = frozenset()
     appeal_spans: Spans = field(default_factory=Spans)
+    kept: Retention = field(default_factory=Retention)
