@@ -206,25 +206,4 @@ SELECT r.block, r.binding_id, r.x_number, r.caller_tag, r.shown, r.side, r.calle
   LEFT JOIN agi_router.route p
     ON r.caller IS NOT NULL AND b.mode IN ('gxb', 'gxyb') AND p.block = r.block AND p.binding_id = r.binding_id
        AND p.side = 'b'
-<<<<<<< HEAD
- WHERE b.ended_at IS NULL AND b.expires_at > now();
-=======
  WHERE b.ended_at IS NULL AND b.expires_at > now() AND (NOT %(held)s OR b.state = 'held');
-
--- delete_feed_reports --
--- Delete what the oldest run past retention has told; the run stays, or its file would be read as a new one.
-WITH old AS (
-    SELECT r.id
-      FROM agi_router.feed_run r
-     WHERE r.begun_at < now() - %(retention)s::interval
-       AND (EXISTS (SELECT 1 FROM agi_router.feed_fault f WHERE f.run_id = r.id)
-            OR EXISTS (SELECT 1 FROM agi_router.feed_match m WHERE m.run_id = r.id))
-     ORDER BY r.begun_at
-     LIMIT 1
-), faults AS (
-    DELETE FROM agi_router.feed_fault f USING old o WHERE f.run_id = o.id
-), matches AS (
-    DELETE FROM agi_router.feed_match m USING old o WHERE m.run_id = o.id
-)
-SELECT count(*) AS rows FROM old;
->>>>>>> b3c9072 (Hold bindings of a tenant that wants to wait where nobody knows whose a number is)
