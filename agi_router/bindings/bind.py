@@ -16,6 +16,7 @@ from agi_router.bindings.conflicts import place_columns
 from agi_router.bindings.draw import (
     Drawn,
     NumberDrawing,
+    Place,
     Wish,
     can_draw,
     new_binding,
@@ -27,10 +28,12 @@ from agi_router.bindings.model import Binding
 from agi_router.bindings.modes import Parties, compile_routes
 from agi_router.bindings.parties import mode_columns
 from agi_router.bindings.policy import NumberPolicy
+from agi_router.bindings.pools import Pool
 from agi_router.bindings.requests import BindRequest
-from agi_router.bindings.rows import route_columns
+from agi_router.bindings.rows import order_tags, route_columns
 from agi_router.bindings.terms import Terms
 from agi_router.bindings.words import Mode
+from agi_router.db.arrays import array_of_integers
 from agi_router.errors import (
     BindingConflict,
     ExpiryInvalid,
@@ -38,7 +41,9 @@ from agi_router.errors import (
     NoNumberAvailable,
     NumberLocked,
     NumberResting,
+    PoolNotFound,
     QuotaExceeded,
+    RequestInvalid,
     StoreError,
     TenantNotFound,
     TenantUnqualified,
@@ -46,6 +51,7 @@ from agi_router.errors import (
 from agi_router.keys.registry import key_ids
 from agi_router.numbers import Block, XNumber
 from agi_router.tenants.quotas import take_key_quota, take_quota
+from agi_router.tenants.rules import TenantRules
 
 __all__ = ["BindingMaking", "wished_terms"]
 
@@ -58,11 +64,6 @@ class BindingMaking(NumberDrawing, GroupSharing):
     """
     Binding parties on numbers, given or chosen.
     """
-
-    counting = True
-    """Whether what is made is counted for quotas; an import counts it all at once by itself."""
-    api_key: str | None = None
-    """The API key with whose quota what is made is counted, if it has one."""
 
     def bind(
         self,
@@ -105,7 +106,7 @@ class BindingMaking(NumberDrawing, GroupSharing):
             OrderCrowded: Too many different parties are bound by the order.
         """
         tried = None
-        if terms.pool is None and _is_plain(parties, x, y, choice):
+        if _is_plain(parties, x, y, choice):
             made, tried = self._draw_remembered(parties, terms, None, choice)
             if made is not None:
                 return made
@@ -143,6 +144,7 @@ class BindingMaking(NumberDrawing, GroupSharing):
         life: timedelta | None,
         *,
         choice: NumberPolicy = _POLICY,
+        once: bool = False,
         beside: Mapping[str, Any],
         tell: Callable[[Binding, Collection[str]], tuple[Mapping[str, str], str]],
     ) -> tuple[Mapping[str, str], str] | None:
@@ -154,6 +156,7 @@ class BindingMaking(NumberDrawing, GroupSharing):
             terms: What is agreed.
             life: How long it lives; :obj:`None`: until the end that its terms say.
             choice: How its number is chosen.
+            once: Whether nothing is done where a binding of the same parties lives by its order.
             beside: What is looked at and kept besides, as the query ``bind_asked`` names it.
             tell: Writes headers and body of the answer. Of the binding that it is given, the
                 names given beside are not known yet: in JSON they are null.
@@ -162,26 +165,19 @@ class BindingMaking(NumberDrawing, GroupSharing):
             Headers and body, as they are kept; :obj:`None`: nothing was done, and step by step it
             is found out why it cannot be.
         """
-        if terms.pool is not None or not _is_plain(parties, None, None, choice):
+        if not _is_plain(parties, None, None, choice):
             return None
-        if life is not None and life > LONGEST_LIFE:
+        found = self._remembered(parties, terms, life, choice, ask=True)
+        if found is None:
             return None
-        whose = terms.tenant, choice.operator_digit
-        taken = self._openings.take(whose)
-        if taken is None:
-            try:
-                opening = self.chooser.opening(
-                    terms.tenant, choice, count=self._openings.ahead(whose)
-                )
-            except (TenantNotFound, TenantUnqualified):
-                return None
-            self._openings.keep(whose, opening)
-            taken = opening, opening.binding_ids[0]
-        opening, binding_id = taken
-        if self._is_counted(opening) or opening.ruled:
-            return None
+        place, binding_id = found
         wish = Wish(binding_id=binding_id, parties=parties, terms=terms, life=life)
-        begins_at = opening.now
+        tags = None
+        if once and terms.order_id is not None:
+            tags = array_of_integers(
+                order_tags(parties, tenant=terms.tenant, order_id=terms.order_id, keys=self.keys)
+            )
+        begins_at = place.opening.now
         made = {
             "id": binding_id,
             "begins_at": begins_at,
@@ -191,14 +187,22 @@ class BindingMaking(NumberDrawing, GroupSharing):
 
         def ask(drawn: Drawn) -> dict[str, Any] | None:
             headers, answer = tell(drawn.binding(made), unknown)
-            kept = {"headers": json.dumps(dict(headers)), "answer": answer}
+            kept = {"headers": json.dumps(dict(headers)), "answer": answer, "once": tags}
             row = self._queries.row("bind_asked", {**beside, **drawn.values, **kept})
             return None if row is None else {**row, "headers": headers}
 
-        if (found := self._try(wish, opening, ask)) is None:
+        if (done := self._try(wish, place, ask)) is None:
             return None
-        _, row = found
+        _, row = done
         return row["headers"], row["body"]
+
+    def hold_together(self, requests: Sequence[BindRequest]) -> None:
+        """
+        Hold what bindings need that one transaction makes one after the other.
+
+        Two that make the same ones in another order would wait for each other in a circle.
+        """
+        self.rules.hold_all([(each.tenant, each.parties, each.order_id) for each in requests])
 
     def make_together(
         self, requests: Sequence[tuple[BindRequest, NumberPolicy]], *, default_ttl: timedelta
@@ -214,20 +218,24 @@ class BindingMaking(NumberDrawing, GroupSharing):
             The bindings that could be made so, each by its place among *requests*. The others are
             for :meth:`make`, which binds them or says why they cannot be.
         """
-        groups: dict[tuple[str, int | None], list[int]] = {}
+        groups: dict[tuple[str, str | None, NumberPolicy], list[int]] = {}
         for place, (request, choice) in enumerate(requests):
             if _may_draw(request, choice):
-                whose = request.tenant, choice.operator_digit
+                whose = request.tenant, request.terms["pool"], choice
                 groups.setdefault(whose, []).append(place)
         made: dict[int, Binding] = {}
         # In one order for all: they wait for each other where tenants have quotas.
-        for (tenant, digit), places in sorted(groups.items(), key=lambda each: each[0][0]):
-            choice = NumberPolicy(operator_digit=digit)
+        for (tenant, pool_name, wished), places in sorted(
+            groups.items(), key=lambda each: each[0][0]
+        ):
+            modes = {requests[place][0].parties.mode for place in places}
             try:
+                choice, pool = self._remembered_pool(tenant, pool_name, modes, wished)
                 opening = self.chooser.opening(tenant, choice, count=len(places))
-            except (TenantNotFound, TenantUnqualified):
+            except (PoolNotFound, RequestInvalid, TenantNotFound, TenantUnqualified):
                 continue
-            if opening.ruled:
+            self._openings.forget_full(opening.tenant_id)
+            if not self._may_draw_in(opening):
                 continue
             wishes = {}
             for place, binding_id in zip(places, opening.binding_ids, strict=True):
@@ -238,7 +246,7 @@ class BindingMaking(NumberDrawing, GroupSharing):
                     wishes[place] = Wish(
                         binding_id=binding_id, parties=request.parties, terms=terms
                     )
-            drawn = self._draw_within_quota(list(wishes.values()), opening) if wishes else {}
+            drawn = self._draw_all(list(wishes.values()), Place(opening, pool)) if wishes else {}
             made |= {
                 place: drawn[wish.binding_id]
                 for place, wish in wishes.items()
@@ -255,15 +263,89 @@ class BindingMaking(NumberDrawing, GroupSharing):
         Returns:
             The binding; or :obj:`None`, where the tenant is to ask. And the block that was tried.
         """
-        taken = self._openings.take((terms.tenant, choice.operator_digit))
-        # A longer life is refused, and may be more than a database can reckon with.
-        if taken is None or (life is not None and life > LONGEST_LIFE):
+        found = self._remembered(parties, terms, life, choice, ask=False)
+        if found is None:
             return None, None
-        opening, binding_id = taken
-        if self._is_counted(opening) or opening.ruled:
-            return None, None
+        place, binding_id = found
         wish = Wish(binding_id=binding_id, parties=parties, terms=terms, life=life)
-        return self._draw_one(wish, opening), opening.first
+        return self._draw_one(wish, place), place.opening.first
+
+    def _remembered(
+        self,
+        parties: Parties,
+        terms: Terms,
+        life: timedelta | None,
+        choice: NumberPolicy,
+        *,
+        ask: bool,
+    ) -> tuple[Place, int] | None:
+        """
+        Where a binding may be made, and its number; :obj:`None`: it is made step by step.
+
+        Args:
+            parties: Who is bound.
+            terms: What is agreed.
+            life: How long it lives, if that is said.
+            choice: How its number is chosen.
+            ask: Whether it is asked for if it is not remembered.
+        """
+        # A longer life is refused, and may be more than a database can reckon with.
+        if life is not None and life > LONGEST_LIFE:
+            return None
+        try:
+            choice, pool = self._remembered_pool(terms.tenant, terms.pool, {parties.mode}, choice)
+            whose = terms.tenant, choice
+            taken = self._openings.take(whose)
+            if taken is None and ask:
+                opening = self.chooser.opening(*whose, count=self._openings.ahead(whose))
+                self._openings.keep(whose, opening)
+                taken = opening, opening.binding_ids[0]
+        except (PoolNotFound, RequestInvalid, TenantNotFound, TenantUnqualified):
+            return None
+        if taken is None or not self._may_draw_in(taken[0]):
+            return None
+        opening, binding_id = taken
+        return Place(opening, pool), binding_id
+
+    def _may_draw_in(self, opening: OpenBlocks) -> bool:
+        """
+        Whether it is worth drawing a number for a tenant.
+
+        What an import holds for rules it would hold for too long.
+        """
+        if self._is_counted(opening) and self._openings.is_full(opening.tenant_id):
+            return False
+        return self.counting or opening.rules is None
+
+    def find_pool(self, tenant: str, name: str) -> Pool:
+        """
+        A pool of a tenant; it may be as it was some seconds ago.
+
+        Raises:
+            PoolNotFound: The tenant has none of this name.
+            TenantNotFound: It lies outside the scope.
+        """
+        self.scope.check_tenant(tenant)
+        pool = self._openings.pool(tenant, name)
+        if pool is None:
+            pool = self.pools.find(tenant, name)
+            self._openings.keep_pool(pool)
+        return pool
+
+    def _remembered_pool(
+        self, tenant: str, name: str | None, modes: Collection[Mode], choice: NumberPolicy
+    ) -> tuple[NumberPolicy, Pool | None]:
+        """
+        How numbers are chosen for bindings by these modes, and their pool, if they have one.
+
+        Raises:
+            PoolNotFound: There is none of this name.
+            RequestInvalid: Its mode is another one, or its operator digit.
+        """
+        if name is None:
+            return choice, None
+        pool = self.find_pool(tenant, name)
+        return _narrow(pool, modes, choice), pool
 
     def _bind_by_steps(
         self,
@@ -305,9 +387,9 @@ class BindingMaking(NumberDrawing, GroupSharing):
         if terms.pool is None:
             return choice
         pool = self.pools.find(terms.tenant, terms.pool)
-        pool.check_mode(mode)
+        self._openings.keep_pool(pool)
         pool.check_numbers(numbers)
-        return pool.narrow(choice)
+        return _narrow(pool, {mode}, choice)
 
     def _bind_by_group(
         self,
@@ -339,7 +421,7 @@ class BindingMaking(NumberDrawing, GroupSharing):
         tried: Block | None,
     ) -> Binding:
         plain = _is_plain(parties, x, y, choice)
-        whose = terms.tenant, choice.operator_digit
+        whose = terms.tenant, choice
         # Where none could be drawn, more are not asked for ahead.
         count = self._openings.ahead(whose) if plain and tried is None else 1
         opening = self.chooser.opening(terms.tenant, choice, count=count)
@@ -348,18 +430,51 @@ class BindingMaking(NumberDrawing, GroupSharing):
             raise ModeError(f"a binding by {parties.mode} has one number")
         if plain:
             self._openings.keep(whose, opening)
-        rules = None
-        if opening.ruled or opening.needs_order:
+        rules = self._check_rules(terms, opening)
+        if self._is_counted(opening):
+            self._openings.check_full(opening.tenant_id)
+        # Not twice in one block: from what is free there one is chosen now.
+        if plain and opening.first != tried and self._may_draw_in(opening):
+            pool = None if terms.pool is None else self._openings.pool(terms.tenant, terms.pool)
+            wish = Wish(binding_id=opening.binding_ids[0], parties=parties, terms=terms)
+            drawn = self._draw_one(wish, Place(opening, pool))
+            if drawn is not None:
+                return drawn
+        return self._bind_ruled(parties, terms, (x, y), choice, opening, rules)
+
+    def _check_rules(self, terms: Terms, opening: OpenBlocks) -> TenantRules | None:
+        """
+        The rules of a tenant, if it has any; what is agreed names what they ask for.
+
+        Raises:
+            OrderMissing: See :meth:`TenantRules.check`.
+            SceneUnknown: Ditto.
+        """
+        rules = opening.rules
+        if rules is None and opening.needs_order:
             rules = self.inventory.tenants.rules(terms.tenant)
         if rules is not None:
             rules.check(order=terms.order_id, scene=terms.scene)
-        if not opening.ruled and not self._is_counted(opening):
-            return self._bind_opened(parties, terms, (x, y), choice, opening, tried)
-        self._openings.check_full(opening.tenant_id)
+        return rules
+
+    def _bind_ruled(  # noqa: PLR0917 - as they are asked for
+        self,
+        parties: Parties,
+        terms: Terms,
+        asked: tuple[XNumber | None, XNumber | None],
+        choice: NumberPolicy,
+        opening: OpenBlocks,
+        rules: TenantRules | None,
+    ) -> Binding:
+        """
+        Bind step by step, by the rules and within the quotas.
+        """
+        if opening.rules is None and not self._is_counted(opening):
+            return self._bind_opened(parties, terms, asked, choice, opening)
         with self._queries.transaction():
             if self.counting:
                 self.rules.hold(rules)
-            made = self._bind_opened(parties, terms, (x, y), choice, opening, tried)
+            made = self._bind_opened(parties, terms, asked, choice, opening)
             if rules is not None:
                 self.rules.check_people(
                     rules,
@@ -373,28 +488,6 @@ class BindingMaking(NumberDrawing, GroupSharing):
                 self._take_quota(opening, 1)
         return made
 
-    def _draw_within_quota(
-        self, wishes: Sequence[Wish], opening: OpenBlocks
-    ) -> Mapping[int, Binding]:
-        """
-        Bind many; none where a quota is too small for them.
-        """
-        if not self._is_counted(opening):
-            return self._draw_all(wishes, opening)
-        with suppress(QuotaExceeded), self._queries.transaction():
-            drawn = self._draw_all(wishes, opening)
-            self._take_quota(opening, len(drawn))
-            return drawn
-        # The last ones may be had one by one.
-        self._openings.forget_full(opening.tenant_id)
-        return {}
-
-    def _is_counted(self, opening: OpenBlocks) -> bool:
-        """
-        Whether what is made is counted: the tenant has a quota, or the API key that asks.
-        """
-        return opening.limited or self.api_key is not None
-
     def _take_quota(self, opening: OpenBlocks, count: int) -> None:
         """
         Count what this transaction has made for a tenant, and with an API key.
@@ -402,8 +495,6 @@ class BindingMaking(NumberDrawing, GroupSharing):
         Raises:
             QuotaExceeded: It may not have so many: the transaction has to be undone.
         """
-        if not self.counting:
-            return
         # First: of two with one key, the second then holds nothing that the first waits for.
         if self.api_key is not None:
             take_key_quota(self._queries, self.api_key, count)
@@ -415,29 +506,21 @@ class BindingMaking(NumberDrawing, GroupSharing):
             self._openings.note_full(opening.tenant_id, error)
             raise
 
-    def _bind_opened(  # noqa: PLR0917 - as they are asked for
+    def _bind_opened(
         self,
         parties: Parties,
         terms: Terms,
         asked: tuple[XNumber | None, XNumber | None],
         choice: NumberPolicy,
         opening: OpenBlocks,
-        tried: Block | None,
     ) -> Binding:
         x, y = asked
         given = x or y
-        binding_id = opening.binding_ids[0]
-        if _is_plain(parties, x, y, choice) and not opening.ruled:
-            wish = Wish(binding_id=binding_id, parties=parties, terms=terms)
-            # Not twice in one block: from what is free there one is chosen now.
-            drawn = self._draw_one(wish, opening) if opening.first != tried else None
-            if drawn is not None:
-                return drawn
         columns = {
             **terms_columns(terms),
             "tenant_id": opening.tenant_id,
             # So that its values can be sealed for it.
-            "id": binding_id,
+            "id": opening.binding_ids[0],
             "pair_tag": self.chooser.pair_tag(parties, choice),
             "order_tag": self._order_tag(parties, terms),
         }
@@ -530,13 +613,21 @@ def wished_terms(
 def _may_draw(request: BindRequest, choice: NumberPolicy) -> bool:
     """
     Whether a number may be drawn for what is asked for, and its end is said in one way at most.
-
-    Its pool says where, and is asked for it step by step.
     """
     twice = request.ttl is not None and request.expires_at is not None
-    pooled = request.terms["pool"] is not None
-    plain = _is_plain(request.parties, request.x, request.y, choice)
-    return plain and not twice and not pooled
+    return _is_plain(request.parties, request.x, request.y, choice) and not twice
+
+
+def _narrow(pool: Pool, modes: Collection[Mode], choice: NumberPolicy) -> NumberPolicy:
+    """
+    How numbers of a pool are chosen for bindings by these modes.
+
+    Raises:
+        RequestInvalid: Its mode is another one, or its operator digit.
+    """
+    for mode in modes:
+        pool.check_mode(mode)
+    return pool.narrow(choice)
 
 
 def _is_plain(

@@ -24,7 +24,7 @@ from agi_router.inventory.capacity import Quarantine
 from agi_router.inventory.store import InventoryStore
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import BLOCK_SIZE, Block, PhoneNumber, XNumber
-from agi_router.tenants.rules import check_qualified
+from agi_router.tenants.rules import TenantRules, check_qualified
 
 __all__ = ["NumberChooser", "OpenBlocks", "draw_numbers", "draw_stride"]
 
@@ -46,7 +46,7 @@ class OpenBlocks:
         tenant_id: The tenant.
         limited: Whether it has a quota.
         needs_order: Whether its bindings need orders.
-        ruled: Whether they are to keep other rules of its own.
+        rules: The rules that they are to keep to, if there are others, too.
         now: The store's time.
         own: Some of its own open blocks, drawn at random.
         shared: The same of those that are shared by all.
@@ -59,7 +59,7 @@ class OpenBlocks:
     tenant_id: int
     limited: bool
     needs_order: bool
-    ruled: bool
+    rules: TenantRules | None
     now: datetime
     own: Sequence[Block]
     shared: Sequence[Block]
@@ -132,7 +132,7 @@ class NumberChooser:
             tenant_id=row["tenant_id"],
             limited=row["limited"],
             needs_order=row["needs_order"],
-            ruled=row["ruled"],
+            rules=self._inventory.tenants.rules(tenant) if row["ruled"] else None,
             now=row["opened_at"],
             own=[Block(value=each) for each in row["own"]],
             shared=[Block(value=each) for each in row["shared"]],

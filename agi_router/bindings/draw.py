@@ -15,6 +15,7 @@ from agi_router.bindings.model import Binding, RouteRow
 from agi_router.bindings.modes import Parties, compile_routes
 from agi_router.bindings.parties import mode_columns, parties_of_rows
 from agi_router.bindings.policy import NumberPolicy
+from agi_router.bindings.pools import Pool
 from agi_router.bindings.rows import (
     SealedRoute,
     find_back,
@@ -29,7 +30,7 @@ from agi_router.db.arrays import array_of_integers, array_of_texts
 from agi_router.keys.registry import key_ids
 from agi_router.numbers import XNumber
 
-__all__ = ["Drawn", "NumberDrawing", "Wish", "can_draw", "new_binding", "terms_columns"]
+__all__ = ["Drawn", "NumberDrawing", "Place", "Wish", "can_draw", "new_binding", "terms_columns"]
 
 
 # A statement is given up after ten seconds, and large groups have two hundred members each.
@@ -47,6 +48,17 @@ class Wish:
     terms: Terms
     life: timedelta | None = None
     """How long it is to live; :obj:`None`: until the end that its terms say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """
+    Where bindings are made.
+    """
+
+    opening: OpenBlocks
+    pool: Pool | None
+    """Their pool, whose blocks these are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +102,8 @@ def can_draw(parties: Parties, choice: NumberPolicy) -> bool:
     are chosen one after the other, and who asks for the same number again, or for another one,
     asks what was before.
     """
-    plain = choice == NumberPolicy(operator_digit=choice.operator_digit)
-    return plain and parties.numbers == 1 and not parties.mode.open and parties.group is None
+    by_chance = choice.same_x is None and parties.numbers == 1 and not parties.mode.open
+    return by_chance and parties.group is None
 
 
 class NumberDrawing(RouteConflicts):
@@ -99,20 +111,23 @@ class NumberDrawing(RouteConflicts):
     Binding on numbers that are drawn, where nothing is in the way.
     """
 
-    def _draw_one(self, wish: Wish, opening: OpenBlocks) -> Binding | None:
+    counting = True
+    """Whether what is made is counted for quotas; an import counts it all at once by itself."""
+    api_key: str | None = None
+    """The API key with whose quota what is made is counted, if it has one."""
+
+    def _draw_one(self, wish: Wish, place: Place) -> Binding | None:
         """
         Bind on a number drawn, or on one that is found instead.
 
         Args:
             wish: What is to be made.
-            opening: Where; it need not be so any more.
+            place: Where; it need not be so any more.
 
         Returns:
             The binding; :obj:`None`: it is to be bound step by step, which says why it cannot be.
         """
-        found = self._try(
-            wish, opening, lambda drawn: self._queries.row("bind_drawn", drawn.values)
-        )
+        found = self._try(wish, place, lambda drawn: self._queries.row("bind_drawn", drawn.values))
         if found is None:
             return None
         drawn, row = found
@@ -121,7 +136,7 @@ class NumberDrawing(RouteConflicts):
     def _try(
         self,
         wish: Wish,
-        opening: OpenBlocks,
+        place: Place,
         ask: Callable[[Drawn], dict[str, Any] | None],
     ) -> tuple[Drawn, dict[str, Any]] | None:
         """
@@ -129,51 +144,65 @@ class NumberDrawing(RouteConflicts):
 
         Args:
             wish: What is to be made.
-            opening: Where.
+            place: Where.
             ask: Runs the statement; returns what it tells.
 
         Returns:
             What was made, and what was told of it; :obj:`None`: nothing was.
         """
-        if opening.first is None:
+        if place.opening.first is None:
             return None
-        numbers = draw_numbers(opening.first, 1)
+        numbers = draw_numbers(place.opening.first, 1)
         for stride in (draw_stride(), None):
-            drawn = self._drawn([wish], numbers, opening.digit, stride)
+            drawn = self._drawn([wish], numbers, place, stride)
             row = ask(drawn)
-            if row is None:
+            # One without a number is refused by a rule.
+            if row is None or row["x_number"] is None:
                 break
             if row["begins_at"] is not None:
                 return drawn, row
             numbers = [XNumber.from_int(row["x_number"])]
         return None
 
-    def _draw_all(self, wishes: Sequence[Wish], opening: OpenBlocks) -> dict[int, Binding]:
+    def _draw_all(self, wishes: Sequence[Wish], place: Place) -> dict[int, Binding]:
         """
         Bind many in one block by few statements, as far as that goes.
 
         Args:
             wishes: Of one tenant, each with an end.
-            opening: Where.
+            place: Where.
 
         Returns:
             The bindings made, by their number.
         """
-        if opening.first is None:
-            return {}
         made: dict[int, Binding] = {}
         for some in _pieces(wishes):
-            numbers = draw_numbers(opening.first, len(some))
-            drawn = self._drawn(some, numbers, opening.digit, None)
-            rows = self._queries.rows("bind_drawn", drawn.values)
-            made |= {row["id"]: drawn.binding(row) for row in rows}
+            drawn, rows = self._draw_some(some, place)
+            refused = {row["id"] for row in rows if row["x_number"] is None}
+            if refused:
+                # None was made because of these.
+                left = [wish for wish in some if wish.binding_id not in refused]
+                drawn, rows = self._draw_some(left, place)
+            made |= {row["id"]: drawn.binding(row) for row in rows if row["x_number"]}
         return made
+
+    def _draw_some(
+        self, wishes: Sequence[Wish], place: Place
+    ) -> tuple[Drawn, Sequence[dict[str, Any]]]:
+        """
+        Bind many by one statement; what it was told, and what it tells.
+        """
+        if place.opening.first is None or not wishes:
+            return Drawn({}, {}), []
+        numbers = draw_numbers(place.opening.first, len(wishes))
+        drawn = self._drawn(wishes, numbers, place, None)
+        return drawn, self._queries.rows("bind_drawn", drawn.values)
 
     def _drawn(
         self,
         wishes: Sequence[Wish],
         drawn: Sequence[XNumber],
-        digit: int | None,
+        place: Place,
         stride: int | None,
     ) -> Drawn:
         """
@@ -184,31 +213,56 @@ class NumberDrawing(RouteConflicts):
             for wish, number in zip(wishes, drawn, strict=True)
         }
         routes = [
-            (place, route)
-            for place, (wish, rows) in enumerate(compiled.values(), 1)
+            (number, route)
+            for number, (wish, rows) in enumerate(compiled.values(), 1)
             for route in self._seal(wish, rows)
         ]
         values = {
             "block": drawn[0].block.value,
             **key_ids(self.keys),
             "tenant": wishes[0].terms.tenant,
-            "digit": digit,
+            "digit": place.opening.digit,
             # As text: psycopg takes longer for a Jsonb than for all the rest.
             "terms": json.dumps(list(map(self._written, wishes, drawn))),
             "life": wishes[0].life,
             "longest": LONGEST_LIFE,
             "number_quarantine": self._quarantine.number,
             "party_quarantine": self._quarantine.party,
+            "rules": self._rules(wishes, place),
             "stride": stride,
             "id": array_of_integers(compiled),
             "drawn": array_of_integers(number.value for number in drawn),
             "tags": array_of_texts(
                 self.chooser.tags((*wish.parties.side_a, *wish.parties.side_b)) for wish in wishes
             ),
-            "place": array_of_integers(place for place, _ in routes),
+            "place": array_of_integers(number for number, _ in routes),
             **route_columns([route for _, route in routes]),
         }
         return Drawn(values, compiled)
+
+    def _rules(self, wishes: Sequence[Wish], place: Place) -> str | None:
+        """
+        What *wishes* are to keep to beside what all are.
+        """
+        opening, pool = place.opening, place.pool
+        counted = self._is_counted(opening)
+        if opening.rules is None and pool is None and not counted:
+            return None
+        told = self.rules.describe(opening.rules, [(wish.parties, wish.terms) for wish in wishes])
+        asked = {
+            "tenant_id": opening.tenant_id,
+            "pool": None if pool is None else pool.id,
+            "pool_version": None if pool is None else pool.version,
+            "counted": counted,
+            "api_key": self.api_key,
+        }
+        return json.dumps({**asked, **told})
+
+    def _is_counted(self, opening: OpenBlocks) -> bool:
+        """
+        Whether what is made is counted: the tenant has a quota, or the API key that asks.
+        """
+        return self.counting and (opening.limited or self.api_key is not None)
 
     def _written(self, wish: Wish, number: XNumber) -> dict[str, Any]:
         """

@@ -5,6 +5,8 @@ What is remembered of where tenants may bind.
 import time
 
 from agi_router.bindings.choose import OpenBlocks
+from agi_router.bindings.policy import NumberPolicy
+from agi_router.bindings.pools import Pool
 from agi_router.errors import QuotaExceeded
 
 __all__ = ["Openings"]
@@ -17,8 +19,8 @@ _KEPT = 10.0
 # A quota that is used up is looked at once in so many: bindings that live are counted for it.
 _FULL = 1.0
 
-_Whose = tuple[str, int | None]
-"""A tenant, and the operator digit asked for."""
+_Whose = tuple[str, NumberPolicy]
+"""A tenant, and how its numbers are chosen: by the operator digit and among blocks alone."""
 
 
 class Openings:
@@ -31,6 +33,7 @@ class Openings:
     def __init__(self) -> None:
         self._kept: dict[_Whose, tuple[OpenBlocks, list[int], float]] = {}
         self._full: dict[int, tuple[QuotaExceeded, float]] = {}
+        self._pools: dict[tuple[str, str], tuple[Pool, float]] = {}
 
     def ahead(self, whose: _Whose) -> int:
         """
@@ -55,6 +58,21 @@ class Openings:
         opening, left, until = self._kept[whose]
         return (opening, left.pop(0)) if left and time.monotonic() < until else None
 
+    def keep_pool(self, pool: Pool) -> None:
+        """
+        Remember a pool.
+        """
+        if len(self._pools) >= _TENANTS:
+            self._pools.clear()
+        self._pools[pool.tenant, pool.name] = pool, time.monotonic() + _KEPT
+
+    def pool(self, tenant: str, name: str) -> Pool | None:
+        """
+        A pool of a tenant; :obj:`None` where it is to be asked for.
+        """
+        pool, until = self._pools.get((tenant, name), (None, 0.0))
+        return pool if time.monotonic() < until else None
+
     def note_full(self, tenant_id: int, error: QuotaExceeded) -> None:
         """
         Remember that a quota of a tenant is used up.
@@ -76,6 +94,16 @@ class Openings:
         Raises:
             QuotaExceeded: It was.
         """
-        error, until = self._full.get(tenant_id, (None, 0.0))
-        if error is not None and time.monotonic() < until:
+        error = self._refusal(tenant_id)
+        if error is not None:
             raise error
+
+    def is_full(self, tenant_id: int) -> bool:
+        """
+        Whether it was refused a moment ago.
+        """
+        return self._refusal(tenant_id) is not None
+
+    def _refusal(self, tenant_id: int) -> QuotaExceeded | None:
+        error, until = self._full.get(tenant_id, (None, 0.0))
+        return error if time.monotonic() < until else None

@@ -3,25 +3,30 @@ How the rules of tenants are kept as bindings are made; see :mod:`agi_router.ten
 
 Rules for the editor:
 
-1. A tenant without rules costs nothing: :attr:`OpenBlocks.ruled` says so. That its bindings need
+1. A tenant without rules costs nothing: :attr:`OpenBlocks.rules` says so. That its bindings need
    orders is looked at by the statement that binds.
 2. What is counted is counted within the transaction that binds, once it has bound; before that it
    takes its turn, so that of two who come at once the second one sees the first.
+3. What a rule asks is a function of the database: the statement that binds on numbers drawn keeps
+   to it, and so does who binds step by step, and says why not. What is held comes in one order:
+   consents, orders, pairs, the key's quota, the tenant's.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import timedelta
+from typing import Any
 
 from agi_router.bindings.model import BindingId
 from agi_router.bindings.modes import Parties
 from agi_router.bindings.terms import Terms
 from agi_router.consent.ledger import How
 from agi_router.consent.store import ConsentLedger
+from agi_router.db.arrays import array_of_integers
 from agi_router.db.connection import Queries
 from agi_router.errors import OrderCrowded, PairTooOften
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import PhoneNumber
-from agi_router.tenants.rules import Consent, TenantRules
+from agi_router.tenants.rules import Consent, TenantRules, read_rules
 
 __all__ = ["RuleKeeping"]
 
@@ -42,6 +47,38 @@ class RuleKeeping:
         self._keys = keys
         self._consents = ConsentLedger(queries, keys)
 
+    def describe(
+        self, rules: TenantRules | None, wishes: Sequence[tuple[Parties, Terms]]
+    ) -> dict[str, Any]:
+        """
+        What the statement that binds on numbers drawn needs to keep rules.
+
+        Args:
+            rules: Those of the tenant, if it has any.
+            wishes: Who is to be bound, and what is agreed.
+
+        Returns:
+            As ``agi_router.bind_drawn`` names it.
+        """
+        consent = Consent.OFF if rules is None else rules.consent
+        consents = consent is not Consent.OFF
+        pairs = rules is not None and rules.max_pair_binds is not None
+        each: list[dict[str, Any]] = []
+        for parties, terms in wishes if consents or pairs else ():
+            told: dict[str, Any] = {}
+            if consents:
+                stated = consent is Consent.ASSERTED and terms.consent is not None
+                told["people"] = self._consents.describe(parties.people, new=stated)
+            if pairs and _is_pair(parties):
+                told |= self._pair(parties)
+            each.append(told)
+        return {
+            "consents": consents,
+            "pairs": pairs,
+            "within": f"{_HOUR.total_seconds():.0f} s",
+            "each": each,
+        }
+
     def hold(self, rules: TenantRules | None) -> None:
         """
         Keep consent from being withdrawn until the transaction ends, where it is asked for.
@@ -50,6 +87,41 @@ class RuleKeeping:
         """
         if rules is not None and rules.consent is not Consent.OFF:
             self._consents.hold(rules.tenant_id)
+
+    def hold_all(self, wishes: Sequence[tuple[str, Parties, str | None]]) -> None:
+        """
+        Take what many binds need as they are made one after the other, in one order for all.
+
+        It comes first of all that is held; without rules and quotas nothing is.
+
+        Args:
+            wishes: Of each the tenant, who is bound, and by which order.
+        """
+        names = sorted({tenant for tenant, _, _ in wishes})
+        rows = {
+            row["name"]: row for row in self._queries.rows("list_tenant_rules", {"names": names})
+        }
+        if not rows:
+            return
+        rules = {name: read_rules(row) for name, row in rows.items()}
+        orders, pairs = set(), set()
+        for tenant, parties, order in wishes:
+            kept = rules.get(tenant)
+            if kept is None:
+                continue
+            if kept.max_order_pairs is not None and order is not None:
+                orders.add(f"{kept.tenant_id} {order}")
+            if kept.max_pair_binds is not None and _is_pair(parties):
+                pairs.add(f"{kept.tenant_id} {self._pair(parties)['pair']}")
+        values = {
+            "consents": [
+                kept.tenant_id for kept in rules.values() if kept.consent is not Consent.OFF
+            ],
+            "orders": list(orders),
+            "pairs": list(pairs),
+            "several": sum(row["limited"] for row in rows.values()) > 1,
+        }
+        self._queries.execute("hold_rules", values)
 
     def check_none_withdrawn(self, tenant_id: int) -> None:
         """
@@ -109,7 +181,7 @@ class RuleKeeping:
             PairTooOften: The two were bound too often: likewise.
         """
         self.check_order(rules, terms.order_id, in_turn=in_turn)
-        if rules.max_pair_binds is not None and len(parties.side_a) == len(parties.side_b) == 1:
+        if rules.max_pair_binds is not None and _is_pair(parties):
             self._check_pair(rules, rules.max_pair_binds, parties, in_turn=in_turn)
 
     def check_order(self, rules: TenantRules, order_id: str | None, *, in_turn: bool) -> None:
@@ -122,41 +194,45 @@ class RuleKeeping:
         most = rules.max_order_pairs
         if most is None or order_id is None:
             return
-        values = {"tenant_id": rules.tenant_id, "order_id": order_id}
-        if in_turn:
-            self._queries.execute("lock_order_rule", values)
-        row = self._queries.row("count_order_pairs", values)
-        pairs: int = row["pairs"] if row else 0
-        if pairs > most and rules.refuses_pairs:
+        values = {
+            "tenant_id": rules.tenant_id,
+            "order_id": order_id,
+            "most": most,
+            "refuses": rules.refuses_pairs,
+            "in_turn": in_turn,
+        }
+        row = self._queries.row("is_order_crowded", values)
+        if row is not None and row["crowded"]:
             raise OrderCrowded(
                 f"by one order of this tenant {most} different pairs may be bound, and so many"
                 " are: give the order that is meant"
             )
-        # Where more are refused, the last one that is not is told: what is refused is undone.
-        if pairs >= most + (not rules.refuses_pairs):
-            told = {"pairs": pairs, "most": most, "refused": rules.refuses_pairs}
-            self._queries.row("tell_order_crowded", {**values, **told})
 
     def _check_pair(
         self, rules: TenantRules, most: int, parties: Parties, *, in_turn: bool
     ) -> None:
-        (a,), (b,) = parties.side_a, parties.side_b
-        values = {"tenant_id": rules.tenant_id, "pair": self._keys.pair_tag((a, b))}
-        if in_turn:
-            self._queries.execute("lock_pair_rule", values)
-        row = self._queries.row(
-            "count_pair_binds",
-            {
-                "tenant_id": rules.tenant_id,
-                "a_tags": self._keys.tags(a),
-                "b_tags": self._keys.tags(b),
-                "within": _HOUR,
-            },
-        )
-        if row is not None and row["binds"] > most:
+        values = {"tenant_id": rules.tenant_id, "most": most, "within": _HOUR}
+        pair = {**self._pair(parties), "in_turn": in_turn}
+        row = self._queries.row("pair_too_often", {**values, **pair})
+        if row is not None and row["wait"] is not None:
             error = PairTooOften(
                 f"for this tenant the same two may be bound {most} times within an hour, and so"
                 " often they were: wait, or use the binding that they have"
             )
             error.wait = max(1, round(row["wait"].total_seconds()))
             raise error
+
+    def _pair(self, parties: Parties) -> dict[str, int | str]:
+        """
+        By what two are known who are bound with each other.
+        """
+        (a,), (b,) = parties.side_a, parties.side_b
+        return {
+            "pair": self._keys.pair_tag((a, b)),
+            "a": array_of_integers(self._keys.tags(a)),
+            "b": array_of_integers(self._keys.tags(b)),
+        }
+
+
+def _is_pair(parties: Parties) -> bool:
+    return len(parties.side_a) == len(parties.side_b) == 1

@@ -5,7 +5,7 @@ Rules for the editor:
 
 1. A line is never changed: a withdrawal is a line of its own.
 2. A line is about one order, or about all orders of a tenant. Of those that are about an order,
-   general ones included, the last one speaks.
+   general ones included, the last one speaks: ``agi_router.agrees`` (``sql/``).
 3. The paper is never kept: a digest of it, and which text was agreed to.
 
 Source:
@@ -13,7 +13,6 @@ Source:
 """
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -22,7 +21,7 @@ from agi_router.cursors import Cursor
 from agi_router.numbers import PhoneNumber
 from agi_router.texts import check_name
 
-__all__ = ["Act", "ConsentLine", "How", "Purpose", "check_evidence", "check_version", "is_given"]
+__all__ = ["Act", "ConsentLine", "How", "Purpose", "check_evidence", "check_version"]
 
 _LONGEST_VERSION = 64
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -93,21 +92,6 @@ class ConsentLine:
         Where a page of a list ends that this is the last of.
         """
         return Cursor(self.added_at, str(self.id))
-
-
-def is_given(lines: Iterable[ConsentLine], order: str | None) -> bool:
-    """
-    Whether one person agrees to be bound.
-
-    Args:
-        lines: Those of the person for one tenant, in any order.
-        order: By which it is to be bound; :obj:`None`: by none, so general lines alone count.
-    """
-    about = [
-        line for line in lines if line.purpose is Purpose.BINDING and line.order in {None, order}
-    ]
-    last = max(about, key=lambda line: line.id, default=None)
-    return last is not None and last.act is Act.GIVEN
 
 
 def check_version(text: str) -> str:

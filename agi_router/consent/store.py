@@ -9,15 +9,17 @@ Rules for the editor:
    was made before it, and none is made of what it has withdrawn.
 """
 
+import json
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from agi_router.consent.ledger import Act, ConsentLine, How, Purpose, is_given
+from agi_router.consent.ledger import Act, ConsentLine, How, Purpose
 from agi_router.cursors import Cursor
 from agi_router.db.connection import Queries
 from agi_router.errors import ConsentMissing, ConsentNotFound, CursorInvalid, StoreHeld
+from agi_router.keys.registry import key_ids
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import PhoneNumber
 from agi_router.persons.register import PersonRegister
@@ -59,6 +61,7 @@ class ConsentLedger:
 
     def __init__(self, queries: Queries, keys: KeyRing) -> None:
         self._queries = queries
+        self._keys = keys
         self._register = PersonRegister(queries, keys)
 
     def hold(self, tenant_id: int, *, alone: bool = False) -> None:
@@ -75,11 +78,23 @@ class ConsentLedger:
         Raises:
             ConsentMissing: One does not.
         """
-        lines = self.of(people, tenant_id)
-        for each in people:
-            if not is_given((line for line in lines if line.person == each), order):
-                # Which of them is told to nobody: whoever binds knows whom to ask.
-                raise ConsentMissing
+        values = {
+            "tenant_id": tenant_id,
+            "people": json.dumps(self._register.describe(people, new=False)),
+            "order_id": order,
+        }
+        row = self._queries.row("all_agree", values)
+        if row is None or not row["agree"]:
+            # Which of them is told to nobody: whoever binds knows whom to ask.
+            raise ConsentMissing
+
+    def describe(
+        self, people: Collection[PhoneNumber], *, new: bool
+    ) -> list[dict[str, int | str]]:
+        """
+        See :meth:`PersonRegister.describe`.
+        """
+        return self._register.describe(people, new=new)
 
     def state(
         self,
@@ -96,8 +111,15 @@ class ConsentLedger:
         Raises:
             KeysOutdated: The keys were rotated since they were read.
         """
-        said = Statement(act=Act.GIVEN, order=order, how=how, binding=binding)
-        self.add(people, tenant_id, said, "the tenant, with the bind")
+        self._queries.row("assert_current_keys", {"block": None, **key_ids(self._keys)})
+        values = {
+            "tenant_id": tenant_id,
+            "people": json.dumps(self._register.describe(people, new=True)),
+            "order_id": order,
+            "how": how,
+            "binding": binding,
+        }
+        self._queries.row("state_consents", values)
 
     def check_none_withdrawn(self, tenant_id: int) -> None:
         """
@@ -142,9 +164,6 @@ class ConsentLedger:
     def of(self, people: Collection[PhoneNumber], tenant_id: int | None) -> list[ConsentLine]:
         """
         The lines about some people, newest first.
-
-        Raises:
-            SealError: One who has the tag of one of them does not open.
         """
         known = self._register.find(people)
         values = {"ids": list(known), "tenant_id": tenant_id}

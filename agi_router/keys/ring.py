@@ -299,6 +299,17 @@ class KeyRing:
         """
         return [_tag(mac, number.digits) for mac in self._macs]
 
+    def digests(self, number: PhoneNumber) -> list[bytes]:
+        """
+        Return the keyed hashes that the :meth:`tags` of *number* are the beginning of.
+
+        Two numbers may have one tag, but no such hash: by it a number is known that is not opened.
+
+        Returns:
+            32 bytes for every tag key, the current one first.
+        """
+        return [_digest(mac, number.digits.encode("ascii")) for mac in self._macs]
+
     def pair_tag(self, parties: Collection[PhoneNumber]) -> int:
         """
         Return the tag of these *parties* together, in any order, under the current tag key.
@@ -637,10 +648,14 @@ def _order_tag(mac: hmac.HMAC, names: Sequence[str], numbers: Sequence[PhoneNumb
 
 
 def _first_eight(mac: hmac.HMAC, message: bytes) -> int:
+    return int.from_bytes(_digest(mac, message)[:8], "big", signed=True)
+
+
+def _digest(mac: hmac.HMAC, message: bytes) -> bytes:
     # Half the time of hmac.digest, which prepares the key anew.
     own = mac.copy()
     own.update(message)
-    return int.from_bytes(own.digest()[:8], "big", signed=True)
+    return own.digest()
 
 
 def _bound(row: Row, purpose: Purpose) -> bytes:

@@ -5,12 +5,14 @@ Rules for the editor:
 
 1. A person is a number that means nothing. Its marks say whose it is: one under each tag key, with
    the real number sealed for it. They alone are rotated; lines about it are never changed.
-2. A tag may be that of somebody else: what is found by it is opened and compared.
+2. A tag may be that of somebody else. So a mark has the whole hash too, which the tag is the
+   beginning of: the database alone can say who somebody is.
 """
 
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
+from agi_router.db.arrays import array_of_bytes, array_of_integers
 from agi_router.db.connection import Queries
 from agi_router.keys.registry import key_ids
 from agi_router.keys.ring import KeyRing
@@ -19,6 +21,8 @@ from agi_router.numbers import PhoneNumber
 __all__ = ["PersonRegister"]
 
 _BATCH = 500
+# Ids that are asked for at once, if more are not needed.
+_AHEAD = 64
 
 
 class PersonRegister:
@@ -33,18 +37,21 @@ class PersonRegister:
     def __init__(self, queries: Queries, keys: KeyRing) -> None:
         self._queries = queries
         self._keys = keys
+        self._ahead: list[int] = []
 
     def find(self, people: Collection[PhoneNumber]) -> dict[int, PhoneNumber]:
         """
         Those of some people who are known, by their ids. One may have several.
-
-        Raises:
-            SealError: One who has the tag of one of them does not open.
         """
-        tags = [tag for each in people for tag in self._keys.tags(each)]
-        rows = self._queries.rows("list_person_marks", {"tags": tags})
-        found = {row["person_id"]: self._open(row) for row in rows}
-        return {person_id: each for person_id, each in found.items() if each in people}
+        whose = {digest: each for each in people for digest in self._keys.digests(each)}
+        values = {
+            "tags": array_of_integers(tag for each in people for tag in self._keys.tags(each)),
+            "digests": array_of_bytes(whose),
+        }
+        return {
+            row["person_id"]: whose[row["digest"]]
+            for row in self._queries.rows("find_persons", values)
+        }
 
     def add(self, people: Iterable[PhoneNumber]) -> dict[PhoneNumber, int]:
         """
@@ -58,10 +65,38 @@ class PersonRegister:
         wanted = sorted(set(people), key=self._keys.tag)
         self._queries.row("assert_current_keys", {"block": None, **key_ids(self._keys)})
         found = {each: person_id for person_id, each in sorted(self.find(wanted).items())}
-        for each in wanted:
-            if each not in found:
-                found[each] = self._add(each)
+        missing = [each for each in wanted if each not in found]
+        for each, values in zip(missing, self.describe(missing, new=True), strict=True):
+            row = self._queries.row("add_person", values)
+            found[each] = row["id"] if row else 0
         return found
+
+    def describe(
+        self, people: Collection[PhoneNumber], *, new: bool
+    ) -> list[dict[str, int | str]]:
+        """
+        By what some people are known, as ``agi_router.add_person`` is told it.
+
+        Args:
+            people: Who.
+            new: Whether they may have to be added: each then has an id for it, and is sealed.
+        """
+        if new and len(self._ahead) < len(people):
+            values = {"count": max(_AHEAD, len(people))}
+            rows = self._queries.rows("new_person_ids", values)
+            self._ahead.extend(row["id"] for row in rows)
+        return [self._describe(each, new=new) for each in people]
+
+    def _describe(self, person: PhoneNumber, *, new: bool) -> dict[str, int | str]:
+        told: dict[str, int | str] = {
+            "tags": array_of_integers(self._keys.tags(person)),
+            "digests": array_of_bytes(self._keys.digests(person)),
+        }
+        if new:
+            told["id"] = person_id = self._ahead.pop()
+            seals = self._keys.seal_person(person, person_id)
+            told["sealed"] = array_of_bytes(sealed for _, sealed in seals)
+        return told
 
     def open(self, person_ids: Collection[int]) -> Mapping[int, PhoneNumber]:
         """
@@ -119,16 +154,12 @@ class PersonRegister:
             done += len(rows)
         return done
 
-    def _add(self, person: PhoneNumber) -> int:
-        row = self._queries.row("new_person_id", {})
-        person_id: int = row["id"] if row else 0
-        self._write(person, person_id, None)
-        return person_id
-
-    def _write(self, person: PhoneNumber, person_id: int, tag_key: int | None) -> None:
-        for tag, sealed in self._keys.seal_person(person, person_id):
-            if tag_key in {None, sealed[2]}:
-                values = {"tag": tag, "person_id": person_id, "sealed": sealed}
+    def _write(self, person: PhoneNumber, person_id: int, tag_key: int) -> None:
+        digests = self._keys.digests(person)
+        marks = zip(self._keys.seal_person(person, person_id), digests, strict=True)
+        for (tag, sealed), digest in marks:
+            if sealed[2] == tag_key:
+                values = {"tag": tag, "person_id": person_id, "digest": digest, "sealed": sealed}
                 self._queries.execute("add_person_mark", values)
                 self._queries.row("count_seals", {"count": 1})
 

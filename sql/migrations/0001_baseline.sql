@@ -917,6 +917,7 @@ COMMENT ON SEQUENCE agi_router.person_id IS 'Numbers of persons; gaps mean nothi
 CREATE TABLE agi_router.person_mark (
     tag       bigint NOT NULL,
     person_id bigint NOT NULL,
+    digest    bytea  NOT NULL CONSTRAINT person_mark_digest_check CHECK (length(digest) = 32),
     sealed    bytea  NOT NULL,
     CONSTRAINT person_mark_pkey PRIMARY KEY (tag, person_id)
 );
@@ -924,6 +925,7 @@ CREATE INDEX person_mark_person ON agi_router.person_mark (person_id);
 COMMENT ON TABLE agi_router.person_mark IS 'By what persons are found of whom lines are kept: one row for each tag key';
 COMMENT ON COLUMN agi_router.person_mark.tag IS 'Tag of the person under one of the keys; may be that of another one, too';
 COMMENT ON COLUMN agi_router.person_mark.person_id IS 'The person';
+COMMENT ON COLUMN agi_router.person_mark.digest IS 'The keyed hash that the tag is the beginning of: nobody else has it';
 COMMENT ON COLUMN agi_router.person_mark.sealed IS 'Its number, sealed for this person and this tag';
 
 CREATE TABLE agi_router.consent (
@@ -943,7 +945,7 @@ CREATE TABLE agi_router.consent (
     added_by text        NOT NULL CONSTRAINT consent_added_by_check CHECK (length(added_by) BETWEEN 1 AND 128),
     CONSTRAINT consent_given_check CHECK ((act = 'given') = (how IS NOT NULL))
 );
-CREATE INDEX consent_person ON agi_router.consent (person_id, tenant_id);
+CREATE INDEX consent_person ON agi_router.consent (person_id, tenant_id, coalesce(order_id, ''), id);
 CREATE INDEX consent_tenant ON agi_router.consent (tenant_id, added_at, id);
 -- Each router looks each second whether one of these was just written.
 CREATE INDEX consent_cut ON agi_router.consent (added_at) WHERE cut;

@@ -160,7 +160,7 @@ SELECT *
   FROM agi_router.bind_drawn(
        %(block)s, %(tag_key)s::integer, %(seal_key)s::integer, %(tenant)s, %(digit)s::integer, %(terms)s::jsonb,
        %(life)s::interval, %(longest)s, %(number_quarantine)s, %(party_quarantine)s, %(scope)s::integer,
-       %(stride)s::integer, %(id)s::bigint[], %(drawn)s::bigint[], %(tags)s::text[], %(place)s::integer[],
+       %(rules)s::jsonb, %(stride)s::integer, %(id)s::bigint[], %(drawn)s::bigint[], %(tags)s::text[], %(place)s::integer[],
        %(x_number)s::bigint[], %(caller_tag)s::bigint[], %(shown)s::bigint[], %(side)s::text[],
        %(callee)s::bytea[], %(callee_tags)s::text[], %(caller)s::bytea[]);
 
@@ -383,23 +383,12 @@ SELECT b.*, t.name AS tenant, now() AS now
 
 -- lock_order --
 -- Wait until nobody else binds the same parties for the same order, and hold that until the transaction's end.
-SELECT pg_advisory_xact_lock(tag)
-  FROM (SELECT tag FROM unnest(%(order_tag)s::bigint[]) t (tag) ORDER BY tag OFFSET 0) o;
+SELECT agi_router.hold_order(%(order_tag)s::bigint[]);
 
 -- find_in_order --
 -- The newest live binding of an order with its parties; on one number, if that is asked for.
-SELECT b.block, b.id
-  FROM agi_router.binding b
- WHERE b.order_id = %(order_id)s AND b.order_tag = ANY (%(order_tag)s::bigint[])
-   AND b.ended_at IS NULL AND b.expires_at > clock_timestamp()
-   AND b.pool IS NOT DISTINCT FROM %(pool)s::text
-   AND agi_router.in_scope(b.tenant_id, %(scope)s)
-   AND (%(x_number)s::bigint IS NULL
-        OR EXISTS (SELECT 1
-                     FROM agi_router.route r
-                    WHERE r.block = b.block AND r.binding_id = b.id AND r.x_number = %(x_number)s))
- ORDER BY b.begins_at DESC, b.block DESC, b.id DESC
- LIMIT 1;
+SELECT *
+  FROM agi_router.find_in_order(%(order_id)s, %(order_tag)s::bigint[], %(pool)s::text, %(x_number)s::bigint, %(scope)s);
 
 -- list_on_number --
 -- Bindings of which a side dials one number, newest first; alive ones only unless all are asked for.

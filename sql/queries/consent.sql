@@ -17,6 +17,16 @@ VALUES (%(tenant_id)s, %(person_id)s, %(act)s, %(purpose)s, %(order_id)s, %(how)
         clock_timestamp(), %(added_by)s)
 RETURNING id;
 
+-- state_consents --
+-- Write down that people agree, as their tenant states it with a bind; see agi_router.state_consents.
+SELECT agi_router.state_consents(%(tenant_id)s, %(people)s::jsonb, %(order_id)s, %(how)s, %(binding)s);
+
+-- all_agree --
+-- Whether all of some people agree to be bound by an order.
+SELECT bool_and(agi_router.agrees(%(tenant_id)s, (p.value ->> 'tags')::bigint[], (p.value ->> 'digests')::bytea[],
+                                  %(order_id)s::text)) AS agree
+  FROM jsonb_array_elements(%(people)s::jsonb) p;
+
 -- find_consent --
 -- One line, if it may be seen.
 SELECT c.*, t.name AS tenant

@@ -364,13 +364,19 @@ SELECT agi_router.step_appeal(
     %(id)s, %(from)s::text[], %(to)s, %(actor)s, %(note)s, %(span)s::interval,
     %(scope)s::integer) AS done;
 
--- new_person_id --
--- What a new person is numbered by: its number is sealed before it is written.
-SELECT nextval('agi_router.person_id') AS id;
+-- new_person_ids --
+-- What new persons are numbered by: their numbers are sealed before they are written.
+SELECT nextval('agi_router.person_id') AS id FROM generate_series(1, %(count)s);
 
--- list_person_marks --
--- Who has one of these tags.
-SELECT m.tag, m.person_id, m.sealed FROM agi_router.person_mark m WHERE m.tag = ANY (%(tags)s::bigint[]);
+-- find_persons --
+-- Who has one of these digests.
+SELECT m.person_id, m.digest
+  FROM agi_router.person_mark m
+ WHERE m.tag = ANY (%(tags)s::bigint[]) AND m.digest = ANY (%(digests)s::bytea[]);
+
+-- add_person --
+-- The id of a person, who may be new; see agi_router.add_person.
+SELECT agi_router.add_person(%(id)s, %(tags)s::bigint[], %(digests)s::bytea[], %(sealed)s::bytea[]) AS id;
 
 -- list_persons --
 -- Some persons, each by one mark: that of a tag key if it has one.
@@ -380,9 +386,9 @@ SELECT DISTINCT ON (m.person_id) m.tag, m.person_id, m.sealed
  ORDER BY m.person_id, get_byte(m.sealed, 2) <> %(tag_key)s;
 
 -- add_person_mark --
--- Give a person a mark.
-INSERT INTO agi_router.person_mark (tag, person_id, sealed)
-VALUES (%(tag)s, %(person_id)s, %(sealed)s)
+-- Give a person one more mark.
+INSERT INTO agi_router.person_mark (tag, person_id, digest, sealed)
+VALUES (%(tag)s, %(person_id)s, %(digest)s, %(sealed)s)
     ON CONFLICT DO NOTHING;
 
 -- list_unmarked_persons --

@@ -81,54 +81,24 @@ SELECT t.id, t.needs_order, t.scenes, t.max_pair_binds, t.max_order_pairs, t.ref
   FROM agi_router.tenant t
  WHERE t.name = %(name)s AND (t.needs_order OR t.ruled) AND agi_router.in_scope(t.id, %(scope)s);
 
--- lock_order_rule --
--- Of those who bind by one order of a tenant, one at a time.
-SELECT pg_advisory_xact_lock(7002041, hashtext(%(tenant_id)s || ' ' || %(order_id)s));
-
--- lock_pair_rule --
--- Of those who bind the same two for a tenant, one at a time.
-SELECT pg_advisory_xact_lock(7002042, hashtext(%(tenant_id)s || ' ' || %(pair)s));
-
--- count_order_pairs --
--- How many different parties were bound by an order of a tenant.
-SELECT count(DISTINCT b.order_tag) AS pairs
-  FROM agi_router.binding b
- WHERE b.order_id = %(order_id)s AND b.tenant_id = %(tenant_id)s AND b.parent_id IS NULL;
-
--- tell_order_crowded --
--- Tell a tenant, if it is told of such, that many are bound by one order.
-SELECT agi_router.tell(NULL, NULL, t.id, 'order.crowded', NULL,
-                       jsonb_build_object('order_id', %(order_id)s::text, 'pairs', %(pairs)s::integer,
-                                          'most', %(most)s::integer, 'refused', %(refused)s::boolean)) AS event_id
+-- list_tenant_rules --
+-- Of some tenants those that have rules or quotas, and what their bindings are to keep to.
+SELECT t.id, t.name, t.limited, t.needs_order, t.scenes, t.max_pair_binds, t.max_order_pairs, t.refuses_pairs, t.consent
   FROM agi_router.tenant t
- WHERE t.id = %(tenant_id)s AND 'order.crowded' = ANY (t.told);
+ WHERE t.name = ANY (%(names)s::text[]) AND (t.ruled OR t.limited) AND agi_router.in_scope(t.id, %(scope)s);
 
--- count_pair_binds --
--- How often two were bound for a tenant in the last time, and how long until the first of these is longer ago.
-SELECT count(*) AS binds, min(f.begins_at) + %(within)s::interval - statement_timestamp() AS wait
-  FROM (SELECT DISTINCT b.block, b.id, b.begins_at
-          -- A route begins no earlier than its binding.
-          FROM (SELECT r.block, r.binding_id
-                  FROM agi_router.route r
-                 WHERE r.caller_tag = ANY (%(a_tags)s::bigint[])
-                   AND r.begins_at > statement_timestamp() - %(within)s::interval
-                UNION ALL
-                SELECT p.block, p.binding_id
-                  FROM agi_router.past_route p
-                 WHERE p.caller_tag = ANY (%(a_tags)s::bigint[])
-                   AND p.begins_at > statement_timestamp() - %(within)s::interval) o
-          JOIN agi_router.binding b ON b.block = o.block AND b.id = o.binding_id
-         WHERE b.tenant_id = %(tenant_id)s AND b.parent_id IS NULL
-           AND b.begins_at > statement_timestamp() - %(within)s::interval
-           AND (EXISTS (SELECT 1
-                          FROM agi_router.route r
-                         WHERE r.block = b.block AND r.binding_id = b.id
-                           AND (r.caller_tag = ANY (%(b_tags)s::bigint[]) OR r.callee_tags && %(b_tags)s::bigint[]))
-                OR EXISTS (SELECT 1
-                             FROM agi_router.past_route p
-                            WHERE p.block = b.block AND p.binding_id = b.id
-                              AND (p.caller_tag = ANY (%(b_tags)s::bigint[])
-                                   OR p.callee_tags && %(b_tags)s::bigint[])))) f;
+-- hold_rules --
+-- Take all turns that many binds need; see agi_router.hold_rules.
+SELECT agi_router.hold_rules(%(consents)s::integer[], %(orders)s::text[], %(pairs)s::text[], %(several)s);
+
+-- is_order_crowded --
+-- Whether an order has too many different parties; see agi_router.is_order_crowded.
+SELECT agi_router.is_order_crowded(%(tenant_id)s, %(order_id)s, %(most)s, %(refuses)s, %(in_turn)s, '{}') AS crowded;
+
+-- pair_too_often --
+-- How long until two may be bound again; see agi_router.pair_too_often.
+SELECT agi_router.pair_too_often(%(tenant_id)s, %(most)s, %(within)s, %(pair)s, %(a)s::bigint[], %(b)s::bigint[],
+                                 %(in_turn)s, '{}') AS wait;
 
 -- set_tenant_quota --
 -- Say how many bindings a tenant may have, or requests it may make; what was counted of it is counted anew. No row if there is no such tenant.

@@ -1987,7 +1987,9 @@ COMMENT ON SEQUENCE agi_router.person_id IS 'Numbers of persons; gaps mean nothi
 CREATE TABLE agi_router.person_mark (
     tag bigint NOT NULL,
     person_id bigint NOT NULL,
-    sealed bytea NOT NULL
+    digest bytea NOT NULL,
+    sealed bytea NOT NULL,
+    CONSTRAINT person_mark_digest_check CHECK ((length(digest) = 32))
 );
 
 COMMENT ON TABLE agi_router.person_mark IS 'By what persons are found of whom lines are kept: one row for each tag key';
@@ -1995,6 +1997,8 @@ COMMENT ON TABLE agi_router.person_mark IS 'By what persons are found of whom li
 COMMENT ON COLUMN agi_router.person_mark.tag IS 'Tag of the person under one of the keys; may be that of another one, too';
 
 COMMENT ON COLUMN agi_router.person_mark.person_id IS 'The person';
+
+COMMENT ON COLUMN agi_router.person_mark.digest IS 'The keyed hash that the tag is the beginning of: nobody else has it';
 
 COMMENT ON COLUMN agi_router.person_mark.sealed IS 'Its number, sealed for this person and this tag';
 
@@ -2642,7 +2646,7 @@ CREATE INDEX call_other_tenant_id_received_at_idx ON agi_router.call_other USING
 
 CREATE INDEX consent_cut ON agi_router.consent USING btree (added_at) WHERE cut;
 
-CREATE INDEX consent_person ON agi_router.consent USING btree (person_id, tenant_id);
+CREATE INDEX consent_person ON agi_router.consent USING btree (person_id, tenant_id, COALESCE(order_id, ''::text), id);
 
 CREATE INDEX consent_tenant ON agi_router.consent USING btree (tenant_id, added_at, id);
 

@@ -16,7 +16,7 @@ from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
 from agi_router.bindings.words import BindingState, Side
 from agi_router.consent.ledger import Act, ConsentLine, How, Purpose
-from agi_router.consent.store import ConsentStore, Statement
+from agi_router.consent.store import ConsentLedger, ConsentStore, Statement
 from agi_router.db.connection import Connection, Queries, connect
 from agi_router.errors import ConsentMissing, ConsentNotFound, StoreHeld
 from agi_router.keys.file import load_key_ring, write_key_ring
@@ -54,6 +54,46 @@ def withdraw(store: BindingStore, person: PhoneNumber, **said: Any) -> int:
 
 def lines(store: BindingStore, person: PhoneNumber) -> list[ConsentLine]:
     return store.consents.of_person(person)
+
+
+GIVEN, WITHDRAWN = Act.GIVEN, Act.WITHDRAWN
+BIND = Purpose.BINDING
+LEDGERS: list[tuple[list[tuple[Act, str | None, Purpose]], str | None, bool]] = [
+    ([], None, False),
+    ([(GIVEN, None, BIND)], None, True),
+    ([(GIVEN, None, BIND)], "A-1", True),
+    ([(GIVEN, "A-1", BIND)], None, False),
+    ([(GIVEN, "A-1", BIND)], "A-1", True),
+    ([(GIVEN, "A-1", BIND)], "A-2", False),
+    ([(GIVEN, None, BIND), (WITHDRAWN, None, BIND)], None, False),
+    ([(WITHDRAWN, None, BIND), (GIVEN, None, BIND)], None, True),
+    # Of one order only; of all, whatever was said of one before.
+    ([(GIVEN, None, BIND), (WITHDRAWN, "A-1", BIND)], "A-1", False),
+    ([(GIVEN, None, BIND), (WITHDRAWN, "A-1", BIND)], "A-2", True),
+    ([(GIVEN, "A-1", BIND), (WITHDRAWN, None, BIND)], "A-1", False),
+    ([(WITHDRAWN, None, BIND), (GIVEN, "A-1", BIND)], "A-1", True),
+    ([(GIVEN, None, Purpose.RECORDING)], None, False),
+    ([(GIVEN, None, BIND), (WITHDRAWN, None, Purpose.RECORDING)], None, True),
+]
+
+
+@on_each_version
+def test_the_last_line_speaks(store: BindingStore, connection: Connection, keys: KeyRing) -> None:
+    """Of those that are about the order, general ones included; of each party."""
+    ledger = ConsentLedger(Queries(connection), keys)
+    tenant_id = store.inventory.tenants.find_id(TENANT)
+    for written, order, given in LEDGERS:
+        with connection.transaction(force_rollback=True):
+            give(store, B)
+            for act, of, purpose in written:
+                how = How.APP if act is GIVEN else None
+                said = Statement(act=act, order=of, purpose=purpose, how=how)
+                store.consents.write(A, TENANT, said, by=BY)
+            if given:
+                ledger.check(tenant_id, [A, B], order)
+                continue
+            with pytest.raises(ConsentMissing):
+                ledger.check(tenant_id, [A, B], order)
 
 
 @on_each_version
@@ -295,7 +335,8 @@ def test_the_tag_of_somebody_else(
     (a_id,) = person.find([A])
     forged = keys._seal_tagged(A, lambda _: f"person|{a_id}|{keys.tag(C)}".encode())
     connection.execute(
-        "INSERT INTO agi_router.person_mark VALUES (%s, %s, %s)", (keys.tag(C), a_id, forged[0][1])
+        "INSERT INTO agi_router.person_mark VALUES (%s, %s, %s, %s)",
+        (keys.tag(C), a_id, keys.digests(A)[0], forged[0][1]),
     )
     assert lines(store, C) == []
     with pytest.raises(ConsentMissing):

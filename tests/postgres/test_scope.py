@@ -564,6 +564,10 @@ OPERATIONS: dict[tuple[type, str], Operation] = {
     (TenantStore, "set_call_rates"): lambda store, target: store.inventory.tenants.set_call_rates(
         target.tenant, CallRates(caller=Rate(30, HOUR))
     ),
+    (BindingStore, "find_pool"): lambda store, target: store.find_pool(target.tenant, target.pool),
+    (BindingStore, "hold_together"): lambda store, target: store.hold_together(
+        [make_request({"mode": Mode.AXB, "a": A, "b": B, "tenant": target.tenant})]
+    ),
     (TenantStore, "rules"): lambda store, target: store.inventory.tenants.rules(target.tenant),
     (TenantStore, "find"): lambda store, target: store.inventory.tenants.find(target.tenant),
     (TenantStore, "find_id"): lambda store, target: store.inventory.tenants.find_id(target.tenant),
@@ -721,6 +725,7 @@ NOTHING_TO_SEE = {
     (ApiKeyStore, "renew"),
     (EventStore, "renew"),
     (TenantCheckStore, "renew"),
+    (BindingStore, "hold_together"),
     (LockStore, "pass_strangers"),
     (LockStore, "mark"),
     (LockStore, "renew"),

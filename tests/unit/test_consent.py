@@ -9,7 +9,6 @@ from agi_router.consent.ledger import (
     Purpose,
     check_evidence,
     check_version,
-    is_given,
 )
 from agi_router.consent.views import describe_consent
 from harness.values import NOW, A
@@ -35,35 +34,6 @@ def line(
         added_at=NOW,
         added_by="a test",
     )
-
-
-@pytest.mark.parametrize(
-    ("lines", "order", "given"),
-    [
-        ([], None, False),
-        ([line(1, GIVEN)], None, True),
-        ([line(1, GIVEN)], "A-1", True),
-        ([line(1, GIVEN, "A-1")], None, False),
-        ([line(1, GIVEN, "A-1")], "A-1", True),
-        ([line(1, GIVEN, "A-1")], "A-2", False),
-        ([line(2, WITHDRAWN), line(1, GIVEN)], None, False),
-        ([line(1, WITHDRAWN), line(2, GIVEN)], None, True),
-        # Of one order only; of all, whatever was said of one before.
-        ([line(1, GIVEN), line(2, WITHDRAWN, "A-1")], "A-1", False),
-        ([line(1, GIVEN), line(2, WITHDRAWN, "A-1")], "A-2", True),
-        ([line(1, GIVEN, "A-1"), line(2, WITHDRAWN)], "A-1", False),
-        ([line(1, WITHDRAWN), line(2, GIVEN, "A-1")], "A-1", True),
-        ([line(1, GIVEN, purpose=Purpose.RECORDING)], None, False),
-        ([line(1, GIVEN), line(2, WITHDRAWN, purpose=Purpose.RECORDING)], None, True),
-    ],
-)
-def test_the_last_line_speaks(
-    lines: list[ConsentLine],
-    order: str | None,
-    given: bool,  # noqa: FBT001 - a case
-) -> None:
-    """Of those that are about the order, general ones included."""
-    assert is_given(lines, order) is given
 
 
 def test_how_it_is_shown() -> None:

@@ -584,22 +584,25 @@ def _bind_at_once(  # noqa: PLR0917 - as above
     tell: Callable[[Binding], Told],
 ) -> Told | None:
     """
-    The same by one statement, where the ``PoolKey`` is the tenant and nothing is in the way.
+    The same by one statement, where nothing is in the way.
 
     Returns:
         What is told; :obj:`None`: nothing was done.
     """
-    if desk.tenant is None or given.text("PoolKey") != desk.tenant:
+    if desk.tenant is None:
         return None
     try:
-        parties, x, terms = _wish(desk, given, _Asked(desk.tenant, None), said, name_of_x)
+        key, pool = given.need("PoolKey"), None
+        if key != desk.tenant:
+            pool = desk.guess_pool(desk.tenant, check_pool(key))
+        parties, x, terms = _wish(desk, given, _Asked(desk.tenant, pool), said, name_of_x)
     # It is told step by step.
     except (Fault, ValueError, AgiRouterError):
         return None
-    if x is not None or terms.order_id is not None:
+    if x is not None:
         return None
     # A pool of the tenant's own name would come first.
-    beside: dict[str, Any] = {"status": 200, "pool": desk.tenant}
+    beside: dict[str, Any] = {"status": 200, "pool": desk.tenant if pool is None else None}
     once = given.text("OutOrderId")
     if once is not None:
         kept = only_name(desk, *_names(given, action, terms, once))
@@ -607,7 +610,12 @@ def _bind_at_once(  # noqa: PLR0917 - as above
             return None
         beside |= kept
     done = desk.bind_at_once(
-        parties, terms, None, beside=beside, tell=lambda made, _: ({}, json.dumps(tell(made)))
+        parties,
+        terms,
+        None,
+        once=True,
+        beside=beside,
+        tell=lambda made, _: ({}, json.dumps(tell(made))),
     )
     if done is None:
         return None

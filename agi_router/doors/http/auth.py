@@ -29,6 +29,7 @@ from starlette.requests import Request as HttpRequest
 from agi_router.bindings.model import Binding
 from agi_router.bindings.modes import Parties
 from agi_router.bindings.policy import NumberPolicy
+from agi_router.bindings.pools import Pool
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
 from agi_router.calls.refusal_limit import RefusalLimit
@@ -239,6 +240,15 @@ class Desk:
         """
         return self._store.keys
 
+    def guess_pool(self, tenant: str, name: str) -> Pool:
+        """
+        A pool for :meth:`bind_at_once`; the key is not looked at, so nothing of it may be told.
+
+        Raises:
+            AgiRouterError: See :meth:`agi_router.bindings.bind.BindingMaking.find_pool`.
+        """
+        return self._store.find_pool(tenant, name)
+
     def bind_at_once(
         self,
         parties: Parties,
@@ -246,6 +256,7 @@ class Desk:
         life: timedelta | None,
         *,
         choice: NumberPolicy = _ANY,
+        once: bool = False,
         beside: Mapping[str, Any],
         tell: Callable[[Binding, Collection[str]], tuple[Mapping[str, str], str]],
     ) -> tuple[Mapping[str, str], str] | None:
@@ -257,6 +268,7 @@ class Desk:
             terms: Ditto.
             life: Ditto.
             choice: Ditto.
+            once: Ditto.
             beside: *status* of the answer; *name* and *payload*, if it is to be kept; *pool*, of
                 which name the tenant must have none.
             tell: Writes headers and body of the answer.
@@ -275,7 +287,13 @@ class Desk:
             "payload": None,
         }
         done = self._store.make_asked(
-            parties, terms, life, choice=choice, beside={**looked_at, **beside}, tell=tell
+            parties,
+            terms,
+            life,
+            choice=choice,
+            once=once,
+            beside={**looked_at, **beside},
+            tell=tell,
         )
         if done is not None:
             self._claim = None

@@ -2,7 +2,7 @@
 ``/v1/bindings`` and ``/v1/orders``: bindings are made, changed, ended and looked at.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -89,10 +89,8 @@ def create_binding(body: BindingIn, request: Request, desk: _Writes) -> Response
         return 201, describe_binding(made), _place(made)
 
     def at_once(kept: Mapping[str, Any]) -> Made | None:
-        if body.pool is not None:
-            return None
         try:
-            asked, choice = _read(body, desk)
+            asked, choice = _read(body, desk, desk.guess_pool)
         # It is told step by step.
         except (Problem, AgiRouterError):
             return None
@@ -353,19 +351,21 @@ _Asked = tuple[BindRequest, NumberPolicy]
 """What is asked for, and how its number is to be chosen."""
 
 
-def _read(body: BindingIn, desk: Desk, pools: "_Pools | None" = None) -> _Asked:
+def _read(
+    body: BindingIn, desk: Desk, find_pool: Callable[[str, str], Pool] | None = None
+) -> _Asked:
     """
     What is asked for.
 
     Args:
         body: What came.
         desk: Who asks.
-        pools: Those that were looked up before.
+        find_pool: Finds a pool of a tenant by its name, if not as it is now.
     """
     tenant = desk.tenant or "default"
     pool = None
     if body.pool is not None:
-        pool = (pools or _Pools(desk)).find(body.tenant or tenant, body.pool)
+        pool = (find_pool or desk.store.pools.find)(body.tenant or tenant, body.pool)
     request = read_request(body, fixed_lines=desk.options.fixed_lines, tenant=tenant, pool=pool)
     return request, read_choice(body)
 
@@ -406,17 +406,20 @@ def _results(bodies: Sequence[BindingIn], desk: Desk) -> list[dict[str, Any]]:
     pools = _Pools(desk)
     for place, body in enumerate(bodies):
         try:
-            asked = _read(body, desk, pools)
+            read[place] = _read(body, desk, pools.find)
         except (Problem, AgiRouterError) as error:
             results[place] = _refused(error)
-            continue
-        if asked[0].x is None and asked[0].y is None:
-            read[place] = asked
+    desk.store.hold_together([request for request, _ in read.values()])
+    places = []
+    for place, (request, _) in read.items():
+        if request.x is None and request.y is None:
+            places.append(place)
         else:
             # Before any number is drawn, which could be the one that is given.
-            results[place] = _result(body, asked, desk)
-    together = desk.store.make_together(list(read.values()), default_ttl=desk.options.ttl)
-    places = list(read)
+            results[place] = _result(bodies[place], read[place], desk)
+    together = desk.store.make_together(
+        [read[place] for place in places], default_ttl=desk.options.ttl
+    )
     results |= {places[each]: _made(binding) for each, binding in together.items()}
     return [
         results.get(place) or _result(body, read[place], desk) for place, body in enumerate(bodies)

@@ -1,7 +1,7 @@
 CREATE OR REPLACE FUNCTION agi_router.bind_drawn(
     _block bigint, _tag_key integer, _seal_key integer, _tenant text, _digit integer, _terms jsonb,
     _life interval, _longest interval, _number_quarantine interval, _party_quarantine interval, _scope integer,
-    _stride integer, _id bigint[], _drawn bigint[], _tags text[], _place integer[], _x_number bigint[],
+    _rules jsonb, _stride integer, _id bigint[], _drawn bigint[], _tags text[], _place integer[], _x_number bigint[],
     _caller_tag bigint[], _shown bigint[], _side text[], _callee bytea[], _callee_tags text[], _caller bytea[])
 RETURNS TABLE (id bigint, x_number bigint, begins_at timestamptz, expires_at timestamptz)
 LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
@@ -12,11 +12,33 @@ DECLARE
     made    agi_router.binding;
     _told   boolean;
     _ordered boolean; -- whether each needs an order
+    _ruled  boolean;
+    kept    record; -- the rules, if it has any
+    _pool   bigint[]; -- the blocks of their pool
+    _fit    boolean[]; -- which of them are as the rules ask; null: all
+    _made   boolean[];
+    _refused bigint[] := '{}';
     _now    timestamptz;
     _looked timestamptz;
     _end    timestamptz[]; -- of each that can be made, where it stands in _id; null of the others
 BEGIN
     PERFORM agi_router.assert_current_keys(_block, _tag_key, _seal_key);
+    IF _rules IS NOT NULL THEN
+        IF (_rules ->> 'consents')::boolean THEN
+            -- Before all that others may wait for, as agi_router/consent/store.py says.
+            PERFORM pg_advisory_xact_lock_shared(7002043, (_rules ->> 'tenant_id')::integer);
+        END IF;
+        IF _rules ->> 'pool' IS NOT NULL THEN
+            SELECT p.blocks
+              INTO _pool
+              FROM agi_router.pool p
+             WHERE p.id = (_rules ->> 'pool')::integer AND p.version = (_rules ->> 'pool_version')::integer
+               AND p.tenant_id = (_rules ->> 'tenant_id')::integer;
+            IF NOT FOUND THEN
+                RETURN;
+            END IF;
+        END IF;
+    END IF;
     _now := clock_timestamp();
     -- What every new binding has; the terms say the rest, and its number, for which it was sealed.
     made.block := _block;
@@ -28,14 +50,14 @@ BEGIN
     made.expires_at := made.begins_at + _life;
     made.state := 'active';
     made.version := 1;
-    SELECT t.id, 'binding.created' = ANY (t.told), t.needs_order
-      INTO made.tenant_id, _told, _ordered
+    SELECT t.id, 'binding.created' = ANY (t.told), t.needs_order, t.ruled
+      INTO made.tenant_id, _told, _ordered, _ruled
       FROM agi_router.block k, agi_router.tenant t
      WHERE k.block = _block AND t.name = _tenant AND t.active AND agi_router.in_scope(t.id, _scope)
-       -- Other rules of its own are looked at step by step.
-       AND NOT t.ruled AND t.qualified_from <= _now AND t.qualified_until > _now
+       -- Whoever does not know of other rules of its own is to ask step by step.
+       AND (NOT t.ruled OR _rules IS NOT NULL) AND t.qualified_from <= _now AND t.qualified_until > _now
        AND agi_router.why_closed(k.block, k.tenant_id, k.state, k.valid_from, k.valid_until,
-                                 t.id, _digit, _now) IS NULL
+                                 t.id, _digit, _now, _pool) IS NULL
        -- Its own blocks come first, one that it has just been given too.
        AND (k.tenant_id IS NOT NULL
             OR NOT EXISTS (
@@ -43,10 +65,25 @@ BEGIN
                   FROM agi_router.block o
                  WHERE o.tenant_id = t.id
                    AND agi_router.why_closed(o.block, o.tenant_id, o.state, o.valid_from, o.valid_until,
-                                             t.id, _digit, _now) IS NULL))
+                                             t.id, _digit, _now, _pool) IS NULL))
        FOR KEY SHARE OF k; -- waits where the block is just being returned, and looks again
     IF NOT FOUND THEN
         RETURN;
+    END IF;
+    IF _ruled THEN
+        SELECT t.consent, t.scenes, t.max_pair_binds, t.max_order_pairs, t.refuses_pairs
+          INTO kept
+          FROM agi_router.tenant t
+         WHERE t.id = made.tenant_id;
+        IF made.tenant_id <> (_rules ->> 'tenant_id')::integer
+           OR kept.consent <> 'off' AND NOT (_rules ->> 'consents')::boolean
+           OR kept.max_pair_binds IS NOT NULL AND NOT (_rules ->> 'pairs')::boolean THEN
+            RETURN;
+        END IF;
+        _fit := agi_router.fit_rules(_block, made.tenant_id, kept.scenes, kept.consent, _terms, _rules);
+        IF NOT true = ANY (_fit) THEN
+            RETURN;
+        END IF;
     END IF;
     -- A lock that is just being set is seen, and one that comes later waits: see agi_router.set_lock.
     PERFORM agi_router.await_locks(
@@ -55,6 +92,7 @@ BEGIN
     _looked := clock_timestamp();
     _end := ARRAY(
         SELECT CASE WHEN n.expires_at > _now AND n.expires_at <= _now + _longest
+                     AND (_fit IS NULL OR _fit[n.place])
                      AND (NOT _ordered OR _terms -> n.place - 1 ->> 'order_id' IS NOT NULL)
                      -- Nobody is in the way, nor has to be moved out of it.
                      AND (SELECT true
@@ -111,6 +149,29 @@ BEGIN
            FROM (SELECT generate_subscripts(_id, 1) AS place) p
           WHERE _end[p.place] IS NOT NULL;
     END IF;
+    IF _rules IS NOT NULL THEN
+        _made := ARRAY(SELECT _end[p.place] IS NOT NULL
+                         FROM (SELECT generate_subscripts(_id, 1) AS place) p ORDER BY p.place);
+        IF _ruled THEN
+            _refused := agi_router.keep_rules(
+                _block, made.tenant_id, kept.consent, kept.max_pair_binds, kept.max_order_pairs, kept.refuses_pairs,
+                _terms, _rules, _id, _made);
+        END IF;
+        -- As step by step: what is counted comes last, and the key's count first.
+        IF _refused = '{}' AND (_rules ->> 'counted')::boolean
+           AND (_rules ->> 'api_key' IS NOT NULL
+                AND EXISTS (SELECT q.most
+                              FROM agi_router.take_key_quota(
+                                   _rules ->> 'api_key', cardinality(array_positions(_made, true))) q)
+                OR EXISTS (SELECT q.most
+                             FROM agi_router.take_quota(
+                                  made.tenant_id, cardinality(array_positions(_made, true))) q)) THEN
+            _refused := _id;
+        END IF;
+        IF _refused <> '{}' THEN
+            RAISE integrity_constraint_violation;
+        END IF;
+    END IF;
     -- Not before: what is returned stays so, though what was done is undone.
     RETURN QUERY
     SELECT _id[p.place], _drawn[p.place], made.begins_at, _end[p.place]
@@ -119,7 +180,7 @@ BEGIN
 EXCEPTION
     -- Somebody was faster, a row is refused, or keys were rotated: all is undone, and a transaction can go on.
     WHEN integrity_constraint_violation OR data_exception OR SQLSTATE 'AR001' THEN
-        RETURN;
+        RETURN QUERY SELECT n.refused, NULL::bigint, NULL::timestamptz, NULL::timestamptz FROM unnest(_refused) n (refused);
 END
 $$;
-COMMENT ON FUNCTION agi_router.bind_drawn IS 'Makes bindings of a tenant in one block, under these keys, each on the number drawn for it; one that cannot be had so is left out. _terms: columns of each by name, its id among them; one without an end lives for _life from its beginning. _id, _drawn, _tags: of each, the number drawn, which no other has, and the tags of its callers under every key. _place and the arrays behind it: their routes, each by the place of its binding in _id. None is made where somebody is faster, a row is refused, or these are not the current keys. _stride: if none is made, look through numbers that lie so far apart, and tell one that the first of the bindings could be made on; it begins at no time';
+COMMENT ON FUNCTION agi_router.bind_drawn IS 'Makes bindings of a tenant in one block, under these keys, each on the number drawn for it; one that cannot be had so is left out. _terms: columns of each by name, its id among them; one without an end lives for _life from its beginning. _id, _drawn, _tags: of each, the number drawn, which no other has, and the tags of its callers under every key. _place and the arrays behind it: their routes, each by the place of its binding in _id. None is made where somebody is faster, a row is refused, or these are not the current keys. _stride: if none is made, look through numbers that lie so far apart, and tell one that the first of the bindings could be made on; it begins at no time. _rules: null where the caller knows of no rule but that of orders, and of no pool and no quota; else tenant_id, pool and pool_version (null: none), consents (whether people are told), pairs (whether they are), within (the time in which pairs are counted), counted (whether quotas are), api_key (null: its is not), and for each binding people (see agi_router.state_consents), and pair, a and b: the tag of both together and those of either. Those that the rules refuse after all, if any, are told without a number, and none is made';

@@ -1,0 +1,20 @@
+CREATE OR REPLACE FUNCTION agi_router.fit_rules(
+    _block bigint, _tenant_id integer, _scenes text[], _consent text, _terms jsonb, _rules jsonb)
+RETURNS boolean[]
+LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN ARRAY(
+        SELECT (_scenes = '{}' OR coalesce(n.terms ->> 'scene' = ANY (_scenes), false))
+               AND (_consent = 'off'
+                    OR _consent = 'asserted' AND n.terms ->> 'consent' IS NOT NULL
+                    OR coalesce((
+                        SELECT bool_and(agi_router.agrees(
+                                   _tenant_id, (p.value ->> 'tags')::bigint[], (p.value ->> 'digests')::bytea[],
+                                   n.terms ->> 'order_id'))
+                          FROM jsonb_array_elements(_rules -> 'each' -> n.place - 1 -> 'people') p), false))
+          FROM (SELECT t.value AS terms, t.ordinality::integer AS place
+                  FROM jsonb_array_elements(_terms) WITH ORDINALITY t) n
+         ORDER BY n.place);
+END
+$$;
+COMMENT ON FUNCTION agi_router.fit_rules IS 'Of bindings that are to be made of a tenant, whether each names a scene of its, and all parties agree or it states so. _terms, _rules: see agi_router.bind_drawn';
