@@ -27,6 +27,8 @@ settings.register_profile(
     derandomize=bool(os.environ.get("CI")),
 )
 settings.load_profile("untimed")
+# For --hypothesis-profile: where all examples have been tried already, by another Python.
+settings.register_profile("few", settings.get_profile("untimed"), max_examples=10)
 
 for name in [name for name in os.environ if name.startswith(("AGI_ROUTER_", "PG"))]:
     del os.environ[name]
