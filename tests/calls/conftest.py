@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from calls import patience
-from harness import prompts
+from harness import prompts, shares
 from harness.ends import clear_the_far_end
 from harness.pbx import BLOCK, STATE, Asterisk, Cli, Dialplan, Router, end_others, unused_number
 from testpbx.phones import Phones
@@ -68,6 +68,12 @@ def running_router(pbx: dict[str, Any]) -> Iterator[Router]:
 def asterisk(pbx: dict[str, Any]) -> Asterisk:
     """The Asterisk of the PBX."""
     return Asterisk(pbx)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
+    """Where several runs share these tests, leave a file to the one that has begun it."""
+    return None if shares.is_ours(item.path) else True
 
 
 _failed = pytest.StashKey[bool]()

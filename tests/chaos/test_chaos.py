@@ -39,6 +39,7 @@ def worst(calls: list[Seen]) -> float:
     return max((call.wait for call in calls), default=0.0)
 
 
+@pytest.mark.alone
 @pytest.mark.patient
 def test_router_killed_under_600_calls(
     callers: Callers, router: Router, servers: Servers, records: CallRecords, table: Table
@@ -122,6 +123,7 @@ def test_randomised_kills(
     assert (count.calls, count.reserved) == (len(load.calls), 0)
 
 
+@pytest.mark.alone
 @pytest.mark.patient(first=False)
 def test_one_of_two_routers_frozen(
     callers: Callers, router: Router, second: Router, records: CallRecords, table: Table
@@ -133,6 +135,7 @@ def test_one_of_two_routers_frozen(
     check_nobody_lost(load, records, table, fault, "0 failed calls, ≤ 600 ms", calm=calm)
 
 
+@pytest.mark.alone
 @pytest.mark.patient(first=False)
 def test_only_router_frozen(
     callers: Callers, router: Router, fastagi: Router, records: CallRecords, table: Table
@@ -172,6 +175,7 @@ def busy(*, calm: bool) -> str:
     return "" if calm else "; the machine was busy: calls beside the fault waited, too"
 
 
+@pytest.mark.alone
 def test_all_routers_frozen(
     callers: Callers,
     router: Router,
@@ -242,6 +246,7 @@ def is_calm(load: Load, stalls: Stalls, fault_at: float, over_at: float) -> bool
     return quick and stalls.longest < CALM
 
 
+@pytest.mark.alone
 def test_postgres_frozen(
     callers: Callers,
     router: Router,
@@ -300,6 +305,7 @@ def answered_since(caller: Caller, begin: float) -> list[Seen]:
     return [call for call in caller.so_far().between(begin) if call.answered]
 
 
+@pytest.mark.alone
 @pytest.mark.patient
 def test_asterisk_restarted(
     callers: Callers, router: Router, servers: Servers, records: CallRecords, table: Table
@@ -385,8 +391,8 @@ def test_limits_with_everything_dead(
         + (f" and {talks[1]:.1f} s" if long else "")
         + f"; no channel left; {count.answered} settled as answered",
     )
-    # The caller is told first that time is over.
-    assert 5 < talks[0] < 12
+    # The caller is told first that time is over; for want of media it would be so after 30 s.
+    assert 5 < talks[0] < 25
     assert ended_by_us(first.messages)
     if long:
         assert 28 < talks[1] < 60
@@ -467,6 +473,7 @@ def stands_by(router: Router) -> bool:
     return "serve.standing_by" in router.log
 
 
+@pytest.mark.alone
 def test_overload(
     callers: Callers,
     router: Router,
