@@ -31,12 +31,16 @@ class Sound:
         """Take one IP packet that carries UDP."""
         datagram = packet[(packet[0] & 0x0F) * 4 :]
         (port,) = struct.unpack_from("!H", datagram, 2)
-        self._heard.append((at, port, datagram[_UDP_HEADER + _RTP_HEADER :]))
+        self._heard.append((at, port, datagram[_UDP_HEADER:]))
+
+    def when(self, message: Message) -> datetime:
+        """When a message passed: a phone may stand still before it notes that it has sent it."""
+        return next(at for at, _, payload in self._heard if payload == message.raw)
 
     def of(self, phone: Sequence[Message]) -> list[tuple[datetime, bytes]]:
         """When which sound was sent to the phone that sent or received these messages."""
         [port] = {each for m in phone if m.sent for each in re.findall(r"m=audio (\d+)", m.body)}
-        return [(at, payload) for at, to, payload in self._heard if to == int(port)]
+        return [(at, payload[_RTP_HEADER:]) for at, to, payload in self._heard if to == int(port)]
 
 
 @contextmanager

@@ -31,8 +31,8 @@ class Traffic:
 def traffic(sound: Sound, call: Call) -> tuple[Traffic, Traffic]:
     """What came before and what after the callee's answer, of a call that was answered."""
     # The first: it is sent again where it is not heard of in time.
-    answered = next(
-        m.at for m in call.callee if m.sent and m.status == 200 and m.method == "INVITE"
+    answered = sound.when(
+        next(m for m in call.callee if m.sent and m.status == 200 and m.method == "INVITE")
     )
     of_caller, of_callee = sound.of(call.caller.messages), sound.of(call.callee)
     return (
