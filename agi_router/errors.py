@@ -76,6 +76,7 @@ What can go wrong, as one tree.
      │   ├─ TenantUnqualified tenant_unqualified    its tenant's qualification is not valid
      │   ├─ OrderMissing      order_missing         its tenant binds nothing without an order
      │   ├─ SceneUnknown      scene_unknown         the scene is none of its tenant's
+     │   ├─ PartyUnverified   party_unverified      a party is not known by its real name
      │   ├─ ConsentMissing    consent_missing       a party does not agree to be bound
      │   ├─ ConsentNotFound   consent_not_found     the ledger has no line of this id
      │   ├─ PairTooOften      pair_too_often        the two were bound too often in an hour
@@ -178,6 +179,7 @@ __all__ = [
     "OrderMissing",
     "PairTooOften",
     "PartyLocked",
+    "PartyUnverified",
     "PoolChanged",
     "PoolExists",
     "PoolNotFound",
@@ -734,6 +736,12 @@ class SceneUnknown(StoreError):
 class ConsentMissing(StoreError):
     """
     A party has not agreed, or no longer does: state its consent, or have it written down first.
+    """
+
+
+class PartyUnverified(StoreError):
+    """
+    A party is not known by its real name: have it checked, and write the result down first.
     """
 
 

@@ -40,7 +40,7 @@ from agi_router.errors import (
 from agi_router.keys.registry import key_ids
 from agi_router.keys.ring import Purpose
 from agi_router.numbers import Block, PhoneNumber, XNumber
-from agi_router.tenants.rules import Consent, TenantRules
+from agi_router.tenants.rules import TenantRules
 
 __all__ = ["PartyGroupKeeping"]
 
@@ -370,7 +370,7 @@ class PartyGroupKeeping(GroupChanging):
         Raises:
             ConsentMissing: One does not.
         """
-        if rules is None or rules.consent is Consent.OFF or not joining:
+        if rules is None or not rules.asks_people or not joining:
             return
         for row in self._queries.rows("list_group_bindings", group):
             if not row["over"]:

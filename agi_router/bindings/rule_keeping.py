@@ -26,6 +26,7 @@ from agi_router.db.connection import Queries
 from agi_router.errors import OrderCrowded, PairTooOften
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import PhoneNumber
+from agi_router.persons.real_name_store import check_verified
 from agi_router.tenants.rules import Consent, TenantRules, read_rules
 
 __all__ = ["RuleKeeping"]
@@ -142,7 +143,7 @@ class RuleKeeping:
         binding: BindingId,
     ) -> None:
         """
-        Make sure that some people, who have come into a binding, agree to it.
+        Make sure that some people, who have come into a binding, may be and agree to it.
 
         Args:
             rules: Those of its tenant; it is held.
@@ -152,9 +153,15 @@ class RuleKeeping:
             binding: The binding.
 
         Raises:
-            ConsentMissing: One does not agree: the transaction has to be undone.
+            PartyUnverified: One is not known by its real name, and is to be: the transaction has
+                to be undone.
+            ConsentMissing: One does not agree: likewise.
         """
-        if rules is None or rules.consent is Consent.OFF or not people:
+        if rules is None or not people:
+            return
+        if rules.needs_real_name:
+            check_verified(people, rules.tenant_id, self._queries, self._keys)
+        if rules.consent is Consent.OFF:
             return
         if rules.consent is Consent.ASSERTED and stated is not None:
             self._consents.state(

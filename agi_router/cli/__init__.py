@@ -44,6 +44,7 @@ COMMANDS = {
     "export": ("bulk", "export"),
     "export-day": ("exports", "export_day"),
     "consent": ("consents", "group"),
+    "person": ("persons", "group"),
     "lock": ("locks", "group"),
     "appeal": ("appeals", "group"),
     "explain": ("calls", "explain"),

@@ -79,6 +79,7 @@ EXIT_CODES = {
     "order_missing": 65,
     "scene_unknown": 65,
     "consent_missing": 73,
+    "party_unverified": 73,
     "consent_not_found": 66,
     "pair_too_often": 73,
     "order_crowded": 73,

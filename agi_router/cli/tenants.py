@@ -277,6 +277,12 @@ def qualify(
     type=click.Choice([each.value for each in Consent]),
     help="Whether its parties' consent is stated with each bind, or is in the ledger before.",
 )
+@click.option(
+    "--real-name/--no-real-name",
+    "needs_real_name",
+    default=None,
+    help="Whether nobody is bound who is not known by its real name.",
+)
 @json_option
 def rules(
     name: str,
@@ -287,6 +293,7 @@ def rules(
     *,
     needs_order: bool | None,
     refuses_pairs: bool | None,
+    needs_real_name: bool | None,
     any_scene: bool,
     as_json: bool,
 ) -> None:
@@ -307,6 +314,7 @@ def rules(
         max_order_pairs=_limit(max_order_pairs),
         refuses_pairs=refuses_pairs,
         consent=None if consent is None else Consent(consent),
+        needs_real_name=needs_real_name,
     )
     if change == RulesChange():
         raise click.UsageError("say what they keep to")

@@ -112,6 +112,8 @@ class KeyScope(StrEnum):
     BLOCKLIST_WRITE = "blocklist:write"
     CONSENTS_READ = "consents:read"
     CONSENTS_WRITE = "consents:write"
+    REAL_NAMES_READ = "real_names:read"
+    REAL_NAMES_WRITE = "real_names:write"
     NUMBERS_READ = "numbers:read"
     INVENTORY_READ = "inventory:read"
     INVENTORY_WRITE = "inventory:write"

@@ -59,6 +59,7 @@ class TenantRules:
             number.
         refuses_pairs: Whether more of them are refused, and not only told.
         consent: Whether the consent of its parties is asked for.
+        needs_real_name: Whether its parties have to be known by their real names.
     """
 
     tenant_id: int
@@ -68,6 +69,14 @@ class TenantRules:
     max_order_pairs: int | None = None
     refuses_pairs: bool = False
     consent: Consent = Consent.OFF
+    needs_real_name: bool = False
+
+    @property
+    def asks_people(self) -> bool:
+        """
+        Whether anything is asked of the parties themselves.
+        """
+        return self.needs_real_name or self.consent is not Consent.OFF
 
     def check(self, *, order: str | None, scene: str | None) -> None:
         """
@@ -96,6 +105,7 @@ class RulesChange:
     max_order_pairs: int | None = None
     refuses_pairs: bool | None = None
     consent: Consent | None = None
+    needs_real_name: bool | None = None
 
     @property
     def values(self) -> dict[str, Any]:
@@ -109,6 +119,7 @@ class RulesChange:
             "max_order_pairs": self.max_order_pairs,
             "refuses_pairs": self.refuses_pairs,
             "consent": self.consent,
+            "needs_real_name": self.needs_real_name,
         }
 
 
@@ -124,6 +135,7 @@ def read_rules(row: dict[str, Any]) -> TenantRules:
         max_order_pairs=row["max_order_pairs"],
         refuses_pairs=row["refuses_pairs"],
         consent=Consent(row["consent"]),
+        needs_real_name=row["needs_real_name"],
     )
 
 

@@ -54,5 +54,6 @@ def describe_tenant(row: dict[str, Any]) -> dict[str, Any]:
         "time_zone": row["time_zone"],
         "call_limits": row["call_limits"] or {},
         "consent": row["consent"],
+        "needs_real_name": row["needs_real_name"],
         "created_at": row["created_at"],
     }

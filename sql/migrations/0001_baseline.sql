@@ -57,8 +57,9 @@ CREATE TABLE agi_router.tenant (
     refuses_pairs   boolean     NOT NULL DEFAULT false,
     consent         text        NOT NULL DEFAULT 'off'
                     CONSTRAINT tenant_consent_check CHECK (consent IN ('off', 'asserted', 'required')),
+    needs_real_name boolean     NOT NULL DEFAULT false,
     ruled           boolean     NOT NULL
-                    GENERATED ALWAYS AS (consent <> 'off' OR scenes <> '{}' OR max_pair_binds IS NOT NULL
+                    GENERATED ALWAYS AS (consent <> 'off' OR needs_real_name OR scenes <> '{}' OR max_pair_binds IS NOT NULL
                                          OR max_order_pairs IS NOT NULL) STORED,
     created_at      timestamptz NOT NULL DEFAULT now(),
     told            text[]      NOT NULL DEFAULT '{}',
@@ -95,6 +96,7 @@ COMMENT ON COLUMN agi_router.tenant.max_pair_binds IS 'So many times the same tw
 COMMENT ON COLUMN agi_router.tenant.max_order_pairs IS 'So many different parties may be bound by one order; beyond, it is told, or refused; null: any number';
 COMMENT ON COLUMN agi_router.tenant.refuses_pairs IS 'Whether more parties of one order than that are refused';
 COMMENT ON COLUMN agi_router.tenant.consent IS 'Whether its parties'' consent is asked for as they are bound: off; asserted: it states it with the bind, which is written down, or it is in the ledger; required: it is in the ledger';
+COMMENT ON COLUMN agi_router.tenant.needs_real_name IS 'Whether nobody is bound whose real name is not known to be checked';
 COMMENT ON COLUMN agi_router.tenant.ruled IS 'Whether its bindings are to keep rules of its own beside that of an order: only then they are looked at';
 COMMENT ON COLUMN agi_router.tenant.created_at IS 'When it was added';
 COMMENT ON COLUMN agi_router.tenant.told IS 'Types of events that are written for it; of none, events cost nothing';
@@ -965,6 +967,30 @@ COMMENT ON COLUMN agi_router.consent.binding IS 'Name of the binding with which 
 COMMENT ON COLUMN agi_router.consent.cut IS 'Whether calls that are up are cut by what was withdrawn';
 COMMENT ON COLUMN agi_router.consent.added_at IS 'When it was written down';
 COMMENT ON COLUMN agi_router.consent.added_by IS 'Who has written it';
+
+-- Real names: only the result of a check is kept, never a paper.
+
+CREATE TABLE agi_router.real_name (
+    id         bigint      NOT NULL GENERATED ALWAYS AS IDENTITY CONSTRAINT real_name_pkey PRIMARY KEY,
+    tenant_id  integer     CONSTRAINT real_name_tenant_id_fkey REFERENCES agi_router.tenant,
+    person_id  bigint      NOT NULL,
+    status     text        NOT NULL CONSTRAINT real_name_status_check CHECK (status IN ('yes', 'no', 'unknown')),
+    source     text        NOT NULL CONSTRAINT real_name_source_check CHECK (length(source) BETWEEN 1 AND 64),
+    checked_at timestamptz NOT NULL,
+    added_at   timestamptz NOT NULL,
+    added_by   text        NOT NULL CONSTRAINT real_name_added_by_check CHECK (length(added_by) BETWEEN 1 AND 128)
+);
+CREATE INDEX real_name_person ON agi_router.real_name (person_id);
+CREATE INDEX real_name_added ON agi_router.real_name (added_at, id);
+COMMENT ON TABLE agi_router.real_name IS 'Whether persons are known by their real name: lines are added, and none is changed or deleted by whoever serves; for which one speaks see agi_router.find_real_names';
+COMMENT ON COLUMN agi_router.real_name.id IS 'Key; of lines about one person a later one is greater';
+COMMENT ON COLUMN agi_router.real_name.tenant_id IS 'For which tenant alone it counts, which has said it; null: the operator has, and it counts for all';
+COMMENT ON COLUMN agi_router.real_name.person_id IS 'Of whom it is said, see person_mark';
+COMMENT ON COLUMN agi_router.real_name.status IS 'yes: checked; no: checked, and it is not so; unknown: nobody knows any more';
+COMMENT ON COLUMN agi_router.real_name.source IS 'Who has checked';
+COMMENT ON COLUMN agi_router.real_name.checked_at IS 'When that was';
+COMMENT ON COLUMN agi_router.real_name.added_at IS 'When it was written down';
+COMMENT ON COLUMN agi_router.real_name.added_by IS 'The user of a host, or the API key, that has written it';
 
 -- Texts
 --

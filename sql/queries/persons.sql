@@ -364,6 +364,38 @@ SELECT agi_router.step_appeal(
     %(id)s, %(from)s::text[], %(to)s, %(actor)s, %(note)s, %(span)s::interval,
     %(scope)s::integer) AS done;
 
+-- add_real_name --
+-- Write down whether a person is known by its real name.
+INSERT INTO agi_router.real_name (tenant_id, person_id, status, source, checked_at, added_at, added_by)
+VALUES (%(tenant_id)s::integer, %(person_id)s, %(status)s, %(source)s,
+        coalesce(%(checked_at)s::timestamptz, clock_timestamp()), clock_timestamp(), %(added_by)s)
+RETURNING id;
+
+-- find_real_names --
+-- Whether some persons are known by their real name; which of them, by their places.
+SELECT f.place, f.status, f.source, f.checked_at
+  FROM agi_router.find_real_names(%(ids)s::bigint[], %(places)s::integer[], %(tenant_id)s::integer) f;
+
+-- find_real_name --
+-- One line, if it may be seen.
+SELECT n.*, t.name AS tenant
+  FROM agi_router.real_name n
+  LEFT JOIN agi_router.tenant t ON t.id = n.tenant_id
+ WHERE n.id = %(id)s AND agi_router.in_scope(n.tenant_id, %(scope)s);
+
+-- list_real_names --
+-- Lines that may be seen, newest first; of some persons, or of all.
+SELECT n.*, t.name AS tenant
+  FROM agi_router.real_name n
+  LEFT JOIN agi_router.tenant t ON t.id = n.tenant_id
+ WHERE agi_router.in_scope(n.tenant_id, %(scope)s)
+   AND (%(ids)s::bigint[] IS NULL OR n.person_id = ANY (%(ids)s))
+   AND (%(status)s::text IS NULL OR n.status = %(status)s)
+   AND (%(after_at)s::timestamptz IS NULL
+        OR (n.added_at, n.id) < (%(after_at)s, %(after_id)s::bigint))
+ ORDER BY n.added_at DESC, n.id DESC
+ LIMIT %(limit)s;
+
 -- new_person_ids --
 -- What new persons are numbered by: their numbers are sealed before they are written.
 SELECT nextval('agi_router.person_id') AS id FROM generate_series(1, %(count)s);

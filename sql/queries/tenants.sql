@@ -12,7 +12,7 @@ SELECT t.id, t.name, t.active, t.unknown_numbers, t.max_bindings, t.max_binds, t
        nullif(t.qualified_from, '-infinity') AS qualified_from, nullif(t.qualified_until, 'infinity') AS qualified_until,
        t.qualification, t.qualified_by, t.needs_order, t.scenes, t.max_pair_binds, t.max_order_pairs, t.refuses_pairs,
        t.hours, t.time_zone, t.call_limits,
-       t.consent,
+       t.consent, t.needs_real_name,
        (SELECT count(*) FROM agi_router.block k WHERE k.tenant_id = t.id) AS blocks
   FROM agi_router.tenant t
  WHERE agi_router.in_scope(t.id, %(scope)s) AND (%(name)s::text IS NULL OR t.name = %(name)s)
@@ -56,7 +56,8 @@ UPDATE agi_router.tenant
        max_pair_binds = nullif(coalesce(%(max_pair_binds)s, max_pair_binds), 0),
        max_order_pairs = nullif(coalesce(%(max_order_pairs)s, max_order_pairs), 0),
        refuses_pairs = coalesce(%(refuses_pairs)s, refuses_pairs),
-       consent = coalesce(%(consent)s, consent)
+       consent = coalesce(%(consent)s, consent),
+       needs_real_name = coalesce(%(needs_real_name)s, needs_real_name)
  WHERE name = %(name)s
 RETURNING id;
 
@@ -77,13 +78,15 @@ UPDATE agi_router.tenant SET call_limits = %(limits)s::jsonb WHERE name = %(name
 
 -- find_tenant_rules --
 -- What the bindings of a tenant are to keep to; no row: nothing.
-SELECT t.id, t.needs_order, t.scenes, t.max_pair_binds, t.max_order_pairs, t.refuses_pairs, t.consent
+SELECT t.id, t.needs_order, t.scenes, t.max_pair_binds, t.max_order_pairs, t.refuses_pairs, t.consent,
+       t.needs_real_name
   FROM agi_router.tenant t
  WHERE t.name = %(name)s AND (t.needs_order OR t.ruled) AND agi_router.in_scope(t.id, %(scope)s);
 
 -- list_tenant_rules --
 -- Of some tenants those that have rules or quotas, and what their bindings are to keep to.
-SELECT t.id, t.name, t.limited, t.needs_order, t.scenes, t.max_pair_binds, t.max_order_pairs, t.refuses_pairs, t.consent
+SELECT t.id, t.name, t.limited, t.needs_order, t.scenes, t.max_pair_binds, t.max_order_pairs, t.refuses_pairs, t.consent,
+       t.needs_real_name
   FROM agi_router.tenant t
  WHERE t.name = ANY (%(names)s::text[]) AND (t.ruled OR t.limited) AND agi_router.in_scope(t.id, %(scope)s);
 

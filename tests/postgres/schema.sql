@@ -2097,6 +2097,47 @@ COMMENT ON COLUMN agi_router.quota_use.binds IS 'How many on that day';
 
 COMMENT ON COLUMN agi_router.quota_use.in_all IS 'How many since it has a quota';
 
+CREATE TABLE agi_router.real_name (
+    id bigint NOT NULL,
+    tenant_id integer,
+    person_id bigint NOT NULL,
+    status text NOT NULL,
+    source text NOT NULL,
+    checked_at timestamp with time zone NOT NULL,
+    added_at timestamp with time zone NOT NULL,
+    added_by text NOT NULL,
+    CONSTRAINT real_name_added_by_check CHECK (((length(added_by) >= 1) AND (length(added_by) <= 128))),
+    CONSTRAINT real_name_source_check CHECK (((length(source) >= 1) AND (length(source) <= 64))),
+    CONSTRAINT real_name_status_check CHECK ((status = ANY (ARRAY['yes'::text, 'no'::text, 'unknown'::text])))
+);
+
+COMMENT ON TABLE agi_router.real_name IS 'Whether persons are known by their real name: lines are added, and none is changed or deleted by whoever serves; for which one speaks see agi_router.find_real_names';
+
+COMMENT ON COLUMN agi_router.real_name.id IS 'Key; of lines about one person a later one is greater';
+
+COMMENT ON COLUMN agi_router.real_name.tenant_id IS 'For which tenant alone it counts, which has said it; null: the operator has, and it counts for all';
+
+COMMENT ON COLUMN agi_router.real_name.person_id IS 'Of whom it is said, see person_mark';
+
+COMMENT ON COLUMN agi_router.real_name.status IS 'yes: checked; no: checked, and it is not so; unknown: nobody knows any more';
+
+COMMENT ON COLUMN agi_router.real_name.source IS 'Who has checked';
+
+COMMENT ON COLUMN agi_router.real_name.checked_at IS 'When that was';
+
+COMMENT ON COLUMN agi_router.real_name.added_at IS 'When it was written down';
+
+COMMENT ON COLUMN agi_router.real_name.added_by IS 'The user of a host, or the API key, that has written it';
+
+ALTER TABLE agi_router.real_name ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME agi_router.real_name_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE agi_router.route (
     block bigint NOT NULL,
     x_number bigint NOT NULL,
@@ -2174,7 +2215,8 @@ CREATE TABLE agi_router.tenant (
     max_order_pairs integer,
     refuses_pairs boolean DEFAULT false NOT NULL,
     consent text DEFAULT 'off'::text NOT NULL,
-    ruled boolean GENERATED ALWAYS AS (((consent <> 'off'::text) OR (scenes <> '{}'::text[]) OR (max_pair_binds IS NOT NULL) OR (max_order_pairs IS NOT NULL))) STORED NOT NULL,
+    needs_real_name boolean DEFAULT false NOT NULL,
+    ruled boolean GENERATED ALWAYS AS (((consent <> 'off'::text) OR needs_real_name OR (scenes <> '{}'::text[]) OR (max_pair_binds IS NOT NULL) OR (max_order_pairs IS NOT NULL))) STORED NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     told text[] DEFAULT '{}'::text[] NOT NULL,
     unknown_numbers text DEFAULT 'ring'::text NOT NULL,
@@ -2230,6 +2272,8 @@ COMMENT ON COLUMN agi_router.tenant.max_order_pairs IS 'So many different partie
 COMMENT ON COLUMN agi_router.tenant.refuses_pairs IS 'Whether more parties of one order than that are refused';
 
 COMMENT ON COLUMN agi_router.tenant.consent IS 'Whether its parties'' consent is asked for as they are bound: off; asserted: it states it with the bind, which is written down, or it is in the ledger; required: it is in the ledger';
+
+COMMENT ON COLUMN agi_router.tenant.needs_real_name IS 'Whether nobody is bound whose real name is not known to be checked';
 
 COMMENT ON COLUMN agi_router.tenant.ruled IS 'Whether its bindings are to keep rules of its own beside that of an order: only then they are looked at';
 
@@ -2553,6 +2597,9 @@ ALTER TABLE ONLY agi_router.quota_count
 ALTER TABLE ONLY agi_router.quota_use
     ADD CONSTRAINT quota_use_pkey PRIMARY KEY (tenant_id, place);
 
+ALTER TABLE ONLY agi_router.real_name
+    ADD CONSTRAINT real_name_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY agi_router.route
     ADD CONSTRAINT route_pkey PRIMARY KEY (block, x_number, caller_tag);
 
@@ -2746,6 +2793,10 @@ CREATE INDEX past_route_left ON agi_router.past_route USING btree (ends_at) WHER
 
 CREATE INDEX person_mark_person ON agi_router.person_mark USING btree (person_id);
 
+CREATE INDEX real_name_added ON agi_router.real_name USING btree (added_at, id);
+
+CREATE INDEX real_name_person ON agi_router.real_name USING btree (person_id);
+
 CREATE INDEX route_binding ON agi_router.route USING btree (block, binding_id);
 
 CREATE INDEX route_callee ON agi_router.route USING btree ((callee_tags[1])) WHERE (caller IS NOT NULL);
@@ -2888,6 +2939,9 @@ ALTER TABLE ONLY agi_router.quota_count
 
 ALTER TABLE ONLY agi_router.quota_use
     ADD CONSTRAINT quota_use_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES agi_router.tenant(id);
+
+ALTER TABLE ONLY agi_router.real_name
+    ADD CONSTRAINT real_name_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES agi_router.tenant(id);
 
 ALTER TABLE ONLY agi_router.route
     ADD CONSTRAINT route_block_binding_id_fkey FOREIGN KEY (block, binding_id) REFERENCES agi_router.binding(block, id);

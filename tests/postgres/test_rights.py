@@ -245,7 +245,7 @@ def test_every_table_is_thought_of(served: str, connection: Connection) -> None:
 
 
 def test_consent_is_only_added(served: str, keys: KeyRing, connection: Connection) -> None:
-    """Whoever serves has no right to change or delete one."""
+    """Whoever serves has no right to change or delete one; nor what is known of real names."""
     with connect(served) as own:
         store = BindingStore(own, check_keys(own, keys))
         said = Statement(act=Act.GIVEN, how=How.APP)
@@ -255,6 +255,8 @@ def test_consent_is_only_added(served: str, keys: KeyRing, connection: Connectio
             "UPDATE agi_router.consent SET act = 'given', how = 'app'",
             "DELETE FROM agi_router.consent",
             "TRUNCATE agi_router.consent",
+            "UPDATE agi_router.real_name SET status = 'yes'",
+            "DELETE FROM agi_router.real_name",
         ):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 own.execute(statement)

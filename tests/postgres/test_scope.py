@@ -60,6 +60,8 @@ from agi_router.persons.appeals import AppealStep, Evidence, EvidenceKind, Spans
 from agi_router.persons.blocklist import Pairing
 from agi_router.persons.blocklist_store import BlocklistStore
 from agi_router.persons.locks import LockedThing, LockReason, Subject
+from agi_router.persons.real_name_store import RealNameStore
+from agi_router.persons.real_names import RealName
 from agi_router.persons.store import LockStore
 from agi_router.rates import Rate
 from agi_router.tenants.api_key_store import ApiKeyStore
@@ -154,6 +156,7 @@ class World:
             " WHERE tenant_id = (SELECT id FROM agi_router.tenant WHERE name = 'theirs'))",
             "appeal_evidence": "true",
             "appeal_rebind": "true",
+            "real_name": "true",
             "tenant": "true",
             "block": "true",
         }
@@ -272,6 +275,7 @@ def world(server: Server) -> Iterator[World]:
         connection.execute("ALTER TABLE agi_router.consent ALTER COLUMN id RESTART 19876543")
         said = Statement(act=Act.GIVEN, how=How.APP)
         line = store.consents.write(E, THEM, said, by="a test")
+        _real_names(store).write(E, RealName.YES, source="a test", by="a test", tenant=THEM)
         _call(connection, keys, A, x)
         message = _text(connection, keys, A, x)
         _call(connection, keys, A, own.parties[0].dials or x)
@@ -372,6 +376,10 @@ def _events(store: BindingStore) -> EventStore:
 
 def _appeals(store: BindingStore) -> AppealStore:
     return AppealStore(Queries(store.connection), store.keys, Spans(), store.scope)
+
+
+def _real_names(store: BindingStore) -> RealNameStore:
+    return RealNameStore(Queries(store.connection), store.keys, store.scope)
 
 
 def _checks(store: BindingStore) -> TenantCheckStore:
@@ -635,6 +643,17 @@ OPERATIONS: dict[tuple[type, str], Operation] = {
     (ConsentStore, "find"): lambda store, target: store.consents.find(target.line),
     (ConsentStore, "all"): lambda store, _: store.consents.all(limit=100),
     (ConsentStore, "of_person"): lambda store, _: store.consents.of_person(E),
+    (RealNameStore, "write"): lambda store, target: (
+        _real_names(store)
+        .write(C, RealName.YES, source="a test", by="a test", tenant=target.tenant)
+        .tenant
+    ),
+    (RealNameStore, "status"): lambda store, target: _real_names(store).status(
+        E, tenant=target.tenant
+    ),
+    (RealNameStore, "all"): lambda store, _: [
+        _real_names(store).all(person=person, limit=100) for person in (None, E)
+    ],
     (LockStore, "set"): _set_lock,
     (LockStore, "find"): lambda store, target: store.locks.find(target.lock),
     (LockStore, "find_concerning"): lambda store, target: store.locks.find_concerning(target.lock),
@@ -746,6 +765,7 @@ ASKED_OF_ALL = {
     (LockStore, "of_person"),
     (ConsentStore, "all"),
     (ConsentStore, "of_person"),
+    (RealNameStore, "all"),
 }
 # What needs a connection and no scope, and why.
 UNSCOPED = {

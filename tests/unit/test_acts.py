@@ -51,6 +51,7 @@ READS = {
     "message show",
     "messages",
     "number-range list",
+    "person real-name list",
     "pool list",
     "pool show",
     "pool size",

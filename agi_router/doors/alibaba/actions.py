@@ -50,6 +50,13 @@ def _blocking(name: str, handle: Callable[[Desk, Parameters], Told]) -> tuple[st
     return name, Action(name=name, kind=Kind.CHANGE, scope=KeyScope.BLOCKLIST_WRITE, handle=handle)
 
 
+def _naming(
+    name: str, kind: Kind, handle: Callable[[Desk, Parameters], Told]
+) -> tuple[str, Action]:
+    scope = KeyScope.REAL_NAMES_READ if kind is Kind.LOOK else KeyScope.REAL_NAMES_WRITE
+    return name, Action(name=name, kind=kind, scope=scope, handle=handle)
+
+
 ACTIONS: Final[Mapping[str, Action]] = dict(
     (
         _served("BindAxb700", Kind.BIND, handlers.bind_axb_700),
@@ -74,6 +81,8 @@ ACTIONS: Final[Mapping[str, Action]] = dict(
         _blocking("AddSecretBlacklist", handlers.add_to_blacklist),
         _blocking("DeleteSecretBlacklist", handlers.delete_from_blacklist),
         _blocking("OperateBlackNo", handlers.operate_black_number),
+        _naming("QuerySecretAPhoneNoToCust", Kind.LOOK, handlers.query_real_name),
+        _naming("DeleteSecretAPhoneNoToCust", Kind.CHANGE, handlers.delete_real_name),
     )
 )
 """Those that are served, by name."""
@@ -82,8 +91,6 @@ LATER: Final[Mapping[str, str]] = {
     "QueryRecordFileDownloadUrl": "录音 (recordings)",
     "GetTotalPublicUrl": "录音 (recordings)",
     "QuerySecretNoRemain": "请用 agi-router pool (use agi-router pool)",
-    "QuerySecretAPhoneNoToCust": "实名 (real names)",
-    "DeleteSecretAPhoneNoToCust": "实名 (real names)",
 }
 """Those that may be served when what they need is there, and what that is."""
 

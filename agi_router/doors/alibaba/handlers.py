@@ -53,10 +53,12 @@ from agi_router.doors.http.problems import Problem
 from agi_router.doors.http.webhooks import tenant_of
 from agi_router.errors import AgiRouterError, ExpiryInvalid, GroupNotFound, PoolNotFound
 from agi_router.inventory.model import NumberState
-from agi_router.numbers import XNumber, is_extension
+from agi_router.numbers import PhoneNumber, XNumber, is_extension
 from agi_router.persons.blocklist import BlockDirection, BlocklistEntry, Pairing
 from agi_router.persons.blocklist_store import BlocklistStore
 from agi_router.persons.locks import Lock, LockedThing, LockReason, Subject, check_note
+from agi_router.persons.real_name_store import RealNameStore
+from agi_router.persons.real_names import RealName
 from agi_router.persons.store import LockStore
 from agi_router.tenants.api_keys import KeyScope
 
@@ -74,11 +76,13 @@ __all__ = [
     "create_group",
     "delete_from_blacklist",
     "delete_group",
+    "delete_real_name",
     "fault_of_any",
     "lock_number",
     "operate_black_number",
     "operate_group",
     "query_number",
+    "query_real_name",
     "query_subs_id",
     "query_subscription",
     "unbind",
@@ -92,6 +96,12 @@ Told = dict[str, Any]
 """What an answer has beside the three fields of all."""
 
 _LOCKED: Final = "LockSecretNo"
+# Status and result of a report.
+_REPORTED: Final[Mapping[RealName, tuple[str, str]]] = {
+    RealName.YES: ("1", "实名已核验"),
+    RealName.NO: ("2", "实名核验未通过"),
+    RealName.UNKNOWN: ("0", "未核验"),
+}
 # More than anybody puts on one number.
 _SEVERAL: Final = 1000
 _MOST_ENTRIES: Final = 10_000
@@ -419,6 +429,53 @@ def _locks(desk: Desk, given: Parameters) -> tuple[LockStore, XNumber]:
 def _own_locks(locks: LockStore, x_number: XNumber) -> list[Lock]:
     found = locks.all(subject=Subject.NUMBER, things=[x_number], limit=_SEVERAL)
     return [each for each in found if each.rule == _LOCKED and each.liftable]
+
+
+def query_real_name(desk: Desk, given: Parameters) -> Told:
+    """
+    ``QuerySecretAPhoneNoToCust``: whether a party is known by its real name.
+    """
+    group, person = _reported(given)
+    desk.audit("QuerySecretAPhoneNoToCust", "the real name of a person")
+    found = _real_names(desk).status(person).status
+    return {
+        "Success": True,
+        "Data": {
+            "ANoWhiteGroupId": group,
+            "ReportStatus": _REPORTED[found][0],
+            "ReportResult": _REPORTED[found][1],
+        },
+    }
+
+
+def delete_real_name(desk: Desk, given: Parameters) -> Told:
+    """
+    ``DeleteSecretAPhoneNoToCust``: what the key has said of a party counts no longer.
+    """
+    _, person = _reported(given)
+    with desk.queries.transaction():
+        line = _real_names(desk).write(
+            person,
+            RealName.UNKNOWN,
+            source="DeleteSecretAPhoneNoToCust",
+            by=f"API key {desk.key.id}",
+            tenant=desk.tenant,
+        )
+        subject = f"the real name of a person: line {line.id}"
+        desk.audit("DeleteSecretAPhoneNoToCust", subject)
+    return {"Success": True, "Data": True}
+
+
+def _reported(given: Parameters) -> tuple[str, PhoneNumber]:
+    # There are no groups of reports here: any is taken, and told back.
+    group = given.whole("ANoWhiteGroupId")
+    if group is None:
+        raise ParameterMissing("ANoWhiteGroupId")
+    return str(group), given.party("PhoneNoA")
+
+
+def _real_names(desk: Desk) -> RealNameStore:
+    return RealNameStore(desk.queries, desk.store.keys, desk.store.scope)
 
 
 def add_to_blacklist(desk: Desk, given: Parameters) -> Told:

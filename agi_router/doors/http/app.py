@@ -33,6 +33,7 @@ from agi_router.doors.http import (
     message_rules,
     messages,
     pools,
+    real_names,
     retention,
     tenants,
     traces,
@@ -139,19 +140,8 @@ def _routes() -> FastAPI:
     )
     rooms = (
         *(bindings, groups, calls, checks, messages, message_rules, events, webhooks),
-        *(
-            locks,
-            appeals,
-            consents,
-            blocklist,
-            traces,
-            retention,
-            pools,
-            inventory,
-            tenants,
-            feeds,
-            api_keys,
-        ),
+        *(locks, appeals, blocklist, consents, real_names),
+        *(traces, retention, pools, inventory, tenants, feeds, api_keys),
     )
     for each in rooms:
         app.include_router(each.router)

@@ -59,6 +59,7 @@ from agi_router.numbers import Block, PhoneNumber
 from agi_router.persons.appeals import EvidenceKind, check_digest, check_reference
 from agi_router.persons.blocklist import BlockDirection
 from agi_router.persons.locks import LockReason, check_note, check_rule, parse_lock_id
+from agi_router.persons.real_names import RealName, check_source
 from agi_router.rates import parse_rate
 from agi_router.records.audit import check_case
 from agi_router.tenants.api_keys import (
@@ -108,6 +109,8 @@ __all__ = [
     "PoolChange",
     "PoolIn",
     "QualificationIn",
+    "RealNameIn",
+    "RealNameSearchIn",
     "RebindIn",
     "RecordIn",
     "RecordsIn",
@@ -610,6 +613,9 @@ class TenantChange(Body):
 
     consent: Annotated[Consent, Field(strict=False)] = Field(
         default=Consent.ASSERTED, description="Whether its parties' consent is asked for."
+    )
+    needs_real_name: bool = Field(
+        default=False, description="Whether nobody is bound who is not known by its real name."
     )
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"active": False}]})
@@ -1325,6 +1331,39 @@ class DecideIn(Body):
     note: Annotated[str, AfterValidator(check_note)] | None = None
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"decision": "lift"}]})
+
+
+class RealNameSearchIn(Body):
+    """
+    Of whom it is asked whether it is known by its real name.
+    """
+
+    person: _Number
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"person": "13800000001"}]})
+
+
+class RealNameIn(RealNameSearchIn):
+    """
+    What was found of a person: the result alone, never a name or a paper.
+    """
+
+    status: Annotated[RealName, Field(strict=False)]
+    source: Annotated[str, Field(max_length=512), AfterValidator(check_source)] = Field(
+        description="Who has checked."
+    )
+    checked_at: _Time | None = Field(default=None, description="When; now if left out.")
+    tenant: Annotated[str, Field(max_length=512), AfterValidator(check_tenant)] | None = Field(
+        default=None,
+        description="For which tenant alone it counts; the operator's keys alone may say so, and"
+        " else it counts for all.",
+    )
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"person": "13800000001", "status": "yes", "source": "carrier"}]
+        }
+    )
 
 
 class RebindIn(Body):

@@ -22,6 +22,7 @@ from agi_router.messages.rules import NumberRule
 from agi_router.persons.appeals import NOTICES, AppealState, EvidenceKind
 from agi_router.persons.blocklist import BlockDirection, EntryState
 from agi_router.persons.locks import LockReason, LockState, Subject
+from agi_router.persons.real_names import RealName
 from agi_router.tenants.api_keys import KeyForm, KeyScope, KeyState
 from agi_router.tenants.model import UnknownNumbers
 from agi_router.tenants.rules import Consent
@@ -64,6 +65,9 @@ __all__ = [
     "PoolOut",
     "ProblemOut",
     "PushOut",
+    "RealNameOut",
+    "RealNameStatusOut",
+    "RealNamesOut",
     "RebindOut",
     "ResultOut",
     "RuleOut",
@@ -688,6 +692,7 @@ _TENANT: dict[str, Any] = {
     "time_zone": "Asia/Shanghai",
     "call_limits": {"caller": "30/1h"},
     "consent": "asserted",
+    "needs_real_name": False,
     "created_at": _TIME,
 }
 
@@ -745,6 +750,9 @@ class TenantOut(Out):
     consent: Consent = Field(
         description="Whether its parties' consent is asked for: `off`; `asserted`, it states it"
         " with each bind; `required`, it is in the ledger before."
+    )
+    needs_real_name: bool = Field(
+        description="Whether nobody is bound who is not known by its real name."
     )
     created_at: str
 
@@ -950,6 +958,72 @@ _CONSENT: dict[str, Any] = {
     "added_at": _TIME,
     "added_by": "API key qkzwhtdmxcvbnrpl",
 }
+
+
+_REAL_NAME: dict[str, Any] = {
+    "id": "812",
+    "person": _MASKED,
+    "tenant": None,
+    "status": "yes",
+    "source": "carrier",
+    "checked_at": _TIME,
+    "added_at": _TIME,
+    "added_by": "API key qkzwhtdmxcvbnrpl",
+}
+
+
+class RealNameOut(Out):
+    """
+    Whether a person is known by its real name, as somebody has found. Its number is masked.
+    """
+
+    id: str
+    person: str
+    tenant: str | None = Field(description="For which tenant alone it counts; null: for all.")
+    status: RealName
+    source: str = Field(description="Who has checked.")
+    checked_at: str
+    added_at: str
+    added_by: str | None = Field(description="Told to the operator alone.")
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_REAL_NAME]})
+
+
+class RealNamesOut(Out):
+    """
+    What was found, newest first.
+    """
+
+    real_names: list[RealNameOut]
+    next_cursor: str | None = Field(
+        default=None, description="Where the next page begins; null: there is none."
+    )
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"real_names": [_REAL_NAME]}]})
+
+
+class RealNameStatusOut(Out):
+    """
+    What counts of a person for whoever asks, and the lines that it sees, newest first.
+    """
+
+    status: RealName
+    source: str | None = Field(description="Who has checked; null: nobody.")
+    checked_at: str | None
+    real_names: list[RealNameOut]
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "status": "yes",
+                    "source": "carrier",
+                    "checked_at": _TIME,
+                    "real_names": [_REAL_NAME],
+                }
+            ]
+        }
+    )
 
 
 class ConsentOut(Out):

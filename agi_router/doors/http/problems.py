@@ -108,6 +108,7 @@ STATUSES: Final[Mapping[str, int]] = {
     "order_missing": 422,
     "scene_unknown": 422,
     "consent_missing": 409,
+    "party_unverified": 409,
     "consent_not_found": 404,
     "pair_too_often": 429,
     "order_crowded": 409,

@@ -54,8 +54,9 @@ BEGIN
       INTO made.tenant_id, _told, _ordered, _ruled
       FROM agi_router.block k, agi_router.tenant t
      WHERE k.block = _block AND t.name = _tenant AND t.active AND agi_router.in_scope(t.id, _scope)
-       -- Whoever does not know of other rules of its own is to ask step by step.
-       AND (NOT t.ruled OR _rules IS NOT NULL) AND t.qualified_from <= _now AND t.qualified_until > _now
+       -- Whoever does not know of other rules of its own is to ask step by step; so is who asks for real names.
+       AND (NOT t.ruled OR _rules IS NOT NULL) AND NOT t.needs_real_name
+       AND t.qualified_from <= _now AND t.qualified_until > _now
        AND agi_router.why_closed(k.block, k.tenant_id, k.state, k.valid_from, k.valid_until,
                                  t.id, _digit, _now, _pool) IS NULL
        -- Its own blocks come first, one that it has just been given too.
