@@ -427,6 +427,8 @@ def test_every_sealed_column_is_renewed(connection: Connection) -> None:
         "nonce.digest",
         # Of whom a binding waits for; those of a key that is gone are released by hand.
         "binding_hold.tag",
+        # What was signed: counts and digests of files.
+        "export_day.manifest",
         # What its address has said.
         "feed_pull.etag",
         # Of a file of a feed.

@@ -769,6 +769,7 @@ ASKED_OF_ALL = {
 }
 # What needs a connection and no scope, and why.
 UNSCOPED = {
+    "DayRecords": "the operator's",
     "DeliveryStore": "the operator's",
     "FeedStore": "the operator's",
     "GroupMembers": "serves a store, which has found the group",
@@ -783,6 +784,7 @@ UNSCOPED = {
     "ConsentLedger": "serves a store, which says whose lines",
     "Deletion": "the operator's",
     "HoldStore": "the operator's",
+    "PullStore": "the operator's",
     "Sweep": "the operator's",
     "Audit": "the operator's",
     "AuditChain": "signs and verifies what all have done",
