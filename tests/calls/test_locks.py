@@ -1,15 +1,14 @@
 """
-Locks on a real Asterisk: every row of the first table of docs/persons.md is a call.
+Locks on a real Asterisk; what is heard: tests/calls/test_refusal_table.py.
 """
 
 from __future__ import annotations
 
-import re
 import secrets
 import struct
 import wave
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,13 +22,6 @@ from harness.pbx import Cli, Router
 from harness.prompts import restored
 from testpbx.phones import PhoneError, Phones, RunningPhone
 from testpbx.waiting import until
-
-PAGE = (Path(__file__).parents[2] / "docs/persons.md").read_text("utf-8")
-_ROW = re.compile(
-    r"\| (?P<locked>the \w[^|]*|its block) \| `(?P<prompt>\w+)` \| (?P<cause>\d+) \|"
-    r" (?P<status>\d+) \| `(?P<reason>\w+)` \|"
-)
-ROWS = [row.groupdict() for row in _ROW.finditer(PAGE.split("## Block lists")[0])]
 
 
 @pytest.fixture(autouse=True)
@@ -51,16 +43,6 @@ def put_tone(root: Path, prompt: str, *, level: int = 8000) -> None:
         # Square, 1000 Hz: two values, which no speech keeps to.
         tone.writeframes(struct.pack("<8h", *[level] * 4, *[-level] * 4) * 500)
     new.replace(file)
-
-
-@contextmanager
-def locked(cli: Cli, *options: str, typed: tuple[str, ...] = ()) -> Iterator[None]:
-    """Lock something for the time of a block."""
-    made = cli("lock", "set", "--reason", "misuse", *options, typed=typed)
-    try:
-        yield
-    finally:
-        cli("lock", "lift", made["id"])
 
 
 def is_up(phone: RunningPhone) -> bool:
@@ -134,46 +116,6 @@ def test_calls_that_are_up_are_cut(
             assert (record["cut"], record["clock"]) == (of["reason"], None)
 
 
-def test_every_row_is_read() -> None:
-    """And nothing else is there."""
-    table = PAGE.split("## What a lock does")[1].split("\n\n- ")[0]
-    assert len(ROWS) == len([line for line in table.splitlines() if line.startswith("| ")]) - 1
-
-
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row["locked"])
-def test_what_is_locked(
-    cli: Cli, phones: Phones, pbx: dict[str, Any], a: str, b: str, row: dict[str, str]
-) -> None:
-    """Nobody rings; the prompt and the cause are those of the page; lifted, they talk."""
-    tenant = f"locked-{secrets.token_hex(4)}"
-    cli("tenant", "add", tenant, "--no-order", "--consent", "off")
-    x = cli.bind(a, b, "--tenant", tenant, "--language", "zh")["x"]
-    what: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-        "the caller": (("--person", "-"), (a,)),
-        "the caller, for the tenant": (("--person", "-", "--tenant", tenant), (a,)),
-        "the callee": (("--person", "-"), (b,)),
-        "the callee, for the tenant": (("--person", "-", "--tenant", tenant), (b,)),
-        "the 700 number": (("--x", x), ()),
-        "its block": (("--block", x[:11]), ()),
-        "the tenant": (("--tenant", tenant), ()),
-    }
-    options, typed = what[row["locked"]]
-    put_tone(Path(pbx["rootfs"]), row["prompt"])
-
-    with locked(cli, *options, typed=typed), listening() as sound:
-        call = phones.call(a, x)
-
-    assert (call.status, call.invites) == (int(row["status"]), ())
-    assert any(
-        # What is nearly silent has two values, too.
-        len(set(payload)) == 2 and not set(payload) & {0xD5, 0x55}
-        for _, payload in sound.of(call.caller.messages)
-    )
-    record = cli.record(x)
-    assert (record["reason"], record["cause"]) == (row["reason"], int(row["cause"]))
-    assert phones.call(a, x).status == 200
-
-
 def test_why_is_heard(
     cli: Cli, phones: Phones, pbx: dict[str, Any], lock: Callable[..., Any], a: str, b: str
 ) -> None:
@@ -214,15 +156,12 @@ def test_why_is_heard(
     assert len(heard) == len(LockReason) + 2
 
 
-@pytest.mark.parametrize("locked", ["the tenant", "the caller"])
 def test_the_kill_switch(
     cli: Cli,
     phones: Phones,
     database: psycopg.Connection[dict[str, Any]],
-    lock: Callable[..., Any],
     a: str,
     b: str,
-    locked: str,
 ) -> None:
     """
     While 30 calls come each second: none is admitted later than 1 s after the command returned.
@@ -232,9 +171,10 @@ def test_the_kill_switch(
     tenant = f"kill-{secrets.token_hex(4)}"
     cli("tenant", "add", tenant, "--no-order", "--consent", "off")
     bound = cli.bind(a, b, "--tenant", tenant)
+    x = bound["x"]
 
     def ask(statement: str, **values: Any) -> Any:
-        asked = {"binding": bound["id"], "x": int(bound["x"]), **values}
+        asked = {"binding": bound["id"], "x": int(x), **values}
         row = database.execute(statement.encode(), asked).fetchone()
         assert row is not None
         return next(iter(row.values()))
@@ -245,26 +185,40 @@ def test_the_kill_switch(
         )
         return int(ask(f"{ours} {more}", **values))
 
-    def refused_since(moment: Any) -> int:
-        since = (
+    def refused(since: Any) -> int:
+        """Beyond the second after the command."""
+        others = (
             "SELECT count(*) FROM agi_router.call WHERE x_number = %(x)s AND binding_id IS NULL"
-            " AND reason IN ('tenant_suspended', 'party_locked') AND received_at > %(moment)s"
+            " AND reason IN ('tenant_suspended', 'party_locked', 'x_locked')"
+            " AND received_at > %(since)s::timestamptz + interval '1 second'"
         )
-        return int(ask(since, moment=moment))
+        return int(ask(others, since=since))
 
+    locks = (("--x", x), ("--block", x[:11]), ("--person", "-"), ("--tenant", tenant))
     # A phone that is cut off while it rings ends with an error, which is no matter here.
     with suppress(PhoneError), phones.listen():
-        calls = phones.dial(a, bound["x"], calls=9000, rate=30)
-        assert until(lambda: admitted() >= 10, timeout=60)
-        if locked == "the tenant":
-            lock("--reason", "misuse", "--cut", "--tenant", tenant)
-        else:
-            lock("--reason", "misuse", "--cut", "--person", "-", typed=(a,))
-        returned = ask("SELECT clock_timestamp()")
-        # Beyond that second others came, and were refused.
-        second = "SELECT %(moment)s::timestamptz + interval '1 second'"
-        assert until(lambda: refused_since(ask(second, moment=returned)) >= 10, timeout=60)
+        calls = phones.dial(a, x, calls=9000, rate=30)
+        begin = ask("SELECT clock_timestamp()")
+        for what in locks:
+            assert until(
+                lambda: admitted("AND received_at > %(begin)s", begin=begin) >= 10,  # noqa: B023
+                timeout=60,
+            )
+            made = cli("lock", "set", "--reason", "misuse", "--cut", *what, typed=(a,))
+            try:
+                returned = ask("SELECT clock_timestamp()")
+                assert until(lambda: refused(returned) >= 10, timeout=60)  # noqa: B023
+                begin = ask("SELECT clock_timestamp()")
+                late = (
+                    "AND received_at > %(since)s::timestamptz + interval '1 second'"
+                    " AND received_at < %(begin)s"
+                )
+                assert admitted(late, since=returned, begin=begin) == 0
+                cut = admitted("AND cut = 'misuse'")
+            finally:
+                if what is not locks[-1]:
+                    cli("lock", "lift", made["id"])
         calls.kill()
         assert until(lambda: admitted("AND state = 'reserved'") == 0, timeout=60)
-    assert admitted("AND received_at > %(moment)s + interval '1 second'", moment=returned) == 0
-    assert admitted("AND cut = 'misuse'") > 0
+    cli("lock", "lift", made["id"])
+    assert cut > 0

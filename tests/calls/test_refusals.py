@@ -1,18 +1,11 @@
 """
-Refusals on a real Asterisk: nobody rings, the prompt comes before the answer, the cause is right.
+Callers whom no number tells, on a real Asterisk; all other refusals: test_refusal_table.py.
 """
 
-import itertools
-from typing import Any
-
-import psycopg
 import pytest
 
-from harness.pbx import Cli, expire
+from harness.pbx import Cli
 from testpbx.phones import Call, Phones
-
-# No test adds this block; a call's record is the newest on its number.
-_not_ours = itertools.count(700999999990001)
 
 
 def check_refused(call: Call, status: int) -> None:
@@ -25,83 +18,21 @@ def check_refused(call: Call, status: int) -> None:
     assert call.invites == ()
 
 
-def test_stranger(cli: Cli, phones: Phones, a: str, b: str, stranger: str) -> None:
-    """Somebody who is no party of the number."""
-    x = cli.bind(a, b)["x"]
-
-    check_refused(phones.call(stranger, x), 403)
-
-    assert cli.record(x)["reason"] == "stranger"
-
-
-def test_number_that_is_not_bound(phones: Phones, cli: Cli, a: str, unused: str) -> None:
-    """A number of ours on which nobody is bound."""
-    check_refused(phones.call(a, unused), 403)
-
-    assert cli.record(unused)["reason"] == "no_binding"
-
-
-def test_number_that_is_not_ours(phones: Phones, cli: Cli, a: str) -> None:
-    """A 700 number outside our blocks."""
-    x = str(next(_not_ours))
-
-    check_refused(phones.call(a, x), 404)
-
-    assert cli.record(x)["reason"] == "x_unknown"
-
-
-def test_used_up(cli: Cli, phones: Phones, a: str, b: str) -> None:
-    """One call more than was agreed, in either direction."""
-    binding = cli.bind(a, b, "--max-calls", "1")
-    assert phones.call(a, binding["x"]).status == 200
-
-    check_refused(phones.call(b, binding["x"]), 403)
-
-    assert cli.records(binding["x"], 2)[0]["reason"] == "used_up"
-    assert cli("show", binding["id"])["calls_used"] == 1
-
-
-@pytest.mark.parametrize("reason", ["expired", "unbound"])
-def test_binding_that_is_over(
-    cli: Cli,
-    phones: Phones,
-    database: psycopg.Connection[dict[str, Any]],
-    a: str,
-    b: str,
-    reason: str,
-) -> None:
-    """A former party hears that the order has ended; the number reaches nobody."""
-    binding = cli.bind(a, b)
-    if reason == "expired":
-        expire(database, binding)
-    else:
-        cli("unbind", binding["id"])
-    assert cli("show", binding["id"])["state"] == reason
-
-    check_refused(phones.call(a, binding["x"]), 403)
-
-    assert cli.record(binding["x"])["reason"] == reason
-
-
 @pytest.mark.parametrize(
-    ("caller", "withheld", "reason"),
+    ("caller", "reason"),
     [
-        ("anonymous", True, "caller_hidden"),
-        ("anonymous", False, "caller_hidden"),
-        ("+14155550100", False, "caller_foreign"),
-        ("alice", False, "caller_unreadable"),
-        ("1380000", False, "caller_foreign"),
-        ("02012345678", False, "caller_type"),
-        ("700123456780001", False, "caller_type"),
+        ("anonymous", "caller_hidden"),
+        ("1380000", "caller_foreign"),
+        ("700123456780001", "caller_type"),
     ],
 )
 def test_caller_id_that_is_not_accepted(
-    cli: Cli, phones: Phones, a: str, b: str, caller: str, reason: str, *, withheld: bool
+    cli: Cli, phones: Phones, a: str, b: str, caller: str, reason: str
 ) -> None:
     """Hidden, foreign, malformed: each has a reason of its own."""
     x = cli.bind(a, b)["x"]
 
-    check_refused(phones.call(caller, x, withheld=withheld), 403)
+    check_refused(phones.call(caller, x), 403)
 
     assert cli.record(x)["reason"] == reason
 
