@@ -16,6 +16,7 @@ import click
 
 from agi_router.bindings.model import BindingId
 from agi_router.bulk.workers import cores
+from agi_router.cli import findings
 from agi_router.cli.acts import record_act
 from agi_router.cli.arguments import ROW, SECRET, SPAN, Checked
 from agi_router.cli.context import open_serving_database, read_settings, with_extra
@@ -66,6 +67,9 @@ def group() -> None:
     """
     Feeds of numbers that carriers gave to new owners: bindings of the old owners end.
     """
+
+
+group.add_command(findings.group)
 
 
 @group.command("add")

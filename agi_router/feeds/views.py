@@ -1,13 +1,23 @@
 """
-Feeds and their runs as they are shown, to people and to programs; no number.
+Feeds, their runs and findings as they are shown, to people and to programs.
+
+No number stands in them, but where a carrier is told of a finding.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
+from agi_router.feeds.findings import Finding
 from agi_router.feeds.model import Fault, Feed
 
-__all__ = ["describe_fault", "describe_feed", "describe_match", "describe_run"]
+__all__ = [
+    "describe_fault",
+    "describe_feed",
+    "describe_finding",
+    "describe_match",
+    "describe_run",
+    "reveal_finding",
+]
 
 
 def describe_feed(feed: Feed) -> dict[str, Any]:
@@ -71,4 +81,35 @@ def describe_match(row: dict[str, Any]) -> dict[str, Any]:
         "tenant": row["tenant"],
         "outcome": row["outcome"],
         "at": row["at"],
+    }
+
+
+def describe_finding(finding: Finding) -> dict[str, Any]:
+    """
+    A finding of misuse, its number masked.
+    """
+    return {
+        "id": finding.id,
+        "operator": finding.operator,
+        "number": None if finding.person is None else finding.person.masked,
+        "status": finding.status.value,
+        "source": finding.source,
+        "since": finding.since,
+        "rule": finding.rule,
+        "found_at": finding.found_at,
+        "taken_at": finding.taken_at,
+        "acknowledged_at": finding.acknowledged_at,
+    }
+
+
+def reveal_finding(finding: Finding) -> dict[str, Any]:
+    """
+    A finding as its carrier is told: with the number, which is put on record.
+    """
+    return {
+        "id": finding.id,
+        "number": None if finding.person is None else finding.person.digits,
+        "status": finding.status.value,
+        "since": finding.since.isoformat(timespec="seconds"),
+        "rule": finding.rule,
     }

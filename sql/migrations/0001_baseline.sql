@@ -1480,6 +1480,34 @@ COMMENT ON COLUMN agi_router.feed_match.tenant_id IS 'Whose it is';
 COMMENT ON COLUMN agi_router.feed_match.outcome IS 'ended; began_later: its party was bound after the number had its new owner; rings: nobody knows, and its tenant lets it ring; held: it rings nobody until that is known; released: it is known, and it rings again';
 COMMENT ON COLUMN agi_router.feed_match.at IS 'When that was';
 
+-- Findings of misuse, for the carriers
+--
+-- The number stands in the lock, sealed; nothing of it is copied.
+
+CREATE TABLE agi_router.finding (
+    id              bigint      NOT NULL GENERATED ALWAYS AS IDENTITY CONSTRAINT finding_pkey PRIMARY KEY,
+    operator        smallint    NOT NULL CONSTRAINT finding_operator_check CHECK (operator BETWEEN 0 AND 9),
+    source          text        NOT NULL DEFAULT 'lock' CONSTRAINT finding_source_check CHECK (source IN ('lock')),
+    lock_id         bigint      NOT NULL
+                    CONSTRAINT finding_lock_id_fkey REFERENCES agi_router.lock ON DELETE CASCADE,
+    status          text        NOT NULL CONSTRAINT finding_status_check CHECK (status IN ('misuse', 'withdrawn')),
+    found_at        timestamptz NOT NULL DEFAULT clock_timestamp(),
+    taken_at        timestamptz,
+    acknowledged_at timestamptz,
+    CONSTRAINT finding_key UNIQUE (lock_id, operator, status)
+);
+CREATE INDEX finding_owed ON agi_router.finding (operator, id) WHERE acknowledged_at IS NULL;
+COMMENT ON TABLE agi_router.finding IS 'Findings of misuse, and what has become of telling the carrier of them';
+COMMENT ON COLUMN agi_router.finding.id IS 'Key; rises';
+COMMENT ON COLUMN agi_router.finding.operator IS 'Operator digit of 700 numbers on which the person is or was bound: whose carrier is told';
+COMMENT ON COLUMN agi_router.finding.source IS 'What has led to it';
+COMMENT ON COLUMN agi_router.finding.lock_id IS 'The lock, which has the number';
+COMMENT ON COLUMN agi_router.finding.status IS 'misuse; withdrawn: the lock was lifted after the carrier was told';
+COMMENT ON COLUMN agi_router.finding.found_at IS 'When it was noted';
+COMMENT ON COLUMN agi_router.finding.taken_at IS 'When it was handed out first';
+COMMENT ON COLUMN agi_router.finding.acknowledged_at IS 'When the carrier had it; it is handed out no more';
+COMMENT ON INDEX agi_router.finding_owed IS 'What a carrier is still to be told';
+
 -- Who had real numbers shown to him, and who changed what opens them
 
 CREATE TABLE agi_router.audit (

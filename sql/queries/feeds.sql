@@ -207,3 +207,33 @@ SELECT r.block, r.binding_id, r.x_number, r.caller_tag, r.shown, r.side, r.calle
     ON r.caller IS NOT NULL AND b.mode IN ('gxb', 'gxyb') AND p.block = r.block AND p.binding_id = r.binding_id
        AND p.side = 'b'
  WHERE b.ended_at IS NULL AND b.expires_at > now() AND (NOT %(held)s OR b.state = 'held');
+
+-- gather_findings --
+-- Note what carriers are to be told.
+SELECT agi_router.gather_findings();
+
+-- list_findings --
+-- Findings by their key: those behind one, of one operator or of all, and those that were acknowledged too if asked.
+SELECT f.id, f.operator, f.source, f.status, f.found_at, f.taken_at, f.acknowledged_at,
+       l.id AS lock_id, l.key, l.sealed, l.rule, l.starts_at
+  FROM agi_router.finding f
+  JOIN agi_router.lock l ON l.id = f.lock_id
+ WHERE (%(operator)s::smallint IS NULL OR f.operator = %(operator)s)
+   AND (%(everything)s OR f.acknowledged_at IS NULL)
+   AND f.id > %(after)s::bigint
+ ORDER BY f.id
+ LIMIT %(limit)s;
+
+-- take_findings --
+-- Note that findings are handed out.
+UPDATE agi_router.finding SET taken_at = statement_timestamp() WHERE id = ANY (%(ids)s::bigint[]) AND taken_at IS NULL;
+
+-- acknowledge_findings --
+-- Note that the carrier of an operator has what was handed out, up to a key.
+WITH done AS (
+    UPDATE agi_router.finding f
+       SET acknowledged_at = statement_timestamp()
+     WHERE f.operator = %(operator)s AND f.id <= %(up_to)s AND f.taken_at IS NOT NULL AND f.acknowledged_at IS NULL
+    RETURNING f.id
+)
+SELECT count(*) AS findings FROM done;

@@ -1137,6 +1137,47 @@ ALTER TABLE agi_router.feed_run ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY
     CACHE 1
 );
 
+CREATE TABLE agi_router.finding (
+    id bigint NOT NULL,
+    operator smallint NOT NULL,
+    source text DEFAULT 'lock'::text NOT NULL,
+    lock_id bigint NOT NULL,
+    status text NOT NULL,
+    found_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    taken_at timestamp with time zone,
+    acknowledged_at timestamp with time zone,
+    CONSTRAINT finding_operator_check CHECK (((operator >= 0) AND (operator <= 9))),
+    CONSTRAINT finding_source_check CHECK ((source = 'lock'::text)),
+    CONSTRAINT finding_status_check CHECK ((status = ANY (ARRAY['misuse'::text, 'withdrawn'::text])))
+);
+
+COMMENT ON TABLE agi_router.finding IS 'Findings of misuse, and what has become of telling the carrier of them';
+
+COMMENT ON COLUMN agi_router.finding.id IS 'Key; rises';
+
+COMMENT ON COLUMN agi_router.finding.operator IS 'Operator digit of 700 numbers on which the person is or was bound: whose carrier is told';
+
+COMMENT ON COLUMN agi_router.finding.source IS 'What has led to it';
+
+COMMENT ON COLUMN agi_router.finding.lock_id IS 'The lock, which has the number';
+
+COMMENT ON COLUMN agi_router.finding.status IS 'misuse; withdrawn: the lock was lifted after the carrier was told';
+
+COMMENT ON COLUMN agi_router.finding.found_at IS 'When it was noted';
+
+COMMENT ON COLUMN agi_router.finding.taken_at IS 'When it was handed out first';
+
+COMMENT ON COLUMN agi_router.finding.acknowledged_at IS 'When the carrier had it; it is handed out no more';
+
+ALTER TABLE agi_router.finding ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME agi_router.finding_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE agi_router.function (
     name text NOT NULL,
     checksum text NOT NULL,
@@ -2513,6 +2554,12 @@ ALTER TABLE ONLY agi_router.feed_run
 ALTER TABLE ONLY agi_router.feed_run
     ADD CONSTRAINT feed_run_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY agi_router.finding
+    ADD CONSTRAINT finding_key UNIQUE (lock_id, operator, status);
+
+ALTER TABLE ONLY agi_router.finding
+    ADD CONSTRAINT finding_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY agi_router.function
     ADD CONSTRAINT function_pkey PRIMARY KEY (name);
 
@@ -2719,6 +2766,10 @@ CREATE INDEX feed_run_begun ON agi_router.feed_run USING btree (begun_at);
 
 COMMENT ON INDEX agi_router.feed_run_begun IS 'Runs by age: for the sweep';
 
+CREATE INDEX finding_owed ON agi_router.finding USING btree (operator, id) WHERE (acknowledged_at IS NULL);
+
+COMMENT ON INDEX agi_router.finding_owed IS 'What a carrier is still to be told';
+
 CREATE INDEX group_member_tag ON agi_router.group_member USING btree (tag);
 
 CREATE INDEX hold_live ON agi_router.hold USING btree (id) WHERE (released_at IS NULL);
@@ -2912,6 +2963,9 @@ ALTER TABLE ONLY agi_router.feed_pull
 
 ALTER TABLE ONLY agi_router.feed_run
     ADD CONSTRAINT feed_run_feed_id_fkey FOREIGN KEY (feed_id) REFERENCES agi_router.feed(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY agi_router.finding
+    ADD CONSTRAINT finding_lock_id_fkey FOREIGN KEY (lock_id) REFERENCES agi_router.lock(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY agi_router.group_member
     ADD CONSTRAINT group_member_group_id_fkey FOREIGN KEY (group_id) REFERENCES agi_router.party_group(id) ON DELETE CASCADE;

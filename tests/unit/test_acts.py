@@ -48,6 +48,7 @@ READS = {
     "lock list",
     "appeal list",
     "appeal show",
+    "feed outbound list",
     "message show",
     "messages",
     "number-range list",

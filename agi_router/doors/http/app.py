@@ -27,6 +27,7 @@ from agi_router.doors.http import (
     consents,
     events,
     feeds,
+    findings,
     groups,
     inventory,
     locks,
@@ -141,7 +142,7 @@ def _routes() -> FastAPI:
     rooms = (
         *(bindings, groups, calls, checks, messages, message_rules, events, webhooks),
         *(locks, appeals, blocklist, consents, real_names),
-        *(traces, retention, pools, inventory, tenants, feeds, api_keys),
+        *(traces, retention, pools, inventory, tenants, feeds, findings, api_keys),
     )
     for each in rooms:
         app.include_router(each.router)

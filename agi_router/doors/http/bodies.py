@@ -953,6 +953,28 @@ class RecordsIn(Body):
     )
 
 
+class TakeIn(Body):
+    """
+    Whose findings of misuse are handed out.
+    """
+
+    operator: int = Field(ge=0, le=9, description="The operator digit of 700 numbers.")
+    limit: int = Field(default=1000, ge=1, le=10_000, description="At most so many.")
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"operator": 1}]})
+
+
+class AcknowledgementIn(Body):
+    """
+    What a carrier has.
+    """
+
+    operator: int = Field(ge=0, le=9, description="The operator digit of 700 numbers.")
+    up_to: int = Field(ge=1, le=2**63 - 1, description="The id of the last finding that it has.")
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"operator": 1, "up_to": 17}]})
+
+
 class RotationIn(Body):
     """
     How a webhook or a check gets a new secret.

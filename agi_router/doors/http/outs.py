@@ -15,6 +15,7 @@ from agi_router.bindings.words import BindingState, Callback, Language, Mode
 from agi_router.calls.end import Clock
 from agi_router.consent.ledger import Act, How, Purpose
 from agi_router.doors.http.bodies import describe_term
+from agi_router.feeds.findings import FindingStatus
 from agi_router.feeds.model import FeedKind, NumberForm, Outcome, Trust
 from agi_router.inventory.model import BlockState
 from agi_router.messages.model import MessageState
@@ -823,6 +824,96 @@ class FeedsOut(Out):
     feeds: list[FeedOut]
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"feeds": [_FEED]}]})
+
+
+_FINDING: dict[str, Any] = {
+    "id": 17,
+    "operator": 1,
+    "number": "138****0001",
+    "status": "misuse",
+    "source": "lock",
+    "since": _TIME,
+    "rule": None,
+    "found_at": _TIME,
+    "taken_at": None,
+    "acknowledged_at": None,
+}
+_TAKEN: dict[str, Any] = {
+    "id": 17,
+    "number": "13800000001",
+    "status": "misuse",
+    "since": _TIME,
+    "rule": None,
+}
+
+
+class FindingOut(Out):
+    """
+    A finding of misuse.
+    """
+
+    id: int
+    operator: int = Field(description="The operator digit whose carrier is told.")
+    number: str | None = Field(description="Masked; null: it does not open.")
+    status: FindingStatus
+    source: str = Field(description="What has led to it.")
+    since: str
+    rule: str | None
+    found_at: str
+    taken_at: str | None = Field(description="When it was handed out first.")
+    acknowledged_at: str | None = Field(description="When its carrier had it.")
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_FINDING]})
+
+
+class FindingsOut(Out):
+    """
+    A page of findings.
+    """
+
+    findings: list[FindingOut]
+    next_cursor: str | None
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"findings": [_FINDING], "next_cursor": None}]}
+    )
+
+
+class TakenFindingOut(Out):
+    """
+    A finding, as its carrier is told.
+    """
+
+    id: int
+    number: str = Field(description="The real number.")
+    status: FindingStatus = Field(
+        description="withdrawn: what was found before is true no more, so the number is not to be"
+        " frozen by it."
+    )
+    since: str
+    rule: str | None
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_TAKEN]})
+
+
+class TakenOut(Out):
+    """
+    Findings that are handed out.
+    """
+
+    findings: list[TakenFindingOut]
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"findings": [_TAKEN]}]})
+
+
+class AcknowledgementOut(Out):
+    """
+    What a carrier has, and is told no more.
+    """
+
+    acknowledged: int = Field(description="How many findings.")
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"acknowledged": 17}]})
 
 
 _RUN: dict[str, Any] = {

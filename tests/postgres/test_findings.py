@@ -1,0 +1,86 @@
+"""Findings of misuse: which carrier is told of whom, until it has acknowledged it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+from agi_router.bindings.store import BindingStore
+from agi_router.db.connection import Connection, Queries
+from agi_router.feeds.findings import FindingStatus, FindingStore
+from agi_router.keys.file import write_key_ring
+from agi_router.keys.ring import KeyRing
+from agi_router.numbers import PhoneNumber
+from agi_router.persons.locks import Lock, LockedThing, LockReason, Subject
+from harness.cli import run
+from harness.database import bind, one
+from harness.values import A, B, C
+
+# The operator digit of the block of these tests.
+DIGIT = 1
+
+
+def lock(store: BindingStore, person: PhoneNumber, reason: LockReason = LockReason.MISUSE) -> Lock:
+    thing = LockedThing(subject=Subject.PERSON, person=person)
+    return store.locks.set(thing, reason, by="a test")
+
+
+def test_each_is_told_until_it_is_acknowledged(store: BindingStore) -> None:
+    """Of the operator's locks for misuse alone, and to the carriers of the person's numbers."""
+    findings = FindingStore(Queries(store.connection), store.keys)
+    bind(store, A, B)
+    locked = [lock(store, each) for each in (A, B)]
+    lock(store, C)
+    lock(store, A, LockReason.ARREARS)
+    theirs = store.within(store.inventory.tenants.scope("default"))
+    thing = LockedThing(subject=Subject.PERSON, person=B, tenant="default")
+    theirs.locks.set(thing, LockReason.MISUSE, by="a tenant")
+    (first,) = findings.take(DIGIT, limit=1)
+    assert (first.person, first.taken_at) == (A, None)
+    (again,) = findings.take(DIGIT, limit=1)
+    assert again.id == first.id
+    # Lifted before anybody was told of it.
+    store.locks.lift(locked[1].id, by="a test")
+    assert [each.person for each in findings.take(DIGIT, limit=9)] == [A]
+    assert findings.take(DIGIT + 1, limit=9) == []
+    assert findings.acknowledge(DIGIT + 1, first.id) == 0
+    assert [findings.acknowledge(DIGIT, first.id) for _ in range(2)] == [1, 0]
+    assert findings.take(DIGIT, limit=9) == []
+    store.locks.lift(locked[0].id, by="a test")
+    (taken_back,) = findings.take(DIGIT, limit=9)
+    assert (taken_back.person, taken_back.status) == (A, FindingStatus.WITHDRAWN)
+    assert taken_back.id > first.id
+    assert [each.id for each in findings.all(everything=True, limit=9)] == [
+        first.id,
+        taken_back.id,
+    ]
+    assert findings.all(everything=True, after=taken_back.id, limit=9) == []
+
+
+def test_commands(
+    store: BindingStore, connection: Connection, dsn: str, keys: KeyRing, tmp_path: Path
+) -> None:
+    """Masked in lists; in full for a carrier, on record; what is damaged is left out."""
+    bind(store, A, B)
+    lock(store, A)
+    damaged = lock(store, B)
+    connection.execute("UPDATE agi_router.lock SET sealed = '\\x00' WHERE id = %s", (damaged.id,))
+    write_key_ring(tmp_path / "key", keys)
+    env = {"AGI_ROUTER_DSN": dsn, "AGI_ROUTER_KEY_FILE": str(tmp_path / "key")}
+    listed = run(["feed", "outbound", "list", "--json"], env)
+    assert [each["number"] for each in listed.json] == [A.masked, None]
+    assert A.digits not in listed.out + run(["feed", "outbound", "list"], env).out
+    taken = run(["feed", "outbound", "take", str(DIGIT)], env)
+    (row,) = csv.DictReader(io.StringIO(taken.out))
+    assert (row["number"], row["status"]) == (A.digits, "misuse")
+    lines = run(["feed", "outbound", "take", str(DIGIT), "--format", "jsonl"], env)
+    assert json.loads(lines.out)["number"] == A.digits
+    act = one(connection, "SELECT subject FROM agi_router.audit ORDER BY at DESC LIMIT 1")
+    assert act == f"findings of misuse for operator {DIGIT}, with numbers"
+    done = run(["feed", "outbound", "acknowledge", str(DIGIT), row["id"], "--json"], env)
+    assert done.json == {"acknowledged": 1}
+    assert run(["feed", "outbound", "take", str(DIGIT)], env).out.splitlines() == [
+        "id,number,status,since,rule"
+    ]
