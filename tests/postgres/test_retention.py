@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
+from math import inf
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -29,13 +35,14 @@ from agi_router.numbers import PhoneNumber
 from agi_router.persons.locks import LockedThing, LockReason, Subject
 from agi_router.traces.store import Tracer
 from harness.cli import run
-from harness.database import HOUR, NO_REST, Server, bind, one
+from harness.database import HOUR, NO_REST, Server, bind, new_party, one, until
 from harness.values import BLOCK, A, B, C, D, X
 
 RETENTION = Retention()
 DAY = timedelta(days=1)
 OLD = timedelta(days=300)
 TEST = "a test"
+PROGRAM = Path(sys.executable).parent / "agi-router"
 
 
 @pytest.fixture
@@ -335,3 +342,70 @@ def test_an_auditor_only_looks(
         with server.admin(database) as admin:
             admin.execute(f'DROP OWNED BY "{role}"')
             admin.execute(f'DROP ROLE "{role}"')
+
+
+def test_killed_again_and_again(
+    store: BindingStore, holds: HoldStore, dsn: str, keys: KeyRing, tmp_path: Path
+) -> None:
+    """Killed at any point, a run loses nothing that is held and counts nothing twice."""
+    kills = int(os.environ.get("CHAOS_RETENTION_KILLS", "3"))
+    write_key_ring(tmp_path / "keys", keys)
+    env = {
+        **os.environ,
+        "AGI_ROUTER_DSN": dsn,
+        "AGI_ROUTER_KEY_FILE": str(tmp_path / "keys"),
+    }
+    made = [
+        bind(store, new_party(), new_party(), x=BLOCK.number(n), order_id=f"O-{n % 3}")
+        for n in range(12 + 4 * kills)
+    ]
+    # Each third is of the order that is held.
+    names = {"binding": [str(each.id) for n, each in enumerate(made) if n % 3]}
+    for each in made:
+        age(store, each)
+    for n in range(2 + kills // 2):
+        calls = [f"pbx1-{n}.{serial}" for serial in range(4)]
+        day = add_calls(store, made[n], calls, OLD + n * DAY)
+        if n % 3:
+            names[str(day)] = calls
+    holds.add(HeldThing(order="O-0"), case="P-1", reason="police", by=TEST)
+    list(Sweep(store.connection, NO_REST, Retention(records=4 * OLD)).steps())
+    store.connection.execute("DELETE FROM agi_router.deletion")
+
+    def progress() -> int:
+        query = "SELECT coalesce(sum(deleted), 0) + 3 * count(*) FROM agi_router.deletion"
+        return int(one(store.connection, query))
+
+    def is_over(process: subprocess.Popen[bytes], wanted: float) -> bool:
+        return process.poll() is not None or progress() >= wanted
+
+    deleting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 7002045"
+    random = Random(kills)  # noqa: S311 - no secret
+    for last in [False] * kills + [True]:
+        wanted = inf if last else progress() + random.randint(1, 6)
+        command = [str(PROGRAM), "retention", "run", "--batch", "1"]
+        with subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL) as process:
+            until(partial(is_over, process, wanted))
+            assert process.poll() == (0 if last else None), "it had too little to do"
+            process.kill()
+        # What the server had in hand for it goes on until it sees that nobody is there.
+        until(lambda: not one(store.connection, deleting))
+    assert delete(store) == {}
+    left = store.connection.execute("SELECT id, order_id FROM agi_router.binding").fetchall()
+    assert len(left) == len(made) - len(names["binding"])
+    assert {row["order_id"] for row in left} == {"O-0"}
+    proofs = store.connection.execute(
+        "SELECT * FROM agi_router.deletion WHERE deleted > 0 ORDER BY id"
+    ).fetchall()
+    assert all(proof["ended_at"] for proof in proofs)
+    lines = "SELECT count(*) FROM agi_router.audit WHERE act = 'retention'"
+    assert one(store.connection, lines) == len(proofs)
+    told = [
+        (str(row["day"]) if row["whole"] else row["kind"], row["deleted"], row["digest"])
+        for row in proofs
+    ]
+    assert sorted(told) == sorted(
+        (what, len(each), digest_names(bytes(32), each)) for what, each in names.items()
+    )
+    kept = store.connection.execute("SELECT id FROM agi_router.kept_call ORDER BY id").fetchall()
+    assert len(kept) == 4 * len(range(0, 2 + kills // 2, 3))
