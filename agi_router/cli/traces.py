@@ -65,7 +65,8 @@ def trace(  # noqa: PLR0917 - options, not arguments
     r"""
     Tell who was behind a 700 number at a time, or where a person was bound; and what came of it.
 
-    Bindings with their tenants, orders and parties of then, calls, texts, and locks that held.
+    Bindings with their tenants, orders and parties of then, calls, texts, locks that held, and
+    what the parties had agreed to.
     Numbers are masked. With --reveal they are shown, after a row of the audit; so often in an hour
     as AGI_ROUTER_TRACES_PER_HOUR says. A trace of a person is a row of the audit in any case.
 
@@ -192,6 +193,18 @@ def _echo(told: dict[str, Any]) -> None:
             for each in told["locks"]
         ],
         empty="no locks",
+    )
+    echo("")
+    echo_table(
+        ("consent", "of", "to", "act", "order", "how", "at", "with"),
+        [
+            tuple(
+                each[name]
+                for name in ("id", "person", "tenant", "act", "order", "how", "at", "binding")
+            )
+            for each in told["consents"]
+        ],
+        empty="no consents",
     )
     if told["cut"]:
         echo("there is more: say a shorter time, or a larger --limit", err=True)

@@ -16,6 +16,7 @@ from typing import Any
 
 from agi_router.bindings.model import BindingId, Party
 from agi_router.bindings.words import BindingState, Mode
+from agi_router.consent.ledger import ConsentLine
 from agi_router.numbers import PhoneNumber
 from agi_router.persons.locks import Lock
 
@@ -76,6 +77,8 @@ class Trace:
         calls: Records of calls, newest first.
         messages: Records of texts, newest first.
         locks: Locks that held in that time on the number, its block, the tenants and the persons.
+        consents: What the parties had said by the end of that time to the tenants by whom they
+            were bound, of their orders or of all: newest first.
         cut: Whether there is more than was asked for.
     """
 
@@ -85,6 +88,7 @@ class Trace:
     calls: Sequence[dict[str, Any]]
     messages: Sequence[dict[str, Any]]
     locks: Sequence[Lock]
+    consents: Sequence[ConsentLine]
     cut: bool
 
 

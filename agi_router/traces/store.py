@@ -13,12 +13,16 @@ from agi_router.bindings.parties import open_callees, read_parties
 from agi_router.bindings.rows import read_state
 from agi_router.bindings.words import Mode
 from agi_router.calls.lookup import CallLookup
+from agi_router.consent.ledger import ConsentLine, Purpose
+from agi_router.consent.store import ConsentLedger
 from agi_router.db.connection import NO_TIMES, Connection, Queries
 from agi_router.errors import RowInvalid, SealError
 from agi_router.keys.ring import KeyRing
 from agi_router.messages.records import MessageRecords
 from agi_router.numbers import Block, PhoneNumber, XNumber
 from agi_router.persons.store import LockStore
+from agi_router.tenants.scope import OPERATOR
+from agi_router.tenants.store import TenantStore
 from agi_router.traces.model import Stretch, Trace, join_stretches
 
 __all__ = ["Tracer"]
@@ -52,6 +56,8 @@ class Tracer:
         self._calls = CallLookup(connection)
         self._messages = MessageRecords(connection)
         self._locks = LockStore(Queries(connection), keys)
+        self._consents = ConsentLedger(self._queries.given(OPERATOR.values), keys)
+        self._tenants = TenantStore(self._queries)
 
     def number(self, x_number: XNumber, *, since: datetime, until: datetime, limit: int) -> Trace:
         """
@@ -162,8 +168,25 @@ class Tracer:
             calls=calls[: window.limit],
             messages=texts[: window.limit],
             locks=locks,
+            consents=self._consents_of(bound, window.until),
             cut=cut or max(len(calls), len(texts)) >= window.limit,
         )
+
+    def _consents_of(self, bound: Sequence[Stretch], until: datetime) -> list[ConsentLine]:
+        """
+        What the parties had said by a time to the tenants by whom they were bound.
+        """
+        lines: list[ConsentLine] = []
+        for tenant in sorted({each.tenant for each in bound}):
+            of_tenant = [each for each in bound if each.tenant == tenant]
+            people = {party.number for each in of_tenant for party in each.parties}
+            orders = {None, *(each.order for each in of_tenant)}
+            lines += [
+                line
+                for line in self._consents.of(people, self._tenants.find_id(tenant))
+                if line.purpose is Purpose.BINDING and line.order in orders and line.at < until
+            ]
+        return sorted(lines, key=lambda line: line.id, reverse=True)
 
     def _bound(
         self, query: str, values: dict[str, Any], window: _Window

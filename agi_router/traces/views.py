@@ -7,6 +7,7 @@ from typing import Any
 
 from agi_router.bindings.words import Side
 from agi_router.calls.views import describe_call
+from agi_router.consent.views import describe_consent
 from agi_router.messages.views import describe_message
 from agi_router.numbers import PhoneNumber
 from agi_router.persons.views import describe_lock
@@ -39,6 +40,7 @@ def _describe(trace: Trace, told: _Shown) -> dict[str, Any]:
         "calls": list(map(describe_call, trace.calls)),
         "messages": list(map(describe_message, trace.messages)),
         "locks": list(map(describe_lock, trace.locks)),
+        "consents": list(map(describe_consent, trace.consents)),
         "cut": trace.cut,
     }
 

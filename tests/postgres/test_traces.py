@@ -18,6 +18,8 @@ from agi_router.bindings.words import BindingState, Side
 from agi_router.calls.arrival import Call
 from agi_router.calls.end import Outcome
 from agi_router.calls.store import AdmissionStore
+from agi_router.consent.ledger import Act, How
+from agi_router.consent.store import Statement
 from agi_router.db.connection import Connection, Queries
 from agi_router.errors import RevealLimit
 from agi_router.keys.file import write_key_ring
@@ -293,3 +295,22 @@ def test_nothing_is_shown_where_nothing_can_be_written(cli: Cli, connection: Con
     assert done.code != 0
     assert done.out == ""
     assert not re.search(r"\b1\d{10}\b", json.dumps(done.err))
+
+
+def test_by_which_consent(store: BindingStore) -> None:
+    """What its parties had said by then to its tenant, of its order or of all."""
+    given = Statement(act=Act.GIVEN, how=How.APP)
+    general = store.consents.write(A, "default", given, by="a test")
+    mine = store.consents.write(
+        B, "default", Statement(act=Act.GIVEN, how=How.PAPER, order="A-1"), by="a test"
+    )
+    store.consents.write(
+        B, "default", Statement(act=Act.GIVEN, how=How.APP, order="A-2"), by="a test"
+    )
+    store.consents.write(C, "default", given, by="a test")
+    bind(store, A, B, order_id="A-1")
+    found = trace(store)
+    assert [line.id for line in found.consents] == [mine.id, general.id]
+    assert [line.id for line in trace(store, A).consents] == [mine.id, general.id]
+    store.withdraw(A, "default", Statement(act=Act.WITHDRAWN), by="a test")
+    assert [line.act for line in trace(store).consents] == [Act.WITHDRAWN, Act.GIVEN, Act.GIVEN]

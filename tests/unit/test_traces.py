@@ -89,7 +89,14 @@ def test_how_it_is_shown() -> None:
         called_back=(C,),
     )
     trace = Trace(
-        since=NOW, until=NOW + HOUR, bound=[bound], calls=[], messages=[], locks=[], cut=False
+        since=NOW,
+        until=NOW + HOUR,
+        bound=[bound],
+        calls=[],
+        messages=[],
+        locks=[],
+        consents=[],
+        cut=False,
     )
     (shown,) = reveal_trace(trace)["bound"]
     assert shown["a"] == [{"number": A.digits, "dials": str(X)}]

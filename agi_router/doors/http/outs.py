@@ -1430,6 +1430,9 @@ class TraceOut(Out):
     calls: list[CallOut]
     messages: list[MessageOut]
     locks: list[LockOut]
+    consents: list[ConsentOut] = Field(
+        description="What the parties had said to the tenants by whom they were bound."
+    )
     cut: bool = Field(description="Whether there is more than was asked for.")
 
     model_config = ConfigDict(
@@ -1442,6 +1445,7 @@ class TraceOut(Out):
                     "calls": [_CALL],
                     "messages": [_MESSAGE],
                     "locks": [_LOCK],
+                    "consents": [_CONSENT],
                     "cut": False,
                 }
             ]
