@@ -2,8 +2,8 @@
 The door for texts by SMPP 3.4: one transceiver to one message centre, both ways.
 
 1. A text is answered once its fate is written: 0 when it is stored, a refusal when it is refused.
-   Where nobody knows, the answer is "temporary": the message centre sends it again, and the store
-   knows it again.
+   Where nobody knows within half a second, the answer is "temporary": the message centre sends it
+   again, and the store knows it again. We ask the store again all the same.
 2. A part of a long text is kept, sealed, before it is answered. The text is taken when all of its
    parts are there, once, however many they are.
 3. Nothing of a sender's PDU goes on but what the text says. The receiver is shown the 700 number,
@@ -83,6 +83,8 @@ __all__ = ["LinkCounts", "Options", "SmppDoor", "status_of"]
 log = logging.getLogger(__name__)
 
 _ADMISSION: Final = 0.45
+# Seconds within which a text has its answer.
+_ANSWERED: Final = 0.48
 _RENEWED_EVERY: Final = 1.0
 _LEASE: Final = 6.0
 # Seconds for which an earlier session's texts may come again.
@@ -419,11 +421,9 @@ class SmppDoor:
     async def _take(self, message: ShortMessage) -> int:
         if is_receipt(message):
             return await self._note_receipt(message)
-        self._waiting += 1
-        try:
-            return await self._take_text(message)
-        finally:
-            self._waiting -= 1
+        if self._waiting >= self._options.waiting:
+            return Status.THROTTLED
+        return await self._take_text(message)
 
     async def _note_receipt(self, message: ShortMessage) -> int:
         receipt = read_receipt(message)
@@ -467,7 +467,7 @@ class SmppDoor:
             if too_many := self._limits.count(screened):
                 return self._refuse(too_many)
             same = Repeats.make(content, secrets.token_bytes(CONTENT))
-        status = await self._admit(screened, [part], same)
+        status = await self._admit_in_time(screened, [part], same)
         if status == Status.TEMPORARY:
             self._repeats.may_return([same], until=now + _RETURN)
         return status
@@ -487,7 +487,7 @@ class SmppDoor:
                 number=part.number,
                 total=part.total,
                 octets=part.octets,
-                timeout=WRITE,
+                timeout=_ADMISSION,
             )
         except AgiRouterError as error:
             return self._unsure(error)
@@ -504,7 +504,8 @@ class SmppDoor:
             for number, octets in parts.octets.items()
         ]
         same = self._store.digest(b"whole", group, *(each.octets for each in whole))
-        return await self._close_parts(block, group, await self._admit(text, whole, same))
+        status = await self._admit_in_time(text, whole, same)
+        return await self._close_parts(block, group, status)
 
     async def _close_parts(self, block: Block, group: bytes, status: int) -> int:
         """
@@ -528,7 +529,24 @@ class SmppDoor:
             *more,
         )
 
+    async def _admit_in_time(self, text: Text, parts: Sequence[Part], same: bytes) -> int:
+        """
+        Take a text; it goes on where there is no answer in time.
+        """
+        try:
+            async with asyncio.timeout(_ANSWERED):
+                return await self._tasks.finish(self._admit(text, parts, same))
+        except TimeoutError:
+            return Status.TEMPORARY
+
     async def _admit(self, text: Text, parts: Sequence[Part], same: bytes) -> int:
+        self._waiting += 1
+        try:
+            return await self._admit_whole(text, parts, same)
+        finally:
+            self._waiting -= 1
+
+    async def _admit_whole(self, text: Text, parts: Sequence[Part], same: bytes) -> int:
         body = self._read(parts)
         if body is None:
             return self._unreadable()

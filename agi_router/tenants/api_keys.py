@@ -99,6 +99,8 @@ class KeyScope(StrEnum):
     FEEDS_WRITE = "feeds:write"
     MESSAGES_READ = "messages:read"
     MESSAGES_WRITE = "messages:write"
+    LINKS_READ = "links:read"
+    LINKS_WRITE = "links:write"
     EVENTS_READ = "events:read"
     WEBHOOKS_READ = "webhooks:read"
     WEBHOOKS_WRITE = "webhooks:write"
@@ -130,6 +132,8 @@ class KeyScope(StrEnum):
         return self in {
             KeyScope.FEEDS_READ,
             KeyScope.FEEDS_WRITE,
+            KeyScope.LINKS_READ,
+            KeyScope.LINKS_WRITE,
             KeyScope.INVENTORY_WRITE,
             KeyScope.TENANTS_WRITE,
             KeyScope.AUDIT_READ,

@@ -108,6 +108,24 @@ def test_pages_and_filters(couriers: Client, bound: Any, text: Any) -> None:
         assert couriers.ask("GET", f"/v1/messages?{query_}").status_code == 422
 
 
+def test_links(operator: Client, couriers: Client, connection: Connection, text: Any) -> None:
+    """The operator sees who has each, and what it owes, and has one unbound and bound again."""
+    assert operator.get("/v1/links") == {"links": []}
+    values = {"name": "sip", "holder": "h", "node": "texts-1", "for": timedelta(hours=1)}
+    row = connection.execute(query("hold_link"), {**values, "up": True, "heard": None, "gone": ""})
+    assert row.fetchone()
+    text()
+    [link] = operator.get("/v1/links")["links"]
+    assert (link["name"], link["state"], link["owed"]) == ("sip", "up", 1)
+    assert operator.post("/v1/links/sip/drain", None)["state"] == "draining"
+    assert operator.post("/v1/links/sip/resume", None)["state"] == "up"
+    assert operator.post("/v1/links/none/drain", None, status=404)["code"] == "link_not_found"
+    acts = "SELECT count(*) FROM agi_router.audit WHERE act ^@ 'POST /v1/links/'"
+    assert one(connection, acts) == 2
+    assert couriers.ask("GET", "/v1/links").status_code == 403
+    assert couriers.ask("POST", "/v1/links/sip/drain").status_code == 403
+
+
 def test_another_tenants_texts(couriers: Client, drivers: Client, bound: Any, text: Any) -> None:
     """Are as if they were not there."""
     name = text()

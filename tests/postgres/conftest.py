@@ -37,6 +37,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """What is generated can be written anew."""
     parser.addoption("--write-schema", action="store_true", help="postgres: write schema.sql anew")
+    parser.addoption(
+        "--kills", type=int, default=4, help="postgres: how often texts meet a kill -9; default 4"
+    )
+
+
+@pytest.fixture
+def kills(request: pytest.FixtureRequest) -> int:
+    """How often what texts need is killed."""
+    return int(request.config.getoption("--kills"))
 
 
 @pytest.fixture(scope="session")

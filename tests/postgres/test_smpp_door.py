@@ -87,6 +87,7 @@ async def serving(
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """A door that waits for the database as long as a test does."""
     monkeypatch.setattr(smpp, "_ADMISSION", SOON)
+    monkeypatch.setattr(smpp, "_ANSWERED", SOON)
 
 
 @pytest.fixture

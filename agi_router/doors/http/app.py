@@ -31,6 +31,7 @@ from agi_router.doors.http import (
     groups,
     inventory,
     locks,
+    message_links,
     message_rules,
     messages,
     pools,
@@ -140,7 +141,8 @@ def _routes() -> FastAPI:
         redirect_slashes=False,
     )
     rooms = (
-        *(bindings, groups, calls, checks, messages, message_rules, events, webhooks),
+        *(bindings, groups, calls, checks, events, webhooks),
+        *(messages, message_rules, message_links),
         *(locks, appeals, blocklist, consents, real_names),
         *(traces, retention, pools, inventory, tenants, feeds, findings, api_keys),
     )

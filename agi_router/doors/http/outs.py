@@ -57,6 +57,8 @@ __all__ = [
     "LockOut",
     "LocksOut",
     "MatchOut",
+    "MessageLinkOut",
+    "MessageLinksOut",
     "MessageOut",
     "MessageRulesOut",
     "MessagesOut",
@@ -478,6 +480,43 @@ class MessageOut(Out):
     done_at: str | None
 
     model_config = ConfigDict(json_schema_extra={"examples": [_MESSAGE]})
+
+
+_MESSAGE_LINK: dict[str, Any] = {
+    "name": "carrier",
+    "state": "up",
+    "drained": False,
+    "node": "texts-1",
+    "up_since": _TIME,
+    "owed": 0,
+}
+
+
+class MessageLinkOut(Out):
+    """
+    A link to a message centre.
+    """
+
+    name: str
+    state: Literal["up", "down", "draining", "drained", "unserved"] = Field(
+        description="`unserved`: no process has it."
+    )
+    drained: bool = Field(description="Whether it is to be unbound.")
+    node: str = Field(description="Machine of the process that has it, or had it last.")
+    up_since: str | None
+    owed: int = Field(description="How many texts are to go out by it.")
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_MESSAGE_LINK]})
+
+
+class MessageLinksOut(Out):
+    """
+    The links to message centres.
+    """
+
+    links: list[MessageLinkOut]
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"links": [_MESSAGE_LINK]}]})
 
 
 class MessageRulesOut(Out):
