@@ -15,12 +15,12 @@ from agi_router.cli.acts import record_act
 from agi_router.cli.arguments import COUNT, NUMBER, ROW, SINCE, TENANT, Checked
 from agi_router.cli.context import open_database, open_serving_database, read_settings
 from agi_router.cli.locks import here
-from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
+from agi_router.cli.output import echo, echo_json, echo_pairs, echo_table, json_option
 from agi_router.cli.stores import open_store
 from agi_router.db.connection import Queries
 from agi_router.db.migrate import check_schema
 from agi_router.db.rights import Purpose, check_rights
-from agi_router.maintenance.classes import Kind
+from agi_router.maintenance.classes import KINDS
 from agi_router.maintenance.deletion import Deletion
 from agi_router.maintenance.holds import HeldThing, Hold, HoldStore
 from agi_router.maintenance.proofs import kept, proofs
@@ -94,11 +94,14 @@ def run(batch: int, *, dry_run: bool, as_json: bool) -> None:
                 _echo_kept(due, empty="nothing is due")
             return
         record_act(queries, "what is past retention")
-        rows = dict.fromkeys(Kind, 0)
-        for step in Deletion(connection, settings.kept, batch=batch).steps(again=True):
+        rows = {kind: 0 for kind, rule in KINDS.items() if rule.by_us}
+        deletion = Deletion(connection, settings.kept, batch=batch)
+        for step in deletion.steps(again=True):
             rows[step.kind] += step.rows
             if step.rows:
                 time.sleep(_PAUSE)
+    if deletion.busy:
+        echo("agi-router: another process deletes just now; nothing was done", err=True)
     (echo_json if as_json else echo_pairs)({kind.value: count for kind, count in rows.items()})
 
 

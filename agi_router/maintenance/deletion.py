@@ -68,6 +68,8 @@ class Deletion:
         self._retention = retention
         self._batch = batch
         self._audit = Audit(self._queries)
+        self.busy = False
+        """Whether another one was deleting, so that nothing was done."""
 
     def steps(self, *, again: bool = False) -> Iterator[Deleted]:
         """
@@ -82,7 +84,8 @@ class Deletion:
             StoreError: The database failed, or did not answer in time; what was done is done.
         """
         with self._alone() as alone:
-            if not alone:
+            self.busy = not alone
+            if self.busy:
                 return
             for kind, rule in KINDS.items():
                 if not rule.by_us:

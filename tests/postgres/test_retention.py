@@ -259,14 +259,19 @@ def test_withdrawn_consents(store: BindingStore) -> None:
     ]
 
 
-def test_one_deletes_at_a_time(store: BindingStore, dsn: str) -> None:
-    """Another one does nothing, and the first goes on."""
+def test_one_deletes_at_a_time(
+    store: BindingStore, dsn: str, keys: KeyRing, tmp_path: Path
+) -> None:
+    """Another one does nothing, and says so; afterwards it does."""
+    write_key_ring(tmp_path / "keys", keys)
+    env = {"AGI_ROUTER_DSN": dsn, "AGI_ROUTER_KEY_FILE": str(tmp_path / "keys")}
     age(store, bind(store))
     list(Sweep(store.connection, NO_REST, RETENTION).steps())
     with connect(dsn) as other:
         one(other, "SELECT pg_advisory_lock(7002045)")
         age(store, bind(store, C, D, x=BLOCK.number(8)))
         assert delete(store) == {}
+        assert "another process deletes" in run(["retention", "run"], env).err
     list(Sweep(store.connection, NO_REST, RETENTION).steps())
     assert delete(store) == {Kind.BINDING: 1}
 
