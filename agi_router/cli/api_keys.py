@@ -16,6 +16,7 @@ from agi_router.keys.registry import check_keys
 from agi_router.tenants.api_key_store import ApiKeyStore
 from agi_router.tenants.api_keys import (
     KeyForm,
+    KeyRole,
     KeyScope,
     Network,
     check_label,
@@ -49,11 +50,15 @@ def group() -> None:
 @click.option(
     "--scope",
     "scopes",
-    required=True,
     multiple=True,
     type=click.Choice([each.value for each in KeyScope]),
     metavar="SCOPE",
     help=f"What it may do, as often as needed: {', '.join(KeyScope)}.",
+)
+@click.option(
+    "--role",
+    type=click.Choice([each.value for each in KeyRole]),
+    help="All that an auditor, an operator or an admin may do; of the operator's keys alone.",
 )
 @click.option("--signed", is_flag=True, help="Its secret signs requests (ACS3), and is not sent.")
 @click.option(
@@ -83,6 +88,7 @@ def create(  # noqa: PLR0917 - options, not arguments
     tenant: str | None,
     label: str,
     scopes: Sequence[str],
+    role: str | None,
     networks: Sequence[Network],
     ttl: timedelta,
     max_binds: int | None,
@@ -100,11 +106,15 @@ def create(  # noqa: PLR0917 - options, not arguments
       agi-router api-key create --tenant couriers --label orders \
           --scope bindings:read --scope bindings:write
       agi-router api-key create --operator --label console --scope tenants:write --signed
+      agi-router api-key create --operator --label audit --role auditor
     """
     if (tenant is None) is not operator:
         raise click.UsageError("give --tenant or --operator, and not both")
+    if role is not None and not operator:
+        raise click.UsageError("--role goes with --operator")
+    of_role = frozenset[KeyScope]() if role is None else KeyRole(role).scopes
     try:
-        allowed = check_scopes(map(KeyScope, scopes), tenant=tenant)
+        allowed = check_scopes({*map(KeyScope, scopes), *of_role}, tenant=tenant)
     except ValueError as error:
         raise click.UsageError(f"--scope: {error}") from None
     try:

@@ -3,6 +3,7 @@
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from agi_router.db.migrate import check_schema
 from agi_router.db.rights import Purpose, check_rights
 from agi_router.records.audit import Audit
 from agi_router.records.chain import Algorithm, SigningKey
+from agi_router.records.digests import DayDigests
 from agi_router.records.heads import (
     open_heads,
     read_heads,
@@ -30,6 +32,7 @@ from agi_router.records.heads import (
     write_keys,
 )
 from agi_router.records.signing import AuditChain
+from agi_router.records.verification import Finding
 
 __all__ = ["group"]
 
@@ -53,9 +56,24 @@ def group() -> None:
     show_default=True,
     help="A time, or how long ago.",
 )
+@click.option("--until", type=SINCE, help="Before a time, or so long ago.")
+@click.option("--act", help='Whose act begins so, like "lock" or "POST /v1/locks".')
+@click.option("--user", help="By this user of a host.")
+@click.option("--api-key", help="With this API key.")
+@click.option("--case", help="For this case.")
 @click.option("--limit", type=COUNT, default=100, show_default=True)
 @json_option
-def list_(since: datetime, limit: int, *, as_json: bool) -> None:
+def list_(  # noqa: PLR0917 - filters
+    since: datetime,
+    until: datetime | None,
+    act: str | None,
+    user: str | None,
+    api_key: str | None,
+    case: str | None,
+    limit: int,
+    *,
+    as_json: bool,
+) -> None:
     r"""
     List who had real numbers shown to him, and who changed what; newest first.
 
@@ -64,12 +82,20 @@ def list_(since: datetime, limit: int, *, as_json: bool) -> None:
 
     \b
     Example:
-      agi-router audit list --since 30d
+      agi-router audit list --since 30d --act lock
     """
     with open_database(read_settings()) as connection:
         check_schema(connection)
         check_rights(connection, Purpose.AUDIT)
-        rows = Audit(Queries(connection)).rows(since=since, limit=limit)
+        rows = Audit(Queries(connection)).rows(
+            since=since,
+            until=until,
+            act=act,
+            user=user,
+            api_key=api_key,
+            case_id=case,
+            limit=limit,
+        )
     if as_json:
         echo_json(rows)
         return
@@ -183,10 +209,21 @@ def sign(key: Path, heads: Path, digest: str) -> None:
     show_default=True,
     help="A file of heads, as often as needed: that of the signer, and copies kept elsewhere.",
 )
+@click.option(
+    "--digests",
+    is_flag=True,
+    help="Also make the digests of days anew, of bindings, calls, texts and events; takes a role"
+    " that serves.",
+)
 @json_option
 @click.pass_context
 def verify(
-    context: click.Context, public_keys: Sequence[Path], heads: Sequence[Path], *, as_json: bool
+    context: click.Context,
+    public_keys: Sequence[Path],
+    heads: Sequence[Path],
+    *,
+    digests: bool,
+    as_json: bool,
 ) -> None:
     r"""
     Find out whether a row of the audit was changed, removed, inserted or moved; name the first.
@@ -201,8 +238,15 @@ def verify(
     signed = [head for each in heads for head in read_heads(each)]
     with open_database(read_settings()) as connection:
         check_schema(connection)
-        check_rights(connection, Purpose.AUDIT)
-        verdict = AuditChain(Queries(connection)).verify(signed, keys)
+        check_rights(connection, Purpose.SERVE if digests else Purpose.AUDIT)
+        queries = Queries(connection)
+        verdict = AuditChain(queries).verify(signed, keys)
+        if digests:
+            found = [
+                Finding(each.what, audit_id=each.audit_id)
+                for each in DayDigests(queries).compare()
+            ]
+            verdict = replace(verdict, findings=[*verdict.findings, *found])
     if as_json:
         echo_json(
             {

@@ -7,7 +7,8 @@ The sweep: what is over is marked, moved out of the way, and in the end deleted.
 3. Texts whose door is served no more end an hour after their time was over, and parts of texts are
    deleted.
 4. What the HTTP door remembers of requests is forgotten when nobody can send them again.
-5. What is past retention is deleted (:mod:`agi_router.maintenance.deletion`).
+5. The audit gets a digest of each day, two days after it (:mod:`agi_router.records.digests`).
+6. What is past retention is deleted (:mod:`agi_router.maintenance.deletion`).
 
 Everything is done in small steps, each a transaction of its own that waits for nobody: what
 somebody holds has its turn in a later sweep. Several may sweep at once.
@@ -22,6 +23,7 @@ from agi_router.inventory.capacity import Quarantine
 from agi_router.maintenance.classes import Retention
 from agi_router.maintenance.deletion import Deletion
 from agi_router.numbers import BLOCK_SIZE, Block
+from agi_router.records.digests import DayDigests
 from agi_router.tenants.signature import WINDOW
 
 __all__ = ["Sweep", "Swept"]
@@ -45,6 +47,8 @@ class Swept:
     """Days whose deletion was finished, of each kind."""
     answers: int = 0
     """Answers of the HTTP door forgotten."""
+    digests: int = 0
+    """Days of which a digest was put on record."""
 
     def __add__(self, other: Self) -> "Swept":
         return Swept(
@@ -53,6 +57,7 @@ class Swept:
             deleted=self.deleted + other.deleted,
             days=self.days + other.days,
             answers=self.answers + other.answers,
+            digests=self.digests + other.digests,
         )
 
 
@@ -99,6 +104,10 @@ class Sweep:
         for name in ("end_unserved_messages", "delete_parts"):
             for _ in self._repeated(name):
                 yield Swept()
+        # Before anything of these days is deleted.
+        row = self._one("now")
+        for _ in DayDigests(self._queries).make(row["clock_timestamp"].date()):
+            yield Swept(digests=1)
         for step in self._deletion.steps():
             yield Swept(deleted=step.rows, days=step.days)
 

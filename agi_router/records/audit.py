@@ -19,17 +19,19 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
+from agi_router.cursors import Cursor
 from agi_router.db.connection import Queries
-from agi_router.errors import RevealLimit
+from agi_router.errors import CursorInvalid, RevealLimit
 from agi_router.logs import redact
 from agi_router.texts import check_name
 
-__all__ = ["Actor", "Audit", "AuditEntry", "check_case"]
+__all__ = ["Actor", "Audit", "AuditEntry", "check_case", "cursor_of"]
 
 _LOGIN = Path("/proc/self/loginuid")
 # What the kernel has for a process that no login began.
 _UNSET = 2**32 - 1
 _LONGEST_CASE = 64
+_LONGEST_ID = 19
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,11 +148,55 @@ class Audit:
                 " (AGI_ROUTER_TRACES_PER_HOUR)"
             )
 
-    def rows(self, *, since: datetime, limit: int) -> list[dict[str, Any]]:
+    def rows(
+        self,
+        *,
+        since: datetime,
+        until: datetime | None = None,
+        act: str | None = None,
+        user: str | None = None,
+        api_key: str | None = None,
+        case_id: str | None = None,
+        after: Cursor | None = None,
+        limit: int,
+    ) -> list[dict[str, Any]]:
         """
         What was recorded since a time, newest first.
+
+        Args:
+            since: The time.
+            until: Only before this one.
+            act: Only acts that begin so.
+            user: Only by this user of a host.
+            api_key: Only with this API key.
+            case_id: Only for this case.
+            after: Only those behind the last one of another page, see :func:`cursor_of`.
+            limit: At most so many.
+
+        Raises:
+            CursorInvalid: *after* is of another list.
         """
-        return self._queries.rows("list_audit", {"since": since, "limit": limit})
+        if after is not None and not (after.name.isdecimal() and len(after.name) < _LONGEST_ID):
+            raise CursorInvalid
+        values = {
+            "since": since,
+            "until": until,
+            "act": act,
+            "name": user,
+            "api_key": api_key,
+            "case_id": case_id,
+            "after_at": None if after is None else after.at,
+            "after_id": None if after is None else after.name,
+            "limit": limit,
+        }
+        return self._queries.rows("list_audit", values)
+
+
+def cursor_of(row: Mapping[str, Any]) -> Cursor:
+    """
+    Where a row of the audit stands in a list.
+    """
+    return Cursor(row["at"], str(row["id"]))
 
 
 def _name(uid: int) -> str:

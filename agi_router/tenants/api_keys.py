@@ -29,6 +29,7 @@ __all__ = [
     "Address",
     "ApiKey",
     "KeyForm",
+    "KeyRole",
     "KeyScope",
     "KeyState",
     "Network",
@@ -125,6 +126,13 @@ class KeyScope(StrEnum):
     RETENTION_WRITE = "retention:write"
 
     @property
+    def reads(self) -> bool:
+        """
+        Whether nothing is changed by it.
+        """
+        return self.value.endswith(":read")
+
+    @property
     def of_operator(self) -> bool:
         """
         Whether the operator's keys alone may have it.
@@ -139,6 +147,43 @@ class KeyScope(StrEnum):
             KeyScope.AUDIT_READ,
             KeyScope.RETENTION_WRITE,
         }
+
+
+class KeyRole(StrEnum):
+    """
+    Who a key of the operator's is for.
+
+    An auditor reads, and changes nothing; numbers stay masked. Who operates does the daily work.
+    Who administers also says who may: tenants, API keys, blocks.
+    """
+
+    AUDITOR = "auditor"
+    OPERATOR = "operator"
+    ADMIN = "admin"
+
+    @property
+    def scopes(self) -> frozenset[KeyScope]:
+        """
+        What such a key may do.
+        """
+        match self:
+            case KeyRole.AUDITOR:
+                reads = {scope for scope in KeyScope if scope.reads}
+                return frozenset(reads - {KeyScope.NUMBERS_READ})
+            case KeyRole.OPERATOR:
+                return frozenset(KeyScope) - _OF_ADMINS
+            case KeyRole.ADMIN:
+                return frozenset(KeyScope)
+
+
+_OF_ADMINS = frozenset(
+    {
+        KeyScope.AUDIT_READ,
+        KeyScope.INVENTORY_WRITE,
+        KeyScope.KEYS_WRITE,
+        KeyScope.TENANTS_WRITE,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

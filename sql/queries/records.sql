@@ -9,9 +9,15 @@ VALUES (%(uid)s, %(name)s, %(effective_uid)s, %(login_uid)s, %(claimed)s, %(host
 
 -- list_audit --
 -- What was written down since a time, newest first.
-SELECT at, uid, name, effective_uid, login_uid, claimed, host, act, subject, reason, api_key, request_id, case_id
+SELECT id, at, uid, name, effective_uid, login_uid, claimed, host, act, subject, reason, api_key, request_id, case_id
   FROM agi_router.audit
  WHERE at >= %(since)s
+   AND (%(until)s::timestamptz IS NULL OR at < %(until)s)
+   AND (%(act)s::text IS NULL OR starts_with(act, %(act)s))
+   AND (%(name)s::text IS NULL OR name = %(name)s)
+   AND (%(api_key)s::text IS NULL OR api_key = %(api_key)s)
+   AND (%(case_id)s::text IS NULL OR case_id = %(case_id)s)
+   AND (%(after_at)s::timestamptz IS NULL OR (at, id) < (%(after_at)s, %(after_id)s::bigint))
  ORDER BY at DESC, id DESC
  LIMIT %(limit)s;
 
@@ -66,3 +72,72 @@ SELECT count(*) AS rows
   FROM agi_router.audit a
  WHERE a.at >= %(since)s::timestamptz
    AND NOT EXISTS (SELECT 1 FROM agi_router.audit_chain c WHERE c.audit_id = a.id);
+
+-- lock_digests --
+-- One makes the digests of days at a time; the others leave it.
+SELECT pg_try_advisory_xact_lock(7002047) AS locked;
+
+-- list_undigested --
+-- Days (UTC) of some that have no digest yet, since this database serves.
+SELECT d::date AS day
+  FROM generate_series(greatest(%(first)s::date, (SELECT min(t.created_at)::date FROM agi_router.tenant t)),
+                       %(last)s::date, interval '1 day') d
+ WHERE NOT EXISTS (SELECT 1
+                     FROM agi_router.audit a
+                    WHERE a.at >= d AND a.act = %(act)s AND starts_with(a.subject, d::date || ' '))
+ ORDER BY 1;
+
+-- list_digests --
+-- The digests of days that were written down.
+SELECT a.id, a.at, a.subject FROM agi_router.audit a WHERE a.act = %(act)s ORDER BY a.id;
+
+-- digest_binds --
+-- How many bindings were made on a day, and a digest of their names.
+SELECT coalesce(sum(g.n), 0)::bigint AS count,
+       sha256(coalesce(string_agg(g.digest, ''::bytea ORDER BY g.block), ''::bytea)) AS digest
+  FROM (SELECT b.block, count(*) AS n,
+               sha256(convert_to(string_agg(b.id::text, ',' ORDER BY b.id), 'UTF8')) AS digest
+          FROM agi_router.tenant t
+         CROSS JOIN LATERAL (
+               SELECT o.block, o.id
+                 FROM agi_router.binding o
+                WHERE o.tenant_id = t.id AND o.begins_at >= %(day)s::date::timestamptz
+                  AND o.begins_at < (%(day)s::date + 1)::timestamptz) b
+         GROUP BY b.block) g;
+
+-- digest_calls --
+-- How many calls there were on a day, and a digest of their ids.
+SELECT coalesce(sum(g.n), 0)::bigint AS count,
+       sha256(coalesce(string_agg(g.digest, ''::bytea ORDER BY g.block), ''::bytea)) AS digest
+  FROM (SELECT c.block, count(*) AS n,
+               sha256(convert_to(string_agg(c.id, ',' ORDER BY c.id COLLATE "C"), 'UTF8')) AS digest
+          FROM agi_router.call c
+         WHERE c.day = %(day)s
+         GROUP BY c.block) g;
+
+-- digest_texts --
+-- How many texts were accepted on a day, and a digest of their ids.
+SELECT coalesce(sum(g.n), 0)::bigint AS count,
+       sha256(coalesce(string_agg(g.digest, ''::bytea ORDER BY g.block), ''::bytea)) AS digest
+  FROM (SELECT m.block, count(*) AS n,
+               sha256(convert_to(string_agg(m.id, ',' ORDER BY m.id COLLATE "C"), 'UTF8')) AS digest
+          FROM agi_router.message m
+         WHERE m.day = %(day)s
+         GROUP BY m.block) g;
+
+-- digest_events --
+-- How many events were written on a day, and a digest of their ids.
+SELECT coalesce(sum(g.n), 0)::bigint AS count,
+       sha256(coalesce(string_agg(g.digest, ''::bytea ORDER BY g.part), ''::bytea)) AS digest
+  FROM (SELECT e.id / 100000 AS part, count(*) AS n,
+               sha256(convert_to(string_agg(e.id::text, ',' ORDER BY e.id), 'UTF8')) AS digest
+          FROM agi_router.event e
+         WHERE e.day = %(day)s
+         GROUP BY 1) g;
+
+-- find_deletion_since --
+-- Whether retention has deleted of a kind and day since.
+SELECT EXISTS (SELECT 1
+                 FROM agi_router.deletion d
+                WHERE d.kind = %(kind)s AND d.deleted > 0 AND (d.day >= %(day)s)
+                  AND coalesce(d.ended_at, clock_timestamp()) > %(since)s) AS deleted;

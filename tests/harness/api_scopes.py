@@ -72,6 +72,7 @@ SCOPED = [
     ("POST", "/v1/blocklist/search", KeyScope.BLOCKLIST_READ),
     ("GET", "/v1/blocklist/1", KeyScope.BLOCKLIST_READ),
     ("POST", "/v1/blocklist/1/remove", KeyScope.BLOCKLIST_WRITE),
+    ("GET", "/v1/audit", KeyScope.AUDIT_READ),
     ("POST", "/v1/traces", KeyScope.AUDIT_READ),
     ("POST", "/v1/traces/persons", KeyScope.AUDIT_READ),
     ("GET", "/v1/retention", KeyScope.AUDIT_READ),

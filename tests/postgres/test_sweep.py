@@ -66,11 +66,11 @@ def resting(shadowed: Connection, keys: KeyRing) -> BindingStore:
 
 
 def swept(connection: Connection, quarantine: Quarantine = RESTS, *, batch: int = 500) -> Swept:
-    """Sweep once, to the end."""
+    """Sweep once, to the end; digests of days are another test's."""
     done = Swept()
     for step in Sweep(connection, quarantine, RETENTION, batch=batch).steps():
         done += step
-    return done
+    return replace(done, digests=0)
 
 
 def swept_rows(connection: Connection) -> Swept:
@@ -122,7 +122,7 @@ def test_in_small_steps(shadowed: Connection, resting: BindingStore) -> None:
         bind(resting, new_party(), new_party(), x=BLOCK.number(serial * 1400))
     set_clock(shadowed, resting.now() + timedelta(days=300))
     steps = list(Sweep(shadowed, RESTS, RETENTION, batch=2).steps())
-    done = replace(sum(steps, Swept()), days=0)
+    done = replace(sum(steps, Swept()), days=0, digests=0)
     assert done == Swept(expired=7, moved=14, deleted=7)
     assert max(step.expired for step in steps) == 2
     assert max(step.moved for step in steps) == 2

@@ -20,6 +20,7 @@ from agi_router.doors.alibaba.route import AlibabaDoor, fault_response
 from agi_router.doors.http import (
     api_keys,
     appeals,
+    audit,
     bindings,
     blocklist,
     calls,
@@ -144,7 +145,7 @@ def _routes() -> FastAPI:
         *(bindings, groups, calls, checks, events, webhooks),
         *(messages, message_rules, message_links),
         *(locks, appeals, blocklist, consents, real_names),
-        *(traces, retention, pools, inventory, tenants, feeds, findings, api_keys),
+        *(traces, audit, retention, pools, inventory, tenants, feeds, findings, api_keys),
     )
     for each in rooms:
         app.include_router(each.router)
