@@ -353,7 +353,15 @@ def test_who_may_change_it(
             assert held is ((table, "INSERT") in may)
     own = server.dsn(database_of(dsn), user=role)
     verify = Cli({"AGI_ROUTER_DSN": own})("audit", "list")
-    assert (verify.code == 0) is (purpose not in {Purpose.DELIVER, Purpose.EXPORT})
+    assert (verify.code == 0) is (purpose in {Purpose.SERVE, Purpose.AUDIT})
+    changes = one(
+        audited.connection,
+        "SELECT count(*) FROM pg_class c WHERE c.relnamespace = 'agi_router'::regnamespace"
+        " AND c.relkind IN ('r', 'p')"
+        " AND has_table_privilege(%s, c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE')",
+        role,
+    )
+    assert (changes == 0) is (purpose is Purpose.AUDIT)
     with connect(own) as connection:
         if purpose is Purpose.SIGN:
             check_rights(connection, purpose)
