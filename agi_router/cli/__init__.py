@@ -42,6 +42,7 @@ COMMANDS = {
     "list": ("bindings", "list_"),
     "import": ("bulk", "import_"),
     "export": ("bulk", "export"),
+    "migrate-x": ("bulk", "migrate_x"),
     "export-day": ("exports", "export_day"),
     "consent": ("consents", "group"),
     "person": ("persons", "group"),

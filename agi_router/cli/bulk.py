@@ -19,6 +19,7 @@ from agi_router.bulk.columns import COLUMNS, DAMAGED, EXPORTED, escape, unescape
 from agi_router.bulk.csv_file import Record, new_file, write_record
 from agi_router.bulk.exporter import export_rows
 from agi_router.bulk.importer import Importer, Tally, Watcher
+from agi_router.bulk.mover import Mover
 from agi_router.bulk.workers import cores
 from agi_router.cli.acts import record_act
 from agi_router.cli.arguments import ORDER_ID, TENANT
@@ -33,7 +34,7 @@ from agi_router.keys.registry import check_keys
 from agi_router.records.audit import AuditEntry
 from agi_router.texts import shown
 
-__all__ = ["export", "import_"]
+__all__ = ["export", "import_", "migrate_x"]
 
 _FAULT = "fault"
 _STATE = EXPORTED.index("state")
@@ -41,6 +42,8 @@ _NAME = EXPORTED.index("id")
 # Seconds for which a transaction may stand still: who makes the file, or reads it page by page,
 # may take long, and no call waits for it.
 _IDLE = 600
+# So many rows that cannot move are told on standard error; --rejects has all.
+_MOST_TOLD = 100
 
 
 _HEADER = "\n".join(
@@ -147,6 +150,99 @@ def import_(
         except CsvError as error:
             report.stop(error)
     _conclude(importer.tally, report, keep_going=keep_going, dry_run=dry_run, as_json=as_json)
+
+
+@click.command("migrate-x")
+@click.argument("file", type=click.File("rb"))
+@click.option(
+    "--map",
+    "numbers",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    metavar="FILE",
+    help="Write the old and the new numbers to this new file (mode 0600), for the tenant.",
+)
+@click.option(
+    "--rejects",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write rows that cannot move, with the reason, to this new file (mode 0600).",
+)
+@click.option("--force", is_flag=True, help="Overwrite these files.")
+@click.option(
+    "--tenant",
+    type=TENANT,
+    metavar="NAME",
+    help="Take rows of this tenant alone; a row that says nothing is his.",
+)
+@json_option
+def migrate_x(
+    file: BinaryIO,
+    numbers: Path,
+    rejects: Path | None,
+    tenant: str | None,
+    *,
+    force: bool,
+    as_json: bool,
+) -> None:
+    r"""
+    Move bindings from middle numbers of before (mobiles, 95…) to 700 numbers.
+
+    The file is one that "import" reads, with a column "old" for the middle number of before. All
+    rows of one old number get the same 700 number where they can. Moved again, a file changes
+    nothing that is done; the map is written anew.
+
+    \b
+    Examples:
+      agi-router migrate-x old.csv --map numbers.csv --rejects rejects.csv --tenant couriers
+      printf 'old,mode,order,a,b,ttl\n95013000001,axb,A-1,13800000001,13800000002,30d\n' |
+          agi-router migrate-x - --map numbers.csv
+    """
+    settings = read_settings()
+    keys = settings.load_keys()
+    with contextlib.ExitStack() as stack:
+        connection = stack.enter_context(open_database(settings, idle=_IDLE))
+        check_schema(connection)
+        keys = check_keys(connection, keys)
+        scope = find_scope(connection, tenant)
+        out = None if rejects is None else stack.enter_context(new_file(rejects, overwrite=force))
+        told = stack.enter_context(new_file(numbers, overwrite=force))
+        report = _Report(out, shown=_MOST_TOLD)
+
+        def make(watcher: Watcher) -> Importer:
+            return Importer(
+                connection,
+                keys,
+                fixed_lines=settings.fixed_lines,
+                ttl=settings.ttl,
+                quarantine=settings.quarantine,
+                open_modes=settings.open_modes,
+                processes=cores(),
+                watcher=watcher,
+                scope=scope,
+            )
+
+        mover = Mover(
+            Queries(connection),
+            keys,
+            make,
+            Watcher(
+                header=report.begin,
+                rejected=report.reject,
+                waiting=_say_waiting,
+                read=lambda _: None,
+                encoding=_say_encoding,
+            ),
+            fixed_lines=settings.fixed_lines,
+            tenant=scope.tenant,
+        )
+        record_act(Queries(connection), "bindings on old middle numbers of a file")
+        moved = mover.run(file)
+        write_record(told, ("old", "new", "new_b", "order", "tenant"))
+        for each in moved:
+            cells = (each.old, each.new, each.new_b, each.order, each.tenant)
+            write_record(told, list(map(escape, cells)))
+    _conclude(mover.tally, report, keep_going=True, dry_run=False, as_json=as_json)
 
 
 @click.command()

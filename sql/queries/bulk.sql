@@ -120,3 +120,16 @@ SELECT n.place, h.line
   FROM unnest(%(x_number)s::bigint[], %(tag)s::bigint[]) WITH ORDINALITY n (x_number, tag, place)
  CROSS JOIN LATERAL (
        SELECT r.line FROM rehearsed r WHERE r.tag = n.tag AND r.x_number = n.x_number LIMIT 1) h;
+
+-- find_moved --
+-- The numbers that the sides of an order's binding dial; of several the last one that was bound.
+SELECT (SELECT min(r.x_number)
+          FROM agi_router.route r
+         WHERE r.block = b.block AND r.binding_id = b.id AND r.side = 'a') AS new,
+       (SELECT min(r.x_number)
+          FROM agi_router.route r
+         WHERE r.block = b.block AND r.binding_id = b.id AND r.side = 'b') AS new_b
+  FROM agi_router.binding b
+ WHERE b.order_id = %(order_id)s AND b.order_tag = ANY (%(tags)s)
+ ORDER BY b.begins_at DESC
+ LIMIT 1;
