@@ -34,6 +34,16 @@ POOL = "couriers"
 Ask = Callable[[str, str, dict[str, Any]], dict[str, Any]]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The full length, which takes minutes."""
+    parser.addoption(
+        "--random-texts",
+        type=int,
+        default=60,
+        help="clients: how many random texts go round by SMPP; default 60",
+    )
+
+
 @pytest.fixture(scope="session")
 def dsn() -> Iterator[str]:
     """A migrated database; the server goes, and so does it."""

@@ -1,11 +1,12 @@
 // A message centre by the library `smpp` of npm: what one account submits goes to the other.
 //
-// Arguments: the two accounts. It says its port, on a line of JSON, and ends with its standard input.
+// Arguments: the two accounts, and for TLS the files of a key and a certificate. It says its port, on a line of JSON, and ends with its standard input.
 'use strict';
 
+const fs = require('fs');
 const smpp = require('smpp');
 
-const [first, second] = process.argv.slice(2);
+const [first, second, key, cert] = process.argv.slice(2);
 const sessions = {};
 let serial = 160;
 
@@ -41,7 +42,8 @@ function relay(session, name) {
   });
 }
 
-const server = smpp.createServer((session) => {
+const options = key ? { key: fs.readFileSync(key), cert: fs.readFileSync(cert) } : {};
+const server = smpp.createServer(options, (session) => {
   session.on('error', () => {});
   session.on('bind_transceiver', (pdu) => {
     if (pdu.password !== 'secret') {

@@ -5,16 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import subprocess
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
+from agi_router.service.message_server import link_options_of
+from agi_router.settings import Settings
 from agi_router.smpp import (
     Address,
     BindRefused,
+    LinkDown,
     Part,
+    Patience,
     Receipt,
     ReceiptState,
     ShortMessage,
@@ -98,9 +103,14 @@ async def running(*command: str | Path) -> AsyncIterator[asyncio.subprocess.Proc
 
 
 @asynccontextmanager
-async def centre() -> AsyncIterator[int]:
-    """The message centre of npm's library: what one account sends goes to the other."""
-    async with running("node", HERE / "smsc.js", "phone", "router") as process:
+async def centre(*certificate: Path) -> AsyncIterator[int]:
+    """
+    The message centre of npm's library: what one account sends goes to the other.
+
+    Args:
+        certificate: For TLS, its key and itself.
+    """
+    async with running("node", HERE / "smsc.js", "phone", "router", *certificate) as process:
         assert process.stdout is not None
         async with asyncio.timeout(PATIENCE):
             port = json.loads(await process.stdout.readline())["port"]
@@ -156,6 +166,56 @@ async def test_a_wrong_password() -> None:
             ):
                 pass
     assert caught.value.status == 0x0E
+
+
+async def test_tls(tmp_path: Path) -> None:
+    """As it is set: a certificate of whom we trust, and of that host; and nothing in clear."""
+    key, password = tmp_path / "key.pem", tmp_path / "password"
+    password.write_text("secret")
+    password.chmod(0o600)
+
+    def certificate(name: str) -> Path:
+        made = tmp_path / f"{name.replace(':', '-')}.pem"
+        subprocess.run(
+            [
+                *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt"),
+                *("ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=centre"),
+                *("-keyout", key, "-out", made, "-addext", f"subjectAltName={name}"),
+            ],
+            check=True,
+            capture_output=True,
+        )
+        return made
+
+    async def bound(port: int, tls: str | Path) -> bool:
+        environment = {
+            "AGI_ROUTER_SMPP_HOST": "127.0.0.1",
+            "AGI_ROUTER_SMPP_SYSTEM_ID": "router",
+            "AGI_ROUTER_SMPP_PASSWORD_FILE": str(password),
+            "AGI_ROUTER_SMPP_TLS": str(tls),
+        }
+        options = link_options_of(Settings.from_env(environment))
+        async with Transceiver.bound(
+            "127.0.0.1",
+            port,
+            system_id=options.system_id,
+            password=options.password,
+            deliver=Mailbox().take,
+            tls=options.tls,
+            patience=Patience(bind=5),
+        ) as link:
+            return link.is_up
+
+    other = certificate("DNS:other.example")
+    async with centre(key, other) as port:
+        with pytest.raises(LinkDown, match="no connection"):
+            await bound(port, other)
+    own = certificate("IP:127.0.0.1")
+    async with centre(key, own) as port:
+        assert await bound(port, own)
+        for wrong in (other, "on", "off"):
+            with pytest.raises(LinkDown):
+                await bound(port, wrong)
 
 
 async def test_texts_of_smpplib() -> None:

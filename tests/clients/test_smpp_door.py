@@ -156,12 +156,13 @@ async def test_texts_in_every_coding(
         await until_async(lambda: one(connection, count) == len(TEXTS))
 
 
-async def test_random_texts(dsn: str, store: BindingStore) -> None:
+async def test_random_texts(request: pytest.FixtureRequest, dsn: str, store: BindingStore) -> None:
     """All planes, with surrogate pairs that are cut: equal at the other end."""
     chance = random.Random(700)  # noqa: S311 - the same ones each time
-    texts = [a_random_text(chance) for _ in range(60)]
+    count = request.config.getoption("--random-texts")
     async with world(dsn, store, Splitting.UDH) as there:
-        for number, text in enumerate(texts):
+        for number in range(count):
+            text = a_random_text(chance)
             await there.send(cut_anywhere(text, 1000 + number, source=A.digits, to=there.x))
             assert await there.texts(1) == [text]
 
