@@ -486,7 +486,7 @@ class BindingMaking(NumberDrawing, GroupSharing):
                     stated=terms.consent,
                     binding=made.id,
                 )
-                self.rules.check_made(rules, parties, terms, in_turn=self.counting)
+                self.rules.check_made(rules, parties, terms.order_id, in_turn=self.counting)
             if self._is_counted(opening):
                 self._take_quota(opening, 1)
         return made

@@ -56,6 +56,8 @@ class PartyReplacing(GroupChanging, GroupSharing):
             SameParty: Who comes is on the other side, or is called back.
             BindingConflict: Who comes is on the number already, by another binding.
             NumberResting: Who comes was, not long ago.
+            Locked: A party, a number, its block or the tenant is locked.
+            AgiRouterError: A rule of the tenant is in the way, as of :meth:`BindingStore.bind`.
         """
         return self._replacing(name, version, lambda: self._replace(name, side, number, version))
 
@@ -207,7 +209,7 @@ class PartyReplacing(GroupChanging, GroupSharing):
                     # Before the binding, as whoever binds there does.
                     self._queries.row("lock_block", {"block": name.block.value})
                 with self._locked(name, places, version=found.version):
-                    self._write(found, change, newcomers, joining)
+                    whole = self._write(found, change, newcomers, joining)
                     self.rules.check_people(
                         rules,
                         newcomers,
@@ -215,6 +217,10 @@ class PartyReplacing(GroupChanging, GroupSharing):
                         stated=found.consent,
                         binding=found.id,
                     )
+                    if rules is not None and whole is not None:
+                        # As if they were just bound.
+                        rules.check(order=found.order_id, scene=found.scene)
+                        self.rules.check_made(rules, whole, found.order_id, in_turn=True)
         except psycopg.errors.UniqueViolation as error:
             constraint = error.diag.constraint_name
             if constraint == "route_alone":
@@ -243,9 +249,12 @@ class PartyReplacing(GroupChanging, GroupSharing):
         change: Callable[[Parties], Parties],
         newcomers: Sequence[PhoneNumber],
         joining: list[RouteRow],
-    ) -> None:
+    ) -> Parties | None:
         """
         Write the routes of a binding that is held; *joining* gets the rows of who comes.
+
+        Returns:
+            Who is bound now; :obj:`None`: who was before.
         """
         rings = Side.A if found.mode.open else Side.B
         called_back = next(
@@ -259,7 +268,7 @@ class PartyReplacing(GroupChanging, GroupSharing):
         before = parties_of(found, called_back)
         whole = change(before)
         if whole == before:
-            return
+            return None
         rows = compile_routes(whole, *_numbers(found))
         joining += (row for row in rows if row.caller in newcomers)
         self._check_rests(found.id, rows, newcomers)
@@ -289,6 +298,7 @@ class PartyReplacing(GroupChanging, GroupSharing):
         self._past_strangers(
             whole.people, _numbers(found), found.id.block, lambda: found.tenant, write
         )
+        return whole
 
 
 def _numbers(found: Binding) -> tuple[XNumber, XNumber]:

@@ -171,15 +171,15 @@ class RuleKeeping:
             self._consents.check(rules.tenant_id, people, order)
 
     def check_made(
-        self, rules: TenantRules, parties: Parties, terms: Terms, *, in_turn: bool
+        self, rules: TenantRules, parties: Parties, order_id: str | None, *, in_turn: bool
     ) -> None:
         """
-        Make sure that a binding may stand that the transaction under way has made.
+        Make sure that a binding may stand that the transaction under way has made, or changed.
 
         Args:
             rules: Those of its tenant.
             parties: Who is bound.
-            terms: What is agreed.
+            order_id: By which order.
             in_turn: Whether others who bind the same wait for the transaction's end. Without, it
                 lasts too long for that, and those who bind at the same time are not counted.
 
@@ -187,7 +187,7 @@ class RuleKeeping:
             OrderCrowded: Too many are bound by its order: the transaction has to be undone.
             PairTooOften: The two were bound too often: likewise.
         """
-        self.check_order(rules, terms.order_id, in_turn=in_turn)
+        self.check_order(rules, order_id, in_turn=in_turn)
         if rules.max_pair_binds is not None and _is_pair(parties):
             self._check_pair(rules, rules.max_pair_binds, parties, in_turn=in_turn)
 

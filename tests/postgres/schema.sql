@@ -398,6 +398,7 @@ CREATE TABLE agi_router.binding (
     callback text,
     calls_settled integer DEFAULT 0 NOT NULL,
     pair_tag bigint,
+    replaced integer,
     callback_window integer,
     display_a text,
     display_b text,
@@ -463,6 +464,8 @@ COMMENT ON COLUMN agi_router.binding.callback IS 'Who rings when a group, or who
 COMMENT ON COLUMN agi_router.binding.calls_settled IS 'Uses that will not come back; kept only where max_calls is set';
 
 COMMENT ON COLUMN agi_router.binding.pair_tag IS 'Keyed hash of all its parties; null unless they asked for the same number again';
+
+COMMENT ON COLUMN agi_router.binding.replaced IS 'How often its parties were replaced by others since it came under its order; null: never';
 
 COMMENT ON COLUMN agi_router.binding.callback_window IS 'Seconds for which the last caller is called back; null: as long as the binding lives';
 

@@ -248,6 +248,7 @@ def test_columns_are_all_there(connection: Connection) -> None:
         "version",
         "sequence",
         "messages_used",
+        "replaced",
     }
     # What only `bind --same-x` fills, and what is not loaded but bound row by row.
     apart = {"pair_tag", "extension", "open_number", "y_ttl", "parent_id", "party_group"}

@@ -16,7 +16,7 @@ from agi_router.bindings.reasons import Reason
 from agi_router.bindings.requests import make_request
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
-from agi_router.bindings.words import Mode
+from agi_router.bindings.words import Mode, Side
 from agi_router.db.connection import Connection, connect
 from agi_router.errors import (
     AgiRouterError,
@@ -35,7 +35,7 @@ from agi_router.numbers import PhoneNumber
 from agi_router.tenants.rules import RulesChange
 from harness.cli import run
 from harness.database import HOUR, a_call, bind, new_party, on_each_version, one
-from harness.values import A, B, C, D, X
+from harness.values import A, B, C, D, E, F, X
 
 TENANT = "default"
 
@@ -110,7 +110,7 @@ def test_the_same_two_within_an_hour(store: BindingStore, connection: Connection
     bind(store, A, C, x=None)
     bind(store, B, D, x=None)
     assert one(connection, "SELECT count(*) FROM agi_router.binding") == 4
-    connection.execute("UPDATE agi_router.binding SET begins_at = begins_at - interval '1 h'")
+    connection.execute("UPDATE agi_router.route SET begins_at = begins_at - interval '1 h'")
     bind(store, x=None)
 
 
@@ -166,6 +166,33 @@ def test_another_order(store: BindingStore) -> None:
         store.change(made.id, order_id="A-2")
     keep(store, scenes=[])
     assert store.change(made.id, order_id="A-2").order_id == "A-2"
+
+
+@on_each_version
+def test_who_takes_a_place_is_counted(store: BindingStore) -> None:
+    """As if it were bound: by the order, by the pair, and by what a binding is to name."""
+    made = bind(store, order_id="A-1")
+    keep(store, max_order_pairs=2, refuses_pairs=True)
+    store.replace(made.id, Side.B, C)
+    with pytest.raises(OrderCrowded):
+        store.replace(made.id, Side.B, D)
+    with pytest.raises(OrderCrowded):
+        draw(store, order_id="A-1")
+    assert {each.number for each in store.find(made.id).parties} == {A, C}
+    # By another order nobody was replaced.
+    store.change(made.id, order_id="A-2")
+    store.replace(made.id, Side.B, D)
+    keep(store, max_order_pairs=0, max_pair_binds=1)
+    for pair in ((A, B), (D, A)):
+        with pytest.raises(PairTooOften):
+            bind(store, *pair, x=None)
+    other = bind(store, A, E, x=None)
+    with pytest.raises(PairTooOften):
+        store.replace(other.id, Side.B, D)
+    assert store.replace(other.id, Side.B, F).version == 2
+    keep(store, max_pair_binds=0, needs_order=True)
+    with pytest.raises(OrderMissing):
+        store.replace(other.id, Side.B, E)
 
 
 def test_an_import_keeps_to_them(store: BindingStore, dsn: str, keys: KeyRing) -> None:

@@ -27,6 +27,7 @@ BEGIN
     UPDATE agi_router.binding b
        SET order_tag = CASE WHEN b.order_tag IS NOT NULL THEN _order_tag END,
            pair_tag = CASE WHEN b.pair_tag IS NOT NULL THEN _pair_tag END,
+           replaced = coalesce(b.replaced, 0) + 1,
            version = b.version + 1
      WHERE b.block = _block AND b.id = _binding_id;
 END

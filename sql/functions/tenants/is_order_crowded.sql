@@ -8,7 +8,8 @@ BEGIN
     IF _in_turn THEN
         PERFORM agi_router.take_turns(7002041, ARRAY[_tenant_id || ' ' || _order_id]);
     END IF;
-    SELECT count(DISTINCT b.order_tag)
+    -- Whoever was replaced was bound by it, too.
+    SELECT count(DISTINCT b.order_tag) + coalesce(sum(b.replaced), 0)
       INTO _pairs
       FROM agi_router.binding b
      WHERE b.order_id = _order_id AND b.tenant_id = _tenant_id AND b.parent_id IS NULL AND b.id <> ALL (_later);

@@ -12,26 +12,21 @@ BEGIN
     END IF;
     SELECT count(*) AS binds, min(f.begins_at) - _since AS wait
       INTO counted
-      FROM (SELECT DISTINCT b.block, b.id, b.begins_at
-              -- A route begins no earlier than its binding.
-              FROM (SELECT r.block, r.binding_id
+      FROM (-- Two come together with the row by which A calls B: as they are bound, or one of them takes a place.
+            SELECT DISTINCT o.block, o.binding_id, o.begins_at
+              FROM (SELECT r.block, r.binding_id, r.begins_at
                       FROM agi_router.route r
-                     WHERE r.caller_tag = ANY (_a_tags) AND r.begins_at > _since
+                     WHERE r.side = 'a' AND r.begins_at > _since
+                       AND (r.caller_tag = ANY (_a_tags) AND r.callee_tags && _b_tags
+                            OR r.caller_tag = ANY (_b_tags) AND r.callee_tags && _a_tags)
                     UNION ALL
-                    SELECT p.block, p.binding_id
+                    SELECT p.block, p.binding_id, p.begins_at
                       FROM agi_router.past_route p
-                     WHERE p.caller_tag = ANY (_a_tags) AND p.begins_at > _since) o
+                     WHERE p.side = 'a' AND p.begins_at > _since
+                       AND (p.caller_tag = ANY (_a_tags) AND p.callee_tags && _b_tags
+                            OR p.caller_tag = ANY (_b_tags) AND p.callee_tags && _a_tags)) o
               JOIN agi_router.binding b ON b.block = o.block AND b.id = o.binding_id
-             WHERE b.tenant_id = _tenant_id AND b.parent_id IS NULL AND b.begins_at > _since
-               AND b.id <> ALL (_later)
-               AND (EXISTS (SELECT 1
-                              FROM agi_router.route r
-                             WHERE r.block = b.block AND r.binding_id = b.id
-                               AND (r.caller_tag = ANY (_b_tags) OR r.callee_tags && _b_tags))
-                    OR EXISTS (SELECT 1
-                                 FROM agi_router.past_route p
-                                WHERE p.block = b.block AND p.binding_id = b.id
-                                  AND (p.caller_tag = ANY (_b_tags) OR p.callee_tags && _b_tags)))) f;
+             WHERE b.tenant_id = _tenant_id AND b.parent_id IS NULL AND b.id <> ALL (_later)) f;
     RETURN CASE WHEN counted.binds > _most THEN counted.wait END;
 END
 $$;
