@@ -75,6 +75,7 @@ from agi_router.texts import LONGEST_NAME, check_name
 
 __all__ = [
     "LARGEST_BINDINGS",
+    "AcknowledgementIn",
     "ApiKeyIn",
     "AppealIn",
     "BatchIn",
@@ -118,6 +119,7 @@ __all__ = [
     "ResendIn",
     "RotationIn",
     "SearchIn",
+    "TakeIn",
     "TenantChange",
     "TenantIn",
     "TextExplanationIn",

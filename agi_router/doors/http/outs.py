@@ -29,6 +29,7 @@ from agi_router.tenants.model import UnknownNumbers
 from agi_router.tenants.rules import Consent
 
 __all__ = [
+    "AcknowledgementOut",
     "ActOut",
     "ApiKeyMadeOut",
     "ApiKeyOut",
@@ -54,6 +55,8 @@ __all__ = [
     "FeedOut",
     "FeedsOut",
     "FieldFaultOut",
+    "FindingOut",
+    "FindingsOut",
     "GroupOut",
     "GroupsOut",
     "LockOut",
@@ -80,6 +83,8 @@ __all__ = [
     "RunReportOut",
     "RunsOut",
     "StretchOut",
+    "TakenFindingOut",
+    "TakenOut",
     "TenantOut",
     "TenantsOut",
     "TextExplanationOut",
