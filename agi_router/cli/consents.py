@@ -4,20 +4,23 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import click
 
+from agi_router.bulk.consents import ConsentImporter
 from agi_router.cli.acts import record_act
 from agi_router.cli.arguments import NUMBER, ORDER_ID, TENANT, TIME, Checked, scope_option
 from agi_router.cli.context import read_settings
+from agi_router.cli.exit_codes import exit_code
 from agi_router.cli.locks import here
-from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
+from agi_router.cli.output import echo, echo_json, echo_pairs, echo_table, json_option
 from agi_router.cli.stores import open_store
 from agi_router.consent.ledger import Act, How, Purpose, check_evidence, check_version
 from agi_router.consent.store import Statement
 from agi_router.consent.views import describe_consent
 from agi_router.db.connection import Queries
+from agi_router.errors import CsvError
 from agi_router.numbers import PhoneNumber
 
 __all__ = ["group"]
@@ -148,6 +151,51 @@ def withdraw(  # noqa: PLR0917 - options
         line, ended = store.withdraw(number, tenant, said, by=here())
     told = {**describe_consent(line), "ended": [str(each.id) for each in ended]}
     (echo_json if as_json else echo_pairs)(told)
+
+
+@group.command("import")
+@click.argument("file", type=click.File("rb"))
+@click.option("--tenant", required=True, type=TENANT, metavar="NAME", help="To whom.")
+@json_option
+@click.pass_context
+def import_(context: click.Context, file: BinaryIO, tenant: str, *, as_json: bool) -> None:
+    r"""
+    Write down what persons have agreed to before, from FILE ("-": standard input).
+
+    FILE is CSV with the columns number, how and when, and perhaps purpose, order, evidence and
+    version. What the ledger has is left out, so a file may be imported again, and goes on where it
+    was killed. Who has withdrawn since is not brought back. Exits with 65 if a row is not written.
+
+    \b
+    Example:
+      agi-router consent import agreed.csv --tenant couriers
+    """
+    settings = read_settings()
+    code = 0
+    with open_store(settings) as store:
+        record_act(Queries(store.connection), f"consent from a file, to tenant {tenant}")
+        importer = ConsentImporter(
+            store.consents,
+            tenant,
+            by=here(),
+            now=store.now(),
+            fixed_lines=settings.fixed_lines,
+        )
+        try:
+            importer.run(file)
+        except CsvError as error:
+            # What was written is told all the same.
+            echo(f"agi-router: {error}", err=True)
+            code = exit_code(error)
+    tally = importer.tally
+    told = {name: getattr(tally, name) for name in ("rows", "added", "known", "refused")}
+    if as_json:
+        echo_json({**told, "faults": [each._asdict() for each in tally.faults]})
+    else:
+        echo_pairs(told)
+        for each in tally.faults:
+            echo(f"line {each.line}: {each.why}")
+    context.exit(exit_code(CsvError) if tally.refused else code)
 
 
 @group.command("list")

@@ -13,6 +13,7 @@ Source:
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -21,7 +22,17 @@ from agi_router.cursors import Cursor
 from agi_router.numbers import PhoneNumber
 from agi_router.texts import check_name
 
-__all__ = ["Act", "ConsentLine", "How", "Purpose", "check_evidence", "check_version"]
+__all__ = [
+    "Act",
+    "ConsentLine",
+    "How",
+    "Purpose",
+    "Statement",
+    "Taken",
+    "check_evidence",
+    "check_version",
+    "find_taken",
+]
 
 _LONGEST_VERSION = 64
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -92,6 +103,59 @@ class ConsentLine:
         Where a page of a list ends that this is the last of.
         """
         return Cursor(self.added_at, str(self.id))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """
+    What is written of a person: see :class:`ConsentLine`.
+    """
+
+    act: Act
+    purpose: Purpose = Purpose.BINDING
+    order: str | None = None
+    how: How | None = None
+    at: datetime | None = None
+    """:obj:`None`: now."""
+    evidence: str | None = None
+    version: str | None = None
+    binding: str | None = None
+    cut: bool = False
+    """Whether calls that are up are cut by what is withdrawn."""
+
+
+class Taken(StrEnum):
+    """
+    What becomes of a line that was written down elsewhere, and is brought in.
+    """
+
+    ADDED = "added"
+    KNOWN = "known"
+    """The ledger has it."""
+    WITHDRAWN_SINCE = "withdrawn_since"
+    """It would speak again for somebody who has withdrawn after it."""
+
+
+def find_taken(lines: Iterable[ConsentLine], said: Statement) -> Taken:
+    """
+    What becomes of what a person has agreed to before.
+
+    Args:
+        lines: Those of the person for the tenant.
+        said: What it has agreed to, and when.
+    """
+    taken = Taken.ADDED
+    for line in lines:
+        if line.purpose is not said.purpose:
+            continue
+        if (line.act, line.order, line.how, line.at, line.evidence, line.version) == (
+            *(said.act, said.order, said.how, said.at, said.evidence, said.version),
+        ):
+            return Taken.KNOWN
+        about = line.order is None or said.order is None or line.order == said.order
+        if line.act is Act.WITHDRAWN and about and said.at is not None and line.at >= said.at:
+            taken = Taken.WITHDRAWN_SINCE
+    return taken
 
 
 def check_version(text: str) -> str:

@@ -10,12 +10,19 @@ Rules for the editor:
 """
 
 import json
-from collections.abc import Collection
-from dataclasses import dataclass, replace
-from datetime import datetime
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Any
 
-from agi_router.consent.ledger import Act, ConsentLine, How, Purpose
+from agi_router.consent.ledger import (
+    Act,
+    ConsentLine,
+    How,
+    Purpose,
+    Statement,
+    Taken,
+    find_taken,
+)
 from agi_router.cursors import Cursor
 from agi_router.db.connection import Queries
 from agi_router.errors import ConsentMissing, ConsentNotFound, CursorInvalid, StoreHeld
@@ -29,25 +36,6 @@ from agi_router.tenants.store import TenantStore
 __all__ = ["ConsentLedger", "ConsentStore", "Statement"]
 
 _LARGEST_ID = 2**63 - 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Statement:
-    """
-    What is written of a person: see :class:`ConsentLine`.
-    """
-
-    act: Act
-    purpose: Purpose = Purpose.BINDING
-    order: str | None = None
-    how: How | None = None
-    at: datetime | None = None
-    """:obj:`None`: now."""
-    evidence: str | None = None
-    version: str | None = None
-    binding: str | None = None
-    cut: bool = False
-    """Whether calls that are up are cut by what is withdrawn."""
 
 
 class ConsentLedger:
@@ -216,6 +204,41 @@ class ConsentStore:
             self._ledger.hold(tenant_id, alone=True)
             line_id = self._ledger.add({person}, tenant_id, said, by)
             return self.find(line_id)
+
+    def write_given(
+        self, tenant: str, given: Sequence[tuple[PhoneNumber, Statement]], *, by: str
+    ) -> list[Taken]:
+        """
+        Write what persons have agreed to before, in one transaction; what is known is left out.
+
+        Args:
+            tenant: To whom.
+            given: Who has said what; each says when.
+            by: Who writes it.
+
+        Returns:
+            What became of each.
+
+        Raises:
+            TenantNotFound: There is no such tenant.
+            KeysOutdated: The keys were rotated since they were read.
+        """
+        tenant_id = self._tenants.find_id(tenant)
+        done = []
+        with self._queries.transaction():
+            self._ledger.hold(tenant_id, alone=True)
+            known = self._ledger.of({person for person, _ in given}, tenant_id)
+            written: set[tuple[PhoneNumber, Statement]] = set()
+            for person, said in given:
+                lines = [line for line in known if line.person == person]
+                taken = find_taken(lines, said)
+                if taken is Taken.ADDED and (person, said) in written:
+                    taken = Taken.KNOWN
+                if taken is Taken.ADDED:
+                    self._ledger.add({person}, tenant_id, said, by)
+                    written.add((person, said))
+                done.append(taken)
+        return done
 
     def find(self, line_id: int) -> ConsentLine:
         """

@@ -640,6 +640,9 @@ OPERATIONS: dict[tuple[type, str], Operation] = {
             C, target.tenant, Statement(act=Act.GIVEN, how=How.APP), by="a test"
         ).tenant
     ),
+    (ConsentStore, "write_given"): lambda store, target: store.consents.write_given(
+        target.tenant, [(E, Statement(act=Act.GIVEN, how=How.APP, at=store.now()))], by="a test"
+    ),
     (ConsentStore, "find"): lambda store, target: store.consents.find(target.line),
     (ConsentStore, "all"): lambda store, _: store.consents.all(limit=100),
     (ConsentStore, "of_person"): lambda store, _: store.consents.of_person(E),

@@ -1,5 +1,8 @@
 """The consent ledger, as it is judged."""
 
+from dataclasses import replace
+from datetime import timedelta
+
 import pytest
 
 from agi_router.consent.ledger import (
@@ -7,8 +10,11 @@ from agi_router.consent.ledger import (
     ConsentLine,
     How,
     Purpose,
+    Statement,
+    Taken,
     check_evidence,
     check_version,
+    find_taken,
 )
 from agi_router.consent.views import describe_consent
 from harness.values import NOW, A
@@ -42,6 +48,24 @@ def test_how_it_is_shown() -> None:
     assert (shown["id"], shown["person"], shown["how"]) == ("4", "139****0001", "app")
     assert describe_consent(line(5, WITHDRAWN))["how"] is None
     assert line(4, GIVEN).cursor.name == "4"
+
+
+def test_what_is_brought_in() -> None:
+    """Each line once, and nothing for whoever has withdrawn since."""
+    said = Statement(act=GIVEN, order="A-1", how=How.APP, at=NOW)
+    recorded = Purpose.RECORDING
+    for lines, taken in [
+        ([], Taken.ADDED),
+        ([line(1, GIVEN, "A-2")], Taken.ADDED),
+        ([line(1, WITHDRAWN, "A-2")], Taken.ADDED),
+        ([line(1, WITHDRAWN, "A-1", recorded)], Taken.ADDED),
+        ([line(1, WITHDRAWN, "A-1")], Taken.WITHDRAWN_SINCE),
+        ([line(1, WITHDRAWN)], Taken.WITHDRAWN_SINCE),
+        ([line(1, WITHDRAWN), line(2, GIVEN, "A-1")], Taken.KNOWN),
+    ]:
+        assert find_taken(lines, said) is taken
+    younger = replace(said, at=NOW + timedelta(seconds=1))
+    assert find_taken([line(1, WITHDRAWN)], younger) is Taken.ADDED
 
 
 def test_what_is_typed() -> None:

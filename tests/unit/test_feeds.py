@@ -23,6 +23,7 @@ from agi_router.feeds.model import (
     Notice,
     NumberForm,
     Trust,
+    check_authorization,
     check_feed,
     read_notice,
 )
@@ -147,6 +148,15 @@ def test_an_algorithm_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None
         (FeedKind.STDIN, "/srv", False),
         (FeedKind.FILE, None, False),
         (FeedKind.FOLDER, "srv", False),
+        (FeedKind.PULL, "https://carrier.example/a?after={cursor}", True),
+        (FeedKind.PULL, "http://[2001:db8::1]:8080", True),
+        (FeedKind.PULL, None, False),
+        (FeedKind.PULL, "/srv/a.csv", False),
+        (FeedKind.PULL, "https://user@carrier.example/", False),
+        (FeedKind.PULL, "https://carrier.example/#a", False),
+        (FeedKind.PULL, "https://carrier.example:99999/", False),
+        (FeedKind.PULL, "https://carrier.example:0/", False),
+        (FeedKind.PULL, f"https://carrier.example/{'a' * 2000}", False),
     ],
 )
 def test_a_path_goes_with_its_kind(kind: FeedKind, path: str | None, *, fits: bool) -> None:
@@ -166,6 +176,27 @@ def test_overdue() -> None:
     assert not replace(FEED, every=4 * day).overdue
     assert not replace(FEED, every=day, last_at=NOW - day).overdue
     assert replace(FEED, every=day, last_at=NOW - 2 * day).overdue
+    assert not replace(FEED, every=day, last_at=NOW - 2 * day, pulled_at=NOW).overdue
+
+
+def test_what_is_pulled_by_now() -> None:
+    """A feed with a span, since its address had nothing more."""
+    day = timedelta(days=1)
+    pull = replace(FEED, kind=FeedKind.PULL)
+    assert not pull.due
+    assert replace(pull, every=day).due
+    assert not replace(FEED, every=day).due
+    assert replace(pull, every=day, pulled_at=NOW - day).due
+    assert not replace(pull, every=day, pulled_at=NOW).due
+
+
+def test_an_authorization_is_a_header() -> None:
+    """It ends no line, and nothing of it is told."""
+    assert check_authorization(" Bearer x ") == "Bearer x"
+    for wrong in ("", "a\nb", "é", "a" * 4097):
+        with pytest.raises(ValueError, match="ASCII") as caught:
+            check_authorization(wrong)
+        assert not wrong or wrong not in str(caught.value)
 
 
 def test_columns_in_any_order() -> None:
