@@ -28,6 +28,7 @@ from agi_router.bulk.csv_file import CsvReader, write_record
 from agi_router.consent.ledger import How
 from agi_router.numbers import PhoneNumber, XNumber
 from agi_router.texts import strip
+from harness.draws import mobiles
 
 # Rich in what matters here.
 TEXTS = st.text(
@@ -50,7 +51,7 @@ def is_name(text: str) -> bool:
 NAMES = TEXTS.map(
     lambda text: strip("".join(char for char in text if char.isprintable() or char == " "))
 ).filter(is_name)
-MOBILES = st.integers(13000000000, 19999999999).map(lambda value: PhoneNumber(digits=str(value)))
+MOBILES = mobiles.map(lambda digits: PhoneNumber(digits=digits))
 NUMBERS = st.integers(700 * 10**12, 701 * 10**12 - 1).map(lambda value: XNumber(value=value))
 MINUTES = st.integers(60, 14400).map(lambda value: timedelta(seconds=value))
 SECONDS = st.integers(5, 120).map(lambda value: timedelta(seconds=value))
