@@ -232,7 +232,7 @@ def test_a_member_of_a_party_group(
         return run(recycler, feed, f"{digits},reissued,{date}\n")
 
     before = now(store)
-    store.add_group("default", "team", [A, C])
+    first = store.add_group("default", "team", [A, C]).version
     store.add_group("default", "others", [C, D])
     terms = Terms(expires_at=store.now() + HOUR)
     reissued = now(store)
@@ -244,7 +244,7 @@ def test_a_member_of_a_party_group(
     ended = BindingState.PARTY_RECYCLED
     assert states == [ended, ended, BindingState.ACTIVE]
     team = store.find_group("default", "team")
-    assert (team.members, team.version) == ((C,), 2)
+    assert (team.members, team.version > first) == ((C,), True)
     later = store.bind(Gxb(group="team", b=B), terms)
     assert {each.number for each in later.parties} == {B, C}
     # Damaged, and nobody whom the file names: it is counted, and hides nothing.
