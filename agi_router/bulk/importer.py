@@ -51,6 +51,7 @@ from agi_router.errors import (
     KeysOutdated,
     NoNumberAvailable,
     StoreError,
+    StoreHeld,
     TenantNotFound,
 )
 from agi_router.inventory.capacity import Quarantine
@@ -157,6 +158,7 @@ class Importer:
         self._bound: Counter[int] = Counter()
         self._limited: frozenset[int] = frozenset()
         self._asking: frozenset[int] = frozenset()
+        self._ruled: frozenset[int] = frozenset()
         self._store_of_one = BindingStore(
             connection, keys, quarantine, open_modes=open_modes, scope=scope
         )
@@ -264,6 +266,7 @@ class Importer:
             self._execute("steer_import", {})
             self._bound.clear()
             yield
+            self._check_unruled()
             # At the end: until then no other bind of these tenants waits.
             for tenant_id, count in sorted(self._bound.items()):
                 if tenant_id in self._asking:
@@ -272,11 +275,25 @@ class Importer:
                 if tenant_id in self._limited:
                     take_quota(self._queries, tenant_id, count)
 
+    def _check_unruled(self) -> None:
+        """
+        Make sure that no tenant has rules by now whose rows were loaded as if it had none.
+
+        Raises:
+            StoreHeld: One has: what was loaded may break them.
+        """
+        values = {"tenants": sorted(self._bound.keys() - self._ruled)}
+        for row in self._execute("hold_unruled", values):
+            raise StoreHeld(
+                f"rules of tenant {row['name']!r} were set meanwhile: import the file again"
+            )
+
     def _make_sealer(self, pools: Mapping[tuple[str, str], Pool]) -> Sealer:
         rows = self._execute("list_active_tenants", {})
         tenants = {row["name"]: row["id"] for row in rows}
         self._limited = frozenset(row["id"] for row in rows if row["limited"])
         self._asking = frozenset(row["id"] for row in rows if row["asks_consent"])
+        self._ruled = frozenset(row["id"] for row in rows if row["ruled"])
         if self._tenant is not None and self._tenant not in tenants:
             raise TenantNotFound(f"there is no active tenant {self._tenant!r}")
         return Sealer(

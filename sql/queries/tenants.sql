@@ -39,6 +39,13 @@ SELECT id, name, limited, ruled, consent <> 'off' AS asks_consent
   FROM agi_router.tenant
  WHERE active AND qualified_from <= clock_timestamp() AND qualified_until > clock_timestamp();
 
+-- hold_unruled --
+-- Those of some tenants that have rules of their own beside orders; until the transaction ends no other gets any.
+WITH held AS (
+    SELECT t.name, t.ruled FROM agi_router.tenant t WHERE t.id = ANY (%(tenants)s::integer[]) ORDER BY t.id FOR SHARE
+)
+SELECT h.name FROM held h WHERE h.ruled;
+
 -- qualify_tenant --
 -- Say until when a tenant is qualified, by which paper of whom; no row if there is no such tenant.
 UPDATE agi_router.tenant

@@ -25,6 +25,7 @@ from agi_router.errors import (
     PairTooOften,
     RequestInvalid,
     SceneUnknown,
+    StoreHeld,
     TenantUnqualified,
 )
 from agi_router.events.model import EventType
@@ -207,6 +208,21 @@ def test_an_import_keeps_to_them(store: BindingStore, dsn: str, keys: KeyRing) -
         tally = importing(rows, keep_going=True)
         assert (tally.bound, tally.there) == (bound, there)
         assert [line for line, _ in importing.faults] == [3, 4]
+
+
+@on_each_version
+def test_rules_that_are_set_while_an_import_goes_on(
+    store: BindingStore, dsn: str, keys: KeyRing
+) -> None:
+    """What was loaded in bulk, as if there were none, is undone; read again it keeps to them."""
+    importing = Importing(dsn, keys)
+    importing.read = lambda _: keep(store, max_order_pairs=1, refuses_pairs=True)
+    rows = "mode,a,b,order\naxb,13800000041,13800000042,A-1\naxb,13800000043,13800000044,A-1\n"
+    with pytest.raises(StoreHeld, match="import the file again"):
+        importing(rows)
+    assert store.bindings(everything=True, order_id=None, limit=9) == []
+    assert importing(rows, keep_going=True).bound == 1
+    assert [line for line, _ in importing.faults] == [3]
 
 
 @on_each_version
