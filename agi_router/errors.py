@@ -53,6 +53,7 @@ What can go wrong, as one tree.
      │   │   ├─ PartyLocked   party_locked          on a party
      │   │   ├─ NumberLocked  number_locked         on a 700 number or its block
      │   │   └─ TenantLocked  tenant_locked         on the tenant
+     │   ├─ ComplaintNotFound complaint_not_found   no complaint has this id
      │   ├─ LockNotFound      lock_not_found        no lock has this id
      │   ├─ LockOver          lock_over             the lock has ended, or was lifted
      │   ├─ HoldNotFound      hold_not_found        no hold of this id holds
@@ -133,6 +134,7 @@ __all__ = [
     "BlocklistEntryNotFound",
     "BlocklistEntryOver",
     "CheckNotFound",
+    "ComplaintNotFound",
     "ConsentMissing",
     "ConsentNotFound",
     "CsvError",
@@ -539,6 +541,12 @@ class NumberLocked(Locked):
 class TenantLocked(Locked):
     """
     The tenant is locked: nothing is bound for it until the lock is lifted or ends.
+    """
+
+
+class ComplaintNotFound(StoreError):
+    """
+    There is no complaint of this id.
     """
 
 

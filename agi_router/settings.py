@@ -34,6 +34,7 @@ from agi_router.keys.ring import Cipher, KeyRing
 from agi_router.maintenance.classes import FLOORS, LONGEST, WHY, Retention, RetentionClass
 from agi_router.pbx.media_guard import MediaPorts
 from agi_router.persons.appeals import Spans
+from agi_router.persons.complaints import ComplaintLimits
 from agi_router.rates import OFF, Rate, parse_rate
 from agi_router.tenants.call_rates import CallRates
 
@@ -433,6 +434,10 @@ class Settings:
         appeal_evidence: How long after its filing the evidence of an appeal may be complete.
         appeal_review: How long after that its review may begin.
         appeal_decision: How long after that it may be decided.
+        complaint_share: The legal share: so many complaints for 100,000 calls. At half of it a
+            number or a tenant is stopped.
+        complaint_least: Below so many complaints nothing is stopped.
+        complaint_window: In how long a time complaints and calls count.
         unknown_end: What becomes of the use of a call whose end nobody saw: ``taken``,
             ``given_back``, or ``likely``: taken if the call may have been answered.
         webhook_hosts: Hosts of webhooks and tenants' checks that may have any address, and be
@@ -518,6 +523,15 @@ class Settings:
     appeal_evidence: timedelta = _setting(_duration("60s", "365d"), default=Spans().evidence)
     appeal_review: timedelta = _setting(_duration("60s", "365d"), default=Spans().review)
     appeal_decision: timedelta = _setting(_duration("60s", "365d"), default=Spans().decision)
+    complaint_share: int = _setting(
+        _whole(1, 10_000, " of complaints"), default=ComplaintLimits().share
+    )
+    complaint_least: int = _setting(
+        _whole(1, 10_000, " of complaints"), default=ComplaintLimits().least
+    )
+    complaint_window: timedelta = _setting(
+        _duration("1d", "365d"), default=ComplaintLimits().window
+    )
     unknown_end: UnknownEnd = _setting(_unknown_end, default=UnknownEnd.LIKELY)
     webhook_hosts: frozenset[str] = _setting(_hosts, default=frozenset())
     log_level: str = _setting(_level, default="INFO")
@@ -655,6 +669,15 @@ class Settings:
         How long what is over is kept.
         """
         return Retention(records=self.retention, logs=self.retention_logs)
+
+    @property
+    def complaint_limits(self) -> ComplaintLimits:
+        """
+        How many complaints are too many.
+        """
+        return ComplaintLimits(
+            share=self.complaint_share, least=self.complaint_least, window=self.complaint_window
+        )
 
     @property
     def appeal_spans(self) -> Spans:

@@ -46,6 +46,7 @@ COMMANDS = {
     "export-day": ("exports", "export_day"),
     "consent": ("consents", "group"),
     "person": ("persons", "group"),
+    "complaint": ("complaints", "group"),
     "lock": ("locks", "group"),
     "appeal": ("appeals", "group"),
     "explain": ("calls", "explain"),

@@ -69,6 +69,7 @@ EXIT_CODES = {
     "tenant_locked": 73,
     "hold_not_found": 66,
     "lock_not_found": 66,
+    "complaint_not_found": 66,
     "lock_over": 73,
     "appeal_not_found": 66,
     "appeal_open": 73,

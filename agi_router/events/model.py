@@ -62,6 +62,7 @@ class EventType(StrEnum):
     APPEAL_CLOSED = "appeal.closed"
     APPEAL_OVERDUE = "appeal.overdue"
     APPEAL_REBOUND = "appeal.rebound"
+    COMPLAINT_ALARM = "complaint.alarm"
     ORDER_CROWDED = "order.crowded"
     BLOCKLIST_ADDED = "blocklist.added"
     BLOCKLIST_REMOVED = "blocklist.removed"

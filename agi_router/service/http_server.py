@@ -105,6 +105,7 @@ def options_of(settings: Settings) -> Options:
         strict=settings.strict,
         webhook_hosts=settings.webhook_hosts,
         appeal_spans=settings.appeal_spans,
+        complaint_limits=settings.complaint_limits,
         kept=settings.kept,
     )
 

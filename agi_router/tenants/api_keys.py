@@ -117,6 +117,8 @@ class KeyScope(StrEnum):
     CONSENTS_WRITE = "consents:write"
     REAL_NAMES_READ = "real_names:read"
     REAL_NAMES_WRITE = "real_names:write"
+    COMPLAINTS_READ = "complaints:read"
+    COMPLAINTS_WRITE = "complaints:write"
     NUMBERS_READ = "numbers:read"
     INVENTORY_READ = "inventory:read"
     INVENTORY_WRITE = "inventory:write"
@@ -138,6 +140,7 @@ class KeyScope(StrEnum):
         Whether the operator's keys alone may have it.
         """
         return self in {
+            KeyScope.COMPLAINTS_WRITE,
             KeyScope.FEEDS_READ,
             KeyScope.FEEDS_WRITE,
             KeyScope.LINKS_READ,

@@ -970,6 +970,43 @@ COMMENT ON COLUMN agi_router.consent.cut IS 'Whether calls that are up are cut b
 COMMENT ON COLUMN agi_router.consent.added_at IS 'When it was written down';
 COMMENT ON COLUMN agi_router.consent.added_by IS 'Who has written it';
 
+-- Complaints about calls. Who has complained is not kept.
+
+CREATE TABLE agi_router.complaint (
+    id           bigint      NOT NULL GENERATED ALWAYS AS IDENTITY CONSTRAINT complaint_pkey PRIMARY KEY,
+    x_number     bigint      NOT NULL,
+    tenant_id    integer     CONSTRAINT complaint_tenant_id_fkey REFERENCES agi_router.tenant,
+    kind         text        NOT NULL
+                 CONSTRAINT complaint_kind_check CHECK (kind IN ('harassment', 'marketing', 'fraud', 'other')),
+    at           timestamptz NOT NULL,
+    source       text        NOT NULL CONSTRAINT complaint_source_check CHECK (length(source) BETWEEN 1 AND 64),
+    reference    text        NOT NULL CONSTRAINT complaint_reference_check CHECK (length(reference) BETWEEN 1 AND 128),
+    note         text        CONSTRAINT complaint_note_check CHECK (length(note) BETWEEN 1 AND 500),
+    added_at     timestamptz NOT NULL,
+    added_by     text        NOT NULL CONSTRAINT complaint_added_by_check CHECK (length(added_by) BETWEEN 1 AND 128),
+    dismissed_at timestamptz,
+    dismissed_by text        CONSTRAINT complaint_dismissed_by_check CHECK (length(dismissed_by) BETWEEN 1 AND 128),
+    dismiss_note text        CONSTRAINT complaint_dismiss_note_check CHECK (length(dismiss_note) BETWEEN 1 AND 500),
+    CONSTRAINT complaint_same UNIQUE (source, reference)
+);
+CREATE INDEX complaint_number ON agi_router.complaint (x_number, added_at);
+CREATE INDEX complaint_tenant ON agi_router.complaint (tenant_id, added_at);
+CREATE INDEX complaint_added ON agi_router.complaint (added_at, id);
+COMMENT ON TABLE agi_router.complaint IS 'Complaints about calls from 700 numbers, counted by number and tenant';
+COMMENT ON COLUMN agi_router.complaint.id IS 'Key';
+COMMENT ON COLUMN agi_router.complaint.x_number IS 'The 700 number that was shown';
+COMMENT ON COLUMN agi_router.complaint.tenant_id IS 'Whose call it was; null: that is not known';
+COMMENT ON COLUMN agi_router.complaint.kind IS 'What is complained of';
+COMMENT ON COLUMN agi_router.complaint.at IS 'When the call was';
+COMMENT ON COLUMN agi_router.complaint.source IS 'Who has passed it on';
+COMMENT ON COLUMN agi_router.complaint.reference IS 'What it is known by there: one that comes twice is one';
+COMMENT ON COLUMN agi_router.complaint.note IS 'What else is said';
+COMMENT ON COLUMN agi_router.complaint.added_at IS 'When it was written down: it counts from then on';
+COMMENT ON COLUMN agi_router.complaint.added_by IS 'The user of a host, or the API key, that has written it';
+COMMENT ON COLUMN agi_router.complaint.dismissed_at IS 'Since when it counts no longer; null: it counts';
+COMMENT ON COLUMN agi_router.complaint.dismissed_by IS 'Who has found that it is unfounded';
+COMMENT ON COLUMN agi_router.complaint.dismiss_note IS 'Why';
+
 -- Real names: only the result of a check is kept, never a paper.
 
 CREATE TABLE agi_router.real_name (

@@ -364,6 +364,102 @@ SELECT agi_router.step_appeal(
     %(id)s, %(from)s::text[], %(to)s, %(actor)s, %(note)s, %(span)s::interval,
     %(scope)s::integer) AS done;
 
+-- lock_complaints --
+-- Complaints are counted one after the other.
+SELECT pg_advisory_xact_lock(7002046);
+
+-- add_complaint --
+-- Add a complaint; no row where one of this reference is there.
+INSERT INTO agi_router.complaint (x_number, tenant_id, kind, at, source, reference, note, added_at, added_by)
+VALUES (%(x_number)s,
+        coalesce(%(tenant_id)s::integer, agi_router.find_complained(%(block)s, %(x_number)s, %(at)s::timestamptz)),
+        %(kind)s, %(at)s, %(source)s, %(reference)s, %(note)s, clock_timestamp(), %(added_by)s)
+    ON CONFLICT ON CONSTRAINT complaint_same DO NOTHING
+RETURNING id;
+
+-- find_same_complaint --
+-- The complaint of a reference.
+SELECT c.id FROM agi_router.complaint c WHERE c.source = %(source)s AND c.reference = %(reference)s;
+
+-- find_complaint --
+-- One complaint, if it may be seen.
+SELECT c.*, t.name AS tenant
+  FROM agi_router.complaint c
+  LEFT JOIN agi_router.tenant t ON t.id = c.tenant_id
+ WHERE c.id = %(id)s AND agi_router.in_scope(c.tenant_id, %(scope)s);
+
+-- list_complaints --
+-- Complaints that may be seen, newest first.
+SELECT c.*, t.name AS tenant
+  FROM agi_router.complaint c
+  LEFT JOIN agi_router.tenant t ON t.id = c.tenant_id
+ WHERE agi_router.in_scope(c.tenant_id, %(scope)s)
+   AND (%(x_number)s::bigint IS NULL OR c.x_number = %(x_number)s)
+   AND (%(tenant_id)s::integer IS NULL OR c.tenant_id = %(tenant_id)s)
+   AND (%(after_at)s::timestamptz IS NULL
+        OR (c.added_at, c.id) < (%(after_at)s, %(after_id)s::bigint))
+ ORDER BY c.added_at DESC, c.id DESC
+ LIMIT %(limit)s;
+
+-- dismiss_complaint --
+-- Have a complaint count no longer.
+UPDATE agi_router.complaint
+   SET dismissed_at = statement_timestamp(), dismissed_by = %(by)s, dismiss_note = %(note)s
+ WHERE id = %(id)s AND dismissed_at IS NULL
+RETURNING id;
+
+-- count_complaints --
+-- How many complaints count, and since when: for a time, and after the last stop that was lifted.
+SELECT count(c.id) AS complaints, s.since
+  FROM (SELECT greatest(
+                   statement_timestamp() - %(within)s::interval,
+                   (SELECT max(l.over_at)
+                      FROM agi_router.lock l
+                     WHERE l.subject = %(subject)s AND l.key = %(key)s AND l.rule = %(rule)s)) AS since) s
+  LEFT JOIN agi_router.complaint c
+    ON c.added_at > s.since AND c.dismissed_at IS NULL AND agi_router.in_scope(c.tenant_id, %(scope)s)
+   AND (%(x_number)s::bigint IS NULL OR c.x_number = %(x_number)s)
+   AND (%(tenant_id)s::integer IS NULL OR c.tenant_id = %(tenant_id)s)
+ GROUP BY s.since;
+
+-- count_calls_of_number --
+-- How many calls went through on a 700 number since then; no more of them than matter are counted.
+SELECT count(*) AS calls
+  FROM (SELECT c.day
+          FROM agi_router.call c
+         WHERE c.block = %(block)s AND c.x_number = %(x_number)s AND c.reason IS NULL
+           AND c.day >= %(since)s::date - 1 AND c.received_at > %(since)s
+           AND agi_router.in_scope(c.tenant_id, %(scope)s)
+         LIMIT %(most)s) n;
+
+-- count_calls_of_tenant --
+-- The same of a tenant.
+SELECT count(*) AS calls
+  FROM (SELECT c.day
+          FROM agi_router.call c
+         WHERE c.tenant_id = %(tenant_id)s AND c.reason IS NULL
+           AND c.day >= %(since)s::date - 1 AND c.received_at > %(since)s
+         LIMIT %(most)s) n;
+
+-- find_stop --
+-- The lock by which complaints have stopped a thing, if it holds.
+SELECT l.id
+  FROM agi_router.lock l
+ WHERE l.subject = %(subject)s AND l.key = %(key)s AND l.rule = %(rule)s
+   AND l.over_at IS NULL AND (l.ends_at IS NULL OR l.ends_at > statement_timestamp())
+ LIMIT 1;
+
+-- tell_complaints --
+-- Tell the tenant of a complaint, if it is told of such, that too many complain.
+SELECT agi_router.tell(NULL, NULL, t.id, 'complaint.alarm', NULL,
+                       jsonb_build_object('complaint_id', c.id::text, 'subject', %(subject)s::text,
+                                          'x_number', c.x_number::text, 'complaints', %(complaints)s::bigint,
+                                          'calls', %(calls)s::bigint, 'level', %(level)s::text,
+                                          'lock_id', %(lock_id)s::bigint::text)) AS event_id
+  FROM agi_router.complaint c
+  JOIN agi_router.tenant t ON t.id = c.tenant_id AND 'complaint.alarm' = ANY (t.told)
+ WHERE c.id = %(id)s;
+
 -- add_real_name --
 -- Write down whether a person is known by its real name.
 INSERT INTO agi_router.real_name (tenant_id, person_id, status, source, checked_at, added_at, added_by)

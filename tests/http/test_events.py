@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import secrets
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -24,6 +25,8 @@ from agi_router.messages.store import JudgedBy, MessageStore
 from agi_router.numbers import PhoneNumber, XNumber
 from agi_router.persons.blocklist import Pairing
 from agi_router.persons.blocklist_store import BlocklistStore
+from agi_router.persons.complaint_store import ComplaintStore
+from agi_router.persons.complaints import ComplaintKind, ComplaintLimits
 from agi_router.persons.locks import LockedThing, LockReason, Subject
 from agi_router.persons.store import LockStore
 from agi_router.tenants.rules import RulesChange
@@ -220,6 +223,10 @@ async def test_events_are_as_the_document_says(
     blocklist.remove(entry.id, by="a test")
     appeal(told, locks, connection)
     carry_over(told, locks, make_key)
+    limits = ComplaintLimits(least=2)
+    ComplaintStore(Queries(connection), ring, limits).file(
+        x, ComplaintKind.FRAUD, at=datetime.now(UTC), source="a test", reference="C-1", by="a test"
+    )
     webhook = told.post("/v1/webhooks", {"url": "https://shop.example/"}, status=201)
     told.post(f"/v1/webhooks/{webhook['id']}/test", None)
     page = told.get("/v1/events")

@@ -141,6 +141,7 @@ def test_a_change(couriers: Client) -> None:
         "appeal.closed",
         "appeal.overdue",
         "appeal.rebound",
+        "complaint.alarm",
         "order.crowded",
         "blocklist.added",
         "blocklist.removed",

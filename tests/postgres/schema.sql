@@ -734,6 +734,66 @@ CREATE TABLE agi_router.call_other (
 
 COMMENT ON TABLE agi_router.call_other IS 'Calls of days for which no partition was made';
 
+CREATE TABLE agi_router.complaint (
+    id bigint NOT NULL,
+    x_number bigint NOT NULL,
+    tenant_id integer,
+    kind text NOT NULL,
+    at timestamp with time zone NOT NULL,
+    source text NOT NULL,
+    reference text NOT NULL,
+    note text,
+    added_at timestamp with time zone NOT NULL,
+    added_by text NOT NULL,
+    dismissed_at timestamp with time zone,
+    dismissed_by text,
+    dismiss_note text,
+    CONSTRAINT complaint_added_by_check CHECK (((length(added_by) >= 1) AND (length(added_by) <= 128))),
+    CONSTRAINT complaint_dismiss_note_check CHECK (((length(dismiss_note) >= 1) AND (length(dismiss_note) <= 500))),
+    CONSTRAINT complaint_dismissed_by_check CHECK (((length(dismissed_by) >= 1) AND (length(dismissed_by) <= 128))),
+    CONSTRAINT complaint_kind_check CHECK ((kind = ANY (ARRAY['harassment'::text, 'marketing'::text, 'fraud'::text, 'other'::text]))),
+    CONSTRAINT complaint_note_check CHECK (((length(note) >= 1) AND (length(note) <= 500))),
+    CONSTRAINT complaint_reference_check CHECK (((length(reference) >= 1) AND (length(reference) <= 128))),
+    CONSTRAINT complaint_source_check CHECK (((length(source) >= 1) AND (length(source) <= 64)))
+);
+
+COMMENT ON TABLE agi_router.complaint IS 'Complaints about calls from 700 numbers, counted by number and tenant';
+
+COMMENT ON COLUMN agi_router.complaint.id IS 'Key';
+
+COMMENT ON COLUMN agi_router.complaint.x_number IS 'The 700 number that was shown';
+
+COMMENT ON COLUMN agi_router.complaint.tenant_id IS 'Whose call it was; null: that is not known';
+
+COMMENT ON COLUMN agi_router.complaint.kind IS 'What is complained of';
+
+COMMENT ON COLUMN agi_router.complaint.at IS 'When the call was';
+
+COMMENT ON COLUMN agi_router.complaint.source IS 'Who has passed it on';
+
+COMMENT ON COLUMN agi_router.complaint.reference IS 'What it is known by there: one that comes twice is one';
+
+COMMENT ON COLUMN agi_router.complaint.note IS 'What else is said';
+
+COMMENT ON COLUMN agi_router.complaint.added_at IS 'When it was written down: it counts from then on';
+
+COMMENT ON COLUMN agi_router.complaint.added_by IS 'The user of a host, or the API key, that has written it';
+
+COMMENT ON COLUMN agi_router.complaint.dismissed_at IS 'Since when it counts no longer; null: it counts';
+
+COMMENT ON COLUMN agi_router.complaint.dismissed_by IS 'Who has found that it is unfounded';
+
+COMMENT ON COLUMN agi_router.complaint.dismiss_note IS 'Why';
+
+ALTER TABLE agi_router.complaint ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME agi_router.complaint_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE agi_router.consent (
     id bigint NOT NULL,
     tenant_id integer NOT NULL,
@@ -2518,6 +2578,12 @@ ALTER TABLE ONLY agi_router.call
 ALTER TABLE ONLY agi_router.call_other
     ADD CONSTRAINT call_other_pkey PRIMARY KEY (block, id, day);
 
+ALTER TABLE ONLY agi_router.complaint
+    ADD CONSTRAINT complaint_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY agi_router.complaint
+    ADD CONSTRAINT complaint_same UNIQUE (source, reference);
+
 ALTER TABLE ONLY agi_router.consent
     ADD CONSTRAINT consent_pkey PRIMARY KEY (id);
 
@@ -2741,6 +2807,12 @@ CREATE INDEX call_other_id_idx ON agi_router.call_other USING btree (id COLLATE 
 
 CREATE INDEX call_other_tenant_id_received_at_idx ON agi_router.call_other USING btree (tenant_id, received_at) WHERE (tenant_id IS NOT NULL);
 
+CREATE INDEX complaint_added ON agi_router.complaint USING btree (added_at, id);
+
+CREATE INDEX complaint_number ON agi_router.complaint USING btree (x_number, added_at);
+
+CREATE INDEX complaint_tenant ON agi_router.complaint USING btree (tenant_id, added_at);
+
 CREATE INDEX consent_cut ON agi_router.consent USING btree (added_at) WHERE cut;
 
 CREATE INDEX consent_person ON agi_router.consent USING btree (person_id, tenant_id, COALESCE(order_id, ''::text), id);
@@ -2951,6 +3023,9 @@ ALTER TABLE ONLY agi_router.blocklist
 
 ALTER TABLE ONLY agi_router.blocklist
     ADD CONSTRAINT blocklist_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES agi_router.tenant(id);
+
+ALTER TABLE ONLY agi_router.complaint
+    ADD CONSTRAINT complaint_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES agi_router.tenant(id);
 
 ALTER TABLE ONLY agi_router.consent
     ADD CONSTRAINT consent_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES agi_router.tenant(id);

@@ -59,6 +59,8 @@ from agi_router.persons.appeal_store import AppealStore
 from agi_router.persons.appeals import AppealStep, Evidence, EvidenceKind, Spans
 from agi_router.persons.blocklist import Pairing
 from agi_router.persons.blocklist_store import BlocklistStore
+from agi_router.persons.complaint_store import ComplaintStore
+from agi_router.persons.complaints import ComplaintKind, ComplaintLimits
 from agi_router.persons.locks import LockedThing, LockReason, Subject
 from agi_router.persons.real_name_store import RealNameStore
 from agi_router.persons.real_names import RealName
@@ -106,6 +108,7 @@ class Target:
     appeal: int
     line: int
     """Of the consent ledger."""
+    complaint: int
 
 
 @dataclass
@@ -157,6 +160,7 @@ class World:
             "appeal_evidence": "true",
             "appeal_rebind": "true",
             "real_name": "true",
+            "complaint": "true",
             "tenant": "true",
             "block": "true",
         }
@@ -276,6 +280,16 @@ def world(server: Server) -> Iterator[World]:
         said = Statement(act=Act.GIVEN, how=How.APP)
         line = store.consents.write(E, THEM, said, by="a test")
         _real_names(store).write(E, RealName.YES, source="a test", by="a test", tenant=THEM)
+        connection.execute("ALTER TABLE agi_router.complaint ALTER COLUMN id RESTART 18765432")
+        complaint = _complaints(store).file(
+            x,
+            ComplaintKind.OTHER,
+            at=store.now(),
+            source="a test",
+            reference="C-1",
+            by="a test",
+            tenant=THEM,
+        )
         _call(connection, keys, A, x)
         message = _text(connection, keys, A, x)
         _call(connection, keys, A, own.parties[0].dials or x)
@@ -301,6 +315,7 @@ def world(server: Server) -> Iterator[World]:
                 entry.id,
                 appeal.id,
                 line.id,
+                complaint.id,
             ),
             absent=Target(
                 replace(pair.id, id=10**9),
@@ -316,6 +331,7 @@ def world(server: Server) -> Iterator[World]:
                 f"{NOBODYS}-1790000000.1",
                 "night-9002",
                 43210987,
+                10**9,
                 10**9,
                 10**9,
                 10**9,
@@ -338,6 +354,7 @@ def world(server: Server) -> Iterator[World]:
                     str(entry.id),
                     str(appeal.id),
                     str(line.id),
+                    str(complaint.id),
                     "theirs.example",
                     E.masked,
                     F.masked,
@@ -376,6 +393,11 @@ def _events(store: BindingStore) -> EventStore:
 
 def _appeals(store: BindingStore) -> AppealStore:
     return AppealStore(Queries(store.connection), store.keys, Spans(), store.scope)
+
+
+def _complaints(store: BindingStore) -> ComplaintStore:
+    queries = Queries(store.connection)
+    return ComplaintStore(queries, store.keys, ComplaintLimits(), store.scope)
 
 
 def _real_names(store: BindingStore) -> RealNameStore:
@@ -646,6 +668,33 @@ OPERATIONS: dict[tuple[type, str], Operation] = {
     (ConsentStore, "find"): lambda store, target: store.consents.find(target.line),
     (ConsentStore, "all"): lambda store, _: store.consents.all(limit=100),
     (ConsentStore, "of_person"): lambda store, _: store.consents.of_person(E),
+    (ComplaintStore, "file"): lambda store, target: (
+        _complaints(store)
+        .file(
+            target.x,
+            ComplaintKind.OTHER,
+            at=LONG_AGO,
+            source="a test",
+            reference="C-2",
+            by="a test",
+            tenant=target.tenant,
+        )
+        .tenant
+    ),
+    (ComplaintStore, "find"): lambda store, target: _complaints(store).find(target.complaint),
+    (ComplaintStore, "all"): lambda store, target: [
+        _complaints(store).all(x_number=x, limit=100) for x in (None, target.x)
+    ],
+    (ComplaintStore, "dismiss"): lambda store, target: _complaints(store).dismiss(
+        target.complaint, by="a test"
+    ),
+    (ComplaintStore, "count"): lambda store, target: [
+        _complaints(store).count(thing).complaints
+        for thing in (
+            LockedThing(subject=Subject.NUMBER, number=target.x),
+            LockedThing(subject=Subject.TENANT, tenant=target.tenant),
+        )
+    ],
     (RealNameStore, "write"): lambda store, target: (
         _real_names(store)
         .write(C, RealName.YES, source="a test", by="a test", tenant=target.tenant)

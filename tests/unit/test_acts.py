@@ -52,6 +52,8 @@ READS = {
     "message show",
     "messages",
     "number-range list",
+    "complaint count",
+    "complaint list",
     "person real-name list",
     "pool list",
     "pool show",

@@ -171,6 +171,7 @@ _OURS: Final[Mapping[str, Mapping[Kind, str]]] = {
     "number_locked": dict.fromkeys(Kind, "isv.NUMBER_LOCKED"),
     "tenant_locked": dict.fromkeys(Kind, "isv.OUT_OF_SERVICE"),
     "hold_not_found": dict.fromkeys(Kind, "isv.FORBIDDEN_ACTION"),
+    "complaint_not_found": dict.fromkeys(Kind, "isv.FORBIDDEN_ACTION"),
     "lock_not_found": dict.fromkeys(Kind, "isv.FORBIDDEN_ACTION"),
     "lock_over": dict.fromkeys(Kind, "isv.FORBIDDEN_ACTION"),
     "appeal_not_found": dict.fromkeys(Kind, "isv.FORBIDDEN_ACTION"),

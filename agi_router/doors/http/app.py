@@ -25,6 +25,7 @@ from agi_router.doors.http import (
     blocklist,
     calls,
     checks,
+    complaints,
     consents,
     events,
     feeds,
@@ -144,7 +145,7 @@ def _routes() -> FastAPI:
     rooms = (
         *(bindings, groups, calls, checks, events, webhooks),
         *(messages, message_rules, message_links),
-        *(locks, appeals, blocklist, consents, real_names),
+        *(locks, appeals, blocklist, consents, real_names, complaints),
         *(traces, audit, retention, pools, inventory, tenants, feeds, findings, api_keys),
     )
     for each in rooms:

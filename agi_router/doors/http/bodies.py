@@ -58,6 +58,11 @@ from agi_router.messages.rules import LONGEST_HOLD, MOST_WORDS, NumberRule, chec
 from agi_router.numbers import Block, PhoneNumber
 from agi_router.persons.appeals import EvidenceKind, check_digest, check_reference
 from agi_router.persons.blocklist import BlockDirection
+from agi_router.persons.complaints import (
+    ComplaintKind,
+    check_complaint_reference,
+    check_complaint_source,
+)
 from agi_router.persons.locks import LockReason, check_note, check_rule, parse_lock_id
 from agi_router.persons.real_names import RealName, check_source
 from agi_router.rates import parse_rate
@@ -89,6 +94,7 @@ __all__ = [
     "CallLimitsIn",
     "CaseIn",
     "CheckIn",
+    "ComplaintIn",
     "ConsentIn",
     "ConsentSearchIn",
     "DecideIn",
@@ -1355,6 +1361,40 @@ class DecideIn(Body):
     note: Annotated[str, AfterValidator(check_note)] | None = None
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"decision": "lift"}]})
+
+
+class ComplaintIn(Body):
+    """
+    A complaint about a call; nothing of who has complained.
+    """
+
+    x: _X = Field(description="The 700 number that was shown.")
+    at: _Time = Field(description="When the call was.")
+    kind: Annotated[ComplaintKind, Field(strict=False)]
+    source: Annotated[str, Field(max_length=512), AfterValidator(check_complaint_source)] = Field(
+        description="Who passes it on."
+    )
+    reference: Annotated[str, Field(max_length=512), AfterValidator(check_complaint_reference)] = (
+        Field(description="What it is known by there: one that comes twice is one.")
+    )
+    tenant: Annotated[str, Field(max_length=512), AfterValidator(check_tenant)] | None = Field(
+        default=None, description="Whose call it was; found out if left out."
+    )
+    note: Annotated[str, AfterValidator(check_note)] | None = None
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "x": "700123456780001",
+                    "at": "2026-03-01T10:00:00+08:00",
+                    "kind": "harassment",
+                    "source": "12321",
+                    "reference": "C-77",
+                }
+            ]
+        }
+    )
 
 
 class RealNameSearchIn(Body):

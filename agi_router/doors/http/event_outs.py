@@ -46,6 +46,8 @@ __all__ = [
     "CallEndedEvent",
     "CallRefusedEvent",
     "CallToldOut",
+    "ComplaintAlarmEvent",
+    "ComplaintToldOut",
     "EntryToldOut",
     "EventBase",
     "EventOut",
@@ -369,6 +371,20 @@ class AppealToldOut(ToldOut):
     )
 
 
+class ComplaintToldOut(ToldOut):
+    """
+    That many complain of calls of a number, or of the tenant.
+    """
+
+    complaint_id: str = Field(description="The last one.")
+    subject: Literal["number", "tenant"] = Field(description="Of which so many are complained.")
+    x_number: str = Field(description="That of the last one.")
+    complaints: int
+    calls: int = Field(description="Those that went through; no more than matter are counted.")
+    level: Literal["alarm", "stop"]
+    lock_id: str | None = Field(description="By which it is stopped; null: it is not.")
+
+
 class RebindToldOut(ToldOut):
     """
     A binding that was carried over to another number, as an appeal was upheld.
@@ -544,6 +560,18 @@ _APPEAL: dict[str, Any] = {
     "decision_note": None,
     "text": dict(NOTICES[AppealState.FILED]),
     "bindings": [{"binding_id": "70012345678-42", "order_id": "A-1001"}],
+}
+
+
+_COMPLAINTS: dict[str, Any] = {
+    **_NOTHING,
+    "complaint_id": "5",
+    "subject": "tenant",
+    "x_number": "700123456780001",
+    "complaints": 5,
+    "calls": 20000,
+    "level": "stop",
+    "lock_id": "17",
 }
 
 
@@ -908,6 +936,17 @@ class AppealReboundEvent(EventBase):
     model_config = _sent("agi_router.appeal.rebound", _REBIND)
 
 
+class ComplaintAlarmEvent(EventBase):
+    """
+    Too many complain of calls of a number, or of the tenant; or nearly so many.
+    """
+
+    type: Literal["agi_router.complaint.alarm"]
+    data: ComplaintToldOut
+
+    model_config = _sent("agi_router.complaint.alarm", _COMPLAINTS)
+
+
 class WebhookTestEvent(EventBase):
     """
     Somebody asked for it.
@@ -936,6 +975,7 @@ EVENTS: Final[dict[EventType, type[EventBase]]] = {
     EventType.FEED_FINISHED: FeedFinishedEvent,
     EventType.LOCK_SET: LockSetEvent,
     EventType.LOCK_LIFTED: LockLiftedEvent,
+    EventType.COMPLAINT_ALARM: ComplaintAlarmEvent,
     EventType.ORDER_CROWDED: OrderCrowdedEvent,
     EventType.BLOCKLIST_ADDED: BlocklistAddedEvent,
     EventType.BLOCKLIST_REMOVED: BlocklistRemovedEvent,
@@ -970,6 +1010,7 @@ _Any = (
     | AppealClosedEvent
     | AppealOverdueEvent
     | AppealReboundEvent
+    | ComplaintAlarmEvent
     | OrderCrowdedEvent
     | BlocklistAddedEvent
     | BlocklistRemovedEvent

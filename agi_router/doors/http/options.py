@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from agi_router.maintenance.classes import Retention
 from agi_router.persons.appeals import Spans
+from agi_router.persons.complaints import ComplaintLimits
 from agi_router.rates import Rate
 
 __all__ = ["Options"]
@@ -27,6 +28,7 @@ class Options:
         traces_per_hour: Traces that may show one API key real numbers in an hour.
         appeal_spans: How long the steps of an appeal may take.
         kept: How long what is over is kept.
+        complaint_limits: How many complaints are too many.
         webhook_hosts: Hosts of webhooks that may have any address, and be reached without TLS.
     """
 
@@ -39,4 +41,5 @@ class Options:
     strict: bool = False
     webhook_hosts: frozenset[str] = frozenset()
     appeal_spans: Spans = field(default_factory=Spans)
+    complaint_limits: ComplaintLimits = field(default_factory=ComplaintLimits)
     kept: Retention = field(default_factory=Retention)

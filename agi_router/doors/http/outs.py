@@ -22,6 +22,7 @@ from agi_router.messages.model import MessageState
 from agi_router.messages.rules import NumberRule
 from agi_router.persons.appeals import NOTICES, AppealState, EvidenceKind
 from agi_router.persons.blocklist import BlockDirection, EntryState
+from agi_router.persons.complaints import ComplaintKind
 from agi_router.persons.locks import LockReason, LockState, Subject
 from agi_router.persons.real_names import RealName
 from agi_router.tenants.api_keys import KeyForm, KeyScope, KeyState
@@ -47,6 +48,8 @@ __all__ = [
     "BlocksOut",
     "CallOut",
     "CallsOut",
+    "ComplaintOut",
+    "ComplaintsOut",
     "ConsentOut",
     "ConsentsOut",
     "EvidenceOut",
@@ -1095,6 +1098,56 @@ _CONSENT: dict[str, Any] = {
     "added_at": _TIME,
     "added_by": "API key qkzwhtdmxcvbnrpl",
 }
+
+
+_COMPLAINT: dict[str, Any] = {
+    "id": "5",
+    "x": "700123456780001",
+    "tenant": "couriers",
+    "kind": "harassment",
+    "at": _TIME,
+    "source": "12321",
+    "reference": "C-77",
+    "note": None,
+    "added_at": _TIME,
+    "added_by": None,
+    "dismissed_at": None,
+    "dismiss_note": None,
+}
+
+
+class ComplaintOut(Out):
+    """
+    A complaint about a call.
+    """
+
+    id: str
+    x: str = Field(description="The 700 number that was shown.")
+    tenant: str | None = Field(description="Whose call it was; null: that is not known.")
+    kind: ComplaintKind
+    at: str = Field(description="When the call was.")
+    source: str
+    reference: str
+    note: str | None
+    added_at: str
+    added_by: str | None = Field(description="Told to the operator alone.")
+    dismissed_at: str | None = Field(description="Since when it counts no longer.")
+    dismiss_note: str | None
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_COMPLAINT]})
+
+
+class ComplaintsOut(Out):
+    """
+    Complaints, newest first.
+    """
+
+    complaints: list[ComplaintOut]
+    next_cursor: str | None = Field(
+        default=None, description="Where the next page begins; null: there is none."
+    )
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"complaints": [_COMPLAINT]}]})
 
 
 _REAL_NAME: dict[str, Any] = {

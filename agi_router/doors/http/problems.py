@@ -95,6 +95,7 @@ STATUSES: Final[Mapping[str, int]] = {
     "tenant_locked": 409,
     "hold_not_found": 404,
     "lock_not_found": 404,
+    "complaint_not_found": 404,
     "lock_over": 409,
     "appeal_not_found": 404,
     "appeal_open": 409,

@@ -1,0 +1,117 @@
+"""
+``/v1/complaints``: complaints about calls, and how many are too many.
+"""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request
+from starlette.responses import Response
+
+from agi_router.doors.http import queries
+from agi_router.doors.http.answers import answer, page
+from agi_router.doors.http.auth import Desk, Needs
+from agi_router.doors.http.bodies import ComplaintIn, LiftIn, read_cursor, read_field
+from agi_router.doors.http.idempotency import KEYED, answer_once
+from agi_router.doors.http.outs import ComplaintOut, ComplaintsOut, answers
+from agi_router.errors import ComplaintNotFound
+from agi_router.numbers import XNumber
+from agi_router.persons.complaint_store import ComplaintStore
+from agi_router.persons.complaint_views import describe_complaint
+from agi_router.persons.locks import parse_lock_id
+from agi_router.tenants.api_keys import KeyScope
+
+__all__ = ["router"]
+
+router = APIRouter(prefix="/v1", tags=["complaints"])
+
+_Reads = Annotated[Desk, Depends(Needs(KeyScope.COMPLAINTS_READ), scope="function")]
+_Writes = Annotated[Desk, Depends(Needs(KeyScope.COMPLAINTS_WRITE), scope="function")]
+
+
+@router.get("/complaints", responses=answers(ComplaintsOut), response_model=None)
+def list_complaints(
+    request: Request,
+    desk: _Reads,
+    x: Annotated[str | None, Query(max_length=32, description="About this 700 number.")] = None,
+    cursor: queries.Cursor = None,
+    limit: queries.Limit = 100,
+) -> Response:
+    """
+    List complaints, newest first, a page at a time; to a tenant, those about its calls.
+    """
+    number = None if x is None else read_field("/x", lambda: XNumber.parse(x))
+    found = _store(desk).all(x_number=number, after=read_cursor(cursor), limit=limit)
+    behind = found[-1].cursor if len(found) == limit else None
+    return page(request, "complaints", list(map(describe_complaint, found)), behind)
+
+
+@router.post(
+    "/complaints",
+    status_code=201,
+    responses=answers(ComplaintOut, 404, 413, 415, ok=201, told="Written"),
+    openapi_extra=KEYED,
+    response_model=None,
+)
+def file_complaint(body: ComplaintIn, request: Request, desk: _Writes) -> Response:
+    """
+    Write a complaint down; with too many its tenant, or its number, is locked for misuse.
+
+    One of the same source and reference is answered, and changes nothing.
+    """
+    number = read_field("/x", lambda: XNumber.parse(body.x))
+
+    def make() -> tuple[int, Any, dict[str, str]]:
+        made = _store(desk).file(
+            number,
+            body.kind,
+            at=body.at,
+            source=body.source,
+            reference=body.reference,
+            by=f"API key {desk.key.id}",
+            tenant=body.tenant,
+            note=body.note,
+        )
+        desk.audit("POST /v1/complaints", f"complaint {made.id}")
+        return 201, describe_complaint(made), {"Location": f"/v1/complaints/{made.id}"}
+
+    return answer_once(request, desk, make)
+
+
+@router.get(
+    "/complaints/{complaint_id}", responses=answers(ComplaintOut, 404), response_model=None
+)
+def get_complaint(complaint_id: str, desk: _Reads) -> Response:
+    """
+    Get a complaint by its id.
+    """
+    return answer(describe_complaint(_store(desk).find(_id(complaint_id))))
+
+
+@router.post(
+    "/complaints/{complaint_id}/dismiss",
+    responses=answers(ComplaintOut, 404, 413, 415, told="It counts no longer"),
+    response_model=None,
+)
+def dismiss_complaint(complaint_id: str, body: LiftIn, desk: _Writes) -> Response:
+    """
+    Have a complaint count no longer; what it has stopped stays so until its lock is lifted.
+    """
+    with desk.queries.transaction():
+        found = _store(desk).dismiss(
+            _id(complaint_id), by=f"API key {desk.key.id}", note=body.note
+        )
+        desk.audit("POST /v1/complaints/{complaint_id}/dismiss", f"complaint {found.id}")
+    return answer(describe_complaint(found))
+
+
+def _store(desk: Desk) -> ComplaintStore:
+    store = desk.store
+    return ComplaintStore(desk.queries, store.keys, desk.options.complaint_limits, store.scope)
+
+
+def _id(text: str) -> int:
+    try:
+        return parse_lock_id(text)
+    except ValueError:
+        # What was asked for could be anything, a number too.
+        raise ComplaintNotFound from None

@@ -1,0 +1,229 @@
+"""Complaints in the database: whose they are, how they are counted, and what they stop."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agi_router.bindings.store import BindingStore
+from agi_router.calls.store import AdmissionStore
+from agi_router.cursors import Cursor
+from agi_router.db.connection import Connection, Queries
+from agi_router.errors import (
+    BlockNotFound,
+    ComplaintNotFound,
+    CursorInvalid,
+    OperatorOnly,
+    TenantLocked,
+)
+from agi_router.events.model import EventType
+from agi_router.events.store import EventStore
+from agi_router.keys.file import write_key_ring
+from agi_router.keys.ring import KeyRing
+from agi_router.numbers import XNumber
+from agi_router.persons.complaint_store import RULE, ComplaintStore
+from agi_router.persons.complaints import (
+    Complaint,
+    ComplaintKind,
+    ComplaintLevel,
+    ComplaintLimits,
+)
+from agi_router.persons.locks import LockedThing, LockReason, Subject
+from harness.cli import run
+from harness.database import SOON, a_call, bind, new_call_id, on_each_version
+from harness.pbx import Cli
+from harness.values import BLOCK, A, B, C, X, Y
+
+OTHER = "others"
+NUMBER = LockedThing(subject=Subject.NUMBER, number=X)
+TENANT = LockedThing(subject=Subject.TENANT, tenant="default")
+# Half of 100 %, so that a few calls are enough.
+LIMITS = ComplaintLimits(share=10_000, least=2)
+_serial = count()
+
+
+def complaints_of(store: BindingStore, limits: ComplaintLimits = LIMITS) -> ComplaintStore:
+    """The complaints, as whoever has this store sees them."""
+    return ComplaintStore(Queries(store.connection), store.keys, limits, store.scope)
+
+
+def file(
+    store: BindingStore, x: XNumber = X, *, at: datetime | None = None, **said: Any
+) -> Complaint:
+    """One more complaint."""
+    given: dict[str, Any] = {"source": "12321", "reference": f"C-{next(_serial)}", **said}
+    return complaints_of(store, given.pop("limits", LIMITS)).file(
+        x, ComplaintKind.HARASSMENT, at=at or store.now(), by="a test", **given
+    )
+
+
+def called(connection: Connection, x: XNumber, tenant: str, calls: int) -> None:
+    """So many calls went through on a number."""
+    connection.execute(
+        "INSERT INTO agi_router.call (block, id, day, x_number, tenant_id, binding_id, state)"
+        " SELECT %s, gen_random_uuid()::text, current_date, %s, t.id, 1, 'settled'"
+        "   FROM agi_router.tenant t, generate_series(1, %s) WHERE t.name = %s",
+        (x.block.value, x.value, calls, tenant),
+    )
+
+
+def alarms(connection: Connection) -> list[tuple[str, str, int, int, bool]]:
+    """Events of complaints."""
+    rows = connection.execute(
+        "SELECT data ->> 'subject' AS subject, data ->> 'level' AS level,"
+        " (data ->> 'complaints')::integer AS complaints, (data ->> 'calls')::integer AS calls,"
+        " data ->> 'lock_id' IS NOT NULL AS locked"
+        " FROM agi_router.event WHERE type = 'complaint.alarm' ORDER BY id"
+    ).fetchall()
+    return [tuple(row.values()) for row in rows]
+
+
+@on_each_version
+def test_whose_call_it_was(store: BindingStore, connection: Connection) -> None:
+    """Of the last call before, else of who was bound then, else of the block; or it is said."""
+    store.inventory.tenants.add(OTHER)
+    assert file(store).tenant is None
+    pair = bind(store, A, B, tenant=OTHER)
+    assert file(store).tenant == OTHER
+    assert file(store, at=pair.begins_at - timedelta(hours=1)).tenant is None
+    called(connection, X, "default", 1)
+    assert file(store).tenant == "default"
+    assert file(store, tenant=OTHER).tenant == OTHER
+    connection.execute("DELETE FROM agi_router.call")
+    store.unbind(pair.id)
+    assert file(store, at=pair.begins_at).tenant == OTHER
+    with pytest.raises(BlockNotFound):
+        file(store, XNumber.parse("700999999990001"))
+
+
+@on_each_version
+def test_too_many_stop_a_tenant_then_a_number(
+    store: BindingStore, connection: Connection, keys: KeyRing
+) -> None:
+    """At half of the share, once; told from half of that on; lifted, counting begins anew."""
+    EventStore(Queries(connection), keys).set_types("default", [EventType.COMPLAINT_ALARM])
+    bind(store)
+    called(connection, X, "default", 60)
+    limits = ComplaintLimits(share=10_000, least=2)
+    for _ in range(2):
+        file(store, limits=limits)
+    # Two of sixty: under a tenth, and over a fortieth.
+    assert alarms(connection) == [
+        ("tenant", "alarm", 2, 60, False),
+        ("number", "alarm", 2, 60, False),
+    ]
+    first = file(store, limits=limits)
+    assert alarms(connection)[2:] == [("tenant", "stop", 3, 60, True)]
+    (lock,) = store.locks.all(limit=9)
+    assert (lock.thing, lock.reason, lock.rule, lock.set_by, lock.ends_at) == (
+        TENANT,
+        LockReason.MISUSE,
+        RULE,
+        RULE,
+        None,
+    )
+    with pytest.raises(TenantLocked):
+        bind(store, A, C, x=None)
+    file(store, limits=limits)
+    assert [each.thing for each in store.locks.all(limit=9)] == [NUMBER, TENANT]
+    assert len(complaints_of(store).all(limit=99)) == 4
+    again = file(store, limits=limits, reference=first.reference)
+    assert again == first
+    for each in store.locks.all(limit=9):
+        store.locks.lift(each.id, by="a judge")
+    assert complaints_of(store).count(TENANT).complaints == 0
+    file(store, limits=limits)
+    assert store.locks.all(limit=9) == []
+    assert complaints_of(store).count(NUMBER).complaints == 1
+
+
+@on_each_version
+def test_what_counts(store: BindingStore, connection: Connection) -> None:
+    """Within the window, of calls that went through, and not what was dismissed."""
+    store.inventory.tenants.add(OTHER)
+    bind(store)
+    bind(store, A, C, x=Y, tenant=OTHER)
+    called(connection, X, "default", 900)
+    called(connection, Y, OTHER, 7)
+    connection.execute(
+        "UPDATE agi_router.call SET reason = 'stranger' WHERE ctid ="
+        " (SELECT ctid FROM agi_router.call WHERE x_number = %s LIMIT 1)",
+        (Y.value,),
+    )
+    limits = ComplaintLimits(share=1, least=100)
+    old, dismissed = file(store, limits=limits), file(store, limits=limits)
+    file(store, Y, limits=limits)
+    connection.execute(
+        "UPDATE agi_router.complaint SET added_at = now() - interval '31 days' WHERE id = %s",
+        (old.id,),
+    )
+    complaints = complaints_of(store, limits)
+    found = complaints.dismiss(dismissed.id, by="a judge", note="another number")
+    assert (found.dismissed_at is not None, found.dismiss_note) == (True, "another number")
+    assert complaints.dismiss(dismissed.id, by="another") == found
+    assert (complaints.count(NUMBER).complaints, complaints.count(TENANT).complaints) == (0, 0)
+    there = complaints.count(LockedThing(subject=Subject.NUMBER, number=Y))
+    assert (there.complaints, there.calls, there.level) == (1, 6, ComplaintLevel.CALM)
+    file(store, limits=limits)
+    assert complaints.count(TENANT).calls == 900
+    assert (
+        ComplaintStore(Queries(connection), store.keys, ComplaintLimits(share=10_000))
+        .count(TENANT)
+        .calls
+        == 41
+    )
+
+
+def test_what_a_tenant_sees(store: BindingStore) -> None:
+    """Those about its own calls; it writes none, and dismisses none."""
+    store.inventory.tenants.add(OTHER)
+    made = file(store, tenant="default")
+    mine = complaints_of(store.within(store.inventory.tenants.scope("default")))
+    theirs = complaints_of(store.within(store.inventory.tenants.scope(OTHER)))
+    assert [(each.id, each.added_by) for each in mine.all(limit=9)] == [(made.id, None)]
+    assert (theirs.all(limit=9), theirs.count(NUMBER).complaints) == ([], 0)
+    assert (mine.count(NUMBER).complaints, mine.count(TENANT).complaints) == (1, 1)
+    with pytest.raises(ComplaintNotFound):
+        theirs.find(made.id)
+    with pytest.raises(OperatorOnly):
+        mine.dismiss(made.id, by="a test")
+    with pytest.raises(CursorInvalid):
+        mine.all(after=Cursor(store.now(), "x"), limit=9)
+
+
+async def test_a_number_that_is_stopped_rings_nobody(
+    store: BindingStore, admissions: AdmissionStore
+) -> None:
+    """From the next call on."""
+    bind(store)
+    assert (await admissions.admit(a_call(A), new_call_id(), timeout=SOON)).admitted
+    for _ in range(2):
+        file(store, tenant="default")
+    assert not (await admissions.admit(a_call(A), new_call_id(), timeout=SOON)).admitted
+
+
+def test_by_hand(store: BindingStore, dsn: str, keys: KeyRing, tmp_path: Path) -> None:
+    """File, list, count, dismiss; on record."""
+    bind(store)
+    path = tmp_path / "key"
+    write_key_ring(path, keys)
+    cli = Cli({"AGI_ROUTER_DSN": dsn, "AGI_ROUTER_KEY_FILE": str(path)})
+    now = store.now().isoformat()
+    said = ("--x", str(X), "--at", now, "--kind", "fraud", "--source", "carrier")
+    made = cli("complaint", "file", *said, "--reference", "C-1", "--note", "at night")
+    assert (made["x"], made["tenant"], made["kind"]) == (str(X), "default", "fraud")
+    assert cli("complaint", "file", *said, "--reference", "C-1")["id"] == made["id"]
+    assert "C-1" in run(["complaint", "list", "--x", str(X)], cli.env).out
+    assert cli("complaint", "count", "--of", "default")["complaints"] == 1
+    assert cli("complaint", "count", "--x", str(X))["level"] == "calm"
+    assert run(["complaint", "count"], cli.env).code == 2
+    assert cli("complaint", "dismiss", made["id"], "--note", "no")["dismiss_note"] == "no"
+    assert run(["complaint", "dismiss", "99"], cli.env).code == 66
+    assert cli("complaint", "count", "--of", "default")["complaints"] == 0
+    acts = [each["act"] for each in cli("audit", "list")]
+    assert acts == ["complaint dismiss", "complaint file", "complaint file"]
+    assert str(BLOCK) in made["x"]
