@@ -38,6 +38,7 @@ from agi_router.keys.file import write_key_ring
 from agi_router.keys.ring import KeyRing
 from agi_router.tenants.api_key_store import ApiKeyStore
 from agi_router.tenants.api_keys import KeyForm, KeyScope, write_bearer
+from agi_router.tenants.rules import Consent
 from harness.alibaba import beijing, sign_rpc
 from harness.database import Server
 
@@ -52,13 +53,15 @@ from .rows import copied, copy_in, insert_script
 from .standin import Crowd, StandIn
 
 ABOUT = """\
-Binds per second: of the store, through /v1 and through the door for clients of Alibaba Cloud; and
-of pgbench that inserts the same rows. Batches of 200 against COPY. Interleaved, with CPU.
+Binds per second: of the store, through /v1, also for a tenant with the rules that a new one has
+(orders, consent that is stated), and through the door for clients of Alibaba Cloud; and of pgbench
+that inserts the same rows. Batches of 200 against COPY. Interleaved, with CPU.
 See tests/bench/README.md.
 """
 
 _PROGRAM = Path(sys.executable).with_name("agi-router")
-_TENANT = "couriers"
+# Held to nothing; and to what a new tenant is held to.
+_TENANT, _RULED = "couriers", "meals"
 _BLOCKS = 20
 _FIRST = 70012340000
 _STORE_CLIENTS = 8
@@ -85,6 +88,7 @@ class Door:
     bearer: str
     key_id: str
     secret: str
+    ruled: bool
 
     @property
     def host(self) -> str:
@@ -94,18 +98,19 @@ class Door:
     def bindings(self, serials: Iterator[int]) -> Iterator[bytes]:
         """Requests of /v1, without end."""
         for serial in serials:
-            body = {"a": party(2 * serial).digits, "b": party(2 * serial + 1).digits, "ttl": 86400}
-            yield self._post("/v1/bindings", body, serial)
+            yield self._post("/v1/bindings", self._binding(serial), serial)
 
     def batches(self, serials: Iterator[int]) -> Iterator[bytes]:
         """The same with 200 bindings each."""
         while True:
             some = [next(serials) for _ in range(_BATCH)]
-            bodies = [
-                {"a": party(2 * each).digits, "b": party(2 * each + 1).digits, "ttl": 86400}
-                for each in some
-            ]
+            bodies = [self._binding(each) for each in some]
             yield self._post("/v1/bindings/batch", {"bindings": bodies}, some[0])
+
+    def _binding(self, serial: int) -> dict[str, Any]:
+        body = {"a": party(2 * serial).digits, "b": party(2 * serial + 1).digits, "ttl": 86400}
+        said = {"order": f"bench-{serial}", "consent": "app"} if self.ruled else {}
+        return {**body, **said}
 
     def _post(self, target: str, body: dict[str, Any], serial: int) -> bytes:
         headers = {
@@ -151,22 +156,24 @@ class Bench:
 
     @contextmanager
     def database(self) -> Iterator[str]:
-        """A database of its own, with blocks and the tenant."""
+        """A database of its own, with blocks and both tenants."""
         with fresh_database(self._server, self._keys, first=_FIRST, blocks=_BLOCKS) as dsn:
             with connect(dsn) as connection:
-                BindingStore(connection, self._keys).inventory.tenants.add(_TENANT)
+                tenants = BindingStore(connection, self._keys).inventory.tenants
+                tenants.add(_TENANT)
+                tenants.add(_RULED, needs_order=True, consent=Consent.ASSERTED)
             yield dsn
 
     @contextmanager
-    def door(self) -> Iterator[Door]:
-        """The HTTP door, on a database of its own."""
+    def door(self, tenant: str = _TENANT) -> Iterator[Door]:
+        """The HTTP door, on a database of its own, as a tenant asks it."""
         with self.database() as dsn:
             with connect(dsn) as connection:
                 keys = ApiKeyStore(Queries(connection))
                 of_tenant = frozenset(each for each in KeyScope if not each.of_operator)
                 bearer, secret = (
                     keys.add(
-                        tenant=_TENANT,
+                        tenant=tenant,
                         form=form,
                         label="bench",
                         scopes=of_tenant,
@@ -198,6 +205,7 @@ class Bench:
                     write_bearer(bearer[0].id, bearer[1]),
                     secret[0].id,
                     secret[1],
+                    tenant == _RULED,
                 )
             finally:
                 process.terminate()
@@ -289,6 +297,16 @@ class Bench:
                 "calls_beside_binds": len(crowd.waits),
             }
 
+    def ruled(self, seconds: int) -> dict[str, float]:
+        """Through /v1, one by one and in batches, for a tenant with the rules of a new one."""
+        with self.door(_RULED) as door:
+            found = self._measured(
+                "ruled", door, lambda rate: self._bind(door, seconds, rate), rate=None
+            )
+        with self.door(_RULED) as door:
+            batches = self._batches(door, seconds)
+        return {**found, "ruled_batch_per_second": batches.count * _BATCH / batches.seconds}
+
     @contextmanager
     def _calls(self, door: Door) -> Iterator[Crowd]:
         """
@@ -364,13 +382,7 @@ class Bench:
     def batches(self, seconds: int) -> dict[str, float]:
         """Batches of 200 by one client, and COPY of the rows that they have made."""
         with self.door() as door:
-            made = ask_all(
-                door.address,
-                door.batches(self._serials),
-                clients=1,
-                seconds=seconds,
-                right=b'"status":201',
-            )
+            made = self._batches(door, seconds)
             with connect(door.dsn) as connection:
                 pieces = copied(connection, _BATCH)
         with self.database() as dsn, connect(dsn) as connection:
@@ -379,6 +391,15 @@ class Bench:
             copy = len(pieces) * _BATCH / (time.monotonic() - begun)
         ours = made.count * _BATCH / made.seconds
         return {"batch_per_second": ours, "copy_per_second": copy, "batch_vs_copy": ours / copy}
+
+    def _batches(self, door: Door, seconds: int) -> Answers:
+        return ask_all(
+            door.address,
+            door.batches(self._serials),
+            clients=1,
+            seconds=seconds,
+            right=b'"status":201',
+        )
 
     def _measured(
         self, name: str, door: Door, ask: Any, *, rate: float | None
@@ -418,10 +439,14 @@ def main() -> int:
             bench = Bench(server, work)
             for number in range(1, args.rounds + 1):
                 one: dict[str, float] = {}
-                for side in (bench.raw, bench.store, bench.rest, bench.alibaba, bench.batches):
+                sides = (bench.raw, bench.store, bench.rest, bench.ruled, bench.alibaba)
+                for side in (*sides, bench.batches):
                     one |= side(args.seconds)
                 for name in ("store", "rest", "alibaba"):
                     one[f"{name}_vs_raw"] = one[f"{name}_per_second"] / one["raw_per_second"]
+                for ruled, free in (("ruled", "rest"), ("ruled_batch", "batch")):
+                    ratio = one[f"{ruled}_per_second"] / one[f"{free}_per_second"]
+                    one[f"{ruled}_vs_{free}"] = ratio
                 rounds.append(one)
                 say(f"round {number}: {one['raw_per_second']:.0f}/s raw")
     except BenchError as error:

@@ -21,6 +21,7 @@ from agi_router.keys.ring import KeyRing
 from agi_router.numbers import XNumber
 from agi_router.tenants.api_key_store import ApiKeyStore
 from agi_router.tenants.api_keys import KeyForm, KeyScope, parse_bearer
+from agi_router.tenants.rules import Consent, RulesChange
 from harness.alibaba import AlibabaClient, beijing
 from harness.api import Client
 from harness.database import one
@@ -227,6 +228,60 @@ def test_a_pool_of_the_tenants_own_name(
     assert alibaba.code("BindAxb700", **wish()) == "OK"
     pools = connection.execute("SELECT pool FROM agi_router.binding ORDER BY id").fetchall()
     assert [each["pool"] for each in pools] == [None, None, "couriers"]
+
+
+@pytest.mark.parametrize("pool", ["couriers", "north"])
+def test_an_order_is_bound_once(
+    alibaba: AlibabaClient,
+    connection: Connection,
+    asked: list[str],
+    store: BindingStore,
+    pool: str,
+) -> None:
+    """By one statement, in a pool too; asked again it is looked for, and told as it was made."""
+    store.pools.add("couriers", "north", blocks=(BLOCK,))
+    for _ in range(2):
+        assert alibaba.code("BindAxb700", **wish(PoolKey=pool)) == "OK"
+    asked.clear()
+    own = wish(PoolKey=pool, OrderId="A-1")
+    made = alibaba.ask("BindAxb700", **own)
+    assert asked == ["bind_asked"]
+    assert alibaba.ask("BindAxb700", **own)["Data"] == made["Data"]
+    # Of other parties it is another one.
+    assert alibaba.ask("BindAxb700", **{**own, "TelB": C})["Data"] != made["Data"]
+    rows = connection.execute(
+        "SELECT pool, order_id FROM agi_router.binding ORDER BY id OFFSET 4"
+    ).fetchall()
+    kept = None if pool == "couriers" else pool
+    assert [(row["pool"], row["order_id"]) for row in rows] == [(kept, "A-1")] * 2
+    assert count(connection, "nonce") == 4 + 3
+
+
+def test_by_the_rules_of_a_new_tenant(
+    bound: Client, connection: Connection, asked: list[str], store: BindingStore
+) -> None:
+    """It is one statement too; what is refused is told step by step, and leaves nothing."""
+    rules = RulesChange(needs_order=True, consent=Consent.ASSERTED)
+    store.inventory.tenants.set_rules("couriers", rules)
+    said = {"order": "A-1", "consent": "app", "ttl": 3600}
+    # It is found out that there are rules.
+    assert bind(bound, "one", **said).status_code == 201
+    assert bind(bound, "two", **said).status_code == 201
+    asked.clear()
+    made = bind(bound, "three", **said)
+    assert made.status_code == 201, made.text
+    assert asked[-1] == "bind_asked"
+    assert set(asked) <= {"bind_asked", "new_person_ids", "find_opening", "find_tenant_rules"}
+    assert count(connection, "consent") == 6
+    for word, code in (("consent", "consent_missing"), ("order", "order_missing")):
+        left = {**said, "b": C, "order": "A-2", word: None}
+        refused = bind(bound, word, **{key: each for key, each in left.items() if each})
+        assert refused.json()["code"] == code, refused.text
+    assert count(connection, "consent") == 6
+    wanted = [{"a": A, "b": B, **said}, {"a": A, "b": C, "ttl": 3600, "order": "A-2"}] * 2
+    answer = bound.ask("POST", "/v1/bindings/batch", {"bindings": wanted}, Idempotency_Key="all")
+    assert [each["status"] for each in answer.json()["results"]] == [201, 409, 201, 409]
+    assert count(connection, "consent") == 10
 
 
 def test_a_batch_reads_each_once(
