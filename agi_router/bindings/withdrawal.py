@@ -10,16 +10,19 @@ from typing import Any
 
 from agi_router.bindings.group_members import open_member
 from agi_router.bindings.group_store import PartyGroupKeeping
-from agi_router.bindings.model import Binding
-from agi_router.bindings.names import name_values
+from agi_router.bindings.model import Binding, BindingId
+from agi_router.bindings.words import BindingState
 from agi_router.consent.ledger import Act, ConsentLine, Purpose
 from agi_router.consent.store import Statement
+from agi_router.db.arrays import array_of_integers
 from agi_router.errors import RequestInvalid
-from agi_router.numbers import PhoneNumber
+from agi_router.numbers import Block, PhoneNumber
 
 __all__ = ["ConsentWithdrawing"]
 
 _ALL = 1_000_000
+# Bindings that one statement ends, which is given up after ten seconds.
+_SOME = 1000
 
 
 class ConsentWithdrawing(PartyGroupKeeping):
@@ -73,20 +76,34 @@ class ConsentWithdrawing(PartyGroupKeeping):
 
     def _end_withdrawn(self, person: PhoneNumber, tenant: str, order: str | None) -> list[Binding]:
         found = self.bindings(everything=False, order_id=None, party=person, limit=_ALL)
-        own = [
-            each
+        own = {
+            each.id: each
             for each in found
             # What does not open may be another's, and rings nobody.
             if each.damage is None
             and each.parent is None
             and each.tenant == tenant
             and order in {None, each.order_id}
-        ]
-        return [
-            self.find(each.id)
-            for each in sorted(own, key=lambda each: (each.id.block.value, each.id.id))
-            if self._queries.row("end_withdrawn", name_values(each.id)) is not None
-        ]
+        }
+        ended = []
+        names = sorted(own, key=lambda name: (name.block.value, name.id))
+        # Few statements: whoever binds for the tenant waits meanwhile.
+        for start in range(0, len(names), _SOME):
+            some = names[start : start + _SOME]
+            values = {
+                "block": array_of_integers(name.block.value for name in some),
+                "id": array_of_integers(name.id for name in some),
+            }
+            rows = {
+                BindingId(Block(value=row.pop("block")), row.pop("id")): row
+                for row in self._queries.rows("end_withdrawn", values)
+            }
+            ended += [
+                replace(own[name], state=BindingState.CONSENT_WITHDRAWN, **rows[name])
+                for name in some
+                if name in rows
+            ]
+        return ended
 
     def _groups_of(self, person: PhoneNumber, tenant: str) -> list[dict[str, Any]]:
         values = {

@@ -65,8 +65,8 @@ SELECT c.id
  LIMIT 1;
 
 -- end_withdrawn --
--- End a binding a party of which has withdrawn its consent.
-SELECT * FROM agi_router.end_withdrawn(%(block)s, %(id)s, %(scope)s::integer);
+-- End bindings a party of which has withdrawn its consent; see agi_router.end_withdrawn.
+SELECT * FROM agi_router.end_withdrawn(%(block)s::bigint[], %(id)s::bigint[], %(scope)s::integer);
 
 -- list_groups_of_member --
 -- The party groups of a tenant with a member of one of these tags.

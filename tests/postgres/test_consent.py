@@ -10,6 +10,7 @@ import pytest
 from postgres.test_feeds import hears
 from postgres.test_import import Importing
 
+from agi_router.bindings import withdrawal
 from agi_router.bindings.modes import Axb, Gxb
 from agi_router.bindings.reasons import Reason
 from agi_router.bindings.store import BindingStore
@@ -27,7 +28,16 @@ from agi_router.numbers import PhoneNumber
 from agi_router.persons.register import PersonRegister
 from agi_router.tenants.rules import Consent, RulesChange
 from harness.cli import run
-from harness.database import HOUR, a_call, bind, on_each_version, one, until
+from harness.database import (
+    HOUR,
+    a_call,
+    bind,
+    expire,
+    new_party,
+    on_each_version,
+    one,
+    until,
+)
 from harness.values import A, B, C, D, X
 
 TENANT = "default"
@@ -126,6 +136,20 @@ def test_what_a_tenant_states(store: BindingStore) -> None:
         assert store.consents.find(line.id) == line
     give(store, A, B)
     bind(store, x=None)
+
+
+@on_each_version
+def test_a_withdrawal_of_many(store: BindingStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They end by few statements, and are told as they would be read; one that is over is not."""
+    monkeypatch.setattr(withdrawal, "_SOME", 3)
+    keep(store, Consent.OFF)
+    over, *alive = (bind(store, A, new_party(), x=None) for _ in range(8))
+    expire(store.connection, over.id)
+    _, ended = store.withdraw(A, TENANT, Statement(act=Act.WITHDRAWN), by=BY)
+    assert {each.id for each in ended} == {each.id for each in alive}
+    for each in ended:
+        found = store.find(each.id)
+        assert (each, each.state) == (found, BindingState.CONSENT_WITHDRAWN)
 
 
 @on_each_version

@@ -1,21 +1,25 @@
-CREATE OR REPLACE FUNCTION agi_router.end_withdrawn(_block bigint, _binding_id bigint, _scope integer)
-RETURNS SETOF bigint
+CREATE OR REPLACE FUNCTION agi_router.end_withdrawn(_block bigint[], _binding_id bigint[], _scope integer)
+RETURNS TABLE (
+    block bigint, id bigint, ended_at timestamptz, calls_used integer, messages_used integer, version integer)
 LANGUAGE plpgsql AS $$
 DECLARE
     _now timestamptz;
 BEGIN
-    -- It may expire while whoever holds it is waited for: the clock is read after that.
-    PERFORM 1
-       FROM agi_router.binding b
-      WHERE b.block = _block AND b.id = _binding_id AND agi_router.in_scope(b.tenant_id, _scope)
-        FOR NO KEY UPDATE;
+    -- They may expire while whoever holds one is waited for: the clock is read after that.
+    PERFORM b.id
+       FROM unnest(_block, _binding_id) n (block, id)
+       JOIN agi_router.binding b ON b.block = n.block AND b.id = n.id
+      WHERE agi_router.in_scope(b.tenant_id, _scope)
+      ORDER BY b.block, b.id
+        FOR NO KEY UPDATE OF b;
     _now := clock_timestamp();
     RETURN QUERY
     UPDATE agi_router.binding b
        SET state = 'consent_withdrawn', ended_at = _now, version = b.version + 1
-     WHERE b.block = _block AND b.id = _binding_id AND agi_router.in_scope(b.tenant_id, _scope)
+      FROM unnest(_block, _binding_id) n (block, id)
+     WHERE b.block = n.block AND b.id = n.id AND agi_router.in_scope(b.tenant_id, _scope)
        AND b.ended_at IS NULL AND b.expires_at > _now
-    RETURNING b.id;
+    RETURNING b.block, b.id, b.ended_at, b.calls_used, b.messages_used, b.version;
 END
 $$;
-COMMENT ON FUNCTION agi_router.end_withdrawn IS 'Ends a binding that is alive, a party of which has withdrawn its consent, and returns its id; no row if it is over or lies outside the scope';
+COMMENT ON FUNCTION agi_router.end_withdrawn IS 'Ends bindings that are alive, a party of which has withdrawn its consent, and tells what has become of them; those that are over or lie outside the scope are left out';
