@@ -440,3 +440,26 @@ def test_the_command(cli: Cli, full: Connection, tmp_path: Path) -> None:
     assert cli("export-day", datetime.now(ZONE).date(), *options).code == 65
     assert cli("export-day", DAY, *options, "--format", "xml").code == 65
     assert cli("export-day", "--schema").code == 0
+
+
+def test_doctor(cli: Cli, connection: Connection, dsn: str) -> None:
+    """It says nothing where no day ever was exported, and else which of the last ones was not."""
+
+    def told() -> list[tuple[str, str]]:
+        checks = json.loads(cli("doctor", "--json", AGI_ROUTER_DSN=dsn).out)["checks"]
+        return [(each["status"], each["text"]) for each in checks if each["check"] == "exports"]
+
+    assert told() == []
+    add = (
+        "INSERT INTO agi_router.export_day (day, sequence, records, numbers, recipient, manifest)"
+        " SELECT d, 0, '{}', 'masked', '-', sha256('') FROM unnest(%s::date[]) d"
+    )
+    today = datetime.now(ZONE).date()
+    before = [today - timedelta(days=each) for each in (1, 2, 4, 5, 6, 7, 8)]
+    connection.execute(add.encode(), [before])
+    ((status, text),) = told()
+    missing = today - timedelta(days=3)
+    assert status == "warn"
+    assert text.startswith(f"not exported: {missing};")
+    connection.execute(add.encode(), [[missing]])
+    assert told() == [("ok", f"days are exported up to {today - timedelta(days=1)}")]
