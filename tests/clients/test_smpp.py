@@ -103,14 +103,17 @@ async def running(*command: str | Path) -> AsyncIterator[asyncio.subprocess.Proc
 
 
 @asynccontextmanager
-async def centre(*certificate: Path) -> AsyncIterator[int]:
+async def centre(
+    *certificate: Path, accounts: tuple[str, str] = ("phone", "router")
+) -> AsyncIterator[int]:
     """
     The message centre of npm's library: what one account sends goes to the other.
 
     Args:
         certificate: For TLS, its key and itself.
+        accounts: The accounts.
     """
-    async with running("node", HERE / "smsc.js", "phone", "router", *certificate) as process:
+    async with running("node", HERE / "smsc.js", *accounts, *certificate) as process:
         assert process.stdout is not None
         async with asyncio.timeout(PATIENCE):
             port = json.loads(await process.stdout.readline())["port"]

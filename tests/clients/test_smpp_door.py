@@ -7,12 +7,14 @@ import contextlib
 import json
 import random
 import secrets
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import timedelta
 
 import pytest
 from clients.conftest import POOL
+from clients.kannel import two_centres
 from clients.test_smpp import HERE, INSTALLED, TEXTS, Mailbox, centre, running, session
 
 from agi_router.bindings.store import BindingStore
@@ -71,8 +73,20 @@ class World:
 
 
 @contextlib.asynccontextmanager
+async def one_centre() -> AsyncIterator[tuple[int, int]]:
+    """The port of the router's message centre, which is that of the phones."""
+    async with centre() as port:
+        yield port, port
+
+
+@contextlib.asynccontextmanager
 async def world(
-    dsn: str, store: BindingStore, splitting: Splitting, *, phone: bool = True
+    dsn: str,
+    store: BindingStore,
+    splitting: Splitting,
+    *,
+    phone: bool = True,
+    way: Callable[[], AbstractAsyncContextManager[tuple[int, int]]] = one_centre,
 ) -> AsyncIterator[World]:
     """The door is bound, and a binding made."""
     made = bind(
@@ -85,7 +99,7 @@ async def world(
     box = Mailbox()
     async with (
         AdmissionStore(dsn, store.keys, connections=4) as admissions,
-        centre() as port,
+        way() as (near, port),
         contextlib.AsyncExitStack() as stack,
     ):
         texts = MessageStore(
@@ -93,10 +107,10 @@ async def world(
         )
         options = Options(
             host="127.0.0.1",
-            port=port,
+            port=near,
             system_id="router",
             password="secret",
-            holder=str(port),
+            holder=str(near),
             node="here",
             rate=10_000,
             splitting=splitting,
@@ -164,6 +178,27 @@ async def test_random_texts(request: pytest.FixtureRequest, dsn: str, store: Bin
         for number in range(count):
             text = a_random_text(chance)
             await there.send(cut_anywhere(text, 1000 + number, source=A.digits, to=there.x))
+            assert await there.texts(1) == [text]
+
+
+async def test_texts_by_way_of_kannel(dsn: str, store: BindingStore) -> None:
+    """Two message centres and kannel between: as they went in, also where pairs are cut."""
+    chance = random.Random(701)  # noqa: S311 - the same ones each time
+    async with world(dsn, store, Splitting.UDH, way=two_centres) as there:
+        for number, text in enumerate([*TEXTS, *(a_random_text(chance) for _ in range(20))]):
+            whole = number < len(TEXTS)
+            source, to = A.digits, there.x
+            parts = (
+                messages_of(
+                    text,
+                    source=Address(number=source),
+                    destination=Address(number=to),
+                    reference=number,
+                )
+                if whole
+                else cut_anywhere(text, 1000 + number, source=source, to=to)
+            )
+            await there.send(parts)
             assert await there.texts(1) == [text]
 
 

@@ -1,0 +1,86 @@
+"""kannel between two message centres: what comes from one goes to the other."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import tempfile
+import urllib.request
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from clients.test_smpp import centre
+
+from harness.database import until
+
+_CENTRE = """
+group = smsc
+smsc = smpp
+smsc-id = {own}
+host = 127.0.0.1
+port = {port}
+transceiver-mode = true
+smsc-username = kannel
+smsc-password = secret
+system-type = ""
+max-pending-submits = 100
+reroute-smsc-id = {other}
+allowed-smsc-id = {own}
+"""
+_CORE = """
+group = core
+admin-port = {admin}
+admin-password = secret
+smsbox-port = {box}
+sms-combine-concatenated-mo = false
+
+# It asks for one, and none is started.
+group = smsbox
+bearerbox-host = 127.0.0.1
+"""
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@asynccontextmanager
+async def two_centres() -> AsyncIterator[tuple[int, int]]:
+    """The ports of the router's message centre and of the phones', with kannel between them."""
+    program = Path(os.environ["PBX_KANNEL"])
+    libraries = [str(each) for each in program.parents[2].glob("**/*-linux-gnu")]
+    async with (
+        centre(accounts=("kannel", "router")) as near,
+        centre(accounts=("phone", "kannel")) as far,
+    ):
+        with tempfile.TemporaryDirectory(prefix="agi-router-kannel-") as home:
+            configuration = Path(home) / "kannel.conf"
+            admin = _free_port()
+            configuration.write_text(
+                _CORE.format(admin=admin, box=_free_port())
+                + _CENTRE.format(own="near", port=near, other="far")
+                + _CENTRE.format(own="far", port=far, other="near")
+            )
+            process = await asyncio.create_subprocess_exec(
+                program,
+                *("-v", "4", configuration),
+                env={"LD_LIBRARY_PATH": ":".join(libraries)},
+            )
+            url = f"http://127.0.0.1:{admin}/status.txt?password=secret"
+
+            def both_are_up() -> bool:
+                with contextlib.suppress(OSError), urllib.request.urlopen(url) as told:
+                    return bool(told.read().count(b"(online ") == 2)
+                return False
+
+            try:
+                await asyncio.to_thread(until, both_are_up)
+                yield near, far
+            finally:
+                process.terminate()
+                await process.wait()
