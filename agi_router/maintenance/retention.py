@@ -7,8 +7,8 @@ The sweep: what is over is marked, moved out of the way, and in the end deleted.
 3. Texts whose door is served no more end an hour after their time was over, and parts of texts are
    deleted.
 4. What the HTTP door remembers of requests is forgotten when nobody can send them again.
-5. The audit gets a digest of each day, two days after it (:mod:`agi_router.records.digests`).
-6. What is past retention is deleted (:mod:`agi_router.maintenance.deletion`).
+5. What is past retention is deleted (:mod:`agi_router.maintenance.deletion`).
+6. The audit gets a digest of each day, two days after it (:mod:`agi_router.records.digests`).
 
 Everything is done in small steps, each a transaction of its own that waits for nobody: what
 somebody holds has its turn in a later sweep. Several may sweep at once.
@@ -104,12 +104,12 @@ class Sweep:
         for name in ("end_unserved_messages", "delete_parts"):
             for _ in self._repeated(name):
                 yield Swept()
-        # Before anything of these days is deleted.
-        row = self._one("now")
-        for _ in DayDigests(self._queries).make(row["clock_timestamp"].date()):
-            yield Swept(digests=1)
         for step in self._deletion.steps():
             yield Swept(deleted=step.rows, days=step.days)
+        # At the end: a day of millions takes a while, and keeps nothing else from being done.
+        today = self._one("now")["clock_timestamp"].date()
+        for _ in DayDigests(self._queries).make(today):
+            yield Swept(digests=1)
 
     def _move_routes(self) -> Iterator[Swept]:
         for row in self._queries.rows("list_swept_blocks", {}):
