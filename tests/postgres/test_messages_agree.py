@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -17,10 +18,37 @@ from agi_router.keys.registry import key_ids
 from agi_router.keys.ring import KeyRing
 from agi_router.messages.decision import Taken, decide_text
 from agi_router.messages.model import Text, message_day, name_message
+from agi_router.numbers import PhoneNumber, XNumber
 from harness.database import on_each_version, one, set_clock
 from harness.values import BLOCK, X
 
 pytestmark = on_each_version
+
+
+def asked(
+    keys: KeyRing, sender: PhoneNumber, x: XNumber, name: str, strangers: Sequence[int] = ()
+) -> dict[str, Any]:
+    """What the statement that takes a text is given."""
+    return {
+        **key_ids(keys),
+        "block": x.block.value,
+        "x_number": x.value,
+        "tags": keys.tags(sender),
+        "id": name,
+        "day": message_day(name),
+        "same": secrets.token_bytes(32),
+        "link_in": "sip",
+        "link_out": "sip",
+        "validity": timedelta(days=1),
+        "octets": 1,
+        "parts": 1,
+        "body": keys.seal_text("a", name),
+        "strangers": list(strangers),
+        "rules": None,
+        "hold": None,
+        "opts_out": False,
+        "lease": None,
+    }
 
 
 @settings(
@@ -51,26 +79,7 @@ def test_taken_if_and_only_if_decided(
         while True:
             row = shadowed.execute(
                 query("admit_message"),
-                {
-                    **key_ids(keys),
-                    "block": BLOCK.value,
-                    "x_number": X.value,
-                    "tags": keys.tags(world["caller"]),
-                    "id": name,
-                    "day": message_day(name),
-                    "same": secrets.token_bytes(32),
-                    "link_in": "sip",
-                    "link_out": "sip",
-                    "validity": timedelta(days=1),
-                    "octets": 1,
-                    "parts": 1,
-                    "body": keys.seal_text("a", name),
-                    "strangers": strangers,
-                    "rules": None,
-                    "hold": None,
-                    "opts_out": False,
-                    "lease": None,
-                },
+                asked(keys, world["caller"], X, name, strangers),
             ).fetchone()
             assert row is not None
             answer = read_admission(row, world["caller"], X, keys, text=True)

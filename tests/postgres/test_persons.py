@@ -29,6 +29,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from postgres.test_messages_agree import asked
 
 from agi_router.bindings.model import BindingId
 from agi_router.bindings.modes import Axb, Axyb, Gxb, Parties
@@ -55,10 +56,9 @@ from agi_router.errors import (
 )
 from agi_router.feeds.model import FeedKind, NumberForm, Trust
 from agi_router.feeds.recycler import Recycler
-from agi_router.keys.registry import key_ids
 from agi_router.keys.ring import KeyRing
 from agi_router.messages.decision import Taken, decide_text
-from agi_router.messages.model import Text, message_day, name_message
+from agi_router.messages.model import Text, name_message
 from agi_router.numbers import Block, PhoneNumber, XNumber
 from agi_router.persons.appeal_store import AppealStore
 from agi_router.persons.appeals import EVIDENCE, OPEN, AppealStep, Evidence, Spans, take, to_prompt
@@ -871,25 +871,7 @@ class Machine(RuleBasedStateMachine):
 
     def admit_text(self, caller: PhoneNumber, x: XNumber) -> Admission:
         name = name_message(x.block, NOW, secrets.randbits(64))
-        values = {
-            **key_ids(self.keys),
-            "block": x.block.value,
-            "x_number": x.value,
-            "tags": self.keys.tags(caller),
-            "id": name,
-            "day": message_day(name),
-            "same": secrets.token_bytes(32),
-            "link_in": "sip",
-            "link_out": "sip",
-            "validity": timedelta(days=1),
-            "octets": 1,
-            "parts": 1,
-            "body": self.keys.seal_text("a", name),
-            "strangers": [],
-            "rules": None,
-            "hold": None,
-            "opts_out": False,
-        }
+        values = asked(self.keys, caller, x, name)
         row = self.connection.execute(query("admit_message"), values).fetchone()
         assert row is not None
         return read_admission(row, caller, x, self.keys, text=True)
