@@ -12,8 +12,7 @@ from agi_router.bindings.group_members import open_member
 from agi_router.bindings.group_store import PartyGroupKeeping
 from agi_router.bindings.model import Binding, BindingId
 from agi_router.bindings.words import BindingState
-from agi_router.consent.ledger import Act, ConsentLine, Purpose
-from agi_router.consent.store import Statement
+from agi_router.consent.ledger import Act, ConsentLine, Purpose, Statement
 from agi_router.db.arrays import array_of_integers
 from agi_router.errors import RequestInvalid
 from agi_router.numbers import Block, PhoneNumber

@@ -16,8 +16,7 @@ from agi_router.cli.exit_codes import exit_code
 from agi_router.cli.locks import here
 from agi_router.cli.output import echo, echo_json, echo_pairs, echo_table, json_option
 from agi_router.cli.stores import open_store
-from agi_router.consent.ledger import Act, How, Purpose, check_evidence, check_version
-from agi_router.consent.store import Statement
+from agi_router.consent.ledger import Act, How, Purpose, Statement, check_evidence, check_version
 from agi_router.consent.views import describe_consent
 from agi_router.db.connection import Queries
 from agi_router.errors import CsvError

@@ -33,7 +33,7 @@ from agi_router.persons.register import PersonRegister
 from agi_router.tenants.scope import OPERATOR, Scope
 from agi_router.tenants.store import TenantStore
 
-__all__ = ["ConsentLedger", "ConsentStore", "Statement"]
+__all__ = ["ConsentLedger", "ConsentStore"]
 
 _LARGEST_ID = 2**63 - 1
 

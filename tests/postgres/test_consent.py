@@ -16,8 +16,8 @@ from agi_router.bindings.reasons import Reason
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
 from agi_router.bindings.words import BindingState, Side
-from agi_router.consent.ledger import Act, ConsentLine, How, Purpose
-from agi_router.consent.store import ConsentLedger, ConsentStore, Statement
+from agi_router.consent.ledger import Act, ConsentLine, How, Purpose, Statement
+from agi_router.consent.store import ConsentLedger, ConsentStore
 from agi_router.db.connection import Connection, Queries, connect
 from agi_router.errors import ConsentMissing, ConsentNotFound, StoreHeld
 from agi_router.keys.file import load_key_ring, write_key_ring

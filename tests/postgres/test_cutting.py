@@ -18,8 +18,7 @@ from agi_router.bindings.words import Callback
 from agi_router.calls.cutting import Cutter
 from agi_router.calls.end import Clock, ReleasedBy
 from agi_router.calls.store import AdmissionStore
-from agi_router.consent.ledger import Act, Purpose
-from agi_router.consent.store import Statement
+from agi_router.consent.ledger import Act, Purpose, Statement
 from agi_router.db.connection import Connection
 from agi_router.db.queries import query
 from agi_router.errors import RequestInvalid

@@ -20,8 +20,7 @@ from agi_router.bindings.policy import NumberPolicy
 from agi_router.bindings.requests import BindRequest, make_request
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.words import Mode
-from agi_router.consent.ledger import Act, How
-from agi_router.consent.store import Statement
+from agi_router.consent.ledger import Act, How, Statement
 from agi_router.db.connection import Connection, connect
 from agi_router.db.queries import query
 from agi_router.errors import (

@@ -31,8 +31,8 @@ from postgres.test_cli import Cli
 from agi_router.bindings.modes import Gxb
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
-from agi_router.consent.ledger import Act, How
-from agi_router.consent.store import ConsentStore, Statement
+from agi_router.consent.ledger import Act, How, Statement
+from agi_router.consent.store import ConsentStore
 from agi_router.db.connection import Connection, Queries, connect
 from agi_router.db.rights import Purpose, grant
 from agi_router.errors import ExportInvalid

@@ -41,8 +41,7 @@ from agi_router.calls.decision import Refusal, Route, decide
 from agi_router.calls.end import call_day
 from agi_router.calls.ports import Admission
 from agi_router.calls.rows import read_admission
-from agi_router.consent.ledger import Act, How
-from agi_router.consent.store import Statement
+from agi_router.consent.ledger import Act, How, Statement
 from agi_router.db.connection import Connection, Queries
 from agi_router.db.queries import query
 from agi_router.errors import (

@@ -17,8 +17,7 @@ import pytest
 
 from agi_router.bindings.model import Binding
 from agi_router.bindings.store import BindingStore
-from agi_router.consent.ledger import Act, How
-from agi_router.consent.store import Statement
+from agi_router.consent.ledger import Act, How, Statement
 from agi_router.db.connection import Connection, Queries, connect
 from agi_router.db.rights import Purpose, grant
 from agi_router.errors import BindingNotFound, HoldNotFound

@@ -21,8 +21,7 @@ from agi_router.calls.decision import Route
 from agi_router.calls.end import Outcome
 from agi_router.calls.lookup import CallLookup
 from agi_router.calls.store import AdmissionStore
-from agi_router.consent.ledger import Act, How
-from agi_router.consent.store import Statement
+from agi_router.consent.ledger import Act, How, Statement
 from agi_router.db.connection import Connection, connect
 from agi_router.db.migrate import check_schema, migrate
 from agi_router.db.rights import check_rights, grant, owns_schema, renew_grants

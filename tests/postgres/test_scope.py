@@ -32,8 +32,8 @@ from agi_router.calls.lookup import CallLookup
 from agi_router.calls.store import AdmissionStore
 from agi_router.calls.tenant_checks import TenantCheckStore
 from agi_router.calls.views import describe_call
-from agi_router.consent.ledger import Act, How
-from agi_router.consent.store import ConsentStore, Statement
+from agi_router.consent.ledger import Act, How, Statement
+from agi_router.consent.store import ConsentStore
 from agi_router.db.connection import Connection, Queries, connect
 from agi_router.db.queries import query
 from agi_router.errors import (

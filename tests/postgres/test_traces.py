@@ -18,8 +18,7 @@ from agi_router.bindings.words import BindingState, Side
 from agi_router.calls.arrival import Call
 from agi_router.calls.end import Outcome
 from agi_router.calls.store import AdmissionStore
-from agi_router.consent.ledger import Act, How
-from agi_router.consent.store import Statement
+from agi_router.consent.ledger import Act, How, Statement
 from agi_router.db.connection import Connection, Queries
 from agi_router.errors import RevealLimit
 from agi_router.keys.file import write_key_ring

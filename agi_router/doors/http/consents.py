@@ -7,8 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
-from agi_router.consent.ledger import Act
-from agi_router.consent.store import Statement
+from agi_router.consent.ledger import Act, Statement
 from agi_router.consent.views import describe_consent
 from agi_router.doors.http import queries
 from agi_router.doors.http.answers import answer, page
