@@ -214,6 +214,8 @@ def test_entries_end_and_are_swept(connection: Connection, store: BindingStore) 
         "UPDATE agi_router.blocklist SET over_at = now() - interval '800 days' WHERE id = %s",
         (entry.id,),
     )
+    # It is deleted once a day: on another one.
+    connection.execute(b"DELETE FROM agi_router.deletion")
     list(Sweep(connection, NO_REST, Retention()).steps())
     with pytest.raises(BlocklistEntryNotFound):
         store.blocklist.find(entry.id)

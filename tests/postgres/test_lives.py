@@ -111,8 +111,8 @@ class Machine(RuleBasedStateMachine):
         self.lives: list[Life] = []
         self.calls: list[Reserved] = []
         self.connection.execute(
-            b"TRUNCATE agi_router.binding, agi_router.route, agi_router.past_route,"
-            b" agi_router.call, agi_router.block"
+            b"TRUNCATE agi_router.binding, agi_router.binding_hold, agi_router.route,"
+            b" agi_router.past_route, agi_router.call, agi_router.block"
         )
         self.store = BindingStore(self.connection, self.keys, RESTS)
         set_clock(self.connection, self.now)
