@@ -1,5 +1,5 @@
 """
-Digests of numbers: those of a feed, and the numbers of live bindings that have them.
+Digests of numbers: those of a feed, and the numbers in the database that have them.
 
 A digest cannot be turned back, so whoever looks for it opens what is sealed and makes the digest
 of it: on all cores, by :class:`agi_router.bulk.workers.Workshop`.
@@ -75,7 +75,7 @@ class DigestIndex(NamedTuple):
 
 class Rows(NamedTuple):
     """
-    Some rows of the statement ``stream_live_routes``, or ``stream_group_members``.
+    Some rows of a statement that streams what is sealed: in ``sql/queries``, ``stream_…``.
     """
 
     rows: Sequence[dict[str, Any]]
@@ -172,12 +172,19 @@ def open_each(readers: Iterable[_Reader]) -> tuple[list[PhoneNumber], bool]:
     return found, broken
 
 
+def _open_person(row: dict[str, Any], keys: KeyRing) -> tuple[PhoneNumber]:
+    return (keys.open_person(row["sealed"], row["person_id"], row["tag"]),)
+
+
 def _readers(row: dict[str, Any], keys: KeyRing) -> Iterator[_Reader]:
     """
     What opens all that is sealed in a row.
     """
     if "other_sealed" in row:
         yield partial(open_entry, row, keys)
+        return
+    if "person_id" in row:
+        yield partial(_open_person, row, keys)
         return
     if "sealed" in row:
         yield partial(open_member, row, keys)

@@ -5,9 +5,10 @@ Reading a file of a feed: whose number has a new owner is found among live bindi
    of the file is noted when all of it is done. So a run that is killed does its last step again,
    and finds what is done already over.
 2. Plain numbers are found by tag, step by step. Digests are looked for among the numbers of all
-   live bindings, opened on all cores; what is found goes the same way.
+   live bindings and of the register of persons, opened on all cores; what is found goes the same
+   way.
 3. A tag may be that of another number, too: before anything is done the binding's parties are
-   opened and compared.
+   opened and compared, and so is a person of the register.
 """
 
 from collections import Counter
@@ -50,7 +51,7 @@ _DIGEST_STEP = 200_000
 _BATCH = 1000
 _STREAMED = 2000
 _ROUTES = ("stream_live_routes",)
-_ALL = (*_ROUTES, "stream_group_members", "stream_blocklist")
+_ALL = (*_ROUTES, "stream_group_members", "stream_blocklist", "stream_persons")
 # How often a binding is looked at anew whose parties have changed meanwhile.
 _TRIES = 5
 # What is said to have removed an entry of a block list.
@@ -159,6 +160,8 @@ class Recycler:
             )
             for notice, number in self._numbers(feed.numbers, told)
         ]
+        # First: nobody is bound anew, meanwhile, by what the owner of before has said.
+        self._note_owners(people)
         for batch in _steps(iter(people), _BATCH):
             self._end(run, batch)
             self._leave_groups(run, batch)
@@ -185,7 +188,7 @@ class Recycler:
         self, form: NumberForm, notices: Sequence[Notice], *, held: bool = False
     ) -> Iterator[tuple[Notice, PhoneNumber]]:
         """
-        The records with their numbers; of digests, those that a live binding has, or a held one.
+        The records with their numbers; of digests, those that are found, see :meth:`_find`.
         """
         if form is NumberForm.PLAIN:
             for each in notices:
@@ -201,7 +204,8 @@ class Recycler:
         """
         The numbers that have one of these digests, each once.
 
-        They are those of live bindings, party groups and block lists; or of held bindings alone.
+        They are those of live bindings, party groups, block lists and the register of persons; or
+        of held bindings alone.
         """
         found: set[tuple[int, PhoneNumber]] = set()
         self._keys = check_keys(self._connection, self._keys)
@@ -392,6 +396,28 @@ class Recycler:
                 blocklist.forget(row, person.number, by=_BY_FEED)
             except SealError:
                 self.damaged += 1
+
+    def _note_owners(self, people: Sequence[_Person]) -> None:
+        """
+        Let no consent and no real name of an old owner count for the new one.
+        """
+        sure = [each for each in people if not each.unknown]
+        if not sure:
+            return
+        rows, owners = self._look("list_recycled_persons", sure)
+        since: dict[int, datetime] = {}
+        for row in rows:
+            person = owners[row["n"] - 1]
+            try:
+                number = self._keys.open_person(row["sealed"], row["person_id"], row["tag"])
+            except SealError:
+                self.damaged += 1
+                continue
+            if number == person.number:
+                since[row["person_id"]] = person.until
+        if since:
+            values = {"person_ids": list(since), "since": list(since.values())}
+            self._queries.execute("note_new_owners", values)
 
     def _look(
         self, name: str, people: Sequence[_Person]

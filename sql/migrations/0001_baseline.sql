@@ -932,6 +932,14 @@ COMMENT ON COLUMN agi_router.person_mark.person_id IS 'The person';
 COMMENT ON COLUMN agi_router.person_mark.digest IS 'The keyed hash that the tag is the beginning of: nobody else has it';
 COMMENT ON COLUMN agi_router.person_mark.sealed IS 'Its number, sealed for this person and this tag';
 
+CREATE TABLE agi_router.new_owner (
+    person_id bigint      NOT NULL CONSTRAINT new_owner_pkey PRIMARY KEY,
+    since     timestamptz NOT NULL
+);
+COMMENT ON TABLE agi_router.new_owner IS 'Persons of the register whose number a carrier gave to somebody else: what was said of it before counts no longer';
+COMMENT ON COLUMN agi_router.new_owner.person_id IS 'The person, see person_mark';
+COMMENT ON COLUMN agi_router.new_owner.since IS 'Since when the number is that of the new owner, as a feed has said';
+
 CREATE TABLE agi_router.consent (
     id          bigint      NOT NULL GENERATED ALWAYS AS IDENTITY CONSTRAINT consent_pkey PRIMARY KEY,
     tenant_id   integer     NOT NULL CONSTRAINT consent_tenant_id_fkey REFERENCES agi_router.tenant,

@@ -172,6 +172,25 @@ SELECT r.block, r.binding_id, r.x_number, r.caller_tag, r.shown, r.side, r.last_
   JOIN agi_router.binding b ON b.block = r.block AND b.id = r.binding_id
  WHERE b.ended_at IS NULL AND b.open_number IS NOT NULL;
 
+-- list_recycled_persons --
+-- Marks of the register of persons with one of these tags; n: the place of the tag.
+SELECT n.n, m.person_id, m.tag, m.sealed
+  FROM unnest(%(tags)s::bigint[]) WITH ORDINALITY n (tag, n)
+  JOIN agi_router.person_mark m ON m.tag = n.tag;
+
+-- note_new_owners --
+-- Note since when the numbers of some persons have new owners; what is known to be later stays.
+INSERT INTO agi_router.new_owner (person_id, since)
+SELECT n.person_id, max(n.since)
+  FROM unnest(%(person_ids)s::bigint[], %(since)s::timestamptz[]) n (person_id, since)
+ GROUP BY n.person_id
+ ORDER BY n.person_id
+    ON CONFLICT (person_id) DO UPDATE SET since = excluded.since WHERE agi_router.new_owner.since < excluded.since;
+
+-- stream_persons --
+-- What is sealed in the register of persons.
+SELECT m.person_id, m.tag, m.sealed FROM agi_router.person_mark m;
+
 -- list_recycled_members --
 -- Members of party groups with one of these tags, and what their tenant has become of numbers of which nobody knows.
 SELECT m.group_id, m.tag, m.sealed, m.added_at, t.unknown_numbers, n.n

@@ -1959,6 +1959,17 @@ COMMENT ON COLUMN agi_router.migration.checksum IS 'SHA-256 of the file';
 
 COMMENT ON COLUMN agi_router.migration.applied_at IS 'When it was applied';
 
+CREATE TABLE agi_router.new_owner (
+    person_id bigint NOT NULL,
+    since timestamp with time zone NOT NULL
+);
+
+COMMENT ON TABLE agi_router.new_owner IS 'Persons of the register whose number a carrier gave to somebody else: what was said of it before counts no longer';
+
+COMMENT ON COLUMN agi_router.new_owner.person_id IS 'The person, see person_mark';
+
+COMMENT ON COLUMN agi_router.new_owner.since IS 'Since when the number is that of the new owner, as a feed has said';
+
 CREATE TABLE agi_router.node (
     name text NOT NULL,
     entity_id text NOT NULL,
@@ -2679,6 +2690,9 @@ ALTER TABLE ONLY agi_router.message_sent
 
 ALTER TABLE ONLY agi_router.migration
     ADD CONSTRAINT migration_pkey PRIMARY KEY (number);
+
+ALTER TABLE ONLY agi_router.new_owner
+    ADD CONSTRAINT new_owner_pkey PRIMARY KEY (person_id);
 
 ALTER TABLE ONLY agi_router.node
     ADD CONSTRAINT node_pkey PRIMARY KEY (name);

@@ -7,7 +7,7 @@ import io
 import json
 import tracemalloc
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -23,8 +23,17 @@ from agi_router.bindings.words import BindingState, Callback, Side
 from agi_router.calls.arrival import Call
 from agi_router.calls.decision import Refusal, Route, decide
 from agi_router.calls.store import AdmissionStore
+from agi_router.consent.ledger import Act, How, Statement
 from agi_router.db.connection import Connection, Queries, connect
-from agi_router.errors import CsvError, FeedBusy, FeedExists, FeedInvalid, FeedNotFound
+from agi_router.errors import (
+    ConsentMissing,
+    CsvError,
+    FeedBusy,
+    FeedExists,
+    FeedInvalid,
+    FeedNotFound,
+    PartyUnverified,
+)
 from agi_router.events.model import EventType
 from agi_router.events.store import EventStore
 from agi_router.feeds import recycler as recycling
@@ -35,7 +44,10 @@ from agi_router.feeds.store import FeedStore
 from agi_router.maintenance.classes import Retention
 from agi_router.maintenance.retention import Sweep
 from agi_router.numbers import PhoneNumber
+from agi_router.persons.real_name_store import RealNameStore
+from agi_router.persons.real_names import RealName
 from agi_router.tenants.model import UnknownNumbers
+from agi_router.tenants.rules import Consent, RulesChange
 from harness.database import (
     HOUR,
     NO_REST,
@@ -482,6 +494,79 @@ def test_the_new_owner_inherits_nothing(
     assert run(recycler, feed, line(A, "reissued", YESTERDAY))["ended"] == 0
     assert store.find(again.id).state is BindingState.ACTIVE
     assert hears(store, a_call(A, BLOCK.number(3))) is None
+
+
+@pytest.mark.parametrize("form", [NumberForm.PLAIN, NumberForm.SHA256])
+def test_what_the_old_owner_has_said(
+    connection: Connection, store: BindingStore, form: NumberForm
+) -> None:
+    """His consent and his real name count for nobody; who agrees later, or stays, is bound."""
+    recycler = Recycler(connection, store.keys)
+    feed = add(recycler, numbers=form)
+    names = RealNameStore(Queries(connection), store.keys)
+    rules = RulesChange(consent=Consent.REQUIRED, needs_real_name=True)
+    store.inventory.tenants.set_rules("default", rules)
+
+    def say(number: PhoneNumber, at: datetime | None = None) -> None:
+        said = Statement(act=Act.GIVEN, how=How.PAPER, at=at)
+        store.consents.write(number, "default", said, by="a test")
+        names.write(number, RealName.YES, source="carrier", by="a test", checked_at=at)
+
+    def recycle(number: PhoneNumber, status: str = "reissued", at: str = "") -> dict[str, Any]:
+        what = number.digits
+        if form is not NumberForm.PLAIN:
+            what = hashlib.new(form.value, what.encode()).hexdigest()
+        return run(recycler, feed, f"{what},{status},{at or now(store)}\n")
+
+    def noted() -> list[Any]:
+        found = connection.execute("SELECT * FROM agi_router.new_owner ORDER BY person_id")
+        return found.fetchall()
+
+    for each in (A, B):
+        say(each)
+    before = store.now()
+    # Somebody else had the number before; nobody knows; it is his still; another number's.
+    recycle(A, at=YESTERDAY)
+    recycle(A, "unknown")
+    recycle(A, "kept")
+    recycle(C)
+    first = bind(store)
+    assert len(noted()) == 1
+    recycle(A)
+    assert store.find(first.id).state is BindingState.PARTY_RECYCLED
+    with pytest.raises(PartyUnverified):
+        bind(store, x=BLOCK.number(2))
+    assert names.status(A).status is RealName.UNKNOWN
+    assert names.status(B).status is RealName.YES
+    names.write(A, RealName.YES, source="carrier", by="a test")
+    with pytest.raises(ConsentMissing):
+        bind(store, x=BLOCK.number(2))
+    # What was said before is of the old owner, whenever it is written down.
+    say(A, before)
+    with pytest.raises(ConsentMissing):
+        bind(store, x=BLOCK.number(2))
+    say(A)
+    say(A, before)
+    names.write(A, RealName.NO, source="carrier", by="a test", checked_at=before)
+    kept = noted()
+    recycle(A, "cancelled", YESTERDAY)
+    assert noted() == kept
+    made = bind(store, x=BLOCK.number(2))
+    assert {each.number for each in store.find(made.id).parties} == {A, B}
+
+
+def test_a_person_who_is_damaged(
+    connection: Connection, store: BindingStore, recycler: Recycler, feed: Feed
+) -> None:
+    """Nothing of one is void whose number does not open, and that of another with its tag."""
+    said = Statement(act=Act.GIVEN, how=How.PAPER)
+    for each in (A, B):
+        store.consents.write(each, "default", said, by="a test")
+    swap = "UPDATE agi_router.person_mark SET tag = %s WHERE tag = %s"
+    connection.execute(swap, (store.keys.tag(C), store.keys.tag(A)))
+    run(recycler, feed, line(C, "reissued", now(store)), line(D, "reissued", now(store)))
+    assert recycler.damaged == 1
+    assert one(connection, "SELECT count(*) FROM agi_router.new_owner") == 0
 
 
 def test_what_tenants_are_told(

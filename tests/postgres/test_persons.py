@@ -211,7 +211,7 @@ class Model:
     """By which binding somebody calls, alive or over: the last that took the place."""
     locks: dict[int, LockKept] = field(default_factory=dict)
     entries: dict[int, Entry] = field(default_factory=dict)
-    lines: list[tuple[PhoneNumber, str, Act, str | None]] = field(default_factory=list)
+    lines: list[tuple[PhoneNumber, str, Act, str | None, datetime]] = field(default_factory=list)
     consents: dict[str, Consent] = field(default_factory=dict)
     teams: dict[str, dict[PhoneNumber, datetime]] = field(default_factory=dict)
 
@@ -239,10 +239,17 @@ class Model:
     def agrees(self, person: PhoneNumber, tenant: str, order: str | None) -> bool:
         said = [
             act
-            for who, whose, act, about in self.lines
+            for who, whose, act, about, _ in self.lines
             if (who, whose) == (person, tenant) and about in {None, order}
         ]
         return bool(said) and said[-1] is Act.GIVEN
+
+    def change_owner(self, person: PhoneNumber, since: datetime) -> None:
+        """What the old owner has said counts no longer, nor who was kept from him."""
+        for entry in self.entries.values():
+            if person in {entry.person, entry.other} and entry.added < since:
+                entry.removed = True
+        self.lines = [each for each in self.lines if each[0] != person or each[4] >= since]
 
     def hurdles(
         self,
@@ -288,7 +295,7 @@ class Model:
     ) -> None:
         """What a tenant states with a bind is written down."""
         if self.consents[tenant] is Consent.ASSERTED and stated is not None:
-            self.lines += [(each, tenant, Act.GIVEN, order) for each in newcomers]
+            self.lines += [(each, tenant, Act.GIVEN, order, self.now) for each in newcomers]
 
     def expected(
         self, caller: PhoneNumber, x: XNumber, *, text: bool
@@ -701,9 +708,8 @@ class Machine(RuleBasedStateMachine):
         for tenant, team in model.teams.items():
             if not (not sure and tenant == DEFAULT) and team.get(person, until) < until:
                 del team[person]
-        for entry in model.entries.values():
-            if sure and person in {entry.person, entry.other} and entry.added < until:
-                entry.removed = True
+        if sure:
+            model.change_owner(person, until)
 
     @rule(tenant=tenants, consent=st.sampled_from(Consent))
     def hold(self, tenant: str, consent: Consent) -> None:
@@ -716,7 +722,7 @@ class Machine(RuleBasedStateMachine):
         """Agree to be bound."""
         said = Statement(act=Act.GIVEN, how=How.PAPER, order=order)
         self.store.consents.write(person, tenant, said, by=BY)
-        self.model.lines.append((person, tenant, Act.GIVEN, order))
+        self.model.lines.append((person, tenant, Act.GIVEN, order, self.model.now))
 
     @rule(person=people, tenant=tenants, order=orders)
     def withdraw(self, person: PhoneNumber, tenant: str, order: str | None) -> None:
@@ -732,7 +738,7 @@ class Machine(RuleBasedStateMachine):
         assert {each.id for each in ended} == {life.name for life in mine}
         for life in mine:
             life.state = BindingState.CONSENT_WITHDRAWN
-        model.lines.append((person, tenant, Act.WITHDRAWN, order))
+        model.lines.append((person, tenant, Act.WITHDRAWN, order, model.now))
         if order is None:
             model.teams[tenant].pop(person, None)
 
