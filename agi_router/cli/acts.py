@@ -46,7 +46,9 @@ def acting(connection: Connection, subject: str) -> Iterator[Act]:
         record_act(queries, act.subject)
 
 
-def record_act(queries: Queries, subject: str, *, reason: str | None = None) -> None:
+def record_act(
+    queries: Queries, subject: str, *, reason: str | None = None, case: str | None = None
+) -> None:
     """
     Write down that the command that runs does something.
 
@@ -54,6 +56,7 @@ def record_act(queries: Queries, subject: str, *, reason: str | None = None) -> 
         queries: Where.
         subject: What it is done to.
         reason: Why, if that was said.
+        case: The case that it is for, if there is one.
     """
     name = click.get_current_context().command_path.partition(" ")[2]
     Audit(queries).record(
@@ -61,5 +64,6 @@ def record_act(queries: Queries, subject: str, *, reason: str | None = None) -> 
             act=name,
             subject=logs.redact(subject),
             reason=None if reason is None else logs.redact(reason),
+            case_id=case,
         )
     )

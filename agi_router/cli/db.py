@@ -65,11 +65,12 @@ def grant_(role: str, purpose: str, *, as_json: bool) -> None:
     Give ROLE what its purpose needs, and nothing else: it owns nothing and creates nothing.
 
     It is for the role that owns the schema, and safe to run again. The router and all commands but
-    "db migrate", "db grant" and "audit sign" may then connect as a ROLE that serves.
+    "db migrate", "db grant", "audit sign" and "export-day" may then connect as a ROLE that serves.
 
     \b
-    Example:
+    Examples:
       AGI_ROUTER_DSN="user=agi_owner dbname=agi" agi-router db grant agi_router
+      AGI_ROUTER_DSN="user=agi_owner dbname=agi" agi-router db grant --for audit auditor
     """
     with open_database(read_settings()) as connection:
         check_schema(connection)

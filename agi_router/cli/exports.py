@@ -165,7 +165,8 @@ def export_day(  # noqa: PLR0917 - options, not arguments
     Examples:
       agi-router export-day yesterday --late-days 7
       agi-router export-day 2026-03-01 --numbers full --reason "daily batch"
-      agi-router export-day --verify 2026-03-01-000 --key recipient.key --print calls
+      agi-router export-day --verify 2026-03-01-000 --key recipient.key \
+          --signer key.pub --print calls
     """
     if schema:
         echo_json(describe())

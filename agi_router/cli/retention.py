@@ -189,7 +189,7 @@ def add(  # noqa: PLR0917 - options
         raise click.UsageError(str(error)) from None
     with _holds() as (store, queries), queries.transaction():
         made = store.add(thing, case=case, reason=reason, by=here())
-        record_act(queries, f"hold {made.id} of case {case}", reason=reason)
+        record_act(queries, f"hold {made.id} of case {case}", reason=reason, case=case)
     _echo_holds([made], as_json=as_json)
 
 
@@ -238,8 +238,9 @@ def release(ids: tuple[int, ...], case: str | None, note: str, *, as_json: bool)
         wanted = ids or [each.id for each in store.all(case=case, limit=_ALL)]
         released = []
         for each in wanted:
-            released.append(store.release(each, by=here(), note=note))
-            record_act(queries, f"hold {each} of case {released[-1].case}", reason=note)
+            hold = store.release(each, by=here(), note=note)
+            released.append(hold)
+            record_act(queries, f"hold {each} of case {hold.case}", reason=note, case=hold.case)
     _echo_holds(released, as_json=as_json)
 
 

@@ -46,7 +46,8 @@ def open_package(
         schema = directory.joinpath(SCHEMA).read_bytes()
         there = {each.name for each in directory.iterdir()}
     except OSError as error:
-        raise ExportInvalid(f"{name} cannot be read: {error.strerror}") from error
+        missing = shlex.quote(str(error.filename or directory))
+        raise ExportInvalid(f"{missing} cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise ExportInvalid(f"the manifest of {name} {error}") from None
     if directory.resolve().name != manifest.name:

@@ -32,6 +32,9 @@ __all__ = [
 
 _LARGEST_KEY: Final = 4096
 _NO_KEY: Final = "is not there: run 'agi-router audit new-key', or name another file"
+_NO_PUBLIC_KEY: Final = (
+    "is not there: 'agi-router audit new-key' made it beside the signing key; name a copy of it"
+)
 
 
 class HeadsFile:
@@ -143,7 +146,7 @@ def read_verifying_key(path: Path) -> VerifyingKey:
     try:
         return VerifyingKey.parse(path.read_bytes())
     except FileNotFoundError:
-        raise _unfit(name, _NO_KEY) from None
+        raise _unfit(name, _NO_PUBLIC_KEY) from None
     except OSError as error:
         raise _unfit(name, f"cannot be read: {error.strerror}") from error
     except ValueError as error:

@@ -1587,7 +1587,7 @@ COMMENT ON COLUMN agi_router.audit.subject IS 'What was asked for; never a real 
 COMMENT ON COLUMN agi_router.audit.reason IS 'Why, as the user said it';
 COMMENT ON COLUMN agi_router.audit.api_key IS 'API key of the request, whose process the user ids are of; null: a command';
 COMMENT ON COLUMN agi_router.audit.request_id IS 'Id of the request; null: a command';
-COMMENT ON COLUMN agi_router.audit.case_id IS 'The case that a trace in full is for; null: none is asked for';
+COMMENT ON COLUMN agi_router.audit.case_id IS 'The case that a trace in full, or a legal hold, is for; null: none is asked for';
 
 CREATE INDEX audit_at ON agi_router.audit (at);
 COMMENT ON INDEX agi_router.audit_at IS 'What was written down since a time';

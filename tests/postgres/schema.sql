@@ -339,7 +339,7 @@ COMMENT ON COLUMN agi_router.audit.api_key IS 'API key of the request, whose pro
 
 COMMENT ON COLUMN agi_router.audit.request_id IS 'Id of the request; null: a command';
 
-COMMENT ON COLUMN agi_router.audit.case_id IS 'The case that a trace in full is for; null: none is asked for';
+COMMENT ON COLUMN agi_router.audit.case_id IS 'The case that a trace in full, or a legal hold, is for; null: none is asked for';
 
 CREATE TABLE agi_router.audit_chain (
     "position" bigint NOT NULL,

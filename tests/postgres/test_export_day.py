@@ -437,6 +437,7 @@ def test_the_command(cli: Cli, full: Connection, tmp_path: Path) -> None:
     seen = cli(*check, "--verify", tmp_path / "out" / f"{DAY}-001")
     assert seen.code == 0
     assert "it is as it was packed" in seen.out
+    assert "out/manifest.json cannot be read" in cli(*check, "--verify", tmp_path / "out").err
     assert cli("export-day", datetime.now(ZONE).date(), *options).code == 65
     assert cli("export-day", DAY, *options, "--format", "xml").code == 65
     assert cli("export-day", "--schema").code == 0

@@ -321,6 +321,8 @@ def test_the_commands(store: BindingStore, dsn: str, keys: KeyRing, tmp_path: Pa
     assert acts.count("retention") == 2
     assert acts.count("retention hold add") == acts.count("retention hold release") == 3
     assert not re.search(A.digits, json.dumps(audit))
+    of_case = run(["audit", "list", "--case", "P-1", "--json"], env).json
+    assert [row["act"].rpartition(" ")[2] for row in of_case] == 3 * ["release"] + 3 * ["add"]
 
 
 def test_an_auditor_only_looks(

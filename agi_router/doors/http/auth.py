@@ -325,18 +325,19 @@ class Desk:
             raise Problem.of_door("scope_missing", more=scope.value)
         self._needed = scope
 
-    def audit(self, act: str, subject: str) -> None:
+    def audit(self, act: str, subject: str, *, case: str | None = None) -> None:
         """
         Write down what is done, before it is shown.
 
         Args:
             act: Method and path, without what stands in it.
             subject: What it is about; no real number.
+            case: The case that it is for, if there is one.
 
         Raises:
             StoreError: It could not be written; then nothing may be shown.
         """
-        Audit(self.queries).record(self._entry(act, subject))
+        Audit(self.queries).record(replace(self._entry(act, subject), case_id=case))
 
     def audit_reveal(
         self, act: str, subject: str, *, case: str, reason: str, acts: Sequence[str]

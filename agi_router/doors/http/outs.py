@@ -1546,7 +1546,7 @@ class ActOut(Out):
     act: str = Field(description="The command, or the method and path of a request.")
     subject: str = Field(description="What was asked for, or changed.")
     reason: str | None
-    case_id: str | None = Field(description="The case that a trace in full was for.")
+    case_id: str | None = Field(description="The case that a full trace, or a legal hold, is for.")
     api_key: str | None = Field(description="The key of a request; null: it was a command.")
     request_id: str | None
     name: str = Field(description="The user of the host; of a request, that of the door.")

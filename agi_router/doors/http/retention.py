@@ -106,7 +106,9 @@ def add_hold(body: HoldIn, request: Request, desk: _Writes) -> Response:
         made = _holds_of(desk).add(
             thing, case=body.case, reason=redact(body.reason), by=f"API key {desk.key.id}"
         )
-        desk.audit("POST /v1/retention/holds", f"hold {made.id} of case {made.case}")
+        desk.audit(
+            "POST /v1/retention/holds", f"hold {made.id} of case {made.case}", case=made.case
+        )
         return 201, describe_hold(made), {"Location": f"/v1/retention/holds/{made.id}"}
 
     return answer_once(request, desk, make)
@@ -147,6 +149,7 @@ def release_hold(hold_id: str, body: ReleaseIn, desk: _Writes) -> Response:
         desk.audit(
             "POST /v1/retention/holds/{hold_id}/release",
             f"hold {released.id} of case {released.case}",
+            case=released.case,
         )
     return answer(describe_hold(released))
 
