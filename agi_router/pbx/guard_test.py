@@ -27,7 +27,7 @@ class GuardTest:
     What a self-test has seen.
 
     Attributes:
-        ports: The ports that were tried.
+        ports: The ports that were tried, in order, each once.
         faults: What is wrong, a line each; empty if sound is guarded.
     """
 
@@ -53,7 +53,7 @@ def try_guard(ports: MediaPorts) -> GuardTest:
         ports: The ports of Asterisk's sound.
     """
     even = ports.even()
-    tried: list[int] = []
+    tried: set[int] = set()
     faults: dict[str, list[str]] = {}
     for family, host in _addresses():
         for ends in (even[:_TRIES], even[: -_TRIES - 1 : -1]):
@@ -63,11 +63,11 @@ def try_guard(ports: MediaPorts) -> GuardTest:
                 continue
             with closing(found):
                 port = found.getsockname()[1]
-                tried.append(port)
+                tried.add(port)
                 for each in _seen(found, host, port):
                     faults.setdefault(each, []).append(f"{host} {port}")
     return GuardTest(
-        ports=tuple(tried),
+        ports=tuple(sorted(tried)),
         faults=tuple(f"{each} ({', '.join(where)})" for each, where in faults.items()),
     )
 
