@@ -36,7 +36,10 @@ _REQUIRED = ("number", "how", "when")
 _BATCH = 500
 # Faults that are told; the others are counted.
 _FAULTS = 1000
-_SINCE = "the person has withdrawn since: nothing is brought back"
+_REFUSED = {
+    Taken.WITHDRAWN_SINCE: "the person has withdrawn since: nothing is brought back",
+    Taken.REISSUED_SINCE: "the number has had a new owner since: ask the new one",
+}
 
 
 class ConsentFault(NamedTuple):
@@ -118,8 +121,8 @@ class ConsentImporter:
             self.tally.added += counts[Taken.ADDED]
             self.tally.known += counts[Taken.KNOWN]
             for row, each in zip(batch, taken, strict=True):
-                if each is Taken.WITHDRAWN_SINCE:
-                    self.tally.refuse(row.line, _SINCE)
+                if each in _REFUSED:
+                    self.tally.refuse(row.line, _REFUSED[each])
 
     def _read(self, stream: BinaryIO) -> Iterator[_Row]:
         reader = CsvReader(stream)

@@ -93,6 +93,8 @@ class ConsentLine:
     """The binding with which it was stated."""
     cut: bool = False
     """Whether calls that were up are cut by what was withdrawn."""
+    void: bool = False
+    """Whether it counts no longer: the number has had a new owner since it was said."""
     added_at: datetime
     added_by: str | None
     """Who has written it; :obj:`None` where that is not told."""
@@ -134,17 +136,24 @@ class Taken(StrEnum):
     """The ledger has it."""
     WITHDRAWN_SINCE = "withdrawn_since"
     """It would speak again for somebody who has withdrawn after it."""
+    REISSUED_SINCE = "reissued_since"
+    """The number has had a new owner since: it would never count."""
 
 
-def find_taken(lines: Iterable[ConsentLine], said: Statement) -> Taken:
+def find_taken(
+    lines: Iterable[ConsentLine], said: Statement, *, owned_since: datetime | None = None
+) -> Taken:
     """
     What becomes of what a person has agreed to before.
 
     Args:
         lines: Those of the person for the tenant.
         said: What it has agreed to, and when.
+        owned_since: Since when the number is its owner's of today, as far as that is known.
     """
     taken = Taken.ADDED
+    if owned_since is not None and said.at is not None and said.at < owned_since:
+        taken = Taken.REISSUED_SINCE
     for line in lines:
         if line.purpose is not said.purpose:
             continue

@@ -12,6 +12,7 @@ Rules for the editor:
 import json
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from agi_router.consent.ledger import (
@@ -158,6 +159,18 @@ class ConsentLedger:
         rows = self._queries.rows("list_consents_of_persons", values) if known else []
         return [_line(row, known[row["person_id"]]) for row in rows]
 
+    def owned_since(self, people: Collection[PhoneNumber]) -> dict[PhoneNumber, datetime]:
+        """
+        Since when some people have their numbers, those of whom a feed has said that they are new.
+        """
+        known = self._register.find(people)
+        rows = self._queries.rows("find_new_owners", {"ids": list(known)}) if known else []
+        found: dict[PhoneNumber, datetime] = {}
+        for row in rows:
+            person = known[row["person_id"]]
+            found[person] = max(row["since"], found.get(person, row["since"]))
+        return found
+
     def read(self, rows: Collection[dict[str, Any]]) -> list[ConsentLine]:
         """
         Lines, from their rows.
@@ -227,11 +240,13 @@ class ConsentStore:
         done = []
         with self._queries.transaction():
             self._ledger.hold(tenant_id, alone=True)
-            known = self._ledger.of({person for person, _ in given}, tenant_id)
+            people = {person for person, _ in given}
+            known = self._ledger.of(people, tenant_id)
+            since = self._ledger.owned_since(people)
             written: set[tuple[PhoneNumber, Statement]] = set()
             for person, said in given:
                 lines = [line for line in known if line.person == person]
-                taken = find_taken(lines, said)
+                taken = find_taken(lines, said, owned_since=since.get(person))
                 if taken is Taken.ADDED and (person, said) in written:
                     taken = Taken.KNOWN
                 if taken is Taken.ADDED:
@@ -316,6 +331,7 @@ def _line(row: dict[str, Any], person: PhoneNumber) -> ConsentLine:
         version=row["version"],
         binding=row["binding"],
         cut=row["cut"],
+        void=row["void"],
         added_at=row["added_at"],
         added_by=row["added_by"],
     )

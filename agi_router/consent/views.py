@@ -26,6 +26,7 @@ def describe_consent(line: ConsentLine) -> dict[str, Any]:
         "version": line.version,
         "binding": line.binding,
         "cut": line.cut,
+        "void": line.void,
         "added_at": line.added_at,
         "added_by": line.added_by,
     }

@@ -136,6 +136,7 @@ class RealNameStore:
                 status=RealName(row["status"]),
                 source=row["source"],
                 checked_at=row["checked_at"],
+                void=row["void"],
                 added_at=row["added_at"],
                 added_by=row["added_by"] if self._scope.whole else None,
             )

@@ -20,6 +20,7 @@ def describe_real_name(line: RealNameLine) -> dict[str, Any]:
         "status": line.status.value,
         "source": line.source,
         "checked_at": line.checked_at,
+        "void": line.void,
         "added_at": line.added_at,
         "added_by": line.added_by,
     }

@@ -61,6 +61,8 @@ class RealNameLine:
     status: RealName
     source: str
     checked_at: datetime
+    void: bool
+    """Whether it counts no longer: the number has had a new owner since it was checked."""
     added_at: datetime
     added_by: str | None
     """Who has written it; :obj:`None` where that is not told."""

@@ -29,15 +29,17 @@ SELECT bool_and(agi_router.agrees(%(tenant_id)s, (p.value ->> 'tags')::bigint[],
 
 -- find_consent --
 -- One line, if it may be seen.
-SELECT c.*, t.name AS tenant
+SELECT c.*, t.name AS tenant, c.at < w.since IS TRUE AS void
   FROM agi_router.consent c
+  LEFT JOIN agi_router.new_owner w ON w.person_id = c.person_id
   JOIN agi_router.tenant t ON t.id = c.tenant_id
  WHERE c.id = %(id)s AND agi_router.in_scope(c.tenant_id, %(scope)s);
 
 -- list_consents --
 -- Lines that may be seen, newest first.
-SELECT c.*, t.name AS tenant
+SELECT c.*, t.name AS tenant, c.at < w.since IS TRUE AS void
   FROM agi_router.consent c
+  LEFT JOIN agi_router.new_owner w ON w.person_id = c.person_id
   JOIN agi_router.tenant t ON t.id = c.tenant_id
  WHERE agi_router.in_scope(c.tenant_id, %(scope)s)
    AND (%(tenant_id)s::integer IS NULL OR c.tenant_id = %(tenant_id)s)
@@ -50,8 +52,9 @@ SELECT c.*, t.name AS tenant
 
 -- list_consents_of_persons --
 -- The lines about some persons that may be seen, newest first.
-SELECT c.*, t.name AS tenant
+SELECT c.*, t.name AS tenant, c.at < w.since IS TRUE AS void
   FROM agi_router.consent c
+  LEFT JOIN agi_router.new_owner w ON w.person_id = c.person_id
   JOIN agi_router.tenant t ON t.id = c.tenant_id
  WHERE c.person_id = ANY (%(ids)s::bigint[]) AND agi_router.in_scope(c.tenant_id, %(scope)s)
    AND (%(tenant_id)s::integer IS NULL OR c.tenant_id = %(tenant_id)s)

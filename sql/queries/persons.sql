@@ -474,15 +474,17 @@ SELECT f.place, f.status, f.source, f.checked_at
 
 -- find_real_name --
 -- One line, if it may be seen.
-SELECT n.*, t.name AS tenant
+SELECT n.*, t.name AS tenant, n.checked_at < w.since IS TRUE AS void
   FROM agi_router.real_name n
+  LEFT JOIN agi_router.new_owner w ON w.person_id = n.person_id
   LEFT JOIN agi_router.tenant t ON t.id = n.tenant_id
  WHERE n.id = %(id)s AND agi_router.in_scope(n.tenant_id, %(scope)s);
 
 -- list_real_names --
 -- Lines that may be seen, newest first; of some persons, or of all.
-SELECT n.*, t.name AS tenant
+SELECT n.*, t.name AS tenant, n.checked_at < w.since IS TRUE AS void
   FROM agi_router.real_name n
+  LEFT JOIN agi_router.new_owner w ON w.person_id = n.person_id
   LEFT JOIN agi_router.tenant t ON t.id = n.tenant_id
  WHERE agi_router.in_scope(n.tenant_id, %(scope)s)
    AND (%(ids)s::bigint[] IS NULL OR n.person_id = ANY (%(ids)s))
@@ -501,6 +503,10 @@ SELECT nextval('agi_router.person_id') AS id FROM generate_series(1, %(count)s);
 SELECT m.person_id, m.digest
   FROM agi_router.person_mark m
  WHERE m.tag = ANY (%(tags)s::bigint[]) AND m.digest = ANY (%(digests)s::bytea[]);
+
+-- find_new_owners --
+-- Since when the numbers of some persons have new owners.
+SELECT w.person_id, w.since FROM agi_router.new_owner w WHERE w.person_id = ANY (%(ids)s::bigint[]);
 
 -- add_person --
 -- The id of a person, who may be new; see agi_router.add_person.

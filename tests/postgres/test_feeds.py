@@ -23,7 +23,7 @@ from agi_router.bindings.words import BindingState, Callback, Side
 from agi_router.calls.arrival import Call
 from agi_router.calls.decision import Refusal, Route, decide
 from agi_router.calls.store import AdmissionStore
-from agi_router.consent.ledger import Act, How, Statement
+from agi_router.consent.ledger import Act, How, Statement, Taken
 from agi_router.db.connection import Connection, Queries, connect
 from agi_router.errors import (
     ConsentMissing,
@@ -547,10 +547,19 @@ def test_what_the_old_owner_has_said(
         bind(store, x=BLOCK.number(2))
     say(A)
     say(A, before)
+    given = Statement(act=Act.GIVEN, how=How.APP, at=before)
+    assert store.consents.write_given("default", [(A, given), (B, given)], by="a test") == [
+        Taken.REISSUED_SINCE,
+        Taken.ADDED,
+    ]
+    lines = store.consents.of_person(A)
+    assert [each.void for each in lines] == [True, False, True, True]
     names.write(A, RealName.NO, source="carrier", by="a test", checked_at=before)
     kept = noted()
     recycle(A, "cancelled", YESTERDAY)
     assert noted() == kept
+    shown = names.all(person=A, limit=9)
+    assert [each.void for each in shown] == [each.checked_at <= before for each in shown]
     made = bind(store, x=BLOCK.number(2))
     assert {each.number for each in store.find(made.id).parties} == {A, B}
 

@@ -66,6 +66,13 @@ def test_what_is_brought_in() -> None:
         assert find_taken(lines, said) is taken
     younger = replace(said, at=NOW + timedelta(seconds=1))
     assert find_taken([line(1, WITHDRAWN)], younger) is Taken.ADDED
+    # Of a number that somebody else has had before.
+    for lines, since, taken in [
+        ([], NOW, Taken.ADDED),
+        ([], NOW + timedelta(seconds=1), Taken.REISSUED_SINCE),
+        ([line(1, GIVEN, "A-1")], NOW + timedelta(seconds=1), Taken.KNOWN),
+    ]:
+        assert find_taken(lines, said, owned_since=since) is taken
 
 
 def test_what_is_typed() -> None:

@@ -1095,6 +1095,7 @@ _CONSENT: dict[str, Any] = {
     "version": "2026-07",
     "binding": None,
     "cut": False,
+    "void": False,
     "added_at": _TIME,
     "added_by": "API key qkzwhtdmxcvbnrpl",
 }
@@ -1157,6 +1158,7 @@ _REAL_NAME: dict[str, Any] = {
     "status": "yes",
     "source": "carrier",
     "checked_at": _TIME,
+    "void": False,
     "added_at": _TIME,
     "added_by": "API key qkzwhtdmxcvbnrpl",
 }
@@ -1173,6 +1175,7 @@ class RealNameOut(Out):
     status: RealName
     source: str = Field(description="Who has checked.")
     checked_at: str
+    void: bool = Field(description="Whether the number has had a new owner since.")
     added_at: str
     added_by: str | None = Field(description="Told to the operator alone.")
 
@@ -1233,6 +1236,7 @@ class ConsentOut(Out):
     version: str | None = Field(description="Which text was agreed to.")
     binding: str | None = Field(description="The binding with which it was stated.")
     cut: bool = Field(description="Whether calls that were up are cut by it.")
+    void: bool = Field(description="Whether the number has had a new owner since.")
     added_at: str
     added_by: str | None = Field(description="Told to the operator alone.")
 
