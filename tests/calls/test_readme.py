@@ -2,26 +2,20 @@
 README.md's example by HTTP, as it stands: a key, a webhook, a binding, a call, and what is told.
 """
 
-import contextlib
-import os
 import re
 import secrets
 import shlex
-import socket
-import subprocess
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from string import Template
 from typing import Any
 
 import httpx2
 
-from harness.cli import run
-from harness.pbx import STATE, Cli
+from calls.page import LOG, free_door, is_ready, served
+from harness.pbx import Cli
 from harness.receiver import Receiver
 from testpbx.phones import Phones
-from testpbx.rootfs import router_env
-from testpbx.state import ASTERISK_ACCOUNT, ROUTER_ACCOUNT
 from testpbx.waiting import until
 
 PAGE = Path(__file__).parents[2] / "README.md"
@@ -36,42 +30,6 @@ def example(**names: str) -> tuple[list[str], list[str]]:
         assert place in commands + requests
         commands, requests = commands.replace(place, meant), requests.replace(place, meant)
     return commands.splitlines(), requests.splitlines()
-
-
-@contextlib.contextmanager
-def served(commands: list[str], env: dict[str, str]) -> Iterator[str]:
-    """
-    Run the commands of a shell; those with ``&`` until the end, as the service's account.
-
-    Yields the API key.
-    """
-    key, beside = "", []
-    log = STATE / "logs/readme.log"
-    try:
-        for line in commands:
-            words = shlex.split(line.removesuffix("&").strip())
-            if words[0] == "export":
-                env |= dict([words[1].split("=", 1)])
-            elif line.endswith("&"):
-                with log.open("ab") as file:
-                    process = subprocess.Popen(
-                        words,
-                        env=router_env(env, Path(os.environ["PBX_CACHE"]), STATE),
-                        stdout=file,
-                        stderr=file,
-                        user=ROUTER_ACCOUNT,
-                        group=ASTERISK_ACCOUNT,
-                        extra_groups=[],
-                    )
-                beside.append(process)
-            else:
-                told = run([*words[1:], "--json"], env).json
-                key = told.get("bearer", key)
-        yield key
-    finally:
-        for process in beside:
-            process.terminate()
-        assert [process.wait(30) for process in beside] == [0] * len(beside), log.read_text()
 
 
 def curl(line: str, key: str) -> Any:
@@ -93,8 +51,7 @@ def curl(line: str, key: str) -> Any:
 
 def test_the_example(cli: Cli, phones: Phones, a: str, b: str) -> None:
     """A call of the platform's is told to it, signed; neither number is told anywhere."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        door = f"127.0.0.1:{probe.getsockname()[1]}"
+    door = free_door()
     with Receiver() as receiver:
         commands, requests = example(
             couriers=f"readme-{secrets.token_hex(6)}",
@@ -103,13 +60,7 @@ def test_the_example(cli: Cli, phones: Phones, a: str, b: str) -> None:
             **{"127.0.0.1__8700": door, "http://127.0.0.1__9000/hooks": receiver.url},
         )
         with served(commands, {**cli.env, "AGI_ROUTER_HTTP_LISTEN": door}) as key:
-
-            def ready() -> bool:
-                with contextlib.suppress(httpx2.TransportError):
-                    return httpx2.get(f"http://{door}/readyz", timeout=30).status_code == 200
-                return False
-
-            assert until(ready, timeout=60)
+            assert until(partial(is_ready, door), timeout=60)
             webhook, bound = (curl(each, key) for each in requests)
             phones.call(a, bound["x"])
             assert until(lambda: len(receiver.received) > 0, timeout=60)
@@ -118,5 +69,5 @@ def test_the_example(cli: Cli, phones: Phones, a: str, b: str) -> None:
     assert (told["subject"], told["data"]["order_id"]) == (bound["id"], "A-1001")
     assert told["data"]["outcome"] == "answered"
     assert told["data"]["parties"]["a"] == [f"{a[:3]}****{a[-4:]}"]
-    said = receiver.received[0].body.decode() + (STATE / "logs/readme.log").read_text()
+    said = receiver.received[0].body.decode() + LOG.read_text()
     assert not [secret for secret in (a, b, key.rpartition("_")[2]) if secret in said]
