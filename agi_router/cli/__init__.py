@@ -148,5 +148,6 @@ def _fail(message: str, code: int) -> None:
     from agi_router.cli.output import echo  # noqa: PLC0415
 
     # click quotes what it does not understand, and that may be a number in the wrong place.
-    echo(f"agi-router: {logs.redact(message)}".replace("\n", " "), err=True)
+    # Its list of words has ends of lines and tabs.
+    echo(f"agi-router: {' '.join(logs.redact(message).split())}", err=True)
     sys.exit(code)

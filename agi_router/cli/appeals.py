@@ -4,6 +4,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import click
@@ -28,12 +29,14 @@ from agi_router.persons.appeals import (
     check_digest,
     check_reference,
 )
-from agi_router.persons.locks import check_note, parse_lock_id
+from agi_router.persons.locks import parse_lock_id
+from agi_router.records.audit import check_note
 
 __all__ = ["group"]
 
 _COLUMNS = ("id", "lock", "reason", "state", "missing", "due")
-_ID = Checked("id", parse_lock_id)
+_ID = Checked("id", partial(parse_lock_id, what="an appeal's", listed="appeal list"))
+_LOCK = Checked("id", parse_lock_id)
 _NOTE = Checked("text", check_note)
 
 
@@ -45,7 +48,7 @@ def group() -> None:
 
 
 @group.command("file")
-@click.option("--lock", "lock_id", type=_ID, required=True, metavar="ID", help="The lock.")
+@click.option("--lock", "lock_id", type=_LOCK, required=True, metavar="ID", help="The lock.")
 @click.option("--note", type=_NOTE, help="What the person says.")
 @scope_option
 @json_option
@@ -199,7 +202,7 @@ def rebind(
 @click.option(
     "--state", type=click.Choice([each.value for each in AppealState]), help="In this state."
 )
-@click.option("--lock", "lock_id", type=_ID, metavar="ID", help="Against this lock.")
+@click.option("--lock", "lock_id", type=_LOCK, metavar="ID", help="Against this lock.")
 @click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True)
 @scope_option
 @json_option
@@ -288,7 +291,7 @@ def _echo_list(appeals: Sequence[Appeal], *, as_json: bool) -> None:
                 row["lock_id"],
                 row["reason"],
                 row["state"],
-                ", ".join(row["missing"]),
+                row["missing"],
                 row["deadline_at"],
             )
             for row in rows

@@ -16,8 +16,8 @@ from agi_router.cli.stores import open_store
 from agi_router.db.connection import Queries
 from agi_router.numbers import PhoneNumber
 from agi_router.persons.blocklist import BlockDirection, BlocklistEntry, Pairing, parse_entry_id
-from agi_router.persons.locks import check_note
 from agi_router.persons.views import describe_entry
+from agi_router.records.audit import check_note
 
 __all__ = ["group"]
 

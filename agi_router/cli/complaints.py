@@ -5,6 +5,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import click
@@ -24,12 +25,13 @@ from agi_router.persons.complaints import (
     check_complaint_reference,
     check_complaint_source,
 )
-from agi_router.persons.locks import LockedThing, Subject, check_note, parse_lock_id
+from agi_router.persons.locks import LockedThing, Subject, parse_lock_id
+from agi_router.records.audit import check_note
 
 __all__ = ["group"]
 
 _COLUMNS = ("id", "x", "tenant", "kind", "at", "source", "reference", "dismissed_at")
-_ID = Checked("id", parse_lock_id)
+_ID = Checked("id", partial(parse_lock_id, what="a complaint's", listed="complaint list"))
 _NOTE = Checked("text", check_note)
 
 

@@ -187,12 +187,14 @@ def import_(context: click.Context, file: BinaryIO, tenant: str, *, as_json: boo
             echo(f"agi-router: {error}", err=True)
             code = exit_code(error)
     tally = importer.tally
+    # What the ledger refuses is known later than what cannot be read.
+    faults = sorted(tally.faults)
     told = {name: getattr(tally, name) for name in ("rows", "added", "known", "refused")}
     if as_json:
-        echo_json({**told, "faults": [each._asdict() for each in tally.faults]})
+        echo_json({**told, "faults": [each._asdict() for each in faults]})
     else:
         echo_pairs(told)
-        for each in tally.faults:
+        for each in faults:
             echo(f"line {each.line}: {each.why}")
     context.exit(exit_code(CsvError) if tally.refused else code)
 

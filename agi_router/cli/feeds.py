@@ -237,7 +237,7 @@ def list_(*, as_json: bool) -> None:
         return
     columns = ("name", "kind", "numbers", "trust", "last_at", "overdue")
     echo_table(
-        [each.replace("_", " ") for each in columns],
+        columns,
         [[row[each] for each in columns] for row in rows],
         empty="no feeds",
     )
@@ -451,10 +451,14 @@ def _paths(feed: Feed, file: str | None) -> list[Path | None]:
     What is read; :obj:`None` is standard input.
 
     Raises:
-        FeedInvalid: The feed has no file of its own, or its folder cannot be read.
+        FeedInvalid: The feed has an address, or no file of its own, or its folder cannot be read.
     """
     if file is not None:
         return [None if file == "-" else Path(file)]
+    if feed.kind is FeedKind.PULL:
+        raise FeedInvalid(
+            f"feed {feed.name!r} is of the kind pull: 'agi-router feed pull' asks its address"
+        )
     if feed.path is None:
         raise FeedInvalid(f"feed {feed.name!r} has no file of its own: give one, or -")
     path = Path(feed.path)

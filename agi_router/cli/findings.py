@@ -55,7 +55,7 @@ def list_(
         return
     columns = ("id", "operator", "number", "status", "since", "taken_at", "acknowledged_at")
     echo_table(
-        [each.replace("_", " ") for each in columns],
+        columns,
         [[row[each] for each in columns] for row in rows],
         empty="no findings",
     )

@@ -23,16 +23,15 @@ from agi_router.persons.locks import (
     LockedThing,
     LockReason,
     Subject,
-    check_note,
     check_rule,
     parse_lock_id,
 )
 from agi_router.persons.views import describe_lock
-from agi_router.records.audit import Actor
+from agi_router.records.audit import Actor, check_note
 from agi_router.settings import Settings
 from agi_router.texts import strip
 
-__all__ = ["group", "here"]
+__all__ = ["group", "here", "on"]
 
 _ALL = 1_000_000
 _COLUMNS = ("id", "on", "reason", "state", "from", "until", "set by")
@@ -370,7 +369,7 @@ def _echo_list(locks: Sequence[Lock], *, as_json: bool) -> None:
         [
             (
                 row["id"],
-                _on(row),
+                on(row),
                 row["reason"],
                 row["state"],
                 row["starts_at"],
@@ -383,7 +382,7 @@ def _echo_list(locks: Sequence[Lock], *, as_json: bool) -> None:
     )
 
 
-def _on(row: dict[str, Any]) -> str:
+def on(row: dict[str, Any]) -> str:
     """
     What a lock is on, for people.
     """

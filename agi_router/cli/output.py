@@ -55,12 +55,15 @@ def echo_pairs(values: Mapping[str, Any]) -> None:
 
 def echo_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, empty: str) -> None:
     """
-    Print a table, or the sentence *empty* if it has no rows.
+    Print a table, or the sentence *empty* if it has no rows; names may be those of fields.
     """
     if not rows:
         echo(empty)
         return
-    cells = [[column.upper() for column in columns], *([_shown(v) for v in row] for row in rows)]
+    cells = [
+        [column.replace("_", " ").upper() for column in columns],
+        *([_shown(v) for v in row] for row in rows),
+    ]
     widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
     for row in cells:
         echo(
@@ -81,6 +84,8 @@ def _shown(value: Any) -> str:
             return "-"
         case datetime():
             return _local_time(value)
+        case dict():
+            return ", ".join(shown(f"{name} {each}") for name, each in value.items()) or "-"
         case list():
             return ", ".join(shown(str(each)) for each in value) or "-"
         case _:

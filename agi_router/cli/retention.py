@@ -26,8 +26,7 @@ from agi_router.maintenance.holds import HeldThing, Hold, HoldStore
 from agi_router.maintenance.proofs import kept, proofs
 from agi_router.maintenance.views import describe_hold, describe_kept, describe_proof
 from agi_router.numbers import PhoneNumber, XNumber
-from agi_router.persons.locks import check_note
-from agi_router.records.audit import check_case
+from agi_router.records.audit import check_case, check_note
 
 __all__ = ["group"]
 

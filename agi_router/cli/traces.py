@@ -10,6 +10,7 @@ import click
 from agi_router import logs
 from agi_router.cli.arguments import COUNT, NUMBER, SINCE, TIME, Checked, Duration
 from agi_router.cli.context import read_settings
+from agi_router.cli.locks import on
 from agi_router.cli.output import echo, echo_json, echo_table, json_option
 from agi_router.cli.stores import open_store
 from agi_router.db.connection import Queries
@@ -184,7 +185,7 @@ def _echo(told: dict[str, Any]) -> None:
         [
             (
                 each["id"],
-                each["person"] or each["x"] or each["block"] or each["tenant"],
+                on(each),
                 each["reason"],
                 each["starts_at"],
                 each["ends_at"],

@@ -31,7 +31,6 @@ __all__ = [
     "LockedThing",
     "ReasonRule",
     "Subject",
-    "check_note",
     "check_rule",
     "find_strongest",
     "holds_for",
@@ -39,7 +38,6 @@ __all__ = [
 ]
 
 _LONGEST_RULE = 128
-_LONGEST_NOTE = 500
 _LARGEST_ID = 2**63 - 1
 
 
@@ -248,19 +246,14 @@ def check_rule(text: str) -> str:
     return check_name(text, what="a rule", longest=_LONGEST_RULE)
 
 
-def check_note(text: str) -> str:
+def parse_lock_id(text: str, *, what: str = "a lock's", listed: str = "lock list") -> int:
     """
-    Return *text*, stripped, if it may be a note on a lock.
+    Read the id of a lock, or of what is numbered alike.
 
-    Raises:
-        ValueError: If it may not.
-    """
-    return check_name(text, what="a note", longest=_LONGEST_NOTE)
-
-
-def parse_lock_id(text: str) -> int:
-    """
-    Read the id of a lock.
+    Args:
+        text: What was typed.
+        what: Whose id it is, for the error.
+        listed: The command that shows ids.
 
     Raises:
         ValueError: It is none.
@@ -268,5 +261,5 @@ def parse_lock_id(text: str) -> int:
     # What is longer is not read: of very many digits int() says something else.
     digits = text.isascii() and text.isdigit() and len(text) <= len(str(_LARGEST_ID))
     if not digits or not 0 < int(text) <= _LARGEST_ID:
-        raise ValueError("a lock's id is a whole number, as 'agi-router lock list' shows it")
+        raise ValueError(f"{what} id is a whole number, as 'agi-router {listed}' shows it")
     return int(text)

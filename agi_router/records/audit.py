@@ -25,12 +25,13 @@ from agi_router.errors import CursorInvalid, RevealLimit
 from agi_router.logs import redact
 from agi_router.texts import check_name
 
-__all__ = ["Actor", "Audit", "AuditEntry", "check_case", "cursor_of"]
+__all__ = ["Actor", "Audit", "AuditEntry", "check_case", "check_note", "cursor_of"]
 
 _LOGIN = Path("/proc/self/loginuid")
 # What the kernel has for a process that no login began.
 _UNSET = 2**32 - 1
 _LONGEST_CASE = 64
+_LONGEST_NOTE = 500
 _LONGEST_ID = 19
 
 
@@ -90,6 +91,16 @@ class Actor:
             claimed=environ.get("SUDO_USER"),
             host=socket.gethostname(),
         )
+
+
+def check_note(text: str) -> str:
+    """
+    Return *text*, stripped and with real numbers masked, if it may be why something was done.
+
+    Raises:
+        ValueError: If it may not.
+    """
+    return redact(check_name(text, what="a note", longest=_LONGEST_NOTE))
 
 
 def check_case(text: str) -> str:

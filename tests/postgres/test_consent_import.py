@@ -42,13 +42,14 @@ def test_a_file(
     rows = [
         f"{A.digits},app,{before},,A-1,{digest},2026-02\n",
         f"{B.digits},PAPER,{before},recording,,,\n",
+        f"{C.digits},app,{before},,A-2,,\n",
+        # It is known before what the row above lacks, and told behind it.
+        f"{A.digits},sms,{before},,,,\n",
         # The same again, in one file.
         f"{A.digits},app,{before},binding,A-1,{digest.upper()},2026-02\n",
-        f"{C.digits},app,{before},,A-2,,\n",
         # Of another purpose he has withdrawn nothing.
         f"{C.digits},spoken,{before},recording,,,\n",
         f"{A.digits},app,{later},,,,\n",
-        f"{A.digits},sms,{before},,,,\n",
         f"{A.digits},app,,,,,\n",
         f"1{A.digits},app,{before},,,,\n",
         f"{A.digits},app,{before},calling,,,\n",
@@ -63,7 +64,7 @@ def test_a_file(
         assert A.digits not in done.out + done.err
         told = json.loads(done.out)
         counts.append([told[name] for name in ("rows", "added", "known", "refused")])
-        assert [each["line"] for each in told["faults"]] == [5, 7, 8, 9, 10, 11, 12]
+        assert [each["line"] for each in told["faults"]] == [4, 5, 8, 9, 10, 11, 12]
     assert counts == [[11, 3, 1, 7], [11, 0, 4, 7]]
     lines = store.consents.of_person(A)
     assert [(each.how, each.order, each.evidence) for each in lines] == [(How.APP, "A-1", digest)]

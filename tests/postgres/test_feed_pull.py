@@ -241,6 +241,8 @@ def test_commands(cli: Cli, store: BindingStore, receiver: Receiver) -> None:
     done = cli(*add, "--authorization", "-", "--json", typed=f"{SECRET}\n", **more)
     assert done.code == 0, done.err
     assert '"authorized": true' in done.out
+    done = cli("feed", "run", "telecom", **more)
+    assert (done.code, "'agi-router feed pull' asks its address" in done.err) == (65, True)
     done = cli("feed", "pull", "--json", **more)
     assert done.code == 0, done.err
     assert '"ended": 1' in done.out

@@ -228,11 +228,14 @@ def cli(store: BindingStore, dsn: str, keys: KeyRing, tmp_path: Path) -> Cli:
     return Cli({"AGI_ROUTER_DSN": dsn, "AGI_ROUTER_KEY_FILE": str(file)})
 
 
-def test_command(cli: Cli) -> None:
+def test_command(cli: Cli, store: BindingStore) -> None:
     """Masked where no case is named; else a row of the audit comes first."""
+    thing = LockedThing(subject=Subject.PERSON, person=A, tenant="default")
+    store.locks.set(thing, LockReason.ARREARS, by="a test")
     at = datetime.now(UTC).isoformat()
     told = cli("trace", X, "--at", at)
     assert (told.code, A.masked in told.out, "A-1001" in told.out) == (0, True, True)
+    assert f"{A.masked} for default" in told.out
     assert cli("trace", X).out == told.out
     assert cli("audit", "list", "--json").json == []
     person = run(["trace", "--person", "-", "--since", "1h"], cli.env, typed=f"{A.digits}\n")

@@ -54,6 +54,30 @@ def test_what_is_not_understood_is_told_masked(
     assert said.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (
+            ("consent", "give", "--person", "1", "--tenant", "t"),
+            "'--how'. Choose from: app, paper, spoken (see",
+        ),
+        (("lock", "show", "x"), "a lock's id is a whole number, as 'agi-router lock list' shows"),
+        (("appeal", "file", "--lock", "x"), "as 'agi-router lock list' shows"),
+        (("appeal", "list", "--lock", "x"), "as 'agi-router lock list' shows"),
+        (("appeal", "show", "x"), "an appeal's id is a whole number, as 'agi-router appeal list'"),
+        (("complaint", "dismiss", "x"), "a complaint's id is a whole number, as 'agi-router comp"),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_remedy(
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], told: str
+) -> None:
+    """On one line, and by the command that lists such things."""
+    code, said = error_of(capsys, *arguments)
+
+    assert code == 2
+    assert told in said
+
+
 def test_numbers_come_from_standard_input(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

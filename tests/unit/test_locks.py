@@ -18,13 +18,13 @@ from agi_router.persons.locks import (
     LockReason,
     LockState,
     Subject,
-    check_note,
     check_rule,
     find_strongest,
     holds_for,
     parse_lock_id,
 )
 from agi_router.persons.views import describe_lock
+from agi_router.records.audit import check_note
 from harness.values import NOW, A, B, X
 
 PAGE = (Path(__file__).parents[2] / "docs/persons.md").read_text("utf-8")
@@ -121,6 +121,7 @@ def test_words() -> None:
     assert parse_lock_id("17") == 17
     assert check_rule(" R-7 ") == "R-7"
     assert check_note(" paid ") == "paid"
+    assert check_note("139 1234 5678 says no") == "139****5678 says no"
     for check in (check_rule, check_note):
         with pytest.raises(ValueError, match="characters"):
             check("")

@@ -43,6 +43,18 @@ def test_lines_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(said.out.splitlines()) == 6
 
 
+def test_fields_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+    """Names of fields are words, what is empty is a dash, and nothing looks like a program."""
+    echo_pairs({"call_limits": {"caller": "30/1h", "tenant": "100/1s"}, "none": {}})
+    echo_table(("checked_at", "missing"), [("then", [])], empty="none")
+    assert capsys.readouterr().out.splitlines() == [
+        "call limits  caller 30/1h, tenant 100/1s",
+        "none         -",
+        "CHECKED AT  MISSING",
+        "then        -",
+    ]
+
+
 def test_all_is_printed_here() -> None:
     """No command prints by itself, but for a CSV file and what click prints of its own."""
     sources = Path(agi_router.__file__).parent.joinpath("cli").glob("*.py")

@@ -56,10 +56,11 @@ from agi_router.inventory.model import NumberState
 from agi_router.numbers import PhoneNumber, XNumber, is_extension
 from agi_router.persons.blocklist import BlockDirection, BlocklistEntry, Pairing
 from agi_router.persons.blocklist_store import BlocklistStore
-from agi_router.persons.locks import Lock, LockedThing, LockReason, Subject, check_note
+from agi_router.persons.locks import Lock, LockedThing, LockReason, Subject
 from agi_router.persons.real_name_store import RealNameStore
 from agi_router.persons.real_names import RealName
 from agi_router.persons.store import LockStore
+from agi_router.records.audit import check_note
 from agi_router.tenants.api_keys import KeyScope
 
 __all__ = [

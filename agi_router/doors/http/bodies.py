@@ -63,10 +63,10 @@ from agi_router.persons.complaints import (
     check_complaint_reference,
     check_complaint_source,
 )
-from agi_router.persons.locks import LockReason, check_note, check_rule, parse_lock_id
+from agi_router.persons.locks import LockReason, check_rule, parse_lock_id
 from agi_router.persons.real_names import RealName, check_source
 from agi_router.rates import parse_rate
-from agi_router.records.audit import check_case
+from agi_router.records.audit import check_case, check_note
 from agi_router.tenants.api_keys import (
     KeyForm,
     KeyScope,

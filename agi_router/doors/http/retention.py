@@ -25,7 +25,6 @@ from agi_router.doors.http.outs import answers
 from agi_router.doors.http.problems import FieldFault, Problem
 from agi_router.doors.http.retention_outs import HoldOut, HoldsOut, ProofsOut, RetentionOut
 from agi_router.errors import HoldNotFound
-from agi_router.logs import redact
 from agi_router.maintenance.holds import HeldThing, HoldStore
 from agi_router.maintenance.proofs import kept, proofs
 from agi_router.maintenance.views import describe_hold, describe_kept, describe_proof
@@ -104,7 +103,7 @@ def add_hold(body: HoldIn, request: Request, desk: _Writes) -> Response:
 
     def make() -> tuple[int, Any, dict[str, str]]:
         made = _holds_of(desk).add(
-            thing, case=body.case, reason=redact(body.reason), by=f"API key {desk.key.id}"
+            thing, case=body.case, reason=body.reason, by=f"API key {desk.key.id}"
         )
         desk.audit(
             "POST /v1/retention/holds", f"hold {made.id} of case {made.case}", case=made.case
@@ -144,7 +143,7 @@ def release_hold(hold_id: str, body: ReleaseIn, desk: _Writes) -> Response:
     """
     with desk.queries.transaction():
         released = _holds_of(desk).release(
-            _hold_id(hold_id), by=f"API key {desk.key.id}", note=redact(body.note)
+            _hold_id(hold_id), by=f"API key {desk.key.id}", note=body.note
         )
         desk.audit(
             "POST /v1/retention/holds/{hold_id}/release",
