@@ -32,7 +32,7 @@ What can go wrong, as one tree.
      │   ├─ TenantNotFound    tenant_not_found      no active tenant has this name
      │   ├─ BindingConflict   binding_conflict      (X, caller) already has a route
      │   ├─ ApiKeyNotFound    api_key_not_found     no API key has this id
-     │   ├─ ApiKeyLimit       api_key_limit         its owner has two active ones
+     │   ├─ ApiKeyLimit       api_key_limit         its owner has no room for one more
      │   ├─ NumberResting     number_resting        a binding on the number ended not long ago
      │   ├─ BindingEnded      binding_ended         it is over and cannot change
      │   ├─ BindingChanged    binding_changed       it has another version by now
@@ -630,7 +630,7 @@ class ApiKeyNotFound(StoreError):
 
 class ApiKeyLimit(StoreError):
     """
-    Two API keys of this owner are active, as many as may be: revoke one first.
+    This owner has as many active API keys as may be: revoke one first.
     """
 
 

@@ -99,7 +99,7 @@ class ApiKeyStore:
         Raises:
             TenantNotFound: There is no such tenant.
             OperatorOnly: A tenant asks for a key of the operator's.
-            ApiKeyLimit: Two of its owner's are active.
+            ApiKeyLimit: Two of its tenant's are active, or six of the operator's.
             KeysOutdated: The key ring was rotated since it was read.
         """
         if tenant is None:

@@ -53,8 +53,8 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 """Where requests may come from."""
 
-ACTIVE_AT_ONCE = 2
-"""Keys that a tenant, or the operator, may have at once: one in use, and its successor."""
+ACTIVE_AT_ONCE = 6
+"""Keys that the operator may have at once: for each role one in use, and its successor."""
 
 _ID_LENGTH = 16
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"

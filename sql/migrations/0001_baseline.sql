@@ -169,14 +169,15 @@ COMMENT ON COLUMN agi_router.tenant_check.old_secret IS 'The one before it, by w
 COMMENT ON COLUMN agi_router.tenant_check.old_until IS 'Until when; null: there is none';
 COMMENT ON COLUMN agi_router.tenant_check.created_at IS 'When it was made';
 
--- What programs prove themselves with. A tenant, or the operator, has two at once: one in use, and the one
--- that follows it. So each stands in one of two places, and the index lets nobody have more.
+-- What programs prove themselves with. A tenant has two at once: one in use, and the one that follows it; the operator
+-- has two for each of three roles. So each stands in one of as many places, and the index lets nobody have more.
 
 CREATE TABLE agi_router.api_key (
     id           text        NOT NULL CONSTRAINT api_key_pkey PRIMARY KEY
                  CONSTRAINT api_key_id_check CHECK (id ~ '^[a-z]{16}$'),
     tenant_id    integer     CONSTRAINT api_key_tenant_id_fkey REFERENCES agi_router.tenant,
-    place        smallint    NOT NULL CONSTRAINT api_key_place_check CHECK (place IN (1, 2)),
+    place        smallint    NOT NULL CONSTRAINT api_key_place_check
+                 CHECK (place BETWEEN 1 AND CASE WHEN tenant_id IS NULL THEN 6 ELSE 2 END),
     form         text        NOT NULL CONSTRAINT api_key_form_check CHECK (form IN ('bearer', 'signed')),
     label        text        NOT NULL,
     scopes       text[]      NOT NULL,
@@ -199,7 +200,7 @@ CREATE UNIQUE INDEX api_key_active ON agi_router.api_key (coalesce(tenant_id, 0)
 COMMENT ON TABLE agi_router.api_key IS 'What programs prove themselves with at the HTTP door';
 COMMENT ON COLUMN agi_router.api_key.id IS 'Key; letters only';
 COMMENT ON COLUMN agi_router.api_key.tenant_id IS 'Whose it is; null: the operator''s, for all tenants';
-COMMENT ON COLUMN agi_router.api_key.place IS 'Which of the two that its owner may have at once';
+COMMENT ON COLUMN agi_router.api_key.place IS 'Which of those that its owner may have at once: two of a tenant, six of the operator';
 COMMENT ON COLUMN agi_router.api_key.form IS 'bearer: the secret is shown; signed: requests are signed with it';
 COMMENT ON COLUMN agi_router.api_key.label IS 'What people call it';
 COMMENT ON COLUMN agi_router.api_key.scopes IS 'What it may do';
@@ -225,7 +226,7 @@ COMMENT ON TABLE agi_router.api_key_use IS 'How many bindings were made with API
 COMMENT ON COLUMN agi_router.api_key_use.key_id IS 'With which';
 COMMENT ON COLUMN agi_router.api_key_use.day IS 'The last day (UTC) on which any was made';
 COMMENT ON COLUMN agi_router.api_key_use.binds IS 'How many on that day';
-COMMENT ON INDEX agi_router.api_key_active IS 'Two active keys for each tenant and for the operator';
+COMMENT ON INDEX agi_router.api_key_active IS 'Two active keys for each tenant, six for the operator';
 
 -- What the HTTP door remembers: what it has answered, so that a request that is sent again makes nothing anew;
 -- and the nonces of signed requests, so that none is accepted twice. A server that has crashed, or was promoted, has

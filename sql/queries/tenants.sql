@@ -140,13 +140,13 @@ UPDATE agi_router.api_key
    AND expires_at <= statement_timestamp();
 
 -- add_api_key --
--- Add a key; no row if its owner has two active ones, or another is just being made.
+-- Add a key; no row if its owner has as many active ones as may be, or another is just being made.
 INSERT INTO agi_router.api_key (id, tenant_id, place, form, label, scopes, networks, max_binds, max_requests, digest,
                                 sealed, expires_at)
 SELECT %(id)s, %(tenant_id)s::integer, p.place, %(form)s, %(label)s, %(scopes)s::text[],
        %(networks)s::text[]::cidr[], %(max_binds)s::integer, %(max_requests)s::integer, %(digest)s,
        %(sealed)s, statement_timestamp() + %(life)s::interval
-  FROM (VALUES (1), (2)) p (place)
+  FROM generate_series(1, CASE WHEN %(tenant_id)s::integer IS NULL THEN 6 ELSE 2 END) p (place)
  WHERE NOT EXISTS (SELECT 1
                      FROM agi_router.api_key k
                     WHERE coalesce(k.tenant_id, 0) = coalesce(%(tenant_id)s::integer, 0) AND k.place = p.place

@@ -96,7 +96,11 @@ CREATE TABLE agi_router.api_key (
     CONSTRAINT api_key_id_check CHECK ((id ~ '^[a-z]{16}$'::text)),
     CONSTRAINT api_key_max_binds_check CHECK ((max_binds > 0)),
     CONSTRAINT api_key_max_requests_check CHECK ((max_requests > 0)),
-    CONSTRAINT api_key_place_check CHECK ((place = ANY (ARRAY[1, 2]))),
+    CONSTRAINT api_key_place_check CHECK (((place >= 1) AND (place <=
+CASE
+    WHEN (tenant_id IS NULL) THEN 6
+    ELSE 2
+END))),
     CONSTRAINT api_key_secret_check CHECK ((((digest IS NOT NULL) = (form = 'bearer'::text)) AND ((sealed IS NOT NULL) = (form = 'signed'::text)))),
     CONSTRAINT api_key_state_check CHECK ((state = ANY (ARRAY['active'::text, 'expired'::text, 'revoked'::text])))
 );
@@ -107,7 +111,7 @@ COMMENT ON COLUMN agi_router.api_key.id IS 'Key; letters only';
 
 COMMENT ON COLUMN agi_router.api_key.tenant_id IS 'Whose it is; null: the operator''s, for all tenants';
 
-COMMENT ON COLUMN agi_router.api_key.place IS 'Which of the two that its owner may have at once';
+COMMENT ON COLUMN agi_router.api_key.place IS 'Which of those that its owner may have at once: two of a tenant, six of the operator';
 
 COMMENT ON COLUMN agi_router.api_key.form IS 'bearer: the secret is shown; signed: requests are signed with it';
 
@@ -2749,7 +2753,7 @@ CREATE INDEX answer_made ON agi_router.answer USING btree (made_at);
 
 CREATE UNIQUE INDEX api_key_active ON agi_router.api_key USING btree (COALESCE(tenant_id, 0), place) WHERE (state = 'active'::text);
 
-COMMENT ON INDEX agi_router.api_key_active IS 'Two active keys for each tenant and for the operator';
+COMMENT ON INDEX agi_router.api_key_active IS 'Two active keys for each tenant, six for the operator';
 
 CREATE INDEX appeal_deadline ON agi_router.appeal USING btree (deadline_at) WHERE ((deadline_at IS NOT NULL) AND (NOT overdue));
 
