@@ -131,13 +131,13 @@ def watch(ports: MediaPorts | None, every: timedelta, program: str) -> None:
         )
         return done.stdout
 
-    switch = BridgeSwitch(console)
+    switch = BridgeSwitch(console, given)
     try:
         while not over.is_set():
             switch.turn(try_guard(given))
             over.wait(every.total_seconds())
     finally:
-        switch.turn(None)
+        switch.leave()
 
 
 def _given(ports: MediaPorts | None) -> MediaPorts:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import logging
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 from agi_router.pbx.guard_test import GuardTest
+from agi_router.pbx.media_guard import MediaPorts
 
 __all__ = ["BRIDGE", "NATIVE", "SIMPLE", "BridgeSwitch"]
 
@@ -38,38 +40,50 @@ class BridgeSwitch:
 
     Args:
         console: Runs a command of Asterisk's console, and returns what it prints.
+        ports: The ports that are guarded.
     """
 
-    def __init__(self, console: Callable[[str], str]) -> None:
+    def __init__(self, console: Callable[[str], str], ports: MediaPorts) -> None:
         self._console = console
+        self._ports = ports
         self._told: str | None = None
 
-    def turn(self, seen: GuardTest | None) -> None:
+    def turn(self, seen: GuardTest) -> None:
         """
-        Turn it as a self-test says; off where there is none.
+        Turn it as a self-test says, and whether the guarded ports are Asterisk's.
 
         It is turned again each time: Asterisk may have been started anew. Where the console does
         not answer that is logged: an Asterisk that starts has the bridge turned off by its
         ``cli.conf``.
         """
-        guarded = seen is not None and seen.passed
-        # It is never told to be simple while it is not.
-        commands = (
-            (f"dialplan set global {BRIDGE} {NATIVE}", "bridge technology unsuspend native_rtp")
-            if guarded
-            else ("bridge technology suspend native_rtp", f"dialplan set global {BRIDGE} {SIMPLE}")
-        )
         try:
-            for command in commands:
-                self._console(command)
+            faults = [*seen.faults, *self._elsewhere()]
+            if faults:
+                self._turn_off("; ".join(faults))
+            else:
+                # It is never told to be simple while it is not.
+                self._console(f"dialplan set global {BRIDGE} {NATIVE}")
+                self._console("bridge technology unsuspend native_rtp")
+                self._say("bridge.native", logging.INFO)
         except (OSError, subprocess.SubprocessError) as error:
             self._say("bridge.unknown", logging.ERROR, error=type(error).__name__)
-            return
-        if guarded:
-            self._say("bridge.native", logging.INFO)
-        else:
-            faults = "; ".join(seen.faults) if seen is not None else "it ends"
-            self._say("bridge.simple", logging.WARNING, why=faults)
+
+    def leave(self) -> None:
+        """
+        Turn it off, since nobody looks any more.
+        """
+        with suppress(OSError, subprocess.SubprocessError):
+            self._turn_off("the watch ends")
+
+    def _turn_off(self, why: str) -> None:
+        self._console("bridge technology suspend native_rtp")
+        self._console(f"dialplan set global {BRIDGE} {SIMPLE}")
+        self._say("bridge.simple", logging.WARNING, why=why)
+
+    def _elsewhere(self) -> Iterator[str]:
+        theirs = MediaPorts.told(self._console("rtp show settings"))
+        if theirs != self._ports:
+            yield f"the ports of Asterisk's sound are {theirs or 'not told'}, not {self._ports}"
 
     def _say(self, event: str, level: int, **extra: str) -> None:
         """Once, until something else is said."""

@@ -71,6 +71,14 @@ class MediaPorts:
             )
         return ports
 
+    @classmethod
+    def told(cls, settings: str) -> Self | None:
+        """
+        What ``rtp show settings`` of Asterisk's console says; nothing where it does not.
+        """
+        found = re.findall(r"^\s*Port (?:start|end):\s+([0-9]{1,5})\s*$", settings, re.MULTILINE)
+        return cls(int(found[0]), int(found[1])) if len(found) == 2 else None  # noqa: PLR2004
+
     def even(self) -> range:
         """
         Those of RTP.
@@ -122,7 +130,10 @@ def make_ruleset(
     types = [*_SOUND_TYPES, *([_COMFORT_NOISE] if noise else []), *event_types]
     drop = "" if counts_only else " drop"
     kind = "@th,72,8 & 0x7f"
+    # By IPv6 they come here before they are put together, and the rest would be read of none.
+    fragments = f"exthdr frag exists counter name fragment{drop}"
     rules = [
+        fragments,
         f"udp length < {_UDP + _RTP + 1} counter name too_short{drop}",
         f"@th,64,8 != 0x80 counter name odd_header{drop}",
         f"{kind} != {_set(types)} counter name payload_type{drop}",
@@ -146,7 +157,8 @@ def make_ruleset(
             f" mod 4294967295 seed {seed:#010x} udp checksum set 0"
         )
     counters = [
-        *("too_short", "odd_header", "payload_type", "event_tail", "too_long", "odd_control"),
+        *("fragment", "too_short", "odd_header", "payload_type", "event_tail", "too_long"),
+        "odd_control",
         *(["noise_tail"] if noise else []),
     ]
     return "\n".join(
@@ -164,6 +176,7 @@ def make_ruleset(
             *(f"        {rule}" for rule in rules),
             "    }",
             "    chain rtcp {",
+            f"        {fragments}",
             f"        @th,64,2 != 2 counter name odd_control{drop}",
             f"        @th,72,8 != {{ {_RTCP_TYPES} }} counter name odd_control{drop}",
             "    }",

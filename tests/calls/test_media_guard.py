@@ -5,6 +5,8 @@ The media guard: behind it the native bridge lets nothing cross that the simple 
 from __future__ import annotations
 
 import json
+import socket
+import struct
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractContextManager
@@ -129,6 +131,48 @@ def test_what_comes_through() -> None:
         text=True,
     )
     assert (done.returncode, "padding came through" in done.stdout) == (1, True)
+
+
+def fragments_of(packet: bytes, port: int) -> list[bytes]:
+    """A packet for a port of ::1, in two parts, the first of which is the header of UDP alone."""
+    length = 8 + len(packet)
+    header = struct.pack("!HHHH", 4000, port, length, 0)
+    host = socket.inet_pton(socket.AF_INET6, "::1")
+    whole = 2 * host + struct.pack("!II", length, 17) + header + packet
+    total = sum(struct.unpack(f"!{len(whole) // 2}H", whole))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    header = header[:6] + struct.pack("!H", ~total & 0xFFFF)
+    return [
+        struct.pack("!IHBB", 6 << 28, 8 + len(part), 44, 64)
+        + 2 * host
+        + struct.pack("!BBHI", 17, 0, place, 77)
+        + part
+        for part, place in ((header, 1), (packet, 8))
+    ]
+
+
+@pytest.mark.usefixtures("guarded")
+def test_fragments() -> None:
+    """By IPv6 the rules read them one by one: none may hide behind the first."""
+    (odd,) = (each.packet for each in REFUSED if each.name == "a header extension")
+    with (
+        socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as phone,
+        socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_RAW) as sender,
+    ):
+        phone.bind(("::1", 0))
+        port = phone.getsockname()[1]
+        phone.settimeout(5)
+        for part in fragments_of(odd, port):
+            sender.sendto(part, ("::1", 0))
+        # Where nobody guards, it comes.
+        assert phone.recv(9999) == odd
+        guarded = next(each for each in PORTS.even() if each > 20_000)
+        for part in fragments_of(odd, guarded):
+            sender.sendto(part, ("::1", 0))
+    counters = json.loads(nft("-j", "list", "counters", "table", "inet", TABLE))["nftables"]
+    (seen,) = (c["counter"] for c in counters[1:] if c["counter"]["name"] == "fragment")
+    assert seen["packets"] >= 1
 
 
 @pytest.mark.usefixtures("native")

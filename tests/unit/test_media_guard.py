@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable
 
 import pytest
 
@@ -43,6 +44,7 @@ def test_rules() -> None:
     assert " set " not in counting
     assert "counter name event_tail" in counting
     assert "event_tail" not in make_ruleset(PORTS, seed=7, events=()).partition("chain")[2]
+    assert rules.count("exthdr frag exists counter name fragment drop") == 2
 
 
 @pytest.mark.parametrize("event", [95, 128])
@@ -56,17 +58,37 @@ def test_a_plain_packet() -> None:
     assert (len(plain_packet()), plain_packet()[:2]) == (172, b"\x80\x08")
 
 
+def console_of(first: str, last: str, said: list[str]) -> Callable[[str], str]:
+    """A console of an Asterisk with these ports; what it is told to change goes to *said*."""
+
+    def console(command: str) -> str:
+        if command == "rtp show settings":
+            return f"General Settings:\n  Port start:      {first}\n  Port end:        {last}\n"
+        said.append(command)
+        return ""
+
+    return console
+
+
+@pytest.mark.parametrize("ports", [("10000", "30000"), ("", "20000")])
+def test_other_ports_than_asterisks(
+    ports: tuple[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """What lies outside of the guarded ports is not guarded."""
+    said: list[str] = []
+    BridgeSwitch(console_of(*ports, said), PORTS).turn(PASSED)
+    assert said[0] == "bridge technology suspend native_rtp"
+    assert "not 10000-20000" in str(caplog.records[0].__dict__["why"])
+
+
 def test_the_switch() -> None:
     """The dialplan is never told of the simple bridge while the native one is on."""
     said: list[str] = []
 
-    def console(command: str) -> str:
-        said.append(command)
-        return ""
-
-    switch = BridgeSwitch(console)
-    for seen in (PASSED, FAILED, None):
-        switch.turn(seen)
+    switch = BridgeSwitch(console_of("10000", "20000", said), PORTS)
+    switch.turn(PASSED)
+    switch.turn(FAILED)
+    switch.leave()
     on, off = "bridge technology unsuspend native_rtp", "bridge technology suspend native_rtp"
     native, simple = (
         f"dialplan set global AGI_ROUTER_BRIDGE {each}" for each in ("native", "simple")
@@ -81,9 +103,9 @@ def test_a_console_that_does_not_answer(caplog: pytest.LogCaptureFixture) -> Non
     def console(command: str) -> str:
         if silent:
             raise subprocess.CalledProcessError(1, command)
-        return ""
+        return console_of("10000", "20000", [])(command)
 
-    switch = BridgeSwitch(console)
+    switch = BridgeSwitch(console, PORTS)
     with caplog.at_level("INFO"):
         switch.turn(FAILED)
         switch.turn(FAILED)
